@@ -1,0 +1,76 @@
+"""`python -m api COMMAND`: the entry point behind `./headrace`. It reads the environment and `.env`.
+
+Imports are lazy: `chat` and `env` answer at once because they load neither Litestar nor the stores.
+"""
+
+import argparse
+import importlib
+import os
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+
+COMMANDS = {
+    "demo": ("demo", "start everything, run the main job on real input, say what happened, stop"),
+    "up": ("up", "start everything and serve until Ctrl-C"),
+    "env": ("env", 'print exports for the running stack: eval "$(./headrace env)"'),
+    "chat": ("chat", "stream a chat to the terminal"),
+    "test": ("checks", "run the tests; further arguments go to pytest"),
+    "check": ("checks", "all checks: format, lint, types, import rules, tests"),
+    "bench": ("checks", "measure against a model stand-in; further arguments go to tests.bench"),
+    "chaos": ("checks", "kill things and look whether a job was lost; further arguments go to tests.chaos"),
+    "doctor": ("doctor", "look at this machine and say what is wrong"),
+    "serve": ("serve", "the API process alone"),
+    "migrate": ("migrate", "bring the database of HEADRACE_DATABASE_URL to today's schema"),
+    "lock": ("lock", "write constraints.txt anew"),
+}
+"""Command → the file in `api/commands/` and one line of help. `headrace` lists the same, and a house test compares."""
+
+FOR_OTHERS = {"test", "check", "bench", "chaos"}
+"""Commands that pass their arguments on as they are, and run without `.env`: tests must not see a person's keys."""
+
+
+def main(arguments: list[str]) -> int:
+    parser = argparse.ArgumentParser(prog="./headrace", description="A backend for AI agents built around a job queue.")
+    subparsers = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    wanted = arguments[0] if arguments else ""
+    for name, (file, summary) in COMMANDS.items():
+        subparser = subparsers.add_parser(name, help=summary, description=summary, add_help=name not in FOR_OTHERS)
+        if name == wanted and name not in FOR_OTHERS:
+            importlib.import_module(f"api.commands.{file}").add_arguments(subparser)
+    if wanted in FOR_OTHERS:
+        parsed = argparse.Namespace(command=wanted, rest=arguments[1:])
+    else:
+        load_dotenv()
+        parsed = parser.parse_args(arguments)
+    return run(COMMANDS[parsed.command][0], parsed)
+
+
+def run(file: str, arguments: argparse.Namespace) -> int:
+    """Run a command; this is the edge where errors become a sentence on stderr and an exit status."""
+    from schema.errors import HeadraceError
+
+    try:
+        return importlib.import_module(f"api.commands.{file}").run(arguments)
+    except HeadraceError as error:
+        print(f"headrace: {error.message}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        # The reader of our output left, as `| head` does; closing stdout again would complain a second time.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+
+
+def load_dotenv() -> None:
+    """Read `.env` at the root; what the environment already says wins."""
+    if (ROOT / ".env").exists():
+        import dotenv
+
+        dotenv.load_dotenv(ROOT / ".env", override=False)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,82 @@
+"""The application: routes, resources, errors, OpenAPI. Nothing is opened until it starts."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from litestar import Litestar, Router
+from litestar.datastructures import State
+from litestar.di import Provide
+from litestar.openapi import OpenAPIConfig
+from litestar.openapi.plugins import JsonRenderPlugin, SwaggerRenderPlugin
+from litestar.openapi.spec import Components, SecurityScheme, Tag
+
+from api import chat, health, jobs, sessions
+from api.edge import Edge
+from api.errors import HANDLERS
+from api.openai import completions, models
+from api.principals import get_principal
+from api.requests import JsonRequest
+from api.resources import get_resources, open_resources
+from api.settings import ApiSettings
+from api.streams import OpenStreams
+
+NATIVE = (chat.routes, jobs.routes, sessions.routes)
+OPENAI = (completions.routes, models.routes)
+ROOT = (health.routes,)
+
+
+def create_app(settings: ApiSettings) -> Litestar:
+    """Return the application; `app.state.streams.close()` ends its streams when the process is told to stop."""
+    streams = OpenStreams()
+
+    @asynccontextmanager
+    async def lifespan(app: Litestar) -> AsyncIterator[None]:
+        async with open_resources(settings, streams) as resources:
+            app.state.resources = resources
+            yield
+
+    app = Litestar(
+        route_handlers=[
+            Router("/api", route_handlers=list(NATIVE), security=[{"key": []}]),
+            Router("/v1", route_handlers=list(OPENAI), security=[{"key": []}]),
+            *ROOT,
+        ],
+        dependencies={
+            "principal": Provide(get_principal, sync_to_thread=False),
+            "resources": Provide(get_resources, sync_to_thread=False),
+        },
+        exception_handlers=HANDLERS,
+        lifespan=[lifespan],
+        logging_config=None,
+        openapi_config=_openapi(),
+        request_class=JsonRequest,
+        request_max_body_size=settings.max_body,
+        state=State({"streams": streams}),
+    )
+    app.asgi_handler = Edge(app.asgi_handler, slow_client_s=settings.slow_client_s)
+    return app
+
+
+def _openapi() -> OpenAPIConfig:
+    return OpenAPIConfig(
+        title="headrace",
+        version="0.1.0",
+        description="A backend for AI agents built around a job queue. Native routes also answer without `/api`.",
+        path="/schema",
+        render_plugins=[JsonRenderPlugin(path=["/", "/openapi.json"]), SwaggerRenderPlugin(path="/swagger")],
+        components=Components(
+            security_schemes={
+                "key": SecurityScheme(
+                    type="http", scheme="bearer", bearer_format="hr_…", description="An API key of your tenant."
+                )
+            }
+        ),
+        tags=[
+            Tag("chat", "Messages in, answers out."),
+            Tag("jobs", "What is queued, running or done."),
+            Tag("sessions", "Conversations."),
+            Tag("openai", "OpenAI's API, for its SDKs."),
+            Tag("health", "Operations."),
+        ],
+        use_handler_docstrings=True,
+    )

@@ -1,0 +1,106 @@
+"""`chat`: stream one chat to the terminal, from the running stack or the server that HEADRACE_URL names."""
+
+import argparse
+import asyncio
+import os
+import sys
+from collections.abc import AsyncIterator, Callable
+
+from api.commands.client import Client, StreamEvent
+from api.embedded.errors import LocalError
+from api.output import wants_colour
+from api.stack import find_running, home_from
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("message", nargs="+", help="what to say; without quotes the words are joined")
+    parser.add_argument("--session", help="go on in this session (the id is printed after each chat)")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    url, key = server_and_key()
+    return asyncio.run(chat(url, key, " ".join(arguments.message), arguments.session))
+
+
+def server_and_key() -> tuple[str, str]:
+    """HEADRACE_URL with HEADRACE_API_KEY, else the stack that runs here. Raises LocalError when there is neither."""
+    url, key = os.environ.get("HEADRACE_URL"), os.environ.get("HEADRACE_API_KEY")
+    if url and key:
+        return url, key
+    if running := find_running(home_from(os.environ)):
+        return running.url, running.key
+    raise LocalError("Nothing runs here. Start it with ./headrace up, or set HEADRACE_URL and HEADRACE_API_KEY.")
+
+
+async def chat(url: str, key: str, message: str, session_id: str | None) -> int:
+    async with Client(url, key) as client:
+        told = await show(client.chat(message, session_id))
+    if told.error:
+        print(f"headrace: the job failed: {told.error}", file=sys.stderr)
+        return 1
+    print(dim(f"session {told.session_id}"), file=sys.stderr)
+    return 0
+
+
+class Told:
+    """What a stream of events says, gathered as a careful client does it."""
+
+    def __init__(self) -> None:
+        self.session_id = ""
+        self.message_id = ""
+        self.error = ""
+        self.workers: list[str] = []
+        self.events = 0
+        self._pieces: list[tuple[int, str]] = []
+        self._completed: str | None = None
+
+    @property
+    def text(self) -> str:
+        """The answer so far, or the whole one once `message.completed` has come."""
+        return "".join(text for _, text in self._pieces) if self._completed is None else self._completed
+
+    @property
+    def pieces(self) -> int:
+        return len(self._pieces)
+
+    def add(self, event: StreamEvent) -> None:
+        data = event.data
+        self.events += 1
+        self.session_id = data.get("session_id") or self.session_id
+        match event.type:
+            case "job.started":
+                self.workers.append(data.get("worker", ""))
+            case "job.restarted":
+                self.workers.append(data.get("worker", ""))
+                # What the lost attempt said after that event is void and comes again.
+                self._pieces = [piece for piece in self._pieces if piece[0] <= data.get("discard_after", 0)]
+            case "message.delta":
+                self._pieces.append((int(event.seq), data.get("text", "")))
+            case "message.completed":
+                self._completed, self.message_id = data["text"], data.get("message_id") or ""
+            case "job.failed" | "job.cancelled":
+                self.error = (data.get("error") or {}).get("message") or event.type
+
+
+async def show(events: AsyncIterator[StreamEvent], on_event: Callable[[Told], None] = lambda told: None) -> Told:
+    """Print a chat's text as it comes, and what happens to its job as dim lines. `on_event` sees each step."""
+    told = Told()
+    async for event in events:
+        told.add(event)
+        match event.type:
+            case "message.delta":
+                print(event.data.get("text", ""), end="", flush=True)
+            case "job.restarted":
+                print(
+                    dim(f"\n[{event.data.get('reason', 'the worker went away')}; another worker goes on]"), flush=True
+                )
+                print(told.text, end="", flush=True)
+            case "job.progress":
+                print(dim(f"[{event.data.get('text', '')}]"), flush=True)
+        on_event(told)
+    print(flush=True)
+    return told
+
+
+def dim(text: str) -> str:
+    return f"\033[2m{text}\033[0m" if wants_colour(sys.stdout, os.environ) else text

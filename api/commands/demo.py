@@ -1,0 +1,181 @@
+"""`demo`: the main job on real input, shown to a person who has never seen headrace.
+
+It works on the ordinary data folder, so that `./headrace up` afterwards goes on with the same key and sessions. With a
+stack already running there it uses that one and leaves the kill out: that worker may have jobs of yours.
+"""
+
+import argparse
+import asyncio
+import os
+import signal
+import time
+from collections.abc import AsyncIterator, Callable
+
+from api.commands.chat import Told, dim, show
+from api.commands.client import Client, StreamEvent
+from api.commands.up import stop_signals
+from api.embedded.errors import LocalError
+from api.local import Stores
+from api.output import FileOutput
+from api.stack import RunningStack, StackSettings, find_running, prepared_stores, running_stack, settings_from
+
+PASSAGE = (
+    "A headrace is the channel that carries water from a river or a dam to a mill wheel or to the turbines of a power "
+    "station. The channel that takes the used water back to the river is called the tailrace. Because the headrace "
+    "falls more gently than the river beside it, the water arrives high above the wheel, and this difference, "
+    "the head, is what drives the mill. A sluice gate at the intake lets the miller choose how much water flows, and a "
+    "spillway along the channel returns any flood to the river before it can break the banks or hurt the wheel. Monks "
+    "dug long headraces in the Middle Ages; some of them ran for centuries."
+)
+FIRST = f"{PASSAGE}\n\nWhat is a headrace, and what is the tailrace?"
+SECOND = f"{PASSAGE}\n\nHow do the sluice gate and the spillway protect the wheel and the river from a flood of water?"
+THIRD = f"{PASSAGE}\n\nWho dug headraces in the Middle Ages?"
+
+KILL_AFTER_PIECES = 12
+"""Kill in the middle: late enough to have seen text, early enough that most is still to come."""
+
+LIMIT_S = 120.0
+
+GO_ON = """
+How to go on
+  ./headrace up                            serve until Ctrl-C, with the same data and key
+  eval "$(./headrace env)"                 then any OpenAI SDK talks to it
+  ./headrace chat "What is a headrace?"    from a second terminal
+  ./headrace test                          the tests
+To answer with a language model and not only with quotes, set OLLAMA_HOST or OPENAI_API_KEY (see .env.example)."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Takes none."""
+
+
+def run(arguments: argparse.Namespace) -> int:
+    settings = settings_from(os.environ)
+    began = time.monotonic()
+    if running := find_running(settings.home):
+        say(f"headrace runs already at {running.url}: using it, and killing nothing, for its jobs may be yours.")
+        return asyncio.run(show_everything(running, None))
+    say(f"Starting Postgres, Valkey and headrace (data and logs: {settings.home}) …")
+    with prepared_stores(settings) as where:
+        code = asyncio.run(with_own_stack(settings, where, began))
+    say("\nEverything is stopped.")
+    return code
+
+
+async def with_own_stack(settings: StackSettings, where: Stores, began: float) -> int:
+    stop, hurry = stop_signals()
+    output = FileOutput(settings.home / "logs")
+    stack = running_stack(settings, where, output=output, environ=os.environ, stop=stop, hurry=hurry, grace_s=10)
+    async with stack as (running, supervisor):
+        say(f"Ready in {time.monotonic() - began:.1f} s: {running.url}")
+        showing = asyncio.create_task(show_everything(running, lambda: supervisor.pids.get("chat")))
+        stopping = asyncio.create_task(stop.wait())
+        done, _ = await asyncio.wait({showing, stopping}, timeout=LIMIT_S, return_when=asyncio.FIRST_COMPLETED)
+        stopping.cancel()
+        if showing in done:
+            return showing.result()
+        showing.cancel()
+        if stop.is_set():
+            return 130
+        raise LocalError(f"The demo was not done after {LIMIT_S:.0f} s. The logs in {settings.home}/logs say why.")
+
+
+async def show_everything(running: RunningStack, worker_pid: Callable[[], int | None] | None) -> int:
+    """All parts of the demo, one after the other; 1 when what came back isn't what was stored."""
+    async with Client(running.url, running.key) as client:
+        right = await show_chat(client)
+        if worker_pid is not None:
+            right &= await show_kill(client, worker_pid)
+        right &= await show_openai(client)
+    say(GO_ON)
+    return 0 if right else 1
+
+
+async def show_chat(client: Client) -> bool:
+    heading("1. A chat, streamed: HTTP → Postgres → Celery → LangGraph → model → Redis → Server-Sent Events")
+    timed = Timed(client.chat(FIRST))
+    told = await show(timed.events())
+    return report(told, await stored_text(client, told), timed)
+
+
+async def show_kill(client: Client, worker_pid: Callable[[], int | None]) -> bool:
+    heading("2. The same again, and the worker is killed (SIGKILL) in the middle of its answer")
+    killed: list[int] = []
+
+    def kill_once(told: Told) -> None:
+        if not killed and told.pieces >= KILL_AFTER_PIECES and (pid := worker_pid()):
+            os.kill(pid, signal.SIGKILL)
+            killed.append(pid)
+            print(dim(f"\n[killed the chat worker, process {pid}; this stream stays open]"), flush=True)
+
+    timed = Timed(client.chat(SECOND))
+    told = await show(timed.events(), kill_once)
+    right = report(told, await stored_text(client, told), timed)
+    if not killed:
+        say("  The answer was over before the worker could be killed.")
+        return right
+    say(f"  One connection all the time; {len(told.workers)} workers; longest silence {timed.longest_silence:.1f} s.")
+    return right and len(told.workers) > 1
+
+
+async def show_openai(client: Client) -> bool:
+    heading("3. The same queue through the OpenAI-compatible route: POST /v1/chat/completions")
+    began = time.monotonic()
+    answer = await client.complete(THIRD)
+    text = answer["choices"][0]["message"]["content"]
+    print(text)
+    used = (answer.get("usage") or {}).get("total_tokens")
+    say(f"  Not streamed: one answer from {answer.get('model')} in {time.monotonic() - began:.2f} s, {used} tokens.")
+    pieces = [piece async for piece in client.stream_completion(THIRD)]
+    same = "".join(pieces) == text
+    say(f"  Streamed: {len(pieces)} pieces, {'the same text' if same else 'a text of its own'}.")
+    return bool(text) and bool(pieces)
+
+
+async def stored_text(client: Client, told: Told) -> str | None:
+    """The text of the message as Postgres has it now; None when there is none."""
+    if told.error:
+        return None
+    answer = await client.get(f"/api/sessions/{told.session_id}/messages")
+    for message in answer.get("items", answer) if isinstance(answer, dict) else answer:
+        if message["id"] == told.message_id:
+            return message.get("text") or "".join(part.get("text", "") for part in message.get("parts", []))
+    return None
+
+
+def report(told: Told, stored: str | None, timed: "Timed") -> bool:
+    if told.error:
+        say(f"  The job failed: {told.error}")
+        return False
+    same = stored == told.text
+    say(
+        f"  {told.events} events, first text after {timed.first_text_s * 1000:.0f} ms, all in {timed.total_s:.1f} s. "
+        f"The stored message is {'the same text' if same else 'NOT the text of the stream: please report this'}."
+    )
+    return same
+
+
+class Timed:
+    """A stream of events with a clock beside it."""
+
+    def __init__(self, events: AsyncIterator[StreamEvent]) -> None:
+        self._events = events
+        self.first_text_s = self.total_s = self.longest_silence = 0.0
+
+    async def events(self) -> AsyncIterator[StreamEvent]:
+        began = last = time.monotonic()
+        async for event in self._events:
+            now = time.monotonic()
+            self.longest_silence, last = max(self.longest_silence, now - last), now
+            if event.type == "message.delta" and not self.first_text_s:
+                self.first_text_s = now - began
+            yield event
+        self.total_s = time.monotonic() - began
+
+
+def heading(text: str) -> None:
+    say(f"\n── {text}")
+
+
+def say(text: str) -> None:
+    print(text, flush=True)

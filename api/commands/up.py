@@ -1,0 +1,69 @@
+"""`up`: the whole system on this machine until Ctrl-C."""
+
+import argparse
+import asyncio
+import os
+import signal
+import sys
+
+from api.local import Stores
+from api.output import TerminalOutput
+from api.stack import ROOT, RunningStack, StackSettings, prepared_stores, running_stack, settings_from
+from api.supervisor import read_procfile
+
+BANNER = """
+headrace is up: {url}
+  API docs    {url}/schema
+  Flower      {flower_url}
+  API key     {key}   (tenant demo)
+  data        {home}
+
+Next, in another terminal:
+  eval "$(./headrace env)"
+  ./headrace chat "What is a headrace?"
+  curl -N $HEADRACE_URL/api/chat -H "Authorization: Bearer $HEADRACE_API_KEY" \\
+    -H 'Accept: text/event-stream' -H 'Content-Type: application/json' -d '{{"message": "Hello!"}}'
+  Any OpenAI SDK works as it is: OPENAI_BASE_URL and OPENAI_API_KEY are set.
+
+Ctrl-C stops everything; what was accepted is kept.
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--grace", type=float, default=30.0, metavar="S", help="seconds for running jobs when stopping")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    settings = settings_from(os.environ)
+    with prepared_stores(settings) as where:
+        asyncio.run(serve_until_stopped(settings, where, grace_s=arguments.grace))
+    print("headrace: stopped.", file=sys.stderr)
+    return 0
+
+
+async def serve_until_stopped(settings: StackSettings, where: Stores, *, grace_s: float) -> None:
+    stop, hurry = stop_signals()
+    output = TerminalOutput([line.name for line in read_procfile(ROOT / "Procfile")], environ=os.environ)
+    stack = running_stack(settings, where, output=output, environ=os.environ, stop=stop, hurry=hurry, grace_s=grace_s)
+    async with stack as (running, _supervisor):
+        if not stop.is_set():
+            print(banner(running, settings), flush=True)
+        await stop.wait()
+        print("headrace: stopping; Ctrl-C again to stop at once.", file=sys.stderr, flush=True)
+
+
+def stop_signals() -> tuple[asyncio.Event, asyncio.Event]:
+    """Two events: the first Ctrl-C or SIGTERM sets `stop`, the second sets `hurry`."""
+    stop, hurry = asyncio.Event(), asyncio.Event()
+
+    def heard() -> None:
+        (hurry if stop.is_set() else stop).set()
+
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        loop.add_signal_handler(number, heard)
+    return stop, hurry
+
+
+def banner(running: RunningStack, settings: StackSettings) -> str:
+    return BANNER.format(url=running.url, flower_url=running.flower_url, key=running.key, home=settings.home)

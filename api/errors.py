@@ -1,0 +1,200 @@
+"""The edge where errors become HTTP: the only place that knows statuses.
+
+Native routes answer RFC 9457 problem details (`application/problem+json`); routes under `/v1` have OpenAI's shape
+(`api/openai/errors.py`). Whatever is not ours becomes a 500 that says nothing but the request id, and a log line.
+
+Litestar's problem-details plugin is not used: it swaps title and detail, merges `extra` at the top level and leaves
+unhandled exceptions in another shape.
+"""
+
+from http import HTTPStatus
+from typing import Any
+
+import msgspec
+import structlog
+from litestar import Request, Response
+from litestar.exceptions import HTTPException, ValidationException
+from litestar.openapi.datastructures import ResponseSpec
+
+from api.openai.errors import openai_error
+from api.sentences import explain
+from schema.errors import HeadraceError
+
+log = structlog.get_logger()
+
+STATUSES = {
+    "invalid_input": 400,
+    "model_unknown": 400,
+    "agent_unknown": 400,
+    "provider_refused": 400,
+    "unauthenticated": 401,
+    "not_found": 404,
+    "conflict": 409,
+    "session_busy": 409,
+    "cancelled": 409,
+    "idempotency_key_reused": 422,
+    "queue_full": 429,
+    "provider_rate_limited": 429,
+    "provider_failed": 502,
+    "worker_lost": 502,
+    "unavailable": 503,
+    "provider_overloaded": 503,
+    "deadline_passed": 504,
+    "provider_timeout": 504,
+    "provider_stalled": 504,
+    "timeout": 504,
+}
+"""Error code → status, for errors that are raised here and for those that a job failed with. A provider's code that is
+not listed is 502, anything else 500."""
+
+OPENAI_STATUSES = {"model_unknown": 404, "agent_unknown": 404, "timeout": 408}
+"""Where OpenAI answers otherwise: its SDKs turn 404 into NotFoundError."""
+
+CODES = {
+    400: "invalid_input",
+    401: "unauthenticated",
+    404: "not_found",
+    405: "method_not_allowed",
+    413: "body_too_large",
+    415: "unsupported_media_type",
+}
+"""Status → code, for errors that Litestar raises."""
+
+RETRY_AFTER = {429: "1", 503: "2"}
+
+
+class FieldErrorOut(msgspec.Struct, frozen=True):
+    """What is wrong with one field of the request."""
+
+    field: str
+    message: str
+
+
+class ProblemOut(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """RFC 9457 problem details. `code` is stable; `detail` says what to do."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    instance: str
+    code: str
+    request_id: str
+    errors: list[FieldErrorOut] = []
+    job_id: str | None = None
+
+
+class JobEnded(HeadraceError):
+    """A job that a request waited for ended without an answer; `code` is the job's own reason."""
+
+    def __init__(self, code: str, message: str, job_id: str) -> None:
+        super().__init__(message)
+        self.code = code  # type: ignore[misc]
+        self.job_id = job_id
+
+
+def status_of(code: str, *, openai: bool = False) -> int:
+    """Return the status for an error code."""
+    if openai and code in OPENAI_STATUSES:
+        return OPENAI_STATUSES[code]
+    return STATUSES.get(code) or (502 if code.startswith("provider_") else 500)
+
+
+def problems(*statuses: int) -> dict[int, ResponseSpec]:
+    """Return the documentation of a native handler's errors; 401 and 500 are everywhere."""
+    return {
+        status: ResponseSpec(
+            ProblemOut,
+            description=HTTPStatus(status).phrase,
+            media_type="application/problem+json",
+            generate_examples=False,
+        )
+        for status in sorted({401, 500, *statuses})
+    }
+
+
+def answer_error(request: Request[Any, Any, Any], error: Exception) -> Response[Any]:
+    """Turn any exception into the answer that its route's callers understand."""
+    openai = request.scope["path"].startswith("/v1/")
+    error, status, code = _classify(error, openai)
+    headers = _headers(error, status)
+    request_id = request.scope.get("request_id", "")
+    if status >= 500 and not isinstance(error, HeadraceError):
+        log.error("request_failed", request_id=request_id, path=request.scope["path"], exc_info=error)
+    fields = _fields(error)
+    detail = _detail(error, fields)
+    job_id = getattr(error, "job_id", None)
+    if job_id:
+        headers["X-Job-ID"] = job_id
+    if openai:
+        param = fields[0].field if fields else None
+        return openai_error(status, detail, code=code, param=param, headers=headers)
+    problem = ProblemOut(
+        type=f"urn:headrace:problem:{code}",
+        title=HTTPStatus(status).phrase,
+        status=status,
+        detail=detail,
+        instance=request.scope.get("asked_path", request.scope["path"]),
+        code=code,
+        request_id=request_id,
+        errors=fields,
+        job_id=job_id,
+    )
+    return Response(problem, status_code=status, headers=headers, media_type="application/problem+json")
+
+
+def _classify(error: Exception, openai: bool) -> tuple[Exception, int, str]:
+    if isinstance(error, HeadraceError):
+        return error, status_of(error.code, openai=openai), error.code
+    if isinstance(error, HTTPException):
+        return (
+            error,
+            error.status_code,
+            CODES.get(error.status_code, "internal" if error.status_code >= 500 else "http"),
+        )
+    return error, 500, "internal"
+
+
+def _headers(error: Exception, status: int) -> dict[str, str]:
+    headers = dict(getattr(error, "headers", None) or {})
+    if status == 401:
+        headers["WWW-Authenticate"] = 'Bearer realm="headrace"'
+    if status in RETRY_AFTER:
+        wish = getattr(error, "retry_after_s", None)
+        headers["Retry-After"] = str(max(1, round(wish))) if wish else RETRY_AFTER[status]
+    return headers
+
+
+def _fields(error: Exception) -> list[FieldErrorOut]:
+    if isinstance(error, HeadraceError) and error.field:
+        return [FieldErrorOut(error.field, error.message)]
+    if isinstance(error, ValidationException) and isinstance(error.extra, list):
+        return [_parameter_error(wrong) for wrong in error.extra if isinstance(wrong, dict)]
+    return []
+
+
+def _parameter_error(wrong: dict[str, Any]) -> FieldErrorOut:
+    """Say what is wrong with a query parameter, a header or a body that is missing."""
+    name = str(wrong.get("key", ""))
+    if name == "data":
+        return FieldErrorOut("", "The body is empty; send a JSON object.")
+    said = explain(str(wrong.get("message", "")), None).message
+    return FieldErrorOut(name, said.replace("The body", name, 1))
+
+
+def _detail(error: Exception, fields: list[FieldErrorOut]) -> str:
+    if isinstance(error, HeadraceError):
+        return error.message
+    if fields:
+        return " ".join(field.message for field in fields)
+    if not isinstance(error, HTTPException) or error.status_code >= 500:
+        return "Something went wrong here, not with your request. It is logged under the request id; try again."
+    said = {
+        404: "There is nothing at this path; the paths are listed at /schema.",
+        405: "This path does not take this method; /schema lists what it takes.",
+        413: "The body is larger than this server takes; send less at once.",
+    }
+    return said.get(error.status_code) or error.detail
+
+
+HANDLERS: dict[Any, Any] = {HeadraceError: answer_error, HTTPException: answer_error, Exception: answer_error}

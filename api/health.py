@@ -1,0 +1,117 @@
+"""Is it alive, is it ready, and how is each part: `/health`, `/health/live`, `/health/ready` (A12).
+
+Ready means that jobs can be accepted and followed: Postgres and Redis answer within a second. Models are not asked: a
+vendor's trouble must not take the API out of the load balancer.
+"""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any, Literal
+
+import msgspec
+from litestar import Response, Router, get
+
+from api.resources import Resources
+from schema.kinds import QUEUES
+from schema.redis_names import CONTROL
+
+BUDGET_S = 1.0
+
+Status = Literal["up", "down"]
+
+
+class PartOut(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One part of the system. `detail` counts what it has; `error` is the kind of trouble, never an address."""
+
+    status: Status
+    latency_ms: float
+    detail: dict[str, int] | None = None
+    error: str | None = None
+
+
+class HealthOut(msgspec.Struct, frozen=True):
+    """`up` when all parts are, `degraded` when jobs can be accepted but something is wrong, else `down`."""
+
+    status: Literal["up", "degraded", "down"]
+    parts: dict[str, PartOut]
+
+
+class LiveOut(msgspec.Struct, frozen=True):
+    """This process answers."""
+
+    status: Literal["up"] = "up"
+
+
+@get("/live", summary="Is the process alive", tags=["health"])
+async def live() -> LiveOut:
+    return LiveOut()
+
+
+@get("/ready", summary="Can jobs be accepted", tags=["health"])
+async def ready(resources: Resources) -> Response[HealthOut]:
+    """503 while Postgres or Redis is away, or the process is about to stop."""
+    parts = await _check({"postgres": _postgres, "redis": _redis}, resources)
+    up = not resources.streams.closing and all(part.status == "up" for part in parts.values())
+    return Response(HealthOut("up" if up else "down", parts), status_code=200 if up else 503)
+
+
+@get("/", summary="How is each part", tags=["health"])
+async def health(resources: Resources) -> HealthOut:
+    """Always 200: this page is for people, `/health/ready` for machines."""
+    checks = {"postgres": _postgres, "redis": _redis, "workers": _workers, "queues": _queues}
+    parts = await _check(checks, resources)
+    if parts["postgres"].status == "down":
+        return HealthOut("down", parts)
+    return HealthOut("up" if all(part.status == "up" for part in parts.values()) else "degraded", parts)
+
+
+Check = Callable[[Resources], Awaitable[dict[str, int] | None]]
+
+
+async def _check(checks: dict[str, Check], resources: Resources) -> dict[str, PartOut]:
+    parts = await asyncio.gather(*(_measure(check, resources) for check in checks.values()))
+    return dict(zip(checks, parts, strict=True))
+
+
+async def _measure(check: Check, resources: Resources) -> PartOut:
+    began = time.perf_counter()
+    detail: dict[str, int] | None = None
+    error: str | None = None
+    try:
+        async with asyncio.timeout(BUDGET_S):
+            detail = await check(resources)
+    except Exception as trouble:  # noqa: BLE001 -- a health page reports whatever is wrong
+        error = type(trouble).__name__
+    latency_ms = round((time.perf_counter() - began) * 1000, 2)
+    return PartOut(status="down" if error else "up", latency_ms=latency_ms, detail=detail, error=error)
+
+
+async def _postgres(resources: Resources) -> None:
+    async with resources.ports.pool.connection() as db:
+        await db.execute("SELECT 1")
+
+
+async def _redis(resources: Resources) -> None:
+    await resources.ports.wire.call("PING")
+
+
+async def _workers(resources: Resources) -> dict[str, int]:
+    """Count the workers by who listens for cancellations: every worker does. Raises NoWorkers when there are none."""
+    _, listening = await resources.ports.wire.call("PUBSUB", "NUMSUB", CONTROL)
+    if not listening:
+        raise NoWorkers
+    return {"processes": listening}
+
+
+async def _queues(resources: Resources) -> dict[str, int]:
+    """Count the doorbells that no worker has answered yet."""
+    replies: list[Any] = await resources.ports.wire.send([("LLEN", queue) for queue in QUEUES])
+    return {queue: int(reply) for queue, reply in zip(QUEUES, replies, strict=True)}
+
+
+class NoWorkers(Exception):
+    """Nobody would run a job now."""
+
+
+routes = Router("/health", route_handlers=[health, live, ready])

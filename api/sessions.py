@@ -1,0 +1,165 @@
+"""Sessions and their messages: make, list, read, rename, delete, export (A4)."""
+
+from datetime import datetime
+from typing import Annotated, Any, Literal
+from uuid import UUID
+
+import msgspec
+from litestar import Response, Router, delete, get, patch, post
+from msgspec import Meta
+from psycopg.rows import DictRow
+
+from api.errors import problems
+from api.exporting import MessageOut, SessionExportOut, as_markdown
+from api.paging import Cursor, Limit, read_cursor, write_cursor
+from api.principals import Principal, signed_in
+from api.resources import Resources
+from schema.db import Db, tenant_tx
+from schema.errors import Conflict, NotFound
+from schema.ids import new_id
+from schema.queries import sessions
+from schema.queries.submissions import add_session
+
+NO_SESSION = "There is no such session."
+EXPORT_PAGE = 500
+
+Title = Annotated[str, Meta(min_length=1, max_length=200)]
+
+
+class SessionIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A new session."""
+
+    title: Annotated[str, Meta(max_length=200)] = ""
+
+
+class SessionTitleIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A new title."""
+
+    title: Title
+
+
+class SessionOut(msgspec.Struct, frozen=True, kw_only=True):
+    """One conversation; `turns` counts the messages that were sent to it."""
+
+    id: UUID
+    title: str
+    turns: int
+    created_at: datetime
+    updated_at: datetime
+
+
+class SessionsOut(msgspec.Struct, frozen=True):
+    """A page of sessions, the last used first."""
+
+    items: list[SessionOut]
+    next_cursor: str | None
+
+
+class MessagesOut(msgspec.Struct, frozen=True):
+    """A page of messages, the first said first."""
+
+    items: list[MessageOut]
+    next_cursor: str | None
+
+
+@post("/", status_code=201, responses=problems(400), summary="Begin a session", tags=["sessions"])
+async def create(principal: Principal, resources: Resources, data: SessionIn | None = None) -> Response[SessionOut]:
+    session_id = new_id()
+    async with tenant_tx(resources.ports.pool, principal.tenant_id) as db:
+        await add_session(db, principal.tenant_id, session_id, (data or SessionIn()).title)
+        row = await _require(db, principal, session_id)
+    return Response(SessionOut(**row), headers={"Location": f"/api/sessions/{session_id}"})
+
+
+@get("/", responses=problems(400), summary="List sessions", tags=["sessions"])
+async def list_(
+    principal: Principal, resources: Resources, cursor: Cursor = None, limit: Limit = 20
+) -> SessionsOut:
+    before = read_cursor(cursor, tuple[datetime, UUID])
+    async with tenant_tx(resources.ports.pool, principal.tenant_id) as db:
+        rows = await sessions.list_sessions(db, principal.tenant_id, limit=limit + 1, before=before)
+    items = [SessionOut(**row) for row in rows[:limit]]
+    more = len(rows) > limit
+    return SessionsOut(items, write_cursor((items[-1].updated_at, items[-1].id)) if more else None)
+
+
+@get("/{session_id:uuid}", responses=problems(404), summary="Look at a session", tags=["sessions"])
+async def look(session_id: UUID, principal: Principal, resources: Resources) -> SessionOut:
+    async with tenant_tx(resources.ports.pool, principal.tenant_id) as db:
+        return SessionOut(**await _require(db, principal, session_id))
+
+
+@patch("/{session_id:uuid}", responses=problems(400, 404), summary="Rename a session", tags=["sessions"])
+async def rename(session_id: UUID, data: SessionTitleIn, principal: Principal, resources: Resources) -> SessionOut:
+    async with tenant_tx(resources.ports.pool, principal.tenant_id) as db:
+        row = await sessions.rename_session(db, principal.tenant_id, session_id, data.title)
+    if row is None:
+        raise NotFound(NO_SESSION)
+    return SessionOut(**row)
+
+
+@delete("/{session_id:uuid}", responses=problems(404, 409), summary="Delete a session", tags=["sessions"])
+async def delete_(session_id: UUID, principal: Principal, resources: Resources) -> None:
+    """Delete a session with its messages and jobs. 409 while a job of it has not ended."""
+    async with tenant_tx(resources.ports.pool, principal.tenant_id) as db:
+        deleted = await sessions.delete_session(db, principal.tenant_id, session_id)
+        if not deleted:
+            await _require(db, principal, session_id)
+            raise Conflict("A job of this session has not ended. Cancel it, or wait for it, then delete the session.")
+
+
+@get("/{session_id:uuid}/messages", responses=problems(400, 404), summary="Read a session", tags=["sessions"])
+async def messages(
+    session_id: UUID, principal: Principal, resources: Resources, cursor: Cursor = None, limit: Limit = 50
+) -> MessagesOut:
+    after = read_cursor(cursor, tuple[int, int])
+    async with tenant_tx(resources.ports.pool, principal.tenant_id) as db:
+        await _require(db, principal, session_id)
+        rows = await sessions.list_messages(db, principal.tenant_id, session_id, limit=limit + 1, after=after)
+    items = [_message(row) for row in rows[:limit]]
+    place = (rows[limit - 1]["turn"], rows[limit - 1]["ordinal"]) if len(rows) > limit else None
+    return MessagesOut(items, write_cursor(place) if place else None)
+
+
+@get("/{session_id:uuid}/export", responses=problems(400, 404), summary="Export a session", tags=["sessions"])
+async def export(
+    session_id: UUID, principal: Principal, resources: Resources, format: Literal["json", "markdown"] = "json"
+) -> Response[Any]:
+    """The whole conversation as one file."""
+    async with tenant_tx(resources.ports.pool, principal.tenant_id) as db:
+        session = SessionOut(**await _require(db, principal, session_id))
+        said = await _all_messages(db, principal, session_id)
+    name = f"session-{session_id}.{'md' if format == 'markdown' else 'json'}"
+    headers = {"Content-Disposition": f'attachment; filename="{name}"'}
+    if format == "markdown":
+        return Response(as_markdown(session.title, said), headers=headers, media_type="text/markdown; charset=utf-8")
+    return Response(SessionExportOut(**msgspec.structs.asdict(session), messages=said), headers=headers)
+
+
+async def _require(db: Db, principal: Principal, session_id: UUID) -> DictRow:
+    row = await sessions.find_session(db, principal.tenant_id, session_id)
+    if row is None:
+        raise NotFound(NO_SESSION)
+    return row
+
+
+async def _all_messages(db: Db, principal: Principal, session_id: UUID) -> list[MessageOut]:
+    said: list[MessageOut] = []
+    after: tuple[int, int] | None = None
+    while True:
+        rows = await sessions.list_messages(db, principal.tenant_id, session_id, limit=EXPORT_PAGE, after=after)
+        said += [_message(row) for row in rows]
+        if len(rows) < EXPORT_PAGE:
+            return said
+        after = (rows[-1]["turn"], rows[-1]["ordinal"])
+
+
+def _message(row: DictRow) -> MessageOut:
+    return MessageOut(**{name: row[name] for name in MessageOut.__struct_fields__})
+
+
+routes = Router(
+    "/sessions",
+    route_handlers=[create, list_, look, rename, delete_, messages, export],
+    guards=[signed_in],
+)

@@ -1,0 +1,70 @@
+"""What may be set about the API process: one frozen object, read from the environment by `server.py` and by tests."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from graphs.providers.settings import ProviderSettings
+from schema.errors import InputError
+
+DATABASE_SCHEMES = ("postgresql://", "postgres://")
+REDIS_SCHEMES = ("redis://", "rediss://", "unix://")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ApiSettings:
+    """`request_timeout_s`: how long `POST /api/chat` waits for the answer. `completion_timeout_s`: the same for
+    `/v1/chat/completions`, whose clients are used to wait. `max_body`: bytes. `slow_client_s`: how long one write to a
+    client may take."""
+
+    database_url: str
+    redis_url: str
+    host: str = "127.0.0.1"
+    port: int = 8000
+    request_timeout_s: float = 45.0
+    completion_timeout_s: float = 600.0
+    max_body: int = 8 * 1024 * 1024
+    slow_client_s: float = 30.0
+    providers: ProviderSettings = ProviderSettings()
+
+    @classmethod
+    def from_env(cls, env: Mapping[str, str]) -> "ApiSettings":
+        """Read and check the settings. Raises InputError that names the wrong one and says what is right."""
+        try:
+            providers = ProviderSettings.from_env(env)
+        except ValueError as error:
+            raise InputError(str(error)) from error
+        return cls(
+            database_url=_url(env, "HEADRACE_DATABASE_URL", DATABASE_SCHEMES),
+            redis_url=_url(env, "HEADRACE_REDIS_URL", REDIS_SCHEMES),
+            host=env.get("HEADRACE_HOST") or cls.host,
+            port=int(_number(env, "HEADRACE_PORT", cls.port, 1, 65_535, "a port number")),
+            request_timeout_s=_number(env, "HEADRACE_REQUEST_TIMEOUT_S", cls.request_timeout_s, 0, 3600, "seconds"),
+            completion_timeout_s=_number(
+                env, "HEADRACE_COMPLETION_TIMEOUT_S", cls.completion_timeout_s, 1, 3600, "seconds"
+            ),
+            max_body=int(_number(env, "HEADRACE_MAX_BODY", cls.max_body, 1024, 2**31, "bytes")),
+            slow_client_s=_number(env, "HEADRACE_SLOW_CLIENT_S", cls.slow_client_s, 1, 3600, "seconds"),
+            providers=providers,
+        )
+
+
+def _url(env: Mapping[str, str], name: str, schemes: tuple[str, ...]) -> str:
+    text = env.get(name, "")
+    if not text.startswith(schemes):
+        # The value may hold a password, so it is not repeated.
+        raise InputError(f"{name} is {'wrong' if text else 'not set'}; right is a URL that begins with {schemes[0]}.")
+    return text
+
+
+def _number(env: Mapping[str, str], name: str, default: float, least: float, most: float, unit: str) -> float:
+    text = env.get(name)
+    if not text:
+        return default
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not least <= value <= most or (unit != "seconds" and not value.is_integer()):
+        raise InputError(f"{name} is {text!r}; right is {unit}, a number from {least:g} to {most:.0f}.")
+    return value

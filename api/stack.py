@@ -1,0 +1,224 @@
+"""The whole system on one machine: stores, migrations, every process of the Procfile, ready to serve.
+
+`up` shows it to a person, `demo` uses it and stops it. Not for production, where each process is started by itself.
+"""
+
+import asyncio
+import contextlib
+import http.client
+import json
+import os
+import time
+from collections.abc import AsyncIterator, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from api.embedded.errors import LocalError
+from api.embedded.home import Home, free_port, is_free, read_json, write_private
+from api.embedded.processes import is_alive
+from api.local import LEFTOVERS_S, Stores, stores
+from api.supervisor import Output, Supervisor, read_procfile
+
+ROOT = Path(__file__).resolve().parent.parent
+READY_LIMIT_S = 60.0
+
+
+@dataclass(frozen=True)
+class StackSettings:
+    """What may be chosen about a stack; read from the environment by `settings_from`."""
+
+    home: Path
+    host: str
+    port: int | None
+    flower_port: int | None
+    database_url: str | None
+    redis_url: str | None
+
+
+@dataclass(frozen=True)
+class RunningStack:
+    """Where a stack answers, as `.headrace/state.json` tells other commands too."""
+
+    pid: int
+    url: str
+    flower_url: str
+    key: str
+
+
+def settings_from(environ: Mapping[str, str]) -> StackSettings:
+    """Read and check the settings. Raises LocalError that names the wrong one and says what is right."""
+    return StackSettings(
+        home=home_from(environ),
+        host=environ.get("HEADRACE_HOST") or "127.0.0.1",
+        port=_port_from(environ, "HEADRACE_PORT"),
+        flower_port=_port_from(environ, "HEADRACE_FLOWER_PORT"),
+        database_url=_url_from(environ, "HEADRACE_DATABASE_URL", ("postgresql://", "postgres://")),
+        redis_url=_url_from(environ, "HEADRACE_REDIS_URL", ("redis://", "rediss://", "unix://")),
+    )
+
+
+def home_from(environ: Mapping[str, str]) -> Path:
+    return ROOT / (environ.get("HEADRACE_HOME") or ".headrace")
+
+
+def find_running(home: Path) -> RunningStack | None:
+    """The stack that works on this folder now, if it is up."""
+    state = read_json(home / "state.json")
+    if not state or not is_alive(state["pid"]) or not Home(home).is_held():
+        return None
+    return RunningStack(**state, key=demo_key(home))
+
+
+def demo_key(home: Path) -> str:
+    """The demo tenant's API key: made once, kept where only the owner of the folder reads it."""
+    file = home / "demo.key"
+    if not file.exists():
+        from schema.keys import new_api_key
+
+        write_private(file, new_api_key())
+    return file.read_text().strip()
+
+
+@contextlib.contextmanager
+def prepared_stores(settings: StackSettings) -> Iterator[Stores]:
+    """Stores that answer, with today's schema and the demo tenant in them. Raises LocalError if one runs already."""
+    if running := find_running(settings.home):
+        raise LocalError(
+            f"headrace runs already: {running.url} (process {running.pid}, data in {settings.home}). "
+            'Use it with eval "$(./headrace env)", or stop it first.'
+        )
+    with stores(
+        settings.home, database_url=settings.database_url, redis_url=settings.redis_url, wait_s=LEFTOVERS_S
+    ) as prepared:
+        prepare_schema(prepared.database_url, demo_key(settings.home))
+        yield prepared
+
+
+def prepare_schema(database_url: str, key: str | None) -> bool:
+    """Migrate, and make sure that `key` opens the demo tenant; returns whether the schema changed."""
+    import psycopg
+
+    from schema.bootstrap import ensure_demo_tenant
+    from schema.migrate import migrate
+
+    try:
+        changed = migrate(database_url)
+        if key:
+            ensure_demo_tenant(database_url, key)
+    except psycopg.OperationalError as error:
+        raise LocalError(f"Postgres at HEADRACE_DATABASE_URL can't be used: {str(error).strip()}") from error
+    return changed
+
+
+@contextlib.asynccontextmanager
+async def running_stack(
+    settings: StackSettings,
+    where: Stores,
+    *,
+    output: Output,
+    environ: Mapping[str, str],
+    stop: asyncio.Event,
+    hurry: asyncio.Event,
+    grace_s: float = 30.0,
+    procfile: Path = ROOT / "Procfile",
+) -> AsyncIterator[tuple[RunningStack, Supervisor]]:
+    """Every process of the Procfile, with the API ready to serve; all are stopped at the end.
+
+    `stop`, when it is set before the API is ready, ends the waiting; `hurry` cuts the grace short.
+
+    Raises LocalError when a port is taken or the API doesn't become ready, naming the process that is to blame.
+    """
+    port = _choose_port("HEADRACE_PORT", settings.port, 8000)
+    flower_port = _choose_port("HEADRACE_FLOWER_PORT", settings.flower_port, 5555)
+    running = RunningStack(
+        pid=os.getpid(),
+        url=f"http://{reachable(settings.host)}:{port}",
+        flower_url=f"http://127.0.0.1:{flower_port}",
+        key=demo_key(settings.home),
+    )
+    env = child_environment(environ, settings, where, port=port, flower_port=flower_port)
+    state = settings.home / "state.json"
+    supervisor = Supervisor(read_procfile(procfile), env=env, cwd=ROOT, output=output)
+    try:
+        await supervisor.start()
+        await _wait_ready(settings.host, port, supervisor, stop)
+        _write_state(state, running)
+        yield running, supervisor
+    finally:
+        state.unlink(missing_ok=True)
+        await supervisor.stop(grace_s=grace_s, hurry=hurry)
+
+
+def child_environment(
+    environ: Mapping[str, str], settings: StackSettings, where: Stores, *, port: int, flower_port: int
+) -> dict[str, str]:
+    """What the processes of the stack are told: our environment, the stores' addresses and the chosen ports."""
+    return {
+        **environ,
+        "HEADRACE_HOST": settings.host,
+        "HEADRACE_PORT": str(port),
+        "HEADRACE_FLOWER_PORT": str(flower_port),
+        "HEADRACE_DATABASE_URL": where.database_url,
+        "HEADRACE_REDIS_URL": where.redis_url,
+        "HEADRACE_HOME": str(settings.home),
+        "PYTHONUNBUFFERED": "1",
+    }
+
+
+def answer_status(host: str, port: int, path: str, timeout_s: float = 2.0) -> int:
+    """The HTTP status of a GET, or 0 when nobody answers."""
+    link = http.client.HTTPConnection(reachable(host), port, timeout=timeout_s)
+    try:
+        link.request("GET", path)
+        return link.getresponse().status
+    except (OSError, http.client.HTTPException):
+        return 0
+    finally:
+        link.close()
+
+
+def reachable(host: str) -> str:
+    """The address to call a server at that listens on `host`."""
+    return "127.0.0.1" if host in ("0.0.0.0", "::") else host  # noqa: S104 (compared, not bound)
+
+
+async def _wait_ready(host: str, port: int, supervisor: Supervisor, stop: asyncio.Event) -> None:
+    give_up = time.monotonic() + READY_LIMIT_S
+    while not stop.is_set() and await asyncio.to_thread(answer_status, host, port, "/health/ready") != 200:
+        if troubled := supervisor.troubled:
+            name, said = next(iter(troubled.items()))
+            raise LocalError(f"The process {name} ends as soon as it is started. It said last:\n{said}")
+        if time.monotonic() > give_up:
+            raise LocalError(f"The API was not ready after {READY_LIMIT_S:.0f} s; its log above says why.")
+        await asyncio.sleep(0.03)
+
+
+def _write_state(file: Path, running: RunningStack) -> None:
+    """For `env`, `chat` and a second `up`; the key is not in it, it has a file of its own."""
+    state = {"pid": running.pid, "url": running.url, "flower_url": running.flower_url}
+    write_private(file, json.dumps(state))
+
+
+def _choose_port(name: str, explicit: int | None, default: int) -> int:
+    """The port that was asked for, or the default, or a free one if only the default is taken."""
+    if explicit is None:
+        return default if is_free(default) else free_port()
+    if not is_free(explicit):
+        raise LocalError(f"{name}={explicit} is in use by another program. Stop that one or choose another port.")
+    return explicit
+
+
+def _port_from(environ: Mapping[str, str], name: str) -> int | None:
+    text = environ.get(name)
+    if not text:
+        return None
+    if not text.isdigit() or not 0 < int(text) < 65_536:
+        raise LocalError(f"{name} is {text!r}; it must be a port number from 1 to 65535.")
+    return int(text)
+
+
+def _url_from(environ: Mapping[str, str], name: str, schemes: tuple[str, ...]) -> str | None:
+    text = environ.get(name)
+    if text and not text.startswith(schemes):
+        raise LocalError(f"{name} must begin with {' or '.join(schemes)}.")
+    return text or None

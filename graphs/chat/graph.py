@@ -1,0 +1,90 @@
+"""How it moves: trim the history, then answer.
+
+Events leave through LangGraph's custom stream writer as `schema.events` structs. They do not travel as LangChain
+callbacks: those cost about 0.7 ms of CPU a token, a write costs 5 µs.
+"""
+
+from contextlib import aclosing
+from typing import Any
+
+import msgspec
+from langgraph.graph import END, START, StateGraph
+from langgraph.graph.state import CompiledStateGraph
+from langgraph.runtime import Runtime
+
+from graphs.chat import history
+from graphs.chat.context import ChatContext
+from graphs.chat.state import ChatState
+from graphs.providers.contract import Finished, Progress, ReasoningDelta, TextDelta, ToolCallDelta, Usage
+from schema import events
+
+
+def build_chat() -> CompiledStateGraph[Any, ChatContext, Any, Any]:
+    """Return the compiled graph; one serves a whole process."""
+    graph = StateGraph(ChatState, context_schema=ChatContext)
+    graph.add_node("trim", trim)
+    graph.add_node("answer", answer)
+    graph.add_edge(START, "trim")
+    graph.add_edge("trim", "answer")
+    graph.add_edge("answer", END)
+    return graph.compile()
+
+
+async def trim(state: ChatState) -> ChatState:
+    """Keep what the model is to see."""
+    return {"messages": history.trim(state["messages"])}
+
+
+async def answer(state: ChatState, runtime: Runtime[ChatContext]) -> None:
+    """Call the model and pass on what it says; the last events are the whole message and what it used."""
+    context, write = runtime.context, runtime.stream_writer
+    said: list[str] = []
+    calls = ToolCalls()
+    request = msgspec.structs.replace(context.request, messages=tuple(state["messages"]))
+    async with aclosing(context.provider.stream(request)) as deltas:
+        async for delta in deltas:
+            match delta:
+                case TextDelta(text):
+                    said.append(text)
+                    write(events.MessageDelta(text=text))
+                case ReasoningDelta(text):
+                    write(events.ReasoningDelta(text=text))
+                case ToolCallDelta():
+                    write(events.MessageDelta(tool_calls=[calls.add(delta)]))
+                case Progress(text, done, total):
+                    write(events.JobProgress(text=text, done=done or None, total=total or None))
+                case Finished(reason, usage):
+                    write(events.MessageCompleted(text="".join(said), finish_reason=reason, tool_calls=calls.whole()))
+                    write(_usage(context.model, usage))
+
+
+def _usage(model: str, usage: Usage) -> events.UsageRecorded:
+    return events.UsageRecorded(
+        model=model, input_tokens=usage.input_tokens, output_tokens=usage.output_tokens, estimated=usage.estimated
+    )
+
+
+class ToolCalls:
+    """Tool calls that arrive in pieces, in OpenAI's shape."""
+
+    def __init__(self) -> None:
+        self._calls: dict[int, dict[str, str]] = {}
+
+    def add(self, delta: ToolCallDelta) -> dict[str, Any]:
+        """Take a piece and return it as a streamed chunk spells it."""
+        call = self._calls.setdefault(delta.index, {"id": "", "name": "", "arguments": ""})
+        call["id"] = delta.id or call["id"]
+        call["name"] += delta.name
+        call["arguments"] += delta.arguments
+        piece: dict[str, Any] = {"index": delta.index, "function": {"arguments": delta.arguments}}
+        if delta.id or delta.name:
+            piece |= {"id": call["id"], "type": "function"}
+            piece["function"] = {"name": delta.name, "arguments": delta.arguments}
+        return piece
+
+    def whole(self) -> list[dict[str, Any]] | None:
+        """Return the finished calls, or None if there was none."""
+        return [
+            {"id": c["id"], "type": "function", "function": {"name": c["name"], "arguments": c["arguments"]}}
+            for _, c in sorted(self._calls.items())
+        ] or None

@@ -1,0 +1,66 @@
+"""Messages as they come in (OpenAI's JSON) and as they are stored (`parts`), made into those that providers take."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from graphs.providers.contract import ImagePart, Message, Part, Role, TextPart, ToolCallPart, ToolResultPart
+from schema.errors import InputError
+
+ROLES: tuple[Role, ...] = ("system", "developer", "user", "assistant", "tool")
+
+
+def read_message(message: dict[str, Any], *, field: str = "messages") -> Message:
+    """Return one message of OpenAI's shape. Raises InputError that names what is wrong."""
+    role = message.get("role")
+    if role not in ROLES:
+        raise InputError(f"{field}.role must be one of {', '.join(ROLES)}.", field=f"{field}.role")
+    if role == "tool":
+        call_id = message.get("tool_call_id")
+        if not isinstance(call_id, str):
+            raise InputError("A tool's message must name its tool_call_id.", field=f"{field}.tool_call_id")
+        return Message(role, (ToolResultPart(call_id, _text(message.get("content"), field)),))
+    calls = [_tool_call(call, field) for call in message.get("tool_calls") or ()]
+    return Message(role, (*read_parts(message.get("content"), field=f"{field}.content"), *calls))
+
+
+def read_parts(content: Any, *, field: str = "content") -> tuple[Part, ...]:
+    """Return content that is text, or a list of text and image parts (ours or OpenAI's), or nothing."""
+    if content is None:
+        return ()
+    if isinstance(content, str):
+        return (TextPart(content),)
+    if not isinstance(content, list):
+        raise InputError(f"{field} must be text or a list of parts.", field=field)
+    return tuple(_part(part, f"{field}[{i}]") for i, part in enumerate(content))
+
+
+def stored_message(role: Role, parts: Sequence[dict[str, Any]]) -> Message:
+    """Return a message as it was stored."""
+    return Message(role, read_parts(list(parts)))
+
+
+def _part(part: Any, field: str) -> Part:
+    match part:
+        case {"type": "text", "text": str(text)}:
+            return TextPart(text)
+        case {"type": "image_url", "image_url": {"url": str(url), **more}}:
+            return ImagePart(url, more.get("detail"))
+        case {"type": "image_url", "image_url": str(url)} | {"type": "image", "url": str(url)}:
+            return ImagePart(url)
+        case {"type": "tool_call", "id": str(call_id), "name": str(name), "arguments": str(arguments)}:
+            return ToolCallPart(call_id, name, arguments)
+        case {"type": "refusal", "refusal": str(text)}:
+            return TextPart(text)
+    raise InputError(f'{field} must be {{"type": "text", "text": …}} or {{"type": "image_url", …}}.', field=field)
+
+
+def _tool_call(call: Any, field: str) -> ToolCallPart:
+    match call:
+        case {"id": str(call_id), "function": {"name": str(name), "arguments": str(arguments)}}:
+            return ToolCallPart(call_id, name, arguments)
+    raise InputError("A tool call needs an id and a function with name and arguments.", field=f"{field}.tool_calls")
+
+
+def _text(content: Any, field: str) -> str:
+    parts = read_parts(content, field=f"{field}.content")
+    return "\n".join(part.text for part in parts if isinstance(part, TextPart))

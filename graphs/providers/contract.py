@@ -1,0 +1,201 @@
+"""The contract between headrace and any vendor of models: what is asked, what streams back.
+
+A message is a role and a tuple of parts. Parts are tagged structs (`{"type": "text", "text": …}` in JSON), the same
+shape that messages are stored in; each provider turns them into its vendor's own. Tools, tool choice and response
+format keep OpenAI's JSON shape, because the OpenAI-compatible endpoint passes them through untouched.
+
+Not for: HTTP (`vendor_http.py`), which vendor is meant (`registry.py`), or what a deployment pays (prices are rows).
+"""
+
+from collections.abc import AsyncGenerator, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol, runtime_checkable
+
+import msgspec
+
+Role = Literal["system", "developer", "user", "assistant", "tool"]
+FinishReason = Literal["stop", "length", "tool_calls", "content_filter"]
+
+
+class TextPart(msgspec.Struct, frozen=True, tag_field="type", tag="text"):
+    """Words."""
+
+    text: str
+
+
+class ImagePart(msgspec.Struct, frozen=True, tag_field="type", tag="image", omit_defaults=True):
+    """A picture: a `data:` URL (base64) or, where the vendor fetches pictures itself, an `https:` one."""
+
+    url: str
+    detail: Literal["auto", "low", "high"] | None = None
+
+
+class ToolCallPart(msgspec.Struct, frozen=True, tag_field="type", tag="tool_call"):
+    """The model wants a tool run; `arguments` is the JSON text as the model wrote it."""
+
+    id: str
+    name: str
+    arguments: str
+
+
+class ToolResultPart(msgspec.Struct, frozen=True, tag_field="type", tag="tool_result", omit_defaults=True):
+    """What a tool answered; stands in a message of role `tool`."""
+
+    tool_call_id: str
+    text: str
+    name: str = ""
+
+
+Part = TextPart | ImagePart | ToolCallPart | ToolResultPart
+
+
+class Message(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One turn of a conversation. `Message.of("user", "hi")` is the short way for words alone."""
+
+    role: Role
+    parts: tuple[Part, ...] = ()
+
+    @classmethod
+    def of(cls, role: Role, text: str) -> "Message":
+        """A message that is one text part."""
+        return cls(role, (TextPart(text),))
+
+    @property
+    def text(self) -> str:
+        """All the words of the message, tool results included, a line break between parts."""
+        return "\n".join(p.text for p in self.parts if isinstance(p, (TextPart, ToolResultPart)))
+
+
+class ModelRequest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One call of a model.
+
+    `model` is the vendor's own name, without our provider prefix. None and empty mean "the vendor's default"; nothing
+    is sent then. `tools`, `tool_choice` and `response_format` have OpenAI's shape. `extra` is sent verbatim by
+    OpenAI-compatible vendors (it wins over nothing we set) and ignored by the others.
+    """
+
+    model: str
+    messages: tuple[Message, ...]
+    temperature: float | None = None
+    top_p: float | None = None
+    max_tokens: int | None = None
+    stop: tuple[str, ...] = ()
+    seed: int | None = None
+    presence_penalty: float | None = None
+    frequency_penalty: float | None = None
+    tools: tuple[dict[str, Any], ...] = ()
+    tool_choice: str | dict[str, Any] | None = None
+    parallel_tool_calls: bool | None = None
+    response_format: dict[str, Any] | None = None
+    reasoning_effort: str | None = None
+    extra: dict[str, Any] = {}
+
+
+class Usage(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Tokens of one call. `estimated` when the vendor did not count and `tokens.py` did."""
+
+    input_tokens: int
+    output_tokens: int
+    estimated: bool = False
+
+
+class TextDelta(msgspec.Struct, frozen=True, tag=True, gc=False):
+    """More of the answer. Several tokens that arrived together are one delta."""
+
+    text: str
+
+
+class ReasoningDelta(msgspec.Struct, frozen=True, tag=True, gc=False):
+    """More of the model's thinking, where the vendor shows it."""
+
+    text: str
+
+
+class ToolCallDelta(msgspec.Struct, frozen=True, tag=True, gc=False):
+    """More of tool call number `index`: `id` and `name` come once, `arguments` is appended JSON text."""
+
+    index: int
+    id: str = ""
+    name: str = ""
+    arguments: str = ""
+
+
+class Progress(msgspec.Struct, frozen=True, tag=True, gc=False):
+    """Something that takes a while before the answer, such as a model being pulled. `done` of `total` bytes, 0 of 0
+    when unknown."""
+
+    text: str
+    done: int = 0
+    total: int = 0
+
+
+class Finished(msgspec.Struct, frozen=True, tag=True):
+    """The last delta of every stream that did not fail: why it ended and what it used."""
+
+    reason: FinishReason
+    usage: Usage
+
+
+Delta = TextDelta | ReasoningDelta | ToolCallDelta | Progress | Finished
+
+
+class ModelInfo(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A model that a provider has now. `created` is a Unix time, 0 when the vendor does not say."""
+
+    provider: str
+    name: str
+    created: int = 0
+
+    @property
+    def id(self) -> str:
+        """`provider/name`, the way models are always written."""
+        return f"{self.provider}/{self.name}"
+
+
+@dataclass(frozen=True, slots=True)
+class ProviderTimeouts:
+    """How long a vendor may be silent, in seconds. Only tokens count as a sign of life, keep-alive comments don't.
+
+    `pull_s` bounds the silence while a model is being pulled (a checksum of many GB says nothing for minutes),
+    `end_mark_s` the wait for usage and end mark after the model has said that it is done, `manage_s` a whole
+    management call (list, check, embed has `first_token_s`).
+    """
+
+    connect_s: float = 5.0
+    first_token_s: float = 60.0
+    between_tokens_s: float = 30.0
+    pull_s: float = 300.0
+    end_mark_s: float = 2.0
+    manage_s: float = 10.0
+
+
+@runtime_checkable
+class Provider(Protocol):
+    """A vendor of models. Every method raises `ProviderError`s (`errors.py`) and nothing else of its own."""
+
+    name: str
+
+    def stream(self, request: ModelRequest) -> AsyncGenerator[Delta, None]:
+        """Calls the model; deltas come in order, the last one is `Finished`, or an error is raised.
+
+        Closing the generator (`aclose`, which `contextlib.aclosing` does on the way out of a block) or cancelling
+        the task that reads it closes the vendor's socket at once. A stream that ends without its end mark raises.
+        """
+        ...
+
+    async def list_models(self) -> list[ModelInfo]:
+        """The models that can be called now, in the vendor's order."""
+        ...
+
+    async def check_key(self) -> None:
+        """Returns when the vendor is there and takes the key; raises otherwise. Costs no tokens."""
+        ...
+
+
+@runtime_checkable
+class Embedder(Protocol):
+    """A provider that also embeds."""
+
+    async def embed(self, texts: Sequence[str], model: str) -> list[list[float]]:
+        """One vector per text, in order; no texts, no call."""
+        ...

@@ -1,0 +1,124 @@
+"""What can go wrong between headrace and a vendor of models.
+
+    schema.errors.ProviderError
+    ├── may pass: another attempt is worth it (`retryable`)
+    │   ├── ProviderUnreachable    provider_unreachable    no connection, or it dropped before an answer
+    │   ├── ProviderTimeout        provider_timeout        connected, but no first token in time
+    │   ├── ProviderStalled        provider_stalled        silent between two tokens
+    │   ├── ProviderCut            provider_cut            the stream ended without its end mark
+    │   ├── ProviderGarbage        provider_garbage        bytes that are not the protocol
+    │   ├── ProviderRateLimited    provider_rate_limited   429; `retry_after_s` when the vendor named it
+    │   └── ProviderOverloaded     provider_overloaded     5xx, or an error in mid-stream
+    └── can't pass: a person must change something
+        ├── ProviderRejectedKey    provider_rejected_key   401, 403
+        ├── ProviderRefused        provider_refused        the vendor won't take this request
+        ├── ProviderIsHeadrace     provider_is_headrace    the base URL points back at this server
+        ├── ModelUnknown           model_unknown           the vendor has no such model
+        └── ProviderUnknown        provider_unknown        no such provider, or it is not configured
+
+Messages name the provider and what happened. They never hold a key, a prompt or an answer; what a vendor says is
+passed on through `safe_excerpt` only.
+"""
+
+import re
+from typing import ClassVar
+
+from schema.errors import ProviderError
+
+EXCERPT_LENGTH = 300
+_KEY_LIKE = re.compile(r"\b(?:sk|pk|hf|gsk|hr|xai|api|key)[-_][\w*.-]{6,}|[Bb]earer\s+\S+")
+
+
+class ProviderUnreachable(ProviderError):
+    """No connection to the vendor, or it was dropped before the answer began."""
+
+    code: ClassVar[str] = "provider_unreachable"
+    retryable = True
+
+
+class ProviderTimeout(ProviderError):
+    """The vendor took the request but sent no token within `first_token_s`."""
+
+    code: ClassVar[str] = "provider_timeout"
+    retryable = True
+
+
+class ProviderStalled(ProviderError):
+    """The stream began and then fell silent for longer than `between_tokens_s`."""
+
+    code: ClassVar[str] = "provider_stalled"
+    retryable = True
+
+
+class ProviderCut(ProviderError):
+    """The stream ended without its end mark: what came so far is not an answer."""
+
+    code: ClassVar[str] = "provider_cut"
+    retryable = True
+
+
+class ProviderGarbage(ProviderError):
+    """The vendor sent something that is not its protocol."""
+
+    code: ClassVar[str] = "provider_garbage"
+    retryable = True
+
+
+class ProviderRateLimited(ProviderError):
+    """429: too many requests; `retry_after_s` is what the vendor asked for, if it did."""
+
+    code: ClassVar[str] = "provider_rate_limited"
+    retryable = True
+
+    def __init__(self, message: str, retry_after_s: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
+
+
+class ProviderOverloaded(ProviderError):
+    """The vendor failed on its own side (5xx, or an error object in mid-stream)."""
+
+    code: ClassVar[str] = "provider_overloaded"
+    retryable = True
+
+    def __init__(self, message: str, retry_after_s: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
+
+
+class ProviderRejectedKey(ProviderError):
+    """The vendor does not accept the key, or not for this use."""
+
+    code: ClassVar[str] = "provider_rejected_key"
+
+
+class ProviderRefused(ProviderError):
+    """The vendor will not take this request; the message carries its reason in short."""
+
+    code: ClassVar[str] = "provider_refused"
+
+
+class ProviderIsHeadrace(ProviderError):
+    """The provider's base URL is this headrace's own address: a call would go round for ever."""
+
+    code: ClassVar[str] = "provider_is_headrace"
+
+
+class ModelUnknown(ProviderError):
+    """The provider is there, but has no model of this name."""
+
+    code: ClassVar[str] = "model_unknown"
+
+
+class ProviderUnknown(ProviderError):
+    """No provider of this name is supported, or it is supported and not configured."""
+
+    code: ClassVar[str] = "provider_unknown"
+
+
+def safe_excerpt(said: str, key: str = "") -> str:
+    """A vendor's own words, fit to be shown: one line, at most 300 characters, anything like a key masked."""
+    if key:
+        said = said.replace(key, "***")
+    said = _KEY_LIKE.sub("***", " ".join(said.split()))
+    return said if len(said) <= EXCERPT_LENGTH else said[: EXCERPT_LENGTH - 1] + "…"

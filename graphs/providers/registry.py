@@ -1,0 +1,157 @@
+"""The providers of one process: one aiohttp session, and each provider built when it is first asked for.
+
+Names and settings are read in `settings.py`. Works without Redis and Postgres; every list of models is held in memory
+for half a minute, per process.
+"""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import aiohttp
+import structlog
+
+from graphs.providers import offline, ollama
+from graphs.providers.contract import ModelInfo, Provider
+from graphs.providers.errors import ModelUnknown, ProviderTimeout
+from graphs.providers.offline import Offline
+from graphs.providers.ollama import Ollama
+from graphs.providers.openai_compatible import OpenAICompatible
+from graphs.providers.settings import ModelRef, ProviderAccess, ProviderSettings, resolve
+from graphs.providers.vendors import VENDORS
+from schema.errors import ProviderError
+
+LIST_S = 3.0
+KEEP_S = 30.0
+KEEP_FAILURE_S = 5.0
+OLLAMA_FIRST_MODEL = "llama3.2:3b"  # pulled, with progress, by an Ollama that has nothing yet
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class _Listed:
+    until: float
+    models: tuple[ModelInfo, ...] = ()
+    failure: ProviderError | None = None
+
+
+class Providers:
+    """`async with Providers(settings) as providers:` — opened once per process, after it has started, and passed down.
+
+    A session that is passed in stays open on the way out; one that is made here is closed.
+    """
+
+    def __init__(
+        self,
+        settings: ProviderSettings,
+        *,
+        session: aiohttp.ClientSession | None = None,
+        list_s: float = LIST_S,
+        now: Callable[[], float] | None = None,
+    ) -> None:
+        self.settings = settings
+        self._session = session
+        self._owns_session = session is None
+        self._list_s = list_s
+        self._now = now
+        self._built: dict[str, Provider] = {}
+        self._listed: dict[str, _Listed] = {}
+        self._locks: dict[str, asyncio.Lock] = {}
+
+    async def __aenter__(self) -> "Providers":
+        if self._session is None:
+            self._session = open_session()
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        self._built.clear()
+        if self._owns_session and self._session is not None:
+            await self._session.close()
+            self._session = None
+
+    def get(self, name: str) -> Provider:
+        """The provider of this name. Raises ProviderUnknown or ProviderIsHeadrace."""
+        if name not in self._built:
+            self._built[name] = self._build(name)
+        return self._built[name]
+
+    async def resolve(self, model: str | None) -> ModelRef:
+        """As `settings.resolve`, and a name that was left to the provider is looked up in its list.
+
+        Raises ModelUnknown when the provider has no model that could be taken unasked, or what listing raises.
+        """
+        ref = resolve(model, self.settings)
+        return ref if ref.name else ModelRef(ref.provider, await self._choose(ref.provider))
+
+    async def list_models(self) -> list[ModelInfo]:
+        """The models of all configured providers, in order; one that fails is logged and left out.
+
+        `offline/extractive` is among them only when nothing is configured, or when it is the default model.
+        """
+        names = list(self.settings.names)
+        if self.settings.default_provider == offline.NAME:
+            names.append(offline.NAME)
+        listed = await asyncio.gather(*(self._list(name) for name in names))
+        return [model for one in listed for model in one.models]
+
+    async def _choose(self, name: str) -> str:
+        listed = await self._list(name)
+        if listed.failure is not None:
+            raise listed.failure
+        have = [model.name for model in listed.models]
+        if name == ollama.NAME:
+            return next((m for m in have if _can_chat(m)), OLLAMA_FIRST_MODEL)
+        vendor = VENDORS[name].at(self.settings.get_access(name).base_url)
+        wanted = [m for m in vendor.preferred if m in have] or [m for m in have if vendor.lists_own and _can_chat(m)]
+        if not wanted:
+            raise ModelUnknown(f"No model was named. Set HEADRACE_DEFAULT_MODEL to one of {name}'s, as {name}/model.")
+        return wanted[0]
+
+    async def _list(self, name: str) -> _Listed:
+        async with self._locks.setdefault(name, asyncio.Lock()):  # one question at a time, the rest share its answer
+            now = self._now or asyncio.get_running_loop().time
+            held = self._listed.get(name)
+            if held is None or held.until <= now():
+                held = self._listed[name] = await self._ask(name, now)
+            return held
+
+    async def _ask(self, name: str, now: Callable[[], float]) -> _Listed:
+        try:
+            async with asyncio.timeout(self._list_s):
+                models = await self.get(name).list_models()
+        except TimeoutError:
+            failure: ProviderError = ProviderTimeout(f"{name} did not list its models within {self._list_s:g} s.")
+        except ProviderError as exc:
+            failure = exc
+        else:
+            return _Listed(now() + KEEP_S, tuple(models))
+        log.warning("provider_list_failed", provider=name, code=failure.code)
+        return _Listed(now() + KEEP_FAILURE_S, failure=failure)
+
+    def _build(self, name: str) -> Provider:
+        if name == offline.NAME:
+            return Offline(self.settings.offline_tokens_per_s)
+        if self._session is None:
+            raise RuntimeError("Providers is used before `async with` or after it")
+        return build_provider(self.settings.get_access(name), self._session, self.settings)
+
+
+def build_provider(access: ProviderAccess, session: aiohttp.ClientSession, settings: ProviderSettings) -> Provider:
+    """A provider over an open session; opens nothing itself, so one per tenant's own key is cheap."""
+    if access.name == ollama.NAME:
+        return Ollama(session, access.base_url, key=access.key, timeouts=settings.timeouts)
+    vendor = VENDORS[access.name].at(access.base_url)
+    return OpenAICompatible(session, vendor, key=access.key, timeouts=settings.timeouts)
+
+
+def open_session() -> aiohttp.ClientSession:
+    """The process's one HTTP client for models: any number of connections (jobs are what is capped), no cookies."""
+    return aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=60.0), cookie_jar=aiohttp.DummyCookieJar()
+    )
+
+
+def _can_chat(model: str) -> bool:
+    """Whether a listed model can be taken unasked; embedding models are listed among the others everywhere."""
+    return not any(mark in model.lower() for mark in ("embed", "bge-", "rerank", "whisper", "tts"))

@@ -1,0 +1,209 @@
+"""Which providers this installation has, read from an environment mapping, and what a model's name means here.
+
+Not for: calling them (`registry.py`), or the keys that tenants store themselves (credentials, rows in the database).
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import NamedTuple
+from urllib.parse import urlsplit
+
+from graphs.providers import offline, ollama
+from graphs.providers.contract import ProviderTimeouts
+from graphs.providers.errors import ModelUnknown, ProviderIsHeadrace, ProviderUnknown
+from graphs.providers.vendors import VENDORS, Vendor
+
+SUPPORTED = (ollama.NAME, *VENDORS, offline.NAME)
+AUTO = "auto"
+_THIS_MACHINE = frozenset({"localhost", "127.0.0.1", "::1", "0.0.0.0", "::"})  # noqa: S104 -- compared, never bound
+
+
+class ModelRef(NamedTuple):
+    """A model at a provider. An empty `name` means the provider's own choice, which `Providers.resolve` looks up."""
+
+    provider: str
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.provider}/{self.name}"
+
+
+OFFLINE = ModelRef(offline.NAME, offline.MODEL)
+
+
+@dataclass(frozen=True, slots=True)
+class ProviderAccess:
+    """Where one provider is and the key to it. The key stays out of `repr`."""
+
+    name: str
+    base_url: str
+    key: str = field(default="", repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class ProviderSettings:
+    """The configured providers in order of preference: Ollama first (local, free), then as in `vendors.py`.
+
+    `default_model` is HEADRACE_DEFAULT_MODEL, maybe empty; `own_url` is HEADRACE_URL, to recognise ourselves.
+    """
+
+    configured: tuple[ProviderAccess, ...] = ()
+    default_model: str = ""
+    own_url: str = ""
+    offline_tokens_per_s: float = offline.TOKENS_PER_S
+    timeouts: ProviderTimeouts = field(default_factory=ProviderTimeouts)
+
+    @classmethod
+    def from_env(cls, env: Mapping[str, str]) -> "ProviderSettings":
+        """Reads OLLAMA_HOST, the vendors' names, HEADRACE_DEFAULT_MODEL, HEADRACE_URL, HEADRACE_OFFLINE_TOKENS_PER_S
+        and HEADRACE_MODEL_{CONNECT,FIRST_TOKEN,BETWEEN_TOKENS,PULL,END_MARK,MANAGE}_S.
+
+        An empty value counts as unset. Raises ValueError that names the setting and what is right.
+        """
+        found = [_ollama_access(env), *(_vendor_access(vendor, env) for vendor in VENDORS.values())]
+        return cls(
+            configured=tuple(access for access in found if access is not None),
+            default_model=env.get("HEADRACE_DEFAULT_MODEL", "").strip(),
+            own_url=env.get("HEADRACE_URL", "").strip(),
+            offline_tokens_per_s=_number(env, "HEADRACE_OFFLINE_TOKENS_PER_S", offline.TOKENS_PER_S),
+            timeouts=_timeouts(env),
+        )
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The configured providers' names."""
+        return tuple(access.name for access in self.configured)
+
+    @property
+    def default_provider(self) -> str:
+        """The provider that bare model names belong to: the default model's, else the first configured one."""
+        head, slash, _ = self.default_model.partition("/")
+        if slash:
+            return head
+        return self.configured[0].name if self.configured else offline.NAME
+
+    def get_access(self, name: str) -> ProviderAccess:
+        """The access to a provider. Raises ProviderUnknown or, for a base URL that is our own, ProviderIsHeadrace."""
+        access = next((a for a in self.configured if a.name == name), None)
+        if access is None:
+            raise ProviderUnknown(self._unknown(name))
+        if self.own_url and _same_place(access.base_url, self.own_url):
+            raise ProviderIsHeadrace(
+                f"The base URL of {name} is this headrace itself, so a call would go round for ever. "
+                f"Unset {' or '.join(_url_names(name))} where headrace runs, or point it at a model server."
+            )
+        if (vendor := VENDORS.get(name)) is not None:
+            _check_complete(vendor, access)
+        return access
+
+    def _unknown(self, name: str) -> str:
+        have = ", ".join(self.names) or f"none but {offline.NAME}"
+        if name in SUPPORTED:
+            return f"The provider {name!r} is not configured: set {' or '.join(_env_names(name))}. Configured: {have}."
+        return (
+            f"There is no provider {name[:80]!r}. Configured: {have}. Supported: {', '.join(SUPPORTED)}. "
+            "A model whose own name has a slash is written provider/its/name."
+        )
+
+
+def resolve(model: str | None, settings: ProviderSettings) -> ModelRef:
+    """What a model's name means: `provider/name`, a bare name of the default provider, or `auto` (None, empty).
+
+    The name after the first slash is the vendor's and may have slashes of its own. Without HEADRACE_DEFAULT_MODEL
+    `auto` is the first configured provider with an empty name; `offline/extractive` only when none is configured.
+    Raises ProviderUnknown, ProviderIsHeadrace or ModelUnknown; asks nobody over the network.
+    """
+    wanted = (model or "").strip()
+    if wanted in ("", AUTO):
+        if settings.default_model not in ("", AUTO):
+            return resolve(settings.default_model, settings)
+        if not settings.configured:
+            return OFFLINE
+        return ModelRef(settings.get_access(settings.configured[0].name).name, "")
+    head, slash, name = wanted.partition("/")
+    ref = ModelRef(head, name) if slash else ModelRef(settings.default_provider, wanted)
+    if ref.provider != offline.NAME:
+        return ModelRef(settings.get_access(ref.provider).name, ref.name)
+    if ref.name != offline.MODEL:
+        raise ModelUnknown(
+            f"There is no model {wanted[:80]!r}: no provider is asked for it. Connect one by setting OLLAMA_HOST or "
+            f"OPENAI_API_KEY; without a provider there is {OFFLINE} only."
+        )
+    return ref
+
+
+def _timeouts(env: Mapping[str, str]) -> ProviderTimeouts:
+    usual = asdict(ProviderTimeouts())
+    return ProviderTimeouts(**{name: _seconds(env, f"HEADRACE_MODEL_{name.upper()}", usual[name]) for name in usual})
+
+
+def _ollama_access(env: Mapping[str, str]) -> ProviderAccess | None:
+    host = env.get("OLLAMA_HOST", "").strip()
+    if not host:
+        return None
+    try:
+        return ProviderAccess(ollama.NAME, ollama.parse_host(host), env.get("OLLAMA_API_KEY", ""))
+    except ValueError as exc:
+        raise ValueError(f"OLLAMA_HOST is {host!r}; right is host:port or http://host:port.") from exc
+
+
+def _vendor_access(vendor: Vendor, env: Mapping[str, str]) -> ProviderAccess | None:
+    key = next((value for name in vendor.key_env if (value := env.get(name, "").strip())), "")
+    set_name = next((name for name in vendor.base_url_env if env.get(name, "").strip()), "")
+    if not (key or set_name):
+        return None
+    if not (key.isascii() and key.isprintable()):
+        raise ValueError(f"The key in {' or '.join(vendor.key_env)} is not one; right is ASCII without line breaks.")
+    url = env[set_name].strip().rstrip("/") if set_name else vendor.base_url
+    if set_name:
+        parts = urlsplit(url)
+        if parts.scheme not in ("http", "https") or not parts.hostname or parts.username:
+            raise ValueError(f"{set_name} is not an address; right is http://host:port/v1, without a password.")
+        url += vendor.path if not parts.path.strip("/") else ""
+    return ProviderAccess(vendor.name, url, key)
+
+
+def _check_complete(vendor: Vendor, access: ProviderAccess) -> None:
+    if not access.base_url:
+        raise ProviderUnknown(f"The provider {vendor.name!r} has no address: set {' or '.join(vendor.base_url_env)}.")
+    if vendor.at(access.base_url).needs_key and not access.key:
+        raise ProviderUnknown(f"The provider {vendor.name!r} has no key: set {' or '.join(vendor.key_env)}.")
+
+
+def _env_names(name: str) -> tuple[str, ...]:
+    if name == ollama.NAME:
+        return ("OLLAMA_HOST",)
+    return (*VENDORS[name].key_env, *VENDORS[name].base_url_env)
+
+
+def _url_names(name: str) -> tuple[str, ...]:
+    return VENDORS[name].base_url_env if name in VENDORS else _env_names(name)
+
+
+def _same_place(one: str, other: str) -> bool:
+    return _place(one) == _place(other)
+
+
+def _place(url: str) -> tuple[str, int]:
+    parts = urlsplit(url if "://" in url else f"http://{url}")
+    host = parts.hostname or ""
+    return "this machine" if host in _THIS_MACHINE else host, parts.port or (443 if parts.scheme == "https" else 80)
+
+
+def _number(env: Mapping[str, str], name: str, default: float) -> float:
+    text = env.get(name, "").strip()
+    try:
+        value = float(text) if text else default
+    except ValueError:
+        value = -1.0
+    if not (math.isfinite(value) and value >= 0):
+        raise ValueError(f"{name} is {text!r}; right is a number that is not negative, such as {default:g}.")
+    return value
+
+
+def _seconds(env: Mapping[str, str], name: str, default: float) -> float:
+    value = _number(env, name, default)
+    if value == 0:
+        raise ValueError(f"{name} is 0; right is a number of seconds, such as {default:g}.")
+    return value

@@ -1,0 +1,112 @@
+"""Connections to Postgres: one pool a process and role, and the transactions that everything happens in.
+
+Statements of a transaction are pipelined: they go out together, and only reading a result waits for it.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from typing import Any, Literal
+from uuid import UUID
+
+import psycopg
+from psycopg.rows import DictRow, dict_row
+from psycopg_pool import AsyncConnectionPool, PoolTimeout
+
+from schema.errors import Unavailable
+
+Role = Literal["headrace_app", "headrace_system"]
+Db = psycopg.AsyncConnection[DictRow]
+Pool = AsyncConnectionPool[Db]
+
+_checking: set[str] = set()  # names of pools that are being looked at
+
+WAIT_S = 3.0  # how long a request waits for a connection before it is told to come again
+
+
+def pool_for(database_url: str, role: Role, *, max_size: int = 16, name: str = "headrace") -> Pool:
+    """Return a closed pool whose connections have become `role`; open it inside the loop that will use it."""
+    return AsyncConnectionPool(
+        database_url,
+        open=False,
+        min_size=1,
+        max_size=max_size,
+        timeout=WAIT_S,
+        max_idle=300,
+        reconnect_timeout=5,
+        connection_class=psycopg.AsyncConnection[DictRow],
+        kwargs=connection_options(role, name),
+    )
+
+
+def connection_options(role: Role, name: str) -> dict[str, Any]:
+    """Return what every connection of ours is opened with."""
+    return {
+        "autocommit": True,
+        "row_factory": dict_row,
+        "prepare_threshold": 2,
+        "connect_timeout": 3,
+        "application_name": name,
+        "options": f"-c role={role} -c statement_timeout=30000 -c idle_in_transaction_session_timeout=60000",
+        "keepalives_idle": 10,
+        "keepalives_interval": 5,
+        "keepalives_count": 3,
+        "tcp_user_timeout": 15000,
+    }
+
+
+@asynccontextmanager
+async def tenant_tx(pool: Pool, tenant_id: UUID) -> AsyncIterator[Db]:
+    """One transaction that sees and writes the rows of `tenant_id` only.
+
+    Raises Unavailable when Postgres does not answer; then nothing of it was committed, unless the connection broke
+    during the commit itself, which only a compare-and-set can tell.
+    """
+    async with _connection(pool) as db, db.pipeline(), db.transaction():
+        await db.execute("SELECT set_config('headrace.tenant_id', %s, true)", (str(tenant_id),))
+        yield db
+
+
+@asynccontextmanager
+async def system_tx(pool: Pool) -> AsyncIterator[Db]:
+    """One transaction of the dispatcher or the sweeper, over all tenants; `pool` has the role `headrace_system`."""
+    async with _connection(pool) as db, db.pipeline(), db.transaction():
+        yield db
+
+
+@asynccontextmanager
+async def _connection(pool: Pool) -> AsyncIterator[Db]:
+    try:
+        async with pool.connection() as db:
+            yield db
+    except (psycopg.OperationalError, PoolTimeout) as error:
+        if _is_outage(error):
+            _sort_out(pool)
+            raise Unavailable("The database does not answer; nothing was accepted. Try again shortly.") from error
+        raise
+
+
+def _sort_out(pool: Pool) -> None:
+    """Have the pool look at its idle connections now: after a restart of Postgres all of them are dead, and each would
+    cost a caller its request."""
+    if pool.closed or pool.name in _checking:
+        return
+    _checking.add(pool.name)
+    task = asyncio.get_running_loop().create_task(pool.check(), name="pool-check")
+    task.add_done_callback(lambda _: _checking.discard(pool.name))
+
+
+def _is_outage(error: Exception) -> bool:
+    """A lost, refused or shut-down connection, as opposed to a statement that failed (deadlock, time limit)."""
+    state = getattr(error, "sqlstate", None)
+    return state is None or state[:2] in ("08", "57", "53")
+
+
+async def fetch_one(db: Db, sql: str, values: Mapping[str, Any]) -> DictRow | None:
+    """Run `sql` and return its first row, or None."""
+    return await (await db.execute(sql, values)).fetchone()
+
+
+async def fetch_all(db: Db, sql: str, values: Mapping[str, Any]) -> list[DictRow]:
+    """Run `sql` and return its rows."""
+    return await (await db.execute(sql, values)).fetchall()

@@ -1,0 +1,253 @@
+"""The events of a job's stream: one typed struct each, and the bytes they become.
+
+An event's number (`seq`) is dense per job, over all attempts: 1, 2, 3 … It is given when the event is written, because
+deltas that meet on the way to Redis become one. A *frame* is one event as Server-Sent Events spell it:
+
+    id: 7
+    event: message.delta
+    data: {"job_id":"…","seq":7,"at":"2026-01-31T12:00:00.123Z","text":"Hello"}
+
+Not here: who writes (`workers/relay.py`) and who reads (`workers/follow.py`).
+"""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Any, ClassVar, NamedTuple
+from uuid import UUID
+
+import msgspec
+
+from schema.states import CancelMode
+
+
+class Event(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """Base of all events; `type` is the wire name. Fields that hold their default are left out of the JSON."""
+
+    type: ClassVar[str] = ""
+    ends: ClassVar[bool] = False
+
+
+class JobQueued(Event):
+    """The job is accepted: its row is committed."""
+
+    type = "job.queued"
+    kind: str
+    session_id: str | None = None
+    model: str | None = None
+    agent: str | None = None
+
+
+class JobStarted(Event):
+    """A worker has claimed the job. `attempt` counts claims, from 1."""
+
+    type = "job.started"
+    attempt: int
+    worker: str
+
+
+class JobProgress(Event):
+    """Something long goes on, such as the download of a model; `done` and `total` in the unit that `text` names."""
+
+    type = "job.progress"
+    text: str
+    done: int | None = None
+    total: int | None = None
+
+
+class JobRestarted(Event):
+    """An earlier attempt did not end well and another takes over. Whatever was said after event `discard_after` is
+    void and comes again."""
+
+    type = "job.restarted"
+    attempt: int
+    reason: str
+    discard_after: int
+    worker: str
+
+
+class AgentRouted(Event):
+    """The agent and graph that will answer, and why they were chosen."""
+
+    type = "agent.routed"
+    agent: str
+    graph: str
+    reason: str = ""
+
+
+class PlanCreated(Event):
+    """The steps that a planning graph means to take."""
+
+    type = "plan.created"
+    steps: list[str]
+
+
+class MessageDelta(Event):
+    """More of the answer: text, or pieces of tool calls that the caller's own tools must answer (OpenAI's shape)."""
+
+    type = "message.delta"
+    text: str = ""
+    tool_calls: list[dict[str, Any]] | None = None
+
+
+class ReasoningDelta(Event):
+    """More of what the model thinks aloud, where it does."""
+
+    type = "reasoning.delta"
+    text: str
+
+
+class ToolStarted(Event):
+    """A tool call begins; `call_id` is unique in the job."""
+
+    type = "tool.started"
+    call_id: str
+    name: str
+    arguments: dict[str, Any] = {}
+
+
+class ToolFinished(Event):
+    """A tool call has ended; `ok` is false when the tool said why it could not."""
+
+    type = "tool.finished"
+    call_id: str
+    name: str
+    ok: bool
+    output: str = ""
+    duration_ms: int = 0
+
+
+class CitationAdded(Event):
+    """The answer rests on this passage."""
+
+    type = "citation.added"
+    document_id: str
+    page: int | None = None
+    passage: str = ""
+    score: float | None = None
+
+
+class MessageCompleted(Event):
+    """The whole answer. `message_id` is the stored message, where the job belongs to a session."""
+
+    type = "message.completed"
+    text: str
+    finish_reason: str = "stop"
+    message_id: str | None = None
+    tool_calls: list[dict[str, Any]] | None = None
+
+
+class UsageRecorded(Event):
+    """Tokens that the job used; `estimated` where the provider did not count them."""
+
+    type = "usage.recorded"
+    model: str
+    input_tokens: int
+    output_tokens: int
+    estimated: bool = False
+
+
+class JobSucceeded(Event):
+    """The job ended well; nothing follows."""
+
+    type = "job.succeeded"
+    ends = True
+
+
+class Reason(msgspec.Struct, frozen=True):
+    """Why a job failed: a stable code and a sentence."""
+
+    code: str
+    message: str
+
+
+class JobFailed(Event):
+    """The job is out of tries, or failed in a way that another try can't mend; nothing follows."""
+
+    type = "job.failed"
+    ends = True
+    error: Reason
+
+
+class JobCancelled(Event):
+    """The job was cancelled; nothing follows. `kept` says what became of the words already said."""
+
+    type = "job.cancelled"
+    ends = True
+    kept: CancelMode = "keep"
+
+
+EVENTS: dict[str, type[Event]] = {
+    event.type: event
+    for event in (
+        JobQueued,
+        JobStarted,
+        JobProgress,
+        JobRestarted,
+        AgentRouted,
+        PlanCreated,
+        MessageDelta,
+        ReasoningDelta,
+        ToolStarted,
+        ToolFinished,
+        CitationAdded,
+        MessageCompleted,
+        UsageRecorded,
+        JobSucceeded,
+        JobFailed,
+        JobCancelled,
+    )
+}
+
+_encoder = msgspec.json.Encoder()
+_decoders = {name: msgspec.json.Decoder(event) for name, event in EVENTS.items()}
+
+
+class Frame(NamedTuple):
+    """One event as it stands in a stream; `data` is its JSON."""
+
+    seq: int
+    type: str
+    data: bytes
+
+
+def timestamp(moment: datetime | None = None) -> str:
+    """Return a UTC time as ISO 8601 with milliseconds."""
+    moment = moment or datetime.now(UTC)
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def encode_frame(event: Event, job_id: UUID, seq: int, at: str) -> bytes:
+    """Return `event` as one Server-Sent Events frame; JSON never holds a raw line break, so a frame can't be forged."""
+    fields = _encoder.encode(event)
+    fields = b"," + fields[1:] if fields != b"{}" else b"}"
+    return b'id: %d\nevent: %s\ndata: {"job_id":"%s","seq":%d,"at":"%s"%s\n\n' % (
+        seq,
+        event.type.encode(),
+        str(job_id).encode(),
+        seq,
+        at.encode(),
+        fields,
+    )
+
+
+def split_frames(chunk: bytes) -> list[bytes]:
+    """Return the frames of a chunk that holds whole frames only, each with its blank line."""
+    return [frame + b"\n\n" for frame in chunk.split(b"\n\n") if frame]
+
+
+def frame_seq(frame: bytes) -> int:
+    """Return the number of a frame."""
+    return int(frame[4 : frame.index(b"\n")])
+
+
+def read_frames(chunk: bytes) -> Iterator[Frame]:
+    """Yield the frames of a chunk that holds whole frames only. Comments and frames without a number are left out."""
+    for raw in chunk.split(b"\n\n"):
+        if raw.startswith(b"id: "):
+            seq, name, data = raw.split(b"\n", 2)
+            yield Frame(int(seq[4:]), name[7:].decode(), data[6:])
+
+
+def decode_event(frame: Frame) -> Event:
+    """Return the typed event of a frame; `job_id`, `seq` and `at` stay in the frame."""
+    return _decoders[frame.type].decode(frame.data)

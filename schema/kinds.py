@@ -1,0 +1,25 @@
+"""The kinds of job: which queue and Celery task run one, how often it may be tried, how long it may take."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+Kind = Literal["chat"]
+
+
+@dataclass(frozen=True)
+class JobKind:
+    """`task` is the Celery wire name; `max_tries` counts attempts that were lost or failed; `deadline_s` counts from
+    the submit to the end, waiting included."""
+
+    name: Kind
+    queue: str
+    task: str
+    max_tries: int
+    deadline_s: float
+
+
+KINDS: dict[Kind, JobKind] = {
+    "chat": JobKind("chat", queue="chat", task="chat.answer", max_tries=4, deadline_s=3600.0),
+}
+
+QUEUES: tuple[str, ...] = tuple(dict.fromkeys(kind.queue for kind in KINDS.values()))

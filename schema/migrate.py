@@ -1,0 +1,55 @@
+"""Brings a database to the newest schema. Called by `up`, by tests and by deployments before new workers start."""
+
+from pathlib import Path
+from typing import Any
+
+import psycopg
+
+MIGRATIONS = Path(__file__).parent / "migrations"
+HEAD = "0001"  # a test compares this with the newest file of migrations/versions
+
+
+def migrate(database_url: str) -> bool:
+    """Run the missing migrations, one transaction each, and return whether there were any.
+
+    At head it costs one query and does not even import Alembic. Processes that start together wait for one another.
+    """
+    with psycopg.connect(database_url, autocommit=True) as db:
+        db.execute("SELECT pg_advisory_lock(hashtext('headrace migrate'))")
+        if _version(db) == HEAD:
+            return False
+        _upgrade(database_url)
+        return True
+
+
+def _version(db: psycopg.Connection[Any]) -> str | None:
+    known = db.execute("SELECT to_regclass('alembic_version')").fetchone()
+    if known is None or known[0] is None:
+        return None
+    row = db.execute("SELECT version_num FROM alembic_version").fetchone()
+    return None if row is None else row[0]
+
+
+def _upgrade(database_url: str) -> None:
+    from alembic import command
+    from sqlalchemy import create_engine
+    from sqlalchemy.pool import NullPool
+
+    engine = create_engine(sqlalchemy_url(database_url), poolclass=NullPool)
+    with engine.connect() as connection:
+        command.upgrade(alembic_config(connection), "head")
+
+
+def sqlalchemy_url(database_url: str) -> str:
+    """Return a `postgresql://` URL as SQLAlchemy spells it for psycopg 3."""
+    return "postgresql+psycopg://" + database_url.split("://", 1)[1]
+
+
+def alembic_config(connection: Any) -> Any:
+    """Return Alembic's configuration for one open SQLAlchemy connection."""
+    from alembic.config import Config
+
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
+    config.attributes["connection"] = connection
+    return config

@@ -1,0 +1,215 @@
+"""Claiming a job, keeping its lease, and every way in which an attempt ends. All moves are compare-and-set: an old
+attempt that comes back changes nothing, and learns so from an empty answer."""
+
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from psycopg.rows import DictRow
+from psycopg.types.json import Jsonb
+
+from schema.db import Db, fetch_all, fetch_one
+from schema.states import State
+
+CLAIM = """
+WITH claimed AS (
+  UPDATE jobs SET state = 'running', attempt = attempt + 1, tries = tries + 1, lease_owner = %(worker)s,
+    lease_until = now() + make_interval(secs => %(lease_s)s), started_at = coalesce(started_at, now())
+  WHERE tenant_id = %(tenant_id)s AND id = %(id)s AND state = 'dispatched' AND dispatch_seq = %(dispatch_seq)s
+  RETURNING *, extract(epoch FROM deadline_at - now())::float AS left_s),
+tried AS (
+  INSERT INTO attempts (tenant_id, job_id, attempt, worker) SELECT tenant_id, id, attempt, %(worker)s FROM claimed)
+SELECT id, tenant_id, kind, queue, session_id, turn, model, agent, payload, attempt, tries, max_tries, dispatch_seq,
+  inbox, request_id, error, created_at, left_s FROM claimed
+"""
+
+HISTORY = """
+SELECT role, parts, turn FROM messages m
+JOIN jobs j ON j.tenant_id = m.tenant_id AND j.id = %(id)s AND m.session_id = j.session_id
+WHERE m.tenant_id = %(tenant_id)s AND m.turn <= j.turn
+ORDER BY m.turn DESC, m.ordinal DESC LIMIT %(history)s
+"""
+
+RENEW = """
+UPDATE jobs j SET lease_until = now() + make_interval(secs => %(lease_s)s)
+FROM unnest(%(tenants)s::uuid[], %(ids)s::uuid[], %(attempts)s::int[]) AS held (tenant_id, id, attempt)
+WHERE j.tenant_id = held.tenant_id AND j.id = held.id AND j.state = 'running' AND j.attempt = held.attempt
+RETURNING j.id, j.cancel_requested
+"""
+
+FINISH = """
+WITH ended AS (
+  UPDATE jobs SET state = %(state)s, result = %(result)s, error = %(error)s, finished_at = now(), lease_owner = NULL,
+    lease_until = NULL, parked = false
+  WHERE tenant_id = %(tenant_id)s AND id = %(id)s AND attempt = %(attempt)s AND state = ANY(%(from_states)s)
+  RETURNING tenant_id, id, queue, session_id, turn, model, agent),
+log AS (
+  INSERT INTO job_logs (tenant_id, job_id, last_seq, frames)
+  SELECT tenant_id, id, %(last_seq)s::int, %(frames)s::bytea FROM ended
+  ON CONFLICT (tenant_id, job_id) DO UPDATE SET last_seq = excluded.last_seq, frames = excluded.frames),
+tried AS (
+  UPDATE attempts a SET ended_at = now(), outcome = %(state)s, error = %(error)s FROM ended
+  WHERE a.tenant_id = ended.tenant_id AND a.job_id = ended.id AND a.attempt = %(attempt)s),
+said AS (
+  INSERT INTO messages (tenant_id, id, session_id, job_id, turn, ordinal, role, parts, status, model, agent, usage)
+  SELECT tenant_id, %(message_id)s::uuid, session_id, id, turn, 1, 'assistant', %(parts)s::jsonb, %(message_status)s,
+    model, agent, %(usage)s::jsonb
+  FROM ended WHERE session_id IS NOT NULL AND %(parts)s::jsonb IS NOT NULL)
+SELECT ended.session_id, EXISTS (
+  SELECT 1 FROM jobs w WHERE w.tenant_id = ended.tenant_id AND w.queue = ended.queue AND w.state = 'queued'
+    AND NOT w.parked) AS more
+FROM ended
+"""
+
+UNPARK = """
+UPDATE jobs SET parked = false WHERE tenant_id = %(tenant_id)s AND id = (
+  SELECT id FROM jobs WHERE tenant_id = %(tenant_id)s AND session_id = %(session_id)s AND state = 'queued' AND parked
+    AND NOT EXISTS (SELECT 1 FROM jobs l WHERE l.tenant_id = %(tenant_id)s AND l.session_id = %(session_id)s
+      AND NOT l.parked AND l.state IN ('queued', 'dispatched', 'running'))
+  ORDER BY turn LIMIT 1)
+RETURNING id
+"""
+
+REQUEUE = """
+WITH back AS (
+  UPDATE jobs SET state = 'queued', run_at = now() + make_interval(secs => %(delay_s)s), lease_owner = NULL,
+    lease_until = NULL, dispatched_at = NULL, error = %(error)s, tries = tries - %(refund)s
+  WHERE tenant_id = %(tenant_id)s AND id = %(id)s AND attempt = %(attempt)s AND state = 'running'
+  RETURNING tenant_id, id)
+UPDATE attempts a SET ended_at = now(), outcome = %(outcome)s, error = %(error)s FROM back
+WHERE a.tenant_id = back.tenant_id AND a.job_id = back.id AND a.attempt = %(attempt)s
+RETURNING a.job_id
+"""
+
+
+@dataclass(frozen=True)
+class Ending:
+    """How a job ends: its last state, what is stored of it, and the deflated log of all its frames.
+
+    `parts` None stores no answer. `forget` removes what the user said too (`on_busy=rollback`).
+    """
+
+    state: State
+    last_seq: int
+    frames: bytes
+    result: dict[str, Any] | None = None
+    error: dict[str, Any] | None = None
+    message_id: UUID | None = None
+    parts: list[dict[str, Any]] | None = None
+    message_status: str = "completed"
+    usage: dict[str, Any] | None = None
+    forget: bool = False
+
+
+@dataclass(frozen=True)
+class Ended:
+    """What follows from an ending: `more` jobs of the tenant wait, or the next turn of the session was let go."""
+
+    more: bool
+    next_turn: bool
+
+
+async def claim_job(
+    db: Db, tenant_id: UUID, job_id: UUID, dispatch_seq: int, *, worker: str, lease_s: float, history: int
+) -> tuple[DictRow, list[DictRow]] | None:
+    """Make a dispatched job this worker's; return it with the last `history` messages of its session, oldest first.
+
+    None means that the doorbell was a duplicate or came too late.
+    """
+    values = {"tenant_id": tenant_id, "id": job_id, "dispatch_seq": dispatch_seq, "worker": worker}
+    claimed = await db.execute(CLAIM, {**values, "lease_s": lease_s})
+    messages = await db.execute(HISTORY, {**values, "history": history})
+    job = await claimed.fetchone()
+    return None if job is None else (job, list(reversed(await messages.fetchall())))
+
+
+async def finish_job(
+    db: Db,
+    tenant_id: UUID,
+    job_id: UUID,
+    attempt: int,
+    ending: Ending,
+    *,
+    session_id: UUID | None,
+    from_states: tuple[State, ...] = ("running",),
+) -> Ended | None:
+    """End a job if `attempt` still holds it, in one transaction with all that comes of it; None if it doesn't.
+
+    `session_id` is the job's own, if it has one: it is locked first, as a submit does, so that the next turn can't
+    slip in between.
+    """
+    if session_id is not None:
+        await db.execute(
+            "UPDATE sessions SET updated_at = now() WHERE tenant_id = %s AND id = %s", (tenant_id, session_id)
+        )
+    ended = await db.execute(FINISH, _finish_values(tenant_id, job_id, attempt, ending, from_states))
+    if session_id is not None and ending.forget:
+        await _forget_turn(db, tenant_id, job_id)
+    unparked = None
+    if session_id is not None:
+        unparked = await fetch_one(db, UNPARK, {"tenant_id": tenant_id, "session_id": session_id})
+    row = await ended.fetchone()
+    return None if row is None else Ended(more=row["more"], next_turn=unparked is not None)
+
+
+def _finish_values(
+    tenant_id: UUID, job_id: UUID, attempt: int, ending: Ending, from_states: tuple[State, ...]
+) -> dict[str, Any]:
+    return {
+        "tenant_id": tenant_id,
+        "id": job_id,
+        "attempt": attempt,
+        "state": ending.state,
+        "from_states": list(from_states),
+        "result": _json(ending.result),
+        "error": _json(ending.error),
+        "last_seq": ending.last_seq,
+        "frames": ending.frames,
+        "message_id": ending.message_id,
+        "parts": _json(ending.parts),
+        "message_status": ending.message_status,
+        "usage": _json(ending.usage),
+    }
+
+
+def _json(value: Any) -> Jsonb | None:
+    return None if value is None else Jsonb(value)
+
+
+async def _forget_turn(db: Db, tenant_id: UUID, job_id: UUID) -> None:
+    sql = """DELETE FROM messages m USING jobs j WHERE m.tenant_id = %(tenant_id)s AND m.job_id = %(id)s
+      AND j.tenant_id = m.tenant_id AND j.id = m.job_id AND j.state = 'cancelled'"""
+    await db.execute(sql, {"tenant_id": tenant_id, "id": job_id})
+
+
+async def requeue_job(
+    db: Db,
+    tenant_id: UUID,
+    job_id: UUID,
+    attempt: int,
+    *,
+    outcome: str,
+    delay_s: float = 0.0,
+    error: dict[str, Any] | None = None,
+    refund: bool = False,
+) -> bool:
+    """Give a running job back to the queue, to be tried again after `delay_s`; `refund` spends no try (a hand-back).
+    False if `attempt` no longer holds it."""
+    values = {"tenant_id": tenant_id, "id": job_id, "attempt": attempt, "outcome": outcome, "delay_s": delay_s}
+    row = await fetch_one(db, REQUEUE, {**values, "error": _json(error), "refund": int(refund)})
+    return row is not None
+
+
+async def renew_leases(db: Db, held: list[tuple[UUID, UUID, int]], *, lease_s: float) -> dict[UUID, str | None]:
+    """Extend the leases of (tenant, job, attempt); return the jobs still held, each with its requested cancel mode."""
+    return {row["id"]: row["cancel_requested"] for row in await fetch_all(db, RENEW, renew_values(held, lease_s))}
+
+
+def renew_values(held: list[tuple[UUID, UUID, int]], lease_s: float) -> dict[str, Any]:
+    """Return the parameters of RENEW; the heartbeat thread runs it on a connection of its own."""
+    return {
+        "tenants": [tenant_id for tenant_id, _, _ in held],
+        "ids": [job_id for _, job_id, _ in held],
+        "attempts": [attempt for _, _, attempt in held],
+        "lease_s": lease_s,
+    }

@@ -1,0 +1,56 @@
+"""Sessions and their messages."""
+
+from datetime import datetime
+from uuid import UUID
+
+from psycopg.rows import DictRow
+
+from schema.db import Db, fetch_all, fetch_one
+
+COLUMNS = "id, title, turns, created_at, updated_at"
+
+
+async def find_session(db: Db, tenant_id: UUID, session_id: UUID) -> DictRow | None:
+    """Return one session."""
+    sql = f"SELECT {COLUMNS} FROM sessions WHERE tenant_id = %(tenant_id)s AND id = %(id)s"
+    return await fetch_one(db, sql, {"tenant_id": tenant_id, "id": session_id})
+
+
+async def list_sessions(
+    db: Db, tenant_id: UUID, *, limit: int, before: tuple[datetime, UUID] | None = None
+) -> list[DictRow]:
+    """Return sessions, the last used first; `before` is (updated_at, id) of the last row of the page before."""
+    moment, session_id = before or (None, None)
+    sql = f"""SELECT {COLUMNS} FROM sessions WHERE tenant_id = %(tenant_id)s
+      AND (%(moment)s::timestamptz IS NULL OR (updated_at, id) < (%(moment)s, %(id)s))
+      ORDER BY updated_at DESC, id DESC LIMIT %(limit)s"""
+    return await fetch_all(db, sql, {"tenant_id": tenant_id, "moment": moment, "id": session_id, "limit": limit})
+
+
+async def rename_session(db: Db, tenant_id: UUID, session_id: UUID, title: str) -> DictRow | None:
+    """Give a session another title and return it."""
+    sql = f"""UPDATE sessions SET title = %(title)s WHERE tenant_id = %(tenant_id)s AND id = %(id)s
+      RETURNING {COLUMNS}"""
+    return await fetch_one(db, sql, {"tenant_id": tenant_id, "id": session_id, "title": title})
+
+
+async def delete_session(db: Db, tenant_id: UUID, session_id: UUID) -> bool:
+    """Delete a session with its messages and jobs; False if it isn't there, or a job of it is still live."""
+    sql = """DELETE FROM sessions s WHERE s.tenant_id = %(tenant_id)s AND s.id = %(id)s AND NOT EXISTS (
+        SELECT 1 FROM jobs j WHERE j.tenant_id = s.tenant_id AND j.session_id = s.id
+          AND j.state IN ('queued', 'dispatched', 'running'))
+      RETURNING s.id"""
+    return await fetch_one(db, sql, {"tenant_id": tenant_id, "id": session_id}) is not None
+
+
+async def list_messages(
+    db: Db, tenant_id: UUID, session_id: UUID, *, limit: int, after: tuple[int, int] | None = None
+) -> list[DictRow]:
+    """Return messages in order; `after` is (turn, ordinal) of the last row of the page before."""
+    turn, ordinal = after or (-1, -1)
+    sql = """SELECT id, job_id, turn, ordinal, role, parts, status, model, agent, usage, created_at FROM messages
+      WHERE tenant_id = %(tenant_id)s AND session_id = %(session_id)s
+        AND (turn, ordinal) > (%(turn)s::int, %(ordinal)s::int)
+      ORDER BY turn, ordinal LIMIT %(limit)s"""
+    values = {"tenant_id": tenant_id, "session_id": session_id, "turn": turn, "ordinal": ordinal, "limit": limit}
+    return await fetch_all(db, sql, values)

@@ -1,0 +1,92 @@
+"""What the sweeper looks for, as `headrace_system`: lost leases, passed deadlines, turns that nobody let go."""
+
+from psycopg.rows import DictRow
+from psycopg.types.json import Jsonb
+
+from schema.db import Db, fetch_all
+
+LEASE_OWNERS = "SELECT DISTINCT lease_owner FROM jobs WHERE state = 'running' AND lease_owner IS NOT NULL"
+
+LOST = """
+SELECT tenant_id, id, session_id, attempt, tries, max_tries, cancel_requested, created_at, lease_owner, run_at
+FROM jobs
+WHERE state = 'running' AND (lease_until < now() OR lease_owner = ANY(%(dead)s))
+ORDER BY lease_until LIMIT %(limit)s
+"""
+
+REQUEUE_LOST = """
+WITH lost AS (
+  SELECT * FROM unnest(%(tenants)s::uuid[], %(ids)s::uuid[], %(attempts)s::int[], %(delays)s::float[])
+    AS l (tenant_id, id, attempt, delay_s)),
+back AS (
+  UPDATE jobs j SET state = 'queued', run_at = now() + make_interval(secs => lost.delay_s), lease_owner = NULL,
+    lease_until = NULL, dispatched_at = NULL
+  FROM lost WHERE j.tenant_id = lost.tenant_id AND j.id = lost.id AND j.attempt = lost.attempt AND j.state = 'running'
+    AND (j.lease_until < now() OR j.lease_owner = ANY(%(dead)s))
+  RETURNING j.tenant_id, j.id, j.attempt)
+UPDATE attempts a SET ended_at = now(), outcome = 'lost', error = %(error)s FROM back
+WHERE a.tenant_id = back.tenant_id AND a.job_id = back.id AND a.attempt = back.attempt
+RETURNING a.job_id
+"""
+
+OVERDUE = """
+SELECT tenant_id, id, session_id, attempt, state, created_at FROM jobs
+WHERE state IN ('queued', 'dispatched') AND deadline_at < now() ORDER BY deadline_at LIMIT %(limit)s
+"""
+
+STRANDED = """
+UPDATE jobs j SET parked = false WHERE (j.tenant_id, j.id) IN (
+  SELECT DISTINCT ON (p.tenant_id, p.session_id) p.tenant_id, p.id FROM jobs p
+  WHERE p.state = 'queued' AND p.parked AND NOT EXISTS (
+    SELECT 1 FROM jobs l WHERE l.tenant_id = p.tenant_id AND l.session_id = p.session_id AND NOT l.parked
+      AND l.state IN ('queued', 'dispatched', 'running'))
+  ORDER BY p.tenant_id, p.session_id, p.turn)
+RETURNING j.queue
+"""
+
+WAITING_QUEUES = "SELECT DISTINCT queue FROM jobs WHERE state = 'queued' AND NOT parked AND run_at <= now()"
+
+UNHEARD = """
+SELECT 1 FROM jobs WHERE queue = ANY(%(queues)s) AND state IN ('queued', 'dispatched')
+  AND dispatch_seq - attempt >= 3 AND NOT parked LIMIT 1
+"""
+
+
+async def list_lease_owners(db: Db) -> list[str]:
+    """Return the workers that hold leases."""
+    return [row["lease_owner"] for row in await fetch_all(db, LEASE_OWNERS, {})]
+
+
+async def list_lost(db: Db, *, dead: list[str], limit: int = 500) -> list[DictRow]:
+    """Return running jobs whose lease is over, or whose owner is one of the `dead`."""
+    return await fetch_all(db, LOST, {"dead": dead, "limit": limit})
+
+
+async def requeue_lost(
+    db: Db, jobs: list[DictRow], delays: list[float], *, dead: list[str], error: dict[str, str]
+) -> int:
+    """Queue lost jobs again, each after its delay in seconds, if they are still lost; return how many were."""
+    values = {
+        "tenants": [job["tenant_id"] for job in jobs],
+        "ids": [job["id"] for job in jobs],
+        "attempts": [job["attempt"] for job in jobs],
+        "delays": delays,
+        "dead": dead,
+        "error": Jsonb(error),
+    }
+    return len(await fetch_all(db, REQUEUE_LOST, values))
+
+
+async def list_overdue(db: Db, *, limit: int = 500) -> list[DictRow]:
+    """Return jobs that still wait although their deadline has passed; running ones watch their own."""
+    return await fetch_all(db, OVERDUE, {"limit": limit})
+
+
+async def unpark_stranded(db: Db) -> int:
+    """Let go turns whose session has nothing live any more; a safety net, the finish of a job does it at once."""
+    return len(await fetch_all(db, STRANDED, {}))
+
+
+async def list_waiting_queues(db: Db) -> list[str]:
+    """Return the queues that have something due."""
+    return [row["queue"] for row in await fetch_all(db, WAITING_QUEUES, {})]

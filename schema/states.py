@@ -1,0 +1,44 @@
+"""The states of a job and the moves between them. Every move is a compare-and-set in `schema/queries/`.
+
+      queued ──dispatch──► dispatched ──claim──► running ──finish──► succeeded | failed | cancelled
+        ▲  ◄──no answer──────┘                     │
+        └──────── retry, lost lease, hand-back ────┘
+
+`dispatched` is the inner half of `queued`: a doorbell has been rung and no worker has come yet. Users see `queued`.
+"""
+
+from typing import Literal, get_args
+
+State = Literal["queued", "dispatched", "running", "succeeded", "failed", "cancelled"]
+PublicState = Literal["queued", "running", "succeeded", "failed", "cancelled"]
+
+STATES: tuple[State, ...] = get_args(State)
+TERMINAL: frozenset[State] = frozenset({"succeeded", "failed", "cancelled"})
+IN_FLIGHT: frozenset[State] = frozenset({"dispatched", "running"})
+
+MOVES: dict[State, frozenset[State]] = {
+    "queued": frozenset({"dispatched", "failed", "cancelled"}),
+    "dispatched": frozenset({"queued", "running", "failed", "cancelled"}),
+    "running": frozenset({"queued", "succeeded", "failed", "cancelled"}),
+    "succeeded": frozenset(),
+    "failed": frozenset({"queued"}),  # driven again by hand
+    "cancelled": frozenset({"queued"}),  # driven again by hand
+}
+
+Priority = Literal["high", "normal", "low"]
+PRIORITIES: dict[Priority, int] = {"high": 0, "normal": 5, "low": 9}  # smaller goes first
+
+OnBusy = Literal["queue", "reject", "interrupt", "rollback"]
+CancelMode = Literal["keep", "forget"]  # what becomes of the words already said
+
+WaitingFor = Literal["worker", "tenant_cap", "session", "retry"]
+
+
+def public_state(state: State) -> PublicState:
+    """Return the state that users see."""
+    return "queued" if state == "dispatched" else state
+
+
+def priority_name(rank: int) -> Priority:
+    """Return the name of a stored priority."""
+    return next(name for name, value in PRIORITIES.items() if value == rank)

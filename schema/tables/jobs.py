@@ -1,0 +1,124 @@
+"""Jobs, their attempts, their compacted event logs, and the idempotency keys that made them."""
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import CheckConstraint, Index, text
+from sqlmodel import Field, SQLModel
+
+from schema.states import STATES
+from schema.tables.columns import json, tenant_key, timestamp, within_tenant
+
+LIVE = "state IN ('queued', 'dispatched', 'running')"
+
+
+class Job(SQLModel, table=True):
+    """One unit of queued work; this row is the truth, and the queue.
+
+    `attempt` is the fencing token: every claim raises it. `tries` counts the attempts that were lost or failed, which
+    a hand-back does not. `dispatch_seq` numbers the doorbells, `parked` marks a turn that waits for its session.
+    """
+
+    __tablename__ = "jobs"  # type: ignore[assignment]
+    __table_args__ = (
+        within_tenant(["session_id"], "sessions", keys=["id"]),
+        CheckConstraint("state IN ({})".format(", ".join(f"'{state}'" for state in STATES)), name="jobs_state"),
+        Index(
+            "jobs_waiting",
+            "tenant_id",
+            "queue",
+            "parked",
+            "priority",
+            "id",
+            postgresql_where=text("state = 'queued'"),
+        ),
+        Index("jobs_in_flight", "tenant_id", "queue", postgresql_where=text("state IN ('dispatched', 'running')")),
+        Index("jobs_dispatched", "queue", "dispatched_at", postgresql_where=text("state = 'dispatched'")),
+        Index("jobs_leases", "lease_until", postgresql_where=text("state = 'running'")),
+        Index("jobs_deadlines", "deadline_at", postgresql_where=text(LIVE)),
+        Index("jobs_of_session", "tenant_id", "session_id", "turn", postgresql_where=text("session_id IS NOT NULL")),
+        Index("jobs_failed", "tenant_id", "id", postgresql_where=text("state = 'failed'")),
+        Index(
+            "jobs_turn",
+            "tenant_id",
+            "session_id",
+            unique=True,
+            postgresql_where=text(f"session_id IS NOT NULL AND NOT parked AND {LIVE}"),
+        ),
+    )
+
+    tenant_id: UUID = tenant_key()
+    id: UUID = Field(primary_key=True)
+    kind: str
+    queue: str
+    state: str
+    priority: int
+    session_id: UUID | None = None
+    turn: int | None = None
+    model: str | None = None
+    agent: str | None = None
+    payload: dict[str, Any] = json(nullable=False)
+    result: dict[str, Any] | None = json()
+    error: dict[str, Any] | None = json()
+    parked: bool = Field(sa_column_kwargs={"server_default": text("false")})
+    run_at: datetime = timestamp(default=True)
+    deadline_at: datetime = timestamp(nullable=False)
+    attempt: int = Field(sa_column_kwargs={"server_default": text("0")})
+    tries: int = Field(sa_column_kwargs={"server_default": text("0")})
+    max_tries: int
+    dispatch_seq: int = Field(sa_column_kwargs={"server_default": text("0")})
+    dispatched_at: datetime | None = timestamp()
+    lease_owner: str | None = None
+    lease_until: datetime | None = timestamp()
+    cancel_requested: str | None = None
+    inbox: str | None = None
+    request_id: str | None = None
+    created_at: datetime = timestamp(default=True)
+    started_at: datetime | None = timestamp()
+    finished_at: datetime | None = timestamp()
+
+
+class Attempt(SQLModel, table=True):
+    """One try of a job by one worker."""
+
+    __tablename__ = "attempts"  # type: ignore[assignment]
+    __table_args__ = (within_tenant(["job_id"], "jobs", keys=["id"]),)
+
+    tenant_id: UUID = tenant_key(references=False)
+    job_id: UUID = Field(primary_key=True)
+    attempt: int = Field(primary_key=True)
+    worker: str
+    started_at: datetime = timestamp(default=True)
+    ended_at: datetime | None = timestamp()
+    outcome: str | None = None
+    error: dict[str, Any] | None = json()
+
+
+class JobLog(SQLModel, table=True):
+    """The compacted event log of an ended job: all its frames, deflated (`schema/queries/jobs.py`)."""
+
+    __tablename__ = "job_logs"  # type: ignore[assignment]
+    __table_args__ = (within_tenant(["job_id"], "jobs", keys=["id"]),)
+
+    tenant_id: UUID = tenant_key(references=False)
+    job_id: UUID = Field(primary_key=True)
+    last_seq: int
+    frames: bytes
+
+
+class IdempotencyKey(SQLModel, table=True):
+    """A key that made a job: the same key and body gives that job again, another body an error."""
+
+    __tablename__ = "idempotency_keys"  # type: ignore[assignment]
+    __table_args__ = (
+        within_tenant(["job_id"], "jobs", keys=["id"], deferrable=True, initially="DEFERRED"),
+        Index("idempotency_keys_job", "tenant_id", "job_id"),
+    )
+
+    tenant_id: UUID = tenant_key(references=False)
+    route: str = Field(primary_key=True)
+    key: str = Field(primary_key=True)
+    fingerprint: str
+    job_id: UUID
+    created_at: datetime = timestamp(default=True)

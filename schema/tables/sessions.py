@@ -1,0 +1,48 @@
+"""Conversations and their stored turns."""
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Index, UniqueConstraint, text
+from sqlmodel import Field, SQLModel
+
+from schema.tables.columns import json, tenant_key, timestamp, within_tenant
+
+
+class Session(SQLModel, table=True):
+    """One conversation; `turns` counts the jobs that were submitted to it."""
+
+    __tablename__ = "sessions"  # type: ignore[assignment]
+    __table_args__ = (Index("sessions_recent", "tenant_id", text("updated_at DESC"), text("id DESC")),)
+
+    tenant_id: UUID = tenant_key()
+    id: UUID = Field(primary_key=True)
+    title: str
+    turns: int = Field(sa_column_kwargs={"server_default": text("0")})
+    created_at: datetime = timestamp(default=True)
+    updated_at: datetime = timestamp(default=True)
+
+
+class Message(SQLModel, table=True):
+    """One stored message. (session, turn, ordinal) is unique, so no job can leave two answers."""
+
+    __tablename__ = "messages"  # type: ignore[assignment]
+    __table_args__ = (
+        within_tenant(["session_id"], "sessions", keys=["id"]),
+        UniqueConstraint("tenant_id", "session_id", "turn", "ordinal", name="messages_place"),
+    )
+
+    tenant_id: UUID = tenant_key(references=False)
+    id: UUID = Field(primary_key=True)
+    session_id: UUID
+    job_id: UUID | None = None
+    turn: int
+    ordinal: int
+    role: str
+    parts: list[dict[str, Any]] = json(nullable=False)
+    status: str = Field(sa_column_kwargs={"server_default": text("'completed'")})
+    model: str | None = None
+    agent: str | None = None
+    usage: dict[str, Any] | None = json()
+    created_at: datetime = timestamp(default=True)

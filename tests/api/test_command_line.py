@@ -1,0 +1,110 @@
+"""The commands, as a person at a terminal meets them."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from aiohttp.test_utils import TestServer
+
+from api.commands.chat import Told, show
+from api.commands.client import Client
+from api.commands.demo import stored_text
+from api.commands.doctor import look
+from api.commands.env import exports
+from api.embedded.errors import LocalError
+from api.stack import RunningStack
+from tests.api.stub_api import FOLLOWS, make_app
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def command(*arguments: str, home: Path, **environ: str) -> subprocess.CompletedProcess[str]:
+    own = {name: value for name, value in os.environ.items() if not name.startswith("HEADRACE_")}
+    return subprocess.run(
+        [sys.executable, "-m", "api", *arguments],
+        env=own | {"HEADRACE_HOME": str(home)} | environ,
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def test_env_says_that_nothing_runs_and_prints_nothing_to_evaluate(tmp_path: Path) -> None:
+    done = command("env", home=tmp_path)
+    assert (1, "") == (done.returncode, done.stdout)
+    assert "headrace: Nothing runs here. Start it with ./headrace up in another terminal.\n" == done.stderr
+
+
+def test_env_does_not_believe_the_state_of_a_stack_that_was_killed(tmp_path: Path) -> None:
+    (tmp_path / "state.json").write_text(f'{{"pid": {os.getpid()}, "url": "http://x", "flower_url": "http://y"}}')
+    assert 1 == command("env", home=tmp_path).returncode
+
+
+def test_chat_without_a_server_says_how_to_start_one(tmp_path: Path) -> None:
+    done = command("chat", "hello", home=tmp_path)
+    assert 1 == done.returncode
+    assert "./headrace up" in done.stderr
+
+
+def test_a_server_that_cannot_be_reached_is_named(tmp_path: Path) -> None:
+    done = command("chat", "hello", home=tmp_path, HEADRACE_URL="http://127.0.0.1:9", HEADRACE_API_KEY="hr_x")
+    assert 1 == done.returncode
+    assert "headrace: http://127.0.0.1:9 can't be reached" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("HEADRACE_PORT", "eighty"), ("HEADRACE_DATABASE_URL", "mysql://x"), ("HEADRACE_REDIS_URL", "http://x")],
+)
+def test_a_wrong_setting_is_named(name: str, value: str, tmp_path: Path) -> None:
+    done = command("up", home=tmp_path, **{name: value})
+    assert 1 == done.returncode
+    assert name in done.stderr
+
+
+def test_doctor_never_shows_a_secret() -> None:
+    environ = {
+        "OPENAI_API_KEY": "sk-secret",
+        "OLLAMA_HOST": "http://user:sesame@127.0.0.1:9",
+        "HEADRACE_DATABASE_URL": "postgresql://u:hush@127.0.0.1:9/x",
+        "HEADRACE_HOME": "/tmp",
+    }
+    report = "\n".join(map(str, look(environ)))
+    assert "WRONG postgres" in report
+    assert [] == [secret for secret in ("sk-secret", "sesame", "hush") if secret in report]
+
+
+def test_exports_can_be_evaluated_by_a_shell() -> None:
+    text = exports(RunningStack(pid=1, url="http://127.0.0.1:1", flower_url="", key="hr_it's"))
+    done = subprocess.run(
+        ["sh", "-c", 'eval "$1"; echo "$OPENAI_BASE_URL $OPENAI_API_KEY"', "sh", text],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert "http://127.0.0.1:1/v1 hr_it's\n" == done.stdout
+
+
+async def test_a_chat_goes_on_after_a_broken_connection_and_says_what_was_void(capsys: pytest.CaptureFixture) -> None:
+    app = make_app()
+    async with TestServer(app) as server, Client(str(server.make_url("")), "hr_x") as client:
+        told = await show(client.chat("hello"))
+        stored = await stored_text(client, told)
+    assert ["5", "5"] == app[FOLLOWS]
+    assert "Hello, world" == told.text == stored
+    assert ["w1", "w2"] == told.workers
+    assert "lost \n[worker lost; another worker goes on]\nHello, world\n" == capsys.readouterr().out
+
+
+async def test_a_refusal_is_told_with_the_servers_own_words() -> None:
+    async with TestServer(make_app()) as server, Client(str(server.make_url("")), "hr_x") as client:
+        with pytest.raises(LocalError, match=r"422: Say something else\."):
+            await show(client.chat("forbidden"))
+
+
+def test_nothing_is_said_of_a_stream_without_events() -> None:
+    assert ("", "", 0) == (Told().text, Told().error, Told().pieces)

@@ -1,0 +1,289 @@
+"""What every provider must do, run against every implementation, over a real socket where it has one."""
+
+import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from dataclasses import dataclass
+
+import aiohttp
+import pytest
+
+from graphs.providers.contract import Embedder, Finished, Message, ModelRequest, Provider, TextDelta, Usage
+from graphs.providers.errors import (
+    ModelUnknown,
+    ProviderCut,
+    ProviderGarbage,
+    ProviderOverloaded,
+    ProviderRateLimited,
+    ProviderRefused,
+    ProviderRejectedKey,
+    ProviderStalled,
+    ProviderTimeout,
+    ProviderUnreachable,
+)
+from graphs.providers.offline import Offline
+from graphs.providers.ollama import Ollama
+from graphs.providers.openai_compatible import OpenAICompatible
+from graphs.providers.vendors import VENDORS
+from tests.counterparts.behaviours import text
+from tests.counterparts.http_server import CounterpartServer
+from tests.counterparts.ollama_server import OllamaServer
+from tests.counterparts.openai_server import OpenAIServer
+from tests.graphs.asking import QUICK, ask, collect, text_of
+
+REMOTE = ("openai_compatible", "ollama")
+
+
+@dataclass
+class Served:
+    """A provider, and the counterpart behind it where it has one."""
+
+    provider: Provider
+    server: CounterpartServer | None
+    model: str = "text-100"
+
+    @property
+    def behind(self) -> CounterpartServer:
+        assert self.server is not None
+        return self.server
+
+
+async def serve(kind: str) -> AsyncGenerator[Served, None]:
+    if kind == "offline":
+        yield Served(Offline(tokens_per_s=0), None, "extractive")
+        return
+    async with (
+        OpenAIServer() if kind == "openai_compatible" else OllamaServer() as server,
+        aiohttp.ClientSession() as s,
+    ):
+        if isinstance(server, OpenAIServer):
+            yield Served(OpenAICompatible(s, VENDORS["openai"].at(server.base_url), timeouts=QUICK), server)
+        else:
+            yield Served(Ollama(s, server.url, timeouts=QUICK), server)
+
+
+@pytest.fixture(params=[*REMOTE, "offline"])
+async def served(request: pytest.FixtureRequest) -> AsyncGenerator[Served, None]:
+    async for one in serve(request.param):
+        yield one
+
+
+@pytest.fixture(params=REMOTE)
+async def remote(request: pytest.FixtureRequest) -> AsyncGenerator[Served, None]:
+    async for one in serve(request.param):
+        yield one
+
+
+async def test_it_is_a_provider(served: Served):
+    assert isinstance(served.provider, Provider)
+    assert served.provider.name
+
+
+async def test_a_stream_ends_with_exactly_one_finished_and_its_usage(served: Served):
+    deltas = await collect(served.provider, ask(served.model))
+
+    assert [Finished] == [type(d) for d in deltas if not isinstance(d, TextDelta)]
+    assert isinstance(deltas[-1], Finished)
+    assert deltas[-1].reason == "stop"
+    assert deltas[-1].usage.input_tokens > 0
+    assert deltas[-1].usage.output_tokens > 0
+    assert not deltas[-1].usage.estimated
+
+
+async def test_the_same_request_gives_the_same_text(served: Served):
+    request = ask(served.model, seed=7, temperature=0.0)
+
+    first = text_of(await collect(served.provider, request))
+
+    assert first != ""
+    assert first == text_of(await collect(served.provider, request))
+
+
+async def test_max_tokens_ends_the_answer_with_reason_length(served: Served):
+    deltas = await collect(served.provider, ask(served.model, max_tokens=4))
+
+    assert isinstance(deltas[-1], Finished)
+    assert (deltas[-1].reason, deltas[-1].usage.output_tokens) == ("length", 4)
+
+
+async def test_an_unknown_model_is_named_in_the_error_and_not_worth_a_retry(served: Served):
+    with pytest.raises(ModelUnknown, match="no-such-model") as caught:
+        await collect(served.provider, ask("no-such-model"))
+
+    assert (caught.value.code, caught.value.retryable) == ("model_unknown", False)
+
+
+async def test_models_are_listed_under_the_providers_name(served: Served):
+    models = await served.provider.list_models()
+
+    assert models
+    assert {served.provider.name} == {m.provider for m in models}
+    assert f"{served.provider.name}/{models[0].name}" == models[0].id
+
+
+async def test_a_good_key_passes_the_check(served: Served):
+    await served.provider.check_key()
+
+
+async def test_many_streams_at_once_do_not_mix(served: Served):
+    whole = text_of(await collect(served.provider, ask(served.model)))
+
+    streams = await asyncio.gather(*(collect(served.provider, ask(served.model, max_tokens=n)) for n in range(1, 31)))
+
+    assert list(range(1, 31)) == [d.usage.output_tokens for s in streams for d in s if isinstance(d, Finished)]
+    assert [whole[: len(text_of(s))] for s in streams] == [text_of(s) for s in streams]
+    assert len({text_of(s) for s in streams}) == 30
+
+
+async def test_the_text_arrives_byte_for_byte(remote: Served):
+    deltas = await collect(remote.provider, ask("text-1000"))
+
+    assert text(1000) == text_of(deltas)
+    assert Finished("stop", Usage(5, 1000)) == deltas[-1]
+
+
+@pytest.mark.parametrize(
+    ("model", "expected", "before"),
+    [
+        ("stall-first", ProviderTimeout, 0),
+        ("slow-connect", ProviderTimeout, 0),
+        ("stall-after-10", ProviderStalled, 10),
+        ("cut-after-10", ProviderCut, 10),
+        ("short-after-10", ProviderCut, 10),
+        ("short-after-0", ProviderCut, 0),
+        ("garbage-after-10", ProviderGarbage, 10),
+        ("error-after-10", ProviderOverloaded, 10),
+        ("overloaded-1", ProviderOverloaded, 0),
+        ("rate-limit-1", ProviderRateLimited, 0),
+    ],
+)
+async def test_a_failure_that_may_pass_is_never_a_short_success(remote: Served, model, expected, before):
+    deltas = []
+
+    with pytest.raises(expected) as caught:
+        await collect(remote.provider, ask(model), into=deltas)
+
+    assert caught.value.retryable
+    assert text(before) == text_of(deltas)
+    assert not any(isinstance(d, Finished) for d in deltas)
+
+
+@pytest.mark.parametrize(
+    ("model", "expected"),
+    [("refuse-400", ProviderRefused), ("refuse-422", ProviderRefused), ("refuse-401", ProviderRejectedKey)],
+)
+async def test_a_failure_that_cannot_pass_says_so(remote: Served, model, expected):
+    with pytest.raises(expected) as caught:
+        await collect(remote.provider, ask(model))
+
+    assert not caught.value.retryable
+
+
+async def test_a_rate_limit_carries_the_vendors_wish(remote: Served):
+    with pytest.raises(ProviderRateLimited) as caught:
+        await collect(remote.provider, ask("rate-limit-1"))
+
+    assert caught.value.retry_after_s == 0.2
+    assert text(10) == text_of(await collect(remote.provider, ask("rate-limit-1")))
+
+
+async def test_cancelling_the_reader_closes_the_vendors_socket(remote: Served):
+    began = asyncio.Event()
+
+    async def read() -> None:
+        async for _ in remote.provider.stream(ask("text-5000-at-200")):
+            began.set()
+
+    task = asyncio.create_task(read())
+    await asyncio.wait_for(began.wait(), 5)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+    record = remote.behind.requests[-1]
+    await remote.behind.until(lambda: record.client_closed_ns > 0)
+    assert 0 < record.tokens_sent < 1000
+
+
+async def test_cancelling_before_the_first_token_closes_the_vendors_socket(remote: Served):
+    task = asyncio.create_task(collect(remote.provider, ask("slow-first-5")))
+    await remote.behind.until_begun()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+    await remote.behind.until(lambda: remote.behind.requests[-1].client_closed_ns > 0)
+
+
+async def test_leaving_the_stream_early_closes_the_vendors_socket(remote: Served):
+    async with aclosing(remote.provider.stream(ask("text-5000-at-200"))) as stream:
+        async for _ in stream:
+            break
+
+    record = remote.behind.requests[-1]
+    await remote.behind.until(lambda: record.client_closed_ns > 0)
+    assert 0 < record.tokens_sent < 1000
+
+
+async def test_a_finished_stream_leaves_its_connection_for_the_next(remote: Served):
+    for _ in range(5):
+        await collect(remote.provider, ask("text-10"))
+
+    assert len(remote.behind.connections) == 1
+
+
+async def test_a_slow_reader_is_not_taken_for_a_slow_vendor(remote: Served):
+    deltas, loop = [], asyncio.get_running_loop()
+    async with aclosing(remote.provider.stream(ask("text-20-at-100"))) as stream:
+        async for delta in stream:
+            if not deltas:
+                paused = loop.create_future()
+                loop.call_later(3 * QUICK.between_tokens_s, paused.set_result, None)
+                await paused
+            deltas.append(delta)
+
+    assert text(20) == text_of(deltas)
+
+
+async def test_nobody_listening_is_unreachable(remote: Served):
+    await remote.behind.stop()
+
+    with pytest.raises(ProviderUnreachable):
+        await collect(remote.provider, ask("text-10"))
+    with pytest.raises(ProviderUnreachable):
+        await remote.provider.check_key()
+
+
+async def test_a_connection_closed_while_idle_costs_no_error(remote: Served):
+    await collect(remote.provider, ask("text-10"))
+    for connection in remote.behind.connections:
+        connection.transport.close()
+
+    assert text(10) == text_of(await collect(remote.provider, ask("text-10")))
+
+
+async def test_missing_usage_is_estimated_and_marked(remote: Served):
+    finished = (await collect(remote.provider, ask("no-usage-12")))[-1]
+
+    assert isinstance(finished, Finished)
+    assert finished.usage.estimated
+    assert 5 < finished.usage.output_tokens < 25
+
+
+async def test_every_text_gets_its_vector_in_order(remote: Served):
+    assert isinstance(remote.provider, Embedder)
+
+    vectors = await remote.provider.embed(["a", "bcd", "ef"], "text-1")
+
+    assert [v[0] for v in vectors] == [1.0, 3.0, 2.0]
+    assert await remote.provider.embed([], "text-1") == []
+
+
+async def test_a_system_prompt_and_history_reach_the_vendor_in_order(remote: Served):
+    turns = (("system", "be brief"), ("user", "one"), ("assistant", "two"), ("user", "three"))
+    messages = tuple(Message.of(role, said) for role, said in turns)
+
+    await collect(remote.provider, ModelRequest(model="text-1", messages=messages))
+
+    sent = remote.behind.requests[-1].body["messages"]
+    assert list(turns) == [(m["role"], m["content"]) for m in sent]

@@ -1,0 +1,27 @@
+"""Short ways to ask a provider something in tests."""
+
+from contextlib import aclosing
+from typing import Any
+
+from graphs.providers.contract import Delta, Message, ModelRequest, Provider, ProviderTimeouts, TextDelta
+
+QUICK = ProviderTimeouts(connect_s=0.5, first_token_s=0.25, between_tokens_s=0.25, pull_s=0.5, end_mark_s=0.1)
+
+
+def ask(model: str, said: str = "which way does water flow", **fields: Any) -> ModelRequest:
+    """A request of one user message."""
+    return ModelRequest(model=model, messages=(Message.of("user", said),), **fields)
+
+
+async def collect(provider: Provider, request: ModelRequest, into: list[Delta] | None = None) -> list[Delta]:
+    """All deltas; those before an error are in `into`."""
+    deltas = [] if into is None else into
+    async with aclosing(provider.stream(request)) as stream:
+        async for delta in stream:
+            deltas.append(delta)
+    return deltas
+
+
+def text_of(deltas: list[Delta]) -> str:
+    """The words among the deltas."""
+    return "".join(d.text for d in deltas if isinstance(d, TextDelta))

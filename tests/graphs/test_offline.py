@@ -1,0 +1,152 @@
+"""The offline model: what it quotes, what it says of itself, how it stops and how fast it goes."""
+
+import asyncio
+import time
+
+import pytest
+
+from graphs.providers.contract import Finished, Message, ModelRequest
+from graphs.providers.offline import NOTICE, Offline, answer, pick, sentences, split_tokens, words
+from tests.graphs.asking import ask, collect, text_of
+
+POND = "The pond holds 400 litres. Ducks visit in May. The pump takes 12 litres a minute. Nobody swims there."
+
+
+def quotes_of(said: str) -> list[str]:
+    return [line[2:] for line in said.split("\n") if line.startswith("> ")]
+
+
+def test_it_says_that_no_model_is_connected_and_how_to_connect_one():
+    said = answer([Message.of("user", "hello")])
+
+    assert said.startswith(NOTICE)
+    assert {"OLLAMA_HOST", "OPENAI_API_KEY", "HEADRACE_DEFAULT_MODEL"} <= set(NOTICE.replace(",", "").split())
+    assert len(sentences(NOTICE)) == 1
+
+
+def test_it_quotes_the_sentences_that_share_words_with_the_question_in_their_order():
+    said = answer([Message.of("system", POND), Message.of("user", "How many litres does the pump take from the pond?")])
+
+    assert quotes_of(said) == ["The pond holds 400 litres.", "The pump takes 12 litres a minute."]
+
+
+def test_the_passage_may_stand_in_the_same_message_as_the_question():
+    said = answer([Message.of("user", f"{POND} When do the ducks visit?")])
+
+    assert quotes_of(said) == ["Ducks visit in May."]
+
+
+def test_vietnamese_is_understood_word_by_word_in_either_unicode_form():
+    text = "Kho Hà Nội mở cửa lúc 8 giờ. Kho Đà Nẵng đóng cửa ngày chủ nhật. Giá vận chuyển là 20 nghìn."
+    decomposed = "Kho Hà Nội mở cửa lúc mấy giờ?"
+
+    said = answer([Message.of("system", text), Message.of("user", decomposed)])
+
+    assert quotes_of(said)[0] == "Kho Hà Nội mở cửa lúc 8 giờ."
+    assert "Giá vận chuyển là 20 nghìn." not in quotes_of(said)
+
+
+def test_with_nothing_to_quote_it_says_so_and_repeats_the_question():
+    said = answer([Message.of("system", POND), Message.of("user", "Who wrote Faust?")])
+
+    assert quotes_of(said) == []
+    assert said.endswith("You asked: “Who wrote Faust?”")
+
+
+def test_a_long_question_is_repeated_in_short():
+    said = answer([Message.of("user", "why " * 1000 + "?")])
+
+    assert len(said) < len(NOTICE) + 300
+
+
+@pytest.mark.parametrize("said", ["", "   ", "\n\n", "???", "🙂"])
+def test_an_odd_message_gets_an_answer_all_the_same(said: str):
+    assert answer([Message.of("user", said)]).startswith(NOTICE)
+
+
+def test_no_message_at_all_gets_an_answer():
+    assert answer([]).startswith(NOTICE)
+
+
+def test_its_own_earlier_answers_are_not_quoted():
+    first = answer([Message.of("system", POND), Message.of("user", "When do ducks visit?")])
+
+    said = answer([Message.of("assistant", first), Message.of("user", "Which model is connected to visit ducks?")])
+
+    assert quotes_of(said) == []
+
+
+def test_stop_words_alone_are_nothing_to_go_by():
+    assert pick("what is the", ["This is the way.", "The end is near."]) == []
+
+
+def test_rare_words_weigh_more_than_common_ones():
+    at_hand = ["Order A is late.", "Order B is late.", "Order C is paid.", "Order D is late."]
+
+    assert pick("Which order is paid?", at_hand) == ["Order C is paid."]
+
+
+def test_a_plural_meets_its_singular():
+    assert words("Ducks") == words("duck")
+    assert words("glass") != words("glas")
+
+
+def test_a_number_with_a_point_does_not_end_a_sentence():
+    assert sentences("It costs 3.50 now. Good!") == ["It costs 3.50 now.", "Good!"]
+
+
+@pytest.mark.parametrize("said", ["." * 300_000 + "x", "a" * 300_000, "a." * 150_000, " " * 300_000, "?! " * 100_000])
+def test_a_hostile_message_does_not_hold_up_the_worker(said: str):
+    began = time.perf_counter()
+
+    answer([Message.of("system", said), Message.of("user", said)])
+
+    assert time.perf_counter() - began < 5  # a quadratic search takes minutes
+
+
+def test_tokens_joined_are_the_text_again():
+    text = "  one two\n\n three  "
+
+    assert text == "".join(split_tokens(text))
+
+
+async def test_stop_texts_end_the_answer_and_are_left_out():
+    deltas = await collect(Offline(0), ask("extractive", stop=("language", "zzz")))
+
+    assert text_of(deltas) == "No "
+    assert isinstance(deltas[-1], Finished)
+    assert deltas[-1].reason == "stop"
+
+
+async def test_its_tokens_are_counted():
+    request = ModelRequest(
+        model="extractive", messages=(Message.of("system", POND), Message.of("user", "one two three"))
+    )
+
+    deltas = await collect(Offline(0), request)
+
+    assert isinstance(deltas[-1], Finished)
+    assert len(POND.split()) + 3 == deltas[-1].usage.input_tokens
+    assert len(deltas) - 1 == deltas[-1].usage.output_tokens
+
+
+async def test_it_keeps_its_pace():
+    loop = asyncio.get_running_loop()
+    began = loop.time()
+
+    deltas = await collect(Offline(tokens_per_s=200), ask("extractive", max_tokens=20))
+
+    assert len(deltas) == 21
+    assert loop.time() - began >= 20 / 200 * 0.95
+
+
+async def test_without_pauses_it_still_lets_others_run():
+    ran = asyncio.Event()
+    asyncio.get_running_loop().call_soon(ran.set)
+
+    stream = Offline(0).stream(ask("extractive"))
+    await anext(stream)
+    await anext(stream)
+    await stream.aclose()
+
+    assert ran.is_set()

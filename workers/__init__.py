@@ -1,0 +1,1 @@
+"""How work happens: queue, tasks, attempts, relay, upkeep."""

@@ -1,0 +1,94 @@
+"""Starts one worker process: `python -m workers chat | scheduler | flower`. The only place here that reads the environment."""
+
+import asyncio
+import os
+import signal
+import socket
+import sys
+
+from dotenv import load_dotenv
+
+from schema.kinds import QUEUES
+from workers.logs import configure_logging
+from workers.settings import settings_from
+from workers.workshop import WorkerSettings, Workshop
+
+ROLES = (*QUEUES, "scheduler", "flower")
+
+
+def main(role: str) -> int:
+    """Run the process for `role` until it is told to stop; return its exit status."""
+    load_dotenv()
+    try:
+        settings = settings_from(os.environ)
+    except ValueError as error:
+        print(error, file=sys.stderr)
+        return 2
+    configure_logging(role)
+    if role == "scheduler":
+        return _schedule(settings)
+    if role == "flower":
+        return _watch(settings)
+    return _work(settings, role)
+
+
+def _work(settings: WorkerSettings, queue: str) -> int:
+    from workers.app import build_app
+    from workers.pool import AsyncPool
+
+    app = build_app(settings.redis_url, concurrency=settings.concurrency, task_events=settings.task_events)
+    node = f"{queue}@{socket.gethostname()}"
+    app.workshop = Workshop(settings, queue, node)  # type: ignore[attr-defined]
+    worker = app.Worker(
+        hostname=node,
+        queues=[queue],
+        pool=AsyncPool,
+        concurrency=settings.concurrency,
+        task_events=settings.task_events,
+        without_mingle=True,
+        without_gossip=True,
+        quiet=True,
+    )
+    worker.start()
+    return worker.exitcode or 0
+
+
+def _schedule(settings: WorkerSettings) -> int:
+    import uvloop
+
+    uvloop.run(_until_stopped(settings))
+    return 0
+
+
+async def _until_stopped(settings: WorkerSettings) -> None:
+    from workers.upkeep import Scheduler
+
+    async with Scheduler(settings) as scheduler:
+        task = asyncio.create_task(scheduler.run())
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, task.cancel)
+        await _quietly(task)
+
+
+async def _quietly(task: "asyncio.Task[None]") -> None:
+    try:
+        await task
+    except asyncio.CancelledError:
+        return
+
+
+def _watch(settings: WorkerSettings) -> int:
+    from workers.app import build_app
+
+    app = build_app(settings.redis_url, task_events=settings.task_events)
+    host = os.environ.get("HEADRACE_FLOWER_HOST") or "127.0.0.1"
+    port = os.environ.get("HEADRACE_FLOWER_PORT") or "5555"
+    app.start(["flower", f"--address={host}", f"--port={port}", "--persistent=False"])
+    return 0
+
+
+if __name__ == "__main__":
+    if len(sys.argv) != 2 or sys.argv[1] not in ROLES:
+        print(f"usage: python -m workers {' | '.join(ROLES)}", file=sys.stderr)
+        sys.exit(2)
+    sys.exit(main(sys.argv[1]))

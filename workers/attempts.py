@@ -1,0 +1,319 @@
+"""One try of one job by this worker: claim, run, publish, and every way in which it can end.
+
+      doorbell ──claim──► running ──► said everything ──► succeeded
+                             │──► the vendor failed ────► queued again (backoff) or failed
+                             │──► cancelled, deadline ──► cancelled, failed
+                             │──► the worker stops ─────► queued again, no try spent
+                             └──► fenced ───────────────► nothing: a newer attempt has the job
+
+The row is committed before the last event goes out; whoever reads `job.succeeded` can rely on it.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import aclosing
+from typing import Any, Literal, Protocol
+from uuid import UUID
+
+import msgspec
+import structlog
+from psycopg.rows import DictRow
+
+from schema.db import tenant_tx
+from schema.errors import DeadlinePassed, Unavailable
+from schema.events import (
+    Event,
+    JobCancelled,
+    JobFailed,
+    JobRestarted,
+    JobStarted,
+    JobSucceeded,
+    MessageCompleted,
+    MessageDelta,
+    UsageRecorded,
+    read_frames,
+)
+from schema.ids import new_id
+from schema.queries.attempts import Ended, Ending, claim_job, finish_job, requeue_job
+from schema.queries.jobs import compact, find_job_state
+from schema.states import TERMINAL, CancelMode
+from workers.errors import is_retryable, reason_of, retry_delay_s
+from workers.follow import queued_event
+from workers.relay import History, JobStream, fresh_history
+from workers.workshop import Workshop
+
+log = structlog.get_logger()
+
+HISTORY = 24  # messages read with a claim; the graph trims further
+COMMIT_S = 60.0  # how long an end is tried against a Postgres that is away
+FLUSH_S = 5.0
+
+Stop = Literal["cancel", "hand_back", "fenced"]
+
+
+class Work(Protocol):
+    """What a kind of job does: events out, the last ones being the whole message and what it used."""
+
+    def __call__(self, shop: Workshop, job: DictRow, messages: Sequence[DictRow]) -> AsyncIterator[Event]: ...
+
+
+async def attempt_job(shop: Workshop, work: Work, tenant_id: UUID, job_id: UUID, dispatch_seq: int) -> None:
+    """Answer a doorbell. Returns when the attempt has ended in whichever way; a stale doorbell does nothing."""
+    shop.heard()
+    try:
+        async with tenant_tx(shop.pool, tenant_id) as db:
+            claimed = await claim_job(
+                db, tenant_id, job_id, dispatch_seq, worker=shop.owner, lease_s=shop.settings.lease_s, history=HISTORY
+            )
+    except Unavailable:
+        log.warning("claim_postponed", job_id=str(job_id))
+        return
+    if claimed is None:
+        log.debug("doorbell_stale", job_id=str(job_id), dispatch_seq=dispatch_seq)
+        return
+    job, messages = claimed
+    attempt = Attempt(shop, job)
+    shop.hold(attempt)
+    try:
+        await attempt.run(work, messages)
+    finally:
+        shop.release(attempt)
+
+
+class Attempt:
+    """A claimed job while it runs here. `stop()` may be called from the loop at any time."""
+
+    def __init__(self, shop: Workshop, job: DictRow) -> None:
+        self.job, self.tenant_id, self.job_id = job, job["tenant_id"], job["id"]
+        self.number: int = job["attempt"]
+        self._shop = shop
+        self._said: list[str] = []
+        self._completed: MessageCompleted | None = None
+        self._used: UsageRecorded | None = None
+        self._why: Stop | None = None
+        self._mode: CancelMode = "keep"
+        self._task: asyncio.Task[None] | None = None
+        self._settling = False
+        self._log = log.bind(tenant_id=str(self.tenant_id), job_id=str(self.job_id), attempt=self.number)
+
+    def stop(self, why: Stop, mode: CancelMode = "keep") -> None:
+        """Stop the work: the provider's connection is closed, and the attempt ends as `why` says. The first call counts,
+        except that being fenced overrules all: then nothing may be written any more."""
+        if self._why is not None and why != "fenced":
+            return
+        self._why, self._mode = why, mode
+        if self._task is not None and not self._settling:
+            self._task.cancel()
+
+    async def run(self, work: Work, messages: Sequence[DictRow]) -> None:
+        """Run the work to its end and settle the job."""
+        history = await self._history()
+        if history is None:
+            self._log.info("attempt_fenced")
+            return
+        self.stream = JobStream(
+            self._shop.relay,
+            self.tenant_id,
+            self.job_id,
+            attempt=self.number,
+            inbox=self.job["inbox"],
+            history=history,
+            on_fenced=lambda: self.stop("fenced"),
+        )
+        self._announce(history)
+        error = await self._perform(work, messages)
+        self._settling = True
+        await self._settle(error)
+
+    async def _history(self) -> History | None:
+        if self.number == 1 and self.job["dispatch_seq"] == 1:
+            return fresh_history(self.job_id, self.job["created_at"], queued_event(self.job))
+        history = await self._shop.relay.take_over(self.tenant_id, self.job_id, self.number)
+        if history is not None and not history.frames:
+            origin = self.number if self.number > 1 else 1
+            return fresh_history(self.job_id, self.job["created_at"], queued_event(self.job), origin=origin)
+        return history
+
+    def _announce(self, history: History) -> None:
+        worker = self._shop.node
+        if self.number == 1:
+            self.stream.put(JobStarted(attempt=1, worker=worker))
+            return
+        reason = (self.job["error"] or {}).get("code") or "worker_lost"
+        kept = _kept(history.frames)
+        self.stream.put(JobRestarted(attempt=self.number, reason=reason, discard_after=kept, worker=worker))
+
+    async def _perform(self, work: Work, messages: Sequence[DictRow]) -> Exception | None:
+        """Run the work inside its deadline; return the error that ended it, if one did."""
+        self._task = asyncio.get_running_loop().create_task(self._consume(work, messages))
+        if self._why is not None:
+            self._task.cancel()
+        try:
+            done, _ = await asyncio.wait({self._task}, timeout=max(self.job["left_s"], 0.0))
+        except asyncio.CancelledError:
+            self.stop("hand_back")
+            done = set()
+        if not done:
+            self._task.cancel()
+            await asyncio.wait({self._task})
+            if self._why is None:
+                return DeadlinePassed("The job did not end before its deadline.")
+        if self._task.cancelled():
+            return None
+        error = self._task.exception()
+        return error if isinstance(error, Exception) else None
+
+    async def _consume(self, work: Work, messages: Sequence[DictRow]) -> None:
+        async with aclosing(work(self._shop, self.job, messages)) as events:  # type: ignore[type-var]
+            async for event in events:
+                match event:
+                    case MessageCompleted():
+                        self._completed = event
+                    case UsageRecorded():
+                        self._used = event
+                    case _:
+                        if isinstance(event, MessageDelta):
+                            self._said.append(event.text)
+                        self.stream.put(event)
+
+    async def _settle(self, error: Exception | None) -> None:
+        if self._why == "fenced":
+            self._log.info("attempt_fenced")
+        elif self._why == "cancel" and self._completed is None:
+            await self._cancelled()
+        elif self._completed is not None and error is None:
+            await self._succeed(self._completed)
+        elif self._why == "hand_back":
+            await self._hand_back()
+        else:
+            await self._fail(error or RuntimeError("the work ended without an answer"))
+
+    async def _succeed(self, said: MessageCompleted) -> None:
+        stored = self.job["session_id"] is not None
+        message_id = new_id() if stored else None
+        said = msgspec.structs.replace(said, message_id=str(message_id) if message_id else None)
+        usage = _usage(self._used)
+        result = {
+            "text": said.text,
+            "finish_reason": said.finish_reason,
+            "model": self._used.model if self._used else self.job["model"],
+            "usage": usage,
+        }
+        if said.tool_calls:
+            result["tool_calls"] = said.tool_calls
+        if message_id:
+            result["message_id"] = str(message_id)
+        last: list[Event] = [said, *([self._used] if self._used else []), JobSucceeded()]
+        await self._end(last, "succeeded", result=result, message_id=message_id, parts=_parts(said.text), usage=usage)
+
+    async def _cancelled(self) -> None:
+        text = "".join(self._said)
+        kept = self._mode == "keep" and bool(text)
+        await self._end(
+            [JobCancelled(kept=self._mode)],
+            "cancelled",
+            result={"text": text} if kept else None,
+            message_id=new_id() if kept else None,
+            parts=_parts(text) if kept else None,
+            message_status="interrupted",
+            forget=self._mode == "forget",
+        )
+
+    async def _fail(self, error: Exception) -> None:
+        reason = reason_of(error)
+        if reason.code == "internal":
+            self._log.error("attempt_failed", code=reason.code, exc_info=error)
+        else:
+            self._log.warning("attempt_failed", code=reason.code, message=reason.message)
+        told = msgspec.to_builtins(reason)
+        if is_retryable(error) and self.job["tries"] < self.job["max_tries"]:
+            await self._requeue(outcome="failed", error=told, delay_s=retry_delay_s(error, self.job["tries"]))
+        else:
+            await self._end([JobFailed(error=reason)], "failed", error=told)
+
+    async def _hand_back(self) -> None:
+        error = {"code": "worker_stopped", "message": "The worker was stopped and gave the job back."}
+        await self._requeue(outcome="handed_back", error=error, refund=True)
+
+    async def _requeue(
+        self, *, outcome: str, error: dict[str, Any], delay_s: float = 0.0, refund: bool = False
+    ) -> None:
+        try:
+            async with tenant_tx(self._shop.pool, self.tenant_id) as db:
+                back = await requeue_job(
+                    db,
+                    self.tenant_id,
+                    self.job_id,
+                    self.number,
+                    outcome=outcome,
+                    delay_s=delay_s,
+                    error=error,
+                    refund=refund,
+                )
+        except Unavailable:
+            self._log.warning("requeue_postponed")  # the lease runs out and the sweeper does it
+            return
+        await self.stream.flushed(1.0)
+        if back:
+            self._log.info("job_requeued", outcome=outcome, delay_s=round(delay_s, 2))
+            self._shop.kick_later(self.job["queue"], delay_s)
+
+    async def _end(self, last: list[Event], state: Any, **facts: Any) -> None:
+        """Commit the end, then publish it; if a newer attempt has the job, do neither."""
+        frames = self.stream.preview(last)
+        ending = Ending(state=state, last_seq=len(frames), frames=compact(frames), **facts)
+        ended = await self._commit(ending)
+        if ended is None:
+            self._log.info("attempt_fenced")
+            return
+        self.stream.end(frames)
+        self._log.info("job_ended", state=state, events=len(frames))
+        if ended.more or ended.next_turn:
+            self._shop.dispatcher.kick(self.job["queue"])
+        await self.stream.flushed(FLUSH_S)
+
+    async def _commit(self, ending: Ending) -> Ended | None:
+        """Commit, again and again while Postgres is away: the work is done and must not be lost.
+
+        A commit whose answer got lost may have happened. Then the compare-and-set finds nothing to do, and the row
+        tells that it was us.
+        """
+        loop = asyncio.get_running_loop()
+        until, pause_s, unsure = loop.time() + COMMIT_S, 0.1, False
+        while True:
+            try:
+                async with tenant_tx(self._shop.pool, self.tenant_id) as db:
+                    ended = await finish_job(
+                        db, self.tenant_id, self.job_id, self.number, ending, session_id=self.job["session_id"]
+                    )
+                    if ended is None and unsure and await self._was_us(db, ending):
+                        ended = Ended(more=True, next_turn=True)
+                return ended
+            except Unavailable:
+                if loop.time() > until or self._why == "fenced":
+                    raise
+                unsure = True
+                await asyncio.sleep(pause_s)
+                pause_s = min(pause_s * 2, 2.0)
+
+    async def _was_us(self, db: Any, ending: Ending) -> bool:
+        row = await find_job_state(db, self.tenant_id, self.job_id)
+        return row is not None and row["state"] == ending.state in TERMINAL and row["attempt"] == self.number
+
+
+def _parts(text: str) -> list[dict[str, Any]]:
+    return [{"type": "text", "text": text}]
+
+
+def _usage(used: UsageRecorded | None) -> dict[str, Any] | None:
+    if used is None:
+        return None
+    return {"input_tokens": used.input_tokens, "output_tokens": used.output_tokens, "estimated": used.estimated}
+
+
+def _kept(frames: Sequence[bytes]) -> int:
+    """Return the number of the last event before the first attempt began to speak: all after it is void."""
+    for frame in read_frames(b"".join(frames)):
+        if frame.type in ("job.started", "job.restarted"):
+            return frame.seq
+    return len(frames)

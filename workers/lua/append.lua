@@ -1,0 +1,32 @@
+-- Appends frames to a job's stream and tells whoever listens, unless a newer attempt has taken the job over.
+--
+-- KEYS  1 stream   2 fence {attempt, last}
+-- ARGV  1 attempt   2 number of the first frame   3 number of the last   4 payload   5 time to live, ms ('' keeps it)
+--       6 the job's channel   7 the submitter's inbox, or ''
+--
+-- Returns the number of the stream's last event after the call:
+--   = ARGV[3]  written (a payload that begins at 1 replaces whatever was there)
+--   = -1       refused: a newer attempt holds the stream
+--   otherwise  not written, because the numbers would have a gap or a double: the caller goes on from there
+local fence = redis.call('HMGET', KEYS[2], 'attempt', 'last')
+local attempt, last = tonumber(fence[1] or 0), tonumber(fence[2] or 0)
+local mine, first = tonumber(ARGV[1]), tonumber(ARGV[2])
+if attempt > mine then
+  return -1
+end
+if first == 1 and last > 0 then
+  redis.call('DEL', KEYS[1])
+elseif last ~= first - 1 then
+  return last
+end
+redis.call('XADD', KEYS[1], ARGV[3] .. '-1', 'p', ARGV[4])
+redis.call('HSET', KEYS[2], 'attempt', mine, 'last', ARGV[3])
+if ARGV[5] ~= '' then
+  redis.call('PEXPIRE', KEYS[1], ARGV[5])
+  redis.call('PEXPIRE', KEYS[2], ARGV[5])
+end
+redis.call('PUBLISH', ARGV[6], ARGV[4])
+if ARGV[7] ~= '' then
+  redis.call('PUBLISH', ARGV[7], ARGV[4])
+end
+return tonumber(ARGV[3])

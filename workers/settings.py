@@ -1,0 +1,43 @@
+"""The workers' settings, from the environment. Read in `workers/__main__.py` and nowhere else."""
+
+from collections.abc import Mapping
+
+from graphs.providers.settings import ProviderSettings
+from workers.wire import RedisAddress
+from workers.workshop import WorkerSettings
+
+
+def settings_from(env: Mapping[str, str]) -> WorkerSettings:
+    """Read and check. Raises ValueError that names the setting and says what is right."""
+    RedisAddress.from_url(_needed(env, "HEADRACE_REDIS_URL", "redis://127.0.0.1:6379/0"))
+    return WorkerSettings(
+        database_url=_needed(env, "HEADRACE_DATABASE_URL", "postgresql://user:password@127.0.0.1:5432/headrace"),
+        redis_url=env["HEADRACE_REDIS_URL"],
+        providers=ProviderSettings.from_env(env),
+        concurrency=int(_number(env, "HEADRACE_CHAT_CONCURRENCY", 300, least=1)),
+        lease_s=_number(env, "HEADRACE_LEASE_S", 30, least=1),
+        grace_s=_number(env, "HEADRACE_GRACE_S", 25, least=0),
+        window=int(_number(env, "HEADRACE_WINDOW", 256, least=1)),
+        unanswered_s=_number(env, "HEADRACE_UNANSWERED_S", 10, least=0.5),
+        task_events=env.get("HEADRACE_TASK_EVENTS", "on").lower() not in ("off", "0", "false", "no"),
+    )
+
+
+def _needed(env: Mapping[str, str], name: str, example: str) -> str:
+    value = env.get(name, "").strip()
+    if "://" not in value:
+        raise ValueError(f"{name} is missing or no URL. It looks like {example} (./headrace up sets it by itself).")
+    return value
+
+
+def _number(env: Mapping[str, str], name: str, default: float, *, least: float) -> float:
+    text = env.get(name, "").strip()
+    if not text:
+        return default
+    try:
+        value = float(text)
+    except ValueError:
+        value = float("nan")
+    if not value >= least:
+        raise ValueError(f"{name} is {text!r}; it must be a number, {least:g} or more (default {default:g}).")
+    return value

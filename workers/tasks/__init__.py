@@ -1,0 +1,10 @@
+"""The Celery tasks, one file per kind of job. A task is two lines: everything else is in `workers/attempts.py`."""
+
+from typing import Any
+
+from workers.tasks import chat
+
+
+def register(app: Any) -> None:
+    """Give every task to the application."""
+    chat.register(app)

@@ -1,0 +1,29 @@
+"""`chat.answer`: answer one message."""
+
+from collections.abc import AsyncIterator, Sequence
+from typing import Any
+from uuid import UUID
+
+from psycopg.rows import DictRow
+
+from graphs.runner import read_chat, run_chat
+from schema.events import Event
+from schema.kinds import KINDS
+from workers.attempts import attempt_job
+from workers.pool import CoroutineTask
+from workers.workshop import Workshop
+
+
+def register(app: Any) -> None:
+    """Make the task known under its wire name."""
+
+    @app.task(name=KINDS["chat"].task, base=CoroutineTask)
+    async def answer(tenant_id: str, job_id: str, dispatch_seq: int, inbox: str | None = None) -> None:
+        await attempt_job(app.workshop, work, UUID(tenant_id), UUID(job_id), dispatch_seq)
+
+
+async def work(shop: Workshop, job: DictRow, messages: Sequence[DictRow]) -> AsyncIterator[Event]:
+    """Run the chat graph for a claimed job."""
+    run = read_chat(job["model"], job["payload"], messages)
+    async for event in run_chat(shop.graphs, shop.providers, run):
+        yield event

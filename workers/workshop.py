@@ -1,0 +1,141 @@
+"""What a worker process holds while it works: stores, relay, model providers, graphs, and the attempts that run here.
+
+Opened on the worker's event loop after the process has started, and passed down; nothing here is global.
+"""
+
+import asyncio
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from typing import Literal, Protocol
+from uuid import UUID
+
+import msgspec
+import structlog
+
+from graphs.providers.registry import Providers
+from graphs.providers.settings import ProviderSettings
+from graphs.runner import Graphs, build_graphs
+from schema import redis_names
+from schema.db import Pool, pool_for
+from schema.states import CancelMode
+from workers.dispatch import WINDOW, Dispatcher
+from workers.ear import Ear
+from workers.leases import owner_name
+from workers.orders import CancelOrder
+from workers.relay import Relay
+from workers.wire import RedisAddress, Wire
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True)
+class WorkerSettings:
+    """What a worker process needs to know. Times in seconds."""
+
+    database_url: str = field(repr=False)
+    redis_url: str = field(repr=False)
+    providers: ProviderSettings = field(default_factory=ProviderSettings)
+    concurrency: int = 300
+    lease_s: float = 30.0
+    grace_s: float = 25.0
+    window: int = WINDOW
+    unanswered_s: float = 10.0
+    task_events: bool = True
+
+
+class Running(Protocol):
+    """An attempt, as far as the workshop has to do with it (`workers/attempts.py`)."""
+
+    tenant_id: UUID
+    job_id: UUID
+    number: int
+
+    def stop(self, why: Literal["cancel", "hand_back", "fenced"], mode: CancelMode = "keep") -> None:
+        """Stop the work and end as `why` says."""
+        ...
+
+
+class Workshop:
+    """The resources and running attempts of one worker process."""
+
+    def __init__(self, settings: WorkerSettings, queue: str, node: str) -> None:
+        self.settings, self.queue, self.node = settings, queue, node
+        self.owner = owner_name(queue)
+        self.running: dict[UUID, Running] = {}
+        self.heard_at = 0.0
+        self.draining = False
+        self._stack = AsyncExitStack()
+
+    async def open(self) -> None:
+        """Open everything; needs no store to answer yet."""
+        settings, stack = self.settings, self._stack
+        address = RedisAddress.from_url(settings.redis_url)
+        self.loop = asyncio.get_running_loop()
+        self.heard_at = self.loop.time()
+        self.pool: Pool = pool_for(settings.database_url, "headrace_app", name=f"headrace {self.queue}")
+        self.system_pool: Pool = pool_for(
+            settings.database_url, "headrace_system", max_size=3, name=f"headrace {self.queue} dispatch"
+        )
+        for pool in (self.pool, self.system_pool):
+            await pool.open()
+            stack.push_async_callback(pool.close)
+        self.wire = Wire(address)
+        stack.push_async_callback(self.wire.close)
+        self.relay = Relay(self.wire)
+        self.dispatcher = Dispatcher(self.system_pool, self.wire, window=settings.window)
+        self.providers = await stack.enter_async_context(Providers(settings.providers))
+        self.graphs: Graphs = build_graphs()
+        ear = Ear(address, self._ordered)
+        ear.start()
+        stack.push_async_callback(ear.close)
+        await ear.subscribe(redis_names.CONTROL)
+
+    async def close(self) -> None:
+        """Close everything, in reverse order."""
+        await self._stack.aclose()
+
+    def hold(self, attempt: Running) -> None:
+        """Take note of a running attempt: its lease is renewed, and orders reach it."""
+        self.running[attempt.job_id] = attempt
+        if self.draining:
+            attempt.stop("hand_back")
+
+    def release(self, attempt: Running) -> None:
+        """Forget an attempt that has ended."""
+        if self.running.get(attempt.job_id) is attempt:
+            del self.running[attempt.job_id]
+
+    def heard(self) -> None:
+        """Note that a doorbell rang; the watchdog wants to know."""
+        self.heard_at = self.loop.time()
+
+    def hand_back(self) -> None:
+        """Give all running jobs back to the queue, and every one that still comes."""
+        self.draining = True
+        for attempt in list(self.running.values()):
+            attempt.stop("hand_back")
+
+    def held(self) -> list[tuple[UUID, UUID, int]]:
+        """Return (tenant, job, attempt) of all that runs here; called from the heartbeat's thread."""
+        return [(a.tenant_id, a.job_id, a.number) for a in list(self.running.values())]
+
+    def beaten(self, asked: list[tuple[UUID, UUID, int]], kept: dict[UUID, str | None]) -> None:
+        """Take what the heartbeat learned: attempts that lost their lease, and cancellations that came no other way."""
+        for _, job_id, number in asked:
+            attempt = self.running.get(job_id)
+            if attempt is None or attempt.number != number:
+                continue
+            if job_id not in kept:
+                attempt.stop("fenced")
+            elif mode := kept[job_id]:
+                attempt.stop("cancel", "forget" if mode == "forget" else "keep")
+
+    def kick_later(self, queue: str, delay_s: float) -> None:
+        """Have `queue` looked at when a retry is due."""
+        self.loop.call_later(delay_s + 0.01, self.dispatcher.kick, queue)
+
+    def _ordered(self, channel: str, data: bytes) -> None:
+        order = msgspec.json.decode(data, type=CancelOrder)
+        attempt = self.running.get(order.job_id)
+        if attempt is not None and attempt.number == order.attempt:
+            attempt.stop("cancel", order.mode)
