@@ -1,7 +1,6 @@
 """Waiting for the answer of a chat: everything that it holds is in the job's events, so nothing is read from the database."""
 
 import asyncio
-from collections.abc import AsyncIterator
 
 from api.errors import JobEnded
 from schema.events import (
@@ -49,24 +48,15 @@ class Answer:
                 raise JobEnded("cancelled", "The job was cancelled before it was done.", self.job_id)
 
 
-async def events_of(follower: Follower) -> AsyncIterator[Event]:
-    """Yield the events that tell about the answer, deltas left out; closes the follower at the end."""
-    async with follower:
-        async for chunk in follower.chunks(heartbeat_s=None):
-            for frame in read_frames(chunk):
-                if frame.type in TELLING:
-                    yield decode_event(frame)
-
-
 async def wait_for_answer(follower: Follower, timeout_s: float) -> Answer:
     """Return the answer, or what is known of it after `timeout_s`. Raises JobEnded when there will be none."""
     answer = Answer(str(follower.job_id))
     try:
-        async with asyncio.timeout(timeout_s):
-            async for event in events_of(follower):
-                answer.take(event)
+        async with asyncio.timeout(timeout_s), follower:
+            async for chunk in follower.chunks(heartbeat_s=None):
+                for frame in read_frames(chunk):
+                    if frame.type in TELLING:
+                        answer.take(decode_event(frame))
     except TimeoutError:
         pass
-    finally:
-        follower.close()
     return answer

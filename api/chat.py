@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal
 from uuid import UUID
 
 import msgspec
-from litestar import Request, Response, Router, post
+from litestar import Response, Router, post
 from litestar.openapi.datastructures import ResponseSpec
 from litestar.openapi.spec import Example
 from msgspec import Meta
@@ -14,6 +14,7 @@ from api.errors import problems
 from api.following import follow_stream
 from api.headers import read_idempotency, read_preferences, wants_events
 from api.principals import Principal, signed_in
+from api.requests import JsonRequest
 from api.resources import Resources
 from api.submitting import refuse_agent, resolve_model, submit_and_follow
 from schema.db import tenant_tx
@@ -22,7 +23,6 @@ from schema.ids import new_id
 from schema.kinds import KINDS
 from schema.queries.tenants import find_tenant
 from schema.states import OnBusy, Priority, PublicState
-from workers.follow import Follower
 from workers.submit import Submission, Submitted
 
 TITLE_LENGTH = 80
@@ -116,11 +116,9 @@ makes a repeated request give the same job. A job that failed answers with its o
 provider is to blame, 409 when it was cancelled."""
 
 
-@post(
-    "/chat", status_code=200, responses=RESPONSES, summary="Send a message", description=DESCRIPTION, tags=["chat"]
-)
+@post("/chat", status_code=200, responses=RESPONSES, summary="Send a message", description=DESCRIPTION, tags=["chat"])
 async def chat(
-    data: ChatIn, request: Request[Any, Any, Any], principal: Principal, resources: Resources
+    data: ChatIn, request: JsonRequest, principal: Principal, resources: Resources
 ) -> Response[Any]:
     submission = await _submission(data, request, principal, resources)
     preferences = read_preferences(request.headers)
@@ -136,9 +134,15 @@ async def chat(
     return _answered(answer, submitted, submission.model, headers)
 
 
-@post("/{tenant:str}/chat", status_code=200, responses=RESPONSES, summary="Send a message, naming the tenant", tags=["chat"])
+@post(
+    "/{tenant:str}/chat",
+    status_code=200,
+    responses=RESPONSES,
+    summary="Send a message, naming the tenant",
+    tags=["chat"],
+)
 async def chat_of_tenant(
-    tenant: str, data: ChatIn, request: Request[Any, Any, Any], principal: Principal, resources: Resources
+    tenant: str, data: ChatIn, request: JsonRequest, principal: Principal, resources: Resources
 ) -> Response[Any]:
     """The same as `POST /api/chat`; `tenant` is the slug or id of the key's own tenant."""
     async with tenant_tx(resources.ports.pool, principal.tenant_id) as db:
@@ -149,7 +153,7 @@ async def chat_of_tenant(
 
 
 async def _submission(
-    data: ChatIn, request: Request[Any, Any, Any], principal: Principal, resources: Resources
+    data: ChatIn, request: JsonRequest, principal: Principal, resources: Resources
 ) -> Submission:
     if data.agent is not None:
         refuse_agent(data.agent, field="agent")
@@ -167,7 +171,7 @@ async def _submission(
         on_busy=data.on_busy,
         priority=data.priority,
         idempotency=read_idempotency(request.headers, "POST /api/chat", data),
-        request_id=request.scope["request_id"],
+        request_id=request.request_id,
     )
 
 

@@ -47,7 +47,7 @@ STATUSES = {
 """Error code → status, for errors that are raised here and for those that a job failed with. A provider's code that is
 not listed is 502, anything else 500."""
 
-OPENAI_STATUSES = {"model_unknown": 404, "agent_unknown": 404, "timeout": 408}
+OPENAI_STATUSES = {"model_unknown": 404, "agent_unknown": 404}
 """Where OpenAI answers otherwise: its SDKs turn 404 into NotFoundError."""
 
 CODES = {
@@ -125,7 +125,8 @@ def answer_error(request: Request[Any, Any, Any], error: Exception) -> Response[
     detail = _detail(error, fields)
     job_id = getattr(error, "job_id", None)
     if job_id:
-        headers["X-Job-ID"] = job_id
+        # The job has been tried as often as is sensible; OpenAI's SDKs would send it three times more.
+        headers |= {"X-Job-ID": job_id, "X-Should-Retry": "false"}
     if openai:
         param = fields[0].field if fields else None
         return openai_error(status, detail, code=code, param=param, headers=headers)

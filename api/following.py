@@ -1,7 +1,6 @@
 """A job's events as a response (S1–S4)."""
 
 from collections.abc import AsyncGenerator
-from contextlib import aclosing
 
 import msgspec
 
@@ -18,9 +17,8 @@ def follow_stream(resources: Resources, follower: Follower, headers: dict[str, s
 async def _frames(follower: Follower) -> AsyncGenerator[bytes, None]:
     async with follower:
         try:
-            async with aclosing(follower.chunks()) as chunks:
-                async for chunk in chunks:
-                    yield chunk
+            async for chunk in follower.chunks():
+                yield chunk
         except SlowReader as slow:
             yield closed_frame("slow_client", slow.resume_after)
 

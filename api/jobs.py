@@ -8,10 +8,9 @@ import msgspec
 from litestar import Request, Response, Router, delete, get, post
 from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import Parameter
-from msgspec import Meta
 from psycopg.rows import DictRow
 
-from api.errors import ProblemOut, problems
+from api.errors import problems
 from api.following import follow_stream
 from api.headers import read_position
 from api.paging import Cursor, Limit, read_cursor, write_cursor
@@ -102,13 +101,15 @@ async def list_(
     principal: Principal,
     resources: Resources,
     kind: Kind | None = None,
-    state: Annotated[list[PublicState] | None, Parameter(description="May be given more than once.")] = None,
+    wanted: Annotated[
+        list[PublicState] | None, Parameter(query="state", description="May be given more than once.")
+    ] = None,
     session_id: UUID | None = None,
     cursor: Cursor = None,
     limit: Limit = 20,
 ) -> JobsOut:
     before = read_cursor(cursor, UUID)
-    states = [inner for public in state or [] for inner in INNER.get(public, [public])]
+    states = [inner for public in wanted or [] for inner in INNER.get(public, [public])]
     async with tenant_tx(resources.ports.pool, principal.tenant_id) as db:
         rows = await list_jobs(
             db, principal.tenant_id, limit=limit + 1, before=before, kind=kind, states=states, session_id=session_id
@@ -197,6 +198,4 @@ async def _refuse(principal: Principal, resources: Resources, job_id: UUID, rule
     raise Conflict(f"{rule}. This one is {public_state(row['state'])}.")
 
 
-routes = Router(
-    "/jobs", route_handlers=[list_, look, events, cancel_, retry, retry_many, delete_], guards=[signed_in]
-)
+routes = Router("/jobs", route_handlers=[list_, look, events, cancel_, retry, retry_many, delete_], guards=[signed_in])

@@ -30,15 +30,17 @@ class TerminalOutput:
 
 
 class FileOutput:
-    """One file per process in a folder, for when the screen is needed for something else."""
+    """One file per process in a folder, begun anew each time, for when the screen is needed for something else."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
+        self._begun: set[str] = set()
         folder.mkdir(parents=True, exist_ok=True)
 
     def write(self, name: str, line: str) -> None:
-        with (self._folder / f"{name}.log").open("a") as file:
+        with (self._folder / f"{name}.log").open("a" if name in self._begun else "w") as file:
             file.write(f"{line}\n")
+        self._begun.add(name)
 
 
 def wants_colour(stream: TextIO, environ: Mapping[str, str]) -> bool:

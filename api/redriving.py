@@ -7,6 +7,7 @@ import msgspec
 from msgspec import Meta
 
 from schema.db import tenant_tx
+from schema.errors import NotFound
 from schema.kinds import Kind
 from schema.queries.jobs import list_jobs
 from workers.cancel import redrive
@@ -19,7 +20,9 @@ PAGE = 100
 class RetryIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Which jobs; without `ids`, all in these states (failed ones unless said otherwise) and of this kind."""
 
-    states: Annotated[list[Literal["failed", "cancelled"]], Meta(min_length=1)] = ["failed"]
+    states: Annotated[list[Literal["failed", "cancelled"]], Meta(min_length=1)] = msgspec.field(
+        default_factory=lambda: ["failed"]
+    )
     kind: Kind | None = None
     ids: Annotated[list[UUID], Meta(min_length=1, max_length=AT_ONCE)] | None = None
 
@@ -35,8 +38,15 @@ class RetriedOut(msgspec.Struct, frozen=True, kw_only=True):
 async def retry_jobs(ports: Ports, tenant_id: UUID, wanted: RetryIn) -> RetriedOut:
     """Queue the wanted jobs again; those that are not failed or cancelled are passed over."""
     chosen = wanted.ids if wanted.ids is not None else await _choose(ports, tenant_id, wanted)
-    retried = [job_id for job_id in chosen[:AT_ONCE] if await redrive(ports, tenant_id, job_id)]
+    retried = [job_id for job_id in chosen[:AT_ONCE] if await _redriven(ports, tenant_id, job_id)]
     return RetriedOut(retried=len(retried), ids=retried, more=len(chosen) > AT_ONCE)
+
+
+async def _redriven(ports: Ports, tenant_id: UUID, job_id: UUID) -> bool:
+    try:
+        return await redrive(ports, tenant_id, job_id)
+    except NotFound:
+        return False
 
 
 async def _choose(ports: Ports, tenant_id: UUID, wanted: RetryIn) -> list[UUID]:

@@ -19,6 +19,11 @@ from schema.errors import InputError
 class JsonRequest(Request[Any, Any, Any]):
     """The request class of all routes."""
 
+    @property
+    def request_id(self) -> str:
+        """The id that the edge gave the request."""
+        return self.scope.get("request_id", "")  # type: ignore[return-value]
+
     async def json(self) -> Any:
         """Return the body as the type of the handler's `data`. Raises InputError that names the field, or 415."""
         require_json(self.headers.get("content-type", ""))

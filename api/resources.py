@@ -29,7 +29,7 @@ class Resources:
 async def open_resources(settings: ApiSettings, streams: OpenStreams) -> AsyncIterator[Resources]:
     """Open everything; close it in reverse order. The stores need not answer yet."""
     async with AsyncExitStack() as stack:
-        ports = await stack.enter_async_context(open_ports(PortSettings(settings.database_url, settings.redis_url)))
+        ports = await stack.enter_async_context(open_ports(PortSettings(settings.database_url, settings.redis_url, window=settings.window)))
         providers = await stack.enter_async_context(Providers(settings.providers))
         errands = Errands()
         stack.push_async_callback(errands.close)

@@ -72,9 +72,7 @@ async def create(principal: Principal, resources: Resources, data: SessionIn | N
 
 
 @get("/", responses=problems(400), summary="List sessions", tags=["sessions"])
-async def list_(
-    principal: Principal, resources: Resources, cursor: Cursor = None, limit: Limit = 20
-) -> SessionsOut:
+async def list_(principal: Principal, resources: Resources, cursor: Cursor = None, limit: Limit = 20) -> SessionsOut:
     before = read_cursor(cursor, tuple[datetime, UUID])
     async with tenant_tx(resources.ports.pool, principal.tenant_id) as db:
         rows = await sessions.list_sessions(db, principal.tenant_id, limit=limit + 1, before=before)

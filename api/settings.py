@@ -2,10 +2,11 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from graphs.providers.settings import ProviderSettings
 from schema.errors import InputError
+from workers.ports import PortSettings
 
 DATABASE_SCHEMES = ("postgresql://", "postgres://")
 REDIS_SCHEMES = ("redis://", "rediss://", "unix://")
@@ -15,7 +16,7 @@ REDIS_SCHEMES = ("redis://", "rediss://", "unix://")
 class ApiSettings:
     """`request_timeout_s`: how long `POST /api/chat` waits for the answer. `completion_timeout_s`: the same for
     `/v1/chat/completions`, whose clients are used to wait. `max_body`: bytes. `slow_client_s`: how long one write to a
-    client may take."""
+    client may take. `window` bounds the doorbells in a queue and is the same in all processes."""
 
     database_url: str
     redis_url: str
@@ -25,7 +26,8 @@ class ApiSettings:
     completion_timeout_s: float = 600.0
     max_body: int = 8 * 1024 * 1024
     slow_client_s: float = 30.0
-    providers: ProviderSettings = ProviderSettings()
+    window: int = PortSettings.window
+    providers: ProviderSettings = field(default_factory=ProviderSettings)
 
     @classmethod
     def from_env(cls, env: Mapping[str, str]) -> "ApiSettings":
@@ -45,6 +47,7 @@ class ApiSettings:
             ),
             max_body=int(_number(env, "HEADRACE_MAX_BODY", cls.max_body, 1024, 2**31, "bytes")),
             slow_client_s=_number(env, "HEADRACE_SLOW_CLIENT_S", cls.slow_client_s, 1, 3600, "seconds"),
+            window=int(_number(env, "HEADRACE_WINDOW", cls.window, 1, 2**31, "a whole number")),
             providers=providers,
         )
 

@@ -63,10 +63,11 @@ def home_from(environ: Mapping[str, str]) -> Path:
 
 def find_running(home: Path) -> RunningStack | None:
     """The stack that works on this folder now, if it is up."""
-    state = read_json(home / "state.json")
-    if not state or not is_alive(state["pid"]) or not Home(home).is_held():
-        return None
-    return RunningStack(**state, key=demo_key(home))
+    match read_json(home / "state.json"):
+        case {"pid": int(pid), "url": str(url), "flower_url": str(flower_url)}:
+            if is_alive(pid) and Home(home).is_held():
+                return RunningStack(pid=pid, url=url, flower_url=flower_url, key=demo_key(home))
+    return None
 
 
 def demo_key(home: Path) -> str:
@@ -84,7 +85,7 @@ def prepared_stores(settings: StackSettings) -> Iterator[Stores]:
     """Stores that answer, with today's schema and the demo tenant in them. Raises LocalError if one runs already."""
     if running := find_running(settings.home):
         raise LocalError(
-            f"headrace runs already: {running.url} (process {running.pid}, data in {settings.home}). "
+            f"A stack runs already: {running.url} (process {running.pid}, data in {settings.home}). "
             'Use it with eval "$(./headrace env)", or stop it first.'
         )
     with stores(
@@ -136,7 +137,7 @@ async def running_stack(
         flower_url=f"http://127.0.0.1:{flower_port}",
         key=demo_key(settings.home),
     )
-    env = child_environment(environ, settings, where, port=port, flower_port=flower_port)
+    env = child_environment(environ, settings, where, running, port=port, flower_port=flower_port)
     state = settings.home / "state.json"
     supervisor = Supervisor(read_procfile(procfile), env=env, cwd=ROOT, output=output)
     try:
@@ -150,11 +151,18 @@ async def running_stack(
 
 
 def child_environment(
-    environ: Mapping[str, str], settings: StackSettings, where: Stores, *, port: int, flower_port: int
+    environ: Mapping[str, str],
+    settings: StackSettings,
+    where: Stores,
+    running: RunningStack,
+    *,
+    port: int,
+    flower_port: int,
 ) -> dict[str, str]:
     """What the processes of the stack are told: our environment, the stores' addresses and the chosen ports."""
     return {
-        **environ,
+        **without_ourselves(environ),
+        "HEADRACE_URL": running.url,
         "HEADRACE_HOST": settings.host,
         "HEADRACE_PORT": str(port),
         "HEADRACE_FLOWER_PORT": str(flower_port),
@@ -163,6 +171,13 @@ def child_environment(
         "HEADRACE_HOME": str(settings.home),
         "PYTHONUNBUFFERED": "1",
     }
+
+
+def without_ourselves(environ: Mapping[str, str]) -> dict[str, str]:
+    """The environment less what `eval "$(./headrace env)"` put there: we are not our own provider of models."""
+    own = f"{environ.get('HEADRACE_URL') or 'http://'}/v1"
+    ours = {"OPENAI_BASE_URL", "OPENAI_API_KEY", "HEADRACE_API_KEY"} if environ.get("OPENAI_BASE_URL") == own else set()
+    return {name: value for name, value in environ.items() if name not in ours}
 
 
 def answer_status(host: str, port: int, path: str, timeout_s: float = 2.0) -> int:
@@ -185,8 +200,9 @@ def reachable(host: str) -> str:
 async def _wait_ready(host: str, port: int, supervisor: Supervisor, stop: asyncio.Event) -> None:
     give_up = time.monotonic() + READY_LIMIT_S
     while not stop.is_set() and await asyncio.to_thread(answer_status, host, port, "/health/ready") != 200:
-        if troubled := supervisor.troubled:
-            name, said = next(iter(troubled.items()))
+        for name, said in supervisor.troubled.items():
+            if name == "flower":  # only watches; its trouble is in the log
+                continue
             raise LocalError(f"The process {name} ends as soon as it is started. It said last:\n{said}")
         if time.monotonic() > give_up:
             raise LocalError(f"The API was not ready after {READY_LIMIT_S:.0f} s; its log above says why.")

@@ -27,7 +27,7 @@ class Event(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     ends: ClassVar[bool] = False
 
 
-class JobQueued(Event):
+class JobQueued(Event, frozen=True):
     """The job is accepted: its row is committed."""
 
     type = "job.queued"
@@ -37,7 +37,7 @@ class JobQueued(Event):
     agent: str | None = None
 
 
-class JobStarted(Event):
+class JobStarted(Event, frozen=True):
     """A worker has claimed the job. `attempt` counts claims, from 1."""
 
     type = "job.started"
@@ -45,7 +45,7 @@ class JobStarted(Event):
     worker: str
 
 
-class JobProgress(Event):
+class JobProgress(Event, frozen=True):
     """Something long goes on, such as the download of a model; `done` and `total` in the unit that `text` names."""
 
     type = "job.progress"
@@ -54,7 +54,7 @@ class JobProgress(Event):
     total: int | None = None
 
 
-class JobRestarted(Event):
+class JobRestarted(Event, frozen=True):
     """An earlier attempt did not end well and another takes over. Whatever was said after event `discard_after` is
     void and comes again."""
 
@@ -65,7 +65,7 @@ class JobRestarted(Event):
     worker: str
 
 
-class AgentRouted(Event):
+class AgentRouted(Event, frozen=True):
     """The agent and graph that will answer, and why they were chosen."""
 
     type = "agent.routed"
@@ -74,14 +74,14 @@ class AgentRouted(Event):
     reason: str = ""
 
 
-class PlanCreated(Event):
+class PlanCreated(Event, frozen=True):
     """The steps that a planning graph means to take."""
 
     type = "plan.created"
     steps: list[str]
 
 
-class MessageDelta(Event):
+class MessageDelta(Event, frozen=True):
     """More of the answer: text, or pieces of tool calls that the caller's own tools must answer (OpenAI's shape)."""
 
     type = "message.delta"
@@ -89,14 +89,14 @@ class MessageDelta(Event):
     tool_calls: list[dict[str, Any]] | None = None
 
 
-class ReasoningDelta(Event):
+class ReasoningDelta(Event, frozen=True):
     """More of what the model thinks aloud, where it does."""
 
     type = "reasoning.delta"
     text: str
 
 
-class ToolStarted(Event):
+class ToolStarted(Event, frozen=True):
     """A tool call begins; `call_id` is unique in the job."""
 
     type = "tool.started"
@@ -105,7 +105,7 @@ class ToolStarted(Event):
     arguments: dict[str, Any] = {}
 
 
-class ToolFinished(Event):
+class ToolFinished(Event, frozen=True):
     """A tool call has ended; `ok` is false when the tool said why it could not."""
 
     type = "tool.finished"
@@ -116,7 +116,7 @@ class ToolFinished(Event):
     duration_ms: int = 0
 
 
-class CitationAdded(Event):
+class CitationAdded(Event, frozen=True):
     """The answer rests on this passage."""
 
     type = "citation.added"
@@ -126,7 +126,7 @@ class CitationAdded(Event):
     score: float | None = None
 
 
-class MessageCompleted(Event):
+class MessageCompleted(Event, frozen=True):
     """The whole answer. `message_id` is the stored message, where the job belongs to a session."""
 
     type = "message.completed"
@@ -136,7 +136,7 @@ class MessageCompleted(Event):
     tool_calls: list[dict[str, Any]] | None = None
 
 
-class UsageRecorded(Event):
+class UsageRecorded(Event, frozen=True):
     """Tokens that the job used; `estimated` where the provider did not count them."""
 
     type = "usage.recorded"
@@ -146,7 +146,7 @@ class UsageRecorded(Event):
     estimated: bool = False
 
 
-class JobSucceeded(Event):
+class JobSucceeded(Event, frozen=True):
     """The job ended well; nothing follows."""
 
     type = "job.succeeded"
@@ -160,7 +160,7 @@ class Reason(msgspec.Struct, frozen=True):
     message: str
 
 
-class JobFailed(Event):
+class JobFailed(Event, frozen=True):
     """The job is out of tries, or failed in a way that another try can't mend; nothing follows."""
 
     type = "job.failed"
@@ -168,7 +168,7 @@ class JobFailed(Event):
     error: Reason
 
 
-class JobCancelled(Event):
+class JobCancelled(Event, frozen=True):
     """The job was cancelled; nothing follows. `kept` says what became of the words already said."""
 
     type = "job.cancelled"

@@ -1,17 +1,22 @@
 """Starts one worker process: `python -m workers chat | scheduler | flower`. The only place here that reads the environment."""
 
 import asyncio
+import logging
 import os
 import signal
 import socket
 import sys
+import warnings
 
+import structlog
 from dotenv import load_dotenv
 
 from schema.kinds import QUEUES
 from workers.logs import configure_logging
 from workers.settings import settings_from
 from workers.workshop import WorkerSettings, Workshop
+
+log = structlog.get_logger()
 
 ROLES = (*QUEUES, "scheduler", "flower")
 
@@ -33,9 +38,16 @@ def main(role: str) -> int:
 
 
 def _work(settings: WorkerSettings, queue: str) -> int:
+    from celery import signals
+
     from workers.app import build_app
     from workers.pool import AsyncPool
 
+    signals.setup_logging.connect(_keep_logging)  # whoever answers this signal keeps Celery from setting up its own
+    signals.worker_ready.connect(_say_ready)
+    for name in ("celery.app.trace", "celery.worker.strategy", "celery.worker.consumer.connection"):
+        logging.getLogger(name).setLevel(logging.WARNING)  # a line per message; the job's own say more
+    warnings.filterwarnings("ignore", message=".*superuser privileges.*")
     app = build_app(settings.redis_url, concurrency=settings.concurrency, task_events=settings.task_events)
     node = f"{queue}@{socket.gethostname()}"
     app.workshop = Workshop(settings, queue, node)  # type: ignore[attr-defined]
@@ -53,6 +65,14 @@ def _work(settings: WorkerSettings, queue: str) -> int:
     return worker.exitcode or 0
 
 
+def _keep_logging(**_: object) -> None:
+    """Logging is set up already."""
+
+
+def _say_ready(**_: object) -> None:
+    log.info("worker_ready", pid=os.getpid())
+
+
 def _schedule(settings: WorkerSettings) -> int:
     import uvloop
 
@@ -65,6 +85,7 @@ async def _until_stopped(settings: WorkerSettings) -> None:
 
     async with Scheduler(settings) as scheduler:
         task = asyncio.create_task(scheduler.run())
+        log.info("scheduler_ready", pid=os.getpid())
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, task.cancel)
         await _quietly(task)

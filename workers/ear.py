@@ -6,7 +6,7 @@ Pub/sub is at-most-once, so whoever listens must be able to read what was missed
 
 import asyncio
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import hiredis
 import structlog
@@ -117,8 +117,7 @@ class _Line(asyncio.Protocol):
         self._last = 0.0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self.transport = transport
+        self.transport = cast(asyncio.Transport, transport)  # uvloop's are no subclass
         self._loop = asyncio.get_running_loop()
         self._last = self._loop.time()
 

@@ -38,7 +38,8 @@ async def chat(url: str, key: str, message: str, session_id: str | None) -> int:
     if told.error:
         print(f"headrace: the job failed: {told.error}", file=sys.stderr)
         return 1
-    print(dim(f"session {told.session_id}"), file=sys.stderr)
+    if told.session_id:
+        print(dim(f"To go on in this session: --session {told.session_id}"), file=sys.stderr)
     return 0
 
 

@@ -36,6 +36,8 @@ class Client:
     def __init__(self, url: str, key: str) -> None:
         self._url, self._key = url.rstrip("/"), key
         self._http: aiohttp.ClientSession
+        self.reconnections = 0
+        """How often a stream was taken up again where it broke."""
 
     async def __aenter__(self) -> Self:
         self._http = aiohttp.ClientSession(
@@ -76,6 +78,7 @@ class Client:
         """Yield a job's events after the one numbered `after`, reconnecting while the server is away."""
         failures = 0
         while failures < TRIES:
+            self.reconnections += 1
             headers = {"Accept": "text/event-stream", "Last-Event-ID": after}
             try:
                 async with self._http.get(f"{self._url}/api/jobs/{job_id}/events", headers=headers) as answer:

@@ -27,9 +27,9 @@ PASSAGE = (
     "spillway along the channel returns any flood to the river before it can break the banks or hurt the wheel. Monks "
     "dug long headraces in the Middle Ages; some of them ran for centuries."
 )
-FIRST = f"{PASSAGE}\n\nWhat is a headrace, and what is the tailrace?"
-SECOND = f"{PASSAGE}\n\nHow do the sluice gate and the spillway protect the wheel and the river from a flood of water?"
-THIRD = f"{PASSAGE}\n\nWho dug headraces in the Middle Ages?"
+FIRST = "What is a headrace, and what is the tailrace?"
+SECOND = "How do the sluice gate and the spillway protect the wheel and the river from a flood of water?"
+THIRD = "Who dug headraces in the Middle Ages?"
 
 KILL_AFTER_PIECES = 12
 """Kill in the middle: late enough to have seen text, early enough that most is still to come."""
@@ -93,7 +93,7 @@ async def show_everything(running: RunningStack, worker_pid: Callable[[], int | 
 
 async def show_chat(client: Client) -> bool:
     heading("1. A chat, streamed: HTTP → Postgres → Celery → LangGraph → model → Redis → Server-Sent Events")
-    timed = Timed(client.chat(FIRST))
+    timed = Timed(client.chat(asked(FIRST)))
     told = await show(timed.events())
     return report(told, await stored_text(client, told), timed)
 
@@ -108,25 +108,27 @@ async def show_kill(client: Client, worker_pid: Callable[[], int | None]) -> boo
             killed.append(pid)
             print(dim(f"\n[killed the chat worker, process {pid}; this stream stays open]"), flush=True)
 
-    timed = Timed(client.chat(SECOND))
+    timed = Timed(client.chat(asked(SECOND)))
     told = await show(timed.events(), kill_once)
     right = report(told, await stored_text(client, told), timed)
     if not killed:
         say("  The answer was over before the worker could be killed.")
         return right
-    say(f"  One connection all the time; {len(told.workers)} workers; longest silence {timed.longest_silence:.1f} s.")
+    say(
+        f"  {len(told.workers)} workers, {again} reconnections of this client; longest silence {timed.longest_silence:.1f} s."
+    )
     return right and len(told.workers) > 1
 
 
 async def show_openai(client: Client) -> bool:
     heading("3. The same queue through the OpenAI-compatible route: POST /v1/chat/completions")
-    began = time.monotonic()
-    answer = await client.complete(THIRD)
+    message, began = asked(THIRD), time.monotonic()
+    answer = await client.complete(message)
     text = answer["choices"][0]["message"]["content"]
     print(text)
     used = (answer.get("usage") or {}).get("total_tokens")
     say(f"  Not streamed: one answer from {answer.get('model')} in {time.monotonic() - began:.2f} s, {used} tokens.")
-    pieces = [piece async for piece in client.stream_completion(THIRD)]
+    pieces = [piece async for piece in client.stream_completion(message)]
     same = "".join(pieces) == text
     say(f"  Streamed: {len(pieces)} pieces, {'the same text' if same else 'a text of its own'}.")
     return bool(text) and bool(pieces)
@@ -171,6 +173,12 @@ class Timed:
                 self.first_text_s = now - began
             yield event
         self.total_s = time.monotonic() - began
+
+
+def asked(question: str) -> str:
+    """The whole message for a question, which is printed: the passage about mills, then the question."""
+    say(f"  (a paragraph about water mills, then) {question}\n")
+    return f"{PASSAGE}\n\n{question}"
 
 
 def heading(text: str) -> None:

@@ -49,7 +49,7 @@ WORTH = 0.4
 ECHO_LENGTH = 160
 
 # The look-behind lets a run of marks be tried once, not from each of its places: a million dots must cost no hour.
-_SENTENCE = re.compile(r"[^\n]+?(?:(?<![.!?…])[.!?…]++(?=\s|$)|。|$)", re.MULTILINE)
+_SENTENCE = re.compile(r"[^\n]+?(?:(?<![.!?…])[.!?…]+(?=\s|$)|。|$)", re.MULTILINE)
 _WORD = re.compile(r"\w+")
 _TOKEN = re.compile(r"\s*\S+|\s+$")
 _ENGLISH_AND_VIETNAMESE = (

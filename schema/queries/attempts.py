@@ -24,7 +24,7 @@ SELECT id, tenant_id, kind, queue, session_id, turn, model, agent, payload, atte
 """
 
 HISTORY = """
-SELECT role, parts, turn FROM messages m
+SELECT m.role, m.parts FROM messages m
 JOIN jobs j ON j.tenant_id = m.tenant_id AND j.id = %(id)s AND m.session_id = j.session_id
 WHERE m.tenant_id = %(tenant_id)s AND m.turn <= j.turn
 ORDER BY m.turn DESC, m.ordinal DESC LIMIT %(history)s

@@ -13,7 +13,15 @@ from api.embedded.errors import LocalError
 from api.embedded.home import Home, free_port
 from api.local import Stores
 from api.output import FileOutput
-from api.stack import RunningStack, answer_status, find_running, prepared_stores, running_stack, settings_from
+from api.stack import (
+    RunningStack,
+    answer_status,
+    find_running,
+    prepared_stores,
+    running_stack,
+    settings_from,
+    without_ourselves,
+)
 from api.supervisor import Supervisor
 
 STUB = Path(__file__).with_name("stub_api.py")
@@ -54,7 +62,7 @@ async def test_a_running_stack_is_found_by_other_commands_and_gone_afterwards(tm
 async def test_a_second_up_names_the_address_of_the_first(tmp_path: Path) -> None:
     with Home(tmp_path).held():
         async with stack(tmp_path) as (running, _):
-            expected = f"runs already: {running.url} "
+            expected = f"A stack runs already: {running.url} "
             with (
                 pytest.raises(LocalError, match=expected),
                 prepared_stores(settings_from({"HEADRACE_HOME": str(tmp_path)})),
@@ -92,3 +100,11 @@ async def test_the_key_of_the_demo_tenant_is_made_once_and_private(tmp_path: Pat
         pass
     assert first.key == second.key
     assert "600" == oct((tmp_path / "demo.key").stat().st_mode)[-3:]
+
+
+def test_a_stack_is_not_its_own_provider_of_models() -> None:
+    evaluated = {"HEADRACE_URL": "http://x", "OPENAI_BASE_URL": "http://x/v1", "OPENAI_API_KEY": "hr_", "HOME": "/"}
+    assert {"HEADRACE_URL": "http://x", "HOME": "/"} == without_ourselves(evaluated)
+    elsewhere = {"HEADRACE_URL": "http://x", "OPENAI_BASE_URL": "http://y/v1", "OPENAI_API_KEY": "sk-"}
+    assert elsewhere == without_ourselves(elsewhere)
+    assert {"OPENAI_API_KEY": "sk-"} == without_ourselves({"OPENAI_API_KEY": "sk-"})

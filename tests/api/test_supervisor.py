@@ -142,9 +142,9 @@ def test_kill_9_of_the_supervisor_leaves_nothing_behind() -> None:
     wait_until(lambda: not is_alive(child), "the child is gone")
 
 
-def test_the_projects_procfile_has_the_five_processes() -> None:
+def test_the_projects_procfile_has_the_processes_of_the_stack() -> None:
     lines = read_procfile(ROOT / "Procfile")
-    assert ["api", "chat", "default", "scheduler", "flower"] == [line.name for line in lines]
+    assert ["api", "chat", "scheduler", "flower"] == [line.name for line in lines]
     assert {sys.executable} == {line.command[0] for line in lines}
 
 

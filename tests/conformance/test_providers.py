@@ -225,11 +225,13 @@ async def test_leaving_the_stream_early_closes_the_vendors_socket(remote: Served
     assert 0 < record.tokens_sent < 1000
 
 
-async def test_a_finished_stream_leaves_its_connection_for_the_next(remote: Served):
+@pytest.mark.parametrize("model", ["text-10", "late-end-10"])
+async def test_a_finished_stream_leaves_its_connection_for_the_next(remote: Served, model: str):
     for _ in range(5):
-        await collect(remote.provider, ask("text-10"))
+        await collect(remote.provider, ask(model))
 
     assert len(remote.behind.connections) == 1
+    assert [record.client_closed_ns for record in remote.behind.requests] == [0] * 5
 
 
 async def test_a_slow_reader_is_not_taken_for_a_slow_vendor(remote: Served):

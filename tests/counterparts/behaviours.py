@@ -18,6 +18,7 @@
 | `error-after-N` | N tokens, then an error object |
 | `slow-first-S` | the head of the answer comes after S seconds, then 10 tokens |
 | `slow-connect` | no answer at all: the request is read, nothing comes back |
+| `late-end-N` | N tokens and the end mark, but the end of the HTTP answer only 10 ms later |
 | `no-usage-N` | N tokens and no usage |
 | `absent-…` | (Ollama) missing until pulled, then what the rest of the name says |
 
@@ -31,7 +32,7 @@ WORDS = ("water", "flows", "down", "the", "channel", "and", "turns", "a", "wheel
 _NAME = re.compile(r"^(?P<kind>[a-z]+(?:-[a-z]+)*?)(?:-(?P<n>\d+(?:\.\d+)?))?(?:-at-(?P<rate>\d+))?$")
 _KINDS = (
     "text stamped long reasoning tool-call refuse rate-limit overloaded stall-first stall-after cut-after short-after "
-    "garbage-after error-after slow-first slow-connect no-usage"
+    "garbage-after error-after slow-first slow-connect no-usage late-end"
 )
 KINDS = frozenset(_KINDS.split())
 
@@ -47,7 +48,7 @@ class Behaviour:
     @property
     def tokens(self) -> int:
         """How many tokens of text it sends before whatever happens next."""
-        if self.kind in ("text", "stamped", "long", "no-usage") or self.kind.endswith("-after"):
+        if self.kind in ("text", "stamped", "long", "no-usage", "late-end") or self.kind.endswith("-after"):
             return int(self.n)
         return {"reasoning": 5, "rate-limit": 10, "overloaded": 10, "slow-first": 10}.get(self.kind, 0)
 

@@ -169,6 +169,8 @@ class Answer:
                 self._to.end()
             case _:
                 self._to.write(line(self._last()))
+                if self._does.kind == "late-end":
+                    await asyncio.sleep(0.01)
                 self._to.end()
 
     def _last(self) -> dict[str, Any]:

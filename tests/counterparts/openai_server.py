@@ -169,15 +169,17 @@ class Answer:
             case "short-after":
                 self._to.end()
             case _:
-                self._proper_end()
+                await self._proper_end()
 
-    def _proper_end(self) -> None:
+    async def _proper_end(self) -> None:
         reason = "tool_calls" if self._does.kind == "tool-call" else "length" if self._capped else "stop"
         self._event({}, reason)
         if (self._body.get("stream_options") or {}).get("include_usage") and self._does.kind != "no-usage":
             usage = usage_of(self._body, self._does, self._count)
             self._to.write(chunk(self._payload({"choices": [], "usage": usage})))
         self._to.write(chunk(b"data: [DONE]\n\n"))
+        if self._does.kind == "late-end":
+            await asyncio.sleep(0.01)
         self._to.end()
 
     def _call_tool(self) -> None:

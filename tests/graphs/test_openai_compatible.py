@@ -247,7 +247,8 @@ async def test_a_server_that_does_not_accept_is_unreachable_after_the_connect_li
             vendor = LOCAL.at(f"http://127.0.0.1:{full.getsockname()[1]}/v1")
             timeouts = ProviderTimeouts(connect_s=0.2)
             with pytest.raises(ProviderUnreachable, match=r"within 0\.2 s"):
-                await collect(OpenAICompatible(session, vendor, timeouts=timeouts), ask("text-1"))
+                async with asyncio.timeout(5):
+                    await collect(OpenAICompatible(session, vendor, timeouts=timeouts), ask("text-1"))
 
 
 @pytest.mark.parametrize(

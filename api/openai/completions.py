@@ -1,0 +1,141 @@
+"""`POST /v1/chat/completions` (A2). A client that closes the connection cancels the job, as with OpenAI."""
+
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+import msgspec
+from litestar import Response, Router, post
+from litestar.openapi.datastructures import ResponseSpec
+
+from api.errors import JobEnded
+from api.headers import read_idempotency
+from api.leaving import ClientLeft, unless_left
+from api.openai.answers import CompletionOut
+from api.openai.errors import OpenAIErrorOut
+from api.openai.shapes import CompletionIn, options_of, refuse_unsupported
+from api.openai.stream import ChunkStream
+from api.openai.whole import whole_answer
+from api.principals import Principal, signed_in
+from api.requests import JsonRequest
+from api.resources import Resources
+from api.streams import EventStream
+from api.submitting import resolve_model, submit_and_follow
+from schema.ids import new_id
+from schema.kinds import KINDS
+from workers.cancel import cancel
+from workers.follow import Follower
+from workers.submit import Submission, Submitted
+
+ERRORS = {
+    status: ResponseSpec(OpenAIErrorOut, description="OpenAI's error.", generate_examples=False)
+    for status in (400, 401, 404, 409, 413, 415, 422, 429, 500, 502, 503, 504)
+}
+CLIENT_LEFT = 499  # nginx's number for it; nobody reads it
+
+
+@dataclass(frozen=True)
+class Call:
+    """One request that has become a job."""
+
+    wanted: CompletionIn
+    request: JsonRequest
+    resources: Resources
+    tenant_id: UUID
+    model: str
+    submitted: Submitted
+    follower: Follower
+
+    @property
+    def headers(self) -> dict[str, str]:
+        return {"X-Job-ID": str(self.submitted.job_id)}
+
+    def abandon(self) -> None:
+        """Cancel the job, unless another request made it: its client may still be there."""
+        if not self.submitted.replayed:
+            job_id = self.submitted.job_id
+            self.resources.errands.run(cancel(self.resources.ports, self.tenant_id, job_id), "cancel-left")
+
+
+@post(
+    "/chat/completions",
+    status_code=200,
+    responses={200: ResponseSpec(CompletionOut, description="The answer; with `stream`, chunks of it."), **ERRORS},
+    summary="OpenAI's chat completions",
+    tags=["openai"],
+)
+async def complete(
+    data: CompletionIn, request: JsonRequest, principal: Principal, resources: Resources
+) -> Response[Any]:
+    """As OpenAI's: `model` is a `provider/name`, a bare name of the default provider, or `auto`. Closing the connection
+    cancels."""
+    submission = await _submission(data, request, principal, resources)
+    submitted, follower = await submit_and_follow(resources, submission)
+    call = Call(data, request, resources, principal.tenant_id, submission.model, submitted, follower)
+    try:
+        return await (_stream(call) if data.stream else _whole(call))
+    except ClientLeft:
+        call.abandon()
+        return Response(None, status_code=CLIENT_LEFT)
+    except BaseException:
+        follower.close()
+        raise
+
+
+async def _submission(
+    data: CompletionIn, request: JsonRequest, principal: Principal, resources: Resources
+) -> Submission:
+    refuse_unsupported(data)
+    return Submission(
+        tenant_id=principal.tenant_id,
+        job_id=new_id(),
+        kind=KINDS["chat"],
+        payload={"messages": msgspec.to_builtins(data.messages), "options": options_of(data)},
+        model=await resolve_model(resources, data.model),
+        idempotency=read_idempotency(request.headers, "POST /v1/chat/completions", data),
+        request_id=request.request_id,
+    )
+
+
+async def _whole(call: Call) -> Response[Any]:
+    limit_s = call.resources.settings.completion_timeout_s
+    try:
+        answer = await unless_left(call.request.receive, whole_answer(call.follower, call.model), limit_s)
+    except TimeoutError as error:
+        call.abandon()
+        raise JobEnded(
+            "timeout",
+            f"There was no answer within {limit_s:g} s. Use stream for long answers.",
+            call.headers["X-Job-ID"],
+        ) from error
+    return Response(answer, status_code=200, headers=call.headers)
+
+
+async def _stream(call: Call) -> Response[Any]:
+    options = call.wanted.stream_options
+    stream = ChunkStream(call.follower, call.model, include_usage=bool(options and options.include_usage))
+    chunks = stream.read()
+    first = await unless_left(call.request.receive, _first(chunks))
+    return EventStream(_rest(first, chunks, stream, call), streams=None, headers=call.headers)
+
+
+async def _first(chunks: AsyncGenerator[bytes, None]) -> bytes:
+    return await anext(chunks)
+
+
+async def _rest(
+    first: bytes, chunks: AsyncGenerator[bytes, None], stream: ChunkStream, call: Call
+) -> AsyncGenerator[bytes, None]:
+    try:
+        yield first
+        async with aclosing(chunks):
+            async for chunk in chunks:
+                yield chunk
+    finally:
+        if not stream.ended:
+            call.abandon()
+
+
+routes = Router("/", route_handlers=[complete], guards=[signed_in])

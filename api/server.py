@@ -1,0 +1,49 @@
+"""The API process: `python -m api serve`. The only place of the API that reads the environment."""
+
+import os
+import socket
+
+import uvicorn
+
+from api.app import create_app
+from api.settings import ApiSettings
+from api.streams import OpenStreams
+from workers.logs import configure_logging
+
+GRACE_S = 5
+KEEP_ALIVE_S = 75  # longer than the 60 s of common proxies, so that they are the ones who close
+
+
+def serve() -> None:
+    """Serve until SIGTERM or Ctrl-C. Raises InputError for a wrong setting."""
+    configure_logging("api")
+    settings = ApiSettings.from_env(os.environ)
+    app = create_app(settings)
+    config = uvicorn.Config(
+        app,
+        host=settings.host,
+        port=settings.port,
+        loop="uvloop",
+        http="httptools",
+        ws="none",
+        lifespan="on",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        backlog=4096,
+        timeout_keep_alive=KEEP_ALIVE_S,
+        timeout_graceful_shutdown=GRACE_S,
+    )
+    Server(config, app.state.streams).run()
+
+
+class Server(uvicorn.Server):
+    """uvicorn, but open streams end at once when it is told to stop, instead of holding it for the whole grace."""
+
+    def __init__(self, config: uvicorn.Config, streams: OpenStreams) -> None:
+        super().__init__(config)
+        self._streams = streams
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._streams.close()
+        await super().shutdown(sockets)

@@ -1,0 +1,97 @@
+"""What all tests share: real embedded stores, one database a module, tenants with keys.
+
+The stores start once a session in well under a second and forget everything at its end. A module gets a fresh copy of
+the migrated database and an empty Redis database, so modules can't meet.
+"""
+
+import itertools
+import os
+import uuid
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from uuid import UUID
+
+import psycopg
+import pytest
+import redis
+
+from api.local import Stores
+from api.local import stores as local_stores
+from schema.bootstrap import ensure_api_key, ensure_tenant
+from schema.keys import new_api_key
+from schema.migrate import migrate
+from workers.ports import Ports, PortSettings, open_ports
+
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # children would compile everything at every start
+
+_redis_numbers = itertools.cycle(range(1, 16))
+
+
+@dataclass(frozen=True)
+class TestTenant:
+    """A tenant of its own and the key to it."""
+
+    __test__ = False
+
+    id: UUID
+    slug: str
+    key: str
+
+    @property
+    def headers(self) -> dict[str, str]:
+        return {"Authorization": f"Bearer {self.key}"}
+
+
+@pytest.fixture(scope="session")
+def stores(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stores]:
+    with local_stores(Path(tmp_path_factory.mktemp("stores")), durable=False) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def migrated(stores: Stores) -> str:
+    """A migrated database that nobody is connected to; its copies are what tests use."""
+    url = _create_database(stores.database_url, "headrace_template")
+    migrate(url)
+    return url
+
+
+@pytest.fixture(scope="module")
+def database_url(stores: Stores, migrated: str) -> str:
+    return _create_database(stores.database_url, f"test_{uuid.uuid4().hex[:12]}", template="headrace_template")
+
+
+@pytest.fixture(scope="module")
+def redis_url(stores: Stores) -> str:
+    url = f"{stores.redis_url.rsplit('/', 1)[0]}/{next(_redis_numbers)}"
+    with redis.Redis.from_url(url) as client:
+        client.flushdb()
+    return url
+
+
+@pytest.fixture
+async def ports(database_url: str, redis_url: str) -> AsyncIterator[Ports]:
+    """The API's side of the job core, in this process."""
+    async with open_ports(PortSettings(database_url, redis_url)) as opened:
+        yield opened
+
+
+@pytest.fixture
+def tenant(database_url: str) -> TestTenant:
+    return make_tenant(database_url)
+
+
+def make_tenant(database_url: str, **limits: int) -> TestTenant:
+    """Make a tenant with a key; `limits` are weight, max_running and max_queued."""
+    slug, key = f"t-{uuid.uuid4().hex[:8]}", new_api_key()
+    with psycopg.connect(database_url) as db:
+        tenant_id = ensure_tenant(db, slug, slug, **limits)
+        ensure_api_key(db, tenant_id, key, name="test")
+    return TestTenant(tenant_id, slug, key)
+
+
+def _create_database(server_url: str, name: str, *, template: str = "template1") -> str:
+    with psycopg.connect(server_url, autocommit=True) as db:
+        db.execute(f'CREATE DATABASE "{name}" TEMPLATE "{template}"')
+    return f"{server_url.rsplit('/', 1)[0]}/{name}"

@@ -1,0 +1,172 @@
+"""headrace as it runs in production, for tests, chaos and benchmarks: real processes over real stores.
+
+    async with System(database_url, redis_url, model_url=..., folder=tmp_path) as system:
+        system.kill("chat"); system.start("chat"); ...
+
+Each process writes its log to `folder`. Processes are started as the Procfile does; nothing is imported from them.
+"""
+
+import asyncio
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+
+ROOT = Path(__file__).parent.parent
+COMMANDS = {
+    "api": ("api", "serve"),
+    "chat": ("workers", "chat"),
+    "scheduler": ("workers", "scheduler"),
+    "flower": ("workers", "flower"),
+}
+START_S = 30.0
+
+
+def free_port() -> int:
+    """Return a port that is free now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+class System:
+    """The processes of one headrace; names are roles, or a role and a number (`chat2`, `api2`)."""
+
+    def __init__(
+        self,
+        database_url: str,
+        redis_url: str,
+        *,
+        folder: Path,
+        model_url: str | None = None,
+        roles: tuple[str, ...] = ("api", "chat", "scheduler"),
+        settings: Mapping[str, str] | None = None,
+    ) -> None:
+        self.folder, self.roles = folder, roles
+        self.processes: dict[str, subprocess.Popen[bytes]] = {}
+        self.ports: dict[str, int] = {}
+        self.env = {
+            "PATH": os.environ["PATH"],
+            "HOME": os.environ.get("HOME", "/"),
+            "PYTHONPATH": str(ROOT),
+            "HEADRACE_DATABASE_URL": database_url,
+            "HEADRACE_REDIS_URL": redis_url,
+            "HEADRACE_LEASE_S": "6",
+            "HEADRACE_UNANSWERED_S": "3",
+            "HEADRACE_GRACE_S": "5",
+            "OPENAI_BASE_URL": model_url or "",
+            **(settings or {}),
+        }
+
+    @property
+    def url(self) -> str:
+        """The address of the first API process."""
+        return self.url_of("api")
+
+    def url_of(self, name: str) -> str:
+        """The address of one API process."""
+        return f"http://127.0.0.1:{self.ports[name]}"
+
+    async def __aenter__(self) -> "System":
+        try:
+            for role in self.roles:
+                self.start(role)
+            await asyncio.gather(*(self.ready(role) for role in self.roles))
+        except BaseException:
+            self.stop_all()
+            raise
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        await asyncio.to_thread(self.stop_all)
+
+    def start(self, name: str) -> subprocess.Popen[bytes]:
+        """Start (again) the process `name`; an API keeps its port."""
+        role = name.rstrip("0123456789")
+        env = {**self.env}
+        if role in ("api", "flower"):
+            env["HEADRACE_PORT" if role == "api" else "HEADRACE_FLOWER_PORT"] = str(
+                self.ports.setdefault(name, free_port())
+            )
+        with (self.folder / f"{name}.log").open("ab") as log:
+            process = subprocess.Popen(
+                [sys.executable, "-m", *COMMANDS[role]], cwd=ROOT, env=env, stdout=log, stderr=log, stdin=subprocess.DEVNULL
+            )
+        self.processes[name] = process
+        return process
+
+    async def ready(self, name: str) -> None:
+        """Wait until the process works: an API answers, a worker listens to its queue."""
+        give_up = time.monotonic() + START_S
+        while not await self._is_ready(name):
+            if self.processes[name].poll() is not None:
+                raise AssertionError(f"{name} ended at its start:\n{self.log(name)[-3000:]}")
+            if time.monotonic() > give_up:
+                raise AssertionError(f"{name} was not ready within {START_S:g} s:\n{self.log(name)[-3000:]}")
+            await asyncio.sleep(0.05)
+
+    async def _is_ready(self, name: str) -> bool:
+        if name.startswith(("chat", "scheduler")):
+            return "_ready" in self.log(name, since_start=True)
+        path = "/health/ready" if name.startswith("api") else "/workers"
+        try:
+            async with (
+                aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=2)) as http,
+                http.get(f"{self.url_of(name)}{path}") as answer,
+            ):
+                return answer.status == 200
+        except (aiohttp.ClientError, TimeoutError):
+            return False
+
+    def log(self, name: str, *, since_start: bool = False) -> str:
+        """What the process has logged; `since_start` leaves out what earlier ones of this name did."""
+        text = (self.folder / f"{name}.log").read_text(errors="replace")
+        if not since_start:
+            return text
+        marker = f'"pid": {self.processes[name].pid}'
+        return "\n".join(line for line in text.splitlines() if marker in line)
+
+    def kill(self, name: str, number: int = signal.SIGKILL) -> None:
+        """Send a signal and, for SIGKILL, wait until the process is gone."""
+        process = self.processes[name]
+        process.send_signal(number)
+        if number == signal.SIGKILL:
+            process.wait()
+
+    async def stop(self, name: str, timeout_s: float = 40.0) -> int:
+        """Stop one process as a deployment does, and return its exit status."""
+        self.kill(name, signal.SIGTERM)
+        return await asyncio.to_thread(self.processes[name].wait, timeout_s)
+
+    def stop_all(self) -> None:
+        """Stop everything that runs."""
+        running = [process for process in self.processes.values() if process.poll() is None]
+        for process in running:
+            process.send_signal(signal.SIGCONT)
+            process.terminate()
+        for process in running:
+            try:
+                process.wait(15)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+
+async def wait_for(happened: Any, what: str, *, within_s: float = 20.0) -> Any:
+    """Return the first true answer of `happened()`, which may be a coroutine function; fail when it takes too long."""
+    give_up = time.monotonic() + within_s
+    while True:
+        answer = happened()
+        if asyncio.iscoroutine(answer):
+            answer = await answer
+        if answer:
+            return answer
+        assert time.monotonic() < give_up, f"waited {within_s:g} s in vain until {what}"
+        await asyncio.sleep(0.02)
