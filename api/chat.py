@@ -7,15 +7,16 @@ import msgspec
 from litestar import Response, Router, post
 from litestar.openapi.datastructures import ResponseSpec
 from litestar.openapi.spec import Example
+from litestar.params import FromPath, JSONBody
 from msgspec import Meta
 
 from api.answers import Answer, wait_for_answer
 from api.errors import problems
 from api.following import follow_stream
 from api.headers import read_idempotency, read_preferences, wants_events
-from api.principals import Principal, signed_in
+from api.principals import Principal, SignedIn, signed_in
 from api.requests import JsonRequest
-from api.resources import Resources
+from api.resources import Opened, Resources
 from api.submitting import refuse_agent, resolve_model, submit_and_follow
 from schema.db import tenant_tx
 from schema.errors import InputError, NotFound
@@ -117,9 +118,7 @@ provider is to blame, 409 when it was cancelled."""
 
 
 @post("/chat", status_code=200, responses=RESPONSES, summary="Send a message", description=DESCRIPTION, tags=["chat"])
-async def chat(
-    data: ChatIn, request: JsonRequest, principal: Principal, resources: Resources
-) -> Response[Any]:
+async def chat(data: JSONBody[ChatIn], request: JsonRequest, principal: SignedIn, resources: Opened) -> Response[Any]:
     submission = await _submission(data, request, principal, resources)
     preferences = read_preferences(request.headers)
     submitted, follower = await submit_and_follow(resources, submission)
@@ -142,7 +141,7 @@ async def chat(
     tags=["chat"],
 )
 async def chat_of_tenant(
-    tenant: str, data: ChatIn, request: JsonRequest, principal: Principal, resources: Resources
+    tenant: FromPath[str], data: JSONBody[ChatIn], request: JsonRequest, principal: SignedIn, resources: Opened
 ) -> Response[Any]:
     """The same as `POST /api/chat`; `tenant` is the slug or id of the key's own tenant."""
     async with tenant_tx(resources.ports.pool, principal.tenant_id) as db:
@@ -152,9 +151,7 @@ async def chat_of_tenant(
     return await chat.fn(data, request, principal, resources)
 
 
-async def _submission(
-    data: ChatIn, request: JsonRequest, principal: Principal, resources: Resources
-) -> Submission:
+async def _submission(data: ChatIn, request: JsonRequest, principal: Principal, resources: Resources) -> Submission:
     if data.agent is not None:
         refuse_agent(data.agent, field="agent")
     parts = _parts(data.message)

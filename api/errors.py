@@ -15,6 +15,8 @@ import structlog
 from litestar import Request, Response
 from litestar.exceptions import HTTPException, ValidationException
 from litestar.openapi.datastructures import ResponseSpec
+from litestar.params import ParameterKwarg
+from litestar.typing import FieldDefinition
 
 from api.openai.errors import openai_error
 from api.sentences import explain
@@ -121,14 +123,14 @@ def answer_error(request: Request[Any, Any, Any], error: Exception) -> Response[
     request_id = request.scope.get("request_id", "")
     if status >= 500 and not isinstance(error, HeadraceError):
         log.error("request_failed", request_id=request_id, path=request.scope["path"], exc_info=error)
-    fields = _fields(error)
+    fields = _fields(request, error)
     detail = _detail(error, fields)
     job_id = getattr(error, "job_id", None)
     if job_id:
         # The job has been tried as often as is sensible; OpenAI's SDKs would send it three times more.
         headers |= {"X-Job-ID": job_id, "X-Should-Retry": "false"}
     if openai:
-        param = fields[0].field if fields else None
+        param = fields[0].field or None if fields else None
         return openai_error(status, detail, code=code, param=param, headers=headers)
     problem = ProblemOut(
         type=f"urn:headrace:problem:{code}",
@@ -138,7 +140,7 @@ def answer_error(request: Request[Any, Any, Any], error: Exception) -> Response[
         instance=request.scope.get("asked_path", request.scope["path"]),
         code=code,
         request_id=request_id,
-        errors=fields,
+        errors=[field for field in fields if field.field],
         job_id=job_id,
     )
     return Response(problem, status_code=status, headers=headers, media_type="application/problem+json")
@@ -166,20 +168,26 @@ def _headers(error: Exception, status: int) -> dict[str, str]:
     return headers
 
 
-def _fields(error: Exception) -> list[FieldErrorOut]:
+def _fields(request: Request[Any, Any, Any], error: Exception) -> list[FieldErrorOut]:
     if isinstance(error, HeadraceError) and error.field:
         return [FieldErrorOut(error.field, error.message)]
     if isinstance(error, ValidationException) and isinstance(error.extra, list):
-        return [_parameter_error(wrong) for wrong in error.extra if isinstance(wrong, dict)]
+        parameters = request.route_handler.parsed_fn_signature.parameters
+        return [_parameter_error(wrong, parameters) for wrong in error.extra if isinstance(wrong, dict)]
     return []
 
 
-def _parameter_error(wrong: dict[str, Any]) -> FieldErrorOut:
+def _parameter_error(wrong: dict[str, Any], parameters: dict[str, FieldDefinition]) -> FieldErrorOut:
     """Say what is wrong with a query parameter, a header or a body that is missing."""
-    name = str(wrong.get("key", ""))
-    if name == "data":
+    key = str(wrong.get("key", ""))
+    if key == "data":
         return FieldErrorOut("", "The body is empty; send a JSON object.")
-    said = explain(str(wrong.get("message", "")), None).message
+    parameter = parameters.get(key)
+    if parameter is None:
+        return FieldErrorOut(key, f"{key} is not right: {str(wrong.get('message', ''))[:200]}.")
+    said = explain(str(wrong.get("message", "")), parameter.annotation).message
+    place = parameter.kwarg_definition
+    name = (isinstance(place, ParameterKwarg) and place.name) or key
     return FieldErrorOut(name, said.replace("The body", name, 1))
 
 

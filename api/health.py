@@ -12,7 +12,7 @@ from typing import Any, Literal
 import msgspec
 from litestar import Response, Router, get
 
-from api.resources import Resources
+from api.resources import Opened, Resources
 from schema.kinds import QUEUES
 from schema.redis_names import CONTROL
 
@@ -49,7 +49,7 @@ async def live() -> LiveOut:
 
 
 @get("/ready", summary="Can jobs be accepted", tags=["health"])
-async def ready(resources: Resources) -> Response[HealthOut]:
+async def ready(resources: Opened) -> Response[HealthOut]:
     """503 while Postgres or Redis is away, or the process is about to stop."""
     parts = await _check({"postgres": _postgres, "redis": _redis}, resources)
     up = not resources.streams.closing and all(part.status == "up" for part in parts.values())
@@ -57,7 +57,7 @@ async def ready(resources: Resources) -> Response[HealthOut]:
 
 
 @get("/", summary="How is each part", tags=["health"])
-async def health(resources: Resources) -> HealthOut:
+async def health(resources: Opened) -> HealthOut:
     """Always 200: this page is for people, `/health/ready` for machines."""
     checks = {"postgres": _postgres, "redis": _redis, "workers": _workers, "queues": _queues}
     parts = await _check(checks, resources)

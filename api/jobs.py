@@ -7,16 +7,16 @@ from uuid import UUID
 import msgspec
 from litestar import Request, Response, Router, delete, get, post
 from litestar.openapi.datastructures import ResponseSpec
-from litestar.params import Parameter
+from litestar.params import FromPath, FromQuery, HeaderParameter, JSONBody, QueryParameter
 from psycopg.rows import DictRow
 
 from api.errors import problems
 from api.following import follow_stream
 from api.headers import read_position
 from api.paging import Cursor, Limit, read_cursor, write_cursor
-from api.principals import Principal, signed_in
+from api.principals import Principal, SignedIn, signed_in
 from api.redriving import RetriedOut, RetryIn, retry_jobs
-from api.resources import Resources
+from api.resources import Opened, Resources
 from api.streams import EVENT_STREAM
 from schema.db import tenant_tx
 from schema.errors import Conflict, NotFound
@@ -98,13 +98,13 @@ def _job_fields(row: DictRow) -> dict[str, Any]:
 
 @get("/", responses=problems(400), summary="List jobs", tags=["jobs"])
 async def list_(
-    principal: Principal,
-    resources: Resources,
-    kind: Kind | None = None,
+    principal: SignedIn,
+    resources: Opened,
+    kind: FromQuery[Kind | None] = None,
     wanted: Annotated[
-        list[PublicState] | None, Parameter(query="state", description="May be given more than once.")
+        list[PublicState] | None, QueryParameter(name="state", description="May be given more than once.")
     ] = None,
-    session_id: UUID | None = None,
+    session_id: FromQuery[UUID | None] = None,
     cursor: Cursor = None,
     limit: Limit = 20,
 ) -> JobsOut:
@@ -119,7 +119,7 @@ async def list_(
 
 
 @get("/{job_id:uuid}", responses=problems(404), summary="Look at a job", tags=["jobs"])
-async def look(job_id: UUID, principal: Principal, resources: Resources) -> JobDetailOut:
+async def look(job_id: FromPath[UUID], principal: SignedIn, resources: Opened) -> JobDetailOut:
     async with tenant_tx(resources.ports.pool, principal.tenant_id) as db:
         row = await find_job(db, principal.tenant_id, job_id)
         attempts = await list_attempts(db, principal.tenant_id, job_id)
@@ -139,13 +139,13 @@ async def look(job_id: UUID, principal: Principal, resources: Resources) -> JobD
     tags=["jobs"],
 )
 async def events(
-    job_id: UUID,
+    job_id: FromPath[UUID],
     request: Request[Any, Any, Any],
-    principal: Principal,
-    resources: Resources,
-    after: Annotated[str | None, Parameter(description="The number of the last event that you have.")] = None,
+    principal: SignedIn,
+    resources: Opened,
+    after: Annotated[str | None, QueryParameter(description="The number of the last event that you have.")] = None,
     last_event_id: Annotated[
-        str | None, Parameter(header="Last-Event-ID", description="The same, as EventSource sends it.")
+        str | None, HeaderParameter(name="Last-Event-ID", description="The same, as EventSource sends it.")
     ] = None,
 ) -> Response[Any]:
     """From the first event, or from behind the one that `Last-Event-ID` or `after` names, up to the job's last. When all
@@ -157,7 +157,7 @@ async def events(
 
 @post("/{job_id:uuid}/cancel", status_code=200, responses=problems(400, 404), summary="Cancel a job", tags=["jobs"])
 async def cancel_(
-    job_id: UUID, principal: Principal, resources: Resources, data: CancelIn | None = None
+    job_id: FromPath[UUID], principal: SignedIn, resources: Opened, data: JSONBody[CancelIn | None] = None
 ) -> JobStateOut:
     """A waiting job is cancelled at once; a running one is told to stop, and `job.cancelled` says when it has. An ended
     one stays as it is."""
@@ -166,7 +166,7 @@ async def cancel_(
 
 
 @post("/{job_id:uuid}/retry", status_code=202, responses=problems(404, 409), summary="Drive a job again", tags=["jobs"])
-async def retry(job_id: UUID, principal: Principal, resources: Resources) -> Response[JobStateOut]:
+async def retry(job_id: FromPath[UUID], principal: SignedIn, resources: Opened) -> Response[JobStateOut]:
     """Queue a failed or cancelled job again, with all its tries."""
     if not await redrive(resources.ports, principal.tenant_id, job_id):
         await _refuse(principal, resources, job_id, "Only a failed or cancelled job can be driven again")
@@ -174,14 +174,14 @@ async def retry(job_id: UUID, principal: Principal, resources: Resources) -> Res
 
 
 @post("/retry", status_code=202, responses=problems(400), summary="Drive many jobs again", tags=["jobs"])
-async def retry_many(data: RetryIn, principal: Principal, resources: Resources) -> RetriedOut:
+async def retry_many(data: JSONBody[RetryIn], principal: SignedIn, resources: Opened) -> RetriedOut:
     """Queue failed jobs (or those of the named states, kind or ids) again, up to 1,000 in one call; `more` says that some
     are left."""
     return await retry_jobs(resources.ports, principal.tenant_id, data)
 
 
 @delete("/{job_id:uuid}", responses=problems(404, 409), summary="Delete a job", tags=["jobs"])
-async def delete_(job_id: UUID, principal: Principal, resources: Resources) -> None:
+async def delete_(job_id: FromPath[UUID], principal: SignedIn, resources: Opened) -> None:
     """Delete an ended job with its events; its messages stay in their session."""
     async with tenant_tx(resources.ports.pool, principal.tenant_id) as db:
         deleted = await delete_job(db, principal.tenant_id, job_id)

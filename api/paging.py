@@ -6,15 +6,16 @@ import binascii
 from typing import Annotated, Any, TypeVar
 
 import msgspec
-from litestar.params import Parameter
+from litestar.params import QueryParameter
 
 from schema.errors import InputError
 
 Place = TypeVar("Place")
 
-Limit = Annotated[int, Parameter(ge=1, le=100, description="How many to return, at most 100.")]
+Limit = Annotated[int, QueryParameter(ge=1, le=100, description="How many to return, at most 100.")]
 Cursor = Annotated[
-    str | None, Parameter(max_length=400, description="`next_cursor` of the page before; leave it out for the first.")
+    str | None,
+    QueryParameter(max_length=400, description="`next_cursor` of the page before; leave it out for the first."),
 ]
 
 

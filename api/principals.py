@@ -1,6 +1,6 @@
 """Who is calling: a client with an API key, in `Authorization: Bearer hr_…` or `X-API-Key`.
 
-A handler that needs a caller takes `principal: Principal`; its router has the guard `signed_in`, which runs before the
+A handler that needs a caller takes `principal: SignedIn`; its router has the guard `signed_in`, which runs before the
 body is read. Fails closed: without Postgres nobody new gets in (503), known keys pass for up to a second more.
 """
 
@@ -15,6 +15,7 @@ import psycopg
 from litestar import Request
 from litestar.connection import ASGIConnection
 from litestar.datastructures import Headers
+from litestar.di import NamedDependency
 from litestar.handlers import BaseRouteHandler
 from psycopg.rows import DictRow
 from psycopg_pool import PoolTimeout
@@ -40,6 +41,10 @@ class Principal:
     tenant_id: UUID
     key_id: UUID
     role: str
+
+
+SignedIn = NamedDependency[Principal]
+"""How a handler behind `signed_in` names its caller."""
 
 
 class Keys:

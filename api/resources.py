@@ -5,6 +5,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
 from litestar.datastructures import State
+from litestar.di import NamedDependency
 
 from api.principals import Keys
 from api.settings import ApiSettings
@@ -25,11 +26,16 @@ class Resources:
     errands: Errands
 
 
+Opened = NamedDependency[Resources]
+"""How a handler names them."""
+
+
 @asynccontextmanager
 async def open_resources(settings: ApiSettings, streams: OpenStreams) -> AsyncIterator[Resources]:
     """Open everything; close it in reverse order. The stores need not answer yet."""
     async with AsyncExitStack() as stack:
-        ports = await stack.enter_async_context(open_ports(PortSettings(settings.database_url, settings.redis_url, window=settings.window)))
+        stores = PortSettings(settings.database_url, settings.redis_url, window=settings.window)
+        ports = await stack.enter_async_context(open_ports(stores))
         providers = await stack.enter_async_context(Providers(settings.providers))
         errands = Errands()
         stack.push_async_callback(errands.close)

@@ -1,7 +1,8 @@
 """Turns what msgspec says of a wrong body into a field name and a sentence that says what is right."""
 
 import re
-from typing import Any, Literal, NamedTuple, get_args, get_origin, get_type_hints
+from types import UnionType
+from typing import Annotated, Any, Literal, NamedTuple, Union, get_args, get_origin, get_type_hints
 
 import msgspec
 
@@ -23,6 +24,7 @@ TYPES = re.compile(r"Expected `(.*)`, got `(.*)`")
 LENGTH = re.compile(r"Expected `(\w+)` of length (<=|>=|==) (\d+)")
 BOUND = re.compile(r"Expected `(\w+)` (<=|>=|<|>) (\S+)")
 PATTERN = re.compile(r"Expected `str` matching regex (.*)")
+STEP = re.compile(r"\w*[A-Za-z_]\w*|\[")
 CHOICE = re.compile(r"Invalid (?:enum )?value (.*)")
 BOUNDS = {"<=": "at most", ">=": "at least", "<": "less than", ">": "more than", "==": "exactly"}
 
@@ -48,24 +50,30 @@ def explain(said: str, shape: Any) -> Complaint:
 
 
 def _rule(text: str, field: str, shape: Any) -> str:
+    """Return what the value must be, as the rest of a sentence that begins with the field's name."""
+    rule = f"is not right: {text[:200]}"
     if match := TYPES.fullmatch(text):
-        return f"must be {_words(match[1])}, not {_words(match[2])}"
-    if match := LENGTH.fullmatch(text):
+        rule = f"must be {_words(match[1])}, not {_words(match[2])}"
+    elif match := LENGTH.fullmatch(text):
         unit = {"str": "characters", "array": "items"}.get(match[1], "entries")
-        if (match[2], match[3]) == (">=", "1"):
-            return "must not be empty"
-        return f"must have {BOUNDS[match[2]]} {int(match[3]):,} {unit}"
-    if match := BOUND.fullmatch(text):
-        return f"must be {BOUNDS[match[2]]} {match[3]}"
-    if match := PATTERN.fullmatch(text):
-        return f"must match the pattern {match[1]}"
-    if match := CHOICE.fullmatch(text):
-        return f"can't be {match[1][:80]}" + _choices(field, shape)
-    return f"is not right: {text[:200]}"
+        empty = (match[2], match[3]) == (">=", "1")
+        rule = "must not be empty" if empty else f"must have {BOUNDS[match[2]]} {int(match[3]):,} {unit}"
+    elif match := BOUND.fullmatch(text):
+        rule = f"must be {BOUNDS[match[2]]} {match[3]}"
+    elif match := PATTERN.fullmatch(text):
+        rule = f"must match the pattern {match[1]}"
+    elif match := CHOICE.fullmatch(text):
+        rule = f"can't be {match[1][:80]}" + _choices(field, shape)
+    elif text == "Invalid UUID":
+        rule = "must be a UUID"
+    return rule
 
 
 def _words(types: str) -> str:
-    words = [WORDS.get(name, name) for name in types.split(" | ")]
+    return _either([WORDS.get(name, name) for name in types.split(" | ")])
+
+
+def _either(words: list[str]) -> str:
     return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} or {words[-1]}"
 
 
@@ -79,20 +87,36 @@ def _unknown(field: str, name: str, shape: Any) -> str:
 
 
 def _fields(shape: Any) -> list[str]:
-    for kind in (shape, *get_args(shape)):
-        if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
-            return [field.encode_name for field in msgspec.structs.fields(kind)]
-    return []
+    structs = [kind for kind in _kinds(shape) if _is_struct(kind)]
+    return [field.encode_name for kind in structs for field in msgspec.structs.fields(kind)]
 
 
 def _choices(field: str, shape: Any) -> str:
-    """Return "; right is one of …" where the field's type is a list of literals."""
-    hints = get_type_hints(shape) if isinstance(shape, type) else {}
-    literals = [value for value in _literals(hints.get(field, shape if not field else None)) if value is not None]
-    return f"; right is {', '.join(map(str, literals))}" if literals else ""
+    """Return "; right is …" where what stands at `field` is one of a few literals or tags."""
+    kinds, choices = _kinds(shape), []
+    for step in STEP.findall(field):
+        configs = [kind.__struct_config__ for kind in kinds if _is_struct(kind)]
+        choices = [config.tag for config in configs if config.tag is not None and config.tag_field == step]
+        kinds = [inner for kind in kinds for inner in _inside(kind, step)]
+    # msgspec doesn't say which entry of a list in a query string is wrong.
+    kinds += [inner for kind in kinds for inner in _inside(kind, "[")]
+    choices += [value for kind in kinds if get_origin(kind) is Literal for value in get_args(kind)]
+    return f"; right is {_either([str(choice) for choice in dict.fromkeys(choices)])}" if choices else ""
 
 
-def _literals(kind: Any) -> list[Any]:
-    if get_origin(kind) is Literal:
-        return list(get_args(kind))
-    return [value for inner in get_args(kind) for value in _literals(inner)]
+def _kinds(shape: Any) -> list[Any]:
+    """Return the types that a value of type `shape` may have, unions and annotations taken apart."""
+    if get_origin(shape) in (Union, UnionType):
+        return [kind for inner in get_args(shape) for kind in _kinds(inner)]
+    return _kinds(get_args(shape)[0]) if get_origin(shape) is Annotated else [shape]
+
+
+def _inside(kind: Any, step: str) -> list[Any]:
+    """Return what stands at one step of a path: a field's name, or the `[…]` of a list."""
+    if step == "[":
+        return _kinds(get_args(kind)[0]) if get_origin(kind) is list else []
+    return _kinds(get_type_hints(kind, include_extras=True).get(step)) if _is_struct(kind) else []
+
+
+def _is_struct(kind: Any) -> bool:
+    return isinstance(kind, type) and issubclass(kind, msgspec.Struct)

@@ -6,14 +6,15 @@ from uuid import UUID
 
 import msgspec
 from litestar import Response, Router, delete, get, patch, post
+from litestar.params import FromPath, FromQuery, JSONBody
 from msgspec import Meta
 from psycopg.rows import DictRow
 
 from api.errors import problems
 from api.exporting import MessageOut, SessionExportOut, as_markdown
 from api.paging import Cursor, Limit, read_cursor, write_cursor
-from api.principals import Principal, signed_in
-from api.resources import Resources
+from api.principals import Principal, SignedIn, signed_in
+from api.resources import Opened
 from schema.db import Db, tenant_tx
 from schema.errors import Conflict, NotFound
 from schema.ids import new_id
@@ -63,7 +64,9 @@ class MessagesOut(msgspec.Struct, frozen=True):
 
 
 @post("/", status_code=201, responses=problems(400), summary="Begin a session", tags=["sessions"])
-async def create(principal: Principal, resources: Resources, data: SessionIn | None = None) -> Response[SessionOut]:
+async def create(
+    principal: SignedIn, resources: Opened, data: JSONBody[SessionIn | None] = None
+) -> Response[SessionOut]:
     session_id = new_id()
     async with tenant_tx(resources.ports.pool, principal.tenant_id) as db:
         await add_session(db, principal.tenant_id, session_id, (data or SessionIn()).title)
@@ -72,7 +75,7 @@ async def create(principal: Principal, resources: Resources, data: SessionIn | N
 
 
 @get("/", responses=problems(400), summary="List sessions", tags=["sessions"])
-async def list_(principal: Principal, resources: Resources, cursor: Cursor = None, limit: Limit = 20) -> SessionsOut:
+async def list_(principal: SignedIn, resources: Opened, cursor: Cursor = None, limit: Limit = 20) -> SessionsOut:
     before = read_cursor(cursor, tuple[datetime, UUID])
     async with tenant_tx(resources.ports.pool, principal.tenant_id) as db:
         rows = await sessions.list_sessions(db, principal.tenant_id, limit=limit + 1, before=before)
@@ -82,13 +85,15 @@ async def list_(principal: Principal, resources: Resources, cursor: Cursor = Non
 
 
 @get("/{session_id:uuid}", responses=problems(404), summary="Look at a session", tags=["sessions"])
-async def look(session_id: UUID, principal: Principal, resources: Resources) -> SessionOut:
+async def look(session_id: FromPath[UUID], principal: SignedIn, resources: Opened) -> SessionOut:
     async with tenant_tx(resources.ports.pool, principal.tenant_id) as db:
         return SessionOut(**await _require(db, principal, session_id))
 
 
 @patch("/{session_id:uuid}", responses=problems(400, 404), summary="Rename a session", tags=["sessions"])
-async def rename(session_id: UUID, data: SessionTitleIn, principal: Principal, resources: Resources) -> SessionOut:
+async def rename(
+    session_id: FromPath[UUID], data: JSONBody[SessionTitleIn], principal: SignedIn, resources: Opened
+) -> SessionOut:
     async with tenant_tx(resources.ports.pool, principal.tenant_id) as db:
         row = await sessions.rename_session(db, principal.tenant_id, session_id, data.title)
     if row is None:
@@ -97,7 +102,7 @@ async def rename(session_id: UUID, data: SessionTitleIn, principal: Principal, r
 
 
 @delete("/{session_id:uuid}", responses=problems(404, 409), summary="Delete a session", tags=["sessions"])
-async def delete_(session_id: UUID, principal: Principal, resources: Resources) -> None:
+async def delete_(session_id: FromPath[UUID], principal: SignedIn, resources: Opened) -> None:
     """Delete a session with its messages and jobs. 409 while a job of it has not ended."""
     async with tenant_tx(resources.ports.pool, principal.tenant_id) as db:
         deleted = await sessions.delete_session(db, principal.tenant_id, session_id)
@@ -108,7 +113,7 @@ async def delete_(session_id: UUID, principal: Principal, resources: Resources) 
 
 @get("/{session_id:uuid}/messages", responses=problems(400, 404), summary="Read a session", tags=["sessions"])
 async def messages(
-    session_id: UUID, principal: Principal, resources: Resources, cursor: Cursor = None, limit: Limit = 50
+    session_id: FromPath[UUID], principal: SignedIn, resources: Opened, cursor: Cursor = None, limit: Limit = 50
 ) -> MessagesOut:
     after = read_cursor(cursor, tuple[int, int])
     async with tenant_tx(resources.ports.pool, principal.tenant_id) as db:
@@ -121,7 +126,10 @@ async def messages(
 
 @get("/{session_id:uuid}/export", responses=problems(400, 404), summary="Export a session", tags=["sessions"])
 async def export(
-    session_id: UUID, principal: Principal, resources: Resources, format: Literal["json", "markdown"] = "json"
+    session_id: FromPath[UUID],
+    principal: SignedIn,
+    resources: Opened,
+    format: FromQuery[Literal["json", "markdown"]] = "json",
 ) -> Response[Any]:
     """The whole conversation as one file."""
     async with tenant_tx(resources.ports.pool, principal.tenant_id) as db:

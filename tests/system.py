@@ -159,6 +159,36 @@ class System:
                 process.wait()
 
 
+class ModelProcess:
+    """The OpenAI model stand-in (`tests/counterparts`) in a process of its own. Use as `with`."""
+
+    def __init__(self, folder: Path) -> None:
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.base_url = f"{self.url}/v1"
+        self._log = folder / "model.log"
+
+    def __enter__(self) -> "ModelProcess":
+        command = [sys.executable, "-m", "tests.counterparts.openai_server", "--port", str(self.port)]
+        with self._log.open("ab") as log:
+            self._process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=log)
+        assert self._process.stdout is not None
+        assert self._process.stdout.readline(), self._log.read_text()
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._process.kill()
+        self._process.wait()
+        assert self._process.stdout is not None
+        self._process.stdout.close()
+
+    async def records(self, saying: str) -> list[dict[str, Any]]:
+        """What became of the requests whose prompt holds `saying`, oldest first; times are `time.monotonic_ns`."""
+        async with aiohttp.ClientSession() as http, http.get(f"{self.url}/_records") as answer:
+            records = await answer.json()
+        return [r for r in records if saying in str((r["body"] or {}).get("messages"))]
+
+
 async def wait_for(happened: Any, what: str, *, within_s: float = 20.0) -> Any:
     """Return the first true answer of `happened()`, which may be a coroutine function; fail when it takes too long."""
     give_up = time.monotonic() + within_s

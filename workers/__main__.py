@@ -104,8 +104,11 @@ def _watch(settings: WorkerSettings) -> int:
     app = build_app(settings.redis_url, task_events=settings.task_events)
     host = os.environ.get("HEADRACE_FLOWER_HOST") or "127.0.0.1"
     port = os.environ.get("HEADRACE_FLOWER_PORT") or "5555"
-    app.start(["flower", f"--address={host}", f"--port={port}", "--persistent=False"])
-    return 0
+    try:
+        app.start(["flower", f"--address={host}", f"--port={port}", "--persistent=False"])
+    except (SystemExit, KeyboardInterrupt):
+        log.info("flower_stopped", pid=os.getpid())
+    os._exit(0)  # its threads wait for answers of workers that are gone, and an ordinary exit would wait for them
 
 
 if __name__ == "__main__":

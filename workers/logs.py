@@ -1,8 +1,9 @@
-"""Logs of every process: for people on a terminal, JSON elsewhere (O6). What a line says is an event name `noun_verbed` and
-ids in keywords; keys, prompts and answers have no place in one, and what looks like a key is masked (X8).
+"""Logs of every process: for people on a terminal, JSON elsewhere (O6). A line is an event name `noun_verbed` and ids in
+keywords; keys, prompts and answers have no place in one, and what looks like a key is masked (X8).
 """
 
 import logging
+import os
 import re
 import sys
 from typing import Any
@@ -19,7 +20,7 @@ MASK = "***"
 
 
 def configure_logging(process: str, *, level: int = logging.INFO) -> None:
-    """Set up structlog and the standard library's logging for this process, to stderr; `process` is in every line."""
+    """Set up structlog and the standard library's logging for this process, to stderr; its name and pid are in all lines."""
     people = sys.stderr.isatty()
     shared: list[Any] = [
         structlog.contextvars.merge_contextvars,
@@ -54,6 +55,7 @@ def configure_logging(process: str, *, level: int = logging.INFO) -> None:
 def _name_process(process: str) -> Any:
     def add(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
         event.setdefault("process", process)
+        event.setdefault("pid", os.getpid())
         return event
 
     return add

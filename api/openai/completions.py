@@ -9,6 +9,7 @@ from uuid import UUID
 import msgspec
 from litestar import Response, Router, post
 from litestar.openapi.datastructures import ResponseSpec
+from litestar.params import JSONBody
 
 from api.errors import JobEnded
 from api.headers import read_idempotency
@@ -18,9 +19,9 @@ from api.openai.errors import OpenAIErrorOut
 from api.openai.shapes import CompletionIn, options_of, refuse_unsupported
 from api.openai.stream import ChunkStream
 from api.openai.whole import whole_answer
-from api.principals import Principal, signed_in
+from api.principals import Principal, SignedIn, signed_in
 from api.requests import JsonRequest
-from api.resources import Resources
+from api.resources import Opened, Resources
 from api.streams import EventStream
 from api.submitting import resolve_model, submit_and_follow
 from schema.ids import new_id
@@ -67,7 +68,7 @@ class Call:
     tags=["openai"],
 )
 async def complete(
-    data: CompletionIn, request: JsonRequest, principal: Principal, resources: Resources
+    data: JSONBody[CompletionIn], request: JsonRequest, principal: SignedIn, resources: Opened
 ) -> Response[Any]:
     """As OpenAI's: `model` is a `provider/name`, a bare name of the default provider, or `auto`. Closing the connection
     cancels."""

@@ -5,10 +5,11 @@ from typing import Literal
 import msgspec
 from litestar import Router, get
 from litestar.openapi.datastructures import ResponseSpec
+from litestar.params import FromPath
 
 from api.openai.errors import OpenAIErrorOut
-from api.principals import Principal, signed_in
-from api.resources import Resources
+from api.principals import SignedIn, signed_in
+from api.resources import Opened, Resources
 from api.submitting import resolve_model
 from graphs.providers.settings import AUTO
 from schema.errors import UnknownModel
@@ -33,13 +34,13 @@ class ModelsOut(msgspec.Struct, frozen=True):
 
 
 @get("/", summary="OpenAI's list of models", tags=["openai"])
-async def list_(principal: Principal, resources: Resources) -> ModelsOut:
+async def list_(principal: SignedIn, resources: Opened) -> ModelsOut:
     """The models of all configured providers that answer now, and `auto`."""
     return ModelsOut(await _models(resources))
 
 
 @get("/{model_id:path}", responses=NOT_FOUND, summary="OpenAI's model by id", tags=["openai"])
-async def look(model_id: str, principal: Principal, resources: Resources) -> ModelOut:
+async def look(model_id: FromPath[str], principal: SignedIn, resources: Opened) -> ModelOut:
     """Ids have slashes in them (`provider/name`); a bare name of the default provider is found too."""
     wanted = model_id.removeprefix("/")
     full = wanted if wanted == AUTO else await resolve_model(resources, wanted)

@@ -1,0 +1,71 @@
+"""Two ways to call the API: in this process without any worker (`api`), and as it runs in production (`system`)."""
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+
+import httpx
+import pytest
+import pytest_asyncio
+
+from api.app import create_app
+from api.settings import ApiSettings
+from tests.conftest import TestTenant, make_tenant
+from tests.counterparts.openai_server import OpenAIServer
+from tests.system import System
+
+
+@dataclass(frozen=True)
+class Running:
+    """A running headrace with a model server behind it and a tenant of its own."""
+
+    __test__ = False
+
+    system: System
+    models: OpenAIServer
+    tenant: TestTenant
+    http: httpx.AsyncClient
+
+    @property
+    def url(self) -> str:
+        return self.system.url
+
+
+@pytest.fixture
+def settings(database_url: str, redis_url: str) -> ApiSettings:
+    return ApiSettings(database_url=database_url, redis_url=redis_url, request_timeout_s=0.2, max_body=1_000_000)
+
+
+@pytest.fixture
+async def api(settings: ApiSettings, tenant: TestTenant) -> AsyncIterator[httpx.AsyncClient]:
+    """A client of the application in this process, signed in as `tenant`; no worker runs."""
+    app = create_app(settings)
+    transport = httpx.ASGITransport(app=app, raise_app_exceptions=False)  # type: ignore[arg-type]
+    async with (
+        app.lifespan(),
+        httpx.AsyncClient(transport=transport, base_url="http://test", headers=tenant.headers) as client,
+    ):
+        yield client
+
+
+@pytest.fixture
+def stranger(database_url: str) -> TestTenant:
+    """Another tenant."""
+    return make_tenant(database_url)
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def running(
+    database_url: str, redis_url: str, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[Running]:
+    """API, worker and scheduler as processes, with `openai/…` models that do what their names say."""
+    tenant = make_tenant(database_url)
+    async with OpenAIServer() as models:
+        system = System(
+            database_url,
+            redis_url,
+            folder=tmp_path_factory.mktemp("system"),
+            model_url=models.base_url,
+            settings={"HEADRACE_DEFAULT_MODEL": "openai/text-5", "HEADRACE_MODEL_FIRST_TOKEN_S": "20"},
+        )
+        async with system, httpx.AsyncClient(base_url=system.url, headers=tenant.headers, timeout=30) as http:
+            yield Running(system, models, tenant, http)

@@ -1,0 +1,100 @@
+"""One running headrace for all journeys that leave it whole, and one over stores of its own for those that break them."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Coroutine, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+
+from api.local import Stores
+from api.local import stores as local_stores
+from schema.migrate import migrate
+from tests.conftest import TestTenant, _create_database, make_tenant
+from tests.journeys.client import Client
+from tests.system import ModelProcess, System
+
+IMPATIENT = {"HEADRACE_MODEL_FIRST_TOKEN_S": "3", "HEADRACE_MODEL_BETWEEN_TOKENS_S": "3"}
+
+
+def run(work: Coroutine[Any, Any, Any]) -> Any:
+    """Run a coroutine for a fixture that outlives the loops of the tests."""
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(asyncio.run, work).result()
+
+
+@contextlib.contextmanager
+def running(system: System) -> Iterator[System]:
+    """Start a system and stop it at the end."""
+    run(system.__aenter__())
+    try:
+        yield system
+    finally:
+        system.stop_all()
+
+
+@pytest.fixture(scope="session")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ModelProcess]:
+    with ModelProcess(tmp_path_factory.mktemp("model")) as process:
+        yield process
+
+
+@pytest.fixture(scope="session")
+def shared_url(stores: Stores, migrated: str) -> str:
+    return _create_database(stores.database_url, "journeys", template="headrace_template")
+
+
+@pytest.fixture(scope="session")
+def shared(
+    stores: Stores, shared_url: str, model: ModelProcess, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[System]:
+    """The system that all use who leave it as they found it: `api`, `chat` and `scheduler` run."""
+    folder = tmp_path_factory.mktemp("shared")
+    system = System(shared_url, stores.redis_url, folder=folder, model_url=model.base_url, settings=IMPATIENT)
+    with running(system):
+        yield system
+
+
+@pytest.fixture
+async def system(shared: System) -> AsyncIterator[System]:
+    """The shared system; processes that the test killed are started again, those it added are stopped."""
+    yield shared
+    for name in list(shared.processes):
+        if name not in shared.roles:
+            shared.kill(name)
+            del shared.processes[name]
+    for name in shared.roles:
+        if shared.processes[name].poll() is not None:
+            shared.start(name)
+            await shared.ready(name)
+
+
+@pytest.fixture
+def tenant(shared_url: str) -> TestTenant:
+    return make_tenant(shared_url)
+
+
+@pytest.fixture
+async def client(system: System, tenant: TestTenant) -> AsyncIterator[Client]:
+    async with Client(system.url, tenant.headers) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="session")
+def fragile(
+    model: ModelProcess, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[Stores, System]]:
+    """A system over stores of its own, which tests may kill and must start again."""
+    with local_stores(tmp_path_factory.mktemp("fragile-stores"), durable=False) as stores:
+        migrate(stores.database_url)
+        folder = tmp_path_factory.mktemp("fragile")
+        with running(System(stores.database_url, stores.redis_url, folder=folder, model_url=model.base_url)) as system:
+            yield stores, system
+
+
+@pytest.fixture
+async def fragile_client(fragile: tuple[Stores, System]) -> AsyncIterator[Client]:
+    stores, system = fragile
+    async with Client(system.url, make_tenant(stores.database_url).headers) as opened:
+        yield opened

@@ -1,0 +1,96 @@
+"""Redis is only the wire: wiped, killed or away, no job is lost, and streams end as they would have."""
+
+import asyncio
+
+import pytest
+import redis
+
+from api.local import Stores
+from tests.counterparts.behaviours import text
+from tests.journeys.client import Client, assert_whole
+from tests.system import System, wait_for
+
+Fragile = tuple[Stores, System]
+
+
+@pytest.fixture(autouse=True)
+def mended(fragile: Fragile):
+    """Redis runs again after each test, whatever became of it."""
+    yield
+    valkey = fragile[0].valkey
+    assert valkey is not None
+    valkey.start()
+
+
+async def test_streams_go_on_when_redis_is_wiped(fragile: Fragile, fragile_client: Client):
+    streams = [await fragile_client.ask("text-120-at-60") for _ in range(4)]
+    for stream in streams:
+        await stream.until("message.delta", 20)
+    with redis.Redis.from_url(fragile[0].redis_url) as db:
+        db.flushall()
+    late = await fragile_client.follow(streams[0].job_id)
+
+    told = await asyncio.gather(*(stream.rest() for stream in (*streams, late)))
+
+    assert [text(120)] * 5 == [assert_whole(events) for events in told]
+    assert [event.raw for event in told[0]] == [event.raw for event in told[4]]
+
+
+async def test_streams_go_on_when_redis_is_killed_and_comes_back_empty(fragile: Fragile, fragile_client: Client):
+    stores, system = fragile
+    streams = [await fragile_client.ask("text-120-at-60") for _ in range(4)]
+    for stream in streams:
+        await stream.until("message.delta", 20)
+    stores.valkey.restart(clean=False)
+
+    told = await asyncio.gather(*(stream.rest() for stream in streams))
+
+    assert [text(120)] * 4 == [assert_whole(events) for events in told]
+    again = await fragile_client.ended((await fragile_client.submit("text-5"))["job_id"])
+    assert ("succeeded", None) == (again["state"], system.processes["chat"].poll())
+
+
+async def test_a_stream_ends_as_it_would_have_when_redis_stays_away(fragile: Fragile, fragile_client: Client):
+    stores, _ = fragile
+    stream = await fragile_client.ask("text-60-at-60")
+    await stream.until("message.delta", 10)
+    stores.valkey.kill()
+
+    events = await stream.rest()
+
+    assert text(60) == assert_whole(events)
+
+
+async def test_a_job_that_was_accepted_without_redis_runs_when_it_is_back(fragile: Fragile, fragile_client: Client):
+    stores, _ = fragile
+    stores.valkey.kill()
+    job = await fragile_client.submit("text-10")
+    assert "queued" == (await fragile_client.job(job["job_id"]))["state"]
+    stores.valkey.start()
+
+    ended = await fragile_client.ended(job["job_id"])
+
+    assert ("succeeded", text(10)) == (ended["state"], ended["result"]["text"])
+
+
+async def test_a_queued_job_can_be_cancelled_without_redis(fragile: Fragile, fragile_client: Client):
+    stores, _ = fragile
+    stores.valkey.kill()
+    job = await fragile_client.submit("text-10")
+
+    assert "cancelled" == await fragile_client.cancel(job["job_id"])
+
+    assert "cancelled" == (await fragile_client.job(job["job_id"]))["state"]
+
+
+async def test_a_worker_notices_a_cancellation_without_redis(fragile: Fragile, fragile_client: Client):
+    stores, _ = fragile
+    stream = await fragile_client.ask("text-5000-at-50")
+    await stream.until("message.delta", 5)
+    stores.valkey.kill()
+    await fragile_client.cancel(stream.job_id)
+
+    async def is_cancelled() -> bool:
+        return (await fragile_client.job(stream.job_id))["state"] == "cancelled"
+
+    await wait_for(is_cancelled, "the heartbeat brought the order")

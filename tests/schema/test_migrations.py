@@ -1,0 +1,60 @@
+"""The migrations, the tables and the rules for both."""
+
+from pathlib import Path
+
+import psycopg
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy import create_engine
+from sqlalchemy.pool import NullPool
+
+from schema.migrate import HEAD, MIGRATIONS, migrate, sqlalchemy_url
+from schema.tables import TENANT_TABLES, metadata
+
+
+def test_migrations_and_tables_say_the_same(migrated: str) -> None:
+    engine = create_engine(sqlalchemy_url(migrated), poolclass=NullPool)
+    with engine.connect() as connection:
+        context = MigrationContext.configure(connection, opts={"compare_type": True, "compare_server_default": True})
+        differences = compare_metadata(context, metadata)
+    assert [] == [d for d in differences if "alembic_version" not in str(d)]
+
+
+def test_head_is_the_newest_migration() -> None:
+    newest = max(Path(MIGRATIONS, "versions").glob("[0-9]*.py")).name
+    assert HEAD == newest.split("_")[0]
+
+
+def test_a_database_at_head_is_left_alone(database_url: str) -> None:
+    assert migrate(database_url) is False
+
+
+def test_every_table_of_tenants_has_forced_row_security(migrated: str) -> None:
+    expected = {table.__tablename__ for table in TENANT_TABLES} | {"tenants"}
+    with psycopg.connect(migrated) as db:
+        forced = {
+            name
+            for (name,) in db.execute(
+                "SELECT relname FROM pg_class WHERE relrowsecurity AND relforcerowsecurity AND relkind = 'r'"
+            )
+        }
+        with_tenant = {
+            name
+            for (name,) in db.execute(
+                "SELECT table_name FROM information_schema.columns "
+                "WHERE column_name = 'tenant_id' AND table_schema = 'public'"
+            )
+        }
+    assert expected == forced
+    assert expected - {"tenants"} == with_tenant
+
+
+def test_the_roles_own_nothing_and_cannot_bypass(migrated: str) -> None:
+    with psycopg.connect(migrated) as db:
+        bypassing = db.execute(
+            "SELECT rolname FROM pg_roles WHERE rolname LIKE 'headrace_%' AND (rolbypassrls OR rolsuper OR rolcanlogin)"
+        ).fetchall()
+        owned = db.execute(
+            "SELECT relname FROM pg_class c JOIN pg_roles r ON r.oid = c.relowner WHERE r.rolname LIKE 'headrace_%'"
+        ).fetchall()
+    assert ([], []) == (bypassing, owned)

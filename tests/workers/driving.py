@@ -1,0 +1,130 @@
+"""Short ways to make jobs and to look at them, for tests of the job core."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+from uuid import UUID
+
+import psycopg
+from psycopg.rows import DictRow, dict_row
+
+from schema import events
+from schema.db import tenant_tx
+from schema.events import Event, Frame, read_frames
+from schema.ids import new_id
+from schema.kinds import KINDS
+from schema.queries.attempts import claim_job
+from schema.queries.jobs import find_log
+from tests.conftest import TestTenant
+from workers.follow import Follower
+from workers.ports import Ports
+from workers.submit import Submission, Submitted, submit
+from workers.workshop import WorkerSettings, Workshop
+
+
+def submission(tenant: TestTenant, **changes: Any) -> Submission:
+    """A small stateless chat."""
+    facts: dict[str, Any] = {
+        "tenant_id": tenant.id,
+        "job_id": new_id(),
+        "kind": KINDS["chat"],
+        "payload": {"messages": [{"role": "user", "content": "hello"}]},
+        "model": "offline/extractive",
+    }
+    return Submission(**{**facts, **changes})
+
+
+def turn(tenant: TestTenant, session_id: UUID | None = None, **changes: Any) -> Submission:
+    """A chat in a session, a new one if none is named."""
+    parts = [{"type": "text", "text": "hello"}]
+    facts = {"payload": {}, "parts": parts, "session_id": session_id, "new_session": session_id is None, "title": "t"}
+    return submission(tenant, **{**facts, **changes})
+
+
+async def submit_one(ports: Ports, tenant: TestTenant, **changes: Any) -> Submitted:
+    return await submit(ports, submission(tenant, **changes))
+
+
+def rows(database_url: str, sql: str, *values: Any) -> list[DictRow]:
+    """What the owner of the tables sees."""
+    with psycopg.connect(database_url, row_factory=dict_row) as db:
+        return db.execute(sql, values).fetchall()  # type: ignore[arg-type]
+
+
+def job_row(database_url: str, job_id: UUID) -> DictRow:
+    (row,) = rows(database_url, "SELECT * FROM jobs WHERE id = %s", job_id)
+    return row
+
+
+def change(database_url: str, sql: str, *values: Any) -> None:
+    with psycopg.connect(database_url) as db:
+        db.execute(sql, values)  # type: ignore[arg-type]
+
+
+async def claim(ports: Ports, database_url: str, job_id: UUID, worker: str = "w/1/1") -> DictRow | None:
+    """Claim a dispatched job under its present dispatch, as a worker does."""
+    row = job_row(database_url, job_id)
+    async with tenant_tx(ports.pool, row["tenant_id"]) as db:
+        claimed = await claim_job(
+            db, row["tenant_id"], job_id, row["dispatch_seq"], worker=worker, lease_s=30, history=10
+        )
+    return claimed and claimed[0]
+
+
+async def read_all(follower: Follower, *, within_s: float = 10.0) -> list[Frame]:
+    """Follow to the end."""
+    frames: list[Frame] = []
+    async with asyncio.timeout(within_s), follower:
+        async for chunk in follower.chunks():
+            frames += read_frames(chunk)
+    return frames
+
+
+async def stored_frames(ports: Ports, tenant: TestTenant, job_id: UUID) -> list[Frame]:
+    """The compacted log."""
+    async with tenant_tx(ports.pool, tenant.id) as db:
+        return list(read_frames(await find_log(db, tenant.id, job_id) or b""))
+
+
+@asynccontextmanager
+async def workshop(database_url: str, redis_url: str, **settings: Any) -> AsyncIterator[Workshop]:
+    """A worker's resources in this process, without Celery."""
+    shop = Workshop(WorkerSettings(database_url, redis_url, **settings), "chat", "chat@test")
+    await shop.open()
+    try:
+        yield shop
+    finally:
+        await shop.close()
+
+
+class Script:
+    """Work that says what a test wants, and waits where it wants. Counts how often it began."""
+
+    def __init__(self, *steps: Event | Exception | asyncio.Event) -> None:
+        self.steps, self.begun, self.closed = steps, 0, False
+        self.at_work = asyncio.Event()
+
+    async def __call__(self, shop: Workshop, job: DictRow, messages: Sequence[DictRow]) -> AsyncIterator[Event]:
+        self.begun += 1
+        self.messages = messages
+        try:
+            for step in self.steps:
+                if isinstance(step, asyncio.Event):
+                    self.at_work.set()
+                    await step.wait()
+                elif isinstance(step, Exception):
+                    raise step
+                else:
+                    yield step
+        finally:
+            self.closed = True
+
+
+def saying(text: str = "hello") -> tuple[Event, ...]:
+    """The events of an ordinary answer."""
+    return (
+        events.MessageDelta(text=text),
+        events.MessageCompleted(text=text),
+        events.UsageRecorded(model="offline/extractive", input_tokens=1, output_tokens=1),
+    )

@@ -1,0 +1,62 @@
+"""The heartbeat: leases are renewed from a thread, and what it learns reaches the attempts."""
+
+import asyncio
+import time
+
+from schema import events
+from tests.conftest import TestTenant
+from tests.workers.driving import Script, change, job_row, rows, submit_one, workshop
+from workers.attempts import attempt_job
+from workers.heartbeat import Heartbeat
+from workers.ports import Ports
+
+
+async def test_a_busy_loop_keeps_its_leases(
+    ports: Ports, database_url: str, redis_url: str, tenant: TestTenant
+) -> None:
+    job = await submit_one(ports, tenant)
+    script = Script(asyncio.Event())
+    async with workshop(database_url, redis_url, lease_s=1.5) as shop:
+        running = asyncio.create_task(attempt_job(shop, script, tenant.id, job.job_id, 1))
+        await script.at_work.wait()
+        heartbeat = Heartbeat(shop)
+        heartbeat.start()
+        time.sleep(3)  # noqa: ASYNC251 -- the loop is blocked for two leases on purpose
+        (lease,) = rows(database_url, "SELECT lease_until > now() AS held FROM jobs WHERE id = %s", job.job_id)
+        heartbeat.stop()
+        shop.hand_back()
+        await running
+    assert lease["held"]
+
+
+async def test_a_cancel_whose_order_got_lost_arrives_with_the_beat(
+    ports: Ports, database_url: str, redis_url: str, tenant: TestTenant
+) -> None:
+    job = await submit_one(ports, tenant)
+    script = Script(events.MessageDelta(text="a"), asyncio.Event())
+    async with workshop(database_url, redis_url, lease_s=0.6) as shop:
+        running = asyncio.create_task(attempt_job(shop, script, tenant.id, job.job_id, 1))
+        await script.at_work.wait()
+        heartbeat = Heartbeat(shop)
+        heartbeat.start()
+        change(database_url, "UPDATE jobs SET cancel_requested = 'keep' WHERE id = %s", job.job_id)
+        await asyncio.wait_for(running, 10)
+        heartbeat.stop()
+    assert "cancelled" == job_row(database_url, job.job_id)["state"]
+
+
+async def test_an_attempt_that_another_has_taken_over_is_stopped_by_the_beat(
+    ports: Ports, database_url: str, redis_url: str, tenant: TestTenant
+) -> None:
+    job = await submit_one(ports, tenant)
+    script = Script(asyncio.Event())
+    async with workshop(database_url, redis_url, lease_s=0.6) as shop:
+        running = asyncio.create_task(attempt_job(shop, script, tenant.id, job.job_id, 1))
+        await script.at_work.wait()
+        heartbeat = Heartbeat(shop)
+        heartbeat.start()
+        change(database_url, "UPDATE jobs SET attempt = 2 WHERE id = %s", job.job_id)
+        await asyncio.wait_for(running, 10)
+        heartbeat.stop()
+    row = job_row(database_url, job.job_id)
+    assert ("running", 2) == (row["state"], row["attempt"])

@@ -1,0 +1,180 @@
+"""Publishing: batching, dense numbers, fences, and a Redis that forgets or goes away."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+import pytest
+import redis
+
+from schema import events, redis_names
+from schema.events import read_frames
+from schema.ids import new_id
+from workers.payloads import read_payload
+from workers.relay import JobStream, Relay, fresh_history, join_deltas
+from workers.wire import RedisAddress, Wire
+
+TENANT = new_id()
+
+
+class CountingWire(Wire):
+    """A wire that counts its writes and can be held up, to see what gathers meanwhile."""
+
+    def __init__(self, address: RedisAddress) -> None:
+        super().__init__(address)
+        self.writes = 0
+        self.gate = asyncio.Event()
+        self.gate.set()
+
+    async def send(self, commands: Any) -> list[Any]:
+        await self.gate.wait()
+        self.writes += 1
+        return await super().send(commands)
+
+
+@pytest.fixture
+async def wire(redis_url: str) -> AsyncIterator[CountingWire]:
+    wire = CountingWire(RedisAddress.from_url(redis_url))
+    yield wire
+    await wire.close()
+
+
+@pytest.fixture
+def client(redis_url: str) -> Any:
+    with redis.Redis.from_url(redis_url) as client:
+        yield client
+
+
+def stream(wire: Wire, job_id: UUID | None = None, attempt: int = 1, **changes: Any) -> JobStream:
+    job_id = job_id or new_id()
+    history = fresh_history(job_id, datetime.now(UTC), events.JobQueued(kind="chat"))
+    return JobStream(
+        Relay(wire), TENANT, job_id, **{"attempt": attempt, "inbox": None, "history": history, **changes}
+    )
+
+
+def stored(client: Any, job_id: UUID) -> list[events.Frame]:
+    entries = client.xrange(redis_names.job_events(TENANT, job_id))
+    return [frame for _, fields in entries for frame in read_frames(read_payload(fields[b"p"]).body)]
+
+
+def words(frames: list[events.Frame]) -> str:
+    deltas = [events.decode_event(frame) for frame in frames if frame.type == "message.delta"]
+    return "".join(delta.text for delta in deltas if isinstance(delta, events.MessageDelta))
+
+
+async def test_what_meets_during_a_write_goes_out_as_one_event(wire: CountingWire, client: Any) -> None:
+    out = stream(wire)
+    out.put(events.JobStarted(attempt=1, worker="w"))
+    assert await out.flushed(5)
+    wire.gate.clear()
+    before = wire.writes
+    for number in range(1000):
+        out.put(events.MessageDelta(text=f"{number} "))
+        if number % 100 == 0:
+            await asyncio.sleep(0)
+    wire.gate.set()
+    assert await out.flushed(5)
+    frames = stored(client, out.job_id)
+    assert "".join(f"{number} " for number in range(1000)) == words(frames)
+    assert list(range(1, len(frames) + 1)) == [frame.seq for frame in frames]
+    assert wire.writes - before <= 3
+
+
+async def test_at_rest_each_event_goes_out_by_itself(wire: CountingWire, client: Any) -> None:
+    out = stream(wire)
+    for number in range(5):
+        out.put(events.MessageDelta(text=str(number)))
+        assert await out.flushed(5)
+    assert 1 + 5 == len(stored(client, out.job_id))
+
+
+async def test_a_newer_attempt_fences_the_older(wire: CountingWire, client: Any) -> None:
+    fenced = []
+    old = stream(wire, on_fenced=lambda: fenced.append(True))
+    old.put(events.MessageDelta(text="old"))
+    assert await old.flushed(5)
+    history = await Relay(wire).take_over(TENANT, old.job_id, 2)
+    assert history is not None
+    new = stream(wire, old.job_id, attempt=2, history=history)
+    old.put(events.MessageDelta(text="zombie"))
+    new.put(events.MessageDelta(text="new"))
+    assert await old.flushed(5)
+    assert await new.flushed(5)
+    assert (True, [True]) == (old.fenced, fenced)
+    assert "oldnew" == words(stored(client, old.job_id))
+
+
+async def test_an_old_attempt_cannot_take_over(wire: CountingWire) -> None:
+    job_id = new_id()
+    assert await Relay(wire).take_over(TENANT, job_id, 3) is not None
+    assert await Relay(wire).take_over(TENANT, job_id, 2) is None
+
+
+async def test_a_wiped_redis_gets_the_whole_stream_again_with_the_same_numbers(
+    wire: CountingWire, client: Any
+) -> None:
+    out = stream(wire)
+    out.put(events.MessageDelta(text="before "))
+    assert await out.flushed(5)
+    client.flushdb()
+    client.script_flush()
+    out.put(events.MessageDelta(text="after"))
+    assert await out.flushed(5)
+    frames = stored(client, out.job_id)
+    assert ([1, 2, 3], "before after") == ([frame.seq for frame in frames], words(frames))
+
+
+async def test_a_write_whose_answer_got_lost_is_not_doubled(wire: CountingWire, client: Any) -> None:
+    out = stream(wire)
+    out.put(events.MessageDelta(text="one "))
+    assert await out.flushed(5)
+    out.put(events.MessageDelta(text="two "))
+    command = out.next_command()
+    assert command is not None
+    await wire.call("EVAL", (await _source()), *command)  # it reached Redis, and we never heard
+    out.put(events.MessageDelta(text="three"))
+    assert await out.flushed(5)
+    frames = stored(client, out.job_id)
+    assert ([1, 2, 3, 4], "one two three") == ([frame.seq for frame in frames], words(frames))
+
+
+async def _source() -> str:
+    from workers.relay import APPEND
+
+    return APPEND
+
+
+async def test_nothing_is_lost_while_redis_is_away(unused_tcp_port: int, redis_url: str, client: Any) -> None:
+    wire = Wire(RedisAddress(port=unused_tcp_port))
+    out = stream(wire)
+    for number in range(10):
+        out.put(events.MessageDelta(text=str(number)))
+        assert not await out.flushed(0.02)
+    wire._address = RedisAddress.from_url(redis_url)  # it is back
+    assert await out.flushed(10)
+    assert "0123456789" == words(stored(client, out.job_id))
+    await wire.close()
+
+
+async def test_the_last_events_can_be_committed_before_they_are_published(wire: CountingWire, client: Any) -> None:
+    out = stream(wire)
+    out.put(events.MessageDelta(text="all"))
+    frames = out.preview([events.MessageCompleted(text="all"), events.JobSucceeded()])
+    assert await out.flushed(5)
+    assert [1, 2] == [frame.seq for frame in stored(client, out.job_id)]
+    out.end(frames)
+    assert await out.flushed(5)
+    assert list(read_frames(b"".join(frames))) == stored(client, out.job_id)
+    assert client.pttl(redis_names.job_events(TENANT, out.job_id)) <= 3600_000
+
+
+def test_only_deltas_of_one_kind_in_a_row_are_joined() -> None:
+    text, think = events.MessageDelta, events.ReasoningDelta
+    call = events.MessageDelta(tool_calls=[{"index": 0}])
+    started = events.ToolStarted(call_id="c", name="n")
+    given = [text(text="a"), text(text="b"), think(text="c"), call, text(text="d"), started, text(text="e"), text(text="f")]
+    expected = [text(text="ab"), think(text="c"), call, text(text="d"), started, text(text="ef")]
+    assert expected == join_deltas(given)

@@ -1,0 +1,83 @@
+"""The raw Redis connection: replies in order, errors as errors, and never a caller that hangs."""
+
+import asyncio
+
+import pytest
+
+from workers.ear import Ear
+from workers.wire import RedisAddress, ReplyError, Wire, WireDown
+
+
+async def test_replies_come_in_the_order_of_the_requests(redis_url: str) -> None:
+    wire = Wire(RedisAddress.from_url(redis_url))
+    answers = await asyncio.gather(*(wire.send([("SET", f"k{n}", n), ("GET", f"k{n}")]) for n in range(200)))
+    assert [[b"OK", str(n).encode()] for n in range(200)] == answers
+    await wire.close()
+
+
+async def test_an_error_reply_is_the_callers_and_nobody_elses(redis_url: str) -> None:
+    wire = Wire(RedisAddress.from_url(redis_url))
+    bad, good = await wire.send([("HGET", "only-a-key"), ("PING",)])
+    assert (True, b"PONG") == (isinstance(bad, ReplyError), good)
+    with pytest.raises(ReplyError):
+        await wire.call("NO-SUCH-COMMAND")
+    await wire.close()
+
+
+async def test_a_redis_that_is_down_fails_at_once(unused_tcp_port: int) -> None:
+    wire = Wire(RedisAddress(port=unused_tcp_port))
+    async with asyncio.timeout(3):
+        for _ in range(20):
+            with pytest.raises(WireDown):
+                await wire.call("PING")
+
+
+async def test_a_frozen_redis_does_not_hold_its_callers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("workers.wire.REPLY_S", 0.2)
+    silent = await asyncio.start_server(lambda reader, writer: reader.read(), "127.0.0.1", 0)
+    wire = Wire(RedisAddress(host="127.0.0.1", port=silent.sockets[0].getsockname()[1]))
+    async with asyncio.timeout(3):
+        with pytest.raises(WireDown):
+            await wire.call("PING")
+    await wire.close()
+    silent.close()
+
+
+async def test_a_lost_connection_is_made_again(redis_url: str) -> None:
+    wire = Wire(RedisAddress.from_url(redis_url))
+    await wire.call("PING")
+    assert wire._line is not None
+    wire._line.abort()
+    assert b"PONG" == await wire.call("PING")
+    await wire.close()
+
+
+async def test_a_wrong_password_is_down_and_not_a_crash(redis_url: str) -> None:
+    address = RedisAddress.from_url(redis_url)
+    wire = Wire(RedisAddress(host=address.host, port=address.port, hello=(("AUTH", "default", "wrong"),)))
+    with pytest.raises(WireDown):
+        await wire.call("PING")
+    await wire.close()
+
+
+def test_the_password_is_in_no_repr() -> None:
+    assert "s3cret" not in repr(RedisAddress.from_url("redis://:s3cret@localhost:1/2"))
+
+
+async def test_an_ear_hears_again_after_a_lost_connection_and_says_that_it_missed_something(redis_url: str) -> None:
+    address = RedisAddress.from_url(redis_url)
+    heard: asyncio.Queue[bytes] = asyncio.Queue()
+    missed = asyncio.Event()
+    ear, wire = Ear(address, lambda _, data: heard.put_nowait(data), missed.set), Wire(address)
+    ear.start()
+    assert await ear.subscribe("a")
+    await wire.call("PUBLISH", "a", "one")
+    assert ear._line is not None
+    async with asyncio.timeout(10):
+        assert b"one" == await heard.get()
+        ear._line.transport.abort()
+        await missed.wait()
+        await wire.call("PUBLISH", "a", "two")
+        assert b"two" == await heard.get()
+    await ear.close()
+    await wire.close()
