@@ -11,14 +11,12 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
-import psycopg
 from litestar import Request
 from litestar.connection import ASGIConnection
 from litestar.datastructures import Headers
 from litestar.di import NamedDependency
 from litestar.handlers import BaseRouteHandler
 from psycopg.rows import DictRow
-from psycopg_pool import PoolTimeout
 
 from schema.db import Pool
 from schema.errors import Unauthenticated, Unavailable
@@ -86,7 +84,7 @@ class Keys:
     async def _look_up(self, find: str) -> DictRow | None:
         try:
             return await find_api_key(self._pool, find)
-        except (psycopg.OperationalError, PoolTimeout) as error:
+        except Unavailable as error:
             raise Unavailable("The database does not answer, so keys can't be checked. Try again shortly.") from error
 
 

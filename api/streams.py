@@ -73,17 +73,11 @@ class EventStream(Stream):
         self, content: AsyncGenerator[bytes, None], *, streams: OpenStreams | None, headers: dict[str, str]
     ) -> None:
         super().__init__(content, media_type=EVENT_STREAM, headers={**HEADERS, **headers})
-        self.content_stream, self.streams = content, streams
+        self._streams = streams
 
-    def to_asgi_response(self, *args: Any, **kwargs: Any) -> ASGIStreamingResponse:
-        """Return the ASGI application that sends the stream."""
-        plain = super().to_asgi_response(*args, **kwargs)
-        return _Sender(
-            iterator=self.content_stream,
-            streams=self.streams,
-            encoded_headers=plain.encoded_headers,
-            status_code=plain.status_code,
-        )
+    def to_asgi_response(self, *_: Any, **__: Any) -> ASGIStreamingResponse:
+        """Return the ASGI application that sends the stream; headers and cookies of outer layers are not added."""
+        return _Sender(iterator=self.iterator, streams=self._streams, headers=self.headers, status_code=200)
 
 
 class _Sender(ASGIStreamingResponse):

@@ -4,6 +4,7 @@ Statements of a transaction are pipelined: they go out together, and only readin
 """
 
 import asyncio
+import select
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, Literal
@@ -62,7 +63,7 @@ async def tenant_tx(pool: Pool, tenant_id: UUID) -> AsyncIterator[Db]:
     Raises Unavailable when Postgres does not answer; then nothing of it was committed, unless the connection broke
     during the commit itself, which only a compare-and-set can tell.
     """
-    async with _connection(pool) as db, db.pipeline(), db.transaction():
+    async with connection(pool) as db, db.pipeline(), db.transaction():
         await db.execute("SELECT set_config('headrace.tenant_id', %s, true)", (str(tenant_id),))
         yield db
 
@@ -70,20 +71,44 @@ async def tenant_tx(pool: Pool, tenant_id: UUID) -> AsyncIterator[Db]:
 @asynccontextmanager
 async def system_tx(pool: Pool) -> AsyncIterator[Db]:
     """One transaction of the dispatcher or the sweeper, over all tenants; `pool` has the role `headrace_system`."""
-    async with _connection(pool) as db, db.pipeline(), db.transaction():
+    async with connection(pool) as db, db.pipeline(), db.transaction():
         yield db
 
 
 @asynccontextmanager
-async def _connection(pool: Pool) -> AsyncIterator[Db]:
+async def connection(pool: Pool) -> AsyncIterator[Db]:
+    """One connection for single statements, without a transaction. Raises Unavailable as the transactions do."""
     try:
-        async with pool.connection() as db:
+        db = await _take(pool)
+        try:
             yield db
+        finally:
+            await pool.putconn(db)
     except (psycopg.OperationalError, PoolTimeout) as error:
         if _is_outage(error):
             _sort_out(pool)
             raise Unavailable("The database does not answer; nothing was accepted. Try again shortly.") from error
         raise
+
+
+async def _take(pool: Pool) -> Db:
+    """Return a connection that lives, as far as one can see without asking: after a restart of Postgres all idle ones are
+    dead, and their sockets say so. Nothing is sent, so it costs a microsecond."""
+    while True:
+        db = await pool.getconn()
+        if not _has_hung_up(db):
+            return db
+        await db.close()
+        await pool.putconn(db)  # which throws it away and opens another
+
+
+def _has_hung_up(db: Db) -> bool:
+    """Whether the server has closed the connection: an idle one that lives has nothing to read."""
+    if db.closed:
+        return True
+    poll = select.poll()
+    poll.register(db.fileno(), select.POLLIN)
+    return bool(poll.poll(0))
 
 
 def _sort_out(pool: Pool) -> None:

@@ -35,6 +35,7 @@ class Ear:
         self._channels: dict[str, asyncio.Event] = {}
         self._line: _Line | None = None
         self._task: asyncio.Task[None] | None = None
+        self._has_listened = False
 
     def start(self) -> None:
         """Begin to listen, in the running loop."""
@@ -47,6 +48,7 @@ class Ear:
             await asyncio.gather(self._task, return_exceptions=True)
         if self._line is not None:
             self._line.transport.abort()
+            await self._line.gone.wait()
 
     async def subscribe(self, channel: str, *, timeout_s: float = 2.0) -> bool:
         """Listen to `channel` and wait until Redis confirms; False if it doesn't in time (it will once it is back)."""
@@ -71,11 +73,9 @@ class Ear:
             self._line.transport.write(pack([command]))
 
     async def _run(self) -> None:
-        first = True
         while True:
             try:
-                await self._listen(first=first)
-                first = False
+                await self._listen()
             except (OSError, TimeoutError, ReplyError) as error:
                 log.warning("ear_disconnected", error=type(error).__name__)
             self._line = None
@@ -83,18 +83,19 @@ class Ear:
                 confirmed.clear()
             await asyncio.sleep(RETRY_S)
 
-    async def _listen(self, *, first: bool) -> None:
+    async def _listen(self) -> None:
         line = _Line(self._heard)
         await self._address.open(line)
         line.transport.write(pack(self._address.hello))
         self._line = line
         if self._channels:
             line.transport.write(pack([("SUBSCRIBE", *self._channels)]))
-            if not first:
+            if self._has_listened:
                 for confirmed in list(self._channels.values()):
                     async with asyncio.timeout(SILENCE_S):
                         await confirmed.wait()
                 self._on_gap()
+        self._has_listened = True
         await line.watch()
 
     def _heard(self, reply: Any) -> None:
@@ -113,7 +114,7 @@ class _Line(asyncio.Protocol):
     def __init__(self, heard: Callable[[Any], None]) -> None:
         self._heard = heard
         self._reader = hiredis.Reader()
-        self._lost = asyncio.Event()
+        self.gone = asyncio.Event()
         self._last = 0.0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -128,14 +129,14 @@ class _Line(asyncio.Protocol):
             self._heard(reply)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._lost.set()
+        self.gone.set()
 
     async def watch(self) -> None:
         """Return when the connection is gone, asking a silent one whether it lives."""
-        while not self._lost.is_set():
+        while not self.gone.is_set():
             try:
                 async with asyncio.timeout(PING_S):
-                    await self._lost.wait()
+                    await self.gone.wait()
             except TimeoutError:
                 silent_s = self._loop.time() - self._last
                 if silent_s > SILENCE_S:

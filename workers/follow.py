@@ -10,6 +10,7 @@ jobs' rows every few seconds, and the log in Postgres answers where Redis can't.
 import asyncio
 from collections import deque
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from itertools import groupby
 from types import TracebackType
 from typing import Literal
@@ -20,7 +21,7 @@ from psycopg.rows import DictRow
 
 from schema import redis_names
 from schema.db import Pool, tenant_tx
-from schema.errors import HeadraceError, NotFound
+from schema.errors import HeadraceError, NotFound, Unavailable
 from schema.events import JobQueued, frame_seq, split_frames
 from schema.queries.jobs import find_job_state, find_log, list_ended
 from schema.states import TERMINAL
@@ -181,7 +182,8 @@ class Follower:
             if part is not None:
                 parts.append(part)
         if ended and not self._ended:
-            parts.append(await self._read_log())
+            with suppress(Unavailable):  # Postgres is away; the next check asks again
+                parts.append(await self._read_log())
         return b"".join(parts)
 
     async def _read_log(self) -> bytes:

@@ -139,4 +139,4 @@ class Scheduler:
             from_states=("running",) if running else ("queued", "dispatched"),
         )
         if ended is not None:
-            log.warning("job_ended_from_outside", job_id=str(job["id"]), event=event.type)
+            log.warning("job_ended_from_outside", job_id=str(job["id"]), ending=event.type)

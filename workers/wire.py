@@ -119,6 +119,7 @@ class Wire:
         self._closed = True
         if self._line is not None:
             self._line.abort()
+            await self._line.gone.wait()
 
 
 async def _open_line(address: RedisAddress) -> "_Line":
@@ -138,6 +139,7 @@ class _Line(asyncio.Protocol):
 
     def __init__(self) -> None:
         self.lost = False
+        self.gone = asyncio.Event()
         self._reader = hiredis.Reader()
         self._waiting: deque[tuple[asyncio.Future[list[Any]], list[Any], int, float]] = deque()
         self._watch: asyncio.TimerHandle | None = None
@@ -179,6 +181,7 @@ class _Line(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.lost = True
+        self.gone.set()
         if self._watch is not None:
             self._watch.cancel()
         for future, *_ in self._waiting:

@@ -5,12 +5,12 @@ from uuid import UUID
 
 from psycopg.rows import DictRow
 
-from schema.db import Db, Pool, fetch_one
+from schema.db import Db, Pool, connection, fetch_one
 
 
 async def find_api_key(pool: Pool, find: str) -> DictRow | None:
     """Return the key's row by its public half, before its tenant is known (a function with the system's rights)."""
-    async with pool.connection() as db:
+    async with connection(pool) as db:
         return await (await db.execute("SELECT * FROM find_api_key(%s)", (find,))).fetchone()
 
 

@@ -1,11 +1,14 @@
 """Two ways to call the API: in this process without any worker (`api`), and as it runs in production (`system`)."""
 
+import asyncio
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 import httpx
 import pytest
 import pytest_asyncio
+from litestar import Litestar
 
 from api.app import create_app
 from api.settings import ApiSettings
@@ -38,13 +41,31 @@ def settings(database_url: str, redis_url: str) -> ApiSettings:
 @pytest.fixture
 async def api(settings: ApiSettings, tenant: TestTenant) -> AsyncIterator[httpx.AsyncClient]:
     """A client of the application in this process, signed in as `tenant`; no worker runs."""
-    app = create_app(settings)
-    transport = httpx.ASGITransport(app=app, raise_app_exceptions=False)  # type: ignore[arg-type]
-    async with (
-        app.lifespan(),
-        httpx.AsyncClient(transport=transport, base_url="http://test", headers=tenant.headers) as client,
-    ):
+    async with serving(create_app(settings)) as client:
+        client.headers.update(tenant.headers)
         yield client
+
+
+@asynccontextmanager
+async def serving(app: Litestar) -> AsyncIterator[httpx.AsyncClient]:
+    """A client of `app`, which is started and stopped in a task of its own: Litestar's lifespan can't change tasks, and
+    pytest ends fixtures in another than it begins them in."""
+    started, stop = asyncio.Event(), asyncio.Event()
+
+    async def live() -> None:
+        async with app.lifespan():
+            started.set()
+            await stop.wait()
+
+    task = asyncio.create_task(live())
+    await asyncio.wait((task, asyncio.create_task(started.wait())), return_when=asyncio.FIRST_COMPLETED)
+    transport = httpx.ASGITransport(app=app, raise_app_exceptions=False)  # type: ignore[arg-type]
+    try:
+        async with httpx.AsyncClient(transport=transport, base_url="http://test", timeout=20) as client:
+            yield client
+    finally:
+        stop.set()
+        await task
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ import pytest
 
 from api.app import create_app
 from api.settings import ApiSettings
+from tests.api.conftest import serving
 from tests.conftest import TestTenant
 
 JSON = {"Content-Type": "application/json"}
@@ -183,9 +184,7 @@ async def test_a_key_is_taken_from_either_header(api: httpx.AsyncClient, tenant:
 
 async def test_without_postgres_requests_are_told_to_come_again(settings: ApiSettings, tenant: TestTenant) -> None:
     away = ApiSettings(database_url="postgresql://nobody@127.0.0.1:1/none", redis_url=settings.redis_url)
-    app = create_app(away)
-    transport = httpx.ASGITransport(app=app, raise_app_exceptions=False)  # type: ignore[arg-type]
-    async with app.lifespan(), httpx.AsyncClient(transport=transport, base_url="http://test", timeout=20) as client:
+    async with serving(create_app(away)) as client:
         answer = await client.post("/api/chat", json={"message": "a"}, headers=tenant.headers)
         assert (answer.status_code, code_of(answer), answer.headers["retry-after"]) == (503, "unavailable", "2")
         assert (await client.get("/health/ready")).status_code == 503

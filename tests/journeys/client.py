@@ -25,7 +25,7 @@ class Told:
 
 
 class Client:
-    """One user: a tenant's key, and the address of an API process. Use as `async with`."""
+    """One user: a tenant's key, and the address of an API process. Use as `async with`; its end closes its streams."""
 
     def __init__(self, url: str, headers: dict[str, str]) -> None:
         self.url, self._headers = url, headers
@@ -38,9 +38,12 @@ class Client:
             connector=aiohttp.TCPConnector(limit=0),
             read_bufsize=1 << 20,
         )
+        self._streams: list[Stream] = []
         return self
 
     async def __aexit__(self, *exc: object) -> None:
+        for stream in self._streams:
+            stream.answer.close()
         await self.http.close()
 
     async def post(self, path: str, body: Any = None, **headers: str) -> tuple[int, Any]:
@@ -78,7 +81,8 @@ class Client:
         answer = await self.http.request(method, path, **request)
         if answer.status != 200:
             raise AssertionError(f"{method} {path}: {answer.status} {await answer.text()}")
-        return Stream(answer)
+        self._streams.append(Stream(answer))
+        return self._streams[-1]
 
     async def job(self, job_id: str) -> dict[str, Any]:
         """Return a job as users see it."""

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+import psycopg
 import pytest
 
 from api.local import Stores
@@ -34,8 +35,15 @@ def running(system: System) -> Iterator[System]:
         system.stop_all()
 
 
+def keep_commits(database_url: str) -> None:
+    """Have commits survive a kill of Postgres, which the stores of tests otherwise trade for speed."""
+    with psycopg.connect(database_url, autocommit=True) as db:
+        name = db.info.dbname
+        db.execute(f'ALTER DATABASE "{name}" SET synchronous_commit = on')
+
+
 @pytest.fixture(scope="session")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ModelProcess]:
+def provider(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ModelProcess]:
     with ModelProcess(tmp_path_factory.mktemp("model")) as process:
         yield process
 
@@ -47,11 +55,11 @@ def shared_url(stores: Stores, migrated: str) -> str:
 
 @pytest.fixture(scope="session")
 def shared(
-    stores: Stores, shared_url: str, model: ModelProcess, tmp_path_factory: pytest.TempPathFactory
+    stores: Stores, shared_url: str, provider: ModelProcess, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[System]:
     """The system that all use who leave it as they found it: `api`, `chat` and `scheduler` run."""
     folder = tmp_path_factory.mktemp("shared")
-    system = System(shared_url, stores.redis_url, folder=folder, model_url=model.base_url, settings=IMPATIENT)
+    system = System(shared_url, stores.redis_url, folder=folder, model_url=provider.base_url, settings=IMPATIENT)
     with running(system):
         yield system
 
@@ -82,14 +90,15 @@ async def client(system: System, tenant: TestTenant) -> AsyncIterator[Client]:
 
 
 @pytest.fixture(scope="session")
-def fragile(
-    model: ModelProcess, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[tuple[Stores, System]]:
+def fragile(provider: ModelProcess, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Stores, System]]:
     """A system over stores of its own, which tests may kill and must start again."""
     with local_stores(tmp_path_factory.mktemp("fragile-stores"), durable=False) as stores:
         migrate(stores.database_url)
+        keep_commits(stores.database_url)
         folder = tmp_path_factory.mktemp("fragile")
-        with running(System(stores.database_url, stores.redis_url, folder=folder, model_url=model.base_url)) as system:
+        with running(
+            System(stores.database_url, stores.redis_url, folder=folder, model_url=provider.base_url)
+        ) as system:
             yield stores, system
 
 

@@ -12,16 +12,18 @@ from tests.system import ModelProcess, System, wait_for
 ENDLESS = "text-6000-at-60"
 
 
-async def closed_ns(model: ModelProcess, mark: str) -> int:
+async def closed_ns(provider: ModelProcess, mark: str) -> int:
     """Wait until the provider saw the connection of a request close, and return when."""
 
     async def look() -> int:
-        return max((record["client_closed_ns"] for record in await model.records(mark)), default=0)
+        return max((record["client_closed_ns"] for record in await provider.records(mark)), default=0)
 
     return await wait_for(look, "the provider saw the connection close")
 
 
-async def test_a_cancel_reaches_the_provider_and_keeps_what_was_said(client: Client, model: ModelProcess, record_property):
+async def test_a_cancel_reaches_the_provider_and_keeps_what_was_said(
+    client: Client, provider: ModelProcess, record_property
+):
     mark = uuid4().hex
     stream = await client.ask(ENDLESS, mark)
     await stream.until("message.delta", 10)
@@ -29,7 +31,7 @@ async def test_a_cancel_reaches_the_provider_and_keeps_what_was_said(client: Cli
     await client.cancel(stream.job_id)
     events = await stream.rest()
 
-    latency_ms = (await closed_ns(model, mark) - began_ns) / 1e6
+    latency_ms = (await closed_ns(provider, mark) - began_ns) / 1e6
     record_property("cancel_ms", round(latency_ms, 1))
     print(f"the provider saw a cancel after {latency_ms:.1f} ms")
     assert latency_ms < 2000
@@ -59,27 +61,27 @@ async def test_an_ended_job_stays_as_it_is_when_cancelled(client: Client):
     assert "succeeded" == await client.cancel(job["job_id"])
 
 
-async def test_closing_a_streaming_openai_request_cancels_its_job(client: Client, model: ModelProcess):
+async def test_closing_a_streaming_openai_request_cancels_its_job(client: Client, provider: ModelProcess):
     mark = uuid4().hex
     body = {"model": f"openai/{ENDLESS}", "messages": [{"role": "user", "content": mark}], "stream": True}
     async with client.http.post("/v1/chat/completions", json=body) as answer:
         await answer.content.readline()
         answer.close()
 
-    await closed_ns(model, mark)
+    await closed_ns(provider, mark)
     job = await client.ended(answer.headers["X-Job-ID"])
     assert "cancelled" == job["state"]
 
 
-async def test_closing_an_openai_request_that_waits_cancels_its_job(client: Client, model: ModelProcess):
+async def test_closing_an_openai_request_that_waits_cancels_its_job(client: Client, provider: ModelProcess):
     mark = uuid4().hex
     body = {"model": f"openai/{ENDLESS}", "messages": [{"role": "user", "content": mark}]}
     asking = client.http.post("/v1/chat/completions", json=body)
     task = asyncio.ensure_future(asking)
-    await wait_for(lambda: model.records(mark), "the model was asked")
+    await wait_for(lambda: provider.records(mark), "the model was asked")
     task.cancel()
 
-    await closed_ns(model, mark)
+    await closed_ns(provider, mark)
 
 
 async def test_leaving_a_native_stream_cancels_nothing(client: Client):

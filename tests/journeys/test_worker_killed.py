@@ -50,7 +50,7 @@ async def test_a_killed_worker_does_not_end_an_openai_stream(system: System, cli
         "messages": [{"role": "user", "content": "Tell me."}],
         "stream": True,
     }
-    said, killed = "", False
+    said, last, killed = "", b"", False
     async with client.http.post("/v1/chat/completions", json=body) as answer:
         assert 200 == answer.status
         async for line in answer.content:

@@ -20,18 +20,17 @@ def doorbell() -> Doorbell:
 def sent_by_celery(redis_url: str, bell: Doorbell) -> dict[str, Any]:
     app = build_app(redis_url)
     args = [str(bell.tenant_id), str(bell.job_id), bell.dispatch_seq, bell.inbox]
-    app.send_task(
-        KINDS["chat"].task, args, task_id=str(bell.job_id), queue="chat", argsrepr=f"('{bell.job_id}',)"
-    )
+    app.send_task(KINDS["chat"].task, args, task_id=str(bell.job_id), queue="chat", ignore_result=True)
+    app.pool.force_close_all()
     app.close()
     with redis.Redis.from_url(redis_url) as client:
         return json.loads(client.rpop("chat"))  # type: ignore[arg-type]
 
 
 def shape(message: dict[str, Any]) -> dict[str, Any]:
-    """The message without what differs from one to the next by its nature."""
-    headers = {name: value for name, value in message["headers"].items() if name != "origin"}
-    properties = {name: value for name, value in message["properties"].items() if name != "delivery_tag"}
+    """The message without what differs by its nature, or on purpose (what Flower shows as the arguments)."""
+    headers = {name: value for name, value in message["headers"].items() if name not in ("origin", "argsrepr")}
+    properties = {k: value for k, value in message["properties"].items() if k not in ("delivery_tag", "reply_to")}
     body = json.loads(base64.b64decode(message["body"]))
     return {**message, "headers": headers, "properties": properties, "body": body}
 

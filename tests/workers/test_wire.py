@@ -34,13 +34,21 @@ async def test_a_redis_that_is_down_fails_at_once(unused_tcp_port: int) -> None:
 
 async def test_a_frozen_redis_does_not_hold_its_callers(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("workers.wire.REPLY_S", 0.2)
-    silent = await asyncio.start_server(lambda reader, writer: reader.read(), "127.0.0.1", 0)
+    left = asyncio.Event()
+
+    async def say_nothing(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read()
+        writer.close()
+        left.set()
+
+    silent = await asyncio.start_server(say_nothing, "127.0.0.1", 0)
     wire = Wire(RedisAddress(host="127.0.0.1", port=silent.sockets[0].getsockname()[1]))
     async with asyncio.timeout(3):
         with pytest.raises(WireDown):
             await wire.call("PING")
-    await wire.close()
-    silent.close()
+        await wire.close()
+        silent.close()
+        await left.wait()
 
 
 async def test_a_lost_connection_is_made_again(redis_url: str) -> None:

@@ -15,14 +15,21 @@ from collections import Counter
 EVERY_S = 0.001
 WRITE_S = 1.0
 DEEP = 60
-IDLE = ("wait", "_wait", "select", "poll", "run_forever", "_recv", "accept", "sleep", "_worker", "run_until_complete")
+IDLE = frozenset(
+    ("wait", "_wait", "select", "poll", "accept", "sleep", "_worker", "run_forever", "run_until_complete", "can_read")
+)
+LOOPS = ("asyncio/runners.py", "workers/pool.py", "uvloop/__init__.py")
+"""Where Python code stands while uvloop, which is no Python code, waits."""
+STARTING = "<frozen importlib"
 
 
 def _stack(frame):
     names = []
     while frame is not None and len(names) < DEEP:
         code = frame.f_code
-        names.append(f"{code.co_filename}:{code.co_firstlineno}:{code.co_qualname if sys.version_info >= (3, 11) else code.co_name}")
+        names.append(
+            f"{code.co_filename}:{code.co_firstlineno}:{code.co_qualname if sys.version_info >= (3, 11) else code.co_name}"
+        )
         frame = frame.f_back
     return names
 
@@ -33,9 +40,11 @@ def _sample(folder):
     while True:
         time.sleep(EVERY_S)
         for ident, frame in sys._current_frames().items():
-            if ident == own or frame.f_code.co_name in IDLE:
+            if ident == own or frame.f_code.co_name in IDLE or frame.f_code.co_filename.endswith(LOOPS):
                 continue
             stack = _stack(frame)
+            if any(place.startswith(STARTING) for place in stack):
+                continue
             seen += 1
             alone[stack[0]] += 1
             within.update(set(stack))

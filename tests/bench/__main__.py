@@ -1,0 +1,112 @@
+"""`python -m tests.bench`, which is what `./headrace bench` runs. Ends with status 1 only when something did not complete."""
+
+import argparse
+import gc
+import json
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import uvloop
+
+from api.local import Stores, stores
+from schema.migrate import migrate
+from tests.bench.bed import Bed, fsync_ms, running_bed
+from tests.bench.figures import NAMES, SETUPS, Setup
+from tests.bench.lanes import draw_lanes, drawn
+from tests.bench.measurement import Measurement
+from tests.bench.plan import FULL, QUICK, Plan
+from tests.bench.report import as_json, machine, table, verdicts, versions
+from tests.bench.samples import sampling, seen
+from tests.bench.statements import log_statements, logged
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Measure, print, write; return the exit status."""
+    args = _arguments(arguments)
+    plan, only, began = (QUICK if args.quick else FULL), args.only or NAMES, time.monotonic()
+    found: list[Measurement] = []
+    # Not /tmp, which may be memory: commits must reach a disk, as they do for users.
+    with tempfile.TemporaryDirectory(
+        prefix="headrace-bench-", dir="/var/tmp" if Path("/var/tmp").is_dir() else None
+    ) as name:
+        folder = Path(name)
+        disk_ms = fsync_ms(folder)
+        _introduce(plan, disk_ms)
+        with stores(folder / "home", durable=True) as running:
+            migrate(running.database_url)
+            for setup in SETUPS:
+                if any(figure in only for figure in setup.measures):
+                    found += uvloop.run(_measure(setup, plan, running, folder, only, profile=args.profile))
+    took_s = time.monotonic() - began
+    print(f"\n{verdicts(found)}\n{took_s:.0f} s.")
+    if args.json:
+        args.json.write_text(json.dumps(as_json(plan, found, took_s=took_s, fsync_ms=disk_ms), indent=1) + "\n")
+        print(f"All of it: {args.json}")
+    return 1 if any(one.failures for one in found) else 0
+
+
+async def _measure(
+    setup: Setup, plan: Plan, where: Stores, folder: Path, only: Sequence[str], *, profile: bool
+) -> list[Measurement]:
+    """Start the processes of one setup, measure its figures, print each as it is there."""
+    logs = folder / setup.name.replace(" ", "-").replace(",", "")
+    logs.mkdir()
+    pids = {"redis": where.valkey and where.valkey.pid, "postgres": where.postgres and where.postgres.pid}
+    async with running_bed(
+        where.database_url,
+        where.redis_url,
+        folder=logs,
+        pids={name: pid for name, pid in pids.items() if pid},
+        roles=setup.roles,
+        settings={**setup.settings, **(sampling(logs) if profile else {})},
+    ) as bed:
+        found = []
+        if profile:
+            print(drawn(await draw_lanes(bed)), flush=True)
+            await _show_statements(where, bed)
+        for name, measure in setup.measures.items():
+            if name in only:
+                gc.collect()
+                gc.freeze()
+                found.append(await measure(bed, plan))
+                print(table(found[-1]), flush=True)
+    if profile:
+        print(seen(logs), flush=True)
+    return found
+
+
+async def _show_statements(where: Stores, bed: Bed) -> None:
+    if where.postgres is None:
+        return
+    begin = where.postgres.log_file.stat().st_size
+    log_statements(where.database_url, on=True)
+    await draw_lanes(bed)
+    log_statements(where.database_url, on=False)
+    print(logged(where.postgres.log_file, begin), flush=True)
+
+
+def _introduce(plan: Plan, disk_ms: float) -> None:
+    here = machine(disk_ms)
+    print(
+        f"headrace {versions()['headrace']}, {plan.name}: {here['cpus']} cores ({here['cpu']}), load {here['load']:.1f} "
+        f"before; one fsync {disk_ms:.2f} ms. Client, stand-in, stores and headrace share the machine.",
+        flush=True,
+    )
+
+
+def _arguments(arguments: Sequence[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="headrace bench", description=__doc__)
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write everything to FILE")
+    parser.add_argument("--quick", action="store_true", help="the small set, in a minute and a half")
+    parser.add_argument("--only", action="append", choices=NAMES, metavar="NAME", help=f"one of {', '.join(NAMES)}")
+    parser.add_argument(
+        "--profile", action="store_true", help="show where the time goes; a sampler then slows everything by a tenth"
+    )
+    return parser.parse_args(arguments)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

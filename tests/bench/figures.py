@@ -1,0 +1,46 @@
+"""The figures that there are, in the order in which they are measured, and the headrace that each is measured on."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+
+from tests.bench import open_streams
+from tests.bench.bed import ROLES, Bed
+from tests.bench.fairness import measure_fairness
+from tests.bench.latency import measure_first_token, measure_streams
+from tests.bench.measurement import Measurement
+from tests.bench.plan import Plan
+from tests.bench.throughput import measure_chats, measure_saturation
+
+Measure = Callable[[Bed, Plan], Awaitable[Measurement]]
+
+
+@dataclass(frozen=True)
+class Setup:
+    """Processes with their settings; figures of one setup share it. What is not set is as delivered."""
+
+    name: str
+    measures: Mapping[str, Measure]
+    roles: tuple[str, ...] = ROLES
+    settings: Mapping[str, str] = field(default_factory=dict)
+
+
+SETUPS = (
+    Setup(
+        "as delivered",
+        {
+            "first-token": measure_first_token,
+            "streams": measure_streams,
+            "chats": measure_chats,
+            "saturation": measure_saturation,
+        },
+    ),
+    Setup(
+        "two workers",
+        {"open-streams": open_streams.measure_open_streams},
+        roles=open_streams.ROLES,
+        settings=open_streams.SETTINGS,
+    ),
+    Setup("as delivered, anew", {"fairness": measure_fairness}),  # last: the flood's jobs stay behind
+)
+
+NAMES = [name for setup in SETUPS for name in setup.measures]

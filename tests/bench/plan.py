@@ -1,0 +1,37 @@
+"""How much is measured: everything in six minutes, or the quick set in a minute and a half."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """Counts, and durations in seconds. Figures are medians over `runs`, each of which asks direct and through.
+
+    `singles`: requests one after another per run. `rounds`: 100-token chats of each client at 50 tokens/s.
+    `flat_out_s`: how long chats per second are counted. `answers`: saturating streams, of `answer_tokens` each.
+    `open_streams` are opened over `ramp_per_s` and stay open together for `hold_s`. `flood`: jobs of tenant A;
+    `quiet` probes of tenant B before it, `drain_s` of them after its last submit.
+    """
+
+    name: str
+    runs: int = 3
+    singles: int = 150
+    clients: int = 100
+    rounds: int = 3
+    flat_out_s: float = 4.0
+    flat_out_clients: tuple[int, ...] = (1, 10, 100)
+    answers: int = 100
+    answer_tokens: int = 2000
+    open_streams: tuple[int, ...] = (500, 2000)
+    ramp_per_s: float = 100.0
+    hold_s: float = 10.0
+    flood: int = 10_000
+    quiet: int = 300
+    drain_s: float = 15.0
+
+
+FULL = Plan(name="full")
+QUICK = Plan(
+    name="quick", runs=1, rounds=2, flat_out_s=2.5, open_streams=(500,), hold_s=6.0, flood=2000, quiet=150, drain_s=8.0
+)
+TINY = Plan(name="tiny", runs=1, singles=5)

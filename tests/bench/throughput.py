@@ -1,0 +1,72 @@
+"""How much goes through when the model is no limit: chats a second, tokens a second."""
+
+from tests.bench.bed import Bed
+from tests.bench.client import at_once
+from tests.bench.measurement import Line, Measurement
+from tests.bench.percentiles import median
+from tests.bench.plan import Plan
+from tests.bench.reading import complaints
+from tests.bench.targets import Target
+
+CHAT = "text-100"
+NEED_CLIENTS = 10
+DIRECT_S = 1.0
+
+
+async def measure_chats(bed: Bed, plan: Plan) -> Measurement:
+    """100-token chats that ended within a few seconds, each client asking again as soon as it has its answer."""
+    found = Measurement(name="chats", title="100-token chats per second, model as fast as possible")
+    target = bed.native(bed.tenant("chats", max_running=5000))
+    await chats_per_second(found, target, clients=10, for_s=1.0)
+    for _ in range(plan.runs):
+        run = {}
+        for clients in plan.flat_out_clients:
+            run[f"direct {clients}"] = await chats_per_second(found, bed.direct, clients=clients, for_s=DIRECT_S)
+            meter = bed.meter()
+            run[f"native {clients}"] = await chats_per_second(found, target, clients=clients, for_s=plan.flat_out_s)
+            found.usage[f"{clients} clients"] = meter.read()
+        found.runs.append(run)
+    for clients in plan.flat_out_clients:
+        direct, through = (median([run[f"{kind} {clients}"] for run in found.runs]) for kind in ("direct", "native"))
+        need = 100.0 if clients == NEED_CLIENTS else None
+        what = f"{clients} client{'s' if clients > 1 else ''}"
+        found.lines.append(
+            Line(what=what, figure=through, unit="chats/s", direct=direct, through=through, need=need, sense="at least")
+        )
+    return found
+
+
+async def chats_per_second(found: Measurement, target: Target, *, clients: int, for_s: float) -> float:
+    """Return how many chats a second ended within `for_s` seconds."""
+    chats = await at_once(target.port, target.request(CHAT), clients=clients, for_s=for_s)
+    found.failed(complaints(target, chats, CHAT), len(chats), f"{target.kind}, {clients} clients")
+    until_ns = min(chat.sent_ns for chat in chats) + for_s * 1e9
+    return sum(chat.ended_ns <= until_ns and not chat.error for chat in chats) / for_s
+
+
+async def measure_saturation(bed: Bed, plan: Plan) -> Measurement:
+    """Long answers, all at once: tokens of the stand-in's text that arrived, from the first request to the last end.
+
+    headrace joins what comes while a write is under way, so tokens are counted by the text, not by events.
+    """
+    found = Measurement(name="saturation", title=f"Tokens per second, {plan.answers} long answers at once")
+    target = bed.native(bed.tenant("saturation", max_running=5000))
+    model = f"long-{plan.answer_tokens}"
+    for number in range(plan.runs):
+        run = {}
+        for asked in (bed.direct, target):
+            meter = bed.meter()
+            answers = await at_once(asked.port, asked.request(model), clients=plan.answers)
+            if asked is target:
+                found.usage[f"run {number + 1}"] = meter.read()
+            said = complaints(asked, answers, model)
+            found.failed(said, len(answers), asked.kind)
+            took_ns = max(one.ended_ns for one in answers) - min(one.sent_ns for one in answers)
+            run[asked.kind] = (len(answers) - len(said)) * plan.answer_tokens / took_ns * 1e9
+        found.runs.append(run)
+    direct, through = (median([run[kind] for run in found.runs]) for kind in ("direct", "native"))
+    what = f"{plan.answers} streams of {plan.answer_tokens} tokens"
+    found.lines.append(
+        Line(what=what, figure=through, unit="tokens/s", direct=direct, through=through, need=20_000, sense="at least")
+    )
+    return found
