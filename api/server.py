@@ -3,12 +3,15 @@
 import os
 import socket
 
+import structlog
 import uvicorn
 
 from api.app import create_app
 from api.settings import ApiSettings
 from api.streams import OpenStreams
 from workers.logs import configure_logging
+
+log = structlog.get_logger()
 
 GRACE_S = 5
 KEEP_ALIVE_S = 75  # longer than the 60 s of common proxies, so that they are the ones who close
@@ -30,6 +33,7 @@ def serve() -> None:
         log_config=None,
         access_log=False,
         server_header=False,
+        proxy_headers=False,
         backlog=4096,
         timeout_keep_alive=KEEP_ALIVE_S,
         timeout_graceful_shutdown=GRACE_S,
@@ -44,6 +48,12 @@ class Server(uvicorn.Server):
         super().__init__(config)
         self._streams = streams
 
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self.started:
+            log.info("server_ready", host=self.config.host, port=self.config.port)
+
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        log.info("server_stopping")
         self._streams.close()
         await super().shutdown(sockets)

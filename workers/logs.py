@@ -11,7 +11,18 @@ from typing import Any
 import structlog
 from structlog.typing import EventDict, WrappedLogger
 
-QUIET = ("httpx", "httpcore", "aiohttp", "asyncio", "litestar", "kombu", "amqp", "urllib3", "celery.redirected")
+QUIET = (
+    "httpx",
+    "httpcore",
+    "aiohttp",
+    "asyncio",
+    "litestar",
+    "kombu",
+    "amqp",
+    "urllib3",
+    "celery.redirected",
+    "uvicorn.error",
+)
 SECRET_NAME = re.compile(r"(?i)(^|_)(api_?key|authorization|password|secret|token|cookie|credential)s?$")
 SECRET = re.compile(
     r"hr_[0-9A-Za-z]{16,}|\b(?:sk|pk|hf|gsk|xai|whsec)[-_][\w-]{8,}|(?i:bearer)\s+\S+|(?<=://)[^/@\s:]*:[^/@\s]+(?=@)"

@@ -44,13 +44,13 @@ SELECT set_config('headrace.turnstile',
 """
 
 ADD_JOB = """
-WITH room AS (
+WITH room AS MATERIALIZED (
   SELECT t.max_running, t.max_queued,
     %(session_id)s::uuid IS NOT NULL AND EXISTS (
       SELECT 1 FROM jobs j WHERE j.tenant_id = t.id AND j.session_id = %(session_id)s::uuid
         AND j.state IN ('queued', 'dispatched', 'running')) AS parked
   FROM tenants t WHERE t.id = %(tenant_id)s),
-start AS (
+start AS MATERIALIZED (
   SELECT room.*, NOT parked
     AND current_setting('headrace.turnstile', true) = 'mine'
     AND (SELECT count(*) FROM jobs j WHERE j.tenant_id = %(tenant_id)s AND j.state IN ('dispatched', 'running'))

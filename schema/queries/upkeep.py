@@ -31,7 +31,7 @@ RETURNING a.job_id
 
 OVERDUE = """
 SELECT tenant_id, id, session_id, attempt, state, created_at FROM jobs
-WHERE state IN ('queued', 'dispatched') AND deadline_at < now() ORDER BY deadline_at LIMIT %(limit)s
+WHERE finished_at IS NULL AND deadline_at < now() AND state IN ('queued', 'dispatched') ORDER BY deadline_at LIMIT %(limit)s
 """
 
 STRANDED = """

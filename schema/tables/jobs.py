@@ -11,6 +11,8 @@ from schema.states import STATES
 from schema.tables.columns import json, tenant_key, timestamp, within_tenant
 
 LIVE = "state IN ('queued', 'dispatched', 'running')"
+# No index's condition may follow from another query's: with an empty table all plans cost the same, the planner takes any
+# index that fits, and a prepared statement keeps what it took.
 
 
 class Job(SQLModel, table=True):
@@ -36,7 +38,7 @@ class Job(SQLModel, table=True):
         Index("jobs_in_flight", "tenant_id", "queue", postgresql_where=text("state IN ('dispatched', 'running')")),
         Index("jobs_dispatched", "queue", "dispatched_at", postgresql_where=text("state = 'dispatched'")),
         Index("jobs_leases", "lease_until", postgresql_where=text("state = 'running'")),
-        Index("jobs_deadlines", "deadline_at", postgresql_where=text(LIVE)),
+        Index("jobs_deadlines", "deadline_at", postgresql_where=text("finished_at IS NULL")),
         Index("jobs_of_session", "tenant_id", "session_id", "turn", postgresql_where=text("session_id IS NOT NULL")),
         Index("jobs_failed", "tenant_id", "id", postgresql_where=text("state = 'failed'")),
         Index(

@@ -5,7 +5,6 @@ import json
 from typing import Any
 from uuid import uuid4
 
-import httpx
 import pytest
 from httpx_sse import aconnect_sse
 

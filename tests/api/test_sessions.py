@@ -21,7 +21,13 @@ async def begin(api: httpx.AsyncClient, title: str = "Rivers") -> str:
 async def say(ports: Ports, tenant: TestTenant, session_id: str, text: str, turn: int) -> None:
     """Store a message as a finished turn would."""
     job = NewJob(
-        tenant_id=tenant.id, id=uuid4(), kind=KINDS["chat"], payload={}, priority=5, session_id=UUID(session_id), turn=turn
+        tenant_id=tenant.id,
+        id=uuid4(),
+        kind=KINDS["chat"],
+        payload={},
+        priority=5,
+        session_id=UUID(session_id),
+        turn=turn,
     )
     async with tenant_tx(ports.pool, tenant.id) as db:
         await add_user_message(db, job, uuid4(), [{"type": "text", "text": text}])
@@ -86,7 +92,9 @@ async def test_an_export_holds_the_whole_conversation(api: httpx.AsyncClient, po
     session_id = await begin(api)
     await say(ports, tenant, session_id, "What is a headrace?", 1)
     document = await api.get(f"/api/sessions/{session_id}/export")
-    assert [("user", "What is a headrace?")] == [(m["role"], m["parts"][0]["text"]) for m in document.json()["messages"]]
+    assert [("user", "What is a headrace?")] == [
+        (m["role"], m["parts"][0]["text"]) for m in document.json()["messages"]
+    ]
     text = await api.get(f"/api/sessions/{session_id}/export", params={"format": "markdown"})
     assert "# Rivers\n\n## You\n\nWhat is a headrace?\n" == text.text
     assert f'attachment; filename="session-{session_id}.md"' == text.headers["content-disposition"]

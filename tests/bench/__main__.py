@@ -15,7 +15,7 @@ from api.local import Stores, stores
 from schema.migrate import migrate
 from tests.bench.bed import Bed, fsync_ms, running_bed
 from tests.bench.figures import NAMES, SETUPS, Setup
-from tests.bench.lanes import draw_lanes, drawn
+from tests.bench.lanes import draw_busy_lanes, draw_lanes, drawn
 from tests.bench.measurement import Measurement
 from tests.bench.plan import FULL, QUICK, Plan
 from tests.bench.report import as_json, machine, table, verdicts, versions
@@ -65,7 +65,8 @@ async def _measure(
     ) as bed:
         found = []
         if profile:
-            print(drawn(await draw_lanes(bed)), flush=True)
+            print(drawn(await draw_lanes(bed), "One chat, nothing else"), flush=True)
+            print(drawn(await draw_busy_lanes(bed), "One chat among 100 streams"), flush=True)
             await _show_statements(where, bed)
         for name, measure in setup.measures.items():
             if name in only:

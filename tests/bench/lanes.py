@@ -4,6 +4,7 @@ Nothing in headrace is touched for it. Times of the rows are when their transact
 the same machine; the client's and the stand-in's are monotonic and moved onto it.
 """
 
+import asyncio
 import json
 import re
 import time
@@ -14,7 +15,7 @@ from uuid import UUID
 import psycopg
 
 from tests.bench.bed import Bed
-from tests.bench.client import Exchange, Link, in_turn
+from tests.bench.client import Exchange, Link, at_once, in_turn
 from tests.bench.percentiles import median, percentile
 from tests.bench.reading import STAMP, moment_ns
 from tests.bench.targets import Target
@@ -47,10 +48,21 @@ class Step:
     gap: float
 
 
+async def draw_busy_lanes(bed: Bed, clients: int = 100) -> list[Step]:
+    """The same while so many clients ask for 100 tokens at 50 a second, again and again."""
+    others = bed.native(bed.tenant("busy", max_running=5000))
+    request = others.request("text-100-at-50")
+    busy = asyncio.create_task(at_once(others.port, request, clients=clients, over_s=2.0, for_s=8.0))
+    await asyncio.sleep(3.0)
+    steps = await draw_lanes(bed, 60)
+    await busy
+    return steps
+
+
 async def draw_lanes(bed: Bed, count: int = 150) -> list[Step]:
     """Ask `count` chats one after another and return the steps of one, as medians. Some lie in parallel."""
     target = bed.native(bed.tenant("lanes", max_running=5000))
-    await in_turn(target.port, lambda _: target.request(MODEL), 30)
+    await in_turn(target.port, lambda _: target.request(MODEL), count // 5)
     shift_us = (time.time_ns() - time.monotonic_ns()) / 1e3
     asked = await in_turn(target.port, lambda k: target.request(MODEL, f"lane {k}"), count)
     began_us = await _model_began_us(bed.direct)
@@ -66,10 +78,10 @@ async def draw_lanes(bed: Bed, count: int = 150) -> list[Step]:
     return [Step(*step) for step in zip(STEPS, middles, worst, gaps, strict=True)]
 
 
-def drawn(steps: list[Step]) -> str:
+def drawn(steps: list[Step], title: str) -> str:
     """Return the steps as text."""
     rows = [f"  {step.p50:8.2f} {step.gap:+8.2f} {step.p99:8.2f}   {step.what}" for step in steps]
-    return "\n".join(["\nOne chat, ms after the request was sent", "       p50     step      p99", *rows])
+    return "\n".join([f"\n{title}, ms after the request was sent", "       p50     step      p99", *rows])
 
 
 def _steps_ms(one: Exchange, began_us: float, row: tuple[float, ...], shift_us: float) -> list[float]:

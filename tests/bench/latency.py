@@ -9,11 +9,13 @@ from tests.bench.measurement import Line, Measurement
 from tests.bench.percentiles import median, percentile, spread
 from tests.bench.plan import Plan
 from tests.bench.reading import complaints, first_tokens_ms, token_delays_ms
+from tests.bench.rows import database_now, waits
 from tests.bench.targets import Target
 
 SHORT = "text-5"
 PACED = "stamped-100-at-50"
-PACED_S = 2.0
+PACED_S = 2.0  # how long such a chat takes
+RAMP_S = 4.0
 WARM_UP = 30
 
 
@@ -38,28 +40,32 @@ async def measure_first_token(bed: Bed, plan: Plan) -> Measurement:
 async def measure_streams(bed: Bed, plan: Plan) -> Measurement:
     """Streams of 50 tokens a second, 1 and many at a time; each client begins its next chat when one has ended.
 
-    The many are spread evenly, so that chats begin all the time. Each client's first chat is the ramp and not counted.
+    The many are spread evenly, so that chats begin all the time. Chats begun in the first `RAMP_S` seconds of a run are
+    kept apart as `ramp`: there the pools still grow.
     """
     found = Measurement(name="streams", title=f"{plan.clients} streams of 50 tokens/s, new chats all the time")
     target = bed.native(bed.tenant("streams", max_running=5000))
     for number in range(plan.runs):
         run: dict[str, list[float]] = {}
-        for asked in (bed.direct, target):
-            meter = bed.meter()
-            many = await at_once(
-                asked.port, asked.request(PACED), clients=plan.clients, each=plan.rounds, over_s=PACED_S
-            )
+        for asked, for_s in ((bed.direct, RAMP_S + PACED_S), (target, RAMP_S + plan.paced_s)):
+            meter, since = bed.meter(), database_now(bed.database_url)
+            request = asked.request(PACED)
+            many = await at_once(asked.port, request, clients=plan.clients, over_s=PACED_S, for_s=for_s)
             if asked is target:
                 found.usage[f"run {number + 1}"] = meter.read()
+                found.notes.append(waits(bed.database_url, since)[0])
             found.failed(complaints(asked, many, PACED), len(many), f"{asked.kind}, {plan.clients} clients")
-            steady = [one for k, one in enumerate(many) if k % plan.rounds]
+            ramp_until_ns = min(one.sent_ns for one in many) + RAMP_S * 1e9
+            steady = [one for one in many if one.sent_ns > ramp_until_ns]
             run[f"{asked.kind} first"] = first_tokens_ms(asked, steady)
+            run[f"{asked.kind} ramp"] = first_tokens_ms(asked, [one for one in many if one.sent_ns <= ramp_until_ns])
             run[f"{asked.kind} tokens"] = _delays(steady)
-            alone = await in_turn(asked.port, lambda _, asked=asked: asked.request(PACED), 2)
+            alone = await in_turn(asked.port, lambda _, request=request: request, 1)
             found.failed(complaints(asked, alone, PACED), len(alone), f"{asked.kind}, 1 client")
             run[f"{asked.kind} alone"] = _delays(alone)
         found.runs.append(run)
     found.lines += added(found.runs, "time to first token", "direct first", "native first", {"p50": 15.0, "p99": 40.0})
+    found.lines += added(found.runs, "the same in the first seconds", "direct ramp", "native ramp")
     found.lines += added(found.runs, f"latency per token, {plan.clients} streams", "direct tokens", "native tokens")
     found.lines += added(found.runs, "latency per token, 1 stream", "direct alone", "native alone")
     found.runs = _spreads(found.runs)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 class Plan:
     """Counts, and durations in seconds. Figures are medians over `runs`, each of which asks direct and through.
 
-    `singles`: requests one after another per run. `rounds`: 100-token chats of each client at 50 tokens/s.
+    `singles`: requests one after another per run. `paced_s`: how long 50 tokens/s are streamed after the ramp.
     `flat_out_s`: how long chats per second are counted. `answers`: saturating streams, of `answer_tokens` each.
     `open_streams` are opened over `ramp_per_s` and stay open together for `hold_s`. `flood`: jobs of tenant A;
     `quiet` probes of tenant B before it, `drain_s` of them after its last submit.
@@ -17,7 +17,7 @@ class Plan:
     runs: int = 3
     singles: int = 150
     clients: int = 100
-    rounds: int = 3
+    paced_s: float = 8.0
     flat_out_s: float = 4.0
     flat_out_clients: tuple[int, ...] = (1, 10, 100)
     answers: int = 100
@@ -32,6 +32,14 @@ class Plan:
 
 FULL = Plan(name="full")
 QUICK = Plan(
-    name="quick", runs=1, rounds=2, flat_out_s=2.5, open_streams=(500,), hold_s=6.0, flood=2000, quiet=150, drain_s=8.0
+    name="quick",
+    runs=1,
+    paced_s=4.0,
+    flat_out_s=2.5,
+    open_streams=(500,),
+    hold_s=6.0,
+    flood=2000,
+    quiet=150,
+    drain_s=8.0,
 )
 TINY = Plan(name="tiny", runs=1, singles=5)

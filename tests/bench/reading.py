@@ -38,6 +38,11 @@ def token_delays_ms(exchange: Exchange) -> list[float]:
     return [(came_ns - int(stamp[1])) / 1e6 for stamp, came_ns in zip(stamps, arrivals, strict=True)]
 
 
+def token_arrivals_ns(exchange: Exchange) -> list[int]:
+    """Return when each stamped token was here."""
+    return _arrivals(exchange, [stamp.end() for stamp in STAMP.finditer(_told(exchange))])
+
+
 def complaint(target: Target, exchange: Exchange, model: str) -> str:
     """Return what is wrong with an answer, or nothing: it must have ended well and hold every token of the model."""
     answer, behaviour = exchange.answer, parse(model)

@@ -5,12 +5,14 @@ from tests.bench.client import at_once
 from tests.bench.measurement import Line, Measurement
 from tests.bench.percentiles import median
 from tests.bench.plan import Plan
-from tests.bench.reading import complaints
+from tests.bench.reading import complaints, token_arrivals_ns
 from tests.bench.targets import Target
 
 CHAT = "text-100"
 NEED_CLIENTS = 10
 DIRECT_S = 1.0
+ONE_BY_ONE = "stamped-400-at-100"
+ONE_BY_ONE_CLIENTS = 250
 
 
 async def measure_chats(bed: Bed, plan: Plan) -> Measurement:
@@ -69,4 +71,24 @@ async def measure_saturation(bed: Bed, plan: Plan) -> Measurement:
     found.lines.append(
         Line(what=what, figure=through, unit="tokens/s", direct=direct, through=through, need=20_000, sense="at least")
     )
+    await _measure_one_by_one(found, bed, target)
     return found
+
+
+async def _measure_one_by_one(found: Measurement, bed: Bed, target: Target) -> None:
+    """Add what arrives when each token is a write of its own, as real models make them, in the time when all stream."""
+    each: dict[str, float] = {}
+    for asked in (bed.direct, target):
+        meter = bed.meter()
+        streams = await at_once(asked.port, asked.request(ONE_BY_ONE), clients=ONE_BY_ONE_CLIENTS, over_s=1.0)
+        if asked is target:
+            found.usage["one by one"] = meter.read()
+        found.failed(complaints(asked, streams, ONE_BY_ONE), len(streams), f"{asked.kind}, one by one")
+        begin_ns = min(one.sent_ns for one in streams) + 1.5e9
+        came = [came_ns for one in streams for came_ns in token_arrivals_ns(one)]
+        each[asked.kind] = sum(begin_ns <= came_ns < begin_ns + 2e9 for came_ns in came) / 2
+    what = f"{ONE_BY_ONE_CLIENTS} streams at 100 tokens/s, each its own write"
+    found.lines.append(
+        Line(what=what, figure=each["native"], unit="tokens/s", direct=each["direct"], through=each["native"])
+    )
+    found.runs.append({"one by one": each})

@@ -33,8 +33,11 @@ class Meter:
         return Usage(cpu, {name: round(self._memory(name) / MB, 1) for name in self._pids})
 
     def _processes(self, name: str) -> list[psutil.Process]:
-        first = psutil.Process(self._pids[name])
-        return [first, *first.children(recursive=True)] if name in self._trees else [first]
+        try:
+            first = psutil.Process(self._pids[name])
+            return [first, *first.children(recursive=True)] if name in self._trees else [first]
+        except psutil.NoSuchProcess:  # it died, which the figure's failures tell
+            return []
 
     def _cpu_s(self, name: str) -> float:
         total = 0.0

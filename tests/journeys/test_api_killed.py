@@ -3,8 +3,8 @@
 import aiohttp
 import pytest
 
-from tests.counterparts.behaviours import text
 from tests.conftest import TestTenant
+from tests.counterparts.behaviours import text
 from tests.journeys.client import Client, Stream, assert_whole
 from tests.system import System
 

@@ -5,7 +5,7 @@ import os
 import random
 
 from tests.conftest import TestTenant
-from tests.journeys.client import Client, assert_whole
+from tests.journeys.client import Client, Stream, assert_whole
 from tests.system import System
 
 JOINS = int(os.environ.get("HEADRACE_LATE_JOINS", "100"))  # 1,000 in `python -m tests.chaos`
@@ -25,7 +25,7 @@ async def count_differences(clients: tuple[Client, ...], joins: int, rng: random
     """Follow jobs from their start, and others of them late; return how many of the late ones saw something else."""
     originals = [await clients[0].ask(f"text-150-at-{rng.randint(40, 80)}") for _ in range(JOBS)]
     reading = [asyncio.ensure_future(stream.rest()) for stream in originals]
-    late = [asyncio.ensure_future(_join(rng.choice(clients), rng, originals[n % JOBS].job_id)) for n in range(joins)]
+    late = [asyncio.ensure_future(_join(rng.choice(clients), rng, originals[n % JOBS])) for n in range(joins)]
     whole = [[event.raw for event in events] for events in await asyncio.gather(*reading)]
     for stream in originals:
         assert_whole(stream.events)
@@ -33,10 +33,10 @@ async def count_differences(clients: tuple[Client, ...], joins: int, rng: random
     return sum(raw != whole[n % JOBS][after:] for n, (after, raw) in enumerate(seen))
 
 
-async def _join(client: Client, rng: random.Random, job_id: str) -> tuple[int, list[bytes]]:
+async def _join(client: Client, rng: random.Random, original: Stream) -> tuple[int, list[bytes]]:
     await asyncio.sleep(rng.uniform(0, 4.5))  # a late client comes when it comes
-    after = rng.choice((0, 0, rng.randint(1, 30)))
-    async with await client.follow(job_id, after=after) as stream:
+    after = rng.choice((0, 0, rng.randint(0, original.last_seq)))
+    async with await client.follow(original.job_id, after=after) as stream:
         return after, [event.raw for event in await stream.rest()]
 
 

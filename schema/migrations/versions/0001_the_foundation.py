@@ -17,7 +17,7 @@ TABLES = ("api_keys", "sessions", "jobs", "messages", "attempts", "job_logs", "i
 
 # What the dispatcher and the sweeper may see and change of a job: the queue, never what was said.
 SEEN = """tenant_id, id, kind, queue, state, priority, session_id, turn, parked, run_at, deadline_at, attempt, tries,
-  max_tries, dispatch_seq, dispatched_at, lease_owner, lease_until, cancel_requested, inbox, created_at"""
+  max_tries, dispatch_seq, dispatched_at, lease_owner, lease_until, cancel_requested, inbox, created_at, finished_at"""
 MOVED = "state, parked, run_at, tries, dispatch_seq, dispatched_at, lease_owner, lease_until"
 
 # A key is looked up before its tenant is known.
@@ -130,7 +130,7 @@ def upgrade() -> None:
         "jobs",
         ["deadline_at"],
         unique=False,
-        postgresql_where=sa.text("state IN ('queued', 'dispatched', 'running')"),
+        postgresql_where=sa.text("finished_at IS NULL"),
     )
     op.create_index(
         "jobs_dispatched",

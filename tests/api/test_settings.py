@@ -1,0 +1,53 @@
+"""Settings of the API process: each wrong one is named with what is right."""
+
+import pytest
+
+from api.settings import ApiSettings
+from schema.errors import InputError
+
+RIGHT = {"HEADRACE_DATABASE_URL": "postgresql://h/d", "HEADRACE_REDIS_URL": "redis://h/0"}
+
+
+def test_without_more_than_the_stores_the_defaults_hold() -> None:
+    settings = ApiSettings.from_env(RIGHT)
+    assert ("127.0.0.1", 8000, 45.0, 8_388_608) == (
+        settings.host,
+        settings.port,
+        settings.request_timeout_s,
+        settings.max_body,
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "sentence"),
+    [
+        (
+            "HEADRACE_DATABASE_URL",
+            "",
+            "HEADRACE_DATABASE_URL is not set; right is a URL that begins with postgresql://.",
+        ),
+        ("HEADRACE_REDIS_URL", "http://x", "HEADRACE_REDIS_URL is wrong; right is a URL that begins with redis://."),
+        ("HEADRACE_PORT", "http", "HEADRACE_PORT is 'http'; right is a port number, a number from 1 to 65535."),
+        ("HEADRACE_PORT", "70000", "HEADRACE_PORT is '70000'; right is a port number, a number from 1 to 65535."),
+        (
+            "HEADRACE_MAX_BODY",
+            "1.5e3.",
+            "HEADRACE_MAX_BODY is '1.5e3.'; right is bytes, a number from 1024 to 2147483648.",
+        ),
+        (
+            "HEADRACE_REQUEST_TIMEOUT_S",
+            "nan",
+            "HEADRACE_REQUEST_TIMEOUT_S is 'nan'; right is seconds, a number from 0 to 3600.",
+        ),
+    ],
+)
+def test_a_wrong_setting_is_named_with_what_is_right(name: str, value: str, sentence: str) -> None:
+    with pytest.raises(InputError) as raised:
+        ApiSettings.from_env({**RIGHT, name: value})
+    assert sentence == raised.value.message
+
+
+def test_a_password_in_a_wrong_url_is_not_repeated() -> None:
+    with pytest.raises(InputError) as raised:
+        ApiSettings.from_env({**RIGHT, "HEADRACE_DATABASE_URL": "mysql://me:secret@h/d"})
+    assert "secret" not in raised.value.message

@@ -1,0 +1,96 @@
+"""One tenant floods the queue, and another hardly notices (J7)."""
+
+import asyncio
+import os
+import time
+
+import psycopg
+
+from tests.conftest import make_tenant
+from tests.journeys.client import Client
+from tests.system import System, wait_for
+
+FLOOD = int(os.environ.get("HEADRACE_FLOOD", "1000"))  # 5,000 in `python -m tests.chaos`
+CAP = 20
+AT_ONCE = 16
+
+
+async def test_a_tenant_that_floods_the_queue_does_not_delay_another(system: System, shared_url: str):
+    flooder, other = make_tenant(shared_url, max_running=CAP), make_tenant(shared_url)
+    async with Client(system.url, flooder.headers) as flood, Client(system.url, other.headers) as calm:
+        began = time.monotonic()
+        await flood_queue(flood, FLOOD)
+        watch = asyncio.ensure_future(most_in_flight(shared_url, flooder.id))
+        waits = []
+        while len(waits) < 20:
+            asked = time.monotonic()
+            async with await calm.ask("text-5") as stream:
+                await stream.until("message.delta")
+                waits.append(time.monotonic() - asked)
+        behind = await count_open(shared_url, flooder.id)
+        await wait_for(lambda: drained(shared_url, flooder.id), "the flood has been worked off", within_s=120)
+        drain_s = time.monotonic() - began
+        watch.cancel()
+
+    waits.sort()
+    print(f"{FLOOD} jobs in {drain_s:.1f} s; the other waited {waits[10] * 1e3:.0f} ms, at most {waits[-1] * 1e3:.0f}")
+    assert behind > 0, "the flood was over before the other tenant had asked"
+    assert waits[-1] < drain_s / 5
+    assert {"succeeded": FLOOD} == await states(shared_url, flooder.id)
+
+
+async def test_no_tenant_runs_more_than_its_cap(system: System, shared_url: str):
+    tenants = [make_tenant(shared_url, max_running=cap) for cap in (1, 3, 7)]
+    watches = [asyncio.ensure_future(most_in_flight(shared_url, tenant.id)) for tenant in tenants]
+    for tenant in tenants:
+        async with Client(system.url, tenant.headers) as client:
+            await flood_queue(client, 40, model="text-3-at-60")
+    for tenant in tenants:
+        await wait_for(lambda tenant=tenant: drained(shared_url, tenant.id), "all have ended", within_s=60)
+    for watch in watches:
+        watch.cancel()
+
+    assert [1, 3, 7] == [(await watch) for watch in watches]
+
+
+async def flood_queue(client: Client, jobs: int, model: str = "text-3") -> None:
+    """Submit many jobs, some at a time."""
+    left = iter(range(jobs))
+
+    async def submit() -> None:
+        for _ in left:
+            await client.submit(model)
+
+    await asyncio.gather(*(submit() for _ in range(AT_ONCE)))
+
+
+async def most_in_flight(database_url: str, tenant_id: object) -> int:
+    """Look at the rows again and again until cancelled; return the most jobs that were in flight at one moment."""
+    most = 0
+    async with await psycopg.AsyncConnection.connect(database_url, autocommit=True) as db:
+        try:
+            while True:
+                sql = "SELECT count(*) FROM jobs WHERE tenant_id = %s AND state IN ('dispatched', 'running')"
+                row = await (await db.execute(sql, (tenant_id,))).fetchone()
+                assert row is not None
+                most = max(most, row[0])
+                await asyncio.sleep(0.01)
+        except asyncio.CancelledError:
+            return most
+
+
+async def states(database_url: str, tenant_id: object) -> dict[str, int]:
+    """Count a tenant's jobs by state."""
+    async with await psycopg.AsyncConnection.connect(database_url, autocommit=True) as db:
+        sql = "SELECT state, count(*) FROM jobs WHERE tenant_id = %s GROUP BY state"
+        return dict(await (await db.execute(sql, (tenant_id,))).fetchall())
+
+
+async def count_open(database_url: str, tenant_id: object) -> int:
+    """Count a tenant's jobs that have not ended."""
+    return sum(n for state, n in (await states(database_url, tenant_id)).items() if state != "succeeded")
+
+
+async def drained(database_url: str, tenant_id: object) -> bool:
+    """Whether all jobs of a tenant have succeeded."""
+    return await count_open(database_url, tenant_id) == 0

@@ -1,0 +1,44 @@
+"""Flower shows workers and tasks by name, state and time, and nothing of what was said (O5)."""
+
+import json
+import re
+from uuid import uuid4
+
+import aiohttp
+
+from tests.journeys.client import Client
+from tests.system import System, wait_for
+
+
+async def test_flower_lists_workers_and_tasks_and_shows_no_prompt(system: System, client: Client):
+    system.start("flower")
+    await system.ready("flower")
+    secret = uuid4().hex
+    async with aiohttp.ClientSession(system.url_of("flower")) as http:
+
+        async def page(path: str) -> str:
+            async with http.get(path) as answer:
+                assert 200 == answer.status, path
+                return await answer.text()
+
+        async def is_listed() -> bool:
+            job = await client.submit("text-5", secret)
+            await client.ended(job["job_id"])
+            return job["job_id"] in await page("/tasks/datatable?draw=1&start=0&length=100&search[value]=&" + COLUMNS)
+
+        await wait_for(is_listed, "Flower has heard of a task")
+        workers = json.loads(await page("/workers?json=1"))["data"]
+        tasks = await page("/tasks/datatable?draw=1&start=0&length=100&search[value]=&" + COLUMNS)
+        job_id = json.loads(tasks)["data"][0]["uuid"]
+        details = await page(f"/task/{job_id}")
+
+    assert [True] == [worker["status"] for worker in workers]
+    assert re.fullmatch(r"chat@.+", workers[0]["hostname"])
+    assert {"chat.answer"} == {task["name"] for task in json.loads(tasks)["data"]}
+    assert "SUCCESS" in {task["state"] for task in json.loads(tasks)["data"]}
+    for shown in (json.dumps(workers), tasks, details):
+        assert secret not in shown
+        assert "Bearer" not in shown
+
+
+COLUMNS = "order[0][column]=0&order[0][dir]=desc&columns[0][data]=name"
