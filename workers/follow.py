@@ -88,11 +88,12 @@ class Follower:
         self.heard_at = asyncio.get_running_loop().time()
         if self._slow:
             return
-        self._queue.append(payload)
-        self._buffered += len(payload.body)
-        if self._buffered > BUFFER_BYTES:
+        if self._buffered > BUFFER_BYTES:  # asked before adding: one payload may be larger by itself, and is nobody's fault
             self._slow = True
             self._queue.clear()
+        else:
+            self._queue.append(payload)
+            self._buffered += len(payload.body)
         self._rouse()
 
     def nudge(self, why: Nudge) -> None:

@@ -23,7 +23,7 @@ QUIET = (
     "celery.redirected",
     "uvicorn.error",
 )
-SECRET_NAME = re.compile(r"(?i)(^|_)(api_?key|authorization|password|secret|token|cookie|credential)s?$")
+SECRET_NAME = re.compile(r"(?i)(^|_)((api_?key|password|secret|credential|cookie)s?|token|authorization)$")
 SECRET = re.compile(
     r"hr_[0-9A-Za-z]{16,}|\b(?:sk|pk|hf|gsk|xai|whsec)[-_][\w-]{8,}|(?i:bearer)\s+\S+|(?<=://)[^/@\s:]*:[^/@\s]+(?=@)"
 )
