@@ -38,8 +38,7 @@ from schema.queries.attempts import Ended, Ending, claim_job, finish_job, requeu
 from schema.queries.jobs import compact, find_job_state
 from schema.states import TERMINAL, CancelMode
 from workers.errors import is_retryable, reason_of, retry_delay_s
-from workers.follow import queued_event
-from workers.relay import History, JobStream, fresh_history
+from workers.relay import History, JobStream, fresh_history, queued_event
 from workers.workshop import Workshop
 
 log = structlog.get_logger()

@@ -14,8 +14,7 @@ from schema.events import JobCancelled, JobFailed
 from schema.queries.attempts import Ended, Ending, finish_job
 from schema.queries.jobs import compact, find_job_state
 from schema.states import State
-from workers.follow import queued_event
-from workers.relay import JobStream, Relay, fresh_history
+from workers.relay import JobStream, Relay, fresh_history, queued_event
 
 FLUSH_S = 1.0
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from schema.db import Pool, pool_for
 from workers.dispatch import WINDOW
-from workers.follow import Hub
+from workers.hub import Hub
 from workers.relay import Relay
 from workers.wire import RedisAddress, Wire
 

@@ -17,6 +17,7 @@ from typing import Any
 from uuid import UUID
 
 import structlog
+from psycopg.rows import DictRow
 
 from schema import redis_names
 from schema.events import Event, JobQueued, MessageDelta, ReasoningDelta, encode_frame, split_frames, timestamp
@@ -229,6 +230,14 @@ def fresh_history(job_id: UUID, created_at: Any, queued: JobQueued, *, origin: i
 def queued_frame(job_id: UUID, created_at: Any, queued: JobQueued) -> bytes:
     """Return event 1. It follows from the row alone, so every process makes the same bytes and nobody has to wait."""
     return encode_frame(queued, job_id, 1, timestamp(created_at))
+
+
+def queued_event(job: DictRow) -> JobQueued:
+    """Return the first event of a job, from its row."""
+    session_id = job["session_id"]
+    return JobQueued(
+        kind=job["kind"], session_id=str(session_id) if session_id else None, model=job["model"], agent=job["agent"]
+    )
 
 
 def join_deltas(events: list[Event]) -> list[Event]:

@@ -23,9 +23,8 @@ from schema.states import PRIORITIES, CancelMode, OnBusy, Priority
 from workers.cancel import cancel
 from workers.dispatch import wake
 from workers.doorbell import Doorbell, ring
-from workers.follow import queued_event
 from workers.ports import Ports
-from workers.relay import queued_frame
+from workers.relay import queued_event, queued_frame
 
 log = structlog.get_logger()
 

@@ -82,11 +82,12 @@ async def _measure(
 async def _show_statements(where: Stores, bed: Bed) -> None:
     if where.postgres is None:
         return
-    begin = where.postgres.log_file.stat().st_size
+    log = where.postgres.log_file  # asked for once: asking turns a long log over
+    begin = log.stat().st_size
     log_statements(where.database_url, on=True)
     await draw_lanes(bed)
     log_statements(where.database_url, on=False)
-    print(logged(where.postgres.log_file, begin), flush=True)
+    print(logged(log, begin), flush=True)
 
 
 def _introduce(plan: Plan, disk_ms: float) -> None:

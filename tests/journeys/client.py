@@ -36,7 +36,7 @@ class Client:
             headers=self._headers,
             timeout=aiohttp.ClientTimeout(total=None, sock_read=PATIENCE_S),
             connector=aiohttp.TCPConnector(limit=0),
-            read_bufsize=1 << 20,
+            read_bufsize=1 << 23,
         )
         self._streams: list[Stream] = []
         return self

@@ -185,7 +185,9 @@ async def test_an_attempt_that_lost_its_job_writes_nothing(
     zombie = begin(shop, old, tenant, job)
     await old.at_work.wait()
     change(
-        database_url, "UPDATE jobs SET state = 'dispatched', dispatch_seq = 2, lease_owner = NULL WHERE id = %s", job.job_id
+        database_url,
+        "UPDATE jobs SET state = 'dispatched', dispatch_seq = 2, lease_owner = NULL WHERE id = %s",
+        job.job_id,
     )
     async with workshop(database_url, ports_url(shop)) as second:
         await begin(second, Script(*saying("new answer")), tenant, job, seq=2)

@@ -14,13 +14,13 @@ from schema.events import Frame, read_frames
 from schema.ids import new_id
 from tests.conftest import TestTenant, make_tenant
 from tests.workers.driving import Script, claim, read_all, saying, submission, submit_one, workshop
-from workers import follow
+from workers import follow, hub
 from workers.attempts import attempt_job
 from workers.cancel import cancel
 from workers.follow import Follower, SlowReader
 from workers.payloads import Payload
 from workers.ports import Ports
-from workers.relay import JobStream, fresh_history
+from workers.relay import JobStream, fresh_history, queued_event
 from workers.submit import submit
 
 
@@ -40,15 +40,13 @@ async def test_the_submitter_hears_the_whole_job(
 
 
 @pytest.fixture
-async def live(ports: Ports, database_url: str, tenant: TestTenant) -> AsyncIterator[JobStream]:
+async def live(ports: Ports, database_url: str, tenant: TestTenant) -> JobStream:
     """The stream of a job that a worker has claimed."""
     done = await submit_one(ports, tenant)
     row = await claim(ports, database_url, done.job_id)
     assert row is not None
-    history = fresh_history(done.job_id, row["created_at"], follow.queued_event(row))
-    yield JobStream(
-        ports.relay, tenant.id, done.job_id, attempt=1, inbox=ports.hub.inbox, history=history
-    )
+    history = fresh_history(done.job_id, row["created_at"], queued_event(row))
+    return JobStream(ports.relay, tenant.id, done.job_id, attempt=1, inbox=ports.hub.inbox, history=history)
 
 
 async def say(stream: JobStream, *texts: str) -> None:
@@ -115,7 +113,7 @@ async def test_an_end_that_nobody_heard_is_found(
     ports: Ports, tenant: TestTenant, redis_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Pub/sub is at-most-once: the last event can get lost, the client must not wait for ever."""
-    monkeypatch.setattr(follow, "SILENCE_S", 0.2)
+    monkeypatch.setattr(hub, "SILENCE_S", 0.2)
     done = await submit_one(ports, tenant)
     follower = await ports.hub.join(tenant.id, done.job_id)
     monkeypatch.setattr(ports.hub, "_heard", lambda *_: None)
@@ -147,12 +145,16 @@ async def test_a_reader_that_does_not_read_is_cut_off_and_can_resume(
     for _ in range(20):
         await say(live, "x" * 1000)
     with pytest.raises(SlowReader) as cut:
-        while True:
-            await anext(chunks)
+        await _read_on(chunks)
     slow.close()
     await finish(live)
     rest = await read_all(await ports.hub.join(live.tenant_id, live.job_id, after=cut.value.resume_after))
     assert list(read_frames(b"".join(live.frames)))[cut.value.resume_after :] == rest
+
+
+async def _read_on(chunks: AsyncIterator[bytes]) -> None:
+    async for _ in chunks:
+        pass
 
 
 async def test_a_stream_that_began_anew_is_read_from_its_beginning(ports: Ports, tenant: TestTenant) -> None:

@@ -50,9 +50,7 @@ def client(redis_url: str) -> Any:
 def stream(wire: Wire, job_id: UUID | None = None, attempt: int = 1, **changes: Any) -> JobStream:
     job_id = job_id or new_id()
     history = fresh_history(job_id, datetime.now(UTC), events.JobQueued(kind="chat"))
-    return JobStream(
-        Relay(wire), TENANT, job_id, **{"attempt": attempt, "inbox": None, "history": history, **changes}
-    )
+    return JobStream(Relay(wire), TENANT, job_id, **{"attempt": attempt, "inbox": None, "history": history, **changes})
 
 
 def stored(client: Any, job_id: UUID) -> list[events.Frame]:
@@ -113,9 +111,7 @@ async def test_an_old_attempt_cannot_take_over(wire: CountingWire) -> None:
     assert await Relay(wire).take_over(TENANT, job_id, 2) is None
 
 
-async def test_a_wiped_redis_gets_the_whole_stream_again_with_the_same_numbers(
-    wire: CountingWire, client: Any
-) -> None:
+async def test_a_wiped_redis_gets_the_whole_stream_again_with_the_same_numbers(wire: CountingWire, client: Any) -> None:
     out = stream(wire)
     out.put(events.MessageDelta(text="before "))
     assert await out.flushed(5)
@@ -175,6 +171,15 @@ def test_only_deltas_of_one_kind_in_a_row_are_joined() -> None:
     text, think = events.MessageDelta, events.ReasoningDelta
     call = events.MessageDelta(tool_calls=[{"index": 0}])
     started = events.ToolStarted(call_id="c", name="n")
-    given = [text(text="a"), text(text="b"), think(text="c"), call, text(text="d"), started, text(text="e"), text(text="f")]
+    given = [
+        text(text="a"),
+        text(text="b"),
+        think(text="c"),
+        call,
+        text(text="d"),
+        started,
+        text(text="e"),
+        text(text="f"),
+    ]
     expected = [text(text="ab"), think(text="c"), call, text(text="d"), started, text(text="ef")]
     assert expected == join_deltas(given)
