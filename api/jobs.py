@@ -20,6 +20,7 @@ from api.resources import Opened, Resources
 from api.streams import EVENT_STREAM
 from schema.db import tenant_tx
 from schema.errors import Conflict, NotFound
+from schema.events import describe_events
 from schema.kinds import Kind
 from schema.queries.jobs import delete_job, find_job, find_job_state, list_attempts, list_jobs
 from schema.states import CancelMode, Priority, PublicState, State, WaitingFor, priority_name, public_state
@@ -118,6 +119,15 @@ async def list_(
     return JobsOut(items, write_cursor(items[-1].id) if len(rows) > limit else None)
 
 
+EVENTS_HELP = f"""From the first event, or from behind the one that `Last-Event-ID` or `after` names, up to the job's last.
+When all of an ended job has been read, the stream only closes.
+
+Every event has `id:` (1, 2, 3 … without gaps), `event:` and `data:`, a JSON object with `job_id`, `seq`, `at` and:
+
+{describe_events()}
+"""
+
+
 @get("/{job_id:uuid}", responses=problems(404), summary="Look at a job", tags=["jobs"])
 async def look(job_id: FromPath[UUID], principal: SignedIn, resources: Opened) -> JobDetailOut:
     async with tenant_tx(resources.ports.pool, principal.tenant_id) as db:
@@ -135,6 +145,7 @@ async def look(job_id: FromPath[UUID], principal: SignedIn, resources: Opened) -
         **problems(400, 404),
         200: ResponseSpec(str, description="Server-Sent Events up to the job's last.", media_type=EVENT_STREAM),
     },
+    description=EVENTS_HELP,
     summary="Follow a job's events",
     tags=["jobs"],
 )
@@ -148,8 +159,6 @@ async def events(
         str | None, HeaderParameter(name="Last-Event-ID", description="The same, as EventSource sends it.")
     ] = None,
 ) -> Response[Any]:
-    """From the first event, or from behind the one that `Last-Event-ID` or `after` names, up to the job's last. When all
-    of an ended job has been read, the stream only closes."""
     position = read_position(request.headers, after)
     follower = await resources.ports.hub.join(principal.tenant_id, job_id, after=position)
     return follow_stream(resources, follower, {"X-Job-ID": str(job_id)})

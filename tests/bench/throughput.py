@@ -23,19 +23,31 @@ async def measure_chats(bed: Bed, plan: Plan) -> Measurement:
     for _ in range(plan.runs):
         run = {}
         for clients in plan.flat_out_clients:
+            what = _clients(clients)
             run[f"direct {clients}"] = await chats_per_second(found, bed.direct, clients=clients, for_s=DIRECT_S)
             meter = bed.meter()
             run[f"native {clients}"] = await chats_per_second(found, target, clients=clients, for_s=plan.flat_out_s)
-            found.usage[f"{clients} clients"] = meter.read()
+            found.usage[what] = meter.read()
         found.runs.append(run)
     for clients in plan.flat_out_clients:
         direct, through = (median([run[f"{kind} {clients}"] for run in found.runs]) for kind in ("direct", "native"))
         need = 100.0 if clients == NEED_CLIENTS else None
-        what = f"{clients} client{'s' if clients > 1 else ''}"
         found.lines.append(
-            Line(what=what, figure=through, unit="chats/s", direct=direct, through=through, need=need, sense="at least")
+            Line(
+                what=_clients(clients),
+                figure=through,
+                unit="chats/s",
+                direct=direct,
+                through=through,
+                need=need,
+                sense="at least",
+            )
         )
     return found
+
+
+def _clients(count: int) -> str:
+    return "1 client" if count == 1 else f"{count} clients"
 
 
 async def chats_per_second(found: Measurement, target: Target, *, clients: int, for_s: float) -> float:

@@ -1,0 +1,129 @@
+"""The oracle: what must be true after every case, read straight from Postgres with the owner's rights."""
+
+import asyncio
+import json
+import time
+import zlib
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import UUID
+
+import psycopg
+from psycopg.rows import dict_row
+
+from tests.journeys.client import LAST, Told, shown
+
+QUIESCE_S = 60.0
+TERMINAL = ("succeeded", "failed", "cancelled")
+SAMPLE = 10
+
+JOBS = """
+SELECT j.id, j.state, j.attempt, j.tries, j.max_tries, j.result, j.error, j.lease_owner, l.last_seq, l.frames,
+  (SELECT array_agg(m.parts -> 0 ->> 'text') FROM messages m WHERE m.tenant_id = j.tenant_id AND m.job_id = j.id
+    AND m.role = 'assistant') AS said,
+  (SELECT array_agg(a.attempt || ' ' || coalesce(a.outcome, 'open') ORDER BY a.attempt) FROM attempts a
+    WHERE a.tenant_id = j.tenant_id AND a.job_id = j.id) AS attempts
+FROM jobs j LEFT JOIN job_logs l ON l.tenant_id = j.tenant_id AND l.job_id = j.id WHERE j.tenant_id = %s
+"""
+
+
+@dataclass
+class Verdict:
+    """What the oracle found in one case."""
+
+    jobs: int = 0
+    lost: int = 0
+    doubled: int = 0
+    restarted: int = 0
+    states: Counter[str] = field(default_factory=Counter)
+    findings: list[str] = field(default_factory=list)
+
+
+async def judge(
+    database_url: str, tenant_id: UUID, accepted: set[UUID], *, states: tuple[str, ...] = ("succeeded",)
+) -> Verdict:
+    """Wait until the tenant's jobs have come to rest, then look at each. `states` are those that the case allows."""
+    verdict = Verdict(jobs=len(accepted))
+    async with await psycopg.AsyncConnection.connect(database_url, autocommit=True, row_factory=dict_row) as db:
+        await _quiesce(db, tenant_id)
+        rows = await (await db.execute(JOBS, (tenant_id,))).fetchall()
+    found = {row["id"] for row in rows}
+    ended = {row["id"] for row in rows if row["state"] in TERMINAL}
+    verdict.lost = len(accepted - ended)
+    verdict.doubled = len(found - accepted)  # a repeated POST made a second job
+    verdict.states.update(row["state"] for row in rows)
+    for missing in accepted - found:
+        verdict.findings.append(f"{missing} was accepted and has no row")
+    for row in rows:
+        wrong = _wrong_with(row, states)
+        verdict.doubled += any(line.startswith("two") for line in wrong)
+        verdict.restarted += row["attempt"] > 1
+        verdict.findings += [f"{row['id']}: {line}" for line in wrong]
+    if found - accepted:
+        verdict.findings.append(f"{len(found - accepted)} jobs exist that nobody was promised")
+    return verdict
+
+
+async def _quiesce(db: psycopg.AsyncConnection[Any], tenant_id: UUID) -> None:
+    give_up = time.monotonic() + QUIESCE_S
+    sql = "SELECT count(*) AS open FROM jobs WHERE tenant_id = %s AND state IN ('queued', 'dispatched', 'running')"
+    while time.monotonic() < give_up:
+        row = await (await db.execute(sql, (tenant_id,))).fetchone()
+        if row is not None and not row["open"]:
+            return
+        await asyncio.sleep(0.1)
+
+
+def _wrong_with(row: dict[str, Any], states: tuple[str, ...]) -> list[str]:
+    """Everything that contradicts itself in a job, its attempts, its messages and its log."""
+    state, attempts = row["state"], [tuple(a.split(" ", 1)) for a in row["attempts"] or []]
+    if state not in TERMINAL:
+        return [f"still {state} after {QUIESCE_S:g} s (attempts {attempts})"]
+    wrong = [] if state in states else [f"it {state}: {row['error']}"]
+    said = row["said"] or []
+    if len(said) > 1:
+        wrong.append(f"two answers: {len(said)}")
+    if row["lease_owner"] is not None:
+        wrong.append("an ended job is still leased")
+    if [str(n) for n in range(1, row["attempt"] + 1)] != [number for number, _ in attempts]:
+        wrong.append(f"{row['attempt']} claims and attempts {attempts}")
+    outcomes = Counter(outcome for _, outcome in attempts)
+    if outcomes["open"]:
+        wrong.append(f"an attempt never ended: {attempts}")
+    if outcomes["succeeded"] > 1:
+        wrong.append(f"two results: {attempts}")
+    if state == "succeeded" and attempts and attempts[-1][1] != "succeeded":
+        wrong.append(f"it succeeded, and its last attempt {attempts[-1][1]}")
+    return wrong + _wrong_log(row, said)
+
+
+def _wrong_log(row: dict[str, Any], said: list[str]) -> list[str]:
+    if row["frames"] is None:
+        return ["it has no log"]
+    events = read_log(zlib.decompress(row["frames"]))
+    wrong = []
+    if [event.seq for event in events] != list(range(1, row["last_seq"] + 1)):
+        wrong.append(f"its log is not dense: {[event.seq for event in events][:20]}…")
+    if [event.type for event in events if event.type in LAST] != [events[-1].type] or events[
+        -1
+    ].type != f"job.{row['state']}":
+        wrong.append(f"its log ends with {events[-1].type}")
+    if row["state"] == "succeeded":
+        completed = [event.data["text"] for event in events if event.type == "message.completed"]
+        told = {*completed, *said, shown(events), row["result"]["text"]}
+        if len(told) != 1 or len(completed) != 1 or len(said) != 1:
+            wrong.append(
+                f"log, message and result differ: {len(completed)} completed, {len(said)} said, {len(told)} texts"
+            )
+    return wrong
+
+
+def read_log(frames: bytes) -> list[Told]:
+    """The events of a compacted log."""
+    events = []
+    for raw in frames.split(b"\n\n"):
+        if raw:
+            number, name, data = raw.decode().split("\n", 2)
+            events.append(Told(int(number[4:]), name[7:], json.loads(data[6:]), raw + b"\n\n"))
+    return events

@@ -1,0 +1,220 @@
+"""What the cases happen in: headrace with real stores under load, its processes started again when they die."""
+
+import asyncio
+import contextlib
+import random
+import signal
+import time
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from uuid import UUID, uuid4
+
+import aiohttp
+
+from api.local import Stores
+from api.local import stores as local_stores
+from schema.migrate import migrate
+from tests.conftest import TestTenant, make_tenant
+from tests.journeys.client import LAST, Client, Told, assert_whole
+from tests.journeys.conftest import keep_commits
+from tests.system import ModelProcess, System
+
+ROLES = ("api", "api2", "chat", "chat2", "scheduler")
+SETTINGS = {"HEADRACE_MODEL_FIRST_TOKEN_S": "5", "HEADRACE_MODEL_BETWEEN_TOKENS_S": "5", "HEADRACE_SLOW_CLIENT_S": "2"}
+AT_ONCE = 12
+RETRY_S = 0.1
+GIVE_UP_S = 90.0
+BROKEN = (aiohttp.ClientError, TimeoutError, OSError)
+
+
+@dataclass
+class Reading:
+    """What a reader was told, over however many connections."""
+
+    events: list[Told]
+    resumed: int
+
+
+@dataclass
+class Load:
+    """What was asked in one case: accepted job ids by idempotency key, and what the readers saw."""
+
+    tenant: TestTenant
+    keys: dict[str, UUID] = field(default_factory=dict)
+    readers: list[Reading] = field(default_factory=list)
+    refused: int = 0
+
+
+class World:
+    """A running headrace to break. `faults` counts what was broken in the present case."""
+
+    def __init__(self, stores: Stores, system: System, model: ModelProcess, rng: random.Random) -> None:
+        self.stores, self.system, self.model, self.rng = stores, system, model, rng
+        self.faults = 0
+        self.died: list[str] = []
+        self.frozen: set[str] = set()
+        self._wanted = set(system.processes)
+        self._expected: set[int] = set()
+
+    # -- breaking
+
+    def kill(self, name: str, number: int = signal.SIGKILL) -> None:
+        """Send a signal to a process that runs; the supervisor starts it again when it has ended."""
+        self.faults += 1
+        process = self.system.processes[name]
+        if process.poll() is None:
+            self._expected.add(process.pid)
+            self.system.kill(name, number)
+
+    async def add(self, name: str, **env: str) -> None:
+        """Start one more process, with settings of its own, and wait until it works."""
+        before = dict(self.system.env)
+        self.system.env.update(env)
+        self.system.start(name)
+        self.system.env.clear()
+        self.system.env.update(before)
+        await self.system.ready(name)
+
+    async def remove(self, name: str) -> None:
+        """Stop a process for good."""
+        self._wanted.discard(name)
+        if self.system.processes[name].poll() is None:
+            await self.system.stop(name)
+        del self.system.processes[name]
+
+    async def supervise(self) -> None:
+        """Start again what has ended, as a supervisor does; remember what ended by itself."""
+        while True:
+            for name in tuple(self._wanted):
+                process = self.system.processes[name]
+                if process.poll() is not None:
+                    if process.pid not in self._expected:
+                        self.died.append(f"{name} ended by itself with status {process.returncode}")
+                    self.system.start(name)
+            await asyncio.sleep(0.05)
+
+    async def pause(self, least_s: float, most_s: float) -> None:
+        """Let the system work for a random while."""
+        await asyncio.sleep(self.rng.uniform(least_s, most_s))
+
+    async def all_ready(self) -> None:
+        """Wait until every process works."""
+        await asyncio.gather(*(self.system.ready(name) for name in tuple(self._wanted)))
+
+    # -- using
+
+    def begin(self, **limits: int) -> Load:
+        """A fresh tenant and its load."""
+        return Load(make_tenant(self.stores.database_url, **{"max_running": 100, "max_queued": 100_000, **limits}))
+
+    def client(self, load: Load) -> Client:
+        """A client at one of the API processes."""
+        name = self.rng.choice([name for name in ("api", "api2") if name not in self.frozen])
+        return Client(self.system.url_of(name), load.tenant.headers)
+
+    async def submit(self, load: Load, jobs: int, model: str = "text-20", *, saying: str = "Tell me.") -> None:
+        """Have jobs accepted, each with a key, asking again and elsewhere for as long as it takes."""
+        left = iter(range(jobs))
+
+        async def work() -> None:
+            async with contextlib.AsyncExitStack() as stack:
+                clients = [await stack.enter_async_context(Client(self.system.url_of(api), load.tenant.headers))
+                           for api in ("api", "api2")]  # fmt: skip
+                for _ in left:
+                    await self._accepted(load, clients, model, f"{saying} {uuid4().hex}")
+
+        await asyncio.gather(*(work() for _ in range(min(AT_ONCE, jobs))))
+
+    async def _accepted(self, load: Load, clients: list[Client], model: str, message: str) -> None:
+        key, body = uuid4().hex, {"message": message, "model": f"openai/{model}"}
+        give_up = time.monotonic() + GIVE_UP_S
+        while time.monotonic() < give_up:
+            with contextlib.suppress(*BROKEN):
+                async with asyncio.timeout(10):
+                    client = self.rng.choice(clients)
+                    status, said = await client.post("/api/chat", body, Prefer="respond-async", Idempotency_Key=key)
+                if status == 202:
+                    load.keys[key] = UUID(said["job_id"])
+                    return
+                load.refused += 1
+            await asyncio.sleep(RETRY_S)
+        raise AssertionError(f"no API process accepted a job for {GIVE_UP_S:g} s")
+
+    async def read(self, load: Load, readers: int, model: str = "text-40-at-50") -> None:
+        """Submit jobs and follow each to its end over as many connections as it takes."""
+
+        async def one() -> None:
+            mine = Load(load.tenant)
+            await self.submit(mine, 1, model)
+            load.keys |= mine.keys
+            load.refused += mine.refused
+            (job_id,) = mine.keys.values()
+            load.readers.append(await self.follow(load, str(job_id)))
+
+        await asyncio.gather(*(one() for _ in range(readers)))
+
+    async def follow(self, load: Load, job_id: str) -> Reading:
+        """Follow a job through any API process, resuming where a connection broke."""
+        told = Reading([], -1)
+        give_up = time.monotonic() + GIVE_UP_S
+        while not told.events or told.events[-1].type not in LAST:
+            assert time.monotonic() < give_up, f"{job_id} did not end for its reader within {GIVE_UP_S:g} s"
+            told.resumed += 1
+            try:
+                last = told.events[-1].seq if told.events else None
+                async with (
+                    asyncio.timeout(GIVE_UP_S),
+                    self.client(load) as client,
+                    await client.follow(job_id, last_event_id=last) as stream,
+                ):
+                    async for event in stream:
+                        told.events.append(event)
+            except (*BROKEN, AssertionError):
+                await asyncio.sleep(RETRY_S)
+        return told
+
+
+def wrong_readers(load: Load) -> list[str]:
+    """What is wrong with what the readers of succeeded jobs saw."""
+    wrong = []
+    for told in load.readers:
+        if told.events[-1].type != "job.succeeded":
+            continue
+        events = told.events
+        for again in [n for n, event in enumerate(events) if n and event.seq <= events[n - 1].seq]:
+            # Numbers may begin anew when Redis forgot everything and the worker died too; then all but event 1 comes again.
+            if events[again].seq == 2:
+                events = [events[0], *events[again:]]
+        try:
+            assert_whole(events)
+        except (AssertionError, ValueError) as error:
+            wrong.append(f"a reader of {events[0].data['job_id']} saw something wrong: {str(error).splitlines()[0]}")
+    return wrong
+
+
+@contextlib.asynccontextmanager
+async def open_world(
+    folder: Path, rng: random.Random, *, durable: bool = False, **settings: str
+) -> AsyncIterator[World]:
+    """Start stores, a model, and all processes; stop them at the end."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with local_stores(folder / "stores", durable=durable) as stores, ModelProcess(folder) as model:
+        migrate(stores.database_url)
+        keep_commits(stores.database_url)
+        system = System(
+            stores.database_url,
+            stores.redis_url,
+            folder=folder,
+            model_url=model.base_url,
+            roles=ROLES,
+            settings={**SETTINGS, **settings},
+        )
+        async with system:
+            world = World(stores, system, model, rng)
+            supervisor = asyncio.ensure_future(world.supervise())
+            try:
+                yield world
+            finally:
+                supervisor.cancel()
+                await asyncio.gather(supervisor, return_exceptions=True)
