@@ -7,7 +7,7 @@ import asyncio
 import select
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from typing import Any, Literal
+from typing import Any, Literal, LiteralString, cast
 from uuid import UUID
 
 import psycopg
@@ -139,9 +139,9 @@ def _is_outage(error: Exception) -> bool:
 
 async def fetch_one(db: Db, sql: str, values: Mapping[str, Any]) -> DictRow | None:
     """Run `sql` and return its first row, or None."""
-    return await (await db.execute(sql, values)).fetchone()
+    return await (await db.execute(cast(LiteralString, sql), values)).fetchone()
 
 
 async def fetch_all(db: Db, sql: str, values: Mapping[str, Any]) -> list[DictRow]:
     """Run `sql` and return its rows."""
-    return await (await db.execute(sql, values)).fetchall()
+    return await (await db.execute(cast(LiteralString, sql), values)).fetchall()

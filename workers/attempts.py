@@ -60,10 +60,15 @@ async def attempt_job(shop: Workshop, work: Work, tenant_id: UUID, job_id: UUID,
     """Answer a doorbell. Returns when the attempt has ended in whichever way; a stale doorbell does nothing."""
     shop.heard()
     try:
-        async with tenant_tx(shop.pool, tenant_id) as db:
-            claimed = await claim_job(
-                db, tenant_id, job_id, dispatch_seq, worker=shop.owner, lease_s=shop.settings.lease_s, history=HISTORY
-            )
+        claimed = await claim_job(
+            shop.pool,
+            tenant_id,
+            job_id,
+            dispatch_seq,
+            worker=shop.owner,
+            lease_s=shop.settings.lease_s,
+            history=HISTORY,
+        )
     except Unavailable:
         log.warning("claim_postponed", job_id=str(job_id))
         return
@@ -281,12 +286,16 @@ class Attempt:
         until, pause_s, unsure = loop.time() + COMMIT_S, 0.1, False
         while True:
             try:
-                async with tenant_tx(self._shop.pool, self.tenant_id) as db:
-                    ended = await finish_job(
-                        db, self.tenant_id, self.job_id, self.number, ending, session_id=self.job["session_id"]
-                    )
-                    if ended is None and unsure and await self._was_us(db, ending):
-                        ended = Ended(more=True, next_turn=True)
+                ended = await finish_job(
+                    self._shop.pool,
+                    self.tenant_id,
+                    self.job_id,
+                    self.number,
+                    ending,
+                    session_id=self.job["session_id"],
+                )
+                if ended is None and unsure and await self._was_us(ending):
+                    ended = Ended(more=True, next_turn=True)
                 return ended
             except Unavailable:
                 if loop.time() > until or self._why == "fenced":
@@ -295,8 +304,9 @@ class Attempt:
                 await asyncio.sleep(pause_s)
                 pause_s = min(pause_s * 2, 2.0)
 
-    async def _was_us(self, db: Any, ending: Ending) -> bool:
-        row = await find_job_state(db, self.tenant_id, self.job_id)
+    async def _was_us(self, ending: Ending) -> bool:
+        async with tenant_tx(self._shop.pool, self.tenant_id) as db:
+            row = await find_job_state(db, self.tenant_id, self.job_id)
         return row is not None and row["state"] == ending.state in TERMINAL and row["attempt"] == self.number
 
 

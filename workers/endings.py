@@ -42,16 +42,15 @@ async def end_job(
         history = fresh_history(job_id, job["created_at"], queued_event(job), origin=origin)
     stream = JobStream(relay, tenant_id, job_id, attempt=attempt + 1, inbox=job["inbox"], history=history)
     frames = stream.preview([event])
-    async with tenant_tx(pool, tenant_id) as db:
-        ended = await finish_job(
-            db,
-            tenant_id,
-            job_id,
-            attempt,
-            _ending(event, frames),
-            session_id=job["session_id"],
-            from_states=from_states,
-        )
+    ended = await finish_job(
+        pool,
+        tenant_id,
+        job_id,
+        attempt,
+        _ending(event, frames),
+        session_id=job["session_id"],
+        from_states=from_states,
+    )
     if ended is not None:
         stream.end(frames)
         await stream.flushed(FLUSH_S)

@@ -81,7 +81,7 @@ class Hub:
         last = await self._last_seq(follower.tenant_id, follower.job_id)
         ended = job["state"] in TERMINAL
         if follower.seq > 0 and last is not None and follower.seq > last and not ended:
-            follower.seq = min(1, last)  # the numbers began anew since the client left
+            follower.seq = 1  # the numbers began anew since the client left; event 1 is the same in all of them
         if follower.seq == 0 and not last and not ended:
             follower.begin(queued_frame(job["id"], job["created_at"], queued_event(job)))
         follower.nudge("ended" if ended else "gap")

@@ -12,8 +12,8 @@ from uuid import UUID
 import structlog
 from psycopg.rows import DictRow
 
-from schema.db import Db, tenant_tx
-from schema.errors import HeadraceError, IdempotencyReused, NotFound, QueueFull, SessionBusy
+from schema.db import tenant_tx
+from schema.errors import HeadraceError, IdempotencyReused, NotFound
 from schema.events import JobQueued
 from schema.ids import new_id
 from schema.kinds import JobKind
@@ -29,13 +29,7 @@ from workers.relay import queued_event, queued_frame
 log = structlog.get_logger()
 
 
-@dataclass(frozen=True)
-class Idempotency:
-    """A client's key for one route, and the SHA-256 of the body that came with it."""
-
-    route: str
-    key: str
-    fingerprint: str
+Idempotency = submissions.NewKey
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,76 +72,36 @@ async def submit(ports: Ports, submission: Submission) -> Submitted:
 
     Raises NotFound (session), SessionBusy, IdempotencyReused, QueueFull, Unavailable; then nothing was accepted.
     """
-    async with tenant_tx(ports.pool, submission.tenant_id) as db:
-        replay = await _find_replay(db, submission)
-        if replay is not None:
-            return replay
-        session_id, turn, live = await _take_session(db, submission)
-        job = _new_job(ports, submission, session_id, turn)
-        await submissions.try_turnstile(db, job.tenant_id)
-        row = await submissions.add_job(db, job, window=ports.window)
-        if row is None:
-            raise QueueFull("Too many jobs of this tenant are waiting. Send this one again when some have ended.")
-        if session_id is not None and submission.parts is not None:
-            await submissions.add_user_message(db, job, new_id(), submission.parts)
-    await _ring(ports, job, row)
-    if live and submission.on_busy in ("interrupt", "rollback"):
-        await _make_way(ports, submission, live)
-    queued = JobQueued(
-        kind=job.kind.name, session_id=str(session_id) if session_id else None, model=job.model, agent=job.agent
-    )
-    return Submitted(job.id, session_id, queued_frame(job.id, row["created_at"], queued))
+    job, key = _new_job(ports, submission), submission.idempotency
+    try:
+        added = await submissions.add_job(ports.pool, job, window=ports.window, key=key)
+    except submissions.KeyTaken:
+        assert key is not None
+        return await _replay(ports, submission.tenant_id, key)
+    await _ring(ports, job, added.row)
+    if added.live:
+        await _make_way(ports, submission, added.live)
+    session_id = str(job.session_id) if job.session_id else None
+    queued = JobQueued(kind=job.kind.name, session_id=session_id, model=job.model, agent=job.agent)
+    return Submitted(job.id, job.session_id, queued_frame(job.id, added.row["created_at"], queued))
 
 
-async def _find_replay(db: Db, submission: Submission) -> Submitted | None:
-    wanted = submission.idempotency
-    if wanted is None:
-        return None
-    held = await submissions.add_idempotency_key(
-        db,
-        submission.tenant_id,
-        wanted.route,
-        wanted.key,
-        fingerprint=wanted.fingerprint,
-        job_id=submission.job_id,
-    )
-    if held is None:
-        return None
-    if held["fingerprint"] != wanted.fingerprint:
-        raise IdempotencyReused(
-            "This Idempotency-Key came with another body before. Use a new key for a new request.",
-            field="Idempotency-Key",
-        )
-    job = await find_job_state(db, submission.tenant_id, held["job_id"])
+async def _replay(ports: Ports, tenant_id: UUID, key: Idempotency) -> Submitted:
+    """Return the job that the key made before."""
+    async with tenant_tx(ports.pool, tenant_id) as db:
+        held = await submissions.get_idempotency_key(db, tenant_id, key.route, key.key)
+        if held["fingerprint"] != key.fingerprint:
+            raise IdempotencyReused(
+                "This Idempotency-Key came with another body before. Use a new key for a new request.",
+                field="Idempotency-Key",
+            )
+        job = await find_job_state(db, tenant_id, held["job_id"])
     assert job is not None, "an idempotency key goes when its job goes"
     queued = queued_frame(job["id"], job["created_at"], queued_event(job))
     return Submitted(job["id"], job["session_id"], queued, replayed=True)
 
 
-async def _take_session(db: Db, submission: Submission) -> tuple[UUID | None, int | None, list[UUID]]:
-    """Return the session, the turn that the job takes in it, and the session's live jobs."""
-    tenant_id, session_id = submission.tenant_id, submission.session_id
-    if submission.new_session:
-        session_id = new_id()
-        await submissions.add_session(db, tenant_id, session_id, submission.title, turns=1)
-        return session_id, 1, []
-    if session_id is None:
-        return None, None, []
-    turn = await submissions.take_turn(db, tenant_id, session_id)
-    if turn is None:
-        raise NotFound("There is no such session. Leave session_id out to begin a new one.", field="session_id")
-    if submission.on_busy == "queue":
-        return session_id, turn, []
-    live = await submissions.list_live_jobs(db, tenant_id, session_id)
-    if live and submission.on_busy == "reject":
-        raise SessionBusy(
-            "The session is still answering. Wait for it, or send on_busy as queue, interrupt or rollback.",
-            field="on_busy",
-        )
-    return session_id, turn, live
-
-
-def _new_job(ports: Ports, submission: Submission, session_id: UUID | None, turn: int | None) -> submissions.NewJob:
+def _new_job(ports: Ports, submission: Submission) -> submissions.NewJob:
     return submissions.NewJob(
         tenant_id=submission.tenant_id,
         id=submission.job_id,
@@ -156,8 +110,10 @@ def _new_job(ports: Ports, submission: Submission, session_id: UUID | None, turn
         priority=PRIORITIES[submission.priority],
         model=submission.model,
         agent=submission.agent,
-        session_id=session_id,
-        turn=turn,
+        session_id=new_id() if submission.new_session else submission.session_id,
+        title=submission.title if submission.new_session else None,
+        parts=submission.parts,
+        on_busy=submission.on_busy,
         inbox=ports.hub.inbox,
         request_id=submission.request_id,
         deadline_s=submission.deadline_s,

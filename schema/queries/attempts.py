@@ -8,7 +8,8 @@ from uuid import UUID
 from psycopg.rows import DictRow
 from psycopg.types.json import Jsonb
 
-from schema.db import Db, fetch_all, fetch_one
+from schema.batch import run_batch
+from schema.db import Db, Pool, fetch_all, fetch_one
 from schema.states import State
 
 CLAIM = """
@@ -16,7 +17,7 @@ WITH claimed AS (
   UPDATE jobs SET state = 'running', attempt = attempt + 1, tries = tries + 1, lease_owner = %(worker)s,
     lease_until = now() + make_interval(secs => %(lease_s)s), started_at = coalesce(started_at, now())
   WHERE tenant_id = %(tenant_id)s AND id = %(id)s AND state = 'dispatched' AND dispatch_seq = %(dispatch_seq)s
-  RETURNING *, extract(epoch FROM deadline_at - now())::float AS left_s),
+  RETURNING *, extract(epoch FROM deadline_at - now())::float8 AS left_s),
 tried AS (
   INSERT INTO attempts (tenant_id, job_id, attempt, worker) SELECT tenant_id, id, attempt, %(worker)s FROM claimed)
 SELECT id, tenant_id, kind, queue, session_id, turn, model, agent, payload, attempt, tries, max_tries, dispatch_seq,
@@ -59,6 +60,13 @@ SELECT ended.session_id, EXISTS (
   SELECT 1 FROM jobs w WHERE w.tenant_id = ended.tenant_id AND w.queue = ended.queue AND w.state = 'queued'
     AND NOT w.parked) AS more
 FROM ended
+"""
+
+LOCK_SESSION = "UPDATE sessions SET updated_at = now() WHERE tenant_id = %(tenant_id)s AND id = %(session_id)s"
+
+FORGET = """
+DELETE FROM messages m USING jobs j WHERE m.tenant_id = %(tenant_id)s AND m.job_id = %(id)s
+  AND j.tenant_id = m.tenant_id AND j.id = m.job_id AND j.state = 'cancelled'
 """
 
 UNPARK = """
@@ -110,21 +118,20 @@ class Ended:
 
 
 async def claim_job(
-    db: Db, tenant_id: UUID, job_id: UUID, dispatch_seq: int, *, worker: str, lease_s: float, history: int
+    pool: Pool, tenant_id: UUID, job_id: UUID, dispatch_seq: int, *, worker: str, lease_s: float, history: int
 ) -> tuple[DictRow, list[DictRow]] | None:
     """Make a dispatched job this worker's; return it with the last `history` messages of its session, oldest first.
 
     None means that the doorbell was a duplicate or came too late.
     """
     values = {"tenant_id": tenant_id, "id": job_id, "dispatch_seq": dispatch_seq, "worker": worker}
-    claimed = await db.execute(CLAIM, {**values, "lease_s": lease_s})
-    messages = await db.execute(HISTORY, {**values, "history": history})
-    job = await claimed.fetchone()
-    return None if job is None else (job, list(reversed(await messages.fetchall())))
+    values |= {"lease_s": lease_s, "history": history}
+    claimed, messages = await run_batch(pool, tenant_id, [(CLAIM, values), (HISTORY, values)])
+    return (claimed[0], messages[::-1]) if claimed else None
 
 
 async def finish_job(
-    db: Db,
+    pool: Pool,
     tenant_id: UUID,
     job_id: UUID,
     attempt: int,
@@ -138,18 +145,14 @@ async def finish_job(
     `session_id` is the job's own, if it has one: it is locked first, as a submit does, so that the next turn can't
     slip in between.
     """
+    values = _finish_values(tenant_id, job_id, attempt, ending, from_states) | {"session_id": session_id}
+    steps = [FINISH]
     if session_id is not None:
-        await db.execute(
-            "UPDATE sessions SET updated_at = now() WHERE tenant_id = %s AND id = %s", (tenant_id, session_id)
-        )
-    ended = await db.execute(FINISH, _finish_values(tenant_id, job_id, attempt, ending, from_states))
-    if session_id is not None and ending.forget:
-        await _forget_turn(db, tenant_id, job_id)
-    unparked = None
-    if session_id is not None:
-        unparked = await fetch_one(db, UNPARK, {"tenant_id": tenant_id, "session_id": session_id})
-    row = await ended.fetchone()
-    return None if row is None else Ended(more=row["more"], next_turn=unparked is not None)
+        steps = [LOCK_SESSION, FINISH, *([FORGET] if ending.forget else []), UNPARK]
+    rows = dict(zip(steps, await run_batch(pool, tenant_id, [(sql, values) for sql in steps]), strict=True))
+    if not rows[FINISH]:
+        return None
+    return Ended(more=rows[FINISH][0]["more"], next_turn=bool(rows.get(UNPARK)))
 
 
 def _finish_values(
@@ -174,12 +177,6 @@ def _finish_values(
 
 def _json(value: Any) -> Jsonb | None:
     return None if value is None else Jsonb(value)
-
-
-async def _forget_turn(db: Db, tenant_id: UUID, job_id: UUID) -> None:
-    sql = """DELETE FROM messages m USING jobs j WHERE m.tenant_id = %(tenant_id)s AND m.job_id = %(id)s
-      AND j.tenant_id = m.tenant_id AND j.id = m.job_id AND j.state = 'cancelled'"""
-    await db.execute(sql, {"tenant_id": tenant_id, "id": job_id})
 
 
 async def requeue_job(

@@ -1,4 +1,4 @@
-"""Writing a job's row and what comes with it. Called by `workers/submit.py` inside one transaction of the tenant.
+"""Writing a job's row and what comes with it, as one batch (`schema/batch.py`). Called by `workers/submit.py`.
 
 A job starts as `dispatched`, so that its doorbell can be rung right after the commit, if nothing stands in its way: the
 tenant is under its cap, none of its older jobs wait, the queue's window has room, and no other submit of this tenant is
@@ -10,19 +10,40 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
+import psycopg
 from psycopg.rows import DictRow
 from psycopg.types.json import Jsonb
 
-from schema.db import Db, fetch_all, fetch_one
+from schema.batch import run_batch
+from schema.db import Db, Pool, fetch_one
+from schema.errors import NotFound, QueueFull, SessionBusy
+from schema.ids import new_id
 from schema.kinds import JobKind
+from schema.states import OnBusy
 
 TURNSTILE = 0x48524143  # first half of the advisory locks that guard a tenant's caps
 
 
+SESSION_BUSY, QUEUE_FULL = "HR001", "HR002"
+
+
+class KeyTaken(Exception):
+    """The idempotency key has made a job already."""
+
+
+@dataclass(frozen=True)
+class NewKey:
+    """An idempotency key: unique per route, with the SHA-256 of the body that came with it."""
+
+    route: str
+    key: str
+    fingerprint: str
+
+
 @dataclass(frozen=True)
 class NewJob:
-    """A job to be. `payload` is what its worker needs besides the session's messages; `inbox` the channel of the
-    submitting process; `turn` its place in the session, if it has one."""
+    """A job to be. `payload` is what its worker needs besides the session's messages, `parts` what the user said in the
+    session, `inbox` the channel of the submitting process; `title` makes the session, which is there otherwise."""
 
     tenant_id: UUID
     id: UUID
@@ -32,20 +53,42 @@ class NewJob:
     model: str | None = None
     agent: str | None = None
     session_id: UUID | None = None
-    turn: int | None = None
+    title: str | None = None
+    parts: list[dict[str, Any]] | None = None
+    on_busy: OnBusy = "queue"
     inbox: str | None = None
     request_id: str | None = None
     deadline_s: float | None = None
 
+
+ADD_KEY = """
+INSERT INTO idempotency_keys (tenant_id, route, key, fingerprint, job_id)
+VALUES (%(tenant_id)s, %(route)s, %(key)s, %(fingerprint)s, %(id)s)
+"""
+
+ADD_SESSION = """
+INSERT INTO sessions (tenant_id, id, title, turns) VALUES (%(tenant_id)s, %(session_id)s, %(title)s, 1)
+"""
+
+# Locks the session until the commit: turns are given one after the other.
+TAKE_TURN = """
+UPDATE sessions SET turns = turns + 1, updated_at = now() WHERE tenant_id = %(tenant_id)s AND id = %(session_id)s
+"""
+
+LIVE_JOBS = """
+SELECT id FROM jobs WHERE tenant_id = %(tenant_id)s AND session_id = %(session_id)s
+  AND state IN ('queued', 'dispatched', 'running') ORDER BY turn
+"""
 
 TRY_TURNSTILE = """
 SELECT set_config('headrace.turnstile',
   CASE WHEN pg_try_advisory_xact_lock(%(lock)s, hashtext(%(tenant_id)s::text)) THEN 'mine' ELSE 'taken' END, true)
 """
 
-ADD_JOB = """
+ADD_JOB = f"""
 WITH room AS MATERIALIZED (
   SELECT t.max_running, t.max_queued,
+    (SELECT s.turns FROM sessions s WHERE s.tenant_id = t.id AND s.id = %(session_id)s::uuid) AS turn,
     %(session_id)s::uuid IS NOT NULL AND EXISTS (
       SELECT 1 FROM jobs j WHERE j.tenant_id = t.id AND j.session_id = %(session_id)s::uuid
         AND j.state IN ('queued', 'dispatched', 'running')) AS parked
@@ -62,98 +105,115 @@ start AS MATERIALIZED (
 INSERT INTO jobs (tenant_id, id, kind, queue, state, priority, session_id, turn, model, agent, payload, parked,
   deadline_at, max_tries, dispatch_seq, dispatched_at, inbox, request_id)
 SELECT %(tenant_id)s::uuid, %(id)s::uuid, %(kind)s, %(queue)s, CASE WHEN start.now THEN 'dispatched' ELSE 'queued' END,
-  %(priority)s::int, %(session_id)s::uuid, %(turn)s::int, %(model)s, %(agent)s, %(payload)s, start.parked,
+  %(priority)s::int, %(session_id)s::uuid, start.turn, %(model)s, %(agent)s, %(payload)s, start.parked,
   now() + make_interval(secs => %(deadline_s)s), %(max_tries)s::int,
   start.now::int, CASE WHEN start.now THEN now() END, %(inbox)s, %(request_id)s
 FROM start
-WHERE CASE WHEN start.now THEN true ELSE (
-  SELECT count(*) FROM (SELECT 1 FROM jobs j WHERE j.tenant_id = %(tenant_id)s AND j.state = 'queued'
-    LIMIT start.max_queued) AS waiting) < start.max_queued END
-RETURNING state, dispatch_seq, parked, created_at, deadline_at
+WHERE CASE
+  WHEN start.now THEN true
+  WHEN start.parked AND %(on_busy)s = 'reject' THEN refuse('{SESSION_BUSY}')
+  WHEN (SELECT count(*) FROM (SELECT 1 FROM jobs j WHERE j.tenant_id = %(tenant_id)s AND j.state = 'queued'
+    LIMIT start.max_queued) AS waiting) < start.max_queued THEN true
+  ELSE refuse('{QUEUE_FULL}') END
+RETURNING state, dispatch_seq, parked, created_at
+"""
+
+ADD_MESSAGE = """
+INSERT INTO messages (tenant_id, id, session_id, job_id, turn, ordinal, role, parts)
+SELECT j.tenant_id, %(message_id)s::uuid, j.session_id, j.id, j.turn, 0, 'user', %(parts)s::jsonb
+FROM jobs j WHERE j.tenant_id = %(tenant_id)s AND j.id = %(id)s
 """
 
 
-async def try_turnstile(db: Db, tenant_id: UUID) -> None:
-    """Take the tenant's turnstile for this transaction if it is free; `add_job` sees whether it was."""
-    await db.execute(TRY_TURNSTILE, {"lock": TURNSTILE, "tenant_id": tenant_id})
+@dataclass(frozen=True)
+class Added:
+    """An accepted job: its row's state, dispatch_seq, parked and created_at, and the live jobs of its session that it
+    found, where `on_busy` asks for them."""
+
+    row: DictRow
+    live: list[UUID]
 
 
-async def add_job(db: Db, job: NewJob, *, window: int) -> DictRow | None:
-    """Insert `job` and return its state, dispatch_seq, parked, created_at and deadline_at; None if the tenant's queue
-    is full. `window` bounds the doorbells that wait in a Celery queue."""
-    return await fetch_one(
-        db,
-        ADD_JOB,
-        {
-            "tenant_id": job.tenant_id,
-            "id": job.id,
-            "kind": job.kind.name,
-            "queue": job.kind.queue,
-            "priority": job.priority,
-            "session_id": job.session_id,
-            "turn": job.turn,
-            "model": job.model,
-            "agent": job.agent,
-            "payload": Jsonb(job.payload),
-            "deadline_s": job.deadline_s or job.kind.deadline_s,
-            "max_tries": job.kind.max_tries,
-            "inbox": job.inbox,
-            "request_id": job.request_id,
-            "window": window,
-        },
-    )
+async def add_job(pool: Pool, job: NewJob, *, window: int, key: NewKey | None = None) -> Added:
+    """Insert a job, and its session, message and idempotency key, in one round trip. `window` bounds the doorbells that
+    wait in a Celery queue.
+
+    Raises KeyTaken, SessionBusy, QueueFull, NotFound (session) and Unavailable; then nothing was inserted.
+    """
+    values = _values(job, window, key)
+    steps = [step for step, wanted in _steps(job, key).items() if wanted]
+    try:
+        results = dict(zip(steps, await run_batch(pool, job.tenant_id, [(sql, values) for sql in steps]), strict=True))
+    except psycopg.Error as error:
+        raise _refusal(error) or error from error
+    return Added(results[ADD_JOB][0], [row["id"] for row in results.get(LIVE_JOBS, [])])
 
 
-async def add_session(db: Db, tenant_id: UUID, session_id: UUID, title: str, *, turns: int = 0) -> None:
-    """Insert a session; `turns` is 1 when its first job comes in the same transaction."""
-    await db.execute(
-        "INSERT INTO sessions (tenant_id, id, title, turns) VALUES (%s, %s, %s, %s)",
-        (tenant_id, session_id, title, turns),
-    )
+def _steps(job: NewJob, key: NewKey | None) -> dict[str, bool]:
+    """Return the statements in order, and whether this job needs each."""
+    in_session = job.session_id is not None
+    return {
+        ADD_KEY: key is not None,
+        ADD_SESSION: in_session and job.title is not None,
+        TAKE_TURN: in_session and job.title is None,
+        LIVE_JOBS: in_session and job.on_busy in ("interrupt", "rollback"),
+        TRY_TURNSTILE: True,
+        ADD_JOB: True,
+        ADD_MESSAGE: in_session and job.parts is not None,
+    }
 
 
-async def take_turn(db: Db, tenant_id: UUID, session_id: UUID) -> int | None:
-    """Lock the session until the commit and return the number of its new turn; None if there is no such session."""
-    sql = """UPDATE sessions SET turns = turns + 1, updated_at = now()
-      WHERE tenant_id = %(tenant_id)s AND id = %(session_id)s RETURNING turns"""
-    row = await fetch_one(db, sql, {"tenant_id": tenant_id, "session_id": session_id})
-    return None if row is None else row["turns"]
+def _values(job: NewJob, window: int, key: NewKey | None) -> dict[str, Any]:
+    return {
+        "tenant_id": job.tenant_id,
+        "id": job.id,
+        "kind": job.kind.name,
+        "queue": job.kind.queue,
+        "priority": job.priority,
+        "session_id": job.session_id,
+        "title": job.title,
+        "model": job.model,
+        "agent": job.agent,
+        "payload": Jsonb(job.payload),
+        "parts": Jsonb(job.parts),
+        "message_id": new_id(),
+        "on_busy": job.on_busy,
+        "deadline_s": job.deadline_s or job.kind.deadline_s,
+        "max_tries": job.kind.max_tries,
+        "inbox": job.inbox,
+        "request_id": job.request_id,
+        "window": window,
+        "lock": TURNSTILE,
+        "route": key and key.route,
+        "key": key and key.key,
+        "fingerprint": key and key.fingerprint,
+    }
 
 
-async def list_live_jobs(db: Db, tenant_id: UUID, session_id: UUID) -> list[UUID]:
-    """Return the jobs of a session that have not ended, in the order of their turns."""
-    sql = """SELECT id FROM jobs WHERE tenant_id = %(tenant_id)s AND session_id = %(session_id)s
-      AND state IN ('queued', 'dispatched', 'running') ORDER BY turn"""
-    return [row["id"] for row in await fetch_all(db, sql, {"tenant_id": tenant_id, "session_id": session_id})]
+def _refusal(error: psycopg.Error) -> Exception | None:
+    """Return what a failed batch means, or None if it isn't a refusal."""
+    if error.sqlstate == SESSION_BUSY:
+        said = "The session is still answering. Wait for it, or send on_busy as queue, interrupt or rollback."
+        return SessionBusy(said, field="on_busy")
+    if error.sqlstate == QUEUE_FULL:
+        return QueueFull("Too many jobs of this tenant are waiting. Send this one again when some have ended.")
+    if error.diag.constraint_name == "idempotency_keys_pkey":
+        return KeyTaken()
+    if error.diag.constraint_name == "jobs_tenant_id_session_id_fkey":
+        return NotFound("There is no such session. Leave session_id out to begin a new one.", field="session_id")
+    return None
 
 
-async def add_user_message(db: Db, job: NewJob, message_id: UUID, parts: list[dict[str, Any]]) -> None:
-    """Insert what the user said as the first message of the job's turn."""
-    sql = """INSERT INTO messages (tenant_id, id, session_id, job_id, turn, ordinal, role, parts)
-      VALUES (%s, %s, %s, %s, %s, 0, 'user', %s)"""
-    await db.execute(sql, (job.tenant_id, message_id, job.session_id, job.id, job.turn, Jsonb(parts)))
-
-
-async def add_idempotency_key(
-    db: Db, tenant_id: UUID, route: str, key: str, *, fingerprint: str, job_id: UUID
-) -> DictRow | None:
-    """Insert the key, or return the {fingerprint, job_id} that already holds it (waiting for a submit in flight)."""
-    values = {"tenant_id": tenant_id, "route": route, "key": key, "fingerprint": fingerprint, "job_id": job_id}
-    added = await fetch_one(
-        db,
-        """INSERT INTO idempotency_keys (tenant_id, route, key, fingerprint, job_id)
-          VALUES (%(tenant_id)s, %(route)s, %(key)s, %(fingerprint)s, %(job_id)s)
-          ON CONFLICT DO NOTHING RETURNING job_id""",
-        values,
-    )
-    if added is not None:
-        return None
-    return await fetch_one(
+async def get_idempotency_key(db: Db, tenant_id: UUID, route: str, key: str) -> DictRow:
+    """Return the {fingerprint, job_id} that holds a key which was found taken."""
+    row = await fetch_one(
         db,
         """SELECT fingerprint, job_id FROM idempotency_keys
           WHERE tenant_id = %(tenant_id)s AND route = %(route)s AND key = %(key)s""",
-        values,
+        {"tenant_id": tenant_id, "route": route, "key": key},
     )
+    assert row is not None, "keys go with their jobs, and a job that was just found is not deleted in between"
+    return row
 
 
 async def undispatch_job(db: Db, tenant_id: UUID, job_id: UUID, dispatch_seq: int) -> None:

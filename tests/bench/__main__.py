@@ -39,7 +39,7 @@ def main(arguments: Sequence[str]) -> int:
             migrate(running.database_url)
             for setup in SETUPS:
                 if any(figure in only for figure in setup.measures):
-                    found += uvloop.run(_measure(setup, plan, running, folder, only, profile=args.profile))
+                    _run(setup, plan, running, folder, only, found, profile=args.profile)
     took_s = time.monotonic() - began
     print(f"\n{verdicts(found)}\n{took_s:.0f} s.")
     if args.json:
@@ -48,9 +48,35 @@ def main(arguments: Sequence[str]) -> int:
     return 1 if any(one.failures for one in found) else 0
 
 
+def _run(
+    setup: Setup,
+    plan: Plan,
+    where: Stores,
+    folder: Path,
+    only: Sequence[str],
+    found: list[Measurement],
+    *,
+    profile: bool,
+) -> None:
+    """Measure a setup. One whose processes don't start is a failure among the figures; the other setups go on."""
+    try:
+        uvloop.run(_measure(setup, plan, where, folder, only, found, profile=profile))
+    except AssertionError as error:
+        broken = Measurement(name=setup.name, title=f"Processes: {setup.name}", failures=[str(error)])
+        found.append(broken)
+        print(table(broken), flush=True)
+
+
 async def _measure(
-    setup: Setup, plan: Plan, where: Stores, folder: Path, only: Sequence[str], *, profile: bool
-) -> list[Measurement]:
+    setup: Setup,
+    plan: Plan,
+    where: Stores,
+    folder: Path,
+    only: Sequence[str],
+    found: list[Measurement],
+    *,
+    profile: bool,
+) -> None:
     """Start the processes of one setup, measure its figures, print each as it is there."""
     logs = folder / setup.name.replace(" ", "-").replace(",", "")
     logs.mkdir()
@@ -63,7 +89,6 @@ async def _measure(
         roles=setup.roles,
         settings={**setup.settings, **(sampling(logs) if profile else {})},
     ) as bed:
-        found = []
         if profile:
             print(drawn(await draw_lanes(bed), "One chat, nothing else"), flush=True)
             print(drawn(await draw_busy_lanes(bed), "One chat among 100 streams"), flush=True)
@@ -76,7 +101,6 @@ async def _measure(
                 print(table(found[-1]), flush=True)
     if profile:
         print(seen(logs), flush=True)
-    return found
 
 
 async def _show_statements(where: Stores, bed: Bed) -> None:

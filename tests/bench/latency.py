@@ -47,7 +47,7 @@ async def measure_streams(bed: Bed, plan: Plan) -> Measurement:
     target = bed.native(bed.tenant("streams", max_running=5000))
     for number in range(plan.runs):
         run: dict[str, list[float]] = {}
-        for asked, for_s in ((bed.direct, RAMP_S + PACED_S), (target, RAMP_S + plan.paced_s)):
+        for asked, for_s in ((bed.direct, RAMP_S + 1.0), (target, RAMP_S + plan.paced_s)):
             meter, since = bed.meter(), database_now(bed.database_url)
             request = asked.request(PACED)
             many = await at_once(asked.port, request, clients=plan.clients, over_s=PACED_S, for_s=for_s)

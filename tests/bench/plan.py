@@ -34,12 +34,12 @@ FULL = Plan(name="full")
 QUICK = Plan(
     name="quick",
     runs=1,
-    paced_s=4.0,
-    flat_out_s=2.5,
+    paced_s=3.0,
+    flat_out_s=1.5,
     open_streams=(500,),
-    hold_s=6.0,
+    hold_s=4.0,
     flood=2000,
-    quiet=150,
-    drain_s=8.0,
+    quiet=100,
+    drain_s=5.0,
 )
 TINY = Plan(name="tiny", runs=1, singles=5)

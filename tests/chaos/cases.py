@@ -186,7 +186,7 @@ async def api_killed(world: World, load: Load, scale: float) -> None:
     async with load_of(world, load, 400 * scale, 40 * scale):
         for n in range(max(2, int(5 * scale))):
             world.kill(("api", "api2")[n % 2])
-            await world.system.ready(("api", "api2")[n % 2])
+            await world.back(("api", "api2")[n % 2])
             await world.pause(0.3, 0.8)
 
 
@@ -235,7 +235,7 @@ async def doorbells_doubled(world: World, load: Load, scale: float) -> list[str]
                     db.lpush("chat", *forged(world, load, job_id))
                     world.faults += 100
                 await world.pause(0.1, 0.2)
-    sql = "SELECT count(*) FROM jobs WHERE tenant_id = %s AND attempt <> 1"
+    sql = "SELECT count(*) FROM jobs WHERE tenant_id = %s AND attempt > 1"
     async with await psycopg.AsyncConnection.connect(world.stores.database_url) as db:
         row = await (await db.execute(sql, (load.tenant.id,))).fetchone()
     return [f"{row[0]} jobs ran twice"] if row and row[0] else []

@@ -13,4 +13,4 @@ async def test_a_small_chaos_run_finds_nothing(tmp_path: Path):
     seed = random.randrange(1 << 32)
     print(f"seed {seed}")
 
-    assert [] == await play([case for case in CASES if case.name in PIECES], tmp_path / "chaos", seed=seed, scale=0.1)
+    assert [] == await play([case for case in CASES if case.name in PIECES], tmp_path, seed=seed, scale=0.1)

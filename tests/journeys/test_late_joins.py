@@ -70,3 +70,15 @@ async def test_a_client_that_has_read_all_gets_an_empty_stream(client: Client):
 
     async with await client.follow(job["job_id"], last_event_id=last) as stream:
         assert [] == await stream.rest()
+
+
+async def test_a_client_that_has_seen_only_that_its_job_waits_does_not_see_it_twice(system: System, client: Client):
+    system.kill("chat")
+    job = await client.submit("text-5")
+    async with await client.follow(job["job_id"]) as stream:
+        assert 1 == (await stream.until("job.queued")).seq
+    async with await client.follow(job["job_id"], last_event_id=1) as rest:
+        system.start("chat")
+        events = stream.events + await rest.rest()
+
+    assert_whole(events)

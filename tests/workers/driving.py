@@ -65,10 +65,9 @@ def change(database_url: str, sql: str, *values: Any) -> None:
 async def claim(ports: Ports, database_url: str, job_id: UUID, worker: str = "w/1/1") -> DictRow | None:
     """Claim a dispatched job under its present dispatch, as a worker does."""
     row = job_row(database_url, job_id)
-    async with tenant_tx(ports.pool, row["tenant_id"]) as db:
-        claimed = await claim_job(
-            db, row["tenant_id"], job_id, row["dispatch_seq"], worker=worker, lease_s=30, history=10
-        )
+    claimed = await claim_job(
+        ports.pool, row["tenant_id"], job_id, row["dispatch_seq"], worker=worker, lease_s=30, history=10
+    )
     return claimed and claimed[0]
 
 

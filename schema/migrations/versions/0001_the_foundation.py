@@ -40,6 +40,15 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
 $$;
 """
 
+# A statement of a batch can't be told to stop, so what must stop it raises (`schema/batch.py`).
+REFUSE = """
+CREATE FUNCTION refuse(code text) RETURNS boolean LANGUAGE plpgsql AS $$
+BEGIN
+  RAISE EXCEPTION 'refused' USING ERRCODE = code;
+END $$;
+GRANT EXECUTE ON FUNCTION refuse(text) TO headrace_app;
+"""
+
 
 def upgrade() -> None:
     op.create_table(
@@ -234,6 +243,7 @@ def upgrade() -> None:
     )
     op.execute(security.ROLES)
     op.execute(security.CURRENT_TENANT)
+    op.execute(REFUSE)
     for table in TABLES:
         op.execute(security.isolate(table))
         op.execute(security.open_to_owner(table))
