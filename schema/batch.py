@@ -92,7 +92,7 @@ def _send(db: Db, statements: Sequence[Statement], known: set[bytes]) -> list[by
     return sent
 
 
-def _text(writer: Transformer, value: Any) -> Any:
+def _text(writer: Any, value: Any) -> Any:
     return None if value is None else writer.get_dumper(value, PyFormat.TEXT).dump(value)
 
 
@@ -133,7 +133,7 @@ async def _receive(db: Db) -> tuple[list[Any], Any]:
         loop.remove_reader(descriptor)
 
 
-def _rows(reader: Transformer, result: Any) -> list[DictRow]:
+def _rows(reader: Any, result: Any) -> list[DictRow]:
     reader.set_pgresult(result)
     names = [result.fname(column).decode() for column in range(result.nfields)]
     return [dict(zip(names, row, strict=True)) for row in reader.load_rows(0, result.ntuples, tuple)]

@@ -41,6 +41,7 @@ def _work(settings: WorkerSettings, queue: str) -> int:
     from celery import signals
 
     from workers.app import build_app
+    from workers.consumer import GatherEvents
     from workers.pool import AsyncPool
 
     signals.setup_logging.connect(_keep_logging)  # whoever answers this signal keeps Celery from setting up its own
@@ -49,6 +50,7 @@ def _work(settings: WorkerSettings, queue: str) -> int:
         logging.getLogger(name).setLevel(logging.WARNING)  # a line per message; the job's own say more
     warnings.filterwarnings("ignore", message=".*superuser privileges.*")
     app = build_app(settings.redis_url, concurrency=settings.concurrency, task_events=settings.task_events)
+    app.steps["consumer"].add(GatherEvents)
     node = f"{queue}@{socket.gethostname()}"
     app.workshop = Workshop(settings, queue, node)  # type: ignore[attr-defined]
     worker = app.Worker(

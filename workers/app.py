@@ -43,6 +43,7 @@ def celery_settings(concurrency: int, *, task_events: bool) -> dict[str, Any]:
         "worker_concurrency": concurrency,
         # For Flower: names, states, times. Arguments are ids.
         "worker_send_task_events": task_events,
+        "worker_consumer": "workers.consumer:GatheringConsumer",
         "task_send_sent_event": False,
         "event_queue_ttl": 5.0,
         # Jobs outlive the broker's connection; they are in Postgres.

@@ -16,6 +16,7 @@ from tests.chaos.proxy import Proxy, one_in
 from tests.chaos.world import Load, World
 from tests.journeys.test_late_joins import count_differences
 from tests.journeys.test_slow_clients import listen_deaf
+from tests.system import wait_for
 from workers.doorbell import Doorbell, envelope
 
 Play = Callable[[World, Load, float], Awaitable[list[str] | None]]
@@ -278,6 +279,31 @@ async def zombies(world: World, load: Load, scale: float) -> None:
             await asyncio.sleep(7.5)  # the lease is 6 s
             world.system.processes[name].send_signal(signal.SIGCONT)
             await world.pause(0.5, 1.0)
+
+
+@case(24, "worker deaf")
+async def worker_deaf(world: World, load: Load, scale: float) -> list[str]:
+    """The only worker's consumer loses its connection without noticing; the watchdog must end the process."""
+    url = urlsplit(world.stores.redis_url)
+    for name in ("chat", "chat2"):
+        await world.remove(name)
+    async with Proxy(url.port or 6379) as proxy:
+        through = url._replace(netloc=f":{url.password}@127.0.0.1:{proxy.port}").geturl()
+        await world.add("chat3", HEADRACE_REDIS_URL=through)
+        await world.submit(load, 5)
+        proxy.deafen = lambda data: b"BRPOP" in data
+        world.faults += 1
+        await world.submit(load, 5)
+        process = world.system.processes["chat3"]
+        with contextlib.suppress(AssertionError):
+            await wait_for(lambda: process.poll() is not None, "the deaf worker ended itself", within_s=60)
+        wrong = [] if "worker_deaf" in world.system.log("chat3") else ["the watchdog did not notice a deaf worker"]
+        wrong += [] if process.poll() is not None else ["a deaf worker did not end itself"]
+        await world.remove("chat3")
+    for name in ("chat", "chat2"):
+        await world.add(name)
+        world.keep(name)
+    return wrong
 
 
 @case(25, "late joins")

@@ -8,7 +8,8 @@ from contextlib import suppress
 
 class Proxy:
     """Between a process and a store. `swallow` keeps connections open and lets nothing through; `cut_after(data)` says
-    whether to break the connection just after these bytes of the client have reached the server. Use as `async with`."""
+    whether to break the connection just after these bytes of the client have reached the server, `deafen(data)` whether to leave it
+    open and let nothing through from then on. Use as `async with`."""
 
     def __init__(self, port: int) -> None:
         self._target = port
@@ -16,6 +17,7 @@ class Proxy:
         self._through.set()
         self._writers: set[asyncio.StreamWriter] = set()
         self.cut_after: Callable[[bytes], bool] = lambda data: False
+        self.deafen: Callable[[bytes], bool] = lambda data: False
         self.cuts = 0
 
     async def __aenter__(self) -> "Proxy":
@@ -59,6 +61,8 @@ class Proxy:
         try:
             while data := await reader.read(1 << 16):
                 await self._through.wait()
+                if back is not None and self.deafen(data):
+                    await asyncio.Event().wait()
                 to.write(data)
                 await to.drain()
                 if back is not None and self.cut_after(data):

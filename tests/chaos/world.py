@@ -76,6 +76,10 @@ class World:
         self.system.env.update(before)
         await self.system.ready(name)
 
+    def keep(self, name: str) -> None:
+        """Start a process again from now on whenever it has ended."""
+        self._wanted.add(name)
+
     async def remove(self, name: str) -> None:
         """Stop a process for good."""
         self._wanted.discard(name)
