@@ -19,7 +19,6 @@ from schema.db import Db, tenant_tx
 from schema.errors import Conflict, NotFound
 from schema.ids import new_id
 from schema.queries import sessions
-from schema.queries.submissions import add_session
 
 NO_SESSION = "There is no such session."
 EXPORT_PAGE = 500
@@ -69,7 +68,7 @@ async def create(
 ) -> Response[SessionOut]:
     session_id = new_id()
     async with tenant_tx(resources.ports.pool, principal.tenant_id) as db:
-        await add_session(db, principal.tenant_id, session_id, (data or SessionIn()).title)
+        await sessions.add_session(db, principal.tenant_id, session_id, (data or SessionIn()).title)
         row = await _require(db, principal, session_id)
     return Response(SessionOut(**row), headers={"Location": f"/api/sessions/{session_id}"})
 

@@ -50,7 +50,7 @@ def _work(settings: WorkerSettings, queue: str) -> int:
         logging.getLogger(name).setLevel(logging.WARNING)  # a line per message; the job's own say more
     warnings.filterwarnings("ignore", message=".*superuser privileges.*")
     app = build_app(settings.redis_url, concurrency=settings.concurrency, task_events=settings.task_events)
-    app.steps["consumer"].add(GatherEvents)
+    app.steps["consumer"].add(GatherEvents)  # type: ignore[index]
     node = f"{queue}@{socket.gethostname()}"
     app.workshop = Workshop(settings, queue, node)  # type: ignore[attr-defined]
     worker = app.Worker(
