@@ -9,6 +9,7 @@ import uvicorn
 from api.app import create_app
 from api.settings import ApiSettings
 from api.streams import OpenStreams
+from workers.limits import allow_many_files
 from workers.logs import configure_logging
 
 log = structlog.get_logger()
@@ -20,6 +21,7 @@ KEEP_ALIVE_S = 75  # longer than the 60 s of common proxies, so that they are th
 def serve() -> None:
     """Serve until SIGTERM or Ctrl-C. Raises InputError for a wrong setting."""
     configure_logging("api")
+    allow_many_files()
     settings = ApiSettings.from_env(os.environ)
     app = create_app(settings)
     config = uvicorn.Config(

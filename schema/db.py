@@ -29,6 +29,7 @@ WAIT_S = 3.0  # how long a request waits for a connection before it is told to c
 # running it (0.7 ms against 0.1 ms), so each is planned once a connection.
 SETTINGS = {
     "plan_cache_mode": "force_generic_plan",
+    "enable_seqscan": "off",  # a table that is empty when the plan is made won't stay so
     "jit": "off",
     "statement_timeout": 30_000,
     "idle_in_transaction_session_timeout": 60_000,
@@ -40,7 +41,7 @@ def pool_for(database_url: str, role: Role, *, max_size: int = 16, name: str = "
     return AsyncConnectionPool(
         database_url,
         open=False,
-        min_size=1,
+        min_size=min(4, max_size),
         max_size=max_size,
         timeout=WAIT_S,
         max_idle=300,

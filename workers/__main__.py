@@ -12,6 +12,7 @@ import structlog
 from dotenv import load_dotenv
 
 from schema.kinds import QUEUES
+from workers.limits import allow_many_files
 from workers.logs import configure_logging
 from workers.settings import settings_from
 from workers.workshop import WorkerSettings, Workshop
@@ -30,6 +31,7 @@ def main(role: str) -> int:
         print(error, file=sys.stderr)
         return 2
     configure_logging(role)
+    allow_many_files()
     if role == "scheduler":
         return _schedule(settings)
     if role == "flower":
@@ -44,6 +46,8 @@ def _work(settings: WorkerSettings, queue: str) -> int:
     from workers.consumer import GatherEvents
     from workers.pool import AsyncPool
 
+    # Celery's thread and the loop's share the interpreter; at Python's own 5 ms a token waits for the other's turn to end.
+    sys.setswitchinterval(0.0005)
     signals.setup_logging.connect(_keep_logging)  # whoever answers this signal keeps Celery from setting up its own
     signals.worker_ready.connect(_say_ready)
     for name in ("celery.app.trace", "celery.worker.strategy", "celery.worker.consumer.connection"):
@@ -51,7 +55,7 @@ def _work(settings: WorkerSettings, queue: str) -> int:
     warnings.filterwarnings("ignore", message=".*superuser privileges.*")
     app = build_app(settings.redis_url, concurrency=settings.concurrency, task_events=settings.task_events)
     app.steps["consumer"].add(GatherEvents)  # type: ignore[index]
-    node = f"{queue}@{socket.gethostname()}"
+    node = f"{queue}-{os.getpid()}@{socket.gethostname()}"  # several may work on one host
     app.workshop = Workshop(settings, queue, node)  # type: ignore[attr-defined]
     worker = app.Worker(
         hostname=node,

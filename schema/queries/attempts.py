@@ -12,11 +12,14 @@ from schema.batch import run_batch
 from schema.db import Db, Pool, fetch_all, fetch_one
 from schema.states import State
 
+# Where a job is known by its id, its state is compared with a parameter: a literal would let the planner take a partial index
+# of all jobs in that state instead of the primary key.
+
 CLAIM = """
 WITH claimed AS (
   UPDATE jobs SET state = 'running', attempt = attempt + 1, tries = tries + 1, lease_owner = %(worker)s,
     lease_until = now() + make_interval(secs => %(lease_s)s), started_at = coalesce(started_at, now())
-  WHERE tenant_id = %(tenant_id)s AND id = %(id)s AND state = 'dispatched' AND dispatch_seq = %(dispatch_seq)s
+  WHERE tenant_id = %(tenant_id)s AND id = %(id)s AND state = %(from_state)s AND dispatch_seq = %(dispatch_seq)s
   RETURNING *, extract(epoch FROM deadline_at - now())::float8 AS left_s),
 tried AS (
   INSERT INTO attempts (tenant_id, job_id, attempt, worker) SELECT tenant_id, id, attempt, %(worker)s FROM claimed)
@@ -25,16 +28,17 @@ SELECT id, tenant_id, kind, queue, session_id, turn, model, agent, payload, atte
 """
 
 HISTORY = """
-SELECT m.role, m.parts FROM messages m
-JOIN jobs j ON j.tenant_id = m.tenant_id AND j.id = %(id)s AND m.session_id = j.session_id
-WHERE m.tenant_id = %(tenant_id)s AND m.turn <= j.turn
-ORDER BY m.turn DESC, m.ordinal DESC LIMIT %(history)s
+SELECT role, parts FROM messages
+WHERE tenant_id = %(tenant_id)s
+  AND session_id = (SELECT session_id FROM jobs WHERE tenant_id = %(tenant_id)s AND id = %(id)s)
+  AND turn <= (SELECT turn FROM jobs WHERE tenant_id = %(tenant_id)s AND id = %(id)s)
+ORDER BY turn DESC, ordinal DESC LIMIT %(history)s
 """
 
 RENEW = """
 UPDATE jobs j SET lease_until = now() + make_interval(secs => %(lease_s)s)
 FROM unnest(%(tenants)s::uuid[], %(ids)s::uuid[], %(attempts)s::int[]) AS held (tenant_id, id, attempt)
-WHERE j.tenant_id = held.tenant_id AND j.id = held.id AND j.state = 'running' AND j.attempt = held.attempt
+WHERE j.tenant_id = held.tenant_id AND j.id = held.id AND j.state = %(from_state)s AND j.attempt = held.attempt
 RETURNING j.id, j.cancel_requested
 """
 
@@ -49,8 +53,8 @@ log AS (
   SELECT tenant_id, id, %(last_seq)s::int, %(frames)s::bytea FROM ended
   ON CONFLICT (tenant_id, job_id) DO UPDATE SET last_seq = excluded.last_seq, frames = excluded.frames),
 tried AS (
-  UPDATE attempts a SET ended_at = now(), outcome = %(state)s, error = %(error)s FROM ended
-  WHERE a.tenant_id = ended.tenant_id AND a.job_id = ended.id AND a.attempt = %(attempt)s),
+  UPDATE attempts SET ended_at = now(), outcome = %(state)s, error = %(error)s
+  WHERE tenant_id = %(tenant_id)s AND job_id = %(id)s AND attempt = %(attempt)s AND EXISTS (SELECT 1 FROM ended)),
 said AS (
   INSERT INTO messages (tenant_id, id, session_id, job_id, turn, ordinal, role, parts, status, model, agent, usage)
   SELECT tenant_id, %(message_id)s::uuid, session_id, id, turn, 1, 'assistant', %(parts)s::jsonb, %(message_status)s,
@@ -65,8 +69,8 @@ FROM ended
 LOCK_SESSION = "UPDATE sessions SET updated_at = now() WHERE tenant_id = %(tenant_id)s AND id = %(session_id)s"
 
 FORGET = """
-DELETE FROM messages m USING jobs j WHERE m.tenant_id = %(tenant_id)s AND m.job_id = %(id)s
-  AND j.tenant_id = m.tenant_id AND j.id = m.job_id AND j.state = 'cancelled'
+DELETE FROM messages m USING jobs j WHERE j.tenant_id = %(tenant_id)s AND j.id = %(id)s AND j.state = 'cancelled'
+  AND m.tenant_id = j.tenant_id AND m.session_id = j.session_id AND m.turn = j.turn
 """
 
 UNPARK = """
@@ -82,11 +86,11 @@ REQUEUE = """
 WITH back AS (
   UPDATE jobs SET state = 'queued', run_at = now() + make_interval(secs => %(delay_s)s), lease_owner = NULL,
     lease_until = NULL, dispatched_at = NULL, error = %(error)s, tries = tries - %(refund)s
-  WHERE tenant_id = %(tenant_id)s AND id = %(id)s AND attempt = %(attempt)s AND state = 'running'
-  RETURNING tenant_id, id)
-UPDATE attempts a SET ended_at = now(), outcome = %(outcome)s, error = %(error)s FROM back
-WHERE a.tenant_id = back.tenant_id AND a.job_id = back.id AND a.attempt = %(attempt)s
-RETURNING a.job_id
+  WHERE tenant_id = %(tenant_id)s AND id = %(id)s AND attempt = %(attempt)s AND state = %(from_state)s
+  RETURNING id)
+UPDATE attempts SET ended_at = now(), outcome = %(outcome)s, error = %(error)s
+WHERE tenant_id = %(tenant_id)s AND job_id = %(id)s AND attempt = %(attempt)s AND EXISTS (SELECT 1 FROM back)
+RETURNING job_id
 """
 
 
@@ -125,7 +129,7 @@ async def claim_job(
     None means that the doorbell was a duplicate or came too late.
     """
     values = {"tenant_id": tenant_id, "id": job_id, "dispatch_seq": dispatch_seq, "worker": worker}
-    values |= {"lease_s": lease_s, "history": history}
+    values |= {"lease_s": lease_s, "history": history, "from_state": "dispatched"}
     claimed, messages = await run_batch(pool, tenant_id, [(CLAIM, values), (HISTORY, values)])
     return (claimed[0], messages[::-1]) if claimed else None
 
@@ -192,7 +196,9 @@ async def requeue_job(
 ) -> bool:
     """Give a running job back to the queue, to be tried again after `delay_s`; `refund` spends no try (a hand-back).
     False if `attempt` no longer holds it."""
-    values = {"tenant_id": tenant_id, "id": job_id, "attempt": attempt, "outcome": outcome, "delay_s": delay_s}
+    values: dict[str, Any] = {"tenant_id": tenant_id, "id": job_id, "attempt": attempt, "outcome": outcome}
+    values |= {"delay_s": delay_s}
+    values["from_state"] = "running"
     row = await fetch_one(db, REQUEUE, {**values, "error": _json(error), "refund": int(refund)})
     return row is not None
 
@@ -209,4 +215,5 @@ def renew_values(held: list[tuple[UUID, UUID, int]], lease_s: float) -> dict[str
         "ids": [job_id for _, job_id, _ in held],
         "attempts": [attempt for _, _, attempt in held],
         "lease_s": lease_s,
+        "from_state": "running",
     }

@@ -50,7 +50,7 @@ RETURNING j.tenant_id, j.id, j.kind, j.dispatch_seq, j.inbox
 UNDISPATCH = """
 UPDATE jobs j SET state = 'queued', dispatched_at = NULL
 FROM unnest(%(tenants)s::uuid[], %(ids)s::uuid[], %(seqs)s::int[]) AS d (tenant_id, id, seq)
-WHERE j.tenant_id = d.tenant_id AND j.id = d.id AND j.state = 'dispatched' AND j.dispatch_seq = d.seq
+WHERE j.tenant_id = d.tenant_id AND j.id = d.id AND j.state = %(from_state)s AND j.dispatch_seq = d.seq
 """
 
 UNANSWERED = """
@@ -75,6 +75,7 @@ async def undispatch_jobs(db: Db, jobs: list[DictRow]) -> None:
         "tenants": [job["tenant_id"] for job in jobs],
         "ids": [job["id"] for job in jobs],
         "seqs": [job["dispatch_seq"] for job in jobs],
+        "from_state": "dispatched",
     }
     await db.execute(UNDISPATCH, values)
 

@@ -85,8 +85,8 @@ async def list_ended(db: Db, tenant_id: UUID, job_ids: Sequence[UUID]) -> list[U
 async def request_cancel(db: Db, tenant_id: UUID, job_id: UUID, mode: str) -> int | None:
     """Ask the running attempt to stop; return its number, or None if the job isn't running."""
     sql = """UPDATE jobs SET cancel_requested = %(mode)s
-      WHERE tenant_id = %(tenant_id)s AND id = %(id)s AND state = 'running' RETURNING attempt"""
-    row = await fetch_one(db, sql, {"tenant_id": tenant_id, "id": job_id, "mode": mode})
+      WHERE tenant_id = %(tenant_id)s AND id = %(id)s AND state = %(from_state)s RETURNING attempt"""
+    row = await fetch_one(db, sql, {"tenant_id": tenant_id, "id": job_id, "mode": mode, "from_state": "running"})
     return None if row is None else row["attempt"]
 
 
@@ -100,8 +100,9 @@ async def redrive_job(db: Db, tenant_id: UUID, job_id: UUID) -> bool:
     values = {"tenant_id": tenant_id, "id": job_id}
     await db.execute(lock, values)
     await db.execute(
-        """DELETE FROM messages m USING jobs j WHERE m.tenant_id = %(tenant_id)s AND m.job_id = %(id)s
-          AND m.ordinal > 0 AND j.tenant_id = m.tenant_id AND j.id = m.job_id AND j.state IN ('failed', 'cancelled')""",
+        """DELETE FROM messages m USING jobs j WHERE j.tenant_id = %(tenant_id)s AND j.id = %(id)s
+          AND j.state IN ('failed', 'cancelled') AND m.tenant_id = j.tenant_id AND m.session_id = j.session_id
+          AND m.turn = j.turn AND m.ordinal > 0""",
         values,
     )
     await db.execute("DELETE FROM job_logs WHERE tenant_id = %(tenant_id)s AND job_id = %(id)s", values)

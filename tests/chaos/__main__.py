@@ -13,7 +13,7 @@ from tests.chaos.cases import CASES, Case
 from tests.chaos.oracle import Verdict, judge
 from tests.chaos.world import World, open_world, wrong_readers
 
-HEAD = f"{'case':<40}{'jobs':>6}{'faults':>8}{'lost':>6}{'doubled':>9}{'restarted':>11}{'refused':>9}{'seconds':>9}"
+HEAD = f"{'case':<40}{'jobs':>6}{'faults':>8}{'lost':>6}{'doubled':>9}{'restarted':>11}{'spent':>7}{'refused':>9}{'seconds':>9}"
 
 
 def main() -> int:
@@ -64,7 +64,9 @@ async def play_one(world: World, case: Case, scale: float) -> list[str]:
         own = await case.play(world, load, scale) or []
     except AssertionError as error:
         own = [str(error)]
-    verdict = await judge(world.stores.database_url, load.tenant.id, set(load.keys.values()), states=case.states)
+    verdict = await judge(
+        world.stores.database_url, load.tenant.id, set(load.keys.values()), states=case.states, spends=case.spends
+    )
     await world.all_ready()
     seconds = time.monotonic() - began
     print(_row(case, verdict, world.faults, load.refused, seconds), flush=True)
@@ -74,7 +76,7 @@ async def play_one(world: World, case: Case, scale: float) -> list[str]:
 def _row(case: Case, verdict: Verdict, faults: int, refused: int, seconds: float) -> str:
     name = f"{case.number:>2} {case.name}"
     return (
-        f"{name:<40}{verdict.jobs:>6}{faults:>8}{verdict.lost:>6}{verdict.doubled:>9}{verdict.restarted:>11}"
+        f"{name:<40}{verdict.jobs:>6}{faults:>8}{verdict.lost:>6}{verdict.doubled:>9}{verdict.restarted:>11}{verdict.spent:>7}"
         f"{refused:>9}{seconds:>9.1f}"
     )
 

@@ -36,14 +36,21 @@ class Verdict:
     lost: int = 0
     doubled: int = 0
     restarted: int = 0
+    spent: int = 0
     states: Counter[str] = field(default_factory=Counter)
     findings: list[str] = field(default_factory=list)
 
 
 async def judge(
-    database_url: str, tenant_id: UUID, accepted: set[UUID], *, states: tuple[str, ...] = ("succeeded",)
+    database_url: str,
+    tenant_id: UUID,
+    accepted: set[UUID],
+    *,
+    states: tuple[str, ...] = ("succeeded",),
+    spends: bool = False,
 ) -> Verdict:
-    """Wait until the tenant's jobs have come to rest, then look at each. `states` are those that the case allows."""
+    """Wait until the tenant's jobs have come to rest, then look at each. `states` are those that the case allows; with
+    `spends` jobs may also fail because all their tries were lost with workers."""
     verdict = Verdict(jobs=len(accepted))
     async with await psycopg.AsyncConnection.connect(database_url, autocommit=True, row_factory=dict_row) as db:
         await _quiesce(db, tenant_id)
@@ -56,13 +63,24 @@ async def judge(
     for missing in accepted - found:
         verdict.findings.append(f"{missing} was accepted and has no row")
     for row in rows:
-        wrong = _wrong_with(row, states)
+        spent = spends and _is_spent(row)
+        verdict.spent += spent
+        wrong = _wrong_with(row, (*states, "failed") if spent else states)
         verdict.doubled += any(line.startswith("two") for line in wrong)
         verdict.restarted += row["attempt"] > 1
         verdict.findings += [f"{row['id']}: {line}" for line in wrong]
     if found - accepted:
         verdict.findings.append(f"{len(found - accepted)} jobs exist that nobody was promised")
     return verdict
+
+
+def _is_spent(row: dict[str, Any]) -> bool:
+    lost = [attempt.split(" ", 1)[1] for attempt in row["attempts"] or []].count("lost")
+    return (
+        row["state"] == "failed"
+        and row["error"]["code"] == "worker_lost"
+        and row["tries"] == row["max_tries"] <= lost + 1
+    )
 
 
 async def _quiesce(db: psycopg.AsyncConnection[Any], tenant_id: UUID) -> None:

@@ -7,9 +7,9 @@ from contextlib import suppress
 
 
 class Proxy:
-    """Between a process and a store. `swallow` keeps connections open and lets nothing through; `cut_after(data)` says
-    whether to break the connection just after these bytes of the client have reached the server, `deafen(data)` whether to leave it
-    open and let nothing through from then on. Use as `async with`."""
+    """Between a process and a store. `swallow()` keeps connections open and lets nothing through. `cut_after(data)` says
+    whether to break the connection just after these bytes of the client have reached the server; `deafen(data)` whether
+    to leave it open and let nothing more of the client through. Use as `async with`."""
 
     def __init__(self, port: int) -> None:
         self._target = port

@@ -21,7 +21,7 @@ from tests.journeys.conftest import keep_commits
 from tests.system import ModelProcess, System, wait_for
 
 ROLES = ("api", "api2", "chat", "chat2", "scheduler")
-SETTINGS = {"HEADRACE_MODEL_FIRST_TOKEN_S": "5", "HEADRACE_MODEL_BETWEEN_TOKENS_S": "5", "HEADRACE_SLOW_CLIENT_S": "2"}
+SETTINGS = {"HEADRACE_MODEL_FIRST_TOKEN_S": "5", "HEADRACE_MODEL_BETWEEN_TOKENS_S": "12", "HEADRACE_SLOW_CLIENT_S": "2"}
 AT_ONCE = 12
 RETRY_S = 0.1
 GIVE_UP_S = 90.0
@@ -150,10 +150,11 @@ class World:
             await asyncio.sleep(RETRY_S)
         raise AssertionError(f"no API process accepted a job for {GIVE_UP_S:g} s")
 
-    async def read(self, load: Load, readers: int, model: str = "text-40-at-50") -> None:
-        """Submit jobs and follow each to its end over as many connections as it takes."""
+    async def read(self, load: Load, readers: int, model: str = "text-40-at-50", *, over_s: float = 0.0) -> None:
+        """Submit jobs within `over_s` and follow each to its end over as many connections as it takes."""
 
         async def one() -> None:
+            await self.pause(0, over_s)
             mine = Load(load.tenant)
             await self.submit(mine, 1, model)
             load.keys |= mine.keys
