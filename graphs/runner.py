@@ -1,7 +1,6 @@
 """Running a graph for a job: messages in, events out. Knows nothing of queues, leases or Redis."""
 
-from collections.abc import AsyncIterator, Sequence
-from contextlib import aclosing
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -61,14 +60,11 @@ def read_options(model: str, options: dict[str, Any]) -> ModelRequest:
         raise InputError(f"An option of the request can't be used: {error}") from error
 
 
-async def run_chat(graphs: Graphs, providers: Providers, run: ChatRun) -> AsyncIterator[Event]:
-    """Stream the events of one chat; the last two are MessageCompleted and UsageRecorded.
+async def run_chat(graphs: Graphs, providers: Providers, run: ChatRun, emit: Callable[[Event], None]) -> None:
+    """Answer one chat, emitting its events as they happen; the last two are MessageCompleted and UsageRecorded.
 
-    Raises ProviderError. Closing the iterator, or cancelling the task, closes the provider's connection.
+    Raises ProviderError. Cancelling the task closes the provider's connection.
     """
     ref = await providers.resolve(run.model)
-    context = ChatContext(providers.get(ref.provider), read_options(ref.name, run.options), str(ref))
-    stream = graphs.chat.astream({"messages": run.messages}, context=context, stream_mode="custom")
-    async with aclosing(stream) as events:  # type: ignore[type-var]
-        async for event in events:
-            yield event
+    context = ChatContext(providers.get(ref.provider), read_options(ref.name, run.options), str(ref), emit)
+    await graphs.chat.ainvoke({"messages": run.messages}, context=context)

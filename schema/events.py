@@ -216,7 +216,7 @@ def timestamp(moment: datetime | None = None) -> str:
     return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def encode_frame(event: Event, job_id: UUID, seq: int, at: str) -> bytes:
+def encode_frame(event: Event, job_id: UUID | str, seq: int, at: str) -> bytes:
     """Return `event` as one Server-Sent Events frame; JSON never holds a raw line break, so a frame can't be forged."""
     fields = _encoder.encode(event)
     fields = b"," + fields[1:] if fields != b"{}" else b"}"

@@ -10,8 +10,7 @@ The row is committed before the last event goes out; whoever reads `job.succeede
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
-from contextlib import aclosing
+from collections.abc import Callable, Sequence
 from typing import Any, Literal, Protocol
 from uuid import UUID
 
@@ -51,9 +50,13 @@ Stop = Literal["cancel", "hand_back", "fenced"]
 
 
 class Work(Protocol):
-    """What a kind of job does: events out, the last ones being the whole message and what it used."""
+    """What a kind of job does: it emits events, the last ones being the whole message and what it used."""
 
-    def __call__(self, shop: Workshop, job: DictRow, messages: Sequence[DictRow]) -> AsyncIterator[Event]: ...
+    async def __call__(
+        self, shop: Workshop, job: DictRow, messages: Sequence[DictRow], emit: Callable[[Event], None]
+    ) -> None:
+        """Do the work of a claimed job. Cancelling stops it and whatever it asked others for."""
+        ...
 
 
 async def attempt_job(shop: Workshop, work: Work, tenant_id: UUID, job_id: UUID, dispatch_seq: int) -> None:
@@ -149,7 +152,7 @@ class Attempt:
 
     async def _perform(self, work: Work, messages: Sequence[DictRow]) -> Exception | None:
         """Run the work inside its deadline; return the error that ended it, if one did."""
-        self._task = asyncio.get_running_loop().create_task(self._consume(work, messages))
+        self._task = asyncio.get_running_loop().create_task(work(self._shop, self.job, messages, self._emit))
         if self._why is not None:
             self._task.cancel()
         try:
@@ -167,18 +170,17 @@ class Attempt:
         error = self._task.exception()
         return error if isinstance(error, Exception) else None
 
-    async def _consume(self, work: Work, messages: Sequence[DictRow]) -> None:
-        async with aclosing(work(self._shop, self.job, messages)) as events:  # type: ignore[type-var]
-            async for event in events:
-                match event:
-                    case MessageCompleted():
-                        self._completed = event
-                    case UsageRecorded():
-                        self._used = event
-                    case _:
-                        if isinstance(event, MessageDelta):
-                            self._said.append(event.text)
-                        self.stream.put(event)
+    def _emit(self, event: Event) -> None:
+        """Publish what the work says; the end of it waits for the commit."""
+        match event:
+            case MessageCompleted():
+                self._completed = event
+            case UsageRecorded():
+                self._used = event
+            case _:
+                if isinstance(event, MessageDelta):
+                    self._said.append(event.text)
+                self.stream.put(event)
 
     async def _settle(self, error: Exception | None) -> None:
         if self._why == "fenced":

@@ -54,6 +54,7 @@ class JobStream:
         self.frames = history.frames
         self.fenced = False
         self.ended = False
+        self._id = str(job_id)
         self._origin = history.origin
         self._relay, self._inbox, self._on_fenced = relay, inbox or "", on_fenced
         self._written = history.written
@@ -73,12 +74,12 @@ class JobStream:
         pending, self._pending = self._pending, []
         if len(pending) > 1:
             pending = join_deltas(pending)
+        if not pending:
+            return
+        at, frames = timestamp(), self.frames
         for event in pending:
-            self._append(event)
-
-    def _append(self, event: Event) -> None:
-        self.frames.append(encode_frame(event, self.job_id, len(self.frames) + 1, timestamp()))
-        self.ended = self.ended or event.ends
+            frames.append(encode_frame(event, self._id, len(frames) + 1, at))
+            self.ended = self.ended or event.ends
 
     def preview(self, events: list[Event]) -> list[bytes]:
         """Return the frames that the stream will have with `events` at its end, and publish nothing yet: the log is

@@ -85,9 +85,14 @@ class Home:
         return ports[name]
 
     def log(self, name: str) -> Path:
-        """The file for a process's output; an overlong one is begun anew."""
-        file = self.path / "logs" / f"{name}.log"
-        file.parent.mkdir(exist_ok=True, mode=0o700)
+        """The file for a process's output."""
+        folder = self.path / "logs"
+        folder.mkdir(exist_ok=True, mode=0o700)
+        return folder / f"{name}.log"
+
+    def fresh_log(self, name: str) -> Path:
+        """The same for a process that starts now: an overlong file is put aside."""
+        file = self.log(name)
         if file.exists() and file.stat().st_size > LOG_LIMIT_BYTES:
             file.replace(file.with_suffix(".log.old"))
         return file

@@ -54,7 +54,7 @@ class EmbeddedStore:
         if self.pid is not None:
             return
         self.prepare()
-        with self.log_file.open("ab") as log:
+        with self.home.fresh_log(self.name).open("ab") as log:
             self._process = start_child(
                 self.command(),
                 death_signal=self.stop_signal,

@@ -1,7 +1,7 @@
 """How it moves: trim the history, then answer.
 
-Events leave through LangGraph's custom stream writer as `schema.events` structs. They do not travel as LangChain
-callbacks: those cost about 0.7 ms of CPU a token, a write costs 5 µs.
+Events leave through `context.emit` as `schema.events` structs, the moment they happen. As LangChain callbacks they cost about
+0.7 ms of CPU a token, through LangGraph's custom stream 30 µs (a queue, a task and a wait for each), as a call 1 µs.
 """
 
 from contextlib import aclosing
@@ -37,7 +37,7 @@ async def trim(state: ChatState) -> ChatState:
 
 async def answer(state: ChatState, runtime: Runtime[ChatContext]) -> None:
     """Call the model and pass on what it says; the last events are the whole message and what it used."""
-    context, write = runtime.context, runtime.stream_writer
+    context, emit = runtime.context, runtime.context.emit
     said: list[str] = []
     calls = ToolCalls()
     request = msgspec.structs.replace(context.request, messages=tuple(state["messages"]))
@@ -46,16 +46,16 @@ async def answer(state: ChatState, runtime: Runtime[ChatContext]) -> None:
             match delta:
                 case TextDelta(text):
                     said.append(text)
-                    write(events.MessageDelta(text=text))
+                    emit(events.MessageDelta(text=text))
                 case ReasoningDelta(text):
-                    write(events.ReasoningDelta(text=text))
+                    emit(events.ReasoningDelta(text=text))
                 case ToolCallDelta():
-                    write(events.MessageDelta(tool_calls=[calls.add(delta)]))
+                    emit(events.MessageDelta(tool_calls=[calls.add(delta)]))
                 case Progress(text, done, total):
-                    write(events.JobProgress(text=text, done=done or None, total=total or None))
+                    emit(events.JobProgress(text=text, done=done or None, total=total or None))
                 case Finished(reason, usage):
-                    write(events.MessageCompleted(text="".join(said), finish_reason=reason, tool_calls=calls.whole()))
-                    write(_usage(context.model, usage))
+                    emit(events.MessageCompleted(text="".join(said), finish_reason=reason, tool_calls=calls.whole()))
+                    emit(_usage(context.model, usage))
 
 
 def _usage(model: str, usage: Usage) -> events.UsageRecorded:

@@ -53,9 +53,13 @@ FROM unnest(%(tenants)s::uuid[], %(ids)s::uuid[], %(seqs)s::int[]) AS d (tenant_
 WHERE j.tenant_id = d.tenant_id AND j.id = d.id AND j.state = %(from_state)s AND j.dispatch_seq = d.seq
 """
 
+# Rows that somebody holds are passed over here and in the sweeper: a worker that is cut off in the middle of a transaction
+# must not stop the sweep for everybody until Postgres gives its connection up.
 UNANSWERED = """
-UPDATE jobs SET state = 'queued', dispatched_at = NULL
-WHERE state = 'dispatched' AND dispatched_at < now() - make_interval(secs => %(after_s)s)
+UPDATE jobs SET state = 'queued', dispatched_at = NULL WHERE (tenant_id, id) IN (
+  SELECT tenant_id, id FROM jobs
+  WHERE state = 'dispatched' AND dispatched_at < now() - make_interval(secs => %(after_s)s)
+  FOR UPDATE SKIP LOCKED)
 RETURNING queue
 """
 

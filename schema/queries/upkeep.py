@@ -18,10 +18,14 @@ REQUEUE_LOST = """
 WITH lost AS (
   SELECT * FROM unnest(%(tenants)s::uuid[], %(ids)s::uuid[], %(attempts)s::int[], %(delays)s::float[])
     AS l (tenant_id, id, attempt, delay_s)),
+free AS (
+  SELECT j.tenant_id, j.id FROM jobs j JOIN lost ON j.tenant_id = lost.tenant_id AND j.id = lost.id
+  WHERE j.state = 'running' AND j.attempt = lost.attempt FOR UPDATE OF j SKIP LOCKED),
 back AS (
   UPDATE jobs j SET state = 'queued', run_at = now() + make_interval(secs => lost.delay_s), lease_owner = NULL,
     lease_until = NULL, dispatched_at = NULL
-  FROM lost WHERE j.tenant_id = lost.tenant_id AND j.id = lost.id AND j.attempt = lost.attempt AND j.state = 'running'
+  FROM lost JOIN free ON free.tenant_id = lost.tenant_id AND free.id = lost.id
+  WHERE j.tenant_id = lost.tenant_id AND j.id = lost.id AND j.attempt = lost.attempt AND j.state = 'running'
     AND (j.lease_until < now() OR j.lease_owner = ANY(%(dead)s))
   RETURNING j.tenant_id, j.id, j.attempt)
 UPDATE attempts a SET ended_at = now(), outcome = 'lost', error = %(error)s FROM back

@@ -51,11 +51,11 @@ def case(
 
 @contextlib.asynccontextmanager
 async def load_of(
-    world: World, load: Load, jobs: float, readers: float, model: str = "text-20", over_s: float = 0.0
+    world: World, load: Load, jobs: float, readers: float, *, over_s: float = 0.0, long: str = "text-40-at-50"
 ) -> AsyncIterator[None]:
     """Submit short jobs, and follow longer ones that begin within `over_s`, while the body breaks things; at the end wait
     for both."""
-    work = asyncio.gather(world.submit(load, int(jobs), model), world.read(load, int(readers), over_s=over_s))
+    work = asyncio.gather(world.submit(load, int(jobs)), world.read(load, int(readers), long, over_s=over_s))
     await world.pause(0.3, 0.6)
     try:
         yield
@@ -211,10 +211,12 @@ async def deaf_clients(world: World, load: Load, scale: float) -> None:
 
 @case(16, "worker cut off from Postgres")
 async def worker_cut_off(world: World, load: Load, scale: float) -> None:
-    async with proxied_worker(world) as proxy, load_of(world, load, 100 * scale, 40, "text-20"):
+    """Its answers are whole and its commits hang when others take its jobs; it comes back while they are at it."""
+    async with proxied_worker(world) as proxy, load_of(world, load, 100 * scale, 40, over_s=0.5, long="text-250-at-50"):
+        await world.pause(0.5, 1.0)
         world.faults += 1
         proxy.swallow()
-        await world.pause(9, 11)  # longer than the lease of 6 s
+        await world.pause(8.5, 9.5)  # longer than the lease of 6 s
         proxy.let_through()
 
 

@@ -44,7 +44,7 @@ class Proxy:
             writer.transport.abort()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with suppress(OSError):
+        with suppress(OSError, asyncio.CancelledError):
             await self._through.wait()
             far_reader, far_writer = await asyncio.open_connection("127.0.0.1", self._target)
             self._writers |= {writer, far_writer}

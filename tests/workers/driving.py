@@ -1,7 +1,7 @@
 """Short ways to make jobs and to look at them, for tests of the job core."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 from uuid import UUID
@@ -104,7 +104,9 @@ class Script:
         self.steps, self.begun, self.closed = steps, 0, False
         self.at_work = asyncio.Event()
 
-    async def __call__(self, shop: Workshop, job: DictRow, messages: Sequence[DictRow]) -> AsyncIterator[Event]:
+    async def __call__(
+        self, shop: Workshop, job: DictRow, messages: Sequence[DictRow], emit: Callable[[Event], None]
+    ) -> None:
         self.begun += 1
         self.messages = messages
         try:
@@ -115,7 +117,7 @@ class Script:
                 elif isinstance(step, Exception):
                     raise step
                 else:
-                    yield step
+                    emit(step)
         finally:
             self.closed = True
 

@@ -1,6 +1,6 @@
 """`chat.answer`: answer one message."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -22,8 +22,6 @@ def register(app: Any) -> None:
         await attempt_job(app.workshop, work, UUID(tenant_id), UUID(job_id), dispatch_seq)
 
 
-async def work(shop: Workshop, job: DictRow, messages: Sequence[DictRow]) -> AsyncIterator[Event]:
+async def work(shop: Workshop, job: DictRow, messages: Sequence[DictRow], emit: Callable[[Event], None]) -> None:
     """Run the chat graph for a claimed job."""
-    run = read_chat(job["model"], job["payload"], messages)
-    async for event in run_chat(shop.graphs, shop.providers, run):
-        yield event
+    await run_chat(shop.graphs, shop.providers, read_chat(job["model"], job["payload"], messages), emit)
