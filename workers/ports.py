@@ -11,6 +11,7 @@ from schema.db import Pool, pool_for
 from workers.dispatch import WINDOW
 from workers.hub import Hub
 from workers.relay import Relay
+from workers.rooms import Rooms
 from workers.wire import RedisAddress, Wire
 
 
@@ -33,6 +34,7 @@ class Ports:
     hub: Hub
     relay: Relay
     window: int
+    rooms: Rooms
 
 
 @asynccontextmanager
@@ -48,7 +50,7 @@ async def open_ports(settings: PortSettings) -> AsyncIterator[Ports]:
         hub = Hub(address, wire, pool, process=process_name())
         await hub.start()
         stack.push_async_callback(hub.close)
-        yield Ports(pool, wire, hub, Relay(wire), settings.window)
+        yield Ports(pool, wire, hub, Relay(wire), settings.window, Rooms())
 
 
 def process_name() -> str:

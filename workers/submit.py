@@ -74,10 +74,12 @@ async def submit(ports: Ports, submission: Submission) -> Submitted:
     """
     job, key = _new_job(ports, submission), submission.idempotency
     try:
-        added = await submissions.add_job(ports.pool, job, window=ports.window, key=key)
+        has_room = ports.rooms.is_ample(job.tenant_id)
+        added = await submissions.add_job(ports.pool, job, window=ports.window, key=key, has_room=has_room)
     except submissions.KeyTaken:
         assert key is not None
         return await _replay(ports, submission.tenant_id, key)
+    ports.rooms.note(job.tenant_id, added.row["room"])
     await _ring(ports, job, added.row)
     if added.live:
         await _make_way(ports, submission, added.live)
@@ -126,7 +128,7 @@ async def _ring(ports: Ports, job: submissions.NewJob, row: DictRow) -> None:
         if not await ring(ports.wire, [doorbell]):
             log.warning("doorbell_unheard", job_id=str(job.id))
             await _take_back(ports, job, row["dispatch_seq"])
-    elif not row["parked"]:
+    elif not row["parked"] and not row["capped"]:  # at the cap, the end of a job is what lets the next one go
         await wake(ports.wire, job.kind.queue)
 
 

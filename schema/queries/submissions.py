@@ -93,29 +93,36 @@ WITH room AS MATERIALIZED (
       SELECT 1 FROM jobs j WHERE j.tenant_id = t.id AND j.session_id = %(session_id)s::uuid
         AND j.state IN ('queued', 'dispatched', 'running')) AS parked
   FROM tenants t WHERE t.id = %(tenant_id)s),
+capped AS MATERIALIZED (
+  SELECT room.*, max_running <= (
+    SELECT count(*) FROM jobs j WHERE j.tenant_id = %(tenant_id)s AND j.state IN ('dispatched', 'running')) AS capped
+  FROM room),
 start AS MATERIALIZED (
-  SELECT room.*, NOT parked
+  SELECT capped.*, NOT parked AND NOT capped
     AND current_setting('headrace.turnstile', true) = 'mine'
-    AND (SELECT count(*) FROM jobs j WHERE j.tenant_id = %(tenant_id)s AND j.state IN ('dispatched', 'running'))
-      < max_running
     AND NOT EXISTS (SELECT 1 FROM jobs j WHERE j.tenant_id = %(tenant_id)s AND j.queue = %(queue)s
       AND j.state = 'queued' AND NOT j.parked AND j.run_at <= now())
     AND NOT window_is_full(%(queue)s, %(window)s::int) AS now
-  FROM room)
+  FROM capped),
+depth AS MATERIALIZED (
+  SELECT start.*, CASE WHEN NOT start.now AND NOT %(has_room)s::bool THEN (
+    SELECT count(*) FROM (SELECT 1 FROM jobs j WHERE j.tenant_id = %(tenant_id)s AND j.state = 'queued'
+      LIMIT start.max_queued) AS waiting) END AS queued
+  FROM start)
 INSERT INTO jobs (tenant_id, id, kind, queue, state, priority, session_id, turn, model, agent, payload, parked,
   deadline_at, max_tries, dispatch_seq, dispatched_at, inbox, request_id)
-SELECT %(tenant_id)s::uuid, %(id)s::uuid, %(kind)s, %(queue)s, CASE WHEN start.now THEN 'dispatched' ELSE 'queued' END,
-  %(priority)s::int, %(session_id)s::uuid, start.turn, %(model)s, %(agent)s, %(payload)s, start.parked,
+SELECT %(tenant_id)s::uuid, %(id)s::uuid, %(kind)s, %(queue)s, CASE WHEN depth.now THEN 'dispatched' ELSE 'queued' END,
+  %(priority)s::int, %(session_id)s::uuid, depth.turn, %(model)s, %(agent)s, %(payload)s, depth.parked,
   now() + make_interval(secs => %(deadline_s)s), %(max_tries)s::int,
-  start.now::int, CASE WHEN start.now THEN now() END, %(inbox)s, %(request_id)s
-FROM start
+  depth.now::int, CASE WHEN depth.now THEN now() END, %(inbox)s, %(request_id)s
+FROM depth
 WHERE CASE
-  WHEN start.now THEN true
-  WHEN start.parked AND %(on_busy)s = 'reject' THEN refuse('{SESSION_BUSY}')
-  WHEN (SELECT count(*) FROM (SELECT 1 FROM jobs j WHERE j.tenant_id = %(tenant_id)s AND j.state = 'queued'
-    LIMIT start.max_queued) AS waiting) < start.max_queued THEN true
-  ELSE refuse('{QUEUE_FULL}') END
-RETURNING state, dispatch_seq, parked, created_at
+  WHEN depth.now THEN true
+  WHEN depth.parked AND %(on_busy)s = 'reject' THEN refuse('{SESSION_BUSY}')
+  WHEN depth.queued >= depth.max_queued THEN refuse('{QUEUE_FULL}')
+  ELSE true END
+RETURNING state, dispatch_seq, parked, created_at, (SELECT capped FROM depth) AS capped,
+  (SELECT max_queued - queued FROM depth) AS room
 """
 
 ADD_MESSAGE = """
@@ -127,20 +134,20 @@ FROM jobs j WHERE j.tenant_id = %(tenant_id)s AND j.id = %(id)s
 
 @dataclass(frozen=True)
 class Added:
-    """An accepted job: its row's state, dispatch_seq, parked and created_at, and the live jobs of its session that it
-    found, where `on_busy` asks for them."""
+    """An accepted job: its row's state, dispatch_seq, parked and created_at, whether its tenant is at its cap, how many more
+    may wait (None when that was not counted); and the live jobs of its session, where `on_busy` asks for them."""
 
     row: DictRow
     live: list[UUID]
 
 
-async def add_job(pool: Pool, job: NewJob, *, window: int, key: NewKey | None = None) -> Added:
+async def add_job(pool: Pool, job: NewJob, *, window: int, key: NewKey | None = None, has_room: bool = False) -> Added:
     """Insert a job, and its session, message and idempotency key, in one round trip. `window` bounds the doorbells that
-    wait in a Celery queue.
+    wait in a Celery queue; `has_room` spares counting what waits, by one who has just done so.
 
     Raises KeyTaken, SessionBusy, QueueFull, NotFound (session) and Unavailable; then nothing was inserted.
     """
-    values = _values(job, window, key)
+    values = _values(job, window, key) | {"has_room": has_room}
     steps = [step for step, wanted in _steps(job, key).items() if wanted]
     try:
         results = dict(zip(steps, await run_batch(pool, job.tenant_id, [(sql, values) for sql in steps]), strict=True))

@@ -1,0 +1,31 @@
+"""How many more jobs of a tenant may wait: counted now and then, and exactly where it is tight.
+
+Counting ten thousand waiting rows for each submit of a flood would make the flood cost everyone. So a process remembers for
+half a second that there is ample room; near the limit every submit counts.
+"""
+
+import time
+from uuid import UUID
+
+KEPT_S = 0.5
+AMPLE = 2000  # more than all processes together add in KEPT_S
+
+
+class Rooms:
+    """What this process knows of its tenants' queues."""
+
+    def __init__(self) -> None:
+        self._counted: dict[UUID, float] = {}
+
+    def is_ample(self, tenant_id: UUID) -> bool:
+        """Whether there was ample room a moment ago."""
+        return self._counted.get(tenant_id, 0.0) > time.monotonic()
+
+    def note(self, tenant_id: UUID, room: int | None) -> None:
+        """Take what a submit counted; None if it did not have to."""
+        if room is None:
+            return
+        if room > AMPLE:
+            self._counted[tenant_id] = time.monotonic() + KEPT_S
+        else:
+            self._counted.pop(tenant_id, None)
