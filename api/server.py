@@ -20,7 +20,7 @@ KEEP_ALIVE_S = 75  # longer than the 60 s of common proxies, so that they are th
 
 def serve() -> None:
     """Serve until SIGTERM or Ctrl-C. Raises InputError for a wrong setting."""
-    configure_logging("api")
+    configure_logging("api", style=os.environ.get("HEADRACE_LOGS"))
     allow_many_files()
     settings = ApiSettings.from_env(os.environ)
     app = create_app(settings)

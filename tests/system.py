@@ -97,7 +97,12 @@ class System:
             )
         with (self.folder / f"{name}.log").open("ab") as log:
             process = subprocess.Popen(
-                [sys.executable, "-m", *COMMANDS[role]], cwd=ROOT, env=env, stdout=log, stderr=log, stdin=subprocess.DEVNULL
+                [sys.executable, "-m", *COMMANDS[role]],
+                cwd=ROOT,
+                env=env,
+                stdout=log,
+                stderr=log,
+                stdin=subprocess.DEVNULL,
             )
         self.processes[name] = process
         return process

@@ -30,7 +30,7 @@ def main(role: str) -> int:
     except ValueError as error:
         print(error, file=sys.stderr)
         return 2
-    configure_logging(role)
+    configure_logging(role, style=os.environ.get("HEADRACE_LOGS"))
     allow_many_files()
     if role == "scheduler":
         return _schedule(settings)
@@ -108,6 +108,7 @@ def _watch(settings: WorkerSettings) -> int:
     from workers.app import build_app
 
     app = build_app(settings.redis_url, task_events=settings.task_events)
+    logging.getLogger("flower.command").setLevel(logging.WARNING)
     host = os.environ.get("HEADRACE_FLOWER_HOST") or "127.0.0.1"
     port = os.environ.get("HEADRACE_FLOWER_PORT") or "5555"
     try:

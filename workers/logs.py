@@ -30,9 +30,15 @@ SECRET = re.compile(
 MASK = "***"
 
 
-def configure_logging(process: str, *, level: int = logging.INFO) -> None:
-    """Set up structlog and the standard library's logging for this process, to stderr; its name and pid are in all lines."""
-    people = sys.stderr.isatty()
+def configure_logging(process: str, *, style: str | None = None, level: int = logging.INFO) -> None:
+    """Set up structlog and the standard library's logging for this process, to stderr; its name and pid are in all lines.
+
+    `style` is HEADRACE_LOGS: `people` or `json`; anything else means people on a terminal and JSON elsewhere.
+    """
+    people = style == "people" or (style != "json" and sys.stderr.isatty())
+    renderer = (
+        structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty()) if people else structlog.processors.JSONRenderer()
+    )
     shared: list[Any] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
@@ -43,7 +49,7 @@ def configure_logging(process: str, *, level: int = logging.INFO) -> None:
     finish: list[Any] = [structlog.stdlib.ProcessorFormatter.remove_processors_meta]
     if not people:
         finish.append(structlog.processors.format_exc_info)
-    finish += [redact, structlog.dev.ConsoleRenderer() if people else structlog.processors.JSONRenderer()]
+    finish += [redact, renderer]
     structlog.configure(
         processors=[
             structlog.stdlib.filter_by_level,

@@ -51,6 +51,21 @@ class Client:
     ) -> None:
         await self._http.close()
 
+    async def worker_ready(self, *, within_s: float = 30.0) -> None:
+        """Wait until somebody would answer a chat; a stack accepts jobs before its workers are up.
+
+        Raises LocalError when nobody does in time.
+        """
+        give_up = asyncio.get_running_loop().time() + within_s
+        while True:
+            async with self._http.get(f"{self._url}/health") as answer:
+                health = await answer.json()
+            if health["parts"]["workers"]["status"] == "up":
+                return
+            if asyncio.get_running_loop().time() > give_up:
+                raise LocalError(f"No chat worker was ready within {within_s:.0f} s; its log says why.")
+            await asyncio.sleep(0.05)
+
     async def chat(self, message: str, session_id: str | None = None) -> AsyncIterator[StreamEvent]:
         """Send a message and yield the job's events up to its last. A broken connection is taken up where it broke.
 

@@ -69,6 +69,8 @@ async def with_own_stack(settings: StackSettings, where: Stores, began: float) -
     output = FileOutput(settings.home / "logs")
     stack = running_stack(settings, where, output=output, environ=os.environ, stop=stop, hurry=hurry, grace_s=GRACE_S)
     async with stack as (running, supervisor):
+        async with Client(running.url, running.key) as client:
+            await client.worker_ready()
         say(f"Ready in {time.monotonic() - began:.1f} s: {running.url}")
         showing = asyncio.create_task(show_everything(running, lambda: supervisor.pids.get("chat")))
         stopping = asyncio.create_task(stop.wait())

@@ -44,7 +44,8 @@ def run(arguments: argparse.Namespace) -> int:
 async def serve_until_stopped(settings: StackSettings, where: Stores, *, grace_s: float) -> None:
     stop, hurry = stop_signals()
     output = TerminalOutput([line.name for line in read_procfile(ROOT / "Procfile")], environ=os.environ)
-    stack = running_stack(settings, where, output=output, environ=os.environ, stop=stop, hurry=hurry, grace_s=grace_s)
+    environ = {"HEADRACE_LOGS": "people" if sys.stdout.isatty() else "json", **os.environ}
+    stack = running_stack(settings, where, output=output, environ=environ, stop=stop, hurry=hurry, grace_s=grace_s)
     async with stack as (running, _supervisor):
         if not stop.is_set():
             print(banner(running, settings), flush=True)

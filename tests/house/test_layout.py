@@ -66,7 +66,9 @@ def test_no_file_is_too_long_to_read(path: Path) -> None:
 def test_no_error_is_swallowed(path: Path) -> None:
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.ExceptHandler):
-            broad = node.type is None or (isinstance(node.type, ast.Name) and node.type.id in ("Exception", "BaseException"))
+            broad = node.type is None or (
+                isinstance(node.type, ast.Name) and node.type.id in ("Exception", "BaseException")
+            )
             silent = all(isinstance(line, ast.Pass) for line in node.body)
             assert not (broad and silent), f"line {node.lineno} swallows everything"
 

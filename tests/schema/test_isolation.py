@@ -73,7 +73,12 @@ def test_a_reference_cannot_leave_the_tenant(database_url: str, tenant: TestTena
 
 @pytest.mark.parametrize(
     "statement",
-    ["SELECT payload FROM jobs", "SELECT result FROM jobs", "SELECT parts FROM messages", "SELECT frames FROM job_logs"],
+    [
+        "SELECT payload FROM jobs",
+        "SELECT result FROM jobs",
+        "SELECT parts FROM messages",
+        "SELECT frames FROM job_logs",
+    ],
 )
 def test_the_dispatcher_cannot_read_what_was_said(database_url: str, statement: str) -> None:
     with connect(database_url, "headrace_system") as db, pytest.raises(psycopg.errors.InsufficientPrivilege):
