@@ -9,7 +9,7 @@ import uvicorn
 from api.app import create_app
 from api.settings import ApiSettings
 from api.streams import OpenStreams
-from workers.limits import allow_many_files
+from workers.limits import allow_many_files, collect_seldom
 from workers.logs import configure_logging
 
 log = structlog.get_logger()
@@ -24,6 +24,7 @@ def serve() -> None:
     allow_many_files()
     settings = ApiSettings.from_env(os.environ)
     app = create_app(settings)
+    collect_seldom()
     config = uvicorn.Config(
         app,
         host=settings.host,

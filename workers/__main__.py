@@ -12,7 +12,7 @@ import structlog
 from dotenv import load_dotenv
 
 from schema.kinds import QUEUES
-from workers.limits import allow_many_files
+from workers.limits import allow_many_files, collect_seldom
 from workers.logs import configure_logging
 from workers.settings import settings_from
 from workers.workshop import WorkerSettings, Workshop
@@ -76,6 +76,7 @@ def _keep_logging(**_: object) -> None:
 
 
 def _say_ready(**_: object) -> None:
+    collect_seldom()
     log.info("worker_ready", pid=os.getpid())
 
 

@@ -127,8 +127,10 @@ class Attempt:
             history=history,
             on_fenced=lambda: self.stop("fenced"),
         )
+        # The work is begun first: its way to the model is longer than the first event's way to the client.
+        self._task = asyncio.get_running_loop().create_task(work(self._shop, self.job, messages, self._emit))
         self._announce(history)
-        error = await self._perform(work, messages)
+        error = await self._perform(self._task)
         self._settling = True
         await self._settle(error)
 
@@ -150,24 +152,23 @@ class Attempt:
         kept = _kept(history.frames)
         self.stream.put(JobRestarted(attempt=self.number, reason=reason, discard_after=kept, worker=worker))
 
-    async def _perform(self, work: Work, messages: Sequence[DictRow]) -> Exception | None:
-        """Run the work inside its deadline; return the error that ended it, if one did."""
-        self._task = asyncio.get_running_loop().create_task(work(self._shop, self.job, messages, self._emit))
+    async def _perform(self, task: asyncio.Task[None]) -> Exception | None:
+        """Let the work run up to the deadline; return the error that ended it, if one did."""
         if self._why is not None:
-            self._task.cancel()
+            task.cancel()
         try:
-            done, _ = await asyncio.wait({self._task}, timeout=max(self.job["left_s"], 0.0))
+            done, _ = await asyncio.wait({task}, timeout=max(self.job["left_s"], 0.0))
         except asyncio.CancelledError:
             self.stop("hand_back")
             done = set()
         if not done:
-            self._task.cancel()
-            await asyncio.wait({self._task})
+            task.cancel()
+            await asyncio.wait({task})
             if self._why is None:
                 return DeadlinePassed("The job did not end before its deadline.")
-        if self._task.cancelled():
+        if task.cancelled():
             return None
-        error = self._task.exception()
+        error = task.exception()
         return error if isinstance(error, Exception) else None
 
     def _emit(self, event: Event) -> None:

@@ -11,7 +11,7 @@ import os
 import socket
 from collections.abc import Sequence
 from dataclasses import dataclass
-from uuid import UUID, uuid4
+from uuid import UUID
 
 from schema.kinds import KINDS, Kind
 from workers.wire import ReplyError, Wire, WireDown
@@ -87,7 +87,7 @@ def envelope(doorbell: Doorbell) -> str:
                 "delivery_info": {"exchange": "", "routing_key": kind.queue},
                 "priority": 0,
                 "body_encoding": "base64",
-                "delivery_tag": str(uuid4()),
+                "delivery_tag": f"{task_id}.{doorbell.dispatch_seq}",
             },
         }
     )

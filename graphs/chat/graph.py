@@ -1,4 +1,5 @@
-"""How it moves: trim the history, then answer.
+"""How it moves: one node that trims the history and answers. (A node of its own for the trimming would cost 0.3 ms before the
+first token, for a slice of a list.)
 
 Events leave through `context.emit` as `schema.events` structs, the moment they happen. As LangChain callbacks they cost about
 0.7 ms of CPU a token, through LangGraph's custom stream 30 µs (a queue, a task and a wait for each), as a call 1 µs.
@@ -22,17 +23,10 @@ from schema import events
 def build_chat() -> CompiledStateGraph[Any, ChatContext, Any, Any]:
     """Return the compiled graph; one serves a whole process."""
     graph = StateGraph(ChatState, context_schema=ChatContext)
-    graph.add_node("trim", trim)
     graph.add_node("answer", answer)
-    graph.add_edge(START, "trim")
-    graph.add_edge("trim", "answer")
+    graph.add_edge(START, "answer")
     graph.add_edge("answer", END)
     return graph.compile()
-
-
-async def trim(state: ChatState) -> ChatState:
-    """Keep what the model is to see."""
-    return {"messages": history.trim(state["messages"])}
 
 
 async def answer(state: ChatState, runtime: Runtime[ChatContext]) -> None:
@@ -40,7 +34,7 @@ async def answer(state: ChatState, runtime: Runtime[ChatContext]) -> None:
     context, emit = runtime.context, runtime.context.emit
     said: list[str] = []
     calls = ToolCalls()
-    request = msgspec.structs.replace(context.request, messages=tuple(state["messages"]))
+    request = msgspec.structs.replace(context.request, messages=tuple(history.trim(state["messages"])))
     async with aclosing(context.provider.stream(request)) as deltas:
         async for delta in deltas:
             match delta:
