@@ -14,7 +14,7 @@ import structlog
 
 from graphs.providers.registry import Providers
 from graphs.providers.settings import ProviderSettings
-from graphs.runner import Graphs, build_graphs
+from graphs.runner import Graphs
 from schema import redis_names
 from schema.db import Pool, pool_for
 from schema.states import CancelMode
@@ -84,7 +84,8 @@ class Workshop:
         self.relay = Relay(self.wire)
         self.dispatcher = Dispatcher(self.system_pool, self.wire, window=settings.window)
         self.providers = await stack.enter_async_context(Providers(settings.providers))
-        self.graphs: Graphs = build_graphs()
+        self.graphs = Graphs()
+        stack.push_async_callback(self.graphs.close)
         ear = Ear(address, self._ordered)
         ear.start()
         stack.push_async_callback(ear.close)

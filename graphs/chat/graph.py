@@ -1,7 +1,7 @@
 """How it moves: one node that trims the history and answers. (A node of its own for the trimming would cost 0.3 ms before the
 first token, for a slice of a list.)
 
-Events leave through `context.emit` as `schema.events` structs, the moment they happen. As LangChain callbacks they cost about
+Events leave through `Question.emit` as `schema.events` structs, the moment they happen. As LangChain callbacks they cost about
 0.7 ms of CPU a token, through LangGraph's custom stream 30 µs (a queue, a task and a wait for each), as a call 1 µs.
 """
 
@@ -29,13 +29,14 @@ def build_chat() -> CompiledStateGraph[Any, ChatContext, Any, Any]:
     return graph.compile()
 
 
-async def answer(state: ChatState, runtime: Runtime[ChatContext]) -> None:
+async def answer(state: ChatState, runtime: Runtime[ChatContext]) -> ChatState:
     """Call the model and pass on what it says; the last events are the whole message and what it used."""
-    context, emit = runtime.context, runtime.context.emit
+    question = await runtime.context.question
+    shown, emit = history.trim(question.messages), question.emit
     said: list[str] = []
     calls = ToolCalls()
-    request = msgspec.structs.replace(context.request, messages=tuple(history.trim(state["messages"])))
-    async with aclosing(context.provider.stream(request)) as deltas:
+    request = msgspec.structs.replace(question.request, messages=tuple(shown))
+    async with aclosing(question.provider.stream(request)) as deltas:
         async for delta in deltas:
             match delta:
                 case TextDelta(text):
@@ -49,7 +50,8 @@ async def answer(state: ChatState, runtime: Runtime[ChatContext]) -> None:
                     emit(events.JobProgress(text=text, done=done or None, total=total or None))
                 case Finished(reason, usage):
                     emit(events.MessageCompleted(text="".join(said), finish_reason=reason, tool_calls=calls.whole()))
-                    emit(_usage(context.model, usage))
+                    emit(_usage(question.model, usage))
+    return {"messages": shown}
 
 
 def _usage(model: str, usage: Usage) -> events.UsageRecorded:

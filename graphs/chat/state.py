@@ -5,7 +5,7 @@ from typing import TypedDict
 from graphs.providers.contract import Message
 
 
-class ChatState(TypedDict):
-    """`messages` is the conversation, oldest first, the question last."""
+class ChatState(TypedDict, total=False):
+    """`messages` is what the model was shown, oldest first, the question last."""
 
     messages: list[Message]
