@@ -4,10 +4,9 @@ from uuid import UUID, uuid4
 
 import httpx
 import pytest
+from psycopg.types.json import Jsonb
 
 from schema.db import tenant_tx
-from schema.kinds import KINDS
-from schema.queries.submissions import NewJob, add_user_message
 from tests.conftest import TestTenant
 from workers.ports import Ports
 
@@ -20,17 +19,10 @@ async def begin(api: httpx.AsyncClient, title: str = "Rivers") -> str:
 
 async def say(ports: Ports, tenant: TestTenant, session_id: str, text: str, turn: int) -> None:
     """Store a message as a finished turn would."""
-    job = NewJob(
-        tenant_id=tenant.id,
-        id=uuid4(),
-        kind=KINDS["chat"],
-        payload={},
-        priority=5,
-        session_id=UUID(session_id),
-        turn=turn,
-    )
+    sql = """INSERT INTO messages (tenant_id, id, session_id, turn, ordinal, role, parts)
+      VALUES (%s, %s, %s, %s, 0, 'user', %s)"""
     async with tenant_tx(ports.pool, tenant.id) as db:
-        await add_user_message(db, job, uuid4(), [{"type": "text", "text": text}])
+        await db.execute(sql, (tenant.id, uuid4(), UUID(session_id), turn, Jsonb([{"type": "text", "text": text}])))
 
 
 async def test_a_session_is_found_where_its_location_says(api: httpx.AsyncClient) -> None:
