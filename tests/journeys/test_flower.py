@@ -33,7 +33,7 @@ async def test_flower_lists_workers_and_tasks_and_shows_no_prompt(system: System
         details = await page(f"/task/{job_id}")
 
     assert [True] == [worker["status"] for worker in workers]
-    assert re.fullmatch(r"chat@.+", workers[0]["hostname"])
+    assert re.fullmatch(r"chat-\d+@.+", workers[0]["hostname"])
     assert {"chat.answer"} == {task["name"] for task in json.loads(tasks)["data"]}
     assert "SUCCESS" in {task["state"] for task in json.loads(tasks)["data"]}
     for shown in (json.dumps(workers), tasks, details):

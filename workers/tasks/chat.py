@@ -17,7 +17,7 @@ from workers.workshop import Workshop
 def register(app: Any) -> None:
     """Make the task known under its wire name."""
 
-    @app.task(name=KINDS["chat"].task, base=CoroutineTask)
+    @app.task(name=KINDS["chat"].task, base=CoroutineTask, shared=False)
     async def answer(tenant_id: str, job_id: str, dispatch_seq: int, inbox: str | None = None) -> None:
         await attempt_job(app.workshop, work, UUID(tenant_id), UUID(job_id), dispatch_seq)
 
