@@ -60,9 +60,9 @@ said AS (
   SELECT tenant_id, %(message_id)s::uuid, session_id, id, turn, 1, 'assistant', %(parts)s::jsonb, %(message_status)s,
     model, agent, %(usage)s::jsonb
   FROM ended WHERE session_id IS NOT NULL AND %(parts)s::jsonb IS NOT NULL)
-SELECT ended.session_id, EXISTS (
+SELECT ended.session_id, (
   SELECT 1 FROM jobs w WHERE w.tenant_id = ended.tenant_id AND w.queue = ended.queue AND w.state = 'queued'
-    AND NOT w.parked) AS more
+    AND NOT w.parked ORDER BY w.priority, w.id LIMIT 1) IS NOT NULL AS more
 FROM ended
 """
 

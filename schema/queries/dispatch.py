@@ -9,17 +9,20 @@ from psycopg.rows import DictRow
 from schema.db import Db, fetch_all
 from schema.queries.submissions import TURNSTILE
 
-# A skip scan: one index probe for each tenant that has anything waiting, however much it is.
+# A skip scan: one index probe for each tenant that has anything waiting, however much waits and however much has ended. The
+# whole of the index's order is spelled out, so that no other index can serve it.
 LOCK_TENANTS = """
 WITH RECURSIVE waiting AS (
-  (SELECT tenant_id FROM jobs WHERE state = 'queued' ORDER BY tenant_id LIMIT 1)
+  (SELECT tenant_id FROM jobs WHERE state = 'queued' ORDER BY tenant_id, queue, parked, priority, id LIMIT 1)
   UNION ALL
   SELECT (SELECT j.tenant_id FROM jobs j WHERE j.state = 'queued' AND j.tenant_id > w.tenant_id
-    ORDER BY j.tenant_id LIMIT 1) FROM waiting w WHERE w.tenant_id IS NOT NULL),
+    ORDER BY j.tenant_id, j.queue, j.parked, j.priority, j.id LIMIT 1)
+  FROM waiting w WHERE w.tenant_id IS NOT NULL),
 due AS MATERIALIZED (
-  SELECT w.tenant_id FROM waiting w WHERE w.tenant_id IS NOT NULL AND EXISTS (
+  SELECT w.tenant_id FROM waiting w CROSS JOIN LATERAL (
     SELECT 1 FROM jobs j WHERE j.tenant_id = w.tenant_id AND j.queue = %(queue)s AND j.state = 'queued'
-      AND NOT j.parked AND j.run_at <= now())
+      AND NOT j.parked AND j.run_at <= now() ORDER BY j.priority, j.id LIMIT 1) AS one
+  WHERE w.tenant_id IS NOT NULL
   ORDER BY w.tenant_id)
 SELECT tenant_id, pg_advisory_xact_lock(%(lock)s, hashtext(tenant_id::text)) FROM due
 """
@@ -43,7 +46,7 @@ ranked AS (
 chosen AS (
   SELECT tenant_id, id FROM ranked ORDER BY share, priority, id LIMIT (SELECT jobs FROM room))
 UPDATE jobs j SET state = 'dispatched', dispatch_seq = dispatch_seq + 1, dispatched_at = now()
-FROM chosen c WHERE j.tenant_id = c.tenant_id AND j.id = c.id AND j.state = 'queued'
+FROM chosen c WHERE j.tenant_id = c.tenant_id AND j.id = c.id AND j.state = %(from_state)s
 RETURNING j.tenant_id, j.id, j.kind, j.dispatch_seq, j.inbox
 """
 
@@ -70,7 +73,7 @@ async def dispatch_jobs(db: Db, queue: str, *, window: int) -> list[DictRow]:
     if not locked:
         return []
     tenants = [row["tenant_id"] for row in locked]
-    return await fetch_all(db, DISPATCH, {"queue": queue, "window": window, "tenants": tenants})
+    return await fetch_all(db, DISPATCH, {"queue": queue, "window": window, "tenants": tenants, "from_state": "queued"})
 
 
 async def undispatch_jobs(db: Db, jobs: list[DictRow]) -> None:

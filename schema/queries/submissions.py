@@ -100,8 +100,8 @@ capped AS MATERIALIZED (
 start AS MATERIALIZED (
   SELECT capped.*, NOT parked AND NOT capped
     AND current_setting('headrace.turnstile', true) = 'mine'
-    AND NOT EXISTS (SELECT 1 FROM jobs j WHERE j.tenant_id = %(tenant_id)s AND j.queue = %(queue)s
-      AND j.state = 'queued' AND NOT j.parked AND j.run_at <= now())
+    AND (SELECT 1 FROM jobs j WHERE j.tenant_id = %(tenant_id)s AND j.queue = %(queue)s AND j.state = 'queued'
+      AND NOT j.parked AND j.run_at <= now() ORDER BY j.priority, j.id LIMIT 1) IS NULL
     AND NOT window_is_full(%(queue)s, %(window)s::int) AS now
   FROM capped),
 depth AS MATERIALIZED (

@@ -39,16 +39,16 @@ WHERE finished_at IS NULL AND deadline_at < now() AND state IN ('queued', 'dispa
 """
 
 STRANDED = """
-UPDATE jobs j SET parked = false WHERE (j.tenant_id, j.id) IN (
-  SELECT DISTINCT ON (p.tenant_id, p.session_id) p.tenant_id, p.id FROM jobs p
-  WHERE p.state = 'queued' AND p.parked AND NOT EXISTS (
+WITH parked AS MATERIALIZED (SELECT tenant_id, session_id, turn, id FROM jobs WHERE state = 'queued' AND parked),
+first AS (
+  SELECT DISTINCT ON (tenant_id, session_id) tenant_id, id FROM parked p
+  WHERE NOT EXISTS (
     SELECT 1 FROM jobs l WHERE l.tenant_id = p.tenant_id AND l.session_id = p.session_id AND NOT l.parked
       AND l.state IN ('queued', 'dispatched', 'running'))
-  ORDER BY p.tenant_id, p.session_id, p.turn)
+  ORDER BY tenant_id, session_id, turn)
+UPDATE jobs j SET parked = false FROM first WHERE j.tenant_id = first.tenant_id AND j.id = first.id AND j.state = %(state)s
 RETURNING j.queue
 """
-
-WAITING_QUEUES = "SELECT DISTINCT queue FROM jobs WHERE state = 'queued' AND NOT parked AND run_at <= now()"
 
 UNHEARD = """
 SELECT 1 FROM jobs WHERE queue = ANY(%(queues)s) AND state IN ('queued', 'dispatched')
@@ -88,9 +88,4 @@ async def list_overdue(db: Db, *, limit: int = 500) -> list[DictRow]:
 
 async def unpark_stranded(db: Db) -> int:
     """Let go turns whose session has nothing live any more; a safety net, the finish of a job does it at once."""
-    return len(await fetch_all(db, STRANDED, {}))
-
-
-async def list_waiting_queues(db: Db) -> list[str]:
-    """Return the queues that have something due."""
-    return [row["queue"] for row in await fetch_all(db, WAITING_QUEUES, {})]
+    return len(await fetch_all(db, STRANDED, {"state": "queued"}))
