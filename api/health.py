@@ -1,7 +1,8 @@
 """Is it alive, is it ready, and how is each part: `/health`, `/health/live`, `/health/ready` (A12).
 
-Ready means that jobs can be accepted and followed: Postgres and Redis answer within a second. Models are not asked: a
-vendor's trouble must not take the API out of the load balancer.
+Ready means that jobs can be accepted: Postgres answers within a second. Redis is not asked for: while it is away jobs are
+accepted and wait, and taking every API process out of the load balancer would refuse them. Nor are models: a vendor's
+trouble is no reason either.
 """
 
 import asyncio
@@ -50,8 +51,8 @@ async def live() -> LiveOut:
 
 @get("/ready", summary="Can jobs be accepted", tags=["health"])
 async def ready(resources: Opened) -> Response[HealthOut]:
-    """503 while Postgres or Redis is away, or the process is about to stop."""
-    parts = await _check({"postgres": _postgres, "redis": _redis}, resources)
+    """503 while Postgres is away, or the process is about to stop."""
+    parts = await _check({"postgres": _postgres}, resources)
     up = not resources.streams.closing and all(part.status == "up" for part in parts.values())
     return Response(HealthOut("up" if up else "down", parts), status_code=200 if up else 503)
 

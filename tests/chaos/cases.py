@@ -209,7 +209,7 @@ async def deaf_clients(world: World, load: Load, scale: float) -> None:
             sock.close()
 
 
-@case(16, "worker cut off from Postgres")
+@case(16, "worker cut off from Postgres", quick=True)
 async def worker_cut_off(world: World, load: Load, scale: float) -> None:
     """Its answers are whole and its commits hang when others take its jobs; it comes back while they are at it."""
     async with proxied_worker(world) as proxy, load_of(world, load, 100 * scale, 40, over_s=0.5, long="text-250-at-50"):
