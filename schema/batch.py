@@ -29,6 +29,7 @@ Statement = tuple[str, Mapping[str, Any]]
 
 NAMED = re.compile(r"%\((\w+)\)s")
 COMMAND_OK = pq.ExecStatus.COMMAND_OK
+FORGOTTEN = b"26000"  # invalid_sql_statement_name
 BE_TENANT = "SELECT set_config('headrace.tenant_id', %(tenant_id)s, true)"
 
 _prepared: WeakKeyDictionary[Db, set[bytes]] = WeakKeyDictionary()
@@ -53,16 +54,24 @@ async def run_batch(pool: Pool, tenant_id: UUID, statements: Sequence[Statement]
     async with connection(pool) as db:
         try:
             return (await _exchange(db, every))[1:]
-        except psycopg.Error as error:
-            if error.sqlstate is None:
-                await db.close()
-            raise
-        except BaseException:
-            await db.close()  # half an answer is still on its way; nobody may use this connection again
-            raise
+        except psycopg.errors.InvalidSqlStatementName:
+            # psycopg forgets all prepared statements of a connection when a transaction on it was rolled back, ours too.
+            return (await _exchange(db, every))[1:]
 
 
 async def _exchange(db: Db, statements: Sequence[Statement]) -> list[list[DictRow]]:
+    try:
+        return await _send_and_receive(db, statements)
+    except psycopg.Error as error:
+        if error.sqlstate is None:
+            await db.close()
+        raise
+    except BaseException:
+        await db.close()  # half an answer is still on its way; nobody may use this connection again
+        raise
+
+
+async def _send_and_receive(db: Db, statements: Sequence[Statement]) -> list[list[DictRow]]:
     line, known = db.pgconn, _prepared.setdefault(db, set())
     line.enter_pipeline_mode()
     sent = _send(db, statements, known)
@@ -70,9 +79,10 @@ async def _exchange(db: Db, statements: Sequence[Statement]) -> list[list[DictRo
     results, failed = await _receive(db)
     line.exit_pipeline_mode()
     # Also a transaction that failed leaves behind what was prepared before it did.
-    known.update(
-        prepared for prepared, result in zip(sent, results, strict=False) if prepared and result.status == COMMAND_OK
-    )
+    fresh = {name for name, result in zip(sent, results, strict=False) if name and result.status == COMMAND_OK}
+    if failed is not None and failed.error_field(pq.DiagnosticField.SQLSTATE) == FORGOTTEN:
+        known.clear()
+    known.update(fresh)
     if failed is not None:
         raise error_from_result(failed, encoding="utf-8")
     reader = Transformer(db)

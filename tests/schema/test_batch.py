@@ -1,0 +1,85 @@
+"""Batches: one round trip, all or nothing, on connections that other code uses too."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import psycopg
+import pytest
+
+from schema.batch import run_batch
+from schema.db import Pool, pool_for, tenant_tx
+from schema.ids import new_id
+from tests.conftest import TestTenant, make_tenant
+
+ADD = "INSERT INTO sessions (tenant_id, id, title) VALUES (%(tenant_id)s, %(id)s, %(title)s) RETURNING title"
+COUNT = "SELECT count(*)::int AS sessions FROM sessions WHERE tenant_id = %(tenant_id)s"
+BAD = "SELECT refuse('HR001')"
+
+
+@pytest.fixture
+async def pool(database_url: str) -> AsyncIterator[Pool]:
+    """One connection only, so that whatever happens to it is met again."""
+    async with pool_for(database_url, "headrace_app", max_size=1) as opened:
+        yield opened
+
+
+def session(tenant: TestTenant) -> dict[str, object]:
+    return {"tenant_id": tenant.id, "id": new_id(), "title": "a title with ünïcode and 'quotes'"}
+
+
+async def count(pool: Pool, tenant: TestTenant) -> int:
+    ((row,),) = await run_batch(pool, tenant.id, [(COUNT, {"tenant_id": tenant.id})])
+    return row["sessions"]
+
+
+async def test_each_statement_gives_its_rows(pool: Pool, tenant: TestTenant) -> None:
+    values = session(tenant)
+    for expected in (1, 2, 3):
+        added, counted = await run_batch(pool, tenant.id, [(ADD, {**values, "id": new_id()}), (COUNT, values)])
+        assert ([{"title": values["title"]}], [{"sessions": expected}]) == (added, counted)
+
+
+async def test_a_statement_that_fails_undoes_the_others(pool: Pool, tenant: TestTenant) -> None:
+    for _ in range(3):
+        with pytest.raises(psycopg.Error) as failed:
+            await run_batch(pool, tenant.id, [(ADD, session(tenant)), (BAD, {}), (COUNT, session(tenant))])
+        assert "HR001" == failed.value.sqlstate
+    assert 0 == await count(pool, tenant)
+
+
+async def test_a_batch_sees_its_own_tenant_only(pool: Pool, database_url: str, tenant: TestTenant) -> None:
+    other = make_tenant(database_url)
+    await run_batch(pool, other.id, [(ADD, session(other))])
+    assert 0 == await count(pool, tenant)
+    with pytest.raises(psycopg.errors.InsufficientPrivilege):
+        await run_batch(pool, tenant.id, [(ADD, session(other))])
+
+
+async def test_a_transaction_that_was_rolled_back_on_the_connection_does_no_harm(
+    pool: Pool, tenant: TestTenant
+) -> None:
+    for expected in (1, 2, 3):
+        await run_batch(pool, tenant.id, [(ADD, session(tenant)), (COUNT, session(tenant))])
+        with pytest.raises(LookupError):
+            await roll_back(pool, tenant)
+        assert expected == await count(pool, tenant)
+
+
+async def roll_back(pool: Pool, tenant: TestTenant) -> None:
+    async with tenant_tx(pool, tenant.id) as db:
+        await (await db.execute("SELECT 1")).fetchone()
+        raise LookupError
+
+
+async def test_a_cancelled_batch_does_not_leave_its_answer_to_the_next(pool: Pool, tenant: TestTenant) -> None:
+    slow = "SELECT pg_sleep(5)::text AS slept"
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.2):
+            await run_batch(pool, tenant.id, [(slow, {})])
+    assert 0 == await count(pool, tenant)
+
+
+async def test_an_answer_larger_than_a_socket_comes_whole(pool: Pool, tenant: TestTenant) -> None:
+    text = "x" * 3_000_000
+    ((row,),) = await run_batch(pool, tenant.id, [("SELECT %(text)s::text AS text", {"text": text})])
+    assert text == row["text"]
