@@ -51,7 +51,7 @@ def celery_settings(concurrency: int, *, task_events: bool) -> dict[str, Any]:
         "broker_connection_retry_on_startup": True,
         "broker_connection_max_retries": None,
         "broker_connection_timeout": 3,
-        "broker_pool_limit": 4,
+        "broker_pool_limit": 64,  # Flower asks every worker many things at once; with few it waits for itself for ever
         "broker_transport_options": {
             "ack_emulation": False,
             "priority_steps": [0],  # one list per queue: priorities are Postgres' business
