@@ -1,4 +1,4 @@
-"""The Celery application: its settings, and why each is so. `reference` figures are in `DECISIONS.md`.
+"""The Celery application: its settings, and why each is so; the figures behind them are in `DECISIONS.md`.
 
 Messages are doorbells (`workers/doorbell.py`): losing one costs a few seconds, running one twice does nothing. So the broker
 needs no acknowledgements in Redis at all (`ack_emulation` off): kombu 5.7 writes them in a second round trip that takes

@@ -9,7 +9,7 @@ from psycopg.rows import DictRow
 from psycopg.types.json import Jsonb
 
 from schema.batch import run_batch
-from schema.db import Db, Pool, fetch_all, fetch_one
+from schema.db import Db, Pool, fetch_one
 from schema.states import State
 
 # Where a job is known by its id, its state is compared with a parameter: a literal would let the planner take a partial index
@@ -201,11 +201,6 @@ async def requeue_job(
     values["from_state"] = "running"
     row = await fetch_one(db, REQUEUE, {**values, "error": _json(error), "refund": int(refund)})
     return row is not None
-
-
-async def renew_leases(db: Db, held: list[tuple[UUID, UUID, int]], *, lease_s: float) -> dict[UUID, str | None]:
-    """Extend the leases of (tenant, job, attempt); return the jobs still held, each with its requested cancel mode."""
-    return {row["id"]: row["cancel_requested"] for row in await fetch_all(db, RENEW, renew_values(held, lease_s))}
 
 
 def renew_values(held: list[tuple[UUID, UUID, int]], lease_s: float) -> dict[str, Any]:
