@@ -1,0 +1,88 @@
+"""The way to a socket: resolve once, have every answer admitted, connect to just those addresses.
+
+httpcore2 calls `connect_tcp` with the host of the URL and goes on to use that host for TLS and the Host header, so the
+certificate is still checked against the name. A name that resolves to something else a moment later (DNS rebinding) finds
+nobody who asks again.
+"""
+
+import asyncio
+import socket
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from ipaddress import ip_address
+
+import httpcore2
+
+from schema.errors import EgressFailed
+from tools.egress.addresses import Address, as_address
+from tools.egress.policy import EgressPolicy
+
+Resolver = Callable[[str, int], Awaitable[Sequence[str]]]
+"""Returns the addresses of a host, best first. Raises OSError when there are none."""
+
+
+async def resolve(host: str, port: int) -> Sequence[str]:
+    """The system's resolver, in the loop's threads. `getaddrinfo` also reads 127.1 and the like, without asking DNS."""
+    loop = asyncio.get_running_loop()
+    found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    return [str(address[0]) for *_, address in found]
+
+
+class GuardedNetwork(httpcore2.AsyncNetworkBackend):
+    """Opens connections for one scheme; there is one for http and one for https, since httpcore2 does not say here which
+    of them a connection is for."""
+
+    def __init__(self, policy: EgressPolicy, scheme: str, resolver: Resolver) -> None:
+        self._policy = policy
+        self._scheme = scheme
+        self._resolver = resolver
+        # httpcore2's types know AnyIOBackend only as the stand-in for a missing anyio; httpx2 brings anyio.
+        self._sockets: httpcore2.AsyncNetworkBackend = httpcore2.AnyIOBackend()  # pyright: ignore[reportAttributeAccessIssue]
+
+    async def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,
+        local_address: str | None = None,
+        socket_options: Iterable[httpcore2.SOCKET_OPTION] | None = None,
+    ) -> httpcore2.AsyncNetworkStream:
+        """Raises EgressRefused, EgressFailed when the name has no address, and httpcore2's connection errors."""
+        budget_s = min(self._policy.connect_timeout_s, self._policy.connect_timeout_s if timeout is None else timeout)
+        ends = asyncio.get_running_loop().time() + budget_s
+        try:
+            async with asyncio.timeout_at(ends):
+                addresses = await self._addresses(host, port)
+                self._policy.admit(self._scheme, host, port, addresses)
+                return await self._first_to_answer(addresses, port, ends)
+        except TimeoutError:
+            raise httpcore2.ConnectTimeout() from None
+
+    async def connect_unix_socket(
+        self,
+        path: str,
+        timeout: float | None = None,
+        socket_options: Iterable[httpcore2.SOCKET_OPTION] | None = None,
+    ) -> httpcore2.AsyncNetworkStream:
+        raise httpcore2.ConnectError("unix sockets are not called")
+
+    async def _addresses(self, host: str, port: int) -> list[Address]:
+        literal = as_address(host)
+        if literal is not None:
+            return [literal]
+        try:
+            found = [ip_address(text) for text in await self._resolver(host, port)]
+        except (OSError, UnicodeError):
+            found = []
+        if not found:
+            raise EgressFailed(f"{host} is not known to DNS, or DNS does not answer.")
+        return list(dict.fromkeys(found))
+
+    async def _first_to_answer(self, addresses: list[Address], port: int, ends: float) -> httpcore2.AsyncNetworkStream:
+        """Tries one address after another; each gets its share of the time that is left."""
+        clock = asyncio.get_running_loop().time
+        for left, address in zip(range(len(addresses), 1, -1), addresses, strict=False):
+            try:
+                return await self._sockets.connect_tcp(str(address), port, (ends - clock()) / left)
+            except (httpcore2.ConnectError, httpcore2.ConnectTimeout):
+                continue
+        return await self._sockets.connect_tcp(str(addresses[-1]), port, ends - clock())

@@ -1,0 +1,102 @@
+"""What may go out: the public internet over https, and whatever an admin allowed besides it."""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from ipaddress import ip_network
+
+import httpx2
+
+from schema.errors import EgressRefused
+from tools.egress.addresses import Address, Network, as_address, is_public, plain, within
+from tools.egress.urls import is_oddly_spelled
+
+SETTING = "HEADRACE_EGRESS_ALLOW"
+RIGHT = "right are hosts, host:port or networks, separated by commas, such as erp.internal, 10.1.2.3:8080, 10.1.0.0/16"
+ENTRY = re.compile(r"(\[[0-9a-fA-F:.]+\]|[^\s:/?#@\\%*\[\]]+)(:[0-9]{1,5})?")
+
+
+@dataclass(frozen=True, kw_only=True)
+class EgressPolicy:
+    """`allowed_hosts` (lower case: `erp.internal`, `erp.internal:8080`, `[::1]:9000`) and `allowed_networks` may be
+    reached although they are private, over plain http and at any port. Everything else must be public, at one of
+    `ports` (and 80 with `allow_http`). `max_bytes` bounds an answer after it is unpacked, `timeout_s` a request from
+    the look-up of its name to the last byte of the answer, `connect_timeout_s` the way to an open connection."""
+
+    allowed_hosts: frozenset[str] = frozenset()
+    allowed_networks: tuple[Network, ...] = ()
+    ports: frozenset[int] = frozenset({443, 8443})
+    allow_http: bool = False
+    max_bytes: int = 1024 * 1024
+    timeout_s: float = 15.0
+    connect_timeout_s: float = 5.0
+
+    @classmethod
+    def from_env(cls, env: Mapping[str, str]) -> "EgressPolicy":
+        """Read HEADRACE_EGRESS_ALLOW. Raises ValueError that names the setting, the wrong entry and what is right."""
+        entries = [_entry(text.strip()) for text in env.get(SETTING, "").split(",") if text.strip()]
+        return cls(
+            allowed_hosts=frozenset(entry for entry in entries if isinstance(entry, str)),
+            allowed_networks=tuple(entry for entry in entries if not isinstance(entry, str)),
+        )
+
+    def admit(self, scheme: str, host: str, port: int, addresses: Sequence[Address]) -> None:
+        """Return when a request may go to any of the addresses that `host` has. Raises EgressRefused."""
+        if self._allows_host(host, port) or all(self._allows_address(address) for address in addresses):
+            return
+        if scheme != "https" and not self.allow_http:
+            raise refused(host, "may be called over https only")
+        if port not in self.ports and not (self.allow_http and port == 80):
+            raise refused(host, f"may not be called at port {port}; right is {_listed(self.ports)}")
+        if is_oddly_spelled(host):
+            raise refused(host, "is an odd spelling of an address; write it as four numbers with dots")
+        if not all(self._allows_address(address) or is_public(address) for address in addresses):
+            raise refused(host, "may not be called: it is not a public address, or leads to one that isn't")
+
+    def _allows_host(self, host: str, port: int) -> bool:
+        name = host.lower().rstrip(".")
+        shown = f"[{name}]" if ":" in name else name
+        return not self.allowed_hosts.isdisjoint((shown, f"{shown}:{port}"))
+
+    def _allows_address(self, address: Address) -> bool:
+        return within(address, self.allowed_networks) or within(plain(address), self.allowed_networks)
+
+
+def refused(host: str, why: str) -> EgressRefused:
+    """The error for a host; an admin reads in it what to set."""
+    return EgressRefused(f"{host} {why}. If this host is meant, an admin allows it by adding it to {SETTING}.")
+
+
+def _entry(text: str) -> str | Network:
+    """One entry of the setting: a network, or a host with or without its port, as URLs spell it."""
+    if "/" in text:
+        try:
+            return ip_network(text)
+        except ValueError as error:
+            raise _wrong(text, f" ({error})" if "host bits" in str(error) else "") from None
+    host = text if ":" in text and as_address(text) else ""  # IPv6 as it is written outside of URLs
+    port = ""
+    if not host and (found := ENTRY.fullmatch(text)):
+        host, port = _spelled(found[1]), (found[2] or "")[1:]
+    if not host or "%" in host or (port and not 1 <= int(port) <= 65_535):
+        raise _wrong(text)
+    if not port and (address := as_address(host)):
+        return ip_network(address)
+    shown = f"[{host}]" if ":" in host else host
+    return f"{shown}:{port}" if port else shown
+
+
+def _spelled(host: str) -> str:
+    """The host as it stands in parsed URLs: lower case, international names as xn--; empty if it can't."""
+    try:
+        return httpx2.URL(f"//{host}").raw_host.decode("ascii").rstrip(".")
+    except httpx2.InvalidURL:
+        return ""
+
+
+def _wrong(text: str, why: str = "") -> ValueError:
+    return ValueError(f"{SETTING} holds {text!r}{why}; {RIGHT}.")
+
+
+def _listed(ports: frozenset[int]) -> str:
+    return " or ".join(str(port) for port in sorted(ports))

@@ -1,0 +1,85 @@
+"""The guard as a transport of httpx2: whatever takes one (`httpx2.AsyncClient`, Authlib's `AsyncOAuth2Client`) is guarded,
+each hop of a redirect included.
+"""
+
+import asyncio
+import ssl
+
+import httpcore2
+import httpx2
+
+from schema.errors import EgressFailed, EgressTooLarge
+from tools.egress.body import GuardedBody, failures
+from tools.egress.network import GuardedNetwork, Resolver, resolve
+from tools.egress.policy import EgressPolicy
+from tools.egress.urls import check_url
+
+KEEP_ALIVE_S = 5.0
+MAX_CONNECTIONS = 100
+DROPPED = (b"set-cookie", b"content-encoding", b"content-length")
+"""Headers that no longer fit the plain body, and cookies: requests of different callers must not know of each other."""
+
+
+class EgressTransport(httpx2.AsyncBaseTransport):
+    """Sends requests that the policy admits. Raises EgressRefused, EgressTooLarge or EgressFailed, and nothing of
+    httpx2's. The system's proxies are not asked; `ssl_context` is for tests and for a company's own authority."""
+
+    def __init__(
+        self, policy: EgressPolicy, *, resolver: Resolver = resolve, ssl_context: ssl.SSLContext | None = None
+    ) -> None:
+        context = ssl_context or httpx2.create_ssl_context(trust_env=False)
+        self._policy = policy
+        self._pools = {
+            scheme: httpcore2.AsyncConnectionPool(
+                ssl_context=context,
+                max_connections=MAX_CONNECTIONS,
+                keepalive_expiry=KEEP_ALIVE_S,
+                network_backend=GuardedNetwork(policy, scheme, resolver),
+            )
+            for scheme in ("http", "https")
+        }
+
+    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
+        check_url(request.url)
+        host = request.url.raw_host.decode("ascii")
+        ends = asyncio.get_running_loop().time() + self._policy.timeout_s
+        with failures(host):
+            async with asyncio.timeout_at(ends):
+                answer = await self._pools[request.url.scheme].handle_async_request(_wire_request(request))
+        try:
+            body = self._body(request, answer, host, ends)
+        except BaseException:
+            await answer.aclose()
+            raise
+        headers = [(name, value) for name, value in answer.headers if name.lower() not in DROPPED]
+        return httpx2.Response(answer.status, headers=headers, stream=body, extensions=answer.extensions)
+
+    async def aclose(self) -> None:
+        for pool in self._pools.values():
+            await pool.aclose()
+
+    def _body(self, request: httpx2.Request, answer: httpcore2.Response, host: str, ends: float) -> GuardedBody:
+        headers = httpx2.Headers(answer.headers)
+        packing = headers.get("content-encoding", "identity").strip().lower()
+        if packing not in ("identity", "", "gzip", "x-gzip"):
+            raise EgressFailed(f"{host} packed its answer in a way that was not asked for; right is gzip or nothing.")
+        length = headers.get("content-length", "")
+        if request.method != "HEAD" and length.isdigit() and int(length[:20]) > self._policy.max_bytes:
+            raise EgressTooLarge(f"The answer of {host} is larger than {self._policy.max_bytes:,} bytes.")
+        packed = packing.endswith("gzip")
+        return GuardedBody(answer, host, packed=packed, max_bytes=self._policy.max_bytes, ends=ends)
+
+
+def _wire_request(request: httpx2.Request) -> httpcore2.Request:
+    """The request as httpcore2 takes it. Of the extensions only time-outs go along: `sni_hostname` and `target` could
+    make it something else than what was checked."""
+    assert isinstance(request.stream, httpx2.AsyncByteStream)
+    request.headers["accept-encoding"] = "gzip"
+    url = request.url
+    return httpcore2.Request(
+        method=request.method,
+        url=httpcore2.URL(scheme=url.raw_scheme, host=url.raw_host, port=url.port, target=url.raw_path),
+        headers=request.headers.raw,
+        content=request.stream,
+        extensions={"timeout": request.extensions.get("timeout", {})},
+    )
