@@ -4,6 +4,7 @@ from uuid import UUID
 
 CONTROL = "headrace:control"  # cancellations, to every worker
 WAKE = "headrace:wake"  # something waits in Postgres, to every dispatcher
+RESERVATIONS = "headrace:reservations"  # a zset: "tenant:job" of every open reservation, by the time it was made
 
 
 def job_events(tenant_id: UUID, job_id: UUID) -> str:
@@ -24,3 +25,24 @@ def job_channel(tenant_id: UUID, job_id: UUID) -> str:
 def inbox(process: str) -> str:
     """The pub/sub channel of one API process: the events of all jobs that were submitted through it."""
     return f"headrace:inbox:{process}"
+
+
+def limits(tenant_id: UUID) -> tuple[str, ...]:
+    """The keys of a tenant's limits, in the order in which `workers/lua/limits.lua` explains them."""
+    parts = ("requests", "tokens", "jobs", "reserved", "day", "month")
+    return tuple(f"headrace:{tenant_id}:limits:{part}" for part in parts)
+
+
+def login_failures(tenant_id: UUID, digest: str) -> str:
+    """The counter of sign-ins of one person that failed of late; of unknown tenants under the platform's id."""
+    return f"headrace:{tenant_id}:logins:{digest}"
+
+
+def address_failures(digest: str) -> str:
+    """The counter of sign-ins from one address that failed of late, whichever tenant they were for."""
+    return f"headrace:logins:{digest}"
+
+
+def all_of(tenant_id: UUID) -> str:
+    """The pattern of every key of one tenant."""
+    return f"headrace:{tenant_id}:*"

@@ -17,6 +17,7 @@ from schema.kinds import KINDS
 from schema.queries.attempts import claim_job
 from schema.queries.jobs import find_log
 from tests.conftest import TestTenant
+from tests.secret import VAULT
 from workers.follow import Follower
 from workers.ports import Ports
 from workers.submit import Submission, Submitted, submit
@@ -89,7 +90,7 @@ async def stored_frames(ports: Ports, tenant: TestTenant, job_id: UUID) -> list[
 @asynccontextmanager
 async def workshop(database_url: str, redis_url: str, **settings: Any) -> AsyncIterator[Workshop]:
     """A worker's resources in this process, without Celery."""
-    shop = Workshop(WorkerSettings(database_url, redis_url, **settings), "chat", "chat@test")
+    shop = Workshop(WorkerSettings(database_url, redis_url, vault=VAULT, **settings), "chat", "chat@test")
     await shop.open()
     try:
         yield shop

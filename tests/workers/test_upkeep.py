@@ -9,6 +9,7 @@ import pytest
 from schema import events
 from schema.events import decode_event
 from tests.conftest import TestTenant, make_tenant
+from tests.secret import VAULT
 from tests.workers.driving import change, claim, job_row, read_all, rows, submit_one, turn
 from workers.leases import host_name, owner_name
 from workers.ports import Ports
@@ -22,7 +23,7 @@ GONE = f"chat@{host_name()}/{2**22 + 1}/1"
 
 @pytest.fixture
 async def scheduler(database_url: str, redis_url: str) -> AsyncIterator[Scheduler]:
-    async with Scheduler(WorkerSettings(database_url, redis_url, unanswered_s=5)) as scheduler:
+    async with Scheduler(WorkerSettings(database_url, redis_url, unanswered_s=5, vault=VAULT)) as scheduler:
         yield scheduler
 
 
@@ -114,7 +115,7 @@ async def test_schedulers_at_the_same_time_sweep_once(
     jobs = [await submit_one(ports, tenant) for _ in range(10)]
     for job in jobs:
         await claim(ports, database_url, job.job_id, worker=GONE)
-    settings = WorkerSettings(database_url, redis_url)
+    settings = WorkerSettings(database_url, redis_url, vault=VAULT)
     async with Scheduler(settings) as one, Scheduler(settings) as two:
         await asyncio.gather(*(scheduler.sweep() for scheduler in (one, two) * 3))
     assert {("queued", 1)} == {(r["state"], r["tries"]) for r in (job_row(database_url, j.job_id) for j in jobs)}

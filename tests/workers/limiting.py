@@ -1,0 +1,76 @@
+"""Short ways to call the limits, with a clock and books of one's own; and a process that calls them for other tests.
+
+`python -m tests.workers.limiting REDIS_URL TENANT CALLS LIMIT` says "ready", waits for a
+line, makes its calls all at once and says how many were allowed.
+"""
+
+import asyncio
+import sys
+from datetime import datetime
+from uuid import UUID
+
+from schema.ids import new_id
+from workers.limits import LimitPolicy, Limits, Verdict
+from workers.wire import RedisAddress, Wire
+
+
+class Clock:
+    """What time it is, as the tests say."""
+
+    def __init__(self, at: str = "2026-11-21T10:00:00+00:00") -> None:
+        self.ms = int(datetime.fromisoformat(at).timestamp() * 1000)
+
+    def __call__(self) -> int:
+        return self.ms
+
+    def pass_s(self, seconds: float) -> None:
+        self.ms += int(seconds * 1000)
+
+
+class Books:
+    """What Postgres would say was spent."""
+
+    def __init__(self, day: int = 0, month: int = 0) -> None:
+        self.day, self.month, self.asked = day, month, 0
+
+    async def __call__(self, tenant_id: UUID) -> tuple[int, int]:
+        self.asked += 1
+        return self.day, self.month
+
+
+class Tenant:
+    """The limits of one tenant, said shortly."""
+
+    def __init__(self, limits: Limits, **policy: int) -> None:
+        self.id, self.limits, self.policy = new_id(), limits, LimitPolicy(**policy)
+
+    async def reserve(self, job_id: UUID | None = None, *, tokens: int = 1, nanos: int = 0) -> Verdict:
+        return await self.limits.reserve(self.id, job_id or new_id(), self.policy, tokens=tokens, nanos=nanos)
+
+    async def extend(self, job_id: UUID, *, tokens: int = 0, nanos: int = 0) -> bool:
+        return await self.limits.extend(self.id, job_id, self.policy, tokens=tokens, nanos=nanos)
+
+    async def settle(self, job_id: UUID, *, tokens: int = 0, nanos: int = 0, refund_request: bool = False) -> bool:
+        return await self.limits.settle(self.id, job_id, tokens=tokens, nanos=nanos, refund_request=refund_request)
+
+    async def used(self) -> dict[str, int]:
+        return {quota.name: quota.used for quota in await self.limits.state(self.id, self.policy)}
+
+
+async def call_at_once(redis_url: str, tenant_id: UUID, calls: int, limit: int) -> int:
+    """Reserve for `calls` jobs at once when a line comes in; return how many were allowed."""
+    wire = Wire(RedisAddress.from_url(redis_url))
+    limits = Limits(wire, Books())
+    policy = LimitPolicy(requests_per_minute=limit)
+    await wire.call("PING")
+    print("ready", flush=True)
+    await asyncio.to_thread(sys.stdin.readline)
+    verdicts = await asyncio.gather(
+        *(limits.reserve(tenant_id, new_id(), policy, tokens=1, nanos=0) for _ in range(calls))
+    )
+    await wire.close()
+    return sum(verdict.allowed for verdict in verdicts)
+
+
+if __name__ == "__main__":
+    print(asyncio.run(call_at_once(sys.argv[1], UUID(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4]))))

@@ -1,0 +1,31 @@
+-- Adds tokens and money to a job's reservation, in the running slot, or changes nothing.
+--
+-- ARGV  2 … 5 limits   6 job   7 tokens   8 nanos
+--
+-- Returns {-1} when a budget isn't seeded, {1} taken, {0} refused. A job without a reservation gets {1} and takes nothing:
+-- Redis has forgotten it, and an answer under way isn't cut off for that.
+local now = clock()
+local job, tokens, nanos = ARGV[6], tonumber(ARGV[7]), tonumber(ARGV[8])
+local held = redis.call('HGET', KEYS[3], job)
+if not held then
+  return {1}
+end
+local policies, seeded = read_policies(now)
+if not seeded then
+  return {-1}
+end
+if not fits(policies, {tokens = tokens, budget_day = nanos, budget_month = nanos}, now) then
+  return {0}
+end
+take(policies, now)
+local slot = ARGV[3] ~= '' and int(slot_of(now)) or '0'
+local money, rest, last, amount = held:match('^(%d+)(.*) (%d+):(%d+)$')
+if last == slot then
+  amount = int(amount + tokens) -- or the reservation of a long answer would grow with every step
+else
+  rest, amount = rest .. ' ' .. last .. ':' .. amount, int(tokens)
+end
+redis.call('HSET', KEYS[3], job, int(money + nanos) .. rest .. ' ' .. slot .. ':' .. amount)
+redis.call('HINCRBY', KEYS[4], 'tokens', int(tokens))
+redis.call('HINCRBY', KEYS[4], 'nanos', int(nanos))
+return {1}

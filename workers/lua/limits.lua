@@ -1,0 +1,172 @@
+-- What the scripts of a tenant's limits share: the clock, the sliding windows, the budgets, the answer.
+-- Stands before each of reserve.lua, extend.lua, settle.lua, seed.lua and state.lua.
+--
+-- KEYS  1 requests, 2 tokens   {slot: count}, a slot being one second
+--       3 jobs                 {job: reservation}
+--       4 reserved             {tokens, nanos}: the sum of the reservations
+--       5 day, 6 month         {first, spent, until, warned}: first day of the period, since 1970; money spent in it;
+--                              until when, in ms, that figure is trusted (absent: not seeded); whether warned
+--       7 open                 the reservations of all tenants, by the time they were made
+-- ARGV  1 the time in ms, '' for Redis' own (another one is for tests)
+--
+-- A reservation is written "nanos slot slot:tokens …": its money, the slot of its request, its tokens by slot. Slot 0 is
+-- for what no window counts. Numbers go out through `int`: Lua itself writes 1e+15.
+local SLOTS = 61 -- the running second and the 60 before it: what is counted stays for 60 to 61 s, never for less
+local KEEP_MS = (SLOTS + 1) * 1000
+local DAY_MS = 86400 * 1000
+
+local function int(number)
+  return string.format('%.0f', number + 0) -- + 0 makes 0 of -0, which Redis does not read
+end
+
+local function clock()
+  if ARGV[1] ~= '' then
+    return tonumber(ARGV[1])
+  end
+  local time = redis.call('TIME')
+  return time[1] * 1000 + math.floor(time[2] / 1000)
+end
+
+local function slot_of(now)
+  return math.floor(now / 1000)
+end
+
+-- A slot far ahead is as dead as an old one: it is from before the clock was set back.
+local function is_live(slot, now)
+  return math.abs(slot_of(now) - slot) < SLOTS
+end
+
+local function read_window(name, key, limit, now)
+  local window = {name = name, key = key, limit = limit, used = 0, counts = {}, stale = {}}
+  local flat, first, last = redis.call('HGETALL', key), slot_of(now) - SLOTS, slot_of(now) + SLOTS
+  for i = 1, #flat, 2 do
+    local slot, count = tonumber(flat[i]), tonumber(flat[i + 1])
+    if slot <= first or slot >= last then
+      table.insert(window.stale, flat[i])
+    elseif count > 0 then
+      window.used = window.used + count
+      window.counts[slot] = count
+      window.oldest = math.min(window.oldest or slot, slot)
+    end
+  end
+  return window
+end
+
+local function count(key, slot, amount)
+  redis.call('HINCRBY', key, int(slot), int(amount))
+  redis.call('PEXPIRE', key, KEEP_MS)
+end
+
+-- The moment at which `amount` of what the window holds has left it.
+local function left_at(window, amount, now)
+  for slot = slot_of(now) - SLOTS + 1, slot_of(now) + SLOTS - 1 do
+    amount = amount - (window.counts[slot] or 0)
+    if amount <= 0 then
+      return (slot + SLOTS) * 1000
+    end
+  end
+  return now + SLOTS * 1000 -- a limit of 0 has no such moment
+end
+
+-- The first day of the month that `day` lies in; howardhinnant.github.io/date_algorithms.html, civil_from_days.
+local function month_of(day)
+  local z = day + 719468
+  local of_era = z % 146097
+  local leaps = math.floor(of_era / 1460) - math.floor(of_era / 36524) + math.floor(of_era / 146096)
+  local year = math.floor((of_era - leaps) / 365)
+  local of_year = of_era - (365 * year + math.floor(year / 4) - math.floor(year / 100))
+  local month = math.floor((5 * of_year + 2) / 153)
+  return day - (of_year - math.floor((153 * month + 2) / 5))
+end
+
+local function read_budget(key, now)
+  local day = math.floor(now / DAY_MS)
+  local budget = {key = key, first = day, ends = (day + 1) * DAY_MS, spent = 0}
+  if key == KEYS[6] then
+    budget.first = month_of(day)
+    budget.ends = month_of(budget.first + 31) * DAY_MS
+  end
+  local stored = redis.call('HMGET', key, 'first', 'spent', 'until')
+  budget.is_current = tonumber(stored[1] or -1) == budget.first
+  if budget.is_current then
+    budget.spent, budget.trusted = tonumber(stored[2]), stored[3] and tonumber(stored[3])
+  end
+  return budget
+end
+
+-- From here on settlements are counted, and seeding adds what Postgres knows: the sum may hold one of them twice until it
+-- is seeded again, but never misses one.
+local function open_budget(budget, now)
+  if not budget.is_current then
+    redis.call('DEL', budget.key)
+    redis.call('HSET', budget.key, 'first', budget.first, 'spent', 0)
+    redis.call('PEXPIRE', budget.key, int(budget.ends - now))
+  elseif budget.trusted then
+    redis.call('HDEL', budget.key, 'until')
+    redis.call('HSET', budget.key, 'spent', 0)
+  end
+end
+
+-- The policies that are set (ARGV 2 requests, 3 tokens, 4 day, 5 month; '' for none), and whether all are seeded.
+local function read_policies(now)
+  local policies, seeded = {}, true
+  for i, name in ipairs({'requests', 'tokens'}) do
+    if ARGV[1 + i] ~= '' then
+      table.insert(policies, read_window(name, KEYS[i], tonumber(ARGV[1 + i]), now))
+    end
+  end
+  for i, name in ipairs({'budget_day', 'budget_month'}) do
+    if ARGV[3 + i] ~= '' then
+      local budget = read_budget(KEYS[4 + i], now)
+      if not (budget.trusted and budget.trusted > now) then
+        open_budget(budget, now)
+        seeded = false
+      end
+      budget.name, budget.limit = name, tonumber(ARGV[3 + i])
+      budget.used = budget.spent + tonumber(redis.call('HGET', KEYS[4], 'nanos') or 0)
+      table.insert(policies, budget)
+    end
+  end
+  return policies, seeded
+end
+
+-- Whether every policy has room for what is wanted of it; the others get the moment `retry` at which they may have it.
+local function fits(policies, wants, now)
+  local all = true
+  for _, policy in ipairs(policies) do
+    policy.want = wants[policy.name] or 0
+    local over = policy.used + policy.want - policy.limit
+    if policy.want > 0 and over > 0 then
+      policy.retry = policy.ends or left_at(policy, over, now)
+      all = false
+    end
+  end
+  return all
+end
+
+local function take(policies, now)
+  local slot = slot_of(now)
+  for _, policy in ipairs(policies) do
+    if policy.counts and policy.want > 0 then
+      count(policy.key, slot, policy.want)
+      policy.oldest = policy.oldest or slot
+      if #policy.stale > 0 then
+        redis.call('HDEL', policy.key, unpack(policy.stale))
+      end
+    end
+    policy.used = policy.used + policy.want
+  end
+end
+
+-- {status, tokens, nanos, {name, limit, used, ms to the reset, ms to the retry or -1, whether to warn}, …}
+-- The reset of a window is the moment at which its oldest slot leaves it.
+local function answer(status, tokens, nanos, policies, now)
+  local all = {status, tokens, nanos}
+  for _, policy in ipairs(policies) do
+    local reset = policy.ends or ((policy.oldest or slot_of(now)) + SLOTS) * 1000
+    local retry = policy.retry and policy.retry - now or -1
+    table.insert(all, {policy.name, policy.limit, policy.used, reset - now, retry, policy.warn and 1 or 0})
+  end
+  return all
+end
+

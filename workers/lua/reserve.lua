@@ -1,0 +1,43 @@
+-- Takes a request, its tokens and its money from every limit of the tenant, or from none of them.
+--
+-- ARGV  2 … 5 limits   6 job   7 tokens   8 nanos   9 member of the zset   10 percent of a budget at which to warn
+--
+-- Returns {-1} when a budget isn't seeded, else an `answer`: 1 taken, 0 refused. A job that holds a reservation keeps it
+-- and takes no second one: the caller may ask again when the first answer was lost.
+local now = clock()
+local policies, seeded = read_policies(now)
+if not seeded then
+  return {-1}
+end
+local job, tokens, nanos = ARGV[6], tonumber(ARGV[7]), tonumber(ARGV[8])
+
+local held = redis.call('HGET', KEYS[3], job)
+if held then
+  local sum = 0
+  for amount in held:gmatch(':(%d+)') do
+    sum = sum + tonumber(amount)
+  end
+  return answer(1, sum, tonumber(held:match('^%d+')), policies, now)
+end
+
+if ARGV[3] ~= '' then
+  -- Not more than the limit, or a small limit could never be used. Not 0, or a full window would let everything in.
+  tokens = math.max(1, math.min(tokens, tonumber(ARGV[3])))
+end
+local taken = fits(policies, {requests = 1, tokens = tokens, budget_day = nanos, budget_month = nanos}, now)
+if taken then
+  take(policies, now)
+  local slot = int(slot_of(now))
+  local request_slot, token_slot = ARGV[2] ~= '' and slot or '0', ARGV[3] ~= '' and slot or '0'
+  redis.call('HSET', KEYS[3], job, int(nanos) .. ' ' .. request_slot .. ' ' .. token_slot .. ':' .. int(tokens))
+  redis.call('HINCRBY', KEYS[4], 'tokens', int(tokens))
+  redis.call('HINCRBY', KEYS[4], 'nanos', int(nanos))
+  redis.call('ZADD', KEYS[7], int(now), ARGV[9])
+end
+
+for _, policy in ipairs(policies) do
+  if policy.ends and policy.used >= policy.limit * tonumber(ARGV[10]) / 100 then
+    policy.warn = redis.call('HSETNX', policy.key, 'warned', 1) == 1
+  end
+end
+return answer(taken and 1 or 0, taken and tokens or 0, taken and nanos or 0, policies, now)

@@ -1,0 +1,51 @@
+-- Ends a job's reservation with what was really used.
+--
+-- ARGV  2 job   3 tokens   4 nanos   5 '1' gives the request back   6 member of the zset
+--
+-- Returns 1, or 0 when the job holds no reservation: settled before, or forgotten by Redis. Then nothing changes.
+local now = clock()
+local job, tokens, nanos = ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
+redis.call('ZREM', KEYS[7], ARGV[6])
+local held = redis.call('HGET', KEYS[3], job)
+if not held then
+  return 0
+end
+redis.call('HDEL', KEYS[3], job)
+
+local money, request_slot = held:match('^(%d+) (%d+)')
+local reserved, pairs_held = 0, {}
+for slot, amount in held:gmatch('(%d+):(%d+)') do
+  reserved = reserved + tonumber(amount)
+  table.insert(pairs_held, 1, {tonumber(slot), tonumber(amount)})
+end
+
+-- What wasn't used goes back to the slots it was taken from, the youngest first. What was used beyond the reservation
+-- counts now: in the slot of a long answer's reservation it might have left the window already.
+local unused = reserved - tokens
+for _, pair in ipairs(pairs_held) do
+  local back = math.min(unused, pair[2])
+  if back > 0 then
+    if is_live(pair[1], now) then
+      redis.call('HINCRBY', KEYS[2], int(pair[1]), int(-back))
+    end
+    unused = unused - back
+  end
+end
+if unused < 0 and pairs_held[1][1] > 0 then
+  count(KEYS[2], slot_of(now), -unused)
+end
+if ARGV[5] == '1' and is_live(tonumber(request_slot), now) then
+  redis.call('HINCRBY', KEYS[1], request_slot, -1)
+end
+
+redis.call('HINCRBY', KEYS[4], 'tokens', int(-reserved))
+redis.call('HINCRBY', KEYS[4], 'nanos', int(-tonumber(money)))
+if redis.call('EXISTS', KEYS[3]) == 0 then
+  redis.call('DEL', KEYS[4])
+end
+for i = 5, 6 do
+  if read_budget(KEYS[i], now).is_current then
+    redis.call('HINCRBY', KEYS[i], 'spent', int(nanos))
+  end
+end
+return 1

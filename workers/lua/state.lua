@@ -1,0 +1,11 @@
+-- Says how far each limit is used, and takes nothing.
+--
+-- ARGV  2 … 5 limits
+--
+-- Returns {-1} when a budget isn't seeded, else an `answer`.
+local now = clock()
+local policies, seeded = read_policies(now)
+if not seeded then
+  return {-1}
+end
+return answer(1, 0, 0, policies, now)
