@@ -23,6 +23,7 @@ COMMANDS = {
     "doctor": ("doctor", "look at this machine and say what is wrong"),
     "serve": ("serve", "the API process alone"),
     "migrate": ("migrate", "bring the database of HEADRACE_DATABASE_URL to today's schema"),
+    "rotate-keys": ("rotate_keys", "re-encrypt stored secrets with the newest key; --new makes one"),
     "lock": ("lock", "write constraints.txt anew"),
 }
 """Command → the file in `api/commands/` and one line of help. `headrace` lists the same, and a house test compares."""

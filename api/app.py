@@ -14,7 +14,7 @@ from api import chat, health, jobs, sessions
 from api.edge import Edge
 from api.errors import HANDLERS
 from api.openai import completions, models
-from api.principals import get_principal
+from api.principals import authorise, classify_routes, get_principal
 from api.requests import JsonRequest
 from api.resources import get_resources, open_resources
 from api.settings import ApiSettings
@@ -37,8 +37,8 @@ def create_app(settings: ApiSettings) -> Litestar:
 
     app = Litestar(
         route_handlers=[
-            Router("/api", route_handlers=list(NATIVE), security=[{"key": []}]),
-            Router("/v1", route_handlers=list(OPENAI), security=[{"key": []}]),
+            Router("/api", route_handlers=list(NATIVE)),
+            Router("/v1", route_handlers=list(OPENAI)),
             *ROOT,
         ],
         dependencies={
@@ -46,6 +46,7 @@ def create_app(settings: ApiSettings) -> Litestar:
             "resources": Provide(get_resources, sync_to_thread=False),
         },
         exception_handlers=HANDLERS,
+        guards=[authorise],
         lifespan=[lifespan],
         logging_config=None,
         openapi_config=_openapi(),
@@ -53,6 +54,7 @@ def create_app(settings: ApiSettings) -> Litestar:
         request_max_body_size=settings.max_body,
         state=State({"streams": streams}),
     )
+    classify_routes(app)
     app.asgi_handler = Edge(app.asgi_handler, slow_client_s=settings.slow_client_s)
     return app
 
@@ -68,7 +70,13 @@ def _openapi() -> OpenAPIConfig:
             security_schemes={
                 "key": SecurityScheme(
                     type="http", scheme="bearer", bearer_format="hr_…", description="An API key of your tenant."
-                )
+                ),
+                "token": SecurityScheme(
+                    type="http",
+                    scheme="bearer",
+                    bearer_format="JWT",
+                    description="An access token from POST /api/auth/login, or of your tenant's identity provider.",
+                ),
             }
         ),
         tags=[

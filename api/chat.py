@@ -13,16 +13,16 @@ from msgspec import Meta
 from api.answers import Answer, wait_for_answer
 from api.errors import problems
 from api.following import follow_stream
+from api.granted import refuse_agent, resolve_model
 from api.headers import read_idempotency, read_preferences, wants_events
-from api.principals import Principal, SignedIn, signed_in
+from api.principals import MayChat, Principal
 from api.requests import JsonRequest
 from api.resources import Opened, Resources
-from api.submitting import refuse_agent, resolve_model, submit_and_follow
-from schema.db import tenant_tx
+from api.submitting import submit_and_follow, submitter
+from graphs.providers.tokens import estimate_tokens
 from schema.errors import InputError, NotFound
 from schema.ids import new_id
 from schema.kinds import KINDS
-from schema.queries.tenants import find_tenant
 from schema.states import OnBusy, Priority, PublicState
 from workers.submit import Submission, Submitted
 
@@ -118,11 +118,13 @@ provider is to blame, 409 when it was cancelled."""
 
 
 @post("/chat", status_code=200, responses=RESPONSES, summary="Send a message", description=DESCRIPTION, tags=["chat"])
-async def chat(data: JSONBody[ChatIn], request: JsonRequest, principal: SignedIn, resources: Opened) -> Response[Any]:
+async def chat(data: JSONBody[ChatIn], request: JsonRequest, principal: MayChat, resources: Opened) -> Response[Any]:
     submission = await _submission(data, request, principal, resources)
     preferences = read_preferences(request.headers)
-    submitted, follower = await submit_and_follow(resources, submission)
-    headers = {"X-Job-ID": str(submitted.job_id)}
+    said = estimate_tokens(sum(len(part.get("text", "")) for part in submission.parts or []))
+    accepted = await submit_and_follow(resources, principal, submission, input_tokens=said, max_tokens=None)
+    submitted, follower = accepted.submitted, accepted.follower
+    headers = {"X-Job-ID": str(submitted.job_id), **accepted.headers}
     if wants_events(request.headers):
         return follow_stream(resources, follower, headers)
     if preferences.respond_async:
@@ -141,34 +143,33 @@ async def chat(data: JSONBody[ChatIn], request: JsonRequest, principal: SignedIn
     tags=["chat"],
 )
 async def chat_of_tenant(
-    tenant: FromPath[str], data: JSONBody[ChatIn], request: JsonRequest, principal: SignedIn, resources: Opened
+    tenant: FromPath[str], data: JSONBody[ChatIn], request: JsonRequest, principal: MayChat, resources: Opened
 ) -> Response[Any]:
-    """The same as `POST /api/chat`; `tenant` is the slug or id of the key's own tenant."""
-    async with tenant_tx(resources.ports.pool, principal.tenant_id) as db:
-        own = await find_tenant(db, principal.tenant_id)
-    if own is None or tenant not in (own["slug"], str(own["id"])):
-        raise NotFound("There is no such tenant for this key.")
+    """The same as `POST /api/chat`; `tenant` is the slug or id of the caller's own tenant."""
+    if tenant not in (principal.tenant.slug, str(principal.tenant_id)):
+        raise NotFound("There is no such tenant for this key or token.")
     return await chat.fn(data, request, principal, resources)
 
 
 async def _submission(data: ChatIn, request: JsonRequest, principal: Principal, resources: Resources) -> Submission:
     if data.agent is not None:
         refuse_agent(data.agent, field="agent")
-    parts = _parts(data.message)
+    parts, job_id = _parts(data.message), new_id()
     return Submission(
         tenant_id=principal.tenant_id,
-        job_id=new_id(),
+        job_id=job_id,
         kind=KINDS["chat"],
         payload={"options": {}},
-        model=await resolve_model(resources, data.model),
+        model=await resolve_model(resources, principal, data.model),
         parts=parts,
         session_id=data.session_id,
         new_session=data.session_id is None,
         title=_title(parts),
         on_busy=data.on_busy,
         priority=data.priority,
-        idempotency=read_idempotency(request.headers, "POST /api/chat", data),
+        idempotency=read_idempotency(request.headers, "POST /api/chat", data, sees=principal.sees),
         request_id=request.request_id,
+        by=submitter(resources, principal, job_id),
     )
 
 
@@ -214,4 +215,4 @@ def _accepted(submitted: Submitted, state: PublicState, headers: dict[str, str])
     return Response(body, status_code=202, headers={**headers, "Location": url, "Retry-After": "1"})
 
 
-routes = Router("/", route_handlers=[chat, chat_of_tenant], guards=[signed_in])
+routes = Router("/", route_handlers=[chat, chat_of_tenant])

@@ -29,15 +29,23 @@ STATUSES = {
     "model_unknown": 400,
     "agent_unknown": 400,
     "provider_refused": 400,
+    "egress_refused": 400,
     "unauthenticated": 401,
+    "forbidden": 403,
+    "tenant_suspended": 403,
     "not_found": 404,
     "conflict": 409,
     "session_busy": 409,
     "cancelled": 409,
     "idempotency_key_reused": 422,
+    "credential_refused": 422,
     "queue_full": 429,
+    "rate_limit_exceeded": 429,
+    "budget_exceeded": 429,
     "provider_rate_limited": 429,
     "provider_failed": 502,
+    "egress_failed": 502,
+    "egress_too_large": 502,
     "worker_lost": 502,
     "unavailable": 503,
     "provider_overloaded": 503,
@@ -55,6 +63,7 @@ OPENAI_STATUSES = {"model_unknown": 404, "agent_unknown": 404}
 CODES = {
     400: "invalid_input",
     401: "unauthenticated",
+    403: "forbidden",
     404: "not_found",
     405: "method_not_allowed",
     413: "body_too_large",
@@ -103,7 +112,7 @@ def status_of(code: str, *, openai: bool = False) -> int:
 
 
 def problems(*statuses: int) -> dict[int, ResponseSpec]:
-    """Return the documentation of a native handler's errors; 401 and 500 are everywhere."""
+    """Return the documentation of a native handler's errors; 401, 403 and 500 are everywhere."""
     return {
         status: ResponseSpec(
             ProblemOut,
@@ -111,7 +120,7 @@ def problems(*statuses: int) -> dict[int, ResponseSpec]:
             media_type="application/problem+json",
             generate_examples=False,
         )
-        for status in sorted({401, 500, *statuses})
+        for status in sorted({401, 403, 500, *statuses})
     }
 
 

@@ -3,6 +3,7 @@
 import hashlib
 import re
 from typing import NamedTuple
+from uuid import UUID
 
 import msgspec
 from litestar.datastructures import Headers
@@ -21,8 +22,11 @@ class Preferences(NamedTuple):
     wait_s: float | None = None
 
 
-def read_idempotency(headers: Headers, route: str, body: msgspec.Struct) -> Idempotency | None:
-    """Return the request's idempotency key with the fingerprint of its body. Raises InputError for a bad key."""
+def read_idempotency(
+    headers: Headers, route: str, body: msgspec.Struct, *, sees: UUID | None = None
+) -> Idempotency | None:
+    """Return the request's idempotency key with the fingerprint of its body; people who see only what is theirs (`sees`) have
+    keys of their own. Raises InputError for a bad key."""
     key = headers.get("idempotency-key")
     if key is None:
         return None
@@ -31,7 +35,7 @@ def read_idempotency(headers: Headers, route: str, body: msgspec.Struct) -> Idem
     if not KEY.fullmatch(key):
         raise InputError("Idempotency-Key must be 1 to 255 visible ASCII characters.", field="Idempotency-Key")
     # The struct's own order of fields makes this canonical, and defaults that were spelled out don't count.
-    return Idempotency(route, key, hashlib.sha256(msgspec.json.encode(body)).hexdigest())
+    return Idempotency(f"{route} {sees}" if sees else route, key, hashlib.sha256(msgspec.json.encode(body)).hexdigest())
 
 
 def read_preferences(headers: Headers) -> Preferences:

@@ -13,6 +13,7 @@ from typing import Any, Literal
 import msgspec
 from litestar import Response, Router, get
 
+from api.principals import PUBLIC
 from api.resources import Opened, Resources
 from schema.kinds import QUEUES
 from schema.redis_names import CONTROL
@@ -44,12 +45,12 @@ class LiveOut(msgspec.Struct, frozen=True):
     status: Literal["up"] = "up"
 
 
-@get("/live", summary="Is the process alive", tags=["health"])
+@get("/live", opt=PUBLIC, summary="Is the process alive", tags=["health"])
 async def live() -> LiveOut:
     return LiveOut()
 
 
-@get("/ready", summary="Can jobs be accepted", tags=["health"])
+@get("/ready", opt=PUBLIC, summary="Can jobs be accepted", tags=["health"])
 async def ready(resources: Opened) -> Response[HealthOut]:
     """503 while Postgres is away, or the process is about to stop."""
     parts = await _check({"postgres": _postgres}, resources)
@@ -57,7 +58,7 @@ async def ready(resources: Opened) -> Response[HealthOut]:
     return Response(HealthOut("up" if up else "down", parts), status_code=200 if up else 503)
 
 
-@get("/", summary="How is each part", tags=["health"])
+@get("/", opt=PUBLIC, summary="How is each part", tags=["health"])
 async def health(resources: Opened) -> HealthOut:
     """Always 200: this page is for people, `/health/ready` for machines."""
     checks = {"postgres": _postgres, "redis": _redis, "workers": _workers, "queues": _queues}

@@ -14,11 +14,10 @@ from api.errors import problems
 from api.following import follow_stream
 from api.headers import read_position
 from api.paging import Cursor, Limit, read_cursor, write_cursor
-from api.principals import Principal, SignedIn, signed_in
+from api.principals import MayReadJobs, MayWriteJobs, Principal
 from api.redriving import RetriedOut, RetryIn, retry_jobs
 from api.resources import Opened, Resources
 from api.streams import EVENT_STREAM
-from schema.db import tenant_tx
 from schema.errors import Conflict, NotFound
 from schema.events import describe_events
 from schema.kinds import Kind
@@ -99,7 +98,7 @@ def _job_fields(row: DictRow) -> dict[str, Any]:
 
 @get("/", responses=problems(400), summary="List jobs", tags=["jobs"])
 async def list_(
-    principal: SignedIn,
+    principal: MayReadJobs,
     resources: Opened,
     kind: FromQuery[Kind | None] = None,
     wanted: Annotated[
@@ -111,7 +110,7 @@ async def list_(
 ) -> JobsOut:
     before = read_cursor(cursor, UUID)
     states = [inner for public in wanted or [] for inner in INNER.get(public, [public])]
-    async with tenant_tx(resources.ports.pool, principal.tenant_id) as db:
+    async with principal.tx(resources.ports.pool) as db:
         rows = await list_jobs(
             db, principal.tenant_id, limit=limit + 1, before=before, kind=kind, states=states, session_id=session_id
         )
@@ -129,8 +128,8 @@ Every event has `id:` (1, 2, 3 … without gaps), `event:` and `data:`, a JSON o
 
 
 @get("/{job_id:uuid}", responses=problems(404), summary="Look at a job", tags=["jobs"])
-async def look(job_id: FromPath[UUID], principal: SignedIn, resources: Opened) -> JobDetailOut:
-    async with tenant_tx(resources.ports.pool, principal.tenant_id) as db:
+async def look(job_id: FromPath[UUID], principal: MayReadJobs, resources: Opened) -> JobDetailOut:
+    async with principal.tx(resources.ports.pool) as db:
         row = await find_job(db, principal.tenant_id, job_id)
         attempts = await list_attempts(db, principal.tenant_id, job_id)
     if row is None:
@@ -152,7 +151,7 @@ async def look(job_id: FromPath[UUID], principal: SignedIn, resources: Opened) -
 async def events(
     job_id: FromPath[UUID],
     request: Request[Any, Any, Any],
-    principal: SignedIn,
+    principal: MayReadJobs,
     resources: Opened,
     after: Annotated[str | None, QueryParameter(description="The number of the last event that you have.")] = None,
     last_event_id: Annotated[
@@ -160,39 +159,40 @@ async def events(
     ] = None,
 ) -> Response[Any]:
     position = read_position(request.headers, after)
-    follower = await resources.ports.hub.join(principal.tenant_id, job_id, after=position)
+    follower = await resources.ports.hub.join(principal.tenant_id, job_id, after=position, sees=principal.sees)
     return follow_stream(resources, follower, {"X-Job-ID": str(job_id)})
 
 
 @post("/{job_id:uuid}/cancel", status_code=200, responses=problems(400, 404), summary="Cancel a job", tags=["jobs"])
 async def cancel_(
-    job_id: FromPath[UUID], principal: SignedIn, resources: Opened, data: JSONBody[CancelIn | None] = None
+    job_id: FromPath[UUID], principal: MayWriteJobs, resources: Opened, data: JSONBody[CancelIn | None] = None
 ) -> JobStateOut:
     """A waiting job is cancelled at once; a running one is told to stop, and `job.cancelled` says when it has. An ended
     one stays as it is."""
-    state = await cancel(resources.ports, principal.tenant_id, job_id, mode=(data or CancelIn()).mode)
+    mode = (data or CancelIn()).mode
+    state = await cancel(resources.ports, principal.tenant_id, job_id, mode=mode, sees=principal.sees)
     return JobStateOut(job_id, public_state(state))
 
 
 @post("/{job_id:uuid}/retry", status_code=202, responses=problems(404, 409), summary="Drive a job again", tags=["jobs"])
-async def retry(job_id: FromPath[UUID], principal: SignedIn, resources: Opened) -> Response[JobStateOut]:
+async def retry(job_id: FromPath[UUID], principal: MayWriteJobs, resources: Opened) -> Response[JobStateOut]:
     """Queue a failed or cancelled job again, with all its tries."""
-    if not await redrive(resources.ports, principal.tenant_id, job_id):
+    if not await redrive(resources.ports, principal.tenant_id, job_id, sees=principal.sees):
         await _refuse(principal, resources, job_id, "Only a failed or cancelled job can be driven again")
     return Response(JobStateOut(job_id, "queued"), headers={"Location": f"/api/jobs/{job_id}"})
 
 
 @post("/retry", status_code=202, responses=problems(400), summary="Drive many jobs again", tags=["jobs"])
-async def retry_many(data: JSONBody[RetryIn], principal: SignedIn, resources: Opened) -> RetriedOut:
+async def retry_many(data: JSONBody[RetryIn], principal: MayWriteJobs, resources: Opened) -> RetriedOut:
     """Queue failed jobs (or those of the named states, kind or ids) again, up to 1,000 in one call; `more` says that some
     are left."""
-    return await retry_jobs(resources.ports, principal.tenant_id, data)
+    return await retry_jobs(resources.ports, principal, data)
 
 
 @delete("/{job_id:uuid}", responses=problems(404, 409), summary="Delete a job", tags=["jobs"])
-async def delete_(job_id: FromPath[UUID], principal: SignedIn, resources: Opened) -> None:
+async def delete_(job_id: FromPath[UUID], principal: MayWriteJobs, resources: Opened) -> None:
     """Delete an ended job with its events; its messages stay in their session."""
-    async with tenant_tx(resources.ports.pool, principal.tenant_id) as db:
+    async with principal.tx(resources.ports.pool) as db:
         deleted = await delete_job(db, principal.tenant_id, job_id)
     if not deleted:
         await _refuse(principal, resources, job_id, "Only an ended job can be deleted; cancel it first")
@@ -200,11 +200,11 @@ async def delete_(job_id: FromPath[UUID], principal: SignedIn, resources: Opened
 
 async def _refuse(principal: Principal, resources: Resources, job_id: UUID, rule: str) -> None:
     """Raise Conflict with the job's state, or NotFound."""
-    async with tenant_tx(resources.ports.pool, principal.tenant_id) as db:
+    async with principal.tx(resources.ports.pool) as db:
         row = await find_job_state(db, principal.tenant_id, job_id)
     if row is None:
         raise NotFound(NO_JOB)
     raise Conflict(f"{rule}. This one is {public_state(row['state'])}.")
 
 
-routes = Router("/jobs", route_handlers=[list_, look, events, cancel_, retry, retry_many, delete_], guards=[signed_in])
+routes = Router("/jobs", route_handlers=[list_, look, events, cancel_, retry, retry_many, delete_])

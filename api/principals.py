@@ -1,113 +1,171 @@
-"""Who is calling: a client with an API key, in `Authorization: Bearer hr_…` or `X-API-Key`.
+"""Who is calling, and the guard in front of every route.
 
-A handler that needs a caller takes `principal: SignedIn`; its router has the guard `signed_in`, which runs before the
-body is read. Fails closed: without Postgres nobody new gets in (503), known keys pass for up to a second more.
+A handler names the right that it needs by the type of its `principal` (`principal: MayReadJobs`); a handler that anybody may
+call says `opt=PUBLIC`. One that says neither keeps the application from starting. The guard runs before the body is read;
+the OpenAPI document shows the right as the scope of the route's security.
 """
 
-import asyncio
-import hmac
-from dataclasses import dataclass
-from datetime import UTC, datetime
-from typing import Any
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, field
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from litestar import Request
+from litestar import Litestar, Request
 from litestar.connection import ASGIConnection
 from litestar.datastructures import Headers
 from litestar.di import NamedDependency
-from litestar.handlers import BaseRouteHandler
+from litestar.handlers import BaseRouteHandler, HTTPRouteHandler
 from psycopg.rows import DictRow
 
-from schema.db import Pool
-from schema.errors import Unauthenticated, Unavailable
-from schema.keys import ApiKeyParts, read_api_key
-from schema.queries.tenants import find_api_key
+from schema.db import Db, Pool, tenant_tx
+from schema.errors import Forbidden, Unauthenticated
+from schema.rights import SEES_ALL, Right, Role, rights_of
+from schema.tenancy import TenantFacts
 
-KEEP_S = 1.0  # how long a key that was good is taken for good without asking
-KEPT = 10_000  # keys, then the memory is emptied
+PUBLIC = {"public": True}
+"""`opt` of a handler that needs no caller."""
 
-REFUSED = (
-    "This API key is not valid. Send one as `Authorization: Bearer hr_…` or `X-API-Key: hr_…`; keys are made by your "
-    "tenant's owner."
+NO_KEY = (
+    "This needs an API key or a token. Send `Authorization: Bearer hr_…` (or `X-API-Key: hr_…`) with a key of your tenant, "
+    "or the access token of POST /api/auth/login."
 )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Principal:
-    """Who is calling and for which tenant."""
+    """Who is calling, for which tenant, with which rights.
 
-    tenant_id: UUID
-    key_id: UUID
-    role: str
+    `user_id` is the person, None for a key that stands for its tenant; `sees` confines what is seen to that person's, None
+    is all of the tenant. `token` is the JWT that came, for the tools of its jobs.
+    """
 
+    tenant: TenantFacts
+    kind: Literal["user", "key"]
+    id: UUID
+    role: Role
+    rights: frozenset[Right]
+    user_id: UUID | None = None
+    sees: UUID | None = None
+    login_id: UUID | None = None
+    token: str | None = field(default=None, repr=False)
+    address: str | None = None
+    request_id: str | None = None
 
-SignedIn = NamedDependency[Principal]
-"""How a handler behind `signed_in` names its caller."""
+    @property
+    def tenant_id(self) -> UUID:
+        return self.tenant.id
 
+    @property
+    def actor(self) -> str:
+        """How records name the caller: `user:ID` or `key:ID`."""
+        return f"{self.kind}:{self.id}"
 
-class Keys:
-    """Looks API keys up, and remembers good ones for a second, so that a revoked key is out within that time."""
-
-    def __init__(self, pool: Pool) -> None:
-        self._pool = pool
-        self._known: dict[str, tuple[float, asyncio.Future[DictRow | None]]] = {}
-
-    async def find_principal(self, key: str) -> Principal:
-        """Return the key's principal. Raises Unauthenticated, whatever is wrong with the key, or Unavailable."""
-        parts = read_api_key(key)
-        if parts is None:
-            raise Unauthenticated(REFUSED)
-        row = await self._find_row(parts)
-        if row is None or not hmac.compare_digest(row["digest"], parts.digest) or not _is_live(row):
-            raise Unauthenticated(REFUSED)
-        return Principal(row["tenant_id"], row["id"], row["role"])
-
-    async def _find_row(self, parts: ApiKeyParts) -> DictRow | None:
-        """Return the key's row; callers that come together share one look-up."""
-        loop = asyncio.get_running_loop()
-        until, known = self._known.get(parts.find, (0.0, None))
-        if known is None or until < loop.time():
-            if len(self._known) >= KEPT:
-                self._known.clear()
-            known = loop.create_task(self._look_up(parts.find), name="key-look-up")
-            self._known[parts.find] = (loop.time() + KEEP_S, known)
-        try:
-            # Shielded: the caller that began the look-up may leave while others still wait for it.
-            row = await asyncio.shield(known)
-        except BaseException:
-            self._known.pop(parts.find, None)
-            raise
-        if row is None:
-            self._known.pop(parts.find, None)
-        return row
-
-    async def _look_up(self, find: str) -> DictRow | None:
-        try:
-            return await find_api_key(self._pool, find)
-        except Unavailable as error:
-            raise Unavailable("The database does not answer, so keys can't be checked. Try again shortly.") from error
+    def tx(self, pool: Pool) -> AbstractAsyncContextManager[Db]:
+        """One transaction that sees and writes what this caller may."""
+        return tenant_tx(pool, self.tenant_id, user_id=self.sees)
 
 
-def _is_live(row: DictRow) -> bool:
-    return row["revoked_at"] is None and (row["expires_at"] is None or row["expires_at"] > datetime.now(UTC))
+def principal_of_user(row: DictRow, facts: TenantFacts, *, token: str, login_id: UUID | None) -> Principal:
+    """Return the principal of a person who came with a token; `row` has id and role of the user."""
+    return Principal(
+        tenant=facts,
+        kind="user",
+        id=row["id"],
+        role=row["role"],
+        rights=rights_of(row["role"]),
+        user_id=row["id"],
+        sees=None if row["role"] in SEES_ALL else row["id"],
+        login_id=login_id,
+        token=token,
+    )
 
 
-def presented_key(headers: Headers) -> str:
-    """Return the key that came with a request. Raises Unauthenticated when there is none."""
-    scheme, _, key = headers.get("authorization", "").partition(" ")
+@dataclass(frozen=True)
+class Needs:
+    """The right that a handler's `principal` must have."""
+
+    right: Right
+
+
+Caller = NamedDependency[Principal]
+
+SignedIn = Annotated[Caller, Needs("self")]
+MayChat = Annotated[Caller, Needs("chat")]
+MayReadJobs = Annotated[Caller, Needs("jobs.read")]
+MayWriteJobs = Annotated[Caller, Needs("jobs.write")]
+MayReadSessions = Annotated[Caller, Needs("sessions.read")]
+MayWriteSessions = Annotated[Caller, Needs("sessions.write")]
+MayReadModels = Annotated[Caller, Needs("models.read")]
+MayHaveKeys = Annotated[Caller, Needs("keys.own")]
+MayReadUsers = Annotated[Caller, Needs("users.read")]
+MayManageUsers = Annotated[Caller, Needs("users.manage")]
+MayReadCredentials = Annotated[Caller, Needs("credentials.read")]
+MayManageCredentials = Annotated[Caller, Needs("credentials.manage")]
+MayManageSignIn = Annotated[Caller, Needs("sign_in.manage")]
+MayReadUsage = Annotated[Caller, Needs("usage.read")]
+MayReadAudit = Annotated[Caller, Needs("audit.read")]
+MayManagePrivacy = Annotated[Caller, Needs("privacy.manage")]
+MayManageTenants = Annotated[Caller, Needs("tenants.manage")]
+MayManageModels = Annotated[Caller, Needs("models.manage")]
+
+
+def right_of(handler: BaseRouteHandler) -> Right | None:
+    """Return the right that a handler needs, None for a public one. Raises LookupError if it says neither."""
+    principal = handler.parsed_fn_signature.parameters.get("principal")
+    needs = [meta.right for meta in principal.metadata if isinstance(meta, Needs)] if principal else []
+    if len(needs) == 1:
+        return needs[0]
+    if principal is None and handler.opt.get("public"):
+        return None
+    raise LookupError(f"{handler.handler_name} must take `principal: May…` or say opt=PUBLIC (api/principals.py)")
+
+
+def classify_routes(app: Litestar) -> None:
+    """Make every route of ours say in its documentation which right it needs. Raises LookupError for one that can't tell."""
+    for route in app.routes:
+        for handler in getattr(route, "route_handlers", ()):
+            if isinstance(handler, HTTPRouteHandler) and is_ours(handler):
+                right = right_of(handler)
+                handler.security = [] if right is None else [{"key": [right]}, {"token": [right]}]
+
+
+def is_ours(handler: BaseRouteHandler) -> bool:
+    """Whether a handler is part of this project: Litestar adds pages of its documentation, and answers to OPTIONS."""
+    return (handler.fn.__module__ or "").split(".")[0] == "api"
+
+
+def presented_secret(headers: Headers) -> str:
+    """Return the key or token that came with a request. Raises Unauthenticated when there is none."""
+    scheme, _, secret = headers.get("authorization", "").partition(" ")
     if scheme.lower() != "bearer":
-        key = headers.get("x-api-key", "")
-    if not key.strip():
-        raise Unauthenticated("This needs an API key. " + REFUSED.split(". ", 1)[1])
-    return key.strip()
+        secret = headers.get("x-api-key", "")
+    if not secret.strip():
+        raise Unauthenticated(NO_KEY)
+    return secret.strip()
 
 
-async def signed_in(connection: ASGIConnection[Any, Any, Any, Any], _: BaseRouteHandler) -> None:
-    """Guard: find out who is calling, before anything of the body is read."""
-    keys: Keys = connection.app.state.resources.keys
-    connection.scope["user"] = await keys.find_principal(presented_key(connection.headers))
+async def authorise(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler) -> None:
+    """Guard of the whole application: who is calling, and may they do this? Before anything of the body is read."""
+    if not is_ours(handler) or connection.scope.get("method") == "OPTIONS":
+        return
+    right = right_of(handler)
+    if right is None:
+        return
+    principal = await connection.app.state.resources.callers.find(
+        presented_secret(connection.headers),
+        address=address_of(connection),
+        request_id=connection.scope.get("request_id"),
+    )
+    if right not in principal.rights:
+        raise Forbidden(f"This needs the right {right!r}, which your {principal.role} access does not have.")
+    connection.scope["user"] = principal
+
+
+def address_of(connection: ASGIConnection[Any, Any, Any, Any]) -> str | None:
+    """Return the address that the call came from. Forwarded headers are uvicorn's to trust (`--forwarded-allow-ips`)."""
+    return connection.client.host if connection.client else None
 
 
 def get_principal(request: Request[Any, Any, Any]) -> Principal:
-    """Dependency `principal` of handlers behind `signed_in`."""
+    """Dependency `principal`; the guard has found it."""
     return request.scope["user"]

@@ -6,10 +6,10 @@ from uuid import UUID
 import msgspec
 from msgspec import Meta
 
-from schema.db import tenant_tx
+from api.principals import Principal
 from schema.errors import NotFound
 from schema.kinds import Kind
-from schema.queries.jobs import list_jobs
+from schema.queries.jobs import list_jobs, list_missing
 from workers.cancel import redrive
 from workers.ports import Ports
 
@@ -35,28 +35,38 @@ class RetriedOut(msgspec.Struct, frozen=True, kw_only=True):
     more: bool
 
 
-async def retry_jobs(ports: Ports, tenant_id: UUID, wanted: RetryIn) -> RetriedOut:
-    """Queue the wanted jobs again; those that are not failed or cancelled are passed over."""
-    chosen = wanted.ids if wanted.ids is not None else await _choose(ports, tenant_id, wanted)
-    retried = [job_id for job_id in chosen[:AT_ONCE] if await _redriven(ports, tenant_id, job_id)]
+async def retry_jobs(ports: Ports, principal: Principal, wanted: RetryIn) -> RetriedOut:
+    """Queue the wanted jobs again; those that are not failed or cancelled are passed over. Raises NotFound for ids of jobs
+    that are not there, and then none is queued."""
+    if wanted.ids is not None:
+        await _require(ports, principal, wanted.ids)
+    chosen = wanted.ids if wanted.ids is not None else await _choose(ports, principal, wanted)
+    retried = [job_id for job_id in chosen[:AT_ONCE] if await _redriven(ports, principal, job_id)]
     return RetriedOut(retried=len(retried), ids=retried, more=len(chosen) > AT_ONCE)
 
 
-async def _redriven(ports: Ports, tenant_id: UUID, job_id: UUID) -> bool:
+async def _require(ports: Ports, principal: Principal, ids: list[UUID]) -> None:
+    async with principal.tx(ports.pool) as db:
+        missing = await list_missing(db, principal.tenant_id, ids)
+    if missing:
+        raise NotFound(f"There are no such jobs: {', '.join(str(job_id) for job_id in missing[:5])}.", field="ids")
+
+
+async def _redriven(ports: Ports, principal: Principal, job_id: UUID) -> bool:
     try:
-        return await redrive(ports, tenant_id, job_id)
+        return await redrive(ports, principal.tenant_id, job_id, sees=principal.sees)
     except NotFound:
         return False
 
 
-async def _choose(ports: Ports, tenant_id: UUID, wanted: RetryIn) -> list[UUID]:
+async def _choose(ports: Ports, principal: Principal, wanted: RetryIn) -> list[UUID]:
     """Return the ids that fit, newest first, and one more than is driven at once if there are more."""
     chosen: list[UUID] = []
-    async with tenant_tx(ports.pool, tenant_id) as db:
+    async with principal.tx(ports.pool) as db:
         while len(chosen) <= AT_ONCE:
             before = chosen[-1] if chosen else None
             rows = await list_jobs(
-                db, tenant_id, limit=PAGE, before=before, kind=wanted.kind, states=list(wanted.states)
+                db, principal.tenant_id, limit=PAGE, before=before, kind=wanted.kind, states=list(wanted.states)
             )
             chosen += [row["id"] for row in rows]
             if len(rows) < PAGE:

@@ -3,30 +3,53 @@
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
+from graphs.providers.own import OwnProviders
 from litestar.datastructures import State
 from litestar.di import NamedDependency
 
-from api.principals import Keys
+from api.auth.jwks import RemoteKeys
+from api.auth.signing import SigningKeys
+from api.auth.tokens import Tokens
+from api.callers import Callers
+from api.memory import Memory
 from api.settings import ApiSettings
 from api.streams import Errands, OpenStreams
 from graphs.providers.registry import Providers
+from schema.vault import Vault
+from workers.limits import Limits
 from workers.ports import Ports, PortSettings, open_ports
 
 
 @dataclass(frozen=True)
 class Resources:
-    """The process's resources; `streams` are the open ones, `errands` what outlives its request."""
+    """The process's resources; `providers` are the deployment's, `own_providers` those with tenants' keys, `memory` holds answers for a
+    second, `streams` are the open ones, `errands` what outlives its request."""
 
     settings: ApiSettings
     ports: Ports
+    vault: Vault
     providers: Providers
-    keys: Keys
+    own_providers: OwnProviders
+    callers: Callers
+    tokens: Tokens
+    signing: SigningKeys
+    remote_keys: RemoteKeys
+    memory: Memory
     streams: OpenStreams
     errands: Errands
 
+    @property
+    def limits(self) -> Limits:
+        """The tenants' limits."""
+        return self.ports.limits
 
-Opened = NamedDependency[Resources]
+
+if TYPE_CHECKING:
+    Opened = NamedDependency[Resources]
+else:  # Litestar would look through all of their types, for a validation that nobody needs
+    Opened = NamedDependency[Any]
 """How a handler names them."""
 
 
@@ -37,9 +60,28 @@ async def open_resources(settings: ApiSettings, streams: OpenStreams) -> AsyncIt
         stores = PortSettings(settings.database_url, settings.redis_url, window=settings.window)
         ports = await stack.enter_async_context(open_ports(stores))
         providers = await stack.enter_async_context(Providers(settings.providers))
+        own = await stack.enter_async_context(OwnProviders(providers, settings.vault, settings.egress))
+        signing = SigningKeys(ports.pool, settings.vault)
+        remote_keys = await stack.enter_async_context(RemoteKeys(settings.egress))
+        tokens = Tokens(ports.pool, signing, remote_keys, issuer=settings.issuer, lifetime_s=settings.token_s)
+        callers = Callers(ports.pool, tokens)
+        stack.push_async_callback(callers.close)
         errands = Errands()
         stack.push_async_callback(errands.close)
-        yield Resources(settings, ports, providers, Keys(ports.pool), streams, errands)
+        yield Resources(
+            settings=settings,
+            ports=ports,
+            vault=settings.vault,
+            providers=providers,
+            own_providers=own,
+            callers=callers,
+            tokens=tokens,
+            signing=signing,
+            remote_keys=remote_keys,
+            memory=Memory(),
+            streams=streams,
+            errands=errands,
+        )
 
 
 def get_resources(state: State) -> Resources:

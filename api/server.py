@@ -9,8 +9,8 @@ import uvicorn
 from api.app import create_app
 from api.settings import ApiSettings
 from api.streams import OpenStreams
-from workers.limits import allow_many_files, collect_seldom
 from workers.logs import configure_logging
+from workers.machine import allow_many_files, collect_seldom
 
 log = structlog.get_logger()
 
@@ -36,7 +36,8 @@ def serve() -> None:
         log_config=None,
         access_log=False,
         server_header=False,
-        proxy_headers=False,
+        proxy_headers=bool(settings.trusted_proxies),
+        forwarded_allow_ips=settings.trusted_proxies,
         backlog=4096,
         timeout_keep_alive=KEEP_ALIVE_S,
         timeout_graceful_shutdown=GRACE_S,

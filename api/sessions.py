@@ -13,9 +13,9 @@ from psycopg.rows import DictRow
 from api.errors import problems
 from api.exporting import MessageOut, SessionExportOut, as_markdown
 from api.paging import Cursor, Limit, read_cursor, write_cursor
-from api.principals import Principal, SignedIn, signed_in
+from api.principals import MayReadSessions, MayWriteSessions, Principal
 from api.resources import Opened
-from schema.db import Db, tenant_tx
+from schema.db import Db
 from schema.errors import Conflict, NotFound
 from schema.ids import new_id
 from schema.queries import sessions
@@ -64,19 +64,21 @@ class MessagesOut(msgspec.Struct, frozen=True):
 
 @post("/", status_code=201, responses=problems(400), summary="Begin a session", tags=["sessions"])
 async def create(
-    principal: SignedIn, resources: Opened, data: JSONBody[SessionIn | None] = None
+    principal: MayWriteSessions, resources: Opened, data: JSONBody[SessionIn | None] = None
 ) -> Response[SessionOut]:
     session_id = new_id()
-    async with tenant_tx(resources.ports.pool, principal.tenant_id) as db:
-        await sessions.add_session(db, principal.tenant_id, session_id, (data or SessionIn()).title)
+    async with principal.tx(resources.ports.pool) as db:
+        await sessions.add_session(
+            db, principal.tenant_id, session_id, (data or SessionIn()).title, user_id=principal.user_id
+        )
         row = await _require(db, principal, session_id)
     return Response(SessionOut(**row), headers={"Location": f"/api/sessions/{session_id}"})
 
 
 @get("/", responses=problems(400), summary="List sessions", tags=["sessions"])
-async def list_(principal: SignedIn, resources: Opened, cursor: Cursor = None, limit: Limit = 20) -> SessionsOut:
+async def list_(principal: MayReadSessions, resources: Opened, cursor: Cursor = None, limit: Limit = 20) -> SessionsOut:
     before = read_cursor(cursor, tuple[datetime, UUID])
-    async with tenant_tx(resources.ports.pool, principal.tenant_id) as db:
+    async with principal.tx(resources.ports.pool) as db:
         rows = await sessions.list_sessions(db, principal.tenant_id, limit=limit + 1, before=before)
     items = [SessionOut(**row) for row in rows[:limit]]
     more = len(rows) > limit
@@ -84,16 +86,16 @@ async def list_(principal: SignedIn, resources: Opened, cursor: Cursor = None, l
 
 
 @get("/{session_id:uuid}", responses=problems(404), summary="Look at a session", tags=["sessions"])
-async def look(session_id: FromPath[UUID], principal: SignedIn, resources: Opened) -> SessionOut:
-    async with tenant_tx(resources.ports.pool, principal.tenant_id) as db:
+async def look(session_id: FromPath[UUID], principal: MayReadSessions, resources: Opened) -> SessionOut:
+    async with principal.tx(resources.ports.pool) as db:
         return SessionOut(**await _require(db, principal, session_id))
 
 
 @patch("/{session_id:uuid}", responses=problems(400, 404), summary="Rename a session", tags=["sessions"])
 async def rename(
-    session_id: FromPath[UUID], data: JSONBody[SessionTitleIn], principal: SignedIn, resources: Opened
+    session_id: FromPath[UUID], data: JSONBody[SessionTitleIn], principal: MayWriteSessions, resources: Opened
 ) -> SessionOut:
-    async with tenant_tx(resources.ports.pool, principal.tenant_id) as db:
+    async with principal.tx(resources.ports.pool) as db:
         row = await sessions.rename_session(db, principal.tenant_id, session_id, data.title)
     if row is None:
         raise NotFound(NO_SESSION)
@@ -101,9 +103,9 @@ async def rename(
 
 
 @delete("/{session_id:uuid}", responses=problems(404, 409), summary="Delete a session", tags=["sessions"])
-async def delete_(session_id: FromPath[UUID], principal: SignedIn, resources: Opened) -> None:
+async def delete_(session_id: FromPath[UUID], principal: MayWriteSessions, resources: Opened) -> None:
     """Delete a session with its messages and jobs. 409 while a job of it has not ended."""
-    async with tenant_tx(resources.ports.pool, principal.tenant_id) as db:
+    async with principal.tx(resources.ports.pool) as db:
         deleted = await sessions.delete_session(db, principal.tenant_id, session_id)
         if not deleted:
             await _require(db, principal, session_id)
@@ -112,10 +114,10 @@ async def delete_(session_id: FromPath[UUID], principal: SignedIn, resources: Op
 
 @get("/{session_id:uuid}/messages", responses=problems(400, 404), summary="Read a session", tags=["sessions"])
 async def messages(
-    session_id: FromPath[UUID], principal: SignedIn, resources: Opened, cursor: Cursor = None, limit: Limit = 50
+    session_id: FromPath[UUID], principal: MayReadSessions, resources: Opened, cursor: Cursor = None, limit: Limit = 50
 ) -> MessagesOut:
     after = read_cursor(cursor, tuple[int, int])
-    async with tenant_tx(resources.ports.pool, principal.tenant_id) as db:
+    async with principal.tx(resources.ports.pool) as db:
         await _require(db, principal, session_id)
         rows = await sessions.list_messages(db, principal.tenant_id, session_id, limit=limit + 1, after=after)
     items = [_message(row) for row in rows[:limit]]
@@ -126,12 +128,12 @@ async def messages(
 @get("/{session_id:uuid}/export", responses=problems(400, 404), summary="Export a session", tags=["sessions"])
 async def export(
     session_id: FromPath[UUID],
-    principal: SignedIn,
+    principal: MayReadSessions,
     resources: Opened,
     format: FromQuery[Literal["json", "markdown"]] = "json",
 ) -> Response[Any]:
     """The whole conversation as one file."""
-    async with tenant_tx(resources.ports.pool, principal.tenant_id) as db:
+    async with principal.tx(resources.ports.pool) as db:
         session = SessionOut(**await _require(db, principal, session_id))
         said = await _all_messages(db, principal, session_id)
     name = f"session-{session_id}.{'md' if format == 'markdown' else 'json'}"
@@ -166,5 +168,4 @@ def _message(row: DictRow) -> MessageOut:
 routes = Router(
     "/sessions",
     route_handlers=[create, list_, look, rename, delete_, messages, export],
-    guards=[signed_in],
 )

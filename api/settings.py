@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 
 from graphs.providers.settings import ProviderSettings
 from schema.errors import InputError
+from schema.vault import Vault
+from tools.egress import EgressPolicy
 from workers.ports import PortSettings
 
 DATABASE_SCHEMES = ("postgresql://", "postgres://")
@@ -16,7 +18,8 @@ REDIS_SCHEMES = ("redis://", "rediss://", "unix://")
 class ApiSettings:
     """`request_timeout_s`: how long `POST /api/chat` waits for the answer. `completion_timeout_s`: the same for
     `/v1/chat/completions`, whose clients are used to wait. `max_body`: bytes. `slow_client_s`: how long one write to a
-    client may take. `window` bounds the doorbells in a queue and is the same in all processes."""
+    client may take. `window` bounds the doorbells in a queue and is the same in all processes. `issuer` is what our tokens
+    name, `token_s` how long one is good; `trusted_proxies` may say whom a request came from (X-Forwarded-For)."""
 
     database_url: str
     redis_url: str
@@ -27,6 +30,11 @@ class ApiSettings:
     max_body: int = 8 * 1024 * 1024
     slow_client_s: float = 30.0
     window: int = PortSettings.window
+    vault: Vault
+    issuer: str = "http://localhost:8000"
+    token_s: float = 86_400.0
+    egress: EgressPolicy = field(default_factory=EgressPolicy)
+    trusted_proxies: str = ""
     providers: ProviderSettings = field(default_factory=ProviderSettings)
 
     @classmethod
@@ -34,6 +42,7 @@ class ApiSettings:
         """Read and check the settings. Raises InputError that names the wrong one and says what is right."""
         try:
             providers = ProviderSettings.from_env(env)
+            vault, egress = Vault.from_env(env), EgressPolicy.from_env(env)
         except ValueError as error:
             raise InputError(str(error)) from error
         return cls(
@@ -48,6 +57,11 @@ class ApiSettings:
             max_body=int(_number(env, "HEADRACE_MAX_BODY", cls.max_body, 1024, 2**31, "bytes")),
             slow_client_s=_number(env, "HEADRACE_SLOW_CLIENT_S", cls.slow_client_s, 1, 3600, "seconds"),
             window=int(_number(env, "HEADRACE_WINDOW", cls.window, 1, 2**31, "a whole number")),
+            vault=vault,
+            issuer=(env.get("HEADRACE_ISSUER") or env.get("HEADRACE_URL") or cls.issuer).rstrip("/"),
+            token_s=_number(env, "HEADRACE_TOKEN_S", cls.token_s, 60, 86_400, "seconds"),
+            egress=egress,
+            trusted_proxies=env.get("HEADRACE_TRUSTED_PROXIES", "").strip(),
             providers=providers,
         )
 

@@ -15,12 +15,14 @@ from pathlib import Path
 
 from api.embedded.errors import LocalError
 from api.embedded.home import Home, free_port, is_free, read_json, write_private
+from api.embedded.postgres import DATABASE, USER, EmbeddedPostgres
 from api.embedded.processes import is_alive
 from api.local import LEFTOVERS_S, Stores, stores
 from api.supervisor import Output, Supervisor, read_procfile
 
 ROOT = Path(__file__).resolve().parent.parent
 READY_LIMIT_S = 60.0
+VAULT_KEYS = "secret.keys"
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,7 @@ class RunningStack:
     url: str
     flower_url: str
     key: str
+    admin_key: str | None = None
 
 
 def settings_from(environ: Mapping[str, str]) -> StackSettings:
@@ -66,7 +69,7 @@ def find_running(home: Path) -> RunningStack | None:
     match read_json(home / "state.json"):
         case {"pid": int(pid), "url": str(url), "flower_url": str(flower_url)}:
             if is_alive(pid) and Home(home).is_held():
-                return RunningStack(pid=pid, url=url, flower_url=flower_url, key=demo_key(home))
+                return RunningStack(pid, url, flower_url, key=demo_key(home), admin_key=admin_key(home))
     return None
 
 
@@ -80,9 +83,61 @@ def demo_key(home: Path) -> str:
     return file.read_text().strip()
 
 
+def admin_key(home: Path) -> str | None:
+    """The key of the installation's admin, if it was made from this folder."""
+    file = home / "admin.key"
+    return file.read_text().strip() if file.exists() else None
+
+
+def keep_admin_key(home: Path, database_url: str) -> None:
+    """Make sure that the installation has an admin; a key that is made for that is kept where only the owner reads it."""
+    from schema.bootstrap import ensure_platform_admin
+
+    if made := ensure_platform_admin(database_url, admin_key(home)):
+        write_private(home / "admin.key", made)
+
+
+def secret_keys_file(home: Path) -> Path:
+    """The keys that seal secrets at rest (`schema/vault.py`): the file is made once, with one fresh key."""
+    file = home / VAULT_KEYS
+    if not file.exists():
+        from schema.vault import new_secret_key
+
+        write_private(file, f"{new_secret_key()}\n")
+    return file
+
+
+def secret_settings(environ: Mapping[str, str], home: Path) -> dict[str, str]:
+    """Where the vault's keys are: what the environment says of them, else the file of the data folder."""
+    from schema.vault import KEYS, KEYS_FILE
+
+    told = {name: environ[name] for name in (KEYS, KEYS_FILE) if environ.get(name)}
+    return told or {KEYS_FILE: str(secret_keys_file(home))}
+
+
+def database_of(settings: StackSettings) -> str:
+    """The database to work on while a stack runs: the one that was named, else the stack's embedded one.
+
+    Raises LocalError when there is neither. Nothing is started and no file is touched: both are the running stack's.
+    """
+    if settings.database_url:
+        return settings.database_url
+    if find_running(settings.home) is None:
+        raise LocalError(
+            "Nothing runs here. Start it with ./headrace up in another terminal, or set HEADRACE_DATABASE_URL."
+        )
+    home = Home(settings.home)
+    port = read_json(home.path / "ports.json").get(EmbeddedPostgres.name)
+    if port is None or is_free(port):
+        raise LocalError(
+            "The stack that runs here has a Postgres of its own; set HEADRACE_DATABASE_URL as it was for it."
+        )
+    return f"postgresql://{USER}:{home.secret('postgres.password')}@127.0.0.1:{port}/{DATABASE}"
+
+
 @contextlib.contextmanager
 def prepared_stores(settings: StackSettings) -> Iterator[Stores]:
-    """Stores that answer, with today's schema and the demo tenant in them. Raises LocalError if one runs already."""
+    """Stores that answer, with today's schema, an admin and the demo tenant in them. Raises LocalError if one runs already."""
     if running := find_running(settings.home):
         raise LocalError(
             f"A stack runs already: {running.url} (process {running.pid}, data in {settings.home}). "
@@ -92,6 +147,7 @@ def prepared_stores(settings: StackSettings) -> Iterator[Stores]:
         settings.home, database_url=settings.database_url, redis_url=settings.redis_url, wait_s=LEFTOVERS_S
     ) as prepared:
         prepare_schema(prepared.database_url, demo_key(settings.home))
+        keep_admin_key(settings.home, prepared.database_url)
         yield prepared
 
 
@@ -136,6 +192,7 @@ async def running_stack(
         url=f"http://{reachable(settings.host)}:{port}",
         flower_url=f"http://127.0.0.1:{flower_port}",
         key=demo_key(settings.home),
+        admin_key=admin_key(settings.home),
     )
     env = child_environment(environ, settings, where, running, port=port, flower_port=flower_port)
     state = settings.home / "state.json"
@@ -159,9 +216,10 @@ def child_environment(
     port: int,
     flower_port: int,
 ) -> dict[str, str]:
-    """What the processes of the stack are told: our environment, the stores' addresses and the chosen ports."""
+    """What the processes of the stack are told: our environment, where stores and keys are, and the chosen ports."""
     return {
         **without_ourselves(environ),
+        **secret_settings(environ, settings.home),
         "HEADRACE_URL": running.url,
         "HEADRACE_HOST": settings.host,
         "HEADRACE_PORT": str(port),
@@ -176,7 +234,8 @@ def child_environment(
 def without_ourselves(environ: Mapping[str, str]) -> dict[str, str]:
     """The environment less what `eval "$(./headrace env)"` put there: we are not our own provider of models."""
     own = f"{environ.get('HEADRACE_URL') or 'http://'}/v1"
-    ours = {"OPENAI_BASE_URL", "OPENAI_API_KEY", "HEADRACE_API_KEY"} if environ.get("OPENAI_BASE_URL") == own else set()
+    exported = {"OPENAI_BASE_URL", "OPENAI_API_KEY", "HEADRACE_API_KEY", "HEADRACE_ADMIN_KEY"}
+    ours = exported if environ.get("OPENAI_BASE_URL") == own else set()
     return {name: value for name, value in environ.items() if name not in ours}
 
 

@@ -9,9 +9,10 @@ import msgspec
 
 from graphs.chat.context import ChatContext, Question
 from graphs.chat.graph import build_chat
+from graphs.chat.history import trim
 from graphs.messages import read_message, stored_message
-from graphs.providers.contract import Message, ModelRequest
-from graphs.providers.registry import Providers
+from graphs.providers.contract import Message, ModelRequest, Provider
+from graphs.providers.tokens import estimate_input
 from schema.errors import InputError
 from schema.events import Event
 
@@ -95,11 +96,18 @@ def read_options(model: str, options: dict[str, Any]) -> ModelRequest:
         raise InputError(f"An option of the request can't be used: {error}") from error
 
 
-async def run_chat(graphs: Graphs, providers: Providers, run: ChatRun, emit: Callable[[Event], None]) -> None:
+def estimate_prompt(payload: dict[str, Any], stored: Sequence[dict[str, Any]]) -> int:
+    """About how many tokens a chat job asks with; 0 for one that can't be read."""
+    try:
+        return estimate_input(trim(read_chat("", payload, stored).messages))
+    except InputError:
+        return 0
+
+
+async def run_chat(graphs: Graphs, provider: Provider, run: ChatRun, emit: Callable[[Event], None]) -> None:
     """Answer one chat, emitting its events as they happen; the last two are MessageCompleted and UsageRecorded.
 
     Raises ProviderError. Cancelling the task closes the provider's connection.
     """
-    ref = await providers.resolve(run.model)
-    request = read_options(ref.name, run.options)
-    await graphs.chat(Question(run.messages, providers.get(ref.provider), request, str(ref), emit))
+    request = read_options(run.model.partition("/")[2], run.options)
+    await graphs.chat(Question(run.messages, provider, request, run.model, emit))

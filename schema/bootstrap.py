@@ -1,21 +1,52 @@
-"""The first rows of a new installation: a tenant to try things with, and the key of its client."""
+"""The first rows of a new installation: the key of its admin, a tenant to try things with, and the key of its client."""
 
+from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
 import psycopg
 
 from schema.ids import new_id
-from schema.keys import read_api_key
+from schema.keys import new_api_key, read_api_key
+from schema.rights import Role
+from schema.vault import PLATFORM
 
 DEMO = "demo"
+
+LIVING_ADMIN_KEY = """
+SELECT 1 FROM api_keys WHERE tenant_id = %s AND role = 'admin' AND revoked_at IS NULL
+  AND (expires_at IS NULL OR expires_at > now())
+"""
 
 
 def ensure_demo_tenant(database_url: str, key: str) -> None:
     """Make sure that the tenant `demo` exists and that `key` (plain text, as made by `new_api_key`) opens it."""
     with psycopg.connect(database_url) as db:
         tenant_id = ensure_tenant(db, DEMO, "Demo")
-        ensure_api_key(db, tenant_id, key, name="demo")
+        ensure_api_key(db, tenant_id, key, name="demo", role="owner")
+
+
+def ensure_platform_admin(database_url: str, key: str | None = None) -> str | None:
+    """Make sure that somebody can run this installation: where no admin key is good, make one and return it in plain text.
+
+    `key` is one that the caller kept; it is taken again if the database has never heard of it, a fresh one otherwise.
+    """
+    with psycopg.connect(database_url) as db:
+        db.execute("SELECT pg_advisory_xact_lock(hashtext('headrace admin key'))")
+        if db.execute(LIVING_ADMIN_KEY, (PLATFORM,)).fetchone():
+            return None
+        if key is None or _is_known(db, key):
+            key = new_api_key()
+        ensure_api_key(db, PLATFORM, key, name="admin", role="admin")
+        return key
+
+
+def add_platform_admin(database_url: str) -> str:
+    """Make another admin key and return it in plain text."""
+    key = new_api_key()
+    with psycopg.connect(database_url) as db:
+        ensure_api_key(db, PLATFORM, key, name="admin", role="admin")
+    return key
 
 
 def ensure_tenant(
@@ -26,8 +57,12 @@ def ensure_tenant(
     weight: int = 1,
     max_running: int = 100,
     max_queued: int = 20000,
+    models: Sequence[str] = ("*",),
 ) -> UUID:
-    """Return the id of the tenant with this slug, made if it isn't there; `db` is a connection of the tables' owner."""
+    """Return the id of the tenant with this slug, made if it isn't there; `db` is a connection of the tables' owner.
+
+    One without a granted model is granted `models`.
+    """
     db.execute(
         """INSERT INTO tenants (id, slug, name, weight, max_running, max_queued) VALUES (%s, %s, %s, %s, %s, %s)
           ON CONFLICT (slug) DO NOTHING""",
@@ -35,16 +70,28 @@ def ensure_tenant(
     )
     row = db.execute("SELECT id FROM tenants WHERE slug = %s", (slug,)).fetchone()
     assert row is not None
+    db.execute(
+        """INSERT INTO grants (tenant_id, kind, name, overrides) SELECT %(id)s, 'model', unnest(%(models)s::text[]), '{}'
+          WHERE NOT EXISTS (SELECT FROM grants WHERE tenant_id = %(id)s AND kind = 'model') ON CONFLICT DO NOTHING""",
+        {"id": row[0], "models": list(models)},
+    )
     return row[0]
 
 
-def ensure_api_key(db: psycopg.Connection[Any], tenant_id: UUID, key: str, *, name: str) -> None:
-    """Store the hash of `key` for the tenant, once. Raises ValueError for something that isn't a key."""
+def ensure_api_key(db: psycopg.Connection[Any], tenant_id: UUID, key: str, *, name: str, role: Role = "member") -> None:
+    """Store the hash of `key` for the tenant, once; its role becomes `role`. Raises ValueError for something that isn't a
+    key."""
     parts = read_api_key(key)
     if parts is None:
         raise ValueError("this is not a headrace API key: it begins with hr_ and ends with a checksum")
     db.execute(
-        """INSERT INTO api_keys (tenant_id, id, find, digest, name) VALUES (%s, %s, %s, %s, %s)
-          ON CONFLICT (find) DO NOTHING""",
-        (tenant_id, new_id(), parts.find, parts.digest, name),
+        """INSERT INTO api_keys (tenant_id, id, find, digest, name, role) VALUES (%s, %s, %s, %s, %s, %s)
+          ON CONFLICT (find) DO UPDATE SET role = excluded.role
+          WHERE api_keys.tenant_id = excluded.tenant_id AND api_keys.digest = excluded.digest""",
+        (tenant_id, new_id(), parts.find, parts.digest, name, role),
     )
+
+
+def _is_known(db: psycopg.Connection[Any], key: str) -> bool:
+    parts = read_api_key(key)
+    return parts is None or db.execute("SELECT 1 FROM api_keys WHERE find = %s", (parts.find,)).fetchone() is not None

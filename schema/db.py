@@ -72,15 +72,18 @@ def connection_options(role: Role, name: str) -> dict[str, Any]:
     }
 
 
+BE = "SELECT set_config('headrace.tenant_id', %s, true), set_config('headrace.user_id', %s, true)"
+
+
 @asynccontextmanager
-async def tenant_tx(pool: Pool, tenant_id: UUID) -> AsyncIterator[Db]:
-    """One transaction that sees and writes the rows of `tenant_id` only.
+async def tenant_tx(pool: Pool, tenant_id: UUID, *, user_id: UUID | None = None) -> AsyncIterator[Db]:
+    """One transaction that sees and writes the rows of `tenant_id` only; with `user_id`, of sessions and jobs that user's.
 
     Raises Unavailable when Postgres does not answer; then nothing of it was committed, unless the connection broke
     during the commit itself, which only a compare-and-set can tell.
     """
     async with connection(pool) as db, db.pipeline(), db.transaction():
-        await db.execute("SELECT set_config('headrace.tenant_id', %s, true)", (str(tenant_id),))
+        await db.execute(BE, (str(tenant_id), str(user_id or "")))
         yield db
 
 

@@ -4,9 +4,13 @@ decisions to retry in `workers/errors.py`.
     HeadraceError
     ├── InputError            the caller sent something that can't be used; names the field
     │   ├── UnknownModel
-    │   └── UnknownAgent
+    │   ├── UnknownAgent
+    │   └── CredentialRefused a provider key was tried before it was stored, and its vendor did not take it
     ├── NotFound              no such thing for this tenant (never says whether another tenant has it)
-    ├── Unauthenticated       no key, or one that isn't valid
+    ├── Unauthenticated       no key or token, or one that isn't valid
+    ├── Forbidden             the caller's role or key does not have the right
+    │   └── TenantSuspended   the tenant is switched off
+    ├── LimitReached          a limit or budget of the tenant; `retry_after_s` says when to come again
     ├── Conflict              right in itself, but not now
     │   ├── SessionBusy       on_busy=reject and a job of the session is not done
     │   └── IdempotencyReused the same Idempotency-Key came with another body
@@ -14,6 +18,10 @@ decisions to retry in `workers/errors.py`.
     ├── Unavailable           a store doesn't answer; nothing was accepted
     ├── DeadlinePassed        the job did not end before its deadline
     ├── WorkerLost            the worker that ran the job went away
+    ├── SecretUnreadable      a stored secret can't be opened: unknown key, damaged, or sealed for another row
+    ├── EgressFailed          a request to an address from outside brought nothing that can be used
+    │   ├── EgressRefused     the egress guard did not let it out; says how an admin allows it
+    │   └── EgressTooLarge    the answer is larger than it may be
     └── ProviderError         the model's vendor failed us; the tree goes on in `graphs/providers/errors.py`
 """
 
@@ -43,12 +51,35 @@ class UnknownAgent(InputError):
     code = "agent_unknown"
 
 
+class CredentialRefused(InputError):
+    code = "credential_refused"
+
+
 class NotFound(HeadraceError):
     code = "not_found"
 
 
 class Unauthenticated(HeadraceError):
     code = "unauthenticated"
+
+
+class Forbidden(HeadraceError):
+    code = "forbidden"
+
+
+class TenantSuspended(Forbidden):
+    code = "tenant_suspended"
+
+
+class LimitReached(HeadraceError):
+    """`code` names the limit; `headers` are those of the rate limits."""
+
+    code = "limit_reached"
+
+    def __init__(self, message: str, *, code: str, retry_after_s: float, headers: dict[str, str] | None = None) -> None:
+        super().__init__(message)
+        self.code = code  # type: ignore[misc]
+        self.retry_after_s, self.headers = retry_after_s, headers or {}
 
 
 class Conflict(HeadraceError):
@@ -77,6 +108,24 @@ class DeadlinePassed(HeadraceError):
 
 class WorkerLost(HeadraceError):
     code = "worker_lost"
+
+
+class SecretUnreadable(HeadraceError):
+    code = "secret_unreadable"
+
+
+class EgressFailed(HeadraceError):
+    """Its sentences name the host, never a path, a query or a header: those may hold secrets."""
+
+    code = "egress_failed"
+
+
+class EgressRefused(EgressFailed):
+    code = "egress_refused"
+
+
+class EgressTooLarge(EgressFailed):
+    code = "egress_too_large"
 
 
 class ProviderError(HeadraceError):

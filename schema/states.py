@@ -31,7 +31,8 @@ PRIORITIES: dict[Priority, int] = {"high": 0, "normal": 5, "low": 9}  # smaller 
 OnBusy = Literal["queue", "reject", "interrupt", "rollback"]
 CancelMode = Literal["keep", "forget"]  # what becomes of the words already said
 
-WaitingFor = Literal["worker", "tenant_cap", "session", "retry"]
+WaitingFor = Literal["worker", "tenant_cap", "session", "retry", "tenant"]
+"""`tenant`: it is suspended."""
 
 
 def public_state(state: State) -> PublicState:

@@ -21,6 +21,7 @@ from api.local import stores as local_stores
 from schema.bootstrap import ensure_api_key, ensure_tenant
 from schema.keys import new_api_key
 from schema.migrate import migrate
+from schema.rights import Role
 from workers.ports import Ports, PortSettings, open_ports
 
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # children would compile everything at every start
@@ -82,12 +83,12 @@ def tenant(database_url: str) -> TestTenant:
     return make_tenant(database_url)
 
 
-def make_tenant(database_url: str, **limits: int) -> TestTenant:
-    """Make a tenant with a key; `limits` are weight, max_running and max_queued."""
+def make_tenant(database_url: str, *, role: Role = "member", **limits: int) -> TestTenant:
+    """Make a tenant with a key of `role`; `limits` are weight, max_running and max_queued."""
     slug, key = f"t-{uuid.uuid4().hex[:8]}", new_api_key()
     with psycopg.connect(database_url) as db:
         tenant_id = ensure_tenant(db, slug, slug, **limits)
-        ensure_api_key(db, tenant_id, key, name="test")
+        ensure_api_key(db, tenant_id, key, name="test", role=role)
     return TestTenant(tenant_id, slug, key)
 
 

@@ -19,6 +19,8 @@ from typing import Any
 
 import aiohttp
 
+from tests.secret import SECRET_KEY
+
 ROOT = Path(__file__).parent.parent
 COMMANDS = {
     "api": ("api", "serve"),
@@ -58,6 +60,8 @@ class System:
             "PYTHONPATH": str(ROOT),
             "HEADRACE_DATABASE_URL": database_url,
             "HEADRACE_REDIS_URL": redis_url,
+            "HEADRACE_SECRET_KEYS": SECRET_KEY,
+            "HEADRACE_EGRESS_ALLOW": "127.0.0.1",
             "HEADRACE_LEASE_S": "6",
             "HEADRACE_UNANSWERED_S": "3",
             "HEADRACE_GRACE_S": "5",

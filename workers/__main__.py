@@ -12,8 +12,8 @@ import structlog
 from dotenv import load_dotenv
 
 from schema.kinds import QUEUES
-from workers.limits import allow_many_files, collect_seldom
 from workers.logs import configure_logging
+from workers.machine import allow_many_files, collect_seldom
 from workers.settings import settings_from
 from workers.workshop import WorkerSettings, Workshop
 

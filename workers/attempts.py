@@ -18,6 +18,8 @@ import msgspec
 import structlog
 from psycopg.rows import DictRow
 
+from graphs.providers.tokens import estimate_tokens
+from graphs.runner import estimate_prompt
 from schema.db import tenant_tx
 from schema.errors import DeadlinePassed, Unavailable
 from schema.events import (
@@ -33,9 +35,12 @@ from schema.events import (
     read_frames,
 )
 from schema.ids import new_id
-from schema.queries.attempts import Ended, Ending, claim_job, finish_job, requeue_job
-from schema.queries.jobs import compact, find_job_state
-from schema.states import TERMINAL, CancelMode
+from schema.queries.attempts import Ending, claim_job, requeue_job
+from schema.queries.jobs import compact
+from schema.states import CancelMode
+from workers.allowances import Allowance
+from workers.commits import commit_end
+from workers.endings import settle
 from workers.errors import is_retryable, reason_of, retry_delay_s
 from workers.relay import History, JobStream, fresh_history, queued_event
 from workers.workshop import Workshop
@@ -43,10 +48,9 @@ from workers.workshop import Workshop
 log = structlog.get_logger()
 
 HISTORY = 24  # messages read with a claim; the graph trims further
-COMMIT_S = 60.0  # how long an end is tried against a Postgres that is away
 FLUSH_S = 5.0
 
-Stop = Literal["cancel", "hand_back", "fenced"]
+Stop = Literal["cancel", "hand_back", "fenced", "limit"]
 
 
 class Work(Protocol):
@@ -79,10 +83,10 @@ async def attempt_job(shop: Workshop, work: Work, tenant_id: UUID, job_id: UUID,
         log.debug("doorbell_stale", job_id=str(job_id), dispatch_seq=dispatch_seq)
         return
     job, messages = claimed
-    attempt = Attempt(shop, job)
+    attempt = Attempt(shop, job, messages)
     shop.hold(attempt)
     try:
-        await attempt.run(work, messages)
+        await attempt.run(work)
     finally:
         shop.release(attempt)
 
@@ -90,10 +94,11 @@ async def attempt_job(shop: Workshop, work: Work, tenant_id: UUID, job_id: UUID,
 class Attempt:
     """A claimed job while it runs here. `stop()` may be called from the loop at any time."""
 
-    def __init__(self, shop: Workshop, job: DictRow) -> None:
+    def __init__(self, shop: Workshop, job: DictRow, messages: Sequence[DictRow]) -> None:
         self.job, self.tenant_id, self.job_id = job, job["tenant_id"], job["id"]
         self.number: int = job["attempt"]
-        self._shop = shop
+        self._shop, self._messages = shop, messages
+        self._allowance: Allowance | None = None
         self._said: list[str] = []
         self._completed: MessageCompleted | None = None
         self._used: UsageRecorded | None = None
@@ -112,7 +117,7 @@ class Attempt:
         if self._task is not None and not self._settling:
             self._task.cancel()
 
-    async def run(self, work: Work, messages: Sequence[DictRow]) -> None:
+    async def run(self, work: Work) -> None:
         """Run the work to its end and settle the job."""
         history = await self._history()
         if history is None:
@@ -128,10 +133,16 @@ class Attempt:
             on_fenced=lambda: self.stop("fenced"),
         )
         # The work is begun first: its way to the model is longer than the first event's way to the client.
-        self._task = asyncio.get_running_loop().create_task(work(self._shop, self.job, messages, self._emit))
+        self._task = asyncio.get_running_loop().create_task(work(self._shop, self.job, self._messages, self._emit))
         self._announce(history)
+        if self.job["facts"] is not None:
+            self._allowance = Allowance(
+                self._shop.limits, self.job, input_tokens=self._prompt(), refused=lambda: self.stop("limit")
+            )
         error = await self._perform(self._task)
         self._settling = True
+        if self._allowance is not None:
+            self._allowance.close()
         await self._settle(error)
 
     async def _history(self) -> History | None:
@@ -181,6 +192,8 @@ class Attempt:
             case _:
                 if isinstance(event, MessageDelta):
                     self._said.append(event.text)
+                    if self._allowance is not None:
+                        self._allowance.note(len(event.text))
                 self.stream.put(event)
 
     async def _settle(self, error: Exception | None) -> None:
@@ -190,6 +203,9 @@ class Attempt:
             await self._cancelled()
         elif self._completed is not None and error is None:
             await self._succeed(self._completed)
+        elif self._why == "limit":
+            self._used = self._estimated()
+            await self._succeed(MessageCompleted(text="".join(self._said), finish_reason="length"))
         elif self._why == "hand_back":
             await self._hand_back()
         else:
@@ -223,8 +239,17 @@ class Attempt:
             message_id=new_id() if kept else None,
             parts=_parts(text) if kept else None,
             message_status="interrupted",
+            usage=_usage(self._estimated()) if self._said else None,
             forget=self._mode == "forget",
         )
+
+    def _prompt(self) -> int:
+        return estimate_prompt(self.job["payload"], self._messages)
+
+    def _estimated(self) -> UsageRecorded:
+        """What was used, about, by an answer that its provider could not count because it was cut off."""
+        said = estimate_tokens(sum(map(len, self._said)))
+        return UsageRecorded(model=self.job["model"], input_tokens=self._prompt(), output_tokens=said, estimated=True)
 
     async def _fail(self, error: Exception) -> None:
         reason = reason_of(error)
@@ -269,7 +294,7 @@ class Attempt:
         """Commit the end, then publish it; if a newer attempt has the job, do neither."""
         frames = self.stream.preview(last)
         ending = Ending(state=state, last_seq=len(frames), frames=compact(frames), **facts)
-        ended = await self._commit(ending)
+        ended = await commit_end(self._shop.pool, self.job, ending, lost=lambda: self._why == "fenced")
         if ended is None:
             self._log.info("attempt_fenced")
             return
@@ -278,39 +303,10 @@ class Attempt:
         if ended.more or ended.next_turn:
             self._shop.dispatcher.kick(self.job["queue"])
         await self.stream.flushed(FLUSH_S)
-
-    async def _commit(self, ending: Ending) -> Ended | None:
-        """Commit, again and again while Postgres is away: the work is done and must not be lost.
-
-        A commit whose answer got lost may have happened. Then the compare-and-set finds nothing to do, and the row
-        tells that it was us.
-        """
-        loop = asyncio.get_running_loop()
-        until, pause_s, unsure = loop.time() + COMMIT_S, 0.1, False
-        while True:
-            try:
-                ended = await finish_job(
-                    self._shop.pool,
-                    self.tenant_id,
-                    self.job_id,
-                    self.number,
-                    ending,
-                    session_id=self.job["session_id"],
-                )
-                if ended is None and unsure and await self._was_us(ending):
-                    ended = Ended(more=True, next_turn=True)
-                return ended
-            except Unavailable:
-                if loop.time() > until or self._why == "fenced":
-                    raise
-                unsure = True
-                await asyncio.sleep(pause_s)
-                pause_s = min(pause_s * 2, 2.0)
-
-    async def _was_us(self, ending: Ending) -> bool:
-        async with tenant_tx(self._shop.pool, self.tenant_id) as db:
-            row = await find_job_state(db, self.tenant_id, self.job_id)
-        return row is not None and row["state"] == ending.state in TERMINAL and row["attempt"] == self.number
+        if "reserved" in self.job["payload"]:
+            used = ending.usage or {"input_tokens": 0, "output_tokens": 0}
+            tokens = used["input_tokens"] + used["output_tokens"]
+            await settle(self._shop.limits, self.tenant_id, self.job_id, tokens=tokens, nanos=ended.cost_nanos)
 
 
 def _parts(text: str) -> list[dict[str, Any]]:

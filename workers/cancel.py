@@ -20,14 +20,16 @@ from workers.wire import ReplyError, WireDown
 log = structlog.get_logger()
 
 
-async def cancel(ports: Ports, tenant_id: UUID, job_id: UUID, *, mode: CancelMode = "keep") -> State:
+async def cancel(
+    ports: Ports, tenant_id: UUID, job_id: UUID, *, mode: CancelMode = "keep", sees: UUID | None = None
+) -> State:
     """Cancel a job and return its state: a waiting job is `cancelled` now, a running one still `running` and about to
-    be, an ended one stays what it is. Raises NotFound.
+    be, an ended one stays what it is. `sees` confines it to that user's jobs. Raises NotFound.
 
     The order to a running attempt goes over Redis; should it get lost, the attempt's next heartbeat brings it.
     """
     while True:
-        async with tenant_tx(ports.pool, tenant_id) as db:
+        async with tenant_tx(ports.pool, tenant_id, user_id=sees) as db:
             job = await find_job_state(db, tenant_id, job_id)
             if job is None:
                 raise NotFound("There is no such job.")
@@ -40,6 +42,7 @@ async def cancel(ports: Ports, tenant_id: UUID, job_id: UUID, *, mode: CancelMod
         ended = await end_job(
             ports.pool,
             ports.relay,
+            ports.limits,
             tenant_id,
             job_id,
             attempt=job["attempt"],
@@ -60,12 +63,12 @@ async def _order(ports: Ports, order: CancelOrder) -> None:
         log.warning("cancel_unheard", job_id=str(order.job_id))
 
 
-async def redrive(ports: Ports, tenant_id: UUID, job_id: UUID) -> bool:
+async def redrive(ports: Ports, tenant_id: UUID, job_id: UUID, *, sees: UUID | None = None) -> bool:
     """Queue a failed or cancelled job again, with all its tries and a new stream; False if it is in another state.
 
-    Raises NotFound.
+    `sees` confines it to that user's jobs. Raises NotFound.
     """
-    async with tenant_tx(ports.pool, tenant_id) as db:
+    async with tenant_tx(ports.pool, tenant_id, user_id=sees) as db:
         job = await find_job_state(db, tenant_id, job_id)
     if job is None:
         raise NotFound("There is no such job.")

@@ -8,13 +8,18 @@ goes out. If the row does not move, nothing was published.
 from uuid import UUID
 
 import msgspec
+import structlog
 
 from schema.db import Pool, tenant_tx
 from schema.events import JobCancelled, JobFailed
 from schema.queries.attempts import Ended, Ending, finish_job
 from schema.queries.jobs import compact, find_job_state
 from schema.states import State
+from workers.limits import Limits
 from workers.relay import JobStream, Relay, fresh_history, queued_event
+from workers.wire import WireDown
+
+log = structlog.get_logger()
 
 FLUSH_S = 1.0
 
@@ -22,6 +27,7 @@ FLUSH_S = 1.0
 async def end_job(
     pool: Pool,
     relay: Relay,
+    limits: Limits,
     tenant_id: UUID,
     job_id: UUID,
     *,
@@ -54,7 +60,18 @@ async def end_job(
     if ended is not None:
         stream.end(frames)
         await stream.flushed(FLUSH_S)
+        await settle(limits, tenant_id, job_id, tokens=0, nanos=0)
     return ended
+
+
+async def settle(
+    limits: Limits, tenant_id: UUID, job_id: UUID, *, tokens: int, nanos: int, refund_request: bool = False
+) -> None:
+    """Give back what a job had reserved and did not use. If Redis is away, the sweeper does it later."""
+    try:
+        await limits.settle(tenant_id, job_id, tokens=tokens, nanos=nanos, refund_request=refund_request)
+    except WireDown:
+        log.warning("settling_postponed", job_id=str(job_id))
 
 
 def _ending(event: JobFailed | JobCancelled, frames: list[bytes]) -> Ending:

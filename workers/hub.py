@@ -59,9 +59,10 @@ class Hub:
         """Return the follower of a job that is about to be submitted through this process."""
         return self._enter(Follower(self, tenant_id, job_id, live=False))
 
-    async def join(self, tenant_id: UUID, job_id: UUID, *, after: int = 0) -> Follower:
-        """Return a follower of an existing job that begins after event `after`. Raises NotFound."""
-        async with tenant_tx(self._pool, tenant_id) as db:
+    async def join(self, tenant_id: UUID, job_id: UUID, *, after: int = 0, sees: UUID | None = None) -> Follower:
+        """Return a follower of an existing job that begins after event `after`; `sees` confines it to that user's jobs.
+        Raises NotFound."""
+        async with tenant_tx(self._pool, tenant_id, user_id=sees) as db:
             job = await find_job_state(db, tenant_id, job_id)
         if job is None:
             raise NotFound("There is no such job.")

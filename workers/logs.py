@@ -13,7 +13,9 @@ from structlog.typing import EventDict, WrappedLogger
 
 QUIET = (
     "httpx",
+    "httpx2",
     "httpcore",
+    "httpcore2",
     "aiohttp",
     "asyncio",
     "litestar",
@@ -37,7 +39,12 @@ def configure_logging(process: str, *, style: str | None = None, level: int = lo
     """
     people = style == "people" or (style != "json" and sys.stderr.isatty())
     renderer = (
-        structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty()) if people else structlog.processors.JSONRenderer()
+        structlog.dev.ConsoleRenderer(
+            colors=sys.stderr.isatty(),
+            exception_formatter=structlog.dev.plain_traceback,  # the rich one shows what variables held
+        )
+        if people
+        else structlog.processors.JSONRenderer()
     )
     shared: list[Any] = [
         structlog.contextvars.merge_contextvars,
@@ -46,10 +53,12 @@ def configure_logging(process: str, *, style: str | None = None, level: int = lo
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
     # Redaction comes last before the line is written, so that nothing that an earlier step adds escapes it.
-    finish: list[Any] = [structlog.stdlib.ProcessorFormatter.remove_processors_meta]
-    if not people:
-        finish.append(structlog.processors.format_exc_info)
-    finish += [redact, renderer]
+    finish: list[Any] = [
+        structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+        structlog.processors.format_exc_info,
+        redact,
+        renderer,
+    ]
     structlog.configure(
         processors=[
             structlog.stdlib.filter_by_level,

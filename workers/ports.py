@@ -6,10 +6,13 @@ import socket
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
+from uuid import UUID
 
-from schema.db import Pool, pool_for
+from schema.db import Pool, pool_for, tenant_tx
+from schema.queries.usage import get_spent
 from workers.dispatch import WINDOW
 from workers.hub import Hub
+from workers.limits import Limits
 from workers.relay import Relay
 from workers.rooms import Rooms
 from workers.wire import RedisAddress, Wire
@@ -35,6 +38,7 @@ class Ports:
     relay: Relay
     window: int
     rooms: Rooms
+    limits: Limits
 
 
 @asynccontextmanager
@@ -50,7 +54,17 @@ async def open_ports(settings: PortSettings) -> AsyncIterator[Ports]:
         hub = Hub(address, wire, pool, process=process_name())
         await hub.start()
         stack.push_async_callback(hub.close)
-        yield Ports(pool, wire, hub, Relay(wire), settings.window, Rooms())
+        yield Ports(pool, wire, hub, Relay(wire), settings.window, Rooms(), limits_over(wire, pool))
+
+
+def limits_over(wire: Wire, pool: Pool) -> Limits:
+    """Return the tenants' limits, which ask Postgres what was spent when Redis doesn't know."""
+
+    async def spent(tenant_id: UUID) -> tuple[int, int]:
+        async with tenant_tx(pool, tenant_id) as db:
+            return await get_spent(db, tenant_id)
+
+    return Limits(wire, spent)
 
 
 def process_name() -> str:

@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 
 from graphs.providers.settings import ProviderSettings
+from schema.vault import Vault
+from tools.egress import EgressPolicy
 from workers.wire import RedisAddress
 from workers.workshop import WorkerSettings
 
@@ -19,6 +21,8 @@ def settings_from(env: Mapping[str, str]) -> WorkerSettings:
         grace_s=_number(env, "HEADRACE_GRACE_S", 25, least=0),
         window=int(_number(env, "HEADRACE_WINDOW", 256, least=1)),
         unanswered_s=_number(env, "HEADRACE_UNANSWERED_S", 10, least=0.5),
+        vault=Vault.from_env(env),
+        egress=EgressPolicy.from_env(env),
         task_events=env.get("HEADRACE_TASK_EVENTS", "on").lower() not in ("off", "0", "false", "no"),
     )
 

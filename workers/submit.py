@@ -20,6 +20,7 @@ from schema.kinds import JobKind
 from schema.queries import submissions
 from schema.queries.jobs import find_job_state
 from schema.states import PRIORITIES, CancelMode, OnBusy, Priority
+from schema.vault import Sealed
 from workers.cancel import cancel
 from workers.dispatch import wake
 from workers.doorbell import Doorbell, ring
@@ -30,6 +31,18 @@ log = structlog.get_logger()
 
 
 Idempotency = submissions.NewKey
+
+
+@dataclass(frozen=True)
+class Submitter:
+    """Who asks: `actor` as the audit log names it, the person it is for, whose sessions it may go on with (`sees`, None is
+    everybody's), from where, and the token for the job's tools, sealed for this job."""
+
+    actor: str = "system"
+    user_id: UUID | None = None
+    sees: UUID | None = None
+    address: str | None = None
+    secret: Sealed | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,6 +68,7 @@ class Submission:
     idempotency: Idempotency | None = None
     request_id: str | None = None
     deadline_s: float | None = None
+    by: Submitter = Submitter()
 
 
 @dataclass(frozen=True)
@@ -119,6 +133,11 @@ def _new_job(ports: Ports, submission: Submission) -> submissions.NewJob:
         inbox=ports.hub.inbox,
         request_id=submission.request_id,
         deadline_s=submission.deadline_s,
+        user_id=submission.by.user_id,
+        sees=submission.by.sees,
+        actor=submission.by.actor,
+        address=submission.by.address,
+        secret=submission.by.secret,
     )
 
 

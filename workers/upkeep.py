@@ -23,7 +23,9 @@ from workers.ear import Ear
 from workers.endings import end_job
 from workers.errors import reason_of, retry_delay_s
 from workers.leases import is_gone
+from workers.ports import limits_over
 from workers.relay import Relay
+from workers.retention import Retention
 from workers.wire import RedisAddress, Wire
 from workers.workshop import WorkerSettings
 
@@ -31,6 +33,9 @@ log = structlog.get_logger()
 
 POLL_S = 0.5
 SWEEP_S = 1.0
+GIVE_BACK_S = 5.0
+RETENTION_S = 60.0
+JOIN_S = 3600.0
 SWEEPER = 0x48525357  # the advisory lock of whoever sweeps
 
 LOST = WorkerLost("The worker that ran the job went away.")
@@ -55,6 +60,8 @@ class Scheduler:
         wire = Wire(address)
         self._stack.push_async_callback(wire.close)
         self._relay = Relay(wire)
+        self._limits = limits_over(wire, self._pool)
+        self.retention = Retention(self._pool, self._system, wire, self._limits)
         self._dispatcher = Dispatcher(self._system, wire, window=self._settings.window)
         ear = Ear(address, lambda _, queue: self._dispatcher.kick(queue.decode()))
         ear.start()
@@ -70,6 +77,9 @@ class Scheduler:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._every(POLL_S, self.dispatch), name="dispatch poll")
             tasks.create_task(self._every(SWEEP_S, self.sweep), name="sweep")
+            tasks.create_task(self._every(GIVE_BACK_S, self.retention.give_back_reservations), name="reservations")
+            tasks.create_task(self._every(RETENTION_S, self.retention.sweep), name="retention")
+            tasks.create_task(self._every(JOIN_S, self.retention.join_usage), name="usage")
 
     async def _every(self, pause_s: float, do: Callable[[], Awaitable[None]]) -> None:
         while True:
@@ -132,6 +142,7 @@ class Scheduler:
         ended = await end_job(
             self._pool,
             self._relay,
+            self._limits,
             job["tenant_id"],
             job["id"],
             attempt=job["attempt"],

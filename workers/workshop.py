@@ -11,17 +11,23 @@ from uuid import UUID
 
 import msgspec
 import structlog
+from graphs.providers.own import OwnCredential, OwnProviders
+from psycopg.rows import DictRow
 
+from graphs.providers.contract import Provider
 from graphs.providers.registry import Providers
 from graphs.providers.settings import ProviderSettings
 from graphs.runner import Graphs
 from schema import redis_names
 from schema.db import Pool, pool_for
 from schema.states import CancelMode
+from schema.vault import Sealed, Vault
+from tools.egress import EgressPolicy
 from workers.dispatch import WINDOW, Dispatcher
 from workers.ear import Ear
 from workers.leases import owner_name
 from workers.orders import CancelOrder
+from workers.ports import limits_over
 from workers.relay import Relay
 from workers.wire import RedisAddress, Wire
 
@@ -41,6 +47,8 @@ class WorkerSettings:
     window: int = WINDOW
     unanswered_s: float = 10.0
     task_events: bool = True
+    vault: Vault = field(kw_only=True)
+    egress: EgressPolicy = field(default_factory=EgressPolicy)
 
 
 class Running(Protocol):
@@ -84,6 +92,8 @@ class Workshop:
         self.relay = Relay(self.wire)
         self.dispatcher = Dispatcher(self.system_pool, self.wire, window=settings.window)
         self.providers = await stack.enter_async_context(Providers(settings.providers))
+        self.own = await stack.enter_async_context(OwnProviders(self.providers, settings.vault, settings.egress))
+        self.limits = limits_over(self.wire, self.pool)
         self.graphs = Graphs()
         stack.push_async_callback(self.graphs.close)
         ear = Ear(address, self._ordered)
@@ -94,6 +104,15 @@ class Workshop:
     async def close(self) -> None:
         """Close everything, in reverse order."""
         await self._stack.aclose()
+
+    def provider_of(self, job: DictRow) -> Provider:
+        """Return the provider of a claimed job's model: with the tenant's own key if it has stored one, else the
+        deployment's. Raises ProviderUnknown, SecretUnreadable."""
+        if job["credential_id"] is None:
+            return self.providers.get(job["model"].partition("/")[0])
+        sealed = Sealed(job["key_id"], job["sealed"])
+        credential = OwnCredential(job["tenant_id"], job["credential_id"], job["service"], job["base_url"], sealed)
+        return self.own.provider(credential)
 
     def hold(self, attempt: Running) -> None:
         """Take note of a running attempt: its lease is renewed, and orders reach it."""

@@ -27,4 +27,6 @@ def exports(running: RunningStack) -> str:
         "OPENAI_BASE_URL": f"{running.url}/v1",
         "OPENAI_API_KEY": running.key,
     }
+    if running.admin_key:
+        variables["HEADRACE_ADMIN_KEY"] = running.admin_key
     return "\n".join(f"export {name}={shlex.quote(value)}" for name, value in variables.items())

@@ -16,6 +16,7 @@ headrace is up: {url}
   API docs    {url}/schema
   Flower      {flower_url}
   API key     {key}   (tenant demo)
+  admin key   {admin}
   data        {home}
 
 Next, in another terminal:
@@ -67,4 +68,8 @@ def stop_signals() -> tuple[asyncio.Event, asyncio.Event]:
 
 
 def banner(running: RunningStack, settings: StackSettings) -> str:
-    return BANNER.format(url=running.url, flower_url=running.flower_url, key=running.key, home=settings.home)
+    admin = f"in {settings.home}/admin.key, and in HEADRACE_ADMIN_KEY after the eval below"
+    if running.admin_key is None:
+        admin = "with whoever first migrated this database; ./headrace migrate --new-admin-key makes another"
+    where = {"url": running.url, "flower_url": running.flower_url, "home": settings.home}
+    return BANNER.format(key=running.key, admin=admin, **where)

@@ -7,6 +7,7 @@ import os
 import random
 import secrets
 import socket
+import stat
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -149,12 +150,30 @@ def free_port(*, avoid: set[int] | None = None) -> int:
     raise LocalError(f"No free port was found between {PORTS.start} and {PORTS.stop} on 127.0.0.1.")
 
 
-def write_private(file: Path, text: str) -> None:
-    """Write a file that only its owner can read, whole or not at all."""
+def write_private(file: Path, text: str, *, like: os.stat_result | None = None) -> None:
+    """Write a file that only its owner can read, whole or not at all, even if the power fails.
+
+    `like` gives it another owner and mode: those of the file that it replaces.
+    """
     draft = file.with_name(f".{file.name}.{os.getpid()}")
     with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as out:
+        if like is not None:
+            os.fchown(out.fileno(), like.st_uid, like.st_gid)
+            os.fchmod(out.fileno(), stat.S_IMODE(like.st_mode))
         out.write(text)
+        out.flush()
+        os.fsync(out.fileno())
     draft.replace(file)
+    _sync_folder(file.parent)
+
+
+def _sync_folder(folder: Path) -> None:
+    """Bring new names in a folder to the disk: a lost file of keys would take all that they sealed with it."""
+    number = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(number)
+    finally:
+        os.close(number)
 
 
 def read_json(file: Path) -> dict:

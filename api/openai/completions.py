@@ -12,6 +12,7 @@ from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import JSONBody
 
 from api.errors import JobEnded
+from api.granted import resolve_model
 from api.headers import read_idempotency
 from api.leaving import ClientLeft, unless_left
 from api.openai.answers import CompletionOut
@@ -19,11 +20,12 @@ from api.openai.errors import OpenAIErrorOut
 from api.openai.shapes import CompletionIn, options_of, refuse_unsupported
 from api.openai.stream import ChunkStream
 from api.openai.whole import whole_answer
-from api.principals import Principal, SignedIn, signed_in
+from api.principals import MayChat, Principal
 from api.requests import JsonRequest
 from api.resources import Opened, Resources
 from api.streams import EventStream
-from api.submitting import resolve_model, submit_and_follow
+from api.submitting import submit_and_follow, submitter
+from graphs.providers.tokens import estimate_tokens
 from schema.ids import new_id
 from schema.kinds import KINDS
 from workers.cancel import cancel
@@ -48,10 +50,11 @@ class Call:
     model: str
     submitted: Submitted
     follower: Follower
+    limits: dict[str, str]
 
     @property
     def headers(self) -> dict[str, str]:
-        return {"X-Job-ID": str(self.submitted.job_id)}
+        return {"X-Job-ID": str(self.submitted.job_id), **self.limits}
 
     def abandon(self) -> None:
         """Cancel the job, unless another request made it: its client may still be there."""
@@ -68,13 +71,16 @@ class Call:
     tags=["openai"],
 )
 async def complete(
-    data: JSONBody[CompletionIn], request: JsonRequest, principal: SignedIn, resources: Opened
+    data: JSONBody[CompletionIn], request: JsonRequest, principal: MayChat, resources: Opened
 ) -> Response[Any]:
     """As OpenAI's: `model` is a `provider/name`, a bare name of the default provider, or `auto`. Closing the connection
     cancels."""
     submission = await _submission(data, request, principal, resources)
-    submitted, follower = await submit_and_follow(resources, submission)
-    call = Call(data, request, resources, principal.tenant_id, submission.model, submitted, follower)
+    said = estimate_tokens(len(msgspec.json.encode(data.messages)))
+    most = data.max_completion_tokens or data.max_tokens
+    accepted = await submit_and_follow(resources, principal, submission, input_tokens=said, max_tokens=most)
+    submitted, follower = accepted.submitted, accepted.follower
+    call = Call(data, request, resources, principal.tenant_id, submission.model, submitted, follower, accepted.headers)
     try:
         return await (_stream(call) if data.stream else _whole(call))
     except ClientLeft:
@@ -89,14 +95,16 @@ async def _submission(
     data: CompletionIn, request: JsonRequest, principal: Principal, resources: Resources
 ) -> Submission:
     refuse_unsupported(data)
+    job_id = new_id()
     return Submission(
         tenant_id=principal.tenant_id,
-        job_id=new_id(),
+        job_id=job_id,
         kind=KINDS["chat"],
         payload={"messages": msgspec.to_builtins(data.messages), "options": options_of(data)},
-        model=await resolve_model(resources, data.model),
-        idempotency=read_idempotency(request.headers, "POST /v1/chat/completions", data),
+        model=await resolve_model(resources, principal, data.model),
+        idempotency=read_idempotency(request.headers, "POST /v1/chat/completions", data, sees=principal.sees),
         request_id=request.request_id,
+        by=submitter(resources, principal, job_id),
     )
 
 
@@ -139,4 +147,4 @@ async def _rest(
             call.abandon()
 
 
-routes = Router("/", route_handlers=[complete], guards=[signed_in])
+routes = Router("/", route_handlers=[complete])

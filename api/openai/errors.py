@@ -25,6 +25,7 @@ CODES = {
     "unauthenticated": "invalid_api_key",
     "queue_full": "rate_limit_exceeded",
     "provider_rate_limited": "rate_limit_exceeded",
+    "budget_exceeded": "insufficient_quota",
     "invalid_input": None,
 }
 """Our code → the one that OpenAI's clients know; others stay as they are."""

@@ -7,10 +7,10 @@ from litestar import Router, get
 from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import FromPath
 
+from api.granted import list_models, resolve_model
 from api.openai.errors import OpenAIErrorOut
-from api.principals import SignedIn, signed_in
+from api.principals import MayReadModels, Principal
 from api.resources import Opened, Resources
-from api.submitting import resolve_model
 from graphs.providers.settings import AUTO
 from schema.errors import UnknownModel
 
@@ -34,26 +34,26 @@ class ModelsOut(msgspec.Struct, frozen=True):
 
 
 @get("/", summary="OpenAI's list of models", tags=["openai"])
-async def list_(principal: SignedIn, resources: Opened) -> ModelsOut:
-    """The models of all configured providers that answer now, and `auto`."""
-    return ModelsOut(await _models(resources))
+async def list_(principal: MayReadModels, resources: Opened) -> ModelsOut:
+    """The models that your tenant may use, of all providers that answer now, and `auto`."""
+    return ModelsOut(await _models(resources, principal))
 
 
 @get("/{model_id:path}", responses=NOT_FOUND, summary="OpenAI's model by id", tags=["openai"])
-async def look(model_id: FromPath[str], principal: SignedIn, resources: Opened) -> ModelOut:
+async def look(model_id: FromPath[str], principal: MayReadModels, resources: Opened) -> ModelOut:
     """Ids have slashes in them (`provider/name`); a bare name of the default provider is found too."""
     wanted = model_id.removeprefix("/")
-    full = wanted if wanted == AUTO else await resolve_model(resources, wanted)
-    for model in await _models(resources):
+    full = wanted if wanted == AUTO else await resolve_model(resources, principal, wanted)
+    for model in await _models(resources, principal):
         if model.id == full:
             return model
     raise UnknownModel(f"There is no model {wanted[:80]!r}. GET /v1/models lists what there is.", field="model")
 
 
-async def _models(resources: Resources) -> list[ModelOut]:
-    listed = await resources.providers.list_models()
+async def _models(resources: Resources, principal: Principal) -> list[ModelOut]:
+    listed = await list_models(resources, principal)
     models = [ModelOut(model.id, model.created, model.provider) for model in listed]
-    return [*models, ModelOut(AUTO, 0, "headrace")]
+    return [*models, ModelOut(AUTO, 0, "headrace")] if principal.tenant.models else models
 
 
-routes = Router("/models", route_handlers=[list_, look], guards=[signed_in])
+routes = Router("/models", route_handlers=[list_, look])

@@ -13,6 +13,7 @@
         ├── ProviderRejectedKey    provider_rejected_key   401, 403
         ├── ProviderRefused        provider_refused        the vendor won't take this request
         ├── ProviderIsHeadrace     provider_is_headrace    the base URL points back at this server
+        ├── ProviderAddressRefused provider_address_refused  the egress guard lets nothing out to a tenant's base URL
         ├── ModelUnknown           model_unknown           the vendor has no such model
         └── ProviderUnknown        provider_unknown        no such provider, or it is not configured
 
@@ -26,7 +27,9 @@ from typing import ClassVar
 from schema.errors import ProviderError
 
 EXCERPT_LENGTH = 300
-_KEY_LIKE = re.compile(r"\b(?:sk|pk|hf|gsk|hr|xai|api|key)[-_][\w*.-]{6,}|[Bb]earer\s+\S+")
+PART_LENGTH = 8
+_KEY_LIKE = re.compile(r"\b(?:sk|pk|hf|gsk|hr|xai|api|key)[-_][\w*.-]{6,}|\b(?:AIza|AQ\.)[\w*.-]{6,}|[Bb]earer\s+\S+")
+_PIECE = re.compile(rf"[\w-]{{{PART_LENGTH},}}")
 
 
 class ProviderUnreachable(ProviderError):
@@ -104,6 +107,12 @@ class ProviderIsHeadrace(ProviderError):
     code: ClassVar[str] = "provider_is_headrace"
 
 
+class ProviderAddressRefused(ProviderError):
+    """The base URL that a tenant gave is, or leads to, an address that may not be called."""
+
+    code: ClassVar[str] = "provider_address_refused"
+
+
 class ModelUnknown(ProviderError):
     """The provider is there, but has no model of this name."""
 
@@ -117,8 +126,10 @@ class ProviderUnknown(ProviderError):
 
 
 def safe_excerpt(said: str, key: str = "") -> str:
-    """A vendor's own words, fit to be shown: one line, at most 300 characters, anything like a key masked."""
+    """A vendor's own words, fit to be shown: one line, at most 300 characters, anything like a key masked, and any piece
+    of `key` from 8 characters on."""
     if key:
         said = said.replace(key, "***")
+        said = _PIECE.sub(lambda piece: "***" if piece[0] in key else piece[0], said)
     said = _KEY_LIKE.sub("***", " ".join(said.split()))
     return said if len(said) <= EXCERPT_LENGTH else said[: EXCERPT_LENGTH - 1] + "…"

@@ -10,16 +10,18 @@ from graphs.providers.errors import ProviderCut, ProviderGarbage, ProviderStalle
 from graphs.providers.openai_wire import ChunkReader, request_body
 from graphs.providers.sse import SseSplitter
 from graphs.providers.vendor_http import VendorHttp, Wire, decode_answer
-from graphs.providers.vendors import Vendor
+from graphs.providers.vendors import Auth, Vendor
 
 
 class _Model(msgspec.Struct):
-    id: str
+    id: str = ""
+    name: str = ""  # Cohere's word for it
     created: float | None = None
 
 
 class _Models(msgspec.Struct):
-    data: list[_Model]
+    data: list[_Model] | None = None
+    models: list[_Model] | None = None  # Cohere lists in its own shape, beside OpenAI's address too
 
 
 class _Vector(msgspec.Struct):
@@ -46,14 +48,8 @@ class OpenAICompatible:
         self._vendor = vendor
         self._key = key
         self._timeouts = timeouts or ProviderTimeouts()
-        self._http = VendorHttp(
-            session,
-            provider=vendor.name,
-            base_url=vendor.base_url,
-            headers=_auth(vendor, key),
-            timeouts=self._timeouts,
-            key=key,
-        )
+        self._http = self._open(session, _auth(vendor.auth, key))
+        self._lists = self._open(session, _auth(vendor.list_auth or vendor.auth, key) | dict(vendor.list_headers))
 
     async def stream(self, request: ModelRequest) -> AsyncGenerator[Delta, None]:
         """See `Provider.stream`. Deltas that arrive in one network read are handed out together."""
@@ -74,6 +70,16 @@ class OpenAICompatible:
             yield chunks.finish()
             await wire.drain()
 
+    def _open(self, session: aiohttp.ClientSession, headers: dict[str, str]) -> VendorHttp:
+        return VendorHttp(
+            session,
+            provider=self.name,
+            base_url=self._vendor.base_url,
+            headers=headers,
+            timeouts=self._timeouts,
+            key=self._key,
+        )
+
     async def _read(self, wire: Wire, chunks: ChunkReader) -> bytes:
         try:
             return await wire.read()
@@ -84,13 +90,21 @@ class OpenAICompatible:
 
     async def list_models(self) -> list[ModelInfo]:
         """GET /models; raises ProviderGarbage when it is not a list of models."""
-        data = await self._http.request("GET", "models")
+        data = await self._lists.request("GET", self._vendor.models)
         found = decode_answer(self.name, msgspec.json.Decoder(_Models).decode, data)
-        return [ModelInfo(self.name, m.id, int(m.created or 0)) for m in found.data]
+        listed = found.models if found.data is None else found.data
+        if listed is None:
+            raise ProviderGarbage(f"{self.name} sent something that is not a list of models.")
+        prefix = self._vendor.id_prefix
+        return [
+            ModelInfo(self.name, name.removeprefix(prefix), int(m.created or 0))
+            for m in listed
+            if (name := m.id or m.name)
+        ]
 
     async def check_key(self) -> None:
         """GET of the vendor's cheapest page behind the key."""
-        await self._http.request("GET", self._vendor.key_check)
+        await self._lists.request("GET", self._vendor.key_check)
 
     async def embed(self, texts: Sequence[str], model: str) -> list[list[float]]:
         """POST /embeddings, all texts in one call."""
@@ -104,7 +118,7 @@ class OpenAICompatible:
         return [v.embedding for v in sorted(found, key=lambda v: v.index)]
 
 
-def _auth(vendor: Vendor, key: str) -> dict[str, str]:
+def _auth(auth: Auth, key: str) -> dict[str, str]:
     if not key:
         return {}
-    return {"api-key": key} if vendor.auth == "api-key" else {"Authorization": f"Bearer {key}"}
+    return {"Authorization": f"Bearer {key}"} if auth == "bearer" else {auth: key}

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import aiohttp
 import structlog
+from aiohttp.abc import AbstractResolver
 
 from graphs.providers import offline, ollama
 from graphs.providers.contract import ModelInfo, Provider
@@ -19,7 +20,7 @@ from graphs.providers.ollama import Ollama
 from graphs.providers.openai_compatible import OpenAICompatible
 from graphs.providers.settings import ModelRef, ProviderAccess, ProviderSettings, resolve
 from graphs.providers.vendors import VENDORS
-from schema.errors import ProviderError
+from schema.errors import HeadraceError, ProviderError
 
 LIST_S = 3.0
 KEEP_S = 30.0
@@ -30,10 +31,12 @@ log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class _Listed:
+class Listed:
+    """What a provider answered when it was asked for its models, and until when that is taken for true."""
+
     until: float
     models: tuple[ModelInfo, ...] = ()
-    failure: ProviderError | None = None
+    failure: HeadraceError | None = None
 
 
 class Providers:
@@ -56,7 +59,7 @@ class Providers:
         self._list_s = list_s
         self._now = now
         self._built: dict[str, Provider] = {}
-        self._listed: dict[str, _Listed] = {}
+        self._listed: dict[str, Listed] = {}
         self._locks: dict[str, asyncio.Lock] = {}
 
     async def __aenter__(self) -> "Providers":
@@ -69,6 +72,13 @@ class Providers:
         if self._owns_session and self._session is not None:
             await self._session.close()
             self._session = None
+
+    @property
+    def session(self) -> aiohttp.ClientSession:
+        """The open session. Raises RuntimeError before and after its life."""
+        if self._session is None:
+            raise RuntimeError("Providers is used before `async with` or after it")
+        return self._session
 
     def get(self, name: str) -> Provider:
         """The provider of this name. Raises ProviderUnknown or ProviderIsHeadrace."""
@@ -108,7 +118,7 @@ class Providers:
             raise ModelUnknown(f"No model was named. Set HEADRACE_DEFAULT_MODEL to one of {name}'s, as {name}/model.")
         return wanted[0]
 
-    async def _list(self, name: str) -> _Listed:
+    async def _list(self, name: str) -> Listed:
         async with self._locks.setdefault(name, asyncio.Lock()):  # one question at a time, the rest share its answer
             now = self._now or asyncio.get_running_loop().time
             held = self._listed.get(name)
@@ -116,7 +126,7 @@ class Providers:
                 held = self._listed[name] = await self._ask(name, now)
             return held
 
-    async def _ask(self, name: str, now: Callable[[], float]) -> _Listed:
+    async def _ask(self, name: str, now: Callable[[], float]) -> Listed:
         try:
             async with asyncio.timeout(self._list_s):
                 models = await self.get(name).list_models()
@@ -125,16 +135,14 @@ class Providers:
         except ProviderError as exc:
             failure = exc
         else:
-            return _Listed(now() + KEEP_S, tuple(models))
+            return Listed(now() + KEEP_S, tuple(models))
         log.warning("provider_list_failed", provider=name, code=failure.code)
-        return _Listed(now() + KEEP_FAILURE_S, failure=failure)
+        return Listed(now() + KEEP_FAILURE_S, failure=failure)
 
     def _build(self, name: str) -> Provider:
         if name == offline.NAME:
             return Offline(self.settings.offline_tokens_per_s)
-        if self._session is None:
-            raise RuntimeError("Providers is used before `async with` or after it")
-        return build_provider(self.settings.get_access(name), self._session, self.settings)
+        return build_provider(self.settings.get_access(name), self.session, self.settings)
 
 
 def build_provider(access: ProviderAccess, session: aiohttp.ClientSession, settings: ProviderSettings) -> Provider:
@@ -145,11 +153,13 @@ def build_provider(access: ProviderAccess, session: aiohttp.ClientSession, setti
     return OpenAICompatible(session, vendor, key=access.key, timeouts=settings.timeouts)
 
 
-def open_session() -> aiohttp.ClientSession:
-    """The process's one HTTP client for models: any number of connections (jobs are what is capped), no cookies."""
-    return aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=60.0), cookie_jar=aiohttp.DummyCookieJar()
-    )
+def open_session(resolver: AbstractResolver | None = None) -> aiohttp.ClientSession:
+    """The process's HTTP client for models: any number of connections (jobs are what is capped), no cookies.
+
+    Names are looked up by `resolver` for each new connection, by the system and for ten seconds without one.
+    """
+    connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=60.0, resolver=resolver, use_dns_cache=resolver is None)
+    return aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar())
 
 
 def _can_chat(model: str) -> bool:

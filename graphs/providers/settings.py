@@ -34,11 +34,15 @@ OFFLINE = ModelRef(offline.NAME, offline.MODEL)
 
 @dataclass(frozen=True, slots=True)
 class ProviderAccess:
-    """Where one provider is and the key to it. The key stays out of `repr`."""
+    """Where one provider is and the key to it. The key stays out of `repr`.
+
+    `sealed`: the key is a tenant's own, and opened only when the provider is built (`own.py`).
+    """
 
     name: str
     base_url: str
     key: str = field(default="", repr=False)
+    sealed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,7 +171,7 @@ def _vendor_access(vendor: Vendor, env: Mapping[str, str]) -> ProviderAccess | N
 def _check_complete(vendor: Vendor, access: ProviderAccess) -> None:
     if not access.base_url:
         raise ProviderUnknown(f"The provider {vendor.name!r} has no address: set {' or '.join(vendor.base_url_env)}.")
-    if vendor.at(access.base_url).needs_key and not access.key:
+    if vendor.at(access.base_url).needs_key and not (access.key or access.sealed):
         raise ProviderUnknown(f"The provider {vendor.name!r} has no key: set {' or '.join(vendor.key_env)}.")
 
 

@@ -23,6 +23,7 @@ from schema.errors import ProviderError
 RETRY_AFTER_LIMIT_S = 3600.0
 SPENT = frozenset({"insufficient_quota", "billing_hard_limit_reached", "billing_not_active"})
 NO_MODEL = frozenset({"model_not_found", "DeploymentNotFound"})
+BAD_KEY = "API_KEY_INVALID"  # Google's reason; the status is 400
 
 
 def error_for_status(  # noqa: PLR0911 -- one return per kind of answer reads best
@@ -32,7 +33,7 @@ def error_for_status(  # noqa: PLR0911 -- one return per kind of answer reads be
     message, code = explain(said)
     quoted = safe_excerpt(message, key)
     retry_after_s = parse_retry_after(headers)
-    if status in (401, 403):
+    if status in (401, 403) or (status == 400 and BAD_KEY in said):
         # A vendor may echo the key here in a form that no mask knows, so nothing is quoted.
         return ProviderRejectedKey(f"{provider} rejected the key ({status}): check it and what it may use.")
     if status == 429 and code not in SPENT:
@@ -67,6 +68,8 @@ def explain(said: str) -> tuple[str, str]:
         body = msgspec.json.decode(said)
     except (msgspec.DecodeError, UnicodeDecodeError):
         return ("", "") if said.lstrip().startswith("<") else (said, "")
+    if isinstance(body, list) and len(body) == 1:  # Google's, for OpenAI's clients
+        body = body[0]
     if not isinstance(body, dict):
         return str(body), ""
     return _message_and_code(body.get("error") or body.get("detail") or body)

@@ -15,6 +15,7 @@ from yarl import URL
 
 from graphs.providers.contract import ProviderTimeouts
 from graphs.providers.errors import (
+    ProviderAddressRefused,
     ProviderCut,
     ProviderGarbage,
     ProviderStalled,
@@ -22,7 +23,7 @@ from graphs.providers.errors import (
     ProviderUnreachable,
 )
 from graphs.providers.statuses import error_for_status
-from schema.errors import ProviderError
+from schema.errors import EgressRefused, ProviderError
 
 T = TypeVar("T")
 
@@ -178,7 +179,7 @@ class VendorHttp:
 
     async def _send(self, method: str, path: str, body: bytes | None) -> aiohttp.ClientResponse:
         # A pooled connection that the vendor closed a moment ago fails before any answer: one more try on a new one.
-        url = f"{self.base_url}/{path}"
+        url = path if "://" in path else f"{self.base_url}/{path}"
         for last_try in (False, True):
             try:
                 # Redirects are not followed: the key must not travel to another address.
@@ -193,8 +194,11 @@ class VendorHttp:
                     f"{self.provider} at {self.address} did not accept a connection within "
                     f"{self.timeouts.connect_s:g} s."
                 ) from exc
-            except aiohttp.ClientResponseError as exc:
-                raise ProviderGarbage(f"{self.provider} did not answer in HTTP.") from exc
+            except EgressRefused as exc:
+                raise ProviderAddressRefused(f"The address of {self.provider} was refused: {exc.message}") from exc
+            except aiohttp.ClientResponseError:
+                # Without its cause: aiohttp quotes the bytes that it could not read, and a vendor may echo the key.
+                raise ProviderGarbage(f"{self.provider} did not answer in HTTP.") from None
             except (aiohttp.ClientError, OSError) as exc:
                 raise ProviderUnreachable(f"{self.provider} at {self.address} can't be reached.") from exc
         raise AssertionError("unreachable: the second try returns or raises")

@@ -6,15 +6,21 @@ A vendor is configured when one of its `key_env` or `base_url_env` names is set 
 from dataclasses import dataclass, replace
 from typing import Literal
 
+Auth = Literal["bearer", "api-key", "x-api-key"]
+"""How a key travels: as `Authorization: Bearer …`, or as a header of this name."""
+
 
 @dataclass(frozen=True, slots=True)
 class Vendor:
     """What one vendor does its own way.
 
     `base_url` is empty where every user has an address of their own. `path` is appended to an address that comes from
-    the environment without a path. `key_check` is the cheapest GET that fails with a wrong key. `preferred` are the
-    models to take when none is named, the first that the vendor lists; `lists_own` means that what it lists was
-    loaded by its owner, so that the first one is a fair choice.
+    the environment without a path. `preferred` are the models to take when none is named, the first that the vendor
+    lists; `lists_own` means that what it lists was loaded by its owner, so that the first one is a fair choice.
+
+    `models` is where it lists its models and `key_check` the cheapest GET that fails with a wrong key, a whole URL
+    where that lies elsewhere; `list_auth` and `list_headers` go with both where they want something else than chat
+    does. `id_prefix` stands before every name in its list and is left out.
     """
 
     name: str
@@ -22,9 +28,13 @@ class Vendor:
     key_env: tuple[str, ...] = ()
     base_url_env: tuple[str, ...] = ()
     path: str = ""
-    auth: Literal["bearer", "api-key"] = "bearer"
+    auth: Auth = "bearer"
     needs_key: bool = True
+    models: str = "models"
     key_check: str = "models"
+    list_auth: Auth | None = None
+    list_headers: tuple[tuple[str, str], ...] = ()
+    id_prefix: str = ""
     max_tokens_field: Literal["max_tokens", "max_completion_tokens"] = "max_tokens"
     developer_role: bool = False
     stream_usage: bool = True
@@ -41,7 +51,10 @@ class Vendor:
             self,
             base_url=base_url,
             needs_key=False,
+            models="models",
             key_check="models",
+            list_auth=None,
+            list_headers=(),
             max_tokens_field="max_tokens",  # llama.cpp ignores the newer name and would never stop
             developer_role=False,
             preferred=(),
@@ -60,6 +73,36 @@ VENDORS: dict[str, Vendor] = {
             max_tokens_field="max_completion_tokens",
             developer_role=True,
             preferred=("gpt-5-mini", "gpt-4.1-mini", "gpt-4o-mini"),
+        ),
+        Vendor(
+            "anthropic",
+            "https://api.anthropic.com/v1",
+            # Not ANTHROPIC_BASE_URL: people set that to reach Anthropic's own protocol, which is another.
+            key_env=("ANTHROPIC_API_KEY",),
+            # Its layer for OpenAI's SDK (platform.claude.com/docs/en/api/openai-sdk) knows chat/completions only, with
+            # a bearer key. Its list of models is the native one, which wants other headers and gives pages of 20.
+            models="models?limit=1000",
+            key_check="models?limit=1",
+            list_auth="x-api-key",
+            list_headers=(("anthropic-version", "2023-06-01"),),
+            preferred=("claude-sonnet-4-6", "claude-sonnet-4-5-20250929", "claude-haiku-4-5-20251001"),
+        ),
+        Vendor(
+            "google",
+            "https://generativelanguage.googleapis.com/v1beta/openai",  # ai.google.dev/gemini-api/docs/openai
+            key_env=("GEMINI_API_KEY",),  # not GOOGLE_API_KEY: people set that for maps and the like
+            base_url_env=("GEMINI_BASE_URL",),
+            id_prefix="models/",
+            preferred=("gemini-3.5-flash", "gemini-3-flash-preview", "gemini-2.5-flash"),
+        ),
+        Vendor(
+            "cohere",
+            "https://api.cohere.ai/compatibility/v1",  # docs.cohere.com/docs/compatibility-api
+            key_env=("COHERE_API_KEY", "CO_API_KEY"),
+            base_url_env=("COHERE_BASE_URL",),
+            models="models?endpoint=chat&page_size=1000",  # without them it is a page of 20, rerankers and all
+            key_check="models?page_size=1",
+            preferred=("command-a-03-2025", "command-r7b-12-2024"),
         ),
         Vendor(
             "azure",
@@ -83,6 +126,8 @@ VENDORS: dict[str, Vendor] = {
             "https://router.huggingface.co/v1",
             key_env=("HUGGINGFACE_API_KEY",),  # not HF_TOKEN: people set that to download weights, not to chat
             base_url_env=("HUGGINGFACE_BASE_URL",),
+            # The router's list says little of a token: fine-grained ones are refused there and may chat all the same.
+            key_check="https://huggingface.co/api/whoami-v2",
         ),
         Vendor(
             "groq",

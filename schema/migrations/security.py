@@ -2,7 +2,8 @@
 
 - The login role (the one in the database URL) owns the tables and migrates them.
 - `headrace_app` is what the API and the workers become: it owns nothing, can't bypass row security, and sees one tenant,
-  the one that the transaction names in `headrace.tenant_id`. No tenant named is an error, not an empty answer.
+  the one that the transaction names in `headrace.tenant_id`. No tenant named is an error, not an empty answer. A
+  transaction that also names a user in `headrace.user_id` sees that user's sessions and jobs only.
 - `headrace_system` is the dispatcher and the sweeper: all tenants, but only the columns of the queue.
 """
 
@@ -30,6 +31,21 @@ BEGIN
   END IF;
   RETURN tenant::uuid;
 END $$;
+"""
+
+
+CURRENT_USER = """
+CREATE FUNCTION headrace_user() RETURNS uuid LANGUAGE sql STABLE PARALLEL SAFE AS $$
+  SELECT nullif(current_setting('headrace.user_id', true), '')::uuid
+$$;
+"""
+
+
+def confine_to_user(table: str) -> str:
+    """Return the SQL that shows a transaction which names a user only that user's rows of `table`."""
+    own = "(SELECT headrace_user()) IS NULL OR user_id = (SELECT headrace_user())"
+    return f"""
+CREATE POLICY own ON {table} AS RESTRICTIVE TO headrace_app USING ({own}) WITH CHECK ({own});
 """
 
 

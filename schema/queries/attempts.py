@@ -10,6 +10,7 @@ from psycopg.types.json import Jsonb
 
 from schema.batch import run_batch
 from schema.db import Db, Pool, fetch_one
+from schema.ids import new_id
 from schema.states import State
 
 # Where a job is known by its id, its state is compared with a parameter: a literal would let the planner take a partial index
@@ -23,8 +24,11 @@ WITH claimed AS (
   RETURNING *, extract(epoch FROM deadline_at - now())::float8 AS left_s),
 tried AS (
   INSERT INTO attempts (tenant_id, job_id, attempt, worker) SELECT tenant_id, id, attempt, %(worker)s FROM claimed)
-SELECT id, tenant_id, kind, queue, session_id, turn, model, agent, payload, attempt, tries, max_tries, dispatch_seq,
-  inbox, request_id, error, created_at, left_s FROM claimed
+SELECT j.id, j.tenant_id, kind, queue, session_id, turn, model, agent, payload, attempt, tries, max_tries, dispatch_seq,
+  inbox, request_id, error, j.created_at, left_s, user_id, c.id AS credential_id, c.service, c.base_url, c.key_id, c.sealed,
+  m.input_usd, m.output_usd, CASE WHEN payload ? 'reserved' THEN tenant_facts(j.tenant_id) END AS facts
+FROM claimed j LEFT JOIN credentials c ON c.tenant_id = j.tenant_id AND c.service = split_part(j.model, '/', 1)
+  LEFT JOIN models m ON m.name = j.model
 """
 
 HISTORY = """
@@ -47,7 +51,7 @@ WITH ended AS (
   UPDATE jobs SET state = %(state)s, result = %(result)s, error = %(error)s, finished_at = now(), lease_owner = NULL,
     lease_until = NULL, parked = false
   WHERE tenant_id = %(tenant_id)s AND id = %(id)s AND attempt = %(attempt)s AND state = ANY(%(from_states)s)
-  RETURNING tenant_id, id, queue, session_id, turn, model, agent),
+  RETURNING tenant_id, id, kind, queue, session_id, turn, model, agent, user_id, actor, address, request_id),
 log AS (
   INSERT INTO job_logs (tenant_id, job_id, last_seq, frames)
   SELECT tenant_id, id, %(last_seq)s::int, %(frames)s::bytea FROM ended
@@ -59,8 +63,23 @@ said AS (
   INSERT INTO messages (tenant_id, id, session_id, job_id, turn, ordinal, role, parts, status, model, agent, usage)
   SELECT tenant_id, %(message_id)s::uuid, session_id, id, turn, 1, 'assistant', %(parts)s::jsonb, %(message_status)s,
     model, agent, %(usage)s::jsonb
-  FROM ended WHERE session_id IS NOT NULL AND %(parts)s::jsonb IS NOT NULL)
-SELECT ended.session_id, (
+  FROM ended WHERE session_id IS NOT NULL AND %(parts)s::jsonb IS NOT NULL),
+used AS (
+  INSERT INTO usage_records (tenant_id, id, day, user_id, agent, model, jobs, input_tokens, output_tokens, cost_nanos)
+  SELECT tenant_id, %(usage_id)s::uuid, (now() AT TIME ZONE 'UTC')::date, user_id, coalesce(agent, ''), model, 1,
+    %(input_tokens)s::bigint, %(output_tokens)s::bigint,
+    round(1000 * coalesce(%(input_tokens)s * m.input_usd + %(output_tokens)s * m.output_usd, 0))::bigint
+  FROM ended LEFT JOIN models m ON m.name = ended.model
+  WHERE %(input_tokens)s::bigint IS NOT NULL AND ended.model IS NOT NULL
+  RETURNING cost_nanos),
+told AS (
+  INSERT INTO audit_log (tenant_id, id, actor, action, target, result, address, request_id, detail)
+  SELECT tenant_id, %(audit_id)s::uuid, coalesce(actor, 'system'), kind || '.ended',
+    coalesce('agent/' || agent, model, ''), %(state)s, address, request_id, jsonb_build_object('job_id', id)
+  FROM ended),
+silenced AS (
+  DELETE FROM job_secrets WHERE tenant_id = %(tenant_id)s AND job_id = %(id)s AND EXISTS (SELECT 1 FROM ended))
+SELECT ended.session_id, coalesce((SELECT cost_nanos FROM used), 0) AS cost_nanos, (
   SELECT 1 FROM jobs w WHERE w.tenant_id = ended.tenant_id AND w.queue = ended.queue AND w.state = 'queued'
     AND NOT w.parked ORDER BY w.priority, w.id LIMIT 1) IS NOT NULL AS more
 FROM ended
@@ -98,7 +117,8 @@ RETURNING job_id
 class Ending:
     """How a job ends: its last state, what is stored of it, and the deflated log of all its frames.
 
-    `parts` None stores no answer. `forget` removes what the user said too (`on_busy=rollback`).
+    `parts` None stores no answer. `usage` is what was used, {input_tokens, output_tokens, …}, and is charged with the end, in
+    the same transaction. `forget` removes what the user said too (`on_busy=rollback`).
     """
 
     state: State
@@ -115,10 +135,12 @@ class Ending:
 
 @dataclass(frozen=True)
 class Ended:
-    """What follows from an ending: `more` jobs of the tenant wait, or the next turn of the session was let go."""
+    """What follows from an ending: `more` jobs of the tenant wait, or the next turn of the session was let go; and what it
+    cost, in nano-USD."""
 
     more: bool
     next_turn: bool
+    cost_nanos: int = 0
 
 
 async def claim_job(
@@ -156,7 +178,8 @@ async def finish_job(
     rows = dict(zip(steps, await run_batch(pool, tenant_id, [(sql, values) for sql in steps]), strict=True))
     if not rows[FINISH]:
         return None
-    return Ended(more=rows[FINISH][0]["more"], next_turn=bool(rows.get(UNPARK)))
+    row = rows[FINISH][0]
+    return Ended(more=row["more"], next_turn=bool(rows.get(UNPARK)), cost_nanos=row["cost_nanos"])
 
 
 def _finish_values(
@@ -176,6 +199,10 @@ def _finish_values(
         "parts": _json(ending.parts),
         "message_status": ending.message_status,
         "usage": _json(ending.usage),
+        "usage_id": new_id(),
+        "audit_id": new_id(),
+        "input_tokens": ending.usage and ending.usage["input_tokens"],
+        "output_tokens": ending.usage and ending.usage["output_tokens"],
     }
 
 

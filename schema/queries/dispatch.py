@@ -42,7 +42,7 @@ ranked AS (
     ORDER BY j.priority, j.id
     LIMIT least(room.jobs, greatest(0, t.max_running - coalesce(flight.jobs, 0)))
     FOR UPDATE SKIP LOCKED) AS next
-  WHERE t.id = ANY(%(tenants)s)),
+  WHERE t.id = ANY(%(tenants)s) AND t.state = %(tenant_state)s),
 chosen AS (
   SELECT tenant_id, id FROM ranked ORDER BY share, priority, id LIMIT (SELECT jobs FROM room))
 UPDATE jobs j SET state = 'dispatched', dispatch_seq = dispatch_seq + 1, dispatched_at = now()
@@ -73,7 +73,8 @@ async def dispatch_jobs(db: Db, queue: str, *, window: int) -> list[DictRow]:
     if not locked:
         return []
     tenants = [row["tenant_id"] for row in locked]
-    return await fetch_all(db, DISPATCH, {"queue": queue, "window": window, "tenants": tenants, "from_state": "queued"})
+    values = {"queue": queue, "window": window, "tenants": tenants, "from_state": "queued", "tenant_state": "active"}
+    return await fetch_all(db, DISPATCH, values)
 
 
 async def undispatch_jobs(db: Db, jobs: list[DictRow]) -> None:

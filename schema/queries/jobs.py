@@ -12,10 +12,10 @@ from schema.db import Db, fetch_all, fetch_one
 WAITING_FOR = """
 CASE WHEN j.state = 'dispatched' THEN 'worker'
   WHEN j.state <> 'queued' THEN NULL
+  WHEN t.state <> 'active' THEN 'tenant'
   WHEN j.parked THEN 'session'
   WHEN j.run_at > now() THEN 'retry'
-  WHEN (SELECT count(*) FROM jobs f WHERE f.tenant_id = j.tenant_id AND f.state IN ('dispatched', 'running'))
-    >= t.max_running THEN 'tenant_cap'
+  WHEN count_in_flight(j.tenant_id) >= t.max_running THEN 'tenant_cap'
   ELSE 'worker' END AS waiting_for
 """
 
@@ -79,6 +79,13 @@ async def list_ended(db: Db, tenant_id: UUID, job_ids: Sequence[UUID]) -> list[U
     sql = """SELECT w.id FROM unnest(%(ids)s::uuid[]) AS w (id)
       LEFT JOIN jobs j ON j.tenant_id = %(tenant_id)s AND j.id = w.id
       WHERE j.id IS NULL OR j.state IN ('succeeded', 'failed', 'cancelled')"""
+    return [row["id"] for row in await fetch_all(db, sql, {"tenant_id": tenant_id, "ids": list(job_ids)})]
+
+
+async def list_missing(db: Db, tenant_id: UUID, job_ids: Sequence[UUID]) -> list[UUID]:
+    """Return those of `job_ids` that are no jobs, as far as this transaction sees."""
+    sql = """SELECT w.id FROM unnest(%(ids)s::uuid[]) AS w (id)
+      LEFT JOIN jobs j ON j.tenant_id = %(tenant_id)s AND j.id = w.id WHERE j.id IS NULL"""
     return [row["id"] for row in await fetch_all(db, sql, {"tenant_id": tenant_id, "ids": list(job_ids)})]
 
 

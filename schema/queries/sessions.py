@@ -16,9 +16,11 @@ async def find_session(db: Db, tenant_id: UUID, session_id: UUID) -> DictRow | N
     return await fetch_one(db, sql, {"tenant_id": tenant_id, "id": session_id})
 
 
-async def add_session(db: Db, tenant_id: UUID, session_id: UUID, title: str) -> None:
-    """Insert an empty session; one that begins with a chat comes with its job (`schema/queries/submissions.py`)."""
-    await db.execute("INSERT INTO sessions (tenant_id, id, title) VALUES (%s, %s, %s)", (tenant_id, session_id, title))
+async def add_session(db: Db, tenant_id: UUID, session_id: UUID, title: str, *, user_id: UUID | None = None) -> None:
+    """Insert an empty session, of a user or of nobody in particular. One that begins with a chat comes with its job
+    (`schema/queries/submissions.py`)."""
+    sql = "INSERT INTO sessions (tenant_id, id, title, user_id) VALUES (%s, %s, %s, %s)"
+    await db.execute(sql, (tenant_id, session_id, title, user_id))
 
 
 async def list_sessions(

@@ -20,11 +20,12 @@ from schema.errors import NotFound, QueueFull, SessionBusy
 from schema.ids import new_id
 from schema.kinds import JobKind
 from schema.states import OnBusy
+from schema.vault import Sealed
 
 TURNSTILE = 0x48524143  # first half of the advisory locks that guard a tenant's caps
 
 
-SESSION_BUSY, QUEUE_FULL = "HR001", "HR002"
+SESSION_BUSY, QUEUE_FULL, NOT_YOURS = "HR001", "HR002", "HR003"
 
 
 class KeyTaken(Exception):
@@ -43,7 +44,10 @@ class NewKey:
 @dataclass(frozen=True)
 class NewJob:
     """A job to be. `payload` is what its worker needs besides the session's messages, `parts` what the user said in the
-    session, `inbox` the channel of the submitting process; `title` makes the session, which is there otherwise."""
+    session, `inbox` the channel of the submitting process; `title` makes the session, which is there otherwise.
+
+    A job of a session is its user's, one without a session is `user_id`'s. `sees` confines an existing session to that
+    user's; `secret` is the caller's token, sealed for this job."""
 
     tenant_id: UUID
     id: UUID
@@ -59,6 +63,11 @@ class NewJob:
     inbox: str | None = None
     request_id: str | None = None
     deadline_s: float | None = None
+    user_id: UUID | None = None
+    sees: UUID | None = None
+    actor: str | None = None
+    address: str | None = None
+    secret: Sealed | None = None
 
 
 ADD_KEY = """
@@ -67,7 +76,8 @@ VALUES (%(tenant_id)s, %(route)s, %(key)s, %(fingerprint)s, %(id)s)
 """
 
 ADD_SESSION = """
-INSERT INTO sessions (tenant_id, id, title, turns) VALUES (%(tenant_id)s, %(session_id)s, %(title)s, 1)
+INSERT INTO sessions (tenant_id, id, title, turns, user_id)
+VALUES (%(tenant_id)s, %(session_id)s, %(title)s, 1, %(user_id)s)
 """
 
 # Locks the session until the commit: turns are given one after the other.
@@ -87,12 +97,15 @@ SELECT set_config('headrace.turnstile',
 
 ADD_JOB = f"""
 WITH room AS MATERIALIZED (
-  SELECT t.max_running, t.max_queued,
-    (SELECT s.turns FROM sessions s WHERE s.tenant_id = t.id AND s.id = %(session_id)s::uuid) AS turn,
+  SELECT t.max_running, t.max_queued, s.turns AS turn,
+    CASE WHEN %(session_id)s::uuid IS NULL THEN %(user_id)s::uuid ELSE s.user_id END AS user_id,
+    %(session_id)s::uuid IS NOT NULL AND (s.id IS NULL OR s.user_id IS DISTINCT FROM %(sees)s::uuid
+      AND %(sees)s::uuid IS NOT NULL) AS not_yours,
     %(session_id)s::uuid IS NOT NULL AND EXISTS (
       SELECT 1 FROM jobs j WHERE j.tenant_id = t.id AND j.session_id = %(session_id)s::uuid
         AND j.state IN ('queued', 'dispatched', 'running')) AS parked
-  FROM tenants t WHERE t.id = %(tenant_id)s),
+  FROM tenants t LEFT JOIN sessions s ON s.tenant_id = t.id AND s.id = %(session_id)s::uuid
+  WHERE t.id = %(tenant_id)s),
 capped AS MATERIALIZED (
   SELECT room.*, max_running <= (
     SELECT count(*) FROM jobs j WHERE j.tenant_id = %(tenant_id)s AND j.state IN ('dispatched', 'running')) AS capped
@@ -110,13 +123,14 @@ depth AS MATERIALIZED (
       LIMIT start.max_queued) AS waiting) END AS queued
   FROM start)
 INSERT INTO jobs (tenant_id, id, kind, queue, state, priority, session_id, turn, model, agent, payload, parked,
-  deadline_at, max_tries, dispatch_seq, dispatched_at, inbox, request_id)
+  deadline_at, max_tries, dispatch_seq, dispatched_at, inbox, request_id, user_id, actor, address)
 SELECT %(tenant_id)s::uuid, %(id)s::uuid, %(kind)s, %(queue)s, CASE WHEN depth.now THEN 'dispatched' ELSE 'queued' END,
   %(priority)s::int, %(session_id)s::uuid, depth.turn, %(model)s, %(agent)s, %(payload)s, depth.parked,
   now() + make_interval(secs => %(deadline_s)s), %(max_tries)s::int,
-  depth.now::int, CASE WHEN depth.now THEN now() END, %(inbox)s, %(request_id)s
+  depth.now::int, CASE WHEN depth.now THEN now() END, %(inbox)s, %(request_id)s, depth.user_id, %(actor)s, %(address)s
 FROM depth
 WHERE CASE
+  WHEN depth.not_yours THEN refuse('{NOT_YOURS}')
   WHEN depth.now THEN true
   WHEN depth.parked AND %(on_busy)s = 'reject' THEN refuse('{SESSION_BUSY}')
   WHEN depth.queued >= depth.max_queued THEN refuse('{QUEUE_FULL}')
@@ -129,6 +143,11 @@ ADD_MESSAGE = """
 INSERT INTO messages (tenant_id, id, session_id, job_id, turn, ordinal, role, parts)
 SELECT j.tenant_id, %(message_id)s::uuid, j.session_id, j.id, j.turn, 0, 'user', %(parts)s::jsonb
 FROM jobs j WHERE j.tenant_id = %(tenant_id)s AND j.id = %(id)s
+"""
+
+ADD_CALLER = """
+INSERT INTO job_secrets (tenant_id, job_id, key_id, sealed)
+VALUES (%(tenant_id)s, %(id)s, %(secret_key_id)s, %(secret)s::bytea)
 """
 
 
@@ -167,6 +186,7 @@ def _steps(job: NewJob, key: NewKey | None) -> dict[str, bool]:
         TRY_TURNSTILE: True,
         ADD_JOB: True,
         ADD_MESSAGE: in_session and job.parts is not None,
+        ADD_CALLER: job.secret is not None,
     }
 
 
@@ -189,6 +209,12 @@ def _values(job: NewJob, window: int, key: NewKey | None) -> dict[str, Any]:
         "max_tries": job.kind.max_tries,
         "inbox": job.inbox,
         "request_id": job.request_id,
+        "user_id": job.user_id,
+        "sees": job.sees,
+        "actor": job.actor,
+        "address": job.address,
+        "secret_key_id": job.secret and job.secret.key_id,
+        "secret": job.secret and job.secret.sealed,
         "window": window,
         "lock": TURNSTILE,
         "route": key and key.route,
@@ -206,7 +232,7 @@ def _refusal(error: psycopg.Error) -> Exception | None:
         return QueueFull("Too many jobs of this tenant are waiting. Send this one again when some have ended.")
     if error.diag.constraint_name == "idempotency_keys_pkey":
         return KeyTaken()
-    if error.diag.constraint_name == "jobs_tenant_id_session_id_fkey":
+    if error.sqlstate == NOT_YOURS:
         return NotFound("There is no such session. Leave session_id out to begin a new one.", field="session_id")
     return None
 

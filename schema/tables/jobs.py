@@ -19,7 +19,8 @@ class Job(SQLModel, table=True):
     """One unit of queued work; this row is the truth, and the queue.
 
     `attempt` is the fencing token: every claim raises it. `tries` counts the attempts that were lost or failed, which
-    a hand-back does not. `dispatch_seq` numbers the doorbells, `parked` marks a turn that waits for its session.
+    a hand-back does not. `dispatch_seq` numbers the doorbells, `parked` marks a turn that waits for its session. `actor`
+    and `address` say who asked, from where; `user_id` whose it is, if it is a person's.
     """
 
     __tablename__ = "jobs"  # type: ignore[assignment]
@@ -79,6 +80,9 @@ class Job(SQLModel, table=True):
     created_at: datetime = timestamp(default=True)
     started_at: datetime | None = timestamp()
     finished_at: datetime | None = timestamp()
+    user_id: UUID | None = None
+    actor: str | None = None
+    address: str | None = None
 
 
 class Attempt(SQLModel, table=True):
@@ -116,6 +120,7 @@ class IdempotencyKey(SQLModel, table=True):
     __table_args__ = (
         within_tenant(["job_id"], "jobs", keys=["id"], deferrable=True, initially="DEFERRED"),
         Index("idempotency_keys_job", "tenant_id", "job_id"),
+        Index("idempotency_keys_age", "created_at"),
     )
 
     tenant_id: UUID = tenant_key(references=False)

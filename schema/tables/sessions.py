@@ -22,6 +22,7 @@ class Session(SQLModel, table=True):
     turns: int = Field(sa_column_kwargs={"server_default": text("0")})
     created_at: datetime = timestamp(default=True)
     updated_at: datetime = timestamp(default=True)
+    user_id: UUID | None = None
 
 
 class Message(SQLModel, table=True):

@@ -1,18 +1,24 @@
 """Tenants and the keys that their clients call with."""
 
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
-from sqlalchemy import text
+from sqlalchemy import BigInteger, CheckConstraint, text
 from sqlmodel import Field, SQLModel
 
-from schema.tables.columns import json, tenant_key, timestamp
+from schema.tables.columns import json, tenant_key, timestamp, within_tenant
 
 
 class Tenant(SQLModel, table=True):
-    """A customer. `weight` and `max_running` shape its share of the workers, `max_queued` how much may wait."""
+    """A customer. `weight` and `max_running` shape its share of the workers, `max_queued` how much may wait.
+
+    Money is in nano-USD. A limit that is NULL is no limit. `retention_days` bounds what was said, `audit_days` the audit
+    log. A tenant that is `deleting` is gone for everybody but the sweeper.
+    """
 
     __tablename__ = "tenants"  # type: ignore[assignment]
+    __table_args__ = (CheckConstraint("state IN ('active', 'suspended', 'deleting')", name="tenants_state"),)
 
     id: UUID = Field(primary_key=True)
     slug: str = Field(unique=True)
@@ -21,12 +27,28 @@ class Tenant(SQLModel, table=True):
     max_running: int = Field(sa_column_kwargs={"server_default": text("100")})
     max_queued: int = Field(sa_column_kwargs={"server_default": text("20000")})
     created_at: datetime = timestamp(default=True)
+    state: str = Field(sa_column_kwargs={"server_default": text("'active'")})
+    default_model: str | None = None
+    requests_per_minute: int | None = None
+    tokens_per_minute: int | None = None
+    budget_day_nanos: int | None = Field(default=None, sa_type=BigInteger)
+    budget_month_nanos: int | None = Field(default=None, sa_type=BigInteger)
+    budget_warn_percent: int = Field(sa_column_kwargs={"server_default": text("80")})
+    max_storage_bytes: int | None = Field(default=None, sa_type=BigInteger)
+    retention_days: int | None = None
+    audit_days: int = Field(sa_column_kwargs={"server_default": text("400")})
+    updated_at: datetime = timestamp(default=True)
 
 
 class ApiKey(SQLModel, table=True):
-    """A client's key: `find` names the row, `digest` is the SHA-256 of the rest (`schema/keys.py`)."""
+    """A client's key: `find` names the row, `digest` is the SHA-256 of the rest (`schema/keys.py`).
+
+    With a `user_id` the key sees what that user sees, without one it stands for the tenant. `scopes` NULL means all rights
+    of its role.
+    """
 
     __tablename__ = "api_keys"  # type: ignore[assignment]
+    __table_args__ = (within_tenant(["user_id"], "users", keys=["id"]),)
 
     tenant_id: UUID = tenant_key()
     id: UUID = Field(primary_key=True)
@@ -38,3 +60,20 @@ class ApiKey(SQLModel, table=True):
     created_at: datetime = timestamp(default=True)
     expires_at: datetime | None = timestamp()
     revoked_at: datetime | None = timestamp()
+    user_id: UUID | None = None
+    created_by: str | None = None
+    last_used_at: datetime | None = timestamp()
+
+
+class Grant(SQLModel, table=True):
+    """What a tenant may use: `kind` is agent, tool or model, `name` its name or a pattern (`ollama/*`, `*`)."""
+
+    __tablename__ = "grants"  # type: ignore[assignment]
+    __table_args__ = (CheckConstraint("kind IN ('agent', 'tool', 'model')", name="grants_kind"),)
+
+    tenant_id: UUID = tenant_key()
+    kind: str = Field(primary_key=True)
+    name: str = Field(primary_key=True)
+    overrides: dict[str, Any] = json(nullable=False)
+    created_at: datetime = timestamp(default=True)
+    created_by: str | None = None

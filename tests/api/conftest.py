@@ -6,15 +6,21 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 import httpx
+import psycopg
 import pytest
 import pytest_asyncio
 from litestar import Litestar
 
 from api.app import create_app
 from api.settings import ApiSettings
+from schema.bootstrap import ensure_api_key
+from schema.keys import new_api_key
+from schema.vault import PLATFORM
 from tests.conftest import TestTenant, make_tenant
 from tests.counterparts.openai_server import OpenAIServer
+from tests.secret import VAULT
 from tests.system import System
+from tools.egress import EgressPolicy
 
 
 @dataclass(frozen=True)
@@ -35,7 +41,14 @@ class Running:
 
 @pytest.fixture
 def settings(database_url: str, redis_url: str) -> ApiSettings:
-    return ApiSettings(database_url=database_url, redis_url=redis_url, request_timeout_s=0.2, max_body=1_000_000)
+    return ApiSettings(
+        database_url=database_url,
+        redis_url=redis_url,
+        vault=VAULT,
+        egress=EgressPolicy.from_env({"HEADRACE_EGRESS_ALLOW": "127.0.0.1"}),
+        request_timeout_s=0.2,
+        max_body=1_000_000,
+    )
 
 
 @pytest.fixture
@@ -66,6 +79,23 @@ async def serving(app: Litestar) -> AsyncIterator[httpx.AsyncClient]:
     finally:
         stop.set()
         await task
+
+
+@pytest.fixture
+async def admin(api: httpx.AsyncClient, database_url: str) -> AsyncIterator[httpx.AsyncClient]:
+    """A client of the same application, signed in as the platform's admin."""
+    key = new_api_key()
+    with psycopg.connect(database_url) as db:
+        ensure_api_key(db, PLATFORM, key, name="test", role="admin")
+    async with httpx.AsyncClient(transport=api._transport, base_url="http://test", timeout=20) as client:
+        client.headers["Authorization"] = f"Bearer {key}"
+        yield client
+
+
+@pytest.fixture
+def owner(database_url: str) -> TestTenant:
+    """A tenant whose key is an owner's."""
+    return make_tenant(database_url, role="owner")
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ from api.app import create_app
 from api.settings import ApiSettings
 from tests.api.conftest import serving
 from tests.conftest import TestTenant
+from tests.secret import VAULT
 
 JSON = {"Content-Type": "application/json"}
 ASK = {"model": "auto", "messages": [{"role": "user", "content": "hi"}]}
@@ -183,7 +184,7 @@ async def test_a_key_is_taken_from_either_header(api: httpx.AsyncClient, tenant:
 
 
 async def test_without_postgres_requests_are_told_to_come_again(settings: ApiSettings, tenant: TestTenant) -> None:
-    away = ApiSettings(database_url="postgresql://nobody@127.0.0.1:1/none", redis_url=settings.redis_url)
+    away = ApiSettings(database_url="postgresql://nobody@127.0.0.1:1/none", redis_url=settings.redis_url, vault=VAULT)
     async with serving(create_app(away)) as client:
         answer = await client.post("/api/chat", json={"message": "a"}, headers=tenant.headers)
         assert (answer.status_code, code_of(answer), answer.headers["retry-after"]) == (503, "unavailable", "2")
@@ -209,7 +210,7 @@ async def test_the_openapi_document_lists_each_route_once_with_its_problems(api:
     assert "/api/chat" in document["paths"]
     assert "/chat" not in document["paths"]
     answers = document["paths"]["/api/chat"]["post"]["responses"]
-    assert {"200", "202", "400", "401", "404", "409", "413", "415", "422", "429", "500", "502", "503", "504"} == set(
+    assert {"200", "202", "400", "401", "403", "404", "409", "413", "415", "422", "429", "500", "502", "503", "504"} == set(
         answers
     )
     assert list(answers["400"]["content"]) == ["application/problem+json"]

@@ -24,4 +24,5 @@ def register(app: Any) -> None:
 
 async def work(shop: Workshop, job: DictRow, messages: Sequence[DictRow], emit: Callable[[Event], None]) -> None:
     """Run the chat graph for a claimed job."""
-    await run_chat(shop.graphs, shop.providers, read_chat(job["model"], job["payload"], messages), emit)
+    run = read_chat(job["model"], job["payload"], messages)
+    await run_chat(shop.graphs, shop.provider_of(job), run, emit)

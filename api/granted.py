@@ -1,0 +1,100 @@
+"""The models that a caller's tenant may use: granted to it (X3), at the deployment's providers or with the tenant's own keys."""
+
+from graphs.providers.own import OwnCredential
+
+from api.principals import Principal
+from api.resources import Resources
+from graphs.providers.contract import ModelInfo
+from graphs.providers.errors import ModelUnknown, ProviderUnknown
+from graphs.providers.registry import Providers
+from graphs.providers.settings import AUTO
+from schema.db import tenant_tx
+from schema.errors import UnknownAgent, UnknownModel
+from schema.queries.credentials import find_credentials
+from schema.vault import Sealed
+
+AGENT = "agent/"
+NONE_GRANTED = "No model is granted to this tenant yet. Whoever runs this installation grants one, such as ollama/*."
+
+
+async def find_providers(resources: Resources, principal: Principal) -> Providers:
+    """Return the providers as this tenant sees them: its own keys in place of the deployment's."""
+    tenant = principal.tenant
+    credentials: list[OwnCredential] = []
+    if tenant.services:
+        credentials = await resources.memory.get(
+            ("credentials", tenant.id), lambda: _read_credentials(resources, principal)
+        )
+    return resources.own_providers.providers(tenant.id, tenant.default_model, credentials)
+
+
+async def _read_credentials(resources: Resources, principal: Principal) -> list[OwnCredential]:
+    async with tenant_tx(resources.ports.pool, principal.tenant_id) as db:
+        rows = await find_credentials(db, principal.tenant_id)
+    return [
+        OwnCredential(
+            principal.tenant_id, row["id"], row["service"], row["base_url"], Sealed(row["key_id"], row["sealed"])
+        )
+        for row in rows
+    ]
+
+
+async def resolve_model(resources: Resources, principal: Principal, model: str | None) -> str:
+    """Return `provider/name` for what the caller named, or for nothing.
+
+    Raises UnknownModel for a model that is not there or not granted, UnknownAgent, or what went wrong when a provider was
+    asked for its models.
+    """
+    if model and model.startswith(AGENT):
+        refuse_agent(model.removeprefix(AGENT), field="model")
+    providers = await find_providers(resources, principal)
+    if model in (None, "", AUTO):
+        return await _choose(providers, principal)
+    try:
+        found = str(await providers.resolve(model))
+    except (ModelUnknown, ProviderUnknown) as error:
+        # What the provider says names settings of the installation; a tenant to which it isn't granted learns nothing.
+        if _is_granted_in_part(principal, model):
+            raise UnknownModel(error.message, field="model") from error
+        raise _unknown(model) from error
+    if not principal.tenant.may_use_model(found):
+        raise _unknown(model)
+    return found
+
+
+def _unknown(model: str) -> UnknownModel:
+    said = f"There is no model {model[:80]!r} that this tenant may use. GET /v1/models lists what there is."
+    return UnknownModel(said, field="model")
+
+
+def _is_granted_in_part(principal: Principal, model: str) -> bool:
+    return any(pattern in ("*", model) for pattern in principal.tenant.models)
+
+
+async def _choose(providers: Providers, principal: Principal) -> str:
+    """Return the model for a request that names none: the default if it is granted, else the first that is."""
+    if not principal.tenant.models:
+        raise UnknownModel(NONE_GRANTED, field="model")
+    default = str(await providers.resolve(None))
+    if principal.tenant.may_use_model(default):
+        return default
+    named = next((name for name in principal.tenant.models if not name.endswith("*")), None)
+    if named is not None:
+        return str(await providers.resolve(named))
+    for model in await providers.list_models():
+        if principal.tenant.may_use_model(model.id):
+            return model.id
+    raise UnknownModel("None of the models that this tenant may use can be reached now.", field="model")
+
+
+async def list_models(resources: Resources, principal: Principal) -> list[ModelInfo]:
+    """Return the models of all providers that answer now, as far as they are granted."""
+    providers = await find_providers(resources, principal)
+    return [model for model in await providers.list_models() if principal.tenant.may_use_model(model.id)]
+
+
+def refuse_agent(agent: str, *, field: str) -> None:
+    """Raise UnknownAgent; there are no agents yet."""
+    raise UnknownAgent(
+        f"There is no agent {agent[:80]!r} that you may use. Leave it out for a plain chat.", field=field
+    )

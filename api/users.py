@@ -1,0 +1,246 @@
+"""People of the tenant: list, make, look, change, remove; and one's own password (A8)."""
+
+from datetime import datetime
+from typing import Annotated, Any, Literal
+from uuid import UUID
+
+import msgspec
+from litestar import Response, Router, delete, get, patch, post
+from litestar.params import FromPath, FromQuery, JSONBody, QueryParameter
+from msgspec import UNSET, Meta, UnsetType
+from psycopg.rows import DictRow
+
+from api.admin.deeds import note
+from api.auth.passwords import check_password
+from api.auth.people import read_email, require_power_over
+from api.auth.throttle import Throttle
+from api.errors import problems
+from api.paging import Cursor, Limit, read_cursor, write_cursor
+from api.principals import MayManageUsers, MayReadUsers, Principal, SignedIn
+from api.resources import Opened, Resources
+from schema.db import Db, tenant_tx
+from schema.errors import Conflict, Forbidden, InputError, NotFound
+from schema.ids import new_id
+from schema.queries import users
+from schema.queries.audit import add_audit
+from schema.queries.logins import end_logins
+from schema.rights import SEES_ALL, Role
+from schema.vault import PLATFORM
+
+NO_USER = "There is no such user."
+
+State = Literal["active", "disabled"]
+Name = Annotated[str, Meta(max_length=200)]
+Password = Annotated[str, Meta(max_length=1000)]
+
+
+class UserIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A new person. Without a password they come through the tenant's identity provider."""
+
+    email: Annotated[str, Meta(max_length=300)]
+    name: Name = ""
+    role: Role = "member"
+    password: Password | None = None
+
+
+class UserChangeIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What is to be different; what is left out stays."""
+
+    name: Name | UnsetType = UNSET
+    role: Role | UnsetType = UNSET
+    state: State | UnsetType = UNSET
+    password: Password | UnsetType = UNSET
+
+
+class PasswordIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One's own new password."""
+
+    current_password: Annotated[str, Meta(min_length=1, max_length=1000)]
+    new_password: Password
+
+
+class UserOut(msgspec.Struct, frozen=True, kw_only=True):
+    """A person. `provider_id` is the identity provider that they come through."""
+
+    id: UUID
+    email: str
+    name: str
+    role: Role
+    state: State
+    has_password: bool
+    provider_id: UUID | None
+    created_at: datetime
+    updated_at: datetime
+    last_login_at: datetime | None
+
+
+class UsersOut(msgspec.Struct, frozen=True):
+    """A page of people, by email."""
+
+    items: list[UserOut]
+    next_cursor: str | None
+
+
+@get("/", responses=problems(400), summary="List users", tags=["users"])
+async def list_(
+    principal: MayReadUsers,
+    resources: Opened,
+    wanted: Annotated[State | None, QueryParameter(name="state")] = None,
+    role: FromQuery[Role | None] = None,
+    search: Annotated[str | None, QueryParameter(max_length=200, description="Part of an email or a name.")] = None,
+    cursor: Cursor = None,
+    limit: Limit = 20,
+) -> UsersOut:
+    after = _storable(read_cursor(cursor, str) or "", "cursor")
+    search = _storable(search, "search") if search else None
+    about: dict[str, Any] = {"state": wanted, "role": role, "search": search}
+    async with tenant_tx(resources.ports.pool, principal.tenant_id) as db:
+        rows = await users.list_users(db, principal.tenant_id, limit=limit + 1, after=after, **about)
+    items = [UserOut(**row) for row in rows[:limit]]
+    return UsersOut(items, write_cursor(items[-1].email) if len(rows) > limit else None)
+
+
+@post("/", status_code=201, responses=problems(400, 403, 409), summary="Make a user", tags=["users"])
+async def create(data: JSONBody[UserIn], principal: MayManageUsers, resources: Opened) -> Response[UserOut]:
+    email, user_id = read_email(data.email), new_id()
+    _require_power(principal, data.role)
+    hashed = await _hash(resources, data.password, email)
+    about = {"email": email, "name": data.name, "role": data.role, "password_hash": hashed}
+    async with tenant_tx(resources.ports.pool, principal.tenant_id) as db:
+        row = await users.add_user(db, principal.tenant_id, user_id, **about)
+        if row is None:
+            raise Conflict("There is a user with this email already.", field="email")
+        await note(db, principal, principal.tenant_id, "user.created", f"user:{user_id}", {"role": data.role})
+    return Response(UserOut(**row), headers={"Location": f"/api/users/{user_id}"})
+
+
+@get("/{user_id:uuid}", responses=problems(404), summary="Look at a user", tags=["users"])
+async def look(user_id: FromPath[UUID], principal: MayReadUsers, resources: Opened) -> UserOut:
+    return UserOut(**await _find(resources, principal, user_id))
+
+
+@patch("/{user_id:uuid}", responses=problems(400, 403, 404, 409), summary="Change a user", tags=["users"])
+async def change(
+    user_id: FromPath[UUID], data: JSONBody[UserChangeIn], principal: MayManageUsers, resources: Opened
+) -> UserOut:
+    """A new password and disabling end the user's sign-ins. 409 if the tenant would lose its last active owner."""
+    values: dict[str, Any] = {name: value for name, value in msgspec.structs.asdict(data).items() if value is not UNSET}
+    if "role" in values:
+        _require_power(principal, values["role"])
+    if "password" in values:
+        before = await _find(resources, principal, user_id)
+        _require_power(principal, before["role"])
+        values["password_hash"] = await _hash(resources, values.pop("password"), before["email"])
+    async with tenant_tx(resources.ports.pool, principal.tenant_id) as db:
+        row = await _lock(db, principal, user_id)
+        if values.get("role", row["role"]) != row["role"] or values.get("state") == "disabled":
+            await _require_another(db, principal, row)
+        return await _apply(db, principal, row, values)
+
+
+@delete("/{user_id:uuid}", responses=problems(403, 404, 409), summary="Remove a user", tags=["users"])
+async def delete_(user_id: FromPath[UUID], principal: MayManageUsers, resources: Opened) -> None:
+    """Remove a person with their sign-ins and keys; their sessions and jobs stay with the tenant. 409 for the last active
+    owner."""
+    async with tenant_tx(resources.ports.pool, principal.tenant_id) as db:
+        row = await _lock(db, principal, user_id)
+        await _require_another(db, principal, row)
+        await users.delete_user(db, principal.tenant_id, user_id)
+        await note(db, principal, principal.tenant_id, "user.deleted", f"user:{user_id}", {"role": row["role"]})
+
+
+@post("/me/password", status_code=204, responses=problems(400, 403, 429), summary="Change my password", tags=["users"])
+async def change_password(data: JSONBody[PasswordIn], principal: SignedIn, resources: Opened) -> None:
+    """Ends your other sign-ins."""
+    if principal.kind != "user":
+        raise Forbidden("An API key has no password. Sign in, then change yours.")
+    row = await _require_password(resources, principal, data.current_password)
+    hashed = await _hash(resources, data.new_password, row["email"], "new_password")
+    async with tenant_tx(resources.ports.pool, principal.tenant_id) as db:
+        await users.change_user(db, principal.tenant_id, principal.id, {"password_hash": hashed})
+        await end_logins(db, principal.tenant_id, principal.id, reason="password_changed", but=principal.login_id)
+        await note(db, principal, principal.tenant_id, "password.changed", principal.actor)
+
+
+async def _apply(db: Db, principal: Principal, row: DictRow, values: dict[str, Any]) -> UserOut:
+    """Write what changes, end what must end, and note it."""
+    tenant_id, user_id = principal.tenant_id, row["id"]
+    changed = await users.change_user(db, tenant_id, user_id, values)
+    assert changed is not None
+    if values.get("state") == "disabled":
+        await end_logins(db, tenant_id, user_id, reason="user_disabled")
+    if "password_hash" in values:
+        await end_logins(db, tenant_id, user_id, reason="password_changed")
+        await note(db, principal, tenant_id, "password.changed", f"user:{user_id}")
+    detail = {name: value for name, value in values.items() if name in ("role", "state")}
+    if set(values) - {"password_hash"}:
+        await note(db, principal, tenant_id, "user.changed", f"user:{user_id}", detail)
+    return UserOut(**changed)
+
+
+async def _find(resources: Resources, principal: Principal, user_id: UUID) -> DictRow:
+    async with tenant_tx(resources.ports.pool, principal.tenant_id) as db:
+        row = await users.find_user(db, principal.tenant_id, user_id)
+    if row is None:
+        raise NotFound(NO_USER)
+    return row
+
+
+async def _lock(db: Db, principal: Principal, user_id: UUID) -> DictRow:
+    row = await users.lock_user(db, principal.tenant_id, user_id)
+    if row is None:
+        raise NotFound(NO_USER)
+    _require_power(principal, row["role"])
+    return row
+
+
+async def _require_another(db: Db, principal: Principal, row: DictRow) -> None:
+    """Raise Conflict if the tenant (or the platform) would be left without anybody who leads it."""
+    leads = row["role"] in SEES_ALL and row["state"] == "active"
+    if leads and await users.count_others(db, principal.tenant_id, row["role"], but=row["id"]) == 0:
+        raise Conflict(f"This is the last active {row['role']}. Make another one first.")
+
+
+async def _require_password(resources: Resources, principal: Principal, password: str) -> DictRow:
+    """Return the caller's own row if they know their password. Counts failures as signing in does."""
+    tenant_id = principal.tenant_id
+    async with tenant_tx(resources.ports.pool, tenant_id) as db:
+        row = await users.find_password(db, tenant_id, user_id=principal.id)
+    if row is None or row["password_hash"] is None:
+        raise Forbidden("You sign in through your identity provider; change your password there.")
+    who = f"{principal.tenant.slug} {row['email']}"
+    throttle = Throttle(resources.ports.wire, tenant_id, who, principal.address)
+    await throttle.enter()
+    if await resources.passwords.verify(row["password_hash"], password):
+        await throttle.succeeded()
+        return row
+    await throttle.failed()
+    about = {"result": "denied", "address": principal.address, "request_id": principal.request_id}
+    async with tenant_tx(resources.ports.pool, tenant_id) as db:
+        await add_audit(
+            db, tenant_id, actor=principal.actor, action="password.changed", target=principal.actor, **about
+        )
+    raise InputError("current_password is not right.", field="current_password")
+
+
+def _require_power(principal: Principal, role: Role) -> None:
+    require_power_over(principal, role)
+    if role == "admin" and principal.tenant_id != PLATFORM:
+        raise Forbidden("Admins belong to the platform's own tenant.", field="role")
+
+
+async def _hash(resources: Resources, password: str | None, email: str, field: str = "password") -> str | None:
+    """Return the hash of a password that may be one. Raises InputError."""
+    if password is None:
+        return None
+    check_password(password, email=email, field=field)
+    return await resources.passwords.hash(password)
+
+
+def _storable(word: str, field: str) -> str:
+    if "\0" in word:
+        raise InputError(f"{field} holds the character U+0000; leave it out.", field=field)
+    return word
+
+
+routes = Router("/users", route_handlers=[list_, create, look, change, delete_, change_password])

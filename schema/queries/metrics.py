@@ -1,0 +1,69 @@
+"""How a tenant is doing, in figures: its jobs, what it keeps, what it used. For people to look at, not on the way of a job:
+each call reads all jobs of the tenant once.
+"""
+
+from uuid import UUID
+
+from psycopg.rows import DictRow
+
+from schema.db import Db, fetch_one
+
+# `started_at` is the first claim, so a wait ends there, and a run is all tries together.
+JOBS = """
+SELECT count(*) AS all,
+  count(*) FILTER (WHERE state IN ('queued', 'dispatched')) AS queued,
+  count(*) FILTER (WHERE state = 'running') AS running,
+  count(*) FILTER (WHERE state = 'succeeded') AS succeeded,
+  count(*) FILTER (WHERE state = 'failed') AS failed,
+  count(*) FILTER (WHERE state = 'cancelled') AS cancelled,
+  count(*) FILTER (WHERE created_at > now() - interval '1 day') AS submitted_24h,
+  count(*) FILTER (WHERE state = 'failed' AND finished_at > now() - interval '1 day') AS failed_24h,
+  percentile_cont(ARRAY[0.5, 0.95]) WITHIN GROUP (ORDER BY extract(epoch FROM started_at - created_at)::float8)
+    FILTER (WHERE started_at > now() - interval '1 day') AS waits,
+  percentile_cont(ARRAY[0.5, 0.95]) WITHIN GROUP (ORDER BY extract(epoch FROM finished_at - started_at)::float8)
+    FILTER (WHERE finished_at > now() - interval '1 day' AND started_at IS NOT NULL) AS runs
+FROM jobs WHERE tenant_id = %(tenant_id)s
+"""
+
+KEPT = """
+SELECT (SELECT count(*) FROM sessions WHERE tenant_id = %(tenant_id)s) AS sessions,
+  (SELECT count(*) FROM messages WHERE tenant_id = %(tenant_id)s) AS messages,
+  (SELECT count(*) FROM users WHERE tenant_id = %(tenant_id)s) AS users,
+  (SELECT count(*) FROM api_keys WHERE tenant_id = %(tenant_id)s AND revoked_at IS NULL
+    AND (expires_at IS NULL OR expires_at > now())) AS keys
+"""
+
+USED = """
+SELECT coalesce(sum(input_tokens), 0)::bigint AS input_tokens, coalesce(sum(output_tokens), 0)::bigint AS output_tokens,
+  coalesce(sum(cost_nanos), 0)::bigint AS cost_nanos
+FROM usage_records WHERE tenant_id = %(tenant_id)s AND day >= {since}
+"""
+
+TODAY = USED.format(since="(now() AT TIME ZONE 'UTC')::date")
+MONTH = USED.format(since="date_trunc('month', now() AT TIME ZONE 'UTC')::date")
+
+
+async def get_job_figures(db: Db, tenant_id: UUID) -> DictRow:
+    """Return jobs by state and of the last 24 h; `waits` and `runs` are [p50, p95] in seconds, None when there were none."""
+    return await _get(db, JOBS, tenant_id)
+
+
+async def get_kept(db: Db, tenant_id: UUID) -> DictRow:
+    """Return how many sessions, messages, users and living keys the tenant has."""
+    return await _get(db, KEPT, tenant_id)
+
+
+async def get_used_today(db: Db, tenant_id: UUID) -> DictRow:
+    """Return tokens and cost of this UTC day."""
+    return await _get(db, TODAY, tenant_id)
+
+
+async def get_used_this_month(db: Db, tenant_id: UUID) -> DictRow:
+    """Return tokens and cost of this UTC month."""
+    return await _get(db, MONTH, tenant_id)
+
+
+async def _get(db: Db, sql: str, tenant_id: UUID) -> DictRow:
+    row = await fetch_one(db, sql, {"tenant_id": tenant_id})
+    assert row is not None
+    return row

@@ -1,0 +1,74 @@
+"""What was used and what it cost, per day, user, agent and model (X6); and what models cost. Money is in nano-USD."""
+
+from collections.abc import Sequence
+from datetime import date
+from typing import Any, Literal
+from uuid import UUID
+
+from psycopg.rows import DictRow
+
+from schema.db import Db, fetch_all, fetch_one
+
+GroupBy = Literal["day", "user_id", "agent", "model"]
+
+SPENT = """
+SELECT coalesce(sum(cost_nanos) FILTER (WHERE day = (now() AT TIME ZONE 'UTC')::date), 0)::bigint AS day_nanos,
+  coalesce(sum(cost_nanos), 0)::bigint AS month_nanos
+FROM usage_records
+WHERE tenant_id = %(tenant_id)s AND day >= date_trunc('month', now() AT TIME ZONE 'UTC')::date
+"""
+
+
+async def get_spent(db: Db, tenant_id: UUID) -> tuple[int, int]:
+    """Return what the tenant has spent today and this month (UTC)."""
+    row = await fetch_one(db, SPENT, {"tenant_id": tenant_id})
+    assert row is not None
+    return row["day_nanos"], row["month_nanos"]
+
+
+async def list_usage(
+    db: Db,
+    tenant_id: UUID,
+    *,
+    first: date,
+    last: date,
+    by: Sequence[GroupBy],
+    limit: int,
+    user_id: UUID | None = None,
+    agent: str | None = None,
+    model: str | None = None,
+) -> list[DictRow]:
+    """Return sums from day `first` to `last`, both included, one row for each combination of `by`, the dearest first."""
+    names = list(dict.fromkeys(by))  # of a Literal type, so they are column names and nothing else
+    columns = ", ".join(names)
+    sql = f"""SELECT {columns + "," if columns else ""} sum(jobs)::bigint AS jobs,
+        sum(input_tokens)::bigint AS input_tokens, sum(output_tokens)::bigint AS output_tokens,
+        sum(cost_nanos)::bigint AS cost_nanos
+      FROM usage_records
+      WHERE tenant_id = %(tenant_id)s AND day BETWEEN %(first)s AND %(last)s
+        AND (%(user_id)s::uuid IS NULL OR user_id = %(user_id)s)
+        AND (%(agent)s::text IS NULL OR agent = %(agent)s) AND (%(model)s::text IS NULL OR model = %(model)s)
+      {f"GROUP BY {columns}" if columns else ""} HAVING count(*) > 0
+      ORDER BY {"day DESC," if "day" in names else ""} sum(cost_nanos) DESC, sum(jobs) DESC LIMIT %(limit)s"""
+    values: dict[str, Any] = {"tenant_id": tenant_id, "first": first, "last": last, "limit": limit}
+    return await fetch_all(db, sql, {**values, "user_id": user_id, "agent": agent, "model": model})
+
+
+async def list_models(db: Db) -> list[DictRow]:
+    """Return all models that have a price."""
+    return await fetch_all(db, "SELECT name, input_usd, output_usd, updated_at FROM models ORDER BY name", {})
+
+
+async def put_model(db: Db, name: str, *, input_usd: float, output_usd: float) -> DictRow:
+    """Set what a model costs, in US dollars per million tokens."""
+    sql = """INSERT INTO models (name, input_usd, output_usd) VALUES (%(name)s, %(input_usd)s, %(output_usd)s)
+      ON CONFLICT (name) DO UPDATE SET input_usd = excluded.input_usd, output_usd = excluded.output_usd, updated_at = now()
+      RETURNING name, input_usd, output_usd, updated_at"""
+    row = await fetch_one(db, sql, {"name": name, "input_usd": input_usd, "output_usd": output_usd})
+    assert row is not None
+    return row
+
+
+async def delete_model(db: Db, name: str) -> bool:
+    """Forget a model's price: it costs nothing then. False if it had none."""
+    return await fetch_one(db, "DELETE FROM models WHERE name = %(name)s RETURNING name", {"name": name}) is not None

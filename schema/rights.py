@@ -1,0 +1,61 @@
+"""Who may do what: rights, and the roles that have them. A handler names the right that it needs (`api/principals.py`).
+
+An API key may be narrowed further: its `scopes` are the rights that it keeps of its role's.
+"""
+
+from typing import Literal, get_args
+
+Role = Literal["admin", "owner", "member", "viewer"]
+"""`admin` runs the installation, `owner` a tenant; a `member` works in it, a `viewer` only looks."""
+
+Right = Literal[
+    "self",
+    "jobs.read",
+    "jobs.write",
+    "sessions.read",
+    "sessions.write",
+    "models.read",
+    "chat",
+    "keys.own",
+    "keys.manage",
+    "users.read",
+    "users.manage",
+    "credentials.read",
+    "credentials.manage",
+    "sign_in.manage",
+    "usage.read",
+    "audit.read",
+    "privacy.manage",
+    "tenants.manage",
+    "models.manage",
+]
+"""`self` is what everybody may do who is somebody: see who they are, sign out."""
+
+ROLES: tuple[Role, ...] = get_args(Role)
+RIGHTS: tuple[Right, ...] = get_args(Right)
+
+_VIEWER: frozenset[Right] = frozenset({"self", "jobs.read", "sessions.read", "models.read"})
+_MEMBER: frozenset[Right] = _VIEWER | {"chat", "jobs.write", "sessions.write", "keys.own"}
+_OWNER: frozenset[Right] = _MEMBER | {
+    "keys.manage",
+    "users.read",
+    "users.manage",
+    "credentials.read",
+    "credentials.manage",
+    "sign_in.manage",
+    "usage.read",
+    "audit.read",
+    "privacy.manage",
+}
+_ADMIN: frozenset[Right] = _OWNER | {"tenants.manage", "models.manage"}
+
+RIGHTS_OF: dict[Role, frozenset[Right]] = {"viewer": _VIEWER, "member": _MEMBER, "owner": _OWNER, "admin": _ADMIN}
+
+SEES_ALL: frozenset[Role] = frozenset({"admin", "owner"})
+"""Roles whose people see what everybody in their tenant does; the others see what is theirs."""
+
+
+def rights_of(role: Role, scopes: list[str] | None = None) -> frozenset[Right]:
+    """Return the rights of a role, narrowed to `scopes` where there are any. Unknown scopes give nothing."""
+    rights = RIGHTS_OF[role]
+    return rights if scopes is None else rights & (frozenset(scopes) | {"self"})

@@ -1,0 +1,58 @@
+"""What is written down and never changed: usage with its cost, and the audit log. And what models cost."""
+
+from datetime import date, datetime
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import BigInteger, Index, Numeric, text
+from sqlmodel import Field, SQLModel
+
+from schema.tables.columns import json, tenant_key, timestamp
+
+
+class Model(SQLModel, table=True):
+    """A model as `provider/name` and what it costs, in US dollars per million tokens. Belongs to the whole installation."""
+
+    __tablename__ = "models"  # type: ignore[assignment]
+
+    name: str = Field(primary_key=True)
+    input_usd: Decimal = Field(sa_type=Numeric(14, 6))  # type: ignore[call-overload]
+    output_usd: Decimal = Field(sa_type=Numeric(14, 6))  # type: ignore[call-overload]
+    updated_at: datetime = timestamp(default=True)
+
+
+class UsageRecord(SQLModel, table=True):
+    """What one job used; the sweeper joins the rows of a day that is over. `cost_nanos` is in nano-USD."""
+
+    __tablename__ = "usage_records"  # type: ignore[assignment]
+    __table_args__ = (Index("usage_records_day", "tenant_id", "day"),)
+
+    tenant_id: UUID = tenant_key(references=False)
+    id: UUID = Field(primary_key=True)
+    day: date
+    user_id: UUID | None = None
+    agent: str = Field(sa_column_kwargs={"server_default": text("''")})
+    model: str
+    jobs: int
+    input_tokens: int = Field(sa_type=BigInteger)
+    output_tokens: int = Field(sa_type=BigInteger)
+    cost_nanos: int = Field(sa_type=BigInteger)
+
+
+class AuditEntry(SQLModel, table=True):
+    """Who did what, when, from where, and how it ended. `actor` is `user:ID`, `key:ID` or `system`; nothing that was said."""
+
+    __tablename__ = "audit_log"  # type: ignore[assignment]
+    __table_args__ = (Index("audit_log_at", "tenant_id", "at"),)
+
+    tenant_id: UUID = tenant_key(references=False)
+    id: UUID = Field(primary_key=True)
+    at: datetime = timestamp(default=True)
+    actor: str
+    action: str
+    target: str = Field(sa_column_kwargs={"server_default": text("''")})
+    result: str
+    address: str | None = None
+    request_id: str | None = None
+    detail: dict[str, Any] | None = json()

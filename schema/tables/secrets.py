@@ -1,0 +1,55 @@
+"""What is stored sealed (`schema/vault.py`): provider keys, the callers' tokens of running jobs, our own signing keys."""
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import UniqueConstraint
+from sqlmodel import Field, SQLModel
+
+from schema.tables.columns import json, tenant_key, timestamp, within_tenant
+
+
+class Credential(SQLModel, table=True):
+    """A provider key that a tenant stored."""
+
+    __tablename__ = "credentials"  # type: ignore[assignment]
+    __table_args__ = (UniqueConstraint("tenant_id", "service", name="credentials_service"),)
+
+    tenant_id: UUID = tenant_key()
+    id: UUID = Field(primary_key=True)
+    service: str
+    base_url: str | None = None
+    key_id: str
+    sealed: bytes
+    created_at: datetime = timestamp(default=True)
+    updated_at: datetime = timestamp(default=True)
+    created_by: str | None = None
+    tested_at: datetime | None = timestamp()
+    test_code: str | None = None
+
+
+class JobSecret(SQLModel, table=True):
+    """The token that a job's caller came with, for its tools; gone when the job ends."""
+
+    __tablename__ = "job_secrets"  # type: ignore[assignment]
+    __table_args__ = (within_tenant(["job_id"], "jobs", keys=["id"]),)
+
+    tenant_id: UUID = tenant_key(references=False)
+    job_id: UUID = Field(primary_key=True)
+    key_id: str
+    sealed: bytes
+
+
+class SigningKey(SQLModel, table=True):
+    """A key that our tokens are signed with; `public` is its JWK. It signs from `signs_from` on, verifies to `retires_at`."""
+
+    __tablename__ = "signing_keys"  # type: ignore[assignment]
+
+    id: UUID = Field(primary_key=True)
+    public: dict[str, Any] = json(nullable=False)
+    key_id: str
+    sealed: bytes
+    created_at: datetime = timestamp(default=True)
+    signs_from: datetime = timestamp(default=True)
+    retires_at: datetime | None = timestamp()

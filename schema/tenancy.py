@@ -1,0 +1,44 @@
+"""What every request must know of its tenant: state, limits, grants. Read with the caller's key or token, kept for a second
+(`api/callers.py`), so that no request asks twice.
+"""
+
+from typing import Any, Literal
+from uuid import UUID
+
+import msgspec
+
+PLATFORM_SLUG = "platform"
+"""The tenant that the installation's own admins belong to; its id is `schema.vault.PLATFORM`."""
+
+TenantState = Literal["active", "suspended", "deleting"]
+GrantKind = Literal["agent", "tool", "model"]
+
+
+class TenantFacts(msgspec.Struct, frozen=True, kw_only=True):
+    """A tenant as `tenant_facts()` in Postgres tells it. Money in nano-USD; None is no limit; `models` are patterns."""
+
+    id: UUID
+    slug: str
+    state: TenantState = "active"
+    default_model: str | None = None
+    requests_per_minute: int | None = None
+    tokens_per_minute: int | None = None
+    budget_day_nanos: int | None = None
+    budget_month_nanos: int | None = None
+    budget_warn_percent: int = 80
+    models: tuple[str, ...] = ()
+    services: frozenset[str] = frozenset()
+
+    def may_use_model(self, name: str) -> bool:
+        """Whether a model (`provider/name`) is granted."""
+        return any(matches(pattern, name) for pattern in self.models)
+
+
+def matches(pattern: str, name: str) -> bool:
+    """Whether a grant covers a name: the name itself, or a beginning of it that ends with `*`."""
+    return name.startswith(pattern[:-1]) if pattern.endswith("*") else name == pattern
+
+
+def read_facts(row: dict[str, Any]) -> TenantFacts:
+    """Return the facts of a tenant from what `tenant_facts()` gave."""
+    return msgspec.convert(row, TenantFacts, strict=False)

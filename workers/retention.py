@@ -1,0 +1,106 @@
+"""Keeping things for as long as they are to be kept, and no longer (X10); done by whichever scheduler sweeps.
+
+Every minute: content past its tenant's retention, expired sign-ins and keys, tenants that were deleted. Every hour: usage rows
+of past days are joined. Every few seconds: reservations whose job has ended, or never came to be, are given back.
+"""
+
+from collections import defaultdict
+from datetime import UTC, datetime, timedelta
+from uuid import UUID
+
+import structlog
+
+from schema import redis_names
+from schema.db import Pool, system_tx, tenant_tx
+from schema.queries import retention as queries
+from schema.queries.jobs import list_ended
+from workers.endings import settle
+from workers.limits import Limits
+from workers.wire import ReplyError, Wire, WireDown
+
+log = structlog.get_logger()
+
+OPEN_S = 60.0  # a reservation that is older is looked at
+ROUNDS = 20  # batches of one tenant in one go
+
+
+class Retention:
+    """What goes when its time is over; `pool` sees one tenant at a time, `system` the whole queue."""
+
+    def __init__(self, pool: Pool, system: Pool, wire: Wire, limits: Limits) -> None:
+        self._pool, self._system, self._wire, self._limits = pool, system, wire, limits
+
+    async def give_back_reservations(self) -> None:
+        """Settle reservations of jobs that have ended while Redis or their process was away, or that never were."""
+        try:
+            old = await self._limits.list_old(OPEN_S)
+        except WireDown:
+            return
+        by_tenant = defaultdict[UUID, list[UUID]](list)
+        for tenant_id, job_id in old:
+            by_tenant[tenant_id].append(job_id)
+        for tenant_id, job_ids in by_tenant.items():
+            async with tenant_tx(self._pool, tenant_id) as db:
+                ended = await list_ended(db, tenant_id, job_ids)
+            for job_id in ended:
+                # Its tokens have left the minute by now, and what it cost is fetched from Postgres with the next seeding.
+                await settle(self._limits, tenant_id, job_id, tokens=0, nanos=0)
+            if ended:
+                log.info("reservations_given_back", tenant_id=str(tenant_id), jobs=len(ended))
+
+    async def sweep(self) -> None:
+        """Delete what is due."""
+        async with system_tx(self._system) as db:
+            tenants = await queries.list_tenants_to_sweep(db)
+        for tenant in tenants:
+            if tenant["state"] == "deleting":
+                await self._delete(tenant["id"])
+            else:
+                await self._forget(tenant["id"], timedelta(days=tenant["retention_days"]))
+        for _ in range(ROUNDS):
+            async with system_tx(self._system) as db:
+                if await queries.delete_expired(db) < queries.BATCH:
+                    break
+
+    async def join_usage(self) -> None:
+        """Join the usage rows of days that are over."""
+        async with system_tx(self._system) as db:
+            await queries.join_usage(db)
+
+    async def _forget(self, tenant_id: UUID, age: timedelta) -> None:
+        before, gone = datetime.now(UTC) - age, 0
+        for _ in range(ROUNDS):
+            async with tenant_tx(self._pool, tenant_id) as db:
+                deleted = await queries.delete_old_content(db, tenant_id, before)
+            gone += deleted
+            if deleted < queries.BATCH:
+                break
+        if gone:
+            log.info("content_expired", tenant_id=str(tenant_id), rows=gone)
+
+    async def _delete(self, tenant_id: UUID) -> None:
+        for _ in range(ROUNDS):
+            async with tenant_tx(self._pool, tenant_id) as db:
+                deleted = await queries.delete_all_content(db, tenant_id)
+            if not deleted:
+                break
+        else:
+            return  # more is left; the next sweep goes on
+        await forget_in_redis(self._wire, tenant_id)
+        async with system_tx(self._system) as db:
+            await queries.delete_tenant(db, tenant_id)
+        log.warning("tenant_deleted", tenant_id=str(tenant_id))
+
+
+async def forget_in_redis(wire: Wire, tenant_id: UUID) -> None:
+    """Remove whatever Redis holds of a tenant. If Redis is away it stays until it expires, a day at most."""
+    cursor = b"0"
+    try:
+        while True:
+            cursor, names = await wire.call("SCAN", cursor, "MATCH", redis_names.all_of(tenant_id), "COUNT", 500)
+            if names:
+                await wire.call("UNLINK", *names)
+            if cursor == b"0":
+                return
+    except (WireDown, ReplyError) as error:
+        log.warning("redis_not_cleared", tenant_id=str(tenant_id), error=type(error).__name__)
