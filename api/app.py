@@ -10,7 +10,10 @@ from litestar.openapi import OpenAPIConfig
 from litestar.openapi.plugins import JsonRenderPlugin, SwaggerRenderPlugin
 from litestar.openapi.spec import Components, SecurityScheme, Tag
 
-from api import chat, health, jobs, sessions
+from api import chat, credentials, health, jobs, sessions, users
+from api.admin import audit, grants, metrics, people, tenants, usage
+from api.admin import models as prices
+from api.auth import keys, signing_in, well_known
 from api.edge import Edge
 from api.errors import HANDLERS
 from api.openai import completions, models
@@ -20,9 +23,13 @@ from api.resources import get_resources, open_resources
 from api.settings import ApiSettings
 from api.streams import OpenStreams
 
-NATIVE = (chat.routes, jobs.routes, sessions.routes)
+NATIVE = (
+    *(chat.routes, jobs.routes, sessions.routes),
+    *(signing_in.routes, keys.routes, users.routes, credentials.routes),
+    *(tenants.routes, grants.routes, people.routes, prices.routes, usage.routes, audit.routes, metrics.routes),
+)
 OPENAI = (completions.routes, models.routes)
-ROOT = (health.routes,)
+ROOT = (health.routes, well_known.routes)
 
 
 def create_app(settings: ApiSettings) -> Litestar:
@@ -83,6 +90,12 @@ def _openapi() -> OpenAPIConfig:
             Tag("chat", "Messages in, answers out."),
             Tag("jobs", "What is queued, running or done."),
             Tag("sessions", "Conversations."),
+            Tag("auth", "Who you are: signing in, API keys."),
+            Tag("users", "The people of your tenant."),
+            Tag("credentials", "Your tenant's keys of model providers."),
+            Tag("usage", "What was used, what it cost, what is left."),
+            Tag("audit", "Who did what."),
+            Tag("admin", "The installation: tenants, grants, prices."),
             Tag("openai", "OpenAI's API, for its SDKs."),
             Tag("health", "Operations."),
         ],

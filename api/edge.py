@@ -15,7 +15,7 @@ from schema.ids import new_id
 
 log = structlog.get_logger()
 
-ROOTS = frozenset({"", "api", "v1", "health", "schema"})
+ROOTS = frozenset({"", "api", "v1", "health", "schema", ".well-known"})
 REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{8,64}")
 
 

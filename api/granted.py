@@ -1,11 +1,10 @@
-"""The models that a caller's tenant may use: granted to it (X3), at the deployment's providers or with the tenant's own keys."""
-
-from graphs.providers.own import OwnCredential
+"""The models that a caller may use: granted to the tenant (X3), at the deployment's providers or with its own keys."""
 
 from api.principals import Principal
 from api.resources import Resources
 from graphs.providers.contract import ModelInfo
 from graphs.providers.errors import ModelUnknown, ProviderUnknown
+from graphs.providers.own import OwnCredential
 from graphs.providers.registry import Providers
 from graphs.providers.settings import AUTO
 from schema.db import tenant_tx

@@ -112,9 +112,9 @@ MayManageModels = Annotated[Caller, Needs("models.manage")]
 def right_of(handler: BaseRouteHandler) -> Right | None:
     """Return the right that a handler needs, None for a public one. Raises LookupError if it says neither."""
     principal = handler.parsed_fn_signature.parameters.get("principal")
-    needs = [meta.right for meta in principal.metadata if isinstance(meta, Needs)] if principal else []
+    needs = [meta for meta in principal.metadata if isinstance(meta, Needs)] if principal else []
     if len(needs) == 1:
-        return needs[0]
+        return needs[0].right
     if principal is None and handler.opt.get("public"):
         return None
     raise LookupError(f"{handler.handler_name} must take `principal: May…` or say opt=PUBLIC (api/principals.py)")

@@ -5,17 +5,18 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from graphs.providers.own import OwnProviders
 from litestar.datastructures import State
 from litestar.di import NamedDependency
 
 from api.auth.jwks import RemoteKeys
+from api.auth.passwords import Passwords
 from api.auth.signing import SigningKeys
 from api.auth.tokens import Tokens
 from api.callers import Callers
 from api.memory import Memory
 from api.settings import ApiSettings
 from api.streams import Errands, OpenStreams
+from graphs.providers.own import OwnProviders
 from graphs.providers.registry import Providers
 from schema.vault import Vault
 from workers.limits import Limits
@@ -24,8 +25,8 @@ from workers.ports import Ports, PortSettings, open_ports
 
 @dataclass(frozen=True)
 class Resources:
-    """The process's resources; `providers` are the deployment's, `own_providers` those with tenants' keys, `memory` holds answers for a
-    second, `streams` are the open ones, `errands` what outlives its request."""
+    """The process's resources; `providers` are the deployment's, `own_providers` those with tenants' keys, `memory` holds
+    answers for a second, `streams` are the open ones, `errands` what outlives its request."""
 
     settings: ApiSettings
     ports: Ports
@@ -36,6 +37,7 @@ class Resources:
     tokens: Tokens
     signing: SigningKeys
     remote_keys: RemoteKeys
+    passwords: Passwords
     memory: Memory
     streams: OpenStreams
     errands: Errands
@@ -64,6 +66,8 @@ async def open_resources(settings: ApiSettings, streams: OpenStreams) -> AsyncIt
         signing = SigningKeys(ports.pool, settings.vault)
         remote_keys = await stack.enter_async_context(RemoteKeys(settings.egress))
         tokens = Tokens(ports.pool, signing, remote_keys, issuer=settings.issuer, lifetime_s=settings.token_s)
+        passwords = Passwords()
+        stack.callback(passwords.close)
         callers = Callers(ports.pool, tokens)
         stack.push_async_callback(callers.close)
         errands = Errands()
@@ -78,6 +82,7 @@ async def open_resources(settings: ApiSettings, streams: OpenStreams) -> AsyncIt
             tokens=tokens,
             signing=signing,
             remote_keys=remote_keys,
+            passwords=passwords,
             memory=Memory(),
             streams=streams,
             errands=errands,

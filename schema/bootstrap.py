@@ -70,12 +70,16 @@ def ensure_tenant(
     )
     row = db.execute("SELECT id FROM tenants WHERE slug = %s", (slug,)).fetchone()
     assert row is not None
+    _grant_models(db, row[0], models)
+    return row[0]
+
+
+def _grant_models(db: psycopg.Connection[Any], tenant_id: UUID, models: Sequence[str]) -> None:
     db.execute(
         """INSERT INTO grants (tenant_id, kind, name, overrides) SELECT %(id)s, 'model', unnest(%(models)s::text[]), '{}'
           WHERE NOT EXISTS (SELECT FROM grants WHERE tenant_id = %(id)s AND kind = 'model') ON CONFLICT DO NOTHING""",
-        {"id": row[0], "models": list(models)},
+        {"id": tenant_id, "models": list(models)},
     )
-    return row[0]
 
 
 def ensure_api_key(db: psycopg.Connection[Any], tenant_id: UUID, key: str, *, name: str, role: Role = "member") -> None:

@@ -34,22 +34,20 @@ Right = Literal[
 ROLES: tuple[Role, ...] = get_args(Role)
 RIGHTS: tuple[Right, ...] = get_args(Right)
 
-_VIEWER: frozenset[Right] = frozenset({"self", "jobs.read", "sessions.read", "models.read"})
-_MEMBER: frozenset[Right] = _VIEWER | {"chat", "jobs.write", "sessions.write", "keys.own"}
-_OWNER: frozenset[Right] = _MEMBER | {
-    "keys.manage",
-    "users.read",
-    "users.manage",
-    "credentials.read",
-    "credentials.manage",
-    "sign_in.manage",
-    "usage.read",
-    "audit.read",
-    "privacy.manage",
-}
-_ADMIN: frozenset[Right] = _OWNER | {"tenants.manage", "models.manage"}
+VIEWER: tuple[Right, ...] = ("self", "jobs.read", "sessions.read", "models.read")
+MEMBER: tuple[Right, ...] = (*VIEWER, "chat", "jobs.write", "sessions.write", "keys.own")
+OWNER: tuple[Right, ...] = (
+    *(*MEMBER, "keys.manage", "users.read", "users.manage", "credentials.read", "credentials.manage"),
+    *("sign_in.manage", "usage.read", "audit.read", "privacy.manage"),
+)
+ADMIN: tuple[Right, ...] = (*OWNER, "tenants.manage", "models.manage")
 
-RIGHTS_OF: dict[Role, frozenset[Right]] = {"viewer": _VIEWER, "member": _MEMBER, "owner": _OWNER, "admin": _ADMIN}
+RIGHTS_OF: dict[Role, frozenset[Right]] = {
+    "viewer": frozenset(VIEWER),
+    "member": frozenset(MEMBER),
+    "owner": frozenset(OWNER),
+    "admin": frozenset(ADMIN),
+}
 
 SEES_ALL: frozenset[Role] = frozenset({"admin", "owner"})
 """Roles whose people see what everybody in their tenant does; the others see what is theirs."""
@@ -58,4 +56,4 @@ SEES_ALL: frozenset[Role] = frozenset({"admin", "owner"})
 def rights_of(role: Role, scopes: list[str] | None = None) -> frozenset[Right]:
     """Return the rights of a role, narrowed to `scopes` where there are any. Unknown scopes give nothing."""
     rights = RIGHTS_OF[role]
-    return rights if scopes is None else rights & (frozenset(scopes) | {"self"})
+    return rights if scopes is None else frozenset(right for right in rights if right == "self" or right in scopes)
