@@ -1,0 +1,99 @@
+"""Making a tenant: its row, what it is granted, its first person, the key of its first client, all or nothing."""
+
+from typing import Any
+from uuid import UUID
+
+import msgspec
+from msgspec import UNSET
+
+from api.admin.deeds import note_twice
+from api.admin.patterns import check_model, check_pattern
+from api.admin.shapes import GrantCountsOut, OwnerIn, TenantIn, TenantMadeOut, columns_of, fields_of
+from api.admin.slugs import check_slug
+from api.auth.passwords import check_password
+from api.auth.people import read_email
+from api.principals import Principal
+from api.resources import Resources
+from schema.db import Db, tenant_tx
+from schema.errors import Conflict, InputError
+from schema.ids import new_id
+from schema.keys import new_api_key, read_api_key
+from schema.queries.api_keys import add_api_key
+from schema.queries.tenants import add_grants, add_tenant, count_grants, find_tenant
+from schema.queries.users import add_user
+from schema.tenancy import GrantKind, matches
+
+KEY_NAME = "first client"
+
+
+async def make_tenant(resources: Resources, principal: Principal, data: TenantIn) -> TenantMadeOut:
+    """Make a tenant and return it with its key in plain text. Raises InputError, or Conflict when the slug is taken."""
+    values, grants, key = _checked(data), _grants(data), new_api_key() if data.key else None
+    owner = await _owner(resources, data.owner) if data.owner else None
+    tenant_id = new_id()
+    async with tenant_tx(resources.ports.pool, tenant_id) as db:
+        if not await add_tenant(db, tenant_id, data.slug, values):
+            raise Conflict(f"There is a tenant {data.slug!r} already. Choose another slug.")
+        for kind, names in grants.items():
+            await add_grants(db, tenant_id, kind, names, created_by=principal.actor)
+        if owner:
+            await add_user(db, tenant_id, **owner)
+        if key:
+            await _add_key(db, tenant_id, key, principal)
+        await note_twice(db, principal, tenant_id, "tenant.created", data.slug, _told(data, tenant_id))
+        row, counts = await find_tenant(db, tenant_id), await count_grants(db, tenant_id)
+    assert row is not None
+    first = {"api_key": key or UNSET, "owner_id": owner["user_id"] if owner else UNSET}
+    return TenantMadeOut(**fields_of(row), grants=GrantCountsOut(**counts), **first)
+
+
+def _checked(data: TenantIn) -> dict[str, Any]:
+    """Return the columns of the new tenant. Raises InputError for what its struct can't say."""
+    check_slug(data.slug)
+    check_name(data.name)
+    if data.default_model:
+        check_default(data.default_model, data.models)
+    return columns_of(data)
+
+
+def check_name(name: str) -> None:
+    """Raise InputError for a name of nothing but spaces."""
+    if not name.strip():
+        raise InputError("name must not be empty.", field="name")
+
+
+def check_default(model: str, granted: list[str]) -> None:
+    """Raise InputError unless the default model is one that is granted."""
+    check_model(model, "default_model")
+    if not any(matches(pattern, model) for pattern in granted):
+        raise InputError(f"default_model is {model!r}, which is not granted; grant it first.", field="default_model")
+
+
+def _grants(data: TenantIn) -> dict[GrantKind, list[str]]:
+    wanted: dict[GrantKind, list[str]] = {"model": data.models, "agent": data.agents, "tool": data.tools}
+    return {
+        kind: [check_pattern(kind, name, f"{kind}s[{place}]") for place, name in enumerate(names)]
+        for kind, names in wanted.items()
+    }
+
+
+async def _owner(resources: Resources, data: OwnerIn) -> dict[str, Any]:
+    """Return the first person as a row to add. Raises InputError for an email or a password that can't be one."""
+    email, hashed = read_email(data.email, "owner.email"), None
+    if data.password is not None:
+        check_password(data.password, email=email, field="owner.password")
+        hashed = await resources.passwords.hash(data.password)
+    return {"user_id": new_id(), "email": email, "name": data.name, "role": "owner", "password_hash": hashed}
+
+
+async def _add_key(db: Db, tenant_id: UUID, key: str, principal: Principal) -> None:
+    parts = read_api_key(key)
+    assert parts is not None
+    about: dict[str, Any] = {"scopes": None, "expires_at": None, "user_id": None, "created_by": principal.actor}
+    await add_api_key(db, tenant_id, new_id(), parts, name=KEY_NAME, role="owner", **about)
+
+
+def _told(data: TenantIn, tenant_id: UUID) -> dict[str, Any]:
+    """Return what the audit log keeps of the request: all but the password."""
+    told = msgspec.to_builtins(msgspec.structs.replace(data, owner=None))
+    return told | {"id": str(tenant_id), "owner": data.owner.email if data.owner else None}

@@ -1,0 +1,37 @@
+"""What a grant may name: a thing by its name, or many by how their names begin and one `*` at the end."""
+
+import re
+from typing import Annotated
+
+from msgspec import Meta
+
+from schema.errors import InputError
+from schema.tenancy import GrantKind
+
+_PROVIDER = r"[a-z0-9][a-z0-9_-]{0,62}/"
+_MODEL = r"[^\s*\x00-\x1f\x7f]{1,200}"
+MODEL = re.compile(_PROVIDER + _MODEL)
+MODELS = re.compile(rf"\*|{_PROVIDER}(\*|{_MODEL}\*?)")
+NAMES = re.compile(r"\*|[\w.:-]{1,100}\*?")
+
+Pattern = Annotated[str, Meta(min_length=1, max_length=300)]
+
+RULES: dict[GrantKind, str] = {
+    "model": "must be a model as `provider/name`, all of a provider (`ollama/*`, `ollama/llama*`), or `*`",
+    "agent": "must be an agent's name, a beginning of names with one `*` at the end, or `*`",
+    "tool": "must be a tool's name, a beginning of names with one `*` at the end, or `*`",
+}
+
+
+def check_pattern(kind: GrantKind, pattern: str, field: str) -> str:
+    """Return a grant's name. Raises InputError unless it is one of the kind."""
+    if not (MODELS if kind == "model" else NAMES).fullmatch(pattern):
+        raise InputError(f"{field} {RULES[kind]}; not {pattern[:80]!r}.", field=field)
+    return pattern
+
+
+def check_model(name: str, field: str) -> str:
+    """Return a model's whole name. Raises InputError unless it is `provider/name`."""
+    if not MODEL.fullmatch(name):
+        raise InputError(f"{field} must be a model as `provider/name`, such as ollama/llama3.2:3b.", field=field)
+    return name

@@ -1,0 +1,140 @@
+"""People and keys of any tenant, for admins. They act in the tenant as its owner does, by the same handlers
+(`api/users.py`, `api/auth/keys.py`); what they do is written down in its log, under their own name.
+"""
+
+from dataclasses import replace
+from typing import Annotated
+from uuid import UUID
+
+import msgspec
+from litestar import Response, Router, delete, get, patch, post
+from litestar.params import FromPath, FromQuery, JSONBody, QueryParameter
+
+from api import users
+from api.admin.concerned import TenantName, changing, reading
+from api.admin.words import Word
+from api.auth import keys
+from api.auth.keys import KeyIn, KeyMadeOut, KeysOut
+from api.errors import problems
+from api.paging import Cursor, Limit
+from api.principals import MayManageTenants, Principal
+from api.resources import Opened, Resources
+from api.users import State, UserChangeIn, UserIn, UserOut, UsersOut
+from schema.errors import Forbidden
+from schema.rights import Role
+from schema.tenancy import TenantFacts
+from schema.vault import PLATFORM
+
+TAGS = ["tenants"]
+USER = "/users/{user_id:uuid}"
+
+
+@get("/users", responses=problems(400, 403, 404), summary="List a tenant's users", tags=TAGS)
+async def list_users(
+    tenant: TenantName,
+    principal: MayManageTenants,
+    resources: Opened,
+    wanted: Annotated[State | None, QueryParameter(name="state")] = None,
+    role: FromQuery[Role | None] = None,
+    search: Word = None,
+    cursor: Cursor = None,
+    limit: Limit = 20,
+) -> UsersOut:
+    acting = await _looking(resources, principal, tenant)
+    asked = {"wanted": wanted, "role": role, "search": search, "cursor": cursor, "limit": limit}
+    return await users.list_.fn(principal=acting, resources=resources, **asked)
+
+
+@post("/users", status_code=201, responses=problems(400, 403, 404, 409), summary="Make a tenant's user", tags=TAGS)
+async def create_user(
+    tenant: TenantName, data: JSONBody[UserIn], principal: MayManageTenants, resources: Opened
+) -> Response[UserOut]:
+    acting = await _acting(resources, principal, tenant)
+    made = await users.create.fn(data=data, principal=acting, resources=resources)
+    place = f"/api/admin/tenants/{acting.tenant.slug}/users/{made.content.id}"
+    return Response(made.content, headers={"Location": place})
+
+
+@get(USER, responses=problems(403, 404), summary="Look at a tenant's user", tags=TAGS)
+async def look_at_user(
+    tenant: TenantName, user_id: FromPath[UUID], principal: MayManageTenants, resources: Opened
+) -> UserOut:
+    acting = await _looking(resources, principal, tenant)
+    return await users.look.fn(user_id=user_id, principal=acting, resources=resources)
+
+
+@patch(USER, responses=problems(400, 403, 404, 409), summary="Change a tenant's user", tags=TAGS)
+async def change_user(
+    tenant: TenantName,
+    user_id: FromPath[UUID],
+    data: JSONBody[UserChangeIn],
+    principal: MayManageTenants,
+    resources: Opened,
+) -> UserOut:
+    """A new password and disabling end the user's sign-ins. 409 if the tenant would lose its last active owner."""
+    acting = await _acting(resources, principal, tenant)
+    return await users.change.fn(user_id=user_id, data=data, principal=acting, resources=resources)
+
+
+@delete(USER, responses=problems(403, 404, 409), summary="Remove a tenant's user", tags=TAGS)
+async def delete_user(
+    tenant: TenantName, user_id: FromPath[UUID], principal: MayManageTenants, resources: Opened
+) -> None:
+    """Remove a person with their sign-ins and keys. 409 for the last active owner."""
+    acting = await _acting(resources, principal, tenant)
+    await users.delete_.fn(user_id=user_id, principal=acting, resources=resources)
+
+
+@get("/keys", responses=problems(400, 403, 404), summary="List a tenant's API keys", tags=TAGS)
+async def list_keys(
+    tenant: TenantName, principal: MayManageTenants, resources: Opened, cursor: Cursor = None, limit: Limit = 20
+) -> KeysOut:
+    acting = await _looking(resources, principal, tenant)
+    return await keys.list_.fn(principal=acting, resources=resources, cursor=cursor, limit=limit)
+
+
+@post("/keys", status_code=201, responses=problems(400, 403, 404, 409), summary="Make a tenant's API key", tags=TAGS)
+async def create_key(
+    tenant: TenantName, data: JSONBody[KeyIn], principal: MayManageTenants, resources: Opened
+) -> Response[KeyMadeOut]:
+    """The key acts for the tenant, whatever `for_tenant` says; it is shown this once."""
+    acting = await _acting(resources, principal, tenant)
+    if data.role == "admin" and acting.tenant_id != PLATFORM:
+        raise Forbidden("Admins belong to the platform's own tenant.", field="role")
+    asked = msgspec.structs.replace(data, for_tenant=True)
+    return await keys.create.fn(data=asked, principal=acting, resources=resources)
+
+
+@delete("/keys/{key_id:uuid}", responses=problems(403, 404, 409), summary="Revoke a tenant's API key", tags=TAGS)
+async def revoke_key(
+    tenant: TenantName, key_id: FromPath[UUID], principal: MayManageTenants, resources: Opened
+) -> None:
+    """It is refused everywhere within a second."""
+    acting = await _acting(resources, principal, tenant)
+    await keys.revoke.fn(key_id=key_id, principal=acting, resources=resources)
+
+
+async def _looking(resources: Resources, principal: Principal, name: str) -> Principal:
+    """Return the admin as somebody who looks around in the named tenant. Raises NotFound."""
+    async with reading(resources.ports.pool, name) as concerned:
+        return _within(principal, concerned.tenant["id"], concerned.tenant["slug"])
+
+
+async def _acting(resources: Resources, principal: Principal, name: str) -> Principal:
+    """The same for changes. Raises NotFound, and Conflict for a tenant that is being deleted."""
+    async with changing(resources.ports.pool, name, platform=True) as concerned:
+        return _within(principal, concerned.tenant["id"], concerned.tenant["slug"])
+
+
+def _within(principal: Principal, tenant_id: UUID, slug: str) -> Principal:
+    # Who the admin is at home is nobody there.
+    return replace(principal, tenant=TenantFacts(id=tenant_id, slug=slug), user_id=None, sees=None)
+
+
+routes = Router(
+    "/admin/tenants/{tenant:str}",
+    route_handlers=[
+        *(list_users, create_user, look_at_user, change_user, delete_user),
+        *(list_keys, create_key, revoke_key),
+    ],
+)

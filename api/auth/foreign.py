@@ -1,0 +1,153 @@
+"""Tokens of a tenant's own identity provider: which provider, whether it may say so, and which user it means.
+
+(issuer, audience) names one provider of one tenant, so no issuer speaks for a tenant that did not choose it. A person who
+comes for the first time is found by a verified email or, where the provider may sign people up, made. Nobody becomes an
+admin this way.
+"""
+
+from typing import Any, Protocol
+from uuid import UUID
+
+import msgspec
+import structlog
+from joserfc.jwk import KeySet, RSAKey
+from psycopg.rows import DictRow
+
+from api.auth.people import read_email
+from api.auth.reading import REFUSED, Header, Issue, is_fit, refusing, verify
+from api.memory import Memory
+from api.principals import Principal, principal_of_user
+from schema.db import Db, Pool, tenant_tx
+from schema.errors import HeadraceError, Unauthenticated
+from schema.ids import new_id
+from schema.queries.audit import add_audit
+from schema.queries.callers import find_identity_providers
+from schema.queries.users import add_user, find_subject, link_user
+from schema.tenancy import read_facts
+
+log = structlog.get_logger()
+
+GIVEN_ROLES = ("owner", "member", "viewer")
+"""What a provider may make of somebody, the highest first."""
+
+
+class ForeignKeys(Protocol):
+    """Where the keys of issuers come from (`api/auth/jwks.py`)."""
+
+    async def get(self, url: str) -> KeySet: ...
+
+    async def refetch(self, url: str) -> KeySet: ...
+
+    async def discover(self, issuer: str) -> dict[str, Any]: ...
+
+
+class ForeignClaims(msgspec.Struct, frozen=True):
+    """What we read of a foreign token once it is verified."""
+
+    sub: str
+    email: str | None = None
+    email_verified: Any = None
+    name: str | None = None
+
+
+class ForeignTokens:
+    """Knows whom a token speaks for that a tenant's identity provider issued."""
+
+    def __init__(self, pool: Pool, keys: ForeignKeys) -> None:
+        self._pool, self._keys = pool, keys
+        self._memory = Memory()
+
+    async def find_principal(self, token: str, header: Header, issue: Issue) -> Principal:
+        """Return whom a token speaks for. Raises Unauthenticated, always with the same sentence, or Unavailable."""
+        provider = await self._find_provider(issue)
+        try:
+            key = await self._find_key(provider, header.kid)
+            claims = verify(token, key, issuer=issue.iss, audience=provider["audience"])
+            row = await self._find_user(provider, claims)
+        except Unauthenticated as error:
+            # For whoever sets the provider up: only tokens that name it get this far. Nothing of them is logged.
+            log.info("foreign_token_refused", provider_id=str(provider["id"]), why=type(error.__cause__).__name__)
+            raise
+        return principal_of_user(row, read_facts(row["facts"]), token=token, login_id=None)
+
+    async def _find_provider(self, issue: Issue) -> DictRow:
+        rows = await self._memory.get(issue.iss, lambda: find_identity_providers(self._pool, issue.iss))
+        meant = [row for row in rows if row["audience"] in issue.audiences]
+        if len(meant) != 1:  # a token that is meant for two tenants is good for none
+            raise Unauthenticated(REFUSED)
+        return meant[0]
+
+    async def _find_key(self, provider: DictRow, kid: str) -> RSAKey:
+        try:
+            url = provider["jwks_url"] or (await self._keys.discover(provider["issuer"])).get("jwks_uri")
+            if not isinstance(url, str):
+                raise Unauthenticated(REFUSED)
+            # An unknown key may be new: the second look asks the issuer, as often as `RemoteKeys` lets it.
+            for look in (self._keys.get, self._keys.refetch):
+                for key in await look(url):
+                    if isinstance(key, RSAKey) and is_fit(key, kid):
+                        return key
+        except HeadraceError as error:
+            raise Unauthenticated(REFUSED) from error
+        raise Unauthenticated(REFUSED)
+
+    async def _find_user(self, provider: DictRow, verified: dict[str, Any]) -> DictRow:
+        with refusing():
+            claims = msgspec.convert(verified, ForeignClaims)
+        named = verified.get("tenant_id", str(provider["tenant_id"]))
+        if named != str(provider["tenant_id"]) or not 0 < len(claims.sub) <= 255 or "\0" in claims.sub:
+            raise Unauthenticated(REFUSED)
+        who = (provider["tenant_id"], provider["id"], claims.sub)
+        row = await self._memory.get(who, lambda: self._find_or_admit(provider, claims, verified))
+        if row is None or row["state"] != "active":
+            raise Unauthenticated(REFUSED)
+        return row
+
+    async def _find_or_admit(
+        self, provider: DictRow, claims: ForeignClaims, verified: dict[str, Any]
+    ) -> DictRow | None:
+        async with tenant_tx(self._pool, provider["tenant_id"]) as db:
+            row = await find_subject(db, provider["tenant_id"], provider["id"], claims.sub)
+            if row is None:
+                await admit(db, provider, claims, role=role_of(provider, verified))
+                row = await find_subject(db, provider["tenant_id"], provider["id"], claims.sub)
+            return row
+
+
+async def admit(db: Db, provider: DictRow, claims: ForeignClaims, *, role: str) -> None:
+    """Give somebody who is new to us their user: the one with the same email, if the provider has verified it, or a new
+    one with `role`, if the provider may sign people up. Or nothing, and then nobody is found."""
+    email = _email_of(claims)
+    if email is None:
+        return
+    tenant_id, provider_id = provider["tenant_id"], provider["id"]
+    if claims.email_verified is True:
+        user_id = await link_user(db, tenant_id, provider_id, claims.sub, email=email)
+        if user_id is not None:
+            await _note(db, provider, user_id, "user.changed", {"linked": True})
+            return
+    if provider["sign_up"] and claims.email_verified is not False:
+        user_id, name = new_id(), (claims.name or "")[:200].replace("\0", "")
+        fields = {"email": email, "name": name, "role": role, "provider_id": provider_id, "subject": claims.sub}
+        if await add_user(db, tenant_id, user_id, **fields) is not None:
+            await _note(db, provider, user_id, "user.created", {"role": role})
+
+
+def role_of(provider: DictRow, verified: dict[str, Any]) -> str:
+    """Return the role of a new user: what the token's `role_claim` says, if a provider may say so, or the provider's own.
+    Of several the highest counts."""
+    said = verified.get(provider["role_claim"]) if provider["role_claim"] else None
+    said = said if isinstance(said, list) else [said]
+    return next((role for role in GIVEN_ROLES if role in said), provider["role"])
+
+
+def _email_of(claims: ForeignClaims) -> str | None:
+    try:
+        return read_email(claims.email or "")
+    except HeadraceError:
+        return None
+
+
+async def _note(db: Db, provider: DictRow, user_id: UUID, action: str, detail: dict[str, Any]) -> None:
+    actor, target = f"identity_provider:{provider['id']}", f"user:{user_id}"
+    await add_audit(db, provider["tenant_id"], actor=actor, action=action, target=target, detail=detail)

@@ -1,0 +1,66 @@
+"""People at the door: what an email is, who has power over whom, where a request came from."""
+
+import re
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+import msgspec
+from litestar import Request
+from psycopg.rows import DictRow
+
+from api.principals import Principal, address_of
+from schema.errors import Forbidden, InputError
+from schema.rights import ROLES, SEES_ALL, Role, rights_of
+
+EMAIL = re.compile(r"[^@\s\x00-\x1f\x7f]{1,64}@[^@\s\x00-\x1f\x7f]{1,189}")
+
+
+def read_email(text: str, field: str = "email") -> str:
+    """Return an email address as it is stored, in lower case. Raises InputError that names `field`."""
+    email = text.strip().lower()
+    if not EMAIL.fullmatch(email):
+        raise InputError(f"{field} must be an email address, like ada@example.com.", field=field)
+    return email
+
+
+def is_at_most(role: Role, highest: Role) -> bool:
+    """Whether a role is `highest` or below it."""
+    return ROLES.index(role) >= ROLES.index(highest)
+
+
+def require_power_over(principal: Principal, role: Role) -> None:
+    """Raise Forbidden unless the caller may make, change and remove people of this role: nobody above themselves. Somebody
+    who leads could undo any narrowing of a key, so a narrowed key has no power over them."""
+    narrowed = role in SEES_ALL and not rights_of(role) <= principal.rights
+    if not is_at_most(role, principal.role) or narrowed:
+        raise Forbidden(f"Your {principal.role} access has no power over people with the role {role!r}.", field="role")
+
+
+class PersonOut(msgspec.Struct, frozen=True, kw_only=True):
+    """Somebody, as they are told who they are."""
+
+    id: UUID
+    email: str
+    name: str
+    role: Role
+
+
+def person_of(row: DictRow) -> PersonOut:
+    """Return a user's row as the API shows it to themselves."""
+    return PersonOut(id=row["id"], email=row["email"], name=row["name"], role=row["role"])
+
+
+@dataclass(frozen=True)
+class Visit:
+    """Where a request came from, as the audit log and the list of sign-ins keep it."""
+
+    address: str | None
+    client: str | None
+    request_id: str | None
+
+
+def visit_of(request: Request[Any, Any, Any]) -> Visit:
+    """Return where a request came from."""
+    client = request.headers.get("user-agent", "").replace("\0", "")[:200] or None
+    return Visit(address_of(request), client, request.scope.get("request_id"))

@@ -1,0 +1,85 @@
+"""Access tokens: issued here after a sign-in, and turned into the caller whom they speak for.
+
+A token is a claim that is asked about: it is good as long as its sign-in is, which one look-up a second tells. So signing
+out, disabling a user and suspending a tenant end it within that second. Fails closed: without Postgres nobody new gets in.
+"""
+
+import time
+from uuid import UUID
+
+import msgspec
+from joserfc import jwt
+from psycopg.rows import DictRow
+
+from api.auth.foreign import ForeignKeys, ForeignTokens
+from api.auth.reading import ALGORITHMS, LONGEST_S, REFUSED, Header, is_fit, read_token, refusing, verify
+from api.auth.signing import SigningKeys
+from api.memory import Memory
+from api.principals import Principal, principal_of_user
+from schema.db import Pool
+from schema.errors import Unauthenticated
+from schema.ids import new_id
+from schema.queries.callers import find_login
+from schema.tenancy import read_facts
+
+TYPE = "at+jwt"
+
+
+class OwnClaims(msgspec.Struct, frozen=True):
+    """What we put into our tokens to find the sign-in again. Role and email are in them too, for clients to show; we ask
+    Postgres."""
+
+    sub: UUID
+    tenant_id: UUID
+    sid: UUID
+    aud: str
+
+
+class Tokens:
+    """Issues our tokens and knows whom any token speaks for. `issuer` is our own address, as tokens name it."""
+
+    def __init__(
+        self,
+        pool: Pool,
+        signing: SigningKeys,
+        remote_keys: ForeignKeys,
+        *,
+        issuer: str,
+        audience: str = "headrace",
+        lifetime_s: float = LONGEST_S,
+    ) -> None:
+        if not 1 <= lifetime_s <= LONGEST_S:
+            raise ValueError(f"a token lives {lifetime_s} s; right is 1 to {LONGEST_S}")
+        self._pool, self._signing = pool, signing
+        self._issuer, self._audience, self.lifetime_s = issuer, audience, int(lifetime_s)
+        self._memory = Memory()
+        self._foreign = ForeignTokens(pool, remote_keys)
+
+    async def issue(self, tenant_id: UUID, login_id: UUID, user: DictRow) -> str:
+        """Return an access token for a sign-in; `user` has id, role and email. It lives `lifetime_s`."""
+        key = await self._signing.current()
+        now = int(time.time())
+        claims = {"iss": self._issuer, "aud": self._audience, "sub": str(user["id"]), "tenant_id": str(tenant_id)}
+        claims |= {"sid": str(login_id), "role": user["role"], "email": user["email"], "jti": new_id().hex}
+        header = {"alg": "RS256", "typ": TYPE, "kid": key.kid}
+        return jwt.encode(header, {**claims, "iat": now, "exp": now + self.lifetime_s}, key, algorithms=ALGORITHMS)
+
+    async def find_principal(self, token: str) -> Principal:
+        """Return whom a token speaks for. Raises Unauthenticated, always with the same sentence, or Unavailable."""
+        header, issue = read_token(token)
+        if issue.iss == self._issuer:
+            return await self._find_own(token, header)
+        return await self._foreign.find_principal(token, header, issue)
+
+    async def _find_own(self, token: str, header: Header) -> Principal:
+        key = await self._signing.find(header.kid)
+        if key is None or header.typ != TYPE or not is_fit(key, header.kid):
+            raise Unauthenticated(REFUSED)
+        verified = verify(token, key, issuer=self._issuer, audience=self._audience)
+        with refusing():
+            claims = msgspec.convert(verified, OwnClaims)
+        place = (claims.tenant_id, claims.sid)
+        row = await self._memory.get(place, lambda: find_login(self._pool, *place))
+        if row is None or row["id"] != claims.sub:
+            raise Unauthenticated(REFUSED)
+        return principal_of_user(row, read_facts(row["facts"]), token=token, login_id=claims.sid)
