@@ -30,6 +30,8 @@ def read_cursor(cursor: str | None, shape: type[Place]) -> Place | None:
         return None
     try:
         data = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4))
+        if b"\\u0000" in data:
+            raise ValueError("Postgres can't compare with U+0000")
         return msgspec.json.decode(data, type=shape)
     except (binascii.Error, msgspec.DecodeError, ValueError) as error:
         raise InputError(

@@ -8,6 +8,7 @@ the OpenAPI document shows the right as the scope of the route's security.
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
+from urllib.parse import parse_qsl
 from uuid import UUID
 
 from litestar import Litestar, Request
@@ -18,7 +19,7 @@ from litestar.handlers import BaseRouteHandler, HTTPRouteHandler
 from psycopg.rows import DictRow
 
 from schema.db import Db, Pool, tenant_tx
-from schema.errors import Forbidden, Unauthenticated
+from schema.errors import Forbidden, InputError, NotFound, Unauthenticated
 from schema.rights import SEES_ALL, Right, Role, rights_of
 from schema.tenancy import TenantFacts
 
@@ -148,6 +149,7 @@ async def authorise(connection: ASGIConnection[Any, Any, Any, Any], handler: Bas
     """Guard of the whole application: who is calling, and may they do this? Before anything of the body is read."""
     if not is_ours(handler) or connection.scope.get("method") == "OPTIONS":
         return
+    refuse_nul(connection.scope)
     right = right_of(handler)
     if right is None:
         return
@@ -159,6 +161,17 @@ async def authorise(connection: ASGIConnection[Any, Any, Any, Any], handler: Bas
     if right not in principal.rights:
         raise Forbidden(f"This needs the right {right!r}, which your {principal.role} access does not have.")
     connection.scope["user"] = principal
+
+
+def refuse_nul(scope: Any) -> None:
+    """Refuse U+0000, which Postgres can't store or compare: NotFound for a path, which can name nothing so; InputError for a
+    query."""
+    if "\0" in scope["path"]:
+        raise NotFound("There is nothing at this path; the paths are listed at /schema.")
+    if b"%00" in scope["query_string"]:
+        for name, value in parse_qsl(scope["query_string"].decode("latin-1")):
+            if "\0" in value:
+                raise InputError(f"{name} holds the character U+0000; leave it out.", field=name)
 
 
 def address_of(connection: ASGIConnection[Any, Any, Any, Any]) -> str | None:

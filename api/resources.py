@@ -18,6 +18,7 @@ from api.settings import ApiSettings
 from api.streams import Errands, OpenStreams
 from graphs.providers.own import OwnProviders
 from graphs.providers.registry import Providers
+from schema.queries.secrets import check_keys
 from schema.vault import Vault
 from workers.limits import Limits
 from workers.ports import Ports, PortSettings, open_ports
@@ -61,6 +62,7 @@ async def open_resources(settings: ApiSettings, streams: OpenStreams) -> AsyncIt
     async with AsyncExitStack() as stack:
         stores = PortSettings(settings.database_url, settings.redis_url, window=settings.window)
         ports = await stack.enter_async_context(open_ports(stores))
+        await check_keys(ports.pool, settings.vault)
         providers = await stack.enter_async_context(Providers(settings.providers))
         own = await stack.enter_async_context(OwnProviders(providers, settings.vault, settings.egress))
         signing = SigningKeys(ports.pool, settings.vault)

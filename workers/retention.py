@@ -8,6 +8,7 @@ from collections import defaultdict
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
+import msgspec
 import structlog
 
 from schema import redis_names
@@ -16,11 +17,14 @@ from schema.queries import retention as queries
 from schema.queries.jobs import list_ended
 from workers.endings import settle
 from workers.limits import Limits
+from workers.orders import CancelOrder
 from workers.wire import ReplyError, Wire, WireDown
 
 log = structlog.get_logger()
 
 OPEN_S = 60.0  # a reservation that is older is looked at
+LOOK = 500  # how many of them at once,
+MOST = 64_000  # and at most, where jobs that wait stand before them
 ROUNDS = 20  # batches of one tenant in one go
 
 
@@ -29,24 +33,30 @@ class Retention:
 
     def __init__(self, pool: Pool, system: Pool, wire: Wire, limits: Limits) -> None:
         self._pool, self._system, self._wire, self._limits = pool, system, wire, limits
+        self._look = LOOK
 
     async def give_back_reservations(self) -> None:
         """Settle reservations of jobs that have ended while Redis or their process was away, or that never were."""
         try:
-            old = await self._limits.list_old(OPEN_S)
+            old = await self._limits.list_old(OPEN_S, self._look)
         except WireDown:
             return
         by_tenant = defaultdict[UUID, list[UUID]](list)
         for tenant_id, job_id in old:
             by_tenant[tenant_id].append(job_id)
-        for tenant_id, job_ids in by_tenant.items():
-            async with tenant_tx(self._pool, tenant_id) as db:
-                ended = await list_ended(db, tenant_id, job_ids)
-            for job_id in ended:
-                # Its tokens have left the minute by now, and what it cost is fetched from Postgres with the next seeding.
-                await settle(self._limits, tenant_id, job_id, tokens=0, nanos=0)
-            if ended:
-                log.info("reservations_given_back", tenant_id=str(tenant_id), jobs=len(ended))
+        found = sum([await self._give_back(tenant_id, job_ids) for tenant_id, job_ids in by_tenant.items()])
+        # Jobs that wait long keep theirs, and stand before those that ended: then look further the next time.
+        self._look = min(2 * self._look, MOST) if len(old) == self._look and not found else LOOK
+
+    async def _give_back(self, tenant_id: UUID, job_ids: list[UUID]) -> int:
+        async with tenant_tx(self._pool, tenant_id) as db:
+            ended = await list_ended(db, tenant_id, job_ids)
+        for job_id in ended:
+            # Its tokens have left the minute by now, and what it cost is fetched from Postgres with the next seeding.
+            await settle(self._limits, tenant_id, job_id, tokens=0, nanos=0)
+        if ended:
+            log.info("reservations_given_back", tenant_id=str(tenant_id), jobs=len(ended))
+        return len(ended)
 
     async def sweep(self) -> None:
         """Delete what is due."""
@@ -64,8 +74,10 @@ class Retention:
 
     async def join_usage(self) -> None:
         """Join the usage rows of days that are over."""
-        async with system_tx(self._system) as db:
-            await queries.join_usage(db)
+        for _ in range(10 * ROUNDS):
+            async with system_tx(self._system) as db:
+                if await queries.join_usage(db) < queries.DAYS:
+                    break
 
     async def _forget(self, tenant_id: UUID, age: timedelta) -> None:
         before, gone = datetime.now(UTC) - age, 0
@@ -79,17 +91,38 @@ class Retention:
             log.info("content_expired", tenant_id=str(tenant_id), rows=gone)
 
     async def _delete(self, tenant_id: UUID) -> None:
+        """Delete a tenant as far as one sweep gets; the next goes on. What runs is told to stop and left to the next one: it
+        still says its last words, and would bring back to Redis what is removed here."""
+        if await self._stop_running(tenant_id):
+            return
         for _ in range(ROUNDS):
             async with tenant_tx(self._pool, tenant_id) as db:
                 deleted = await queries.delete_all_content(db, tenant_id)
+            async with system_tx(self._system) as db:
+                deleted += await queries.delete_records(db, tenant_id)
             if not deleted:
                 break
         else:
-            return  # more is left; the next sweep goes on
+            return
+        if await self._stop_running(tenant_id):
+            return
         await forget_in_redis(self._wire, tenant_id)
         async with system_tx(self._system) as db:
             await queries.delete_tenant(db, tenant_id)
         log.warning("tenant_deleted", tenant_id=str(tenant_id))
+
+    async def _stop_running(self, tenant_id: UUID) -> bool:
+        """Order all that runs in a tenant to stop; False if nothing does. Should an order get lost, the attempt's heartbeat
+        brings it; should the attempt be lost, the sweeper ends the job."""
+        async with tenant_tx(self._pool, tenant_id) as db:
+            running = await queries.stop_running(db, tenant_id)
+        try:
+            for job in running:
+                order = CancelOrder(job["id"], job["attempt"], "forget")
+                await self._wire.call("PUBLISH", redis_names.CONTROL, msgspec.json.encode(order))
+        except (WireDown, ReplyError) as error:
+            log.warning("cancel_unheard", tenant_id=str(tenant_id), error=type(error).__name__)
+        return bool(running)
 
 
 async def forget_in_redis(wire: Wire, tenant_id: UUID) -> None:

@@ -11,15 +11,16 @@ from uuid import UUID
 
 import msgspec
 import structlog
-from graphs.providers.own import OwnCredential, OwnProviders
 from psycopg.rows import DictRow
 
 from graphs.providers.contract import Provider
+from graphs.providers.own import OwnCredential, OwnProviders
 from graphs.providers.registry import Providers
 from graphs.providers.settings import ProviderSettings
 from graphs.runner import Graphs
 from schema import redis_names
 from schema.db import Pool, pool_for
+from schema.queries.secrets import check_keys
 from schema.states import CancelMode
 from schema.vault import Sealed, Vault
 from tools.egress import EgressPolicy
@@ -87,6 +88,7 @@ class Workshop:
         for pool in (self.pool, self.system_pool):
             await pool.open()
             stack.push_async_callback(pool.close)
+        await check_keys(self.pool, settings.vault)
         self.wire = Wire(address)
         stack.push_async_callback(self.wire.close)
         self.relay = Relay(self.wire)

@@ -67,7 +67,7 @@ class DeveloperIn(msgspec.Struct, frozen=True, tag_field="role", tag="developer"
     content: Text
 
 
-class UserIn(msgspec.Struct, frozen=True, tag_field="role", tag="user"):
+class UserMessageIn(msgspec.Struct, frozen=True, tag_field="role", tag="user"):
     """What the user says and shows."""
 
     content: str | list[TextIn | ImageIn]
@@ -87,7 +87,7 @@ class ToolIn(msgspec.Struct, frozen=True, tag_field="role", tag="tool"):
     tool_call_id: str
 
 
-MessageIn = SystemIn | DeveloperIn | UserIn | AssistantIn | ToolIn
+MessageIn = SystemIn | DeveloperIn | UserMessageIn | AssistantIn | ToolIn
 
 
 class FunctionIn(msgspec.Struct, frozen=True):

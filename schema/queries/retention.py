@@ -1,7 +1,11 @@
 """What goes when its time is over: content after the tenant's retention, the audit log after its own, sign-ins and idempotency
 keys that have expired, and tenants that were deleted. Always in batches, so that no transaction holds much for long.
 
-What was said is deleted as `headrace_app`, a tenant at a time; the rest as `headrace_system`, which can't read it.
+What was said is deleted as `headrace_app`, a tenant at a time; the rest as `headrace_system`, which can't read it. Schedulers
+take turns at a transaction (`TURN`), so that two never lock each other out of the same rows.
+
+A row that is to be deleted is looked at twice: when it is chosen, and when it is deleted. In between somebody may have gone
+on with the session, or driven the job again, and then it stays.
 """
 
 from datetime import datetime
@@ -14,21 +18,26 @@ from schema.db import Db, fetch_all
 from schema.ids import first_id
 
 BATCH = 1000
+DAYS = 10  # days of a tenant whose usage is joined in one transaction
 IDEMPOTENCY_HOURS = 24
 
 TENANTS = """
 SELECT id, state, retention_days, audit_days FROM tenants WHERE state = ANY(%(states)s) OR retention_days IS NOT NULL
 """
 
+TURN = "SELECT pg_advisory_xact_lock(0x48525244)"
+
 EXPIRED_LOGINS = """
-DELETE FROM logins WHERE (tenant_id, id) IN (
+DELETE FROM logins WHERE expires_at < now() - interval '1 day' AND (tenant_id, id) IN (
   SELECT tenant_id, id FROM logins WHERE expires_at < now() - interval '1 day' ORDER BY expires_at LIMIT %(limit)s)
+RETURNING tenant_id
 """
 
 EXPIRED_KEYS = """
 DELETE FROM idempotency_keys WHERE (tenant_id, route, key) IN (
   SELECT tenant_id, route, key FROM idempotency_keys
   WHERE created_at < now() - make_interval(hours => %(hours)s) ORDER BY created_at LIMIT %(limit)s)
+RETURNING tenant_id
 """
 
 OLD_AUDIT = """
@@ -38,36 +47,60 @@ DELETE FROM audit_log a WHERE (a.tenant_id, a.id) IN (
     WHERE l.tenant_id = t.id AND l.at < now() - make_interval(days => t.audit_days)
     ORDER BY l.tenant_id, l.at LIMIT %(limit)s) AS o
   LIMIT %(limit)s)
+RETURNING a.tenant_id
 """
 
 # The rows of a day that is over become one for each user, agent and model.
 JOIN_USAGE = """
 WITH days AS MATERIALIZED (
-  SELECT tenant_id, day FROM usage_records WHERE day < (now() AT TIME ZONE 'UTC')::date - 1
-  GROUP BY tenant_id, day, user_id, agent, model HAVING count(*) > 1 LIMIT 10),
+  SELECT DISTINCT tenant_id, day FROM (
+    SELECT tenant_id, day FROM usage_records WHERE day < (now() AT TIME ZONE 'UTC')::date - 1
+    GROUP BY tenant_id, day, user_id, agent, model HAVING count(*) > 1) AS loose
+  ORDER BY day, tenant_id LIMIT %(days)s),
 gone AS (
-  DELETE FROM usage_records u USING days WHERE u.tenant_id = days.tenant_id AND u.day = days.day RETURNING u.*)
-INSERT INTO usage_records (tenant_id, id, day, user_id, agent, model, jobs, input_tokens, output_tokens, cost_nanos)
-SELECT tenant_id, gen_random_uuid(), day, user_id, agent, model, sum(jobs), sum(input_tokens), sum(output_tokens),
-  sum(cost_nanos)
-FROM gone GROUP BY tenant_id, day, user_id, agent, model
+  DELETE FROM usage_records u USING days WHERE u.tenant_id = days.tenant_id AND u.day = days.day RETURNING u.*),
+joined AS (
+  INSERT INTO usage_records (tenant_id, id, day, user_id, agent, model, jobs, input_tokens, output_tokens, cost_nanos)
+  SELECT tenant_id, gen_random_uuid(), day, user_id, agent, model, sum(jobs), sum(input_tokens), sum(output_tokens),
+    sum(cost_nanos)
+  FROM gone GROUP BY tenant_id, day, user_id, agent, model)
+SELECT day FROM days
 """
 
 # Ids begin with their time, so the primary key finds what is old.
 OLD_JOBS = """
-DELETE FROM jobs WHERE tenant_id = %(tenant_id)s AND id IN (
+DELETE FROM jobs WHERE tenant_id = %(tenant_id)s AND finished_at < %(before)s AND id IN (
   SELECT id FROM jobs WHERE tenant_id = %(tenant_id)s AND id < %(first_id)s AND finished_at < %(before)s
   ORDER BY id LIMIT %(limit)s)
 RETURNING id
 """
 
 OLD_SESSIONS = """
-DELETE FROM sessions WHERE tenant_id = %(tenant_id)s AND id IN (
+DELETE FROM sessions WHERE tenant_id = %(tenant_id)s AND updated_at < %(before)s AND id IN (
   SELECT s.id FROM sessions s WHERE s.tenant_id = %(tenant_id)s AND s.updated_at < %(before)s
     AND NOT EXISTS (SELECT 1 FROM jobs j WHERE j.tenant_id = s.tenant_id AND j.session_id = s.id
       AND j.state IN ('queued', 'dispatched', 'running'))
   ORDER BY s.updated_at, s.id LIMIT %(limit)s)
 RETURNING id
+"""
+
+# A job that runs is stopped first (`stop_running`): its attempt would go on, and write its stream to Redis anew.
+ALL_JOBS = """
+DELETE FROM jobs WHERE tenant_id = %(tenant_id)s AND state <> %(running)s AND id IN (
+  SELECT id FROM jobs WHERE tenant_id = %(tenant_id)s AND state <> %(running)s ORDER BY id LIMIT %(limit)s)
+RETURNING id
+"""
+
+ALL_SESSIONS = """
+DELETE FROM sessions WHERE tenant_id = %(tenant_id)s AND id IN (
+  SELECT s.id FROM sessions s WHERE s.tenant_id = %(tenant_id)s AND NOT EXISTS (
+    SELECT 1 FROM jobs j WHERE j.tenant_id = s.tenant_id AND j.session_id = s.id)
+  ORDER BY s.id LIMIT %(limit)s)
+RETURNING id
+"""
+
+STOP_RUNNING = """
+UPDATE jobs SET cancel_requested = 'forget' WHERE tenant_id = %(tenant_id)s AND state = 'running' RETURNING id, attempt
 """
 
 
@@ -82,28 +115,45 @@ async def delete_expired(db: Db) -> int:
     Returns how many rows went; BATCH or more means that there may be others.
     """
     values = {"limit": BATCH, "hours": IDEMPOTENCY_HOURS}
-    gone = 0
-    for sql in (EXPIRED_LOGINS, EXPIRED_KEYS, OLD_AUDIT):
-        gone += (await db.execute(sql, values)).rowcount
-    return gone
+    await db.execute(TURN)
+    return sum([len(await fetch_all(db, sql, values)) for sql in (EXPIRED_LOGINS, EXPIRED_KEYS, OLD_AUDIT)])
 
 
-async def join_usage(db: Db) -> None:
-    """Make one row of what a user, agent and model used on a day that is over; as the system."""
-    await db.execute(JOIN_USAGE)
+async def join_usage(db: Db) -> int:
+    """Make one row of what a user, agent and model used on a day that is over; as the system.
+
+    Returns of how many days of tenants; DAYS means that there may be others.
+    """
+    await db.execute(TURN)
+    return len(await fetch_all(db, JOIN_USAGE, {"days": DAYS}))
 
 
 async def delete_old_content(db: Db, tenant_id: UUID, before: datetime) -> int:
     """Delete sessions that nobody used since `before`, with all that was said, and jobs that ended before it; as the tenant."""
     values: dict[str, Any] = {"tenant_id": tenant_id, "before": before, "first_id": first_id(before), "limit": BATCH}
+    await db.execute(TURN)
     return sum([len(await fetch_all(db, sql, values)) for sql in (OLD_SESSIONS, OLD_JOBS)])
 
 
+async def stop_running(db: Db, tenant_id: UUID) -> list[DictRow]:
+    """Ask all running jobs of a tenant that is being deleted to stop and return their ids and attempts; as the tenant."""
+    return await fetch_all(db, STOP_RUNNING, {"tenant_id": tenant_id})
+
+
 async def delete_all_content(db: Db, tenant_id: UUID) -> int:
-    """Delete a batch of everything that was said and done in a tenant that is being deleted, running jobs included: their
-    attempts find no row any more and stop. As the tenant."""
+    """Delete a batch of everything that was said and done in a tenant that is being deleted, but for what runs; as the
+    tenant. Returns how many rows went."""
+    values = {"tenant_id": tenant_id, "running": "running", "limit": BATCH}
+    await db.execute(TURN)
+    return sum([len(await fetch_all(db, sql, values)) for sql in (ALL_JOBS, ALL_SESSIONS)])
+
+
+async def delete_records(db: Db, tenant_id: UUID) -> int:
+    """Delete a batch of the usage and the audit log of a tenant that is being deleted; as the system. Returns how many rows
+    went."""
     gone = 0
-    for table in ("jobs", "sessions"):
+    await db.execute(TURN)
+    for table in ("audit_log", "usage_records"):
         sql = f"""DELETE FROM {table} WHERE tenant_id = %(tenant_id)s AND id IN (
           SELECT id FROM {table} WHERE tenant_id = %(tenant_id)s ORDER BY id LIMIT %(limit)s) RETURNING id"""
         gone += len(await fetch_all(db, sql, {"tenant_id": tenant_id, "limit": BATCH}))
@@ -111,7 +161,5 @@ async def delete_all_content(db: Db, tenant_id: UUID) -> int:
 
 
 async def delete_tenant(db: Db, tenant_id: UUID) -> None:
-    """Delete a tenant whose content is gone, with its users, keys, credentials, usage and audit log; as the system."""
-    for table in ("audit_log", "usage_records", "tenants"):
-        column = "id" if table == "tenants" else "tenant_id"
-        await db.execute(f"DELETE FROM {table} WHERE {column} = %s", (tenant_id,))  # type: ignore[arg-type]
+    """Delete a tenant whose content and records are gone, with its users, keys, grants and credentials; as the system."""
+    await db.execute("DELETE FROM tenants WHERE id = %s", (tenant_id,))

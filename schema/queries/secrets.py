@@ -1,14 +1,15 @@
 """Sealed secrets wherever they stand, for the change of keys: which keys are in use, and batches of rows to reseal.
 
-Run by the tables' owner, across tenants. What a secret is for is known by the queries of its own noun.
+Run by the tables' owner, across tenants, but for `check_keys`. What a secret is for is known by the queries of its own noun.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
-from schema.db import Db, fetch_all
-from schema.vault import PLATFORM, Sealed
+from schema.db import Db, Pool, connection, fetch_all
+from schema.errors import Unavailable
+from schema.vault import PLATFORM, Sealed, Vault
 
 
 @dataclass(frozen=True)
@@ -113,3 +114,14 @@ async def replace(db: Db, table: str, rows: Sequence[SealedRow], fresh: Sequence
 def _of(table: str, sql: str) -> str:
     known = SEALED_TABLES[table]
     return sql.format(name=known.name, tenant=known.tenant, owner=known.owner)
+
+
+async def check_keys(pool: Pool, vault: Vault) -> None:
+    """Make sure that a process which starts can open every secret. Raises ValueError that names the keys it lacks; says nothing
+    while Postgres is away."""
+    try:
+        async with connection(pool) as db:
+            rows = await (await db.execute("SELECT sealed_with() AS key_id")).fetchall()
+    except Unavailable:
+        return
+    vault.check_known(row["key_id"] for row in rows)

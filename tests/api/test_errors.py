@@ -210,9 +210,23 @@ async def test_the_openapi_document_lists_each_route_once_with_its_problems(api:
     assert "/api/chat" in document["paths"]
     assert "/chat" not in document["paths"]
     answers = document["paths"]["/api/chat"]["post"]["responses"]
-    assert {"200", "202", "400", "401", "403", "404", "409", "413", "415", "422", "429", "500", "502", "503", "504"} == set(
-        answers
-    )
+    assert {
+        "200",
+        "202",
+        "400",
+        "401",
+        "403",
+        "404",
+        "409",
+        "413",
+        "415",
+        "422",
+        "429",
+        "500",
+        "502",
+        "503",
+        "504",
+    } == set(answers)
     assert list(answers["400"]["content"]) == ["application/problem+json"]
 
 

@@ -5,6 +5,7 @@ import httpx
 from api.app import create_app
 from api.settings import ApiSettings
 from tests.api.conftest import serving
+from tests.secret import VAULT
 
 
 async def test_a_process_with_its_stores_is_live_and_ready(api: httpx.AsyncClient) -> None:
@@ -22,7 +23,7 @@ async def test_health_shows_every_part_and_that_no_worker_is_there(api: httpx.As
 
 
 async def test_without_redis_it_is_ready_because_jobs_are_accepted(settings: ApiSettings) -> None:
-    away = ApiSettings(database_url=settings.database_url, redis_url="redis://127.0.0.1:1/0")
+    away = ApiSettings(database_url=settings.database_url, redis_url="redis://127.0.0.1:1/0", vault=VAULT)
     async with serving(create_app(away)) as client:
         assert 200 == (await client.get("/health/live")).status_code
         ready = await client.get("/health/ready")

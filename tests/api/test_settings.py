@@ -4,8 +4,13 @@ import pytest
 
 from api.settings import ApiSettings
 from schema.errors import InputError
+from tests.secret import SECRET_KEY
 
-RIGHT = {"HEADRACE_DATABASE_URL": "postgresql://h/d", "HEADRACE_REDIS_URL": "redis://h/0"}
+RIGHT = {
+    "HEADRACE_DATABASE_URL": "postgresql://h/d",
+    "HEADRACE_REDIS_URL": "redis://h/0",
+    "HEADRACE_SECRET_KEYS": SECRET_KEY,
+}
 
 
 def test_without_more_than_the_stores_the_defaults_hold() -> None:

@@ -77,7 +77,9 @@ async def test_a_session_of_another_person_cannot_be_gone_on_with(
     own = await api.get(f"/api/sessions/{session}", headers=ada)
     assert (404, 1) == (stolen.status_code, own.json()["turns"])
     job, _ = await begin(api, owner, session_id=session)
-    assert 200 == (await api.get(f"/api/jobs/{job}", headers=ada)).status_code  # it is Ada's session, whoever asks in it
+    assert (
+        200 == (await api.get(f"/api/jobs/{job}", headers=ada)).status_code
+    )  # it is Ada's session, whoever asks in it
 
 
 async def test_two_people_may_choose_the_same_idempotency_key(

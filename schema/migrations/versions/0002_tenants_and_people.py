@@ -95,6 +95,15 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
 $$;
 """
 
+# Which keys secrets are sealed with, for a process that starts: it must know them all.
+SEALED_WITH = """
+CREATE FUNCTION sealed_with() RETURNS SETOF text
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
+  SELECT key_id FROM credentials UNION SELECT key_id FROM identity_providers WHERE key_id IS NOT NULL
+  UNION SELECT key_id FROM job_secrets UNION SELECT key_id FROM signing_keys
+$$;
+"""
+
 # The admin's list. The tenants' own rows are all that it shows.
 LIST_TENANTS = """
 CREATE FUNCTION list_tenants(after text, most integer, wanted_state text, search text) RETURNS SETOF tenants
@@ -299,10 +308,12 @@ def upgrade() -> None:
     op.execute("GRANT UPDATE (last_used_at), DELETE ON api_keys TO headrace_system")
     op.execute("GRANT DELETE ON tenants TO headrace_system")
     op.execute(security.open_to_system("grants", rights="SELECT (tenant_id, kind, name)"))
-    op.execute(security.open_to_system("credentials", rights="SELECT (tenant_id, service)"))
+    op.execute(security.open_to_system("credentials", rights="SELECT (tenant_id, service, key_id)"))
     op.execute(security.open_to_system("users", rights="SELECT (tenant_id, id, role, state)"))
-    seen = "tenant_id, id, issuer, audience, jwks_url, role, role_claim, sign_up"
+    seen = "tenant_id, id, issuer, audience, jwks_url, role, role_claim, sign_up, key_id"
     op.execute(security.open_to_system("identity_providers", rights=f"SELECT ({seen})"))
+    op.execute(security.open_to_system("job_secrets", rights="SELECT (key_id)"))
+    op.execute("GRANT SELECT (key_id) ON signing_keys TO headrace_system")
     op.execute(security.open_to_system("logins", rights="SELECT (tenant_id, id, expires_at), DELETE"))
     op.execute(security.open_to_system("idempotency_keys", rights="SELECT, DELETE"))
     op.execute(security.open_to_system("usage_records", rights="SELECT, INSERT, DELETE"))
@@ -313,6 +324,7 @@ def upgrade() -> None:
     op.execute(security.as_system(FIND_IDENTITY_PROVIDERS, "find_identity_providers(text)"))
     op.execute(security.as_system(COUNT_IN_FLIGHT, "count_in_flight(uuid)"))
     op.execute(security.as_system(FIND_TENANT_ID, "find_tenant_id(text)"))
+    op.execute(security.as_system(SEALED_WITH, "sealed_with()"))
     op.execute(security.as_system(LIST_TENANTS, "list_tenants(text, integer, text, text)"))
     op.execute(PLATFORM)
 

@@ -1,0 +1,87 @@
+"""Passwords: how they are kept, and which are taken."""
+
+import asyncio
+
+import pytest
+from argon2 import PasswordHasher
+
+from api.auth.passwords import (
+    AT_ONCE,
+    NOBODYS,
+    WAITING,
+    Passwords,
+    check_password,
+    hash_password,
+    is_outdated,
+    verify_password,
+)
+from schema.errors import InputError, Unavailable
+
+PASSWORD = "seven mill wheels"
+
+
+def test_a_hash_has_the_parameters_that_owasp_asks_for() -> None:
+    assert hash_password(PASSWORD).startswith("$argon2id$v=19$m=19456,t=2,p=1$")
+
+
+def test_only_the_right_password_is_right() -> None:
+    hashed = hash_password(PASSWORD)
+    assert verify_password(hashed, PASSWORD)
+    assert not verify_password(hashed, PASSWORD + " ")
+    assert not verify_password("what is this", PASSWORD)
+
+
+def test_nobodys_password_is_never_right_and_costs_as_much_as_anybodys() -> None:
+    assert not is_outdated(NOBODYS)
+    assert not verify_password(None, "")
+    assert not verify_password(None, PASSWORD)
+
+
+def test_a_hash_of_other_parameters_still_verifies_and_is_outdated() -> None:
+    old = PasswordHasher(time_cost=1, memory_cost=8192, parallelism=1).hash(PASSWORD)
+    assert verify_password(old, PASSWORD)
+    assert is_outdated(old)
+    assert not is_outdated(hash_password(PASSWORD))
+
+
+@pytest.mark.parametrize(
+    ("password", "complaint"),
+    [
+        ("short one", "password must have 10 to 200 characters."),
+        ("x y" * 67, "password must have 10 to 200 characters."),
+        ("ADA.Lovelace@Example.com", "password must not be the email address."),
+        ("ada.lovelace", "password must not be the email address."),
+        ("Qwertyuiop", "password is one of those that are tried first. Choose another."),
+        ("aaaaaaaaaaaa", "password is one of those that are tried first. Choose another."),
+        ("          x", "password is one of those that are tried first. Choose another."),
+    ],
+)
+def test_a_bad_password_is_refused_with_what_is_wrong(password: str, complaint: str) -> None:
+    with pytest.raises(InputError) as refused:
+        check_password(password, email="ada.lovelace@example.com")
+    assert (complaint, "password") == (refused.value.message, refused.value.field)
+
+
+@pytest.mark.parametrize("password", ["seven mill wheels", "x" + " y" * 99, "mật khẩu của tôi", "0123456789ab"])
+def test_a_long_password_needs_no_signs_of_every_kind(password: str) -> None:
+    check_password(password, email="ada@example.com")
+
+
+async def test_the_loop_goes_on_while_passwords_are_checked() -> None:
+    passwords, turns = Passwords(), 0
+    checks = asyncio.gather(*(passwords.verify(None, PASSWORD) for _ in range(6)))
+    while not checks.done():
+        await asyncio.sleep(0)
+        turns += 1
+    assert [False] * 6 == checks.result()
+    assert turns > 100
+    passwords.close()
+
+
+async def test_more_than_a_client_waits_for_is_refused_at_once() -> None:
+    passwords = Passwords()
+    asked = [asyncio.ensure_future(passwords.verify(None, PASSWORD)) for _ in range(WAITING + 5)]
+    answers = await asyncio.gather(*asked, return_exceptions=True)
+    assert 5 == sum(isinstance(answer, Unavailable) for answer in answers)
+    assert AT_ONCE == 2
+    passwords.close()
