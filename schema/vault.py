@@ -11,15 +11,19 @@ import base64
 import binascii
 import hashlib
 import json
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+import structlog
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 
 from schema.errors import SecretUnreadable
+
+log = structlog.get_logger()
 
 PLATFORM = UUID(int=0)
 """The tenant of what belongs to no tenant, such as the keys that sign our own tokens."""
@@ -27,6 +31,7 @@ PLATFORM = UUID(int=0)
 KEYS = "HEADRACE_SECRET_KEYS"
 KEYS_FILE = "HEADRACE_SECRET_KEYS_FILE"
 
+LOOK_S = 1.0  # how often a process that seals looks whether there is a newer key
 KEY_BYTES = 32
 LEAST_DISTINCT = 16  # of 32 random bytes, fewer than 16 different ones have a chance below 10⁻¹⁶
 HOW_TO_MAKE = "Right is a Fernet key (32 random bytes in URL-safe base64); make one with ./headrace rotate-keys --new."
@@ -43,19 +48,38 @@ class Sealed:
 class Vault:
     """The keys that this process knows; its `repr` shows their ids, never the keys.
 
-    `key_ids` are in the order of the keys, newest first.
+    `key_ids` are in the order of the keys, newest first. Keys of a `file` are read again when it has changed, so a new one
+    needs no restart.
     """
 
-    def __init__(self, keys: Sequence[str]) -> None:
+    def __init__(self, keys: Sequence[str], *, file: Path | None = None) -> None:
         """Raises ValueError that says which of the keys can't be used, by its place and not by its value."""
+        self._take(keys)
+        self._file, self._looked_at = file, time.monotonic()
+        self._changed_at = _changed_at(file)
+
+    def _take(self, keys: Sequence[str]) -> None:
         if not keys:
             raise ValueError(f"there is no key. {HOW_TO_MAKE}")
-        self.key_ids = tuple(_key_id(key, place) for place, key in enumerate(keys, 1))
-        for place, key_id in enumerate(self.key_ids):
-            if key_id in self.key_ids[:place]:
-                first = self.key_ids.index(key_id) + 1
+        key_ids = tuple(_key_id(key, place) for place, key in enumerate(keys, 1))
+        for place, key_id in enumerate(key_ids):
+            if key_id in key_ids[:place]:
+                first = key_ids.index(key_id) + 1
                 raise ValueError(f"key {place + 1} is the same as key {first}. Remove one of them.")
-        self._fernet = MultiFernet([Fernet(key) for key in keys])
+        self.key_ids, self._fernet = key_ids, MultiFernet([Fernet(key) for key in keys])
+
+    def _look(self) -> None:
+        """Read the file again if it has changed; one that can't be used changes nothing."""
+        self._looked_at = time.monotonic()
+        changed_at = _changed_at(self._file)
+        if self._file is None or changed_at in (None, self._changed_at):
+            return
+        try:
+            self._take(read_keys_file(self._file))
+            self._changed_at = changed_at
+            log.info("secret_keys_read", newest=self.newest, known=len(self.key_ids))
+        except ValueError as error:
+            log.error("secret_keys_unusable", reason=str(error))
 
     @classmethod
     def from_env(cls, env: Mapping[str, str]) -> "Vault":
@@ -67,7 +91,9 @@ class Vault:
         if not text and not file:
             raise ValueError(f"Neither {KEYS} nor {KEYS_FILE} is set. {HOW_TO_MAKE}")
         try:
-            return cls([key.strip() for key in text.split(",")] if text else read_keys_file(Path(file)))
+            if text:
+                return cls([key.strip() for key in text.split(",")])
+            return cls(read_keys_file(Path(file)), file=Path(file))
         except ValueError as error:
             raise ValueError(f"{KEYS if text else KEYS_FILE}: {error}") from None
 
@@ -81,11 +107,15 @@ class Vault:
 
     def seal(self, secret: str, *, tenant_id: UUID, owner_id: UUID) -> Sealed:
         """Encrypt `secret` with the newest key, for the row `owner_id` of this tenant only (or of PLATFORM)."""
+        if time.monotonic() > self._looked_at + LOOK_S:
+            self._look()
         bound = {"tenant_id": str(tenant_id), "owner_id": str(owner_id), "secret": secret}
         return Sealed(self.newest, self._fernet.encrypt(json.dumps(bound).encode()))
 
     def open(self, sealed: Sealed, *, tenant_id: UUID, owner_id: UUID) -> str:
         """Return the secret. Raises SecretUnreadable for an unknown key, a broken text and one of another row."""
+        if sealed.key_id not in self.key_ids:
+            self._look()
         if sealed.key_id not in self.key_ids:
             raise SecretUnreadable(f"This process does not know the key {sealed.key_id!r} of a stored secret.")
         bound = self._decrypt(sealed.sealed)
@@ -120,6 +150,13 @@ class Vault:
         except (InvalidToken, ValueError):
             return None
         return bound if isinstance(bound, dict) and isinstance(bound.get("secret"), str) else None
+
+
+def _changed_at(file: Path | None) -> int | None:
+    try:
+        return file.stat().st_mtime_ns if file else None
+    except OSError:
+        return None
 
 
 def new_secret_key() -> str:

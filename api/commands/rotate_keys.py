@@ -30,7 +30,14 @@ SHOWN = 20  # rows that can't be opened; more of them have one reason, and it is
 
 NEXT = """
 Next:
-  1. Restart all processes (with ./headrace up: Ctrl-C, then up again), so that they know the key. A process that does
+  1. Wait a moment: running processes look at the file once a second, and at once when they meet a secret they can't read.
+  2. ./headrace rotate-keys
+  3. Remove the old key, when that has said that nothing needs it any more.\
+"""
+
+NEXT_LISTED = """
+Next:
+  1. Restart all processes so that they know the key. A process that does
      not know it can't read what the others seal with it, so restart them together.
   2. ./headrace rotate-keys
   3. Remove the old key, when that has said that nothing needs it any more.\
@@ -39,6 +46,12 @@ Next:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--new", action="store_true", help="make a fresh key, put it first, and say what to do next")
+    parser.add_argument(
+        "--signing", action="store_true", help="make a new key for signing tokens, and let the old one retire"
+    )
+    parser.add_argument(
+        "--at-once", action="store_true", help="with --signing: tokens of the old key end now; it leaked"
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -51,6 +64,8 @@ def run(arguments: argparse.Namespace) -> int:
     except ValueError as error:
         raise LocalError(str(error)) from error
     try:
+        if arguments.signing:
+            return asyncio.run(rotate_signing(database_of(settings), vault, at_once=arguments.at_once))
         return asyncio.run(rotate_all(database_of(settings), vault))
     except psycopg.errors.UndefinedTable as error:
         raise LocalError("The database lacks tables of today's schema. Run ./headrace migrate first.") from error
@@ -77,7 +92,19 @@ def make_new(file: Path | None, *, listed: bool) -> int:
     else:
         said = f"Set {KEYS} to the key above, or put it first in a file and set {KEYS_FILE} to its name."
     print(key, flush=True)
-    print(said + NEXT, file=sys.stderr)
+    print(said + (NEXT if file is not None else NEXT_LISTED), file=sys.stderr)
+    return 0
+
+
+async def rotate_signing(database_url: str, vault: Vault, *, at_once: bool) -> int:
+    """Have another key sign our tokens, and say from when."""
+    from api.auth.signing import rotate_signing_key
+
+    done = await rotate_signing_key(database_url, vault, at_once=at_once)
+    minutes = done.signs_in.total_seconds() / 60
+    print(f"The key {done.kid} is published now and signs {'at once' if at_once else f'in {minutes:.0f} minutes'}.")
+    for kid in done.retiring:
+        print(f"The key {kid} is good for {done.retire_in.total_seconds() / 3600:.1f} more hours.")
     return 0
 
 

@@ -192,3 +192,20 @@ def test_a_file_that_cannot_be_read_is_told_without_its_name(tmp_path: Path) -> 
     (tmp_path / "empty").write_text("# none yet\n")
     with pytest.raises(ValueError, match=r"^HEADRACE_SECRET_KEYS_FILE: there is no key"):
         Vault.from_env({"HEADRACE_SECRET_KEYS_FILE": str(tmp_path / "empty")})
+
+
+def test_a_key_that_comes_into_the_file_is_known_without_a_restart(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file, old, new = tmp_path / "keys", new_secret_key(), new_secret_key()
+    file.write_text(old)
+    running, owner = Vault.from_env({"HEADRACE_SECRET_KEYS_FILE": str(file)}), uuid4()
+    before = running.seal("hush", tenant_id=PLATFORM, owner_id=owner)
+    file.write_text(f"{new}\n{old}\n")
+    elsewhere = Vault([new, old]).seal("hush", tenant_id=PLATFORM, owner_id=owner)
+    assert "hush" == running.open(elsewhere, tenant_id=PLATFORM, owner_id=owner)
+    assert "hush" == running.open(before, tenant_id=PLATFORM, owner_id=owner)
+    assert elsewhere.key_id == running.seal("hush", tenant_id=PLATFORM, owner_id=owner).key_id
+    monkeypatch.setattr("schema.vault.LOOK_S", 0.0)
+    file.write_text("not a key")
+    assert elsewhere.key_id == running.seal("hush", tenant_id=PLATFORM, owner_id=owner).key_id
