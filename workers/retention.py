@@ -108,6 +108,7 @@ class Retention:
             return
         await forget_in_redis(self._wire, tenant_id)
         async with system_tx(self._system) as db:
+            await queries.delete_records(db, tenant_id)  # what the end of a job may have added
             await queries.delete_tenant(db, tenant_id)
         log.warning("tenant_deleted", tenant_id=str(tenant_id))
 

@@ -34,7 +34,7 @@ from workers.submit import Submission, Submitted
 
 ERRORS = {
     status: ResponseSpec(OpenAIErrorOut, description="OpenAI's error.", generate_examples=False)
-    for status in (400, 401, 404, 409, 413, 415, 422, 429, 500, 502, 503, 504)
+    for status in (400, 401, 403, 404, 409, 413, 415, 422, 429, 500, 502, 503, 504)
 }
 CLIENT_LEFT = 499  # nginx's number for it; nobody reads it
 

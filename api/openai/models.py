@@ -14,6 +14,10 @@ from api.resources import Opened, Resources
 from graphs.providers.settings import AUTO
 from schema.errors import UnknownModel
 
+REFUSED = {
+    401: ResponseSpec(OpenAIErrorOut, description="No key, or one that is not valid.", generate_examples=False),
+    403: ResponseSpec(OpenAIErrorOut, description="The key may not do this.", generate_examples=False),
+}
 NOT_FOUND = {404: ResponseSpec(OpenAIErrorOut, description="No such model.", generate_examples=False)}
 
 
@@ -33,13 +37,13 @@ class ModelsOut(msgspec.Struct, frozen=True):
     object: Literal["list"] = "list"
 
 
-@get("/", summary="OpenAI's list of models", tags=["openai"])
+@get("/", responses=REFUSED, summary="OpenAI's list of models", tags=["openai"])
 async def list_(principal: MayReadModels, resources: Opened) -> ModelsOut:
     """The models that your tenant may use, of all providers that answer now, and `auto`."""
     return ModelsOut(await _models(resources, principal))
 
 
-@get("/{model_id:path}", responses=NOT_FOUND, summary="OpenAI's model by id", tags=["openai"])
+@get("/{model_id:path}", responses={**REFUSED, **NOT_FOUND}, summary="OpenAI's model by id", tags=["openai"])
 async def look(model_id: FromPath[str], principal: MayReadModels, resources: Opened) -> ModelOut:
     """Ids have slashes in them (`provider/name`); a bare name of the default provider is found too."""
     wanted = model_id.removeprefix("/")
