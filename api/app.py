@@ -2,18 +2,21 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
-from litestar import Litestar, Router
+from litestar import Litestar, Response, Router
 from litestar.datastructures import State
 from litestar.di import Provide
+from litestar.exceptions import NotFoundException
 from litestar.openapi import OpenAPIConfig
 from litestar.openapi.plugins import JsonRenderPlugin, SwaggerRenderPlugin
 from litestar.openapi.spec import Components, SecurityScheme, Tag
 
-from api import chat, credentials, health, jobs, sessions, users
+from api import chat, credentials, health, jobs, privacy, sessions, users
 from api.admin import audit, grants, metrics, people, tenants, usage
 from api.admin import models as prices
-from api.auth import keys, signing_in, well_known
+from api.auth import identity_providers, keys, oidc, signing_in, well_known
+from api.describing import describe_routes
 from api.edge import Edge
 from api.errors import HANDLERS
 from api.openai import completions, models
@@ -25,7 +28,15 @@ from api.streams import OpenStreams
 
 NATIVE = (
     *(chat.routes, jobs.routes, sessions.routes),
-    *(signing_in.routes, keys.routes, users.routes, credentials.routes),
+    *(
+        signing_in.routes,
+        identity_providers.routes,
+        oidc.routes,
+        keys.routes,
+        users.routes,
+        privacy.routes,
+        credentials.routes,
+    ),
     *(tenants.routes, grants.routes, people.routes, prices.routes, usage.routes, audit.routes, metrics.routes),
 )
 OPENAI = (completions.routes, models.routes)
@@ -48,6 +59,7 @@ def create_app(settings: ApiSettings) -> Litestar:
             Router("/v1", route_handlers=list(OPENAI)),
             *ROOT,
         ],
+        debug=False,  # whatever LITESTAR_DEBUG says: its pages show what variables held
         dependencies={
             "principal": Provide(get_principal, sync_to_thread=False),
             "resources": Provide(get_resources, sync_to_thread=False),
@@ -62,8 +74,16 @@ def create_app(settings: ApiSettings) -> Litestar:
         state=State({"streams": streams}),
     )
     classify_routes(app)
+    describe_routes(app)
     app.asgi_handler = Edge(app.asgi_handler, slow_client_s=settings.slow_client_s)
     return app
+
+
+def _refuse_page(answer: Response[Any]) -> Response[Any]:
+    """Raise NotFound in place of Litestar's own page for what is not there under `/schema`."""
+    if answer.status_code == 404:
+        raise NotFoundException
+    return answer
 
 
 def _openapi() -> OpenAPIConfig:
@@ -71,7 +91,7 @@ def _openapi() -> OpenAPIConfig:
         title="headrace",
         version="0.1.0",
         description="A backend for AI agents built around a job queue. Native routes also answer without `/api`.",
-        path="/schema",
+        openapi_router=Router("/schema", route_handlers=[], include_in_schema=False, after_request=_refuse_page),
         render_plugins=[JsonRenderPlugin(path=["/", "/openapi.json"]), SwaggerRenderPlugin(path="/swagger")],
         components=Components(
             security_schemes={

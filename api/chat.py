@@ -11,6 +11,7 @@ from litestar.params import FromPath, JSONBody
 from msgspec import Meta
 
 from api.answers import Answer, wait_for_answer
+from api.describing import EVENTS, described
 from api.errors import problems
 from api.following import follow_stream
 from api.granted import refuse_agent, resolve_model
@@ -18,6 +19,7 @@ from api.headers import read_idempotency, read_preferences, wants_events
 from api.principals import MayChat, Principal
 from api.requests import JsonRequest
 from api.resources import Opened, Resources
+from api.streams import EVENT_STREAM
 from api.submitting import submit_and_follow, submitter
 from graphs.providers.tokens import estimate_tokens
 from schema.errors import InputError, NotFound
@@ -35,7 +37,7 @@ class TextPartIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_fi
     text: Annotated[str, Meta(max_length=200_000)]
 
 
-class ImageUrlIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+class ImagePartUrlIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """A picture: a `data:` URL, or an address that the model's provider can fetch."""
 
     url: Annotated[str, Meta(min_length=1)]
@@ -45,7 +47,7 @@ class ImageUrlIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_d
 class ImagePartIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="type", tag="image_url"):
     """A picture."""
 
-    image_url: ImageUrlIn
+    image_url: ImagePartUrlIn
 
 
 class ChatIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, omit_defaults=True):
@@ -109,7 +111,9 @@ ACCEPTED = ResponseSpec(
         )
     ],
 )
-RESPONSES = {202: ACCEPTED, **problems(400, 404, 409, 413, 415, 422, 429, 502, 503, 504)}
+ANSWERED = ResponseSpec(AnswerOut, description="The answer, or the job's events.", generate_examples=False)
+OPT = described(example={"message": "What is a headrace?"}, also={EVENT_STREAM: EVENTS})
+RESPONSES = {200: ANSWERED, 202: ACCEPTED, **problems(400, 404, 409, 413, 415, 422, 429, 502, 503, 504)}
 DESCRIPTION = """Three manners: `Accept: text/event-stream` streams the job's events on this connection; `Prefer:
 respond-async` answers 202 with the job at once; otherwise the answer is waited for (45 s unless set otherwise, less with
 `Prefer: wait=N`) and comes as 200, or the job as 202 when time is up. The job goes on if you leave. `Idempotency-Key`
@@ -117,7 +121,15 @@ makes a repeated request give the same job. A job that failed answers with its o
 provider is to blame, 409 when it was cancelled."""
 
 
-@post("/chat", status_code=200, responses=RESPONSES, summary="Send a message", description=DESCRIPTION, tags=["chat"])
+@post(
+    "/chat",
+    status_code=200,
+    opt=OPT,
+    responses=RESPONSES,
+    summary="Send a message",
+    description=DESCRIPTION,
+    tags=["chat"],
+)
 async def chat(data: JSONBody[ChatIn], request: JsonRequest, principal: MayChat, resources: Opened) -> Response[Any]:
     submission = await _submission(data, request, principal, resources)
     preferences = read_preferences(request.headers)
@@ -138,6 +150,7 @@ async def chat(data: JSONBody[ChatIn], request: JsonRequest, principal: MayChat,
 @post(
     "/{tenant:str}/chat",
     status_code=200,
+    opt=OPT,
     responses=RESPONSES,
     summary="Send a message, naming the tenant",
     tags=["chat"],

@@ -12,6 +12,7 @@ from litestar.params import FromPath, JSONBody
 from msgspec import Meta
 from psycopg.rows import DictRow
 
+from api.describing import described
 from api.errors import problems
 from api.principals import MayManageCredentials, MayReadCredentials, Principal
 from api.resources import Opened, Resources
@@ -26,7 +27,7 @@ from schema.queries.audit import add_audit
 from schema.vault import Sealed
 
 OK = "ok"
-STORE_FAILS = (400, 403, 413, 415, 422, 429, 502, 503, 504)
+STORE_FAILS = (422, 429, 502, 504)
 NOT_STORED = "There is no stored key for this service. GET /api/api-keys lists those that there are."
 
 
@@ -93,7 +94,13 @@ SUPPORTED = [
 ]
 
 
-@post("/", status_code=201, responses=problems(*STORE_FAILS), summary="Store a provider key")
+@post(
+    "/",
+    status_code=201,
+    opt=described(example={"service_name": "openai", "api_key": "sk-…", "validate": True}),
+    responses=problems(*STORE_FAILS),
+    summary="Store a provider key",
+)
 async def store(data: JSONBody[CredentialIn], principal: MayManageCredentials, resources: Opened) -> CredentialOut:
     """Store a key in place of the one before for the same service (201 then too). With `validate` it is tried first at the
     provider's cheapest page behind it, which costs no tokens; a key that is refused (422) is not stored."""

@@ -21,6 +21,7 @@ from litestar.typing import FieldDefinition
 from api.openai.errors import openai_error
 from api.sentences import explain
 from schema.errors import HeadraceError
+from workers.logs import masked
 
 log = structlog.get_logger()
 
@@ -112,7 +113,7 @@ def status_of(code: str, *, openai: bool = False) -> int:
 
 
 def problems(*statuses: int) -> dict[int, ResponseSpec]:
-    """Return the documentation of a native handler's errors; 401, 403 and 500 are everywhere."""
+    """Return the documentation of a native handler's own errors; those of all routes are added in `api/describing.py`."""
     return {
         status: ResponseSpec(
             ProblemOut,
@@ -120,36 +121,36 @@ def problems(*statuses: int) -> dict[int, ResponseSpec]:
             media_type="application/problem+json",
             generate_examples=False,
         )
-        for status in sorted({401, 403, 500, *statuses})
+        for status in statuses
     }
 
 
 def answer_error(request: Request[Any, Any, Any], error: Exception) -> Response[Any]:
     """Turn any exception into the answer that its route's callers understand."""
-    openai = request.scope["path"].startswith("/v1/")
+    openai = f"{request.scope['path']}/".startswith("/v1/")
     error, status, code = _classify(error, openai)
     headers = _headers(error, status)
     request_id = request.scope.get("request_id", "")
     if status >= 500 and not isinstance(error, HeadraceError):
         log.error("request_failed", request_id=request_id, path=request.scope["path"], exc_info=error)
     fields = _fields(request, error)
-    detail = _detail(error, fields)
+    detail = masked(_detail(error, fields))  # a wrong field's name or value is quoted, and people mix the fields up
     job_id = getattr(error, "job_id", None)
     if job_id:
         # The job has been tried as often as is sensible; OpenAI's SDKs would send it three times more.
         headers |= {"X-Job-ID": job_id, "X-Should-Retry": "false"}
     if openai:
         param = fields[0].field or None if fields else None
-        return openai_error(status, detail, code=code, param=param, headers=headers)
+        return openai_error(status, detail, code=code, param=masked(param) if param else None, headers=headers)
     problem = ProblemOut(
         type=f"urn:headrace:problem:{code}",
         title=HTTPStatus(status).phrase,
         status=status,
         detail=detail,
-        instance=request.scope.get("asked_path", request.scope["path"]),
+        instance=masked(request.scope.get("asked_path", request.scope["path"])),
         code=code,
         request_id=request_id,
-        errors=[field for field in fields if field.field],
+        errors=[FieldErrorOut(masked(wrong.field), masked(wrong.message)) for wrong in fields if wrong.field],
         job_id=job_id,
     )
     return Response(problem, status_code=status, headers=headers, media_type="application/problem+json")

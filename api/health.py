@@ -12,7 +12,9 @@ from typing import Any, Literal
 
 import msgspec
 from litestar import Response, Router, get
+from litestar.openapi.datastructures import ResponseSpec
 
+from api.errors import RETRY_AFTER
 from api.principals import PUBLIC
 from api.resources import Opened, Resources
 from schema.kinds import QUEUES
@@ -50,12 +52,20 @@ async def live() -> LiveOut:
     return LiveOut()
 
 
-@get("/ready", opt=PUBLIC, summary="Can jobs be accepted", tags=["health"])
+@get(
+    "/ready",
+    opt=PUBLIC,
+    responses={503: ResponseSpec(HealthOut, description="Not now.", generate_examples=False)},
+    summary="Can jobs be accepted",
+    tags=["health"],
+)
 async def ready(resources: Opened) -> Response[HealthOut]:
     """503 while Postgres is away, or the process is about to stop."""
     parts = await _check({"postgres": _postgres}, resources)
     up = not resources.streams.closing and all(part.status == "up" for part in parts.values())
-    return Response(HealthOut("up" if up else "down", parts), status_code=200 if up else 503)
+    if up:
+        return Response(HealthOut("up", parts), status_code=200)
+    return Response(HealthOut("down", parts), status_code=503, headers={"Retry-After": RETRY_AFTER[503]})
 
 
 @get("/", opt=PUBLIC, summary="How is each part", tags=["health"])

@@ -10,6 +10,7 @@ from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import FromPath, FromQuery, HeaderParameter, JSONBody, QueryParameter
 from psycopg.rows import DictRow
 
+from api.describing import EVENTS, described
 from api.errors import problems
 from api.following import follow_stream
 from api.headers import read_position
@@ -140,9 +141,10 @@ async def look(job_id: FromPath[UUID], principal: MayReadJobs, resources: Opened
 @get(
     "/{job_id:uuid}/events",
     media_type=EVENT_STREAM,
+    opt=described(also={EVENT_STREAM: EVENTS}),
     responses={
         **problems(400, 404),
-        200: ResponseSpec(str, description="Server-Sent Events up to the job's last.", media_type=EVENT_STREAM),
+        200: ResponseSpec(None, description="Server-Sent Events up to the job's last."),
     },
     description=EVENTS_HELP,
     summary="Follow a job's events",
@@ -163,7 +165,14 @@ async def events(
     return follow_stream(resources, follower, {"X-Job-ID": str(job_id)})
 
 
-@post("/{job_id:uuid}/cancel", status_code=200, responses=problems(400, 404), summary="Cancel a job", tags=["jobs"])
+@post(
+    "/{job_id:uuid}/cancel",
+    status_code=200,
+    opt=described(example={"mode": "forget"}),
+    responses=problems(404),
+    summary="Cancel a job",
+    tags=["jobs"],
+)
 async def cancel_(
     job_id: FromPath[UUID], principal: MayWriteJobs, resources: Opened, data: JSONBody[CancelIn | None] = None
 ) -> JobStateOut:
@@ -182,7 +191,14 @@ async def retry(job_id: FromPath[UUID], principal: MayWriteJobs, resources: Open
     return Response(JobStateOut(job_id, "queued"), headers={"Location": f"/api/jobs/{job_id}"})
 
 
-@post("/retry", status_code=202, responses=problems(400), summary="Drive many jobs again", tags=["jobs"])
+@post(
+    "/retry",
+    status_code=202,
+    opt=described(example={"states": ["failed"], "kind": "chat"}),
+    responses=problems(404),
+    summary="Drive many jobs again",
+    tags=["jobs"],
+)
 async def retry_many(data: JSONBody[RetryIn], principal: MayWriteJobs, resources: Opened) -> RetriedOut:
     """Queue failed jobs (or those of the named states, kind or ids) again, up to 1,000 in one call; `more` says that some
     are left."""

@@ -5,7 +5,7 @@ Not here: migrations (`schema/migrate.py`) and the processes of the stack (`api/
 
 import contextlib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from api.embedded.home import Home
@@ -21,8 +21,8 @@ LEFTOVERS_S = 10.0
 class Stores:
     """Where the stores are. The handles are None for a store that was named by its URL and is not ours to stop."""
 
-    database_url: str
-    redis_url: str
+    database_url: str = field(repr=False)
+    redis_url: str = field(repr=False)
     postgres: EmbeddedPostgres | None = None
     valkey: EmbeddedValkey | None = None
 

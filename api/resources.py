@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from litestar.datastructures import State
 from litestar.di import NamedDependency
 
+from api.auth.code_flow import CodeFlow
 from api.auth.jwks import RemoteKeys
 from api.auth.passwords import Passwords
 from api.auth.signing import SigningKeys
@@ -38,6 +39,7 @@ class Resources:
     tokens: Tokens
     signing: SigningKeys
     remote_keys: RemoteKeys
+    code_flow: CodeFlow
     passwords: Passwords
     memory: Memory
     streams: OpenStreams
@@ -67,6 +69,8 @@ async def open_resources(settings: ApiSettings, streams: OpenStreams) -> AsyncIt
         own = await stack.enter_async_context(OwnProviders(providers, settings.vault, settings.egress))
         signing = SigningKeys(ports.pool, settings.vault)
         remote_keys = await stack.enter_async_context(RemoteKeys(settings.egress))
+        code_flow = CodeFlow(settings.egress, remote_keys)
+        stack.push_async_callback(code_flow.aclose)
         tokens = Tokens(ports.pool, signing, remote_keys, issuer=settings.issuer, lifetime_s=settings.token_s)
         passwords = Passwords()
         stack.callback(passwords.close)
@@ -84,6 +88,7 @@ async def open_resources(settings: ApiSettings, streams: OpenStreams) -> AsyncIt
             tokens=tokens,
             signing=signing,
             remote_keys=remote_keys,
+            code_flow=code_flow,
             passwords=passwords,
             memory=Memory(),
             streams=streams,

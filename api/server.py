@@ -9,8 +9,8 @@ import uvicorn
 from api.app import create_app
 from api.settings import ApiSettings
 from api.streams import OpenStreams
-from workers.logs import configure_logging
-from workers.machine import allow_many_files, collect_seldom
+from workers.logs import configure_logging, log_uncaught
+from workers.machine import allow_many_files, collect_seldom, forbid_core_dumps
 
 log = structlog.get_logger()
 
@@ -20,7 +20,9 @@ KEEP_ALIVE_S = 75  # longer than the 60 s of common proxies, so that they are th
 
 def serve() -> None:
     """Serve until SIGTERM or Ctrl-C. Raises InputError for a wrong setting."""
+    forbid_core_dumps()
     configure_logging("api", style=os.environ.get("HEADRACE_LOGS"))
+    log_uncaught()
     allow_many_files()
     settings = ApiSettings.from_env(os.environ)
     app = create_app(settings)

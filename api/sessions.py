@@ -6,10 +6,12 @@ from uuid import UUID
 
 import msgspec
 from litestar import Response, Router, delete, get, patch, post
+from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import FromPath, FromQuery, JSONBody
 from msgspec import Meta
 from psycopg.rows import DictRow
 
+from api.describing import TEXT, described
 from api.errors import problems
 from api.exporting import MessageOut, SessionExportOut, as_markdown
 from api.paging import Cursor, Limit, read_cursor, write_cursor
@@ -62,7 +64,13 @@ class MessagesOut(msgspec.Struct, frozen=True):
     next_cursor: str | None
 
 
-@post("/", status_code=201, responses=problems(400), summary="Begin a session", tags=["sessions"])
+@post(
+    "/",
+    status_code=201,
+    opt=described(example={"title": "Mill wheels"}),
+    summary="Begin a session",
+    tags=["sessions"],
+)
 async def create(
     principal: MayWriteSessions, resources: Opened, data: JSONBody[SessionIn | None] = None
 ) -> Response[SessionOut]:
@@ -125,7 +133,18 @@ async def messages(
     return MessagesOut(items, write_cursor(place) if place else None)
 
 
-@get("/{session_id:uuid}/export", responses=problems(400, 404), summary="Export a session", tags=["sessions"])
+@get(
+    "/{session_id:uuid}/export",
+    opt=described(also={"text/markdown": TEXT}),
+    responses={
+        200: ResponseSpec(
+            SessionExportOut, description="The session, in the format asked for.", generate_examples=False
+        ),
+        **problems(404),
+    },
+    summary="Export a session",
+    tags=["sessions"],
+)
 async def export(
     session_id: FromPath[UUID],
     principal: MayReadSessions,
@@ -139,7 +158,7 @@ async def export(
     name = f"session-{session_id}.{'md' if format == 'markdown' else 'json'}"
     headers = {"Content-Disposition": f'attachment; filename="{name}"'}
     if format == "markdown":
-        return Response(as_markdown(session.title, said), headers=headers, media_type="text/markdown; charset=utf-8")
+        return Response(as_markdown(session.title, said), headers=headers, media_type="text/markdown")
     return Response(SessionExportOut(**msgspec.structs.asdict(session), messages=said), headers=headers)
 
 

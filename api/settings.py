@@ -21,8 +21,8 @@ class ApiSettings:
     client may take. `window` bounds the doorbells in a queue and is the same in all processes. `issuer` is what our tokens
     name, `token_s` how long one is good; `trusted_proxies` may say whom a request came from (X-Forwarded-For)."""
 
-    database_url: str
-    redis_url: str
+    database_url: str = field(repr=False)
+    redis_url: str = field(repr=False)
     host: str = "127.0.0.1"
     port: int = 8000
     request_timeout_s: float = 45.0

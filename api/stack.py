@@ -10,7 +10,7 @@ import json
 import os
 import time
 from collections.abc import AsyncIterator, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from api.embedded.errors import LocalError
@@ -33,8 +33,8 @@ class StackSettings:
     host: str
     port: int | None
     flower_port: int | None
-    database_url: str | None
-    redis_url: str | None
+    database_url: str | None = field(repr=False)
+    redis_url: str | None = field(repr=False)
 
 
 @dataclass(frozen=True)
@@ -44,8 +44,8 @@ class RunningStack:
     pid: int
     url: str
     flower_url: str
-    key: str
-    admin_key: str | None = None
+    key: str = field(repr=False)
+    admin_key: str | None = field(default=None, repr=False)
 
 
 def settings_from(environ: Mapping[str, str]) -> StackSettings:

@@ -58,7 +58,7 @@ class Errands:
     def _done(self, task: asyncio.Task[Any]) -> None:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
-            log.warning("errand_failed", errand=task.get_name(), error=repr(error))
+            log.warning("errand_failed", errand=task.get_name(), exc_info=error)
 
     async def close(self, limit_s: float = 3.0) -> None:
         """Wait for what is under way."""

@@ -14,6 +14,7 @@ from api.admin.deeds import note
 from api.auth.passwords import check_password
 from api.auth.people import read_email, require_power_over
 from api.auth.throttle import Throttle
+from api.describing import described
 from api.errors import problems
 from api.paging import Cursor, Limit, read_cursor, write_cursor
 from api.principals import MayManageUsers, MayReadUsers, Principal, SignedIn
@@ -42,6 +43,9 @@ class UserIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     role: Role = "member"
     password: Password | None = None
 
+    def __repr__(self) -> str:
+        return f"UserIn(role={self.role!r})"
+
 
 class UserChangeIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """What is to be different; what is left out stays."""
@@ -51,12 +55,18 @@ class UserChangeIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     state: State | UnsetType = UNSET
     password: Password | UnsetType = UNSET
 
+    def __repr__(self) -> str:
+        return "UserChangeIn()"
+
 
 class PasswordIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One's own new password."""
 
     current_password: Annotated[str, Meta(min_length=1, max_length=1000)]
     new_password: Password
+
+    def __repr__(self) -> str:
+        return "PasswordIn()"
 
 
 class UserOut(msgspec.Struct, frozen=True, kw_only=True):
@@ -99,7 +109,14 @@ async def list_(
     return UsersOut(items, write_cursor(items[-1].email) if len(rows) > limit else None)
 
 
-@post("/", status_code=201, responses=problems(400, 403, 409), summary="Make a user", tags=["users"])
+@post(
+    "/",
+    status_code=201,
+    opt=described(example={"email": "ada@example.com", "name": "Ada", "role": "member"}),
+    responses=problems(409),
+    summary="Make a user",
+    tags=["users"],
+)
 async def create(data: JSONBody[UserIn], principal: MayManageUsers, resources: Opened) -> Response[UserOut]:
     email, user_id = read_email(data.email), new_id()
     _require_power(principal, data.role)

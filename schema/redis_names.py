@@ -43,6 +43,11 @@ def address_failures(digest: str) -> str:
     return f"headrace:logins:{digest}"
 
 
+def spent_sign_in(tenant_id: UUID, digest: str) -> str:
+    """Marks the state of a sign-in at an identity provider that has come back: it does so once."""
+    return f"headrace:{tenant_id}:oidc:{digest}"
+
+
 def all_of(tenant_id: UUID) -> str:
     """The pattern of every key of one tenant."""
     return f"headrace:{tenant_id}:*"

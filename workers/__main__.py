@@ -12,8 +12,8 @@ import structlog
 from dotenv import load_dotenv
 
 from schema.kinds import QUEUES
-from workers.logs import configure_logging
-from workers.machine import allow_many_files, collect_seldom
+from workers.logs import configure_logging, log_uncaught
+from workers.machine import allow_many_files, collect_seldom, forbid_core_dumps
 from workers.settings import settings_from
 from workers.workshop import WorkerSettings, Workshop
 
@@ -25,12 +25,14 @@ ROLES = (*QUEUES, "scheduler", "flower")
 def main(role: str) -> int:
     """Run the process for `role` until it is told to stop; return its exit status."""
     load_dotenv()
+    forbid_core_dumps()
     try:
         settings = settings_from(os.environ)
     except ValueError as error:
         print(error, file=sys.stderr)
         return 2
     configure_logging(role, style=os.environ.get("HEADRACE_LOGS"))
+    log_uncaught()
     allow_many_files()
     if role == "scheduler":
         return _schedule(settings)

@@ -63,9 +63,24 @@ class Work(Protocol):
         ...
 
 
+class AttemptBroke(Exception):
+    """An attempt ended by an error of our own; all of it that Celery and Flower are told is its kind."""
+
+
 async def attempt_job(shop: Workshop, work: Work, tenant_id: UUID, job_id: UUID, dispatch_seq: int) -> None:
-    """Answer a doorbell. Returns when the attempt has ended in whichever way; a stale doorbell does nothing."""
+    """Answer a doorbell. Returns when the attempt has ended in whichever way; a stale doorbell does nothing.
+
+    Raises AttemptBroke; then the lease runs out and the job is done again.
+    """
     shop.heard()
+    try:
+        await _attempt(shop, work, tenant_id, job_id, dispatch_seq)
+    except Exception as error:
+        log.error("attempt_broke", tenant_id=str(tenant_id), job_id=str(job_id), exc_info=error)
+        raise AttemptBroke(type(error).__name__) from None
+
+
+async def _attempt(shop: Workshop, work: Work, tenant_id: UUID, job_id: UUID, dispatch_seq: int) -> None:
     try:
         claimed = await claim_job(
             shop.pool,
@@ -256,7 +271,8 @@ class Attempt:
         if reason.code == "internal":
             self._log.error("attempt_failed", code=reason.code, exc_info=error)
         else:
-            self._log.warning("attempt_failed", code=reason.code, message=reason.message)
+            # The sentence may quote the vendor, and the vendor the prompt; it stands in the job's row.
+            self._log.warning("attempt_failed", code=reason.code)
         told = msgspec.to_builtins(reason)
         if is_retryable(error) and self.job["tries"] < self.job["max_tries"]:
             await self._requeue(outcome="failed", error=told, delay_s=retry_delay_s(error, self.job["tries"]))

@@ -1,11 +1,17 @@
 """Logs of every process: for people on a terminal, JSON elsewhere (O6). A line is an event name `noun_verbed` and ids in
 keywords; keys, prompts and answers have no place in one, and what looks like a key is masked (X8).
+
+An error is written with its frames, but what it says only if it may: libraries quote in their errors what they were given.
 """
 
 import logging
 import os
 import re
 import sys
+import threading
+import traceback
+from collections.abc import Iterator
+from types import TracebackType
 from typing import Any
 
 import structlog
@@ -25,11 +31,30 @@ QUIET = (
     "celery.redirected",
     "uvicorn.error",
 )
-SECRET_NAME = re.compile(r"(?i)(^|_)((api_?key|password|secret|credential|cookie)s?|token|authorization)$")
+SECRET_NAME = re.compile(
+    r"(?i)(^|[_-])((api|secret|private|access)[_-]?keys?|(password|passwd|secret|credential|cookie)s?|token|jwt|authorization)$"
+)
 SECRET = re.compile(
-    r"hr_[0-9A-Za-z]{16,}|\b(?:sk|pk|hf|gsk|xai|whsec)[-_][\w-]{8,}|(?i:bearer)\s+\S+|(?<=://)[^/@\s:]*:[^/@\s]+(?=@)"
+    "|".join(
+        (
+            r"(?<![0-9A-Za-z])hrr?_[\w-]{16,}",  # our API keys and refresh tokens
+            r"\beyJ[\w-]{8,}(?:\.[\w-]*){0,4}",  # a JWT, also a part of one
+            r"(?<![\w-])[\w-]{43}=(?![\w=])",  # a Fernet key
+            r"\bgAAAA[\w-]{20,}=*",  # what a Fernet key has sealed
+            r"\b(?:sk|pk|rk|hf|gsk|xai|csk|nvapi|pplx|whsec|gh[pousr]|github_pat|xox[abeprs]|api_org|tgp_v1)[-_][\w-]{8,}",
+            r"\bAIza[\w-]{16,}|\bAQ\.[\w-]{16,}|\b(?:AKIA|ASIA)[0-9A-Z]{12,}",  # Google's and Amazon's
+            r"-----BEGIN [A-Z ]*PRIVATE KEY-----(?s:.)*?(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)",
+            r"(?i:\bbearer)\s+[\w.~+/=-]{6,}|(?i:\bbasic)\s+[\w+/=-]{16,}",
+            r"(?<=://)[^/@\s:]*:[^@\s]+(?=@)",  # user and password in a URL
+            r"(?<=[?&])(?i:api[_-]?key|key|token|access_token|refresh_token|password|secret|sig|signature)=[^&\s\"']+",
+            r"(?:Failing row contains |Key \([^)]*\)=)\(.*",  # Postgres tells what is in a row that it refuses
+            r"(?<=exception=)[\w.]+\((?s:.)*\)(?=>)",  # asyncio tells of a task what its error says
+        )
+    )
 )
 MASK = "***"
+QUOTING = {"psycopg", "psycopg_pool", "sqlalchemy", "pydantic", "pydantic_core", "msgspec", "langchain_core", "yarl"}
+"""Packages whose errors repeat values that they were given."""
 
 
 def configure_logging(process: str, *, style: str | None = None, level: int = logging.INFO) -> None:
@@ -41,7 +66,7 @@ def configure_logging(process: str, *, style: str | None = None, level: int = lo
     renderer = (
         structlog.dev.ConsoleRenderer(
             colors=sys.stderr.isatty(),
-            exception_formatter=structlog.dev.plain_traceback,  # the rich one shows what variables held
+            exception_formatter=structlog.dev.plain_traceback,  # it gets what `describe_error` made
         )
         if people
         else structlog.processors.JSONRenderer()
@@ -55,7 +80,7 @@ def configure_logging(process: str, *, style: str | None = None, level: int = lo
     # Redaction comes last before the line is written, so that nothing that an earlier step adds escapes it.
     finish: list[Any] = [
         structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-        structlog.processors.format_exc_info,
+        structlog.processors.ExceptionRenderer(describe_error),
         redact,
         renderer,
     ]
@@ -78,6 +103,57 @@ def configure_logging(process: str, *, style: str | None = None, level: int = lo
         logging.getLogger(name).setLevel(logging.WARNING)
 
 
+def log_uncaught() -> None:
+    """Log what nobody caught, in any thread, instead of having Python write it to stderr as it is."""
+
+    def note(kind: type[BaseException], error: BaseException | None, frames: TracebackType | None) -> None:
+        if issubclass(kind, KeyboardInterrupt):
+            sys.__excepthook__(kind, error or kind(), frames)
+        elif error is not None and not issubclass(kind, SystemExit):
+            structlog.get_logger().critical("error_uncaught", exc_info=(kind, error, frames))
+
+    sys.excepthook = note
+    threading.excepthook = lambda thrown: note(thrown.exc_type, thrown.exc_value, thrown.exc_traceback)
+    sys.unraisablehook = lambda thrown: note(thrown.exc_type, thrown.exc_value, thrown.exc_traceback)
+
+
+def describe_error(exc_info: tuple[type[BaseException], BaseException, TracebackType | None]) -> str:
+    """Return an error as Python shows it, with all that led to it; of those that quote values, kind and place only."""
+    return "".join(_parts(exc_info[1], set())).rstrip("\n")
+
+
+def _parts(error: BaseException, seen: set[int]) -> Iterator[str]:
+    seen.add(id(error))
+    before = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+    if before is not None and id(before) not in seen:
+        yield from _parts(before, seen)
+        how = "was the direct cause of" if before is error.__cause__ else "was being handled during"
+        yield f"\nThe error above {how} this one:\n\n"
+    if error.__traceback__ is not None:
+        yield "Traceback (most recent call last):\n"
+        yield from traceback.format_tb(error.__traceback__)
+    yield f"{type(error).__module__}.{type(error).__qualname__}: {_saying(error)}\n"
+    for number, inner in enumerate(getattr(error, "exceptions", ()), 1):
+        if isinstance(inner, BaseException) and id(inner) not in seen:
+            yield f"\nError {number} of the group:\n\n"
+            yield from _parts(inner, seen)
+
+
+def _saying(error: BaseException) -> str:
+    """Return what an error says, or where it happened if it may quote what somebody said."""
+    if not any(kind.__module__.partition(".")[0] in QUOTING for kind in type(error).__mro__):
+        return str(error)
+    place = getattr(error, "diag", None)
+    about = {
+        "sqlstate": getattr(error, "sqlstate", None),
+        "table": getattr(place, "table_name", None),
+        "column": getattr(place, "column_name", None),
+        "constraint": getattr(place, "constraint_name", None),
+    }
+    known = ", ".join(f"{name} {value}" for name, value in about.items() if value)
+    return f"({known or 'what it says may hold data and is not logged'})"
+
+
 def _name_process(process: str) -> Any:
     def add(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
         event.setdefault("process", process)
@@ -87,6 +163,11 @@ def _name_process(process: str) -> Any:
     return add
 
 
+def masked(text: str) -> str:
+    """Return a text without what looks like a key, a token or a password."""
+    return SECRET.sub(MASK, text)
+
+
 def redact(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
     """Mask values that have a secret's name, and whatever looks like a key in any text."""
     return {name: MASK if SECRET_NAME.search(name) else _masked(value) for name, value in event.items()}
@@ -94,7 +175,7 @@ def redact(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
 
 def _masked(value: Any) -> Any:
     if isinstance(value, str):
-        return SECRET.sub(MASK, value)
+        return masked(value)
     if isinstance(value, dict):
         return {key: MASK if SECRET_NAME.search(str(key)) else _masked(inner) for key, inner in value.items()}
     if isinstance(value, list | tuple):

@@ -4,6 +4,12 @@ import gc
 import resource
 
 
+def forbid_core_dumps() -> None:
+    """Keep the kernel from writing our memory to a file when we crash: keys and what was said are in it. The processes that
+    we start inherit it."""
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+
 def allow_many_files() -> None:
     """Raise the limit of open files to what the system lets us have: every open stream is one, and 1,024 is the default."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)

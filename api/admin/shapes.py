@@ -124,6 +124,9 @@ class TenantMadeOut(TenantDetailOut, frozen=True, kw_only=True):
     api_key: str | UnsetType = UNSET
     owner_id: UUID | UnsetType = UNSET
 
+    def __repr__(self) -> str:
+        return f"TenantMadeOut(id={self.id})"
+
 
 class TenantsOut(msgspec.Struct, frozen=True):
     """A page of tenants, by slug."""

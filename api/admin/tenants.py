@@ -23,6 +23,7 @@ from api.admin.shapes import (
     fields_of,
 )
 from api.admin.words import Word
+from api.describing import described
 from api.errors import problems
 from api.paging import Cursor, Limit, read_cursor, write_cursor
 from api.principals import MayManageTenants, Principal
@@ -36,7 +37,14 @@ TAGS = ["tenants"]
 HERE = "/{tenant:str}"
 
 
-@post("/", status_code=201, responses=problems(400, 403, 409), summary="Make a tenant", tags=TAGS)
+@post(
+    "/",
+    status_code=201,
+    opt=described(example={"slug": "acme", "name": "Acme", "models": ["ollama/*"]}),
+    responses=problems(409),
+    summary="Make a tenant",
+    tags=TAGS,
+)
 async def create(data: JSONBody[TenantIn], principal: MayManageTenants, resources: Opened) -> Response[TenantMadeOut]:
     """Make a tenant with what it is granted. With the `api_key` of the answer it can chat at once; the key is shown this
     once. A tenant without models can't ask any."""

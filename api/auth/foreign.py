@@ -13,8 +13,9 @@ import structlog
 from joserfc.jwk import KeySet, RSAKey
 from psycopg.rows import DictRow
 
+from api.auth.id_claims import check_id_claims
 from api.auth.people import read_email
-from api.auth.reading import REFUSED, Header, Issue, is_fit, refusing, verify
+from api.auth.reading import REFUSED, Header, Issue, is_fit, read_token, refusing, verify
 from api.memory import Memory
 from api.principals import Principal, principal_of_user
 from schema.db import Db, Pool, tenant_tx
@@ -63,12 +64,38 @@ class ForeignTokens:
         try:
             key = await self._find_key(provider, header.kid)
             claims = verify(token, key, issuer=issue.iss, audience=provider["audience"])
-            row = await self._find_user(provider, claims)
+            row = await self.find_user(provider, claims)
+            if row is None or row["state"] != "active":
+                raise Unauthenticated(REFUSED)
         except Unauthenticated as error:
             # For whoever sets the provider up: only tokens that name it get this far. Nothing of them is logged.
             log.info("foreign_token_refused", provider_id=str(provider["id"]), why=type(error.__cause__).__name__)
             raise
         return principal_of_user(row, read_facts(row["facts"]), token=token, login_id=None)
+
+    async def read_id_token(
+        self, provider: DictRow, token: str, *, nonce: str, access_token: str | None
+    ) -> dict[str, Any]:
+        """Return the claims of an ID token that a provider sent for our client and the sign-in with this nonce. Raises
+        Unauthenticated, because of EgressFailed when the provider's keys can't be had."""
+        header, issue = read_token(token)
+        if issue.iss != provider["issuer"] or header.typ == "at+jwt":
+            raise Unauthenticated(REFUSED)
+        key = await self._find_key(provider, header.kid)
+        claims = verify(token, key, issuer=provider["issuer"], audience=provider["client_id"])
+        check_id_claims(claims, client_id=provider["client_id"], nonce=nonce, access_token=access_token)
+        return claims
+
+    async def find_user(self, provider: DictRow, verified: dict[str, Any]) -> DictRow | None:
+        """Return the user whom verified claims mean, disabled or not, with the tenant's `facts`; somebody new is admitted,
+        or is None. Raises Unauthenticated for claims that mean nobody."""
+        with refusing():
+            claims = msgspec.convert(verified, ForeignClaims)
+        named = verified.get("tenant_id", str(provider["tenant_id"]))
+        if named != str(provider["tenant_id"]) or not 0 < len(claims.sub) <= 255 or "\0" in claims.sub:
+            raise Unauthenticated(REFUSED)
+        who = (provider["tenant_id"], provider["id"], claims.sub)
+        return await self._memory.get(who, lambda: self._find_or_admit(provider, claims, verified))
 
     async def _find_provider(self, issue: Issue) -> DictRow:
         rows = await self._memory.get(issue.iss, lambda: find_identity_providers(self._pool, issue.iss))
@@ -90,18 +117,6 @@ class ForeignTokens:
         except HeadraceError as error:
             raise Unauthenticated(REFUSED) from error
         raise Unauthenticated(REFUSED)
-
-    async def _find_user(self, provider: DictRow, verified: dict[str, Any]) -> DictRow:
-        with refusing():
-            claims = msgspec.convert(verified, ForeignClaims)
-        named = verified.get("tenant_id", str(provider["tenant_id"]))
-        if named != str(provider["tenant_id"]) or not 0 < len(claims.sub) <= 255 or "\0" in claims.sub:
-            raise Unauthenticated(REFUSED)
-        who = (provider["tenant_id"], provider["id"], claims.sub)
-        row = await self._memory.get(who, lambda: self._find_or_admit(provider, claims, verified))
-        if row is None or row["state"] != "active":
-            raise Unauthenticated(REFUSED)
-        return row
 
     async def _find_or_admit(
         self, provider: DictRow, claims: ForeignClaims, verified: dict[str, Any]

@@ -12,6 +12,7 @@ from psycopg.rows import DictRow
 
 from api.admin.deeds import note
 from api.auth.people import is_at_most
+from api.describing import described
 from api.errors import problems
 from api.paging import Cursor, Limit, read_cursor, write_cursor
 from api.principals import MayHaveKeys, Principal
@@ -58,6 +59,9 @@ class KeyMadeOut(KeyOut, frozen=True, kw_only=True):
 
     key: str
 
+    def __repr__(self) -> str:
+        return f"KeyMadeOut(id={self.id})"
+
 
 class KeysOut(msgspec.Struct, frozen=True):
     """A page of keys, newest first."""
@@ -66,7 +70,13 @@ class KeysOut(msgspec.Struct, frozen=True):
     next_cursor: str | None
 
 
-@post("/", status_code=201, responses=problems(400, 403), summary="Make an API key", tags=["auth"])
+@post(
+    "/",
+    status_code=201,
+    opt=described(example={"name": "my laptop", "expires_in_days": 90}),
+    summary="Make an API key",
+    tags=["auth"],
+)
 async def create(data: JSONBody[KeyIn], principal: MayHaveKeys, resources: Opened) -> Response[KeyMadeOut]:
     """The key can do no more than you can. It acts for you, sees what you see and ends with you; with `for_tenant`, which
     needs the right `keys.manage`, it acts for the tenant."""

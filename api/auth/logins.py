@@ -9,7 +9,7 @@ import base64
 import binascii
 import hashlib
 import secrets
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
@@ -58,8 +58,8 @@ class RefreshToken:
 class LoggedIn:
     """What somebody gets who has signed in, or refreshed."""
 
-    access_token: str
-    refresh_token: str
+    access_token: str = field(repr=False)
+    refresh_token: str = field(repr=False)
     person: PersonOut
     tenant: TenantFacts
 

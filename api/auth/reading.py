@@ -32,11 +32,12 @@ REFUSED = (
 
 class Header(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """All that a header may hold. `crit`, `b64` and keys that the token brings along (`jwk`, `jku`, `x5u`, `x5c`) are
-    refused because they are not here; the thumbprints, which some issuers send, are not used."""
+    refused because they are not here; the thumbprints, which some issuers send, are not used. Okta and Cognito send no
+    `typ`; our own tokens always have one, which `tokens.py` insists on."""
 
     alg: Literal["RS256"]
     kid: Annotated[str, Meta(min_length=1, max_length=200)]
-    typ: Literal["JWT", "at+jwt"]
+    typ: Literal["JWT", "at+jwt"] | None = None
     x5t: str | None = None
     x5t_s256: str | None = msgspec.field(default=None, name="x5t#S256")
 

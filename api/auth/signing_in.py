@@ -13,6 +13,7 @@ from psycopg.rows import DictRow
 from api.admin.deeds import note
 from api.auth.logins import LoggedIn, authenticate, begin_login, renew_login
 from api.auth.people import PersonOut, person_of, visit_of
+from api.describing import described
 from api.errors import problems
 from api.principals import PUBLIC, Principal, SignedIn
 from api.resources import Opened, Resources
@@ -34,11 +35,17 @@ class LoginIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     email: Annotated[str, Meta(min_length=1, max_length=300)]
     password: Annotated[str, Meta(min_length=1, max_length=1000)]
 
+    def __repr__(self) -> str:
+        return f"LoginIn(tenant={self.tenant!r})"
+
 
 class RefreshIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A refresh token that was not used yet."""
 
     refresh_token: Annotated[str, Meta(min_length=1, max_length=200)]
+
+    def __repr__(self) -> str:
+        return "RefreshIn()"
 
 
 class LogoutIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -47,7 +54,7 @@ class LogoutIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     everywhere: bool = False
 
 
-class TenantOut(msgspec.Struct, frozen=True):
+class TenantNameOut(msgspec.Struct, frozen=True):
     """The tenant that somebody is in."""
 
     id: UUID
@@ -63,7 +70,10 @@ class TokensOut(msgspec.Struct, frozen=True, kw_only=True):
     expires_in: int
     refresh_token: str
     user: PersonOut
-    tenant: TenantOut
+    tenant: TenantNameOut
+
+    def __repr__(self) -> str:
+        return f"TokensOut(user={self.user.id})"
 
 
 class KeyInUseOut(msgspec.Struct, frozen=True):
@@ -78,7 +88,7 @@ class MeOut(msgspec.Struct, frozen=True, kw_only=True):
     """Who is calling. `user` is None for a key that stands for its tenant; `scopes` is what a key was narrowed to."""
 
     kind: Literal["user", "key"]
-    tenant: TenantOut
+    tenant: TenantNameOut
     user: PersonOut | None
     key: KeyInUseOut | None
     role: Role
@@ -86,7 +96,14 @@ class MeOut(msgspec.Struct, frozen=True, kw_only=True):
     scopes: list[str] | None
 
 
-@post("/login", status_code=200, opt=PUBLIC, responses=problems(400, 403, 429), summary="Sign in", tags=["auth"])
+@post(
+    "/login",
+    status_code=200,
+    opt=PUBLIC | described(example={"tenant": "acme", "email": "ada@example.com", "password": "seven mill wheels"}),
+    responses=problems(401, 403, 429, 503),
+    summary="Sign in",
+    tags=["auth"],
+)
 async def login(data: JSONBody[LoginIn], request: Request[Any, Any, Any], resources: Opened) -> Response[TokensOut]:
     """With a password. After five failures for a person, or twenty from an address, within a quarter of an hour: 429."""
     visit = visit_of(request)
@@ -94,7 +111,9 @@ async def login(data: JSONBody[LoginIn], request: Request[Any, Any, Any], resour
     return tokens_out(resources, await begin_login(resources, row, visit, password=data.password))
 
 
-@post("/refresh", status_code=200, opt=PUBLIC, responses=problems(400, 403), summary="Refresh tokens", tags=["auth"])
+@post(
+    "/refresh", status_code=200, opt=PUBLIC, responses=problems(401, 403, 503), summary="Refresh tokens", tags=["auth"]
+)
 async def refresh(data: JSONBody[RefreshIn], request: Request[Any, Any, Any], resources: Opened) -> Response[TokensOut]:
     """Get new tokens for a refresh token. Each works once; one that comes again ends the whole sign-in. Thirty days without
     a refresh end it too."""
@@ -142,9 +161,9 @@ def _me(principal: Principal, user: DictRow | None, key: DictRow | None) -> MeOu
     )
 
 
-def tenant_out(facts: TenantFacts) -> TenantOut:
+def tenant_out(facts: TenantFacts) -> TenantNameOut:
     """Return a tenant as its people see it."""
-    return TenantOut(facts.id, facts.slug, facts.state)
+    return TenantNameOut(facts.id, facts.slug, facts.state)
 
 
 def tokens_out(resources: Resources, logged_in: LoggedIn) -> Response[TokensOut]:

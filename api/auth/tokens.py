@@ -53,7 +53,7 @@ class Tokens:
         self._pool, self._signing = pool, signing
         self._issuer, self._audience, self.lifetime_s = issuer, audience, int(lifetime_s)
         self._memory = Memory()
-        self._foreign = ForeignTokens(pool, remote_keys)
+        self.foreign = ForeignTokens(pool, remote_keys)
 
     async def issue(self, tenant_id: UUID, login_id: UUID, user: DictRow) -> str:
         """Return an access token for a sign-in; `user` has id, role and email. It lives `lifetime_s`."""
@@ -69,7 +69,7 @@ class Tokens:
         header, issue = read_token(token)
         if issue.iss == self._issuer:
             return await self._find_own(token, header)
-        return await self._foreign.find_principal(token, header, issue)
+        return await self.foreign.find_principal(token, header, issue)
 
     async def _find_own(self, token: str, header: Header) -> Principal:
         key = await self._signing.find(header.kid)

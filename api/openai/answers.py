@@ -13,7 +13,7 @@ DONE = b"data: [DONE]\n\n"
 _encode = msgspec.json.Encoder().encode
 
 
-class UsageOut(msgspec.Struct, frozen=True):
+class TokenCountsOut(msgspec.Struct, frozen=True):
     """Tokens."""
 
     prompt_tokens: int
@@ -48,7 +48,7 @@ class CompletionOut(msgspec.Struct, frozen=True, kw_only=True):
     created: int
     model: str
     choices: list[ChoiceOut]
-    usage: UsageOut | None
+    usage: TokenCountsOut | None
     system_fingerprint: str | None = None
 
 
@@ -57,11 +57,11 @@ def completion_id(job_id: UUID) -> str:
     return f"chatcmpl-{job_id.hex}"
 
 
-def usage_out(usage: UsageRecorded | None) -> UsageOut | None:
+def usage_out(usage: UsageRecorded | None) -> TokenCountsOut | None:
     """Return tokens as OpenAI names them."""
     if usage is None:
         return None
-    return UsageOut(usage.input_tokens, usage.output_tokens, usage.input_tokens + usage.output_tokens)
+    return TokenCountsOut(usage.input_tokens, usage.output_tokens, usage.input_tokens + usage.output_tokens)
 
 
 def completion_out(

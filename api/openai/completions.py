@@ -11,19 +11,20 @@ from litestar import Response, Router, post
 from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import JSONBody
 
+from api.describing import EVENTS, described
 from api.errors import JobEnded
 from api.granted import resolve_model
 from api.headers import read_idempotency
 from api.leaving import ClientLeft, unless_left
 from api.openai.answers import CompletionOut
-from api.openai.errors import OpenAIErrorOut
+from api.openai.errors import openai_problems
 from api.openai.shapes import CompletionIn, options_of, refuse_unsupported
 from api.openai.stream import ChunkStream
 from api.openai.whole import whole_answer
 from api.principals import MayChat, Principal
 from api.requests import JsonRequest
 from api.resources import Opened, Resources
-from api.streams import EventStream
+from api.streams import EVENT_STREAM, EventStream
 from api.submitting import submit_and_follow, submitter
 from graphs.providers.tokens import estimate_tokens
 from schema.ids import new_id
@@ -32,10 +33,6 @@ from workers.cancel import cancel
 from workers.follow import Follower
 from workers.submit import Submission, Submitted
 
-ERRORS = {
-    status: ResponseSpec(OpenAIErrorOut, description="OpenAI's error.", generate_examples=False)
-    for status in (400, 401, 403, 404, 409, 413, 415, 422, 429, 500, 502, 503, 504)
-}
 CLIENT_LEFT = 499  # nginx's number for it; nobody reads it
 
 
@@ -66,7 +63,16 @@ class Call:
 @post(
     "/chat/completions",
     status_code=200,
-    responses={200: ResponseSpec(CompletionOut, description="The answer; with `stream`, chunks of it."), **ERRORS},
+    opt=described(
+        example={"model": "auto", "messages": [{"role": "user", "content": "What is a headrace?"}]},
+        also={EVENT_STREAM: EVENTS},
+    ),
+    responses={
+        200: ResponseSpec(
+            CompletionOut, description="The answer; with `stream`, chunks of it.", generate_examples=False
+        ),
+        **openai_problems(404, 409, 422, 429, 502, 504),
+    },
     summary="OpenAI's chat completions",
     tags=["openai"],
 )

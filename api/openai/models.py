@@ -4,21 +4,14 @@ from typing import Literal
 
 import msgspec
 from litestar import Router, get
-from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import FromPath
 
 from api.granted import list_models, resolve_model
-from api.openai.errors import OpenAIErrorOut
+from api.openai.errors import openai_problems
 from api.principals import MayReadModels, Principal
 from api.resources import Opened, Resources
 from graphs.providers.settings import AUTO
 from schema.errors import UnknownModel
-
-REFUSED = {
-    401: ResponseSpec(OpenAIErrorOut, description="No key, or one that is not valid.", generate_examples=False),
-    403: ResponseSpec(OpenAIErrorOut, description="The key may not do this.", generate_examples=False),
-}
-NOT_FOUND = {404: ResponseSpec(OpenAIErrorOut, description="No such model.", generate_examples=False)}
 
 
 class ModelOut(msgspec.Struct, frozen=True):
@@ -37,13 +30,13 @@ class ModelsOut(msgspec.Struct, frozen=True):
     object: Literal["list"] = "list"
 
 
-@get("/", responses=REFUSED, summary="OpenAI's list of models", tags=["openai"])
+@get("/", summary="OpenAI's list of models", tags=["openai"])
 async def list_(principal: MayReadModels, resources: Opened) -> ModelsOut:
     """The models that your tenant may use, of all providers that answer now, and `auto`."""
     return ModelsOut(await _models(resources, principal))
 
 
-@get("/{model_id:path}", responses={**REFUSED, **NOT_FOUND}, summary="OpenAI's model by id", tags=["openai"])
+@get("/{model_id:path}", responses=openai_problems(404, 429, 502, 504), summary="OpenAI's model by id", tags=["openai"])
 async def look(model_id: FromPath[str], principal: MayReadModels, resources: Opened) -> ModelOut:
     """Ids have slashes in them (`provider/name`); a bare name of the default provider is found too."""
     wanted = model_id.removeprefix("/")

@@ -18,6 +18,13 @@ class TextIn(msgspec.Struct, frozen=True, tag_field="type", tag="text"):
     text: str
 
 
+class OnlyTextIn(msgspec.Struct, frozen=True):
+    """Words where nothing else is taken. A tag would do only among others: alone, msgspec does not ask for it."""
+
+    type: Literal["text"]
+    text: str
+
+
 class RefusalIn(msgspec.Struct, frozen=True, tag_field="type", tag="refusal"):
     """Words of an assistant that would not answer."""
 
@@ -52,7 +59,7 @@ class ToolCallIn(msgspec.Struct, frozen=True):
     type: Literal["function"] = "function"
 
 
-Text = str | list[TextIn]
+Text = str | list[OnlyTextIn]
 
 
 class SystemIn(msgspec.Struct, frozen=True, tag_field="role", tag="system"):

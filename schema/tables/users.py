@@ -69,11 +69,13 @@ class RefreshToken(SQLModel, table=True):
 
 
 class IdentityProvider(SQLModel, table=True):
-    """Who else may vouch for a tenant's users. (issuer, audience) names one tenant, so that no issuer can speak for another."""
+    """Who else may vouch for a tenant's users. (issuer, audience) names one tenant, so that no issuer can speak for another.
+    `name` stands in the paths of its sign-in."""
 
     __tablename__ = "identity_providers"  # type: ignore[assignment]
     __table_args__ = (
         UniqueConstraint("issuer", "audience", name="identity_providers_issuer"),
+        UniqueConstraint("tenant_id", "name", name="identity_providers_name"),
         CheckConstraint("role IN ('owner', 'member', 'viewer')", name="identity_providers_role"),
     )
 

@@ -106,7 +106,7 @@ class Issuer:
     def register(self, database_url: str, tenant_id: UUID, **columns: Any) -> UUID:
         """Let this issuer vouch for the people of a tenant and return the provider's id."""
         row = {"audience": "headrace-clients", "jwks_url": f"{self.url}/keys", "role": "member", "sign_up": True}
-        row |= {"tenant_id": tenant_id, "id": new_id(), "name": "idp", "issuer": self.url, **columns}
+        row |= {"tenant_id": tenant_id, "id": new_id(), "name": f"idp-{uuid4().hex[:8]}", "issuer": self.url, **columns}
         with psycopg.connect(database_url) as db:
             places = ", ".join(f"%({name})s" for name in row)
             db.execute(f"INSERT INTO identity_providers ({', '.join(row)}) VALUES ({places})", row)
@@ -126,7 +126,7 @@ class Issuer:
 def trust(api: httpx.AsyncClient, issuer: Issuer) -> None:
     """Let the application that `api` calls find the keys of `issuer`, instead of fetching them."""
     resources = api._transport.app.state.resources  # type: ignore[attr-defined]
-    resources.tokens._foreign = ForeignTokens(resources.ports.pool, issuer)
+    resources.tokens.foreign = ForeignTokens(resources.ports.pool, issuer)
 
 
 def make_key(kid: str, *, bits: int = 2048) -> RSAKey:

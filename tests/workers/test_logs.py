@@ -1,11 +1,36 @@
 """What may stand in a log line."""
 
+import asyncio
+import contextlib
+import dataclasses
+import importlib
+import inspect
+import json
+import logging
+import pkgutil
+import re
+import sys
+import threading
+from collections.abc import Iterator
+
+import msgspec
+import psycopg
 import pytest
+import structlog
 
-from workers.logs import MASK, redact
+import api
+import graphs
+import schema
+import workers
+from workers.logs import MASK, SECRET_NAME, configure_logging, describe_error, log_uncaught, redact
+
+SAID = "the heron told nobody"
 
 
-@pytest.mark.parametrize("name", ["api_key", "authorization", "password", "webhook_secret", "refresh_token"])
+@pytest.mark.parametrize(
+    "name",
+    ["api_key", "authorization", "password", "webhook_secret", "refresh_token", "X-API-Key", "secret_keys", "id_jwt"],
+)
 def test_what_has_a_secrets_name_is_masked(name: str) -> None:
     assert {name: MASK} == redact(None, "info", {name: "anything"})
 
@@ -14,9 +39,25 @@ def test_what_has_a_secrets_name_is_masked(name: str) -> None:
     ("text", "masked"),
     [
         ("key hr_0123456789abcdefABCDEF was sent", "key *** was sent"),
+        ("hrr_AZ-f_abcdefghijklmnopqrstuv", "***"),
         ("sk-abcdefghijkl", "***"),
+        ("key=sk-ant-api03-a_b-c1234567", "key=***"),
+        ("AIzaSyA-1234567890abcdefghijklmnop_qrs", "***"),
+        ("gsk_abcdefghijkl, xai-abcdefghijkl, hf_abcdefghijkl", "***, ***, ***"),
+        ("ghp_abcdefghijkl and AKIAABCDEFGHIJKLMNOP", "*** and ***"),
         ("Authorization: Bearer abc.def", "Authorization: ***"),
+        ("Basic YWRhOnNlY3JldC1wYXNz", "***"),
+        ("got eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiIxIn0.c2ln_LW5h-dHVyZQ here", "got *** here"),
+        ("cut eyJhbGciOiJSUzI1NiJ9.eyJzdWIi", "cut ***"),
+        ("with cw_0x689RpI-jtRR7oE8h_eQsKImvJapLeSbXpwF4e4= sealed", "with *** sealed"),
+        ("gAAAAABmZ2hqa2xxd2VydHl1aW9wYXNkZg==", "***"),
+        ("-----BEGIN RSA PRIVATE KEY-----\nMIIE\nabc\n-----END RSA PRIVATE KEY-----\n", "***\n"),
         ("postgresql://me:pass@host/db", "postgresql://***@host/db"),
+        ("redis://:pa/ss@host:6379/0", "redis://***@host:6379/0"),
+        ("GET https://host/v1?key=abc&n=1", "GET https://host/v1?***&n=1"),
+        ("DETAIL:  Key (email)=(ada@example.com) already exists.", "DETAIL:  ***"),
+        ("Failing row contains (1, Ada).\nmore", "***\nmore"),
+        ("<Task finished exception=ValueError('Ada\nLove')>", "<Task finished exception=***>"),
     ],
 )
 def test_what_looks_like_a_key_is_masked_anywhere(text: str, masked: str) -> None:
@@ -26,5 +67,106 @@ def test_what_looks_like_a_key_is_masked_anywhere(text: str, masked: str) -> Non
 
 
 def test_ids_and_counts_stay_as_they_are() -> None:
-    event = {"event": "job_ended", "job_id": "01a1fd7b", "output_tokens": 5, "request_id": "abc"}
+    event = {
+        "event": "job_ended",
+        "job_id": "01a1fd7b-8e1c-72c0-ba33-3adb722531a4",
+        "output_tokens": 5,
+        "kid": "a" * 64,
+    }
     assert dict(event) == redact(None, "info", event)
+
+
+def test_sentences_about_keys_stay_as_they_are() -> None:
+    event = {
+        "message": "Send `Authorization: Bearer hr_…` or a basic word; sk-… is OpenAI's, eyJ is how a token begins."
+    }
+    assert dict(event) == redact(None, "info", event)
+
+
+def test_an_error_of_a_library_that_quotes_values_is_told_by_its_kind_and_place() -> None:
+    try:
+        try:
+            raise psycopg.errors.UniqueViolation(f"Key (email)=({SAID}) already exists")
+        except psycopg.Error as error:
+            raise msgspec.ValidationError(SAID) from error
+    except msgspec.ValidationError as error:
+        told = describe_error((type(error), error, error.__traceback__))
+    assert SAID not in told
+    for part in ("psycopg.errors.UniqueViolation: (sqlstate 23505)", "msgspec.ValidationError: (", "test_logs.py"):
+        assert part in told
+
+
+def test_other_errors_say_what_they_have_to_say_alone_and_in_groups() -> None:
+    group = ExceptionGroup("two", [RuntimeError("the wheel is stuck"), psycopg.DataError(SAID)])
+    told = describe_error((type(group), group, None))
+    assert "builtins.RuntimeError: the wheel is stuck" in told
+    assert "psycopg.DataError: (" in told
+    assert SAID not in told
+
+
+@contextlib.contextmanager
+def logging_set_up() -> Iterator[None]:
+    """Logging as in a process of ours, to the stderr of this moment; afterwards as before."""
+    root = logging.getLogger()
+    before = (root.handlers[:], root.level, sys.excepthook, threading.excepthook, sys.unraisablehook)
+    configure_logging("test", style="json")
+    log_uncaught()
+    try:
+        yield
+    finally:
+        root.handlers[:], root.level, sys.excepthook, threading.excepthook, sys.unraisablehook = before
+        structlog.reset_defaults()
+
+
+def test_what_nobody_caught_is_a_line_like_others(capsys: pytest.CaptureFixture[str]) -> None:
+    with logging_set_up():
+        sys.excepthook(psycopg.DataError, psycopg.DataError(SAID), None)
+    line = json.loads(capsys.readouterr().err)
+    assert ("error_uncaught", "critical") == (line["event"], line["level"])
+    assert SAID not in str(line)
+
+
+async def test_a_task_that_nobody_asked_does_not_tell_what_its_error_says(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    async def fail() -> None:
+        raise psycopg.DataError(SAID)
+
+    task = asyncio.get_running_loop().create_task(fail())
+    await asyncio.wait({task})
+    context = {"message": "Task exception was never retrieved", "future": task, "exception": task.exception()}
+    with logging_set_up():
+        task.get_loop().default_exception_handler(context)
+    told = capsys.readouterr().err
+    assert "never retrieved" in told
+    assert SAID not in told
+
+
+def classes() -> Iterator[type]:
+    """Every class of ours, in every module that is no entry point and no migration."""
+    for folder in (api, graphs, schema, workers):
+        for found in pkgutil.walk_packages(folder.__path__, f"{folder.__name__}."):
+            if not re.search(r"__main__$|\.migrations", found.name):
+                module = importlib.import_module(found.name)
+                named = inspect.getmembers(module, inspect.isclass)
+                yield from (kind for _, kind in named if kind.__module__ == module.__name__)
+
+
+def shown_fields(kind: type) -> list[str]:
+    """The fields that the `repr` of a dataclass or struct shows and that hold text."""
+    if dataclasses.is_dataclass(kind):
+        names = [field.name for field in dataclasses.fields(kind) if field.repr]
+    elif issubclass(kind, msgspec.Struct) and kind.__repr__ is msgspec.Struct.__repr__:
+        names = list(kind.__struct_fields__)
+    else:
+        return []
+    hints = {name: hint for base in reversed(kind.__mro__) for name, hint in inspect.get_annotations(base).items()}
+    return [name for name in names if re.search(r"\b(str|bytes|Password)\b", str(hints[name]))]
+
+
+def test_nothing_that_holds_a_secret_shows_it_when_it_is_printed() -> None:
+    """By their names: a field is named for what it holds. URLs of stores hold passwords."""
+    secret = re.compile(rf"(database|redis)_url|{SECRET_NAME.pattern.removeprefix('(?i)')}", re.IGNORECASE)
+    fields = [(kind, field) for kind in classes() for field in shown_fields(kind)]
+    assert len(fields) > 100
+    assert [] == [f"{kind.__qualname__}.{field}" for kind, field in fields if secret.search(field)]

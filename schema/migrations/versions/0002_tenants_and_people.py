@@ -215,6 +215,7 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(["tenant_id"], ["tenants.id"], ondelete="CASCADE"),
         sa.PrimaryKeyConstraint("tenant_id", "id"),
         sa.UniqueConstraint("issuer", "audience", name="identity_providers_issuer"),
+        sa.UniqueConstraint("tenant_id", "name", name="identity_providers_name"),
     )
     op.create_table(
         "users",

@@ -1,0 +1,104 @@
+"""What the OpenAPI document says of all routes alike: the right that one needs, how every one may fail, which headers come
+back, that a body may be left out. And of some routes what Litestar has no words for: their handlers say it as
+`opt=described(…)`.
+
+Not for what one handler alone knows: its summary, its own failures (`responses=problems(…)`), its shapes.
+"""
+
+from functools import partial
+from inspect import cleandoc
+from typing import Any
+
+from litestar import Litestar
+from litestar.handlers import HTTPRouteHandler
+from litestar.openapi.datastructures import ResponseSpec
+from litestar.openapi.spec import Example, OpenAPIHeader, OpenAPIMediaType, OpenAPIResponse, Operation, Schema
+from litestar.openapi.spec.enums import OpenAPIType
+
+from api.errors import problems
+from api.openai.errors import openai_problems
+from api.principals import is_ours, right_of
+
+TEXT = Schema(type=OpenAPIType.STRING)
+EVENTS = Schema(
+    type=OpenAPIType.OBJECT,
+    description="One Server-Sent Event of the stream.",
+    properties={"id": TEXT, "event": TEXT, "data": TEXT, "retry": Schema(type=OpenAPIType.INTEGER)},
+)
+
+REQUEST_ID = OpenAPIHeader(
+    schema=Schema(type=OpenAPIType.STRING, pattern="^[A-Za-z0-9._-]{8,64}$"),
+    required=True,
+    description="The request's id: the one that was sent as `X-Request-ID`, or a new one.",
+)
+CHALLENGE = OpenAPIHeader(schema=TEXT, required=True, description="How to say who you are.")
+RETRY_AFTER = OpenAPIHeader(
+    schema=Schema(type=OpenAPIType.INTEGER, minimum=1),
+    required=True,
+    description="Seconds to wait before the next try.",
+)
+
+
+def described(*, example: Any = None, also: dict[str, Schema] | None = None) -> dict[str, Any]:
+    """Return the `opt` of a handler: an example of its body; media types that its answer may have besides the first."""
+    return {"example": example, "also": also or {}}
+
+
+def describe_routes(app: Litestar) -> None:
+    """Complete the documentation of every route of ours. Raises LookupError for one that doesn't say who may call it."""
+    for route in app.routes:
+        for handler in getattr(route, "route_handlers", ()):
+            if isinstance(handler, HTTPRouteHandler) and is_ours(handler):
+                handler.responses = _failures(handler, route.path) | dict(handler.responses or {})
+                handler.operation_class = partial(_operation, handler)  # type: ignore[assignment]
+
+
+def _failures(handler: HTTPRouteHandler, path: str) -> dict[int, ResponseSpec]:
+    """Return how a route may fail whatever it does: before its handler is reached, and by our fault."""
+    statuses = {400, 500}
+    if right_of(handler) is not None:
+        statuses |= {401, 403, 503}
+    if handler.parsed_data_field is not None:
+        statuses |= {413, 415}
+    if "{" in path:
+        statuses |= {404}
+    return (openai_problems if path.startswith("/v1/") else problems)(*statuses)
+
+
+def _operation(handler: HTTPRouteHandler, **fields: Any) -> Operation:
+    """Return what the document says of one method of one path; Litestar calls it with what it has found."""
+    operation = Operation(**fields)
+    operation.description = _description(handler, operation.description)
+    if operation.request_body is not None:
+        _describe_body(handler, operation.request_body)
+    operation.responses = dict(sorted((operation.responses or {}).items()))
+    for status, response in operation.responses.items():
+        assert isinstance(response, OpenAPIResponse)
+        _describe_headers(int(status), response)
+        if int(status) == handler.status_code:
+            also = {kind: OpenAPIMediaType(schema=schema) for kind, schema in handler.opt.get("also", {}).items()}
+            response.content = {**(response.content or {}), **also} or None
+    return operation
+
+
+def _description(handler: HTTPRouteHandler, said: str | None) -> str:
+    right = right_of(handler)
+    needs = "Needs no key." if right is None else f"Needs the right `{right}`."
+    return f"{cleandoc(said)}\n\n{needs}" if said else needs
+
+
+def _describe_body(handler: HTTPRouteHandler, body: Any) -> None:
+    field, example = handler.parsed_data_field, handler.opt.get("example")
+    body.required = field is None or not field.has_default  # Litestar calls every body required
+    if example is not None:
+        for media in body.content.values():
+            media.examples = {"example": Example(value=example)}
+
+
+def _describe_headers(status: int, response: OpenAPIResponse) -> None:
+    headers: dict[str, Any] = {"X-Request-ID": REQUEST_ID}
+    if status == 401:
+        headers["WWW-Authenticate"] = CHALLENGE
+    if status in (429, 503):
+        headers["Retry-After"] = RETRY_AFTER
+    response.headers = {**(response.headers or {}), **headers}

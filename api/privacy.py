@@ -1,0 +1,282 @@
+"""What we hold of a person, as one file; and the end of it (X10). What that is, `schema/queries/privacy.py` says.
+
+    erase:  disable ──► cancel their jobs ──► drop their streams ──► delete and make nobody's, in batches ──► delete the user
+
+An erasure that was interrupted is sent again: until its last step the user is there, disabled. Fails closed: without Redis
+nothing is deleted, since afterwards nobody would know which streams were theirs.
+"""
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import suppress
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Annotated, Any
+from uuid import UUID
+
+import msgspec
+import structlog
+from litestar import Response, Router, get, post
+from litestar.params import FromPath, JSONBody
+from litestar.response import Stream
+from msgspec import Meta
+from psycopg.rows import DictRow
+
+from api.admin.deeds import note
+from api.auth.people import read_email, require_power_over
+from api.auth.throttle import Throttle
+from api.errors import problems
+from api.memory import KEEP_S
+from api.principals import MayManagePrivacy, Principal, SignedIn
+from api.resources import Opened, Resources
+from schema import redis_names
+from schema.db import Pool, tenant_tx
+from schema.errors import Conflict, Forbidden, InputError, NotFound, Unavailable
+from schema.queries import privacy, users
+from schema.queries.logins import end_logins
+from schema.rights import SEES_ALL, Right
+from workers.cancel import cancel
+from workers.ports import Ports
+from workers.wire import Command, ReplyError, Wire, WireDown
+
+log = structlog.get_logger()
+
+NO_USER = "There is no such user."
+UNSTOPPED = (
+    "A job of this user has not stopped yet, so nothing was erased. They are signed out; let an owner send "
+    "POST /api/users/{id}/erase in a minute."
+)
+FORMAT = "headrace.user/1"
+PAGE = 100  # rows of an export in memory at once
+BATCH = 500  # rows of an erasure in one transaction
+TOGETHER = 8  # jobs that are cancelled at once
+STOP_S = 10.0  # how long running jobs are waited for
+BELIEVED_S = KEEP_S + 0.5  # how long somebody who was let in before may still begin something
+FENCED_S = 60  # how long late words of a job that is gone are refused
+NOBODY = 2**31 - 1  # an attempt that no job will ever reach
+
+READS: frozenset[Right] = frozenset({"sessions.read", "jobs.read"})
+
+encode = msgspec.json.Encoder().encode
+
+
+class EraseIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`confirm` is the email of whoever is to be erased."""
+
+    confirm: Annotated[str, Meta(min_length=1, max_length=300)]
+
+
+class ErasedOut(msgspec.Struct, frozen=True, kw_only=True):
+    """What was erased: rows by table. Messages, logs and the like went with their sessions and jobs; usage became nobody's."""
+
+    user_id: UUID
+    rows: dict[str, int]
+
+
+@get("/me/export", responses=problems(404), summary="Export what is held of me", tags=["privacy"])
+async def export_mine(principal: SignedIn, resources: Opened) -> Response[Any]:
+    """Everything that is held of you, as one JSON file. An API key that acts for you may fetch it too."""
+    if principal.user_id is None:
+        raise Forbidden(
+            "This key stands for its tenant and for nobody in particular. Sign in, then export what is yours."
+        )
+    if not principal.rights >= READS:
+        raise Forbidden("This key was narrowed: it may not read your sessions and jobs, so it can't export them.")
+    return await _export(resources, principal, principal.user_id)
+
+
+@get("/{user_id:uuid}/export", responses=problems(404), summary="Export what is held of a user", tags=["privacy"])
+async def export(user_id: FromPath[UUID], principal: MayManagePrivacy, resources: Opened) -> Response[Any]:
+    """Everything that is held of a person of your tenant, as one JSON file."""
+    return await _export(resources, principal, user_id)
+
+
+@post("/me/erase", status_code=200, responses=problems(400, 404, 409, 503), summary="Erase me", tags=["privacy"])
+async def erase_me(data: JSONBody[EraseIn], principal: SignedIn, resources: Opened) -> ErasedOut:
+    """Delete you and everything that is held of you; there is no way back. 409 for the last active owner, and while a job of
+    yours does not stop: then you are signed out, and an owner sends it again."""
+    if principal.kind != "user":
+        raise Forbidden("An API key can't erase anybody's account. Sign in, then erase yours.")
+    return await _erase(resources, principal, principal.id, data.confirm)
+
+
+@post(
+    "/{user_id:uuid}/erase",
+    status_code=200,
+    responses=problems(400, 404, 409, 503),
+    summary="Erase a user",
+    tags=["privacy"],
+)
+async def erase(
+    user_id: FromPath[UUID], data: JSONBody[EraseIn], principal: MayManagePrivacy, resources: Opened
+) -> ErasedOut:
+    """Delete a person and everything that is held of them; there is no way back. 409 for the last active owner, and while a
+    job of theirs does not stop: they are signed out then, so send it again."""
+    if principal.kind == "key" and principal.user_id == user_id:
+        raise Forbidden("An API key can't erase the account that it acts for. Sign in, then erase yours.")
+    return await _erase(resources, principal, user_id, data.confirm)
+
+
+async def _export(resources: Resources, principal: Principal, user_id: UUID) -> Response[Any]:
+    """Note the export, then stream it: what is noted has begun, whatever the client does with it."""
+    pool, tenant_id = resources.ports.pool, principal.tenant_id
+    async with tenant_tx(pool, tenant_id, user_id=user_id) as db:
+        held = await privacy.list_held(db, "users", tenant_id, user_id, limit=1)
+        if not held:
+            raise NotFound(NO_USER)
+        if principal.user_id != user_id:
+            require_power_over(principal, held[0]["role"])
+        counts = await privacy.count_held(db, tenant_id, user_id)
+        await note(db, principal, tenant_id, "user.exported", f"user:{user_id}", counts)
+    headers = {"Content-Disposition": f'attachment; filename="user-{user_id}.json"', "Cache-Control": "no-store"}
+    return Stream(_document(pool, tenant_id, held[0]), headers=headers, media_type="application/json")
+
+
+async def _document(pool: Pool, tenant_id: UUID, user: DictRow) -> AsyncIterator[bytes]:
+    """Yield the export piece by piece. No transaction is open while a client reads: what is said meanwhile may be missing."""
+    head = {"format": FORMAT, "exported_at": datetime.now(UTC), "user": user, "left_out": privacy.LEFT_OUT}
+    yield encode(head)[:-1]
+    for section, table in privacy.SECTIONS.items():
+        yield f',"{section}":['.encode()
+        comma = b""
+        async for rows in _pages(pool, table, tenant_id, user["id"]):
+            yield comma + b",".join([encode(row) for row in rows])
+            comma = b","
+        yield b"]"
+    yield b"}\n"
+
+
+async def _pages(pool: Pool, table: str, tenant_id: UUID, user_id: UUID) -> AsyncIterator[list[DictRow]]:
+    after: list[Any] | None = None
+    while True:
+        async with tenant_tx(pool, tenant_id, user_id=user_id) as db:
+            rows = await privacy.list_held(db, table, tenant_id, user_id, limit=PAGE, after=after)
+        if rows:
+            yield rows
+        if len(rows) < PAGE:
+            return
+        after = [rows[-1][name] for name in privacy.PERSONAL[table].key]
+
+
+async def _erase(resources: Resources, principal: Principal, user_id: UUID, confirm: str) -> ErasedOut:
+    ports, tenant_id = resources.ports, principal.tenant_id
+    if principal.user_id == user_id:
+        principal = replace(principal, address=None)  # what is noted from here on stays
+    user = await _disable(ports.pool, principal, user_id, confirm)
+    await _stop_jobs(ports, tenant_id, user_id)
+    await asyncio.sleep(BELIEVED_S)
+    await _stop_jobs(ports, tenant_id, user_id)
+    counts = Counter({"jobs": await _drop_streams(ports, tenant_id, user_id)})
+    while erased := await _erase_rows(
+        ports.pool, tenant_id, user_id
+    ):  # again: the sweeper may have joined rows of usage
+        counts.update({table: rows for table, rows in erased.items() if table != "jobs"})
+    await Throttle(ports.wire, tenant_id, f"{principal.tenant.slug} {user['email']}", None).succeeded()
+    async with tenant_tx(ports.pool, tenant_id) as db:
+        if await users.delete_user(db, tenant_id, user_id):
+            await note(db, principal, tenant_id, "user.erased", f"user:{user_id}", dict(counts))
+    log.info("user_erased", tenant_id=str(tenant_id), user_id=str(user_id))
+    return ErasedOut(user_id=user_id, rows=dict(counts))
+
+
+async def _disable(pool: Pool, principal: Principal, user_id: UUID, confirm: str) -> DictRow:
+    """Shut the user out and return their row. Raises NotFound, Forbidden, InputError, and Conflict for the last who leads."""
+    tenant_id = principal.tenant_id
+    async with tenant_tx(pool, tenant_id) as db:
+        row = await users.lock_user(db, tenant_id, user_id)
+        if row is None:
+            raise NotFound(NO_USER)
+        require_power_over(principal, row["role"])
+        if read_email(confirm, "confirm") != row["email"]:
+            raise InputError("confirm must be the email of the user who is to be erased.", field="confirm")
+        if row["state"] == "active":
+            leads = row["role"] in SEES_ALL
+            if leads and await users.count_others(db, tenant_id, row["role"], but=user_id) == 0:
+                raise Conflict(f"This is the last active {row['role']}. Make another one first.")
+            await users.change_user(db, tenant_id, user_id, {"state": "disabled"})
+            await end_logins(db, tenant_id, user_id, reason="user_erased")
+            await note(db, principal, tenant_id, "user.changed", f"user:{user_id}", {"state": "disabled"})
+    return row
+
+
+async def _stop_jobs(ports: Ports, tenant_id: UUID, user_id: UUID) -> None:
+    """Cancel all their jobs and wait until none is live. Raises Conflict when one doesn't stop in time."""
+    loop = asyncio.get_running_loop()
+    asked, give_up = set[UUID](), loop.time() + STOP_S
+    while True:
+        async with tenant_tx(ports.pool, tenant_id) as db:
+            live = await privacy.list_live_jobs(db, tenant_id, user_id, limit=BATCH)
+        if not live:
+            return
+        fresh = [job_id for job_id in live if job_id not in asked]
+        for start in range(0, len(fresh), TOGETHER):
+            some = fresh[start : start + TOGETHER]
+            await asyncio.gather(*(_cancel(ports, tenant_id, job_id) for job_id in some))
+        if fresh:
+            asked.update(fresh)
+            give_up = loop.time() + STOP_S
+        elif loop.time() > give_up:
+            raise Conflict(
+                "A job of this user has not stopped yet, so nothing was erased. Send this again in a minute."
+            )
+        await asyncio.sleep(0.05)
+
+
+async def _cancel(ports: Ports, tenant_id: UUID, job_id: UUID) -> None:
+    with suppress(NotFound):  # somebody has deleted it meanwhile
+        await cancel(ports, tenant_id, job_id, mode="forget")
+
+
+async def _drop_streams(ports: Ports, tenant_id: UUID, user_id: UUID) -> int:
+    """Remove what Redis holds of their jobs and return how many there are.
+
+    Each stream's fence stays for a minute, with a number and nothing else: the last words of a job that was just cancelled may
+    still be on their way, and a worker that finds no fence would write the whole stream anew.
+    """
+    after, count = None, 0
+    while True:
+        async with tenant_tx(ports.pool, tenant_id) as db:
+            ids = await privacy.list_own_jobs(db, tenant_id, user_id, limit=BATCH, after=after)
+        await _send(ports.wire, [command for job_id in ids for command in _drop(tenant_id, job_id)])
+        count += len(ids)
+        if len(ids) < BATCH:
+            return count
+        after = ids[-1]
+
+
+def _drop(tenant_id: UUID, job_id: UUID) -> tuple[Command, ...]:
+    events, fence = redis_names.job_events(tenant_id, job_id), redis_names.job_fence(tenant_id, job_id)
+    return ("UNLINK", events), ("HSET", fence, "attempt", NOBODY, "last", 0), ("EXPIRE", fence, FENCED_S)
+
+
+async def _send(wire: Wire, commands: list[Command]) -> None:
+    try:
+        replies = await wire.send(commands) if commands else []
+    except WireDown:
+        replies = [ReplyError("down")]
+    if any(isinstance(reply, ReplyError) for reply in replies):
+        raise Unavailable("Redis does not answer, so nothing was erased. Send this again shortly.")
+
+
+async def _erase_rows(pool: Pool, tenant_id: UUID, user_id: UUID) -> Counter[str]:
+    """Carry out every erasure once and return how many rows of each table it found."""
+    counts = Counter[str]()
+    for table, held in privacy.PERSONAL.items():
+        for erasure in held.erasures:
+            counts[table] += await _carry_out(pool, table, erasure, tenant_id, user_id)
+    return +counts
+
+
+async def _carry_out(pool: Pool, table: str, erasure: privacy.Erasure, tenant_id: UUID, user_id: UUID) -> int:
+    after, count = None, 0
+    while True:
+        async with tenant_tx(pool, tenant_id) as db:
+            ids = await privacy.erase_held(db, table, erasure, tenant_id, user_id, limit=BATCH, after=after)
+        count += len(ids)
+        if len(ids) < BATCH:
+            return count
+        after = ids[-1]
+
+
+routes = Router("/users", route_handlers=[export_mine, export, erase_me, erase])

@@ -1,0 +1,112 @@
+"""Sends to a running API what its own OpenAPI document allows and what it forbids, and tells where the answers are others than
+the document says.
+
+A run has three parts: the document's examples, the edges of every parameter and field, and drawn ones. Each answer is looked at
+by all of CHECKS; ids that answers hold are used in later requests. The same seed makes the same requests.
+"""
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import uuid4
+
+import schemathesis
+from schemathesis.config import SchemathesisConfig
+from schemathesis.engine import events, from_schema
+from schemathesis.engine.recorder import ScenarioRecorder
+
+CHECKS = [
+    "not_a_server_error",
+    "status_code_conformance",
+    "content_type_conformance",
+    "response_headers_conformance",
+    "response_schema_conformance",
+    "negative_data_rejection",
+    "missing_required_header",
+    "unsupported_method",
+    "allow_header_conformance",
+    "ignored_auth",
+]
+"""Not `positive_data_acceptance`: rules about several fields, and names that must be there, can't be said in a schema, and
+a 400, 409 or 422 for them is right (schemathesis#2906)."""
+
+REFUSED = [400, 401, 403, 404, 405, 409, 413, 415, 422, 429]
+"""What a request that the document forbids may get. 409, 422 and 429: what is wrong besides may be seen first."""
+
+REQUEST_S = 15
+
+
+@dataclass
+class Findings:
+    """What a run has found: each failure once, as a sentence with a request that shows it; requests by operation and status."""
+
+    failures: dict[tuple[str, str, str], str] = field(default_factory=dict)
+    answers: Counter[tuple[str, int]] = field(default_factory=Counter)
+
+    @property
+    def cases(self) -> int:
+        return self.answers.total()
+
+    @property
+    def report(self) -> str:
+        """The failures for people to read; empty when there are none."""
+        return "\n\n".join(f"{' · '.join(name)}\n{said}" for name, said in self.failures.items())
+
+    def statuses(self) -> Counter[int]:
+        """How often each status was answered."""
+        counts: Counter[int] = Counter()
+        for (_, status), count in self.answers.items():
+            counts[status] += count
+        return counts
+
+
+def explore(url: str, key: str, key_id: str, *, paths: str, examples: int, most_s: int) -> Findings:
+    """Explore the operations whose path matches `paths`, calling with `key`; `examples` are drawn for each operation, and after
+    `most_s` the run ends where it is."""
+    schema = schemathesis.openapi.from_url(f"{url}/schema/openapi.json", config=_config(key, examples, most_s))
+    schema = schema.include(path_regex=paths)
+
+    @schema.hook
+    def before_call(context: Any, case: Any, kwargs: Any) -> None:
+        if (case.path_parameters or {}).get("key_id") == key_id:
+            case.path_parameters["key_id"] = str(uuid4())  # revoking the key that we call with would end the run
+
+    found = Findings()
+    for event in from_schema(schema).execute():
+        if isinstance(event, events.FatalError):
+            raise event.exception
+        if isinstance(event, events.NonFatalError):
+            found.failures[event.label, "could not be tried", type(event.value).__name__] = str(event.value)[:1000]
+        if isinstance(event, events.ScenarioFinished):
+            _take(found, event.recorder)
+    return found
+
+
+def _config(key: str, examples: int, most_s: int) -> SchemathesisConfig:
+    said = {
+        "seed": 20_26,
+        "max-time": most_s,
+        "cache": {"enabled": False},
+        "headers": {"Authorization": f"Bearer {key}"},
+        "request-timeout": REQUEST_S,
+        "continue-on-failure": True,
+        "generation": {"max-examples": examples, "deterministic": True, "no-shrink": True},
+        "checks": {"negative_data_rejection": {"expected-statuses": [str(status) for status in REFUSED]}},
+        "phases": {"stateful": {"enabled": False}},
+    }
+    config = SchemathesisConfig.from_dict(said)
+    config.projects.default.checks.update(included_check_names=CHECKS)
+    return config
+
+
+def _take(found: Findings, recorder: ScenarioRecorder) -> None:
+    for case_id, exchange in recorder.interactions.items():
+        node = recorder.cases.get(case_id)
+        if exchange.response is not None and node is not None:
+            found.answers[node.value.operation.label, exchange.response.status_code] += 1
+    for case_id, checks in recorder.checks.items():
+        for check in checks:
+            if check.failure_info is not None:
+                failure = check.failure_info.failure
+                name = (recorder.cases[case_id].value.operation.label, check.name, failure.title)
+                found.failures.setdefault(name, f"{failure.message[:1500]}\n{check.failure_info.code_sample[:1500]}")

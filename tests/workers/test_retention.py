@@ -1,0 +1,361 @@
+"""What is kept for as long as it is to be kept, and no longer: content, records, sign-ins, keys, tenants, reservations."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+
+from schema.db import pool_for, tenant_tx
+from schema.ids import new_id
+from schema.queries import retention as queries
+from schema.redis_names import RESERVATIONS, all_of
+from schema.tables import TENANT_TABLES
+from tests.conftest import TestTenant, make_tenant
+from tests.secret import VAULT
+from tests.workers.driving import Script, change, job_row, rows, saying, submission, submit_one, turn, workshop
+from tests.workers.limiting import Books, Clock
+from workers.attempts import attempt_job
+from workers.limits import LimitPolicy, Limits
+from workers.ports import Ports
+from workers.retention import Retention
+from workers.submit import submit
+
+POLICY = LimitPolicy(requests_per_minute=1000, tokens_per_minute=100_000)
+
+
+@pytest.fixture
+async def retention(ports: Ports, database_url: str) -> AsyncIterator[Retention]:
+    async with sweeping(ports, database_url, ports.limits) as opened:
+        yield opened
+
+
+@asynccontextmanager
+async def sweeping(ports: Ports, database_url: str, limits: Limits) -> AsyncIterator[Retention]:
+    async with pool_for(database_url, "headrace_system", max_size=4) as system:
+        yield Retention(ports.pool, system, ports.wire, limits)
+
+
+def count(database_url: str, table: str, tenant: TestTenant) -> int:
+    column = "id" if table == "tenants" else "tenant_id"
+    (row,) = rows(database_url, f"SELECT count(*) AS number FROM {table} WHERE {column} = %s", tenant.id)
+    return row["number"]
+
+
+async def redis_keys(ports: Ports, tenant: TestTenant) -> set[bytes]:
+    return set(await ports.wire.call("KEYS", all_of(tenant.id)))
+
+
+async def ended_chat(ports: Ports, database_url: str, redis_url: str, tenant: TestTenant) -> UUID:
+    """Run a chat in a session of its own and return the job."""
+    submitted = await submit(ports, turn(tenant))
+    async with workshop(database_url, redis_url) as shop:
+        seq = job_row(database_url, submitted.job_id)["dispatch_seq"]
+        await attempt_job(shop, Script(*saying()), tenant.id, submitted.job_id, seq)
+    assert "succeeded" == job_row(database_url, submitted.job_id)["state"]
+    return submitted.job_id
+
+
+def age(database_url: str, job_id: UUID, days: int) -> UUID:
+    """Make an ended job as old as this, its session too, and return its new id: ids tell the time."""
+    row = job_row(database_url, job_id)
+    old_id = UUID(int=row["id"].int - (days * 86_400_000 << 80))
+    for table, key in (("attempts", "job_id"), ("job_logs", "job_id"), ("idempotency_keys", "job_id")):
+        change(database_url, f"DELETE FROM {table} WHERE {key} = %s", job_id)
+    sql = "UPDATE jobs SET id = %s, finished_at = finished_at - make_interval(days => %s) WHERE id = %s"
+    change(database_url, sql, old_id, days, job_id)
+    sql = "UPDATE sessions SET updated_at = updated_at - make_interval(days => %s) WHERE id = %s"
+    change(database_url, sql, days, row["session_id"])
+    return old_id
+
+
+def add(database_url: str, table: str, tenant: TestTenant, **values: Any) -> None:
+    columns, places = ", ".join(values), ", ".join(["%s"] * len(values))
+    sql = f"INSERT INTO {table} (tenant_id, {columns}) VALUES (%s, {places})"
+    change(database_url, sql, tenant.id, *values.values())
+
+
+def add_user(database_url: str, tenant: TestTenant) -> UUID:
+    user_id = new_id()
+    add(database_url, "users", tenant, id=user_id, email=f"{user_id}@example.com", role="member")
+    return user_id
+
+
+def add_login(database_url: str, tenant: TestTenant, user_id: UUID, *, ended: timedelta) -> UUID:
+    """Add a sign-in that has been over for this long."""
+    login_id = new_id()
+    add(database_url, "logins", tenant, id=login_id, user_id=user_id, expires_at=datetime.now(UTC) - ended)
+    add(database_url, "refresh_tokens", tenant, login_id=login_id, digest="d")
+    return login_id
+
+
+def add_usage(
+    database_url: str, tenant: TestTenant, *, days_ago: int, user_id: UUID | None = None, **facts: Any
+) -> None:
+    day = (datetime.now(UTC) - timedelta(days=days_ago)).date()
+    values = {"agent": "", "model": "m/1", "jobs": 1, "input_tokens": 3, "output_tokens": 5, "cost_nanos": 7, **facts}
+    add(database_url, "usage_records", tenant, id=uuid4(), day=day, user_id=user_id, **values)
+
+
+def add_deed(database_url: str, tenant: TestTenant, *, days_ago: int = 0) -> None:
+    at = datetime.now(UTC) - timedelta(days=days_ago)
+    about = {"actor": "system", "action": "test.done", "result": str(days_ago)}
+    add(database_url, "audit_log", tenant, id=new_id(), at=at, **about)
+
+
+USED = """
+SELECT day, user_id, agent, model, sum(jobs)::int AS jobs, sum(input_tokens)::int AS input, sum(output_tokens)::int AS output,
+  sum(cost_nanos)::int AS cost, count(*) AS rows
+FROM usage_records WHERE tenant_id = %s GROUP BY day, user_id, agent, model ORDER BY day, user_id, agent, model
+"""
+
+
+async def test_content_past_its_tenants_retention_goes_and_the_rest_stays(
+    ports: Ports, retention: Retention, database_url: str, redis_url: str, tenant: TestTenant
+) -> None:
+    other = make_tenant(database_url)
+    old = age(database_url, await ended_chat(ports, database_url, redis_url, tenant), 31)
+    young = age(database_url, await ended_chat(ports, database_url, redis_url, tenant), 29)
+    kept = age(database_url, await ended_chat(ports, database_url, redis_url, other), 400)
+    change(database_url, "UPDATE tenants SET retention_days = 30 WHERE id = %s", tenant.id)
+    await retention.sweep()
+    assert [] == rows(database_url, "SELECT id FROM jobs WHERE id = %s", old)
+    assert [young] == [row["id"] for row in rows(database_url, "SELECT id FROM jobs WHERE tenant_id = %s", tenant.id)]
+    assert [kept] == [row["id"] for row in rows(database_url, "SELECT id FROM jobs WHERE tenant_id = %s", other.id)]
+    for who in (tenant, other):
+        assert (1, 2) == (count(database_url, "sessions", who), count(database_url, "messages", who))
+
+
+async def test_a_session_that_somebody_went_on_with_keeps_all_that_was_said(
+    ports: Ports, retention: Retention, database_url: str, redis_url: str, tenant: TestTenant
+) -> None:
+    job_id = await ended_chat(ports, database_url, redis_url, tenant)
+    session_id = job_row(database_url, job_id)["session_id"]
+    age(database_url, job_id, 31)
+    change(database_url, "UPDATE sessions SET updated_at = now() WHERE id = %s", session_id)
+    change(database_url, "UPDATE tenants SET retention_days = 30 WHERE id = %s", tenant.id)
+    await retention.sweep()
+    facts = [count(database_url, table, tenant) for table in ("sessions", "messages", "jobs")]
+    assert [1, 2, 0] == facts
+
+
+async def test_a_session_that_is_gone_on_with_while_the_sweeper_looks_stays(
+    ports: Ports, retention: Retention, database_url: str, tenant: TestTenant
+) -> None:
+    session_id, used = new_id(), datetime.now(UTC) - timedelta(days=31)
+    add(database_url, "sessions", tenant, id=session_id, title="t", updated_at=used)
+    change(database_url, "UPDATE tenants SET retention_days = 30 WHERE id = %s", tenant.id)
+    async with tenant_tx(ports.pool, tenant.id) as db:
+        touched = await db.execute("UPDATE sessions SET updated_at = now() WHERE id = %s RETURNING id", (session_id,))
+        await touched.fetchone()
+        sweep = asyncio.create_task(retention.sweep())
+        await blocked(database_url)
+    await sweep
+    assert 1 == count(database_url, "sessions", tenant)
+
+
+async def blocked(database_url: str) -> None:
+    """Wait until somebody in this database waits for a row."""
+    async with asyncio.timeout(5):
+        while not rows(
+            database_url,
+            "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'",
+        ):
+            await asyncio.sleep(0.02)
+
+
+async def test_the_audit_log_is_kept_for_the_tenants_days(
+    retention: Retention, database_url: str, tenant: TestTenant
+) -> None:
+    short = make_tenant(database_url)
+    change(database_url, "UPDATE tenants SET audit_days = 10 WHERE id = %s", short.id)
+    for who in (tenant, short):
+        for days in (5, 11, 399, 401):
+            add_deed(database_url, who, days_ago=days)
+    await retention.sweep()
+    left = [
+        {row["result"] for row in rows(database_url, "SELECT result FROM audit_log WHERE tenant_id = %s", who.id)}
+        for who in (tenant, short)
+    ]
+    assert [{"5", "11", "399"}, {"5"}] == left
+
+
+async def test_expired_sign_ins_go_a_day_later_with_their_tokens(
+    retention: Retention, database_url: str, tenant: TestTenant
+) -> None:
+    user_id = add_user(database_url, tenant)
+    add_login(database_url, tenant, user_id, ended=timedelta(hours=25))
+    kept = [add_login(database_url, tenant, user_id, ended=timedelta(hours=hours)) for hours in (23, -1)]
+    await retention.sweep()
+    for column, table in (("id", "logins"), ("login_id", "refresh_tokens")):
+        found = rows(database_url, f"SELECT {column} AS id FROM {table} WHERE tenant_id = %s", tenant.id)
+        assert set(kept) == {row["id"] for row in found}
+
+
+async def test_idempotency_keys_are_good_for_a_day(
+    ports: Ports, retention: Retention, database_url: str, tenant: TestTenant
+) -> None:
+    job = await submit_one(ports, tenant)
+    for key, hours in (("old", 25), ("young", 23)):
+        made = {"job_id": job.job_id, "created_at": datetime.now(UTC) - timedelta(hours=hours)}
+        add(database_url, "idempotency_keys", tenant, route="r", key=key, fingerprint="f", **made)
+    await retention.sweep()
+    found = rows(database_url, "SELECT key FROM idempotency_keys WHERE tenant_id = %s", tenant.id)
+    assert ["young"] == [row["key"] for row in found]
+    assert 1 == count(database_url, "jobs", tenant)
+
+
+async def test_one_sweep_takes_more_than_one_batch(
+    retention: Retention, database_url: str, tenant: TestTenant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(queries, "BATCH", 3)
+    user_id = add_user(database_url, tenant)
+    for _ in range(10):
+        add_login(database_url, tenant, user_id, ended=timedelta(days=2))
+    await retention.sweep()
+    assert 0 == count(database_url, "logins", tenant)
+
+
+async def test_usage_of_past_days_becomes_one_row_for_each_user_agent_and_model_with_equal_sums(
+    retention: Retention, database_url: str, tenant: TestTenant
+) -> None:
+    user_id, other = add_user(database_url, tenant), make_tenant(database_url)
+    for days_ago in range(30):
+        for who, whose in ((tenant, user_id), (tenant, None), (other, None)):
+            for number in range(3):
+                add_usage(database_url, who, days_ago=days_ago, user_id=whose, cost_nanos=number)
+            add_usage(database_url, who, days_ago=days_ago, user_id=whose, model="m/2")
+            add_usage(database_url, who, days_ago=days_ago, user_id=whose, agent="a")
+    before = {who.slug: rows(database_url, USED, who.id) for who in (tenant, other)}
+    await retention.join_usage()
+    for who in (tenant, other):
+        after = rows(database_url, USED, who.id)
+        sums = [[{**row, "rows": 0} for row in some] for some in (before[who.slug], after)]
+        assert sums[0] == sums[1]
+        days = sorted({row["day"] for row in after})
+        assert {1} == {row["rows"] for row in after if row["day"] in days[:-2]}
+        assert {1, 3} == {row["rows"] for row in after if row["day"] in days[-2:]}
+
+
+async def test_schedulers_that_join_at_the_same_time_lose_nothing(
+    ports: Ports, database_url: str, tenant: TestTenant
+) -> None:
+    for days_ago in range(2, 40):
+        for _ in range(4):
+            add_usage(database_url, tenant, days_ago=days_ago)
+    async with (
+        sweeping(ports, database_url, ports.limits) as one,
+        sweeping(ports, database_url, ports.limits) as two,
+    ):
+        await asyncio.gather(*(retention.join_usage() for retention in (one, two) * 3))
+    assert [(4, 1)] * 38 == [(row["jobs"], row["rows"]) for row in rows(database_url, USED, tenant.id)]
+
+
+async def fill(ports: Ports, database_url: str, redis_url: str, tenant: TestTenant) -> None:
+    """Give a tenant a row in every table and a key of every sort."""
+    user_id = add_user(database_url, tenant)
+    add_login(database_url, tenant, user_id, ended=timedelta(hours=-1))
+    job_id = await ended_chat(ports, database_url, redis_url, tenant)
+    waiting = await submit(ports, turn(tenant, job_row(database_url, job_id)["session_id"]))
+    sealed = {"key_id": VAULT.key_ids[0], "sealed": b"s"}
+    add(database_url, "idempotency_keys", tenant, route="r", key="k", fingerprint="f", job_id=job_id)
+    add(database_url, "job_secrets", tenant, job_id=waiting.job_id, **sealed)
+    add(database_url, "credentials", tenant, id=new_id(), service="openai", **sealed)
+    add(database_url, "identity_providers", tenant, id=new_id(), name="n", issuer=tenant.slug, audience="a")
+    await ports.limits.reserve(tenant.id, waiting.job_id, POLICY, tokens=5, nanos=0)
+
+
+async def test_a_deleted_tenant_leaves_no_row_and_no_key_and_others_lose_none(
+    ports: Ports, retention: Retention, database_url: str, redis_url: str, tenant: TestTenant
+) -> None:
+    other = make_tenant(database_url)
+    for who in (tenant, other):
+        await fill(ports, database_url, redis_url, who)
+    tables = ["tenants", *(str(table.__tablename__) for table in TENANT_TABLES)]
+    held, keys = {table: count(database_url, table, other) for table in tables}, await redis_keys(ports, other)
+    assert [] == [table for table, number in held.items() if number == 0]
+    assert await redis_keys(ports, tenant)
+    change(database_url, "UPDATE tenants SET state = 'deleting' WHERE id = %s", tenant.id)
+    await retention.sweep()
+    assert {} == {table: number for table in tables if (number := count(database_url, table, tenant))}
+    assert set() == await redis_keys(ports, tenant)
+    assert (held, keys) == (
+        {table: count(database_url, table, other) for table in tables},
+        await redis_keys(ports, other),
+    )
+
+
+async def test_a_large_tenant_is_deleted_by_as_many_sweeps_as_it_takes(
+    ports: Ports, retention: Retention, database_url: str, tenant: TestTenant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(queries, "BATCH", 1)
+    for _ in range(50):
+        add(database_url, "sessions", tenant, id=new_id(), title="t")
+        add_deed(database_url, tenant)
+    change(database_url, "UPDATE tenants SET state = 'deleting' WHERE id = %s", tenant.id)
+    for left in (30, 10, 0):
+        await retention.sweep()
+        assert [left, left] == [count(database_url, table, tenant) for table in ("sessions", "audit_log")]
+    assert 0 == count(database_url, "tenants", tenant)
+
+
+async def test_a_running_job_of_a_deleted_tenant_stops_and_brings_nothing_back(
+    ports: Ports, retention: Retention, database_url: str, redis_url: str, tenant: TestTenant
+) -> None:
+    submitted, script = await submit(ports, turn(tenant)), Script(saying()[0], asyncio.Event())
+    async with workshop(database_url, redis_url) as shop:
+        running = asyncio.create_task(attempt_job(shop, script, tenant.id, submitted.job_id, 1))
+        async with asyncio.timeout(10):
+            await script.at_work.wait()
+            change(database_url, "UPDATE tenants SET state = 'deleting' WHERE id = %s", tenant.id)
+            await retention.sweep()
+            await running
+        assert script.closed
+    assert "cancelled" == job_row(database_url, submitted.job_id)["state"]
+    await retention.sweep()
+    assert [0, 0, 0] == [count(database_url, table, tenant) for table in ("tenants", "jobs", "audit_log")]
+    assert set() == await redis_keys(ports, tenant)
+
+
+async def test_reservations_of_jobs_that_ended_or_never_were_are_given_back(
+    ports: Ports, database_url: str, redis_url: str, tenant: TestTenant
+) -> None:
+    clock = Clock()
+    limits = Limits(ports.wire, Books(), now_ms=clock)
+    ended, waits = await ended_chat(ports, database_url, redis_url, tenant), (await submit_one(ports, tenant)).job_id
+    for job_id in (ended, waits, new_id()):
+        await limits.reserve(tenant.id, job_id, POLICY, tokens=10, nanos=0)
+    clock.pass_s(59)
+    await limits.reserve(tenant.id, new_id(), POLICY, tokens=10, nanos=0)  # its submit is on its way
+    async with sweeping(ports, database_url, limits) as retention:
+        await retention.give_back_reservations()
+        assert 4 == (await limits.reserved(tenant.id)).jobs
+        clock.pass_s(2)
+        await retention.give_back_reservations()
+    assert (2, 20) == ((await limits.reserved(tenant.id)).jobs, (await limits.reserved(tenant.id)).tokens)
+    members = await ports.wire.call("ZRANGE", RESERVATIONS, 0, -1)
+    assert f"{tenant.id}:{waits}".encode() in members
+    assert f"{tenant.id}:{ended}".encode() not in members
+
+
+async def test_jobs_that_wait_long_do_not_hide_those_that_ended(
+    ports: Ports, database_url: str, tenant: TestTenant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("workers.retention.LOOK", 3)
+    await ports.wire.call("DEL", RESERVATIONS)
+    clock = Clock()
+    limits = Limits(ports.wire, Books(), now_ms=clock)
+    for _ in range(8):
+        job = submission(tenant)
+        await limits.reserve(tenant.id, job.job_id, POLICY, tokens=1, nanos=0)
+        await submit(ports, job)
+    clock.pass_s(1)
+    await limits.reserve(tenant.id, new_id(), POLICY, tokens=1, nanos=0)
+    clock.pass_s(61)
+    async with sweeping(ports, database_url, limits) as retention:
+        for _ in range(3):
+            await retention.give_back_reservations()
+    assert 8 == (await limits.reserved(tenant.id)).jobs
