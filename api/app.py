@@ -16,7 +16,7 @@ from api import chat, credentials, health, jobs, privacy, sessions, users
 from api.admin import audit, grants, metrics, people, tenants, usage
 from api.admin import models as prices
 from api.auth import identity_providers, keys, oidc, signing_in, well_known
-from api.describing import describe_routes
+from api.describing import describe_routes, tell_methods
 from api.edge import Edge
 from api.errors import HANDLERS
 from api.openai import completions, models
@@ -75,6 +75,7 @@ def create_app(settings: ApiSettings) -> Litestar:
     )
     classify_routes(app)
     describe_routes(app)
+    tell_methods(app)
     app.asgi_handler = Edge(app.asgi_handler, slow_client_s=settings.slow_client_s)
     return app
 

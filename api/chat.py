@@ -98,6 +98,7 @@ class AcceptedOut(msgspec.Struct, frozen=True, kw_only=True):
 ACCEPTED = ResponseSpec(
     AcceptedOut,
     description="The job is accepted and not done yet (`Prefer: respond-async`, or the time was up).",
+    generate_examples=False,
     examples=[
         Example(
             value={

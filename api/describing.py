@@ -9,11 +9,12 @@ from functools import partial
 from inspect import cleandoc
 from typing import Any
 
-from litestar import Litestar
+from litestar import Litestar, Response
 from litestar.handlers import HTTPRouteHandler
 from litestar.openapi.datastructures import ResponseSpec
 from litestar.openapi.spec import Example, OpenAPIHeader, OpenAPIMediaType, OpenAPIResponse, Operation, Schema
 from litestar.openapi.spec.enums import OpenAPIType
+from litestar.routes import HTTPRoute
 
 from api.errors import problems
 from api.openai.errors import openai_problems
@@ -53,6 +54,22 @@ def describe_routes(app: Litestar) -> None:
                 handler.operation_class = partial(_operation, handler)  # type: ignore[assignment]
 
 
+def tell_methods(app: Litestar) -> None:
+    """Make OPTIONS tell all methods of a path. Litestar's own answer has those of the handler that was registered first."""
+    methods: dict[str, set[str]] = {}
+    for route in app.routes:
+        if isinstance(route, HTTPRoute):
+            methods.setdefault(route.path_format, set()).update(route.route_handler_map)
+    for route in app.routes:
+        for handler in getattr(route, "route_handlers", ()):
+            if isinstance(handler, HTTPRouteHandler) and handler.http_methods == {"OPTIONS"}:
+                handler.before_request = partial(_options, ", ".join(sorted(methods[route.path_format])))
+
+
+async def _options(allowed: str, request: Any) -> Response[None]:
+    return Response(None, status_code=204, headers={"Allow": allowed}, media_type="text/plain")
+
+
 def _failures(handler: HTTPRouteHandler, path: str) -> dict[int, ResponseSpec]:
     """Return how a route may fail whatever it does: before its handler is reached, and by our fault."""
     statuses = {400, 500}
@@ -78,6 +95,8 @@ def _operation(handler: HTTPRouteHandler, **fields: Any) -> Operation:
         if int(status) == handler.status_code:
             also = {kind: OpenAPIMediaType(schema=schema) for kind, schema in handler.opt.get("also", {}).items()}
             response.content = {**(response.content or {}), **also} or None
+        if status == "302":
+            response.content = None
     return operation
 
 

@@ -131,7 +131,7 @@ def answer_error(request: Request[Any, Any, Any], error: Exception) -> Response[
     error, status, code = _classify(error, openai)
     headers = _headers(error, status)
     request_id = request.scope.get("request_id", "")
-    if status >= 500 and not isinstance(error, HeadraceError):
+    if status == 500 or (status > 500 and not isinstance(error, HeadraceError)):
         log.error("request_failed", request_id=request_id, path=request.scope["path"], exc_info=error)
     fields = _fields(request, error)
     detail = masked(_detail(error, fields))  # a wrong field's name or value is quoted, and people mix the fields up

@@ -12,12 +12,13 @@ from collections.abc import AsyncIterator
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
 import msgspec
 import structlog
 from litestar import Response, Router, get, post
+from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import FromPath, JSONBody
 from litestar.response import Stream
 from msgspec import Meta
@@ -67,6 +68,22 @@ class EraseIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     confirm: Annotated[str, Meta(min_length=1, max_length=300)]
 
 
+class UserExportOut(msgspec.Struct, frozen=True, kw_only=True):
+    """All that is held of a person; `left_out` says which tables are not here, and why."""
+
+    format: Literal["headrace.user/1"]
+    exported_at: datetime
+    user: dict[str, Any]
+    left_out: dict[str, str]
+    sessions: list[dict[str, Any]]
+    messages: list[dict[str, Any]]
+    jobs: list[dict[str, Any]]
+    usage: list[dict[str, Any]]
+    audit: list[dict[str, Any]]
+    api_keys: list[dict[str, Any]]
+    sign_ins: list[dict[str, Any]]
+
+
 class ErasedOut(msgspec.Struct, frozen=True, kw_only=True):
     """What was erased: rows by table. Messages, logs and the like went with their sessions and jobs; usage became nobody's."""
 
@@ -74,7 +91,10 @@ class ErasedOut(msgspec.Struct, frozen=True, kw_only=True):
     rows: dict[str, int]
 
 
-@get("/me/export", responses=problems(404), summary="Export what is held of me", tags=["privacy"])
+EXPORT = ResponseSpec(UserExportOut, description="The file, row by row.", generate_examples=False)
+
+
+@get("/me/export", responses={200: EXPORT, **problems(404)}, summary="Export what is held of me", tags=["users"])
 async def export_mine(principal: SignedIn, resources: Opened) -> Response[Any]:
     """Everything that is held of you, as one JSON file. An API key that acts for you may fetch it too."""
     if principal.user_id is None:
@@ -86,13 +106,18 @@ async def export_mine(principal: SignedIn, resources: Opened) -> Response[Any]:
     return await _export(resources, principal, principal.user_id)
 
 
-@get("/{user_id:uuid}/export", responses=problems(404), summary="Export what is held of a user", tags=["privacy"])
+@get(
+    "/{user_id:uuid}/export",
+    responses={200: EXPORT, **problems(404)},
+    summary="Export what is held of a user",
+    tags=["users"],
+)
 async def export(user_id: FromPath[UUID], principal: MayManagePrivacy, resources: Opened) -> Response[Any]:
     """Everything that is held of a person of your tenant, as one JSON file."""
     return await _export(resources, principal, user_id)
 
 
-@post("/me/erase", status_code=200, responses=problems(400, 404, 409, 503), summary="Erase me", tags=["privacy"])
+@post("/me/erase", status_code=200, responses=problems(400, 404, 409, 503), summary="Erase me", tags=["users"])
 async def erase_me(data: JSONBody[EraseIn], principal: SignedIn, resources: Opened) -> ErasedOut:
     """Delete you and everything that is held of you; there is no way back. 409 for the last active owner, and while a job of
     yours does not stop: then you are signed out, and an owner sends it again."""
@@ -106,7 +131,7 @@ async def erase_me(data: JSONBody[EraseIn], principal: SignedIn, resources: Open
     status_code=200,
     responses=problems(400, 404, 409, 503),
     summary="Erase a user",
-    tags=["privacy"],
+    tags=["users"],
 )
 async def erase(
     user_id: FromPath[UUID], data: JSONBody[EraseIn], principal: MayManagePrivacy, resources: Opened

@@ -103,8 +103,8 @@ async def rotate_signing(database_url: str, vault: Vault, *, at_once: bool) -> i
     done = await rotate_signing_key(database_url, vault, at_once=at_once)
     minutes = done.signs_in.total_seconds() / 60
     print(f"The key {done.kid} is published now and signs {'at once' if at_once else f'in {minutes:.0f} minutes'}.")
-    for kid in done.retiring:
-        print(f"The key {kid} is good for {done.retire_in.total_seconds() / 3600:.1f} more hours.")
+    if done.retiring:
+        print(f"The keys before it ({done.retiring}) are good for {done.retire_in.total_seconds() / 3600:.1f} more hours.")
     return 0
 
 

@@ -30,7 +30,8 @@ ACTED = """(actor = 'user:' || %(user_id)s::text OR actor IN (
 
 @dataclass(frozen=True)
 class Erasure:
-    """The rows that `of` finds are deleted or, with `change`, updated. The table's key is (tenant_id, id)."""
+    """The rows that `of` finds are deleted or, with `change`, updated so that it finds them no more: an erasure is carried out
+    until it finds nothing. The table's key is (tenant_id, id)."""
 
     of: str
     change: str | None = None

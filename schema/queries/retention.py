@@ -25,7 +25,7 @@ TENANTS = """
 SELECT id, state, retention_days, audit_days FROM tenants WHERE state = ANY(%(states)s) OR retention_days IS NOT NULL
 """
 
-TURN = f"SELECT pg_advisory_xact_lock({0x48525254})"
+TURN = "SELECT pg_advisory_xact_lock(1213354580)"  # "HRRT"
 
 EXPIRED_LOGINS = """
 DELETE FROM logins WHERE expires_at < now() - interval '1 day' AND (tenant_id, id) IN (

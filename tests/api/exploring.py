@@ -66,11 +66,18 @@ def explore(url: str, key: str, key_id: str, *, paths: str, examples: int, most_
     schema = schemathesis.openapi.from_url(f"{url}/schema/openapi.json", config=_config(key, examples, most_s))
     schema = schema.include(path_regex=paths)
 
-    @schema.hook
+    @schemathesis.hook
     def before_call(context: Any, case: Any, kwargs: Any) -> None:
         if (case.path_parameters or {}).get("key_id") == key_id:
             case.path_parameters["key_id"] = str(uuid4())  # revoking the key that we call with would end the run
 
+    try:
+        return _run(schema)
+    finally:
+        schemathesis.hooks.unregister(before_call)
+
+
+def _run(schema: schemathesis.BaseSchema) -> Findings:
     found = Findings()
     for event in from_schema(schema).execute():
         if isinstance(event, events.FatalError):

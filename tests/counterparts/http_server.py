@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from typing import Any, cast
+from urllib.parse import parse_qsl
 
 REASONS = {200: "OK", 400: "Bad Request", 401: "Unauthorized", 404: "Not Found", 429: "Too Many Requests"}
 
@@ -85,6 +86,13 @@ def chunk(data: bytes) -> bytes:
     return b"%x\r\n%s\r\n" % (len(data), data)
 
 
+def parse_body(data: bytes, headers: dict[str, str]) -> Any:
+    """JSON, or a form as a dict."""
+    if headers.get("content-type", "").startswith("application/x-www-form-urlencoded"):
+        return dict(parse_qsl(data.decode(), keep_blank_values=True))
+    return json.loads(data)
+
+
 class Connection(asyncio.Protocol):
     """One client connection; requests on it are answered one after another."""
 
@@ -126,7 +134,7 @@ class Connection(asyncio.Protocol):
             return
         self._buffer = rest[length:]
         method, path, _ = first.split(" ")
-        body = json.loads(rest[:length]) if length else None
+        body = parse_body(rest[:length], headers) if length else None
         model = str((body or {}).get("model", "")) if isinstance(body, dict) else ""
         self._record = Record(path, model, body, headers, began_ns=time.monotonic_ns())
         exchange = Exchange(self, method, self._record)

@@ -11,7 +11,8 @@
 It is built on httpx2, which goes on where httpx ended (0.28.1, 2024): Authlib's client is one of httpx2 wherever that is
 installed, and takes no transport of httpx.
 
-Model vendors do not pass it: their addresses are the operator's own settings, and Ollama's is usually private.
+Model vendors at the operator's own addresses do not pass it (Ollama's is usually private); an address that came with a tenant's
+credential does.
 """
 
 from tools.egress.client import fetch_json, open_client

@@ -1,0 +1,202 @@
+"""How every operation is called, and what every field of it refers to: the table behind `test_route_matrix.py`.
+
+A new route gets a row in CALLS (or in PUBLIC, if it needs no caller). Each of its fields that holds text or an id stands in
+`refers`, with the kind of thing that it names (`world.py` knows how to make one), or in `plain`.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from schema.rights import Right
+from tests.api.people import PASSWORD
+
+PUBLIC = {
+    "POST /api/auth/login",
+    "POST /api/auth/refresh",
+    "GET /api/auth/oidc/{tenant}",
+    "GET /api/auth/oidc/{tenant}/{provider}",
+    "GET /api/auth/oidc/{tenant}/{provider}/callback",
+    "GET /health",
+    "GET /health/live",
+    "GET /health/ready",
+    "GET /.well-known/jwks.json",
+}
+"""Operations that need no caller."""
+
+
+@dataclass(frozen=True)
+class Ref:
+    """What a field names. Somebody else's is always answered as one that nobody has; with `missing`, by 404."""
+
+    kind: str
+    missing: bool = True
+
+
+def thing(kind: str) -> Ref:
+    """Something that is there or not: a stranger's is 404."""
+    return Ref(kind)
+
+
+def word(kind: str) -> Ref:
+    """A filter, or a name that the body is refused for: nothing tells a stranger's from one that nobody has."""
+    return Ref(kind, missing=False)
+
+
+@dataclass(frozen=True)
+class Call:
+    """A request that is right: the right that it needs, what its fields refer to, what else it `send`s (`{fresh}` is new
+    every time), and the status that it `gets`. `plain` are fields whose text names nothing."""
+
+    right: Right
+    refers: dict[str, Ref] = field(default_factory=dict)
+    plain: str = ""
+    send: dict[str, Any] = field(default_factory=dict)
+    gets: int = 200
+
+
+TENANT = {"path.tenant": thing("tenant")}
+SPARE = {"path.tenant": thing("spare tenant")}
+SESSION = {"path.session_id": thing("session")}
+AUDIT = {"query.actor": word("actor"), "query.target": word("target")}
+AUDIT_PLAIN = "query.action query.result query.cursor"
+CHAT = {"body.session_id": thing("session"), "body.model": word("model"), "body.agent": word("agent")}
+CHAT_PLAIN = "body.message body.message[].text body.message[].image_url.url"
+LATER = {"body.message": "hi", "header.Prefer": "respond-async"}
+USER_PLAIN = "body.name body.password"
+PROVIDER = {"path.provider_id": thing("provider")}
+PROVIDER_PLAIN = "body.audience body.client_id body.client_secret body.jwks_url body.role_claim"
+PERSON = {"path.user_id": thing("user")}
+TENANT_PLAIN = """body.slug body.name body.default_model body.models[] body.agents[] body.tools[] body.owner.email
+  body.owner.name body.owner.password"""
+OPENAI_PLAIN = """body.messages[].content body.messages[].content[].text body.messages[].content[].refusal
+  body.messages[].content[].image_url.url body.messages[].tool_calls[].id body.messages[].tool_calls[].function.name
+  body.messages[].tool_calls[].function.arguments body.messages[].tool_call_id body.stop body.stop[] body.tools[]
+  body.tool_choice body.response_format body.reasoning_effort body.logit_bias body.modalities[] body.audio body.functions
+  body.function_call body.web_search_options body.user body.metadata body.service_tier body.prediction body.verbosity
+  body.safety_identifier body.prompt_cache_key body.prompt_cache_retention"""
+
+CALLS: dict[str, Call] = {
+    "POST /api/chat": Call("chat", CHAT, CHAT_PLAIN, LATER, 202),
+    "POST /api/{tenant}/chat": Call("chat", CHAT | TENANT, CHAT_PLAIN, LATER, 202),
+    "POST /v1/chat/completions": Call(
+        "chat",
+        {"body.model": word("model")},
+        OPENAI_PLAIN,
+        {"body.messages": [{"role": "user", "content": "hi"}]},
+        504,  # it is taken, and nobody works here
+    ),
+    "GET /v1/models": Call("models.read"),
+    "GET /v1/models/{model_id}": Call("models.read", {"path.model_id": thing("model")}),
+    "GET /api/jobs": Call("jobs.read", {"query.session_id": word("session")}, "query.cursor"),
+    "GET /api/jobs/{job_id}": Call("jobs.read", {"path.job_id": thing("running job")}),
+    "DELETE /api/jobs/{job_id}": Call("jobs.write", {"path.job_id": thing("ended job")}, gets=204),
+    "GET /api/jobs/{job_id}/events": Call(
+        "jobs.read", {"path.job_id": thing("ended job")}, "query.after header.Last-Event-ID"
+    ),
+    "POST /api/jobs/{job_id}/cancel": Call("jobs.write", {"path.job_id": thing("waiting job")}),
+    "POST /api/jobs/{job_id}/retry": Call("jobs.write", {"path.job_id": thing("failed job")}, gets=202),
+    "POST /api/jobs/retry": Call("jobs.write", {"body.ids[]": thing("failed job")}, gets=202),
+    "GET /api/sessions": Call("sessions.read", plain="query.cursor"),
+    "POST /api/sessions": Call("sessions.write", plain="body.title", gets=201),
+    "GET /api/sessions/{session_id}": Call("sessions.read", SESSION),
+    "DELETE /api/sessions/{session_id}": Call("sessions.write", SESSION, gets=204),
+    "PATCH /api/sessions/{session_id}": Call("sessions.write", SESSION, "body.title", {"body.title": "New"}),
+    "GET /api/sessions/{session_id}/messages": Call("sessions.read", SESSION, "query.cursor"),
+    "GET /api/sessions/{session_id}/export": Call("sessions.read", SESSION),
+    "POST /api/auth/logout": Call("self", gets=204),
+    "GET /api/auth/me": Call("self"),
+    "GET /api/auth/keys": Call("keys.own", plain="query.cursor"),
+    "POST /api/auth/keys": Call("keys.own", plain="body.name", send={"body.name": "k"}, gets=201),
+    "DELETE /api/auth/keys/{key_id}": Call("keys.own", {"path.key_id": thing("key")}, gets=204),
+    "GET /api/auth/providers": Call("sign_in.manage"),
+    "POST /api/auth/providers": Call(
+        "sign_in.manage",
+        plain=f"body.name body.issuer {PROVIDER_PLAIN}",
+        send={"body.name": "idp", "body.issuer": "https://127.0.0.1:9", "body.audience": "x"},
+        gets=400,  # it is read, and nobody answers there
+    ),
+    "GET /api/auth/providers/{provider_id}": Call("sign_in.manage", PROVIDER),
+    "PATCH /api/auth/providers/{provider_id}": Call(
+        "sign_in.manage", PROVIDER, PROVIDER_PLAIN, {"body.role": "viewer"}
+    ),
+    "DELETE /api/auth/providers/{provider_id}": Call("sign_in.manage", PROVIDER, gets=204),
+    "GET /api/users": Call("users.read", {"query.search": word("email")}, "query.cursor"),
+    "POST /api/users": Call("users.manage", {"body.email": word("new email")}, USER_PLAIN, gets=201),
+    "GET /api/users/{user_id}": Call("users.read", PERSON),
+    "DELETE /api/users/{user_id}": Call("users.manage", PERSON, gets=204),
+    "PATCH /api/users/{user_id}": Call("users.manage", PERSON, USER_PLAIN, {"body.name": "New"}),
+    "GET /api/users/me/export": Call("self"),
+    "GET /api/users/{user_id}/export": Call("privacy.manage", PERSON),
+    # The email is somebody else's, so nobody is erased.
+    "POST /api/users/me/erase": Call("self", {"body.confirm": word("email")}, gets=400),
+    "POST /api/users/{user_id}/erase": Call("privacy.manage", PERSON | {"body.confirm": word("email")}, gets=400),
+    "POST /api/users/me/password": Call(
+        "self",
+        plain="body.current_password body.new_password",
+        send={"body.current_password": PASSWORD, "body.new_password": "eight mill wheels"},
+        gets=204,
+    ),
+    "GET /api/api-keys": Call("credentials.read"),
+    "POST /api/api-keys": Call(
+        "credentials.manage",
+        plain="body.service_name body.api_key body.base_url",
+        send={"body.service_name": "cohere", "body.api_key": "a1B2" * 10},
+        gets=201,
+    ),
+    "POST /api/api-keys/{service}/test": Call("credentials.manage", {"path.service": thing("service")}),
+    "DELETE /api/api-keys/{service}": Call("credentials.manage", {"path.service": thing("service")}, gets=204),
+    "GET /api/usage": Call("usage.read"),
+    "GET /api/usage/me": Call("self"),
+    "GET /api/audit": Call("audit.read", AUDIT, AUDIT_PLAIN),
+    "GET /api/tenant": Call("self"),
+    "GET /api/tenant/metrics": Call("usage.read"),
+    "GET /api/admin/tenants": Call("tenants.manage", plain="query.search query.cursor"),
+    "POST /api/admin/tenants": Call(
+        "tenants.manage", plain=TENANT_PLAIN, send={"body.slug": "new-{fresh}", "body.name": "New"}, gets=201
+    ),
+    "GET /api/admin/tenants/{tenant}": Call("tenants.manage", TENANT),
+    "PATCH /api/admin/tenants/{tenant}": Call(
+        "tenants.manage", SPARE, "body.name body.default_model", {"body.name": "New"}
+    ),
+    "DELETE /api/admin/tenants/{tenant}": Call(
+        "tenants.manage", SPARE | {"query.confirm": word("same tenant")}, gets=202
+    ),
+    "POST /api/admin/tenants/{tenant}/suspend": Call("tenants.manage", SPARE),
+    "POST /api/admin/tenants/{tenant}/resume": Call("tenants.manage", SPARE),
+    "GET /api/admin/tenants/{tenant}/grants": Call("tenants.manage", TENANT),
+    "PUT /api/admin/tenants/{tenant}/grants/{kind}/{name}": Call(
+        "tenants.manage", TENANT, "path.name body.overrides.renderer", {"path.kind": "agent", "path.name": "a-{fresh}"}
+    ),
+    "DELETE /api/admin/tenants/{tenant}/grants/{kind}/{name}": Call(
+        "tenants.manage", TENANT | {"path.name": thing("grant")}, send={"path.kind": "agent"}, gets=204
+    ),
+    "GET /api/admin/tenants/{tenant}/users": Call(
+        "tenants.manage", TENANT | {"query.search": word("email")}, "query.cursor"
+    ),
+    "POST /api/admin/tenants/{tenant}/users": Call(
+        "tenants.manage", TENANT | {"body.email": word("new email")}, USER_PLAIN, gets=201
+    ),
+    "GET /api/admin/tenants/{tenant}/users/{user_id}": Call("tenants.manage", TENANT | PERSON),
+    "DELETE /api/admin/tenants/{tenant}/users/{user_id}": Call("tenants.manage", TENANT | PERSON, gets=204),
+    "PATCH /api/admin/tenants/{tenant}/users/{user_id}": Call(
+        "tenants.manage", TENANT | PERSON, USER_PLAIN, {"body.name": "New"}
+    ),
+    "GET /api/admin/tenants/{tenant}/keys": Call("tenants.manage", TENANT, "query.cursor"),
+    "POST /api/admin/tenants/{tenant}/keys": Call(
+        "tenants.manage", TENANT, "body.name", {"body.name": "k", "body.for_tenant": True}, 201
+    ),
+    "DELETE /api/admin/tenants/{tenant}/keys/{key_id}": Call(
+        "tenants.manage", TENANT | {"path.key_id": thing("key")}, gets=204
+    ),
+    "GET /api/admin/tenants/{tenant}/usage": Call("tenants.manage", TENANT),
+    "GET /api/admin/tenants/{tenant}/audit": Call("tenants.manage", TENANT | AUDIT, AUDIT_PLAIN),
+    "GET /api/admin/tenants/{tenant}/metrics": Call("tenants.manage", TENANT),
+    "GET /api/admin/audit": Call("tenants.manage", AUDIT, AUDIT_PLAIN),
+    "GET /api/admin/models": Call("models.manage"),
+    "PUT /api/admin/models/{name}": Call(
+        "models.manage",
+        plain="path.name",
+        send={"path.name": "some/model-{fresh}", "body.input_usd": 1, "body.output_usd": 1},
+    ),
+    "DELETE /api/admin/models/{name}": Call("models.manage", {"path.name": word("price")}, gets=204),
+}

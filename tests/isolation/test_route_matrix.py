@@ -1,0 +1,318 @@
+"""Every operation of the API's document, with every bad caller, every role that may not, and every id of somebody else.
+
+The document says what there is, `table.py` how it is called, `world.py` holds what must stay out of reach.
+"""
+
+from collections.abc import AsyncIterator
+from typing import Any
+from uuid import UUID
+
+import httpx
+import pytest
+import pytest_asyncio
+
+from api.app import create_app
+from api.settings import ApiSettings
+from graphs.providers.settings import ProviderSettings
+from schema.rights import Right, rights_of
+from tests.api.conftest import serving
+from tests.counterparts.openai_server import OpenAIServer
+from tests.isolation.calling import Caller, Matrix, Values, made_up, told, unknown
+from tests.isolation.routes import Operation, operations, undocumented
+from tests.isolation.table import CALLS, PUBLIC
+from tests.isolation.world import KINDS, Holder, World, open_world
+from tests.secret import VAULT
+from tools.egress import EgressPolicy
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+TABLE = "tests/isolation/table.py"
+GUARDED = [operation for operation in operations() if str(operation) not in PUBLIC]
+CALLED = [operation for operation in GUARDED if str(operation) in CALLS]
+GARBAGE = b'{"garbage": [\xff'
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def matrix(database_url: str, redis_url: str) -> AsyncIterator[Matrix]:
+    async with OpenAIServer() as models:
+        env = {
+            "OPENAI_API_KEY": "sk-x",
+            "OPENAI_BASE_URL": models.base_url,
+            "HEADRACE_DEFAULT_MODEL": "openai/text-100",
+        }
+        settings = ApiSettings(
+            database_url=database_url,
+            redis_url=redis_url,
+            vault=VAULT,
+            egress=EgressPolicy.from_env({"HEADRACE_EGRESS_ALLOW": "127.0.0.1"}),
+            providers=ProviderSettings.from_env(env),
+            request_timeout_s=0.1,
+            completion_timeout_s=0.1,
+        )
+        app = create_app(settings)
+        with open_world(database_url, redis_url) as world:
+            async with serving(app) as http:
+                yield Matrix(http, app.state.resources, world)
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def bad_callers(matrix: Matrix) -> list[Caller]:
+    return await matrix.bad_callers()
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def weak_callers(matrix: Matrix) -> dict[Right, list[Caller]]:
+    return await matrix.weak_callers()
+
+
+def every(chosen: list[Operation]) -> Any:
+    return pytest.mark.parametrize("operation", chosen, ids=str)
+
+
+def in_question(holds: str) -> list[Operation]:
+    """Return the operations with a field that names a thing of this sort."""
+    return [
+        operation for operation in CALLED if any(holds in ref.kind for ref in CALLS[str(operation)].refers.values())
+    ]
+
+
+async def test_every_operation_and_every_field_of_it_is_in_the_table() -> None:
+    missing = [f"{op}: add how it is called to CALLS in {TABLE}" for op in GUARDED if str(op) not in CALLS]
+    for operation in CALLED:
+        call = CALLS[str(operation)]
+        unclassified = operation.fields - call.refers.keys() - set(call.plain.split())
+        missing += [
+            f"{operation}: say in {TABLE} what {field} refers to, or that it is plain" for field in sorted(unclassified)
+        ]
+        missing += [
+            f"{operation}: {field} is an id, so it can't be plain" for field in operation.ids - call.refers.keys()
+        ]
+    assert [] == missing
+
+
+async def test_no_route_hides_from_the_document() -> None:
+    assert [] == undocumented()
+
+
+async def test_the_table_holds_nothing_that_is_gone() -> None:
+    there = {str(operation): operation for operation in operations()}
+    assert set() == (CALLS.keys() | PUBLIC) - there.keys()
+    gone = {
+        f"{name}: {field}"
+        for name, call in CALLS.items()
+        for field in {*call.refers, *call.plain.split()} - there[name].fields
+    }
+    assert set() == gone
+
+
+async def test_every_operation_needs_the_right_that_the_table_says() -> None:
+    assert {name: call.right for name, call in CALLS.items()} == {str(op): op.right for op in CALLED}
+    assert PUBLIC == {str(operation) for operation in operations() if operation.right is None}
+
+
+async def test_the_strangers_tenant_has_one_of_everything(matrix: Matrix) -> None:
+    assert [] == matrix.world.empty_tables(), "seed it in tests/isolation/world.py (Holder.everything)"
+    assert set() == {ref.kind for call in CALLS.values() for ref in call.refers.values()} - KINDS.keys()
+
+
+@every(GUARDED)
+async def test_nobody_gets_past_the_door(operation: Operation, matrix: Matrix, bad_callers: list[Caller]) -> None:
+    for caller in bad_callers:
+        answer = await matrix.call(operation, caller.headers, made_up(operation), content=GARBAGE)
+        assert answer.status_code in caller.statuses, f"{operation} for {caller.name}: {answer.text}"
+        _check_error(operation, answer, "unauthenticated" if answer.status_code == 401 else "tenant_suspended")
+
+
+@every(GUARDED)
+async def test_who_lacks_the_right_is_refused_before_the_body_is_read(
+    operation: Operation, matrix: Matrix, weak_callers: dict[Right, list[Caller]]
+) -> None:
+    assert operation.right is not None
+    for caller in weak_callers[operation.right]:  # type: ignore[index]
+        answer = await matrix.call(operation, caller.headers, made_up(operation), content=GARBAGE)
+        assert 403 == answer.status_code, f"{operation} for {caller.name}: {answer.text}"
+        _check_error(operation, answer, "forbidden")
+
+
+@every(CALLED)
+async def test_what_is_ones_own_is_reached(operation: Operation, matrix: Matrix) -> None:
+    """So that what is refused below is refused for the id alone."""
+    call = CALLS[str(operation)]
+    answer = await matrix.call(operation, await matrix.leader(call), matrix.values(call, matrix.world.a))
+    assert call.gets == answer.status_code, answer.text
+
+
+@every([operation for operation in CALLED if CALLS[str(operation)].refers])
+async def test_what_another_tenant_has_does_not_exist(operation: Operation, matrix: Matrix) -> None:
+    call, world = CALLS[str(operation)], matrix.world
+    before = world.digest()
+    for place, ref in call.refers.items():
+        if "tenant" in ref.kind and call.right not in rights_of("owner"):
+            continue  # any tenant is an admin's business; an owner's is refused below
+        for foreign in world.foreign.get(ref.kind, ()):
+            answer = await _swapped(matrix, operation, place, foreign)
+            _check_silence(matrix, answer, foreign)
+            as_unknown = await _swapped(matrix, operation, place, strange := unknown(ref.kind))
+            assert told(as_unknown, strange) == told(answer, foreign), f"{place} tells B's from one that nobody has"
+            assert not ref.missing or answer.status_code == 404, f"{place}: {answer.status_code} {answer.text}"
+    assert before == world.digest(), "what B has was changed"
+    world.forget_emails()
+
+
+@every([operation for operation in CALLED if operation.right not in rights_of("owner")])
+async def test_an_owner_is_no_admin_of_any_tenant(operation: Operation, matrix: Matrix) -> None:
+    call, world = CALLS[str(operation)], matrix.world
+    before, owner = world.digest(), await matrix.person(world.a, "owner")
+    foreign = {place: world.foreign[ref.kind][0] for place, ref in call.refers.items() if world.foreign.get(ref.kind)}
+    for values in (matrix.values(call, world.a), matrix.values(call, world.a) | foreign):
+        answer = await matrix.call(operation, owner, values)
+        assert 403 == answer.status_code, answer.text
+    assert before == world.digest()
+
+
+@every([*in_question("session"), *in_question("job"), *in_question("key")])
+async def test_what_another_member_has_does_not_exist(operation: Operation, matrix: Matrix) -> None:
+    call, world = CALLS[str(operation)], matrix.world
+    if call.right not in rights_of("member"):
+        return
+    user_id = world.a.user("member")
+    member = Holder(world.db, "a", tenant_id=world.a.tenant_id, user_id=user_id)
+    headers = {"Authorization": f"Bearer {(await matrix.sign_in(member, user_id))[1]}"}
+    own = await matrix.call(operation, headers, matrix.values(call, member))
+    assert call.gets == own.status_code, own.text
+    for place, ref in call.refers.items():
+        for foreign in world.fellows.get(ref.kind, ()):
+            answer = await matrix.call(operation, headers, matrix.values(call, member) | {place: foreign})
+            strange = unknown(ref.kind)
+            as_unknown = await matrix.call(operation, headers, matrix.values(call, member) | {place: strange})
+            assert told(as_unknown, strange) == told(answer, foreign)
+            assert not ref.missing or answer.status_code == 404, f"{place}: {answer.status_code} {answer.text}"
+            assert world.fellow.marker not in answer.text.replace(foreign, "")
+
+
+@every(
+    [op for op in CALLED if "query.cursor" in CALLS[str(op)].plain and (op.right != "tenants.manage" or "{" in op.path)]
+)
+async def test_a_page_that_begins_at_another_tenants_place_is_ones_own(operation: Operation, matrix: Matrix) -> None:
+    call, world = CALLS[str(operation)], matrix.world
+    for _ in range(2):  # so that there is a second page
+        theirs = {place: world.b.new(ref.kind) for place, ref in call.refers.items() if ref.missing}
+        world.b.job("ended job")
+        world.b.audited()
+        world.b.api_key()
+        world.b.email()
+    right = rights_of("owner")
+    asker = await matrix.person(*((world.b, "owner") if call.right in right else (world.platform, "admin")))  # type: ignore[arg-type]
+    first = await matrix.call(operation, asker, {**theirs, "query.limit": 1})
+    cursor = first.json()["next_cursor"]
+    assert cursor is not None, "B has too few of these"
+    mine = {place: name for place, name in matrix.values(call, world.a).items() if call.refers[place].missing}
+    answer = await matrix.call(operation, await matrix.leader(call), mine | {"query.cursor": cursor})
+    assert 200 == answer.status_code
+    _check_silence(matrix, answer, "")
+
+
+@pytest.mark.parametrize(
+    "spelling",
+    [
+        *("{slug}", "{id}", "{slug}%20", "%20{slug}", "{slug}%00", "{slug}.", "{slug}/", "{slug}%2f", "{slug}%2f.."),
+        *(
+            "%2e%2e",
+            "%2e%2e%2f{slug}",
+            "..%2f{slug}",
+            "%252e%252e%252f{slug}",
+            "{slug}%2f..%2f{own}",
+            "{slug};",
+            "*",
+            "_",
+        ),
+        *(
+            "{upper}",
+            "{cyrillic}",
+            "{fullwidth}",
+            "{slug}%e2%80%8b",
+            "{slug}%0a",
+            "{id}%20",
+            "{ID}",
+            "{{{id}}}",
+            "{bare}",
+        ),
+        *("urn:uuid:{id}", "{own},{slug}", "{own}%00{slug}", "{own}%20{slug}", "%25", "%ff"),
+    ],
+)
+async def test_no_spelling_of_another_tenant_is_taken_for_ones_own(spelling: str, matrix: Matrix) -> None:
+    world, headers = matrix.world, await matrix.person(matrix.world.a, "owner")
+    before, jobs = world.digest(), _count_jobs(world)
+    answer = await matrix.http.post(
+        f"/api/{_spelled(spelling, world.b, world.a.slug)}/chat", json={"message": "hi"}, headers=headers
+    )
+    assert answer.status_code in (400, 404, 405), answer.text
+    assert (before, jobs) == (world.digest(), _count_jobs(world))
+
+
+@pytest.mark.parametrize(
+    "spelling", ["{slug}%20", "{upper}", "{cyrillic}", "{fullwidth}", "{ID}", "{bare}", "{{{id}}}"]
+)
+async def test_ones_own_tenant_has_two_spellings_and_no_others(spelling: str, matrix: Matrix) -> None:
+    headers = await matrix.person(matrix.world.a, "owner")
+    for right in ("{slug}", "{id}"):
+        path, body = f"/api/{_spelled(right, matrix.world.a)}/chat", {"message": "hi"}
+        assert 202 == (await matrix.http.post(path, json=body, headers=headers)).status_code
+    path = f"/api/{_spelled(spelling, matrix.world.a)}/chat"
+    assert 404 == (await matrix.http.post(path, json={"message": "hi"}, headers=headers)).status_code
+
+
+async def test_an_idempotency_key_is_found_by_its_tenant_and_its_person_alone(matrix: Matrix) -> None:
+    world, key = matrix.world, {"Idempotency-Key": matrix.world.b.marker, "Prefer": "respond-async"}
+    before = world.digest()
+    jobs = set()
+    for role in ("owner", "member", "member"):
+        headers = await matrix.person(world.a, role)
+        answer = await matrix.http.post("/api/chat", json={"message": "hi"}, headers=headers | key)
+        assert 202 == answer.status_code, answer.text
+        jobs.add(answer.json()["job_id"])
+    assert (3, before) == (len(jobs), world.digest())
+
+
+async def _swapped(matrix: Matrix, operation: Operation, place: str, name: str) -> httpx.Response:
+    """Call with what A has, all but one of it."""
+    call = CALLS[str(operation)]
+    values: Values = matrix.values(call, matrix.world.a) | {place: name}
+    return await matrix.call(operation, await matrix.leader(call), values)
+
+
+def _check_error(operation: Operation, answer: httpx.Response, code: str) -> None:
+    body: dict[str, Any] = answer.json()
+    assert answer.status_code in operation.answers, f"{operation} does not document {answer.status_code}"
+    if operation.is_openai:
+        assert {"message", "type", "param", "code"} == body["error"].keys()
+    else:
+        assert "application/problem+json" == answer.headers["content-type"]
+        assert (answer.status_code, code) == (body["status"], body["code"])
+    assert (answer.status_code == 401) == ("www-authenticate" in answer.headers)
+
+
+def _check_silence(matrix: Matrix, answer: httpx.Response, sent: str) -> None:
+    """Nothing of B is in an answer but the name that was asked for."""
+    text = answer.text.replace(sent, "") if sent else answer.text
+    for secret in (matrix.world.b.marker, str(matrix.world.b.tenant_id), matrix.world.b.slug):
+        assert secret not in text, f"B's {secret} is told: {text[:500]}"
+
+
+def _spelled(spelling: str, holder: Holder, own: str = "") -> str:
+    tenant_id, slug = holder.tenant_id, holder.slug
+    return spelling.format(
+        slug=slug,
+        own=own,
+        upper=slug.upper(),
+        cyrillic={"a": "\u0430", "b": "\u0412"}[slug[0]] + slug[1:],
+        fullwidth=chr(ord(slug[0]) + 0xFEE0) + slug[1:],
+        id=tenant_id,
+        ID=str(tenant_id).upper(),
+        bare=tenant_id.hex,
+    )
+
+
+def _count_jobs(world: World) -> dict[UUID, int]:
+    rows = world.db.execute("SELECT tenant_id, count(*) AS number FROM jobs GROUP BY 1").fetchall()
+    return {row["tenant_id"]: row["number"] for row in rows}

@@ -1,0 +1,274 @@
+"""Two tenants for the route matrix: A, who asks, and B, who owns one of everything that A must not reach.
+
+A kind of thing is a method of `Holder` that makes a fresh one and returns how requests name it; the kinds that
+`table.py` names and the tables of the database are compared with it, so a new noun is seeded before its tests pass.
+"""
+
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+from uuid import UUID, uuid4
+
+import psycopg
+import redis
+from psycopg.rows import dict_row
+from psycopg.types.json import Jsonb
+
+from schema import redis_names
+from schema.ids import new_id
+from schema.keys import new_api_key, read_api_key
+from schema.vault import PLATFORM
+from tests.api.people import PASSWORD, hashed
+from tests.secret import VAULT
+
+NOWHERE = "http://127.0.0.1:9/v1"
+JOBS = ("waiting job", "running job", "failed job", "ended job")
+STATES = {"waiting job": "queued", "running job": "running", "failed job": "failed", "ended job": "succeeded"}
+MODELS = {"a": "openai/text-100", "b": "openai/reasoning"}
+SERVICES = {"a": "openrouter", "b": "anthropic"}
+
+Row = dict[str, Any]
+
+
+class Holder:
+    """A tenant, or with `user_id` one person of it, and how its things are made. What can hold words holds `marker`."""
+
+    def __init__(
+        self, db: psycopg.Connection[Row], letter: str, *, tenant_id: UUID, user_id: UUID | None = None
+    ) -> None:
+        self.db, self.letter, self.tenant_id, self.user_id = db, letter, tenant_id, user_id
+        self.marker = f"canary-{letter}-{uuid4().hex[:8]}"
+        self.slug = self._slug(tenant_id)
+
+    @classmethod
+    def of_new_tenant(cls, db: psycopg.Connection[Row], letter: str, *, models: Sequence[str] = ()) -> "Holder":
+        """Make a tenant that is granted these models, or the one of its letter."""
+        tenant_id, slug = new_id(), f"{letter}-{uuid4().hex[:8]}"
+        db.execute("INSERT INTO tenants (id, slug, name) VALUES (%s, %s, %s)", (tenant_id, slug, slug))
+        holder = cls(db, letter, tenant_id=tenant_id)
+        db.execute("UPDATE tenants SET name = %s WHERE id = %s", (holder.marker, tenant_id))
+        for model in models or (MODELS[letter],):
+            holder.insert("grants", kind="model", name=model, overrides={})
+        return holder
+
+    def new(self, kind: str) -> str | None:
+        """Make a fresh thing of a kind and return how a request names it; None where there is none to name yet."""
+        return KINDS[kind](self)
+
+    def insert(self, table: str, **columns: Any) -> None:
+        """Add a row of this tenant."""
+        row = {"tenant_id": self.tenant_id, **columns}
+        values = [Jsonb(value) if isinstance(value, dict | list) else value for value in row.values()]
+        places = ", ".join(["%s"] * len(row))
+        self.db.execute(f"INSERT INTO {table} ({', '.join(row)}) VALUES ({places})", values)  # type: ignore[arg-type]
+
+    def session(self) -> str:
+        session_id, parts = new_id(), [{"type": "text", "text": self.marker}]
+        self.insert("sessions", id=session_id, title=self.marker, turns=2, user_id=self.user_id)
+        place: Row = {"session_id": session_id, "role": "user", "parts": parts, "status": "completed"}
+        for turn in (1, 2):
+            self.insert("messages", id=new_id(), turn=turn, ordinal=0, **place)
+        return str(session_id)
+
+    def job(self, kind: str) -> str:
+        job_id, session_id, state = new_id(), UUID(self.session()), STATES[kind]
+        ended = state in ("failed", "succeeded")
+        about: Row = {"kind": "chat", "queue": "chat", "priority": 5, "payload": {"options": {}}, "max_tries": 3}
+        if state == "running":
+            about |= {"lease_owner": "nobody", "lease_until": datetime.now(UTC) + timedelta(hours=1)}
+        if ended:
+            about |= {"finished_at": datetime.now(UTC), "result": {"text": self.marker}}
+        deadline_at = datetime.now(UTC) + timedelta(hours=1)
+        about |= {"state": state, "session_id": session_id, "turn": 2, "model": MODELS[self.letter], "attempt": 1}
+        self.insert("jobs", id=job_id, **about, deadline_at=deadline_at, user_id=self.user_id)
+        self.insert("attempts", job_id=job_id, attempt=1, worker=self.marker)
+        if ended:
+            frame = f'id: 2\nevent: job.succeeded\ndata: {{"job_id":"{job_id}","seq":2,"said":"{self.marker}"}}\n\n'
+            self.insert("job_logs", job_id=job_id, last_seq=2, frames=zlib.compress(frame.encode()))
+        return str(job_id)
+
+    def user(self, role: str = "member", state: str = "active") -> UUID:
+        user_id, email = new_id(), f"{self.marker}-{uuid4().hex[:6]}@example.com"
+        about = {"role": role, "state": state, "password_hash": hashed(PASSWORD)}
+        self.insert("users", id=user_id, email=email, name=self.marker, **about)
+        return user_id
+
+    def email(self) -> str:
+        user_id = self.user()
+        found = self.db.execute("SELECT email FROM users WHERE id = %s", (user_id,)).fetchone()
+        assert found is not None
+        return found["email"]
+
+    def login(self, user_id: UUID) -> UUID:
+        login_id, later = new_id(), datetime.now(UTC) + timedelta(days=1)
+        self.insert("logins", id=login_id, user_id=user_id, expires_at=later, client=self.marker)
+        self.insert("refresh_tokens", login_id=login_id, digest=uuid4().hex)
+        return login_id
+
+    def api_key(self, **columns: Any) -> tuple[UUID, str]:
+        key_id, key = new_id(), new_api_key()
+        parts = read_api_key(key)
+        assert parts is not None
+        row = {"find": parts.find, "digest": parts.digest, "name": self.marker, "user_id": self.user_id, **columns}
+        self.insert("api_keys", id=key_id, **row)
+        return key_id, key
+
+    def service(self) -> str:
+        service, credential_id = SERVICES[self.letter], new_id()
+        sealed = VAULT.seal("sk-" + self.marker, tenant_id=self.tenant_id, owner_id=credential_id)
+        self.db.execute("DELETE FROM credentials WHERE tenant_id = %s", (self.tenant_id,))
+        columns = {"service": service, "key_id": sealed.key_id, "sealed": sealed.sealed, "created_by": self.marker}
+        self.insert("credentials", id=credential_id, base_url=NOWHERE, **columns)
+        return service
+
+    def provider(self) -> str:
+        provider_id, name = new_id(), f"{self.marker}-{uuid4().hex[:6]}"
+        issuer = f"https://{name}.example.com"
+        self.insert("identity_providers", id=provider_id, name=name, issuer=issuer, audience="x", jwks_url=NOWHERE)
+        return str(provider_id)
+
+    def grant(self) -> str:
+        name = f"{self.marker}-{uuid4().hex[:6]}"
+        self.insert("grants", kind="agent", name=name, overrides={}, created_by=self.marker)
+        return name
+
+    def spare_tenant(self) -> str:
+        return Holder.of_new_tenant(self.db, self.letter).slug
+
+    def audited(self) -> tuple[str, str]:
+        actor, target = f"user:{uuid4()}", f"key:{uuid4()}"
+        self.insert("audit_log", id=new_id(), actor=actor, action="key.created", target=target, result="ok")
+        return actor, target
+
+    def price(self) -> str:
+        name = f"some/{uuid4().hex}"
+        self.db.execute("INSERT INTO models (name, input_usd, output_usd) VALUES (%s, 1, 1)", (name,))
+        return name
+
+    def everything(self) -> None:
+        """Make what requests don't name, so that a tenant has a row in every table."""
+        job_id = UUID(self.job("running job"))
+        self.provider()
+        keyed: Row = {"route": "POST /api/chat", "fingerprint": self.marker}
+        self.insert("idempotency_keys", key=self.marker, job_id=job_id, **keyed)
+        sealed = VAULT.seal(self.marker, tenant_id=self.tenant_id, owner_id=job_id)
+        self.insert("job_secrets", job_id=job_id, key_id=sealed.key_id, sealed=sealed.sealed)
+        used: Row = {"jobs": 1, "input_tokens": 77, "output_tokens": 77, "cost_nanos": 77}
+        self.insert("usage_records", id=new_id(), day=date.today(), model=self.marker, agent=self.marker, **used)
+        self.login(self.user())
+
+    def _slug(self, tenant_id: UUID) -> str:
+        found = self.db.execute("SELECT slug FROM tenants WHERE id = %s", (tenant_id,)).fetchone()
+        assert found is not None
+        return found["slug"]
+
+
+KINDS: dict[str, Callable[[Holder], str | None]] = {
+    **{kind: lambda holder, kind=kind: holder.job(kind) for kind in JOBS},
+    "session": Holder.session,
+    "user": lambda holder: str(holder.user()),
+    "key": lambda holder: str(holder.api_key()[0]),
+    "email": Holder.email,
+    "new email": lambda _: f"{uuid4().hex}@example.com",
+    "service": Holder.service,
+    "provider": Holder.provider,
+    "grant": Holder.grant,
+    "model": lambda holder: MODELS[holder.letter],
+    "agent": lambda _: None,  # there are none yet
+    "tenant": lambda holder: holder.slug,
+    "spare tenant": Holder.spare_tenant,
+    "same tenant": lambda _: None,  # what `path.tenant` is
+    "actor": lambda holder: holder.audited()[0],
+    "target": lambda holder: holder.audited()[1],
+    "price": Holder.price,
+}
+"""How a fresh thing of each kind is made."""
+
+UNKNOWN: dict[str, Callable[[], str]] = {
+    "email": lambda: f"{uuid4().hex}@example.com",
+    "new email": lambda: f"{uuid4().hex}@example.com",
+    "service": lambda: "cohere",
+    "grant": lambda: uuid4().hex,
+    "agent": lambda: uuid4().hex,
+    "model": lambda: f"openai/{uuid4().hex}",
+    "tenant": lambda: f"nobody-{uuid4().hex[:8]}",
+    "spare tenant": lambda: f"nobody-{uuid4().hex[:8]}",
+    "same tenant": lambda: f"nobody-{uuid4().hex[:8]}",
+    "actor": lambda: f"user:{uuid4()}",
+    "target": lambda: f"key:{uuid4()}",
+}
+"""How a thing of a kind is named that nobody has; an id where nothing stands here."""
+
+
+@contextmanager
+def open_world(database_url: str, redis_url: str) -> Iterator["World"]:
+    """Make the world; `database_url` names the tables' owner."""
+    with (
+        psycopg.connect(database_url, autocommit=True, row_factory=dict_row) as db,
+        redis.Redis.from_url(redis_url) as wire,
+    ):
+        yield World(db, wire)
+
+
+class World:
+    """The tenants of the matrix, over one database and one Redis."""
+
+    def __init__(self, db: psycopg.Connection[Row], wire: redis.Redis) -> None:
+        self.db, self.redis = db, wire
+        self.a, self.b, self.suspended, self.deleting = (Holder.of_new_tenant(db, letter) for letter in "abab")
+        for holder, state in ((self.suspended, "suspended"), (self.deleting, "deleting")):
+            self.db.execute("UPDATE tenants SET state = %s WHERE id = %s", (state, holder.tenant_id))
+        self.platform = Holder(self.db, "a", tenant_id=PLATFORM)
+        self.fellow = Holder(self.db, "a", tenant_id=self.a.tenant_id, user_id=self.a.user())
+        self.foreign = {kind: self._owned(self.b, kind) for kind in KINDS if kind != "price"}
+        self.fellows = {kind: self._owned(self.fellow, kind) for kind in ("session", "key", *JOBS)}
+        self.b.everything()
+        self._stream(self.b)
+
+    def digest(self) -> dict[str, str]:
+        """Return a fingerprint of all that B has: of its rows in each table, and of each of its keys in Redis."""
+        parts = [
+            f"SELECT '{table}' AS name, md5(coalesce(string_agg(t::text, '|' ORDER BY t::text), '')) AS digest "
+            f"FROM {table} t WHERE {column} = %(id)s"
+            for table, column in self.tables()
+        ]
+        rows = self.db.execute(" UNION ALL ".join(parts), {"id": self.b.tenant_id}).fetchall()  # type: ignore[arg-type]
+        keys = sorted(self.redis.scan_iter(match=redis_names.all_of(self.b.tenant_id)))
+        return {row["name"]: row["digest"] for row in rows} | {key.decode(): str(self.redis.dump(key)) for key in keys}
+
+    def tables(self) -> list[tuple[str, str]]:
+        """Return every table that belongs to tenants, with the column that names the tenant."""
+        sql = """SELECT table_name AS name FROM information_schema.columns
+          WHERE table_schema = 'public' AND column_name = 'tenant_id' ORDER BY 1"""
+        return [("tenants", "id"), *((row["name"], "tenant_id") for row in self.db.execute(sql).fetchall())]
+
+    def empty_tables(self) -> list[str]:
+        """Return the tables in which B has nothing."""
+        sql = "SELECT count(*) AS number FROM {} WHERE {} = %s"
+        counts = {
+            table: self.db.execute(sql.format(table, column), (self.b.tenant_id,)).fetchone()  # type: ignore[arg-type]
+            for table, column in self.tables()
+        }
+        return [table for table, row in counts.items() if not row or not row["number"]]
+
+    def forget_emails(self) -> None:
+        """Remove A's users who were made with the email of one of B's, which is no secret of B's."""
+        sql = "DELETE FROM users WHERE tenant_id = %s AND email LIKE %s"
+        self.db.execute(sql, (self.a.tenant_id, f"{self.b.marker}%"))
+
+    def _owned(self, holder: Holder, kind: str) -> list[str]:
+        """Return things of this kind that somebody else must not reach; of jobs one in every state."""
+        names = [holder.new(other) for other in (JOBS if kind in JOBS else (kind,))]
+        if kind in ("agent", "new email"):
+            names = [holder.new("grant" if kind == "agent" else "email")]
+        return [name for name in names if name is not None]
+
+    def _stream(self, holder: Holder) -> None:
+        """Leave in Redis what a running job does."""
+        job_id = UUID(holder.job("running job"))
+        self.redis.hset(redis_names.job_fence(holder.tenant_id, job_id), mapping={"attempt": 1, "last": 1})
+        self.redis.xadd(redis_names.job_events(holder.tenant_id, job_id), {"p": holder.marker}, id="1-0")
+        for waiting in self.foreign["running job"]:
+            self.redis.hset(redis_names.job_fence(holder.tenant_id, UUID(waiting)), mapping={"attempt": 1, "last": 1})
