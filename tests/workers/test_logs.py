@@ -153,7 +153,7 @@ def classes() -> Iterator[type]:
 
 
 def shown_fields(kind: type) -> list[str]:
-    """The fields that the `repr` of a dataclass or struct shows and that hold text."""
+    """The fields that the `repr` of a dataclass or struct shows and that hold text. Rows of an export are asked for by name."""
     if dataclasses.is_dataclass(kind):
         names = [field.name for field in dataclasses.fields(kind) if field.repr]
     elif issubclass(kind, msgspec.Struct) and kind.__repr__ is msgspec.Struct.__repr__:
@@ -161,7 +161,7 @@ def shown_fields(kind: type) -> list[str]:
     else:
         return []
     hints = {name: hint for base in reversed(kind.__mro__) for name, hint in inspect.get_annotations(base).items()}
-    return [name for name in names if re.search(r"\b(str|bytes|Password)\b", str(hints[name]))]
+    return [name for name in names if re.search(r"(?<!dict\[)\b(str|bytes|Password)\b", str(hints[name]))]
 
 
 def test_nothing_that_holds_a_secret_shows_it_when_it_is_printed() -> None:
