@@ -104,7 +104,9 @@ async def rotate_signing(database_url: str, vault: Vault, *, at_once: bool) -> i
     minutes = done.signs_in.total_seconds() / 60
     print(f"The key {done.kid} is published now and signs {'at once' if at_once else f'in {minutes:.0f} minutes'}.")
     if done.retiring:
-        print(f"The keys before it ({done.retiring}) are good for {done.retire_in.total_seconds() / 3600:.1f} more hours.")
+        print(
+            f"The keys before it ({done.retiring}) are good for {done.retire_in.total_seconds() / 3600:.1f} more hours."
+        )
     return 0
 
 
