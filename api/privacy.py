@@ -82,6 +82,8 @@ class UserExportOut(msgspec.Struct, frozen=True, kw_only=True):
     audit: list[dict[str, Any]]
     api_keys: list[dict[str, Any]]
     sign_ins: list[dict[str, Any]]
+    memories: list[dict[str, Any]]
+    feedback: list[dict[str, Any]]
 
 
 class ErasedOut(msgspec.Struct, frozen=True, kw_only=True):

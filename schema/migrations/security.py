@@ -60,6 +60,18 @@ CREATE POLICY tenant ON {table} TO headrace_app
 """
 
 
+def isolate_threads(table: str) -> str:
+    """Return the SQL that confines `headrace_app` to its tenant's rows of one of LangGraph's tables, where the tenant stands in
+    the name of the thread only: `tenant_{id}__user_{id}__session_{id}`."""
+    own = "split_part(thread_id, '__', 1) = (SELECT 'tenant_' || headrace_tenant())"
+    return f"""
+ALTER TABLE {table} ENABLE ROW LEVEL SECURITY;
+ALTER TABLE {table} FORCE ROW LEVEL SECURITY;
+GRANT SELECT, INSERT, UPDATE, DELETE ON {table} TO headrace_app;
+CREATE POLICY tenant ON {table} TO headrace_app USING ({own}) WITH CHECK ({own});
+"""
+
+
 def open_to_system(table: str, *, rights: str) -> str:
     """Return the SQL that lets the dispatcher and the sweeper use `table` across tenants."""
     return f"""

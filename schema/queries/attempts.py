@@ -46,7 +46,11 @@ WHERE j.tenant_id = held.tenant_id AND j.id = held.id AND j.state = %(from_state
 RETURNING j.id, j.cancel_requested
 """
 
-FINISH = """
+# As `thread_name` in schema/threads.py spells it. What a graph remembers between its steps is needed by its own job only.
+THREAD = """'tenant_' || ended.tenant_id || '__user_' || coalesce(ended.user_id::text, 'none') || '__session_' ||
+    coalesce(ended.session_id, ended.id)"""
+
+FINISH = f"""
 WITH ended AS (
   UPDATE jobs SET state = %(state)s, result = %(result)s, error = %(error)s, finished_at = now(), lease_owner = NULL,
     lease_until = NULL, parked = false
@@ -60,13 +64,13 @@ tried AS (
   UPDATE attempts SET ended_at = now(), outcome = %(state)s, error = %(error)s
   WHERE tenant_id = %(tenant_id)s AND job_id = %(id)s AND attempt = %(attempt)s AND EXISTS (SELECT 1 FROM ended)),
 said AS (
-  INSERT INTO messages (tenant_id, id, session_id, job_id, turn, ordinal, role, parts, status, model, agent, usage)
+  INSERT INTO messages (tenant_id, id, session_id, job_id, turn, ordinal, role, parts, status, model, agent, usage, detail)
   SELECT tenant_id, %(message_id)s::uuid, session_id, id, turn, 1, 'assistant', %(parts)s::jsonb, %(message_status)s,
-    model, agent, %(usage)s::jsonb
+    model, coalesce(%(agent)s, agent), %(usage)s::jsonb, %(detail)s::jsonb
   FROM ended WHERE session_id IS NOT NULL AND %(parts)s::jsonb IS NOT NULL),
 used AS (
   INSERT INTO usage_records (tenant_id, id, day, user_id, agent, model, jobs, input_tokens, output_tokens, cost_nanos)
-  SELECT tenant_id, %(usage_id)s::uuid, (now() AT TIME ZONE 'UTC')::date, user_id, coalesce(agent, ''), model, 1,
+  SELECT tenant_id, %(usage_id)s::uuid, (now() AT TIME ZONE 'UTC')::date, user_id, coalesce(%(agent)s, agent, ''), model, 1,
     %(input_tokens)s::bigint, %(output_tokens)s::bigint,
     round(1000 * coalesce(%(input_tokens)s * m.input_usd + %(output_tokens)s * m.output_usd, 0))::bigint
   FROM ended LEFT JOIN models m ON m.name = ended.model
@@ -75,8 +79,15 @@ used AS (
 told AS (
   INSERT INTO audit_log (tenant_id, id, actor, action, target, result, address, request_id, detail)
   SELECT tenant_id, %(audit_id)s::uuid, coalesce(actor, 'system'), kind || '.ended',
-    coalesce('agent/' || agent, model, ''), %(state)s, address, request_id, jsonb_build_object('job_id', id)
+    coalesce('agent/' || coalesce(%(agent)s, agent), model, ''), %(state)s, address, request_id,
+    jsonb_build_object('job_id', id)
   FROM ended),
+dropped AS (
+  DELETE FROM checkpoints c USING ended WHERE ended.agent IS NOT NULL AND c.thread_id = {THREAD}),
+dropped_blobs AS (
+  DELETE FROM checkpoint_blobs c USING ended WHERE ended.agent IS NOT NULL AND c.thread_id = {THREAD}),
+dropped_writes AS (
+  DELETE FROM checkpoint_writes c USING ended WHERE ended.agent IS NOT NULL AND c.thread_id = {THREAD}),
 silenced AS (
   DELETE FROM job_secrets WHERE tenant_id = %(tenant_id)s AND job_id = %(id)s AND EXISTS (SELECT 1 FROM ended))
 SELECT ended.session_id, coalesce((SELECT cost_nanos FROM used), 0) AS cost_nanos, (
@@ -118,7 +129,8 @@ class Ending:
     """How a job ends: its last state, what is stored of it, and the deflated log of all its frames.
 
     `parts` None stores no answer. `usage` is what was used, {input_tokens, output_tokens, …}, and is charged with the end, in
-    the same transaction. `forget` removes what the user said too (`on_busy=rollback`).
+    the same transaction. `forget` removes what the user said too (`on_busy=rollback`). `agent` is who answered where a
+    router chose; `detail` is what the message says besides its parts (renderer, citations, whether it was kept from before).
     """
 
     state: State
@@ -131,6 +143,8 @@ class Ending:
     message_status: str = "completed"
     usage: dict[str, Any] | None = None
     forget: bool = False
+    agent: str | None = None
+    detail: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True)
@@ -198,6 +212,8 @@ def _finish_values(
         "message_id": ending.message_id,
         "parts": _json(ending.parts),
         "message_status": ending.message_status,
+        "agent": ending.agent,
+        "detail": _json(ending.detail),
         "usage": _json(ending.usage),
         "usage_id": new_id(),
         "audit_id": new_id(),

@@ -28,13 +28,17 @@ ACTED = """(actor = 'user:' || %(user_id)s::text OR actor IN (
   SELECT 'key:' || k.id FROM api_keys k WHERE k.tenant_id = %(tenant_id)s AND k.user_id = %(user_id)s))"""
 
 
+MADE_BY = "Holds nothing personal but the id of who made it: what the tenant configured."
+
+
 @dataclass(frozen=True)
 class Erasure:
     """The rows that `of` finds are deleted or, with `change`, updated so that it finds them no more: an erasure is carried out
-    until it finds nothing. The table's key is (tenant_id, id)."""
+    until it finds nothing. The table's key is (tenant_id, `key`)."""
 
     of: str
     change: str | None = None
+    key: str = "id"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -127,6 +131,33 @@ PERSONAL: dict[str, Holding] = {
         why="Holds nothing personal but the id of who made it: the tenant's keys of model providers."
     ),
     "grants": Holding(why="Holds nothing personal but the id of who made it: what the tenant may use."),
+    "memories": Holding(
+        why="What was remembered about them; deleted.",
+        of=OWN,
+        section="memories",
+        shown="id, text, created_at",
+        erasures=(Erasure(OWN),),
+    ),
+    "feedback": Holding(
+        why="What they think of answers; deleted.",
+        of=OWN,
+        section="feedback",
+        shown="message_id, rating, comment, agent, created_at, updated_at",
+        key=("message_id",),
+        erasures=(Erasure(OWN, key="message_id"),),
+    ),
+    "learned_examples": Holding(why="Questions and answers that feedback made examples; goes with the message."),
+    "cached_answers": Holding(
+        why="Questions with answers that may be given again; deleted where they are theirs alone, and gone in a while.",
+        erasures=(Erasure("scope = %(user_id)s::text"),),
+    ),
+    "tool_effects": Holding(why="What tools answered in a job, so that none is called twice; goes with the job."),
+    "agents": Holding(why=MADE_BY),
+    "tools": Holding(why=MADE_BY),
+    "data_sources": Holding(why=MADE_BY),
+    "configurations": Holding(why=MADE_BY),
+    "pipelines": Holding(why=MADE_BY),
+    "pipeline_versions": Holding(why=MADE_BY),
 }
 
 SECTIONS: dict[str, str] = {
@@ -186,10 +217,11 @@ async def erase_held(
 ) -> list[UUID]:
     """Carry out a batch of an erasure and return the ids of its rows in order; `after` is the last id of the batch before."""
     verb = f"UPDATE {table} SET {erasure.change}" if erasure.change else f"DELETE FROM {table}"
-    sql = f"""{verb} WHERE tenant_id = %(tenant_id)s AND id IN (
-        SELECT id FROM {table} WHERE tenant_id = %(tenant_id)s AND {erasure.of}
-          AND (%(after)s::uuid IS NULL OR id > %(after)s)
-        ORDER BY id LIMIT %(limit)s)
-      RETURNING id"""
+    key = erasure.key
+    sql = f"""{verb} WHERE tenant_id = %(tenant_id)s AND {key} IN (
+        SELECT {key} FROM {table} WHERE tenant_id = %(tenant_id)s AND {erasure.of}
+          AND (%(after)s::uuid IS NULL OR {key} > %(after)s)
+        ORDER BY {key} LIMIT %(limit)s)
+      RETURNING {key} AS id"""
     values = {"tenant_id": tenant_id, "user_id": user_id, "limit": limit, "after": after}
     return sorted(row["id"] for row in await fetch_all(db, sql, values))

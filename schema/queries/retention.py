@@ -40,6 +40,12 @@ DELETE FROM idempotency_keys WHERE (tenant_id, route, key) IN (
 RETURNING tenant_id
 """
 
+EXPIRED_ANSWERS = """
+DELETE FROM cached_answers WHERE (tenant_id, id) IN (
+  SELECT tenant_id, id FROM cached_answers WHERE expires_at < now() ORDER BY expires_at LIMIT %(limit)s)
+RETURNING tenant_id
+"""
+
 OLD_AUDIT = """
 DELETE FROM audit_log a WHERE (a.tenant_id, a.id) IN (
   SELECT o.tenant_id, o.id FROM tenants t CROSS JOIN LATERAL (
@@ -110,13 +116,14 @@ async def list_tenants_to_sweep(db: Db) -> list[DictRow]:
 
 
 async def delete_expired(db: Db) -> int:
-    """Delete expired sign-ins and idempotency keys, and audit rows past their days; as the system.
+    """Delete expired sign-ins, idempotency keys and cached answers, and audit rows past their days; as the system.
 
     Returns how many rows went; BATCH or more means that there may be others.
     """
     values = {"limit": BATCH, "hours": IDEMPOTENCY_HOURS}
     await db.execute(TURN)
-    return sum([len(await fetch_all(db, sql, values)) for sql in (EXPIRED_LOGINS, EXPIRED_KEYS, OLD_AUDIT)])
+    expired = (EXPIRED_LOGINS, EXPIRED_KEYS, EXPIRED_ANSWERS, OLD_AUDIT)
+    return sum([len(await fetch_all(db, sql, values)) for sql in expired])
 
 
 async def join_usage(db: Db) -> int:

@@ -32,6 +32,8 @@ SEALED_TABLES = {
         SealedTable("identity_providers"),
         SealedTable("job_secrets", owner="job_id"),
         SealedTable("signing_keys", has_tenant=False),
+        SealedTable("tools"),
+        SealedTable("data_sources"),
     )
 }
 """Every table that holds sealed secrets. One that is forgotten here would be lost with the old key; a test looks."""

@@ -2,8 +2,11 @@
 
 from sqlmodel import SQLModel
 
+from schema.tables.agents import Agent, Configuration, DataSource, Pipeline, PipelineVersion, ToolRow
 from schema.tables.jobs import Attempt, IdempotencyKey, Job, JobLog
+from schema.tables.learning import CachedAnswer, Feedback, LearnedExample, MemoryRow
 from schema.tables.records import AuditEntry, Model, UsageRecord
+from schema.tables.runs import Checkpoint, CheckpointBlob, CheckpointWrite, ToolEffect
 from schema.tables.secrets import Credential, JobSecret, SigningKey
 from schema.tables.sessions import Message, Session
 from schema.tables.tenants import ApiKey, Grant, Tenant
@@ -13,29 +16,47 @@ metadata = SQLModel.metadata
 TENANT_TABLES = (
     *(ApiKey, Grant, Session, Message, Job, Attempt, JobLog, IdempotencyKey),
     *(User, Login, RefreshToken, IdentityProvider, Credential, JobSecret, UsageRecord, AuditEntry),
+    *(Agent, ToolRow, DataSource, Configuration, Pipeline, PipelineVersion),
+    *(MemoryRow, CachedAnswer, Feedback, LearnedExample, ToolEffect),
 )
+THREAD_TABLES = (Checkpoint, CheckpointBlob, CheckpointWrite)
 PLATFORM_TABLES = (Tenant, Model, SigningKey)
 
 __all__ = [
     "PLATFORM_TABLES",
     "TENANT_TABLES",
+    "THREAD_TABLES",
+    "Agent",
     "ApiKey",
     "Attempt",
     "AuditEntry",
+    "CachedAnswer",
+    "Checkpoint",
+    "CheckpointBlob",
+    "CheckpointWrite",
+    "Configuration",
     "Credential",
+    "DataSource",
+    "Feedback",
     "Grant",
     "IdempotencyKey",
     "IdentityProvider",
     "Job",
     "JobLog",
     "JobSecret",
+    "LearnedExample",
     "Login",
+    "MemoryRow",
     "Message",
     "Model",
+    "Pipeline",
+    "PipelineVersion",
     "RefreshToken",
     "Session",
     "SigningKey",
     "Tenant",
+    "ToolEffect",
+    "ToolRow",
     "UsageRecord",
     "User",
     "metadata",

@@ -19,6 +19,10 @@ class Model(SQLModel, table=True):
     name: str = Field(primary_key=True)
     input_usd: Decimal = Field(sa_type=Numeric(14, 6))  # type: ignore[call-overload]
     output_usd: Decimal = Field(sa_type=Numeric(14, 6))  # type: ignore[call-overload]
+    context_tokens: int | None = None
+    tools: bool | None = None
+    images: bool | None = None
+    fallbacks: list[str] | None = json()
     updated_at: datetime = timestamp(default=True)
 
 

@@ -23,6 +23,8 @@ class Session(SQLModel, table=True):
     created_at: datetime = timestamp(default=True)
     updated_at: datetime = timestamp(default=True)
     user_id: UUID | None = None
+    summary: str | None = None
+    summary_turn: int | None = None
 
 
 class Message(SQLModel, table=True):
@@ -46,4 +48,5 @@ class Message(SQLModel, table=True):
     model: str | None = None
     agent: str | None = None
     usage: dict[str, Any] | None = json()
+    detail: dict[str, Any] | None = json()
     created_at: datetime = timestamp(default=True)

@@ -38,6 +38,7 @@ class Tenant(SQLModel, table=True):
     retention_days: int | None = None
     audit_days: int = Field(sa_column_kwargs={"server_default": text("400")})
     updated_at: datetime = timestamp(default=True)
+    config_version: int = Field(sa_type=BigInteger, sa_column_kwargs={"server_default": text("0")})
 
 
 class ApiKey(SQLModel, table=True):

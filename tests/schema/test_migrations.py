@@ -9,7 +9,7 @@ from sqlalchemy import create_engine
 from sqlalchemy.pool import NullPool
 
 from schema.migrate import HEAD, MIGRATIONS, migrate, sqlalchemy_url
-from schema.tables import TENANT_TABLES, metadata
+from schema.tables import TENANT_TABLES, THREAD_TABLES, metadata
 
 
 def test_migrations_and_tables_say_the_same(migrated: str) -> None:
@@ -30,7 +30,8 @@ def test_a_database_at_head_is_left_alone(database_url: str) -> None:
 
 
 def test_every_table_of_tenants_has_forced_row_security(migrated: str) -> None:
-    expected = {table.__tablename__ for table in TENANT_TABLES} | {"tenants"}
+    threads = {table.__tablename__ for table in THREAD_TABLES}
+    expected = {table.__tablename__ for table in TENANT_TABLES} | {"tenants"} | threads
     with psycopg.connect(migrated) as db:
         forced = {
             name
@@ -46,7 +47,7 @@ def test_every_table_of_tenants_has_forced_row_security(migrated: str) -> None:
             )
         }
     assert expected == forced
-    assert expected - {"tenants"} == with_tenant
+    assert expected - {"tenants"} - threads == with_tenant
 
 
 def test_the_roles_own_nothing_and_cannot_bypass(migrated: str) -> None:

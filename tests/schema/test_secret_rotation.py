@@ -222,6 +222,10 @@ async def test_every_sealed_table_changes_keys(database_url: str) -> None:
         await db.execute(
             "INSERT INTO signing_keys (id, key_id, sealed, public) VALUES (%s, %s, %s, '{}')", secret["signing_keys"]
         )
+        tool = "INSERT INTO tools (tenant_id, id, name, kind, definition, key_id, sealed) VALUES "
+        await db.execute(tool + "(%s, %s, 'a', 'HTTP_GET', '{}', %s, %s)", (tenant_id, *secret["tools"]))
+        source = "INSERT INTO data_sources (tenant_id, id, name, tables, key_id, sealed) VALUES "
+        await db.execute(source + "(%s, %s, 'a', '[]', %s, %s)", (tenant_id, *secret["data_sources"]))
         assert (0, "") == (await rotate(database_url, NEW, OLD))[::2]
         assert [KeyUse(name, AFTER.newest, 1) for name in sorted(SEALED_TABLES)] == await list_key_ids(db)
         for name in SEALED_TABLES:

@@ -8,6 +8,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
+from psycopg.types.json import Jsonb
 
 from schema.db import pool_for, tenant_tx
 from schema.ids import new_id
@@ -265,7 +266,41 @@ async def fill(ports: Ports, database_url: str, redis_url: str, tenant: TestTena
     add(database_url, "job_secrets", tenant, job_id=waiting.job_id, **sealed)
     add(database_url, "credentials", tenant, id=new_id(), service="openai", **sealed)
     add(database_url, "identity_providers", tenant, id=new_id(), name="n", issuer=tenant.slug, audience="a")
+    configure(database_url, tenant)
+    learn(database_url, tenant, user_id, job_id)
     await ports.limits.reserve(tenant.id, waiting.job_id, POLICY, tokens=5, nanos=0)
+
+
+def configure(database_url: str, tenant: TestTenant) -> None:
+    """Give a tenant an agent, a tool, a data source, a pipeline, and settings."""
+    none, pipeline_id = Jsonb([]), new_id()
+    agent = {"description": "d", "examples": none, "prompt": "p", "models": none, "tools": none}
+    add(database_url, "agents", tenant, id=new_id(), name="n", **agent)
+    add(database_url, "tools", tenant, id=new_id(), name="n", kind="HTTP_GET", definition=Jsonb({}))
+    add(database_url, "data_sources", tenant, id=new_id(), name="n", tables=none, key_id=VAULT.key_ids[0], sealed=b"s")
+    add(database_url, "configurations", tenant, settings=Jsonb({}))
+    add(database_url, "pipelines", tenant, id=pipeline_id, name="n", version=1, definition=Jsonb({}))
+    add(database_url, "pipeline_versions", tenant, pipeline_id=pipeline_id, version=1, definition=Jsonb({}))
+
+
+def learn(database_url: str, tenant: TestTenant, user_id: UUID, job_id: UUID) -> None:
+    """Give a tenant what is kept to answer better, and a call of a tool."""
+    (message,) = rows(database_url, "SELECT id FROM messages WHERE job_id = %s AND role = 'assistant'", job_id)
+    vector = {"embedder": "e", "embedding": "[1,2]"}
+    add(database_url, "memories", tenant, id=new_id(), user_id=user_id, text="t", **vector)
+    add(database_url, "feedback", tenant, message_id=message["id"], rating="up", user_id=user_id)
+    add(database_url, "learned_examples", tenant, message_id=message["id"], agent="a", question="q")
+    add(database_url, "tool_effects", tenant, job_id=job_id, call_id="c", tool="t", attempt=1)
+    kept = {"agent": "a", "scope": "", "config_version": "1.1", "digest": "d", "question": "q", "answer": Jsonb({})}
+    add(
+        database_url,
+        "cached_answers",
+        tenant,
+        id=new_id(),
+        expires_at=datetime.now(UTC) + timedelta(days=1),
+        **vector,
+        **kept,
+    )
 
 
 async def test_a_deleted_tenant_leaves_no_row_and_no_key_and_others_lose_none(

@@ -1,0 +1,136 @@
+"""What an installation's admins and its tenants configure: agents, tools, data sources, pipelines, and a tenant's persona.
+
+A row of the tenant `platform` is shared: tenants see it as far as it is granted to them (migration 0003). Every change
+raises `tenants.config_version`, so that whoever holds an older configuration knows (`workers/configuration.py`).
+"""
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import CheckConstraint, UniqueConstraint, text
+from sqlmodel import Field, SQLModel
+
+from schema.tables.columns import json, tenant_key, timestamp, within_tenant
+
+GRAPHS = ("auto", "chat", "react", "plan_execute", "supervisor")
+TOOL_KINDS = ("HTTP_GET", "HTTP_POST", "RAG", "SQL", "OCR", "CUBE")
+
+
+def _one_of(column: str, names: tuple[str, ...]) -> str:
+    return f"{column} IN ({', '.join(repr(name) for name in names)})"
+
+
+class Agent(SQLModel, table=True):
+    """What a user addresses. `tools` are names; `models` are tried one after another, none is the tenant's default."""
+
+    __tablename__ = "agents"  # type: ignore[assignment]
+    __table_args__ = (
+        UniqueConstraint("tenant_id", "name", name="agents_name"),
+        CheckConstraint(_one_of("graph", GRAPHS), name="agents_graph"),
+    )
+
+    tenant_id: UUID = tenant_key()
+    id: UUID = Field(primary_key=True)
+    name: str
+    description: str
+    examples: list[str] = json(nullable=False)
+    prompt: str
+    models: list[str] = json(nullable=False)
+    graph: str = Field(sa_column_kwargs={"server_default": text("'auto'")})
+    tools: list[str] = json(nullable=False)
+    output_format: str | None = None
+    output_schema: dict[str, Any] | None = json()
+    renderer: dict[str, Any] | None = json()
+    max_steps: int = Field(sa_column_kwargs={"server_default": text("5")})
+    cache_s: int = Field(sa_column_kwargs={"server_default": text("0")})
+    enabled: bool = Field(sa_column_kwargs={"server_default": text("true")})
+    created_at: datetime = timestamp(default=True)
+    updated_at: datetime = timestamp(default=True)
+    created_by: str | None = None
+
+
+class ToolRow(SQLModel, table=True):
+    """A tool that is configured (`tools/configured/definition.py`). `sealed` holds its secrets as one JSON object."""
+
+    __tablename__ = "tools"  # type: ignore[assignment]
+    __table_args__ = (
+        UniqueConstraint("tenant_id", "name", name="tools_name"),
+        CheckConstraint(_one_of("kind", TOOL_KINDS), name="tools_kind"),
+    )
+
+    tenant_id: UUID = tenant_key()
+    id: UUID = Field(primary_key=True)
+    name: str
+    kind: str
+    definition: dict[str, Any] = json(nullable=False)
+    priority: int = Field(sa_column_kwargs={"server_default": text("100")})
+    enabled: bool = Field(sa_column_kwargs={"server_default": text("true")})
+    key_id: str | None = None
+    sealed: bytes | None = None
+    created_at: datetime = timestamp(default=True)
+    updated_at: datetime = timestamp(default=True)
+    created_by: str | None = None
+
+
+class DataSource(SQLModel, table=True):
+    """A database of the tenant's own that tools may read. `sealed` is its DSN; `tables` are all that may be read."""
+
+    __tablename__ = "data_sources"  # type: ignore[assignment]
+    __table_args__ = (UniqueConstraint("tenant_id", "name", name="data_sources_name"),)
+
+    tenant_id: UUID = tenant_key()
+    id: UUID = Field(primary_key=True)
+    name: str
+    description: str = Field(sa_column_kwargs={"server_default": text("''")})
+    tables: list[str] = json(nullable=False)
+    max_rows: int = Field(sa_column_kwargs={"server_default": text("200")})
+    timeout_s: float = Field(sa_column_kwargs={"server_default": text("10")})
+    key_id: str
+    sealed: bytes
+    created_at: datetime = timestamp(default=True)
+    updated_at: datetime = timestamp(default=True)
+    created_by: str | None = None
+
+
+class Configuration(SQLModel, table=True):
+    """What a tenant set for all its agents: persona, tools that are switched on, and defaults. No row is all defaults."""
+
+    __tablename__ = "configurations"  # type: ignore[assignment]
+
+    tenant_id: UUID = tenant_key()
+    settings: dict[str, Any] = json(nullable=False)
+    updated_at: datetime = timestamp(default=True)
+    updated_by: str | None = None
+
+
+class Pipeline(SQLModel, table=True):
+    """A tenant's own pipeline as of its newest version."""
+
+    __tablename__ = "pipelines"  # type: ignore[assignment]
+    __table_args__ = (UniqueConstraint("tenant_id", "name", name="pipelines_name"),)
+
+    tenant_id: UUID = tenant_key()
+    id: UUID = Field(primary_key=True)
+    name: str
+    description: str = Field(sa_column_kwargs={"server_default": text("''")})
+    version: int
+    definition: dict[str, Any] = json(nullable=False)
+    enabled: bool = Field(sa_column_kwargs={"server_default": text("true")})
+    created_at: datetime = timestamp(default=True)
+    updated_at: datetime = timestamp(default=True)
+    created_by: str | None = None
+
+
+class PipelineVersion(SQLModel, table=True):
+    """A pipeline as it once was; jobs name the version that they run."""
+
+    __tablename__ = "pipeline_versions"  # type: ignore[assignment]
+    __table_args__ = (within_tenant(["pipeline_id"], "pipelines", keys=["id"]),)
+
+    tenant_id: UUID = tenant_key(references=False)
+    pipeline_id: UUID = Field(primary_key=True)
+    version: int = Field(primary_key=True)
+    definition: dict[str, Any] = json(nullable=False)
+    created_at: datetime = timestamp(default=True)
+    created_by: str | None = None

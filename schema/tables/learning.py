@@ -1,0 +1,92 @@
+"""What is kept to answer better: memories of users, answers that may be given again, feedback, and examples made from it.
+
+Vectors stand beside the name of the engine and model that made them; those of two names are never compared.
+"""
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from pgvector.sqlalchemy import Vector
+from sqlalchemy import CheckConstraint, Index
+from sqlmodel import Field, SQLModel
+
+from schema.tables.columns import json, tenant_key, timestamp, within_tenant
+
+
+class MemoryRow(SQLModel, table=True):
+    """A fact about a user; without a user, of callers that stand for the tenant."""
+
+    __tablename__ = "memories"  # type: ignore[assignment]
+    __table_args__ = (
+        within_tenant(["user_id"], "users", keys=["id"]),
+        Index("memories_of_user", "tenant_id", "user_id"),
+    )
+
+    tenant_id: UUID = tenant_key()
+    id: UUID = Field(primary_key=True)
+    user_id: UUID | None = None
+    text: str
+    embedder: str
+    embedding: Any = Field(sa_type=Vector(), nullable=False)  # type: ignore[call-overload]
+    created_at: datetime = timestamp(default=True)
+
+
+class CachedAnswer(SQLModel, table=True):
+    """An answer that may be given again (G9). `scope` is the user's id where the caller made a difference, else ''."""
+
+    __tablename__ = "cached_answers"  # type: ignore[assignment]
+    __table_args__ = (
+        Index("cached_answers_exact", "tenant_id", "agent", "scope", "digest"),
+        Index("cached_answers_message", "tenant_id", "message_id"),
+        Index("cached_answers_expiry", "expires_at"),
+    )
+
+    tenant_id: UUID = tenant_key()
+    id: UUID = Field(primary_key=True)
+    agent: str
+    scope: str
+    config_version: str
+    digest: str
+    question: str
+    embedder: str
+    embedding: Any = Field(sa_type=Vector(), nullable=False)  # type: ignore[call-overload]
+    answer: dict[str, Any] = json(nullable=False)
+    message_id: UUID | None = None
+    created_at: datetime = timestamp(default=True)
+    expires_at: datetime = timestamp(nullable=False)
+
+
+class Feedback(SQLModel, table=True):
+    """What a person thinks of an answer: `up` or `down`, a comment, and which agent should have answered."""
+
+    __tablename__ = "feedback"  # type: ignore[assignment]
+    __table_args__ = (
+        within_tenant(["message_id"], "messages", keys=["id"]),
+        within_tenant(["user_id"], "users", keys=["id"]),
+        CheckConstraint("rating IN ('up', 'down')", name="feedback_rating"),
+        Index("feedback_of_user", "tenant_id", "user_id"),
+    )
+
+    tenant_id: UUID = tenant_key(references=False)
+    message_id: UUID = Field(primary_key=True)
+    rating: str
+    comment: str | None = None
+    agent: str | None = None
+    user_id: UUID | None = None
+    created_at: datetime = timestamp(default=True)
+    updated_at: datetime = timestamp(default=True)
+
+
+class LearnedExample(SQLModel, table=True):
+    """A question that feedback says belongs to an agent (G10); with an `answer`, one that was approved."""
+
+    __tablename__ = "learned_examples"  # type: ignore[assignment]
+    __table_args__ = (within_tenant(["message_id"], "messages", keys=["id"]),)
+
+    tenant_id: UUID = tenant_key(references=False)
+    message_id: UUID = Field(primary_key=True)
+    agent: str
+    question: str
+    answer: str | None = None
+    created_at: datetime = timestamp(default=True)

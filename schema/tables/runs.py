@@ -1,0 +1,84 @@
+"""What makes a killed run of a graph go on where it was: the ledger of tool calls, and LangGraph's checkpoints.
+
+The checkpoint tables are those of langgraph-checkpoint-postgres 3.2 (its migrations 0–9); they have no tenant column, so
+row-level security reads the tenant from the thread's name, `tenant_{id}__user_{id}__session_{id}`.
+"""
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Index, Integer, LargeBinary, text
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlmodel import Field, SQLModel
+
+from schema.tables.columns import json, tenant_key, timestamp, within_tenant
+
+
+class ToolEffect(SQLModel, table=True):
+    """One tool call of a job. `result` is what it brought, when it has ended; a row without one was under way."""
+
+    __tablename__ = "tool_effects"  # type: ignore[assignment]
+    __table_args__ = (within_tenant(["job_id"], "jobs", keys=["id"]),)
+
+    tenant_id: UUID = tenant_key(references=False)
+    job_id: UUID = Field(primary_key=True)
+    call_id: str = Field(primary_key=True)
+    tool: str
+    attempt: int
+    result: dict[str, Any] | None = json()
+    started_at: datetime = timestamp(default=True)
+    ended_at: datetime | None = timestamp()
+
+
+def _text(**options: Any) -> Any:
+    return Field(sa_column_kwargs={"server_default": text("''")}, nullable=False, **options)  # type: ignore[call-overload]
+
+
+class Checkpoint(SQLModel, table=True):
+    """A graph's state between two steps."""
+
+    __tablename__ = "checkpoints"  # type: ignore[assignment]
+    __table_args__ = (Index("checkpoints_thread_id_idx", "thread_id"),)
+
+    thread_id: str = Field(primary_key=True)
+    checkpoint_ns: str = _text(primary_key=True)
+    checkpoint_id: str = Field(primary_key=True)
+    parent_checkpoint_id: str | None = None
+    type: str | None = None
+    checkpoint: dict[str, Any] = json(nullable=False)
+    # `metadata` is taken by SQLAlchemy.
+    about: dict[str, Any] = Field(  # type: ignore[call-overload]
+        sa_type=JSONB, sa_column_kwargs={"name": "metadata", "server_default": text("'{}'")}, nullable=False
+    )
+
+
+class CheckpointBlob(SQLModel, table=True):
+    """A value of a state."""
+
+    __tablename__ = "checkpoint_blobs"  # type: ignore[assignment]
+    __table_args__ = (Index("checkpoint_blobs_thread_id_idx", "thread_id"),)
+
+    thread_id: str = Field(primary_key=True)
+    checkpoint_ns: str = _text(primary_key=True)
+    channel: str = Field(primary_key=True)
+    version: str = Field(primary_key=True)
+    type: str
+    blob: bytes | None = Field(default=None, sa_type=LargeBinary)
+
+
+class CheckpointWrite(SQLModel, table=True):
+    """What a step that has ended wrote, before its siblings have."""
+
+    __tablename__ = "checkpoint_writes"  # type: ignore[assignment]
+    __table_args__ = (Index("checkpoint_writes_thread_id_idx", "thread_id"),)
+
+    thread_id: str = Field(primary_key=True)
+    checkpoint_ns: str = _text(primary_key=True)
+    checkpoint_id: str = Field(primary_key=True)
+    task_id: str = Field(primary_key=True)
+    idx: int = Field(primary_key=True, sa_type=Integer)
+    channel: str
+    type: str | None = None
+    blob: bytes
+    task_path: str = _text()
