@@ -30,6 +30,8 @@ Statement = tuple[str, Mapping[str, Any]]
 NAMED = re.compile(r"%\((\w+)\)s")
 COMMAND_OK = pq.ExecStatus.COMMAND_OK
 FORGOTTEN = b"26000"  # invalid_sql_statement_name
+LOOK_S = 1.0
+SILENT_S = 45.0  # longer than `statement_timeout`, after which a server that lives says so
 BE_TENANT = "SELECT set_config('headrace.tenant_id', %(tenant_id)s, true)"
 
 _prepared: WeakKeyDictionary[Db, set[bytes]] = WeakKeyDictionary()
@@ -119,7 +121,7 @@ async def _receive(db: Db) -> tuple[list[Any], Any]:
     readable = asyncio.Event()
     results: list[Any] = []
     failed: Any = None
-    descriptor = line.socket
+    descriptor, until = line.socket, loop.time() + SILENT_S
     loop.add_reader(descriptor, readable.set)
     try:
         while True:
@@ -136,11 +138,23 @@ async def _receive(db: Db) -> tuple[list[Any], Any]:
                 results.append(result)
             readable.clear()
             if flushed:
-                await readable.wait()
+                await _woken(readable, loop, until)
             else:
                 await asyncio.sleep(0)  # a large answer meets a full socket; go on writing
     finally:
         loop.remove_reader(descriptor)
+
+
+async def _woken(readable: asyncio.Event, loop: asyncio.AbstractEventLoop, until: float) -> None:
+    """Wait until there is something to read, or look anyway after a second: numbers of descriptors are used again, and when
+    many connections are lost at once a wake-up may be another's. Raises OperationalError when the server is silent too long."""
+    if loop.time() > until:
+        raise psycopg.OperationalError(f"Postgres said nothing for {SILENT_S:g} s")
+    timer = loop.call_later(LOOK_S, readable.set)
+    try:
+        await readable.wait()
+    finally:
+        timer.cancel()
 
 
 def _rows(reader: Any, result: Any) -> list[DictRow]:

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 import psycopg
 import pytest
 
+from schema import batch
 from schema.batch import run_batch
 from schema.db import Pool, pool_for, tenant_tx
 from schema.ids import new_id
@@ -83,3 +84,13 @@ async def test_an_answer_larger_than_a_socket_comes_whole(pool: Pool, tenant: Te
     text = "x" * 3_000_000
     ((row,),) = await run_batch(pool, tenant.id, [("SELECT %(text)s::text AS text", {"text": text})])
     assert text == row["text"]
+
+
+async def test_a_wake_up_that_is_lost_costs_a_second_and_not_the_worker(
+    pool: Pool, tenant: TestTenant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await run_batch(pool, tenant.id, [("SELECT 1 AS one", {})])
+    monkeypatch.setattr(batch, "LOOK_S", 0.05)
+    monkeypatch.setattr(asyncio.get_running_loop(), "add_reader", lambda *_: None, raising=False)
+    async with asyncio.timeout(10):
+        assert [[{"one": 1}]] == await run_batch(pool, tenant.id, [("SELECT 1 AS one", {})])
