@@ -14,7 +14,7 @@ from api.answers import Answer, wait_for_answer
 from api.describing import EVENTS, described
 from api.errors import problems
 from api.following import follow_stream
-from api.granted import refuse_agent, resolve_model
+from api.granted import resolve_target
 from api.headers import read_idempotency, read_preferences, wants_events
 from api.principals import MayChat, Principal
 from api.requests import JsonRequest
@@ -73,7 +73,8 @@ class UsageOut(msgspec.Struct, frozen=True):
 
 
 class AnswerOut(msgspec.Struct, frozen=True, kw_only=True):
-    """The answer to a chat."""
+    """The answer to a chat. `agent` is who answered, None for the model alone; `data` is the answer as an object where its
+    agent's output format has one, `renderer` a hint how to show it; `cached`: it was given before."""
 
     job_id: str
     session_id: UUID | None
@@ -82,6 +83,10 @@ class AnswerOut(msgspec.Struct, frozen=True, kw_only=True):
     finish_reason: str
     model: str
     usage: UsageOut | None
+    agent: str | None = None
+    data: Any = None
+    renderer: dict[str, Any] | None = None
+    cached: bool = False
 
 
 class AcceptedOut(msgspec.Struct, frozen=True, kw_only=True):
@@ -166,15 +171,15 @@ async def chat_of_tenant(
 
 
 async def _submission(data: ChatIn, request: JsonRequest, principal: Principal, resources: Resources) -> Submission:
-    if data.agent is not None:
-        refuse_agent(data.agent, field="agent")
+    target = await resolve_target(resources, principal, data.model, data.agent)
     parts, job_id = _parts(data.message), new_id()
     return Submission(
         tenant_id=principal.tenant_id,
         job_id=job_id,
         kind=KINDS["chat"],
-        payload={"options": {}},
-        model=await resolve_model(resources, principal, data.model),
+        payload={"options": {}, **({"asked_model": True} if target.asked_model else {})},
+        model=target.model,
+        agent=target.agent,
         parts=parts,
         session_id=data.session_id,
         new_session=data.session_id is None,
@@ -183,7 +188,7 @@ async def _submission(data: ChatIn, request: JsonRequest, principal: Principal, 
         priority=data.priority,
         idempotency=read_idempotency(request.headers, "POST /api/chat", data, sees=principal.sees),
         request_id=request.request_id,
-        by=submitter(resources, principal, job_id),
+        by=await submitter(resources, principal, job_id, for_tools=target.agent is not None),
     )
 
 
@@ -212,6 +217,10 @@ def _answered(answer: Answer, submitted: Submitted, model: str, headers: dict[st
         finish_reason=answer.message.finish_reason,
         model=usage.model if usage else model,
         usage=UsageOut(usage.input_tokens, usage.output_tokens, usage.estimated) if usage else None,
+        agent=answer.message.agent,
+        data=answer.message.data,
+        renderer=answer.message.renderer,
+        cached=answer.message.cached,
     )
     return Response(body, status_code=200, headers=headers)
 

@@ -1,4 +1,6 @@
-"""The models that a caller may use: granted to the tenant (X3), at the deployment's providers or with its own keys."""
+"""The models and agents that a caller may use: granted to the tenant (X3), or its own; with the deployment's keys, or its own."""
+
+from dataclasses import dataclass
 
 from api.principals import Principal
 from api.resources import Resources
@@ -38,14 +40,48 @@ async def _read_credentials(resources: Resources, principal: Principal) -> list[
     ]
 
 
+@dataclass(frozen=True)
+class Target:
+    """Who is to answer: `model` as `provider/name`, and the agent, `auto` for whom the router finds, or None for the model
+    alone. `asked_model`: the request named the model, so it wins over the agent's."""
+
+    model: str
+    agent: str | None = None
+    asked_model: bool = False
+
+
+async def resolve_target(resources: Resources, principal: Principal, model: str | None, agent: str | None) -> Target:
+    """Return who is to answer a request that names a model (`provider/name`, `agent/NAME`, `auto`), an agent, both or none.
+
+    Raises UnknownAgent, and what `resolve_model` raises.
+    """
+    if model and model.startswith(AGENT):
+        if agent is not None and agent != model.removeprefix(AGENT):
+            raise UnknownAgent("agent and model name two agents. Leave one of them out.", field="agent")
+        agent, model, field = model.removeprefix(AGENT), None, "model"
+    else:
+        field = "agent"
+    asked = model not in (None, "", AUTO)
+    agents = principal.tenant.agents
+    if agent is None or agent == AUTO:
+        routed = bool(agents) and (agent == AUTO or not asked)
+        return Target(await resolve_model(resources, principal, model), AUTO if routed else None, asked)
+    if agent not in agents:
+        known = ", ".join(sorted(agents)[:20]) or "none"
+        said = f"There is no agent {agent[:80]!r} that you may use. There are: {known}. Leave it out to have one found."
+        raise UnknownAgent(said, field=field)
+    own = agents[agent]
+    if not asked and own is not None and principal.tenant.may_use_model(own):
+        model = own
+    return Target(await resolve_model(resources, principal, model), agent, asked)
+
+
 async def resolve_model(resources: Resources, principal: Principal, model: str | None) -> str:
     """Return `provider/name` for what the caller named, or for nothing.
 
-    Raises UnknownModel for a model that is not there or not granted, UnknownAgent, or what went wrong when a provider was
+    Raises UnknownModel for a model that is not there or not granted, or what went wrong when a provider was
     asked for its models.
     """
-    if model and model.startswith(AGENT):
-        refuse_agent(model.removeprefix(AGENT), field="model")
     providers = await find_providers(resources, principal)
     if model in (None, "", AUTO):
         return await _choose(providers, principal)
@@ -90,10 +126,3 @@ async def list_models(resources: Resources, principal: Principal) -> list[ModelI
     """Return the models of all providers that answer now, as far as they are granted."""
     providers = await find_providers(resources, principal)
     return [model for model in await providers.list_models() if principal.tenant.may_use_model(model.id)]
-
-
-def refuse_agent(agent: str, *, field: str) -> None:
-    """Raise UnknownAgent; there are no agents yet."""
-    raise UnknownAgent(
-        f"There is no agent {agent[:80]!r} that you may use. Leave it out for a plain chat.", field=field
-    )

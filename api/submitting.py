@@ -36,11 +36,14 @@ class Accepted:
     headers: dict[str, str]
 
 
-def submitter(resources: Resources, principal: Principal, job_id: UUID) -> Submitter:
-    """Return who submits; a token is sealed for the job, whose tools may need it."""
-    secret = None
-    if principal.token is not None:
-        secret = resources.vault.seal(principal.token, tenant_id=principal.tenant_id, owner_id=job_id)
+async def submitter(resources: Resources, principal: Principal, job_id: UUID, *, for_tools: bool = False) -> Submitter:
+    """Return who submits; a token is sealed for the job, whose tools may need it. `for_tools`: a caller with an API key, who
+    has no token, gets one of ours that is good for the tools of this job, and nowhere here."""
+    token, secret = principal.token, None
+    if token is None and for_tools:
+        token = await resources.tokens.issue_for_tools(principal, job_id)
+    if token is not None:
+        secret = resources.vault.seal(token, tenant_id=principal.tenant_id, owner_id=job_id)
     return Submitter(principal.actor, principal.user_id, principal.sees, principal.address, secret)
 
 

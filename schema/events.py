@@ -127,13 +127,19 @@ class CitationAdded(Event, frozen=True):
 
 
 class MessageCompleted(Event, frozen=True):
-    """The whole answer. `message_id` is the stored message, where the job belongs to a session."""
+    """The whole answer. `message_id` is the stored message, where the job belongs to a session. `agent` is who answered; `data`
+    is the answer as an object, where its agent's output format has one, and `renderer` a hint how to show it. `cached`:
+    the answer was given before and is given again."""
 
     type = "message.completed"
     text: str
     finish_reason: str = "stop"
     message_id: str | None = None
     tool_calls: list[dict[str, Any]] | None = None
+    agent: str | None = None
+    data: Any = None
+    renderer: dict[str, Any] | None = None
+    cached: bool = False
 
 
 class UsageRecorded(Event, frozen=True):

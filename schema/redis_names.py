@@ -27,6 +27,11 @@ def inbox(process: str) -> str:
     return f"headrace:inbox:{process}"
 
 
+def configuration(tenant_id: UUID, version: str) -> str:
+    """A tenant's agents, tools and settings as of a version; another version is another key."""
+    return f"headrace:{tenant_id}:configuration:{version}"
+
+
 def limits(tenant_id: UUID) -> tuple[str, ...]:
     """The keys of a tenant's limits, in the order in which `workers/lua/limits.lua` explains them."""
     parts = ("requests", "tokens", "jobs", "reserved", "day", "month")

@@ -15,7 +15,8 @@ GrantKind = Literal["agent", "tool", "model"]
 
 
 class TenantFacts(msgspec.Struct, frozen=True, kw_only=True):
-    """A tenant as `tenant_facts()` in Postgres tells it. Money in nano-USD; None is no limit; `models` are patterns."""
+    """A tenant as `tenant_facts()` in Postgres tells it. Money in nano-USD; None is no limit; `models` are
+    patterns, `agents` the names of those that may be called, with their first model if they name one."""
 
     id: UUID
     slug: str
@@ -28,6 +29,7 @@ class TenantFacts(msgspec.Struct, frozen=True, kw_only=True):
     budget_warn_percent: int = 80
     models: tuple[str, ...] = ()
     services: frozenset[str] = frozenset()
+    agents: dict[str, str | None] = {}
 
     def may_use_model(self, name: str) -> bool:
         """Whether a model (`provider/name`) is granted."""

@@ -43,6 +43,7 @@ from workers.commits import commit_end
 from workers.endings import settle
 from workers.errors import is_retryable, reason_of, retry_delay_s
 from workers.relay import History, JobStream, fresh_history, queued_event
+from workers.results import detail_of, parts_of, result_of, usage_of
 from workers.workshop import Workshop
 
 log = structlog.get_logger()
@@ -230,19 +231,18 @@ class Attempt:
         stored = self.job["session_id"] is not None
         message_id = new_id() if stored else None
         said = msgspec.structs.replace(said, message_id=str(message_id) if message_id else None)
-        usage = _usage(self._used)
-        result = {
-            "text": said.text,
-            "finish_reason": said.finish_reason,
-            "model": self._used.model if self._used else self.job["model"],
-            "usage": usage,
-        }
-        if said.tool_calls:
-            result["tool_calls"] = said.tool_calls
-        if message_id:
-            result["message_id"] = str(message_id)
+        result = result_of(said, self._used, self.job["model"])
         last: list[Event] = [said, *([self._used] if self._used else []), JobSucceeded()]
-        await self._end(last, "succeeded", result=result, message_id=message_id, parts=_parts(said.text), usage=usage)
+        await self._end(
+            last,
+            "succeeded",
+            result=result,
+            message_id=message_id,
+            parts=parts_of(said.text),
+            usage=usage_of(self._used),
+            agent=said.agent,
+            detail=detail_of(said) or None,
+        )
 
     async def _cancelled(self) -> None:
         text = "".join(self._said)
@@ -252,9 +252,9 @@ class Attempt:
             "cancelled",
             result={"text": text} if kept else None,
             message_id=new_id() if kept else None,
-            parts=_parts(text) if kept else None,
+            parts=parts_of(text) if kept else None,
             message_status="interrupted",
-            usage=_usage(self._estimated()) if self._said else None,
+            usage=usage_of(self._estimated()) if self._said else None,
             forget=self._mode == "forget",
         )
 
@@ -323,16 +323,6 @@ class Attempt:
             used = ending.usage or {"input_tokens": 0, "output_tokens": 0}
             tokens = used["input_tokens"] + used["output_tokens"]
             await settle(self._shop.limits, self.tenant_id, self.job_id, tokens=tokens, nanos=ended.cost_nanos)
-
-
-def _parts(text: str) -> list[dict[str, Any]]:
-    return [{"type": "text", "text": text}]
-
-
-def _usage(used: UsageRecorded | None) -> dict[str, Any] | None:
-    if used is None:
-        return None
-    return {"input_tokens": used.input_tokens, "output_tokens": used.output_tokens, "estimated": used.estimated}
 
 
 def _kept(frames: Sequence[bytes]) -> int:

@@ -4,6 +4,7 @@ Opened on the worker's event loop after the process has started, and passed down
 """
 
 import asyncio
+from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
@@ -13,17 +14,24 @@ import msgspec
 import structlog
 from psycopg.rows import DictRow
 
+from graphs.agents.building import AgentGraphs
+from graphs.agents.saver import TenantSaver
+from graphs.embeddings.registry import open_embedder
+from graphs.providers.breakers import Breakers
 from graphs.providers.contract import Provider
 from graphs.providers.own import OwnCredential, OwnProviders
 from graphs.providers.registry import Providers
 from graphs.providers.settings import ProviderSettings
+from graphs.routing.router import Router
 from graphs.runner import Graphs
 from schema import redis_names
 from schema.db import Pool, pool_for
 from schema.queries.secrets import check_keys
 from schema.states import CancelMode
 from schema.vault import Sealed, Vault
-from tools.egress import EgressPolicy
+from tools.egress import EgressPolicy, open_client
+from tools.registry import builtin_tools
+from workers.agents.configuration import Configurations
 from workers.dispatch import WINDOW, Dispatcher
 from workers.ear import Ear
 from workers.leases import owner_name
@@ -50,6 +58,9 @@ class WorkerSettings:
     task_events: bool = True
     vault: Vault = field(kw_only=True)
     egress: EgressPolicy = field(default_factory=EgressPolicy)
+    tools: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """Settings of tools that are code, such as TAVILY_API_KEY."""
+    embedder: str = "minilm"
 
 
 class Running(Protocol):
@@ -98,6 +109,13 @@ class Workshop:
         self.limits = limits_over(self.wire, self.pool)
         self.graphs = Graphs()
         stack.push_async_callback(self.graphs.close)
+        self.agents = AgentGraphs(TenantSaver(self.pool))
+        self.breakers = Breakers()
+        self.configurations = Configurations(self.pool, self.wire)
+        self.embedder = open_embedder(settings.embedder, self.providers.get)
+        self.router = Router(self.embedder)
+        self.builtin_tools = builtin_tools()
+        self.fetch = await stack.enter_async_context(open_client(settings.egress))
         ear = Ear(address, self._ordered)
         ear.start()
         stack.push_async_callback(ear.close)

@@ -23,6 +23,8 @@ from schema.queries.callers import find_login
 from schema.tenancy import read_facts
 
 TYPE = "at+jwt"
+TOOLS_S = 3600
+"""How long a token for tools lives: as long as a chat may take."""
 
 
 class OwnClaims(msgspec.Struct, frozen=True):
@@ -63,6 +65,21 @@ class Tokens:
         claims |= {"sid": str(login_id), "role": user["role"], "email": user["email"], "jti": new_id().hex}
         header = {"alg": "RS256", "typ": TYPE, "kid": key.kid}
         return jwt.encode(header, {**claims, "iat": now, "exp": now + self.lifetime_s}, key, algorithms=ALGORITHMS)
+
+    async def issue_for_tools(self, principal: Principal, job_id: UUID) -> str:
+        """Return a token that tells a tool's service for whom a job works, for callers who came with an API key. It names no
+        sign-in, so it opens nothing here."""
+        key = await self._signing.current()
+        now = int(time.time())
+        claims = {"iss": self._issuer, "aud": self._audience, "tenant_id": str(principal.tenant_id), "role": principal.role}
+        claims |= {
+            "sub": str(principal.user_id or principal.actor),
+            "jti": job_id.hex,
+            "iat": now,
+            "exp": now + TOOLS_S,
+        }
+        header = {"alg": "RS256", "typ": TYPE, "kid": key.kid}
+        return jwt.encode(header, claims, key, algorithms=ALGORITHMS)
 
     async def find_principal(self, token: str) -> Principal:
         """Return whom a token speaks for. Raises Unauthenticated, always with the same sentence, or Unavailable."""

@@ -13,7 +13,7 @@ from litestar.params import JSONBody
 
 from api.describing import EVENTS, described
 from api.errors import JobEnded
-from api.granted import resolve_model
+from api.granted import resolve_target
 from api.headers import read_idempotency
 from api.leaving import ClientLeft, unless_left
 from api.openai.answers import CompletionOut
@@ -102,15 +102,18 @@ async def _submission(
 ) -> Submission:
     refuse_unsupported(data)
     job_id = new_id()
+    target = await resolve_target(resources, principal, data.model, None)
+    payload = {"messages": msgspec.to_builtins(data.messages), "options": options_of(data)}
     return Submission(
         tenant_id=principal.tenant_id,
         job_id=job_id,
         kind=KINDS["chat"],
-        payload={"messages": msgspec.to_builtins(data.messages), "options": options_of(data)},
-        model=await resolve_model(resources, principal, data.model),
+        payload={**payload, **({"asked_model": True} if target.asked_model else {})},
+        model=target.model,
+        agent=target.agent,
         idempotency=read_idempotency(request.headers, "POST /v1/chat/completions", data, sees=principal.sees),
         request_id=request.request_id,
-        by=submitter(resources, principal, job_id),
+        by=await submitter(resources, principal, job_id, for_tools=target.agent is not None),
     )
 
 

@@ -6,7 +6,7 @@ import msgspec
 from litestar import Router, get
 from litestar.params import FromPath
 
-from api.granted import list_models, resolve_model
+from api.granted import AGENT, list_models, resolve_model
 from api.openai.errors import openai_problems
 from api.principals import MayReadModels, Principal
 from api.resources import Opened, Resources
@@ -15,7 +15,7 @@ from schema.errors import UnknownModel
 
 
 class ModelOut(msgspec.Struct, frozen=True):
-    """A model; `auto` stands for the default one."""
+    """A model, or an agent as `agent/NAME`; `auto` stands for whatever fits the question: an agent, or the default model."""
 
     id: str
     created: int
@@ -32,7 +32,7 @@ class ModelsOut(msgspec.Struct, frozen=True):
 
 @get("/", summary="OpenAI's list of models", tags=["openai"])
 async def list_(principal: MayReadModels, resources: Opened) -> ModelsOut:
-    """The models that your tenant may use, of all providers that answer now, and `auto`."""
+    """The models that your tenant may use, of all providers that answer now, its agents, and `auto`."""
     return ModelsOut(await _models(resources, principal))
 
 
@@ -40,7 +40,8 @@ async def list_(principal: MayReadModels, resources: Opened) -> ModelsOut:
 async def look(model_id: FromPath[str], principal: MayReadModels, resources: Opened) -> ModelOut:
     """Ids have slashes in them (`provider/name`); a bare name of the default provider is found too."""
     wanted = model_id.removeprefix("/")
-    full = wanted if wanted == AUTO else await resolve_model(resources, principal, wanted)
+    named = wanted == AUTO or wanted.startswith(AGENT)
+    full = wanted if named else await resolve_model(resources, principal, wanted)
     for model in await _models(resources, principal):
         if model.id == full:
             return model
@@ -50,7 +51,8 @@ async def look(model_id: FromPath[str], principal: MayReadModels, resources: Ope
 async def _models(resources: Resources, principal: Principal) -> list[ModelOut]:
     listed = await list_models(resources, principal)
     models = [ModelOut(model.id, model.created, model.provider) for model in listed]
-    return [*models, ModelOut(AUTO, 0, "headrace")] if principal.tenant.models else models
+    agents = [ModelOut(f"{AGENT}{name}", 0, "headrace") for name in sorted(principal.tenant.agents)]
+    return [*models, *agents, ModelOut(AUTO, 0, "headrace")] if principal.tenant.models else models
 
 
 routes = Router("/models", route_handlers=[list_, look])

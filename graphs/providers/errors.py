@@ -8,10 +8,14 @@
     │   ├── ProviderCut            provider_cut            the stream ended without its end mark
     │   ├── ProviderGarbage        provider_garbage        bytes that are not the protocol
     │   ├── ProviderRateLimited    provider_rate_limited   429; `retry_after_s` when the vendor named it
-    │   └── ProviderOverloaded     provider_overloaded     5xx, or an error in mid-stream
+    │   ├── ProviderOverloaded     provider_overloaded     5xx, or an error in mid-stream
+    │   └── ProviderResting        provider_resting        not called: it failed too often a moment ago
     └── can't pass: a person must change something
         ├── ProviderRejectedKey    provider_rejected_key   401, 403
         ├── ProviderRefused        provider_refused        the vendor won't take this request
+        │   ├── ProviderSpent      provider_spent          the account at the vendor has no money left
+        │   ├── ProviderElsewhere  provider_elsewhere      nothing of the protocol at this base URL
+        │   └── ToolsUnsupported   provider_tools_unsupported  the model can't call tools natively
         ├── ProviderIsHeadrace     provider_is_headrace    the base URL points back at this server
         ├── ProviderAddressRefused provider_address_refused  the egress guard lets nothing out to a tenant's base URL
         ├── ModelUnknown           model_unknown           the vendor has no such model
@@ -89,6 +93,17 @@ class ProviderOverloaded(ProviderError):
         self.retry_after_s = retry_after_s
 
 
+class ProviderResting(ProviderError):
+    """The vendor was not called: it failed so often that it is left alone for `retry_after_s` (`fallback.py`)."""
+
+    code: ClassVar[str] = "provider_resting"
+    retryable = True
+
+    def __init__(self, message: str, retry_after_s: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
+
+
 class ProviderRejectedKey(ProviderError):
     """The vendor does not accept the key, or not for this use."""
 
@@ -99,6 +114,24 @@ class ProviderRefused(ProviderError):
     """The vendor will not take this request; the message carries its reason in short."""
 
     code: ClassVar[str] = "provider_refused"
+
+
+class ProviderSpent(ProviderRefused):
+    """The account at the vendor has no money or quota left: another vendor's may have."""
+
+    code: ClassVar[str] = "provider_spent"
+
+
+class ProviderElsewhere(ProviderRefused):
+    """The base URL answers, but has nothing of the protocol (404, 405, 410): it is a wrong one."""
+
+    code: ClassVar[str] = "provider_elsewhere"
+
+
+class ToolsUnsupported(ProviderRefused):
+    """The model can't call tools natively; `TextualTools` gives it a written protocol instead."""
+
+    code: ClassVar[str] = "provider_tools_unsupported"
 
 
 class ProviderIsHeadrace(ProviderError):

@@ -1,66 +1,89 @@
 """`offline/extractive`: the model that is there when no provider is, and says so.
 
-It has no weights, calls nothing and invents nothing. Its rules, all of them:
+It has no weights, calls nothing and invents nothing. Its rules, all of them; the code is in `extractive/`.
 
+Quoting:
 1. The text at hand is every earlier message (system prompt, history, tool results; not its own earlier answers) and
    the last user message without its question.
 2. The question is the sentences of the last user message that end in a question mark; without one, its first sentence.
 3. A sentence ends at `.`, `!`, `?`, `…` or `。` before white space, or at a line break.
 4. Words are runs of letters and digits, case folded, in Unicode NFC, so Vietnamese syllables count as words. Stop
-   words (English and Vietnamese, below) don't count; a plural `s` of a longer English word is dropped.
+   words (English and Vietnamese, `texts.py`) don't count; a plural `s` of a longer English word is dropped.
 5. A sentence scores the sum of log(1 + sentences / sentences with the word) over the words it shares with the question.
-6. Quoted are the at most three best, none below 0.4 of the best, each once, in the order they stood in.
-7. The answer begins with `NOTICE`, one sentence that says that no language model is connected and how to connect one.
-   With nothing to quote it says that, and repeats in short what it was asked.
-8. A token is a word with the white space before it. `max_tokens` and `stop` are honoured; tools, pictures,
-   temperature and output formats are ignored, for it can do nothing with them.
+6. Quoted are the at most three best, none below 0.4 of the best, each once, in the order they stood in. A sentence of a
+   passage that begins with `[n]` keeps that mark, so sources are cited.
+7. An answer in words begins with `NOTICE`, one sentence that says that no language model is connected and how to connect
+   one; tool calls and plans come without it. With nothing to quote it says that, and repeats in short what it was asked.
+8. A token is a word with the white space before it. `max_tokens` and `stop` are honoured for text; pictures and
+   temperature are ignored, for it can do nothing with them.
+
+Tools, where some are offered:
+9. The last user message is cut into parts (`graphs/routing/parts.py`); of one longer than 600 characters its question is.
+10. Each part gets the tool that scores best, if that is 1.5 or more (3 if only its description fits): words that the
+    part shares with the tool's name (3 each) or with its description and arguments (1 each), rarer ones among the tools
+    weighing more; concepts likewise (3 and 1.5); 3 for a value that fits the `pattern` of an argument or has the shape of a
+    code in its description, 1.5 for one of an `enum`; 1 if no argument is missing; 0.5 for the tool of the part before.
+11. A concept is a row of words in English and Vietnamese that mean the same (`concepts.py`); diacritics don't count.
+12. A tool with an argument `expression`, `formula` or `equation` scores 6 for a part with a formula and 0 for any other.
+    "plus", "times", "12% of", "cộng", "chia" are signs; the operation is the one that a word names, else "evaluate".
+13. Arguments come from the part by their JSON Schema: a token that fits the `pattern` (in earlier messages of the user
+    too), a value of the `enum` that is named, else by format and by the words of their names and descriptions: places and
+    names (capitals, or words after "in", "ở"), codes with digits, dates, numbers, addresses, quoted words, what is to be
+    searched for, what follows "remember that". An optional number, flag or text is filled only where its own word or
+    its kind is said. Then `const`, `default`, and a field of the same name in an earlier result. Several places, formulas
+    or codes for the one required argument are several calls, four at most.
+14. A question that fits no tool goes to Wikipedia for "who is" and "what is", else to a tool that searches documents. A
+    greeting goes to none, a question never to a tool that keeps what it is told (`fact`, `note`, `memory`). A required
+    argument that nobody gave is asked for in words, after the other calls are made. All calls of a step go out together,
+    six at most. The same call is not made twice for one question. `tool_choice` is honoured: "none", "required" (the best
+    tool, its missing texts being the question; once), a named one.
+15. When nothing is left to call it answers from the results: a record as a list, records as a table (10 rows, 6
+    columns), text of up to six lines as it stands, longer text and passages by rules 3 to 6, with `[n]` as the source.
+16. A result `{"error": …}` or `Error: …` is passed on as a failure with its reason.
+
+Forms, where `response_format` asks for JSON:
+17. An object is filled property by property: with a field of the same name in a result, a list of records that has such
+    fields, the answer in words for `answer`, `summary` and the like, values from the question as in rule 13, else with
+    what is empty for the type. An `enum` takes the value that the question names, or its first. A flag is true when a
+    tool has answered. Properties that are not required and would be empty are left out.
+18. A list called `steps`, `plan` or `tasks` is a plan: one step for each call of rules 9 to 14 with its `tool`,
+    `arguments`, `task` and number, or for each part; a single one is followed by a second, to answer. Tools that are not
+    offered are read from the prompt's lines `- name: description {JSON Schema}`.
+19. Without a schema it is a plan if the word "plan" ("kế hoạch") was said, else `{"answer": …, "data": …}`.
+
+20. A request to choose among agents (the system prompt begins "You route", or the form asks for `agent` alone) is
+    declined in words.
 
 The same request gives the same answer, byte for byte. `registry.py` chooses it only when no provider is configured.
 """
 
 import asyncio
-import math
-import re
-import unicodedata
-from collections import Counter
-from collections.abc import AsyncGenerator, Iterable, Sequence
+from collections.abc import AsyncGenerator
 
+import msgspec
+
+from graphs.providers.call_ids import make_call_id
 from graphs.providers.contract import (
     Delta,
     Finished,
     FinishReason,
-    Message,
     ModelInfo,
     ModelRequest,
     TextDelta,
+    ToolCallDelta,
     Usage,
 )
 from graphs.providers.errors import ModelUnknown
+from graphs.providers.extractive.conversation import Called
+from graphs.providers.extractive.phrases import NOTICE
+from graphs.providers.extractive.replies import answer, reply
+from graphs.providers.extractive.texts import pick, sentences, split_tokens, words
+
+__all__ = ["MODEL", "NAME", "NOTICE", "Offline", "answer", "limit", "pick", "sentences", "split_tokens", "words"]
 
 NAME = "offline"
 MODEL = "extractive"
 TOKENS_PER_S = 60.0
-NOTICE = (
-    "No language model is connected, so this answer only quotes the text at hand; to connect one, set OLLAMA_HOST or "
-    "OPENAI_API_KEY, and HEADRACE_DEFAULT_MODEL to choose the model."
-)
-QUOTES = 3
-WORTH = 0.4
-ECHO_LENGTH = 160
-
-# The look-behind lets a run of marks be tried once, not from each of its places: a million dots must cost no hour.
-_SENTENCE = re.compile(r"[^\n]+?(?:(?<![.!?…])[.!?…]+(?=\s|$)|。|$)", re.MULTILINE)
-_WORD = re.compile(r"\w+")
-_TOKEN = re.compile(r"\s*\S+|\s+$")
-_ENGLISH_AND_VIETNAMESE = (
-    "a an and are as at be been but by can could did do does for from had has have he her his how i if in is it its "
-    "me my no not of on or our she so tell than that the their them then there these they this to us was we were what "
-    "when where which who why will with would you your please "
-    "ai anh bao bạn bị bởi các cái cho chị chưa chúng có của cũng cùng do gì hay hãy hoặc khi không là làm lại mà một "
-    "nào này nên nếu những như nhưng nhiêu ở ra rằng sao sẽ ta tại theo thì tôi trong trên từ và vào về vì với đã đang "
-    "đâu đây để đến đó được"
-)
-_STOP_WORDS = frozenset(_ENGLISH_AND_VIETNAMESE.split())
 
 
 class Offline:
@@ -75,14 +98,24 @@ class Offline:
         """See `Provider.stream`. Raises ModelUnknown for any model but `extractive`."""
         if request.model != MODEL:
             raise ModelUnknown(f"{NAME} has one model, {MODEL!r}, and no {request.model!r}.")
-        tokens, reason = limit(split_tokens(answer(request.messages)), request)
+        read = sum(len(split_tokens(m.text)) for m in request.messages)
+        replied = reply(request)
+        if replied.calls:
+            written = 0
+            for index, call in enumerate(replied.calls):
+                delta = _delta(request, index, call)
+                written += len(split_tokens(delta.arguments))
+                yield delta
+                await asyncio.sleep(0)
+            yield Finished("tool_calls", Usage(read, written))
+            return
+        tokens, reason = limit(split_tokens(replied.text), request)
         loop = asyncio.get_running_loop()
         due = loop.time()
         for token in tokens:
             yield TextDelta(token)
             due += self._pause_s
             await asyncio.sleep(max(due - loop.time(), 0.0))  # 0 still lets other tasks run, and a cancel in
-        read = sum(len(split_tokens(m.text)) for m in request.messages)
         yield Finished(reason, Usage(read, len(tokens)))
 
     async def list_models(self) -> list[ModelInfo]:
@@ -91,51 +124,6 @@ class Offline:
 
     async def check_key(self) -> None:
         """There is no key, so nothing can be wrong with it."""
-
-
-def answer(messages: Sequence[Message]) -> str:
-    """The whole answer to a conversation, by the rules above."""
-    at = max((i for i, m in enumerate(messages) if m.role == "user"), default=-1)
-    question, own = _question(messages[at].text) if at >= 0 else ("", [])
-    texts = [m.text for i, m in enumerate(messages) if i != at and not m.text.startswith(NOTICE)]
-    at_hand = [s for text in texts for s in sentences(text)] + own
-    quotes = pick(question, at_hand)
-    if quotes:
-        return NOTICE + "".join(f"\n\n> {quote}" for quote in quotes)
-    asked = " ".join(question.split())
-    if not asked:
-        return f"{NOTICE}\n\nThere was no question, and nothing to quote."
-    short = asked if len(asked) <= ECHO_LENGTH else asked[: ECHO_LENGTH - 1] + "…"
-    return f"{NOTICE}\n\nThe text at hand has nothing to quote on this. You asked: “{short}”"
-
-
-def pick(question: str, at_hand: Iterable[str]) -> list[str]:
-    """The sentences worth quoting (rules 4–6), in their order; none when no word is shared."""
-    candidates = list(dict.fromkeys(at_hand))
-    bags = [words(s) for s in candidates]
-    asked = words(question)
-    spread = Counter(word for bag in bags for word in bag & asked)
-    # Sorted, because a sum of floats depends on its order and a set's order on the process.
-    scores = [sum(math.log(1 + len(bags) / spread[w]) for w in sorted(bag & asked)) for bag in bags]
-    best = sorted(range(len(candidates)), key=lambda i: -scores[i])[:QUOTES]
-    return [candidates[i] for i in sorted(best) if scores[i] > 0 and scores[i] >= WORTH * scores[best[0]]]
-
-
-def sentences(text: str) -> list[str]:
-    """The sentences of a text (rule 3), without the white space and list marks around them."""
-    found = (m.group().strip().lstrip("-*•># ").strip() for m in _SENTENCE.finditer(unicodedata.normalize("NFC", text)))
-    return [s for s in found if s]
-
-
-def words(sentence: str) -> frozenset[str]:
-    """The words that count (rule 4)."""
-    found = _WORD.findall(unicodedata.normalize("NFC", sentence).casefold())
-    return frozenset(_singular(w) for w in found if w not in _STOP_WORDS)
-
-
-def split_tokens(text: str) -> list[str]:
-    """The text as tokens (rule 8); joined they are the text again."""
-    return _TOKEN.findall(text)
 
 
 def limit(tokens: list[str], request: ModelRequest) -> tuple[list[str], FinishReason]:
@@ -149,12 +137,6 @@ def limit(tokens: list[str], request: ModelRequest) -> tuple[list[str], FinishRe
     return tokens, "stop"
 
 
-def _question(message: str) -> tuple[str, list[str]]:
-    """(question, the sentences besides it) of the last user message (rule 2)."""
-    said = sentences(message)
-    asked = [s for s in said if s.endswith("?")] or said[:1]
-    return " ".join(asked), [s for s in said if s not in asked]
-
-
-def _singular(word: str) -> str:
-    return word[:-1] if len(word) > 3 and word.isascii() and word.endswith("s") and word[-2] not in "su" else word
+def _delta(request: ModelRequest, index: int, call: Called) -> ToolCallDelta:
+    arguments = msgspec.json.encode(call.arguments).decode()
+    return ToolCallDelta(index, make_call_id(request.messages, index), call.name, arguments)

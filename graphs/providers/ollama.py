@@ -6,6 +6,7 @@ for management it would add a client with time limits, errors and cancelling of 
 pulling is one more NDJSON stream. `parse_host` is its `_parse_host`.
 """
 
+import asyncio
 import ipaddress
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
@@ -14,14 +15,17 @@ from urllib.parse import urlsplit
 import aiohttp
 import msgspec
 
+from graphs.providers.capabilities import Capabilities
 from graphs.providers.contract import Delta, ModelInfo, ModelRequest, Progress, ProviderTimeouts
 from graphs.providers.errors import ModelUnknown, ProviderCut, ProviderGarbage, ProviderRefused, safe_excerpt
+from graphs.providers.ollama_shown import read_shown
 from graphs.providers.ollama_wire import LineReader, request_body
 from graphs.providers.sse import LineSplitter
 from graphs.providers.vendor_http import VendorHttp, decode_answer
 
 NAME = "ollama"
 DEFAULT_PORT = 11434
+KEEP_SHOWN_S = 300.0  # what a model can do changes only when another one is pulled under its name
 PROGRESS_STEP = 0.01  # a pull reports many times a second; one in a hundred of its size is enough to show
 
 
@@ -62,6 +66,7 @@ class Ollama:
             timeouts=self._timeouts,
             key=key,
         )
+        self._shown: dict[str, tuple[float, Capabilities | None]] = {}
 
     async def stream(self, request: ModelRequest) -> AsyncGenerator[Delta, None]:
         """See `Provider.stream`. Raises ModelUnknown when the model is neither there nor can be pulled."""
@@ -85,6 +90,22 @@ class Ollama:
         data = await self._http.request("GET", "api/tags")
         found = decode_answer(NAME, msgspec.json.Decoder(_Tags).decode, data)
         return [ModelInfo(NAME, tag.model or tag.name) for tag in found.models or ()]
+
+    async def describe(self, model: str) -> Capabilities | None:
+        """POST /api/show, kept for five minutes; None for a model that is not there yet, which is asked for again.
+
+        Raises ProviderError.
+        """
+        now = asyncio.get_running_loop().time()
+        until, shown = self._shown.get(model, (0.0, None))
+        if until <= now:
+            try:
+                data = await self._http.request("POST", "api/show", msgspec.json.encode({"model": model}), model=model)
+            except ModelUnknown:
+                return None
+            shown = read_shown(NAME, data)
+            self._shown[model] = (now + KEEP_SHOWN_S, shown)
+        return shown
 
     async def check_key(self) -> None:
         """GET /api/tags: a plain Ollama has no keys, one behind a proxy may."""

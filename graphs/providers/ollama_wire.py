@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 
+from graphs.providers.call_ids import make_call_id
 from graphs.providers.contract import (
     Delta,
     Finished,
@@ -122,13 +123,15 @@ class LineReader:
             text.clear()
 
     def _call(self, call: _ToolCall) -> ToolCallDelta:
-        # Ollama sends a call whole and, before 0.12, without an id; ours is a function of its place in the answer.
+        # Ollama sends a call whole and, before 0.12, without an id.
         index = self._calls
         self._calls += 1
         given = call.function.arguments
         arguments = given if isinstance(given, str) else msgspec.json.encode(given or {}).decode()
         self._chars += len(arguments)
-        return ToolCallDelta(index, call.id or f"call_{index}", call.function.name, arguments)
+        return ToolCallDelta(
+            index, call.id or make_call_id(self._request.messages, index), call.function.name, arguments
+        )
 
     def _count(self, last: _Line) -> Usage:
         if last.eval_count is None:

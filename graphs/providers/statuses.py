@@ -10,12 +10,15 @@ import msgspec
 
 from graphs.providers.errors import (
     ModelUnknown,
+    ProviderElsewhere,
     ProviderGarbage,
     ProviderOverloaded,
     ProviderRateLimited,
     ProviderRefused,
     ProviderRejectedKey,
+    ProviderSpent,
     ProviderTimeout,
+    ToolsUnsupported,
     safe_excerpt,
 )
 from schema.errors import ProviderError
@@ -23,6 +26,12 @@ from schema.errors import ProviderError
 RETRY_AFTER_LIMIT_S = 3600.0
 SPENT = frozenset({"insufficient_quota", "billing_hard_limit_reached", "billing_not_active"})
 NO_MODEL = frozenset({"model_not_found", "DeploymentNotFound"})
+NO_TOOLS = (
+    "does not support tools",  # Ollama, 400
+    "endpoints found that support tool use",  # OpenRouter, 404
+    "requires --enable-auto-tool-choice",  # vLLM, 400
+    "tools param requires --jinja",  # llama.cpp, 500
+)
 BAD_KEY = "API_KEY_INVALID"  # Google's reason; the status is 400
 
 
@@ -38,6 +47,8 @@ def error_for_status(  # noqa: PLR0911 -- one return per kind of answer reads be
         return ProviderRejectedKey(f"{provider} rejected the key ({status}): check it and what it may use.")
     if status == 429 and code not in SPENT:
         return ProviderRateLimited(f"{provider} is limiting our requests (429).", retry_after_s)
+    if any(words in message for words in NO_TOOLS):
+        return ToolsUnsupported(f"{model or 'The model'} of {provider} can't call tools natively.")
     if status == 408:
         return ProviderTimeout(f"{provider} gave up waiting (408).")
     if status == 409 or status >= 500:
@@ -46,7 +57,10 @@ def error_for_status(  # noqa: PLR0911 -- one return per kind of answer reads be
         return ModelUnknown(f"{provider} has no model {model!r}: {quoted}")
     if status < 400:
         return ProviderGarbage(f"{provider} answered {status} where 200 was due: check its base URL.")
-    return ProviderRefused(f"{provider} refused the request ({status}): {quoted or 'it gave no reason'}")
+    kind = (
+        ProviderSpent if status in (402, 429) else ProviderElsewhere if status in (404, 405, 410) else ProviderRefused
+    )
+    return kind(f"{provider} refused the request ({status}): {quoted or 'it gave no reason'}")
 
 
 def error_in_stream(provider: str, error: Any, *, key: str = "") -> ProviderError:
@@ -57,7 +71,9 @@ def error_in_stream(provider: str, error: Any, *, key: str = "") -> ProviderErro
         return ProviderRateLimited(f"{provider} is limiting our requests: {safe_excerpt(message, key)}")
     if status in (401, 403):
         return ProviderRejectedKey(f"{provider} rejected the key ({status}): check it and what it may use.")
-    if 400 <= status < 500 or code in SPENT or code.startswith(("invalid", "context_length", "content_")):
+    if code in SPENT or status == 402:
+        return ProviderSpent(f"{provider} refused the request: {safe_excerpt(message, key)}")
+    if 400 <= status < 500 or code.startswith(("invalid", "context_length", "content_")):
         return ProviderRefused(f"{provider} refused the request: {safe_excerpt(message, key)}")
     return ProviderOverloaded(f"{provider} failed in mid-answer: {safe_excerpt(message, key)}")
 

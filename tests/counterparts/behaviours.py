@@ -20,19 +20,26 @@
 | `slow-connect` | no answer at all: the request is read, nothing comes back |
 | `late-end-N` | N tokens and the end mark, but the end of the HTTP answer only 10 ms later |
 | `no-usage-N` | N tokens and no usage |
+| `no-tools-N` | refuses a request that offers tools, as the vendor does; N tokens without |
+| `scripted`, or any name that `script` or `answer_with` was given | the next turn of its script |
+| `obedient` | calls whatever any message tells it to by `CALL name {json}`, each once, and then says DONE |
 | `absent-…` | (Ollama) missing until pulled, then what the rest of the name says |
 
 Everything else is an unknown model: 404. Token k is `words(k)`, a function of the position alone.
 """
 
+import json
 import re
+from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 WORDS = ("water", "flows", "down", "the", "channel", "and", "turns", "a", "wheel", "again")
 _NAME = re.compile(r"^(?P<kind>[a-z]+(?:-[a-z]+)*?)(?:-(?P<n>\d+(?:\.\d+)?))?(?:-at-(?P<rate>\d+))?$")
 _KINDS = (
     "text stamped long reasoning tool-call refuse rate-limit overloaded stall-first stall-after cut-after short-after "
-    "garbage-after error-after slow-first slow-connect no-usage late-end"
+    "garbage-after error-after slow-first slow-connect no-usage late-end no-tools"
 )
 KINDS = frozenset(_KINDS.split())
 
@@ -48,7 +55,7 @@ class Behaviour:
     @property
     def tokens(self) -> int:
         """How many tokens of text it sends before whatever happens next."""
-        if self.kind in ("text", "stamped", "long", "no-usage", "late-end") or self.kind.endswith("-after"):
+        if self.kind in ("text", "stamped", "long", "no-usage", "late-end", "no-tools") or self.kind.endswith("-after"):
             return int(self.n)
         return {"reasoning": 5, "rate-limit": 10, "overloaded": 10, "slow-first": 10}.get(self.kind, 0)
 
@@ -74,3 +81,131 @@ def text(n: int) -> str:
 def prompt_tokens(messages: list[dict]) -> int:
     """The counterparts' way to count a prompt: its words."""
     return sum(len(str(m.get("content") or "").split()) for m in messages)
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """One answer of a script: what is thought, said and called, or an error of this status. `said` goes out in `pieces`."""
+
+    said: str = ""
+    calls: tuple[tuple[str, dict[str, Any] | str], ...] = ()
+    thought: str = ""
+    status: int = 200
+    pieces: int = 3
+
+    @property
+    def parts(self) -> list[str]:
+        """`said` cut into about equal pieces."""
+        size = max(1, -(-len(self.said) // max(1, self.pieces)))
+        return [self.said[i : i + size] for i in range(0, len(self.said), size)]
+
+    @property
+    def tokens(self) -> int:
+        """The counterparts' way to count an answer: its words, and one for each argument text."""
+        return len(self.said.split()) + len(self.thought.split()) + len(self.calls)
+
+
+def says(text: str, *, thought: str = "", pieces: int = 3) -> Turn:
+    """A turn of words."""
+    return Turn(text, thought=thought, pieces=pieces)
+
+
+def calls(*called: tuple[str, dict[str, Any] | str], said: str = "") -> Turn:
+    """A turn that calls tools: (name, arguments); arguments that are text go out as they are."""
+    return Turn(said, called)
+
+
+def fails(status: int, message: str = "The script fails here.") -> Turn:
+    """A turn that is an error."""
+    return Turn(message, status=status)
+
+
+Chooser = Callable[[dict[str, Any]], "Turn | Behaviour | None"]
+Step = Turn | Behaviour | Chooser
+
+
+class Scripts:
+    """What scripted models answer, by model name. Each request takes the next step; a step that is a function chooses by
+    the request's body. A name without steps left answers 400, so that a test that asks too often ends at once."""
+
+    def __init__(self) -> None:
+        self._steps: dict[str, deque[Step]] = {}
+        self._chooser: dict[str, Chooser] = {"obedient": obey}
+
+    def script(self, *steps: Step, model: str = "scripted") -> None:
+        """Put steps behind those that `model` has."""
+        self._steps.setdefault(model, deque()).extend(steps)
+
+    def answer_with(self, chooser: Chooser, model: str = "scripted") -> None:
+        """Every request to `model` is answered by this function; None there falls through to its script."""
+        self._chooser[model] = chooser
+
+    def take(self, model: str, body: dict[str, Any]) -> "Turn | Behaviour | None":
+        """The answer to a request; None for a model that is not scripted."""
+        model = model.partition(":")[0] if model not in self._steps and model not in self._chooser else model
+        if model not in self._steps and model not in self._chooser and model != "scripted":
+            return None
+        if (chooser := self._chooser.get(model)) and (chosen := chooser(body)) is not None:
+            return chosen
+        steps = self._steps.get(model)
+        if not steps:
+            return fails(400, f"The script of {model} has no more turns.")
+        step = steps.popleft()
+        if isinstance(step, (Turn, Behaviour)):
+            return step
+        return step(body) or fails(400, f"The script of {model} chose nothing.")
+
+    def knows(self, model: str) -> bool:
+        """Whether a model is scripted."""
+        names = {model, model.partition(":")[0]}
+        return bool(names & {"scripted", *self._steps, *self._chooser})
+
+    def load(self, body: dict[str, Any]) -> None:
+        """`POST /_script`: {"model": …, "turns": [{"said", "calls": [[name, arguments]], "thought", "status"}]}, for a
+        counterpart that runs as a process of its own."""
+        for turn in body["turns"]:
+            called = tuple((name, arguments) for name, arguments in turn.get("calls", ()))
+            self.script(Turn(**{**turn, "calls": called}), model=body.get("model") or "scripted")
+
+
+_CALL = re.compile(r"CALL\s+([\w-]+)\s*(?=\{)")
+
+
+def obey(body: dict[str, Any]) -> Turn:
+    """The obedient model: it follows every `CALL name {json}` that stands anywhere in what it was sent, offered or not,
+    except what it has called before."""
+    wanted = [call for message in body["messages"] for call in orders_in(_words_of(message.get("content")))]
+    before = [
+        (call["function"]["name"], _decoded(call["function"]["arguments"]))
+        for message in body["messages"]
+        for call in message.get("tool_calls") or ()
+    ]
+    new: list[tuple[str, dict[str, Any]]] = []
+    for call in wanted:
+        if call not in before and call not in new:
+            new.append(call)
+    return calls(*new) if new else says("DONE")
+
+
+def orders_in(said: str) -> list[tuple[str, dict[str, Any]]]:
+    """Every `CALL name {json}` of a text, also where the text is itself within JSON."""
+    found = []
+    for text in (said, said.replace('\\"', '"')):
+        for match in _CALL.finditer(text):
+            try:
+                arguments, _ = json.JSONDecoder().raw_decode(text, match.end())
+            except ValueError:
+                continue
+            if (match[1], arguments) not in found:
+                found.append((match[1], arguments))
+    return found
+
+
+def _words_of(content: Any) -> str:
+    if isinstance(content, list):
+        return "\n".join(str(part.get("text", "")) for part in content)
+    return str(content or "")
+
+
+def _decoded(arguments: Any) -> Any:
+    return json.loads(arguments) if isinstance(arguments, str) else arguments

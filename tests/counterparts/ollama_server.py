@@ -11,8 +11,8 @@ import time
 from collections import Counter
 from typing import Any
 
-from tests.counterparts.behaviours import Behaviour, parse, prompt_tokens, word
-from tests.counterparts.http_server import CounterpartServer, Exchange, chunk, run
+from tests.counterparts.behaviours import Behaviour, Scripts, Turn, parse, prompt_tokens, word
+from tests.counterparts.http_server import CounterpartServer, Exchange, Record, chunk, run
 from tests.counterparts.openai_server import vector
 
 LISTED = ("text-100:latest", "text-100-at-50:latest", "reasoning:latest", "tool-call:latest")
@@ -28,11 +28,24 @@ class OllamaServer(CounterpartServer):
         super().__init__(**kwargs)
         self.pulled: set[str] = set()
         self._failed: Counter[str] = Counter()
+        self.scripts = Scripts()
+        self.script, self.answer_with = self.scripts.script, self.scripts.answer_with
+
+    @property
+    def records(self) -> list[Record]:
+        """The chats that were asked for, oldest first."""
+        return [record for record in self.requests if record.path == "/api/chat"]
 
     async def handle(self, exchange: Exchange) -> None:
         route = exchange.path.partition("?")[0]
         if route == "/api/chat":
             await self._chat(exchange)
+        elif route == "/_script":
+            self.requests.remove(exchange.record)
+            self.scripts.load(exchange.record.body)
+            exchange.answer(200, {})
+        elif route == "/api/show":
+            self._show(exchange)
         elif route == "/api/pull":
             await self._pull(exchange)
         elif route == "/api/embed":
@@ -48,6 +61,8 @@ class OllamaServer(CounterpartServer):
             exchange.answer(404, {"error": "404 page not found"})
 
     def _missing(self, model: str) -> bool:
+        if self.scripts.knows(model):
+            return False
         return parse(model) is None or (model.startswith("absent-") and model not in self.pulled)
 
     async def _chat(self, exchange: Exchange) -> None:
@@ -55,9 +70,14 @@ class OllamaServer(CounterpartServer):
         if self._missing(model):
             exchange.answer(404, {"error": f"model '{model}' not found"})
             return
-        behaviour = parse(model)
+        if model.removeprefix("absent-").startswith("no-tools") and body.get("tools"):
+            exchange.answer(400, {"error": f"registry.ollama.ai/library/{model} does not support tools"})
+            return
+        behaviour = self.scripts.take(model, body) or parse(model)
         assert behaviour is not None
-        if behaviour.kind == "refuse":
+        if isinstance(behaviour, Turn):
+            Answer(exchange, Behaviour("text")).turn(behaviour)
+        elif behaviour.kind == "refuse":
             exchange.answer(int(behaviour.n), {"error": "this request is refused"})
         elif behaviour.kind == "slow-connect":
             await exchange.until_gone()
@@ -75,6 +95,17 @@ class OllamaServer(CounterpartServer):
         prompt = json.dumps([body["model"], body.get("messages")])
         self._failed[prompt] += 1
         return self._failed[prompt] <= behaviour.n
+
+    def _show(self, exchange: Exchange) -> None:
+        """What a model can do; one whose name begins with `old-show` tells it as versions before 0.6.4 did."""
+        model = exchange.record.model
+        if self._missing(model):
+            exchange.answer(404, {"error": f"model '{model}' not found"})
+            return
+        able = [] if model.removeprefix("absent-").startswith("no-tools") else ["tools"]
+        shown = {"template": "{{ .Tools }}" if able else "", "details": {"family": "llama", "families": ["llama"]}}
+        shown |= {"model_info": {"general.architecture": "llama", "llama.context_length": 131072}}
+        exchange.answer(200, shown if model.startswith("old-show") else shown | {"capabilities": ["completion", *able]})
 
     async def _pull(self, exchange: Exchange) -> None:
         model = exchange.record.model
@@ -136,6 +167,31 @@ class Answer:
             message["tool_calls"] = [self._tool_call()]
         self._to.record.tokens_sent = self._count
         return self._last() | {"message": message}
+
+    def turn(self, turn: Turn) -> None:
+        """A turn of a script, streamed or whole; calls come whole and without ids, as Ollama sent them before 0.12."""
+        self._to.record.tokens_sent = turn.tokens
+        if turn.status != 200:
+            self._to.answer(turn.status, {"error": turn.said})
+            return
+        called = [
+            {"function": {"name": name, "arguments": json.loads(given) if isinstance(given, str) else given}}
+            for name, given in turn.calls
+        ]
+        last = self._last() | {"eval_count": turn.tokens}
+        if not self._body.get("stream", True):
+            message = {"role": "assistant", "content": turn.said} | ({"thinking": turn.thought} if turn.thought else {})
+            self._to.answer(200, last | {"message": message | ({"tool_calls": called} if called else {})})
+            return
+        self._to.begin("application/x-ndjson")
+        if turn.thought:
+            self._line({"thinking": turn.thought})
+        for part in turn.parts:
+            self._line({"content": part})
+        for call in called:
+            self._line({"tool_calls": [call]})
+        self._to.write(line(last))
+        self._to.end()
 
     async def _tokens(self) -> None:
         record, loop = self._to.record, asyncio.get_running_loop()

@@ -11,8 +11,8 @@ import time
 from collections import Counter
 from typing import Any
 
-from tests.counterparts.behaviours import WORDS, Behaviour, parse, prompt_tokens, word
-from tests.counterparts.http_server import CounterpartServer, Exchange, chunk, run
+from tests.counterparts.behaviours import WORDS, Behaviour, Scripts, Turn, parse, prompt_tokens, word
+from tests.counterparts.http_server import CounterpartServer, Exchange, Record, chunk, run
 
 LISTED = ("text-100", "text-100-at-50", "stamped-100-at-50", "reasoning", "tool-call")
 BURST = 64
@@ -25,6 +25,13 @@ class OpenAIServer(CounterpartServer):
         super().__init__(**kwargs)
         self._key = key
         self._failed: Counter[str] = Counter()
+        self.scripts = Scripts()
+        self.script, self.answer_with = self.scripts.script, self.scripts.answer_with
+
+    @property
+    def records(self) -> list[Record]:
+        """The chats that were asked for, oldest first."""
+        return [record for record in self.requests if record.path.partition("?")[0].endswith("/chat/completions")]
 
     @property
     def base_url(self) -> str:
@@ -33,7 +40,11 @@ class OpenAIServer(CounterpartServer):
 
     async def handle(self, exchange: Exchange) -> None:
         route = exchange.path.partition("?")[0].removeprefix("/v1")
-        if self._key and exchange.record.headers.get("authorization") != f"Bearer {self._key}":
+        if exchange.path == "/_script":
+            self.requests.remove(exchange.record)
+            self.scripts.load(exchange.record.body)
+            exchange.answer(200, {})
+        elif self._key and exchange.record.headers.get("authorization") != f"Bearer {self._key}":
             exchange.answer(401, error("Incorrect API key provided.", "invalid_request_error", "invalid_api_key"))
         elif route == "/chat/completions":
             await self._chat(exchange)
@@ -47,8 +58,14 @@ class OpenAIServer(CounterpartServer):
 
     async def _chat(self, exchange: Exchange) -> None:
         body, model = exchange.record.body, exchange.record.model
-        behaviour = parse(model)
-        if behaviour is None:
+        if model.startswith("no-tools") and body.get("tools"):
+            said = '"auto" tool choice requires --enable-auto-tool-choice and --tool-call-parser to be set'
+            exchange.answer(400, error(said, "BadRequestError", None))
+            return
+        behaviour = self.scripts.take(model, body) or parse(model)
+        if isinstance(behaviour, Turn):
+            answer_turn(exchange, behaviour, len(self.requests))
+        elif behaviour is None:
             exchange.answer(
                 404, error(f"The model `{model}` does not exist", "invalid_request_error", "model_not_found")
             )
@@ -84,6 +101,40 @@ class OpenAIServer(CounterpartServer):
         exchange.answer(200, {"object": "list", "data": data, "model": exchange.record.model, "usage": used})
 
 
+def answer_turn(exchange: Exchange, turn: Turn, number: int) -> None:
+    """A turn of a script, streamed or whole. `number` makes the ids of its calls its own."""
+    body = exchange.record.body
+    named = [
+        (f"call_{number}_{i}", name, given if isinstance(given, str) else json.dumps(given, ensure_ascii=False))
+        for i, (name, given) in enumerate(turn.calls)
+    ]
+    read = prompt_tokens(body["messages"])
+    usage = {"prompt_tokens": read, "completion_tokens": turn.tokens, "total_tokens": read + turn.tokens}
+    exchange.record.tokens_sent = turn.tokens
+    if turn.status != 200:
+        kind = "server_error" if turn.status >= 500 else "invalid_request_error"
+        exchange.answer(turn.status, error(turn.said, kind, None))
+    elif body.get("stream"):
+        Answer(exchange, Behaviour("text")).stream_turn(turn, named, usage)
+    else:
+        exchange.answer(200, whole_turn(body["model"], turn, named, usage))
+
+
+def whole_turn(model: str, turn: Turn, named: list[tuple[str, str, str]], usage: dict[str, int]) -> dict[str, Any]:
+    """A turn as the answer to a request without `stream`."""
+    message: dict[str, Any] = {"role": "assistant", "content": turn.said or None}
+    if turn.thought:
+        message["reasoning_content"] = turn.thought
+    if named:
+        message["tool_calls"] = [
+            {"id": call_id, "type": "function", "function": {"name": name, "arguments": arguments}}
+            for call_id, name, arguments in named
+        ]
+    choice = {"index": 0, "message": message, "finish_reason": "tool_calls" if named else "stop"}
+    head = {"id": "chatcmpl-1", "object": "chat.completion", "created": 1_700_000_000, "model": model}
+    return {**head, "choices": [choice], "usage": usage}
+
+
 class Answer:
     """One streamed answer."""
 
@@ -116,6 +167,25 @@ class Answer:
             self._call_tool()
         await self._tokens()
         await self._ending()
+
+    def stream_turn(self, turn: Turn, named: list[tuple[str, str, str]], usage: dict[str, int]) -> None:
+        """A turn of a script, all at once; the arguments of each call come in two pieces."""
+        self._to.begin("text/event-stream; charset=utf-8")
+        if turn.thought:
+            self._event({"reasoning_content": turn.thought})
+        for part in turn.parts:
+            self._event({"content": part})
+        for i, (call_id, name, arguments) in enumerate(named):
+            function = {"name": name, "arguments": ""}
+            self._event({"tool_calls": [{"index": i, "id": call_id, "type": "function", "function": function}]})
+            half = len(arguments) // 2
+            for piece in (arguments[:half], arguments[half:]):
+                self._event({"tool_calls": [{"index": i, "function": {"arguments": piece}}]})
+        self._event({}, "tool_calls" if named else "stop")
+        if (self._body.get("stream_options") or {}).get("include_usage"):
+            self._to.write(chunk(self._payload({"choices": [], "usage": usage})))
+        self._to.write(chunk(b"data: [DONE]\n\n"))
+        self._to.end()
 
     async def _tokens(self) -> None:
         if self._does.kind == "stamped":

@@ -4,6 +4,8 @@ import msgspec
 import pytest
 from ollama._client import _parse_host as official_parse_host
 
+from graphs.providers.call_ids import make_call_id
+from graphs.providers.capabilities import Capabilities, capabilities
 from graphs.providers.contract import (
     Finished,
     ImagePart,
@@ -17,11 +19,12 @@ from graphs.providers.contract import (
     ToolResultPart,
     Usage,
 )
-from graphs.providers.errors import ModelUnknown, ProviderCut, ProviderRefused
+from graphs.providers.errors import ModelUnknown, ProviderCut, ProviderGarbage, ProviderRefused, ToolsUnsupported
 from graphs.providers.ollama import Ollama, parse_host
+from graphs.providers.ollama_shown import read_shown
 from graphs.providers.ollama_wire import LineReader, request_body
 from graphs.providers.registry import open_session
-from tests.counterparts.behaviours import text
+from tests.counterparts.behaviours import says, text
 from tests.counterparts.ollama_server import OllamaServer
 from tests.graphs.asking import QUICK, ask, collect, text_of
 
@@ -145,6 +148,76 @@ async def test_thinking_and_tool_calls_arrive_over_the_wire():
 
     assert ReasoningDelta(text(5)) == thought[0]
     assert [
-        ToolCallDelta(0, "call_0", "get_weather", '{"city":"Hà Nội"}'),
+        ToolCallDelta(0, make_call_id(ask("tool-call").messages, 0), "get_weather", '{"city":"Hà Nội"}'),
         Finished("tool_calls", Usage(5, 3)),
     ] == called
+
+
+def test_calls_without_ids_get_others_at_the_next_step():
+    first, second = ask("m", "one"), ask("m", "two")
+
+    assert make_call_id(first.messages, 0) == make_call_id(first.messages, 0)
+    assert 3 == len(
+        {make_call_id(first.messages, 0), make_call_id(first.messages, 1), make_call_id(second.messages, 0)}
+    )
+
+
+async def test_a_model_that_knows_no_tools_says_so_as_an_error_of_its_own():
+    async with OllamaServer() as server, open_session() as session:
+        with pytest.raises(ToolsUnsupported, match="no-tools-3") as caught:
+            await collect(Ollama(session, server.url, timeouts=QUICK), ask("no-tools-3", tools=({"type": "function"},)))
+
+    assert ("provider_tools_unsupported", False) == (caught.value.code, caught.value.retryable)
+
+
+async def test_ollama_is_asked_once_what_a_model_can_do():
+    async with OllamaServer() as server, open_session() as session:
+        ollama = Ollama(session, server.url, timeouts=QUICK)
+
+        found = [await capabilities(ollama, model) for model in ("text-1", "no-tools-1", "text-1")]
+
+    assert [True, False, True] == [one.tools for one in found]
+    assert {131072} == {one.context_tokens for one in found}
+    assert ["/api/show"] * 2 == [record.path for record in server.requests]
+
+
+async def test_a_row_that_says_everything_asks_nobody():
+    async with OllamaServer() as server, open_session() as session:
+        row = {"tools": False, "images": True, "context_tokens": 10}
+        found = await capabilities(Ollama(session, server.url, timeouts=QUICK), "text-1", row)
+
+    assert (Capabilities(False, True, 10), []) == (found, server.requests)
+
+
+async def test_what_a_row_leaves_open_ollama_says():
+    async with OllamaServer() as server, open_session() as session:
+        found = await capabilities(
+            Ollama(session, server.url, timeouts=QUICK), "text-1", {"images": True, "tools": None}
+        )
+
+    assert Capabilities(True, True, 131072) == found
+
+
+async def test_a_model_that_is_not_there_yet_is_asked_for_again():
+    async with OllamaServer() as server, open_session() as session:
+        ollama = Ollama(session, server.url, timeouts=QUICK)
+        before = await ollama.describe("absent-no-tools-1")
+        await collect(ollama, ask("absent-no-tools-1"))
+
+        assert (None, False) == (before, (await capabilities(ollama, "absent-no-tools-1")).tools)
+
+
+async def test_an_ollama_that_is_away_is_taken_to_know_tools():
+    async with open_session() as session:
+        assert Capabilities(True, False) == await capabilities(Ollama(session, "127.0.0.1:1", timeouts=QUICK), "m")
+
+
+async def test_versions_that_list_no_capabilities_tell_by_their_template():
+    async with OllamaServer() as server, open_session() as session:
+        server.script(says("hi"), model="old-show")
+        found = await Ollama(session, server.url, timeouts=QUICK).describe("old-show")
+
+    assert Capabilities(True, False, 131072) == found
+    assert Capabilities(False, True) == read_shown("ollama", b'{"template":"","details":{"families":["llama","clip"]}}')
+    with pytest.raises(ProviderGarbage):
+        read_shown("ollama", b"[]")

@@ -23,12 +23,15 @@ from graphs.providers.contract import (
 from graphs.providers.errors import (
     ModelUnknown,
     ProviderCut,
+    ProviderElsewhere,
     ProviderGarbage,
     ProviderOverloaded,
     ProviderRateLimited,
     ProviderRefused,
     ProviderRejectedKey,
+    ProviderSpent,
     ProviderUnreachable,
+    ToolsUnsupported,
     safe_excerpt,
 )
 from graphs.providers.openai_compatible import OpenAICompatible
@@ -214,13 +217,20 @@ def test_retry_after_is_read_in_every_form(headers, expected):
     ("status", "body", "expected"),
     [
         (404, '{"error":{"message":"no such model","code":"model_not_found"}}', ModelUnknown),
-        (404, '{"detail":"Not Found"}', ProviderRefused),
-        (429, '{"error":{"message":"pay","code":"insufficient_quota"}}', ProviderRefused),
+        (404, '{"detail":"Not Found"}', ProviderElsewhere),
+        (429, '{"error":{"message":"pay","code":"insufficient_quota"}}', ProviderSpent),
         (503, "<html>", ProviderOverloaded),
         (529, "", ProviderOverloaded),
         (302, "", ProviderGarbage),
         (413, "[]", ProviderRefused),
         (400, '{"error": null}', ProviderRefused),
+        (
+            400,
+            '{"object":"error","message":"\\"auto\\" tool choice requires --enable-auto-tool-choice"}',
+            ToolsUnsupported,
+        ),
+        (404, '{"error":{"message":"No endpoints found that support tool use."}}', ToolsUnsupported),
+        (500, '{"error":{"code":500,"message":"tools param requires --jinja flag"}}', ToolsUnsupported),
     ],
 )
 def test_each_status_has_its_error(status, body, expected):

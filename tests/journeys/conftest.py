@@ -2,6 +2,8 @@
 
 import asyncio
 import contextlib
+import subprocess
+import sys
 from collections.abc import AsyncIterator, Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -14,7 +16,7 @@ from api.local import stores as local_stores
 from schema.migrate import migrate
 from tests.conftest import TestTenant, _create_database, make_tenant
 from tests.journeys.client import Client
-from tests.system import ModelProcess, System
+from tests.system import ROOT, ModelProcess, System
 
 IMPATIENT = {"HEADRACE_MODEL_FIRST_TOKEN_S": "3", "HEADRACE_MODEL_BETWEEN_TOKENS_S": "3"}
 
@@ -87,6 +89,19 @@ def tenant(shared_url: str) -> TestTenant:
 async def client(system: System, tenant: TestTenant) -> AsyncIterator[Client]:
     async with Client(system.url, tenant.headers) as opened:
         yield opened
+
+
+@pytest.fixture(scope="session")
+def erp_url(shared: System) -> Iterator[str]:
+    """The demo's ERP, a process that checks its callers' tokens against the shared system's keys."""
+    keys = f"{shared.url}/.well-known/jwks.json"
+    command = [sys.executable, "-m", "tools.erp", "--port", "0", "--jwks", keys, "--issuer", "http://localhost:8000"]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        try:
+            yield process.stdout.readline().strip()
+        finally:
+            process.terminate()
 
 
 @pytest.fixture(scope="session")

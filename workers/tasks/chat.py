@@ -9,6 +9,7 @@ from psycopg.rows import DictRow
 from graphs.runner import read_chat, run_chat
 from schema.events import Event
 from schema.kinds import KINDS
+from workers.agents.work import answer_by_agent
 from workers.attempts import attempt_job
 from workers.pool import CoroutineTask
 from workers.workshop import Workshop
@@ -23,6 +24,9 @@ def register(app: Any) -> None:
 
 
 async def work(shop: Workshop, job: DictRow, messages: Sequence[DictRow], emit: Callable[[Event], None]) -> None:
-    """Run the chat graph for a claimed job."""
+    """Run the chat graph for a claimed job, or its agent's."""
+    if job["agent"] is not None:
+        await answer_by_agent(shop, job, messages, emit)
+        return
     run = read_chat(job["model"], job["payload"], messages)
     await run_chat(shop.graphs, shop.provider_of(job), run, emit)

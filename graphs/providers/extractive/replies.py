@@ -1,0 +1,96 @@
+"""One reply to one request: tool calls, or text. The order of the rules of `offline.py`."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from graphs.providers.contract import Message, ModelRequest
+from graphs.providers.extractive.choosing import Plan, Tool, listed_tools, plan_calls, read_tools
+from graphs.providers.extractive.conversation import Called, Conversation, read_conversation
+from graphs.providers.extractive.forms import Form, asks_for_agent, fill_form
+from graphs.providers.extractive.phrases import NOTICE, phrase
+from graphs.providers.extractive.results import show
+from graphs.providers.extractive.texts import pick
+
+ECHO_LENGTH = 160
+_ROUTES = re.compile(r"^\W*(?:you )?(?:are a router|route\b).{0,200}\bagents?\b", re.IGNORECASE | re.DOTALL)
+
+
+@dataclass(frozen=True)
+class Reply:
+    """Calls, or else text."""
+
+    text: str = ""
+    calls: tuple[Called, ...] = ()
+
+
+def reply(request: ModelRequest) -> Reply:
+    """The reply to a request."""
+    talk = read_conversation(request.messages)
+    if asks_for_agent(request.response_format) or _ROUTES.match(talk.instructions):
+        return Reply(f"{NOTICE}\n\n{phrase('routing', talk.question)}")
+    tools, forced = _offered(request)
+    plan = plan_calls(talk, tools, forced=forced)
+    done = {call.same for call in talk.called}
+    calls = tuple(call for _, call in plan.calls if call.same not in done)
+    if forced and done:
+        calls = ()  # what was forced has been done once; asking the same way again would never end
+    if calls:
+        return Reply(calls=calls[:1] if request.parallel_tool_calls is False else calls)
+    said = _said(talk, plan)
+    if (request.response_format or {}).get("type") in ("json_schema", "json_object"):
+        return Reply(_form(request.response_format or {}, talk, plan, tools, said))
+    return Reply(said)
+
+
+def answer(messages: Sequence[Message]) -> str:
+    """The whole answer to a conversation without tools."""
+    return reply(ModelRequest(model="", messages=tuple(messages))).text
+
+
+def _offered(request: ModelRequest) -> tuple[list[Tool], bool]:
+    """The tools that may be called, and whether one must be."""
+    tools = read_tools(request.tools)
+    match request.tool_choice:
+        case "none":
+            return [], False
+        case "required" | "any":
+            return tools, bool(tools)
+        case {"function": {"name": str(name)}}:
+            named = [tool for tool in tools if tool.name == name]
+            return named, bool(named)
+    return tools, False
+
+
+def _form(form: dict[str, Any], talk: Conversation, plan: Plan, tools: list[Tool], said: str) -> str:
+    """JSON for a response format. A planner that offers no tools names them in its prompt."""
+    if not tools:
+        tools = listed_tools(talk.instructions)
+        plan = plan_calls(talk, tools)
+    return msgspec.json.encode(fill_form(form, Form(talk, plan, tools, said))).decode()
+
+
+def _said(talk: Conversation, plan: Plan) -> str:
+    """The answer in words: results and what is still needed, or quotes."""
+    blocks = [show(talk.question, talk.answered)] if talk.answered else []
+    for tool, missing in plan.open:
+        fields = ", ".join(_described(tool, name) for name in missing)
+        blocks.append(phrase("ask", talk.question, tool=tool.name, fields=fields))
+    if blocks:
+        return "\n\n".join([NOTICE, *blocks])
+    quotes = pick(talk.question, talk.at_hand)
+    if quotes:
+        return NOTICE + "".join(f"\n\n> {quote}" for quote in quotes)
+    asked = " ".join(talk.question.split())
+    if not asked:
+        return f"{NOTICE}\n\nThere was no question, and nothing to quote."
+    short = asked if len(asked) <= ECHO_LENGTH else asked[: ECHO_LENGTH - 1] + "…"
+    return f"{NOTICE}\n\nThe text at hand has nothing to quote on this. You asked: “{short}”"
+
+
+def _described(tool: Tool, name: str) -> str:
+    about = str((tool.properties.get(name) or {}).get("description") or "").rstrip(".")
+    return f"{name} ({about})" if about else name

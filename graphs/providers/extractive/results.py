@@ -1,0 +1,132 @@
+"""Shows what tools returned: values as lists and tables, sentences as quotes with their sources. Rules 15 and 16 of
+`offline.py`. Adds no word of its own but those of `phrases.py`."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from graphs.providers.extractive.conversation import Called
+from graphs.providers.extractive.phrases import phrase
+from graphs.providers.extractive.texts import cited, pick
+
+ROWS, COLUMNS, FIELDS, LINES = 10, 6, 12, 6
+LONGEST_CELL = 120
+_SOURCE_KEYS = ("number", "citation", "source_id", "n", "ref", "index", "id")
+_TEXT_KEYS = ("text", "passage", "content", "snippet", "quote")
+_WRAPPERS = ("data", "result", "results", "items", "rows", "passages")
+
+
+def show(question: str, calls: Sequence[Called]) -> str:
+    """The results of all calls, in their order, each under its tool's name."""
+    return "\n\n".join(_shown(question, call) for call in calls)
+
+
+def _shown(question: str, call: Called) -> str:
+    label = call.name
+    if call.arguments:
+        label += f" ({', '.join(f'{name}: {_cell(value)}' for name, value in call.arguments.items())})"
+    data = unwrapped(call.data)
+    if why := failure(data):
+        return phrase("failed", question, tool=label, why=why)
+    body = _body(question, data)
+    return f"{phrase('from', question, tool=label)}\n\n{body}" if body else phrase("empty", question, tool=label)
+
+
+def unwrapped(data: Any) -> Any:
+    """What is inside of `{"data": …}` and the like, where nothing else stands beside it."""
+    while isinstance(data, dict) and len(data) == 1 and next(iter(data)) in _WRAPPERS:
+        data = next(iter(data.values()))
+    return data
+
+
+def failure(data: Any) -> str:
+    """The reason, of a result that says that the tool failed; empty for any other."""
+    if isinstance(data, dict) and data.get("error"):
+        error = data["error"]
+        return _cell(error.get("message") or error if isinstance(error, dict) else error)
+    if isinstance(data, str) and data.casefold().startswith(("error:", "error (", "failed:", "tool_", "lỗi:")):
+        return _cell(data.partition(":")[2].strip() or data)
+    return ""
+
+
+def _body(question: str, data: Any) -> str:
+    match data:
+        case dict():
+            return _record(question, data)
+        case [dict(), *_]:
+            records = [one for one in data if isinstance(one, dict)]
+            return _passages(question, records) or _table(question, records)
+        case [_, *_]:
+            return "\n".join(f"- {_cell(one)}" for one in data[:FIELDS])
+        case str():
+            return _quotes(question, data)
+        case None | []:
+            return ""
+    return f"- {_cell(data)}"
+
+
+def _record(question: str, data: dict[str, Any]) -> str:
+    """The plain fields as a list, nested ones with a dot; then each list of records as a table."""
+    lines, tables = [], []
+    for name, value in _flat(data):
+        if isinstance(value, list) and value and isinstance(value[0], dict):
+            tables.append(f"{name}:\n\n{_body(question, value)}")
+        elif value not in ([], {}):
+            lines.append(f"- {name}: {_cell(value)}")
+    more = [phrase("more", question, n=len(lines) - FIELDS)] if len(lines) > FIELDS else []
+    return "\n\n".join(["\n".join([*lines[:FIELDS], *more])] * bool(lines) + tables)
+
+
+def _flat(data: dict[str, Any], before: str = "", depth: int = 0) -> list[tuple[str, Any]]:
+    found: list[tuple[str, Any]] = []
+    for name, value in data.items():
+        if isinstance(value, dict) and value and depth < 3:
+            found += _flat(value, f"{before}{name}.", depth + 1)
+        else:
+            found.append((f"{before}{name}", value))
+    return found
+
+
+def _table(question: str, records: list[dict[str, Any]]) -> str:
+    names = list(dict.fromkeys(name for record in records for name in record))[:COLUMNS]
+    rows = [names, ["---"] * len(names), *([_cell(r.get(name)) for name in names] for r in records[:ROWS])]
+    lines = [f"| {' | '.join(row)} |" for row in rows]
+    more = [f"\n{phrase('more', question, n=len(records) - ROWS)}"] if len(records) > ROWS else []
+    return "\n".join([*lines, *more])
+
+
+def _passages(question: str, records: list[dict[str, Any]]) -> str:
+    """The best sentences of records that hold text, each with its source; empty if they hold none."""
+    said = []
+    for number, record in enumerate(records, 1):
+        text = next((record[key] for key in _TEXT_KEYS if isinstance(record.get(key), str)), None)
+        if text is None:
+            return ""
+        source = next((record[key] for key in _SOURCE_KEYS if isinstance(record.get(key), int)), number)
+        said.append(f"[{source}] {' '.join(text.split())}")
+    return _quotes(question, "\n\n".join(said))
+
+
+def _quotes(question: str, text: str) -> str:
+    """A short text whole, line by line; of a longer one the sentences that fit the question, else its first."""
+    lines = [line.strip() for line in text.split("\n") if line.strip()]
+    if len(lines) <= LINES and len(text) <= 600 and not text.lstrip().startswith("["):
+        chosen = lines
+    else:
+        sentences = cited(text)
+        chosen = pick(question, sentences) or sentences[:3]
+    return "\n".join(f"> {line}" for line in chosen)
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, (list, tuple)):
+        text = ", ".join(_cell(one) for one in value)
+    elif isinstance(value, dict):
+        text = ", ".join(f"{name}: {_cell(one)}" for name, one in value.items())
+    else:
+        text = str(value)
+    text = " ".join(text.split()).replace("|", "\\|")
+    return text if len(text) <= LONGEST_CELL else text[: LONGEST_CELL - 1] + "…"

@@ -1,0 +1,87 @@
+"""A tenant's whole configuration as one reading, and what one run of an agent needs besides."""
+
+from typing import Any
+from uuid import UUID
+
+from psycopg.rows import DictRow
+
+from schema.batch import run_batch
+from schema.db import Pool
+
+VERSION = "SELECT config_version(%(tenant_id)s::uuid) AS version"
+
+# The platform's rows are those that are granted (row-level security); the tenant's own come last and win.
+AGENTS = """
+SELECT name, description, examples, prompt, models, graph, tools, output_format, output_schema, renderer, max_steps, cache_s,
+  tenant_id = %(tenant_id)s::uuid AS own
+FROM agents WHERE enabled ORDER BY own, name
+"""
+TOOLS = """
+SELECT tenant_id, id, name, definition, priority, key_id, encode(sealed, 'base64') AS sealed,
+  tenant_id = %(tenant_id)s::uuid AS own
+FROM tools WHERE enabled ORDER BY own, name
+"""
+DATA_SOURCES = """
+SELECT id, name, description, tables, max_rows, timeout_s, key_id, encode(sealed, 'base64') AS sealed
+FROM data_sources WHERE tenant_id = %(tenant_id)s ORDER BY name
+"""
+SETTINGS = "SELECT settings FROM configurations WHERE tenant_id = %(tenant_id)s"
+GRANTS = "SELECT kind, name, overrides FROM grants WHERE tenant_id = %(tenant_id)s ORDER BY kind, name"
+MODELS = "SELECT name, context_tokens, tools, images, fallbacks FROM models ORDER BY name"
+LEARNED = """
+SELECT agent, question, answer FROM (
+  SELECT agent, question, answer, created_at FROM learned_examples WHERE tenant_id = %(tenant_id)s
+  ORDER BY created_at DESC LIMIT 500) AS newest ORDER BY created_at
+"""
+PARTS = {
+    "version": VERSION,
+    "agents": AGENTS,
+    "tools": TOOLS,
+    "data_sources": DATA_SOURCES,
+    "settings": SETTINGS,
+    "grants": GRANTS,
+    "models": MODELS,
+    "learned": LEARNED,
+}
+
+CREDENTIALS = """
+SELECT id, service, base_url, key_id, sealed FROM credentials WHERE tenant_id = %(tenant_id)s ORDER BY service
+"""
+CALLER = "SELECT key_id, sealed FROM job_secrets WHERE tenant_id = %(tenant_id)s AND job_id = %(job_id)s"
+SESSION = "SELECT summary, summary_turn FROM sessions WHERE tenant_id = %(tenant_id)s AND id = %(session_id)s::uuid"
+LAST_AGENT = """
+SELECT agent FROM messages WHERE tenant_id = %(tenant_id)s AND session_id = %(session_id)s::uuid AND role = 'assistant'
+ORDER BY turn DESC, ordinal DESC LIMIT 1
+"""
+MEMORIES = """
+SELECT count(*) AS held FROM memories WHERE tenant_id = %(tenant_id)s
+  AND user_id IS NOT DISTINCT FROM %(user_id)s::uuid
+"""
+ROLE = "SELECT role FROM users WHERE tenant_id = %(tenant_id)s AND id = %(user_id)s::uuid"
+NEEDS = {
+    "version": VERSION,
+    "credentials": CREDENTIALS,
+    "token": CALLER,
+    "session": SESSION,
+    "last_agent": LAST_AGENT,
+    "memories": MEMORIES,
+    "user": ROLE,
+}
+
+
+async def read_configuration(pool: Pool, tenant_id: UUID) -> dict[str, list[DictRow]]:
+    """Return the rows of each of PARTS, all of one moment."""
+    return await _read(pool, tenant_id, PARTS, {"tenant_id": tenant_id})
+
+
+async def read_needs(
+    pool: Pool, tenant_id: UUID, *, job_id: UUID, session_id: UUID | None, user_id: UUID | None
+) -> dict[str, list[DictRow]]:
+    """Return the rows of each of NEEDS for one job."""
+    values = {"tenant_id": tenant_id, "job_id": job_id, "session_id": session_id, "user_id": user_id}
+    return await _read(pool, tenant_id, NEEDS, values)
+
+
+async def _read(pool: Pool, tenant_id: UUID, parts: dict[str, str], values: dict[str, Any]) -> dict[str, list[DictRow]]:
+    results = await run_batch(pool, tenant_id, [(sql, values) for sql in parts.values()])
+    return dict(zip(parts, results, strict=True))

@@ -1,0 +1,1 @@
+"""The labelled set for the router, and what measures it: `python -m tests.routing`."""

@@ -1,0 +1,93 @@
+"""Routes a half of the labelled set and counts: right or wrong, as it is and with an ideal model, and how long it took.
+
+Right without a model: the agents are the label's, in order, and nothing is asked; or something is asked and the label
+allows it. An ideal model turns every `needs_model` whose choices hold the right agent, or that should be plain chat,
+into a right route.
+"""
+
+import time
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from graphs.routing.contract import Candidate, Context, Route
+from graphs.routing.router import Router
+from tests.routing.labelled import FOLDS, Labelled, fold_of, learned, read_half
+
+
+@dataclass
+class Measured:
+    """What came out, by kind, language and style."""
+
+    asked: Counter[str] = field(default_factory=Counter)
+    right: Counter[str] = field(default_factory=Counter)
+    with_model: Counter[str] = field(default_factory=Counter)
+    confused: Counter[tuple[str, str]] = field(default_factory=Counter)
+    languages_right: int = 0
+    needs_model: int = 0
+    milliseconds: list[float] = field(default_factory=list)
+    wrong: list[tuple[Labelled, Route]] = field(default_factory=list)
+
+    def share(self, key: str = "all") -> float:
+        """The share that is right without a model."""
+        return self.right[key] / max(1, self.asked[key])
+
+
+def is_right(label: Labelled, route: Route) -> bool:
+    """Whether a route needs nothing more and is the label's, or asks where it may."""
+    if route.needs_model or route.clarify:
+        return label.clarify != "no"
+    return label.clarify != "wanted" and agents_of(route) == label.agents
+
+
+def is_right_with_model(label: Labelled, route: Route) -> bool:
+    """The same, were an ideal model asked."""
+    offered = {one.agent for one in route.best}
+    return is_right(label, route) or (route.needs_model and len(label.agents) <= 1 and set(label.agents) <= offered)
+
+
+def agents_of(route: Route) -> tuple[str, ...]:
+    """The agents, in order."""
+    return tuple(intent.agent for intent in route.intents)
+
+
+async def measure(
+    router: Router, labelled: Sequence[Labelled], agents: Sequence[Candidate], measured: Measured | None = None
+) -> Measured:
+    """Route them one by one; the candidates are prepared first, as in a worker that has been up for a moment."""
+    measured = measured or Measured()
+    await router.prepare(agents)
+    await router.route("warm up the threads of the library please", agents)
+    for label in labelled:
+        started = time.perf_counter()
+        route = await router.route(label.text, agents, Context(label.last_agent))
+        measured.milliseconds.append((time.perf_counter() - started) * 1000)
+        _count(measured, label, route)
+    return measured
+
+
+async def measure_crosswise(router: Router, agents: Sequence[Candidate]) -> Measured:
+    """The fitting half, each fifth of it with the others as learned examples."""
+    half, measured = read_half("fitting"), Measured()
+    for number in range(FOLDS):
+        others = [one for one in half if fold_of(one) != number]
+        fifth = [one for one in half if fold_of(one) == number]
+        await measure(router, fifth, learned(agents, others), measured)
+    return measured
+
+
+def _count(measured: Measured, label: Labelled, route: Route) -> None:
+    right = is_right(label, route)
+    for key in ("all", label.kind, label.language, label.style):
+        measured.asked[key] += 1
+        measured.right[key] += right
+        measured.with_model[key] += is_right_with_model(label, route)
+    measured.confused[_said(label.agents, label.clarify == "wanted"), _said(agents_of(route), bool(route.clarify))] += 1
+    measured.needs_model += route.needs_model
+    measured.languages_right += route.language == label.language
+    if not right:
+        measured.wrong.append((label, route))
+
+
+def _said(agents: tuple[str, ...], asks: bool) -> str:
+    return "a question" if asks else " + ".join(name.removeprefix("Agent") for name in agents) or "chat"

@@ -1,0 +1,144 @@
+"""A formula as SymPy has it, built node by node from an allow-list. SymPy's own parser calls `eval`, so it is not used.
+
+Sizes are looked at before they are computed: 9**9**9 and factorial(10**9) are refused at once, not after five seconds.
+"""
+
+import ast
+import math
+from collections.abc import Callable
+from typing import Any
+
+import sympy
+
+from tools.algebra.notation import in_python
+from tools.errors import ToolBadArguments, ToolTooLarge
+
+MAX_BITS = 1 << 16
+"""How large a whole number may become: about 20,000 digits."""
+
+MAX_DEPTH = 60
+
+FUNCTIONS: dict[str, Callable[..., Any]] = {
+    **{name: getattr(sympy, name) for name in "sin cos tan cot sec csc asin acos atan atan2 sinh cosh tanh".split()},  # noqa: SIM905
+    **{name: getattr(sympy, name) for name in "asinh acosh atanh exp log sqrt cbrt sign re im arg gamma".split()},  # noqa: SIM905
+    **{name: getattr(sympy, name) for name in "erf zeta gcd lcm binomial factorial floor ceiling Min Max".split()},  # noqa: SIM905
+    "abs": sympy.Abs,
+    "Abs": sympy.Abs,
+    "min": sympy.Min,
+    "max": sympy.Max,
+    "conjugate": sympy.conjugate,
+    "isprime": lambda n: sympy.sympify(sympy.isprime(n)),
+}
+CONSTANTS = {"pi": sympy.pi, "E": sympy.E, "e": sympy.E, "I": sympy.I, "i": sympy.I, "oo": sympy.oo, "inf": sympy.oo}
+NAMES = frozenset(FUNCTIONS)
+COMPARED = {
+    ast.Eq: sympy.Eq, ast.NotEq: sympy.Ne, ast.Lt: sympy.Lt, ast.LtE: sympy.Le, ast.Gt: sympy.Gt, ast.GtE: sympy.Ge,
+}  # fmt: skip
+
+
+def read_formula(text: str) -> Any:
+    """Return a formula, an equation (`a = b`) or a matrix (`[[1, 2], [3, 4]]`). Raises ToolBadArguments and ToolTooLarge."""
+    written = in_python(text, NAMES)
+    try:
+        tree = ast.parse(_equation(written), mode="eval")
+    except (SyntaxError, ValueError, MemoryError, RecursionError):
+        raise wrong(f"{text[:100]!r} can't be read as a formula") from None
+    return _built(tree.body, 0)
+
+
+def wrong(why: str) -> ToolBadArguments:
+    return ToolBadArguments(f"{why}. Right is, say, x**2 - 4 = 0 or sin(x)/x.", field="expression")
+
+
+def _equation(written: str) -> str:
+    left, equals, right = written.partition(" = ")
+    return f"({left}) == ({right})" if equals else written
+
+
+def _built(node: ast.expr, depth: int) -> Any:
+    if depth > MAX_DEPTH:
+        raise ToolTooLarge("The formula is nested too deep; split it up.")
+    if isinstance(node, ast.Constant | ast.Name):
+        return _number(node.value) if isinstance(node, ast.Constant) else _name(node.id)
+    if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub | ast.UAdd):
+        value = _built(node.operand, depth + 1)
+        return -value if isinstance(node.op, ast.USub) else value
+    if isinstance(node, ast.BinOp):
+        return _combined(node.op, _built(node.left, depth + 1), _built(node.right, depth + 1))
+    if isinstance(node, ast.Compare) and len(node.ops) == 1 and type(node.ops[0]) in COMPARED:
+        return COMPARED[type(node.ops[0])](_built(node.left, depth + 1), _built(node.comparators[0], depth + 1))
+    if isinstance(node, ast.Call | ast.List):
+        return _call(node, depth) if isinstance(node, ast.Call) else _matrix([_built(n, depth + 1) for n in node.elts])
+    raise wrong(f"{type(node).__name__} has no place in a formula")
+
+
+def _number(value: Any) -> Any:
+    """Exact: 0.1 is a tenth. `True` and texts are no numbers."""
+    if type(value) not in (int, float):
+        raise wrong(f"{str(value)[:30]!r} is no number")
+    return sympy.Integer(value) if isinstance(value, int) else sympy.Rational(str(value))
+
+
+def _name(name: str) -> Any:
+    if name in CONSTANTS:
+        return CONSTANTS[name]
+    if name in FUNCTIONS:
+        raise wrong(f"{name} needs its argument in brackets")
+    if len(name) > 30 or name.startswith("_"):
+        raise wrong(f"{name[:30]!r} is no name of a variable")
+    return sympy.Symbol(name)
+
+
+def _combined(operator: ast.operator, left: Any, right: Any) -> Any:
+    try:
+        if isinstance(operator, ast.Pow):
+            return _power(left, right)
+        if isinstance(operator, ast.Add):
+            return left + right
+        if isinstance(operator, ast.Sub):
+            return left - right
+        if isinstance(operator, ast.Mult):
+            return left * right
+        if isinstance(operator, ast.Div):
+            return left * right.inv() if isinstance(right, sympy.MatrixBase) else left / right
+        if isinstance(operator, ast.Mod):
+            return sympy.Mod(left, right)
+    except (TypeError, ValueError, AttributeError) as error:
+        raise wrong(f"This can't be computed ({str(error)[:100]})") from None
+    raise wrong(f"{type(operator).__name__} is no operation of formulas")
+
+
+def _power(base: Any, exponent: Any) -> Any:
+    if isinstance(base, sympy.Rational) and isinstance(exponent, sympy.Rational):
+        size = max(abs(int(base.p)), int(base.q), 2)
+        if abs(float(exponent)) * math.log2(size) > MAX_BITS:
+            raise ToolTooLarge("A power in the formula has more than 20,000 digits; use a smaller exponent.")
+    return base**exponent
+
+
+def _call(node: ast.Call, depth: int) -> Any:
+    if not isinstance(node.func, ast.Name) or node.func.id not in FUNCTIONS or node.keywords:
+        raise wrong(
+            f"{ast.unparse(node.func)[:30]} is no function here; there are sin, log, sqrt, factorial and the like"
+        )
+    name, values = node.func.id, [_built(each, depth + 1) for each in node.args]
+    limit = {"factorial": 5_000, "binomial": 20_000, "gamma": 5_000, "zeta": 5_000, "isprime": 10**60}.get(name)
+    if limit and any(value.is_number and not abs(value) <= limit for value in values):
+        raise ToolTooLarge(f"{name} can be computed up to {limit:,} here.")
+    try:
+        return FUNCTIONS[name](*values)
+    except (TypeError, ValueError, AttributeError) as error:
+        raise wrong(f"{name} can't take this ({str(error)[:100]})") from None
+
+
+def _matrix(rows: list[Any]) -> Any:
+    """A list of numbers is a column; a list of such lists a matrix, row by row. `_built` makes the inner lists columns."""
+    if len(rows) > 50 or not rows:
+        raise ToolTooLarge("A matrix may have 1 to 50 rows.")
+    if all(isinstance(row, sympy.MatrixBase) for row in rows):
+        if len({row.shape for row in rows}) > 1 or rows[0].shape[1] != 1:
+            raise wrong("The rows of a matrix have different lengths")
+        return sympy.Matrix([list(row) for row in rows])
+    if any(isinstance(row, sympy.MatrixBase) for row in rows):
+        raise wrong("A matrix is a list of lists")
+    return sympy.Matrix(rows)

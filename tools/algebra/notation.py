@@ -1,0 +1,95 @@
+"""Formulas as people and models write them (2x², 3·sin(x), x^2, √2, 2(x+1)) in the notation of Python's parser.
+
+Only the text changes here; what a name may mean is decided in `formulas.py`.
+"""
+
+import re
+import unicodedata
+
+from tools.errors import ToolBadArguments
+
+MAX_CHARACTERS = 2_000
+SIGNS = {
+    **{
+        "×": "*",
+        "·": "*",
+        "⋅": "*",
+        "∙": "*",
+        "÷": "/",
+        "−": "-",
+        "–": "-",
+        "^": "**",
+        "π": " pi ",
+        "∞": " oo ",
+        "≤": "<=",
+        "≥": ">=",
+    },
+    **{"≠": "!=", "√": " sqrt ", "²": "**2", "³": "**3", "⁴": "**4", "⁵": "**5", "ℯ": " E ", "\u00a0": " ", "\n": " "},
+}
+TOKEN = re.compile(
+    r"\s*(?:(?P<number>(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?(?![\w.]*\d\w*\()|\d+)|(?P<name>[^\W\d]\w*)|"
+    r"(?P<sign>\*\*|<=|>=|==|!=|[-+*/%()\[\],=<>!;]))"
+)
+VARIABLE = re.compile(r"[^\W\d_]\d*|pi")
+"""What a bracket multiplies: x(x + 1). Before a longer name's bracket a call was meant, of a function that there isn't."""
+
+MULTIPLIED = {"number": ("name", "("), ")": ("name", "number", "("), "name": ("name", "number")}
+"""After which kind of token a missing `*` stands, and before which."""
+
+
+def in_python(text: str, functions: frozenset[str]) -> str:
+    """Return the formula with every sign written out. `functions` are the names that a bracket after them calls. Raises
+    ToolBadArguments."""
+    if len(text) > MAX_CHARACTERS:
+        raise ToolBadArguments(f"A formula may have {MAX_CHARACTERS:,} characters at most.", field="expression")
+    for sign, spelled in SIGNS.items():
+        text = text.replace(sign, spelled)
+    tokens = _tokens(unicodedata.normalize("NFKC", text), functions)
+    written: list[str] = []
+    for position, (kind, token) in enumerate(tokens):
+        if position and _times(tokens[position - 1], (kind, token), functions):
+            written.append("*")
+        written.append(token)
+    return " ".join(written)
+
+
+def _tokens(text: str, functions: frozenset[str]) -> list[tuple[str, str]]:
+    tokens: list[tuple[str, str]] = []
+    place, text = 0, text.rstrip()
+    while place < len(text):
+        found = TOKEN.match(text, place)
+        if found is None:
+            raise ToolBadArguments(
+                f"{text[place : place + 10]!r} can't be read as part of a formula.", field="expression"
+            )
+        kind = found.lastgroup or "sign"
+        token = found[kind]
+        tokens.append((kind, _root(token) if kind == "name" else token))
+        place = found.end()
+    return _called(tokens, functions)
+
+
+def _root(name: str) -> str:
+    return "log" if name == "ln" else name
+
+
+def _called(tokens: list[tuple[str, str]], functions: frozenset[str]) -> list[tuple[str, str]]:
+    """Give a function that stands before a plain number or name its brackets: √2 is sqrt(2)."""
+    result: list[tuple[str, str]] = []
+    for position, (kind, token) in enumerate(tokens):
+        result.append((kind, token))
+        before = tokens[position - 1] if position else ("sign", "")
+        if kind in ("number", "name") and before[0] == "name" and before[1] in functions and token not in functions:
+            result[-1:] = [("sign", "("), (kind, token), ("sign", ")")]
+    return result
+
+
+def _times(before: tuple[str, str], after: tuple[str, str], functions: frozenset[str]) -> bool:
+    """Whether a `*` was left out between the two."""
+    left = before[1] if before[1] == ")" else before[0]
+    right = "(" if after[1] == "(" else after[0]
+    if left == "name" and right == "(":
+        return before[1] not in functions and VARIABLE.fullmatch(before[1]) is not None
+    if left == "name" and before[1] in functions:
+        return False
+    return right in MULTIPLIED.get(left, ())

@@ -1,0 +1,100 @@
+"""Figures about the columns of a table. Numbers are those that are numbers; texts in between are counted as missing."""
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+from tools.analysis.reading import Table, Value
+from tools.errors import ToolBadArguments
+
+MAX_CORRELATED = 20
+
+
+def numbers_in(values: Sequence[Value]) -> list[float]:
+    """The numbers among the values; True and False are none."""
+    return [value for value in values if isinstance(value, int | float) and not isinstance(value, bool)]
+
+
+def describe(values: Sequence[Value]) -> dict[str, Any]:
+    """Statistics of a column: of its numbers where most of it are numbers, else of its texts."""
+    present = [value for value in values if value is not None]
+    figures: dict[str, Any] = {"count": len(present), "missing": len(values) - len(present)}
+    numbers = numbers_in(present)
+    if present and len(numbers) * 2 > len(present):
+        return {**figures, "not_numbers": len(present) - len(numbers), **_of_numbers(numbers)}
+    texts = Counter(str(value)[:100] for value in present)
+    top = [{"value": value, "count": count} for value, count in texts.most_common(5)]
+    return {**figures, "distinct": len(texts), "most_common": top}
+
+
+def _of_numbers(numbers: list[float]) -> dict[str, Any]:
+    ordered = sorted(numbers)
+    return {
+        "sum": neat(total(ordered)),
+        "mean": neat(total(ordered) / len(ordered)),
+        "median": neat(quantile(ordered, 0.5)),
+        "stdev": neat(deviation(ordered)),
+        "min": neat(ordered[0]),
+        "q1": neat(quantile(ordered, 0.25)),
+        "q3": neat(quantile(ordered, 0.75)),
+        "max": neat(ordered[-1]),
+    }
+
+
+def total(numbers: Sequence[float]) -> float:
+    """The exactly rounded sum. Raises ToolBadArguments where it is larger than a float."""
+    try:
+        return math.fsum(numbers)
+    except OverflowError:
+        raise ToolBadArguments("The numbers are too large to be summed up.", field="data") from None
+
+
+def quantile(ordered: Sequence[float], part: float) -> float:
+    """The value below which `part` of the sorted numbers lie; between two, in proportion (as Excel's QUARTILE.INC)."""
+    place = part * (len(ordered) - 1)
+    low = math.floor(place)
+    high = min(low + 1, len(ordered) - 1)
+    return ordered[low] + (ordered[high] - ordered[low]) * (place - low)
+
+
+def deviation(numbers: Sequence[float]) -> float | None:
+    """The standard deviation of a sample (n - 1); None of a single number."""
+    if len(numbers) < 2:
+        return None
+    mean = total(numbers) / len(numbers)
+    return math.sqrt(total([(number - mean) * (number - mean) for number in numbers]) / (len(numbers) - 1))
+
+
+def neat(number: float | None) -> float | int | None:
+    """Without the noise of binary fractions; whole numbers as such. None for what is not finite."""
+    if number is None or isinstance(number, int):
+        return number
+    if not math.isfinite(number):
+        return None
+    rounded = float(f"{number:.12g}")
+    return int(rounded) if rounded.is_integer() and abs(rounded) < 1e15 else rounded
+
+
+def correlate(table: Table, columns: list[str]) -> list[dict[str, Any]]:
+    """Pearson's r for each pair of columns of numbers, over the rows in which both are numbers; strongest first."""
+    names = columns or [name for name in table.columns if len(numbers_in(table.column(name, "columns"))) > 1]
+    if not 2 <= len(names) <= MAX_CORRELATED:
+        raise ToolBadArguments(f"Name 2 to {MAX_CORRELATED} columns of numbers.", field="columns")
+    pairs = [
+        {"first": first, "second": second, **_pearson(table.column(first, "columns"), table.column(second, "columns"))}
+        for number, first in enumerate(names)
+        for second in names[number + 1 :]
+    ]
+    return sorted(pairs, key=lambda pair: -abs(pair["r"] or 0))
+
+
+def _pearson(first: Sequence[Value], second: Sequence[Value]) -> dict[str, Any]:
+    both = [pair for pair in zip(first, second, strict=True) if len(numbers_in(pair)) == 2]
+    xs, ys = numbers_in([x for x, _ in both]), numbers_in([y for _, y in both])
+    if len(both) < 2:
+        return {"r": None, "rows": len(both)}
+    mean_x, mean_y = total(xs) / len(xs), total(ys) / len(ys)
+    across = total([(x - mean_x) * (y - mean_y) for x, y in zip(xs, ys, strict=True)])
+    spread = math.sqrt(total([(x - mean_x) ** 2 for x in xs])) * math.sqrt(total([(y - mean_y) ** 2 for y in ys]))
+    return {"r": round(across / spread, 6) if spread else None, "rows": len(both)}

@@ -1,0 +1,138 @@
+"""What a model wrote as arguments, turned into a dict that fits the tool's schema, or into a sentence it can act on.
+
+Models wrap JSON in code fences, leave a comma at the end, write Python's quotes, or "5" for 5. All of that is mended where
+there is only one way to read it; what is left over is refused, with the name of the field.
+"""
+
+import ast
+import json
+import math
+import re
+from typing import Any, NoReturn
+
+import jsonschema_rs
+
+from tools.errors import ToolBadArguments, ToolTooLarge
+
+MAX_CHARACTERS = 256 * 1024
+MAX_DEPTH = 32
+FENCE = re.compile(r"\A```[a-zA-Z]*\s*\n?(.*?)\n?```\Z", re.DOTALL)
+NUMBER = re.compile(r"-?\d{1,15}(\.\d{1,15})?")
+
+
+def read_arguments(raw: str | dict[str, Any], schema: dict[str, Any]) -> dict[str, Any]:
+    """Return arguments that fit `schema`. Raises ToolBadArguments (`field` is a path such as `items.0.name`) and
+    ToolTooLarge."""
+    arguments = _mend(parse(raw), schema) if isinstance(raw, str) else raw
+    if too_deep(arguments, MAX_DEPTH):
+        raise ToolBadArguments(f"The arguments are nested more than {MAX_DEPTH} levels deep; send a flatter object.")
+    validate(arguments, schema)
+    return arguments
+
+
+def parse(raw: str) -> dict[str, Any]:
+    """Return the object in a model's text. Raises ToolBadArguments and ToolTooLarge."""
+    if len(raw) > MAX_CHARACTERS:
+        raise ToolTooLarge(f"The arguments are longer than {MAX_CHARACTERS:,} characters; send less.")
+    text = raw.strip()
+    if fenced := FENCE.match(text):
+        text = fenced[1].strip()
+    value = _value(text) if text else {}
+    if isinstance(value, str):  # some models encode twice
+        value = _value(value.strip())
+    if value is None:
+        return {}
+    if not isinstance(value, dict):
+        raise ToolBadArguments('The arguments must be one JSON object, such as {"query": "…"}.')
+    return value
+
+
+def _value(text: str) -> Any:
+    try:
+        return json.loads(text, parse_constant=_no_constant, parse_float=_finite)
+    except (ValueError, RecursionError):
+        pass
+    try:  # literals only: names, calls and attributes are errors here
+        value = ast.literal_eval(text)
+        json.dumps(value, allow_nan=False)
+    except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
+        raise ToolBadArguments("The arguments are not JSON; send one JSON object with double quotes.") from None
+    return value
+
+
+def _finite(text: str) -> float:
+    """1e999 is written as JSON but is no number that JSON could hold again."""
+    if not math.isfinite(number := float(text)):
+        raise ValueError(text)
+    return number
+
+
+def _no_constant(name: str) -> NoReturn:
+    raise ValueError(name)
+
+
+def _mend(arguments: dict[str, Any], schema: dict[str, Any]) -> dict[str, Any]:
+    """Turn "5" into 5 and "true" into True where the schema leaves no other reading."""
+    properties = schema.get("properties")
+    if not isinstance(properties, dict):
+        return arguments
+    return {name: _mended(value, properties.get(name)) for name, value in arguments.items()}
+
+
+def _mended(value: Any, schema: Any) -> Any:
+    wanted = schema.get("type") if isinstance(schema, dict) else None
+    if not isinstance(value, str):
+        return value
+    if wanted == "boolean" and value.lower() in ("true", "false"):
+        return value.lower() == "true"
+    if wanted in ("integer", "number") and NUMBER.fullmatch(value.strip()):
+        number = json.loads(value.strip()) if not re.match(r"-?0\d", value.strip()) else value
+        return value if wanted == "integer" and not isinstance(number, int) else number
+    if wanted in ("array", "object") and value.lstrip()[:1] in ("[", "{"):
+        try:
+            return _value(value)
+        except ToolBadArguments:
+            return value
+    return value
+
+
+def validate(arguments: dict[str, Any], schema: dict[str, Any]) -> None:
+    """Raises ToolBadArguments for arguments that don't fit. The schema has passed `check_schema`, or is our own."""
+    try:
+        validator(schema).validate(arguments)
+    except jsonschema_rs.ValidationError as error:
+        path = ".".join(str(step)[:60] for step in error.instance_path)
+        missing = getattr(error.kind, "property", "") if error.kind.name == "required" else ""
+        name = ".".join(part for part in (path, str(missing)) if part)
+        about = f"In the argument {path}: " if path else ""
+        raise ToolBadArguments(f"{about}{error.message[:300]}.", field=name or None) from None
+    except ValueError:
+        raise ToolBadArguments("The arguments can't be checked against what this tool takes.") from None
+
+
+def validator(schema: dict[str, Any]) -> jsonschema_rs.Validator:
+    """A validator that fetches nothing and gives up on patterns that would take long. Values stay out of its messages."""
+    limits = jsonschema_rs.FancyRegexOptions(backtrack_limit=10_000, size_limit=1 << 20, dfa_size_limit=1 << 20)
+    return jsonschema_rs.validator_for(
+        schema, mask="the value", retriever=_no_remote, pattern_options=limits, validate_formats=False
+    )
+
+
+def _no_remote(uri: str) -> NoReturn:
+    raise ValueError("schemas are not fetched")
+
+
+def too_deep(value: Any, limit: int) -> bool:
+    """Whether objects and lists are nested deeper than `limit`; reads no further than that."""
+    level = [value]
+    for _ in range(limit):
+        level = [inner for each in level for inner in _inner(each)]
+        if not level:
+            return False
+    return any(isinstance(each, dict | list) for each in level)
+
+
+def _inner(value: Any) -> list[Any]:
+    if isinstance(value, dict):
+        return list(value.values())
+    return value if isinstance(value, list) else []

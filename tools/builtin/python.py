@@ -1,0 +1,129 @@
+"""`python`: runs Python that a model wrote. Without files, network or environment, 5 seconds, bounded memory (T6).
+
+Two ways. `monty` (pydantic-monty, everywhere): an interpreter of a part of Python in which files and networks do not exist.
+`jail` (opt-in, Linux on x86-64): the whole language and its standard library, in the jail of `tools/jail.py`; where the
+kernel can't do that the call is refused. Code is never run in a plain child process.
+"""
+
+import asyncio
+import math
+import sys
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from tools.children import ChildEnd, run_child
+from tools.contract import FunctionTool, Tool, ToolContext, ToolResult, ToolSpec
+from tools.errors import ToolBadArguments, ToolRefused, ToolTimeout, ToolTooLarge, ToolUnavailable
+from tools.jail import why_not
+
+TIME_S = 5
+MONTY_BYTES = 64 << 20
+JAIL_MB = 512
+MAX_OUTPUT = 64 * 1024
+MAX_CODE = 10 * 1024
+JAIL = Path(__file__).parents[1] / "jail.py"
+MODE = "PYTHON_MODE"
+"""The setting that opts in: `jail`."""
+
+SPEC = ToolSpec(
+    name="python",
+    description=(
+        "Run a short Python program and get what it prints, or the value of its last line. There are no files, no "
+        "network and no installed packages; math, json, re, datetime, random, collections, itertools, functools, decimal "
+        "and csv can be imported. It has 5 seconds. Print what you want to see."
+    ),
+    parameters={
+        "type": "object",
+        "properties": {"code": {"type": "string", "description": "The program", "minLength": 1, "maxLength": MAX_CODE}},
+        "required": ["code"],
+        "additionalProperties": False,
+    },
+    timeout_s=TIME_S + 5.0,
+)
+
+
+async def run_code(time_s: float, arguments: dict[str, Any], context: ToolContext) -> ToolResult:
+    """Raises ToolBadArguments with the program's own error, ToolTimeout, ToolTooLarge, ToolRefused."""
+    code = arguments["code"]
+    if len(code.encode("utf-8", "replace")) > MAX_CODE:
+        raise ToolTooLarge(f"The program is longer than {MAX_CODE:,} bytes; write a shorter one.")
+    mode = context.settings.get(MODE, "monty")
+    if mode not in ("monty", "jail"):
+        raise ToolUnavailable(f"{MODE} is neither monty nor jail; an admin corrects it.")
+    return await (_in_jail(code, time_s) if mode == "jail" else _in_monty(code, time_s))
+
+
+async def _in_monty(code: str, time_s: float) -> ToolResult:
+    """A pool of one for one call: it costs some 40 ms, and nothing of one call can be left for the next."""
+    import pydantic_monty as monty
+
+    printed = monty.CollectString(max_bytes=MAX_OUTPUT)
+    limits = monty.ResourceLimits(max_feed_duration_secs=time_s, max_memory=MONTY_BYTES, max_recursion_depth=500)
+    try:
+        async with (
+            monty.AsyncMonty(max_processes=1, request_timeout=time_s + 2.0) as pool,
+            pool.checkout(limits=limits, os_policy={"sleep": "zero"}) as session,
+        ):
+            value = await session.feed_run(code, print_callback=printed)
+    except monty.MontySyntaxError as error:
+        raise ToolBadArguments(f"SyntaxError: {str(error)[:500]}", field="code") from None
+    except monty.MontyRuntimeError as error:
+        raise _monty_failed(str(error), time_s) from None
+    except (monty.MontyError, TimeoutError):
+        raise ToolTimeout(f"The program was ended; it has {time_s:g} seconds. Make it do less.") from None
+    shown = "" if value is None else await asyncio.to_thread(_shown, value)
+    return _result("\n".join(part for part in (printed.output.rstrip("\n"), shown) if part))
+
+
+def _shown(value: Any) -> str:
+    try:
+        return repr(value)
+    except (ValueError, RecursionError):  # whole numbers of more than 4,300 digits can't be printed
+        return "[a value that is too large to print]"
+
+
+def _monty_failed(said: str, time_s: float) -> Exception:
+    if said.startswith("TimeoutError: feed time limit"):
+        return ToolTimeout(f"The program did not end within {time_s:g} seconds; make it do less.")
+    if said.startswith("MemoryError"):
+        return ToolTooLarge("The program used more memory, or printed more, than it may; make it do less.")
+    if said.startswith(("NotImplementedError", "ModuleNotFoundError")):
+        return ToolBadArguments(f"{said[:500]}. Write it without that.", field="code")
+    return ToolBadArguments(said[:500], field="code")
+
+
+async def _in_jail(code: str, time_s: float) -> ToolResult:
+    if reason := why_not():
+        raise ToolRefused(f"{reason} An admin can set {MODE} to monty instead.")
+    readable = ":".join(dict.fromkeys((sys.base_prefix + "/lib", "/usr/lib", "/lib", "/lib64")))
+    words = [_real_python(), "-I", "-S", "-B", str(JAIL), readable, str(JAIL_MB), str(math.ceil(time_s))]
+    end = await run_child(words, code.encode("utf-8", "replace"), timeout_s=time_s + 1.0, max_bytes=MAX_OUTPUT)
+    if end.too_large:
+        raise ToolTooLarge(f"The program printed more than {MAX_OUTPUT:,} bytes; print less.")
+    if end.timed_out or end.status in (-9, -24):  # RLIMIT_CPU ends with SIGXCPU or SIGKILL
+        raise ToolTimeout(f"The program did not end within {time_s:g} seconds; make it do less.")
+    if end.status:
+        raise _jail_failed(end)
+    return _result(end.stdout.decode("utf-8", "replace").rstrip("\n"))
+
+
+def _real_python() -> str:
+    """The interpreter itself and not the one of our virtual environment, so that no package of ours can be imported."""
+    return getattr(sys, "_base_executable", "") or sys.executable
+
+
+def _jail_failed(end: ChildEnd) -> Exception:
+    lines = end.stderr.decode("utf-8", "replace").strip().splitlines()
+    said = lines[-1][:500] if lines else f"it ended with status {end.status}"
+    if said.startswith("MemoryError"):
+        return ToolTooLarge(f"The program used more than {JAIL_MB} MB; make it do less.")
+    return ToolBadArguments(said, field="code")
+
+
+def _result(text: str) -> ToolResult:
+    return ToolResult(text or "The program ended and printed nothing; print what you want to see.")
+
+
+def build(time_s: float = TIME_S) -> Tool:
+    return FunctionTool(SPEC, partial(run_code, time_s))

@@ -1,0 +1,107 @@
+"""`weather`: the weather now and for some days at a place, from Open-Meteo (no key). Temperatures in °C, wind in km/h, rain
+in mm."""
+
+from typing import Any
+
+from tools.contract import FunctionTool, Tool, ToolContext, ToolResult, ToolSpec
+from tools.errors import ToolBadArguments, ToolUnavailable
+from tools.http_calls import ask_json, is_a
+
+FORECAST = "https://api.open-meteo.com"
+GEOCODING = "https://geocoding-api.open-meteo.com"
+SERVICE = "Open-Meteo"
+NOW = "temperature_2m,apparent_temperature,relative_humidity_2m,precipitation,wind_speed_10m,weather_code"
+DAILY = "temperature_2m_max,temperature_2m_min,precipitation_sum,precipitation_probability_max,weather_code"
+SKIES = {
+    **{0: "clear sky", 1: "mainly clear", 2: "partly cloudy", 3: "overcast", 45: "fog", 48: "fog with rime"},
+    **{51: "light drizzle", 53: "drizzle", 55: "heavy drizzle", 56: "freezing drizzle", 57: "heavy freezing drizzle"},
+    **{61: "light rain", 63: "rain", 65: "heavy rain", 66: "freezing rain", 67: "heavy freezing rain"},
+    **{71: "light snow", 73: "snow", 75: "heavy snow", 77: "snow grains", 80: "light showers", 81: "showers"},
+    **{82: "violent showers", 85: "snow showers", 86: "heavy snow showers", 95: "thunderstorm"},
+    **{96: "thunderstorm with hail", 99: "thunderstorm with heavy hail"},
+}
+"""The WMO's codes, as Open-Meteo lists them (https://open-meteo.com/en/docs)."""
+
+SPEC = ToolSpec(
+    name="weather",
+    description="The weather at a place: now, and the forecast for up to 7 days.",
+    parameters={
+        "type": "object",
+        "properties": {
+            "place": {"type": "string", "description": "A town, such as Hanoi", "minLength": 2, "maxLength": 100},
+            "country": {"type": "string", "description": "Two letters, such as VN", "pattern": "^[A-Za-z]{2}$"},
+            "days": {"type": "integer", "minimum": 1, "maximum": 7, "description": "3 if left out"},
+        },
+        "required": ["place"],
+        "additionalProperties": False,
+    },
+    untrusted=True,
+)
+
+
+async def forecast(arguments: dict[str, Any], context: ToolContext) -> ToolResult:
+    """Raises ToolBadArguments for a place that nobody knows, ToolUnavailable when Open-Meteo doesn't answer as it should."""
+    spot = await _find_place(arguments, context)
+    answer = await ask_json(
+        context.fetch,
+        context.settings.get("OPEN_METEO_URL", FORECAST).rstrip("/") + "/v1/forecast",
+        service=SERVICE,
+        params={
+            **{"latitude": spot["latitude"], "longitude": spot["longitude"], "timezone": "auto"},
+            **{"current": NOW, "daily": DAILY, "forecast_days": arguments.get("days", 3)},
+        },
+    )
+    now = is_a(is_a(answer, dict, SERVICE).get("current"), dict, SERVICE)
+    days = _days(is_a(answer.get("daily"), dict, SERVICE))
+    place = ", ".join(str(spot[name]) for name in ("name", "admin1", "country") if spot.get(name))
+    text = "\n".join([_now(place, now), *(_day(day) for day in days)])
+    return ToolResult(text, {"place": place, "now": now, "days": days}, renderer="weather")
+
+
+async def _find_place(arguments: dict[str, Any], context: ToolContext) -> dict[str, Any]:
+    """The first place of that name; Open-Meteo lists the larger ones first."""
+    params: dict[str, str | int | float] = {"name": arguments["place"], "count": 1, "format": "json"}
+    params["language"] = context.language
+    if country := arguments.get("country"):
+        params["countryCode"] = country.upper()
+    url = context.settings.get("OPEN_METEO_GEOCODING_URL", GEOCODING).rstrip("/") + "/v1/search"
+    answer = await ask_json(context.fetch, url, service=SERVICE, params=params)
+    places = is_a(is_a(answer, dict, SERVICE).get("results", []), list, SERVICE)
+    if not places:
+        raise ToolBadArguments(
+            "No place of this name is known; write it in its own or the English spelling.", field="place"
+        )
+    spot = is_a(places[0], dict, SERVICE)
+    if not all(isinstance(spot.get(name), int | float) for name in ("latitude", "longitude")):
+        raise ToolUnavailable(f"{SERVICE} answered in another shape than it should.")
+    return spot
+
+
+def _days(daily: dict[str, Any]) -> list[dict[str, Any]]:
+    """Open-Meteo's columns as one dict a day."""
+    columns = {name: values for name, values in daily.items() if isinstance(values, list)}
+    return [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=False)]
+
+
+def _sky(code: Any) -> str:
+    return SKIES.get(code, "unknown sky") if isinstance(code, int) else "unknown sky"
+
+
+def _now(place: str, now: dict[str, Any]) -> str:
+    return (
+        f"{place}, now ({now.get('time')} there): {_sky(now.get('weather_code'))}, {now.get('temperature_2m')} °C "
+        f"(feels like {now.get('apparent_temperature')}), humidity {now.get('relative_humidity_2m')} %, "
+        f"wind {now.get('wind_speed_10m')} km/h, rain {now.get('precipitation')} mm"
+    )
+
+
+def _day(day: dict[str, Any]) -> str:
+    return (
+        f"{day.get('time')}: {_sky(day.get('weather_code'))}, {day.get('temperature_2m_min')} to "
+        f"{day.get('temperature_2m_max')} °C, rain {day.get('precipitation_sum')} mm "
+        f"({day.get('precipitation_probability_max')} % likely)"
+    )
+
+
+def build() -> Tool:
+    return FunctionTool(SPEC, forecast)

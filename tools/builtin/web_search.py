@@ -1,0 +1,155 @@
+"""`web_search`: Tavily where its key is set, else DuckDuckGo's page without scripts; when Tavily fails, DuckDuckGo as well.
+
+DuckDuckGo has no interface for programs. The package `ddgs` brings a client of its own that can't be told to go through the
+egress guard, so the page is asked for and read here.
+"""
+
+from html.parser import HTMLParser
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import structlog
+
+from schema.errors import EgressFailed
+from tools.contract import FunctionTool, Tool, ToolContext, ToolResult, ToolSpec
+from tools.errors import ToolFailed, ToolUnavailable
+from tools.http_calls import ask_json, check_status, is_a
+
+KEY = "TAVILY_API_KEY"
+TAVILY = "https://api.tavily.com"
+DUCKDUCKGO = "https://html.duckduckgo.com"
+REGIONS = {"vi": "vn-vi", "en": "us-en"}
+MAX_RESULTS = 10
+MAX_SNIPPET = 600
+
+Found = list[dict[str, str]]
+"""Title, url and snippet of each page, best first."""
+
+log = structlog.get_logger()
+
+SPEC = ToolSpec(
+    name="web_search",
+    description=(
+        "Search the web for what is current or not in the documents: news, prices, people, products. Returns titles, "
+        "addresses and short passages of pages; name the address when you use one."
+    ),
+    parameters={
+        "type": "object",
+        "properties": {
+            "query": {"type": "string", "description": "What to search for", "minLength": 1, "maxLength": 400},
+            "max_results": {"type": "integer", "minimum": 1, "maximum": MAX_RESULTS, "description": "5 if left out"},
+        },
+        "required": ["query"],
+        "additionalProperties": False,
+    },
+    untrusted=True,
+    timeout_s=25.0,
+)
+
+
+async def search_web(arguments: dict[str, Any], context: ToolContext) -> ToolResult:
+    """Raises ToolUnavailable when neither service answers."""
+    query, count = arguments["query"], arguments.get("max_results", 5)
+    provider, found = "tavily", None
+    if context.settings.get(KEY):
+        try:
+            found = await _tavily(query, count, context)
+        except (ToolFailed, EgressFailed) as error:
+            log.warning("tavily_failed", code=error.code, tenant_id=context.tenant_id, job_id=context.job_id)
+    if found is None:
+        provider, found = "duckduckgo", await _duckduckgo(query, count, context)
+    return _result(found, provider)
+
+
+async def _tavily(query: str, count: int, context: ToolContext) -> Found:
+    answer = await ask_json(
+        context.fetch,
+        context.settings.get("TAVILY_URL", TAVILY).rstrip("/") + "/search",
+        service="Tavily",
+        headers={"authorization": f"Bearer {context.settings[KEY]}"},
+        body={"query": query, "max_results": count, "search_depth": "basic"},
+    )
+    pages = is_a(is_a(answer, dict, "Tavily").get("results"), list, "Tavily")
+    return [
+        {
+            "title": str(page.get("title") or ""),
+            "url": str(page.get("url") or ""),
+            "snippet": str(page.get("content") or "")[:MAX_SNIPPET],
+        }
+        for page in pages[:count]
+        if isinstance(page, dict)
+    ]
+
+
+async def _duckduckgo(query: str, count: int, context: ToolContext) -> Found:
+    """Status 202 is its way to say that it takes us for a robot that asks too often."""
+    answer = await context.fetch.request(
+        "POST",
+        context.settings.get("DUCKDUCKGO_URL", DUCKDUCKGO).rstrip("/") + "/html/",
+        data={"q": query, "kl": REGIONS.get(context.language, "wt-wt")},
+        headers={"user-agent": "Mozilla/5.0 (compatible; headrace)", "accept": "text/html"},
+    )
+    if answer.status_code == 202 or b"anomaly-modal" in answer.content:
+        raise ToolUnavailable(f"DuckDuckGo takes no more searches from here for now; an admin can set {KEY}.")
+    check_status(answer, "DuckDuckGo")
+    page = ResultPage()
+    page.feed(answer.content.decode("utf-8", "replace"))
+    if not page.results and "no-results" not in page.classes:
+        raise ToolUnavailable(f"DuckDuckGo answered with a page that can't be read; an admin can set {KEY}.")
+    return [{name: text.strip() for name, text in result.items()} for result in page.results[:count]]
+
+
+class ResultPage(HTMLParser):
+    """Reads `results` from DuckDuckGo's page: links of class result__a, and after each its text of class result__snippet.
+    Advertisements, which lead over DuckDuckGo's own y.js, are left out. `classes` is every class that was seen."""
+
+    def __init__(self) -> None:
+        super().__init__(convert_charrefs=True)
+        self.results: Found = []
+        self.classes: set[str] = set()
+        self._into = ""
+        self._tag = ""
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        values = dict(attrs)
+        classes = set((values.get("class") or "").split())
+        self.classes |= classes
+        if "result__a" in classes:
+            url = page_address(values.get("href") or "")
+            self._into, self._tag = ("title", tag) if url else ("", "")
+            if url:
+                self.results.append({"title": "", "url": url, "snippet": ""})
+        elif "result__snippet" in classes and self.results and not self.results[-1]["snippet"]:
+            self._into, self._tag = "snippet", tag
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag == self._tag:
+            self._into = self._tag = ""
+
+    def handle_data(self, data: str) -> None:
+        if self._into and len(self.results[-1][self._into]) < MAX_SNIPPET:
+            self.results[-1][self._into] += data
+
+
+def page_address(link: str) -> str:
+    """The address that a link of DuckDuckGo leads to; empty for its own pages and for what is not http."""
+    try:
+        parts = urlsplit(link)
+        if parts.path == "/l/":
+            parts = urlsplit(parse_qs(parts.query).get("uddg", [""])[0])
+    except ValueError:
+        return ""
+    own = (parts.hostname or "").endswith("duckduckgo.com")
+    return "" if own or parts.scheme not in ("http", "https") else parts.geturl()
+
+
+def _result(found: Found, provider: str) -> ToolResult:
+    blocks = [
+        f"{number}. {page['title']}\n{page['url']}\n{page['snippet']}".rstrip() for number, page in enumerate(found, 1)
+    ]
+    text = "\n\n".join(blocks) or "The search found nothing; try other words."
+    return ToolResult(text, {"provider": provider, "results": found}, renderer="links")
+
+
+def build() -> Tool:
+    return FunctionTool(SPEC, search_web)

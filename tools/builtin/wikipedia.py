@@ -1,0 +1,70 @@
+"""`wikipedia`: the first paragraphs of the articles that fit a question, in English or Vietnamese."""
+
+from typing import Any
+
+from tools.contract import FunctionTool, Tool, ToolContext, ToolResult, ToolSpec
+from tools.http_calls import ask_json, is_a
+
+URL = "https://{language}.wikipedia.org/w/api.php"
+"""The setting WIKIPEDIA_URL replaces it; `{language}` may stand in it."""
+
+LANGUAGES = ("en", "vi")
+MAX_ARTICLE = 6_000
+
+SPEC = ToolSpec(
+    name="wikipedia",
+    description=(
+        "Look something up in Wikipedia: people, places, history, science, terms. Returns the introduction of the articles "
+        "that fit best, with their addresses. Not for today's news."
+    ),
+    parameters={
+        "type": "object",
+        "properties": {
+            "query": {"type": "string", "description": "A subject or a title", "minLength": 1, "maxLength": 300},
+            "language": {"type": "string", "enum": list(LANGUAGES), "description": "The user's language if left out"},
+            "max_results": {"type": "integer", "minimum": 1, "maximum": 5, "description": "2 if left out"},
+        },
+        "required": ["query"],
+        "additionalProperties": False,
+    },
+    untrusted=True,
+)
+
+
+async def look_up(arguments: dict[str, Any], context: ToolContext) -> ToolResult:
+    """One request: a search as the generator, the introductions and addresses of what it found as its properties."""
+    language = arguments.get("language") or (context.language if context.language in LANGUAGES else "en")
+    answer = await ask_json(
+        context.fetch,
+        context.settings.get("WIKIPEDIA_URL", URL).replace("{language}", language),
+        service="Wikipedia",
+        params={
+            **{"action": "query", "format": "json", "formatversion": "2", "redirects": "1"},
+            **{"generator": "search", "gsrsearch": arguments["query"], "gsrlimit": arguments.get("max_results", 2)},
+            **{"prop": "extracts|info", "exintro": "1", "explaintext": "1", "exlimit": "max", "inprop": "url"},
+        },
+    )
+    found = is_a(is_a(answer, dict, "Wikipedia").get("query", {}), dict, "Wikipedia")
+    pages = is_a(found.get("pages", []), list, "Wikipedia")
+    articles = [_article(page) for page in sorted((p for p in pages if isinstance(p, dict)), key=_place)]
+    blocks = [f"# {article['title']}\n{article['url']}\n{article['text']}" for article in articles]
+    text = "\n\n".join(blocks) or "Wikipedia has no article that fits; try another spelling."
+    return ToolResult(text, {"language": language, "articles": articles}, renderer="links")
+
+
+def _place(page: dict[str, Any]) -> int:
+    """Pages come in no order; the search's own order is in `index`."""
+    index = page.get("index")
+    return index if isinstance(index, int) else 1_000
+
+
+def _article(page: dict[str, Any]) -> dict[str, str]:
+    return {
+        "title": str(page.get("title") or ""),
+        "url": str(page.get("fullurl") or ""),
+        "text": str(page.get("extract") or "").strip()[:MAX_ARTICLE],
+    }
+
+
+def build() -> Tool:
+    return FunctionTool(SPEC, look_up)

@@ -1,0 +1,128 @@
+"""`world_time`: what time it is somewhere, and what a time in one place is in others. From the time-zone database of this
+machine, so summer time is right for any year that it knows; nothing is asked over the network."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from functools import cache, partial
+from typing import Any
+from unicodedata import normalize
+from zoneinfo import ZoneInfo, available_timezones
+
+from tools.contract import FunctionTool, Tool, ToolContext, ToolResult, ToolSpec
+from tools.errors import ToolBadArguments
+
+CITIES = {
+    **{"hanoi": "Asia/Ho_Chi_Minh", "ha noi": "Asia/Ho_Chi_Minh", "hcmc": "Asia/Ho_Chi_Minh"},
+    **{
+        "ho chi minh city": "Asia/Ho_Chi_Minh",
+        "saigon": "Asia/Ho_Chi_Minh",
+        "sai gon": "Asia/Ho_Chi_Minh",
+        "da nang": "Asia/Ho_Chi_Minh",
+    },
+    **{"hai phong": "Asia/Ho_Chi_Minh", "vietnam": "Asia/Ho_Chi_Minh", "viet nam": "Asia/Ho_Chi_Minh"},
+    **{"beijing": "Asia/Shanghai", "shenzhen": "Asia/Shanghai", "china": "Asia/Shanghai", "osaka": "Asia/Tokyo"},
+    **{"delhi": "Asia/Kolkata", "new delhi": "Asia/Kolkata", "mumbai": "Asia/Kolkata", "india": "Asia/Kolkata"},
+    **{"bangalore": "Asia/Kolkata", "munich": "Europe/Berlin", "frankfurt": "Europe/Berlin", "milan": "Europe/Rome"},
+    **{"germany": "Europe/Berlin", "france": "Europe/Paris", "uk": "Europe/London", "barcelona": "Europe/Madrid"},
+    **{"geneva": "Europe/Zurich", "san francisco": "America/Los_Angeles", "seattle": "America/Los_Angeles"},
+    **{"boston": "America/New_York", "washington": "America/New_York", "miami": "America/New_York"},
+    **{"dallas": "America/Chicago", "houston": "America/Chicago", "canberra": "Australia/Sydney"},
+    **{"rio de janeiro": "America/Sao_Paulo", "gmt": "UTC", "utc": "UTC"},
+}
+"""Places that people name and the database doesn't, without accents."""
+
+SPEC = ToolSpec(
+    name="world_time",
+    description=(
+        "The date and time in one or more places, now or at a given moment: 'what time is it in Tokyo', '9:00 in Hanoi is "
+        "when in London'. Use it for every question about today's date as well."
+    ),
+    parameters={
+        "type": "object",
+        "properties": {
+            "places": {
+                "type": "array",
+                "items": {"type": "string", "minLength": 1, "maxLength": 60},
+                "minItems": 1,
+                "maxItems": 10,
+                "description": "Cities or names of zones: Hanoi, New York, Europe/Paris, UTC",
+            },
+            "time": {"type": "string", "maxLength": 40, "description": "2026-05-01 09:00 or 09:00; now if left out"},
+            "time_is_in": {"type": "string", "maxLength": 60, "description": "The place that `time` is meant in"},
+        },
+        "required": ["places"],
+        "additionalProperties": False,
+    },
+)
+
+
+def utc_now() -> datetime:
+    """The clock; tests pass another."""
+    return datetime.now(UTC)
+
+
+async def tell(now: Callable[[], datetime], arguments: dict[str, Any], context: ToolContext) -> ToolResult:
+    """Raises ToolBadArguments for a place or a time that can't be read."""
+    zones = [(place, find_zone(place, f"places.{number}")) for number, place in enumerate(arguments["places"])]
+    moment = now()
+    if text := arguments.get("time", "").strip():
+        home = arguments.get("time_is_in") or arguments["places"][0]
+        moment = _read(text, find_zone(home, "time_is_in"), moment)
+    rows = [_row(place, zone, moment) for place, zone in zones]
+    lines = [f"{row['place']} ({row['zone']}): {row['text']}" for row in rows]
+    return ToolResult("\n".join(lines), {"times": rows}, renderer="table")
+
+
+def find_zone(place: str, field: str = "places") -> ZoneInfo:
+    """The zone of a city, or the one of that name. Raises ToolBadArguments. Only names of the database are ever opened: a
+    zone's name is a path to a file."""
+    words = _plain(place)
+    name = CITIES.get(words) or _zones().get(words) or CITIES.get(words.partition(",")[0].strip())
+    name = name or _zones().get(words.partition(",")[0].strip())
+    if name is None:
+        raise ToolBadArguments(
+            f"The time zone of {place!r} is not known; write a larger city or a zone such as Europe/Paris.", field=field
+        )
+    return ZoneInfo(name)
+
+
+@cache
+def _zones() -> dict[str, str]:
+    """Zones by their own name and by their city's, in plain letters."""
+    names = sorted(available_timezones())
+    cities = {_plain(name.rpartition("/")[2]): name for name in names if "/" in name and not name.startswith("Etc/")}
+    return {**cities, **{_plain(name): name for name in names}}
+
+
+def _plain(text: str) -> str:
+    """In lower case, without accents, `_` as a space: Hà Nội is ha noi."""
+    letters = normalize("NFD", text.strip().lower().replace("đ", "d").replace("_", " "))
+    return " ".join("".join(each for each in letters if not "\u0300" <= each <= "\u036f").split())
+
+
+def _read(text: str, zone: ZoneInfo, now: datetime) -> datetime:
+    """A moment in ISO 8601; a time alone is meant today, and one without an offset in `zone`."""
+    try:
+        if "-" not in text.partition("T")[0] and ":" in text:
+            text = f"{now.astimezone(zone):%Y-%m-%d}T{text.zfill(5) if text.count(':') == 1 else text}"
+        moment = datetime.fromisoformat(text)
+        moment = moment if moment.tzinfo else moment.replace(tzinfo=zone)
+        return moment.astimezone(UTC)
+    except (ValueError, OverflowError):
+        raise ToolBadArguments(
+            f"{text[:40]!r} is no time; write 2026-05-01 09:00 or 09:00 (24 hours).", field="time"
+        ) from None
+
+
+def _row(place: str, zone: ZoneInfo, moment: datetime) -> dict[str, str]:
+    try:
+        there = moment.astimezone(zone)
+    except (ValueError, OverflowError):
+        raise ToolBadArguments("The time lies outside of the years 1 to 9999.", field="time") from None
+    offset = there.strftime("%z")
+    text = f"{there:%A, %Y-%m-%d %H:%M} (UTC{offset[:3]}:{offset[3:5]})"
+    return {"place": place, "zone": zone.key, "time": there.isoformat(timespec="minutes"), "text": text}
+
+
+def build(now: Callable[[], datetime] = utc_now) -> Tool:
+    return FunctionTool(SPEC, partial(tell, now))

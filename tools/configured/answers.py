@@ -1,0 +1,73 @@
+"""From the JSON of a service to what a model reads: the part that was asked for, in the format that the row names."""
+
+import json
+import re
+from typing import Any
+
+from schema.errors import InputError
+from tools.configured.definition import ToolDefinition
+from tools.contract import ToolResult
+from tools.errors import ToolUnavailable
+
+POINTER = re.compile(r"(/([^~/]|~0|~1)*){0,16}")
+RENDERERS = {"markdown_table": "table", "chart_data": "chart"}
+MISSING = object()
+
+
+def check_pointer(pointer: str, field: str = "config.result") -> None:
+    """Raises InputError for what is no JSON pointer (RFC 6901)."""
+    if not POINTER.fullmatch(pointer):
+        raise InputError(f"{field} is no JSON pointer; right is, say, /data/items.", field=field)
+
+
+def at_pointer(value: Any, pointer: str, service: str) -> Any:
+    """The part of `value` at the pointer; "" is the whole. Raises ToolUnavailable where there is nothing."""
+    for step in pointer.split("/")[1:]:
+        name = step.replace("~1", "/").replace("~0", "~")
+        if isinstance(value, list):
+            value = value[int(name)] if re.fullmatch("[0-9]{1,9}", name) and int(name) < len(value) else MISSING
+        else:
+            value = value.get(name, MISSING) if isinstance(value, dict) else MISSING
+        if value is MISSING:
+            raise ToolUnavailable(f"{service} answered without {pointer}; an admin corrects config.result.")
+    return value
+
+
+def as_result(value: Any, definition: ToolDefinition) -> ToolResult:
+    """The value for a model and for programs."""
+    hint = (definition.renderer or {}).get("type") or RENDERERS.get(definition.output_format or "")
+    return ToolResult(_text(value, definition.output_format), value, hint)
+
+
+def _text(value: Any, output_format: str | None) -> str:
+    if isinstance(value, str):
+        return value
+    if output_format == "markdown_table" and (rows := _rows(value)):
+        return _table(rows)
+    if output_format == "summary_text" and isinstance(value, dict):
+        return "\n".join(f"{name}: {_cell(inner)}" for name, inner in value.items())
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+
+
+def _rows(value: Any) -> list[dict[str, Any]]:
+    """The list of objects that a value is or, as services like to wrap it, the only one that it holds."""
+    if isinstance(value, dict):
+        lists = [inner for inner in value.values() if isinstance(inner, list)]
+        value = lists[0] if len(lists) == 1 else [value]
+    return value if isinstance(value, list) and value and all(isinstance(row, dict) for row in value) else []
+
+
+def _table(rows: list[dict[str, Any]]) -> str:
+    columns = list(dict.fromkeys(name for row in rows for name in row))
+    lines = [columns, ["---"] * len(columns), *([_cell(row.get(name)) for name in columns] for row in rows)]
+    return "\n".join(f"| {' | '.join(_escaped(cell) for cell in line)} |" for line in lines)
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return ""
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+
+
+def _escaped(cell: str) -> str:
+    return cell.replace("\\", "\\\\").replace("|", "\\|").replace("\r", " ").replace("\n", " ")

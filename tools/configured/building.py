@@ -1,0 +1,26 @@
+"""A row as a tool. The row has passed `check_definition`; what is built keeps no connection and can be kept as long as the
+row doesn't change.
+"""
+
+from collections.abc import Mapping
+
+from tools.configured.definition import ToolDefinition
+from tools.configured.kinds import KINDS
+from tools.contract import FunctionTool, Tool, ToolSpec
+
+NOTHING: Mapping[str, str] = {}
+
+
+def build_tool(definition: ToolDefinition, *, secrets: Mapping[str, str] = NOTHING) -> Tool:
+    """Return the tool that a row describes. `secrets` fill `{{secret:NAME}}` in its headers when it is called."""
+    kind = KINDS[definition.kind]
+    spec = ToolSpec(
+        name=definition.name,
+        description=definition.description,
+        parameters=kind.parameters(definition),
+        side_effects=kind.side_effects if definition.side_effects is None else definition.side_effects,
+        untrusted=True,
+        timeout_s=definition.timeout_s,
+        max_bytes=definition.max_bytes,
+    )
+    return FunctionTool(spec, kind.build(definition, secrets))

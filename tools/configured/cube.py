@@ -1,0 +1,102 @@
+"""`CUBE`: asks a Cube (cube.dev) for figures, through its `/cubejs-api/v1/load`.
+
+With `config.query` an admin writes the query, with `{name}` for arguments. With `config.measures` and `config.dimensions` the
+model puts a query together from those and from nothing else. A Cube that is still computing answers `Continue wait`, and is
+asked again until the tool's time is up. `max_rows` bounds what comes back.
+"""
+
+import asyncio
+from itertools import chain, repeat
+from typing import Annotated, Any
+
+from msgspec import Meta
+
+from schema.errors import InputError
+from tools.configured.cube_query import cube_query, free_parameters
+from tools.configured.definition import ToolDefinition, any_object
+from tools.configured.kind import KindOfTool, Run, Secrets, check_names, read_config
+from tools.configured.templates import check_template, filled, names_in
+from tools.configured.web_calls import WebCall, WebConfig, check_web, open_call
+from tools.contract import ToolContext, ToolResult
+from tools.egress import EgressPolicy
+from tools.errors import ToolUnavailable
+from tools.http_calls import is_a
+from tools.sql_reading import Rows, as_table
+
+LOAD = "/cubejs-api/v1/load"
+WAIT = "Continue wait"
+PAUSES_S = (0.05, 0.1, 0.2, 0.5)
+"""Between two questions while a Cube computes; the last one goes on. A real Cube holds the first answer back for seconds."""
+
+Member = Annotated[str, Meta(pattern=r"^[A-Za-z_]\w{0,99}(\.[A-Za-z_]\w{0,99}){1,2}$(?!\n)")]
+
+
+class CubeConfig(WebConfig, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    query: dict[str, Any] | None = None
+    measures: Annotated[tuple[Member, ...], Meta(max_length=200)] = ()
+    dimensions: Annotated[tuple[Member, ...], Meta(max_length=200)] = ()
+    max_rows: Annotated[int, Meta(ge=1, le=5000)] = 200
+
+
+def check(definition: ToolDefinition, policy: EgressPolicy) -> None:
+    config = read_config(definition, CubeConfig)
+    check_web(definition, config, policy)
+    if config.query is not None:
+        if config.measures or config.dimensions:
+            raise InputError("config.query is the whole query; take measures and dimensions out.", field="config.query")
+        check_template(config.query, "config.query")
+        check_names(definition, dict.fromkeys(sorted(names_in(config.query)), "config.query"))
+        return
+    if not config.measures and not config.dimensions:
+        raise InputError("config needs a query, or the measures and dimensions that may be asked for.", field="config")
+    if definition.parameters != any_object():
+        raise InputError(
+            "parameters come from config.measures and config.dimensions; leave them out.", field="parameters"
+        )
+
+
+def parameters(definition: ToolDefinition) -> dict[str, Any]:
+    """What an admin wrote, or every measure and dimension that may be asked for, by name."""
+    config = read_config(definition, CubeConfig)
+    if config.query is not None:
+        return definition.parameters
+    return free_parameters(config.measures, config.dimensions, config.max_rows)
+
+
+def build(definition: ToolDefinition, secrets: Secrets) -> Run:
+    config = read_config(definition, CubeConfig)
+    call = open_call(definition, config, secrets)
+
+    async def ask(arguments: dict[str, Any], context: ToolContext) -> ToolResult:
+        values = definition.with_defaults(arguments)
+        query = cube_query(arguments) if config.query is None else filled(config.query, values)
+        limit = min(_whole(query.get("limit"), config.max_rows), config.max_rows)
+        address = call.endpoint.address(values)
+        address = address + LOAD.lstrip("/") if call.endpoint.path == "/" else address
+        rows = await _load(call, address, {**query, "limit": limit}, context)
+        hint = (definition.renderer or {}).get("type", "table")
+        return as_table(Rows(rows[:limit], len(rows) >= limit), hint)
+
+    return ask
+
+
+async def _load(call: WebCall, address: str, query: dict[str, Any], context: ToolContext) -> list[dict[str, Any]]:
+    """The rows of a query, as soon as they are computed. Raises ToolUnavailable for an answer in another shape."""
+    pauses = chain(PAUSES_S, repeat(PAUSES_S[-1]))  # the tool's time limit ends it
+    answer: dict[str, Any] = {"error": WAIT}
+    while answer.get("error") == WAIT:
+        answer = is_a(await call.send("POST", address, context, json={"query": query}), dict, call.service)
+        if answer.get("error") == WAIT:
+            context.progress("The figures are being computed.")
+            await asyncio.sleep(next(pauses))
+    if "error" in answer:
+        raise ToolUnavailable(f"{call.service} could not compute the figures; an admin looks at the Cube.")
+    rows = is_a(answer.get("data"), list, call.service)
+    return [is_a(row, dict, call.service) for row in rows]
+
+
+def _whole(value: Any, otherwise: int) -> int:
+    return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else otherwise
+
+
+KIND = KindOfTool(check=check, build=build, parameters=parameters, endpoint="needed")

@@ -1,0 +1,79 @@
+"""Queries that a model may put together for a Cube: what it is shown as parameters, and the query they become."""
+
+from collections.abc import Sequence
+from typing import Any
+
+OPERATORS = (
+    *(
+        "equals",
+        "notEquals",
+        "contains",
+        "notContains",
+        "startsWith",
+        "endsWith",
+        "gt",
+        "gte",
+        "lt",
+        "lte",
+        "set",
+        "notSet",
+    ),
+    *("inDateRange", "notInDateRange", "beforeDate", "afterDate"),
+)
+GRANULARITIES = ("hour", "day", "week", "month", "quarter", "year")
+
+
+def free_parameters(measures: Sequence[str], dimensions: Sequence[str], max_rows: int) -> dict[str, Any]:
+    """The schema of a call, with every name that is allowed spelled out."""
+    text = {"type": "string", "maxLength": 200}
+    member = {"enum": [*measures, *dimensions]}
+    properties: dict[str, Any] = {
+        "measures": _some(measures, "Figures to compute"),
+        "dimensions": _some(dimensions, "What to group by"),
+        "filters": _list_of({"member": member, "operator": {"enum": [*OPERATORS]}, "values": _texts(text)}, 2),
+        "order": _list_of({"member": member, "direction": {"enum": ["asc", "desc"]}}, 2),
+        "limit": {"type": "integer", "minimum": 1, "maximum": max_rows},
+    }
+    if dimensions:
+        properties["time"] = _one_of(
+            {
+                "dimension": {"enum": [*dimensions]},
+                "granularity": {"enum": [*GRANULARITIES]},
+                "from": {**text, "description": "First day, as 2026-01-31"},
+                "to": {**text, "description": "Last day"},
+            },
+            1,
+        )
+    return {"type": "object", "properties": properties, "additionalProperties": False}
+
+
+def cube_query(arguments: dict[str, Any]) -> dict[str, Any]:
+    """The arguments, which fit `free_parameters`, as a query of Cube's."""
+    query: dict[str, Any] = {name: arguments.get(name, []) for name in ("measures", "dimensions")}
+    if filters := arguments.get("filters"):
+        query["filters"] = filters
+    if order := arguments.get("order"):
+        query["order"] = [[each["member"], each["direction"]] for each in order]
+    if time := arguments.get("time"):
+        span = [day for day in (time.get("from"), time.get("to")) if day]
+        grain = {"granularity": time["granularity"]} if "granularity" in time else {}
+        query["timeDimensions"] = [{"dimension": time["dimension"], **grain, **({"dateRange": span} if span else {})}]
+    return {**query, **({"limit": arguments["limit"]} if "limit" in arguments else {})}
+
+
+def _some(names: Sequence[str], description: str) -> dict[str, Any]:
+    items = {"enum": [*names]} if names else False
+    return {"type": "array", "items": items, "maxItems": 20, "description": description}
+
+
+def _texts(text: dict[str, Any]) -> dict[str, Any]:
+    return {"type": "array", "items": text, "maxItems": 100}
+
+
+def _one_of(properties: dict[str, Any], required: int) -> dict[str, Any]:
+    names = list(properties)[:required]
+    return {"type": "object", "properties": properties, "required": names, "additionalProperties": False}
+
+
+def _list_of(properties: dict[str, Any], required: int) -> dict[str, Any]:
+    return {"type": "array", "items": _one_of(properties, required), "maxItems": 20}

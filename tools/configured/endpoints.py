@@ -1,0 +1,134 @@
+"""Addresses with `{name}` in their path. An admin writes the address; a model writes the values, so each value stays within
+its own segment of the path, and no host, port or query can come from one.
+"""
+
+import re
+import unicodedata
+from collections.abc import Sequence
+from dataclasses import dataclass
+from ipaddress import ip_address
+from typing import Any
+from urllib.parse import quote, unquote
+
+import httpx2
+
+from schema.errors import EgressRefused, InputError
+from tools.configured.templates import NAME, as_word
+from tools.egress import EgressPolicy, parse_url
+from tools.egress.addresses import as_address
+from tools.errors import ToolBadArguments
+
+PARTS = re.compile(r"(https?://[^/?#]+)(/[^?#]*)?(?:\?([^#]*))?", re.IGNORECASE)
+MAX_VALUE = 512
+ROUNDS = 4
+"""How often a value is unpacked to see what a service behind two proxies would see."""
+
+SOMEWHERE = ip_address("1.1.1.1")
+"""Stands for the address of a name, which is looked up only when a call is made."""
+
+UNSEEN = frozenset({"Cc", "Cs", "Zl", "Zp"})
+"""Unicode's categories of characters that have no place in a path: controls, half characters, ends of lines."""
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """`base` is scheme, host and port; `path` begins with / and may hold `{name}`; `query` is sent as it stands."""
+
+    base: str
+    path: str
+    query: str = ""
+
+    @property
+    def host(self) -> str:
+        return self.base.partition("://")[2]
+
+    @property
+    def names(self) -> set[str]:
+        """The arguments that the path needs."""
+        return set(NAME.findall(self.path))
+
+    def address(self, arguments: dict[str, Any], query: Sequence[tuple[str, str]] = ()) -> str:
+        """The address of one call, encoded. Raises ToolBadArguments with the name of the argument that can't be used."""
+        path = "/".join(_segment(segment, arguments) for segment in self.path.split("/"))
+        pairs = [f"{quote(name, safe='')}={quote(value, safe='')}" for name, value in query]
+        found = "&".join([*([self.query] if self.query else []), *pairs])
+        return f"{self.base}{path}{'?' if found else ''}{found}"
+
+
+def parse_endpoint(text: str) -> Endpoint:
+    """Read an address as an admin wrote it. Raises InputError with the field `endpoint`."""
+    parts = PARTS.fullmatch(text)
+    if parts is None or "{" in parts[1] or "}" in parts[1]:
+        raise _wrong("endpoint is no address; right is, say, https://api.example.com/items/{id}.")
+    path, query = parts[2] or "/", parts[3] or ""
+    if "{" in query or "}" in query:
+        raise _wrong("endpoint has a placeholder behind its '?'; name such arguments in config.query.")
+    bare = NAME.sub("x", path)
+    if "{" in bare or "}" in bare:
+        raise _wrong("endpoint has a brace that is no placeholder; right is {name} with letters, digits and _.")
+    if any(unquote(segment) in (".", "..") for segment in bare.split("/")):
+        raise _wrong("endpoint holds '.' or '..' as a part of its path; write the path out.")
+    try:
+        parsed = parse_url(f"{parts[1]}{bare}{'?' if query else ''}{query}")
+    except EgressRefused as error:
+        raise _wrong(f"endpoint: {error.message}") from None
+    host = parsed.raw_host.decode("ascii")
+    port = "" if parsed.port is None else f":{parsed.port}"
+    return Endpoint(f"{parsed.scheme}://{f'[{host}]' if ':' in host else host}{port}", path, query)
+
+
+def check_reach(endpoint: Endpoint, policy: EgressPolicy) -> None:
+    """Raises InputError where it is plain without asking DNS that the guard won't let a call out. A name that leads to a
+    private address is refused when it is called."""
+    url = httpx2.URL(endpoint.base)
+    host = url.raw_host.decode("ascii")
+    address = as_address(host)
+    name = host.rstrip(".")
+    if name == "localhost" or name.endswith(".localhost"):
+        address = ip_address("127.0.0.1")
+    if address is None and policy.allowed_networks:
+        return  # its address may be in one of them, where http and any port are right
+    try:
+        policy.admit(url.scheme, host, url.port or (443 if url.scheme == "https" else 80), [address or SOMEWHERE])
+    except EgressRefused as error:
+        raise _wrong(f"endpoint: {error.message}") from None
+
+
+def _wrong(sentence: str) -> InputError:
+    return InputError(sentence, field="endpoint")
+
+
+def _segment(template: str, arguments: dict[str, Any]) -> str:
+    names = NAME.findall(template)
+    if not names:
+        return template
+    words = {name: _word(name, arguments) for name in names}
+    _refuse_climbing(NAME.sub(lambda found: words[found[1]], template), names[-1])
+    return NAME.sub(lambda found: quote(words[found[1]], safe=""), template)
+
+
+def _word(name: str, arguments: dict[str, Any]) -> str:
+    word = as_word(name, arguments.get(name, ""))
+    if not word.strip() or len(word) > MAX_VALUE:
+        raise ToolBadArguments(f"The argument {name} must have 1 to {MAX_VALUE} characters here.", field=name)
+    _refuse_climbing(word, name)
+    return word
+
+
+def _refuse_climbing(word: str, name: str) -> None:
+    """Raises ToolBadArguments for what could lead out of its place in the path, on any service that unpacks it, be it once
+    or twice, takes \\ for /, drops what follows a semicolon, or folds wide characters."""
+    for _ in range(ROUNDS):
+        folded = unicodedata.normalize("NFKC", word)
+        steps = [step.partition(";")[0].strip() for step in re.split(r"[/\\]", folded)]
+        if any(step and not step.strip(". ") for step in steps):
+            raise ToolBadArguments(f"The argument {name} may not hold '.' or '..' as a step of a path.", field=name)
+        if any(unicodedata.category(character) in UNSEEN for character in folded) or "\ufffd" in folded:
+            raise ToolBadArguments(
+                f"The argument {name} holds characters that have no place in an address.", field=name
+            )
+        unpacked = unquote(word, errors="replace")
+        if unpacked == word:
+            return
+        word = unpacked
+    raise ToolBadArguments(f"The argument {name} is encoded more than once; send it plain.", field=name)

@@ -1,0 +1,65 @@
+"""`HTTP_GET`: asks a service. `config.query` maps names of the query to arguments; without it every argument that is not in
+the path goes into the query under its own name. What never changes may stand in the endpoint's own query.
+"""
+
+from typing import Any
+
+from schema.errors import InputError
+from tools.configured.answers import as_result
+from tools.configured.definition import ToolDefinition
+from tools.configured.endpoints import Endpoint
+from tools.configured.kind import KindOfTool, Run, Secrets, check_names, read_config
+from tools.configured.templates import as_word
+from tools.configured.web_calls import WebConfig, check_web, open_call
+from tools.contract import ToolContext, ToolResult
+from tools.egress import EgressPolicy
+
+
+class GetConfig(WebConfig, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`query`: name in the query: name of the argument."""
+
+    query: dict[str, str] | None = None
+
+
+def check(definition: ToolDefinition, policy: EgressPolicy) -> None:
+    config = read_config(definition, GetConfig)
+    check_web(definition, config, policy)
+    check_query(definition, config.query or {})
+
+
+def check_query(definition: ToolDefinition, query: dict[str, str]) -> None:
+    """Raises InputError for a query that has an empty name or an argument that isn't one."""
+    if "" in query:
+        raise InputError("config.query has an empty name.", field="config.query")
+    check_names(definition, {argument: f"config.query.{name}" for name, argument in query.items()})
+
+
+def build(definition: ToolDefinition, secrets: Secrets) -> Run:
+    config = read_config(definition, GetConfig)
+    call = open_call(definition, config, secrets)
+
+    async def get(arguments: dict[str, Any], context: ToolContext) -> ToolResult:
+        values = definition.with_defaults(arguments)
+        query = config.query if config.query is not None else _rest(call.endpoint, values)
+        address = call.endpoint.address(values, query_pairs(query, values))
+        return as_result(call.result(await call.send("GET", address, context)), definition)
+
+    return get
+
+
+def query_pairs(query: dict[str, str], values: dict[str, Any]) -> list[tuple[str, str]]:
+    """The query as names and texts: a list is repeated, what did not come is left out. Raises ToolBadArguments for an
+    object."""
+    pairs: list[tuple[str, str]] = []
+    for name, argument in query.items():
+        value = values.get(argument)
+        each = value if isinstance(value, list) else [] if value is None else [value]
+        pairs += [(name, as_word(argument, one)) for one in each]
+    return pairs
+
+
+def _rest(endpoint: Endpoint, values: dict[str, Any]) -> dict[str, str]:
+    return {name: name for name in values if name not in endpoint.names}
+
+
+KIND = KindOfTool(check=check, build=build, endpoint="needed")

@@ -1,0 +1,85 @@
+"""`OCR`: reads the text in an uploaded file. With an endpoint the file goes there as a form (multipart), and
+`config.result` points to the text in the answer; without one `read_image` reads it here, with its limits. `config`:
+`file` (the name of the argument with the file's id), `field` (its name in the form).
+"""
+
+from typing import Annotated, Any
+
+from msgspec import Meta
+
+from schema.errors import InputError
+from tools.builtin.read_image import TIME_S, read_text
+from tools.configured.answers import as_result
+from tools.configured.definition import ToolDefinition, any_object
+from tools.configured.kind import KindOfTool, Run, Secrets, check_names, read_config
+from tools.configured.web_calls import WebConfig, check_web, open_call
+from tools.contract import ToolContext, ToolResult
+from tools.egress import EgressPolicy
+from tools.errors import ToolBadArguments, ToolUnavailable
+
+
+class OcrConfig(WebConfig, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    file: Annotated[str, Meta(min_length=1, max_length=64)] = "file_id"
+    field: Annotated[str, Meta(pattern=r"^[A-Za-z0-9_.-]{1,64}$(?!\n)")] = "file"
+
+
+def check(definition: ToolDefinition, policy: EgressPolicy) -> None:
+    config = read_config(definition, OcrConfig)
+    if definition.endpoint is not None:
+        check_web(definition, config, policy)
+    else:
+        useless = ["headers"] if definition.headers else []
+        useless += [f"config.{name}" for name in definition.config if name != "file"]
+        if useless:
+            raise InputError(f"{useless[0]} is of use with an endpoint only; take it out.", field=useless[0])
+    if definition.parameters != any_object():
+        check_names(definition, {config.file: "config.file"})
+
+
+def parameters(definition: ToolDefinition) -> dict[str, Any]:
+    """What an admin wrote, or one file."""
+    if definition.parameters != any_object():
+        return definition.parameters
+    name = read_config(definition, OcrConfig).file
+    file = {"type": "string", "description": "Id of an uploaded file", "minLength": 1, "maxLength": 200}
+    return {"type": "object", "properties": {name: file}, "required": [name], "additionalProperties": False}
+
+
+def build(definition: ToolDefinition, secrets: Secrets) -> Run:
+    config = read_config(definition, OcrConfig)
+    if definition.endpoint is None:
+        return _here(definition, config)
+    call = open_call(definition, config, secrets)
+
+    async def read(arguments: dict[str, Any], context: ToolContext) -> ToolResult:
+        content = await _content(config, arguments, context)
+        files = {config.field: ("file", content, "application/octet-stream")}
+        address = call.endpoint.address(definition.with_defaults(arguments))
+        return as_result(call.result(await call.send("POST", address, context, files=files)), definition)
+
+    return read
+
+
+def _here(definition: ToolDefinition, config: OcrConfig) -> Run:
+    time_s = max(1, min(TIME_S, int(definition.timeout_s)))
+
+    async def read(arguments: dict[str, Any], context: ToolContext) -> ToolResult:
+        return await read_text(await _content(config, arguments, context), time_s=time_s)
+
+    return read
+
+
+async def _content(config: OcrConfig, arguments: dict[str, Any], context: ToolContext) -> bytes:
+    if context.files is None:
+        raise ToolUnavailable("No files can be uploaded here; an admin sets up their store.")
+    return await context.files(_file_id(config, arguments))
+
+
+def _file_id(config: OcrConfig, arguments: dict[str, Any]) -> str:
+    id = arguments.get(config.file)
+    if not isinstance(id, str) or not id:
+        raise ToolBadArguments(f"The argument {config.file} must be the id of an uploaded file.", field=config.file)
+    return id
+
+
+KIND = KindOfTool(check=check, build=build, parameters=parameters, endpoint="optional")

@@ -1,0 +1,83 @@
+"""JSON with `{name}` in it, filled with a call's arguments. Values are put into a tree that is encoded afterwards, so no
+argument can change its shape.
+"""
+
+import json
+import re
+from typing import Any
+
+from schema.errors import InputError
+from tools.errors import ToolBadArguments
+
+NAME = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]{0,63})\}")
+MAX_DEPTH = 32
+
+
+class Absent:
+    """Stands for an optional argument that did not come: what holds it is left out."""
+
+
+def names_in(template: Any) -> set[str]:
+    """The arguments that a template uses."""
+    if isinstance(template, str):
+        return set(NAME.findall(template))
+    if isinstance(template, dict):
+        return {name for inner in template.values() for name in names_in(inner)}
+    return {name for inner in template for name in names_in(inner)} if isinstance(template, list) else set()
+
+
+def check_template(template: Any, field: str, depth: int = 0) -> None:
+    """Raises InputError for a template that is nested too deeply or would hold a secret."""
+    if depth > MAX_DEPTH:
+        raise InputError(f"{field} is nested more than {MAX_DEPTH} levels deep.", field=field)
+    if isinstance(template, str) and "{{" in template:
+        raise InputError(f"{field} holds '{{{{'; secrets stand in headers only, arguments as {{name}}.", field=field)
+    inner = (
+        template.items() if isinstance(template, dict) else enumerate(template if isinstance(template, list) else ())
+    )
+    for name, value in inner:
+        if isinstance(name, str) and NAME.search(name):
+            raise InputError(f"{field} has a placeholder in a key; only values can be filled in.", field=field)
+        check_template(value, f"{field}.{name}", depth + 1)
+
+
+def filled(template: Any, arguments: dict[str, Any]) -> Any:
+    """The template with the arguments in it: `"{due}"` alone becomes the value itself, `"Dear {who}"` a text. Raises
+    ToolBadArguments for a list or an object within a text."""
+    found = _filled(template, arguments)
+    return None if found is Absent else found
+
+
+def _filled(template: Any, arguments: dict[str, Any]) -> Any:
+    if isinstance(template, str):
+        whole = NAME.fullmatch(template)
+        return arguments.get(whole[1], Absent) if whole else NAME.sub(lambda m: _word(m[1], arguments), template)
+    if isinstance(template, dict):
+        pairs = ((name, _filled(inner, arguments)) for name, inner in template.items())
+        return {name: value for name, value in pairs if value is not Absent}
+    if isinstance(template, list):
+        return [value for value in (_filled(inner, arguments) for inner in template) if value is not Absent]
+    return template
+
+
+def _word(name: str, arguments: dict[str, Any]) -> str:
+    return as_word(name, arguments[name]) if name in arguments else ""
+
+
+def as_word(name: str, value: Any) -> str:
+    """A simple value as it stands in an address or a text. Raises ToolBadArguments for others."""
+    refuse_halves(value, name)
+    if isinstance(value, str):
+        return value
+    if isinstance(value, bool | int | float):
+        return json.dumps(value)
+    raise ToolBadArguments(f"The argument {name} must be a text or a number here.", field=name)
+
+
+def refuse_halves(value: Any, name: str | None = None) -> None:
+    """Raises ToolBadArguments for a text with half of a character, which JSON can name and UTF-8 can't hold."""
+    try:
+        json.dumps(value, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        about = f"The argument {name} holds" if name else "The arguments hold"
+        raise ToolBadArguments(f"{about} half of a character (a lone surrogate); write it whole.", field=name) from None

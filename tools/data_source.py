@@ -1,0 +1,85 @@
+"""A tenant's own database that tools may read from: how to reach it, which tables, how much and how long.
+
+Only Postgres, and never headrace's own database: a statement that a model wrote could switch another tenant's rows on there.
+Connections are opened for one call and closed after it, so nothing of one call is left for the next.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+from ipaddress import ip_address
+
+import psycopg
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+
+from schema.errors import InputError
+from tools.egress.addresses import as_address
+from tools.egress.network import Resolver, resolve
+from tools.egress.policy import EgressPolicy
+from tools.errors import ToolRefused, ToolUnavailable
+
+CONNECT_TIMEOUT_S = 5
+TAKEN = frozenset({"host", "port", "user", "password", "dbname", "sslmode", "hostaddr"})
+"""What a DSN may set. Others name files of this machine, or switch off what is set below."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataSource:
+    """`dsn` is a libpq connection string of a role that may only read. `tables` are the only ones that may be named, as
+    `schema.table` in lower case, each with a line for the model about its columns."""
+
+    name: str
+    dsn: str = field(repr=False)
+    tables: Mapping[str, str] = field(default_factory=dict)
+    max_rows: int = 1000
+    max_bytes: int = 1024 * 1024
+    statement_timeout_s: float = 10.0
+
+
+async def admit_dsn(dsn: str, policy: EgressPolicy, *, resolver: Resolver = resolve) -> str:
+    """Return the DSN with the address that its host has now, so that no later look-up leads elsewhere. Raises InputError
+    for a DSN that can't be used, EgressRefused for a private address that isn't allowed."""
+    try:
+        parts = conninfo_to_dict(dsn)
+    except psycopg.ProgrammingError:
+        raise InputError("dsn is not a connection string of Postgres.", field="dsn") from None
+    if odd := set(parts) - TAKEN:
+        raise InputError(f"dsn may not set {', '.join(sorted(odd))}.", field="dsn")
+    host, port = str(parts.get("host") or ""), str(parts.get("port") or "5432")
+    if not host or host.startswith(("/", "@")) or "," in host or not port.isdigit() or "hostaddr" in parts:
+        raise InputError("dsn must name one host, and one port at most.", field="dsn")
+    try:
+        literal = as_address(host)
+        found = [literal] if literal else [ip_address(text) for text in await resolver(host, int(port))]
+    except (OSError, UnicodeError):
+        found = []
+    if not found:
+        raise InputError(f"The host of dsn, {host}, is not known to DNS.", field="dsn")
+    replace(policy, ports=frozenset({int(port)})).admit("https", host, int(port), found)
+    return make_conninfo(dsn, hostaddr=str(found[0]))
+
+
+@asynccontextmanager
+async def reading(source: DataSource) -> AsyncIterator[psycopg.AsyncConnection]:
+    """A connection in a read-only transaction that is rolled back at the end. Raises ToolUnavailable and ToolRefused.
+
+    An empty `search_path` means that a bare name can only be one of the statement's own (WITH …) or of pg_catalog."""
+    milliseconds = int(source.statement_timeout_s * 1000)
+    options = (
+        f"-c default_transaction_read_only=on -c search_path= -c statement_timeout={milliseconds} -c lock_timeout=1000 "
+        f"-c idle_in_transaction_session_timeout={milliseconds} -c standard_conforming_strings=on"
+    )
+    try:
+        db = await psycopg.AsyncConnection.connect(
+            source.dsn, options=options, connect_timeout=CONNECT_TIMEOUT_S, application_name="headrace-tool"
+        )
+    except psycopg.Error:
+        raise ToolUnavailable(f"The data source {source.name} can't be reached; try later or tell an admin.") from None
+    try:
+        if db.info.parameter_status("is_superuser") == "on":
+            raise ToolRefused(f"The data source {source.name} signs in as a superuser; give it a role that only reads.")
+        await db.set_read_only(True)
+        yield db
+    finally:
+        await asyncio.shield(db.close())

@@ -1,0 +1,31 @@
+"""Starts the ERP: `python -m tools.erp --port 8099 --jwks URL --issuer ISSUER`; it serves until it is told to stop."""
+
+import argparse
+import signal
+import sys
+import threading
+
+from tools.erp.callers import Callers, Keys
+from tools.erp.service import Erp
+
+
+def main(arguments: list[str]) -> int:
+    """Serve; the first line that is printed is the address. Returns 0 after SIGINT or SIGTERM."""
+    parser = argparse.ArgumentParser(prog="python -m tools.erp", description="The demo's ERP.")
+    parser.add_argument("--port", type=int, required=True, help="0 takes a free one")
+    parser.add_argument("--host", default="127.0.0.1")
+    parser.add_argument("--jwks", required=True, help="address of the key set that tokens are signed with")
+    parser.add_argument("--issuer", required=True, help="`iss` of the tokens")
+    parser.add_argument("--audience", default="headrace", help="`aud` of the tokens")
+    chosen = parser.parse_args(arguments)
+    callers = Callers(Keys(chosen.jwks), issuer=chosen.issuer, audience=chosen.audience)
+    with Erp(callers, port=chosen.port, host=chosen.host) as erp:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, lambda *_: threading.Thread(target=erp.shutdown).start())
+        print(erp.url, flush=True)
+        erp.serve_forever(poll_interval=0.1)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,112 @@
+"""Who calls the ERP: a JWT signed with RS256 by a key of headrace's key set, for its audience, good now, with a tenant.
+
+The key set is read once and again when a token names a key that is not in it, at most every few seconds, so that strangers
+can't have it fetched for each request. Whatever is wrong with a token, who sent it hears the same sentence.
+"""
+
+import json
+import threading
+import time
+import urllib.request
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from joserfc import jws, jwt
+from joserfc.errors import JoseError
+from joserfc.jwk import Key, KeySet, RSAKey
+
+TENANT = "tenant_id"
+MAX_TOKEN = 8192
+MAX_KEYS_BYTES = 256 * 1024
+LEEWAY_S = 30
+FETCH_TIMEOUT_S = 5.0
+REFETCH_S = 5.0
+TYPES = (None, "JWT", "at+jwt")
+HEADER = frozenset({"alg", "kid", "typ", "x5t", "x5t#S256"})
+
+
+class Stranger(Exception):
+    """The caller has no token, or none that is good here."""
+
+
+class KeysAway(Exception):
+    """The key set can't be read now, so nobody can be told from anybody."""
+
+
+@dataclass(frozen=True)
+class Caller:
+    """For whom a request is made."""
+
+    tenant_id: str
+    subject: str
+
+
+def fetch(url: str) -> bytes:
+    """The bytes at an address that whoever started the ERP named. Raises OSError."""
+    with urllib.request.urlopen(url, timeout=FETCH_TIMEOUT_S) as answer:  # noqa: S310 (http or https, see Keys)
+        return answer.read(MAX_KEYS_BYTES)
+
+
+class Keys:
+    """The key set at `url`, as far as it is known. `pause_s`: how long it is not read again."""
+
+    def __init__(self, url: str, *, pause_s: float = REFETCH_S, read: Callable[[str], bytes] = fetch) -> None:
+        if not url.startswith(("http://", "https://")):
+            raise ValueError(
+                f"{url!r} is no address of a key set; right is, say, http://127.0.0.1/.well-known/jwks.json."
+            )
+        self._url, self._pause_s, self._read = url, pause_s, read
+        self._lock = threading.Lock()
+        self._keys: dict[str, Key] = {}
+        self._read_at = float("-inf")
+
+    def find(self, kid: str) -> Key | None:
+        """The key of this name. Raises KeysAway where none was ever read."""
+        with self._lock:
+            if kid not in self._keys and time.monotonic() - self._read_at >= self._pause_s:
+                self._refetch()
+            return self._keys.get(kid)
+
+    def _refetch(self) -> None:
+        try:
+            keys = KeySet.import_key_set(json.loads(self._read(self._url))).keys
+            self._keys = {key.kid: key for key in keys if key.kid and isinstance(key, RSAKey)}
+        except (OSError, ValueError, KeyError, TypeError, JoseError):
+            if not self._keys:
+                raise KeysAway from None
+        self._read_at = time.monotonic()
+
+
+class Callers:
+    """Knows for whom a token speaks."""
+
+    def __init__(self, keys: Keys, *, issuer: str, audience: str = "headrace") -> None:
+        self._keys = keys
+        self._rules = jwt.JWTClaimsRegistry(
+            leeway=LEEWAY_S,
+            iss={"essential": True, "value": issuer},
+            aud={"essential": True, "value": audience},
+            exp={"essential": True},
+            sub={"essential": True},
+        )
+
+    def find(self, authorization: str | None) -> Caller:
+        """Return who calls with this header. Raises Stranger and KeysAway."""
+        scheme, _, token = (authorization or "").partition(" ")
+        if scheme.lower() != "bearer" or not token or len(token) > MAX_TOKEN:
+            raise Stranger
+        try:
+            header = jws.extract_compact(token.encode("ascii")).headers()
+            if set(header) - HEADER or header.get("typ") not in TYPES or not isinstance(header.get("kid"), str):
+                raise Stranger
+            key = self._keys.find(header["kid"])
+            if key is None:
+                raise Stranger
+            claims = jwt.decode(token, key, algorithms=["RS256"]).claims
+            self._rules.validate(claims)
+        except (JoseError, ValueError, TypeError, RecursionError):
+            raise Stranger from None
+        tenant, subject = claims.get(TENANT), claims["sub"]
+        if not isinstance(tenant, str) or not tenant or not isinstance(subject, str):
+            raise Stranger
+        return Caller(tenant, subject)

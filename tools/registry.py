@@ -1,0 +1,86 @@
+"""Which tools there are: the list below, and what installed packages add through the entry-point group `headrace.tools`.
+
+To add one of our own: a file in `tools/builtin/` with a `build()`, and its line here. To add one from outside: a package with
+
+    [project.entry-points."headrace.tools"]
+    stock_price = "acme_tools:stock_price"      # a Tool, or a function without arguments that returns one
+
+A plugin that is broken is logged and left out; it can't take a name that is taken.
+"""
+
+from collections.abc import Callable
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any
+
+import structlog
+
+from schema.errors import InputError
+from tools.builtin import (
+    analyse_data,
+    mathematics,
+    python,
+    query_database,
+    read_image,
+    recall,
+    remember,
+    search_documents,
+    system_info,
+    weather,
+    web_search,
+    wikipedia,
+    world_time,
+)
+from tools.contract import Tool
+from tools.parameters import check_schema
+
+GROUP = "headrace.tools"
+
+BUILTIN: tuple[Callable[[], Tool], ...] = (
+    search_documents.build,
+    web_search.build,
+    wikipedia.build,
+    weather.build,
+    world_time.build,
+    mathematics.build,
+    python.build,
+    analyse_data.build,
+    query_database.build,
+    remember.build,
+    recall.build,
+    read_image.build,
+    system_info.build,
+)
+
+log = structlog.get_logger()
+
+
+def builtin_tools(plugins: bool = True) -> dict[str, Tool]:
+    """Every tool that is code, by name, ours first. Loading plugins imports their packages."""
+    tools = {tool.spec.name: tool for tool in (build() for build in BUILTIN)}
+    for entry in sorted(entry_points(group=GROUP), key=lambda entry: entry.name) if plugins else ():
+        tool = _plugin(entry)
+        if tool is not None and tool.spec.name in tools:
+            log.error("tool_plugin_refused", plugin=entry.name, tool=tool.spec.name, reason="the name is taken")
+        elif tool is not None:
+            tools[tool.spec.name] = tool
+    return tools
+
+
+def _plugin(entry: EntryPoint) -> Tool | None:
+    """The tool of an entry point, or None where it has none: one bad package must not stop every worker."""
+    try:
+        return _checked(entry.load())
+    except InputError as error:
+        log.error("tool_plugin_refused", plugin=entry.name, reason=error.message)
+    except Exception:
+        log.exception("tool_plugin_broken", plugin=entry.name)
+    return None
+
+
+def _checked(found: Any) -> Tool:
+    """Raises InputError for what is no tool, or has parameters that are no schema."""
+    tool = found if isinstance(found, Tool) else found()
+    if not isinstance(tool, Tool):
+        raise InputError("It is no tool, and returns none.")
+    check_schema(tool.spec.parameters)
+    return tool

@@ -1,0 +1,128 @@
+"""Which SQL may run on a tenant's data source: an allow-list over the parsed statement. What is not on it is refused, be it
+new syntax or an old trick, and what runs is written anew from the tree, so nothing that was only skimmed over reaches Postgres.
+
+Lists of what is forbidden fell again and again elsewhere (CVE-2026-25879, -50180, -54760). This is one of two walls; the
+other is a role that may only read (`data_source.py`).
+"""
+
+from collections.abc import Collection, Sequence
+
+import sqlglot
+from sqlglot import exp
+from sqlglot.errors import SqlglotError
+
+from tools.errors import ToolRefused
+
+MAX_CHARACTERS = 10_000
+ROOTS = (exp.Select, exp.Union, exp.Intersect, exp.Except, exp.Values)
+
+
+def _words(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+SYNTAX = _words(
+    """Select Union Intersect Except Values From Join Where Group Having Order Ordered Limit Offset Distinct With CTE
+    Subquery Tuple Table TableAlias Alias Column Star Identifier Literal Null Boolean Paren Var Interval Case If Cast
+    DataType DataTypeParam And Or Not EQ NEQ GT GTE LT LTE Is In Between Like ILike NullSafeEQ NullSafeNEQ Escape Exists
+    Add Sub Mul Div Mod Neg DPipe Array Bracket Window WindowSpec Filter WithinGroup AtTimeZone JSONExtract
+    JSONExtractScalar JSONPath JSONPathKey JSONPathRoot JSONPathSubscript Cube Rollup GroupingSets Any"""
+)
+"""Nodes that may stand in the tree. Missing on purpose: Command, Into, Lock, Dot (a function of another schema, a field of
+a row), Operator (an operator of another schema), Lateral, TableSample, strings with escapes, whatever writes."""
+
+FUNCTIONS = _words(
+    """Count Sum Avg Min Max Stddev StddevSamp StddevPop Variance VariancePop Corr CovarSamp CovarPop Median Mode
+    PercentileCont PercentileDisc GroupConcat ArrayAgg LogicalAnd LogicalOr RowNumber Rank DenseRank PercentRank CumeDist
+    Ntile Lag Lead FirstValue LastValue NthValue Coalesce Nullif Greatest Least Abs Ceil Floor Round Sign Sqrt Exp Ln Log
+    Pow Trunc Lower Upper Initcap Length Trim Substring Left Right Replace Concat ConcatWs StrPosition Split SplitPart
+    Reverse Extract TimestampTrunc DateTrunc CurrentDate CurrentTimestamp CurrentTime Localtime Localtimestamp TimeToStr
+    StrToDate StrToTime ToNumber Date ArraySize"""
+)
+NAMED = frozenset(
+    {"age", "date_part", "make_date", "ntile", "cume_dist", "percent_rank", "char_length", "btrim", "width_bucket"}
+)
+"""Functions that sqlglot has no class for, by name."""
+
+TYPES = _words(
+    """TEXT VARCHAR CHAR BOOLEAN SMALLINT INT BIGINT DECIMAL FLOAT DOUBLE DATE TIME TIMETZ TIMESTAMP TIMESTAMPTZ INTERVAL
+    UUID JSON JSONB"""
+)
+
+
+def admit_sql(sql: str, tables: Collection[str], *, parameters: Sequence[str] = ()) -> str:
+    """Return the statement as it may run on Postgres; `tables` are `schema.table`, `parameters` the names that may stand
+    in it as `:name` and come out as `$1`, `$2`, … in their order. Raises ToolRefused, which says what to write instead."""
+    if len(sql) > MAX_CHARACTERS:
+        raise ToolRefused(f"The statement is longer than {MAX_CHARACTERS:,} characters; ask for less at once.")
+    if "\x00" in sql:
+        raise ToolRefused("The statement holds a character that Postgres can't; take it out.")
+    try:
+        statements = [each for each in sqlglot.parse(sql, dialect="postgres") if each is not None]
+        if len(statements) != 1:
+            raise ToolRefused("Send exactly one statement.")
+        root = statements[0]
+        _check(root, {tuple(table.split(".", 1)) for table in tables}, tables)
+        return _bound(root, parameters).sql(dialect="postgres", comments=False)
+    except (SqlglotError, RecursionError, ValueError, AttributeError):
+        raise ToolRefused("The statement can't be read as one of Postgres, or is nested too deep.") from None
+
+
+def _check(root: exp.Expr, allowed: set[tuple[str, ...]], tables: Collection[str]) -> None:
+    if not isinstance(root, ROOTS):
+        raise ToolRefused("Only SELECT may be used here: this reads data and never changes it.")
+    own = {name for cte in root.find_all(exp.CTE) if (name := _spelled(cte.args["alias"].this))}
+    if any(name.startswith("pg_") for name in own) or any(
+        node.args.get("recursive") for node in root.find_all(exp.With)
+    ):
+        raise ToolRefused("WITH may not be recursive here, and its names may not begin with pg_.")
+    for node in root.walk():
+        if isinstance(node, exp.Table):
+            _check_table(node, allowed, own, tables)
+        _check_node(node)
+
+
+def _check_node(node: exp.Expr) -> None:
+    kind = type(node).__name__
+    if isinstance(node, exp.Select) and not node.expressions:
+        raise ToolRefused("SELECT names no columns; write which.")
+    if isinstance(node, exp.Anonymous):
+        if str(node.this).lower() not in NAMED:
+            raise ToolRefused(f"The function {str(node.this)[:60]} may not be used here.")
+    elif isinstance(node, exp.DataType):
+        if getattr(node.this, "name", "") not in TYPES | {"ARRAY"}:
+            raise ToolRefused(f"The type {node.sql(dialect='postgres')[:60]} may not be used here.")
+    elif isinstance(node, exp.Placeholder):
+        return
+    elif kind not in SYNTAX and kind not in FUNCTIONS:
+        what = "function" if isinstance(node, exp.Func) else "syntax"
+        raise ToolRefused(f"The {what} {kind} may not be used here; write the query without it.")
+
+
+def _check_table(node: exp.Table, allowed: set[tuple[str, ...]], own: set[str], tables: Collection[str]) -> None:
+    """A table is one of the data source's with its schema, or a bare name of WITH: with an empty search_path a bare name
+    could else only be one of pg_catalog, and those begin with pg_."""
+    extra = {key for key, value in node.args.items() if value} - {"this", "db", "alias", "joins"}
+    if isinstance(node.this, exp.Identifier) and not extra:
+        name, schema = _spelled(node.this), node.args.get("db")
+        if schema is None and name in own:
+            return
+        if isinstance(schema, exp.Identifier) and (_spelled(schema), name) in allowed:
+            return
+    listed = ", ".join(sorted(tables)[:30]) or "none"
+    raise ToolRefused(f"{node.sql(dialect='postgres')[:80]} may not be read. Tables, with their schema: {listed}.")
+
+
+def _spelled(identifier: exp.Expr) -> str:
+    """The name as Postgres takes it: quoted as it stands, else in lower case."""
+    return identifier.name if identifier.args.get("quoted") else identifier.name.lower()
+
+
+def _bound(root: exp.Expr, parameters: Sequence[str]) -> exp.Expr:
+    """The tree with `:name` as `$1`. Raises ToolRefused for a name that is not among the parameters."""
+    numbers = {name: number for number, name in enumerate(parameters, 1)}
+    for node in list(root.find_all(exp.Placeholder)):
+        if str(node.this) not in numbers:
+            raise ToolRefused(f"The statement uses :{str(node.this)[:60]}, which is not among its parameters.")
+        node.replace(exp.Parameter(this=exp.Literal.number(numbers[str(node.this)])))
+    return root

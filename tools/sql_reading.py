@@ -1,0 +1,87 @@
+"""Running a statement that `sql_gate.py` has admitted: read-only, so many rows and bytes, so long, and then nothing is left
+running on the server.
+
+Postgres itself turns each row into JSON and leaves out one that is too large, so that no single field can fill this process.
+"""
+
+import asyncio
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import psycopg
+
+from tools.contract import ToolResult
+from tools.data_source import DataSource, reading
+from tools.errors import ToolBadArguments, ToolTimeout, ToolTooLarge, ToolUnavailable
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Rows by column name, in order; `more`: there were others."""
+
+    rows: list[dict[str, Any]]
+    more: bool
+
+
+async def read_rows(source: DataSource, sql: str, values: Sequence[Any] = ()) -> Rows:
+    """Run `sql` with `values` for `$1`, `$2`, …. Raises ToolBadArguments with Postgres' own words for SQL that is wrong,
+    ToolTimeout, ToolTooLarge, ToolUnavailable."""
+    try:
+        async with asyncio.timeout(source.statement_timeout_s + 1.0), reading(source) as db:
+            # The server's own time-out could be switched off from within a session; this one can't. Being cancelled,
+            # psycopg tells the server to stop before it lets go.
+            return await _read(db, source, sql, values)
+    except (TimeoutError, psycopg.errors.QueryCanceled):
+        raise ToolTimeout(
+            f"The query did not end within {source.statement_timeout_s:g} seconds; narrow it with WHERE or aggregate."
+        ) from None
+    except psycopg.OperationalError:
+        raise ToolUnavailable(f"The data source {source.name} broke off; try later.") from None
+    except psycopg.errors.InsufficientPrivilege:
+        raise ToolUnavailable(f"The role of {source.name} may not read this; an admin grants it SELECT.") from None
+    except psycopg.Error as error:
+        said = error.diag.message_primary or type(error).__name__
+        raise ToolBadArguments(f"Postgres refused the query: {said[:300]}.", field="sql") from None
+
+
+async def _read(db: psycopg.AsyncConnection, source: DataSource, sql: str, values: Sequence[Any]) -> Rows:
+    rows: list[dict[str, Any]] = []
+    size = 0
+    cursor = psycopg.AsyncRawCursor(db)
+    query: Any = _wrapped(sql, source.max_rows + 1, source.max_bytes)
+    async for (row,) in cursor.stream(query, list(values)):
+        size += len(row or "")
+        if row is None or size > source.max_bytes:
+            raise ToolTooLarge(f"The rows are larger than {source.max_bytes:,} bytes; name fewer columns or use LIMIT.")
+        rows.append(json.loads(row, object_pairs_hook=_named))
+    return Rows(rows[: source.max_rows], len(rows) > source.max_rows)
+
+
+def _wrapped(sql: str, limit: int, max_bytes: int) -> str:
+    return (
+        f"SELECT CASE WHEN octet_length(packed) <= {max_bytes} THEN packed END FROM "
+        f"(SELECT row_to_json(headrace_row)::text AS packed FROM ({sql}) AS headrace_row LIMIT {limit}) AS headrace_rows"
+    )
+
+
+def _named(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """A row as a dict; of two columns with one name the second becomes `name_2`."""
+    row: dict[str, Any] = {}
+    for name, value in pairs:
+        number, key = 1, name
+        while key in row:
+            number, key = number + 1, f"{name}_{number + 1}"
+        row[key] = value
+    return row
+
+
+def as_table(rows: Rows, renderer: str | None = "table") -> ToolResult:
+    """The rows for a model, one JSON object a line, and for a page as columns and rows."""
+    columns = list(rows.rows[0]) if rows.rows else []
+    note = f"\n[more rows; the first {len(rows.rows)} are shown]" if rows.more else ""
+    lines = "\n".join(json.dumps(row, ensure_ascii=False, separators=(",", ":")) for row in rows.rows)
+    text = f"{lines}{note}" if rows.rows else "The query found no rows."
+    data = {"columns": columns, "rows": [list(row.values()) for row in rows.rows]}
+    return ToolResult(text, data, renderer, truncated=rows.more)

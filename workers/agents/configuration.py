@@ -1,0 +1,203 @@
+"""A tenant's agents, tools and settings, as of the version that Postgres names.
+
+    job ──▶ its version (one reading with the job) ──▶ this process ──▶ Redis ──▶ Postgres
+
+A version never changes, so nothing has to be invalidated: a change makes another version, and the next job asks for that. Redis
+being away costs a reading of Postgres.
+"""
+
+import base64
+from collections import OrderedDict
+from typing import Any
+from uuid import UUID
+
+import msgspec
+import structlog
+
+from schema import redis_names
+from schema.db import Pool
+from schema.queries.configuration import read_configuration
+from schema.tenancy import matches
+from schema.vault import Sealed
+from workers.wire import Wire, WireDown
+
+log = structlog.get_logger()
+
+KEPT = 256
+"""Configurations that a process remembers; each is some ten kilobytes."""
+REDIS_S = 3600
+
+
+class AgentConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """An agent, its grant's overrides applied."""
+
+    name: str
+    description: str
+    examples: list[str]
+    prompt: str
+    models: list[str]
+    graph: str
+    tools: list[str]
+    output_format: str | None
+    output_schema: dict[str, Any] | None
+    renderer: dict[str, Any] | None
+    max_steps: int
+    cache_s: int
+
+
+class SealedConfig(msgspec.Struct, frozen=True):
+    """A sealed secret and the row that it is bound to; `sealed` is base64."""
+
+    tenant_id: UUID
+    owner_id: UUID
+    key_id: str
+    sealed: str
+
+    def read(self) -> Sealed:
+        """Return it as the vault takes it."""
+        return Sealed(self.key_id, base64.b64decode(self.sealed))
+
+
+class ToolConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """A configured tool."""
+
+    name: str
+    definition: dict[str, Any]
+    priority: int
+    secret: SealedConfig | None
+
+
+class DataSourceConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """A database that tools may read."""
+
+    name: str
+    tables: list[str]
+    max_rows: int
+    timeout_s: float
+    secret: SealedConfig
+
+
+class ModelConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """What is known of a model besides its price."""
+
+    context_tokens: int | None
+    tools: bool | None
+    images: bool | None
+    fallbacks: list[str]
+
+
+class LearnedConfig(msgspec.Struct, frozen=True):
+    """A question that belongs to an agent; with an answer, one that was approved."""
+
+    agent: str
+    question: str
+    answer: str | None
+
+
+class Configuration(msgspec.Struct, frozen=True, kw_only=True):
+    """All of a tenant's configuration. `tool_grants` and `model_grants` are patterns; `settings` is what the tenant set."""
+
+    version: str
+    agents: dict[str, AgentConfig]
+    tools: dict[str, ToolConfig]
+    data_sources: dict[str, DataSourceConfig]
+    models: dict[str, ModelConfig]
+    tool_grants: list[str]
+    model_grants: list[str]
+    settings: dict[str, Any]
+    learned: list[LearnedConfig]
+
+    def may_use_tool(self, name: str) -> bool:
+        """Whether a tool that is code may be used: granted, and not switched off by the tenant."""
+        off = self.settings.get("disabled_tools") or ()
+        return name not in off and any(matches(pattern, name) for pattern in self.tool_grants)
+
+    def may_use_model(self, name: str) -> bool:
+        """Whether a model (`provider/name`) is granted."""
+        return any(matches(pattern, name) for pattern in self.model_grants)
+
+
+class Configurations:
+    """The configurations that this process knows. `hits` and `misses` count, for the benchmark and metrics."""
+
+    def __init__(self, pool: Pool, wire: Wire) -> None:
+        self._pool, self._wire = pool, wire
+        self._known: OrderedDict[tuple[UUID, str], Configuration] = OrderedDict()
+        self.hits = self.misses = 0
+
+    async def get(self, tenant_id: UUID, version: str) -> Configuration:
+        """Return the tenant's configuration as of `version`, or of a newer one. Raises Unavailable."""
+        found = self._known.get((tenant_id, version)) or await self._from_redis(tenant_id, version)
+        if found is None:
+            self.misses += 1
+            found = read(await read_configuration(self._pool, tenant_id), tenant_id)
+            await self._to_redis(tenant_id, found)
+        else:
+            self.hits += 1
+        self._known[tenant_id, found.version] = found
+        self._known.move_to_end((tenant_id, found.version))
+        if len(self._known) > KEPT:
+            self._known.popitem(last=False)
+        return found
+
+    async def _from_redis(self, tenant_id: UUID, version: str) -> Configuration | None:
+        try:
+            kept = await self._wire.call("GET", redis_names.configuration(tenant_id, version))
+            return msgspec.msgpack.decode(kept, type=Configuration) if kept else None
+        except (WireDown, msgspec.MsgspecError) as error:
+            log.warning("configuration_not_in_redis", error=type(error).__name__)
+            return None
+
+    async def _to_redis(self, tenant_id: UUID, found: Configuration) -> None:
+        name = redis_names.configuration(tenant_id, found.version)
+        try:
+            await self._wire.call("SET", name, msgspec.msgpack.encode(found), "EX", REDIS_S)
+        except WireDown:
+            log.warning("configuration_not_kept")
+
+
+def read(parts: dict[str, list[Any]], tenant_id: UUID) -> Configuration:
+    """Return a configuration from the rows of `read_configuration`."""
+    grants = parts["grants"]
+    return Configuration(
+        version=parts["version"][0]["version"],
+        agents={row["name"]: _agent(row, grants) for row in parts["agents"]},
+        tools={row["name"]: _tool(row) for row in parts["tools"]},
+        data_sources={row["name"]: _data_source(row, tenant_id) for row in parts["data_sources"]},
+        models={row["name"]: _model(row) for row in parts["models"]},
+        tool_grants=[row["name"] for row in grants if row["kind"] == "tool"],
+        model_grants=[row["name"] for row in grants if row["kind"] == "model"],
+        settings=parts["settings"][0]["settings"] if parts["settings"] else {},
+        learned=[LearnedConfig(row["agent"], row["question"], row["answer"]) for row in parts["learned"]],
+    )
+
+
+OVERRIDABLE = ("output_format", "output_schema", "renderer", "models")
+
+
+def _agent(row: dict[str, Any], grants: list[Any]) -> AgentConfig:
+    overrides: dict[str, Any] = {}
+    if not row["own"]:
+        for grant in grants:
+            if grant["kind"] == "agent" and matches(grant["name"], row["name"]):
+                overrides |= {key: grant["overrides"][key] for key in OVERRIDABLE if key in grant["overrides"]}
+    return msgspec.convert({**row, **overrides}, AgentConfig)
+
+
+def _tool(row: dict[str, Any]) -> ToolConfig:
+    secret = None
+    if row["key_id"] is not None:
+        secret = SealedConfig(row["tenant_id"], row["id"], row["key_id"], row["sealed"])
+    return ToolConfig(name=row["name"], definition=row["definition"], priority=row["priority"], secret=secret)
+
+
+def _data_source(row: dict[str, Any], tenant_id: UUID) -> DataSourceConfig:
+    secret = SealedConfig(tenant_id, row["id"], row["key_id"], row["sealed"])
+    return DataSourceConfig(
+        name=row["name"], tables=row["tables"], max_rows=row["max_rows"], timeout_s=row["timeout_s"], secret=secret
+    )
+
+
+def _model(row: dict[str, Any]) -> ModelConfig:
+    known = {key: row[key] for key in ("context_tokens", "tools", "images")}
+    return ModelConfig(**known, fallbacks=row["fallbacks"] or [])

@@ -1,0 +1,38 @@
+"""The ledger of a job's tool calls, in Postgres (`schema/queries/tool_effects.py`)."""
+
+from uuid import UUID
+
+import msgspec
+
+from graphs.agents.contract import CallResult
+from schema.db import Pool
+from schema.queries.tool_effects import begin_call, end_call
+
+UNKNOWN = CallResult(
+    ok=False,
+    text="This call was interrupted, and nobody knows whether it was carried out. It was not repeated; look before you try.",
+    code="tool_interrupted",
+)
+
+
+class JobLedger:
+    """As `graphs.agents.contract.Ledger` says."""
+
+    def __init__(self, pool: Pool, tenant_id: UUID, job_id: UUID, attempt: int) -> None:
+        self._pool, self._tenant_id, self._job_id, self._attempt = pool, tenant_id, job_id, attempt
+
+    async def begin(self, call_id: str, tool: str, *, side_effects: bool) -> CallResult | None:
+        """Raises Unavailable, and psycopg.Error for an attempt that no longer holds the job."""
+        noted = await begin_call(self._pool, self._tenant_id, self._job_id, self._attempt, call_id=call_id, tool=tool)
+        if noted is None:
+            return None
+        if noted["result"] is not None:
+            return msgspec.convert(noted["result"], CallResult)
+        return UNKNOWN if side_effects else None
+
+    async def end(self, call_id: str, tool: str, result: CallResult) -> None:
+        """Raises as `begin`."""
+        told = msgspec.to_builtins(result) | {"ok": result.ok, "text": result.text}
+        await end_call(
+            self._pool, self._tenant_id, self._job_id, self._attempt, call_id=call_id, tool=tool, result=told
+        )

@@ -1,0 +1,77 @@
+"""The models that an agent may ask, in the order in which they are tried (G12)."""
+
+from collections.abc import Mapping, Sequence
+from uuid import UUID
+
+from psycopg.rows import DictRow
+
+from graphs.agents.contract import AgentSpec
+from graphs.providers.capabilities import capabilities
+from graphs.providers.contract import Provider
+from graphs.providers.fallback import Choice
+from graphs.providers.own import OwnCredential
+from graphs.providers.textual_tools import NativeOrTextual
+from schema.errors import ProviderError
+from schema.vault import Sealed
+from workers.agents.configuration import Configuration
+from workers.workshop import Workshop
+
+
+class Models:
+    """The models of one job. `asked_for` is the request's own choice, which wins over the agents'; `default` is the job's."""
+
+    def __init__(
+        self,
+        shop: Workshop,
+        tenant_id: UUID,
+        configuration: Configuration,
+        credentials: Sequence[DictRow],
+        *,
+        default: str,
+        asked_for: bool,
+    ) -> None:
+        self._shop, self._tenant_id, self._configuration = shop, tenant_id, configuration
+        self._default, self._asked_for = default, asked_for
+        self._credentials: Mapping[str, OwnCredential] = {
+            row["service"]: OwnCredential(
+                tenant_id, row["id"], row["service"], row["base_url"], Sealed(row["key_id"], row["sealed"])
+            )
+            for row in credentials
+        }
+
+    async def chain(self, agent: AgentSpec) -> list[Choice]:
+        """Return the choices for an agent; never none. Raises ProviderError or SecretUnreadable when none can be built."""
+        choices: list[Choice] = []
+        failure: ProviderError | None = None
+        for name in self._names(agent):
+            try:
+                choices.append(await self._choice(name))
+            except ProviderError as error:
+                failure = error
+        if not choices and failure is not None:
+            raise failure
+        return choices
+
+    def _names(self, agent: AgentSpec) -> list[str]:
+        """Full names, each once: granted ones, and the job's own, which was found to be granted when it was submitted."""
+        first = [self._default] if self._asked_for or not agent.models else []
+        names = [*first, *(() if self._asked_for else agent.models)]
+        for name in list(names):
+            known = self._configuration.models.get(name)
+            names += known.fallbacks if known is not None else []
+        may = [n for n in names if n == self._default or self._configuration.may_use_model(n)]
+        return list(dict.fromkeys(may)) or [self._default]
+
+    async def _choice(self, full_name: str) -> Choice:
+        service, _, name = full_name.partition("/")
+        provider = self._provider(service)
+        row = self._configuration.models.get(full_name)
+        said = {"tools": row.tools, "images": row.images, "context_tokens": row.context_tokens} if row else None
+        can = await capabilities(provider, name, said)
+        wrapped = NativeOrTextual(provider, native=can.tools)
+        own = service in self._credentials
+        return Choice(wrapped, name, full_name, f"{self._tenant_id if own else ''}/{service}")
+
+    def _provider(self, service: str) -> Provider:
+        own = self._credentials.get(service)
+        return self._shop.providers.get(service) if own is None else self._shop.own.provider(own)

@@ -1,0 +1,193 @@
+"""A chat job that an agent answers: gathers what the run needs, runs the graph, says what came of it."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from psycopg.rows import DictRow
+
+from graphs.agents.building import Thread
+from graphs.agents.contract import AgentRun, AgentSpec
+from graphs.agents.saver import Holder, held_by
+from graphs.agents.state import AgentState
+from graphs.chat.history import trim
+from graphs.providers.contract import Message
+from graphs.routing.contract import Candidate, Context, Route
+from graphs.runner import ChatRun, read_chat, read_options
+from schema.errors import InputError, UnknownAgent
+from schema.events import Event, MessageCompleted, UsageRecorded
+from schema.queries.configuration import read_needs
+from schema.threads import thread_name
+from workers.agents import answers
+from workers.agents.configuration import Configuration
+from workers.agents.ledger import JobLedger
+from workers.agents.memories import IN_PROMPT, UserMemories
+from workers.agents.models import Models
+from workers.agents.tool_contexts import ToolSurroundings
+from workers.workshop import Workshop
+
+AUTO = "auto"
+FEW_SHOTS = 3
+
+Emit = Callable[[Event], None]
+
+
+async def answer_by_agent(shop: Workshop, job: DictRow, messages: Sequence[DictRow], emit: Emit) -> None:
+    """Run the agent that a claimed job names, or the one that the router finds; as `workers.attempts.Work`.
+
+    Raises InputError and UnknownAgent for what can't be run, ProviderError, Unavailable.
+    """
+    needs = await read_needs(
+        shop.pool, job["tenant_id"], job_id=job["id"], session_id=job["session_id"], user_id=job["user_id"]
+    )
+    configuration = await shop.configurations.get(job["tenant_id"], needs["version"][0]["version"])
+    asked = read_chat(job["model"], job["payload"], messages)
+    run = await _prepare(shop, job, needs, configuration, asked, emit)
+    kept = await answers.find(shop, job, configuration, run)
+    if kept is not None:
+        emit(kept)
+        return
+    name, state = _entry(job, run)
+    thread = Thread(thread_name(job["tenant_id"], job["user_id"], job["session_id"] or job["id"]), str(job["id"]))
+    with held_by(Holder(job["tenant_id"], job["id"], job["attempt"])):
+        ended = await shop.agents.run(name, run, state, thread, resume=job["attempt"] > 1)
+    completed = _completed(run, ended)
+    emit(completed)
+    emit(_used(job, ended))
+    await answers.keep(shop, job, configuration, run, ended, completed)
+
+
+def _entry(job: DictRow, run: AgentRun) -> tuple[str, AgentState]:
+    """Return the graph to run, and the state to begin with."""
+    name = job["agent"]
+    if name == AUTO:
+        return "auto", {"said": "", "intents": []}
+    agent = run.agents.get(name)
+    if agent is None:
+        raise UnknownAgent(f"There is no agent {name[:80]!r} any more; it was deleted or taken back.", field="agent")
+    if agent.graph == "supervisor":
+        return "supervisor", {"said": "", "intents": []}
+    graph = "react" if agent.graph in ("react", "chat") else "plan_execute"
+    return graph, {"said": "", "at": 0, "intents": [{"agent": name, "text": run.question.text}]}
+
+
+async def _prepare(
+    shop: Workshop,
+    job: DictRow,
+    needs: Mapping[str, list[DictRow]],
+    configuration: Configuration,
+    asked: ChatRun,
+    emit: Emit,
+) -> AgentRun:
+    question, before, after = _split(asked.messages)
+    agents = {name: _spec(configuration, name) for name in configuration.agents}
+    options = dict(asked.options)
+    client_tools = tuple(options.pop("tools", None) or ())
+    role = needs["user"][0]["role"] if needs["user"] else None
+    around = ToolSurroundings(shop, job, configuration, _first(needs["token"]), role)
+    asked_for = bool(job["payload"].get("asked_model"))
+    models = Models(
+        shop, job["tenant_id"], configuration, needs["credentials"], default=job["model"], asked_for=asked_for
+    )
+    last = _first(needs["last_agent"])
+    return AgentRun(
+        agents=agents,
+        tools=around.tools(),
+        question=question,
+        history=trim(before),
+        continued=after,
+        request=read_options(job["model"].partition("/")[2], options),
+        chain=models.chain,
+        route=lambda text, context: _route(shop, agents, text, context),
+        ledger=JobLedger(shop.pool, job["tenant_id"], job["id"], job["attempt"]),
+        context=around.context,
+        emit=emit,
+        breakers=shop.breakers,
+        persona=_persona(configuration.settings.get("persona") or {}),
+        summary=(_first(needs["session"]) or {}).get("summary") or "",
+        memories=await _recalled(shop, job, needs, question.text),
+        last_agent=last["agent"] if last else None,
+        offered=int(configuration.settings.get("offered_tools") or 5),
+        priorities=around.priorities(),
+        client_tools=client_tools,
+    )
+
+
+async def _route(shop: Workshop, agents: Mapping[str, AgentSpec], text: str, context: Context) -> Route:
+    return await shop.router.route(
+        text, [Candidate(a.name, a.description, a.examples) for a in agents.values()], context
+    )
+
+
+def _split(messages: Sequence[Message]) -> tuple[Message, list[Message], list[Message]]:
+    """Return the user's last message, those before, and those after: calls and results of the client's own tools."""
+    at = max((i for i, message in enumerate(messages) if message.role == "user"), default=None)
+    if at is None:
+        raise InputError("There is no message of the user to answer.", field="messages")
+    return messages[at], list(messages[:at]), list(messages[at + 1 :])
+
+
+def _spec(configuration: Configuration, name: str) -> AgentSpec:
+    config = configuration.agents[name]
+    learned = [one for one in configuration.learned if one.agent == name]
+    approved = tuple((one.question, one.answer) for one in learned if one.answer is not None)
+    return AgentSpec(
+        name=name,
+        description=config.description,
+        prompt=config.prompt,
+        graph=config.graph,  # type: ignore[arg-type]
+        tools=tuple(config.tools),
+        models=tuple(config.models),
+        examples=(*config.examples, *(one.question for one in learned)),
+        few_shots=approved[-FEW_SHOTS:],
+        output_format=config.output_format,
+        output_schema=config.output_schema,
+        renderer=config.renderer,
+        max_steps=config.max_steps,
+    )
+
+
+def _persona(persona: Mapping[str, Any]) -> str:
+    """Return a tenant's persona as part of a prompt."""
+    lines = [persona.get("system_prompt") or ""]
+    if traits := persona.get("traits"):
+        lines.append(f"You are {', '.join(traits)}.")
+    if style := persona.get("style"):
+        lines.append(f"Your style: {style}")
+    return "\n".join(line for line in lines if line)
+
+
+async def _recalled(shop: Workshop, job: DictRow, needs: Mapping[str, list[DictRow]], text: str) -> list[str]:
+    if job["user_id"] is None or not needs["memories"][0]["held"] or not text.strip():
+        return []
+    found = await UserMemories(shop, job["tenant_id"], job["user_id"]).recall(text, IN_PROMPT)
+    return [memory.text for memory in found]
+
+
+def _first(rows: Sequence[DictRow]) -> DictRow | None:
+    return rows[0] if rows else None
+
+
+def _completed(run: AgentRun, state: AgentState) -> MessageCompleted:
+    calls = [
+        {"id": c["id"], "type": "function", "function": {"name": c["name"], "arguments": c["arguments"]}}
+        for c in state.get("client_calls") or ()
+    ]
+    several = len(state.get("intents") or ()) > 1
+    agent = run.agents.get(state.get("agent", ""))
+    return MessageCompleted(
+        text=state.get("said", ""),
+        finish_reason="tool_calls" if calls else state.get("finish", "stop"),
+        tool_calls=calls or None,
+        agent=agent.name if agent is not None else None,
+        data=None if several else state.get("data"),
+        renderer=agent.renderer if agent is not None and not several else None,
+    )
+
+
+def _used(job: DictRow, state: AgentState) -> UsageRecorded:
+    return UsageRecorded(
+        model=state.get("model") or job["model"],
+        input_tokens=state.get("input_tokens", 0),
+        output_tokens=state.get("output_tokens", 0),
+        estimated=state.get("estimated", False),
+    )
