@@ -1,4 +1,4 @@
-"""The models and agents that a caller may use: granted to the tenant (X3), or its own; with the deployment's keys, or its own."""
+"""The models and agents that a caller may use: granted to the tenant (X3), or its own."""
 
 from dataclasses import dataclass
 

@@ -42,6 +42,9 @@ from workers.wire import RedisAddress, Wire
 
 log = structlog.get_logger()
 
+TOOLS_S = 120.0
+"""The longest that a tool may wait for an answer; each is held to its own time."""
+
 
 @dataclass(frozen=True)
 class WorkerSettings:
@@ -115,7 +118,7 @@ class Workshop:
         self.embedder = open_embedder(settings.embedder, self.providers.get)
         self.router = Router(self.embedder)
         self.builtin_tools = builtin_tools()
-        self.fetch = await stack.enter_async_context(open_client(settings.egress))
+        self.fetch = await stack.enter_async_context(open_client(settings.egress, timeout_s=TOOLS_S))
         ear = Ear(address, self._ordered)
         ear.start()
         stack.push_async_callback(ear.close)

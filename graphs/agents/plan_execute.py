@@ -192,13 +192,10 @@ def _read_verdict(text: str) -> Verdict:
 
 async def answer(state: AgentState, runtime: Runtime[AgentRun]) -> AgentState:
     """Have the model answer from the results."""
-    run, tell = runtime.context, Telling(runtime.context.emit)
+    run, tell = runtime.context, Telling(runtime.context.emit, said=state.get("said", ""))
     agent = run.agent(state["agent"])
     messages = [*restore(state["messages"]), Message.of("system", ANSWER.format(results=_told(run, state["results"])))]
-    aloud = agent.output_format is None
-    if aloud and state.get("said"):
-        tell.text("\n\n")
-    reply = await ask(run, agent, tell, messages, aloud=aloud)
+    reply = await ask(run, agent, tell, messages, aloud=agent.output_format is None)
     return await finish(run, agent, state, tell, messages, reply)
 
 

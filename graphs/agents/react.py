@@ -21,17 +21,14 @@ SPENT = "Answer now with what you have; no tool can be called any more."
 
 async def think(state: AgentState, runtime: Runtime[AgentRun]) -> AgentState:
     """Ask the model: it answers, or it calls tools."""
-    run, tell = runtime.context, Telling(runtime.context.emit)
+    run, tell = runtime.context, Telling(runtime.context.emit, said=state.get("said", ""))
     agent, messages = run.agent(state["agent"]), restore(state["messages"])
     step, tools = state.get("step", 0), _offer(run, run.agent(state["agent"]))
     if state["graph"] == "chat" or step >= agent.max_steps:
         tools = tuple(run.client_tools) if state["graph"] == "chat" else ()
         if step:
             messages.append(Message.of("system", SPENT))
-    aloud = agent.output_format is None
-    if aloud and state.get("said"):
-        tell.text("\n\n")
-    reply = await ask(run, agent, tell, messages, tools=tools, aloud=aloud)
+    reply = await ask(run, agent, tell, messages, tools=tools, aloud=agent.output_format is None)
     if reply.calls and tools:
         return _calling(run, state, tell, messages, reply)
     return await finish(run, agent, state, tell, messages, reply)
@@ -54,7 +51,7 @@ def _calling(run: AgentRun, state: AgentState, tell: Telling, messages: list[Mes
     ids = [f"call_{at}_{step}_{number}" for number in range(len(reply.calls))]
     own = {tool["function"]["name"] for tool in run.client_tools}
     calls = [{**call, "id": i} for call, i in zip(reply.calls, ids, strict=True)]
-    said = state.get("said", "") + ("\n\n" if state.get("said") and reply.text else "") + reply.text
+    said = joined(state.get("said", ""), reply.text)
     after: AgentState = {**counted(state, reply), "messages": store([*messages, reply.message(ids)]), "step": step}
     after |= {"calls": [call for call in calls if call["name"] not in own], "said": said, "trail": tell.trail}
     clients = [{**c, "id": c["id"] or i} for c, i in zip(reply.calls, ids, strict=True) if c["name"] in own]
@@ -90,9 +87,19 @@ async def finish(
             after = counted({**state, **after}, mended)
             data, still_wrong = read_form(agent.output_format, agent.output_schema, mended.text)
             text = text if still_wrong else mended.text
-        tell.text(("\n\n" if state.get("said") else "") + text)
-    said = state.get("said", "") + ("\n\n" if state.get("said") else "") + text
-    return after | {"said": said, "data": data, "calls": [], "finish": reply.finish, "trail": tell.trail}
+        tell.text(text)
+    return after | {
+        "said": joined(state.get("said", ""), text),
+        "data": data,
+        "calls": [],
+        "finish": reply.finish,
+        "trail": tell.trail,
+    }
+
+
+def joined(before: str, text: str) -> str:
+    """Return two parts of an answer as one."""
+    return "\n\n".join(part for part in (before, text) if part)
 
 
 def counted(state: AgentState, reply: Reply) -> AgentState:

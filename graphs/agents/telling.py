@@ -10,10 +10,11 @@ from schema.events import EVENTS, Event, MessageDelta
 
 
 class Telling:
-    """What one node tells. `trail` is what belongs into the state when it ends."""
+    """What one node tells, after what was `said` before. `trail` is what belongs into the state when it ends."""
 
-    def __init__(self, emit: Callable[[Event], None]) -> None:
+    def __init__(self, emit: Callable[[Event], None], *, said: str = "") -> None:
         self._emit = emit
+        self._apart = "\n\n" if said else ""
         self.trail: list[Any] = []
 
     def event(self, event: Event) -> None:
@@ -22,7 +23,8 @@ class Telling:
         self.trail.append([event.type, msgspec.to_builtins(event)])
 
     def text(self, text: str) -> None:
-        """Tell more of the answer. In the trail the words of a node are one event."""
+        """Tell more of the answer. In the trail the words of a node are one event; apart from those before."""
+        text, self._apart = self._apart + text, ""
         self._emit(MessageDelta(text=text))
         if self.trail and self.trail[-1][0] == MessageDelta.type:
             self.trail[-1][1]["text"] += text

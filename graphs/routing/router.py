@@ -135,7 +135,7 @@ class Router:
 
     def _decide(self, one: Judged, panel: Panel, context: Context, language: Language) -> Route:
         limits, first, agents = self.thresholds, one.best[0], panel.agents
-        is_vague = vague.is_vague(one.text, language) or one.vague > max(first.score, 2 * one.talk)
+        is_vague = vague.is_vague(one.text) or one.vague > max(first.score, 2 * one.talk)
         last = next((c for c in agents if c.name == context.last_agent), None)
         leans = is_vague or (last is not None and vague.is_afterthought(one.text))
         if self._is_sure(one) and (first.score >= limits.vague or not leans):

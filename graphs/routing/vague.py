@@ -6,7 +6,7 @@ likeness: VAGUE competes with the agents as `small_talk.NOBODY` does.
 
 import re
 
-from graphs.routing.contract import Candidate, Language
+from graphs.routing.contract import Candidate
 from graphs.routing.patterns import mark_codes
 from graphs.routing.words import STOPS, fold, normalised, read, words_of
 
@@ -55,7 +55,7 @@ VAGUE = Candidate(
     ),
 )
 
-_NAME = re.compile(r"(?<=\s)[A-ZĐÀ-Ỹ][\w&-]*")
+_NAMES = re.compile(r"(?<=\s)[A-ZĐÀ-Ỹ][\w&-]*")
 _CUSTOMER = re.compile(r"\bkhach hang\b")  # a customer, while "hàng" alone are goods, and say what it is about
 _REQUEST = {
     "en": frozenset(
@@ -80,14 +80,18 @@ _FOLLOWS = re.compile(
 )
 
 
-def is_vague(text: str, language: Language) -> bool:
-    """Whether nothing is left that says what it is about. Names (capitals inside a sentence) and codes say who."""
-    without_names = _NAME.sub(" ", mark_codes(read(text)))
+def is_vague(text: str) -> bool:
+    """Whether nothing is left that says what it is about, in either language: a few words can be of both. Names
+    (capitals inside a sentence) and codes say who."""
+    without_names = _NAMES.sub(" ", mark_codes(read(text)))
     plain = _CUSTOMER.sub(" ", fold(normalised(re.sub(r"‹\w+›", " ", without_names))))
-    spoken = "vi" if language == "vi" else "en"
-    words = words_of(plain, folded=True)
-    left = [w for w in words if w not in _REQUEST[spoken] and w not in STOPS[spoken] and not w.isdigit()]
-    return not left and any(word in _REQUEST[spoken] for word in words)
+    words = [word for word in words_of(plain, folded=True) if not word.isdigit()]
+    return any(_is_vague_in(language, words) for language in _REQUEST)
+
+
+def _is_vague_in(language: str, words: list[str]) -> bool:
+    asked = [word for word in words if word in _REQUEST[language]]
+    return bool(asked) and all(word in _REQUEST[language] or word in STOPS[language] for word in words)
 
 
 def is_only_codes(text: str) -> bool:

@@ -162,8 +162,11 @@ class Scripts:
 
     def load(self, body: dict[str, Any]) -> None:
         """`POST /_script`: {"model": …, "turns": [{"said", "calls": [[name, arguments]], "thought", "status"}]}, for a
-        counterpart that runs as a process of its own."""
+        counterpart that runs as a process of its own. A turn {"behaviour": "text-9-at-60"} is one of those."""
         for turn in body["turns"]:
+            if (behaviour := parse(turn.get("behaviour", ""))) is not None:
+                self.script(behaviour, model=body.get("model") or "scripted")
+                continue
             called = tuple((name, arguments) for name, arguments in turn.get("calls", ()))
             self.script(Turn(**{**turn, "calls": called}), model=body.get("model") or "scripted")
 

@@ -58,8 +58,6 @@ def _add(database_url: str, table: str, tenant: TestTenant, name: str, columns: 
 
 async def script(model_url: str, model: str, *turns: dict[str, Any]) -> None:
     """Have the model answer `turns` ({said, calls: [[name, arguments]], status}), one a request."""
-    async with (
-        aiohttp.ClientSession() as http,
-        http.post(f"{model_url}/_script", json={"model": model, "turns": turns}) as answer,
-    ):
+    body = {"model": model, "turns": turns}
+    async with aiohttp.ClientSession() as http, http.post(f"{model_url}/_script", json=body) as answer:
         assert 200 == answer.status, await answer.text()

@@ -1,12 +1,20 @@
-"""Agents end to end: a question, the right agent, real HTTP calls of its tools with the caller's token, every step to be seen."""
+"""Agents end to end: a question, the right agent, real HTTP calls with the caller's token, every step to be seen."""
 
+import json
+from typing import Any
+from uuid import uuid4
+
+import aiohttp
 import pytest
 
+from tests.api.people import PASSWORD, make_user, some_email
 from tests.conftest import TestTenant
+from tests.counterparts.behaviours import text
 from tests.journeys.agents import DEBT, SHIPMENT, add_agent, add_tools, script
 from tests.journeys.client import Client, assert_whole, kinds
-from tests.system import ModelProcess
+from tests.system import ModelProcess, System
 
+WORDS = 120
 QUESTION = "What is the debt for customer MST 0104985841?"
 
 
@@ -45,3 +53,175 @@ async def test_offline_answers_from_the_erp_too(client: Client, agents: None) ->
     )
     assert (200, "AgentDebt") == (status, answer["agent"]), answer
     assert "125750000" in answer["text"].replace(",", "").replace(".", "")
+
+
+async def test_two_questions_in_one_are_answered_one_after_the_other(
+    client: Client, provider: ModelProcess, agents: None
+) -> None:
+    await script(
+        provider.url, "two-model",
+        {"calls": [["get_customer_debt", {"tax_code": "0104985841"}]]}, {"said": "They owe much."},
+        {"calls": [["get_shipment", {"code": "VD1007"}]]}, {"said": "It is on its way."},
+    )  # fmt: skip
+    question = "What is the debt for customer MST 0104985841? And where is shipment VD1007?"
+    async with await client.ask("two-model", question, agent="auto") as stream:
+        events = await stream.rest()
+    assert "They owe much.\n\nIt is on its way." == assert_whole(events)
+    assert ["AgentDebt", "AgentShipment"] == [e.data["agent"] for e in events if e.type == "agent.routed"]
+    assert ["get_customer_debt", "get_shipment"] == [e.data["name"] for e in events if e.type == "tool.started"]
+
+
+async def test_small_talk_is_answered_by_the_model_alone(client: Client, provider: ModelProcess, agents: None) -> None:
+    await script(provider.url, "small-model", {"said": "Hello!"})
+    async with await client.ask("small-model", "Hello, how are you today?", agent="auto") as stream:
+        events = await stream.rest()
+    assert "Hello!" == assert_whole(events)
+    assert ["chat"] == [event.data["graph"] for event in events if event.type == "agent.routed"]
+
+
+async def test_a_plan_runs_its_steps_and_answers_from_them(
+    client: Client, provider: ModelProcess, shared_url: str, tenant: TestTenant, agents: None
+) -> None:
+    add_agent(shared_url, tenant, "Planner", graph="plan_execute", tools=["get_customer_debt", "get_shipment"])
+    steps = [
+        {"id": "1", "task": "Look up the debt", "tool": "get_customer_debt", "arguments": {"tax_code": "0104985841"}},
+        {"id": "2", "task": "Look up the shipment", "tool": "get_shipment", "arguments": {"code": "VD1007"}},
+    ]
+    plan, verdict = json.dumps({"steps": steps}), json.dumps({"enough": True})
+    await script(provider.url, "plan-model", {"said": plan}, {"said": verdict}, {"said": "Both are known."})
+    async with await client.ask("plan-model", "Compare them.", agent="Planner") as stream:
+        events = await stream.rest()
+    assert "Both are known." == assert_whole(events)
+    assert [["Look up the debt", "Look up the shipment"]] == [
+        event.data["steps"] for event in events if event.type == "plan.created"
+    ]
+    assert [True, True] == [event.data["ok"] for event in events if event.type == "tool.finished"]
+
+
+async def test_a_tool_that_fails_is_told_to_the_model_and_the_job_goes_on(
+    client: Client, provider: ModelProcess, agents: None
+) -> None:
+    wrong = {"calls": [["get_customer_debt", {"tax_code": "DROP TABLE"}], ["no_such_tool", {}]]}
+    await script(provider.url, "wrong-model", wrong, {"said": "I could not find it."})
+    async with await client.ask("wrong-model", QUESTION, agent="AgentDebt") as stream:
+        events = await stream.rest()
+    assert "I could not find it." == assert_whole(events)
+    finished = {event.data["name"]: event.data for event in events if event.type == "tool.finished"}
+    assert not finished["get_customer_debt"]["ok"]
+    assert "tax_code" in finished["get_customer_debt"]["output"]
+    assert "get_customer_debt" in finished["no_such_tool"]["output"]
+
+
+async def test_an_agent_that_is_not_ours_is_unknown(client: Client, agents: None) -> None:
+    status, problem = await client.post("/api/chat", {"message": "hi", "agent": "AgentSecret"})
+    assert (400, "agent_unknown") == (status, problem["code"])
+    assert "AgentDebt" in problem["detail"]
+
+
+async def test_a_killed_worker_calls_no_tool_twice_and_the_stream_goes_on(
+    system: System,
+    client: Client,
+    provider: ModelProcess,
+    shared_url: str,
+    tenant: TestTenant,
+    erp_url: str,
+    agents: None,
+) -> None:
+    marker, slow = f"Pay, please ({uuid4()}).", {"behaviour": f"text-{WORDS}-at-60"}
+    reminder = {"calls": [["send_reminder", {"tax_code": "0104985841", "message": marker}]]}
+    await script(provider.url, "kill-model", reminder, slow, slow, slow)
+    async with await client.ask("kill-model", "Send a reminder to 0104985841.", agent="AgentDebt") as stream:
+        await stream.until("message.delta", 5)
+        system.kill("chat")
+        system.start("chat")
+        events = await stream.rest()
+    assert text(WORDS) == assert_whole(events)
+    restarted = next(event.seq for event in events if event.type == "job.restarted")
+    for part in (events[:restarted], events[restarted:]):
+        assert ["tool.started", "tool.finished"] == [e.type for e in part if e.type.startswith("tool.")]
+    assert [1] == [
+        sent["calls"] for sent in await reminders(system, shared_url, tenant, erp_url) if sent["message"] == marker
+    ]
+
+
+async def reminders(system: System, shared_url: str, tenant: TestTenant, erp_url: str) -> list[dict[str, Any]]:
+    """What the ERP has sent for a tenant, asked with a token of one of its people."""
+    email = some_email()
+    make_user(shared_url, tenant.id, email=email)
+    async with aiohttp.ClientSession() as http:
+        sign_in = {"tenant": tenant.slug, "email": email, "password": PASSWORD}
+        async with http.post(f"{system.url}/api/auth/login", json=sign_in) as answer:
+            token = (await answer.json())["access_token"]
+        async with http.get(f"{erp_url}/reminders", headers={"Authorization": f"Bearer {token}"}) as answer:
+            return (await answer.json())["reminders"]
+
+
+async def test_a_clients_own_tools_are_called_by_the_client(
+    client: Client, provider: ModelProcess, agents: None
+) -> None:
+    await script(provider.url, "own-model", {"calls": [["open_door", {"door": 3}]]}, {"said": "It is open."})
+    tool = {"type": "function", "function": {"name": "open_door", "parameters": {"type": "object"}}}
+    body = {"model": "agent/AgentDebt", "messages": [{"role": "user", "content": "Open door 3."}], "tools": [tool]}
+    status, answer = await client.post("/v1/chat/completions", {**body, "model": "openai/own-model"})
+    assert (200, "tool_calls") == (status, answer["choices"][0]["finish_reason"])
+
+
+async def test_a_form_that_is_wrong_is_mended_once(
+    client: Client, provider: ModelProcess, shared_url: str, tenant: TestTenant, agents: None
+) -> None:
+    schema = {"type": "object", "properties": {"debt": {"type": "number"}}, "required": ["debt"]}
+    form = {"output_format": "structured_json", "output_schema": schema, "renderer": {"type": "card"}}
+    add_agent(shared_url, tenant, "Formed", **form)
+    await script(provider.url, "form-model", {"said": "A lot!"}, {"said": '{"debt": 5}'})
+    async with await client.ask("form-model", "How much?", agent="Formed") as stream:
+        events = await stream.rest()
+    assert '{"debt": 5}' == assert_whole(events)
+    (completed,) = [event.data for event in events if event.type == "message.completed"]
+    assert ({"debt": 5}, {"type": "card"}) == (completed["data"], completed["renderer"])
+    assert ['{"debt": 5}'] == [event.data["text"] for event in events if event.type == "message.delta"]
+
+
+async def test_what_was_read_cannot_make_a_tool_act_without_the_user(
+    system: System,
+    client: Client,
+    provider: ModelProcess,
+    shared_url: str,
+    tenant: TestTenant,
+    erp_url: str,
+    agents: None,
+) -> None:
+    marker = f"Planted ({uuid4()})."
+    look = {"calls": [["get_customer_debt", {"tax_code": "0104985841"}]]}
+    act = {"calls": [["send_reminder", {"tax_code": "0104985841", "message": marker}]]}
+    await script(provider.url, "planted-model", look, act, {"said": "I was not allowed to."})
+    async with await client.ask("planted-model", QUESTION, agent="AgentDebt") as stream:
+        events = await stream.rest()
+    assert_whole(events)
+    finished = [event.data for event in events if event.type == "tool.finished"]
+    assert [True, False] == [one["ok"] for one in finished]
+    assert "confirm send_reminder" in finished[1]["output"]
+    assert marker not in [sent["message"] for sent in await reminders(system, shared_url, tenant, erp_url)]
+    await script(provider.url, "planted-model", look, act, {"said": "Done."})
+    async with await client.ask("planted-model", "Yes, confirm send_reminder", agent="AgentDebt") as stream:
+        assert_whole(await stream.rest())
+    assert marker in [sent["message"] for sent in await reminders(system, shared_url, tenant, erp_url)]
+
+
+async def test_a_model_without_tools_calls_them_in_writing(
+    client: Client, provider: ModelProcess, agents: None
+) -> None:
+    written = '```tool_call\n{"name": "get_customer_debt", "arguments": {"tax_code": "0104985841"}}\n```'
+    await script(provider.url, "no-tools-1", {"said": written}, {"said": "They owe it."})
+    async with await client.ask("no-tools-1", QUESTION, agent="AgentDebt") as stream:
+        events = await stream.rest()
+    assert [True] == [event.data["ok"] for event in events if event.type == "tool.finished"]
+
+
+async def test_another_model_answers_when_the_first_does_not(
+    client: Client, provider: ModelProcess, shared_url: str, tenant: TestTenant, agents: None
+) -> None:
+    add_agent(shared_url, tenant, "Twice", models=["openai/down-model", "openai/up-model"])
+    await script(provider.url, "down-model", {"status": 500})
+    await script(provider.url, "up-model", {"said": "Here I am."})
+    status, answer = await client.post("/api/chat", {"message": "Are you there?", "agent": "Twice"})
+    assert (200, "Here I am.", "openai/up-model") == (status, answer["text"], answer["model"])
