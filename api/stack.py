@@ -8,17 +8,20 @@ import contextlib
 import http.client
 import json
 import os
+import sys
 import time
 from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from api.demo_agents import ensure_demo_agents
 from api.embedded.errors import LocalError
 from api.embedded.home import Home, free_port, is_free, read_json, write_private
 from api.embedded.postgres import DATABASE, USER, EmbeddedPostgres
 from api.embedded.processes import is_alive
 from api.local import LEFTOVERS_S, Stores, stores
-from api.supervisor import Output, Supervisor, read_procfile
+from api.supervisor import Line, Output, Supervisor, read_procfile
+from tools.egress.policy import SETTING as EGRESS_SETTING
 
 ROOT = Path(__file__).resolve().parent.parent
 READY_LIMIT_S = 60.0
@@ -194,9 +197,12 @@ async def running_stack(
         key=demo_key(settings.home),
         admin_key=admin_key(settings.home),
     )
-    env = child_environment(environ, settings, where, running, port=port, flower_port=flower_port)
+    erp_port = _choose_port("HEADRACE_ERP_PORT", None, 8765)
+    env = child_environment(environ, settings, where, running, port=port, flower_port=flower_port, erp_port=erp_port)
+    await asyncio.to_thread(ensure_demo_agents, where.database_url, f"http://127.0.0.1:{erp_port}")
     state = settings.home / "state.json"
-    supervisor = Supervisor(read_procfile(procfile), env=env, cwd=ROOT, output=output)
+    lines = [*read_procfile(procfile), erp_line(erp_port, running.url, env["HEADRACE_ISSUER"])]
+    supervisor = Supervisor(lines, env=env, cwd=ROOT, output=output)
     try:
         await supervisor.start()
         await _wait_ready(settings.host, port, supervisor, stop)
@@ -215,8 +221,11 @@ def child_environment(
     *,
     port: int,
     flower_port: int,
+    erp_port: int,
 ) -> dict[str, str]:
-    """What the processes of the stack are told: our environment, where stores and keys are, and the chosen ports."""
+    """What the processes of the stack are told: our environment, where stores and keys are, the chosen ports, and that
+    tools may call the demo's ERP."""
+    allowed = [environ.get(EGRESS_SETTING, ""), f"127.0.0.1:{erp_port}"]
     return {
         **without_ourselves(environ),
         **secret_settings(environ, settings.home),
@@ -227,8 +236,16 @@ def child_environment(
         "HEADRACE_DATABASE_URL": where.database_url,
         "HEADRACE_REDIS_URL": where.redis_url,
         "HEADRACE_HOME": str(settings.home),
+        "HEADRACE_ISSUER": environ.get("HEADRACE_ISSUER") or running.url,
+        EGRESS_SETTING: ",".join(entry for entry in allowed if entry),
         "PYTHONUNBUFFERED": "1",
     }
+
+
+def erp_line(port: int, url: str, issuer: str) -> Line:
+    """The demo's ERP: it answers those whose token is signed with this headrace's keys."""
+    keys = f"{url}/.well-known/jwks.json"
+    return Line("erp", (sys.executable, "-m", "tools.erp", "--port", str(port), "--jwks", keys, "--issuer", issuer))
 
 
 def without_ourselves(environ: Mapping[str, str]) -> dict[str, str]:
@@ -260,7 +277,7 @@ async def _wait_ready(host: str, port: int, supervisor: Supervisor, stop: asynci
     give_up = time.monotonic() + READY_LIMIT_S
     while not stop.is_set() and await asyncio.to_thread(answer_status, host, port, "/health/ready") != 200:
         for name, said in supervisor.troubled.items():
-            if name == "flower":  # only watches; its trouble is in the log
+            if name in ("flower", "erp"):  # nobody waits for them; their trouble is in the log
                 continue
             raise LocalError(f"The process {name} ends as soon as it is started. It said last:\n{said}")
         if time.monotonic() > give_up:

@@ -15,6 +15,7 @@ Right = Literal[
     "sessions.read",
     "sessions.write",
     "models.read",
+    "agents.read",
     "chat",
     "keys.own",
     "keys.manage",
@@ -23,6 +24,10 @@ Right = Literal[
     "credentials.read",
     "credentials.manage",
     "sign_in.manage",
+    "agents.manage",
+    "tools.manage",
+    "data_sources.manage",
+    "configuration.manage",
     "usage.read",
     "audit.read",
     "privacy.manage",
@@ -34,11 +39,12 @@ Right = Literal[
 ROLES: tuple[Role, ...] = get_args(Role)
 RIGHTS: tuple[Right, ...] = get_args(Right)
 
-VIEWER: tuple[Right, ...] = ("self", "jobs.read", "sessions.read", "models.read")
+VIEWER: tuple[Right, ...] = ("self", "jobs.read", "sessions.read", "models.read", "agents.read")
 MEMBER: tuple[Right, ...] = (*VIEWER, "chat", "jobs.write", "sessions.write", "keys.own")
 OWNER: tuple[Right, ...] = (
     *(*MEMBER, "keys.manage", "users.read", "users.manage", "credentials.read", "credentials.manage"),
-    *("sign_in.manage", "usage.read", "audit.read", "privacy.manage"),
+    *("sign_in.manage", "agents.manage", "tools.manage", "data_sources.manage", "configuration.manage"),
+    *("usage.read", "audit.read", "privacy.manage"),
 )
 ADMIN: tuple[Right, ...] = (*OWNER, "tenants.manage", "models.manage")
 

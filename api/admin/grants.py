@@ -1,7 +1,8 @@
 """Grants: which models, agents and tools a tenant may use, and how their output looks there (X3)."""
 
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
+from uuid import UUID
 
 import msgspec
 from litestar import Router, delete, get, put
@@ -11,26 +12,29 @@ from psycopg.rows import DictRow
 
 from api.admin.concerned import TenantName, changing, reading
 from api.admin.deeds import note
-from api.admin.patterns import check_pattern
+from api.admin.output_shapes import OutputFormat, check_output, check_output_schema, check_renderer
+from api.admin.patterns import check_model, check_pattern
 from api.errors import problems
 from api.principals import MayManageTenants
 from api.resources import Opened
+from schema.db import Db
 from schema.errors import InputError, NotFound
 from schema.queries.tenants import delete_grant, list_grants, put_grant
-from schema.tenancy import GrantKind
+from schema.tenancy import GrantKind, matches
 
 TAGS = ["tenants"]
-LARGEST_RENDERER = 4096
-DEEPEST_RENDERER = 16
-
-OutputFormat = Literal["structured_json", "markdown_table", "chart_data", "summary_text"]
+OF_AGENTS = ("output_schema", "models")
+"""Overrides that only an agent has."""
 
 
 class OverridesIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """How the output of what is granted looks for this tenant. `renderer` is for the tenant's client, up to 4 KB."""
+    """What is otherwise for this tenant than the agent, tool or model says. `renderer` is for the tenant's client, up to
+    4 KB; `output_schema` is a JSON Schema for `structured_json`, `models` are tried one after another: both are for agents."""
 
     output_format: OutputFormat | UnsetType = UNSET
+    output_schema: dict[str, Any] | UnsetType = UNSET
     renderer: dict[str, Any] | UnsetType = UNSET
+    models: Annotated[list[Annotated[str, Meta(max_length=300)]], Meta(min_length=1, max_length=10)] | UnsetType = UNSET
 
 
 class GrantIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -44,7 +48,7 @@ class GrantOut(msgspec.Struct, frozen=True, kw_only=True):
 
     kind: GrantKind
     name: str
-    overrides: Annotated[dict[str, Any], Meta(description="`output_format` and `renderer`, where they are set.")]
+    overrides: Annotated[dict[str, Any], Meta(description="As they were set.")]
     created_at: datetime
     created_by: str | None
 
@@ -76,8 +80,9 @@ async def put_(
     """Grant a model, an agent or a tool, by its name or as a beginning of names with one `*` at its end, or set the
     overrides of that grant anew."""
     pattern = check_pattern(kind, name.removeprefix("/"), "name")
-    overrides = _overrides((data or GrantIn()).overrides)
+    overrides = _overrides(kind, (data or GrantIn()).overrides)
     async with changing(resources.ports.pool, tenant) as (db, found):
+        await _check_models_granted(db, found["id"], overrides.get("models", []))
         row = await put_grant(db, found["id"], kind, pattern, overrides=overrides, created_by=principal.actor)
         detail = {"overrides": sorted(overrides), "output_format": overrides.get("output_format")}
         await note(db, principal, found["id"], "grant.stored", f"{kind}/{pattern}", detail)
@@ -100,24 +105,30 @@ async def delete_(
         await note(db, principal, found["id"], "grant.deleted", f"{kind}/{pattern}")
 
 
-def _overrides(data: OverridesIn) -> dict[str, Any]:
-    """Return the overrides as they are stored. Raises InputError for a renderer that is too large."""
+def _overrides(kind: GrantKind, data: OverridesIn) -> dict[str, Any]:
+    """Return the overrides as they are stored. Raises InputError that names the one that can't be used."""
+    for name in OF_AGENTS:
+        if kind != "agent" and getattr(data, name) is not UNSET:
+            raise InputError(f"overrides.{name} is for agents only; leave it out.", field=f"overrides.{name}")
     if data.renderer is not UNSET:
-        if _depth(data.renderer) > DEEPEST_RENDERER:
-            raise InputError(
-                f"overrides.renderer is nested deeper than {DEEPEST_RENDERER}.", field="overrides.renderer"
-            )
-        if len(msgspec.json.encode(data.renderer)) > LARGEST_RENDERER:
-            raise InputError("overrides.renderer must have at most 4 KB as JSON.", field="overrides.renderer")
+        check_renderer(data.renderer, "overrides.renderer")
+    if data.output_schema is not UNSET:
+        if data.output_format is UNSET:  # the agent's own format may be the right one
+            check_output_schema(data.output_schema, "overrides.output_schema")
+        else:
+            check_output(data.output_format, data.output_schema, "overrides.output_schema")
+    for place, model in enumerate(() if data.models is UNSET else data.models):
+        check_model(model, f"overrides.models[{place}]")
     return msgspec.to_builtins(data)
 
 
-def _depth(value: Any, deepest: int = DEEPEST_RENDERER) -> int:
-    """Return how deeply a value is nested, or one more than `deepest`."""
-    if not isinstance(value, dict | list) or deepest < 0:
-        return 0
-    inner = value.values() if isinstance(value, dict) else value
-    return 1 + max((_depth(part, deepest - 1) for part in inner), default=0)
+async def _check_models_granted(db: Db, tenant_id: UUID, models: list[str]) -> None:
+    """Raise InputError for a model that the tenant may not use: it would be passed over."""
+    granted = [row["name"] for row in await list_grants(db, tenant_id, "model")] if models else []
+    for place, model in enumerate(models):
+        if not any(matches(pattern, model) for pattern in granted):
+            field = f"overrides.models[{place}]"
+            raise InputError(f"{field} is {model!r}, which is not granted to this tenant; grant it first.", field=field)
 
 
 def _grant(row: DictRow) -> GrantOut:

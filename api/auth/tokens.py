@@ -71,7 +71,12 @@ class Tokens:
         sign-in, so it opens nothing here."""
         key = await self._signing.current()
         now = int(time.time())
-        claims = {"iss": self._issuer, "aud": self._audience, "tenant_id": str(principal.tenant_id), "role": principal.role}
+        claims = {
+            "iss": self._issuer,
+            "aud": self._audience,
+            "tenant_id": str(principal.tenant_id),
+            "role": principal.role,
+        }
         claims |= {
             "sub": str(principal.user_id or principal.actor),
             "jti": job_id.hex,

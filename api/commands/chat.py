@@ -14,12 +14,13 @@ from api.stack import find_running, home_from
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("message", nargs="+", help="what to say; without quotes the words are joined")
+    parser.add_argument("--agent", help="who is to answer; without it one is found, or the model alone answers")
     parser.add_argument("--session", help="go on in this session (the id is printed after each chat)")
 
 
 def run(arguments: argparse.Namespace) -> int:
     url, key = server_and_key()
-    return asyncio.run(chat(url, key, " ".join(arguments.message), arguments.session))
+    return asyncio.run(chat(url, key, " ".join(arguments.message), arguments.session, arguments.agent))
 
 
 def server_and_key() -> tuple[str, str]:
@@ -32,9 +33,9 @@ def server_and_key() -> tuple[str, str]:
     raise LocalError("Nothing runs here. Start it with ./headrace up, or set HEADRACE_URL and HEADRACE_API_KEY.")
 
 
-async def chat(url: str, key: str, message: str, session_id: str | None) -> int:
+async def chat(url: str, key: str, message: str, session_id: str | None, agent: str | None = None) -> int:
     async with Client(url, key) as client:
-        told = await show(client.chat(message, session_id))
+        told = await show(client.chat(message, session_id, agent))
     if told.error:
         print(f"headrace: the job failed: {told.error}", file=sys.stderr)
         return 1
@@ -98,9 +99,26 @@ async def show(events: AsyncIterator[StreamEvent], on_event: Callable[[Told], No
                 print(told.text, end="", flush=True)
             case "job.progress":
                 print(dim(f"[{event.data.get('text', '')}]"), flush=True)
+            case "agent.routed" | "plan.created" | "tool.started" | "tool.finished":
+                print(dim(f"[{step(event)}]"), flush=True)
         on_event(told)
     print(flush=True)
     return told
+
+
+def step(event: StreamEvent) -> str:
+    """What an agent does, in a line."""
+    data = event.data
+    match event.type:
+        case "agent.routed":
+            return "answered by the model alone" if data["graph"] == "chat" else f"{data['agent']}, {data['graph']}"
+        case "plan.created":
+            return f"plan: {'; '.join(data['steps'])}"
+        case "tool.started":
+            given = ", ".join(f"{name}={value!r}" for name, value in data.get("arguments", {}).items())
+            return f"{data['name']}({given if len(given) <= 100 else given[:100] + '…'})"
+    said = "" if data["ok"] else f": {data.get('output', '')}"
+    return f"{data['name']} {'answered' if data['ok'] else 'failed'} in {data.get('duration_ms', 0)} ms{said}"
 
 
 def dim(text: str) -> str:

@@ -66,12 +66,16 @@ class Client:
                 raise LocalError(f"No chat worker was ready within {within_s:.0f} s; its log says why.")
             await asyncio.sleep(0.05)
 
-    async def chat(self, message: str, session_id: str | None = None) -> AsyncIterator[StreamEvent]:
-        """Send a message and yield the job's events up to its last. A broken connection is taken up where it broke.
+    async def chat(
+        self, message: str, session_id: str | None = None, agent: str | None = None
+    ) -> AsyncIterator[StreamEvent]:
+        """Send a message, to an agent if one is named, and yield the job's events up to its last. A broken connection is taken
+        up where it broke.
 
         Raises LocalError when the server can't be reached or refuses.
         """
         body = {"message": message} | ({"session_id": session_id} if session_id else {})
+        body |= {"agent": agent} if agent else {}
         job_id, after = "", "0"
         accept = {"Accept": "text/event-stream"}
         try:

@@ -29,6 +29,8 @@ PASSAGE = (
 )
 FIRST = "What is a headrace, and what is the tailrace?"
 SECOND = "How do the sluice gate and the spillway protect the wheel and the river from a flood of water?"
+DEBT = "What is the debt for customer MST 0104985841?"
+OWED = "125750000"  # what the ERP's books say (tools/erp/data.json)
 THIRD = "Who dug headraces in the Middle Ages?"
 
 KILL_AFTER_PIECES = 12
@@ -91,6 +93,7 @@ async def show_everything(running: RunningStack, worker_pid: Callable[[], int | 
         if worker_pid is not None:
             right &= await show_kill(client, worker_pid)
         right &= await show_openai(client)
+        right &= await show_agent(client)
     say(GO_ON)
     return 0 if right else 1
 
@@ -135,6 +138,15 @@ async def show_openai(client: Client) -> bool:
     same = "".join(pieces) == text
     say(f"  Streamed: {len(pieces)} pieces, {'the same text' if same else 'a text of its own'}.")
     return bool(text) and bool(pieces)
+
+
+async def show_agent(client: Client) -> bool:
+    heading("4. An agent is found for the question; its tool asks the demo's ERP over HTTP, with the caller's token")
+    say(f"  {DEBT}\n")
+    timed = Timed(client.chat(DEBT))
+    told = await show(timed.events())
+    right = report(told, await stored_text(client, told), timed)
+    return right and OWED in told.text.replace(",", "").replace(".", "")
 
 
 async def stored_text(client: Client, told: Told) -> str | None:

@@ -24,6 +24,7 @@ Next, in another terminal:
   ./headrace chat "What is a headrace?"
   curl -N $HEADRACE_URL/api/chat -H "Authorization: Bearer $HEADRACE_API_KEY" \\
     -H 'Accept: text/event-stream' -H 'Content-Type: application/json' -d '{{"message": "Hello!"}}'
+  ./headrace chat "What is the debt for customer MST 0104985841?"     (an agent asks the demo's ERP)
   Any OpenAI SDK works as it is: OPENAI_BASE_URL and OPENAI_API_KEY are set.
 
 Ctrl-C stops everything; what was accepted is kept.
@@ -44,7 +45,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 async def serve_until_stopped(settings: StackSettings, where: Stores, *, grace_s: float) -> None:
     stop, hurry = stop_signals()
-    output = TerminalOutput([line.name for line in read_procfile(ROOT / "Procfile")], environ=os.environ)
+    output = TerminalOutput([*(line.name for line in read_procfile(ROOT / "Procfile")), "erp"], environ=os.environ)
     environ = {"HEADRACE_LOGS": "people" if sys.stdout.isatty() else "json", **os.environ}
     stack = running_stack(settings, where, output=output, environ=environ, stop=stop, hurry=hurry, grace_s=grace_s)
     async with stack as (running, _supervisor):

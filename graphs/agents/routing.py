@@ -17,6 +17,8 @@ from schema.errors import ProviderError
 from schema.events import AgentRouted
 
 SAID_BEFORE = 3
+LIKELY = 0.5
+"""Below it, a question that no model could assign is answered by the model alone rather than by another question."""
 
 
 async def route(state: AgentState, runtime: Runtime[AgentRun]) -> AgentState:
@@ -28,6 +30,8 @@ async def route(state: AgentState, runtime: Runtime[AgentRun]) -> AgentState:
     clarify = found.clarify
     if found.needs_model:
         agent, reply = await _ask_model(run, tell, text, found)
+        if agent is None and state.get("graph") == "auto" and found.best[0].score < LIKELY:
+            agent = NONE
         clarify = found.clarify if agent in (None, UNCLEAR) else None
         intents = [{"agent": agent, "text": text}] if agent and not clarify else []
     after: AgentState = counted(state, reply) if reply is not None else {}

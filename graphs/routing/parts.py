@@ -30,6 +30,8 @@ _STARTS = frozenset(
     đọc xem tra tìm kiểm liệt tóm cho chép lấy so trích phân kể viết dịch bao khi theo gửi đặt hủy tạo mở đổi tính đếm
     doc tim kiem liet tom chep lay trich phan ke viet dich gui dat huy tao mo doi tinh dem""".split()
 )
+# "according to the manual, how often …" asks one thing: such a beginning belongs to what follows.
+_LEAD = re.compile(r"(?:according to|as per|per|under|based on|theo|dua tren)\b")
 _ASKS = re.compile(
     r"\b(?:where|when|which|who|what|how|o dau|bao gio|bao nhieu|khi nao|the nao|la gi|gi khong|chua|may|ai|nao)\b"
 )
@@ -59,7 +61,7 @@ def _cut_weak(text: str) -> list[str]:
     for joint in _WEAK.finditer(text):
         before, after = text[start : joint.start()], text[joint.end() :]
         following = _WEAK.split(after, maxsplit=1)[0]
-        if _word_count(before) >= 2 and _stands_alone(following):
+        if _word_count(before) >= 2 and _stands_alone(following) and not _LEAD.match(fold(before.strip().lower())):
             parts.append(before.strip(" ,"))
             start = joint.end()
     return [part for part in (*parts, text[start:].strip(" ,")) if part]

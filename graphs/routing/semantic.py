@@ -15,6 +15,7 @@ from graphs.routing.gloss import gloss
 from graphs.routing.heads import Array
 from graphs.routing.language import detect_language
 from graphs.routing.patterns import mark_codes
+from graphs.routing.words import has_diacritics
 
 KEPT_TEXTS = 8192
 """12 MB with vectors of 384 numbers."""
@@ -74,5 +75,5 @@ def in_english(text: str) -> str:
     """What of a text is embedded: the gloss of a Vietnamese one, any other as it is; numbers and codes by their kind, and
     without the names inside a sentence, which say who is meant and not what."""
     plain = _NAMES.sub("", text)
-    english = gloss(plain) if detect_language(text) == "vi" else plain
+    english = gloss(plain) if has_diacritics(plain) or detect_language(text) == "vi" else plain
     return re.sub(r"‹(\w+)›", lambda kind: f"{kind[1].replace('_', ' ')} number", mark_codes(english))

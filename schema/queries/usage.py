@@ -1,4 +1,4 @@
-"""What was used and what it cost, per day, user, agent and model (X6); and what models cost. Money is in nano-USD."""
+"""What was used and what it cost, per day, user, agent and model (X6); and what models cost and can do. Money is in nano-USD."""
 
 from collections.abc import Sequence
 from datetime import date
@@ -6,6 +6,7 @@ from typing import Any, Literal
 from uuid import UUID
 
 from psycopg.rows import DictRow
+from psycopg.types.json import Jsonb
 
 from schema.db import Db, fetch_all, fetch_one
 
@@ -54,17 +55,28 @@ async def list_usage(
     return await fetch_all(db, sql, {**values, "user_id": user_id, "agent": agent, "model": model})
 
 
+MODEL = "name, input_usd, output_usd, context_tokens, tools, images, fallbacks, updated_at"
+PUT_MODEL = f"""
+INSERT INTO models (name, input_usd, output_usd, context_tokens, tools, images, fallbacks)
+VALUES (%(name)s, %(input_usd)s, %(output_usd)s, %(context_tokens)s, %(tools)s, %(images)s, %(fallbacks)s)
+ON CONFLICT (name) DO UPDATE SET input_usd = excluded.input_usd, output_usd = excluded.output_usd,
+  context_tokens = excluded.context_tokens, tools = excluded.tools, images = excluded.images,
+  fallbacks = excluded.fallbacks, updated_at = now()
+RETURNING {MODEL}
+"""
+
+
 async def list_models(db: Db) -> list[DictRow]:
-    """Return all models that have a price."""
-    return await fetch_all(db, "SELECT name, input_usd, output_usd, updated_at FROM models ORDER BY name", {})
+    """Return all models that have a price, with what else is known of each."""
+    return await fetch_all(db, f"SELECT {MODEL} FROM models ORDER BY name", {})
 
 
-async def put_model(db: Db, name: str, *, input_usd: float, output_usd: float) -> DictRow:
-    """Set what a model costs, in US dollars per million tokens."""
-    sql = """INSERT INTO models (name, input_usd, output_usd) VALUES (%(name)s, %(input_usd)s, %(output_usd)s)
-      ON CONFLICT (name) DO UPDATE SET input_usd = excluded.input_usd, output_usd = excluded.output_usd, updated_at = now()
-      RETURNING name, input_usd, output_usd, updated_at"""
-    row = await fetch_one(db, sql, {"name": name, "input_usd": input_usd, "output_usd": output_usd})
+async def put_model(db: Db, name: str, *, input_usd: float, output_usd: float, **known: Any) -> DictRow:
+    """Set what a model costs, in US dollars per million tokens, and what is `known` of it: `context_tokens`, whether it
+    calls `tools` and reads `images`, and its `fallbacks`; what is left out is not known."""
+    values = {"context_tokens": None, "tools": None, "images": None, **known}
+    values |= {"name": name, "input_usd": input_usd, "output_usd": output_usd}
+    row = await fetch_one(db, PUT_MODEL, values | {"fallbacks": Jsonb(known.get("fallbacks") or [])})
     assert row is not None
     return row
 

@@ -60,7 +60,7 @@ def _entry(job: DictRow, run: AgentRun) -> tuple[str, AgentState]:
     """Return the graph to run, and the state to begin with."""
     name = job["agent"]
     if name == AUTO:
-        return "auto", {"said": "", "intents": []}
+        return "auto", {"said": "", "graph": "auto", "intents": []}
     agent = run.agents.get(name)
     if agent is None:
         raise UnknownAgent(f"There is no agent {name[:80]!r} any more; it was deleted or taken back.", field="agent")

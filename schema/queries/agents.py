@@ -1,0 +1,110 @@
+"""Agents as their admins see them, and those that a tenant may call. What a run of one needs is read in
+`schema/queries/configuration.py`.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+from uuid import UUID
+
+from psycopg.rows import DictRow
+from psycopg.types.json import Jsonb
+
+from schema.db import Db, fetch_all, fetch_one
+
+CHANGEABLE = (
+    *("description", "examples", "prompt", "models", "graph", "tools", "output_format", "output_schema", "renderer"),
+    *("max_steps", "cache_s", "enabled"),
+)
+SHOWN = f"name, {', '.join(CHANGEABLE)}, created_at, updated_at, created_by"
+JSON = frozenset({"examples", "models", "tools", "output_schema", "renderer"})
+
+# In the order of bytes, as cursors compare.
+LIST = f"""
+SELECT {SHOWN} FROM agents
+WHERE tenant_id = %(tenant_id)s AND name COLLATE "C" > %(after)s
+  AND (%(enabled)s::boolean IS NULL OR enabled = %(enabled)s)
+  AND (%(search)s::text IS NULL OR strpos(lower(name || ' ' || description), lower(%(search)s)) > 0)
+ORDER BY name COLLATE "C" LIMIT %(limit)s
+"""
+
+# Row-level security shows the platform's rows as far as they are granted. As in `tenant_facts()`, which decides who may call.
+CALLABLE = """
+SELECT name, description, examples, graph, output_format, renderer, own FROM (
+  SELECT DISTINCT ON (name COLLATE "C") name, description, examples, graph, output_format, renderer, enabled,
+    tenant_id = %(tenant_id)s AS own
+  FROM agents ORDER BY name COLLATE "C", (tenant_id = %(tenant_id)s) DESC) AS a
+WHERE enabled
+"""
+
+USING_TOOL = """
+SELECT name FROM agents WHERE tenant_id = %(tenant_id)s AND tools ? %(tool)s ORDER BY name COLLATE "C"
+"""
+TAKE_TOOL_OUT = """
+UPDATE agents SET tools = tools - %(tool)s::text, updated_at = now() WHERE tenant_id = %(tenant_id)s AND tools ? %(tool)s
+"""
+
+
+async def list_agents(
+    db: Db, tenant_id: UUID, *, limit: int, after: str = "", search: str | None = None, enabled: bool | None = None
+) -> list[DictRow]:
+    """Return the tenant's own agents by name; `after` is the last name of the page before."""
+    values = {"tenant_id": tenant_id, "limit": limit, "after": after, "search": search, "enabled": enabled}
+    return await fetch_all(db, LIST, values)
+
+
+async def list_callable_agents(db: Db, tenant_id: UUID) -> list[DictRow]:
+    """Return the agents that the tenant may call, its own and those that are granted, by name."""
+    return await fetch_all(db, CALLABLE, {"tenant_id": tenant_id})
+
+
+async def find_agent(db: Db, tenant_id: UUID, name: str) -> DictRow | None:
+    """Return one of the tenant's own agents."""
+    sql = f"SELECT {SHOWN} FROM agents WHERE tenant_id = %(tenant_id)s AND name = %(name)s"
+    return await fetch_one(db, sql, {"tenant_id": tenant_id, "name": name})
+
+
+async def add_agent(
+    db: Db, tenant_id: UUID, agent_id: UUID, name: str, values: Mapping[str, Any], *, created_by: str
+) -> DictRow | None:
+    """Insert an agent with all columns of CHANGEABLE; None if the name is taken."""
+    places = ", ".join(f"%({column})s" for column in CHANGEABLE)
+    sql = f"""INSERT INTO agents (tenant_id, id, name, created_by, {", ".join(CHANGEABLE)})
+      VALUES (%(tenant_id)s, %(id)s, %(name)s, %(created_by)s, {places})
+      ON CONFLICT (tenant_id, name) DO NOTHING RETURNING {SHOWN}"""
+    about = {"tenant_id": tenant_id, "id": agent_id, "name": name, "created_by": created_by}
+    return await fetch_one(db, sql, about | _packed(values))
+
+
+async def change_agent(db: Db, tenant_id: UUID, name: str, values: Mapping[str, Any]) -> DictRow | None:
+    """Set the given columns of CHANGEABLE and return the agent."""
+    changes = ", ".join(f"{column} = %({column})s" for column in CHANGEABLE if column in values)
+    sql = f"""UPDATE agents SET {changes + ", " if changes else ""}updated_at = now()
+      WHERE tenant_id = %(tenant_id)s AND name = %(name)s RETURNING {SHOWN}"""
+    return await fetch_one(db, sql, {"tenant_id": tenant_id, "name": name} | _packed(values))
+
+
+async def delete_agent(db: Db, tenant_id: UUID, name: str) -> bool:
+    """Delete an agent; False if there was none."""
+    sql = "DELETE FROM agents WHERE tenant_id = %(tenant_id)s AND name = %(name)s RETURNING name"
+    return await fetch_one(db, sql, {"tenant_id": tenant_id, "name": name}) is not None
+
+
+async def list_agents_using(db: Db, tenant_id: UUID, tool: str) -> list[str]:
+    """Return the names of the tenant's agents that have a tool."""
+    return [row["name"] for row in await fetch_all(db, USING_TOOL, {"tenant_id": tenant_id, "tool": tool})]
+
+
+async def take_tool_out(db: Db, tenant_id: UUID, tool: str) -> None:
+    """Take a tool out of all of the tenant's agents."""
+    await db.execute(TAKE_TOOL_OUT, {"tenant_id": tenant_id, "tool": tool})
+
+
+async def get_config_version(db: Db, tenant_id: UUID) -> str:
+    """Return the version of the tenant's configuration; every change makes another."""
+    row = await fetch_one(db, "SELECT config_version(%(tenant_id)s::uuid) AS version", {"tenant_id": tenant_id})
+    assert row is not None
+    return row["version"]
+
+
+def _packed(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {column: Jsonb(value) if column in JSON and value is not None else value for column, value in values.items()}
