@@ -12,7 +12,7 @@ from litestar.openapi import OpenAPIConfig
 from litestar.openapi.plugins import JsonRenderPlugin, SwaggerRenderPlugin
 from litestar.openapi.spec import Components, SecurityScheme, Tag
 
-from api import chat, credentials, health, jobs, privacy, sessions, users
+from api import chat, credentials, health, jobs, privacy, sessions, traces, users
 from api.admin import audit, grants, metrics, people, tenants, usage
 from api.admin import models as prices
 from api.auth import identity_providers, keys, oidc, signing_in, well_known
@@ -27,7 +27,7 @@ from api.settings import ApiSettings
 from api.streams import OpenStreams
 
 NATIVE = (
-    *(chat.routes, jobs.routes, sessions.routes),
+    *(chat.routes, jobs.routes, traces.routes, sessions.routes),
     *(
         signing_in.routes,
         identity_providers.routes,

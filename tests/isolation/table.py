@@ -93,6 +93,7 @@ CALLS: dict[str, Call] = {
     "GET /api/jobs/{job_id}/events": Call(
         "jobs.read", {"path.job_id": thing("ended job")}, "query.after header.Last-Event-ID"
     ),
+    "GET /api/jobs/{job_id}/trace": Call("jobs.read", {"path.job_id": thing("ended job")}),
     "POST /api/jobs/{job_id}/cancel": Call("jobs.write", {"path.job_id": thing("waiting job")}),
     "POST /api/jobs/{job_id}/retry": Call("jobs.write", {"path.job_id": thing("failed job")}, gets=202),
     "POST /api/jobs/retry": Call("jobs.write", {"body.ids[]": thing("failed job")}, gets=202),

@@ -225,3 +225,15 @@ async def test_another_model_answers_when_the_first_does_not(
     await script(provider.url, "up-model", {"said": "Here I am."})
     status, answer = await client.post("/api/chat", {"message": "Are you there?", "agent": "Twice"})
     assert (200, "Here I am.", "openai/up-model") == (status, answer["text"], answer["model"])
+
+
+async def test_every_step_can_be_read_afterwards(client: Client, provider: ModelProcess, agents: None) -> None:
+    debt = {"calls": [["get_customer_debt", {"tax_code": "0104985841"}]], "said": "I look it up."}
+    await script(provider.url, "trace-model", debt, {"said": "They owe much."})
+    async with await client.ask("trace-model", QUESTION, agent="AgentDebt") as stream:
+        await stream.rest()
+    trace = await client.get(f"/api/jobs/{stream.job_id}/trace")
+    assert ["agent", "text", "tool", "text"] == [step["kind"] for step in trace["steps"]]
+    tool = trace["steps"][2]
+    assert ("get_customer_debt", {"tax_code": "0104985841"}, True) == (tool["tool"], tool["arguments"], tool["ok"])
+    assert "I look it up.\n\nThey owe much." == trace["text"]
