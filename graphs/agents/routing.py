@@ -1,5 +1,6 @@
 """`route` and `begin`: who answers. The router decides in a few milliseconds; the model is asked only where it is unsure."""
 
+import asyncio
 from typing import Any
 
 from langgraph.runtime import Runtime
@@ -10,7 +11,7 @@ from graphs.agents.prompts import opening
 from graphs.agents.react import counted
 from graphs.agents.state import AgentState, store
 from graphs.agents.telling import Telling
-from graphs.routing.asking import NONE, UNCLEAR, build_prompt, read_answer
+from graphs.routing.asking import NONE, TIMEOUT_S, build_request, read_reply, settle
 from graphs.routing.contract import Candidate, Context, Route
 from graphs.routing.graph_choice import choose_graph
 from schema.errors import ProviderError
@@ -24,34 +25,33 @@ LIKELY = 0.5
 async def route(state: AgentState, runtime: Runtime[AgentRun]) -> AgentState:
     """Find who is to answer, or the question that has to be put first."""
     run, tell = runtime.context, Telling(runtime.context.emit)
-    text = run.question.text
-    found = await run.route(text, Context(run.last_agent, _said_before(run)))
-    agent, intents, reply = found.agent, [{"agent": i.agent, "text": i.text} for i in found.intents], None
-    clarify = found.clarify
+    text, context = run.question.text, Context(run.last_agent, _said_before(run))
+    found = await run.route(text, context)
+    after: AgentState = {}
     if found.needs_model:
-        agent, reply = await _ask_model(run, tell, text, found)
-        if agent is None and state.get("graph") == "auto" and found.best[0].score < LIKELY:
-            agent = NONE
-        clarify = found.clarify if agent in (None, UNCLEAR) else None
-        intents = [{"agent": agent, "text": text}] if agent and not clarify else []
-    after: AgentState = counted(state, reply) if reply is not None else {}
-    if clarify is not None:
-        tell.text(clarify)
-        return after | {"intents": [], "said": clarify, "finish": "stop", "trail": tell.trail}
-    if agent in (None, NONE) or not intents:
+        chosen, reply = await _ask_model(run, tell, found, context)
+        after = counted(state, reply) if reply is not None else {}
+        if chosen is None and state.get("graph") == "auto" and found.best[0].score < LIKELY:
+            chosen = NONE
+        found = settle(found, chosen)
+    if found.clarify is not None and found.agent is None:
+        tell.text(found.clarify)
+        return after | {"intents": [], "said": found.clarify, "finish": "stop", "trail": tell.trail}
+    intents = [{"agent": intent.agent, "text": intent.text} for intent in found.intents]
+    if found.agent is None or not intents:
         intents = [{"agent": PLAIN, "text": text}]
     return after | {"intents": intents, "at": 0, "trail": tell.trail}
 
 
-async def _ask_model(run: AgentRun, tell: Telling, text: str, found: Route) -> tuple[str | None, Reply | None]:
+async def _ask_model(run: AgentRun, tell: Telling, found: Route, context: Context) -> tuple[str | None, Reply | None]:
     """Return the name that the model chose, NONE or UNCLEAR; None when it can't be asked or makes no sense."""
-    context = Context(run.last_agent, _said_before(run))
-    prompt = build_prompt(text, found.best, candidates(run), context)
+    request = build_request(run.question.text, found, candidates(run), model="", context=context)
     try:
-        reply = await ask(run, run.plain, tell, list(prompt), response_format={"type": "json_object"}, aloud=False)
-    except ProviderError:
+        async with asyncio.timeout(TIMEOUT_S):
+            reply = await ask(run, run.plain, tell, list(request.messages), aloud=False)
+    except (ProviderError, TimeoutError):
         return None, None
-    return read_answer(reply.text, found.best), reply
+    return read_reply(reply.text, [one.agent for one in found.best]), reply
 
 
 def candidates(run: AgentRun) -> list[Candidate]:

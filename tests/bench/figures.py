@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 
 from tests.bench import open_streams
+from tests.bench.agents import measure_agents
 from tests.bench.bed import ROLES, Bed
 from tests.bench.fairness import measure_fairness
 from tests.bench.latency import measure_first_token, measure_streams
@@ -32,6 +33,7 @@ SETUPS = (
             "streams": measure_streams,
             "chats": measure_chats,
             "saturation": measure_saturation,
+            "agents": measure_agents,
         },
     ),
     Setup(
