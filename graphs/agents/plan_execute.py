@@ -157,6 +157,8 @@ async def act(state: AgentState, runtime: Runtime[AgentRun]) -> AgentState:
 
 def _call(step: Step, results: dict[str, CallResult], call_id: str) -> dict[str, Any]:
     def filled(value: Any) -> Any:
+        if isinstance(value, str) and (whole := _PLACE.fullmatch(value.strip())) and whole[1] in results:
+            return _value(results[whole[1]].text)
         if isinstance(value, str):
             return _PLACE.sub(lambda m: results[m[1]].text if m[1] in results else m[0], value)
         if isinstance(value, dict):
@@ -164,6 +166,15 @@ def _call(step: Step, results: dict[str, CallResult], call_id: str) -> dict[str,
         return [filled(inner) for inner in value] if isinstance(value, list) else value
 
     return {"id": call_id, "name": step.tool, "arguments": filled(step.arguments)}
+
+
+def _value(text: str) -> Any:
+    """Return a result that is put in alone as what it is: a number stays one."""
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError):
+        return text
+    return found if isinstance(found, int | float) else text
 
 
 async def verify(state: AgentState, runtime: Runtime[AgentRun]) -> AgentState:
