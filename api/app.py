@@ -12,8 +12,20 @@ from litestar.openapi import OpenAPIConfig
 from litestar.openapi.plugins import JsonRenderPlugin, SwaggerRenderPlugin
 from litestar.openapi.spec import Components, SecurityScheme, Tag
 
-from api import chat, credentials, health, jobs, privacy, sessions, traces, users
-from api.admin import audit, grants, metrics, people, tenants, usage
+from api import agents, chat, credentials, feedback, health, jobs, memories, pipelines, privacy, sessions, traces, users
+from api.admin import agents as managed_agents
+from api.admin import (
+    audit,
+    configuration,
+    data_sources,
+    grants,
+    metrics,
+    people,
+    tenants,
+    tool_testing,
+    tools,
+    usage,
+)
 from api.admin import models as prices
 from api.auth import identity_providers, keys, oidc, signing_in, well_known
 from api.describing import describe_routes, tell_methods
@@ -27,7 +39,7 @@ from api.settings import ApiSettings
 from api.streams import OpenStreams
 
 NATIVE = (
-    *(chat.routes, jobs.routes, traces.routes, sessions.routes),
+    *(chat.routes, jobs.routes, traces.routes, sessions.routes, feedback.routes, memories.routes),
     *(
         signing_in.routes,
         identity_providers.routes,
@@ -37,6 +49,8 @@ NATIVE = (
         privacy.routes,
         credentials.routes,
     ),
+    *(agents.routes, managed_agents.routes, tools.routes, tool_testing.routes),
+    *(data_sources.routes, configuration.routes, pipelines.routes),
     *(tenants.routes, grants.routes, people.routes, prices.routes, usage.routes, audit.routes, metrics.routes),
 )
 OPENAI = (completions.routes, models.routes)
@@ -111,13 +125,18 @@ def _openapi() -> OpenAPIConfig:
             Tag("chat", "Messages in, answers out."),
             Tag("jobs", "What is queued, running or done."),
             Tag("sessions", "Conversations."),
+            Tag("memories", "What is remembered about you."),
             Tag("auth", "Who you are: signing in, API keys."),
             Tag("users", "The people of your tenant."),
             Tag("credentials", "Your tenant's keys of model providers."),
+            Tag("agents", "Agents: those that you may call, and your tenant's own to manage."),
+            Tag("tools", "What agents may do: tools that are configured, and the databases that they read."),
+            Tag("pipelines", "Named graphs: listed, drawn, run; built in, or your tenant's own."),
+            Tag("configuration", "What your tenant sets for all its agents."),
             Tag("usage", "What was used, what it cost, what is left."),
             Tag("audit", "Who did what."),
             Tag("tenants", "Your tenant; for admins all tenants, their grants, people and keys."),
-            Tag("models", "What models cost, for admins."),
+            Tag("models", "What models cost and can do, for admins."),
             Tag("openai", "OpenAI's API, for its SDKs."),
             Tag("health", "Operations."),
         ],

@@ -49,6 +49,7 @@ STATUSES = {
     "egress_failed": 502,
     "egress_too_large": 502,
     "worker_lost": 502,
+    "step_failed": 502,
     "unavailable": 503,
     "provider_overloaded": 503,
     "provider_resting": 503,

@@ -1,4 +1,4 @@
-"""Sessions and their messages: make, list, read, rename, delete, export (A4)."""
+"""Sessions and their messages: make, list, read, rename, delete, export, go on from an earlier message (A4)."""
 
 from datetime import datetime
 from typing import Annotated, Any, Literal
@@ -21,6 +21,7 @@ from schema.db import Db
 from schema.errors import Conflict, NotFound
 from schema.ids import new_id
 from schema.queries import sessions
+from schema.queries.forking import copy_session, find_place
 
 NO_SESSION = "There is no such session."
 EXPORT_PAGE = 500
@@ -38,6 +39,13 @@ class SessionTitleIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A new title."""
 
     title: Title
+
+
+class ForkIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Up to and with which message the session is copied, the last one if none is named. Without a title it keeps its own."""
+
+    message_id: UUID | None = None
+    title: Title | None = None
 
 
 class SessionOut(msgspec.Struct, frozen=True, kw_only=True):
@@ -120,6 +128,31 @@ async def delete_(session_id: FromPath[UUID], principal: MayWriteSessions, resou
             raise Conflict("A job of this session has not ended. Cancel it, or wait for it, then delete the session.")
 
 
+@post(
+    "/{session_id:uuid}/fork",
+    status_code=201,
+    opt=described(example={"message_id": "019a5c9e-6f0a-7c11-9f53-0c9d2f6f6b1e", "title": "Another way"}),
+    responses=problems(404),
+    summary="Go on from an earlier message",
+    tags=["sessions"],
+)
+async def fork(
+    session_id: FromPath[UUID], principal: MayWriteSessions, resources: Opened, data: JSONBody[ForkIn | None] = None
+) -> Response[SessionOut]:
+    """A new session of yours, with copies of the messages up to and with the one that you name. The old one stays."""
+    wanted = data or ForkIn()
+    async with principal.tx(resources.ports.pool) as db:
+        await _require(db, principal, session_id)
+        place = await find_place(db, principal.tenant_id, session_id, wanted.message_id)
+        if place is None and wanted.message_id is not None:
+            raise NotFound("There is no such message in this session.", field="message_id")
+        copy_id = await copy_session(
+            db, principal.tenant_id, session_id, place, title=wanted.title, user_id=principal.user_id
+        )
+        row = await _require(db, principal, copy_id)
+    return Response(SessionOut(**row), headers={"Location": f"/api/sessions/{copy_id}"})
+
+
 @get("/{session_id:uuid}/messages", responses=problems(400, 404), summary="Read a session", tags=["sessions"])
 async def messages(
     session_id: FromPath[UUID], principal: MayReadSessions, resources: Opened, cursor: Cursor = None, limit: Limit = 50
@@ -186,5 +219,5 @@ def _message(row: DictRow) -> MessageOut:
 
 routes = Router(
     "/sessions",
-    route_handlers=[create, list_, look, rename, delete_, messages, export],
+    route_handlers=[create, list_, look, rename, delete_, messages, export, fork],
 )

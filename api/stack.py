@@ -25,6 +25,7 @@ from tools.egress.policy import SETTING as EGRESS_SETTING
 
 ROOT = Path(__file__).resolve().parent.parent
 READY_LIMIT_S = 60.0
+ERP_PORT = 8765  # of the demo's ERP, or a free one
 VAULT_KEYS = "secret.keys"
 
 
@@ -197,7 +198,7 @@ async def running_stack(
         key=demo_key(settings.home),
         admin_key=admin_key(settings.home),
     )
-    erp_port = _choose_port("HEADRACE_ERP_PORT", None, 8765)
+    erp_port = ERP_PORT if is_free(ERP_PORT) else free_port()
     env = child_environment(environ, settings, where, running, port=port, flower_port=flower_port, erp_port=erp_port)
     await asyncio.to_thread(ensure_demo_agents, where.database_url, f"http://127.0.0.1:{erp_port}")
     state = settings.home / "state.json"

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-Kind = Literal["chat"]
+Kind = Literal["chat", "pipeline"]
 
 
 @dataclass(frozen=True)
@@ -20,6 +20,7 @@ class JobKind:
 
 KINDS: dict[Kind, JobKind] = {
     "chat": JobKind("chat", queue="chat", task="chat.answer", max_tries=4, deadline_s=3600.0),
+    "pipeline": JobKind("pipeline", queue="default", task="pipeline.run", max_tries=4, deadline_s=3600.0),
 }
 
 QUEUES: tuple[str, ...] = tuple(dict.fromkeys(kind.queue for kind in KINDS.values()))

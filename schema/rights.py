@@ -16,6 +16,8 @@ Right = Literal[
     "sessions.write",
     "models.read",
     "agents.read",
+    "pipelines.read",
+    "pipelines.run",
     "chat",
     "keys.own",
     "keys.manage",
@@ -25,6 +27,7 @@ Right = Literal[
     "credentials.manage",
     "sign_in.manage",
     "agents.manage",
+    "pipelines.manage",
     "tools.manage",
     "data_sources.manage",
     "configuration.manage",
@@ -39,12 +42,12 @@ Right = Literal[
 ROLES: tuple[Role, ...] = get_args(Role)
 RIGHTS: tuple[Right, ...] = get_args(Right)
 
-VIEWER: tuple[Right, ...] = ("self", "jobs.read", "sessions.read", "models.read", "agents.read")
-MEMBER: tuple[Right, ...] = (*VIEWER, "chat", "jobs.write", "sessions.write", "keys.own")
+VIEWER: tuple[Right, ...] = ("self", "jobs.read", "sessions.read", "models.read", "agents.read", "pipelines.read")
+MEMBER: tuple[Right, ...] = (*VIEWER, "chat", "pipelines.run", "jobs.write", "sessions.write", "keys.own")
 OWNER: tuple[Right, ...] = (
     *(*MEMBER, "keys.manage", "users.read", "users.manage", "credentials.read", "credentials.manage"),
     *("sign_in.manage", "agents.manage", "tools.manage", "data_sources.manage", "configuration.manage"),
-    *("usage.read", "audit.read", "privacy.manage"),
+    *("pipelines.manage", "usage.read", "audit.read", "privacy.manage"),
 )
 ADMIN: tuple[Right, ...] = (*OWNER, "tenants.manage", "models.manage")
 

@@ -25,6 +25,7 @@ ROOT = Path(__file__).parent.parent
 COMMANDS = {
     "api": ("api", "serve"),
     "chat": ("workers", "chat"),
+    "default": ("workers", "default"),
     "scheduler": ("workers", "scheduler"),
     "flower": ("workers", "flower"),
 }
@@ -122,7 +123,7 @@ class System:
             await asyncio.sleep(0.05)
 
     async def _is_ready(self, name: str) -> bool:
-        if name.startswith(("chat", "scheduler")):
+        if name.startswith(("chat", "default", "scheduler")):
             return "_ready" in self.log(name, since_start=True)
         path = "/health/ready" if name.startswith("api") else "/workers"
         try:

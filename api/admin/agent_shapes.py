@@ -1,5 +1,6 @@
 """Agents on the wire, and what is wrong with one before it is stored (G6). In a change, what is left out stays as it is."""
 
+import string
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Annotated, Any
@@ -119,15 +120,24 @@ def check_new(data: AgentIn) -> dict[str, Any]:
 
 def check_agent(values: Mapping[str, Any]) -> None:
     """Raise InputError for what the structs can't say of a whole agent; tools and models are looked up elsewhere."""
-    for name in ("description", *(f"examples[{place}]" for place in range(len(values["examples"])))):
-        text = values["description"] if name == "description" else values["examples"][int(name[9:-1])]
+    texts = {f"examples[{place}]": text for place, text in enumerate(values["examples"])}
+    for field, text in ({"description": values["description"]} | texts).items():
         if not text.strip():
-            raise InputError(f"{name} must not be empty.", field=name)
-    check_prompt(values["prompt"])
+            raise InputError(f"{field} must not be empty.", field=field)
+    _check_prompt(values["prompt"])
     check_output(values["output_format"], values["output_schema"], "output_schema")
     if values["renderer"] is not None:
         check_renderer(values["renderer"], "renderer")
         check_renderer_type(values["renderer"], "renderer")
+
+
+def _check_prompt(prompt: str) -> None:
+    """Raise InputError for a template that can't be filled. A width in one, as in {agent:>999999999}, would fill memory."""
+    check_prompt(prompt)
+    for _, name, form, conversion in string.Formatter().parse(prompt):
+        if name is not None and (form or conversion):
+            said = f"prompt writes {{{name}}} with something behind its name; right is {{{name}}} alone."
+            raise InputError(said, field="prompt")
 
 
 def check_models(models: Sequence[str], granted: Sequence[str]) -> None:

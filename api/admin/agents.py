@@ -75,7 +75,7 @@ async def list_(
     cursor: Cursor = None,
     limit: Limit = 20,
 ) -> AgentsOut:
-    """Your tenant's own agents; `search` finds parts of names and descriptions. GET /api/agents has those that may be called."""
+    """Your tenant's own; `search` finds parts of names and descriptions. GET /api/agents has all that you may call."""
     after = read_cursor(cursor, str) or ""
     async with principal.tx(resources.ports.pool) as db:
         rows = await agents.list_agents(

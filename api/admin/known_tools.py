@@ -3,7 +3,7 @@ are code, as far as they are granted.
 """
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import cache
 
 from api.admin.own_rows import list_patterns
@@ -13,6 +13,8 @@ from schema.errors import InputError
 from schema.queries.tools import list_tools_there
 from schema.tenancy import matches
 from tools.contract import Tool
+
+NO_TOOL = "There is no such tool of your tenant. GET /api/admin/tools lists them."
 
 
 @cache
@@ -34,10 +36,12 @@ async def granted_builtin_tools(db: Db, principal: Principal) -> dict[str, Tool]
     return {name: tool for name, tool in found.items() if any(matches(pattern, name) for pattern in patterns)}
 
 
-async def check_tools(db: Db, principal: Principal, names: Sequence[str], field: str) -> None:
-    """Raise InputError for the first of `names` that is no tool which the caller's tenant may use, and for one that is named
-    twice. Never tells another tenant's tool from one that nobody has."""
-    there = await list_tools_there(db, names)
+async def check_tools(
+    db: Db, principal: Principal, names: Sequence[str], field: str, *, known: Collection[str] = ()
+) -> None:
+    """Raise InputError for the first of `names` that is no tool which the caller's tenant may use, unless it is `known`, and
+    for one that is named twice. Never tells another tenant's tool from one that nobody has."""
+    there = await list_tools_there(db, names) | set(known)
     code = {} if there.issuperset(names) else await granted_builtin_tools(db, principal)
     for place, name in enumerate(names):
         where = f"{field}[{place}]"

@@ -1,5 +1,6 @@
-"""Models and what they cost, for the whole installation (X6). A model without a price costs nothing."""
+"""Models, what they cost and what they can do, for the whole installation (X6, G12). One without a price costs nothing."""
 
+from collections import deque
 from datetime import datetime
 from decimal import Decimal
 from typing import Annotated
@@ -16,6 +17,7 @@ from api.errors import problems
 from api.principals import MayManageModels
 from api.resources import Opened
 from schema.errors import InputError, NotFound
+from schema.queries.tenants import lock_tenant
 from schema.queries.usage import delete_model, list_models, put_model
 
 TAGS = ["models"]
@@ -27,18 +29,27 @@ Price = Annotated[
 
 
 class PriceIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """What a model costs."""
+    """What a model costs and can do. What is left out is not known, and asked of its provider where that tells. `fallbacks`
+    are tried one after another where this one fails before its first token."""
 
     input_usd: Price
     output_usd: Price
+    context_tokens: Annotated[int, Meta(ge=1, le=2**31 - 1)] | None = None
+    tools: Annotated[bool, Meta(description="Whether it calls tools by itself.")] | None = None
+    images: Annotated[bool, Meta(description="Whether it reads images.")] | None = None
+    fallbacks: Annotated[list[Annotated[str, Meta(max_length=300)]], Meta(max_length=10)] = []
 
 
 class PricedModelOut(msgspec.Struct, frozen=True, kw_only=True):
-    """A model and what a million of its tokens cost, in US dollars."""
+    """A model, what a million of its tokens cost, in US dollars, and what else is known of it."""
 
     name: str
     input_usd: float
     output_usd: float
+    context_tokens: int | None
+    tools: bool | None
+    images: bool | None
+    fallbacks: list[str]
     updated_at: datetime
 
 
@@ -55,16 +66,21 @@ async def list_(principal: MayManageModels, resources: Opened) -> PricedModelsOu
     return PricedModelsOut([_model(row) for row in rows])
 
 
-@put("/{name:path}", responses=problems(400, 403), summary="Set what a model costs", tags=TAGS)
+@put("/{name:path}", responses=problems(400, 403), summary="Set what a model costs and can do", tags=TAGS)
 async def put_(
     name: FromPath[str], data: JSONBody[PriceIn], principal: MayManageModels, resources: Opened
 ) -> PricedModelOut:
-    """It holds for what is used from now on; what was used keeps its cost."""
+    """Prices hold for what is used from now on; what was used keeps its cost."""
     model = check_model(name.removeprefix("/"), "name")
-    prices = {field: _checked(getattr(data, field), field) for field in data.__struct_fields__}
+    prices = {field: _checked(getattr(data, field), field) for field in ("input_usd", "output_usd")}
+    known = {field: getattr(data, field) for field in ("context_tokens", "tools", "images", "fallbacks")}
     async with principal.tx(resources.ports.pool) as db:
-        row = await put_model(db, model, **prices)
-        await note(db, principal, principal.tenant_id, "price.stored", model, prices)
+        await lock_tenant(db, principal.tenant_id)  # two at once could close a circle that neither sees
+        if data.fallbacks:
+            rows = await list_models(db)
+            _check_fallbacks(model, data.fallbacks, {row["name"]: row["fallbacks"] or [] for row in rows})
+        row = await put_model(db, model, **prices, **known)
+        await note(db, principal, principal.tenant_id, "price.stored", model, prices | known)
     return _model(row)
 
 
@@ -85,9 +101,35 @@ def _checked(usd: float, field: str) -> float:
     return usd
 
 
+def _check_fallbacks(model: str, fallbacks: list[str], others: dict[str, list[str]]) -> None:
+    """Raise InputError for what is no model, for one that stands there twice, and for one that leads back here."""
+    for place, name in enumerate(fallbacks):
+        field = f"fallbacks[{place}]"
+        check_model(name, field)
+        if name in fallbacks[:place]:
+            raise InputError(f"{field} names {name!r} a second time.", field=field)
+        if way := _way(name, model, others):
+            raise InputError(f"{field} leads back to {model}: {' → '.join([model, *way])}. Leave it out.", field=field)
+
+
+def _way(start: str, end: str, fallbacks: dict[str, list[str]]) -> list[str]:
+    """Return the shortest way from one model to another along fallbacks, both included; empty where there is none."""
+    ways, seen = deque([[start]]), {start}
+    while ways:
+        way = ways.popleft()
+        if way[-1] == end:
+            return way
+        for name in fallbacks.get(way[-1], ()):
+            if name not in seen:
+                seen.add(name)
+                ways.append([*way, name])
+    return []
+
+
 def _model(row: DictRow) -> PricedModelOut:
     prices = {"input_usd": float(row["input_usd"]), "output_usd": float(row["output_usd"])}
-    return PricedModelOut(name=row["name"], updated_at=row["updated_at"], **prices)
+    known = {field: row[field] for field in ("name", "context_tokens", "tools", "images", "updated_at")}
+    return PricedModelOut(**prices, **known, fallbacks=row["fallbacks"] or [])
 
 
 routes = Router("/admin/models", route_handlers=[list_, put_, delete_])

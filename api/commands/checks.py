@@ -11,14 +11,17 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 BIN = Path(sys.executable).parent
 
+# Two processes of tests at a time, each with stores of its own; the tests of a file stay together.
+PYTEST = ["pytest", "-q", "-n", "2", "--dist", "loadfile"]
+
 CHECKS = {
     "lint": [str(BIN / "ruff"), "check", "."],
     "format": [str(BIN / "ruff"), "format", "--check", "."],
     "types": [str(BIN / "pyright")],
     "import rules": [str(BIN / "lint-imports")],
-    "tests": [sys.executable, "-m", "pytest", "-q"],
+    "tests": [sys.executable, "-m", *PYTEST],
 }
-MODULES = {"test": ["pytest", "-q"], "bench": ["tests.bench"], "chaos": ["tests.chaos"]}
+MODULES = {"test": PYTEST, "bench": ["tests.bench"], "chaos": ["tests.chaos"]}
 
 
 def run(arguments: argparse.Namespace) -> int:

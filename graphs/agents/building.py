@@ -161,8 +161,6 @@ class AgentGraphs:
             kept = await graph.aget_state(config)
             if kept.values and (kept.metadata or {}).get("job_id") == thread.job_id:
                 tell_again(kept.values.get("trail", ()), run.emit)
-                if not kept.next:
-                    return kept.values  # type: ignore[return-value]
-                given = None
+                given = None  # also where nothing seems to be left: then the last values come back
         durability: Any = "sync" if self._saver is not None else None
         return await graph.ainvoke(given, config, context=run, durability=durability)  # type: ignore[return-value]

@@ -44,7 +44,9 @@ def check_definition(
     for field, target in _targets(definition):
         if target not in definition.steps:
             known = ", ".join(list(definition.steps)[:SHOWN])
-            raise InputError(f"{field} names the step {target[:64]!r}, which is not there. There are: {known}.", field=field)
+            raise InputError(
+                f"{field} names the step {target[:64]!r}, which is not there. There are: {known}.", field=field
+            )
     _check_branches(definition)
     topology = topology_of(definition)
     _refuse_circles(topology)
@@ -132,7 +134,7 @@ def _refuse_circles(topology: Topology) -> None:
             elif place in trail:
                 circle = [name.removesuffix(".join") for name in trail[trail.index(place) :]]
                 said = f"The steps go in a circle, which never ends: {' → '.join([*circle, circle[0]])}."
-                raise InputError(said, field=f"steps.{circle[-1]}.next")
+                raise InputError(said, field=f"steps.{circle[-1]}")
             elif place not in done:
                 trail.append(place)
                 waiting += [(place, True), *((target, False) for target in onward[place])]
@@ -194,8 +196,8 @@ def _before(topology: Topology) -> dict[str, set[str]]:
     for edge in topology.edges:
         backward[edge.target].append(edge.source)
     before: dict[str, set[str]] = {}
-    for node in backward:
-        found, waiting = set[str](), list(backward[node])
+    for node, sources in backward.items():
+        found, waiting = set[str](), list(sources)
         while waiting:
             place = waiting.pop()
             if place not in found:

@@ -58,8 +58,8 @@ class PromptStep(Step, frozen=True, tag="prompt"):
 
 
 class RouterStep(Step, frozen=True, tag="router"):
-    """Goes to the case that `by` is, or else to the first case that stands in it as words, or else to `otherwise`. Case,
-    spaces around and a full stop don't matter."""
+    """Goes to the case that `by` is, or else to the longest case that stands in it as words, or else to `otherwise`. Small
+    and capital letters, spaces and a full stop don't matter."""
 
     by: Text
     cases: dict[Annotated[str, Meta(min_length=1, max_length=200)], Target]
@@ -139,8 +139,8 @@ def _step(raw: Any, field: str) -> AnyStep:
     try:
         return msgspec.convert(raw, AnyStep)  # type: ignore[return-value]
     except msgspec.ValidationError as error:
-        said, _, path = str(error).partition(" - at `")
-        place = field + path.rstrip("`").removeprefix("$")
+        said, _, path = str(error).partition(" - at ")
+        place = field + (at[1] if (at := re.search(r"\$([^`]*)", path)) else "")
         if named := re.search(r"(?:missing required|contains unknown) field `([^`]{1,80})`", said):
             place = f"{place}.{named[1]}"
         raise InputError(f"{place} can't be used: {said[0].lower()}{said[1:]}.", field=place) from None

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from graphs.pipelines.errors import StepFailed
 from schema.errors import InputError
 
 MAX_PLACES = 100
@@ -56,7 +57,9 @@ def places_in(template: Any, field: str) -> list[tuple[Place, str]]:
 def _places(text: str, field: str) -> list[Place]:
     found = _PLACE.findall(text)
     if len(found) != text.count("{{"):
-        raise InputError(f"{field} has '{{{{' that is not closed or stands inside another; right are {RIGHT}.", field=field)
+        raise InputError(
+            f"{field} has '{{{{' that is not closed or stands inside another; right are {RIGHT}.", field=field
+        )
     if len(found) > MAX_PLACES:
         raise InputError(f"{field} has more than {MAX_PLACES} places to fill.", field=field)
     for inner in found:
@@ -71,13 +74,13 @@ def _read(inner: str) -> Place:
 
 
 def fill_text(template: str, lookup: Lookup) -> str:
-    """Return the text with all its places filled; what is not there is nothing. Raises InputError when it grows too large."""
+    """Return the text with all its places filled; what is not there is nothing. Raises StepFailed when it grows too large."""
     length, parts, at = 0, list[str](), 0
     for match in _PLACE.finditer(template):
         parts += [template[at : match.start()], as_text(lookup(_read(match[1])))]
         at, length = match.end(), length + len(parts[-1])
         if length > MAX_FILLED:
-            raise InputError(f"The text of a step became longer than {MAX_FILLED:,} characters; have less in it.")
+            raise StepFailed(f"The text of a step became longer than {MAX_FILLED:,} characters; have less in it.")
     return "".join([*parts, template[at:]])
 
 

@@ -1,5 +1,6 @@
 """Places and the ways between them: what is checked, drawn and compiled of a pipeline."""
 
+from itertools import pairwise
 from typing import Any
 
 import msgspec
@@ -68,7 +69,7 @@ def _branches(name: str, step: ParallelStep) -> list[Way]:
     edges: list[Way] = []
     for label, steps in step.branches.items():
         edges.append(Way(name, steps[0], label))
-        edges += [Way(before, after) for before, after in zip(steps, steps[1:], strict=False)]
+        edges += [Way(before, after) for before, after in pairwise(steps)]
         edges.append(Way(steps[-1], join_of(name)))
     return edges
 

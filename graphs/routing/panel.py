@@ -4,6 +4,7 @@ Made once per set, in a thread (a third of a second for four agents with seventy
 used. Not for: what follows from the probabilities (`router.py`).
 """
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -12,9 +13,12 @@ import numpy as np
 from graphs.routing.contract import Candidate, Scored
 from graphs.routing.heads import Array, Head, train
 from graphs.routing.scoring import Features, features, probabilities
-from graphs.routing.signals import Item, LexicalIndex, items_of
+from graphs.routing.signals import KEPT_EXAMPLES, Item, LexicalIndex, items_of, prepare
 from graphs.routing.small_talk import NAME, NOBODY
 from graphs.routing.vague import VAGUE
+
+TELLING_WORDS = 3
+"""An example of fewer words is a hint, not a sentence that settles the matter."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +38,8 @@ class Judged:
 
 
 class Panel:
-    """The agents, and what competes with them: being vague, and nobody (last). `by_meaning` is None until `learn_meaning` was given vectors."""
+    """The agents, and what competes with them: being vague, and nobody (last). Judges by words alone until
+    `learn_meaning` was given vectors."""
 
     def __init__(self, candidates: Sequence[Candidate]) -> None:
         self.agents = tuple(c for c in candidates if c.name != NAME)
@@ -45,8 +50,18 @@ class Panel:
         self._by_meaning: dict[bool, Head] | None = None
         self._meanings: Array | None = None
         self._owners = np.array([item.owner for item in self.items])
+        self._said = {
+            plain: c.name
+            for c in (self.everybody[-1], *self.agents)
+            for example in c.examples[-KEPT_EXAMPLES:]
+            if len((plain := _plainly(example)).split()) >= TELLING_WORDS
+        }
         counts = np.bincount(self._owners, minlength=len(self.everybody))
         self._youth: list[float] = (1 / np.sqrt(np.maximum(counts, 1))).tolist()
+
+    def owner_of(self, text: str) -> str | None:
+        """The name of the agent, or nobody's, one of whose examples says just this, with any numbers; else None."""
+        return self._said.get(_plainly(text))
 
     @property
     def knows_meaning(self) -> bool:
@@ -85,6 +100,10 @@ class Panel:
     def _train(self, meanings: Array | None) -> dict[bool, Head]:
         size = len(self.everybody)
         return {f: train(self.lexical, self.items, size, meanings, folded=f) for f in (True, False)}
+
+
+def _plainly(text: str) -> str:
+    return " ".join(re.findall(r"\w+", prepare(text)))
 
 
 def nobody(candidates: Sequence[Candidate]) -> Candidate:

@@ -8,7 +8,7 @@ import re
 import unicodedata
 
 from graphs.routing.patterns import CODES, codes_in, mark_codes
-from graphs.routing.words import fold, normalised
+from graphs.routing.words import fold, normalised, word_set
 
 MOST = 6
 """Parts; what follows belongs to the last of them."""
@@ -23,12 +23,12 @@ _STRONG = re.compile(
 _WEAK = re.compile(
     r",\s*(?:and|và|va)?\s+|\s+(?:and|plus|as well as|và|va|roi|cùng với|kèm theo)\s+|\s&\s", re.IGNORECASE
 )
-_STARTS = frozenset(
+_STARTS = word_set(
     """check show where what when which who why how find tell give read list get locate track summarise summarize
     extract transcribe translate compare is are has have does do did can could will explain see look let write convert
     send book cancel order create open close add change update calculate count remind
     đọc xem tra tìm kiểm liệt tóm cho chép lấy so trích phân kể viết dịch bao khi theo gửi đặt hủy tạo mở đổi tính đếm
-    doc tim kiem liet tom chep lay trich phan ke viet dich gui dat huy tao mo doi tinh dem""".split()
+    doc tim kiem liet tom chep lay trich phan ke viet dich gui dat huy tao mo doi tinh dem"""
 )
 # "according to the manual, how often …" asks one thing: such a beginning belongs to what follows.
 _LEAD = re.compile(r"(?:according to|as per|per|under|based on|theo|dua tren)\b")

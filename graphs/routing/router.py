@@ -1,6 +1,7 @@
 """Decides which of a tenant's agents answers an utterance, or nobody, or that it must be asked.
 
     codes only                → the last agent, the only one who knows such codes, else a question
+    an example says the same  → its agent: what was corrected once is right from then on
     words say it surely       → done, in a millisecond
     otherwise                 → meaning is asked too (a few ms more)
     vague, and nobody sure    → the last agent, else a question
@@ -16,6 +17,7 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import msgspec
 import structlog
 
 from graphs.routing import vague
@@ -26,7 +28,7 @@ from graphs.routing.panel import Judged, Panel
 from graphs.routing.parts import split
 from graphs.routing.patterns import codes_in, mark_codes
 from graphs.routing.semantic import Embeds, Vectors
-from graphs.routing.words import read
+from graphs.routing.words import LONGEST, read
 from schema.errors import HeadraceError
 
 KEPT_ITEMS = 20_000
@@ -68,18 +70,20 @@ class Router:
     async def route(self, text: str, candidates: Sequence[Candidate], context: Context | None = None) -> Route:
         """The decision for one utterance among these candidates. Raises nothing of its own; an embedder that fails is
         logged, and words decide."""
-        text, context = read(text), context or Context()
+        said, text, context = text, read(text), context or Context()
         language = _language(text, context)
         if not text or not any(c.name for c in candidates):
             return Route(None, 1.0, language, (), "nothing to choose from" if text else "empty")
         panel = await self._panel(tuple(candidates))
         if (asked := self._codes_only(panel, text, context, language)) is not None:
             return asked
-        parts = split(text)
+        if (owner := panel.owner_of(text)) is not None:
+            return _said_before(owner, said, language)
+        parts = split(text) if len(said) <= LONGEST else ()  # what was cut off is nobody's part
         judged = await self._judge(tuple(candidates), panel, [text, *parts] if len(parts) > 1 else [text])
         if (several := self._several(judged[1:], language)) is not None:
             return several
-        return self._decide(judged[0], panel, context, language)
+        return _in_full(self._decide(judged[0], panel, context, language), said)
 
     def _codes_only(self, panel: Panel, text: str, context: Context, language: Language) -> Route | None:
         """What is nothing but a number or a code: goes on with the last agent, or with the only one who knows such."""
@@ -189,9 +193,21 @@ class Router:
 
 def _language(text: str, context: Context) -> Language:
     found = detect_language(text)
-    if found == "other" and context.last_messages and not any(c.isalpha() for c in mark_codes(text)):
+    wordless = vague.is_only_codes(text) or not any(c.isalpha() for c in text)
+    if wordless and context.last_messages:
         return detect_language(context.last_messages[-1])
     return found
+
+
+def _said_before(owner: str, said: str, language: Language) -> Route:
+    if not owner:
+        return Route(None, 0.99, language, (), "nobody's, an example says the same")
+    return _to(owner, 0.99, language, said, "an example says the same")
+
+
+def _in_full(route: Route, said: str) -> Route:
+    """One intent is all that was said, also what the router did not look at."""
+    return msgspec.structs.replace(route, intents=tuple(Intent(one.agent, said) for one in route.intents))
 
 
 def _to(agent: str, score: float, language: Language, text: str, reason: str, best: tuple[Scored, ...] = ()) -> Route:

@@ -15,14 +15,14 @@ from graphs.routing.gloss import gloss
 from graphs.routing.heads import Array
 from graphs.routing.language import detect_language
 from graphs.routing.patterns import mark_codes
-from graphs.routing.words import has_diacritics
+from graphs.routing.words import ends_of, has_diacritics
 
 KEPT_TEXTS = 8192
 """12 MB with vectors of 384 numbers."""
 AT_ONCE = 16
 """Texts per call of the embedder, about 60 ms; between two calls others get their turn."""
-SPOKEN = 400
-"""Characters of a text that are embedded."""
+SPOKEN = 240
+"""Characters of a text that are embedded, half of them from its end if it is longer."""
 
 _CAPITALISED = r"[A-ZĐÀ-Ỹ][a-zà-ỹđ]+"
 _NAMES = re.compile(rf"(?<=[\w,] ){_CAPITALISED}(?: {_CAPITALISED})*")
@@ -59,7 +59,7 @@ class Vectors:
 
     async def spoken(self, texts: Sequence[str]) -> Array:
         """The vectors of utterances, which are not kept here. Raises what the embedder raises."""
-        rows = await self._embedder.embed([in_english(text[:SPOKEN]) for text in texts])
+        rows = await self._embedder.embed([in_english(ends_of(text, SPOKEN)) for text in texts])
         matrix = np.array(rows, dtype=np.float32).reshape(len(texts), -1)
         return matrix / np.maximum(np.linalg.norm(matrix, axis=1, keepdims=True), 1e-12)
 
@@ -76,4 +76,5 @@ def in_english(text: str) -> str:
     without the names inside a sentence, which say who is meant and not what."""
     plain = _NAMES.sub("", text)
     english = gloss(plain) if has_diacritics(plain) or detect_language(text) == "vi" else plain
-    return re.sub(r"‹(\w+)›", lambda kind: f"{kind[1].replace('_', ' ')} number", mark_codes(english))
+    marked = re.sub(r"‹(\w+)›", lambda kind: f"{kind[1].replace('_', ' ')} number", mark_codes(english))
+    return " ".join(marked.split())

@@ -5,6 +5,7 @@ Two views of everything, with and without diacritics: an utterance typed with th
 a vector belongs to (`heads.py`).
 """
 
+import itertools
 import math
 import re
 from collections import Counter, defaultdict
@@ -19,6 +20,7 @@ KEPT_EXAMPLES = 200
 """Of each candidate, the newest."""
 KEPT_ITEMS = 1200
 """Of all candidates together; the more candidates, the fewer examples of each are kept."""
+SHORT_WORDS = 3
 MISSPELLABLE = 5
 STOP_WEIGHT = 0.12
 UNKNOWN_WEIGHT = 0.35
@@ -58,6 +60,12 @@ def _texts_of(candidate: Candidate, most: int) -> Iterable[str]:
             yield from clauses
     yield from candidate.examples[-most:]
     yield from candidate.keywords[:most]
+
+
+def phrases_of(candidate: Candidate) -> tuple[str, ...]:
+    """What counts as a keyword: those that were given, and the short ones among its texts ("credit limit")."""
+    texts = dict.fromkeys(text.strip(" .") for text in _texts_of(candidate, KEPT_EXAMPLES))
+    return (*candidate.keywords, *(text for text in texts if 0 < len(text.split()) <= SHORT_WORDS and "?" not in text))
 
 
 def prepare(text: str) -> str:
@@ -130,7 +138,7 @@ class _View:
     def _index_keywords(self, candidates: Sequence[Candidate]) -> dict[str, dict[int, float]]:
         spelt: dict[str, dict[int, float]] = defaultdict(dict)
         for owner, candidate in enumerate(candidates):
-            for keyword in candidate.keywords[:KEPT_EXAMPLES]:
+            for keyword in phrases_of(candidate)[:KEPT_EXAMPLES]:
                 words = words_of(prepare(keyword), folded=self._folded)
                 # without its marks "ảnh" is everybody's "anh": a lone syllable that lost something counts for less
                 lossy = self._folded and len(words) == 1 and fold(keyword) != keyword
@@ -146,7 +154,7 @@ class _View:
 
 
 def _terms(words: list[str]) -> Counter[str]:
-    pairs = (f"{a} {b}" for a, b in zip(words, words[1:], strict=False))
+    pairs = (f"{a} {b}" for a, b in itertools.pairwise(words))
     return Counter(words) + Counter(pairs)
 
 

@@ -8,8 +8,8 @@ import unicodedata
 from collections.abc import Iterable
 from functools import lru_cache
 
-LONGEST = 1500
-"""Characters of an utterance that decide its route: its beginning, and a third of this from its end."""
+LONGEST = 800
+"""Characters of an utterance that decide its route; of a longer one, as many from its beginning as from its end."""
 
 _WORD = re.compile(r"‹\w+›|[^\W_]+(?:['’](?!s\b)[^\W_]+)?")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u200b-\u200f\ufeff]+")
@@ -31,26 +31,36 @@ SHORTCUTS = {
     "pls": "please",
     "plz": "please",
 }
-ENGLISH_STOP_WORDS = frozenset(
+
+
+def word_set(text: str) -> frozenset[str]:
+    """The words of a list that is written as running text."""
+    return frozenset(text.split())
+
+
+ENGLISH_STOP_WORDS = word_set(
     """a an and are as at be been by can could did do does for from get give had has have how i if in is it its just let
     may me my need next no not now of off on one or our out please s say show so tell than that the their them then
     there these they this those to today us want was we were what what's when where which who whom why will with would
-    you your about any after before more much many do all also into help check find""".split()
+    you your about any after before more much many do all also into help check find"""
 )
-VIETNAMESE_STOP_WORDS = frozenset(
+VIETNAMESE_STOP_WORDS = word_set(
     """anh ạ à bạn bị bên các cái cho chưa chị chúng có còn con cùng của cần dùm đã đang đây để đến đi đó được em gì
     giúp hay hả hãy hết hôm không là lại làm mà mấy mình mới một muốn nào này nay nên nếu nhé nhiêu những như nữa ở ra
     rồi sao sẽ sau tại tất tôi tới thì thế theo trên trong từ và vào vẫn vậy về với xem xin ai bao bây giờ giùm hộ khi
-    kiểm tra biết lúc ngày tháng năm tuần số hiện đâu bằng vì do nhờ bởi ấy kia""".split()
+    kiểm tra biết lúc ngày tháng năm tuần số hiện đâu bằng vì do nhờ bởi ấy kia"""
 )
 
 
 def read(text: str) -> str:
     """The part of an utterance that is looked at: NFC, without control characters, of bounded length."""
-    if len(text) > LONGEST:
-        text = f"{text[: LONGEST * 2 // 3]} {text[-LONGEST // 3 :]}"
-    text = _CONTROL.sub(" ", text.encode("utf-8", "ignore").decode("utf-8"))
+    text = _CONTROL.sub(" ", ends_of(text, LONGEST).encode("utf-8", "ignore").decode("utf-8"))
     return unicodedata.normalize("NFC", text).strip()
+
+
+def ends_of(text: str, longest: int) -> str:
+    """The text, or its beginning and its end if it is longer: what is wanted stands there."""
+    return text if len(text) <= longest else f"{text[: longest // 2]} {text[-longest // 2 :]}"
 
 
 def normalised(text: str) -> str:

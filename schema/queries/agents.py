@@ -2,7 +2,7 @@
 `schema/queries/configuration.py`.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 

@@ -79,7 +79,8 @@ used AS (
 told AS (
   INSERT INTO audit_log (tenant_id, id, actor, action, target, result, address, request_id, detail)
   SELECT tenant_id, %(audit_id)s::uuid, coalesce(actor, 'system'), kind || '.ended',
-    coalesce('agent/' || coalesce(%(agent)s, agent), model, ''), %(state)s, address, request_id,
+    coalesce(CASE WHEN kind = 'pipeline' THEN agent ELSE 'agent/' || coalesce(%(agent)s, agent) END, model, ''), %(state)s,
+    address, request_id,
     jsonb_build_object('job_id', id)
   FROM ended),
 dropped AS (

@@ -41,13 +41,16 @@ SELECT id, question, answer, 1 - (embedding <=> %(embedding)s::vector) AS score 
 ORDER BY embedding <=> %(embedding)s::vector LIMIT %(limit)s
 """
 ADD = """
-INSERT INTO cached_answers (tenant_id, id, agent, scope, config_version, digest, question, embedder, embedding, answer, expires_at)
+INSERT INTO cached_answers (tenant_id, id, agent, scope, config_version, digest, question, embedder, embedding, answer,
+  expires_at)
 VALUES (%(tenant_id)s, %(id)s, %(agent)s, %(scope)s, %(version)s, %(digest)s, %(question)s, %(embedder)s,
   %(embedding)s::vector, %(answer)s::jsonb, now() + make_interval(secs => %(ttl_s)s))
-ON CONFLICT (tenant_id, id) DO UPDATE SET answer = excluded.answer, scope = excluded.scope, expires_at = excluded.expires_at
+ON CONFLICT (tenant_id, id) DO UPDATE SET scope = excluded.scope, config_version = excluded.config_version,
+  embedder = excluded.embedder, embedding = excluded.embedding, answer = excluded.answer, expires_at = excluded.expires_at
 """
 ADD_REPEAT = """
-INSERT INTO cached_answers (tenant_id, id, agent, scope, config_version, digest, question, embedder, embedding, answer, expires_at)
+INSERT INTO cached_answers (tenant_id, id, agent, scope, config_version, digest, question, embedder, embedding, answer,
+  expires_at)
 SELECT tenant_id, %(id)s::uuid, agent, scope, config_version, %(digest)s, %(question)s, embedder, '[0]'::vector,
   jsonb_build_object('repeats', id), expires_at
 FROM cached_answers WHERE tenant_id = %(tenant_id)s AND id = %(first)s

@@ -5,8 +5,7 @@ one row: which of its rows are somebody's (`of`), what they are shown of it (`se
 or with which other table). Tables are erased in the order in which they stand.
 
 Outside of Postgres there are, in Redis, the event streams and fences of their jobs (`api/privacy.py` removes them) and the
-count of their failed sign-ins. Caches of answers, exact and semantic, will have to be told here as well: which of their
-entries somebody's words made, and how those go.
+count of their failed sign-ins.
 
 What stays: the audit log, a legal record to which rows are only ever added. It names the person by an id that then points to
 nobody, and it goes when the tenant's `audit_days` are over. And what others hold: words that somebody wrote into another
@@ -58,6 +57,13 @@ class Holding:
 
 
 PERSONAL: dict[str, Holding] = {
+    "cached_answers": Holding(  # before the jobs that they came from
+        why="Questions with answers that may be given again; those that they asked are deleted.",
+        erasures=(
+            Erasure("scope = %(user_id)s::text"),
+            Erasure(f"id IN (SELECT id FROM jobs WHERE tenant_id = %(tenant_id)s AND {OWN})"),
+        ),
+    ),
     "sessions": Holding(
         why="Conversations; deleted.",
         of=OWN,
@@ -147,10 +153,6 @@ PERSONAL: dict[str, Holding] = {
         erasures=(Erasure(OWN, key="message_id"),),
     ),
     "learned_examples": Holding(why="Questions and answers that feedback made examples; goes with the message."),
-    "cached_answers": Holding(
-        why="Questions with answers that may be given again; deleted where they are theirs alone, and gone in a while.",
-        erasures=(Erasure("scope = %(user_id)s::text"),),
-    ),
     "tool_effects": Holding(why="What tools answered in a job, so that none is called twice; goes with the job."),
     "agents": Holding(why=MADE_BY),
     "tools": Holding(why=MADE_BY),

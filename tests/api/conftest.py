@@ -105,6 +105,38 @@ def stranger(database_url: str) -> TestTenant:
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def application(database_url: str, redis_url: str) -> AsyncIterator[httpx.AsyncClient]:
+    """A client of an application that a module's tests share, for those that are many and small; nobody is signed in."""
+    policy = EgressPolicy.from_env({"HEADRACE_EGRESS_ALLOW": "127.0.0.1"})
+    settings = ApiSettings(database_url=database_url, redis_url=redis_url, vault=VAULT, egress=policy)
+    async with serving(create_app(settings)) as client:
+        yield client
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def owner_api(application: httpx.AsyncClient, owner: TestTenant) -> AsyncIterator[httpx.AsyncClient]:
+    """A client of it, signed in as the owner of a tenant of its own."""
+    async with calling(application, owner.key) as client:
+        yield client
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def platform_api(application: httpx.AsyncClient, database_url: str) -> AsyncIterator[httpx.AsyncClient]:
+    """A client of it, signed in as the platform's admin."""
+    key = new_api_key()
+    with psycopg.connect(database_url) as db:
+        ensure_api_key(db, PLATFORM, key, name="test", role="admin")
+    async with calling(application, key) as client:
+        yield client
+
+
+def calling(client: httpx.AsyncClient, key: str) -> httpx.AsyncClient:
+    """Return another client of the same application, with this key."""
+    headers = {"Authorization": f"Bearer {key}"}
+    return httpx.AsyncClient(transport=client._transport, base_url="http://test", timeout=20, headers=headers)
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def running(
     database_url: str, redis_url: str, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[Running]:

@@ -2,7 +2,6 @@
 
 import json
 from typing import Any
-from uuid import uuid4
 
 import httpx
 import pytest
@@ -15,6 +14,8 @@ from tests.secret import VAULT
 
 JSON = {"Content-Type": "application/json"}
 ASK = {"model": "auto", "messages": [{"role": "user", "content": "hi"}]}
+
+NOBODYS = "019a5c9e-6f0a-7c11-9f53-0c9d2f6f6b1e"
 
 
 async def refused(api: httpx.AsyncClient, body: Any, path: str = "/api/chat") -> tuple[int, str, str]:
@@ -124,14 +125,14 @@ async def test_a_body_that_is_not_called_json_is_415(api: httpx.AsyncClient, pat
         ("GET", "/api/chat", 405, "method_not_allowed"),
         ("GET", "/v1/chat/completions", 405, "method_not_allowed"),
         ("GET", "/api/jobs/not-an-id", 404, "not_found"),
-        ("GET", f"/api/jobs/{uuid4()}", 404, "not_found"),
-        ("GET", f"/api/jobs/{uuid4()}/events", 404, "not_found"),
-        ("POST", f"/api/jobs/{uuid4()}/cancel", 404, "not_found"),
-        ("POST", f"/api/jobs/{uuid4()}/retry", 404, "not_found"),
-        ("DELETE", f"/api/jobs/{uuid4()}", 404, "not_found"),
-        ("GET", f"/api/sessions/{uuid4()}", 404, "not_found"),
-        ("GET", f"/api/sessions/{uuid4()}/messages", 404, "not_found"),
-        ("DELETE", f"/api/sessions/{uuid4()}", 404, "not_found"),
+        ("GET", f"/api/jobs/{NOBODYS}", 404, "not_found"),
+        ("GET", f"/api/jobs/{NOBODYS}/events", 404, "not_found"),
+        ("POST", f"/api/jobs/{NOBODYS}/cancel", 404, "not_found"),
+        ("POST", f"/api/jobs/{NOBODYS}/retry", 404, "not_found"),
+        ("DELETE", f"/api/jobs/{NOBODYS}", 404, "not_found"),
+        ("GET", f"/api/sessions/{NOBODYS}", 404, "not_found"),
+        ("GET", f"/api/sessions/{NOBODYS}/messages", 404, "not_found"),
+        ("DELETE", f"/api/sessions/{NOBODYS}", 404, "not_found"),
         ("GET", "/v1/models/nobody/x", 404, "model_not_found"),
     ],
 )

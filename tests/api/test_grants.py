@@ -176,3 +176,68 @@ async def test_a_price_is_set_changed_and_forgotten(admin: httpx.AsyncClient) ->
 async def test_a_wrong_price_is_refused(admin: httpx.AsyncClient, name: str, body: dict[str, Any], field: str) -> None:
     answer = await admin.put(f"/api/admin/models/{name}", json=body)
     assert (400, field) == (answer.status_code, answer.json()["errors"][0]["field"])
+
+
+@pytest.mark.parametrize(
+    ("kind", "overrides", "field"),
+    [
+        ("agent", {"models": ["gpt-4o"]}, "overrides.models[0]"),
+        ("agent", {"models": []}, "overrides.models"),
+        ("agent", {"output_schema": {"type": "string"}}, "overrides.output_schema.type"),
+        ("agent", {"output_schema": {"properties": []}}, "overrides.output_schema.properties"),
+        ("agent", {"output_schema": {}, "output_format": "chart_data"}, "overrides.output_schema"),
+        ("tool", {"models": ["offline/extractive"]}, "overrides.models"),
+        ("model", {"output_schema": {"type": "object"}}, "overrides.output_schema"),
+    ],
+)
+async def test_overrides_that_no_agent_could_follow_are_refused(
+    admin: httpx.AsyncClient, tenant: TestTenant, kind: str, overrides: dict[str, Any], field: str
+) -> None:
+    name = "offline/extractive" if kind == "model" else "x"
+    answer = await admin.put(path(tenant, f"/{kind}/{name}"), json={"overrides": overrides})
+    assert (400, field) == (answer.status_code, answer.json()["errors"][0]["field"])
+
+
+async def test_an_agent_is_granted_with_models_and_a_schema_of_its_own(
+    admin: httpx.AsyncClient, tenant: TestTenant
+) -> None:
+    schema = {"type": "array", "items": {"type": "object"}}
+    overrides = {"output_format": "structured_json", "output_schema": schema, "models": ["offline/extractive"]}
+    granted = await admin.put(path(tenant, "/agent/sql"), json={"overrides": overrides})
+    assert (200, overrides) == (granted.status_code, granted.json()["overrides"])
+    await admin.delete(path(tenant, "/model/*"))
+    refused = await admin.put(path(tenant, "/agent/sql"), json={"overrides": overrides})
+    assert (400, "overrides.models[0]") == (refused.status_code, refused.json()["errors"][0]["field"])
+
+
+async def test_a_model_tells_what_it_can_do_and_who_stands_in_for_it(admin: httpx.AsyncClient) -> None:
+    name = f"some/{uuid4().hex[:6]}"
+    known = {"context_tokens": 128_000, "tools": True, "images": False, "fallbacks": ["other/a", "other/b/c"]}
+    prices = {"input_usd": 1, "output_usd": 2}
+    answer = await admin.put(f"/api/admin/models/{name}", json=prices | known)
+    assert (200, known) == (answer.status_code, {key: answer.json()[key] for key in known})
+    (listed,) = [item for item in (await admin.get("/api/admin/models")).json()["items"] if item["name"] == name]
+    assert known == {key: listed[key] for key in known}
+    unknown = {"context_tokens": None, "tools": None, "images": None, "fallbacks": []}
+    answer = await admin.put(f"/api/admin/models/{name}", json=prices)
+    assert unknown == {key: answer.json()[key] for key in unknown}
+
+
+async def test_fallbacks_that_go_round_are_refused(admin: httpx.AsyncClient) -> None:
+    names = [f"round/{uuid4().hex[:6]}" for _ in range(3)]
+
+    async def put(name: str, *fallbacks: str) -> httpx.Response:
+        body = {"input_usd": 1, "output_usd": 1, "fallbacks": fallbacks}
+        return await admin.put(f"/api/admin/models/{name}", json=body)
+
+    for name, after in ((names[0], names[1]), (names[1], names[2])):
+        assert 200 == (await put(name, after)).status_code
+    for name, fallbacks, place in (
+        (names[2], ["some/other", names[0]], 1),
+        (names[2], [names[2]], 0),
+        (names[2], ["some/x", "some/x"], 1),
+        (names[2], ["gpt"], 0),
+    ):
+        answer = await put(name, *fallbacks)
+        assert (400, f"fallbacks[{place}]") == (answer.status_code, answer.json()["errors"][0]["field"])
+    assert " → ".join([names[2], *names]) in (await put(names[2], names[0])).json()["detail"]

@@ -219,7 +219,6 @@ WRONG = public("wrong")
         None,
         [],
     ],
-    ids=lambda key: repr(key)[:60],
 )
 async def test_a_key_that_is_no_use_is_left_out(keys: RemoteKeys, issuer: Issuer, key: Any) -> None:
     issuer.document = {"keys": [key, public("one"), public("large", 3072, use="sig", alg="RS256")]}

@@ -193,10 +193,11 @@ def unknown(kind: str) -> str:
 def made_up(operation: Operation) -> Values:
     """Return values for what stands in the path, so that the route is found."""
     names = re.findall(r"{(\w+)}", operation.path)
+    whole = "x/y" if "/models/" in operation.path or "/grants/" in operation.path else "x"
     return {
-        f"path.{name}": uuid4() if f"path.{name}" in operation.ids else {"kind": "model"}.get(name, "x/y")
+        f"path.{name}": uuid4() if f"path.{name}" in operation.ids else {"kind": "model"}.get(name, whole)
         for name in names
-    } | {f"path.{name}": "x" for name in names if name in ("tenant", "service")}
+    } | {f"path.{name}": "x" for name in names if name == "tenant"}
 
 
 def told(answer: httpx.Response, name: str) -> tuple[int, str]:

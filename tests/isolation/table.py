@@ -68,6 +68,20 @@ PROVIDER_PLAIN = "body.audience body.client_id body.client_secret body.jwks_url 
 PERSON = {"path.user_id": thing("user")}
 TENANT_PLAIN = """body.slug body.name body.default_model body.models[] body.agents[] body.tools[] body.owner.email
   body.owner.name body.owner.password"""
+AGENT = {"path.name": thing("agent")}
+AGENT_NAMES = {"body.models[]": word("model"), "body.tools[]": word("tool")}
+AGENT_PLAIN = "body.description body.examples[] body.prompt body.output_schema body.renderer"
+TOOL = {"path.name": thing("tool")}
+TOOL_PLAIN = """body.description body.endpoint body.headers body.parameters body.config body.renderer
+  body.secrets"""
+SOURCE = {"path.name": thing("data source")}
+SOURCE_PLAIN = "body.description body.dsn body.tables[]"
+DSN = "postgresql://reader:water@127.0.0.1:9/shop"
+PIPELINE = {"path.pipeline": thing("pipeline")}
+PIPELINE_PLAIN = "body.name body.description body.start body.steps"
+STEPS = {"body.name": "p-{fresh}", "body.start": "a", "body.steps": {"a": {"kind": "prompt", "prompt": "hi"}}}
+OFF = {"body.disabled_tools[]": word("tool")}
+PERSONA = "body.persona.system_prompt body.persona.traits[] body.persona.style"
 OPENAI_PLAIN = """body.messages[].content body.messages[].content[].text body.messages[].content[].refusal
   body.messages[].content[].image_url.url body.messages[].tool_calls[].id body.messages[].tool_calls[].function.name
   body.messages[].tool_calls[].function.arguments body.messages[].tool_call_id body.stop body.stop[] body.tools[]
@@ -104,6 +118,23 @@ CALLS: dict[str, Call] = {
     "PATCH /api/sessions/{session_id}": Call("sessions.write", SESSION, "body.title", {"body.title": "New"}),
     "GET /api/sessions/{session_id}/messages": Call("sessions.read", SESSION, "query.cursor"),
     "GET /api/sessions/{session_id}/export": Call("sessions.read", SESSION),
+    "POST /api/sessions/{session_id}/fork": Call(
+        "sessions.write", SESSION | {"body.message_id": thing("same answer")}, "body.title", gets=201
+    ),
+    "PUT /api/messages/{message_id}/feedback": Call(
+        "sessions.write",
+        {"path.message_id": thing("answer"), "body.agent": word("agent")},
+        "body.comment",
+        {"body.rating": "up"},
+    ),
+    "GET /api/messages/{message_id}/feedback": Call("sessions.read", {"path.message_id": thing("rated answer")}),
+    "DELETE /api/messages/{message_id}/feedback": Call(
+        "sessions.write", {"path.message_id": thing("rated answer")}, gets=204
+    ),
+    "GET /api/memories": Call("self", {"query.cursor": word("place of a memory")}),
+    "DELETE /api/memories": Call("self", gets=204),
+    # The memory is a fellow's, and those are nobody else's, not even an owner's.
+    "DELETE /api/memories/{memory_id}": Call("self", {"path.memory_id": thing("memory")}, gets=404),
     "POST /api/auth/logout": Call("self", gets=204),
     "GET /api/auth/me": Call("self"),
     "GET /api/auth/keys": Call("keys.own", plain="query.cursor"),
@@ -151,6 +182,70 @@ CALLS: dict[str, Call] = {
     "GET /api/audit": Call("audit.read", AUDIT, AUDIT_PLAIN),
     "GET /api/tenant": Call("self"),
     "GET /api/tenant/metrics": Call("usage.read"),
+    "GET /api/agents": Call("agents.read"),
+    "GET /api/admin/agents": Call("agents.manage", {"query.search": word("agent")}, "query.cursor"),
+    "POST /api/admin/agents": Call(
+        "agents.manage",
+        AGENT_NAMES,
+        f"body.name {AGENT_PLAIN}",
+        {"body.name": "A-{fresh}", "body.description": "Knows."},
+        201,
+    ),
+    "POST /api/admin/agents/reload": Call("agents.manage"),
+    "GET /api/admin/agents/{name}": Call("agents.manage", AGENT),
+    "PATCH /api/admin/agents/{name}": Call(
+        "agents.manage", AGENT | AGENT_NAMES, AGENT_PLAIN, {"body.description": "Knows more."}
+    ),
+    "DELETE /api/admin/agents/{name}": Call("agents.manage", AGENT, gets=204),
+    "PUT /api/admin/agents/{name}/tools": Call("agents.manage", AGENT | {"body.tools[]": word("tool")}),
+    "GET /api/admin/tools": Call("tools.manage", {"query.search": word("tool")}, "query.cursor"),
+    "POST /api/admin/tools": Call(
+        "tools.manage",
+        plain=f"body.name {TOOL_PLAIN}",
+        send={
+            **{"body.name": "t-{fresh}", "body.kind": "HTTP_GET", "body.description": "Asks."},
+            "body.endpoint": "http://127.0.0.1:9/x",
+        },
+        gets=201,
+    ),
+    "GET /api/admin/tools/{name}": Call("tools.manage", TOOL),
+    "PATCH /api/admin/tools/{name}": Call("tools.manage", TOOL, TOOL_PLAIN, {"body.priority": 7}),
+    "DELETE /api/admin/tools/{name}": Call("tools.manage", {"path.name": thing("spare tool")}, gets=204),
+    "POST /api/admin/tools/{name}/test": Call("tools.manage", TOOL, "body.arguments"),
+    "GET /api/admin/data-sources": Call("data_sources.manage", {"query.search": word("data source")}, "query.cursor"),
+    "POST /api/admin/data-sources": Call(
+        "data_sources.manage",
+        plain=f"body.name {SOURCE_PLAIN}",
+        send={"body.name": "d-{fresh}", "body.dsn": DSN, "body.tables": ["shop.orders"]},
+        gets=201,
+    ),
+    "GET /api/admin/data-sources/{name}": Call("data_sources.manage", SOURCE),
+    "PATCH /api/admin/data-sources/{name}": Call(
+        "data_sources.manage", SOURCE, SOURCE_PLAIN, {"body.dsn": DSN, "body.max_rows": 7}
+    ),
+    "DELETE /api/admin/data-sources/{name}": Call("data_sources.manage", SOURCE, gets=204),
+    "POST /api/admin/data-sources/{name}/test": Call("data_sources.manage", SOURCE),
+    "GET /api/admin/configuration": Call("configuration.manage"),
+    "PUT /api/admin/configuration": Call("configuration.manage", OFF, PERSONA),
+    "PATCH /api/admin/configuration": Call("configuration.manage", OFF, PERSONA),
+    "PUT /api/admin/configuration/persona": Call(
+        "configuration.manage", plain="body.system_prompt body.traits[] body.style", send={"body.style": "Brief."}
+    ),
+    "GET /api/pipelines": Call("pipelines.read"),
+    "POST /api/pipelines": Call("pipelines.manage", plain=PIPELINE_PLAIN, send=STEPS, gets=201),
+    "GET /api/pipelines/{pipeline}": Call("pipelines.read", PIPELINE),
+    "PUT /api/pipelines/{pipeline}": Call("pipelines.manage", PIPELINE, PIPELINE_PLAIN, STEPS),
+    "DELETE /api/pipelines/{pipeline}": Call("pipelines.manage", PIPELINE, gets=204),
+    "GET /api/pipelines/{pipeline}/versions": Call("pipelines.read", PIPELINE, "query.cursor"),
+    "GET /api/pipelines/{pipeline}/topology": Call("pipelines.read", PIPELINE),
+    # An agent belongs to built-in pipelines only; `tests/api/test_pipelines.py` asks for a stranger's.
+    "POST /api/pipelines/{pipeline}/execute": Call(
+        "pipelines.run",
+        PIPELINE | {"body.session_id": thing("session"), "body.model": word("model")},
+        "body.input body.agent body.callback_url",
+        {"body.input": "hi", "header.Prefer": "respond-async"},
+        202,
+    ),
     "GET /api/admin/tenants": Call("tenants.manage", plain="query.search query.cursor"),
     "POST /api/admin/tenants": Call(
         "tenants.manage", plain=TENANT_PLAIN, send={"body.slug": "new-{fresh}", "body.name": "New"}, gets=201
@@ -166,7 +261,10 @@ CALLS: dict[str, Call] = {
     "POST /api/admin/tenants/{tenant}/resume": Call("tenants.manage", SPARE),
     "GET /api/admin/tenants/{tenant}/grants": Call("tenants.manage", TENANT),
     "PUT /api/admin/tenants/{tenant}/grants/{kind}/{name}": Call(
-        "tenants.manage", TENANT, "path.name body.overrides.renderer", {"path.kind": "agent", "path.name": "a-{fresh}"}
+        "tenants.manage",
+        TENANT,
+        "path.name body.overrides.renderer body.overrides.output_schema body.overrides.models[]",
+        {"path.kind": "agent", "path.name": "a-{fresh}"},
     ),
     "DELETE /api/admin/tenants/{tenant}/grants/{kind}/{name}": Call(
         "tenants.manage", TENANT | {"path.name": thing("grant")}, send={"path.kind": "agent"}, gets=204
@@ -196,7 +294,7 @@ CALLS: dict[str, Call] = {
     "GET /api/admin/models": Call("models.manage"),
     "PUT /api/admin/models/{name}": Call(
         "models.manage",
-        plain="path.name",
+        plain="path.name body.fallbacks[]",
         send={"path.name": "some/model-{fresh}", "body.input_usd": 1, "body.output_usd": 1},
     ),
     "DELETE /api/admin/models/{name}": Call("models.manage", {"path.name": word("price")}, gets=204),

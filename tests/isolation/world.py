@@ -11,17 +11,20 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
+import msgspec
 import psycopg
 import redis
 from psycopg.rows import dict_row
 from psycopg.types.json import Jsonb
 
+from api.paging import write_cursor
 from schema import redis_names
 from schema.ids import new_id
 from schema.keys import new_api_key, read_api_key
 from schema.vault import PLATFORM
 from tests.api.people import PASSWORD, hashed
 from tests.secret import VAULT
+from tools.configured import ToolDefinition
 
 NOWHERE = "http://127.0.0.1:9/v1"
 JOBS = ("waiting job", "running job", "failed job", "ended job")
@@ -147,6 +150,71 @@ class Holder:
         self.db.execute("INSERT INTO models (name, input_usd, output_usd) VALUES (%s, 1, 1)", (name,))
         return name
 
+    def agent(self, name: str = "agent", *, enabled: bool = True) -> str:
+        """One that is there already stays: errors tell what a tenant has, and must not differ from call to call."""
+        about: Row = {
+            "enabled": enabled,
+            "description": self.marker,
+            "prompt": self.marker,
+            "examples": [],
+            "models": [],
+            "tools": [],
+        }
+        return self._configured("agents", name, **about)
+
+    def tool(self, name: str = "tool") -> str:
+        definition = {"kind": "HTTP_GET", "description": self.marker, "endpoint": f"{NOWHERE}/x"}
+        whole = msgspec.convert({"name": f"{self.marker}-{name}", **definition}, ToolDefinition)
+        return self._configured("tools", name, kind="HTTP_GET", definition=msgspec.to_builtins(whole))
+
+    def data_source(self, name: str = "source") -> str:
+        source_id = new_id()
+        dsn = f"postgresql://reader:{self.marker}@127.0.0.1:9/shop"
+        sealed = VAULT.seal(dsn, tenant_id=self.tenant_id, owner_id=source_id)
+        about: Row = {"tables": ["shop.orders"], "key_id": sealed.key_id, "sealed": sealed.sealed}
+        return self._configured("data_sources", name, id=source_id, **about)
+
+    def pipeline(self) -> str:
+        """One with two versions."""
+        pipeline_id, name = new_id(), f"{self.marker}-{uuid4().hex[:6]}"
+        definition = {"name": name, "start": "a", "steps": {"a": {"kind": "prompt", "prompt": self.marker}}}
+        self.insert("pipelines", id=pipeline_id, name=name, version=2, definition=definition)
+        for version in (1, 2):
+            self.insert("pipeline_versions", pipeline_id=pipeline_id, version=version, definition=definition)
+        return str(pipeline_id)
+
+    def _configured(self, table: str, name: str, **columns: Any) -> str:
+        name = f"{self.marker}-{name}"
+        sql = f"SELECT 1 FROM {table} WHERE tenant_id = %s AND name = %s"
+        if not self.db.execute(sql, (self.tenant_id, name)).fetchone():  # type: ignore[arg-type]
+            self.insert(table, **{"id": new_id(), "name": name, **columns})
+        return name
+
+    def answer(self, *, rated: bool = False) -> str:
+        message_id, session_id = new_id(), UUID(self.session())
+        place: Row = {"session_id": session_id, "turn": 1, "ordinal": 1, "role": "assistant", "status": "completed"}
+        self.insert("messages", id=message_id, parts=[{"type": "text", "text": self.marker}], **place)
+        if rated:
+            self.insert("feedback", message_id=message_id, rating="up", comment=self.marker, user_id=self.user_id)
+        return str(message_id)
+
+    def memory(self) -> str:
+        memory_id, vector = new_id(), {"embedder": "x/y", "embedding": "[1, 0]"}
+        self.insert("memories", id=memory_id, user_id=self.user(), text=self.marker, **vector)
+        return str(memory_id)
+
+    def learned(self) -> None:
+        """Make what is learned from answers."""
+        found = self.db.execute("SELECT id FROM messages WHERE tenant_id = %s", (self.tenant_id,)).fetchone()
+        assert found is not None
+        self.insert("feedback", message_id=found["id"], rating="up", comment=self.marker)
+        self.insert("learned_examples", message_id=found["id"], agent=self.marker, question=self.marker)
+        vector: Row = {"embedder": "x/y", "embedding": "[1, 0]"}
+        self.insert("memories", id=new_id(), user_id=self.user(), text=self.marker, **vector)
+        later = datetime.now(UTC) + timedelta(days=1)
+        about: Row = {"agent": self.marker, "scope": "", "config_version": "0", "digest": self.marker, **vector}
+        self.insert("cached_answers", id=new_id(), question=self.marker, answer={}, expires_at=later, **about)
+
     def everything(self) -> None:
         """Make what requests don't name, so that a tenant has a row in every table."""
         job_id = UUID(self.job("running job"))
@@ -158,6 +226,13 @@ class Holder:
         used: Row = {"jobs": 1, "input_tokens": 77, "output_tokens": 77, "cost_nanos": 77}
         self.insert("usage_records", id=new_id(), day=date.today(), model=self.marker, agent=self.marker, **used)
         self.login(self.user())
+        self.insert("tool_effects", job_id=job_id, call_id=self.marker, tool=self.marker, attempt=1)
+        self.learned()
+        self.agent("another", enabled=False)  # so that nobody's list of models has it
+        self.tool("another")
+        self.data_source("another")
+        self.insert("configurations", settings={"persona": {"system_prompt": self.marker}})
+        self.pipeline()
 
     def _slug(self, tenant_id: UUID) -> str:
         found = self.db.execute("SELECT slug FROM tenants WHERE id = %s", (tenant_id,)).fetchone()
@@ -168,6 +243,11 @@ class Holder:
 KINDS: dict[str, Callable[[Holder], str | None]] = {
     **{kind: lambda holder, kind=kind: holder.job(kind) for kind in JOBS},
     "session": Holder.session,
+    "answer": Holder.answer,
+    "rated answer": lambda holder: holder.answer(rated=True),
+    "same answer": lambda _: None,  # one of `path.session_id`, which is copied as a whole without
+    "memory": Holder.memory,
+    "place of a memory": lambda holder: write_cursor(UUID(holder.memory())),
     "user": lambda holder: str(holder.user()),
     "key": lambda holder: str(holder.api_key()[0]),
     "email": Holder.email,
@@ -176,7 +256,11 @@ KINDS: dict[str, Callable[[Holder], str | None]] = {
     "provider": Holder.provider,
     "grant": Holder.grant,
     "model": lambda holder: MODELS[holder.letter],
-    "agent": lambda _: None,  # there are none yet
+    "agent": Holder.agent,
+    "tool": Holder.tool,
+    "spare tool": lambda holder: holder.tool(uuid4().hex[:6]),
+    "data source": Holder.data_source,
+    "pipeline": Holder.pipeline,
     "tenant": lambda holder: holder.slug,
     "spare tenant": Holder.spare_tenant,
     "same tenant": lambda _: None,  # what `path.tenant` is
@@ -191,7 +275,8 @@ UNKNOWN: dict[str, Callable[[], str]] = {
     "new email": lambda: f"{uuid4().hex}@example.com",
     "service": lambda: "cohere",
     "grant": lambda: uuid4().hex,
-    "agent": lambda: uuid4().hex,
+    "place of a memory": lambda: write_cursor(uuid4()),
+    **{kind: lambda: f"nobody-{uuid4().hex}" for kind in ("agent", "tool", "spare tool", "data source")},
     "model": lambda: f"openai/{uuid4().hex}",
     "tenant": lambda: f"nobody-{uuid4().hex[:8]}",
     "spare tenant": lambda: f"nobody-{uuid4().hex[:8]}",
@@ -261,8 +346,8 @@ class World:
     def _owned(self, holder: Holder, kind: str) -> list[str]:
         """Return things of this kind that somebody else must not reach; of jobs one in every state."""
         names = [holder.new(other) for other in (JOBS if kind in JOBS else (kind,))]
-        if kind in ("agent", "new email"):
-            names = [holder.new("grant" if kind == "agent" else "email")]
+        if kind in ("new email", "same answer"):
+            names = [holder.new(kind.split()[1])]
         return [name for name in names if name is not None]
 
     def _stream(self, holder: Holder) -> None:

@@ -34,8 +34,11 @@ async def main(arguments: Sequence[str]) -> None:
         return
     held_out, demo, unseen = read_half("held_out"), read_agents(), read_agents("unseen")
     plans: dict[str, tuple[Sequence[Candidate], Sequence[Labelled]]] = {
-        "held-out half, rows and what was learned from the fitting half": (learned(demo, read_half("fitting")), held_out),
-        "held-out half, rows alone (12 examples each)": (demo, held_out),
+        "held-out half, rows and what was learned from the fitting half": (
+            learned(demo, read_half("fitting")),
+            held_out,
+        ),
+        "held-out half, rows alone": (demo, held_out),
         "agents that no fit has seen (3 examples each)": (unseen, read_said("unseen")),
         "the demo's agents and those, held-out half and theirs": (
             (*learned(demo, read_half("fitting")), *unseen),

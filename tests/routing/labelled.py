@@ -32,6 +32,7 @@ from graphs.routing.contract import Candidate, Language
 from graphs.routing.small_talk import NAME
 
 DATA = Path(__file__).parent / "data"
+DEMO_AGENTS = Path(__file__).parents[2] / "api" / "demo_agents.json"
 Half = Literal["fitting", "held_out"]
 FOLDS = 5
 
@@ -51,8 +52,9 @@ class Labelled(msgspec.Struct, frozen=True):
 
 @lru_cache
 def read_agents(name: str = "demo") -> tuple[Candidate, ...]:
-    """The candidates of `data/<name>/agents.json`."""
-    return tuple(msgspec.json.decode((DATA / name / "agents.json").read_bytes(), type=list[Candidate]))
+    """The candidates of `data/<name>/agents.json`; those of the demo are the ones that are delivered."""
+    file = DEMO_AGENTS if name == "demo" else DATA / name / "agents.json"
+    return tuple(msgspec.json.decode(file.read_bytes(), type=list[Candidate]))
 
 
 @lru_cache

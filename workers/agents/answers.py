@@ -1,17 +1,70 @@
-"""Answers that may be given again (G9)."""
+"""Answers that may be given again (G9): to the same question of the same agent, under the same configuration.
 
+    a first question, plain words ──▶ same words? ──▶ near, and the words agree? ──▶ given again, marked `cached`
+                                          └─ no ───────────┴─ no ─▶ the run ──▶ kept, if nothing speaks against it
+
+Kept are only answers without side effects whose tools all worked. What a tool was asked for, or what memories made
+different, is its user's alone; without a user it is not kept. An agent says with `cache_s` for how long; for `auto` the
+tenant's setting does, and no longer than the agents that answered allow.
+
+Postgres or the embedder being away costs nothing but the answer's being made anew (fails open).
+"""
+
+import hashlib
+from typing import Any
+
+import msgspec
+import psycopg
+import structlog
 from psycopg.rows import DictRow
 
-from graphs.agents.contract import AgentRun
+from graphs.agents.contract import PLAIN, AgentRun
 from graphs.agents.state import AgentState
-from schema.events import MessageCompleted
+from graphs.embeddings.texts import clean
+from graphs.providers.contract import TextPart
+from schema.db import tenant_tx
+from schema.errors import HeadraceError
+from schema.events import AgentRouted, MessageCompleted, MessageDelta, ToolFinished
+from schema.queries import cached_answers
 from workers.agents.configuration import Configuration
+from workers.agents.sameness import LONGEST, NEAR, digest_of, says_the_same
 from workers.workshop import Workshop
+
+log = structlog.get_logger()
+
+AUTO = "auto"
+LOOKED_AT = 5
+"""Near questions whose words are compared; more than one, since the nearest is often another number."""
+KEPT = "kept answer"
+
+
+class KeptAnswer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """An answer as it is kept. `context` has to be the same when it is given again: the model, and what was known of the
+    user."""
+
+    context: str
+    text: str
+    graph: str
+    agent: str | None = None
+    data: Any = None
+    renderer: dict[str, Any] | None = None
 
 
 async def find(shop: Workshop, job: DictRow, configuration: Configuration, run: AgentRun) -> MessageCompleted | None:
-    """Return an answer that was given before to the same question, or to one that means the same."""
-    return None
+    """Return an answer that was given before to the same question, or to one that means the same; who was routed to and the
+    words have been told then. An attempt that takes over goes on with its own run. Raises nothing."""
+    if job["attempt"] > 1 or not _seconds(configuration, job["agent"]) or not _stands_alone(job, run):
+        return None
+    try:
+        found = await _find(shop, job, configuration, run)
+    except (HeadraceError, psycopg.Error) as error:
+        log.warning("kept_answer_not_found", job_id=str(job["id"]), error=type(error).__name__)
+        return None
+    if found is None:
+        return None
+    run.emit(AgentRouted(agent=found.agent or PLAIN, graph=found.graph, reason=KEPT))
+    run.emit(MessageDelta(text=found.text))
+    return MessageCompleted(text=found.text, agent=found.agent, data=found.data, renderer=found.renderer, cached=True)
 
 
 async def keep(
@@ -22,4 +75,126 @@ async def keep(
     ended: AgentState,
     completed: MessageCompleted,
 ) -> None:
-    """Keep an answer, if it may be given again."""
+    """Keep an answer, if it may be given again. It counts once the job has succeeded. Raises nothing."""
+    seconds = _seconds(configuration, job["agent"], _answered(ended))
+    if not seconds or not _stands_alone(job, run) or not _may_be_kept(ended, completed):
+        return
+    personal = ended.get("asked_tools", False) or bool(run.memories)
+    if personal and job["user_id"] is None:
+        return
+    answer = KeptAnswer(
+        context=_context(job, run),
+        text=completed.text,
+        graph=ended.get("graph", PLAIN),
+        agent=completed.agent,
+        data=completed.data,
+        renderer=completed.renderer,
+    )
+    try:
+        await _keep(shop, job, configuration, run, answer, str(job["user_id"]) if personal else "", seconds)
+    except (HeadraceError, psycopg.Error) as error:
+        log.warning("answer_not_kept", job_id=str(job["id"]), error=type(error).__name__)
+
+
+def _seconds(configuration: Configuration, agent: str, answered: frozenset[str] = frozenset()) -> int:
+    """Return for how long answers to an agent's questions are kept; 0 is not at all. `answered` are those that took part."""
+    named = configuration.settings.get("cache_s") or 0 if agent == AUTO else _cache_s(configuration, agent)
+    return min([int(named), *(_cache_s(configuration, name) for name in answered if name in configuration.agents)])
+
+
+def _cache_s(configuration: Configuration, agent: str) -> int:
+    found = configuration.agents.get(agent)
+    return found.cache_s if found is not None else 0
+
+
+def _answered(ended: AgentState) -> frozenset[str]:
+    return frozenset(intent["agent"] for intent in ended.get("intents") or ())
+
+
+def _stands_alone(job: DictRow, run: AgentRun) -> bool:
+    """Whether nothing but the words of the question asks for it: no conversation, no pictures, no wishes of a client."""
+    if run.history or run.continued or run.client_tools or run.summary:
+        return False
+    if job["payload"].get("options") or job["payload"].get("asked_model"):
+        return False
+    words = all(isinstance(part, TextPart) for part in run.question.parts)
+    return words and 0 < len(run.question.text.strip()) <= LONGEST
+
+
+def _may_be_kept(ended: AgentState, completed: MessageCompleted) -> bool:
+    """Whether a run ended well: with an answer, not a question put back, that changed nothing, by tools that all worked."""
+    if completed.finish_reason != "stop" or completed.tool_calls or not completed.text.strip():
+        return False
+    failed = any(name == ToolFinished.type and not told.get("ok") for name, told in ended.get("trail") or ())
+    return bool(ended.get("intents")) and not ended.get("acted") and not failed
+
+
+def _context(job: DictRow, run: AgentRun) -> str:
+    known = msgspec.json.encode([job["model"], list(run.memories)])
+    return hashlib.sha256(known).hexdigest()
+
+
+def _embedder(shop: Workshop) -> str:
+    return f"{shop.embedder.engine}/{shop.embedder.model}"
+
+
+async def _find(shop: Workshop, job: DictRow, configuration: Configuration, run: AgentRun) -> KeptAnswer | None:
+    question, own = clean(run.question.text), [str(job["user_id"])] if job["user_id"] else []
+    digest = digest_of(question)
+    asked: dict[str, Any] = {
+        "agent": job["agent"],
+        "scopes": own if run.memories else ["", *own],
+        "version": configuration.version,
+        "context": _context(job, run),
+    }
+    async with tenant_tx(shop.pool, job["tenant_id"]) as db:
+        found = await cached_answers.find_exact(db, job["tenant_id"], **asked, digest=digest)
+    if found is None:
+        found = await _nearest(shop, job, asked, question)
+    if found is None:
+        return None
+    if job["session_id"] is not None:  # only what stands in a message can get feedback
+        async with tenant_tx(shop.pool, job["tenant_id"]) as db:
+            await cached_answers.add_repeat(
+                db, job["tenant_id"], job["id"], found["id"], digest=digest, question=question
+            )
+    return msgspec.convert(found["answer"], KeptAnswer)
+
+
+async def _nearest(shop: Workshop, job: DictRow, asked: dict[str, Any], question: str) -> DictRow | None:
+    """Return the nearest entry whose question means the same."""
+    (embedding,) = await shop.embedder.embed([question])
+    async with tenant_tx(shop.pool, job["tenant_id"]) as db:
+        rows = await cached_answers.list_nearest(
+            db, job["tenant_id"], **asked, embedder=_embedder(shop), embedding=embedding, limit=LOOKED_AT
+        )
+    same = (row for row in rows if row["score"] >= NEAR and says_the_same(row["question"], question))
+    return next(same, None)
+
+
+async def _keep(
+    shop: Workshop,
+    job: DictRow,
+    configuration: Configuration,
+    run: AgentRun,
+    answer: KeptAnswer,
+    scope: str,
+    seconds: int,
+) -> None:
+    question = clean(run.question.text)
+    (embedding,) = await shop.embedder.embed([question])
+    async with tenant_tx(shop.pool, job["tenant_id"]) as db:
+        await cached_answers.add_answer(
+            db,
+            job["tenant_id"],
+            job["id"],
+            agent=job["agent"],
+            scope=scope,
+            version=configuration.version,
+            digest=digest_of(question),
+            question=question,
+            embedder=_embedder(shop),
+            embedding=embedding,
+            answer=msgspec.to_builtins(answer),
+            ttl_s=seconds,
+        )

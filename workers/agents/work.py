@@ -1,6 +1,7 @@
 """A chat job that an agent answers: gathers what the run needs, runs the graph, says what came of it."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from psycopg.rows import DictRow
@@ -22,6 +23,7 @@ from workers.agents.configuration import Configuration
 from workers.agents.ledger import JobLedger
 from workers.agents.memories import IN_PROMPT, UserMemories
 from workers.agents.models import Models
+from workers.agents.summaries import Summary, summary_for
 from workers.agents.tool_contexts import ToolSurroundings
 from workers.workshop import Workshop
 
@@ -41,12 +43,13 @@ async def answer_by_agent(shop: Workshop, job: DictRow, messages: Sequence[DictR
     )
     configuration = await shop.configurations.get(job["tenant_id"], needs["version"][0]["version"])
     asked = read_chat(job["model"], job["payload"], messages)
-    run = await _prepare(shop, job, needs, configuration, asked, emit)
+    run, summary = await prepare(shop, job, needs, configuration, asked, emit)
     kept = await answers.find(shop, job, configuration, run)
     if kept is not None:
         emit(kept)
         return
     name, state = _entry(job, run)
+    state |= summary.spent()
     thread = Thread(thread_name(job["tenant_id"], job["user_id"], job["session_id"] or job["id"]), str(job["id"]))
     with held_by(Holder(job["tenant_id"], job["id"], job["attempt"])):
         ended = await shop.agents.run(name, run, state, thread, resume=job["attempt"] > 1)
@@ -70,16 +73,19 @@ def _entry(job: DictRow, run: AgentRun) -> tuple[str, AgentState]:
     return graph, {"said": "", "at": 0, "intents": [{"agent": name, "text": run.question.text}]}
 
 
-async def _prepare(
+async def prepare(
     shop: Workshop,
     job: DictRow,
     needs: Mapping[str, list[DictRow]],
     configuration: Configuration,
     asked: ChatRun,
     emit: Emit,
-) -> AgentRun:
+) -> tuple[AgentRun, Summary]:
+    """Return what the graphs are given for a claimed job, and the summary of what the model no longer sees."""
     question, before, after = _split(asked.messages)
     agents = {name: _spec(configuration, name) for name in configuration.agents}
+    if (graph := job["payload"].get("graph")) and job["agent"] in agents:
+        agents[job["agent"]] = replace(agents[job["agent"]], graph=graph)
     options = dict(asked.options)
     client_tools = tuple(options.pop("tools", None) or ())
     role = needs["user"][0]["role"] if needs["user"] else None
@@ -89,7 +95,8 @@ async def _prepare(
         shop, job["tenant_id"], configuration, needs["credentials"], default=job["model"], asked_for=asked_for
     )
     last = _first(needs["last_agent"])
-    return AgentRun(
+    summary = await summary_for(shop, job, needs, models, before)
+    run = AgentRun(
         agents=agents,
         tools=around.tools(),
         question=question,
@@ -103,13 +110,14 @@ async def _prepare(
         emit=emit,
         breakers=shop.breakers,
         persona=_persona(configuration.settings.get("persona") or {}),
-        summary=(_first(needs["session"]) or {}).get("summary") or "",
+        summary=summary.text,
         memories=await _recalled(shop, job, needs, question.text),
         last_agent=last["agent"] if last else None,
         offered=int(configuration.settings.get("offered_tools") or 5),
         priorities=around.priorities(),
         client_tools=client_tools,
     )
+    return run, summary
 
 
 async def _route(shop: Workshop, agents: Mapping[str, AgentSpec], text: str, context: Context) -> Route:

@@ -2,9 +2,10 @@
 
 from typing import Any
 
-from workers.tasks import chat
+from workers.tasks import chat, pipelines
 
 
 def register(app: Any) -> None:
     """Give every task to the application."""
     chat.register(app)
+    pipelines.register(app)

@@ -1,0 +1,187 @@
+"""Tools of one's own tenant: configured ones to make, change and delete, and those that are code to look at (A9, T2)."""
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any
+
+from litestar import Response, Router, delete, get, patch, post
+from litestar.params import FromPath, FromQuery, JSONBody
+from msgspec import UNSET, to_builtins
+from psycopg.rows import DictRow
+
+from api.admin.deeds import note
+from api.admin.known_tools import NO_TOOL, granted_builtin_tools, load_builtin_tools
+from api.admin.own_rows import changing_own, require_name
+from api.admin.tool_secrets import check_headers_hold_no_secret, open_secrets, seal_secrets, settle_secrets
+from api.admin.tool_shapes import (
+    ToolChangeIn,
+    NewToolIn,
+    ToolOut,
+    ToolsOut,
+    changed_definition,
+    definition_of,
+    shown,
+    shown_builtin,
+)
+from api.admin.words import Word
+from api.describing import described
+from api.errors import problems
+from api.paging import Cursor, Limit, read_cursor, write_cursor
+from api.principals import MayManageTools, Principal
+from api.resources import Opened, Resources
+from schema.db import Db
+from schema.errors import Conflict, NotFound
+from schema.ids import new_id
+from schema.queries import agents, configurations, tools
+from schema.vault import Vault
+from tools.configured import ToolDefinition, check_definition
+
+HERE = "/{name:str}"
+
+EXAMPLE = {
+    "name": "get_stock",
+    "kind": "HTTP_GET",
+    "description": "How much of an article is in stock, by warehouse.",
+    "endpoint": "https://erp.example.com/stock/{sku}",
+    "headers": {"X-Api-Key": "{{secret:ERP_KEY}}"},
+    "secrets": {"ERP_KEY": "…"},
+    "parameters": {"type": "object", "properties": {"sku": {"type": "string"}}, "required": ["sku"]},
+}
+
+
+@post("/", status_code=201, opt=described(example=EXAMPLE), responses=problems(409), summary="Make a tool")
+async def create(data: JSONBody[NewToolIn], principal: MayManageTools, resources: Opened) -> Response[ToolOut]:
+    """Agents of your tenant may be given it at once. One that a platform admin makes is shared: tenants may use it when it is
+    granted to them. Nothing is called; try it with `/test`."""
+    definition = await _checked(definition_of(data), resources)
+    secrets = settle_secrets(definition, data.secrets, {})
+    if data.name in await load_builtin_tools():
+        raise Conflict(f"{data.name} is the name of a tool that is built in. Choose another.")
+    tool_id = new_id()
+    sealed = seal_secrets(resources.vault, secrets, tenant_id=principal.tenant_id, tool_id=tool_id)
+    values = _columns(definition) | {"enabled": data.enabled} | sealed
+    async with changing_own(resources, principal) as db:
+        row = await tools.add_tool(db, principal.tenant_id, tool_id, data.name, values, created_by=principal.actor)
+        if row is None:
+            raise Conflict(f"There is a tool {data.name!r} already. Change it, or choose another name.")
+        detail = {"kind": data.kind, "secrets": sorted(secrets)}
+        await note(db, principal, principal.tenant_id, "tool.created", data.name, detail)
+    return Response(shown(row), headers={"Location": f"/api/admin/tools/{data.name}"})
+
+
+@get("/", responses=problems(400, 403), summary="List tools")
+async def list_(
+    principal: MayManageTools,
+    resources: Opened,
+    enabled: FromQuery[bool | None] = None,
+    search: Word = None,
+    cursor: Cursor = None,
+    limit: Limit = 20,
+) -> ToolsOut:
+    """All tools that agents of your tenant may be given: your own, shared ones that are granted, and those that are built in
+    and granted. `search` finds parts of names and descriptions."""
+    after = read_cursor(cursor, str) or ""
+    async with principal.tx(resources.ports.pool) as db:
+        rows = await tools.list_tools(
+            db, principal.tenant_id, limit=limit + 1, after=after, search=search, enabled=enabled
+        )
+        code = await _builtin(db, principal)
+    found = {tool.name: tool for tool in code if tool.name > after and _fits(tool, search, enabled)}
+    found |= {row["name"]: shown(row) for row in rows}
+    items = [found[name] for name in sorted(found)[: limit + 1]]
+    return ToolsOut(items[:limit], write_cursor(items[limit - 1].name) if len(items) > limit else None)
+
+
+@get(HERE, responses=problems(403, 404), summary="Look at a tool")
+async def look(name: FromPath[str], principal: MayManageTools, resources: Opened) -> ToolOut:
+    require_name(name, NO_TOOL)
+    async with principal.tx(resources.ports.pool) as db:
+        row = await tools.find_tool(db, principal.tenant_id, name)
+        if row is not None:
+            return shown(row)
+        for tool in await _builtin(db, principal):
+            if tool.name == name:
+                return tool
+    raise NotFound(NO_TOOL)
+
+
+@patch(HERE, responses=problems(400, 403, 404, 409), summary="Change a tool")
+async def change(
+    name: FromPath[str], data: JSONBody[ToolChangeIn], principal: MayManageTools, resources: Opened
+) -> ToolOut:
+    """Change what is named and leave the rest."""
+    given = sorted(field for field in data.__struct_fields__ if getattr(data, field) is not UNSET)
+    async with changing_own(resources, principal) as db:
+        row = await _require_own(db, principal, name)
+        if not given:
+            return shown(row)
+        definition = await _checked(changed_definition(row, data), resources)
+        values = _columns(definition) | ({} if data.enabled is UNSET else {"enabled": data.enabled})
+        if "secrets" in given or "headers" in given:
+            values |= _resealed(resources.vault, row, definition, {} if data.secrets is UNSET else data.secrets)
+        changed = await tools.change_tool(db, principal.tenant_id, name, values)
+        await note(db, principal, principal.tenant_id, "tool.changed", name, {"fields": given})
+    return shown(changed or row)
+
+
+@delete(HERE, responses=problems(400, 403, 404, 409), summary="Delete a tool")
+async def delete_(
+    name: FromPath[str], principal: MayManageTools, resources: Opened, force: FromQuery[bool] = False
+) -> None:
+    """A tool that agents have is not deleted; with `force` it is taken out of them."""
+    async with changing_own(resources, principal) as db:
+        await _require_own(db, principal, name)
+        using = await agents.list_agents_using(db, principal.tenant_id, name)
+        if using and not force:
+            more = f" and {len(using) - 10} more" if len(using) > 10 else ""
+            said = f"{name} is used by {', '.join(using[:10])}{more}. Take it out of them, or say ?force=true to do so now."
+            raise Conflict(said)
+        await agents.take_tool_out(db, principal.tenant_id, name)
+        await tools.delete_tool(db, principal.tenant_id, name)
+        await note(db, principal, principal.tenant_id, "tool.deleted", name, {"taken_from": using})
+
+
+async def _builtin(db: Db, principal: Principal) -> list[ToolOut]:
+    row = await configurations.find_configuration(db, principal.tenant_id)
+    off = (row["settings"].get("disabled_tools") or ()) if row else ()
+    found = await granted_builtin_tools(db, principal)
+    return [shown_builtin(tool, enabled=name not in off) for name, tool in found.items()]
+
+
+def _fits(tool: ToolOut, search: str | None, enabled: bool | None) -> bool:
+    text = f"{tool.name} {tool.description}".lower()
+    return (search is None or search.lower() in text) and (enabled is None or tool.enabled == enabled)
+
+
+async def _checked(definition: ToolDefinition, resources: Resources) -> ToolDefinition:
+    """Return the definition. Raises InputError that names what is wrong with it; in a thread, since SQL is parsed."""
+    await asyncio.to_thread(check_definition, definition, resources.settings.egress)
+    check_headers_hold_no_secret(definition.headers)
+    return definition
+
+
+def _columns(definition: ToolDefinition) -> dict[str, Any]:
+    return {"kind": definition.kind, "definition": to_builtins(definition), "priority": definition.priority}
+
+
+def _resealed(
+    vault: Vault, row: DictRow, definition: ToolDefinition, given: Mapping[str, str | None]
+) -> dict[str, Any]:
+    """Return the columns of a tool's secrets after a change: those that its headers use now."""
+    secrets = settle_secrets(definition, given, open_secrets(vault, row))
+    return seal_secrets(vault, secrets, tenant_id=row["tenant_id"], tool_id=row["id"])
+
+
+async def _require_own(db: Db, principal: Principal, name: str) -> DictRow:
+    """Return one of the tenant's own tools. Raises NotFound, and Conflict for one that may be used and not changed."""
+    require_name(name, NO_TOOL)
+    row = await tools.find_tool(db, principal.tenant_id, name)
+    if row is not None and row["own"]:
+        return row
+    if row is not None or name in await granted_builtin_tools(db, principal):
+        said = f"{name} is not your tenant's own, so it can't be changed. The configuration's disabled_tools switch it off."
+        raise Conflict(said)
+    raise NotFound(NO_TOOL)
+
+
+routes = Router("/admin/tools", route_handlers=[create, list_, look, change, delete_], tags=["tools"])

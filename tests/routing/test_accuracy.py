@@ -1,0 +1,125 @@
+"""How often the router is right, on utterances and agents that no weight was fitted on. Times are `python -m tests.routing`."""
+
+import asyncio
+import os
+import re
+from collections.abc import Callable
+from functools import lru_cache
+
+import pytest
+
+from graphs.embeddings.registry import open_embedder
+from graphs.routing.router import Router
+from graphs.routing.small_talk import NOBODY
+from graphs.routing.vague import VAGUE
+from graphs.routing.weights import BY_MEANING, BY_WORDS
+from graphs.routing.words import fold, normalised
+from tests.routing.fitting import fit
+from tests.routing.labelled import learned, read_agents, read_half, read_said
+from tests.routing.measurement import Measured, measure
+
+SHARED = 0.65
+EMBEDDER = open_embedder()
+
+
+@lru_cache
+def held_out() -> Measured:
+    """The held-out half, the fitting half being what was learned from feedback."""
+    agents = learned(read_agents(), read_half("fitting"))
+    return asyncio.run(measure(Router(EMBEDDER), read_half("held_out"), agents))
+
+
+@lru_cache
+def rows_alone() -> Measured:
+    """The held-out half, by what the agents' rows say."""
+    return asyncio.run(measure(Router(EMBEDDER), read_half("held_out"), read_agents()))
+
+
+@lru_cache
+def unseen() -> Measured:
+    """Agents that no fit has seen, with three examples each."""
+    return asyncio.run(measure(Router(EMBEDDER), read_said("unseen"), read_agents("unseen")))
+
+
+def test_of_a_hundred_held_out_utterances_ninety_five_are_routed_right():
+    assert held_out().share() >= 0.95
+
+
+@pytest.mark.parametrize(
+    ("key", "least"), [("en", 0.93), ("vi", 0.93), ("typo", 0.85), ("bare", 0.85), ("mixed", 0.85)]
+)
+def test_no_language_and_no_way_of_typing_is_left_behind(key: str, least: float):
+    assert held_out().share(key) >= least
+
+
+@pytest.mark.parametrize("key", ["debt", "shipment", "analysis", "ocr", "chat", "several", "follow", "unclear"])
+def test_no_kind_of_utterance_is_left_behind(key: str):
+    assert held_out().share(key) >= 0.85
+
+
+def test_the_language_is_told_right():
+    assert held_out().languages_right >= 0.98 * held_out().asked["all"]
+
+
+def test_rows_alone_route_nearly_as_well_as_rows_that_have_learned():
+    assert rows_alone().share() >= 0.93
+
+
+@pytest.mark.parametrize("key", ["en", "vi"])
+def test_new_agents_with_three_examples_route_right_without_new_weights(key: str):
+    assert unseen().share(key) >= 0.95
+
+
+def test_words_alone_still_route_most():
+    measured = asyncio.run(measure(Router(None), read_half("held_out"), read_agents()))
+    assert measured.share() >= 0.8
+
+
+def test_the_labelled_set_is_large_and_in_both_languages():
+    every = (*read_half("fitting"), *read_half("held_out"))
+    counts = {language: sum(one.language == language for one in every) for language in ("en", "vi")}
+    assert len(every) >= 320
+    assert min(counts.values()) >= 160
+    assert {"plain", "typo", "bare", "mixed"} <= {one.style for one in read_half("held_out")}
+
+
+def test_the_halves_do_not_repeat_each_other():
+    built_in = (*NOBODY.examples, *VAGUE.examples)
+    seen = [one.text for one in read_half("fitting")] + [e for c in read_agents() for e in c.examples] + [*built_in]
+    marked = [(text, _grams(text)) for text in seen if len(text.split()) > 2]
+    alike = [
+        (one.text, text)
+        for one in read_half("held_out")
+        for text, grams in marked
+        if _share(grams, _grams(one.text)) >= SHARED
+    ]
+    assert [] == alike
+
+
+def test_no_number_of_the_held_out_half_was_seen_in_fitting():
+    def numbers(texts: list[str]) -> set[str]:
+        return set(re.findall(r"\d{5,}", " ".join(texts)))
+
+    examples = [example for agent in read_agents() for example in agent.examples]
+    fitting = numbers([one.text for one in read_half("fitting")] + examples)
+    assert set() == fitting & numbers([one.text for one in read_half("held_out")])
+
+
+@pytest.mark.skipif(os.environ.get("HEADRACE_TESTS") != "full", reason="fits for ten seconds")
+def test_the_weights_are_those_that_the_fitting_half_gives():
+    printed = asyncio.run(fit())
+    read: Callable[[str], list[float]] = lambda line: [float(w) for w in re.findall(r"-?\d+\.\d+", line)]  # noqa: E731
+    for line, weights in zip(printed.splitlines(), (BY_WORDS, BY_MEANING), strict=True):
+        assert list(weights) == pytest.approx(read(line), abs=0.02)
+
+
+def _share(one: frozenset[str], other: frozenset[str]) -> float:
+    if min(len(one), len(other)) < SHARED * max(len(one), len(other)):
+        return 0.0
+    return len(one & other) / len(one | other)
+
+
+@lru_cache(maxsize=4096)
+def _grams(text: str) -> frozenset[str]:
+    plain = f" {re.sub(r'[^a-z0-9]+', ' ', fold(normalised(text))).strip()} "
+    return frozenset(plain[i : i + 4] for i in range(len(plain) - 3))

@@ -1,0 +1,105 @@
+"""The summary of what a session's history no longer shows (G1): kept in its row, brought up to date every few turns.
+
+A model is shown the last ten messages (`graphs/chat/history.py`). Once six others have fallen out since the last summary, the
+job's own model is asked for a new one, in front of the answer. A model that fails or is slow costs the summary's being old,
+never the answer.
+"""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import psycopg
+import structlog
+from psycopg.rows import DictRow
+
+from graphs.agents.contract import PLAIN, AgentSpec
+from graphs.agents.state import AgentState
+from graphs.agents.summarising import by_rule, summarise
+from graphs.chat.history import KEPT
+from graphs.messages import stored_message
+from graphs.providers.contract import Message
+from schema.db import tenant_tx
+from schema.errors import HeadraceError
+from schema.queries.session_summaries import list_unsummarised, set_summary
+from workers.agents.models import Models
+from workers.workshop import Workshop
+
+log = structlog.get_logger()
+
+FALLEN_OUT = 6
+"""Messages that must have fallen out of the history since the last summary."""
+EVERY = 3
+"""Turns between two tries, also where the last one failed: one question in three waits for a summary."""
+PATIENCE_S = 10.0
+OFFLINE = "offline"
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What was said earlier, and what it cost to say it in short."""
+
+    text: str = ""
+    input_tokens: int = 0
+    output_tokens: int = 0
+    estimated: bool = False
+
+    def spent(self) -> AgentState:
+        """Return what it cost as the beginning of a run's state, so that it is part of the job's usage."""
+        if not self.input_tokens and not self.output_tokens:
+            return {}
+        return {
+            "input_tokens": self.input_tokens,
+            "output_tokens": self.output_tokens,
+            "estimated": self.estimated,
+        }
+
+
+async def summary_for(
+    shop: Workshop,
+    job: DictRow,
+    needs: Mapping[str, Sequence[DictRow]],
+    models: Models,
+    messages: Sequence[Message],
+) -> Summary:
+    """Return the summary of a job's session as of now, brought up to date if that is due. `messages` are those before the
+    question. Raises nothing."""
+    row: dict[str, Any] = needs["session"][0] if needs["session"] else {}
+    old = Summary(row.get("summary") or "")
+    turn = row.get("summary_turn")
+    if job["session_id"] is None or len(messages) <= KEPT or (job["turn"] - (turn or 0)) % EVERY:
+        return old
+    try:
+        return await _renewed(shop, job, models, old, turn)
+    except (HeadraceError, psycopg.Error, TimeoutError) as error:
+        log.warning("summary_not_renewed", job_id=str(job["id"]), error=type(error).__name__)
+        return old
+
+
+async def _renewed(shop: Workshop, job: DictRow, models: Models, old: Summary, turn: int | None) -> Summary:
+    async with tenant_tx(shop.pool, job["tenant_id"]) as db:
+        rows = await list_unsummarised(db, job["tenant_id"], job["session_id"], after=turn, before=job["turn"])
+    fallen = rows[: shown_from([row["role"] for row in rows])]
+    if len(fallen) < FALLEN_OUT:
+        return old
+    new = await _made(shop, models, old, [stored_message(row["role"], row["parts"]) for row in fallen])
+    async with tenant_tx(shop.pool, job["tenant_id"]) as db:
+        await set_summary(db, job["tenant_id"], job["session_id"], new.text, turn=fallen[-1]["turn"], seen=turn)
+    return new
+
+
+def shown_from(roles: Sequence[str]) -> int:
+    """Return the place of the first message that the history still shows, as `graphs.chat.history.trim` has it."""
+    start = max(0, len(roles) - KEPT)
+    first = next((i for i in range(start, len(roles)) if roles[i] == "user"), None)
+    return start if first is None else first
+
+
+async def _made(shop: Workshop, models: Models, old: Summary, said: Sequence[Message]) -> Summary:
+    choices = await models.chain(AgentSpec(name=PLAIN, graph="chat"))
+    if choices[0].full_name.partition("/")[0] == OFFLINE:
+        return Summary(by_rule(old.text, said))
+    async with asyncio.timeout(PATIENCE_S):
+        reply = await summarise(choices, shop.breakers, old.text, said)
+    return Summary(reply.text, reply.input_tokens, reply.output_tokens, reply.estimated)
