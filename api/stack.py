@@ -182,8 +182,9 @@ async def running_stack(
     hurry: asyncio.Event,
     grace_s: float = 30.0,
     procfile: Path = ROOT / "Procfile",
+    erp_port: int | None = None,
 ) -> AsyncIterator[tuple[RunningStack, Supervisor]]:
-    """Every process of the Procfile, with the API ready to serve; all are stopped at the end.
+    """Every process of the Procfile, with the API ready to serve, and the demo's ERP at `erp_port`; all are stopped at the end.
 
     `stop`, when it is set before the API is ready, ends the waiting; `hurry` cuts the grace short.
 
@@ -198,11 +199,11 @@ async def running_stack(
         key=demo_key(settings.home),
         admin_key=admin_key(settings.home),
     )
-    erp_port = ERP_PORT if is_free(ERP_PORT) else free_port()
     env = child_environment(environ, settings, where, running, port=port, flower_port=flower_port, erp_port=erp_port)
-    await asyncio.to_thread(ensure_demo_agents, where.database_url, f"http://127.0.0.1:{erp_port}")
     state = settings.home / "state.json"
-    lines = [*read_procfile(procfile), erp_line(erp_port, running.url, env["HEADRACE_ISSUER"])]
+    lines = read_procfile(procfile)
+    if erp_port is not None:
+        lines.append(erp_line(erp_port, running.url, env["HEADRACE_ISSUER"]))
     supervisor = Supervisor(lines, env=env, cwd=ROOT, output=output)
     try:
         await supervisor.start()
@@ -222,11 +223,11 @@ def child_environment(
     *,
     port: int,
     flower_port: int,
-    erp_port: int,
+    erp_port: int | None = None,
 ) -> dict[str, str]:
     """What the processes of the stack are told: our environment, where stores and keys are, the chosen ports, and that
     tools may call the demo's ERP."""
-    allowed = [environ.get(EGRESS_SETTING, ""), f"127.0.0.1:{erp_port}"]
+    allowed = [environ.get(EGRESS_SETTING, ""), f"127.0.0.1:{erp_port}" if erp_port is not None else ""]
     return {
         **without_ourselves(environ),
         **secret_settings(environ, settings.home),
@@ -241,6 +242,13 @@ def child_environment(
         EGRESS_SETTING: ",".join(entry for entry in allowed if entry),
         "PYTHONUNBUFFERED": "1",
     }
+
+
+def prepare_demo(where: Stores) -> int:
+    """Make sure that the demo's agents are there, and return the port for the ERP that their tools ask."""
+    port = ERP_PORT if is_free(ERP_PORT) else free_port()
+    ensure_demo_agents(where.database_url, f"http://127.0.0.1:{port}")
+    return port
 
 
 def erp_line(port: int, url: str, issuer: str) -> Line:

@@ -8,6 +8,17 @@ from tools.egress import EgressPolicy
 from workers.wire import RedisAddress
 from workers.workshop import WorkerSettings
 
+TOOL_SETTINGS = {
+    "TAVILY_API_KEY": "TAVILY_API_KEY",
+    "TAVILY_URL": "TAVILY_URL",
+    "DUCKDUCKGO_URL": "DUCKDUCKGO_URL",
+    "WIKIPEDIA_URL": "WIKIPEDIA_URL",
+    "OPEN_METEO_URL": "OPEN_METEO_URL",
+    "OPEN_METEO_GEOCODING_URL": "OPEN_METEO_GEOCODING_URL",
+    "PYTHON_MODE": "HEADRACE_PYTHON_MODE",
+}
+"""What tools that are code read from their `settings`, and the setting that it comes from."""
+
 
 def settings_from(env: Mapping[str, str]) -> WorkerSettings:
     """Read and check. Raises ValueError that names the setting and says what is right."""
@@ -23,6 +34,8 @@ def settings_from(env: Mapping[str, str]) -> WorkerSettings:
         unanswered_s=_number(env, "HEADRACE_UNANSWERED_S", 10, least=0.5),
         vault=Vault.from_env(env),
         egress=EgressPolicy.from_env(env),
+        tools={name: env[setting] for name, setting in TOOL_SETTINGS.items() if env.get(setting)},
+        embedder=env.get("HEADRACE_EMBEDDER", "").strip() or "minilm",
         task_events=env.get("HEADRACE_TASK_EVENTS", "on").lower() not in ("off", "0", "false", "no"),
     )
 

@@ -14,8 +14,8 @@ from api.admin.known_tools import NO_TOOL, granted_builtin_tools, load_builtin_t
 from api.admin.own_rows import changing_own, require_name
 from api.admin.tool_secrets import check_headers_hold_no_secret, open_secrets, seal_secrets, settle_secrets
 from api.admin.tool_shapes import (
-    ToolChangeIn,
     NewToolIn,
+    ToolChangeIn,
     ToolOut,
     ToolsOut,
     changed_definition,

@@ -17,7 +17,15 @@ from api.commands.up import stop_signals
 from api.embedded.errors import LocalError
 from api.local import Stores
 from api.output import FileOutput
-from api.stack import RunningStack, StackSettings, find_running, prepared_stores, running_stack, settings_from
+from api.stack import (
+    RunningStack,
+    StackSettings,
+    find_running,
+    prepare_demo,
+    prepared_stores,
+    running_stack,
+    settings_from,
+)
 
 PASSAGE = (
     "A headrace is the channel that carries water from a river or a dam to a mill wheel or to the turbines of a power "
@@ -69,7 +77,16 @@ def run(arguments: argparse.Namespace) -> int:
 async def with_own_stack(settings: StackSettings, where: Stores, began: float) -> int:
     stop, hurry = stop_signals()
     output = FileOutput(settings.home / "logs")
-    stack = running_stack(settings, where, output=output, environ=os.environ, stop=stop, hurry=hurry, grace_s=GRACE_S)
+    stack = running_stack(
+        settings,
+        where,
+        output=output,
+        environ=os.environ,
+        stop=stop,
+        hurry=hurry,
+        grace_s=GRACE_S,
+        erp_port=prepare_demo(where),
+    )
     async with stack as (running, supervisor):
         async with Client(running.url, running.key) as client:
             await client.worker_ready()

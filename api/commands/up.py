@@ -8,7 +8,7 @@ import sys
 
 from api.local import Stores
 from api.output import TerminalOutput
-from api.stack import ROOT, RunningStack, StackSettings, prepared_stores, running_stack, settings_from
+from api.stack import ROOT, RunningStack, StackSettings, prepare_demo, prepared_stores, running_stack, settings_from
 from api.supervisor import read_procfile
 
 BANNER = """
@@ -47,7 +47,16 @@ async def serve_until_stopped(settings: StackSettings, where: Stores, *, grace_s
     stop, hurry = stop_signals()
     output = TerminalOutput([*(line.name for line in read_procfile(ROOT / "Procfile")), "erp"], environ=os.environ)
     environ = {"HEADRACE_LOGS": "people" if sys.stdout.isatty() else "json", **os.environ}
-    stack = running_stack(settings, where, output=output, environ=environ, stop=stop, hurry=hurry, grace_s=grace_s)
+    stack = running_stack(
+        settings,
+        where,
+        output=output,
+        environ=environ,
+        stop=stop,
+        hurry=hurry,
+        grace_s=grace_s,
+        erp_port=prepare_demo(where),
+    )
     async with stack as (running, _supervisor):
         if not stop.is_set():
             print(banner(running, settings), flush=True)

@@ -21,12 +21,14 @@ CARE = (
 def check_prompt(template: str, *, field: str = "prompt") -> None:
     """Raises InputError for a template that can't be filled, naming what is wrong."""
     try:
-        found = [name for _, name, _, _ in string.Formatter().parse(template) if name is not None]
+        parts = list(string.Formatter().parse(template))
     except ValueError as error:
         said = f"{field} has a brace that is open or stray ({error}). Write {{{{ and }}}} for braces that are meant."
         raise InputError(said, field=field) from None
-    for name in found:
-        if name not in FIELDS:
+    for _, name, form, conversion in parts:
+        if name is None:
+            continue
+        if name not in FIELDS or form or conversion:  # a form such as `{date:>999999999}` makes a text of a gigabyte
             right = ", ".join(f"{{{known}}}" for known in FIELDS)
             said = f"{field} names {{{name[:40]}}}, which is not known. Right are {right}; braces that are meant are doubled."
             raise InputError(said, field=field)

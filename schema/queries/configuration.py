@@ -10,16 +10,20 @@ from schema.db import Pool
 
 VERSION = "SELECT config_version(%(tenant_id)s::uuid) AS version"
 
-# The platform's rows are those that are granted (row-level security); the tenant's own come last and win.
+# The platform's rows are those that are granted (row-level security); the tenant's own hide them, switched off or not.
 AGENTS = """
-SELECT name, description, examples, prompt, models, graph, tools, output_format, output_schema, renderer, max_steps, cache_s,
-  tenant_id = %(tenant_id)s::uuid AS own
-FROM agents WHERE enabled ORDER BY own, name
+SELECT * FROM (
+  SELECT DISTINCT ON (name) name, description, examples, prompt, models, graph, tools, output_format, output_schema,
+    renderer, max_steps, cache_s, enabled, tenant_id = %(tenant_id)s::uuid AS own
+  FROM agents ORDER BY name, own DESC) AS mine
+WHERE enabled ORDER BY name
 """
 TOOLS = """
-SELECT tenant_id, id, name, definition, priority, key_id, encode(sealed, 'base64') AS sealed,
-  tenant_id = %(tenant_id)s::uuid AS own
-FROM tools WHERE enabled ORDER BY own, name
+SELECT * FROM (
+  SELECT DISTINCT ON (name) tenant_id, id, name, definition, priority, enabled, key_id,
+    encode(sealed, 'base64') AS sealed, tenant_id = %(tenant_id)s::uuid AS own
+  FROM tools ORDER BY name, own DESC) AS mine
+WHERE enabled ORDER BY name
 """
 DATA_SOURCES = """
 SELECT id, name, description, tables, max_rows, timeout_s, key_id, encode(sealed, 'base64') AS sealed

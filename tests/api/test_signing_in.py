@@ -65,7 +65,11 @@ async def test_who_signs_in_gets_tokens_and_hears_who_they_are(
 async def test_a_person_sees_what_they_may_do(api: httpx.AsyncClient, tenant: TestTenant, database_url: str) -> None:
     tokens = await signed_in(api, database_url, tenant, role="viewer")
     said = (await api.get("/api/auth/me", headers=bearer(tokens["access_token"]))).json()
-    assert ("user", "viewer", ["self", "jobs.read", "sessions.read", "models.read"]) == (
+    assert (
+        "user",
+        "viewer",
+        ["self", "jobs.read", "sessions.read", "models.read", "agents.read", "pipelines.read"],
+    ) == (
         said["kind"],
         said["role"],
         said["rights"],

@@ -1,4 +1,4 @@
-"""Text from outside that gives orders, and a model that obeys every one of them: nothing happens that the user did not ask for."""
+"""Text from outside that gives orders, and a model that obeys them all: nothing happens that the user did not ask for."""
 
 import json
 from collections.abc import AsyncIterator
