@@ -1,16 +1,19 @@
 """Agents end to end: a question, the right agent, real HTTP calls with the caller's token, every step to be seen."""
 
+import base64
+import io
 import json
 from typing import Any
 from uuid import uuid4
 
 import aiohttp
 import pytest
+from PIL import Image, ImageDraw, ImageFont
 
 from tests.api.people import PASSWORD, make_user, some_email
 from tests.conftest import TestTenant
 from tests.counterparts.behaviours import text
-from tests.journeys.agents import DEBT, SHIPMENT, add_agent, add_tools, script
+from tests.journeys.agents import DEBT, SHIPMENT, add_agent, add_tools, grant_tools, script
 from tests.journeys.client import Client, assert_whole, kinds
 from tests.system import ModelProcess, System
 
@@ -237,3 +240,29 @@ async def test_every_step_can_be_read_afterwards(client: Client, provider: Model
     tool = trace["steps"][2]
     assert ("get_customer_debt", {"tax_code": "0104985841"}, True) == (tool["tool"], tool["arguments"], tool["ok"])
     assert "I look it up.\n\nThey owe much." == trace["text"]
+
+
+async def test_a_picture_is_read_by_a_tool_for_a_model_that_cannot_see(
+    client: Client, provider: ModelProcess, shared_url: str, tenant: TestTenant
+) -> None:
+    grant_tools(shared_url, tenant, "read_image")
+    add_agent(shared_url, tenant, "AgentOCR", graph="react", tools=["read_image"])
+    await script(
+        provider.url, "blind-model", {"calls": [["read_image", {"file_id": "image_1"}]]}, {"said": "It is read."}
+    )
+    picture = {"type": "image_url", "image_url": {"url": f"data:image/png;base64,{written('TOTAL 125750')}"}}
+    message = [{"type": "text", "text": "What is the total?"}, picture]
+    async with await client.ask("blind-model", message, agent="AgentOCR") as stream:
+        events = await stream.rest()
+    (read,) = [event.data for event in events if event.type == "tool.finished"]
+    assert read["ok"], read
+    assert "125750" in read["output"].replace(" ", "")
+
+
+def written(words: str) -> str:
+    """A picture of words, as base64."""
+    image = Image.new("RGB", (600, 120), "white")
+    ImageDraw.Draw(image).text((30, 30), words, fill="black", font=ImageFont.load_default(48))
+    file = io.BytesIO()
+    image.save(file, "PNG")
+    return base64.b64encode(file.getvalue()).decode()

@@ -14,6 +14,7 @@ from graphs.providers.textual_tools import NativeOrTextual
 from schema.errors import ProviderError
 from schema.vault import Sealed
 from workers.agents.configuration import Configuration
+from workers.agents.pictures import Unseeing
 from workers.workshop import Workshop
 
 
@@ -68,7 +69,7 @@ class Models:
         row = self._configuration.models.get(full_name)
         said = {"tools": row.tools, "images": row.images, "context_tokens": row.context_tokens} if row else None
         can = await capabilities(provider, name, said)
-        wrapped = NativeOrTextual(provider, native=can.tools)
+        wrapped = NativeOrTextual(provider if can.images else Unseeing(provider), native=can.tools)
         own = service in self._credentials
         return Choice(wrapped, name, full_name, f"{self._tenant_id if own else ''}/{service}")
 

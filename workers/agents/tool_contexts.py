@@ -15,6 +15,7 @@ from tools.contract import Tool, ToolContext
 from tools.data_source import DataSource, admit_dsn
 from workers.agents.configuration import Configuration, SealedConfig, ToolConfig
 from workers.agents.memories import UserMemories
+from workers.agents.pictures import Pictures
 from workers.workshop import Workshop
 
 log = structlog.get_logger()
@@ -24,10 +25,17 @@ class ToolSurroundings:
     """The tools of one job and what they are given. Secrets are opened when they are needed, and kept nowhere."""
 
     def __init__(
-        self, shop: Workshop, job: DictRow, configuration: Configuration, token: DictRow | None, role: str | None
+        self,
+        shop: Workshop,
+        job: DictRow,
+        configuration: Configuration,
+        *,
+        token: DictRow | None,
+        role: str | None,
+        pictures: Pictures,
     ) -> None:
         self._shop, self._job, self._configuration = shop, job, configuration
-        self._token, self._role = token, role
+        self._token, self._role, self._pictures = token, role, pictures
         self._tenant_id: UUID = job["tenant_id"]
 
     def tools(self) -> dict[str, Tool]:
@@ -64,6 +72,7 @@ class ToolSurroundings:
             embed=self._shop.embedder.embed,
             memory=UserMemories(self._shop, self._tenant_id, job["user_id"]) if job["user_id"] else None,
             open_database=self._open_database,
+            files=self._pictures.read,
         )
 
     def _build(self, config: ToolConfig) -> Tool:

@@ -23,6 +23,7 @@ from workers.agents.configuration import Configuration
 from workers.agents.ledger import JobLedger
 from workers.agents.memories import IN_PROMPT, UserMemories
 from workers.agents.models import Models
+from workers.agents.pictures import Pictures, name_pictures
 from workers.agents.summaries import Summary, summary_for
 from workers.agents.tool_contexts import ToolSurroundings
 from workers.workshop import Workshop
@@ -83,13 +84,15 @@ async def prepare(
 ) -> tuple[AgentRun, Summary]:
     """Return what the graphs are given for a claimed job, and the summary of what the model no longer sees."""
     question, before, after = _split(asked.messages)
+    question, pictures = name_pictures(question)
     agents = {name: _spec(configuration, name) for name in configuration.agents}
     if (graph := job["payload"].get("graph")) and job["agent"] in agents:
         agents[job["agent"]] = replace(agents[job["agent"]], graph=graph)
     options = dict(asked.options)
     client_tools = tuple(options.pop("tools", None) or ())
     role = needs["user"][0]["role"] if needs["user"] else None
-    around = ToolSurroundings(shop, job, configuration, _first(needs["token"]), role)
+    token = _first(needs["token"])
+    around = ToolSurroundings(shop, job, configuration, token=token, role=role, pictures=Pictures(pictures))
     asked_for = bool(job["payload"].get("asked_model"))
     models = Models(
         shop, job["tenant_id"], configuration, needs["credentials"], default=job["model"], asked_for=asked_for
