@@ -10,6 +10,7 @@ from tests.bench.fairness import measure_fairness
 from tests.bench.latency import measure_first_token, measure_streams
 from tests.bench.measurement import Measurement
 from tests.bench.plan import Plan
+from tests.bench.routing import measure_routing
 from tests.bench.throughput import measure_chats, measure_saturation
 
 Measure = Callable[[Bed, Plan], Awaitable[Measurement]]
@@ -34,6 +35,7 @@ SETUPS = (
             "chats": measure_chats,
             "saturation": measure_saturation,
             "agents": measure_agents,
+            "routing": measure_routing,
         },
     ),
     Setup(
