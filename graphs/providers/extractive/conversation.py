@@ -19,6 +19,9 @@ LONGEST_ASKED = 600
 
 _MARK_LINE = re.compile(r"^\s*(?:</?[a-zA-Z_][^<>\n]*>|```\w*|-{3,}|={3,})\s*$")
 
+FENCE = re.compile(r"</?data>")
+"""Marks data in prompts; a sentence with one is about the marks."""
+
 
 @dataclass(frozen=True)
 class Called:
@@ -78,7 +81,7 @@ def read_conversation(messages: Sequence[Message]) -> Conversation:
         question=question,
         parts=split(asked) if asked.strip() else (),
         earlier=(asked, *(text[:LONGEST_ASKED] for text in before)),
-        at_hand=(*(sentence for text in texts for sentence in cited(text)), *own),
+        at_hand=tuple(one for one in (*(s for text in texts for s in cited(text)), *own) if not FENCE.search(one)),
         instructions="\n".join(m.text for m in messages if m.role in ("system", "developer")),
         called=_called(messages[at + 1 :]),
     )
