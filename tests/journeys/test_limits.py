@@ -39,15 +39,17 @@ async def post(http: aiohttp.ClientSession, url: str, tenant: TestTenant, model:
         }
 
 
-async def test_of_sixty_requests_through_two_processes_exactly_the_limit_is_accepted(
+async def test_of_sixty_requests_through_four_processes_exactly_the_limit_is_accepted(
     system: System, tenant: TestTenant, shared_url: str
 ):
     limit(shared_url, tenant, requests_per_minute=20)
-    system.start("api2")
-    await system.ready("api2")
-    urls = [system.url, system.url_of("api2")]
+    others = ["api2", "api3", "api4"]
+    for name in others:
+        system.start(name)
+    await asyncio.gather(*(system.ready(name) for name in others))
+    urls = [system.url, *(system.url_of(name) for name in others)]
     async with aiohttp.ClientSession() as http:
-        answers = await asyncio.gather(*(post(http, urls[i % 2], tenant, "text-3") for i in range(60)))
+        answers = await asyncio.gather(*(post(http, urls[i % 4], tenant, "text-3") for i in range(60)))
     refused = [told for status, told in answers if status == 429]
     assert (20, 40) == (sum(status == 200 for status, _ in answers), len(refused))
     assert {"rate_limit_exceeded"} == {told["body"]["code"] for told in refused}
