@@ -59,7 +59,7 @@ async def create(data: JSONBody[AgentIn], principal: MayManageAgents, resources:
     values = check_new(data)
     async with changing_own(resources, principal) as db:
         await _check_named(db, principal, values)
-        row = await agents.add_agent(db, principal.tenant_id, new_id(), data.name, values, created_by=principal.actor)
+        row = await agents.ROWS.add(db, principal.tenant_id, new_id(), data.name, values, created_by=principal.actor)
         if row is None:
             raise Conflict(f"There is an agent {data.name!r} already. Change it, or choose another name.")
         await note(db, principal, principal.tenant_id, "agent.created", data.name, {"graph": data.graph})
@@ -129,7 +129,7 @@ async def delete_(name: FromPath[str], principal: MayManageAgents, resources: Op
     """Jobs of it that wait will fail; what it said is kept."""
     require_name(name, NO_AGENT)
     async with changing_own(resources, principal) as db:
-        if not await agents.delete_agent(db, principal.tenant_id, name):
+        if not await agents.ROWS.delete(db, principal.tenant_id, name):
             raise NotFound(NO_AGENT)
         await note(db, principal, principal.tenant_id, "agent.deleted", name)
 
@@ -143,7 +143,7 @@ async def _check_named(db: Db, principal: Principal, values: dict[str, object]) 
 
 
 async def _change(db: Db, principal: Principal, row: DictRow, values: dict[str, object]) -> AgentOut:
-    changed = await agents.change_agent(db, principal.tenant_id, row["name"], values)
+    changed = await agents.ROWS.change(db, principal.tenant_id, row["name"], values)
     detail = {"fields": sorted(values)} | ({"tools": values["tools"]} if "tools" in values else {})
     await note(db, principal, principal.tenant_id, "agent.changed", row["name"], detail)
     return AgentOut(**(changed or row))

@@ -147,7 +147,7 @@ async def create(
     source_id = new_id()
     values = await _columns(resources, principal, source_id, data)
     async with changing_own(resources, principal) as db:
-        row = await data_sources.add_data_source(
+        row = await data_sources.ROWS.add(
             db, principal.tenant_id, source_id, data.name, values, created_by=principal.actor
         )
         if row is None:
@@ -187,7 +187,7 @@ async def change(
     values = await _columns(resources, principal, row["id"], data)  # looks the host up, so no transaction waits for it
     async with changing_own(resources, principal) as db:
         if given:
-            row = await data_sources.change_data_source(db, principal.tenant_id, name, values)
+            row = await data_sources.ROWS.change(db, principal.tenant_id, name, values)
             if row is None:
                 raise NotFound(NO_SOURCE)
             await note(db, principal, principal.tenant_id, "data_source.changed", name, {"fields": given})
@@ -199,7 +199,7 @@ async def delete_(name: FromPath[str], principal: MayManageDataSources, resource
     """Tools that read it fail from then on; the database itself is left alone."""
     require_name(name, NO_SOURCE)
     async with changing_own(resources, principal) as db:
-        if not await data_sources.delete_data_source(db, principal.tenant_id, name):
+        if not await data_sources.ROWS.delete(db, principal.tenant_id, name):
             raise NotFound(NO_SOURCE)
         await note(db, principal, principal.tenant_id, "data_source.deleted", name)
 

@@ -61,7 +61,7 @@ async def create(data: JSONBody[NewToolIn], principal: MayManageTools, resources
     sealed = seal_secrets(resources.vault, secrets, tenant_id=principal.tenant_id, tool_id=tool_id)
     values = _columns(definition) | {"enabled": data.enabled} | sealed
     async with changing_own(resources, principal) as db:
-        row = await tools.add_tool(db, principal.tenant_id, tool_id, data.name, values, created_by=principal.actor)
+        row = await tools.ROWS.add(db, principal.tenant_id, tool_id, data.name, values, created_by=principal.actor)
         if row is None:
             raise Conflict(f"There is a tool {data.name!r} already. Change it, or choose another name.")
         detail = {"kind": data.kind, "secrets": sorted(secrets)}
@@ -119,7 +119,7 @@ async def change(
         values = _columns(definition) | ({} if data.enabled is UNSET else {"enabled": data.enabled})
         if "secrets" in given or "headers" in given:
             values |= _resealed(resources.vault, row, definition, {} if data.secrets is UNSET else data.secrets)
-        changed = await tools.change_tool(db, principal.tenant_id, name, values)
+        changed = await tools.ROWS.change(db, principal.tenant_id, name, values)
         await note(db, principal, principal.tenant_id, "tool.changed", name, {"fields": given})
     return shown(changed or row)
 
@@ -137,7 +137,7 @@ async def delete_(
             said = f"{name} is used by {', '.join(using[:10])}{more}. Take it out of them, or say ?force=true to do so now."
             raise Conflict(said)
         await agents.take_tool_out(db, principal.tenant_id, name)
-        await tools.delete_tool(db, principal.tenant_id, name)
+        await tools.ROWS.delete(db, principal.tenant_id, name)
         await note(db, principal, principal.tenant_id, "tool.deleted", name, {"taken_from": using})
 
 

@@ -2,21 +2,19 @@
 `schema/queries/configuration.py`.
 """
 
-from collections.abc import Mapping
-from typing import Any
 from uuid import UUID
 
 from psycopg.rows import DictRow
-from psycopg.types.json import Jsonb
 
 from schema.db import Db, fetch_all, fetch_one
+from schema.queries.named_rows import NamedTable
 
 CHANGEABLE = (
     *("description", "examples", "prompt", "models", "graph", "tools", "output_format", "output_schema", "renderer"),
     *("max_steps", "cache_s", "enabled"),
 )
 SHOWN = f"name, {', '.join(CHANGEABLE)}, created_at, updated_at, created_by"
-JSON = frozenset({"examples", "models", "tools", "output_schema", "renderer"})
+ROWS = NamedTable("agents", CHANGEABLE, SHOWN, frozenset({"examples", "models", "tools", "output_schema", "renderer"}))
 
 # In the order of bytes, as cursors compare.
 LIST = f"""
@@ -63,32 +61,6 @@ async def find_agent(db: Db, tenant_id: UUID, name: str) -> DictRow | None:
     return await fetch_one(db, sql, {"tenant_id": tenant_id, "name": name})
 
 
-async def add_agent(
-    db: Db, tenant_id: UUID, agent_id: UUID, name: str, values: Mapping[str, Any], *, created_by: str
-) -> DictRow | None:
-    """Insert an agent with all columns of CHANGEABLE; None if the name is taken."""
-    places = ", ".join(f"%({column})s" for column in CHANGEABLE)
-    sql = f"""INSERT INTO agents (tenant_id, id, name, created_by, {", ".join(CHANGEABLE)})
-      VALUES (%(tenant_id)s, %(id)s, %(name)s, %(created_by)s, {places})
-      ON CONFLICT (tenant_id, name) DO NOTHING RETURNING {SHOWN}"""
-    about = {"tenant_id": tenant_id, "id": agent_id, "name": name, "created_by": created_by}
-    return await fetch_one(db, sql, about | _packed(values))
-
-
-async def change_agent(db: Db, tenant_id: UUID, name: str, values: Mapping[str, Any]) -> DictRow | None:
-    """Set the given columns of CHANGEABLE and return the agent."""
-    changes = ", ".join(f"{column} = %({column})s" for column in CHANGEABLE if column in values)
-    sql = f"""UPDATE agents SET {changes + ", " if changes else ""}updated_at = now()
-      WHERE tenant_id = %(tenant_id)s AND name = %(name)s RETURNING {SHOWN}"""
-    return await fetch_one(db, sql, {"tenant_id": tenant_id, "name": name} | _packed(values))
-
-
-async def delete_agent(db: Db, tenant_id: UUID, name: str) -> bool:
-    """Delete an agent; False if there was none."""
-    sql = "DELETE FROM agents WHERE tenant_id = %(tenant_id)s AND name = %(name)s RETURNING name"
-    return await fetch_one(db, sql, {"tenant_id": tenant_id, "name": name}) is not None
-
-
 async def list_agents_using(db: Db, tenant_id: UUID, tool: str) -> list[str]:
     """Return the names of the tenant's agents that have a tool."""
     return [row["name"] for row in await fetch_all(db, USING_TOOL, {"tenant_id": tenant_id, "tool": tool})]
@@ -104,7 +76,3 @@ async def get_config_version(db: Db, tenant_id: UUID) -> str:
     row = await fetch_one(db, "SELECT config_version(%(tenant_id)s::uuid) AS version", {"tenant_id": tenant_id})
     assert row is not None
     return row["version"]
-
-
-def _packed(values: Mapping[str, Any]) -> dict[str, Any]:
-    return {column: Jsonb(value) if column in JSON and value is not None else value for column, value in values.items()}

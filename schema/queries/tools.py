@@ -1,16 +1,16 @@
 """Configured tools as their admins see them. `sealed` is opened only where a tool is built or a secret is changed."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 from uuid import UUID
 
 from psycopg.rows import DictRow
-from psycopg.types.json import Jsonb
 
 from schema.db import Db, fetch_all, fetch_one
+from schema.queries.named_rows import NamedTable
 
 CHANGEABLE = ("kind", "definition", "priority", "enabled", "key_id", "sealed")
 SHOWN = "tenant_id, id, name, kind, definition, priority, enabled, created_at, updated_at, created_by"
+ROWS = NamedTable("tools", CHANGEABLE, f"{SHOWN}, true AS own", frozenset({"definition"}))
 OWN = "tenant_id = %(tenant_id)s AS own"
 
 # The platform's rows are there as far as they are granted (row-level security); one's own hide those of the same name.
@@ -42,32 +42,3 @@ async def list_tools_there(db: Db, names: Sequence[str]) -> set[str]:
     """Return those of `names` that are configured tools which the tenant of the transaction may use."""
     rows = await fetch_all(db, "SELECT name FROM tools WHERE name = ANY(%(names)s)", {"names": list(names)})
     return {row["name"] for row in rows}
-
-
-async def add_tool(
-    db: Db, tenant_id: UUID, tool_id: UUID, name: str, values: Mapping[str, Any], *, created_by: str
-) -> DictRow | None:
-    """Insert a tool with all columns of CHANGEABLE; None if the name is taken."""
-    sql = f"""INSERT INTO tools (tenant_id, id, name, created_by, {", ".join(CHANGEABLE)})
-      VALUES (%(tenant_id)s, %(id)s, %(name)s, %(created_by)s, {", ".join(f"%({column})s" for column in CHANGEABLE)})
-      ON CONFLICT (tenant_id, name) DO NOTHING RETURNING {SHOWN}, true AS own"""
-    about = {"tenant_id": tenant_id, "id": tool_id, "name": name, "created_by": created_by}
-    return await fetch_one(db, sql, about | _packed(values))
-
-
-async def change_tool(db: Db, tenant_id: UUID, name: str, values: Mapping[str, Any]) -> DictRow | None:
-    """Set the given columns of CHANGEABLE of one of the tenant's own tools and return it."""
-    changes = ", ".join(f"{column} = %({column})s" for column in CHANGEABLE if column in values)
-    sql = f"""UPDATE tools SET {changes + ", " if changes else ""}updated_at = now()
-      WHERE tenant_id = %(tenant_id)s AND name = %(name)s RETURNING {SHOWN}, true AS own"""
-    return await fetch_one(db, sql, {"tenant_id": tenant_id, "name": name} | _packed(values))
-
-
-async def delete_tool(db: Db, tenant_id: UUID, name: str) -> bool:
-    """Delete one of the tenant's own tools; False if there was none."""
-    sql = "DELETE FROM tools WHERE tenant_id = %(tenant_id)s AND name = %(name)s RETURNING name"
-    return await fetch_one(db, sql, {"tenant_id": tenant_id, "name": name}) is not None
-
-
-def _packed(values: Mapping[str, Any]) -> dict[str, Any]:
-    return {column: Jsonb(value) if column == "definition" else value for column, value in values.items()}
