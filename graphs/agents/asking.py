@@ -20,6 +20,7 @@ from graphs.providers.contract import (
     ToolCallPart,
 )
 from graphs.providers.fallback import stream_with_fallback
+from graphs.tool_calls import ToolCalls
 from schema import events
 
 
@@ -54,7 +55,7 @@ async def ask(
 ) -> Reply:
     """Ask the agent's models and return the reply; `aloud` tells the words as they come. Raises ProviderError."""
     choices = await run.chain(agent)
-    reply, calls = Reply(model=choices[0].full_name), dict[int, dict[str, str]]()
+    reply, calls = Reply(model=choices[0].full_name), ToolCalls()
     # Stop words and the like are the caller's for the answer, not for what the graph asks by itself.
     given = run.request if aloud or tools else msgspec.structs.replace(run.request, stop=(), max_tokens=None)
     request = msgspec.structs.replace(
@@ -79,14 +80,11 @@ async def ask(
                 case ReasoningDelta(text):
                     run.emit(events.ReasoningDelta(text=text))
                 case ToolCallDelta():
-                    call = calls.setdefault(delta.index, {"id": "", "name": "", "arguments": ""})
-                    call["id"] = delta.id or call["id"]
-                    call["name"] += delta.name
-                    call["arguments"] += delta.arguments
+                    calls.add(delta)
                 case Progress(text, done, total):
                     run.emit(events.JobProgress(text=text, done=done or None, total=total or None))
                 case Finished(reason, usage):
                     reply.finish, reply.estimated = reason, usage.estimated
                     reply.input_tokens, reply.output_tokens = usage.input_tokens, usage.output_tokens
-    reply.calls = [call for _, call in sorted(calls.items())]
+    reply.calls = calls.plain
     return reply

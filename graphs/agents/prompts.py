@@ -1,6 +1,6 @@
 """What a model is told: persona, the agent's own prompt, what is known of the user, and how to treat data.
 
-An agent's prompt may name {agent}, {language}, {date} and {tenant}; `check_prompt` refuses others when it is stored.
+An agent's prompt may name {agent}, {language} and {date}; `check_prompt` refuses others when it is stored.
 """
 
 import string
@@ -34,9 +34,9 @@ def check_prompt(template: str, *, field: str = "prompt") -> None:
             raise InputError(said, field=field)
 
 
-def system_prompt(run: AgentRun, agent: AgentSpec, *, language: str = "") -> Message:
+def system_prompt(run: AgentRun, agent: AgentSpec) -> Message:
     """Return the system message for an agent."""
-    values = {"agent": agent.name, "language": language or "the user's", "date": datetime.now(UTC).date().isoformat()}
+    values = {"agent": agent.name, "language": "the user's", "date": datetime.now(UTC).date().isoformat()}
     parts = [run.persona, _filled(agent.prompt, values)]
     if run.memories:
         parts.append("What is known of the user:\n" + "\n".join(f"- {memory}" for memory in run.memories))

@@ -1,6 +1,5 @@
 """`route` and `begin`: who answers. The router decides in a few milliseconds; the model is asked only where it is unsure."""
 
-import asyncio
 from typing import Any
 
 from langgraph.runtime import Runtime
@@ -11,10 +10,11 @@ from graphs.agents.prompts import opening
 from graphs.agents.react import counted
 from graphs.agents.state import AgentState, store
 from graphs.agents.telling import Telling
-from graphs.routing.asking import NONE, TIMEOUT_S, build_request, read_reply, settle
-from graphs.routing.contract import Candidate, Context, Route
-from graphs.routing.graph_choice import choose_graph
-from schema.errors import ProviderError
+from graphs.providers.contract import ModelRequest
+from graphs.routing import asking
+from graphs.routing.asking import NONE
+from graphs.routing.contract import Candidate, Context
+from graphs.routing.graph_choice import choose_graph, choose_task
 from schema.events import AgentRouted
 
 SAID_BEFORE = 3
@@ -27,31 +27,23 @@ async def route(state: AgentState, runtime: Runtime[AgentRun]) -> AgentState:
     run, tell = runtime.context, Telling(runtime.context.emit)
     text, context = run.question.text, Context(run.last_agent, _said_before(run))
     found = await run.route(text, context)
-    after: AgentState = {}
-    if found.needs_model:
-        chosen, reply = await _ask_model(run, tell, found, context)
-        after = counted(state, reply) if reply is not None else {}
-        if chosen is None and state.get("graph") == "auto" and found.best[0].score < LIKELY:
-            chosen = NONE
-        found = settle(found, chosen)
+    asked: list[Reply] = []
+
+    async def call(request: ModelRequest) -> str:
+        asked.append(await ask(run, run.plain, tell, list(request.messages), aloud=False))
+        return asked[-1].text
+
+    likely = bool(found.best) and found.best[0].score >= LIKELY
+    otherwise = NONE if state.get("graph") == "auto" and not likely else None
+    found = await asking.ask(text, found, candidates(run), call, model="", context=context, otherwise=otherwise)
+    after: AgentState = counted(state, asked[0]) if asked else {}
     if found.clarify is not None and found.agent is None:
         tell.text(found.clarify)
         return after | {"intents": [], "said": found.clarify, "finish": "stop", "trail": tell.trail}
     intents = [{"agent": intent.agent, "text": intent.text} for intent in found.intents]
-    if found.agent is None or not intents:
+    if choose_task(found) == "chat":
         intents = [{"agent": PLAIN, "text": text}]
     return after | {"intents": intents, "at": 0, "trail": tell.trail}
-
-
-async def _ask_model(run: AgentRun, tell: Telling, found: Route, context: Context) -> tuple[str | None, Reply | None]:
-    """Return the name that the model chose, NONE or UNCLEAR; None when it can't be asked or makes no sense."""
-    request = build_request(run.question.text, found, candidates(run), model="", context=context)
-    try:
-        async with asyncio.timeout(TIMEOUT_S):
-            reply = await ask(run, run.plain, tell, list(request.messages), aloud=False)
-    except (ProviderError, TimeoutError):
-        return None, None
-    return read_reply(reply.text, [one.agent for one in found.best]), reply
 
 
 def candidates(run: AgentRun) -> list[Candidate]:

@@ -17,6 +17,7 @@ from graphs.chat import history
 from graphs.chat.context import ChatContext
 from graphs.chat.state import ChatState
 from graphs.providers.contract import Finished, Progress, ReasoningDelta, TextDelta, ToolCallDelta, Usage
+from graphs.tool_calls import ToolCalls
 from schema import events
 
 
@@ -58,29 +59,3 @@ def _usage(model: str, usage: Usage) -> events.UsageRecorded:
     return events.UsageRecorded(
         model=model, input_tokens=usage.input_tokens, output_tokens=usage.output_tokens, estimated=usage.estimated
     )
-
-
-class ToolCalls:
-    """Tool calls that arrive in pieces, in OpenAI's shape."""
-
-    def __init__(self) -> None:
-        self._calls: dict[int, dict[str, str]] = {}
-
-    def add(self, delta: ToolCallDelta) -> dict[str, Any]:
-        """Take a piece and return it as a streamed chunk spells it."""
-        call = self._calls.setdefault(delta.index, {"id": "", "name": "", "arguments": ""})
-        call["id"] = delta.id or call["id"]
-        call["name"] += delta.name
-        call["arguments"] += delta.arguments
-        piece: dict[str, Any] = {"index": delta.index, "function": {"arguments": delta.arguments}}
-        if delta.id or delta.name:
-            piece |= {"id": call["id"], "type": "function"}
-            piece["function"] = {"name": delta.name, "arguments": delta.arguments}
-        return piece
-
-    def whole(self) -> list[dict[str, Any]] | None:
-        """Return the finished calls, or None if there was none."""
-        return [
-            {"id": c["id"], "type": "function", "function": {"name": c["name"], "arguments": c["arguments"]}}
-            for _, c in sorted(self._calls.items())
-        ] or None

@@ -44,11 +44,19 @@ _QUESTION = {
 
 
 async def ask(
-    text: str, route: Route, candidates: Sequence[Candidate], call: Call, *, model: str, context: Context | None = None
+    text: str,
+    route: Route,
+    candidates: Sequence[Candidate],
+    call: Call,
+    *,
+    model: str,
+    context: Context | None = None,
+    otherwise: str | None = None,
 ) -> Route:
     """The route, decided by a model where the router was not sure; any other route comes back as it is.
 
-    Fails towards the user: a model that fails, is slower than TIMEOUT_S or says nothing usable leaves the question.
+    Fails towards the user: a model that fails, is slower than TIMEOUT_S or says nothing usable leaves the question, or
+    what `otherwise` names instead (`NONE`, or an agent).
     """
     if not route.needs_model:
         return route
@@ -58,8 +66,8 @@ async def ask(
             reply = await call(request)
     except (HeadraceError, TimeoutError) as exc:
         log.warning("routing_model_failed", code=getattr(exc, "code", "timeout"))
-        return settle(route, None)
-    return settle(route, read_reply(reply, [one.agent for one in route.best]))
+        return settle(route, otherwise)
+    return settle(route, read_reply(reply, [one.agent for one in route.best]) or otherwise)
 
 
 def build_request(

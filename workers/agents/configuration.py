@@ -118,22 +118,18 @@ class Configuration(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Configurations:
-    """The configurations that this process knows. `hits` and `misses` count, for the benchmark and metrics."""
+    """The configurations that this process knows."""
 
     def __init__(self, pool: Pool, wire: Wire) -> None:
         self._pool, self._wire = pool, wire
         self._known: OrderedDict[tuple[UUID, str], Configuration] = OrderedDict()
-        self.hits = self.misses = 0
 
     async def get(self, tenant_id: UUID, version: str) -> Configuration:
         """Return the tenant's configuration as of `version`, or of a newer one. Raises Unavailable."""
         found = self._known.get((tenant_id, version)) or await self._from_redis(tenant_id, version)
         if found is None:
-            self.misses += 1
             found = read(await read_configuration(self._pool, tenant_id), tenant_id)
             await self._to_redis(tenant_id, found)
-        else:
-            self.hits += 1
         self._known[tenant_id, found.version] = found
         self._known.move_to_end((tenant_id, found.version))
         if len(self._known) > KEPT:

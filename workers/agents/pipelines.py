@@ -14,11 +14,11 @@ from graphs.pipelines.state import State
 from graphs.runner import read_chat
 from schema.db import tenant_tx
 from schema.errors import NotFound
-from schema.events import Event, MessageCompleted, UsageRecorded
+from schema.events import Event, MessageCompleted
 from schema.queries.configuration import read_needs
 from schema.queries.pipelines import find_version
 from schema.threads import thread_name
-from workers.agents.work import prepare
+from workers.agents.work import prepare, used
 from workers.workshop import Workshop
 
 GONE = "The pipeline of this job was deleted. Make it again and execute that one."
@@ -47,7 +47,7 @@ class Pipelines:
         with held_by(Holder(job["tenant_id"], job["id"], job["attempt"])):
             ended = await self._graphs.run(version, definition, run, thread, resume=job["attempt"] > 1)
         emit(_completed(ended))
-        emit(_used(job, ended))
+        emit(used(job, ended))
 
 
 async def _read(shop: Workshop, job: DictRow) -> tuple[Version, Definition]:
@@ -66,13 +66,4 @@ def _completed(state: State) -> MessageCompleted:
         finish_reason=state.get("finish", "stop"),
         data=state.get("data"),
         renderer=state.get("renderer"),
-    )
-
-
-def _used(job: DictRow, state: State) -> UsageRecorded:
-    return UsageRecorded(
-        model=state.get("model") or job["model"],
-        input_tokens=state.get("input_tokens", 0),
-        output_tokens=state.get("output_tokens", 0),
-        estimated=state.get("estimated", False),
     )

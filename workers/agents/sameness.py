@@ -84,11 +84,6 @@ def says_the_same(one: str, other: str) -> bool:
     return [t for t in first if t in firm] == [t for t in second if t in firm]
 
 
-def cosine(one: Sequence[float], other: Sequence[float]) -> float:
-    """Of vectors of length 1."""
-    return sum(a * b for a, b in zip(one, other, strict=True))
-
-
 def _tokens(question: str) -> list[str]:
     text = normalised(_OWNERS_S.sub("", question))
     for phrase, word in _PHRASES:

@@ -14,6 +14,7 @@ from graphs.chat.history import trim
 from graphs.providers.contract import Message
 from graphs.routing.contract import Candidate, Context, Route
 from graphs.runner import ChatRun, read_chat, read_options
+from graphs.tool_calls import as_openai
 from schema.errors import InputError, UnknownAgent
 from schema.events import Event, MessageCompleted, UsageRecorded
 from schema.queries.configuration import read_needs
@@ -56,7 +57,7 @@ async def answer_by_agent(shop: Workshop, job: DictRow, messages: Sequence[DictR
         ended = await shop.agents.run(name, run, state, thread, resume=job["attempt"] > 1)
     completed = _completed(run, ended)
     emit(completed)
-    emit(_used(job, ended))
+    emit(used(job, ended))
     await answers.keep(shop, job, configuration, run, ended, completed)
 
 
@@ -179,10 +180,7 @@ def _first(rows: Sequence[DictRow]) -> DictRow | None:
 
 
 def _completed(run: AgentRun, state: AgentState) -> MessageCompleted:
-    calls = [
-        {"id": c["id"], "type": "function", "function": {"name": c["name"], "arguments": c["arguments"]}}
-        for c in state.get("client_calls") or ()
-    ]
+    calls = [as_openai(call) for call in state.get("client_calls") or ()]
     several = len(state.get("intents") or ()) > 1
     agent = run.agents.get(state.get("agent", ""))
     return MessageCompleted(
@@ -195,7 +193,8 @@ def _completed(run: AgentRun, state: AgentState) -> MessageCompleted:
     )
 
 
-def _used(job: DictRow, state: AgentState) -> UsageRecorded:
+def used(job: DictRow, state: Mapping[str, Any]) -> UsageRecorded:
+    """Return what a run has used, by its last state."""
     return UsageRecorded(
         model=state.get("model") or job["model"],
         input_tokens=state.get("input_tokens", 0),

@@ -10,7 +10,6 @@ from typing import Any
 from graphs.providers.extractive.concepts import concepts_of, terms_of
 from graphs.providers.extractive.conversation import Called, Conversation
 from graphs.providers.extractive.filling import Filled, Sources, fill
-from graphs.routing.words import fold
 
 WORTH, WORTH_NAMED = 3.0, 1.5
 """What a tool must score that only its description speaks for, and one whose name or values do."""
@@ -222,8 +221,3 @@ def _schema(text: str) -> dict[str, Any]:
         if "properties" in read
         else {"type": "object", "properties": {k: v for k, v in read.items() if isinstance(v, dict)}}
     )
-
-
-def mentions(text: str, name: str) -> bool:
-    """Whether a text names a tool."""
-    return fold(name.replace("_", " ").casefold()) in fold(text.replace("_", " ").casefold())
