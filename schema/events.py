@@ -46,12 +46,14 @@ class JobStarted(Event, frozen=True):
 
 
 class JobProgress(Event, frozen=True):
-    """Something long goes on, such as the download of a model; `done` and `total` in the unit that `text` names."""
+    """Something long goes on, such as the download of a model; `done` and `total` in the unit that `text` names. With a
+    `document_id` it is about that document, without one about the whole job."""
 
     type = "job.progress"
     text: str
     done: int | None = None
     total: int | None = None
+    document_id: str | None = None
 
 
 class JobRestarted(Event, frozen=True):
@@ -126,6 +128,37 @@ class CitationAdded(Event, frozen=True):
     score: float | None = None
 
 
+class Reason(msgspec.Struct, frozen=True):
+    """Why a job or a document failed: a stable code and a sentence."""
+
+    code: str
+    message: str
+
+
+class DocumentReady(Event, frozen=True):
+    """A version of a document is what searches see from now on. `embedded` of its `chunks` were embedded anew; the vectors of
+    the others were known. `notes` say what was left out."""
+
+    type = "document.ready"
+    document_id: str
+    name: str
+    version: int
+    chunks: int
+    embedded: int
+    pages: int | None = None
+    notes: list[str] = []
+
+
+class DocumentFailed(Event, frozen=True):
+    """A version of a document can't be made searchable, with the reason; an older version goes on being searched."""
+
+    type = "document.failed"
+    document_id: str
+    name: str
+    version: int
+    error: Reason
+
+
 class MessageCompleted(Event, frozen=True):
     """The whole answer. `message_id` is the stored message, where the job belongs to a session. `agent` is who answered; `data`
     is the answer as an object, where its agent's output format has one, and `renderer` a hint how to show it. `cached`:
@@ -159,13 +192,6 @@ class JobSucceeded(Event, frozen=True):
     ends = True
 
 
-class Reason(msgspec.Struct, frozen=True):
-    """Why a job failed: a stable code and a sentence."""
-
-    code: str
-    message: str
-
-
 class JobFailed(Event, frozen=True):
     """The job is out of tries, or failed in a way that another try can't mend; nothing follows."""
 
@@ -196,6 +222,8 @@ EVENTS: dict[str, type[Event]] = {
         ToolStarted,
         ToolFinished,
         CitationAdded,
+        DocumentReady,
+        DocumentFailed,
         MessageCompleted,
         UsageRecorded,
         JobSucceeded,

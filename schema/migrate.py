@@ -6,7 +6,7 @@ from typing import Any
 import psycopg
 
 MIGRATIONS = Path(__file__).parent / "migrations"
-HEAD = "0003"  # a test compares this with the newest file of migrations/versions
+HEAD = "0004"  # a test compares this with the newest file of migrations/versions
 
 
 def migrate(database_url: str) -> bool:

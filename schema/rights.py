@@ -18,6 +18,9 @@ Right = Literal[
     "agents.read",
     "pipelines.read",
     "pipelines.run",
+    "documents.read",
+    "documents.write",
+    "documents.manage",
     "chat",
     "keys.own",
     "keys.manage",
@@ -42,12 +45,22 @@ Right = Literal[
 ROLES: tuple[Role, ...] = get_args(Role)
 RIGHTS: tuple[Right, ...] = get_args(Right)
 
-VIEWER: tuple[Right, ...] = ("self", "jobs.read", "sessions.read", "models.read", "agents.read", "pipelines.read")
-MEMBER: tuple[Right, ...] = (*VIEWER, "chat", "pipelines.run", "jobs.write", "sessions.write", "keys.own")
+VIEWER: tuple[Right, ...] = (
+    "self",
+    "jobs.read",
+    "sessions.read",
+    "models.read",
+    "agents.read",
+    "pipelines.read",
+    "documents.read",
+)
+MEMBER: tuple[Right, ...] = (
+    *(*VIEWER, "chat", "pipelines.run", "jobs.write", "sessions.write", "documents.write", "keys.own"),
+)
 OWNER: tuple[Right, ...] = (
     *(*MEMBER, "keys.manage", "users.read", "users.manage", "credentials.read", "credentials.manage"),
     *("sign_in.manage", "agents.manage", "tools.manage", "data_sources.manage", "configuration.manage"),
-    *("pipelines.manage", "usage.read", "audit.read", "privacy.manage"),
+    *("pipelines.manage", "documents.manage", "usage.read", "audit.read", "privacy.manage"),
 )
 ADMIN: tuple[Right, ...] = (*OWNER, "tenants.manage", "models.manage")
 

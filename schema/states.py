@@ -25,6 +25,12 @@ MOVES: dict[State, frozenset[State]] = {
     "cancelled": frozenset({"queued"}),  # driven again by hand
 }
 
+FileState = Literal["queued", "running", "ready", "failed", "cancelled"]
+"""Of a version of a document: its job waits, or hasn't come to it; it is read and embedded; it is what searches see, or was;
+it can't be read, with the reason; somebody stopped it. The last two wait again when they are tried again."""
+
+FILE_STATES: tuple[FileState, ...] = get_args(FileState)
+
 Priority = Literal["high", "normal", "low"]
 PRIORITIES: dict[Priority, int] = {"high": 0, "normal": 5, "low": 9}  # smaller goes first
 

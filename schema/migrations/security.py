@@ -49,6 +49,14 @@ CREATE POLICY own ON {table} AS RESTRICTIVE TO headrace_app USING ({own}) WITH C
 """
 
 
+def share_with_user(table: str) -> str:
+    """Return the SQL that shows a transaction which names a user only that user's rows of `table` and those of nobody."""
+    seen = "(SELECT headrace_user()) IS NULL OR user_id IS NULL OR user_id = (SELECT headrace_user())"
+    return f"""
+CREATE POLICY shared_or_own ON {table} AS RESTRICTIVE TO headrace_app USING ({seen}) WITH CHECK ({seen});
+"""
+
+
 def isolate(table: str, *, column: str = "tenant_id", rights: str = "SELECT, INSERT, UPDATE, DELETE") -> str:
     """Return the SQL that confines `headrace_app` to its tenant's rows of `table`."""
     return f"""

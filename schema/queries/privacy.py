@@ -154,6 +154,24 @@ PERSONAL: dict[str, Holding] = {
     ),
     "learned_examples": Holding(why="Questions and answers that feedback made examples; goes with the message."),
     "tool_effects": Holding(why="What tools answered in a job, so that none is called twice; goes with the job."),
+    "documents": Holding(
+        why="What they keep for themselves; deleted. Documents that they shared are the tenant's and stay.",
+        of=OWN,
+        section="documents",
+        shown="id, name, title, metadata, source_url, pages, characters, chunks, created_at, updated_at",
+        erasures=(Erasure(OWN),),
+    ),
+    "document_versions": Holding(
+        why="How far the bytes of a document have come; goes with the document, and its bytes with it."
+    ),
+    "chunks": Holding(
+        why="Passages of documents; goes with the document. GET /api/documents/{id}/content has the whole."
+    ),
+    "chunk_drafts": Holding(why="Passages that are being made; goes with the document."),
+    "chunk_vectors": Holding(why="Vectors of passages; goes with the document."),
+    "file_removals": Holding(why="Names of bytes that are about to be removed; goes with them."),
+    "knowledge": Holding(why="Holds nothing personal: how much the tenant's documents come to."),
+    "collections": Holding(why=MADE_BY),
     "agents": Holding(why=MADE_BY),
     "tools": Holding(why=MADE_BY),
     "data_sources": Holding(why=MADE_BY),

@@ -3,6 +3,17 @@
 from sqlmodel import SQLModel
 
 from schema.tables.agents import Agent, Configuration, DataSource, Pipeline, PipelineVersion, ToolRow
+from schema.tables.documents import (
+    Chunk,
+    ChunkDraft,
+    ChunkVector,
+    Collection,
+    Document,
+    DocumentVersion,
+    FileRemoval,
+    Knowledge,
+    VectorSpace,
+)
 from schema.tables.jobs import Attempt, IdempotencyKey, Job, JobLog
 from schema.tables.learning import CachedAnswer, Feedback, LearnedExample, MemoryRow
 from schema.tables.records import AuditEntry, Model, UsageRecord
@@ -18,9 +29,10 @@ TENANT_TABLES = (
     *(User, Login, RefreshToken, IdentityProvider, Credential, JobSecret, UsageRecord, AuditEntry),
     *(Agent, ToolRow, DataSource, Configuration, Pipeline, PipelineVersion),
     *(MemoryRow, CachedAnswer, Feedback, LearnedExample, ToolEffect),
+    *(Collection, Document, DocumentVersion, ChunkDraft, Chunk, ChunkVector, Knowledge, FileRemoval),
 )
 THREAD_TABLES = (Checkpoint, CheckpointBlob, CheckpointWrite)
-PLATFORM_TABLES = (Tenant, Model, SigningKey)
+PLATFORM_TABLES = (Tenant, Model, SigningKey, VectorSpace)
 
 __all__ = [
     "PLATFORM_TABLES",
@@ -34,16 +46,24 @@ __all__ = [
     "Checkpoint",
     "CheckpointBlob",
     "CheckpointWrite",
+    "Chunk",
+    "ChunkDraft",
+    "ChunkVector",
+    "Collection",
     "Configuration",
     "Credential",
     "DataSource",
+    "Document",
+    "DocumentVersion",
     "Feedback",
+    "FileRemoval",
     "Grant",
     "IdempotencyKey",
     "IdentityProvider",
     "Job",
     "JobLog",
     "JobSecret",
+    "Knowledge",
     "LearnedExample",
     "Login",
     "MemoryRow",
@@ -59,5 +79,6 @@ __all__ = [
     "ToolRow",
     "UsageRecord",
     "User",
+    "VectorSpace",
     "metadata",
 ]

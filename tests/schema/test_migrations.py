@@ -36,7 +36,7 @@ def test_every_table_of_tenants_has_forced_row_security(migrated: str) -> None:
         forced = {
             name
             for (name,) in db.execute(
-                "SELECT relname FROM pg_class WHERE relrowsecurity AND relforcerowsecurity AND relkind = 'r'"
+                "SELECT relname FROM pg_class WHERE relrowsecurity AND relforcerowsecurity AND relkind IN ('r', 'p')"
             )
         }
         with_tenant = {

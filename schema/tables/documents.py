@@ -1,0 +1,237 @@
+"""Collections, documents and their versions, the chunks that are searched and their vectors, and the bytes that are stored.
+
+A document keeps its live version until the next one is whole. What is being made of a version stands in `chunk_drafts`, which
+nobody searches; one transaction moves it to `chunks` and `chunk_vectors` and removes what was there
+(`schema/queries/publishing.py`).
+"""
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from pgvector.sqlalchemy import HALFVEC
+from sqlalchemy import BigInteger, CheckConstraint, Column, Computed, Index, LargeBinary, SmallInteger, text
+from sqlalchemy.dialects.postgresql import JSONB, TSVECTOR
+from sqlmodel import Field, SQLModel
+
+from schema.states import FILE_STATES
+from schema.tables.columns import json, tenant_key, timestamp, within_tenant
+
+WORDS = (
+    "(setweight(to_tsvector('headrace'::regconfig, (heading)::text), 'A'::\"char\") "
+    "|| to_tsvector('headrace'::regconfig, (text)::text))"
+)
+
+
+def zero(*, big: bool = False) -> Any:
+    """A count that begins at 0."""
+    return (
+        Field(sa_type=BigInteger, sa_column_kwargs={"server_default": text("0")})
+        if big
+        else Field(sa_column_kwargs={"server_default": text("0")})
+    )
+
+
+class Collection(SQLModel, table=True):
+    """A named set of documents, and how they are cut and embedded. `space` is the vector space that is searched; `next_space`
+    the one that is being filled, after the embedder was changed."""
+
+    __tablename__ = "collections"  # type: ignore[assignment]
+    __table_args__ = (Index("collections_name", "tenant_id", "name", unique=True),)
+
+    tenant_id: UUID = tenant_key()
+    id: UUID = Field(primary_key=True)
+    name: str
+    description: str = Field(sa_column_kwargs={"server_default": text("''")})
+    chunk_characters: int
+    chunk_overlap: int
+    embedder: str
+    space: int | None = Field(default=None, sa_type=SmallInteger, foreign_key="vector_spaces.id")
+    next_embedder: str | None = None
+    next_space: int | None = Field(default=None, sa_type=SmallInteger, foreign_key="vector_spaces.id")
+    created_at: datetime = timestamp(default=True)
+    updated_at: datetime = timestamp(default=True)
+    created_by: str | None = None
+
+
+class Document(SQLModel, table=True):
+    """A source. With a `user_id` it is private to that user. `live_version` is what searches see, NULL before the first is
+    ready; pages, characters and chunks are that version's."""
+
+    __tablename__ = "documents"  # type: ignore[assignment]
+    __table_args__ = (
+        within_tenant(["collection_id"], "collections", keys=["id"]),
+        within_tenant(["user_id"], "users", keys=["id"]),
+        Index(
+            "documents_name",
+            "tenant_id",
+            "collection_id",
+            "name",
+            text("coalesce(user_id, '00000000-0000-0000-0000-000000000000'::uuid)"),
+            unique=True,
+        ),
+        Index("documents_of_user", "tenant_id", "user_id", postgresql_where=text("user_id IS NOT NULL")),
+    )
+
+    tenant_id: UUID = tenant_key(references=False)
+    id: UUID = Field(primary_key=True)
+    collection_id: UUID
+    user_id: UUID | None = None
+    name: str
+    title: str = Field(sa_column_kwargs={"server_default": text("''")})
+    language: str | None = None
+    properties: dict[str, Any] = Field(
+        sa_column=Column("metadata", JSONB, nullable=False)
+    )  # `metadata` is SQLAlchemy's
+    source_url: str | None = None
+    newest_version: int
+    live_version: int | None = None
+    pages: int | None = None
+    characters: int = zero()
+    chunks: int = zero()
+    created_at: datetime = timestamp(default=True)
+    updated_at: datetime = timestamp(default=True)
+    created_by: str | None = None
+
+
+class DocumentVersion(SQLModel, table=True):
+    """The bytes of a document, and how far they have come: `schema/states.py`. `job_id` and `attempt` are whose work it is;
+    `embedded` counts the chunks that an engine really embedded, the others were known."""
+
+    __tablename__ = "document_versions"  # type: ignore[assignment]
+    __table_args__ = (
+        within_tenant(["document_id"], "documents", keys=["id"]),
+        CheckConstraint(
+            "state IN ({})".format(", ".join(f"'{state}'" for state in FILE_STATES)), name="versions_state"
+        ),
+        Index("document_versions_job", "tenant_id", "job_id", "state"),
+        Index("document_versions_running", "tenant_id", "sha256", postgresql_where=text("state = 'running'")),
+    )
+
+    tenant_id: UUID = tenant_key(references=False)
+    document_id: UUID = Field(primary_key=True)
+    version: int = Field(primary_key=True)
+    job_id: UUID
+    place: int
+    state: str
+    attempt: int | None = None
+    stored_as: str
+    size_bytes: int = Field(sa_type=BigInteger)
+    sha256: bytes = Field(sa_type=LargeBinary)
+    media_type: str
+    error: dict[str, Any] | None = json()
+    notes: list[str] | None = json()
+    chunks: int | None = None
+    drafted: int = zero()
+    embedded: int = zero()
+    created_at: datetime = timestamp(default=True)
+    deadline_at: datetime | None = timestamp()
+    started_at: datetime | None = timestamp()
+    finished_at: datetime | None = timestamp()
+
+
+class ChunkDraft(SQLModel, table=True):
+    """A chunk of a version that is not live yet, with its vector: what a killed worker leaves to the next."""
+
+    __tablename__ = "chunk_drafts"  # type: ignore[assignment]
+    __table_args__ = (
+        within_tenant(["document_id", "version"], "document_versions", keys=["document_id", "version"]),
+        Index("chunk_drafts_digest", "tenant_id", "digest"),
+    )
+
+    tenant_id: UUID = tenant_key(references=False)
+    document_id: UUID = Field(primary_key=True)
+    version: int = Field(primary_key=True)
+    place: int = Field(primary_key=True)
+    text: str
+    heading: str
+    page: int | None = None
+    page_end: int | None = None
+    start: int
+    stop: int
+    digest: bytes = Field(sa_type=LargeBinary)
+    space: int = Field(sa_type=SmallInteger)
+    embedding: Any = Field(sa_type=HALFVEC(), nullable=False)  # type: ignore[call-overload]
+
+
+class Chunk(SQLModel, table=True):
+    """A passage of a live version. `start` and `stop` are the span in the document's text, `words` what full-text search
+    compares: without accents, stemmed, headings weighing more."""
+
+    __tablename__ = "chunks"  # type: ignore[assignment]
+    __table_args__ = (
+        within_tenant(["document_id"], "documents", keys=["id"]),
+        Index("chunks_of_document", "tenant_id", "document_id", "place"),
+        Index("chunks_digest", "tenant_id", "digest"),
+        Index("chunks_words", "tenant_id", "words", postgresql_using="gin"),
+    )
+
+    tenant_id: UUID = tenant_key(references=False)
+    id: UUID = Field(primary_key=True)
+    document_id: UUID
+    collection_id: UUID
+    user_id: UUID | None = None
+    place: int
+    text: str
+    heading: str
+    page: int | None = None
+    page_end: int | None = None
+    start: int
+    stop: int
+    digest: bytes = Field(sa_type=LargeBinary)
+    words: Any = Field(sa_type=TSVECTOR, sa_column_args=[Computed(WORDS, persisted=True)], nullable=True)  # type: ignore[call-overload]
+
+
+class ChunkVector(SQLModel, table=True):
+    """The vector of a chunk in one space. One partition a space, in eight parts by tenant, each with its HNSW index
+    (`open_vector_space`)."""
+
+    __tablename__ = "chunk_vectors"  # type: ignore[assignment]
+    __table_args__ = (
+        within_tenant(["chunk_id"], "chunks", keys=["id"]),
+        Index("chunk_vectors_of_document", "tenant_id", "document_id"),
+        Index("chunk_vectors_of_collection", "tenant_id", "collection_id"),
+        {"postgresql_partition_by": "LIST (space)"},
+    )
+
+    tenant_id: UUID = tenant_key(references=False)
+    chunk_id: UUID = Field(primary_key=True)
+    space: int = Field(sa_type=SmallInteger, primary_key=True)
+    document_id: UUID
+    collection_id: UUID
+    user_id: UUID | None = None
+    embedding: Any = Field(sa_type=HALFVEC(), nullable=False)  # type: ignore[call-overload]
+
+
+class VectorSpace(SQLModel, table=True):
+    """What made vectors that may be compared: engine and model (`numpy/all-MiniLM-L6-v2`), and how long they are."""
+
+    __tablename__ = "vector_spaces"  # type: ignore[assignment]
+
+    id: int = Field(sa_type=SmallInteger, primary_key=True, sa_column_kwargs={"autoincrement": False})
+    name: str = Field(unique=True)
+    dimensions: int
+
+
+class Knowledge(SQLModel, table=True):
+    """What a tenant's documents come to, kept by triggers. `version` rises when what is searched changes: an answer that was
+    kept from before is not given again."""
+
+    __tablename__ = "knowledge"  # type: ignore[assignment]
+
+    tenant_id: UUID = tenant_key()
+    stored_bytes: int = zero(big=True)
+    documents: int = zero()
+    chunks: int = zero(big=True)
+    version: int = zero(big=True)
+
+
+class FileRemoval(SQLModel, table=True):
+    """Bytes in the storage that nothing refers to, or will not if an upload is not committed before `due_at`."""
+
+    __tablename__ = "file_removals"  # type: ignore[assignment]
+    __table_args__ = (Index("file_removals_due", "due_at"),)
+
+    tenant_id: UUID = tenant_key(references=False)
+    stored_as: str = Field(primary_key=True)
+    due_at: datetime = timestamp(nullable=False)
