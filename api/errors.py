@@ -39,6 +39,7 @@ STATUSES = {
     "conflict": 409,
     "session_busy": 409,
     "cancelled": 409,
+    "storage_full": 409,
     "idempotency_key_reused": 422,
     "credential_refused": 422,
     "queue_full": 429,

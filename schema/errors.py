@@ -15,6 +15,7 @@ decisions to retry in `workers/errors.py`.
     │   ├── SessionBusy       on_busy=reject and a job of the session is not done
     │   └── IdempotencyReused the same Idempotency-Key came with another body
     ├── QueueFull             the tenant has as many waiting jobs as it may have
+    ├── StorageFull           the tenant may store no more bytes
     ├── Unavailable           a store doesn't answer; nothing was accepted
     ├── DeadlinePassed        the job did not end before its deadline
     ├── WorkerLost            the worker that ran the job went away
@@ -96,6 +97,10 @@ class IdempotencyReused(Conflict):
 
 class QueueFull(HeadraceError):
     code = "queue_full"
+
+
+class StorageFull(HeadraceError):
+    code = "storage_full"
 
 
 class Unavailable(HeadraceError):

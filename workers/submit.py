@@ -12,6 +12,7 @@ from uuid import UUID
 import structlog
 from psycopg.rows import DictRow
 
+from schema.batch import Statement
 from schema.db import tenant_tx
 from schema.errors import HeadraceError, IdempotencyReused, NotFound
 from schema.events import JobQueued
@@ -50,7 +51,7 @@ class Submission:
     """A job to be submitted. `job_id` is the caller's, so that it can follow the job before it exists.
 
     `parts` is what the user said; it is stored as a message, so it needs a session: an existing one (`session_id`) or
-    a `new_session`.
+    a `new_session`. `comes_with` are statements of the same transaction.
     """
 
     tenant_id: UUID
@@ -69,6 +70,7 @@ class Submission:
     request_id: str | None = None
     deadline_s: float | None = None
     by: Submitter = Submitter()
+    comes_with: tuple[Statement, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -138,6 +140,7 @@ def _new_job(ports: Ports, submission: Submission) -> submissions.NewJob:
         actor=submission.by.actor,
         address=submission.by.address,
         secret=submission.by.secret,
+        comes_with=submission.comes_with,
     )
 
 

@@ -6,6 +6,7 @@ in flight (the tenant's turnstile is an advisory lock; whoever finds it taken le
 are exact and no submit ever waits for another.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -14,9 +15,9 @@ import psycopg
 from psycopg.rows import DictRow
 from psycopg.types.json import Jsonb
 
-from schema.batch import run_batch
+from schema.batch import Statement, run_batch
 from schema.db import Db, Pool, fetch_one
-from schema.errors import NotFound, QueueFull, SessionBusy
+from schema.errors import NotFound, QueueFull, SessionBusy, StorageFull
 from schema.ids import new_id
 from schema.kinds import JobKind
 from schema.states import OnBusy
@@ -25,7 +26,7 @@ from schema.vault import Sealed
 TURNSTILE = 0x48524143  # first half of the advisory locks that guard a tenant's caps
 
 
-SESSION_BUSY, QUEUE_FULL, NOT_YOURS = "HR001", "HR002", "HR003"
+SESSION_BUSY, QUEUE_FULL, NOT_YOURS, STORAGE_FULL, NO_COLLECTION = "HR001", "HR002", "HR003", "HR004", "HR005"
 
 
 class KeyTaken(Exception):
@@ -47,7 +48,8 @@ class NewJob:
     session, `inbox` the channel of the submitting process; `title` makes the session, which is there otherwise.
 
     A job of a session is its user's, one without a session is `user_id`'s. `sees` confines an existing session to that
-    user's; `secret` is the caller's token, sealed for this job."""
+    user's; `secret` is the caller's token, sealed for this job. `comes_with` are statements of the same transaction, after
+    the job's own: the files of an ingestion (`schema/queries/uploads.py`)."""
 
     tenant_id: UUID
     id: UUID
@@ -68,6 +70,7 @@ class NewJob:
     actor: str | None = None
     address: str | None = None
     secret: Sealed | None = None
+    comes_with: tuple[Statement, ...] = ()
 
 
 ADD_KEY = """
@@ -169,7 +172,8 @@ async def add_job(pool: Pool, job: NewJob, *, window: int, key: NewKey | None = 
     values = _values(job, window, key) | {"has_room": has_room}
     steps = [step for step, wanted in _steps(job, key).items() if wanted]
     try:
-        results = dict(zip(steps, await run_batch(pool, job.tenant_id, [(sql, values) for sql in steps]), strict=True))
+        statements = [*((sql, values) for sql in steps), *job.comes_with]
+        results = dict(zip(steps, await run_batch(pool, job.tenant_id, statements), strict=False))
     except psycopg.Error as error:
         raise _refusal(error) or error from error
     return Added(results[ADD_JOB][0], [row["id"] for row in results.get(LIVE_JOBS, [])])
@@ -223,18 +227,34 @@ def _values(job: NewJob, window: int, key: NewKey | None) -> dict[str, Any]:
     }
 
 
+REFUSALS: dict[str, Callable[[], Exception]] = {
+    SESSION_BUSY: lambda: SessionBusy(
+        "The session is still answering. Wait for it, or send on_busy as queue, interrupt or rollback.", field="on_busy"
+    ),
+    QUEUE_FULL: lambda: QueueFull(
+        "Too many jobs of this tenant are waiting. Send this one again when some have ended."
+    ),
+    NOT_YOURS: lambda: NotFound(
+        "There is no such session. Leave session_id out to begin a new one.", field="session_id"
+    ),
+    STORAGE_FULL: lambda: StorageFull(
+        "Your tenant's storage is full. Delete documents that are not needed, or have the limit raised."
+    ),
+    NO_COLLECTION: lambda: NotFound(
+        "There is no such collection. GET /api/collections lists them.", field="collection"
+    ),
+}
+"""What `refuse(code)` in a statement means."""
+
+
 def _refusal(error: psycopg.Error) -> Exception | None:
     """Return what a failed batch means, or None if it isn't a refusal."""
-    if error.sqlstate == SESSION_BUSY:
-        said = "The session is still answering. Wait for it, or send on_busy as queue, interrupt or rollback."
-        return SessionBusy(said, field="on_busy")
-    if error.sqlstate == QUEUE_FULL:
-        return QueueFull("Too many jobs of this tenant are waiting. Send this one again when some have ended.")
     if error.diag.constraint_name == "idempotency_keys_pkey":
         return KeyTaken()
-    if error.sqlstate == NOT_YOURS:
-        return NotFound("There is no such session. Leave session_id out to begin a new one.", field="session_id")
-    return None
+    if error.diag.constraint_name == "documents_tenant_id_collection_id_fkey":  # deleted a moment ago
+        return REFUSALS[NO_COLLECTION]()
+    make = REFUSALS.get(error.sqlstate or "")
+    return make() if make else None
 
 
 async def get_idempotency_key(db: Db, tenant_id: UUID, route: str, key: str) -> DictRow:
