@@ -19,6 +19,7 @@ decisions to retry in `workers/errors.py`.
     ├── Unavailable           a store doesn't answer; nothing was accepted
     ├── DeadlinePassed        the job did not end before its deadline
     ├── WorkerLost            the worker that ran the job went away
+    ├── NothingIngested       none of the files of a job could be made searchable; says why the first could not
     ├── SecretUnreadable      a stored secret can't be opened: unknown key, damaged, or sealed for another row
     ├── EgressFailed          a request to an address from outside brought nothing that can be used
     │   ├── EgressRefused     the egress guard did not let it out; says how an admin allows it
@@ -113,6 +114,10 @@ class DeadlinePassed(HeadraceError):
 
 class WorkerLost(HeadraceError):
     code = "worker_lost"
+
+
+class NothingIngested(HeadraceError):
+    code = "nothing_ingested"
 
 
 class SecretUnreadable(HeadraceError):

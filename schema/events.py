@@ -119,11 +119,15 @@ class ToolFinished(Event, frozen=True):
 
 
 class CitationAdded(Event, frozen=True):
-    """The answer rests on this passage."""
+    """The answer rests on this passage, which it names as [`number`]."""
 
     type = "citation.added"
     document_id: str
+    number: int | None = None
+    document: str = ""
+    chunk_id: str = ""
     page: int | None = None
+    heading: str | None = None
     passage: str = ""
     score: float | None = None
 
@@ -162,7 +166,7 @@ class DocumentFailed(Event, frozen=True):
 class MessageCompleted(Event, frozen=True):
     """The whole answer. `message_id` is the stored message, where the job belongs to a session. `agent` is who answered; `data`
     is the answer as an object, where its agent's output format has one, and `renderer` a hint how to show it. `cached`:
-    the answer was given before and is given again."""
+    the answer was given before and is given again. `citations` are the passages that it rests on, as `citation.added` told."""
 
     type = "message.completed"
     text: str
@@ -173,6 +177,7 @@ class MessageCompleted(Event, frozen=True):
     data: Any = None
     renderer: dict[str, Any] | None = None
     cached: bool = False
+    citations: list[dict[str, Any]] | None = None
 
 
 class UsageRecorded(Event, frozen=True):

@@ -22,7 +22,7 @@ KINDS: dict[Kind, JobKind] = {
     "chat": JobKind("chat", queue="chat", task="chat.answer", max_tries=4, deadline_s=3600.0),
     "pipeline": JobKind("pipeline", queue="default", task="pipeline.run", max_tries=4, deadline_s=3600.0),
     # Thousands of files may take a night; each has a time of its own (`workers/ingestion/`).
-    "ingestion": JobKind("ingestion", queue="ingestion", task="documents.ingest", max_tries=4, deadline_s=86_400.0),
+    "ingestion": JobKind("ingestion", queue="ingestion", task="documents.ingest", max_tries=8, deadline_s=86_400.0),
 }
 
 QUEUES: tuple[str, ...] = tuple(dict.fromkeys(kind.queue for kind in KINDS.values()))

@@ -56,3 +56,13 @@ def spent_sign_in(tenant_id: UUID, digest: str) -> str:
 def all_of(tenant_id: UUID) -> str:
     """The pattern of every key of one tenant."""
     return f"headrace:{tenant_id}:*"
+
+
+def embedding_requests(lane: str) -> str:
+    """The list of texts that API processes want embedded; `lane` is `query` or `bulk`. Bounded, and short-lived."""
+    return f"headrace:embed:{lane}"
+
+
+def embedding_answers(process: str) -> str:
+    """The pub/sub channel on which one API process hears the vectors that it asked for."""
+    return f"headrace:embedded:{process}"

@@ -26,6 +26,7 @@ COMMANDS = {
     "api": ("api", "serve"),
     "chat": ("workers", "chat"),
     "default": ("workers", "default"),
+    "ingestion": ("workers", "ingestion"),
     "scheduler": ("workers", "scheduler"),
     "flower": ("workers", "flower"),
 }
@@ -66,6 +67,7 @@ class System:
             "HEADRACE_LEASE_S": "6",
             "HEADRACE_UNANSWERED_S": "3",
             "HEADRACE_GRACE_S": "5",
+            "HEADRACE_STORAGE": str(folder / "files"),
             "OPENAI_BASE_URL": model_url or "",
             **(settings or {}),
         }
@@ -123,7 +125,7 @@ class System:
             await asyncio.sleep(0.05)
 
     async def _is_ready(self, name: str) -> bool:
-        if name.startswith(("chat", "default", "scheduler")):
+        if name.startswith(("chat", "default", "ingestion", "scheduler")):
             return "_ready" in self.log(name, since_start=True)
         path = "/health/ready" if name.startswith("api") else "/workers"
         try:

@@ -30,7 +30,9 @@ SELECT (SELECT count(*) FROM sessions WHERE tenant_id = %(tenant_id)s) AS sessio
   (SELECT count(*) FROM messages WHERE tenant_id = %(tenant_id)s) AS messages,
   (SELECT count(*) FROM users WHERE tenant_id = %(tenant_id)s) AS users,
   (SELECT count(*) FROM api_keys WHERE tenant_id = %(tenant_id)s AND revoked_at IS NULL
-    AND (expires_at IS NULL OR expires_at > now())) AS keys
+    AND (expires_at IS NULL OR expires_at > now())) AS keys,
+  coalesce((SELECT documents FROM knowledge WHERE tenant_id = %(tenant_id)s), 0) AS documents,
+  coalesce((SELECT stored_bytes FROM knowledge WHERE tenant_id = %(tenant_id)s), 0) AS stored_bytes
 """
 
 USED = """
@@ -49,7 +51,7 @@ async def get_job_figures(db: Db, tenant_id: UUID) -> DictRow:
 
 
 async def get_kept(db: Db, tenant_id: UUID) -> DictRow:
-    """Return how many sessions, messages, users and living keys the tenant has."""
+    """Return how many sessions, messages, users, living keys, documents and stored bytes the tenant has."""
     return await _get(db, KEPT, tenant_id)
 
 

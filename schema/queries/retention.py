@@ -19,11 +19,14 @@ from schema.ids import first_id
 
 BATCH = 1000
 DAYS = 10  # days of a tenant whose usage is joined in one transaction
+CHUNKS = 10_000  # of the documents that are deleted in one transaction
 IDEMPOTENCY_HOURS = 24
 
 TENANTS = """
 SELECT id, state, retention_days, audit_days FROM tenants WHERE state = ANY(%(states)s) OR retention_days IS NOT NULL
 """
+
+LONG = "SET LOCAL statement_timeout = '15min'"  # one document may have a hundred thousand chunks
 
 TURN = "SELECT pg_advisory_xact_lock(1213354580)"  # "HRRT"
 
@@ -97,6 +100,16 @@ DELETE FROM jobs WHERE tenant_id = %(tenant_id)s AND state <> %(running)s AND id
 RETURNING id
 """
 
+# What a few documents have in chunks is deleted with them, so there are fewer of them in a batch.
+ALL_DOCUMENTS = """
+DELETE FROM documents WHERE tenant_id = %(tenant_id)s AND id IN (
+  SELECT id FROM (
+    SELECT id, sum(chunks) OVER (ORDER BY id) - chunks AS before FROM (
+      SELECT id, chunks FROM documents WHERE tenant_id = %(tenant_id)s ORDER BY id LIMIT %(limit)s) AS first) AS weighed
+  WHERE before < %(chunks)s)
+RETURNING id
+"""
+
 ALL_SESSIONS = """
 DELETE FROM sessions WHERE tenant_id = %(tenant_id)s AND id IN (
   SELECT s.id FROM sessions s WHERE s.tenant_id = %(tenant_id)s AND NOT EXISTS (
@@ -150,9 +163,10 @@ async def stop_running(db: Db, tenant_id: UUID) -> list[DictRow]:
 async def delete_all_content(db: Db, tenant_id: UUID) -> int:
     """Delete a batch of everything that was said and done in a tenant that is being deleted, but for what runs; as the
     tenant. Returns how many rows went."""
-    values = {"tenant_id": tenant_id, "running": "running", "limit": BATCH}
+    values = {"tenant_id": tenant_id, "running": "running", "limit": BATCH, "chunks": CHUNKS}
+    await db.execute(LONG)
     await db.execute(TURN)
-    return sum([len(await fetch_all(db, sql, values)) for sql in (ALL_JOBS, ALL_SESSIONS)])
+    return sum([len(await fetch_all(db, sql, values)) for sql in (ALL_DOCUMENTS, ALL_JOBS, ALL_SESSIONS)])
 
 
 async def delete_records(db: Db, tenant_id: UUID) -> int:

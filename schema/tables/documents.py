@@ -96,7 +96,8 @@ class Document(SQLModel, table=True):
 
 class DocumentVersion(SQLModel, table=True):
     """The bytes of a document, and how far they have come: `schema/states.py`. `job_id` and `attempt` are whose work it is;
-    `embedded` counts the chunks that an engine really embedded, the others were known."""
+    `tries` counts how often a
+    worker came to it. `embedded` counts the texts that an engine really embedded, the others were known."""
 
     __tablename__ = "document_versions"  # type: ignore[assignment]
     __table_args__ = (
@@ -115,6 +116,7 @@ class DocumentVersion(SQLModel, table=True):
     place: int
     state: str
     attempt: int | None = None
+    tries: int = zero()
     stored_as: str
     size_bytes: int = Field(sa_type=BigInteger)
     sha256: bytes = Field(sa_type=LargeBinary)

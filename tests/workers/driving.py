@@ -88,9 +88,9 @@ async def stored_frames(ports: Ports, tenant: TestTenant, job_id: UUID) -> list[
 
 
 @asynccontextmanager
-async def workshop(database_url: str, redis_url: str, **settings: Any) -> AsyncIterator[Workshop]:
+async def workshop(database_url: str, redis_url: str, queue: str = "chat", **settings: Any) -> AsyncIterator[Workshop]:
     """A worker's resources in this process, without Celery."""
-    shop = Workshop(WorkerSettings(database_url, redis_url, vault=VAULT, **settings), "chat", "chat@test")
+    shop = Workshop(WorkerSettings(database_url, redis_url, vault=VAULT, **settings), queue, f"{queue}@test")
     await shop.open()
     try:
         yield shop

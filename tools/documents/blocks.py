@@ -31,16 +31,16 @@ class ReadBlocks:
 class Unreadable(Exception):
     """A file that can't be read, with a stable `code` and a sentence for the person who uploaded it.
 
-        empty               nothing in it, or nothing but space
-        damaged             truncated, or not what it says it is
-        encrypted           needs a password
-        unsupported         of a type that is not read here
-        mislabelled         its bytes are of another type than its name says
-        too_large           more bytes, pages, characters, entries or pixels than are read
-        bomb                unpacks to far more than it is
-        took_too_long       time ran out
-        needs_too_much      memory ran out
-        no_text             pictures only, and no text was found in them
+    empty               nothing in it, or nothing but space
+    damaged             truncated, or not what it says it is
+    encrypted           needs a password
+    unsupported         of a type that is not read here
+    mislabelled         its bytes are of another type than its name says
+    too_large           more bytes, pages, characters, entries or pixels than are read
+    bomb                unpacks to far more than it is
+    took_too_long       time ran out
+    needs_too_much      memory ran out
+    no_text             pictures only, and no text was found in them
     """
 
     def __init__(self, code: str, message: str) -> None:

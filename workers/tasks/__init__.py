@@ -2,10 +2,11 @@
 
 from typing import Any
 
-from workers.tasks import chat, pipelines
+from workers.tasks import chat, ingestion, pipelines
 
 
 def register(app: Any) -> None:
     """Give every task to the application."""
     chat.register(app)
     pipelines.register(app)
+    ingestion.register(app)

@@ -24,8 +24,8 @@ def register(app: Any) -> None:
 
 
 async def work(shop: Workshop, job: DictRow, messages: Sequence[DictRow], emit: Callable[[Event], None]) -> None:
-    """Run the chat graph for a claimed job, or its agent's."""
-    if job["agent"] is not None:
+    """Run the chat graph for a claimed job, or its agent's; the model alone is an agent too where it answers from documents."""
+    if job["agent"] is not None or job["payload"].get("collections"):
         await answer_by_agent(shop, job, messages, emit)
         return
     run = read_chat(job["model"], job["payload"], messages)

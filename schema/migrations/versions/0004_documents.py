@@ -76,11 +76,14 @@ END $$;
 # `@@` is not leakproof, so under row-level security no index would be used for it. These functions see all rows and confine
 # themselves, with the same words as the policies.
 COUNT_WORDS = """
-CREATE FUNCTION count_words(wanted tsquery[], most integer) RETURNS integer[]
+CREATE FUNCTION count_words(wanted tsquery[], reader uuid, most integer) RETURNS integer[]
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
   SELECT array_agg((
       SELECT count(*)::integer FROM (
-        SELECT 1 FROM chunks c WHERE c.tenant_id = headrace_tenant() AND c.words @@ w.word LIMIT most) AS found)
+        SELECT 1 FROM chunks c WHERE c.tenant_id = headrace_tenant() AND c.words @@ w.word
+          AND (c.user_id IS NULL OR c.user_id = reader)
+          AND ((SELECT headrace_user()) IS NULL OR c.user_id IS NULL OR c.user_id = (SELECT headrace_user()))
+        LIMIT most) AS found)
     ORDER BY w.place)
   FROM unnest(wanted) WITH ORDINALITY AS w (word, place)
 $$;
@@ -94,7 +97,7 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
   FROM chunks c
   WHERE c.tenant_id = headrace_tenant() AND c.words @@ any_of
     AND (c.user_id IS NULL OR c.user_id = reader)
-    AND (headrace_user() IS NULL OR c.user_id IS NULL OR c.user_id = headrace_user())
+    AND ((SELECT headrace_user()) IS NULL OR c.user_id IS NULL OR c.user_id = (SELECT headrace_user()))
     AND (in_collections IS NULL OR c.collection_id = ANY (in_collections))
     AND (in_documents IS NULL OR c.document_id = ANY (in_documents))
   ORDER BY score DESC, c.id LIMIT most
@@ -148,7 +151,7 @@ BEGIN
       error = CASE NEW.state WHEN 'cancelled' THEN NULL ELSE NEW.error END, finished_at = now()
     WHERE tenant_id = NEW.tenant_id AND job_id = NEW.id AND state IN ('queued', 'running');
   ELSIF NEW.state = 'queued' AND OLD.state IN ('failed', 'cancelled') THEN
-    UPDATE document_versions SET state = 'queued', error = NULL, finished_at = NULL, deadline_at = NULL
+    UPDATE document_versions SET state = 'queued', error = NULL, finished_at = NULL, tries = 0
     WHERE tenant_id = NEW.tenant_id AND job_id = NEW.id AND state IN ('failed', 'cancelled');
   ELSIF NEW.state = 'queued' THEN
     UPDATE document_versions SET state = 'queued'
@@ -292,6 +295,7 @@ def upgrade() -> None:
         sa.Column("place", sa.Integer(), nullable=False),
         sa.Column("state", sa.String(), nullable=False),
         sa.Column("attempt", sa.Integer(), nullable=True),
+        sa.Column("tries", sa.Integer(), server_default=sa.text("0"), nullable=False),
         sa.Column("stored_as", sa.String(), nullable=False),
         sa.Column("size_bytes", sa.BigInteger(), nullable=False),
         sa.Column("sha256", sa.LargeBinary(), nullable=False),
@@ -368,7 +372,7 @@ def upgrade() -> None:
         op.execute(function)
     for signature in (
         "open_vector_space(text, integer)",
-        "count_words(tsquery[], integer)",
+        "count_words(tsquery[], uuid, integer)",
         "find_words(tsquery, tsquery[], real[], uuid, uuid[], uuid[], integer)",
     ):
         op.execute(f"REVOKE ALL ON FUNCTION {signature} FROM PUBLIC")

@@ -1,0 +1,145 @@
+"""Collections: named sets of documents with their settings, and what is in them. Deleting one is in `removing.py`, the work of
+changing its embedder in `reembedding.py`.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+from uuid import UUID
+
+from psycopg.rows import DictRow
+
+from schema.batch import Statement
+from schema.db import Db, fetch_all, fetch_one
+from schema.states import FILE_STATES
+
+DEFAULT = "default"
+"""The collection of documents that name none."""
+
+CHUNK_CHARACTERS, CHUNK_OVERLAP = 1000, 200
+"""How documents are cut unless a collection says otherwise."""
+
+SHOWN = """c.id, c.name, c.description, c.chunk_characters, c.chunk_overlap, c.embedder, c.next_embedder, c.next_space,
+  (SELECT s.name FROM vector_spaces s WHERE s.id = c.space) AS space, c.created_at, c.updated_at, c.created_by"""
+
+LIST = f"""
+SELECT {SHOWN} FROM collections c WHERE c.tenant_id = %(tenant_id)s AND c.name COLLATE "C" > %(after)s
+ORDER BY c.name COLLATE "C" LIMIT %(limit)s
+"""
+
+FIND = f"SELECT {SHOWN} FROM collections c WHERE c.tenant_id = %(tenant_id)s AND c.name = %(name)s"
+
+ADD = f"""
+WITH added AS (
+  INSERT INTO collections (tenant_id, id, name, description, chunk_characters, chunk_overlap, embedder, created_by)
+  SELECT %(tenant_id)s::uuid, %(id)s::uuid, %(name)s, %(description)s, %(chunk_characters)s::int, %(chunk_overlap)s::int,
+    %(embedder)s, %(created_by)s
+  WHERE (SELECT count(*) FROM collections WHERE tenant_id = %(tenant_id)s) < %(most)s
+  ON CONFLICT (tenant_id, name) DO NOTHING RETURNING *)
+SELECT {SHOWN} FROM added c
+"""
+
+CHANGEABLE = ("description", "chunk_characters", "chunk_overlap")
+
+# A collection in which nothing was embedded yet is in no space; its embedder is changed all the same by a job, so that a file
+# which is being read meanwhile is not left with vectors of the old one.
+WANT_EMBEDDER = """
+UPDATE collections SET next_embedder = %(embedder)s::text,
+  next_space = CASE WHEN next_embedder = %(embedder)s::text THEN next_space END, updated_at = now()
+WHERE tenant_id = %(tenant_id)s AND id = %(id)s
+"""
+
+STAY = """
+UPDATE collections SET next_embedder = NULL, next_space = NULL, updated_at = now()
+WHERE tenant_id = %(tenant_id)s AND id = %(id)s
+"""
+
+DOCUMENTS = f"""
+SELECT d.collection_id AS id, count(*)::int AS documents, {
+    ", ".join(f"(count(*) FILTER (WHERE v.state = '{state}'))::int AS {state}" for state in FILE_STATES)
+}, coalesce(sum(d.chunks), 0)::bigint AS chunks, coalesce(sum(d.pages), 0)::bigint AS pages,
+  coalesce(sum(d.characters), 0)::bigint AS characters
+FROM documents d
+JOIN document_versions v ON v.tenant_id = d.tenant_id AND v.document_id = d.id AND v.version = d.newest_version
+WHERE d.tenant_id = %(tenant_id)s AND d.collection_id = ANY(%(ids)s::uuid[]) GROUP BY d.collection_id
+"""
+
+BYTES = """
+SELECT d.collection_id AS id, sum(v.size_bytes)::bigint AS bytes
+FROM documents d JOIN document_versions v ON v.tenant_id = d.tenant_id AND v.document_id = d.id
+WHERE d.tenant_id = %(tenant_id)s AND d.collection_id = ANY(%(ids)s::uuid[]) GROUP BY d.collection_id
+"""
+
+EMBEDDED_ANEW = """
+SELECT c.id, (SELECT count(*) FROM chunk_vectors x WHERE x.tenant_id = c.tenant_id AND x.collection_id = c.id
+  AND x.space = c.next_space)::bigint AS done
+FROM collections c
+WHERE c.tenant_id = %(tenant_id)s AND c.id = ANY(%(ids)s::uuid[]) AND c.next_space IS NOT NULL
+"""
+
+NOTHING = {
+    "documents": 0,
+    **dict.fromkeys(FILE_STATES, 0),
+    "chunks": 0,
+    "pages": 0,
+    "characters": 0,
+    "bytes": 0,
+    "done": 0,
+}
+
+
+async def list_collections(db: Db, tenant_id: UUID, *, limit: int, after: str = "") -> list[DictRow]:
+    """Return collections by name; `after` is the last name of the page before. `space` is the name of their vector space."""
+    return await fetch_all(db, LIST, {"tenant_id": tenant_id, "limit": limit, "after": after})
+
+
+async def find_collection(db: Db, tenant_id: UUID, name: str) -> DictRow | None:
+    """Return one collection as it is listed."""
+    return await fetch_one(db, FIND, {"tenant_id": tenant_id, "name": name})
+
+
+async def add_collection(
+    db: Db,
+    tenant_id: UUID,
+    collection_id: UUID,
+    name: str,
+    *,
+    embedder: str,
+    created_by: str | None,
+    most: int,
+    description: str = "",
+    chunk_characters: int = CHUNK_CHARACTERS,
+    chunk_overlap: int = CHUNK_OVERLAP,
+) -> DictRow | None:
+    """Make a collection and return it; None if the name is taken, or the tenant has `most` of them."""
+    values: dict[str, Any] = {"tenant_id": tenant_id, "id": collection_id, "name": name, "description": description}
+    values |= {"chunk_characters": chunk_characters, "chunk_overlap": chunk_overlap, "embedder": embedder}
+    return await fetch_one(db, ADD, values | {"created_by": created_by, "most": most})
+
+
+async def change_collection(db: Db, tenant_id: UUID, collection_id: UUID, values: Mapping[str, Any]) -> None:
+    """Set the given columns of CHANGEABLE."""
+    changes = "".join(f"{column} = %({column})s, " for column in CHANGEABLE if column in values)
+    sql = f"UPDATE collections SET {changes}updated_at = now() WHERE tenant_id = %(tenant_id)s AND id = %(id)s"
+    await fetch_all(db, f"{sql} RETURNING id", {"tenant_id": tenant_id, "id": collection_id, **values})
+
+
+def embedder_statements(tenant_id: UUID, collection_id: UUID, embedder: str) -> tuple[Statement, ...]:
+    """Return what a job comes with that gives a collection another embedder: it is noted as the next one. Without a
+    collection it does nothing, and so will the job."""
+    return ((WANT_EMBEDDER, {"tenant_id": tenant_id, "id": collection_id, "embedder": embedder}),)
+
+
+async def keep_embedder(db: Db, tenant_id: UUID, collection_id: UUID) -> None:
+    """Let a collection stay with the embedder that it has; a job that was about to change that notices."""
+    await db.execute(STAY, {"tenant_id": tenant_id, "id": collection_id})
+
+
+async def measure_collections(db: Db, tenant_id: UUID, ids: Sequence[UUID]) -> dict[UUID, dict[str, Any]]:
+    """Return by id what is in collections: documents, how many in each state, chunks, pages and characters of the live
+    versions, stored bytes, and how many chunks have a vector in the next space (`done`). Reads each of their documents once."""
+    values = {"tenant_id": tenant_id, "ids": list(ids)}
+    found: dict[UUID, dict[str, Any]] = {collection_id: dict(NOTHING) for collection_id in ids}
+    for sql in (DOCUMENTS, BYTES, EMBEDDED_ANEW):
+        for row in await fetch_all(db, sql, values):
+            found[row["id"]].update(row)
+    return found

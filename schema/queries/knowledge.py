@@ -1,0 +1,72 @@
+"""What a tenant's documents come to, in figures: for people to look at, not on the way of a search."""
+
+from uuid import UUID
+
+from psycopg.rows import DictRow
+
+from schema.db import Db, fetch_all, fetch_one
+
+SUMS = """
+SELECT coalesce(k.stored_bytes, 0) AS stored_bytes, t.max_storage_bytes, coalesce(k.documents, 0) AS documents,
+  coalesce(k.chunks, 0) AS chunks,
+  (SELECT min(v.created_at) FROM document_versions v WHERE v.tenant_id = t.id AND v.state = 'queued') AS oldest_waiting
+FROM tenants t LEFT JOIN knowledge k ON k.tenant_id = t.id WHERE t.id = %(tenant_id)s
+"""
+
+STATES = """
+SELECT v.state, count(*)::int AS documents FROM documents d
+JOIN document_versions v ON v.tenant_id = d.tenant_id AND v.document_id = d.id AND v.version = d.newest_version
+WHERE d.tenant_id = %(tenant_id)s GROUP BY v.state
+"""
+
+TYPES = """
+SELECT v.media_type, count(*)::int AS documents, sum(v.size_bytes)::bigint AS bytes FROM documents d
+JOIN document_versions v ON v.tenant_id = d.tenant_id AND v.document_id = d.id AND v.version = d.newest_version
+WHERE d.tenant_id = %(tenant_id)s GROUP BY v.media_type ORDER BY documents DESC, v.media_type
+"""
+
+VECTORS = """
+SELECT s.name, s.dimensions, counted.vectors
+FROM (SELECT space, count(*)::bigint AS vectors FROM chunk_vectors WHERE tenant_id = %(tenant_id)s GROUP BY space) AS counted
+JOIN vector_spaces s ON s.id = counted.space ORDER BY counted.vectors DESC, s.name
+"""
+
+FAILURES = """
+SELECT v.error ->> 'code' AS code, count(*)::int AS failures FROM document_versions v
+WHERE v.tenant_id = %(tenant_id)s AND v.state = 'failed' AND v.finished_at > now() - interval '1 day'
+GROUP BY 1 ORDER BY failures DESC, code
+"""
+
+
+async def get_sums(db: Db, tenant_id: UUID) -> DictRow:
+    """Return {stored_bytes, max_storage_bytes, documents, chunks, oldest_waiting} of a tenant that is there."""
+    row = await fetch_one(db, SUMS, {"tenant_id": tenant_id})
+    assert row is not None
+    return row
+
+
+async def get_stored_bytes(db: Db, tenant_id: UUID) -> int:
+    """Return how many bytes the tenant's documents take, old versions too that are not replaced yet."""
+    sql = "SELECT stored_bytes FROM knowledge WHERE tenant_id = %(tenant_id)s"
+    row = await fetch_one(db, sql, {"tenant_id": tenant_id})
+    return row["stored_bytes"] if row else 0
+
+
+async def count_states(db: Db, tenant_id: UUID) -> dict[str, int]:
+    """Return how many documents there are by the state of their newest version."""
+    return {row["state"]: row["documents"] for row in await fetch_all(db, STATES, {"tenant_id": tenant_id})}
+
+
+async def list_types(db: Db, tenant_id: UUID) -> list[DictRow]:
+    """Return {media_type, documents, bytes}, the most frequent first."""
+    return await fetch_all(db, TYPES, {"tenant_id": tenant_id})
+
+
+async def list_spaces(db: Db, tenant_id: UUID) -> list[DictRow]:
+    """Return {name, dimensions, vectors} of the vector spaces that the tenant has vectors in."""
+    return await fetch_all(db, VECTORS, {"tenant_id": tenant_id})
+
+
+async def count_failures(db: Db, tenant_id: UUID) -> dict[str, int]:
+    """Return how many versions failed in the last day, by the code of the reason."""
+    return {row["code"] or "": row["failures"] for row in await fetch_all(db, FAILURES, {"tenant_id": tenant_id})}

@@ -1,0 +1,24 @@
+"""Vector spaces: what engine and model made vectors that may be compared."""
+
+import psycopg
+
+from schema.db import Db, fetch_one
+from schema.errors import Conflict
+
+REFUSED = "HR010"
+
+
+async def open_space(db: Db, name: str, dimensions: int) -> int:
+    """Return the number of a space, which is made the first time. Raises Conflict when its vectors had another length before:
+    then the model behind the name is another one now."""
+    try:
+        row = await fetch_one(
+            db, "SELECT open_vector_space(%(name)s, %(dimensions)s) AS id", {"name": name, "dimensions": dimensions}
+        )
+    except psycopg.Error as error:
+        if error.sqlstate != REFUSED:
+            raise
+        said = f"{name} gives vectors of {dimensions} numbers now, which can't be searched beside those that it gave before."
+        raise Conflict(f"{said} Give the other model another name.") from error
+    assert row is not None, "a function returns a row"
+    return row["id"]

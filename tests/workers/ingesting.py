@@ -1,0 +1,129 @@
+"""Short ways to upload files and to look at what became of them, for tests of ingestion without HTTP."""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+from uuid import UUID
+
+from schema.db import tenant_tx
+from schema.ids import new_id
+from schema.kinds import KINDS
+from schema.queries.ingestion import File
+from schema.queries.uploads import NewFile, file_statements
+from tests.conftest import TestTenant
+from tests.workers.driving import rows
+from workers.attempts import attempt_job
+from workers.ingestion.batch import ingest
+from workers.ports import Ports
+from workers.storage.contract import Storage, new_name
+from workers.submit import Submission, submit
+from workers.workshop import Workshop
+
+
+async def make_collection(ports: Ports, tenant: TestTenant, name: str = "default", **changes: Any) -> UUID:
+    """A collection with small chunks."""
+    collection_id = new_id()
+    facts = {"chunk_characters": 300, "chunk_overlap": 50, "embedder": "minilm", **changes}
+    async with tenant_tx(ports.pool, tenant.id) as db:
+        await db.execute(
+            """INSERT INTO collections (tenant_id, id, name, chunk_characters, chunk_overlap, embedder)
+            VALUES (%s, %s, %s, %s, %s, %s)""",
+            (
+                tenant.id,
+                collection_id,
+                name,
+                *(facts[key] for key in ("chunk_characters", "chunk_overlap", "embedder")),
+            ),
+        )
+    return collection_id
+
+
+async def store(storage: Storage, tenant: TestTenant, name: str, content: bytes, **facts: Any) -> NewFile:
+    """Put bytes into the storage, as an upload does."""
+    stored_as = new_name(tenant.id)
+    async with storage.incoming.room() as room:
+        path = room / "file"
+        path.write_bytes(content)
+        await storage.put(stored_as, path)
+    return NewFile(
+        document_id=new_id(),
+        name=name,
+        stored_as=stored_as,
+        size_bytes=len(content),
+        sha256=hashlib.sha256(content).digest(),
+        media_type="text/plain",
+        **facts,
+    )
+
+
+async def upload(
+    ports: Ports,
+    storage: Storage,
+    tenant: TestTenant,
+    collection_id: UUID,
+    files: Mapping[str, bytes],
+    *,
+    user_id: UUID | None = None,
+) -> UUID:
+    """Submit a job that ingests the files; return its id."""
+    stored = [await store(storage, tenant, name, content) for name, content in files.items()]
+    job_id = new_id()
+    await submit(ports, ingestion(tenant, job_id, collection_id, stored, user_id=user_id))
+    return job_id
+
+
+def ingestion(
+    tenant: TestTenant, job_id: UUID, collection_id: UUID, files: Sequence[NewFile], *, user_id: UUID | None = None
+) -> Submission:
+    """The submission of a batch."""
+    return Submission(
+        tenant_id=tenant.id,
+        job_id=job_id,
+        kind=KINDS["ingestion"],
+        payload={"collection": str(collection_id), "files": len(files)},
+        model="minilm",
+        comes_with=file_statements(tenant.id, job_id, collection_id, user_id, files, by="test"),
+    )
+
+
+async def work(shop: Workshop, database_url: str, job_id: UUID) -> None:
+    """Do an attempt of a job here, as its doorbell would have it."""
+    (job,) = rows(database_url, "SELECT tenant_id, dispatch_seq FROM jobs WHERE id = %s", job_id)
+    await attempt_job(shop, ingest, job["tenant_id"], job_id, job["dispatch_seq"])
+
+
+def states(database_url: str, job_id: UUID) -> dict[str, str]:
+    """The state of each file of a job, by name; with the code of a failure."""
+    found = rows(
+        database_url,
+        """SELECT d.name, v.state, v.error ->> 'code' AS code FROM document_versions v
+        JOIN documents d ON d.tenant_id = v.tenant_id AND d.id = v.document_id WHERE v.job_id = %s""",
+        job_id,
+    )
+    return {row["name"]: f"{row['state']} {row['code']}" if row["code"] else row["state"] for row in found}
+
+
+def chunks(database_url: str, tenant: TestTenant) -> dict[str, list[str]]:
+    """The texts that are searched, by document, in order."""
+    found = rows(
+        database_url,
+        """SELECT d.name, k.text FROM chunks k JOIN documents d ON d.tenant_id = k.tenant_id AND d.id = k.document_id
+        JOIN chunk_vectors v ON v.tenant_id = k.tenant_id AND v.chunk_id = k.id
+        WHERE k.tenant_id = %s ORDER BY d.name, k.place""",
+        tenant.id,
+    )
+    texts: dict[str, list[str]] = {}
+    for row in found:
+        texts.setdefault(row["name"], []).append(row["text"])
+    return texts
+
+
+def embedded(database_url: str, tenant: TestTenant) -> int:
+    """How many texts an engine embedded for versions that are there."""
+    (row,) = rows(database_url, "SELECT sum(embedded) AS n FROM document_versions WHERE tenant_id = %s", tenant.id)
+    return row["n"] or 0
+
+
+def file_of(row: Mapping[str, Any], tenant: TestTenant, job_id: UUID, attempt: int = 1) -> File:
+    """A claimed file as queries name it."""
+    return File(tenant.id, job_id, attempt, row["document_id"], row["version"])

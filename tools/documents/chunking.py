@@ -1,0 +1,262 @@
+"""Cuts the blocks of a document into passages ("chunks") of about the same size, at its structure first.
+
+    a heading                begins a chunk, and is in the heading path of what follows
+    paragraphs               are packed up to the size; one that is too long is cut after sentences, else at spaces, else
+                             between letters
+    a table                  stays whole when it fits (with the heading above it), else is cut between rows, its head repeated
+    code                     stays whole when it fits, else is cut between lines
+    overlap                  is whole sentences, else whole words, of the same section; never rows of a table
+
+The rule of spans, for the document's text (`document_text`) and a chunk:
+
+    chunk.text == text[chunk.start : chunk.end]                               ordinarily
+    chunk.text == head + "\\n" + text[chunk.start : chunk.end]                 where the chunk begins in the midst of a table
+
+Either way it has at most `settings.characters` characters; a head of more than half of that is not repeated. Time is
+linear in the length of the text.
+"""
+
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple
+
+import msgspec
+
+from schema.errors import InputError
+from tools.documents.blocks import Block
+from tools.documents.boundaries import (
+    last_sentence_end,
+    last_space,
+    next_letter,
+    sentence_ends,
+    skip_space,
+    whole_letter,
+    word_start,
+)
+
+BETWEEN = "\n\n"
+LEAST, MOST = 200, 8000
+LEVELS = 9
+MAX_HEADING = 200
+"""Characters of one heading in a path; longer ones are cut there, not in the text."""
+
+
+class ChunkSettings(msgspec.Struct, frozen=True):
+    """How a collection's documents are cut. `characters`: the longest that a chunk may be; `overlap`: how many of the
+    characters before it a chunk may repeat. Raises InputError for what can't be."""
+
+    characters: int = 1000
+    overlap: int = 200
+
+    def __post_init__(self) -> None:
+        if not LEAST <= self.characters <= MOST:
+            raise InputError(f"Chunks have {LEAST} to {MOST:,} characters.", field="characters")
+        if not 0 <= self.overlap < self.characters / 2:
+            raise InputError("The overlap is 0 or more, and less than half of the chunk's characters.", field="overlap")
+
+
+class Chunk(msgspec.Struct, frozen=True):
+    """A passage. `heading` is its path, "A > B > C"; `page` is where it begins and `page_end` where it ends, None where the
+    format has no pages; `start` and `end` are characters in the document's text; `place` counts from 0."""
+
+    text: str
+    place: int
+    start: int
+    end: int
+    heading: str = ""
+    page: int | None = None
+    page_end: int | None = None
+
+
+def document_text(blocks: Iterable[Block]) -> str:
+    """The text that the spans of chunks count in."""
+    return BETWEEN.join(block.text for block in blocks)
+
+
+def cut(blocks: Sequence[Block], settings: ChunkSettings) -> list[Chunk]:
+    """The chunks in reading order. The blocks should be clean (`cleaning.py`)."""
+    text, chunks = document_text(blocks), []
+    for path, section in _sections(blocks, settings.characters):
+        cutter = _Cutter(text, section, settings)
+        for start, stop, head in cutter.spans():
+            body = text[start:stop].rstrip()
+            chunks.append(
+                Chunk(
+                    head + body,
+                    place=len(chunks),
+                    start=start,
+                    end=start + len(body),
+                    heading=path,
+                    page=cutter.at(start).block.page,
+                    page_end=cutter.at(start + len(body) - 1).block.page,
+                )
+            )
+    return chunks
+
+
+class _Placed(NamedTuple):
+    """A block, and where it is in the document's text."""
+
+    start: int
+    end: int
+    block: Block
+
+    @property
+    def length(self) -> int:
+        return self.end - self.start
+
+    @property
+    def in_one_piece(self) -> bool:
+        return self.block.kind in ("table", "code")
+
+
+def _sections(blocks: Sequence[Block], size: int) -> Iterator[tuple[str, list[_Placed]]]:
+    """The document as headings with what stands below them. Headings without text in between are one section, as long as
+    they fill less than half of a chunk."""
+    path: list[tuple[int, str]] = []
+    section: list[_Placed] = []
+    position, only_headings = 0, True
+    for block in blocks:
+        placed = _Placed(position, position + len(block.text), block)
+        position = placed.end + len(BETWEEN)
+        if block.kind == "heading":
+            if section and not (only_headings and placed.end - section[0].start < size / 2):
+                yield _joined(path), section
+                section, only_headings = [], True
+            level = min(max(block.level, 1), LEVELS)
+            while path and path[-1][0] >= level:
+                path.pop()
+            path.append((level, block.text))
+        else:
+            only_headings = False
+        section.append(placed)
+    if section:
+        yield _joined(path), section
+
+
+def _joined(path: list[tuple[int, str]]) -> str:
+    texts = (text if len(text) <= MAX_HEADING else text[:MAX_HEADING].rstrip() + "…" for _, text in path)
+    return " > ".join(texts)
+
+
+class _Cutter:
+    """Cuts one section. Each step looks at one chunk's length of text and goes on by an eighth of it at least."""
+
+    def __init__(self, text: str, section: list[_Placed], settings: ChunkSettings) -> None:
+        self.text, self.section = text, section
+        self.size, self.overlap = settings.characters, settings.overlap
+        self.starts = [placed.start for placed in section]
+        self.begin, self.end = section[0].start, section[-1].end
+        self.body = next((placed.start for placed in section if placed.block.kind != "heading"), self.end)
+        self._head: tuple[int, int] = (-1, -1)
+
+    def at(self, position: int) -> _Placed:
+        """The block at a position, or the one before it where that is between two."""
+        return self.section[max(bisect_right(self.starts, position) - 1, 0)]
+
+    def spans(self) -> Iterator[tuple[int, int, str]]:
+        """Start and end of each chunk, and the head to repeat before it, with its line end."""
+        start = done = self.begin
+        while (start := skip_space(self.text, start, self.end)) < self.end:
+            done = max(start, done)
+            head = self._repeated_head(start)
+            room = self.size - len(head)
+            if self.end - start <= room:
+                yield start, self.end, head
+                return
+            stop = self._stop(start, done, start + room)
+            yield start, stop, head
+            start, done = self._overlapped(start, stop), stop
+
+    def _repeated_head(self, start: int) -> str:
+        placed = self.at(start)
+        if placed.block.kind != "table" or start >= placed.end:
+            return ""
+        head_end = self._head_end(placed)
+        is_short = head_end - placed.start <= self.size // 2
+        return self.text[placed.start : head_end] if start >= head_end and is_short else ""
+
+    def _head_end(self, table: _Placed) -> int:
+        """Where a table's rows begin: after its first line and, in Markdown, the line of dashes below it."""
+        if self._head[0] != table.start:
+            end = self.text.find("\n", table.start, table.end) + 1 or table.end
+            dashes = self.text.find("\n", end, table.end) + 1 or table.end
+            if not self.text[end : min(dashes, end + self.size)].strip("|:- \n"):
+                end = dashes
+            self._head = (table.start, end)
+        return self._head[1]
+
+    def _stop(self, start: int, done: int, most: int) -> int:
+        """Where a chunk from `start` ends, `most` at the latest. What is before `done` is in an earlier chunk already."""
+        low = max(start + self.size // 4, done + self.size // 8)
+        tail = self.size // 8
+        limit = max(low, min(most, self.end - tail))  # not so late that a scrap would be left over
+        placed = self.at(limit)
+        if limit >= placed.end or limit == placed.start:
+            return min(limit, placed.end)
+        if placed.in_one_piece and self._fits(placed):
+            if placed.end <= most:
+                return placed.end
+            if placed.start > done:
+                return placed.start
+        if placed.length <= self.size and placed.start >= max(low, start + self.size // 2):
+            return placed.start
+        return self._stop_within(placed, max(low, placed.start + 1), limit, low)
+
+    def _stop_within(self, placed: _Placed, low: int, limit: int, low_outside: int) -> int:
+        """The best cut inside of a block; before it when it offers none and enough is in the chunk already."""
+        found = self._best_cut(placed, low, limit)
+        if found is not None:
+            return found
+        if placed.start >= low_outside:
+            return placed.start
+        if placed.block.kind == "table" and (cell := self.text.rfind("|", low, limit)) >= 0:
+            return cell
+        space = last_space(self.text, low, limit)
+        return space if space is not None else whole_letter(self.text, low, limit)
+
+    def _best_cut(self, placed: _Placed, low: int, limit: int) -> int | None:
+        kind = placed.block.kind
+        if kind == "table":
+            row = self.text.rfind("\n", max(low, self._head_end(placed)), limit) + 1
+            return row or None
+        if kind in ("code", "list"):
+            empty = self.text.rfind("\n\n", (low + limit) // 2, limit) + 1
+            line = empty or self.text.rfind("\n", low, limit) + 1
+            if line:
+                return line
+        return last_sentence_end(self.text, low, limit)
+
+    def _fits(self, placed: _Placed) -> bool:
+        """Whether a block can be a chunk of its own, together with the headings if it stands right below them."""
+        return (placed.end - self.begin if placed.start == self.body else placed.length) <= self.size
+
+    def _overlapped(self, start: int, stop: int) -> int:
+        """Where the next chunk starts: whole sentences before `stop`, else whole words; `stop` where nothing is repeated."""
+        low = max(stop - self.overlap, start + 1, self.body, self._after_tables(stop))
+        following = skip_space(self.text, stop, self.end)
+        placed = self.at(following)
+        if placed.start == following and placed.length <= self.size:
+            low = max(low, placed.end - self.size)  # no overlap that would cut what fits
+        if low >= stop:
+            return stop
+        starts = (skip_space(self.text, end, stop) for end in sentence_ends(self.text, low - 1, stop - 1))
+        sentence = next((position for position in starts if low <= position < stop), None)
+        block = next((position for position in self._starts_from(low) if position < stop), None)
+        if sentence is not None or block is not None:
+            return min(position for position in (sentence, block) if position is not None)
+        word = word_start(self.text, low, stop)
+        return word if word is not None else next_letter(self.text, low, stop)
+
+    def _starts_from(self, low: int) -> Iterator[int]:
+        index = bisect_right(self.starts, low - 1)
+        yield from self.starts[index : index + 1]
+
+    def _after_tables(self, stop: int) -> int:
+        """The earliest position from which up to `stop` no row of a table stands, as far back as overlap reaches."""
+        index = bisect_right(self.starts, stop - 1) - 1
+        while index >= 0 and self.section[index].end > stop - self.overlap:
+            if self.section[index].block.kind == "table":
+                return min(stop, self.section[index].end)
+            index -= 1
+        return 0

@@ -1,0 +1,75 @@
+"""Pictures of text into text, with the reader of `tools/ocr/`, for images and for pages of a PDF that are only scans."""
+
+import time
+from itertools import pairwise
+from statistics import median
+from typing import Any
+
+from tools.documents.blocks import Unreadable
+from tools.errors import ToolBadArguments, ToolFailed, ToolTooLarge
+
+MIN_SCORE = 0.5
+PARAGRAPH_GAP = 0.9
+"""An empty space between two rows of this many of their heights begins a new paragraph."""
+
+COLUMN_GAP = "  "
+
+
+class Scanner:
+    """Reads pictures until there were `pictures` of them, or `seconds` of processor time are spent."""
+
+    def __init__(self, pictures: int, seconds: float) -> None:
+        self._left, self._until = pictures, time.process_time() + seconds
+
+    def may_go_on(self) -> bool:
+        """Whether another picture will be read."""
+        return self._left > 0 and time.process_time() < self._until
+
+    def read(self, picture: bytes) -> list[str]:
+        """Return the paragraphs in a picture (PNG, JPEG, BMP …), from top to bottom; none where no text is found. Raises
+        Unreadable: damaged, too_large."""
+        from tools.ocr.reading import answer  # its models take a second to load, and most files need none
+
+        self._left -= 1
+        try:
+            return paragraphs_of(answer({}, picture)["lines"])
+        except ToolTooLarge as error:
+            raise Unreadable("too_large", error.message) from error
+        except ToolBadArguments as error:
+            raise Unreadable("damaged", "The image is damaged; export it again and upload that.") from error
+        except ToolFailed as error:
+            raise Unreadable("damaged", error.message) from error
+
+
+def paragraphs_of(lines: list[dict[str, Any]]) -> list[str]:
+    """Put pieces of lines (`text`, `score`, `box` of left, top, right, bottom) together into rows, and paragraphs."""
+    rows = _rows([line for line in lines if line["score"] >= MIN_SCORE])
+    if not rows:
+        return []
+    height = median(_bottom(row) - _top(row) for row in rows)
+    paragraphs = [[rows[0]]]
+    for above, row in pairwise(rows):
+        if _top(row) - _bottom(above) > PARAGRAPH_GAP * height:
+            paragraphs.append([])
+        paragraphs[-1].append(row)
+    return ["\n".join(COLUMN_GAP.join(piece["text"] for piece in row) for row in rows) for rows in paragraphs]
+
+
+def _rows(lines: list[dict[str, Any]]) -> list[list[dict[str, Any]]]:
+    """Pieces that stand side by side belong to one row: the middle of the one lies within the height of the other."""
+    rows: list[list[dict[str, Any]]] = []
+    for line in sorted(lines, key=lambda line: line["box"][1]):
+        middle = (line["box"][1] + line["box"][3]) / 2
+        if rows and _top(rows[-1]) <= middle <= _bottom(rows[-1]):
+            rows[-1].append(line)
+        else:
+            rows.append([line])
+    return [sorted(row, key=lambda line: line["box"][0]) for row in rows]
+
+
+def _top(row: list[dict[str, Any]]) -> int:
+    return min(piece["box"][1] for piece in row)
+
+
+def _bottom(row: list[dict[str, Any]]) -> int:
+    return max(piece["box"][3] for piece in row)

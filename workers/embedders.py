@@ -1,0 +1,43 @@
+"""The embedders of a worker process by their names, each with its batcher and its vector space."""
+
+from collections.abc import Callable, Sequence
+
+from graphs.embeddings.batching import Batcher
+from graphs.embeddings.purposes import Purpose
+from graphs.embeddings.registry import OpenEmbedder, open_embedder
+from schema.db import Pool, connection
+from schema.queries.spaces import open_space
+
+
+class Embedders:
+    """Opened as they are asked for, kept for the life of the process. `default` is the installation's, named `name`."""
+
+    def __init__(self, pool: Pool, name: str, default: OpenEmbedder, get_provider: Callable[[str], object]) -> None:
+        self._pool, self._get_provider = pool, get_provider
+        self._batchers: dict[str, Batcher] = {name: Batcher(default)}
+        self._spaces: dict[str, int] = {}
+
+    def get(self, name: str) -> Batcher:
+        """Return the embedder of a name. Raises ProviderUnknown, ModelUnknown."""
+        if name not in self._batchers:
+            self._batchers[name] = Batcher(open_embedder(name, self._get_provider))
+        return self._batchers[name]
+
+    async def embed(self, texts: Sequence[str], *, purpose: Purpose, embedder: str) -> list[list[float]]:
+        """Return a vector for each text. Raises what `get` and the engine raise."""
+        return await self.get(embedder).embed(texts, lane=purpose, purpose=purpose)
+
+    async def space_of(self, name: str) -> int:
+        """Return the number of the space that an embedder's vectors are in. Raises Conflict, Unavailable, and what the
+        provider raises who is asked how long they are."""
+        if name not in self._spaces:
+            embedder = self.get(name).embedder
+            dimensions = await embedder.measure()
+            async with connection(self._pool) as db:
+                self._spaces[name] = await open_space(db, embedder.space, dimensions)
+        return self._spaces[name]
+
+    async def aclose(self) -> None:
+        """Stop what runs."""
+        for batcher in self._batchers.values():
+            await batcher.aclose()
