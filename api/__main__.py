@@ -16,6 +16,7 @@ COMMANDS = {
     "up": ("up", "start everything and serve until Ctrl-C"),
     "env": ("env", 'print exports for the running stack: eval "$(./headrace env)"'),
     "chat": ("chat", "stream a chat to the terminal"),
+    "ingest": ("ingest", "upload a folder of documents and watch how they become searchable"),
     "test": ("checks", "run the tests; further arguments go to pytest"),
     "check": ("checks", "all checks: format, lint, types, import rules, tests"),
     "bench": ("checks", "measure against a model stand-in; further arguments go to tests.bench"),

@@ -12,13 +12,28 @@ from litestar.openapi import OpenAPIConfig
 from litestar.openapi.plugins import JsonRenderPlugin, SwaggerRenderPlugin
 from litestar.openapi.spec import Components, SecurityScheme, Tag
 
-from api import agents, chat, credentials, feedback, health, jobs, memories, pipelines, privacy, sessions, traces, users
+from api import (
+    agents,
+    chat,
+    credentials,
+    feedback,
+    health,
+    jobs,
+    memories,
+    pipelines,
+    privacy,
+    searching,
+    sessions,
+    traces,
+    users,
+)
 from api.admin import agents as managed_agents
 from api.admin import (
     audit,
     configuration,
     data_sources,
     grants,
+    knowledge,
     metrics,
     people,
     tenants,
@@ -29,9 +44,10 @@ from api.admin import (
 from api.admin import models as prices
 from api.auth import identity_providers, keys, oidc, signing_in, well_known
 from api.describing import describe_routes, tell_methods
+from api.documents import changing, collections, content, listing, removing, retrying, uploading
 from api.edge import Edge
 from api.errors import HANDLERS
-from api.openai import completions, models
+from api.openai import completions, embeddings, models
 from api.principals import authorise, classify_routes, get_principal
 from api.requests import JsonRequest
 from api.resources import get_resources, open_resources
@@ -51,9 +67,11 @@ NATIVE = (
     ),
     *(agents.routes, managed_agents.routes, tools.routes, tool_testing.routes),
     *(data_sources.routes, configuration.routes, pipelines.routes),
+    *(uploading.routes, listing.routes, content.routes, changing.routes, removing.routes, retrying.routes),
+    *(collections.routes, knowledge.routes, searching.routes),
     *(tenants.routes, grants.routes, people.routes, prices.routes, usage.routes, audit.routes, metrics.routes),
 )
-OPENAI = (completions.routes, models.routes)
+OPENAI = (completions.routes, embeddings.routes, models.routes)
 ROOT = (health.routes, well_known.routes)
 
 
@@ -132,6 +150,7 @@ def _openapi() -> OpenAPIConfig:
             Tag("agents", "Agents: those that you may call, and your tenant's own to manage."),
             Tag("tools", "What agents may do: tools that are configured, and the databases that they read."),
             Tag("pipelines", "Named graphs: listed, drawn, run; built in, or your tenant's own."),
+            Tag("documents", "Documents, their collections, and searching in them."),
             Tag("configuration", "What your tenant sets for all its agents."),
             Tag("usage", "What was used, what it cost, what is left."),
             Tag("audit", "Who did what."),

@@ -12,7 +12,15 @@ from typing import Any
 from litestar import Litestar, Response
 from litestar.handlers import HTTPRouteHandler
 from litestar.openapi.datastructures import ResponseSpec
-from litestar.openapi.spec import Example, OpenAPIHeader, OpenAPIMediaType, OpenAPIResponse, Operation, Schema
+from litestar.openapi.spec import (
+    Example,
+    OpenAPIHeader,
+    OpenAPIMediaType,
+    OpenAPIResponse,
+    Operation,
+    RequestBody,
+    Schema,
+)
 from litestar.openapi.spec.enums import OpenAPIType
 from litestar.routes import HTTPRoute
 
@@ -40,9 +48,12 @@ RETRY_AFTER = OpenAPIHeader(
 )
 
 
-def described(*, example: Any = None, also: dict[str, Schema] | None = None) -> dict[str, Any]:
-    """Return the `opt` of a handler: an example of its body; media types that its answer may have besides the first."""
-    return {"example": example, "also": also or {}}
+def described(
+    *, example: Any = None, also: dict[str, Schema] | None = None, body: RequestBody | None = None
+) -> dict[str, Any]:
+    """Return the `opt` of a handler: an example of its body; media types that its answer may have besides the first; the
+    body of one that reads it by itself."""
+    return {"example": example, "also": also or {}, "body": body}
 
 
 def describe_routes(app: Litestar) -> None:
@@ -88,6 +99,7 @@ def _operation(handler: HTTPRouteHandler, **fields: Any) -> Operation:
     operation.description = _description(handler, operation.description)
     if operation.request_body is not None:
         _describe_body(handler, operation.request_body)
+    operation.request_body = operation.request_body or handler.opt.get("body")
     operation.responses = dict(sorted((operation.responses or {}).items()))
     for status, response in operation.responses.items():
         assert isinstance(response, OpenAPIResponse)

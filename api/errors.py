@@ -42,6 +42,7 @@ STATUSES = {
     "storage_full": 409,
     "idempotency_key_reused": 422,
     "credential_refused": 422,
+    "nothing_ingested": 422,
     "queue_full": 429,
     "rate_limit_exceeded": 429,
     "budget_exceeded": 429,

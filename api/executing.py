@@ -11,19 +11,17 @@ from litestar import Response, post
 from litestar.params import FromPath, JSONBody
 from psycopg.rows import DictRow
 
-from api.answers import Answer, wait_for_answer
-from api.chat import ACCEPTED, ANSWERED, AcceptedOut, AnswerOut, UsageOut
 from api.describing import EVENTS, described
 from api.errors import problems
-from api.following import follow_stream
 from api.granted import Target, resolve_model, resolve_target
-from api.headers import read_idempotency, read_preferences, wants_events
+from api.headers import read_idempotency
+from api.manners import ACCEPTED, ANSWERED, answer_in_manner
 from api.pipeline_shapes import ExecuteIn
 from api.principals import MayRunPipelines, Principal
 from api.requests import JsonRequest
 from api.resources import Opened, Resources
 from api.streams import EVENT_STREAM
-from api.submitting import submit_and_follow, submitter
+from api.submitting import submitter
 from graphs.pipelines.builtin import Builtin, find_builtin
 from graphs.pipelines.definition import NAME
 from graphs.providers.settings import AUTO
@@ -33,8 +31,7 @@ from schema.errors import InputError, NotFound
 from schema.ids import new_id
 from schema.kinds import KINDS, Kind
 from schema.queries.pipelines import find_pipeline, find_version
-from schema.states import PublicState
-from workers.submit import Submission, Submitted
+from workers.submit import Submission
 
 NO_PIPELINE = "There is no such pipeline of your tenant. GET /api/pipelines lists them."
 NO_VERSION = "There is no such version of this pipeline. GET /api/pipelines/{id}/versions lists them."
@@ -60,19 +57,8 @@ async def execute(
     resources: Opened,
 ) -> Response[Any]:
     submission = await _submission(pipeline, data, request, principal, resources)
-    preferences, kind = read_preferences(request.headers), submission.kind.name
     said = estimate_tokens(len(data.input))
-    accepted = await submit_and_follow(resources, principal, submission, input_tokens=said, max_tokens=None)
-    submitted, follower = accepted.submitted, accepted.follower
-    headers = {"X-Job-ID": str(submitted.job_id), **accepted.headers}
-    if wants_events(request.headers):
-        return follow_stream(resources, follower, headers)
-    if preferences.respond_async:
-        follower.close()
-        return _accepted(submitted, kind, "queued", {**headers, "Preference-Applied": "respond-async"})
-    limit_s = resources.settings.request_timeout_s
-    answer = await wait_for_answer(follower, min(limit_s, preferences.wait_s or limit_s))
-    return _answered(answer, submitted, submission, headers)
+    return await answer_in_manner(resources, principal, request, submission, input_tokens=said)
 
 
 async def _submission(
@@ -177,36 +163,3 @@ def _read_id(text: str) -> UUID | None:
     except ValueError:
         return None
     return found if str(found) == text else None
-
-
-def _answered(answer: Answer, submitted: Submitted, submission: Submission, headers: dict[str, str]) -> Response[Any]:
-    if answer.state != "succeeded" or answer.message is None:
-        return _accepted(submitted, submission.kind.name, answer.state, headers)
-    usage, message = answer.usage, answer.message
-    body = AnswerOut(
-        job_id=answer.job_id,
-        session_id=submitted.session_id,
-        message_id=message.message_id,
-        text=message.text,
-        finish_reason=message.finish_reason,
-        model=usage.model if usage else submission.model,
-        usage=UsageOut(usage.input_tokens, usage.output_tokens, usage.estimated) if usage else None,
-        agent=message.agent,
-        data=message.data,
-        renderer=message.renderer,
-        cached=message.cached,
-    )
-    return Response(body, status_code=200, headers=headers)
-
-
-def _accepted(submitted: Submitted, kind: Kind, state: PublicState, headers: dict[str, str]) -> Response[Any]:
-    url = f"/api/jobs/{submitted.job_id}"
-    body = AcceptedOut(
-        job_id=str(submitted.job_id),
-        session_id=submitted.session_id,
-        kind=kind,
-        state=state,
-        job_url=url,
-        events_url=f"{url}/events",
-    )
-    return Response(body, status_code=202, headers={**headers, "Location": url, "Retry-After": "1"})

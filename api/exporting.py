@@ -10,7 +10,7 @@ SPEAKERS = {"user": "You", "assistant": "Assistant", "system": "System", "tool":
 
 
 class MessageOut(msgspec.Struct, frozen=True, kw_only=True):
-    """One stored message. `status` is `completed`, or says why it is not whole."""
+    """One stored message. `status` is `completed`, or says why it is not whole; `citations` are the passages it rests on."""
 
     id: UUID
     job_id: UUID | None
@@ -21,6 +21,7 @@ class MessageOut(msgspec.Struct, frozen=True, kw_only=True):
     agent: str | None
     usage: dict[str, Any] | None
     created_at: datetime
+    citations: list[dict[str, Any]] | None = None
 
 
 class SessionExportOut(msgspec.Struct, frozen=True, kw_only=True):

@@ -57,7 +57,7 @@ BELIEVED_S = KEEP_S + 0.5  # how long somebody who was let in before may still b
 FENCED_S = 60  # how long late words of a job that is gone are refused
 NOBODY = 2**31 - 1  # an attempt that no job will ever reach
 
-READS: frozenset[Right] = frozenset({"sessions.read", "jobs.read"})
+READS: frozenset[Right] = frozenset({"sessions.read", "jobs.read", "documents.read"})
 
 encode = msgspec.json.Encoder().encode
 
@@ -84,6 +84,7 @@ class UserExportOut(msgspec.Struct, frozen=True, kw_only=True):
     sign_ins: list[dict[str, Any]]
     memories: list[dict[str, Any]]
     feedback: list[dict[str, Any]]
+    documents: list[dict[str, Any]]
 
 
 class ErasedOut(msgspec.Struct, frozen=True, kw_only=True):
@@ -104,7 +105,9 @@ async def export_mine(principal: SignedIn, resources: Opened) -> Response[Any]:
             "This key stands for its tenant and for nobody in particular. Sign in, then export what is yours."
         )
     if not principal.rights >= READS:
-        raise Forbidden("This key was narrowed: it may not read your sessions and jobs, so it can't export them.")
+        raise Forbidden(
+            "This key was narrowed: it may not read all your sessions, jobs and documents, so it can't export them."
+        )
     return await _export(resources, principal, principal.user_id)
 
 

@@ -21,14 +21,19 @@ from graphs.providers.own import OwnProviders
 from graphs.providers.registry import Providers
 from schema.queries.secrets import check_keys
 from schema.vault import Vault
+from workers.embedding import EmbeddingClient
 from workers.limits import Limits
-from workers.ports import Ports, PortSettings, open_ports
+from workers.ports import Ports, PortSettings, open_ports, process_name
+from workers.storage.contract import Storage
+from workers.storage.opening import open_storage
+from workers.wire import RedisAddress
 
 
 @dataclass(frozen=True)
 class Resources:
-    """The process's resources; `providers` are the deployment's, `own_providers` those with tenants' keys, `memory` holds
-    answers for a second, `streams` are the open ones, `errands` what outlives its request."""
+    """The process's resources; `providers` are the deployment's, `own_providers` those with tenants' keys, `storage` has
+    the documents' bytes, `embedding` has workers make vectors, `memory` holds answers for a second, `streams` are the open
+    ones, `errands` what outlives its request."""
 
     settings: ApiSettings
     ports: Ports
@@ -41,6 +46,8 @@ class Resources:
     remote_keys: RemoteKeys
     code_flow: CodeFlow
     passwords: Passwords
+    storage: Storage
+    embedding: EmbeddingClient
     memory: Memory
     streams: OpenStreams
     errands: Errands
@@ -74,6 +81,16 @@ async def open_resources(settings: ApiSettings, streams: OpenStreams) -> AsyncIt
         tokens = Tokens(ports.pool, signing, remote_keys, issuer=settings.issuer, lifetime_s=settings.token_s)
         passwords = Passwords()
         stack.callback(passwords.close)
+        embedding = await stack.enter_async_context(
+            EmbeddingClient(
+                RedisAddress.from_url(settings.redis_url),
+                ports.wire,
+                process=process_name(),
+                default=settings.embedder,
+                get_provider=providers.get,
+            )
+        )
+        storage = await stack.enter_async_context(open_storage(settings.storage))
         callers = Callers(ports.pool, tokens)
         stack.push_async_callback(callers.close)
         errands = Errands()
@@ -90,6 +107,8 @@ async def open_resources(settings: ApiSettings, streams: OpenStreams) -> AsyncIt
             remote_keys=remote_keys,
             code_flow=code_flow,
             passwords=passwords,
+            storage=storage,
+            embedding=embedding,
             memory=Memory(),
             streams=streams,
             errands=errands,

@@ -4,11 +4,13 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from api.uploading.limits import UploadLimits
 from graphs.providers.settings import ProviderSettings
 from schema.errors import InputError
 from schema.vault import Vault
 from tools.egress import EgressPolicy
 from workers.ports import PortSettings
+from workers.storage.settings import StorageSettings
 
 DATABASE_SCHEMES = ("postgresql://", "postgres://")
 REDIS_SCHEMES = ("redis://", "rediss://", "unix://")
@@ -19,7 +21,9 @@ class ApiSettings:
     """`request_timeout_s`: how long `POST /api/chat` waits for the answer. `completion_timeout_s`: the same for
     `/v1/chat/completions`, whose clients are used to wait. `max_body`: bytes. `slow_client_s`: how long one write to a
     client may take. `window` bounds the doorbells in a queue and is the same in all processes. `issuer` is what our tokens
-    name, `token_s` how long one is good; `trusted_proxies` may say whom a request came from (X-Forwarded-For)."""
+    name, `token_s` how long one is good; `trusted_proxies` may say whom a request came from (X-Forwarded-For). `embedders` are
+    those that collections may have, the first unless they say otherwise; `storage` is where documents' bytes are, and
+    `uploads` how many may come at once."""
 
     database_url: str = field(repr=False)
     redis_url: str = field(repr=False)
@@ -36,6 +40,14 @@ class ApiSettings:
     egress: EgressPolicy = field(default_factory=EgressPolicy)
     trusted_proxies: str = ""
     providers: ProviderSettings = field(default_factory=ProviderSettings)
+    embedders: tuple[str, ...] = ("minilm",)
+    storage: StorageSettings = field(default_factory=StorageSettings)
+    uploads: UploadLimits = field(default_factory=UploadLimits)
+
+    @property
+    def embedder(self) -> str:
+        """The embedder of collections that name none."""
+        return self.embedders[0]
 
     @classmethod
     def from_env(cls, env: Mapping[str, str]) -> "ApiSettings":
@@ -43,6 +55,7 @@ class ApiSettings:
         try:
             providers = ProviderSettings.from_env(env)
             vault, egress = Vault.from_env(env), EgressPolicy.from_env(env)
+            storage = StorageSettings.from_env(env)
         except ValueError as error:
             raise InputError(str(error)) from error
         return cls(
@@ -63,7 +76,20 @@ class ApiSettings:
             egress=egress,
             trusted_proxies=env.get("HEADRACE_TRUSTED_PROXIES", "").strip(),
             providers=providers,
+            embedders=_embedders(env),
+            storage=storage,
+            uploads=UploadLimits(
+                max_file=int(_number(env, "HEADRACE_MAX_FILE", UploadLimits.max_file, 1024, 2**40, "bytes")),
+                max_upload=int(_number(env, "HEADRACE_MAX_UPLOAD", UploadLimits.max_upload, 1024, 2**42, "bytes")),
+            ),
         )
+
+
+def _embedders(env: Mapping[str, str]) -> tuple[str, ...]:
+    """Return the embedders of the installation, first the one that its workers have open anyway."""
+    usual = env.get("HEADRACE_EMBEDDER", "").strip() or ApiSettings.embedders[0]
+    listed = [name.strip() for name in env.get("HEADRACE_EMBEDDERS", "").split(",")]
+    return tuple(dict.fromkeys(filter(None, [usual, *listed])))
 
 
 def _url(env: Mapping[str, str], name: str, schemes: tuple[str, ...]) -> str:

@@ -56,7 +56,7 @@ async def submit_and_follow(
     its first event. Raises LimitReached and what `submit` raises; then nothing was accepted and nothing is reserved.
     """
     tokens = (input_tokens, max_tokens or OUTPUT_TOKENS)
-    verdict = await _reserve(resources, principal, submission.job_id, submission.model, tokens)
+    verdict = await reserve(resources, principal, submission.job_id, submission.model, tokens)
     if verdict is not None:
         submission = replace(submission, payload={**submission.payload, "reserved": verdict.tokens})
     try:
@@ -89,7 +89,7 @@ async def _give_back(resources: Resources, submission: Submission) -> None:
         await settle(limits, tenant_id, submission.job_id, tokens=0, nanos=0, refund_request=True)
 
 
-async def _reserve(
+async def reserve(
     resources: Resources, principal: Principal, job_id: UUID, model: str, tokens: tuple[int, int]
 ) -> Verdict | None:
     """Take what the job may use from the tenant's limits; None where nothing is limited. Raises LimitReached."""

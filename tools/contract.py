@@ -28,7 +28,8 @@ class ToolSpec:
 
     `parameters` is a JSON Schema of type object. `side_effects`: it changes something outside, so it is not run twice for
     one call. `untrusted`: what it returns comes from outside and is data, never instructions (G13). `rights` are what the
-    caller must have beyond the use of the agent, such as "admin". Raises ValueError for a name that no vendor takes.
+    caller must have beyond the use of the agent, such as "admin". `finds_passages`: its `data` is {"passages": […]} of the
+    caller's documents, which an answer may cite. Raises ValueError for a name that no vendor takes.
     """
 
     name: str
@@ -39,6 +40,7 @@ class ToolSpec:
     timeout_s: float = 15.0
     max_bytes: int = MAX_BYTES
     rights: frozenset[str] = frozenset()
+    finds_passages: bool = False
 
     def __post_init__(self) -> None:
         if not NAME.fullmatch(self.name):

@@ -1,4 +1,5 @@
-"""Starts one worker process: `python -m workers chat | scheduler | flower`. The only place here that reads the environment."""
+"""Starts one worker process: `python -m workers ROLE`, where a role is a queue, `scheduler` or `flower`. The environment is
+read here only."""
 
 import asyncio
 import logging
@@ -55,7 +56,8 @@ def _work(settings: WorkerSettings, queue: str) -> int:
     for name in ("celery.app.trace", "celery.worker.strategy", "celery.worker.consumer.connection"):
         logging.getLogger(name).setLevel(logging.WARNING)  # a line per message; the job's own say more
     warnings.filterwarnings("ignore", message=".*superuser privileges.*")
-    app = build_app(settings.redis_url, concurrency=settings.concurrency, task_events=settings.task_events)
+    concurrency = settings.concurrency_of(queue)
+    app = build_app(settings.redis_url, concurrency=concurrency, task_events=settings.task_events)
     app.steps["consumer"].add(GatherEvents)  # type: ignore[index]
     node = f"{queue}-{os.getpid()}@{socket.gethostname()}"  # several may work on one host
     app.workshop = Workshop(settings, queue, node)  # type: ignore[attr-defined]
@@ -63,7 +65,7 @@ def _work(settings: WorkerSettings, queue: str) -> int:
         hostname=node,
         queues=[queue],
         pool=AsyncPool,
-        concurrency=settings.concurrency,
+        concurrency=concurrency,
         task_events=settings.task_events,
         without_mingle=True,
         without_gossip=True,

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 
 from graphs.embeddings.batching import Batcher
+from graphs.embeddings.hosted import RetryDelay
 from graphs.embeddings.purposes import Purpose
 from graphs.embeddings.registry import OpenEmbedder, open_embedder
 from schema.db import Pool, connection
@@ -10,22 +11,35 @@ from schema.queries.spaces import open_space
 
 
 class Embedders:
-    """Opened as they are asked for, kept for the life of the process. `default` is the installation's, named `name`."""
+    """Opened as they are asked for, kept for the life of the process. `default` is the installation's, named `name`. With
+    `retry_delay_s` a provider is called again after errors that may pass: for work that nobody waits for."""
 
-    def __init__(self, pool: Pool, name: str, default: OpenEmbedder, get_provider: Callable[[str], object]) -> None:
-        self._pool, self._get_provider = pool, get_provider
+    def __init__(
+        self,
+        pool: Pool,
+        name: str,
+        default: OpenEmbedder,
+        get_provider: Callable[[str], object],
+        *,
+        retry_delay_s: RetryDelay | None = None,
+    ) -> None:
+        self._pool, self._get_provider, self._retry_delay_s = pool, get_provider, retry_delay_s
         self._batchers: dict[str, Batcher] = {name: Batcher(default)}
         self._spaces: dict[str, int] = {}
 
     def get(self, name: str) -> Batcher:
         """Return the embedder of a name. Raises ProviderUnknown, ModelUnknown."""
         if name not in self._batchers:
-            self._batchers[name] = Batcher(open_embedder(name, self._get_provider))
+            opened = open_embedder(name, self._get_provider, retry_delay_s=self._retry_delay_s)
+            same = (batcher for batcher in self._batchers.values() if batcher.embedder.space == opened.space)
+            self._batchers[name] = next(same, None) or Batcher(opened)
         return self._batchers[name]
 
-    async def embed(self, texts: Sequence[str], *, purpose: Purpose, embedder: str) -> list[list[float]]:
-        """Return a vector for each text. Raises what `get` and the engine raise."""
-        return await self.get(embedder).embed(texts, lane=purpose, purpose=purpose)
+    async def embed(
+        self, texts: Sequence[str], *, purpose: Purpose, embedder: str, lane: str = ""
+    ) -> list[list[float]]:
+        """Return a vector for each text; `lane` is whoever shares alike. Raises what `get` and the engine raise."""
+        return await self.get(embedder).embed(texts, lane=lane or purpose, purpose=purpose)
 
     async def space_of(self, name: str) -> int:
         """Return the number of the space that an embedder's vectors are in. Raises Conflict, Unavailable, and what the

@@ -19,7 +19,8 @@ def usage_of(used: UsageRecorded | None) -> dict[str, Any] | None:
 
 def detail_of(said: MessageCompleted) -> dict[str, Any]:
     """Return what an answer says besides its words."""
-    found = {"agent": said.agent, "data": said.data, "renderer": said.renderer, "cached": said.cached or None}
+    found = {"agent": said.agent, "data": said.data, "renderer": said.renderer}
+    found |= {"cached": said.cached or None, "citations": said.citations}
     return {name: value for name, value in found.items() if value is not None}
 
 

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from graphs.providers.settings import ProviderSettings
 from schema.vault import Vault
 from tools.egress import EgressPolicy
+from workers.storage.settings import StorageSettings
 from workers.wire import RedisAddress
 from workers.workshop import WorkerSettings
 
@@ -28,6 +29,7 @@ def settings_from(env: Mapping[str, str]) -> WorkerSettings:
         redis_url=env["HEADRACE_REDIS_URL"],
         providers=ProviderSettings.from_env(env),
         concurrency=int(_number(env, "HEADRACE_CHAT_CONCURRENCY", 300, least=1)),
+        ingestion_concurrency=int(_number(env, "HEADRACE_INGESTION_CONCURRENCY", 3, least=1)),
         lease_s=_number(env, "HEADRACE_LEASE_S", 30, least=1),
         grace_s=_number(env, "HEADRACE_GRACE_S", 25, least=0),
         window=int(_number(env, "HEADRACE_WINDOW", 256, least=1)),
@@ -36,6 +38,7 @@ def settings_from(env: Mapping[str, str]) -> WorkerSettings:
         egress=EgressPolicy.from_env(env),
         tools={name: env[setting] for name, setting in TOOL_SETTINGS.items() if env.get(setting)},
         embedder=env.get("HEADRACE_EMBEDDER", "").strip() or "minilm",
+        storage=StorageSettings.from_env(env),
         task_events=env.get("HEADRACE_TASK_EVENTS", "on").lower() not in ("off", "0", "false", "no"),
     )
 

@@ -26,22 +26,35 @@ from graphs.routing.router import Router
 from graphs.runner import Graphs
 from schema import redis_names
 from schema.db import Pool, pool_for
+from schema.kinds import KINDS
 from schema.queries.secrets import check_keys
 from schema.states import CancelMode
 from schema.vault import Sealed, Vault
+from tools.documents.reader import Reader
 from tools.egress import EgressPolicy, open_client
 from tools.registry import builtin_tools
 from workers.agents.configuration import Configurations
 from workers.dispatch import WINDOW, Dispatcher
 from workers.ear import Ear
+from workers.embedders import Embedders
+from workers.embedding_server import EmbeddingServer
+from workers.embedding_wire import Lane
+from workers.errors import retry_delay_s
 from workers.leases import owner_name
 from workers.orders import CancelOrder
 from workers.ports import limits_over
 from workers.relay import Relay
+from workers.retrieval.searching import Searcher
+from workers.storage.contract import Storage
+from workers.storage.opening import open_storage
+from workers.storage.settings import StorageSettings
 from workers.wire import RedisAddress, Wire
 
 log = structlog.get_logger()
 
+INGESTION = KINDS["ingestion"].queue
+READERS = 2
+"""Files that one worker process reads at the same time, each in a child of its own."""
 TOOLS_S = 120.0
 """The longest that a tool may wait for an answer; each is held to its own time."""
 
@@ -54,6 +67,7 @@ class WorkerSettings:
     redis_url: str = field(repr=False)
     providers: ProviderSettings = field(default_factory=ProviderSettings)
     concurrency: int = 300
+    ingestion_concurrency: int = 3
     lease_s: float = 30.0
     grace_s: float = 25.0
     window: int = WINDOW
@@ -64,6 +78,11 @@ class WorkerSettings:
     tools: Mapping[str, str] = field(default_factory=dict, repr=False)
     """Settings of tools that are code, such as TAVILY_API_KEY."""
     embedder: str = "minilm"
+    storage: StorageSettings = field(default_factory=StorageSettings)
+
+    def concurrency_of(self, queue: str) -> int:
+        """How many jobs of a queue one process runs at once."""
+        return self.ingestion_concurrency if queue == INGESTION else self.concurrency
 
 
 class Running(Protocol):
@@ -87,6 +106,7 @@ class Workshop:
         self.running: dict[UUID, Running] = {}
         self.heard_at = 0.0
         self.draining = False
+        self.storage: Storage
         self._stack = AsyncExitStack()
 
     async def open(self) -> None:
@@ -116,6 +136,15 @@ class Workshop:
         self.breakers = Breakers()
         self.configurations = Configurations(self.pool, self.wire)
         self.embedder = open_embedder(settings.embedder, self.providers.get)
+        again = retry_delay_s if self.queue == INGESTION else None
+        self.embedders = Embedders(self.pool, settings.embedder, self.embedder, self.providers.get, retry_delay_s=again)
+        stack.push_async_callback(self.embedders.aclose)
+        self.searcher = Searcher(self.pool, self.embedders)
+        lanes: tuple[Lane, ...] = ("query", "bulk") if self.queue == INGESTION else ("query",)
+        await stack.enter_async_context(EmbeddingServer(address, self.embedders, lanes=lanes))
+        self.storage = await stack.enter_async_context(open_storage(settings.storage))
+        if self.queue == INGESTION:
+            self.reader = await stack.enter_async_context(Reader(slots=READERS))
         self.router = Router(self.embedder)
         self.builtin_tools = builtin_tools()
         self.fetch = await stack.enter_async_context(open_client(settings.egress, timeout_s=TOOLS_S))

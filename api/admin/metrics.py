@@ -49,12 +49,14 @@ class JobFiguresOut(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class KeptOut(msgspec.Struct, frozen=True, kw_only=True):
-    """What there is; `keys` are those that are good."""
+    """What there is; `keys` are those that are good, `stored_bytes` those of documents."""
 
     sessions: int
     messages: int
     users: int
     keys: int
+    documents: int
+    stored_bytes: int
 
 
 class TokensAndCostOut(msgspec.Struct, frozen=True, kw_only=True):

@@ -113,9 +113,10 @@ class GrantCountsOut(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class TenantDetailOut(TenantOut, frozen=True, kw_only=True):
-    """A tenant with how much is granted to it."""
+    """A tenant with how much is granted to it, and how many bytes its documents take."""
 
     grants: GrantCountsOut
+    stored_bytes: int = 0
 
 
 class TenantMadeOut(TenantDetailOut, frozen=True, kw_only=True):

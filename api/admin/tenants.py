@@ -31,6 +31,7 @@ from api.resources import Opened, Resources
 from schema.db import Db
 from schema.errors import InputError
 from schema.queries import tenants
+from schema.queries.knowledge import get_stored_bytes
 from schema.tenancy import TenantState
 
 TAGS = ["tenants"]
@@ -72,7 +73,8 @@ async def list_(
 async def look(tenant: TenantName, principal: MayManageTenants, resources: Opened) -> TenantDetailOut:
     async with reading(resources.ports.pool, tenant) as concerned:
         counts = await tenants.count_grants(concerned.db, concerned.id)
-    return TenantDetailOut(**fields_of(concerned.tenant), grants=GrantCountsOut(**counts))
+        stored = await get_stored_bytes(concerned.db, concerned.id)
+    return TenantDetailOut(**fields_of(concerned.tenant), grants=GrantCountsOut(**counts), stored_bytes=stored)
 
 
 @patch(HERE, responses=problems(400, 403, 404, 409), summary="Change a tenant", tags=TAGS)

@@ -17,6 +17,7 @@ from api.principals import MayManageTenants, MayReadUsage, SignedIn
 from api.resources import Opened
 from schema.db import Db
 from schema.errors import Forbidden, InputError
+from schema.queries.knowledge import get_stored_bytes
 from schema.queries.tenants import find_tenant
 from schema.queries.usage import GroupBy, get_spent, list_usage
 
@@ -85,9 +86,11 @@ class OwnUsageOut(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class TenantUsageOut(OwnUsageOut, frozen=True, kw_only=True):
-    """The same with the tenant's budgets."""
+    """The same with the tenant's budgets, and the bytes that its documents take now."""
 
     budgets: BudgetsOut
+    stored_bytes: int
+    max_storage_bytes: int | None
 
 
 @get("/admin/tenants/{tenant:str}/usage", responses=problems(400, 403, 404), summary="A tenant's usage", tags=TAGS)
@@ -145,7 +148,8 @@ async def _of_tenant(db: Db, tenant: DictRow, span: tuple[date, date], by: list[
     budgets = BudgetsOut(
         _budget(tenant["budget_day_nanos"], day, warn), _budget(tenant["budget_month_nanos"], month, warn)
     )
-    return TenantUsageOut(**used, budgets=budgets)
+    stored = await get_stored_bytes(db, tenant["id"])
+    return TenantUsageOut(**used, budgets=budgets, stored_bytes=stored, max_storage_bytes=tenant["max_storage_bytes"])
 
 
 async def _used(

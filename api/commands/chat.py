@@ -4,7 +4,7 @@ import argparse
 import asyncio
 import os
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 
 from api.commands.client import Client, StreamEvent
 from api.embedded.errors import LocalError
@@ -15,12 +15,15 @@ from api.stack import find_running, home_from
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("message", nargs="+", help="what to say; without quotes the words are joined")
     parser.add_argument("--agent", help="who is to answer; without it one is found, or the model alone answers")
+    parser.add_argument("--collection", action="append", default=[], help="answer from these documents; may come again")
     parser.add_argument("--session", help="go on in this session (the id is printed after each chat)")
 
 
 def run(arguments: argparse.Namespace) -> int:
     url, key = server_and_key()
-    return asyncio.run(chat(url, key, " ".join(arguments.message), arguments.session, arguments.agent))
+    return asyncio.run(
+        chat(url, key, " ".join(arguments.message), arguments.session, arguments.agent, arguments.collection)
+    )
 
 
 def server_and_key() -> tuple[str, str]:
@@ -33,9 +36,11 @@ def server_and_key() -> tuple[str, str]:
     raise LocalError("Nothing runs here. Start it with ./headrace up, or set HEADRACE_URL and HEADRACE_API_KEY.")
 
 
-async def chat(url: str, key: str, message: str, session_id: str | None, agent: str | None = None) -> int:
+async def chat(
+    url: str, key: str, message: str, session_id: str | None, agent: str | None = None, collections: Sequence[str] = ()
+) -> int:
     async with Client(url, key) as client:
-        told = await show(client.chat(message, session_id, agent))
+        told = await show(client.chat(message, session_id, agent, collections))
     if told.error:
         print(f"headrace: the job failed: {told.error}", file=sys.stderr)
         return 1
@@ -99,7 +104,7 @@ async def show(events: AsyncIterator[StreamEvent], on_event: Callable[[Told], No
                 print(told.text, end="", flush=True)
             case "job.progress":
                 print(dim(f"[{event.data.get('text', '')}]"), flush=True)
-            case "agent.routed" | "plan.created" | "tool.started" | "tool.finished":
+            case "agent.routed" | "plan.created" | "tool.started" | "tool.finished" | "citation.added":
                 print(dim(f"[{step(event)}]"), flush=True)
         on_event(told)
     print(flush=True)
@@ -114,6 +119,9 @@ def step(event: StreamEvent) -> str:
             return "answered by the model alone" if data["graph"] == "chat" else f"{data['agent']}, {data['graph']}"
         case "plan.created":
             return f"plan: {'; '.join(data['steps'])}"
+        case "citation.added":
+            page = f", page {data['page']}" if data.get("page") else ""
+            return f"source [{data.get('number')}]: {data.get('document')}{page}"
         case "tool.started":
             given = ", ".join(f"{name}={value!r}" for name, value in data.get("arguments", {}).items())
             return f"{data['name']}({given if len(given) <= 100 else given[:100] + '…'})"

@@ -5,8 +5,10 @@ Not a library for applications: they use an OpenAI SDK, or any SSE client.
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
@@ -67,7 +69,11 @@ class Client:
             await asyncio.sleep(0.05)
 
     async def chat(
-        self, message: str, session_id: str | None = None, agent: str | None = None
+        self,
+        message: str,
+        session_id: str | None = None,
+        agent: str | None = None,
+        collections: Sequence[str] = (),
     ) -> AsyncIterator[StreamEvent]:
         """Send a message, to an agent if one is named, and yield the job's events up to its last. A broken connection is taken
         up where it broke.
@@ -76,6 +82,7 @@ class Client:
         """
         body = {"message": message} | ({"session_id": session_id} if session_id else {})
         body |= {"agent": agent} if agent else {}
+        body |= {"collections": list(collections)} if collections else {}
         job_id, after = "", "0"
         accept = {"Accept": "text/event-stream"}
         try:
@@ -113,6 +120,22 @@ class Client:
             failures += 1
             await asyncio.sleep(PAUSE_S)
         raise LocalError(f"{self._url} does not answer any more. Job {job_id} is kept; follow it when the API is back.")
+
+    async def upload(self, files: Sequence[tuple[str, Path]], fields: Mapping[str, str]) -> dict[str, Any]:
+        """Upload files under these names; the answer says which job reads them and which were refused. Raises LocalError, also
+        when all of them were refused."""
+        with ExitStack() as opened:
+            form = aiohttp.FormData(dict(fields))
+            for name, path in files:
+                form.add_field("file", opened.enter_context(path.open("rb")), filename=name)
+            try:
+                async with self._http.post(f"{self._url}/api/documents", data=form) as answer:
+                    if answer.status in (413, 422) and "errors" in (problem := await answer.json()):
+                        return {"documents": [], "refused": _refused(files, problem)}
+                    await _require_success(answer)
+                    return await answer.json()
+            except (aiohttp.ClientError, TimeoutError) as error:
+                raise LocalError(f"{self._url} can't be reached ({error or 'no answer'}).") from error
 
     async def get(self, path: str) -> Any:
         """The JSON answer to a GET."""
@@ -152,6 +175,15 @@ async def read_events(stream: aiohttp.StreamReader) -> AsyncIterator[StreamEvent
         elif not line and "data" in fields:
             yield StreamEvent(fields.get("id", ""), fields.get("event", "message"), json.loads(fields["data"]))
             fields = {}
+
+
+def _refused(files: Sequence[tuple[str, Path]], problem: dict[str, Any]) -> list[dict[str, str]]:
+    """All files of an upload with the reason of each; the server names them in order."""
+    said = problem["errors"]
+    return [
+        {"name": name, "message": said[place]["message"] if place < len(said) else problem["detail"]}
+        for place, (name, _) in enumerate(files)
+    ]
 
 
 async def _require_success(answer: aiohttp.ClientResponse) -> None:

@@ -7,6 +7,7 @@ from litestar import Router, get
 from litestar.params import FromPath
 
 from api.granted import AGENT, list_models, resolve_model
+from api.openai.embeddings import LOCAL
 from api.openai.errors import openai_problems
 from api.principals import MayReadModels, Principal
 from api.resources import Opened, Resources
@@ -40,7 +41,7 @@ async def list_(principal: MayReadModels, resources: Opened) -> ModelsOut:
 async def look(model_id: FromPath[str], principal: MayReadModels, resources: Opened) -> ModelOut:
     """Ids have slashes in them (`provider/name`); a bare name of the default provider is found too."""
     wanted = model_id.removeprefix("/")
-    named = wanted == AUTO or wanted.startswith(AGENT)
+    named = wanted in (AUTO, LOCAL) or wanted.startswith(AGENT)
     full = wanted if named else await resolve_model(resources, principal, wanted)
     for model in await _models(resources, principal):
         if model.id == full:
@@ -52,7 +53,9 @@ async def _models(resources: Resources, principal: Principal) -> list[ModelOut]:
     listed = await list_models(resources, principal)
     models = [ModelOut(model.id, model.created, model.provider) for model in listed]
     agents = [ModelOut(f"{AGENT}{name}", 0, "headrace") for name in sorted(principal.tenant.agents)]
-    return [*models, *agents, ModelOut(AUTO, 0, "headrace")] if principal.tenant.models else models
+    embedder = ModelOut(LOCAL, 0, "headrace")  # needs no grant
+    own = [*agents, ModelOut(AUTO, 0, "headrace")] if principal.tenant.models else []
+    return [*models, *own, embedder]
 
 
 routes = Router("/models", route_handlers=[list_, look])

@@ -87,6 +87,8 @@ class AgentRun:
     client_tools: tuple[dict[str, Any], ...] = ()
     continued: Sequence[Message] = ()
     """What followed the question: calls of the client's own tools, and what those brought."""
+    sources: Sequence[dict[str, Any]] | None = None
+    """Passages that were looked up for the question, numbered; empty: nothing fits; None: nobody looked."""
     plain: AgentSpec = field(default_factory=lambda: AgentSpec(name=PLAIN, graph="chat"))
 
     def agent(self, name: str) -> AgentSpec:

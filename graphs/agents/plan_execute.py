@@ -14,7 +14,9 @@ from langgraph.runtime import Runtime
 
 from graphs.agents import tool_calls
 from graphs.agents.asking import ask
+from graphs.agents.citing import number_sources
 from graphs.agents.contract import AgentRun, CallResult
+from graphs.agents.prompts import fence
 from graphs.agents.react import counted, declared, finish
 from graphs.agents.state import AgentState, restore
 from graphs.agents.telling import Telling
@@ -137,10 +139,12 @@ async def act(state: AgentState, runtime: Runtime[AgentRun]) -> AgentState:
     results: dict[str, CallResult] = {}
     untrusted, at, rounds = state.get("untrusted", False), state.get("at", 0), state["rounds"]
     calls: list[dict[str, Any]] = []
+    sources = state.get("sources") or []
     while waiting := [step for step in steps if step.id not in results]:
         ready = [step for step in waiting if all(before in results for before in step.depends_on)] or waiting
         wave = [_call(step, results, f"call_{at}_{rounds}_{step.id}") for step in ready]
         done = await tool_calls.call_tools(run, agent, tell, wave, untrusted=untrusted)
+        done, sources = number_sources(run, wave, done, sources)
         results |= {step.id: result for step, result in zip(ready, done, strict=True)}
         untrusted = untrusted or tool_calls.is_untrusted(run, wave, done)
         calls += wave
@@ -148,6 +152,7 @@ async def act(state: AgentState, runtime: Runtime[AgentRun]) -> AgentState:
     told = {f"{rounds}.{s.id}": {"task": s.task, "tool": s.tool, **msgspec.to_builtins(results[s.id])} for s in steps}
     return {
         "results": {**state.get("results", {}), **told},
+        "sources": sources,
         "asked_tools": bool(calls) or state.get("asked_tools", False),
         "acted": state.get("acted", False) or tool_calls.has_acted(run, calls),
         "untrusted": untrusted,
@@ -216,5 +221,5 @@ def _told(run: AgentRun, results: dict[str, Any]) -> str:
 
 def _told_one(run: AgentRun, name: str, one: dict[str, Any]) -> str:
     tool = run.tools.get(one["tool"])
-    text = tool_calls.fence(one["text"]) if tool is not None and tool.spec.untrusted else one["text"]
+    text = fence(one["text"]) if tool is not None and tool.spec.untrusted else one["text"]
     return f"[{name}] {one['task']} ({one['tool']}{'' if one['ok'] else ', failed'}):\n{text}"

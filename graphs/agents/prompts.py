@@ -10,6 +10,7 @@ from graphs.agents.contract import AgentRun, AgentSpec
 from graphs.agents.formats import instructions
 from graphs.providers.contract import Message
 from schema.errors import InputError
+from tools.builtin.search_documents import spelt
 
 FIELDS = ("agent", "language", "date")
 CARE = (
@@ -32,6 +33,13 @@ def check_prompt(template: str, *, field: str = "prompt") -> None:
             right = ", ".join(f"{{{known}}}" for known in FIELDS)
             said = f"{field} names {{{name[:40]}}}, which is not known. Right are {right}; braces that are meant are doubled."
             raise InputError(said, field=field)
+
+
+PASSAGES = """Answer from these passages of the user's documents and cite them by their numbers, as [1] or [2, 3]. Where they
+don't answer, say that it is not in the documents.
+
+{passages}"""
+NO_PASSAGES = "The user's documents were searched and nothing in them fits. Say that it is not in the documents."
 
 
 def system_prompt(run: AgentRun, agent: AgentSpec) -> Message:
@@ -61,4 +69,17 @@ def opening(run: AgentRun, agent: AgentSpec, text: str | None = None) -> list[Me
     given = [m for m in run.history if m.role in ("system", "developer")]
     said = [m for m in run.history if m.role not in ("system", "developer")]
     asked = run.question if text is None or text == run.question.text else Message.of("user", text)
-    return [system_prompt(run, agent), *given, *said, asked, *run.continued]
+    return [system_prompt(run, agent), *given, *said, *_looked_up(run), asked, *run.continued]
+
+
+def _looked_up(run: AgentRun) -> list[Message]:
+    """What the documents say, where the chat named collections."""
+    if run.sources is None:
+        return []
+    found = PASSAGES.format(passages=fence(spelt(run.sources))) if run.sources else NO_PASSAGES
+    return [Message.of("system", found)]
+
+
+def fence(text: str) -> str:
+    """Return text as data that is no instruction (G13); it can't close its own fence."""
+    return "<data>\n" + text.replace("</data", "<\u200b/data") + "\n</data>"

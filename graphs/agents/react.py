@@ -9,6 +9,7 @@ from langgraph.runtime import Runtime
 
 from graphs.agents import tool_calls
 from graphs.agents.asking import Reply, ask
+from graphs.agents.citing import number_sources
 from graphs.agents.contract import AgentRun, AgentSpec
 from graphs.agents.formats import read_form
 from graphs.agents.state import AgentState, restore, store
@@ -63,10 +64,12 @@ async def use_tools(state: AgentState, runtime: Runtime[AgentRun]) -> AgentState
     run, tell = runtime.context, Telling(runtime.context.emit)
     calls, agent = state["calls"], run.agent(state["agent"])
     results = await tool_calls.call_tools(run, agent, tell, calls, untrusted=state.get("untrusted", False))
+    results, sources = number_sources(run, calls, results, state.get("sources") or ())
     shown = [tool_calls.result_message(run, c, r) for c, r in zip(calls, results, strict=True)]
     return {
         "messages": [*state["messages"], *store(shown)],
         "calls": [],
+        "sources": sources,
         "asked_tools": True,
         "acted": state.get("acted", False) or tool_calls.has_acted(run, calls),
         "untrusted": state.get("untrusted", False) or tool_calls.is_untrusted(run, calls, results),

@@ -65,6 +65,8 @@ async def begin(state: AgentState, runtime: Runtime[AgentRun]) -> AgentState:
     fresh: AgentState = {"step": 0, "rounds": 0, "calls": [], "plan": [], "results": {}, "missing": ""}
     text = intent["text"] if len(state["intents"]) > 1 else None
     messages = store(opening(run, agent, text))
+    if run.sources and not state.get("sources"):
+        fresh |= {"sources": list(run.sources), "untrusted": True}
     return fresh | {"agent": agent.name, "graph": graph, "messages": messages, "trail": tell.trail}
 
 

@@ -13,8 +13,9 @@ class AgentState(TypedDict, total=False):
 
     `intents` are {agent, text}, done one after the other; `at` is the one under way, done by `agent` with `graph`.
     `messages` is what its model sees, `calls` the tool calls that wait, `step` counts the model's turns, `rounds` the
-    plans. `trail` is what was told so far, in order ([type, fields]); a run that goes on elsewhere tells it again.
-    `untrusted`: text from outside was read. `acted`: a tool changed something. `asked_tools`: any tool was called.
+    plans. `sources` are the passages that tools found, each with its number. `trail` is what was told so far, in order
+    ([type, fields]); a run that goes on elsewhere tells it again. `untrusted`: text from outside was read. `acted`: a
+    tool changed something. `asked_tools`: any tool was called.
     """
 
     agent: str
@@ -39,6 +40,7 @@ class AgentState(TypedDict, total=False):
     untrusted: bool
     acted: bool
     asked_tools: bool
+    sources: list[dict[str, Any]]
     trail: Annotated[list[Any], operator.add]
 
 

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from graphs.agents.contract import AgentRun, AgentSpec, CallResult
+from graphs.agents.prompts import fence
 from graphs.agents.telling import Telling
 from graphs.providers.contract import Message, ToolResultPart
 from schema.events import ToolFinished, ToolStarted
@@ -84,11 +85,6 @@ def result_message(run: AgentRun, call: dict[str, Any], result: CallResult) -> M
     tool = run.tools.get(call["name"])
     text = fence(result.text) if tool is not None and tool.spec.untrusted and result.ok else result.text
     return Message("tool", (ToolResultPart(call["id"], text if result.ok else f"Error: {text}", call["name"]),))
-
-
-def fence(text: str) -> str:
-    """Return text as data that is no instruction; it can't close its own fence."""
-    return "<data>\n" + text.replace("</data", "<\u200b/data") + "\n</data>"
 
 
 def readable(arguments: Any) -> dict[str, Any]:

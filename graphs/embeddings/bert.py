@@ -89,7 +89,12 @@ def encode(bert: Bert, ids: NDArray[np.int64], mask: Array) -> Array:
         x = _normalised(x + _attention(layer, x, hidden, bert.heads), layer.out_norm)
         inner = _gelu(_linear(x, layer.up, layer.up_bias))
         x = _normalised(x + _linear(inner, layer.down, layer.down_bias), layer.down_norm)
-    summed = (x.reshape(texts, tokens, -1) * mask[:, :, None]).sum(axis=1)
+    return pooled(x, mask)
+
+
+def pooled(x: Array, mask: Array) -> Array:
+    """The mean over each text's tokens, length 1: `x` is (texts · tokens, width), the result (texts, width)."""
+    summed = (mask[:, None, :] @ x.reshape(*mask.shape, -1))[:, 0]
     mean = summed / mask.sum(axis=1, keepdims=True)
     return mean / np.maximum(np.linalg.norm(mean, axis=1, keepdims=True), EPSILON)
 

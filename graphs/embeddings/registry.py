@@ -1,18 +1,21 @@
 """Opens an embedder by its name, `engine/model`, and says which engine and model made its vectors.
 
-    minilm                                      all-MiniLM-L6-v2 in numpy, the default
+    minilm                                      all-MiniLM-L6-v2, the default: the fastest engine that is installed
+    onnx, numpy                                 the same by onnxruntime or numpy, whatever is installed
     sentence-transformers/intfloat/e5-small-v2  any model of sentence-transformers (torch)
     ollama/bge-m3, openai/text-embedding-3-…    a provider's, through `graphs/providers`
 
-A new local engine is one row of ENGINES. Vectors of two names must not share an index, though they may have one length:
-store `engine` and `model` beside them.
+A new local engine is one row of ENGINES. Vectors of two spaces must not share an index, though they may have one length:
+store `space` beside them. The engines of all-MiniLM-L6-v2 share one. Opening by the name of a space opens it again.
 """
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from graphs.embeddings import minilm, reference
-from graphs.embeddings.minilm import MiniLM
+from graphs.embeddings.hosted import Hosted, RetryDelay
+from graphs.embeddings.minilm import Engine, MiniLM
+from graphs.embeddings.purposes import Purpose, prefix_of
 from graphs.embeddings.reference import SentenceTransformers
 from graphs.embeddings.texts import clean
 from graphs.providers.contract import Embedder
@@ -23,47 +26,90 @@ DEFAULT = "minilm"
 
 @dataclass(frozen=True, slots=True)
 class OpenEmbedder:
-    """An embedder, with the model it is to use. `engine` and `model` are what is recorded with every vector."""
+    """An embedder, with the model it is to use. `engine` is who runs it: a local engine, or a provider.
+
+    `dimensions` is None where only the first vector tells. `hosted`: another server does the work.
+    """
 
     embedder: Embedder
     engine: str
     model: str
+    dimensions: int | None = None
+    hosted: bool = False
 
-    async def embed(self, texts: Sequence[str]) -> list[list[float]]:
-        """One vector per text, in order. Raises what its engine or provider raises."""
-        return await self.embedder.embed([clean(text) for text in texts], self.model)
+    @property
+    def space(self) -> str:
+        """What is recorded with every vector: those of one space can be compared, whichever engine made them."""
+        name = self.model.removeprefix("sentence-transformers/")
+        return minilm.SPACE if name == minilm.MODEL and not self.hosted else f"{self.engine}/{self.model}"
+
+    async def embed(self, texts: Sequence[str], purpose: Purpose = "query") -> list[list[float]]:
+        """One vector of length 1 per text, in order. Passages that are searched by queries are embedded as `passage`;
+        everything else, and texts that are compared with their like, as `query`. Raises what its engine or provider
+        raises."""
+        return await self.embed_prepared([self.prepare(text, purpose) for text in texts])
+
+    def prepare(self, text: str, purpose: Purpose) -> str:
+        """The text as the model is to see it."""
+        return prefix_of(self.model, purpose) + clean(text)
+
+    async def embed_prepared(self, texts: Sequence[str]) -> list[list[float]]:
+        """As `embed`, for texts from `prepare`: those of both purposes may share a call."""
+        return await self.embedder.embed(texts, self.model)
+
+    async def measure(self) -> int:
+        """How many numbers a vector has; asks the model where nobody knows."""
+        return self.dimensions or len((await self.embed(["how long"]))[0])
 
 
-def open_embedder(name: str = DEFAULT, get_provider: Callable[[str], object] | None = None) -> OpenEmbedder:
+def is_local(name: str) -> bool:
+    """Whether this name is of an engine that runs in our own processes."""
+    return name.strip().partition("/")[0] in ENGINES
+
+
+def open_embedder(
+    name: str = DEFAULT,
+    get_provider: Callable[[str], object] | None = None,
+    *,
+    threads: int = 1,
+    retry_delay_s: RetryDelay | None = None,
+) -> OpenEmbedder:
     """The embedder of this name; opening loads nothing and asks nobody.
 
-    `get_provider` is `Providers.get`; without it there are the local engines only. Raises ProviderUnknown, and
-    ModelUnknown for a name without a model or of a provider that doesn't embed.
+    `get_provider` is `Providers.get`; without it there are the local engines only. `threads` is for one call of
+    all-MiniLM-L6-v2 (torch takes all cores itself). With `retry_delay_s` a provider is called again after errors that
+    may pass. Raises ProviderUnknown, and ModelUnknown for a name without a model or of a provider that doesn't embed.
     """
     engine, _, model = name.strip().partition("/")
     if (build := ENGINES.get(engine)) is not None:
-        return build(model)
+        return build(model, threads)
     if get_provider is None:
         raise ProviderUnknown(f"There is no engine {engine[:80]!r}; there are {', '.join(ENGINES)}.")
     provider = get_provider(engine)
     if not model or not isinstance(provider, Embedder):
         raise ModelUnknown(f"{name[:80]!r} can't embed; right is provider/model, such as ollama/bge-m3.")
-    return OpenEmbedder(provider, engine, model)
+    return OpenEmbedder(Hosted(engine, provider, retry_delay_s), engine, model, hosted=True)
 
 
-def _open_minilm(model: str) -> OpenEmbedder:
-    if model not in ("", minilm.MODEL):
-        raise ModelUnknown(f"The engine minilm has only {minilm.MODEL}, not {model[:80]!r}.")
-    return OpenEmbedder(MiniLM(), minilm.ENGINE, minilm.MODEL)
+def _minilm(engine: Engine | None = None) -> Callable[[str, int], OpenEmbedder]:
+    def build(model: str, threads: int) -> OpenEmbedder:
+        if model not in ("", minilm.MODEL):
+            raise ModelUnknown(f"This engine has only {minilm.MODEL}, not {model[:80]!r}.")
+        embedder = MiniLM(engine=engine, threads=threads)
+        return OpenEmbedder(embedder, embedder.engine, minilm.MODEL, minilm.DIMENSIONS)
+
+    return build
 
 
-def _open_reference(model: str) -> OpenEmbedder:
+def _reference(model: str, threads: int) -> OpenEmbedder:
     model = model or minilm.MODEL
-    return OpenEmbedder(SentenceTransformers(model), reference.ENGINE, model)
+    known = model.removeprefix("sentence-transformers/") == minilm.MODEL
+    return OpenEmbedder(SentenceTransformers(model), reference.ENGINE, model, minilm.DIMENSIONS if known else None)
 
 
-ENGINES: dict[str, Callable[[str], OpenEmbedder]] = {
-    "minilm": _open_minilm,
-    "numpy": _open_minilm,  # as recorded with a vector: `numpy/all-MiniLM-L6-v2` opens it again
-    "sentence-transformers": _open_reference,
+ENGINES: dict[str, Callable[[str, int], OpenEmbedder]] = {
+    "minilm": _minilm(),
+    "onnx": _minilm("onnx"),
+    "numpy": _minilm("numpy"),
+    "sentence-transformers": _reference,
 }

@@ -234,7 +234,8 @@ async def find_nearest(
 ) -> list[DictRow]:
     """Return {chunk_id, score} of the `most` nearest chunks of a space, best first; `score` is the cosine.
 
-    `exact` says whether to compare one by one; None lets the sizes of scope and index decide. Changes settings of the transaction.
+    `exact` says whether to compare one by one; None lets the sizes of scope and index decide. Changes settings of the
+    transaction.
     """
     if exact is None:
         exact = scope.chunks <= SMALL or await _is_cheaper_exact(db, scope, space, most)

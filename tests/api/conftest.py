@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 import httpx
 import psycopg
@@ -21,6 +22,7 @@ from tests.counterparts.openai_server import OpenAIServer
 from tests.secret import VAULT
 from tests.system import System
 from tools.egress import EgressPolicy
+from workers.storage.settings import StorageSettings
 
 
 @dataclass(frozen=True)
@@ -40,7 +42,7 @@ class Running:
 
 
 @pytest.fixture
-def settings(database_url: str, redis_url: str) -> ApiSettings:
+def settings(database_url: str, redis_url: str, tmp_path: Path) -> ApiSettings:
     return ApiSettings(
         database_url=database_url,
         redis_url=redis_url,
@@ -48,6 +50,7 @@ def settings(database_url: str, redis_url: str) -> ApiSettings:
         egress=EgressPolicy.from_env({"HEADRACE_EGRESS_ALLOW": "127.0.0.1"}),
         request_timeout_s=0.2,
         max_body=1_000_000,
+        storage=StorageSettings(folder=tmp_path / "files"),
     )
 
 

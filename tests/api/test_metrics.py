@@ -68,7 +68,8 @@ async def test_waits_and_runs_are_told_as_percentiles_of_the_last_day(
 async def test_a_tenant_without_anything_has_no_percentiles(api: httpx.AsyncClient, owner: TestTenant) -> None:
     told = await read(api, owner)
     assert {"p50_s": None, "p95_s": None} == told["jobs"]["wait_24h"]
-    assert {"sessions": 0, "messages": 0, "users": 0, "keys": 1} == told["kept"]
+    nothing = dict.fromkeys(("sessions", "messages", "users", "documents", "stored_bytes"), 0)
+    assert {**nothing, "keys": 1} == told["kept"]
     assert {"input_tokens": 0, "output_tokens": 0, "cost_usd": 0} == told["today"] == told["month"]
     assert [] == told["limits"]
 

@@ -10,7 +10,9 @@ from tests.bench.fairness import measure_fairness
 from tests.bench.latency import measure_first_token, measure_streams
 from tests.bench.measurement import Measurement
 from tests.bench.plan import Plan
+from tests.bench.quality import measure_quality
 from tests.bench.routing import measure_routing
+from tests.bench.search import measure_search
 from tests.bench.throughput import measure_chats, measure_saturation
 
 Measure = Callable[[Bed, Plan], Awaitable[Measurement]]
@@ -36,6 +38,8 @@ SETUPS = (
             "saturation": measure_saturation,
             "agents": measure_agents,
             "routing": measure_routing,
+            "retrieval": measure_quality,
+            "search": measure_search,
         },
     ),
     Setup(

@@ -10,7 +10,7 @@ class Plan:
     `singles`: requests one after another per run. `paced_s`: how long 50 tokens/s are streamed after the ramp.
     `flat_out_s`: how long chats per second are counted. `answers`: saturating streams, of `answer_tokens` each.
     `open_streams` are opened over `ramp_per_s` and stay open together for `hold_s`. `flood`: jobs of tenant A;
-    `quiet` probes of tenant B before it, `drain_s` of them after its last submit.
+    `quiet` probes of tenant B before it, `drain_s` of them after its last submit. `chunks`: how many are searched.
     """
 
     name: str
@@ -28,6 +28,7 @@ class Plan:
     flood: int = 10_000
     quiet: int = 300
     drain_s: float = 15.0
+    chunks: tuple[int, ...] = (10_000, 100_000, 1_000_000)
 
 
 FULL = Plan(name="full")
@@ -41,5 +42,6 @@ QUICK = Plan(
     flood=2000,
     quiet=100,
     drain_s=5.0,
+    chunks=(10_000,),
 )
-TINY = Plan(name="tiny", runs=1, singles=5)
+TINY = Plan(name="tiny", runs=1, singles=5, chunks=(10_000,))

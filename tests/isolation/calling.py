@@ -47,19 +47,24 @@ class Matrix:
     async def call(
         self, operation: Operation, headers: Mapping[str, str], values: Values, *, content: bytes | None = None
     ) -> httpx.Response:
-        """Send a request whose fields have these values, by place; `content` replaces its body."""
+        """Send a request whose fields have these values, by place; `content` replaces its body. With a `file` it is a form."""
         path, body, query, sent = operation.path, {}, {}, dict(headers)
+        files: Values = {}
         for place, value in values.items():
             where, _, name = place.partition(".")
             if where == "path":
                 path = path.replace(f"{{{name}}}", quote(str(value), safe="/"))
             elif where == "body":
                 put(body, name, value)
+            elif where == "file":
+                files[name] = (f"{uuid4().hex}.txt", value)
             else:
                 (query if where == "query" else sent)[name] = value
         if content is not None:
             sent["Content-Type"] = "application/json"
-        how: Values = {"content": content} if content is not None else {"json": body or None}
+        how: Values = {"files": files, "data": body} if files else {"json": body or None}
+        if content is not None:
+            how = {"content": content}
         async with asyncio.timeout(PATIENCE_S):  # a stream that should have been refused never ends
             return await self.http.request(operation.method, path, params=query, headers=sent, **how)
 

@@ -45,7 +45,7 @@ def word(kind: str) -> Ref:
 @dataclass(frozen=True)
 class Call:
     """A request that is right: the right that it needs, what its fields refer to, what else it `send`s (`{fresh}` is new
-    every time), and the status that it `gets`. `plain` are fields whose text names nothing."""
+    every time; `file.NAME` is one of a form), and the status that it `gets`. `plain` are fields whose text names nothing."""
 
     right: Right
     refers: dict[str, Ref] = field(default_factory=dict)
@@ -59,7 +59,10 @@ SPARE = {"path.tenant": thing("spare tenant")}
 SESSION = {"path.session_id": thing("session")}
 AUDIT = {"query.actor": word("actor"), "query.target": word("target")}
 AUDIT_PLAIN = "query.action query.result query.cursor"
-CHAT = {"body.session_id": thing("session"), "body.model": word("model"), "body.agent": word("agent")}
+CHAT = {
+    **{"body.session_id": thing("session"), "body.model": word("model"), "body.agent": word("agent")},
+    "body.collections[]": thing("collection"),
+}
 CHAT_PLAIN = "body.message body.message[].text body.message[].image_url.url"
 LATER = {"body.message": "hi", "header.Prefer": "respond-async"}
 USER_PLAIN = "body.name body.password"
@@ -82,6 +85,12 @@ PIPELINE_PLAIN = "body.name body.description body.start body.steps"
 STEPS = {"body.name": "p-{fresh}", "body.start": "a", "body.steps": {"a": {"kind": "prompt", "prompt": "hi"}}}
 OFF = {"body.disabled_tools[]": word("tool")}
 PERSONA = "body.persona.system_prompt body.persona.traits[] body.persona.style"
+DOCUMENT = {"path.document_id": thing("document")}
+COLLECTION = {"path.name": thing("collection")}
+COLLECTION_PLAIN = "body.description body.embedder"
+UPLOAD = {"body.collection": word("collection")}
+UPLOAD_PLAIN = "body.file[] body.url[] body.urls[] body.metadata body.name"
+SENT = {"file.file": "{fresh}"}
 OPENAI_PLAIN = """body.messages[].content body.messages[].content[].text body.messages[].content[].refusal
   body.messages[].content[].image_url.url body.messages[].tool_calls[].id body.messages[].tool_calls[].function.name
   body.messages[].tool_calls[].function.arguments body.messages[].tool_call_id body.stop body.stop[] body.tools[]
@@ -98,6 +107,12 @@ CALLS: dict[str, Call] = {
         OPENAI_PLAIN,
         {"body.messages": [{"role": "user", "content": "hi"}]},
         504,  # it is taken, and nobody works here
+    ),
+    "POST /v1/embeddings": Call(
+        "chat",
+        {"body.model": word("model")},
+        "body.input body.input[] body.user",
+        {"body.input": "hi"},
     ),
     "GET /v1/models": Call("models.read"),
     "GET /v1/models/{model_id}": Call("models.read", {"path.model_id": thing("model")}),
@@ -246,6 +261,59 @@ CALLS: dict[str, Call] = {
         {"body.input": "hi", "header.Prefer": "respond-async"},
         202,
     ),
+    "POST /api/documents": Call("documents.write", UPLOAD, UPLOAD_PLAIN, SENT, 202),
+    "POST /api/search": Call(
+        "documents.read",
+        {"body.collections[]": thing("collection"), "body.documents[]": thing("document")},
+        "body.query body.filters.language body.filters.metadata body.rerank",
+        {"body.query": "hi"},
+    ),
+    "POST /api/upload": Call("documents.write", UPLOAD, UPLOAD_PLAIN, SENT, 202),
+    "POST /api/files/upload": Call("documents.write", UPLOAD, UPLOAD_PLAIN, SENT, 202),
+    "POST /api/admin/knowledge/upload": Call("documents.manage", UPLOAD, UPLOAD_PLAIN, SENT, 202),
+    "GET /api/documents": Call(
+        "documents.read",
+        {
+            "query.collection": word("collection"),
+            "query.search": word("document name"),
+            "query.job_id": word("ended job"),
+        },
+        "query.cursor",
+    ),
+    "GET /api/documents/{document_id}": Call("documents.read", DOCUMENT),
+    "PATCH /api/documents/{document_id}": Call(
+        "documents.write", DOCUMENT, "body.title body.metadata", {"body.title": "New"}
+    ),
+    "DELETE /api/documents/{document_id}": Call("documents.write", DOCUMENT, gets=204),
+    "GET /api/documents/{document_id}/chunks": Call("documents.read", DOCUMENT, "query.cursor"),
+    # It is found, and nothing is stored here.
+    "GET /api/documents/{document_id}/content": Call("documents.read", DOCUMENT, gets=404),
+    "POST /api/documents/{document_id}/cancel": Call("documents.write", DOCUMENT),
+    "POST /api/documents/{document_id}/retry": Call(
+        "documents.write", {"path.document_id": thing("failed document")}, gets=202
+    ),
+    "POST /api/documents/retry": Call(
+        "documents.write",
+        {"body.ids[]": thing("failed document"), "body.collection": word("other collection")},
+        gets=202,
+    ),
+    "POST /api/documents/delete": Call(
+        "documents.write",
+        {"body.ids[]": thing("document"), "body.collection": word("other collection")},
+        "body.search",
+    ),
+    "GET /api/collections": Call("documents.read", plain="query.cursor"),
+    "POST /api/collections": Call(
+        "documents.manage", plain=f"body.name {COLLECTION_PLAIN}", send={"body.name": "c-{fresh}"}, gets=201
+    ),
+    "GET /api/collections/{name}": Call("documents.read", COLLECTION),
+    "PATCH /api/collections/{name}": Call(
+        "documents.manage", COLLECTION, COLLECTION_PLAIN, {"body.description": "New"}
+    ),
+    "DELETE /api/collections/{name}": Call("documents.manage", COLLECTION, gets=204),
+    "POST /api/collections/{name}/reingest": Call("documents.manage", COLLECTION, gets=202),
+    "GET /api/admin/knowledge": Call("documents.manage"),
+    "GET /api/admin/knowledge/collections": Call("documents.manage", plain="query.cursor"),
     "GET /api/admin/tenants": Call("tenants.manage", plain="query.search query.cursor"),
     "POST /api/admin/tenants": Call(
         "tenants.manage", plain=TENANT_PLAIN, send={"body.slug": "new-{fresh}", "body.name": "New"}, gets=201

@@ -23,6 +23,7 @@ from tests.isolation.table import CALLS, PUBLIC
 from tests.isolation.world import KINDS, Holder, World, open_world
 from tests.secret import VAULT
 from tools.egress import EgressPolicy
+from workers.storage.settings import StorageSettings
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -33,7 +34,7 @@ GARBAGE = b'{"garbage": [\xff'
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def matrix(database_url: str, redis_url: str) -> AsyncIterator[Matrix]:
+async def matrix(database_url: str, redis_url: str, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Matrix]:
     async with OpenAIServer() as models:
         env = {
             "OPENAI_API_KEY": "sk-x",
@@ -48,6 +49,7 @@ async def matrix(database_url: str, redis_url: str) -> AsyncIterator[Matrix]:
             providers=ProviderSettings.from_env(env),
             request_timeout_s=0.1,
             completion_timeout_s=0.1,
+            storage=StorageSettings(folder=tmp_path_factory.mktemp("files")),
         )
         app = create_app(settings)
         with open_world(database_url, redis_url) as world:
@@ -170,7 +172,7 @@ async def test_an_owner_is_no_admin_of_any_tenant(operation: Operation, matrix: 
     assert before == world.digest()
 
 
-@every([*in_question("session"), *in_question("job"), *in_question("key")])
+@every(list(dict.fromkeys(op for kind in ("session", "job", "key", "document") for op in in_question(kind))))
 async def test_what_another_member_has_does_not_exist(operation: Operation, matrix: Matrix) -> None:
     call, world = CALLS[str(operation)], matrix.world
     if call.right not in rights_of("member"):

@@ -190,6 +190,43 @@ class Holder:
             self.insert(table, **{"id": new_id(), "name": name, **columns})
         return name
 
+    def collection(self) -> str:
+        name, cut = f"{self.marker}-{uuid4().hex[:6]}", {"chunk_characters": 1000, "chunk_overlap": 200}
+        self.insert("collections", id=new_id(), name=name, embedder="minilm", **cut, description=self.marker)
+        return name
+
+    def document(self, state: str = "ready", name: str = "") -> str:
+        """One that is live, in a collection of its own; a person's is private."""
+        document_id, job_id, collection = new_id(), UUID(self.job("ended job")), self.collection()
+        found = self.db.execute("SELECT id FROM collections WHERE name = %s", (collection,)).fetchone()
+        assert found is not None
+        whose: Row = {"collection_id": found["id"], "user_id": self.user_id}
+        about: Row = {"name": name or self.marker, "metadata": {"of": self.marker}, "newest_version": 1, "chunks": 2}
+        self.insert("documents", id=document_id, live_version=1, created_by=self.marker, **about, **whose)
+        of: Row = {
+            "stored_as": f"{self.tenant_id}/{new_id()}",
+            "size_bytes": 5,
+            "sha256": b"s",
+            "media_type": "text/plain",
+        }
+        self.insert("document_versions", document_id=document_id, version=1, job_id=job_id, place=0, state=state, **of)
+        for place in (0, 1):
+            chunk_id, span = new_id(), {"start": 0, "stop": 1, "digest": b"d"}
+            where: Row = {"document_id": document_id, **whose}
+            self.insert("chunks", id=chunk_id, place=place, text=self.marker, heading=self.marker, **span, **where)
+            self.insert("chunk_vectors", chunk_id=chunk_id, space=self._space(), embedding="[1, 0]", **where)
+        return str(document_id)
+
+    def document_name(self) -> str:
+        name = f"{self.marker}-{uuid4().hex[:6]}.txt"
+        self.document(name=name)
+        return name
+
+    def _space(self) -> int:
+        found = self.db.execute("SELECT open_vector_space('test/two', 2) AS id").fetchone()
+        assert found is not None
+        return found["id"]
+
     def answer(self, *, rated: bool = False) -> str:
         message_id, session_id = new_id(), UUID(self.session())
         place: Row = {"session_id": session_id, "turn": 1, "ordinal": 1, "role": "assistant", "status": "completed"}
@@ -233,6 +270,18 @@ class Holder:
         self.data_source("another")
         self.insert("configurations", settings={"persona": {"system_prompt": self.marker}})
         self.pipeline()
+        draft: Row = {
+            "version": 1,
+            "place": 0,
+            "text": self.marker,
+            "heading": "",
+            "start": 0,
+            "stop": 1,
+            "digest": b"d",
+        }
+        draft |= {"space": self._space(), "embedding": "[1, 0]"}
+        self.insert("chunk_drafts", document_id=UUID(self.document("running")), **draft)
+        self.insert("file_removals", stored_as=self.marker, due_at=datetime.now(UTC))
 
     def _slug(self, tenant_id: UUID) -> str:
         found = self.db.execute("SELECT slug FROM tenants WHERE id = %s", (tenant_id,)).fetchone()
@@ -261,6 +310,11 @@ KINDS: dict[str, Callable[[Holder], str | None]] = {
     "spare tool": lambda holder: holder.tool(uuid4().hex[:6]),
     "data source": Holder.data_source,
     "pipeline": Holder.pipeline,
+    "collection": Holder.collection,
+    "other collection": lambda _: None,  # documents are named by their ids, or by a collection
+    "document": Holder.document,
+    "failed document": lambda holder: holder.document("failed"),
+    "document name": Holder.document_name,
     "tenant": lambda holder: holder.slug,
     "spare tenant": Holder.spare_tenant,
     "same tenant": lambda _: None,  # what `path.tenant` is
@@ -276,7 +330,8 @@ UNKNOWN: dict[str, Callable[[], str]] = {
     "service": lambda: "cohere",
     "grant": lambda: uuid4().hex,
     "place of a memory": lambda: write_cursor(uuid4()),
-    **{kind: lambda: f"nobody-{uuid4().hex}" for kind in ("agent", "tool", "spare tool", "data source")},
+    **{kind: lambda: f"nobody-{uuid4().hex}" for kind in ("agent", "tool", "spare tool", "data source", "collection")},
+    **{kind: lambda: f"nobody-{uuid4().hex}" for kind in ("other collection", "document name")},
     "model": lambda: f"openai/{uuid4().hex}",
     "tenant": lambda: f"nobody-{uuid4().hex[:8]}",
     "spare tenant": lambda: f"nobody-{uuid4().hex[:8]}",
@@ -308,7 +363,8 @@ class World:
         self.platform = Holder(self.db, "a", tenant_id=PLATFORM)
         self.fellow = Holder(self.db, "a", tenant_id=self.a.tenant_id, user_id=self.a.user())
         self.foreign = {kind: self._owned(self.b, kind) for kind in KINDS if kind != "price"}
-        self.fellows = {kind: self._owned(self.fellow, kind) for kind in ("session", "key", *JOBS)}
+        theirs = ("session", "key", "document", "failed document", "document name", *JOBS)
+        self.fellows = {kind: self._owned(self.fellow, kind) for kind in theirs}
         self.b.everything()
         self._stream(self.b)
 
@@ -325,8 +381,9 @@ class World:
 
     def tables(self) -> list[tuple[str, str]]:
         """Return every table that belongs to tenants, with the column that names the tenant."""
-        sql = """SELECT table_name AS name FROM information_schema.columns
-          WHERE table_schema = 'public' AND column_name = 'tenant_id' ORDER BY 1"""
+        sql = """SELECT c.relname AS name FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid
+          WHERE c.relnamespace = 'public'::regnamespace AND a.attname = 'tenant_id' AND c.relkind IN ('r', 'p')
+            AND NOT c.relispartition ORDER BY 1"""
         return [("tenants", "id"), *((row["name"], "tenant_id") for row in self.db.execute(sql).fetchall())]
 
     def empty_tables(self) -> list[str]:
@@ -346,7 +403,7 @@ class World:
     def _owned(self, holder: Holder, kind: str) -> list[str]:
         """Return things of this kind that somebody else must not reach; of jobs one in every state."""
         names = [holder.new(other) for other in (JOBS if kind in JOBS else (kind,))]
-        if kind in ("new email", "same answer"):
+        if kind in ("new email", "same answer", "other collection"):
             names = [holder.new(kind.split()[1])]
         return [name for name in names if name is not None]
 

@@ -69,7 +69,7 @@ async def test_passages_are_numbered_and_carry_what_a_citation_needs() -> None:
     result = await call(
         search_documents.build(), make_context(documents=Documents()), query="when due", collection="terms"
     )
-    assert "[1] terms.pdf, page 3, Payment\nInvoices are due after 30 days." == result.text
+    assert "[1] (terms.pdf, page 3, Payment)\nInvoices are due after 30 days." == result.text
     assert [(1, "d1", "terms.pdf", 3, "c1")] == [
         (each["number"], each["document_id"], each["document"], each["page"], each["chunk_id"])
         for each in result.data["passages"]

@@ -15,6 +15,7 @@ from schema.ids import new_id
 from schema.queries import retention as queries
 from schema.redis_names import RESERVATIONS, all_of
 from schema.tables import TENANT_TABLES
+from tests.api.documents.shelving import shelve
 from tests.conftest import TestTenant, make_tenant
 from tests.secret import VAULT
 from tests.workers.driving import Script, change, job_row, rows, saying, submission, submit_one, turn, workshop
@@ -267,6 +268,7 @@ async def fill(ports: Ports, database_url: str, redis_url: str, tenant: TestTena
     add(database_url, "credentials", tenant, id=new_id(), service="openai", **sealed)
     add(database_url, "identity_providers", tenant, id=new_id(), name="n", issuer=tenant.slug, audience="a")
     configure(database_url, tenant)
+    await shelve(ports, database_url, tenant)
     learn(database_url, tenant, user_id, job_id)
     await ports.limits.reserve(tenant.id, waiting.job_id, POLICY, tokens=5, nanos=0)
 
@@ -313,10 +315,20 @@ async def test_a_deleted_tenant_leaves_no_row_and_no_key_and_others_lose_none(
     held, keys = {table: count(database_url, table, other) for table in tables}, await redis_keys(ports, other)
     assert [] == [table for table, number in held.items() if number == 0]
     assert await redis_keys(ports, tenant)
+    stored = {
+        row["stored_as"]
+        for row in rows(database_url, "SELECT stored_as FROM document_versions WHERE tenant_id = %s", tenant.id)
+    }
     change(database_url, "UPDATE tenants SET state = 'deleting' WHERE id = %s", tenant.id)
     await retention.sweep()
+    noted = rows(
+        database_url, "SELECT stored_as FROM file_removals WHERE tenant_id = %s AND due_at <= now()", tenant.id
+    )
+    assert stored | {"n"} == {row["stored_as"] for row in noted}  # they go when the bytes are gone
+    tables.remove("file_removals")
     assert {} == {table: number for table in tables if (number := count(database_url, table, tenant))}
     assert set() == await redis_keys(ports, tenant)
+    held.pop("file_removals")
     assert (held, keys) == (
         {table: count(database_url, table, other) for table in tables},
         await redis_keys(ports, other),

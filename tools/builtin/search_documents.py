@@ -1,11 +1,13 @@
 """`search_documents`: the passages of the caller's documents that fit a question, numbered so that an answer can cite them."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
 from tools.contract import FunctionTool, Passage, Tool, ToolContext, ToolResult, ToolSpec
 from tools.errors import ToolUnavailable
+
+NOTHING = "Not in the documents: no passage fits. Say so."
 
 SPEC = ToolSpec(
     name="search_documents",
@@ -29,6 +31,7 @@ SPEC = ToolSpec(
         "additionalProperties": False,
     },
     untrusted=True,
+    finds_passages=True,
 )
 
 
@@ -45,15 +48,24 @@ async def search(arguments: dict[str, Any], context: ToolContext) -> ToolResult:
 def cited(passages: Sequence[Passage]) -> ToolResult:
     """The passages as a result whose numbers an answer cites."""
     if not passages:
-        return ToolResult("Not in the documents: no passage fits. Say so.", {"passages": []}, renderer="citations")
-    blocks = [f"[{number}] {_source(passage)}\n{passage.text}" for number, passage in enumerate(passages, 1)]
+        return ToolResult(NOTHING, {"passages": []}, renderer="citations")
     data = [{"number": number, **asdict(passage)} for number, passage in enumerate(passages, 1)]
-    return ToolResult("\n\n".join(blocks), {"passages": data}, renderer="citations")
+    return ToolResult(spelt(data), {"passages": data}, renderer="citations")
 
 
-def _source(passage: Passage) -> str:
-    page = f"page {passage.page}" if passage.page is not None else ""
-    return ", ".join(part for part in (passage.document, page, passage.heading or "") if part)
+def spelt(passages: Sequence[Mapping[str, Any]]) -> str:
+    """Passages with their numbers as a model reads them: `[1] (document, page, heading)`, then the text without empty lines,
+    so that one ends where the next begins."""
+    return "\n\n".join(f"[{passage['number']}] ({_source(passage)})\n{_close(passage['text'])}" for passage in passages)
+
+
+def _close(text: str) -> str:
+    return "\n".join(line for line in text.split("\n") if line.strip())
+
+
+def _source(passage: Mapping[str, Any]) -> str:
+    page = f"page {passage['page']}" if passage.get("page") is not None else ""
+    return ", ".join(part for part in (passage["document"], page, passage.get("heading") or "") if part)
 
 
 def build() -> Tool:

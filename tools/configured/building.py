@@ -20,6 +20,7 @@ def build_tool(definition: ToolDefinition, *, secrets: Mapping[str, str] = NOTHI
         parameters=kind.parameters(definition),
         side_effects=kind.side_effects if definition.side_effects is None else definition.side_effects,
         untrusted=True,
+        finds_passages=kind.finds_passages,
         timeout_s=definition.timeout_s,
         max_bytes=definition.max_bytes,
     )

@@ -33,6 +33,7 @@ class KindOfTool:
     parameters: Callable[[ToolDefinition], dict[str, Any]] = lambda definition: definition.parameters
     endpoint: Literal["needed", "optional", "none"] = "none"
     side_effects: bool = False
+    finds_passages: bool = False
 
 
 def read_config(definition: ToolDefinition, shape: type[C]) -> C:

@@ -53,4 +53,4 @@ def build(definition: ToolDefinition, secrets: Secrets) -> Run:
     return search
 
 
-KIND = KindOfTool(check=check, build=build, parameters=parameters)
+KIND = KindOfTool(check=check, build=build, parameters=parameters, finds_passages=True)

@@ -19,6 +19,9 @@ UNSEEN = dict.fromkeys(
     )
 )
 TABLE = {**LIGATURES, **BULLETS, **BLANKS, **UNSEEN, 0x2028: "\n", 0x2029: "\n\n", 0x85: "\n"}
+_MARKS = "".join(chr(code) for code in range(0x300, 0x20000) if unicodedata.combining(chr(code)))
+HEAPED_MARKS = re.compile(f"([{re.escape(_MARKS)}]{{30}})[{re.escape(_MARKS)}]+")
+"""More marks on one letter than any script has: putting them in order takes time that grows with the square."""
 LINE_ENDS = re.compile(r"\r\n?|[\x0b\x0c]")
 SPACES = re.compile(r"[ \t]+")
 SPACES_AT_ENDS = re.compile(r" ?\n ?")
@@ -48,4 +51,5 @@ def clean_letters(text: str) -> str:
         text = LINE_ENDS.sub("\n", text)
         return text if text.isprintable() else text.translate(TABLE)
     whole = text.encode("utf-16", "surrogatepass").decode("utf-16", "ignore")  # two halves make a character again
-    return unicodedata.normalize("NFC", LINE_ENDS.sub("\n", whole).translate(TABLE))
+    whole = HEAPED_MARKS.sub(r"\1", LINE_ENDS.sub("\n", whole).translate(TABLE))
+    return unicodedata.normalize("NFC", whole)

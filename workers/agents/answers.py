@@ -24,7 +24,7 @@ from graphs.embeddings.texts import clean
 from graphs.providers.contract import TextPart
 from schema.db import tenant_tx
 from schema.errors import HeadraceError
-from schema.events import AgentRouted, MessageCompleted, MessageDelta, ToolFinished
+from schema.events import AgentRouted, CitationAdded, MessageCompleted, MessageDelta, ToolFinished
 from schema.queries import cached_answers
 from workers.agents.configuration import Configuration
 from workers.agents.sameness import LONGEST, NEAR, digest_of, says_the_same
@@ -48,6 +48,7 @@ class KeptAnswer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     agent: str | None = None
     data: Any = None
     renderer: dict[str, Any] | None = None
+    citations: list[dict[str, Any]] | None = None
 
 
 async def find(shop: Workshop, job: DictRow, configuration: Configuration, run: AgentRun) -> MessageCompleted | None:
@@ -64,7 +65,16 @@ async def find(shop: Workshop, job: DictRow, configuration: Configuration, run: 
         return None
     run.emit(AgentRouted(agent=found.agent or PLAIN, graph=found.graph, reason=KEPT))
     run.emit(MessageDelta(text=found.text))
-    return MessageCompleted(text=found.text, agent=found.agent, data=found.data, renderer=found.renderer, cached=True)
+    for citation in found.citations or ():
+        run.emit(msgspec.convert(citation, CitationAdded))
+    return MessageCompleted(
+        text=found.text,
+        agent=found.agent,
+        data=found.data,
+        renderer=found.renderer,
+        cached=True,
+        citations=found.citations,
+    )
 
 
 async def keep(
@@ -89,6 +99,7 @@ async def keep(
         agent=completed.agent,
         data=completed.data,
         renderer=completed.renderer,
+        citations=completed.citations,
     )
     try:
         await _keep(shop, job, configuration, run, answer, str(job["user_id"]) if personal else "", seconds)
@@ -135,7 +146,7 @@ def _context(job: DictRow, run: AgentRun) -> str:
 
 
 def _embedder(shop: Workshop) -> str:
-    return f"{shop.embedder.engine}/{shop.embedder.model}"
+    return shop.embedder.space
 
 
 async def _find(shop: Workshop, job: DictRow, configuration: Configuration, run: AgentRun) -> KeptAnswer | None:

@@ -22,7 +22,7 @@ class UserMemories:
 
     @property
     def _embedder(self) -> str:
-        return f"{self._shop.embedder.engine}/{self._shop.embedder.model}"
+        return self._shop.embedder.space
 
     async def remember(self, text: str) -> str:
         """Raises Unavailable."""

@@ -16,6 +16,7 @@ from tools.data_source import DataSource, admit_dsn
 from workers.agents.configuration import Configuration, SealedConfig, ToolConfig
 from workers.agents.memories import UserMemories
 from workers.agents.pictures import Pictures
+from workers.retrieval.documents import TenantDocuments
 from workers.workshop import Workshop
 
 log = structlog.get_logger()
@@ -71,6 +72,12 @@ class ToolSurroundings:
             caller_token=self._caller_token,
             embed=self._shop.embedder.embed,
             memory=UserMemories(self._shop, self._tenant_id, job["user_id"]) if job["user_id"] else None,
+            documents=TenantDocuments(
+                self._shop.searcher,
+                tenant_id=self._tenant_id,
+                user_id=job["user_id"],
+                collections=job["payload"].get("collections"),
+            ),
             open_database=self._open_database,
             files=self._pictures.read,
         )

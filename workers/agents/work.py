@@ -1,13 +1,15 @@
 """A chat job that an agent answers: gathers what the run needs, runs the graph, says what came of it."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Any
 
+import msgspec
 from psycopg.rows import DictRow
 
 from graphs.agents.building import Thread
-from graphs.agents.contract import AgentRun, AgentSpec
+from graphs.agents.citing import citations_of
+from graphs.agents.contract import PLAIN, AgentRun, AgentSpec
 from graphs.agents.saver import Holder, held_by
 from graphs.agents.state import AgentState
 from graphs.chat.history import trim
@@ -16,7 +18,7 @@ from graphs.routing.contract import Candidate, Context, Route
 from graphs.runner import ChatRun, read_chat, read_options
 from graphs.tool_calls import as_openai
 from schema.errors import InputError, UnknownAgent
-from schema.events import Event, MessageCompleted, UsageRecorded
+from schema.events import CitationAdded, Event, MessageCompleted, UsageRecorded
 from schema.queries.configuration import read_needs
 from schema.threads import thread_name
 from workers.agents import answers
@@ -27,10 +29,12 @@ from workers.agents.models import Models
 from workers.agents.pictures import Pictures, name_pictures
 from workers.agents.summaries import Summary, summary_for
 from workers.agents.tool_contexts import ToolSurroundings
+from workers.retrieval.documents import TenantDocuments
 from workers.workshop import Workshop
 
 AUTO = "auto"
 FEW_SHOTS = 3
+PASSAGES = 6
 
 Emit = Callable[[Event], None]
 
@@ -56,6 +60,8 @@ async def answer_by_agent(shop: Workshop, job: DictRow, messages: Sequence[DictR
     with held_by(Holder(job["tenant_id"], job["id"], job["attempt"])):
         ended = await shop.agents.run(name, run, state, thread, resume=job["attempt"] > 1)
     completed = _completed(run, ended)
+    for citation in completed.citations or ():
+        emit(msgspec.convert(citation, CitationAdded))
     emit(completed)
     emit(used(job, ended))
     await answers.keep(shop, job, configuration, run, ended, completed)
@@ -64,6 +70,8 @@ async def answer_by_agent(shop: Workshop, job: DictRow, messages: Sequence[DictR
 def _entry(job: DictRow, run: AgentRun) -> tuple[str, AgentState]:
     """Return the graph to run, and the state to begin with."""
     name = job["agent"]
+    if name is None:
+        return "react", {"said": "", "at": 0, "intents": [{"agent": PLAIN, "text": run.question.text}]}
     if name == AUTO:
         return "auto", {"said": "", "graph": "auto", "intents": []}
     agent = run.agents.get(name)
@@ -120,8 +128,22 @@ async def prepare(
         offered=int(configuration.settings.get("offered_tools") or 5),
         priorities=around.priorities(),
         client_tools=client_tools,
+        sources=await _looked_up(shop, job, question.text),
     )
     return run, summary
+
+
+async def _looked_up(shop: Workshop, job: DictRow, text: str) -> list[dict[str, Any]] | None:
+    """Return what the collections say that the chat names, numbered; None if it names none. Raises NotFound for one that was
+    deleted meanwhile."""
+    collections = job["payload"].get("collections")
+    if not collections:
+        return None
+    documents = TenantDocuments(
+        shop.searcher, tenant_id=job["tenant_id"], user_id=job["user_id"], collections=collections
+    )
+    passages = await documents.search(text, collection=None, k=PASSAGES)
+    return [{"number": number, **asdict(passage)} for number, passage in enumerate(passages, 1)]
 
 
 async def _route(shop: Workshop, agents: Mapping[str, AgentSpec], text: str, context: Context) -> Route:
@@ -190,6 +212,7 @@ def _completed(run: AgentRun, state: AgentState) -> MessageCompleted:
         agent=agent.name if agent is not None else None,
         data=None if several else state.get("data"),
         renderer=agent.renderer if agent is not None and not several else None,
+        citations=msgspec.to_builtins(citations_of(state.get("said", ""), state.get("sources") or ())) or None,
     )
 
 

@@ -7,6 +7,7 @@ from typing import Any
 from graphs.providers.extractive.conversation import Called
 from graphs.providers.extractive.phrases import phrase
 from graphs.providers.extractive.texts import cited, pick
+from tools.builtin.search_documents import NOTHING
 
 ROWS, COLUMNS, FIELDS, LINES = 10, 6, 12, 6
 LONGEST_CELL = 120
@@ -27,6 +28,8 @@ def _shown(question: str, call: Called) -> str:
     data = unwrapped(call.data)
     if why := failure(data):
         return phrase("failed", question, tool=label, why=why)
+    if data == NOTHING:
+        return f"{phrase('from', question, tool=label)}\n\n{phrase('nowhere', question)}"
     body = _body(question, data)
     return f"{phrase('from', question, tool=label)}\n\n{body}" if body else phrase("empty", question, tool=label)
 

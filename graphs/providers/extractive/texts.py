@@ -14,6 +14,7 @@ _SENTENCE = re.compile(r"[^\n]+?(?:(?<![.!?…])[.!?…]+(?=\s|$)|。|$)", re.MU
 _WORD = re.compile(r"\w+")
 _TOKEN = re.compile(r"\s*\S+|\s+$")
 _SOURCE = re.compile(r"^\s*\[(\d{1,3}|[A-Za-z]\d{0,3})\][:.]?\s*")
+_LABEL = re.compile(r"\(.{1,600}\)")
 _ENGLISH_AND_VIETNAMESE = (
     "a an and are as at be been but by can could did do does for from had has have he her his how i if in is it its "
     "me my no not of on or our she so tell than that the their them then there these they this to us was we were what "
@@ -52,15 +53,16 @@ def sentences(text: str) -> list[str]:
 
 def cited(text: str) -> list[str]:
     """The sentences of a text; one that stands in a passage `[n] …` carries that mark at its end. A passage lasts until the
-    next mark or an empty line."""
+    next mark or an empty line. What stands in brackets behind a mark says where the passage is from, and is none."""
     found: list[str] = []
     source = ""
     for line in text.split("\n"):
         if mark := _SOURCE.match(line):
             source = f" [{mark[1]}]"
+            line = "" if _LABEL.fullmatch(line[mark.end() :].strip()) else line[mark.end() :]  # noqa: PLW2901
         elif not line.strip():
             source = ""
-        found.extend(sentence + source for sentence in sentences(line[mark.end() :] if mark else line))
+        found.extend(sentence + source for sentence in sentences(line))
     return found
 
 

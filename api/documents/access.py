@@ -1,0 +1,64 @@
+"""Which documents a request means, and whether its caller may change them. One that the caller doesn't see is not there;
+one that it sees and may not change is somebody else's."""
+
+from collections.abc import Sequence
+from uuid import UUID
+
+from psycopg.rows import DictRow
+
+from api.documents.shapes import ChosenIn
+from api.principals import Principal
+from schema.db import Db
+from schema.errors import Forbidden, InputError, NotFound
+from schema.queries import documents
+from schema.queries.collections import find_collection
+from schema.queries.documents import Wanted, Whose
+
+NO_DOCUMENT = "There is no such document. GET /api/documents lists them."
+NO_COLLECTION = "There is no such collection. GET /api/collections lists them."
+NOT_YOURS = "Only who uploaded this document may do that, or an owner of your tenant."
+
+
+def whose(principal: Principal) -> Whose:
+    """Return whose documents the caller may change."""
+    return Whose(principal.actor, principal.user_id, "documents.manage" in principal.rights)
+
+
+async def require_document(db: Db, principal: Principal, document_id: UUID) -> DictRow:
+    """Return a document that the caller sees. Raises NotFound."""
+    row = await documents.find_document(db, principal.tenant_id, document_id)
+    if row is None:
+        raise NotFound(NO_DOCUMENT)
+    return row
+
+
+async def require_own(db: Db, principal: Principal, ids: Sequence[UUID], field: str | None = None) -> list[DictRow]:
+    """Return {id, user_id, chunks} of documents that the caller may change. Raises NotFound and Forbidden for the first that it
+    does not see, or may not."""
+    rows = {row["id"]: row for row in await documents.list_owned(db, principal.tenant_id, ids, whose(principal))}
+    if missing := [str(document_id) for document_id in ids if document_id not in rows]:
+        said = NO_DOCUMENT if field is None else f"There are no such documents: {', '.join(missing[:5])}."
+        raise NotFound(said, field=field)
+    if any(not row["own"] for row in rows.values()):
+        raise Forbidden(NOT_YOURS, field=field)
+    return list(rows.values())
+
+
+async def require_collection(db: Db, principal: Principal, name: str, field: str | None = None) -> DictRow:
+    """Return a collection of the caller's tenant. Raises NotFound."""
+    row = await find_collection(db, principal.tenant_id, name)
+    if row is None:
+        raise NotFound(NO_COLLECTION, field=field)
+    return row
+
+
+async def read_chosen(db: Db, principal: Principal, data: ChosenIn) -> Wanted:
+    """Return what a body chooses that names no ids. Raises InputError for one that chooses nothing, or in two ways, and
+    NotFound for its collection."""
+    filters = [name for name in data.__struct_fields__ if name != "ids" and getattr(data, name) is not None]
+    if data.ids is not None and filters:
+        raise InputError(f"Send ids, or a collection with filters; not ids and {filters[0]}.", field=filters[0])
+    if data.ids is None and data.collection is None:
+        raise InputError("Say which: ids, or the collection that they are in.", field="collection")
+    row = data.collection and await require_collection(db, principal, data.collection, "collection")
+    return Wanted(collection_id=row["id"] if row else None, states=data.states, search=data.search)

@@ -1,0 +1,89 @@
+"""The bytes of a document, as they were uploaded. They are a stranger's: nothing of them runs in a browser, whatever they
+claim to be."""
+
+import re
+from collections.abc import AsyncIterator
+from typing import Annotated, Any
+from urllib.parse import quote
+from uuid import UUID
+
+from litestar import Response, Router, get
+from litestar.openapi.datastructures import ResponseSpec
+from litestar.params import FromPath, QueryParameter
+from litestar.response import Stream
+from psycopg.rows import DictRow
+
+from api.documents.access import NO_DOCUMENT, require_document
+from api.errors import problems
+from api.principals import MayReadDocuments
+from api.resources import Opened
+from schema.errors import NotFound
+from schema.queries.documents import find_stored
+
+BYTES = "application/octet-stream"
+MEDIA_TYPE = re.compile(r"[A-Za-z0-9!#$&^_.+-]{1,100}/[A-Za-z0-9!#$&^_.+-]{1,100}(; ?charset=[A-Za-z0-9_-]{1,40})?")
+UNSAFE = re.compile(r'[^\x20-\x7e]|["\\%;]')
+LAST_VERSION = 2**31 - 1
+NO_VERSION = "There is no such version of this document."
+
+
+@get(
+    "/{document_id:uuid}/content",
+    media_type=BYTES,
+    responses={
+        200: ResponseSpec(bytes, description="The file.", media_type=BYTES, generate_examples=False),
+        **problems(404, 503),
+    },
+    summary="Download a document",
+)
+async def content(
+    document_id: FromPath[UUID],
+    principal: MayReadDocuments,
+    resources: Opened,
+    version: Annotated[
+        int | None, QueryParameter(ge=1, le=LAST_VERSION, description="Another than the one that is searched.")
+    ] = None,
+) -> Response[Any]:
+    """The file as it was uploaded: the version that is searched, or the newest of a document that never was."""
+    async with principal.tx(resources.ports.pool) as db:
+        await require_document(db, principal, document_id)
+        row = await find_stored(db, principal.tenant_id, document_id, version)
+    if row is None:
+        raise NotFound(NO_DOCUMENT if version is None else NO_VERSION, field="version" if version else None)
+    pieces = await begun(resources.storage.read(row["stored_as"]))  # what fails here is still an answer of its own
+    return Stream(pieces, headers=headers_of(row))
+
+
+async def begun(pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """Return the pieces when the first one is there. Raises what the storage raises when it has none to give."""
+    first = await anext(pieces, b"")
+
+    async def whole() -> AsyncIterator[bytes]:
+        yield first
+        async for piece in pieces:
+            yield piece
+
+    return whole()
+
+
+def headers_of(row: DictRow) -> dict[str, str]:
+    """Return the headers of a file that is to be saved, not opened. Its name comes twice: without what old clients stumble
+    over, and whole (RFC 6266, RFC 8187)."""
+    plain, whole = UNSAFE.sub("_", row["name"]), quote(row["name"], safe="!#$&+-.^_`|~")
+    return {
+        "Content-Type": media_type_of(row),
+        "Content-Disposition": f"attachment; filename=\"{plain}\"; filename*=UTF-8''{whole}",
+        "Content-Length": str(row["size_bytes"]),
+        "Content-Security-Policy": "default-src 'none'; sandbox",
+        "X-Content-Type-Options": "nosniff",
+        "Cache-Control": "private, no-cache",
+        "ETag": f'"{row["sha256"].hex()}"',
+    }
+
+
+def media_type_of(row: DictRow) -> str:
+    """Return the stored media type, or that of mere bytes for one that can't stand in a header."""
+    return row["media_type"] if MEDIA_TYPE.fullmatch(row["media_type"]) else BYTES
+
+
+routes = Router("/documents", route_handlers=[content], tags=["documents"])

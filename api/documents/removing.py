@@ -1,0 +1,103 @@
+"""Deleting documents: rows first, then their bytes. Bytes that do not go now are noted, and the scheduler removes them."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TypeVar
+from uuid import UUID
+
+import psycopg
+import structlog
+from litestar import Router, delete, post
+from litestar.params import FromPath, JSONBody
+from psycopg.rows import DictRow
+
+from api.admin.deeds import note
+from api.describing import described
+from api.documents.access import read_chosen, require_own, whose
+from api.documents.shapes import ChosenIn, DeletedOut
+from api.errors import problems
+from api.principals import MayWriteDocuments, Principal
+from api.resources import Opened, Resources
+from schema.db import tenant_tx
+from schema.errors import Unavailable
+from schema.queries import documents, removing
+from workers.storage.removals import remove_unused
+
+log = structlog.get_logger()
+
+Result = TypeVar("Result")
+
+AT_ONCE = 1000
+"""Documents that one call deletes."""
+
+TRIES = 5  # of a transaction that met another one crosswise
+
+
+@delete("/{document_id:uuid}", responses=problems(404), summary="Delete a document")
+async def delete_(document_id: FromPath[UUID], principal: MayWriteDocuments, resources: Opened) -> None:
+    """With all its versions, its passages and its bytes; searches don't find it from now on. If it is being read, that ends."""
+    async with principal.tx(resources.ports.pool) as db:
+        rows = await require_own(db, principal, [document_id])
+    await remove_documents(resources, principal, rows)
+
+
+@post(
+    "/delete",
+    status_code=200,
+    opt=described(example={"collection": "manuals", "states": ["failed"]}),
+    responses=problems(404),
+    summary="Delete many documents",
+)
+async def delete_many(data: JSONBody[ChosenIn], principal: MayWriteDocuments, resources: Opened) -> DeletedOut:
+    """Those of `ids`, or those of a collection that fit and that you may delete, up to 1,000 in one call; `more` says that some
+    are left."""
+    async with principal.tx(resources.ports.pool) as db:
+        wanted = await read_chosen(db, principal, data)
+        if data.ids is not None:
+            rows = await require_own(db, principal, list(dict.fromkeys(data.ids)), "ids")
+        else:
+            rows = await documents.pick_documents(db, principal.tenant_id, wanted, whose(principal), limit=AT_ONCE + 1)
+    gone = await remove_documents(resources, principal, rows[:AT_ONCE])
+    return DeletedOut(gone, len(rows) > AT_ONCE)
+
+
+async def remove_documents(resources: Resources, principal: Principal, rows: Sequence[DictRow]) -> int:
+    """Delete documents {id, chunks} that the caller may delete, a batch at a time; return how many were still there."""
+    gone = 0
+    for batch in removing.in_batches(rows):
+        number, names = await uncrossed(lambda ids=batch: _delete(resources, principal, ids))
+        gone += number
+        await remove_bytes(resources, principal.tenant_id, names)
+    return gone
+
+
+async def remove_bytes(resources: Resources, tenant_id: UUID, names: Sequence[str]) -> None:
+    """Remove the bytes of versions that are gone, as far as the storage answers."""
+    try:
+        for start in range(0, len(names), AT_ONCE):
+            await remove_unused(resources.ports.pool, resources.storage, tenant_id, names[start : start + AT_ONCE])
+    except Unavailable:
+        log.warning("bytes_not_removed", tenant_id=str(tenant_id), files=len(names))
+
+
+async def uncrossed(attempt: Callable[[], Awaitable[Result]]) -> Result:
+    """Return what a transaction returns that may wait for another which waits for it: Postgres ends one of the two."""
+    for number in range(TRIES):
+        try:
+            return await attempt()
+        except psycopg.errors.DeadlockDetected:
+            log.info("transaction_repeated", tries=number + 1)
+            await asyncio.sleep(0.05 * number)
+    raise Unavailable("This is in use by too many at once. Try again shortly.")
+
+
+async def _delete(resources: Resources, principal: Principal, ids: Sequence[UUID]) -> tuple[int, list[str]]:
+    async with tenant_tx(resources.ports.pool, principal.tenant_id, user_id=principal.sees) as db:
+        gone, names = await removing.delete_documents(db, principal.tenant_id, ids)
+        if gone:
+            target = f"document:{ids[0]}" if len(ids) == 1 else "documents"
+            await note(db, principal, principal.tenant_id, "document.deleted", target, {"documents": gone})
+    return gone, names
+
+
+routes = Router("/documents", route_handlers=[delete_, delete_many], tags=["documents"])

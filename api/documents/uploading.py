@@ -1,0 +1,159 @@
+"""`POST /api/documents`: files in (A5, D1). The answer comes when their bytes are safe; reading them is the job's work.
+
+How files are taken in is in `api/uploading/`; here is the order in which that happens.
+"""
+
+from typing import Any
+
+import msgspec
+from litestar import Response, Router, post
+
+from api.describing import EVENTS, described
+from api.errors import problems
+from api.headers import read_idempotency
+from api.principals import MayManageDocuments, MayWriteDocuments, Principal
+from api.requests import JsonRequest
+from api.resources import Opened, Resources
+from api.streams import EVENT_STREAM
+from api.uploading.answering import BODY, DONE, TAKEN, all_refused, answer_upload, upload_out
+from api.uploading.batch import Batch
+from api.uploading.committing import Upload, commit
+from api.uploading.fetching import fetch_files
+from api.uploading.fields import Fields
+from api.uploading.intake import Intake
+from api.uploading.receiving import check_head, receive
+from schema.errors import IdempotencyReused, InputError, QueueFull
+from schema.queries.receiving import find_job_of_key, is_queue_full
+from schema.queries.uploads import find_room
+from workers.follow import Follower
+from workers.submit import Idempotency
+
+ROUTE = "POST /api/documents"
+REUSED = "This Idempotency-Key came with another body before. Use a new key for a new request."
+DESCRIPTION = """One or many files, zips of files, or addresses to fetch them from. Each is known by its bytes; one that
+can't be taken is refused by itself, with a code and a sentence, and the others go on. The answer is 202 with the job as soon
+as the bytes are safe; `Accept: text/event-stream` streams the job's events instead, `Prefer: wait=N` waits for its end. A
+file of a name that the collection has becomes its next version, and the old one is searched until that is ready; the same
+bytes again change nothing (200, when all are the same). `Idempotency-Key` makes a repeated upload give the same job."""
+DOCUMENTED: dict[str, Any] = {
+    "status_code": 200,
+    "opt": described(also={EVENT_STREAM: EVENTS}, body=BODY),
+    "responses": {200: DONE, 202: TAKEN, **problems(404, 409, 413, 415, 422, 429, 503)},
+    "request_max_body_size": None,  # bytes are counted while they come: `api/uploading/batch.py`
+    "description": DESCRIPTION,
+}
+
+
+class Fingerprint(msgspec.Struct, frozen=True):
+    """What makes an upload the same as another: names and hashes of what was sent, and what was said besides."""
+
+    files: list[tuple[str, str]]
+    urls: tuple[str, ...]
+    collection: str
+    private: bool
+    metadata: dict[str, Any]
+    name: str | None
+
+
+@post(["/documents", "/upload", "/files/upload"], summary="Upload documents", **DOCUMENTED)
+async def upload(request: JsonRequest, principal: MayWriteDocuments, resources: Opened) -> Response[Any]:
+    return await _upload(request, principal, resources)
+
+
+@post("/admin/knowledge/upload", summary="Upload documents, as an admin", **DOCUMENTED)
+async def upload_knowledge(request: JsonRequest, principal: MayManageDocuments, resources: Opened) -> Response[Any]:
+    return await _upload(request, principal, resources)
+
+
+async def _upload(request: JsonRequest, principal: Principal, resources: Resources) -> Response[Any]:
+    limits = resources.settings.uploads
+    space = await _space(principal, resources)
+    check_head(request, limits, space)
+    async with resources.storage.incoming.room() as room:
+        batch = Batch(room, limits, space)
+        fields = await receive(request, batch, max_body=resources.settings.max_body)
+        _check(fields, batch, principal)
+        key = _idempotency(request, principal, fields, batch)
+        intake = Intake(batch, fields.name)
+        await intake.take()
+        if key is not None and (earlier := await _earlier(principal, resources, key)):
+            return await answer_upload(
+                resources, principal, request, earlier, collection=fields.collection, refused=batch.refused
+            )
+        await fetch_files(fields.urls, batch, resources.settings.egress)
+        await intake.take()
+        if not intake.files:
+            return all_refused(request, batch.refused)
+        return await _commit(resources, Upload(request, principal, fields, intake.files, key), batch)
+
+
+async def _space(principal: Principal, resources: Resources) -> int | None:
+    """Return how many bytes the tenant may still store. Raises QueueFull, before anything of the body is read."""
+    async with principal.tx(resources.ports.pool) as db:
+        if await is_queue_full(db, principal.tenant_id):
+            raise QueueFull("Too many jobs of this tenant are waiting. Send this one again when some have ended.")
+        return await find_room(db, principal.tenant_id)
+
+
+def _check(fields: Fields, batch: Batch, principal: Principal) -> None:
+    if fields.private and principal.user_id is None:
+        raise InputError(
+            "private documents are a person's, and this key stands for its tenant; sign in, or leave private out.",
+            field="private",
+        )
+    sent = len(batch.received) + len(batch.refused) + len(fields.urls)
+    if not sent:
+        raise InputError("Nothing was sent: send files as multipart/form-data, or addresses as urls.", field="file")
+    if fields.name is not None and sent > 1:
+        raise InputError("name is for a single file; leave it out, each file has its own.", field="name")
+
+
+def _idempotency(request: JsonRequest, principal: Principal, fields: Fields, batch: Batch) -> Idempotency | None:
+    """Return the request's key, with a fingerprint of what came; what is at an address may change, the address counts."""
+    files = [(file.name, file.sha256.hex()) for file in batch.received]
+    same_as = Fingerprint(
+        files=files + [(refusal.name, refusal.code) for refusal in batch.refused],
+        urls=fields.urls,
+        collection=fields.collection,
+        private=fields.private,
+        metadata=dict(sorted(fields.metadata.items())),
+        name=fields.name,
+    )
+    return read_idempotency(request.headers, ROUTE, same_as, sees=principal.sees)
+
+
+async def _earlier(principal: Principal, resources: Resources, key: Idempotency) -> Follower | None:
+    """Return a follower of the job that the key made before; its files would look unchanged now. Raises IdempotencyReused."""
+    async with principal.tx(resources.ports.pool) as db:
+        held = await find_job_of_key(db, principal.tenant_id, key.route, key.key)
+    if held is None:
+        return None
+    if held["fingerprint"] != key.fingerprint:
+        raise IdempotencyReused(REUSED, field="Idempotency-Key")
+    return await resources.ports.hub.join(principal.tenant_id, held["job_id"], sees=principal.sees)
+
+
+async def _commit(resources: Resources, upload: Upload, batch: Batch) -> Response[Any]:
+    committed, collection = await commit(resources, upload), upload.fields.collection
+    if committed.accepted is None:
+        # It may be the same upload, under way twice, that has made these documents meanwhile.
+        if upload.idempotency is not None:
+            earlier = await _earlier(upload.principal, resources, upload.idempotency)
+            if earlier is not None:
+                return await answer_upload(
+                    resources, upload.principal, upload.request, earlier, collection=collection, refused=batch.refused
+                )
+        return Response(upload_out(None, collection, [], committed.same, batch.refused), status_code=200)
+    return await answer_upload(
+        resources,
+        upload.principal,
+        upload.request,
+        committed.accepted.follower,
+        collection=collection,
+        same=committed.same,
+        refused=batch.refused,
+        headers=committed.accepted.headers,
+    )
+
+
+routes = Router("/", route_handlers=[upload, upload_knowledge], tags=["documents"])

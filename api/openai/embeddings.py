@@ -1,0 +1,187 @@
+"""`POST /v1/embeddings` (A2): vectors from the same engine as everything here, or of a provider's model.
+
+Local models are run by workers, this process has no weights. Takes requests and tokens of the tenant's limits as a chat does;
+tokens are an estimate, because most engines count none.
+"""
+
+import asyncio
+import base64
+from array import array
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Annotated, Literal
+
+import msgspec
+from litestar import Router, post
+from litestar.openapi.datastructures import ResponseSpec
+from litestar.params import JSONBody
+from msgspec import Meta
+
+from api.describing import described
+from api.granted import find_providers, resolve_model
+from api.openai.errors import openai_problems
+from api.principals import MayChat, Principal
+from api.resources import Opened, Resources
+from api.submitting import reserve
+from graphs.embeddings.hosted import unit
+from graphs.embeddings.minilm import DIMENSIONS, MODEL, SPACE
+from graphs.embeddings.purposes import may_be_shortened
+from graphs.embeddings.registry import DEFAULT, is_local
+from graphs.embeddings.texts import LONGEST
+from graphs.providers.settings import AUTO
+from graphs.providers.tokens import estimate_tokens
+from schema.errors import InputError, Unavailable
+from schema.ids import new_id
+from workers.embedding import MOST_TEXTS, TIMEOUT_S
+from workers.embedding_wire import QUERY_TEXTS
+from workers.endings import settle
+
+MOST_CHARS = 1_200_000
+"""Characters of all texts together: OpenAI's 300,000 tokens."""
+BULK_S = 30.0
+"""How long a part of a long list may take: workers have others' texts too."""
+LOCAL = f"{DEFAULT}/{MODEL}"
+NAMES = {MODEL, LOCAL, DEFAULT, f"sentence-transformers/{MODEL}", SPACE}
+"""What the local model may be called."""
+
+Text = Annotated[str, Meta(min_length=1, max_length=LONGEST)]
+
+
+class EmbeddingIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """OpenAI's embeddings request. Texts only: tokens of one model mean nothing to another."""
+
+    input: Text | Annotated[list[Text], Meta(min_length=1, max_length=MOST_TEXTS)]
+    model: Annotated[str, Meta(min_length=1, max_length=200, examples=[LOCAL])]
+    encoding_format: Literal["float", "base64"] | None = None
+    dimensions: Annotated[int, Meta(ge=1, le=65_536)] | None = None
+    user: str | None = None
+
+
+class VectorOut(msgspec.Struct, frozen=True, kw_only=True):
+    """One vector: numbers, or base64 of float32 in little-endian."""
+
+    object: Literal["embedding"] = "embedding"
+    index: int
+    embedding: list[float] | str
+
+
+class TokensReadOut(msgspec.Struct, frozen=True):
+    """Tokens, estimated."""
+
+    prompt_tokens: int
+    total_tokens: int
+
+
+class EmbeddingsOut(msgspec.Struct, frozen=True, kw_only=True):
+    """OpenAI's list of embeddings, in the order of the texts."""
+
+    object: Literal["list"] = "list"
+    data: list[VectorOut]
+    model: str
+    usage: TokensReadOut
+
+
+@post(
+    "/",
+    status_code=200,
+    opt=described(example={"model": LOCAL, "input": ["What is a headrace?"]}),
+    responses={
+        200: ResponseSpec(EmbeddingsOut, description="One vector per text.", generate_examples=False),
+        **openai_problems(404, 429, 502, 503, 504),
+    },
+    summary="OpenAI's embeddings",
+    tags=["openai"],
+)
+async def embed(data: JSONBody[EmbeddingIn], principal: MayChat, resources: Opened) -> EmbeddingsOut:
+    """As OpenAI's: `model` is the embedder of this installation (`auto`), the local model, or a provider's as
+    `provider/name`. Texts get the words before them that the model wants of a query."""
+    texts = [data.input] if isinstance(data.input, str) else data.input
+    _refuse_too_much(texts)
+    model = await _resolve(resources, principal, data.model)
+    _refuse_dimensions(model, data.dimensions)
+    tokens = sum(estimate_tokens(len(text)) for text in texts)
+    async with _reserved(resources, principal, model, tokens):
+        found = await _embed(resources, principal, texts, model)
+    vectors = [_cut(vector, data.dimensions) for vector in found]
+    return EmbeddingsOut(
+        data=[VectorOut(index=place, embedding=_told(vector, data)) for place, vector in enumerate(vectors)],
+        model=data.model,
+        usage=TokensReadOut(tokens, tokens),
+    )
+
+
+def _refuse_too_much(texts: Sequence[str]) -> None:
+    chars = sum(map(len, texts))
+    if chars > MOST_CHARS:
+        said = f"input has {chars:,} characters in all; at most {MOST_CHARS:,} are taken at once. Send it in parts."
+        raise InputError(said, field="input")
+
+
+async def _resolve(resources: Resources, principal: Principal, model: str) -> str:
+    """Return the embedder's name. Raises UnknownModel for one that is not there or not granted."""
+    own = resources.embedding.default
+    model = own if model == AUTO else model
+    if model in NAMES:
+        return DEFAULT
+    return own if model == own and is_local(own) else await resolve_model(resources, principal, model)
+
+
+async def _embed(resources: Resources, principal: Principal, texts: Sequence[str], model: str) -> list[list[float]]:
+    providers = await find_providers(resources, principal)
+    limit_s = resources.settings.completion_timeout_s
+    try:
+        async with asyncio.timeout(limit_s):
+            return await resources.embedding.embed(
+                texts,
+                embedder=model,
+                lane=str(principal.tenant_id),
+                timeout_s=TIMEOUT_S if len(texts) <= QUERY_TEXTS and is_local(model) else BULK_S,
+                get_provider=providers.get,
+            )
+    except TimeoutError as error:
+        said = f"These texts were not embedded within {limit_s:g} s. Send fewer at once, or start more workers."
+        raise Unavailable(said) from error
+
+
+@asynccontextmanager
+async def _reserved(resources: Resources, principal: Principal, model: str, tokens: int) -> AsyncIterator[None]:
+    """Count a call against the tenant's limits; one that fails costs nothing. Raises LimitReached."""
+    number = new_id()
+    verdict = await reserve(resources, principal, number, model, (tokens, 0))
+    try:
+        yield
+    except BaseException:
+        if verdict is not None:
+            await settle(resources.limits, principal.tenant_id, number, tokens=0, nanos=0, refund_request=True)
+        raise
+    if verdict is not None:
+        await settle(resources.limits, principal.tenant_id, number, tokens=tokens, nanos=verdict.nanos)
+
+
+def _refuse_dimensions(model: str, dimensions: int | None) -> None:
+    """Refuse before anything is spent what could only be answered with half a vector."""
+    if dimensions is None or may_be_shortened(model) or (model == DEFAULT and dimensions == DIMENSIONS):
+        return
+    said = (
+        f"The vectors of this model have {DIMENSIONS} numbers"
+        if model == DEFAULT
+        else "The vectors of this model can't be shortened"
+    )
+    raise InputError(f"{said}; leave dimensions out.", field="dimensions")
+
+
+def _cut(vector: list[float], dimensions: int | None) -> list[float]:
+    if dimensions is None or dimensions == len(vector):
+        return vector
+    if dimensions > len(vector):
+        raise InputError(f"The vectors of this model have {len(vector)} numbers, not more.", field="dimensions")
+    return unit(vector[:dimensions]) or vector[:dimensions]
+
+
+def _told(vector: list[float], wanted: EmbeddingIn) -> list[float] | str:
+    if wanted.encoding_format != "base64":
+        return vector
+    return base64.b64encode(array("f", vector).tobytes()).decode()
+
+
+routes = Router("/embeddings", route_handlers=[embed])

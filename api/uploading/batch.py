@@ -1,0 +1,84 @@
+"""What has come of an upload so far: files in its room, counted against the limits, and what was refused, each by itself."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from litestar.exceptions import HTTPException
+
+from api.uploading.limits import UploadLimits
+from api.uploading.sinks import Sink
+from schema.errors import InputError, StorageFull
+
+TOO_LARGE = "too_large"
+
+
+@dataclass(frozen=True)
+class ReceivedFile:
+    """A whole file in the room. `name` is what its owner calls it."""
+
+    name: str
+    path: Path
+    size: int
+    sha256: bytes
+    source_url: str | None = None
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """Why a file becomes no document: a stable code, and a sentence for the person who sent it."""
+
+    name: str
+    code: str
+    message: str
+
+
+class Batch:
+    """`space` is how many bytes the tenant may still store, None for no limit; the commit asks again, exactly."""
+
+    def __init__(self, room: Path, limits: UploadLimits, space: int | None) -> None:
+        self.room, self.limits, self.space = room, limits, space
+        self.received: list[ReceivedFile] = []
+        self.refused: list[Refusal] = []
+        self.came = 0
+        self._held = 0
+        self._begun = 0
+
+    def count(self, size: int) -> None:
+        """Count bytes that came. Raises HTTPException (413) beyond what a request may bring."""
+        self.came += size
+        if self.came > self.limits.max_upload:
+            raise too_much(self.limits)
+
+    def hold(self, size: int) -> None:
+        """Count bytes that are to be stored; negative ones won't be. Raises StorageFull."""
+        self._held += size
+        if self.space is not None and self._held > self.space:
+            raise storage_full()
+
+    def new_path(self) -> Path:
+        """Return a path in the room that nothing has."""
+        self._begun += 1
+        return self.room / f"{self._begun:05}"
+
+    def begin(self) -> Sink:
+        """Return a sink for one more file. Raises InputError when there are too many."""
+        if self._begun >= self.limits.max_files:
+            raise InputError(
+                f"An upload holds {self.limits.max_files:,} files at most; send them in parts.", field="file"
+            )
+        return Sink(self.new_path(), self.limits.max_file)
+
+    def refuse(self, name: str, code: str, message: str) -> None:
+        self.refused.append(Refusal(name, code, message))
+
+
+def too_much(limits: UploadLimits) -> HTTPException:
+    """The error for a request that is too large as a whole."""
+    return HTTPException(
+        status_code=413, detail=f"An upload holds {limits.max_upload:,} bytes at most; send it in parts."
+    )
+
+
+def storage_full() -> StorageFull:
+    """The error for a tenant that may not store this much more."""
+    return StorageFull("Your tenant's storage is full. Delete documents that are not needed, or have the limit raised.")

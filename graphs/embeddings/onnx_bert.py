@@ -1,0 +1,112 @@
+"""The same BERT, run by onnxruntime: 1.4 times as fast as numpy on one core, and it uses a second one.
+
+The graph is written here and the weights are handed over as they lie in the mapped safetensors file: nothing is exported,
+nothing cached on disk, open in a tenth of a second. Only fp32: int8 loses one in ten of the nearest neighbours. The fused
+operators are onnxruntime's own (`Attention`, `SkipLayerNormalization`, `BiasGelu`).
+"""
+
+from pathlib import Path
+
+import numpy as np
+import onnxruntime as ort
+from numpy.typing import NDArray
+
+from graphs.embeddings.bert import EPSILON, Array, Bert, Layer, load_bert, pooled
+from graphs.embeddings.onnx_bytes import FLOAT, INT32, INT64, MICROSOFT, Graph, Tensor, model, node
+
+STATES, PLACES, LENGTHS, SHAPE, OUT, FLAT = "states", "places", "lengths", "shape", "out", "flat"
+
+
+class OnnxBert:
+    """A session over the weights in `folder`. Threads may call it at once; each call uses `threads` of its own."""
+
+    def __init__(self, folder: Path, *, threads: int = 1) -> None:
+        bert = load_bert(folder)
+        self._words, self._places = bert.words, bert.positions + bert.kind
+        self._session = _open(bert, threads)
+
+    def encode(self, ids: NDArray[np.int64], mask: Array) -> Array:
+        """As `graphs.embeddings.bert.encode`; padding stands at the end of a text."""
+        texts, tokens = ids.shape
+        given = {
+            STATES: self._words[ids].reshape(texts * tokens, -1),
+            PLACES: np.tile(self._places[:tokens], (texts, 1)),
+            LENGTHS: mask.sum(axis=1).astype(np.int32),
+            SHAPE: np.array([texts, tokens, self._words.shape[1]], dtype=np.int64),
+        }
+        return pooled(np.asarray(self._session.run([OUT], given)[0]), mask)
+
+
+def _open(bert: Bert, threads: int) -> ort.InferenceSession:
+    graph, weights = _write(bert)
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    # A thread that has nothing to do sleeps: other work shares these cores.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    held = [ort.OrtValue.ortvalue_from_numpy(weight) for weight in weights.values()]
+    options.add_external_initializers(list(weights), held)
+    return ort.InferenceSession(model(graph), options, providers=["CPUExecutionProvider"])
+
+
+def _write(bert: Bert) -> tuple[Graph, dict[str, Array]]:
+    """The graph, and its weights by name. States are (texts · tokens, width) but where attention needs to know texts."""
+    width = bert.words.shape[1]
+    writer = _Writer(
+        Graph(
+            inputs=[
+                Tensor(STATES, FLOAT, ("rows", width)),
+                Tensor(PLACES, FLOAT, ("rows", width)),
+                Tensor(LENGTHS, INT32, ("texts",)),
+                Tensor(SHAPE, INT64, (3,)),
+            ],
+            outputs=[Tensor(OUT, FLOAT, ("rows", width))],
+            constants={FLAT: (-1, width)},
+        )
+    )
+    at = writer.normalised(STATES, PLACES, bert.norm, "embedded")
+    for number, layer in enumerate(bert.layers):
+        last = number == len(bert.layers) - 1
+        at = _add_layer(writer, layer, at, f"layer{number}", OUT if last else f"layer{number}", bert.heads)
+    return writer.graph, writer.weights
+
+
+def _add_layer(writer: "_Writer", layer: Layer, at: str, name: str, out: str, heads: int) -> str:
+    apart = writer.add("Reshape", (at, SHAPE), f"{name}.apart")
+    qkv = writer.weight(f"{name}.qkv", np.ascontiguousarray(layer.qkv.T))
+    given = (apart, qkv, writer.weight(f"{name}.qkv_bias", layer.qkv_bias), LENGTHS)
+    mixed = writer.add("Attention", given, f"{name}.mixed", MICROSOFT, num_heads=heads)
+    flat = writer.add("Reshape", (mixed, FLAT), f"{name}.flat")
+    heard = writer.linear(flat, layer.out, layer.out_bias, f"{name}.heard")
+    seen = writer.normalised(heard, at, layer.out_norm, f"{name}.seen")
+    wide = writer.linear(seen, layer.up, None, f"{name}.wide")
+    bent = writer.add("BiasGelu", (wide, writer.weight(f"{name}.up_bias", layer.up_bias)), f"{name}.bent", MICROSOFT)
+    said = writer.linear(bent, layer.down, layer.down_bias, f"{name}.said")
+    return writer.normalised(said, seen, layer.down_norm, out)
+
+
+class _Writer:
+    """Collects nodes and the weights that they name; every method returns the name of what it added."""
+
+    def __init__(self, graph: Graph) -> None:
+        self.graph = graph
+        self.weights: dict[str, Array] = {}
+
+    def add(self, op: str, inputs: tuple[str, ...], output: str, domain: str = "", **options: float) -> str:
+        self.graph.nodes.append(node(op, inputs, output, domain=domain, options=options))
+        return output
+
+    def weight(self, name: str, values: Array) -> str:
+        self.graph.weights[name] = values.shape
+        self.weights[name] = values
+        return name
+
+    def linear(self, x: str, weight: Array, bias: Array | None, output: str) -> str:
+        given = (x, self.weight(f"{output}.weight", weight))
+        if bias is not None:
+            given = (*given, self.weight(f"{output}.bias", bias))
+        return self.add("Gemm", given, output, transB=1)
+
+    def normalised(self, x: str, skip: str, norm: tuple[Array, Array], output: str) -> str:
+        scale, shift = self.weight(f"{output}.scale", norm[0]), self.weight(f"{output}.shift", norm[1])
+        return self.add("SkipLayerNormalization", (x, skip, scale, shift), output, MICROSOFT, epsilon=EPSILON)
