@@ -67,7 +67,7 @@ class PlacesOut(msgspec.Struct, frozen=True, kw_only=True):
 class FoundOut(msgspec.Struct, frozen=True, kw_only=True):
     """A passage. `score` is 0–1: the fused ranks, where 1 is first in both; in mode `vector` the cosine; the cross-encoder's
     after `rerank`. `cosine` is how near it is in meaning, where that was compared, `covered` how much of the query's words it
-    holds, rare ones counting more. `start` and `stop` are its span in the document's text, in characters."""
+    holds, rare ones counting more; 0 in mode `vector`. `start` and `stop` are its span in the document's text."""
 
     chunk_id: UUID
     document_id: UUID

@@ -26,6 +26,8 @@ from workers.leases import is_gone
 from workers.ports import limits_over
 from workers.relay import Relay
 from workers.retention import Retention
+from workers.storage.opening import open_storage
+from workers.storage.removals import remove_due
 from workers.wire import RedisAddress, Wire
 from workers.workshop import WorkerSettings
 
@@ -35,6 +37,7 @@ POLL_S = 0.5
 SWEEP_S = 1.0
 GIVE_BACK_S = 5.0
 RETENTION_S = 60.0
+FILES_S = 60.0
 JOIN_S = 3600.0
 SWEEPER = 0x48525357  # the advisory lock of whoever sweeps
 
@@ -62,6 +65,7 @@ class Scheduler:
         self._relay = Relay(wire)
         self._limits = limits_over(wire, self._pool)
         self.retention = Retention(self._pool, self._system, wire, self._limits)
+        self._storage = await self._stack.enter_async_context(open_storage(self._settings.storage))
         self._dispatcher = Dispatcher(self._system, wire, window=self._settings.window)
         ear = Ear(address, lambda _, queue: self._dispatcher.kick(queue.decode()))
         ear.start()
@@ -79,6 +83,7 @@ class Scheduler:
             tasks.create_task(self._every(SWEEP_S, self.sweep), name="sweep")
             tasks.create_task(self._every(GIVE_BACK_S, self.retention.give_back_reservations), name="reservations")
             tasks.create_task(self._every(RETENTION_S, self.retention.sweep), name="retention")
+            tasks.create_task(self._every(FILES_S, self.remove_files), name="files")
             tasks.create_task(self._every(JOIN_S, self.retention.join_usage), name="usage")
 
     async def _every(self, pause_s: float, do: Callable[[], Awaitable[None]]) -> None:
@@ -94,6 +99,10 @@ class Scheduler:
         for queue in QUEUES:
             while await self._dispatcher.dispatch(queue) >= self._settings.window:
                 await asyncio.sleep(0.02)
+
+    async def remove_files(self) -> None:
+        """Remove bytes of documents that nothing refers to any more."""
+        await remove_due(self._system, self._storage)
 
     async def sweep(self) -> None:
         """Do once all that the sweeper does, unless another scheduler is at it."""

@@ -57,6 +57,8 @@ class Told:
         self.message_id = ""
         self.error = ""
         self.workers: list[str] = []
+        self.sources: list[str] = []
+        """The headings of the passages that the answer cites, or the documents where there are none."""
         self.events = 0
         self._pieces: list[tuple[int, str]] = []
         self._completed: str | None = None
@@ -83,6 +85,8 @@ class Told:
                 self._pieces = [piece for piece in self._pieces if piece[0] <= data.get("discard_after", 0)]
             case "message.delta":
                 self._pieces.append((int(event.seq), data.get("text", "")))
+            case "citation.added":
+                self.sources.append(data.get("heading") or data.get("document") or "")
             case "message.completed":
                 self._completed, self.message_id = data["text"], data.get("message_id") or ""
             case "job.failed" | "job.cancelled":
@@ -104,7 +108,9 @@ async def show(events: AsyncIterator[StreamEvent], on_event: Callable[[Told], No
                 print(told.text, end="", flush=True)
             case "job.progress":
                 print(dim(f"[{event.data.get('text', '')}]"), flush=True)
-            case "agent.routed" | "plan.created" | "tool.started" | "tool.finished" | "citation.added":
+            case "citation.added":
+                print(dim(f"\n[{step(event)}]"), end="", flush=True)
+            case "agent.routed" | "plan.created" | "tool.started" | "tool.finished":
                 print(dim(f"[{step(event)}]"), flush=True)
         on_event(told)
     print(flush=True)

@@ -10,6 +10,7 @@ import os
 import signal
 import time
 from collections.abc import AsyncIterator, Callable
+from pathlib import Path
 
 from api.commands.chat import Told, dim, show
 from api.commands.client import Client, StreamEvent
@@ -39,6 +40,9 @@ FIRST = "What is a headrace, and what is the tailrace?"
 SECOND = "How do the sluice gate and the spillway protect the wheel and the river from a flood of water?"
 DEBT = "What is the debt for customer MST 0104985841?"
 OWED = "125750000"  # what the ERP's books say (tools/erp/data.json)
+HANDBOOK = Path(__file__).parents[1] / "demo_handbook.md"
+LEAVE = "According to the handbook, how many working days of paid leave does everybody have a year?"
+DAYS = "24 working days"
 THIRD = "Who dug headraces in the Middle Ages?"
 
 KILL_AFTER_PIECES = 12
@@ -111,6 +115,7 @@ async def show_everything(running: RunningStack, worker_pid: Callable[[], int | 
             right &= await show_kill(client, worker_pid)
         right &= await show_openai(client)
         right &= await show_agent(client)
+        right &= await show_documents(client)
     say(GO_ON)
     return 0 if right else 1
 
@@ -164,6 +169,26 @@ async def show_agent(client: Client) -> bool:
     told = await show(timed.events())
     right = report(told, await stored_text(client, told), timed)
     return right and OWED in told.text.replace(",", "").replace(".", "")
+
+
+async def show_documents(client: Client) -> bool:
+    heading(
+        "5. A document is ingested: read in a jail, cut, embedded, searched; an agent answers from it with its source"
+    )
+    began = time.monotonic()
+    answer = await client.upload([(HANDBOOK.name.removeprefix("demo_"), HANDBOOK)], {"collection": "handbook"})
+    if answer.get("job_id"):
+        ready = [event.data async for event in client.follow(answer["job_id"]) if event.type == "document.ready"]
+        passages = sum(document["chunks"] for document in ready)
+        say(f"  {len(ready)} document, {passages} passages with vectors in {time.monotonic() - began:.1f} s.")
+    else:
+        say("  It was ingested before, and has not changed since.")
+    say(f"  {LEAVE}\n")
+    timed = Timed(client.chat(LEAVE, agent="AgentAnalysis"))
+    told = await show(timed.events())
+    right = report(told, await stored_text(client, told), timed)
+    say(f"  Sources: {', '.join(told.sources) or 'NONE: please report this'}")
+    return right and DAYS in told.text and bool(told.sources)
 
 
 async def stored_text(client: Client, told: Told) -> str | None:

@@ -33,7 +33,7 @@ JOIN collections c ON c.tenant_id = d.tenant_id AND c.id = d.collection_id
 # Somebody's are those that they keep for themselves, and those that they, or a key of theirs, uploaded for all.
 OWN = """(%(all)s::bool OR coalesce(d.user_id = %(user_id)s::uuid, false) OR coalesce(d.created_by IN (
     SELECT %(actor)s::text UNION ALL SELECT 'user:' || %(user_id)s::text UNION ALL
-    SELECT 'key:' || k.id FROM api_keys k WHERE k.tenant_id = d.tenant_id AND k.user_id = %(user_id)s::uuid), false))"""
+    SELECT 'key:' || k.id FROM api_keys k WHERE k.tenant_id = %(tenant_id)s AND k.user_id = %(user_id)s::uuid), false))"""
 
 OWNERSHIP = f"""
 SELECT d.id, {OWN} AS own, d.user_id, d.chunks FROM documents d

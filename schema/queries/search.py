@@ -29,11 +29,13 @@ MOST_DOCUMENTS = 100_000
 """Documents that a filter may leave; 1.6 MB of ids."""
 LOOKED_AT = 5_000
 """Documents whose chunks are added up to know how large a scope is; there may be more in it then."""
-EF_SEARCH = 100
+EF_SEARCH = 150
 MAX_SCAN_TUPLES = 20_000
 MOST_WORDS = 48
-COUNTED = 2_000
-"""Up to how many passages with a word are counted: it is common then, and how common does not matter."""
+COUNTED = 1_000
+"""Up to how many passages with a word are counted; one that has more is common."""
+RANKED = 5_000
+"""Passages that are ranked by their words at most. More have all words only where all of them are common."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -171,9 +173,9 @@ SELECT texts AS words, phrases, CASE WHEN words IS NULL THEN NULL ELSE
   (SELECT chunks FROM knowledge WHERE tenant_id = %(tenant_id)s) AS chunks
 FROM listed
 """
-FIND = """
+FIND = f"""
 SELECT chunk_id, score FROM find_words(%(any_of)s::tsquery, %(words)s::text[]::tsquery[], %(weights)s::real[],
-  %(reader)s::uuid, %(collections)s::uuid[], %(documents)s::uuid[], %(most)s)
+  %(reader)s::uuid, %(collections)s::uuid[], %(documents)s::uuid[], {RANKED}, %(most)s)
 """
 PASSAGES = """
 SELECT c.id AS chunk_id, c.document_id, c.collection_id, c.place, c.text, c.heading, c.page, c.page_end, c.start, c.stop,

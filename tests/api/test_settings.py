@@ -56,3 +56,19 @@ def test_a_password_in_a_wrong_url_is_not_repeated() -> None:
     with pytest.raises(InputError) as raised:
         ApiSettings.from_env({**RIGHT, "HEADRACE_DATABASE_URL": "mysql://me:secret@h/d"})
     assert "secret" not in raised.value.message
+
+
+@pytest.mark.parametrize(
+    ("env", "embedders"),
+    [
+        ({}, ("minilm",)),
+        ({"HEADRACE_EMBEDDER": "ollama/bge-m3"}, ("ollama/bge-m3",)),
+        ({"HEADRACE_EMBEDDERS": "ollama/bge-m3, minilm,,"}, ("minilm", "ollama/bge-m3")),
+        ({"HEADRACE_EMBEDDER": "a/b", "HEADRACE_EMBEDDERS": "c/d"}, ("a/b", "c/d")),
+    ],
+)
+def test_the_embedder_of_the_workers_is_the_usual_one_of_those_that_there_are(
+    env: dict[str, str], embedders: tuple[str, ...]
+) -> None:
+    settings = ApiSettings.from_env({**RIGHT, **env})
+    assert (embedders, embedders[0]) == (settings.embedders, settings.embedder)

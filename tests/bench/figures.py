@@ -6,7 +6,9 @@ from dataclasses import dataclass, field
 from tests.bench import open_streams
 from tests.bench.agents import measure_agents
 from tests.bench.bed import ROLES, Bed
+from tests.bench.embeddings import measure_embeddings
 from tests.bench.fairness import measure_fairness
+from tests.bench.ingestion import measure_ingestion
 from tests.bench.latency import measure_first_token, measure_streams
 from tests.bench.measurement import Measurement
 from tests.bench.plan import Plan
@@ -47,6 +49,11 @@ SETUPS = (
         {"open-streams": open_streams.measure_open_streams},
         roles=open_streams.ROLES,
         settings=open_streams.SETTINGS,
+    ),
+    Setup(
+        "with ingestion",
+        {"embeddings": measure_embeddings, "ingestion": measure_ingestion},
+        roles=(*ROLES, "ingestion"),
     ),
     Setup("as delivered, anew", {"fairness": measure_fairness}),  # last: the flood's jobs stay behind
 )

@@ -10,7 +10,8 @@ class Plan:
     `singles`: requests one after another per run. `paced_s`: how long 50 tokens/s are streamed after the ramp.
     `flat_out_s`: how long chats per second are counted. `answers`: saturating streams, of `answer_tokens` each.
     `open_streams` are opened over `ramp_per_s` and stay open together for `hold_s`. `flood`: jobs of tenant A;
-    `quiet` probes of tenant B before it, `drain_s` of them after its last submit. `chunks`: how many are searched.
+    `quiet` probes of tenant B before it, `drain_s` of them after its last submit. `chunks`: how many are searched;
+    `files` of one batch are ingested.
     """
 
     name: str
@@ -29,6 +30,7 @@ class Plan:
     quiet: int = 300
     drain_s: float = 15.0
     chunks: tuple[int, ...] = (10_000, 100_000, 1_000_000)
+    files: int = 100
 
 
 FULL = Plan(name="full")
@@ -43,5 +45,6 @@ QUICK = Plan(
     quiet=100,
     drain_s=5.0,
     chunks=(10_000,),
+    files=30,
 )
-TINY = Plan(name="tiny", runs=1, singles=5, chunks=(10_000,))
+TINY = Plan(name="tiny", runs=1, singles=5, chunks=(10_000,), files=4)

@@ -84,14 +84,14 @@ def _drawn(library: Library, random: np.random.Generator) -> list[Reader]:
 async def _recall(
     pool: Pool, library: Library, reader: Reader, within: Sequence[UUID] | None, random: np.random.Generator
 ) -> float:
-    """Return how many of the ten nearest a search finds, as a share."""
+    """Return how many of the ten nearest a search finds, as a share; 1 where there is nothing to find."""
     vector = library.question(reader, random)
     async with tenant_tx(pool, reader.id) as db:
         scope = await find_scope(db, reader.id, None, collections=within, filters=Filters())
         found = await find_nearest(db, scope, library.space, vector, most=DEPTH)
         exact = await find_nearest(db, scope, library.space, vector, most=TOP, exact=True)
     right = {row["chunk_id"] for row in exact}
-    return len(right & {row["chunk_id"] for row in found[:TOP]}) / max(len(right), 1)
+    return len(right & {row["chunk_id"] for row in found[:TOP]}) / len(right) if right else 1.0
 
 
 async def _times(

@@ -158,7 +158,7 @@ async def test_what_another_tenant_has_does_not_exist(operation: Operation, matr
             assert told(as_unknown, strange) == told(answer, foreign), f"{place} tells B's from one that nobody has"
             assert not ref.missing or answer.status_code == 404, f"{place}: {answer.status_code} {answer.text}"
     assert before == world.digest(), "what B has was changed"
-    world.forget_emails()
+    world.forget_names()
 
 
 @every([operation for operation in CALLED if operation.right not in rights_of("owner")])

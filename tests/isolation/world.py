@@ -395,10 +395,11 @@ class World:
         }
         return [table for table, row in counts.items() if not row or not row["number"]]
 
-    def forget_emails(self) -> None:
-        """Remove A's users who were made with the email of one of B's, which is no secret of B's."""
-        sql = "DELETE FROM users WHERE tenant_id = %s AND email LIKE %s"
-        self.db.execute(sql, (self.a.tenant_id, f"{self.b.marker}%"))
+    def forget_names(self) -> None:
+        """Remove A's users and collections that were made under names of B's, which are no secrets of B's."""
+        for table, column in (("users", "email"), ("collections", "name")):
+            sql = f"DELETE FROM {table} WHERE tenant_id = %s AND {column} LIKE %s"
+            self.db.execute(sql, (self.a.tenant_id, f"{self.b.marker}%"))  # type: ignore[arg-type]
 
     def _owned(self, holder: Holder, kind: str) -> list[str]:
         """Return things of this kind that somebody else must not reach; of jobs one in every state."""

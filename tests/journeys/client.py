@@ -59,6 +59,16 @@ class Client:
             assert answer.status == 200, f"GET {path}: {answer.status} {body}"
             return body
 
+    async def upload(self, files: dict[str, bytes], **fields: str) -> dict[str, Any]:
+        """Upload files; return what the 202 said: job_id, documents, refused."""
+        form = aiohttp.FormData(fields)
+        for name, content in files.items():
+            form.add_field("file", content, filename=name)
+        async with self.http.post("/api/documents", data=form) as answer:
+            said = await answer.json()
+            assert answer.status == 202, f"{answer.status}: {said}"
+            return said
+
     async def submit(self, model: str, message: str = "Tell me.", **fields: Any) -> dict[str, Any]:
         """Have a message answered later; returns what the 202 said: job_id, session_id."""
         body = {"message": message, "model": f"openai/{model}", **fields}

@@ -20,21 +20,14 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-import psycopg
 import pytest
 
-from schema.db import pool_for, system_tx, tenant_tx
 from schema.errors import NotFound, Unavailable
-from schema.queries.file_removals import take_due
-from schema.queries.uploads import note_files
-from tests.conftest import TestTenant, make_tenant
 from tests.system import free_port
-from workers.ports import Ports
-from workers.storage import removals
+from tests.workers.storing import names, put, read
 from workers.storage.contract import Storage, new_name
 from workers.storage.incoming import Incoming
 from workers.storage.opening import open_storage
-from workers.storage.removals import remove_due, remove_unused
 from workers.storage.settings import S3Settings, StorageSettings
 
 LARGE = 20 * 1024 * 1024  # several parts of an upload
@@ -102,22 +95,6 @@ async def storage(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterat
     s3 = request.getfixturevalue("bucket").settings if request.param == "s3" else None
     async with open_storage(StorageSettings(folder=tmp_path / "files", s3=s3)) as opened:
         yield opened
-
-
-async def put(storage: Storage, content: bytes, name: str | None = None) -> str:
-    name = name or new_name(uuid4())
-    async with storage.incoming.room() as room:
-        (room / "f").write_bytes(content)
-        await storage.put(name, room / "f")
-    return name
-
-
-async def read(storage: Storage, name: str) -> bytes:
-    return b"".join([piece async for piece in storage.read(name)])
-
-
-async def names(storage: Storage, prefix: str = "") -> set[str]:
-    return {name async for name in storage.list_names(prefix)}
 
 
 @pytest.mark.parametrize("content", [b"", b"hello", os.urandom(LARGE)], ids=["empty", "small", "large"])
@@ -255,7 +232,7 @@ def test_what_a_killed_process_left_under_way_goes_and_what_a_living_one_writes_
 
 
 async def test_the_bytes_last_before_the_name_does_and_the_name_before_the_answer(
-    disk: Storage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = tmp_path / "files"
     done: list[tuple[str, bool]] = []
@@ -266,7 +243,8 @@ async def test_the_bytes_last_before_the_name_does_and_the_name_before_the_answe
         done.append((path.name, (folder / name).is_file()))
 
     monkeypatch.setattr("workers.storage.disk.os.fsync", fsync)
-    await put(disk, b"x", name)
+    async with open_storage(StorageSettings(folder=folder)) as disk:
+        await put(disk, b"x", name)
     tenant = name[:36]
     assert [("f", False), ("files", False), (tenant, True)] == done
 
@@ -339,87 +317,3 @@ def test_a_wrong_setting_is_named_with_what_is_right(env: dict[str, str], senten
     with pytest.raises(ValueError, match="HEADRACE") as raised:
         StorageSettings.from_env(env)
     assert sentence in str(raised.value)
-
-
-@pytest.fixture
-async def disk(tmp_path: Path) -> AsyncIterator[Storage]:
-    async with open_storage(StorageSettings(folder=tmp_path / "files")) as opened:
-        yield opened
-
-
-@pytest.fixture
-async def system(database_url: str) -> AsyncIterator[Any]:
-    async with pool_for(database_url, "headrace_system", max_size=4) as pool:
-        yield pool
-
-
-async def noted(ports: Ports, storage: Storage, tenant: TestTenant, count: int = 1) -> list[str]:
-    """Store files with notes, as an upload does."""
-    made = [new_name(tenant.id) for _ in range(count)]
-    async with tenant_tx(ports.pool, tenant.id) as db:
-        await note_files(db, tenant.id, made)
-    for name in made:
-        await put(storage, b"x", name)
-    return made
-
-
-def fall_due(database_url: str, *tenants: TestTenant) -> None:
-    with psycopg.connect(database_url) as db:
-        sql = "UPDATE file_removals SET due_at = now() - interval '1 s' WHERE tenant_id = ANY(%s)"
-        db.execute(sql, ([tenant.id for tenant in tenants],))
-
-
-def notes(database_url: str, tenant: TestTenant) -> set[str]:
-    with psycopg.connect(database_url) as db:
-        rows = db.execute("SELECT stored_as FROM file_removals WHERE tenant_id = %s", (tenant.id,)).fetchall()
-    return {row[0] for row in rows}
-
-
-async def test_bytes_whose_time_has_come_go_with_their_notes_and_others_stay(
-    ports: Ports, system: Any, disk: Storage, tenant: TestTenant, database_url: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(removals, "BATCH", 2)
-    other = make_tenant(database_url)
-    await noted(ports, disk, tenant, 5)
-    kept = set(await noted(ports, disk, other))
-    fall_due(database_url, tenant)
-    assert 5 == await remove_due(system, disk)
-    assert (kept, set(), kept) == (await names(disk), notes(database_url, tenant), notes(database_url, other))
-    assert 0 == await remove_due(system, disk)
-
-
-class Away:
-    """A storage that does not answer."""
-
-    async def remove(self, _: Any) -> None:
-        raise Unavailable("away")
-
-
-async def test_while_the_storage_is_away_the_notes_stay(
-    ports: Ports, system: Any, disk: Storage, tenant: TestTenant, database_url: str
-) -> None:
-    made = set(await noted(ports, disk, tenant))
-    fall_due(database_url, tenant)
-    with pytest.raises(Unavailable):
-        await remove_due(system, Away())  # type: ignore[arg-type]
-    assert made == notes(database_url, tenant)
-    assert 1 == await remove_due(system, disk)
-
-
-async def test_two_schedulers_never_take_the_same_notes(
-    ports: Ports, system: Any, disk: Storage, tenant: TestTenant, database_url: str
-) -> None:
-    await noted(ports, disk, tenant, 3)
-    fall_due(database_url, tenant)
-    async with system_tx(system) as one, system_tx(system) as other:
-        assert (3, 0) == (len(await take_due(one, 10)), len(await take_due(other, 10)))
-
-
-async def test_only_what_still_has_its_note_is_removed_at_once(
-    ports: Ports, disk: Storage, tenant: TestTenant, database_url: str
-) -> None:
-    committed, dropped = await noted(ports, disk, tenant, 2)
-    with psycopg.connect(database_url) as db:
-        db.execute("DELETE FROM file_removals WHERE stored_as = %s", (committed,))
-    await remove_unused(ports.pool, disk, tenant.id, [committed, dropped])
-    assert {committed} == await names(disk)

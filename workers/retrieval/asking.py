@@ -43,7 +43,7 @@ class Ask:
 class Found:
     """A passage. `score` is 0–1: in mode `vector` the cosine, re-ranked the cross-encoder's, else the fused ranks, 1 being
     first in every leg. `ranks` are the places in `vector` and `text`, `cosine` the likeness in meaning where it was compared,
-    `covered` the share of the query's words, by weight, that the passage holds."""
+    `covered` the share of the query's words, by weight, that the passage holds, 0 in mode `vector`."""
 
     chunk_id: UUID
     document_id: UUID

@@ -101,12 +101,14 @@ class Searcher:
             return f"{BY_WORDS} {error.message}"
 
     async def _find_words(self, ask: Ask, scope: Scope, text: str, phrases: list[str]) -> tuple[Wording, Leg]:
+        if ask.mode == "vector":
+            return Wording(), Leg("text", ())
         async with tenant_tx(self.pool, ask.tenant_id, user_id=ask.sees) as db:
             row = await read_words(db, ask.tenant_id, ask.reader, text, phrases)
             if not row["words"]:
                 return Wording(), Leg("text", ())
             wording = weigh(row["words"], row["phrases"], row["counts"], row["chunks"] or 0)
-            if ask.mode == "vector" or not wording.any_of:
+            if not wording.any_of:
                 return wording, Leg("text", ())
             rows = await find_words(
                 db,

@@ -11,7 +11,7 @@ from schema.queries.search import COUNTED
 MOST_CHARS = 4_000
 """Of a query; a model reads about 1,200, and nobody's question needs more words."""
 MOST_PHRASES = 8
-MATCHED = 3_000
+MATCHED = 1_000
 """About how many passages are ranked by their words. The rarest words choose them; the others only rank."""
 
 QUOTES = re.compile(r'["“”„«»]([^"“”„«»]{1,400})["“”„«»]')

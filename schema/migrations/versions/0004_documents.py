@@ -90,16 +90,17 @@ $$;
 """
 FIND_WORDS = """
 CREATE FUNCTION find_words(any_of tsquery, wanted tsquery[], weights real[], reader uuid, in_collections uuid[],
-  in_documents uuid[], most integer) RETURNS TABLE (chunk_id uuid, score real)
+  in_documents uuid[], ranked integer, most integer) RETURNS TABLE (chunk_id uuid, score real)
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
   SELECT c.id, (SELECT sum(weights[i] * ts_rank('{0.1, 0.1, 0.1, 0.2}', c.words, wanted[i]))
     FROM generate_subscripts(wanted, 1) AS i)::real AS score
-  FROM chunks c
-  WHERE c.tenant_id = headrace_tenant() AND c.words @@ any_of
-    AND (c.user_id IS NULL OR c.user_id = reader)
-    AND ((SELECT headrace_user()) IS NULL OR c.user_id IS NULL OR c.user_id = (SELECT headrace_user()))
-    AND (in_collections IS NULL OR c.collection_id = ANY (in_collections))
-    AND (in_documents IS NULL OR c.document_id = ANY (in_documents))
+  FROM (SELECT x.id, x.words FROM chunks x
+    WHERE x.tenant_id = headrace_tenant() AND x.words @@ any_of
+      AND (x.user_id IS NULL OR x.user_id = reader)
+      AND ((SELECT headrace_user()) IS NULL OR x.user_id IS NULL OR x.user_id = (SELECT headrace_user()))
+      AND (in_collections IS NULL OR x.collection_id = ANY (in_collections))
+      AND (in_documents IS NULL OR x.document_id = ANY (in_documents))
+    LIMIT ranked) AS c
   ORDER BY score DESC, c.id LIMIT most
 $$;
 """
@@ -373,7 +374,7 @@ def upgrade() -> None:
     for signature in (
         "open_vector_space(text, integer)",
         "count_words(tsquery[], uuid, integer)",
-        "find_words(tsquery, tsquery[], real[], uuid, uuid[], uuid[], integer)",
+        "find_words(tsquery, tsquery[], real[], uuid, uuid[], uuid[], integer, integer)",
     ):
         op.execute(f"REVOKE ALL ON FUNCTION {signature} FROM PUBLIC")
         op.execute(f"GRANT EXECUTE ON FUNCTION {signature} TO headrace_app")

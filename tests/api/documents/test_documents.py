@@ -228,4 +228,8 @@ async def test_another_tenants_document_is_not_there(api: httpx.AsyncClient, she
         here = f"/api/documents/{document_id}{path}"
         assert 404 == (await api.request(method, here, json=sent, headers=stranger.headers)).status_code, path
     assert [] == await listed(api, headers=stranger.headers)
+    for body in ({"ids": [str(document_id)]}, {"collection": "default"}):
+        for deed in ("retry", "delete"):
+            answer = await api.post(f"/api/documents/{deed}", json=body, headers=stranger.headers)
+            assert 404 == answer.status_code, (deed, body)
     assert ["a.txt"] == await listed(api)

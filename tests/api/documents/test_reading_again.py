@@ -1,5 +1,6 @@
 """Documents that are stopped, read again, deleted: what becomes of their state, their rows and their bytes."""
 
+import asyncio
 from typing import Any
 from uuid import uuid4
 
@@ -7,7 +8,7 @@ import httpx
 import pytest
 
 from api.documents import removing, retrying
-from schema.db import tenant_tx
+from schema.db import fetch_all, tenant_tx
 from schema.queries import documents
 from schema.queries.ingestion import claim_file
 from tests.api.documents.shelving import Person, Shelf
@@ -16,6 +17,8 @@ from tests.workers.driving import change, claim, job_row
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 Json = dict[str, Any]
+WAITING = """SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'
+  AND query LIKE '%%UPDATE document_versions%%'"""
 PARTS = ("documents", "document_versions", "chunk_drafts", "chunks", "chunk_vectors", "file_removals")
 
 
@@ -71,6 +74,22 @@ async def test_one_that_is_about_to_be_read_is_not_queued_twice(client: httpx.As
         answer = await client.post(f"/api/documents/{document_id}/retry")
         assert (409, True) == (answer.status_code, state in answer.json()["detail"])
     assert (before["job_id"], jobs) == (shelf.version(document_id)["job_id"], shelf.count("jobs"))
+
+
+async def test_of_many_who_want_it_read_again_at_once_one_is_served(client: httpx.AsyncClient, shelf: Shelf) -> None:
+    (document_id,) = await shelf.upload("a.txt")
+    shelf.set(document_id, state="failed")
+    jobs = shelf.count("jobs")
+    async with shelf.tx() as db:
+        await fetch_all(
+            db, "SELECT 1 FROM document_versions WHERE document_id = %(id)s FOR UPDATE", {"id": document_id}
+        )
+        tries = [asyncio.create_task(client.post(f"/api/documents/{document_id}/retry")) for _ in range(3)]
+        async with asyncio.timeout(10):
+            while len(shelf.rows(WAITING)) < 3:
+                await asyncio.sleep(0.02)
+    statuses = [answer.status_code for answer in await asyncio.gather(*tries)]
+    assert ([202, 409, 409], jobs + 1) == (sorted(statuses), shelf.count("jobs"))
 
 
 async def test_the_end_of_its_first_job_does_not_touch_one_that_another_reads(
