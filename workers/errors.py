@@ -2,6 +2,8 @@
 
 import random
 
+import psycopg
+
 from schema.errors import HeadraceError, ProviderError, Unavailable, WorkerLost
 from schema.events import Reason
 
@@ -11,10 +13,11 @@ LIMIT_S = 300.0
 
 
 def is_retryable(error: Exception) -> bool:
-    """Whether another try may go better: the vendor said so, or a store was away."""
+    """Whether another try may go better: the vendor said so, or a store was away, or two transactions stood in each
+    other's way."""
     if isinstance(error, ProviderError):
         return error.retryable
-    return isinstance(error, Unavailable | WorkerLost)
+    return isinstance(error, Unavailable | WorkerLost | psycopg.errors.DeadlockDetected)
 
 
 def retry_delay_s(error: Exception, tries: int) -> float:

@@ -135,6 +135,9 @@ async def _earlier(principal: Principal, resources: Resources, key: Idempotency)
 
 async def _commit(resources: Resources, upload: Upload, batch: Batch) -> Response[Any]:
     committed, collection = await commit(resources, upload), upload.fields.collection
+    batch.refused += committed.refused
+    if committed.accepted is None and not committed.same:
+        return all_refused(upload.request, batch.refused)
     if committed.accepted is None:
         # It may be the same upload, under way twice, that has made these documents meanwhile.
         if upload.idempotency is not None:

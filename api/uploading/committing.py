@@ -14,11 +14,13 @@ import psycopg
 from psycopg.rows import DictRow
 from psycopg.types.json import Jsonb
 
+from api.documents.access import NOT_YOURS
 from api.documents.collections import MOST
 from api.principals import Principal
 from api.requests import JsonRequest
 from api.resources import Resources
 from api.submitting import Accepted, submit_and_follow
+from api.uploading.batch import Refusal
 from api.uploading.fields import Fields
 from api.uploading.intake import CheckedFile
 from schema.batch import Statement
@@ -29,7 +31,7 @@ from schema.kinds import KINDS
 from schema.queries import audit
 from schema.queries.collections import add_collection, find_collection
 from schema.queries.file_removals import is_note_gone, take_notes
-from schema.queries.uploads import NewFile, file_statements, list_same, note_files
+from schema.queries.uploads import NewFile, file_statements, list_others, list_same, note_files
 from workers.storage.contract import Storage, new_name
 from workers.storage.removals import remove_unused
 from workers.submit import Idempotency, Submission, Submitter
@@ -55,10 +57,12 @@ class Upload:
 
 @dataclass(frozen=True)
 class Committed:
-    """What came of it. `same` are documents that were there, bytes for bytes; `accepted` is None when all of them were."""
+    """What came of it. `same` are documents that were there, bytes for bytes; `refused` would change what somebody else shared;
+    `accepted` is None when nothing else is left."""
 
     accepted: Accepted | None
     same: list[dict[str, Any]]
+    refused: list[Refusal]
 
 
 async def commit(resources: Resources, upload: Upload) -> Committed:
@@ -69,15 +73,21 @@ async def commit(resources: Resources, upload: Upload) -> Committed:
         collection = await _collection(db, resources, principal, upload.fields.collection)
         every = [_new_file(principal.tenant_id, upload, file) for file in upload.files]
         same = await list_same(db, principal.tenant_id, collection["id"], upload.user_id, every)
-        chosen = [place for place in range(len(every)) if place not in same]
+        others = set[int]()
+        if "documents.manage" not in principal.rights:
+            others = await list_others(
+                db, principal.tenant_id, collection["id"], upload.user_id, every, by=principal.actor
+            )
+        chosen = [place for place in range(len(every)) if place not in same and place not in others]
         if chosen:
             await note_files(db, principal.tenant_id, [every[place].stored_as for place in chosen])
+    refused = [Refusal(every[place].name, "not_yours", NOT_YOURS) for place in sorted(others - same.keys())]
     unchanged = [_unchanged(every[place], row) for place, row in sorted(same.items())]
     if not chosen:
-        return Committed(None, unchanged)
+        return Committed(None, unchanged, refused)
     files = [every[place] for place in chosen]
     paths = [upload.files[place].path for place in chosen]
-    return Committed(await _store_and_submit(resources, upload, collection, files, paths), unchanged)
+    return Committed(await _store_and_submit(resources, upload, collection, files, paths), unchanged, refused)
 
 
 async def _collection(db: Db, resources: Resources, principal: Principal, name: str) -> DictRow:

@@ -62,8 +62,10 @@ SELECT count(*) AS held FROM memories WHERE tenant_id = %(tenant_id)s
   AND user_id IS NOT DISTINCT FROM %(user_id)s::uuid
 """
 ROLE = "SELECT role FROM users WHERE tenant_id = %(tenant_id)s AND id = %(user_id)s::uuid"
+KNOWLEDGE = "SELECT version FROM knowledge WHERE tenant_id = %(tenant_id)s"
 NEEDS = {
     "version": VERSION,
+    "knowledge": KNOWLEDGE,
     "credentials": CREDENTIALS,
     "token": CALLER,
     "session": SESSION,

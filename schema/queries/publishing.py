@@ -13,15 +13,16 @@ SEARCHED_IN = """
 UPDATE collections SET space = %(space)s WHERE tenant_id = %(tenant_id)s AND id = %(collection_id)s AND space IS NULL
 """
 
-# A newer version that became live has removed this one's row. The collection is locked against a change of its vector space,
-# the document against another version.
-LOCK = f"""
-SELECT d.user_id, c.space,
-  (SELECT count(*) FROM chunk_drafts k WHERE k.tenant_id = v.tenant_id AND k.document_id = v.document_id
-    AND k.version = v.version AND k.space = %(space)s) AS drafted
-FROM document_versions v JOIN documents d ON d.tenant_id = v.tenant_id AND d.id = v.document_id
-JOIN collections c ON c.tenant_id = d.tenant_id AND c.id = d.collection_id
-WHERE {MINE} FOR UPDATE OF v, d FOR SHARE OF c
+# The collection is locked against a change of its vector space, the document against another version: in the order in which
+# whoever deletes locks them. A newer version that became live has removed this one's row.
+LOCK_COLLECTION = """
+SELECT space FROM collections WHERE tenant_id = %(tenant_id)s AND id = %(collection_id)s FOR SHARE
+"""
+LOCK_DOCUMENT = "SELECT user_id FROM documents WHERE tenant_id = %(tenant_id)s AND id = %(document_id)s FOR UPDATE"
+LOCK_VERSION = f"""
+SELECT (SELECT count(*) FROM chunk_drafts k WHERE k.tenant_id = v.tenant_id AND k.document_id = v.document_id
+  AND k.version = v.version AND k.space = %(space)s) AS drafted
+FROM document_versions v WHERE {MINE} FOR UPDATE OF v
 """
 
 DROP_OLD = "DELETE FROM chunks WHERE tenant_id = %(tenant_id)s AND document_id = %(document_id)s"
@@ -78,13 +79,15 @@ async def publish(db: Db, file: File, collection_id: UUID, facts: Facts, *, spac
     values: dict[str, Any] = file.values | {"space": space, "collection_id": collection_id, **vars(facts)}
     await db.execute(LIMIT)
     await db.execute(SEARCHED_IN, values)
-    found = await fetch_one(db, LOCK, values)
-    if found is None:
+    collection = await fetch_one(db, LOCK_COLLECTION, values)
+    document = await fetch_one(db, LOCK_DOCUMENT, values)
+    version = await fetch_one(db, LOCK_VERSION, values)
+    if collection is None or document is None or version is None:
         return None
-    if found["space"] != space:
+    if collection["space"] != space:
         raise SpaceChanged
-    assert found["drafted"] == facts.chunks, "a file is published when all of it is drafted"
-    values["user_id"] = found["user_id"]
+    assert version["drafted"] == facts.chunks, "a file is published when all of it is drafted"
+    values["user_id"] = document["user_id"]
     await db.execute(DROP_OLD, values)
     await db.execute(MOVE, values)
     await db.execute(LIVE, values)

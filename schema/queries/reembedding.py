@@ -33,13 +33,14 @@ FROM chunks k WHERE k.tenant_id = %(tenant_id)s AND k.collection_id = %(id)s
 ORDER BY k.id LIMIT %(limit)s
 """
 
-# Chunks that went away meanwhile are left out; their rows are locked, so that the others stay until the commit.
+# Chunks that went away meanwhile are left out; the others are locked, so that they stay, and whose they are stays too.
 ADD = f"""
 INSERT INTO chunk_vectors (tenant_id, chunk_id, space, document_id, collection_id, user_id, embedding)
 SELECT k.tenant_id, k.id, %(space)s::smallint, k.document_id, k.collection_id, k.user_id, x.vector::halfvec
 FROM unnest(%(digests)s::bytea[], %(vectors)s::text[]) AS x (digest, vector)
 JOIN chunks k ON k.tenant_id = %(tenant_id)s AND k.collection_id = %(collection_id)s AND k.digest = x.digest
 WHERE {HELD}
+FOR SHARE OF k
 ON CONFLICT DO NOTHING
 """
 

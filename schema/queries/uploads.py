@@ -93,6 +93,13 @@ JOIN document_versions v ON v.tenant_id = d.tenant_id AND v.document_id = d.id A
 WHERE v.sha256 = decode(f.sha256, 'hex') AND v.state IN ('queued', 'running', 'ready')
 """
 
+# Shared documents of these names that somebody else made: a version of one would change it.
+OTHERS = f"""
+SELECT f.place FROM {FILES} JOIN documents d ON d.tenant_id = %(tenant_id)s AND d.collection_id = %(collection_id)s
+  AND d.name = f.name AND coalesce(d.user_id, {NOBODY}) = coalesce(%(user_id)s::uuid, {NOBODY})
+WHERE d.created_by IS DISTINCT FROM %(by)s
+"""
+
 ROOM = """
 SELECT t.max_storage_bytes - coalesce(k.stored_bytes, 0) AS left
 FROM tenants t LEFT JOIN knowledge k ON k.tenant_id = t.id WHERE t.id = %(tenant_id)s
@@ -117,6 +124,14 @@ async def list_same(
     bytes, and not failed."""
     values = _values(tenant_id, collection_id, user_id, files)
     return {row["place"]: row for row in await fetch_all(db, SAME, values)}
+
+
+async def list_others(
+    db: Db, tenant_id: UUID, collection_id: UUID, user_id: UUID | None, files: Sequence[NewFile], *, by: str
+) -> set[int]:
+    """Return the places of files that would be versions of documents which somebody else than `by` made."""
+    values = _values(tenant_id, collection_id, user_id, files) | {"by": by}
+    return {row["place"] for row in await fetch_all(db, OTHERS, values)}
 
 
 def file_statements(

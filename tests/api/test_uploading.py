@@ -170,6 +170,21 @@ async def test_a_private_document_is_its_uploaders_and_does_not_meet_a_shared_on
     assert (400, "private") == (refused.status_code, refused.json()["errors"][0]["field"])
 
 
+async def test_a_member_makes_no_version_of_what_somebody_else_shared(
+    api: httpx.AsyncClient, tenant: TestTenant, database_url: str
+) -> None:
+    await upload(api, ("rules.txt", b"Twelve days of leave."))
+    person = await signed_in(api, database_url, tenant)
+    headers = bearer(person["access_token"])
+    refused = await upload(api, ("rules.txt", b"A hundred days of leave."), headers=headers)
+    assert (422, "not_yours") == (refused.status_code, refused.json()["code"])
+    beside = await upload(api, ("rules.txt", b"A hundred."), ("mine.txt", b"Mine."), headers=headers)
+    assert (202, ["mine.txt"]) == (beside.status_code, [one["name"] for one in beside.json()["documents"]])
+    assert ["not_yours"] == [one["code"] for one in beside.json()["refused"]]
+    same = await upload(api, ("rules.txt", b"Twelve days of leave."), headers=headers)
+    assert 200 == same.status_code, same.text
+
+
 @pytest.mark.parametrize("path", ["/api/documents", "/documents", "/api/upload", "/upload", "/api/files/upload"])
 async def test_each_way_to_upload_leads_to_the_same(api: httpx.AsyncClient, path: str) -> None:
     answer = await api.post(path, files={"whatever": ("a.txt", b"x"), "another": ("b.txt", b"y")})

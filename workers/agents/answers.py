@@ -11,6 +11,7 @@ Postgres or the embedder being away costs nothing but the answer's being made an
 """
 
 import hashlib
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -38,9 +39,13 @@ LOOKED_AT = 5
 KEPT = "kept answer"
 
 
+Needs = Mapping[str, list[DictRow]]
+"""What `read_needs` read for the job."""
+
+
 class KeptAnswer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """An answer as it is kept. `context` has to be the same when it is given again: the model, and what was known of the
-    user."""
+    """An answer as it is kept. `context` has to be the same when it is given again: the model, what was known of the
+    user, and what stood in the documents that were searched."""
 
     context: str
     text: str
@@ -51,13 +56,15 @@ class KeptAnswer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     citations: list[dict[str, Any]] | None = None
 
 
-async def find(shop: Workshop, job: DictRow, configuration: Configuration, run: AgentRun) -> MessageCompleted | None:
+async def find(
+    shop: Workshop, job: DictRow, configuration: Configuration, needs: Needs, run: AgentRun
+) -> MessageCompleted | None:
     """Return an answer that was given before to the same question, or to one that means the same; who was routed to and the
     words have been told then. An attempt that takes over goes on with its own run. Raises nothing."""
     if job["attempt"] > 1 or not _seconds(configuration, job["agent"]) or not _stands_alone(job, run):
         return None
     try:
-        found = await _find(shop, job, configuration, run)
+        found = await _find(shop, job, configuration, run, _context(job, needs, run))
     except (HeadraceError, psycopg.Error) as error:
         log.warning("kept_answer_not_found", job_id=str(job["id"]), error=type(error).__name__)
         return None
@@ -81,6 +88,7 @@ async def keep(
     shop: Workshop,
     job: DictRow,
     configuration: Configuration,
+    needs: Needs,
     run: AgentRun,
     ended: AgentState,
     completed: MessageCompleted,
@@ -89,11 +97,11 @@ async def keep(
     seconds = _seconds(configuration, job["agent"], _answered(ended))
     if not seconds or not _stands_alone(job, run) or not _may_be_kept(ended, completed):
         return
-    personal = ended.get("asked_tools", False) or bool(run.memories)
+    personal = ended.get("asked_tools", False) or bool(run.memories) or run.sources is not None
     if personal and job["user_id"] is None:
         return
     answer = KeptAnswer(
-        context=_context(job, run),
+        context=_context(job, needs, run),
         text=completed.text,
         graph=ended.get("graph", PLAIN),
         agent=completed.agent,
@@ -140,23 +148,35 @@ def _may_be_kept(ended: AgentState, completed: MessageCompleted) -> bool:
     return bool(ended.get("intents")) and not ended.get("acted") and not failed
 
 
-def _context(job: DictRow, run: AgentRun) -> str:
-    known = msgspec.json.encode([job["model"], list(run.memories)])
+def _context(job: DictRow, needs: Needs, run: AgentRun) -> str:
+    known = msgspec.json.encode([job["model"], list(run.memories), _documents(job, needs, run)])
     return hashlib.sha256(known).hexdigest()
+
+
+def _documents(job: DictRow, needs: Needs, run: AgentRun) -> list[Any] | None:
+    """Return what the answer may depend on of the tenant's documents: which, and as of when. None if nobody looks at them."""
+    collections = job["payload"].get("collections")
+    agents = run.agents.values() if job["agent"] == AUTO else [run.agent(job["agent"] or PLAIN)]
+    tools = {name for agent in agents for name in agent.tools if name in run.tools}
+    if collections is None and not any(run.tools[name].spec.finds_passages for name in tools):
+        return None
+    return [collections, needs["knowledge"][0]["version"] if needs["knowledge"] else 0]
 
 
 def _embedder(shop: Workshop) -> str:
     return shop.embedder.space
 
 
-async def _find(shop: Workshop, job: DictRow, configuration: Configuration, run: AgentRun) -> KeptAnswer | None:
+async def _find(
+    shop: Workshop, job: DictRow, configuration: Configuration, run: AgentRun, context: str
+) -> KeptAnswer | None:
     question, own = clean(run.question.text), [str(job["user_id"])] if job["user_id"] else []
     digest = digest_of(question)
     asked: dict[str, Any] = {
         "agent": job["agent"],
-        "scopes": own if run.memories else ["", *own],
+        "scopes": own if run.memories or run.sources is not None else ["", *own],
         "version": configuration.version,
-        "context": _context(job, run),
+        "context": context,
     }
     async with tenant_tx(shop.pool, job["tenant_id"]) as db:
         found = await cached_answers.find_exact(db, job["tenant_id"], **asked, digest=digest)

@@ -50,7 +50,7 @@ async def answer_by_agent(shop: Workshop, job: DictRow, messages: Sequence[DictR
     configuration = await shop.configurations.get(job["tenant_id"], needs["version"][0]["version"])
     asked = read_chat(job["model"], job["payload"], messages)
     run, summary = await prepare(shop, job, needs, configuration, asked, emit)
-    kept = await answers.find(shop, job, configuration, run)
+    kept = await answers.find(shop, job, configuration, needs, run)
     if kept is not None:
         emit(kept)
         return
@@ -64,7 +64,7 @@ async def answer_by_agent(shop: Workshop, job: DictRow, messages: Sequence[DictR
         emit(msgspec.convert(citation, CitationAdded))
     emit(completed)
     emit(used(job, ended))
-    await answers.keep(shop, job, configuration, run, ended, completed)
+    await answers.keep(shop, job, configuration, needs, run, ended, completed)
 
 
 def _entry(job: DictRow, run: AgentRun) -> tuple[str, AgentState]:

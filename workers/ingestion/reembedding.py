@@ -30,9 +30,11 @@ class _Change:
         self._characters = 0
 
     async def run(self) -> None:
-        embedder = await self._wanted()
-        space = await self._shop.embedders.space_of(embedder) if embedder else 0
+        embedder, live = await self._wanted()
+        space = await self._shop.embedders.space_of(embedder) if embedder else live
         if embedder is None or not await self._begin(embedder, space):
+            while live and await self._dropped(live):
+                pass  # what an earlier change left that was called off
             self._emit(MessageCompleted(text=OTHER))
             return
         while not await self._switched(space):
@@ -44,12 +46,13 @@ class _Change:
             self._emit(UsageRecorded(model=embedder, input_tokens=tokens, output_tokens=0, estimated=True))
         self._emit(MessageCompleted(text=f"The collection is searched with {embedder}."))
 
-    async def _wanted(self) -> str | None:
+    async def _wanted(self) -> tuple[str | None, int]:
+        """Return the embedder that the collection is to have, if it is another, and the space that is searched (0: none)."""
         async with tenant_tx(self._shop.pool, self._tenant_id) as db:
             collection = await queries.find_change(db, self._tenant_id, self._id)
         if collection is None:
             raise NotFound(GONE)
-        return collection["next_embedder"]
+        return collection["next_embedder"], collection["space"] or 0
 
     async def _begin(self, embedder: str, space: int) -> bool:
         async with tenant_tx(self._shop.pool, self._tenant_id) as db:

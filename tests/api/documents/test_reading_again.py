@@ -5,10 +5,12 @@ from typing import Any
 from uuid import uuid4
 
 import httpx
+import psycopg
 import pytest
 
 from api.documents import removing, retrying
 from schema.db import fetch_all, tenant_tx
+from schema.errors import Unavailable
 from schema.queries import documents
 from schema.queries.ingestion import claim_file
 from tests.api.documents.shelving import Person, Shelf
@@ -224,3 +226,17 @@ async def test_a_worker_loses_a_file_that_is_cancelled_or_deleted(client: httpx.
     assert None is await claim_file(shelf.ports.pool, shelf.tenant.id, job_id, 1, limit_s=10)
     async with tenant_tx(shelf.ports.pool, shelf.tenant.id) as db:
         assert not await documents.cancel_document(db, shelf.tenant.id, second)
+
+
+async def test_a_transaction_that_met_another_crosswise_is_tried_again() -> None:
+    tries = []
+
+    async def crossed(times: int) -> int:
+        tries.append(times)
+        if len(tries) <= times:
+            raise psycopg.errors.DeadlockDetected
+        return len(tries)
+
+    assert 3 == await removing.uncrossed(lambda: crossed(2))
+    with pytest.raises(Unavailable):
+        await removing.uncrossed(lambda: crossed(99))
