@@ -1,6 +1,7 @@
 """A client of headrace as users write one: HTTP and Server-Sent Events, nothing imported from the code under test."""
 
 import asyncio
+import io
 import json
 from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass
@@ -63,7 +64,7 @@ class Client:
         """Upload files; return what the 202 said: job_id, documents, refused."""
         form = aiohttp.FormData(fields)
         for name, content in files.items():
-            form.add_field("file", content, filename=name)
+            form.add_field("file", io.BytesIO(content), filename=name)
         async with self.http.post("/api/documents", data=form) as answer:
             said = await answer.json()
             assert answer.status == 202, f"{answer.status}: {said}"

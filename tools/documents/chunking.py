@@ -1,6 +1,7 @@
 """Cuts the blocks of a document into passages ("chunks") of about the same size, at its structure first.
 
     a heading                begins a chunk, and is in the heading path of what follows
+    a page                   begins a chunk, unless only headings stand above it
     paragraphs               are packed up to the size; one that is too long is cut after sentences, else at spaces, else
                              between letters
     a table                  stays whole when it fits (with the heading above it), else is cut between rows, its head repeated
@@ -111,8 +112,8 @@ class _Placed(NamedTuple):
 
 
 def _sections(blocks: Sequence[Block], size: int) -> Iterator[tuple[str, list[_Placed]]]:
-    """The document as headings with what stands below them. Headings without text in between are one section, as long as
-    they fill less than half of a chunk."""
+    """The document as headings with what stands below them, page by page: a citation names one page, and the right one.
+    Headings without text in between are one section, as long as they fill less than half of a chunk."""
     path: list[tuple[int, str]] = []
     section: list[_Placed] = []
     position, only_headings = 0, True
@@ -128,6 +129,9 @@ def _sections(blocks: Sequence[Block], size: int) -> Iterator[tuple[str, list[_P
                 path.pop()
             path.append((level, block.text))
         else:
+            if not only_headings and block.page != section[-1].block.page:
+                yield _joined(path), section
+                section = []
             only_headings = False
         section.append(placed)
     if section:

@@ -160,9 +160,12 @@ def test_a_scrap_at_the_end_is_joined_to_what_stands_before_it() -> None:
     assert (2, True) == (len(chunks), len(chunks[-1].text) >= 25)
 
 
-def test_a_chunk_says_on_which_pages_it_begins_and_ends() -> None:
-    blocks = [Block("text", "a" * 150, page=3), Block("text", "b" * 40, page=4), Block("text", "c" * 150, page=5)]
-    assert [(3, 4), (5, 5)] == [(chunk.page, chunk.page_end) for chunk in cut(blocks, SMALL)]
+def test_a_chunk_is_of_one_page_but_for_headings_above_it() -> None:
+    blocks = [
+        *(Block("text", "a" * 20, page=3), Block("text", "b" * 40, page=4), Block("heading", "C", page=4, level=1)),
+        *(Block("text", "c" * 150, page=5), Block("text", "d" * 20, page=5)),
+    ]
+    assert [(3, 3), (4, 4), (4, 5)] == [(chunk.page, chunk.page_end) for chunk in cut(blocks, SMALL)]
     assert [] == cut([], SMALL)
 
 
