@@ -38,6 +38,7 @@ def settings_from(env: Mapping[str, str]) -> WorkerSettings:
         egress=EgressPolicy.from_env(env),
         tools={name: env[setting] for name, setting in TOOL_SETTINGS.items() if env.get(setting)},
         embedder=env.get("HEADRACE_EMBEDDER", "").strip() or "minilm",
+        reranker=env.get("HEADRACE_RERANKER", "").strip() or None,
         storage=StorageSettings.from_env(env),
         task_events=env.get("HEADRACE_TASK_EVENTS", "on").lower() not in ("off", "0", "false", "no"),
     )

@@ -7,6 +7,7 @@ import asyncio
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Literal, Protocol
 from uuid import UUID
 
@@ -44,6 +45,7 @@ from workers.leases import owner_name
 from workers.orders import CancelOrder
 from workers.ports import limits_over
 from workers.relay import Relay
+from workers.retrieval.reranking import CrossEncoder
 from workers.retrieval.searching import Searcher
 from workers.storage.contract import Storage
 from workers.storage.opening import open_storage
@@ -78,6 +80,8 @@ class WorkerSettings:
     tools: Mapping[str, str] = field(default_factory=dict, repr=False)
     """Settings of tools that are code, such as TAVILY_API_KEY."""
     embedder: str = "minilm"
+    reranker: str | None = None
+    """A cross-encoder that puts the passages for a chat in order."""
     storage: StorageSettings = field(default_factory=StorageSettings)
 
     def concurrency_of(self, queue: str) -> int:
@@ -139,7 +143,7 @@ class Workshop:
         again = retry_delay_s if self.queue == INGESTION else None
         self.embedders = Embedders(self.pool, settings.embedder, self.embedder, self.providers.get, retry_delay_s=again)
         stack.push_async_callback(self.embedders.aclose)
-        self.searcher = Searcher(self.pool, self.embedders)
+        self.searcher = Searcher(self.pool, self.embedders, cache(CrossEncoder))
         lanes: tuple[Lane, ...] = ("query", "bulk") if self.queue == INGESTION else ("query",)
         await stack.enter_async_context(EmbeddingServer(address, self.embedders, lanes=lanes))
         self.storage = await stack.enter_async_context(open_storage(settings.storage))

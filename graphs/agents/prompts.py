@@ -10,7 +10,7 @@ from graphs.agents.contract import AgentRun, AgentSpec
 from graphs.agents.formats import instructions
 from graphs.providers.contract import Message
 from schema.errors import InputError
-from tools.builtin.search_documents import spelt
+from tools.builtin.search_documents import NOTHING_FITS, spelt
 
 FIELDS = ("agent", "language", "date")
 CARE = (
@@ -39,7 +39,6 @@ PASSAGES = """Answer from these passages of the user's documents and cite them b
 don't answer, say that it is not in the documents.
 
 {passages}"""
-NO_PASSAGES = "The user's documents were searched and nothing in them fits. Say that it is not in the documents."
 
 
 def system_prompt(run: AgentRun, agent: AgentSpec) -> Message:
@@ -76,7 +75,7 @@ def _looked_up(run: AgentRun) -> list[Message]:
     """What the documents say, where the chat named collections."""
     if run.sources is None:
         return []
-    found = PASSAGES.format(passages=fence(spelt(run.sources))) if run.sources else NO_PASSAGES
+    found = PASSAGES.format(passages=fence(spelt(run.sources))) if run.sources else NOTHING_FITS
     return [Message.of("system", found)]
 
 

@@ -92,6 +92,15 @@ async def test_an_agent_that_says_nothing_of_it_answers_anew(asker: Asker) -> No
     assert 0 == kept(asker)
 
 
+async def test_changed_documents_make_answers_void_of_agents_that_search_them(asker: Asker) -> None:
+    add_agent(asker.url, asker.tenant, "Reader", graph="react", cache_s=600, tools=["search_documents"])
+    grant_tools(asker.url, asker.tenant, "search_documents")
+    for agent in ("Guide", "Reader"):
+        assert [False, True] == [(await asker.ask(QUESTION, agent=agent)).is_kept for _ in range(2)]
+    change(asker.url, "INSERT INTO knowledge (tenant_id, version) VALUES (%s, 1)", asker.tenant.id)
+    assert [True, False] == [(await asker.ask(QUESTION, agent=agent)).is_kept for agent in ("Guide", "Reader")]
+
+
 async def test_a_changed_configuration_makes_old_answers_void(asker: Asker) -> None:
     await asker.ask(QUESTION)
     change(asker.url, "UPDATE agents SET prompt = 'You are another.' WHERE tenant_id = %s", asker.tenant.id)

@@ -8,6 +8,8 @@ from tools.contract import FunctionTool, Passage, Tool, ToolContext, ToolResult,
 from tools.errors import ToolUnavailable
 
 NOTHING = "Not in the documents: no passage fits. Say so."
+NOTHING_FITS = "The user's documents were searched and nothing in them fits. Say that it is not in the documents."
+"""The same where they were searched before the model was asked."""
 
 SPEC = ToolSpec(
     name="search_documents",

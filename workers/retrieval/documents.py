@@ -14,7 +14,8 @@ from workers.retrieval.searching import Searcher
 
 class TenantDocuments:
     """`tools.contract.DocumentSearch` for one job. `collections`, names or ids, are those that the chat was asked to keep to,
-    None is all of them. What does not answer the question is not given: no passages mean that it is not in the documents."""
+    None is all of them; `rerank` names a cross-encoder. What does not answer the question is not given: no passages mean that
+    it is not in the documents."""
 
     def __init__(
         self,
@@ -23,8 +24,9 @@ class TenantDocuments:
         tenant_id: UUID,
         user_id: UUID | None,
         collections: Sequence[str] | None = None,
+        rerank: str | None = None,
     ) -> None:
-        self._searcher = searcher
+        self._searcher, self._rerank = searcher, rerank
         self._tenant_id, self._user_id, self._collections = tenant_id, user_id, collections
 
     async def search(self, query: str, *, collection: str | None, k: int) -> Sequence[Passage]:
@@ -37,6 +39,7 @@ class TenantDocuments:
             query=query,
             collections=names,
             k=k,
+            rerank=self._rerank,
         )
         findings = await self._searcher.search(ask)
         return [passage_of(one) for one in findings.passages] if findings.found else []

@@ -14,6 +14,7 @@ from graphs.providers.extractive.forms import Form, asks_for_agent, fill_form
 from graphs.providers.extractive.phrases import NOTICE, phrase
 from graphs.providers.extractive.results import show
 from graphs.providers.extractive.texts import pick
+from tools.builtin.search_documents import NOTHING_FITS
 
 ECHO_LENGTH = 160
 _ROUTES = re.compile(r"^\W*(?:you )?(?:are a router|route\b).{0,200}\bagents?\b", re.IGNORECASE | re.DOTALL)
@@ -81,6 +82,8 @@ def _said(talk: Conversation, plan: Plan) -> str:
         blocks.append(phrase("ask", talk.question, tool=tool.name, fields=fields))
     if blocks:
         return "\n\n".join([NOTICE, *blocks])
+    if NOTHING_FITS in talk.instructions:
+        return f"{NOTICE}\n\n{phrase('nowhere', talk.question)}"
     quotes = pick(talk.question, talk.at_hand)
     if quotes:
         return NOTICE + "".join(f"\n\n> {quote}" for quote in quotes)

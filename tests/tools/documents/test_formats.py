@@ -168,3 +168,11 @@ def test_too_much_text_is_refused(name: str) -> None:
 @pytest.mark.parametrize("name", ["a.html", "a.md"])
 def test_a_file_without_any_text_is_empty(name: str) -> None:
     assert "empty" == refusal(name, "<script>alert(1)</script><!-- x -->")
+
+
+def test_lines_that_were_wrapped_are_one_and_lines_that_were_ended_are_not() -> None:
+    wrapped = "Leave of more than ten days in a row is agreed with the head of the\ndepartment, two months ahead of it."
+    verse = "A short line.\nAnother one.\nAnd a last."
+    joined = wrapped.replace("\n", " ")
+    assert [joined, verse] == texts(read("a.txt", f"{wrapped}\n\n{verse}"))
+    assert [joined] == texts(read("a.md", wrapped))

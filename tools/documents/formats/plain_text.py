@@ -12,6 +12,7 @@ from tools.documents.gathering import Gathering
 
 MAX_HEADING = 90
 MAX_PARAGRAPH_LINES = 200
+WRAPPED, WORD_LENGTH = 50, 20
 UNDERLINE = re.compile(r"^\s*([=\-~#*])\1{2,}\s*$")
 CHAPTER = re.compile(
     r"^(part|book|phần|quyển|chapter|chương|section|article|mục|điều|appendix|phụ lục)\s+(\d+|[IVXLC]+|[A-Z])\b",
@@ -60,7 +61,13 @@ def _add_paragraph(lines: list[str], gathering: Gathering) -> None:
         part = lines[start : start + MAX_PARAGRAPH_LINES]
         items = sum(bool(ITEM.match(line)) for line in part)
         is_list = items > 1 and 2 * items > len(part) and ITEM.match(part[0])
-        gathering.add("list" if is_list else "text", "\n".join(part))
+        gathering.add("list" if is_list else "text", (" " if not is_list and _is_wrapped(part) else "\n").join(part))
+
+
+def _is_wrapped(lines: list[str]) -> bool:
+    """Whether lines were ended by their width and not by what they say: all but the last are about as long as the longest."""
+    lengths = [len(line.strip()) for line in lines[:-1]]
+    return bool(lengths) and max(lengths) >= WRAPPED and min(lengths) > max(lengths) - WORD_LENGTH
 
 
 def _paragraphs(lines: list[str]) -> Iterator[list[str]]:
