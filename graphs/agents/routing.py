@@ -43,7 +43,7 @@ async def route(state: AgentState, runtime: Runtime[AgentRun]) -> AgentState:
     intents = [{"agent": intent.agent, "text": intent.text} for intent in found.intents]
     if choose_task(found) == "chat":
         intents = [{"agent": PLAIN, "text": text}]
-    return after | {"intents": intents, "at": 0, "trail": tell.trail}
+    return after | {"intents": intents, "at": 0, "routed": found.reason, "trail": tell.trail}
 
 
 def candidates(run: AgentRun) -> list[Candidate]:
@@ -61,7 +61,7 @@ async def begin(state: AgentState, runtime: Runtime[AgentRun]) -> AgentState:
     intent = state["intents"][state.get("at", 0)]
     agent = run.agent(intent["agent"])
     graph = graph_of(run, agent, intent["text"])
-    tell.event(AgentRouted(agent=agent.name, graph=graph, reason=""))
+    tell.event(AgentRouted(agent=agent.name, graph=graph, reason=state.get("routed", "")))
     fresh: AgentState = {"step": 0, "rounds": 0, "calls": [], "plan": [], "results": {}, "missing": ""}
     text = intent["text"] if len(state["intents"]) > 1 else None
     messages = store(opening(run, agent, text))

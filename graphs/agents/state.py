@@ -12,16 +12,17 @@ class AgentState(TypedDict, total=False):
     """One conversation turn.
 
     `intents` are {agent, text}, done one after the other; `at` is the one under way, done by `agent` with `graph`.
-    `messages` is what its model sees, `calls` the tool calls that wait, `step` counts the model's turns, `rounds` the
-    plans. `sources` are the passages that tools found, each with its number. `trail` is what was told so far, in order
-    ([type, fields]); a run that goes on elsewhere tells it again. `untrusted`: text from outside was read. `acted`: a
-    tool changed something. `asked_tools`: any tool was called.
+    `routed` says why a router chose them. `messages` is what its model sees, `calls` the tool calls that wait, `step` counts
+    the model's turns, `rounds` the plans. `sources` are the passages that tools found, each with its number. `trail` is
+    what was told so far, in order ([type, fields]); a run that goes on elsewhere tells it again. `untrusted`: text from
+    outside was read. `acted`: a tool changed something. `asked_tools`: any tool was called.
     """
 
     agent: str
     graph: str
     intents: list[dict[str, str]]
     at: int
+    routed: str
     messages: list[dict[str, Any]]
     step: int
     rounds: int

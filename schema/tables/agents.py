@@ -116,7 +116,6 @@ class Pipeline(SQLModel, table=True):
     description: str = Field(sa_column_kwargs={"server_default": text("''")})
     version: int
     definition: dict[str, Any] = json(nullable=False)
-    enabled: bool = Field(sa_column_kwargs={"server_default": text("true")})
     created_at: datetime = timestamp(default=True)
     updated_at: datetime = timestamp(default=True)
     created_by: str | None = None

@@ -38,7 +38,6 @@ class CachedAnswer(SQLModel, table=True):
     __tablename__ = "cached_answers"  # type: ignore[assignment]
     __table_args__ = (
         Index("cached_answers_exact", "tenant_id", "agent", "scope", "digest"),
-        Index("cached_answers_message", "tenant_id", "message_id"),
         Index("cached_answers_expiry", "expires_at"),
     )
 
@@ -52,7 +51,6 @@ class CachedAnswer(SQLModel, table=True):
     embedder: str
     embedding: Any = Field(sa_type=Vector(), nullable=False)  # type: ignore[call-overload]
     answer: dict[str, Any] = json(nullable=False)
-    message_id: UUID | None = None
     created_at: datetime = timestamp(default=True)
     expires_at: datetime = timestamp(nullable=False)
 

@@ -362,6 +362,9 @@ def upgrade() -> None:
     )
     op.create_index("chunk_vectors_of_collection", "chunk_vectors", ["tenant_id", "collection_id"], unique=False)
     op.create_index("chunk_vectors_of_document", "chunk_vectors", ["tenant_id", "document_id"], unique=False)
+    op.drop_index("cached_answers_message", "cached_answers")  # no version has read or written these
+    op.drop_column("cached_answers", "message_id")
+    op.drop_column("pipelines", "enabled")
     for table in OF_TENANTS:
         op.execute(security.isolate(table))
         op.execute(security.open_to_owner(table))
