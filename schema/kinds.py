@@ -9,20 +9,39 @@ Kind = Literal["chat", "pipeline", "ingestion"]
 @dataclass(frozen=True)
 class JobKind:
     """`task` is the Celery wire name; `max_tries` counts attempts that were lost or failed; `deadline_s` counts from
-    the submit to the end, waiting included."""
+    the submit to the end, waiting included.
+
+    For jobs that take minutes and of which a worker does few at once: `window`, how many doorbells may wait in the broker
+    (None: what the installation says); `at_once`, how many jobs of one tenant may be in flight, so that its flood leaves
+    slots to others; `patience`, how many times as long as usual a doorbell may go unanswered."""
 
     name: Kind
     queue: str
     task: str
     max_tries: int
     deadline_s: float
+    window: int | None = None
+    at_once: int | None = None
+    patience: int = 1
 
 
 KINDS: dict[Kind, JobKind] = {
     "chat": JobKind("chat", queue="chat", task="chat.answer", max_tries=4, deadline_s=3600.0),
     "pipeline": JobKind("pipeline", queue="default", task="pipeline.run", max_tries=4, deadline_s=3600.0),
     # Thousands of files may take a night; each has a time of its own (`workers/ingestion/`).
-    "ingestion": JobKind("ingestion", queue="ingestion", task="documents.ingest", max_tries=8, deadline_s=86_400.0),
+    "ingestion": JobKind(
+        "ingestion",
+        queue="ingestion",
+        task="documents.ingest",
+        max_tries=8,
+        deadline_s=86_400.0,
+        window=8,
+        at_once=4,
+        patience=12,
+    ),
 }
 
 QUEUES: tuple[str, ...] = tuple(dict.fromkeys(kind.queue for kind in KINDS.values()))
+
+OF_QUEUE: dict[str, JobKind] = {kind.queue: kind for kind in KINDS.values()}
+"""What holds for all jobs of a queue."""

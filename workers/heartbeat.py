@@ -76,7 +76,7 @@ class Heartbeat(threading.Thread):
 
     def _is_deaf(self, db: psycopg.Connection[Any]) -> bool:
         shop = self._shop
-        if shop.draining or len(shop.running) >= shop.settings.concurrency:
+        if shop.draining or len(shop.running) >= shop.settings.concurrency_of(shop.queue):
             return False
         if shop.loop.time() - shop.heard_at < DEAF_S:
             return False

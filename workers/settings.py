@@ -29,7 +29,7 @@ def settings_from(env: Mapping[str, str]) -> WorkerSettings:
         redis_url=env["HEADRACE_REDIS_URL"],
         providers=ProviderSettings.from_env(env),
         concurrency=int(_number(env, "HEADRACE_CHAT_CONCURRENCY", 300, least=1)),
-        ingestion_concurrency=int(_number(env, "HEADRACE_INGESTION_CONCURRENCY", 3, least=1)),
+        ingestion_concurrency=int(_number(env, "HEADRACE_INGESTION_CONCURRENCY", 8, least=1)),
         lease_s=_number(env, "HEADRACE_LEASE_S", 30, least=1),
         grace_s=_number(env, "HEADRACE_GRACE_S", 25, least=0),
         window=int(_number(env, "HEADRACE_WINDOW", 256, least=1)),

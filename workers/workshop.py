@@ -69,7 +69,7 @@ class WorkerSettings:
     redis_url: str = field(repr=False)
     providers: ProviderSettings = field(default_factory=ProviderSettings)
     concurrency: int = 300
-    ingestion_concurrency: int = 3
+    ingestion_concurrency: int = 8
     lease_s: float = 30.0
     grace_s: float = 25.0
     window: int = WINDOW

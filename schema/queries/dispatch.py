@@ -5,8 +5,10 @@ second must see what was committed before the first got the tenants' turnstiles 
 """
 
 from psycopg.rows import DictRow
+from psycopg.types.json import Jsonb
 
 from schema.db import Db, fetch_all
+from schema.kinds import OF_QUEUE
 from schema.queries.submissions import TURNSTILE
 
 # A skip scan: one index probe for each tenant that has anything waiting, however much waits and however much has ended. The
@@ -29,7 +31,7 @@ SELECT tenant_id, pg_advisory_xact_lock(%(lock)s, hashtext(tenant_id::text)) FRO
 
 DISPATCH = """
 WITH flight AS (
-  SELECT tenant_id, count(*) AS jobs FROM jobs
+  SELECT tenant_id, count(*) AS jobs, count(*) FILTER (WHERE queue = %(queue)s) AS here FROM jobs
   WHERE state IN ('dispatched', 'running') AND tenant_id = ANY(%(tenants)s) GROUP BY tenant_id),
 room AS (
   SELECT greatest(0, %(window)s - (SELECT count(*) FROM jobs WHERE queue = %(queue)s AND state = 'dispatched')) AS jobs),
@@ -40,7 +42,8 @@ ranked AS (
     SELECT j.tenant_id, j.id, j.priority FROM jobs j
     WHERE j.tenant_id = t.id AND j.queue = %(queue)s AND j.state = 'queued' AND NOT j.parked AND j.run_at <= now()
     ORDER BY j.priority, j.id
-    LIMIT least(room.jobs, greatest(0, t.max_running - coalesce(flight.jobs, 0)))
+    LIMIT least(room.jobs, greatest(0, t.max_running - coalesce(flight.jobs, 0)),
+      CASE WHEN %(at_once)s::int IS NOT NULL THEN greatest(0, %(at_once)s::int - coalesce(flight.here, 0)) END)
     FOR UPDATE SKIP LOCKED) AS next
   WHERE t.id = ANY(%(tenants)s) AND t.state = %(tenant_state)s),
 chosen AS (
@@ -61,7 +64,8 @@ WHERE j.tenant_id = d.tenant_id AND j.id = d.id AND j.state = %(from_state)s AND
 UNANSWERED = """
 UPDATE jobs SET state = 'queued', dispatched_at = NULL WHERE (tenant_id, id) IN (
   SELECT tenant_id, id FROM jobs
-  WHERE state = 'dispatched' AND dispatched_at < now() - make_interval(secs => %(after_s)s)
+  WHERE state = 'dispatched' AND dispatched_at < now() - make_interval(
+    secs => %(after_s)s * coalesce((%(patience)s::jsonb ->> queue)::int, 1))
   FOR UPDATE SKIP LOCKED)
 RETURNING queue
 """
@@ -73,7 +77,9 @@ async def dispatch_jobs(db: Db, queue: str, *, window: int) -> list[DictRow]:
     if not locked:
         return []
     tenants = [row["tenant_id"] for row in locked]
-    values = {"queue": queue, "window": window, "tenants": tenants, "from_state": "queued", "tenant_state": "active"}
+    kind = OF_QUEUE[queue]
+    values = {"queue": queue, "window": kind.window or window, "tenants": tenants, "at_once": kind.at_once}
+    values |= {"from_state": "queued", "tenant_state": "active"}
     return await fetch_all(db, DISPATCH, values)
 
 
@@ -90,4 +96,5 @@ async def undispatch_jobs(db: Db, jobs: list[DictRow]) -> None:
 
 async def requeue_unanswered(db: Db, *, after_s: float) -> int:
     """Queue again what was dispatched and never claimed; return how many."""
-    return len(await fetch_all(db, UNANSWERED, {"after_s": after_s}))
+    patience = Jsonb({queue: kind.patience for queue, kind in OF_QUEUE.items()})
+    return len(await fetch_all(db, UNANSWERED, {"after_s": after_s, "patience": patience}))

@@ -1,5 +1,6 @@
 """Reading jobs, asking for their cancellation, driving them again, deleting them; and their compacted logs."""
 
+import json
 import zlib
 from collections.abc import Sequence
 from typing import Any
@@ -8,14 +9,18 @@ from uuid import UUID
 from psycopg.rows import DictRow
 
 from schema.db import Db, fetch_all, fetch_one
+from schema.kinds import OF_QUEUE
 
-WAITING_FOR = """
+AT_ONCE = f"'{json.dumps({queue: kind.at_once for queue, kind in OF_QUEUE.items() if kind.at_once})}'::jsonb"
+
+WAITING_FOR = f"""
 CASE WHEN j.state = 'dispatched' THEN 'worker'
   WHEN j.state <> 'queued' THEN NULL
   WHEN t.state <> 'active' THEN 'tenant'
   WHEN j.parked THEN 'session'
   WHEN j.run_at > now() THEN 'retry'
   WHEN count_in_flight(j.tenant_id) >= t.max_running THEN 'tenant_cap'
+  WHEN count_in_queue(j.tenant_id, j.queue) >= ({AT_ONCE} ->> j.queue)::int THEN 'tenant_cap'
   ELSE 'worker' END AS waiting_for
 """
 

@@ -111,7 +111,10 @@ WITH room AS MATERIALIZED (
   WHERE t.id = %(tenant_id)s),
 capped AS MATERIALIZED (
   SELECT room.*, max_running <= (
-    SELECT count(*) FROM jobs j WHERE j.tenant_id = %(tenant_id)s AND j.state IN ('dispatched', 'running')) AS capped
+    SELECT count(*) FROM jobs j WHERE j.tenant_id = %(tenant_id)s AND j.state IN ('dispatched', 'running'))
+    OR CASE WHEN %(at_once)s::int IS NULL THEN false ELSE %(at_once)s::int <= (
+      SELECT count(*) FROM jobs j WHERE j.tenant_id = %(tenant_id)s AND j.queue = %(queue)s
+        AND j.state IN ('dispatched', 'running')) END AS capped
   FROM room),
 start AS MATERIALIZED (
   SELECT capped.*, NOT parked AND NOT capped
@@ -219,7 +222,8 @@ def _values(job: NewJob, window: int, key: NewKey | None) -> dict[str, Any]:
         "address": job.address,
         "secret_key_id": job.secret and job.secret.key_id,
         "secret": job.secret and job.secret.sealed,
-        "window": window,
+        "window": job.kind.window or window,
+        "at_once": job.kind.at_once,
         "lock": TURNSTILE,
         "route": key and key.route,
         "key": key and key.key,

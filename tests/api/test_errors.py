@@ -54,7 +54,7 @@ async def refused(api: httpx.AsyncClient, body: Any, path: str = "/api/chat") ->
         (
             {"message": "a", "colour": 1},
             "colour",
-            "There is no field colour; known are message, session_id, agent, model, on_busy, priority.",
+            "There is no field colour; known are message, session_id, agent, model, collections, on_busy, priority.",
         ),
         ({"message": "a", "session_id": "x"}, "session_id", "session_id must be a UUID."),
         (

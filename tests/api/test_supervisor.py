@@ -144,7 +144,7 @@ def test_kill_9_of_the_supervisor_leaves_nothing_behind() -> None:
 
 def test_the_projects_procfile_has_the_processes_of_the_stack() -> None:
     lines = read_procfile(ROOT / "Procfile")
-    assert ["api", "chat", "default", "scheduler", "flower"] == [line.name for line in lines]
+    assert ["api", "chat", "default", "ingestion", "scheduler", "flower"] == [line.name for line in lines]
     assert {sys.executable} == {line.command[0] for line in lines}
 
 

@@ -200,7 +200,7 @@ async def test_a_rag_row_searches_its_own_collection_and_no_other() -> None:
     ask, context = tool("RAG", config={"collection": "handbook", "k": 2}), make_context(documents=search)
     result = await call(ask, context, query="leave")
     assert [("leave", "handbook", 2)] == search.asked
-    assert (2, True) == (len(result.data["passages"]), "[1] Leave.pdf, page 3\nTen days." in result.text)
+    assert (2, True) == (len(result.data["passages"]), "[1] (Leave.pdf, page 3)\nTen days." in result.text)
     assert "Not in the documents" in (await call(ask, context, query="cats")).text
     assert isinstance(await failure(ask, context, query="leave", collection="secret"), ToolBadArguments)
 

@@ -7,7 +7,10 @@ from uuid import UUID
 import pytest
 import redis
 
-from schema.db import pool_for
+from schema.db import pool_for, system_tx, tenant_tx
+from schema.kinds import KINDS
+from schema.queries.dispatch import requeue_unanswered
+from schema.queries.jobs import list_jobs
 from tests.conftest import TestTenant, make_tenant
 from tests.workers.driving import change, claim, job_row, rows, submit_one, turn
 from workers.dispatch import Dispatcher
@@ -155,3 +158,32 @@ async def test_the_window_bounds_what_waits_in_redis(ports: Ports, dispatcher: D
     give_room(database_url, *tenants)
     dispatcher._window = 12
     assert (12, 0) == (await dispatcher.dispatch("chat"), await dispatcher.dispatch("chat"))
+
+
+async def test_a_flood_of_files_leaves_slots_of_ingestion_to_others_and_says_what_it_waits_for(
+    ports: Ports, dispatcher: Dispatcher, database_url: str
+) -> None:
+    flood, other = make_tenant(database_url), make_tenant(database_url)
+    ingestion = KINDS["ingestion"]
+    jobs = [(await submit_one(ports, flood, kind=ingestion)).job_id for _ in range(10)]
+    chats = [(await submit_one(ports, flood)).job_id for _ in range(2)]
+    await dispatcher.dispatch("ingestion")
+    assert {*jobs[: ingestion.at_once], *chats} == set(dispatched(database_url))
+    assert "dispatched" == job_row(database_url, (await submit_one(ports, other, kind=ingestion)).job_id)["state"]
+    async with tenant_tx(ports.pool, flood.id) as db:
+        waits = await list_jobs(db, flood.id, limit=20, kind="ingestion", states=["queued"])
+    assert {"tenant_cap"} == {job["waiting_for"] for job in waits}
+    assert 6 == len(waits)
+
+    change(database_url, "UPDATE jobs SET state = 'succeeded', finished_at = now() WHERE id = %s", jobs[0])
+    assert 1 == await dispatcher.dispatch("ingestion")
+
+
+async def test_a_doorbell_of_a_slow_queue_may_go_unanswered_for_longer(ports: Ports, database_url: str) -> None:
+    tenant = make_tenant(database_url)
+    slow = (await submit_one(ports, tenant, kind=KINDS["ingestion"])).job_id
+    usual = (await submit_one(ports, tenant)).job_id
+    change(database_url, "UPDATE jobs SET dispatched_at = now() - interval '30 s'")
+    async with pool_for(database_url, "headrace_system", max_size=1) as pool, system_tx(pool) as db:
+        assert 1 == await requeue_unanswered(db, after_s=10)
+    assert ("dispatched", "queued") == tuple(job_row(database_url, job)["state"] for job in (slow, usual))

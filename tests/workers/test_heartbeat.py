@@ -2,13 +2,22 @@
 
 import asyncio
 import time
+from pathlib import Path
+from uuid import UUID
+
+import psycopg
 
 from schema import events
+from schema.ids import new_id
+from schema.kinds import KINDS
 from tests.conftest import TestTenant
 from tests.workers.driving import Script, change, job_row, rows, submit_one, workshop
-from workers.attempts import attempt_job
+from workers.attempts import Attempt, attempt_job
 from workers.heartbeat import Heartbeat
 from workers.ports import Ports
+from workers.storage.settings import StorageSettings
+
+ATTEMPT = {"tenant_id": UUID(int=1), "attempt": 1}
 
 
 async def test_a_busy_loop_keeps_its_leases(
@@ -60,3 +69,20 @@ async def test_an_attempt_that_another_has_taken_over_is_stopped_by_the_beat(
         heartbeat.stop()
     row = job_row(database_url, job.job_id)
     assert ("running", 2) == (row["state"], row["attempt"])
+
+
+async def test_a_worker_whose_slots_are_all_busy_is_not_deaf(
+    ports: Ports, database_url: str, redis_url: str, tenant: TestTenant, tmp_path: Path
+) -> None:
+    """Ingestion has few slots, and keeps them for minutes: doorbells that ring in vain are for others then."""
+    job = await submit_one(ports, tenant, kind=KINDS["ingestion"])
+    change(database_url, "UPDATE jobs SET dispatch_seq = 5 WHERE id = %s", job.job_id)
+    storage = StorageSettings(folder=tmp_path)
+    async with workshop(database_url, redis_url, "ingestion", storage=storage, ingestion_concurrency=2) as shop:
+        shop.heard_at -= 60
+        heartbeat = Heartbeat(shop)
+        with psycopg.connect(database_url) as db:
+            assert heartbeat._is_deaf(db)
+            shop.running = {new_id(): Attempt(shop, {**ATTEMPT, "id": new_id()}, ()) for _ in range(2)}  # type: ignore[assignment]
+            assert not heartbeat._is_deaf(db)
+        shop.running = {}

@@ -162,6 +162,14 @@ BEGIN
 END $$;
 """
 
+# Whatever row-level security shows: what a tenant waits for is its own jobs, everybody's.
+COUNT_IN_QUEUE = """
+CREATE FUNCTION count_in_queue(wanted uuid, wanted_queue text) RETURNS bigint
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
+  SELECT count(*) FROM jobs j WHERE j.tenant_id = wanted AND j.queue = wanted_queue AND j.state IN ('dispatched', 'running')
+$$;
+"""
+
 
 def upgrade() -> None:
     for extension in ("unaccent", "btree_gin"):
@@ -374,6 +382,7 @@ def upgrade() -> None:
     op.execute(security.open_to_system("file_removals", rights="SELECT, DELETE"))
     for function in (OPEN_SPACE, COUNT_WORDS, FIND_WORDS, VERSION_COUNTED, DOCUMENT_COUNTED, INGESTION_MOVED):
         op.execute(function)
+    op.execute(security.as_system(COUNT_IN_QUEUE, "count_in_queue(uuid, text)"))
     for signature in (
         "open_vector_space(text, integer)",
         "count_words(tsquery[], uuid, integer)",

@@ -65,12 +65,12 @@ async def gone(pids: set[int]) -> None:
 
 
 async def busy(worker: int) -> set[int]:
-    """Wait until a nursery of the worker has a grandchild that reads; return all of them."""
+    """Wait until a nursery of the worker has a grandchild that reads; return both. The worker may have other children."""
     async with asyncio.timeout(30):
         while True:
-            found = psutil.Process(worker).children(recursive=True)
-            if any(child.ppid() != worker for child in found):
-                return {child.pid for child in found}
+            nursing = [child for child in psutil.Process(worker).children() if str(worker) in child.cmdline()[-1:]]
+            if reading := [child for nursery in nursing for child in nursery.children()]:
+                return {child.pid for child in (*nursing, *reading)}
             await asyncio.sleep(0.01)
 
 
