@@ -18,7 +18,10 @@ from tests.conftest import TestTenant, _create_database, make_tenant
 from tests.journeys.client import Client
 from tests.system import ROOT, ModelProcess, System
 
-IMPATIENT = {"HEADRACE_MODEL_FIRST_TOKEN_S": "3", "HEADRACE_MODEL_BETWEEN_TOKENS_S": "3"}
+IMPATIENT = {
+    **{"HEADRACE_MODEL_FIRST_TOKEN_S": "3", "HEADRACE_MODEL_BETWEEN_TOKENS_S": "3"},
+    "HEADRACE_EMBEDDERS": "minilm,openai/small",
+}
 
 
 def run(work: Coroutine[Any, Any, Any]) -> Any:

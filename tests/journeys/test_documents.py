@@ -187,3 +187,28 @@ async def test_a_batch_that_is_cancelled_keeps_what_is_finished(
     async with await client.follow(taken["job_id"]) as stream:
         await stream.rest()
     await wait_for(lambda: count(shared_url, tenant)["ready"] == 20, "the others are read too", within_s=60)
+
+
+async def test_another_embedder_takes_over_while_searches_go_on(system: System, shared_url: str, worker: str) -> None:
+    owner = make_tenant(shared_url, role="owner")
+    async with Client(system.url, owner.headers) as client:
+        taken = await client.upload(letters(10))
+        async with await client.follow(taken["job_id"]) as stream:
+            await stream.rest()
+        async with client.http.patch("/api/collections/default", json={"embedder": "openai/small"}) as answer:
+            changed = await answer.json()
+            assert 200 == answer.status, changed
+        async with await client.follow(changed["job_id"]) as stream:
+            ending = asyncio.create_task(stream.rest())
+            found = []
+            while not ending.done():
+                found.append((await client.post("/api/search", {"query": "when are invoices paid"}))[1]["passages"])
+            assert "job.succeeded" == ending.result()[-1].type
+        assert all(found)
+        after = await client.get("/api/collections/default")
+        assert ("openai/small", None) == (after["embedder"], after["reembedding"])
+        status, searched = await client.post("/api/search", {"query": "when are invoices paid", "mode": "vector"})
+        assert 200 == status, searched
+        assert searched["passages"]
+    numbers = count(shared_url, owner)
+    assert numbers["chunks"] == numbers["vectors"]

@@ -1,6 +1,7 @@
 """A document of every format, ingested, searched and cited; and hostile ones beside them, which harm nobody."""
 
 import asyncio
+import os
 import re
 import subprocess
 import sys
@@ -48,6 +49,7 @@ FORMATS: dict[str, tuple[bytes, str, str, int | None]] = {
 }
 """A file, a question, what the passage found must hold, and the page it stands on."""
 SMALL = 3 * MIB
+EVERY = 1 if os.environ.get("HEADRACE_TESTS") == "full" else 3
 UNSENT = re.compile(r"[\x00-\x1f\x7f]")
 """What no client puts into a name."""
 
@@ -90,7 +92,7 @@ async def test_hostile_files_fail_by_themselves_and_the_worker_goes_on(
     module = "tests.tools.documents.hostile_files"
     await asyncio.to_thread(subprocess.run, [sys.executable, "-m", module, str(tmp_path)], cwd=ROOT, check=True)
     paths = [tmp_path / str(number) for number in range(len(HOSTILE))]
-    chosen = [(case, path) for case, path in zip(HOSTILE, paths, strict=True) if path.stat().st_size < SMALL]
+    chosen = [(case, path) for case, path in zip(HOSTILE, paths, strict=True) if path.stat().st_size < SMALL][::EVERY]
     before = worker.memory_info().rss
     names = (f"{number} {UNSENT.sub('', Path(case.name).name)[-60:]}" for number, (case, _) in enumerate(chosen))
     files = dict(zip(names, (path.read_bytes() for _, path in chosen), strict=True))
@@ -100,7 +102,7 @@ async def test_hostile_files_fail_by_themselves_and_the_worker_goes_on(
 
     outcome = Counter(event.type for event in told if event.type.startswith("document."))
     assert len(chosen) + 1 == len(taken["refused"]) + outcome.total()
-    assert len(chosen) > 40
+    assert len(chosen) > 40 / EVERY
     assert all(one["message"].endswith((".", "!")) for one in taken["refused"])
     assert "good.txt" in [event.data["name"] for event in told if event.type == "document.ready"]
     assert not [event for event in told if event.type == "job.restarted"]

@@ -23,7 +23,7 @@ from tests.conftest import make_tenant
 ROOT = Path(__file__).parents[2]
 OLD, NEW = new_secret_key(), new_secret_key()
 BEFORE, DURING, AFTER = Vault([OLD]), Vault([NEW, OLD]), Vault([NEW])
-MANY = 10_000
+MANY = 10_000 if os.environ.get("HEADRACE_TESTS") == "full" else 5_000
 
 READ = "SELECT key_id, sealed FROM credentials WHERE tenant_id = %s AND id = %s"
 WRITE = "UPDATE credentials SET key_id = %s, sealed = %s WHERE tenant_id = %s AND id = %s"
@@ -142,7 +142,7 @@ async def kill_midway(process: asyncio.subprocess.Process, *, batches: int) -> N
     await process.communicate()
 
 
-async def test_ten_thousand_credentials_change_keys_under_load_and_a_kill(database_url: str) -> None:
+async def test_credentials_change_keys_under_load_and_a_kill(database_url: str) -> None:
     secrets = add_credentials(database_url, MANY, tenants=3)
     async with opened(database_url) as db:
         async with under_load(database_url, secrets) as load:

@@ -46,8 +46,9 @@ async def refusal(reader: Reader, path: Path, name: str, limits: ReadLimits = LI
     return caught.value.code
 
 
-def children_of(pid: int) -> set[int]:
-    return {child.pid for child in psutil.Process(pid).children(recursive=True)}
+def nurseries_of(pid: int) -> set[int]:
+    """A process may have other children: these are told by their last word, which is whose they are."""
+    return {child.pid for child in psutil.Process(pid).children() if str(pid) in child.cmdline()[-1:]}
 
 
 async def nurseries(reader: Reader) -> set[int]:
@@ -68,7 +69,7 @@ async def busy(worker: int) -> set[int]:
     """Wait until a nursery of the worker has a grandchild that reads; return both. The worker may have other children."""
     async with asyncio.timeout(30):
         while True:
-            nursing = [child for child in psutil.Process(worker).children() if str(worker) in child.cmdline()[-1:]]
+            nursing = [psutil.Process(pid) for pid in nurseries_of(worker)]
             if reading := [child for nursery in nursing for child in nursery.children()]:
                 return {child.pid for child in (*nursing, *reading)}
             await asyncio.sleep(0.01)
@@ -165,11 +166,11 @@ async def test_more_files_than_slots_wait_for_their_turn(reader: Reader, note: P
 
 
 async def test_nothing_is_left_when_the_reader_closes(note: Path) -> None:
-    open_before, before = len(os.listdir("/proc/self/fd")), children_of(os.getpid())
+    open_before, before = len(os.listdir("/proc/self/fd")), nurseries_of(os.getpid())
     async with Reader(slots=2) as reader:
-        started = children_of(os.getpid()) - before
+        started = nurseries_of(os.getpid()) - before
         await reader.read(note, "a.md", SETTINGS)
-    assert (2, set()) == (len(started), started & children_of(os.getpid()))
+    assert (2, set()) == (len(started), started & nurseries_of(os.getpid()))
     assert open_before == len(os.listdir("/proc/self/fd"))
 
 
