@@ -12,7 +12,8 @@ from schema.queries.spaces import open_space
 
 class Embedders:
     """Opened as they are asked for, kept for the life of the process. `default` is the installation's, named `name`. With
-    `retry_delay_s` a provider is called again after errors that may pass: for work that nobody waits for."""
+    `retry_delay_s` a provider is called again after errors that may pass, with `most_chars` calls are larger, and a few
+    percent faster: for work that nobody waits for."""
 
     def __init__(
         self,
@@ -22,9 +23,11 @@ class Embedders:
         get_provider: Callable[[str], object],
         *,
         retry_delay_s: RetryDelay | None = None,
+        most_chars: int | None = None,
     ) -> None:
         self._pool, self._get_provider, self._retry_delay_s = pool, get_provider, retry_delay_s
-        self._batchers: dict[str, Batcher] = {name: Batcher(default)}
+        self._most_chars = most_chars
+        self._batchers: dict[str, Batcher] = {name: self._batched(default)}
         self._spaces: dict[str, int] = {}
 
     def get(self, name: str) -> Batcher:
@@ -32,8 +35,11 @@ class Embedders:
         if name not in self._batchers:
             opened = open_embedder(name, self._get_provider, retry_delay_s=self._retry_delay_s)
             same = (batcher for batcher in self._batchers.values() if batcher.embedder.space == opened.space)
-            self._batchers[name] = next(same, None) or Batcher(opened)
+            self._batchers[name] = next(same, None) or self._batched(opened)
         return self._batchers[name]
+
+    def _batched(self, opened: OpenEmbedder) -> Batcher:
+        return Batcher(opened, most_chars=None if opened.hosted else self._most_chars)
 
     async def embed(
         self, texts: Sequence[str], *, purpose: Purpose, embedder: str, lane: str = ""

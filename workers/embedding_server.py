@@ -1,6 +1,6 @@
 """Embeds for processes that have no weights: takes asks from Redis, answers on the asker's channel.
 
-A worker runs one beside its other work, for the lanes that suit it: chat workers `query`, ingestion workers `query` and
+A worker runs one beside its other work, for the lanes that suit it: chat workers `query`, ingestion workers
 `bulk`. Each lane has a connection of its own, because it blocks there, and a bound of asks under way; what is beyond waits in
 Redis for another worker. An ask whose deadline has passed is dropped, and one that can't be read is logged and dropped.
 Clocks of machines must agree within a second or two.

@@ -57,6 +57,8 @@ log = structlog.get_logger()
 INGESTION = KINDS["ingestion"].queue
 READERS = 2
 """Files that one worker process reads at the same time, each in a child of its own."""
+BULK_CHARS = 12_000
+"""Of one call of a local embedder where nobody waits for a question: half a second, fifteen chunks."""
 TOOLS_S = 120.0
 """The longest that a tool may wait for an answer; each is held to its own time."""
 
@@ -140,14 +142,21 @@ class Workshop:
         self.breakers = Breakers()
         self.configurations = Configurations(self.pool, self.wire)
         self.embedder = open_embedder(settings.embedder, self.providers.get)
-        again = retry_delay_s if self.queue == INGESTION else None
-        self.embedders = Embedders(self.pool, settings.embedder, self.embedder, self.providers.get, retry_delay_s=again)
+        ingests = self.queue == INGESTION
+        self.embedders = Embedders(
+            self.pool,
+            settings.embedder,
+            self.embedder,
+            self.providers.get,
+            retry_delay_s=retry_delay_s if ingests else None,
+            most_chars=BULK_CHARS if ingests else None,
+        )
         stack.push_async_callback(self.embedders.aclose)
         self.searcher = Searcher(self.pool, self.embedders, cache(CrossEncoder))
-        lanes: tuple[Lane, ...] = ("query", "bulk") if self.queue == INGESTION else ("query",)
-        await stack.enter_async_context(EmbeddingServer(address, self.embedders, lanes=lanes))
+        lane: Lane = "bulk" if ingests else "query"
+        await stack.enter_async_context(EmbeddingServer(address, self.embedders, lanes=(lane,)))
         self.storage = await stack.enter_async_context(open_storage(settings.storage))
-        if self.queue == INGESTION:
+        if ingests:
             self.reader = await stack.enter_async_context(Reader(slots=READERS))
         self.router = Router(self.embedder)
         self.builtin_tools = builtin_tools()
