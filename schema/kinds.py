@@ -13,7 +13,8 @@ class JobKind:
 
     For jobs that take minutes and of which a worker does few at once: `window`, how many doorbells may wait in the broker
     (None: what the installation says); `at_once`, how many jobs of one tenant may be in flight, so that its flood leaves
-    slots to others; `patience`, how many times as long as usual a doorbell may go unanswered."""
+    slots to others; `patience`, how many times as long as usual a doorbell may go unanswered. `metered`: what it uses counts
+    against the tenant's tokens a minute."""
 
     name: Kind
     queue: str
@@ -23,6 +24,7 @@ class JobKind:
     window: int | None = None
     at_once: int | None = None
     patience: int = 1
+    metered: bool = True
 
 
 KINDS: dict[Kind, JobKind] = {
@@ -38,6 +40,7 @@ KINDS: dict[Kind, JobKind] = {
         window=8,
         at_once=4,
         patience=12,
+        metered=False,  # a folder that is read must not keep people from chatting; money counts all the same
     ),
 }
 

@@ -35,6 +35,7 @@ from schema.events import (
     read_frames,
 )
 from schema.ids import new_id
+from schema.kinds import KINDS
 from schema.queries.attempts import Ending, claim_job, requeue_job
 from schema.queries.jobs import compact
 from schema.states import CancelMode
@@ -321,7 +322,7 @@ class Attempt:
         await self.stream.flushed(FLUSH_S)
         if "reserved" in self.job["payload"]:
             used = ending.usage or {"input_tokens": 0, "output_tokens": 0}
-            tokens = used["input_tokens"] + used["output_tokens"]
+            tokens = used["input_tokens"] + used["output_tokens"] if KINDS[self.job["kind"]].metered else 0
             await settle(self._shop.limits, self.tenant_id, self.job_id, tokens=tokens, nanos=ended.cost_nanos)
 
 

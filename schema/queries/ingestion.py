@@ -34,7 +34,7 @@ WITH next AS (
   ORDER BY v.place LIMIT 1 FOR UPDATE OF v SKIP LOCKED)
 UPDATE document_versions v SET state = 'running', attempt = %(attempt)s, tries = v.tries + 1, error = NULL,
   started_at = coalesce(v.started_at, now()), finished_at = NULL,
-  deadline_at = CASE WHEN v.tries = 0 THEN now() + make_interval(secs => %(limit_s)s) ELSE v.deadline_at END
+  deadline_at = now() + make_interval(secs => %(limit_s)s)
 FROM next, documents d, collections c
 WHERE v.tenant_id = %(tenant_id)s AND v.document_id = next.document_id AND v.version = next.version
   AND d.tenant_id = v.tenant_id AND d.id = v.document_id AND c.tenant_id = d.tenant_id AND c.id = d.collection_id

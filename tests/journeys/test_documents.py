@@ -17,7 +17,7 @@ from tests.conftest import TestTenant, make_tenant
 from tests.journeys.client import Client
 from tests.system import System, wait_for
 
-FILES = 500 if os.environ.get("HEADRACE_TESTS") == "full" else 24
+FILES = 500 if os.environ.get("HEADRACE_TESTS") == "full" else 16
 KILLS = 12 if FILES == 500 else 2
 OFFLINE = "offline/extractive"
 HANDBOOK = b"""# Handbook
@@ -212,3 +212,17 @@ async def test_another_embedder_takes_over_while_searches_go_on(system: System, 
         assert searched["passages"]
     numbers = count(shared_url, owner)
     assert numbers["chunks"] == numbers["vectors"]
+
+
+async def test_what_is_read_does_not_count_against_the_tokens_of_chats(
+    system: System, client: Client, tenant: TestTenant, shared_url: str, worker: str
+) -> None:
+    with psycopg.connect(shared_url) as db:
+        db.execute("UPDATE tenants SET tokens_per_minute = 3000 WHERE id = %s", (tenant.id,))
+    taken = await client.upload(letters(12))
+    async with await client.follow(taken["job_id"]) as stream:
+        told = await stream.rest()
+    used = next(event.data["input_tokens"] for event in told if event.type == "usage.recorded")
+    assert used > 3000
+    status, answer = await client.post("/api/chat", {"message": "Hello!", "model": OFFLINE})
+    assert 200 == status, answer

@@ -22,7 +22,7 @@ log = structlog.get_logger()
 LANES = 3
 """Files of one job at a time: while one is embedded others are read and stored."""
 FILE_S = 1800.0
-"""How long one file may take, from when it is begun."""
+"""How long one file may take, from when a worker takes it up; time without a worker is not its fault."""
 MOST_TRIES = 3
 WAIT_S = 0.25
 RELEASE_S = 2.0
