@@ -38,7 +38,9 @@ def _inline(token: Token) -> str:
     pieces = []
     for child in token.children or []:
         if child.type in ("softbreak", "hardbreak"):
-            pieces.append(" " if child.type == "softbreak" else "\n")  # where a line was wrapped, and where it was ended
+            pieces.append(
+                " " if child.type == "softbreak" else "\n"
+            )  # where a line was wrapped, and where it was ended
         elif child.type in ("text", "code_inline", "text_special"):
             pieces.append(child.content)
         elif child.type == "image":
