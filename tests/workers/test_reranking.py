@@ -5,6 +5,7 @@ No weights of a trained one can be had here, so a tiny one with random weights i
 
 import importlib
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -38,6 +39,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return place
 
 
+@pytest.mark.skipif(os.environ.get("HEADRACE_TESTS") != "full", reason="imports torch, which takes many seconds")
 async def test_every_passage_is_rated_between_0_and_1(folder: Path) -> None:
     encoder = CrossEncoder(str(folder))
     ratings = await encoder.rate("Is the weir open?", TEXTS)
@@ -47,6 +49,7 @@ async def test_every_passage_is_rated_between_0_and_1(folder: Path) -> None:
     assert [] == await encoder.rate("?", [])
 
 
+@pytest.mark.skipif(os.environ.get("HEADRACE_TESTS") != "full", reason="imports torch, which takes many seconds")
 async def test_a_model_that_is_not_here_is_named(tmp_path: Path) -> None:
     with pytest.raises(ModelUnknown, match="is not on this machine"):
         await CrossEncoder(str(tmp_path / "none")).rate("?", ["x"])

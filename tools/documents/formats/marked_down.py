@@ -37,10 +37,10 @@ def _inline(token: Token) -> str:
     """The text without marks; of a link its words, of a picture what stands for it."""
     pieces = []
     for child in token.children or []:
-        if child.type in ("softbreak", "hardbreak"):
-            pieces.append(
-                " " if child.type == "softbreak" else "\n"
-            )  # where a line was wrapped, and where it was ended
+        if child.type == "softbreak":  # where a line was wrapped, not ended
+            pieces.append(" ")
+        elif child.type == "hardbreak":
+            pieces.append("\n")
         elif child.type in ("text", "code_inline", "text_special"):
             pieces.append(child.content)
         elif child.type == "image":
