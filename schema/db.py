@@ -72,6 +72,9 @@ def connection_options(role: Role, name: str) -> dict[str, Any]:
     }
 
 
+LONG = "SET LOCAL statement_timeout = '15min'"
+"""For a transaction that writes many vectors: one document may have a hundred thousand, and each goes into its index."""
+
 BE = "SELECT set_config('headrace.tenant_id', %s, true), set_config('headrace.user_id', %s, true)"
 
 

@@ -14,7 +14,7 @@ from psycopg.rows import DictRow
 
 from schema.batch import Statement
 from schema.db import tenant_tx
-from schema.errors import HeadraceError, IdempotencyReused, NotFound
+from schema.errors import HeadraceError, NotFound
 from schema.events import JobQueued
 from schema.ids import new_id
 from schema.kinds import JobKind
@@ -86,7 +86,8 @@ class Submitted:
 async def submit(ports: Ports, submission: Submission) -> Submitted:
     """Commit a job and ring for it.
 
-    Raises NotFound (session), SessionBusy, IdempotencyReused, QueueFull, Unavailable; then nothing was accepted.
+    Raises NotFound (session), SessionBusy, IdempotencyReused, QueueFull, Unavailable, and what the statements that come with
+    it refuse: StorageFull, NotFound (collection), NothingWaits. Then nothing was accepted.
     """
     job, key = _new_job(ports, submission), submission.idempotency
     try:
@@ -107,14 +108,9 @@ async def submit(ports: Ports, submission: Submission) -> Submitted:
 async def _replay(ports: Ports, tenant_id: UUID, key: Idempotency) -> Submitted:
     """Return the job that the key made before."""
     async with tenant_tx(ports.pool, tenant_id) as db:
-        held = await submissions.get_idempotency_key(db, tenant_id, key.route, key.key)
-        if held["fingerprint"] != key.fingerprint:
-            raise IdempotencyReused(
-                "This Idempotency-Key came with another body before. Use a new key for a new request.",
-                field="Idempotency-Key",
-            )
-        job = await find_job_state(db, tenant_id, held["job_id"])
-    assert job is not None, "an idempotency key goes when its job goes"
+        job_id = await submissions.find_keyed_job(db, tenant_id, key)
+        job = job_id and await find_job_state(db, tenant_id, job_id)
+    assert job, "a key goes with its job, and a job that was just found is not deleted in between"
     queued = queued_frame(job["id"], job["created_at"], queued_event(job))
     return Submitted(job["id"], job["session_id"], queued, replayed=True)
 

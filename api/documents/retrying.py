@@ -7,7 +7,6 @@ from typing import Annotated, Any, Literal
 from uuid import UUID
 
 import msgspec
-import psycopg
 from litestar import Response, Router, post
 from litestar.params import FromPath, JSONBody
 from msgspec import Meta
@@ -24,8 +23,9 @@ from schema.errors import Conflict, InputError
 from schema.ids import new_id
 from schema.kinds import KINDS
 from schema.queries import documents
-from schema.queries.documents import NOTHING_WAITS, retry_statements
+from schema.queries.documents import retry_statements
 from schema.queries.ingestion import count_files
+from schema.queries.submissions import NothingWaits
 from schema.states import FileState
 from workers.submit import Idempotency, Submission, Submitter, submit
 
@@ -111,10 +111,8 @@ async def read_again(
     submission = ingestion(principal, job_id, request_id, key, work, model=model)
     try:
         submitted = await submit(resources.ports, submission)
-    except psycopg.Error as error:
-        if error.sqlstate == NOTHING_WAITS:
-            return None
-        raise
+    except NothingWaits:
+        return None
     async with principal.tx(resources.ports.pool) as db:
         counts = await count_files(db, principal.tenant_id, submitted.job_id)
     return ReadAgainOut(job_id=submitted.job_id, documents=counts["total"])

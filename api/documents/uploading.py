@@ -22,14 +22,14 @@ from api.uploading.fetching import fetch_files
 from api.uploading.fields import Fields
 from api.uploading.intake import Intake
 from api.uploading.receiving import check_head, receive
-from schema.errors import IdempotencyReused, InputError, QueueFull
-from schema.queries.receiving import find_job_of_key, is_queue_full
+from schema.errors import InputError, QueueFull
+from schema.queries.receiving import is_queue_full
+from schema.queries.submissions import find_keyed_job
 from schema.queries.uploads import find_room
 from workers.follow import Follower
 from workers.submit import Idempotency
 
 ROUTE = "POST /api/documents"
-REUSED = "This Idempotency-Key came with another body before. Use a new key for a new request."
 DESCRIPTION = """One or many files, zips of files, or addresses to fetch them from. Each is known by its bytes; one that
 can't be taken is refused by itself, with a code and a sentence, and the others go on. The answer is 202 with the job as soon
 as the bytes are safe; `Accept: text/event-stream` streams the job's events instead, `Prefer: wait=N` waits for its end. A
@@ -125,12 +125,8 @@ def _idempotency(request: JsonRequest, principal: Principal, fields: Fields, bat
 async def _earlier(principal: Principal, resources: Resources, key: Idempotency) -> Follower | None:
     """Return a follower of the job that the key made before; its files would look unchanged now. Raises IdempotencyReused."""
     async with principal.tx(resources.ports.pool) as db:
-        held = await find_job_of_key(db, principal.tenant_id, key.route, key.key)
-    if held is None:
-        return None
-    if held["fingerprint"] != key.fingerprint:
-        raise IdempotencyReused(REUSED, field="Idempotency-Key")
-    return await resources.ports.hub.join(principal.tenant_id, held["job_id"], sees=principal.sees)
+        job_id = await find_keyed_job(db, principal.tenant_id, key)
+    return job_id and await resources.ports.hub.join(principal.tenant_id, job_id, sees=principal.sees)
 
 
 async def _commit(resources: Resources, upload: Upload, batch: Batch) -> Response[Any]:

@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-import psycopg
 from psycopg.rows import DictRow
 from psycopg.types.json import Jsonb
 
 from api.documents.access import NOT_YOURS
 from api.documents.collections import MOST
+from api.documents.retrying import ingestion
 from api.principals import Principal
 from api.requests import JsonRequest
 from api.resources import Resources
@@ -25,16 +25,15 @@ from api.uploading.fields import Fields
 from api.uploading.intake import CheckedFile
 from schema.batch import Statement
 from schema.db import Db
-from schema.errors import Conflict, HeadraceError, Unavailable
+from schema.errors import Conflict, HeadraceError
 from schema.ids import new_id
-from schema.kinds import KINDS
 from schema.queries import audit
 from schema.queries.collections import add_collection, find_collection
-from schema.queries.file_removals import is_note_gone, take_notes
+from schema.queries.file_removals import take_notes
 from schema.queries.uploads import NewFile, file_statements, list_others, list_same, note_files
 from workers.storage.contract import Storage, new_name
 from workers.storage.removals import remove_unused
-from workers.submit import Idempotency, Submission, Submitter
+from workers.submit import Idempotency
 
 PUTS_AT_ONCE = 8
 
@@ -142,23 +141,16 @@ async def _submit(resources: Resources, upload: Upload, collection: DictRow, fil
     principal, job_id = upload.principal, new_id()
     rows = file_statements(principal.tenant_id, job_id, collection["id"], upload.user_id, files, by=principal.actor)
     notes = take_notes(principal.tenant_id, [file.stored_as for file in files])
-    submission = Submission(
-        tenant_id=principal.tenant_id,
-        job_id=job_id,
-        kind=KINDS["ingestion"],
-        payload={"collection": str(collection["id"]), "files": len(files)},
+    submission = ingestion(
+        principal,
+        job_id,
+        upload.request.request_id,
+        upload.idempotency,
+        (notes, *rows, _deed(upload, job_id, files)),
         model=collection["next_embedder"] or collection["embedder"],
-        idempotency=upload.idempotency,
-        request_id=upload.request.request_id,
-        by=Submitter(principal.actor, principal.user_id, principal.sees, principal.address),
-        comes_with=(notes, *rows, _deed(upload, job_id, files)),
+        payload={"collection": str(collection["id"]), "files": len(files)},
     )
-    try:
-        return await submit_and_follow(resources, principal, submission, input_tokens=0, max_tokens=1)
-    except psycopg.Error as error:
-        if is_note_gone(error):
-            raise Unavailable("The upload took too long to be stored; nothing was accepted. Send it again.") from None
-        raise
+    return await submit_and_follow(resources, principal, submission, input_tokens=0, max_tokens=1)
 
 
 def _new_file(tenant_id: UUID, upload: Upload, file: CheckedFile) -> NewFile:

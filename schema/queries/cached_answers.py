@@ -14,7 +14,7 @@ from psycopg.rows import DictRow
 from psycopg.types.json import Jsonb
 
 from schema.db import Db, fetch_all, fetch_one
-from schema.queries.memories import vector
+from schema.queries.spaces import vector
 
 COMPARED = 2000
 """The newest entries of an agent whose vectors are compared; one by one, about 2 ms."""

@@ -14,11 +14,9 @@ from psycopg.rows import DictRow
 from psycopg.types.json import Jsonb
 
 from schema.batch import Statement
-from schema.db import Db, fetch_all, fetch_one
+from schema.db import LONG, Db, fetch_all, fetch_one
+from schema.queries.submissions import NOTHING_WAITS
 from schema.states import FileState
-
-NOTHING_WAITS = "HR007"
-"""What `retry_statements` refuse with (the SQLSTATE) when none of the documents is in a state to be read again."""
 
 VIEW = """
 SELECT d.id, d.name, d.title, c.name AS collection, c.embedder, d.language, d.metadata, d.source_url,
@@ -45,8 +43,6 @@ UPDATE documents SET metadata = coalesce(%(metadata)s::jsonb, metadata), title =
   user_id = CASE WHEN %(share)s::bool THEN NULL ELSE user_id END, updated_at = now()
 WHERE tenant_id = %(tenant_id)s AND id = %(id)s RETURNING id
 """
-
-LIMIT = "SET LOCAL statement_timeout = '15min'"  # the vectors of a long document go into their index anew
 
 SHARE = (
     "UPDATE chunks SET user_id = NULL WHERE tenant_id = %(tenant_id)s AND document_id = %(id)s",
@@ -185,7 +181,7 @@ async def change_document(
     there. Raises psycopg's UniqueViolation when the collection has a shared one of this name; then the transaction is lost."""
     values = {"tenant_id": tenant_id, "id": document_id, "title": title, "share": share}
     packed = None if metadata is None else Jsonb(dict(metadata))
-    await db.execute(LIMIT)
+    await db.execute(LONG)
     if await fetch_one(db, CHANGE, {**values, "metadata": packed}) is None:
         return False
     for sql in SHARE if share else ():
@@ -214,7 +210,7 @@ def retry_statements(
 ) -> tuple[Statement, ...]:
     """Return what a job comes with that reads documents again from their stored bytes (`NewJob.comes_with`): the newest
     versions of those documents, or of all of a collection, that are in one of `states` become its own and wait. Whether
-    the caller may have that done was checked before. The batch fails with the SQLSTATE NOTHING_WAITS if there is none."""
+    the caller may have that done was checked before. The submit raises NothingWaits if there is none."""
     which = "d.id = ANY(%(ids)s::uuid[])" if ids is not None else "d.collection_id = %(collection_id)s"
     values: dict[str, Any] = {"tenant_id": tenant_id, "job_id": job_id, "states": list(states)}
     values |= {"ids": None if ids is None else list(ids), "collection_id": collection_id}

@@ -11,12 +11,10 @@ So bytes that a version refers to are never removed, however long an upload took
 from collections.abc import Sequence
 from uuid import UUID
 
-import psycopg
-
 from schema.batch import Statement
 from schema.db import Db, fetch_all, fetch_one
+from schema.queries.submissions import NOTE_GONE
 
-NOTE_GONE = "HR008"
 REMOVER = 0x4852464C  # the advisory lock of whoever removes what is due
 
 TAKE = f"""
@@ -37,13 +35,9 @@ DELETE FROM file_removals WHERE tenant_id = %(tenant_id)s AND stored_as = ANY (%
 
 
 def take_notes(tenant_id: UUID, names: Sequence[str]) -> Statement:
-    """Return the first statement of an upload's commit: the batch fails (`is_note_gone`) if a file's note is gone."""
+    """Return the first statement of an upload's commit: its submit raises Unavailable if a file's note is
+    gone, as its bytes were removed or are being removed."""
     return (TAKE, {"tenant_id": tenant_id, "names": list(names)})
-
-
-def is_note_gone(error: psycopg.Error) -> bool:
-    """Whether a batch failed because bytes of its files were removed, or are being removed."""
-    return error.sqlstate == NOTE_GONE
 
 
 async def take_due(db: Db, limit: int) -> list[str]:

@@ -15,6 +15,7 @@ from psycopg.types.json import Jsonb
 
 from schema.batch import run_batch
 from schema.db import Db, Pool, fetch_all, fetch_one
+from schema.queries.spaces import vector
 
 CLAIMS = 0x48524943  # first half of the advisory locks under which a tenant's files are claimed
 
@@ -220,7 +221,7 @@ async def add_embedded(
 ) -> bool:
     """Draft chunks with the vectors of their texts, by digest; False if the file is no longer this attempt's."""
     values = file.values | {"space": space} | _columns(drafts)
-    values |= {"embedded": list(vectors), "vectors": [spelt(vector) for vector in vectors.values()]}
+    values |= {"embedded": list(vectors), "vectors": [vector(values) for values in vectors.values()]}
     row = await fetch_one(db, ADD_EMBEDDED, values)
     return bool(row and row["held"])
 
@@ -241,11 +242,6 @@ async def requeue_file(db: Db, file: File) -> None:
 async def release_files(db: Db, tenant_id: UUID, job_id: UUID, attempt: int) -> None:
     """Let the files of an attempt that is being handed back wait again; no try was spent."""
     await db.execute(RELEASE, {"tenant_id": tenant_id, "job_id": job_id, "attempt": attempt})
-
-
-def spelt(vector: Sequence[float]) -> str:
-    """A vector as pgvector reads it."""
-    return "[" + ",".join([format(value, ".6g") for value in vector]) + "]"
 
 
 def _columns(drafts: Sequence[Draft]) -> dict[str, list[Any]]:

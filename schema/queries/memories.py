@@ -6,15 +6,11 @@ from uuid import UUID
 from psycopg.rows import DictRow
 
 from schema.db import Db, fetch_all, fetch_one
+from schema.queries.spaces import vector
 
 OWN = "tenant_id = %(tenant_id)s AND user_id IS NOT DISTINCT FROM %(user_id)s::uuid"
 MOST = 1000
 """Memories of one user; the oldest go first."""
-
-
-def vector(values: Sequence[float]) -> str:
-    """Return a vector as pgvector reads it."""
-    return f"[{','.join(f'{value:.7g}' for value in values)}]"
 
 
 async def add_memory(

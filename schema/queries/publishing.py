@@ -4,10 +4,8 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from schema.db import Db, fetch_one
+from schema.db import LONG, Db, fetch_one
 from schema.queries.ingestion import MINE, File
-
-LIMIT = "SET LOCAL statement_timeout = '15min'"  # thousands of chunks go into the indexes of millions
 
 SEARCHED_IN = """
 UPDATE collections SET space = %(space)s WHERE tenant_id = %(tenant_id)s AND id = %(collection_id)s AND space IS NULL
@@ -77,7 +75,7 @@ async def publish(db: Db, file: File, collection_id: UUID, facts: Facts, *, spac
     """Make a version live whose chunks are all drafted in `space`; return how many of them were embedded for it. None if the
     file is no longer this attempt's, or a newer version is live. Raises SpaceChanged; then nothing must be committed."""
     values: dict[str, Any] = file.values | {"space": space, "collection_id": collection_id, **vars(facts)}
-    await db.execute(LIMIT)
+    await db.execute(LONG)
     await db.execute(SEARCHED_IN, values)
     collection = await fetch_one(db, LOCK_COLLECTION, values)
     document = await fetch_one(db, LOCK_DOCUMENT, values)

@@ -1,5 +1,5 @@
-"""What an upload asks before and after it takes files in: may another job wait, was this asked before, what became of it. What
-it commits is in `uploads.py`.
+"""What an upload asks before and after it takes files in: may another job wait, what became of it. What it commits
+is in `uploads.py`.
 """
 
 from uuid import UUID
@@ -15,11 +15,6 @@ SELECT t.max_queued > 0 AND t.max_queued <= (
 FROM tenants t WHERE t.id = %(tenant_id)s
 """
 
-KEY = """
-SELECT fingerprint, job_id FROM idempotency_keys
-WHERE tenant_id = %(tenant_id)s AND route = %(route)s AND key = %(key)s
-"""
-
 UPLOADED = """
 SELECT d.id, d.name, v.version, v.state, v.size_bytes, v.media_type FROM document_versions v
 JOIN documents d ON d.tenant_id = v.tenant_id AND d.id = v.document_id
@@ -31,11 +26,6 @@ async def is_queue_full(db: Db, tenant_id: UUID) -> bool:
     """Whether as many jobs of the tenant wait as may; exact only at the submit."""
     row = await fetch_one(db, QUEUE, {"tenant_id": tenant_id})
     return row is not None and row["full"]
-
-
-async def find_job_of_key(db: Db, tenant_id: UUID, route: str, key: str) -> DictRow | None:
-    """Return {fingerprint, job_id} of the job that an idempotency key made, or None."""
-    return await fetch_one(db, KEY, {"tenant_id": tenant_id, "route": route, "key": key})
 
 
 async def list_uploaded(db: Db, tenant_id: UUID, job_id: UUID) -> list[DictRow]:

@@ -7,7 +7,8 @@ from uuid import UUID
 from psycopg.rows import DictRow
 
 from schema.db import Db, fetch_all, fetch_one
-from schema.queries.ingestion import HELD, spelt
+from schema.queries.ingestion import HELD
+from schema.queries.spaces import vector
 
 FIND = """
 SELECT id, embedder, space, next_embedder, next_space FROM collections WHERE tenant_id = %(tenant_id)s AND id = %(id)s
@@ -104,7 +105,7 @@ async def add_vectors(
         "collection_id": collection_id,
         "space": space,
         "digests": list(vectors),
-        "vectors": [spelt(vector) for vector in vectors.values()],
+        "vectors": [vector(values) for values in vectors.values()],
         "job_id": job_id,
         "attempt": attempt,
     }

@@ -7,18 +7,16 @@ from uuid import UUID
 
 from psycopg.rows import DictRow
 
-from schema.db import Db, fetch_all
+from schema.db import LONG, Db, fetch_all
 
 CHUNKS_AT_ONCE = 10_000  # of one transaction; measured, these take a third of a second
 DOCUMENTS_AT_ONCE = 200
-
-LIMIT = "SET LOCAL statement_timeout = '15min'"  # one document may have a hundred thousand chunks
 
 # In the order in which publishing locks them, so that neither waits for what the other holds.
 LOCK = """
 SELECT v.stored_as FROM documents d JOIN document_versions v ON v.tenant_id = d.tenant_id AND v.document_id = d.id
 WHERE d.tenant_id = %(tenant_id)s AND d.id = ANY(%(ids)s::uuid[])
-ORDER BY d.collection_id, d.name, d.id, v.version FOR UPDATE OF v, d
+ORDER BY d.collection_id, d.name, d.id, v.version FOR UPDATE OF d, v
 """
 
 # Vectors by the index on their document: what a foreign key finds goes one by one.
@@ -53,7 +51,7 @@ def in_batches(documents: Sequence[DictRow]) -> Iterator[list[UUID]]:
 async def delete_documents(db: Db, tenant_id: UUID, ids: Sequence[UUID]) -> tuple[int, list[str]]:
     """Delete documents with all that is theirs; return how many there were, and what their bytes are stored as."""
     values = {"tenant_id": tenant_id, "ids": list(ids)}
-    await db.execute(LIMIT)
+    await db.execute(LONG)
     names = [row["stored_as"] for row in await fetch_all(db, LOCK, values)]
     for sql in DELETE_CHUNKS:
         await db.execute(sql, values)
@@ -62,6 +60,6 @@ async def delete_documents(db: Db, tenant_id: UUID, ids: Sequence[UUID]) -> tupl
 
 async def delete_collection(db: Db, tenant_id: UUID, collection_id: UUID) -> list[str] | None:
     """Delete a collection with all that is still in it; return what the bytes of that are stored as, None if it isn't there."""
-    await db.execute(LIMIT)
+    await db.execute(LONG)
     rows = await fetch_all(db, DELETE_COLLECTION, {"tenant_id": tenant_id, "id": collection_id})
     return [row["stored_as"] for row in rows if row["stored_as"] is not None] if rows else None

@@ -14,7 +14,7 @@ from uuid import UUID
 
 from psycopg.rows import DictRow
 
-from schema.db import Db, fetch_all
+from schema.db import LONG, Db, fetch_all
 from schema.ids import first_id
 
 BATCH = 1000
@@ -25,8 +25,6 @@ IDEMPOTENCY_HOURS = 24
 TENANTS = """
 SELECT id, state, retention_days, audit_days FROM tenants WHERE state = ANY(%(states)s) OR retention_days IS NOT NULL
 """
-
-LONG = "SET LOCAL statement_timeout = '15min'"  # one document may have a hundred thousand chunks
 
 TURN = "SELECT pg_advisory_xact_lock(1213354580)"  # "HRRT"
 

@@ -18,7 +18,7 @@ from psycopg.rows import DictRow
 from psycopg.types.json import Jsonb
 
 from schema.db import Db, fetch_all, fetch_one
-from schema.queries.memories import vector
+from schema.queries.spaces import vector
 
 SMALL = 2_000
 """Chunks that are always compared one by one. Of larger scopes the cheaper way is taken, by these costs:"""

@@ -1,4 +1,6 @@
-"""Vector spaces: what engine and model made vectors that may be compared."""
+"""Vectors as Postgres reads them, and their spaces: what engine and model made those that may be compared."""
+
+from collections.abc import Sequence
 
 import psycopg
 
@@ -6,6 +8,11 @@ from schema.db import Db, fetch_one
 from schema.errors import Conflict
 
 REFUSED = "HR010"
+
+
+def vector(values: Sequence[float]) -> str:
+    """Return a vector as pgvector reads it."""
+    return f"[{','.join(f'{value:.7g}' for value in values)}]"
 
 
 async def open_space(db: Db, name: str, dimensions: int) -> int:

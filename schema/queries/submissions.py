@@ -17,7 +17,7 @@ from psycopg.types.json import Jsonb
 
 from schema.batch import Statement, run_batch
 from schema.db import Db, Pool, fetch_one
-from schema.errors import NotFound, QueueFull, SessionBusy, StorageFull
+from schema.errors import IdempotencyReused, NotFound, QueueFull, SessionBusy, StorageFull, Unavailable
 from schema.ids import new_id
 from schema.kinds import JobKind
 from schema.states import OnBusy
@@ -27,10 +27,17 @@ TURNSTILE = 0x48524143  # first half of the advisory locks that guard a tenant's
 
 
 SESSION_BUSY, QUEUE_FULL, NOT_YOURS, STORAGE_FULL, NO_COLLECTION = "HR001", "HR002", "HR003", "HR004", "HR005"
+NOTHING_WAITS, NOTE_GONE = "HR007", "HR008"
+
+IS_FULL = "Your tenant's storage is full. Delete documents that are not needed, or have the limit raised."
 
 
 class KeyTaken(Exception):
     """The idempotency key has made a job already."""
+
+
+class NothingWaits(Exception):
+    """None of the documents that the job was to read again is in a state for that."""
 
 
 @dataclass(frozen=True)
@@ -241,12 +248,12 @@ REFUSALS: dict[str, Callable[[], Exception]] = {
     NOT_YOURS: lambda: NotFound(
         "There is no such session. Leave session_id out to begin a new one.", field="session_id"
     ),
-    STORAGE_FULL: lambda: StorageFull(
-        "Your tenant's storage is full. Delete documents that are not needed, or have the limit raised."
-    ),
+    STORAGE_FULL: lambda: StorageFull(IS_FULL),
     NO_COLLECTION: lambda: NotFound(
         "There is no such collection. GET /api/collections lists them.", field="collection"
     ),
+    NOTHING_WAITS: NothingWaits,
+    NOTE_GONE: lambda: Unavailable("The upload took too long to be stored; nothing was accepted. Send it again."),
 }
 """What `refuse(code)` in a statement means."""
 
@@ -261,16 +268,20 @@ def _refusal(error: psycopg.Error) -> Exception | None:
     return make() if make else None
 
 
-async def get_idempotency_key(db: Db, tenant_id: UUID, route: str, key: str) -> DictRow:
-    """Return the {fingerprint, job_id} that holds a key which was found taken."""
+async def find_keyed_job(db: Db, tenant_id: UUID, key: NewKey) -> UUID | None:
+    """Return the job that an idempotency key made, or None. Raises IdempotencyReused if it came with another body."""
     row = await fetch_one(
         db,
         """SELECT fingerprint, job_id FROM idempotency_keys
           WHERE tenant_id = %(tenant_id)s AND route = %(route)s AND key = %(key)s""",
-        {"tenant_id": tenant_id, "route": route, "key": key},
+        {"tenant_id": tenant_id, "route": key.route, "key": key.key},
     )
-    assert row is not None, "keys go with their jobs, and a job that was just found is not deleted in between"
-    return row
+    if row is not None and row["fingerprint"] != key.fingerprint:
+        raise IdempotencyReused(
+            "This Idempotency-Key came with another body before. Use a new key for a new request.",
+            field="Idempotency-Key",
+        )
+    return row["job_id"] if row else None
 
 
 async def undispatch_job(db: Db, tenant_id: UUID, job_id: UUID, dispatch_seq: int) -> None:

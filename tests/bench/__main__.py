@@ -126,7 +126,7 @@ def _introduce(plan: Plan, disk_ms: float) -> None:
 def _arguments(arguments: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="headrace bench", description=__doc__)
     parser.add_argument("--json", type=Path, metavar="FILE", help="write everything to FILE")
-    parser.add_argument("--quick", action="store_true", help="the small set, in a minute and a half")
+    parser.add_argument("--quick", action="store_true", help="the small set, in four minutes")
     parser.add_argument("--only", action="append", choices=NAMES, metavar="NAME", help=f"one of {', '.join(NAMES)}")
     parser.add_argument(
         "--profile", action="store_true", help="show where the time goes; a sampler then slows everything by a tenth"

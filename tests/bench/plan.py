@@ -1,4 +1,4 @@
-"""How much is measured: everything in six minutes, or the quick set in a minute and a half."""
+"""How much is measured: everything in half an hour, or the quick set in four minutes."""
 
 from dataclasses import dataclass
 

@@ -11,8 +11,7 @@ async def test_a_deploy_hands_long_jobs_to_the_next_worker_without_spending_a_tr
     long, short = await client.ask(f"text-{LONG}-at-60"), await client.ask("text-90-at-60")
     for stream in (long, short):
         await stream.until("message.delta", 5)
-    system.start("chat2")
-    await system.ready("chat2")
+    system.start("chat2")  # unawaited: on a slow machine the long job would end before anything stops
 
     assert 0 == await system.stop("chat")
 

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -13,6 +14,7 @@ from schema.db import tenant_tx
 from schema.ids import new_id
 from schema.kinds import KINDS
 from schema.queries import ingestion as queries
+from schema.queries.file_removals import take_notes
 from schema.queries.uploads import note_files
 from tests.conftest import TestTenant, make_tenant
 from tests.workers import driving
@@ -298,7 +300,8 @@ async def test_bytes_that_were_noted_and_committed_are_not_removed(
     async with tenant_tx(ports.pool, tenant.id) as db:
         await note_files(db, tenant.id, [kept.stored_as, left.stored_as])
 
-    await submit(ports, ingestion(tenant, new_id(), collection, [kept]))
+    job = ingestion(tenant, new_id(), collection, [kept])
+    await submit(ports, replace(job, comes_with=(take_notes(tenant.id, [kept.stored_as]), *job.comes_with)))
     due = rows(database_url, "SELECT stored_as FROM file_removals WHERE tenant_id = %s", tenant.id)
     assert [left.stored_as] == [row["stored_as"] for row in due]
 

@@ -105,8 +105,7 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
 $$;
 """
 
-# An upload notes its bytes for removal before it writes them; the row that refers to them takes the note away. Whatever dies
-# when, bytes without a row go an hour later.
+# Bytes are counted against the tenant's storage while a version refers to them; when it goes, they are noted for removal.
 VERSION_COUNTED = """
 CREATE FUNCTION version_counted() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
@@ -114,7 +113,6 @@ BEGIN
   IF TG_OP = 'INSERT' THEN
     INSERT INTO knowledge AS k (tenant_id, stored_bytes) VALUES (NEW.tenant_id, NEW.size_bytes)
       ON CONFLICT (tenant_id) DO UPDATE SET stored_bytes = k.stored_bytes + excluded.stored_bytes;
-    DELETE FROM file_removals WHERE tenant_id = NEW.tenant_id AND stored_as = NEW.stored_as;
   ELSE
     UPDATE knowledge SET stored_bytes = stored_bytes - OLD.size_bytes WHERE tenant_id = OLD.tenant_id;
     INSERT INTO file_removals (tenant_id, stored_as, due_at) VALUES (OLD.tenant_id, OLD.stored_as, now())
