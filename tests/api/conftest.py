@@ -9,7 +9,6 @@ from pathlib import Path
 import httpx
 import psycopg
 import pytest
-import pytest_asyncio
 from litestar import Litestar
 
 from api.app import create_app
@@ -41,8 +40,14 @@ class Running:
         return self.system.url
 
 
-@pytest.fixture
-def settings(database_url: str, redis_url: str, tmp_path: Path) -> ApiSettings:
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the application stores files."""
+    return tmp_path_factory.mktemp("storage") / "files"
+
+
+@pytest.fixture(scope="module")
+def settings(database_url: str, redis_url: str, folder: Path) -> ApiSettings:
     return ApiSettings(
         database_url=database_url,
         redis_url=redis_url,
@@ -50,16 +55,45 @@ def settings(database_url: str, redis_url: str, tmp_path: Path) -> ApiSettings:
         egress=EgressPolicy.from_env({"HEADRACE_EGRESS_ALLOW": "127.0.0.1"}),
         request_timeout_s=0.2,
         max_body=1_000_000,
-        storage=StorageSettings(folder=tmp_path / "files"),
+        storage=StorageSettings(folder=folder),
     )
 
 
-@pytest.fixture
-async def api(settings: ApiSettings, tenant: TestTenant) -> AsyncIterator[httpx.AsyncClient]:
-    """A client of the application in this process, signed in as `tenant`; no worker runs."""
+@pytest.fixture(scope="module")
+async def application(settings: ApiSettings) -> AsyncIterator[httpx.AsyncClient]:
+    """A client of the application in this process; no worker runs, and nobody is signed in. The tests of a module share it,
+    since it takes longer to make than most of them."""
     async with serving(create_app(settings)) as client:
-        client.headers.update(tenant.headers)
         yield client
+
+
+@pytest.fixture
+async def api(application: httpx.AsyncClient, tenant: TestTenant) -> AsyncIterator[httpx.AsyncClient]:
+    """A client of it, signed in as `tenant`."""
+    async with calling(application, tenant.key) as client:
+        yield client
+
+
+@pytest.fixture
+async def admin(application: httpx.AsyncClient, database_url: str) -> AsyncIterator[httpx.AsyncClient]:
+    """A client of it, signed in as the platform's admin."""
+    key = new_api_key()
+    with psycopg.connect(database_url) as db:
+        ensure_api_key(db, PLATFORM, key, name="test", role="admin")
+    async with calling(application, key) as client:
+        yield client
+
+
+@pytest.fixture
+def owner(database_url: str) -> TestTenant:
+    """A tenant whose key is an owner's."""
+    return make_tenant(database_url, role="owner")
+
+
+@pytest.fixture
+def stranger(database_url: str) -> TestTenant:
+    """Another tenant."""
+    return make_tenant(database_url)
 
 
 @asynccontextmanager
@@ -84,62 +118,13 @@ async def serving(app: Litestar) -> AsyncIterator[httpx.AsyncClient]:
         await task
 
 
-@pytest.fixture
-async def admin(api: httpx.AsyncClient, database_url: str) -> AsyncIterator[httpx.AsyncClient]:
-    """A client of the same application, signed in as the platform's admin."""
-    key = new_api_key()
-    with psycopg.connect(database_url) as db:
-        ensure_api_key(db, PLATFORM, key, name="test", role="admin")
-    async with httpx.AsyncClient(transport=api._transport, base_url="http://test", timeout=20) as client:
-        client.headers["Authorization"] = f"Bearer {key}"
-        yield client
-
-
-@pytest.fixture
-def owner(database_url: str) -> TestTenant:
-    """A tenant whose key is an owner's."""
-    return make_tenant(database_url, role="owner")
-
-
-@pytest.fixture
-def stranger(database_url: str) -> TestTenant:
-    """Another tenant."""
-    return make_tenant(database_url)
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def application(database_url: str, redis_url: str) -> AsyncIterator[httpx.AsyncClient]:
-    """A client of an application that a module's tests share, for those that are many and small; nobody is signed in."""
-    policy = EgressPolicy.from_env({"HEADRACE_EGRESS_ALLOW": "127.0.0.1"})
-    settings = ApiSettings(database_url=database_url, redis_url=redis_url, vault=VAULT, egress=policy)
-    async with serving(create_app(settings)) as client:
-        yield client
-
-
-@pytest_asyncio.fixture(loop_scope="module")
-async def owner_api(application: httpx.AsyncClient, owner: TestTenant) -> AsyncIterator[httpx.AsyncClient]:
-    """A client of it, signed in as the owner of a tenant of its own."""
-    async with calling(application, owner.key) as client:
-        yield client
-
-
-@pytest_asyncio.fixture(loop_scope="module")
-async def platform_api(application: httpx.AsyncClient, database_url: str) -> AsyncIterator[httpx.AsyncClient]:
-    """A client of it, signed in as the platform's admin."""
-    key = new_api_key()
-    with psycopg.connect(database_url) as db:
-        ensure_api_key(db, PLATFORM, key, name="test", role="admin")
-    async with calling(application, key) as client:
-        yield client
-
-
 def calling(client: httpx.AsyncClient, key: str) -> httpx.AsyncClient:
     """Return another client of the same application, with this key."""
     headers = {"Authorization": f"Bearer {key}"}
     return httpx.AsyncClient(transport=client._transport, base_url="http://test", timeout=20, headers=headers)
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
+@pytest.fixture(scope="module")
 async def running(
     database_url: str, redis_url: str, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[Running]:

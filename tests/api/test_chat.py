@@ -5,14 +5,11 @@ import json
 from typing import Any
 from uuid import uuid4
 
-import pytest
 from httpx_sse import aconnect_sse
 
 from tests.api.conftest import Running
 from tests.counterparts.behaviours import text
 from tests.system import wait_for
-
-pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
 async def events(running: Running, body: dict[str, Any], **headers: str) -> list[tuple[str, str, dict[str, Any]]]:

@@ -161,7 +161,6 @@ async def test_only_who_sees_a_message_can_rate_it(
         assert 200 == answer.status_code
 
 
-@pytest.mark.asyncio(loop_scope="module")
 async def test_a_running_system_learns_from_what_is_said_of_its_answers(running: Running, database_url: str) -> None:
     add_agent(database_url, running.tenant, "Guide", graph="react", cache_s=600, models=["openai/liked"])
     running.models.script(*(says(text) for text in ("A ditch.", "A channel.", "A low dam.")), model="liked")

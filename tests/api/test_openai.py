@@ -14,8 +14,6 @@ from tests.api.conftest import Running
 from tests.counterparts.behaviours import text
 from tests.system import wait_for
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
-
 WEATHER = {
     "type": "function",
     "function": {"name": "get_weather", "parameters": {"type": "object", "properties": {"city": {"type": "string"}}}},

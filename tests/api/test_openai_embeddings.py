@@ -10,7 +10,6 @@ import httpx
 import openai
 import psycopg
 import pytest
-import pytest_asyncio
 
 from api.app import create_app
 from api.openai.embeddings import LOCAL
@@ -26,8 +25,6 @@ from tests.secret import VAULT
 from tools.egress import EgressPolicy
 from workers.embedding_server import EmbeddingServer
 from workers.wire import RedisAddress
-
-pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 MODEL = "openai/text-embedding-3-small"
 
@@ -45,7 +42,7 @@ class Worker:
         return [[float(len(text)), 0.5, *[0.0] * 382] for text in texts]
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
+@pytest.fixture(scope="module")
 async def vendor() -> AsyncIterator[OpenAIServer]:
     async with OpenAIServer() as server:
         yield server
@@ -62,19 +59,7 @@ def settings(database_url: str, redis_url: str, vendor: OpenAIServer) -> ApiSett
     )
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def application(settings: ApiSettings) -> AsyncIterator[httpx.AsyncClient]:
-    async with serving(create_app(settings)) as client:
-        yield client
-
-
-@pytest_asyncio.fixture(loop_scope="module")
-async def api(application: httpx.AsyncClient, tenant: TestTenant) -> AsyncIterator[httpx.AsyncClient]:
-    async with calling(application, tenant.key) as client:
-        yield client
-
-
-@pytest_asyncio.fixture(loop_scope="module")
+@pytest.fixture
 async def worker(redis_url: str) -> AsyncIterator[Worker]:
     worker = Worker()
     async with EmbeddingServer(RedisAddress.from_url(redis_url), worker, lanes=("query", "bulk")):

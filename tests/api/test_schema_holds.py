@@ -13,7 +13,6 @@ import httpx
 import jsonschema_rs
 import psycopg
 import pytest
-import pytest_asyncio
 
 from schema.bootstrap import ensure_api_key
 from schema.keys import new_api_key
@@ -31,7 +30,7 @@ ADMINS = "^/api/admin"
 OTHERS = "^/(?!api/admin)"
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
+@pytest.fixture(scope="module")
 async def system(database_url: str, redis_url: str, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[System]:
     async with OpenAIServer() as models:
         folder, settings = tmp_path_factory.mktemp("system"), {"HEADRACE_DEFAULT_MODEL": "openai/text-5"}
@@ -39,7 +38,6 @@ async def system(database_url: str, redis_url: str, tmp_path_factory: pytest.Tem
             yield up
 
 
-@pytest.mark.asyncio(loop_scope="module")
 @pytest.mark.parametrize(("role", "paths"), [("owner", OTHERS), ("admin", ADMINS)])
 async def test_whatever_is_sent_is_answered_as_the_document_says(
     system: System, database_url: str, role: Role, paths: str

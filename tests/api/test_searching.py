@@ -1,6 +1,5 @@
 """`POST /api/search`: what it takes, what it tells, whom it shows what, and what it says when no vector can be had."""
 
-from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -9,10 +8,7 @@ from uuid import uuid4
 import httpx
 import pytest
 
-from api.app import create_app
-from api.settings import ApiSettings
 from schema.errors import HeadraceError, Unavailable
-from tests.api.conftest import serving
 from tests.api.people import bearer, signed_in
 from tests.conftest import TestTenant, make_tenant
 from tests.retrieval.shelf import Shelf, Written
@@ -53,12 +49,10 @@ class Place:
 
 
 @pytest.fixture
-async def place(settings: ApiSettings, tenant: TestTenant, database_url: str) -> AsyncIterator[Place]:
-    app, embedding = create_app(settings), Embedding()
-    async with serving(app) as client:
-        object.__setattr__(app.state.resources, "embedding", embedding)  # which is frozen
-        client.headers.update(tenant.headers)
-        yield Place(client, embedding, Shelf(database_url, tenant.id))
+def place(api: httpx.AsyncClient, tenant: TestTenant, database_url: str) -> Place:
+    resources, embedding = api._transport.app.state.resources, Embedding()  # type: ignore[attr-defined]
+    object.__setattr__(resources, "embedding", embedding)  # which is frozen
+    return Place(api, embedding, Shelf(database_url, tenant.id))
 
 
 async def test_a_passage_comes_with_all_that_a_citation_needs(place: Place) -> None:

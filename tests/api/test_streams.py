@@ -7,7 +7,6 @@ import time
 from typing import Any
 
 import httpx
-import pytest
 from httpx_sse import aconnect_sse
 
 from api.edge import Edge
@@ -16,10 +15,7 @@ from tests.api.conftest import Running
 from tests.system import System, wait_for
 from workers.follow import SlowReader
 
-module_loop = pytest.mark.asyncio(loop_scope="module")
 
-
-@module_loop
 async def test_a_server_that_stops_sends_its_clients_elsewhere_at_once(running: Running) -> None:
     system: System = running.system
     system.start("api2")
@@ -48,7 +44,6 @@ async def test_a_server_that_stops_sends_its_clients_elsewhere_at_once(running: 
     assert "job.succeeded" == rest[-1].event
 
 
-@module_loop
 async def test_a_client_that_reads_nothing_is_cut_off_and_the_job_goes_on(running: Running) -> None:
     env = running.system.env
     env["HEADRACE_SLOW_CLIENT_S"] = "1"

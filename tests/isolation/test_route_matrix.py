@@ -9,7 +9,6 @@ from uuid import UUID
 
 import httpx
 import pytest
-import pytest_asyncio
 
 from api.app import create_app
 from api.settings import ApiSettings
@@ -25,15 +24,13 @@ from tests.secret import VAULT
 from tools.egress import EgressPolicy
 from workers.storage.settings import StorageSettings
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
-
 TABLE = "tests/isolation/table.py"
 GUARDED = [operation for operation in operations() if str(operation) not in PUBLIC]
 CALLED = [operation for operation in GUARDED if str(operation) in CALLS]
 GARBAGE = b'{"garbage": [\xff'
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
+@pytest.fixture(scope="module")
 async def matrix(database_url: str, redis_url: str, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Matrix]:
     async with OpenAIServer() as models:
         env = {
@@ -57,12 +54,12 @@ async def matrix(database_url: str, redis_url: str, tmp_path_factory: pytest.Tem
                 yield Matrix(http, app.state.resources, world)
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
+@pytest.fixture(scope="module")
 async def bad_callers(matrix: Matrix) -> list[Caller]:
     return await matrix.bad_callers()
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
+@pytest.fixture(scope="module")
 async def weak_callers(matrix: Matrix) -> dict[Right, list[Caller]]:
     return await matrix.weak_callers()
 

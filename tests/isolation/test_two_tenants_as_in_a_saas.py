@@ -13,14 +13,11 @@ from uuid import uuid4
 
 import httpx
 import pytest
-import pytest_asyncio
 
 from schema.bootstrap import add_platform_admin
 from tests.api.people import bearer, eventually
 from tests.counterparts.openai_server import OpenAIServer
 from tests.system import System
-
-pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 TENANTS = "/api/admin/tenants"
 HOUSE_KEY = "sk-house-" + "h0u5e" * 8
@@ -90,7 +87,7 @@ class Installation:
         return Customer(http, body["slug"], made.json()["id"], vendor, vendor_key, word, models)
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
+@pytest.fixture(scope="module")
 async def installation(
     database_url: str, redis_url: str, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[Installation]:
@@ -102,18 +99,18 @@ async def installation(
             yield Installation(system, http, house)
 
 
-@pytest_asyncio.fixture(loop_scope="module")
+@pytest.fixture
 async def stack() -> AsyncIterator[AsyncExitStack]:
     async with AsyncExitStack() as stack:
         yield stack
 
 
-@pytest_asyncio.fixture(loop_scope="module")
+@pytest.fixture
 async def acme(installation: Installation, stack: AsyncExitStack) -> Customer:
     return await installation.take_in(stack, "openai/text-100", "openai/tool-call")
 
 
-@pytest_asyncio.fixture(loop_scope="module")
+@pytest.fixture
 async def bolt(installation: Installation, stack: AsyncExitStack) -> Customer:
     return await installation.take_in(stack, "openai/reasoning", "openai/stamped-100-at-50")
 

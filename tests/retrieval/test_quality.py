@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from uuid import UUID
 
 import pytest
-import pytest_asyncio
 
 from graphs.embeddings.registry import open_embedder
 from schema.db import pool_for
@@ -15,8 +14,6 @@ from tests.retrieval.labelled import Question, read_documents, read_questions, s
 from tests.retrieval.measurement import Local, Measured, judge, measure
 from tests.retrieval.shelf import Shelf
 from workers.retrieval.searching import Searcher
-
-pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 ASKED = read_questions("dev")[::3]
 
@@ -33,7 +30,7 @@ class Stocked:
         return await measure(self.searcher, self.tenant_id, self.names, ASKED, mode=mode)
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
+@pytest.fixture(scope="module")
 async def stocked(database_url: str) -> AsyncIterator[Stocked]:
     shelf, embedder = Shelf(database_url, make_tenant(database_url).id), open_embedder()
     names = await stock(shelf, embedder)

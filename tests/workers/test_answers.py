@@ -4,7 +4,6 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-import pytest_asyncio
 from psycopg.types.json import Jsonb
 
 from graphs.providers.tokens import estimate_tokens
@@ -18,13 +17,11 @@ from tests.journeys.agents import add_agent, grant_tools
 from tests.workers.answering import Asker, Shop, open_shop, script
 from tests.workers.driving import change, rows
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
-
 QUESTION = "What is a headrace?"
 TIME = ("world_time", {"places": ["Hanoi"]})
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
+@pytest.fixture(scope="module")
 async def shop(database_url: str, redis_url: str) -> AsyncIterator[Shop]:
     async with open_shop(database_url, redis_url) as opened:
         yield opened

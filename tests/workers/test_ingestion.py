@@ -8,7 +8,6 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-import pytest_asyncio
 
 from schema.db import tenant_tx
 from schema.ids import new_id
@@ -27,8 +26,6 @@ from workers.storage.settings import StorageSettings
 from workers.submit import Submission, submit
 from workers.workshop import Workshop
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
-
 TEXTS = [
     "The headrace carries water from the river to the mill wheel, high above the tailrace.",
     "A sluice gate at the intake lets the miller choose how much water flows into the channel.",
@@ -43,14 +40,14 @@ def letter(number: int, paragraphs: int = 3) -> bytes:
     return "\n\n".join(lines).encode()
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
+@pytest.fixture(scope="module")
 async def shop(database_url: str, redis_url: str, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Workshop]:
     folder: Path = tmp_path_factory.mktemp("files")
     async with driving.workshop(database_url, redis_url, "ingestion", storage=StorageSettings(folder=folder)) as opened:
         yield opened
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
+@pytest.fixture(scope="module")
 async def ports(database_url: str, redis_url: str) -> AsyncIterator[Ports]:
     async with open_ports(PortSettings(database_url, redis_url)) as opened:
         yield opened

@@ -7,7 +7,6 @@ from typing import Any
 
 import psycopg
 import pytest
-import pytest_asyncio
 from psycopg.types.json import Jsonb
 
 from schema.ids import new_id
@@ -19,8 +18,6 @@ from tests.journeys.agents import add_agent
 from tests.journeys.client import Client, assert_whole, kinds
 from tests.system import System, wait_for
 from tests.workers.driving import rows
-
-pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 WORDS = 90
 SLOW = f"openai/text-{WORDS}-at-60"
@@ -72,7 +69,7 @@ class Place:
         return await self.client._open("POST", f"/api/pipelines/{name}/execute", json=body, headers=accept)
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
+@pytest.fixture(scope="module")
 async def place(database_url: str, redis_url: str, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Place]:
     owner = make_tenant(database_url, role="owner")
     async with OpenAIServer() as models, Shop() as shop:

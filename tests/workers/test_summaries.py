@@ -6,7 +6,6 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
-import pytest_asyncio
 from psycopg.rows import DictRow
 from psycopg.types.json import Jsonb
 
@@ -24,13 +23,11 @@ from workers.agents.models import Models
 from workers.agents.summaries import Summary, shown_from, summary_for
 from workers.submit import submit
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
-
 FIRST_DUE = 9
 """The turn whose question is the first to have six messages fallen out before it: 16 before it, 10 of them shown."""
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
+@pytest.fixture(scope="module")
 async def shop(database_url: str, redis_url: str) -> AsyncIterator[Shop]:
     async with open_shop(database_url, redis_url) as opened:
         yield opened

@@ -7,7 +7,6 @@ from pathlib import Path
 import httpx
 import psycopg
 import pytest
-import pytest_asyncio
 
 from api.app import create_app
 from api.settings import ApiSettings
@@ -34,7 +33,7 @@ class Library:
     folder: Path
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
+@pytest.fixture(scope="module")
 async def library(
     database_url: str, redis_url: str, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[Library]:
@@ -51,7 +50,7 @@ async def library(
         yield Library(http, app.state.resources.ports, folder)
 
 
-@pytest_asyncio.fixture(loop_scope="module")
+@pytest.fixture
 async def api(library: Library, tenant: TestTenant) -> AsyncIterator[httpx.AsyncClient]:
     """A client, signed in as a member's key that stands for the tenant."""
     async with calling(library.http, tenant.key) as client:

@@ -14,8 +14,6 @@ from tests.api.people import deeds
 from tests.conftest import make_tenant
 from tests.workers.driving import change, job_row
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
-
 Json = dict[str, Any]
 HELD = ("documents", "chunks", "pages", "characters", "bytes")
 PARTS = ("collections", "documents", "document_versions", "chunk_drafts", "chunks", "chunk_vectors", "file_removals")

@@ -10,8 +10,6 @@ from tests.api.documents.shelving import Person, Shelf
 from tests.api.people import deeds
 from tests.conftest import TestTenant, make_tenant
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
-
 Json = dict[str, Any]
 
 

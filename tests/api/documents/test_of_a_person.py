@@ -3,13 +3,10 @@
 from typing import Any
 
 import httpx
-import pytest
 
 from schema.queries import privacy
 from tests.api.documents.shelving import Person, Shelf
 from tests.workers.driving import rows
-
-pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 PARTS = ("documents", "document_versions", "chunks", "chunk_vectors", "chunk_drafts")
 

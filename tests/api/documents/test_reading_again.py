@@ -16,8 +16,6 @@ from schema.queries.ingestion import claim_file
 from tests.api.documents.shelving import Person, Shelf
 from tests.workers.driving import change, claim, job_row
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
-
 Json = dict[str, Any]
 WAITING = """SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'
   AND query LIKE '%%UPDATE document_versions%%'"""

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import psutil
 import pytest
-import pytest_asyncio
 
 from schema.errors import Unavailable
 from tests.tools.documents.making import LEAVE, make_image, make_pdf
@@ -19,15 +18,13 @@ from tools.documents.chunking import ChunkSettings
 from tools.documents.reader import Reader, ReadLimits
 from tools.jailed import ROOT
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")  # one reader for all: its start takes a second
-
 SETTINGS, LIMITS = ChunkSettings(), ReadLimits()
 ENGLISH = "The office opens at eight and closes at half past five on every day that is a working day."
 SLOW = "**a _b `c [d](" * 200_000
 """Markdown that keeps its parser busy for longer than any test waits."""
 
 
-@pytest_asyncio.fixture(loop_scope="module", scope="module")
+@pytest.fixture(scope="module")
 async def reader() -> AsyncIterator[Reader]:
     async with Reader(slots=1) as opened:
         yield opened

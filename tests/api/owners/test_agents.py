@@ -15,8 +15,6 @@ from schema.vault import PLATFORM
 from tests.api.people import deeds
 from tests.conftest import TestTenant, make_tenant
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
-
 AGENTS = "/api/admin/agents"
 FULL: dict[str, Any] = {
     "description": "Knows the stock.",
@@ -32,26 +30,6 @@ FULL: dict[str, Any] = {
     "cache_s": 60,
     "enabled": True,
 }
-
-
-@pytest.fixture
-def api(owner_api: httpx.AsyncClient) -> httpx.AsyncClient:
-    return owner_api
-
-
-@pytest.fixture
-def admin(platform_api: httpx.AsyncClient) -> httpx.AsyncClient:
-    return platform_api
-
-
-@pytest.fixture
-def tenant(owner: TestTenant) -> TestTenant:
-    return owner
-
-
-@pytest.fixture
-def stranger(database_url: str) -> TestTenant:
-    return make_tenant(database_url, role="owner")
 
 
 def some_name() -> str:

@@ -9,8 +9,6 @@ import pytest
 from tests.api.people import deeds
 from tests.conftest import TestTenant, make_tenant
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
-
 HERE = "/api/admin/configuration"
 USUAL = {
     "persona": {"system_prompt": "", "traits": [], "style": ""},
@@ -19,16 +17,6 @@ USUAL = {
     "cache_s": None,
 }
 PERSONA = {"system_prompt": "You work for Acme. Braces {are} kept.", "traits": ["friendly"], "style": "Brief."}
-
-
-@pytest.fixture
-def api(owner_api: httpx.AsyncClient) -> httpx.AsyncClient:
-    return owner_api
-
-
-@pytest.fixture
-def tenant(owner: TestTenant) -> TestTenant:
-    return owner
 
 
 async def settings(api: httpx.AsyncClient) -> dict[str, Any]:

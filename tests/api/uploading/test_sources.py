@@ -7,32 +7,10 @@ from typing import Any
 
 import httpx
 import pytest
-import pytest_asyncio
 
-from tests.api.conftest import calling
-from tests.api.uploads import LIMITS, PDF, change, rows, stored, taking_files, under_way, upload, versions, zipped
+from tests.api.uploading.uploads import LIMITS, PDF, change, rows, stored, upload, versions, zipped
 from tests.conftest import TestTenant
 from tests.counterparts.http_server import CounterpartServer, Exchange
-
-pytestmark = pytest.mark.asyncio(loop_scope="module")
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("storage") / "files"
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def application(database_url: str, redis_url: str, folder: Path) -> AsyncIterator[httpx.AsyncClient]:
-    async with taking_files(database_url, redis_url, folder) as client:
-        yield client
-
-
-@pytest_asyncio.fixture(loop_scope="module")
-async def api(application: httpx.AsyncClient, tenant: TestTenant, folder: Path) -> AsyncIterator[httpx.AsyncClient]:
-    async with calling(application, tenant.key) as client:
-        yield client
-    assert [] == under_way(folder)
 
 
 def names_of(answer: httpx.Response) -> list[str]:
@@ -129,7 +107,7 @@ class Shelf(CounterpartServer):
         exchange.finish()
 
 
-@pytest_asyncio.fixture(loop_scope="module")
+@pytest.fixture
 async def shelf() -> AsyncIterator[Shelf]:
     async with Shelf() as server:
         yield server

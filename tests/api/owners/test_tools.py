@@ -15,26 +15,9 @@ from tests.conftest import TestTenant, make_tenant
 from tests.secret import VAULT
 from tools.registry import builtin_tools
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
-
 TOOLS, AGENTS = "/api/admin/tools", "/api/admin/agents"
 SECRET = "canary-4f1a-key"
 SKU: dict[str, Any] = {"type": "object", "properties": {"sku": {"type": "string"}}, "required": ["sku"]}
-
-
-@pytest.fixture
-def api(owner_api: httpx.AsyncClient) -> httpx.AsyncClient:
-    return owner_api
-
-
-@pytest.fixture
-def admin(platform_api: httpx.AsyncClient) -> httpx.AsyncClient:
-    return platform_api
-
-
-@pytest.fixture
-def tenant(owner: TestTenant) -> TestTenant:
-    return owner
 
 
 def some_name() -> str:

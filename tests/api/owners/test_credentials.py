@@ -1,6 +1,5 @@
 """Provider keys over HTTP: what is stored, what is shown, what is tried, and that no key is ever told."""
 
-from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
@@ -12,7 +11,6 @@ import pytest
 from psycopg.rows import DictRow, dict_row
 from structlog.testing import capture_logs
 
-from api import app, credentials
 from api.app import create_app
 from api.settings import ApiSettings
 from schema.vault import Sealed
@@ -26,30 +24,6 @@ from tools.egress import EgressPolicy
 KEY = "sk-canary-" + "a1b2c3d4" * 5
 OTHER = "sk-canary-" + "z9y8x7w6" * 5
 SEEN = ("id", "sealed", "key_id")
-
-
-@pytest.fixture
-def tenant(database_url: str) -> TestTenant:
-    return make_tenant(database_url, role="owner")
-
-
-@pytest.fixture
-def stranger(database_url: str) -> TestTenant:
-    return make_tenant(database_url, role="owner")
-
-
-@pytest.fixture
-def routed(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The routes are there, also while `api/app.py` does not name them."""
-    if credentials.routes not in app.NATIVE:
-        monkeypatch.setattr(app, "NATIVE", (*app.NATIVE, credentials.routes))
-
-
-@pytest.fixture
-async def api(settings: ApiSettings, tenant: TestTenant, routed: None) -> AsyncIterator[httpx.AsyncClient]:
-    async with serving(create_app(settings)) as client:
-        client.headers.update(tenant.headers)
-        yield client
 
 
 def rows(database_url: str, sql: str, *values: Any) -> list[DictRow]:
@@ -156,7 +130,7 @@ async def test_a_wrong_body_is_refused_with_its_field_and_without_the_key(
 
 @pytest.mark.parametrize("base_url", ["https://localhost/v1", "http://127.0.0.1/v1", "https://[::1]:8443/v1"])
 async def test_this_machine_is_no_provider_unless_an_admin_allows_it(
-    settings: ApiSettings, tenant: TestTenant, routed: None, base_url: str
+    settings: ApiSettings, tenant: TestTenant, base_url: str
 ) -> None:
     async with serving(create_app(replace(settings, egress=EgressPolicy()))) as api:
         api.headers.update(tenant.headers)

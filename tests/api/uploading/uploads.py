@@ -3,7 +3,6 @@
 import io
 import zipfile
 from collections.abc import Mapping
-from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -12,30 +11,10 @@ import httpx
 import psycopg
 from psycopg.rows import dict_row
 
-from api.app import create_app
-from api.settings import ApiSettings
 from api.uploading.limits import UploadLimits
-from tests.api.conftest import serving
-from tests.secret import VAULT
-from tools.egress import EgressPolicy
-from workers.storage.settings import StorageSettings
 
 LIMITS = UploadLimits(max_file=200_000, max_upload=1_000_000, max_files=600, max_urls=5, silent_s=1)
 PDF = b"%PDF-1.4\n1 0 obj<</Type/Catalog>>endobj\ntrailer<</Root 1 0 R>>\n%%EOF"
-
-
-def taking_files(database_url: str, redis_url: str, folder: Path) -> AbstractAsyncContextManager[httpx.AsyncClient]:
-    """An application with small limits, whose storage is this folder; nobody is signed in."""
-    settings = ApiSettings(
-        database_url=database_url,
-        redis_url=redis_url,
-        vault=VAULT,
-        egress=EgressPolicy.from_env({"HEADRACE_EGRESS_ALLOW": "127.0.0.1"}),
-        storage=StorageSettings(folder=folder),
-        uploads=LIMITS,
-        max_body=100_000,
-    )
-    return serving(create_app(settings))
 
 
 def files(*named: tuple[str, bytes]) -> list[tuple[str, tuple[str, bytes]]]:

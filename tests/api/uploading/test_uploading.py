@@ -4,48 +4,20 @@ import asyncio
 import hashlib
 import json
 import os
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
 import httpx
 import pytest
-import pytest_asyncio
 
 from api.uploading.intake import document_name
-from tests.api.conftest import calling
 from tests.api.people import bearer, deeds, signed_in
-from tests.api.uploads import PDF, change, files, notes, rows, stored, taking_files, under_way, upload, versions
+from tests.api.uploading.uploads import PDF, change, files, notes, rows, stored, upload, versions
 from tests.conftest import TestTenant
 
 PROBLEM = "application/problem+json"
-
-
-pytestmark = pytest.mark.asyncio(loop_scope="module")
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("storage") / "files"
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def application(database_url: str, redis_url: str, folder: Path) -> AsyncIterator[httpx.AsyncClient]:
-    async with taking_files(database_url, redis_url, folder) as client:
-        yield client
-
-
-@pytest_asyncio.fixture(loop_scope="module")
-async def api(application: httpx.AsyncClient, tenant: TestTenant) -> AsyncIterator[httpx.AsyncClient]:
-    async with calling(application, tenant.key) as client:
-        yield client
-
-
-@pytest.fixture(autouse=True)
-def nothing_is_left_under_way(folder: Path) -> Iterator[None]:
-    yield
-    assert [] == under_way(folder)
 
 
 async def test_an_upload_is_answered_when_its_bytes_are_safe_and_its_job_waits(

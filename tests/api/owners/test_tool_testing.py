@@ -7,7 +7,6 @@ from uuid import uuid4
 import httpx
 import psycopg
 import pytest
-import pytest_asyncio
 
 from schema.vault import PLATFORM
 from tests.api.people import bearer, deeds, signed_in
@@ -15,26 +14,9 @@ from tests.conftest import TestTenant, make_tenant
 from tests.counterparts.http_server import Exchange
 from tests.tools.servers import Answers
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
-
 TOOLS = "/api/admin/tools"
 SECRET = "canary-4f1a-key"
 SKU: dict[str, Any] = {"type": "object", "properties": {"sku": {"type": "string"}}, "required": ["sku"]}
-
-
-@pytest.fixture
-def api(owner_api: httpx.AsyncClient) -> httpx.AsyncClient:
-    return owner_api
-
-
-@pytest.fixture
-def admin(platform_api: httpx.AsyncClient) -> httpx.AsyncClient:
-    return platform_api
-
-
-@pytest.fixture
-def tenant(owner: TestTenant) -> TestTenant:
-    return owner
 
 
 class Service(Answers):
@@ -44,7 +26,7 @@ class Service(Answers):
         exchange.answer(200, {"words": "x" * int(count)})
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
+@pytest.fixture(scope="module")
 async def service() -> AsyncIterator[Service]:
     async with Service() as server:
         yield server

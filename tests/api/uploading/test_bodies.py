@@ -10,41 +10,19 @@ from typing import Any
 import httpx
 import psycopg
 import pytest
-import pytest_asyncio
 
 from schema.db import pool_for
-from tests.api.conftest import calling
-from tests.api.uploads import LIMITS, change, notes, rows, stored, taking_files, under_way, upload, versions
+from tests.api.uploading.uploads import LIMITS, change, notes, rows, stored, under_way, upload, versions
 from tests.conftest import TestTenant
 from tests.system import System, wait_for
 from workers.storage.opening import open_storage
 from workers.storage.removals import remove_due
 from workers.storage.settings import StorageSettings
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
-
 FORM = {"Content-Type": "multipart/form-data; boundary=here"}
 HEAD = b'--here\r\nContent-Disposition: form-data; name="file"; filename="a.txt"\r\n\r\n'
 TAIL = b"\r\n--here--\r\n"
 MIB = 1 << 20
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("storage") / "files"
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def application(database_url: str, redis_url: str, folder: Path) -> AsyncIterator[httpx.AsyncClient]:
-    async with taking_files(database_url, redis_url, folder) as client:
-        yield client
-
-
-@pytest_asyncio.fixture(loop_scope="module")
-async def api(application: httpx.AsyncClient, tenant: TestTenant, folder: Path) -> AsyncIterator[httpx.AsyncClient]:
-    async with calling(application, tenant.key) as client:
-        yield client
-    assert [] == under_way(folder)
 
 
 async def send(api: httpx.AsyncClient, content: Any, headers: dict[str, str] | None = None) -> httpx.Response:
@@ -219,7 +197,7 @@ class Serving:
         return self.memory("VmRSS")
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
+@pytest.fixture(scope="module")
 async def serving(
     database_url: str, redis_url: str, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[Serving]:

@@ -17,21 +17,9 @@ from tests.conftest import TestTenant, make_tenant
 from tests.secret import VAULT
 from tests.tools.shop_database import Shop, open_shop
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
-
 SOURCES, TOOLS = "/api/admin/data-sources", "/api/admin/tools"
 TABLES = ["shop.orders", "shop.customers"]
 DSN = "postgresql://reader:canary-4f1a@127.0.0.1:9/shop"
-
-
-@pytest.fixture
-def api(owner_api: httpx.AsyncClient) -> httpx.AsyncClient:
-    return owner_api
-
-
-@pytest.fixture
-def tenant(owner: TestTenant) -> TestTenant:
-    return owner
 
 
 @pytest.fixture(scope="module")
