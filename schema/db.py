@@ -105,6 +105,10 @@ async def connection(pool: Pool) -> AsyncIterator[Db]:
         try:
             yield db
         finally:
+            if (
+                db.pgconn.pipeline_status
+            ):  # it was cancelled, and psycopg has not left the pipeline: the next would be in it
+                await db.close()
             await pool.putconn(db)
     except (psycopg.OperationalError, PoolTimeout) as error:
         if _is_outage(error):
