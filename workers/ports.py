@@ -13,6 +13,7 @@ from schema.queries.usage import get_spent
 from workers.dispatch import WINDOW
 from workers.hub import Hub
 from workers.limits import Limits
+from workers.pacing import Pace
 from workers.relay import Relay
 from workers.rooms import Rooms
 from workers.wire import RedisAddress, Wire
@@ -38,6 +39,7 @@ class Ports:
     relay: Relay
     window: int
     rooms: Rooms
+    pace: Pace
     limits: Limits
 
 
@@ -54,7 +56,7 @@ async def open_ports(settings: PortSettings) -> AsyncIterator[Ports]:
         hub = Hub(address, wire, pool, process=process_name())
         await hub.start()
         stack.push_async_callback(hub.close)
-        yield Ports(pool, wire, hub, Relay(wire), settings.window, Rooms(), limits_over(wire, pool))
+        yield Ports(pool, wire, hub, Relay(wire), settings.window, Rooms(), Pace(), limits_over(wire, pool))
 
 
 def limits_over(wire: Wire, pool: Pool) -> Limits:

@@ -91,12 +91,14 @@ async def submit(ports: Ports, submission: Submission) -> Submitted:
     """
     job, key = _new_job(ports, submission), submission.idempotency
     try:
-        has_room = ports.rooms.is_ample(job.tenant_id)
-        added = await submissions.add_job(ports.pool, job, window=ports.window, key=key, has_room=has_room)
+        async with ports.pace.turn(job.tenant_id):
+            has_room = ports.rooms.is_ample(job.tenant_id)
+            added = await submissions.add_job(ports.pool, job, window=ports.window, key=key, has_room=has_room)
     except submissions.KeyTaken:
         assert key is not None
         return await _replay(ports, submission.tenant_id, key)
     ports.rooms.note(job.tenant_id, added.row["room"])
+    ports.pace.note(job.tenant_id, waits=added.row["state"] == "queued" and bool(added.row["capped"]))
     await _ring(ports, job, added.row)
     if added.live:
         await _make_way(ports, submission, added.live)

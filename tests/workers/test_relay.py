@@ -53,6 +53,12 @@ def stream(wire: Wire, job_id: UUID | None = None, attempt: int = 1, **changes: 
     return JobStream(Relay(wire), TENANT, job_id, **{"attempt": attempt, "inbox": None, "history": history, **changes})
 
 
+def replace_relay(out: JobStream, relay: Relay) -> JobStream:
+    """Have a stream written by the writer that others have too."""
+    out._relay = relay
+    return out
+
+
 def stored(client: Any, job_id: UUID) -> list[events.Frame]:
     entries = client.xrange(redis_names.job_events(TENANT, job_id))
     return [frame for _, fields in entries for frame in read_frames(read_payload(fields[b"p"]).body)]
@@ -61,6 +67,18 @@ def stored(client: Any, job_id: UUID) -> list[events.Frame]:
 def words(frames: list[events.Frame]) -> str:
     deltas = [events.decode_event(frame) for frame in frames if frame.type == "message.delta"]
     return "".join(delta.text for delta in deltas if isinstance(delta, events.MessageDelta))
+
+
+async def test_what_several_streams_say_in_a_moment_goes_out_together(wire: CountingWire, client: Any) -> None:
+    relay = Relay(wire)
+    outs = [replace_relay(stream(wire), relay) for _ in range(5)]
+    for said in range(3):
+        for out in outs:
+            out.put(events.MessageDelta(text=str(said)))
+            await asyncio.sleep(1e-4)  # each comes by itself, as from models that answer at their own pace
+    assert all([await out.flushed(5) for out in outs])
+    assert ["012"] * 5 == [words(stored(client, out.job_id)) for out in outs]
+    assert wire.writes < 8, "of 15 tokens, of which the first goes out at once"
 
 
 async def test_what_meets_during_a_write_goes_out_as_one_event(wire: CountingWire, client: Any) -> None:
