@@ -105,9 +105,8 @@ async def connection(pool: Pool) -> AsyncIterator[Db]:
         try:
             yield db
         finally:
-            if (
-                db.pgconn.pipeline_status
-            ):  # it was cancelled, and psycopg has not left the pipeline: the next would be in it
+            # One that was cancelled may be in the middle of psycopg's pipeline; the next would be in it, too.
+            if db.pgconn.pipeline_status:
                 await db.close()
             await pool.putconn(db)
     except (psycopg.OperationalError, PoolTimeout) as error:
