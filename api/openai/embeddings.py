@@ -32,6 +32,7 @@ from graphs.providers.settings import AUTO
 from graphs.providers.tokens import estimate_tokens
 from schema.errors import InputError, Unavailable
 from schema.ids import new_id
+from schema.queries.usage import add_call
 from workers.embedding import MOST_TEXTS, TIMEOUT_S
 from workers.embedding_wire import QUERY_TEXTS
 from workers.endings import settle
@@ -145,17 +146,19 @@ async def _embed(resources: Resources, principal: Principal, texts: Sequence[str
 
 @asynccontextmanager
 async def _reserved(resources: Resources, principal: Principal, model: str, tokens: int) -> AsyncIterator[None]:
-    """Count a call against the tenant's limits; one that fails costs nothing. Raises LimitReached."""
+    """Count a call against the tenant's limits, and as used; one that fails costs nothing. Raises LimitReached."""
     number = new_id()
     verdict = await reserve(resources, principal, number, model, (tokens, 0))
     try:
         yield
+        async with principal.tx(resources.ports.pool) as db:
+            nanos = await add_call(db, principal.tenant_id, user_id=principal.user_id, model=model, input_tokens=tokens)
     except BaseException:
         if verdict is not None:
             await settle(resources.limits, principal.tenant_id, number, tokens=0, nanos=0, refund_request=True)
         raise
     if verdict is not None:
-        await settle(resources.limits, principal.tenant_id, number, tokens=tokens, nanos=verdict.nanos)
+        await settle(resources.limits, principal.tenant_id, number, tokens=tokens, nanos=nanos)
 
 
 def _refuse_dimensions(model: str, dimensions: int | None) -> None:

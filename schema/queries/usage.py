@@ -9,6 +9,7 @@ from psycopg.rows import DictRow
 from psycopg.types.json import Jsonb
 
 from schema.db import Db, fetch_all, fetch_one
+from schema.ids import new_id
 
 GroupBy = Literal["day", "user_id", "agent", "model"]
 
@@ -25,6 +26,23 @@ async def get_spent(db: Db, tenant_id: UUID) -> tuple[int, int]:
     row = await fetch_one(db, SPENT, {"tenant_id": tenant_id})
     assert row is not None
     return row["day_nanos"], row["month_nanos"]
+
+
+ADD_CALL = """
+INSERT INTO usage_records (tenant_id, id, day, user_id, agent, model, jobs, input_tokens, output_tokens, cost_nanos)
+SELECT %(tenant_id)s::uuid, %(id)s::uuid, (now() AT TIME ZONE 'UTC')::date, %(user_id)s::uuid, '', %(model)s::text, 0,
+  %(input_tokens)s::bigint, 0,
+  coalesce((SELECT round(1000 * %(input_tokens)s::bigint * input_usd) FROM models WHERE name = %(model)s::text), 0)::bigint
+RETURNING cost_nanos
+"""
+
+
+async def add_call(db: Db, tenant_id: UUID, *, user_id: UUID | None, model: str, input_tokens: int) -> int:
+    """Write down a call of a model that was no job; return what it cost."""
+    values = {"tenant_id": tenant_id, "id": new_id(), "user_id": user_id, "model": model, "input_tokens": input_tokens}
+    row = await fetch_one(db, ADD_CALL, values)
+    assert row is not None
+    return row["cost_nanos"]
 
 
 async def list_usage(

@@ -225,6 +225,25 @@ async def test_a_viewer_may_not(api: httpx.AsyncClient, database_url: str):
         assert 403 == (await post(client)).status_code
 
 
+async def test_what_was_embedded_is_used_and_costs_what_its_model_costs(
+    api: httpx.AsyncClient, worker: Worker, database_url: str, tenant: TestTenant
+):
+    with psycopg.connect(database_url) as db:
+        db.execute(
+            "INSERT INTO models (name, input_usd, output_usd, fallbacks) VALUES (%s, 0.02, 0, '[]')"
+            " ON CONFLICT DO NOTHING",
+            (MODEL,),
+        )
+    for body in ({"model": MODEL, "input": "x" * 4000}, {"input": ["abcd", "efgh"]}, {"input": "refuse"}):
+        await post(api, **body)
+    with psycopg.connect(database_url) as db:
+        found = db.execute(
+            "SELECT model, jobs, input_tokens, output_tokens, cost_nanos FROM usage_records WHERE tenant_id = %s ORDER BY id",
+            (tenant.id,),
+        ).fetchall()
+    assert [(MODEL, 0, 1000, 0, 20_000), ("minilm", 0, 2, 0, 0)] == found
+
+
 async def test_the_local_model_is_listed(ai: openai.AsyncOpenAI):
     assert LOCAL in [model.id async for model in ai.models.list()]
     assert "headrace" == (await ai.models.retrieve(LOCAL)).owned_by
