@@ -43,8 +43,8 @@ class FiltersIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
 
 class SearchIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """A search. `collections` are named by name or id. What stands in quotes in `query` counts as a phrase. `mmr`: with 1 the
-    best come first, with less rather what the others don't say. `rerank` names a cross-encoder that reads the best again.
-    Passages below `min_score` are left out."""
+    best come first, with less rather what the others don't say. With `rerank` the installation's cross-encoder, if it has one,
+    reads the best again. Passages below `min_score` are left out."""
 
     query: Annotated[str, Meta(min_length=1, max_length=10_000, examples=["How long is the notice period?"])]
     collections: Annotated[list[Annotated[str, Meta(min_length=1, max_length=200)]], NAMES] | None = None
@@ -53,7 +53,7 @@ class SearchIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     k: Annotated[int, Meta(ge=1, le=50)] = 10
     mode: Mode = "hybrid"
     mmr: Share | None = None
-    rerank: Annotated[str, Meta(min_length=1, max_length=200)] | None = None
+    rerank: bool = False
     min_score: Share | None = None
 
 
@@ -108,13 +108,14 @@ EXAMPLE = {"query": "How long is the notice period?", "filters": {"metadata": {"
     "/",
     status_code=200,
     opt=described(example=EXAMPLE),
-    responses=problems(400, 404),
+    responses=problems(400, 404, 503),
     summary="Search documents by meaning and by words",
 )
 async def search(data: JSONBody[SearchIn], principal: MayReadDocuments, resources: Opened) -> FindingsOut:
     """The passages of the documents that you may read which fit best: shared ones and your own."""
     began = time.perf_counter()
-    searcher = Searcher(resources.ports.pool, Asked(resources.embedding, principal.tenant_id))
+    asked = Asked(resources.embedding, principal.tenant_id)
+    searcher = Searcher(resources.ports.pool, asked, asked if resources.settings.reranker else None)
     findings = await searcher.search(_ask_of(data, principal))
     return FindingsOut(
         query=data.query,
@@ -151,7 +152,7 @@ def _ask_of(data: SearchIn, principal: Principal) -> Ask:
 
 
 class Asked:
-    """Vectors for a tenant's queries: workers are asked for them, or the embedder's provider."""
+    """Vectors and ratings for a tenant's queries: workers are asked for them, or the embedder's provider."""
 
     def __init__(self, embedding: EmbeddingClient, tenant_id: UUID) -> None:
         self._embedding, self._tenant_id = embedding, tenant_id
@@ -160,6 +161,10 @@ class Asked:
         """Return a vector for each text. Raises what `EmbeddingClient.embed` does."""
         lane = str(self._tenant_id)
         return await self._embedding.embed(texts, purpose=purpose, embedder=embedder, lane=lane, timeout_s=EMBED_S)
+
+    async def rate(self, query: str, texts: Sequence[str]) -> list[float]:
+        """Return how well each text answers, 0–1. Raises what `EmbeddingClient.rate` does."""
+        return await self._embedding.rate(query, texts, lane=str(self._tenant_id))
 
 
 def passage_of(found: Found) -> FoundOut:

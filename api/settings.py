@@ -23,7 +23,7 @@ class ApiSettings:
     client may take. `window` bounds the doorbells in a queue and is the same in all processes. `issuer` is what our tokens
     name, `token_s` how long one is good; `trusted_proxies` may say whom a request came from (X-Forwarded-For). `embedders` are
     those that collections may have, the first unless they say otherwise; `storage` is where documents' bytes are, and
-    `uploads` how many may come at once."""
+    `uploads` how many may come at once; `reranker` is the cross-encoder that workers have."""
 
     database_url: str = field(repr=False)
     redis_url: str = field(repr=False)
@@ -43,6 +43,7 @@ class ApiSettings:
     embedders: tuple[str, ...] = ("minilm",)
     storage: StorageSettings = field(default_factory=StorageSettings)
     uploads: UploadLimits = field(default_factory=UploadLimits)
+    reranker: str | None = None
 
     @property
     def embedder(self) -> str:
@@ -78,6 +79,7 @@ class ApiSettings:
             providers=providers,
             embedders=_embedders(env),
             storage=storage,
+            reranker=env.get("HEADRACE_RERANKER", "").strip() or None,
             uploads=UploadLimits(
                 max_file=int(_number(env, "HEADRACE_MAX_FILE", UploadLimits.max_file, 1024, 2**40, "bytes")),
                 max_upload=int(_number(env, "HEADRACE_MAX_UPLOAD", UploadLimits.max_upload, 1024, 2**42, "bytes")),

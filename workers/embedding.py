@@ -37,6 +37,8 @@ from workers.embedding_wire import (
 from workers.wire import RedisAddress, ReplyError, Wire, WireDown
 
 TIMEOUT_S = 5.0
+RATE_S = 30.0
+"""A cross-encoder takes a second or more for what one search found, and as many to be loaded at its first use."""
 AT_ONCE = 4
 """Asks of one call that are under way: enough for a few workers, and not all of the list at once."""
 MOST_TEXTS = 2048
@@ -125,23 +127,41 @@ class EmbeddingClient:
         except TimeoutError as error:
             raise ProviderTimeout(f"{opened.engine} sent no embeddings within {limit_s:g} s.") from error
 
+    async def rate(self, query: str, texts: Sequence[str], *, lane: str = "", timeout_s: float = RATE_S) -> list[float]:
+        """Return how well each text answers, 0–1, in order, as the workers' cross-encoder says. Raises what `embed` does."""
+        if not texts:
+            return []
+        ratings = await self._ask_workers("query", texts, "query", "", lane, timeout_s, query=clean(query))
+        return [rating for (rating,) in ratings]
+
     async def _embed_local(
         self, texts: Sequence[str], purpose: Purpose, name: str, lane: str, timeout_s: float
     ) -> list[list[float]]:
+        short = len(texts) <= QUERY_TEXTS and sum(map(len, texts)) <= QUERY_CHARS
+        return await self._ask_workers("query" if short else "bulk", texts, purpose, name, lane, timeout_s)
+
+    async def _ask_workers(
+        self,
+        to: Lane,
+        texts: Sequence[str],
+        purpose: Purpose,
+        name: str,
+        lane: str,
+        timeout_s: float,
+        *,
+        query: str | None = None,
+    ) -> list[list[float]]:
         if not await self._ear.subscribe(self._channel, timeout_s=SUBSCRIBE_S):
             raise _away()
-        cleaned = [clean(text) for text in texts]
-        short = len(cleaned) <= QUERY_TEXTS and sum(map(len, cleaned)) <= QUERY_CHARS
-        to: Lane = "query" if short else "bulk"
         under_way = asyncio.Semaphore(AT_ONCE)
 
         async def ask(piece: Sequence[str]) -> Answer:
             async with under_way:
                 number, deadline = next(self._ids), time.time() + timeout_s
-                asked = Ask(number, self._process, list(piece), purpose, name, lane, deadline)
+                asked = Ask(number, self._process, list(piece), purpose, name, lane, deadline, query)
                 return await self._ask(to, asked, timeout_s)
 
-        pieces = pieces_of(cleaned, most_texts=ASK_TEXTS, most_chars=ASK_CHARS)
+        pieces = pieces_of([clean(text) for text in texts], most_texts=ASK_TEXTS, most_chars=ASK_CHARS)
         asks = [asyncio.ensure_future(ask(piece)) for piece in pieces]
         try:
             return _joined(await asyncio.gather(*asks))

@@ -1,4 +1,4 @@
-"""Embeds for processes that have no weights: takes asks from Redis, answers on the asker's channel.
+"""Embeds and re-ranks for processes that have no weights: takes asks from Redis, answers on the asker's channel.
 
 A worker runs one beside its other work, for the lanes that suit it: chat workers `query`, ingestion workers
 `bulk`. Each lane has a connection of its own, because it blocks there, and a bound of asks under way; what is beyond waits in
@@ -15,9 +15,11 @@ from typing import Protocol
 import structlog
 
 from graphs.embeddings.purposes import Purpose
+from graphs.providers.errors import ModelUnknown
 from schema import redis_names
 from schema.errors import HeadraceError
 from workers.embedding_wire import MALFORMED, Answer, Ask, Lane, Refusal, decode_ask, encode, packed
+from workers.retrieval.reranking import Reranker
 from workers.wire import RETRY_S, RedisAddress, ReplyError, Wire, WireDown
 
 POP_S = 2  # shorter than a wire's patience
@@ -38,10 +40,17 @@ class Embeds(Protocol):
 
 class EmbeddingServer:
     """`async with EmbeddingServer(address, embedders, lanes=("query",)):` serves until the block is left; asks that
-    are under way then are answered first."""
+    are under way then are answered first. Without a `reranker` nothing is rated."""
 
-    def __init__(self, address: RedisAddress, embedders: Embeds, *, lanes: Sequence[Lane] = ("query",)) -> None:
-        self._address, self._embedders, self._lanes = address, embedders, lanes
+    def __init__(
+        self,
+        address: RedisAddress,
+        embedders: Embeds,
+        *,
+        lanes: Sequence[Lane] = ("query",),
+        reranker: Reranker | None = None,
+    ) -> None:
+        self._address, self._embedders, self._lanes, self._reranker = address, embedders, lanes, reranker
         self._answers = Wire(address)
         self._stack = AsyncExitStack()
         self._closing = False
@@ -116,9 +125,7 @@ class EmbeddingServer:
 
     async def _answer(self, lane: Lane, ask: Ask) -> Answer:
         try:
-            vectors = await self._embedders.embed(
-                ask.texts, purpose=ask.purpose, embedder=ask.embedder, lane=f"{lane}/{ask.lane}"
-            )
+            vectors = await self._vectors(lane, ask)
         except HeadraceError as error:
             return Answer(ask.id, refusal=Refusal(error.code, error.message))
         except Exception:  # an edge: whoever asked must not wait for nothing
@@ -127,3 +134,12 @@ class EmbeddingServer:
                 ask.id, refusal=Refusal("internal", "The texts could not be embedded; the worker's log says why.")
             )
         return packed(ask.id, vectors)
+
+    async def _vectors(self, lane: Lane, ask: Ask) -> list[list[float]]:
+        if ask.query is None:
+            return await self._embedders.embed(
+                ask.texts, purpose=ask.purpose, embedder=ask.embedder, lane=f"{lane}/{ask.lane}"
+            )
+        if self._reranker is None:
+            raise ModelUnknown("The workers have no cross-encoder; set HEADRACE_RERANKER for them, too.")
+        return [[rating] for rating in await self._reranker.rate(ask.query, ask.texts)]

@@ -1,4 +1,4 @@
-"""What API processes and workers say to each other about embedding: MessagePack, arrays without names.
+"""What API processes and workers say to each other about embedding and re-ranking: MessagePack, arrays without names.
 
     API ── LPUSH headrace:embed:{lane} Ask ──▶ worker ── PUBLISH headrace:embedded:{process} Answer ──▶ API
 
@@ -29,8 +29,8 @@ Text = Annotated[str, Meta(max_length=3 * LONGEST)]
 
 
 class Ask(msgspec.Struct, frozen=True, array_like=True):
-    """Texts to embed by `embedder`, a local engine. `deadline` is a Unix time: later than it nobody listens any more. `lane`
-    is whoever shares alike, such as a tenant."""
+    """Texts to embed by `embedder`, a local engine; with a `query`, to rate beside it by the worker's cross-encoder. `deadline`
+    is a Unix time: later than it nobody listens any more. `lane` is whoever shares alike, such as a tenant."""
 
     id: int
     process: str
@@ -39,6 +39,7 @@ class Ask(msgspec.Struct, frozen=True, array_like=True):
     embedder: str
     lane: str
     deadline: float
+    query: Text | None = None
 
 
 class Refusal(msgspec.Struct, frozen=True, array_like=True):
@@ -49,7 +50,8 @@ class Refusal(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Answer(msgspec.Struct, frozen=True, array_like=True):
-    """The vectors of one ask, one after another, `dimensions` numbers each, float32 in little-endian; or why there are none."""
+    """The vectors of one ask, one after another, `dimensions` numbers each, float32 in little-endian; or why there are none. A
+    rating is a vector of one number."""
 
     id: int
     dimensions: int = 0

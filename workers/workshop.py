@@ -7,7 +7,6 @@ import asyncio
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
-from functools import cache
 from typing import Literal, Protocol
 from uuid import UUID
 
@@ -152,9 +151,10 @@ class Workshop:
             most_chars=BULK_CHARS if ingests else None,
         )
         stack.push_async_callback(self.embedders.aclose)
-        self.searcher = Searcher(self.pool, self.embedders, cache(CrossEncoder))
+        reranker = CrossEncoder(settings.reranker) if settings.reranker else None
+        self.searcher = Searcher(self.pool, self.embedders, reranker)
         lane: Lane = "bulk" if ingests else "query"
-        await stack.enter_async_context(EmbeddingServer(address, self.embedders, lanes=(lane,)))
+        await stack.enter_async_context(EmbeddingServer(address, self.embedders, lanes=(lane,), reranker=reranker))
         self.storage = await stack.enter_async_context(open_storage(settings.storage))
         if ingests:
             self.reader = await stack.enter_async_context(Reader(slots=READERS))

@@ -1,6 +1,6 @@
 """`POST /api/search`: what it takes, what it tells, whom it shows what, and what it says when no vector can be had."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 from uuid import uuid4
@@ -28,6 +28,11 @@ class Embedding:
         if self.error is not None:
             raise self.error
         return [EAST for _ in texts]
+
+    async def rate(self, query: str, texts: list[str], *, lane: str) -> list[float]:
+        """Reads like a cross-encoder that likes what says `lock`."""
+        self.asked.append({"query": query, "texts": texts, "lane": lane})
+        return [0.9 if "lock" in text else 0.1 for text in texts]
 
 
 @dataclass(frozen=True)
@@ -175,13 +180,31 @@ async def test_a_collection_or_document_that_is_not_there_is_404(place: Place, d
         ({"query": "x", "filters": {"created_after": "2026-01-01T00:00:00"}}, "filters.created_after"),
         ({"query": "x", "filters": {"metadata": {"x": "y" * 17_000}}}, "filters.metadata"),
         ({"query": "x", "filters": {"colour": "blue"}}, "filters.colour"),
-        ({"query": "x", "rerank": "some/model"}, "rerank"),
+        ({"query": "x", "rerank": True}, "rerank"),
         ({"query": "x", "top_k": 5}, "top_k"),
     ],
 )
 async def test_what_is_wrong_is_named(place: Place, body: dict[str, Any], field: str) -> None:
     answer = await place.http.post("/api/search", json=body)
     assert (400, field) == (answer.status_code, answer.json()["errors"][0]["field"]), answer.text
+
+
+async def test_the_installations_cross_encoder_has_the_last_word_where_that_is_wished(
+    place: Place, tenant: TestTenant
+) -> None:
+    place.stock(Written(name="a", passages=["the weir", "the lock"], vectors=[EAST, WEST]))
+    resources = place.http._transport.app.state.resources  # type: ignore[attr-defined]
+    settings = resources.settings
+    object.__setattr__(resources, "settings", replace(settings, reranker="some/cross-encoder"))
+    try:
+        plain, again = await place.search(query="weir"), await place.search(query="weir", rerank=True)
+    finally:
+        object.__setattr__(resources, "settings", settings)
+    assert "the weir" == plain["passages"][0]["text"]
+    assert [("the lock", 0.9), ("the weir", 0.1)] == [(one["text"], one["score"]) for one in again["passages"]]
+    assert [("weir", str(tenant.id))] == [
+        (one["query"], one["lane"]) for one in place.embedding.asked if "query" in one
+    ]
 
 
 @pytest.mark.parametrize("query", [" ", "?!", "'", "\\", "a & | b", "%", "\u202e", "🌊", '"unfinished'])

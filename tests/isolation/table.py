@@ -265,7 +265,7 @@ CALLS: dict[str, Call] = {
     "POST /api/search": Call(
         "documents.read",
         {"body.collections[]": thing("collection"), "body.documents[]": thing("document")},
-        "body.query body.filters.language body.filters.metadata body.rerank",
+        "body.query body.filters.language body.filters.metadata",
         {"body.query": "hi"},
     ),
     "POST /api/upload": Call("documents.write", UPLOAD, UPLOAD_PLAIN, SENT, 202),

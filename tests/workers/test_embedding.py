@@ -118,7 +118,40 @@ async def test_few_long_texts_are_bulk_too(address: RedisAddress, client: Embedd
 
 
 async def test_no_texts_ask_nobody(client: EmbeddingClient) -> None:
-    assert [] == await client.embed([])
+    assert [] == await client.embed([]) == await client.rate("?", [])
+
+
+class Ratings:
+    """A cross-encoder that likes long texts that are not the query."""
+
+    def __init__(self) -> None:
+        self.asked: list[int] = []
+
+    async def rate(self, query: str, texts: Sequence[str]) -> list[float]:
+        self.asked.append(len(texts))
+        return [0.0 if text == query else len(text) / 100 for text in texts]
+
+
+async def test_passages_are_rated_beside_the_query_in_parts(address: RedisAddress, client: EmbeddingClient) -> None:
+    engine, reranker = Engine(), Ratings()
+    async with EmbeddingServer(address, engine, reranker=reranker):
+        found = await client.rate("xxx", ["x" * (n + 1) for n in range(50)])
+    assert [0.01, 0.02, 0.0, *[pytest.approx((n + 1) / 100) for n in range(3, 50)]] == [
+        pytest.approx(one) for one in found
+    ]
+    assert ([2, 16, 16, 16], []) == (sorted(reranker.asked), engine.asked)
+
+
+async def test_workers_without_a_cross_encoder_say_so(address: RedisAddress, client: EmbeddingClient) -> None:
+    async with serving(address, Engine()):
+        with pytest.raises(EmbeddingFailed, match="HEADRACE_RERANKER") as failed:
+            await client.rate("?", ["x"])
+    assert "model_unknown" == failed.value.code
+
+
+async def test_nobody_rates_where_no_worker_runs(client: EmbeddingClient) -> None:
+    with pytest.raises(Unavailable, match="start a worker"):
+        await client.rate("?", ["x"], timeout_s=0.05)
 
 
 async def test_a_flood_at_once_is_answered_each_with_its_own(address: RedisAddress, client: EmbeddingClient) -> None:

@@ -228,11 +228,11 @@ class Backwards:
 
 async def test_a_cross_encoder_has_the_last_word(pool: Pool, shelf: Shelf) -> None:
     stock(shelf, Written(name="a", passages=["the weir", "the lock"], vectors=[EAST, NORTH]))
-    searcher = Searcher(pool, Fixed({"three": EAST}), rerankers={"backwards": Backwards()}.__getitem__)
-    findings = await searcher.search(ask(shelf, "weir", rerank="backwards"))
+    searcher = Searcher(pool, Fixed({"three": EAST}), Backwards())
+    findings = await searcher.search(ask(shelf, "weir", rerank=True))
     assert [("the lock", 0.9), ("the weir", 0.1)] == [(one.text, one.score) for one in findings.passages]
     with pytest.raises(InputError, match="No model that re-ranks"):
-        await Searcher(pool, Fixed({})).search(ask(shelf, "weir", rerank="backwards"))
+        await Searcher(pool, Fixed({})).search(ask(shelf, "weir", rerank=True))
 
 
 @pytest.fixture(scope="module")

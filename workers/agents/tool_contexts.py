@@ -77,7 +77,6 @@ class ToolSurroundings:
                 tenant_id=self._tenant_id,
                 user_id=job["user_id"],
                 collections=job["payload"].get("collections"),
-                rerank=self._shop.settings.reranker,
             ),
             open_database=self._open_database,
             files=self._pictures.read,

@@ -144,7 +144,6 @@ async def _looked_up(shop: Workshop, job: DictRow, text: str) -> list[dict[str, 
         tenant_id=job["tenant_id"],
         user_id=job["user_id"],
         collections=collections,
-        rerank=shop.settings.reranker,
     )
     passages = await documents.search(text, collection=None, k=PASSAGES)
     return [{"number": number, **asdict(passage)} for number, passage in enumerate(passages, 1)]

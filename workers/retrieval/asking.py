@@ -24,7 +24,7 @@ class Embeds(Protocol):
 class Ask:
     """What is searched for, and how. `reader` sees shared documents and the own private ones; `sees` is what row-level
     security confines the transaction to (`Principal.sees`). `mmr` is how much the score counts against what is new (0–1);
-    `rerank` names a cross-encoder."""
+    with `rerank` a cross-encoder reads the best again."""
 
     tenant_id: UUID
     reader: UUID | None
@@ -35,7 +35,7 @@ class Ask:
     k: int = 10
     mode: Mode = "hybrid"
     mmr: float | None = None
-    rerank: str | None = None
+    rerank: bool = False
     min_score: float | None = None
 
 

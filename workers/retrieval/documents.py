@@ -14,8 +14,8 @@ from workers.retrieval.searching import Searcher
 
 class TenantDocuments:
     """`tools.contract.DocumentSearch` for one job. `collections`, names or ids, are those that the chat was asked to keep to,
-    None is all of them; `rerank` names a cross-encoder. What does not answer the question is not given: no passages mean that
-    it is not in the documents."""
+    None is all of them. The searcher's cross-encoder has the last word if it has one. What does not answer the question is
+    not given: no passages mean that it is not in the documents."""
 
     def __init__(
         self,
@@ -24,9 +24,8 @@ class TenantDocuments:
         tenant_id: UUID,
         user_id: UUID | None,
         collections: Sequence[str] | None = None,
-        rerank: str | None = None,
     ) -> None:
-        self._searcher, self._rerank = searcher, rerank
+        self._searcher = searcher
         self._tenant_id, self._user_id, self._collections = tenant_id, user_id, collections
 
     async def search(self, query: str, *, collection: str | None, k: int) -> Sequence[Passage]:
@@ -39,7 +38,7 @@ class TenantDocuments:
             query=query,
             collections=names,
             k=k,
-            rerank=self._rerank,
+            rerank=self._searcher.reranker is not None,
         )
         findings = await self._searcher.search(ask)
         return [passage_of(one) for one in findings.passages] if findings.found else []

@@ -7,7 +7,7 @@ No connection is held while a vector is made. Where none can be had, words alone
 """
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 from uuid import UUID
@@ -50,16 +50,16 @@ class Gathered:
 
 
 class Searcher:
-    """Searches the documents of any tenant over one pool. `rerankers` opens a cross-encoder by its name, None where there are
-    none."""
+    """Searches the documents of any tenant over one pool. `reranker` is None where there is none."""
 
-    def __init__(self, pool: Pool, embedding: Embeds, rerankers: Callable[[str], Reranker] | None = None) -> None:
-        self.pool, self._embedding, self._rerankers = pool, embedding, rerankers
+    def __init__(self, pool: Pool, embedding: Embeds, reranker: Reranker | None = None) -> None:
+        self.pool, self._embedding, self.reranker = pool, embedding, reranker
 
     async def search(self, ask: Ask) -> Findings:
         """Return the `k` best passages. Raises NotFound for a collection or document that the reader has not, InputError for
         what can't be done here, and in mode `vector` whatever kept the vector from being made."""
-        reranker = self._open(ask.rerank)
+        if ask.rerank and self.reranker is None:
+            raise InputError("No model that re-ranks is set up here. Leave `rerank` out.", field="rerank")
         text, phrases = read_query(ask.query)
         async with tenant_tx(self.pool, ask.tenant_id, user_id=ask.sees) as db:
             searched = await resolve(db, ask.tenant_id, ask.reader, collections=ask.collections, filters=ask.filters)
@@ -76,15 +76,8 @@ class Searcher:
             await _read_passages(db, ask, searched, wording, gathered)
         share = max((one.covered for one in gathered.passages), default=0.0)
         found = bool(gathered.passages) and is_answered(gathered.nearest, share)
-        best = await _order(ask, text, gathered, reranker)
+        best = await _order(ask, text, gathered, self.reranker if ask.rerank else None)
         return Findings(tuple(best), found and bool(best), degraded)
-
-    def _open(self, name: str | None) -> Reranker | None:
-        if name is None:
-            return None
-        if self._rerankers is None:
-            raise InputError("No model that re-ranks is set up here. Leave `rerank` out.", field="rerank")
-        return self._rerankers(name)
 
     async def _embed(self, ask: Ask, searched: Searched, text: str) -> dict[str, list[float] | str]:
         """Return the query's vector by embedder, or the sentence that says why there is none."""
