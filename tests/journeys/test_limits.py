@@ -113,7 +113,10 @@ async def test_a_spent_budget_refuses_and_warns_before(
     )
     limit(shared_url, tenant, budget_day_nanos=180_000_000)  # 0.18 $: three answers of 500 tokens are 0.15 $
     async with aiohttp.ClientSession() as http:
-        answers = [await post(http, system.url, tenant, "text-500") for _ in range(3)]
+        answers = []
+        for _ in range(3):
+            answers.append(await post(http, system.url, tenant, "text-500"))
+            await wait_for_nothing_reserved(system, tenant)  # an answer is told a moment before it is settled
     spent = rows(shared_url, "SELECT sum(cost_nanos) AS nanos FROM usage_records WHERE tenant_id = %s", tenant.id)
     statuses = [status for status, _ in answers]
     assert [200, 200, 429] == statuses

@@ -12,6 +12,7 @@ import redis
 from schema import events, redis_names
 from schema.events import read_frames
 from schema.ids import new_id
+from workers import relay as relays
 from workers.payloads import read_payload
 from workers.relay import JobStream, Relay, fresh_history, join_deltas
 from workers.wire import RedisAddress, Wire
@@ -69,16 +70,24 @@ def words(frames: list[events.Frame]) -> str:
     return "".join(delta.text for delta in deltas if isinstance(delta, events.MessageDelta))
 
 
-async def test_what_several_streams_say_in_a_moment_goes_out_together(wire: CountingWire, client: Any) -> None:
+async def test_what_several_streams_say_in_a_moment_goes_out_together(
+    wire: CountingWire, client: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(relays, "GATHER_S", 0.5)
     relay = Relay(wire)
     outs = [replace_relay(stream(wire), relay) for _ in range(5)]
-    for said in range(3):
-        for out in outs:
-            out.put(events.MessageDelta(text=str(said)))
-            await asyncio.sleep(1e-4)  # each comes by itself, as from models that answer at their own pace
+    wire.gate.clear()
+    for out in outs:
+        out.put(events.MessageDelta(text="a"))
+    wire.gate.set()
+    assert all([await out.flushed(5) for out in outs])  # now it gathers
+    written = wire.writes
+    for out in outs:
+        out.put(events.MessageDelta(text="b"))
+        await asyncio.sleep(0.001)  # each comes by itself, as from models that answer at their own pace
     assert all([await out.flushed(5) for out in outs])
-    assert ["012"] * 5 == [words(stored(client, out.job_id)) for out in outs]
-    assert wire.writes < 8, "of 15 tokens, of which the first goes out at once"
+    assert ["ab"] * 5 == [words(stored(client, out.job_id)) for out in outs]
+    assert 1 == wire.writes - written
 
 
 async def test_what_meets_during_a_write_goes_out_as_one_event(wire: CountingWire, client: Any) -> None:
