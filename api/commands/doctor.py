@@ -56,7 +56,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 def look(environ: Mapping[str, str]) -> Iterator[Finding]:
     yield python()
-    yield torch()
+    yield embeddings()
     try:
         settings = settings_from(environ)
     except LocalError as error:
@@ -79,12 +79,12 @@ def python() -> Finding:
     )
 
 
-def torch() -> Finding:
+def embeddings() -> Finding:
     missing = [name for name in ("torch", "sentence_transformers") if not importlib.util.find_spec(name)]
     if not missing:
-        return Finding("embeddings", "torch and sentence-transformers are there")
-    advice = "Run ./headrace with Python 3.11, or with HEADRACE_TORCH=auto. Everything else works without."
-    return Finding("embeddings", f"no local embedding model ({', '.join(missing)} missing)", advice, hint=True)
+        return Finding("embeddings", "all-MiniLM-L6-v2, and whatever sentence-transformers runs")
+    advice = "For other local models, and re-ranking, run ./headrace with Python 3.11, or with HEADRACE_TORCH=auto."
+    return Finding("embeddings", f"all-MiniLM-L6-v2 only ({' and '.join(missing)} missing)", advice, hint=True)
 
 
 def disk(home: Path) -> Finding:
