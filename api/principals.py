@@ -190,6 +190,7 @@ def address_of(connection: ASGIConnection[Any, Any, Any, Any]) -> str | None:
     return connection.client.host if connection.client else None
 
 
-def get_principal(request: Request[Any, Any, Any]) -> Principal:
-    """Dependency `principal`; the guard has found it."""
+def get_principal(request: Request[Any, Any, Any], resources: NamedDependency[Any]) -> Principal:
+    """Dependency `principal`; the guard has found it. It names `resources` so that Litestar finds one after the other: for two
+    at once it makes tasks, a tenth of what a request costs us."""
     return request.scope["user"]

@@ -31,7 +31,7 @@ NO_VERSION = "There is no such version of this document."
     "/{document_id:uuid}/content",
     media_type=BYTES,
     responses={
-        200: ResponseSpec(bytes, description="The file.", media_type=BYTES, generate_examples=False),
+        200: ResponseSpec(bytes, description="The file, as what it is.", media_type="*/*", generate_examples=False),
         **problems(404, 503),
     },
     summary="Download a document",

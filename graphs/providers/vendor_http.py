@@ -5,6 +5,7 @@ Not for: what the bytes mean (`sse.py`, `openai_wire.py`, `ollama_wire.py`).
 """
 
 import asyncio
+import errno
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from typing import TypeVar
@@ -186,9 +187,6 @@ class VendorHttp:
                 return await self._session.request(
                     method, url, data=body, headers=self._headers, timeout=self._limits, allow_redirects=False
                 )
-            except (aiohttp.ServerDisconnectedError, ConnectionResetError) as exc:
-                if last_try:
-                    raise ProviderUnreachable(f"{self.provider} dropped the connection before answering.") from exc
             except (aiohttp.ConnectionTimeoutError, aiohttp.ServerTimeoutError) as exc:
                 raise ProviderUnreachable(
                     f"{self.provider} at {self.address} did not accept a connection within "
@@ -200,7 +198,10 @@ class VendorHttp:
                 # Without its cause: aiohttp quotes the bytes that it could not read, and a vendor may echo the key.
                 raise ProviderGarbage(f"{self.provider} did not answer in HTTP.") from None
             except (aiohttp.ClientError, OSError) as exc:
-                raise ProviderUnreachable(f"{self.provider} at {self.address} can't be reached.") from exc
+                if not _was_dropped(exc):
+                    raise ProviderUnreachable(f"{self.provider} at {self.address} can't be reached.") from exc
+                if last_try:
+                    raise ProviderUnreachable(f"{self.provider} dropped the connection before answering.") from exc
         raise AssertionError("unreachable: the second try returns or raises")
 
     async def _check_status(self, response: aiohttp.ClientResponse, model: str) -> None:
@@ -219,3 +220,11 @@ def decode_answer(provider: str, decode: Callable[[bytes], T], data: bytes) -> T
         return decode(data)
     except (msgspec.MsgspecError, UnicodeDecodeError) as exc:
         raise ProviderGarbage(f"{provider} sent something that is not its protocol.") from exc
+
+
+def _was_dropped(error: Exception) -> bool:
+    """Whether a connection ended that had been made; how that is told depends on the event loop, Python and the moment."""
+    if isinstance(error, aiohttp.ClientConnectorError):
+        return False
+    reset = isinstance(error, OSError) and error.errno in (errno.ECONNRESET, errno.EPIPE)
+    return reset or isinstance(error, (aiohttp.ServerDisconnectedError, ConnectionResetError))
