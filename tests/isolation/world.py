@@ -93,7 +93,7 @@ class Holder:
         return str(job_id)
 
     def user(self, role: str = "member", state: str = "active") -> UUID:
-        user_id, email = new_id(), f"{self.marker}-{uuid4().hex[:6]}@example.com"
+        user_id, email = new_id(), f"{self.marker}-{uuid4().hex[:12]}@example.com"
         about = {"role": role, "state": state, "password_hash": hashed(PASSWORD)}
         self.insert("users", id=user_id, email=email, name=self.marker, **about)
         return user_id
@@ -127,13 +127,13 @@ class Holder:
         return service
 
     def provider(self) -> str:
-        provider_id, name = new_id(), f"{self.marker}-{uuid4().hex[:6]}"
+        provider_id, name = new_id(), f"{self.marker}-{uuid4().hex[:12]}"
         issuer = f"https://{name}.example.com"
         self.insert("identity_providers", id=provider_id, name=name, issuer=issuer, audience="x", jwks_url=NOWHERE)
         return str(provider_id)
 
     def grant(self) -> str:
-        name = f"{self.marker}-{uuid4().hex[:6]}"
+        name = f"{self.marker}-{uuid4().hex[:12]}"
         self.insert("grants", kind="agent", name=name, overrides={}, created_by=self.marker)
         return name
 
@@ -176,7 +176,7 @@ class Holder:
 
     def pipeline(self) -> str:
         """One with two versions."""
-        pipeline_id, name = new_id(), f"{self.marker}-{uuid4().hex[:6]}"
+        pipeline_id, name = new_id(), f"{self.marker}-{uuid4().hex[:12]}"
         definition = {"name": name, "start": "a", "steps": {"a": {"kind": "prompt", "prompt": self.marker}}}
         self.insert("pipelines", id=pipeline_id, name=name, version=2, definition=definition)
         for version in (1, 2):
@@ -191,7 +191,7 @@ class Holder:
         return name
 
     def collection(self) -> str:
-        name, cut = f"{self.marker}-{uuid4().hex[:6]}", {"chunk_characters": 1000, "chunk_overlap": 200}
+        name, cut = f"{self.marker}-{uuid4().hex[:12]}", {"chunk_characters": 1000, "chunk_overlap": 200}
         self.insert("collections", id=new_id(), name=name, embedder="minilm", **cut, description=self.marker)
         return name
 
@@ -218,7 +218,7 @@ class Holder:
         return str(document_id)
 
     def document_name(self) -> str:
-        name = f"{self.marker}-{uuid4().hex[:6]}.txt"
+        name = f"{self.marker}-{uuid4().hex[:12]}.txt"
         self.document(name=name)
         return name
 
@@ -307,7 +307,7 @@ KINDS: dict[str, Callable[[Holder], str | None]] = {
     "model": lambda holder: MODELS[holder.letter],
     "agent": Holder.agent,
     "tool": Holder.tool,
-    "spare tool": lambda holder: holder.tool(uuid4().hex[:6]),
+    "spare tool": lambda holder: holder.tool(uuid4().hex[:12]),
     "data source": Holder.data_source,
     "pipeline": Holder.pipeline,
     "collection": Holder.collection,

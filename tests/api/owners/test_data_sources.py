@@ -29,7 +29,7 @@ def shop(stores: Stores) -> Iterator[Shop]:
 
 
 def source(**fields: Any) -> dict[str, Any]:
-    return {"name": f"source_{uuid4().hex[:6]}", "dsn": DSN, "tables": TABLES, **fields}
+    return {"name": f"source_{uuid4().hex[:12]}", "dsn": DSN, "tables": TABLES, **fields}
 
 
 async def make(api: httpx.AsyncClient, **fields: Any) -> str:
