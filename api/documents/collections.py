@@ -21,8 +21,9 @@ from api.documents.collection_shapes import (
     CollectionsOut,
     collection_fields,
 )
+from api.documents.ingestion import ingestion
 from api.documents.removing import remove_bytes, remove_documents, uncrossed
-from api.documents.retrying import AGAIN, NOTHING, ReadAgainOut, accepted, ingestion, read_again
+from api.documents.retrying import AGAIN, NOTHING, ReadAgainOut, accepted, read_again
 from api.errors import problems
 from api.headers import read_idempotency
 from api.paging import Cursor, Limit, read_cursor, write_cursor

@@ -13,21 +13,20 @@ from msgspec import Meta
 
 from api.describing import described
 from api.documents.access import require_collection, require_document, require_own, whose
+from api.documents.ingestion import ingestion
 from api.errors import problems
 from api.headers import read_idempotency
 from api.principals import MayWriteDocuments, Principal
 from api.requests import JsonRequest
 from api.resources import Opened, Resources
-from schema.batch import Statement
 from schema.errors import Conflict, InputError
 from schema.ids import new_id
-from schema.kinds import KINDS
 from schema.queries import documents
 from schema.queries.documents import retry_statements
 from schema.queries.ingestion import count_files
 from schema.queries.submissions import NothingWaits
 from schema.states import FileState
-from workers.submit import Idempotency, Submission, Submitter, submit
+from workers.submit import Idempotency, submit
 
 AT_ONCE = 1000
 AGAIN: tuple[FileState, ...] = ("failed", "cancelled", "ready")
@@ -116,30 +115,6 @@ async def read_again(
     async with principal.tx(resources.ports.pool) as db:
         counts = await count_files(db, principal.tenant_id, submitted.job_id)
     return ReadAgainOut(job_id=submitted.job_id, documents=counts["total"])
-
-
-def ingestion(
-    principal: Principal,
-    job_id: UUID,
-    request_id: str,
-    key: Idempotency | None,
-    comes_with: tuple[Statement, ...],
-    *,
-    model: str,
-    payload: dict[str, Any] | None = None,
-) -> Submission:
-    """Return a job of ingestion with the statements that give it its work; `model` is what embeds."""
-    return Submission(
-        tenant_id=principal.tenant_id,
-        job_id=job_id,
-        kind=KINDS["ingestion"],
-        payload=payload or {},
-        model=model,
-        idempotency=key,
-        request_id=request_id,
-        by=Submitter(principal.actor, principal.user_id, principal.sees, principal.address),
-        comes_with=comes_with,
-    )
 
 
 def accepted(body: ReadAgainOut) -> Response[ReadAgainOut]:

@@ -24,7 +24,7 @@ from api.uploading.intake import Intake
 from api.uploading.receiving import check_head, receive
 from schema.errors import InputError, QueueFull
 from schema.queries.receiving import is_queue_full
-from schema.queries.submissions import find_keyed_job
+from schema.queries.submissions import QUEUE_IS_FULL, find_keyed_job
 from schema.queries.uploads import find_room
 from workers.follow import Follower
 from workers.submit import Idempotency
@@ -91,7 +91,7 @@ async def _space(principal: Principal, resources: Resources) -> int | None:
     """Return how many bytes the tenant may still store. Raises QueueFull, before anything of the body is read."""
     async with principal.tx(resources.ports.pool) as db:
         if await is_queue_full(db, principal.tenant_id):
-            raise QueueFull("Too many jobs of this tenant are waiting. Send this one again when some have ended.")
+            raise QueueFull(QUEUE_IS_FULL)
         return await find_room(db, principal.tenant_id)
 
 

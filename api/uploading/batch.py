@@ -8,7 +8,7 @@ from litestar.exceptions import HTTPException
 from api.uploading.limits import UploadLimits
 from api.uploading.sinks import Sink
 from schema.errors import InputError, StorageFull
-from schema.queries.submissions import IS_FULL
+from schema.queries.submissions import STORAGE_IS_FULL
 
 TOO_LARGE = "too_large"
 
@@ -82,4 +82,4 @@ def too_much(limits: UploadLimits) -> HTTPException:
 
 def storage_full() -> StorageFull:
     """The error for a tenant that may not store this much more."""
-    return StorageFull(IS_FULL)
+    return StorageFull(STORAGE_IS_FULL)

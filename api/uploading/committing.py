@@ -15,7 +15,7 @@ from psycopg.types.json import Jsonb
 
 from api.documents.access import NOT_YOURS
 from api.documents.collections import MOST
-from api.documents.retrying import ingestion
+from api.documents.ingestion import ingestion
 from api.principals import Principal
 from api.requests import JsonRequest
 from api.resources import Resources

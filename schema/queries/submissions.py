@@ -29,7 +29,8 @@ TURNSTILE = 0x48524143  # first half of the advisory locks that guard a tenant's
 SESSION_BUSY, QUEUE_FULL, NOT_YOURS, STORAGE_FULL, NO_COLLECTION = "HR001", "HR002", "HR003", "HR004", "HR005"
 NOTHING_WAITS, NOTE_GONE = "HR007", "HR008"
 
-IS_FULL = "Your tenant's storage is full. Delete documents that are not needed, or have the limit raised."
+QUEUE_IS_FULL = "Too many jobs of this tenant are waiting. Send this one again when some have ended."
+STORAGE_IS_FULL = "Your tenant's storage is full. Delete documents that are not needed, or have the limit raised."
 
 
 class KeyTaken(Exception):
@@ -242,13 +243,11 @@ REFUSALS: dict[str, Callable[[], Exception]] = {
     SESSION_BUSY: lambda: SessionBusy(
         "The session is still answering. Wait for it, or send on_busy as queue, interrupt or rollback.", field="on_busy"
     ),
-    QUEUE_FULL: lambda: QueueFull(
-        "Too many jobs of this tenant are waiting. Send this one again when some have ended."
-    ),
+    QUEUE_FULL: lambda: QueueFull(QUEUE_IS_FULL),
     NOT_YOURS: lambda: NotFound(
         "There is no such session. Leave session_id out to begin a new one.", field="session_id"
     ),
-    STORAGE_FULL: lambda: StorageFull(IS_FULL),
+    STORAGE_FULL: lambda: StorageFull(STORAGE_IS_FULL),
     NO_COLLECTION: lambda: NotFound(
         "There is no such collection. GET /api/collections lists them.", field="collection"
     ),

@@ -1,6 +1,7 @@
 """Pacing: who floods takes turns with itself, and nobody else waits."""
 
 import asyncio
+from uuid import UUID
 
 import pytest
 
@@ -13,6 +14,8 @@ from workers import pacing
 from workers.pacing import MOST_IN_LINE, Pace
 from workers.ports import Ports
 
+TENANT = new_id()
+
 
 class Submits:
     """Counts how many of a tenant's submits are under way at once."""
@@ -20,15 +23,12 @@ class Submits:
     def __init__(self, pace: Pace) -> None:
         self.pace, self.now, self.most = pace, 0, 0
 
-    async def one(self, tenant_id: object = None) -> None:
-        async with self.pace.turn(tenant_id or TENANT):  # type: ignore[arg-type]
+    async def one(self, tenant_id: UUID = TENANT) -> None:
+        async with self.pace.turn(tenant_id):
             self.now += 1
             self.most = max(self.most, self.now)
             await asyncio.sleep(0.001)
             self.now -= 1
-
-
-TENANT = new_id()
 
 
 async def test_whose_jobs_do_not_wait_submits_many_at_once() -> None:

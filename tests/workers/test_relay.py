@@ -48,16 +48,14 @@ def client(redis_url: str) -> Any:
         yield client
 
 
-def stream(wire: Wire, job_id: UUID | None = None, attempt: int = 1, **changes: Any) -> JobStream:
+def stream(
+    wire: Wire, job_id: UUID | None = None, attempt: int = 1, relay: Relay | None = None, **changes: Any
+) -> JobStream:
     job_id = job_id or new_id()
     history = fresh_history(job_id, datetime.now(UTC), events.JobQueued(kind="chat"))
-    return JobStream(Relay(wire), TENANT, job_id, **{"attempt": attempt, "inbox": None, "history": history, **changes})
-
-
-def replace_relay(out: JobStream, relay: Relay) -> JobStream:
-    """Have a stream written by the writer that others have too."""
-    out._relay = relay
-    return out
+    return JobStream(
+        relay or Relay(wire), TENANT, job_id, **{"attempt": attempt, "inbox": None, "history": history, **changes}
+    )
 
 
 def stored(client: Any, job_id: UUID) -> list[events.Frame]:
@@ -75,7 +73,7 @@ async def test_what_several_streams_say_in_a_moment_goes_out_together(
 ) -> None:
     monkeypatch.setattr(relays, "GATHER_S", 0.5)
     relay = Relay(wire)
-    outs = [replace_relay(stream(wire), relay) for _ in range(5)]
+    outs = [stream(wire, relay=relay) for _ in range(5)]
     wire.gate.clear()
     for out in outs:
         out.put(events.MessageDelta(text="a"))

@@ -1,25 +1,22 @@
 """One application for the tests of a module, and a tenant with documents for each test; no worker runs."""
 
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import httpx
 import psycopg
 import pytest
 
-from api.app import create_app
 from api.settings import ApiSettings
 from schema.bootstrap import ensure_api_key
 from schema.keys import new_api_key
 from schema.rights import Role
-from tests.api.conftest import calling, serving
+from tests.api.conftest import calling
 from tests.api.documents.shelving import Person, Shelf
 from tests.api.people import make_user
 from tests.conftest import TestTenant
-from tests.secret import VAULT
 from workers.ports import Ports
-from workers.storage.settings import StorageSettings
 
 ROLES: dict[str, Role] = {"ada": "member", "bob": "member", "viewer": "viewer", "owner": "owner"}
 
@@ -34,20 +31,14 @@ class Library:
 
 
 @pytest.fixture(scope="module")
-async def library(
-    database_url: str, redis_url: str, tmp_path_factory: pytest.TempPathFactory
-) -> AsyncIterator[Library]:
-    folder = tmp_path_factory.mktemp("files")
-    settings = ApiSettings(
-        database_url=database_url,
-        redis_url=redis_url,
-        vault=VAULT,
-        storage=StorageSettings(folder=folder),
-        embedders=("minilm", "ollama/bge-m3"),
-    )
-    app = create_app(settings)
-    async with serving(app) as http:
-        yield Library(http, app.state.resources.ports, folder)
+def settings(settings: ApiSettings) -> ApiSettings:
+    return replace(settings, embedders=("minilm", "ollama/bge-m3"))
+
+
+@pytest.fixture(scope="module")
+def library(application: httpx.AsyncClient, folder: Path) -> Library:
+    ports = application._transport.app.state.resources.ports  # type: ignore[attr-defined]
+    return Library(application, ports, folder)
 
 
 @pytest.fixture

@@ -12,6 +12,7 @@ from graphs.agents.contract import GraphName
 from graphs.agents.formats import FORMATS
 from schema.tables.agents import GRAPHS
 from schema.vault import PLATFORM
+from tests.api.owners.making import grant
 from tests.api.people import deeds
 from tests.conftest import TestTenant, make_tenant
 
@@ -46,12 +47,6 @@ async def make(api: httpx.AsyncClient, name: str | None = None, **fields: Any) -
 async def callable_names(api: httpx.AsyncClient, tenant: TestTenant) -> list[str]:
     answer = await api.get("/api/agents", headers=tenant.headers)
     return [item["name"] for item in answer.json()["items"]]
-
-
-def grant(database_url: str, tenant: TestTenant, kind: str, name: str, overrides: str = "{}") -> None:
-    with psycopg.connect(database_url) as db:
-        sql = "INSERT INTO grants (tenant_id, kind, name, overrides) VALUES (%s, %s, %s, %s)"
-        db.execute(sql, (tenant.id, kind, name, overrides))
 
 
 async def test_formats_and_graphs_are_those_of_the_code_behind_them() -> None:

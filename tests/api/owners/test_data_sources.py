@@ -5,20 +5,20 @@ from typing import Any
 from uuid import uuid4
 
 import httpx
-import psycopg
 import pytest
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
-from psycopg.rows import dict_row
 
 from api.local import Stores
 from schema.vault import Sealed
+from tests.api.owners.making import TOOLS, kept, make
 from tests.api.people import deeds
 from tests.conftest import TestTenant, make_tenant
 from tests.secret import VAULT
 from tests.tools.shop_database import Shop, open_shop
 
-SOURCES, TOOLS = "/api/admin/data-sources", "/api/admin/tools"
+SOURCES = "/api/admin/data-sources"
 TABLES = ["shop.orders", "shop.customers"]
+KEPT = "SELECT * FROM data_sources WHERE name = %s"
 DSN = "postgresql://reader:canary-4f1a@127.0.0.1:9/shop"
 
 
@@ -32,17 +32,8 @@ def source(**fields: Any) -> dict[str, Any]:
     return {"name": f"source_{uuid4().hex[:12]}", "dsn": DSN, "tables": TABLES, **fields}
 
 
-async def make(api: httpx.AsyncClient, **fields: Any) -> str:
-    answer = await api.post(SOURCES, json=source(**fields))
-    assert 201 == answer.status_code, answer.text
-    return answer.json()["name"]
-
-
-def kept(database_url: str, name: str) -> dict[str, Any]:
-    with psycopg.connect(database_url, row_factory=dict_row) as db:
-        found = db.execute("SELECT * FROM data_sources WHERE name = %s", (name,)).fetchone()
-    assert found is not None
-    return found
+async def make_source(api: httpx.AsyncClient, **fields: Any) -> str:
+    return await make(api, SOURCES, source(**fields))
 
 
 def opened(found: dict[str, Any]) -> str:
@@ -60,20 +51,23 @@ async def test_a_dsn_is_sealed_for_its_row_and_never_told(
     assert {key: value for key, value in sent.items() if key != "dsn"} == {
         key: found[key] for key in sent if key != "dsn"
     }
-    assert DSN == opened(kept(database_url, name))
+    assert DSN == opened(kept(database_url, KEPT, name))
     told = [made.text, str(found), (await api.get(SOURCES)).text, (await api.post(f"{SOURCES}/{name}/test")).text]
     told.append(str([deeds(database_url, tenant.id, f"data_source.{did}") for did in ("created", "tested")]))
     assert [] == [text for text in told if "canary" in text or "reader" in text]
 
 
 async def test_a_change_leaves_the_rest_as_it_is(api: httpx.AsyncClient, database_url: str) -> None:
-    name = await make(api, description="Old.")
+    name = await make_source(api, description="Old.")
     changed = (await api.patch(f"{SOURCES}/{name}", json={"max_rows": 7})).json()
     assert (7, "Old.", TABLES) == (changed["max_rows"], changed["description"], changed["tables"])
-    assert DSN == opened(kept(database_url, name))
+    assert DSN == opened(kept(database_url, KEPT, name))
     other = DSN.replace("canary-4f1a", "canary-9b2c")
     await api.patch(f"{SOURCES}/{name}", json={"dsn": other, "tables": ["shop.orders"]})
-    assert (other, ["shop.orders"]) == (opened(kept(database_url, name)), kept(database_url, name)["tables"])
+    assert (other, ["shop.orders"]) == (
+        opened(kept(database_url, KEPT, name)),
+        kept(database_url, KEPT, name)["tables"],
+    )
     assert 204 == (await api.delete(f"{SOURCES}/{name}")).status_code
     for method in ("GET", "PATCH", "DELETE"):
         assert 404 == (await api.request(method, f"{SOURCES}/{name}", json={})).status_code
@@ -112,7 +106,7 @@ async def test_what_can_not_be_a_data_source_is_refused_with_the_field(
 ) -> None:
     answers = [await api.post(SOURCES, json=source(**fields))]
     if "name" not in fields:
-        answers.append(await api.patch(f"{SOURCES}/{await make(api)}", json=fields))
+        answers.append(await api.patch(f"{SOURCES}/{await make_source(api)}", json=fields))
     for answer in answers:
         assert (400, field) == (answer.status_code, answer.json()["errors"][0]["field"]), answer.text
         assert "canary" not in answer.text
@@ -127,7 +121,7 @@ async def test_headraces_own_database_is_no_data_source(api: httpx.AsyncClient, 
 
 
 async def test_a_name_is_taken_once_in_a_tenant(api: httpx.AsyncClient, database_url: str) -> None:
-    name = await make(api)
+    name = await make_source(api)
     assert 409 == (await api.post(SOURCES, json=source(name=name))).status_code
     stranger = make_tenant(database_url, role="owner").headers
     for method, path in (("GET", ""), ("PATCH", ""), ("DELETE", ""), ("POST", "/test")):
@@ -138,7 +132,7 @@ async def test_a_name_is_taken_once_in_a_tenant(api: httpx.AsyncClient, database
 
 
 async def test_pages_show_every_data_source_once_in_order(api: httpx.AsyncClient) -> None:
-    names = sorted([await make(api, name=name) for name in ("b", "B", "a1", "a_2")])
+    names = sorted([await make_source(api, name=name) for name in ("b", "B", "a1", "a_2")])
     first = (await api.get(SOURCES, params={"limit": 3})).json()
     second = (await api.get(SOURCES, params={"limit": 3, "cursor": first["next_cursor"]})).json()
     assert (names, None) == ([item["name"] for item in first["items"] + second["items"]], second["next_cursor"])
@@ -146,7 +140,7 @@ async def test_pages_show_every_data_source_once_in_order(api: httpx.AsyncClient
 
 
 async def test_a_try_tells_which_tables_are_there_and_may_be_read(api: httpx.AsyncClient, shop: Shop) -> None:
-    name = await make(api, dsn=over_tcp(shop.source.dsn))
+    name = await make_source(api, dsn=over_tcp(shop.source.dsn))
     tried = (await api.post(f"{SOURCES}/{name}/test")).json()
     assert (True, "ok") == (tried["ok"], tried["code"]), tried
     await api.patch(f"{SOURCES}/{name}", json={"tables": ["shop.orders", "shop.secrets", "shop.nothing", "no.where"]})
@@ -163,12 +157,12 @@ async def test_a_try_tells_which_tables_are_there_and_may_be_read(api: httpx.Asy
 async def test_a_try_that_fails_says_why(api: httpx.AsyncClient, shop: Shop) -> None:
     wrong = make_conninfo(over_tcp(shop.source.dsn), dbname="nothing_of_that_name")
     for dsn, code in ((DSN, "tool_failed"), (wrong, "tool_failed"), (over_tcp(shop.owner), "tool_refused")):
-        tried = (await api.post(f"{SOURCES}/{await make(api, dsn=dsn)}/test")).json()
+        tried = (await api.post(f"{SOURCES}/{await make_source(api, dsn=dsn)}/test")).json()
         assert (False, code, []) == (tried["ok"], tried["code"], tried["tables"]), tried
 
 
 async def test_a_sql_tool_reads_the_data_source_when_it_is_tried(api: httpx.AsyncClient, shop: Shop) -> None:
-    name = await make(api, dsn=over_tcp(shop.source.dsn))
+    name = await make_source(api, dsn=over_tcp(shop.source.dsn))
     config = {
         "data_source": name,
         "statement": "SELECT sum(amount) AS total FROM shop.orders WHERE customer = :customer",

@@ -2,21 +2,17 @@
 
 from collections.abc import AsyncIterator
 from typing import Any
-from uuid import uuid4
 
 import httpx
 import psycopg
 import pytest
 
 from schema.vault import PLATFORM
+from tests.api.owners.making import SECRET, SKU, TOOLS, grant, make_tool
 from tests.api.people import bearer, deeds, signed_in
 from tests.conftest import TestTenant, make_tenant
 from tests.counterparts.http_server import Exchange
 from tests.tools.servers import Answers
-
-TOOLS = "/api/admin/tools"
-SECRET = "canary-4f1a-key"
-SKU: dict[str, Any] = {"type": "object", "properties": {"sku": {"type": "string"}}, "required": ["sku"]}
 
 
 class Service(Answers):
@@ -32,38 +28,17 @@ async def service() -> AsyncIterator[Service]:
         yield server
 
 
-def some_name() -> str:
-    return f"tool_{uuid4().hex[:8]}"
-
-
-def row(name: str = "", **fields: Any) -> dict[str, Any]:
-    said = {"name": name or some_name(), "kind": "HTTP_GET", "description": "Asks."}
-    return {**said, "endpoint": "https://erp.example.com/stock", **fields}
-
-
-async def make(api: httpx.AsyncClient, **fields: Any) -> str:
-    answer = await api.post(TOOLS, json=row(**fields))
-    assert 201 == answer.status_code, answer.text
-    return answer.json()["name"]
-
-
 async def try_(api: httpx.AsyncClient, name: str, **arguments: Any) -> dict[str, Any]:
     answer = await api.post(f"{TOOLS}/{name}/test", json={"arguments": arguments})
     assert 200 == answer.status_code, answer.text
     return answer.json()
 
 
-def grant(database_url: str, tenant: TestTenant, kind: str, name: str) -> None:
-    with psycopg.connect(database_url) as db:
-        sql = "INSERT INTO grants (tenant_id, kind, name, overrides) VALUES (%s, %s, %s, '{}')"
-        db.execute(sql, (tenant.id, kind, name))
-
-
 async def test_a_try_shows_the_request_and_what_came_back_but_no_secret(
     api: httpx.AsyncClient, application: httpx.AsyncClient, service: Service, database_url: str, tenant: TestTenant
 ) -> None:
     owner = await signed_in(application, database_url, tenant, role="owner")
-    name = await make(
+    name = await make_tool(
         api,
         endpoint=f"{service.url}/echo?api_key=canary-in-query",
         headers={"X-Api-Key": "{{secret:KEY}}"},
@@ -87,13 +62,13 @@ async def test_a_try_shows_the_request_and_what_came_back_but_no_secret(
 
 
 async def test_a_caller_with_a_key_acts_in_a_token_made_for_tools(api: httpx.AsyncClient, service: Service) -> None:
-    name = await make(api, endpoint=f"{service.url}/echo", config={"pass_caller_token": True})
+    name = await make_tool(api, endpoint=f"{service.url}/echo", config={"pass_caller_token": True})
     assert (await try_(api, name))["ok"]
     assert service.requests[-1].headers["authorization"].startswith("Bearer ey")
 
 
 async def test_a_post_shows_the_body_that_was_sent(api: httpx.AsyncClient, service: Service) -> None:
-    name = await make(api, kind="HTTP_POST", endpoint=f"{service.url}/json", parameters=SKU)
+    name = await make_tool(api, kind="HTTP_POST", endpoint=f"{service.url}/json", parameters=SKU)
     tried = await try_(api, name, sku="CF-01")
     assert ("POST", {"sku": "CF-01"}) == (tried["request"]["method"], tried["request"]["body"])
 
@@ -121,7 +96,9 @@ async def test_a_try_that_fails_says_why(
     code: str,
     status: int | None,
 ) -> None:
-    name = await make(api, endpoint=f"{service.url}/{path}", parameters=SKU, timeout_s=0.2 if path == "silence" else 5)
+    name = await make_tool(
+        api, endpoint=f"{service.url}/{path}", parameters=SKU, timeout_s=0.2 if path == "silence" else 5
+    )
     tried = await try_(api, name, **arguments)
     assert (False, code) == (tried["ok"], tried["error"]["code"]), tried
     assert status == (tried["request"] or {}).get("status")
@@ -130,7 +107,7 @@ async def test_a_try_that_fails_says_why(
 
 
 async def test_an_answer_is_cut_at_100_kb_whatever_the_tool_allows(api: httpx.AsyncClient, service: Service) -> None:
-    name = await make(api, endpoint=f"{service.url}/words/200000", max_bytes=1024 * 1024)
+    name = await make_tool(api, endpoint=f"{service.url}/words/200000", max_bytes=1024 * 1024)
     tried = await try_(api, name)
     assert (True, True, None) == (tried["ok"], tried["truncated"], tried["data"])
     assert len(tried["text"].encode()) <= 100 * 1024
@@ -151,7 +128,7 @@ async def test_a_built_in_tool_is_tried_as_far_as_it_is_granted(
 async def test_where_a_shared_tool_calls_is_the_platforms_business(
     api: httpx.AsyncClient, admin: httpx.AsyncClient, service: Service, database_url: str, tenant: TestTenant
 ) -> None:
-    name = await make(
+    name = await make_tool(
         admin, endpoint=f"{service.url}/echo", headers={"X-Api-Key": "{{secret:KEY}}"}, secrets={"KEY": SECRET}
     )
     grant(database_url, tenant, "tool", name)
@@ -166,7 +143,7 @@ async def test_where_a_shared_tool_calls_is_the_platforms_business(
 async def test_secrets_that_were_copied_to_another_tenant_stay_shut(
     api: httpx.AsyncClient, service: Service, database_url: str
 ) -> None:
-    name = await make(
+    name = await make_tool(
         api, endpoint=f"{service.url}/echo", headers={"X-Api-Key": "{{secret:KEY}}"}, secrets={"KEY": SECRET}
     )
     thief = make_tenant(database_url, role="owner")

@@ -5,41 +5,17 @@ from typing import Any
 from uuid import uuid4
 
 import httpx
-import psycopg
 import pytest
-from psycopg.rows import dict_row
 
 from schema.vault import Sealed
+from tests.api.owners.making import SECRET, SKU, TOOLS, grant, kept, make_tool, tool_row
 from tests.api.people import deeds
 from tests.conftest import TestTenant, make_tenant
 from tests.secret import VAULT
 from tools.registry import builtin_tools
 
-TOOLS, AGENTS = "/api/admin/tools", "/api/admin/agents"
-SECRET = "canary-4f1a-key"
-SKU: dict[str, Any] = {"type": "object", "properties": {"sku": {"type": "string"}}, "required": ["sku"]}
-
-
-def some_name() -> str:
-    return f"tool_{uuid4().hex[:8]}"
-
-
-def row(name: str = "", **fields: Any) -> dict[str, Any]:
-    said = {"name": name or some_name(), "kind": "HTTP_GET", "description": "Asks."}
-    return {**said, "endpoint": "https://erp.example.com/stock", **fields}
-
-
-async def make(api: httpx.AsyncClient, **fields: Any) -> str:
-    answer = await api.post(TOOLS, json=row(**fields))
-    assert 201 == answer.status_code, answer.text
-    return answer.json()["name"]
-
-
-def kept(database_url: str, name: str) -> dict[str, Any]:
-    with psycopg.connect(database_url, row_factory=dict_row) as db:
-        found = db.execute("SELECT * FROM tools WHERE name = %s", (name,)).fetchone()
-    assert found is not None
-    return found
+AGENTS = "/api/admin/agents"
+KEPT = "SELECT * FROM tools WHERE name = %s"
 
 
 def opened(found: dict[str, Any]) -> dict[str, str]:
@@ -47,14 +23,8 @@ def opened(found: dict[str, Any]) -> dict[str, str]:
     return json.loads(VAULT.open(sealed, tenant_id=found["tenant_id"], owner_id=found["id"]))
 
 
-def grant(database_url: str, tenant: TestTenant, kind: str, name: str) -> None:
-    with psycopg.connect(database_url) as db:
-        sql = "INSERT INTO grants (tenant_id, kind, name, overrides) VALUES (%s, %s, %s, '{}')"
-        db.execute(sql, (tenant.id, kind, name))
-
-
 async def test_a_tool_is_kept_as_it_was_sent(api: httpx.AsyncClient) -> None:
-    sent = row(
+    sent = tool_row(
         endpoint="https://erp.example.com/stock/{sku}",
         headers={"X-Trace": "yes"},
         parameters=SKU,
@@ -122,18 +92,18 @@ async def test_a_tool_is_kept_as_it_was_sent(api: httpx.AsyncClient) -> None:
 async def test_what_can_not_be_a_tool_is_refused_with_the_field(
     api: httpx.AsyncClient, fields: dict[str, Any], field: str
 ) -> None:
-    answer = await api.post(TOOLS, json=row(**fields))
+    answer = await api.post(TOOLS, json=tool_row(**fields))
     assert (400, field) == (answer.status_code, answer.json()["errors"][0]["field"]), answer.text
     assert "canary" not in answer.text
     if "name" not in fields:
-        answer = await api.patch(f"{TOOLS}/{await make(api)}", json=fields)
+        answer = await api.patch(f"{TOOLS}/{await make_tool(api)}", json=fields)
         assert (400, field) == (answer.status_code, answer.json()["errors"][0]["field"]), answer.text
         assert "canary" not in answer.text
 
 
 async def test_a_name_is_taken_once_and_never_from_a_built_in_one(api: httpx.AsyncClient) -> None:
-    for name in (await make(api), "world_time"):
-        answer = await api.post(TOOLS, json=row(name))
+    for name in (await make_tool(api), "world_time"):
+        answer = await api.post(TOOLS, json=tool_row(name))
         assert (409, "conflict") == (answer.status_code, answer.json()["code"])
 
 
@@ -141,11 +111,11 @@ async def test_secrets_are_sealed_for_their_row_and_only_their_names_are_told(
     api: httpx.AsyncClient, database_url: str, tenant: TestTenant
 ) -> None:
     headers = {"X-Api-Key": "{{secret:KEY}}", "X-Pair": "{{secret:USER}}:{{secret:KEY}}"}
-    answer = await api.post(TOOLS, json=row(headers=headers, secrets={"KEY": SECRET, "USER": "canary-user"}))
+    answer = await api.post(TOOLS, json=tool_row(headers=headers, secrets={"KEY": SECRET, "USER": "canary-user"}))
     name = answer.json()["name"]
     told = [answer.text, (await api.get(f"{TOOLS}/{name}")).text, (await api.get(TOOLS)).text]
     assert ["KEY", "USER"] == answer.json()["secrets"]
-    found = kept(database_url, name)
+    found = kept(database_url, KEPT, name)
     assert {"KEY": SECRET, "USER": "canary-user"} == opened(found)
     told += [str(found["definition"]), str(deeds(database_url, tenant.id, "tool.created"))]
     assert [] == [text for text in told if "canary" in text]
@@ -154,21 +124,21 @@ async def test_secrets_are_sealed_for_their_row_and_only_their_names_are_told(
 
 async def test_a_secret_is_changed_kept_and_forgotten_by_its_name(api: httpx.AsyncClient, database_url: str) -> None:
     headers = {"X-A": "{{secret:A}}", "X-B": "{{secret:B}}"}
-    name = await make(api, headers=headers, secrets={"A": "aaaa", "B": "bbbb"})
+    name = await make_tool(api, headers=headers, secrets={"A": "aaaa", "B": "bbbb"})
     await api.patch(f"{TOOLS}/{name}", json={"secrets": {"A": "cccc"}})
-    assert {"A": "cccc", "B": "bbbb"} == opened(kept(database_url, name))
+    assert {"A": "cccc", "B": "bbbb"} == opened(kept(database_url, KEPT, name))
     await api.patch(f"{TOOLS}/{name}", json={"priority": 5})
-    assert {"A": "cccc", "B": "bbbb"} == opened(kept(database_url, name))
+    assert {"A": "cccc", "B": "bbbb"} == opened(kept(database_url, KEPT, name))
     refused = await api.patch(f"{TOOLS}/{name}", json={"secrets": {"A": None}})
     assert (400, "headers.X-A") == (refused.status_code, refused.json()["errors"][0]["field"])
     fewer = await api.patch(f"{TOOLS}/{name}", json={"headers": {"X-B": "{{secret:B}}"}})
-    assert (["B"], {"B": "bbbb"}) == (fewer.json()["secrets"], opened(kept(database_url, name)))
+    assert (["B"], {"B": "bbbb"}) == (fewer.json()["secrets"], opened(kept(database_url, KEPT, name)))
     none = await api.patch(f"{TOOLS}/{name}", json={"headers": {}, "secrets": {"B": None}})
-    assert ([], None) == (none.json()["secrets"], kept(database_url, name)["sealed"])
+    assert ([], None) == (none.json()["secrets"], kept(database_url, KEPT, name)["sealed"])
 
 
 async def test_a_change_leaves_the_rest_as_it_is(api: httpx.AsyncClient, database_url: str) -> None:
-    name = await make(api, priority=7, renderer={"type": "table"}, side_effects=True)
+    name = await make_tool(api, priority=7, renderer={"type": "table"}, side_effects=True)
     changed = (await api.patch(f"{TOOLS}/{name}", json={"description": "New.", "enabled": False})).json()
     right = {
         "description": "New.",
@@ -180,15 +150,15 @@ async def test_a_change_leaves_the_rest_as_it_is(api: httpx.AsyncClient, databas
     assert right == {key: changed[key] for key in right}
     nulled = (await api.patch(f"{TOOLS}/{name}", json={"renderer": None, "side_effects": None, "priority": 9})).json()
     assert (None, None, 9) == (nulled["renderer"], nulled["side_effects"], nulled["priority"])
-    found = kept(database_url, name)
+    found = kept(database_url, KEPT, name)
     assert (9, 9, "New.") == (found["priority"], found["definition"]["priority"], found["definition"]["description"])
 
 
 async def test_the_list_has_own_shared_and_built_in_tools_as_far_as_they_are_granted(
     api: httpx.AsyncClient, admin: httpx.AsyncClient, database_url: str, tenant: TestTenant
 ) -> None:
-    own = await make(api)
-    shared = await make(admin, name=f"Shared-{uuid4().hex[:6]}", headers={"X-Trace": "platform"})
+    own = await make_tool(api)
+    shared = await make_tool(admin, name=f"Shared-{uuid4().hex[:6]}", headers={"X-Trace": "platform"})
     assert [own] == [item["name"] for item in (await api.get(TOOLS)).json()["items"]]
     for pattern in (shared, "world_*", "weather"):
         grant(database_url, tenant, "tool", pattern)
@@ -208,7 +178,7 @@ async def test_the_list_has_own_shared_and_built_in_tools_as_far_as_they_are_gra
 
 
 async def test_pages_show_every_tool_once_in_order(admin: httpx.AsyncClient) -> None:
-    made = {await make(admin, name=f"{letter}{uuid4().hex[:6]}") for letter in "azAZ"}
+    made = {await make_tool(admin, name=f"{letter}{uuid4().hex[:6]}") for letter in "azAZ"}
     seen: list[str] = []
     params: dict[str, Any] = {"limit": 3}
     while True:
@@ -224,7 +194,7 @@ async def test_pages_show_every_tool_once_in_order(admin: httpx.AsyncClient) -> 
 async def test_what_is_not_ones_own_is_looked_at_and_not_changed(
     api: httpx.AsyncClient, admin: httpx.AsyncClient, database_url: str, tenant: TestTenant
 ) -> None:
-    shared = await make(admin)
+    shared = await make_tool(admin)
     for name in (shared, "world_time"):
         for method in ("GET", "PATCH", "DELETE"):
             answer = await api.request(method, f"{TOOLS}/{name}", json={} if method == "PATCH" else None)
@@ -237,7 +207,7 @@ async def test_what_is_not_ones_own_is_looked_at_and_not_changed(
 
 
 async def test_another_tenants_tool_does_not_exist(api: httpx.AsyncClient, database_url: str) -> None:
-    name = await make(api)
+    name = await make_tool(api)
     stranger = make_tenant(database_url, role="owner").headers
     for method, path in (("GET", ""), ("PATCH", ""), ("DELETE", ""), ("POST", "/test")):
         body = {} if method in ("PATCH", "POST") else None
@@ -251,7 +221,7 @@ async def test_another_tenants_tool_does_not_exist(api: httpx.AsyncClient, datab
 async def test_a_tool_that_agents_have_is_deleted_only_by_force(
     api: httpx.AsyncClient, database_url: str, tenant: TestTenant
 ) -> None:
-    name, other = await make(api), await make(api)
+    name, other = await make_tool(api), await make_tool(api)
     for agent in ("AgentB", "AgentA"):
         await api.post(AGENTS, json={"name": agent, "description": "x", "tools": [other, name]})
     refused = await api.delete(f"{TOOLS}/{name}")
