@@ -8,12 +8,12 @@ import select
 import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from typing import Any, Literal, LiteralString, cast
+from typing import Any, Literal, LiteralString, TypeVar, cast, overload
 from uuid import UUID
 from weakref import WeakKeyDictionary
 
 import psycopg
-from psycopg.rows import DictRow, dict_row
+from psycopg.rows import DictRow, class_row, dict_row
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
 from schema.errors import Unavailable
@@ -21,6 +21,8 @@ from schema.errors import Unavailable
 Role = Literal["headrace_app", "headrace_system"]
 Db = psycopg.AsyncConnection[DictRow]
 Pool = AsyncConnectionPool[Db]
+Row = TypeVar("Row")
+"""A frozen struct with a field for each column; a statement that fills one names its columns, as `*` may grow."""
 
 _checking: set[str] = set()  # names of pools that are being looked at
 
@@ -154,11 +156,23 @@ def _is_outage(error: Exception) -> bool:
     return state is None or state[:2] in ("08", "57", "53")
 
 
-async def fetch_one(db: Db, sql: str, values: Mapping[str, Any]) -> DictRow | None:
-    """Run `sql` and return its first row, or None."""
-    return await (await db.execute(cast(LiteralString, sql), values)).fetchone()
+@overload
+async def fetch_one(db: Db, sql: str, values: Mapping[str, Any]) -> DictRow | None: ...
+@overload
+async def fetch_one(db: Db, sql: str, values: Mapping[str, Any], *, into: type[Row]) -> Row | None: ...
+async def fetch_one(db: Db, sql: str, values: Mapping[str, Any], *, into: type[Any] | None = None) -> Any:
+    """Run `sql` and return its first row, or None. With `into`, the row is that struct, whose fields are the columns."""
+    return await (await _cursor(db, into).execute(cast(LiteralString, sql), values)).fetchone()
 
 
-async def fetch_all(db: Db, sql: str, values: Mapping[str, Any]) -> list[DictRow]:
-    """Run `sql` and return its rows."""
-    return await (await db.execute(cast(LiteralString, sql), values)).fetchall()
+@overload
+async def fetch_all(db: Db, sql: str, values: Mapping[str, Any]) -> list[DictRow]: ...
+@overload
+async def fetch_all(db: Db, sql: str, values: Mapping[str, Any], *, into: type[Row]) -> list[Row]: ...
+async def fetch_all(db: Db, sql: str, values: Mapping[str, Any], *, into: type[Any] | None = None) -> list[Any]:
+    """Run `sql` and return its rows; with `into`, each is that struct, whose fields are the columns."""
+    return await (await _cursor(db, into).execute(cast(LiteralString, sql), values)).fetchall()
+
+
+def _cursor(db: Db, into: type[Any] | None) -> psycopg.AsyncCursor[Any]:
+    return db.cursor() if into is None else db.cursor(row_factory=class_row(into))
