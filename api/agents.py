@@ -38,7 +38,7 @@ class CallableAgentsOut(msgspec.Struct, frozen=True):
 
 
 @get("/", responses=problems(403), summary="List the agents that you may call")
-async def list_(principal: MayReadAgents, resources: Opened) -> CallableAgentsOut:
+async def list_agents(principal: MayReadAgents, resources: Opened) -> CallableAgentsOut:
     async with principal.tx(resources.ports.pool) as db:
         rows = await list_callable_agents(db, principal.tenant_id)
         grants = await list_grants(db, principal.tenant_id, "agent")
@@ -56,4 +56,4 @@ def _agent(row: DictRow, grants: list[DictRow]) -> CallableAgentOut:
     return CallableAgentOut(**{**row, **looks})
 
 
-routes = Router("/agents", route_handlers=[list_], tags=["agents"])
+routes = Router("/agents", route_handlers=[list_agents], tags=["agents"])

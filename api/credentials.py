@@ -101,7 +101,9 @@ SUPPORTED = [
     responses=problems(*STORE_FAILS),
     summary="Store a provider key",
 )
-async def store(data: JSONBody[CredentialIn], principal: MayManageCredentials, resources: Opened) -> CredentialOut:
+async def store_provider_key(
+    data: JSONBody[CredentialIn], principal: MayManageCredentials, resources: Opened
+) -> CredentialOut:
     """Store a key in place of the one before for the same service (201 then too). With `validate` it is tried first at the
     provider's cheapest page behind it, which costs no tokens; a key that is refused (422) is not stored."""
     credential = await _seal(data, principal, resources)
@@ -116,7 +118,7 @@ async def store(data: JSONBody[CredentialIn], principal: MayManageCredentials, r
 
 
 @get("/", responses=problems(403), summary="List provider keys")
-async def list_(principal: MayReadCredentials, resources: Opened) -> CredentialsOut:
+async def list_provider_keys(principal: MayReadCredentials, resources: Opened) -> CredentialsOut:
     """The services that this tenant has stored a key for, and those that it can; never the keys."""
     async with principal.tx(resources.ports.pool) as db:
         rows = await credentials.list_credentials(db, principal.tenant_id)
@@ -124,7 +126,7 @@ async def list_(principal: MayReadCredentials, resources: Opened) -> Credentials
 
 
 @post("/{service:str}/test", status_code=200, responses=problems(403, 404), summary="Try a provider key")
-async def test(service: FromPath[str], principal: MayManageCredentials, resources: Opened) -> TestOut:
+async def test_provider_key(service: FromPath[str], principal: MayManageCredentials, resources: Opened) -> TestOut:
     """Try the stored key at the provider's cheapest page behind it; costs no tokens. 200 also when it is refused."""
     async with principal.tx(resources.ports.pool) as db:
         credential = _credential(principal, await _require(db, principal, service))
@@ -136,7 +138,7 @@ async def test(service: FromPath[str], principal: MayManageCredentials, resource
 
 
 @delete("/{service:str}", responses=problems(403, 404), summary="Delete a provider key")
-async def delete_(service: FromPath[str], principal: MayManageCredentials, resources: Opened) -> None:
+async def delete_provider_key(service: FromPath[str], principal: MayManageCredentials, resources: Opened) -> None:
     """Forget a key; the deployment's own key for the service, if there is one, is used from then on."""
     async with principal.tx(resources.ports.pool) as db:
         await _require(db, principal, service)
@@ -219,4 +221,8 @@ def _shown(row: DictRow) -> CredentialOut:
     return CredentialOut(service_name=row["service"], **named)
 
 
-routes = Router("/api-keys", route_handlers=[store, list_, test, delete_], tags=["credentials"])
+routes = Router(
+    "/api-keys",
+    route_handlers=[store_provider_key, list_provider_keys, test_provider_key, delete_provider_key],
+    tags=["credentials"],
+)

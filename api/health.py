@@ -48,7 +48,7 @@ class LiveOut(msgspec.Struct, frozen=True):
 
 
 @get("/live", opt=PUBLIC, summary="Is the process alive", tags=["health"])
-async def live() -> LiveOut:
+async def check_liveness() -> LiveOut:
     return LiveOut()
 
 
@@ -59,7 +59,7 @@ async def live() -> LiveOut:
     summary="Can jobs be accepted",
     tags=["health"],
 )
-async def ready(resources: Opened) -> Response[HealthOut]:
+async def check_readiness(resources: Opened) -> Response[HealthOut]:
     """503 while Postgres is away, or the process is about to stop."""
     parts = await _check({"postgres": _postgres}, resources)
     up = not resources.streams.closing and all(part.status == "up" for part in parts.values())
@@ -69,7 +69,7 @@ async def ready(resources: Opened) -> Response[HealthOut]:
 
 
 @get("/", opt=PUBLIC, summary="How is each part", tags=["health"])
-async def health(resources: Opened) -> HealthOut:
+async def get_health(resources: Opened) -> HealthOut:
     """Always 200: this page is for people, `/health/ready` for machines."""
     checks = {"postgres": _postgres, "redis": _redis, "workers": _workers, "queues": _queues}
     parts = await _check(checks, resources)
@@ -126,4 +126,4 @@ class NoWorkers(Exception):
     """Nobody would run a job now."""
 
 
-routes = Router("/health", route_handlers=[health, live, ready])
+routes = Router("/health", route_handlers=[get_health, check_liveness, check_readiness])

@@ -98,7 +98,7 @@ EXPORT = ResponseSpec(UserExportOut, description="The file, row by row.", genera
 
 
 @get("/me/export", responses={200: EXPORT, **problems(404)}, summary="Export what is held of me", tags=["users"])
-async def export_mine(principal: SignedIn, resources: Opened) -> Response[Any]:
+async def export_my_data(principal: SignedIn, resources: Opened) -> Response[Any]:
     """Everything that is held of you, as one JSON file. An API key that acts for you may fetch it too."""
     if principal.user_id is None:
         raise Forbidden(
@@ -117,13 +117,13 @@ async def export_mine(principal: SignedIn, resources: Opened) -> Response[Any]:
     summary="Export what is held of a user",
     tags=["users"],
 )
-async def export(user_id: FromPath[UUID], principal: MayManagePrivacy, resources: Opened) -> Response[Any]:
+async def export_user_data(user_id: FromPath[UUID], principal: MayManagePrivacy, resources: Opened) -> Response[Any]:
     """Everything that is held of a person of your tenant, as one JSON file."""
     return await _export(resources, principal, user_id)
 
 
 @post("/me/erase", status_code=200, responses=problems(400, 404, 409, 503), summary="Erase me", tags=["users"])
-async def erase_me(data: JSONBody[EraseIn], principal: SignedIn, resources: Opened) -> ErasedOut:
+async def erase_my_account(data: JSONBody[EraseIn], principal: SignedIn, resources: Opened) -> ErasedOut:
     """Delete you and everything that is held of you; there is no way back. 409 for the last active owner, and while a job of
     yours does not stop: then you are signed out, and an owner sends it again."""
     if principal.kind != "user":
@@ -138,7 +138,7 @@ async def erase_me(data: JSONBody[EraseIn], principal: SignedIn, resources: Open
     summary="Erase a user",
     tags=["users"],
 )
-async def erase(
+async def erase_user(
     user_id: FromPath[UUID], data: JSONBody[EraseIn], principal: MayManagePrivacy, resources: Opened
 ) -> ErasedOut:
     """Delete a person and everything that is held of them; there is no way back. 409 for the last active owner, and while a
@@ -309,4 +309,4 @@ async def _carry_out(pool: Pool, table: str, erasure: privacy.Erasure, tenant_id
         after = ids[-1]
 
 
-routes = Router("/users", route_handlers=[export_mine, export, erase_me, erase])
+routes = Router("/users", route_handlers=[export_my_data, export_user_data, erase_my_account, erase_user])

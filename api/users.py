@@ -92,7 +92,7 @@ class UsersOut(msgspec.Struct, frozen=True):
 
 
 @get("/", responses=problems(400), summary="List users", tags=["users"])
-async def list_(
+async def list_users(
     principal: MayReadUsers,
     resources: Opened,
     wanted: Annotated[State | None, QueryParameter(name="state")] = None,
@@ -117,7 +117,7 @@ async def list_(
     summary="Make a user",
     tags=["users"],
 )
-async def create(data: JSONBody[UserIn], principal: MayManageUsers, resources: Opened) -> Response[UserOut]:
+async def create_user(data: JSONBody[UserIn], principal: MayManageUsers, resources: Opened) -> Response[UserOut]:
     email, user_id = read_email(data.email), new_id()
     _require_power(principal, data.role)
     hashed = await _hash(resources, data.password, email)
@@ -131,12 +131,12 @@ async def create(data: JSONBody[UserIn], principal: MayManageUsers, resources: O
 
 
 @get("/{user_id:uuid}", responses=problems(404), summary="Look at a user", tags=["users"])
-async def look(user_id: FromPath[UUID], principal: MayReadUsers, resources: Opened) -> UserOut:
+async def get_user(user_id: FromPath[UUID], principal: MayReadUsers, resources: Opened) -> UserOut:
     return UserOut(**await _find(resources, principal, user_id))
 
 
 @patch("/{user_id:uuid}", responses=problems(400, 403, 404, 409), summary="Change a user", tags=["users"])
-async def change(
+async def update_user(
     user_id: FromPath[UUID], data: JSONBody[UserChangeIn], principal: MayManageUsers, resources: Opened
 ) -> UserOut:
     """A new password and disabling end the user's sign-ins. 409 if the tenant would lose its last active owner."""
@@ -155,7 +155,7 @@ async def change(
 
 
 @delete("/{user_id:uuid}", responses=problems(403, 404, 409), summary="Remove a user", tags=["users"])
-async def delete_(user_id: FromPath[UUID], principal: MayManageUsers, resources: Opened) -> None:
+async def delete_user(user_id: FromPath[UUID], principal: MayManageUsers, resources: Opened) -> None:
     """Remove a person with their sign-ins and keys; their sessions and jobs stay with the tenant. 409 for the last active
     owner."""
     async with tenant_tx(resources.ports.pool, principal.tenant_id) as db:
@@ -166,7 +166,7 @@ async def delete_(user_id: FromPath[UUID], principal: MayManageUsers, resources:
 
 
 @post("/me/password", status_code=204, responses=problems(400, 403, 429), summary="Change my password", tags=["users"])
-async def change_password(data: JSONBody[PasswordIn], principal: SignedIn, resources: Opened) -> None:
+async def change_my_password(data: JSONBody[PasswordIn], principal: SignedIn, resources: Opened) -> None:
     """Ends your other sign-ins."""
     if principal.kind != "user":
         raise Forbidden("An API key has no password. Sign in, then change yours.")
@@ -253,4 +253,6 @@ async def _hash(resources: Resources, password: str | None, email: str, field: s
     return await resources.passwords.hash(password)
 
 
-routes = Router("/users", route_handlers=[list_, create, look, change, delete_, change_password])
+routes = Router(
+    "/users", route_handlers=[list_users, create_user, get_user, update_user, delete_user, change_my_password]
+)

@@ -53,7 +53,7 @@ EXAMPLE = {
     responses=problems(409),
     summary="Make an agent",
 )
-async def create(data: JSONBody[AgentIn], principal: MayManageAgents, resources: Opened) -> Response[AgentOut]:
+async def create_agent(data: JSONBody[AgentIn], principal: MayManageAgents, resources: Opened) -> Response[AgentOut]:
     """Your tenant may call it at once, as `agent` of a chat or as the model `agent/NAME`. One that a platform admin makes is
     shared: tenants may call it when it is granted to them."""
     values = check_new(data)
@@ -67,7 +67,7 @@ async def create(data: JSONBody[AgentIn], principal: MayManageAgents, resources:
 
 
 @get("/", responses=problems(400, 403), summary="List agents")
-async def list_(
+async def list_managed_agents(
     principal: MayManageAgents,
     resources: Opened,
     enabled: FromQuery[bool | None] = None,
@@ -86,7 +86,7 @@ async def list_(
 
 
 @post("/reload", status_code=200, responses=problems(403), summary="Tell the configuration in force")
-async def reload(principal: MayManageAgents, resources: Opened) -> ReloadOut:
+async def reload_agents(principal: MayManageAgents, resources: Opened) -> ReloadOut:
     """Nothing has to be reloaded: every change of agents, tools, grants and settings is live with the next job."""
     async with principal.tx(resources.ports.pool) as db:
         version = await agents.get_config_version(db, principal.tenant_id)
@@ -95,13 +95,13 @@ async def reload(principal: MayManageAgents, resources: Opened) -> ReloadOut:
 
 
 @get(HERE, responses=problems(403, 404), summary="Look at an agent")
-async def look(name: FromPath[str], principal: MayManageAgents, resources: Opened) -> AgentOut:
+async def get_agent(name: FromPath[str], principal: MayManageAgents, resources: Opened) -> AgentOut:
     async with principal.tx(resources.ports.pool) as db:
         return AgentOut(**await _require(db, principal, name))
 
 
 @patch(HERE, responses=problems(400, 403, 404), summary="Change an agent")
-async def change(
+async def update_agent(
     name: FromPath[str], data: JSONBody[AgentChangeIn], principal: MayManageAgents, resources: Opened
 ) -> AgentOut:
     """Change what is named and leave the rest."""
@@ -114,7 +114,7 @@ async def change(
 
 
 @put(f"{HERE}/tools", responses=problems(400, 403, 404), summary="Give an agent its tools")
-async def assign(
+async def set_agent_tools(
     name: FromPath[str], data: JSONBody[AgentToolsIn], principal: MayManageAgents, resources: Opened
 ) -> AgentOut:
     """These and no others, whatever it had before."""
@@ -125,7 +125,7 @@ async def assign(
 
 
 @delete(HERE, responses=problems(403, 404), summary="Delete an agent")
-async def delete_(name: FromPath[str], principal: MayManageAgents, resources: Opened) -> None:
+async def delete_agent(name: FromPath[str], principal: MayManageAgents, resources: Opened) -> None:
     """Jobs of it that wait will fail; what it said is kept."""
     require_name(name, NO_AGENT)
     async with changing_own(resources, principal) as db:
@@ -157,4 +157,16 @@ async def _require(db: Db, principal: Principal, name: str) -> DictRow:
     return row
 
 
-routes = Router("/admin/agents", route_handlers=[create, list_, reload, look, change, assign, delete_], tags=["agents"])
+routes = Router(
+    "/admin/agents",
+    route_handlers=[
+        create_agent,
+        list_managed_agents,
+        reload_agents,
+        get_agent,
+        update_agent,
+        set_agent_tools,
+        delete_agent,
+    ],
+    tags=["agents"],
+)

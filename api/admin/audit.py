@@ -81,21 +81,23 @@ Asked = NamedDependency[AuditFilter]
 
 
 @get("/admin/tenants/{tenant:str}/audit", responses=problems(400, 403, 404), summary="A tenant's audit log", tags=TAGS)
-async def of_tenant(tenant: TenantName, principal: MayManageTenants, resources: Opened, asked: Asked) -> AuditOut:
+async def list_tenant_audit_entries(
+    tenant: TenantName, principal: MayManageTenants, resources: Opened, asked: Asked
+) -> AuditOut:
     """`action` may be a noun alone, such as `tenant` for `tenant.changed` and all others."""
     async with reading(resources.ports.pool, tenant) as (db, found):
         return await _page(db, found["id"], asked)
 
 
 @get("/admin/audit", responses=problems(400, 403), summary="The platform's audit log", tags=TAGS)
-async def of_platform(principal: MayManageTenants, resources: Opened, asked: Asked) -> AuditOut:
+async def list_platform_audit_entries(principal: MayManageTenants, resources: Opened, asked: Asked) -> AuditOut:
     """What admins did that concerns the installation: tenants made and deleted, prices."""
     async with tenant_tx(resources.ports.pool, PLATFORM) as db:
         return await _page(db, PLATFORM, asked)
 
 
 @get("/audit", responses=problems(400, 403), summary="Your tenant's audit log", tags=TAGS)
-async def own(principal: MayReadAudit, resources: Opened, asked: Asked) -> AuditOut:
+async def list_audit_entries(principal: MayReadAudit, resources: Opened, asked: Asked) -> AuditOut:
     """`action` may be a noun alone, such as `user` for `user.created` and all others."""
     async with principal.tx(resources.ports.pool) as db:
         return await _page(db, principal.tenant_id, asked)
@@ -109,4 +111,8 @@ async def _page(db: Db, tenant_id: UUID, asked: AuditFilter) -> AuditOut:
     return AuditOut(items, write_cursor((items[-1].at, items[-1].id)) if more else None)
 
 
-routes = Router("/", route_handlers=[of_tenant, of_platform, own], dependencies={"asked": Provide(read_filter)})
+routes = Router(
+    "/",
+    route_handlers=[list_tenant_audit_entries, list_platform_audit_entries, list_audit_entries],
+    dependencies={"asked": Provide(read_filter)},
+)

@@ -75,14 +75,14 @@ EXAMPLE = {
 
 
 @get("/", responses=problems(403), summary="Look at the configuration")
-async def look(principal: MayManageConfiguration, resources: Opened) -> ConfigurationOut:
+async def get_configuration(principal: MayManageConfiguration, resources: Opened) -> ConfigurationOut:
     async with principal.tx(resources.ports.pool) as db:
         row = await find_configuration(db, principal.tenant_id)
     return _shown(row) if row else ConfigurationOut()
 
 
 @put("/", opt=described(example=EXAMPLE), responses=problems(400, 403), summary="Set the configuration")
-async def put_(
+async def replace_configuration(
     data: JSONBody[ConfigurationIn], principal: MayManageConfiguration, resources: Opened
 ) -> ConfigurationOut:
     """Everything anew; what is left out is as usual again. It holds from the next job on."""
@@ -91,7 +91,7 @@ async def put_(
 
 
 @patch("/", responses=problems(400, 403), summary="Change the configuration")
-async def change(
+async def update_configuration(
     data: JSONBody[ConfigurationIn], principal: MayManageConfiguration, resources: Opened
 ) -> ConfigurationOut:
     """Change what is named and leave the rest; null makes it as usual again."""
@@ -101,7 +101,7 @@ async def change(
 
 
 @put("/persona", responses=problems(400, 403), summary="Import a persona")
-async def put_persona(
+async def import_persona(
     data: JSONBody[PersonaIn], principal: MayManageConfiguration, resources: Opened
 ) -> ConfigurationOut:
     """Takes the content of a `persona.json` as it is."""
@@ -127,4 +127,8 @@ def _shown(row: dict[str, Any]) -> ConfigurationOut:
     return msgspec.convert({**settings, **times}, ConfigurationOut)
 
 
-routes = Router("/admin/configuration", route_handlers=[look, put_, change, put_persona], tags=["configuration"])
+routes = Router(
+    "/admin/configuration",
+    route_handlers=[get_configuration, replace_configuration, update_configuration, import_persona],
+    tags=["configuration"],
+)

@@ -138,7 +138,7 @@ ORDER BY place
 
 
 @post("/", status_code=201, opt=described(example=EXAMPLE), responses=problems(409), summary="Add a data source")
-async def create(
+async def create_data_source(
     data: JSONBody[DataSourceIn], principal: MayManageDataSources, resources: Opened
 ) -> Response[DataSourceOut]:
     """Its host is looked up, and nobody is called; try it with `/test`. Private addresses must be allowed by whoever runs this
@@ -157,7 +157,7 @@ async def create(
 
 
 @get("/", responses=problems(400, 403), summary="List data sources")
-async def list_(
+async def list_data_sources(
     principal: MayManageDataSources, resources: Opened, search: Word = None, cursor: Cursor = None, limit: Limit = 20
 ) -> DataSourcesOut:
     """`search` finds parts of names and descriptions."""
@@ -171,13 +171,13 @@ async def list_(
 
 
 @get(HERE, responses=problems(403, 404), summary="Look at a data source")
-async def look(name: FromPath[str], principal: MayManageDataSources, resources: Opened) -> DataSourceOut:
+async def get_data_source(name: FromPath[str], principal: MayManageDataSources, resources: Opened) -> DataSourceOut:
     async with principal.tx(resources.ports.pool) as db:
         return _shown(await _require(db, principal, name))
 
 
 @patch(HERE, responses=problems(400, 403, 404), summary="Change a data source")
-async def change(
+async def update_data_source(
     name: FromPath[str], data: JSONBody[DataSourceChangeIn], principal: MayManageDataSources, resources: Opened
 ) -> DataSourceOut:
     """Change what is named and leave the rest."""
@@ -195,7 +195,7 @@ async def change(
 
 
 @delete(HERE, responses=problems(403, 404), summary="Forget a data source")
-async def delete_(name: FromPath[str], principal: MayManageDataSources, resources: Opened) -> None:
+async def delete_data_source(name: FromPath[str], principal: MayManageDataSources, resources: Opened) -> None:
     """Tools that read it fail from then on; the database itself is left alone."""
     require_name(name, NO_SOURCE)
     async with changing_own(resources, principal) as db:
@@ -205,7 +205,7 @@ async def delete_(name: FromPath[str], principal: MayManageDataSources, resource
 
 
 @post(f"{HERE}/test", status_code=200, responses=problems(403, 404), summary="Try a data source")
-async def test(name: FromPath[str], principal: MayManageDataSources, resources: Opened) -> SourceTestOut:
+async def test_data_source(name: FromPath[str], principal: MayManageDataSources, resources: Opened) -> SourceTestOut:
     """Sign in to the database and look which of the tables are there and may be read. 200 also when it fails."""
     async with principal.tx(resources.ports.pool) as db:
         row = await _require(db, principal, name)
@@ -321,4 +321,15 @@ def _shown(row: DictRow) -> DataSourceOut:
     return DataSourceOut(**{name: row[name] for name in DataSourceOut.__struct_fields__})
 
 
-routes = Router("/admin/data-sources", route_handlers=[create, list_, look, change, delete_, test], tags=["tools"])
+routes = Router(
+    "/admin/data-sources",
+    route_handlers=[
+        create_data_source,
+        list_data_sources,
+        get_data_source,
+        update_data_source,
+        delete_data_source,
+        test_data_source,
+    ],
+    tags=["tools"],
+)

@@ -19,7 +19,7 @@ from api.principals import MayManageTenants
 from api.resources import Opened
 from schema.db import Db
 from schema.errors import InputError, NotFound
-from schema.queries.tenants import delete_grant, list_grants, put_grant
+from schema.queries import tenants
 from schema.tenancy import GrantKind, matches
 
 TAGS = ["tenants"]
@@ -60,16 +60,16 @@ class GrantsOut(msgspec.Struct, frozen=True):
 
 
 @get("/", responses=problems(400, 403, 404), summary="List a tenant's grants", tags=TAGS)
-async def list_(
+async def list_grants(
     tenant: TenantName, principal: MayManageTenants, resources: Opened, kind: FromQuery[GrantKind | None] = None
 ) -> GrantsOut:
     async with reading(resources.ports.pool, tenant) as (db, found):
-        rows = await list_grants(db, found["id"], kind)
+        rows = await tenants.list_grants(db, found["id"], kind)
     return GrantsOut([_grant(row) for row in rows])
 
 
 @put("/{kind:str}/{name:path}", responses=problems(400, 403, 404, 409), summary="Grant something", tags=TAGS)
-async def put_(
+async def set_grant(
     tenant: TenantName,
     kind: FromPath[GrantKind],
     name: FromPath[str],
@@ -83,14 +83,14 @@ async def put_(
     overrides = _overrides(kind, (data or GrantIn()).overrides)
     async with changing(resources.ports.pool, tenant) as (db, found):
         await _check_models_granted(db, found["id"], overrides.get("models", []))
-        row = await put_grant(db, found["id"], kind, pattern, overrides=overrides, created_by=principal.actor)
+        row = await tenants.put_grant(db, found["id"], kind, pattern, overrides=overrides, created_by=principal.actor)
         detail = {"overrides": sorted(overrides), "output_format": overrides.get("output_format")}
         await note(db, principal, found["id"], "grant.stored", f"{kind}/{pattern}", detail)
     return _grant(row)
 
 
 @delete("/{kind:str}/{name:path}", responses=problems(400, 403, 404, 409), summary="Take a grant back", tags=TAGS)
-async def delete_(
+async def revoke_grant(
     tenant: TenantName,
     kind: FromPath[GrantKind],
     name: FromPath[str],
@@ -100,7 +100,7 @@ async def delete_(
     """Take back exactly this grant; others that cover the same name stay."""
     pattern = check_pattern(kind, name.removeprefix("/"), "name")
     async with changing(resources.ports.pool, tenant) as (db, found):
-        if not await delete_grant(db, found["id"], kind, pattern):
+        if not await tenants.delete_grant(db, found["id"], kind, pattern):
             raise NotFound("There is no such grant.")
         await note(db, principal, found["id"], "grant.deleted", f"{kind}/{pattern}")
 
@@ -124,7 +124,7 @@ def _overrides(kind: GrantKind, data: OverridesIn) -> dict[str, Any]:
 
 async def _check_models_granted(db: Db, tenant_id: UUID, models: list[str]) -> None:
     """Raise InputError for a model that the tenant may not use: it would be passed over."""
-    granted = [row["name"] for row in await list_grants(db, tenant_id, "model")] if models else []
+    granted = [row["name"] for row in await tenants.list_grants(db, tenant_id, "model")] if models else []
     for place, model in enumerate(models):
         if not any(matches(pattern, model) for pattern in granted):
             field = f"overrides.models[{place}]"
@@ -135,4 +135,4 @@ def _grant(row: DictRow) -> GrantOut:
     return GrantOut(**row)
 
 
-routes = Router("/admin/tenants/{tenant:str}/grants", route_handlers=[list_, put_, delete_])
+routes = Router("/admin/tenants/{tenant:str}/grants", route_handlers=[list_grants, set_grant, revoke_grant])

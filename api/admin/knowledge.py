@@ -56,14 +56,14 @@ class KnowledgeOut(msgspec.Struct, frozen=True, kw_only=True):
 
 
 @get("/", summary="Documents in figures", tags=TAGS)
-async def look(principal: MayManageDocuments, resources: Opened) -> KnowledgeOut:
+async def get_document_stats(principal: MayManageDocuments, resources: Opened) -> KnowledgeOut:
     """Everybody's, private ones too."""
     async with principal.tx(resources.ports.pool) as db:
         return await _figures(db, principal.tenant_id)
 
 
 @get("/collections", responses=problems(), summary="List collections in figures", tags=TAGS)
-async def collections(
+async def list_collection_stats(
     principal: MayManageDocuments, resources: Opened, cursor: Cursor = None, limit: Limit = 20
 ) -> CollectionsOut:
     """The list of GET /api/collections."""
@@ -84,4 +84,4 @@ async def _figures(db: Db, tenant_id: UUID) -> KnowledgeOut:
     )
 
 
-routes = Router("/admin/knowledge", route_handlers=[look, collections])
+routes = Router("/admin/knowledge", route_handlers=[get_document_stats, list_collection_stats])

@@ -104,14 +104,14 @@ class OwnTenantOut(msgspec.Struct, frozen=True, kw_only=True):
 
 
 @get("/admin/tenants/{tenant:str}/metrics", responses=problems(403, 404), summary="A tenant in figures", tags=TAGS)
-async def of_tenant(tenant: TenantName, principal: MayManageTenants, resources: Opened) -> MetricsOut:
+async def get_tenant_metrics(tenant: TenantName, principal: MayManageTenants, resources: Opened) -> MetricsOut:
     async with reading(resources.ports.pool, tenant) as (db, found):
         figures = await _figures(db, found["id"])
     return MetricsOut(**figures, limits=await _limits(resources, found))
 
 
 @get("/tenant/metrics", responses=problems(403), summary="Your tenant in figures", tags=TAGS)
-async def own(principal: MayReadUsage, resources: Opened) -> MetricsOut:
+async def get_metrics(principal: MayReadUsage, resources: Opened) -> MetricsOut:
     async with principal.tx(resources.ports.pool) as db:
         found = await _own_row(db, principal.tenant_id)
         figures = await _figures(db, found["id"])
@@ -119,7 +119,7 @@ async def own(principal: MayReadUsage, resources: Opened) -> MetricsOut:
 
 
 @get("/tenant", responses=problems(403), summary="Your tenant", tags=TAGS)
-async def look(principal: SignedIn, resources: Opened) -> OwnTenantOut:
+async def get_my_tenant(principal: SignedIn, resources: Opened) -> OwnTenantOut:
     """What your tenant is called, what it may use, and which of its own provider keys are stored."""
     async with principal.tx(resources.ports.pool) as db:
         row = await _own_row(db, principal.tenant_id)
@@ -175,4 +175,4 @@ def _quota(quota: Quota) -> QuotaOut:
     return QuotaOut(name=quota.name, unit="usd" if money else quota.name, reset_s=quota.reset_s, **in_unit)
 
 
-routes = Router("/", route_handlers=[of_tenant, own, look])
+routes = Router("/", route_handlers=[get_tenant_metrics, get_metrics, get_my_tenant])

@@ -60,14 +60,14 @@ class PricedModelsOut(msgspec.Struct, frozen=True):
 
 
 @get("/", responses=problems(403), summary="List models and prices", tags=TAGS)
-async def list_(principal: MayManageModels, resources: Opened) -> PricedModelsOut:
+async def list_model_prices(principal: MayManageModels, resources: Opened) -> PricedModelsOut:
     async with principal.tx(resources.ports.pool) as db:
         rows = await list_models(db)
     return PricedModelsOut([_model(row) for row in rows])
 
 
 @put("/{name:path}", responses=problems(400, 403), summary="Set what a model costs and can do", tags=TAGS)
-async def put_(
+async def set_model_price(
     name: FromPath[str], data: JSONBody[PriceIn], principal: MayManageModels, resources: Opened
 ) -> PricedModelOut:
     """Prices hold for what is used from now on; what was used keeps its cost."""
@@ -85,7 +85,7 @@ async def put_(
 
 
 @delete("/{name:path}", responses=problems(400, 403, 404), summary="Forget what a model costs", tags=TAGS)
-async def delete_(name: FromPath[str], principal: MayManageModels, resources: Opened) -> None:
+async def delete_model_price(name: FromPath[str], principal: MayManageModels, resources: Opened) -> None:
     model = check_model(name.removeprefix("/"), "name")
     async with principal.tx(resources.ports.pool) as db:
         if not await delete_model(db, model):
@@ -132,4 +132,4 @@ def _model(row: DictRow) -> PricedModelOut:
     return PricedModelOut(**prices, **known, fallbacks=row["fallbacks"] or [])
 
 
-routes = Router("/admin/models", route_handlers=[list_, put_, delete_])
+routes = Router("/admin/models", route_handlers=[list_model_prices, set_model_price, delete_model_price])

@@ -30,7 +30,7 @@ USER = "/users/{user_id:uuid}"
 
 
 @get("/users", responses=problems(400, 403, 404), summary="List a tenant's users", tags=TAGS)
-async def list_users(
+async def list_tenant_users(
     tenant: TenantName,
     principal: MayManageTenants,
     resources: Opened,
@@ -42,29 +42,29 @@ async def list_users(
 ) -> UsersOut:
     acting = await _looking(resources, principal, tenant)
     asked = {"wanted": wanted, "role": role, "search": search, "cursor": cursor, "limit": limit}
-    return await users.list_.fn(principal=acting, resources=resources, **asked)
+    return await users.list_users.fn(principal=acting, resources=resources, **asked)
 
 
 @post("/users", status_code=201, responses=problems(400, 403, 404, 409), summary="Make a tenant's user", tags=TAGS)
-async def create_user(
+async def create_tenant_user(
     tenant: TenantName, data: JSONBody[UserIn], principal: MayManageTenants, resources: Opened
 ) -> Response[UserOut]:
     acting = await _acting(resources, principal, tenant)
-    made = await users.create.fn(data=data, principal=acting, resources=resources)
+    made = await users.create_user.fn(data=data, principal=acting, resources=resources)
     place = f"/api/admin/tenants/{acting.tenant.slug}/users/{made.content.id}"
     return Response(made.content, headers={"Location": place})
 
 
 @get(USER, responses=problems(403, 404), summary="Look at a tenant's user", tags=TAGS)
-async def look_at_user(
+async def get_tenant_user(
     tenant: TenantName, user_id: FromPath[UUID], principal: MayManageTenants, resources: Opened
 ) -> UserOut:
     acting = await _looking(resources, principal, tenant)
-    return await users.look.fn(user_id=user_id, principal=acting, resources=resources)
+    return await users.get_user.fn(user_id=user_id, principal=acting, resources=resources)
 
 
 @patch(USER, responses=problems(400, 403, 404, 409), summary="Change a tenant's user", tags=TAGS)
-async def change_user(
+async def update_tenant_user(
     tenant: TenantName,
     user_id: FromPath[UUID],
     data: JSONBody[UserChangeIn],
@@ -73,28 +73,28 @@ async def change_user(
 ) -> UserOut:
     """A new password and disabling end the user's sign-ins. 409 if the tenant would lose its last active owner."""
     acting = await _acting(resources, principal, tenant)
-    return await users.change.fn(user_id=user_id, data=data, principal=acting, resources=resources)
+    return await users.update_user.fn(user_id=user_id, data=data, principal=acting, resources=resources)
 
 
 @delete(USER, responses=problems(403, 404, 409), summary="Remove a tenant's user", tags=TAGS)
-async def delete_user(
+async def delete_tenant_user(
     tenant: TenantName, user_id: FromPath[UUID], principal: MayManageTenants, resources: Opened
 ) -> None:
     """Remove a person with their sign-ins and keys. 409 for the last active owner."""
     acting = await _acting(resources, principal, tenant)
-    await users.delete_.fn(user_id=user_id, principal=acting, resources=resources)
+    await users.delete_user.fn(user_id=user_id, principal=acting, resources=resources)
 
 
 @get("/keys", responses=problems(400, 403, 404), summary="List a tenant's API keys", tags=TAGS)
-async def list_keys(
+async def list_tenant_api_keys(
     tenant: TenantName, principal: MayManageTenants, resources: Opened, cursor: Cursor = None, limit: Limit = 20
 ) -> KeysOut:
     acting = await _looking(resources, principal, tenant)
-    return await keys.list_.fn(principal=acting, resources=resources, cursor=cursor, limit=limit)
+    return await keys.list_api_keys.fn(principal=acting, resources=resources, cursor=cursor, limit=limit)
 
 
 @post("/keys", status_code=201, responses=problems(400, 403, 404, 409), summary="Make a tenant's API key", tags=TAGS)
-async def create_key(
+async def create_tenant_api_key(
     tenant: TenantName, data: JSONBody[KeyIn], principal: MayManageTenants, resources: Opened
 ) -> Response[KeyMadeOut]:
     """The key acts for the tenant, whatever `for_tenant` says; it is shown this once."""
@@ -102,16 +102,16 @@ async def create_key(
     if data.role == "admin" and acting.tenant_id != PLATFORM:
         raise Forbidden("Admins belong to the platform's own tenant.", field="role")
     asked = msgspec.structs.replace(data, for_tenant=True)
-    return await keys.create.fn(data=asked, principal=acting, resources=resources)
+    return await keys.create_api_key.fn(data=asked, principal=acting, resources=resources)
 
 
 @delete("/keys/{key_id:uuid}", responses=problems(403, 404, 409), summary="Revoke a tenant's API key", tags=TAGS)
-async def revoke_key(
+async def revoke_tenant_api_key(
     tenant: TenantName, key_id: FromPath[UUID], principal: MayManageTenants, resources: Opened
 ) -> None:
     """It is refused everywhere within a second."""
     acting = await _acting(resources, principal, tenant)
-    await keys.revoke.fn(key_id=key_id, principal=acting, resources=resources)
+    await keys.revoke_api_key.fn(key_id=key_id, principal=acting, resources=resources)
 
 
 async def _looking(resources: Resources, principal: Principal, name: str) -> Principal:
@@ -134,7 +134,7 @@ def _within(principal: Principal, tenant_id: UUID, slug: str) -> Principal:
 routes = Router(
     "/admin/tenants/{tenant:str}",
     route_handlers=[
-        *(list_users, create_user, look_at_user, change_user, delete_user),
-        *(list_keys, create_key, revoke_key),
+        *(list_tenant_users, create_tenant_user, get_tenant_user, update_tenant_user, delete_tenant_user),
+        *(list_tenant_api_keys, create_tenant_api_key, revoke_tenant_api_key),
     ],
 )

@@ -46,7 +46,9 @@ HERE = "/{tenant:str}"
     summary="Make a tenant",
     tags=TAGS,
 )
-async def create(data: JSONBody[TenantIn], principal: MayManageTenants, resources: Opened) -> Response[TenantMadeOut]:
+async def create_tenant(
+    data: JSONBody[TenantIn], principal: MayManageTenants, resources: Opened
+) -> Response[TenantMadeOut]:
     """Make a tenant with what it is granted. With the `api_key` of the answer it can chat at once; the key is shown this
     once. A tenant without models can't ask any."""
     made = await make_tenant(resources, principal, data)
@@ -54,7 +56,7 @@ async def create(data: JSONBody[TenantIn], principal: MayManageTenants, resource
 
 
 @get("/", responses=problems(400, 403), summary="List tenants", tags=TAGS)
-async def list_(
+async def list_tenants(
     principal: MayManageTenants,
     resources: Opened,
     wanted: Annotated[TenantState | None, QueryParameter(name="state")] = None,
@@ -70,7 +72,7 @@ async def list_(
 
 
 @get(HERE, responses=problems(403, 404), summary="Look at a tenant", tags=TAGS)
-async def look(tenant: TenantName, principal: MayManageTenants, resources: Opened) -> TenantDetailOut:
+async def get_tenant(tenant: TenantName, principal: MayManageTenants, resources: Opened) -> TenantDetailOut:
     async with reading(resources.ports.pool, tenant) as concerned:
         counts = await tenants.count_grants(concerned.db, concerned.id)
         stored = await get_stored_bytes(concerned.db, concerned.id)
@@ -78,7 +80,7 @@ async def look(tenant: TenantName, principal: MayManageTenants, resources: Opene
 
 
 @patch(HERE, responses=problems(400, 403, 404, 409), summary="Change a tenant", tags=TAGS)
-async def change(
+async def update_tenant(
     tenant: TenantName, data: JSONBody[TenantChangeIn], principal: MayManageTenants, resources: Opened
 ) -> TenantOut:
     """Change what is named and leave the rest; null takes a limit away. It holds within a second."""
@@ -96,19 +98,19 @@ async def change(
 
 
 @post(f"{HERE}/suspend", status_code=200, responses=problems(403, 404, 409), summary="Suspend a tenant", tags=TAGS)
-async def suspend(tenant: TenantName, principal: MayManageTenants, resources: Opened) -> TenantOut:
+async def suspend_tenant(tenant: TenantName, principal: MayManageTenants, resources: Opened) -> TenantOut:
     """Refuse everything that comes with the tenant's keys and tokens, within a second. Its data is kept."""
     return await _move(resources, principal, tenant, "suspended", "tenant.suspended")
 
 
 @post(f"{HERE}/resume", status_code=200, responses=problems(403, 404, 409), summary="Resume a tenant", tags=TAGS)
-async def resume(tenant: TenantName, principal: MayManageTenants, resources: Opened) -> TenantOut:
+async def resume_tenant(tenant: TenantName, principal: MayManageTenants, resources: Opened) -> TenantOut:
     """End a tenant's suspension."""
     return await _move(resources, principal, tenant, "active", "tenant.resumed")
 
 
 @delete(HERE, status_code=202, responses=problems(400, 403, 404, 409), summary="Delete a tenant", tags=TAGS)
-async def delete_(
+async def delete_tenant(
     tenant: TenantName,
     principal: MayManageTenants,
     resources: Opened,
@@ -139,4 +141,15 @@ async def _check_default(db: Db, tenant_id: UUID, model: str) -> None:
     check_default(model, [row["name"] for row in await tenants.list_grants(db, tenant_id, "model")])
 
 
-routes = Router("/admin/tenants", route_handlers=[create, list_, look, change, suspend, resume, delete_])
+routes = Router(
+    "/admin/tenants",
+    route_handlers=[
+        create_tenant,
+        list_tenants,
+        get_tenant,
+        update_tenant,
+        suspend_tenant,
+        resume_tenant,
+        delete_tenant,
+    ],
+)

@@ -101,8 +101,11 @@ class Witness:
 
 
 @post("/{name:str}/test", status_code=200, responses=problems(400, 403, 404), summary="Try a tool")
-async def try_(
-    name: FromPath[str], principal: MayManageTools, resources: Opened, data: JSONBody[ToolTestIn | None] = None
+async def test_tool(
+    name: FromPath[str],
+    principal: MayManageTools,
+    resources: Opened,
+    data: JSONBody[ToolTestIn | None] = None,  # noqa: PT028
 ) -> ToolTestOut:
     """Run a tool once, for real, with these arguments and your own token: also one that is switched off, and one with side
     effects. 200 also when it fails."""
@@ -219,4 +222,4 @@ def _body(request: httpx2.Request) -> Any:
         return None
 
 
-routes = Router("/admin/tools", route_handlers=[try_], tags=["tools"])
+routes = Router("/admin/tools", route_handlers=[test_tool], tags=["tools"])

@@ -50,7 +50,7 @@ EXAMPLE = {
 
 
 @post("/", status_code=201, opt=described(example=EXAMPLE), responses=problems(409), summary="Make a tool")
-async def create(data: JSONBody[NewToolIn], principal: MayManageTools, resources: Opened) -> Response[ToolOut]:
+async def create_tool(data: JSONBody[NewToolIn], principal: MayManageTools, resources: Opened) -> Response[ToolOut]:
     """Agents of your tenant may be given it at once. One that a platform admin makes is shared: tenants may use it when it is
     granted to them. Nothing is called; try it with `/test`."""
     definition = await _checked(definition_of(data), resources)
@@ -70,7 +70,7 @@ async def create(data: JSONBody[NewToolIn], principal: MayManageTools, resources
 
 
 @get("/", responses=problems(400, 403), summary="List tools")
-async def list_(
+async def list_tools(
     principal: MayManageTools,
     resources: Opened,
     enabled: FromQuery[bool | None] = None,
@@ -93,7 +93,7 @@ async def list_(
 
 
 @get(HERE, responses=problems(403, 404), summary="Look at a tool")
-async def look(name: FromPath[str], principal: MayManageTools, resources: Opened) -> ToolOut:
+async def get_tool(name: FromPath[str], principal: MayManageTools, resources: Opened) -> ToolOut:
     require_name(name, NO_TOOL)
     async with principal.tx(resources.ports.pool) as db:
         row = await tools.find_tool(db, principal.tenant_id, name)
@@ -106,7 +106,7 @@ async def look(name: FromPath[str], principal: MayManageTools, resources: Opened
 
 
 @patch(HERE, responses=problems(400, 403, 404, 409), summary="Change a tool")
-async def change(
+async def update_tool(
     name: FromPath[str], data: JSONBody[ToolChangeIn], principal: MayManageTools, resources: Opened
 ) -> ToolOut:
     """Change what is named and leave the rest."""
@@ -125,7 +125,7 @@ async def change(
 
 
 @delete(HERE, responses=problems(400, 403, 404, 409), summary="Delete a tool")
-async def delete_(
+async def delete_tool(
     name: FromPath[str], principal: MayManageTools, resources: Opened, force: FromQuery[bool] = False
 ) -> None:
     """A tool that agents have is not deleted; with `force` it is taken out of them."""
@@ -184,4 +184,6 @@ async def _require_own(db: Db, principal: Principal, name: str) -> DictRow:
     raise NotFound(NO_TOOL)
 
 
-routes = Router("/admin/tools", route_handlers=[create, list_, look, change, delete_], tags=["tools"])
+routes = Router(
+    "/admin/tools", route_handlers=[create_tool, list_tools, get_tool, update_tool, delete_tool], tags=["tools"]
+)

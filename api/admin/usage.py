@@ -94,7 +94,7 @@ class TenantUsageOut(OwnUsageOut, frozen=True, kw_only=True):
 
 
 @get("/admin/tenants/{tenant:str}/usage", responses=problems(400, 403, 404), summary="A tenant's usage", tags=TAGS)
-async def of_tenant(
+async def get_tenant_usage(
     tenant: TenantName,
     principal: MayManageTenants,
     resources: Opened,
@@ -108,7 +108,7 @@ async def of_tenant(
 
 
 @get("/usage", responses=problems(400, 403), summary="Your tenant's usage", tags=TAGS)
-async def own(
+async def get_usage(
     principal: MayReadUsage, resources: Opened, first: From = None, last: To = None, by: Groups = None
 ) -> TenantUsageOut:
     span = _span(first, last)
@@ -119,7 +119,7 @@ async def own(
 
 
 @get("/usage/me", responses=problems(400, 403), summary="Your own usage", tags=TAGS)
-async def mine(
+async def get_my_usage(
     principal: SignedIn, resources: Opened, first: From = None, last: To = None, by: Groups = None
 ) -> OwnUsageOut:
     """What was used in your name."""
@@ -188,4 +188,4 @@ def _budget(limit: int | None, spent: int, warn_percent: int) -> BudgetOut:
     return BudgetOut(limit_usd=usd_of(limit), spent_usd=usd_of(spent), percent=percent, warning=warning)
 
 
-routes = Router("/", route_handlers=[of_tenant, own, mine])
+routes = Router("/", route_handlers=[get_tenant_usage, get_usage, get_my_usage])

@@ -102,7 +102,9 @@ class ProvidersOut(msgspec.Struct, frozen=True):
     summary="Register an identity provider",
     tags=TAGS,
 )
-async def create(data: JSONBody[ProviderIn], principal: MayManageSignIn, resources: Opened) -> Response[ProviderOut]:
+async def create_identity_provider(
+    data: JSONBody[ProviderIn], principal: MayManageSignIn, resources: Opened
+) -> Response[ProviderOut]:
     """Its configuration (or its keys, with `jwks_url`) is fetched to see that it works. 409 if the name is taken, or if this
     issuer and audience are, here or in any other tenant."""
     _require_power(principal)
@@ -118,21 +120,23 @@ async def create(data: JSONBody[ProviderIn], principal: MayManageSignIn, resourc
 
 
 @get("/", summary="List identity providers", tags=TAGS)
-async def list_(principal: MayManageSignIn, resources: Opened) -> ProvidersOut:
+async def list_identity_providers(principal: MayManageSignIn, resources: Opened) -> ProvidersOut:
     async with tenant_tx(resources.ports.pool, principal.tenant_id) as db:
         rows = await providers.list_identity_providers(db, principal.tenant_id)
     return ProvidersOut([_shown(resources, principal, row) for row in rows])
 
 
 @get("/{provider_id:uuid}", responses=problems(404), summary="Look at an identity provider", tags=TAGS)
-async def look(provider_id: FromPath[UUID], principal: MayManageSignIn, resources: Opened) -> ProviderOut:
+async def get_identity_provider(
+    provider_id: FromPath[UUID], principal: MayManageSignIn, resources: Opened
+) -> ProviderOut:
     async with tenant_tx(resources.ports.pool, principal.tenant_id) as db:
         row = _require(await providers.find_identity_provider(db, principal.tenant_id, provider_id))
     return _shown(resources, principal, row)
 
 
 @patch("/{provider_id:uuid}", responses=problems(404, 409), summary="Change an identity provider", tags=TAGS)
-async def change(
+async def update_identity_provider(
     provider_id: FromPath[UUID], data: JSONBody[ProviderChangeIn], principal: MayManageSignIn, resources: Opened
 ) -> ProviderOut:
     """It holds within a second; who is signed in stays so."""
@@ -153,7 +157,7 @@ async def change(
 
 
 @delete("/{provider_id:uuid}", responses=problems(404), summary="Remove an identity provider", tags=TAGS)
-async def delete_(provider_id: FromPath[UUID], principal: MayManageSignIn, resources: Opened) -> None:
+async def delete_identity_provider(provider_id: FromPath[UUID], principal: MayManageSignIn, resources: Opened) -> None:
     """Its tokens are refused within a second, and the sign-ins of its users end. The users stay: another provider that has
     verified their email may take them on, or somebody gives them a password."""
     async with tenant_tx(resources.ports.pool, principal.tenant_id) as db:
@@ -225,4 +229,13 @@ def _shown(resources: Resources, principal: Principal, row: DictRow) -> Provider
     return ProviderOut(**row, redirect_uri=redirect_uri(*place), sign_in_url=url)
 
 
-routes = Router("/auth/providers", route_handlers=[create, list_, look, change, delete_])
+routes = Router(
+    "/auth/providers",
+    route_handlers=[
+        create_identity_provider,
+        list_identity_providers,
+        get_identity_provider,
+        update_identity_provider,
+        delete_identity_provider,
+    ],
+)

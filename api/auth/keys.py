@@ -77,7 +77,7 @@ class KeysOut(msgspec.Struct, frozen=True):
     summary="Make an API key",
     tags=["auth"],
 )
-async def create(data: JSONBody[KeyIn], principal: MayHaveKeys, resources: Opened) -> Response[KeyMadeOut]:
+async def create_api_key(data: JSONBody[KeyIn], principal: MayHaveKeys, resources: Opened) -> Response[KeyMadeOut]:
     """The key can do no more than you can. It acts for you, sees what you see and ends with you; with `for_tenant`, which
     needs the right `keys.manage`, it acts for the tenant."""
     key, key_id = new_api_key(), new_id()
@@ -91,7 +91,7 @@ async def create(data: JSONBody[KeyIn], principal: MayHaveKeys, resources: Opene
 
 
 @get("/", responses=problems(400), summary="List API keys", tags=["auth"])
-async def list_(principal: MayHaveKeys, resources: Opened, cursor: Cursor = None, limit: Limit = 20) -> KeysOut:
+async def list_api_keys(principal: MayHaveKeys, resources: Opened, cursor: Cursor = None, limit: Limit = 20) -> KeysOut:
     """Your own; with the right `keys.manage`, those of the whole tenant."""
     before = read_cursor(cursor, UUID)
     async with tenant_tx(resources.ports.pool, principal.tenant_id) as db:
@@ -103,7 +103,7 @@ async def list_(principal: MayHaveKeys, resources: Opened, cursor: Cursor = None
 
 
 @delete("/{key_id:uuid}", responses=problems(404), summary="Revoke an API key", tags=["auth"])
-async def revoke(key_id: FromPath[UUID], principal: MayHaveKeys, resources: Opened) -> None:
+async def revoke_api_key(key_id: FromPath[UUID], principal: MayHaveKeys, resources: Opened) -> None:
     """It is refused everywhere within a second."""
     async with tenant_tx(resources.ports.pool, principal.tenant_id) as db:
         fresh = await api_keys.revoke_api_key(db, principal.tenant_id, key_id, **_reach(principal))
@@ -172,4 +172,4 @@ def _fields(row: DictRow) -> dict[str, Any]:
     return {**fields, "prefix": f"{PREFIX}{row['find']}…"}
 
 
-routes = Router("/auth/keys", route_handlers=[create, list_, revoke])
+routes = Router("/auth/keys", route_handlers=[create_api_key, list_api_keys, revoke_api_key])

@@ -54,7 +54,7 @@ class SignInsOut(msgspec.Struct, frozen=True):
 
 
 @get("/{tenant:str}", opt=PUBLIC, responses=problems(503), summary="Where can I sign in?", tags=TAGS)
-async def list_(tenant: FromPath[str], resources: Opened) -> SignInsOut:
+async def list_sign_in_options(tenant: FromPath[str], resources: Opened) -> SignInsOut:
     """The identity providers of a tenant, by its slug. Empty for a tenant without any, and for one that does not exist."""
     tenant_id = await find_tenant_id(resources.ports.pool, tenant) or new_id()  # nobody's, for the same work
     async with tenant_tx(resources.ports.pool, tenant_id) as db:
@@ -70,7 +70,7 @@ async def list_(tenant: FromPath[str], resources: Opened) -> SignInsOut:
     summary="Sign in at a provider",
     tags=TAGS,
 )
-async def begin(
+async def start_oidc_sign_in(
     tenant: FromPath[str],
     provider: FromPath[str],
     request: Request[Any, Any, Any],
@@ -93,7 +93,7 @@ async def begin(
     summary="Come back from a provider",
     tags=TAGS,
 )
-async def finish(
+async def complete_oidc_sign_in(
     tenant: FromPath[str],
     provider: FromPath[str],
     request: Request[Any, Any, Any],
@@ -144,4 +144,4 @@ def _go(url: str, *cookies: Cookie) -> Response[Any]:
     return Response(b"", status_code=302, headers=headers, cookies=list(cookies), media_type="text/plain")
 
 
-routes = Router("/auth/oidc", route_handlers=[list_, begin, finish])
+routes = Router("/auth/oidc", route_handlers=[list_sign_in_options, start_oidc_sign_in, complete_oidc_sign_in])

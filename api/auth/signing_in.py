@@ -114,7 +114,9 @@ async def login(data: JSONBody[LoginIn], request: Request[Any, Any, Any], resour
 @post(
     "/refresh", status_code=200, opt=PUBLIC, responses=problems(401, 403, 503), summary="Refresh tokens", tags=["auth"]
 )
-async def refresh(data: JSONBody[RefreshIn], request: Request[Any, Any, Any], resources: Opened) -> Response[TokensOut]:
+async def refresh_tokens(
+    data: JSONBody[RefreshIn], request: Request[Any, Any, Any], resources: Opened
+) -> Response[TokensOut]:
     """Get new tokens for a refresh token. Each works once; one that comes again ends the whole sign-in. Thirty days without
     a refresh end it too."""
     return tokens_out(resources, await renew_login(resources, data.refresh_token, visit_of(request)))
@@ -138,7 +140,7 @@ async def logout(principal: SignedIn, resources: Opened, data: JSONBody[LogoutIn
 
 
 @get("/me", responses=problems(), summary="Who am I", tags=["auth"])
-async def me(principal: SignedIn, resources: Opened) -> MeOut:
+async def get_caller_identity(principal: SignedIn, resources: Opened) -> MeOut:
     user: DictRow | None = None
     key: DictRow | None = None
     async with tenant_tx(resources.ports.pool, principal.tenant_id) as db:
@@ -178,4 +180,4 @@ def tokens_out(resources: Resources, logged_in: LoggedIn) -> Response[TokensOut]
     return Response(tokens, headers=NO_STORE)
 
 
-routes = Router("/auth", route_handlers=[login, refresh, logout, me])
+routes = Router("/auth", route_handlers=[login, refresh_tokens, logout, get_caller_identity])

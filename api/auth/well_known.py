@@ -12,10 +12,10 @@ FOR_S = 300
 
 
 @get("/jwks.json", opt=PUBLIC, responses=problems(503), summary="Our public keys", tags=["auth"])
-async def jwks(resources: Opened) -> Response[dict[str, Any]]:
+async def get_jwks(resources: Opened) -> Response[dict[str, Any]]:
     """The JSON Web Key Set of our access tokens. A new key is here ten minutes before it signs."""
     keys = await resources.signing.public_set()
     return Response(keys, headers={"Cache-Control": f"public, max-age={FOR_S}"})
 
 
-routes = Router("/.well-known", route_handlers=[jwks])
+routes = Router("/.well-known", route_handlers=[get_jwks])
