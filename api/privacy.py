@@ -39,7 +39,8 @@ from schema.queries.logins import end_logins
 from schema.rights import SEES_ALL, Right
 from workers.cancel import cancel
 from workers.ports import Ports
-from workers.wire import Command, ReplyError, Wire, WireDown
+from workers.redis_connection import Command, ReplyError
+from workers.wire import Wire, WireDown
 
 log = structlog.get_logger()
 

@@ -24,9 +24,9 @@ from schema.vault import Vault
 from workers.embedding import EmbeddingClient
 from workers.limits import Limits
 from workers.ports import Ports, PortSettings, open_ports, process_name
+from workers.redis_connection import RedisAddress
 from workers.storage.contract import Storage
 from workers.storage.opening import open_storage
-from workers.wire import RedisAddress
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,8 @@ from workers.dispatch import wake
 from workers.endings import end_job
 from workers.orders import CancelOrder
 from workers.ports import Ports
-from workers.wire import ReplyError, WireDown
+from workers.redis_connection import ReplyError
+from workers.wire import WireDown
 
 log = structlog.get_logger()
 

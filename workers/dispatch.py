@@ -13,7 +13,8 @@ from schema.db import Pool, system_tx
 from schema.errors import Unavailable
 from schema.queries.dispatch import dispatch_jobs, undispatch_jobs
 from workers.doorbell import Doorbell, ring
-from workers.wire import ReplyError, Wire, WireDown
+from workers.redis_connection import ReplyError
+from workers.wire import Wire, WireDown
 
 log = structlog.get_logger()
 

@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from schema.kinds import KINDS, Kind
-from workers.wire import ReplyError, Wire, WireDown
+from workers.redis_connection import ReplyError
+from workers.wire import Wire, WireDown
 
 KEPT = 4096  # doorbells that a queue holds at most; older ones are void, since their rows were dispatched again
 

@@ -6,18 +6,13 @@ Pub/sub is at-most-once, so whoever listens must be able to read what was missed
 
 import asyncio
 from collections.abc import Callable
-from typing import Any, cast
+from typing import Any
 
-import hiredis
 import structlog
 
-from workers.wire import RedisAddress, ReplyError, pack
+from workers.redis_connection import RETRY_S, SILENCE_S, RedisAddress, RedisConnection, ReplyError
 
 log = structlog.get_logger()
-
-PING_S = 5.0  # a silent connection is asked whether it lives
-SILENCE_S = 12.0  # and given up when it stays silent
-RETRY_S = 0.25
 
 
 class Ear:
@@ -33,7 +28,7 @@ class Ear:
         self._on_message = on_message
         self._on_gap = on_gap
         self._channels: dict[str, asyncio.Event] = {}
-        self._line: _Line | None = None
+        self._connection: RedisConnection | None = None
         self._task: asyncio.Task[None] | None = None
         self._has_listened = False
 
@@ -46,9 +41,8 @@ class Ear:
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
-        if self._line is not None:
-            self._line.transport.abort()
-            await self._line.gone.wait()
+        if self._connection is not None:
+            await self._connection.close()
 
     async def subscribe(self, channel: str, *, timeout_s: float = 2.0) -> bool:
         """Listen to `channel` and wait until Redis confirms; False if it doesn't in time (it will once it is back)."""
@@ -69,8 +63,8 @@ class Ear:
             self._send("UNSUBSCRIBE", channel)
 
     def _send(self, *command: str) -> None:
-        if self._line is not None:
-            self._line.transport.write(pack([command]))
+        if self._connection is not None:
+            self._connection.write([command])
 
     async def _run(self) -> None:
         while True:
@@ -78,25 +72,25 @@ class Ear:
                 await self._listen()
             except (OSError, TimeoutError, ReplyError) as error:
                 log.warning("ear_disconnected", error=type(error).__name__)
-            self._line = None
+            if self._connection is not None:  # one that confirmed nothing is still open, and could deliver twice
+                self._connection.abort()
+                self._connection = None
             for confirmed in self._channels.values():
                 confirmed.clear()
             await asyncio.sleep(RETRY_S)
 
     async def _listen(self) -> None:
-        line = _Line(self._heard)
-        await self._address.open(line)
-        line.transport.write(pack(self._address.hello))
-        self._line = line
+        connection = self._connection = await RedisConnection.open(self._address, self._heard)
         if self._channels:
-            line.transport.write(pack([("SUBSCRIBE", *self._channels)]))
+            connection.write([("SUBSCRIBE", *self._channels)])
             if self._has_listened:
                 for confirmed in list(self._channels.values()):
                     async with asyncio.timeout(SILENCE_S):
                         await confirmed.wait()
                 self._on_gap()
         self._has_listened = True
-        await line.watch()
+        await connection.wait_lost()
+        raise ConnectionError("the subscription was closed")
 
     def _heard(self, reply: Any) -> None:
         if not isinstance(reply, list):
@@ -108,39 +102,3 @@ class Ear:
             confirmed = self._channels.get(channel.decode())
             if confirmed is not None:
                 confirmed.set()
-
-
-class _Line(asyncio.Protocol):
-    def __init__(self, heard: Callable[[Any], None]) -> None:
-        self._heard = heard
-        self._reader = hiredis.Reader()
-        self.gone = asyncio.Event()
-        self._last = 0.0
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self.transport = cast(asyncio.Transport, transport)  # uvloop's are no subclass
-        self._loop = asyncio.get_running_loop()
-        self._last = self._loop.time()
-
-    def data_received(self, data: bytes) -> None:
-        self._last = self._loop.time()
-        self._reader.feed(data)
-        while (reply := self._reader.gets()) is not False:
-            self._heard(reply)
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self.gone.set()
-
-    async def watch(self) -> None:
-        """Return when the connection is gone, asking a silent one whether it lives."""
-        while not self.gone.is_set():
-            try:
-                async with asyncio.timeout(PING_S):
-                    await self.gone.wait()
-            except TimeoutError:
-                silent_s = self._loop.time() - self._last
-                if silent_s > SILENCE_S:
-                    self.transport.abort()
-                elif silent_s >= PING_S:
-                    self.transport.write(pack([("PING",)]))
-        raise ConnectionError("the subscription was closed")

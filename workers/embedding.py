@@ -34,7 +34,8 @@ from workers.embedding_wire import (
     encode,
     unpacked,
 )
-from workers.wire import RedisAddress, ReplyError, Wire, WireDown
+from workers.redis_connection import RedisAddress, ReplyError
+from workers.wire import Wire, WireDown
 
 TIMEOUT_S = 5.0
 RATE_S = 30.0

@@ -19,8 +19,9 @@ from graphs.providers.errors import ModelUnknown
 from schema import redis_names
 from schema.errors import HeadraceError
 from workers.embedding_wire import MALFORMED, Answer, Ask, Lane, Refusal, decode_ask, encode, packed
+from workers.redis_connection import RETRY_S, RedisAddress, ReplyError
 from workers.retrieval.reranking import Reranker
-from workers.wire import RETRY_S, RedisAddress, ReplyError, Wire, WireDown
+from workers.wire import Wire, WireDown
 
 POP_S = 2  # shorter than a wire's patience
 UNDER_WAY: dict[Lane, int] = {"query": 16, "bulk": 2}

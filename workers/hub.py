@@ -20,8 +20,9 @@ from schema.states import TERMINAL
 from workers.ear import Ear
 from workers.follow import Follower
 from workers.payloads import Payload, read_payload
+from workers.redis_connection import RedisAddress, ReplyError
 from workers.relay import queued_event, queued_frame
-from workers.wire import RedisAddress, ReplyError, Wire, WireDown
+from workers.wire import Wire, WireDown
 
 SILENCE_S = 3.0  # a follower that hears nothing for so long is checked
 

@@ -22,7 +22,8 @@ from typing import Any
 from uuid import UUID
 
 from schema import redis_names
-from workers.wire import ReplyError, Wire, WireDown
+from workers.redis_connection import ReplyError
+from workers.wire import Wire, WireDown
 
 Spent = Callable[[UUID], Awaitable[tuple[int, int]]]
 """Returns what a tenant has spent this UTC day and this UTC month, in nano-USD, from Postgres."""

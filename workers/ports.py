@@ -14,9 +14,10 @@ from workers.dispatch import WINDOW
 from workers.hub import Hub
 from workers.limits import Limits
 from workers.pacing import Pace
+from workers.redis_connection import RedisAddress
 from workers.relay import Relay
 from workers.rooms import Rooms
-from workers.wire import RedisAddress, Wire
+from workers.wire import Wire
 
 
 @dataclass(frozen=True)

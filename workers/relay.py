@@ -22,7 +22,8 @@ from psycopg.rows import DictRow
 from schema import redis_names
 from schema.events import Event, JobQueued, MessageDelta, ReasoningDelta, encode_frame, split_frames, timestamp
 from workers.payloads import pack_payload, read_payload
-from workers.wire import Command, ReplyError, Wire, WireDown
+from workers.redis_connection import Command, ReplyError
+from workers.wire import Wire, WireDown
 
 log = structlog.get_logger()
 

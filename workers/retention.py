@@ -18,7 +18,8 @@ from schema.queries.jobs import list_ended
 from workers.endings import settle
 from workers.limits import Limits
 from workers.orders import CancelOrder
-from workers.wire import ReplyError, Wire, WireDown
+from workers.redis_connection import ReplyError
+from workers.wire import Wire, WireDown
 
 log = structlog.get_logger()
 

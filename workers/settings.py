@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from graphs.providers.settings import ProviderSettings
 from schema.vault import Vault
 from tools.egress import EgressPolicy
+from workers.redis_connection import RedisAddress
 from workers.storage.settings import StorageSettings
-from workers.wire import RedisAddress
 from workers.workshop import WorkerSettings
 
 TOOL_SETTINGS = {

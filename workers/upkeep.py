@@ -24,11 +24,12 @@ from workers.endings import end_job
 from workers.errors import reason_of, retry_delay_s
 from workers.leases import is_gone
 from workers.ports import limits_over
+from workers.redis_connection import RedisAddress
 from workers.relay import Relay
 from workers.retention import Retention
 from workers.storage.opening import open_storage
 from workers.storage.removals import remove_due
-from workers.wire import RedisAddress, Wire
+from workers.wire import Wire
 from workers.workshop import WorkerSettings
 
 log = structlog.get_logger()

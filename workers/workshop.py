@@ -43,13 +43,14 @@ from workers.errors import retry_delay_s
 from workers.leases import owner_name
 from workers.orders import CancelOrder
 from workers.ports import limits_over
+from workers.redis_connection import RedisAddress
 from workers.relay import Relay
 from workers.retrieval.reranking import CrossEncoder
 from workers.retrieval.searching import Searcher
 from workers.storage.contract import Storage
 from workers.storage.opening import open_storage
 from workers.storage.settings import StorageSettings
-from workers.wire import RedisAddress, Wire
+from workers.wire import Wire
 
 log = structlog.get_logger()
 

@@ -24,7 +24,7 @@ from tests.counterparts.openai_server import OpenAIServer, vector
 from tests.secret import VAULT
 from tools.egress import EgressPolicy
 from workers.embedding_server import EmbeddingServer
-from workers.wire import RedisAddress
+from workers.redis_connection import RedisAddress
 
 MODEL = "openai/text-embedding-3-small"
 

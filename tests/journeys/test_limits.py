@@ -10,7 +10,8 @@ from tests.journeys.client import Client
 from tests.system import System, wait_for
 from tests.workers.driving import change, rows
 from workers.limits import Limits
-from workers.wire import RedisAddress, Wire
+from workers.redis_connection import RedisAddress
+from workers.wire import Wire
 
 
 def limit(database_url: str, tenant: TestTenant, **limits: int) -> None:

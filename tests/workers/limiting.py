@@ -11,7 +11,8 @@ from uuid import UUID
 
 from schema.ids import new_id
 from workers.limits import LimitPolicy, Limits, Verdict
-from workers.wire import RedisAddress, Wire
+from workers.redis_connection import RedisAddress
+from workers.wire import Wire
 
 
 class Clock:

@@ -15,8 +15,9 @@ from tests.conftest import TestTenant, make_tenant
 from tests.workers.driving import change, claim, job_row, rows, submit_one, turn
 from workers.dispatch import Dispatcher
 from workers.ports import Ports
+from workers.redis_connection import RedisAddress
 from workers.submit import submit
-from workers.wire import RedisAddress, Wire
+from workers.wire import Wire
 
 
 @pytest.fixture

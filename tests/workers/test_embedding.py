@@ -20,13 +20,14 @@ from workers.embedding import MOST_TEXTS, EmbeddingClient, EmbeddingFailed
 from workers.embedding_server import EmbeddingServer
 from workers.embedding_wire import ASK_TEXTS, MOST_WAITING, QUERY_TEXTS, Ask, Lane, encode
 from workers.ports import process_name
-from workers.wire import RedisAddress, Wire
+from workers.redis_connection import RedisAddress
+from workers.wire import Wire
 
 LANES: tuple[Lane, ...] = ("query", "bulk")
 SILENT = """
 import asyncio, sys
 from workers.embedding_server import EmbeddingServer
-from workers.wire import RedisAddress
+from workers.redis_connection import RedisAddress
 
 class Silent:
     async def embed(self, texts, **_):

@@ -12,7 +12,8 @@ from schema import redis_names
 from schema.ids import new_id
 from tests.workers.limiting import Books, Clock, Tenant
 from workers.limits import SETTLE, STATE, UNSEEDED, LimitPolicy, Limits, Reserved
-from workers.wire import RedisAddress, ReplyError, Wire, WireDown
+from workers.redis_connection import RedisAddress, ReplyError
+from workers.wire import Wire, WireDown
 
 USD = 10**9
 

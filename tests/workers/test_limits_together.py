@@ -13,7 +13,8 @@ from schema import redis_names
 from schema.ids import new_id
 from tests.workers.limiting import Books, Clock, Tenant
 from workers.limits import Limits, Reserved
-from workers.wire import RedisAddress, Wire
+from workers.redis_connection import RedisAddress
+from workers.wire import Wire
 
 ROOT = Path(__file__).parents[2]
 

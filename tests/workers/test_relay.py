@@ -14,8 +14,9 @@ from schema.events import read_frames
 from schema.ids import new_id
 from workers import relay as relays
 from workers.payloads import read_payload
+from workers.redis_connection import RedisAddress
 from workers.relay import JobStream, Relay, fresh_history, join_deltas
-from workers.wire import RedisAddress, Wire
+from workers.wire import Wire
 
 TENANT = new_id()
 

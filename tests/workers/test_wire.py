@@ -5,7 +5,8 @@ import asyncio
 import pytest
 
 from workers.ear import Ear
-from workers.wire import RedisAddress, ReplyError, Wire, WireDown
+from workers.redis_connection import RedisAddress, RedisConnection, ReplyError
+from workers.wire import Wire, WireDown
 
 
 async def test_replies_come_in_the_order_of_the_requests(redis_url: str) -> None:
@@ -33,7 +34,7 @@ async def test_a_redis_that_is_down_fails_at_once(unused_tcp_port: int) -> None:
 
 
 async def test_a_frozen_redis_does_not_hold_its_callers(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("workers.wire.REPLY_S", 0.2)
+    monkeypatch.setattr("workers.redis_connection.REPLY_S", 0.2)
     left = asyncio.Event()
 
     async def say_nothing(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -54,8 +55,8 @@ async def test_a_frozen_redis_does_not_hold_its_callers(monkeypatch: pytest.Monk
 async def test_a_lost_connection_is_made_again(redis_url: str) -> None:
     wire = Wire(RedisAddress.from_url(redis_url))
     await wire.call("PING")
-    assert wire._line is not None
-    wire._line.abort()
+    assert wire._connection is not None
+    wire._connection.abort()
     assert b"PONG" == await wire.call("PING")
     await wire.close()
 
@@ -66,6 +67,33 @@ async def test_a_wrong_password_is_down_and_not_a_crash(redis_url: str) -> None:
     with pytest.raises(WireDown):
         await wire.call("PING")
     await wire.close()
+
+
+async def test_a_subscriber_with_a_wrong_password_goes_on_trying(redis_url: str) -> None:
+    address = RedisAddress.from_url(redis_url)
+    ear = Ear(RedisAddress(host=address.host, port=address.port, hello=(("AUTH", "default", "wrong"),)), print)
+    ear.start()
+    assert not await ear.subscribe("a", timeout_s=0.1)
+    ear._address = address
+    async with asyncio.timeout(5):
+        while not await ear.subscribe("a"):
+            pass
+    await ear.close()
+
+
+async def test_a_reply_to_nothing_ends_the_connection() -> None:
+    async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"-ERR max number of clients reached\r\n")
+        await reader.read()
+        writer.close()
+
+    async with await asyncio.start_server(refuse, "127.0.0.1", 0) as full:
+        address = RedisAddress(host="127.0.0.1", port=full.sockets[0].getsockname()[1])
+        connection = await RedisConnection.open(address)
+        async with asyncio.timeout(3):
+            await connection.gone.wait()
+        with pytest.raises(ConnectionError):
+            await connection.request(b"", 1)
 
 
 def test_the_password_is_in_no_repr() -> None:
@@ -80,10 +108,10 @@ async def test_an_ear_hears_again_after_a_lost_connection_and_says_that_it_misse
     ear.start()
     assert await ear.subscribe("a")
     await wire.call("PUBLISH", "a", "one")
-    assert ear._line is not None
+    assert ear._connection is not None
     async with asyncio.timeout(10):
         assert b"one" == await heard.get()
-        ear._line.transport.abort()
+        ear._connection.abort()
         await missed.wait()
         await wire.call("PUBLISH", "a", "two")
         assert b"two" == await heard.get()
