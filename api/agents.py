@@ -9,7 +9,6 @@ from litestar import Router, get
 from psycopg.rows import DictRow
 
 from api.admin.output_shapes import OutputFormat
-from api.errors import problems
 from api.principals import MayReadAgents
 from api.resources import Opened
 from graphs.agents.contract import GraphName
@@ -37,7 +36,7 @@ class CallableAgentsOut(msgspec.Struct, frozen=True):
     items: list[CallableAgentOut]
 
 
-@get("/", responses=problems(403), summary="List the agents that you may call")
+@get("/", summary="List the agents that you may call")
 async def list_agents(principal: MayReadAgents, resources: Opened) -> CallableAgentsOut:
     async with principal.tx(resources.ports.pool) as db:
         rows = await list_callable_agents(db, principal.tenant_id)

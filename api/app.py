@@ -43,7 +43,7 @@ from api.admin import (
 )
 from api.admin import models as prices
 from api.auth import identity_providers, keys, oidc, signing_in, well_known
-from api.describing import describe_routes, tell_methods
+from api.describing import describe_routes, operation_id, tell_methods
 from api.documents import changing, collections, content, listing, removing, retrying, uploading
 from api.edge import Edge
 from api.errors import HANDLERS
@@ -159,5 +159,6 @@ def _openapi() -> OpenAPIConfig:
             Tag("openai", "OpenAI's API, for its SDKs."),
             Tag("health", "Operations."),
         ],
+        operation_id_creator=operation_id,
         use_handler_docstrings=True,
     )

@@ -12,7 +12,7 @@ from api.describing import EVENTS, described
 from api.errors import problems
 from api.granted import resolve_target
 from api.headers import read_idempotency
-from api.manners import ACCEPTED, ANSWERED, MANNERS, answer_in_manner
+from api.manners import ACCEPTED, ANSWERED, JOB_FAILURES, MANNERS, answer_in_manner
 from api.principals import MayChat, Principal
 from api.requests import JsonRequest
 from api.resources import Opened, Resources
@@ -73,7 +73,7 @@ class ChatIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
 
 
 OPT = described(example={"message": "What is a headrace?"}, also={EVENT_STREAM: EVENTS})
-RESPONSES = {200: ANSWERED, 202: ACCEPTED, **problems(400, 404, 409, 413, 415, 422, 429, 502, 503, 504)}
+RESPONSES = {200: ANSWERED, 202: ACCEPTED, **problems(*JOB_FAILURES)}
 
 
 @post(

@@ -14,6 +14,7 @@ from psycopg.rows import DictRow
 
 from api.describing import described
 from api.errors import problems
+from api.manners import PROVIDER_FAILURES
 from api.principals import MayManageCredentials, MayReadCredentials, Principal
 from api.resources import Opened, Resources
 from graphs.providers.errors import ProviderRejectedKey
@@ -27,7 +28,7 @@ from schema.queries.audit import add_audit
 from schema.vault import Sealed
 
 OK = "ok"
-STORE_FAILS = (422, 429, 502, 504)
+STORE_FAILS = ("credential_refused", *PROVIDER_FAILURES)
 NOT_STORED = "There is no stored key for this service. GET /api/api-keys lists those that there are."
 
 
@@ -117,7 +118,7 @@ async def store_provider_key(
         return _shown(await _require(db, principal, credential.service))
 
 
-@get("/", responses=problems(403), summary="List provider keys")
+@get("/", summary="List provider keys")
 async def list_provider_keys(principal: MayReadCredentials, resources: Opened) -> CredentialsOut:
     """The services that this tenant has stored a key for, and those that it can; never the keys."""
     async with principal.tx(resources.ports.pool) as db:
@@ -125,7 +126,7 @@ async def list_provider_keys(principal: MayReadCredentials, resources: Opened) -
     return CredentialsOut([_shown(row) for row in rows], SUPPORTED)
 
 
-@post("/{service:str}/test", status_code=200, responses=problems(403, 404), summary="Try a provider key")
+@post("/{service:str}/test", status_code=200, responses=problems("not_found"), summary="Try a provider key")
 async def test_provider_key(service: FromPath[str], principal: MayManageCredentials, resources: Opened) -> TestOut:
     """Try the stored key at the provider's cheapest page behind it; costs no tokens. 200 also when it is refused."""
     async with principal.tx(resources.ports.pool) as db:
@@ -137,7 +138,7 @@ async def test_provider_key(service: FromPath[str], principal: MayManageCredenti
     return tried
 
 
-@delete("/{service:str}", responses=problems(403, 404), summary="Delete a provider key")
+@delete("/{service:str}", responses=problems("not_found"), summary="Delete a provider key")
 async def delete_provider_key(service: FromPath[str], principal: MayManageCredentials, resources: Opened) -> None:
     """Forget a key; the deployment's own key for the service, if there is one, is used from then on."""
     async with principal.tx(resources.ports.pool) as db:

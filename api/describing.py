@@ -5,10 +5,12 @@ back, that a body may be left out. And of some routes what Litestar has no words
 Not for what one handler alone knows: its summary, its own failures (`responses=problems(…)`), its shapes.
 """
 
+import re
 from functools import partial
 from inspect import cleandoc
 from typing import Any
 
+import msgspec
 from litestar import Litestar, Response
 from litestar.handlers import HTTPRouteHandler
 from litestar.openapi.datastructures import ResponseSpec
@@ -24,8 +26,7 @@ from litestar.openapi.spec import (
 from litestar.openapi.spec.enums import OpenAPIType
 from litestar.routes import HTTPRoute
 
-from api.errors import problems
-from api.openai.errors import openai_problems
+from api.errors import ProblemSpec, openai_problems, problems
 from api.principals import is_ours, right_of
 
 TEXT = Schema(type=OpenAPIType.STRING)
@@ -49,11 +50,26 @@ RETRY_AFTER = OpenAPIHeader(
 
 
 def described(
-    *, example: Any = None, also: dict[str, Schema] | None = None, body: RequestBody | None = None
+    *,
+    example: Any = None,
+    answer: Any = None,
+    also: dict[str, Schema] | None = None,
+    body: RequestBody | None = None,
 ) -> dict[str, Any]:
-    """Return the `opt` of a handler: an example of its body; media types that its answer may have besides the first; the
-    body of one that reads it by itself."""
-    return {"example": example, "also": also or {}, "body": body}
+    """Return the `opt` of a handler: an example of its body; an example of its main answer, the one with the handler's own
+    `status_code`; media types that this answer may have besides the first; the body of one that reads it by itself."""
+    return {"example": example, "answer": answer, "also": also or {}, "body": body}
+
+
+def operation_id(handler: HTTPRouteHandler, method: Any, path: list[str | Any]) -> str:
+    """Return the name that SDKs give to an operation: the handler's, in camelCase (`list_jobs` is `listJobs`). Of a handler's
+    several paths only the first, by the alphabet, has the bare name; the others add themselves (`uploadDocumentsAtUpload`)."""
+    words = handler.handler_name.strip("_").split("_")
+    served, (first, *others) = "/" + "/".join(map(str, path)), sorted(handler.paths)
+    for other in others:
+        if served.endswith(other) and not served.endswith(first):
+            words += ["at", *re.findall("[a-z]+", other)]
+    return words[0] + "".join(word.capitalize() for word in words[1:]) + f" {method} {served}"
 
 
 def describe_routes(app: Litestar) -> None:
@@ -61,7 +77,7 @@ def describe_routes(app: Litestar) -> None:
     for route in app.routes:
         for handler in getattr(route, "route_handlers", ()):
             if isinstance(handler, HTTPRouteHandler) and is_ours(handler):
-                handler.responses = _failures(handler, route.path) | dict(handler.responses or {})
+                handler.responses = _with_failures(handler, route.path)
                 handler.operation_class = partial(_operation, handler)  # type: ignore[assignment]
 
 
@@ -81,21 +97,28 @@ async def _options(allowed: str, request: Any) -> Response[None]:
     return Response(None, status_code=204, headers={"Allow": allowed}, media_type="text/plain")
 
 
-def _failures(handler: HTTPRouteHandler, path: str) -> dict[int, ResponseSpec]:
-    """Return how a route may fail whatever it does: before its handler is reached, and by our fault."""
-    statuses = {400, 500}
+def _with_failures(handler: HTTPRouteHandler, path: str) -> dict[int, ResponseSpec]:
+    """Return a handler's responses with all that it may fail with: on top of its own errors those that come before it is
+    reached, and those that are our fault."""
+    own = dict(handler.responses or {})
+    codes = ["invalid_input", "internal"]
     if right_of(handler) is not None:
-        statuses |= {401, 403, 503}
+        codes += ["unauthenticated", "forbidden", "tenant_suspended", "unavailable"]
     if handler.parsed_data_field is not None:
-        statuses |= {413, 415}
+        codes += ["body_too_large", "unsupported_media_type"]
     if "{" in path:
-        statuses |= {404}
-    return (openai_problems if path.startswith("/v1/") else problems)(*statuses)
+        codes += ["not_found"]
+    codes += [code for spec in own.values() if isinstance(spec, ProblemSpec) for code in spec.codes]
+    failures = (openai_problems if path.startswith("/v1/") else problems)(*codes)
+    return {status: spec for status, spec in own.items() if not isinstance(spec, ProblemSpec)} | failures
 
 
 def _operation(handler: HTTPRouteHandler, **fields: Any) -> Operation:
     """Return what the document says of one method of one path; Litestar calls it with what it has found."""
     operation = Operation(**fields)
+    operation.operation_id = str(operation.operation_id).split()[
+        0
+    ]  # for as long as handlers of several files share names
     operation.description = _description(handler, operation.description)
     if operation.request_body is not None:
         _describe_body(handler, operation.request_body)
@@ -105,8 +128,7 @@ def _operation(handler: HTTPRouteHandler, **fields: Any) -> Operation:
         assert isinstance(response, OpenAPIResponse)
         _describe_headers(int(status), response)
         if int(status) == handler.status_code:
-            also = {kind: OpenAPIMediaType(schema=schema) for kind, schema in handler.opt.get("also", {}).items()}
-            response.content = {**(response.content or {}), **also} or None
+            _describe_answer(handler, response)
         if status == "302":
             response.content = None
     return operation
@@ -124,6 +146,16 @@ def _describe_body(handler: HTTPRouteHandler, body: Any) -> None:
     if example is not None:
         for media in body.content.values():
             media.examples = {"example": Example(value=example)}
+
+
+def _describe_answer(handler: HTTPRouteHandler, response: OpenAPIResponse) -> None:
+    """Add the example of the main answer, and the media types that it may have besides the first."""
+    answer = handler.opt.get("answer")
+    if answer is not None:
+        for media in (response.content or {}).values():
+            media.examples = {"example": Example(value=msgspec.to_builtins(answer))}
+    also = {kind: OpenAPIMediaType(schema=schema) for kind, schema in handler.opt.get("also", {}).items()}
+    response.content = {**(response.content or {}), **also} or None
 
 
 def _describe_headers(status: int, response: OpenAPIResponse) -> None:

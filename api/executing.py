@@ -15,7 +15,7 @@ from api.describing import EVENTS, described
 from api.errors import problems
 from api.granted import Target, resolve_model, resolve_target
 from api.headers import read_idempotency
-from api.manners import ACCEPTED, ANSWERED, answer_in_manner
+from api.manners import ACCEPTED, ANSWERED, JOB_FAILURES, answer_in_manner
 from api.pipeline_shapes import ExecuteIn
 from api.principals import MayRunPipelines, Principal
 from api.requests import JsonRequest
@@ -45,7 +45,7 @@ too. Each step is told as an event; a worker that is killed is followed by one t
     "/{pipeline:str}/execute",
     status_code=200,
     opt=described(example={"input": "What is a headrace?"}, also={EVENT_STREAM: EVENTS}),
-    responses={200: ANSWERED, 202: ACCEPTED, **problems(400, 404, 409, 413, 415, 422, 429, 502, 503, 504)},
+    responses={200: ANSWERED, 202: ACCEPTED, **problems(*JOB_FAILURES)},
     summary="Run a pipeline",
     description=DESCRIPTION,
 )

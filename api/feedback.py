@@ -62,7 +62,7 @@ class Lesson(msgspec.Struct, frozen=True):
 @put(
     "/{message_id:uuid}/feedback",
     opt=described(example={"rating": "down", "comment": "Wrong customer", "agent": "AgentDebt"}),
-    responses=problems(400, 404),
+    responses=problems("not_found"),
     summary="Say what you think of an answer",
     tags=["sessions"],
 )
@@ -86,7 +86,7 @@ async def rate(
     return FeedbackOut(**row)
 
 
-@get("/{message_id:uuid}/feedback", responses=problems(400, 404), summary="Look at the feedback", tags=["sessions"])
+@get("/{message_id:uuid}/feedback", responses=problems("not_found"), summary="Look at the feedback", tags=["sessions"])
 async def look(message_id: FromPath[UUID], principal: MayReadSessions, resources: Opened) -> FeedbackOut:
     """404 also where nobody has said anything yet."""
     async with principal.tx(resources.ports.pool) as db:
@@ -97,7 +97,7 @@ async def look(message_id: FromPath[UUID], principal: MayReadSessions, resources
     return FeedbackOut(**row)
 
 
-@delete("/{message_id:uuid}/feedback", responses=problems(400, 404), summary="Take feedback back", tags=["sessions"])
+@delete("/{message_id:uuid}/feedback", responses=problems("not_found"), summary="Take feedback back", tags=["sessions"])
 async def take_back(message_id: FromPath[UUID], principal: MayWriteSessions, resources: Opened) -> None:
     """What was learned from it is forgotten."""
     async with principal.tx(resources.ports.pool) as db:

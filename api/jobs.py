@@ -97,7 +97,7 @@ def _job_fields(row: DictRow) -> dict[str, Any]:
     return {**fields, "state": public_state(row["state"]), "priority": priority_name(row["priority"])}
 
 
-@get("/", responses=problems(400), summary="List jobs", tags=["jobs"])
+@get("/", summary="List jobs", tags=["jobs"])
 async def list_(
     principal: MayReadJobs,
     resources: Opened,
@@ -128,7 +128,7 @@ Every event has `id:` (1, 2, 3 … without gaps), `event:` and `data:`, a JSON o
 """
 
 
-@get("/{job_id:uuid}", responses=problems(404), summary="Look at a job", tags=["jobs"])
+@get("/{job_id:uuid}", responses=problems("not_found"), summary="Look at a job", tags=["jobs"])
 async def look(job_id: FromPath[UUID], principal: MayReadJobs, resources: Opened) -> JobDetailOut:
     async with principal.tx(resources.ports.pool) as db:
         row = await find_job(db, principal.tenant_id, job_id)
@@ -143,7 +143,7 @@ async def look(job_id: FromPath[UUID], principal: MayReadJobs, resources: Opened
     media_type=EVENT_STREAM,
     opt=described(also={EVENT_STREAM: EVENTS}),
     responses={
-        **problems(400, 404),
+        **problems("not_found"),
         200: ResponseSpec(None, description="Server-Sent Events up to the job's last."),
     },
     description=EVENTS_HELP,
@@ -169,7 +169,7 @@ async def events(
     "/{job_id:uuid}/cancel",
     status_code=200,
     opt=described(example={"mode": "forget"}),
-    responses=problems(404),
+    responses=problems("not_found"),
     summary="Cancel a job",
     tags=["jobs"],
 )
@@ -183,7 +183,13 @@ async def cancel_(
     return JobStateOut(job_id, public_state(state))
 
 
-@post("/{job_id:uuid}/retry", status_code=202, responses=problems(404, 409), summary="Drive a job again", tags=["jobs"])
+@post(
+    "/{job_id:uuid}/retry",
+    status_code=202,
+    responses=problems("not_found", "conflict"),
+    summary="Drive a job again",
+    tags=["jobs"],
+)
 async def retry(job_id: FromPath[UUID], principal: MayWriteJobs, resources: Opened) -> Response[JobStateOut]:
     """Queue a failed or cancelled job again, with all its tries."""
     if not await redrive(resources.ports, principal.tenant_id, job_id, sees=principal.sees):
@@ -195,7 +201,7 @@ async def retry(job_id: FromPath[UUID], principal: MayWriteJobs, resources: Open
     "/retry",
     status_code=202,
     opt=described(example={"states": ["failed"], "kind": "chat"}),
-    responses=problems(404),
+    responses=problems("not_found"),
     summary="Drive many jobs again",
     tags=["jobs"],
 )
@@ -205,7 +211,7 @@ async def retry_many(data: JSONBody[RetryIn], principal: MayWriteJobs, resources
     return await retry_jobs(resources.ports, principal, data)
 
 
-@delete("/{job_id:uuid}", responses=problems(404, 409), summary="Delete a job", tags=["jobs"])
+@delete("/{job_id:uuid}", responses=problems("not_found", "conflict"), summary="Delete a job", tags=["jobs"])
 async def delete_(job_id: FromPath[UUID], principal: MayWriteJobs, resources: Opened) -> None:
     """Delete an ended job with its events; its messages stay in their session."""
     async with principal.tx(resources.ports.pool) as db:

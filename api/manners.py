@@ -76,6 +76,16 @@ ACCEPTED = ResponseSpec(
     ],
 )
 ANSWERED = ResponseSpec(AnswerOut, description="The answer, or the job's events.", generate_examples=False)
+PROVIDER_FAILURES = (
+    *("provider_refused", "provider_rate_limited", "provider_failed", "provider_overloaded", "provider_resting"),
+    *("provider_timeout", "provider_stalled"),
+)
+"""How a request may fail that calls a model's provider."""
+JOB_FAILURES = (
+    *("model_unknown", "agent_unknown", "not_found", "session_busy", "conflict", "cancelled", "idempotency_key_reused"),
+    *("queue_full", "rate_limit_exceeded", "budget_exceeded", "worker_lost", "deadline_passed", *PROVIDER_FAILURES),
+)
+"""How a request may fail that submits a job and waits for its answer."""
 MANNERS = """Three manners: `Accept: text/event-stream` streams the job's events on this connection; `Prefer:
 respond-async` answers 202 with the job at once; otherwise the answer is waited for (45 s unless set otherwise, less with
 `Prefer: wait=N`) and comes as 200, or the job as 202 when time is up. The job goes on if you leave. `Idempotency-Key`

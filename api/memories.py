@@ -35,7 +35,7 @@ class MemoriesOut(msgspec.Struct, frozen=True):
     next_cursor: str | None
 
 
-@get("/", responses=problems(400, 404), summary="What is remembered about you")
+@get("/", responses=problems("not_found"), summary="What is remembered about you")
 async def list_(principal: SignedIn, resources: Opened, cursor: Cursor = None, limit: Limit = 20) -> MemoriesOut:
     user_id, after = _user_of(principal), read_cursor(cursor, UUID)
     async with principal.tx(resources.ports.pool) as db:
@@ -44,7 +44,7 @@ async def list_(principal: SignedIn, resources: Opened, cursor: Cursor = None, l
     return MemoriesOut(items, write_cursor(items[-1].id) if len(rows) > limit else None)
 
 
-@delete("/{memory_id:uuid}", responses=problems(404), summary="Have one thing forgotten")
+@delete("/{memory_id:uuid}", responses=problems("not_found"), summary="Have one thing forgotten")
 async def forget(memory_id: FromPath[UUID], principal: SignedIn, resources: Opened) -> None:
     user_id = _user_of(principal)
     async with principal.tx(resources.ports.pool) as db:
@@ -52,7 +52,7 @@ async def forget(memory_id: FromPath[UUID], principal: SignedIn, resources: Open
             raise NotFound(NO_MEMORY)
 
 
-@delete("/", responses=problems(404), summary="Have everything forgotten")
+@delete("/", responses=problems("not_found"), summary="Have everything forgotten")
 async def forget_all(principal: SignedIn, resources: Opened) -> None:
     """Everything that is remembered about you. What you said stays in your sessions."""
     user_id = _user_of(principal)

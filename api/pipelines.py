@@ -61,7 +61,7 @@ async def list_(principal: MayReadPipelines, resources: Opened) -> PipelinesOut:
     "/",
     status_code=201,
     opt=described(example=EXAMPLE),
-    responses=problems(409),
+    responses=problems("conflict"),
     summary="Make a pipeline",
 )
 async def create(
@@ -81,7 +81,7 @@ async def create(
     return Response(_detail(row), headers={"Location": f"/api/pipelines/{pipeline_id}"})
 
 
-@get(HERE, responses=problems(404), summary="Look at a pipeline")
+@get(HERE, responses=problems("not_found"), summary="Look at a pipeline")
 async def look(pipeline: FromPath[str], principal: MayReadPipelines, resources: Opened) -> PipelineDetailOut:
     if one := find_builtin(pipeline):
         return built_in(one)
@@ -92,7 +92,7 @@ async def look(pipeline: FromPath[str], principal: MayReadPipelines, resources: 
 @put(
     HERE,
     opt=described(example=EXAMPLE),
-    responses=problems(404, 409),
+    responses=problems("not_found", "conflict"),
     summary="Change a pipeline",
 )
 async def change(
@@ -117,7 +117,7 @@ async def change(
     return _detail(row or before)
 
 
-@delete(HERE, responses=problems(404, 409), summary="Delete a pipeline")
+@delete(HERE, responses=problems("not_found", "conflict"), summary="Delete a pipeline")
 async def delete_(pipeline: FromPath[str], principal: MayManagePipelines, resources: Opened) -> None:
     """With all its versions. Jobs of it that wait will fail; those that run end."""
     _refuse_builtin(pipeline)
@@ -127,7 +127,7 @@ async def delete_(pipeline: FromPath[str], principal: MayManagePipelines, resour
         await note(db, principal, principal.tenant_id, "pipeline.deleted", row["name"])
 
 
-@get(f"{HERE}/versions", responses=problems(404), summary="List a pipeline's versions")
+@get(f"{HERE}/versions", responses=problems("not_found"), summary="List a pipeline's versions")
 async def versions(
     pipeline: FromPath[str], principal: MayReadPipelines, resources: Opened, cursor: Cursor = None, limit: Limit = 20
 ) -> PipelineVersionsOut:
@@ -149,7 +149,7 @@ async def versions(
     opt=described(also={"text/plain": TEXT, "image/svg+xml": TEXT}),
     responses={
         200: ResponseSpec(TopologyOut, description="In the format asked for.", generate_examples=False),
-        **problems(404),
+        **problems("not_found"),
     },
     summary="Draw a pipeline",
 )

@@ -98,7 +98,9 @@ class ErasedOut(msgspec.Struct, frozen=True, kw_only=True):
 EXPORT = ResponseSpec(UserExportOut, description="The file, row by row.", generate_examples=False)
 
 
-@get("/me/export", responses={200: EXPORT, **problems(404)}, summary="Export what is held of me", tags=["users"])
+@get(
+    "/me/export", responses={200: EXPORT, **problems("not_found")}, summary="Export what is held of me", tags=["users"]
+)
 async def export_my_data(principal: SignedIn, resources: Opened) -> Response[Any]:
     """Everything that is held of you, as one JSON file. An API key that acts for you may fetch it too."""
     if principal.user_id is None:
@@ -114,7 +116,7 @@ async def export_my_data(principal: SignedIn, resources: Opened) -> Response[Any
 
 @get(
     "/{user_id:uuid}/export",
-    responses={200: EXPORT, **problems(404)},
+    responses={200: EXPORT, **problems("not_found")},
     summary="Export what is held of a user",
     tags=["users"],
 )
@@ -123,7 +125,13 @@ async def export_user_data(user_id: FromPath[UUID], principal: MayManagePrivacy,
     return await _export(resources, principal, user_id)
 
 
-@post("/me/erase", status_code=200, responses=problems(400, 404, 409, 503), summary="Erase me", tags=["users"])
+@post(
+    "/me/erase",
+    status_code=200,
+    responses=problems("not_found", "conflict", "unavailable"),
+    summary="Erase me",
+    tags=["users"],
+)
 async def erase_my_account(data: JSONBody[EraseIn], principal: SignedIn, resources: Opened) -> ErasedOut:
     """Delete you and everything that is held of you; there is no way back. 409 for the last active owner, and while a job of
     yours does not stop: then you are signed out, and an owner sends it again."""
@@ -135,7 +143,7 @@ async def erase_my_account(data: JSONBody[EraseIn], principal: SignedIn, resourc
 @post(
     "/{user_id:uuid}/erase",
     status_code=200,
-    responses=problems(400, 404, 409, 503),
+    responses=problems("not_found", "conflict", "unavailable"),
     summary="Erase a user",
     tags=["users"],
 )

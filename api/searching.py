@@ -108,7 +108,7 @@ EXAMPLE = {"query": "How long is the notice period?", "filters": {"metadata": {"
     "/",
     status_code=200,
     opt=described(example=EXAMPLE),
-    responses=problems(400, 404, 503),
+    responses=problems("not_found", "unavailable"),
     summary="Search documents by meaning and by words",
 )
 async def search(data: JSONBody[SearchIn], principal: MayReadDocuments, resources: Opened) -> FindingsOut:

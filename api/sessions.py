@@ -91,7 +91,7 @@ async def create(
     return Response(SessionOut(**row), headers={"Location": f"/api/sessions/{session_id}"})
 
 
-@get("/", responses=problems(400), summary="List sessions", tags=["sessions"])
+@get("/", summary="List sessions", tags=["sessions"])
 async def list_(principal: MayReadSessions, resources: Opened, cursor: Cursor = None, limit: Limit = 20) -> SessionsOut:
     before = read_cursor(cursor, tuple[datetime, UUID])
     async with principal.tx(resources.ports.pool) as db:
@@ -101,13 +101,13 @@ async def list_(principal: MayReadSessions, resources: Opened, cursor: Cursor = 
     return SessionsOut(items, write_cursor((items[-1].updated_at, items[-1].id)) if more else None)
 
 
-@get("/{session_id:uuid}", responses=problems(404), summary="Look at a session", tags=["sessions"])
+@get("/{session_id:uuid}", responses=problems("not_found"), summary="Look at a session", tags=["sessions"])
 async def look(session_id: FromPath[UUID], principal: MayReadSessions, resources: Opened) -> SessionOut:
     async with principal.tx(resources.ports.pool) as db:
         return SessionOut(**await _require(db, principal, session_id))
 
 
-@patch("/{session_id:uuid}", responses=problems(400, 404), summary="Rename a session", tags=["sessions"])
+@patch("/{session_id:uuid}", responses=problems("not_found"), summary="Rename a session", tags=["sessions"])
 async def rename(
     session_id: FromPath[UUID], data: JSONBody[SessionTitleIn], principal: MayWriteSessions, resources: Opened
 ) -> SessionOut:
@@ -118,7 +118,9 @@ async def rename(
     return SessionOut(**row)
 
 
-@delete("/{session_id:uuid}", responses=problems(404, 409), summary="Delete a session", tags=["sessions"])
+@delete(
+    "/{session_id:uuid}", responses=problems("not_found", "conflict"), summary="Delete a session", tags=["sessions"]
+)
 async def delete_(session_id: FromPath[UUID], principal: MayWriteSessions, resources: Opened) -> None:
     """Delete a session with its messages and jobs. 409 while a job of it has not ended."""
     async with principal.tx(resources.ports.pool) as db:
@@ -132,7 +134,7 @@ async def delete_(session_id: FromPath[UUID], principal: MayWriteSessions, resou
     "/{session_id:uuid}/fork",
     status_code=201,
     opt=described(example={"message_id": "019a5c9e-6f0a-7c11-9f53-0c9d2f6f6b1e", "title": "Another way"}),
-    responses=problems(404),
+    responses=problems("not_found"),
     summary="Go on from an earlier message",
     tags=["sessions"],
 )
@@ -153,7 +155,7 @@ async def fork(
     return Response(SessionOut(**row), headers={"Location": f"/api/sessions/{copy_id}"})
 
 
-@get("/{session_id:uuid}/messages", responses=problems(400, 404), summary="Read a session", tags=["sessions"])
+@get("/{session_id:uuid}/messages", responses=problems("not_found"), summary="Read a session", tags=["sessions"])
 async def messages(
     session_id: FromPath[UUID], principal: MayReadSessions, resources: Opened, cursor: Cursor = None, limit: Limit = 50
 ) -> MessagesOut:
@@ -173,7 +175,7 @@ async def messages(
         200: ResponseSpec(
             SessionExportOut, description="The session, in the format asked for.", generate_examples=False
         ),
-        **problems(404),
+        **problems("not_found"),
     },
     summary="Export a session",
     tags=["sessions"],

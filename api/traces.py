@@ -65,7 +65,12 @@ class TraceOut(msgspec.Struct, frozen=True, kw_only=True):
     output_tokens: int | None
 
 
-@get("/{job_id:uuid}/trace", responses=problems(404, 409), summary="What an agent did, step by step", tags=["jobs"])
+@get(
+    "/{job_id:uuid}/trace",
+    responses=problems("not_found", "conflict"),
+    summary="What an agent did, step by step",
+    tags=["jobs"],
+)
 async def trace(job_id: FromPath[UUID], principal: MayReadJobs, resources: Opened) -> TraceOut:
     """The steps of an ended job: who was chosen, the plan, each tool call with its arguments and answer, the words between."""
     pool: Pool = resources.ports.pool

@@ -91,7 +91,7 @@ class UsersOut(msgspec.Struct, frozen=True):
     next_cursor: str | None
 
 
-@get("/", responses=problems(400), summary="List users", tags=["users"])
+@get("/", summary="List users", tags=["users"])
 async def list_users(
     principal: MayReadUsers,
     resources: Opened,
@@ -113,7 +113,7 @@ async def list_users(
     "/",
     status_code=201,
     opt=described(example={"email": "ada@example.com", "name": "Ada", "role": "member"}),
-    responses=problems(409),
+    responses=problems("conflict"),
     summary="Make a user",
     tags=["users"],
 )
@@ -130,12 +130,12 @@ async def create_user(data: JSONBody[UserIn], principal: MayManageUsers, resourc
     return Response(UserOut(**row), headers={"Location": f"/api/users/{user_id}"})
 
 
-@get("/{user_id:uuid}", responses=problems(404), summary="Look at a user", tags=["users"])
+@get("/{user_id:uuid}", responses=problems("not_found"), summary="Look at a user", tags=["users"])
 async def get_user(user_id: FromPath[UUID], principal: MayReadUsers, resources: Opened) -> UserOut:
     return UserOut(**await _find(resources, principal, user_id))
 
 
-@patch("/{user_id:uuid}", responses=problems(400, 403, 404, 409), summary="Change a user", tags=["users"])
+@patch("/{user_id:uuid}", responses=problems("not_found", "conflict"), summary="Change a user", tags=["users"])
 async def update_user(
     user_id: FromPath[UUID], data: JSONBody[UserChangeIn], principal: MayManageUsers, resources: Opened
 ) -> UserOut:
@@ -154,7 +154,7 @@ async def update_user(
         return await _apply(db, principal, row, values)
 
 
-@delete("/{user_id:uuid}", responses=problems(403, 404, 409), summary="Remove a user", tags=["users"])
+@delete("/{user_id:uuid}", responses=problems("not_found", "conflict"), summary="Remove a user", tags=["users"])
 async def delete_user(user_id: FromPath[UUID], principal: MayManageUsers, resources: Opened) -> None:
     """Remove a person with their sign-ins and keys; their sessions and jobs stay with the tenant. 409 for the last active
     owner."""
@@ -165,7 +165,13 @@ async def delete_user(user_id: FromPath[UUID], principal: MayManageUsers, resour
         await note(db, principal, principal.tenant_id, "user.deleted", f"user:{user_id}", {"role": row["role"]})
 
 
-@post("/me/password", status_code=204, responses=problems(400, 403, 429), summary="Change my password", tags=["users"])
+@post(
+    "/me/password",
+    status_code=204,
+    responses=problems("rate_limit_exceeded"),
+    summary="Change my password",
+    tags=["users"],
+)
 async def change_my_password(data: JSONBody[PasswordIn], principal: SignedIn, resources: Opened) -> None:
     """Ends your other sign-ins."""
     if principal.kind != "user":

@@ -50,7 +50,7 @@ EXAMPLE = {
     "/",
     status_code=201,
     opt=described(example=EXAMPLE),
-    responses=problems(409),
+    responses=problems("conflict"),
     summary="Make an agent",
 )
 async def create_agent(data: JSONBody[AgentIn], principal: MayManageAgents, resources: Opened) -> Response[AgentOut]:
@@ -66,7 +66,7 @@ async def create_agent(data: JSONBody[AgentIn], principal: MayManageAgents, reso
     return Response(AgentOut(**row), headers={"Location": f"/api/admin/agents/{data.name}"})
 
 
-@get("/", responses=problems(400, 403), summary="List agents")
+@get("/", summary="List agents")
 async def list_managed_agents(
     principal: MayManageAgents,
     resources: Opened,
@@ -85,7 +85,7 @@ async def list_managed_agents(
     return AgentsOut(items, write_cursor(items[-1].name) if len(rows) > limit else None)
 
 
-@post("/reload", status_code=200, responses=problems(403), summary="Tell the configuration in force")
+@post("/reload", status_code=200, summary="Tell the configuration in force")
 async def reload_agents(principal: MayManageAgents, resources: Opened) -> ReloadOut:
     """Nothing has to be reloaded: every change of agents, tools, grants and settings is live with the next job."""
     async with principal.tx(resources.ports.pool) as db:
@@ -94,13 +94,13 @@ async def reload_agents(principal: MayManageAgents, resources: Opened) -> Reload
     return ReloadOut(config_version=version, message=LIVE)
 
 
-@get(HERE, responses=problems(403, 404), summary="Look at an agent")
+@get(HERE, responses=problems("not_found"), summary="Look at an agent")
 async def get_agent(name: FromPath[str], principal: MayManageAgents, resources: Opened) -> AgentOut:
     async with principal.tx(resources.ports.pool) as db:
         return AgentOut(**await _require(db, principal, name))
 
 
-@patch(HERE, responses=problems(400, 403, 404), summary="Change an agent")
+@patch(HERE, responses=problems("not_found"), summary="Change an agent")
 async def update_agent(
     name: FromPath[str], data: JSONBody[AgentChangeIn], principal: MayManageAgents, resources: Opened
 ) -> AgentOut:
@@ -113,7 +113,7 @@ async def update_agent(
         return await _change(db, principal, row, values) if values else AgentOut(**row)
 
 
-@put(f"{HERE}/tools", responses=problems(400, 403, 404), summary="Give an agent its tools")
+@put(f"{HERE}/tools", responses=problems("not_found"), summary="Give an agent its tools")
 async def set_agent_tools(
     name: FromPath[str], data: JSONBody[AgentToolsIn], principal: MayManageAgents, resources: Opened
 ) -> AgentOut:
@@ -124,7 +124,7 @@ async def set_agent_tools(
         return await _change(db, principal, row, {"tools": data.tools})
 
 
-@delete(HERE, responses=problems(403, 404), summary="Delete an agent")
+@delete(HERE, responses=problems("not_found"), summary="Delete an agent")
 async def delete_agent(name: FromPath[str], principal: MayManageAgents, resources: Opened) -> None:
     """Jobs of it that wait will fail; what it said is kept."""
     require_name(name, NO_AGENT)

@@ -14,7 +14,6 @@ from api.admin.deeds import note
 from api.admin.known_tools import check_tools
 from api.admin.own_rows import changing_own
 from api.describing import described
-from api.errors import problems
 from api.principals import MayManageConfiguration, Principal
 from api.resources import Opened
 from schema.db import Db
@@ -74,14 +73,14 @@ EXAMPLE = {
 }
 
 
-@get("/", responses=problems(403), summary="Look at the configuration")
+@get("/", summary="Look at the configuration")
 async def get_configuration(principal: MayManageConfiguration, resources: Opened) -> ConfigurationOut:
     async with principal.tx(resources.ports.pool) as db:
         row = await find_configuration(db, principal.tenant_id)
     return _shown(row) if row else ConfigurationOut()
 
 
-@put("/", opt=described(example=EXAMPLE), responses=problems(400, 403), summary="Set the configuration")
+@put("/", opt=described(example=EXAMPLE), summary="Set the configuration")
 async def replace_configuration(
     data: JSONBody[ConfigurationIn], principal: MayManageConfiguration, resources: Opened
 ) -> ConfigurationOut:
@@ -90,7 +89,7 @@ async def replace_configuration(
         return await _store(db, principal, {}, data)
 
 
-@patch("/", responses=problems(400, 403), summary="Change the configuration")
+@patch("/", summary="Change the configuration")
 async def update_configuration(
     data: JSONBody[ConfigurationIn], principal: MayManageConfiguration, resources: Opened
 ) -> ConfigurationOut:
@@ -100,7 +99,7 @@ async def update_configuration(
         return await _store(db, principal, row["settings"] if row else {}, data)
 
 
-@put("/persona", responses=problems(400, 403), summary="Import a persona")
+@put("/persona", summary="Import a persona")
 async def import_persona(
     data: JSONBody[PersonaIn], principal: MayManageConfiguration, resources: Opened
 ) -> ConfigurationOut:

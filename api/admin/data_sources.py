@@ -137,7 +137,7 @@ ORDER BY place
 """
 
 
-@post("/", status_code=201, opt=described(example=EXAMPLE), responses=problems(409), summary="Add a data source")
+@post("/", status_code=201, opt=described(example=EXAMPLE), responses=problems("conflict"), summary="Add a data source")
 async def create_data_source(
     data: JSONBody[DataSourceIn], principal: MayManageDataSources, resources: Opened
 ) -> Response[DataSourceOut]:
@@ -156,7 +156,7 @@ async def create_data_source(
     return Response(_shown(row), headers={"Location": f"/api/admin/data-sources/{data.name}"})
 
 
-@get("/", responses=problems(400, 403), summary="List data sources")
+@get("/", summary="List data sources")
 async def list_data_sources(
     principal: MayManageDataSources, resources: Opened, search: Word = None, cursor: Cursor = None, limit: Limit = 20
 ) -> DataSourcesOut:
@@ -170,13 +170,13 @@ async def list_data_sources(
     return DataSourcesOut(items, write_cursor(items[-1].name) if len(rows) > limit else None)
 
 
-@get(HERE, responses=problems(403, 404), summary="Look at a data source")
+@get(HERE, responses=problems("not_found"), summary="Look at a data source")
 async def get_data_source(name: FromPath[str], principal: MayManageDataSources, resources: Opened) -> DataSourceOut:
     async with principal.tx(resources.ports.pool) as db:
         return _shown(await _require(db, principal, name))
 
 
-@patch(HERE, responses=problems(400, 403, 404), summary="Change a data source")
+@patch(HERE, responses=problems("not_found"), summary="Change a data source")
 async def update_data_source(
     name: FromPath[str], data: JSONBody[DataSourceChangeIn], principal: MayManageDataSources, resources: Opened
 ) -> DataSourceOut:
@@ -194,7 +194,7 @@ async def update_data_source(
     return _shown(row)
 
 
-@delete(HERE, responses=problems(403, 404), summary="Forget a data source")
+@delete(HERE, responses=problems("not_found"), summary="Forget a data source")
 async def delete_data_source(name: FromPath[str], principal: MayManageDataSources, resources: Opened) -> None:
     """Tools that read it fail from then on; the database itself is left alone."""
     require_name(name, NO_SOURCE)
@@ -204,7 +204,7 @@ async def delete_data_source(name: FromPath[str], principal: MayManageDataSource
         await note(db, principal, principal.tenant_id, "data_source.deleted", name)
 
 
-@post(f"{HERE}/test", status_code=200, responses=problems(403, 404), summary="Try a data source")
+@post(f"{HERE}/test", status_code=200, responses=problems("not_found"), summary="Try a data source")
 async def test_data_source(name: FromPath[str], principal: MayManageDataSources, resources: Opened) -> SourceTestOut:
     """Sign in to the database and look which of the tables are there and may be read. 200 also when it fails."""
     async with principal.tx(resources.ports.pool) as db:

@@ -59,7 +59,7 @@ class GrantsOut(msgspec.Struct, frozen=True):
     items: list[GrantOut]
 
 
-@get("/", responses=problems(400, 403, 404), summary="List a tenant's grants", tags=TAGS)
+@get("/", responses=problems("not_found"), summary="List a tenant's grants", tags=TAGS)
 async def list_grants(
     tenant: TenantName, principal: MayManageTenants, resources: Opened, kind: FromQuery[GrantKind | None] = None
 ) -> GrantsOut:
@@ -68,7 +68,7 @@ async def list_grants(
     return GrantsOut([_grant(row) for row in rows])
 
 
-@put("/{kind:str}/{name:path}", responses=problems(400, 403, 404, 409), summary="Grant something", tags=TAGS)
+@put("/{kind:str}/{name:path}", responses=problems("not_found", "conflict"), summary="Grant something", tags=TAGS)
 async def set_grant(
     tenant: TenantName,
     kind: FromPath[GrantKind],
@@ -89,7 +89,7 @@ async def set_grant(
     return _grant(row)
 
 
-@delete("/{kind:str}/{name:path}", responses=problems(400, 403, 404, 409), summary="Take a grant back", tags=TAGS)
+@delete("/{kind:str}/{name:path}", responses=problems("not_found", "conflict"), summary="Take a grant back", tags=TAGS)
 async def revoke_grant(
     tenant: TenantName,
     kind: FromPath[GrantKind],

@@ -8,7 +8,6 @@ from litestar import Router, get
 
 from api.documents.collection_shapes import CollectionsOut, StatesOut
 from api.documents.collections import list_collections
-from api.errors import problems
 from api.paging import Cursor, Limit
 from api.principals import MayManageDocuments
 from api.resources import Opened
@@ -62,7 +61,7 @@ async def get_document_stats(principal: MayManageDocuments, resources: Opened) -
         return await _figures(db, principal.tenant_id)
 
 
-@get("/collections", responses=problems(), summary="List collections in figures", tags=TAGS)
+@get("/collections", summary="List collections in figures", tags=TAGS)
 async def list_collection_stats(
     principal: MayManageDocuments, resources: Opened, cursor: Cursor = None, limit: Limit = 20
 ) -> CollectionsOut:

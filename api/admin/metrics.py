@@ -103,14 +103,14 @@ class OwnTenantOut(msgspec.Struct, frozen=True, kw_only=True):
     services: list[str]
 
 
-@get("/admin/tenants/{tenant:str}/metrics", responses=problems(403, 404), summary="A tenant in figures", tags=TAGS)
+@get("/admin/tenants/{tenant:str}/metrics", responses=problems("not_found"), summary="A tenant in figures", tags=TAGS)
 async def get_tenant_metrics(tenant: TenantName, principal: MayManageTenants, resources: Opened) -> MetricsOut:
     async with reading(resources.ports.pool, tenant) as (db, found):
         figures = await _figures(db, found["id"])
     return MetricsOut(**figures, limits=await _limits(resources, found))
 
 
-@get("/tenant/metrics", responses=problems(403), summary="Your tenant in figures", tags=TAGS)
+@get("/tenant/metrics", summary="Your tenant in figures", tags=TAGS)
 async def get_metrics(principal: MayReadUsage, resources: Opened) -> MetricsOut:
     async with principal.tx(resources.ports.pool) as db:
         found = await _own_row(db, principal.tenant_id)
@@ -118,7 +118,7 @@ async def get_metrics(principal: MayReadUsage, resources: Opened) -> MetricsOut:
     return MetricsOut(**figures, limits=await _limits(resources, found))
 
 
-@get("/tenant", responses=problems(403), summary="Your tenant", tags=TAGS)
+@get("/tenant", summary="Your tenant", tags=TAGS)
 async def get_my_tenant(principal: SignedIn, resources: Opened) -> OwnTenantOut:
     """What your tenant is called, what it may use, and which of its own provider keys are stored."""
     async with principal.tx(resources.ports.pool) as db:

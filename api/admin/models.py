@@ -59,14 +59,14 @@ class PricedModelsOut(msgspec.Struct, frozen=True):
     items: list[PricedModelOut]
 
 
-@get("/", responses=problems(403), summary="List models and prices", tags=TAGS)
+@get("/", summary="List models and prices", tags=TAGS)
 async def list_model_prices(principal: MayManageModels, resources: Opened) -> PricedModelsOut:
     async with principal.tx(resources.ports.pool) as db:
         rows = await list_models(db)
     return PricedModelsOut([_model(row) for row in rows])
 
 
-@put("/{name:path}", responses=problems(400, 403), summary="Set what a model costs and can do", tags=TAGS)
+@put("/{name:path}", summary="Set what a model costs and can do", tags=TAGS)
 async def set_model_price(
     name: FromPath[str], data: JSONBody[PriceIn], principal: MayManageModels, resources: Opened
 ) -> PricedModelOut:
@@ -84,7 +84,7 @@ async def set_model_price(
     return _model(row)
 
 
-@delete("/{name:path}", responses=problems(400, 403, 404), summary="Forget what a model costs", tags=TAGS)
+@delete("/{name:path}", responses=problems("not_found"), summary="Forget what a model costs", tags=TAGS)
 async def delete_model_price(name: FromPath[str], principal: MayManageModels, resources: Opened) -> None:
     model = check_model(name.removeprefix("/"), "name")
     async with principal.tx(resources.ports.pool) as db:

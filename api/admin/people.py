@@ -29,7 +29,7 @@ TAGS = ["tenants"]
 USER = "/users/{user_id:uuid}"
 
 
-@get("/users", responses=problems(400, 403, 404), summary="List a tenant's users", tags=TAGS)
+@get("/users", responses=problems("not_found"), summary="List a tenant's users", tags=TAGS)
 async def list_tenant_users(
     tenant: TenantName,
     principal: MayManageTenants,
@@ -45,7 +45,7 @@ async def list_tenant_users(
     return await users.list_users.fn(principal=acting, resources=resources, **asked)
 
 
-@post("/users", status_code=201, responses=problems(400, 403, 404, 409), summary="Make a tenant's user", tags=TAGS)
+@post("/users", status_code=201, responses=problems("not_found", "conflict"), summary="Make a tenant's user", tags=TAGS)
 async def create_tenant_user(
     tenant: TenantName, data: JSONBody[UserIn], principal: MayManageTenants, resources: Opened
 ) -> Response[UserOut]:
@@ -55,7 +55,7 @@ async def create_tenant_user(
     return Response(made.content, headers={"Location": place})
 
 
-@get(USER, responses=problems(403, 404), summary="Look at a tenant's user", tags=TAGS)
+@get(USER, responses=problems("not_found"), summary="Look at a tenant's user", tags=TAGS)
 async def get_tenant_user(
     tenant: TenantName, user_id: FromPath[UUID], principal: MayManageTenants, resources: Opened
 ) -> UserOut:
@@ -63,7 +63,7 @@ async def get_tenant_user(
     return await users.get_user.fn(user_id=user_id, principal=acting, resources=resources)
 
 
-@patch(USER, responses=problems(400, 403, 404, 409), summary="Change a tenant's user", tags=TAGS)
+@patch(USER, responses=problems("not_found", "conflict"), summary="Change a tenant's user", tags=TAGS)
 async def update_tenant_user(
     tenant: TenantName,
     user_id: FromPath[UUID],
@@ -76,7 +76,7 @@ async def update_tenant_user(
     return await users.update_user.fn(user_id=user_id, data=data, principal=acting, resources=resources)
 
 
-@delete(USER, responses=problems(403, 404, 409), summary="Remove a tenant's user", tags=TAGS)
+@delete(USER, responses=problems("not_found", "conflict"), summary="Remove a tenant's user", tags=TAGS)
 async def delete_tenant_user(
     tenant: TenantName, user_id: FromPath[UUID], principal: MayManageTenants, resources: Opened
 ) -> None:
@@ -85,7 +85,7 @@ async def delete_tenant_user(
     await users.delete_user.fn(user_id=user_id, principal=acting, resources=resources)
 
 
-@get("/keys", responses=problems(400, 403, 404), summary="List a tenant's API keys", tags=TAGS)
+@get("/keys", responses=problems("not_found"), summary="List a tenant's API keys", tags=TAGS)
 async def list_tenant_api_keys(
     tenant: TenantName, principal: MayManageTenants, resources: Opened, cursor: Cursor = None, limit: Limit = 20
 ) -> KeysOut:
@@ -93,7 +93,9 @@ async def list_tenant_api_keys(
     return await keys.list_api_keys.fn(principal=acting, resources=resources, cursor=cursor, limit=limit)
 
 
-@post("/keys", status_code=201, responses=problems(400, 403, 404, 409), summary="Make a tenant's API key", tags=TAGS)
+@post(
+    "/keys", status_code=201, responses=problems("not_found", "conflict"), summary="Make a tenant's API key", tags=TAGS
+)
 async def create_tenant_api_key(
     tenant: TenantName, data: JSONBody[KeyIn], principal: MayManageTenants, resources: Opened
 ) -> Response[KeyMadeOut]:
@@ -105,7 +107,9 @@ async def create_tenant_api_key(
     return await keys.create_api_key.fn(data=asked, principal=acting, resources=resources)
 
 
-@delete("/keys/{key_id:uuid}", responses=problems(403, 404, 409), summary="Revoke a tenant's API key", tags=TAGS)
+@delete(
+    "/keys/{key_id:uuid}", responses=problems("not_found", "conflict"), summary="Revoke a tenant's API key", tags=TAGS
+)
 async def revoke_tenant_api_key(
     tenant: TenantName, key_id: FromPath[UUID], principal: MayManageTenants, resources: Opened
 ) -> None:

@@ -42,7 +42,7 @@ HERE = "/{tenant:str}"
     "/",
     status_code=201,
     opt=described(example={"slug": "acme", "name": "Acme", "models": ["ollama/*"]}),
-    responses=problems(409),
+    responses=problems("conflict"),
     summary="Make a tenant",
     tags=TAGS,
 )
@@ -55,7 +55,7 @@ async def create_tenant(
     return Response(made, headers={"Location": f"/api/admin/tenants/{made.slug}", "Cache-Control": "no-store"})
 
 
-@get("/", responses=problems(400, 403), summary="List tenants", tags=TAGS)
+@get("/", summary="List tenants", tags=TAGS)
 async def list_tenants(
     principal: MayManageTenants,
     resources: Opened,
@@ -71,7 +71,7 @@ async def list_tenants(
     return TenantsOut(items, write_cursor(items[-1].slug) if len(rows) > limit else None)
 
 
-@get(HERE, responses=problems(403, 404), summary="Look at a tenant", tags=TAGS)
+@get(HERE, responses=problems("not_found"), summary="Look at a tenant", tags=TAGS)
 async def get_tenant(tenant: TenantName, principal: MayManageTenants, resources: Opened) -> TenantDetailOut:
     async with reading(resources.ports.pool, tenant) as concerned:
         counts = await tenants.count_grants(concerned.db, concerned.id)
@@ -79,7 +79,7 @@ async def get_tenant(tenant: TenantName, principal: MayManageTenants, resources:
     return TenantDetailOut(**fields_of(concerned.tenant), grants=GrantCountsOut(**counts), stored_bytes=stored)
 
 
-@patch(HERE, responses=problems(400, 403, 404, 409), summary="Change a tenant", tags=TAGS)
+@patch(HERE, responses=problems("not_found", "conflict"), summary="Change a tenant", tags=TAGS)
 async def update_tenant(
     tenant: TenantName, data: JSONBody[TenantChangeIn], principal: MayManageTenants, resources: Opened
 ) -> TenantOut:
@@ -97,19 +97,27 @@ async def update_tenant(
     return TenantOut(**fields_of(row))
 
 
-@post(f"{HERE}/suspend", status_code=200, responses=problems(403, 404, 409), summary="Suspend a tenant", tags=TAGS)
+@post(
+    f"{HERE}/suspend",
+    status_code=200,
+    responses=problems("not_found", "conflict"),
+    summary="Suspend a tenant",
+    tags=TAGS,
+)
 async def suspend_tenant(tenant: TenantName, principal: MayManageTenants, resources: Opened) -> TenantOut:
     """Refuse everything that comes with the tenant's keys and tokens, within a second. Its data is kept."""
     return await _move(resources, principal, tenant, "suspended", "tenant.suspended")
 
 
-@post(f"{HERE}/resume", status_code=200, responses=problems(403, 404, 409), summary="Resume a tenant", tags=TAGS)
+@post(
+    f"{HERE}/resume", status_code=200, responses=problems("not_found", "conflict"), summary="Resume a tenant", tags=TAGS
+)
 async def resume_tenant(tenant: TenantName, principal: MayManageTenants, resources: Opened) -> TenantOut:
     """End a tenant's suspension."""
     return await _move(resources, principal, tenant, "active", "tenant.resumed")
 
 
-@delete(HERE, status_code=202, responses=problems(400, 403, 404, 409), summary="Delete a tenant", tags=TAGS)
+@delete(HERE, status_code=202, responses=problems("not_found", "conflict"), summary="Delete a tenant", tags=TAGS)
 async def delete_tenant(
     tenant: TenantName,
     principal: MayManageTenants,

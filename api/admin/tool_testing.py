@@ -100,7 +100,7 @@ class Witness:
         )
 
 
-@post("/{name:str}/test", status_code=200, responses=problems(400, 403, 404), summary="Try a tool")
+@post("/{name:str}/test", status_code=200, responses=problems("not_found"), summary="Try a tool")
 async def test_tool(
     name: FromPath[str],
     principal: MayManageTools,

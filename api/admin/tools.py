@@ -49,7 +49,7 @@ EXAMPLE = {
 }
 
 
-@post("/", status_code=201, opt=described(example=EXAMPLE), responses=problems(409), summary="Make a tool")
+@post("/", status_code=201, opt=described(example=EXAMPLE), responses=problems("conflict"), summary="Make a tool")
 async def create_tool(data: JSONBody[NewToolIn], principal: MayManageTools, resources: Opened) -> Response[ToolOut]:
     """Agents of your tenant may be given it at once. One that a platform admin makes is shared: tenants may use it when it is
     granted to them. Nothing is called; try it with `/test`."""
@@ -69,7 +69,7 @@ async def create_tool(data: JSONBody[NewToolIn], principal: MayManageTools, reso
     return Response(shown(row), headers={"Location": f"/api/admin/tools/{data.name}"})
 
 
-@get("/", responses=problems(400, 403), summary="List tools")
+@get("/", summary="List tools")
 async def list_tools(
     principal: MayManageTools,
     resources: Opened,
@@ -92,7 +92,7 @@ async def list_tools(
     return ToolsOut(items[:limit], write_cursor(items[limit - 1].name) if len(items) > limit else None)
 
 
-@get(HERE, responses=problems(403, 404), summary="Look at a tool")
+@get(HERE, responses=problems("not_found"), summary="Look at a tool")
 async def get_tool(name: FromPath[str], principal: MayManageTools, resources: Opened) -> ToolOut:
     require_name(name, NO_TOOL)
     async with principal.tx(resources.ports.pool) as db:
@@ -105,7 +105,7 @@ async def get_tool(name: FromPath[str], principal: MayManageTools, resources: Op
     raise NotFound(NO_TOOL)
 
 
-@patch(HERE, responses=problems(400, 403, 404, 409), summary="Change a tool")
+@patch(HERE, responses=problems("not_found", "conflict"), summary="Change a tool")
 async def update_tool(
     name: FromPath[str], data: JSONBody[ToolChangeIn], principal: MayManageTools, resources: Opened
 ) -> ToolOut:
@@ -124,7 +124,7 @@ async def update_tool(
     return shown(changed or row)
 
 
-@delete(HERE, responses=problems(400, 403, 404, 409), summary="Delete a tool")
+@delete(HERE, responses=problems("not_found", "conflict"), summary="Delete a tool")
 async def delete_tool(
     name: FromPath[str], principal: MayManageTools, resources: Opened, force: FromQuery[bool] = False
 ) -> None:

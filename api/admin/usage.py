@@ -93,7 +93,7 @@ class TenantUsageOut(OwnUsageOut, frozen=True, kw_only=True):
     max_storage_bytes: int | None
 
 
-@get("/admin/tenants/{tenant:str}/usage", responses=problems(400, 403, 404), summary="A tenant's usage", tags=TAGS)
+@get("/admin/tenants/{tenant:str}/usage", responses=problems("not_found"), summary="A tenant's usage", tags=TAGS)
 async def get_tenant_usage(
     tenant: TenantName,
     principal: MayManageTenants,
@@ -107,7 +107,7 @@ async def get_tenant_usage(
         return await _of_tenant(db, found, span, by)
 
 
-@get("/usage", responses=problems(400, 403), summary="Your tenant's usage", tags=TAGS)
+@get("/usage", summary="Your tenant's usage", tags=TAGS)
 async def get_usage(
     principal: MayReadUsage, resources: Opened, first: From = None, last: To = None, by: Groups = None
 ) -> TenantUsageOut:
@@ -118,7 +118,7 @@ async def get_usage(
         return await _of_tenant(db, found, span, by)
 
 
-@get("/usage/me", responses=problems(400, 403), summary="Your own usage", tags=TAGS)
+@get("/usage/me", summary="Your own usage", tags=TAGS)
 async def get_my_usage(
     principal: SignedIn, resources: Opened, first: From = None, last: To = None, by: Groups = None
 ) -> OwnUsageOut:

@@ -98,7 +98,7 @@ class ProvidersOut(msgspec.Struct, frozen=True):
     "/",
     status_code=201,
     opt=described(example=EXAMPLE),
-    responses=problems(409),
+    responses=problems("conflict"),
     summary="Register an identity provider",
     tags=TAGS,
 )
@@ -126,7 +126,7 @@ async def list_identity_providers(principal: MayManageSignIn, resources: Opened)
     return ProvidersOut([_shown(resources, principal, row) for row in rows])
 
 
-@get("/{provider_id:uuid}", responses=problems(404), summary="Look at an identity provider", tags=TAGS)
+@get("/{provider_id:uuid}", responses=problems("not_found"), summary="Look at an identity provider", tags=TAGS)
 async def get_identity_provider(
     provider_id: FromPath[UUID], principal: MayManageSignIn, resources: Opened
 ) -> ProviderOut:
@@ -135,7 +135,9 @@ async def get_identity_provider(
     return _shown(resources, principal, row)
 
 
-@patch("/{provider_id:uuid}", responses=problems(404, 409), summary="Change an identity provider", tags=TAGS)
+@patch(
+    "/{provider_id:uuid}", responses=problems("not_found", "conflict"), summary="Change an identity provider", tags=TAGS
+)
 async def update_identity_provider(
     provider_id: FromPath[UUID], data: JSONBody[ProviderChangeIn], principal: MayManageSignIn, resources: Opened
 ) -> ProviderOut:
@@ -156,7 +158,7 @@ async def update_identity_provider(
     return _shown(resources, principal, row)
 
 
-@delete("/{provider_id:uuid}", responses=problems(404), summary="Remove an identity provider", tags=TAGS)
+@delete("/{provider_id:uuid}", responses=problems("not_found"), summary="Remove an identity provider", tags=TAGS)
 async def delete_identity_provider(provider_id: FromPath[UUID], principal: MayManageSignIn, resources: Opened) -> None:
     """Its tokens are refused within a second, and the sign-ins of its users end. The users stay: another provider that has
     verified their email may take them on, or somebody gives them a password."""

@@ -90,7 +90,7 @@ async def create_api_key(data: JSONBody[KeyIn], principal: MayHaveKeys, resource
     return Response(KeyMadeOut(key=key, **_fields(row)), headers={"Cache-Control": "no-store"})
 
 
-@get("/", responses=problems(400), summary="List API keys", tags=["auth"])
+@get("/", summary="List API keys", tags=["auth"])
 async def list_api_keys(principal: MayHaveKeys, resources: Opened, cursor: Cursor = None, limit: Limit = 20) -> KeysOut:
     """Your own; with the right `keys.manage`, those of the whole tenant."""
     before = read_cursor(cursor, UUID)
@@ -102,7 +102,7 @@ async def list_api_keys(principal: MayHaveKeys, resources: Opened, cursor: Curso
     return KeysOut(items, write_cursor(items[-1].id) if len(rows) > limit else None)
 
 
-@delete("/{key_id:uuid}", responses=problems(404), summary="Revoke an API key", tags=["auth"])
+@delete("/{key_id:uuid}", responses=problems("not_found"), summary="Revoke an API key", tags=["auth"])
 async def revoke_api_key(key_id: FromPath[UUID], principal: MayHaveKeys, resources: Opened) -> None:
     """It is refused everywhere within a second."""
     async with tenant_tx(resources.ports.pool, principal.tenant_id) as db:

@@ -29,6 +29,10 @@ NO_SIGN_IN = "There is no such sign-in. GET /api/auth/oidc/{tenant} lists those 
 ELSEWHERE = {
     302: ResponseSpec(None, description="To `return_to`, with the tokens in the fragment.", media_type="text/plain")
 }
+CALLBACK_FAILURES = (
+    *("unauthenticated", "tenant_suspended", "forbidden", "not_found", "rate_limit_exceeded"),
+    *("provider_failed", "egress_failed", "unavailable"),
+)
 TAGS = ["auth"]
 
 ReturnTo = Annotated[
@@ -53,7 +57,7 @@ class SignInsOut(msgspec.Struct, frozen=True):
     items: list[SignInOut]
 
 
-@get("/{tenant:str}", opt=PUBLIC, responses=problems(503), summary="Where can I sign in?", tags=TAGS)
+@get("/{tenant:str}", opt=PUBLIC, responses=problems("unavailable"), summary="Where can I sign in?", tags=TAGS)
 async def list_sign_in_options(tenant: FromPath[str], resources: Opened) -> SignInsOut:
     """The identity providers of a tenant, by its slug. Empty for a tenant without any, and for one that does not exist."""
     tenant_id = await find_tenant_id(resources.ports.pool, tenant) or new_id()  # nobody's, for the same work
@@ -66,7 +70,7 @@ async def list_sign_in_options(tenant: FromPath[str], resources: Opened) -> Sign
     "/{tenant:str}/{provider:str}",
     status_code=302,
     opt=PUBLIC,
-    responses=problems(404, 502, 503),
+    responses=problems("not_found", "provider_failed", "egress_failed", "unavailable"),
     summary="Sign in at a provider",
     tags=TAGS,
 )
@@ -89,7 +93,7 @@ async def start_oidc_sign_in(
 @get(
     "/{tenant:str}/{provider:str}/callback",
     opt=PUBLIC,
-    responses=problems(401, 403, 404, 429, 502, 503) | ELSEWHERE,
+    responses={**problems(*CALLBACK_FAILURES), **ELSEWHERE},
     summary="Come back from a provider",
     tags=TAGS,
 )

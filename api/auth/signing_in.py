@@ -100,7 +100,7 @@ class MeOut(msgspec.Struct, frozen=True, kw_only=True):
     "/login",
     status_code=200,
     opt=PUBLIC | described(example={"tenant": "acme", "email": "ada@example.com", "password": "seven mill wheels"}),
-    responses=problems(401, 403, 429, 503),
+    responses=problems("unauthenticated", "tenant_suspended", "rate_limit_exceeded", "unavailable"),
     summary="Sign in",
     tags=["auth"],
 )
@@ -112,7 +112,12 @@ async def login(data: JSONBody[LoginIn], request: Request[Any, Any, Any], resour
 
 
 @post(
-    "/refresh", status_code=200, opt=PUBLIC, responses=problems(401, 403, 503), summary="Refresh tokens", tags=["auth"]
+    "/refresh",
+    status_code=200,
+    opt=PUBLIC,
+    responses=problems("unauthenticated", "tenant_suspended", "unavailable"),
+    summary="Refresh tokens",
+    tags=["auth"],
 )
 async def refresh_tokens(
     data: JSONBody[RefreshIn], request: Request[Any, Any, Any], resources: Opened
@@ -122,7 +127,7 @@ async def refresh_tokens(
     return tokens_out(resources, await renew_login(resources, data.refresh_token, visit_of(request)))
 
 
-@post("/logout", status_code=204, responses=problems(400, 403, 409), summary="Sign out", tags=["auth"])
+@post("/logout", status_code=204, responses=problems("conflict"), summary="Sign out", tags=["auth"])
 async def logout(principal: SignedIn, resources: Opened, data: JSONBody[LogoutIn | None] = None) -> None:
     """End this sign-in with all its tokens, within a second, or all of them."""
     everywhere = data is not None and data.everywhere
@@ -139,7 +144,7 @@ async def logout(principal: SignedIn, resources: Opened, data: JSONBody[LogoutIn
         await note(db, principal, principal.tenant_id, "login.ended", target, {"everywhere": everywhere})
 
 
-@get("/me", responses=problems(), summary="Who am I", tags=["auth"])
+@get("/me", summary="Who am I", tags=["auth"])
 async def get_caller_identity(principal: SignedIn, resources: Opened) -> MeOut:
     user: DictRow | None = None
     key: DictRow | None = None

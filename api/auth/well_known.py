@@ -11,7 +11,7 @@ from api.resources import Opened
 FOR_S = 300
 
 
-@get("/jwks.json", opt=PUBLIC, responses=problems(503), summary="Our public keys", tags=["auth"])
+@get("/jwks.json", opt=PUBLIC, responses=problems("unavailable"), summary="Our public keys", tags=["auth"])
 async def get_jwks(resources: Opened) -> Response[dict[str, Any]]:
     """The JSON Web Key Set of our access tokens. A new key is here ten minutes before it signs."""
     keys = await resources.signing.public_set()

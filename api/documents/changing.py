@@ -30,7 +30,7 @@ NAME_TAKEN = (
 @patch(
     HERE,
     opt=described(example={"metadata": {"year": 2026}, "private": False}),
-    responses=problems(404, 409),
+    responses=problems("not_found", "conflict"),
     summary="Change a document",
 )
 async def change(
@@ -55,7 +55,7 @@ async def change(
         raise Conflict(NAME_TAKEN, field="private") from error
 
 
-@post(f"{HERE}/cancel", status_code=200, responses=problems(404), summary="Stop reading a document")
+@post(f"{HERE}/cancel", status_code=200, responses=problems("not_found"), summary="Stop reading a document")
 async def cancel(document_id: FromPath[UUID], principal: MayWriteDocuments, resources: Opened) -> DocumentOut:
     """One that waits or is being read is `cancelled` at once, and its job goes on with the others; any other stays what it is.
     What was searched before still is."""

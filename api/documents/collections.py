@@ -45,7 +45,7 @@ MOST = 1000
 PAGE = 1000
 
 
-@get("/", responses=problems(), summary="List collections")
+@get("/", summary="List collections")
 async def list_(
     principal: MayReadDocuments, resources: Opened, cursor: Cursor = None, limit: Limit = 20
 ) -> CollectionsOut:
@@ -69,7 +69,7 @@ async def list_collections(
     "/",
     status_code=201,
     opt=described(example={"name": "manuals", "description": "How the machines are run."}),
-    responses=problems(409),
+    responses=problems("conflict"),
     summary="Make a collection",
 )
 async def create(
@@ -105,7 +105,7 @@ async def create(
     return Response(out, headers={"Location": f"/api/collections/{data.name}"})
 
 
-@get(HERE, responses=problems(404), summary="Look at a collection")
+@get(HERE, responses=problems("not_found"), summary="Look at a collection")
 async def look(name: FromPath[str], principal: MayReadDocuments, resources: Opened) -> CollectionOut:
     async with principal.tx(resources.ports.pool) as db:
         return CollectionOut(**await _fields(db, principal, name))
@@ -114,7 +114,7 @@ async def look(name: FromPath[str], principal: MayReadDocuments, resources: Open
 @patch(
     HERE,
     opt=described(example={"chunking": {"characters": 1500, "overlap": 300}}),
-    responses=problems(404, 429),
+    responses=problems("not_found", "queue_full"),
     summary="Change a collection",
 )
 async def change(
@@ -144,7 +144,7 @@ async def change(
         return CollectionChangedOut(**await _fields(db, principal, name), job_id=job_id or None)
 
 
-@delete(HERE, responses=problems(404, 503), summary="Delete a collection")
+@delete(HERE, responses=problems("not_found", "unavailable"), summary="Delete a collection")
 async def delete_(name: FromPath[str], principal: MayManageDocuments, resources: Opened) -> None:
     """With all that is in it, private documents too, in batches: a large one takes its time, and what is gone of it is not
     found meanwhile. What is being read ends. `default` is made again by the next upload."""
@@ -166,7 +166,7 @@ async def delete_(name: FromPath[str], principal: MayManageDocuments, resources:
 @post(
     f"{HERE}/reingest",
     status_code=202,
-    responses=problems(404, 422, 429),
+    responses=problems("not_found", "idempotency_key_reused", "queue_full"),
     summary="Read a collection again",
 )
 async def reingest(

@@ -32,7 +32,7 @@ NO_VERSION = "There is no such version of this document."
     media_type=BYTES,
     responses={
         200: ResponseSpec(bytes, description="The file, as what it is.", media_type="*/*", generate_examples=False),
-        **problems(404, 503),
+        **problems("not_found", "unavailable"),
     },
     summary="Download a document",
 )

@@ -21,7 +21,7 @@ HERE = "/{document_id:uuid}"
 LAST = 2**31 - 1
 
 
-@get("/", responses=problems(404), summary="List documents")
+@get("/", responses=problems("not_found"), summary="List documents")
 async def list_(
     principal: MayReadDocuments,
     resources: Opened,
@@ -48,14 +48,14 @@ async def list_(
     return DocumentsOut(items, write_cursor(items[-1].id) if len(rows) > limit else None)
 
 
-@get(HERE, responses=problems(404), summary="Look at a document")
+@get(HERE, responses=problems("not_found"), summary="Look at a document")
 async def look(document_id: FromPath[UUID], principal: MayReadDocuments, resources: Opened) -> DocumentOut:
     """Its state, how far it has come, and why it failed if it did."""
     async with principal.tx(resources.ports.pool) as db:
         return document_of(await require_document(db, principal, document_id))
 
 
-@get(f"{HERE}/chunks", responses=problems(404), summary="Read a document's passages")
+@get(f"{HERE}/chunks", responses=problems("not_found"), summary="Read a document's passages")
 async def chunks(
     document_id: FromPath[UUID],
     principal: MayReadDocuments,

@@ -33,7 +33,7 @@ AT_ONCE = 1000
 TRIES = 5  # of a transaction that met another one crosswise
 
 
-@delete("/{document_id:uuid}", responses=problems(404), summary="Delete a document")
+@delete("/{document_id:uuid}", responses=problems("not_found"), summary="Delete a document")
 async def delete_(document_id: FromPath[UUID], principal: MayWriteDocuments, resources: Opened) -> None:
     """With all its versions, its passages and its bytes; searches don't find it from now on. If it is being read, that ends."""
     async with principal.tx(resources.ports.pool) as db:
@@ -45,7 +45,7 @@ async def delete_(document_id: FromPath[UUID], principal: MayWriteDocuments, res
     "/delete",
     status_code=200,
     opt=described(example={"collection": "manuals", "states": ["failed"]}),
-    responses=problems(404),
+    responses=problems("not_found"),
     summary="Delete many documents",
 )
 async def delete_many(data: JSONBody[ChosenIn], principal: MayWriteDocuments, resources: Opened) -> DeletedOut:

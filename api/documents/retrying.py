@@ -58,7 +58,7 @@ NOTHING = ReadAgainOut(job_id=None, documents=0)
 @post(
     "/{document_id:uuid}/retry",
     status_code=202,
-    responses=problems(404, 409, 422, 429),
+    responses=problems("not_found", "conflict", "idempotency_key_reused", "queue_full"),
     summary="Read a document again",
 )
 async def retry(
@@ -83,7 +83,7 @@ async def retry(
     "/retry",
     status_code=202,
     opt=described(example={"collection": "manuals", "states": ["failed", "cancelled"]}),
-    responses=problems(404, 422, 429),
+    responses=problems("not_found", "idempotency_key_reused", "queue_full"),
     summary="Read many documents again",
 )
 async def retry_many(

@@ -35,10 +35,18 @@ can't be taken is refused by itself, with a code and a sentence, and the others 
 as the bytes are safe; `Accept: text/event-stream` streams the job's events instead, `Prefer: wait=N` waits for its end. A
 file of a name that the collection has becomes its next version, and the old one is searched until that is ready; the same
 bytes again change nothing (200, when all are the same). `Idempotency-Key` makes a repeated upload give the same job."""
+UPLOAD_FAILURES = (
+    *("not_found", "conflict", "storage_full", "body_too_large", "unsupported_media_type", "files_refused"),
+    *("idempotency_key_reused", "queue_full"),
+)
 DOCUMENTED: dict[str, Any] = {
     "status_code": 200,
     "opt": described(also={EVENT_STREAM: EVENTS}, body=BODY),
-    "responses": {200: DONE, 202: TAKEN, **problems(404, 409, 413, 415, 422, 429, 503)},
+    "responses": {
+        200: DONE,
+        202: TAKEN,
+        **problems(*UPLOAD_FAILURES),
+    },
     "request_max_body_size": None,  # bytes are counted while they come: `api/uploading/batch.py`
     "description": DESCRIPTION,
 }

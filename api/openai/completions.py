@@ -12,12 +12,11 @@ from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import JSONBody
 
 from api.describing import EVENTS, described
-from api.errors import JobEnded
+from api.errors import JobEnded, problems
 from api.granted import resolve_target
 from api.headers import read_idempotency
 from api.leaving import ClientLeft, unless_left
 from api.openai.answers import CompletionOut
-from api.openai.errors import openai_problems
 from api.openai.shapes import CompletionIn, options_of, refuse_unsupported
 from api.openai.stream import ChunkStream
 from api.openai.whole import whole_answer
@@ -71,7 +70,14 @@ class Call:
         200: ResponseSpec(
             CompletionOut, description="The answer; with `stream`, chunks of it.", generate_examples=False
         ),
-        **openai_problems(404, 409, 422, 429, 502, 504),
+        **problems(
+            "not_found",
+            "conflict",
+            "idempotency_key_reused",
+            "rate_limit_exceeded",
+            "provider_failed",
+            "provider_timeout",
+        ),
     },
     summary="OpenAI's chat completions",
     tags=["openai"],

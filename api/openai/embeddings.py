@@ -18,8 +18,9 @@ from litestar.params import JSONBody
 from msgspec import Meta
 
 from api.describing import described
+from api.errors import problems
 from api.granted import find_providers, resolve_model
-from api.openai.errors import openai_problems
+from api.manners import PROVIDER_FAILURES
 from api.principals import MayChat, Principal
 from api.resources import Opened, Resources
 from api.submitting import reserve
@@ -88,7 +89,7 @@ class EmbeddingsOut(msgspec.Struct, frozen=True, kw_only=True):
     opt=described(example={"model": LOCAL, "input": ["What is a headrace?"]}),
     responses={
         200: ResponseSpec(EmbeddingsOut, description="One vector per text.", generate_examples=False),
-        **openai_problems(404, 429, 502, 503, 504),
+        **problems("model_unknown", "rate_limit_exceeded", "budget_exceeded", *PROVIDER_FAILURES),
     },
     summary="OpenAI's embeddings",
     tags=["openai"],

@@ -1,11 +1,9 @@
 """OpenAI's error shape. Which status an error has is decided in `api/errors.py`."""
 
-from http import HTTPStatus
 from typing import Any
 
 import msgspec
 from litestar import Response
-from litestar.openapi.datastructures import ResponseSpec
 
 TYPES = {
     400: "invalid_request_error",
@@ -46,14 +44,6 @@ class OpenAIErrorOut(msgspec.Struct, frozen=True):
     """What every failed request under `/v1` answers."""
 
     error: ErrorOut
-
-
-def openai_problems(*statuses: int) -> dict[int, ResponseSpec]:
-    """Return the documentation of a handler's own errors; those of all routes are added in `api/describing.py`."""
-    return {
-        status: ResponseSpec(OpenAIErrorOut, description=HTTPStatus(status).phrase, generate_examples=False)
-        for status in statuses
-    }
 
 
 def error_out(status: int, message: str, *, code: str, param: str | None = None) -> OpenAIErrorOut:

@@ -6,9 +6,9 @@ import msgspec
 from litestar import Router, get
 from litestar.params import FromPath
 
+from api.errors import problems
 from api.granted import AGENT, list_models, resolve_model
 from api.openai.embeddings import LOCAL
-from api.openai.errors import openai_problems
 from api.principals import MayReadModels, Principal
 from api.resources import Opened, Resources
 from graphs.providers.settings import AUTO
@@ -37,7 +37,12 @@ async def list_(principal: MayReadModels, resources: Opened) -> ModelsOut:
     return ModelsOut(await _models(resources, principal))
 
 
-@get("/{model_id:path}", responses=openai_problems(404, 429, 502, 504), summary="OpenAI's model by id", tags=["openai"])
+@get(
+    "/{model_id:path}",
+    responses=problems("not_found", "rate_limit_exceeded", "provider_failed", "provider_timeout"),
+    summary="OpenAI's model by id",
+    tags=["openai"],
+)
 async def look(model_id: FromPath[str], principal: MayReadModels, resources: Opened) -> ModelOut:
     """Ids have slashes in them (`provider/name`); a bare name of the default provider is found too."""
     wanted = model_id.removeprefix("/")

@@ -1,0 +1,126 @@
+"""What each error code means, with a sentence as callers see it: the source of the error examples in the OpenAPI document.
+
+Which status a code has is decided in `api/errors.py`.
+"""
+
+from typing import NamedTuple
+
+
+class ErrorDoc(NamedTuple):
+    """When an error occurs, in a few words, and what its `detail` says, for example."""
+
+    when: str
+    detail: str
+    field: str | None = None
+
+
+CATALOG: dict[str, ErrorDoc] = {
+    "invalid_input": ErrorDoc("A parameter or a field is invalid", "limit must be 100 or less.", "limit"),
+    "model_unknown": ErrorDoc(
+        "No such model, or it is not granted to the tenant",
+        "There is no model 'ollama/llama9' that this tenant may use. GET /v1/models lists what there is.",
+        "model",
+    ),
+    "agent_unknown": ErrorDoc(
+        "No such agent, or it is not granted to the tenant",
+        "There is no agent 'clerk' that you may use. There are: analyst, librarian. Leave it out to have one found.",
+        "agent",
+    ),
+    "provider_refused": ErrorDoc(
+        "The model provider rejected the request", "openai refused the request: this model does not take images."
+    ),
+    "provider_tools_unsupported": ErrorDoc(
+        "The model cannot call tools", "The model ollama/gemma3:1b cannot call tools. Choose another model."
+    ),
+    "egress_refused": ErrorDoc(
+        "The address may not be called from here",
+        "intranet.example leads to a private address (10.0.0.7). An admin can allow it in HEADRACE_EGRESS_ALLOW.",
+    ),
+    "unauthenticated": ErrorDoc(
+        "No valid API key or token was sent",
+        "This needs an API key or a token. Send `Authorization: Bearer hr_…` (or `X-API-Key: hr_…`) with a key of your "
+        "tenant, or the access token of POST /api/auth/login.",
+    ),
+    "forbidden": ErrorDoc(
+        "The caller lacks the right", "This needs the right 'users.manage', which your member access does not have."
+    ),
+    "tenant_suspended": ErrorDoc(
+        "The tenant is suspended", "This tenant is suspended. Ask whoever runs this installation."
+    ),
+    "not_found": ErrorDoc("No such resource for this tenant", "There is no such job."),
+    "conflict": ErrorDoc(
+        "The current state does not allow it",
+        "Only an ended job can be deleted; cancel it first. This one is running.",
+    ),
+    "session_busy": ErrorDoc(
+        "The session is answering another message (`on_busy` is `reject`)",
+        "This session has a job that is not done. Wait for it, cancel it, or send on_busy=queue.",
+    ),
+    "cancelled": ErrorDoc("The job was cancelled while the request waited for it", "The job was cancelled."),
+    "storage_full": ErrorDoc(
+        "The tenant's storage is full", "The storage of this tenant is full. Delete documents, or ask for more."
+    ),
+    "idempotency_key_reused": ErrorDoc(
+        "The `Idempotency-Key` was used with another body",
+        "This Idempotency-Key came with another body before. Send a new key for a new request.",
+    ),
+    "credential_refused": ErrorDoc(
+        "The service rejected the key", "openai does not accept this key, so it was not stored.", "api_key"
+    ),
+    "nothing_ingested": ErrorDoc(
+        "None of the files could be read", "None of the files could be made searchable: report.pdf is encrypted."
+    ),
+    "queue_full": ErrorDoc(
+        "Too many jobs of the tenant are waiting",
+        "Your tenant has as many waiting jobs as it may have. Send it again when some are done.",
+    ),
+    "rate_limit_exceeded": ErrorDoc(
+        "A rate limit is reached",
+        "Too much at once for this tenant's limits (requests per minute). Send it again after 12 s; RateLimit says what "
+        "is left.",
+    ),
+    "budget_exceeded": ErrorDoc(
+        "The tenant's budget is spent",
+        "The budget of this tenant is spent. It begins anew with the next day or month (UTC), or an admin raises it.",
+    ),
+    "provider_rate_limited": ErrorDoc(
+        "The model provider's rate limit is reached", "openai takes no more requests now (429). Try again in 20 s."
+    ),
+    "provider_failed": ErrorDoc("The model provider failed", "openai failed (500): the server had an error."),
+    "egress_failed": ErrorDoc("An address could not be fetched", "files.example did not answer."),
+    "egress_too_large": ErrorDoc(
+        "A fetched file is too large", "files.example sent more than the 100 MB that a file may have."
+    ),
+    "worker_lost": ErrorDoc("The worker running the job was lost", "The worker of this job went away too often."),
+    "step_failed": ErrorDoc("A step of the pipeline failed", "The step 'summarise' failed: it has no input."),
+    "unavailable": ErrorDoc(
+        "A store is unavailable; nothing was accepted",
+        "The database does not answer. Nothing was accepted; try again shortly.",
+    ),
+    "provider_overloaded": ErrorDoc(
+        "The model provider is overloaded", "anthropic is overloaded (529). Try again shortly."
+    ),
+    "provider_resting": ErrorDoc(
+        "The model provider failed repeatedly and is not called for now",
+        "openai failed too often a moment ago and is left alone for 30 s.",
+    ),
+    "deadline_passed": ErrorDoc("The job did not end before its deadline", "The job did not end before its deadline."),
+    "provider_timeout": ErrorDoc("The model provider did not answer in time", "openai sent no token within 60 s."),
+    "provider_stalled": ErrorDoc(
+        "The model provider's answer stopped midway", "openai fell silent in the middle of its answer."
+    ),
+    "timeout": ErrorDoc("It took too long", "This took too long and was stopped."),
+    "body_too_large": ErrorDoc(
+        "The body is too large", "The body is larger than this server takes; send less at once."
+    ),
+    "unsupported_media_type": ErrorDoc(
+        "The media type is not supported", "The body must be JSON: send Content-Type: application/json."
+    ),
+    "files_refused": ErrorDoc(
+        "Not one of the files can be taken", "None of the 3 files can be taken; errors says why, for each."
+    ),
+    "internal": ErrorDoc(
+        "A fault of this server",
+        "Something went wrong here, not with your request. It is logged under the request id; try again.",
+    ),
+}
