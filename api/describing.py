@@ -6,6 +6,7 @@ Not for what one handler alone knows: its summary, its own failures (`responses=
 """
 
 import re
+from enum import Enum
 from functools import partial
 from inspect import cleandoc
 from typing import Any
@@ -145,7 +146,7 @@ def _describe_body(handler: HTTPRouteHandler, body: Any) -> None:
     body.required = field is None or not field.has_default  # Litestar calls every body required
     if example is not None:
         for media in body.content.values():
-            media.examples = {"example": Example(value=example)}
+            media.examples = {"example": Example(value=_with_nulls(example))}
 
 
 def _describe_answer(handler: HTTPRouteHandler, response: OpenAPIResponse) -> None:
@@ -153,9 +154,24 @@ def _describe_answer(handler: HTTPRouteHandler, response: OpenAPIResponse) -> No
     answer = handler.opt.get("answer")
     if answer is not None:
         for media in (response.content or {}).values():
-            media.examples = {"example": Example(value=msgspec.to_builtins(answer))}
+            media.examples = {"example": Example(value=_with_nulls(msgspec.to_builtins(answer)))}
     also = {kind: OpenAPIMediaType(schema=schema) for kind, schema in handler.opt.get("also", {}).items()}
     response.content = {**(response.content or {}), **also} or None
+
+
+class _Null(Enum):
+    """Litestar drops None from every dict of the document, and writes the value of an enum's member."""
+
+    NULL = None
+
+
+def _with_nulls(value: Any) -> Any:
+    """Return an example whose nulls survive Litestar."""
+    if isinstance(value, dict):
+        return {name: _with_nulls(inner) for name, inner in value.items()}
+    if isinstance(value, list):
+        return [_with_nulls(inner) for inner in value]
+    return _Null.NULL if value is None else value
 
 
 def _describe_headers(status: int, response: OpenAPIResponse) -> None:
