@@ -1,14 +1,16 @@
-"""The agents that a caller may call: its tenant's own, and those that are granted to it. Not their prompts and tools: those
-are for whoever manages them (`api/admin/agents.py`).
+"""The agents that a caller can call: those of its tenant and those granted to it. Their prompts and tools are for admins only
+(`api/admin/agents.py`).
 """
 
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 from litestar import Router, get
+from msgspec import Meta
 from psycopg.rows import DictRow
 
 from api.admin.output_shapes import OutputFormat
+from api.describing import described
 from api.principals import MayReadAgents
 from api.resources import Opened
 from graphs.agents.contract import GraphName
@@ -16,28 +18,44 @@ from schema.queries.agents import list_callable_agents
 from schema.queries.tenants import list_grants
 from schema.tenancy import matches
 
+EXAMPLE = {
+    "items": [
+        {
+            "name": "AgentInventory",
+            "description": "Answers how many units of an article are in which warehouse.",
+            "examples": ["How many CF-ROB-01 are left in HN01?"],
+            "graph": "react",
+            "output_format": "markdown_table",
+            "renderer": {"type": "table", "sortable": True},
+            "own": True,
+        }
+    ]
+}
+
 
 class CallableAgentOut(msgspec.Struct, frozen=True, kw_only=True):
-    """An agent that may be called: as `agent` of a chat, or as the model `agent/NAME`. `own` says that it is your tenant's,
-    and not one that is shared with it."""
+    """An agent that you can call."""
 
-    name: str
-    description: str
-    examples: list[str]
-    graph: GraphName
-    output_format: OutputFormat | None
-    renderer: dict[str, Any] | None
-    own: bool
+    name: Annotated[str, Meta(description="Send it as `agent` of a chat, or as the model `agent/NAME`.")]
+    description: Annotated[str, Meta(description="What the agent is for.")]
+    examples: Annotated[list[str], Meta(description="Sample requests it handles.")]
+    graph: Annotated[GraphName, Meta(description="How the agent works.")]
+    output_format: Annotated[OutputFormat | None, Meta(description="Format of its answers; null if it has none.")]
+    renderer: Annotated[
+        dict[str, Any] | None, Meta(description="Hint for displaying its answers; null if it has none.")
+    ]
+    own: Annotated[bool, Meta(description="True for your tenant's own agent, false for one that is shared with it.")]
 
 
 class CallableAgentsOut(msgspec.Struct, frozen=True):
-    """All agents that may be called, by name."""
+    """All agents that you can call."""
 
-    items: list[CallableAgentOut]
+    items: Annotated[list[CallableAgentOut], Meta(description="The agents, ordered by name.")]
 
 
-@get("/", summary="List the agents that you may call")
+@get("/", opt=described(answer=EXAMPLE), summary="List agents")
 async def list_agents(principal: MayReadAgents, resources: Opened) -> CallableAgentsOut:
+    """Lists every agent that you can call: your tenant's own and those that are granted to it."""
     async with principal.tx(resources.ports.pool) as db:
         rows = await list_callable_agents(db, principal.tenant_id)
         grants = await list_grants(db, principal.tenant_id, "agent")
@@ -45,7 +63,7 @@ async def list_agents(principal: MayReadAgents, resources: Opened) -> CallableAg
 
 
 def _agent(row: DictRow, grants: list[DictRow]) -> CallableAgentOut:
-    """Return an agent as it looks for this tenant: a shared one with what its grants override."""
+    """Return an agent as this tenant sees it: a shared one with the overrides of its grants."""
     looks: dict[str, Any] = {}
     for grant in grants:
         if not row["own"] and matches(grant["name"], row["name"]):

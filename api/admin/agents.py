@@ -1,7 +1,9 @@
-"""Agents of one's own tenant: make, list, look, change, give tools, delete (A9, G6). Every change is live with the next job."""
+"""Managing a tenant's agents. Every change takes effect with the next job."""
+
+from typing import Any
 
 from litestar import Response, Router, delete, get, patch, post, put
-from litestar.params import FromPath, FromQuery, JSONBody
+from litestar.params import FromPath, JSONBody
 from msgspec import UNSET
 from psycopg.rows import DictRow
 
@@ -19,7 +21,7 @@ from api.admin.agent_shapes import (
 from api.admin.deeds import note
 from api.admin.known_tools import check_tools
 from api.admin.own_rows import changing_own, list_patterns, require_name
-from api.admin.words import Word
+from api.admin.words import EnabledFilter, Search
 from api.describing import described
 from api.errors import problems
 from api.paging import Cursor, Limit, read_cursor, write_cursor
@@ -31,51 +33,67 @@ from schema.ids import new_id
 from schema.queries import agents
 
 HERE = "/{name:str}"
-NO_AGENT = "There is no such agent of your tenant. GET /api/admin/agents lists them."
-LIVE = "Every change is live with the next job, so nothing has to be reloaded. This is the version that it will use."
+NO_AGENT = "Your tenant has no such agent. GET /api/admin/agents lists its agents."
+LIVE = "Changes take effect with the next job, so there is nothing to reload. config_version is what it will use."
 
-EXAMPLE = {
+EXAMPLE: dict[str, Any] = {
     "name": "AgentInventory",
-    "description": "Answers how much of an article is in which warehouse.",
+    "description": "Answers how many units of an article are in which warehouse.",
     "examples": ["How many CF-ROB-01 are left in HN01?", "Tồn kho của mã CF-ROB-01 là bao nhiêu?"],
-    "prompt": "You are {agent}. Today is {date}. Look stock up with your tools; never guess a number.",
+    "prompt": "You are {agent}. Today is {date}. Look up stock levels with your tools; never guess a number.",
     "graph": "react",
-    "tools": ["world_time"],
+    "tools": ["get_inventory"],
     "output_format": "markdown_table",
     "renderer": {"type": "table", "sortable": True},
+}
+ANSWER: dict[str, Any] = EXAMPLE | {
+    "models": [],
+    "output_schema": None,
+    "max_steps": 5,
+    "cache_s": 0,
+    "enabled": True,
+    "created_at": "2026-03-02T08:15:30Z",
+    "updated_at": "2026-03-02T08:15:30Z",
+    "created_by": "user:019514f2-6c1e-7a34-9d2b-3f5a8c7e1b20",
 }
 
 
 @post(
     "/",
     status_code=201,
-    opt=described(example=EXAMPLE),
+    opt=described(example=EXAMPLE, answer=ANSWER),
     responses=problems("conflict"),
-    summary="Make an agent",
+    summary="Create an agent",
 )
 async def create_agent(data: JSONBody[AgentIn], principal: MayManageAgents, resources: Opened) -> Response[AgentOut]:
-    """Your tenant may call it at once, as `agent` of a chat or as the model `agent/NAME`. One that a platform admin makes is
-    shared: tenants may call it when it is granted to them."""
+    """Your tenant can call the agent right away: as `agent` of a chat, or as the model `agent/NAME` in the OpenAI API.
+
+    An agent that a platform admin creates is shared: a tenant can call it once it has been granted to it.
+    """
     values = check_new(data)
     async with changing_own(resources, principal) as db:
         await _check_named(db, principal, values)
         row = await agents.ROWS.add(db, principal.tenant_id, new_id(), data.name, values, created_by=principal.actor)
         if row is None:
-            raise Conflict(f"There is an agent {data.name!r} already. Change it, or choose another name.")
+            raise Conflict(f"An agent named {data.name!r} already exists. Update it, or choose another name.")
         await note(db, principal, principal.tenant_id, "agent.created", data.name, {"graph": data.graph})
     return Response(AgentOut(**row), headers={"Location": f"/api/admin/agents/{data.name}"})
 
 
-@get("/", summary="List agents")
+@get(
+    "/",
+    opt=described(answer={"items": [ANSWER], "next_cursor": None}),
+    summary="List your tenant's agents",
+)
 async def list_managed_agents(
     principal: MayManageAgents,
     resources: Opened,
-    enabled: FromQuery[bool | None] = None,
-    search: Word = None,
+    enabled: EnabledFilter = None,
+    search: Search = None,
     cursor: Cursor = None,
     limit: Limit = 20,
 ) -> AgentsOut:
-    """Your tenant's own; `search` finds parts of names and descriptions. GET /api/agents has all that you may call."""
+    """Lists your tenant's own agents with their configuration. GET /api/agents lists every agent that you can call."""
     after = read_cursor(cursor, str) or ""
     async with principal.tx(resources.ports.pool) as db:
         rows = await agents.list_agents(
@@ -85,26 +103,37 @@ async def list_managed_agents(
     return AgentsOut(items, write_cursor(items[-1].name) if len(rows) > limit else None)
 
 
-@post("/reload", status_code=200, summary="Tell the configuration in force")
+@post(
+    "/reload",
+    status_code=200,
+    opt=described(answer={"config_version": "42", "message": LIVE}),
+    summary="Reload agents",
+)
 async def reload_agents(principal: MayManageAgents, resources: Opened) -> ReloadOut:
-    """Nothing has to be reloaded: every change of agents, tools, grants and settings is live with the next job."""
+    """Does nothing but return the version of the configuration: changes of agents, tools, grants and settings take effect
+    with the next job. It exists for clients that expect such a call."""
     async with principal.tx(resources.ports.pool) as db:
         version = await agents.get_config_version(db, principal.tenant_id)
         await note(db, principal, principal.tenant_id, "agents.reloaded", version)
     return ReloadOut(config_version=version, message=LIVE)
 
 
-@get(HERE, responses=problems("not_found"), summary="Look at an agent")
+@get(HERE, opt=described(answer=ANSWER), responses=problems("not_found"), summary="Get an agent")
 async def get_agent(name: FromPath[str], principal: MayManageAgents, resources: Opened) -> AgentOut:
     async with principal.tx(resources.ports.pool) as db:
         return AgentOut(**await _require(db, principal, name))
 
 
-@patch(HERE, responses=problems("not_found"), summary="Change an agent")
+@patch(
+    HERE,
+    opt=described(example={"max_steps": 8, "enabled": False}, answer=ANSWER | {"max_steps": 8, "enabled": False}),
+    responses=problems("not_found"),
+    summary="Update an agent",
+)
 async def update_agent(
     name: FromPath[str], data: JSONBody[AgentChangeIn], principal: MayManageAgents, resources: Opened
 ) -> AgentOut:
-    """Change what is named and leave the rest."""
+    """Changes the fields you send; the others keep their value."""
     values = {field: value for field in data.__struct_fields__ if (value := getattr(data, field)) is not UNSET}
     async with changing_own(resources, principal) as db:
         row = await _require(db, principal, name)
@@ -113,11 +142,16 @@ async def update_agent(
         return await _change(db, principal, row, values) if values else AgentOut(**row)
 
 
-@put(f"{HERE}/tools", responses=problems("not_found"), summary="Give an agent its tools")
+@put(
+    f"{HERE}/tools",
+    opt=described(example={"tools": ["get_inventory"]}, answer=ANSWER),
+    responses=problems("not_found"),
+    summary="Set an agent's tools",
+)
 async def set_agent_tools(
     name: FromPath[str], data: JSONBody[AgentToolsIn], principal: MayManageAgents, resources: Opened
 ) -> AgentOut:
-    """These and no others, whatever it had before."""
+    """Replaces all tools of the agent."""
     async with changing_own(resources, principal) as db:
         row = await _require(db, principal, name)
         await _check_named(db, principal, {"tools": data.tools})
@@ -126,7 +160,7 @@ async def set_agent_tools(
 
 @delete(HERE, responses=problems("not_found"), summary="Delete an agent")
 async def delete_agent(name: FromPath[str], principal: MayManageAgents, resources: Opened) -> None:
-    """Jobs of it that wait will fail; what it said is kept."""
+    """Jobs that are waiting for the agent fail. Sessions keep the answers it gave."""
     require_name(name, NO_AGENT)
     async with changing_own(resources, principal) as db:
         if not await agents.ROWS.delete(db, principal.tenant_id, name):
@@ -135,7 +169,7 @@ async def delete_agent(name: FromPath[str], principal: MayManageAgents, resource
 
 
 async def _check_named(db: Db, principal: Principal, values: dict[str, object]) -> None:
-    """Look up the tools and models that are set. Raises InputError that names the one that the tenant may not use."""
+    """Check the tools and models that are set. Raises InputError for one the tenant may not use."""
     if isinstance(models := values.get("models"), list):
         check_models(models, await list_patterns(db, principal, "model"))
     if isinstance(tools := values.get("tools"), list):

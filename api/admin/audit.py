@@ -1,16 +1,20 @@
-"""Reading the audit log (X7): of a tenant and of the platform for admins, of one's own tenant."""
+"""Reading the audit log: your own tenant's, and for admins that of any tenant and of the platform."""
 
 from datetime import datetime
-from typing import Any
+from typing import Annotated, Any
 from uuid import UUID
 
 import msgspec
 from litestar import Router, get
 from litestar.di import NamedDependency, Provide
+from litestar.params import QueryParameter
+from msgspec import Meta
 
 from api.admin.concerned import TenantName, reading
-from api.admin.words import Since, Until, Word, in_utc, read_moment
+from api.admin.words import Since, Until, in_utc, read_moment
+from api.describing import described
 from api.errors import problems
+from api.fields import NextCursor
 from api.paging import Cursor, Limit, read_cursor, write_cursor
 from api.principals import MayManageTenants, MayReadAudit
 from api.resources import Opened
@@ -20,30 +24,66 @@ from schema.vault import PLATFORM
 
 TAGS = ["audit"]
 
+ENTRY = {
+    "id": "019514f2-8d3b-7c15-a4e6-7b9d2f1c5e80",
+    "at": "2026-03-02T08:15:30Z",
+    "actor": "user:019514f2-6c1e-7a34-9d2b-3f5a8c7e1b20",
+    "action": "agent.created",
+    "target": "AgentInventory",
+    "result": "ok",
+    "address": "203.0.113.7",
+    "request_id": "3f9c2a7be1d84c06",
+    "detail": {"graph": "react"},
+}
+PLATFORM_ENTRY = ENTRY | {"action": "tenant.created", "target": "acme", "detail": {"name": "Acme"}}
+
+Actor = Annotated[
+    str | None,
+    QueryParameter(max_length=300, description="Only actions of this caller: `user:ID`, `key:ID` or `system`."),
+]
+Action = Annotated[
+    str | None,
+    QueryParameter(
+        max_length=300,
+        description="Only this action, such as `user.created`; a noun alone, such as `user`, matches all its actions.",
+    ),
+]
+Target = Annotated[str | None, QueryParameter(max_length=300, description="Only actions on this target.")]
+Result = Annotated[
+    str | None,
+    QueryParameter(
+        max_length=300, description="Only this result: `ok`, `denied`, `failed`, or the state a job ended in."
+    ),
+]
+
 
 class AuditEntryOut(msgspec.Struct, frozen=True, kw_only=True):
-    """One deed. `actor` is `user:ID`, `key:ID` or `system`; `result` is `ok`, `denied`, `failed`, or how a job ended."""
+    """One recorded action."""
 
-    id: UUID
-    at: datetime
-    actor: str
-    action: str
-    target: str
-    result: str
-    address: str | None
-    request_id: str | None
-    detail: dict[str, Any] | None
+    id: Annotated[UUID, Meta(description="Id of the entry.")]
+    at: Annotated[datetime, Meta(description="When it happened.")]
+    actor: Annotated[
+        str, Meta(description="Who did it: `user:ID`, `key:ID`, `identity_provider:ID`, `anonymous` or `system`.")
+    ]
+    action: Annotated[str, Meta(description="What was done, as `noun.verb`, such as `user.created`.")]
+    target: Annotated[str, Meta(description="What it was done to: a name, or `noun:ID`; may be empty.")]
+    result: Annotated[str, Meta(description="`ok`, `denied`, `failed`, or the state a job ended in.")]
+    address: Annotated[str | None, Meta(description="IP address of the caller; null if there was no request.")]
+    request_id: Annotated[str | None, Meta(description="`X-Request-ID` of the request; null if there was none.")]
+    detail: Annotated[
+        dict[str, Any] | None, Meta(description="More about the action, never a secret; varies by action.")
+    ]
 
 
 class AuditOut(msgspec.Struct, frozen=True):
-    """A page of the audit log, the newest first."""
+    """A page of the audit log, newest first."""
 
-    items: list[AuditEntryOut]
-    next_cursor: str | None
+    items: Annotated[list[AuditEntryOut], Meta(description="The entries on this page.")]
+    next_cursor: NextCursor
 
 
 class AuditFilter(msgspec.Struct, frozen=True, kw_only=True):
-    """Which deeds are asked for, and which page of them."""
+    """Which entries are wanted, and which page of them."""
 
     limit: int
     before: tuple[datetime, UUID] | None
@@ -58,14 +98,14 @@ class AuditFilter(msgspec.Struct, frozen=True, kw_only=True):
 async def read_filter(
     since: Since = None,
     until: Until = None,
-    actor: Word = None,
-    action: Word = None,
-    target: Word = None,
-    result: Word = None,
+    actor: Actor = None,
+    action: Action = None,
+    target: Target = None,
+    result: Result = None,
     cursor: Cursor = None,
     limit: Limit = 50,
 ) -> AuditFilter:
-    """Dependency `asked`. Raises InputError for a cursor that or a time that isn't one."""
+    """Dependency `asked`. Raises InputError for a malformed cursor or time."""
     place = read_cursor(cursor, tuple[datetime, UUID])
     words = {"actor": actor, "action": action, "target": target, "result": result}
     return AuditFilter(
@@ -80,25 +120,41 @@ async def read_filter(
 Asked = NamedDependency[AuditFilter]
 
 
-@get("/admin/tenants/{tenant:str}/audit", responses=problems("not_found"), summary="A tenant's audit log", tags=TAGS)
+@get(
+    "/admin/tenants/{tenant:str}/audit",
+    opt=described(answer={"items": [ENTRY], "next_cursor": None}),
+    responses=problems("not_found"),
+    summary="List a tenant's audit log",
+    tags=TAGS,
+)
 async def list_tenant_audit_entries(
     tenant: TenantName, principal: MayManageTenants, resources: Opened, asked: Asked
 ) -> AuditOut:
-    """`action` may be a noun alone, such as `tenant` for `tenant.changed` and all others."""
+    """Lists what was done in or to a tenant, newest first."""
     async with reading(resources.ports.pool, tenant) as (db, found):
         return await _page(db, found["id"], asked)
 
 
-@get("/admin/audit", summary="The platform's audit log", tags=TAGS)
+@get(
+    "/admin/audit",
+    opt=described(answer={"items": [PLATFORM_ENTRY], "next_cursor": None}),
+    summary="List the platform's audit log",
+    tags=TAGS,
+)
 async def list_platform_audit_entries(principal: MayManageTenants, resources: Opened, asked: Asked) -> AuditOut:
-    """What admins did that concerns the installation: tenants made and deleted, prices."""
+    """Lists what admins did to the installation as a whole, such as creating tenants and setting prices, newest first."""
     async with tenant_tx(resources.ports.pool, PLATFORM) as db:
         return await _page(db, PLATFORM, asked)
 
 
-@get("/audit", summary="Your tenant's audit log", tags=TAGS)
+@get(
+    "/audit",
+    opt=described(answer={"items": [ENTRY], "next_cursor": None}),
+    summary="List your tenant's audit log",
+    tags=TAGS,
+)
 async def list_audit_entries(principal: MayReadAudit, resources: Opened, asked: Asked) -> AuditOut:
-    """`action` may be a noun alone, such as `user` for `user.created` and all others."""
+    """Lists what was done in your tenant, newest first."""
     async with principal.tx(resources.ports.pool) as db:
         return await _page(db, principal.tenant_id, asked)
 

@@ -1,4 +1,4 @@
-"""Which tenant an admin's call concerns: its path names it, by slug or id."""
+"""Resolves the tenant named in an admin route, by slug or id."""
 
 import re
 from collections.abc import AsyncIterator
@@ -16,13 +16,13 @@ from schema.queries.tenants import find_tenant, lock_tenant
 from schema.vault import PLATFORM
 
 SLUG = re.compile(r"[a-z0-9][a-z0-9-]{1,62}")
-NO_TENANT = "There is no such tenant."
+NO_TENANT = "No such tenant. GET /api/admin/tenants lists all tenants."
 
 TenantName = Annotated[str, PathParameter(description="The tenant's slug or id.")]
 
 
 class Concerned(NamedTuple):
-    """An open transaction of the concerned tenant, and the tenant's row."""
+    """An open transaction of the named tenant, and the tenant's row."""
 
     db: Db
     tenant: DictRow
@@ -50,16 +50,16 @@ async def changing(
     """
     tenant_id = await _find_id(pool, name)
     if tenant_id == PLATFORM and not platform:
-        raise Conflict("The platform's own tenant can't be changed.")
+        raise Conflict("The platform's own tenant can't be changed here.")
     async with tenant_tx(pool, tenant_id) as db:
         tenant = _require(await lock_tenant(db, tenant_id))
         if tenant["state"] == "deleting" and not deleting:
-            raise Conflict("This tenant is being deleted, so nothing of it can be changed.")
+            raise Conflict("This tenant is being deleted and can't be changed.")
         yield Concerned(db, tenant)
 
 
 def read_id(name: str) -> UUID | None:
-    """Return the id that a name is, None for one that is no id."""
+    """Return a name as an id, or None if it isn't one."""
     try:
         return UUID(name) if len(name) == 36 else None
     except ValueError:

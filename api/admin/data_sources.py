@@ -1,22 +1,31 @@
-"""Data sources: databases of one's own tenant that its tools may read (A9, T1). The DSN comes in and never goes out."""
+"""Data sources: databases of a tenant that its tools may read."""
 
 import re
 import time
-from datetime import datetime
-from typing import Annotated, Any
+from typing import Any
 from uuid import UUID
 
-import msgspec
 import psycopg
 from litestar import Response, Router, delete, get, patch, post
 from litestar.params import FromPath, JSONBody
-from msgspec import UNSET, Meta, UnsetType
+from msgspec import UNSET
 from psycopg.conninfo import conninfo_to_dict
 from psycopg.rows import DictRow
 
+from api.admin.data_source_shapes import (
+    ANSWER,
+    EXAMPLE,
+    TEST_ANSWER,
+    DataSourceChangeIn,
+    DataSourceIn,
+    DataSourceOut,
+    DataSourcesOut,
+    SourceTestOut,
+    TableOut,
+)
 from api.admin.deeds import note
 from api.admin.own_rows import changing_own, check_name, require_name
-from api.admin.words import Word
+from api.admin.words import Search
 from api.describing import described
 from api.errors import problems
 from api.paging import Cursor, Limit, read_cursor, write_cursor
@@ -31,100 +40,9 @@ from schema.vault import Sealed
 from tools.data_source import DataSource, admit_dsn, reading
 
 HERE = "/{name:str}"
-NO_SOURCE = "There is no such data source of your tenant. GET /api/admin/data-sources lists them."
+NO_SOURCE = "Your tenant has no such data source. GET /api/admin/data-sources lists its data sources."
 HOST = re.compile(r"[A-Za-z0-9._:-]{1,255}")
 TABLE = re.compile(r"[^\s.\"\x00-\x1f]{1,63}\.[^\s.\"\x00-\x1f]{1,63}")
-MOST_TABLES = 200
-
-Name = Annotated[str, Meta(min_length=1, max_length=64, examples=["warehouse"])]
-Description = Annotated[str, Meta(max_length=2000)]
-# A plain string: where a struct refuses a value its error quotes it, and this one holds a password.
-Dsn = Annotated[str, Meta(description="postgresql://USER:PASSWORD@HOST/DATABASE of a role that may only read.")]
-Tables = Annotated[
-    list[Annotated[str, Meta(max_length=130)]],
-    Meta(
-        min_length=1,
-        max_length=MOST_TABLES,
-        description="All that may be read, as schema.table.",
-        examples=[["public.orders"]],
-    ),
-]
-MaxRows = Annotated[int, Meta(ge=1, le=1000)]
-TimeoutS = Annotated[float, Meta(ge=0.1, le=60)]
-
-
-class DataSourceIn(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A Postgres database that tools may read. `max_rows` is of one answer, `timeout_s` of one statement."""
-
-    name: Name
-    dsn: Dsn
-    tables: Tables
-    description: Description = ""
-    max_rows: MaxRows = 200
-    timeout_s: TimeoutS = 10.0
-
-    def __repr__(self) -> str:
-        return f"DataSourceIn(name={self.name[:20]!r})"
-
-
-class DataSourceChangeIn(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Changes of a data source; its name stays for ever."""
-
-    dsn: Dsn | UnsetType = UNSET
-    tables: Tables | UnsetType = UNSET
-    description: Description | UnsetType = UNSET
-    max_rows: MaxRows | UnsetType = UNSET
-    timeout_s: TimeoutS | UnsetType = UNSET
-
-    def __repr__(self) -> str:
-        return "DataSourceChangeIn(…)"
-
-
-class DataSourceOut(msgspec.Struct, frozen=True, kw_only=True):
-    """A data source as it may be shown: without its DSN."""
-
-    name: str
-    description: str
-    tables: list[str]
-    max_rows: int
-    timeout_s: float
-    created_at: datetime
-    updated_at: datetime
-    created_by: str | None
-
-
-class DataSourcesOut(msgspec.Struct, frozen=True):
-    """A page of data sources, by name."""
-
-    items: list[DataSourceOut]
-    next_cursor: str | None
-
-
-class TableOut(msgspec.Struct, frozen=True, kw_only=True):
-    """Whether a table is there, and whether the role of the DSN may read it."""
-
-    name: str
-    exists: bool
-    readable: bool
-
-
-class SourceTestOut(msgspec.Struct, frozen=True, kw_only=True):
-    """How a try of a data source went; `code` is `ok` or an error's code."""
-
-    ok: bool
-    code: str
-    message: str
-    latency_ms: int
-    tables: list[TableOut] = []
-
-
-EXAMPLE = {
-    "name": "warehouse",
-    "description": "Orders and customers of the shop.",
-    "dsn": "postgresql://reader:…@db.example.com/shop",
-    "tables": ["shop.orders", "shop.customers"],
-}
-
 # By name and not by search_path, which is empty there. A role without USAGE of the schema may not read its tables.
 LOOK = """
 SELECT wanted, c.oid IS NOT NULL AS exists, coalesce(
@@ -137,12 +55,18 @@ ORDER BY place
 """
 
 
-@post("/", status_code=201, opt=described(example=EXAMPLE), responses=problems("conflict"), summary="Add a data source")
+@post(
+    "/",
+    status_code=201,
+    opt=described(example=EXAMPLE, answer=ANSWER),
+    responses=problems("conflict"),
+    summary="Create a data source",
+)
 async def create_data_source(
     data: JSONBody[DataSourceIn], principal: MayManageDataSources, resources: Opened
 ) -> Response[DataSourceOut]:
-    """Its host is looked up, and nobody is called; try it with `/test`. Private addresses must be allowed by whoever runs this
-    installation."""
+    """Resolves the host of the DSN but does not connect; test the data source to do that. Hosts with private addresses must
+    be allowed by the operator of the installation."""
     check_name(data.name)
     source_id = new_id()
     values = await _columns(resources, principal, source_id, data)
@@ -151,16 +75,20 @@ async def create_data_source(
             db, principal.tenant_id, source_id, data.name, values, created_by=principal.actor
         )
         if row is None:
-            raise Conflict(f"There is a data source {data.name!r} already. Change it, or choose another name.")
+            raise Conflict(f"A data source named {data.name!r} already exists. Update it, or choose another name.")
         await note(db, principal, principal.tenant_id, "data_source.created", data.name, {"tables": data.tables})
     return Response(_shown(row), headers={"Location": f"/api/admin/data-sources/{data.name}"})
 
 
-@get("/", summary="List data sources")
+@get(
+    "/",
+    opt=described(answer={"items": [ANSWER], "next_cursor": None}),
+    summary="List data sources",
+)
 async def list_data_sources(
-    principal: MayManageDataSources, resources: Opened, search: Word = None, cursor: Cursor = None, limit: Limit = 20
+    principal: MayManageDataSources, resources: Opened, search: Search = None, cursor: Cursor = None, limit: Limit = 20
 ) -> DataSourcesOut:
-    """`search` finds parts of names and descriptions."""
+    """Lists the data sources of your tenant, without their DSNs."""
     after = read_cursor(cursor, str) or ""
     async with principal.tx(resources.ports.pool) as db:
         rows = await data_sources.list_data_sources(
@@ -170,17 +98,22 @@ async def list_data_sources(
     return DataSourcesOut(items, write_cursor(items[-1].name) if len(rows) > limit else None)
 
 
-@get(HERE, responses=problems("not_found"), summary="Look at a data source")
+@get(HERE, opt=described(answer=ANSWER), responses=problems("not_found"), summary="Get a data source")
 async def get_data_source(name: FromPath[str], principal: MayManageDataSources, resources: Opened) -> DataSourceOut:
     async with principal.tx(resources.ports.pool) as db:
         return _shown(await _require(db, principal, name))
 
 
-@patch(HERE, responses=problems("not_found"), summary="Change a data source")
+@patch(
+    HERE,
+    opt=described(example={"max_rows": 500}, answer=ANSWER | {"max_rows": 500}),
+    responses=problems("not_found"),
+    summary="Update a data source",
+)
 async def update_data_source(
     name: FromPath[str], data: JSONBody[DataSourceChangeIn], principal: MayManageDataSources, resources: Opened
 ) -> DataSourceOut:
-    """Change what is named and leave the rest."""
+    """Changes the fields you send; the others keep their value."""
     given = sorted(field for field in data.__struct_fields__ if getattr(data, field) is not UNSET)
     async with principal.tx(resources.ports.pool) as db:
         row = await _require(db, principal, name)
@@ -194,9 +127,9 @@ async def update_data_source(
     return _shown(row)
 
 
-@delete(HERE, responses=problems("not_found"), summary="Forget a data source")
+@delete(HERE, responses=problems("not_found"), summary="Delete a data source")
 async def delete_data_source(name: FromPath[str], principal: MayManageDataSources, resources: Opened) -> None:
-    """Tools that read it fail from then on; the database itself is left alone."""
+    """Tools that read it fail from then on. The database itself is not touched."""
     require_name(name, NO_SOURCE)
     async with changing_own(resources, principal) as db:
         if not await data_sources.ROWS.delete(db, principal.tenant_id, name):
@@ -204,9 +137,16 @@ async def delete_data_source(name: FromPath[str], principal: MayManageDataSource
         await note(db, principal, principal.tenant_id, "data_source.deleted", name)
 
 
-@post(f"{HERE}/test", status_code=200, responses=problems("not_found"), summary="Try a data source")
+@post(
+    f"{HERE}/test",
+    status_code=200,
+    opt=described(answer=TEST_ANSWER),
+    responses=problems("not_found"),
+    summary="Test a data source",
+)
 async def test_data_source(name: FromPath[str], principal: MayManageDataSources, resources: Opened) -> SourceTestOut:
-    """Sign in to the database and look which of the tables are there and may be read. 200 also when it fails."""
+    """Connects to the database and checks that every table exists and is readable. Returns 200 even if the test fails; see
+    `ok` and `code`."""
     async with principal.tx(resources.ports.pool) as db:
         row = await _require(db, principal, name)
     tried = await _try(resources, principal.tenant_id, row)
@@ -239,7 +179,7 @@ async def open_source(resources: Resources, tenant_id: UUID, row: DictRow) -> Da
 
 
 async def _try(resources: Resources, tenant_id: UUID, row: DictRow) -> SourceTestOut:
-    begun_at, code, message = time.perf_counter(), "ok", "The database answers, and all tables may be read."
+    begun_at, code, message = time.perf_counter(), "ok", "The database answers and all tables are readable."
     tables: list[TableOut] = []
     try:
         source = await open_source(resources, tenant_id, row)
@@ -248,11 +188,11 @@ async def _try(resources: Resources, tenant_id: UUID, row: DictRow) -> SourceTes
             found = await (await db.execute(LOOK, {"tables": list(source.tables)})).fetchall()
         tables = [TableOut(name=name, exists=exists, readable=readable) for name, exists, readable in found]
         if unread := [table.name for table in tables if not table.readable]:
-            code, message = "tables_unreadable", f"Not there, or not readable by this role: {', '.join(unread[:10])}."
+            code, message = "tables_unreadable", f"Missing, or not readable by this role: {', '.join(unread[:10])}."
     except HeadraceError as error:
         code, message = error.code, error.message
     except psycopg.Error:
-        code, message = "tool_failed", "The database broke off while its tables were looked at; try again."
+        code, message = "tool_failed", "The connection broke while the tables were being checked. Try again."
     latency_ms = round((time.perf_counter() - begun_at) * 1000)
     return SourceTestOut(ok=code == "ok", code=code, message=message, latency_ms=latency_ms, tables=tables)
 
@@ -277,7 +217,7 @@ def _check_tables(tables: list[str]) -> None:
         if not TABLE.fullmatch(table):
             raise InputError(f"{field} must be a table with its schema, such as public.orders.", field=field)
         if table in tables[:place]:
-            raise InputError(f"{field} names {table} a second time.", field=field)
+            raise InputError(f"{field} duplicates {table!r}; list each table once.", field=field)
 
 
 async def _check_dsn(resources: Resources, dsn: str) -> None:
@@ -288,7 +228,7 @@ async def _check_dsn(resources: Resources, dsn: str) -> None:
         parts = {}
     if not HOST.fullmatch(str(parts.get("host") or "")):
         said = (
-            "dsn must be a connection string of Postgres that names one host: postgresql://USER:PASSWORD@HOST/DATABASE."
+            "dsn must be a Postgres connection string with exactly one host: postgresql://USER:PASSWORD@HOST/DATABASE."
         )
         raise InputError(said, field="dsn")
     try:
@@ -296,7 +236,7 @@ async def _check_dsn(resources: Resources, dsn: str) -> None:
     except EgressRefused as refused:
         raise InputError(f"dsn: {refused.message}", field="dsn") from None
     if _place(admitted) == _place(conninfo_to_dict(resources.settings.database_url)):
-        raise InputError("dsn leads to headrace's own database, which tools may not read.", field="dsn")
+        raise InputError("dsn must not point to headrace's own database.", field="dsn")
 
 
 def _place(parts: dict[str, Any]) -> tuple[str, str, str]:

@@ -1,12 +1,11 @@
-"""Grants: which models, agents and tools a tenant may use, and how their output looks there (X3)."""
+"""Grants: which models, agents and tools a tenant may use, and how their output looks there."""
 
-from datetime import datetime
 from typing import Annotated, Any
 from uuid import UUID
 
 import msgspec
 from litestar import Router, delete, get, put
-from litestar.params import FromPath, FromQuery, JSONBody
+from litestar.params import JSONBody, PathParameter, QueryParameter
 from msgspec import UNSET, Meta, UnsetType
 from psycopg.rows import DictRow
 
@@ -14,7 +13,9 @@ from api.admin.concerned import TenantName, changing, reading
 from api.admin.deeds import note
 from api.admin.output_shapes import OutputFormat, check_output, check_output_schema, check_renderer
 from api.admin.patterns import check_model, check_pattern
+from api.describing import described
 from api.errors import problems
+from api.fields import CreatedAt, CreatedBy
 from api.principals import MayManageTenants
 from api.resources import Opened
 from schema.db import Db
@@ -24,61 +25,102 @@ from schema.tenancy import GrantKind, matches
 
 TAGS = ["tenants"]
 OF_AGENTS = ("output_schema", "models")
-"""Overrides that only an agent has."""
+"""Overrides that only agents have."""
+
+
+KIND = "What is granted: `model`, `agent` or `tool`."
+KindPath = Annotated[GrantKind, PathParameter(description=KIND)]
+KindFilter = Annotated[GrantKind | None, QueryParameter(description="Only grants of this kind.")]
+NamePath = Annotated[
+    str,
+    PathParameter(
+        description="A name, or a prefix of names that ends in `*`. Models are `provider/name`, such as `ollama/llama3.2:3b`."
+    ),
+]
+
+EXAMPLE = {"overrides": {"output_format": "markdown_table", "models": ["ollama/llama3.2:3b"]}}
+ANSWER = EXAMPLE | {
+    "kind": "agent",
+    "name": "AgentInventory",
+    "created_at": "2026-03-02T08:15:30Z",
+    "created_by": "user:019514f2-6c1e-7a34-9d2b-3f5a8c7e1b20",
+}
 
 
 class OverridesIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """What is otherwise for this tenant than the agent, tool or model says. `renderer` is for the tenant's client, up to
-    4 KB; `output_schema` is a JSON Schema for `structured_json`, `models` are tried one after another: both are for agents."""
+    """What differs for this tenant from the agent, tool or model itself."""
 
-    output_format: OutputFormat | UnsetType = UNSET
-    output_schema: dict[str, Any] | UnsetType = UNSET
-    renderer: dict[str, Any] | UnsetType = UNSET
-    models: Annotated[list[Annotated[str, Meta(max_length=300)]], Meta(min_length=1, max_length=10)] | UnsetType = UNSET
+    output_format: Annotated[OutputFormat, Meta(description="Format of the answers.")] | UnsetType = UNSET
+    output_schema: (
+        Annotated[dict[str, Any], Meta(description="JSON Schema for `structured_json`. Agents only.")] | UnsetType
+    ) = UNSET
+    renderer: (
+        Annotated[dict[str, Any], Meta(description="Display hint for the tenant's clients; at most 4 KB.")] | UnsetType
+    ) = UNSET
+    models: (
+        Annotated[
+            list[Annotated[str, Meta(max_length=300)]],
+            Meta(min_length=1, max_length=10, description="Models to try in order. Agents only."),
+        ]
+        | UnsetType
+    ) = UNSET
 
 
 class GrantIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What comes with a grant; overrides that are left out are none."""
+    """Options of a grant."""
 
-    overrides: OverridesIn = OverridesIn()
+    overrides: Annotated[OverridesIn, Meta(description="What differs for this tenant; nothing by default.")] = (
+        OverridesIn()
+    )
 
 
 class GrantOut(msgspec.Struct, frozen=True, kw_only=True):
-    """Something that a tenant may use: `name`, or all whose names begin with what stands before its `*`."""
+    """Permission for a tenant to use a model, an agent or a tool."""
 
-    kind: GrantKind
-    name: str
-    overrides: Annotated[dict[str, Any], Meta(description="As they were set.")]
-    created_at: datetime
-    created_by: str | None
+    kind: Annotated[GrantKind, Meta(description=KIND)]
+    name: Annotated[str, Meta(description="A name, or a prefix of names that ends in `*`.")]
+    overrides: Annotated[dict[str, Any], Meta(description="What differs for this tenant, as it was set.")]
+    created_at: CreatedAt
+    created_by: CreatedBy
 
 
 class GrantsOut(msgspec.Struct, frozen=True):
-    """All grants of a tenant, by kind and name."""
+    """All grants of a tenant."""
 
-    items: list[GrantOut]
+    items: Annotated[list[GrantOut], Meta(description="The grants, ordered by kind and name.")]
 
 
-@get("/", responses=problems("not_found"), summary="List a tenant's grants", tags=TAGS)
+@get(
+    "/",
+    opt=described(answer={"items": [ANSWER]}),
+    responses=problems("not_found"),
+    summary="List a tenant's grants",
+    tags=TAGS,
+)
 async def list_grants(
-    tenant: TenantName, principal: MayManageTenants, resources: Opened, kind: FromQuery[GrantKind | None] = None
+    tenant: TenantName, principal: MayManageTenants, resources: Opened, kind: KindFilter = None
 ) -> GrantsOut:
     async with reading(resources.ports.pool, tenant) as (db, found):
         rows = await tenants.list_grants(db, found["id"], kind)
     return GrantsOut([_grant(row) for row in rows])
 
 
-@put("/{kind:str}/{name:path}", responses=problems("not_found", "conflict"), summary="Grant something", tags=TAGS)
+@put(
+    "/{kind:str}/{name:path}",
+    opt=described(example=EXAMPLE, answer=ANSWER),
+    responses=problems("not_found", "conflict"),
+    summary="Set a grant",
+    tags=TAGS,
+)
 async def set_grant(
     tenant: TenantName,
-    kind: FromPath[GrantKind],
-    name: FromPath[str],
+    kind: KindPath,
+    name: NamePath,
     principal: MayManageTenants,
     resources: Opened,
     data: JSONBody[GrantIn | None] = None,
 ) -> GrantOut:
-    """Grant a model, an agent or a tool, by its name or as a beginning of names with one `*` at its end, or set the
-    overrides of that grant anew."""
+    """Grants a tenant a model, an agent or a tool. If the grant exists, its overrides are replaced."""
     pattern = check_pattern(kind, name.removeprefix("/"), "name")
     overrides = _overrides(kind, (data or GrantIn()).overrides)
     async with changing(resources.ports.pool, tenant) as (db, found):
@@ -89,27 +131,27 @@ async def set_grant(
     return _grant(row)
 
 
-@delete("/{kind:str}/{name:path}", responses=problems("not_found", "conflict"), summary="Take a grant back", tags=TAGS)
+@delete("/{kind:str}/{name:path}", responses=problems("not_found", "conflict"), summary="Revoke a grant", tags=TAGS)
 async def revoke_grant(
     tenant: TenantName,
-    kind: FromPath[GrantKind],
-    name: FromPath[str],
+    kind: KindPath,
+    name: NamePath,
     principal: MayManageTenants,
     resources: Opened,
 ) -> None:
-    """Take back exactly this grant; others that cover the same name stay."""
+    """Revokes exactly this grant. Others that cover the same name stay in force."""
     pattern = check_pattern(kind, name.removeprefix("/"), "name")
     async with changing(resources.ports.pool, tenant) as (db, found):
         if not await tenants.delete_grant(db, found["id"], kind, pattern):
-            raise NotFound("There is no such grant.")
+            raise NotFound("The tenant has no such grant. GET /api/admin/tenants/{tenant}/grants lists its grants.")
         await note(db, principal, found["id"], "grant.deleted", f"{kind}/{pattern}")
 
 
 def _overrides(kind: GrantKind, data: OverridesIn) -> dict[str, Any]:
-    """Return the overrides as they are stored. Raises InputError that names the one that can't be used."""
+    """Return the overrides as they are stored. Raises InputError for one that can't be used."""
     for name in OF_AGENTS:
         if kind != "agent" and getattr(data, name) is not UNSET:
-            raise InputError(f"overrides.{name} is for agents only; leave it out.", field=f"overrides.{name}")
+            raise InputError(f"overrides.{name} applies to agents only. Leave it out.", field=f"overrides.{name}")
     if data.renderer is not UNSET:
         check_renderer(data.renderer, "overrides.renderer")
     if data.output_schema is not UNSET:
@@ -123,12 +165,12 @@ def _overrides(kind: GrantKind, data: OverridesIn) -> dict[str, Any]:
 
 
 async def _check_models_granted(db: Db, tenant_id: UUID, models: list[str]) -> None:
-    """Raise InputError for a model that the tenant may not use: it would be passed over."""
+    """Raise InputError for a model that the tenant may not use: it would be skipped."""
     granted = [row["name"] for row in await tenants.list_grants(db, tenant_id, "model")] if models else []
     for place, model in enumerate(models):
         if not any(matches(pattern, model) for pattern in granted):
             field = f"overrides.models[{place}]"
-            raise InputError(f"{field} is {model!r}, which is not granted to this tenant; grant it first.", field=field)
+            raise InputError(f"{field}: model {model!r} is not granted to this tenant. Grant it first.", field=field)
 
 
 def _grant(row: DictRow) -> GrantOut:

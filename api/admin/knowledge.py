@@ -1,11 +1,14 @@
-"""What a tenant's documents come to, for its owners (A9): storage, states, types, vectors, failures."""
+"""Statistics of a tenant's documents, for its owners: storage, states, types, vectors, failures."""
 
 from datetime import datetime
+from typing import Annotated
 from uuid import UUID
 
 import msgspec
 from litestar import Router, get
+from msgspec import Meta
 
+from api.describing import described
 from api.documents.collection_shapes import CollectionsOut, StatesOut
 from api.documents.collections import list_collections
 from api.paging import Cursor, Limit
@@ -18,54 +21,69 @@ TAGS = ["documents"]
 
 
 class StorageOut(msgspec.Struct, frozen=True):
-    """The bytes that the tenant's documents take, and how many they may; null is no limit."""
+    """Storage that a tenant's documents take."""
 
-    stored_bytes: int
-    limit_bytes: int | None
+    stored_bytes: Annotated[int, Meta(description="Bytes stored.")]
+    limit_bytes: Annotated[int | None, Meta(description="Most bytes that the tenant may store; null is unlimited.")]
 
 
 class MediaTypeOut(msgspec.Struct, frozen=True, kw_only=True):
-    """Documents of one type, and the bytes of their newest versions."""
+    """Documents of one media type."""
 
-    media_type: str
-    documents: int
-    bytes: int
+    media_type: Annotated[str, Meta(description="The media type, such as `application/pdf`.")]
+    documents: Annotated[int, Meta(description="How many documents there are.")]
+    bytes: Annotated[int, Meta(description="Bytes of their newest versions.")]
 
 
 class SpaceOut(msgspec.Struct, frozen=True, kw_only=True):
-    """How many vectors there are of one embedder."""
+    """Vectors of one embedder."""
 
-    name: str
-    dimensions: int
-    vectors: int
+    name: Annotated[str, Meta(description="Name of the embedder.")]
+    dimensions: Annotated[int, Meta(description="Dimensions of its vectors.")]
+    vectors: Annotated[int, Meta(description="How many vectors there are.")]
 
 
 class KnowledgeOut(msgspec.Struct, frozen=True, kw_only=True):
-    """All documents of a tenant in figures. `oldest_waiting` is since when the first of those waits that are queued;
-    `failures_24h` are those of the last day, by the code of their reason."""
+    """Statistics of all documents of a tenant."""
 
-    storage: StorageOut
-    documents: int
-    chunks: int
-    states: StatesOut
-    types: list[MediaTypeOut]
-    spaces: list[SpaceOut]
-    oldest_waiting: datetime | None
-    failures_24h: dict[str, int]
+    storage: Annotated[StorageOut, Meta(description="Storage in use.")]
+    documents: Annotated[int, Meta(description="How many documents there are.")]
+    chunks: Annotated[int, Meta(description="How many searchable chunks they have.")]
+    states: Annotated[StatesOut, Meta(description="Documents by state.")]
+    types: Annotated[list[MediaTypeOut], Meta(description="Documents by media type.")]
+    spaces: Annotated[list[SpaceOut], Meta(description="Vectors by embedder.")]
+    oldest_waiting: Annotated[
+        datetime | None, Meta(description="Since when the longest-waiting document is queued; null if none is.")
+    ]
+    failures_24h: Annotated[
+        dict[str, int], Meta(description="Documents that failed in the last 24 hours, by error code.")
+    ]
 
 
-@get("/", summary="Documents in figures", tags=TAGS)
+EXAMPLE = {
+    "storage": {"stored_bytes": 48_318_208, "limit_bytes": 10_737_418_240},
+    "documents": 112,
+    "chunks": 4_870,
+    "states": {"queued": 2, "running": 1, "ready": 108, "failed": 1},
+    "types": [{"media_type": "application/pdf", "documents": 112, "bytes": 48_318_208}],
+    "spaces": [{"name": "minilm", "dimensions": 384, "vectors": 4_870}],
+    "oldest_waiting": "2026-03-02T08:15:30Z",
+    "failures_24h": {"encrypted": 1},
+}
+
+
+@get("/", opt=described(answer=EXAMPLE), summary="Get document statistics", tags=TAGS)
 async def get_document_stats(principal: MayManageDocuments, resources: Opened) -> KnowledgeOut:
-    """Everybody's, private ones too."""
+    """Counts every document of your tenant, also those that are private to a user."""
     async with principal.tx(resources.ports.pool) as db:
         return await _figures(db, principal.tenant_id)
 
 
-@get("/collections", summary="List collections in figures", tags=TAGS)
+@get("/collections", summary="List collections with statistics", tags=TAGS)
 async def list_collection_stats(
     principal: MayManageDocuments, resources: Opened, cursor: Cursor = None, limit: Limit = 20
 ) -> CollectionsOut:
-    """The list of GET /api/collections."""
+    """Returns the same as GET /api/collections."""
     return await list_collections(principal, resources, cursor, limit)
 
 

@@ -1,16 +1,18 @@
-"""How a tenant is doing, in figures; and what a tenant may know of itself."""
+"""Metrics of a tenant, and what a tenant can know about itself."""
 
-from typing import Any
+from typing import Annotated, Any
 from uuid import UUID
 
 import msgspec
 import structlog
 from litestar import Router, get
+from msgspec import Meta
 from psycopg.rows import DictRow
 
 from api.admin.concerned import TenantName, reading
 from api.admin.money import usd_of
-from api.admin.shapes import LimitsOut, limits_of
+from api.admin.shapes import LIMITS_EXAMPLE, LimitsOut, limits_of
+from api.describing import described
 from api.errors import problems
 from api.principals import MayManageTenants, MayReadUsage, SignedIn
 from api.resources import Opened, Resources
@@ -27,100 +29,152 @@ TAGS = ["usage"]
 
 
 class PercentilesOut(msgspec.Struct, frozen=True):
-    """Half of the jobs took at most `p50_s`, 95 of 100 at most `p95_s`; null when there were none."""
+    """Percentiles of a duration. Both are null if there were no jobs."""
 
-    p50_s: float | None
-    p95_s: float | None
+    p50_s: Annotated[float | None, Meta(description="Median, in seconds.")]
+    p95_s: Annotated[float | None, Meta(description="95th percentile, in seconds.")]
 
 
 class JobFiguresOut(msgspec.Struct, frozen=True, kw_only=True):
-    """Jobs by state, and those of the last 24 hours. A wait ends with the first try; a run is all tries together."""
+    """Jobs by state, and those of the last 24 hours."""
 
-    all: int
-    queued: int
-    running: int
-    succeeded: int
-    failed: int
-    cancelled: int
-    submitted_24h: int
-    failed_24h: int
-    wait_24h: PercentilesOut
-    run_24h: PercentilesOut
+    all: Annotated[int, Meta(description="All jobs on record.")]
+    queued: Annotated[int, Meta(description="Jobs that are waiting.")]
+    running: Annotated[int, Meta(description="Jobs that are running.")]
+    succeeded: Annotated[int, Meta(description="Jobs that succeeded.")]
+    failed: Annotated[int, Meta(description="Jobs that failed.")]
+    cancelled: Annotated[int, Meta(description="Jobs that were cancelled.")]
+    submitted_24h: Annotated[int, Meta(description="Jobs submitted in the last 24 hours.")]
+    failed_24h: Annotated[int, Meta(description="Jobs that failed in the last 24 hours.")]
+    wait_24h: Annotated[PercentilesOut, Meta(description="Time from submission to the first attempt.")]
+    run_24h: Annotated[PercentilesOut, Meta(description="Time that a job ran, over all its attempts.")]
 
 
 class KeptOut(msgspec.Struct, frozen=True, kw_only=True):
-    """What there is; `keys` are those that are good, `stored_bytes` those of documents."""
+    """What is stored for a tenant."""
 
-    sessions: int
-    messages: int
-    users: int
-    keys: int
-    documents: int
-    stored_bytes: int
+    sessions: Annotated[int, Meta(description="Sessions.")]
+    messages: Annotated[int, Meta(description="Messages in sessions.")]
+    users: Annotated[int, Meta(description="Users.")]
+    keys: Annotated[int, Meta(description="API keys that are neither revoked nor expired.")]
+    documents: Annotated[int, Meta(description="Documents.")]
+    stored_bytes: Annotated[int, Meta(description="Bytes that the documents take.")]
 
 
 class TokensAndCostOut(msgspec.Struct, frozen=True, kw_only=True):
-    """Tokens of ended jobs and what they cost."""
+    """Tokens of finished jobs and what they cost."""
 
-    input_tokens: int
-    output_tokens: int
-    cost_usd: float
+    input_tokens: Annotated[int, Meta(description="Tokens sent to models.")]
+    output_tokens: Annotated[int, Meta(description="Tokens that models generated.")]
+    cost_usd: Annotated[float, Meta(description="Cost in US dollars.")]
 
 
 class QuotaOut(msgspec.Struct, frozen=True, kw_only=True):
-    """How far a limit is used, with what running jobs hold of it. `unit` is requests, tokens or usd."""
+    """How much of a limit is used, including what running jobs have reserved."""
 
-    name: str
-    unit: str
-    limit: float
-    used: float
-    remaining: float
-    reset_s: int
+    name: Annotated[
+        str, Meta(description="The limit: `requests`, `tokens`, `budget_day` or `budget_month`.", examples=["requests"])
+    ]
+    unit: Annotated[str, Meta(description="Unit of the amounts: `requests`, `tokens` or `usd`.")]
+    limit: Annotated[float, Meta(description="The limit.")]
+    used: Annotated[float, Meta(description="Amount used in the current window.")]
+    remaining: Annotated[float, Meta(description="Amount left in the current window.")]
+    reset_s: Annotated[int, Meta(description="Seconds until the window resets.")]
 
 
 class MetricsOut(msgspec.Struct, frozen=True, kw_only=True):
-    """A tenant in figures. `limits` is null while Redis, which counts them, is away."""
+    """Metrics of a tenant."""
 
-    jobs: JobFiguresOut
-    kept: KeptOut
-    today: TokensAndCostOut
-    month: TokensAndCostOut
-    limits: list[QuotaOut] | None
+    jobs: Annotated[JobFiguresOut, Meta(description="Jobs.")]
+    kept: Annotated[KeptOut, Meta(description="What is stored.")]
+    today: Annotated[TokensAndCostOut, Meta(description="Usage of the current UTC day.")]
+    month: Annotated[TokensAndCostOut, Meta(description="Usage of the current UTC month.")]
+    limits: Annotated[
+        list[QuotaOut] | None, Meta(description="The limits that are set; null while Redis is unavailable.")
+    ]
 
 
 class OwnTenantOut(msgspec.Struct, frozen=True, kw_only=True):
-    """The tenant of whoever asks. `models` are the granted ones, as patterns; `services` those it has stored a key for."""
+    """The caller's tenant."""
 
-    id: UUID
-    slug: str
-    name: str
-    state: TenantState
-    default_model: str | None
-    limits: LimitsOut
-    max_running: int
-    max_queued: int
-    models: list[str]
-    services: list[str]
+    id: Annotated[UUID, Meta(description="Id of the tenant.")]
+    slug: Annotated[str, Meta(description="Its name in paths.")]
+    name: Annotated[str, Meta(description="Its display name.")]
+    state: Annotated[TenantState, Meta(description="State of the tenant.")]
+    default_model: Annotated[str | None, Meta(description="Model of requests that name none; null if there is none.")]
+    limits: Annotated[LimitsOut, Meta(description="Its limits and budgets.")]
+    max_running: Annotated[int, Meta(description="Most jobs that run at a time.")]
+    max_queued: Annotated[int, Meta(description="Most jobs that wait at a time.")]
+    models: Annotated[
+        list[str], Meta(description="Models that it may use: `provider/name`, or prefixes that end in `*`.")
+    ]
+    services: Annotated[list[str], Meta(description="Services that it has stored a provider key for.")]
 
 
-@get("/admin/tenants/{tenant:str}/metrics", responses=problems("not_found"), summary="A tenant in figures", tags=TAGS)
+USED = {"input_tokens": 51_230, "output_tokens": 18_704, "cost_usd": 0.3152}
+METRICS = {
+    "jobs": {
+        "all": 1204,
+        "queued": 2,
+        "running": 3,
+        "succeeded": 1180,
+        "failed": 12,
+        "cancelled": 7,
+        "submitted_24h": 96,
+        "failed_24h": 1,
+        "wait_24h": {"p50_s": 0.012, "p95_s": 0.41},
+        "run_24h": {"p50_s": 2.3, "p95_s": 9.8},
+    },
+    "kept": {"sessions": 310, "messages": 2844, "users": 14, "keys": 5, "documents": 112, "stored_bytes": 48_318_208},
+    "today": USED,
+    "month": USED | {"input_tokens": 1_204_511, "output_tokens": 402_877, "cost_usd": 7.0412},
+    "limits": [{"name": "requests", "unit": "requests", "limit": 60, "used": 4, "remaining": 56, "reset_s": 31}],
+}
+MY_TENANT = {
+    "id": "019514f2-5a0d-7e61-8f3c-1d4b6a9e2c70",
+    "slug": "acme",
+    "name": "Acme",
+    "state": "active",
+    "default_model": "ollama/llama3.2:3b",
+    "limits": LIMITS_EXAMPLE,
+    "max_running": 20,
+    "max_queued": 1000,
+    "models": ["ollama/*"],
+    "services": ["openai"],
+}
+
+
+@get(
+    "/admin/tenants/{tenant:str}/metrics",
+    opt=described(answer=METRICS),
+    responses=problems("not_found"),
+    summary="Get a tenant's metrics",
+    tags=TAGS,
+)
 async def get_tenant_metrics(tenant: TenantName, principal: MayManageTenants, resources: Opened) -> MetricsOut:
+    """Returns job counts and latencies, what is stored, and how much of the limits is used."""
     async with reading(resources.ports.pool, tenant) as (db, found):
         figures = await _figures(db, found["id"])
     return MetricsOut(**figures, limits=await _limits(resources, found))
 
 
-@get("/tenant/metrics", summary="Your tenant in figures", tags=TAGS)
+@get(
+    "/tenant/metrics",
+    opt=described(answer=METRICS),
+    summary="Get your tenant's metrics",
+    tags=TAGS,
+)
 async def get_metrics(principal: MayReadUsage, resources: Opened) -> MetricsOut:
+    """Returns job counts and latencies, what is stored, and how much of the limits is used."""
     async with principal.tx(resources.ports.pool) as db:
         found = await _own_row(db, principal.tenant_id)
         figures = await _figures(db, found["id"])
     return MetricsOut(**figures, limits=await _limits(resources, found))
 
 
-@get("/tenant", summary="Your tenant", tags=TAGS)
+@get("/tenant", opt=described(answer=MY_TENANT), summary="Get your tenant", tags=TAGS)
 async def get_my_tenant(principal: SignedIn, resources: Opened) -> OwnTenantOut:
-    """What your tenant is called, what it may use, and which of its own provider keys are stored."""
+    """Returns the tenant that the key or token belongs to, with its limits and the models it may use."""
     async with principal.tx(resources.ports.pool) as db:
         row = await _own_row(db, principal.tenant_id)
     facts = principal.tenant
@@ -153,7 +207,7 @@ def _used(row: DictRow) -> TokensAndCostOut:
 
 
 async def _limits(resources: Resources, row: DictRow) -> list[QuotaOut] | None:
-    """Return how far the limits are used; None when Redis does not say."""
+    """Return how much of the limits is used; None while Redis is unavailable."""
     policy = LimitPolicy(
         requests_per_minute=row["requests_per_minute"],
         tokens_per_minute=row["tokens_per_minute"],

@@ -1,4 +1,4 @@
-"""Making a tenant: its row, what it is granted, its first person, the key of its first client, all or nothing."""
+"""Creates a tenant with its grants, first user and first API key, all in one transaction."""
 
 from typing import Any
 from uuid import UUID
@@ -27,13 +27,13 @@ KEY_NAME = "first client"
 
 
 async def make_tenant(resources: Resources, principal: Principal, data: TenantIn) -> TenantMadeOut:
-    """Make a tenant and return it with its key in plain text. Raises InputError, or Conflict when the slug is taken."""
+    """Create a tenant and return it with its key in plain text. Raises InputError, or Conflict when the slug is taken."""
     values, grants, key = _checked(data), _grants(data), new_api_key() if data.key else None
     owner = await _owner(resources, data.owner) if data.owner else None
     tenant_id = new_id()
     async with tenant_tx(resources.ports.pool, tenant_id) as db:
         if not await add_tenant(db, tenant_id, data.slug, values):
-            raise Conflict(f"There is a tenant {data.slug!r} already. Choose another slug.")
+            raise Conflict(f"A tenant with the slug {data.slug!r} already exists. Choose another slug.")
         for kind, names in grants.items():
             await add_grants(db, tenant_id, kind, names, created_by=principal.actor)
         if owner:
@@ -48,7 +48,7 @@ async def make_tenant(resources: Resources, principal: Principal, data: TenantIn
 
 
 def _checked(data: TenantIn) -> dict[str, Any]:
-    """Return the columns of the new tenant. Raises InputError for what its struct can't say."""
+    """Return the columns of the new tenant. Raises InputError for what its struct can't express."""
     check_slug(data.slug)
     check_name(data.name)
     if data.default_model:
@@ -57,16 +57,18 @@ def _checked(data: TenantIn) -> dict[str, Any]:
 
 
 def check_name(name: str) -> None:
-    """Raise InputError for a name of nothing but spaces."""
+    """Raise InputError for a blank name."""
     if not name.strip():
-        raise InputError("name must not be empty.", field="name")
+        raise InputError("name must not be blank.", field="name")
 
 
 def check_default(model: str, granted: list[str]) -> None:
-    """Raise InputError unless the default model is one that is granted."""
+    """Raise InputError unless the default model is granted."""
     check_model(model, "default_model")
     if not any(matches(pattern, model) for pattern in granted):
-        raise InputError(f"default_model is {model!r}, which is not granted; grant it first.", field="default_model")
+        raise InputError(
+            f"default_model: model {model!r} is not granted to this tenant. Grant it first.", field="default_model"
+        )
 
 
 def _grants(data: TenantIn) -> dict[GrantKind, list[str]]:
@@ -78,7 +80,7 @@ def _grants(data: TenantIn) -> dict[GrantKind, list[str]]:
 
 
 async def _owner(resources: Resources, data: OwnerIn) -> dict[str, Any]:
-    """Return the first person as a row to add. Raises InputError for an email or a password that can't be one."""
+    """Return the first user as a row to add. Raises InputError for an invalid email or password."""
     email, hashed = read_email(data.email, "owner.email"), None
     if data.password is not None:
         check_password(data.password, email=email, field="owner.password")
@@ -94,6 +96,6 @@ async def _add_key(db: Db, tenant_id: UUID, key: str, principal: Principal) -> N
 
 
 def _told(data: TenantIn, tenant_id: UUID) -> dict[str, Any]:
-    """Return what the audit log keeps of the request: all but the password."""
+    """Return the request as the audit log keeps it: without the password."""
     told = msgspec.to_builtins(msgspec.structs.replace(data, owner=None))
     return told | {"id": str(tenant_id), "owner": data.owner.email if data.owner else None}

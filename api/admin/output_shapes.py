@@ -1,5 +1,5 @@
-"""How output is to look (G7): its format, its JSON Schema, the hint for whoever renders it. The same for agents and for
-grants that override them.
+"""How output looks: its format, its JSON Schema, the hint for clients that render it. The same for agents and for grants that
+override them.
 """
 
 from typing import Any, Literal
@@ -17,35 +17,36 @@ LONGEST_TYPE = 40
 
 
 def check_renderer(renderer: dict[str, Any], field: str) -> None:
-    """Raise InputError for a renderer that is too large to be kept."""
+    """Raise InputError for a renderer that is too large to store."""
     if _depth(renderer) > DEEPEST_RENDERER:
-        raise InputError(f"{field} is nested deeper than {DEEPEST_RENDERER}.", field=field)
+        raise InputError(f"{field} must not be nested more than {DEEPEST_RENDERER} levels deep.", field=field)
     if len(msgspec.json.encode(renderer)) > LARGEST_RENDERER:
-        raise InputError(f"{field} must have at most 4 KB as JSON.", field=field)
+        raise InputError(f"{field} must be at most 4 KB as JSON.", field=field)
 
 
 def check_renderer_type(renderer: dict[str, Any], field: str) -> None:
-    """Raise InputError for a renderer that doesn't say what it is."""
+    """Raise InputError for a renderer without a usable `type`."""
     kind = renderer.get("type")
     if not isinstance(kind, str) or not 1 <= len(kind) <= LONGEST_TYPE or not kind.isprintable():
         raise InputError(
-            f"{field}.type is needed; right is a word such as table, chart or card.", field=f"{field}.type"
+            f"{field}.type is required: a word of up to {LONGEST_TYPE} characters, such as table, chart or card.",
+            field=f"{field}.type",
         )
 
 
 def check_output_schema(schema: dict[str, Any], field: str) -> None:
     """Raise InputError unless `schema` is the JSON Schema of an object or an array, which is what an answer may be."""
     if schema.get("type", "object") not in ("object", "array"):
-        raise InputError(f'{field}.type must be "object" or "array"; an answer is one of them.', field=f"{field}.type")
-    check_schema({**schema, "type": "object"}, field)  # which words a schema may have does not hang on its type
+        raise InputError(f'{field}.type must be "object" or "array".', field=f"{field}.type")
+    check_schema({**schema, "type": "object"}, field)  # the keywords allowed do not depend on the type
 
 
 def check_output(output_format: str | None, schema: dict[str, Any] | None, field: str) -> None:
-    """Raise InputError for a schema (at `field`) that isn't one, or stands where no JSON is answered."""
+    """Raise InputError for an invalid schema (at `field`), and for one whose output isn't JSON."""
     if schema is None:
         return
     if output_format != "structured_json":
-        said = f"{field} is for the output_format structured_json only; set that, or {field} to null."
+        said = f"{field} requires the output_format structured_json. Set that, or set {field} to null."
         raise InputError(said, field=field)
     check_output_schema(schema, field)
 

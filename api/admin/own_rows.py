@@ -1,5 +1,5 @@
-"""Rows that a tenant configures for itself: its agents, tools, data sources, settings. The platform is a tenant too; its rows
-are shared, and reach others by grants.
+"""Rows that a tenant configures for itself: agents, tools, data sources, settings. The platform is a tenant too; its rows are
+shared, and reach other tenants by grants.
 """
 
 import re
@@ -15,32 +15,32 @@ from schema.tenancy import GrantKind
 from schema.vault import PLATFORM
 
 NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,63}")
-RULE = "must begin with a letter; up to 63 letters a to z, digits, _ and - may follow."
+RULE = "must start with a letter, followed by up to 63 letters (a to z), digits, _ or -."
 
 
 @asynccontextmanager
 async def changing_own(resources: Resources, principal: Principal) -> AsyncIterator[Db]:
-    """One transaction of the caller's tenant that no other change of its configuration meets, so what one has checked
-    still holds when it writes. Its jobs go on."""
+    """One transaction of the caller's tenant that excludes other changes of its configuration, so what was checked
+    still holds when it is written. Jobs are not blocked."""
     async with principal.tx(resources.ports.pool) as db:
         await lock_tenant(db, principal.tenant_id)
         yield db
 
 
 def check_name(name: str) -> None:
-    """Raise InputError for a name that new rows can't have."""
+    """Raise InputError unless a new row may have this name."""
     if not NAME.fullmatch(name):
         raise InputError(f"name {RULE}", field="name")
 
 
 def require_name(name: str, missing: str) -> None:
-    """Raise NotFound for what stands in a path and can be no row's name."""
+    """Raise NotFound for a name in a path that no row can have."""
     if not NAME.fullmatch(name):
         raise NotFound(missing)
 
 
 async def list_patterns(db: Db, principal: Principal, kind: GrantKind) -> list[str]:
-    """Return what is granted to the caller's tenant; the platform has everything."""
+    """Return the patterns granted to the caller's tenant; the platform may use everything."""
     if principal.tenant_id == PLATFORM:
         return ["*"]
     return [row["name"] for row in await list_grants(db, principal.tenant_id, kind)]

@@ -1,4 +1,4 @@
-"""What a grant may name: a thing by its name, or many by how their names begin and one `*` at the end."""
+"""What a grant may name: one thing by its name, or several by a prefix that ends in `*`."""
 
 import re
 from typing import Annotated
@@ -17,21 +17,21 @@ NAMES = re.compile(r"\*|[\w.:-]{1,100}\*?")
 Pattern = Annotated[str, Meta(min_length=1, max_length=300)]
 
 RULES: dict[GrantKind, str] = {
-    "model": "must be a model as `provider/name`, all of a provider (`ollama/*`, `ollama/llama*`), or `*`",
-    "agent": "must be an agent's name, a beginning of names with one `*` at the end, or `*`",
-    "tool": "must be a tool's name, a beginning of names with one `*` at the end, or `*`",
+    "model": "must be a model (`provider/name`), a prefix of models (`ollama/*`, `ollama/llama*`), or `*`",
+    "agent": "must be an agent's name, a prefix of names that ends in `*`, or `*`",
+    "tool": "must be a tool's name, a prefix of names that ends in `*`, or `*`",
 }
 
 
 def check_pattern(kind: GrantKind, pattern: str, field: str) -> str:
-    """Return a grant's name. Raises InputError unless it is one of the kind."""
+    """Return a grant's name. Raises InputError unless it fits the kind."""
     if not (MODELS if kind == "model" else NAMES).fullmatch(pattern):
         raise InputError(f"{field} {RULES[kind]}; not {pattern[:80]!r}.", field=field)
     return pattern
 
 
 def check_model(name: str, field: str) -> str:
-    """Return a model's whole name. Raises InputError unless it is `provider/name`."""
+    """Return a model's full name. Raises InputError unless it is `provider/name`."""
     if not MODEL.fullmatch(name):
         raise InputError(f"{field} must be a model as `provider/name`, such as ollama/llama3.2:3b.", field=field)
     return name

@@ -1,4 +1,4 @@
-"""What a tenant may be called in paths: `POST /api/{tenant}/chat` and the admin's own routes."""
+"""Which slugs a tenant may have. They appear in paths, as in `POST /api/{tenant}/chat` and in admin routes."""
 
 from api.admin.concerned import SLUG, read_id
 from schema.errors import InputError
@@ -24,11 +24,11 @@ RESERVED = frozenset(
         *("webhooks", "webhook-deliveries"),
     }
 )
-"""First segments of our own paths, today's and those to come. A test compares them with the routes."""
+"""First segments of our own paths, present and planned. A test compares them with the routes."""
 
 RULE = (
-    "slug must have 2 to 63 characters: small letters a to z, digits and hyphens, the first a letter or a digit; "
-    "and it must not look like an id."
+    "slug must be 2 to 63 characters long, contain only lowercase letters (a to z), digits and hyphens, start with a letter "
+    "or a digit, and not look like an id."
 )
 
 
@@ -37,4 +37,4 @@ def check_slug(slug: str) -> None:
     if not SLUG.fullmatch(slug) or read_id(slug):
         raise InputError(RULE, field="slug")
     if slug in RESERVED:
-        raise InputError(f"slug can't be {slug!r}: that is a path of the API. Choose another.", field="slug")
+        raise InputError(f"slug must not be {slug!r}, which is a path of the API. Choose another slug.", field="slug")

@@ -1,4 +1,4 @@
-"""Tenants: make, list, look, change, suspend, delete (A9)."""
+"""Tenants, for platform admins: create, list, get, update, suspend, resume, delete."""
 
 from typing import Annotated
 from uuid import UUID
@@ -12,6 +12,9 @@ from api.admin.concerned import TenantName, changing, reading
 from api.admin.deeds import note, note_twice
 from api.admin.onboarding import check_default, check_name, make_tenant
 from api.admin.shapes import (
+    DETAIL_EXAMPLE,
+    LIMITS_EXAMPLE,
+    TENANT_EXAMPLE,
     GrantCountsOut,
     TenantChangeIn,
     TenantDetailOut,
@@ -22,7 +25,7 @@ from api.admin.shapes import (
     columns_of,
     fields_of,
 )
-from api.admin.words import Word
+from api.admin.words import Search
 from api.describing import described
 from api.errors import problems
 from api.paging import Cursor, Limit, read_cursor, write_cursor
@@ -37,41 +40,62 @@ from schema.tenancy import TenantState
 TAGS = ["tenants"]
 HERE = "/{tenant:str}"
 
+EXAMPLE = {
+    "slug": "acme",
+    "name": "Acme",
+    "models": ["ollama/*"],
+    "limits": {"requests_per_minute": 60, "budget_day_usd": 5},
+    "owner": {"email": "ada@acme.example", "password": "seven mill wheels"},
+}
+CREATED = DETAIL_EXAMPLE | {
+    "stored_bytes": 0,
+    "api_key": "hr_…",
+    "owner_id": "019514f2-6c1e-7a34-9d2b-3f5a8c7e1b20",
+}
+UPDATED = TENANT_EXAMPLE | {"limits": LIMITS_EXAMPLE | {"budget_month_usd": 250}, "max_running": 40}
+
 
 @post(
     "/",
     status_code=201,
-    opt=described(example={"slug": "acme", "name": "Acme", "models": ["ollama/*"]}),
+    opt=described(example=EXAMPLE, answer=CREATED),
     responses=problems("conflict"),
-    summary="Make a tenant",
+    summary="Create a tenant",
     tags=TAGS,
 )
 async def create_tenant(
     data: JSONBody[TenantIn], principal: MayManageTenants, resources: Opened
 ) -> Response[TenantMadeOut]:
-    """Make a tenant with what it is granted. With the `api_key` of the answer it can chat at once; the key is shown this
-    once. A tenant without models can't ask any."""
+    """Creates a tenant with its grants, and optionally its first user. Its clients can chat right away with the `api_key` of
+    the response, which is returned only once. A tenant without granted models can't use any."""
     made = await make_tenant(resources, principal, data)
     return Response(made, headers={"Location": f"/api/admin/tenants/{made.slug}", "Cache-Control": "no-store"})
 
 
-@get("/", summary="List tenants", tags=TAGS)
+@get(
+    "/",
+    opt=described(answer={"items": [TENANT_EXAMPLE], "next_cursor": None}),
+    summary="List tenants",
+    tags=TAGS,
+)
 async def list_tenants(
     principal: MayManageTenants,
     resources: Opened,
-    wanted: Annotated[TenantState | None, QueryParameter(name="state")] = None,
-    search: Word = None,
+    wanted: Annotated[
+        TenantState | None, QueryParameter(name="state", description="Only tenants in this state.")
+    ] = None,
+    search: Search = None,
     cursor: Cursor = None,
     limit: Limit = 20,
 ) -> TenantsOut:
-    """`search` finds parts of slugs and names."""
+    """Lists all tenants of the installation; `search` looks in slugs and names."""
     after = read_cursor(cursor, str) or ""
     rows = await tenants.list_tenants(resources.ports.pool, limit=limit + 1, after=after, state=wanted, search=search)
     items = [TenantOut(**fields_of(row)) for row in rows[:limit]]
     return TenantsOut(items, write_cursor(items[-1].slug) if len(rows) > limit else None)
 
 
-@get(HERE, responses=problems("not_found"), summary="Look at a tenant", tags=TAGS)
+@get(HERE, opt=described(answer=DETAIL_EXAMPLE), responses=problems("not_found"), summary="Get a tenant", tags=TAGS)
 async def get_tenant(tenant: TenantName, principal: MayManageTenants, resources: Opened) -> TenantDetailOut:
     async with reading(resources.ports.pool, tenant) as concerned:
         counts = await tenants.count_grants(concerned.db, concerned.id)
@@ -79,11 +103,17 @@ async def get_tenant(tenant: TenantName, principal: MayManageTenants, resources:
     return TenantDetailOut(**fields_of(concerned.tenant), grants=GrantCountsOut(**counts), stored_bytes=stored)
 
 
-@patch(HERE, responses=problems("not_found", "conflict"), summary="Change a tenant", tags=TAGS)
+@patch(
+    HERE,
+    opt=described(example={"limits": {"budget_month_usd": 250}, "max_running": 40}, answer=UPDATED),
+    responses=problems("not_found", "conflict"),
+    summary="Update a tenant",
+    tags=TAGS,
+)
 async def update_tenant(
     tenant: TenantName, data: JSONBody[TenantChangeIn], principal: MayManageTenants, resources: Opened
 ) -> TenantOut:
-    """Change what is named and leave the rest; null takes a limit away. It holds within a second."""
+    """Changes the fields you send; the others keep their value, and null removes a limit. Takes effect within a second."""
     if data.name is not UNSET:
         check_name(data.name)
     values = columns_of(data)
@@ -100,35 +130,49 @@ async def update_tenant(
 @post(
     f"{HERE}/suspend",
     status_code=200,
+    opt=described(answer=TENANT_EXAMPLE | {"state": "suspended"}),
     responses=problems("not_found", "conflict"),
     summary="Suspend a tenant",
     tags=TAGS,
 )
 async def suspend_tenant(tenant: TenantName, principal: MayManageTenants, resources: Opened) -> TenantOut:
-    """Refuse everything that comes with the tenant's keys and tokens, within a second. Its data is kept."""
+    """Within a second, every request with the tenant's keys and tokens is refused. Its data is kept."""
     return await _move(resources, principal, tenant, "suspended", "tenant.suspended")
 
 
 @post(
-    f"{HERE}/resume", status_code=200, responses=problems("not_found", "conflict"), summary="Resume a tenant", tags=TAGS
+    f"{HERE}/resume",
+    status_code=200,
+    opt=described(answer=TENANT_EXAMPLE),
+    responses=problems("not_found", "conflict"),
+    summary="Resume a tenant",
+    tags=TAGS,
 )
 async def resume_tenant(tenant: TenantName, principal: MayManageTenants, resources: Opened) -> TenantOut:
-    """End a tenant's suspension."""
+    """Ends a tenant's suspension; its keys and tokens work again within a second."""
     return await _move(resources, principal, tenant, "active", "tenant.resumed")
 
 
-@delete(HERE, status_code=202, responses=problems("not_found", "conflict"), summary="Delete a tenant", tags=TAGS)
+@delete(
+    HERE,
+    status_code=202,
+    opt=described(answer=TENANT_EXAMPLE | {"state": "deleting"}),
+    responses=problems("not_found", "conflict"),
+    summary="Delete a tenant",
+    tags=TAGS,
+)
 async def delete_tenant(
     tenant: TenantName,
     principal: MayManageTenants,
     resources: Opened,
-    confirm: Annotated[str | None, QueryParameter(description="The tenant's slug, to say that you mean it.")] = None,
+    confirm: Annotated[str | None, QueryParameter(description="The tenant's slug, to confirm the deletion.")] = None,
 ) -> TenantOut:
-    """Refuse everything at once, and then remove all that the tenant has, for ever. Suspend it instead to keep its data."""
+    """Refuses the tenant's requests right away, then permanently deletes all of its data in the background. To keep the data,
+    suspend the tenant instead."""
     async with changing(resources.ports.pool, tenant, deleting=True) as (db, found):
         if confirm != found["slug"]:
             raise InputError(
-                f"This deletes all that the tenant has, for ever. Say so with ?confirm={found['slug']}.",
+                f"This permanently deletes all data of the tenant. Confirm it with ?confirm={found['slug']}.",
                 field="confirm",
             )
         row = found

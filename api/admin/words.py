@@ -1,4 +1,4 @@
-"""Words and times from a query string that rows are looked for by."""
+"""Query parameters that lists share: search words, flags and times."""
 
 from datetime import UTC, datetime
 from typing import Annotated
@@ -9,21 +9,41 @@ from litestar.params import QueryParameter
 from schema.errors import InputError
 
 Word = Annotated[str | None, QueryParameter(max_length=300)]
-Since = Annotated[str | None, QueryParameter(max_length=64, format="date-time", description="From this time on.")]
-Until = Annotated[str | None, QueryParameter(max_length=64, format="date-time", description="Before this time.")]
+Search = Annotated[
+    str | None, QueryParameter(max_length=300, description="Text that names or descriptions contain, in any case.")
+]
+EnabledFilter = Annotated[
+    bool | None, QueryParameter(description="Only those that are enabled (`true`) or disabled (`false`).")
+]
+Since = Annotated[
+    str | None,
+    QueryParameter(
+        max_length=64,
+        format="date-time",
+        description="Only entries from this time on (ISO 8601; UTC if it has no zone).",
+    ),
+]
+Until = Annotated[
+    str | None,
+    QueryParameter(
+        max_length=64,
+        format="date-time",
+        description="Only entries before this time (ISO 8601; UTC if it has no zone).",
+    ),
+]
 
 
 def read_moment(text: str | None, field: str) -> datetime | None:
-    """Return a time with its zone; one that names none is UTC. Raises InputError for anything else, such as the bare numbers
-    that a datetime in a handler's signature would take for seconds since 1970."""
+    """Return a time with its zone, UTC if it names none. Raises InputError for anything else, also for bare numbers, which a
+    datetime in a handler's signature would take for seconds since 1970."""
     if text is None:
         return None
     try:
         return in_utc(msgspec.convert(text, datetime))
     except msgspec.ValidationError as error:
-        raise InputError(f"{field} must be a time, like 2026-01-31T12:00:00Z.", field=field) from error
+        raise InputError(f"{field} must be an ISO 8601 time such as 2026-01-31T12:00:00Z.", field=field) from error
 
 
 def in_utc(moment: datetime) -> datetime:
-    """Return a time with its zone: one that names none is UTC."""
+    """Return a time with its zone, UTC if it has none."""
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)

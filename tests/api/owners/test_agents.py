@@ -168,7 +168,7 @@ async def test_an_agent_without_any_model_is_refused_with_what_to_do(
     await admin.delete(f"/api/admin/tenants/{tenant.slug}/grants/model/*")
     answer = await api.post(AGENTS, json={"name": some_name(), "description": "x"})
     assert (400, "models") == (answer.status_code, answer.json()["errors"][0]["field"])
-    assert "grants one" in answer.json()["detail"]
+    assert "to grant one" in answer.json()["detail"]
 
 
 async def test_tools_are_assigned_as_far_as_they_are_granted(
@@ -287,7 +287,7 @@ async def test_every_change_makes_another_version_and_reload_tells_it(api: httpx
         assert (await api.request(method, f"{AGENTS}{path}", json=body)).status_code < 300
         answer = await api.post(f"{AGENTS}/reload")
         versions.append(answer.json()["config_version"])
-        assert "live" in answer.json()["message"]
+        assert "next job" in answer.json()["message"]
     assert 4 == len(set(versions))
     assert versions[-1] == (await api.post(f"{AGENTS}/reload")).json()["config_version"]
 
