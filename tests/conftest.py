@@ -94,5 +94,7 @@ def make_tenant(database_url: str, *, role: Role = "member", **limits: int) -> T
 
 def _create_database(server_url: str, name: str, *, template: str = "template1") -> str:
     with psycopg.connect(server_url, autocommit=True) as db:
-        db.execute(f'CREATE DATABASE "{name}" TEMPLATE "{template}"')
+        db.execute(
+            f'CREATE DATABASE "{name}" TEMPLATE "{template}" STRATEGY file_copy'
+        )  # without fsync the cheaper way
     return f"{server_url.rsplit('/', 1)[0]}/{name}"

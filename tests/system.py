@@ -20,6 +20,7 @@ from typing import Any
 import aiohttp
 
 from tests.secret import SECRET_KEY
+from tests.waiting import PATIENCE_S
 
 ROOT = Path(__file__).parent.parent
 COMMANDS = {
@@ -30,7 +31,6 @@ COMMANDS = {
     "scheduler": ("workers", "scheduler"),
     "flower": ("workers", "flower"),
 }
-START_S = 30.0
 
 
 def free_port() -> int:
@@ -116,12 +116,12 @@ class System:
 
     async def ready(self, name: str) -> None:
         """Wait until the process works: an API answers, a worker listens to its queue."""
-        give_up = time.monotonic() + START_S
+        give_up = time.monotonic() + PATIENCE_S
         while not await self._is_ready(name):
             if self.processes[name].poll() is not None:
                 raise AssertionError(f"{name} ended at its start:\n{self.log(name)[-3000:]}")
             if time.monotonic() > give_up:
-                raise AssertionError(f"{name} was not ready within {START_S:g} s:\n{self.log(name)[-3000:]}")
+                raise AssertionError(f"{name} was not ready within {PATIENCE_S:g} s:\n{self.log(name)[-3000:]}")
             await asyncio.sleep(0.05)
 
     async def _is_ready(self, name: str) -> bool:
@@ -130,7 +130,7 @@ class System:
         path = "/health/ready" if name.startswith("api") else "/workers"
         try:
             async with (
-                aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=2)) as http,
+                aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=10)) as http,
                 http.get(f"{self.url_of(name)}{path}") as answer,
             ):
                 return answer.status == 200
@@ -152,7 +152,7 @@ class System:
         if number == signal.SIGKILL:
             process.wait()
 
-    async def stop(self, name: str, timeout_s: float = 40.0) -> int:
+    async def stop(self, name: str, timeout_s: float = PATIENCE_S) -> int:
         """Stop one process as a deployment does, and return its exit status."""
         self.kill(name, signal.SIGTERM)
         return await asyncio.to_thread(self.processes[name].wait, timeout_s)
@@ -165,7 +165,7 @@ class System:
             process.terminate()
         for process in running:
             try:
-                process.wait(15)
+                process.wait(60)
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
@@ -199,16 +199,3 @@ class ModelProcess:
         async with aiohttp.ClientSession() as http, http.get(f"{self.url}/_records") as answer:
             records = await answer.json()
         return [r for r in records if saying in str((r["body"] or {}).get("messages"))]
-
-
-async def wait_for(happened: Any, what: str, *, within_s: float = 20.0) -> Any:
-    """Return the first true answer of `happened()`, which may be a coroutine function; fail when it takes too long."""
-    give_up = time.monotonic() + within_s
-    while True:
-        answer = happened()
-        if asyncio.iscoroutine(answer):
-            answer = await answer
-        if answer:
-            return answer
-        assert time.monotonic() < give_up, f"waited {within_s:g} s in vain until {what}"
-        await asyncio.sleep(0.02)

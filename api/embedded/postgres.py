@@ -30,8 +30,9 @@ SETTINGS = {
     "log_min_messages": "warning",
     "log_line_prefix": "%m [%p] ",
 }
-THROW_AWAY = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
-"""For tests: faster, and a crash of the machine (not of Postgres) may lose the data."""
+THROW_AWAY = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off", "autovacuum_naptime": "5min"}
+"""For tests: faster, and a crash of the machine (not of Postgres) may lose the data. Autovacuum visits each database once
+in that time, and a test run has more than a hundred."""
 
 
 class EmbeddedPostgres(EmbeddedStore):
@@ -78,7 +79,8 @@ class EmbeddedPostgres(EmbeddedStore):
         if self.mode == "nobody":
             os.chown(draft, NOBODY, NOBODY)
             os.chown(password, NOBODY, NOBODY)
-        sync = [] if self.durable else ["--no-sync"]
+        # Signing in takes longer than most tests' queries, and a throw-away password needs no protection against guessing.
+        sync = [] if self.durable else ["--no-sync", "-c", "scram_iterations=1"]
         try:
             self._run([*self._initdb(draft, password), *sync])
         finally:

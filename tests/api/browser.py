@@ -10,6 +10,7 @@ from schema.ids import new_id
 from tests.conftest import TestTenant
 from tests.counterparts.oidc_provider import CLIENT, OidcProvider
 from tests.secret import VAULT
+from tests.waiting import PATIENCE_S
 
 ISSUER = "http://localhost:8000"
 
@@ -18,7 +19,7 @@ class Browser:
     """Somebody's browser; `home` is where it sees the application that `api` calls."""
 
     def __init__(self, api: httpx.AsyncClient, home: str = ISSUER) -> None:
-        self.here = httpx.AsyncClient(transport=api._transport, base_url=home, timeout=20)
+        self.here = httpx.AsyncClient(transport=api._transport, base_url=home, timeout=PATIENCE_S)
 
     async def get(self, url: str) -> httpx.Response:
         return await self.here.get(url)

@@ -20,6 +20,7 @@ from tests.conftest import TestTenant, make_tenant
 from tests.counterparts.openai_server import OpenAIServer
 from tests.secret import VAULT
 from tests.system import System
+from tests.waiting import PATIENCE_S
 from tools.egress import EgressPolicy
 from workers.storage.settings import StorageSettings
 
@@ -111,7 +112,7 @@ async def serving(app: Litestar) -> AsyncIterator[httpx.AsyncClient]:
     await asyncio.wait((task, asyncio.create_task(started.wait())), return_when=asyncio.FIRST_COMPLETED)
     transport = httpx.ASGITransport(app=app, raise_app_exceptions=False)  # type: ignore[arg-type]
     try:
-        async with httpx.AsyncClient(transport=transport, base_url="http://test", timeout=20) as client:
+        async with httpx.AsyncClient(transport=transport, base_url="http://test", timeout=PATIENCE_S) as client:
             yield client
     finally:
         stop.set()
@@ -121,7 +122,7 @@ async def serving(app: Litestar) -> AsyncIterator[httpx.AsyncClient]:
 def calling(client: httpx.AsyncClient, key: str) -> httpx.AsyncClient:
     """Return another client of the same application, with this key."""
     headers = {"Authorization": f"Bearer {key}"}
-    return httpx.AsyncClient(transport=client._transport, base_url="http://test", timeout=20, headers=headers)
+    return httpx.AsyncClient(transport=client._transport, base_url="http://test", timeout=PATIENCE_S, headers=headers)
 
 
 @pytest.fixture(scope="module")
@@ -138,5 +139,5 @@ async def running(
             model_url=models.base_url,
             settings={"HEADRACE_DEFAULT_MODEL": "openai/text-5", "HEADRACE_MODEL_FIRST_TOKEN_S": "20"},
         )
-        async with system, httpx.AsyncClient(base_url=system.url, headers=tenant.headers, timeout=30) as http:
+        async with system, httpx.AsyncClient(base_url=system.url, headers=tenant.headers, timeout=PATIENCE_S) as http:
             yield Running(system, models, tenant, http)

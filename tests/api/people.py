@@ -1,9 +1,7 @@
 """People for tests: users with a password, their sign-ins, and identity providers that vouch for others."""
 
-import asyncio
 import time
 import warnings
-from collections.abc import Callable
 from functools import cache
 from typing import Any
 from uuid import UUID, uuid4
@@ -133,11 +131,3 @@ def make_key(kid: str, *, bits: int = 2048) -> RSAKey:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", SecurityWarning)  # a weak key is what some tests are about
         return RSAKey.generate_key(bits, {"kid": kid, "use": "sig", "alg": "RS256"})
-
-
-async def eventually(asked: Callable[[], Any], wanted: Any, *, within_s: float) -> None:
-    """Return when `await asked()` gives `wanted`; fails the test when it doesn't in time."""
-    give_up = time.monotonic() + within_s
-    while (found := await asked()) != wanted:
-        assert time.monotonic() < give_up, f"waited {within_s} s for {wanted!r}, it is {found!r}"
-        await asyncio.sleep(0.02)

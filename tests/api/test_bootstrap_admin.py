@@ -20,6 +20,7 @@ from schema.bootstrap import (
 )
 from schema.keys import new_api_key, read_api_key
 from schema.vault import PLATFORM
+from tests.waiting import PATIENCE_S
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -52,7 +53,7 @@ def migrate(home: Path, database_url: str, *arguments: str) -> str:
         cwd=ROOT,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=PATIENCE_S,
         check=True,
     )
     return done.stdout

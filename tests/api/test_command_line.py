@@ -16,6 +16,7 @@ from api.commands.env import exports
 from api.embedded.errors import LocalError
 from api.stack import RunningStack
 from tests.api.stub_api import FOLLOWS, make_app
+from tests.waiting import PATIENCE_S
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -28,7 +29,7 @@ def command(*arguments: str, home: Path, **environ: str) -> subprocess.Completed
         cwd=ROOT,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=PATIENCE_S,
         check=False,
     )
 

@@ -11,10 +11,11 @@ from psycopg.rows import dict_row
 
 from schema.vault import Sealed
 from tests.api.browser import ISSUER, Browser
-from tests.api.people import bearer, deeds, eventually, make_user, signed_in, status_of
+from tests.api.people import bearer, deeds, make_user, signed_in, status_of
 from tests.conftest import TestTenant, make_tenant
 from tests.counterparts.oidc_provider import CLIENT, SECRET, OidcProvider
 from tests.secret import VAULT
+from tests.waiting import eventually
 
 Json = dict[str, Any]
 HERE = "/api/auth/providers"
@@ -226,7 +227,7 @@ async def test_a_removed_provider_ends_what_it_vouched_for_and_its_people_stay(
     async def status() -> int:
         return await status_of(api, said["access_token"])
 
-    await eventually(status, 401, within_s=3)
+    await eventually(status, 401)
     assert 401 == (await api.post("/api/auth/refresh", json={"refresh_token": said["refresh_token"]})).status_code
     assert 200 == await status_of(api, local["access_token"])
     user = (await api.get(f"/api/users/{said['user']['id']}")).json()

@@ -18,7 +18,7 @@ from api.embedded.home import Home, free_port, is_free
 from api.embedded.postgres import remove_stale_pid
 from api.embedded.processes import is_alive
 from api.local import Stores, stores
-from tests.api.waiting import wait_until
+from tests.waiting import wait_until
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -12,7 +12,7 @@ from openai import AsyncOpenAI
 
 from tests.api.conftest import Running
 from tests.counterparts.behaviours import text
-from tests.system import wait_for
+from tests.waiting import wait_for
 
 WEATHER = {
     "type": "function",

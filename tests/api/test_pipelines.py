@@ -12,6 +12,7 @@ import pytest
 from graphs.pipelines.builtin import BUILTIN
 from tests.conftest import TestTenant, make_tenant
 from tests.journeys.agents import add_agent, grant_tools
+from tests.waiting import PATIENCE_S
 from tests.workers.driving import job_row, rows
 
 ASYNC = {"Prefer": "respond-async"}
@@ -22,7 +23,7 @@ async def client(api: httpx.AsyncClient, owner: TestTenant, database_url: str) -
     """An owner of a tenant with an agent, the tool `mathematics` and the offline model."""
     add_agent(database_url, owner, "Helper", graph="react")
     grant_tools(database_url, owner, "mathematics")
-    async with httpx.AsyncClient(transport=api._transport, base_url="http://test", timeout=20) as opened:
+    async with httpx.AsyncClient(transport=api._transport, base_url="http://test", timeout=PATIENCE_S) as opened:
         opened.headers.update(owner.headers)
         yield opened
 

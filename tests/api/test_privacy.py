@@ -23,6 +23,7 @@ from schema.tables import PLATFORM_TABLES, TENANT_TABLES
 from tests.api.people import bearer, deeds, log_in, make_user, signed_in, some_email, status_of
 from tests.conftest import TestTenant, make_tenant
 from tests.secret import VAULT
+from tests.waiting import PATIENCE_S
 from tests.workers.driving import Script, change, job_row, rows, saying, submission, turn, workshop
 from workers.attempts import attempt_job
 from workers.ports import Ports
@@ -276,9 +277,9 @@ async def test_live_jobs_stop_before_anything_is_erased_and_their_last_words_are
     script = Script(saying(ada.word)[0], asyncio.Event())
     async with workshop(database_url, redis_url) as shop:
         attempt = asyncio.create_task(attempt_job(shop, script, tenant.id, running.job_id, 1))
-        await asyncio.wait_for(script.at_work.wait(), 10)
+        await asyncio.wait_for(script.at_work.wait(), PATIENCE_S)
         answer = await api.post(f"/api/users/{ada.id}/erase", json={"confirm": ada.email})
-        await asyncio.wait_for(attempt, 10)
+        await asyncio.wait_for(attempt, PATIENCE_S)
         late = await shop.relay.take_over(tenant.id, running.job_id, 2)
     assert (200, 5) == (answer.status_code, answer.json()["rows"]["jobs"])
     assert (True, None) == (script.closed, late)

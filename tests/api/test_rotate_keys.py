@@ -14,6 +14,7 @@ from api.local import Stores, stores
 from api.stack import RunningStack, child_environment, database_of, secret_keys_file, settings_from
 from schema.migrate import migrate
 from schema.vault import Vault, new_secret_key, read_keys_file
+from tests.waiting import PATIENCE_S
 
 ROOT = Path(__file__).resolve().parents[2]
 ELSEWHERE = Stores(database_url="postgresql://elsewhere", redis_url="redis://elsewhere")
@@ -28,7 +29,7 @@ def rotate_keys(*arguments: str, home: Path, **environ: str) -> subprocess.Compl
         cwd=ROOT,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=PATIENCE_S,
         check=False,
     )
 

@@ -3,7 +3,6 @@
 import asyncio
 import json
 import socket
-import time
 from typing import Any
 
 import httpx
@@ -12,7 +11,8 @@ from httpx_sse import aconnect_sse
 from api.edge import Edge
 from api.following import follow_stream
 from tests.api.conftest import Running
-from tests.system import System, wait_for
+from tests.system import System
+from tests.waiting import PATIENCE_S, wait_for
 from workers.follow import SlowReader
 
 
@@ -20,9 +20,9 @@ async def test_a_server_that_stops_sends_its_clients_elsewhere_at_once(running: 
     system: System = running.system
     system.start("api2")
     await system.ready("api2")
-    body = {"message": "hi", "model": "openai/text-300-at-100"}
+    body = {"message": "hi", "model": "openai/text-9000-at-100"}
     async with (
-        httpx.AsyncClient(headers=running.tenant.headers, timeout=30) as http,
+        httpx.AsyncClient(headers=running.tenant.headers, timeout=PATIENCE_S) as http,
         http.stream(
             "POST", f"{system.url_of('api2')}/api/chat", json=body, headers={"Accept": "text/event-stream"}
         ) as answer,
@@ -30,18 +30,19 @@ async def test_a_server_that_stops_sends_its_clients_elsewhere_at_once(running: 
         job_id = answer.headers["x-job-id"]
         chunks = answer.aiter_text()
         text = await anext(chunks)
-        began = time.monotonic()
         stopping = asyncio.create_task(system.stop("api2"))
         text += "".join([chunk async for chunk in chunks])
-        assert text.endswith("retry: 1000\n\n")
+        assert text.endswith("retry: 1000\n\n")  # and not because the answer was over: that takes a minute and a half
         await stopping
-        assert time.monotonic() - began < 3
     seen = [(frame.split("\n")[0], frame) for frame in text.split("\n\n") if frame.startswith("id: ")]
     headers = {"Last-Event-ID": seen[-1][0].removeprefix("id: ")}
     async with aconnect_sse(running.http, "GET", f"/api/jobs/{job_id}/events", headers=headers) as source:
-        rest = [event async for event in source.aiter_sse()]
-    assert int(headers["Last-Event-ID"]) + 1 == int(rest[0].id)
-    assert "job.succeeded" == rest[-1].event
+        following = source.aiter_sse()
+        first = await anext(following)
+        await running.http.post(f"/api/jobs/{job_id}/cancel")
+        last = [event async for event in following][-1]
+    assert int(headers["Last-Event-ID"]) + 1 == int(first.id)
+    assert "job.cancelled" == last.event
 
 
 async def test_a_client_that_reads_nothing_is_cut_off_and_the_job_goes_on(running: Running) -> None:
@@ -84,7 +85,7 @@ async def test_a_write_that_hangs_aborts_the_connection() -> None:
         await send({"type": "http.response.body", "body": b"x", "more_body": True})
 
     scope: Any = {"type": "http", "path": "/", "headers": []}
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE_S):
         await Edge(app, slow_client_s=0.05)(scope, None, Cycle().send)  # type: ignore[arg-type]
     assert aborted.is_set()
 

@@ -16,7 +16,7 @@ from api.embedded.errors import LocalError
 from api.embedded.processes import is_alive
 from api.output import TerminalOutput
 from api.supervisor import Line, Supervisor, describe_exit, read_procfile
-from tests.api.waiting import until, wait_until
+from tests.waiting import PATIENCE_S, wait_for, wait_until
 
 ROOT = Path(__file__).resolve().parents[2]
 SLEEPER = "import signal; print('ready', flush=True); signal.pause()"
@@ -50,10 +50,10 @@ async def supervising(*programs: tuple[str, str]) -> AsyncIterator[tuple[Supervi
 
 async def test_a_dead_process_is_started_again_and_its_death_is_told() -> None:
     async with supervising(("chat", SLEEPER), ("api", SLEEPER)) as (supervisor, lines):
-        await until(lambda: len(lines.all) == 2, "both are ready")
+        await wait_for(lambda: len(lines.all) == 2, "both are ready")
         first = supervisor.pids
         os.kill(first["chat"], signal.SIGKILL)
-        await until(lambda: len(lines.of("chat")) == 2, "the second one is ready")
+        await wait_for(lambda: len(lines.of("chat")) == 2, "the second one is ready")
         assert ["chat was killed by SIGKILL; starting it again now."] == lines.of("headrace")
         assert first["chat"] != supervisor.pids["chat"]
         assert first["api"] == supervisor.pids["api"]
@@ -61,7 +61,7 @@ async def test_a_dead_process_is_started_again_and_its_death_is_told() -> None:
 
 async def test_a_crash_loop_is_named_with_what_the_process_said_last() -> None:
     async with supervising(("default", "raise SystemExit('no such queue')")) as (supervisor, lines):
-        await until(lambda: supervisor.troubled, "the crash loop is noticed")
+        await wait_for(lambda: supervisor.troubled, "the crash loop is noticed")
         assert {"default": "no such queue"} == {
             name: said.splitlines()[-1] for name, said in supervisor.troubled.items()
         }
@@ -72,7 +72,7 @@ async def test_a_crash_loop_is_named_with_what_the_process_said_last() -> None:
 
 async def test_stop_ends_all_processes_cleanly() -> None:
     async with supervising(("a", SLEEPER), ("b", SLEEPER)) as (supervisor, lines):
-        await until(lambda: len(lines.all) == 2, "both are ready")
+        await wait_for(lambda: len(lines.all) == 2, "both are ready")
         pids = supervisor.pids.values()
         await supervisor.stop(grace_s=20)
         assert not any(map(is_alive, pids))
@@ -81,7 +81,7 @@ async def test_stop_ends_all_processes_cleanly() -> None:
 
 async def test_a_process_that_ignores_sigterm_is_killed_after_the_grace() -> None:
     async with supervising(("a", STUBBORN)) as (supervisor, lines):
-        await until(lambda: lines.of("a"), "it is ready")
+        await wait_for(lambda: lines.of("a"), "it is ready")
         pid = supervisor.pids["a"]
         await supervisor.stop(grace_s=0.1)
         assert not is_alive(pid)
@@ -89,10 +89,10 @@ async def test_a_process_that_ignores_sigterm_is_killed_after_the_grace() -> Non
 
 async def test_hurry_cuts_the_grace_short() -> None:
     async with supervising(("a", STUBBORN)) as (supervisor, lines):
-        await until(lambda: lines.of("a"), "it is ready")
+        await wait_for(lambda: lines.of("a"), "it is ready")
         hurry = asyncio.Event()
         hurry.set()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE_S):
             await supervisor.stop(grace_s=3600, hurry=hurry)
         assert {} == supervisor.pids
 
@@ -106,17 +106,17 @@ signal.pause()
 
 async def test_what_a_process_started_ends_with_it() -> None:
     async with supervising(("a", PARENT)) as (supervisor, lines):
-        await until(lambda: len(lines.of("a")) == 2, "both are ready")
+        await wait_for(lambda: len(lines.of("a")) == 2, "both are ready")
         grandchild = next(int(line) for line in lines.of("a") if line.isdigit())
         os.kill(supervisor.pids["a"], signal.SIGKILL)
-        await until(lambda: not is_alive(grandchild), "the grandchild is gone")
-        await until(lambda: len(lines.of("a")) == 4, "both are there again")
+        await wait_for(lambda: not is_alive(grandchild), "the grandchild is gone")
+        await wait_for(lambda: len(lines.of("a")) == 4, "both are there again")
 
 
 async def test_a_very_long_line_comes_through_whole() -> None:
     code = "print('x' * 300_000, flush=True); import signal; signal.pause()"
     async with supervising(("a", code)) as (_, lines):
-        await until(lambda: lines.of("a"), "the line is there")
+        await wait_for(lambda: lines.of("a"), "the line is there")
         assert ["x" * 300_000] == lines.of("a")
 
 

@@ -16,7 +16,7 @@ from tests.chaos.proxy import Proxy, one_in
 from tests.chaos.world import Load, World
 from tests.journeys.test_late_joins import count_differences
 from tests.journeys.test_slow_clients import listen_deaf
-from tests.system import wait_for
+from tests.waiting import PATIENCE_S, wait_for
 from workers.doorbell import Doorbell, envelope
 
 Play = Callable[[World, Load, float], Awaitable[list[str] | None]]
@@ -259,7 +259,7 @@ async def flood(world: World, load: Load, scale: float) -> list[str]:
     other = world.begin()
     flooding = asyncio.ensure_future(world.submit(load, int(5000 * scale), "text-3"))
     await world.pause(1, 2)
-    await asyncio.wait_for(world.read(other, 30, "text-5"), 60)
+    await asyncio.wait_for(world.read(other, 30, "text-5"), PATIENCE_S)
     behind = len(load.keys) < int(5000 * scale)
     await flooding
     return [] if behind else ["the flood was accepted before the other tenant was served"]
@@ -309,7 +309,7 @@ async def worker_deaf(world: World, load: Load, scale: float) -> list[str]:
         await world.submit(load, 5)
         process = world.system.processes["chat3"]
         with contextlib.suppress(AssertionError):
-            await wait_for(lambda: process.poll() is not None, "the deaf worker ended itself", within_s=60)
+            await wait_for(lambda: process.poll() is not None, "the deaf worker ended itself")
         wrong = [] if "worker_deaf" in world.system.log("chat3") else ["the watchdog did not notice a deaf worker"]
         wrong += [] if process.poll() is not None else ["a deaf worker did not end itself"]
         await world.remove("chat3")

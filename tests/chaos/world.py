@@ -18,7 +18,8 @@ from schema.migrate import migrate
 from tests.conftest import TestTenant, make_tenant
 from tests.journeys.client import LAST, Client, Told, assert_whole
 from tests.journeys.conftest import keep_commits
-from tests.system import ModelProcess, System, wait_for
+from tests.system import ModelProcess, System
+from tests.waiting import wait_for
 
 ROLES = ("api", "api2", "chat", "chat2", "scheduler")
 SETTINGS = {"HEADRACE_MODEL_FIRST_TOKEN_S": "5", "HEADRACE_MODEL_BETWEEN_TOKENS_S": "12", "HEADRACE_SLOW_CLIENT_S": "2"}

@@ -30,6 +30,7 @@ from tests.counterparts.http_server import CounterpartServer
 from tests.counterparts.ollama_server import OllamaServer
 from tests.counterparts.openai_server import OpenAIServer
 from tests.graphs.asking import QUICK, ask, collect, text_of
+from tests.waiting import PATIENCE_S
 
 REMOTE = ("openai_compatible", "ollama")
 
@@ -195,7 +196,7 @@ async def test_cancelling_the_reader_closes_the_vendors_socket(remote: Served):
             began.set()
 
     task = asyncio.create_task(read())
-    await asyncio.wait_for(began.wait(), 5)
+    await asyncio.wait_for(began.wait(), PATIENCE_S)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task

@@ -11,6 +11,7 @@ import pytest
 from tests.counterparts.behaviours import Behaviour, calls, fails, orders_in, parse, says, text
 from tests.counterparts.ollama_server import OllamaServer
 from tests.counterparts.openai_server import OpenAIServer
+from tests.waiting import PATIENCE_S
 
 HI = [{"role": "user", "content": "hi there"}]
 TOOLS = [{"type": "function", "function": {"name": "look", "parameters": {"type": "object", "properties": {}}}}]
@@ -253,7 +254,7 @@ async def test_a_counterpart_runs_as_a_process_of_its_own(module):
     process = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE)
     try:
         assert process.stdout is not None
-        url = (await asyncio.wait_for(process.stdout.readline(), 20)).decode().strip()
+        url = (await asyncio.wait_for(process.stdout.readline(), PATIENCE_S)).decode().strip()
         async with aiohttp.ClientSession() as session, session.get(f"{url}/_records") as response:
             assert await response.json() == []
     finally:

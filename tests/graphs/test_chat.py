@@ -25,6 +25,7 @@ from graphs.runner import Graphs, read_chat, read_options
 from schema import events
 from schema.errors import InputError
 from schema.events import Event
+from tests.waiting import PATIENCE_S
 
 
 class Scripted:
@@ -97,7 +98,7 @@ async def test_cancelling_a_run_closes_the_provider(graphs: Graphs) -> None:
     provider = Scripted(TextDelta("a"), wait=asyncio.Event())
     emitted: list[Event] = []
     run = asyncio.create_task(graphs.chat(question(provider, emitted)))
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE_S):
         while not emitted:
             await asyncio.sleep(0.001)
     run.cancel()

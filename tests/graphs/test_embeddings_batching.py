@@ -8,6 +8,7 @@ import pytest
 from graphs.embeddings.batching import Batcher
 from graphs.embeddings.registry import OpenEmbedder
 from graphs.providers.errors import ProviderOverloaded, ProviderRefused
+from tests.waiting import PATIENCE_S
 
 
 class Engine:
@@ -171,7 +172,7 @@ async def test_an_engine_that_answers_too_few_vectors_fails_and_does_not_hang():
             return []
 
     with pytest.raises(RuntimeError):
-        await asyncio.wait_for(batcher(Short()).embed(["1"]), 5)
+        await asyncio.wait_for(batcher(Short()).embed(["1"]), PATIENCE_S)
 
 
 async def test_each_text_is_prepared_for_its_own_purpose():

@@ -1,11 +1,10 @@
 """Hostile questions, patterns and schemas: the offline model answers in a bounded time and never breaks."""
 
-import time
-
 import pytest
 
 from graphs.providers.extractive.replies import reply
 from tests.graphs.test_offline_tools import request, tool
+from tests.waiting import not_for_ever
 
 
 @pytest.mark.parametrize(
@@ -20,11 +19,8 @@ from tests.graphs.test_offline_tools import request, tool
     ],
 )
 def test_a_hostile_question_with_tools_does_not_hold_up_the_worker(said: str):
-    began = time.perf_counter()
-
-    reply(request(said))
-
-    assert time.perf_counter() - began < 5  # a quadratic search takes minutes
+    with not_for_ever():  # a quadratic search takes minutes
+        reply(request(said))
 
 
 @pytest.mark.parametrize(
@@ -45,8 +41,5 @@ def test_an_odd_schema_breaks_nothing(schema: dict):
 @pytest.mark.parametrize("pattern", ["^(1+)+$", ".*.*.*.*.*x$", "(1|1)*x", "1*1*1*x$", "[0-9", "(?P<a>1" + "1*" * 300])
 def test_a_hostile_pattern_does_not_hold_up_the_worker(pattern: str):
     hostile = tool("hostile", "Takes a code.", {"code": {"type": "string", "pattern": pattern}})
-    began = time.perf_counter()
-
-    reply(request(f"hostile code {'1' * 500} {' '.join(['1' * 39] * 12)}", (hostile,)))
-
-    assert time.perf_counter() - began < 5  # backtracking takes for ever
+    with not_for_ever():  # backtracking takes for ever
+        reply(request(f"hostile code {'1' * 500} {' '.join(['1' * 39] * 12)}", (hostile,)))

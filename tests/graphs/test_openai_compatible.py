@@ -42,6 +42,7 @@ from graphs.providers.statuses import error_for_status, parse_retry_after
 from graphs.providers.vendors import VENDORS
 from tests.counterparts.openai_server import OpenAIServer
 from tests.graphs.asking import QUICK, ask, collect
+from tests.waiting import PATIENCE_S
 
 LOCAL = VENDORS["openai"].at("http://127.0.0.1:1/v1")
 STREAM = (
@@ -257,7 +258,7 @@ async def test_a_server_that_does_not_accept_is_unreachable_after_the_connect_li
             vendor = LOCAL.at(f"http://127.0.0.1:{full.getsockname()[1]}/v1")
             timeouts = ProviderTimeouts(connect_s=0.2)
             with pytest.raises(ProviderUnreachable, match=r"within 0\.2 s"):
-                async with asyncio.timeout(5):
+                async with asyncio.timeout(PATIENCE_S):
                     await collect(OpenAICompatible(session, vendor, timeouts=timeouts), ask("text-1"))
 
 

@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from api.__main__ import COMMANDS
-from tests.api.waiting import wait_until
+from tests.waiting import wait_until
 
 ROOT = Path(__file__).resolve().parents[2]
 FOLDERS = ("api", "workers", "graphs", "tools", "schema")

@@ -21,8 +21,8 @@ from tests.api.people import bearer
 from tests.isolation.routes import Operation
 from tests.isolation.table import Call
 from tests.isolation.world import UNKNOWN, Holder, World
+from tests.waiting import PATIENCE_S
 
-PATIENCE_S = 10.0
 UUIDS = re.compile(r"[0-9a-f]{8}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{12}")
 TIMES = re.compile(r"\d{4}-\d\d-\d\dT[\d:.]+(Z|\+00:00)?")
 

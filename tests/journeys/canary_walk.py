@@ -18,7 +18,8 @@ from tests.counterparts.http_server import CounterpartServer, Exchange, chunk
 from tests.journeys.canaries import Finder
 from tests.journeys.client import Client
 from tests.journeys.places import Place
-from tests.system import ROOT, System, wait_for
+from tests.system import ROOT, System
+from tests.waiting import wait_for
 
 POISON = "poisoned"
 POISONED = {"sessions": "title", "users": "name", "messages": "parts::text"}

@@ -10,9 +10,10 @@ from typing import Any
 
 import aiohttp
 
+from tests.waiting import PATIENCE_S
+
 TERMINAL = ("succeeded", "failed", "cancelled")
 LAST = tuple(f"job.{state}" for state in TERMINAL)
-PATIENCE_S = 60.0
 
 
 @dataclass(frozen=True)
@@ -105,9 +106,9 @@ class Client:
         assert status == 200, said
         return said["state"]
 
-    async def ended(self, job_id: str, *, within_s: float = PATIENCE_S) -> dict[str, Any]:
+    async def ended(self, job_id: str) -> dict[str, Any]:
         """Wait until a job has ended and return it."""
-        async with asyncio.timeout(within_s), await self.follow(job_id) as stream:
+        async with asyncio.timeout(PATIENCE_S), await self.follow(job_id) as stream:
             await stream.rest()
         return await self.job(job_id)
 

@@ -15,7 +15,8 @@ import pytest
 
 from tests.conftest import TestTenant, make_tenant
 from tests.journeys.client import Client
-from tests.system import System, wait_for
+from tests.system import System
+from tests.waiting import wait_for
 
 FILES = 500 if os.environ.get("HEADRACE_TESTS") == "full" else 16
 KILLS = 12 if FILES == 500 else 2
@@ -154,7 +155,7 @@ async def test_a_deploy_in_the_middle_of_a_batch_spends_no_try(
     system: System, client: Client, tenant: TestTenant, shared_url: str, worker: str
 ) -> None:
     taken = await client.upload(letters(12))
-    await wait_for(lambda: count(shared_url, tenant)["ready"] >= 2, "the batch is under way", within_s=60)
+    await wait_for(lambda: count(shared_url, tenant)["ready"] >= 2, "the batch is under way")
     system.kill(worker, signal.SIGTERM)
     system.start("ingestion2")
     async with await client.follow(taken["job_id"]) as stream:
@@ -172,7 +173,7 @@ async def test_a_batch_that_is_cancelled_keeps_what_is_finished(
     system: System, client: Client, tenant: TestTenant, shared_url: str, worker: str
 ) -> None:
     taken = await client.upload(letters(20))
-    await wait_for(lambda: count(shared_url, tenant)["ready"] >= 2, "the batch is under way", within_s=60)
+    await wait_for(lambda: count(shared_url, tenant)["ready"] >= 2, "the batch is under way")
     status, _ = await client.post(f"/api/jobs/{taken['job_id']}/cancel")
     assert status in (200, 202)
     async with await client.follow(taken["job_id"]) as stream:
@@ -186,7 +187,7 @@ async def test_a_batch_that_is_cancelled_keeps_what_is_finished(
     assert status in (200, 202)
     async with await client.follow(taken["job_id"]) as stream:
         await stream.rest()
-    await wait_for(lambda: count(shared_url, tenant)["ready"] == 20, "the others are read too", within_s=60)
+    await wait_for(lambda: count(shared_url, tenant)["ready"] == 20, "the others are read too")
 
 
 async def test_another_embedder_takes_over_while_searches_go_on(system: System, shared_url: str, worker: str) -> None:

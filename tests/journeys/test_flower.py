@@ -7,7 +7,8 @@ from uuid import uuid4
 import aiohttp
 
 from tests.journeys.client import Client
-from tests.system import System, wait_for
+from tests.system import System
+from tests.waiting import wait_for
 
 
 async def test_flower_lists_workers_and_tasks_and_shows_no_prompt(system: System, client: Client):

@@ -5,7 +5,8 @@ import pytest
 from api.local import Stores
 from tests.counterparts.behaviours import text
 from tests.journeys.client import Client, assert_whole
-from tests.system import System, wait_for
+from tests.system import System
+from tests.waiting import wait_for
 
 Fragile = tuple[Stores, System]
 ASK = {"message": "Tell me.", "model": "openai/text-5"}

@@ -8,7 +8,8 @@ import redis
 from api.local import Stores
 from tests.counterparts.behaviours import text
 from tests.journeys.client import Client, assert_whole
-from tests.system import System, wait_for
+from tests.system import System
+from tests.waiting import wait_for
 
 Fragile = tuple[Stores, System]
 

@@ -9,7 +9,8 @@ import pytest
 from tests.conftest import TestTenant
 from tests.counterparts.behaviours import text
 from tests.journeys.client import Client, assert_whole
-from tests.system import System, wait_for
+from tests.system import System
+from tests.waiting import wait_for
 
 TOKENS = 500_000  # 6 MB of events; the kernel alone holds 4 MB of a socket that nobody reads
 DEAF = 8

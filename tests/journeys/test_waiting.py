@@ -4,7 +4,8 @@ import psycopg
 
 from tests.conftest import make_tenant
 from tests.journeys.client import Client, kinds
-from tests.system import System, wait_for
+from tests.system import System
+from tests.waiting import wait_for
 
 LONG = "text-6000-at-60"
 

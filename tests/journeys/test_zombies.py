@@ -6,7 +6,8 @@ import signal
 
 from tests.counterparts.behaviours import text
 from tests.journeys.client import Client, assert_whole
-from tests.system import System, wait_for
+from tests.system import System
+from tests.waiting import wait_for
 
 
 async def test_a_worker_that_comes_back_after_its_lease_changes_nothing(system: System, client: Client):

@@ -11,6 +11,7 @@ from schema.batch import run_batch
 from schema.db import Pool, pool_for, tenant_tx
 from schema.ids import new_id
 from tests.conftest import TestTenant, make_tenant
+from tests.waiting import PATIENCE_S
 
 ADD = "INSERT INTO sessions (tenant_id, id, title) VALUES (%(tenant_id)s, %(id)s, %(title)s) RETURNING title"
 COUNT = "SELECT count(*)::int AS sessions FROM sessions WHERE tenant_id = %(tenant_id)s"
@@ -92,5 +93,5 @@ async def test_a_wake_up_that_is_lost_costs_a_second_and_not_the_worker(
     await run_batch(pool, tenant.id, [("SELECT 1 AS one", {})])
     monkeypatch.setattr(batch, "LOOK_S", 0.05)
     monkeypatch.setattr(asyncio.get_running_loop(), "add_reader", lambda *_: None, raising=False)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE_S):
         assert [[{"one": 1}]] == await run_batch(pool, tenant.id, [("SELECT 1 AS one", {})])

@@ -19,6 +19,7 @@ from schema.errors import SecretUnreadable
 from schema.queries.secrets import SEALED_TABLES, KeyUse, list_key_ids, list_stale, replace
 from schema.vault import PLATFORM, Sealed, Vault, new_secret_key
 from tests.conftest import make_tenant
+from tests.waiting import PATIENCE_S
 
 ROOT = Path(__file__).parents[2]
 OLD, NEW = new_secret_key(), new_secret_key()
@@ -83,7 +84,7 @@ async def start_rotation(database_url: str, *keys: str) -> asyncio.subprocess.Pr
 async def rotate(database_url: str, *keys: str) -> tuple[int | None, str, str]:
     """Run the command to its end; its exit status and what it said."""
     process = await start_rotation(database_url, *keys)
-    out, err = await asyncio.wait_for(process.communicate(), 30)
+    out, err = await asyncio.wait_for(process.communicate(), PATIENCE_S)
     return process.returncode, out.decode(), err.decode()
 
 
@@ -136,7 +137,7 @@ async def kill_midway(process: asyncio.subprocess.Process, *, batches: int) -> N
     """Let a rotation come so far, then end it as a power cut would."""
     assert process.stdout
     for _ in range(batches):
-        line = await asyncio.wait_for(process.stdout.readline(), 20)
+        line = await asyncio.wait_for(process.stdout.readline(), PATIENCE_S)
         assert line.startswith(b"credentials: ")
     process.kill()
     await process.communicate()

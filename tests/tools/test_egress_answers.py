@@ -69,11 +69,9 @@ async def test_a_stream_is_counted_while_it_is_read(client: httpx2.AsyncClient, 
 
 @pytest.mark.parametrize("path", ["drip", "drips", "silence"])
 async def test_an_answer_that_drips_is_cut_at_the_deadline(answers: Answers, path: str) -> None:
-    began = asyncio.get_running_loop().time()
     async with open_client(policy(answers), timeout_s=0.3) as client:
         with pytest.raises(EgressFailed, match=r"127\.0\.0\.1 did not answer in time"):
             await client.get(f"{answers.url}/{path}")
-    assert 0.25 < asyncio.get_running_loop().time() - began < 2
     await answers.until(lambda: not answers.connections)
 
 

@@ -10,6 +10,7 @@ import pytest
 from tests.tools.contexts import call, failure, make_context
 from tests.tools.hostile_python import CANARY, ENDLESS, EXHAUSTION, PROGRAMS, REACHING
 from tests.tools.servers import Trap
+from tests.waiting import PATIENCE_S
 from tools.builtin import python
 from tools.calling import call_tool
 from tools.errors import ToolFailed
@@ -173,7 +174,7 @@ async def test_the_kernel_says_no_to_each_of_what_is_barred() -> None:
 @pytest.mark.skipif(bool(NO_JAIL), reason=NO_JAIL or "the kernel has a jail")
 async def test_a_cancelled_program_leaves_no_process_behind() -> None:
     run = asyncio.ensure_future(call(python.build(30.0), JAIL, code="while True: pass"))
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE_S):
         while not (children := _children()):
             await asyncio.sleep(0.01)
     run.cancel()

@@ -16,6 +16,7 @@ from tests.tools.contexts import call, failure, make_context
 from tests.tools.hostile_sql import HEAVY, STATEMENTS
 from tests.tools.servers import Trap
 from tests.tools.shop_database import TABLES, Shop, open_shop
+from tests.waiting import PATIENCE_S
 from tools.builtin import query_database
 from tools.contract import ToolContext
 from tools.data_source import DataSource, admit_dsn, reading
@@ -141,7 +142,7 @@ async def test_a_heavy_statement_ends_at_a_limit(shop: Shop, sql: str) -> None:
 async def test_a_statement_ends_on_the_server_when_the_caller_goes_away(shop: Shop) -> None:
     patient = replace(shop.source, statement_timeout_s=30.0)
     run = asyncio.ensure_future(read_rows(patient, admit_sql(HEAVY[0], TABLES)))
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE_S):
         while not _active(shop):
             await asyncio.sleep(0.01)
         run.cancel()

@@ -18,6 +18,7 @@ from schema.queries.attempts import claim_job
 from schema.queries.jobs import find_log
 from tests.conftest import TestTenant
 from tests.secret import VAULT
+from tests.waiting import PATIENCE_S
 from workers.follow import Follower
 from workers.ports import Ports
 from workers.submit import Submission, Submitted, submit
@@ -72,10 +73,10 @@ async def claim(ports: Ports, database_url: str, job_id: UUID, worker: str = "w/
     return claimed and claimed[0]
 
 
-async def read_all(follower: Follower, *, within_s: float = 10.0) -> list[Frame]:
+async def read_all(follower: Follower) -> list[Frame]:
     """Follow to the end."""
     frames: list[Frame] = []
-    async with asyncio.timeout(within_s), follower:
+    async with asyncio.timeout(PATIENCE_S), follower:
         async for chunk in follower.chunks():
             frames += read_frames(chunk)
     return frames

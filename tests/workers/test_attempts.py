@@ -8,6 +8,7 @@ import pytest
 from graphs.providers.errors import ProviderRateLimited, ProviderRejectedKey
 from schema import events
 from tests.conftest import TestTenant
+from tests.waiting import PATIENCE_S
 from tests.workers.driving import (
     Script,
     change,
@@ -133,7 +134,7 @@ async def test_a_cancelled_attempt_keeps_what_was_said(
     running = begin(shop, script, tenant, job)
     await script.at_work.wait()
     assert "running" == await cancel(ports, tenant.id, job.job_id)
-    await asyncio.wait_for(running, 5)
+    await asyncio.wait_for(running, PATIENCE_S)
     (answer,) = rows(database_url, "SELECT * FROM messages WHERE job_id = %s AND role = 'assistant'", job.job_id)
     assert ("cancelled", True) == (job_row(database_url, job.job_id)["state"], script.closed)
     assert ("interrupted", "so far") == (answer["status"], answer["parts"][0]["text"])
@@ -147,7 +148,7 @@ async def test_a_forgotten_attempt_leaves_no_message(
     running = begin(shop, script, tenant, job)
     await script.at_work.wait()
     await cancel(ports, tenant.id, job.job_id, mode="forget")
-    await asyncio.wait_for(running, 5)
+    await asyncio.wait_for(running, PATIENCE_S)
     assert [] == rows(database_url, "SELECT 1 FROM messages WHERE job_id = %s", job.job_id)
 
 
@@ -159,7 +160,7 @@ async def test_a_hand_back_spends_no_try_and_the_next_attempt_goes_on_in_the_sam
     running = begin(shop, script, tenant, job)
     await script.at_work.wait()
     shop.hand_back()
-    await asyncio.wait_for(running, 5)
+    await asyncio.wait_for(running, PATIENCE_S)
     row = job_row(database_url, job.job_id)
     assert ("queued", 0, 1) == (row["state"], row["tries"], row["attempt"])
 
@@ -192,7 +193,7 @@ async def test_an_attempt_that_lost_its_job_writes_nothing(
     async with workshop(database_url, ports_url(shop)) as second:
         await begin(second, Script(*saying("new answer")), tenant, job, seq=2)
     wake.set()
-    await asyncio.wait_for(zombie, 10)
+    await asyncio.wait_for(zombie, PATIENCE_S)
     frames = await read_all(await ports.hub.join(tenant.id, job.job_id))
     answers = rows(database_url, "SELECT parts FROM messages WHERE job_id = %s AND role = 'assistant'", job.job_id)
     assert [[{"type": "text", "text": "new answer"}]] == [answer["parts"] for answer in answers]
@@ -214,7 +215,7 @@ async def test_an_attempt_whose_lease_is_gone_stops_at_the_next_beat(
     await script.at_work.wait()
     held = shop.held()
     shop.beaten(held, {})
-    await asyncio.wait_for(running, 5)
+    await asyncio.wait_for(running, PATIENCE_S)
     assert ("running", True) == (job_row(database_url, job.job_id)["state"], script.closed)
 
 
@@ -223,7 +224,7 @@ async def test_a_job_past_its_deadline_fails_and_stops_its_work(
 ) -> None:
     job = await submit_one(ports, tenant, deadline_s=0.3)
     script = Script(asyncio.Event())
-    await asyncio.wait_for(begin(shop, script, tenant, job), 10)
+    await asyncio.wait_for(begin(shop, script, tenant, job), PATIENCE_S)
     row = job_row(database_url, job.job_id)
     assert ("failed", "deadline_passed", True) == (row["state"], row["error"]["code"], script.closed)
 
@@ -234,7 +235,7 @@ async def test_the_end_of_one_turn_starts_the_next(
     first = await submit(ports, turn(tenant))
     second = await submit(ports, turn(tenant, first.session_id))
     await begin(shop, Script(*saying("one")), tenant, first)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE_S):
         while job_row(database_url, second.job_id)["state"] != "dispatched":
             await asyncio.sleep(0.01)
     script = Script(*saying("two"))

@@ -16,6 +16,7 @@ from graphs.embeddings.registry import open_embedder
 from graphs.providers.errors import ModelUnknown, ProviderTimeout
 from schema import redis_names
 from schema.errors import InputError, Unavailable
+from tests.waiting import PATIENCE_S
 from workers.embedding import MOST_TEXTS, EmbeddingClient, EmbeddingFailed
 from workers.embedding_server import EmbeddingServer
 from workers.embedding_wire import ASK_TEXTS, MOST_WAITING, QUERY_TEXTS, Ask, Lane, encode
@@ -268,7 +269,7 @@ async def test_a_server_that_closes_answers_what_is_under_way(address: RedisAddr
     asked = asyncio.create_task(client.embed(["3"]))
     await engine.began.wait()
     closing = asyncio.create_task(server.__aexit__())
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE_S):
         while not all(task.done() for task in server._serving):
             await asyncio.sleep(0.001)
     engine.free.set()
@@ -291,7 +292,7 @@ async def test_a_server_takes_no_more_than_it_can_work_on(
     async with serving(address, engine, ("bulk",)):
         texts = [str(number) for number in range(QUERY_TEXTS + 1)]
         asked = [asyncio.create_task(client.embed(texts)) for _ in range(5)]
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE_S):
             while len(engine.asked) < 2 or await wire.call("LLEN", waiting("bulk")) < 3:
                 await asyncio.sleep(0.001)
         assert 2 == len(engine.asked)

@@ -13,6 +13,7 @@ from schema.errors import NotFound
 from schema.events import Frame, read_frames
 from schema.ids import new_id
 from tests.conftest import TestTenant, make_tenant
+from tests.waiting import PATIENCE_S
 from tests.workers.driving import Script, claim, read_all, saying, submission, submit_one, workshop
 from workers import follow, hub
 from workers.attempts import attempt_job
@@ -184,6 +185,6 @@ async def test_leaving_unsubscribes(ports: Ports, live: JobStream, redis_url: st
     with redis.Redis.from_url(redis_url) as client:
         async with await ports.hub.join(live.tenant_id, live.job_id):
             assert [(channel.encode(), 1)] == client.pubsub_numsub(channel)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE_S):
             while client.pubsub_numsub(channel)[0][1]:
                 await asyncio.sleep(0.01)

@@ -11,6 +11,7 @@ from schema import events
 from schema.ids import new_id
 from schema.kinds import KINDS
 from tests.conftest import TestTenant
+from tests.waiting import PATIENCE_S
 from tests.workers.driving import Script, change, job_row, rows, submit_one, workshop
 from workers.attempts import Attempt, attempt_job
 from workers.heartbeat import Heartbeat
@@ -49,7 +50,7 @@ async def test_a_cancel_whose_order_got_lost_arrives_with_the_beat(
         heartbeat = Heartbeat(shop)
         heartbeat.start()
         change(database_url, "UPDATE jobs SET cancel_requested = 'keep' WHERE id = %s", job.job_id)
-        await asyncio.wait_for(running, 10)
+        await asyncio.wait_for(running, PATIENCE_S)
         heartbeat.stop()
     assert "cancelled" == job_row(database_url, job.job_id)["state"]
 
@@ -65,7 +66,7 @@ async def test_an_attempt_that_another_has_taken_over_is_stopped_by_the_beat(
         heartbeat = Heartbeat(shop)
         heartbeat.start()
         change(database_url, "UPDATE jobs SET attempt = 2 WHERE id = %s", job.job_id)
-        await asyncio.wait_for(running, 10)
+        await asyncio.wait_for(running, PATIENCE_S)
         heartbeat.stop()
     row = job_row(database_url, job.job_id)
     assert ("running", 2) == (row["state"], row["attempt"])

@@ -16,7 +16,8 @@ from tests.counterparts.http_server import CounterpartServer, Exchange
 from tests.counterparts.openai_server import OpenAIServer
 from tests.journeys.agents import add_agent
 from tests.journeys.client import Client, assert_whole, kinds
-from tests.system import System, wait_for
+from tests.system import System
+from tests.waiting import PATIENCE_S, wait_for
 from tests.workers.driving import rows
 
 WORDS = 90
@@ -212,7 +213,7 @@ async def test_a_cancelled_pipeline_stops_and_keeps_nothing(place: Place) -> Non
     await place.make("cancelled", "a", a=call(tool))
     async with await place.run("cancelled") as stream:
         await stream.until("tool.started")
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE_S):
             await place.client.cancel(stream.job_id)
             events = await stream.rest()
     assert "job.cancelled" == events[-1].type

@@ -18,6 +18,7 @@ from schema.tables import TENANT_TABLES
 from tests.api.documents.shelving import shelve
 from tests.conftest import TestTenant, make_tenant
 from tests.secret import VAULT
+from tests.waiting import PATIENCE_S
 from tests.workers.driving import Script, change, job_row, rows, saying, submission, submit_one, turn, workshop
 from tests.workers.limiting import Books, Clock
 from workers.attempts import attempt_job
@@ -161,7 +162,7 @@ async def test_a_session_that_is_gone_on_with_while_the_sweeper_looks_stays(
 
 async def blocked(database_url: str) -> None:
     """Wait until somebody in this database waits for a row."""
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE_S):
         while not rows(
             database_url,
             "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'",
@@ -355,7 +356,7 @@ async def test_a_running_job_of_a_deleted_tenant_stops_and_brings_nothing_back(
     submitted, script = await submit(ports, turn(tenant)), Script(saying()[0], asyncio.Event())
     async with workshop(database_url, redis_url) as shop:
         running = asyncio.create_task(attempt_job(shop, script, tenant.id, submitted.job_id, 1))
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE_S):
             await script.at_work.wait()
             change(database_url, "UPDATE tenants SET state = 'deleting' WHERE id = %s", tenant.id)
             await retention.sweep()

@@ -16,6 +16,7 @@ from graphs.providers.contract import Message
 from schema.queries.configuration import read_needs
 from tests.conftest import TestTenant
 from tests.counterparts.behaviours import Behaviour, fails, says
+from tests.waiting import PATIENCE_S
 from tests.workers.answering import MODEL, Shop, open_shop
 from tests.workers.driving import change, claim, rows, turn
 from workers.agents import summaries
@@ -160,7 +161,7 @@ async def test_a_model_that_is_slow_is_not_waited_for(talk: Talk, shop: Shop, mo
     monkeypatch.setattr(summaries, "PATIENCE_S", 0.05)
     shop.models.answer_with(lambda _: Behaviour("stall-first"), model="counting")
     talk.reach(FIRST_DUE)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE_S):
         assert Summary() == await talk.ask()
     assert (None, None) == talk.stored()
 

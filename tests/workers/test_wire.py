@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 
+from tests.waiting import PATIENCE_S
 from workers.ear import Ear
 from workers.redis_connection import RedisAddress, RedisConnection, ReplyError
 from workers.wire import Wire, WireDown
@@ -27,7 +28,7 @@ async def test_an_error_reply_is_the_callers_and_nobody_elses(redis_url: str) ->
 
 async def test_a_redis_that_is_down_fails_at_once(unused_tcp_port: int) -> None:
     wire = Wire(RedisAddress(port=unused_tcp_port))
-    async with asyncio.timeout(3):
+    async with asyncio.timeout(PATIENCE_S):
         for _ in range(20):
             with pytest.raises(WireDown):
                 await wire.call("PING")
@@ -44,7 +45,7 @@ async def test_a_frozen_redis_does_not_hold_its_callers(monkeypatch: pytest.Monk
 
     silent = await asyncio.start_server(say_nothing, "127.0.0.1", 0)
     wire = Wire(RedisAddress(host="127.0.0.1", port=silent.sockets[0].getsockname()[1]))
-    async with asyncio.timeout(3):
+    async with asyncio.timeout(PATIENCE_S):
         with pytest.raises(WireDown):
             await wire.call("PING")
         await wire.close()
@@ -75,7 +76,7 @@ async def test_a_subscriber_with_a_wrong_password_goes_on_trying(redis_url: str)
     ear.start()
     assert not await ear.subscribe("a", timeout_s=0.1)
     ear._address = address
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE_S):
         while not await ear.subscribe("a"):
             pass
     await ear.close()
@@ -90,7 +91,7 @@ async def test_a_reply_to_nothing_ends_the_connection() -> None:
     async with await asyncio.start_server(refuse, "127.0.0.1", 0) as full:
         address = RedisAddress(host="127.0.0.1", port=full.sockets[0].getsockname()[1])
         connection = await RedisConnection.open(address)
-        async with asyncio.timeout(3):
+        async with asyncio.timeout(PATIENCE_S):
             await connection.gone.wait()
         with pytest.raises(ConnectionError):
             await connection.request(b"", 1)
@@ -109,7 +110,7 @@ async def test_an_ear_hears_again_after_a_lost_connection_and_says_that_it_misse
     assert await ear.subscribe("a")
     await wire.call("PUBLISH", "a", "one")
     assert ear._connection is not None
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE_S):
         assert b"one" == await heard.get()
         ear._connection.abort()
         await missed.wait()

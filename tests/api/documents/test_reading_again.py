@@ -14,6 +14,7 @@ from schema.errors import Unavailable
 from schema.queries import documents
 from schema.queries.ingestion import claim_file
 from tests.api.documents.shelving import Person, Shelf
+from tests.waiting import PATIENCE_S
 from tests.workers.driving import change, claim, job_row
 
 Json = dict[str, Any]
@@ -92,7 +93,7 @@ async def test_of_many_who_want_it_read_again_at_once_one_is_served(client: http
             db, "SELECT 1 FROM document_versions WHERE document_id = %(id)s FOR UPDATE", {"id": document_id}
         )
         tries = [asyncio.create_task(client.post(f"/api/documents/{document_id}/retry")) for _ in range(3)]
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE_S):
             while len(shelf.rows(WAITING)) < 3:
                 await asyncio.sleep(0.02)
     statuses = [answer.status_code for answer in await asyncio.gather(*tries)]

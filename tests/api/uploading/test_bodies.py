@@ -14,7 +14,8 @@ import pytest
 from schema.db import pool_for
 from tests.api.uploading.uploads import LIMITS, change, notes, rows, stored, under_way, upload, versions
 from tests.conftest import TestTenant
-from tests.system import System, wait_for
+from tests.system import System
+from tests.waiting import PATIENCE_S, wait_for
 from workers.storage.opening import open_storage
 from workers.storage.removals import remove_due
 from workers.storage.settings import StorageSettings
@@ -184,7 +185,7 @@ class Serving:
         self.system, self.folder = system, folder
 
     def client(self, tenant: TestTenant) -> httpx.AsyncClient:
-        return httpx.AsyncClient(base_url=self.system.url, headers=tenant.headers, timeout=60)
+        return httpx.AsyncClient(base_url=self.system.url, headers=tenant.headers, timeout=PATIENCE_S)
 
     def memory(self, what: str) -> int:
         """Bytes that the process holds (VmRSS), or held at most (VmHWM)."""

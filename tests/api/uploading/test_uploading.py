@@ -16,6 +16,7 @@ from api.uploading.intake import document_name
 from tests.api.people import bearer, deeds, signed_in
 from tests.api.uploading.uploads import PDF, change, files, notes, rows, stored, upload, versions
 from tests.conftest import TestTenant
+from tests.waiting import PATIENCE_S
 
 PROBLEM = "application/problem+json"
 
@@ -198,7 +199,7 @@ async def test_fifty_uploads_at_once_with_one_key_are_one_job(
 
 async def _settled(database_url: str, tenant: TestTenant) -> None:
     """Wait until what was not needed is removed."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE_S):
         while notes(database_url, tenant.id):
             await asyncio.sleep(0.02)
 

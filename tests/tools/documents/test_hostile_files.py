@@ -12,6 +12,7 @@ import psutil
 import pytest
 
 from tests.tools.documents.hostile_files import CANARY, HOSTILE, MIB, READ
+from tests.waiting import PATIENCE_S
 from tools.documents.blocks import Unreadable
 from tools.documents.chunking import ChunkSettings
 from tools.documents.reader import CODES, Reader, ReadLimits
@@ -31,7 +32,7 @@ async def reader() -> AsyncIterator[Reader]:
 @pytest.fixture
 def files(tmp_path: Path) -> Iterator[Path]:
     module = "tests.tools.documents.hostile_files"
-    subprocess.run([sys.executable, "-m", module, str(tmp_path)], cwd=ROOT, check=True, timeout=120)
+    subprocess.run([sys.executable, "-m", module, str(tmp_path)], cwd=ROOT, check=True, timeout=PATIENCE_S)
     yield tmp_path
     shutil.rmtree(tmp_path)  # pytest would keep half a gigabyte
 

@@ -12,6 +12,7 @@ import pytest
 
 from schema.errors import Unavailable
 from tests.tools.documents.making import LEAVE, make_image, make_pdf
+from tests.waiting import PATIENCE_S
 from tools.documents import reader as reader_module
 from tools.documents.blocks import Unreadable
 from tools.documents.chunking import ChunkSettings
@@ -57,14 +58,14 @@ async def nurseries(reader: Reader) -> set[int]:
 
 async def gone(pids: set[int]) -> None:
     """Wait until none of them runs."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE_S):
         while any(psutil.pid_exists(pid) and psutil.Process(pid).status() != "zombie" for pid in pids):
             await asyncio.sleep(0.01)
 
 
 async def busy(worker: int) -> set[int]:
     """Wait until a nursery of the worker has a grandchild that reads; return both. The worker may have other children."""
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(PATIENCE_S):
         while True:
             nursing = [psutil.Process(pid) for pid in nurseries_of(worker)]
             if reading := [child for nursery in nursing for child in nursery.children()]:
