@@ -1,18 +1,18 @@
-"""`POST /api/chat`: a message in; the answer out as events, as one body, or later as a job (A1)."""
+"""`POST /api/chat`: a message in; the answer out as events, as one body, or later as a job."""
 
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
 import msgspec
 from litestar import Response, Router, post
-from litestar.params import FromPath, JSONBody
+from litestar.params import JSONBody, PathParameter
 from msgspec import Meta
 
 from api.describing import EVENTS, described
 from api.errors import problems
 from api.granted import resolve_target
 from api.headers import read_idempotency
-from api.manners import ACCEPTED, ANSWERED, JOB_FAILURES, MANNERS, answer_in_manner
+from api.manners import ACCEPTED, ANSWER, ANSWERED, JOB_FAILURES, MANNERS, ON_BUSY, PRIORITY, answer_in_manner
 from api.principals import MayChat, Principal
 from api.requests import JsonRequest
 from api.resources import Opened, Resources
@@ -31,48 +31,77 @@ TITLE_LENGTH = 80
 
 
 class TextPartIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="type", tag="text"):
-    """Words."""
+    """Text content."""
 
-    text: Annotated[str, Meta(max_length=200_000)]
+    text: Annotated[str, Meta(max_length=200_000, description="The text.")]
 
 
 class ImagePartUrlIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """A picture: a `data:` URL, or an address that the model's provider can fetch."""
+    """An image by URL."""
 
-    url: Annotated[str, Meta(min_length=1)]
-    detail: Literal["auto", "low", "high"] | None = None
+    url: Annotated[str, Meta(min_length=1, description="A `data:` URL, or a URL that the model provider can fetch.")]
+    detail: Annotated[
+        Literal["auto", "low", "high"] | None,
+        Meta(description="Resolution at which the model sees the image; the provider decides by default."),
+    ] = None
 
 
 class ImagePartIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="type", tag="image_url"):
-    """A picture."""
+    """Image content."""
 
-    image_url: ImagePartUrlIn
+    image_url: Annotated[ImagePartUrlIn, Meta(description="The image.")]
 
 
 class ChatIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, omit_defaults=True):
-    """A message to answer. Without `session_id` it begins a new session."""
+    """A message to answer, with the session, agent and model that it is for."""
 
-    message: (
+    message: Annotated[
         Annotated[str, Meta(min_length=1, max_length=200_000, examples=["What is a headrace?"])]
-        | Annotated[list[TextPartIn | ImagePartIn], Meta(min_length=1, max_length=100)]
-    )
-    session_id: UUID | None = None
-    agent: Annotated[str, Meta(min_length=1, max_length=200)] | None = None
-    model: Annotated[str, Meta(min_length=1, max_length=200, examples=["ollama/llama3.2:3b"])] | None = None
-    collections: (
+        | Annotated[list[TextPartIn | ImagePartIn], Meta(min_length=1, max_length=100)],
+        Meta(description="The message: a string, or a list of text and image parts."),
+    ]
+    session_id: Annotated[
+        UUID | None, Meta(description="The session to continue. A new session is created if omitted.")
+    ] = None
+    agent: (
         Annotated[
-            list[Annotated[str, Meta(min_length=1, max_length=100)]],
+            str,
             Meta(
-                min_length=1, max_length=20, description="Answer from these collections of documents, with citations."
+                min_length=1,
+                max_length=200,
+                description="Name of the agent to ask. `auto` selects one by the message; so does omitting agent and model.",
             ),
         ]
         | None
     ) = None
-    on_busy: OnBusy = "queue"
-    priority: Priority = "normal"
+    model: (
+        Annotated[
+            str,
+            Meta(
+                min_length=1,
+                max_length=200,
+                examples=["ollama/llama3.2:3b"],
+                description="`provider/name`, a bare name of the default provider, `agent/NAME`, or `auto` (the default).",
+            ),
+        ]
+        | None
+    ) = None
+    collections: (
+        Annotated[
+            list[Annotated[str, Meta(min_length=1, max_length=100)]],
+            Meta(
+                min_length=1,
+                max_length=20,
+                description="Names or ids of document collections to answer from, with citations.",
+            ),
+        ]
+        | None
+    ) = None
+    on_busy: Annotated[OnBusy, Meta(description=ON_BUSY)] = "queue"
+    priority: Annotated[Priority, Meta(description=PRIORITY)] = "normal"
 
 
-OPT = described(example={"message": "What is a headrace?"}, also={EVENT_STREAM: EVENTS})
+OPT = described(example={"message": "What is a headrace?", "agent": "auto"}, answer=ANSWER, also={EVENT_STREAM: EVENTS})
 RESPONSES = {200: ANSWERED, 202: ACCEPTED, **problems(*JOB_FAILURES)}
 
 
@@ -85,7 +114,9 @@ RESPONSES = {200: ANSWERED, 202: ACCEPTED, **problems(*JOB_FAILURES)}
     description=MANNERS,
     tags=["chat"],
 )
-async def chat(data: JSONBody[ChatIn], request: JsonRequest, principal: MayChat, resources: Opened) -> Response[Any]:
+async def send_message(
+    data: JSONBody[ChatIn], request: JsonRequest, principal: MayChat, resources: Opened
+) -> Response[Any]:
     submission = await _submission(data, request, principal, resources)
     said = estimate_tokens(sum(len(part.get("text", "")) for part in submission.parts or []))
     return await answer_in_manner(resources, principal, request, submission, input_tokens=said)
@@ -96,16 +127,20 @@ async def chat(data: JSONBody[ChatIn], request: JsonRequest, principal: MayChat,
     status_code=200,
     opt=OPT,
     responses=RESPONSES,
-    summary="Send a message, naming the tenant",
+    summary="Send a message to a tenant",
     tags=["chat"],
 )
-async def chat_of_tenant(
-    tenant: FromPath[str], data: JSONBody[ChatIn], request: JsonRequest, principal: MayChat, resources: Opened
+async def send_tenant_message(
+    tenant: Annotated[str, PathParameter(description="Slug or id of the caller's own tenant.")],
+    data: JSONBody[ChatIn],
+    request: JsonRequest,
+    principal: MayChat,
+    resources: Opened,
 ) -> Response[Any]:
-    """The same as `POST /api/chat`; `tenant` is the slug or id of the caller's own tenant."""
+    """The same as `POST /api/chat`, with the caller's own tenant named in the path."""
     if tenant not in (principal.tenant.slug, str(principal.tenant_id)):
-        raise NotFound("There is no such tenant for this key or token.")
-    return await chat.fn(data, request, principal, resources)
+        raise NotFound("No such tenant for this key or token.")
+    return await send_message.fn(data, request, principal, resources)
 
 
 async def _submission(data: ChatIn, request: JsonRequest, principal: Principal, resources: Resources) -> Submission:
@@ -136,7 +171,9 @@ async def _submission(data: ChatIn, request: JsonRequest, principal: Principal, 
 async def _collections(resources: Resources, principal: Principal, names: list[str]) -> list[str]:
     """Return the ids of collections. Raises Forbidden for whoever may not read documents, NotFound for one that isn't there."""
     if "documents.read" not in principal.rights:
-        raise Forbidden("This needs the right 'documents.read', which your key does not have; leave collections out.")
+        raise Forbidden(
+            "collections requires the right 'documents.read', which your key does not have. Omit collections."
+        )
     async with principal.tx(resources.ports.pool) as db:
         rows = await list_searchable(db, principal.tenant_id)
     return [str(row["id"]) for row in choose(rows, names)]
@@ -155,4 +192,4 @@ def _title(parts: list[dict[str, Any]]) -> str:
     return text if len(text) <= TITLE_LENGTH else text[: TITLE_LENGTH - 1] + "…"
 
 
-routes = Router("/", route_handlers=[chat, chat_of_tenant])
+routes = Router("/", route_handlers=[send_message, send_tenant_message])

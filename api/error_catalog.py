@@ -47,7 +47,7 @@ CATALOG: dict[str, ErrorDoc] = {
     "tenant_suspended": ErrorDoc(
         "The tenant is suspended", "This tenant is suspended. Ask whoever runs this installation."
     ),
-    "not_found": ErrorDoc("No such resource for this tenant", "There is no such job."),
+    "not_found": ErrorDoc("No such resource for this tenant", "No such job."),
     "conflict": ErrorDoc(
         "The current state does not allow it",
         "Only an ended job can be deleted; cancel it first. This one is running.",

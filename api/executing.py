@@ -1,21 +1,21 @@
-"""`POST /api/pipelines/{id}/execute`: run a pipeline, with the manners of `POST /api/chat`.
+"""`POST /api/pipelines/{id}/execute`: run a pipeline, with the same response modes as `POST /api/chat`.
 
 A built-in one is a chat job: the graph that it names is one that agents run. A tenant's own is a job of kind `pipeline`.
 """
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 from uuid import UUID
 
 from litestar import Response, post
-from litestar.params import FromPath, JSONBody
+from litestar.params import JSONBody, PathParameter
 from psycopg.rows import DictRow
 
 from api.describing import EVENTS, described
 from api.errors import problems
 from api.granted import Target, resolve_model, resolve_target
 from api.headers import read_idempotency
-from api.manners import ACCEPTED, ANSWERED, JOB_FAILURES, answer_in_manner
+from api.manners import ACCEPTED, ANSWER, ANSWERED, JOB_FAILURES, answer_in_manner
 from api.pipeline_shapes import ExecuteIn
 from api.principals import MayRunPipelines, Principal
 from api.requests import JsonRequest
@@ -33,24 +33,26 @@ from schema.kinds import KINDS, Kind
 from schema.queries.pipelines import find_pipeline, find_version
 from workers.submit import Submission
 
-NO_PIPELINE = "There is no such pipeline of your tenant. GET /api/pipelines lists them."
-NO_VERSION = "There is no such version of this pipeline. GET /api/pipelines/{id}/versions lists them."
+NO_PIPELINE = "No such pipeline in your tenant. GET /api/pipelines lists them."
+NO_VERSION = "No such version of this pipeline. GET /api/pipelines/{id}/versions lists them."
 LAST_VERSION = 2**31 - 1
-DESCRIPTION = """The manners are those of `POST /api/chat`: a stream, `Prefer: respond-async`, or waiting; `Idempotency-Key`
-too. Each step is told as an event; a worker that is killed is followed by one that goes on at the unfinished step. The built-in
-`react` and `plan_execute` need an `agent`. With a `session_id` the input and the answer become messages of that session."""
+PIPELINE_ANSWER = ANSWER | {"session_id": None, "message_id": None}
+DESCRIPTION = """Runs the pipeline as a job, with the same response modes as `POST /api/chat`: a stream, `Prefer: respond-async`
+or waiting; `Idempotency-Key` works too. Each step sends events. If a worker is lost, another one continues at the unfinished
+step. The built-in pipelines `react` and `plan_execute` require `agent`. With `session_id`, the input and the answer become
+messages of that session."""
 
 
 @post(
     "/{pipeline:str}/execute",
     status_code=200,
-    opt=described(example={"input": "What is a headrace?"}, also={EVENT_STREAM: EVENTS}),
+    opt=described(example={"input": "What is a headrace?"}, answer=PIPELINE_ANSWER, also={EVENT_STREAM: EVENTS}),
     responses={200: ANSWERED, 202: ACCEPTED, **problems(*JOB_FAILURES)},
     summary="Run a pipeline",
     description=DESCRIPTION,
 )
-async def execute(
-    pipeline: FromPath[str],
+async def run_pipeline(
+    pipeline: Annotated[str, PathParameter(description="Name or id of the pipeline.")],
     data: JSONBody[ExecuteIn],
     request: JsonRequest,
     principal: MayRunPipelines,
@@ -110,10 +112,10 @@ async def _builtin(one: Builtin, data: ExecuteIn, principal: Principal, resource
 
 async def _builtin_target(one: Builtin, data: ExecuteIn, principal: Principal, resources: Resources) -> Target:
     if data.version is not None:
-        raise InputError("Built-in pipelines have no versions; leave version out.", field="version")
+        raise InputError("Built-in pipelines have no versions. Omit version.", field="version")
     if one.needs_agent:
         if data.agent in (None, AUTO):
-            raise InputError(f"{one.name} runs for an agent: name one of GET /api/agents.", field="agent")
+            raise InputError(f"{one.name} requires agent: the name of one that GET /api/agents lists.", field="agent")
         return await resolve_target(resources, principal, data.model, data.agent)
     _refuse_agent(one.name, data)
     if one.name == "chat":
@@ -134,7 +136,7 @@ async def _own(pipeline: str, data: ExecuteIn, principal: Principal, resources: 
 
 def _refuse_agent(name: str, data: ExecuteIn) -> None:
     if data.agent is not None:
-        raise InputError(f"{name} names its agents itself; leave agent out.", field="agent")
+        raise InputError(f"{name} does not take an agent. Omit agent.", field="agent")
 
 
 async def find_own(db: Db, principal: Principal, pipeline: str, version: int | None = None) -> DictRow:

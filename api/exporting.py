@@ -1,38 +1,44 @@
 """A session as one document."""
 
 from datetime import datetime
-from typing import Any
+from typing import Annotated, Any
 from uuid import UUID
 
 import msgspec
+from msgspec import Meta
 
 SPEAKERS = {"user": "You", "assistant": "Assistant", "system": "System", "tool": "Tool"}
 
 
 class MessageOut(msgspec.Struct, frozen=True, kw_only=True):
-    """One stored message. `status` is `completed`, or says why it is not whole; `citations` are the passages it rests on."""
+    """A message of a session."""
 
-    id: UUID
-    job_id: UUID | None
-    role: str
-    parts: list[dict[str, Any]]
-    status: str
-    model: str | None
-    agent: str | None
-    usage: dict[str, Any] | None
-    created_at: datetime
-    citations: list[dict[str, Any]] | None = None
+    id: Annotated[UUID, Meta(description="Id of the message.")]
+    job_id: Annotated[UUID | None, Meta(description="The job that the message belongs to; null for none.")]
+    role: Annotated[str, Meta(description="`user`, `assistant`, `system` or `tool`.")]
+    parts: Annotated[list[dict[str, Any]], Meta(description="The content: parts of type `text` or `image_url`.")]
+    status: Annotated[str, Meta(description="`completed`, or why the message is incomplete.")]
+    model: Annotated[str | None, Meta(description="The model that answered, as `provider/name`; null otherwise.")]
+    agent: Annotated[str | None, Meta(description="The agent that answered; null otherwise.")]
+    usage: Annotated[
+        dict[str, Any] | None, Meta(description="`input_tokens`, `output_tokens` and `estimated`; null if unknown.")
+    ]
+    created_at: Annotated[datetime, Meta(description="When the message was stored.")]
+    citations: Annotated[
+        list[dict[str, Any]] | None,
+        Meta(description="Passages that the answer cites: number, document, page, heading, passage and score."),
+    ] = None
 
 
 class SessionExportOut(msgspec.Struct, frozen=True, kw_only=True):
     """A session with all its messages."""
 
-    id: UUID
-    title: str
-    turns: int
-    created_at: datetime
-    updated_at: datetime
-    messages: list[MessageOut]
+    id: Annotated[UUID, Meta(description="Id of the session.")]
+    title: Annotated[str, Meta(description="Title of the session.")]
+    turns: Annotated[int, Meta(description="Number of messages that were sent to the session.")]
+    created_at: Annotated[datetime, Meta(description="When the session was created.")]
+    updated_at: Annotated[datetime, Meta(description="When the session was last used.")]
+    messages: Annotated[list[MessageOut], Meta(description="All messages, oldest first.")]
 
 
 def as_markdown(title: str, messages: list[MessageOut]) -> str:
@@ -56,6 +62,6 @@ def _part(part: dict[str, Any]) -> str:
             return part["text"]
         case "image_url":
             url = part["image_url"]["url"]
-            return "*(a picture)*" if url.startswith("data:") else f"![a picture]({url})"
+            return "*(an image)*" if url.startswith("data:") else f"![an image]({url})"
         case _:
             return f"```json\n{msgspec.json.encode(part).decode()}\n```"

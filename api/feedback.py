@@ -1,7 +1,7 @@
-"""What people think of answers (A4): `up` or `down`, a comment, and which agent should have answered.
+"""Feedback on answers: `up` or `down`, a comment, and which agent should have answered.
 
-A corrected agent makes the question an example for the router; an answer that was approved is shown to its agent as an example,
-if nothing but the question made it. `down` has an answer that is kept to be given again forgotten (G9, G10).
+A corrected agent makes the question an example for the router. An approved answer becomes an example for its agent, if it was
+made from the question alone. `down` removes the answer from the answer cache.
 """
 
 from datetime import datetime
@@ -10,7 +10,7 @@ from uuid import UUID
 
 import msgspec
 from litestar import Router, delete, get, put
-from litestar.params import FromPath, JSONBody
+from litestar.params import JSONBody, PathParameter
 from msgspec import Meta
 from psycopg.rows import DictRow
 
@@ -23,32 +23,44 @@ from schema.errors import InputError, NotFound, UnknownAgent
 from schema.queries import feedback
 from schema.queries.cached_answers import delete_answer
 
-NO_MESSAGE = "There is no such message."
-NO_FEEDBACK = "There is no feedback on this message."
+NO_MESSAGE = "No such message."
+NO_FEEDBACK = "This message has no feedback."
 LONGEST_QUESTION = 500
 LONGEST_ANSWER = 2000
 """Characters that an example is made of; of a longer answer only the question is learned, since half of one teaches halves."""
 
 Rating = Literal["up", "down"]
+MessageId = Annotated[UUID, PathParameter(description="Id of the answer.")]
 
 
 class FeedbackIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """What you think of an answer. `agent` is who should have answered."""
+    """Feedback on an answer."""
 
-    rating: Rating
-    comment: Annotated[str, Meta(max_length=2000)] | None = None
-    agent: Annotated[str, Meta(min_length=1, max_length=200)] | None = None
+    rating: Annotated[Rating, Meta(description="Whether the answer was good.")]
+    comment: Annotated[str, Meta(max_length=2000, description="Free text.")] | None = None
+    agent: (
+        Annotated[str, Meta(min_length=1, max_length=200, description="Name of the agent that should have answered.")]
+        | None
+    ) = None
 
 
 class FeedbackOut(msgspec.Struct, frozen=True, kw_only=True):
     """Feedback on an answer."""
 
-    message_id: UUID
-    rating: Rating
-    comment: str | None
-    agent: str | None
-    created_at: datetime
-    updated_at: datetime
+    message_id: Annotated[UUID, Meta(description="Id of the answer.")]
+    rating: Annotated[Rating, Meta(description="Whether the answer was good.")]
+    comment: Annotated[str | None, Meta(description="Free text; null if none was given.")]
+    agent: Annotated[str | None, Meta(description="The agent that should have answered; null if none was named.")]
+    created_at: Annotated[datetime, Meta(description="When feedback was first given.")]
+    updated_at: Annotated[datetime, Meta(description="When it was last changed.")]
+
+
+EXAMPLE: dict[str, Any] = {"rating": "down", "comment": "Wrong customer", "agent": "AgentDebt"}
+FEEDBACK = EXAMPLE | {
+    "message_id": "019a5c9e-7d20-7e02-8a41-5b1f0c3d9e77",
+    "created_at": "2026-05-04T08:16:00Z",
+    "updated_at": "2026-05-04T08:16:00Z",
+}
 
 
 class Lesson(msgspec.Struct, frozen=True):
@@ -61,20 +73,18 @@ class Lesson(msgspec.Struct, frozen=True):
 
 @put(
     "/{message_id:uuid}/feedback",
-    opt=described(example={"rating": "down", "comment": "Wrong customer", "agent": "AgentDebt"}),
+    opt=described(example=EXAMPLE, answer=FEEDBACK),
     responses=problems("not_found"),
-    summary="Say what you think of an answer",
+    summary="Set feedback on an answer",
     tags=["sessions"],
 )
-async def rate(
-    message_id: FromPath[UUID], data: JSONBody[FeedbackIn], principal: MayWriteSessions, resources: Opened
+async def set_feedback(
+    message_id: MessageId, data: JSONBody[FeedbackIn], principal: MayWriteSessions, resources: Opened
 ) -> FeedbackOut:
-    """Takes the place of what was said of this answer before. A corrected `agent` and an approved answer are learned from."""
+    """Replaces earlier feedback on this answer. Routing learns from a corrected `agent`, and agents from approved answers."""
     if data.agent is not None and data.agent not in principal.tenant.agents:
         known = ", ".join(sorted(principal.tenant.agents)[:20]) or "none"
-        raise UnknownAgent(
-            f"There is no agent {data.agent[:80]!r} that you may use. There are: {known}.", field="agent"
-        )
+        raise UnknownAgent(f"No such agent: {data.agent[:80]!r}. Agents you can use: {known}.", field="agent")
     async with principal.tx(resources.ports.pool) as db:
         rated = await _require(db, principal, message_id)
         row = await feedback.set_feedback(
@@ -86,9 +96,15 @@ async def rate(
     return FeedbackOut(**row)
 
 
-@get("/{message_id:uuid}/feedback", responses=problems("not_found"), summary="Look at the feedback", tags=["sessions"])
-async def look(message_id: FromPath[UUID], principal: MayReadSessions, resources: Opened) -> FeedbackOut:
-    """404 also where nobody has said anything yet."""
+@get(
+    "/{message_id:uuid}/feedback",
+    opt=described(answer=FEEDBACK),
+    responses=problems("not_found"),
+    summary="Get feedback on an answer",
+    tags=["sessions"],
+)
+async def get_feedback(message_id: MessageId, principal: MayReadSessions, resources: Opened) -> FeedbackOut:
+    """Returns `404` if the answer has no feedback."""
     async with principal.tx(resources.ports.pool) as db:
         await _require(db, principal, message_id)
         row = await feedback.find_feedback(db, principal.tenant_id, message_id)
@@ -97,9 +113,14 @@ async def look(message_id: FromPath[UUID], principal: MayReadSessions, resources
     return FeedbackOut(**row)
 
 
-@delete("/{message_id:uuid}/feedback", responses=problems("not_found"), summary="Take feedback back", tags=["sessions"])
-async def take_back(message_id: FromPath[UUID], principal: MayWriteSessions, resources: Opened) -> None:
-    """What was learned from it is forgotten."""
+@delete(
+    "/{message_id:uuid}/feedback",
+    responses=problems("not_found"),
+    summary="Delete feedback on an answer",
+    tags=["sessions"],
+)
+async def delete_feedback(message_id: MessageId, principal: MayWriteSessions, resources: Opened) -> None:
+    """Also removes what was learned from it."""
     async with principal.tx(resources.ports.pool) as db:
         await _require(db, principal, message_id)
         if not await feedback.delete_feedback(db, principal.tenant_id, message_id):
@@ -112,7 +133,7 @@ async def _require(db: Db, principal: Principal, message_id: UUID) -> DictRow:
     if row is None:
         raise NotFound(NO_MESSAGE)
     if row["role"] != "assistant":
-        raise InputError("Feedback goes to answers, and this message is a question.", field="message_id")
+        raise InputError("This message is a question. Feedback can only be given on answers.", field="message_id")
     return row
 
 
@@ -138,4 +159,4 @@ def _text(parts: list[dict[str, Any]] | None) -> str:
     return "\n".join(part["text"] for part in parts or () if part.get("type") == "text").strip()
 
 
-routes = Router("/messages", route_handlers=[rate, look, take_back])
+routes = Router("/messages", route_handlers=[set_feedback, get_feedback, delete_feedback])

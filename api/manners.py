@@ -1,13 +1,14 @@
-"""The manners of a route whose job answers: the job's events on the same connection, the job at once, or the answer when it is
-there (A1)."""
+"""Response modes of a route whose job produces an answer: the job's events on the same connection, the job at once, or the
+answer when it is there."""
 
-from typing import Any
+from typing import Annotated, Any
 from uuid import UUID
 
 import msgspec
 from litestar import Response
 from litestar.openapi.datastructures import ResponseSpec
 from litestar.openapi.spec import Example
+from msgspec import Meta
 
 from api.answers import Answer, wait_for_answer
 from api.following import follow_stream
@@ -21,46 +22,49 @@ from workers.submit import Submission, Submitted
 
 
 class UsageOut(msgspec.Struct, frozen=True):
-    """Tokens; `estimated` where the provider did not count them."""
+    """Tokens that an answer used."""
 
-    input_tokens: int
-    output_tokens: int
-    estimated: bool
+    input_tokens: Annotated[int, Meta(description="Tokens read by the model.")]
+    output_tokens: Annotated[int, Meta(description="Tokens written by the model.")]
+    estimated: Annotated[bool, Meta(description="Whether the counts are estimates because the provider sent none.")]
 
 
 class AnswerOut(msgspec.Struct, frozen=True, kw_only=True):
-    """The answer to a chat. `agent` is who answered, None for the model alone; `data` is the answer as an object where its
-    agent's output format has one, `renderer` a hint how to show it; `cached`: it was given before. `citations` are the
-    passages that the answer rests on: number, document, page, heading, passage, score."""
+    """The answer to a message."""
 
-    job_id: str
-    session_id: UUID | None
-    message_id: str | None
-    text: str
-    finish_reason: str
-    model: str
-    usage: UsageOut | None
-    agent: str | None = None
-    data: Any = None
-    renderer: dict[str, Any] | None = None
-    cached: bool = False
-    citations: list[dict[str, Any]] | None = None
+    job_id: Annotated[str, Meta(description="Id of the job that produced the answer.")]
+    session_id: Annotated[UUID | None, Meta(description="The session; null if the job has none.")]
+    message_id: Annotated[str | None, Meta(description="Id of the stored answer; null outside a session.")]
+    text: Annotated[str, Meta(description="The answer as text.")]
+    finish_reason: Annotated[str, Meta(description="Why the model stopped, such as `stop` or `length`.")]
+    model: Annotated[str, Meta(description="The model that answered, as `provider/name`.")]
+    usage: Annotated[UsageOut | None, Meta(description="Tokens used; null if unknown.")]
+    agent: Annotated[str | None, Meta(description="The agent that answered; null if the model answered alone.")] = None
+    data: Annotated[
+        Any, Meta(description="The answer as structured data, if the agent's output format defines it.")
+    ] = None
+    renderer: Annotated[dict[str, Any] | None, Meta(description="A hint on how to display `data`.")] = None
+    cached: Annotated[bool, Meta(description="Whether a stored answer to the same question was reused.")] = False
+    citations: Annotated[
+        list[dict[str, Any]] | None,
+        Meta(description="Passages that the answer cites: number, document, page, heading, passage and score."),
+    ] = None
 
 
 class AcceptedOut(msgspec.Struct, frozen=True, kw_only=True):
-    """A job that is not done yet: look at `job_url` now and then, or follow `events_url`."""
+    """A job that was accepted and has not finished."""
 
-    job_id: str
-    session_id: UUID | None
-    kind: str
-    state: PublicState
-    job_url: str
-    events_url: str
+    job_id: Annotated[str, Meta(description="Id of the job.")]
+    session_id: Annotated[UUID | None, Meta(description="The session; null if the job has none.")]
+    kind: Annotated[str, Meta(description="Kind of job, such as `chat` or `pipeline`.")]
+    state: Annotated[PublicState, Meta(description="State of the job when this response was sent.")]
+    job_url: Annotated[str, Meta(description="Path to poll for the job.")]
+    events_url: Annotated[str, Meta(description="Path to stream the job's events from.")]
 
 
 ACCEPTED = ResponseSpec(
     AcceptedOut,
-    description="The job is accepted and not done yet (`Prefer: respond-async`, or the time was up).",
+    description="The job was accepted and has not finished (`Prefer: respond-async`, or the wait timed out).",
     generate_examples=False,
     examples=[
         Example(
@@ -75,6 +79,20 @@ ACCEPTED = ResponseSpec(
         )
     ],
 )
+ANSWER = {
+    "job_id": "019a5c9e-6f0a-7c11-9f53-0c9d2f6f6b1e",
+    "session_id": "019a5c9e-6f0a-7c11-9f53-0c9d2f6f6b1f",
+    "message_id": "019a5c9e-7d20-7e02-8a41-5b1f0c3d9e77",
+    "text": "A headrace is the channel that leads water to a mill wheel or a turbine.",
+    "finish_reason": "stop",
+    "model": "ollama/llama3.2:3b",
+    "usage": {"input_tokens": 14, "output_tokens": 18, "estimated": False},
+    "agent": None,
+    "data": None,
+    "renderer": None,
+    "cached": False,
+    "citations": None,
+}
 ANSWERED = ResponseSpec(AnswerOut, description="The answer, or the job's events.", generate_examples=False)
 PROVIDER_FAILURES = (
     *("provider_refused", "provider_rate_limited", "provider_failed", "provider_overloaded", "provider_resting"),
@@ -86,18 +104,25 @@ JOB_FAILURES = (
     *("queue_full", "rate_limit_exceeded", "budget_exceeded", "worker_lost", "deadline_passed", *PROVIDER_FAILURES),
 )
 """How a request may fail that submits a job and waits for its answer."""
-MANNERS = """Three manners: `Accept: text/event-stream` streams the job's events on this connection; `Prefer:
-respond-async` answers 202 with the job at once; otherwise the answer is waited for (45 s unless set otherwise, less with
-`Prefer: wait=N`) and comes as 200, or the job as 202 when time is up. The job goes on if you leave. `Idempotency-Key`
-makes a repeated request give the same job. A job that failed answers with its own code: 502 or 504 when the model's
-provider is to blame, 409 when it was cancelled."""
+MANNERS = """Request headers select one of three response modes:
+
+- `Accept: text/event-stream` streams the job's events on this connection.
+- `Prefer: respond-async` returns `202` with the job immediately.
+- Otherwise the request waits for the answer and returns `200`, or `202` with the job if the wait times out (after 45 s by
+  default, sooner with `Prefer: wait=N`).
+
+The job continues if you disconnect. Repeating a request with the same `Idempotency-Key` returns the same job. If the job
+fails, its error code is returned: `502` or `504` if the model provider failed, `409` if the job was cancelled."""
+ON_BUSY = """What to do if another job of the session has not finished: `queue` waits for it, `reject` fails with `409`,
+`interrupt` cancels it and keeps its partial answer, `rollback` cancels it and removes its question and answer."""
+PRIORITY = "Order among the waiting jobs of your tenant: `high` runs first."
 
 
 async def answer_in_manner(
     resources: Resources, principal: Principal, request: JsonRequest, submission: Submission, *, input_tokens: int
 ) -> Response[Any]:
-    """Submit a job and answer in the manner that the request's headers ask for. Raises what `submit_and_follow` raises, and
-    JobEnded for a job that failed while it was waited for."""
+    """Submit a job and answer in the response mode that the headers ask for. Raises what `submit_and_follow` raises, and
+    JobEnded for a job that failed meanwhile."""
     preferences = read_preferences(request.headers)
     accepted = await submit_and_follow(resources, principal, submission, input_tokens=input_tokens, max_tokens=None)
     submitted, follower = accepted.submitted, accepted.follower

@@ -1,5 +1,5 @@
-"""Cursors of paged lists: opaque to clients, the place of the last row to us. Nothing secret is in one, and the tenant's
-row-level security holds whatever a client puts in, so they are not signed."""
+"""Cursors of paged lists: opaque to clients, the position of the last row to us. They hold nothing secret, and row-level
+security applies whatever a client sends, so they are not signed."""
 
 import base64
 import binascii
@@ -7,15 +7,19 @@ from typing import Annotated, Any, TypeVar
 
 import msgspec
 from litestar.params import QueryParameter
+from msgspec import Meta
 
 from schema.errors import InputError
 
 Place = TypeVar("Place")
 
-Limit = Annotated[int, QueryParameter(ge=1, le=100, description="How many to return, at most 100.")]
+Limit = Annotated[int, QueryParameter(ge=1, le=100, description="Maximum number of items to return, from 1 to 100.")]
 Cursor = Annotated[
     str | None,
-    QueryParameter(max_length=400, description="`next_cursor` of the page before; leave it out for the first."),
+    QueryParameter(max_length=400, description="`next_cursor` of the previous page. Omit for the first page."),
+]
+NextCursor = Annotated[
+    str | None, Meta(description="Send as `cursor` to get the next page; null if this is the last one.")
 ]
 
 
@@ -35,5 +39,5 @@ def read_cursor(cursor: str | None, shape: type[Place]) -> Place | None:
         return msgspec.json.decode(data, type=shape)
     except (binascii.Error, msgspec.DecodeError, ValueError) as error:
         raise InputError(
-            "cursor must be the next_cursor of the page before; leave it out for the first page.", field="cursor"
+            "cursor must be the next_cursor of the previous page. Omit it for the first page.", field="cursor"
         ) from error

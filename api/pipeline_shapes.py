@@ -1,4 +1,4 @@
-"""What pipelines look like on the wire, and what a caller's words must be to be stored as one."""
+"""Pipelines on the wire, and the checks that a definition must pass to be stored."""
 
 from datetime import datetime
 from typing import Annotated, Any
@@ -9,6 +9,8 @@ from msgspec import Meta
 from psycopg.rows import DictRow
 
 from api.admin.known_tools import load_builtin_tools
+from api.manners import ON_BUSY, PRIORITY
+from api.paging import NextCursor
 from api.principals import Principal
 from api.resources import Resources
 from graphs.pipelines.builtin import Builtin
@@ -19,118 +21,143 @@ from schema.queries.configuration import read_configuration
 from schema.states import OnBusy, Priority
 from workers.agents.configuration import Configuration, read
 
-STEPS = """Steps by name, up to 50. Each has a `kind`: `agent` (`agent`, `input`), `tool` (`tool`, `arguments`, `optional`),
-`prompt` (`prompt`, `model`), each with `next`; `router` (`by`, `cases`, `otherwise`); `parallel` (`branches`: lists of steps
-by name; `next`). Texts hold `{{input}}`, `{{steps.NAME}}` and `{{steps.NAME.field}}`."""
+STEPS = """Steps by name, at most 50. Each has a `kind`: `agent` (`agent`, `input`), `tool` (`tool`, `arguments`, `optional`)
+and `prompt` (`prompt`, `model`), each with `next`; `router` (`by`, `cases`, `otherwise`); `parallel` (`branches`: lists of
+step names; `next`). Texts may contain `{{input}}`, `{{steps.NAME}}` and `{{steps.NAME.field}}`."""
 EXAMPLE: dict[str, Any] = {
     "name": "explain",
-    "description": "Says in one word what is asked for, then answers or waves.",
-    "start": "sort",
+    "description": "Answers questions, and greets everybody else.",
+    "start": "classify",
     "steps": {
-        "sort": {"kind": "prompt", "prompt": "Is this a question? Answer yes or no.\n\n{{input}}", "next": "way"},
-        "way": {"kind": "router", "by": "{{steps.sort}}", "cases": {"yes": "answer"}, "otherwise": "wave"},
+        "classify": {"kind": "prompt", "prompt": "Is this a question? Answer yes or no.\n\n{{input}}", "next": "route"},
+        "route": {"kind": "router", "by": "{{steps.classify}}", "cases": {"yes": "answer"}, "otherwise": "greet"},
         "answer": {"kind": "prompt", "prompt": "Answer in three sentences: {{input}}"},
-        "wave": {"kind": "prompt", "prompt": "Say something friendly to: {{input}}"},
+        "greet": {"kind": "prompt", "prompt": "Say something friendly to: {{input}}"},
     },
 }
 
-Name = Annotated[str, Meta(min_length=1, max_length=64)]
-
 
 class PipelineIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """A whole pipeline. It begins with the step `start` and ends where a step has no `next`; that step's words are the
-    answer."""
+    """The definition of a pipeline."""
 
-    name: Name
-    start: Name
+    name: Annotated[str, Meta(min_length=1, max_length=64, description="Name, unique in the tenant.")]
+    start: Annotated[
+        str,
+        Meta(
+            min_length=1,
+            max_length=64,
+            description="Name of the first step. The pipeline ends at a step without `next`; its output is the answer.",
+        ),
+    ]
     steps: Annotated[dict[str, dict[str, Any]], Meta(description=STEPS)]
-    description: Annotated[str, Meta(max_length=2000)] = ""
+    description: Annotated[str, Meta(max_length=2000, description="What the pipeline is for.")] = ""
 
 
 class PipelineOut(msgspec.Struct, frozen=True, kw_only=True):
-    """A pipeline. Built-in ones have no `id` and no versions; those that need one run for an agent whom you name."""
+    """A pipeline: one of your tenant's, or a built-in one."""
 
-    id: UUID | None
-    name: str
-    description: str
-    built_in: bool
-    needs_agent: bool = False
-    version: int | None = None
-    created_at: datetime | None = None
-    updated_at: datetime | None = None
-    created_by: str | None = None
+    id: Annotated[UUID | None, Meta(description="Id of the pipeline; null if built in.")]
+    name: Annotated[str, Meta(description="Name of the pipeline.")]
+    description: Annotated[str, Meta(description="What the pipeline is for.")]
+    built_in: Annotated[bool, Meta(description="Whether the pipeline is built in: it cannot be changed or deleted.")]
+    needs_agent: Annotated[bool, Meta(description="Whether running it requires `agent`.")] = False
+    version: Annotated[int | None, Meta(description="Number of the newest version; null if built in.")] = None
+    created_at: Annotated[datetime | None, Meta(description="When it was created; null if built in.")] = None
+    updated_at: Annotated[datetime | None, Meta(description="When it was last changed; null if built in.")] = None
+    created_by: Annotated[str | None, Meta(description="User or key that created it; null if built in.")] = None
 
 
 class PipelineDetailOut(PipelineOut, frozen=True, kw_only=True):
-    """A pipeline with its newest definition; a built-in one has none."""
+    """A pipeline with its definition."""
 
-    definition: dict[str, Any] | None = None
+    definition: Annotated[
+        dict[str, Any] | None, Meta(description="The newest definition, as it was stored; null if built in.")
+    ] = None
 
 
 class PipelinesOut(msgspec.Struct, frozen=True):
-    """All pipelines that you may run: the built-in ones, then your tenant's own by name."""
+    """All pipelines that you can run."""
 
-    items: list[PipelineOut]
+    items: Annotated[list[PipelineOut], Meta(description="Built-in pipelines, then your tenant's own by name.")]
 
 
 class PipelineVersionOut(msgspec.Struct, frozen=True, kw_only=True):
-    """A pipeline as it was from then on."""
+    """A version of a pipeline."""
 
-    version: int
-    definition: dict[str, Any]
-    created_at: datetime
-    created_by: str | None
+    version: Annotated[int, Meta(description="Number of the version, from 1.")]
+    definition: Annotated[dict[str, Any], Meta(description="The definition, as it was stored.")]
+    created_at: Annotated[datetime, Meta(description="When the version was stored.")]
+    created_by: Annotated[str | None, Meta(description="User or key that stored it.")]
 
 
 class PipelineVersionsOut(msgspec.Struct, frozen=True):
-    """A page of versions, the newest first."""
+    """A page of versions, newest first."""
 
-    items: list[PipelineVersionOut]
-    next_cursor: str | None
+    items: Annotated[list[PipelineVersionOut], Meta(description="The versions of this page.")]
+    next_cursor: NextCursor
 
 
 class TopologyNodeOut(msgspec.Struct, frozen=True):
-    """A place: a step, the start, the end, or where the branches of a parallel step meet."""
+    """A node of a pipeline's graph."""
 
-    id: str
-    kind: str
-    label: str
+    id: Annotated[str, Meta(description="Id of the node, unique in the pipeline.")]
+    kind: Annotated[
+        str, Meta(description="Kind of step, or `start`, `end`, `join` (parallel branches meet) or `node` (built in).")
+    ]
+    label: Annotated[str, Meta(description="Text to display.")]
 
 
 class TopologyEdgeOut(msgspec.Struct, frozen=True, rename={"source": "from", "target": "to"}):
-    """A way; `conditional` if it is one of several, and `label` says when it is taken."""
+    """An edge of a pipeline's graph."""
 
-    source: str
-    target: str
-    label: str
-    conditional: bool
+    source: Annotated[str, Meta(description="Id of the node that the edge leaves.")]
+    target: Annotated[str, Meta(description="Id of the node that the edge leads to.")]
+    label: Annotated[str, Meta(description="When the edge is taken; empty if always.")]
+    conditional: Annotated[bool, Meta(description="Whether the edge is one of several alternatives.")]
 
 
 class TopologyOut(msgspec.Struct, frozen=True, kw_only=True):
-    """How a pipeline is put together."""
+    """A pipeline as a graph."""
 
-    name: str
-    version: int | None
-    nodes: list[TopologyNodeOut]
-    edges: list[TopologyEdgeOut]
+    name: Annotated[str, Meta(description="Name of the pipeline.")]
+    version: Annotated[int | None, Meta(description="Number of the version; null if built in.")]
+    nodes: Annotated[list[TopologyNodeOut], Meta(description="The nodes.")]
+    edges: Annotated[list[TopologyEdgeOut], Meta(description="The edges.")]
 
 
 class ExecuteIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """What a pipeline is run with. Without `session_id` nothing is stored but the job; `agent` is for built-in ones that need
-    one; `version` is for your own, the newest if it is left out."""
+    """The input of a pipeline run, with the session and model that it is for."""
 
-    input: Annotated[str, Meta(min_length=1, max_length=200_000)]
-    session_id: UUID | None = None
-    version: Annotated[int, Meta(ge=1, le=2**31 - 1)] | None = None
-    agent: Annotated[str, Meta(min_length=1, max_length=200)] | None = None
-    model: Annotated[str, Meta(min_length=1, max_length=200)] | None = None
-    on_busy: OnBusy = "queue"
-    priority: Priority = "normal"
-    callback_url: Annotated[str, Meta(max_length=2048, description="Taken, and not called yet.")] | None = None
+    input: Annotated[str, Meta(min_length=1, max_length=200_000, description="The input, as `{{input}}` in the steps.")]
+    session_id: Annotated[
+        UUID | None, Meta(description="Session to add the input and the answer to. Only the job is stored if omitted.")
+    ] = None
+    version: (
+        Annotated[int, Meta(ge=1, le=2**31 - 1, description="Version of your own pipeline; the newest if omitted.")]
+        | None
+    ) = None
+    agent: (
+        Annotated[str, Meta(min_length=1, max_length=200, description="Agent for a built-in pipeline that needs one.")]
+        | None
+    ) = None
+    model: (
+        Annotated[
+            str,
+            Meta(
+                min_length=1,
+                max_length=200,
+                description="Model for steps that name none, as `provider/name`; the default model if omitted.",
+            ),
+        ]
+        | None
+    ) = None
+    on_busy: Annotated[OnBusy, Meta(description=ON_BUSY)] = "queue"
+    priority: Annotated[Priority, Meta(description=PRIORITY)] = "normal"
+    callback_url: Annotated[str, Meta(max_length=2048, description="Reserved; accepted and ignored.")] | None = None
 
 
 async def checked(resources: Resources, principal: Principal, data: PipelineIn) -> dict[str, Any]:
-    """Return a definition as it is stored: right, and of things that the caller's tenant may use. Raises InputError."""
+    """Return a definition as it is stored: valid, and made of what the caller's tenant may use. Raises InputError."""
     rows = await read_configuration(resources.ports.pool, principal.tenant_id)
     configuration = read(rows, principal.tenant_id)
     definition = check_definition(

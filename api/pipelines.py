@@ -1,20 +1,20 @@
-"""Pipelines: list, look, draw; make, change and delete one's own (A6). Running one is in `api/executing.py`.
+"""Pipelines: list, get, draw; create, update and delete a tenant's own. Running one is in `api/executing.py`.
 
-`{id}` is a name or an id. Built-in pipelines are everybody's and nobody can change them.
+`{id}` is a name or an id. Built-in pipelines are available to every tenant and cannot be changed.
 """
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from litestar import Response, Router, delete, get, post, put
 from litestar.openapi.datastructures import ResponseSpec
-from litestar.params import FromPath, FromQuery, JSONBody
+from litestar.params import JSONBody, PathParameter, QueryParameter
 from psycopg.rows import DictRow
 
 from api.admin.deeds import note
 from api.admin.own_rows import changing_own
 from api.describing import TEXT, described
 from api.errors import problems
-from api.executing import NO_VERSION, execute, find_own
+from api.executing import NO_VERSION, find_own, run_pipeline
 from api.paging import Cursor, Limit, read_cursor, write_cursor
 from api.pipeline_shapes import (
     EXAMPLE,
@@ -44,13 +44,43 @@ from schema.queries import pipelines
 HERE = "/{pipeline:str}"
 MOST = 500
 """Pipelines of one tenant."""
-UNCHANGEABLE = "{} is built in: it can't be changed or deleted. Make one of your own under another name."
+UNCHANGEABLE = "{} is built in and cannot be changed or deleted. Create a pipeline of your own under another name."
 SAFE = {"Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; sandbox"}
-"""A picture that is opened by itself runs nothing and asks for nothing."""
+"""An image that is opened by itself runs no scripts and loads nothing."""
 
 
-@get("/", summary="List pipelines")
-async def list_(principal: MayReadPipelines, resources: Opened) -> PipelinesOut:
+PipelineId = Annotated[str, PathParameter(description="Name or id of the pipeline.")]
+OWN: dict[str, Any] = {
+    "id": "019a5c9e-9b30-7a44-8d55-6e7f80919293",
+    "name": EXAMPLE["name"],
+    "description": EXAMPLE["description"],
+    "built_in": False,
+    "needs_agent": False,
+    "version": 1,
+    "created_at": "2026-05-04T08:15:30Z",
+    "updated_at": "2026-05-04T08:15:30Z",
+    "created_by": "user:019a5c9e-1111-7c11-9f53-0c9d2f6f6b1e",
+}
+DETAIL = OWN | {"definition": EXAMPLE}
+VERSION = {name: DETAIL[name] for name in ("version", "definition", "created_at", "created_by")}
+TOPOLOGY: dict[str, Any] = {
+    "name": "summarize",
+    "version": 1,
+    "nodes": [
+        {"id": "__start__", "kind": "start", "label": "start"},
+        {"id": "summary", "kind": "prompt", "label": "summary"},
+        {"id": "__end__", "kind": "end", "label": "end"},
+    ],
+    "edges": [
+        {"from": "__start__", "to": "summary", "label": "", "conditional": False},
+        {"from": "summary", "to": "__end__", "label": "", "conditional": False},
+    ],
+}
+
+
+@get("/", opt=described(answer={"items": [OWN]}), summary="List pipelines")
+async def list_pipelines(principal: MayReadPipelines, resources: Opened) -> PipelinesOut:
+    """Returns the built-in pipelines and your tenant's own."""
     async with principal.tx(resources.ports.pool) as db:
         rows = await pipelines.list_pipelines(db, principal.tenant_id)
     own = [PipelineOut(**row, built_in=False) for row in rows]
@@ -60,15 +90,15 @@ async def list_(principal: MayReadPipelines, resources: Opened) -> PipelinesOut:
 @post(
     "/",
     status_code=201,
-    opt=described(example=EXAMPLE),
+    opt=described(example=EXAMPLE, answer=DETAIL),
     responses=problems("conflict"),
-    summary="Make a pipeline",
+    summary="Create a pipeline",
 )
-async def create(
+async def create_pipeline(
     data: JSONBody[PipelineIn], principal: MayManagePipelines, resources: Opened
 ) -> Response[PipelineDetailOut]:
-    """It is checked before it is stored: steps that lead nowhere or in a circle, agents, tools and models that your tenant may
-    not use, and texts that name what is not there are refused with the place where they stand."""
+    """The definition is validated: steps that lead nowhere or form a loop, agents, tools and models that your tenant cannot
+    use, and references to unknown steps are rejected, each with its position."""
     definition, pipeline_id = await checked(resources, principal, data), new_id()
     async with changing_own(resources, principal) as db:
         await _check_free(db, principal, data.name)
@@ -76,13 +106,16 @@ async def create(
             db, principal.tenant_id, pipeline_id, definition, most=MOST, created_by=principal.actor
         )
         if row is None:
-            raise Conflict(f"Your tenant has {MOST} pipelines, which is the most. Delete one that is not needed.")
+            raise Conflict(
+                f"Your tenant has reached the maximum of {MOST} pipelines. Delete one that you no longer need."
+            )
         await note(db, principal, principal.tenant_id, "pipeline.created", data.name, {"version": 1})
     return Response(_detail(row), headers={"Location": f"/api/pipelines/{pipeline_id}"})
 
 
-@get(HERE, responses=problems("not_found"), summary="Look at a pipeline")
-async def look(pipeline: FromPath[str], principal: MayReadPipelines, resources: Opened) -> PipelineDetailOut:
+@get(HERE, opt=described(answer=DETAIL), responses=problems("not_found"), summary="Get a pipeline")
+async def get_pipeline(pipeline: PipelineId, principal: MayReadPipelines, resources: Opened) -> PipelineDetailOut:
+    """Returns the pipeline with its newest definition."""
     if one := find_builtin(pipeline):
         return built_in(one)
     async with principal.tx(resources.ports.pool) as db:
@@ -91,15 +124,15 @@ async def look(pipeline: FromPath[str], principal: MayReadPipelines, resources: 
 
 @put(
     HERE,
-    opt=described(example=EXAMPLE),
+    opt=described(example=EXAMPLE, answer=DETAIL),
     responses=problems("not_found", "conflict"),
-    summary="Change a pipeline",
+    summary="Update a pipeline",
 )
-async def change(
-    pipeline: FromPath[str], data: JSONBody[PipelineIn], principal: MayManagePipelines, resources: Opened
+async def update_pipeline(
+    pipeline: PipelineId, data: JSONBody[PipelineIn], principal: MayManagePipelines, resources: Opened
 ) -> PipelineDetailOut:
-    """Store a whole definition as the newest version; the same as the newest makes none. Jobs go on with the version that they
-    began with."""
+    """Stores a complete definition as a new version, unless it equals the newest one. Jobs keep the version with which they
+    started."""
     _refuse_builtin(pipeline)
     async with principal.tx(resources.ports.pool) as db:
         await find_own(db, principal, pipeline)  # a stranger's is not there, whatever the body says
@@ -118,8 +151,8 @@ async def change(
 
 
 @delete(HERE, responses=problems("not_found", "conflict"), summary="Delete a pipeline")
-async def delete_(pipeline: FromPath[str], principal: MayManagePipelines, resources: Opened) -> None:
-    """With all its versions. Jobs of it that wait will fail; those that run end."""
+async def delete_pipeline(pipeline: PipelineId, principal: MayManagePipelines, resources: Opened) -> None:
+    """Deletes the pipeline with all its versions. Its queued jobs will fail; its running jobs finish."""
     _refuse_builtin(pipeline)
     async with changing_own(resources, principal) as db:
         row = await find_own(db, principal, pipeline)
@@ -127,14 +160,19 @@ async def delete_(pipeline: FromPath[str], principal: MayManagePipelines, resour
         await note(db, principal, principal.tenant_id, "pipeline.deleted", row["name"])
 
 
-@get(f"{HERE}/versions", responses=problems("not_found"), summary="List a pipeline's versions")
-async def versions(
-    pipeline: FromPath[str], principal: MayReadPipelines, resources: Opened, cursor: Cursor = None, limit: Limit = 20
+@get(
+    f"{HERE}/versions",
+    opt=described(answer={"items": [VERSION], "next_cursor": None}),
+    responses=problems("not_found"),
+    summary="List a pipeline's versions",
+)
+async def list_pipeline_versions(
+    pipeline: PipelineId, principal: MayReadPipelines, resources: Opened, cursor: Cursor = None, limit: Limit = 20
 ) -> PipelineVersionsOut:
-    """The newest first, each as it was stored. Built-in ones have none."""
+    """Newest first. Built-in pipelines have no versions."""
     before = read_cursor(cursor, int)
     if before is not None and abs(before) >= 2**31:
-        raise InputError("cursor must be the next_cursor of the page before.", field="cursor")
+        raise InputError("cursor must be the next_cursor of the previous page.", field="cursor")
     if find_builtin(pipeline):
         return PipelineVersionsOut([], None)
     async with principal.tx(resources.ports.pool) as db:
@@ -146,21 +184,26 @@ async def versions(
 
 @get(
     f"{HERE}/topology",
-    opt=described(also={"text/plain": TEXT, "image/svg+xml": TEXT}),
+    opt=described(answer=TOPOLOGY, also={"text/plain": TEXT, "image/svg+xml": TEXT}),
     responses={
-        200: ResponseSpec(TopologyOut, description="In the format asked for.", generate_examples=False),
+        200: ResponseSpec(TopologyOut, description="The topology in the requested format.", generate_examples=False),
         **problems("not_found"),
     },
-    summary="Draw a pipeline",
+    summary="Get a pipeline's topology",
 )
-async def topology(
-    pipeline: FromPath[str],
+async def get_pipeline_topology(
+    pipeline: PipelineId,
     principal: MayReadPipelines,
     resources: Opened,
-    format: FromQuery[Literal["json", "mermaid", "svg"]] = "json",
-    version: FromQuery[int | None] = None,
+    format: Annotated[
+        Literal["json", "mermaid", "svg"],
+        QueryParameter(description="Format: nodes and edges as JSON, Mermaid text, or an SVG image."),
+    ] = "json",
+    version: Annotated[
+        int | None, QueryParameter(description="Version of your own pipeline; the newest if omitted.")
+    ] = None,
 ) -> Response[Any]:
-    """How it is put together: as JSON, as text for Mermaid, or as a picture (SVG)."""
+    """Returns the steps of a pipeline and how they are connected."""
     name, number, found = await _topology(pipeline, version, principal, resources)
     if format == "mermaid":
         return Response(draw_mermaid(found), media_type="text/plain")
@@ -184,7 +227,7 @@ async def _topology(
 
 async def _check_free(db: Db, principal: Principal, name: str) -> None:
     if await pipelines.find_pipeline(db, principal.tenant_id, name):
-        raise Conflict(f"There is a pipeline {name!r} already. Change it, or choose another name.", field="name")
+        raise Conflict(f"A pipeline named {name!r} already exists. Update it, or choose another name.", field="name")
 
 
 def _refuse_builtin(pipeline: str) -> None:
@@ -198,6 +241,15 @@ def _detail(row: DictRow) -> PipelineDetailOut:
 
 routes = Router(
     "/pipelines",
-    route_handlers=[list_, create, look, change, delete_, versions, topology, execute],
+    route_handlers=[
+        list_pipelines,
+        create_pipeline,
+        get_pipeline,
+        update_pipeline,
+        delete_pipeline,
+        list_pipeline_versions,
+        get_pipeline_topology,
+        run_pipeline,
+    ],
     tags=["pipelines"],
 )

@@ -1,4 +1,4 @@
-"""Driving many jobs again in one call: the dead letters after an outage."""
+"""Retrying many jobs in one call, such as all that failed during an outage."""
 
 from typing import Annotated, Literal
 from uuid import UUID
@@ -18,26 +18,37 @@ PAGE = 100
 
 
 class RetryIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Which jobs; without `ids`, all in these states (failed ones unless said otherwise) and of this kind."""
+    """Which jobs to retry."""
 
-    states: Annotated[list[Literal["failed", "cancelled"]], Meta(min_length=1)] = msgspec.field(
-        default_factory=lambda: ["failed"]
-    )
-    kind: Kind | None = None
-    ids: Annotated[list[UUID], Meta(min_length=1, max_length=AT_ONCE)] | None = None
+    states: Annotated[
+        list[Literal["failed", "cancelled"]],
+        Meta(min_length=1, description="Jobs in these states; failed ones by default. Ignored if `ids` is given."),
+    ] = msgspec.field(default_factory=lambda: ["failed"])
+    kind: Annotated[Kind | None, Meta(description="Only jobs of this kind. Ignored if `ids` is given.")] = None
+    ids: (
+        Annotated[
+            list[UUID],
+            Meta(
+                min_length=1,
+                max_length=AT_ONCE,
+                description="These jobs. Those that are neither failed nor cancelled are skipped.",
+            ),
+        ]
+        | None
+    ) = None
 
 
 class RetriedOut(msgspec.Struct, frozen=True, kw_only=True):
-    """The jobs that wait again. `more`: there are others that fit; call again."""
+    """The jobs that were queued again."""
 
-    retried: int
-    ids: list[UUID]
-    more: bool
+    retried: Annotated[int, Meta(description="Number of jobs that were queued again.")]
+    ids: Annotated[list[UUID], Meta(description="Ids of these jobs.")]
+    more: Annotated[bool, Meta(description="Whether more jobs match; call again to retry them.")]
 
 
-async def retry_jobs(ports: Ports, principal: Principal, wanted: RetryIn) -> RetriedOut:
-    """Queue the wanted jobs again; those that are not failed or cancelled are passed over. Raises NotFound for ids of jobs
-    that are not there, and then none is queued."""
+async def retry_selected(ports: Ports, principal: Principal, wanted: RetryIn) -> RetriedOut:
+    """Queue the selected jobs again; those that are not failed or cancelled are skipped. Raises NotFound for unknown ids, and
+    then none is queued."""
     if wanted.ids is not None:
         await _require(ports, principal, wanted.ids)
     chosen = wanted.ids if wanted.ids is not None else await _choose(ports, principal, wanted)
@@ -49,7 +60,7 @@ async def _require(ports: Ports, principal: Principal, ids: list[UUID]) -> None:
     async with principal.tx(ports.pool) as db:
         missing = await list_missing(db, principal.tenant_id, ids)
     if missing:
-        raise NotFound(f"There are no such jobs: {', '.join(str(job_id) for job_id in missing[:5])}.", field="ids")
+        raise NotFound(f"No such jobs: {', '.join(str(job_id) for job_id in missing[:5])}.", field="ids")
 
 
 async def _redriven(ports: Ports, principal: Principal, job_id: UUID) -> bool:
@@ -60,7 +71,7 @@ async def _redriven(ports: Ports, principal: Principal, job_id: UUID) -> bool:
 
 
 async def _choose(ports: Ports, principal: Principal, wanted: RetryIn) -> list[UUID]:
-    """Return the ids that fit, newest first, and one more than is driven at once if there are more."""
+    """Return the matching ids, newest first, and one more than is retried at once if there are more."""
     chosen: list[UUID] = []
     async with principal.tx(ports.pool) as db:
         while len(chosen) <= AT_ONCE:

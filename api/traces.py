@@ -1,12 +1,14 @@
-"""What an agent did in a job, step by step: its events put together, so that nobody has to (G3)."""
+"""What an agent did in a job, step by step, put together from the job's events."""
 
-from typing import Any
+from typing import Annotated, Any
 from uuid import UUID
 
 import msgspec
 from litestar import Router, get
-from litestar.params import FromPath
+from litestar.params import PathParameter
+from msgspec import Meta
 
+from api.describing import described
 from api.errors import problems
 from api.principals import MayReadJobs
 from api.resources import Opened
@@ -29,56 +31,88 @@ from schema.events import (
 from schema.queries.jobs import find_job_state, find_log
 from schema.states import TERMINAL
 
-NOT_YET = (
-    "The job has not ended. Follow GET /api/jobs/{id}/events until it has; those events say the same while they happen."
-)
+NOT_YET = "The job has not ended. Its trace is available when it has; until then, GET /api/jobs/{id}/events streams the steps."
 
 
 class StepOut(msgspec.Struct, kw_only=True, omit_defaults=True):
-    """One step: `kind` is agent, plan, tool, text or note. A tool's step has its arguments, what it answered, whether that was
-    an answer, and how long it took; `seq` is the event where the step began."""
+    """A step of an agent. Fields that do not apply to its `kind` are omitted."""
 
-    kind: str
-    seq: int
-    agent: str | None = None
-    graph: str | None = None
-    steps: list[str] | None = None
-    tool: str | None = None
-    call_id: str | None = None
-    arguments: dict[str, Any] | None = None
-    output: str | None = None
-    ok: bool | None = None
-    duration_ms: int | None = None
-    text: str | None = None
+    kind: Annotated[
+        str,
+        Meta(
+            description="`agent`: an agent was selected; `plan`: it made a plan; `tool`: it called a tool; `text`: it wrote "
+            "text; `note`: it reported progress."
+        ),
+    ]
+    seq: Annotated[int, Meta(description="Number of the event with which the step began.")]
+    agent: Annotated[str | None, Meta(description="`agent`: the agent that was selected.")] = None
+    graph: Annotated[str | None, Meta(description="`agent`: the graph that it runs.")] = None
+    steps: Annotated[list[str] | None, Meta(description="`plan`: the steps of the plan.")] = None
+    tool: Annotated[str | None, Meta(description="`tool`: name of the tool.")] = None
+    call_id: Annotated[str | None, Meta(description="`tool`: id of the call.")] = None
+    arguments: Annotated[dict[str, Any] | None, Meta(description="`tool`: arguments of the call.")] = None
+    output: Annotated[str | None, Meta(description="`tool`: what the tool returned, or its error.")] = None
+    ok: Annotated[bool | None, Meta(description="`tool`: whether the call succeeded.")] = None
+    duration_ms: Annotated[int | None, Meta(description="`tool`: duration of the call in milliseconds.")] = None
+    text: Annotated[str | None, Meta(description="`text` and `note`: the text.")] = None
 
 
 class TraceOut(msgspec.Struct, frozen=True, kw_only=True):
-    """What was done in a job, and how often a worker had to begin again or go on."""
+    """What an agent did in a job."""
 
-    job_id: UUID
-    state: str
-    restarts: int
-    steps: list[StepOut]
-    text: str | None
-    model: str | None
-    input_tokens: int | None
-    output_tokens: int | None
+    job_id: Annotated[UUID, Meta(description="Id of the job.")]
+    state: Annotated[str, Meta(description="State in which the job ended.")]
+    restarts: Annotated[int, Meta(description="How often another worker took the job over or started it again.")]
+    steps: Annotated[list[StepOut], Meta(description="The steps, in order.")]
+    text: Annotated[str | None, Meta(description="The answer; null if there is none.")]
+    model: Annotated[str | None, Meta(description="The model, as `provider/name`; null if none was used.")]
+    input_tokens: Annotated[int | None, Meta(description="Tokens read by the model; null if unknown.")]
+    output_tokens: Annotated[int | None, Meta(description="Tokens written by the model; null if unknown.")]
+
+
+TRACE: dict[str, Any] = {
+    "job_id": "019a5c9e-6f0a-7c11-9f53-0c9d2f6f6b1e",
+    "state": "succeeded",
+    "restarts": 0,
+    "steps": [
+        {"kind": "agent", "seq": 3, "agent": "AgentInventory", "graph": "react"},
+        {
+            "kind": "tool",
+            "seq": 4,
+            "tool": "get_inventory",
+            "call_id": "call_1",
+            "arguments": {"sku": "CF-ROB-01"},
+            "output": '[{"warehouse": "HN01", "quantity": 120}]',
+            "ok": True,
+            "duration_ms": 42,
+        },
+        {"kind": "text", "seq": 6, "text": "There are 120 in warehouse HN01."},
+    ],
+    "text": "There are 120 in warehouse HN01.",
+    "model": "ollama/llama3.2:3b",
+    "input_tokens": 512,
+    "output_tokens": 41,
+}
 
 
 @get(
     "/{job_id:uuid}/trace",
+    opt=described(answer=TRACE),
     responses=problems("not_found", "conflict"),
-    summary="What an agent did, step by step",
+    summary="Get a job's trace",
     tags=["jobs"],
 )
-async def trace(job_id: FromPath[UUID], principal: MayReadJobs, resources: Opened) -> TraceOut:
-    """The steps of an ended job: who was chosen, the plan, each tool call with its arguments and answer, the words between."""
+async def get_job_trace(
+    job_id: Annotated[UUID, PathParameter(description="Id of the job.")], principal: MayReadJobs, resources: Opened
+) -> TraceOut:
+    """Returns the steps of a job that has ended: the agent that was selected, its plan, each tool call with its arguments and
+    output, and the text in between."""
     pool: Pool = resources.ports.pool
     async with principal.tx(pool) as db:
         row = await find_job_state(db, principal.tenant_id, job_id)
         log = await find_log(db, principal.tenant_id, job_id) if row is not None else None
     if row is None:
-        raise NotFound("There is no such job.")
+        raise NotFound("No such job.")
     if row["state"] not in TERMINAL:
         raise Conflict(NOT_YET.format(id=job_id))
     found = Trace()
@@ -97,7 +131,7 @@ async def trace(job_id: FromPath[UUID], principal: MayReadJobs, resources: Opene
 
 
 class Trace:
-    """The steps so far. A restart voids those that its attempt tells again."""
+    """The steps so far. A restart discards those that the new attempt repeats."""
 
     def __init__(self) -> None:
         self.steps: list[StepOut] = []
@@ -143,4 +177,4 @@ class Trace:
             self.steps.append(StepOut(kind="text", seq=seq, text=text))
 
 
-routes = Router("/jobs", route_handlers=[trace])
+routes = Router("/jobs", route_handlers=[get_job_trace])

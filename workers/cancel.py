@@ -33,7 +33,7 @@ async def cancel(
         async with tenant_tx(ports.pool, tenant_id, user_id=sees) as db:
             job = await find_job_state(db, tenant_id, job_id)
             if job is None:
-                raise NotFound("There is no such job.")
+                raise NotFound("No such job.")
             running = await request_cancel(db, tenant_id, job_id, mode) if job["state"] == "running" else None
         if job["state"] in TERMINAL:
             return job["state"]
@@ -72,7 +72,7 @@ async def redrive(ports: Ports, tenant_id: UUID, job_id: UUID, *, sees: UUID | N
     async with tenant_tx(ports.pool, tenant_id, user_id=sees) as db:
         job = await find_job_state(db, tenant_id, job_id)
     if job is None:
-        raise NotFound("There is no such job.")
+        raise NotFound("No such job.")
     if job["state"] not in ("failed", "cancelled"):
         return False
     try:

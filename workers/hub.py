@@ -66,7 +66,7 @@ class Hub:
         async with tenant_tx(self._pool, tenant_id, user_id=sees) as db:
             job = await find_job_state(db, tenant_id, job_id)
         if job is None:
-            raise NotFound("There is no such job.")
+            raise NotFound("No such job.")
         follower = self._enter(Follower(self, tenant_id, job_id, after=after))
         channel = redis_names.job_channel(tenant_id, job_id)
         self._listeners[channel] = self._listeners.get(channel, 0) + 1

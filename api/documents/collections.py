@@ -99,7 +99,7 @@ async def create(
             chunk_overlap=cut.overlap,
         )
         if added is None:
-            raise Conflict(f"Your tenant has {MOST} collections, which is the most. Delete one that is not needed.")
+            raise Conflict(f"Your tenant has reached the maximum of {MOST} collections. Delete one that you no longer need.")
         await note(db, principal, principal.tenant_id, "collection.created", data.name)
         out = CollectionOut(**await _fields(db, principal, data.name))
     return Response(out, headers={"Location": f"/api/collections/{data.name}"})

@@ -245,11 +245,11 @@ REFUSALS: dict[str, Callable[[], Exception]] = {
     ),
     QUEUE_FULL: lambda: QueueFull(QUEUE_IS_FULL),
     NOT_YOURS: lambda: NotFound(
-        "There is no such session. Leave session_id out to begin a new one.", field="session_id"
+        "No such session. Omit session_id to start a new one.", field="session_id"
     ),
     STORAGE_FULL: lambda: StorageFull(STORAGE_IS_FULL),
     NO_COLLECTION: lambda: NotFound(
-        "There is no such collection. GET /api/collections lists them.", field="collection"
+        "No such collection. GET /api/collections lists them.", field="collection"
     ),
     NOTHING_WAITS: NothingWaits,
     NOTE_GONE: lambda: Unavailable("The upload took too long to be stored; nothing was accepted. Send it again."),

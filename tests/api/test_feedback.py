@@ -49,7 +49,7 @@ async def test_feedback_that_was_taken_back_is_gone(api: httpx.AsyncClient, talk
     path = f"/api/messages/{answer}/feedback"
     await rate(api, answer)
     assert [204, 404] == [(await api.delete(path)).status_code for _ in range(2)]
-    assert (404, "There is no feedback on this message.") == await _refusal(api.get(path))
+    assert (404, "This message has no feedback.") == await _refusal(api.get(path))
     assert [] == learned(talk)
 
 
@@ -126,13 +126,13 @@ async def test_an_agent_that_may_not_be_called_is_refused_with_those_that_may(
     _, answer = talk.turn("?", "!", agent="Guide")
     refused = await rate(api, answer, agent="AgentSecret")
     assert (400, "agent_unknown") == (refused.status_code, refused.json()["code"])
-    assert "There are: AgentDebt, Guide." in refused.json()["detail"]
+    assert "Agents you can use: AgentDebt, Guide." in refused.json()["detail"]
     assert 404 == (await api.get(f"/api/messages/{answer}/feedback")).status_code
 
 
 async def test_a_question_can_not_be_rated(api: httpx.AsyncClient, talk: Talk) -> None:
     question, _ = talk.turn("?", "!")
-    assert (400, "Feedback goes to answers, and this message is a question.") == await _refusal(rate(api, question))
+    assert (400, "This message is a question. Feedback can only be given on answers.") == await _refusal(rate(api, question))
 
 
 @pytest.mark.parametrize("body", [{}, {"rating": "meh"}, {"rating": "up", "comment": "x" * 2001}])
@@ -155,7 +155,7 @@ async def test_only_who_sees_a_message_can_rate_it(
         for method in ("PUT", "GET", "DELETE"):
             body = {"rating": "up"} if method == "PUT" else None
             answer = await api.request(method, path, json=body, headers=headers)
-            assert (404, "There is no such message.") == (answer.status_code, answer.json()["detail"])
+            assert (404, "No such message.") == (answer.status_code, answer.json()["detail"])
     for person in (ada, owner):
         answer = await api.put(path, json={"rating": "up"}, headers=bearer(person["access_token"]))
         assert 200 == answer.status_code

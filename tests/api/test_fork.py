@@ -94,7 +94,7 @@ async def test_a_message_of_another_session_is_not_found(
 ) -> None:
     _, elsewhere = Talk(database_url, tenant).turn("?", "!")
     answer = await fork(api, talk, message_id=elsewhere)
-    assert (404, "There is no such message in this session.") == (answer.status_code, answer.json()["detail"])
+    assert (404, "No such message in this session.") == (answer.status_code, answer.json()["detail"])
 
 
 async def test_only_who_sees_a_session_can_fork_it_and_the_fork_is_theirs(
@@ -106,7 +106,7 @@ async def test_only_who_sees_a_session_can_fork_it_and_the_fork_is_theirs(
     path, body = f"/api/sessions/{talk.id}/fork", {"message_id": message_id}
     for headers in (bearer(fellow["access_token"]), stranger.headers):
         answer = await api.post(path, json=body, headers=headers)
-        assert (404, "There is no such session.") == (answer.status_code, answer.json()["detail"])
+        assert (404, "No such session.") == (answer.status_code, answer.json()["detail"])
     answer = await api.post(path, json=body, headers=bearer(owner["access_token"]))
     (row,) = talk.rows("SELECT user_id::text FROM sessions WHERE id = %s", answer.json()["id"])
     assert (201, owner["user"]["id"]) == (answer.status_code, row["user_id"])

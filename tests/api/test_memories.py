@@ -78,7 +78,7 @@ async def test_nobody_makes_others_forget(
     elsewhere = await signed_in(api, database_url, stranger)
     for person in (owner, elsewhere):
         answer = await api.delete(f"/api/memories/{memory['id']}", headers=bearer(person["access_token"]))
-        assert (404, "There is no such memory of yours.") == (answer.status_code, answer.json()["detail"])
+        assert (404, "No such memory.") == (answer.status_code, answer.json()["detail"])
     assert ["Likes rivers."] == await remembered(api, bearer(ada["access_token"]))
 
 
@@ -89,4 +89,4 @@ async def test_a_key_of_the_tenant_is_told_that_memories_are_a_persons(
     for method, path in (("GET", ""), ("DELETE", ""), ("DELETE", f"/{new_id()}")):
         answer = await api.request(method, f"/api/memories{path}")
         assert 404 == answer.status_code
-        assert "Sign in, or use a key of a person." in answer.json()["detail"]
+        assert "Sign in, or use a user's key." in answer.json()["detail"]

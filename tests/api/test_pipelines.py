@@ -275,7 +275,7 @@ async def test_a_tenant_has_so_many_and_no_more(
     monkeypatch.setattr("api.pipelines.MOST", 1)
     await make(client)
     answer = await client.post("/api/pipelines", json=body("second"))
-    assert (409, True) == (answer.status_code, "which is the most" in answer.text)
+    assert (409, True) == (answer.status_code, "reached the maximum" in answer.text)
     with psycopg.connect(database_url) as db:
         assert (1,) == db.execute("SELECT count(*) FROM pipelines WHERE tenant_id = %s", (owner.id,)).fetchone()
 

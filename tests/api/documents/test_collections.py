@@ -236,7 +236,7 @@ async def test_a_tenant_has_so_many_and_no_more(
     monkeypatch.setattr(collections, "MOST", 1)
     await make(client)
     answer = await client.post("/api/collections", json={"name": "second"})
-    assert (409, True, 1) == (answer.status_code, "which is the most" in answer.text, shelf.count("collections"))
+    assert (409, True, 1) == (answer.status_code, "reached the maximum" in answer.text, shelf.count("collections"))
 
 
 async def test_the_owners_page_counts_everything(
