@@ -12,14 +12,14 @@ import structlog
 from psycopg.rows import DictRow
 
 from api.auth.tokens import Tokens
-from api.memory import Memory
-from api.principals import Principal
+from api.principals import IDENTITIES, IDENTITY_S, Principal
 from schema.db import Pool
 from schema.errors import HeadraceError, TenantSuspended, Unauthenticated, Unavailable
 from schema.keys import PREFIX, read_api_key
 from schema.queries.callers import find_key, touch_keys
 from schema.rights import SEES_ALL, rights_of
 from schema.tenancy import read_facts
+from schema.ttl_cache import TtlCache
 
 log = structlog.get_logger()
 
@@ -36,7 +36,7 @@ class Callers:
 
     def __init__(self, pool: Pool, tokens: Tokens) -> None:
         self._pool, self._tokens = pool, tokens
-        self._memory = Memory()
+        self._rows: TtlCache[str, DictRow | None] = TtlCache(IDENTITIES, IDENTITY_S)
         self._used: dict[UUID, UUID] = {}
         self._touching: asyncio.Task[None] | None = None
 
@@ -54,7 +54,7 @@ class Callers:
         parts = read_api_key(key)
         if parts is None:
             raise Unauthenticated(REFUSED)
-        row = await self._memory.get(parts.find, lambda: self._look_up(parts.find))
+        row = await self._rows.load(parts.find, lambda: self._look_up(parts.find))
         if row is None or not hmac.compare_digest(row["digest"], parts.digest) or not _is_live(row):
             raise Unauthenticated(REFUSED)
         self._note(row)

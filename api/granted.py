@@ -23,9 +23,7 @@ async def find_providers(resources: Resources, principal: Principal) -> Provider
     tenant = principal.tenant
     credentials: list[OwnCredential] = []
     if tenant.services:
-        credentials = await resources.memory.get(
-            ("credentials", tenant.id), lambda: _read_credentials(resources, principal)
-        )
+        credentials = await resources.credentials.load(tenant.id, lambda: _read_credentials(resources, principal))
     return resources.own_providers.providers(tenant.id, tenant.default_model, credentials)
 
 

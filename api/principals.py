@@ -26,6 +26,10 @@ from schema.tenancy import TenantFacts
 PUBLIC = {"public": True}
 """`opt` of a handler that needs no caller."""
 
+IDENTITY_S = 1.0
+"""For how long what was looked up about a caller is believed: a key that is revoked is out within it."""
+IDENTITIES = 10_000  # that a process remembers at once
+
 NO_KEY = (
     "This needs an API key or a token. Send `Authorization: Bearer hr_…` (or `X-API-Key: hr_…`) with a key of your tenant, "
     "or the access token of POST /api/auth/login."

@@ -28,8 +28,7 @@ from api.admin.deeds import note
 from api.auth.people import read_email, require_power_over
 from api.auth.throttle import Throttle
 from api.errors import problems
-from api.memory import KEEP_S
-from api.principals import MayManagePrivacy, Principal, SignedIn
+from api.principals import IDENTITY_S, MayManagePrivacy, Principal, SignedIn
 from api.resources import Opened, Resources
 from schema import redis_names
 from schema.db import Pool, tenant_tx
@@ -54,7 +53,7 @@ PAGE = 100  # rows of an export in memory at once
 BATCH = 500  # rows of an erasure in one transaction
 TOGETHER = 8  # jobs that are cancelled at once
 STOP_S = 10.0  # how long running jobs are waited for
-BELIEVED_S = KEEP_S + 0.5  # how long somebody who was let in before may still begin something
+BELIEVED_S = IDENTITY_S + 0.5  # how long somebody who was let in before may still begin something
 FENCED_S = 60  # how long late words of a job that is gone are refused
 NOBODY = 2**31 - 1  # an attempt that no job will ever reach
 

@@ -3,7 +3,9 @@
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
+from uuid import UUID
 
 from litestar.datastructures import State
 from litestar.di import NamedDependency
@@ -14,12 +16,12 @@ from api.auth.passwords import Passwords
 from api.auth.signing import SigningKeys
 from api.auth.tokens import Tokens
 from api.callers import Callers
-from api.memory import Memory
 from api.settings import ApiSettings
 from api.streams import Errands, OpenStreams
-from graphs.providers.own import OwnProviders
+from graphs.providers.own import OwnCredential, OwnProviders
 from graphs.providers.registry import Providers
 from schema.queries.secrets import check_keys
+from schema.ttl_cache import TtlCache
 from schema.vault import Vault
 from workers.embedding import EmbeddingClient
 from workers.limits import Limits
@@ -28,12 +30,17 @@ from workers.redis_connection import RedisAddress
 from workers.storage.contract import Storage
 from workers.storage.opening import open_storage
 
+REMEMBERED, REMEMBERED_S = 10_000, 1.0
+
+Price = tuple[Decimal, Decimal]
+"""Of a million tokens of input and of output, in USD."""
+
 
 @dataclass(frozen=True)
 class Resources:
     """The process's resources; `providers` are the deployment's, `own_providers` those with tenants' keys, `storage` has
-    the documents' bytes, `embedding` has workers make vectors, `memory` holds answers for a second, `streams` are the open
-    ones, `errands` what outlives its request."""
+    the documents' bytes, `embedding` has workers make vectors, `credentials` (by tenant) and `prices` are remembered for a
+    second, `streams` are the open ones, `errands` what outlives its request."""
 
     settings: ApiSettings
     ports: Ports
@@ -48,7 +55,8 @@ class Resources:
     passwords: Passwords
     storage: Storage
     embedding: EmbeddingClient
-    memory: Memory
+    credentials: TtlCache[UUID, list[OwnCredential]]
+    prices: TtlCache[str, dict[str, Price]]
     streams: OpenStreams
     errands: Errands
 
@@ -109,7 +117,8 @@ async def open_resources(settings: ApiSettings, streams: OpenStreams) -> AsyncIt
             passwords=passwords,
             storage=storage,
             embedding=embedding,
-            memory=Memory(),
+            credentials=TtlCache(REMEMBERED, REMEMBERED_S),
+            prices=TtlCache(1, REMEMBERED_S),
             streams=streams,
             errands=errands,
         )

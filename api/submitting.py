@@ -2,14 +2,12 @@
 
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
-from decimal import Decimal
-from typing import Any
 from uuid import UUID
 
 import structlog
 
 from api.principals import Principal
-from api.resources import Resources
+from api.resources import Price, Resources
 from schema.db import tenant_tx
 from schema.errors import LimitReached
 from schema.queries.audit import add_audit
@@ -115,14 +113,12 @@ async def reserve(
 async def _cost(resources: Resources, principal: Principal, model: str, tokens: tuple[int, int]) -> int:
     if principal.tenant.budget_day_nanos is None and principal.tenant.budget_month_nanos is None:
         return 0
-    prices: dict[str, tuple[Decimal, Decimal]] = await resources.memory.get(
-        "prices", lambda: _read_prices(resources, principal)
-    )
+    prices = await resources.prices.load("all", lambda: _read_prices(resources, principal))
     price = prices.get(model)
     return cost_nanos(*tokens, *price) if price else 0
 
 
-async def _read_prices(resources: Resources, principal: Principal) -> dict[str, Any]:
+async def _read_prices(resources: Resources, principal: Principal) -> dict[str, Price]:
     async with tenant_tx(resources.ports.pool, principal.tenant_id) as db:
         return {row["name"]: (row["input_usd"], row["output_usd"]) for row in await list_models(db)}
 

@@ -4,10 +4,11 @@ Counting ten thousand waiting rows for each submit of a flood would make the flo
 half a second that there is ample room; near the limit every submit counts.
 """
 
-import time
 from uuid import UUID
 
-KEPT_S = 0.5
+from schema.ttl_cache import TtlCache
+
+KEPT, KEPT_S = 10_000, 0.5
 AMPLE = 2000  # more than all processes together add in KEPT_S
 
 
@@ -15,17 +16,17 @@ class Rooms:
     """What this process knows of its tenants' queues."""
 
     def __init__(self) -> None:
-        self._counted: dict[UUID, float] = {}
+        self._ample: TtlCache[UUID, bool] = TtlCache(KEPT, KEPT_S)
 
     def is_ample(self, tenant_id: UUID) -> bool:
         """Whether there was ample room a moment ago."""
-        return self._counted.get(tenant_id, 0.0) > time.monotonic()
+        return tenant_id in self._ample
 
     def note(self, tenant_id: UUID, room: int | None) -> None:
         """Take what a submit counted; None if it did not have to."""
         if room is None:
             return
         if room > AMPLE:
-            self._counted[tenant_id] = time.monotonic() + KEPT_S
+            self._ample.put(tenant_id, True)
         else:
-            self._counted.pop(tenant_id, None)
+            self._ample.discard(tenant_id)

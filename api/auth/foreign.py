@@ -16,8 +16,7 @@ from psycopg.rows import DictRow
 from api.auth.id_claims import check_id_claims
 from api.auth.people import read_email
 from api.auth.reading import REFUSED, Header, Issue, is_fit, read_token, refusing, verify
-from api.memory import Memory
-from api.principals import Principal, principal_of_user
+from api.principals import IDENTITIES, IDENTITY_S, Principal, principal_of_user
 from schema.db import Db, Pool, tenant_tx
 from schema.errors import HeadraceError, Unauthenticated
 from schema.ids import new_id
@@ -25,6 +24,7 @@ from schema.queries.audit import add_audit
 from schema.queries.callers import find_identity_providers
 from schema.queries.users import add_user, find_subject, link_user
 from schema.tenancy import read_facts
+from schema.ttl_cache import TtlCache
 
 log = structlog.get_logger()
 
@@ -56,7 +56,8 @@ class ForeignTokens:
 
     def __init__(self, pool: Pool, keys: ForeignKeys) -> None:
         self._pool, self._keys = pool, keys
-        self._memory = Memory()
+        self._providers: TtlCache[str, list[DictRow]] = TtlCache(IDENTITIES, IDENTITY_S)
+        self._users: TtlCache[tuple[UUID, UUID, str], DictRow | None] = TtlCache(IDENTITIES, IDENTITY_S)
 
     async def find_principal(self, token: str, header: Header, issue: Issue) -> Principal:
         """Return whom a token speaks for. Raises Unauthenticated, always with the same sentence, or Unavailable."""
@@ -95,10 +96,10 @@ class ForeignTokens:
         if named != str(provider["tenant_id"]) or not 0 < len(claims.sub) <= 255 or "\0" in claims.sub:
             raise Unauthenticated(REFUSED)
         who = (provider["tenant_id"], provider["id"], claims.sub)
-        return await self._memory.get(who, lambda: self._find_or_admit(provider, claims, verified))
+        return await self._users.load(who, lambda: self._find_or_admit(provider, claims, verified))
 
     async def _find_provider(self, issue: Issue) -> DictRow:
-        rows = await self._memory.get(issue.iss, lambda: find_identity_providers(self._pool, issue.iss))
+        rows = await self._providers.load(issue.iss, lambda: find_identity_providers(self._pool, issue.iss))
         meant = [row for row in rows if row["audience"] in issue.audiences]
         if len(meant) != 1:  # a token that is meant for two tenants is good for none
             raise Unauthenticated(REFUSED)

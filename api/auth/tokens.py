@@ -14,13 +14,13 @@ from psycopg.rows import DictRow
 from api.auth.foreign import ForeignKeys, ForeignTokens
 from api.auth.reading import ALGORITHMS, LONGEST_S, REFUSED, Header, is_fit, read_token, refusing, verify
 from api.auth.signing import SigningKeys
-from api.memory import Memory
-from api.principals import Principal, principal_of_user
+from api.principals import IDENTITIES, IDENTITY_S, Principal, principal_of_user
 from schema.db import Pool
 from schema.errors import Unauthenticated
 from schema.ids import new_id
 from schema.queries.callers import find_login
 from schema.tenancy import read_facts
+from schema.ttl_cache import TtlCache
 
 TYPE = "at+jwt"
 TOOLS_S = 3600
@@ -54,7 +54,7 @@ class Tokens:
             raise ValueError(f"a token lives {lifetime_s} s; right is 1 to {LONGEST_S}")
         self._pool, self._signing = pool, signing
         self._issuer, self._audience, self.lifetime_s = issuer, audience, int(lifetime_s)
-        self._memory = Memory()
+        self._rows: TtlCache[tuple[UUID, UUID], DictRow | None] = TtlCache(IDENTITIES, IDENTITY_S)
         self.foreign = ForeignTokens(pool, remote_keys)
 
     async def issue(self, tenant_id: UUID, login_id: UUID, user: DictRow) -> str:
@@ -101,7 +101,7 @@ class Tokens:
         with refusing():
             claims = msgspec.convert(verified, OwnClaims)
         place = (claims.tenant_id, claims.sid)
-        row = await self._memory.get(place, lambda: find_login(self._pool, *place))
+        row = await self._rows.load(place, lambda: find_login(self._pool, *place))
         if row is None or row["id"] != claims.sub:
             raise Unauthenticated(REFUSED)
         return principal_of_user(row, read_facts(row["facts"]), token=token, login_id=claims.sid)

@@ -1,6 +1,5 @@
 """A run of a pipeline: from its start, or on behind the last steps that ended when another worker was killed."""
 
-from collections import OrderedDict
 from typing import Any
 from uuid import UUID
 
@@ -14,6 +13,7 @@ from graphs.pipelines.compiling import build_pipeline
 from graphs.pipelines.definition import Definition
 from graphs.pipelines.state import State
 from graphs.pipelines.steps import PipelineRun
+from schema.ttl_cache import TtlCache
 
 Compiled = CompiledStateGraph[Any, PipelineRun, Any, Any]
 Version = tuple[UUID, int]
@@ -28,16 +28,14 @@ class PipelineGraphs:
 
     def __init__(self, saver: BaseCheckpointSaver[Any], agents: AgentGraphs) -> None:
         self._saver, self._agents = saver, agents
-        self._built: OrderedDict[Version, Compiled] = OrderedDict()
+        self._built: TtlCache[Version, Compiled] = TtlCache(KEPT)
 
     def get(self, version: Version, definition: Definition) -> Compiled:
         """Return the graph of a version, compiled at its first use."""
-        if version not in self._built:
-            self._built[version] = build_pipeline(definition).compile(checkpointer=self._saver, name=definition.name)
-            if len(self._built) > KEPT:
-                self._built.popitem(last=False)
-        self._built.move_to_end(version)
-        return self._built[version]
+        return self._built.get_or_make(version, lambda: self._compile(definition))
+
+    def _compile(self, definition: Definition) -> Compiled:
+        return build_pipeline(definition).compile(checkpointer=self._saver, name=definition.name)
 
     async def run(
         self, version: Version, definition: Definition, run: AgentRun, thread: Thread, *, resume: bool

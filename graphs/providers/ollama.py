@@ -6,7 +6,6 @@ for management it would add a client with time limits, errors and cancelling of 
 pulling is one more NDJSON stream. `parse_host` is its `_parse_host`.
 """
 
-import asyncio
 import ipaddress
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
@@ -22,10 +21,11 @@ from graphs.providers.ollama_shown import read_shown
 from graphs.providers.ollama_wire import LineReader, request_body
 from graphs.providers.sse import LineSplitter
 from graphs.providers.vendor_http import VendorHttp, decode_answer
+from schema.ttl_cache import TtlCache
 
 NAME = "ollama"
 DEFAULT_PORT = 11434
-KEEP_SHOWN_S = 300.0  # what a model can do changes only when another one is pulled under its name
+KEEP_SHOWN, KEEP_SHOWN_S = 1000, 300.0  # what a model can do changes only when another one is pulled under its name
 PROGRESS_STEP = 0.01  # a pull reports many times a second; one in a hundred of its size is enough to show
 
 
@@ -66,7 +66,7 @@ class Ollama:
             timeouts=self._timeouts,
             key=key,
         )
-        self._shown: dict[str, tuple[float, Capabilities | None]] = {}
+        self._shown: TtlCache[str, Capabilities] = TtlCache(KEEP_SHOWN, KEEP_SHOWN_S)
 
     async def stream(self, request: ModelRequest) -> AsyncGenerator[Delta, None]:
         """See `Provider.stream`. Raises ModelUnknown when the model is neither there nor can be pulled."""
@@ -96,15 +96,14 @@ class Ollama:
 
         Raises ProviderError.
         """
-        now = asyncio.get_running_loop().time()
-        until, shown = self._shown.get(model, (0.0, None))
-        if until <= now:
+        shown = self._shown.get(model)
+        if shown is None:
             try:
                 data = await self._http.request("POST", "api/show", msgspec.json.encode({"model": model}), model=model)
             except ModelUnknown:
                 return None
             shown = read_shown(NAME, data)
-            self._shown[model] = (now + KEEP_SHOWN_S, shown)
+            self._shown.put(model, shown)
         return shown
 
     async def check_key(self) -> None:

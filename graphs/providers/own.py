@@ -5,11 +5,9 @@ Not for: rows (`schema/queries/credentials.py`), what a key looks like (`formats
 lead (`guarded.py`).
 """
 
-from collections import OrderedDict
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
-from typing import TypeVar
 from uuid import UUID
 
 import aiohttp
@@ -23,6 +21,7 @@ from graphs.providers.registry import Listed, Providers, build_provider
 from graphs.providers.settings import SUPPORTED, ProviderAccess, ProviderSettings
 from graphs.providers.vendors import VENDORS
 from schema.errors import EgressRefused, InputError, SecretUnreadable
+from schema.ttl_cache import TtlCache
 from schema.vault import Sealed, Vault
 from tools.egress import EgressPolicy, Resolver
 from tools.egress.network import resolve
@@ -30,9 +29,6 @@ from tools.egress.network import resolve
 KEEP = 1_000  # built providers, and as many tenants' sets of them; the one that was used longest ago goes
 
 log = structlog.get_logger(__name__)
-
-K = TypeVar("K", bound=Hashable)
-V = TypeVar("V")
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +53,8 @@ class OwnProviders:
         self._base, self._vault, self._policy, self._resolver = base, vault, policy, resolver
         self._guarded: dict[str, aiohttp.ClientSession] = {}
         # The tenant is part of the key: a row that was copied to another tenant must be opened there, and fail.
-        self._built: OrderedDict[tuple[UUID, UUID], Provider] = OrderedDict()
-        self._sets: OrderedDict[tuple[UUID, str | None, tuple[UUID, ...]], Providers] = OrderedDict()
+        self._built: TtlCache[tuple[UUID, UUID], Provider] = TtlCache(KEEP)
+        self._sets: TtlCache[tuple[UUID, str | None, tuple[UUID, ...]], Providers] = TtlCache(KEEP)
         self._stack = AsyncExitStack()
 
     async def __aenter__(self) -> "OwnProviders":
@@ -76,7 +72,7 @@ class OwnProviders:
     def provider(self, credential: OwnCredential) -> Provider:
         """The provider that calls with this key, built once. Raises SecretUnreadable or a ProviderError."""
         key = (credential.tenant_id, credential.id)
-        return _kept(self._built, key, lambda: self._build(credential))
+        return self._built.get_or_make(key, lambda: self._build(credential))
 
     def providers(self, tenant_id: UUID, default_model: str | None, credentials: Sequence[OwnCredential]) -> Providers:
         """The deployment's providers with the tenant's own in place of those of the same service, and before the others;
@@ -90,7 +86,7 @@ class OwnProviders:
         if not own and not default_model:
             return self._base
         key = (tenant_id, default_model, tuple(credential.id for credential in own.values()))
-        return _kept(self._sets, key, lambda: TenantProviders(self, self._base, default_model, own))
+        return self._sets.get_or_make(key, lambda: TenantProviders(self, self._base, default_model, own))
 
     async def check(self, credential: OwnCredential) -> None:
         """Try a key at the provider's own cheapest page behind it, stored or not. Raises SecretUnreadable or a
@@ -156,7 +152,7 @@ class TenantProviders(Providers):
             return await super()._list(name)
         except SecretUnreadable as unreadable:  # one key that can't be opened hides no other provider's models
             log.warning("provider_list_failed", provider=name, code=unreadable.code)
-            return Listed(0.0, failure=unreadable)
+            return Listed(failure=unreadable)
 
 
 def _merged(
@@ -176,13 +172,3 @@ def _access(credential: OwnCredential) -> ProviderAccess:
 def _rank(credential: OwnCredential) -> int:
     """Ollama first (local, free), then as in `vendors.py`: the order of preference, as for the deployment's own."""
     return SUPPORTED.index(credential.service) if credential.service in SUPPORTED else len(SUPPORTED)
-
-
-def _kept(held: OrderedDict[K, V], key: K, make: Callable[[], V]) -> V:
-    """The value of `key`, made if it is not there; the one that was used longest ago makes room for it."""
-    if key not in held:
-        held[key] = make()
-        if len(held) > KEEP:
-            held.popitem(last=False)
-    held.move_to_end(key)
-    return held[key]

@@ -5,6 +5,7 @@ for half a minute, per process.
 """
 
 import asyncio
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -21,8 +22,10 @@ from graphs.providers.openai_compatible import OpenAICompatible
 from graphs.providers.settings import ModelRef, ProviderAccess, ProviderSettings, resolve
 from graphs.providers.vendors import VENDORS
 from schema.errors import HeadraceError, ProviderError
+from schema.ttl_cache import TtlCache
 
 LIST_S = 3.0
+KEPT_LISTS = 100
 KEEP_S = 30.0
 KEEP_FAILURE_S = 5.0
 OLLAMA_FIRST_MODEL = "llama3.2:3b"  # pulled, with progress, by an Ollama that has nothing yet
@@ -32,9 +35,8 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """What a provider answered when it was asked for its models, and until when that is taken for true."""
+    """What a provider answered when it was asked for its models."""
 
-    until: float
     models: tuple[ModelInfo, ...] = ()
     failure: HeadraceError | None = None
 
@@ -57,10 +59,8 @@ class Providers:
         self._session = session
         self._owns_session = session is None
         self._list_s = list_s
-        self._now = now
         self._built: dict[str, Provider] = {}
-        self._listed: dict[str, Listed] = {}
-        self._locks: dict[str, asyncio.Lock] = {}
+        self._listed: TtlCache[str, Listed] = TtlCache(KEPT_LISTS, _keep_s, clock=now or time.monotonic)
 
     async def __aenter__(self) -> "Providers":
         if self._session is None:
@@ -119,14 +119,9 @@ class Providers:
         return wanted[0]
 
     async def _list(self, name: str) -> Listed:
-        async with self._locks.setdefault(name, asyncio.Lock()):  # one question at a time, the rest share its answer
-            now = self._now or asyncio.get_running_loop().time
-            held = self._listed.get(name)
-            if held is None or held.until <= now():
-                held = self._listed[name] = await self._ask(name, now)
-            return held
+        return await self._listed.load(name, lambda: self._ask(name))
 
-    async def _ask(self, name: str, now: Callable[[], float]) -> Listed:
+    async def _ask(self, name: str) -> Listed:
         try:
             async with asyncio.timeout(self._list_s):
                 models = await self.get(name).list_models()
@@ -135,9 +130,9 @@ class Providers:
         except ProviderError as exc:
             failure = exc
         else:
-            return Listed(now() + KEEP_S, tuple(models))
+            return Listed(tuple(models))
         log.warning("provider_list_failed", provider=name, code=failure.code)
-        return Listed(now() + KEEP_FAILURE_S, failure=failure)
+        return Listed(failure=failure)
 
     def _build(self, name: str) -> Provider:
         if name == offline.NAME:
@@ -160,6 +155,10 @@ def open_session(resolver: AbstractResolver | None = None) -> aiohttp.ClientSess
     """
     connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=60.0, resolver=resolver, use_dns_cache=resolver is None)
     return aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar())
+
+
+def _keep_s(listed: Listed) -> float:
+    return KEEP_S if listed.failure is None else KEEP_FAILURE_S
 
 
 def _can_chat(model: str) -> bool:

@@ -13,7 +13,6 @@ request names: then nobody needs to be asked.
 """
 
 import asyncio
-from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -30,6 +29,7 @@ from graphs.routing.patterns import codes_in, mark_codes
 from graphs.routing.semantic import Embeds, Vectors
 from graphs.routing.words import LONGEST, read
 from schema.errors import HeadraceError
+from schema.ttl_cache import TtlCache
 
 KEPT_ITEMS = 20_000
 """Texts in the panels that are kept, the last used ones; about 8 KB each."""
@@ -59,7 +59,9 @@ class Router:
     def __init__(self, embedder: Embeds | None = None, thresholds: Thresholds | None = None) -> None:
         self.thresholds = thresholds or Thresholds()
         self._vectors = Vectors(embedder) if embedder else None
-        self._panels: OrderedDict[tuple[Candidate, ...], Panel] = OrderedDict()
+        self._panels: TtlCache[tuple[Candidate, ...], Panel] = TtlCache(
+            KEPT_ITEMS, weigh=lambda panel: len(panel.items)
+        )
         self._learning: dict[tuple[Candidate, ...], asyncio.Task[None]] = {}
 
     async def prepare(self, candidates: Sequence[Candidate]) -> None:
@@ -160,14 +162,7 @@ class Router:
         return Route(best[0].agent, best[0].score, language, intents, f"unsure, by {one.by}", True, asked, best)
 
     async def _panel(self, candidates: tuple[Candidate, ...]) -> Panel:
-        if (panel := self._panels.get(candidates)) is None:
-            panel = await asyncio.to_thread(Panel, candidates)
-            self._panels[candidates] = panel
-            while len(self._panels) > 1 and sum(len(p.items) for p in self._panels.values()) > KEPT_ITEMS:
-                self._panels.popitem(last=False)
-        if candidates in self._panels:
-            self._panels.move_to_end(candidates)
-        return panel
+        return await self._panels.load(candidates, lambda: asyncio.to_thread(Panel, candidates))
 
     async def _knows_meaning(self, candidates: tuple[Candidate, ...], panel: Panel) -> bool:
         """Whether vectors can be judged. Few missing ones are made now, many in the background."""

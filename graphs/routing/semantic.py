@@ -5,7 +5,6 @@ Vietnamese is embedded as its gloss. Not for: which candidate a vector speaks fo
 """
 
 import re
-from collections import OrderedDict
 from collections.abc import Sequence
 from typing import Protocol
 
@@ -16,6 +15,7 @@ from graphs.routing.heads import Array
 from graphs.routing.language import detect_language
 from graphs.routing.patterns import mark_codes
 from graphs.routing.words import ends_of, has_diacritics
+from schema.ttl_cache import TtlCache
 
 KEPT_TEXTS = 8192
 """12 MB with vectors of 384 numbers."""
@@ -41,7 +41,7 @@ class Vectors:
 
     def __init__(self, embedder: Embeds) -> None:
         self._embedder = embedder
-        self._kept: OrderedDict[str, Array] = OrderedDict()
+        self._kept: TtlCache[str, Array] = TtlCache(KEPT_TEXTS)
 
     def missing(self, texts: Sequence[str]) -> int:
         """How many of these would have to be embedded."""
@@ -49,12 +49,13 @@ class Vectors:
 
     async def of(self, texts: Sequence[str]) -> Array:
         """The vectors of candidates' texts, (texts, dimensions), of length 1. Raises what the embedder raises."""
-        found = {text: self._kept[text] for text in texts if text in self._kept}
+        found = {text: vector for text in texts if (vector := self._kept.get(text)) is not None}
         missing = [text for text in dict.fromkeys(texts) if text not in found]
         for start in range(0, len(missing), AT_ONCE):
             piece = missing[start : start + AT_ONCE]
             found.update(zip(piece, await self.spoken(piece), strict=True))
-        self._keep(found)
+            for text in piece:
+                self._kept.put(text, found[text])
         return np.stack([found[text] for text in texts])
 
     async def spoken(self, texts: Sequence[str]) -> Array:
@@ -62,13 +63,6 @@ class Vectors:
         rows = await self._embedder.embed([in_english(ends_of(text, SPOKEN)) for text in texts])
         matrix = np.array(rows, dtype=np.float32).reshape(len(texts), -1)
         return matrix / np.maximum(np.linalg.norm(matrix, axis=1, keepdims=True), 1e-12)
-
-    def _keep(self, found: dict[str, Array]) -> None:
-        for text, vector in found.items():
-            self._kept[text] = vector
-            self._kept.move_to_end(text)
-        while len(self._kept) > KEPT_TEXTS:
-            self._kept.popitem(last=False)
 
 
 def in_english(text: str) -> str:

@@ -189,7 +189,10 @@ async def test_a_wrong_question_is_refused_with_the_field(
 async def test_a_tenant_that_is_not_there_is_not_found(admin: httpx.AsyncClient, name: str) -> None:
     for path in ("", "/grants", "/usage", "/audit", "/metrics"):
         answer = await admin.get(f"{TENANTS}/{name}{path}")
-        assert (404, "No such tenant. GET /api/admin/tenants lists all tenants.") == (answer.status_code, answer.json()["detail"])
+        assert (404, "No such tenant. GET /api/admin/tenants lists all tenants.") == (
+            answer.status_code,
+            answer.json()["detail"],
+        )
     assert 404 == (await admin.patch(f"{TENANTS}/{name}", json={})).status_code
 
 

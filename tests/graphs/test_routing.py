@@ -12,6 +12,7 @@ from graphs.routing import router as router_module
 from graphs.routing import semantic
 from graphs.routing.contract import Candidate, Context, Intent, Route
 from graphs.routing.graph_choice import choose_graph, choose_task
+from graphs.routing.panel import Panel
 from graphs.routing.router import Router
 from graphs.routing.small_talk import NAME as NOBODYS
 from schema.errors import HeadraceError
@@ -182,9 +183,10 @@ async def test_sets_of_candidates_that_are_not_used_are_forgotten(monkeypatch: p
     router = Router(None)
     for number in range(12):
         await router.route("hello", [Candidate(f"A{number}", "Trees", ("oak", "ash", "elm"))])
-    held = list(router._panels.values())
-    assert sum(len(panel.items) for panel in held) <= 400
-    assert "A11" == held[-1].agents[0].name
+    held = list(router._panels)
+    assert 1 < len(held) < 12
+    assert sum(len(Panel(candidates).items) for candidates in held) <= 400
+    assert "A11" == held[-1][0].name
 
 
 async def test_vectors_of_texts_that_are_not_used_are_forgotten(monkeypatch: pytest.MonkeyPatch):

@@ -7,7 +7,6 @@ being away costs a reading of Postgres.
 """
 
 import base64
-from collections import OrderedDict
 from typing import Any
 from uuid import UUID
 
@@ -18,6 +17,7 @@ from schema import redis_names
 from schema.db import Pool
 from schema.queries.configuration import read_configuration
 from schema.tenancy import matches
+from schema.ttl_cache import TtlCache
 from schema.vault import Sealed
 from workers.wire import Wire, WireDown
 
@@ -122,7 +122,7 @@ class Configurations:
 
     def __init__(self, pool: Pool, wire: Wire) -> None:
         self._pool, self._wire = pool, wire
-        self._known: OrderedDict[tuple[UUID, str], Configuration] = OrderedDict()
+        self._known: TtlCache[tuple[UUID, str], Configuration] = TtlCache(KEPT)
 
     async def get(self, tenant_id: UUID, version: str) -> Configuration:
         """Return the tenant's configuration as of `version`, or of a newer one. Raises Unavailable."""
@@ -130,10 +130,7 @@ class Configurations:
         if found is None:
             found = read(await read_configuration(self._pool, tenant_id), tenant_id)
             await self._to_redis(tenant_id, found)
-        self._known[tenant_id, found.version] = found
-        self._known.move_to_end((tenant_id, found.version))
-        if len(self._known) > KEPT:
-            self._known.popitem(last=False)
+        self._known.put((tenant_id, found.version), found)
         return found
 
     async def _from_redis(self, tenant_id: UUID, version: str) -> Configuration | None:
