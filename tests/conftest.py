@@ -22,9 +22,21 @@ from schema.bootstrap import ensure_api_key, ensure_tenant
 from schema.keys import new_api_key
 from schema.migrate import migrate
 from schema.rights import Role
+from tests.reporting import Reporting, slow_first
 from workers.ports import Ports, PortSettings, open_ports
 
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # children would compile everything at every start
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if not hasattr(config, "workerinput"):
+        config.pluginmanager.register(Reporting(config))
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items[:] = slow_first(items)
+
 
 _redis_numbers = itertools.cycle(range(1, 16))
 

@@ -43,11 +43,11 @@ class Operation:
 
 @cache
 def operations() -> tuple[Operation, ...]:
-    """Every operation of the document."""
+    """Every operation of the document, in an order that is the same in every process."""
     document = _app().openapi_schema.to_schema()
     return tuple(
         _operation(method, path, described, document)
-        for path, item in document["paths"].items()
+        for path, item in sorted(document["paths"].items())
         for method, described in item.items()
         if method in METHODS
     )
