@@ -10,7 +10,7 @@ from litestar.di import Provide
 from litestar.exceptions import NotFoundException
 from litestar.openapi import OpenAPIConfig
 from litestar.openapi.plugins import JsonRenderPlugin, SwaggerRenderPlugin
-from litestar.openapi.spec import Components, SecurityScheme, Tag
+from litestar.openapi.spec import Tag
 
 from api import (
     agents,
@@ -43,7 +43,7 @@ from api.admin import (
 )
 from api.admin import models as prices
 from api.auth import identity_providers, keys, oidc, signing_in, well_known
-from api.describing import describe_routes, operation_id, tell_methods
+from api.describing import components, describe_routes, operation_id, tell_methods
 from api.documents import changing, collections, content, listing, removing, retrying, uploading
 from api.edge import Edge
 from api.errors import HANDLERS
@@ -126,19 +126,7 @@ def _openapi() -> OpenAPIConfig:
         description="A backend for AI agents built around a job queue. Native routes also answer without `/api`.",
         openapi_router=Router("/schema", route_handlers=[], include_in_schema=False, after_request=_refuse_page),
         render_plugins=[JsonRenderPlugin(path=["/", "/openapi.json"]), SwaggerRenderPlugin(path="/swagger")],
-        components=Components(
-            security_schemes={
-                "key": SecurityScheme(
-                    type="http", scheme="bearer", bearer_format="hr_…", description="An API key of your tenant."
-                ),
-                "token": SecurityScheme(
-                    type="http",
-                    scheme="bearer",
-                    bearer_format="JWT",
-                    description="An access token from POST /api/auth/login, or of your tenant's identity provider.",
-                ),
-            }
-        ),
+        components=components(),
         tags=[
             Tag("chat", "Messages in, answers out."),
             Tag("jobs", "What is queued, running or done."),

@@ -11,6 +11,7 @@ from msgspec import Meta
 from api.describing import EVENTS, described
 from api.errors import problems
 from api.granted import resolve_target
+from api.header_docs import JOB_ACCEPTS, JOB_SENDS
 from api.headers import read_idempotency
 from api.manners import ACCEPTED, ANSWER, ANSWERED, JOB_FAILURES, MANNERS, ON_BUSY, PRIORITY, answer_in_manner
 from api.principals import MayChat, Principal
@@ -101,7 +102,13 @@ class ChatIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     priority: Annotated[Priority, Meta(description=PRIORITY)] = "normal"
 
 
-OPT = described(example={"message": "What is a headrace?", "agent": "auto"}, answer=ANSWER, also={EVENT_STREAM: EVENTS})
+OPT = described(
+    example={"message": "What is a headrace?", "agent": "auto"},
+    answer=ANSWER,
+    also={EVENT_STREAM: EVENTS},
+    accepts=JOB_ACCEPTS,
+    sends=JOB_SENDS,
+)
 RESPONSES = {200: ANSWERED, 202: ACCEPTED, **problems(*JOB_FAILURES)}
 
 

@@ -1,6 +1,6 @@
-"""What the OpenAPI document says of all routes alike: the right that one needs, how every one may fail, which headers come
-back, that a body may be left out. And of some routes what Litestar has no words for: their handlers say it as
-`opt=described(…)`.
+"""What the OpenAPI document says of all routes alike: operation ids, how every one may fail, which headers come back, that a
+body may be left out. And of some routes what Litestar has no words for: their handlers say it as `opt=described(…)`. The
+right that a route needs stands in its `security`, and in its answer 403.
 
 Not for what one handler alone knows: its summary, its own failures (`responses=problems(…)`), its shapes.
 """
@@ -8,58 +8,48 @@ Not for what one handler alone knows: its summary, its own failures (`responses=
 import re
 from enum import Enum
 from functools import partial
-from inspect import cleandoc
 from typing import Any
 
 import msgspec
 from litestar import Litestar, Response
 from litestar.handlers import HTTPRouteHandler
-from litestar.openapi.datastructures import ResponseSpec
 from litestar.openapi.spec import (
+    Components,
     Example,
-    OpenAPIHeader,
     OpenAPIMediaType,
     OpenAPIResponse,
     Operation,
+    Reference,
     RequestBody,
     Schema,
+    SecurityScheme,
 )
 from litestar.openapi.spec.enums import OpenAPIType
 from litestar.routes import HTTPRoute
 
-from api.errors import ProblemSpec, openai_problems, problems
-from api.principals import is_ours, right_of
+from api.error_docs import error_examples, failures_of, show_errors
+from api.errors import ProblemSpec
+from api.event_docs import COMPLETION_CHUNK, JOB_EVENT, event_schemas
+from api.header_docs import HEADERS, PARAMETERS, parameter, response_headers
+from api.principals import is_ours
 
 TEXT = Schema(type=OpenAPIType.STRING)
-EVENTS = Schema(
-    type=OpenAPIType.OBJECT,
-    description="One Server-Sent Event of the stream.",
-    properties={"id": TEXT, "event": TEXT, "data": TEXT, "retry": Schema(type=OpenAPIType.INTEGER)},
-)
-
-REQUEST_ID = OpenAPIHeader(
-    schema=Schema(type=OpenAPIType.STRING, pattern="^[A-Za-z0-9._-]{8,64}$"),
-    required=True,
-    description="The request's id: the one that was sent as `X-Request-ID`, or a new one.",
-)
-CHALLENGE = OpenAPIHeader(schema=TEXT, required=True, description="How to say who you are.")
-RETRY_AFTER = OpenAPIHeader(
-    schema=Schema(type=OpenAPIType.INTEGER, minimum=1),
-    required=True,
-    description="Seconds to wait before the next try.",
-)
+EVENTS, CHUNKS = JOB_EVENT, COMPLETION_CHUNK
 
 
 def described(
     *,
     example: Any = None,
     answer: Any = None,
-    also: dict[str, Schema] | None = None,
+    also: dict[str, Schema | Reference] | None = None,
     body: RequestBody | None = None,
+    accepts: tuple[str, ...] = (),
+    sends: dict[int, tuple[str, ...]] | None = None,
 ) -> dict[str, Any]:
     """Return the `opt` of a handler: an example of its body; an example of its main answer, the one with the handler's own
-    `status_code`; media types that this answer may have besides the first; the body of one that reads it by itself."""
-    return {"example": example, "answer": answer, "also": also or {}, "body": body}
+    `status_code`; media types that this answer may have besides the first; the body of one that reads it by itself; the
+    headers that it honours, and those that it answers with, by status (`api/header_docs.py`)."""
+    return {"example": example, "answer": answer, "also": also or {}, "body": body, "accepts": accepts, "sends": sends}
 
 
 def operation_id(handler: HTTPRouteHandler, method: Any, path: list[str | Any]) -> str:
@@ -78,7 +68,12 @@ def describe_routes(app: Litestar) -> None:
     for route in app.routes:
         for handler in getattr(route, "route_handlers", ()):
             if isinstance(handler, HTTPRouteHandler) and is_ours(handler):
-                handler.responses = _with_failures(handler, route.path)
+                own = {
+                    status: spec
+                    for status, spec in (handler.responses or {}).items()
+                    if not isinstance(spec, ProblemSpec)
+                }
+                handler.responses = own | failures_of(handler, route.path)
                 handler.operation_class = partial(_operation, handler)  # type: ignore[assignment]
 
 
@@ -98,47 +93,40 @@ async def _options(allowed: str, request: Any) -> Response[None]:
     return Response(None, status_code=204, headers={"Allow": allowed}, media_type="text/plain")
 
 
-def _with_failures(handler: HTTPRouteHandler, path: str) -> dict[int, ResponseSpec]:
-    """Return a handler's responses with all that it may fail with: on top of its own errors those that come before it is
-    reached, and those that are our fault."""
-    own = dict(handler.responses or {})
-    codes = ["invalid_input", "internal"]
-    if right_of(handler) is not None:
-        codes += ["unauthenticated", "forbidden", "tenant_suspended", "unavailable"]
-    if handler.parsed_data_field is not None:
-        codes += ["body_too_large", "unsupported_media_type"]
-    if "{" in path:
-        codes += ["not_found"]
-    codes += [code for spec in own.values() if isinstance(spec, ProblemSpec) for code in spec.codes]
-    failures = (openai_problems if path.startswith("/v1/") else problems)(*codes)
-    return {status: spec for status, spec in own.items() if not isinstance(spec, ProblemSpec)} | failures
-
-
 def _operation(handler: HTTPRouteHandler, **fields: Any) -> Operation:
     """Return what the document says of one method of one path; Litestar calls it with what it has found."""
     operation = Operation(**fields)
     operation.operation_id = str(operation.operation_id).split()[
         0
     ]  # for as long as handlers of several files share names
-    operation.description = _description(handler, operation.description)
+    operation.parameters = [
+        *(operation.parameters or []),
+        *map(parameter, ("X-Request-ID", *_opt(handler, "accepts", ()))),
+    ]
     if operation.request_body is not None:
         _describe_body(handler, operation.request_body)
     operation.request_body = operation.request_body or handler.opt.get("body")
     operation.responses = dict(sorted((operation.responses or {}).items()))
     for status, response in operation.responses.items():
         assert isinstance(response, OpenAPIResponse)
-        _describe_headers(int(status), response)
-        if int(status) == handler.status_code:
-            _describe_answer(handler, response)
-        if status == "302":
-            response.content = None
+        _describe_response(handler, int(status), response)
     return operation
 
 
-def _description(handler: HTTPRouteHandler, said: str | None) -> str:
-    right = right_of(handler)
-    needs = "Needs no key." if right is None else f"Needs the right `{right}`."
-    return f"{cleandoc(said)}\n\n{needs}" if said else needs
+def _opt(handler: HTTPRouteHandler, name: str, default: Any) -> Any:
+    return handler.opt.get(name) or default
+
+
+def _describe_response(handler: HTTPRouteHandler, status: int, response: OpenAPIResponse) -> None:
+    sent = _opt(handler, "sends", {}).get(status, ())
+    response.headers = {**(response.headers or {}), **response_headers(status, sent)}
+    spec = (handler.responses or {}).get(status)
+    if isinstance(spec, ProblemSpec):
+        show_errors(response, spec, handler)
+    if status == handler.status_code:
+        _describe_answer(handler, response)
+    if status == 302:
+        response.content = None
 
 
 def _describe_body(handler: HTTPRouteHandler, body: Any) -> None:
@@ -174,10 +162,30 @@ def _with_nulls(value: Any) -> Any:
     return _Null.NULL if value is None else value
 
 
-def _describe_headers(status: int, response: OpenAPIResponse) -> None:
-    headers: dict[str, Any] = {"X-Request-ID": REQUEST_ID}
-    if status == 401:
-        headers["WWW-Authenticate"] = CHALLENGE
-    if status in (429, 503):
-        headers["Retry-After"] = RETRY_AFTER
-    response.headers = {**(response.headers or {}), **headers}
+class DocumentComponents(Components):
+    """Components that keep the events' schemas when Litestar sets those that it has found in handlers."""
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name == "schemas":
+            value = dict(sorted({**event_schemas(), **value}.items()))
+        super().__setattr__(name, value)
+
+
+def components() -> Components:
+    """Return what the routes of the document share."""
+    return DocumentComponents(
+        examples=error_examples(),
+        headers=dict(HEADERS),
+        parameters=dict(PARAMETERS),
+        security_schemes=_security_schemes(),
+    )
+
+
+def _security_schemes() -> Any:
+    key = "An API key of your tenant."
+    signed_in = "An access token from POST /api/auth/login, or of your tenant's identity provider."
+    return {
+        "key": SecurityScheme(type="http", scheme="bearer", bearer_format="hr_…", description=key),
+        "token": SecurityScheme(type="http", scheme="bearer", bearer_format="JWT", description=signed_in),
+        "x-api-key": SecurityScheme(type="apiKey", name="X-API-Key", security_scheme_in="header", description=key),
+    }

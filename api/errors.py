@@ -7,8 +7,7 @@ Litestar's problem-details plugin is not used: it swaps title and detail, merges
 unhandled exceptions in another shape.
 """
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any
 
@@ -17,12 +16,11 @@ import structlog
 from litestar import Request, Response
 from litestar.exceptions import HTTPException, ValidationException
 from litestar.openapi.datastructures import ResponseSpec
-from litestar.openapi.spec import Example
 from litestar.params import ParameterKwarg
 from litestar.typing import FieldDefinition
 
 from api.error_catalog import CATALOG
-from api.openai.errors import OpenAIErrorOut, error_out, openai_error
+from api.openai.errors import OpenAIErrorOut, openai_error
 from api.sentences import explain
 from schema.errors import HeadraceError
 from workers.logs import masked
@@ -126,70 +124,37 @@ def status_of(code: str, *, openai: bool = False) -> int:
 
 @dataclass
 class ProblemSpec(ResponseSpec):
-    """What the OpenAPI document says of one status that a route may fail with: all its codes."""
+    """What the OpenAPI document says of one status that a route may fail with: its codes, and examples of `detail` that are
+    this route's own. `api/error_docs.py` makes the response from it."""
 
     codes: tuple[str, ...] = ()
+    details: dict[str, str] = field(default_factory=dict)
 
 
-def problems(*codes: str) -> dict[int, ResponseSpec]:
+def problems(*codes: str, openai: bool = False, **details: str) -> dict[int, ResponseSpec]:
     """Return the documentation of the errors that a handler itself may raise, by their codes; those that every route may
-    raise are added in `api/describing.py`, and an example for each. Raises KeyError for a code that isn't in the catalog."""
-    return {
-        status: _spec(ProblemOut, "application/problem+json", codes_, [problem_example(code) for code in codes_])
-        for status, codes_ in _by_status(codes, openai=False).items()
-    }
-
-
-def openai_problems(*codes: str) -> dict[int, ResponseSpec]:
-    """Return the same for a route under `/v1`."""
-    return {
-        status: _spec(OpenAIErrorOut, "application/json", codes_, [openai_example(code) for code in codes_])
-        for status, codes_ in _by_status(codes, openai=True).items()
-    }
-
-
-def _by_status(codes: Iterable[str], *, openai: bool) -> dict[int, tuple[str, ...]]:
-    statuses: dict[int, tuple[str, ...]] = {}
-    for code in dict.fromkeys(codes):
+    raise are added in `api/error_docs.py`. A code given as a keyword comes with its sentence in place of the catalog's:
+    `problems("not_found", conflict="Only an ended job can be deleted.")`. Raises KeyError for a code without an entry there.
+    """
+    found: dict[int, ResponseSpec] = {}
+    for code in dict.fromkeys((*codes, *details)):
         status = documented_status(code, openai=openai)
-        statuses[status] = (*statuses.get(status, ()), code)
-    return statuses
+        spec = found.setdefault(status, _spec(openai))
+        assert isinstance(spec, ProblemSpec)
+        assert CATALOG[code]
+        spec.codes += (code,)
+        spec.details |= {code: details[code]} if code in details else {}
+    return found
 
 
-def _spec(shape: type[msgspec.Struct], media_type: str, codes: tuple[str, ...], examples: list[Example]) -> ProblemSpec:
-    meaning = "; ".join(CATALOG[code].when for code in codes)
-    return ProblemSpec(
-        shape, description=f"{meaning}.", media_type=media_type, generate_examples=False, examples=examples, codes=codes
-    )
+def _spec(openai: bool) -> ProblemSpec:
+    shape, kind = (OpenAIErrorOut, "application/json") if openai else (ProblemOut, "application/problem+json")
+    return ProblemSpec(shape, media_type=kind, generate_examples=False)
 
 
 def documented_status(code: str, *, openai: bool = False) -> int:
     """Return the status of a code, of those too that are not raised as errors of ours."""
     return OTHER_STATUSES.get(code) or status_of(code, openai=openai)
-
-
-def problem_example(code: str) -> Example:
-    """Return an error of a native route as the document shows it."""
-    doc, status = CATALOG[code], documented_status(code)
-    problem = ProblemOut(
-        type=f"urn:headrace:problem:{code}",
-        title=HTTPStatus(status).phrase,
-        status=status,
-        detail=doc.detail,
-        instance="/api/…",
-        code=code,
-        request_id="0c9d2f6f6b1e",
-        errors=[FieldErrorOut(doc.field, doc.detail)] if doc.field else [],
-    )
-    return Example(id=code, summary=doc.when, value=msgspec.to_builtins(problem))
-
-
-def openai_example(code: str) -> Example:
-    """Return an error of a route under `/v1` as the document shows it."""
-    doc, status = CATALOG[code], documented_status(code, openai=True)
-    return Example(
-        id=code, summary=doc.when, value=msgspec.to_builtins(error_out(status, doc.detail, code=code, param=doc.field))
-    )
 
 
 def answer_error(request: Request[Any, Any, Any], error: Exception) -> Response[Any]:

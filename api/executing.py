@@ -14,6 +14,7 @@ from psycopg.rows import DictRow
 from api.describing import EVENTS, described
 from api.errors import problems
 from api.granted import Target, resolve_model, resolve_target
+from api.header_docs import JOB_ACCEPTS, JOB_SENDS
 from api.headers import read_idempotency
 from api.manners import ACCEPTED, ANSWER, ANSWERED, JOB_FAILURES, answer_in_manner
 from api.pipeline_shapes import ExecuteIn
@@ -46,7 +47,13 @@ messages of that session."""
 @post(
     "/{pipeline:str}/execute",
     status_code=200,
-    opt=described(example={"input": "What is a headrace?"}, answer=PIPELINE_ANSWER, also={EVENT_STREAM: EVENTS}),
+    opt=described(
+        example={"input": "What is a headrace?"},
+        answer=PIPELINE_ANSWER,
+        also={EVENT_STREAM: EVENTS},
+        accepts=JOB_ACCEPTS,
+        sends=JOB_SENDS,
+    ),
     responses={200: ANSWERED, 202: ACCEPTED, **problems(*JOB_FAILURES)},
     summary="Run a pipeline",
     description=DESCRIPTION,

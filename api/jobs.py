@@ -212,7 +212,7 @@ async def get_job(job_id: JobId, principal: MayReadJobs, resources: Opened) -> J
 @get(
     "/{job_id:uuid}/events",
     media_type=EVENT_STREAM,
-    opt=described(also={EVENT_STREAM: EVENTS}),
+    opt=described(also={EVENT_STREAM: EVENTS}, sends={200: ("X-Job-ID",)}),
     responses={
         **problems("not_found"),
         200: ResponseSpec(None, description="Server-Sent Events, up to and including the job's last one."),
@@ -259,7 +259,7 @@ async def cancel_job(
 @post(
     "/{job_id:uuid}/retry",
     status_code=202,
-    opt=described(answer={"job_id": JOB["id"], "state": "queued"}),
+    opt=described(answer={"job_id": JOB["id"], "state": "queued"}, sends={202: ("Location",)}),
     responses=problems("not_found", "conflict"),
     summary="Retry a job",
     tags=["jobs"],

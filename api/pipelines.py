@@ -15,6 +15,7 @@ from api.admin.own_rows import changing_own
 from api.describing import TEXT, described
 from api.errors import problems
 from api.executing import NO_VERSION, find_own, run_pipeline
+from api.header_docs import LOCATED
 from api.paging import Cursor, Limit, read_cursor, write_cursor
 from api.pipeline_shapes import (
     EXAMPLE,
@@ -90,7 +91,7 @@ async def list_pipelines(principal: MayReadPipelines, resources: Opened) -> Pipe
 @post(
     "/",
     status_code=201,
-    opt=described(example=EXAMPLE, answer=DETAIL),
+    opt=described(sends=LOCATED, example=EXAMPLE, answer=DETAIL),
     responses=problems("conflict"),
     summary="Create a pipeline",
 )

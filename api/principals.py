@@ -142,7 +142,9 @@ def classify_routes(app: Litestar) -> None:
         for handler in getattr(route, "route_handlers", ()):
             if isinstance(handler, HTTPRouteHandler) and is_ours(handler):
                 right = right_of(handler)
-                handler.security = [] if right is None else [{"key": [right]}, {"token": [right]}]
+                handler.security = (
+                    [] if right is None else [{"key": [right]}, {"token": [right]}, {"x-api-key": [right]}]
+                )
 
 
 def is_ours(handler: BaseRouteHandler) -> bool:

@@ -14,6 +14,7 @@ from psycopg.rows import DictRow
 from api.describing import TEXT, described
 from api.errors import problems
 from api.exporting import MessageOut, SessionExportOut, as_markdown
+from api.header_docs import LOCATED
 from api.paging import Cursor, Limit, NextCursor, read_cursor, write_cursor
 from api.principals import MayReadSessions, MayWriteSessions, Principal
 from api.resources import Opened
@@ -116,7 +117,7 @@ MESSAGES: list[dict[str, Any]] = [
 @post(
     "/",
     status_code=201,
-    opt=described(example={"title": "Mill wheels"}, answer=SESSION | {"turns": 0}),
+    opt=described(sends=LOCATED, example={"title": "Mill wheels"}, answer=SESSION | {"turns": 0}),
     summary="Create a session",
     tags=["sessions"],
 )
@@ -198,6 +199,7 @@ async def delete_session(session_id: SessionId, principal: MayWriteSessions, res
     "/{session_id:uuid}/fork",
     status_code=201,
     opt=described(
+        sends=LOCATED,
         example={"message_id": MESSAGES[1]["id"], "title": "Mill wheels, take two"},
         answer=SESSION | {"id": "019a5ca0-1b2c-7d3e-8f40-5a6b7c8d9e0f", "title": "Mill wheels, take two"},
     ),

@@ -16,6 +16,7 @@ from api.auth.people import read_email, require_power_over
 from api.auth.throttle import Throttle
 from api.describing import described
 from api.errors import problems
+from api.header_docs import LOCATED
 from api.paging import Cursor, Limit, read_cursor, write_cursor
 from api.principals import MayManageUsers, MayReadUsers, Principal, SignedIn
 from api.resources import Opened, Resources
@@ -112,7 +113,7 @@ async def list_users(
 @post(
     "/",
     status_code=201,
-    opt=described(example={"email": "ada@example.com", "name": "Ada", "role": "member"}),
+    opt=described(sends=LOCATED, example={"email": "ada@example.com", "name": "Ada", "role": "member"}),
     responses=problems("conflict"),
     summary="Make a user",
     tags=["users"],

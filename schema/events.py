@@ -12,10 +12,11 @@ Not here: who writes (`workers/relay.py`) and who reads (`workers/follow.py`).
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from typing import Any, ClassVar, NamedTuple
+from typing import Annotated, Any, ClassVar, NamedTuple
 from uuid import UUID
 
 import msgspec
+from msgspec import Meta
 
 from schema.states import CancelMode
 
@@ -31,18 +32,18 @@ class JobQueued(Event, frozen=True):
     """The job is accepted: its row is committed."""
 
     type = "job.queued"
-    kind: str
-    session_id: str | None = None
-    model: str | None = None
-    agent: str | None = None
+    kind: Annotated[str, Meta(description="What the job does: `chat`, `pipeline`, `ingest` and so on.")]
+    session_id: Annotated[str | None, Meta(description="The session that the job belongs to.")] = None
+    model: Annotated[str | None, Meta(description="The model as `provider/name`.")] = None
+    agent: Annotated[str | None, Meta(description="The agent, or `auto` while none has been chosen.")] = None
 
 
 class JobStarted(Event, frozen=True):
     """A worker has claimed the job. `attempt` counts claims, from 1."""
 
     type = "job.started"
-    attempt: int
-    worker: str
+    attempt: Annotated[int, Meta(description="Which attempt this is, from 1.")]
+    worker: Annotated[str, Meta(description="The name of the worker process.")]
 
 
 class JobProgress(Event, frozen=True):
@@ -50,10 +51,12 @@ class JobProgress(Event, frozen=True):
     `document_id` it is about that document, without one about the whole job."""
 
     type = "job.progress"
-    text: str
-    done: int | None = None
-    total: int | None = None
-    document_id: str | None = None
+    text: Annotated[str, Meta(description="What is going on, for people.")]
+    done: Annotated[int | None, Meta(description="How much is done, in the unit that `text` names.")] = None
+    total: Annotated[int | None, Meta(description="How much there is in all, where that is known.")] = None
+    document_id: Annotated[
+        str | None, Meta(description="The document that this is about; without it, the whole job.")
+    ] = None
 
 
 class JobRestarted(Event, frozen=True):
@@ -61,82 +64,87 @@ class JobRestarted(Event, frozen=True):
     void and comes again."""
 
     type = "job.restarted"
-    attempt: int
-    reason: str
-    discard_after: int
-    worker: str
+    attempt: Annotated[int, Meta(description="Which attempt takes over.")]
+    reason: Annotated[str, Meta(description="Why the attempt before did not finish.")]
+    discard_after: Annotated[
+        int,
+        Meta(description="Discard all message and reasoning text after the event with this number: it comes again."),
+    ]
+    worker: Annotated[str, Meta(description="The name of the worker process.")]
 
 
 class AgentRouted(Event, frozen=True):
     """The agent and graph that will answer, and why they were chosen."""
 
     type = "agent.routed"
-    agent: str
-    graph: str
-    reason: str = ""
+    agent: Annotated[str, Meta(description="The agent that will answer.")]
+    graph: Annotated[str, Meta(description="The graph that it runs.")]
+    reason: Annotated[str, Meta(description="Why this agent was chosen.")] = ""
 
 
 class PlanCreated(Event, frozen=True):
     """The steps that a planning graph means to take."""
 
     type = "plan.created"
-    steps: list[str]
+    steps: Annotated[list[str], Meta(description="The planned steps, in order.")]
 
 
 class MessageDelta(Event, frozen=True):
     """More of the answer: text, or pieces of tool calls that the caller's own tools must answer (OpenAI's shape)."""
 
     type = "message.delta"
-    text: str = ""
-    tool_calls: list[dict[str, Any]] | None = None
+    text: Annotated[str, Meta(description="Append this to the answer so far.")] = ""
+    tool_calls: Annotated[
+        list[dict[str, Any]] | None, Meta(description="Pieces of calls of the caller's own tools, in OpenAI's shape.")
+    ] = None
 
 
 class ReasoningDelta(Event, frozen=True):
     """More of what the model thinks aloud, where it does."""
 
     type = "reasoning.delta"
-    text: str
+    text: Annotated[str, Meta(description="Append this to the reasoning so far.")]
 
 
 class ToolStarted(Event, frozen=True):
     """A tool call begins; `call_id` is unique in the job."""
 
     type = "tool.started"
-    call_id: str
-    name: str
-    arguments: dict[str, Any] = {}
+    call_id: Annotated[str, Meta(description="The id of the call, unique in the job.")]
+    name: Annotated[str, Meta(description="The tool.")]
+    arguments: Annotated[dict[str, Any], Meta(description="What the tool is called with.")] = {}
 
 
 class ToolFinished(Event, frozen=True):
     """A tool call has ended; `ok` is false when the tool said why it could not."""
 
     type = "tool.finished"
-    call_id: str
-    name: str
-    ok: bool
-    output: str = ""
-    duration_ms: int = 0
+    call_id: Annotated[str, Meta(description="The id of the call, as in `tool.started`.")]
+    name: Annotated[str, Meta(description="The tool.")]
+    ok: Annotated[bool, Meta(description="Whether the tool did its work.")]
+    output: Annotated[str, Meta(description="What the tool returned, or why it could not.")] = ""
+    duration_ms: Annotated[int, Meta(description="How long the call took, in milliseconds.")] = 0
 
 
 class CitationAdded(Event, frozen=True):
     """The answer rests on this passage, which it names as [`number`]."""
 
     type = "citation.added"
-    document_id: str
-    number: int | None = None
-    document: str = ""
-    chunk_id: str = ""
-    page: int | None = None
-    heading: str | None = None
-    passage: str = ""
-    score: float | None = None
+    document_id: Annotated[str, Meta(description="The cited document.")]
+    number: Annotated[int | None, Meta(description="The number that the answer cites it by, as in `[1]`.")] = None
+    document: Annotated[str, Meta(description="The document's name.")] = ""
+    chunk_id: Annotated[str, Meta(description="The cited passage's id.")] = ""
+    page: Annotated[int | None, Meta(description="The page, where the document has pages.")] = None
+    heading: Annotated[str | None, Meta(description="The headings above the passage.")] = None
+    passage: Annotated[str, Meta(description="The text of the passage.")] = ""
+    score: Annotated[float | None, Meta(description="How well the passage fits, from 0 to 1.")] = None
 
 
 class Reason(msgspec.Struct, frozen=True):
     """Why a job or a document failed: a stable code and a sentence."""
 
-    code: str
-    message: str
+    code: Annotated[str, Meta(description="A stable code, such as `provider_timeout`.")]
+    message: Annotated[str, Meta(description="What went wrong, for people.")]
 
 
 class DocumentReady(Event, frozen=True):
@@ -144,23 +152,23 @@ class DocumentReady(Event, frozen=True):
     the others were known. `notes` say what was left out."""
 
     type = "document.ready"
-    document_id: str
-    name: str
-    version: int
-    chunks: int
-    embedded: int
-    pages: int | None = None
-    notes: list[str] = []
+    document_id: Annotated[str, Meta(description="The document.")]
+    name: Annotated[str, Meta(description="The document's name.")]
+    version: Annotated[int, Meta(description="The version that is searched from now on.")]
+    chunks: Annotated[int, Meta(description="How many passages it has.")]
+    embedded: Annotated[int, Meta(description="How many of them were embedded anew.")]
+    pages: Annotated[int | None, Meta(description="How many pages it has, where it has pages.")] = None
+    notes: Annotated[list[str], Meta(description="What was left out, for people.")] = []
 
 
 class DocumentFailed(Event, frozen=True):
     """A version of a document can't be made searchable, with the reason; an older version goes on being searched."""
 
     type = "document.failed"
-    document_id: str
-    name: str
-    version: int
-    error: Reason
+    document_id: Annotated[str, Meta(description="The document.")]
+    name: Annotated[str, Meta(description="The document's name.")]
+    version: Annotated[int, Meta(description="The version that could not be read.")]
+    error: Annotated[Reason, Meta(description="Why it could not be read.")]
 
 
 class MessageCompleted(Event, frozen=True):
@@ -169,25 +177,35 @@ class MessageCompleted(Event, frozen=True):
     the answer was given before and is given again. `citations` are the passages that it rests on, as `citation.added` told."""
 
     type = "message.completed"
-    text: str
-    finish_reason: str = "stop"
-    message_id: str | None = None
-    tool_calls: list[dict[str, Any]] | None = None
-    agent: str | None = None
-    data: Any = None
-    renderer: dict[str, Any] | None = None
-    cached: bool = False
-    citations: list[dict[str, Any]] | None = None
+    text: Annotated[str, Meta(description="The whole answer.")]
+    finish_reason: Annotated[
+        str, Meta(description="Why the answer ended: `stop`, `length`, `tool_calls` and so on.")
+    ] = "stop"
+    message_id: Annotated[str | None, Meta(description="The stored message, where the job belongs to a session.")] = (
+        None
+    )
+    tool_calls: Annotated[
+        list[dict[str, Any]] | None, Meta(description="Calls of the caller's own tools, in OpenAI's shape.")
+    ] = None
+    agent: Annotated[str | None, Meta(description="The agent that answered; null for the model alone.")] = None
+    data: Annotated[Any, Meta(description="The answer as an object, where the agent's output format has one.")] = None
+    renderer: Annotated[dict[str, Any] | None, Meta(description="A hint how to show `data`.")] = None
+    cached: Annotated[bool, Meta(description="Whether the answer was given before and is given again.")] = False
+    citations: Annotated[
+        list[dict[str, Any]] | None, Meta(description="The passages that the answer rests on, as in `citation.added`.")
+    ] = None
 
 
 class UsageRecorded(Event, frozen=True):
     """Tokens that the job used; `estimated` where the provider did not count them."""
 
     type = "usage.recorded"
-    model: str
-    input_tokens: int
-    output_tokens: int
-    estimated: bool = False
+    model: Annotated[str, Meta(description="The model that was called, as `provider/name`.")]
+    input_tokens: Annotated[int, Meta(description="Tokens that were sent.")]
+    output_tokens: Annotated[int, Meta(description="Tokens that came back.")]
+    estimated: Annotated[
+        bool, Meta(description="Whether the counts are estimates, because the provider sent none.")
+    ] = False
 
 
 class JobSucceeded(Event, frozen=True):
@@ -202,7 +220,7 @@ class JobFailed(Event, frozen=True):
 
     type = "job.failed"
     ends = True
-    error: Reason
+    error: Annotated[Reason, Meta(description="Why the job failed.")]
 
 
 class JobCancelled(Event, frozen=True):
@@ -210,7 +228,9 @@ class JobCancelled(Event, frozen=True):
 
     type = "job.cancelled"
     ends = True
-    kept: CancelMode = "keep"
+    kept: Annotated[
+        CancelMode, Meta(description="What became of the text so far: `keep` stored it, `forget` removed it.")
+    ] = "keep"
 
 
 EVENTS: dict[str, type[Event]] = {

@@ -24,6 +24,7 @@ from api.admin.own_rows import changing_own, list_patterns, require_name
 from api.admin.words import EnabledFilter, Search
 from api.describing import described
 from api.errors import problems
+from api.header_docs import LOCATED
 from api.paging import Cursor, Limit, read_cursor, write_cursor
 from api.principals import MayManageAgents, Principal
 from api.resources import Opened
@@ -61,7 +62,7 @@ ANSWER: dict[str, Any] = EXAMPLE | {
 @post(
     "/",
     status_code=201,
-    opt=described(example=EXAMPLE, answer=ANSWER),
+    opt=described(sends=LOCATED, example=EXAMPLE, answer=ANSWER),
     responses=problems("conflict"),
     summary="Create an agent",
 )

@@ -28,6 +28,7 @@ from api.admin.own_rows import changing_own, check_name, require_name
 from api.admin.words import Search
 from api.describing import described
 from api.errors import problems
+from api.header_docs import LOCATED
 from api.paging import Cursor, Limit, read_cursor, write_cursor
 from api.principals import MayManageDataSources, Principal
 from api.resources import Opened, Resources
@@ -58,7 +59,7 @@ ORDER BY place
 @post(
     "/",
     status_code=201,
-    opt=described(example=EXAMPLE, answer=ANSWER),
+    opt=described(sends=LOCATED, example=EXAMPLE, answer=ANSWER),
     responses=problems("conflict"),
     summary="Create a data source",
 )

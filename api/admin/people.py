@@ -15,7 +15,9 @@ from api.admin.concerned import TenantName, changing, reading
 from api.admin.words import Word
 from api.auth import keys
 from api.auth.keys import KeyIn, KeyMadeOut, KeysOut
+from api.describing import described
 from api.errors import problems
+from api.header_docs import LOCATED
 from api.paging import Cursor, Limit
 from api.principals import MayManageTenants, Principal
 from api.resources import Opened, Resources
@@ -45,7 +47,14 @@ async def list_tenant_users(
     return await users.list_users.fn(principal=acting, resources=resources, **asked)
 
 
-@post("/users", status_code=201, responses=problems("not_found", "conflict"), summary="Make a tenant's user", tags=TAGS)
+@post(
+    "/users",
+    status_code=201,
+    opt=described(sends=LOCATED),
+    responses=problems("not_found", "conflict"),
+    summary="Make a tenant's user",
+    tags=TAGS,
+)
 async def create_tenant_user(
     tenant: TenantName, data: JSONBody[UserIn], principal: MayManageTenants, resources: Opened
 ) -> Response[UserOut]:

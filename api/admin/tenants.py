@@ -28,6 +28,7 @@ from api.admin.shapes import (
 from api.admin.words import Search
 from api.describing import described
 from api.errors import problems
+from api.header_docs import LOCATED
 from api.paging import Cursor, Limit, read_cursor, write_cursor
 from api.principals import MayManageTenants, Principal
 from api.resources import Opened, Resources
@@ -58,7 +59,7 @@ UPDATED = TENANT_EXAMPLE | {"limits": LIMITS_EXAMPLE | {"budget_month_usd": 250}
 @post(
     "/",
     status_code=201,
-    opt=described(example=EXAMPLE, answer=CREATED),
+    opt=described(sends=LOCATED, example=EXAMPLE, answer=CREATED),
     responses=problems("conflict"),
     summary="Create a tenant",
     tags=TAGS,

@@ -26,6 +26,7 @@ from api.admin.tool_shapes import (
 from api.admin.words import Word
 from api.describing import described
 from api.errors import problems
+from api.header_docs import LOCATED
 from api.paging import Cursor, Limit, read_cursor, write_cursor
 from api.principals import MayManageTools, Principal
 from api.resources import Opened, Resources
@@ -49,7 +50,13 @@ EXAMPLE = {
 }
 
 
-@post("/", status_code=201, opt=described(example=EXAMPLE), responses=problems("conflict"), summary="Make a tool")
+@post(
+    "/",
+    status_code=201,
+    opt=described(sends=LOCATED, example=EXAMPLE),
+    responses=problems("conflict"),
+    summary="Make a tool",
+)
 async def create_tool(data: JSONBody[NewToolIn], principal: MayManageTools, resources: Opened) -> Response[ToolOut]:
     """Agents of your tenant may be given it at once. One that a platform admin makes is shared: tenants may use it when it is
     granted to them. Nothing is called; try it with `/test`."""

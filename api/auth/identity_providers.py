@@ -17,6 +17,7 @@ from api.auth.oidc_paths import redirect_uri, sign_in_url
 from api.auth.people import require_power_over
 from api.describing import described
 from api.errors import problems
+from api.header_docs import LOCATED
 from api.principals import MayManageSignIn, Principal
 from api.resources import Opened, Resources
 from schema.db import Db, tenant_tx
@@ -97,7 +98,7 @@ class ProvidersOut(msgspec.Struct, frozen=True):
 @post(
     "/",
     status_code=201,
-    opt=described(example=EXAMPLE),
+    opt=described(sends=LOCATED, example=EXAMPLE),
     responses=problems("conflict"),
     summary="Register an identity provider",
     tags=TAGS,

@@ -25,6 +25,7 @@ from api.documents.ingestion import ingestion
 from api.documents.removing import remove_bytes, remove_documents, uncrossed
 from api.documents.retrying import AGAIN, NOTHING, ReadAgainOut, accepted, read_again
 from api.errors import problems
+from api.header_docs import LOCATED
 from api.headers import read_idempotency
 from api.paging import Cursor, Limit, read_cursor, write_cursor
 from api.principals import MayManageDocuments, MayReadDocuments, Principal
@@ -68,7 +69,7 @@ async def list_collections(
 @post(
     "/",
     status_code=201,
-    opt=described(example={"name": "manuals", "description": "How the machines are run."}),
+    opt=described(sends=LOCATED, example={"name": "manuals", "description": "How the machines are run."}),
     responses=problems("conflict"),
     summary="Make a collection",
 )
@@ -99,7 +100,9 @@ async def create(
             chunk_overlap=cut.overlap,
         )
         if added is None:
-            raise Conflict(f"Your tenant has reached the maximum of {MOST} collections. Delete one that you no longer need.")
+            raise Conflict(
+                f"Your tenant has reached the maximum of {MOST} collections. Delete one that you no longer need."
+            )
         await note(db, principal, principal.tenant_id, "collection.created", data.name)
         out = CollectionOut(**await _fields(db, principal, data.name))
     return Response(out, headers={"Location": f"/api/collections/{data.name}"})
@@ -166,6 +169,7 @@ async def delete_(name: FromPath[str], principal: MayManageDocuments, resources:
 @post(
     f"{HERE}/reingest",
     status_code=202,
+    opt=described(accepts=("Idempotency-Key",), sends={202: ("Location",)}),
     responses=problems("not_found", "idempotency_key_reused", "queue_full"),
     summary="Read a collection again",
 )

@@ -9,10 +9,13 @@ from uuid import UUID
 
 from litestar import Response, Router, get
 from litestar.openapi.datastructures import ResponseSpec
+from litestar.openapi.spec import Schema
+from litestar.openapi.spec.enums import OpenAPIFormat, OpenAPIType
 from litestar.params import FromPath, QueryParameter
 from litestar.response import Stream
 from psycopg.rows import DictRow
 
+from api.describing import described
 from api.documents.access import NO_DOCUMENT, require_document
 from api.errors import problems
 from api.principals import MayReadDocuments
@@ -30,6 +33,7 @@ NO_VERSION = "There is no such version of this document."
 @get(
     "/{document_id:uuid}/content",
     media_type=BYTES,
+    opt=described(also={BYTES: Schema(type=OpenAPIType.STRING, format=OpenAPIFormat.BINARY)}),
     responses={
         200: ResponseSpec(bytes, description="The file, as what it is.", media_type="*/*", generate_examples=False),
         **problems("not_found", "unavailable"),

@@ -58,6 +58,7 @@ NOTHING = ReadAgainOut(job_id=None, documents=0)
 @post(
     "/{document_id:uuid}/retry",
     status_code=202,
+    opt=described(accepts=("Idempotency-Key",), sends={202: ("Location",)}),
     responses=problems("not_found", "conflict", "idempotency_key_reused", "queue_full"),
     summary="Read a document again",
 )
@@ -82,7 +83,11 @@ async def retry(
 @post(
     "/retry",
     status_code=202,
-    opt=described(example={"collection": "manuals", "states": ["failed", "cancelled"]}),
+    opt=described(
+        accepts=("Idempotency-Key",),
+        sends={202: ("Location",)},
+        example={"collection": "manuals", "states": ["failed", "cancelled"]},
+    ),
     responses=problems("not_found", "idempotency_key_reused", "queue_full"),
     summary="Read many documents again",
 )

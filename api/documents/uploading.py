@@ -10,6 +10,7 @@ from litestar import Response, Router, post
 
 from api.describing import EVENTS, described
 from api.errors import problems
+from api.header_docs import JOB_ACCEPTS, JOB_SENDS
 from api.headers import read_idempotency
 from api.principals import MayManageDocuments, MayWriteDocuments, Principal
 from api.requests import JsonRequest
@@ -41,7 +42,7 @@ UPLOAD_FAILURES = (
 )
 DOCUMENTED: dict[str, Any] = {
     "status_code": 200,
-    "opt": described(also={EVENT_STREAM: EVENTS}, body=BODY),
+    "opt": described(also={EVENT_STREAM: EVENTS}, body=BODY, accepts=JOB_ACCEPTS, sends=JOB_SENDS),
     "responses": {
         200: DONE,
         202: TAKEN,

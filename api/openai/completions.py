@@ -11,9 +11,10 @@ from litestar import Response, Router, post
 from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import JSONBody
 
-from api.describing import EVENTS, described
+from api.describing import CHUNKS, described
 from api.errors import JobEnded, problems
 from api.granted import resolve_target
+from api.header_docs import JOB_SENDS
 from api.headers import read_idempotency
 from api.leaving import ClientLeft, unless_left
 from api.openai.answers import CompletionOut
@@ -64,7 +65,9 @@ class Call:
     status_code=200,
     opt=described(
         example={"model": "auto", "messages": [{"role": "user", "content": "What is a headrace?"}]},
-        also={EVENT_STREAM: EVENTS},
+        also={EVENT_STREAM: CHUNKS},
+        accepts=("Idempotency-Key",),
+        sends=JOB_SENDS,
     ),
     responses={
         200: ResponseSpec(

@@ -244,13 +244,9 @@ REFUSALS: dict[str, Callable[[], Exception]] = {
         "The session is still answering. Wait for it, or send on_busy as queue, interrupt or rollback.", field="on_busy"
     ),
     QUEUE_FULL: lambda: QueueFull(QUEUE_IS_FULL),
-    NOT_YOURS: lambda: NotFound(
-        "No such session. Omit session_id to start a new one.", field="session_id"
-    ),
+    NOT_YOURS: lambda: NotFound("No such session. Omit session_id to start a new one.", field="session_id"),
     STORAGE_FULL: lambda: StorageFull(STORAGE_IS_FULL),
-    NO_COLLECTION: lambda: NotFound(
-        "No such collection. GET /api/collections lists them.", field="collection"
-    ),
+    NO_COLLECTION: lambda: NotFound("No such collection. GET /api/collections lists them.", field="collection"),
     NOTHING_WAITS: NothingWaits,
     NOTE_GONE: lambda: Unavailable("The upload took too long to be stored; nothing was accepted. Send it again."),
 }

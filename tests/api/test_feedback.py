@@ -132,7 +132,9 @@ async def test_an_agent_that_may_not_be_called_is_refused_with_those_that_may(
 
 async def test_a_question_can_not_be_rated(api: httpx.AsyncClient, talk: Talk) -> None:
     question, _ = talk.turn("?", "!")
-    assert (400, "This message is a question. Feedback can only be given on answers.") == await _refusal(rate(api, question))
+    assert (400, "This message is a question. Feedback can only be given on answers.") == await _refusal(
+        rate(api, question)
+    )
 
 
 @pytest.mark.parametrize("body", [{}, {"rating": "meh"}, {"rating": "up", "comment": "x" * 2001}])

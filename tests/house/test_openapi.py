@@ -1,15 +1,21 @@
 """The OpenAPI document reads as one: short names, a sentence for every operation, the right it needs, how it fails."""
 
+import json
 import re
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import jsonschema_rs
 import msgspec
 import pytest
 
 from api.app import create_app
+from api.error_catalog import CATALOG
+from api.errors import CODES, STATUSES
 from api.settings import ApiSettings
+from schema.events import EVENTS, MessageDelta, encode_frame, read_frames
 from tests.secret import VAULT
 
 SETTINGS = ApiSettings(database_url="postgresql://nowhere/x", redis_url="redis://nowhere/0", vault=VAULT)
@@ -32,6 +38,14 @@ OPERATION_IDS = Path(__file__).with_name("operations.txt")
 def operation_ids() -> list[str]:
     """Return `METHOD path operationId` of all operations, sorted."""
     return sorted(f"{name} {operation['operationId']}" for name, operation in OPERATIONS.items())
+
+
+def followed(place: dict[str, Any]) -> dict[str, Any]:
+    """Return what a reference points at; anything else as it is."""
+    found: Any = DOCUMENT
+    for step in place["$ref"].split("/")[1:] if "$ref" in place else ():
+        found = found[step]
+    return found if "$ref" in place else place
 
 
 def answers_with_example(name: str) -> list[dict[str, Any]]:
@@ -59,11 +73,10 @@ def test_every_operation_has_a_summary_and_a_tag_that_is_explained(name: str) ->
 def test_every_operation_says_which_right_it_needs_and_how_those_without_are_refused(name: str) -> None:
     operation = OPERATIONS[name]
     rights = {right for way in operation.get("security") or () for scopes in way.values() for right in scopes}
-    needs = "Needs no key." if not rights else f"Needs the right `{rights.pop()}`."
-    assert operation["description"].endswith(needs)
-    assert set() == rights
-    if needs != "Needs no key.":
-        assert {"401", "403"} <= set(operation["responses"])
+    if rights:
+        (right,) = rights
+        assert f"`{right}`" in operation["responses"]["403"]["description"]
+        assert {"unauthenticated"} <= set(next(iter(operation["responses"]["401"]["content"].values()))["examples"])
 
 
 @every_operation
@@ -74,6 +87,80 @@ def test_every_operation_says_what_it_answers(name: str) -> None:
         kinds = answer.get("content", {})
         assert (status in ("204", "302")) == (not kinds)
         assert [] == [kind for kind, media in kinds.items() if media.get("schema", {}) == {}]
+
+
+@every_operation
+def test_every_answer_says_what_it_means(name: str) -> None:
+    """Not only the phrase of its status."""
+    phrases = {status.phrase for status in HTTPStatus}
+    for answer in OPERATIONS[name]["responses"].values():
+        assert answer["description"].strip(".") not in phrases
+
+
+@every_operation
+def test_every_error_has_an_example_for_each_of_its_codes(name: str) -> None:
+    for status, answer in OPERATIONS[name]["responses"].items():
+        for media in answer["content"].values() if status >= "4" and "Problem" in str(answer) else ():
+            examples = {code: followed(example)["value"] for code, example in media["examples"].items()}
+            assert examples
+            assert {status} == {str(value["status"]) for value in examples.values()}
+            assert list(examples) == [value["code"] for value in examples.values()]
+
+
+def test_shared_examples_of_errors_are_right() -> None:
+    for code, example in DOCUMENT["components"]["examples"].items():
+        shape = "OpenAIErrorOut" if code.startswith("openai_") else "ProblemOut"
+        jsonschema_rs.validate({**SCHEMAS[shape], "components": DOCUMENT["components"]}, example["value"])
+
+
+def test_every_code_that_has_a_status_has_an_example() -> None:
+    assert set(STATUSES) | set(CODES.values()) - {"method_not_allowed"} <= set(CATALOG)
+
+
+@pytest.mark.parametrize("name", [name for name in OPERATIONS if "text/event-stream" in str(OPERATIONS[name])])
+def test_streams_say_what_their_events_are(name: str) -> None:
+    kinds = OPERATIONS[name]["responses"]["200"]["content"]
+    told = "CompletionChunk" if " /v1/" in name else "JobEvent"
+    assert {"$ref": f"#/components/schemas/{told}"} == kinds["text/event-stream"]["schema"]
+
+
+def test_every_event_is_in_the_document_with_all_its_properties_described() -> None:
+    shapes = [followed(one) for one in SCHEMAS["JobEvent"]["oneOf"]]
+    assert {*EVENTS, "stream.closed"} == set(SCHEMAS["JobEvent"]["discriminator"]["mapping"])
+    for shape in shapes:
+        data = followed(shape["properties"]["data"])
+        assert [] == [
+            name for name, said in {**shape["properties"], **data["properties"]}.items() if not said.get("description")
+        ]
+
+
+def test_an_event_as_it_is_sent_has_the_shape_of_the_document() -> None:
+    frame = next(read_frames(encode_frame(MessageDelta(text="Hi"), UUID(int=1), 7, "2026-01-31T12:00:00.123Z")))
+    event = {"id": str(frame.seq), "event": frame.type, "data": json.loads(frame.data)}
+    jsonschema_rs.validate({**SCHEMAS["JobEvent"], "components": DOCUMENT["components"]}, event)
+
+
+@pytest.mark.parametrize(
+    ("name", "headers"),
+    [
+        ("POST /api/chat", {"X-Request-ID", "Idempotency-Key", "Prefer"}),
+        ("POST /api/documents", {"X-Request-ID", "Idempotency-Key", "Prefer"}),
+        ("POST /v1/chat/completions", {"X-Request-ID", "Idempotency-Key"}),
+        ("GET /api/jobs/{job_id}/events", {"X-Request-ID", "Last-Event-ID"}),
+        ("GET /api/jobs", {"X-Request-ID"}),
+    ],
+)
+def test_the_headers_that_an_operation_honours_are_told(name: str, headers: set[str]) -> None:
+    told = [followed(parameter) for parameter in OPERATIONS[name]["parameters"]]
+    assert headers == {parameter["name"] for parameter in told if parameter["in"] == "header"}
+
+
+@every_operation
+def test_every_answer_tells_its_headers(name: str) -> None:
+    for status, answer in OPERATIONS[name]["responses"].items():
+        assert "X-Request-ID" in answer["headers"]
+        assert [] == [header for header in answer["headers"].values() if not followed(header)["description"]]
+        assert status not in ("429", "503") or "Retry-After" in answer["headers"]
 
 
 @every_operation

@@ -1,0 +1,96 @@
+"""What the OpenAPI document says of headers: those that requests may have, and those that answers come with.
+
+Each is described once, as a component; routes name them in `described(…)`. `Accept` is not among them: OpenAPI passes over a
+parameter of that name, so what it chooses from is told by the media types of an answer.
+"""
+
+from typing import Any
+
+from litestar.openapi.spec import OpenAPIHeader, Parameter, Reference, Schema
+from litestar.openapi.spec.enums import OpenAPIFormat, OpenAPIType
+
+TEXT = Schema(type=OpenAPIType.STRING)
+REQUEST_ID = Schema(type=OpenAPIType.STRING, pattern="^[A-Za-z0-9._-]{8,64}$")
+SECONDS = Schema(type=OpenAPIType.INTEGER, minimum=1)
+
+JOB_ACCEPTS = ("Idempotency-Key", "Prefer")
+"""Request headers of a route that submits a job and waits for its answer."""
+
+LIMITS = ("RateLimit", "RateLimit-Policy")
+JOB_SENDS = {
+    200: ("X-Job-ID", *LIMITS),
+    202: ("Location", "X-Job-ID", "Retry-After", "Preference-Applied", *LIMITS),
+    429: LIMITS,
+}
+"""Response headers of such a route, by status."""
+
+LOCATED = {201: ("Location",)}
+"""Response headers of a route that creates something and says where it is."""
+
+
+def _request(name: str, schema: Schema, description: str) -> Parameter:
+    return Parameter(name=name, param_in="header", schema=schema, required=False, description=description)
+
+
+def _response(schema: Schema, description: str, *, required: bool = False) -> OpenAPIHeader:
+    return OpenAPIHeader(schema=schema, required=required, description=description)
+
+
+PARAMETERS = {
+    "X-Request-ID": _request(
+        "X-Request-ID",
+        REQUEST_ID,
+        "An id for this request, to find it in logs. One that is missing or malformed is replaced by a new id.",
+    ),
+    "Idempotency-Key": _request(
+        "Idempotency-Key",
+        Schema(type=OpenAPIType.STRING, min_length=1, max_length=257),
+        "1 to 255 visible ASCII characters, such as a UUID. A request with a key that was used before gives the same job "
+        "again; with another body it is refused.",
+    ),
+    "Prefer": _request(
+        "Prefer",
+        TEXT,
+        "`respond-async` answers at once with the job; `wait=N` waits for its end, for up to N seconds (RFC 7240). Other "
+        "preferences are ignored.",
+    ),
+}
+"""Request headers by name; `X-Request-ID` is on every operation."""
+
+HEADERS = {
+    "X-Request-ID": _response(
+        REQUEST_ID, "The request's id: the one sent as `X-Request-ID`, or a new one.", required=True
+    ),
+    "WWW-Authenticate": _response(TEXT, "How to authenticate.", required=True),
+    "Retry-After": _response(SECONDS, "Seconds to wait before the next request.", required=True),
+    "Location": _response(TEXT, "The path of what was created or accepted."),
+    "X-Job-ID": _response(
+        Schema(type=OpenAPIType.STRING, format=OpenAPIFormat.UUID),
+        "The job that this request made, or that its key made before.",
+    ),
+    "Preference-Applied": _response(TEXT, "`respond-async`, when the preference was honoured."),
+    "RateLimit": _response(
+        TEXT, 'What is left of each limit and when it resets: `"requests";r=12;t=8`. Absent when nothing is limited.'
+    ),
+    "RateLimit-Policy": _response(
+        TEXT, 'The tenant\'s limits: `"requests";q=60;w=60`. Absent when nothing is limited.'
+    ),
+    "X-Should-Retry": _response(TEXT, "`false` when the job was already retried as often as is sensible."),
+}
+"""Response headers by name; `X-Request-ID` is on every answer."""
+
+
+def parameter(name: str) -> Reference:
+    """Return what an operation says of a request header that it honours. Raises KeyError for an unknown one."""
+    assert PARAMETERS[name]
+    return Reference(f"#/components/parameters/{name}")
+
+
+def response_headers(status: int, names: tuple[str, ...]) -> dict[str, Any]:
+    """Return the headers of an answer: those that its route names, and those that all answers of this status have."""
+    names = ("X-Request-ID", *names)
+    if status == 401:
+        names += ("WWW-Authenticate",)
+    if status in (429, 503):
+        names += ("Retry-After",)
+    return {name: Reference(f"#/components/headers/{name}") for name in names if HEADERS[name]}
