@@ -10,7 +10,7 @@ from msgspec import Meta
 
 from api.describing import described
 from api.documents.collection_shapes import CollectionsOut, StatesOut
-from api.documents.collections import list_collections
+from api.documents.collections import page_of_collections
 from api.paging import Cursor, Limit
 from api.principals import MayManageDocuments
 from api.resources import Opened
@@ -84,7 +84,7 @@ async def list_collection_stats(
     principal: MayManageDocuments, resources: Opened, cursor: Cursor = None, limit: Limit = 20
 ) -> CollectionsOut:
     """Returns the same as GET /api/collections."""
-    return await list_collections(principal, resources, cursor, limit)
+    return await page_of_collections(principal, resources, cursor, limit)
 
 
 async def _figures(db: Db, tenant_id: UUID) -> KnowledgeOut:

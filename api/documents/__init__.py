@@ -1,1 +1,1 @@
-"""Documents over HTTP: uploaded, listed, looked at, changed, deleted; and the collections that they are in (A5, A9)."""
+"""Documents over HTTP: upload, list, get, update, delete; and the collections that they are in."""

@@ -1,9 +1,11 @@
-"""Which documents a request means, and whether its caller may change them. One that the caller doesn't see is not there;
-one that it sees and may not change is somebody else's."""
+"""Which documents a request means, and whether its caller may change them: not found if the caller can't see it, forbidden if
+it sees it and may not change it."""
 
 from collections.abc import Sequence
+from typing import Annotated
 from uuid import UUID
 
+from litestar.params import PathParameter
 from psycopg.rows import DictRow
 
 from api.documents.shapes import ChosenIn
@@ -14,9 +16,10 @@ from schema.queries import documents
 from schema.queries.collections import find_collection
 from schema.queries.documents import Wanted, Whose
 
-NO_DOCUMENT = "There is no such document. GET /api/documents lists them."
-NO_COLLECTION = "There is no such collection. GET /api/collections lists them."
-NOT_YOURS = "Only who uploaded this document may do that, or an owner of your tenant."
+DocumentId = Annotated[UUID, PathParameter(description="Id of the document.")]
+NO_DOCUMENT = "No such document. GET /api/documents lists them."
+NO_COLLECTION = "No such collection. GET /api/collections lists them."
+NOT_YOURS = "Only the user who uploaded this document, or an owner of your tenant, can do that."
 
 
 def whose(principal: Principal) -> Whose:
@@ -37,7 +40,7 @@ async def require_own(db: Db, principal: Principal, ids: Sequence[UUID], field: 
     does not see, or may not."""
     rows = {row["id"]: row for row in await documents.list_owned(db, principal.tenant_id, ids, whose(principal))}
     if missing := [str(document_id) for document_id in ids if document_id not in rows]:
-        said = NO_DOCUMENT if field is None else f"There are no such documents: {', '.join(missing[:5])}."
+        said = NO_DOCUMENT if field is None else f"No such documents: {', '.join(missing[:5])}."
         raise NotFound(said, field=field)
     if any(not row["own"] for row in rows.values()):
         raise Forbidden(NOT_YOURS, field=field)
@@ -57,8 +60,11 @@ async def read_chosen(db: Db, principal: Principal, data: ChosenIn) -> Wanted:
     NotFound for its collection."""
     filters = [name for name in data.__struct_fields__ if name != "ids" and getattr(data, name) is not None]
     if data.ids is not None and filters:
-        raise InputError(f"Send ids, or a collection with filters; not ids and {filters[0]}.", field=filters[0])
+        raise InputError(
+            f"ids cannot be combined with {filters[0]}. Send either ids, or a collection with filters.",
+            field=filters[0],
+        )
     if data.ids is None and data.collection is None:
-        raise InputError("Say which: ids, or the collection that they are in.", field="collection")
+        raise InputError("Send ids, or a collection with filters.", field="collection")
     row = data.collection and await require_collection(db, principal, data.collection, "collection")
     return Wanted(collection_id=row["id"] if row else None, states=data.states, search=data.search)

@@ -1,16 +1,16 @@
-"""Documents: change what is said about one, stop one that is being read."""
+"""Documents: update one, cancel its ingestion."""
 
 from uuid import UUID
 
 import psycopg
 from litestar import Router, patch, post
-from litestar.params import FromPath, JSONBody
+from litestar.params import JSONBody
 from msgspec import UNSET
 
 from api.admin.deeds import note
 from api.describing import described
-from api.documents.access import NO_DOCUMENT, require_document, require_own
-from api.documents.shapes import DocumentChangeIn, DocumentOut, check_metadata, document_of
+from api.documents.access import NO_DOCUMENT, DocumentId, require_document, require_own
+from api.documents.shapes import DOCUMENT, DocumentChangeIn, DocumentOut, check_metadata, document_of
 from api.errors import problems
 from api.principals import MayWriteDocuments, Principal
 from api.resources import Opened
@@ -18,26 +18,24 @@ from schema.errors import Conflict, Forbidden, NotFound
 from schema.queries import documents
 
 HERE = "/{document_id:uuid}"
-STAYS_SHARED = (
-    "A shared document can't be made private: others have seen it. Delete it, and upload it again as private."
-)
-NOT_YOURS_TO_SHARE = "Only the person whose private document this is can share it."
+STAYS_SHARED = "A shared document cannot be made private. Delete it and upload it again as private."
+NOT_YOURS_TO_SHARE = "Only the user who owns this private document can share it."
 NAME_TAKEN = (
-    "The collection has a shared document of this name already. Delete that one first, or upload this under another."
+    "The collection already has a shared document with this name. Delete it first, or upload yours under another name."
 )
 
 
 @patch(
     HERE,
-    opt=described(example={"metadata": {"year": 2026}, "private": False}),
+    opt=described(example={"metadata": {"year": 2026}, "private": False}, answer=DOCUMENT),
     responses=problems("not_found", "conflict"),
-    summary="Change a document",
+    summary="Update a document",
 )
-async def change(
-    document_id: FromPath[UUID], data: JSONBody[DocumentChangeIn], principal: MayWriteDocuments, resources: Opened
+async def update_document(
+    document_id: DocumentId, data: JSONBody[DocumentChangeIn], principal: MayWriteDocuments, resources: Opened
 ) -> DocumentOut:
-    """Change what is named and leave the rest. A document that is private to you becomes everybody's of your tenant with
-    `"private": false`, for good. A title stays until the document is read again."""
+    """Changes the fields that are sent. `"private": false` shares your private document with the tenant; that cannot be
+    undone. A title stays until the document is ingested again."""
     metadata = None if data.metadata is UNSET else data.metadata
     check_metadata(metadata or {})
     try:
@@ -55,10 +53,18 @@ async def change(
         raise Conflict(NAME_TAKEN, field="private") from error
 
 
-@post(f"{HERE}/cancel", status_code=200, responses=problems("not_found"), summary="Stop reading a document")
-async def cancel(document_id: FromPath[UUID], principal: MayWriteDocuments, resources: Opened) -> DocumentOut:
-    """One that waits or is being read is `cancelled` at once, and its job goes on with the others; any other stays what it is.
-    What was searched before still is."""
+@post(
+    f"{HERE}/cancel",
+    status_code=200,
+    opt=described(
+        answer=DOCUMENT | {"state": "cancelled", "version": 2, "progress": {"done": 0, "total": None}},
+    ),
+    responses=problems("not_found"),
+    summary="Cancel a document",
+)
+async def cancel_document(document_id: DocumentId, principal: MayWriteDocuments, resources: Opened) -> DocumentOut:
+    """Cancels the ingestion of a document that is `queued` or `running`; a document in another state is not changed. Its job
+    continues with the other documents. A version that was searchable before stays so."""
     async with principal.tx(resources.ports.pool) as db:
         await require_own(db, principal, [document_id])
         await documents.cancel_document(db, principal.tenant_id, document_id)
@@ -76,4 +82,4 @@ def _shares(data: DocumentChangeIn, principal: Principal, user_id: UUID | None) 
     return True
 
 
-routes = Router("/documents", route_handlers=[change, cancel], tags=["documents"])
+routes = Router("/documents", route_handlers=[update_document, cancel_document], tags=["documents"])

@@ -1,11 +1,11 @@
-"""Collections: named sets of documents with their settings (A5). Everybody of a tenant reads them, its owners change them."""
+"""Collections: named sets of documents with their settings. Everyone in a tenant can read them, its owners change them."""
 
 import re
-from typing import Any
+from typing import Annotated, Any
 from uuid import UUID
 
 from litestar import Response, Router, delete, get, patch, post
-from litestar.params import FromPath, JSONBody
+from litestar.params import JSONBody, PathParameter
 from msgspec import UNSET
 
 from api.admin.deeds import note
@@ -13,6 +13,7 @@ from api.admin.own_rows import changing_own
 from api.describing import described
 from api.documents.access import NO_COLLECTION, require_collection
 from api.documents.collection_shapes import (
+    COLLECTION,
     ChunkingIn,
     CollectionChangedOut,
     CollectionChangeIn,
@@ -23,7 +24,7 @@ from api.documents.collection_shapes import (
 )
 from api.documents.ingestion import ingestion
 from api.documents.removing import remove_bytes, remove_documents, uncrossed
-from api.documents.retrying import AGAIN, NOTHING, ReadAgainOut, accepted, read_again
+from api.documents.retrying import AGAIN, NOTHING, STARTED, ReadAgainOut, accepted, read_again
 from api.errors import problems
 from api.header_docs import LOCATED
 from api.headers import read_idempotency
@@ -39,22 +40,34 @@ from workers.submit import submit
 
 HERE = "/{name:str}"
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
-RULE = "name must begin with a letter or a digit; up to 63 letters a to z, digits, dots, _ and - may follow."
+RULE = "name must start with a letter or digit, followed by at most 63 letters (a to z), digits, dots, _ or -."
 MOST = 1000
 """Collections of one tenant."""
 
 PAGE = 1000
 
+CollectionName = Annotated[str, PathParameter(description="Name of the collection.")]
+EMPTY: dict[str, Any] = {
+    "space": None,
+    "documents": 0,
+    "states": {"queued": 0, "running": 0, "ready": 0, "failed": 0, "cancelled": 0},
+    "chunks": 0,
+    "pages": 0,
+    "characters": 0,
+    "bytes": 0,
+}
+CHANGED = {"chunking": {"characters": 1500, "overlap": 300}, "job_id": None}
 
-@get("/", summary="List collections")
-async def list_(
+
+@get("/", opt=described(answer={"items": [COLLECTION], "next_cursor": None}), summary="List collections")
+async def list_collections(
     principal: MayReadDocuments, resources: Opened, cursor: Cursor = None, limit: Limit = 20
 ) -> CollectionsOut:
-    """By name, with what is in them as far as you see it: documents that are private to others are not counted."""
-    return await list_collections(principal, resources, cursor, limit)
+    """By name. The figures count the documents that you can see, not those that are private to others."""
+    return await page_of_collections(principal, resources, cursor, limit)
 
 
-async def list_collections(
+async def page_of_collections(
     principal: Principal, resources: Resources, cursor: str | None, limit: int
 ) -> CollectionsOut:
     """Return a page of collections, for members and for the admin's pages."""
@@ -69,14 +82,18 @@ async def list_collections(
 @post(
     "/",
     status_code=201,
-    opt=described(sends=LOCATED, example={"name": "manuals", "description": "How the machines are run."}),
+    opt=described(
+        sends=LOCATED,
+        example={"name": "manuals", "description": "Operating manuals of our machines."},
+        answer=COLLECTION | EMPTY,
+    ),
     responses=problems("conflict"),
-    summary="Make a collection",
+    summary="Create a collection",
 )
-async def create(
+async def create_collection(
     data: JSONBody[CollectionIn], principal: MayManageDocuments, resources: Opened
 ) -> Response[CollectionOut]:
-    """How its documents are cut, and what embeds them, is as usual unless you say otherwise."""
+    """An upload to a collection that does not exist creates it too, with default settings."""
     _check_name(data.name)
     embedder = resources.settings.embedder if data.embedder is None else data.embedder
     cut = data.chunking
@@ -85,7 +102,7 @@ async def create(
     async with changing_own(resources, principal) as db:
         if await collections.find_collection(db, principal.tenant_id, data.name):
             raise Conflict(
-                f"There is a collection {data.name!r} already. Change it, or choose another name.", field="name"
+                f"A collection named {data.name!r} already exists. Update it, or choose another name.", field="name"
             )
         added = await collections.add_collection(
             db,
@@ -108,28 +125,28 @@ async def create(
     return Response(out, headers={"Location": f"/api/collections/{data.name}"})
 
 
-@get(HERE, responses=problems("not_found"), summary="Look at a collection")
-async def look(name: FromPath[str], principal: MayReadDocuments, resources: Opened) -> CollectionOut:
+@get(HERE, opt=described(answer=COLLECTION), responses=problems("not_found"), summary="Get a collection")
+async def get_collection(name: CollectionName, principal: MayReadDocuments, resources: Opened) -> CollectionOut:
     async with principal.tx(resources.ports.pool) as db:
         return CollectionOut(**await _fields(db, principal, name))
 
 
 @patch(
     HERE,
-    opt=described(example={"chunking": {"characters": 1500, "overlap": 300}}),
+    opt=described(example={"chunking": {"characters": 1500, "overlap": 300}}, answer=COLLECTION | CHANGED),
     responses=problems("not_found", "queue_full"),
-    summary="Change a collection",
+    summary="Update a collection",
 )
-async def change(
-    name: FromPath[str],
+async def update_collection(
+    name: CollectionName,
     data: JSONBody[CollectionChangeIn],
     request: JsonRequest,
     principal: MayManageDocuments,
     resources: Opened,
 ) -> CollectionChangedOut:
-    """Change what is named and leave the rest; the name stays for ever. Another `chunking` holds for what is read from now on:
-    `/reingest` cuts the rest again. For another `embedder` a job (`job_id`) embeds all passages anew; until it is done,
-    searches go on with the old vectors. Sent again it is another try; the embedder that there is calls it off."""
+    """Changes the fields that are sent. A new `chunking` applies to documents ingested from now on; `/reingest` applies it to
+    the others. For a new `embedder` a job (`job_id`) embeds all passages again; searches use the old vectors until it is done.
+    Send the same embedder again to retry, or the current one to call the change off."""
     async with principal.tx(resources.ports.pool) as db:
         row = await require_collection(db, principal, name)
     values = _columns(data, row)
@@ -148,9 +165,9 @@ async def change(
 
 
 @delete(HERE, responses=problems("not_found", "unavailable"), summary="Delete a collection")
-async def delete_(name: FromPath[str], principal: MayManageDocuments, resources: Opened) -> None:
-    """With all that is in it, private documents too, in batches: a large one takes its time, and what is gone of it is not
-    found meanwhile. What is being read ends. `default` is made again by the next upload."""
+async def delete_collection(name: CollectionName, principal: MayManageDocuments, resources: Opened) -> None:
+    """Deletes the collection with all its documents, private ones included, and stops their ingestion. Documents are deleted in
+    batches, so a large collection takes a while. The next upload creates the collection `default` again."""
     async with principal.tx(resources.ports.pool) as db:
         row = await require_collection(db, principal, name)
     wanted, all_ = documents.Wanted(collection_id=row["id"]), documents.Whose(principal.actor, None, True)
@@ -169,15 +186,15 @@ async def delete_(name: FromPath[str], principal: MayManageDocuments, resources:
 @post(
     f"{HERE}/reingest",
     status_code=202,
-    opt=described(accepts=("Idempotency-Key",), sends={202: ("Location",)}),
+    opt=described(accepts=("Idempotency-Key",), sends={202: ("Location",)}, answer=STARTED | {"documents": 12}),
     responses=problems("not_found", "idempotency_key_reused", "queue_full"),
-    summary="Read a collection again",
+    summary="Ingest a collection again",
 )
-async def reingest(
-    name: FromPath[str], request: JsonRequest, principal: MayManageDocuments, resources: Opened
+async def reingest_collection(
+    name: CollectionName, request: JsonRequest, principal: MayManageDocuments, resources: Opened
 ) -> Response[ReadAgainOut]:
-    """One job that cuts and embeds every document of it as its settings say now, from the stored bytes, failed ones too;
-    texts that are as they were are not embedded again. Each is searched as it was until its turn has come."""
+    """Ingests every document again from its stored bytes, failed ones included, as one job with the current settings. Passages
+    whose text is unchanged are not embedded again. Documents stay searchable meanwhile."""
     async with principal.tx(resources.ports.pool) as db:
         row = await require_collection(db, principal, name)
     key = read_idempotency(request.headers, f"POST /api/collections/{name}/reingest", NOTHING, sees=principal.sees)
@@ -235,7 +252,18 @@ def _check_chunking(characters: int, overlap: int) -> None:
 def _check_embedder(resources: Resources, embedder: str) -> None:
     known = resources.settings.embedders
     if embedder not in known:
-        raise InputError(f"embedder must be one of this installation's: {', '.join(known)}.", field="embedder")
+        raise InputError(f"embedder must be one of: {', '.join(known)}.", field="embedder")
 
 
-routes = Router("/collections", route_handlers=[list_, create, look, change, delete_, reingest], tags=["documents"])
+routes = Router(
+    "/collections",
+    route_handlers=[
+        list_collections,
+        create_collection,
+        get_collection,
+        update_collection,
+        delete_collection,
+        reingest_collection,
+    ],
+    tags=["documents"],
+)

@@ -1,22 +1,21 @@
-"""The bytes of a document, as they were uploaded. They are a stranger's: nothing of them runs in a browser, whatever they
-claim to be."""
+"""The bytes of a document, as they were uploaded. They are untrusted: nothing of them runs in a browser, whatever they claim
+to be."""
 
 import re
 from collections.abc import AsyncIterator
 from typing import Annotated, Any
 from urllib.parse import quote
-from uuid import UUID
 
 from litestar import Response, Router, get
 from litestar.openapi.datastructures import ResponseSpec
 from litestar.openapi.spec import Schema
 from litestar.openapi.spec.enums import OpenAPIFormat, OpenAPIType
-from litestar.params import FromPath, QueryParameter
+from litestar.params import QueryParameter
 from litestar.response import Stream
 from psycopg.rows import DictRow
 
 from api.describing import described
-from api.documents.access import NO_DOCUMENT, require_document
+from api.documents.access import NO_DOCUMENT, DocumentId, require_document
 from api.errors import problems
 from api.principals import MayReadDocuments
 from api.resources import Opened
@@ -27,7 +26,7 @@ BYTES = "application/octet-stream"
 MEDIA_TYPE = re.compile(r"[A-Za-z0-9!#$&^_.+-]{1,100}/[A-Za-z0-9!#$&^_.+-]{1,100}(; ?charset=[A-Za-z0-9_-]{1,40})?")
 UNSAFE = re.compile(r'[^\x20-\x7e]|["\\%;]')
 LAST_VERSION = 2**31 - 1
-NO_VERSION = "There is no such version of this document."
+NO_VERSION = "No such version of this document."
 
 
 @get(
@@ -35,20 +34,22 @@ NO_VERSION = "There is no such version of this document."
     media_type=BYTES,
     opt=described(also={BYTES: Schema(type=OpenAPIType.STRING, format=OpenAPIFormat.BINARY)}),
     responses={
-        200: ResponseSpec(bytes, description="The file, as what it is.", media_type="*/*", generate_examples=False),
+        200: ResponseSpec(
+            bytes, description="The file, with its own media type.", media_type="*/*", generate_examples=False
+        ),
         **problems("not_found", "unavailable"),
     },
     summary="Download a document",
 )
-async def content(
-    document_id: FromPath[UUID],
+async def download_document(
+    document_id: DocumentId,
     principal: MayReadDocuments,
     resources: Opened,
     version: Annotated[
-        int | None, QueryParameter(ge=1, le=LAST_VERSION, description="Another than the one that is searched.")
+        int | None, QueryParameter(ge=1, le=LAST_VERSION, description="Number of a version; see below for the default.")
     ] = None,
 ) -> Response[Any]:
-    """The file as it was uploaded: the version that is searched, or the newest of a document that never was."""
+    """Returns the file as it was uploaded. The default is the live version, or the newest one if there is no live version."""
     async with principal.tx(resources.ports.pool) as db:
         await require_document(db, principal, document_id)
         row = await find_stored(db, principal.tenant_id, document_id, version)
@@ -90,4 +91,4 @@ def media_type_of(row: DictRow) -> str:
     return row["media_type"] if MEDIA_TYPE.fullmatch(row["media_type"]) else BYTES
 
 
-routes = Router("/documents", route_handlers=[content], tags=["documents"])
+routes = Router("/documents", route_handlers=[download_document], tags=["documents"])

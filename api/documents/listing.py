@@ -1,14 +1,14 @@
-"""Documents: list, look, look into (A5)."""
+"""Documents: list, get, list passages."""
 
 from typing import Annotated
 from uuid import UUID
 
 from litestar import Router, get
-from litestar.params import FromPath, FromQuery, QueryParameter
+from litestar.params import QueryParameter
 
-from api.admin.words import Word
-from api.documents.access import require_collection, require_document
-from api.documents.shapes import ChunkOut, ChunksOut, DocumentOut, DocumentsOut, document_of
+from api.describing import described
+from api.documents.access import DocumentId, require_collection, require_document
+from api.documents.shapes import DOCUMENT, ChunkOut, ChunksOut, DocumentOut, DocumentsOut, document_of
 from api.errors import problems
 from api.paging import Cursor, Limit, read_cursor, write_cursor
 from api.principals import MayReadDocuments
@@ -19,24 +19,48 @@ from schema.states import FileState
 
 HERE = "/{document_id:uuid}"
 LAST = 2**31 - 1
+CHUNK = {
+    "place": 0,
+    "text": "Close the sluice gate before you open the pump housing.",
+    "heading": "Pump manual > Safety",
+    "page": 2,
+    "page_end": 2,
+    "start": 1204,
+    "stop": 1259,
+}
 
 
-@get("/", responses=problems("not_found"), summary="List documents")
-async def list_(
+@get(
+    "/",
+    opt=described(answer={"items": [DOCUMENT], "next_cursor": None}),
+    responses=problems("not_found"),
+    summary="List documents",
+)
+async def list_documents(
     principal: MayReadDocuments,
     resources: Opened,
-    collection: Annotated[str | None, QueryParameter(max_length=64, description="The name of one.")] = None,
-    wanted: Annotated[
-        list[FileState] | None, QueryParameter(name="state", description="May be given more than once.")
+    collection: Annotated[
+        str | None, QueryParameter(max_length=64, description="Only documents of the collection with this name.")
     ] = None,
-    search: Word = None,
-    private: FromQuery[bool | None] = None,
-    job_id: FromQuery[UUID | None] = None,
+    wanted: Annotated[
+        list[FileState] | None,
+        QueryParameter(name="state", description="Only documents in this state. Repeat to select several states."),
+    ] = None,
+    search: Annotated[
+        str | None,
+        QueryParameter(
+            max_length=300,
+            description="Only documents whose name or title contains this text, whatever its case and accents.",
+        ),
+    ] = None,
+    private: Annotated[
+        bool | None, QueryParameter(description="Only your private documents (`true`) or only shared ones (`false`).")
+    ] = None,
+    job_id: Annotated[UUID | None, QueryParameter(description="Only documents that this job ingests.")] = None,
     cursor: Cursor = None,
     limit: Limit = 20,
 ) -> DocumentsOut:
-    """Those that were uploaded last come first. `search` finds parts of names and titles, whatever their accents; `private`
-    chooses what only you see, or what everybody does."""
+    """Newest first."""
     before = read_cursor(cursor, UUID)
     async with principal.tx(resources.ports.pool) as db:
         found = collection and await require_collection(db, principal, collection, "collection")
@@ -48,25 +72,30 @@ async def list_(
     return DocumentsOut(items, write_cursor(items[-1].id) if len(rows) > limit else None)
 
 
-@get(HERE, responses=problems("not_found"), summary="Look at a document")
-async def look(document_id: FromPath[UUID], principal: MayReadDocuments, resources: Opened) -> DocumentOut:
-    """Its state, how far it has come, and why it failed if it did."""
+@get(HERE, opt=described(answer=DOCUMENT), responses=problems("not_found"), summary="Get a document")
+async def get_document(document_id: DocumentId, principal: MayReadDocuments, resources: Opened) -> DocumentOut:
+    """Returns the document with the state and progress of its ingestion, and why it failed if it did."""
     async with principal.tx(resources.ports.pool) as db:
         return document_of(await require_document(db, principal, document_id))
 
 
-@get(f"{HERE}/chunks", responses=problems("not_found"), summary="Read a document's passages")
-async def chunks(
-    document_id: FromPath[UUID],
+@get(
+    f"{HERE}/chunks",
+    opt=described(answer={"items": [CHUNK], "next_cursor": None}),
+    responses=problems("not_found"),
+    summary="List a document's passages",
+)
+async def list_document_chunks(
+    document_id: DocumentId,
     principal: MayReadDocuments,
     resources: Opened,
     cursor: Cursor = None,
     limit: Limit = 20,
 ) -> ChunksOut:
-    """As searches see them: those of the live version, none before there is one."""
+    """The passages of the live version, as searches see them; none before there is a live version."""
     after = read_cursor(cursor, int)
     if after is not None and not 0 <= after <= LAST:
-        raise InputError("cursor must be the next_cursor of the page before.", field="cursor")
+        raise InputError("cursor must be the next_cursor of the previous page.", field="cursor")
     async with principal.tx(resources.ports.pool) as db:
         await require_document(db, principal, document_id)
         rows = await documents.list_chunks(db, principal.tenant_id, document_id, limit=limit + 1, after=after)
@@ -74,4 +103,4 @@ async def chunks(
     return ChunksOut(items, write_cursor(items[-1].place) if len(rows) > limit else None)
 
 
-routes = Router("/documents", route_handlers=[list_, look, chunks], tags=["documents"])
+routes = Router("/documents", route_handlers=[list_documents, get_document, list_document_chunks], tags=["documents"])

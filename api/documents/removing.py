@@ -1,4 +1,5 @@
-"""Deleting documents: rows first, then their bytes. Bytes that do not go now are noted, and the scheduler removes them."""
+"""Deleting documents: rows first, then their bytes. Bytes that can't be removed now are noted for the
+scheduler."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
@@ -8,12 +9,12 @@ from uuid import UUID
 import psycopg
 import structlog
 from litestar import Router, delete, post
-from litestar.params import FromPath, JSONBody
+from litestar.params import JSONBody
 from psycopg.rows import DictRow
 
 from api.admin.deeds import note
 from api.describing import described
-from api.documents.access import read_chosen, require_own, whose
+from api.documents.access import DocumentId, read_chosen, require_own, whose
 from api.documents.shapes import ChosenIn, DeletedOut
 from api.errors import problems
 from api.principals import MayWriteDocuments, Principal
@@ -34,8 +35,8 @@ TRIES = 5  # of a transaction that met another one crosswise
 
 
 @delete("/{document_id:uuid}", responses=problems("not_found"), summary="Delete a document")
-async def delete_(document_id: FromPath[UUID], principal: MayWriteDocuments, resources: Opened) -> None:
-    """With all its versions, its passages and its bytes; searches don't find it from now on. If it is being read, that ends."""
+async def delete_document(document_id: DocumentId, principal: MayWriteDocuments, resources: Opened) -> None:
+    """Deletes the document with all its versions, passages and bytes, and stops its ingestion. Searches no longer find it."""
     async with principal.tx(resources.ports.pool) as db:
         rows = await require_own(db, principal, [document_id])
     await remove_documents(resources, principal, rows)
@@ -44,13 +45,13 @@ async def delete_(document_id: FromPath[UUID], principal: MayWriteDocuments, res
 @post(
     "/delete",
     status_code=200,
-    opt=described(example={"collection": "manuals", "states": ["failed"]}),
+    opt=described(example={"collection": "manuals", "states": ["failed"]}, answer={"deleted": 3, "more": False}),
     responses=problems("not_found"),
-    summary="Delete many documents",
+    summary="Delete documents",
 )
-async def delete_many(data: JSONBody[ChosenIn], principal: MayWriteDocuments, resources: Opened) -> DeletedOut:
-    """Those of `ids`, or those of a collection that fit and that you may delete, up to 1,000 in one call; `more` says that some
-    are left."""
+async def delete_documents(data: JSONBody[ChosenIn], principal: MayWriteDocuments, resources: Opened) -> DeletedOut:
+    """Deletes the documents of `ids`, or those of a collection that match and that you may delete. A call deletes at most 1,000
+    documents; call again while `more` is true."""
     async with principal.tx(resources.ports.pool) as db:
         wanted = await read_chosen(db, principal, data)
         if data.ids is not None:
@@ -88,7 +89,7 @@ async def uncrossed(attempt: Callable[[], Awaitable[Result]]) -> Result:
         except psycopg.errors.DeadlockDetected:
             log.info("transaction_repeated", tries=number + 1)
             await asyncio.sleep(0.05 * number)
-    raise Unavailable("This is in use by too many at once. Try again shortly.")
+    raise Unavailable("The documents are being changed by too many requests at once. Try again shortly.")
 
 
 async def _delete(resources: Resources, principal: Principal, ids: Sequence[UUID]) -> tuple[int, list[str]]:
@@ -100,4 +101,4 @@ async def _delete(resources: Resources, principal: Principal, ids: Sequence[UUID
     return gone, names
 
 
-routes = Router("/documents", route_handlers=[delete_, delete_many], tags=["documents"])
+routes = Router("/documents", route_handlers=[delete_document, delete_documents], tags=["documents"])

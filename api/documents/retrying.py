@@ -1,6 +1,5 @@
-"""Reading documents again from their stored bytes: those that failed or were cancelled, and ready ones whose collection
-cuts them otherwise by now. One job for all that one call names; until it has come to a document, the old passages are
-searched."""
+"""Ingesting documents again from their stored bytes: those that failed or were cancelled, and ready ones whose collection has
+other settings by now. One call makes one job; until the job has come to a document, its old passages are searched."""
 
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal
@@ -8,11 +7,11 @@ from uuid import UUID
 
 import msgspec
 from litestar import Response, Router, post
-from litestar.params import FromPath, JSONBody
+from litestar.params import JSONBody
 from msgspec import Meta
 
 from api.describing import described
-from api.documents.access import require_collection, require_document, require_own, whose
+from api.documents.access import DocumentId, require_collection, require_document, require_own, whose
 from api.documents.ingestion import ingestion
 from api.errors import problems
 from api.headers import read_idempotency
@@ -36,37 +35,48 @@ Redone = Literal["failed", "cancelled", "ready"]
 
 
 class RetryDocumentsIn(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Which documents; without `ids` all in these states (failed ones unless said otherwise), of one collection or of all."""
+    """Which documents to ingest again."""
 
-    ids: Annotated[list[UUID], Meta(min_length=1, max_length=AT_ONCE)] | None = None
-    collection: Annotated[str, Meta(max_length=64)] | None = None
-    states: Annotated[list[Redone], Meta(min_length=1)] | None = None
+    ids: Annotated[list[UUID], Meta(min_length=1, max_length=AT_ONCE, description="These documents.")] | None = None
+    collection: (
+        Annotated[
+            str, Meta(max_length=64, description="Documents of the collection with this name; of all if omitted.")
+        ]
+        | None
+    ) = None
+    states: (
+        Annotated[
+            list[Redone],
+            Meta(min_length=1, description="Only those in these states; failed ones by default, or any with `ids`."),
+        ]
+        | None
+    ) = None
 
 
 class ReadAgainOut(msgspec.Struct, frozen=True, kw_only=True):
-    """How many documents wait to be read again, and the job that does it; null when there was none. `more`: others fit too;
-    call again."""
+    """The documents that will be ingested again."""
 
-    job_id: UUID | None
-    documents: int
-    more: bool = False
+    job_id: Annotated[UUID | None, Meta(description="The job that ingests them; null if no document matched.")]
+    documents: Annotated[int, Meta(description="Number of documents.")]
+    more: Annotated[bool, Meta(description="Whether more documents match; call again to retry them.")] = False
 
 
 NOTHING = ReadAgainOut(job_id=None, documents=0)
+STARTED = {"job_id": "019a5ca3-1c20-7e51-8d62-7f8091a2b3c4", "documents": 1, "more": False}
 
 
 @post(
     "/{document_id:uuid}/retry",
     status_code=202,
-    opt=described(accepts=("Idempotency-Key",), sends={202: ("Location",)}),
+    opt=described(accepts=("Idempotency-Key",), sends={202: ("Location",)}, answer=STARTED),
     responses=problems("not_found", "conflict", "idempotency_key_reused", "queue_full"),
-    summary="Read a document again",
+    summary="Retry a document",
 )
-async def retry(
-    document_id: FromPath[UUID], request: JsonRequest, principal: MayWriteDocuments, resources: Opened
+async def retry_document(
+    document_id: DocumentId, request: JsonRequest, principal: MayWriteDocuments, resources: Opened
 ) -> Response[ReadAgainOut]:
-    """Its newest version, from the stored bytes, as a new job. One that is ready is cut and embedded as its collection
-    says now; it is searched as it was until then."""
+    """Ingests the newest version again from its stored bytes, as a new job, with the current settings of the collection. A
+    `ready` document stays searchable meanwhile."""
     async with principal.tx(resources.ports.pool) as db:
         await require_own(db, principal, [document_id])
         row = await require_document(db, principal, document_id)
@@ -76,7 +86,7 @@ async def retry(
     again = await read_again(resources, principal, request.request_id, key, model=row["embedder"], **which)
     if again is None:
         state = "queued" if row["state"] in AGAIN else row["state"]
-        raise Conflict(f"This document is {state}: it is about to be read anyway. Cancel that first to begin anew.")
+        raise Conflict(f"This document is {state} and will be ingested anyway. To start over, cancel it first.")
     return accepted(again)
 
 
@@ -87,16 +97,17 @@ async def retry(
         accepts=("Idempotency-Key",),
         sends={202: ("Location",)},
         example={"collection": "manuals", "states": ["failed", "cancelled"]},
+        answer=STARTED | {"documents": 12},
     ),
     responses=problems("not_found", "idempotency_key_reused", "queue_full"),
-    summary="Read many documents again",
+    summary="Retry documents",
 )
-async def retry_many(
+async def retry_documents(
     data: JSONBody[RetryDocumentsIn], request: JsonRequest, principal: MayWriteDocuments, resources: Opened
 ) -> Response[ReadAgainOut]:
-    """Up to 1,000 in one job, those of `ids` in whatever state they can be read again; `more` says that some are left."""
+    """Ingests documents again as one job, at most 1,000 in a call; call again while `more` is true."""
     if data.ids is not None and data.collection is not None:
-        raise InputError("Send ids, or a collection, or neither; not both.", field="collection")
+        raise InputError("ids cannot be combined with collection. Send one of them, or neither.", field="collection")
     states: Sequence[FileState] = data.states or (AGAIN if data.ids is not None else ("failed",))
     model, ids = await _pick(resources, principal, data, states)
     key = read_idempotency(request.headers, "POST /api/documents/retry", data, sees=principal.sees)
@@ -142,4 +153,4 @@ async def _pick(
         return found["embedder"] if found else usual, [row["id"] for row in rows]
 
 
-routes = Router("/documents", route_handlers=[retry, retry_many], tags=["documents"])
+routes = Router("/documents", route_handlers=[retry_document, retry_documents], tags=["documents"])
