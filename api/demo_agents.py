@@ -31,6 +31,11 @@ AGENTS: dict[str, dict[str, Any]] = {
         "prompt": "You are {agent}. Read what is in the picture; repeat numbers and names exactly, and say what can't be read.",
         "tools": ["read_image"],
     },
+    "AgentAssistant": {
+        "prompt": "You are {agent}. Look up or calculate what is asked; never guess a figure, a time or a fact.",
+        "tools": ["mathematics", "world_time", "weather", "wikipedia"],
+        "graph": "react",
+    },
 }
 """What each does; what it is for, and examples of what people ask it, stand in `demo_agents.json` (short ones are keywords)."""
 

@@ -7,6 +7,8 @@ from uuid import UUID
 import msgspec
 from msgspec import Meta
 
+from schema.events import Notice
+
 SPEAKERS = {"user": "You", "assistant": "Assistant", "system": "System", "tool": "Tool"}
 
 
@@ -27,6 +29,9 @@ class MessageOut(msgspec.Struct, frozen=True, kw_only=True):
     citations: Annotated[
         list[dict[str, Any]] | None,
         Meta(description="Passages that the answer cites: number, document, page, heading, passage and score."),
+    ] = None
+    notice: Annotated[
+        Notice | None, Meta(description="Set if no language model is connected: a code, and how to connect one.")
     ] = None
 
 

@@ -2,7 +2,8 @@
 
 Ready means that jobs can be accepted: Postgres answers within a second. Redis is not asked for: while it is away jobs are
 accepted and wait, and taking every API process out of the load balancer would refuse them. Nor are models: a vendor's
-trouble is no reason either.
+trouble is no reason either. Whether a language model is connected at all is said, with a hint how to connect one; none is
+called for it.
 """
 
 import asyncio
@@ -17,7 +18,9 @@ from litestar.openapi.datastructures import ResponseSpec
 from api.errors import RETRY_AFTER
 from api.principals import PUBLIC
 from api.resources import Opened, Resources
+from graphs.providers.settings import has_language_model
 from schema.kinds import QUEUES
+from schema.notices import NO_LANGUAGE_MODEL
 from schema.redis_names import CONTROL
 
 BUDGET_S = 1.0
@@ -26,12 +29,14 @@ Status = Literal["up", "down"]
 
 
 class PartOut(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One part of the system. `detail` counts what it has; `error` is the kind of trouble, never an address."""
+    """One part of the system. `latency_ms` is missing where nothing was called; `detail` counts what it has; `error` is the
+    kind of trouble, never an address; `hint` is what could be better, and how."""
 
     status: Status
-    latency_ms: float
+    latency_ms: float | None = None
     detail: dict[str, int] | None = None
     error: str | None = None
+    hint: str | None = None
 
 
 class HealthOut(msgspec.Struct, frozen=True):
@@ -72,7 +77,7 @@ async def check_readiness(resources: Opened) -> Response[HealthOut]:
 async def get_health(resources: Opened) -> HealthOut:
     """Always 200: this page is for people, `/health/ready` for machines."""
     checks = {"postgres": _postgres, "redis": _redis, "workers": _workers, "queues": _queues}
-    parts = await _check(checks, resources)
+    parts = {**await _check(checks, resources), "language_model": _language_model(resources)}
     if parts["postgres"].status == "down":
         return HealthOut("down", parts)
     return HealthOut("up" if all(part.status == "up" for part in parts.values()) else "degraded", parts)
@@ -114,6 +119,12 @@ async def _workers(resources: Resources) -> dict[str, int]:
     if not listening:
         raise NoWorkers
     return {"processes": listening}
+
+
+def _language_model(resources: Resources) -> PartOut:
+    """Up in any case: without a language model `offline/extractive` answers."""
+    connected = has_language_model(resources.settings.providers)
+    return PartOut(status="up", hint=None if connected else NO_LANGUAGE_MODEL.message)
 
 
 async def _queues(resources: Resources) -> dict[str, int]:

@@ -17,6 +17,7 @@ from api.principals import Principal
 from api.requests import JsonRequest
 from api.resources import Resources
 from api.submitting import submit_and_follow
+from schema.events import Notice
 from schema.states import PublicState
 from workers.submit import Submission, Submitted
 
@@ -48,6 +49,9 @@ class AnswerOut(msgspec.Struct, frozen=True, kw_only=True):
     citations: Annotated[
         list[dict[str, Any]] | None,
         Meta(description="Passages that the answer cites: number, document, page, heading, passage and score."),
+    ] = None
+    notice: Annotated[
+        Notice | None, Meta(description="Set if no language model is connected: a code, and how to connect one.")
     ] = None
 
 
@@ -155,6 +159,7 @@ def _answered(answer: Answer, submitted: Submitted, submission: Submission, head
         renderer=message.renderer,
         cached=message.cached,
         citations=message.citations,
+        notice=message.notice,
     )
     return Response(body, status_code=200, headers=headers)
 

@@ -20,6 +20,7 @@ from api.principals import MayReadSessions, MayWriteSessions, Principal
 from api.resources import Opened
 from schema.db import Db
 from schema.errors import Conflict, NotFound
+from schema.events import Notice
 from schema.ids import new_id
 from schema.queries import sessions
 from schema.queries.forking import copy_session, find_place
@@ -293,7 +294,8 @@ async def _all_messages(db: Db, principal: Principal, session_id: UUID) -> list[
 
 
 def _message(row: DictRow) -> MessageOut:
-    return MessageOut(**{name: row[name] for name in MessageOut.__struct_fields__})
+    values = {name: row[name] for name in MessageOut.__struct_fields__}
+    return MessageOut(**{**values, "notice": msgspec.convert(row["notice"], Notice | None)})
 
 
 routes = Router(

@@ -21,6 +21,7 @@ from schema.events import (
     JobRestarted,
     MessageCompleted,
     MessageDelta,
+    Notice,
     PlanCreated,
     ToolFinished,
     ToolStarted,
@@ -68,6 +69,9 @@ class TraceOut(msgspec.Struct, frozen=True, kw_only=True):
     model: Annotated[str | None, Meta(description="The model, as `provider/name`; null if none was used.")]
     input_tokens: Annotated[int | None, Meta(description="Tokens read by the model; null if unknown.")]
     output_tokens: Annotated[int | None, Meta(description="Tokens written by the model; null if unknown.")]
+    notice: Annotated[
+        Notice | None, Meta(description="Set if no language model is connected: a code, and how to connect one.")
+    ] = None
 
 
 TRACE: dict[str, Any] = {
@@ -127,6 +131,7 @@ async def get_job_trace(
         model=found.used.model if found.used else None,
         input_tokens=found.used.input_tokens if found.used else None,
         output_tokens=found.used.output_tokens if found.used else None,
+        notice=found.notice,
     )
 
 
@@ -138,6 +143,7 @@ class Trace:
         self.restarts = 0
         self.text: str | None = None
         self.used: UsageRecorded | None = None
+        self.notice: Notice | None = None
 
     def take(self, seq: int, event: Event) -> None:
         """Learn from an event."""
@@ -158,7 +164,7 @@ class Trace:
             case MessageDelta():
                 self._say(seq, event.text)
             case MessageCompleted():
-                self.text = event.text
+                self.text, self.notice = event.text, event.notice
             case UsageRecorded():
                 self.used = event
             case _:

@@ -12,7 +12,7 @@ Not here: who writes (`workers/relay.py`) and who reads (`workers/follow.py`).
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from typing import Annotated, Any, ClassVar, NamedTuple
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple
 from uuid import UUID
 
 import msgspec
@@ -147,6 +147,14 @@ class Reason(msgspec.Struct, frozen=True):
     message: Annotated[str, Meta(description="What went wrong, for people.")]
 
 
+class Notice(msgspec.Struct, frozen=True):
+    """What a client should know about an answer besides its text: a stable code and a sentence. `no_language_model`: no
+    language model is connected, so the answer only quotes documents and tool results."""
+
+    code: Annotated[Literal["no_language_model"], Meta(description="A stable code.")]
+    message: Annotated[str, Meta(description="What it means, and how to change it.")]
+
+
 class DocumentReady(Event, frozen=True):
     """A version of a document is what searches see from now on. `embedded` of its `chunks` were embedded anew; the vectors of
     the others were known. `notes` say what was left out."""
@@ -174,7 +182,8 @@ class DocumentFailed(Event, frozen=True):
 class MessageCompleted(Event, frozen=True):
     """The whole answer. `message_id` is the stored message, where the job belongs to a session. `agent` is who answered; `data`
     is the answer as an object, where its agent's output format has one, and `renderer` a hint how to show it. `cached`:
-    the answer was given before and is given again. `citations` are the passages that it rests on, as `citation.added` told."""
+    the answer was given before and is given again. `citations` are the passages that it rests on, as `citation.added` told.
+    `notice` is there when no language model is connected: `code` is `no_language_model`, `message` says how to connect one."""
 
     type = "message.completed"
     text: Annotated[str, Meta(description="The whole answer.")]
@@ -193,6 +202,9 @@ class MessageCompleted(Event, frozen=True):
     cached: Annotated[bool, Meta(description="Whether the answer was given before and is given again.")] = False
     citations: Annotated[
         list[dict[str, Any]] | None, Meta(description="The passages that the answer rests on, as in `citation.added`.")
+    ] = None
+    notice: Annotated[
+        Notice | None, Meta(description="Set if no language model is connected: a code, and how to connect one.")
     ] = None
 
 

@@ -36,6 +36,7 @@ from schema.events import (
 )
 from schema.ids import new_id
 from schema.kinds import KINDS
+from schema.notices import notice_of
 from schema.queries.attempts import Ending, claim_job, requeue_job
 from schema.queries.jobs import compact
 from schema.states import CancelMode
@@ -231,7 +232,11 @@ class Attempt:
     async def _succeed(self, said: MessageCompleted) -> None:
         stored = self.job["session_id"] is not None
         message_id = new_id() if stored else None
-        said = msgspec.structs.replace(said, message_id=str(message_id) if message_id else None)
+        said = msgspec.structs.replace(
+            said,
+            message_id=str(message_id) if message_id else None,
+            notice=said.notice or notice_of(self._used.model if self._used else self.job["model"]),
+        )
         result = result_of(said, self._used, self.job["model"])
         last: list[Event] = [said, *([self._used] if self._used else []), JobSucceeded()]
         await self._end(

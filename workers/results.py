@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import msgspec
+
 from schema.events import MessageCompleted, UsageRecorded
 
 
@@ -21,6 +23,7 @@ def detail_of(said: MessageCompleted) -> dict[str, Any]:
     """Return what an answer says besides its words."""
     found = {"agent": said.agent, "data": said.data, "renderer": said.renderer}
     found |= {"cached": said.cached or None, "citations": said.citations}
+    found |= {"notice": msgspec.to_builtins(said.notice)}
     return {name: value for name, value in found.items() if value is not None}
 
 

@@ -5,11 +5,13 @@ import asyncio
 import os
 import sys
 from collections.abc import AsyncIterator, Callable, Sequence
+from typing import TextIO
 
 from api.commands.client import Client, StreamEvent
 from api.embedded.errors import LocalError
 from api.output import wants_colour
 from api.stack import find_running, home_from
+from schema.notices import notice_of
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -40,13 +42,19 @@ async def chat(
     url: str, key: str, message: str, session_id: str | None, agent: str | None = None, collections: Sequence[str] = ()
 ) -> int:
     async with Client(url, key) as client:
-        told = await show(client.chat(message, session_id, agent, collections))
+        told = await show(client.chat(message, session_id, agent, collections), say_notice)
     if told.error:
         print(f"headrace: the job failed: {told.error}", file=sys.stderr)
         return 1
     if told.session_id:
-        print(dim(f"To go on in this session: --session {told.session_id}"), file=sys.stderr)
+        print(dim(f"To go on in this session: --session {told.session_id}", sys.stderr), file=sys.stderr)
     return 0
+
+
+def say_notice(told: "Told") -> None:
+    """Say before the answer, on stderr so that the answer alone can be piped on, that no language model will give it."""
+    if told.events == 1 and (notice := notice_of(told.model)):
+        print(dim(notice.message, sys.stderr), file=sys.stderr, flush=True)
 
 
 class Told:
@@ -54,6 +62,8 @@ class Told:
 
     def __init__(self) -> None:
         self.session_id = ""
+        self.model = ""
+        """The model that is to answer; an agent's own may do it instead."""
         self.message_id = ""
         self.error = ""
         self.workers: list[str] = []
@@ -77,6 +87,8 @@ class Told:
         self.events += 1
         self.session_id = data.get("session_id") or self.session_id
         match event.type:
+            case "job.queued":
+                self.model = data.get("model") or ""
             case "job.started":
                 self.workers.append(data.get("worker", ""))
             case "job.restarted":
@@ -135,5 +147,6 @@ def step(event: StreamEvent) -> str:
     return f"{data['name']} {'answered' if data['ok'] else 'failed'} in {data.get('duration_ms', 0)} ms{said}"
 
 
-def dim(text: str) -> str:
-    return f"\033[2m{text}\033[0m" if wants_colour(sys.stdout, os.environ) else text
+def dim(text: str, stream: TextIO | None = None) -> str:
+    """The text in grey where `stream`, stdout unless another is named, is a terminal that shows colours."""
+    return f"\033[2m{text}\033[0m" if wants_colour(stream or sys.stdout, os.environ) else text

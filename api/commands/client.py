@@ -68,6 +68,11 @@ class Client:
                 raise LocalError(f"No chat worker was ready within {within_s:.0f} s; its log says why.")
             await asyncio.sleep(0.05)
 
+    async def language_model_hint(self) -> str:
+        """Why answers are poorer than they could be, and how to change that; empty when a language model is connected."""
+        health = await self.get("/health")
+        return health["parts"]["language_model"].get("hint") or ""
+
     async def chat(
         self,
         message: str,

@@ -10,11 +10,11 @@ import os
 import signal
 import time
 from collections.abc import AsyncIterator, Callable
-from pathlib import Path
 
 from api.commands.chat import Told, dim, show
 from api.commands.client import Client, StreamEvent
 from api.commands.up import stop_signals
+from api.demo_documents import upload_handbook
 from api.embedded.errors import LocalError
 from api.local import Stores
 from api.output import FileOutput
@@ -40,7 +40,6 @@ FIRST = "What is a headrace, and what is the tailrace?"
 SECOND = "How do the sluice gate and the spillway protect the wheel and the river from a flood of water?"
 DEBT = "What is the debt for customer MST 0104985841?"
 OWED = "125750000"  # what the ERP's books say (tools/erp/data.json)
-HANDBOOK = Path(__file__).parents[1] / "demo_handbook.md"
 LEAVE = "According to the handbook, how many working days of paid leave does everybody have a year?"
 DAYS = "24 working days"
 THIRD = "Who dug headraces in the Middle Ages?"
@@ -56,9 +55,8 @@ GO_ON = """
 How to go on
   ./headrace up                            serve until Ctrl-C, with the same data and key
   eval "$(./headrace env)"                 then any OpenAI SDK talks to it
-  ./headrace chat "What is a headrace?"    from a second terminal
-  ./headrace test                          the tests
-To answer with a language model and not only with quotes, set OLLAMA_HOST or OPENAI_API_KEY (see .env.example)."""
+  ./headrace chat "What is 17 × 23?"       from a second terminal
+  ./headrace test                          the tests"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -110,6 +108,8 @@ async def with_own_stack(settings: StackSettings, where: Stores, began: float) -
 async def show_everything(running: RunningStack, worker_pid: Callable[[], int | None] | None) -> int:
     """All parts of the demo, one after the other; 1 when what came back isn't what was stored."""
     async with Client(running.url, running.key) as client:
+        if hint := await client.language_model_hint():
+            say(hint)
         right = await show_chat(client)
         if worker_pid is not None:
             right &= await show_kill(client, worker_pid)
@@ -176,7 +176,7 @@ async def show_documents(client: Client) -> bool:
         "5. A document is ingested: read in a jail, cut, embedded, searched; an agent answers from it with its source"
     )
     began = time.monotonic()
-    answer = await client.upload([(HANDBOOK.name.removeprefix("demo_"), HANDBOOK)], {"collection": "handbook"})
+    answer = await upload_handbook(client)
     if answer.get("job_id"):
         ready = [event.data async for event in client.follow(answer["job_id"]) if event.type == "document.ready"]
         passages = sum(document["chunks"] for document in ready)

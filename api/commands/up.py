@@ -6,6 +6,8 @@ import os
 import signal
 import sys
 
+from api.commands.client import Client
+from api.demo_documents import ensure_handbook
 from api.local import Stores
 from api.output import TerminalOutput
 from api.stack import ROOT, RunningStack, StackSettings, prepare_demo, prepared_stores, running_stack, settings_from
@@ -21,12 +23,13 @@ headrace is up: {url}
 
 Next, in another terminal:
   eval "$(./headrace env)"
-  ./headrace chat "What is a headrace?"
+  ./headrace chat "What is the debt for customer MST 0104985841?"    an agent asks the demo's ERP
+  ./headrace chat "How many days of leave do I have?"                an agent answers from the demo's handbook
+  ./headrace chat "What is 17 × 23?"                                 an agent calculates
   curl -N $HEADRACE_URL/api/chat -H "Authorization: Bearer $HEADRACE_API_KEY" \\
     -H 'Accept: text/event-stream' -H 'Content-Type: application/json' -d '{{"message": "Hello!"}}'
-  ./headrace chat "What is the debt for customer MST 0104985841?"     (an agent asks the demo's ERP)
   Any OpenAI SDK works as it is: OPENAI_BASE_URL and OPENAI_API_KEY are set.
-
+{hint}
 Ctrl-C stops everything; what was accepted is kept.
 """
 
@@ -59,7 +62,9 @@ async def serve_until_stopped(settings: StackSettings, where: Stores, *, grace_s
     )
     async with stack as (running, _supervisor):
         if not stop.is_set():
-            print(banner(running, settings), flush=True)
+            async with Client(running.url, running.key) as client:
+                print(banner(running, settings, await client.language_model_hint()), flush=True)
+                await ensure_handbook(client, settings.home)
         await stop.wait()
         print("headrace: stopping; Ctrl-C again to stop at once.", file=sys.stderr, flush=True)
 
@@ -77,9 +82,10 @@ def stop_signals() -> tuple[asyncio.Event, asyncio.Event]:
     return stop, hurry
 
 
-def banner(running: RunningStack, settings: StackSettings) -> str:
+def banner(running: RunningStack, settings: StackSettings, hint: str = "") -> str:
+    """What a person needs to begin. `hint` says what could be better, if anything."""
     admin = f"in {settings.home}/admin.key, and in HEADRACE_ADMIN_KEY after the eval below"
     if running.admin_key is None:
         admin = "with whoever first migrated this database; ./headrace migrate --new-admin-key makes another"
     where = {"url": running.url, "flower_url": running.flower_url, "home": settings.home}
-    return BANNER.format(key=running.key, admin=admin, **where)
+    return BANNER.format(key=running.key, admin=admin, hint=f"\n{hint}\n" if hint else "", **where)

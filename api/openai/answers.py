@@ -6,7 +6,7 @@ from uuid import UUID
 
 import msgspec
 
-from schema.events import MessageCompleted, UsageRecorded
+from schema.events import MessageCompleted, Notice, UsageRecorded
 
 DONE = b"data: [DONE]\n\n"
 
@@ -41,7 +41,7 @@ class ChoiceOut(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CompletionOut(msgspec.Struct, frozen=True, kw_only=True):
-    """OpenAI's chat completion."""
+    """OpenAI's chat completion. `notice` is headrace's own: there when no language model is connected."""
 
     id: str
     object: str = "chat.completion"
@@ -50,6 +50,7 @@ class CompletionOut(msgspec.Struct, frozen=True, kw_only=True):
     choices: list[ChoiceOut]
     usage: TokenCountsOut | None
     system_fingerprint: str | None = None
+    notice: Notice | msgspec.UnsetType = msgspec.UNSET
 
 
 def completion_id(job_id: UUID) -> str:
@@ -79,6 +80,7 @@ def completion_out(
         model=model,
         choices=[ChoiceOut(message=answer, finish_reason=message.finish_reason)],
         usage=usage_out(usage),
+        notice=message.notice or msgspec.UNSET,
     )
 
 
@@ -114,9 +116,10 @@ class Chunks:
         """More of the tool calls, in OpenAI's own pieces."""
         return self._before + b'{"tool_calls":' + _encode(pieces) + b"}" + self._after
 
-    def finish(self, reason: str) -> bytes:
-        """The chunk that says why the answer ended."""
-        return self._before + b'{},"logprobs":null,"finish_reason":' + _encode(reason) + b"}]" + self._tail
+    def finish(self, reason: str, notice: Notice | None) -> bytes:
+        """The chunk that says why the answer ended, with the notice where there is one."""
+        told = b',"notice":' + _encode(notice) if notice else b""
+        return self._before + b'{},"logprobs":null,"finish_reason":' + _encode(reason) + b"}]" + told + self._tail
 
     def usage(self, usage: UsageRecorded | None) -> bytes:
         """The last chunk, where it was asked for."""

@@ -13,15 +13,19 @@ from api.principals import MayReadModels, Principal
 from api.resources import Opened, Resources
 from graphs.providers.settings import AUTO
 from schema.errors import UnknownModel
+from schema.events import Notice
+from schema.notices import notice_of
 
 
 class ModelOut(msgspec.Struct, frozen=True):
-    """A model, or an agent as `agent/NAME`; `auto` stands for whatever fits the question: an agent, or the default model."""
+    """A model, or an agent as `agent/NAME`; `auto` stands for whatever fits the question: an agent, or the default model.
+    `notice` is headrace's own: on `offline/extractive` it says that no language model is connected, and how to connect one."""
 
     id: str
     created: int
     owned_by: str
     object: Literal["model"] = "model"
+    notice: Notice | msgspec.UnsetType = msgspec.UNSET
 
 
 class ModelsOut(msgspec.Struct, frozen=True):
@@ -56,7 +60,10 @@ async def look(model_id: FromPath[str], principal: MayReadModels, resources: Ope
 
 async def _models(resources: Resources, principal: Principal) -> list[ModelOut]:
     listed = await list_models(resources, principal)
-    models = [ModelOut(model.id, model.created, model.provider) for model in listed]
+    models = [
+        ModelOut(model.id, model.created, model.provider, notice=notice_of(model.id) or msgspec.UNSET)
+        for model in listed
+    ]
     agents = [ModelOut(f"{AGENT}{name}", 0, "headrace") for name in sorted(principal.tenant.agents)]
     embedder = ModelOut(LOCAL, 0, "headrace")  # needs no grant
     own = [*agents, ModelOut(AUTO, 0, "headrace")] if principal.tenant.models else []

@@ -124,7 +124,7 @@ class ChunkStream:
         self.ended = True
         rest = self._told.rest(self._message)
         said = self._chunks.text(rest) if rest else b""
-        said += self._chunks.finish(self._message.finish_reason)
+        said += self._chunks.finish(self._message.finish_reason, self._message.notice)
         if self._include_usage:
             said += self._chunks.usage(self._usage)
         return said + DONE

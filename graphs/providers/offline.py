@@ -1,9 +1,9 @@
-"""`offline/extractive`: the model that is there when no provider is, and says so.
+"""`offline/extractive`: the model that is there when no provider is.
 
 It has no weights, calls nothing and invents nothing. Its rules, all of them; the code is in `extractive/`.
 
 Quoting:
-1. The text at hand is every earlier message (system prompt, history, tool results; not its own earlier answers, nor
+1. The text at hand is every earlier message (system prompt, history, tool results; not answers of a model, nor
    sentences that name the marks <data> and </data>) and the last user message without its question.
 2. The question is the sentences of the last user message that end in a question mark; without one, its first sentence.
 3. A sentence ends at `.`, `!`, `?`, `…` or `。` before white space, or at a line break.
@@ -11,9 +11,10 @@ Quoting:
    words (English and Vietnamese, `texts.py`) don't count; a plural `s` of a longer English word is dropped.
 5. A sentence scores the sum of log(1 + sentences / sentences with the word) over the words it shares with the question.
 6. Quoted are the at most three best, none below 0.4 of the best, each once, in the order they stood in. A sentence of a
-   passage that begins with `[n]` keeps that mark, so sources are cited.
-7. An answer in words begins with `NOTICE`, one sentence that says that no language model is connected and how to connect
-   one; tool calls and plans come without it. With nothing to quote it says that, and repeats in short what it was asked.
+   passage that begins with `[n]` keeps that mark, so sources are cited. A heading that only repeats the question is not.
+7. An answer begins with what was asked for. That no language model is connected is not said in it: the answer's field
+   `notice` says so (`schema/notices.py`). A greeting is answered with what it can do; with nothing to quote it says in a
+   sentence that it can't help, and what would.
 8. A token is a word with the white space before it. `max_tokens` and `stop` are honoured for text; pictures and
    temperature are ignored, for it can do nothing with them.
 
@@ -37,8 +38,9 @@ Tools, where some are offered:
     argument that nobody gave is asked for in words, after the other calls are made. All calls of a step go out together,
     six at most. The same call is not made twice for one question. `tool_choice` is honoured: "none", "required" (the best
     tool, its missing texts being the question; once), a named one.
-15. When nothing is left to call it answers from the results: a record as a list, records as a table (10 rows, 6
-    columns), text of up to six lines as it stands, longer text and passages by rules 3 to 6, with `[n]` as the source.
+15. When nothing is left to call it answers from the results: a record as a list (fields that the question names first),
+    records as a table (10 rows, 6 columns), text of up to six lines as it stands, longer text and passages by rules 3 to 6,
+    with `[n]` as the source. Of several results each stands under its tool's name.
 16. A result `{"error": …}` or `Error: …` is passed on as a failure with its reason.
 
 Forms, where `response_format` asks for JSON:
@@ -75,11 +77,10 @@ from graphs.providers.contract import (
 )
 from graphs.providers.errors import ModelUnknown
 from graphs.providers.extractive.conversation import Called
-from graphs.providers.extractive.phrases import NOTICE
 from graphs.providers.extractive.replies import answer, reply
 from graphs.providers.extractive.texts import pick, sentences, split_tokens, words
 
-__all__ = ["MODEL", "NAME", "NOTICE", "Offline", "answer", "limit", "pick", "sentences", "split_tokens", "words"]
+__all__ = ["MODEL", "NAME", "Offline", "answer", "limit", "pick", "sentences", "split_tokens", "words"]
 
 NAME = "offline"
 MODEL = "extractive"

@@ -13,6 +13,7 @@ from graphs.providers import offline, ollama
 from graphs.providers.contract import ProviderTimeouts
 from graphs.providers.errors import ModelUnknown, ProviderIsHeadrace, ProviderUnknown
 from graphs.providers.vendors import VENDORS, Vendor
+from schema.errors import HeadraceError
 
 SUPPORTED = (ollama.NAME, *VENDORS, offline.NAME)
 AUTO = "auto"
@@ -135,6 +136,15 @@ def resolve(model: str | None, settings: ProviderSettings) -> ModelRef:
             f"OPENAI_API_KEY; without a provider there is {OFFLINE} only."
         )
     return ref
+
+
+def has_language_model(settings: ProviderSettings) -> bool:
+    """Whether `auto` means a language model and not `offline/extractive`. Raises nothing: a default model that can't be used
+    is reported where it is asked for."""
+    try:
+        return resolve(None, settings) != OFFLINE
+    except HeadraceError:
+        return True
 
 
 def _timeouts(env: Mapping[str, str]) -> ProviderTimeouts:

@@ -56,7 +56,7 @@ async def list_messages(
     """Return messages in order; `after` is (turn, ordinal) of the last row of the page before."""
     turn, ordinal = after or (-1, -1)
     sql = """SELECT id, job_id, turn, ordinal, role, parts, status, model, agent, usage, created_at,
-      detail -> 'citations' AS citations FROM messages
+      detail -> 'citations' AS citations, detail -> 'notice' AS notice FROM messages
       WHERE tenant_id = %(tenant_id)s AND session_id = %(session_id)s
         AND (turn, ordinal) > (%(turn)s::int, %(ordinal)s::int)
       ORDER BY turn, ordinal LIMIT %(limit)s"""

@@ -9,7 +9,7 @@ import os
 from aiohttp import web
 
 EVENTS = [
-    ("job.queued", '{"session_id": "s1"}'),
+    ("job.queued", '{"session_id": "s1", "model": "offline/extractive"}'),
     ("job.started", '{"attempt": 1, "worker": "w1"}'),
     ("message.delta", '{"text": "lost "}'),
     ("job.restarted", '{"attempt": 2, "worker": "w2", "discard_after": 2, "reason": "worker lost"}'),

@@ -8,13 +8,14 @@ from pathlib import Path
 import pytest
 from aiohttp.test_utils import TestServer
 
-from api.commands.chat import Told, show
+from api.commands.chat import Told, chat, show
 from api.commands.client import Client
 from api.commands.demo import stored_text
 from api.commands.doctor import look
 from api.commands.env import exports
 from api.embedded.errors import LocalError
 from api.stack import RunningStack
+from schema.notices import NO_LANGUAGE_MODEL
 from tests.api.stub_api import FOLLOWS, make_app
 from tests.waiting import PATIENCE_S
 
@@ -99,6 +100,16 @@ async def test_a_chat_goes_on_after_a_broken_connection_and_says_what_was_void(c
     assert "Hello, world" == told.text == stored
     assert ["w1", "w2"] == told.workers
     assert "lost \n[worker lost; another worker goes on]\nHello, world\n" == capsys.readouterr().out
+
+
+async def test_without_a_language_model_a_chat_says_so_once_and_not_in_the_answer(
+    capsys: pytest.CaptureFixture,
+) -> None:
+    async with TestServer(make_app()) as server:
+        await chat(str(server.make_url("")), "hr_x", "hello", None)
+    said = capsys.readouterr()
+    assert (1, 0) == (said.err.count(NO_LANGUAGE_MODEL.message), said.out.count(NO_LANGUAGE_MODEL.message))
+    assert said.err.startswith(NO_LANGUAGE_MODEL.message)
 
 
 async def test_a_refusal_is_told_with_the_servers_own_words() -> None:

@@ -1,9 +1,15 @@
 """Health pages over HTTP; no worker runs."""
 
+from dataclasses import replace
+
 import httpx
+import msgspec
+import pytest
 
 from api.app import create_app
 from api.settings import ApiSettings
+from graphs.providers.settings import OFFLINE, ProviderSettings
+from schema.notices import NO_LANGUAGE_MODEL, notice_of
 from tests.api.conftest import serving
 from tests.secret import VAULT
 
@@ -17,9 +23,38 @@ async def test_a_process_with_its_stores_is_live_and_ready(api: httpx.AsyncClien
 async def test_health_shows_every_part_and_that_no_worker_is_there(api: httpx.AsyncClient) -> None:
     answer = await api.get("/health")
     parts = answer.json()["parts"]
-    assert ["postgres", "redis", "workers", "queues"] == list(parts)
+    assert ["postgres", "redis", "workers", "queues", "language_model"] == list(parts)
     assert {"chat"} <= set(parts["queues"]["detail"])
-    assert all(part["latency_ms"] >= 0 for part in parts.values())
+    assert all(part["latency_ms"] >= 0 for name, part in parts.items() if name != "language_model")
+
+
+@pytest.mark.parametrize(
+    ("env", "hint"),
+    [
+        ({}, NO_LANGUAGE_MODEL.message),
+        ({"OLLAMA_HOST": "127.0.0.1:1"}, None),
+        ({"HEADRACE_DEFAULT_MODEL": "gpt"}, None),
+    ],
+)
+async def test_health_says_how_to_connect_a_language_model_where_none_is(
+    settings: ApiSettings, env: dict[str, str], hint: str | None
+) -> None:
+    own = replace(settings, providers=ProviderSettings.from_env(env))
+    async with serving(create_app(own)) as client:
+        part = (await client.get("/health")).json()["parts"]["language_model"]
+    assert ("up", hint) == (part["status"], part.get("hint"))
+
+
+async def test_the_list_of_models_says_that_no_language_model_is_connected(api: httpx.AsyncClient) -> None:
+    models = {model["id"]: model for model in (await api.get("/v1/models")).json()["data"]}
+    assert msgspec.to_builtins(NO_LANGUAGE_MODEL) == models["offline/extractive"]["notice"]
+    assert "notice" not in models["auto"]
+
+
+def test_the_notice_is_about_the_embedded_model_and_names_the_settings() -> None:
+    assert NO_LANGUAGE_MODEL == notice_of(str(OFFLINE))
+    assert notice_of("ollama/llama3.2:3b") is None
+    assert {"OLLAMA_HOST", "OPENAI_API_KEY", "HEADRACE_DEFAULT_MODEL"} <= set(NO_LANGUAGE_MODEL.message.split())
 
 
 async def test_without_redis_it_is_ready_because_jobs_are_accepted(settings: ApiSettings) -> None:

@@ -37,6 +37,19 @@ async def test_a_completion_has_words_usage_and_a_finish(running: Running) -> No
     assert answer.id.startswith("chatcmpl-")
 
 
+async def test_an_answer_without_a_language_model_carries_a_notice_beside_openais_fields(running: Running) -> None:
+    offline = {"model": "offline/extractive", "messages": [{"role": "user", "content": "hi"}]}
+    async with client(running) as sdk:
+        answer = await sdk.chat.completions.create(**offline)
+        stream = await sdk.chat.completions.create(**offline, stream=True)
+        chunks = [chunk async for chunk in stream]
+        other = await sdk.chat.completions.create(**ask("text-7"))
+    assert "no_language_model" == answer.model_extra["notice"]["code"]
+    assert ["no_language_model"] == [chunk.model_extra["notice"]["code"] for chunk in chunks if chunk.model_extra]
+    assert not other.model_extra
+    assert "language model is connected" not in answer.choices[0].message.content
+
+
 async def test_a_stream_begins_with_the_role_and_ends_with_usage(running: Running) -> None:
     async with client(running) as sdk:
         stream = await sdk.chat.completions.create(**ask("text-9"), stream=True, stream_options={"include_usage": True})

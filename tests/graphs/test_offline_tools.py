@@ -14,7 +14,7 @@ from graphs.providers.contract import (
     ToolResultPart,
 )
 from graphs.providers.extractive.replies import reply
-from graphs.providers.offline import NOTICE, Offline
+from graphs.providers.offline import Offline
 from graphs.routing.asking import build_prompt
 from graphs.routing.contract import Candidate, Scored
 from tests.graphs.asking import collect, text_of
@@ -180,10 +180,9 @@ def test_a_missing_argument_is_asked_for_in_the_questions_language():
 
     assert () == english.calls == vietnamese.calls
     assert english.text.endswith(
-        "get_customer_debt I need: tax_code (Tax code (MST) of the customer, 10 digits). Please tell me."
+        "To use get_customer_debt, please tell me the tax code (Tax code (MST) of the customer, 10 digits)."
     )
-    assert "tôi cần: tax_code" in vietnamese.text
-    assert english.text.startswith(NOTICE)
+    assert "xin cho tôi biết: tax code" in vietnamese.text
 
 
 def test_a_code_may_stand_in_an_earlier_message():
@@ -220,9 +219,25 @@ def test_a_record_is_answered_as_a_list_and_its_records_as_a_table():
     said = answered("What is the debt for MST 0104985841?", (DEBT, {"tax_code": "0104985841"}, json.dumps(found)))
 
     assert said == (
-        f"{NOTICE}\n\nFrom get_customer_debt (tax_code: 0104985841):\n\n- debt: 125000000\n- overdue: true\n\n"
+        "- debt: 125000000\n- overdue: true\n\n"
         "invoices:\n\n| no | amount |\n| --- | --- |\n| INV-1 | 100 |\n| INV-2 |  |"
     )
+
+
+def test_fields_that_the_question_names_come_first():
+    found = {"tax_code": "0104985841", "customer": "Vinamilk", "overdue": False, "debt": 5}
+
+    said = answered("What is the debt of customer 0104985841?", (DEBT, {"tax_code": "0104985841"}, json.dumps(found)))
+
+    assert ["debt", "customer", "tax_code", "overdue"] == [line[2:].partition(":")[0] for line in said.split("\n")]
+
+
+def test_of_several_results_each_stands_under_its_tool():
+    said = answered(
+        "Weather in Hanoi and Da Nang?", (WEATHER, {"place": "Hanoi"}, "rain"), (WEATHER, {"place": "Da Nang"}, "sun")
+    )
+
+    assert "From weather (place: Hanoi):\n\nrain\n\nFrom weather (place: Da Nang):\n\nsun" == said
 
 
 def test_marks_around_a_result_are_not_quoted():
@@ -230,7 +245,7 @@ def test_marks_around_a_result_are_not_quoted():
         "debt of 0104985841?", (DEBT, {"tax_code": "0104985841"}, '<tool_result tool="x">\n{"debt": 5}\n</tool_result>')
     )
 
-    assert said.endswith(":\n\n- debt: 5")
+    assert said == "- debt: 5"
 
 
 @pytest.mark.parametrize(
@@ -276,10 +291,8 @@ def test_a_tool_that_failed_is_said_to_have_failed(found: str):
 
 
 def test_nothing_is_called_twice_for_one_question():
-    assert answered("Weather in Hanoi?", (WEATHER, {"place": "Hanoi"}, "rain")).endswith("> rain")
-    assert answered("Weather in Hanoi?", (WEATHER, {"place": "Hanoi"}, "rain"), tool_choice="required").endswith(
-        "> rain"
-    )
+    assert "rain" == answered("Weather in Hanoi?", (WEATHER, {"place": "Hanoi"}, "rain"))
+    assert "rain" == answered("Weather in Hanoi?", (WEATHER, {"place": "Hanoi"}, "rain"), tool_choice="required")
 
 
 def test_the_next_question_may_call_the_same_again():
@@ -296,8 +309,7 @@ def test_the_next_question_may_call_the_same_again():
 def test_what_is_missing_is_asked_for_after_what_could_be_done():
     said = answered("Show the debt. What is the weather in Hanoi?", (WEATHER, {"place": "Hanoi"}, "rain"))
 
-    assert said.index("> rain") < said.index("I need: tax_code")
-    assert 1 == said.count(NOTICE)
+    assert said.index("rain") < said.index("tell me the tax code")
 
 
 def test_the_choice_of_tools_is_honoured():
@@ -314,7 +326,7 @@ def test_a_request_to_choose_an_agent_is_declined_in_words():
 
     said = reply(ModelRequest(model="extractive", messages=prompt)).text
 
-    assert said.endswith("Choosing among agents by meaning needs a language model.")
+    assert "Choosing an agent for this needs a language model; please name the agent." == said
 
 
 async def test_calls_stream_without_the_notice_and_answers_with_it():

@@ -56,6 +56,20 @@ async def test_offline_answers_from_the_erp_too(client: Client, agents: None) ->
     )
     assert (200, "AgentDebt") == (status, answer["agent"]), answer
     assert "125750000" in answer["text"].replace(",", "").replace(".", "")
+    assert "no_language_model" == answer["notice"]["code"]
+    assert answer["notice"]["message"] not in answer["text"]
+    trace = await client.get(f"/api/jobs/{answer['job_id']}/trace")
+    job = await client.get(f"/api/jobs/{answer['job_id']}")
+    export = await client.get(f"/api/sessions/{answer['session_id']}/export")
+    assert answer["notice"] == trace["notice"] == job["result"]["notice"] == export["messages"][-1]["notice"]
+
+
+async def test_a_language_models_answer_has_no_notice(client: Client, provider: ModelProcess, agents: None) -> None:
+    await script(provider.url, "plain-model", {"said": "Hello!"})
+    status, answer = await client.post(
+        "/api/chat", {"message": "Hello!", "model": "openai/plain-model", "agent": "auto"}
+    )
+    assert (200, None) == (status, answer["notice"]), answer
 
 
 async def test_two_questions_in_one_are_answered_one_after_the_other(

@@ -33,6 +33,8 @@ from graphs.routing.small_talk import NAME
 
 DATA = Path(__file__).parent / "data"
 DEMO_AGENTS = Path(__file__).parents[2] / "api" / "demo_agents.json"
+FOR_EVERYDAY = "AgentAssistant"
+"""An agent of the demo that is no candidate here: to the labels, what it answers is small talk."""
 Half = Literal["fitting", "held_out"]
 FOLDS = 5
 
@@ -52,9 +54,11 @@ class Labelled(msgspec.Struct, frozen=True):
 
 @lru_cache
 def read_agents(name: str = "demo") -> tuple[Candidate, ...]:
-    """The candidates of `data/<name>/agents.json`; those of the demo are the ones that are delivered."""
+    """The candidates of `data/<name>/agents.json`; those of the demo are the ones that are delivered, but for one."""
     file = DEMO_AGENTS if name == "demo" else DATA / name / "agents.json"
-    return tuple(msgspec.json.decode(file.read_bytes(), type=list[Candidate]))
+    return tuple(
+        one for one in msgspec.json.decode(file.read_bytes(), type=list[Candidate]) if one.name != FOR_EVERYDAY
+    )
 
 
 @lru_cache

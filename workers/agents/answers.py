@@ -25,7 +25,8 @@ from graphs.embeddings.texts import clean
 from graphs.providers.contract import TextPart
 from schema.db import tenant_tx
 from schema.errors import HeadraceError
-from schema.events import AgentRouted, CitationAdded, MessageCompleted, MessageDelta, ToolFinished
+from schema.events import AgentRouted, CitationAdded, MessageCompleted, MessageDelta, Notice, ToolFinished
+from schema.notices import notice_of
 from schema.queries import cached_answers
 from workers.agents.configuration import Configuration
 from workers.agents.sameness import LONGEST, NEAR, digest_of, says_the_same
@@ -54,6 +55,7 @@ class KeptAnswer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     data: Any = None
     renderer: dict[str, Any] | None = None
     citations: list[dict[str, Any]] | None = None
+    notice: Notice | None = None
 
 
 async def find(
@@ -81,6 +83,7 @@ async def find(
         renderer=found.renderer,
         cached=True,
         citations=found.citations,
+        notice=found.notice,
     )
 
 
@@ -108,6 +111,7 @@ async def keep(
         data=completed.data,
         renderer=completed.renderer,
         citations=completed.citations,
+        notice=notice_of(ended.get("model") or job["model"]),
     )
     try:
         await _keep(shop, job, configuration, run, answer, str(job["user_id"]) if personal else "", seconds)

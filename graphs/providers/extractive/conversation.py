@@ -10,7 +10,6 @@ import msgspec
 
 from graphs.providers.contract import Message, TextPart, ToolCallPart, ToolResultPart
 from graphs.providers.extractive.filling import plain
-from graphs.providers.extractive.phrases import NOTICE
 from graphs.providers.extractive.texts import cited, sentences
 from graphs.routing.parts import split
 
@@ -74,7 +73,7 @@ def read_conversation(messages: Sequence[Message]) -> Conversation:
     at = max((i for i, m in enumerate(messages) if m.role == "user"), default=-1)
     message = _words(messages[at]) if at >= 0 else ""
     question, own = _question(message)
-    texts = [m.text for i, m in enumerate(messages) if i != at and not m.text.startswith(NOTICE)]
+    texts = [m.text for i, m in enumerate(messages) if i != at and m.role != "assistant"]
     asked = message if len(message) <= LONGEST_ASKED else question[:LONGEST_ASKED]
     before = [_words(m) for m in reversed(messages[:at]) if m.role == "user"] if at >= 0 else []
     return Conversation(

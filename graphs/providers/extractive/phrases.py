@@ -2,10 +2,6 @@
 
 from graphs.routing.language import detect_language
 
-NOTICE = (
-    "No language model is connected, so this answer only quotes the text at hand; to connect one, set OLLAMA_HOST or "
-    "OPENAI_API_KEY, and HEADRACE_DEFAULT_MODEL to choose the model."
-)
 _PHRASES = {
     "en": {
         "from": "From {tool}:",
@@ -15,9 +11,18 @@ _PHRASES = {
         "more": "… and {n} more",
         "field": "field",
         "value": "value",
-        "ask": "To use {tool} I need: {fields}. Please tell me.",
+        "ask": "To use {tool}, please tell me the {fields}.",
         "done": "Answer from what was found",
-        "routing": "Choosing among agents by meaning needs a language model.",
+        "routing": "Choosing an agent for this needs a language model; please name the agent.",
+        "greeting": (
+            "Hello! I can look things up with tools, calculate and quote your documents; for everything else, connect a "
+            "language model."
+        ),
+        "helpless": (
+            "I can't answer that without a language model: connect one, or name an agent or a collection of documents that "
+            "may know."
+        ),
+        "wordless": "There was no question to answer; ask one in words.",
     },
     "vi": {
         "from": "Theo {tool}:",
@@ -27,9 +32,18 @@ _PHRASES = {
         "more": "… và {n} mục nữa",
         "field": "trường",
         "value": "giá trị",
-        "ask": "Để dùng {tool}, tôi cần: {fields}. Xin cho tôi biết.",
+        "ask": "Để dùng {tool}, xin cho tôi biết: {fields}.",
         "done": "Trả lời từ những gì đã tìm thấy",
-        "routing": "Choosing among agents by meaning needs a language model.",
+        "routing": "Việc chọn tác tử cho câu này cần một mô hình ngôn ngữ; xin nêu tên tác tử.",
+        "greeting": (
+            "Xin chào! Tôi có thể tra cứu bằng công cụ, tính toán và trích dẫn tài liệu của bạn; muốn hỏi những việc khác, "
+            "hãy kết nối một mô hình ngôn ngữ."
+        ),
+        "helpless": (
+            "Tôi không thể trả lời câu này khi chưa có mô hình ngôn ngữ: hãy kết nối một mô hình, hoặc nêu một tác tử hay "
+            "một bộ tài liệu có thể biết."
+        ),
+        "wordless": "Không có câu hỏi nào để trả lời; xin hãy hỏi bằng lời.",
     },
 }
 

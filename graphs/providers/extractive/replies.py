@@ -10,13 +10,18 @@ import msgspec
 from graphs.providers.contract import Message, ModelRequest
 from graphs.providers.extractive.choosing import Plan, Tool, listed_tools, plan_calls, read_tools
 from graphs.providers.extractive.conversation import Called, Conversation, read_conversation
+from graphs.providers.extractive.filling import plain
 from graphs.providers.extractive.forms import Form, asks_for_agent, fill_form
-from graphs.providers.extractive.phrases import NOTICE, phrase
+from graphs.providers.extractive.phrases import phrase
 from graphs.providers.extractive.results import show
 from graphs.providers.extractive.texts import pick
 from tools.builtin.search_documents import NOTHING_FITS
 
-ECHO_LENGTH = 160
+_GREETING = re.compile(
+    r"^\W*(?:(?:hi|hello|hey|good (?:morning|afternoon|evening)|xin chào|chào)\b|how are you|who are you|what can you do"
+    r"|what do you do|bạn là ai|bạn (?:có thể )?làm (?:được )?gì)",
+    re.IGNORECASE,
+)
 _ROUTES = re.compile(r"^\W*(?:you )?(?:are a router|route\b).{0,200}\bagents?\b", re.IGNORECASE | re.DOTALL)
 
 
@@ -32,7 +37,7 @@ def reply(request: ModelRequest) -> Reply:
     """The reply to a request."""
     talk = read_conversation(request.messages)
     if asks_for_agent(request.response_format) or _ROUTES.match(talk.instructions):
-        return Reply(f"{NOTICE}\n\n{phrase('routing', talk.question)}")
+        return Reply(phrase("routing", talk.question))
     tools, forced = _offered(request)
     plan = plan_calls(talk, tools, forced=forced)
     done = {call.same for call in talk.called}
@@ -81,19 +86,16 @@ def _said(talk: Conversation, plan: Plan) -> str:
         fields = ", ".join(_described(tool, name) for name in missing)
         blocks.append(phrase("ask", talk.question, tool=tool.name, fields=fields))
     if blocks:
-        return "\n\n".join([NOTICE, *blocks])
+        return "\n\n".join(blocks)
     if NOTHING_FITS in talk.instructions:
-        return f"{NOTICE}\n\n{phrase('nowhere', talk.question)}"
-    quotes = pick(talk.question, talk.at_hand)
-    if quotes:
-        return NOTICE + "".join(f"\n\n> {quote}" for quote in quotes)
-    asked = " ".join(talk.question.split())
-    if not asked:
-        return f"{NOTICE}\n\nThere was no question, and nothing to quote."
-    short = asked if len(asked) <= ECHO_LENGTH else asked[: ECHO_LENGTH - 1] + "…"
-    return f"{NOTICE}\n\nThe text at hand has nothing to quote on this. You asked: “{short}”"
+        return phrase("nowhere", talk.question)
+    if quotes := pick(talk.question, talk.at_hand):
+        return "\n\n".join(f"> {quote}" for quote in quotes)
+    if not talk.question.strip():
+        return phrase("wordless", talk.question)
+    return phrase("greeting" if _GREETING.match(talk.question) else "helpless", talk.question)
 
 
 def _described(tool: Tool, name: str) -> str:
     about = str((tool.properties.get(name) or {}).get("description") or "").rstrip(".")
-    return f"{name} ({about})" if about else name
+    return f"{plain(name)} ({about})" if about else plain(name)

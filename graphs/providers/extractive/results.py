@@ -1,12 +1,15 @@
 """Shows what tools returned: values as lists and tables, sentences as quotes with their sources. Rules 15 and 16 of
 `offline.py`. Adds no word of its own but those of `phrases.py`."""
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from graphs.providers.extractive.concepts import concepts_of, terms_of
 from graphs.providers.extractive.conversation import Called
 from graphs.providers.extractive.phrases import phrase
 from graphs.providers.extractive.texts import cited, pick
+from graphs.routing.words import fold
 from tools.builtin.search_documents import NOTHING
 
 ROWS, COLUMNS, FIELDS, LINES = 10, 6, 12, 6
@@ -17,21 +20,21 @@ _WRAPPERS = ("data", "result", "results", "items", "rows", "passages")
 
 
 def show(question: str, calls: Sequence[Called]) -> str:
-    """The results of all calls, in their order, each under its tool's name."""
-    return "\n\n".join(_shown(question, call) for call in calls)
+    """The results of all calls, in their order; of several each stands under its tool's name."""
+    return "\n\n".join(_shown(question, call, alone=len(calls) == 1) for call in calls)
 
 
-def _shown(question: str, call: Called) -> str:
+def _shown(question: str, call: Called, *, alone: bool) -> str:
     label = call.name
     if call.arguments:
         label += f" ({', '.join(f'{name}: {_cell(value)}' for name, value in call.arguments.items())})"
     data = unwrapped(call.data)
     if why := failure(data):
         return phrase("failed", question, tool=label, why=why)
-    if data == NOTHING:
-        return f"{phrase('from', question, tool=label)}\n\n{phrase('nowhere', question)}"
-    body = _body(question, data)
-    return f"{phrase('from', question, tool=label)}\n\n{body}" if body else phrase("empty", question, tool=label)
+    body = phrase("nowhere", question) if data == NOTHING else _body(question, data, call.arguments)
+    if not body:
+        return phrase("empty", question, tool=label)
+    return body if alone else f"{phrase('from', question, tool=label)}\n\n{body}"
 
 
 def unwrapped(data: Any) -> Any:
@@ -51,10 +54,11 @@ def failure(data: Any) -> str:
     return ""
 
 
-def _body(question: str, data: Any) -> str:
+def _body(question: str, data: Any, known: Mapping[str, Any] | None = None) -> str:
+    """What a result says. `known` are the arguments that it was asked with."""
     match data:
         case dict():
-            return _record(question, data)
+            return _record(question, data, known or {})
         case [dict(), *_]:
             records = [one for one in data if isinstance(one, dict)]
             return _passages(question, records) or _table(question, records)
@@ -67,16 +71,27 @@ def _body(question: str, data: Any) -> str:
     return f"- {_cell(data)}"
 
 
-def _record(question: str, data: dict[str, Any]) -> str:
-    """The plain fields as a list, nested ones with a dot; then each list of records as a table."""
+def _record(question: str, data: dict[str, Any], known: Mapping[str, Any]) -> str:
+    """The plain fields as a list, nested ones with a dot, those first that the question names and doesn't know yet; then each
+    list of records as a table."""
     lines, tables = [], []
-    for name, value in _flat(data):
+    for name, value in sorted(_flat(data), key=lambda field: _place(question, *field, known)):
         if isinstance(value, list) and value and isinstance(value[0], dict):
             tables.append(f"{name}:\n\n{_body(question, value)}")
         elif value not in ([], {}):
             lines.append(f"- {name}: {_cell(value)}")
     more = [phrase("more", question, n=len(lines) - FIELDS)] if len(lines) > FIELDS else []
     return "\n\n".join(["\n".join([*lines[:FIELDS], *more])] * bool(lines) + tables)
+
+
+def _place(question: str, name: str, value: Any, known: Mapping[str, Any]) -> float:
+    """Where a field stands in an answer: as early as the question names it; infinity if it doesn't, or knows the value."""
+    if value in known.values():
+        return math.inf
+    said = fold(question.casefold())
+    found = [at for term in terms_of(name) if (at := said.find(term)) >= 0]
+    meant = concepts_of(name) & concepts_of(question)
+    return min(found, default=len(said) if meant else math.inf)
 
 
 def _flat(data: dict[str, Any], before: str = "", depth: int = 0) -> list[tuple[str, Any]]:
@@ -110,14 +125,12 @@ def _passages(question: str, records: list[dict[str, Any]]) -> str:
 
 
 def _quotes(question: str, text: str) -> str:
-    """A short text whole, line by line; of a longer one the sentences that fit the question, else its first."""
+    """A short text as it stands; of a longer one quotes: the sentences that fit the question, else its first."""
     lines = [line.strip() for line in text.split("\n") if line.strip()]
     if len(lines) <= LINES and len(text) <= 600 and not text.lstrip().startswith("["):
-        chosen = lines
-    else:
-        sentences = cited(text)
-        chosen = pick(question, sentences) or sentences[:3]
-    return "\n".join(f"> {line}" for line in chosen)
+        return "\n".join(lines)
+    sentences = cited(text)
+    return "\n".join(f"> {line}" for line in pick(question, sentences) or sentences[:3])
 
 
 def _cell(value: Any) -> str:

@@ -30,19 +30,26 @@ def listed(words: str) -> frozenset[str]:
     return frozenset(words.split())
 
 
+_MARK = re.compile(r" \[\d+\]$")
 STOP_WORDS = listed(_ENGLISH_AND_VIETNAMESE)
 
 
 def pick(question: str, at_hand: Iterable[str]) -> list[str]:
     """The sentences worth quoting (rules 4–6), in their order; none when no word is shared."""
-    candidates = list(dict.fromkeys(at_hand))
-    bags = [words(s) for s in candidates]
     asked = words(question)
+    candidates = [one for one in dict.fromkeys(at_hand) if not _only_repeats(one, asked)]
+    bags = [words(s) for s in candidates]
     spread = Counter(word for bag in bags for word in bag & asked)
     # Sorted, because a sum of floats depends on its order and a set's order on the process.
     scores = [sum(math.log(1 + len(bags) / spread[w]) for w in sorted(bag & asked)) for bag in bags]
     best = sorted(range(len(candidates)), key=lambda i: -scores[i])[:QUOTES]
     return [candidates[i] for i in sorted(best) if scores[i] > 0 and scores[i] >= WORTH * scores[best[0]]]
+
+
+def _only_repeats(line: str, asked: frozenset[str]) -> bool:
+    """Whether a line is a heading, no sentence, and has no word that the question hasn't."""
+    text = _MARK.sub("", line)
+    return not text.endswith((".", "!", "?", "…", "。")) and words(text) <= asked
 
 
 def sentences(text: str) -> list[str]:

@@ -1,0 +1,23 @@
+"""What a client is told about an answer besides its text: today, that no language model is connected.
+
+Said once where a person looks (the commands, `/health`, `GET /v1/models`) and as the field `notice` of each answer; never
+inside an answer's text.
+"""
+
+from schema.events import Notice
+
+OFFLINE_MODEL = "offline/extractive"
+"""The embedded model that answers when no provider of language models is configured (`graphs/providers/offline.py`)."""
+
+NO_LANGUAGE_MODEL = Notice(
+    code="no_language_model",
+    message=(
+        "No language model is connected, so answers only quote documents and tool results. To connect one, set "
+        "OLLAMA_HOST or OPENAI_API_KEY and restart headrace; HEADRACE_DEFAULT_MODEL chooses the model."
+    ),
+)
+
+
+def notice_of(model: str | None) -> Notice | None:
+    """The notice that belongs to an answer of this model (`provider/name`); None for a language model."""
+    return NO_LANGUAGE_MODEL if model == OFFLINE_MODEL else None
