@@ -26,8 +26,8 @@ log = structlog.get_logger()
 TOUCH_S = 15.0  # how often `last_used_at` of keys is written
 
 REFUSED = (
-    "This API key is not valid. Send one as `Authorization: Bearer hr_…` or `X-API-Key: hr_…`; keys are made by your "
-    "tenant's owner."
+    "This API key is invalid. Send a valid one as `Authorization: Bearer hr_…` or `X-API-Key: hr_…`. Your tenant's owner can "
+    "create one."
 )
 
 
@@ -47,7 +47,9 @@ class Callers:
         """
         found = await (self._by_key(secret) if secret.startswith(PREFIX) else self._by_token(secret))
         if found.tenant.state != "active":
-            raise TenantSuspended("This tenant is suspended. Its data is kept; ask whoever runs this installation.")
+            raise TenantSuspended(
+                "This tenant is suspended. Its data is kept. Contact the operator of this installation."
+            )
         return replace(found, address=address, request_id=request_id)
 
     async def _by_key(self, key: str) -> Principal:
@@ -64,13 +66,17 @@ class Callers:
         try:
             return await self._tokens.find_principal(token)
         except Unavailable as error:
-            raise Unavailable("The database does not answer, so tokens can't be checked. Try again shortly.") from error
+            raise Unavailable(
+                "Tokens can't be checked because the database is unavailable. Try again shortly."
+            ) from error
 
     async def _look_up(self, find: str) -> DictRow | None:
         try:
             return await find_key(self._pool, find)
         except Unavailable as error:
-            raise Unavailable("The database does not answer, so keys can't be checked. Try again shortly.") from error
+            raise Unavailable(
+                "API keys can't be checked because the database is unavailable. Try again shortly."
+            ) from error
 
     def _note(self, row: DictRow) -> None:
         self._used[row["id"]] = row["tenant_id"]

@@ -1,5 +1,5 @@
-"""The provider keys of a tenant: store, list, try, forget (A7, X4). No answer, error or record here holds a key or a part
-of one; it is sealed before it reaches the database and opened only where its provider is built.
+"""A tenant's keys of model providers: store, list, test, delete. No answer, error or record here holds a key or a part of
+one; it is sealed before it reaches the database and opened only where its provider is built.
 """
 
 import time
@@ -8,12 +8,13 @@ from typing import Annotated
 
 import msgspec
 from litestar import Router, delete, get, post
-from litestar.params import FromPath, JSONBody
+from litestar.params import JSONBody, PathParameter
 from msgspec import Meta
 from psycopg.rows import DictRow
 
 from api.describing import described
 from api.errors import problems
+from api.fields import CreatedAt, CreatedBy, UpdatedAt
 from api.manners import PROVIDER_FAILURES
 from api.principals import MayManageCredentials, MayReadCredentials, Principal
 from api.resources import Opened, Resources
@@ -29,59 +30,78 @@ from schema.vault import Sealed
 
 OK = "ok"
 STORE_FAILS = ("credential_refused", *PROVIDER_FAILURES)
-NOT_STORED = "There is no stored key for this service. GET /api/api-keys lists those that there are."
+NOT_STORED = "No key is stored for this service. GET /api/api-keys lists the stored keys."
+
+ServiceName = Annotated[str, PathParameter(description="Name of the service, such as `openai`.")]
 
 
 class CredentialIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A key for a service. `base_url` replaces the vendor's address; `validate` tries the key before it is stored."""
+    """A provider key to store."""
 
     # Plain strings: where a struct refuses a value its error quotes it, and people paste keys into the wrong field.
     service_name: Annotated[str, Meta(description=f"One of {', '.join(SERVICES)}.", examples=["openai"])]
-    api_key: str | None = None
-    base_url: str | None = None
-    validate: bool = False
+    api_key: Annotated[str, Meta(description="The key; null for a service without keys. Stored encrypted.")] | None = (
+        None
+    )
+    base_url: (
+        Annotated[str, Meta(description="Address to use instead of the vendor's; some services require one.")] | None
+    ) = None
+    validate: Annotated[bool, Meta(description="Whether to test the key before it is stored.")] = False
 
     def __repr__(self) -> str:
         return f"CredentialIn(service_name={self.service_name[:20]!r})"
 
 
 class CredentialOut(msgspec.Struct, frozen=True, kw_only=True):
-    """A stored key as it may be shown. `test_code` is how it did when it was last tried: `ok`, or an error's code."""
+    """A stored provider key, without the key itself."""
 
-    service_name: str
-    base_url: str | None
-    created_at: datetime
-    updated_at: datetime
-    created_by: str | None
-    tested_at: datetime | None
-    test_code: str | None
+    service_name: Annotated[str, Meta(description="The service it is for.")]
+    base_url: Annotated[str | None, Meta(description="Address to use instead of the vendor's; null for the vendor's.")]
+    created_at: CreatedAt
+    updated_at: UpdatedAt
+    created_by: CreatedBy
+    tested_at: Annotated[datetime | None, Meta(description="When it was last tested; null if never.")]
+    test_code: Annotated[str | None, Meta(description="Result of the last test: `ok` or an error code; null if never.")]
 
 
 class ServiceOut(msgspec.Struct, frozen=True, kw_only=True):
-    """A service that a key can be stored for; `example` shows what its keys look like."""
+    """A service that a key can be stored for."""
 
-    service_name: str
-    needs_key: bool
-    needs_base_url: bool
-    example: str
+    service_name: Annotated[str, Meta(description="Name of the service.")]
+    needs_key: Annotated[bool, Meta(description="Whether it requires a key.")]
+    needs_base_url: Annotated[bool, Meta(description="Whether it requires a `base_url`.")]
+    example: Annotated[str, Meta(description="What its keys look like.")]
 
 
 class CredentialsOut(msgspec.Struct, frozen=True):
-    """The tenant's keys, and the services that there may be keys for."""
+    """The tenant's provider keys, and the services that keys can be stored for."""
 
-    configured: list[CredentialOut]
-    supported: list[ServiceOut]
+    configured: Annotated[list[CredentialOut], Meta(description="The stored keys.")]
+    supported: Annotated[list[ServiceOut], Meta(description="All supported services.")]
 
 
 class TestOut(msgspec.Struct, frozen=True, kw_only=True):
-    """How a try of a key went."""
+    """Result of testing a provider key."""
 
     __test__ = False
 
-    ok: bool
-    code: str
-    message: str
-    latency_ms: int
+    ok: Annotated[bool, Meta(description="Whether the provider accepted the key.")]
+    code: Annotated[str, Meta(description="`ok`, or an error code.")]
+    message: Annotated[str, Meta(description="The result as a sentence.")]
+    latency_ms: Annotated[int, Meta(description="How long the test took, in milliseconds.")]
+
+
+CREDENTIAL = {
+    "service_name": "openai",
+    "base_url": None,
+    "created_at": "2026-03-02T08:15:30Z",
+    "updated_at": "2026-03-02T08:15:30Z",
+    "created_by": "user:019514f2-6c1e-7a34-9d2b-3f5a8c7e1b20",
+    "tested_at": "2026-03-02T08:15:30Z",
+    "test_code": "ok",
+}
+SERVICE = {"service_name": "openai", "needs_key": True, "needs_base_url": False, "example": "sk-…"}
+TESTED = {"ok": True, "code": "ok", "message": "openai accepts the key.", "latency_ms": 212}
 
 
 SUPPORTED = [
@@ -98,15 +118,15 @@ SUPPORTED = [
 @post(
     "/",
     status_code=201,
-    opt=described(example={"service_name": "openai", "api_key": "sk-…", "validate": True}),
+    opt=described(example={"service_name": "openai", "api_key": "sk-…", "validate": True}, answer=CREDENTIAL),
     responses=problems(*STORE_FAILS),
     summary="Store a provider key",
 )
 async def store_provider_key(
     data: JSONBody[CredentialIn], principal: MayManageCredentials, resources: Opened
 ) -> CredentialOut:
-    """Store a key in place of the one before for the same service (201 then too). With `validate` it is tried first at the
-    provider's cheapest page behind it, which costs no tokens; a key that is refused (422) is not stored."""
+    """Stores a key, replacing the previous one for the same service (also with 201). With `validate`, the key is tested first
+    with a request that costs no tokens; one that the provider refuses is not stored (422)."""
     credential = await _seal(data, principal, resources)
     if data.validate:
         await _require_accepted(resources, credential)
@@ -118,17 +138,24 @@ async def store_provider_key(
         return _shown(await _require(db, principal, credential.service))
 
 
-@get("/", summary="List provider keys")
+@get("/", opt=described(answer={"configured": [CREDENTIAL], "supported": [SERVICE]}), summary="List provider keys")
 async def list_provider_keys(principal: MayReadCredentials, resources: Opened) -> CredentialsOut:
-    """The services that this tenant has stored a key for, and those that it can; never the keys."""
+    """Lists the services that your tenant has stored a key for, and all supported services. Never returns the keys."""
     async with principal.tx(resources.ports.pool) as db:
         rows = await credentials.list_credentials(db, principal.tenant_id)
     return CredentialsOut([_shown(row) for row in rows], SUPPORTED)
 
 
-@post("/{service:str}/test", status_code=200, responses=problems("not_found"), summary="Try a provider key")
-async def test_provider_key(service: FromPath[str], principal: MayManageCredentials, resources: Opened) -> TestOut:
-    """Try the stored key at the provider's cheapest page behind it; costs no tokens. 200 also when it is refused."""
+@post(
+    "/{service:str}/test",
+    status_code=200,
+    opt=described(answer=TESTED),
+    responses=problems("not_found"),
+    summary="Test a provider key",
+)
+async def test_provider_key(service: ServiceName, principal: MayManageCredentials, resources: Opened) -> TestOut:
+    """Tests the stored key with a request to the provider that costs no tokens. Returns 200 even if it is refused; see `ok` and
+    `code`."""
     async with principal.tx(resources.ports.pool) as db:
         credential = _credential(principal, await _require(db, principal, service))
     tried = await _try(resources, credential)
@@ -139,8 +166,8 @@ async def test_provider_key(service: FromPath[str], principal: MayManageCredenti
 
 
 @delete("/{service:str}", responses=problems("not_found"), summary="Delete a provider key")
-async def delete_provider_key(service: FromPath[str], principal: MayManageCredentials, resources: Opened) -> None:
-    """Forget a key; the deployment's own key for the service, if there is one, is used from then on."""
+async def delete_provider_key(service: ServiceName, principal: MayManageCredentials, resources: Opened) -> None:
+    """Jobs then use the installation's own key for the service, if it has one."""
     async with principal.tx(resources.ports.pool) as db:
         await _require(db, principal, service)
         await credentials.delete_credential(db, principal.tenant_id, service)
@@ -148,7 +175,7 @@ async def delete_provider_key(service: FromPath[str], principal: MayManageCreden
 
 
 async def _seal(data: CredentialIn, principal: Principal, resources: Resources) -> OwnCredential:
-    """Return what came as a credential with a new id. Raises InputError that names the wrong field."""
+    """Return the request as a credential with a new id. Raises InputError that names the field."""
     service = find_service(data.service_name)
     base_url = await resources.own_providers.read_base_url(service.name, data.base_url) if data.base_url else None
     check_key(service, data.api_key or "", base_url)
@@ -170,7 +197,7 @@ async def _put(db: Db, principal: Principal, credential: OwnCredential) -> None:
 
 
 async def _require_accepted(resources: Resources, credential: OwnCredential) -> None:
-    """Raise CredentialRefused for a key that can't be used; what may be different a moment later is raised as it is."""
+    """Raise CredentialRefused for a key that can't be used; a failure that may pass is raised unchanged."""
     try:
         await resources.own_providers.check(credential)
     except ProviderError as error:
@@ -181,7 +208,7 @@ async def _require_accepted(resources: Resources, credential: OwnCredential) -> 
 
 
 async def _try(resources: Resources, credential: OwnCredential) -> TestOut:
-    begun_at, code, message = time.perf_counter(), OK, f"{credential.service} takes the key."
+    begun_at, code, message = time.perf_counter(), OK, f"{credential.service} accepts the key."
     try:
         await resources.own_providers.check(credential)
     except (ProviderError, SecretUnreadable, EgressFailed) as error:

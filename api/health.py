@@ -1,20 +1,21 @@
-"""Is it alive, is it ready, and how is each part: `/health`, `/health/live`, `/health/ready` (A12).
+"""Health checks: `/health` for people, `/health/live` and `/health/ready` for machines.
 
-Ready means that jobs can be accepted: Postgres answers within a second. Redis is not asked for: while it is away jobs are
-accepted and wait, and taking every API process out of the load balancer would refuse them. Nor are models: a vendor's
-trouble is no reason either. Whether a language model is connected at all is said, with a hint how to connect one; none is
-called for it.
+Ready means that jobs can be accepted: Postgres answers within a second. Redis is not checked: while it is unavailable, jobs
+are accepted and wait, and taking every API process out of the load balancer would refuse them. Nor are model vendors:
+`/health` says whether a language model is configured, with a hint how to configure one, but calls none.
 """
 
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 from litestar import Response, Router, get
 from litestar.openapi.datastructures import ResponseSpec
+from msgspec import Meta
 
+from api.describing import described
 from api.errors import RETRY_AFTER
 from api.principals import PUBLIC
 from api.resources import Opened, Resources
@@ -29,43 +30,66 @@ Status = Literal["up", "down"]
 
 
 class PartOut(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One part of the system. `latency_ms` is missing where nothing was called; `detail` counts what it has; `error` is the
-    kind of trouble, never an address; `hint` is what could be better, and how."""
+    """Health of one component."""
 
-    status: Status
-    latency_ms: float | None = None
-    detail: dict[str, int] | None = None
-    error: str | None = None
-    hint: str | None = None
+    status: Annotated[Status, Meta(description="Whether it works.")]
+    latency_ms: Annotated[
+        float | None, Meta(description="How long the check took, in milliseconds; absent if nothing was called.")
+    ] = None
+    detail: Annotated[dict[str, int] | None, Meta(description="Counts, such as worker processes or queue lengths.")] = (
+        None
+    )
+    error: Annotated[str | None, Meta(description="Kind of the failure; absent if there is none.")] = None
+    hint: Annotated[str | None, Meta(description="What could be improved, and how; absent if nothing could.")] = None
 
 
 class HealthOut(msgspec.Struct, frozen=True):
-    """`up` when all parts are, `degraded` when jobs can be accepted but something is wrong, else `down`."""
+    """Health of the system."""
 
-    status: Literal["up", "degraded", "down"]
-    parts: dict[str, PartOut]
+    status: Annotated[
+        Literal["up", "degraded", "down"],
+        Meta(
+            description="`up`: all is well; `degraded`: jobs are accepted, but something is wrong; `down`: they aren't."
+        ),
+    ]
+    parts: Annotated[dict[str, PartOut], Meta(description="Health of each component, by name.")]
 
 
 class LiveOut(msgspec.Struct, frozen=True):
-    """This process answers."""
+    """The process is alive."""
 
-    status: Literal["up"] = "up"
+    status: Annotated[Literal["up"], Meta(description="Always `up`.")] = "up"
 
 
-@get("/live", opt=PUBLIC, summary="Is the process alive", tags=["health"])
+UP = {"status": "up", "latency_ms": 0.84}
+READY = {"status": "up", "parts": {"postgres": UP}}
+HEALTH = {
+    "status": "up",
+    "parts": {
+        "postgres": UP,
+        "redis": {"status": "up", "latency_ms": 0.31},
+        "workers": {"status": "up", "latency_ms": 0.4, "detail": {"processes": 3}},
+        "queues": {"status": "up", "latency_ms": 0.37, "detail": {"chat": 0, "default": 0, "ingestion": 2}},
+        "language_model": {"status": "up"},
+    },
+}
+
+
+@get("/live", opt=PUBLIC | described(answer={"status": "up"}), summary="Liveness probe", tags=["health"])
 async def check_liveness() -> LiveOut:
+    """Returns 200 as long as the process responds."""
     return LiveOut()
 
 
 @get(
     "/ready",
-    opt=PUBLIC,
-    responses={503: ResponseSpec(HealthOut, description="Not now.", generate_examples=False)},
-    summary="Can jobs be accepted",
+    opt=PUBLIC | described(answer=READY),
+    responses={503: ResponseSpec(HealthOut, description="Not ready.", generate_examples=False)},
+    summary="Readiness probe",
     tags=["health"],
 )
 async def check_readiness(resources: Opened) -> Response[HealthOut]:
-    """503 while Postgres is away, or the process is about to stop."""
+    """Returns 200 if jobs can be accepted, 503 while Postgres is unavailable or the process is shutting down."""
     parts = await _check({"postgres": _postgres}, resources)
     up = not resources.streams.closing and all(part.status == "up" for part in parts.values())
     if up:
@@ -73,9 +97,9 @@ async def check_readiness(resources: Opened) -> Response[HealthOut]:
     return Response(HealthOut("down", parts), status_code=503, headers={"Retry-After": RETRY_AFTER[503]})
 
 
-@get("/", opt=PUBLIC, summary="How is each part", tags=["health"])
+@get("/", opt=PUBLIC | described(answer=HEALTH), summary="Get system health", tags=["health"])
 async def get_health(resources: Opened) -> HealthOut:
-    """Always 200: this page is for people, `/health/ready` for machines."""
+    """Checks each component. Always returns 200: this is for people; probes use `/health/ready`."""
     checks = {"postgres": _postgres, "redis": _redis, "workers": _workers, "queues": _queues}
     parts = {**await _check(checks, resources), "language_model": _language_model(resources)}
     if parts["postgres"].status == "down":
@@ -114,7 +138,7 @@ async def _redis(resources: Resources) -> None:
 
 
 async def _workers(resources: Resources) -> dict[str, int]:
-    """Count the workers by who listens for cancellations: every worker does. Raises NoWorkers when there are none."""
+    """Count the workers by the subscribers of the control channel. Raises NoWorkers when there are none."""
     _, listening = await resources.ports.wire.call("PUBSUB", "NUMSUB", CONTROL)
     if not listening:
         raise NoWorkers
@@ -128,13 +152,13 @@ def _language_model(resources: Resources) -> PartOut:
 
 
 async def _queues(resources: Resources) -> dict[str, int]:
-    """Count the doorbells that no worker has answered yet."""
+    """Count the doorbells that no worker has taken yet."""
     replies: list[Any] = await resources.ports.wire.send([("LLEN", queue) for queue in QUEUES])
     return {queue: int(reply) for queue, reply in zip(QUEUES, replies, strict=True)}
 
 
 class NoWorkers(Exception):
-    """Nobody would run a job now."""
+    """No worker would run a job now."""
 
 
 routes = Router("/health", route_handlers=[get_health, check_liveness, check_readiness])

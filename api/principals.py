@@ -31,8 +31,8 @@ IDENTITY_S = 1.0
 IDENTITIES = 10_000  # that a process remembers at once
 
 NO_KEY = (
-    "This needs an API key or a token. Send `Authorization: Bearer hr_…` (or `X-API-Key: hr_…`) with a key of your tenant, "
-    "or the access token of POST /api/auth/login."
+    "An API key or access token is required. Send `Authorization: Bearer hr_…` (or `X-API-Key: hr_…`) with a key of your "
+    "tenant, or `Authorization: Bearer` with an access token from POST /api/auth/login."
 )
 
 
@@ -176,8 +176,13 @@ async def authorise(connection: ASGIConnection[Any, Any, Any, Any], handler: Bas
         request_id=connection.scope.get("request_id"),
     )
     if right not in principal.rights:
-        raise Forbidden(f"This needs the right {right!r}, which your {principal.role} access does not have.")
+        raise Forbidden(f"This requires the right {right!r}; {_holder(principal)} does not include it.")
     connection.scope["user"] = principal
+
+
+def _holder(principal: Principal) -> str:
+    """Return whose rights are at issue: those of a role, or of a key, which may be narrowed."""
+    return f"your API key (role {principal.role})" if principal.kind == "key" else f"your role ({principal.role})"
 
 
 def refuse_nul(scope: Any) -> None:
@@ -188,7 +193,7 @@ def refuse_nul(scope: Any) -> None:
     if b"%00" in scope["query_string"]:
         for name, value in parse_qsl(scope["query_string"].decode("latin-1")):
             if "\0" in value:
-                raise InputError(f"{name} holds the character U+0000; leave it out.", field=name)
+                raise InputError(f"{name} must not contain the character U+0000.", field=name)
 
 
 def address_of(connection: ASGIConnection[Any, Any, Any, Any]) -> str | None:

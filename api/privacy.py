@@ -1,8 +1,8 @@
-"""What we hold of a person, as one file; and the end of it (X10). What that is, `schema/queries/privacy.py` says.
+"""Exports everything stored about a user as one file, and erases it. What that is, `schema/queries/privacy.py` says.
 
-    erase:  disable ──► cancel their jobs ──► drop their streams ──► delete and make nobody's, in batches ──► delete the user
+    erase:  disable ──► cancel their jobs ──► drop their streams ──► delete or anonymize, in batches ──► delete the user
 
-An erasure that was interrupted is sent again: until its last step the user is there, disabled. Fails closed: without Redis
+An interrupted erasure can be requested again: until the last step the user still exists, disabled. Fails closed: without Redis
 nothing is deleted, since afterwards nobody would know which streams were theirs.
 """
 
@@ -12,24 +12,26 @@ from collections.abc import AsyncIterator
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Annotated, Any, Literal
+from typing import Any
 from uuid import UUID
 
 import msgspec
 import structlog
 from litestar import Response, Router, get, post
 from litestar.openapi.datastructures import ResponseSpec
-from litestar.params import FromPath, JSONBody
+from litestar.params import JSONBody
 from litestar.response import Stream
-from msgspec import Meta
 from psycopg.rows import DictRow
 
 from api.admin.deeds import note
 from api.auth.people import read_email, require_power_over
 from api.auth.throttle import Throttle
+from api.describing import described
 from api.errors import problems
 from api.principals import IDENTITY_S, MayManagePrivacy, Principal, SignedIn
+from api.privacy_shapes import ERASE, ERASED, EXPORTED, ErasedOut, EraseIn, UserExportOut
 from api.resources import Opened, Resources
+from api.users import UserId
 from schema import redis_names
 from schema.db import Pool, tenant_tx
 from schema.errors import Conflict, Forbidden, InputError, NotFound, Unavailable
@@ -43,10 +45,10 @@ from workers.wire import Wire, WireDown
 
 log = structlog.get_logger()
 
-NO_USER = "There is no such user."
+NO_USER = "No such user. GET /api/users lists the users of your tenant."
 UNSTOPPED = (
-    "A job of this user has not stopped yet, so nothing was erased. They are signed out; let an owner send "
-    "POST /api/users/{id}/erase in a minute."
+    "Nothing was erased because a job of this user is still stopping. The user is signed out; an owner can send "
+    "POST /api/users/{user_id}/erase in a minute."
 )
 FORMAT = "headrace.user/1"
 PAGE = 100  # rows of an export in memory at once
@@ -62,102 +64,77 @@ READS: frozenset[Right] = frozenset({"sessions.read", "jobs.read", "documents.re
 encode = msgspec.json.Encoder().encode
 
 
-class EraseIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """`confirm` is the email of whoever is to be erased."""
-
-    confirm: Annotated[str, Meta(min_length=1, max_length=300)]
-
-
-class UserExportOut(msgspec.Struct, frozen=True, kw_only=True):
-    """All that is held of a person; `left_out` says which tables are not here, and why."""
-
-    format: Literal["headrace.user/1"]
-    exported_at: datetime
-    user: dict[str, Any]
-    left_out: dict[str, str]
-    sessions: list[dict[str, Any]]
-    messages: list[dict[str, Any]]
-    jobs: list[dict[str, Any]]
-    usage: list[dict[str, Any]]
-    audit: list[dict[str, Any]]
-    api_keys: list[dict[str, Any]]
-    sign_ins: list[dict[str, Any]]
-    memories: list[dict[str, Any]]
-    feedback: list[dict[str, Any]]
-    documents: list[dict[str, Any]]
-
-
-class ErasedOut(msgspec.Struct, frozen=True, kw_only=True):
-    """What was erased: rows by table. Messages, logs and the like went with their sessions and jobs; usage became nobody's."""
-
-    user_id: UUID
-    rows: dict[str, int]
-
-
-EXPORT = ResponseSpec(UserExportOut, description="The file, row by row.", generate_examples=False)
+EXPORT = ResponseSpec(UserExportOut, description="The export, streamed row by row.", generate_examples=False)
 
 
 @get(
-    "/me/export", responses={200: EXPORT, **problems("not_found")}, summary="Export what is held of me", tags=["users"]
+    "/me/export",
+    opt=described(answer=EXPORTED),
+    responses={200: EXPORT, **problems("not_found")},
+    summary="Export your data",
+    tags=["users"],
 )
 async def export_my_data(principal: SignedIn, resources: Opened) -> Response[Any]:
-    """Everything that is held of you, as one JSON file. An API key that acts for you may fetch it too."""
+    """Returns everything stored about you as one JSON file. An API key that acts for you can fetch it too, unless it is
+    narrowed."""
     if principal.user_id is None:
-        raise Forbidden(
-            "This key stands for its tenant and for nobody in particular. Sign in, then export what is yours."
-        )
+        raise Forbidden("This key acts for its tenant, not for a user. Sign in to export your data.")
     if not principal.rights >= READS:
         raise Forbidden(
-            "This key was narrowed: it may not read all your sessions, jobs and documents, so it can't export them."
+            "This key is not allowed to read all your sessions, jobs and documents, so it can't export them. Sign in, or use a "
+            "key with the rights sessions.read, jobs.read and documents.read."
         )
     return await _export(resources, principal, principal.user_id)
 
 
 @get(
     "/{user_id:uuid}/export",
+    opt=described(answer=EXPORTED),
     responses={200: EXPORT, **problems("not_found")},
-    summary="Export what is held of a user",
+    summary="Export a user's data",
     tags=["users"],
 )
-async def export_user_data(user_id: FromPath[UUID], principal: MayManagePrivacy, resources: Opened) -> Response[Any]:
-    """Everything that is held of a person of your tenant, as one JSON file."""
+async def export_user_data(user_id: UserId, principal: MayManagePrivacy, resources: Opened) -> Response[Any]:
+    """Returns everything stored about a user of your tenant as one JSON file."""
     return await _export(resources, principal, user_id)
 
 
 @post(
     "/me/erase",
     status_code=200,
+    opt=described(example=ERASE, answer=ERASED),
     responses=problems("not_found", "conflict", "unavailable"),
-    summary="Erase me",
+    summary="Erase your account",
     tags=["users"],
 )
 async def erase_my_account(data: JSONBody[EraseIn], principal: SignedIn, resources: Opened) -> ErasedOut:
-    """Delete you and everything that is held of you; there is no way back. 409 for the last active owner, and while a job of
-    yours does not stop: then you are signed out, and an owner sends it again."""
+    """Permanently deletes you and everything stored about you. Returns 409 for the last active owner, and if a job of yours
+    doesn't stop in time; you are then signed out, and an owner can repeat the request."""
     if principal.kind != "user":
-        raise Forbidden("An API key can't erase anybody's account. Sign in, then erase yours.")
+        raise Forbidden("An API key can't erase your account. Sign in to erase it.")
     return await _erase(resources, principal, principal.id, data.confirm)
 
 
 @post(
     "/{user_id:uuid}/erase",
     status_code=200,
+    opt=described(example=ERASE, answer=ERASED),
     responses=problems("not_found", "conflict", "unavailable"),
     summary="Erase a user",
     tags=["users"],
 )
 async def erase_user(
-    user_id: FromPath[UUID], data: JSONBody[EraseIn], principal: MayManagePrivacy, resources: Opened
+    user_id: UserId, data: JSONBody[EraseIn], principal: MayManagePrivacy, resources: Opened
 ) -> ErasedOut:
-    """Delete a person and everything that is held of them; there is no way back. 409 for the last active owner, and while a
-    job of theirs does not stop: they are signed out then, so send it again."""
+    """Permanently deletes a user and everything stored about them. Returns 409 for the last active owner, and if a job of
+    theirs doesn't stop in time; they are then signed out, and you can repeat the request."""
     if principal.kind == "key" and principal.user_id == user_id:
-        raise Forbidden("An API key can't erase the account that it acts for. Sign in, then erase yours.")
+        raise Forbidden("An API key can't erase the user it acts for. Sign in to erase your account.")
     return await _erase(resources, principal, user_id, data.confirm)
 
 
 async def _export(resources: Resources, principal: Principal, user_id: UUID) -> Response[Any]:
-    """Note the export, then stream it: what is noted has begun, whatever the client does with it."""
+    """Record the export, then stream it: once recorded it has begun, whatever the client does."""
     pool, tenant_id = resources.ports.pool, principal.tenant_id
     async with tenant_tx(pool, tenant_id, user_id=user_id) as db:
         held = await privacy.list_held(db, "users", tenant_id, user_id, limit=1)
@@ -172,7 +149,7 @@ async def _export(resources: Resources, principal: Principal, user_id: UUID) -> 
 
 
 async def _document(pool: Pool, tenant_id: UUID, user: DictRow) -> AsyncIterator[bytes]:
-    """Yield the export piece by piece. No transaction is open while a client reads: what is said meanwhile may be missing."""
+    """Yield the export piece by piece. No transaction is open while a client reads, so later changes may be missing."""
     head = {"format": FORMAT, "exported_at": datetime.now(UTC), "user": user, "left_out": privacy.LEFT_OUT}
     yield encode(head)[:-1]
     for section, table in privacy.SECTIONS.items():
@@ -219,7 +196,7 @@ async def _erase(resources: Resources, principal: Principal, user_id: UUID, conf
 
 
 async def _disable(pool: Pool, principal: Principal, user_id: UUID, confirm: str) -> DictRow:
-    """Shut the user out and return their row. Raises NotFound, Forbidden, InputError, and Conflict for the last who leads."""
+    """Disable the user and return their row. Raises NotFound, Forbidden, InputError, or Conflict for the last owner."""
     tenant_id = principal.tenant_id
     async with tenant_tx(pool, tenant_id) as db:
         row = await users.lock_user(db, tenant_id, user_id)
@@ -227,11 +204,11 @@ async def _disable(pool: Pool, principal: Principal, user_id: UUID, confirm: str
             raise NotFound(NO_USER)
         require_power_over(principal, row["role"])
         if read_email(confirm, "confirm") != row["email"]:
-            raise InputError("confirm must be the email of the user who is to be erased.", field="confirm")
+            raise InputError("confirm must be the email address of the user to erase.", field="confirm")
         if row["state"] == "active":
             leads = row["role"] in SEES_ALL
             if leads and await users.count_others(db, tenant_id, row["role"], but=user_id) == 0:
-                raise Conflict(f"This is the last active {row['role']}. Make another one first.")
+                raise Conflict(f"This is the last active {row['role']}. Create another one first.")
             await users.change_user(db, tenant_id, user_id, {"state": "disabled"})
             await end_logins(db, tenant_id, user_id, reason="user_erased")
             await note(db, principal, tenant_id, "user.changed", f"user:{user_id}", {"state": "disabled"})
@@ -255,9 +232,7 @@ async def _stop_jobs(ports: Ports, tenant_id: UUID, user_id: UUID) -> None:
             asked.update(fresh)
             give_up = loop.time() + STOP_S
         elif loop.time() > give_up:
-            raise Conflict(
-                "A job of this user has not stopped yet, so nothing was erased. Send this again in a minute."
-            )
+            raise Conflict("Nothing was erased because a job of this user is still stopping. Try again in a minute.")
         await asyncio.sleep(0.05)
 
 
@@ -294,7 +269,7 @@ async def _send(wire: Wire, commands: list[Command]) -> None:
     except WireDown:
         replies = [ReplyError("down")]
     if any(isinstance(reply, ReplyError) for reply in replies):
-        raise Unavailable("Redis does not answer, so nothing was erased. Send this again shortly.")
+        raise Unavailable("Nothing was erased because Redis is unavailable. Try again shortly.")
 
 
 async def _erase_rows(pool: Pool, tenant_id: UUID, user_id: UUID) -> Counter[str]:

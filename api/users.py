@@ -1,4 +1,4 @@
-"""People of the tenant: list, make, look, change, remove; and one's own password (A8)."""
+"""Users of the tenant: list, create, get, update, delete; and changing your own password."""
 
 from datetime import datetime
 from typing import Annotated, Any, Literal
@@ -6,7 +6,7 @@ from uuid import UUID
 
 import msgspec
 from litestar import Response, Router, delete, get, patch, post
-from litestar.params import FromPath, FromQuery, JSONBody, QueryParameter
+from litestar.params import JSONBody, PathParameter, QueryParameter
 from msgspec import UNSET, Meta, UnsetType
 from psycopg.rows import DictRow
 
@@ -16,6 +16,7 @@ from api.auth.people import read_email, require_power_over
 from api.auth.throttle import Throttle
 from api.describing import described
 from api.errors import problems
+from api.fields import CreatedAt, NextCursor, UpdatedAt
 from api.header_docs import LOCATED
 from api.paging import Cursor, Limit, read_cursor, write_cursor
 from api.principals import MayManageUsers, MayReadUsers, Principal, SignedIn
@@ -29,19 +30,27 @@ from schema.queries.logins import end_logins
 from schema.rights import SEES_ALL, Role
 from schema.vault import PLATFORM
 
-NO_USER = "There is no such user."
+NO_USER = "No such user. GET /api/users lists the users of your tenant."
 
 State = Literal["active", "disabled"]
-Name = Annotated[str, Meta(max_length=200)]
-Password = Annotated[str, Meta(max_length=1000)]
+StateFilter = Annotated[State | None, QueryParameter(name="state", description="Only users in this state.")]
+RoleFilter = Annotated[Role | None, QueryParameter(description="Only users with this role.")]
+UserId = Annotated[UUID, PathParameter(description="The user's id.")]
+
+Name = Annotated[str, Meta(max_length=200, description="Display name.")]
+OfRole = Annotated[Role, Meta(description="`owner` manages the tenant, `member` works in it, `viewer` only reads.")]
+OfState = Annotated[State, Meta(description="`disabled` users can't sign in, and their API keys are refused.")]
+Password = Annotated[
+    str, Meta(max_length=1000, description="Password of 10 to 200 characters; not a common one, nor the email address.")
+]
 
 
 class UserIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """A new person. Without a password they come through the tenant's identity provider."""
+    """A user to create. Without a password, they sign in through the tenant's identity provider."""
 
-    email: Annotated[str, Meta(max_length=300)]
+    email: Annotated[str, Meta(max_length=300, description="Email address, unique in the tenant.")]
     name: Name = ""
-    role: Role = "member"
+    role: OfRole = "member"
     password: Password | None = None
 
     def __repr__(self) -> str:
@@ -49,11 +58,11 @@ class UserIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
 
 
 class UserChangeIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """What is to be different; what is left out stays."""
+    """Fields of a user to update. Omitted fields keep their value."""
 
     name: Name | UnsetType = UNSET
-    role: Role | UnsetType = UNSET
-    state: State | UnsetType = UNSET
+    role: OfRole | UnsetType = UNSET
+    state: OfState | UnsetType = UNSET
     password: Password | UnsetType = UNSET
 
     def __repr__(self) -> str:
@@ -61,9 +70,9 @@ class UserChangeIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
 
 
 class PasswordIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One's own new password."""
+    """A new password for yourself."""
 
-    current_password: Annotated[str, Meta(min_length=1, max_length=1000)]
+    current_password: Annotated[str, Meta(min_length=1, max_length=1000, description="Your current password.")]
     new_password: Password
 
     def __repr__(self) -> str:
@@ -71,37 +80,57 @@ class PasswordIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class UserOut(msgspec.Struct, frozen=True, kw_only=True):
-    """A person. `provider_id` is the identity provider that they come through."""
+    """A user of the tenant."""
 
-    id: UUID
-    email: str
-    name: str
-    role: Role
-    state: State
-    has_password: bool
-    provider_id: UUID | None
-    created_at: datetime
-    updated_at: datetime
-    last_login_at: datetime | None
+    id: Annotated[UUID, Meta(description="Id of the user.")]
+    email: Annotated[str, Meta(description="Email address, in lower case.")]
+    name: Name
+    role: OfRole
+    state: OfState
+    has_password: Annotated[bool, Meta(description="Whether they can sign in with a password.")]
+    provider_id: Annotated[
+        UUID | None, Meta(description="The identity provider they sign in through; null if there is none.")
+    ]
+    created_at: CreatedAt
+    updated_at: UpdatedAt
+    last_login_at: Annotated[datetime | None, Meta(description="When they last signed in; null if never.")]
 
 
 class UsersOut(msgspec.Struct, frozen=True):
-    """A page of people, by email."""
+    """A page of users, ordered by email."""
 
-    items: list[UserOut]
-    next_cursor: str | None
+    items: Annotated[list[UserOut], Meta(description="The users on this page.")]
+    next_cursor: NextCursor
 
 
-@get("/", summary="List users", tags=["users"])
+EXAMPLE: dict[str, Any] = {"email": "ada@example.com", "name": "Ada Lovelace", "role": "member"}
+USER: dict[str, Any] = {
+    "id": "019514f2-6c1e-7a34-9d2b-3f5a8c7e1b20",
+    "email": "ada@example.com",
+    "name": "Ada Lovelace",
+    "role": "member",
+    "state": "active",
+    "has_password": True,
+    "provider_id": None,
+    "created_at": "2026-03-02T08:15:30Z",
+    "updated_at": "2026-03-02T08:15:30Z",
+    "last_login_at": None,
+}
+
+
+@get("/", opt=described(answer={"items": [USER], "next_cursor": None}), summary="List users", tags=["users"])
 async def list_users(
     principal: MayReadUsers,
     resources: Opened,
-    wanted: Annotated[State | None, QueryParameter(name="state")] = None,
-    role: FromQuery[Role | None] = None,
-    search: Annotated[str | None, QueryParameter(max_length=200, description="Part of an email or a name.")] = None,
+    wanted: StateFilter = None,
+    role: RoleFilter = None,
+    search: Annotated[
+        str | None, QueryParameter(max_length=200, description="Text that emails or names contain, in any case.")
+    ] = None,
     cursor: Cursor = None,
     limit: Limit = 20,
 ) -> UsersOut:
+    """Lists the users of your tenant."""
     after = read_cursor(cursor, str) or ""
     about: dict[str, Any] = {"state": wanted, "role": role, "search": search}
     async with tenant_tx(resources.ports.pool, principal.tenant_id) as db:
@@ -113,12 +142,13 @@ async def list_users(
 @post(
     "/",
     status_code=201,
-    opt=described(sends=LOCATED, example={"email": "ada@example.com", "name": "Ada", "role": "member"}),
+    opt=described(sends=LOCATED, example=EXAMPLE, answer=USER),
     responses=problems("conflict"),
-    summary="Make a user",
+    summary="Create a user",
     tags=["users"],
 )
 async def create_user(data: JSONBody[UserIn], principal: MayManageUsers, resources: Opened) -> Response[UserOut]:
+    """You can't give a user a role above your own. Returns 409 if the email is taken."""
     email, user_id = read_email(data.email), new_id()
     _require_power(principal, data.role)
     hashed = await _hash(resources, data.password, email)
@@ -126,21 +156,31 @@ async def create_user(data: JSONBody[UserIn], principal: MayManageUsers, resourc
     async with tenant_tx(resources.ports.pool, principal.tenant_id) as db:
         row = await users.add_user(db, principal.tenant_id, user_id, **about)
         if row is None:
-            raise Conflict("There is a user with this email already.", field="email")
+            raise Conflict("A user with this email already exists.", field="email")
         await note(db, principal, principal.tenant_id, "user.created", f"user:{user_id}", {"role": data.role})
     return Response(UserOut(**row), headers={"Location": f"/api/users/{user_id}"})
 
 
-@get("/{user_id:uuid}", responses=problems("not_found"), summary="Look at a user", tags=["users"])
-async def get_user(user_id: FromPath[UUID], principal: MayReadUsers, resources: Opened) -> UserOut:
+@get(
+    "/{user_id:uuid}", opt=described(answer=USER), responses=problems("not_found"), summary="Get a user", tags=["users"]
+)
+async def get_user(user_id: UserId, principal: MayReadUsers, resources: Opened) -> UserOut:
+    """Returns a user of your tenant."""
     return UserOut(**await _find(resources, principal, user_id))
 
 
-@patch("/{user_id:uuid}", responses=problems("not_found", "conflict"), summary="Change a user", tags=["users"])
+@patch(
+    "/{user_id:uuid}",
+    opt=described(example={"role": "viewer"}, answer=USER | {"role": "viewer"}),
+    responses=problems("not_found", "conflict"),
+    summary="Update a user",
+    tags=["users"],
+)
 async def update_user(
-    user_id: FromPath[UUID], data: JSONBody[UserChangeIn], principal: MayManageUsers, resources: Opened
+    user_id: UserId, data: JSONBody[UserChangeIn], principal: MayManageUsers, resources: Opened
 ) -> UserOut:
-    """A new password and disabling end the user's sign-ins. 409 if the tenant would lose its last active owner."""
+    """Changes the fields you send; the others keep their value. Setting a password or disabling the user ends their
+    sign-ins. Returns 409 if the tenant would lose its last active owner."""
     values: dict[str, Any] = {name: value for name, value in msgspec.structs.asdict(data).items() if value is not UNSET}
     if "role" in values:
         _require_power(principal, values["role"])
@@ -155,10 +195,10 @@ async def update_user(
         return await _apply(db, principal, row, values)
 
 
-@delete("/{user_id:uuid}", responses=problems("not_found", "conflict"), summary="Remove a user", tags=["users"])
-async def delete_user(user_id: FromPath[UUID], principal: MayManageUsers, resources: Opened) -> None:
-    """Remove a person with their sign-ins and keys; their sessions and jobs stay with the tenant. 409 for the last active
-    owner."""
+@delete("/{user_id:uuid}", responses=problems("not_found", "conflict"), summary="Delete a user", tags=["users"])
+async def delete_user(user_id: UserId, principal: MayManageUsers, resources: Opened) -> None:
+    """Deletes a user with their sign-ins and API keys; their sessions and jobs remain with the tenant. To remove everything,
+    erase the user instead. Returns 409 for the last active owner."""
     async with tenant_tx(resources.ports.pool, principal.tenant_id) as db:
         row = await _lock(db, principal, user_id)
         await _require_another(db, principal, row)
@@ -169,14 +209,15 @@ async def delete_user(user_id: FromPath[UUID], principal: MayManageUsers, resour
 @post(
     "/me/password",
     status_code=204,
+    opt=described(example={"current_password": "seven mill wheels", "new_password": "eight water gates"}),
     responses=problems("rate_limit_exceeded"),
-    summary="Change my password",
+    summary="Change your password",
     tags=["users"],
 )
 async def change_my_password(data: JSONBody[PasswordIn], principal: SignedIn, resources: Opened) -> None:
-    """Ends your other sign-ins."""
+    """Ends all your other sign-ins."""
     if principal.kind != "user":
-        raise Forbidden("An API key has no password. Sign in, then change yours.")
+        raise Forbidden("An API key has no password. Sign in to change yours.")
     row = await _require_password(resources, principal, data.current_password)
     hashed = await _hash(resources, data.new_password, row["email"], "new_password")
     async with tenant_tx(resources.ports.pool, principal.tenant_id) as db:
@@ -218,19 +259,19 @@ async def _lock(db: Db, principal: Principal, user_id: UUID) -> DictRow:
 
 
 async def _require_another(db: Db, principal: Principal, row: DictRow) -> None:
-    """Raise Conflict if the tenant (or the platform) would be left without anybody who leads it."""
+    """Raise Conflict if the tenant (or the platform) would be left without an active owner (or admin)."""
     leads = row["role"] in SEES_ALL and row["state"] == "active"
     if leads and await users.count_others(db, principal.tenant_id, row["role"], but=row["id"]) == 0:
-        raise Conflict(f"This is the last active {row['role']}. Make another one first.")
+        raise Conflict(f"This is the last active {row['role']}. Create another one first.")
 
 
 async def _require_password(resources: Resources, principal: Principal, password: str) -> DictRow:
-    """Return the caller's own row if they know their password. Counts failures as signing in does."""
+    """Return the caller's own row if the password is correct. Counts failures as signing in does."""
     tenant_id = principal.tenant_id
     async with tenant_tx(resources.ports.pool, tenant_id) as db:
         row = await users.find_password(db, tenant_id, user_id=principal.id)
     if row is None or row["password_hash"] is None:
-        raise Forbidden("You sign in through your identity provider; change your password there.")
+        raise Forbidden("You sign in through an identity provider. Change your password there.")
     who = f"{principal.tenant.slug} {row['email']}"
     throttle = Throttle(resources.ports.wire, tenant_id, who, principal.address)
     await throttle.enter()
@@ -243,17 +284,17 @@ async def _require_password(resources: Resources, principal: Principal, password
         await add_audit(
             db, tenant_id, actor=principal.actor, action="password.changed", target=principal.actor, **about
         )
-    raise InputError("current_password is not right.", field="current_password")
+    raise InputError("current_password is incorrect.", field="current_password")
 
 
 def _require_power(principal: Principal, role: Role) -> None:
     require_power_over(principal, role)
     if role == "admin" and principal.tenant_id != PLATFORM:
-        raise Forbidden("Admins belong to the platform's own tenant.", field="role")
+        raise Forbidden("role must not be admin: admins belong to the platform's own tenant.", field="role")
 
 
 async def _hash(resources: Resources, password: str | None, email: str, field: str = "password") -> str | None:
-    """Return the hash of a password that may be one. Raises InputError."""
+    """Return the hash of a password, None for none. Raises InputError for one that isn't acceptable."""
     if password is None:
         return None
     check_password(password, email=email, field=field)

@@ -1,9 +1,9 @@
 """Managing a tenant's agents. Every change takes effect with the next job."""
 
-from typing import Any
+from typing import Annotated, Any
 
 from litestar import Response, Router, delete, get, patch, post, put
-from litestar.params import FromPath, JSONBody
+from litestar.params import JSONBody, PathParameter
 from msgspec import UNSET
 from psycopg.rows import DictRow
 
@@ -34,6 +34,7 @@ from schema.ids import new_id
 from schema.queries import agents
 
 HERE = "/{name:str}"
+AgentName = Annotated[str, PathParameter(description="The agent's name.")]
 NO_AGENT = "Your tenant has no such agent. GET /api/admin/agents lists its agents."
 LIVE = "Changes take effect with the next job, so there is nothing to reload. config_version is what it will use."
 
@@ -120,7 +121,8 @@ async def reload_agents(principal: MayManageAgents, resources: Opened) -> Reload
 
 
 @get(HERE, opt=described(answer=ANSWER), responses=problems("not_found"), summary="Get an agent")
-async def get_agent(name: FromPath[str], principal: MayManageAgents, resources: Opened) -> AgentOut:
+async def get_agent(name: AgentName, principal: MayManageAgents, resources: Opened) -> AgentOut:
+    """Returns one of your tenant's own agents with its full configuration."""
     async with principal.tx(resources.ports.pool) as db:
         return AgentOut(**await _require(db, principal, name))
 
@@ -132,7 +134,7 @@ async def get_agent(name: FromPath[str], principal: MayManageAgents, resources: 
     summary="Update an agent",
 )
 async def update_agent(
-    name: FromPath[str], data: JSONBody[AgentChangeIn], principal: MayManageAgents, resources: Opened
+    name: AgentName, data: JSONBody[AgentChangeIn], principal: MayManageAgents, resources: Opened
 ) -> AgentOut:
     """Changes the fields you send; the others keep their value."""
     values = {field: value for field in data.__struct_fields__ if (value := getattr(data, field)) is not UNSET}
@@ -150,7 +152,7 @@ async def update_agent(
     summary="Set an agent's tools",
 )
 async def set_agent_tools(
-    name: FromPath[str], data: JSONBody[AgentToolsIn], principal: MayManageAgents, resources: Opened
+    name: AgentName, data: JSONBody[AgentToolsIn], principal: MayManageAgents, resources: Opened
 ) -> AgentOut:
     """Replaces all tools of the agent."""
     async with changing_own(resources, principal) as db:
@@ -160,7 +162,7 @@ async def set_agent_tools(
 
 
 @delete(HERE, responses=problems("not_found"), summary="Delete an agent")
-async def delete_agent(name: FromPath[str], principal: MayManageAgents, resources: Opened) -> None:
+async def delete_agent(name: AgentName, principal: MayManageAgents, resources: Opened) -> None:
     """Jobs that are waiting for the agent fail. Sessions keep the answers it gave."""
     require_name(name, NO_AGENT)
     async with changing_own(resources, principal) as db:

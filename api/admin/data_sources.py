@@ -2,12 +2,12 @@
 
 import re
 import time
-from typing import Any
+from typing import Annotated, Any
 from uuid import UUID
 
 import psycopg
 from litestar import Response, Router, delete, get, patch, post
-from litestar.params import FromPath, JSONBody
+from litestar.params import JSONBody, PathParameter
 from msgspec import UNSET
 from psycopg.conninfo import conninfo_to_dict
 from psycopg.rows import DictRow
@@ -41,6 +41,7 @@ from schema.vault import Sealed
 from tools.data_source import DataSource, admit_dsn, reading
 
 HERE = "/{name:str}"
+SourceName = Annotated[str, PathParameter(description="The data source's name.")]
 NO_SOURCE = "Your tenant has no such data source. GET /api/admin/data-sources lists its data sources."
 HOST = re.compile(r"[A-Za-z0-9._:-]{1,255}")
 TABLE = re.compile(r"[^\s.\"\x00-\x1f]{1,63}\.[^\s.\"\x00-\x1f]{1,63}")
@@ -100,7 +101,8 @@ async def list_data_sources(
 
 
 @get(HERE, opt=described(answer=ANSWER), responses=problems("not_found"), summary="Get a data source")
-async def get_data_source(name: FromPath[str], principal: MayManageDataSources, resources: Opened) -> DataSourceOut:
+async def get_data_source(name: SourceName, principal: MayManageDataSources, resources: Opened) -> DataSourceOut:
+    """Returns a data source without its DSN."""
     async with principal.tx(resources.ports.pool) as db:
         return _shown(await _require(db, principal, name))
 
@@ -112,7 +114,7 @@ async def get_data_source(name: FromPath[str], principal: MayManageDataSources, 
     summary="Update a data source",
 )
 async def update_data_source(
-    name: FromPath[str], data: JSONBody[DataSourceChangeIn], principal: MayManageDataSources, resources: Opened
+    name: SourceName, data: JSONBody[DataSourceChangeIn], principal: MayManageDataSources, resources: Opened
 ) -> DataSourceOut:
     """Changes the fields you send; the others keep their value."""
     given = sorted(field for field in data.__struct_fields__ if getattr(data, field) is not UNSET)
@@ -129,7 +131,7 @@ async def update_data_source(
 
 
 @delete(HERE, responses=problems("not_found"), summary="Delete a data source")
-async def delete_data_source(name: FromPath[str], principal: MayManageDataSources, resources: Opened) -> None:
+async def delete_data_source(name: SourceName, principal: MayManageDataSources, resources: Opened) -> None:
     """Tools that read it fail from then on. The database itself is not touched."""
     require_name(name, NO_SOURCE)
     async with changing_own(resources, principal) as db:
@@ -145,7 +147,7 @@ async def delete_data_source(name: FromPath[str], principal: MayManageDataSource
     responses=problems("not_found"),
     summary="Test a data source",
 )
-async def test_data_source(name: FromPath[str], principal: MayManageDataSources, resources: Opened) -> SourceTestOut:
+async def test_data_source(name: SourceName, principal: MayManageDataSources, resources: Opened) -> SourceTestOut:
     """Connects to the database and checks that every table exists and is readable. Returns 200 even if the test fails; see
     `ok` and `code`."""
     async with principal.tx(resources.ports.pool) as db:

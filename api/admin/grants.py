@@ -100,6 +100,7 @@ class GrantsOut(msgspec.Struct, frozen=True):
 async def list_grants(
     tenant: TenantName, principal: MayManageTenants, resources: Opened, kind: KindFilter = None
 ) -> GrantsOut:
+    """Lists what a tenant may use: models, agents and tools, by name or by prefix."""
     async with reading(resources.ports.pool, tenant) as (db, found):
         rows = await tenants.list_grants(db, found["id"], kind)
     return GrantsOut([_grant(row) for row in rows])

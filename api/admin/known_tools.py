@@ -1,10 +1,11 @@
-"""Which tools a tenant may name: configured ones of its own, those of the platform that are granted to it, and those that
-are code, as far as they are granted.
-"""
+"""Which tools a tenant may use: its own configured ones, and the platform's and the built-in ones that are granted to it."""
 
 import asyncio
 from collections.abc import Collection, Mapping, Sequence
 from functools import cache
+from typing import Annotated
+
+from litestar.params import PathParameter
 
 from api.admin.own_rows import list_patterns
 from api.principals import Principal
@@ -14,7 +15,8 @@ from schema.queries.tools import list_tools_there
 from schema.tenancy import matches
 from tools.contract import Tool
 
-NO_TOOL = "There is no such tool of your tenant. GET /api/admin/tools lists them."
+ToolName = Annotated[str, PathParameter(description="The tool's name.")]
+NO_TOOL = "Your tenant has no such tool. GET /api/admin/tools lists its tools."
 
 
 @cache
@@ -25,12 +27,12 @@ def _load() -> Mapping[str, Tool]:
 
 
 async def load_builtin_tools() -> Mapping[str, Tool]:
-    """Return the tools that are code, by name. They are imported when they are first asked for, in a thread."""
+    """Return the built-in tools by name. They are imported on first use, in a thread."""
     return await asyncio.to_thread(_load)
 
 
 async def granted_builtin_tools(db: Db, principal: Principal) -> dict[str, Tool]:
-    """Return the tools that are code and granted to the caller's tenant; for the platform all."""
+    """Return the built-in tools granted to the caller's tenant; all of them for the platform."""
     patterns = await list_patterns(db, principal, "tool")
     found = await load_builtin_tools()
     return {name: tool for name, tool in found.items() if any(matches(pattern, name) for pattern in patterns)}
@@ -39,14 +41,14 @@ async def granted_builtin_tools(db: Db, principal: Principal) -> dict[str, Tool]
 async def check_tools(
     db: Db, principal: Principal, names: Sequence[str], field: str, *, known: Collection[str] = ()
 ) -> None:
-    """Raise InputError for the first of `names` that is no tool which the caller's tenant may use, unless it is `known`, and
-    for one that is named twice. Never tells another tenant's tool from one that nobody has."""
+    """Raise InputError for the first of `names` that the caller's tenant may not use, unless it is `known`, and for a
+    duplicate. Gives no hint whether another tenant has a tool of that name."""
     there = await list_tools_there(db, names) | set(known)
     code = {} if there.issuperset(names) else await granted_builtin_tools(db, principal)
     for place, name in enumerate(names):
         where = f"{field}[{place}]"
         if name in names[:place]:
-            raise InputError(f"{where} names {name[:80]!r} a second time.", field=where)
+            raise InputError(f"{where} duplicates {name[:80]!r}; list each tool once.", field=where)
         if name not in there and name not in code:
-            said = f"{where}: there is no tool {name[:80]!r} that your tenant may use. GET /api/admin/tools lists them."
+            said = f"{where}: your tenant has no tool {name[:80]!r}. GET /api/admin/tools lists its tools."
             raise InputError(said, field=where)

@@ -1,29 +1,27 @@
-"""People and keys of any tenant, for admins. They act in the tenant as its owner does, by the same handlers
-(`api/users.py`, `api/auth/keys.py`); what they do is written down in its log, under their own name.
+"""Users and API keys of any tenant, for admins. They act in the tenant as its owner does, through the same handlers
+(`api/users.py`, `api/auth/keys.py`); its audit log records what they do, under their own name.
 """
 
 from dataclasses import replace
-from typing import Annotated
 from uuid import UUID
 
 import msgspec
 from litestar import Response, Router, delete, get, patch, post
-from litestar.params import FromPath, FromQuery, JSONBody, QueryParameter
+from litestar.params import JSONBody
 
 from api import users
 from api.admin.concerned import TenantName, changing, reading
-from api.admin.words import Word
+from api.admin.words import Search
 from api.auth import keys
-from api.auth.keys import KeyIn, KeyMadeOut, KeysOut
+from api.auth.keys import KeyId, KeyIn, KeyMadeOut, KeysOut
 from api.describing import described
 from api.errors import problems
 from api.header_docs import LOCATED
 from api.paging import Cursor, Limit
 from api.principals import MayManageTenants, Principal
 from api.resources import Opened, Resources
-from api.users import State, UserChangeIn, UserIn, UserOut, UsersOut
+from api.users import RoleFilter, StateFilter, UserChangeIn, UserId, UserIn, UserOut, UsersOut
 from schema.errors import Forbidden
-from schema.rights import Role
 from schema.tenancy import TenantFacts
 from schema.vault import PLATFORM
 
@@ -31,17 +29,24 @@ TAGS = ["tenants"]
 USER = "/users/{user_id:uuid}"
 
 
-@get("/users", responses=problems("not_found"), summary="List a tenant's users", tags=TAGS)
+@get(
+    "/users",
+    opt=described(answer={"items": [users.USER], "next_cursor": None}),
+    responses=problems("not_found"),
+    summary="List a tenant's users",
+    tags=TAGS,
+)
 async def list_tenant_users(
     tenant: TenantName,
     principal: MayManageTenants,
     resources: Opened,
-    wanted: Annotated[State | None, QueryParameter(name="state")] = None,
-    role: FromQuery[Role | None] = None,
-    search: Word = None,
+    wanted: StateFilter = None,
+    role: RoleFilter = None,
+    search: Search = None,
     cursor: Cursor = None,
     limit: Limit = 20,
 ) -> UsersOut:
+    """Lists the users of a tenant; `search` looks in emails and names."""
     acting = await _looking(resources, principal, tenant)
     asked = {"wanted": wanted, "role": role, "search": search, "cursor": cursor, "limit": limit}
     return await users.list_users.fn(principal=acting, resources=resources, **asked)
@@ -50,68 +55,90 @@ async def list_tenant_users(
 @post(
     "/users",
     status_code=201,
-    opt=described(sends=LOCATED),
+    opt=described(sends=LOCATED, example=users.EXAMPLE, answer=users.USER),
     responses=problems("not_found", "conflict"),
-    summary="Make a tenant's user",
+    summary="Create a tenant's user",
     tags=TAGS,
 )
 async def create_tenant_user(
     tenant: TenantName, data: JSONBody[UserIn], principal: MayManageTenants, resources: Opened
 ) -> Response[UserOut]:
+    """Creates a user in a tenant. Without a password, they sign in through the tenant's identity provider."""
     acting = await _acting(resources, principal, tenant)
     made = await users.create_user.fn(data=data, principal=acting, resources=resources)
     place = f"/api/admin/tenants/{acting.tenant.slug}/users/{made.content.id}"
     return Response(made.content, headers={"Location": place})
 
 
-@get(USER, responses=problems("not_found"), summary="Look at a tenant's user", tags=TAGS)
+@get(USER, opt=described(answer=users.USER), responses=problems("not_found"), summary="Get a tenant's user", tags=TAGS)
 async def get_tenant_user(
-    tenant: TenantName, user_id: FromPath[UUID], principal: MayManageTenants, resources: Opened
+    tenant: TenantName, user_id: UserId, principal: MayManageTenants, resources: Opened
 ) -> UserOut:
+    """Returns a user of a tenant."""
     acting = await _looking(resources, principal, tenant)
     return await users.get_user.fn(user_id=user_id, principal=acting, resources=resources)
 
 
-@patch(USER, responses=problems("not_found", "conflict"), summary="Change a tenant's user", tags=TAGS)
+@patch(
+    USER,
+    opt=described(example={"role": "owner"}, answer=users.USER | {"role": "owner"}),
+    responses=problems("not_found", "conflict"),
+    summary="Update a tenant's user",
+    tags=TAGS,
+)
 async def update_tenant_user(
     tenant: TenantName,
-    user_id: FromPath[UUID],
+    user_id: UserId,
     data: JSONBody[UserChangeIn],
     principal: MayManageTenants,
     resources: Opened,
 ) -> UserOut:
-    """A new password and disabling end the user's sign-ins. 409 if the tenant would lose its last active owner."""
+    """Changes the fields you send; the others keep their value. Setting a password or disabling the user ends their
+    sign-ins. Returns 409 if the tenant would lose its last active owner."""
     acting = await _acting(resources, principal, tenant)
     return await users.update_user.fn(user_id=user_id, data=data, principal=acting, resources=resources)
 
 
-@delete(USER, responses=problems("not_found", "conflict"), summary="Remove a tenant's user", tags=TAGS)
+@delete(USER, responses=problems("not_found", "conflict"), summary="Delete a tenant's user", tags=TAGS)
 async def delete_tenant_user(
-    tenant: TenantName, user_id: FromPath[UUID], principal: MayManageTenants, resources: Opened
+    tenant: TenantName, user_id: UserId, principal: MayManageTenants, resources: Opened
 ) -> None:
-    """Remove a person with their sign-ins and keys. 409 for the last active owner."""
+    """Deletes a user with their sign-ins and API keys; their sessions and jobs remain with the tenant. Returns 409 for the
+    last active owner."""
     acting = await _acting(resources, principal, tenant)
     await users.delete_user.fn(user_id=user_id, principal=acting, resources=resources)
 
 
-@get("/keys", responses=problems("not_found"), summary="List a tenant's API keys", tags=TAGS)
+@get(
+    "/keys",
+    opt=described(answer={"items": [keys.KEY], "next_cursor": None}),
+    responses=problems("not_found"),
+    summary="List a tenant's API keys",
+    tags=TAGS,
+)
 async def list_tenant_api_keys(
     tenant: TenantName, principal: MayManageTenants, resources: Opened, cursor: Cursor = None, limit: Limit = 20
 ) -> KeysOut:
+    """Lists all API keys of a tenant, without their secrets."""
     acting = await _looking(resources, principal, tenant)
     return await keys.list_api_keys.fn(principal=acting, resources=resources, cursor=cursor, limit=limit)
 
 
 @post(
-    "/keys", status_code=201, responses=problems("not_found", "conflict"), summary="Make a tenant's API key", tags=TAGS
+    "/keys",
+    status_code=201,
+    opt=described(example=keys.EXAMPLE, answer=keys.CREATED_KEY | {"user_id": None}),
+    responses=problems("not_found", "conflict"),
+    summary="Create a tenant's API key",
+    tags=TAGS,
 )
 async def create_tenant_api_key(
     tenant: TenantName, data: JSONBody[KeyIn], principal: MayManageTenants, resources: Opened
 ) -> Response[KeyMadeOut]:
-    """The key acts for the tenant, whatever `for_tenant` says; it is shown this once."""
+    """The key acts for the tenant, whatever `for_tenant` says. It is returned only once."""
     acting = await _acting(resources, principal, tenant)
     if data.role == "admin" and acting.tenant_id != PLATFORM:
-        raise Forbidden("Admins belong to the platform's own tenant.", field="role")
+        raise Forbidden("role must not be admin: admins belong to the platform's own tenant.", field="role")
     asked = msgspec.structs.replace(data, for_tenant=True)
     return await keys.create_api_key.fn(data=asked, principal=acting, resources=resources)
 
@@ -120,15 +147,15 @@ async def create_tenant_api_key(
     "/keys/{key_id:uuid}", responses=problems("not_found", "conflict"), summary="Revoke a tenant's API key", tags=TAGS
 )
 async def revoke_tenant_api_key(
-    tenant: TenantName, key_id: FromPath[UUID], principal: MayManageTenants, resources: Opened
+    tenant: TenantName, key_id: KeyId, principal: MayManageTenants, resources: Opened
 ) -> None:
-    """It is refused everywhere within a second."""
+    """Within a second, the key is refused everywhere. Revoking it again changes nothing."""
     acting = await _acting(resources, principal, tenant)
     await keys.revoke_api_key.fn(key_id=key_id, principal=acting, resources=resources)
 
 
 async def _looking(resources: Resources, principal: Principal, name: str) -> Principal:
-    """Return the admin as somebody who looks around in the named tenant. Raises NotFound."""
+    """Return the admin as a reader of the named tenant. Raises NotFound."""
     async with reading(resources.ports.pool, name) as concerned:
         return _within(principal, concerned.tenant["id"], concerned.tenant["slug"])
 
@@ -140,7 +167,7 @@ async def _acting(resources: Resources, principal: Principal, name: str) -> Prin
 
 
 def _within(principal: Principal, tenant_id: UUID, slug: str) -> Principal:
-    # Who the admin is at home is nobody there.
+    # An admin is no user of that tenant.
     return replace(principal, tenant=TenantFacts(id=tenant_id, slug=slug), user_id=None, sees=None)
 
 

@@ -98,6 +98,7 @@ async def list_tenants(
 
 @get(HERE, opt=described(answer=DETAIL_EXAMPLE), responses=problems("not_found"), summary="Get a tenant", tags=TAGS)
 async def get_tenant(tenant: TenantName, principal: MayManageTenants, resources: Opened) -> TenantDetailOut:
+    """Returns a tenant with its settings, its number of grants and the storage it takes."""
     async with reading(resources.ports.pool, tenant) as concerned:
         counts = await tenants.count_grants(concerned.db, concerned.id)
         stored = await get_stored_bytes(concerned.db, concerned.id)

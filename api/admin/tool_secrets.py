@@ -17,7 +17,7 @@ from tools.configured.headers import SECRET, TELLING
 
 NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,63}")
 VALUE = re.compile(r"[\x20-\x7e]{4,4096}")
-"""What headers take; a shorter one could not be hidden from what a service sends back."""
+"""What headers accept. A shorter secret could not be masked in what a service sends back."""
 MOST_HEADERS = 40
 
 
@@ -39,18 +39,26 @@ def settle_secrets(
     there = {name: value for name, value in {**kept, **given}.items() if value is not None}
     for name, field in needed.items():
         if name not in there:
-            raise InputError(f"{field} uses the secret {name}, which is not set; send it in secrets.", field=field)
+            raise InputError(
+                f"{field} uses the secret {name}, which is not set. Send its value in secrets.", field=field
+            )
     return {name: there[name] for name in needed}
 
 
 def _check_secret(name: str, value: str | None, needed: Mapping[str, str]) -> None:
     if not NAME.fullmatch(name):  # not quoted: people mix names and values up
-        raise InputError("secrets has a name that can't be one; right is, say, ERP_KEY.", field="secrets")
+        raise InputError(
+            "secrets contains an invalid name. A name is a letter, then up to 63 letters, digits or _, such as ERP_KEY.",
+            field="secrets",
+        )
     field = f"secrets.{name}"
     if value is not None and not VALUE.fullmatch(value):
-        raise InputError(f"{field} must have 4 to 4,096 characters that a header can hold.", field=field)
+        raise InputError(f"{field} must be 4 to 4,096 printable ASCII characters.", field=field)
     if value is not None and name not in needed:
-        raise InputError(f"{field} is used by no header; write {{{{secret:{name}}}}} into one.", field=field)
+        raise InputError(
+            f"{field} is not used by any header. Write {{{{secret:{name}}}}} into one, or remove the secret.",
+            field=field,
+        )
 
 
 def check_headers_hold_no_secret(headers: Mapping[str, str]) -> None:
@@ -60,7 +68,7 @@ def check_headers_hold_no_secret(headers: Mapping[str, str]) -> None:
     for name, value in headers.items():
         if TELLING.search(name) and not SECRET.search(value):
             field = f"headers.{name}"
-            said = f"{field} holds a secret in plain. Write {{{{secret:NAME}}}} there, and send its value in secrets."
+            said = f"{field} contains a secret in plain text. Write {{{{secret:NAME}}}} instead, and send its value in secrets."
             raise InputError(said, field=field)
 
 

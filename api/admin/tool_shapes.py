@@ -1,4 +1,4 @@
-"""Configured tools on the wire (T2). Their secrets come in and never go out: answers show their names."""
+"""Tools on the wire. Their secrets come in and never go out: answers show only the names."""
 
 from datetime import datetime
 from typing import Annotated, Any, Literal
@@ -8,20 +8,37 @@ from msgspec import UNSET, Meta, UnsetType
 from psycopg.rows import DictRow
 
 from api.admin.tool_secrets import needed_secrets
-from tools.configured.definition import Kind, OutputFormat, ToolDefinition
+from api.fields import CreatedBy, NextCursor
+from tools.configured.definition import (
+    Config,
+    Description,
+    Endpoint,
+    Format,
+    Headers,
+    Kind,
+    MaxBytes,
+    Name,
+    OfKind,
+    Parameters,
+    Priority,
+    Renderer,
+    SideEffects,
+    TimeoutS,
+    ToolDefinition,
+)
 from tools.configured.kind import wrong_shape
 from tools.contract import Tool
 
-SECRETS = "Values for `{{secret:NAME}}` in headers, by name. They are kept encrypted and never shown."
 BUILTIN: dict[str, Any] = {"created_at": None, "updated_at": None, "created_by": None}
+
+SECRETS = "Values for `{{secret:NAME}}` in headers, by name. They are stored encrypted and never returned."
+Enabled = Annotated[bool, Meta(description="Whether agents can call the tool.")]
 
 
 class NewToolIn(ToolDefinition, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A new tool. `endpoint` may hold `{name}` in its path, header values `{{secret:NAME}}`; `parameters` is a JSON Schema;
-    `config` is the kind's own part. `priority`: higher is offered first. Without an Authorization header the caller's own
-    token goes along."""
+    """A tool to create."""
 
-    enabled: bool = True
+    enabled: Enabled = True
     secrets: Annotated[dict[str, str], Meta(description=SECRETS)] = msgspec.field(default_factory=dict)
 
     def __repr__(self) -> str:
@@ -29,57 +46,93 @@ class NewToolIn(ToolDefinition, frozen=True, kw_only=True, forbid_unknown_fields
 
 
 class ToolChangeIn(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Changes of a tool; its name stays for ever. A secret that is null is forgotten, one that is left out stays."""
+    """Fields of a tool to update. Omitted fields keep their value; the name can't be changed."""
 
-    kind: Kind | UnsetType = UNSET
-    description: str | UnsetType = UNSET
-    endpoint: str | UnsetType | None = UNSET
-    headers: dict[str, str] | UnsetType = UNSET
-    parameters: dict[str, Any] | UnsetType = UNSET
-    config: dict[str, Any] | UnsetType = UNSET
-    output_format: OutputFormat | UnsetType | None = UNSET
-    renderer: dict[str, Any] | UnsetType | None = UNSET
-    priority: int | UnsetType = UNSET
-    timeout_s: float | UnsetType = UNSET
-    side_effects: bool | UnsetType | None = UNSET
-    max_bytes: int | UnsetType = UNSET
-    enabled: bool | UnsetType = UNSET
-    secrets: Annotated[dict[str, str | None], Meta(description=SECRETS)] | UnsetType = UNSET
+    kind: OfKind | UnsetType = UNSET
+    description: Annotated[str, Meta(description="What the tool does, for the model.")] | UnsetType = UNSET
+    endpoint: Annotated[str, Meta(description="URL to call.")] | UnsetType | None = UNSET
+    headers: Headers | UnsetType = UNSET
+    parameters: Parameters | UnsetType = UNSET
+    config: Config | UnsetType = UNSET
+    output_format: Format | UnsetType | None = UNSET
+    renderer: Renderer | UnsetType | None = UNSET
+    priority: Annotated[int, Meta(description="Tools with a higher priority come first.")] | UnsetType = UNSET
+    timeout_s: Annotated[float, Meta(description="Most seconds that a call may take.")] | UnsetType = UNSET
+    side_effects: SideEffects | UnsetType | None = UNSET
+    max_bytes: Annotated[int, Meta(description="Most bytes of the output that a model is given.")] | UnsetType = UNSET
+    enabled: Enabled | UnsetType = UNSET
+    secrets: (
+        Annotated[
+            dict[str, str | None],
+            Meta(description=f"{SECRETS} Null deletes one; those that are omitted keep their value."),
+        ]
+        | UnsetType
+    ) = UNSET
 
     def __repr__(self) -> str:
         return "ToolChangeIn(…)"
 
 
 class ToolOut(msgspec.Struct, frozen=True, kw_only=True):
-    """A tool. `origin`: `own`; `shared`, from the platform by a grant; `builtin`, which is code. Of the last two only what a
-    model is told is shown, and nothing can be changed. `secrets` are names."""
+    """A tool. Only your tenant's own tools can be changed; of the others you see what a model sees."""
 
-    name: str
-    kind: Kind | Literal["builtin"]
-    origin: Literal["own", "shared", "builtin"]
-    description: str
-    endpoint: str | None = None
-    headers: dict[str, str] = {}
-    parameters: dict[str, Any]
-    config: dict[str, Any] = {}
-    output_format: OutputFormat | None = None
-    renderer: dict[str, Any] | None = None
-    priority: int
-    timeout_s: float
-    side_effects: bool | None
-    max_bytes: int
-    enabled: bool
-    secrets: list[str] = []
-    created_at: datetime | None
-    updated_at: datetime | None
-    created_by: str | None
+    name: Name
+    kind: Annotated[Kind | Literal["builtin"], Meta(description="What a call does; `builtin` runs code.")]
+    origin: Annotated[
+        Literal["own", "shared", "builtin"],
+        Meta(
+            description="`own`: your tenant's; `shared`: the platform's, granted to you; `builtin`: part of headrace."
+        ),
+    ]
+    description: Description
+    endpoint: Endpoint | None = None
+    headers: Headers = {}
+    parameters: Parameters
+    config: Config = {}
+    output_format: Format | None = None
+    renderer: Renderer | None = None
+    priority: Priority
+    timeout_s: TimeoutS
+    side_effects: SideEffects | None
+    max_bytes: MaxBytes
+    enabled: Enabled
+    secrets: Annotated[list[str], Meta(description="Names of the secrets that the headers use.")] = []
+    created_at: Annotated[datetime | None, Meta(description="When it was created; null unless `own`.")]
+    updated_at: Annotated[datetime | None, Meta(description="When it was last changed; null unless `own`.")]
+    created_by: CreatedBy
 
 
 class ToolsOut(msgspec.Struct, frozen=True):
-    """A page of tools, by name."""
+    """A page of tools, ordered by name."""
 
-    items: list[ToolOut]
-    next_cursor: str | None
+    items: Annotated[list[ToolOut], Meta(description="The tools on this page.")]
+    next_cursor: NextCursor
+
+
+EXAMPLE = {
+    "name": "get_stock",
+    "kind": "HTTP_GET",
+    "description": "Returns how many units of an article are in stock, by warehouse.",
+    "endpoint": "https://erp.example.com/stock/{sku}",
+    "headers": {"X-Api-Key": "{{secret:ERP_KEY}}"},
+    "secrets": {"ERP_KEY": "…"},
+    "parameters": {"type": "object", "properties": {"sku": {"type": "string"}}, "required": ["sku"]},
+}
+ANSWER: dict[str, Any] = EXAMPLE | {
+    "origin": "own",
+    "config": {},
+    "output_format": None,
+    "renderer": None,
+    "priority": 100,
+    "timeout_s": 15.0,
+    "side_effects": None,
+    "max_bytes": 102_400,
+    "enabled": True,
+    "secrets": ["ERP_KEY"],
+    "created_at": "2026-03-02T08:15:30Z",
+    "updated_at": "2026-03-02T08:15:30Z",
+    "created_by": "user:019514f2-6c1e-7a34-9d2b-3f5a8c7e1b20",
+}
 
 
 def definition_of(data: NewToolIn) -> ToolDefinition:
@@ -98,7 +151,7 @@ def changed_definition(row: DictRow, data: ToolChangeIn) -> ToolDefinition:
 
 
 def shown(row: DictRow) -> ToolOut:
-    """Return a configured tool; of one that is shared, what a model is told."""
+    """Return a configured tool; of a shared one only what a model sees."""
     said = dict(row["definition"])
     about = {name: row[name] for name in ("name", "kind", "priority", "enabled", *BUILTIN)}
     if row["own"]:
@@ -109,7 +162,7 @@ def shown(row: DictRow) -> ToolOut:
 
 
 def shown_builtin(tool: Tool, *, enabled: bool) -> ToolOut:
-    """Return a tool that is code."""
+    """Return a built-in tool."""
     spec = tool.spec
     return ToolOut(
         name=spec.name,

@@ -1,24 +1,26 @@
-"""Runs a tool once, for real, with sample arguments, so that an admin sees the request and what came back (A9).
+"""Runs a tool once with sample arguments, so that an admin sees the request and the response.
 
-Through the same call and the same guard as in a job, with the caller's own token. What only a worker has (vectors, memories,
-documents) is not there, and a tool that needs it says so.
+It runs through the same call and the same egress guard as in a job, with the caller's own token. What only a worker has
+(vectors, memories, documents) is missing, and a tool that needs it says so.
 """
 
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Annotated, Any
 from urllib.parse import quote
 
 import httpx2
 import msgspec
 from litestar import Router, post
-from litestar.params import FromPath, JSONBody
+from litestar.params import JSONBody
+from msgspec import Meta
 
 from api.admin.data_sources import open_source
-from api.admin.known_tools import NO_TOOL, granted_builtin_tools
+from api.admin.known_tools import NO_TOOL, ToolName, granted_builtin_tools
 from api.admin.own_rows import require_name
 from api.admin.tool_secrets import open_secrets
+from api.describing import described
 from api.errors import problems
 from api.principals import MayManageTools, Principal
 from api.resources import Opened, Resources
@@ -35,44 +37,57 @@ from tools.data_source import DataSource
 from tools.egress import open_client
 
 MAX_SHOWN = 10 * 1024
-"""How much of a request's body is shown, in bytes."""
+"""Largest request body that is shown, in bytes."""
 
 
 class ToolTestIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What the tool is called with."""
+    """Arguments of a test call."""
 
-    arguments: dict[str, Any] = {}
+    arguments: Annotated[dict[str, Any], Meta(description="Arguments of the call, by name.")] = {}
 
 
 class ToolRequestOut(msgspec.Struct, frozen=True, kw_only=True):
-    """The last request that the tool sent, without secrets. `status` is what came back, null where nothing did; `body` is
-    shown where it is JSON."""
+    """The last HTTP request that the tool sent, with secrets masked."""
 
-    method: str
-    url: str
-    body: Any = None
-    status: int | None = None
+    method: Annotated[str, Meta(description="HTTP method.")]
+    url: Annotated[str, Meta(description="URL with its query.")]
+    body: Annotated[Any, Meta(description="Body, if it is JSON of up to 10 KB; null otherwise.")] = None
+    status: Annotated[int | None, Meta(description="Status of the response; null if there was none.")] = None
 
 
 class ToolErrorOut(msgspec.Struct, frozen=True, kw_only=True):
-    """Why a tool failed, as the model would read it."""
+    """Why a tool call failed, as a model would read it."""
 
-    code: str
-    message: str
-    field: str | None = None
+    code: Annotated[str, Meta(description="Stable error code.")]
+    message: Annotated[str, Meta(description="What went wrong.")]
+    field: Annotated[str | None, Meta(description="The argument or field at fault; null if none is.")] = None
 
 
 class ToolTestOut(msgspec.Struct, frozen=True, kw_only=True):
-    """How a try of a tool went. `text` is what a model would read, `data` what programs get, each up to 100 KB."""
+    """Result of a test call."""
 
-    ok: bool
-    text: str = ""
-    data: Any = None
-    renderer: str | None = None
-    truncated: bool = False
-    duration_ms: int
-    request: ToolRequestOut | None = None
-    error: ToolErrorOut | None = None
+    ok: Annotated[bool, Meta(description="Whether the call succeeded.")]
+    text: Annotated[str, Meta(description="Output as a model reads it, up to 100 KB.")] = ""
+    data: Annotated[Any, Meta(description="Output as programs read it, up to 100 KB; null if there is none.")] = None
+    renderer: Annotated[str | None, Meta(description="Display hint of the output; null if there is none.")] = None
+    truncated: Annotated[bool, Meta(description="Whether the output was cut off.")] = False
+    duration_ms: Annotated[int, Meta(description="How long the call took, in milliseconds.")]
+    request: Annotated[
+        ToolRequestOut | None, Meta(description="The request it sent; null if it sent none, or if the tool is shared.")
+    ] = None
+    error: Annotated[ToolErrorOut | None, Meta(description="Why it failed; null if it succeeded.")] = None
+
+
+EXAMPLE = {
+    "ok": True,
+    "text": '{"sku": "CF-ROB-01", "HN01": 42}',
+    "data": {"sku": "CF-ROB-01", "HN01": 42},
+    "renderer": None,
+    "truncated": False,
+    "duration_ms": 84,
+    "request": {"method": "GET", "url": "https://erp.example.com/stock/CF-ROB-01", "body": None, "status": 200},
+    "error": None,
+}
 
 
 class Witness:
@@ -100,15 +115,21 @@ class Witness:
         )
 
 
-@post("/{name:str}/test", status_code=200, responses=problems("not_found"), summary="Try a tool")
+@post(
+    "/{name:str}/test",
+    status_code=200,
+    opt=described(example={"arguments": {"sku": "CF-ROB-01"}}, answer=EXAMPLE),
+    responses=problems("not_found"),
+    summary="Test a tool",
+)
 async def test_tool(
-    name: FromPath[str],
+    name: ToolName,
     principal: MayManageTools,
     resources: Opened,
     data: JSONBody[ToolTestIn | None] = None,  # noqa: PT028
 ) -> ToolTestOut:
-    """Run a tool once, for real, with these arguments and your own token: also one that is switched off, and one with side
-    effects. 200 also when it fails."""
+    """Runs the tool once, for real, with these arguments and your own token, even if it is disabled or has side effects.
+    Returns 200 even if the call fails; see `ok` and `error`."""
     try:
         subject = await _subject(resources, principal, name)
     except (SecretUnreadable, InputError) as error:
@@ -132,7 +153,7 @@ async def test_tool(
 
 @dataclass(frozen=True)
 class Subject:
-    """The tool that is tried. Where a shared one calls is the platform's own business, so that is not shown."""
+    """The tool under test. What a shared tool calls is the platform's own business, so it is not shown."""
 
     tool: Tool
     secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
@@ -154,7 +175,7 @@ async def _subject(resources: Resources, principal: Principal, name: str) -> Sub
 
 
 async def _try(resources: Resources, principal: Principal, subject: Subject, arguments: dict[str, Any]) -> ToolTestOut:
-    """Call the tool and return what came of it. None of its secrets is in it, nor the caller's token."""
+    """Call the tool and return the result, without its secrets and the caller's token."""
     tool, secrets = subject.tool, subject.secrets
     bounded = FunctionTool(replace(tool.spec, max_bytes=min(tool.spec.max_bytes, MAX_BYTES)), tool.run)
     call_id, witness, begun_at = new_id(), Witness(), time.perf_counter()
@@ -190,7 +211,9 @@ def _context(
         async with principal.tx(resources.ports.pool) as db:
             row = await find_data_source(db, principal.tenant_id, name)
         if row is None:
-            raise NotFound(f"There is no data source {name[:80]!r} of your tenant.")
+            raise NotFound(
+                f"Your tenant has no data source {name[:80]!r}. GET /api/admin/data-sources lists its data sources."
+            )
         return await open_source(resources, principal.tenant_id, row)
 
     return ToolContext(
@@ -206,7 +229,7 @@ def _context(
 
 
 def _plain_url(url: httpx2.URL) -> str:
-    """The address without values that are called like secrets."""
+    """The URL without the values of parameters that are named like secrets."""
     for name in {name for name, _ in url.params.multi_items() if TELLING.search(name)}:
         url = url.copy_set_param(name, HIDDEN)
     return str(url)

@@ -1,19 +1,21 @@
-"""Tools of one's own tenant: configured ones to make, change and delete, and those that are code to look at (A9, T2)."""
+"""Managing a tenant's tools: configured ones can be created, updated and deleted; built-in ones only listed."""
 
 import asyncio
 from collections.abc import Mapping
-from typing import Any
+from typing import Annotated, Any
 
 from litestar import Response, Router, delete, get, patch, post
-from litestar.params import FromPath, FromQuery, JSONBody
+from litestar.params import JSONBody, QueryParameter
 from msgspec import UNSET, to_builtins
 from psycopg.rows import DictRow
 
 from api.admin.deeds import note
-from api.admin.known_tools import NO_TOOL, granted_builtin_tools, load_builtin_tools
+from api.admin.known_tools import NO_TOOL, ToolName, granted_builtin_tools, load_builtin_tools
 from api.admin.own_rows import changing_own, require_name
 from api.admin.tool_secrets import check_headers_hold_no_secret, open_secrets, seal_secrets, settle_secrets
 from api.admin.tool_shapes import (
+    ANSWER,
+    EXAMPLE,
     NewToolIn,
     ToolChangeIn,
     ToolOut,
@@ -23,7 +25,7 @@ from api.admin.tool_shapes import (
     shown,
     shown_builtin,
 )
-from api.admin.words import Word
+from api.admin.words import EnabledFilter, Search
 from api.describing import described
 from api.errors import problems
 from api.header_docs import LOCATED
@@ -39,54 +41,47 @@ from tools.configured import ToolDefinition, check_definition
 
 HERE = "/{name:str}"
 
-EXAMPLE = {
-    "name": "get_stock",
-    "kind": "HTTP_GET",
-    "description": "How much of an article is in stock, by warehouse.",
-    "endpoint": "https://erp.example.com/stock/{sku}",
-    "headers": {"X-Api-Key": "{{secret:ERP_KEY}}"},
-    "secrets": {"ERP_KEY": "…"},
-    "parameters": {"type": "object", "properties": {"sku": {"type": "string"}}, "required": ["sku"]},
-}
+Force = Annotated[bool, QueryParameter(description="Whether to remove the tool from the agents that use it.")]
 
 
 @post(
     "/",
     status_code=201,
-    opt=described(sends=LOCATED, example=EXAMPLE),
+    opt=described(sends=LOCATED, example=EXAMPLE, answer=ANSWER),
     responses=problems("conflict"),
-    summary="Make a tool",
+    summary="Create a tool",
 )
 async def create_tool(data: JSONBody[NewToolIn], principal: MayManageTools, resources: Opened) -> Response[ToolOut]:
-    """Agents of your tenant may be given it at once. One that a platform admin makes is shared: tenants may use it when it is
-    granted to them. Nothing is called; try it with `/test`."""
+    """Your tenant's agents can be given the tool right away. Creating it doesn't call it; test the tool to do that.
+
+    A tool that a platform admin creates is shared: a tenant can use it once it has been granted to it.
+    """
     definition = await _checked(definition_of(data), resources)
     secrets = settle_secrets(definition, data.secrets, {})
     if data.name in await load_builtin_tools():
-        raise Conflict(f"{data.name} is the name of a tool that is built in. Choose another.")
+        raise Conflict(f"{data.name!r} is the name of a built-in tool. Choose another name.")
     tool_id = new_id()
     sealed = seal_secrets(resources.vault, secrets, tenant_id=principal.tenant_id, tool_id=tool_id)
     values = _columns(definition) | {"enabled": data.enabled} | sealed
     async with changing_own(resources, principal) as db:
         row = await tools.ROWS.add(db, principal.tenant_id, tool_id, data.name, values, created_by=principal.actor)
         if row is None:
-            raise Conflict(f"There is a tool {data.name!r} already. Change it, or choose another name.")
+            raise Conflict(f"A tool named {data.name!r} already exists. Update it, or choose another name.")
         detail = {"kind": data.kind, "secrets": sorted(secrets)}
         await note(db, principal, principal.tenant_id, "tool.created", data.name, detail)
     return Response(shown(row), headers={"Location": f"/api/admin/tools/{data.name}"})
 
 
-@get("/", summary="List tools")
+@get("/", opt=described(answer={"items": [ANSWER], "next_cursor": None}), summary="List tools")
 async def list_tools(
     principal: MayManageTools,
     resources: Opened,
-    enabled: FromQuery[bool | None] = None,
-    search: Word = None,
+    enabled: EnabledFilter = None,
+    search: Search = None,
     cursor: Cursor = None,
     limit: Limit = 20,
 ) -> ToolsOut:
-    """All tools that agents of your tenant may be given: your own, shared ones that are granted, and those that are built in
-    and granted. `search` finds parts of names and descriptions."""
+    """Lists every tool that your tenant's agents can be given: its own, and the shared and built-in tools granted to it."""
     after = read_cursor(cursor, str) or ""
     async with principal.tx(resources.ports.pool) as db:
         rows = await tools.list_tools(
@@ -99,8 +94,9 @@ async def list_tools(
     return ToolsOut(items[:limit], write_cursor(items[limit - 1].name) if len(items) > limit else None)
 
 
-@get(HERE, responses=problems("not_found"), summary="Look at a tool")
-async def get_tool(name: FromPath[str], principal: MayManageTools, resources: Opened) -> ToolOut:
+@get(HERE, opt=described(answer=ANSWER), responses=problems("not_found"), summary="Get a tool")
+async def get_tool(name: ToolName, principal: MayManageTools, resources: Opened) -> ToolOut:
+    """Returns one of your tenant's own tools, or a shared or built-in tool that is granted to it."""
     require_name(name, NO_TOOL)
     async with principal.tx(resources.ports.pool) as db:
         row = await tools.find_tool(db, principal.tenant_id, name)
@@ -112,11 +108,16 @@ async def get_tool(name: FromPath[str], principal: MayManageTools, resources: Op
     raise NotFound(NO_TOOL)
 
 
-@patch(HERE, responses=problems("not_found", "conflict"), summary="Change a tool")
+@patch(
+    HERE,
+    opt=described(example={"timeout_s": 30, "secrets": {"ERP_KEY": "…"}}, answer=ANSWER | {"timeout_s": 30.0}),
+    responses=problems("not_found", "conflict"),
+    summary="Update a tool",
+)
 async def update_tool(
-    name: FromPath[str], data: JSONBody[ToolChangeIn], principal: MayManageTools, resources: Opened
+    name: ToolName, data: JSONBody[ToolChangeIn], principal: MayManageTools, resources: Opened
 ) -> ToolOut:
-    """Change what is named and leave the rest."""
+    """Changes the fields you send; the others keep their value."""
     given = sorted(field for field in data.__struct_fields__ if getattr(data, field) is not UNSET)
     async with changing_own(resources, principal) as db:
         row = await _require_own(db, principal, name)
@@ -132,16 +133,15 @@ async def update_tool(
 
 
 @delete(HERE, responses=problems("not_found", "conflict"), summary="Delete a tool")
-async def delete_tool(
-    name: FromPath[str], principal: MayManageTools, resources: Opened, force: FromQuery[bool] = False
-) -> None:
-    """A tool that agents have is not deleted; with `force` it is taken out of them."""
+async def delete_tool(name: ToolName, principal: MayManageTools, resources: Opened, force: Force = False) -> None:
+    """Returns 409 if agents use the tool, unless `force` is set."""
     async with changing_own(resources, principal) as db:
         await _require_own(db, principal, name)
         using = await agents.list_agents_using(db, principal.tenant_id, name)
         if using and not force:
             more = f" and {len(using) - 10} more" if len(using) > 10 else ""
-            said = f"{name} is used by {', '.join(using[:10])}{more}. Take it out of them, or say ?force=true to do so now."
+            agents_ = f"{', '.join(using[:10])}{more}"
+            said = f"{name!r} is used by {agents_}. Remove it from these agents, or send ?force=true to do so."
             raise Conflict(said)
         await agents.take_tool_out(db, principal.tenant_id, name)
         await tools.ROWS.delete(db, principal.tenant_id, name)
@@ -161,7 +161,7 @@ def _fits(tool: ToolOut, search: str | None, enabled: bool | None) -> bool:
 
 
 async def _checked(definition: ToolDefinition, resources: Resources) -> ToolDefinition:
-    """Return the definition. Raises InputError that names what is wrong with it; in a thread, since SQL is parsed."""
+    """Return the definition. Raises InputError if it is invalid; checked in a thread, since SQL is parsed."""
     await asyncio.to_thread(check_definition, definition, resources.settings.egress)
     check_headers_hold_no_secret(definition.headers)
     return definition
@@ -174,19 +174,22 @@ def _columns(definition: ToolDefinition) -> dict[str, Any]:
 def _resealed(
     vault: Vault, row: DictRow, definition: ToolDefinition, given: Mapping[str, str | None]
 ) -> dict[str, Any]:
-    """Return the columns of a tool's secrets after a change: those that its headers use now."""
+    """Return the columns of a tool's secrets after an update: those that its headers use now."""
     secrets = settle_secrets(definition, given, open_secrets(vault, row))
     return seal_secrets(vault, secrets, tenant_id=row["tenant_id"], tool_id=row["id"])
 
 
 async def _require_own(db: Db, principal: Principal, name: str) -> DictRow:
-    """Return one of the tenant's own tools. Raises NotFound, and Conflict for one that may be used and not changed."""
+    """Return one of the tenant's own tools. Raises NotFound, and Conflict for one it may use but not change."""
     require_name(name, NO_TOOL)
     row = await tools.find_tool(db, principal.tenant_id, name)
     if row is not None and row["own"]:
         return row
     if row is not None or name in await granted_builtin_tools(db, principal):
-        said = f"{name} is not your tenant's own, so it can't be changed. The configuration's disabled_tools switch it off."
+        said = (
+            f"{name!r} doesn't belong to your tenant, so it can't be changed. To disable it, add it to disabled_tools of the "
+            "configuration."
+        )
         raise Conflict(said)
     raise NotFound(NO_TOOL)
 

@@ -1,4 +1,4 @@
-"""What was used and what it cost (X6): of a tenant for admins, of one's own tenant, of oneself."""
+"""Usage and cost: your tenant's, your own, and for admins any tenant's."""
 
 from datetime import UTC, date, datetime
 from typing import Annotated, Any, Literal
@@ -7,11 +7,12 @@ from uuid import UUID
 import msgspec
 from litestar import Router, get
 from litestar.params import QueryParameter
-from msgspec import UNSET, UnsetType
+from msgspec import UNSET, Meta, UnsetType
 from psycopg.rows import DictRow
 
 from api.admin.concerned import TenantName, reading
 from api.admin.money import usd_of
+from api.describing import described
 from api.errors import problems
 from api.principals import MayManageTenants, MayReadUsage, SignedIn
 from api.resources import Opened
@@ -29,71 +30,98 @@ MOST_ROWS = 5000
 By = Literal["day", "user", "agent", "model"]
 COLUMNS: dict[By, GroupBy] = {"day": "day", "user": "user_id", "agent": "agent", "model": "model"}
 
-From = Annotated[date | None, QueryParameter(name="from", description="The first day (UTC); 29 days before `to`.")]
-To = Annotated[date | None, QueryParameter(name="to", description="The last day (UTC), included; today.")]
+From = Annotated[
+    date | None,
+    QueryParameter(name="from", description="First day (UTC, `YYYY-MM-DD`); 29 days before `to` by default."),
+]
+To = Annotated[date | None, QueryParameter(name="to", description="Last day (UTC, inclusive); today by default.")]
 Groups = Annotated[
     list[By] | None,
-    QueryParameter(
-        name="by", max_items=8, description="One row for each combination of these; `day` if none is given."
-    ),
+    QueryParameter(name="by", max_items=8, description="Group by these: one row per combination; `day` by default."),
 ]
 
 
 class UsedOut(msgspec.Struct, frozen=True, kw_only=True):
-    """What was used together, and what it cost."""
+    """Usage and cost in total."""
 
-    jobs: int
-    input_tokens: int
-    output_tokens: int
-    cost_usd: float
+    jobs: Annotated[int, Meta(description="Jobs.")]
+    input_tokens: Annotated[int, Meta(description="Tokens sent to models.")]
+    output_tokens: Annotated[int, Meta(description="Tokens that models generated.")]
+    cost_usd: Annotated[float, Meta(description="Cost in US dollars.")]
 
 
 class UsageRowOut(UsedOut, frozen=True, kw_only=True):
-    """The same of one day, user, agent, model: those that `by` names. A `user` of null is nobody in particular, an `agent`
-    of "" none."""
+    """Usage of one group. It has a field for each grouping in `by`."""
 
-    day: date | UnsetType = UNSET
-    user: UUID | UnsetType | None = UNSET
-    agent: str | UnsetType = UNSET
-    model: str | UnsetType = UNSET
+    day: Annotated[date, Meta(description="The UTC day.")] | UnsetType = UNSET
+    user: (
+        Annotated[UUID, Meta(description="The user; null for keys of the tenant and erased users.")] | UnsetType | None
+    ) = UNSET
+    agent: Annotated[str, Meta(description="The agent; empty if none was involved.")] | UnsetType = UNSET
+    model: Annotated[str, Meta(description="The model, as `provider/name`.")] | UnsetType = UNSET
 
 
 class BudgetOut(msgspec.Struct, frozen=True, kw_only=True):
-    """How far a budget is used; without a limit there is no percentage and no warning."""
+    """How much of a budget is spent."""
 
-    limit_usd: float | None
-    spent_usd: float
-    percent: float | None
-    warning: bool
+    limit_usd: Annotated[float | None, Meta(description="The budget in US dollars; null is unlimited.")]
+    spent_usd: Annotated[float, Meta(description="US dollars spent.")]
+    percent: Annotated[float | None, Meta(description="Percentage spent; null if unlimited.")]
+    warning: Annotated[bool, Meta(description="Whether the tenant's warning percentage is reached.")]
 
 
 class BudgetsOut(msgspec.Struct, frozen=True):
-    """The budgets of this UTC day and month."""
+    """The budgets of the current UTC day and month."""
 
-    day: BudgetOut
-    month: BudgetOut
+    day: Annotated[BudgetOut, Meta(description="Budget of the day.")]
+    month: Annotated[BudgetOut, Meta(description="Budget of the month.")]
 
 
 class OwnUsageOut(msgspec.Struct, frozen=True, kw_only=True):
-    """Usage from one day to another, both included. `more` says that rows are missing: ask for fewer days or groups."""
+    """Usage over a range of days."""
 
-    first: date = msgspec.field(name="from")
-    last: date = msgspec.field(name="to")
-    by: list[By]
-    rows: list[UsageRowOut]
-    more: bool
-    total: UsedOut
+    first: Annotated[date, Meta(description="First day (UTC).")] = msgspec.field(name="from")
+    last: Annotated[date, Meta(description="Last day (UTC), inclusive.")] = msgspec.field(name="to")
+    by: Annotated[list[By], Meta(description="What the rows are grouped by.")]
+    rows: Annotated[list[UsageRowOut], Meta(description="Usage by group, at most 5,000 rows.")]
+    more: Annotated[bool, Meta(description="Whether rows are missing; ask for fewer days or groups.")]
+    total: Annotated[UsedOut, Meta(description="Usage of all days and groups, missing rows included.")]
 
 
 class TenantUsageOut(OwnUsageOut, frozen=True, kw_only=True):
-    """The same with the tenant's budgets, and the bytes that its documents take now."""
+    """Usage of a tenant over a range of days, with its budgets and storage."""
 
-    budgets: BudgetsOut
-    stored_bytes: int
-    max_storage_bytes: int | None
+    budgets: Annotated[BudgetsOut, Meta(description="The current budgets.")]
+    stored_bytes: Annotated[int, Meta(description="Bytes that the documents take now.")]
+    max_storage_bytes: Annotated[int | None, Meta(description="Most bytes they may take; null is unlimited.")]
 
 
-@get("/admin/tenants/{tenant:str}/usage", responses=problems("not_found"), summary="A tenant's usage", tags=TAGS)
+USED = {"jobs": 96, "input_tokens": 51_230, "output_tokens": 18_704, "cost_usd": 0.3152}
+MY_USAGE = {
+    "from": "2026-03-02",
+    "to": "2026-03-02",
+    "by": ["day", "model"],
+    "rows": [USED | {"day": "2026-03-02", "model": "openai/gpt-4o-mini"}],
+    "more": False,
+    "total": USED,
+}
+USAGE = MY_USAGE | {
+    "budgets": {
+        "day": {"limit_usd": 5.0, "spent_usd": 0.3152, "percent": 6.3, "warning": False},
+        "month": {"limit_usd": None, "spent_usd": 7.0412, "percent": None, "warning": False},
+    },
+    "stored_bytes": 48_318_208,
+    "max_storage_bytes": None,
+}
+
+
+@get(
+    "/admin/tenants/{tenant:str}/usage",
+    opt=described(answer=USAGE),
+    responses=problems("not_found"),
+    summary="Get a tenant's usage",
+    tags=TAGS,
+)
 async def get_tenant_usage(
     tenant: TenantName,
     principal: MayManageTenants,
@@ -102,15 +130,17 @@ async def get_tenant_usage(
     last: To = None,
     by: Groups = None,
 ) -> TenantUsageOut:
+    """Returns usage and cost by day, user, agent or model, and how much of the budgets is spent."""
     span = _span(first, last)
     async with reading(resources.ports.pool, tenant) as (db, found):
         return await _of_tenant(db, found, span, by)
 
 
-@get("/usage", summary="Your tenant's usage", tags=TAGS)
+@get("/usage", opt=described(answer=USAGE), summary="Get your tenant's usage", tags=TAGS)
 async def get_usage(
     principal: MayReadUsage, resources: Opened, first: From = None, last: To = None, by: Groups = None
 ) -> TenantUsageOut:
+    """Returns usage and cost by day, user, agent or model, and how much of the budgets is spent."""
     span = _span(first, last)
     async with principal.tx(resources.ports.pool) as db:
         found = await find_tenant(db, principal.tenant_id)
@@ -118,24 +148,24 @@ async def get_usage(
         return await _of_tenant(db, found, span, by)
 
 
-@get("/usage/me", summary="Your own usage", tags=TAGS)
+@get("/usage/me", opt=described(answer=MY_USAGE), summary="Get your own usage", tags=TAGS)
 async def get_my_usage(
     principal: SignedIn, resources: Opened, first: From = None, last: To = None, by: Groups = None
 ) -> OwnUsageOut:
-    """What was used in your name."""
+    """Returns the usage of your own jobs. Keys of a tenant get 403, since they don't act for a user."""
     if principal.user_id is None:
-        raise Forbidden("This key stands for its tenant, not for a person. GET /api/usage tells what the tenant used.")
+        raise Forbidden("This key acts for its tenant, not for a user. GET /api/usage returns the tenant's usage.")
     span = _span(first, last)
     async with principal.tx(resources.ports.pool) as db:
         return OwnUsageOut(**await _used(db, principal.tenant_id, span, by, user_id=principal.user_id))
 
 
 def _span(first: date | None, last: date | None) -> tuple[date, date]:
-    """Return the days that are asked for. Raises InputError for too many, or none."""
+    """Return the first and the last day. Raises InputError for too many days, or none."""
     last = last or datetime.now(UTC).date()
     first = first or date.fromordinal(max(1, last.toordinal() - USUAL_DAYS + 1))
     if first > last:
-        raise InputError(f"from is {first}, which is after to ({last}).", field="from")
+        raise InputError(f"from must not be after to, but {first} is after {last}.", field="from")
     if (last - first).days >= MOST_DAYS:
         raise InputError(f"from and to must be at most {MOST_DAYS} days apart.", field="from")
     return first, last

@@ -89,9 +89,7 @@ class CodeFlow:
             )
         id_token, access_token = said.get("id_token"), said.get("access_token")
         if not isinstance(id_token, str):
-            raise EgressFailed(
-                f"{provider['name']} sent no ID token; it must know this client as one of OpenID Connect."
-            )
+            raise EgressFailed(f"{provider['name']} sent no ID token. Register this client there for OpenID Connect.")
         return TokensIn(id_token, access_token if isinstance(access_token, str) else None)
 
     async def ask_about(self, provider: DictRow, claims: dict[str, Any], access_token: str | None) -> dict[str, Any]:
@@ -107,7 +105,9 @@ class CodeFlow:
             answer = await client.request("GET", url, withhold_token=True, headers=headers)
             told = answer.raise_for_status().json()
         if not isinstance(told, dict) or told.get("sub") != claims["sub"]:
-            raise Unauthenticated(f"{provider['name']} tells about somebody else than it signed in.")
+            raise Unauthenticated(
+                f"The user info of {provider['name']} is about a different person than the one who signed in."
+            )
         return {**told, **claims}
 
     async def _client(self, provider: DictRow, redirect_uri: str) -> "AsyncOAuth2Client":
@@ -165,12 +165,12 @@ def _failures(name: str) -> Iterator[None]:
         code = error.error if error.error in KNOWN_ERRORS else "an error"
         if code == "invalid_grant":
             raise Unauthenticated(
-                f"{name} does not take the code of this sign-in, or no longer. Begin again."
+                f"{name} refused the authorization code of this sign-in, or it has expired. Start again."
             ) from None
         raise EgressFailed(
-            f"{name} did not give us tokens: {code}. The tenant's owner should look at the client."
+            f"{name} issued no tokens: {code}. The tenant's owner should check the client settings."
         ) from None
     except httpx2.HTTPStatusError as error:
-        raise EgressFailed(f"{name} answered with status {error.response.status_code}.") from None
+        raise EgressFailed(f"{name} responded with status {error.response.status_code}.") from None
     except (httpx2.HTTPError, ValueError, TypeError, RecursionError):
-        raise EgressFailed(f"{name} answered in a way that can't be read.") from None
+        raise EgressFailed(f"{name} sent no response that can be used.") from None

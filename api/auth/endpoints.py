@@ -15,8 +15,8 @@ def read_endpoints(issuer: str, document: dict[str, Any], *names: str) -> list[s
 
 def _read(issuer: str, host: str, said: Any, name: str) -> str:
     if not isinstance(said, str) or not said.isascii():
-        raise EgressFailed(f"The OpenID configuration of {host} does not name its {name}.")
+        raise EgressFailed(f"The OpenID configuration of {host} lacks {name}.")
     url = parse_url(said)
     if url.scheme != "https" and issuer.startswith("https:"):
-        raise EgressFailed(f"The OpenID configuration of {host} names a {name} that is not on https.")
+        raise EgressFailed(f"The {name} in the OpenID configuration of {host} must be an https URL.")
     return said

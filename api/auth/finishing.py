@@ -28,13 +28,14 @@ from workers.wire import WireDown
 SPENT_S = 900  # longer than a sign-in may take, so that no state outlives the memory of it
 
 NOT_BEGUN = (
-    "This sign-in was not begun in this browser, or more than ten minutes ago. Begin again where you wanted to sign in."
+    "This sign-in was started in another browser or over ten minutes ago. Start again where you wanted to sign in."
 )
-SPENT = "This sign-in has come back before. Begin again where you wanted to sign in."
+SPENT = "This sign-in has already been completed. Start again where you wanted to sign in."
 NOT_VALID = (
-    "What the identity provider sent is not valid for this sign-in. Begin again; if that fails too, tell your owner."
+    "The identity provider's response is not valid for this sign-in. Start again; if that fails too, contact your tenant's "
+    "owner."
 )
-NOBODY = "The identity provider knows you, but you have no user here that may sign in. Ask the owner of your tenant."
+NOBODY = "The identity provider signed you in, but you have no active user here. Contact your tenant's owner."
 
 
 class NotSignedIn(Unauthenticated):

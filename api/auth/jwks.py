@@ -84,7 +84,9 @@ class RemoteKeys:
     async def _read_document(self, issuer: str) -> dict[str, Any]:
         document = await fetch_json(self._client, f"{issuer.rstrip('/')}/.well-known/openid-configuration")
         if not isinstance(document, dict) or document.get("issuer") != issuer:
-            raise EgressFailed(f"The OpenID configuration of {_host(issuer)} does not name that issuer as its own.")
+            raise EgressFailed(
+                f"The OpenID configuration of {_host(issuer)} names another issuer than the one registered."
+            )
         return document
 
 
@@ -93,7 +95,7 @@ def usable_keys(document: Any, host: str) -> KeySet:
     Raises EgressFailed when the document is no set."""
     keys = document.get("keys") if isinstance(document, dict) else None
     if not isinstance(keys, list) or len(keys) > MAX_KEYS:
-        raise EgressFailed(f"The answer of {host} is not a JSON Web Key Set of at most {MAX_KEYS} keys.")
+        raise EgressFailed(f"{host} did not return a JSON Web Key Set of at most {MAX_KEYS} keys.")
     return KeySet([key for key in map(_usable_key, keys) if key is not None])
 
 

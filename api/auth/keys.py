@@ -1,4 +1,4 @@
-"""API keys for clients: make, list, revoke (A8). A key is shown once, when it is made."""
+"""API keys for clients: create, list, revoke. A key is shown once, when it is created."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
@@ -6,7 +6,7 @@ from uuid import UUID
 
 import msgspec
 from litestar import Response, Router, delete, get, post
-from litestar.params import FromPath, JSONBody
+from litestar.params import JSONBody, PathParameter
 from msgspec import Meta
 from psycopg.rows import DictRow
 
@@ -14,6 +14,7 @@ from api.admin.deeds import note
 from api.auth.people import is_at_most
 from api.describing import described
 from api.errors import problems
+from api.fields import CreatedAt, CreatedBy, NextCursor
 from api.paging import Cursor, Limit, read_cursor, write_cursor
 from api.principals import MayHaveKeys, Principal
 from api.resources import Opened
@@ -24,62 +25,102 @@ from schema.keys import PREFIX, new_api_key, read_api_key
 from schema.queries import api_keys
 from schema.rights import Right, Role, rights_of
 
-NO_KEY = "There is no such key."
+NO_KEY = "No such API key. GET /api/auth/keys lists the keys that you can see."
+
+KeyId = Annotated[UUID, PathParameter(description="The key's id.")]
 
 
 class KeyIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """A new key. `scopes` are the rights that it keeps of its role's, all if left out; it acts for you, or `for_tenant`."""
+    """An API key to create. It can do no more than its creator."""
 
-    name: Annotated[str, Meta(min_length=1, max_length=100)]
-    scopes: Annotated[list[Right], Meta(min_length=1, max_length=50)] | None = None
-    expires_at: Annotated[datetime, Meta(tz=True)] | None = None
-    expires_in_days: Annotated[int, Meta(ge=1, le=3650)] | None = None
-    role: Role | None = None
-    for_tenant: bool = False
+    name: Annotated[str, Meta(min_length=1, max_length=100, description="What the key is for.", examples=["my laptop"])]
+    scopes: (
+        Annotated[
+            list[Right],
+            Meta(
+                min_length=1, max_length=50, description="Rights of the role that the key keeps; null keeps them all."
+            ),
+        ]
+        | None
+    ) = None
+    expires_at: (
+        Annotated[datetime, Meta(tz=True, description="When the key expires, with a UTC offset; null is never.")] | None
+    ) = None
+    expires_in_days: (
+        Annotated[int, Meta(ge=1, le=3650, description="Days until the key expires; an alternative to `expires_at`.")]
+        | None
+    ) = None
+    role: (
+        Annotated[
+            Role,
+            Meta(description="Role of the key, at most your own; null is your own, or `member` with `for_tenant`."),
+        ]
+        | None
+    ) = None
+    for_tenant: Annotated[bool, Meta(description="Whether it acts for the tenant instead of for you.")] = False
 
 
 class KeyOut(msgspec.Struct, frozen=True, kw_only=True):
-    """A key, never the secret of it. `user_id` is whom it acts for, None is the tenant."""
+    """An API key, without its secret."""
 
-    id: UUID
-    prefix: str
-    name: str
-    role: Role
-    scopes: list[str] | None
-    user_id: UUID | None
-    created_by: str | None
-    created_at: datetime
-    expires_at: datetime | None
-    revoked_at: datetime | None
-    last_used_at: datetime | None
+    id: Annotated[UUID, Meta(description="Id of the key.")]
+    prefix: Annotated[str, Meta(description="How the key begins, to recognize it by.")]
+    name: Annotated[str, Meta(description="What the key is for.")]
+    role: Annotated[Role, Meta(description="Role of the key.")]
+    scopes: Annotated[list[str] | None, Meta(description="Rights that it is narrowed to; null if it isn't narrowed.")]
+    user_id: Annotated[UUID | None, Meta(description="The user it acts for; null if it acts for the tenant.")]
+    created_by: CreatedBy
+    created_at: CreatedAt
+    expires_at: Annotated[datetime | None, Meta(description="When it expires; null is never.")]
+    revoked_at: Annotated[datetime | None, Meta(description="When it was revoked; null if it wasn't.")]
+    last_used_at: Annotated[
+        datetime | None, Meta(description="When it was last used, to within 15 seconds; null if never.")
+    ]
 
 
 class KeyMadeOut(KeyOut, frozen=True, kw_only=True):
-    """A key that was just made; `key` is shown this once."""
+    """An API key that was just created."""
 
-    key: str
+    key: Annotated[str, Meta(description="The key itself. It is returned only once; store it safely.")]
 
     def __repr__(self) -> str:
         return f"KeyMadeOut(id={self.id})"
 
 
 class KeysOut(msgspec.Struct, frozen=True):
-    """A page of keys, newest first."""
+    """A page of API keys, newest first."""
 
-    items: list[KeyOut]
-    next_cursor: str | None
+    items: Annotated[list[KeyOut], Meta(description="The keys on this page.")]
+    next_cursor: NextCursor
+
+
+EXAMPLE: dict[str, Any] = {"name": "my laptop", "expires_in_days": 90}
+KEY: dict[str, Any] = {
+    "id": "019514f2-9e4c-7d26-b5f7-8c0e3a2d6f91",
+    "prefix": "hr_4kPz9Qw2…",
+    "name": "my laptop",
+    "role": "member",
+    "scopes": None,
+    "user_id": "019514f2-6c1e-7a34-9d2b-3f5a8c7e1b20",
+    "created_by": "user:019514f2-6c1e-7a34-9d2b-3f5a8c7e1b20",
+    "created_at": "2026-03-02T08:15:30Z",
+    "expires_at": "2026-05-31T08:15:30Z",
+    "revoked_at": None,
+    "last_used_at": None,
+}
+CREATED_KEY = KEY | {"key": "hr_…"}
 
 
 @post(
     "/",
     status_code=201,
-    opt=described(example={"name": "my laptop", "expires_in_days": 90}),
-    summary="Make an API key",
+    opt=described(example=EXAMPLE, answer=CREATED_KEY),
+    summary="Create an API key",
     tags=["auth"],
 )
 async def create_api_key(data: JSONBody[KeyIn], principal: MayHaveKeys, resources: Opened) -> Response[KeyMadeOut]:
-    """The key can do no more than you can. It acts for you, sees what you see and ends with you; with `for_tenant`, which
-    needs the right `keys.manage`, it acts for the tenant."""
+    """The key can do no more than you can. It acts for you: it sees what you see, and stops working when you are disabled or
+    deleted. With `for_tenant`, which requires the right `keys.manage`, it acts for the tenant."""
     key, key_id = new_api_key(), new_id()
     parts, about = read_api_key(key), _about(principal, data)
     assert parts is not None
@@ -90,9 +131,9 @@ async def create_api_key(data: JSONBody[KeyIn], principal: MayHaveKeys, resource
     return Response(KeyMadeOut(key=key, **_fields(row)), headers={"Cache-Control": "no-store"})
 
 
-@get("/", summary="List API keys", tags=["auth"])
+@get("/", opt=described(answer={"items": [KEY], "next_cursor": None}), summary="List API keys", tags=["auth"])
 async def list_api_keys(principal: MayHaveKeys, resources: Opened, cursor: Cursor = None, limit: Limit = 20) -> KeysOut:
-    """Your own; with the right `keys.manage`, those of the whole tenant."""
+    """Lists your own keys; with the right `keys.manage`, those of the whole tenant."""
     before = read_cursor(cursor, UUID)
     async with tenant_tx(resources.ports.pool, principal.tenant_id) as db:
         rows = await api_keys.list_api_keys(
@@ -103,8 +144,8 @@ async def list_api_keys(principal: MayHaveKeys, resources: Opened, cursor: Curso
 
 
 @delete("/{key_id:uuid}", responses=problems("not_found"), summary="Revoke an API key", tags=["auth"])
-async def revoke_api_key(key_id: FromPath[UUID], principal: MayHaveKeys, resources: Opened) -> None:
-    """It is refused everywhere within a second."""
+async def revoke_api_key(key_id: KeyId, principal: MayHaveKeys, resources: Opened) -> None:
+    """Within a second, the key is refused everywhere. Revoking it again changes nothing."""
     async with tenant_tx(resources.ports.pool, principal.tenant_id) as db:
         fresh = await api_keys.revoke_api_key(db, principal.tenant_id, key_id, **_reach(principal))
         if fresh is None:
@@ -114,7 +155,7 @@ async def revoke_api_key(key_id: FromPath[UUID], principal: MayHaveKeys, resourc
 
 
 def _about(principal: Principal, data: KeyIn) -> dict[str, Any]:
-    """Return what the new key may do, for whom and how long. A key makes keys that act for whom it acts for itself."""
+    """Return what the new key may do, for whom and how long. Keys that a key creates act for the same user."""
     role = _role(principal, data)
     return {
         "name": data.name,
@@ -126,26 +167,34 @@ def _about(principal: Principal, data: KeyIn) -> dict[str, Any]:
 
 
 def _role(principal: Principal, data: KeyIn) -> Role:
-    """Return the new key's role. Raises Forbidden for one above the maker's."""
+    """Return the new key's role. Raises Forbidden for one above the creator's."""
     if data.for_tenant and "keys.manage" not in principal.rights:
-        raise Forbidden("A key for the whole tenant needs the right 'keys.manage'.", field="for_tenant")
+        raise Forbidden(
+            f"for_tenant requires the right 'keys.manage'; your role ({principal.role}) or key does not include it.",
+            field="for_tenant",
+        )
     default: Role = "member" if is_at_most("member", principal.role) else principal.role
     role = data.role or (default if data.for_tenant else principal.role)
     if not is_at_most(role, principal.role):
-        raise Forbidden(f"Your {principal.role} access can't make a key with the role {role!r}.", field="role")
+        raise Forbidden(f"role must not be above your own ({principal.role}), but is {role}.", field="role")
     return role
 
 
 def _scopes(principal: Principal, data: KeyIn, role: Role) -> list[str] | None:
-    """Return what the key is narrowed to: at most what its maker may do, also if that is a narrowed key."""
+    """Return what the key is narrowed to: at most what its creator may do, who may be a narrowed key as well."""
     whole = rights_of(role)
     if data.scopes is None:
         return None if whole <= principal.rights else sorted(whole & principal.rights)
     for place, scope in enumerate(data.scopes):
         if scope not in principal.rights:
-            raise Forbidden(f"You don't have the right {scope!r} yourself.", field=f"scopes[{place}]")
+            raise Forbidden(
+                f"scopes[{place}]: you don't have the right {scope!r} yourself, so a key of yours can't have it.",
+                field=f"scopes[{place}]",
+            )
         if scope not in whole:
-            raise InputError(f"The role {role!r} does not have the right {scope!r}.", field=f"scopes[{place}]")
+            raise InputError(
+                f"scopes[{place}]: the role {role!r} does not include the right {scope!r}.", field=f"scopes[{place}]"
+            )
     return sorted(set(data.scopes))
 
 
@@ -156,7 +205,7 @@ def _expires_at(data: KeyIn) -> datetime | None:
             raise InputError("Send expires_at or expires_in_days, not both.", field="expires_in_days")
         return now + timedelta(days=data.expires_in_days)
     if data.expires_at is not None and data.expires_at <= now:
-        raise InputError("expires_at must lie in the future.", field="expires_at")
+        raise InputError("expires_at must be in the future.", field="expires_at")
     return data.expires_at
 
 

@@ -40,9 +40,9 @@ from schema.vault import PLATFORM
 PREFIX = "hrr_"
 LASTS = timedelta(days=30)  # a sign-in that is not refreshed for so long is over
 
-WRONG = "The tenant, the email or the password is not right."
-NOT_REFRESHED = "This refresh token is not valid, or was used before. Sign in again with POST /api/auth/login."
-SUSPENDED = "This tenant is suspended. Its data is kept; ask whoever runs this installation."
+WRONG = "The tenant, email or password is incorrect."
+NOT_REFRESHED = "The refresh token is invalid or has already been used. Sign in again with POST /api/auth/login."
+SUSPENDED = "This tenant is suspended. Its data is kept. Contact the operator of this installation."
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Signing in at a tenant's identity provider (OpenID Connect) over HTTP: which there are, going there, coming back (A8)."""
+"""Signing in at a tenant's identity provider (OpenID Connect) over HTTP: the list of providers, the redirect, the callback."""
 
 from typing import Annotated, Any
 from urllib.parse import urlencode
@@ -7,7 +7,8 @@ import msgspec
 from litestar import Request, Response, Router, get
 from litestar.datastructures import Cookie
 from litestar.openapi.datastructures import ResponseSpec
-from litestar.params import FromPath, FromQuery, QueryParameter
+from litestar.params import PathParameter, QueryParameter
+from msgspec import Meta
 from psycopg.rows import DictRow
 
 from api.auth import begun as beginnings
@@ -15,7 +16,8 @@ from api.auth.finishing import Told, finish_login
 from api.auth.logins import LoggedIn
 from api.auth.oidc_paths import onward_url, read_return_to, redirect_uri, sign_in_url
 from api.auth.people import visit_of
-from api.auth.signing_in import NO_STORE, TokensOut, tokens_out
+from api.auth.signing_in import NO_STORE, TOKENS, TokensOut, tokens_out
+from api.describing import described
 from api.errors import problems
 from api.principals import PUBLIC
 from api.resources import Opened, Resources
@@ -25,9 +27,11 @@ from schema.ids import new_id
 from schema.queries.callers import find_tenant_id
 from schema.queries.identity_providers import find_sign_in, list_sign_ins
 
-NO_SIGN_IN = "There is no such sign-in. GET /api/auth/oidc/{tenant} lists those that there are."
+NO_SIGN_IN = "No such identity provider. GET /api/auth/oidc/{tenant} lists the providers of a tenant."
 ELSEWHERE = {
-    302: ResponseSpec(None, description="To `return_to`, with the tokens in the fragment.", media_type="text/plain")
+    302: ResponseSpec(
+        None, description="Redirect to `return_to`, with the tokens in the fragment.", media_type="text/plain"
+    )
 }
 CALLBACK_FAILURES = (
     *("unauthenticated", "tenant_suspended", "forbidden", "not_found", "rate_limit_exceeded"),
@@ -38,28 +42,45 @@ TAGS = ["auth"]
 ReturnTo = Annotated[
     str | None,
     QueryParameter(
-        description="A path of this server to go to afterwards, with the tokens in the fragment of the address."
+        description="Path on this server to redirect to afterwards, with the tokens in the fragment. Without it, the callback "
+        "returns them as JSON."
     ),
 ]
-Word = FromQuery[str | None]
+Tenant = Annotated[str, PathParameter(description="The tenant's slug.")]
+Provider = Annotated[str, PathParameter(description="The identity provider's name.")]
+Code = Annotated[str | None, QueryParameter(description="Authorization code.")]
+Sent = Annotated[str | None, QueryParameter(name="state", description="The `state` of the authorization request.")]
+ErrorCode = Annotated[str | None, QueryParameter(description="Why the provider did not sign the user in.")]
+ErrorText = Annotated[str | None, QueryParameter(description="The provider's explanation of `error`.")]
+Iss = Annotated[str | None, QueryParameter(description="The issuer of the response (RFC 9207).")]
 
 
 class SignInOut(msgspec.Struct, frozen=True):
-    """A provider that people can sign in at: send the browser to `url`."""
+    """An identity provider that users can sign in at."""
 
-    name: str
-    url: str
+    name: Annotated[str, Meta(description="Name of the provider.")]
+    url: Annotated[str, Meta(description="Where to send the browser to sign in.")]
 
 
 class SignInsOut(msgspec.Struct, frozen=True):
-    """The providers of a tenant, by name."""
+    """The identity providers that users of a tenant can sign in at."""
 
-    items: list[SignInOut]
+    items: Annotated[list[SignInOut], Meta(description="The providers, ordered by name.")]
 
 
-@get("/{tenant:str}", opt=PUBLIC, responses=problems("unavailable"), summary="Where can I sign in?", tags=TAGS)
-async def list_sign_in_options(tenant: FromPath[str], resources: Opened) -> SignInsOut:
-    """The identity providers of a tenant, by its slug. Empty for a tenant without any, and for one that does not exist."""
+EXAMPLE = {"items": [{"name": "okta", "url": "https://headrace.example.com/api/auth/oidc/acme/okta"}]}
+
+
+@get(
+    "/{tenant:str}",
+    opt=PUBLIC | described(answer=EXAMPLE),
+    responses=problems("unavailable"),
+    summary="List sign-in options",
+    tags=TAGS,
+)
+async def list_sign_in_options(tenant: Tenant, resources: Opened) -> SignInsOut:
+    """Lists the identity providers that users of a tenant can sign in at. Empty for a tenant without any, and for one that
+    doesn't exist."""
     tenant_id = await find_tenant_id(resources.ports.pool, tenant) or new_id()  # nobody's, for the same work
     async with tenant_tx(resources.ports.pool, tenant_id) as db:
         names = await list_sign_ins(db, tenant_id)
@@ -71,17 +92,17 @@ async def list_sign_in_options(tenant: FromPath[str], resources: Opened) -> Sign
     status_code=302,
     opt=PUBLIC,
     responses=problems("not_found", "provider_failed", "egress_failed", "unavailable"),
-    summary="Sign in at a provider",
+    summary="Start a sign-in at an identity provider",
     tags=TAGS,
 )
 async def start_oidc_sign_in(
-    tenant: FromPath[str],
-    provider: FromPath[str],
+    tenant: Tenant,
+    provider: Provider,
     request: Request[Any, Any, Any],
     resources: Opened,
     return_to: ReturnTo = None,
 ) -> Response[None]:
-    """Sends a browser to the identity provider. It must be back within ten minutes."""
+    """Redirects the browser to the identity provider. The sign-in must be completed within ten minutes, in the same browser."""
     row = await _find(resources, tenant, provider)
     begun = beginnings.new_begun(read_return_to(return_to) if return_to is not None else None)
     url = await resources.code_flow.authorization_url(row, begun, _redirect_uri(resources, row))
@@ -92,23 +113,24 @@ async def start_oidc_sign_in(
 
 @get(
     "/{tenant:str}/{provider:str}/callback",
-    opt=PUBLIC,
+    opt=PUBLIC | described(answer=TOKENS),
     responses={**problems(*CALLBACK_FAILURES), **ELSEWHERE},
-    summary="Come back from a provider",
+    summary="Complete a sign-in at an identity provider",
     tags=TAGS,
 )
 async def complete_oidc_sign_in(
-    tenant: FromPath[str],
-    provider: FromPath[str],
+    tenant: Tenant,
+    provider: Provider,
     request: Request[Any, Any, Any],
     resources: Opened,
-    code: Word = None,
-    sent: Annotated[str | None, QueryParameter(name="state")] = None,
-    error: Word = None,
-    error_description: Word = None,
-    iss: Word = None,
+    code: Code = None,
+    sent: Sent = None,
+    error: ErrorCode = None,
+    error_description: ErrorText = None,
+    iss: Iss = None,
 ) -> Response[TokensOut]:
-    """Where the provider sends the browser. Answers as `POST /api/auth/login` does, or goes on to `return_to`."""
+    """The provider redirects the browser here. Responds like `POST /api/auth/login`, or redirects to the `return_to` of the
+    start."""
     row = await _find(resources, tenant, provider)
     told = Told(code, sent, error, error_description, iss)
     logged_in, begun = await finish_login(resources, row, told, request.cookies, visit_of(request))

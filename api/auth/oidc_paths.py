@@ -9,8 +9,8 @@ ONWARD = re.compile(r"/(?:[\w.~!$&'()*+,;=:@-][\w.~!$&'()*+,;=:@/-]*)?(?:\?[\w.~
 MAX_ONWARD = 1000
 
 WRONG = (
-    "return_to must be a path of this server, like /console?tab=chats: it begins with one slash, holds no fragment, and "
-    "does not lead to a sign-in."
+    "return_to must be a path on this server, such as /console?tab=chats: it must start with exactly one slash, have no "
+    "fragment, and not lead to a sign-in."
 )
 
 

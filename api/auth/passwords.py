@@ -66,11 +66,11 @@ def check_password(password: str, *, email: str, field: str = "password") -> Non
     """
     plain = password.strip().lower()
     if not SHORTEST <= len(password) <= LONGEST:
-        raise InputError(f"{field} must have {SHORTEST} to {LONGEST} characters.", field=field)
+        raise InputError(f"{field} must be {SHORTEST} to {LONGEST} characters long.", field=field)
     if plain in (email, email.partition("@")[0]):
-        raise InputError(f"{field} must not be the email address.", field=field)
+        raise InputError(f"{field} must not be the email address, or the part of it before the @.", field=field)
     if plain in COMMON or len(set(plain)) < 3:
-        raise InputError(f"{field} is one of those that are tried first. Choose another.", field=field)
+        raise InputError(f"{field} is too common. Choose a password that is harder to guess.", field=field)
 
 
 class Passwords:
@@ -90,7 +90,7 @@ class Passwords:
 
     async def _run(self, work: Callable[..., T], *values: str | None) -> T:
         if self._waiting >= WAITING:
-            raise Unavailable("Too many people sign in at this moment. Try again shortly.")
+            raise Unavailable("Too many users are signing in right now. Try again shortly.")
         self._waiting += 1
         try:
             return await asyncio.get_running_loop().run_in_executor(self._threads, work, *values)

@@ -1,12 +1,13 @@
-"""People at the door: what an email is, who has power over whom, where a request came from."""
+"""Identity checks: what an email is, who may manage whom, where a request came from."""
 
 import re
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 from uuid import UUID
 
 import msgspec
 from litestar import Request
+from msgspec import Meta
 from psycopg.rows import DictRow
 
 from api.principals import Principal, address_of
@@ -20,34 +21,36 @@ def read_email(text: str, field: str = "email") -> str:
     """Return an email address as it is stored, in lower case. Raises InputError that names `field`."""
     email = text.strip().lower()
     if not EMAIL.fullmatch(email):
-        raise InputError(f"{field} must be an email address, like ada@example.com.", field=field)
+        raise InputError(f"{field} must be an email address such as ada@example.com.", field=field)
     return email
 
 
 def is_at_most(role: Role, highest: Role) -> bool:
-    """Whether a role is `highest` or below it."""
+    """Whether a role is `highest` or below."""
     return ROLES.index(role) >= ROLES.index(highest)
 
 
 def require_power_over(principal: Principal, role: Role) -> None:
-    """Raise Forbidden unless the caller may make, change and remove people of this role: nobody above themselves. Somebody
-    who leads could undo any narrowing of a key, so a narrowed key has no power over them."""
+    """Raise Forbidden unless the caller may manage users with this role, which can't be above their own. Owners and admins
+    could undo the narrowing of a key, so a narrowed key may not manage them."""
     narrowed = role in SEES_ALL and not rights_of(role) <= principal.rights
     if not is_at_most(role, principal.role) or narrowed:
-        raise Forbidden(f"Your {principal.role} access has no power over people with the role {role!r}.", field="role")
+        raise Forbidden(
+            f"Your role ({principal.role}) or key does not allow managing users with the role {role}.", field="role"
+        )
 
 
 class PersonOut(msgspec.Struct, frozen=True, kw_only=True):
-    """Somebody, as they are told who they are."""
+    """The signed-in user."""
 
-    id: UUID
-    email: str
-    name: str
-    role: Role
+    id: Annotated[UUID, Meta(description="Id of the user.")]
+    email: Annotated[str, Meta(description="Email address.")]
+    name: Annotated[str, Meta(description="Display name.")]
+    role: Annotated[Role, Meta(description="Role in the tenant.")]
 
 
 def person_of(row: DictRow) -> PersonOut:
-    """Return a user's row as the API shows it to themselves."""
+    """Return a user's row as the user sees it."""
     return PersonOut(id=row["id"], email=row["email"], name=row["name"], role=row["role"])
 
 

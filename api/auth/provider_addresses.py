@@ -1,5 +1,5 @@
-"""What may be registered as an identity provider: names, issuers, key sets and clients. Whatever is fetched to find out goes
-through the egress guard."""
+"""What may be registered as an identity provider: names, issuers, key sets and clients. Everything fetched to check that
+goes through the egress guard."""
 
 import re
 from ipaddress import ip_address
@@ -15,13 +15,15 @@ from tools.egress.network import resolve
 NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 MAX_SECRET = 1000
 
-SECRET_ALONE = "A client_secret needs the client_id that it belongs to."  # noqa: S105 (a sentence)
+SECRET_ALONE = "client_secret requires a client_id."  # noqa: S105 (a sentence)
 
 
 def check_name(name: str) -> None:
     """Raise InputError unless a provider may have this name in paths."""
     if not NAME.fullmatch(name):
-        raise InputError("name must be small letters a to z, digits and hyphens, like okta or entra-id.", field="name")
+        raise InputError(
+            "name must be lowercase letters (a to z), digits and hyphens, such as okta or entra-id.", field="name"
+        )
 
 
 def check_client(client_id: str | None, secret: str | None) -> None:
@@ -30,15 +32,15 @@ def check_client(client_id: str | None, secret: str | None) -> None:
         raise InputError(SECRET_ALONE, field="client_secret")
     for field, text in (("client_id", client_id), ("client_secret", secret)):
         if text is not None and not (text.isascii() and text.isprintable()):
-            raise InputError(f"{field} holds a character that can't be in one; copy it again.", field=field)
+            raise InputError(f"{field} must be printable ASCII. Copy it from the provider again.", field=field)
     if secret is not None and not 0 < len(secret) <= MAX_SECRET:
-        raise InputError(f"client_secret must have 1 to {MAX_SECRET} characters.", field="client_secret")
+        raise InputError(f"client_secret must be 1 to {MAX_SECRET:,} characters long.", field="client_secret")
 
 
 async def check_issuer(settings: ApiSettings, issuer: str) -> None:
     """Raise InputError unless this can be the issuer of somebody else's tokens, spelled as they spell it."""
     if issuer.rstrip("/") == settings.issuer:
-        raise InputError("issuer is this server itself; its own tokens are good here already.", field="issuer")
+        raise InputError("issuer must not be this server itself, whose tokens are accepted anyway.", field="issuer")
     try:
         await _admit(settings.egress, issuer)
     except EgressFailed as refused:
@@ -60,7 +62,10 @@ async def check_keys(keys: RemoteKeys, issuer: str, jwks_url: str | None, *, sig
     except EgressFailed as failure:
         raise InputError(f"{field}: {failure.message}", field=field) from None
     if not usable.keys:
-        raise InputError(f"{field}: there is no RSA key of 2048 bits or more that signs, as RS256 needs.", field=field)
+        raise InputError(
+            f"{field}: the key set contains no RSA signing key of at least 2048 bits, which RS256 requires.",
+            field=field,
+        )
 
 
 async def _admit(policy: EgressPolicy, issuer: str) -> None:
@@ -75,5 +80,5 @@ async def _admit(policy: EgressPolicy, issuer: str) -> None:
     except (OSError, UnicodeError):
         found = []
     if not found:
-        raise EgressFailed(f"{host} is not known to DNS, or DNS does not answer.")
+        raise EgressFailed(f"{host} could not be resolved: it is not in DNS, or DNS does not answer.")
     policy.admit(url.scheme, host, port, found)

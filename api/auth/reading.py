@@ -25,7 +25,7 @@ ALGORITHMS = ["RS256"]
 LEAST_BITS = 2048
 
 REFUSED = (
-    "This token is not valid, or no longer. Sign in again with POST /api/auth/login, or at your identity provider, and "
+    "The access token is invalid or has expired. Sign in again with POST /api/auth/login or at your identity provider, and "
     "send the new access token as `Authorization: Bearer …`."
 )
 

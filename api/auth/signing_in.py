@@ -1,4 +1,4 @@
-"""Signing in and out over HTTP, and who one is then (A8). Identity providers have their own way in."""
+"""Signing in and out over HTTP, and asking who you are. Signing in at an identity provider is in `oidc.py`."""
 
 from datetime import datetime
 from typing import Annotated, Any, Literal
@@ -29,83 +29,113 @@ NO_STORE = {"Cache-Control": "no-store"}
 
 
 class LoginIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Who somebody says they are; `tenant` is its slug."""
+    """Credentials of a user."""
 
-    tenant: Annotated[str, Meta(min_length=1, max_length=100)]
-    email: Annotated[str, Meta(min_length=1, max_length=300)]
-    password: Annotated[str, Meta(min_length=1, max_length=1000)]
+    tenant: Annotated[str, Meta(min_length=1, max_length=100, description="Slug of the tenant.")]
+    email: Annotated[str, Meta(min_length=1, max_length=300, description="Email address, in any case.")]
+    password: Annotated[str, Meta(min_length=1, max_length=1000, description="Password.")]
 
     def __repr__(self) -> str:
         return f"LoginIn(tenant={self.tenant!r})"
 
 
 class RefreshIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A refresh token that was not used yet."""
+    """A refresh token to exchange."""
 
-    refresh_token: Annotated[str, Meta(min_length=1, max_length=200)]
+    refresh_token: Annotated[
+        str, Meta(min_length=1, max_length=200, description="The latest refresh token of the sign-in, not used before.")
+    ]
 
     def __repr__(self) -> str:
         return "RefreshIn()"
 
 
 class LogoutIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """`everywhere` ends all sign-ins of the user, not only this one."""
+    """What to sign out of."""
 
-    everywhere: bool = False
+    everywhere: Annotated[bool, Meta(description="Whether to end all sign-ins of the user, not only this one.")] = False
 
 
 class TenantNameOut(msgspec.Struct, frozen=True):
-    """The tenant that somebody is in."""
+    """The tenant of the caller."""
 
-    id: UUID
-    slug: str
-    state: TenantState
+    id: Annotated[UUID, Meta(description="Id of the tenant.")]
+    slug: Annotated[str, Meta(description="Its name in paths.")]
+    state: Annotated[TenantState, Meta(description="State of the tenant.")]
 
 
 class TokensOut(msgspec.Struct, frozen=True, kw_only=True):
-    """Tokens: the access token is good for `expires_in` seconds, the refresh token once."""
+    """Tokens of a sign-in."""
 
-    access_token: str
-    token_type: Literal["Bearer"] = "Bearer"  # noqa: S105 (the scheme, no secret)
-    expires_in: int
-    refresh_token: str
-    user: PersonOut
-    tenant: TenantNameOut
+    access_token: Annotated[str, Meta(description="Send it as `Authorization: Bearer …`.")]
+    token_type: Annotated[Literal["Bearer"], Meta(description="Always `Bearer`.")] = "Bearer"  # noqa: S105 (no secret)
+    expires_in: Annotated[int, Meta(description="Seconds until the access token expires.")]
+    refresh_token: Annotated[str, Meta(description="Exchange it for new tokens at POST /api/auth/refresh; works once.")]
+    user: Annotated[PersonOut, Meta(description="The signed-in user.")]
+    tenant: Annotated[TenantNameOut, Meta(description="The user's tenant.")]
 
     def __repr__(self) -> str:
         return f"TokensOut(user={self.user.id})"
 
 
 class KeyInUseOut(msgspec.Struct, frozen=True):
-    """The API key that one calls with."""
+    """The API key that a request was sent with."""
 
-    id: UUID
-    name: str
-    expires_at: datetime | None
+    id: Annotated[UUID, Meta(description="Id of the key.")]
+    name: Annotated[str, Meta(description="What the key is for.")]
+    expires_at: Annotated[datetime | None, Meta(description="When it expires; null is never.")]
 
 
 class MeOut(msgspec.Struct, frozen=True, kw_only=True):
-    """Who is calling. `user` is None for a key that stands for its tenant; `scopes` is what a key was narrowed to."""
+    """The identity and the rights of the caller."""
 
-    kind: Literal["user", "key"]
-    tenant: TenantNameOut
-    user: PersonOut | None
-    key: KeyInUseOut | None
-    role: Role
-    rights: list[Right]
-    scopes: list[str] | None
+    kind: Annotated[Literal["user", "key"], Meta(description="`user` for an access token, `key` for an API key.")]
+    tenant: Annotated[TenantNameOut, Meta(description="The caller's tenant.")]
+    user: Annotated[PersonOut | None, Meta(description="The user; null for a key that acts for its tenant.")]
+    key: Annotated[KeyInUseOut | None, Meta(description="The API key; null for an access token.")]
+    role: Annotated[Role, Meta(description="Role of the caller.")]
+    rights: Annotated[list[Right], Meta(description="What the caller may do.")]
+    scopes: Annotated[list[str] | None, Meta(description="Rights that the key is narrowed to; null if it isn't.")]
+
+
+PERSON = {
+    "id": "019514f2-6c1e-7a34-9d2b-3f5a8c7e1b20",
+    "email": "ada@example.com",
+    "name": "Ada Lovelace",
+    "role": "member",
+}
+TENANT = {"id": "019514f2-5a0d-7e61-8f3c-1d4b6a9e2c70", "slug": "acme", "state": "active"}
+LOGIN = {"tenant": "acme", "email": "ada@example.com", "password": "seven mill wheels"}
+TOKENS = {
+    "access_token": "eyJhbGciOiJSUzI1NiIsInR5cCI6ImF0K2p3dCJ9.…",
+    "token_type": "Bearer",
+    "expires_in": 3600,
+    "refresh_token": "hrr_…",
+    "user": PERSON,
+    "tenant": TENANT,
+}
+CALLER = {
+    "kind": "user",
+    "tenant": TENANT,
+    "user": PERSON,
+    "key": None,
+    "role": "member",
+    "rights": ["self", "jobs.read", "jobs.write", "chat"],
+    "scopes": None,
+}
 
 
 @post(
     "/login",
     status_code=200,
-    opt=PUBLIC | described(example={"tenant": "acme", "email": "ada@example.com", "password": "seven mill wheels"}),
+    opt=PUBLIC | described(example=LOGIN, answer=TOKENS),
     responses=problems("unauthenticated", "tenant_suspended", "rate_limit_exceeded", "unavailable"),
     summary="Sign in",
     tags=["auth"],
 )
 async def login(data: JSONBody[LoginIn], request: Request[Any, Any, Any], resources: Opened) -> Response[TokensOut]:
-    """With a password. After five failures for a person, or twenty from an address, within a quarter of an hour: 429."""
+    """Signs in with a password and returns tokens. Five failures for a user, or twenty from an IP address, within 15 minutes
+    lead to 429 for the rest of that time."""
     visit = visit_of(request)
     row = await authenticate(resources, data.tenant, data.email, data.password, visit)
     return tokens_out(resources, await begin_login(resources, row, visit, password=data.password))
@@ -114,7 +144,7 @@ async def login(data: JSONBody[LoginIn], request: Request[Any, Any, Any], resour
 @post(
     "/refresh",
     status_code=200,
-    opt=PUBLIC,
+    opt=PUBLIC | described(example={"refresh_token": "hrr_…"}, answer=TOKENS),
     responses=problems("unauthenticated", "tenant_suspended", "unavailable"),
     summary="Refresh tokens",
     tags=["auth"],
@@ -122,19 +152,26 @@ async def login(data: JSONBody[LoginIn], request: Request[Any, Any, Any], resour
 async def refresh_tokens(
     data: JSONBody[RefreshIn], request: Request[Any, Any, Any], resources: Opened
 ) -> Response[TokensOut]:
-    """Get new tokens for a refresh token. Each works once; one that comes again ends the whole sign-in. Thirty days without
-    a refresh end it too."""
+    """Exchanges a refresh token for new tokens. Each refresh token works once: using one again ends the sign-in with all its
+    tokens. A sign-in also ends after 30 days without a refresh."""
     return tokens_out(resources, await renew_login(resources, data.refresh_token, visit_of(request)))
 
 
-@post("/logout", status_code=204, responses=problems("conflict"), summary="Sign out", tags=["auth"])
+@post(
+    "/logout",
+    status_code=204,
+    opt=described(example={"everywhere": True}),
+    responses=problems("conflict"),
+    summary="Sign out",
+    tags=["auth"],
+)
 async def logout(principal: SignedIn, resources: Opened, data: JSONBody[LogoutIn | None] = None) -> None:
-    """End this sign-in with all its tokens, within a second, or all of them."""
+    """Ends this sign-in, or all of the user's. Its tokens are refused within a second."""
     everywhere = data is not None and data.everywhere
     if principal.kind == "key":
-        raise Forbidden("An API key is not signed in. To end it, use DELETE /api/auth/keys/{id}.")
+        raise Forbidden("An API key can't be signed out. To revoke it, send DELETE /api/auth/keys/{key_id}.")
     if principal.login_id is None and not everywhere:
-        raise Conflict("This token is your identity provider's; sign out there.")
+        raise Conflict("This token was issued by your identity provider. Sign out there.")
     async with tenant_tx(resources.ports.pool, principal.tenant_id) as db:
         if everywhere:
             await end_logins(db, principal.tenant_id, principal.id, reason="logout_everywhere")
@@ -144,8 +181,9 @@ async def logout(principal: SignedIn, resources: Opened, data: JSONBody[LogoutIn
         await note(db, principal, principal.tenant_id, "login.ended", target, {"everywhere": everywhere})
 
 
-@get("/me", summary="Who am I", tags=["auth"])
+@get("/me", opt=described(answer=CALLER), summary="Get the caller's identity", tags=["auth"])
 async def get_caller_identity(principal: SignedIn, resources: Opened) -> MeOut:
+    """Returns who the API key or access token belongs to, and what it may do."""
     user: DictRow | None = None
     key: DictRow | None = None
     async with tenant_tx(resources.ports.pool, principal.tenant_id) as db:
@@ -169,12 +207,12 @@ def _me(principal: Principal, user: DictRow | None, key: DictRow | None) -> MeOu
 
 
 def tenant_out(facts: TenantFacts) -> TenantNameOut:
-    """Return a tenant as its people see it."""
+    """Return a tenant as its users see it."""
     return TenantNameOut(facts.id, facts.slug, facts.state)
 
 
 def tokens_out(resources: Resources, logged_in: LoggedIn) -> Response[TokensOut]:
-    """Return the answer with somebody's tokens, which nobody on the way may keep."""
+    """Return the response with a user's tokens, which no cache may store."""
     tokens = TokensOut(
         access_token=logged_in.access_token,
         expires_in=resources.tokens.lifetime_s,

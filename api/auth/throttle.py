@@ -58,7 +58,7 @@ class Throttle:
         if tries > most:
             wait_s = left_s if left_s > 0 else WINDOW_S
             raise LimitReached(
-                f"Too many sign-ins failed. Try again in {-(-wait_s // 60)} minutes.",
+                f"Too many failed sign-ins. Try again in {-(-wait_s // 60)} minutes.",
                 code="rate_limit_exceeded",
                 retry_after_s=wait_s,
             )

@@ -1,19 +1,29 @@
-"""Where others find the keys that our tokens are signed with."""
+"""Publishes the keys that our access tokens are signed with."""
 
 from typing import Any
 
 from litestar import Response, Router, get
 
+from api.describing import described
 from api.errors import problems
 from api.principals import PUBLIC
 from api.resources import Opened
 
 FOR_S = 300
+EXAMPLE = {
+    "keys": [{"kty": "RSA", "use": "sig", "alg": "RS256", "kid": "2026-03-02-1f9c", "n": "xjlCRBqkQ4mZ…", "e": "AQAB"}]
+}
 
 
-@get("/jwks.json", opt=PUBLIC, responses=problems("unavailable"), summary="Our public keys", tags=["auth"])
+@get(
+    "/jwks.json",
+    opt=PUBLIC | described(answer=EXAMPLE),
+    responses=problems("unavailable"),
+    summary="Get the JSON Web Key Set",
+    tags=["auth"],
+)
 async def get_jwks(resources: Opened) -> Response[dict[str, Any]]:
-    """The JSON Web Key Set of our access tokens. A new key is here ten minutes before it signs."""
+    """Returns the public keys that verify our access tokens (RS256). A new key is published ten minutes before it signs."""
     keys = await resources.signing.public_set()
     return Response(keys, headers={"Cache-Control": f"public, max-age={FOR_S}"})
 

@@ -90,7 +90,7 @@ async def add_identity_provider(
         return row
     sql = "SELECT id FROM identity_providers WHERE tenant_id = %(tenant_id)s AND name = %(name)s"
     if await fetch_one(db, sql, {"tenant_id": tenant_id, "name": values["name"]}):
-        raise Conflict("There is a provider with this name already.", field="name")
+        raise Conflict("An identity provider with this name already exists.", field="name")
     raise Conflict(TAKEN, field="audience")
 
 

@@ -1,4 +1,4 @@
-"""What the system holds of one person: how it is shown to them, and how it is erased (X10).
+"""What the system stores about one user: how it is shown to them, and how it is erased.
 
 `PERSONAL` says it for every table that belongs to tenants, and a test fails when a table is missing there. A new table needs
 one row: which of its rows are somebody's (`of`), what they are shown of it (`section`, `shown`) and how it goes (`erasures`,
@@ -27,7 +27,7 @@ ACTED = """(actor = 'user:' || %(user_id)s::text OR actor IN (
   SELECT 'key:' || k.id FROM api_keys k WHERE k.tenant_id = %(tenant_id)s AND k.user_id = %(user_id)s))"""
 
 
-MADE_BY = "Holds nothing personal but the id of who made it: what the tenant configured."
+MADE_BY = "Nothing personal but the id of its creator: what the tenant configured."
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ class Holding:
 
 PERSONAL: dict[str, Holding] = {
     "cached_answers": Holding(  # before the jobs that they came from
-        why="Questions with answers that may be given again; those that they asked are deleted.",
+        why="Questions with answers that may be reused; the user's questions are deleted.",
         erasures=(
             Erasure("scope = %(user_id)s::text"),
             Erasure(f"id IN (SELECT id FROM jobs WHERE tenant_id = %(tenant_id)s AND {OWN})"),
@@ -87,14 +87,16 @@ PERSONAL: dict[str, Holding] = {
         erasures=(Erasure(OWN), Erasure(f"address IS NOT NULL AND {ACTED}", "address = NULL")),
     ),
     "job_logs": Holding(
-        why="The events of jobs that have ended; goes with the job. Messages and results say the same; the words of attempts "
-        "that failed and a model's reasoning are in GET /api/jobs/{id}/events.",
+        why="Events of finished jobs; deleted with the job. Messages and results have the same content; the output of failed "
+        "attempts and a model's reasoning are at GET /api/jobs/{job_id}/events.",
     ),
-    "attempts": Holding(why="Which worker tried a job, and how that ended; goes with the job."),
+    "attempts": Holding(why="Which worker ran a job, and how that ended; deleted with the job."),
     "idempotency_keys": Holding(
-        why="A key that a client chose, with a hash of its request; goes with the job, or in a day."
+        why="Idempotency keys of clients with hashes of their requests; deleted with the job, or after a day."
     ),
-    "job_secrets": Holding(why="The sealed token that a job's caller came with; goes when the job ends, or with it."),
+    "job_secrets": Holding(
+        why="The encrypted token that a job was submitted with; deleted when the job ends, or with it."
+    ),
     "usage_records": Holding(
         why="What was used and what it cost; becomes nobody's, since the money was spent.",
         of=OWN,
@@ -122,7 +124,7 @@ PERSONAL: dict[str, Holding] = {
         shown="id, created_at, expires_at, revoked_at, revoked_for, address, client",
         erasures=(Erasure(OWN),),
     ),
-    "refresh_tokens": Holding(why="Hashes of tokens; goes with the sign-in."),
+    "refresh_tokens": Holding(why="Hashes of tokens; deleted with the sign-in."),
     "users": Holding(
         why="Who they are; deleted last (`delete_user`), so that an erasure that was interrupted can be begun again.",
         of="id = %(user_id)s",
@@ -130,13 +132,9 @@ PERSONAL: dict[str, Holding] = {
         shown="""id, email, name, role, state, password_hash IS NOT NULL AS has_password, provider_id, subject, created_at,
           updated_at, last_login_at""",
     ),
-    "identity_providers": Holding(
-        why="Holds nothing personal but the id of who made it: who vouches for the tenant's users."
-    ),
-    "credentials": Holding(
-        why="Holds nothing personal but the id of who made it: the tenant's keys of model providers."
-    ),
-    "grants": Holding(why="Holds nothing personal but the id of who made it: what the tenant may use."),
+    "identity_providers": Holding(why="Nothing personal but the id of its creator: where the tenant's users sign in."),
+    "credentials": Holding(why="Nothing personal but the id of its creator: the tenant's keys of model providers."),
+    "grants": Holding(why="Nothing personal but the id of its creator: what the tenant may use."),
     "memories": Holding(
         why="What was remembered about them; deleted.",
         of=OWN,
@@ -152,8 +150,10 @@ PERSONAL: dict[str, Holding] = {
         key=("message_id",),
         erasures=(Erasure(OWN, key="message_id"),),
     ),
-    "learned_examples": Holding(why="Questions and answers that feedback made examples; goes with the message."),
-    "tool_effects": Holding(why="What tools answered in a job, so that none is called twice; goes with the job."),
+    "learned_examples": Holding(
+        why="Questions and answers that feedback turned into examples; deleted with the message."
+    ),
+    "tool_effects": Holding(why="Results of tool calls in a job, so that none is repeated; deleted with the job."),
     "documents": Holding(
         why="What they keep for themselves; deleted. Documents that they shared are the tenant's and stay.",
         of=OWN,
@@ -162,15 +162,15 @@ PERSONAL: dict[str, Holding] = {
         erasures=(Erasure(OWN),),
     ),
     "document_versions": Holding(
-        why="How far the bytes of a document have come; goes with the document, and its bytes with it."
+        why="Processing state of a document's files; deleted with the document and its files."
     ),
     "chunks": Holding(
-        why="Passages of documents; goes with the document. GET /api/documents/{id}/content has the whole."
+        why="Passages of documents; deleted with the document. GET /api/documents/{document_id}/content returns it in full."
     ),
-    "chunk_drafts": Holding(why="Passages that are being made; goes with the document."),
-    "chunk_vectors": Holding(why="Vectors of passages; goes with the document."),
-    "file_removals": Holding(why="Names of bytes that are about to be removed; goes with them."),
-    "knowledge": Holding(why="Holds nothing personal: how much the tenant's documents come to."),
+    "chunk_drafts": Holding(why="Passages in preparation; deleted with the document."),
+    "chunk_vectors": Holding(why="Vectors of passages; deleted with the document."),
+    "file_removals": Holding(why="Names of files that are about to be deleted; deleted with them."),
+    "knowledge": Holding(why="Nothing personal: totals of the tenant's documents."),
     "collections": Holding(why=MADE_BY),
     "agents": Holding(why=MADE_BY),
     "tools": Holding(why=MADE_BY),

@@ -16,25 +16,63 @@ def any_object() -> dict[str, Any]:
     return {"type": "object", "properties": {}}
 
 
-class ToolDefinition(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A configured tool. `endpoint` may hold `{name}` in its path; header values may hold `{{secret:NAME}}`. `config` is
-    the kind's own part and stands in the kind's file. `renderer` is a hint such as `{"type": "table", "fields": ["due"]}`.
-    `priority`: higher is offered first. `side_effects`: None means yes for HTTP_POST and no for the others. `timeout_s` is
-    in seconds, `max_bytes` is the most that a model is given, in UTF-8."""
+Name = Annotated[
+    str,
+    Meta(
+        pattern=r"^[a-zA-Z][a-zA-Z0-9_-]{0,63}$(?!\n)",
+        description="Unique name: a letter, then up to 63 letters, digits, `_` or `-`. Can't be changed later.",
+        examples=["get_stock"],
+    ),
+]
+OfKind = Annotated[Kind, Meta(description="What a call does. Each kind has its own `config`.")]
+Description = Annotated[
+    str, Meta(min_length=1, max_length=4000, description="What the tool does and when to call it, for the model.")
+]
+Endpoint = Annotated[
+    str,
+    Meta(max_length=2048, description="URL to call; its path may contain parameters, such as `/stock/{sku}`."),
+]
+Headers = Annotated[
+    dict[str, str],
+    Meta(
+        description="Request headers; values may contain `{{secret:NAME}}`. Without `Authorization`, the caller's own token "
+        "is sent."
+    ),
+]
+Parameters = Annotated[dict[str, Any], Meta(description="JSON Schema of the arguments.")]
+Config = Annotated[dict[str, Any], Meta(description="Options of the kind.")]
+Format = Annotated[OutputFormat, Meta(description="Format of the output; null leaves it to the agent.")]
+Renderer = Annotated[
+    dict[str, Any],
+    Meta(description='Display hint for clients, such as `{"type": "table", "fields": ["due"]}`.'),
+]
+Priority = Annotated[int, Meta(ge=0, le=1000, description="Tools with a higher priority are offered to models first.")]
+TimeoutS = Annotated[float, Meta(ge=0.1, le=120, description="Most seconds that a call may take.")]
+SideEffects = Annotated[
+    bool,
+    Meta(description="Whether calls have side effects; null means yes for `HTTP_POST` and no for other kinds."),
+]
+MaxBytes = Annotated[
+    int, Meta(ge=256, le=1024 * 1024, description="Most bytes (UTF-8) of the output that a model is given.")
+]
 
-    name: Annotated[str, Meta(pattern=r"^[a-zA-Z][a-zA-Z0-9_-]{0,63}$(?!\n)")]
-    kind: Kind
-    description: Annotated[str, Meta(min_length=1, max_length=4000)]
-    endpoint: Annotated[str, Meta(max_length=2048)] | None = None
-    headers: dict[str, str] = {}
-    parameters: dict[str, Any] = msgspec.field(default_factory=any_object)
-    config: dict[str, Any] = {}
-    output_format: OutputFormat | None = None
-    renderer: dict[str, Any] | None = None
-    priority: Annotated[int, Meta(ge=0, le=1000)] = 100
-    timeout_s: Annotated[float, Meta(ge=0.1, le=120)] = 15.0
-    side_effects: bool | None = None
-    max_bytes: Annotated[int, Meta(ge=256, le=1024 * 1024)] = MAX_BYTES
+
+class ToolDefinition(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A configured tool, as its row stores it."""
+
+    name: Name
+    kind: OfKind
+    description: Description
+    endpoint: Endpoint | None = None
+    headers: Headers = {}
+    parameters: Parameters = msgspec.field(default_factory=any_object)
+    config: Config = {}
+    output_format: Format | None = None
+    renderer: Renderer | None = None
+    priority: Priority = 100
+    timeout_s: TimeoutS = 15.0
+    side_effects: SideEffects | None = None
+    max_bytes: MaxBytes = MAX_BYTES
 
     def __repr__(self) -> str:
         """Short, since headers may hold keys."""
