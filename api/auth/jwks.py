@@ -85,7 +85,7 @@ class RemoteKeys:
         document = await fetch_json(self._client, f"{issuer.rstrip('/')}/.well-known/openid-configuration")
         if not isinstance(document, dict) or document.get("issuer") != issuer:
             raise EgressFailed(
-                f"The OpenID configuration of {_host(issuer)} names another issuer than the one registered."
+                f"The OpenID configuration of {_host(issuer)} has another issuer than the one registered."
             )
         return document
 

@@ -156,7 +156,10 @@ async def test_nobody_revokes_what_they_can_not_see(
     key = await made(api, boss["access_token"], for_tenant=True)
     for secret in (member["access_token"], tenant.key, stranger.key):
         answer = await api.delete(f"/api/auth/keys/{key['id']}", headers=bearer(secret))
-        assert (404, "There is no such key.") == (answer.status_code, answer.json()["detail"])
+        assert (404, "No such API key. GET /api/auth/keys lists the keys that you can see.") == (
+            answer.status_code,
+            answer.json()["detail"],
+        )
     assert 200 == await status_of(api, key["key"])
 
 

@@ -254,7 +254,10 @@ async def test_another_tenants_provider_does_not_exist(
     body = {"json": {"role": "viewer"}} if method == "PATCH" else {}
     for place in (made["id"], uuid4()):
         answer = await api.request(method, f"{HERE}/{place}", headers=stranger.headers, **body)
-        assert (404, "There is no such identity provider.") == (answer.status_code, answer.json()["detail"])
+        assert (404, "No such identity provider. GET /api/auth/providers lists your tenant's providers.") == (
+            answer.status_code,
+            answer.json()["detail"],
+        )
     assert [] == (await api.get(HERE, headers=stranger.headers)).json()["items"]
 
 

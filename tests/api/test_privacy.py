@@ -340,7 +340,7 @@ async def test_the_last_active_owner_can_not_be_erased(
 ) -> None:
     me = boss["user"]
     answer = await api.post("/api/users/me/erase", json={"confirm": me["email"]})
-    assert (409, "This is the last active owner. Make another one first.") == (
+    assert (409, "This is the last active owner. Create another one first.") == (
         answer.status_code,
         answer.json()["detail"],
     )
@@ -394,4 +394,6 @@ async def test_people_of_another_tenant_are_not_there(
             await api.get(f"/api/users/{user_id}/export"),
             await api.post(f"/api/users/{user_id}/erase", json={"confirm": email}),
         ]
-        assert [(404, "There is no such user.")] * 2 == [(a.status_code, a.json()["detail"]) for a in answers]
+        assert [(404, "No such user. GET /api/users lists the users of your tenant.")] * 2 == [
+            (a.status_code, a.json()["detail"]) for a in answers
+        ]

@@ -105,7 +105,7 @@ async def test_every_failure_sounds_the_same(api: httpx.AsyncClient, tenant: Tes
         await log_in(api, nowhere, known),
     ]
     heard = {(answer.status_code, answer.json()["code"], answer.json()["detail"]) for answer in answers}
-    assert {(401, "unauthenticated", "The tenant, the email or the password is not right.")} == heard
+    assert {(401, "unauthenticated", "The tenant, email or password is incorrect.")} == heard
 
 
 async def test_failures_are_written_down_without_the_emails_of_strangers(

@@ -103,7 +103,10 @@ async def test_people_of_another_tenant_are_not_there(
     for method, body in (("GET", None), ("PATCH", {"name": "x"}), ("PATCH", {"password": NEW}), ("DELETE", None)):
         for user_id in (other, uuid4()):
             answer = await api.request(method, f"/api/users/{user_id}", json=body)
-            assert (404, "There is no such user.") == (answer.status_code, answer.json()["detail"])
+            assert (404, "No such user. GET /api/users lists the users of your tenant.") == (
+                answer.status_code,
+                answer.json()["detail"],
+            )
     assert str(other) not in (await api.get("/api/users")).text
 
 
