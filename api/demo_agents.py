@@ -32,8 +32,8 @@ AGENTS: dict[str, dict[str, Any]] = {
         "tools": ["read_image"],
     },
     "AgentAssistant": {
-        "prompt": "You are {agent}. Look up or calculate what is asked; never guess a figure, a time or a fact.",
-        "tools": ["mathematics", "world_time", "weather", "wikipedia"],
+        "prompt": "You are {agent}. Calculate or look up what is asked; never guess a figure or a time.",
+        "tools": ["mathematics", "world_time", "weather"],
         "graph": "react",
     },
 }

@@ -30,7 +30,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     files = list(files_in(arguments.paths))
     if not files:
-        raise LocalError("There is no file to ingest. Hidden files and links are passed over.")
+        searched = ", ".join(map(str, arguments.paths))
+        raise LocalError(f"There is no file to ingest in {searched}. Hidden files and links are passed over.")
     url, key = server_and_key()
     fields = {"collection": arguments.collection, **({"private": "true"} if arguments.private else {})}
     return asyncio.run(ingest(url, key, files, fields))
@@ -51,14 +52,20 @@ def files_in(paths: Sequence[Path]) -> Iterator[tuple[str, Path]]:
 
 
 async def ingest(url: str, key: str, files: Sequence[tuple[str, Path]], fields: dict[str, str]) -> int:
+    """Upload the files in batches, following each batch's job while the next is sent. Raises LocalError."""
     progress = Progress(len(files))
-    async with Client(url, key) as client, asyncio.TaskGroup() as group:
-        for batch in batches_of(files):
-            progress.show(f"sending {batch[0][0]}")
-            answer = await client.upload(batch, fields)
-            progress.take(answer)
-            if answer.get("job_id"):
-                group.create_task(progress.follow(client, answer["job_id"]))
+    try:
+        async with Client(url, key) as client, asyncio.TaskGroup() as group:
+            for batch in batches_of(files):
+                progress.show(f"sending {batch[0][0]}")
+                answer = await client.upload(batch, fields)
+                progress.take(answer)
+                if answer.get("job_id"):
+                    group.create_task(progress.follow(client, answer["job_id"]))
+    except ExceptionGroup as errors:
+        if isinstance(first := errors.exceptions[0], LocalError):
+            raise first from None
+        raise
     return progress.conclude(fields["collection"])
 
 

@@ -23,9 +23,9 @@ headrace is up: {url}
 
 Next, in another terminal:
   eval "$(./headrace env)"
-  ./headrace chat "What is the debt for customer MST 0104985841?"    an agent asks the demo's ERP
-  ./headrace chat "How many days of leave do I have?"                an agent answers from the demo's handbook
-  ./headrace chat "What is 17 × 23?"                                 an agent calculates
+  ./headrace chat "What is the debt for customer MST 0104985841?"                     an agent asks the demo's ERP
+  ./headrace chat "According to the handbook, how many days of leave do I have?"      an agent cites a document
+  ./headrace chat "What is 17 × 23?"                                                  an agent calculates
   curl -N $HEADRACE_URL/api/chat -H "Authorization: Bearer $HEADRACE_API_KEY" \\
     -H 'Accept: text/event-stream' -H 'Content-Type: application/json' -d '{{"message": "Hello!"}}'
   Any OpenAI SDK works as it is: OPENAI_BASE_URL and OPENAI_API_KEY are set.

@@ -13,6 +13,7 @@ from api.commands.client import Client
 from api.commands.demo import stored_text
 from api.commands.doctor import look
 from api.commands.env import exports
+from api.commands.ingest import files_in, ingest
 from api.embedded.errors import LocalError
 from api.stack import RunningStack
 from schema.notices import NO_LANGUAGE_MODEL
@@ -110,6 +111,18 @@ async def test_without_a_language_model_a_chat_says_so_once_and_not_in_the_answe
     said = capsys.readouterr()
     assert (1, 0) == (said.err.count(NO_LANGUAGE_MODEL.message), said.out.count(NO_LANGUAGE_MODEL.message))
     assert said.err.startswith(NO_LANGUAGE_MODEL.message)
+
+
+async def test_a_refused_upload_is_told_in_a_sentence(tmp_path: Path) -> None:
+    (tmp_path / "note.md").write_text("Water.")
+    async with TestServer(make_app()) as server:
+        with pytest.raises(LocalError, match="404"):
+            await ingest(str(server.make_url("")), "hr_x", list(files_in([tmp_path])), {"collection": "manuals"})
+
+
+def test_a_folder_without_files_is_named(tmp_path: Path) -> None:
+    done = command("ingest", str(tmp_path), home=tmp_path)
+    assert (1, True) == (done.returncode, f"There is no file to ingest in {tmp_path}." in done.stderr)
 
 
 async def test_a_refusal_is_told_with_the_servers_own_words() -> None:
