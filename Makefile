@@ -1,31 +1,31 @@
-# Thin names for the commands of ./headrace, which does the work and needs no make.
+# Shortcuts for ./headrace, which does the work and does not need make.
 
 .DEFAULT_GOAL := help
 .PHONY: help up demo test check bench chaos doctor lock
 
-help: ## list these targets
+help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /  make \1	/p' $(MAKEFILE_LIST)
 
 up: ## start everything and serve until Ctrl-C
 	@./headrace up
 
-demo: ## start everything, run the main job, say what happened, stop
+demo: ## start everything, show what headrace does, stop
 	@./headrace demo
 
 test: ## run the tests
 	@./headrace test
 
-check: ## format, lint, types, import rules, tests
+check: ## run every check: lint, format, types, import rules, tests
 	@./headrace check
 
-bench: ## measure against a model stand-in
+bench: ## measure speed and throughput against a simulated model
 	@./headrace bench
 
-chaos: ## kill things and look whether a job was lost
+chaos: ## kill processes under load and verify that no job is lost
 	@./headrace chaos
 
-doctor: ## look at this machine and say what is wrong
+doctor: ## check this machine and say how to fix what is wrong
 	@./headrace doctor
 
-lock: ## write constraints.txt anew
+lock: ## regenerate constraints.txt
 	@./headrace lock

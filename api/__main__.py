@@ -12,20 +12,20 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 
 COMMANDS = {
-    "demo": ("demo", "start everything, run the main job on real input, say what happened, stop"),
+    "demo": ("demo", "start everything, show on real input what headrace does, stop"),
     "up": ("up", "start everything and serve until Ctrl-C"),
-    "env": ("env", 'print exports for the running stack: eval "$(./headrace env)"'),
+    "env": ("env", 'print shell exports for the running stack: eval "$(./headrace env)"'),
     "chat": ("chat", "stream a chat to the terminal"),
-    "ingest": ("ingest", "upload a folder of documents and watch how they become searchable"),
-    "test": ("checks", "run the tests; further arguments go to pytest"),
-    "check": ("checks", "all checks: format, lint, types, import rules, tests"),
-    "bench": ("checks", "measure against a model stand-in; further arguments go to tests.bench"),
-    "chaos": ("checks", "kill things and look whether a job was lost; further arguments go to tests.chaos"),
-    "doctor": ("doctor", "look at this machine and say what is wrong"),
-    "serve": ("serve", "the API process alone"),
-    "migrate": ("migrate", "bring the database of HEADRACE_DATABASE_URL to today's schema"),
-    "rotate-keys": ("rotate_keys", "re-encrypt stored secrets with the newest key; --new makes one"),
-    "lock": ("lock", "write constraints.txt anew"),
+    "ingest": ("ingest", "upload documents and follow them until they are searchable"),
+    "test": ("checks", "run the tests"),
+    "check": ("checks", "run every check: lint, format, types, import rules, tests"),
+    "bench": ("checks", "measure speed and throughput against a simulated model"),
+    "chaos": ("checks", "kill processes under load and verify that no job is lost"),
+    "doctor": ("doctor", "check this machine and say how to fix what is wrong"),
+    "serve": ("serve", "run the API process alone, as the Procfile does"),
+    "migrate": ("migrate", "migrate the database at HEADRACE_DATABASE_URL to the current schema"),
+    "rotate-keys": ("rotate_keys", "re-encrypt stored secrets with the newest key; --new creates one"),
+    "lock": ("lock", "regenerate constraints.txt"),
 }
 """Command → the file in `api/commands/` and one line of help. `headrace` lists the same, and a house test compares."""
 

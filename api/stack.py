@@ -24,7 +24,7 @@ from api.supervisor import Line, Output, Supervisor, read_procfile
 from tools.egress.policy import SETTING as EGRESS_SETTING
 
 ROOT = Path(__file__).resolve().parent.parent
-READY_LIMIT_S = 60.0
+READY_LIMIT_S = 120.0
 ERP_PORT = 8765  # of the demo's ERP, or a free one
 VAULT_KEYS = "secret.keys"
 
@@ -128,13 +128,13 @@ def database_of(settings: StackSettings) -> str:
         return settings.database_url
     if find_running(settings.home) is None:
         raise LocalError(
-            "Nothing runs here. Start it with ./headrace up in another terminal, or set HEADRACE_DATABASE_URL."
+            "headrace is not running here. Start it with ./headrace up in another terminal, or set HEADRACE_DATABASE_URL."
         )
     home = Home(settings.home)
     port = read_json(home.path / "ports.json").get(EmbeddedPostgres.name)
     if port is None or is_free(port):
         raise LocalError(
-            "The stack that runs here has a Postgres of its own; set HEADRACE_DATABASE_URL as it was for it."
+            "The stack running here does not use the embedded Postgres. Set HEADRACE_DATABASE_URL as it was for that stack."
         )
     return f"postgresql://{USER}:{home.secret('postgres.password')}@127.0.0.1:{port}/{DATABASE}"
 
@@ -144,7 +144,7 @@ def prepared_stores(settings: StackSettings) -> Iterator[Stores]:
     """Stores that answer, with today's schema, an admin and the demo tenant in them. Raises LocalError if one runs already."""
     if running := find_running(settings.home):
         raise LocalError(
-            f"A stack runs already: {running.url} (process {running.pid}, data in {settings.home}). "
+            f"headrace is already running at {running.url} (process {running.pid}, data in {settings.home}). "
             'Use it with eval "$(./headrace env)", or stop it first.'
         )
     with stores(
@@ -167,7 +167,7 @@ def prepare_schema(database_url: str, key: str | None) -> bool:
         if key:
             ensure_demo_tenant(database_url, key)
     except psycopg.OperationalError as error:
-        raise LocalError(f"Postgres at HEADRACE_DATABASE_URL can't be used: {str(error).strip()}") from error
+        raise LocalError(f"Can't use the Postgres at HEADRACE_DATABASE_URL: {str(error).strip()}") from error
     return changed
 
 
@@ -288,9 +288,9 @@ async def _wait_ready(host: str, port: int, supervisor: Supervisor, stop: asynci
         for name, said in supervisor.troubled.items():
             if name in ("flower", "erp"):  # nobody waits for them; their trouble is in the log
                 continue
-            raise LocalError(f"The process {name} ends as soon as it is started. It said last:\n{said}")
+            raise LocalError(f"The process {name} keeps exiting as soon as it starts. Its last output:\n{said}")
         if time.monotonic() > give_up:
-            raise LocalError(f"The API was not ready after {READY_LIMIT_S:.0f} s; its log above says why.")
+            raise LocalError(f"The API was not ready after {READY_LIMIT_S:.0f} s; see its log above.")
         await asyncio.sleep(0.03)
 
 
@@ -305,7 +305,7 @@ def _choose_port(name: str, explicit: int | None, default: int) -> int:
     if explicit is None:
         return default if is_free(default) else free_port()
     if not is_free(explicit):
-        raise LocalError(f"{name}={explicit} is in use by another program. Stop that one or choose another port.")
+        raise LocalError(f"{name}={explicit} is in use by another program. Stop that program or choose another port.")
     return explicit
 
 
@@ -321,5 +321,5 @@ def _port_from(environ: Mapping[str, str], name: str) -> int | None:
 def _url_from(environ: Mapping[str, str], name: str, schemes: tuple[str, ...]) -> str | None:
     text = environ.get(name)
     if text and not text.startswith(schemes):
-        raise LocalError(f"{name} must begin with {' or '.join(schemes)}.")
+        raise LocalError(f"{name} must start with {' or '.join(schemes)}.")
     return text or None

@@ -183,11 +183,11 @@ class Child:
 
     def _obituary(self, delay: float) -> str:
         name, how = self.line.name, describe_exit(self._transport.get_returncode() or 0)
-        again = f"again in {delay:g} s" if delay else "again now"
+        again = f"in {delay:g} s" if delay else "now"
         if self.deaths < CRASH_LOOP:
-            return f"{name} {how}; starting it {again}."
-        said = "".join(f"\n    {line}" for line in self._tail) or " nothing."
-        return f"{name} {how}, {self.deaths} times in a row; starting it {again}. It said last:{said}"
+            return f"{name} {how}; restarting {again}."
+        said = "".join(f"\n    {line}" for line in self._tail) or " none."
+        return f"{name} {how}, {self.deaths} times in a row; restarting {again}. Last output:{said}"
 
 
 class Ear(asyncio.SubprocessProtocol):
@@ -217,5 +217,5 @@ class Ear(asyncio.SubprocessProtocol):
 
 def describe_exit(code: int) -> str:
     if code >= 0:
-        return f"ended with status {code}"
+        return f"exited with status {code}"
     return f"was killed by {signal.Signals(-code).name}"

@@ -15,10 +15,17 @@ from schema.notices import notice_of
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("message", nargs="+", help="what to say; without quotes the words are joined")
-    parser.add_argument("--agent", help="who is to answer; without it one is found, or the model alone answers")
-    parser.add_argument("--collection", action="append", default=[], help="answer from these documents; may come again")
-    parser.add_argument("--session", help="go on in this session (the id is printed after each chat)")
+    parser.add_argument("message", nargs="+", help="the message; quotes are optional")
+    parser.add_argument(
+        "--agent", help="the agent that answers; by default headrace picks one, or the model answers alone"
+    )
+    parser.add_argument(
+        "--collection",
+        action="append",
+        default=[],
+        help="answer from the documents in this collection; may be repeated",
+    )
+    parser.add_argument("--session", help="continue this session (its id is printed after each chat)")
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -35,7 +42,9 @@ def server_and_key() -> tuple[str, str]:
         return url, key
     if running := find_running(home_from(os.environ)):
         return running.url, running.key
-    raise LocalError("Nothing runs here. Start it with ./headrace up, or set HEADRACE_URL and HEADRACE_API_KEY.")
+    raise LocalError(
+        "headrace is not running here. Start it with ./headrace up, or set HEADRACE_URL and HEADRACE_API_KEY."
+    )
 
 
 async def chat(
@@ -47,7 +56,7 @@ async def chat(
         print(f"headrace: the job failed: {told.error}", file=sys.stderr)
         return 1
     if told.session_id:
-        print(dim(f"To go on in this session: --session {told.session_id}", sys.stderr), file=sys.stderr)
+        print(dim(f"To continue this session: --session {told.session_id}", sys.stderr), file=sys.stderr)
     return 0
 
 
@@ -115,7 +124,7 @@ async def show(events: AsyncIterator[StreamEvent], on_event: Callable[[Told], No
                 print(event.data.get("text", ""), end="", flush=True)
             case "job.restarted":
                 print(
-                    dim(f"\n[{event.data.get('reason', 'the worker went away')}; another worker goes on]"), flush=True
+                    dim(f"\n[{event.data.get('reason', 'the worker was lost')}; another worker takes over]"), flush=True
                 )
                 print(told.text, end="", flush=True)
             case "job.progress":

@@ -53,7 +53,7 @@ class Client:
     ) -> None:
         await self._http.close()
 
-    async def worker_ready(self, *, within_s: float = 30.0) -> None:
+    async def worker_ready(self, *, within_s: float = 90.0) -> None:
         """Wait until somebody would answer a chat; a stack accepts jobs before its workers are up.
 
         Raises LocalError when nobody does in time.
@@ -124,7 +124,7 @@ class Client:
                 pass  # counted below, like a stream that ended early
             failures += 1
             await asyncio.sleep(PAUSE_S)
-        raise LocalError(f"{self._url} does not answer any more. Job {job_id} is kept; follow it when the API is back.")
+        raise LocalError(f"{self._url} stopped answering. Job {job_id} is safe; follow it when the API is back.")
 
     async def upload(self, files: Sequence[tuple[str, Path]], fields: Mapping[str, str]) -> dict[str, Any]:
         """Upload files under these names; the answer says which job reads them and which were refused. Raises LocalError, also
@@ -200,4 +200,4 @@ async def _require_success(answer: aiohttp.ClientResponse) -> None:
         said = problem.get("detail") or problem.get("error", {}).get("message") or text
     except (ValueError, AttributeError):
         said = text[:300]
-    raise LocalError(f"The server refused with status {answer.status}: {said}")
+    raise LocalError(f"The server answered {answer.status}: {said}")

@@ -47,16 +47,16 @@ THIRD = "Who dug headraces in the Middle Ages?"
 KILL_AFTER_PIECES = 12
 """Kill in the middle: late enough to have seen text, early enough that most is still to come."""
 
-LIMIT_S = 120.0
+LIMIT_S = 300.0
 GRACE_S = 3.0
 """For stopping: when the demo ends its jobs are done, so nobody needs long."""
 
 GO_ON = """
-How to go on
-  ./headrace up                            serve until Ctrl-C, with the same data and key
-  eval "$(./headrace env)"                 then any OpenAI SDK talks to it
-  ./headrace chat "What is 17 × 23?"       from a second terminal
-  ./headrace test                          the tests"""
+Next steps
+  ./headrace up                            start everything and serve until Ctrl-C, with the same data and key
+  eval "$(./headrace env)"                 then use it from any OpenAI SDK
+  ./headrace chat "What is 17 × 23?"       from another terminal
+  ./headrace test                          run the tests"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -67,12 +67,14 @@ def run(arguments: argparse.Namespace) -> int:
     settings = settings_from(os.environ)
     began = time.monotonic()
     if running := find_running(settings.home):
-        say(f"headrace runs already at {running.url}: using it, and killing nothing, for its jobs may be yours.")
+        say(
+            f"headrace is already running at {running.url}. The demo uses it and kills no worker: it may have your jobs."
+        )
         return asyncio.run(show_everything(running, None))
     say(f"Starting Postgres, Valkey and headrace (data and logs: {settings.home}) …")
     with prepared_stores(settings) as where:
         code = asyncio.run(with_own_stack(settings, where, began))
-    say("\nEverything is stopped.")
+    say("\nEverything has stopped.")
     return code
 
 
@@ -102,7 +104,7 @@ async def with_own_stack(settings: StackSettings, where: Stores, began: float) -
         showing.cancel()
         if stop.is_set():
             return 130
-        raise LocalError(f"The demo was not done after {LIMIT_S:.0f} s. The logs in {settings.home}/logs say why.")
+        raise LocalError(f"The demo did not finish within {LIMIT_S:.0f} s. See the logs in {settings.home}/logs.")
 
 
 async def show_everything(running: RunningStack, worker_pid: Callable[[], int | None] | None) -> int:
@@ -128,7 +130,7 @@ async def show_chat(client: Client) -> bool:
 
 
 async def show_kill(client: Client, worker_pid: Callable[[], int | None]) -> bool:
-    heading("2. The same again, and the worker is killed (SIGKILL) in the middle of its answer")
+    heading("2. Another chat, whose worker is killed (SIGKILL) halfway through the answer")
     killed: list[int] = []
 
     def kill_once(told: Told) -> None:
@@ -141,29 +143,33 @@ async def show_kill(client: Client, worker_pid: Callable[[], int | None]) -> boo
     told = await show(timed.events(), kill_once)
     right = report(told, await stored_text(client, told), timed)
     if not killed:
-        say("  The answer was over before the worker could be killed.")
+        say("  The answer was complete before the worker could be killed.")
         return right
-    say(f"  {len(told.workers)} workers, the longest silence {timed.longest_silence:.1f} s.")
-    say(f"  This client had to reconnect {client.reconnections} times.")
+    say(
+        f"  {len(told.workers)} workers; longest pause {timed.longest_silence:.1f} s; "
+        f"this client reconnected {client.reconnections} times."
+    )
     return right and len(told.workers) > 1
 
 
 async def show_openai(client: Client) -> bool:
-    heading("3. The same queue through the OpenAI-compatible route: POST /v1/chat/completions")
+    heading("3. The same queue through the OpenAI-compatible API: POST /v1/chat/completions")
     message, began = asked(THIRD), time.monotonic()
     answer = await client.complete(message)
     text = answer["choices"][0]["message"]["content"]
     print(text)
     used = (answer.get("usage") or {}).get("total_tokens")
-    say(f"  Not streamed: one answer from {answer.get('model')} in {time.monotonic() - began:.2f} s, {used} tokens.")
+    say(
+        f"  Without streaming: an answer from {answer.get('model')} in {time.monotonic() - began:.2f} s, {used} tokens."
+    )
     pieces = [piece async for piece in client.stream_completion(message)]
     same = "".join(pieces) == text
-    say(f"  Streamed: {len(pieces)} pieces, {'the same text' if same else 'a text of its own'}.")
+    say(f"  Streamed: {len(pieces)} chunks, {'the same text' if same else 'different text'}.")
     return bool(text) and bool(pieces)
 
 
 async def show_agent(client: Client) -> bool:
-    heading("4. An agent is found for the question; its tool asks the demo's ERP over HTTP, with the caller's token")
+    heading("4. An agent is picked for the question; its tool calls the demo ERP over HTTP with the caller's token")
     say(f"  {DEBT}\n")
     timed = Timed(client.chat(DEBT))
     told = await show(timed.events())
@@ -173,16 +179,16 @@ async def show_agent(client: Client) -> bool:
 
 async def show_documents(client: Client) -> bool:
     heading(
-        "5. A document is ingested: read in a jail, cut, embedded, searched; an agent answers from it with its source"
+        "5. A document is ingested (read in a sandbox, chunked, embedded), and an agent answers from it with its source"
     )
     began = time.monotonic()
     answer = await upload_handbook(client)
     if answer.get("job_id"):
         ready = [event.data async for event in client.follow(answer["job_id"]) if event.type == "document.ready"]
         passages = sum(document["chunks"] for document in ready)
-        say(f"  {len(ready)} document, {passages} passages with vectors in {time.monotonic() - began:.1f} s.")
+        say(f"  {len(ready)} document embedded as {passages} passages in {time.monotonic() - began:.1f} s.")
     else:
-        say("  It was ingested before, and has not changed since.")
+        say("  It was ingested earlier and has not changed.")
     say(f"  {LEAVE}\n")
     timed = Timed(client.chat(LEAVE, agent="AgentAnalysis"))
     told = await show(timed.events())
@@ -208,8 +214,8 @@ def report(told: Told, stored: str | None, timed: "Timed") -> bool:
         return False
     same = stored == told.text
     say(
-        f"  {told.events} events, first text after {timed.first_text_s * 1000:.0f} ms, all in {timed.total_s:.1f} s. "
-        f"The stored message is {'the same text' if same else 'NOT the text of the stream: please report this'}."
+        f"  {told.events} events; first text after {timed.first_text_s * 1000:.0f} ms, complete after {timed.total_s:.1f} s. "
+        f"The stored message {'matches the stream' if same else 'DOES NOT MATCH the stream: please report this'}."
     )
     return same
 
@@ -234,7 +240,7 @@ class Timed:
 
 def asked(question: str) -> str:
     """The whole message for a question, which is printed: the passage about mills, then the question."""
-    say(f"  (a paragraph about water mills, then) {question}\n")
+    say(f"  (a paragraph about water mills, then:) {question}\n")
     return f"{PASSAGE}\n\n{question}"
 
 

@@ -1,4 +1,4 @@
-"""`doctor`: look at this machine, one line for each thing: ok, or what is wrong and what to do.
+"""`doctor`: checks this machine. One line for each thing: ok, or what is wrong and what to do.
 
 It changes nothing and shows no secret, so its output can be pasted into an issue.
 """
@@ -50,7 +50,7 @@ def run(arguments: argparse.Namespace) -> int:
     for finding in findings:
         print(finding)
     wrong = sum(bool(finding.advice) and not finding.hint for finding in findings)
-    print(f"\n{'Nothing is wrong.' if not wrong else f'{wrong} to mend.'}")
+    print(f"\n{'No problems found.' if not wrong else f'{wrong} to fix.'}")
     return 1 if wrong else 0
 
 
@@ -60,7 +60,7 @@ def look(environ: Mapping[str, str]) -> Iterator[Finding]:
     try:
         settings = settings_from(environ)
     except LocalError as error:
-        yield Finding("settings", "can't be used", error.message)
+        yield Finding("settings", "invalid", error.message)
         return
     yield disk(settings.home)
     running = find_running(settings.home)
@@ -75,15 +75,15 @@ def python() -> Finding:
     if sys.version_info[:2] in GOOD_PYTHONS:
         return Finding("python", state)
     return Finding(
-        "python", state, "headrace is tested on 3.11, 3.12 and 3.13; remove .venv and use one of them.", True
+        "python", state, "headrace is tested on 3.11, 3.12 and 3.13. Remove .venv and use one of these.", True
     )
 
 
 def embeddings() -> Finding:
     missing = [name for name in ("torch", "sentence_transformers") if not importlib.util.find_spec(name)]
     if not missing:
-        return Finding("embeddings", "all-MiniLM-L6-v2, and whatever sentence-transformers runs")
-    advice = "For other local models, and re-ranking, run ./headrace with Python 3.11, or with HEADRACE_TORCH=auto."
+        return Finding("embeddings", "all-MiniLM-L6-v2 and any sentence-transformers model")
+    advice = "For other local models and re-ranking, run ./headrace with Python 3.11 or set HEADRACE_TORCH=auto."
     return Finding("embeddings", f"all-MiniLM-L6-v2 only ({' and '.join(missing)} missing)", advice, hint=True)
 
 
@@ -92,9 +92,9 @@ def disk(home: Path) -> Finding:
     free = shutil.disk_usage(place).free
     state = f"{free / 1e9:.1f} GB free at {place}"
     if not os.access(place, os.W_OK):
-        return Finding("disk", f"{place} can't be written to", "Set HEADRACE_HOME to a folder that can.")
+        return Finding("disk", f"{place} is not writable", "Set HEADRACE_HOME to a writable folder.")
     return Finding(
-        "disk", state, "" if free > ROOM_BYTES else "Make room: Postgres stops accepting jobs on a full disk."
+        "disk", state, "" if free > ROOM_BYTES else "Free some space: on a full disk, Postgres stops accepting jobs."
     )
 
 
@@ -109,7 +109,7 @@ def embedded_postgres() -> Finding:
     try:
         binaries()
     except LocalError as error:
-        return Finding("postgres", "not there", error.message)
+        return Finding("postgres", "missing", error.message)
     return Finding("postgres", f"embedded, run {MODES[user_mode()]}")
 
 
@@ -119,7 +119,7 @@ def embedded_valkey() -> Finding:
     try:
         return Finding("redis", f"embedded ({binary().name})")
     except LocalError as error:
-        return Finding("redis", "not there", error.message)
+        return Finding("redis", "missing", error.message)
 
 
 def named_store(name: str, url: str, default_port: int) -> Finding:
@@ -129,9 +129,9 @@ def named_store(name: str, url: str, default_port: int) -> Finding:
     try:
         socket.create_connection((host, port), timeout=3).close()
     except OSError as error:
-        advice = f"Start it, or mend HEADRACE_{'DATABASE' if name == 'postgres' else 'REDIS'}_URL."
+        advice = f"Start it, or correct HEADRACE_{'DATABASE' if name == 'postgres' else 'REDIS'}_URL."
         return Finding(name, f"{host}:{port} can't be reached ({error.strerror or error})", advice)
-    return Finding(name, f"{host}:{port} takes connections")
+    return Finding(name, f"{host}:{port} accepts connections")
 
 
 def ports(settings: StackSettings, running: RunningStack | None) -> Iterator[Finding]:
@@ -143,19 +143,21 @@ def ports(settings: StackSettings, running: RunningStack | None) -> Iterator[Fin
         if is_free(port):
             yield Finding("port", f"{port} is free ({name})")
         elif explicit:
-            yield Finding("port", f"{port} is in use ({name})", "Stop the other program or set another port.")
+            yield Finding("port", f"{port} is in use ({name})", "Stop the other program or choose another port.")
         else:
-            yield Finding("port", f"{port} is in use", f"Another one will be chosen; set {name} to fix it.", hint=True)
+            yield Finding(
+                "port", f"{port} is in use", f"Another port will be chosen; set {name} to pick one.", hint=True
+            )
 
 
 def stack(running: RunningStack | None) -> Finding:
     if running is None:
-        return Finding("stack", "not running here", "./headrace up starts it.", hint=True)
+        return Finding("stack", "not running here", "Start it with ./headrace up.", hint=True)
     parts = urlsplit(running.url)
     status = answer_status(parts.hostname or "", parts.port or 80, "/health/ready")
     if status == 200:
         return Finding("stack", f"{running.url} is ready")
-    advice = f"See {running.url}/health and the log of ./headrace up."
+    advice = f"See {running.url}/health and the output of ./headrace up."
     return Finding("stack", f"{running.url}/health/ready answers {status or 'nothing'}", advice)
 
 
@@ -167,11 +169,15 @@ def providers(environ: Mapping[str, str]) -> Iterator[Finding]:
     elif host:
         yield Finding("ollama", "OLLAMA_HOST does not answer", "Start it with: ollama serve")
     else:
-        yield Finding("ollama", "none on this machine", "Install Ollama or set OLLAMA_HOST to have models here.", True)
+        yield Finding(
+            "ollama", "not found on this machine", "Install Ollama or set OLLAMA_HOST to use local models.", True
+        )
     if environ.get("OPENAI_API_KEY"):
         yield Finding("openai", "OPENAI_API_KEY is set")
     else:
-        yield Finding("openai", "OPENAI_API_KEY is not set", "Set it, with OPENAI_BASE_URL for another vendor.", True)
+        yield Finding(
+            "openai", "OPENAI_API_KEY is not set", "Set it to use OpenAI; add OPENAI_BASE_URL for another vendor.", True
+        )
 
 
 def ollama_version(url: str) -> str:

@@ -15,7 +15,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     running = find_running(home_from(os.environ))
     if running is None:
-        raise LocalError("Nothing runs here. Start it with ./headrace up in another terminal.")
+        raise LocalError("headrace is not running here. Start it with ./headrace up in another terminal.")
     print(exports(running))
     return 0
 

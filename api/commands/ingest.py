@@ -22,16 +22,22 @@ BAR = 30
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("paths", nargs="+", type=Path, metavar="FOLDER", help="a folder, or files")
-    parser.add_argument("--collection", default="default", help="where to; it is made if it isn't there")
-    parser.add_argument("--private", action="store_true", help="for you alone; without it everybody in your tenant")
+    parser.add_argument("paths", nargs="+", type=Path, metavar="FOLDER", help="a folder or files to upload")
+    parser.add_argument(
+        "--collection",
+        default="default",
+        help="the collection to add them to (default: default); created if it does not exist",
+    )
+    parser.add_argument(
+        "--private", action="store_true", help="visible only to you; by default, to everyone in your tenant"
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
     files = list(files_in(arguments.paths))
     if not files:
         searched = ", ".join(map(str, arguments.paths))
-        raise LocalError(f"There is no file to ingest in {searched}. Hidden files and links are passed over.")
+        raise LocalError(f"No files to ingest in {searched}. Hidden files and symbolic links are skipped.")
     url, key = server_and_key()
     fields = {"collection": arguments.collection, **({"private": "true"} if arguments.private else {})}
     return asyncio.run(ingest(url, key, files, fields))
@@ -48,7 +54,7 @@ def files_in(paths: Sequence[Path]) -> Iterator[tuple[str, Path]]:
             shown = (one for one in found if not any(part.startswith(".") for part in one.relative_to(path).parts))
             yield from ((one.relative_to(path).as_posix(), one) for one in shown)
         else:
-            raise LocalError(f"There is no file or folder {path}.")
+            raise LocalError(f"{path} does not exist.")
 
 
 async def ingest(url: str, key: str, files: Sequence[tuple[str, Path]], fields: dict[str, str]) -> int:
@@ -128,12 +134,14 @@ class Progress:
             print("\r\033[K", end="", file=sys.stderr, flush=True)
         ready, passages = len(self._ready), sum(self._ready.values())
         took_s = time.monotonic() - self._began
-        unchanged = f", {self._unchanged} were there already" if self._unchanged else ""
-        print(f"{ready} of {self._total} files are in {collection!r}: {passages} passages, {took_s:.1f} s{unchanged}.")
+        unchanged = f", {self._unchanged} were already there" if self._unchanged else ""
+        print(
+            f"{ready} of {self._total} files ingested into {collection!r} in {took_s:.1f} s: {passages} passages{unchanged}."
+        )
         for name, why in list(self._failed.items())[:SHOWN]:
             print(f"  {name}: {why}", file=sys.stderr)
         if len(self._failed) > SHOWN:
             print(f"  … and {len(self._failed) - SHOWN} more: GET /api/documents?state=failed", file=sys.stderr)
         if ready or self._unchanged:
-            print(dim(f'Ask about them: ./headrace chat --collection {collection} "…"'))
+            print(dim(f'To ask about them: ./headrace chat --collection {collection} "…"'))
         return 1 if self._failed else 0

@@ -23,7 +23,9 @@ HEADER = """\
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--upgrade", action="store_true", help="take the newest versions that pyproject.toml allows")
+    parser.add_argument(
+        "--upgrade", action="store_true", help="upgrade to the newest versions that pyproject.toml allows"
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -37,10 +39,10 @@ def run(arguments: argparse.Namespace) -> int:
     done = subprocess.run([*command, *options, "pyproject.toml"], cwd=ROOT, check=False)
     if done.returncode:
         draft.unlink()
-        raise LocalError("uv could not resolve pyproject.toml (above); constraints.txt is as it was.")
+        raise LocalError("uv could not resolve pyproject.toml (see above); constraints.txt is unchanged.")
     blocks = re.split(r"\n(?=\S)", draft.read_text().strip())
     kept = [block for block in blocks if not LEFT_OUT.match(block)]
     target.write_text(HEADER + "\n".join(kept) + "\n")
     draft.unlink()
-    print(f"constraints.txt has {sum('==' in block for block in kept)} packages.")
+    print(f"constraints.txt now pins {sum('==' in block for block in kept)} packages.")
     return 0

@@ -6,14 +6,14 @@ import os
 from api.embedded.errors import LocalError
 from api.stack import StackSettings, database_of, demo_key, prepare_schema, settings_from
 
-ADMIN = """API key of this installation's admin, shown only now: {key}
-It may do everything; keep it well. Another one: ./headrace migrate --new-admin-key"""
+ADMIN = """API key of the platform admin, shown only once: {key}
+It has every right, so keep it safe. To create another: ./headrace migrate --new-admin-key"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--demo", action="store_true", help="also make the tenant demo, and print its API key")
+    parser.add_argument("--demo", action="store_true", help="also create the tenant demo and print its API key")
     parser.add_argument(
-        "--new-admin-key", action="store_true", help="also make another key for the installation's admin, and print it"
+        "--new-admin-key", action="store_true", help="also create another API key for the platform admin and print it"
     )
 
 
@@ -25,7 +25,7 @@ def run(arguments: argparse.Namespace) -> int:
     settings.home.mkdir(parents=True, exist_ok=True)
     key = demo_key(settings.home) if arguments.demo else None
     changed = prepare_schema(database_url, key)
-    print("The schema was brought up to date." if changed else "The schema is up to date.")
+    print("The schema has been migrated." if changed else "The schema is already up to date.")
     if key:
         print(f"API key of the tenant demo: {key}")
     made = add_platform_admin(database_url) if arguments.new_admin_key else ensure_platform_admin(database_url)
@@ -39,5 +39,7 @@ def _database(settings: StackSettings, *, running: bool) -> str:
     if running:
         return database_of(settings)
     if settings.database_url is None:
-        raise LocalError("HEADRACE_DATABASE_URL is not set. (./headrace up migrates its embedded Postgres by itself.)")
+        raise LocalError(
+            "HEADRACE_DATABASE_URL is not set. (./headrace up migrates its embedded Postgres automatically.)"
+        )
     return settings.database_url

@@ -30,27 +30,27 @@ SHOWN = 20  # rows that can't be opened; more of them have one reason, and it is
 
 NEXT = """
 Next:
-  1. Wait a moment: running processes look at the file once a second, and at once when they meet a secret they can't read.
-  2. ./headrace rotate-keys
-  3. Remove the old key, when that has said that nothing needs it any more.\
+  1. Wait a moment: running processes check the file every second, and as soon as they meet a secret they can't read.
+  2. Run ./headrace rotate-keys.
+  3. Remove the old key once rotate-keys reports that nothing uses it.\
 """
 
 NEXT_LISTED = """
 Next:
-  1. Restart all processes so that they know the key. A process that does
-     not know it can't read what the others seal with it, so restart them together.
-  2. ./headrace rotate-keys
-  3. Remove the old key, when that has said that nothing needs it any more.\
+  1. Restart all processes together so that they all know the new key. A process that
+     does not know it can't read what the others encrypt with it.
+  2. Run ./headrace rotate-keys.
+  3. Remove the old key once rotate-keys reports that nothing uses it.\
 """
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--new", action="store_true", help="make a fresh key, put it first, and say what to do next")
+    parser.add_argument("--new", action="store_true", help="create a new key, put it first, and say what to do next")
     parser.add_argument(
-        "--signing", action="store_true", help="make a new key for signing tokens, and let the old one retire"
+        "--signing", action="store_true", help="create a new key for signing tokens and retire the old one"
     )
     parser.add_argument(
-        "--at-once", action="store_true", help="with --signing: tokens of the old key end now; it leaked"
+        "--at-once", action="store_true", help="with --signing: revoke the old key's tokens now, because it leaked"
     )
 
 
@@ -68,9 +68,9 @@ def run(arguments: argparse.Namespace) -> int:
             return asyncio.run(rotate_signing(database_of(settings), vault, at_once=arguments.at_once))
         return asyncio.run(rotate_all(database_of(settings), vault))
     except psycopg.errors.UndefinedTable as error:
-        raise LocalError("The database lacks tables of today's schema. Run ./headrace migrate first.") from error
+        raise LocalError("The database schema is out of date. Run ./headrace migrate first.") from error
     except psycopg.OperationalError as error:
-        raise LocalError(f"Postgres can't be used: {str(error).strip()}. Run the command again.") from error
+        raise LocalError(f"Can't use Postgres: {str(error).strip()}. Fix that and run the command again.") from error
 
 
 def keys_file(environ: Mapping[str, str], home: Path) -> Path | None:
@@ -86,11 +86,11 @@ def make_new(file: Path | None, *, listed: bool) -> int:
     key = new_secret_key()
     if file is not None:
         put_first(file, key)
-        said = f"The key above now stands first in {file}."
+        said = f"The key above is now the first one in {file}."
     elif listed:
-        said = f"Put the key above first in {KEYS}, with a comma behind it."
+        said = f"Put the key above at the front of {KEYS}, followed by a comma."
     else:
-        said = f"Set {KEYS} to the key above, or put it first in a file and set {KEYS_FILE} to its name."
+        said = f"Set {KEYS} to the key above, or put it on the first line of a file and set {KEYS_FILE} to the file's path."
     print(key, flush=True)
     print(said + (NEXT if file is not None else NEXT_LISTED), file=sys.stderr)
     return 0
@@ -102,11 +102,11 @@ async def rotate_signing(database_url: str, vault: Vault, *, at_once: bool) -> i
 
     done = await rotate_signing_key(database_url, vault, at_once=at_once)
     minutes = done.signs_in.total_seconds() / 60
-    print(f"The key {done.kid} is published now and signs {'at once' if at_once else f'in {minutes:.0f} minutes'}.")
+    print(
+        f"The key {done.kid} is published and signs tokens {'from now on' if at_once else f'in {minutes:.0f} minutes'}."
+    )
     if done.retiring:
-        print(
-            f"The keys before it ({done.retiring}) are good for {done.retire_in.total_seconds() / 3600:.1f} more hours."
-        )
+        print(f"Earlier keys ({done.retiring}) stay valid for {done.retire_in.total_seconds() / 3600:.1f} more hours.")
     return 0
 
 
@@ -126,7 +126,7 @@ def put_first(file: Path, key: str) -> None:
     except ValueError as error:
         raise LocalError(f"{file}: {error}") from None
     except OSError as error:
-        raise LocalError(f"{file} can't be written ({error.strerror}).") from error
+        raise LocalError(f"{file} is not writable ({error.strerror}).") from error
 
 
 async def rotate_all(database_url: str, vault: Vault) -> int:
@@ -148,8 +148,8 @@ def refuse_unknown(uses: list[KeyUse], vault: Vault) -> None:
     unknown = [f"{use.rows} rows of {use.table} need {use.key_id}" for use in uses if use.key_id not in vault.key_ids]
     if unknown:
         raise LocalError(
-            f"Nothing was changed: some keys are not known here. By their ids, {'; '.join(unknown)}; known are "
-            f"{', '.join(vault.key_ids)}. Put the missing ones into {KEYS} or {KEYS_FILE}, behind the newest."
+            f"Nothing was changed, because some keys are missing here: {'; '.join(unknown)}. Known keys: "
+            f"{', '.join(vault.key_ids)}. Add the missing ones to {KEYS} or {KEYS_FILE}, after the newest."
         )
 
 
@@ -164,7 +164,7 @@ async def rotate_once(db: Db, vault: Vault, uses: list[KeyUse]) -> tuple[int, li
             last = rows[-1]
             readable, fresh = reseal(vault, table, rows, broken)
             done += await replace(db, table, readable, fresh)
-            print(f"{table}: {done} of {total} sealed anew", flush=True)
+            print(f"{table}: {done} of {total} re-encrypted", flush=True)
         changed += done
     return changed, broken
 
@@ -191,17 +191,22 @@ def report(uses: list[KeyUse], vault: Vault, broken: list[str]) -> int:
     for line in broken[:SHOWN]:
         print(line, file=sys.stderr)
     if broken:
-        print(f"headrace: {len(broken)} secrets can't be opened and were left. Store them again.", file=sys.stderr)
+        print(
+            f"headrace: {len(broken)} secrets can't be decrypted and were left as they are. Store them again.",
+            file=sys.stderr,
+        )
     if stale > len(broken):
         left = stale - len(broken)
         print(
-            f"headrace: {left} secrets were sealed with an old key while this ran. Restart the processes that don't "
+            f"headrace: {left} secrets were encrypted with an old key while this ran. Restart the processes that don't "
             "know the newest key, then run ./headrace rotate-keys again.",
             file=sys.stderr,
         )
     if stale:
         return 1
-    print(f"Every stored secret is sealed with the newest key, {vault.newest}.")
+    print(f"Every stored secret is encrypted with the newest key, {vault.newest}.")
     if old := ", ".join(vault.key_ids[1:]):
-        print(f"No row needs {old} any more. Remove it from the settings; keep it for backups from before this moment.")
+        print(
+            f"Nothing uses {old} any longer. Remove it from the settings, but keep a copy for backups made before now."
+        )
     return 0

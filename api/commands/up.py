@@ -23,19 +23,25 @@ headrace is up: {url}
 
 Next, in another terminal:
   eval "$(./headrace env)"
-  ./headrace chat "What is the debt for customer MST 0104985841?"                     an agent asks the demo's ERP
+  ./headrace chat "What is the debt for customer MST 0104985841?"                     an agent asks the demo ERP
   ./headrace chat "According to the handbook, how many days of leave do I have?"      an agent cites a document
   ./headrace chat "What is 17 × 23?"                                                  an agent calculates
   curl -N $HEADRACE_URL/api/chat -H "Authorization: Bearer $HEADRACE_API_KEY" \\
     -H 'Accept: text/event-stream' -H 'Content-Type: application/json' -d '{{"message": "Hello!"}}'
-  Any OpenAI SDK works as it is: OPENAI_BASE_URL and OPENAI_API_KEY are set.
+  Any OpenAI SDK works unchanged: OPENAI_BASE_URL and OPENAI_API_KEY are set.
 {hint}
-Ctrl-C stops everything; what was accepted is kept.
+Ctrl-C stops everything; accepted jobs are kept.
 """
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--grace", type=float, default=30.0, metavar="S", help="seconds for running jobs when stopping")
+    parser.add_argument(
+        "--grace",
+        type=float,
+        default=30.0,
+        metavar="S",
+        help="seconds that running jobs get when stopping (default: 30)",
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -66,7 +72,7 @@ async def serve_until_stopped(settings: StackSettings, where: Stores, *, grace_s
                 print(banner(running, settings, await client.language_model_hint()), flush=True)
                 await ensure_handbook(client, settings.home)
         await stop.wait()
-        print("headrace: stopping; Ctrl-C again to stop at once.", file=sys.stderr, flush=True)
+        print("headrace: stopping; press Ctrl-C again to stop at once.", file=sys.stderr, flush=True)
 
 
 def stop_signals() -> tuple[asyncio.Event, asyncio.Event]:
@@ -86,6 +92,6 @@ def banner(running: RunningStack, settings: StackSettings, hint: str = "") -> st
     """What a person needs to begin. `hint` says what could be better, if anything."""
     admin = f"in {settings.home}/admin.key, and in HEADRACE_ADMIN_KEY after the eval below"
     if running.admin_key is None:
-        admin = "with whoever first migrated this database; ./headrace migrate --new-admin-key makes another"
+        admin = "printed when this database was first migrated; ./headrace migrate --new-admin-key creates another"
     where = {"url": running.url, "flower_url": running.flower_url, "home": settings.home}
     return BANNER.format(key=running.key, admin=admin, hint=f"\n{hint}\n" if hint else "", **where)

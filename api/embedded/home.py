@@ -103,8 +103,8 @@ class Home:
             self.path.mkdir(parents=True, exist_ok=True, mode=0o700)
         except OSError as error:
             raise LocalError(
-                f"The data folder {self.path} can't be made ({error.strerror}). "
-                "Set HEADRACE_HOME to a folder that you may write to."
+                f"The data folder {self.path} can't be created ({error.strerror}). "
+                "Set HEADRACE_HOME to a writable folder."
             ) from error
 
     def _acquire(self, lock: IO[str], wait_s: float) -> None:
@@ -124,7 +124,7 @@ def _in_use(path: Path, lock: IO[str]) -> str:
     holder = lock.read().strip()
     return (
         f"The data folder {path} is in use by process {holder or 'unknown'}. "
-        "Stop that one, or set HEADRACE_HOME to another folder."
+        "Stop that process, or set HEADRACE_HOME to another folder."
     )
 
 
@@ -147,7 +147,7 @@ def free_port(*, avoid: set[int] | None = None) -> int:
     for port in random.SystemRandom().sample(PORTS, 200):
         if port not in (avoid or set()) and is_free(port):
             return port
-    raise LocalError(f"No free port was found between {PORTS.start} and {PORTS.stop} on 127.0.0.1.")
+    raise LocalError(f"No free port found between {PORTS.start} and {PORTS.stop} on 127.0.0.1.")
 
 
 def write_private(file: Path, text: str, *, like: os.stat_result | None = None) -> None:

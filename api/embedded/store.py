@@ -67,7 +67,7 @@ class EmbeddedStore:
         give_up = time.monotonic() + START_LIMIT_S
         while not self.is_ready():
             if self.pid is None:
-                raise LocalError(self._failure("ended while it was starting"))
+                raise LocalError(self._failure("exited while starting"))
             if time.monotonic() > give_up:
                 raise LocalError(self._failure(f"was not ready after {START_LIMIT_S:.0f} s"))
             time.sleep(POLL_S)
@@ -114,7 +114,7 @@ class EmbeddedStore:
 
     def _failure(self, what: str) -> str:
         if self.pid is None and not is_free(self.port):
-            what += f": port {self.port} was taken by another program a moment ago; try again"
+            what += f": port {self.port} has just been taken by another program; try again"
         lines = self.log_file.read_text(errors="replace").splitlines()[-5:]
         self.kill()
-        return "\n    ".join([f"The embedded {self.name} {what}. The end of {self.log_file}:", *lines])
+        return "\n    ".join([f"The embedded {self.name} {what}. Last lines of {self.log_file}:", *lines])

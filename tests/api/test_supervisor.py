@@ -54,7 +54,7 @@ async def test_a_dead_process_is_started_again_and_its_death_is_told() -> None:
         first = supervisor.pids
         os.kill(first["chat"], signal.SIGKILL)
         await wait_for(lambda: len(lines.of("chat")) == 2, "the second one is ready")
-        assert ["chat was killed by SIGKILL; starting it again now."] == lines.of("headrace")
+        assert ["chat was killed by SIGKILL; restarting now."] == lines.of("headrace")
         assert first["chat"] != supervisor.pids["chat"]
         assert first["api"] == supervisor.pids["api"]
 
