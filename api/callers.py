@@ -123,5 +123,5 @@ def _principal_of_key(row: DictRow) -> Principal:
         role=role,
         rights=rights,
         user_id=row["user_id"],
-        sees=None if row["user_id"] is None or row["user_role"] in SEES_ALL else row["user_id"],
+        visible_user_id=None if row["user_id"] is None or row["user_role"] in SEES_ALL else row["user_id"],
     )

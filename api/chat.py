@@ -24,9 +24,9 @@ from schema.errors import Forbidden, InputError, NotFound
 from schema.ids import new_id
 from schema.kinds import KINDS
 from schema.queries.search import list_searchable
+from schema.queries.submissions import Submission
 from schema.states import OnBusy, Priority
 from workers.retrieval.scoping import choose
-from workers.submit import Submission
 
 TITLE_LENGTH = 80
 
@@ -169,9 +169,11 @@ async def _submission(data: ChatIn, request: JsonRequest, principal: Principal, 
         title=_title(parts),
         on_busy=data.on_busy,
         priority=data.priority,
-        idempotency=read_idempotency(request.headers, "POST /api/chat", data, sees=principal.sees),
+        idempotency=read_idempotency(
+            request.headers, "POST /api/chat", data, visible_user_id=principal.visible_user_id
+        ),
         request_id=request.request_id,
-        by=await submitter(resources, principal, job_id, for_tools=target.agent is not None),
+        submitted_by=await submitter(resources, principal, job_id, for_tools=target.agent is not None),
     )
 
 

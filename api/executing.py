@@ -32,7 +32,7 @@ from schema.errors import InputError, NotFound
 from schema.ids import new_id
 from schema.kinds import KINDS, Kind
 from schema.queries.pipelines import find_pipeline, find_version
-from workers.submit import Submission
+from schema.queries.submissions import Submission
 
 NO_PIPELINE = "No such pipeline in your tenant. GET /api/pipelines lists them."
 NO_VERSION = "No such version of this pipeline. GET /api/pipelines/{id}/versions lists them."
@@ -96,9 +96,9 @@ async def _submission(
         session_id=data.session_id,
         on_busy=data.on_busy,
         priority=data.priority,
-        idempotency=read_idempotency(request.headers, route, data, sees=principal.sees),
+        idempotency=read_idempotency(request.headers, route, data, visible_user_id=principal.visible_user_id),
         request_id=request.request_id,
-        by=await submitter(resources, principal, job_id, for_tools=target.agent is not None),
+        submitted_by=await submitter(resources, principal, job_id, for_tools=target.agent is not None),
     )
 
 

@@ -9,7 +9,7 @@ import msgspec
 from litestar.datastructures import Headers
 
 from schema.errors import InputError
-from workers.submit import Idempotency
+from schema.queries.submissions import Idempotency
 
 KEY = re.compile(r"[\x21-\x7e]{1,255}")
 LARGEST_SEQ = 2**31 - 1
@@ -23,10 +23,10 @@ class Preferences(NamedTuple):
 
 
 def read_idempotency(
-    headers: Headers, route: str, body: msgspec.Struct, *, sees: UUID | None = None
+    headers: Headers, route: str, body: msgspec.Struct, *, visible_user_id: UUID | None = None
 ) -> Idempotency | None:
-    """Return the request's idempotency key with the fingerprint of its body; people who see only what is theirs (`sees`) have
-    keys of their own. Raises InputError for a bad key."""
+    """Return the request's idempotency key with the fingerprint of its body; people who see only what is theirs
+    (`visible_user_id`) have keys of their own. Raises InputError for a bad key."""
     key = headers.get("idempotency-key")
     if key is None:
         return None
@@ -35,7 +35,11 @@ def read_idempotency(
     if not KEY.fullmatch(key):
         raise InputError("Idempotency-Key must be 1 to 255 visible ASCII characters.", field="Idempotency-Key")
     # The struct's own order of fields makes this canonical, and defaults that were spelled out don't count.
-    return Idempotency(f"{route} {sees}" if sees else route, key, hashlib.sha256(msgspec.json.encode(body)).hexdigest())
+    return Idempotency(
+        f"{route} {visible_user_id}" if visible_user_id else route,
+        key,
+        hashlib.sha256(msgspec.json.encode(body)).hexdigest(),
+    )
 
 
 def read_preferences(headers: Headers) -> Preferences:

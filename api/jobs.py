@@ -9,7 +9,6 @@ from litestar import Request, Response, Router, delete, get, post
 from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import HeaderParameter, JSONBody, PathParameter, QueryParameter
 from msgspec import Meta
-from psycopg.rows import DictRow
 
 from api.describing import EVENTS, described
 from api.errors import problems
@@ -19,6 +18,7 @@ from api.paging import Cursor, Limit, NextCursor, read_cursor, write_cursor
 from api.principals import MayReadJobs, MayWriteJobs, Principal
 from api.redriving import RetriedOut, RetryIn, retry_selected
 from api.resources import Opened, Resources
+from api.rows import from_row
 from api.streams import EVENT_STREAM
 from schema.errors import Conflict, NotFound
 from schema.events import describe_events
@@ -153,9 +153,8 @@ DETAIL = JOB | {
 }
 
 
-def _job_fields(row: DictRow) -> dict[str, Any]:
-    fields = {name: row[name] for name in JobOut.__struct_fields__}
-    return {**fields, "state": public_state(row["state"]), "priority": priority_name(row["priority"])}
+def _told(job: jobs.Job) -> dict[str, Any]:
+    return {"state": public_state(job.state), "priority": priority_name(job.priority)}
 
 
 @get(
@@ -183,7 +182,7 @@ async def list_jobs(
         rows = await jobs.list_jobs(
             db, principal.tenant_id, limit=limit + 1, before=before, kind=kind, states=states, session_id=session_id
         )
-    items = [JobOut(**_job_fields(row)) for row in rows[:limit]]
+    items = [from_row(JobOut, row, **_told(row)) for row in rows[:limit]]
     return JobsOut(items, write_cursor(items[-1].id) if len(rows) > limit else None)
 
 
@@ -206,7 +205,7 @@ async def get_job(job_id: JobId, principal: MayReadJobs, resources: Opened) -> J
         attempts = await jobs.list_attempts(db, principal.tenant_id, job_id)
     if row is None:
         raise NotFound(NO_JOB)
-    return JobDetailOut(**_job_fields(row), attempts=[AttemptOut(**attempt) for attempt in attempts])
+    return from_row(JobDetailOut, row, **_told(row), attempts=[from_row(AttemptOut, attempt) for attempt in attempts])
 
 
 @get(
@@ -234,7 +233,9 @@ async def stream_job_events(
     ] = None,
 ) -> Response[Any]:
     position = read_position(request.headers, after)
-    follower = await resources.ports.hub.join(principal.tenant_id, job_id, after=position, sees=principal.sees)
+    follower = await resources.ports.hub.join(
+        principal.tenant_id, job_id, after=position, visible_user_id=principal.visible_user_id
+    )
     return follow_stream(resources, follower, {"X-Job-ID": str(job_id)})
 
 
@@ -252,7 +253,9 @@ async def cancel_job(
     """A queued job is cancelled immediately. A running job is told to stop; the event `job.cancelled` follows when it has.
     A job that has ended is not changed."""
     mode = (data or CancelIn()).mode
-    state = await cancel(resources.ports, principal.tenant_id, job_id, mode=mode, sees=principal.sees)
+    state = await cancel(
+        resources.ports, principal.tenant_id, job_id, mode=mode, visible_user_id=principal.visible_user_id
+    )
     return JobStateOut(job_id, public_state(state))
 
 
@@ -266,7 +269,7 @@ async def cancel_job(
 )
 async def retry_job(job_id: JobId, principal: MayWriteJobs, resources: Opened) -> Response[JobStateOut]:
     """Queues a failed or cancelled job again, with all its tries restored."""
-    if not await redrive(resources.ports, principal.tenant_id, job_id, sees=principal.sees):
+    if not await redrive(resources.ports, principal.tenant_id, job_id, visible_user_id=principal.visible_user_id):
         await _refuse(principal, resources, job_id, "Only a failed or cancelled job can be retried")
     return Response(JobStateOut(job_id, "queued"), headers={"Location": f"/api/jobs/{job_id}"})
 
@@ -299,10 +302,10 @@ async def delete_job(job_id: JobId, principal: MayWriteJobs, resources: Opened) 
 async def _refuse(principal: Principal, resources: Resources, job_id: UUID, rule: str) -> None:
     """Raise Conflict with the job's state, or NotFound."""
     async with principal.tx(resources.ports.pool) as db:
-        row = await jobs.find_job_state(db, principal.tenant_id, job_id)
+        row = await jobs.find_job_status(db, principal.tenant_id, job_id)
     if row is None:
         raise NotFound(NO_JOB)
-    raise Conflict(f"{rule}. This job is {public_state(row['state'])}.")
+    raise Conflict(f"{rule}. This job is {public_state(row.state)}.")
 
 
 routes = Router(

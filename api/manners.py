@@ -18,8 +18,9 @@ from api.requests import JsonRequest
 from api.resources import Resources
 from api.submitting import submit_and_follow
 from schema.events import Notice
+from schema.queries.submissions import Submission
 from schema.states import PublicState
-from workers.submit import Submission, Submitted
+from workers.submit import Submitted
 
 
 class UsageOut(msgspec.Struct, frozen=True):

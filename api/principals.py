@@ -40,8 +40,8 @@ NO_KEY = (
 class Principal:
     """Who is calling, for which tenant, with which rights.
 
-    `user_id` is the person, None for a key that stands for its tenant; `sees` confines what is seen to that person's, None
-    is all of the tenant. `token` is the JWT that came, for the tools of its jobs.
+    `user_id` is the person, None for a key that stands for its tenant; `visible_user_id` confines what is seen to
+    that person's, None is all of the tenant. `token` is the JWT that came, for the tools of its jobs.
     """
 
     tenant: TenantFacts
@@ -50,7 +50,7 @@ class Principal:
     role: Role
     rights: frozenset[Right]
     user_id: UUID | None = None
-    sees: UUID | None = None
+    visible_user_id: UUID | None = None
     login_id: UUID | None = None
     token: str | None = field(default=None, repr=False)
     address: str | None = None
@@ -67,7 +67,7 @@ class Principal:
 
     def tx(self, pool: Pool) -> AbstractAsyncContextManager[Db]:
         """One transaction that sees and writes what this caller may."""
-        return tenant_tx(pool, self.tenant_id, user_id=self.sees)
+        return tenant_tx(pool, self.tenant_id, user_id=self.visible_user_id)
 
 
 def principal_of_user(row: DictRow, facts: TenantFacts, *, token: str, login_id: UUID | None) -> Principal:
@@ -79,7 +79,7 @@ def principal_of_user(row: DictRow, facts: TenantFacts, *, token: str, login_id:
         role=row["role"],
         rights=rights_of(row["role"]),
         user_id=row["id"],
-        sees=None if row["role"] in SEES_ALL else row["id"],
+        visible_user_id=None if row["role"] in SEES_ALL else row["id"],
         login_id=login_id,
         token=token,
     )

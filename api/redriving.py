@@ -65,7 +65,7 @@ async def _require(ports: Ports, principal: Principal, ids: list[UUID]) -> None:
 
 async def _redriven(ports: Ports, principal: Principal, job_id: UUID) -> bool:
     try:
-        return await redrive(ports, principal.tenant_id, job_id, sees=principal.sees)
+        return await redrive(ports, principal.tenant_id, job_id, visible_user_id=principal.visible_user_id)
     except NotFound:
         return False
 
@@ -79,7 +79,7 @@ async def _choose(ports: Ports, principal: Principal, wanted: RetryIn) -> list[U
             rows = await list_jobs(
                 db, principal.tenant_id, limit=PAGE, before=before, kind=wanted.kind, states=list(wanted.states)
             )
-            chosen += [row["id"] for row in rows]
+            chosen += [row.id for row in rows]
             if len(rows) < PAGE:
                 break
     return chosen

@@ -139,7 +139,7 @@ def _ask_of(data: SearchIn, principal: Principal) -> Ask:
     return Ask(
         tenant_id=principal.tenant_id,
         reader=principal.user_id,
-        sees=principal.sees,
+        visible_user_id=principal.visible_user_id,
         query=data.query,
         collections=data.collections,
         filters=filters,

@@ -9,7 +9,7 @@ from litestar import Response, Router, delete, get, patch, post
 from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import JSONBody, PathParameter, QueryParameter
 from msgspec import Meta
-from psycopg.rows import DictRow
+from msgspec.structs import asdict
 
 from api.describing import TEXT, described
 from api.errors import problems
@@ -18,6 +18,7 @@ from api.header_docs import LOCATED
 from api.paging import Cursor, Limit, NextCursor, read_cursor, write_cursor
 from api.principals import MayReadSessions, MayWriteSessions, Principal
 from api.resources import Opened
+from api.rows import from_row
 from schema.db import Db
 from schema.errors import Conflict, NotFound
 from schema.events import Notice
@@ -132,7 +133,7 @@ async def create_session(
             db, principal.tenant_id, session_id, (data or SessionIn()).title, user_id=principal.user_id
         )
         row = await _require(db, principal, session_id)
-    return Response(SessionOut(**row), headers={"Location": f"/api/sessions/{session_id}"})
+    return Response(_session(row), headers={"Location": f"/api/sessions/{session_id}"})
 
 
 @get(
@@ -148,7 +149,7 @@ async def list_sessions(
     before = read_cursor(cursor, tuple[datetime, UUID])
     async with principal.tx(resources.ports.pool) as db:
         rows = await sessions.list_sessions(db, principal.tenant_id, limit=limit + 1, before=before)
-    items = [SessionOut(**row) for row in rows[:limit]]
+    items = [_session(row) for row in rows[:limit]]
     more = len(rows) > limit
     return SessionsOut(items, write_cursor((items[-1].updated_at, items[-1].id)) if more else None)
 
@@ -162,7 +163,7 @@ async def list_sessions(
 )
 async def get_session(session_id: SessionId, principal: MayReadSessions, resources: Opened) -> SessionOut:
     async with principal.tx(resources.ports.pool) as db:
-        return SessionOut(**await _require(db, principal, session_id))
+        return _session(await _require(db, principal, session_id))
 
 
 @patch(
@@ -179,7 +180,7 @@ async def rename_session(
         row = await sessions.rename_session(db, principal.tenant_id, session_id, data.title)
     if row is None:
         raise NotFound(NO_SESSION)
-    return SessionOut(**row)
+    return _session(row)
 
 
 @delete(
@@ -223,7 +224,7 @@ async def fork_session(
             db, principal.tenant_id, session_id, place, title=wanted.title, user_id=principal.user_id
         )
         row = await _require(db, principal, copy_id)
-    return Response(SessionOut(**row), headers={"Location": f"/api/sessions/{copy_id}"})
+    return Response(_session(row), headers={"Location": f"/api/sessions/{copy_id}"})
 
 
 @get(
@@ -242,7 +243,7 @@ async def list_messages(
         await _require(db, principal, session_id)
         rows = await sessions.list_messages(db, principal.tenant_id, session_id, limit=limit + 1, after=after)
     items = [_message(row) for row in rows[:limit]]
-    place = (rows[limit - 1]["turn"], rows[limit - 1]["ordinal"]) if len(rows) > limit else None
+    place = (rows[limit - 1].turn, rows[limit - 1].ordinal) if len(rows) > limit else None
     return MessagesOut(items, write_cursor(place) if place else None)
 
 
@@ -266,16 +267,16 @@ async def export_session(
 ) -> Response[Any]:
     """Returns the whole conversation as a file to download."""
     async with principal.tx(resources.ports.pool) as db:
-        session = SessionOut(**await _require(db, principal, session_id))
+        session = _session(await _require(db, principal, session_id))
         said = await _all_messages(db, principal, session_id)
     name = f"session-{session_id}.{'md' if format == 'markdown' else 'json'}"
     headers = {"Content-Disposition": f'attachment; filename="{name}"'}
     if format == "markdown":
         return Response(as_markdown(session.title, said), headers=headers, media_type="text/markdown")
-    return Response(SessionExportOut(**msgspec.structs.asdict(session), messages=said), headers=headers)
+    return Response(SessionExportOut(**asdict(session), messages=said), headers=headers)
 
 
-async def _require(db: Db, principal: Principal, session_id: UUID) -> DictRow:
+async def _require(db: Db, principal: Principal, session_id: UUID) -> sessions.Session:
     row = await sessions.find_session(db, principal.tenant_id, session_id)
     if row is None:
         raise NotFound(NO_SESSION)
@@ -290,12 +291,15 @@ async def _all_messages(db: Db, principal: Principal, session_id: UUID) -> list[
         said += [_message(row) for row in rows]
         if len(rows) < EXPORT_PAGE:
             return said
-        after = (rows[-1]["turn"], rows[-1]["ordinal"])
+        after = (rows[-1].turn, rows[-1].ordinal)
 
 
-def _message(row: DictRow) -> MessageOut:
-    values = {name: row[name] for name in MessageOut.__struct_fields__}
-    return MessageOut(**{**values, "notice": msgspec.convert(row["notice"], Notice | None)})
+def _session(session: sessions.Session) -> SessionOut:
+    return from_row(SessionOut, session)
+
+
+def _message(message: sessions.SessionMessage) -> MessageOut:
+    return from_row(MessageOut, message, notice=msgspec.convert(message.notice, Notice | None))
 
 
 routes = Router(

@@ -1,23 +1,25 @@
 """What every route that makes a job does: reserve within the tenant's limits, submit, follow from the first event."""
 
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from uuid import UUID
 
 import structlog
+from msgspec.structs import replace
 
 from api.principals import Principal
 from api.resources import Price, Resources
 from schema.db import tenant_tx
 from schema.errors import LimitReached
 from schema.queries.audit import add_audit
+from schema.queries.submissions import Submission, Submitter
 from schema.queries.usage import get_spent, list_models
 from workers.allowances import cost_nanos, policy_of
 from workers.endings import settle
 from workers.follow import Follower
 from workers.limit_headers import rate_limit_headers
 from workers.limits import LimitPolicy, Verdict
-from workers.submit import Submission, Submitted, Submitter, submit
+from workers.submit import Submitted, submit
 from workers.wire import WireDown
 
 log = structlog.get_logger()
@@ -42,7 +44,7 @@ async def submitter(resources: Resources, principal: Principal, job_id: UUID, *,
         token = await resources.tokens.issue_for_tools(principal, job_id)
     if token is not None:
         secret = resources.vault.seal(token, tenant_id=principal.tenant_id, owner_id=job_id)
-    return Submitter(principal.actor, principal.user_id, principal.sees, principal.address, secret)
+    return Submitter(principal.actor, principal.user_id, principal.visible_user_id, principal.address, secret)
 
 
 async def submit_and_follow(
@@ -58,7 +60,7 @@ async def submit_and_follow(
     if verdict is not None:
         submission = replace(submission, payload={**submission.payload, "reserved": verdict.tokens})
     try:
-        submitted, follower = await _submit(resources, submission, sees=principal.sees)
+        submitted, follower = await _submit(resources, submission, visible_user_id=principal.visible_user_id)
     except BaseException:
         await _give_back(resources, submission)
         raise
@@ -67,14 +69,16 @@ async def submit_and_follow(
     return Accepted(submitted, follower, rate_limit_headers(verdict) if verdict else {})
 
 
-async def _submit(resources: Resources, submission: Submission, *, sees: UUID | None) -> tuple[Submitted, Follower]:
+async def _submit(
+    resources: Resources, submission: Submission, *, visible_user_id: UUID | None
+) -> tuple[Submitted, Follower]:
     hub = resources.ports.hub
     async with AsyncExitStack() as stack:
         follower = await stack.enter_async_context(hub.expect(submission.tenant_id, submission.job_id))
         submitted = await submit(resources.ports, submission)
         if submitted.replayed:
             follower.close()
-            follower = await hub.join(submission.tenant_id, submitted.job_id, sees=sees)
+            follower = await hub.join(submission.tenant_id, submitted.job_id, visible_user_id=visible_user_id)
         else:
             follower.begin(submitted.queued)
         stack.pop_all()

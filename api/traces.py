@@ -29,7 +29,7 @@ from schema.events import (
     decode_event,
     read_frames,
 )
-from schema.queries.jobs import find_job_state, find_log
+from schema.queries.jobs import find_job_status, find_log
 from schema.states import TERMINAL
 
 NOT_YET = "The job has not ended. Its trace is available when it has; until then, GET /api/jobs/{id}/events streams the steps."
@@ -113,18 +113,18 @@ async def get_job_trace(
     output, and the text in between."""
     pool: Pool = resources.ports.pool
     async with principal.tx(pool) as db:
-        row = await find_job_state(db, principal.tenant_id, job_id)
+        row = await find_job_status(db, principal.tenant_id, job_id)
         log = await find_log(db, principal.tenant_id, job_id) if row is not None else None
     if row is None:
         raise NotFound("No such job.")
-    if row["state"] not in TERMINAL:
+    if row.state not in TERMINAL:
         raise Conflict(NOT_YET.format(id=job_id))
     found = Trace()
     for frame in read_frames(log or b""):
         found.take(frame.seq, decode_event(frame))
     return TraceOut(
         job_id=job_id,
-        state=row["state"],
+        state=row.state,
         restarts=found.restarts,
         steps=found.steps,
         text=found.text,

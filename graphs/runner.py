@@ -15,6 +15,7 @@ from graphs.providers.contract import Message, ModelRequest, Provider
 from graphs.providers.tokens import estimate_input
 from schema.errors import InputError
 from schema.events import Event
+from schema.queries.sessions import StoredMessage
 
 STANDBY_S = 0.005  # after a job has begun, the next run is entered: not at once, its own way goes first
 
@@ -73,7 +74,7 @@ class ChatRun:
     options: dict[str, Any]
 
 
-def read_chat(model: str, payload: dict[str, Any], stored: Sequence[dict[str, Any]]) -> ChatRun:
+def read_chat(model: str, payload: dict[str, Any], stored: Sequence[StoredMessage]) -> ChatRun:
     """Return the run of a chat job from its payload and the stored messages of its session, oldest first.
 
     Raises InputError for a payload that no provider could be asked with.
@@ -82,7 +83,7 @@ def read_chat(model: str, payload: dict[str, Any], stored: Sequence[dict[str, An
     if given is not None:
         messages = [read_message(message, field=f"messages[{i}]") for i, message in enumerate(given)]
     else:
-        messages = [stored_message(row["role"], row["parts"]) for row in stored]
+        messages = [stored_message(row.role, row.parts) for row in stored]
     return ChatRun(model, messages, payload.get("options") or {})
 
 
@@ -96,7 +97,7 @@ def read_options(model: str, options: dict[str, Any]) -> ModelRequest:
         raise InputError(f"An option of the request can't be used: {error}") from error
 
 
-def estimate_prompt(payload: dict[str, Any], stored: Sequence[dict[str, Any]]) -> int:
+def estimate_prompt(payload: dict[str, Any], stored: Sequence[StoredMessage]) -> int:
     """About how many tokens a chat job asks with; 0 for one that can't be read."""
     try:
         return estimate_input(trim(read_chat("", payload, stored).messages))

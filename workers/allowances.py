@@ -7,13 +7,13 @@ limit is passed by no more than what was said while the last question was asked.
 
 import asyncio
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from decimal import Decimal
-from typing import Any
 from uuid import UUID
 
 from graphs.providers.tokens import estimate_tokens
-from schema.tenancy import TenantFacts, read_facts
+from schema.queries.attempts import ClaimedJob
+from schema.tenancy import TenantFacts
 from workers.limits import LimitPolicy, Limits
 from workers.wire import WireDown
 
@@ -41,14 +41,14 @@ class Allowance:
     """What one attempt may use. `refused` is called once when there is no more."""
 
     def __init__(
-        self, limits: Limits, job: Mapping[str, Any], *, input_tokens: int, refused: Callable[[], None]
+        self, limits: Limits, job: ClaimedJob, tenant: TenantFacts, *, input_tokens: int, refused: Callable[[], None]
     ) -> None:
         self._limits, self._refused = limits, refused
-        self._tenant_id: UUID = job["tenant_id"]
-        self._job_id: UUID = job["id"]
-        self._policy = policy_of(read_facts(job["facts"]))
-        self._price = job["output_usd"] or Decimal(0)
-        self._granted: int = job["payload"]["reserved"] - input_tokens
+        self._tenant_id: UUID = job.tenant_id
+        self._job_id: UUID = job.id
+        self._policy = policy_of(tenant)
+        self._price = job.output_usd or Decimal(0)
+        self._granted: int = job.payload["reserved"] - input_tokens
         self._chars = 0
         self._asking: asyncio.Task[None] | None = None
         self._over = False

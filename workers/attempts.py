@@ -16,7 +16,6 @@ from uuid import UUID
 
 import msgspec
 import structlog
-from psycopg.rows import DictRow
 
 from graphs.providers.tokens import estimate_tokens
 from graphs.runner import estimate_prompt
@@ -37,8 +36,9 @@ from schema.events import (
 from schema.ids import new_id
 from schema.kinds import KINDS
 from schema.notices import notice_of
-from schema.queries.attempts import Ending, claim_job, requeue_job
+from schema.queries.attempts import ClaimedJob, Ending, claim_job, requeue_job
 from schema.queries.jobs import compact
+from schema.queries.sessions import StoredMessage
 from schema.states import CancelMode
 from workers.allowances import Allowance
 from workers.commits import commit_end
@@ -60,7 +60,7 @@ class Work(Protocol):
     """What a kind of job does: it emits events, the last ones being the whole message and what it used."""
 
     async def __call__(
-        self, shop: Workshop, job: DictRow, messages: Sequence[DictRow], emit: Callable[[Event], None]
+        self, shop: Workshop, job: ClaimedJob, messages: Sequence[StoredMessage], emit: Callable[[Event], None]
     ) -> None:
         """Do the work of a claimed job. Cancelling stops it and whatever it asked others for."""
         ...
@@ -112,9 +112,9 @@ async def _attempt(shop: Workshop, work: Work, tenant_id: UUID, job_id: UUID, di
 class Attempt:
     """A claimed job while it runs here. `stop()` may be called from the loop at any time."""
 
-    def __init__(self, shop: Workshop, job: DictRow, messages: Sequence[DictRow]) -> None:
-        self.job, self.tenant_id, self.job_id = job, job["tenant_id"], job["id"]
-        self.number: int = job["attempt"]
+    def __init__(self, shop: Workshop, job: ClaimedJob, messages: Sequence[StoredMessage]) -> None:
+        self.job, self.tenant_id, self.job_id = job, job.tenant_id, job.id
+        self.number: int = job.attempt
         self._shop, self._messages = shop, messages
         self._allowance: Allowance | None = None
         self._said: list[str] = []
@@ -146,16 +146,20 @@ class Attempt:
             self.tenant_id,
             self.job_id,
             attempt=self.number,
-            inbox=self.job["inbox"],
+            inbox=self.job.inbox,
             history=history,
             on_fenced=lambda: self.stop("fenced"),
         )
         # The work is begun first: its way to the model is longer than the first event's way to the client.
         self._task = asyncio.get_running_loop().create_task(work(self._shop, self.job, self._messages, self._emit))
         self._announce(history)
-        if self.job["facts"] is not None:
+        if self.job.tenant is not None:
             self._allowance = Allowance(
-                self._shop.limits, self.job, input_tokens=self._prompt(), refused=lambda: self.stop("limit")
+                self._shop.limits,
+                self.job,
+                self.job.tenant,
+                input_tokens=self._prompt(),
+                refused=lambda: self.stop("limit"),
             )
         error = await self._perform(self._task)
         self._settling = True
@@ -164,12 +168,12 @@ class Attempt:
         await self._settle(error)
 
     async def _history(self) -> History | None:
-        if self.number == 1 and self.job["dispatch_seq"] == 1:
-            return fresh_history(self.job_id, self.job["created_at"], queued_event(self.job))
+        if self.number == 1 and self.job.dispatch_seq == 1:
+            return fresh_history(self.job_id, self.job.created_at, queued_event(self.job))
         history = await self._shop.relay.take_over(self.tenant_id, self.job_id, self.number)
         if history is not None and not history.frames:
             origin = self.number if self.number > 1 else 1
-            return fresh_history(self.job_id, self.job["created_at"], queued_event(self.job), origin=origin)
+            return fresh_history(self.job_id, self.job.created_at, queued_event(self.job), origin=origin)
         return history
 
     def _announce(self, history: History) -> None:
@@ -177,7 +181,7 @@ class Attempt:
         if self.number == 1:
             self.stream.put(JobStarted(attempt=1, worker=worker))
             return
-        reason = (self.job["error"] or {}).get("code") or "worker_lost"
+        reason = (self.job.error or {}).get("code") or "worker_lost"
         kept = _kept(history.frames)
         self.stream.put(JobRestarted(attempt=self.number, reason=reason, discard_after=kept, worker=worker))
 
@@ -186,7 +190,7 @@ class Attempt:
         if self._why is not None:
             task.cancel()
         try:
-            done, _ = await asyncio.wait({task}, timeout=max(self.job["left_s"], 0.0))
+            done, _ = await asyncio.wait({task}, timeout=max(self.job.left_s, 0.0))
         except asyncio.CancelledError:
             self.stop("hand_back")
             done = set()
@@ -230,14 +234,14 @@ class Attempt:
             await self._fail(error or RuntimeError("the work ended without an answer"))
 
     async def _succeed(self, said: MessageCompleted) -> None:
-        stored = self.job["session_id"] is not None
+        stored = self.job.session_id is not None
         message_id = new_id() if stored else None
         said = msgspec.structs.replace(
             said,
             message_id=str(message_id) if message_id else None,
-            notice=said.notice or notice_of(self._used.model if self._used else self.job["model"]),
+            notice=said.notice or notice_of(self._used.model if self._used else self.job.model),
         )
-        result = result_of(said, self._used, self.job["model"])
+        result = result_of(said, self._used, self.job.model)
         last: list[Event] = [said, *([self._used] if self._used else []), JobSucceeded()]
         await self._end(
             last,
@@ -265,12 +269,12 @@ class Attempt:
         )
 
     def _prompt(self) -> int:
-        return estimate_prompt(self.job["payload"], self._messages)
+        return estimate_prompt(self.job.payload, self._messages)
 
     def _estimated(self) -> UsageRecorded:
         """What was used, about, by an answer that its provider could not count because it was cut off."""
         said = estimate_tokens(sum(map(len, self._said)))
-        return UsageRecorded(model=self.job["model"], input_tokens=self._prompt(), output_tokens=said, estimated=True)
+        return UsageRecorded(model=self.job.model, input_tokens=self._prompt(), output_tokens=said, estimated=True)
 
     async def _fail(self, error: Exception) -> None:
         reason = reason_of(error)
@@ -280,8 +284,8 @@ class Attempt:
             # The sentence may quote the vendor, and the vendor the prompt; it stands in the job's row.
             self._log.warning("attempt_failed", code=reason.code)
         told = msgspec.to_builtins(reason)
-        if is_retryable(error) and self.job["tries"] < self.job["max_tries"]:
-            await self._requeue(outcome="failed", error=told, delay_s=retry_delay_s(error, self.job["tries"]))
+        if is_retryable(error) and self.job.tries < self.job.max_tries:
+            await self._requeue(outcome="failed", error=told, delay_s=retry_delay_s(error, self.job.tries))
         else:
             await self._end([JobFailed(error=reason)], "failed", error=told)
 
@@ -310,7 +314,7 @@ class Attempt:
         await self.stream.flushed(1.0)
         if back:
             self._log.info("job_requeued", outcome=outcome, delay_s=round(delay_s, 2))
-            self._shop.kick_later(self.job["queue"], delay_s)
+            self._shop.kick_later(self.job.queue, delay_s)
 
     async def _end(self, last: list[Event], state: Any, **facts: Any) -> None:
         """Commit the end, then publish it; if a newer attempt has the job, do neither."""
@@ -323,11 +327,11 @@ class Attempt:
         self.stream.end(frames)
         self._log.info("job_ended", state=state, events=len(frames))
         if ended.more or ended.next_turn:
-            self._shop.dispatcher.kick(self.job["queue"])
+            self._shop.dispatcher.kick(self.job.queue)
         await self.stream.flushed(FLUSH_S)
-        if "reserved" in self.job["payload"]:
+        if "reserved" in self.job.payload:
             used = ending.usage or {"input_tokens": 0, "output_tokens": 0}
-            tokens = used["input_tokens"] + used["output_tokens"] if KINDS[self.job["kind"]].metered else 0
+            tokens = used["input_tokens"] + used["output_tokens"] if KINDS[self.job.kind].metered else 0
             await settle(self._shop.limits, self.tenant_id, self.job_id, tokens=tokens, nanos=ended.cost_nanos)
 
 

@@ -7,18 +7,16 @@ us.
 import asyncio
 from collections.abc import Callable
 
-from psycopg.rows import DictRow
-
 from schema.db import Pool, tenant_tx
 from schema.errors import Unavailable
-from schema.queries.attempts import Ended, Ending, finish_job
-from schema.queries.jobs import find_job_state
+from schema.queries.attempts import ClaimedJob, Ended, Ending, finish_job
+from schema.queries.jobs import find_job_status
 from schema.states import TERMINAL
 
 COMMIT_S = 60.0  # how long an end is tried against a Postgres that is away
 
 
-async def commit_end(pool: Pool, job: DictRow, ending: Ending, *, lost: Callable[[], bool]) -> Ended | None:
+async def commit_end(pool: Pool, job: ClaimedJob, ending: Ending, *, lost: Callable[[], bool]) -> Ended | None:
     """End a claimed job; None if a newer attempt has it. `lost` tells that trying on is in vain.
 
     Raises Unavailable when Postgres stays away; then the lease runs out and the job is done again.
@@ -27,9 +25,7 @@ async def commit_end(pool: Pool, job: DictRow, ending: Ending, *, lost: Callable
     until, pause_s, unsure = loop.time() + COMMIT_S, 0.1, False
     while True:
         try:
-            ended = await finish_job(
-                pool, job["tenant_id"], job["id"], job["attempt"], ending, session_id=job["session_id"]
-            )
+            ended = await finish_job(pool, job.tenant_id, job.id, job.attempt, ending, session_id=job.session_id)
             if ended is None and unsure and await _was_us(pool, job, ending):
                 ended = Ended(more=True, next_turn=True)
             return ended
@@ -41,7 +37,7 @@ async def commit_end(pool: Pool, job: DictRow, ending: Ending, *, lost: Callable
             pause_s = min(pause_s * 2, 2.0)
 
 
-async def _was_us(pool: Pool, job: DictRow, ending: Ending) -> bool:
-    async with tenant_tx(pool, job["tenant_id"]) as db:
-        row = await find_job_state(db, job["tenant_id"], job["id"])
-    return row is not None and row["state"] == ending.state in TERMINAL and row["attempt"] == job["attempt"]
+async def _was_us(pool: Pool, job: ClaimedJob, ending: Ending) -> bool:
+    async with tenant_tx(pool, job.tenant_id) as db:
+        row = await find_job_status(db, job.tenant_id, job.id)
+    return row is not None and row.state == ending.state in TERMINAL and row.attempt == job.attempt

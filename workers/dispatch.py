@@ -52,9 +52,7 @@ class Dispatcher:
             jobs = await dispatch_jobs(db, queue, window=self._window)
         if not jobs:
             return 0
-        doorbells = [
-            Doorbell(job["tenant_id"], job["id"], job["kind"], job["dispatch_seq"], job["inbox"]) for job in jobs
-        ]
+        doorbells = [Doorbell(job.tenant_id, job.id, job.kind, job.dispatch_seq, job.inbox) for job in jobs]
         if await ring(self._wire, doorbells):
             return len(jobs)
         async with system_tx(self._pool) as db:

@@ -13,7 +13,7 @@ import structlog
 from schema.db import Pool, tenant_tx
 from schema.events import JobCancelled, JobFailed
 from schema.queries.attempts import Ended, Ending, finish_job
-from schema.queries.jobs import compact, find_job_state
+from schema.queries.jobs import compact, find_job_status
 from schema.states import State
 from workers.limits import Limits
 from workers.relay import JobStream, Relay, fresh_history, queued_event
@@ -37,16 +37,16 @@ async def end_job(
 ) -> Ended | None:
     """End a job with `event` if it is still in one of `from_states` and its last claim was `attempt`; else None."""
     async with tenant_tx(pool, tenant_id) as db:
-        job = await find_job_state(db, tenant_id, job_id)
-    if job is None or job["attempt"] != attempt or job["state"] not in from_states:
+        job = await find_job_status(db, tenant_id, job_id)
+    if job is None or job.attempt != attempt or job.state not in from_states:
         return None
     history = await relay.take_over(tenant_id, job_id, attempt + 1)
     if history is None:
         return None
     if not history.frames:
         origin = attempt + 1 if attempt else 1
-        history = fresh_history(job_id, job["created_at"], queued_event(job), origin=origin)
-    stream = JobStream(relay, tenant_id, job_id, attempt=attempt + 1, inbox=job["inbox"], history=history)
+        history = fresh_history(job_id, job.created_at, queued_event(job), origin=origin)
+    stream = JobStream(relay, tenant_id, job_id, attempt=attempt + 1, inbox=job.inbox, history=history)
     frames = stream.preview([event])
     ended = await finish_job(
         pool,
@@ -54,7 +54,7 @@ async def end_job(
         job_id,
         attempt,
         _ending(event, frames),
-        session_id=job["session_id"],
+        session_id=job.session_id,
         from_states=from_states,
     )
     if ended is not None:

@@ -10,12 +10,10 @@ import asyncio
 from itertools import groupby
 from uuid import UUID
 
-from psycopg.rows import DictRow
-
 from schema import redis_names
 from schema.db import Pool, tenant_tx
 from schema.errors import HeadraceError, NotFound
-from schema.queries.jobs import find_job_state, find_log, list_ended
+from schema.queries.jobs import JobStatus, find_job_status, find_log, list_ended
 from schema.states import TERMINAL
 from workers.ear import Ear
 from workers.follow import Follower
@@ -60,11 +58,13 @@ class Hub:
         """Return the follower of a job that is about to be submitted through this process."""
         return self._enter(Follower(self, tenant_id, job_id, live=False))
 
-    async def join(self, tenant_id: UUID, job_id: UUID, *, after: int = 0, sees: UUID | None = None) -> Follower:
-        """Return a follower of an existing job that begins after event `after`; `sees` confines it to that user's jobs.
-        Raises NotFound."""
-        async with tenant_tx(self._pool, tenant_id, user_id=sees) as db:
-            job = await find_job_state(db, tenant_id, job_id)
+    async def join(
+        self, tenant_id: UUID, job_id: UUID, *, after: int = 0, visible_user_id: UUID | None = None
+    ) -> Follower:
+        """Return a follower of an existing job that begins after event `after`; `visible_user_id` confines it to that
+        user's jobs. Raises NotFound."""
+        async with tenant_tx(self._pool, tenant_id, user_id=visible_user_id) as db:
+            job = await find_job_status(db, tenant_id, job_id)
         if job is None:
             raise NotFound("No such job.")
         follower = self._enter(Follower(self, tenant_id, job_id, after=after))
@@ -78,14 +78,14 @@ class Hub:
             raise
         return follower
 
-    async def _place(self, follower: Follower, job: DictRow) -> None:
+    async def _place(self, follower: Follower, job: JobStatus) -> None:
         """Put a late follower where the stream is: at its start, or where the client was."""
         last = await self._last_seq(follower.tenant_id, follower.job_id)
-        ended = job["state"] in TERMINAL
+        ended = job.state in TERMINAL
         if follower.seq > 0 and last is not None and follower.seq > last and not ended:
             follower.seq = 1  # the numbers began anew since the client left; event 1 is the same in all of them
         if follower.seq == 0 and not last and not ended:
-            follower.begin(queued_frame(job["id"], job["created_at"], queued_event(job)))
+            follower.begin(queued_frame(job.id, job.created_at, queued_event(job)))
         follower.nudge("ended" if ended else "gap")
 
     async def _last_seq(self, tenant_id: UUID, job_id: UUID) -> int | None:

@@ -17,10 +17,11 @@ from typing import Any
 from uuid import UUID
 
 import structlog
-from psycopg.rows import DictRow
 
 from schema import redis_names
 from schema.events import Event, JobQueued, MessageDelta, ReasoningDelta, encode_frame, split_frames, timestamp
+from schema.queries.attempts import ClaimedJob
+from schema.queries.jobs import JobStatus
 from workers.payloads import pack_payload, read_payload
 from workers.redis_connection import Command, ReplyError
 from workers.wire import Wire, WireDown
@@ -241,11 +242,11 @@ def queued_frame(job_id: UUID, created_at: Any, queued: JobQueued) -> bytes:
     return encode_frame(queued, job_id, 1, timestamp(created_at))
 
 
-def queued_event(job: DictRow) -> JobQueued:
+def queued_event(job: JobStatus | ClaimedJob) -> JobQueued:
     """Return the first event of a job, from its row."""
-    session_id = job["session_id"]
+    session_id = job.session_id
     return JobQueued(
-        kind=job["kind"], session_id=str(session_id) if session_id else None, model=job["model"], agent=job["agent"]
+        kind=job.kind, session_id=str(session_id) if session_id else None, model=job.model, agent=job.agent
     )
 
 

@@ -64,10 +64,10 @@ class Retention:
         async with system_tx(self._system) as db:
             tenants = await queries.list_tenants_to_sweep(db)
         for tenant in tenants:
-            if tenant["state"] == "deleting":
-                await self._delete(tenant["id"])
-            else:
-                await self._forget(tenant["id"], timedelta(days=tenant["retention_days"]))
+            if tenant.state == "deleting":
+                await self._delete(tenant.id)
+            elif tenant.retention_days is not None:
+                await self._forget(tenant.id, timedelta(days=tenant.retention_days))
         for _ in range(ROUNDS):
             async with system_tx(self._system) as db:
                 if await queries.delete_expired(db) < queries.BATCH:
@@ -120,7 +120,7 @@ class Retention:
             running = await queries.stop_running(db, tenant_id)
         try:
             for job in running:
-                order = CancelOrder(job["id"], job["attempt"], "forget")
+                order = CancelOrder(job.id, job.attempt, "forget")
                 await self._wire.call("PUBLISH", redis_names.CONTROL, msgspec.json.encode(order))
         except (WireDown, ReplyError) as error:
             log.warning("cancel_unheard", tenant_id=str(tenant_id), error=type(error).__name__)

@@ -9,7 +9,6 @@ from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 
 import structlog
-from psycopg.rows import DictRow
 
 from schema import redis_names
 from schema.db import Pool, fetch_one, pool_for, system_tx
@@ -18,6 +17,7 @@ from schema.events import JobCancelled, JobFailed
 from schema.kinds import QUEUES
 from schema.queries import upkeep as queries
 from schema.queries.dispatch import requeue_unanswered
+from schema.queries.upkeep import OverdueJob
 from workers.dispatch import Dispatcher
 from workers.ear import Ear
 from workers.endings import end_job
@@ -129,17 +129,17 @@ class Scheduler:
         async with system_tx(self._system) as db:
             dead = [owner for owner in await queries.list_lease_owners(db) if is_gone(owner)]
             lost = await queries.list_lost(db, dead=dead)
-        again = [job for job in lost if job["tries"] < job["max_tries"] and not job["cancel_requested"]]
+        again = [job for job in lost if job.tries < job.max_tries and not job.cancel_requested]
         if again:
-            delays = [retry_delay_s(LOST, job["tries"]) for job in again]
+            delays = [retry_delay_s(LOST, job.tries) for job in again]
             async with system_tx(self._system) as db:
                 error = {"code": LOST.code, "message": LOST.message}
                 requeued = await queries.requeue_lost(db, again, delays, dead=dead, error=error)
-            log.warning("jobs_lost", requeued=requeued, owners=sorted({job["lease_owner"] for job in again}))
+            log.warning("jobs_lost", requeued=requeued, owners=sorted({job.lease_owner for job in again}))
         for job in lost:
-            if job["cancel_requested"]:
-                await self._end(job, JobCancelled(kept=job["cancel_requested"]), running=True)
-            elif job["tries"] >= job["max_tries"]:
+            if job.cancel_requested:
+                await self._end(job, JobCancelled(kept=job.cancel_requested), running=True)
+            elif job.tries >= job.max_tries:
                 await self._end(job, JobFailed(error=reason_of(SPENT)), running=True)
 
     async def _sweep_overdue(self) -> None:
@@ -148,16 +148,16 @@ class Scheduler:
         for job in overdue:
             await self._end(job, JobFailed(error=reason_of(OVERDUE)), running=False)
 
-    async def _end(self, job: DictRow, event: JobFailed | JobCancelled, *, running: bool) -> None:
+    async def _end(self, job: OverdueJob, event: JobFailed | JobCancelled, *, running: bool) -> None:
         ended = await end_job(
             self._pool,
             self._relay,
             self._limits,
-            job["tenant_id"],
-            job["id"],
-            attempt=job["attempt"],
+            job.tenant_id,
+            job.id,
+            attempt=job.attempt,
             event=event,
             from_states=("running",) if running else ("queued", "dispatched"),
         )
         if ended is not None:
-            log.warning("job_ended_from_outside", job_id=str(job["id"]), ending=event.type)
+            log.warning("job_ended_from_outside", job_id=str(job.id), ending=event.type)

@@ -12,7 +12,6 @@ from uuid import UUID
 
 import msgspec
 import structlog
-from psycopg.rows import DictRow
 
 from graphs.agents.building import AgentGraphs
 from graphs.agents.saver import TenantSaver
@@ -27,6 +26,7 @@ from graphs.runner import Graphs
 from schema import redis_names
 from schema.db import Pool, pool_for
 from schema.kinds import KINDS
+from schema.queries.attempts import ClaimedJob
 from schema.queries.secrets import check_keys
 from schema.states import CancelMode
 from schema.vault import Sealed, Vault
@@ -171,13 +171,14 @@ class Workshop:
         """Close everything, in reverse order."""
         await self._stack.aclose()
 
-    def provider_of(self, job: DictRow) -> Provider:
+    def provider_of(self, job: ClaimedJob) -> Provider:
         """Return the provider of a claimed job's model: with the tenant's own key if it has stored one, else the
         deployment's. Raises ProviderUnknown, SecretUnreadable."""
-        if job["credential_id"] is None:
-            return self.providers.get(job["model"].partition("/")[0])
-        sealed = Sealed(job["key_id"], job["sealed"])
-        credential = OwnCredential(job["tenant_id"], job["credential_id"], job["service"], job["base_url"], sealed)
+        own = job.credential
+        if own is None:
+            return self.providers.get(job.model.partition("/")[0])
+        sealed = Sealed(own.key_id, own.sealed)
+        credential = OwnCredential(job.tenant_id, own.id, own.service, own.base_url, sealed)
         return self.own.provider(credential)
 
     def hold(self, attempt: Running) -> None:

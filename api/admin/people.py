@@ -168,7 +168,7 @@ async def _acting(resources: Resources, principal: Principal, name: str) -> Prin
 
 def _within(principal: Principal, tenant_id: UUID, slug: str) -> Principal:
     # An admin is no user of that tenant.
-    return replace(principal, tenant=TenantFacts(id=tenant_id, slug=slug), user_id=None, sees=None)
+    return replace(principal, tenant=TenantFacts(id=tenant_id, slug=slug), user_id=None, visible_user_id=None)
 
 
 routes = Router(

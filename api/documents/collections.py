@@ -197,7 +197,9 @@ async def reingest_collection(
     whose text is unchanged are not embedded again. Documents stay searchable meanwhile."""
     async with principal.tx(resources.ports.pool) as db:
         row = await require_collection(db, principal, name)
-    key = read_idempotency(request.headers, f"POST /api/collections/{name}/reingest", NOTHING, sees=principal.sees)
+    key = read_idempotency(
+        request.headers, f"POST /api/collections/{name}/reingest", NOTHING, visible_user_id=principal.visible_user_id
+    )
     again = await read_again(
         resources, principal, request.request_id, key, model=row["embedder"], collection_id=row["id"], states=AGAIN
     )

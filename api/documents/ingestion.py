@@ -6,7 +6,7 @@ from uuid import UUID
 from api.principals import Principal
 from schema.batch import Statement
 from schema.kinds import KINDS
-from workers.submit import Idempotency, Submission, Submitter
+from schema.queries.submissions import Idempotency, Submission, Submitter
 
 
 def ingestion(
@@ -14,7 +14,7 @@ def ingestion(
     job_id: UUID,
     request_id: str,
     key: Idempotency | None,
-    comes_with: tuple[Statement, ...],
+    extra_statements: tuple[Statement, ...],
     *,
     model: str,
     payload: dict[str, Any] | None = None,
@@ -28,6 +28,6 @@ def ingestion(
         model=model,
         idempotency=key,
         request_id=request_id,
-        by=Submitter(principal.actor, principal.user_id, principal.sees, principal.address),
-        comes_with=comes_with,
+        submitted_by=Submitter(principal.actor, principal.user_id, principal.visible_user_id, principal.address),
+        extra_statements=extra_statements,
     )

@@ -93,7 +93,7 @@ async def uncrossed(attempt: Callable[[], Awaitable[Result]]) -> Result:
 
 
 async def _delete(resources: Resources, principal: Principal, ids: Sequence[UUID]) -> tuple[int, list[str]]:
-    async with tenant_tx(resources.ports.pool, principal.tenant_id, user_id=principal.sees) as db:
+    async with tenant_tx(resources.ports.pool, principal.tenant_id, user_id=principal.visible_user_id) as db:
         gone, names = await removing.delete_documents(db, principal.tenant_id, ids)
         if gone:
             target = f"document:{ids[0]}" if len(ids) == 1 else "documents"

@@ -23,9 +23,9 @@ from schema.ids import new_id
 from schema.queries import documents
 from schema.queries.documents import retry_statements
 from schema.queries.ingestion import count_files
-from schema.queries.submissions import NothingWaits
+from schema.queries.submissions import Idempotency, NothingWaits
 from schema.states import FileState
-from workers.submit import Idempotency, submit
+from workers.submit import submit
 
 AT_ONCE = 1000
 AGAIN: tuple[FileState, ...] = ("failed", "cancelled", "ready")
@@ -81,7 +81,7 @@ async def retry_document(
         await require_own(db, principal, [document_id])
         row = await require_document(db, principal, document_id)
     route = f"POST /api/documents/{document_id}/retry"
-    key = read_idempotency(request.headers, route, NOTHING, sees=principal.sees)
+    key = read_idempotency(request.headers, route, NOTHING, visible_user_id=principal.visible_user_id)
     which: dict[str, Any] = {"ids": [document_id], "states": AGAIN}
     again = await read_again(resources, principal, request.request_id, key, model=row["embedder"], **which)
     if again is None:
@@ -110,7 +110,9 @@ async def retry_documents(
         raise InputError("ids cannot be combined with collection. Send one of them, or neither.", field="collection")
     states: Sequence[FileState] = data.states or (AGAIN if data.ids is not None else ("failed",))
     model, ids = await _pick(resources, principal, data, states)
-    key = read_idempotency(request.headers, "POST /api/documents/retry", data, sees=principal.sees)
+    key = read_idempotency(
+        request.headers, "POST /api/documents/retry", data, visible_user_id=principal.visible_user_id
+    )
     which: dict[str, Any] = {"ids": ids[:AT_ONCE], "states": states}
     again = await read_again(resources, principal, request.request_id, key, model=model, **which)
     return accepted(msgspec.structs.replace(again, more=len(ids) > AT_ONCE) if again else NOTHING)

@@ -25,10 +25,9 @@ from api.uploading.intake import Intake
 from api.uploading.receiving import check_head, receive
 from schema.errors import InputError, QueueFull
 from schema.queries.receiving import is_queue_full
-from schema.queries.submissions import QUEUE_IS_FULL, find_keyed_job
+from schema.queries.submissions import QUEUE_IS_FULL, Idempotency, find_keyed_job
 from schema.queries.uploads import find_room
 from workers.follow import Follower
-from workers.submit import Idempotency
 
 ROUTE = "POST /api/documents"
 DESCRIPTION = """One or many files, zips of files, or addresses to fetch them from. Each is known by its bytes; one that
@@ -128,14 +127,16 @@ def _idempotency(request: JsonRequest, principal: Principal, fields: Fields, bat
         metadata=dict(sorted(fields.metadata.items())),
         name=fields.name,
     )
-    return read_idempotency(request.headers, ROUTE, same_as, sees=principal.sees)
+    return read_idempotency(request.headers, ROUTE, same_as, visible_user_id=principal.visible_user_id)
 
 
 async def _earlier(principal: Principal, resources: Resources, key: Idempotency) -> Follower | None:
     """Return a follower of the job that the key made before; its files would look unchanged now. Raises IdempotencyReused."""
     async with principal.tx(resources.ports.pool) as db:
         job_id = await find_keyed_job(db, principal.tenant_id, key)
-    return job_id and await resources.ports.hub.join(principal.tenant_id, job_id, sees=principal.sees)
+    return job_id and await resources.ports.hub.join(
+        principal.tenant_id, job_id, visible_user_id=principal.visible_user_id
+    )
 
 
 async def _commit(resources: Resources, upload: Upload, batch: Batch) -> Response[Any]:

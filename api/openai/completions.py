@@ -29,9 +29,10 @@ from api.submitting import submit_and_follow, submitter
 from graphs.providers.tokens import estimate_tokens
 from schema.ids import new_id
 from schema.kinds import KINDS
+from schema.queries.submissions import Submission
 from workers.cancel import cancel
 from workers.follow import Follower
-from workers.submit import Submission, Submitted
+from workers.submit import Submitted
 
 CLIENT_LEFT = 499  # nginx's number for it; nobody reads it
 
@@ -120,9 +121,11 @@ async def _submission(
         payload={**payload, **({"asked_model": True} if target.asked_model else {})},
         model=target.model,
         agent=target.agent,
-        idempotency=read_idempotency(request.headers, "POST /v1/chat/completions", data, sees=principal.sees),
+        idempotency=read_idempotency(
+            request.headers, "POST /v1/chat/completions", data, visible_user_id=principal.visible_user_id
+        ),
         request_id=request.request_id,
-        by=await submitter(resources, principal, job_id, for_tools=target.agent is not None),
+        submitted_by=await submitter(resources, principal, job_id, for_tools=target.agent is not None),
     )
 
 

@@ -30,10 +30,10 @@ from schema.ids import new_id
 from schema.queries import audit
 from schema.queries.collections import add_collection, find_collection
 from schema.queries.file_removals import take_notes
+from schema.queries.submissions import Idempotency
 from schema.queries.uploads import NewFile, file_statements, list_others, list_same, note_files
 from workers.storage.contract import Storage, new_name
 from workers.storage.removals import remove_unused
-from workers.submit import Idempotency
 
 PUTS_AT_ONCE = 8
 

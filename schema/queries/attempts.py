@@ -2,16 +2,23 @@
 attempt that comes back changes nothing, and learns so from an empty answer."""
 
 from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
+import msgspec
 from psycopg.rows import DictRow
 from psycopg.types.json import Jsonb
 
 from schema.batch import run_batch
 from schema.db import Db, Pool, fetch_one
 from schema.ids import new_id
+from schema.kinds import Kind
+from schema.queries.configuration import ProviderCredential
+from schema.queries.sessions import StoredMessage
 from schema.states import State
+from schema.tenancy import TenantFacts, read_facts
 
 # Where a job is known by its id, its state is compared with a parameter: a literal would let the planner take a partial index
 # of all jobs in that state instead of the primary key.
@@ -26,13 +33,13 @@ tried AS (
   INSERT INTO attempts (tenant_id, job_id, attempt, worker) SELECT tenant_id, id, attempt, %(worker)s FROM claimed)
 SELECT j.id, j.tenant_id, kind, queue, session_id, turn, model, agent, payload, attempt, tries, max_tries, dispatch_seq,
   inbox, request_id, error, j.created_at, left_s, user_id, c.id AS credential_id, c.service, c.base_url, c.key_id, c.sealed,
-  m.input_usd, m.output_usd, CASE WHEN payload ? 'reserved' THEN tenant_facts(j.tenant_id) END AS facts
+  m.input_usd, m.output_usd, CASE WHEN payload ? 'reserved' THEN tenant_facts(j.tenant_id) END AS tenant
 FROM claimed j LEFT JOIN credentials c ON c.tenant_id = j.tenant_id AND c.service = split_part(j.model, '/', 1)
   LEFT JOIN models m ON m.name = j.model
 """
 
 HISTORY = """
-SELECT role, parts FROM messages
+SELECT turn, role, parts FROM messages
 WHERE tenant_id = %(tenant_id)s
   AND session_id = (SELECT session_id FROM jobs WHERE tenant_id = %(tenant_id)s AND id = %(id)s)
   AND turn <= (SELECT turn FROM jobs WHERE tenant_id = %(tenant_id)s AND id = %(id)s)
@@ -125,6 +132,38 @@ RETURNING job_id
 """
 
 
+CREDENTIAL = ("credential_id", "service", "base_url", "key_id", "sealed")
+
+
+class ClaimedJob(msgspec.Struct, frozen=True, kw_only=True):
+    """A job as its attempt runs it. `left_s` is the time up to its deadline, `credential` the tenant's own for the model's
+    provider. Prices are in US dollars per million tokens. `tenant` is read for jobs that run within limits."""
+
+    id: UUID
+    tenant_id: UUID
+    kind: Kind
+    queue: str
+    session_id: UUID | None
+    turn: int | None
+    model: str
+    agent: str | None
+    payload: dict[str, Any]
+    attempt: int
+    tries: int
+    max_tries: int
+    dispatch_seq: int
+    inbox: str | None
+    request_id: str | None
+    error: dict[str, Any] | None
+    created_at: datetime
+    left_s: float
+    user_id: UUID | None
+    input_usd: Decimal | None
+    output_usd: Decimal | None
+    credential: ProviderCredential | None
+    tenant: TenantFacts | None
+
+
 @dataclass(frozen=True)
 class Ending:
     """How a job ends: its last state, what is stored of it, and the deflated log of all its frames.
@@ -160,7 +199,7 @@ class Ended:
 
 async def claim_job(
     pool: Pool, tenant_id: UUID, job_id: UUID, dispatch_seq: int, *, worker: str, lease_s: float, history: int
-) -> tuple[DictRow, list[DictRow]] | None:
+) -> tuple[ClaimedJob, list[StoredMessage]] | None:
     """Make a dispatched job this worker's; return it with the last `history` messages of its session, oldest first.
 
     None means that the doorbell was a duplicate or came too late.
@@ -168,7 +207,19 @@ async def claim_job(
     values = {"tenant_id": tenant_id, "id": job_id, "dispatch_seq": dispatch_seq, "worker": worker}
     values |= {"lease_s": lease_s, "history": history, "from_state": "dispatched"}
     claimed, messages = await run_batch(pool, tenant_id, [(CLAIM, values), (HISTORY, values)])
-    return (claimed[0], messages[::-1]) if claimed else None
+    if not claimed:
+        return None
+    return _claimed_job(claimed[0]), [StoredMessage(**row) for row in reversed(messages)]
+
+
+def _claimed_job(row: DictRow) -> ClaimedJob:
+    credential_id, service, base_url, key_id, sealed = (row.pop(name) for name in CREDENTIAL)
+    tenant = row.pop("tenant")
+    return ClaimedJob(
+        **row,
+        credential=ProviderCredential(credential_id, service, base_url, key_id, sealed) if credential_id else None,
+        tenant=read_facts(tenant) if tenant is not None else None,
+    )
 
 
 async def finish_job(

@@ -3,6 +3,7 @@
 from typing import Any
 from uuid import UUID
 
+import msgspec
 from psycopg.rows import DictRow
 
 from schema.batch import run_batch
@@ -73,6 +74,16 @@ NEEDS = {
     "memories": MEMORIES,
     "user": ROLE,
 }
+
+
+class ProviderCredential(msgspec.Struct, frozen=True):
+    """A tenant's own key for a model provider, as it is stored: sealed."""
+
+    id: UUID
+    service: str
+    base_url: str | None
+    key_id: str
+    sealed: bytes
 
 
 async def read_configuration(pool: Pool, tenant_id: UUID) -> dict[str, list[DictRow]]:

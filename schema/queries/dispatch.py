@@ -1,15 +1,17 @@
 """Which waiting jobs are dispatched next. Run by dispatchers as `headrace_system`; any number of them may run.
 
 The order is: the tenant with the fewest jobs in flight per weight, then priority, then age. Two statements, because the
-second must see what was committed before the first got the tenants' turnstiles (`schema/queries/submissions.py`).
+second must see what was committed before the first got the tenants' dispatch locks (`schema/queries/submissions.py`).
 """
 
-from psycopg.rows import DictRow
+from uuid import UUID
+
+import msgspec
 from psycopg.types.json import Jsonb
 
 from schema.db import Db, fetch_all
-from schema.kinds import OF_QUEUE
-from schema.queries.submissions import TURNSTILE
+from schema.kinds import OF_QUEUE, Kind
+from schema.queries.submissions import DISPATCH_LOCK
 
 # A skip scan: one index probe for each tenant that has anything waiting, however much waits and however much has ended. The
 # whole of the index's order is spelled out, so that no other index can serve it.
@@ -71,24 +73,34 @@ RETURNING queue
 """
 
 
-async def dispatch_jobs(db: Db, queue: str, *, window: int) -> list[DictRow]:
+class DispatchedJob(msgspec.Struct, frozen=True, kw_only=True):
+    """A job whose doorbell is to be rung."""
+
+    tenant_id: UUID
+    id: UUID
+    kind: Kind
+    dispatch_seq: int
+    inbox: str | None
+
+
+async def dispatch_jobs(db: Db, queue: str, *, window: int) -> list[DispatchedJob]:
     """Move jobs from `queued` to `dispatched` as far as caps and the window allow; return them, for their doorbells."""
-    locked = await fetch_all(db, LOCK_TENANTS, {"queue": queue, "lock": TURNSTILE})
+    locked = await fetch_all(db, LOCK_TENANTS, {"queue": queue, "lock": DISPATCH_LOCK})
     if not locked:
         return []
     tenants = [row["tenant_id"] for row in locked]
     kind = OF_QUEUE[queue]
     values = {"queue": queue, "window": kind.window or window, "tenants": tenants, "at_once": kind.at_once}
     values |= {"from_state": "queued", "tenant_state": "active"}
-    return await fetch_all(db, DISPATCH, values)
+    return await fetch_all(db, DISPATCH, values, into=DispatchedJob)
 
 
-async def undispatch_jobs(db: Db, jobs: list[DictRow]) -> None:
+async def undispatch_jobs(db: Db, jobs: list[DispatchedJob]) -> None:
     """Take back dispatches whose doorbell could not be rung."""
     values = {
-        "tenants": [job["tenant_id"] for job in jobs],
-        "ids": [job["id"] for job in jobs],
-        "seqs": [job["dispatch_seq"] for job in jobs],
+        "tenants": [job.tenant_id for job in jobs],
+        "ids": [job.id for job in jobs],
+        "seqs": [job.dispatch_seq for job in jobs],
         "from_state": "dispatched",
     }
     await db.execute(UNDISPATCH, values)

@@ -208,8 +208,8 @@ def retry_statements(
     ids: Sequence[UUID] | None = None,
     collection_id: UUID | None = None,
 ) -> tuple[Statement, ...]:
-    """Return what a job comes with that reads documents again from their stored bytes (`NewJob.comes_with`): the newest
-    versions of those documents, or of all of a collection, that are in one of `states` become its own and wait. Whether
+    """Return what a job comes with that reads documents again from their stored bytes (`Submission.extra_statements`): the
+    newest versions of those documents, or of all of a collection, that are in one of `states` become its own and wait. Whether
     the caller may have that done was checked before. The submit raises NothingWaits if there is none."""
     which = "d.id = ANY(%(ids)s::uuid[])" if ids is not None else "d.collection_id = %(collection_id)s"
     values: dict[str, Any] = {"tenant_id": tenant_id, "job_id": job_id, "states": list(states)}

@@ -3,13 +3,15 @@
 import json
 import zlib
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from psycopg.rows import DictRow
+import msgspec
 
 from schema.db import Db, fetch_all, fetch_one
-from schema.kinds import OF_QUEUE
+from schema.kinds import OF_QUEUE, Kind
+from schema.states import CancelMode, State, WaitingFor
 
 AT_ONCE = f"'{json.dumps({queue: kind.at_once for queue, kind in OF_QUEUE.items() if kind.at_once})}'::jsonb"
 
@@ -51,10 +53,62 @@ RETURNING j.id
 """
 
 
-async def find_job(db: Db, tenant_id: UUID, job_id: UUID) -> DictRow | None:
+class Job(msgspec.Struct, frozen=True, kw_only=True):
+    """A job as users see it."""
+
+    id: UUID
+    kind: Kind
+    state: State
+    priority: int
+    session_id: UUID | None
+    model: str | None
+    agent: str | None
+    result: dict[str, Any] | None
+    error: dict[str, Any] | None
+    run_at: datetime
+    deadline_at: datetime
+    attempt: int
+    tries: int
+    max_tries: int
+    cancel_requested: CancelMode | None
+    request_id: str | None
+    created_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+    waiting_for: WaitingFor | None
+
+
+class JobStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """What it takes to follow or end a job."""
+
+    id: UUID
+    queue: str
+    state: State
+    attempt: int
+    session_id: UUID | None
+    kind: Kind
+    model: str
+    agent: str | None
+    inbox: str | None
+    created_at: datetime
+    cancel_requested: CancelMode | None
+
+
+class JobAttempt(msgspec.Struct, frozen=True, kw_only=True):
+    """One attempt at a job."""
+
+    attempt: int
+    worker: str
+    started_at: datetime
+    ended_at: datetime | None
+    outcome: str | None
+    error: dict[str, Any] | None
+
+
+async def find_job(db: Db, tenant_id: UUID, job_id: UUID) -> Job | None:
     """Return one job as users see it, with the reason why it waits (`waiting_for`)."""
     sql = f"{VIEW} WHERE j.tenant_id = %(tenant_id)s AND j.id = %(id)s"
-    return await fetch_one(db, sql, {"tenant_id": tenant_id, "id": job_id})
+    return await fetch_one(db, sql, {"tenant_id": tenant_id, "id": job_id}, into=Job)
 
 
 async def list_jobs(
@@ -66,17 +120,18 @@ async def list_jobs(
     kind: str | None = None,
     states: Sequence[str] | None = None,
     session_id: UUID | None = None,
-) -> list[DictRow]:
+) -> list[Job]:
     """Return jobs, newest first; `before` is the last id of the page before."""
     values: dict[str, Any] = {"tenant_id": tenant_id, "limit": limit, "before": before, "kind": kind}
-    return await fetch_all(db, LIST, {**values, "states": list(states) if states else None, "session_id": session_id})
+    values |= {"states": list(states) if states else None, "session_id": session_id}
+    return await fetch_all(db, LIST, values, into=Job)
 
 
-async def find_job_state(db: Db, tenant_id: UUID, job_id: UUID) -> DictRow | None:
-    """Return what it takes to follow or end a job: state, attempt, session, cancel mode, what it is and since when."""
+async def find_job_status(db: Db, tenant_id: UUID, job_id: UUID) -> JobStatus | None:
+    """Return what it takes to follow or end a job."""
     sql = """SELECT id, queue, state, attempt, session_id, kind, model, agent, inbox, created_at, cancel_requested FROM jobs
       WHERE tenant_id = %(tenant_id)s AND id = %(id)s"""
-    return await fetch_one(db, sql, {"tenant_id": tenant_id, "id": job_id})
+    return await fetch_one(db, sql, {"tenant_id": tenant_id, "id": job_id}, into=JobStatus)
 
 
 async def list_ended(db: Db, tenant_id: UUID, job_ids: Sequence[UUID]) -> list[UUID]:
@@ -128,11 +183,11 @@ async def delete_job(db: Db, tenant_id: UUID, job_id: UUID) -> bool:
     return await fetch_one(db, sql, {"tenant_id": tenant_id, "id": job_id}) is not None
 
 
-async def list_attempts(db: Db, tenant_id: UUID, job_id: UUID) -> list[DictRow]:
+async def list_attempts(db: Db, tenant_id: UUID, job_id: UUID) -> list[JobAttempt]:
     """Return a job's attempts in order."""
     sql = """SELECT attempt, worker, started_at, ended_at, outcome, error FROM attempts
       WHERE tenant_id = %(tenant_id)s AND job_id = %(id)s ORDER BY attempt"""
-    return await fetch_all(db, sql, {"tenant_id": tenant_id, "id": job_id})
+    return await fetch_all(db, sql, {"tenant_id": tenant_id, "id": job_id}, into=JobAttempt)
 
 
 async def find_log(db: Db, tenant_id: UUID, job_id: UUID) -> bytes | None:

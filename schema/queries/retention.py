@@ -12,10 +12,11 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from psycopg.rows import DictRow
+import msgspec
 
 from schema.db import LONG, Db, fetch_all
 from schema.ids import first_id
+from schema.tenancy import TenantState
 
 BATCH = 1000
 DAYS = 10  # days of a tenant whose usage is joined in one transaction
@@ -23,7 +24,7 @@ CHUNKS = 10_000  # of the documents that are deleted in one transaction
 IDEMPOTENCY_HOURS = 24
 
 TENANTS = """
-SELECT id, state, retention_days, audit_days FROM tenants WHERE state = ANY(%(states)s) OR retention_days IS NOT NULL
+SELECT id, state, retention_days FROM tenants WHERE state = ANY(%(states)s) OR retention_days IS NOT NULL
 """
 
 TURN = "SELECT pg_advisory_xact_lock(1213354580)"  # "HRRT"
@@ -121,9 +122,24 @@ UPDATE jobs SET cancel_requested = 'forget' WHERE tenant_id = %(tenant_id)s AND 
 """
 
 
-async def list_tenants_to_sweep(db: Db) -> list[DictRow]:
+class SweptTenant(msgspec.Struct, frozen=True, kw_only=True):
+    """A tenant whose content may be due."""
+
+    id: UUID
+    state: TenantState
+    retention_days: int | None
+
+
+class StoppedJob(msgspec.Struct, frozen=True, kw_only=True):
+    """A running job that was told to stop."""
+
+    id: UUID
+    attempt: int
+
+
+async def list_tenants_to_sweep(db: Db) -> list[SweptTenant]:
     """Return the tenants whose content may be due: those with a retention, and those that are being deleted."""
-    return await fetch_all(db, TENANTS, {"states": ["deleting"]})
+    return await fetch_all(db, TENANTS, {"states": ["deleting"]}, into=SweptTenant)
 
 
 async def delete_expired(db: Db) -> int:
@@ -153,9 +169,9 @@ async def delete_old_content(db: Db, tenant_id: UUID, before: datetime) -> int:
     return sum([len(await fetch_all(db, sql, values)) for sql in (OLD_SESSIONS, OLD_JOBS)])
 
 
-async def stop_running(db: Db, tenant_id: UUID) -> list[DictRow]:
+async def stop_running(db: Db, tenant_id: UUID) -> list[StoppedJob]:
     """Ask all running jobs of a tenant that is being deleted to stop and return their ids and attempts; as the tenant."""
-    return await fetch_all(db, STOP_RUNNING, {"tenant_id": tenant_id})
+    return await fetch_all(db, STOP_RUNNING, {"tenant_id": tenant_id}, into=StoppedJob)
 
 
 async def delete_all_content(db: Db, tenant_id: UUID) -> int:

@@ -2,9 +2,8 @@
 
 from uuid import UUID
 
-from psycopg.rows import DictRow
-
 from schema.db import Db, fetch_all, fetch_one
+from schema.queries.sessions import StoredMessage
 
 LOOKED_AT = 60
 """Messages that are read for one summary, the newest: a session is summed up every few turns, so there are seldom more."""
@@ -12,10 +11,10 @@ LOOKED_AT = 60
 
 async def list_unsummarised(
     db: Db, tenant_id: UUID, session_id: UUID, *, after: int | None, before: int
-) -> list[DictRow]:
-    """Return {turn, role, parts} of what users and assistants said after the turn `after` and before the turn `before`,
+) -> list[StoredMessage]:
+    """Return what users and assistants said after the turn `after` and before the turn `before`,
     oldest first."""
-    sql = """SELECT * FROM (
+    sql = """SELECT turn, role, parts FROM (
         SELECT turn, ordinal, role, parts FROM messages
         WHERE tenant_id = %(tenant_id)s AND session_id = %(session_id)s AND role = ANY(%(roles)s)
           AND turn > %(after)s::int AND turn < %(before)s::int
@@ -23,7 +22,7 @@ async def list_unsummarised(
       ORDER BY turn, ordinal"""
     values = {"tenant_id": tenant_id, "session_id": session_id, "before": before, "limit": LOOKED_AT}
     values |= {"after": -1 if after is None else after, "roles": ["user", "assistant"]}
-    return await fetch_all(db, sql, values)
+    return await fetch_all(db, sql, values, into=StoredMessage)
 
 
 async def set_summary(db: Db, tenant_id: UUID, session_id: UUID, summary: str, *, turn: int, seen: int | None) -> bool:

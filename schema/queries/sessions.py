@@ -1,19 +1,55 @@
 """Sessions and their messages."""
 
 from datetime import datetime
+from typing import Any, Literal
 from uuid import UUID
 
-from psycopg.rows import DictRow
+import msgspec
 
 from schema.db import Db, fetch_all, fetch_one
+
+MessageRole = Literal["system", "developer", "user", "assistant", "tool"]
 
 COLUMNS = "id, title, turns, created_at, updated_at"
 
 
-async def find_session(db: Db, tenant_id: UUID, session_id: UUID) -> DictRow | None:
+class Session(msgspec.Struct, frozen=True, kw_only=True):
+    """A session; `turns` counts what users said in it."""
+
+    id: UUID
+    title: str
+    turns: int
+    created_at: datetime
+    updated_at: datetime
+
+
+class StoredMessage(msgspec.Struct, frozen=True, kw_only=True):
+    """A message as a model is told of it."""
+
+    turn: int
+    role: MessageRole
+    parts: list[dict[str, Any]]
+
+
+class SessionMessage(StoredMessage, frozen=True, kw_only=True):
+    """A message as users see it."""
+
+    id: UUID
+    job_id: UUID | None
+    ordinal: int
+    status: str
+    model: str | None
+    agent: str | None
+    usage: dict[str, Any] | None
+    created_at: datetime
+    citations: list[dict[str, Any]] | None
+    notice: dict[str, Any] | None
+
+
+async def find_session(db: Db, tenant_id: UUID, session_id: UUID) -> Session | None:
     """Return one session."""
     sql = f"SELECT {COLUMNS} FROM sessions WHERE tenant_id = %(tenant_id)s AND id = %(id)s"
-    return await fetch_one(db, sql, {"tenant_id": tenant_id, "id": session_id})
+    return await fetch_one(db, sql, {"tenant_id": tenant_id, "id": session_id}, into=Session)
 
 
 async def add_session(db: Db, tenant_id: UUID, session_id: UUID, title: str, *, user_id: UUID | None = None) -> None:
@@ -25,20 +61,21 @@ async def add_session(db: Db, tenant_id: UUID, session_id: UUID, title: str, *, 
 
 async def list_sessions(
     db: Db, tenant_id: UUID, *, limit: int, before: tuple[datetime, UUID] | None = None
-) -> list[DictRow]:
+) -> list[Session]:
     """Return sessions, the last used first; `before` is (updated_at, id) of the last row of the page before."""
     moment, session_id = before or (None, None)
     sql = f"""SELECT {COLUMNS} FROM sessions WHERE tenant_id = %(tenant_id)s
       AND (%(moment)s::timestamptz IS NULL OR (updated_at, id) < (%(moment)s, %(id)s))
       ORDER BY updated_at DESC, id DESC LIMIT %(limit)s"""
-    return await fetch_all(db, sql, {"tenant_id": tenant_id, "moment": moment, "id": session_id, "limit": limit})
+    values = {"tenant_id": tenant_id, "moment": moment, "id": session_id, "limit": limit}
+    return await fetch_all(db, sql, values, into=Session)
 
 
-async def rename_session(db: Db, tenant_id: UUID, session_id: UUID, title: str) -> DictRow | None:
+async def rename_session(db: Db, tenant_id: UUID, session_id: UUID, title: str) -> Session | None:
     """Give a session another title and return it."""
     sql = f"""UPDATE sessions SET title = %(title)s WHERE tenant_id = %(tenant_id)s AND id = %(id)s
       RETURNING {COLUMNS}"""
-    return await fetch_one(db, sql, {"tenant_id": tenant_id, "id": session_id, "title": title})
+    return await fetch_one(db, sql, {"tenant_id": tenant_id, "id": session_id, "title": title}, into=Session)
 
 
 async def delete_session(db: Db, tenant_id: UUID, session_id: UUID) -> bool:
@@ -52,7 +89,7 @@ async def delete_session(db: Db, tenant_id: UUID, session_id: UUID) -> bool:
 
 async def list_messages(
     db: Db, tenant_id: UUID, session_id: UUID, *, limit: int, after: tuple[int, int] | None = None
-) -> list[DictRow]:
+) -> list[SessionMessage]:
     """Return messages in order; `after` is (turn, ordinal) of the last row of the page before."""
     turn, ordinal = after or (-1, -1)
     sql = """SELECT id, job_id, turn, ordinal, role, parts, status, model, agent, usage, created_at,
@@ -61,4 +98,4 @@ async def list_messages(
         AND (turn, ordinal) > (%(turn)s::int, %(ordinal)s::int)
       ORDER BY turn, ordinal LIMIT %(limit)s"""
     values = {"tenant_id": tenant_id, "session_id": session_id, "turn": turn, "ordinal": ordinal, "limit": limit}
-    return await fetch_all(db, sql, values)
+    return await fetch_all(db, sql, values, into=SessionMessage)

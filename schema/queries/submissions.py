@@ -2,17 +2,18 @@
 
 A job starts as `dispatched`, so that its doorbell can be rung right after the commit, if nothing stands in its way: the
 tenant is under its cap, none of its older jobs wait, the queue's window has room, and no other submit of this tenant is
-in flight (the tenant's turnstile is an advisory lock; whoever finds it taken leaves the job to the dispatcher). So caps
-are exact and no submit ever waits for another.
+in flight (the tenant's dispatch lock is an advisory lock; whoever finds it taken leaves the job to the dispatcher). So
+caps are exact and no submit ever waits for another.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+import msgspec
 import psycopg
-from psycopg.rows import DictRow
+from msgspec.structs import asdict
 from psycopg.types.json import Jsonb
 
 from schema.batch import Statement, run_batch
@@ -20,11 +21,11 @@ from schema.db import Db, Pool, fetch_one
 from schema.errors import IdempotencyReused, NotFound, QueueFull, SessionBusy, StorageFull, Unavailable
 from schema.ids import new_id
 from schema.kinds import JobKind
-from schema.states import OnBusy
+from schema.states import PRIORITIES, OnBusy, Priority, State
 from schema.vault import Sealed
 
-TURNSTILE = 0x48524143  # first half of the advisory locks that guard a tenant's caps
-
+# First half of the advisory locks that guard a tenant's caps. Versions that run side by side must agree on it.
+DISPATCH_LOCK = 0x48524143
 
 SESSION_BUSY, QUEUE_FULL, NOT_YOURS, STORAGE_FULL, NO_COLLECTION = "HR001", "HR002", "HR003", "HR004", "HR005"
 NOTHING_WAITS, NOTE_GONE = "HR007", "HR008"
@@ -41,8 +42,7 @@ class NothingWaits(Exception):
     """None of the documents that the job was to read again is in a state for that."""
 
 
-@dataclass(frozen=True)
-class NewKey:
+class Idempotency(msgspec.Struct, frozen=True):
     """An idempotency key: unique per route, with the SHA-256 of the body that came with it."""
 
     route: str
@@ -50,40 +50,64 @@ class NewKey:
     fingerprint: str
 
 
-@dataclass(frozen=True)
-class NewJob:
-    """A job to be. `payload` is what its worker needs besides the session's messages, `parts` what the user said in the
-    session, `inbox` the channel of the submitting process; `title` makes the session, which is there otherwise.
+class Submitter(msgspec.Struct, frozen=True):
+    """Who submits a job: `actor` as the audit log names it, the person it is for, whose sessions it may go on with
+    (`visible_user_id`; None: everybody's), from where, and the token for the job's tools, sealed for this job."""
 
-    A job of a session is its user's, one without a session is `user_id`'s. `sees` confines an existing session to that
-    user's; `secret` is the caller's token, sealed for this job. `comes_with` are statements of the same transaction, after
-    the job's own: the files of an ingestion (`schema/queries/uploads.py`)."""
-
-    tenant_id: UUID
-    id: UUID
-    kind: JobKind
-    payload: dict[str, Any]
-    priority: int
-    model: str | None = None
-    agent: str | None = None
-    session_id: UUID | None = None
-    title: str | None = None
-    parts: list[dict[str, Any]] | None = None
-    on_busy: OnBusy = "queue"
-    inbox: str | None = None
-    request_id: str | None = None
-    deadline_s: float | None = None
+    actor: str = "system"
     user_id: UUID | None = None
-    sees: UUID | None = None
-    actor: str | None = None
+    visible_user_id: UUID | None = None
     address: str | None = None
     secret: Sealed | None = None
-    comes_with: tuple[Statement, ...] = ()
+
+
+class Submission(msgspec.Struct, frozen=True, kw_only=True):
+    """A job to be submitted. The statements below take their parameters from its fields, by name.
+
+    `job_id` is the caller's, so that it can follow the job before it exists. `payload` is what the worker needs besides the
+    session's messages. `parts` is what the user said; it is stored as a message, so it needs a session: an existing one
+    (`session_id`) or a `new_session`. A job of a session belongs to the session's user, any other to the submitter's.
+    `extra_statements` run in the same transaction, after the job's own: the files of an ingestion, for example
+    (`schema/queries/uploads.py`). `inbox`, the channel of the submitting process, is set by `workers/submit.py`.
+    """
+
+    tenant_id: UUID
+    job_id: UUID
+    kind: JobKind
+    payload: dict[str, Any]
+    model: str
+    agent: str | None = None
+    parts: list[dict[str, Any]] | None = None
+    session_id: UUID | None = None
+    new_session: bool = False
+    title: str = ""
+    on_busy: OnBusy = "queue"
+    priority: Priority = "normal"
+    idempotency: Idempotency | None = None
+    request_id: str | None = None
+    deadline_s: float | None = None
+    inbox: str | None = None
+    submitted_by: Submitter = Submitter()
+    extra_statements: tuple[Statement, ...] = ()
+
+
+class Added(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of an accepted job: its row's state, and why it waits, if it does (`parked` behind a turn of its session,
+    `capped` by its tenant's limit). `room` is how many more may wait, None when that was not counted; `live` are the jobs
+    of its session, where `on_busy` asks for them."""
+
+    state: State
+    dispatch_seq: int
+    created_at: datetime
+    parked: bool
+    capped: bool | None
+    room: int | None
+    live: list[UUID]
 
 
 ADD_KEY = """
 INSERT INTO idempotency_keys (tenant_id, route, key, fingerprint, job_id)
-VALUES (%(tenant_id)s, %(route)s, %(key)s, %(fingerprint)s, %(id)s)
+VALUES (%(tenant_id)s, %(route)s, %(key)s, %(fingerprint)s, %(job_id)s)
 """
 
 ADD_SESSION = """
@@ -101,8 +125,8 @@ SELECT id FROM jobs WHERE tenant_id = %(tenant_id)s AND session_id = %(session_i
   AND state IN ('queued', 'dispatched', 'running') ORDER BY turn
 """
 
-TRY_TURNSTILE = """
-SELECT set_config('headrace.turnstile',
+TRY_DISPATCH_LOCK = """
+SELECT set_config('headrace.dispatch_lock',
   CASE WHEN pg_try_advisory_xact_lock(%(lock)s, hashtext(%(tenant_id)s::text)) THEN 'mine' ELSE 'taken' END, true)
 """
 
@@ -110,8 +134,8 @@ ADD_JOB = f"""
 WITH room AS MATERIALIZED (
   SELECT t.max_running, t.max_queued, s.turns AS turn,
     CASE WHEN %(session_id)s::uuid IS NULL THEN %(user_id)s::uuid ELSE s.user_id END AS user_id,
-    %(session_id)s::uuid IS NOT NULL AND (s.id IS NULL OR s.user_id IS DISTINCT FROM %(sees)s::uuid
-      AND %(sees)s::uuid IS NOT NULL) AS not_yours,
+    %(session_id)s::uuid IS NOT NULL AND (s.id IS NULL OR s.user_id IS DISTINCT FROM %(visible_user_id)s::uuid
+      AND %(visible_user_id)s::uuid IS NOT NULL) AS not_yours,
     %(session_id)s::uuid IS NOT NULL AND EXISTS (
       SELECT 1 FROM jobs j WHERE j.tenant_id = t.id AND j.session_id = %(session_id)s::uuid
         AND j.state IN ('queued', 'dispatched', 'running')) AS parked
@@ -126,7 +150,7 @@ capped AS MATERIALIZED (
   FROM room),
 start AS MATERIALIZED (
   SELECT capped.*, NOT parked AND NOT capped
-    AND current_setting('headrace.turnstile', true) = 'mine'
+    AND current_setting('headrace.dispatch_lock', true) = 'mine'
     AND (SELECT 1 FROM jobs j WHERE j.tenant_id = %(tenant_id)s AND j.queue = %(queue)s AND j.state = 'queued'
       AND NOT j.parked AND j.run_at <= now() ORDER BY j.priority, j.id LIMIT 1) IS NULL
     AND NOT window_is_full(%(queue)s, %(window)s::int) AS now
@@ -138,7 +162,7 @@ depth AS MATERIALIZED (
   FROM start)
 INSERT INTO jobs (tenant_id, id, kind, queue, state, priority, session_id, turn, model, agent, payload, parked,
   deadline_at, max_tries, dispatch_seq, dispatched_at, inbox, request_id, user_id, actor, address)
-SELECT %(tenant_id)s::uuid, %(id)s::uuid, %(kind)s, %(queue)s, CASE WHEN depth.now THEN 'dispatched' ELSE 'queued' END,
+SELECT %(tenant_id)s::uuid, %(job_id)s::uuid, %(kind)s, %(queue)s, CASE WHEN depth.now THEN 'dispatched' ELSE 'queued' END,
   %(priority)s::int, %(session_id)s::uuid, depth.turn, %(model)s, %(agent)s, %(payload)s, depth.parked,
   now() + make_interval(secs => %(deadline_s)s), %(max_tries)s::int,
   depth.now::int, CASE WHEN depth.now THEN now() END, %(inbox)s, %(request_id)s, depth.user_id, %(actor)s, %(address)s
@@ -156,86 +180,65 @@ RETURNING state, dispatch_seq, parked, created_at, (SELECT capped FROM depth) AS
 ADD_MESSAGE = """
 INSERT INTO messages (tenant_id, id, session_id, job_id, turn, ordinal, role, parts)
 SELECT j.tenant_id, %(message_id)s::uuid, j.session_id, j.id, j.turn, 0, 'user', %(parts)s::jsonb
-FROM jobs j WHERE j.tenant_id = %(tenant_id)s AND j.id = %(id)s
+FROM jobs j WHERE j.tenant_id = %(tenant_id)s AND j.id = %(job_id)s
 """
 
 ADD_CALLER = """
 INSERT INTO job_secrets (tenant_id, job_id, key_id, sealed)
-VALUES (%(tenant_id)s, %(id)s, %(secret_key_id)s, %(secret)s::bytea)
+VALUES (%(tenant_id)s, %(job_id)s, %(secret_key_id)s, %(secret)s::bytea)
 """
 
 
-@dataclass(frozen=True)
-class Added:
-    """An accepted job: its row's state, dispatch_seq, parked and created_at, whether its tenant is at its cap, how many more
-    may wait (None when that was not counted); and the live jobs of its session, where `on_busy` asks for them."""
-
-    row: DictRow
-    live: list[UUID]
-
-
-async def add_job(pool: Pool, job: NewJob, *, window: int, key: NewKey | None = None, has_room: bool = False) -> Added:
+async def add_job(pool: Pool, job: Submission, *, window: int, has_room: bool = False) -> Added:
     """Insert a job, and its session, message and idempotency key, in one round trip. `window` bounds the doorbells that
     wait in a Celery queue; `has_room` spares counting what waits, by one who has just done so.
 
     Raises KeyTaken, SessionBusy, QueueFull, NotFound (session) and Unavailable; then nothing was inserted.
     """
-    values = _values(job, window, key) | {"has_room": has_room}
-    steps = [step for step, wanted in _steps(job, key).items() if wanted]
+    values = _values(job, window=window, has_room=has_room)
+    steps = [step for step, wanted in _steps(job).items() if wanted]
     try:
-        statements = [*((sql, values) for sql in steps), *job.comes_with]
+        statements = [*((sql, values) for sql in steps), *job.extra_statements]
         results = dict(zip(steps, await run_batch(pool, job.tenant_id, statements), strict=False))
     except psycopg.Error as error:
         raise _refusal(error) or error from error
-    return Added(results[ADD_JOB][0], [row["id"] for row in results.get(LIVE_JOBS, [])])
+    return Added(**results[ADD_JOB][0], live=[row["id"] for row in results.get(LIVE_JOBS, ())])
 
 
-def _steps(job: NewJob, key: NewKey | None) -> dict[str, bool]:
+def _steps(job: Submission) -> dict[str, bool]:
     """Return the statements in order, and whether this job needs each."""
     in_session = job.session_id is not None
     return {
-        ADD_KEY: key is not None,
-        ADD_SESSION: in_session and job.title is not None,
-        TAKE_TURN: in_session and job.title is None,
+        ADD_KEY: job.idempotency is not None,
+        ADD_SESSION: in_session and job.new_session,
+        TAKE_TURN: in_session and not job.new_session,
         LIVE_JOBS: in_session and job.on_busy in ("interrupt", "rollback"),
-        TRY_TURNSTILE: True,
+        TRY_DISPATCH_LOCK: True,
         ADD_JOB: True,
         ADD_MESSAGE: in_session and job.parts is not None,
-        ADD_CALLER: job.secret is not None,
+        ADD_CALLER: job.submitted_by.secret is not None,
     }
 
 
-def _values(job: NewJob, window: int, key: NewKey | None) -> dict[str, Any]:
-    return {
-        "tenant_id": job.tenant_id,
-        "id": job.id,
-        "kind": job.kind.name,
-        "queue": job.kind.queue,
-        "priority": job.priority,
-        "session_id": job.session_id,
-        "title": job.title,
-        "model": job.model,
-        "agent": job.agent,
+def _values(job: Submission, *, window: int, has_room: bool) -> dict[str, Any]:
+    """Return the parameters of all statements: the submission's fields, and what follows from them."""
+    kind, secret = job.kind, job.submitted_by.secret
+    values = asdict(job) | asdict(job.submitted_by) | (asdict(job.idempotency) if job.idempotency else {})
+    return values | {
+        "kind": kind.name,
+        "queue": kind.queue,
+        "priority": PRIORITIES[job.priority],
         "payload": Jsonb(job.payload),
         "parts": Jsonb(job.parts),
+        "deadline_s": job.deadline_s or kind.deadline_s,
+        "max_tries": kind.max_tries,
+        "at_once": kind.at_once,
+        "window": kind.window or window,
+        "has_room": has_room,
         "message_id": new_id(),
-        "on_busy": job.on_busy,
-        "deadline_s": job.deadline_s or job.kind.deadline_s,
-        "max_tries": job.kind.max_tries,
-        "inbox": job.inbox,
-        "request_id": job.request_id,
-        "user_id": job.user_id,
-        "sees": job.sees,
-        "actor": job.actor,
-        "address": job.address,
-        "secret_key_id": job.secret and job.secret.key_id,
-        "secret": job.secret and job.secret.sealed,
-        "window": job.kind.window or window,
-        "at_once": job.kind.at_once,
-        "lock": TURNSTILE,
-        "route": key and key.route,
-        "key": key and key.key,
-        "fingerprint": key and key.fingerprint,
+        "secret": secret and secret.sealed,
+        "secret_key_id": secret and secret.key_id,
+        "lock": DISPATCH_LOCK,
     }
 
 
@@ -263,7 +266,7 @@ def _refusal(error: psycopg.Error) -> Exception | None:
     return make() if make else None
 
 
-async def find_keyed_job(db: Db, tenant_id: UUID, key: NewKey) -> UUID | None:
+async def find_keyed_job(db: Db, tenant_id: UUID, key: Idempotency) -> UUID | None:
     """Return the job that an idempotency key made, or None. Raises IdempotencyReused if it came with another body."""
     row = await fetch_one(
         db,

@@ -1,14 +1,17 @@
 """What the sweeper looks for, as `headrace_system`: lost leases, passed deadlines, turns that nobody let go."""
 
-from psycopg.rows import DictRow
+from uuid import UUID
+
+import msgspec
 from psycopg.types.json import Jsonb
 
 from schema.db import Db, fetch_all
+from schema.states import CancelMode
 
 LEASE_OWNERS = "SELECT DISTINCT lease_owner FROM jobs WHERE state = 'running' AND lease_owner IS NOT NULL"
 
 LOST = """
-SELECT tenant_id, id, session_id, attempt, tries, max_tries, cancel_requested, created_at, lease_owner, run_at
+SELECT tenant_id, id, attempt, tries, max_tries, cancel_requested, lease_owner
 FROM jobs
 WHERE state = 'running' AND (lease_until < now() OR lease_owner = ANY(%(dead)s))
 ORDER BY lease_until LIMIT %(limit)s
@@ -34,7 +37,7 @@ RETURNING a.job_id
 """
 
 OVERDUE = """
-SELECT tenant_id, id, session_id, attempt, state, created_at FROM jobs
+SELECT tenant_id, id, attempt FROM jobs
 WHERE finished_at IS NULL AND deadline_at < now() AND state IN ('queued', 'dispatched') ORDER BY deadline_at LIMIT %(limit)s
 """
 
@@ -56,24 +59,41 @@ SELECT 1 FROM jobs WHERE queue = ANY(%(queues)s) AND state IN ('queued', 'dispat
 """
 
 
+class OverdueJob(msgspec.Struct, frozen=True, kw_only=True):
+    """A job to be ended, if its last claim is still `attempt`."""
+
+    tenant_id: UUID
+    id: UUID
+    attempt: int
+
+
+class LostJob(OverdueJob, frozen=True, kw_only=True):
+    """A job whose worker is gone."""
+
+    tries: int
+    max_tries: int
+    cancel_requested: CancelMode | None
+    lease_owner: str
+
+
 async def list_lease_owners(db: Db) -> list[str]:
     """Return the workers that hold leases."""
     return [row["lease_owner"] for row in await fetch_all(db, LEASE_OWNERS, {})]
 
 
-async def list_lost(db: Db, *, dead: list[str], limit: int = 500) -> list[DictRow]:
+async def list_lost(db: Db, *, dead: list[str], limit: int = 500) -> list[LostJob]:
     """Return running jobs whose lease is over, or whose owner is one of the `dead`."""
-    return await fetch_all(db, LOST, {"dead": dead, "limit": limit})
+    return await fetch_all(db, LOST, {"dead": dead, "limit": limit}, into=LostJob)
 
 
 async def requeue_lost(
-    db: Db, jobs: list[DictRow], delays: list[float], *, dead: list[str], error: dict[str, str]
+    db: Db, jobs: list[LostJob], delays: list[float], *, dead: list[str], error: dict[str, str]
 ) -> int:
     """Queue lost jobs again, each after its delay in seconds, if they are still lost; return how many were."""
     values = {
-        "tenants": [job["tenant_id"] for job in jobs],
-        "ids": [job["id"] for job in jobs],
-        "attempts": [job["attempt"] for job in jobs],
+        "tenants": [job.tenant_id for job in jobs],
+        "ids": [job.id for job in jobs],
+        "attempts": [job.attempt for job in jobs],
         "delays": delays,
         "dead": dead,
         "error": Jsonb(error),
@@ -81,9 +101,9 @@ async def requeue_lost(
     return len(await fetch_all(db, REQUEUE_LOST, values))
 
 
-async def list_overdue(db: Db, *, limit: int = 500) -> list[DictRow]:
+async def list_overdue(db: Db, *, limit: int = 500) -> list[OverdueJob]:
     """Return jobs that still wait although their deadline has passed; running ones watch their own."""
-    return await fetch_all(db, OVERDUE, {"limit": limit})
+    return await fetch_all(db, OVERDUE, {"limit": limit}, into=OverdueJob)
 
 
 async def unpark_stranded(db: Db) -> int:

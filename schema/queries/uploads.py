@@ -137,8 +137,9 @@ async def list_others(
 def file_statements(
     tenant_id: UUID, job_id: UUID, collection_id: UUID, user_id: UUID | None, files: Sequence[NewFile], *, by: str
 ) -> tuple[Statement, ...]:
-    """Return what a job of ingestion comes with (`NewJob.comes_with`): its documents, a version of each, and the check that the
-    tenant may store them. `user_id` makes the documents private. The batch raises NotFound (collection) or StorageFull."""
+    """Return what a job of ingestion comes with (`Submission.extra_statements`): its documents, a version of
+    each, and the check that the tenant may store them. `user_id` makes the documents private. The batch raises NotFound
+    (collection) or StorageFull."""
     values = _values(tenant_id, collection_id, user_id, files) | {"job_id": job_id, "by": by}
     return tuple((sql, values) for sql in (CHECK_COLLECTION, ADD_FILES, DROP_OVERTAKEN, CHECK_STORAGE))
 

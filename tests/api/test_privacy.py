@@ -19,6 +19,7 @@ from schema.bootstrap import ensure_api_key
 from schema.ids import new_id
 from schema.keys import new_api_key
 from schema.queries import privacy
+from schema.queries.submissions import Submitter
 from schema.tables import PLATFORM_TABLES, TENANT_TABLES
 from tests.api.people import bearer, deeds, log_in, make_user, signed_in, some_email, status_of
 from tests.conftest import TestTenant, make_tenant
@@ -27,7 +28,7 @@ from tests.waiting import PATIENCE_S
 from tests.workers.driving import Script, change, job_row, rows, saying, submission, turn, workshop
 from workers.attempts import attempt_job
 from workers.ports import Ports
-from workers.submit import Submitter, submit
+from workers.submit import submit
 from workers.wire import WireDown
 
 Json = dict[str, Any]
@@ -273,7 +274,7 @@ async def test_live_jobs_stop_before_anything_is_erased_and_their_last_words_are
     running = await submit(ports, turn(tenant, **said))
     for _ in range(3):
         await submit(ports, turn(tenant, running.session_id, **said))
-    await submit(ports, submission(tenant, by=by))
+    await submit(ports, submission(tenant, submitted_by=by))
     script = Script(saying(ada.word)[0], asyncio.Event())
     async with workshop(database_url, redis_url) as shop:
         attempt = asyncio.create_task(attempt_job(shop, script, tenant.id, running.job_id, 1))
@@ -296,7 +297,7 @@ async def test_an_erasure_that_was_interrupted_is_sent_again(
 ) -> None:
     monkeypatch.setattr(routes, "STOP_S", 0.2)
     by = Submitter(f"user:{ada.id}", ada.id, ada.id)
-    stuck = await submit(ports, submission(tenant, by=by))
+    stuck = await submit(ports, submission(tenant, submitted_by=by))
     sql = "UPDATE jobs SET state = 'running', attempt = 1, lease_until = now() + interval '1 hour' WHERE id = %s"
     change(database_url, sql, stuck.job_id)
     answer = await api.post("/api/users/me/erase", json={"confirm": ada.email}, headers=ada.headers)
@@ -330,7 +331,7 @@ async def test_the_address_goes_from_jobs_in_sessions_of_others(
     add(database_url, "sessions", tenant, id=common, title="everybody's")
     (key,) = rows(database_url, "SELECT id FROM api_keys WHERE user_id = %s", ada.id)
     acting = [Submitter(actor, ada.id, None, "192.0.2.1") for actor in (f"user:{ada.id}", f"key:{key['id']}", "system")]
-    jobs = [await submit(ports, turn(tenant, common, by=by)) for by in acting]
+    jobs = [await submit(ports, turn(tenant, common, submitted_by=by)) for by in acting]
     assert 200 == (await api.post(f"/api/users/{ada.id}/erase", json={"confirm": ada.email})).status_code
     assert [None, None, "192.0.2.1"] == [job_row(database_url, job.job_id)["address"] for job in jobs]
 

@@ -25,6 +25,7 @@ from graphs.runner import Graphs, read_chat, read_options
 from schema import events
 from schema.errors import InputError
 from schema.events import Event
+from schema.queries.sessions import StoredMessage
 from tests.waiting import PATIENCE_S
 
 
@@ -159,7 +160,7 @@ def test_a_message_that_cannot_be_read_names_the_field(message: dict[str, object
 
 def test_a_picture_in_a_stored_message_reaches_the_model() -> None:
     parts = [{"type": "image_url", "image_url": {"url": "https://example.com/a.png"}}]
-    run = read_chat("m", {}, [{"role": "user", "parts": parts}])
+    run = read_chat("m", {}, [StoredMessage(turn=1, role="user", parts=parts)])
     assert [Message("user", (ImagePart("https://example.com/a.png"),))] == run.messages
     assert () == read_parts(None)
 

@@ -12,13 +12,14 @@ from psycopg.rows import DictRow
 
 from graphs.providers.settings import ProviderSettings
 from schema.events import Event, decode_event
+from schema.queries.submissions import Submitter
 from tests.conftest import TestTenant
 from tests.counterparts.behaviours import Turn, says
 from tests.counterparts.openai_server import OpenAIServer
 from tests.workers.driving import job_row, read_all, rows, submission, turn, workshop
 from workers.attempts import attempt_job
 from workers.ports import Ports, PortSettings, open_ports
-from workers.submit import Submitter, submit
+from workers.submit import submit
 from workers.tasks.chat import work
 from workers.workshop import Workshop
 
@@ -66,7 +67,7 @@ class Asker:
         """Ask in a session, a new one if none is named, and return what came of it."""
         parts = [{"type": "text", "text": question}]
         by = Submitter(user_id=user_id)
-        given = turn(self.tenant, session_id, agent=agent, model=model, by=by, **({"parts": parts} | changes))
+        given = turn(self.tenant, session_id, agent=agent, model=model, submitted_by=by, **({"parts": parts} | changes))
         return await self._run(given)
 
     async def complete(self, messages: Sequence[dict[str, Any]], **options: Any) -> Answered:

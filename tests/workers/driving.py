@@ -14,14 +14,16 @@ from schema.db import tenant_tx
 from schema.events import Event, Frame, read_frames
 from schema.ids import new_id
 from schema.kinds import KINDS
-from schema.queries.attempts import claim_job
+from schema.queries.attempts import ClaimedJob, claim_job
 from schema.queries.jobs import find_log
+from schema.queries.sessions import StoredMessage
+from schema.queries.submissions import Submission
 from tests.conftest import TestTenant
 from tests.secret import VAULT
 from tests.waiting import PATIENCE_S
 from workers.follow import Follower
 from workers.ports import Ports
-from workers.submit import Submission, Submitted, submit
+from workers.submit import Submitted, submit
 from workers.workshop import WorkerSettings, Workshop
 
 
@@ -64,7 +66,7 @@ def change(database_url: str, sql: str, *values: Any) -> None:
         db.execute(sql, values)  # type: ignore[arg-type]
 
 
-async def claim(ports: Ports, database_url: str, job_id: UUID, worker: str = "w/1/1") -> DictRow | None:
+async def claim(ports: Ports, database_url: str, job_id: UUID, worker: str = "w/1/1") -> ClaimedJob | None:
     """Claim a dispatched job under its present dispatch, as a worker does."""
     row = job_row(database_url, job_id)
     claimed = await claim_job(
@@ -107,7 +109,7 @@ class Script:
         self.at_work = asyncio.Event()
 
     async def __call__(
-        self, shop: Workshop, job: DictRow, messages: Sequence[DictRow], emit: Callable[[Event], None]
+        self, shop: Workshop, job: ClaimedJob, messages: Sequence[StoredMessage], emit: Callable[[Event], None]
     ) -> None:
         self.begun += 1
         self.messages = messages

@@ -9,6 +9,7 @@ from schema.db import tenant_tx
 from schema.ids import new_id
 from schema.kinds import KINDS
 from schema.queries.ingestion import File
+from schema.queries.submissions import Submission
 from schema.queries.uploads import NewFile, file_statements
 from tests.conftest import TestTenant
 from tests.workers.driving import rows
@@ -16,7 +17,7 @@ from workers.attempts import attempt_job
 from workers.ingestion.batch import ingest
 from workers.ports import Ports
 from workers.storage.contract import Storage, new_name
-from workers.submit import Submission, submit
+from workers.submit import submit
 from workers.workshop import Workshop
 
 
@@ -82,7 +83,7 @@ def ingestion(
         kind=KINDS["ingestion"],
         payload={"collection": str(collection_id), "files": len(files)},
         model="minilm",
-        comes_with=file_statements(tenant.id, job_id, collection_id, user_id, files, by="test"),
+        extra_statements=file_statements(tenant.id, job_id, collection_id, user_id, files, by="test"),
     )
 
 

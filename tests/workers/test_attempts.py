@@ -240,7 +240,7 @@ async def test_the_end_of_one_turn_starts_the_next(
             await asyncio.sleep(0.01)
     script = Script(*saying("two"))
     await begin(shop, script, tenant, second, seq=1)
-    assert ["hello", "one", "hello"] == [message["parts"][0]["text"] for message in script.messages]
+    assert ["hello", "one", "hello"] == [message.parts[0]["text"] for message in script.messages]
 
 
 async def test_a_log_line_of_each_attempt_is_kept(

@@ -46,7 +46,7 @@ async def live(ports: Ports, database_url: str, tenant: TestTenant) -> JobStream
     done = await submit_one(ports, tenant)
     row = await claim(ports, database_url, done.job_id)
     assert row is not None
-    history = fresh_history(done.job_id, row["created_at"], queued_event(row))
+    history = fresh_history(done.job_id, row.created_at, queued_event(row))
     return JobStream(ports.relay, tenant.id, done.job_id, attempt=1, inbox=ports.hub.inbox, history=history)
 
 

@@ -2,18 +2,19 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
 import pytest
+from msgspec.structs import replace
 
 from schema.db import tenant_tx
 from schema.ids import new_id
 from schema.kinds import KINDS
 from schema.queries import ingestion as queries
 from schema.queries.file_removals import take_notes
+from schema.queries.submissions import Submission
 from schema.queries.uploads import note_files
 from tests.conftest import TestTenant, make_tenant
 from tests.workers import driving
@@ -23,7 +24,7 @@ from workers.ingestion import batch as batches
 from workers.ingestion import files as file_runs
 from workers.ports import Ports, PortSettings, open_ports
 from workers.storage.settings import StorageSettings
-from workers.submit import Submission, submit
+from workers.submit import submit
 from workers.workshop import Workshop
 
 TEXTS = [
@@ -298,7 +299,7 @@ async def test_bytes_that_were_noted_and_committed_are_not_removed(
         await note_files(db, tenant.id, [kept.stored_as, left.stored_as])
 
     job = ingestion(tenant, new_id(), collection, [kept])
-    await submit(ports, replace(job, comes_with=(take_notes(tenant.id, [kept.stored_as]), *job.comes_with)))
+    await submit(ports, replace(job, extra_statements=(take_notes(tenant.id, [kept.stored_as]), *job.extra_statements)))
     due = rows(database_url, "SELECT stored_as FROM file_removals WHERE tenant_id = %s", tenant.id)
     assert [left.stored_as] == [row["stored_as"] for row in due]
 

@@ -144,7 +144,7 @@ async def test_nothing_of_other_people_or_tenants_is_found_in_any_mode(
     searcher = Searcher(pool, Fixed({"three": EAST}))
     for reader, expected in ((ada, {"shared", "ada"}), (None, {"shared"})):
         for sees in {None, reader}:
-            asked = ask(shelf, "weir", reader=reader, sees=sees, mode=mode, **how)
+            asked = ask(shelf, "weir", reader=reader, visible_user_id=sees, mode=mode, **how)
             assert expected == set(names(await searcher.search(asked)))
     with pytest.raises(NotFound, match="There is no document"):
         await searcher.search(ask(shelf, "weir", reader=ada, filters=Filters(documents=[shelf.document_id("ben")])))

@@ -9,11 +9,12 @@ from api.local import Stores
 from schema.errors import IdempotencyReused, NotFound, QueueFull, SessionBusy
 from schema.events import read_frames
 from schema.ids import new_id
+from schema.queries.submissions import Idempotency
 from tests.conftest import TestTenant, make_tenant
 from tests.workers.driving import claim, job_row, rows, submission, submit_one, turn
 from workers.cancel import cancel
 from workers.ports import Ports, PortSettings, open_ports
-from workers.submit import Idempotency, submit
+from workers.submit import submit
 
 
 async def test_an_accepted_job_is_a_row_and_starts_at_once(ports: Ports, database_url: str, tenant: TestTenant) -> None:

@@ -13,6 +13,7 @@ from graphs.agents.summarising import LONGEST, by_rule
 from graphs.chat.history import KEPT, trim
 from graphs.messages import stored_message
 from graphs.providers.contract import Message
+from schema.queries.attempts import ClaimedJob
 from schema.queries.configuration import read_needs
 from tests.conftest import TestTenant
 from tests.counterparts.behaviours import Behaviour, fails, says
@@ -64,23 +65,23 @@ class Talk:
             self.shop.url, "SELECT role, parts FROM messages WHERE session_id = %s ORDER BY turn, ordinal", self.id
         )[:-1]
         summary = await summary_for(self.shop.workshop, job, needs, self.models(job), messages(before))
-        self.turns = job["turn"]
-        change(self.shop.url, "UPDATE jobs SET state = 'succeeded' WHERE id = %s", job["id"])
-        self.say(job["turn"], 1, "assistant", f"assistant {job['turn']}. And more.")
+        self.turns = job.turn
+        change(self.shop.url, "UPDATE jobs SET state = 'succeeded' WHERE id = %s", job.id)
+        self.say(job.turn, 1, "assistant", f"assistant {job.turn}. And more.")
         return summary
 
-    async def job(self) -> tuple[DictRow, Any]:
+    async def job(self) -> tuple[ClaimedJob, Any]:
         parts = [{"type": "text", "text": f"user {self.turns + 1}. And more."}]
         given = turn(self.tenant, self.id, agent="Guide", model=self.model, parts=parts)
         submitted = await submit(self.shop.ports, given)
         job = await claim(self.shop.ports, self.shop.url, submitted.job_id)
         assert job is not None
-        ids: dict[str, UUID | None] = {"job_id": job["id"], "session_id": self.id, "user_id": None}
+        ids: dict[str, UUID | None] = {"job_id": job.id, "session_id": self.id, "user_id": None}
         return job, await read_needs(self.shop.workshop.pool, self.tenant.id, **ids)  # type: ignore[arg-type]
 
-    def models(self, job: DictRow) -> Models:
+    def models(self, job: ClaimedJob) -> Models:
         configuration: Any = _NoConfiguration()
-        return Models(self.shop.workshop, self.tenant.id, configuration, [], default=job["model"], asked_for=False)
+        return Models(self.shop.workshop, self.tenant.id, configuration, [], default=job.model, asked_for=False)
 
     def stored(self) -> tuple[str | None, int | None]:
         (row,) = rows(self.shop.url, "SELECT summary, summary_turn FROM sessions WHERE id = %s", self.id)

@@ -28,6 +28,7 @@ from schema.errors import HeadraceError
 from schema.events import AgentRouted, CitationAdded, MessageCompleted, MessageDelta, Notice, ToolFinished
 from schema.notices import notice_of
 from schema.queries import cached_answers
+from schema.queries.attempts import ClaimedJob
 from workers.agents.configuration import Configuration
 from workers.agents.sameness import LONGEST, NEAR, digest_of, says_the_same
 from workers.workshop import Workshop
@@ -59,16 +60,16 @@ class KeptAnswer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 async def find(
-    shop: Workshop, job: DictRow, configuration: Configuration, needs: Needs, run: AgentRun
+    shop: Workshop, job: ClaimedJob, configuration: Configuration, needs: Needs, run: AgentRun
 ) -> MessageCompleted | None:
     """Return an answer that was given before to the same question, or to one that means the same; who was routed to and the
     words have been told then. An attempt that takes over goes on with its own run. Raises nothing."""
-    if job["attempt"] > 1 or not _seconds(configuration, job["agent"]) or not _stands_alone(job, run):
+    if job.attempt > 1 or not _seconds(configuration, job.agent) or not _stands_alone(job, run):
         return None
     try:
         found = await _find(shop, job, configuration, run, _context(job, needs, run))
     except (HeadraceError, psycopg.Error) as error:
-        log.warning("kept_answer_not_found", job_id=str(job["id"]), error=type(error).__name__)
+        log.warning("kept_answer_not_found", job_id=str(job.id), error=type(error).__name__)
         return None
     if found is None:
         return None
@@ -89,7 +90,7 @@ async def find(
 
 async def keep(
     shop: Workshop,
-    job: DictRow,
+    job: ClaimedJob,
     configuration: Configuration,
     needs: Needs,
     run: AgentRun,
@@ -97,11 +98,11 @@ async def keep(
     completed: MessageCompleted,
 ) -> None:
     """Keep an answer, if it may be given again. It counts once the job has succeeded. Raises nothing."""
-    seconds = _seconds(configuration, job["agent"], _answered(ended))
+    seconds = _seconds(configuration, job.agent, _answered(ended))
     if not seconds or not _stands_alone(job, run) or not _may_be_kept(ended, completed):
         return
     personal = ended.get("asked_tools", False) or bool(run.memories) or run.sources is not None
-    if personal and job["user_id"] is None:
+    if personal and job.user_id is None:
         return
     answer = KeptAnswer(
         context=_context(job, needs, run),
@@ -114,19 +115,19 @@ async def keep(
         notice=notice_of(ended.get("model") or job["model"]),
     )
     try:
-        await _keep(shop, job, configuration, run, answer, str(job["user_id"]) if personal else "", seconds)
+        await _keep(shop, job, configuration, run, answer, str(job.user_id) if personal else "", seconds)
     except (HeadraceError, psycopg.Error) as error:
-        log.warning("answer_not_kept", job_id=str(job["id"]), error=type(error).__name__)
+        log.warning("answer_not_kept", job_id=str(job.id), error=type(error).__name__)
 
 
-def _seconds(configuration: Configuration, agent: str, answered: frozenset[str] = frozenset()) -> int:
+def _seconds(configuration: Configuration, agent: str | None, answered: frozenset[str] = frozenset()) -> int:
     """Return for how long answers to an agent's questions are kept; 0 is not at all. `answered` are those that took part."""
     named = configuration.settings.get("cache_s") or 0 if agent == AUTO else _cache_s(configuration, agent)
     return min([int(named), *(_cache_s(configuration, name) for name in answered if name in configuration.agents)])
 
 
-def _cache_s(configuration: Configuration, agent: str) -> int:
-    found = configuration.agents.get(agent)
+def _cache_s(configuration: Configuration, agent: str | None) -> int:
+    found = configuration.agents.get(agent) if agent is not None else None
     return found.cache_s if found is not None else 0
 
 
@@ -134,11 +135,11 @@ def _answered(ended: AgentState) -> frozenset[str]:
     return frozenset(intent["agent"] for intent in ended.get("intents") or ())
 
 
-def _stands_alone(job: DictRow, run: AgentRun) -> bool:
+def _stands_alone(job: ClaimedJob, run: AgentRun) -> bool:
     """Whether nothing but the words of the question asks for it: no conversation, no pictures, no wishes of a client."""
     if run.history or run.continued or run.client_tools or run.summary:
         return False
-    if job["payload"].get("options") or job["payload"].get("asked_model"):
+    if job.payload.get("options") or job.payload.get("asked_model"):
         return False
     words = all(isinstance(part, TextPart) for part in run.question.parts)
     return words and 0 < len(run.question.text.strip()) <= LONGEST
@@ -152,15 +153,15 @@ def _may_be_kept(ended: AgentState, completed: MessageCompleted) -> bool:
     return bool(ended.get("intents")) and not ended.get("acted") and not failed
 
 
-def _context(job: DictRow, needs: Needs, run: AgentRun) -> str:
-    known = msgspec.json.encode([job["model"], list(run.memories), _documents(job, needs, run)])
+def _context(job: ClaimedJob, needs: Needs, run: AgentRun) -> str:
+    known = msgspec.json.encode([job.model, list(run.memories), _documents(job, needs, run)])
     return hashlib.sha256(known).hexdigest()
 
 
-def _documents(job: DictRow, needs: Needs, run: AgentRun) -> list[Any] | None:
+def _documents(job: ClaimedJob, needs: Needs, run: AgentRun) -> list[Any] | None:
     """Return what the answer may depend on of the tenant's documents: which, and as of when. None if nobody looks at them."""
-    collections = job["payload"].get("collections")
-    agents = run.agents.values() if job["agent"] == AUTO else [run.agent(job["agent"] or PLAIN)]
+    collections = job.payload.get("collections")
+    agents = run.agents.values() if job.agent == AUTO else [run.agent(job.agent or PLAIN)]
     tools = {name for agent in agents for name in agent.tools if name in run.tools}
     if collections is None and not any(run.tools[name].spec.finds_passages for name in tools):
         return None
@@ -172,36 +173,34 @@ def _embedder(shop: Workshop) -> str:
 
 
 async def _find(
-    shop: Workshop, job: DictRow, configuration: Configuration, run: AgentRun, context: str
+    shop: Workshop, job: ClaimedJob, configuration: Configuration, run: AgentRun, context: str
 ) -> KeptAnswer | None:
-    question, own = clean(run.question.text), [str(job["user_id"])] if job["user_id"] else []
+    question, own = clean(run.question.text), [str(job.user_id)] if job.user_id else []
     digest = digest_of(question)
     asked: dict[str, Any] = {
-        "agent": job["agent"],
+        "agent": job.agent,
         "scopes": own if run.memories or run.sources is not None else ["", *own],
         "version": configuration.version,
         "context": context,
     }
-    async with tenant_tx(shop.pool, job["tenant_id"]) as db:
-        found = await cached_answers.find_exact(db, job["tenant_id"], **asked, digest=digest)
+    async with tenant_tx(shop.pool, job.tenant_id) as db:
+        found = await cached_answers.find_exact(db, job.tenant_id, **asked, digest=digest)
     if found is None:
         found = await _nearest(shop, job, asked, question)
     if found is None:
         return None
-    if job["session_id"] is not None:  # only what stands in a message can get feedback
-        async with tenant_tx(shop.pool, job["tenant_id"]) as db:
-            await cached_answers.add_repeat(
-                db, job["tenant_id"], job["id"], found["id"], digest=digest, question=question
-            )
+    if job.session_id is not None:  # only what stands in a message can get feedback
+        async with tenant_tx(shop.pool, job.tenant_id) as db:
+            await cached_answers.add_repeat(db, job.tenant_id, job.id, found["id"], digest=digest, question=question)
     return msgspec.convert(found["answer"], KeptAnswer)
 
 
-async def _nearest(shop: Workshop, job: DictRow, asked: dict[str, Any], question: str) -> DictRow | None:
+async def _nearest(shop: Workshop, job: ClaimedJob, asked: dict[str, Any], question: str) -> DictRow | None:
     """Return the nearest entry whose question means the same."""
     (embedding,) = await shop.embedder.embed([question])
-    async with tenant_tx(shop.pool, job["tenant_id"]) as db:
+    async with tenant_tx(shop.pool, job.tenant_id) as db:
         rows = await cached_answers.list_nearest(
-            db, job["tenant_id"], **asked, embedder=_embedder(shop), embedding=embedding, limit=LOOKED_AT
+            db, job.tenant_id, **asked, embedder=_embedder(shop), embedding=embedding, limit=LOOKED_AT
         )
     same = (row for row in rows if row["score"] >= NEAR and says_the_same(row["question"], question))
     return next(same, None)
@@ -209,21 +208,22 @@ async def _nearest(shop: Workshop, job: DictRow, asked: dict[str, Any], question
 
 async def _keep(
     shop: Workshop,
-    job: DictRow,
+    job: ClaimedJob,
     configuration: Configuration,
     run: AgentRun,
     answer: KeptAnswer,
     scope: str,
     seconds: int,
 ) -> None:
+    assert job.agent is not None, "only answers of agents are kept"
     question = clean(run.question.text)
     (embedding,) = await shop.embedder.embed([question])
-    async with tenant_tx(shop.pool, job["tenant_id"]) as db:
+    async with tenant_tx(shop.pool, job.tenant_id) as db:
         await cached_answers.add_answer(
             db,
-            job["tenant_id"],
-            job["id"],
-            agent=job["agent"],
+            job.tenant_id,
+            job.id,
+            agent=job.agent,
             scope=scope,
             version=configuration.version,
             digest=digest_of(question),

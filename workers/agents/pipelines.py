@@ -4,7 +4,6 @@ from collections.abc import Callable, Sequence
 from uuid import UUID
 
 import msgspec
-from psycopg.rows import DictRow
 
 from graphs.agents.building import Thread
 from graphs.agents.saver import Holder, TenantSaver, held_by
@@ -15,8 +14,10 @@ from graphs.runner import read_chat
 from schema.db import tenant_tx
 from schema.errors import NotFound
 from schema.events import Event, MessageCompleted
+from schema.queries.attempts import ClaimedJob
 from schema.queries.configuration import read_needs
 from schema.queries.pipelines import find_version
+from schema.queries.sessions import StoredMessage
 from schema.threads import thread_name
 from workers.agents.work import prepare, used
 from workers.workshop import Workshop
@@ -31,30 +32,30 @@ class Pipelines:
         self._graphs: PipelineGraphs | None = None
 
     async def __call__(
-        self, shop: Workshop, job: DictRow, messages: Sequence[DictRow], emit: Callable[[Event], None]
+        self, shop: Workshop, job: ClaimedJob, messages: Sequence[StoredMessage], emit: Callable[[Event], None]
     ) -> None:
         """Run the version that a claimed job names. Raises NotFound, StepFailed, ProviderError, Unavailable."""
         if self._graphs is None:
             self._graphs = PipelineGraphs(TenantSaver(shop.pool), shop.agents)
         version, definition = await _read(shop, job)
         needs = await read_needs(
-            shop.pool, job["tenant_id"], job_id=job["id"], session_id=job["session_id"], user_id=job["user_id"]
+            shop.pool, job.tenant_id, job_id=job.id, session_id=job.session_id, user_id=job.user_id
         )
-        configuration = await shop.configurations.get(job["tenant_id"], needs["version"][0]["version"])
-        asked = read_chat(job["model"], job["payload"], messages)
+        configuration = await shop.configurations.get(job.tenant_id, needs["version"][0]["version"])
+        asked = read_chat(job.model, job.payload, messages)
         run, _ = await prepare(shop, job, needs, configuration, asked, emit)
-        thread = Thread(thread_name(job["tenant_id"], job["user_id"], job["session_id"] or job["id"]), str(job["id"]))
-        with held_by(Holder(job["tenant_id"], job["id"], job["attempt"])):
-            ended = await self._graphs.run(version, definition, run, thread, resume=job["attempt"] > 1)
+        thread = Thread(thread_name(job.tenant_id, job.user_id, job.session_id or job.id), str(job.id))
+        with held_by(Holder(job.tenant_id, job.id, job.attempt)):
+            ended = await self._graphs.run(version, definition, run, thread, resume=job.attempt > 1)
         emit(_completed(ended))
         emit(used(job, ended))
 
 
-async def _read(shop: Workshop, job: DictRow) -> tuple[Version, Definition]:
+async def _read(shop: Workshop, job: ClaimedJob) -> tuple[Version, Definition]:
     """Return the version that a job names. It was checked when it was stored."""
-    version = UUID(job["payload"]["pipeline"]), int(job["payload"]["version"])
-    async with tenant_tx(shop.pool, job["tenant_id"]) as db:
-        row = await find_version(db, job["tenant_id"], *version)
+    version = UUID(job.payload["pipeline"]), int(job.payload["version"])
+    async with tenant_tx(shop.pool, job.tenant_id) as db:
+        row = await find_version(db, job.tenant_id, *version)
     if row is None:
         raise NotFound(GONE)
     return version, msgspec.convert(row["definition"], Definition)

@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+from uuid import UUID
 
 import psycopg
 import structlog
@@ -22,6 +23,7 @@ from graphs.messages import stored_message
 from graphs.providers.contract import Message
 from schema.db import tenant_tx
 from schema.errors import HeadraceError
+from schema.queries.attempts import ClaimedJob
 from schema.queries.session_summaries import list_unsummarised, set_summary
 from workers.agents.models import Models
 from workers.workshop import Workshop
@@ -56,9 +58,18 @@ class Summary:
         }
 
 
+@dataclass(frozen=True)
+class _Session:
+    """The session of a job, and the job's turn in it."""
+
+    tenant_id: UUID
+    id: UUID
+    turn: int
+
+
 async def summary_for(
     shop: Workshop,
-    job: DictRow,
+    job: ClaimedJob,
     needs: Mapping[str, Sequence[DictRow]],
     models: Models,
     messages: Sequence[Message],
@@ -68,24 +79,25 @@ async def summary_for(
     row: dict[str, Any] = needs["session"][0] if needs["session"] else {}
     old = Summary(row.get("summary") or "")
     turn = row.get("summary_turn")
-    if job["session_id"] is None or len(messages) <= KEPT or (job["turn"] - (turn or 0)) % EVERY:
+    if job.session_id is None or job.turn is None or len(messages) <= KEPT or (job.turn - (turn or 0)) % EVERY:
         return old
+    session = _Session(job.tenant_id, job.session_id, job.turn)
     try:
-        return await _renewed(shop, job, models, old, turn)
+        return await _renewed(shop, session, models, old, turn)
     except (HeadraceError, psycopg.Error, TimeoutError) as error:
-        log.warning("summary_not_renewed", job_id=str(job["id"]), error=type(error).__name__)
+        log.warning("summary_not_renewed", job_id=str(job.id), error=type(error).__name__)
         return old
 
 
-async def _renewed(shop: Workshop, job: DictRow, models: Models, old: Summary, turn: int | None) -> Summary:
-    async with tenant_tx(shop.pool, job["tenant_id"]) as db:
-        rows = await list_unsummarised(db, job["tenant_id"], job["session_id"], after=turn, before=job["turn"])
-    fallen = rows[: shown_from([row["role"] for row in rows])]
+async def _renewed(shop: Workshop, session: _Session, models: Models, old: Summary, turn: int | None) -> Summary:
+    async with tenant_tx(shop.pool, session.tenant_id) as db:
+        rows = await list_unsummarised(db, session.tenant_id, session.id, after=turn, before=session.turn)
+    fallen = rows[: shown_from([row.role for row in rows])]
     if len(fallen) < FALLEN_OUT:
         return old
-    new = await _made(shop, models, old, [stored_message(row["role"], row["parts"]) for row in fallen])
-    async with tenant_tx(shop.pool, job["tenant_id"]) as db:
-        await set_summary(db, job["tenant_id"], job["session_id"], new.text, turn=fallen[-1]["turn"], seen=turn)
+    new = await _made(shop, models, old, [stored_message(row.role, row.parts) for row in fallen])
+    async with tenant_tx(shop.pool, session.tenant_id) as db:
+        await set_summary(db, session.tenant_id, session.id, new.text, turn=fallen[-1].turn, seen=turn)
     return new
 
 

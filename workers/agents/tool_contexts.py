@@ -8,6 +8,7 @@ import structlog
 from psycopg.rows import DictRow
 
 from schema.errors import HeadraceError, NotFound
+from schema.queries.attempts import ClaimedJob
 from schema.vault import Sealed
 from tools.configured.building import build_tool
 from tools.configured.definition import ToolDefinition
@@ -28,7 +29,7 @@ class ToolSurroundings:
     def __init__(
         self,
         shop: Workshop,
-        job: DictRow,
+        job: ClaimedJob,
         configuration: Configuration,
         *,
         token: DictRow | None,
@@ -37,7 +38,7 @@ class ToolSurroundings:
     ) -> None:
         self._shop, self._job, self._configuration = shop, job, configuration
         self._token, self._role, self._pictures = token, role, pictures
-        self._tenant_id: UUID = job["tenant_id"]
+        self._tenant_id: UUID = job.tenant_id
 
     def tools(self) -> dict[str, Tool]:
         """Return the tools that the tenant may use, by name: those that are code and granted, and its configured ones."""
@@ -63,20 +64,20 @@ class ToolSurroundings:
         job = self._job
         return ToolContext(
             tenant_id=str(self._tenant_id),
-            user_id=str(job["user_id"] or ""),
-            job_id=str(job["id"]),
-            call_id=f"{job['id']}:{call_id}",
+            user_id=str(job.user_id or ""),
+            job_id=str(job.id),
+            call_id=f"{job.id}:{call_id}",
             fetch=self._shop.fetch,
             rights=frozenset({"admin"}) if self._role == "admin" else frozenset(),
             settings=self._shop.settings.tools,
             caller_token=self._caller_token,
             embed=self._shop.embedder.embed,
-            memory=UserMemories(self._shop, self._tenant_id, job["user_id"]) if job["user_id"] else None,
+            memory=UserMemories(self._shop, self._tenant_id, job.user_id) if job.user_id else None,
             documents=TenantDocuments(
                 self._shop.searcher,
                 tenant_id=self._tenant_id,
-                user_id=job["user_id"],
-                collections=job["payload"].get("collections"),
+                user_id=job.user_id,
+                collections=job.payload.get("collections"),
             ),
             open_database=self._open_database,
             files=self._pictures.read,
@@ -94,7 +95,7 @@ class ToolSurroundings:
         if self._token is None:
             return None
         sealed = Sealed(self._token["key_id"], self._token["sealed"])
-        return self._shop.settings.vault.open(sealed, tenant_id=self._tenant_id, owner_id=self._job["id"])
+        return self._shop.settings.vault.open(sealed, tenant_id=self._tenant_id, owner_id=self._job.id)
 
     async def _open_database(self, name: str) -> DataSource:
         config = self._configuration.data_sources.get(name)

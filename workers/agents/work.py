@@ -19,7 +19,9 @@ from graphs.runner import ChatRun, read_chat, read_options
 from graphs.tool_calls import as_openai
 from schema.errors import InputError, UnknownAgent
 from schema.events import CitationAdded, Event, MessageCompleted, UsageRecorded
+from schema.queries.attempts import ClaimedJob
 from schema.queries.configuration import read_needs
+from schema.queries.sessions import StoredMessage
 from schema.threads import thread_name
 from workers.agents import answers
 from workers.agents.configuration import Configuration
@@ -39,16 +41,14 @@ PASSAGES = 6
 Emit = Callable[[Event], None]
 
 
-async def answer_by_agent(shop: Workshop, job: DictRow, messages: Sequence[DictRow], emit: Emit) -> None:
+async def answer_by_agent(shop: Workshop, job: ClaimedJob, messages: Sequence[StoredMessage], emit: Emit) -> None:
     """Run the agent that a claimed job names, or the one that the router finds; as `workers.attempts.Work`.
 
     Raises InputError and UnknownAgent for what can't be run, ProviderError, Unavailable.
     """
-    needs = await read_needs(
-        shop.pool, job["tenant_id"], job_id=job["id"], session_id=job["session_id"], user_id=job["user_id"]
-    )
-    configuration = await shop.configurations.get(job["tenant_id"], needs["version"][0]["version"])
-    asked = read_chat(job["model"], job["payload"], messages)
+    needs = await read_needs(shop.pool, job.tenant_id, job_id=job.id, session_id=job.session_id, user_id=job.user_id)
+    configuration = await shop.configurations.get(job.tenant_id, needs["version"][0]["version"])
+    asked = read_chat(job.model, job.payload, messages)
     run, summary = await prepare(shop, job, needs, configuration, asked, emit)
     kept = await answers.find(shop, job, configuration, needs, run)
     if kept is not None:
@@ -56,9 +56,9 @@ async def answer_by_agent(shop: Workshop, job: DictRow, messages: Sequence[DictR
         return
     name, state = _entry(job, run)
     state |= summary.spent()
-    thread = Thread(thread_name(job["tenant_id"], job["user_id"], job["session_id"] or job["id"]), str(job["id"]))
-    with held_by(Holder(job["tenant_id"], job["id"], job["attempt"])):
-        ended = await shop.agents.run(name, run, state, thread, resume=job["attempt"] > 1)
+    thread = Thread(thread_name(job.tenant_id, job.user_id, job.session_id or job.id), str(job.id))
+    with held_by(Holder(job.tenant_id, job.id, job.attempt)):
+        ended = await shop.agents.run(name, run, state, thread, resume=job.attempt > 1)
     completed = _completed(run, ended)
     for citation in completed.citations or ():
         emit(msgspec.convert(citation, CitationAdded))
@@ -67,9 +67,9 @@ async def answer_by_agent(shop: Workshop, job: DictRow, messages: Sequence[DictR
     await answers.keep(shop, job, configuration, needs, run, ended, completed)
 
 
-def _entry(job: DictRow, run: AgentRun) -> tuple[str, AgentState]:
+def _entry(job: ClaimedJob, run: AgentRun) -> tuple[str, AgentState]:
     """Return the graph to run, and the state to begin with."""
-    name = job["agent"]
+    name = job.agent
     if name is None:
         return "react", {"said": "", "at": 0, "intents": [{"agent": PLAIN, "text": run.question.text}]}
     if name == AUTO:
@@ -85,7 +85,7 @@ def _entry(job: DictRow, run: AgentRun) -> tuple[str, AgentState]:
 
 async def prepare(
     shop: Workshop,
-    job: DictRow,
+    job: ClaimedJob,
     needs: Mapping[str, list[DictRow]],
     configuration: Configuration,
     asked: ChatRun,
@@ -95,17 +95,15 @@ async def prepare(
     question, before, after = _split(asked.messages)
     question, pictures = name_pictures(question)
     agents = {name: _spec(configuration, name) for name in configuration.agents}
-    if (graph := job["payload"].get("graph")) and job["agent"] in agents:
-        agents[job["agent"]] = replace(agents[job["agent"]], graph=graph)
+    if (graph := job.payload.get("graph")) and job.agent in agents:
+        agents[job.agent] = replace(agents[job.agent], graph=graph)
     options = dict(asked.options)
     client_tools = tuple(options.pop("tools", None) or ())
     role = needs["user"][0]["role"] if needs["user"] else None
     token = _first(needs["token"])
     around = ToolSurroundings(shop, job, configuration, token=token, role=role, pictures=Pictures(pictures))
-    asked_for = bool(job["payload"].get("asked_model"))
-    models = Models(
-        shop, job["tenant_id"], configuration, needs["credentials"], default=job["model"], asked_for=asked_for
-    )
+    asked_for = bool(job.payload.get("asked_model"))
+    models = Models(shop, job.tenant_id, configuration, needs["credentials"], default=job.model, asked_for=asked_for)
     last = _first(needs["last_agent"])
     summary = await summary_for(shop, job, needs, models, before)
     run = AgentRun(
@@ -114,10 +112,10 @@ async def prepare(
         question=question,
         history=trim(before),
         continued=after,
-        request=read_options(job["model"].partition("/")[2], options),
+        request=read_options(job.model.partition("/")[2], options),
         chain=models.chain,
         route=lambda text, context: _route(shop, agents, text, context),
-        ledger=JobLedger(shop.pool, job["tenant_id"], job["id"], job["attempt"]),
+        ledger=JobLedger(shop.pool, job.tenant_id, job.id, job.attempt),
         context=around.context,
         emit=emit,
         breakers=shop.breakers,
@@ -133,16 +131,16 @@ async def prepare(
     return run, summary
 
 
-async def _looked_up(shop: Workshop, job: DictRow, text: str) -> list[dict[str, Any]] | None:
+async def _looked_up(shop: Workshop, job: ClaimedJob, text: str) -> list[dict[str, Any]] | None:
     """Return what the collections say that the chat names, numbered; None if it names none. Raises NotFound for one that was
     deleted meanwhile."""
-    collections = job["payload"].get("collections")
+    collections = job.payload.get("collections")
     if not collections:
         return None
     documents = TenantDocuments(
         shop.searcher,
-        tenant_id=job["tenant_id"],
-        user_id=job["user_id"],
+        tenant_id=job.tenant_id,
+        user_id=job.user_id,
         collections=collections,
     )
     passages = await documents.search(text, collection=None, k=PASSAGES)
@@ -193,10 +191,10 @@ def _persona(persona: Mapping[str, Any]) -> str:
     return "\n".join(line for line in lines if line)
 
 
-async def _recalled(shop: Workshop, job: DictRow, needs: Mapping[str, list[DictRow]], text: str) -> list[str]:
-    if job["user_id"] is None or not needs["memories"][0]["held"] or not text.strip():
+async def _recalled(shop: Workshop, job: ClaimedJob, needs: Mapping[str, list[DictRow]], text: str) -> list[str]:
+    if job.user_id is None or not needs["memories"][0]["held"] or not text.strip():
         return []
-    found = await UserMemories(shop, job["tenant_id"], job["user_id"]).recall(text, IN_PROMPT)
+    found = await UserMemories(shop, job.tenant_id, job.user_id).recall(text, IN_PROMPT)
     return [memory.text for memory in found]
 
 
@@ -219,10 +217,10 @@ def _completed(run: AgentRun, state: AgentState) -> MessageCompleted:
     )
 
 
-def used(job: DictRow, state: Mapping[str, Any]) -> UsageRecorded:
+def used(job: ClaimedJob, state: Mapping[str, Any]) -> UsageRecorded:
     """Return what a run has used, by its last state."""
     return UsageRecorded(
-        model=state.get("model") or job["model"],
+        model=state.get("model") or job.model,
         input_tokens=state.get("input_tokens", 0),
         output_tokens=state.get("output_tokens", 0),
         estimated=state.get("estimated", False),

@@ -11,7 +11,9 @@ from schema.db import tenant_tx
 from schema.errors import NothingIngested, Unavailable
 from schema.events import DocumentFailed, DocumentReady, Event, JobProgress, MessageCompleted, Reason, UsageRecorded
 from schema.queries import ingestion as queries
+from schema.queries.attempts import ClaimedJob
 from schema.queries.ingestion import File
+from schema.queries.sessions import StoredMessage
 from tools.documents.blocks import Unreadable
 from workers.ingestion.files import FileRun, Lost
 from workers.ingestion.reembedding import reembed
@@ -31,22 +33,24 @@ KILLER = "The worker died each time it came to this file. It is not tried again;
 SLOW = f"It was not done within {FILE_S / 60:.0f} minutes. Cut it into smaller files."
 
 
-async def ingest(shop: Workshop, job: DictRow, messages: Sequence[DictRow], emit: Callable[[Event], None]) -> None:
+async def ingest(
+    shop: Workshop, job: ClaimedJob, messages: Sequence[StoredMessage], emit: Callable[[Event], None]
+) -> None:
     """Make the files of a claimed job searchable, or a collection's passages in its next space.
 
     Raises NothingIngested if no file could be read, and what stores and providers raise; then the job is tried again, and
     what is finished stays so.
     """
-    if collection_id := job["payload"].get("reembed"):
+    if collection_id := job.payload.get("reembed"):
         await reembed(shop, job, collection_id, emit)
     else:
         await _Batch(shop, job, emit).run()
 
 
 class _Batch:
-    def __init__(self, shop: Workshop, job: DictRow, emit: Callable[[Event], None]) -> None:
+    def __init__(self, shop: Workshop, job: ClaimedJob, emit: Callable[[Event], None]) -> None:
         self._shop, self._job, self._emit = shop, job, emit
-        self._tenant_id, self._job_id, self._attempt = job["tenant_id"], job["id"], job["attempt"]
+        self._tenant_id, self._job_id, self._attempt = job.tenant_id, job.id, job.attempt
         self._log = log.bind(tenant_id=str(self._tenant_id), job_id=str(self._job_id), attempt=self._attempt)
         self._embedded_characters = 0
 
@@ -158,7 +162,7 @@ class _Batch:
         told = {name: counts[name] for name in ("total", "ready", "failed", "cancelled")}
         if self._embedded_characters:
             tokens = estimate_tokens(self._embedded_characters)
-            used = UsageRecorded(model=self._job["model"], input_tokens=tokens, output_tokens=0, estimated=True)
+            used = UsageRecorded(model=self._job.model, input_tokens=tokens, output_tokens=0, estimated=True)
             self._emit(used)
         self._emit(MessageCompleted(text=summary_of(counts), data=told))
 

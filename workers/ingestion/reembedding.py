@@ -10,6 +10,7 @@ from schema.db import tenant_tx
 from schema.errors import NotFound
 from schema.events import Event, JobProgress, MessageCompleted, UsageRecorded
 from schema.queries import reembedding as queries
+from schema.queries.attempts import ClaimedJob
 from workers.ingestion.files import AT_ONCE, embedded_text
 from workers.workshop import Workshop
 
@@ -17,16 +18,16 @@ GONE = "The collection of this job was deleted."
 OTHER = "Nothing was changed: the collection is to have another embedder by now, or has this one already."
 
 
-async def reembed(shop: Workshop, job: DictRow, collection_id: str, emit: Callable[[Event], None]) -> None:
+async def reembed(shop: Workshop, job: ClaimedJob, collection_id: str, emit: Callable[[Event], None]) -> None:
     """Embed what has no vector in the next space, then search there. An attempt that takes over goes on where the last one
     was. Raises NotFound, and what stores and providers raise."""
     await _Change(shop, job, UUID(collection_id), emit).run()
 
 
 class _Change:
-    def __init__(self, shop: Workshop, job: DictRow, collection_id: UUID, emit: Callable[[Event], None]) -> None:
+    def __init__(self, shop: Workshop, job: ClaimedJob, collection_id: UUID, emit: Callable[[Event], None]) -> None:
         self._shop, self._job, self._id, self._emit = shop, job, collection_id, emit
-        self._tenant_id: UUID = job["tenant_id"]
+        self._tenant_id: UUID = job.tenant_id
         self._characters = 0
 
     async def run(self) -> None:
@@ -90,8 +91,8 @@ class _Change:
                 self._id,
                 space,
                 dict(zip(texts, vectors, strict=True)),
-                job_id=self._job["id"],
-                attempt=self._job["attempt"],
+                job_id=self._job.id,
+                attempt=self._job.attempt,
             )
             done, total = await queries.count_embedded(db, self._tenant_id, self._id, space)
         self._emit(JobProgress(text=f"{done} of {total} passages", done=done, total=total))

@@ -22,14 +22,14 @@ class Embeds(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class Ask:
-    """What is searched for, and how. `reader` sees shared documents and the own private ones; `sees` is what row-level
-    security confines the transaction to (`Principal.sees`). `mmr` is how much the score counts against what is new (0–1);
-    with `rerank` a cross-encoder reads the best again."""
+    """What is searched for, and how. `reader` sees shared documents and the own private ones; `visible_user_id` is what
+    row-level security confines the transaction to (`Principal.visible_user_id`). `mmr` is how much the score counts against
+    what is new (0–1); with `rerank` a cross-encoder reads the best again."""
 
     tenant_id: UUID
     reader: UUID | None
     query: str
-    sees: UUID | None = None
+    visible_user_id: UUID | None = None
     collections: Sequence[str] | None = None
     filters: Filters = field(default_factory=Filters)
     k: int = 10

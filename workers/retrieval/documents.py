@@ -34,7 +34,7 @@ class TenantDocuments:
         ask = Ask(
             tenant_id=self._tenant_id,
             reader=self._user_id,
-            sees=self._user_id,
+            visible_user_id=self._user_id,
             query=query,
             collections=names,
             k=k,

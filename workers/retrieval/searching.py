@@ -61,7 +61,7 @@ class Searcher:
         if ask.rerank and self.reranker is None:
             raise InputError("No model that re-ranks is set up here. Leave `rerank` out.", field="rerank")
         text, phrases = read_query(ask.query)
-        async with tenant_tx(self.pool, ask.tenant_id, user_id=ask.sees) as db:
+        async with tenant_tx(self.pool, ask.tenant_id, user_id=ask.visible_user_id) as db:
             searched = await resolve(db, ask.tenant_id, ask.reader, collections=ask.collections, filters=ask.filters)
         if not text or not searched.scope.chunks:
             return Findings()
@@ -71,7 +71,7 @@ class Searcher:
         _refuse_other_lengths(searched, vectors)
         degraded = next((said for said in vectors.values() if isinstance(said, str)), None)
         gathered = Gathered([text_leg] if text_leg.ids else [])
-        async with tenant_tx(self.pool, ask.tenant_id, user_id=ask.sees) as db:
+        async with tenant_tx(self.pool, ask.tenant_id, user_id=ask.visible_user_id) as db:
             await _find_nearest(db, ask, searched, vectors, gathered)
             await _read_passages(db, ask, searched, wording, gathered)
         share = max((one.covered for one in gathered.passages), default=0.0)
@@ -96,7 +96,7 @@ class Searcher:
     async def _find_words(self, ask: Ask, scope: Scope, text: str, phrases: list[str]) -> tuple[Wording, Leg]:
         if ask.mode == "vector":
             return Wording(), Leg("text", ())
-        async with tenant_tx(self.pool, ask.tenant_id, user_id=ask.sees) as db:
+        async with tenant_tx(self.pool, ask.tenant_id, user_id=ask.visible_user_id) as db:
             row = await read_words(db, ask.tenant_id, ask.reader, text, phrases)
             if not row["words"]:
                 return Wording(), Leg("text", ())

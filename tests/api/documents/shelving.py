@@ -15,12 +15,13 @@ from schema.db import Db, tenant_tx
 from schema.ids import new_id
 from schema.kinds import KINDS
 from schema.queries.collections import add_collection, find_collection
+from schema.queries.submissions import Submission, Submitter
 from schema.queries.uploads import NewFile, file_statements
 from tests.conftest import TestTenant
 from tests.workers.driving import change, rows
 from workers.ports import Ports
 from workers.storage.contract import new_name
-from workers.submit import Submission, Submitter, submit
+from workers.submit import submit
 
 SPACE = "test/two"
 
@@ -81,7 +82,10 @@ class Shelf:
         work = file_statements(tenant_id, job_id, row["id"], owner, files, by=by)
         about: dict[str, Any] = {"kind": KINDS["ingestion"], "payload": {}, "model": "minilm"}
         by_whom = Submitter(by, user_id, user_id)
-        await submit(self.ports, Submission(tenant_id=tenant_id, job_id=job_id, by=by_whom, comes_with=work, **about))
+        await submit(
+            self.ports,
+            Submission(tenant_id=tenant_id, job_id=job_id, submitted_by=by_whom, extra_statements=work, **about),
+        )
         sql = "SELECT document_id AS id FROM document_versions WHERE tenant_id = %s AND job_id = %s ORDER BY place"
         return [found["id"] for found in self.rows(sql, tenant_id, job_id)]
 
