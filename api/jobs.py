@@ -24,13 +24,13 @@ from schema.errors import Conflict, NotFound
 from schema.events import describe_events
 from schema.kinds import Kind
 from schema.queries import jobs
-from schema.states import CancelMode, Priority, PublicState, State, WaitingFor, priority_name, public_state
+from schema.states import WAITING, CancelMode, Priority, PublicState, State, WaitingFor, priority_name, public_state
 from workers.cancel import cancel, redrive
 
 NO_JOB = "No such job."
 JobId = Annotated[UUID, PathParameter(description="Id of the job.")]
 ERROR = "Why it failed: `code` and `message`; null if it did not."
-INNER: dict[PublicState, list[State]] = {"queued": ["queued", "dispatched"]}
+INNER: dict[PublicState, list[State]] = {"queued": list(WAITING)}
 
 
 class AttemptOut(msgspec.Struct, frozen=True, kw_only=True):

@@ -7,14 +7,24 @@
 `dispatched` is the inner half of `queued`: a doorbell has been rung and no worker has come yet. Users see `queued`.
 """
 
-from typing import Literal, get_args
+from typing import Literal, LiteralString, cast, get_args
 
 State = Literal["queued", "dispatched", "running", "succeeded", "failed", "cancelled"]
 PublicState = Literal["queued", "running", "succeeded", "failed", "cancelled"]
 
 STATES: tuple[State, ...] = get_args(State)
+WAITING: tuple[State, ...] = ("queued", "dispatched")
+IN_FLIGHT: tuple[State, ...] = ("dispatched", "running")
+LIVE: tuple[State, ...] = ("queued", "dispatched", "running")
 TERMINAL: frozenset[State] = frozenset({"succeeded", "failed", "cancelled"})
-IN_FLIGHT: frozenset[State] = frozenset({"dispatched", "running"})
+
+
+def _as_sql(states: tuple[State, ...]) -> LiteralString:
+    return cast(LiteralString, f"({', '.join(map(repr, states))})")
+
+
+# Literals, because with parameters the planner can't tell that a partial index serves.
+WAITING_SQL, IN_FLIGHT_SQL, LIVE_SQL = _as_sql(WAITING), _as_sql(IN_FLIGHT), _as_sql(LIVE)
 
 MOVES: dict[State, frozenset[State]] = {
     "queued": frozenset({"dispatched", "failed", "cancelled"}),

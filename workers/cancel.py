@@ -10,7 +10,7 @@ from schema.db import tenant_tx
 from schema.errors import NotFound
 from schema.events import JobCancelled
 from schema.queries.jobs import find_job_status, redrive_job, request_cancel
-from schema.states import TERMINAL, CancelMode, State
+from schema.states import TERMINAL, WAITING, CancelMode, State
 from workers.dispatch import wake
 from workers.endings import end_job
 from workers.orders import CancelOrder
@@ -48,7 +48,7 @@ async def cancel(
             job_id,
             attempt=job.attempt,
             event=JobCancelled(kept=mode),
-            from_states=("queued", "dispatched"),
+            from_states=WAITING,
         )
         if ended is not None:
             if ended.more or ended.next_turn:

@@ -18,6 +18,7 @@ from schema.kinds import QUEUES
 from schema.queries import upkeep as queries
 from schema.queries.dispatch import requeue_unanswered
 from schema.queries.upkeep import OverdueJob
+from schema.states import WAITING
 from workers.dispatch import Dispatcher
 from workers.ear import Ear
 from workers.endings import end_job
@@ -157,7 +158,7 @@ class Scheduler:
             job.id,
             attempt=job.attempt,
             event=event,
-            from_states=("running",) if running else ("queued", "dispatched"),
+            from_states=("running",) if running else WAITING,
         )
         if ended is not None:
             log.warning("job_ended_from_outside", job_id=str(job.id), ending=event.type)

@@ -17,7 +17,7 @@ from schema.ids import new_id
 from schema.kinds import Kind
 from schema.queries.configuration import ProviderCredential
 from schema.queries.sessions import StoredMessage
-from schema.states import State
+from schema.states import LIVE_SQL, State
 from schema.tenancy import TenantFacts, read_facts
 
 # Where a job is known by its id, its state is compared with a parameter: a literal would let the planner take a partial index
@@ -111,11 +111,11 @@ DELETE FROM messages m USING jobs j WHERE j.tenant_id = %(tenant_id)s AND j.id =
   AND m.tenant_id = j.tenant_id AND m.session_id = j.session_id AND m.turn = j.turn
 """
 
-UNPARK = """
+UNPARK = f"""
 UPDATE jobs SET parked = false WHERE tenant_id = %(tenant_id)s AND id = (
   SELECT id FROM jobs WHERE tenant_id = %(tenant_id)s AND session_id = %(session_id)s AND state = 'queued' AND parked
     AND NOT EXISTS (SELECT 1 FROM jobs l WHERE l.tenant_id = %(tenant_id)s AND l.session_id = %(session_id)s
-      AND NOT l.parked AND l.state IN ('queued', 'dispatched', 'running'))
+      AND NOT l.parked AND l.state IN {LIVE_SQL})
   ORDER BY turn LIMIT 1)
 RETURNING id
 """

@@ -12,6 +12,7 @@ from psycopg.types.json import Jsonb
 from schema.db import Db, fetch_all
 from schema.kinds import OF_QUEUE, Kind
 from schema.queries.submissions import DISPATCH_LOCK
+from schema.states import IN_FLIGHT_SQL
 
 # A skip scan: one index probe for each tenant that has anything waiting, however much waits and however much has ended. The
 # whole of the index's order is spelled out, so that no other index can serve it.
@@ -31,10 +32,10 @@ due AS MATERIALIZED (
 SELECT tenant_id, pg_advisory_xact_lock(%(lock)s, hashtext(tenant_id::text)) FROM due
 """
 
-DISPATCH = """
+DISPATCH = f"""
 WITH flight AS (
   SELECT tenant_id, count(*) AS jobs, count(*) FILTER (WHERE queue = %(queue)s) AS here FROM jobs
-  WHERE state IN ('dispatched', 'running') AND tenant_id = ANY(%(tenants)s) GROUP BY tenant_id),
+  WHERE state IN {IN_FLIGHT_SQL} AND tenant_id = ANY(%(tenants)s) GROUP BY tenant_id),
 room AS (
   SELECT greatest(0, %(window)s - (SELECT count(*) FROM jobs WHERE queue = %(queue)s AND state = 'dispatched')) AS jobs),
 ranked AS (

@@ -11,7 +11,7 @@ import msgspec
 
 from schema.db import Db, fetch_all, fetch_one
 from schema.kinds import OF_QUEUE, Kind
-from schema.states import CancelMode, State, WaitingFor
+from schema.states import LIVE_SQL, CancelMode, State, WaitingFor
 
 AT_ONCE = f"'{json.dumps({queue: kind.at_once for queue, kind in OF_QUEUE.items() if kind.at_once})}'::jsonb"
 
@@ -42,12 +42,12 @@ WHERE j.tenant_id = %(tenant_id)s
 ORDER BY j.id DESC LIMIT %(limit)s
 """
 
-REDRIVE = """
+REDRIVE = f"""
 UPDATE jobs j SET state = 'queued', tries = 0, run_at = now(), error = NULL, result = NULL, finished_at = NULL,
   cancel_requested = NULL, deadline_at = now() + (j.deadline_at - j.created_at),
   parked = j.session_id IS NOT NULL AND EXISTS (
     SELECT 1 FROM jobs l WHERE l.tenant_id = j.tenant_id AND l.session_id = j.session_id
-      AND l.state IN ('queued', 'dispatched', 'running'))
+      AND l.state IN {LIVE_SQL})
 WHERE j.tenant_id = %(tenant_id)s AND j.id = %(id)s AND j.state IN ('failed', 'cancelled')
 RETURNING j.id
 """

@@ -7,11 +7,12 @@ from uuid import UUID
 from psycopg.rows import DictRow
 
 from schema.db import Db, fetch_one
+from schema.states import WAITING_SQL
 
 # `started_at` is the first claim, so a wait ends there, and a run is all tries together.
-JOBS = """
+JOBS = f"""
 SELECT count(*) AS all,
-  count(*) FILTER (WHERE state IN ('queued', 'dispatched')) AS queued,
+  count(*) FILTER (WHERE state IN {WAITING_SQL}) AS queued,
   count(*) FILTER (WHERE state = 'running') AS running,
   count(*) FILTER (WHERE state = 'succeeded') AS succeeded,
   count(*) FILTER (WHERE state = 'failed') AS failed,

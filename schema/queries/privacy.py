@@ -20,6 +20,7 @@ from uuid import UUID
 from psycopg.rows import DictRow
 
 from schema.db import Db, fetch_all, fetch_one
+from schema.states import LIVE_SQL
 
 OWN = "user_id = %(user_id)s"
 IN_OWN_SESSION = "session_id IN (SELECT id FROM sessions WHERE tenant_id = %(tenant_id)s AND user_id = %(user_id)s)"
@@ -189,7 +190,7 @@ LEFT_OUT: dict[str, str] = {table: holding.why for table, holding in PERSONAL.it
 """The tables that an export leaves out, and why."""
 
 LIVE_JOBS = f"""
-SELECT id FROM jobs WHERE tenant_id = %(tenant_id)s AND {OWN} AND state IN ('queued', 'dispatched', 'running')
+SELECT id FROM jobs WHERE tenant_id = %(tenant_id)s AND {OWN} AND state IN {LIVE_SQL}
 ORDER BY state = 'running', id DESC LIMIT %(limit)s
 """
 

@@ -16,6 +16,7 @@ import msgspec
 
 from schema.db import LONG, Db, fetch_all
 from schema.ids import first_id
+from schema.states import LIVE_SQL
 from schema.tenancy import TenantState
 
 BATCH = 1000
@@ -83,11 +84,11 @@ DELETE FROM jobs WHERE tenant_id = %(tenant_id)s AND finished_at < %(before)s AN
 RETURNING id
 """
 
-OLD_SESSIONS = """
+OLD_SESSIONS = f"""
 DELETE FROM sessions WHERE tenant_id = %(tenant_id)s AND updated_at < %(before)s AND id IN (
   SELECT s.id FROM sessions s WHERE s.tenant_id = %(tenant_id)s AND s.updated_at < %(before)s
     AND NOT EXISTS (SELECT 1 FROM jobs j WHERE j.tenant_id = s.tenant_id AND j.session_id = s.id
-      AND j.state IN ('queued', 'dispatched', 'running'))
+      AND j.state IN {LIVE_SQL})
   ORDER BY s.updated_at, s.id LIMIT %(limit)s)
 RETURNING id
 """

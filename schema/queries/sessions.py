@@ -7,6 +7,7 @@ from uuid import UUID
 import msgspec
 
 from schema.db import Db, fetch_all, fetch_one
+from schema.states import LIVE_SQL
 
 MessageRole = Literal["system", "developer", "user", "assistant", "tool"]
 
@@ -80,9 +81,9 @@ async def rename_session(db: Db, tenant_id: UUID, session_id: UUID, title: str) 
 
 async def delete_session(db: Db, tenant_id: UUID, session_id: UUID) -> bool:
     """Delete a session with its messages and jobs; False if it isn't there, or a job of it is still live."""
-    sql = """DELETE FROM sessions s WHERE s.tenant_id = %(tenant_id)s AND s.id = %(id)s AND NOT EXISTS (
+    sql = f"""DELETE FROM sessions s WHERE s.tenant_id = %(tenant_id)s AND s.id = %(id)s AND NOT EXISTS (
         SELECT 1 FROM jobs j WHERE j.tenant_id = s.tenant_id AND j.session_id = s.id
-          AND j.state IN ('queued', 'dispatched', 'running'))
+          AND j.state IN {LIVE_SQL})
       RETURNING s.id"""
     return await fetch_one(db, sql, {"tenant_id": tenant_id, "id": session_id}) is not None
 

@@ -21,7 +21,7 @@ from schema.db import Db, Pool, fetch_one
 from schema.errors import IdempotencyReused, NotFound, QueueFull, SessionBusy, StorageFull, Unavailable
 from schema.ids import new_id
 from schema.kinds import JobKind
-from schema.states import PRIORITIES, OnBusy, Priority, State
+from schema.states import IN_FLIGHT_SQL, LIVE_SQL, PRIORITIES, OnBusy, Priority, State
 from schema.vault import Sealed
 
 # First half of the advisory locks that guard a tenant's caps. Versions that run side by side must agree on it.
@@ -120,9 +120,9 @@ TAKE_TURN = """
 UPDATE sessions SET turns = turns + 1, updated_at = now() WHERE tenant_id = %(tenant_id)s AND id = %(session_id)s
 """
 
-LIVE_JOBS = """
+LIVE_JOBS = f"""
 SELECT id FROM jobs WHERE tenant_id = %(tenant_id)s AND session_id = %(session_id)s
-  AND state IN ('queued', 'dispatched', 'running') ORDER BY turn
+  AND state IN {LIVE_SQL} ORDER BY turn
 """
 
 TRY_DISPATCH_LOCK = """
@@ -138,15 +138,15 @@ WITH room AS MATERIALIZED (
       AND %(visible_user_id)s::uuid IS NOT NULL) AS not_yours,
     %(session_id)s::uuid IS NOT NULL AND EXISTS (
       SELECT 1 FROM jobs j WHERE j.tenant_id = t.id AND j.session_id = %(session_id)s::uuid
-        AND j.state IN ('queued', 'dispatched', 'running')) AS parked
+        AND j.state IN {LIVE_SQL}) AS parked
   FROM tenants t LEFT JOIN sessions s ON s.tenant_id = t.id AND s.id = %(session_id)s::uuid
   WHERE t.id = %(tenant_id)s),
 capped AS MATERIALIZED (
   SELECT room.*, max_running <= (
-    SELECT count(*) FROM jobs j WHERE j.tenant_id = %(tenant_id)s AND j.state IN ('dispatched', 'running'))
+    SELECT count(*) FROM jobs j WHERE j.tenant_id = %(tenant_id)s AND j.state IN {IN_FLIGHT_SQL})
     OR CASE WHEN %(at_once)s::int IS NULL THEN false ELSE %(at_once)s::int <= (
       SELECT count(*) FROM jobs j WHERE j.tenant_id = %(tenant_id)s AND j.queue = %(queue)s
-        AND j.state IN ('dispatched', 'running')) END AS capped
+        AND j.state IN {IN_FLIGHT_SQL}) END AS capped
   FROM room),
 start AS MATERIALIZED (
   SELECT capped.*, NOT parked AND NOT capped

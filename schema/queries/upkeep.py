@@ -6,7 +6,7 @@ import msgspec
 from psycopg.types.json import Jsonb
 
 from schema.db import Db, fetch_all
-from schema.states import CancelMode
+from schema.states import LIVE_SQL, WAITING_SQL, CancelMode
 
 LEASE_OWNERS = "SELECT DISTINCT lease_owner FROM jobs WHERE state = 'running' AND lease_owner IS NOT NULL"
 
@@ -36,25 +36,25 @@ WHERE a.tenant_id = back.tenant_id AND a.job_id = back.id AND a.attempt = back.a
 RETURNING a.job_id
 """
 
-OVERDUE = """
+OVERDUE = f"""
 SELECT tenant_id, id, attempt FROM jobs
-WHERE finished_at IS NULL AND deadline_at < now() AND state IN ('queued', 'dispatched') ORDER BY deadline_at LIMIT %(limit)s
+WHERE finished_at IS NULL AND deadline_at < now() AND state IN {WAITING_SQL} ORDER BY deadline_at LIMIT %(limit)s
 """
 
-STRANDED = """
+STRANDED = f"""
 WITH parked AS MATERIALIZED (SELECT tenant_id, session_id, turn, id FROM jobs WHERE state = 'queued' AND parked),
 first AS (
   SELECT DISTINCT ON (tenant_id, session_id) tenant_id, id FROM parked p
   WHERE NOT EXISTS (
     SELECT 1 FROM jobs l WHERE l.tenant_id = p.tenant_id AND l.session_id = p.session_id AND NOT l.parked
-      AND l.state IN ('queued', 'dispatched', 'running'))
+      AND l.state IN {LIVE_SQL})
   ORDER BY tenant_id, session_id, turn)
 UPDATE jobs j SET parked = false FROM first WHERE j.tenant_id = first.tenant_id AND j.id = first.id AND j.state = %(state)s
 RETURNING j.queue
 """
 
-UNHEARD = """
-SELECT 1 FROM jobs WHERE queue = ANY(%(queues)s) AND state IN ('queued', 'dispatched')
+UNHEARD = f"""
+SELECT 1 FROM jobs WHERE queue = ANY(%(queues)s) AND state IN {WAITING_SQL}
   AND dispatch_seq - attempt >= 3 AND NOT parked LIMIT 1
 """
 

@@ -7,10 +7,10 @@ from uuid import UUID
 from sqlalchemy import CheckConstraint, Index, text
 from sqlmodel import Field, SQLModel
 
-from schema.states import STATES
+from schema.states import IN_FLIGHT_SQL, LIVE_SQL, STATES
 from schema.tables.columns import json, tenant_key, timestamp, within_tenant
 
-LIVE = "state IN ('queued', 'dispatched', 'running')"
+LIVE = f"state IN {LIVE_SQL}"
 # No index's condition may follow from another query's: with an empty table all plans cost the same, the planner takes any
 # index that fits, and a prepared statement keeps what it took.
 
@@ -36,7 +36,7 @@ class Job(SQLModel, table=True):
             "id",
             postgresql_where=text("state = 'queued'"),
         ),
-        Index("jobs_in_flight", "tenant_id", "queue", postgresql_where=text("state IN ('dispatched', 'running')")),
+        Index("jobs_in_flight", "tenant_id", "queue", postgresql_where=text(f"state IN {IN_FLIGHT_SQL}")),
         Index("jobs_dispatched", "queue", "dispatched_at", postgresql_where=text("state = 'dispatched'")),
         Index("jobs_leases", "lease_until", postgresql_where=text("state = 'running'")),
         Index("jobs_deadlines", "deadline_at", postgresql_where=text("finished_at IS NULL")),

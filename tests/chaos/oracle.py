@@ -12,6 +12,7 @@ from uuid import UUID
 import psycopg
 from psycopg.rows import dict_row
 
+from schema.states import LIVE_SQL
 from tests.journeys.client import LAST, Told, shown
 
 QUIESCE_S = 60.0
@@ -85,7 +86,7 @@ def _is_spent(row: dict[str, Any]) -> bool:
 
 async def _quiesce(db: psycopg.AsyncConnection[Any], tenant_id: UUID) -> None:
     give_up = time.monotonic() + QUIESCE_S
-    sql = "SELECT count(*) AS open FROM jobs WHERE tenant_id = %s AND state IN ('queued', 'dispatched', 'running')"
+    sql = f"SELECT count(*) AS open FROM jobs WHERE tenant_id = %s AND state IN {LIVE_SQL}"
     while time.monotonic() < give_up:
         row = await (await db.execute(sql, (tenant_id,))).fetchone()
         if row is not None and not row["open"]:

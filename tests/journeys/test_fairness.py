@@ -6,6 +6,7 @@ import time
 
 import psycopg
 
+from schema.states import IN_FLIGHT_SQL
 from tests.conftest import make_tenant
 from tests.journeys.client import Client
 from tests.system import System
@@ -70,7 +71,7 @@ async def most_in_flight(database_url: str, tenant_id: object) -> int:
     async with await psycopg.AsyncConnection.connect(database_url, autocommit=True) as db:
         try:
             while True:
-                sql = "SELECT count(*) FROM jobs WHERE tenant_id = %s AND state IN ('dispatched', 'running')"
+                sql = f"SELECT count(*) FROM jobs WHERE tenant_id = %s AND state IN {IN_FLIGHT_SQL}"
                 row = await (await db.execute(sql, (tenant_id,))).fetchone()
                 assert row is not None
                 most = max(most, row[0])

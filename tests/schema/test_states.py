@@ -13,7 +13,7 @@ def test_nothing_but_a_person_moves_an_ended_job() -> None:
 
 def test_users_never_see_the_inner_state() -> None:
     assert {"queued", "running", *TERMINAL} == {public_state(state) for state in STATES}
-    assert {"dispatched", "running"} == IN_FLIGHT
+    assert ("dispatched", "running") == IN_FLIGHT
 
 
 def test_priorities_have_names_both_ways() -> None:
