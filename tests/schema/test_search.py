@@ -120,6 +120,9 @@ async def explained(db, scope: Scope, space: Space, *, exact: bool | None) -> st
     """The plan of the statement that a search would run."""
 
     class Explaining:
+        def cursor(self, **options: object) -> "Explaining":
+            return self
+
         async def execute(self, sql: str, values: object, **options: object):
             return await db.execute(f"EXPLAIN (ANALYZE) {sql}" if "<=>" in sql else sql, values, **options)
 

@@ -112,7 +112,7 @@ async def keep(
         data=completed.data,
         renderer=completed.renderer,
         citations=completed.citations,
-        notice=notice_of(ended.get("model") or job["model"]),
+        notice=notice_of(ended.get("model") or job.model),
     )
     try:
         await _keep(shop, job, configuration, run, answer, str(job.user_id) if personal else "", seconds)
