@@ -38,14 +38,15 @@ CATALOG: dict[str, ErrorDoc] = {
     ),
     "unauthenticated": ErrorDoc(
         "No valid API key or token was sent",
-        "This needs an API key or a token. Send `Authorization: Bearer hr_…` (or `X-API-Key: hr_…`) with a key of your "
-        "tenant, or the access token of POST /api/auth/login.",
+        "An API key or access token is required. Send `Authorization: Bearer hr_…` (or `X-API-Key: hr_…`) with a key of your "
+        "tenant, or `Authorization: Bearer` with an access token from POST /api/auth/login.",
     ),
     "forbidden": ErrorDoc(
-        "The caller lacks the right", "This needs the right 'users.manage', which your member access does not have."
+        "The caller lacks the right", "This requires the right 'users.manage'; your role (member) does not include it."
     ),
     "tenant_suspended": ErrorDoc(
-        "The tenant is suspended", "This tenant is suspended. Ask whoever runs this installation."
+        "The tenant is suspended",
+        "This tenant is suspended. Its data is kept. Contact the operator of this installation.",
     ),
     "not_found": ErrorDoc("No such resource for this tenant", "No such job."),
     "conflict": ErrorDoc(

@@ -1,4 +1,4 @@
-"""Turns what msgspec says of a wrong body into a field name and a sentence that says what is right."""
+"""Turns msgspec's validation errors into a field name and a sentence that says what the value must be."""
 
 import re
 from types import UnionType
@@ -8,10 +8,10 @@ import msgspec
 
 WORDS = {
     "str": "a string",
-    "int": "a whole number",
+    "int": "an integer",
     "float": "a number",
     "bool": "true or false",
-    "array": "a list",
+    "array": "an array",
     "object": "an object",
     "null": "null",
     "uuid": "a UUID",
@@ -30,14 +30,14 @@ BOUNDS = {"<=": "at most", ">=": "at least", "<": "less than", ">": "more than",
 
 
 class Complaint(NamedTuple):
-    """What is wrong with which field; `field` is empty when it is the body as a whole."""
+    """What is wrong with which field; `field` is empty for the body as a whole."""
 
     field: str
     message: str
 
 
 def explain(said: str, shape: Any) -> Complaint:
-    """Return msgspec's complaint about a value of type `shape` as a sentence."""
+    """Return msgspec's message about a value of type `shape` as a sentence."""
     place = PLACE.search(said)
     field = place[1] if place else ""
     text = said[: place.start()] if place else said
@@ -45,28 +45,35 @@ def explain(said: str, shape: Any) -> Complaint:
         return Complaint(_join(field, match[1]), _unknown(field, match[1], shape))
     if match := MISSING.fullmatch(text):
         name = _join(field, match[1])
-        return Complaint(name, f"{name} is missing.")
+        return Complaint(name, f"{name} is required.")
     return Complaint(field, f"{field or 'The body'} {_rule(text, field, shape)}.")
 
 
 def _rule(text: str, field: str, shape: Any) -> str:
-    """Return what the value must be, as the rest of a sentence that begins with the field's name."""
-    rule = f"is not right: {text[:200]}"
+    """Return what the value must be, as the rest of a sentence that starts with the field's name."""
+    rule = f"is invalid: {text[:200]}"
     if match := TYPES.fullmatch(text):
         rule = f"must be {_words(match[1])}, not {_words(match[2])}"
     elif match := LENGTH.fullmatch(text):
-        unit = {"str": "characters", "array": "items"}.get(match[1], "entries")
-        empty = (match[2], match[3]) == (">=", "1")
-        rule = "must not be empty" if empty else f"must have {BOUNDS[match[2]]} {int(match[3]):,} {unit}"
+        rule = _length(match[1], match[2], int(match[3]))
     elif match := BOUND.fullmatch(text):
         rule = f"must be {BOUNDS[match[2]]} {match[3]}"
     elif match := PATTERN.fullmatch(text):
         rule = f"must match the pattern {match[1]}"
     elif match := CHOICE.fullmatch(text):
-        rule = f"can't be {match[1][:80]}" + _choices(field, shape)
+        choices = _choices(field, shape)
+        rule = f"must be {choices}, not {match[1][:80]}" if choices else f"must not be {match[1][:80]}"
     elif text == "Invalid UUID":
         rule = "must be a UUID"
     return rule
+
+
+def _length(kind: str, bound: str, limit: int) -> str:
+    if (bound, limit) == (">=", 1):
+        return "must not be empty"
+    if kind == "str":
+        return f"must be {BOUNDS[bound]} {limit:,} characters long"
+    return f"must have {BOUNDS[bound]} {limit:,} {'items' if kind == 'array' else 'entries'}"
 
 
 def _words(types: str) -> str:
@@ -83,7 +90,7 @@ def _join(field: str, name: str) -> str:
 
 def _unknown(field: str, name: str, shape: Any) -> str:
     known = [] if field else _fields(shape)
-    return f"There is no field {_join(field, name)[:80]}" + (f"; known are {', '.join(known)}." if known else ".")
+    return f"Unknown field {_join(field, name)[:80]}." + (f" Known fields: {', '.join(known)}." if known else "")
 
 
 def _fields(shape: Any) -> list[str]:
@@ -92,7 +99,7 @@ def _fields(shape: Any) -> list[str]:
 
 
 def _choices(field: str, shape: Any) -> str:
-    """Return "; right is …" where what stands at `field` is one of a few literals or tags."""
+    """Return the literals or tags that the value at `field` may be, such as "a, b or c"; empty if it may be anything else."""
     kinds, choices = _kinds(shape), []
     for step in STEP.findall(field):
         configs = [kind.__struct_config__ for kind in kinds if _is_struct(kind)]
@@ -101,18 +108,18 @@ def _choices(field: str, shape: Any) -> str:
     # msgspec doesn't say which entry of a list in a query string is wrong.
     kinds += [inner for kind in kinds for inner in _inside(kind, "[")]
     choices += [value for kind in kinds if get_origin(kind) is Literal for value in get_args(kind)]
-    return f"; right is {_either([str(choice) for choice in dict.fromkeys(choices)])}" if choices else ""
+    return _either([str(choice) for choice in dict.fromkeys(choices)]) if choices else ""
 
 
 def _kinds(shape: Any) -> list[Any]:
-    """Return the types that a value of type `shape` may have, unions and annotations taken apart."""
+    """Return the types that a value of type `shape` may have, with unions and annotations resolved."""
     if get_origin(shape) in (Union, UnionType):
         return [kind for inner in get_args(shape) for kind in _kinds(inner)]
     return _kinds(get_args(shape)[0]) if get_origin(shape) is Annotated else [shape]
 
 
 def _inside(kind: Any, step: str) -> list[Any]:
-    """Return what stands at one step of a path: a field's name, or the `[…]` of a list."""
+    """Return the types at one step of a path: a field's name, or the `[…]` of a list."""
     if step == "[":
         return _kinds(get_args(kind)[0]) if get_origin(kind) is list else []
     return _kinds(get_type_hints(kind, include_extras=True).get(step)) if _is_struct(kind) else []

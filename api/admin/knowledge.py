@@ -9,7 +9,7 @@ from litestar import Router, get
 from msgspec import Meta
 
 from api.describing import described
-from api.documents.collection_shapes import CollectionsOut, StatesOut
+from api.documents.collection_shapes import COLLECTION, CollectionsOut, StatesOut
 from api.documents.collections import page_of_collections
 from api.paging import Cursor, Limit
 from api.principals import MayManageDocuments
@@ -79,7 +79,12 @@ async def get_document_stats(principal: MayManageDocuments, resources: Opened) -
         return await _figures(db, principal.tenant_id)
 
 
-@get("/collections", summary="List collections with statistics", tags=TAGS)
+@get(
+    "/collections",
+    opt=described(answer={"items": [COLLECTION], "next_cursor": None}),
+    summary="List collections with statistics",
+    tags=TAGS,
+)
 async def list_collection_stats(
     principal: MayManageDocuments, resources: Opened, cursor: Cursor = None, limit: Limit = 20
 ) -> CollectionsOut:

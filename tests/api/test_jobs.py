@@ -89,11 +89,11 @@ async def test_jobs_are_listed_by_state_and_session(api: httpx.AsyncClient) -> N
     [
         ({"limit": "0"}, "limit", "limit must be at least 1."),
         ({"limit": "101"}, "limit", "limit must be at most 100."),
-        ({"limit": "ten"}, "limit", "limit must be a whole number, not a string."),
+        ({"limit": "ten"}, "limit", "limit must be an integer, not a string."),
         (
             {"state": "lost"},
             "state",
-            "state can't be 'lost'; right is queued, running, succeeded, failed or cancelled.",
+            "state must be queued, running, succeeded, failed or cancelled, not 'lost'.",
         ),
         ({"session_id": "x"}, "session_id", "session_id must be a UUID."),
     ],

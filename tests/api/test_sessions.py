@@ -94,7 +94,7 @@ async def test_an_export_holds_the_whole_conversation(api: httpx.AsyncClient, po
 
 async def test_an_export_in_another_format_is_refused_with_those_there_are(api: httpx.AsyncClient) -> None:
     answer = await api.get(f"/api/sessions/{await begin(api)}/export", params={"format": "pdf"})
-    assert (400, "format can't be 'pdf'; right is json or markdown.") == (answer.status_code, answer.json()["detail"])
+    assert (400, "format must be json or markdown, not 'pdf'.") == (answer.status_code, answer.json()["detail"])
 
 
 async def test_a_deleted_session_is_gone(api: httpx.AsyncClient) -> None:
