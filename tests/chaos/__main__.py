@@ -1,4 +1,4 @@
-"""`python -m tests.chaos [--quick] [--seed N] [--case …]`: break things, judge, print a table; status 1 for any finding."""
+"""`python -m tests.chaos`, which is what `./headrace chaos` runs: break things, judge, print a table."""
 
 import argparse
 import asyncio
@@ -13,32 +13,65 @@ from tests.chaos.cases import CASES, Case
 from tests.chaos.oracle import Verdict, judge
 from tests.chaos.world import World, open_world, wrong_readers
 
+DESCRIPTION = """\
+Kills and restarts workers, API processes, Redis and Postgres under load, and checks afterwards that no job was lost or
+done twice. Everything runs on this machine, in stores of its own: a stack of yours is left alone.
+
+The quick set takes about four minutes on two cores, the whole set several times that. Each case prints a row when it is
+over; findings follow at the end with the seed and the folder of the processes' logs, which is removed if there are none.
+Exit status 0 means that nothing was found.
+"""
+
+EXAMPLES = """\
+examples:
+  ./headrace chaos --quick
+  ./headrace chaos --list                      the cases, with their numbers
+  ./headrace chaos --case 5 --case "late"      some cases only
+  ./headrace chaos --case 5 --seed 1234        a run once more, with the same random choices
+"""
+
 HEAD = f"{'case':<40}{'jobs':>6}{'faults':>8}{'lost':>6}{'doubled':>9}{'restarted':>11}{'spent':>7}{'refused':>9}{'seconds':>9}"
 
 
 def main() -> int:
     """Run what was asked for and return the exit status."""
-    parser = argparse.ArgumentParser(prog="headrace chaos", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="the quick set, at most 4 minutes on two cores")
-    parser.add_argument("--seed", type=int, default=random.randrange(1 << 32), help="repeat a run's choices")
-    parser.add_argument("--case", action="append", help="a number or a part of a name; may be given more than once")
-    parser.add_argument("--scale", type=float, default=1.0, help="how much load and how many faults (default 1)")
-    parser.add_argument("--keep", action="store_true", help="keep the processes' logs even when nothing was found")
+    parser = _parser()
     wanted = parser.parse_args()
+    if wanted.list:
+        print("\n".join(f"{case.number:>3}  {case.name}{'  (quick)' if case.quick else ''}" for case in CASES))
+        return 0
     chosen = [case for case in CASES if _is_wanted(case, wanted.quick, wanted.case)]
     if not chosen:
-        parser.error(f"no such case; there are {', '.join(case.name for case in CASES)}")
+        parser.error("no case matches; --list shows them all")
     folder = Path(tempfile.mkdtemp(prefix="headrace-chaos-"))
-    print(f"seed {wanted.seed}; the processes' logs are in {folder}\n{HEAD}", flush=True)
+    print(f"{len(chosen)} cases; seed {wanted.seed}; logs of the processes in {folder}\n{HEAD}", flush=True)
     findings = asyncio.run(play(chosen, folder, seed=wanted.seed, scale=wanted.scale))
     for finding in findings:
         print(f"  {finding}")
     if not findings and not wanted.keep:
         shutil.rmtree(folder, ignore_errors=True)
     print(
-        f"{'nothing was lost, nothing done twice' if not findings else f'{len(findings)} findings'} (seed {wanted.seed})"
+        f"{f'{len(findings)} findings' if findings else 'No job was lost, none was done twice.'} (seed {wanted.seed})"
     )
     return 1 if findings else 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="./headrace chaos",
+        description=DESCRIPTION,
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--quick", action="store_true", help="only the cases of the quick set")
+    parser.add_argument("--list", action="store_true", help="list the cases and exit")
+    parser.add_argument("--case", action="append", help="a case's number or part of its name; may be repeated")
+    parser.add_argument(
+        "--seed", type=int, default=random.randrange(1 << 32), help="make the choices of an earlier run"
+    )
+    parser.add_argument("--scale", type=float, default=1.0, help="multiplies load and number of faults (default: 1)")
+    parser.add_argument("--keep", action="store_true", help="keep the processes' logs even if nothing was found")
+    return parser
 
 
 def _is_wanted(case: Case, quick: bool, named: list[str] | None) -> bool:

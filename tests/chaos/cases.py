@@ -1,4 +1,4 @@
-"""The cases, numbered as in `reference/reliability.md` §10. Each breaks one thing under load; the oracle judges."""
+"""The cases, by number and name. Each breaks one thing under load; the oracle judges."""
 
 import asyncio
 import contextlib
