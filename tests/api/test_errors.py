@@ -199,7 +199,7 @@ async def test_a_fault_of_ours_tells_nothing_but_the_request_id(
     async def broken(*_: object, **__: object) -> None:
         raise RuntimeError("secret of the house")
 
-    monkeypatch.setattr("api.jobs.list_jobs", broken)
+    monkeypatch.setattr("api.jobs.jobs.list_jobs", broken)
     answer = await api.get("/api/jobs")
     assert (answer.status_code, code_of(answer)) == (500, "internal")
     assert "secret" not in answer.text
