@@ -7,8 +7,8 @@ import httpx
 import pytest
 
 from tests.api.conftest import Running
+from tests.api.conversations import Talk
 from tests.api.people import bearer, make_user, signed_in
-from tests.api.talking import Talk
 from tests.conftest import TestTenant
 from tests.counterparts.behaviours import says
 from tests.journeys.agents import add_agent

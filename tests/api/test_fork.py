@@ -5,8 +5,8 @@ from typing import Any
 import httpx
 import pytest
 
+from tests.api.conversations import Talk
 from tests.api.people import bearer, make_user, signed_in
-from tests.api.talking import Talk
 from tests.conftest import TestTenant
 
 

@@ -13,7 +13,7 @@ from graphs.pipelines.builtin import BUILTIN
 from tests.conftest import TestTenant, make_tenant
 from tests.journeys.agents import add_agent, grant_tools
 from tests.waiting import PATIENCE_S
-from tests.workers.driving import job_row, rows
+from tests.workers.jobs import job_row, rows
 
 ASYNC = {"Prefer": "respond-async"}
 

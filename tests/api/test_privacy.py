@@ -25,7 +25,7 @@ from tests.api.people import bearer, deeds, log_in, make_user, signed_in, some_e
 from tests.conftest import TestTenant, make_tenant
 from tests.secret import VAULT
 from tests.waiting import PATIENCE_S
-from tests.workers.driving import Script, change, job_row, rows, saying, submission, turn, workshop
+from tests.workers.jobs import Script, change, job_row, rows, saying, submission, turn, workshop
 from workers.attempts import attempt_job
 from workers.ports import Ports
 from workers.submit import submit

@@ -18,7 +18,7 @@ from schema.bootstrap import ensure_api_key
 from schema.keys import new_api_key
 from schema.rights import Role
 from schema.vault import PLATFORM
-from tests.api.exploring import Findings, explore
+from tests.api.openapi_fuzzing import Findings, explore
 from tests.conftest import make_tenant
 from tests.counterparts.openai_server import OpenAIServer
 from tests.system import System

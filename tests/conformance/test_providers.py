@@ -29,7 +29,7 @@ from tests.counterparts.behaviours import text
 from tests.counterparts.http_server import CounterpartServer
 from tests.counterparts.ollama_server import OllamaServer
 from tests.counterparts.openai_server import OpenAIServer
-from tests.graphs.asking import QUICK, ask, collect, text_of
+from tests.graphs.model_requests import QUICK, ask, collect, text_of
 from tests.waiting import PATIENCE_S
 
 REMOTE = ("openai_compatible", "ollama")

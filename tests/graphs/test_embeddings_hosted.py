@@ -16,7 +16,7 @@ from graphs.providers.vendors import VENDORS
 from tests.counterparts.http_server import CounterpartServer, Exchange
 from tests.counterparts.ollama_server import OllamaServer
 from tests.counterparts.openai_server import OpenAIServer, vector
-from tests.graphs.asking import QUICK
+from tests.graphs.model_requests import QUICK
 
 
 def at_once(error: Exception, tries: int) -> float:

@@ -31,7 +31,7 @@ from schema.errors import ProviderError
 from tests.counterparts.behaviours import text
 from tests.counterparts.ollama_server import OllamaServer
 from tests.counterparts.openai_server import OpenAIServer
-from tests.graphs.asking import QUICK, ask, text_of
+from tests.graphs.model_requests import QUICK, ask, text_of
 
 
 @dataclass

@@ -6,7 +6,7 @@ import pytest
 
 from graphs.providers.contract import Finished, Message, ModelRequest
 from graphs.providers.offline import Offline, answer, pick, sentences, split_tokens, words
-from tests.graphs.asking import ask, collect, text_of
+from tests.graphs.model_requests import ask, collect, text_of
 from tests.waiting import not_for_ever
 
 POND = "The pond holds 400 litres. Ducks visit in May. The pump takes 12 litres a minute. Nobody swims there."

@@ -17,7 +17,7 @@ from graphs.providers.extractive.replies import reply
 from graphs.providers.offline import Offline
 from graphs.routing.asking import build_prompt
 from graphs.routing.contract import Candidate, Scored
-from tests.graphs.asking import collect, text_of
+from tests.graphs.model_requests import collect, text_of
 
 
 def tool(name: str, description: str, required: dict | None = None, **optional: dict) -> dict:

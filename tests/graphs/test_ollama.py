@@ -26,7 +26,7 @@ from graphs.providers.ollama_wire import LineReader, request_body
 from graphs.providers.registry import open_session
 from tests.counterparts.behaviours import says, text
 from tests.counterparts.ollama_server import OllamaServer
-from tests.graphs.asking import QUICK, ask, collect, text_of
+from tests.graphs.model_requests import QUICK, ask, collect, text_of
 
 
 def sent(request: ModelRequest) -> dict:

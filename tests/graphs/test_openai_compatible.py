@@ -41,7 +41,7 @@ from graphs.providers.sse import SseSplitter
 from graphs.providers.statuses import error_for_status, parse_retry_after
 from graphs.providers.vendors import VENDORS
 from tests.counterparts.openai_server import OpenAIServer
-from tests.graphs.asking import QUICK, ask, collect
+from tests.graphs.model_requests import QUICK, ask, collect
 from tests.waiting import PATIENCE_S
 
 LOCAL = VENDORS["openai"].at("http://127.0.0.1:1/v1")

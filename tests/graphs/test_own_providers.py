@@ -29,10 +29,10 @@ from schema.vault import Sealed
 from tests.counterparts.echo_server import EchoServer
 from tests.counterparts.http_server import CounterpartServer, Exchange
 from tests.counterparts.openai_server import OpenAIServer
-from tests.graphs.asking import ask, collect, text_of
+from tests.graphs.model_requests import ask, collect, text_of
 from tests.secret import VAULT
+from tests.tools.egress_servers import Trap, names
 from tests.tools.hostile_urls import HOSTILE
-from tests.tools.servers import Trap, names
 from tools.egress import EgressPolicy
 from tools.egress.network import resolve
 

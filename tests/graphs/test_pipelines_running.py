@@ -11,7 +11,7 @@ from graphs.pipelines.errors import StepFailed
 from graphs.pipelines.steps import choose_case
 from graphs.providers.errors import ProviderOverloaded
 from schema.events import AgentRouted, JobProgress, ToolFinished, ToolStarted
-from tests.graphs.piping import Bed, Counted, KilledHere, Model
+from tests.graphs.pipeline_stubs import Bed, Counted, KilledHere, Model
 
 
 def tool(name: str, q: Any = "{{input}}", **more: Any) -> dict[str, Any]:

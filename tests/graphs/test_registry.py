@@ -8,7 +8,7 @@ from graphs.providers.settings import OFFLINE, ProviderSettings, resolve
 from graphs.providers.vendors import VENDORS
 from tests.counterparts.ollama_server import OllamaServer
 from tests.counterparts.openai_server import OpenAIServer
-from tests.graphs.asking import ask, collect
+from tests.graphs.model_requests import ask, collect
 
 NOBODY = "http://127.0.0.1:9"  # the discard port: nothing listens
 

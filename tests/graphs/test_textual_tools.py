@@ -24,7 +24,7 @@ from graphs.providers.textual_reader import LONGEST_BLOCK, TextualReader
 from graphs.providers.textual_tools import NativeOrTextual, TextualTools, written
 from tests.counterparts.behaviours import calls, says, text
 from tests.counterparts.ollama_server import OllamaServer
-from tests.graphs.asking import QUICK, ask, collect, text_of
+from tests.graphs.model_requests import QUICK, ask, collect, text_of
 
 DEBT = {
     "type": "function",

@@ -16,7 +16,7 @@ from api.openai.embeddings import LOCAL
 from schema.db import pool_for, tenant_tx
 from schema.queries.sessions import list_sessions
 from tests.counterparts.openai_server import OpenAIServer
-from tests.isolation.crowd import Asked, Tenant, make_crowd, requests
+from tests.isolation.eight_tenants import Asked, Tenant, make_crowd, requests
 from tests.system import System
 
 CONNECTIONS = 64

@@ -1,6 +1,6 @@
 """Every operation of the API's document, with every bad caller, every role that may not, and every id of somebody else.
 
-The document says what there is, `table.py` how it is called, `world.py` holds what must stay out of reach.
+The document says what there is, `operation_table.py` how it is called, `two_tenants.py` holds what must stay out of reach.
 """
 
 from collections.abc import AsyncIterator
@@ -16,15 +16,15 @@ from graphs.providers.settings import ProviderSettings
 from schema.rights import Right, rights_of
 from tests.api.conftest import serving
 from tests.counterparts.openai_server import OpenAIServer
-from tests.isolation.calling import Caller, Matrix, Values, made_up, told, unknown
+from tests.isolation.operation_calls import Caller, Matrix, Values, made_up, told, unknown
+from tests.isolation.operation_table import CALLS, PUBLIC
 from tests.isolation.routes import Operation, operations, undocumented
-from tests.isolation.table import CALLS, PUBLIC
-from tests.isolation.world import KINDS, Holder, World, open_world
+from tests.isolation.two_tenants import KINDS, Holder, World, open_world
 from tests.secret import VAULT
 from tools.egress import EgressPolicy
 from workers.storage.settings import StorageSettings
 
-TABLE = "tests/isolation/table.py"
+TABLE = "tests/isolation/operation_table.py"
 GUARDED = [operation for operation in operations() if str(operation) not in PUBLIC]
 CALLED = [operation for operation in GUARDED if str(operation) in CALLS]
 GARBAGE = b'{"garbage": [\xff'
@@ -110,7 +110,7 @@ async def test_every_operation_needs_the_right_that_the_table_says() -> None:
 
 
 async def test_the_strangers_tenant_has_one_of_everything(matrix: Matrix) -> None:
-    assert [] == matrix.world.empty_tables(), "seed it in tests/isolation/world.py (Holder.everything)"
+    assert [] == matrix.world.empty_tables(), "seed it in tests/isolation/two_tenants.py (Holder.everything)"
     assert set() == {ref.kind for call in CALLS.values() for ref in call.refers.values()} - KINDS.keys()
 
 

@@ -17,7 +17,7 @@ from tests.counterparts.echo_server import EchoServer
 from tests.counterparts.http_server import CounterpartServer, Exchange, chunk
 from tests.journeys.canaries import Finder
 from tests.journeys.client import Client
-from tests.journeys.places import Place
+from tests.journeys.leak_search import Place
 from tests.system import ROOT, System
 from tests.waiting import wait_for
 

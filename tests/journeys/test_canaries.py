@@ -21,7 +21,7 @@ from schema.vault import new_secret_key
 from tests.journeys.canaries import Finder
 from tests.journeys.canary_walk import Vendor, Walk, make_walk
 from tests.journeys.conftest import keep_commits
-from tests.journeys.places import (
+from tests.journeys.leak_search import (
     Monitor,
     Place,
     columns_of_postgres,

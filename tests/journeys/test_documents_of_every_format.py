@@ -15,7 +15,7 @@ import pytest
 from tests.journeys.client import Client
 from tests.system import ROOT, System
 from tests.tools.documents.hostile_files import HOSTILE, MIB
-from tests.tools.documents.making import (
+from tests.tools.documents.sample_files import (
     LEAVE,
     MARKDOWN,
     OFFICE,

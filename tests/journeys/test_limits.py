@@ -9,7 +9,7 @@ from tests.conftest import TestTenant
 from tests.journeys.client import Client
 from tests.system import System
 from tests.waiting import wait_for
-from tests.workers.driving import change, rows
+from tests.workers.jobs import change, rows
 from workers.limits import Limits
 from workers.redis_connection import RedisAddress
 from workers.wire import Wire

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tests.tools.contexts import call, failure, files_of, make_context
+from tests.tools.tool_contexts import call, failure, files_of, make_context
 from tools.analysis.groups import answer
 from tools.builtin import analyse_data
 from tools.errors import ToolFailed

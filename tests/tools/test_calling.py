@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from schema.errors import EgressFailed, EgressRefused, EgressTooLarge, NotFound
-from tests.tools.contexts import call, failure, make_context
+from tests.tools.tool_contexts import call, failure, make_context
 from tools.calling import bounded, call_tool, cut_text
 from tools.contract import FunctionTool, Tool, ToolContext, ToolResult, ToolSpec
 from tools.errors import ToolBadArguments, ToolFailed, ToolUnavailable
@@ -161,7 +161,7 @@ def test_a_tools_name_is_one_that_every_vendor_takes(name: str) -> None:
 
 
 async def test_a_child_answers_with_what_its_function_returns() -> None:
-    where = "tests.tools.misbehaving:misbehave"
+    where = "tests.tools.misbehaving_child:misbehave"
     found = await ask_jailed(where, {"how": "print"}, "dữ liệu\n2".encode(), time_s=5)
     assert {"echo": "dữ liệu\n2", "how": "print"} == found
 
@@ -171,5 +171,5 @@ async def test_a_child_answers_with_what_its_function_returns() -> None:
 )
 async def test_a_child_that_fails_is_a_sentence_without_paths(how: str, code: str) -> None:
     with pytest.raises(ToolFailed) as caught:
-        await ask_jailed("tests.tools.misbehaving:misbehave", {"how": how}, time_s=5)
+        await ask_jailed("tests.tools.misbehaving_child:misbehave", {"how": how}, time_s=5)
     assert (code, False) == (caught.value.code, "secret" in caught.value.message)

@@ -10,8 +10,8 @@ import pytest
 from api.local import Stores
 from schema.errors import NotFound
 from tests.counterparts.http_server import CounterpartServer, Exchange
-from tests.tools.contexts import call, failure, files_of, make_context, web_context
 from tests.tools.shop_database import Shop, open_shop
+from tests.tools.tool_contexts import call, failure, files_of, make_context, web_context
 from tools.builtin.read_image import MAX_BYTES
 from tools.configured import ToolDefinition, build_tool
 from tools.contract import Passage, Tool, ToolContext

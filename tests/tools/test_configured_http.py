@@ -9,8 +9,8 @@ from urllib.parse import parse_qsl
 import pytest
 
 from tests.counterparts.http_server import Exchange
-from tests.tools.contexts import call, failure, make_context, web_context
-from tests.tools.servers import Answers
+from tests.tools.egress_servers import Answers
+from tests.tools.tool_contexts import call, failure, make_context, web_context
 from tools.calling import call_tool
 from tools.configured import ToolDefinition, build_tool
 from tools.contract import Tool, ToolContext

@@ -6,9 +6,9 @@ from urllib.parse import unquote
 import pytest
 
 from schema.errors import InputError
-from tests.tools.contexts import call, failure, web_context
+from tests.tools.egress_servers import Answers
 from tests.tools.hostile_paths import CARRIED, ENDPOINTS, HEADERS, REFUSED, SECRETS
-from tests.tools.servers import Answers
+from tests.tools.tool_contexts import call, failure, web_context
 from tools.configured import ToolDefinition, build_tool, check_definition
 from tools.contract import Tool
 from tools.egress import EgressPolicy

@@ -15,8 +15,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from schema.errors import EgressFailed, EgressRefused
+from tests.tools.egress_servers import Answers, Trap, names, one_page_over_tls
 from tests.tools.hostile_urls import HOSTILE, REACHABLE_WHEN_ALLOWED
-from tests.tools.servers import Answers, Trap, names, one_page_over_tls
 from tools.egress import EgressPolicy, EgressTransport, fetch_json, open_client, parse_url
 from tools.egress.addresses import is_public
 

@@ -10,7 +10,7 @@ import httpx2
 import pytest
 
 from schema.errors import EgressFailed, EgressTooLarge
-from tests.tools.servers import Answers
+from tests.tools.egress_servers import Answers
 from tools.egress import EgressPolicy, fetch_json, open_client
 
 HOME = "127.0.0.1"

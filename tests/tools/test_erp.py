@@ -21,7 +21,7 @@ from joserfc import jwt
 
 from schema.errors import InputError
 from tests.counterparts.oidc_provider import make_key
-from tests.tools.contexts import call, failure, web_context
+from tests.tools.tool_contexts import call, failure, web_context
 from tools.calling import call_tool
 from tools.configured import ToolDefinition, build_tool, check_definition
 from tools.contract import Tool

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from tests.tools.contexts import call, failure
 from tests.tools.hostile_formulas import ENDLESS, REFUSED
+from tests.tools.tool_contexts import call, failure
 from tools.algebra.notation import in_python
 from tools.algebra.operations import OPERATIONS, answer
 from tools.builtin import mathematics

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from schema.errors import NotFound
-from tests.tools.contexts import call, failure, make_context
+from tests.tools.tool_contexts import call, failure, make_context
 from tools.builtin import recall, remember, search_documents, system_info
 from tools.contract import Memory, Passage
 

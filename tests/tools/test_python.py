@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.tools.contexts import call, failure, make_context
+from tests.tools.egress_servers import Trap
 from tests.tools.hostile_python import CANARY, ENDLESS, EXHAUSTION, PROGRAMS, REACHING
-from tests.tools.servers import Trap
+from tests.tools.tool_contexts import call, failure, make_context
 from tests.waiting import PATIENCE_S
 from tools.builtin import python
 from tools.calling import call_tool

@@ -12,10 +12,10 @@ import pytest
 
 from api.local import Stores
 from schema.errors import EgressRefused, InputError, NotFound
-from tests.tools.contexts import call, failure, make_context
+from tests.tools.egress_servers import Trap
 from tests.tools.hostile_sql import HEAVY, STATEMENTS
-from tests.tools.servers import Trap
 from tests.tools.shop_database import TABLES, Shop, open_shop
+from tests.tools.tool_contexts import call, failure, make_context
 from tests.waiting import PATIENCE_S
 from tools.builtin import query_database
 from tools.contract import ToolContext

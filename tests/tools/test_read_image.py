@@ -7,7 +7,7 @@ import zlib
 import pytest
 from PIL import Image, ImageDraw, ImageFont
 
-from tests.tools.contexts import call, failure, files_of, make_context
+from tests.tools.tool_contexts import call, failure, files_of, make_context
 from tools.builtin import read_image
 from tools.errors import ToolUnavailable
 from tools.jailed import ask_jailed

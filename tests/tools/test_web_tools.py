@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Callable
 import pytest
 
 from tests.counterparts.http_server import Exchange
-from tests.tools.contexts import call, failure, make_context, web_context
+from tests.tools.tool_contexts import call, failure, make_context, web_context
 from tests.tools.web_services import PAGES, TAVILY_KEY, WebServices, as_json, html
 from tools.builtin import weather, web_search, wikipedia
 from tools.contract import Tool

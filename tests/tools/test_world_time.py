@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from tests.tools.contexts import call, failure
+from tests.tools.tool_contexts import call, failure
 from tools.builtin import world_time
 
 TOOL = world_time.build(lambda: datetime(2026, 7, 1, 2, 30, tzinfo=UTC))

@@ -14,8 +14,8 @@ from tests.api.people import make_user
 from tests.conftest import TestTenant, make_tenant
 from tests.counterparts.behaviours import calls, says
 from tests.journeys.agents import add_agent, grant_tools
-from tests.workers.answering import Asker, Shop, open_shop, script
-from tests.workers.driving import change, rows
+from tests.workers.agent_runs import Asker, Shop, open_shop, script
+from tests.workers.jobs import change, rows
 
 QUESTION = "What is a headrace?"
 TIME = ("world_time", {"places": ["Hanoi"]})

@@ -9,7 +9,7 @@ from graphs.providers.errors import ProviderRateLimited, ProviderRejectedKey
 from schema import events
 from tests.conftest import TestTenant
 from tests.waiting import PATIENCE_S
-from tests.workers.driving import (
+from tests.workers.jobs import (
     Script,
     change,
     job_row,

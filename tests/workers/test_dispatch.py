@@ -12,7 +12,7 @@ from schema.kinds import KINDS
 from schema.queries.dispatch import requeue_unanswered
 from schema.queries.jobs import list_jobs
 from tests.conftest import TestTenant, make_tenant
-from tests.workers.driving import change, claim, job_row, rows, submit_one, turn
+from tests.workers.jobs import change, claim, job_row, rows, submit_one, turn
 from workers.dispatch import Dispatcher
 from workers.ports import Ports
 from workers.redis_connection import RedisAddress

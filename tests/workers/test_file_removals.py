@@ -12,7 +12,7 @@ from schema.errors import Unavailable
 from schema.queries.file_removals import take_due
 from schema.queries.uploads import note_files
 from tests.conftest import TestTenant, make_tenant
-from tests.workers.storing import names, put
+from tests.workers.stored_files import names, put
 from workers.ports import Ports
 from workers.storage import removals
 from workers.storage.contract import Storage, new_name

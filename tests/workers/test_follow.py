@@ -14,7 +14,7 @@ from schema.events import Frame, read_frames
 from schema.ids import new_id
 from tests.conftest import TestTenant, make_tenant
 from tests.waiting import PATIENCE_S
-from tests.workers.driving import Script, claim, read_all, saying, submission, submit_one, workshop
+from tests.workers.jobs import Script, claim, read_all, saying, submission, submit_one, workshop
 from workers import follow, hub
 from workers.attempts import attempt_job
 from workers.cancel import cancel

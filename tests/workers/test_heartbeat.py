@@ -12,7 +12,7 @@ from schema.ids import new_id
 from schema.kinds import KINDS
 from tests.conftest import TestTenant
 from tests.waiting import PATIENCE_S
-from tests.workers.driving import Script, change, job_row, rows, submit_one, workshop
+from tests.workers.jobs import Script, change, job_row, rows, submit_one, workshop
 from workers.attempts import Attempt, attempt_job
 from workers.heartbeat import Heartbeat
 from workers.ports import Ports

@@ -17,9 +17,8 @@ from schema.queries.file_removals import take_notes
 from schema.queries.submissions import Submission
 from schema.queries.uploads import note_files
 from tests.conftest import TestTenant, make_tenant
-from tests.workers import driving
-from tests.workers.driving import change, job_row, rows, stored_frames
-from tests.workers.ingesting import chunks, embedded, ingestion, make_collection, states, store, upload, work
+from tests.workers.ingested_files import chunks, embedded, ingestion, make_collection, states, store, upload, work
+from tests.workers.jobs import change, job_row, rows, stored_frames, workshop
 from workers.ingestion import batch as batches
 from workers.ingestion import files as file_runs
 from workers.ports import Ports, PortSettings, open_ports
@@ -44,7 +43,7 @@ def letter(number: int, paragraphs: int = 3) -> bytes:
 @pytest.fixture(scope="module")
 async def shop(database_url: str, redis_url: str, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Workshop]:
     folder: Path = tmp_path_factory.mktemp("files")
-    async with driving.workshop(database_url, redis_url, "ingestion", storage=StorageSettings(folder=folder)) as opened:
+    async with workshop(database_url, redis_url, "ingestion", storage=StorageSettings(folder=folder)) as opened:
         yield opened
 
 

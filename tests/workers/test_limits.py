@@ -10,7 +10,7 @@ import pytest
 
 from schema import redis_names
 from schema.ids import new_id
-from tests.workers.limiting import Books, Clock, Tenant
+from tests.workers.limit_calls import Books, Clock, Tenant
 from workers.limits import SETTLE, STATE, UNSEEDED, LimitPolicy, Limits, Reserved
 from workers.redis_connection import RedisAddress, ReplyError
 from workers.wire import Wire, WireDown

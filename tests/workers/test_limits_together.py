@@ -12,7 +12,7 @@ import pytest
 from schema import redis_names
 from schema.ids import new_id
 from tests.waiting import PATIENCE_S
-from tests.workers.limiting import Books, Clock, Tenant
+from tests.workers.limit_calls import Books, Clock, Tenant
 from workers.limits import Limits, Reserved
 from workers.redis_connection import RedisAddress
 from workers.wire import Wire
@@ -29,7 +29,7 @@ async def wire(redis_url: str) -> AsyncIterator[Wire]:
 
 
 async def test_four_processes_with_fifty_calls_each_let_exactly_the_limit_in(redis_url: str) -> None:
-    command = (sys.executable, "-m", "tests.workers.limiting", redis_url, str(new_id()), "50", "60")
+    command = (sys.executable, "-m", "tests.workers.limit_calls", redis_url, str(new_id()), "50", "60")
     processes = [await asyncio.create_subprocess_exec(*command, cwd=ROOT, stdin=PIPE, stdout=PIPE) for _ in range(4)]
     async with asyncio.timeout(PATIENCE_S):
         for process in processes:

@@ -9,7 +9,7 @@ from schema.errors import QueueFull
 from schema.ids import new_id
 from schema.queries import submissions
 from tests.conftest import TestTenant, make_tenant
-from tests.workers.driving import job_row, submit_one
+from tests.workers.jobs import job_row, submit_one
 from workers import pacing
 from workers.pacing import MOST_IN_LINE, Pace
 from workers.ports import Ports

@@ -18,7 +18,7 @@ from tests.journeys.agents import add_agent
 from tests.journeys.client import Client, assert_whole, kinds
 from tests.system import System
 from tests.waiting import PATIENCE_S, wait_for
-from tests.workers.driving import rows
+from tests.workers.jobs import rows
 
 WORDS = 90
 SLOW = f"openai/text-{WORDS}-at-60"

@@ -15,12 +15,12 @@ from schema.ids import new_id
 from schema.queries import retention as queries
 from schema.redis_names import RESERVATIONS, all_of
 from schema.tables import TENANT_TABLES
-from tests.api.documents.shelving import shelve
+from tests.api.documents.stored_documents import shelve
 from tests.conftest import TestTenant, make_tenant
 from tests.secret import VAULT
 from tests.waiting import PATIENCE_S
-from tests.workers.driving import Script, change, job_row, rows, saying, submission, submit_one, turn, workshop
-from tests.workers.limiting import Books, Clock
+from tests.workers.jobs import Script, change, job_row, rows, saying, submission, submit_one, turn, workshop
+from tests.workers.limit_calls import Books, Clock
 from workers.attempts import attempt_job
 from workers.limits import LimitPolicy, Limits
 from workers.ports import Ports

@@ -4,7 +4,7 @@ import pytest
 
 from schema.db import tenant_tx
 from schema.queries import retention as queries
-from tests.api.documents.shelving import shelve
+from tests.api.documents.stored_documents import shelve
 from tests.conftest import TestTenant
 from tests.workers.test_retention import count
 from workers.ports import Ports

@@ -24,7 +24,7 @@ import pytest
 
 from schema.errors import NotFound, Unavailable
 from tests.system import free_port
-from tests.workers.storing import names, put, read
+from tests.workers.stored_files import names, put, read
 from workers.storage.contract import Storage, new_name
 from workers.storage.incoming import Incoming
 from workers.storage.opening import open_storage

@@ -11,7 +11,7 @@ from schema.events import read_frames
 from schema.ids import new_id
 from schema.queries.submissions import Idempotency
 from tests.conftest import TestTenant, make_tenant
-from tests.workers.driving import claim, job_row, rows, submission, submit_one, turn
+from tests.workers.jobs import claim, job_row, rows, submission, submit_one, turn
 from workers.cancel import cancel
 from workers.ports import Ports, PortSettings, open_ports
 from workers.submit import submit

@@ -18,8 +18,8 @@ from schema.queries.configuration import read_needs
 from tests.conftest import TestTenant
 from tests.counterparts.behaviours import Behaviour, fails, says
 from tests.waiting import PATIENCE_S
-from tests.workers.answering import MODEL, Shop, open_shop
-from tests.workers.driving import change, claim, rows, turn
+from tests.workers.agent_runs import MODEL, Shop, open_shop
+from tests.workers.jobs import change, claim, rows, turn
 from workers.agents import summaries
 from workers.agents.models import Models
 from workers.agents.summaries import Summary, shown_from, summary_for

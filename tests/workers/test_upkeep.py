@@ -10,7 +10,7 @@ from schema import events
 from schema.events import decode_event
 from tests.conftest import TestTenant, make_tenant
 from tests.secret import VAULT
-from tests.workers.driving import change, claim, job_row, read_all, rows, submit_one, turn
+from tests.workers.jobs import change, claim, job_row, read_all, rows, submit_one, turn
 from workers.leases import host_name, owner_name
 from workers.ports import Ports
 from workers.submit import submit

@@ -13,7 +13,7 @@ from schema.bootstrap import ensure_api_key
 from schema.keys import new_api_key
 from schema.rights import Role
 from tests.api.conftest import calling
-from tests.api.documents.shelving import Person, Shelf
+from tests.api.documents.stored_documents import Person, Shelf
 from tests.api.people import make_user
 from tests.conftest import TestTenant
 from workers.ports import Ports

@@ -9,10 +9,10 @@ import pytest
 
 from api.documents import collections
 from schema.queries.reembedding import embed_into
-from tests.api.documents.shelving import SPACE, Person, Shelf
+from tests.api.documents.stored_documents import SPACE, Person, Shelf
 from tests.api.people import deeds
 from tests.conftest import make_tenant
-from tests.workers.driving import change, job_row
+from tests.workers.jobs import change, job_row
 
 Json = dict[str, Any]
 HELD = ("documents", "chunks", "pages", "characters", "bytes")

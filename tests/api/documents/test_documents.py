@@ -6,7 +6,7 @@ from uuid import UUID, uuid4
 import httpx
 import pytest
 
-from tests.api.documents.shelving import Person, Shelf
+from tests.api.documents.stored_documents import Person, Shelf
 from tests.api.people import deeds
 from tests.conftest import TestTenant, make_tenant
 

@@ -5,8 +5,8 @@ from typing import Any
 import httpx
 
 from schema.queries import privacy
-from tests.api.documents.shelving import Person, Shelf
-from tests.workers.driving import rows
+from tests.api.documents.stored_documents import Person, Shelf
+from tests.workers.jobs import rows
 
 PARTS = ("documents", "document_versions", "chunks", "chunk_vectors", "chunk_drafts")
 

@@ -13,9 +13,9 @@ from schema.db import fetch_all, tenant_tx
 from schema.errors import Unavailable
 from schema.queries import documents
 from schema.queries.ingestion import claim_file
-from tests.api.documents.shelving import Person, Shelf
+from tests.api.documents.stored_documents import Person, Shelf
 from tests.waiting import PATIENCE_S
-from tests.workers.driving import change, claim, job_row
+from tests.workers.jobs import change, claim, job_row
 
 Json = dict[str, Any]
 WAITING = """SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'

@@ -12,7 +12,7 @@ from graphs.agents.contract import GraphName
 from graphs.agents.formats import FORMATS
 from schema.tables.agents import GRAPHS
 from schema.vault import PLATFORM
-from tests.api.owners.making import grant
+from tests.api.owners.owned_rows import grant
 from tests.api.people import deeds
 from tests.conftest import TestTenant, make_tenant
 

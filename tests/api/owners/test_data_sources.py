@@ -10,7 +10,7 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from api.local import Stores
 from schema.vault import Sealed
-from tests.api.owners.making import TOOLS, kept, make
+from tests.api.owners.owned_rows import TOOLS, kept, make
 from tests.api.people import deeds
 from tests.conftest import TestTenant, make_tenant
 from tests.secret import VAULT

@@ -8,11 +8,11 @@ import psycopg
 import pytest
 
 from schema.vault import PLATFORM
-from tests.api.owners.making import SECRET, SKU, TOOLS, grant, make_tool
+from tests.api.owners.owned_rows import SECRET, SKU, TOOLS, grant, make_tool
 from tests.api.people import bearer, deeds, signed_in
 from tests.conftest import TestTenant, make_tenant
 from tests.counterparts.http_server import Exchange
-from tests.tools.servers import Answers
+from tests.tools.egress_servers import Answers
 
 
 class Service(Answers):

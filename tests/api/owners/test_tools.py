@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from schema.vault import Sealed
-from tests.api.owners.making import SECRET, SKU, TOOLS, grant, kept, make_tool, tool_row
+from tests.api.owners.owned_rows import SECRET, SKU, TOOLS, grant, kept, make_tool, tool_row
 from tests.api.people import deeds
 from tests.conftest import TestTenant, make_tenant
 from tests.secret import VAULT

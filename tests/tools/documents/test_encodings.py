@@ -4,8 +4,8 @@ import unicodedata
 
 import pytest
 
-from tests.tools.documents import making
-from tests.tools.documents.readings import read, texts
+from tests.tools.documents import sample_files
+from tests.tools.documents.read_files import read, texts
 from tools.documents.cleaning import clean, clean_line
 from tools.documents.decoding import decode
 from tools.documents.display_names import clean_name
@@ -59,8 +59,8 @@ def test_old_encodings_are_recognised(encoding: str, text: str) -> None:
 
 
 def test_what_a_file_says_of_its_encoding_is_believed_only_where_it_fits() -> None:
-    page = making.make_html('<meta charset="shift_jis">')
-    assert making.LEAVE in texts(read("a.html", page))
+    page = sample_files.make_html('<meta charset="shift_jis">')
+    assert sample_files.LEAVE in texts(read("a.html", page))
     japanese = '<meta charset="shift_jis"><p>日本</p>'.encode("shift_jis")
     assert ["日本"] == texts(read("a.html", japanese))
     mail = b"Subject: =?iso-8859-1?q?caf=E9?=\nContent-Type: text/plain; charset=iso-8859-1\n\ncaf\xe9 \x80 5"

@@ -4,15 +4,15 @@ import json
 
 import pytest
 
-from tests.tools.documents import making
-from tests.tools.documents.making import LEAVE, OFFICE, STAFF, STAFF_TABLE, TITLE
-from tests.tools.documents.readings import read, refusal, shapes, texts
+from tests.tools.documents import sample_files
+from tests.tools.documents.read_files import read, refusal, shapes, texts
+from tests.tools.documents.sample_files import LEAVE, OFFICE, STAFF, STAFF_TABLE, TITLE
 
 CODE = "if x:\n    return  1"
 
 
 def test_a_word_file_is_read_in_order_without_what_is_hidden_or_deleted() -> None:
-    found = read("a.docx", making.make_docx(title="Luật"))
+    found = read("a.docx", sample_files.make_docx(title="Luật"))
     assert [
         ("h1", None, TITLE),
         ("text", None, LEAVE),
@@ -27,7 +27,7 @@ def test_a_word_file_is_read_in_order_without_what_is_hidden_or_deleted() -> Non
 
 
 def test_a_slide_is_a_page_and_its_title_the_heading() -> None:
-    found = read("a.pptx", making.make_pptx())
+    found = read("a.pptx", sample_files.make_pptx())
     assert [
         ("h1", 1, TITLE),
         ("list", 1, "- Nghỉ phép\n- Làm thêm giờ"),
@@ -39,7 +39,7 @@ def test_a_slide_is_a_page_and_its_title_the_heading() -> None:
 
 
 def test_a_sheet_is_a_page_and_its_long_table_repeats_its_head() -> None:
-    found = read("a.xlsx", making.make_xlsx(rows=41))
+    found = read("a.xlsx", sample_files.make_xlsx(rows=41))
     head = "| item | count | share |\n| --- | --- | --- |\n"
     assert [
         ("h1", 1, "Nhân viên"),
@@ -53,7 +53,7 @@ def test_a_sheet_is_a_page_and_its_long_table_repeats_its_head() -> None:
 
 
 def test_rows_and_columns_beyond_the_limit_are_left_out_with_a_note() -> None:
-    found = read("a.xlsx", making.make_xlsx(rows=9), max_rows=6, max_columns=2)
+    found = read("a.xlsx", sample_files.make_xlsx(rows=9), max_rows=6, max_columns=2)
     assert "| item | count |\n| --- | --- |\n| item 0 | 0 |" == texts(found)[-1]
     assert "Only the first 2 columns of “Nhân viên” were read." == found.notes[0]
     assert "There are more rows than are read; those of “Stock” were cut off." in found.notes
@@ -64,7 +64,7 @@ def test_rows_and_columns_beyond_the_limit_are_left_out_with_a_note() -> None:
 
 
 def test_a_page_is_read_as_it_is_seen() -> None:
-    found = read("a.html", making.make_html())
+    found = read("a.html", sample_files.make_html())
     assert [
         ("h1", None, TITLE),
         ("text", None, LEAVE),
@@ -84,7 +84,7 @@ def test_of_a_page_that_says_what_its_main_part_is_only_that_is_read() -> None:
 
 
 def test_markdown_is_read_without_its_marks() -> None:
-    found = read("a.md", making.MARKDOWN)
+    found = read("a.md", sample_files.MARKDOWN)
     assert [
         ("h1", None, "Nghỉ phép"),
         ("text", None, LEAVE + " See the rules."),
@@ -105,7 +105,7 @@ def test_html_in_markdown_is_read_as_html() -> None:
 
 def test_the_obvious_headings_of_plain_text_are_found() -> None:
     expected = [("h1", None, TITLE), ("text", None, LEAVE), ("h1", None, "Chương 2"), ("text", None, OFFICE)]
-    assert expected == shapes(read("a.txt", making.TEXT))
+    assert expected == shapes(read("a.txt", sample_files.TEXT))
     numbered = "2.1 Scope\n\n1. Wash your hands.\n\nSUMMARY\n\n1984 was a year\n\n- a\n- b"
     kinds = [kind for kind, _, _ in shapes(read("a.txt", numbered))]
     assert ["h2", "text", "h1", "text", "list"] == kinds
@@ -146,14 +146,14 @@ def test_a_broken_line_of_json_lines_is_left_out_with_a_note() -> None:
 
 
 def test_a_mail_is_read_with_its_head_and_its_attachments_are_named() -> None:
-    found = read("a.eml", making.make_mail())
+    found = read("a.eml", sample_files.make_mail())
     head = "From: Nguyễn Thị Hường <huong@example.org>\nTo: an@example.org\nDate: Mon, 06 May 2024 08:00:00 +0700"
     assert [("h1", None, TITLE), ("text", None, head), ("text", None, LEAVE)] == shapes(found)
     assert ["Attachments are not read; upload them by themselves: luật.pdf."] == found.notes
 
 
 def test_a_mail_without_plain_text_is_read_from_its_html() -> None:
-    found = shapes(read("a.eml", making.make_mail(html_only=True)))
+    found = shapes(read("a.eml", sample_files.make_mail(html_only=True)))
     assert [("h1", None, TITLE), ("text", None, LEAVE), ("h2", None, "Office hours"), ("text", None, OFFICE)] == found[
         2:6
     ]

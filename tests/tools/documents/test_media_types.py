@@ -6,7 +6,7 @@ import zipfile
 
 import pytest
 
-from tests.tools.documents import making
+from tests.tools.documents import sample_files
 from tools.documents.blocks import Unreadable
 from tools.documents.formats import READERS, load
 from tools.documents.media_types import NAMES, detect
@@ -35,9 +35,9 @@ KNOWN = {
     "rules.pdf": (PDF, "pdf"),
     "no extension": (PDF, "pdf"),
     "report.2024": (PDF, "pdf"),
-    "a.docx": (making.make_docx(), "docx"),
-    "a.pptx": (making.make_pptx(), "pptx"),
-    "a.xlsx": (making.make_xlsx(), "xlsx"),
+    "a.docx": (sample_files.make_docx(), "docx"),
+    "a.pptx": (sample_files.make_pptx(), "pptx"),
+    "a.xlsx": (sample_files.make_xlsx(), "xlsx"),
     "A.HTM": (b"<p>hello", "html"),
     "page": (b"\xef\xbb\xbf\n<!DOCTYPE html><p>hello", "html"),
     "a.md": (b"# hello", "markdown"),
@@ -47,19 +47,19 @@ KNOWN = {
     "main.py": (b"print(1)", "text"),
     "a.tsv": (b"a\tb", "csv"),
     "a.jsonl": (b'{"a": 1}', "json"),
-    "a.eml": (making.make_mail(), "eml"),
-    "a.jpg": (making.make_image("x", kind="PNG"), "image"),
-    "a.tif": (making.make_image("x", kind="TIFF"), "image"),
-    "a.webp": (making.make_image("x", kind="WEBP"), "image"),
-    "a.bmp": (making.make_image("x", kind="BMP"), "image"),
-    "a.gif": (making.make_image("x", kind="GIF"), "image"),
+    "a.eml": (sample_files.make_mail(), "eml"),
+    "a.jpg": (sample_files.make_image("x", kind="PNG"), "image"),
+    "a.tif": (sample_files.make_image("x", kind="TIFF"), "image"),
+    "a.webp": (sample_files.make_image("x", kind="WEBP"), "image"),
+    "a.bmp": (sample_files.make_image("x", kind="BMP"), "image"),
+    "a.gif": (sample_files.make_image("x", kind="GIF"), "image"),
     "all.zip": (zipped(a=b"1"), "zip"),
 }
 REFUSED = {
     "empty.txt": (b"", "empty", "is empty"),
     "blank.txt": (b" \n\n", "empty", "is empty"),
     "empty.zip": (zipped(), "empty", "archive is empty"),
-    "report.pdf": (making.make_image("x"), "mislabelled", "an image (.png)"),
+    "report.pdf": (sample_files.make_image("x"), "mislabelled", "an image (.png)"),
     "text.docx": (b"hello", "mislabelled", "is text"),
     "zip.docx": (zipped(a=b"1"), "mislabelled", "a ZIP file"),
     "readme.txt": (EXE, "mislabelled", "program"),
@@ -81,7 +81,7 @@ REFUSED = {
     "app.jar": (zipped(**{"META-INF__MANIFEST.MF": b""}), "unsupported", "program"),
     "unknown.bin": (os.urandom(2000), "unsupported", "What is read: PDF, DOCX"),
     "drawing.svg": (b"<svg/>", "unsupported", "save it as PDF"),
-    "cut.docx": (making.make_docx()[:3000], "damaged", "cut off"),
+    "cut.docx": (sample_files.make_docx()[:3000], "damaged", "cut off"),
     "cut.zip": (zipped(a=b"1" * 100)[:60], "damaged", "cut off"),
 }
 
@@ -104,7 +104,7 @@ def test_what_is_not_read_is_refused_with_what_to_do_instead(name: str) -> None:
 
 
 def test_the_media_type_of_an_image_is_that_of_its_bytes() -> None:
-    assert "image/png" == detect(io.BytesIO(making.make_image("x")), "photo.jpg").media_type
+    assert "image/png" == detect(io.BytesIO(sample_files.make_image("x")), "photo.jpg").media_type
 
 
 def test_every_type_but_zip_has_its_reader() -> None:

@@ -1,8 +1,8 @@
 """PDF: pages, headings, paragraphs, what is repeated on each page, passwords, and pages that are only pictures."""
 
-from tests.tools.documents import making
-from tests.tools.documents.making import LEAVE, OFFICE, TITLE, make_pdf, make_scanned_pdf
-from tests.tools.documents.readings import read, refusal, shapes, texts
+from tests.tools.documents import sample_files
+from tests.tools.documents.read_files import read, refusal, shapes, texts
+from tests.tools.documents.sample_files import LEAVE, OFFICE, TITLE, make_pdf, make_scanned_pdf
 
 CUT = [
     "Tổng công ty đã ký hợp đồng với các đối tác trong và ngoài nước trong năm vừa qua, inter-",
@@ -49,8 +49,8 @@ def test_lists_keep_their_items_and_short_lines_their_ends() -> None:
 
 def test_a_password_is_asked_for_only_where_one_is_needed() -> None:
     pdf = make_pdf([BODY])
-    assert "encrypted" == refusal("a.pdf", making.encrypt(pdf, "secret"))
-    assert [LEAVE, JOINED] == texts(read("a.pdf", making.encrypt(pdf, "")))
+    assert "encrypted" == refusal("a.pdf", sample_files.encrypt(pdf, "secret"))
+    assert [LEAVE, JOINED] == texts(read("a.pdf", sample_files.encrypt(pdf, "")))
 
 
 def test_what_is_cut_off_or_too_long_is_refused() -> None:
@@ -74,9 +74,9 @@ def test_pages_that_are_pictures_are_read_by_their_looks_up_to_a_limit() -> None
 
 
 def test_every_page_of_a_tiff_is_read_and_pictures_without_text_say_so() -> None:
-    tiff = making.joined([making.draw("First page"), making.draw("Second page")])
+    tiff = sample_files.joined([sample_files.draw("First page"), sample_files.draw("Second page")])
     found = read("a.tiff", tiff)
     assert [("text", 1, "First page"), ("text", 2, "Second page")] == shapes(found)
     assert 2 == found.pages
     assert "no_text" == refusal("a.tiff", tiff, ocr_pages=0)
-    assert "damaged" == refusal("a.png", making.make_image("x")[:200])
+    assert "damaged" == refusal("a.png", sample_files.make_image("x")[:200])

@@ -11,7 +11,7 @@ import psutil
 import pytest
 
 from schema.errors import Unavailable
-from tests.tools.documents.making import LEAVE, make_image, make_pdf
+from tests.tools.documents.sample_files import LEAVE, make_image, make_pdf
 from tests.waiting import PATIENCE_S
 from tools.documents import reader as reader_module
 from tools.documents.blocks import Unreadable

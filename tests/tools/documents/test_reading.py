@@ -4,7 +4,7 @@ import signal
 
 import pytest
 
-from tests.tools.documents.making import LEAVE
+from tests.tools.documents.sample_files import LEAVE
 from tools.documents.blocks import Unreadable
 from tools.documents.reader import ReadLimits, _document
 from tools.documents.reading import language_of

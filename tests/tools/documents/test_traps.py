@@ -6,8 +6,8 @@ import zipfile
 import openpyxl
 import pytest
 
-from tests.tools.documents import making
-from tests.tools.documents.readings import read, refusal, shapes, texts
+from tests.tools.documents import sample_files
+from tests.tools.documents.read_files import read, refusal, shapes, texts
 
 ENTITIES = '<!DOCTYPE a [<!ENTITY x "lol"><!ENTITY y "&x;&x;"><!ENTITY f SYSTEM "file:///etc/passwd">]>'
 
@@ -26,9 +26,9 @@ def changed(data: bytes, name: str, change: tuple[bytes, bytes] | None) -> bytes
 
 
 OFFICE = {
-    "a.docx": (making.make_docx(), "word/document.xml", "word/document.xml", b"<w:document "),
-    "a.pptx": (making.make_pptx(), "ppt/presentation.xml", "ppt/slides/slide1.xml", b"<p:sld "),
-    "a.xlsx": (making.make_xlsx(), "xl/workbook.xml", "xl/worksheets/sheet1.xml", b"<worksheet "),
+    "a.docx": (sample_files.make_docx(), "word/document.xml", "word/document.xml", b"<w:document "),
+    "a.pptx": (sample_files.make_pptx(), "ppt/presentation.xml", "ppt/slides/slide1.xml", b"<p:sld "),
+    "a.xlsx": (sample_files.make_xlsx(), "xl/workbook.xml", "xl/worksheets/sheet1.xml", b"<worksheet "),
 }
 
 

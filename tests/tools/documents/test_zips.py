@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.tools.documents import making
+from tests.tools.documents import sample_files
 from tools.documents.blocks import Unreadable
 from tools.documents.zips import ZipLimits, check_zip, list_names, unpack
 
@@ -62,7 +62,7 @@ def lying(data: bytes, size: int) -> bytes:
 
 
 def test_an_honest_zip_passes_and_is_left_at_its_beginning() -> None:
-    file = io.BytesIO(making.make_docx())
+    file = io.BytesIO(sample_files.make_docx())
     check_zip(file)
     assert 0 == file.tell()
     assert "word/document.xml" in list_names(file)
@@ -158,8 +158,8 @@ def test_an_encrypted_file_in_an_archive_is_named(tmp_path: Path) -> None:
 
 
 def test_office_files_in_an_archive_are_no_archives(tmp_path: Path) -> None:
-    (one,) = unpack(io.BytesIO(packed(("a.docx", making.make_docx()))), tmp_path)
-    assert (None, len(making.make_docx())) == (one.refusal, one.size)
+    (one,) = unpack(io.BytesIO(packed(("a.docx", sample_files.make_docx()))), tmp_path)
+    assert (None, len(sample_files.make_docx())) == (one.refusal, one.size)
 
 
 def test_an_archive_that_becomes_too_large_ends_while_it_unpacks(tmp_path: Path) -> None:

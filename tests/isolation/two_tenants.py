@@ -1,7 +1,7 @@
 """Two tenants for the route matrix: A, who asks, and B, who owns one of everything that A must not reach.
 
 A kind of thing is a method of `Holder` that makes a fresh one and returns how requests name it; the kinds that
-`table.py` names and the tables of the database are compared with it, so a new noun is seeded before its tests pass.
+`operation_table.py` names and the tables of the database are compared with it, so a new noun is seeded before its tests pass.
 """
 
 import zlib

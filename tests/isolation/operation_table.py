@@ -1,7 +1,7 @@
 """How every operation is called, and what every field of it refers to: the table behind `test_route_matrix.py`.
 
 A new route gets a row in CALLS (or in PUBLIC, if it needs no caller). Each of its fields that holds text or an id stands in
-`refers`, with the kind of thing that it names (`world.py` knows how to make one), or in `plain`.
+`refers`, with the kind of thing that it names (`two_tenants.py` knows how to make one), or in `plain`.
 """
 
 from dataclasses import dataclass, field

@@ -18,7 +18,7 @@ from graphs.providers.contract import Delta, Finished, Message, ModelRequest, Te
 from graphs.providers.fallback import Choice
 from graphs.routing.contract import Route
 from schema.events import Event, MessageDelta
-from tests.tools.contexts import make_context
+from tests.tools.tool_contexts import make_context
 from tools.contract import FunctionTool, Tool, ToolContext, ToolResult, ToolSpec
 
 Answer = str | list[tuple[str, str]] | Exception

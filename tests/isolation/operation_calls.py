@@ -18,9 +18,9 @@ from api.resources import Resources
 from schema.keys import new_api_key
 from schema.rights import RIGHTS, ROLES, SEES_ALL, Right, Role, rights_of
 from tests.api.people import bearer
+from tests.isolation.operation_table import Call
 from tests.isolation.routes import Operation
-from tests.isolation.table import Call
-from tests.isolation.world import UNKNOWN, Holder, World
+from tests.isolation.two_tenants import UNKNOWN, Holder, World
 from tests.waiting import PATIENCE_S
 
 UUIDS = re.compile(r"[0-9a-f]{8}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{12}")

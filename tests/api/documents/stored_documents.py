@@ -18,7 +18,7 @@ from schema.queries.collections import add_collection, find_collection
 from schema.queries.submissions import Submission, Submitter
 from schema.queries.uploads import NewFile, file_statements
 from tests.conftest import TestTenant
-from tests.workers.driving import change, rows
+from tests.workers.jobs import change, rows
 from workers.ports import Ports
 from workers.storage.contract import new_name
 from workers.submit import submit

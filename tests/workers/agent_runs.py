@@ -16,7 +16,7 @@ from schema.queries.submissions import Submitter
 from tests.conftest import TestTenant
 from tests.counterparts.behaviours import Turn, says
 from tests.counterparts.openai_server import OpenAIServer
-from tests.workers.driving import job_row, read_all, rows, submission, turn, workshop
+from tests.workers.jobs import job_row, read_all, rows, submission, turn, workshop
 from workers.attempts import attempt_job
 from workers.ports import Ports, PortSettings, open_ports
 from workers.submit import submit

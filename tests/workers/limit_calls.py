@@ -1,6 +1,6 @@
 """Short ways to call the limits, with a clock and books of one's own; and a process that calls them for other tests.
 
-`python -m tests.workers.limiting REDIS_URL TENANT CALLS LIMIT` says "ready", waits for a
+`python -m tests.workers.limit_calls REDIS_URL TENANT CALLS LIMIT` says "ready", waits for a
 line, makes its calls all at once and says how many were allowed.
 """
 

@@ -12,7 +12,7 @@ from schema.queries.ingestion import File
 from schema.queries.submissions import Submission
 from schema.queries.uploads import NewFile, file_statements
 from tests.conftest import TestTenant
-from tests.workers.driving import rows
+from tests.workers.jobs import rows
 from workers.attempts import attempt_job
 from workers.ingestion.batch import ingest
 from workers.ports import Ports

@@ -10,7 +10,7 @@ import psycopg
 
 from tests.api.people import bearer
 from tests.counterparts.openai_server import LISTED
-from tests.isolation.world import Holder, Row
+from tests.isolation.two_tenants import Holder, Row
 
 TENANTS, MEMBERS, SESSIONS = 8, 3, 4
 
