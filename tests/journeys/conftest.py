@@ -19,7 +19,7 @@ from tests.journeys.client import Client
 from tests.system import ROOT, ModelProcess, System
 
 IMPATIENT = {
-    **{"HEADRACE_MODEL_FIRST_TOKEN_S": "3", "HEADRACE_MODEL_BETWEEN_TOKENS_S": "3"},
+    **{"HEADRACE_MODEL_FIRST_TOKEN_S": "8", "HEADRACE_MODEL_BETWEEN_TOKENS_S": "8"},
     "HEADRACE_EMBEDDERS": "minilm,openai/small",
 }
 

@@ -36,10 +36,10 @@ from workers.logs import configure_logging
 
 ROLES = ("api", "chat", "scheduler", "flower")
 HASTY = {
-    "HEADRACE_LEASE_S": "2",
+    "HEADRACE_LEASE_S": "4",
     "HEADRACE_UNANSWERED_S": "1",
-    "HEADRACE_MODEL_FIRST_TOKEN_S": "2",
-    "HEADRACE_MODEL_BETWEEN_TOKENS_S": "2",
+    "HEADRACE_MODEL_FIRST_TOKEN_S": "4",
+    "HEADRACE_MODEL_BETWEEN_TOKENS_S": "4",
 }
 
 SAID = {"messages.parts", "sessions.title"}  # a session is named for how it begins

@@ -26,12 +26,12 @@ async def test_a_busy_loop_keeps_its_leases(
 ) -> None:
     job = await submit_one(ports, tenant)
     script = Script(asyncio.Event())
-    async with workshop(database_url, redis_url, lease_s=1.5) as shop:
+    async with workshop(database_url, redis_url, lease_s=4) as shop:
         running = asyncio.create_task(attempt_job(shop, script, tenant.id, job.job_id, 1))
         await script.at_work.wait()
         heartbeat = Heartbeat(shop)
         heartbeat.start()
-        time.sleep(3)  # noqa: ASYNC251 -- the loop is blocked for two leases on purpose
+        time.sleep(5)  # noqa: ASYNC251 -- the loop is blocked for longer than the lease on purpose
         (lease,) = rows(database_url, "SELECT lease_until > now() AS held FROM jobs WHERE id = %s", job.job_id)
         heartbeat.stop()
         shop.hand_back()
