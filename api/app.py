@@ -9,7 +9,7 @@ from litestar.datastructures import State
 from litestar.di import Provide
 from litestar.exceptions import NotFoundException
 from litestar.openapi import OpenAPIConfig
-from litestar.openapi.plugins import JsonRenderPlugin, SwaggerRenderPlugin
+from litestar.openapi.plugins import JsonRenderPlugin
 from litestar.openapi.spec import Tag
 
 from api import (
@@ -42,6 +42,7 @@ from api.admin import (
     usage,
 )
 from api.admin import models as prices
+from api.api_page import get_asset, show_api_page
 from api.auth import identity_providers, keys, oidc, signing_in, well_known
 from api.describing import components, describe_routes, operation_id, tell_methods
 from api.documents import changing, collections, content, listing, removing, retrying, uploading
@@ -51,6 +52,7 @@ from api.openai import completions, embeddings, models
 from api.principals import authorise, classify_routes, get_principal
 from api.requests import JsonRequest
 from api.resources import get_resources, open_resources
+from api.root_page import NAME, VERSION, get_about
 from api.settings import ApiSettings
 from api.streams import OpenStreams
 
@@ -72,7 +74,8 @@ NATIVE = (
     *(tenants.routes, grants.routes, people.routes, prices.routes, usage.routes, audit.routes, metrics.routes),
 )
 OPENAI = (completions.routes, embeddings.routes, models.routes)
-ROOT = (health.routes, well_known.routes)
+API_PAGE = (show_api_page, get_asset)
+ROOT = (get_about, health.routes, well_known.routes)
 
 
 def create_app(settings: ApiSettings) -> Litestar:
@@ -121,11 +124,13 @@ def _refuse_page(answer: Response[Any]) -> Response[Any]:
 
 def _openapi() -> OpenAPIConfig:
     return OpenAPIConfig(
-        title="headrace",
-        version="0.1.0",
+        title=NAME,
+        version=VERSION,
         description="A backend for AI agents built around a job queue. Native routes also answer without `/api`.",
-        openapi_router=Router("/schema", route_handlers=[], include_in_schema=False, after_request=_refuse_page),
-        render_plugins=[JsonRenderPlugin(path=["/", "/openapi.json"]), SwaggerRenderPlugin(path="/swagger")],
+        openapi_router=Router(
+            "/schema", route_handlers=[show_api_page, get_asset], include_in_schema=False, after_request=_refuse_page
+        ),
+        render_plugins=[JsonRenderPlugin(path=["/", "/openapi.json"])],
         components=components(),
         tags=[
             Tag("chat", "Messages in, answers out."),

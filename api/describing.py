@@ -54,13 +54,13 @@ def described(
 
 def operation_id(handler: HTTPRouteHandler, method: Any, path: list[str | Any]) -> str:
     """Return the name that SDKs give to an operation: the handler's, in camelCase (`list_jobs` is `listJobs`). Of a handler's
-    several paths only the first, by the alphabet, has the bare name; the others add themselves (`uploadDocumentsAtUpload`)."""
+    several paths only the first, by the alphabet, has the bare name; the others add themselves (`uploadDocumentsAtUpload`).
+    Litestar raises for two operations of one name."""
     words = handler.handler_name.strip("_").split("_")
     served, (first, *others) = "/" + "/".join(map(str, path)), sorted(handler.paths)
-    for other in others:
-        if served.endswith(other) and not served.endswith(first):
-            words += ["at", *re.findall("[a-z]+", other)]
-    return words[0] + "".join(word.capitalize() for word in words[1:]) + f" {method} {served}"
+    if others and not served.endswith(first):
+        words += ["at", *re.findall("[a-z]+", max((one for one in others if served.endswith(one)), key=len))]
+    return words[0] + "".join(word.capitalize() for word in words[1:])
 
 
 def describe_routes(app: Litestar) -> None:
@@ -96,9 +96,6 @@ async def _options(allowed: str, request: Any) -> Response[None]:
 def _operation(handler: HTTPRouteHandler, **fields: Any) -> Operation:
     """Return what the document says of one method of one path; Litestar calls it with what it has found."""
     operation = Operation(**fields)
-    operation.operation_id = str(operation.operation_id).split()[
-        0
-    ]  # for as long as handlers of several files share names
     operation.parameters = [
         *(operation.parameters or []),
         *map(parameter, ("X-Request-ID", *_opt(handler, "accepts", ()))),

@@ -64,7 +64,7 @@ class Fingerprint(msgspec.Struct, frozen=True):
 
 
 @post(["/documents", "/upload", "/files/upload"], summary="Upload documents", **DOCUMENTED)
-async def upload(request: JsonRequest, principal: MayWriteDocuments, resources: Opened) -> Response[Any]:
+async def upload_documents(request: JsonRequest, principal: MayWriteDocuments, resources: Opened) -> Response[Any]:
     return await _upload(request, principal, resources)
 
 
@@ -165,4 +165,4 @@ async def _commit(resources: Resources, upload: Upload, batch: Batch) -> Respons
     )
 
 
-routes = Router("/", route_handlers=[upload, upload_knowledge], tags=["documents"])
+routes = Router("/", route_handlers=[upload_documents, upload_knowledge], tags=["documents"])

@@ -195,7 +195,6 @@ def test_operation_ids_change_only_on_purpose() -> None:
     assert OPERATION_IDS.read_text().splitlines() == operation_ids()
 
 
-@pytest.mark.xfail(strict=False, reason="handlers of several files still share names")
 def test_operation_ids_are_unique_and_in_camel_case() -> None:
     ids = [line.split()[2] for line in operation_ids()]
     assert [] == [one for one in ids if ids.count(one) > 1 or not re.fullmatch("[a-z]+([A-Z][a-z]*)*", one)]

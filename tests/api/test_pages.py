@@ -1,0 +1,56 @@
+"""What browsers see: `/` and the API page. Both work without the internet."""
+
+import re
+
+import httpx
+import pytest
+
+OURS = ("'none'", "'self'", "'unsafe-inline'", "data:")
+HTML = {"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
+
+
+@pytest.mark.parametrize("path", ["/", "/schema/swagger"])
+async def test_a_page_names_no_foreign_address_and_may_load_from_none(api: httpx.AsyncClient, path: str) -> None:
+    answer = await api.get(path, headers=HTML)
+    assert "text/html; charset=utf-8" == answer.headers["content-type"]
+    assert [] == re.findall(r"(?:[a-z]+:)?//\S+", answer.text)
+    policy = answer.headers["content-security-policy"]
+    assert "default-src 'none'" in policy
+    assert set() == set(
+        re.findall(r"(?<= )(?!'|data:)\S+(?=[ ;])", re.sub(r"[a-z-]+-(?:src|uri|action|ancestors) ", " ", policy))
+    )
+
+
+async def test_the_parts_of_the_api_page_are_served_here_and_may_be_kept(api: httpx.AsyncClient) -> None:
+    page = (await api.get("/schema/swagger")).text
+    parts = re.findall(r'(?:src|href)="([^"]+)"', page)
+    assert 5 == len(parts)
+    for part in parts:
+        answer = await api.get(f"/schema/{part}")
+        assert 200 == answer.status_code
+        assert "immutable" in answer.headers["cache-control"]
+        assert 100 < len(answer.content)
+
+
+@pytest.mark.parametrize(
+    "path", ["assets/other/swagger-ui.css", "assets/{version}/../../secret", "assets/{version}/nothing.js"]
+)
+async def test_nothing_else_is_served_as_a_part_of_the_page(api: httpx.AsyncClient, path: str) -> None:
+    page = (await api.get("/schema/swagger")).text
+    version = re.findall(r"assets/(\w+)/", page)[0]
+    assert 404 == (await api.get(f"/schema/{path.format(version=version)}")).status_code
+
+
+async def test_the_root_says_what_runs_here_as_json_or_as_a_page(api: httpx.AsyncClient) -> None:
+    told = (await api.get("/", headers={"Accept": "*/*"})).json()
+    page = (await api.get("/", headers=HTML)).text
+    assert "headrace" == told["name"]
+    assert told["version"] in page
+    for link in told["links"].values():
+        assert f'href="{link.lstrip("/")}"' in page
+        assert (await api.get(link)).status_code in (200, 503)
+
+
+async def test_everybody_may_see_the_pages(application: httpx.AsyncClient) -> None:
+    for path in ("/", "/schema/swagger", "/schema/openapi.json"):
+        assert 200 == (await application.get(path, headers=HTML)).status_code
