@@ -45,7 +45,7 @@ class Answer:
             case JobFailed():
                 raise JobEnded(event.error.code, event.error.message, self.job_id)
             case JobCancelled():
-                raise JobEnded("cancelled", "The job was cancelled before it was done.", self.job_id)
+                raise JobEnded("cancelled", "The job was cancelled before it finished.", self.job_id)
 
 
 async def wait_for_answer(follower: Follower, timeout_s: float) -> Answer:

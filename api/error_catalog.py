@@ -118,7 +118,7 @@ CATALOG: dict[str, ErrorDoc] = {
         "The media type is not supported", "The body must be JSON: send Content-Type: application/json."
     ),
     "files_refused": ErrorDoc(
-        "Not one of the files can be taken", "None of the 3 files can be taken; errors says why, for each."
+        "None of the files was accepted", "None of the 3 files was accepted. See errors for each of them."
     ),
     "internal": ErrorDoc(
         "A fault of this server",

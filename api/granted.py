@@ -120,7 +120,7 @@ async def _choose(providers: Providers, principal: Principal) -> str:
     raise UnknownModel("None of the models that this tenant may use can be reached now.", field="model")
 
 
-async def list_models(resources: Resources, principal: Principal) -> list[ModelInfo]:
+async def list_granted_models(resources: Resources, principal: Principal) -> list[ModelInfo]:
     """Return the models of all providers that answer now, as far as they are granted."""
     providers = await find_providers(resources, principal)
     return [model for model in await providers.list_models() if principal.tenant.may_use_model(model.id)]

@@ -67,7 +67,7 @@ def read_position(headers: Headers, after: str | None) -> int:
         return 0
     if not (text.isascii() and text.isdigit() and len(text) <= 10 and int(text) <= LARGEST_SEQ):
         raise InputError(
-            f"{name} must be the number of the last event that you have, such as 17, or 0 for all; not {text[:40]!r}.",
+            f"{name} must be the number of the last event received, such as 17, or 0 for all events; not {text[:40]!r}.",
             field=name,
         )
     return int(text)

@@ -35,7 +35,7 @@ def require_json(content_type: str) -> None:
     """Raise 415 unless the content type is JSON's; none at all is taken for JSON."""
     name = content_type.partition(";")[0].strip().lower()
     if name and name != "application/json" and not name.endswith("+json"):
-        raise HTTPException(status_code=415, detail=f"The body is {name[:80]}; send it as application/json.")
+        raise HTTPException(status_code=415, detail=f"The body is {name[:80]}. Send it as application/json.")
 
 
 def read_body(body: bytes, shape: Any) -> Any:
@@ -47,7 +47,7 @@ def read_body(body: bytes, shape: Any) -> Any:
         raise InputError(complaint.message, field=complaint.field or None) from error
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         said = str(error).removeprefix("JSON is malformed: ")
-        raise InputError(f"The body is not JSON: {said}.") from error
+        raise InputError(f"The body is not valid JSON: {said}.") from error
     except RecursionError as error:
         raise InputError("The body is nested too deeply.") from error
     if b"\\u0000" in body:
@@ -63,7 +63,7 @@ def _decoder(shape: Any) -> msgspec.json.Decoder[Any]:
 def _refuse_nul(value: Any, field: str = "") -> None:
     """Raise InputError where a string holds U+0000: Postgres can't store it, and no model needs it."""
     if isinstance(value, str) and "\0" in value:
-        raise InputError(f"{field or 'The body'} holds the character U+0000; leave it out.", field=field or None)
+        raise InputError(f"{field or 'The body'} contains the character U+0000. Remove it.", field=field or None)
     if isinstance(value, Mapping):
         for name, inner in value.items():
             _refuse_nul(name, field)

@@ -1,4 +1,4 @@
-"""Searching the documents that the caller may read (A5, D5): shared ones and the caller's own.
+"""Searching the documents that the caller may read: shared ones and the caller's own.
 
 This process loads no weights: a worker makes the query's vector. Where none does, words alone answer, and `degraded` says so.
 """
@@ -15,7 +15,7 @@ from litestar.params import JSONBody
 from msgspec import Meta
 
 from api.describing import described
-from api.documents.shapes import Metadata, check_metadata
+from api.documents.shapes import check_metadata
 from api.errors import problems
 from api.principals import MayReadDocuments, Principal
 from api.resources import Opened
@@ -27,92 +27,165 @@ from workers.retrieval.searching import Searcher
 EMBED_S = 2.0
 """How long a worker may take for the query's vector; it takes 10 ms when it is not busy."""
 
-Share = Annotated[float, Meta(ge=0, le=1)]
-NAMES = Meta(min_length=1, max_length=100)
+NAMES = Meta(min_length=1, max_length=100, description="Names or ids of collections to search; all if omitted.")
 
 
 class FiltersIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """What documents must be like. `created_after` is included, `created_before` is not. `metadata`: each key must have the
-    value, or one of a list of values; of a document's list one is enough."""
+    """Conditions that documents must meet."""
 
-    created_after: Annotated[datetime, Meta(tz=True)] | None = None
-    created_before: Annotated[datetime, Meta(tz=True)] | None = None
-    language: Annotated[str, Meta(min_length=2, max_length=10, examples=["en"])] | None = None
-    metadata: Metadata = msgspec.field(default_factory=dict)
+    created_after: (
+        Annotated[datetime, Meta(tz=True, description="Only documents uploaded at or after this time.")] | None
+    ) = None
+    created_before: (
+        Annotated[datetime, Meta(tz=True, description="Only documents uploaded before this time.")] | None
+    ) = None
+    language: (
+        Annotated[
+            str, Meta(min_length=2, max_length=10, examples=["en"], description="Only documents in this language.")
+        ]
+        | None
+    ) = None
+    metadata: Annotated[
+        dict[str, Any],
+        Meta(
+            description="Only documents with these values: for each key a value, or a list of which one must match. If a "
+            "document has a list, one of its values must match.",
+            examples=[{"year": 2026}],
+        ),
+    ] = msgspec.field(default_factory=dict)
 
 
 class SearchIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """A search. `collections` are named by name or id. What stands in quotes in `query` counts as a phrase. `mmr`: with 1 the
-    best come first, with less rather what the others don't say. With `rerank` the installation's cross-encoder, if it has one,
-    reads the best again. Passages below `min_score` are left out."""
+    """A search."""
 
-    query: Annotated[str, Meta(min_length=1, max_length=10_000, examples=["How long is the notice period?"])]
+    query: Annotated[
+        str,
+        Meta(
+            min_length=1,
+            max_length=10_000,
+            examples=["How long is the notice period?"],
+            description="A question or keywords. Words in double quotes are matched as a phrase.",
+        ),
+    ]
     collections: Annotated[list[Annotated[str, Meta(min_length=1, max_length=200)]], NAMES] | None = None
-    documents: Annotated[list[UUID], Meta(min_length=1, max_length=1000)] | None = None
-    filters: FiltersIn | None = None
-    k: Annotated[int, Meta(ge=1, le=50)] = 10
-    mode: Mode = "hybrid"
-    mmr: Share | None = None
-    rerank: bool = False
-    min_score: Share | None = None
+    documents: (
+        Annotated[list[UUID], Meta(min_length=1, max_length=1000, description="Ids of documents to search.")] | None
+    ) = None
+    filters: Annotated[FiltersIn | None, Meta(description="Conditions that documents must meet.")] = None
+    k: Annotated[int, Meta(ge=1, le=50, description="Maximum number of passages to return.")] = 10
+    mode: Annotated[Mode, Meta(description="Search by meaning (`vector`), by words (`text`), or by both.")] = "hybrid"
+    mmr: (
+        Annotated[
+            float,
+            Meta(
+                ge=0,
+                le=1,
+                description="Maximal marginal relevance: 1 ranks by relevance alone, lower values favour diversity.",
+            ),
+        ]
+        | None
+    ) = None
+    rerank: Annotated[
+        bool, Meta(description="Rank the best passages again with a cross-encoder, if the installation has one.")
+    ] = False
+    min_score: Annotated[float, Meta(ge=0, le=1, description="Leave out passages with a lower score.")] | None = None
 
 
 class PlacesOut(msgspec.Struct, frozen=True, kw_only=True):
-    """The place of a passage, from 1, by meaning and by words; null where it was not found so."""
+    """Ranks of a passage in the two searches."""
 
-    vector: int | None = None
-    text: int | None = None
+    vector: Annotated[int | None, Meta(description="Rank by meaning, from 1; null if it was not found that way.")] = (
+        None
+    )
+    text: Annotated[int | None, Meta(description="Rank by words, from 1; null if it was not found that way.")] = None
 
 
 class FoundOut(msgspec.Struct, frozen=True, kw_only=True):
-    """A passage. `score` is 0–1: the fused ranks, where 1 is first in both; in mode `vector` the cosine; the cross-encoder's
-    after `rerank`. `cosine` is how near it is in meaning, where that was compared, `covered` how much of the query's words it
-    holds, rare ones counting more; 0 in mode `vector`. `start` and `stop` are its span in the document's text."""
+    """A passage that was found."""
 
-    chunk_id: UUID
-    document_id: UUID
-    document: str
-    title: str
-    collection: str
-    page: int | None
-    page_end: int | None
-    heading: str
-    text: str
-    start: int
-    stop: int
-    score: float
-    ranks: PlacesOut
-    cosine: float | None
-    covered: float
-    private: bool
-    metadata: dict[str, Any]
-    source_url: str | None
-    created_at: datetime
+    chunk_id: Annotated[UUID, Meta(description="Id of the passage.")]
+    document_id: Annotated[UUID, Meta(description="Id of its document.")]
+    document: Annotated[str, Meta(description="File name of its document.")]
+    title: Annotated[str, Meta(description="Title of its document.")]
+    collection: Annotated[str, Meta(description="Name of its collection.")]
+    page: Annotated[int | None, Meta(description="First page of the passage; null if there are no pages.")]
+    page_end: Annotated[int | None, Meta(description="Last page of the passage; null if there are no pages.")]
+    heading: Annotated[str, Meta(description="Headings above the passage, joined by ` > `; empty if none.")]
+    text: Annotated[str, Meta(description="Text of the passage.")]
+    start: Annotated[int, Meta(description="Offset of its first character in the document's text.")]
+    stop: Annotated[int, Meta(description="Offset behind its last character in the document's text.")]
+    score: Annotated[
+        float,
+        Meta(
+            description="Relevance, 0 to 1. Mode `hybrid` and `text`: the fused ranks (1: first in all); `vector`: the cosine "
+            "similarity; after `rerank`: the cross-encoder's score."
+        ),
+    ]
+    ranks: Annotated[PlacesOut, Meta(description="Ranks in the two searches.")]
+    cosine: Annotated[float | None, Meta(description="Cosine similarity to the query; null if not compared.")]
+    covered: Annotated[
+        float,
+        Meta(description="Share of the query's words in the passage, weighted by rarity, 0 to 1; 0 in mode `vector`."),
+    ]
+    private: Annotated[bool, Meta(description="Whether only you can see the document.")]
+    metadata: Annotated[dict[str, Any], Meta(description="Metadata of the document.")]
+    source_url: Annotated[str | None, Meta(description="The URL it was fetched from; null if it was uploaded.")]
+    created_at: Annotated[datetime, Meta(description="When the document was uploaded.")]
 
 
 class FindingsOut(msgspec.Struct, frozen=True, kw_only=True):
-    """Passages, best first. With `found` false none of them answers: it is not in the documents. `degraded` says why only
-    words were compared."""
+    """The result of a search."""
 
-    query: str
-    found: bool
-    passages: list[FoundOut]
-    degraded: str | None
-    took_ms: float
+    query: Annotated[str, Meta(description="The query.")]
+    found: Annotated[bool, Meta(description="Whether the passages are likely to contain an answer.")]
+    passages: Annotated[list[FoundOut], Meta(description="Passages, most relevant first.")]
+    degraded: Annotated[
+        str | None, Meta(description="Why the search was done by words alone; null if it was done as requested.")
+    ]
+    took_ms: Annotated[float, Meta(description="Duration of the search in milliseconds.")]
 
 
 EXAMPLE = {"query": "How long is the notice period?", "filters": {"metadata": {"kind": "lease"}}, "k": 5}
+FOUND: dict[str, Any] = {
+    "query": "How long is the notice period?",
+    "found": True,
+    "passages": [
+        {
+            "chunk_id": "019a5ca2-2d30-7e61-8f72-809102b3c4d5",
+            "document_id": "019a5ca2-0b10-7d21-8e32-4f5061728394",
+            "document": "lease.pdf",
+            "title": "Lease of the mill",
+            "collection": "contracts",
+            "page": 4,
+            "page_end": 4,
+            "heading": "Lease of the mill > Termination",
+            "text": "Either party may terminate the lease with three months' notice to the end of a quarter.",
+            "start": 8120,
+            "stop": 8207,
+            "score": 0.98,
+            "ranks": {"vector": 1, "text": 2},
+            "cosine": 0.71,
+            "covered": 0.64,
+            "private": False,
+            "metadata": {"kind": "lease"},
+            "source_url": None,
+            "created_at": "2026-05-04T08:15:30Z",
+        }
+    ],
+    "degraded": None,
+    "took_ms": 18.4,
+}
 
 
 @post(
     "/",
     status_code=200,
-    opt=described(example=EXAMPLE),
+    opt=described(example=EXAMPLE, answer=FOUND),
     responses=problems("not_found", "unavailable"),
-    summary="Search documents by meaning and by words",
+    summary="Search documents",
 )
-async def search(data: JSONBody[SearchIn], principal: MayReadDocuments, resources: Opened) -> FindingsOut:
-    """The passages of the documents that you may read which fit best: shared ones and your own."""
+async def search_documents(data: JSONBody[SearchIn], principal: MayReadDocuments, resources: Opened) -> FindingsOut:
+    """Returns the most relevant passages of the documents that you can read, by meaning and by words."""
     began = time.perf_counter()
     asked = Asked(resources.embedding, principal.tenant_id)
     searcher = Searcher(resources.ports.pool, asked, asked if resources.settings.reranker else None)
@@ -176,4 +249,4 @@ def passage_of(found: Found) -> FoundOut:
     return FoundOut(**same, ranks=PlacesOut(**found.ranks), metadata=dict(found.metadata))
 
 
-routes = Router("/search", route_handlers=[search], tags=["documents"])
+routes = Router("/search", route_handlers=[search_documents], tags=["documents"])

@@ -128,7 +128,7 @@ async def _read_prices(resources: Resources, principal: Principal) -> dict[str, 
 
 
 async def _check_budgets(resources: Resources, principal: Principal, policy: LimitPolicy, nanos: int) -> None:
-    """While Redis is away, rates are not limited (queue and cap still are), but money is: by what Postgres knows."""
+    """While Redis is unavailable, rates are not limited (queue and cap still are), but budgets are, by what Postgres knows."""
     if policy.budget_day_nanos is None and policy.budget_month_nanos is None:
         return
     async with tenant_tx(resources.ports.pool, principal.tenant_id) as db:
@@ -138,8 +138,8 @@ async def _check_budgets(resources: Resources, principal: Principal, policy: Lim
             raise LimitReached(_BUDGET, code="budget_exceeded", retry_after_s=600)
 
 
-_BUDGET = "The budget of this tenant is spent. It begins anew with the next day or month (UTC), or an admin raises it."
-_RATE = "Too much at once for this tenant's limits ({}). Send it again after {} s; RateLimit says what is left."
+_BUDGET = "This tenant's budget is used up. It renews with the next day or month (UTC), or an admin can raise it."
+_RATE = "This tenant's rate limit is reached ({}). Retry after {} s. The RateLimit header shows what is left."
 
 
 def _refusal(verdict: Verdict) -> LimitReached:

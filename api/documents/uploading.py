@@ -1,4 +1,4 @@
-"""`POST /api/documents`: files in (A5, D1). The answer comes when their bytes are safe; reading them is the job's work.
+"""`POST /api/documents`: files in. The answer comes when their bytes are stored; a job ingests them.
 
 How files are taken in is in `api/uploading/`; here is the order in which that happens.
 """
@@ -16,9 +16,10 @@ from api.principals import MayManageDocuments, MayWriteDocuments, Principal
 from api.requests import JsonRequest
 from api.resources import Opened, Resources
 from api.streams import EVENT_STREAM
-from api.uploading.answering import BODY, DONE, TAKEN, all_refused, answer_upload, upload_out
+from api.uploading.answering import all_refused, answer_upload, upload_out
 from api.uploading.batch import Batch
 from api.uploading.committing import Upload, commit
+from api.uploading.documentation import BODY, DONE, TAKEN, UNCHANGED
 from api.uploading.fetching import fetch_files
 from api.uploading.fields import Fields
 from api.uploading.intake import Intake
@@ -30,18 +31,22 @@ from schema.queries.uploads import find_room
 from workers.follow import Follower
 
 ROUTE = "POST /api/documents"
-DESCRIPTION = """One or many files, zips of files, or addresses to fetch them from. Each is known by its bytes; one that
-can't be taken is refused by itself, with a code and a sentence, and the others go on. The answer is 202 with the job as soon
-as the bytes are safe; `Accept: text/event-stream` streams the job's events instead, `Prefer: wait=N` waits for its end. A
-file of a name that the collection has becomes its next version, and the old one is searched until that is ready; the same
-bytes again change nothing (200, when all are the same). `Idempotency-Key` makes a repeated upload give the same job."""
+DESCRIPTION = """Uploads files or zip archives of files, or fetches them from URLs, and starts a job that ingests them. File
+types are detected from the contents. A file that cannot be accepted is listed in `refused`; the others are ingested.
+
+Returns `202` with the job as soon as the bytes are stored. `Accept: text/event-stream` streams the job's events instead;
+`Prefer: wait=N` waits for the job to end, at most N seconds.
+
+A file with the name of an existing document becomes its next version; the old version stays searchable until the new one is
+ready. Identical bytes change nothing; if all files are identical, `200` is returned. Repeating an upload with the same
+`Idempotency-Key` returns the same job."""
 UPLOAD_FAILURES = (
     *("not_found", "conflict", "storage_full", "body_too_large", "unsupported_media_type", "files_refused"),
     *("idempotency_key_reused", "queue_full"),
 )
 DOCUMENTED: dict[str, Any] = {
     "status_code": 200,
-    "opt": described(also={EVENT_STREAM: EVENTS}, body=BODY, accepts=JOB_ACCEPTS, sends=JOB_SENDS),
+    "opt": described(answer=UNCHANGED, also={EVENT_STREAM: EVENTS}, body=BODY, accepts=JOB_ACCEPTS, sends=JOB_SENDS),
     "responses": {
         200: DONE,
         202: TAKEN,
@@ -68,8 +73,10 @@ async def upload_documents(request: JsonRequest, principal: MayWriteDocuments, r
     return await _upload(request, principal, resources)
 
 
-@post("/admin/knowledge/upload", summary="Upload documents, as an admin", **DOCUMENTED)
-async def upload_knowledge(request: JsonRequest, principal: MayManageDocuments, resources: Opened) -> Response[Any]:
+@post("/admin/knowledge/upload", summary="Upload documents as an admin", **DOCUMENTED)
+async def upload_documents_as_admin(
+    request: JsonRequest, principal: MayManageDocuments, resources: Opened
+) -> Response[Any]:
     return await _upload(request, principal, resources)
 
 
@@ -106,14 +113,14 @@ async def _space(principal: Principal, resources: Resources) -> int | None:
 def _check(fields: Fields, batch: Batch, principal: Principal) -> None:
     if fields.private and principal.user_id is None:
         raise InputError(
-            "private documents are a person's, and this key stands for its tenant; sign in, or leave private out.",
+            "Private documents belong to users, and this API key belongs to its tenant. Sign in, or omit private.",
             field="private",
         )
     sent = len(batch.received) + len(batch.refused) + len(fields.urls)
     if not sent:
-        raise InputError("Nothing was sent: send files as multipart/form-data, or addresses as urls.", field="file")
+        raise InputError("Nothing was uploaded. Send files as multipart/form-data, or urls as JSON.", field="file")
     if fields.name is not None and sent > 1:
-        raise InputError("name is for a single file; leave it out, each file has its own.", field="name")
+        raise InputError("name can only be set for a single file. Omit it; each file has its own name.", field="name")
 
 
 def _idempotency(request: JsonRequest, principal: Principal, fields: Fields, batch: Batch) -> Idempotency | None:
@@ -165,4 +172,4 @@ async def _commit(resources: Resources, upload: Upload, batch: Batch) -> Respons
     )
 
 
-routes = Router("/", route_handlers=[upload_documents, upload_knowledge], tags=["documents"])
+routes = Router("/", route_handlers=[upload_documents, upload_documents_as_admin], tags=["documents"])

@@ -1,10 +1,11 @@
 """OpenAI's chat completion and its chunks, as bytes or structs. Field for field what the SDKs expect."""
 
 import time
-from typing import Any
+from typing import Annotated, Any
 from uuid import UUID
 
 import msgspec
+from msgspec import Meta
 
 from schema.events import MessageCompleted, Notice, UsageRecorded
 
@@ -14,43 +15,73 @@ _encode = msgspec.json.Encoder().encode
 
 
 class TokenCountsOut(msgspec.Struct, frozen=True):
-    """Tokens."""
+    """Token usage."""
 
-    prompt_tokens: int
-    completion_tokens: int
-    total_tokens: int
+    prompt_tokens: Annotated[int, Meta(description="Tokens in the prompt.")]
+    completion_tokens: Annotated[int, Meta(description="Tokens in the answer.")]
+    total_tokens: Annotated[int, Meta(description="Sum of both.")]
 
 
 class AssistantOut(msgspec.Struct, frozen=True, kw_only=True):
-    """The answer. `reasoning_content` is what the model thought aloud."""
+    """The message that the model generated."""
 
-    role: str = "assistant"
-    content: str | None
-    refusal: str | None = None
-    tool_calls: list[dict[str, Any]] | msgspec.UnsetType = msgspec.UNSET
-    reasoning_content: str | msgspec.UnsetType = msgspec.UNSET
+    role: Annotated[str, Meta(description="Always `assistant`.")] = "assistant"
+    content: Annotated[str | None, Meta(description="Text content; null if there are only tool calls.")]
+    refusal: Annotated[str | None, Meta(description="Always null.")] = None
+    tool_calls: Annotated[
+        list[dict[str, Any]] | msgspec.UnsetType,
+        Meta(description="Tool calls that the model asks for; omitted if none."),
+    ] = msgspec.UNSET
+    reasoning_content: Annotated[
+        str | msgspec.UnsetType, Meta(description="Reasoning of the model; omitted if it shows none.")
+    ] = msgspec.UNSET
 
 
 class ChoiceOut(msgspec.Struct, frozen=True, kw_only=True):
-    """The one choice."""
+    """A choice. There is always one."""
 
-    index: int = 0
-    message: AssistantOut
-    logprobs: None = None
-    finish_reason: str
+    index: Annotated[int, Meta(description="Always 0.")] = 0
+    message: Annotated[AssistantOut, Meta(description="The message.")]
+    logprobs: Annotated[None, Meta(description="Always null.")] = None
+    finish_reason: Annotated[str, Meta(description="Why the model stopped: `stop`, `length`, `tool_calls`, …")]
 
 
 class CompletionOut(msgspec.Struct, frozen=True, kw_only=True):
-    """OpenAI's chat completion. `notice` is headrace's own: there when no language model is connected."""
+    """A chat completion."""
 
-    id: str
-    object: str = "chat.completion"
-    created: int
-    model: str
-    choices: list[ChoiceOut]
-    usage: TokenCountsOut | None
-    system_fingerprint: str | None = None
-    notice: Notice | msgspec.UnsetType = msgspec.UNSET
+    id: Annotated[str, Meta(description="Id of the completion: `chatcmpl-` and the id of its job.")]
+    object: Annotated[str, Meta(description="Always `chat.completion`.")] = "chat.completion"
+    created: Annotated[int, Meta(description="When it was created, in seconds since 1970.")]
+    model: Annotated[str, Meta(description="The model that answered, as `provider/name`.")]
+    choices: Annotated[list[ChoiceOut], Meta(description="The choices: always one.")]
+    usage: Annotated[TokenCountsOut | None, Meta(description="Token usage; null if unknown.")]
+    system_fingerprint: Annotated[str | None, Meta(description="Always null.")] = None
+    notice: Annotated[
+        Notice | msgspec.UnsetType,
+        Meta(description="Not in OpenAI's API: says that no language model is connected; omitted otherwise."),
+    ] = msgspec.UNSET
+
+
+COMPLETION: dict[str, Any] = {
+    "id": "chatcmpl-019a5c9e6f0a7c119f530c9d2f6f6b1e",
+    "object": "chat.completion",
+    "created": 1_777_882_530,
+    "model": "ollama/llama3.2:3b",
+    "choices": [
+        {
+            "index": 0,
+            "message": {
+                "role": "assistant",
+                "content": "A headrace is the channel that leads water to a mill wheel.",
+                "refusal": None,
+            },
+            "logprobs": None,
+            "finish_reason": "stop",
+        }
+    ],
+    "usage": {"prompt_tokens": 14, "completion_tokens": 15, "total_tokens": 29},
+    "system_fingerprint": None,
+}
 
 
 def completion_id(job_id: UUID) -> str:
@@ -109,7 +140,7 @@ class Chunks:
         return self._before + b'{"content":' + _encode(text) + b"}" + self._after
 
     def reasoning(self, text: str) -> bytes:
-        """More of what the model thinks aloud."""
+        """More of the reasoning."""
         return self._before + b'{"reasoning_content":' + _encode(text) + b"}" + self._after
 
     def tool_calls(self, pieces: list[dict[str, Any]]) -> bytes:

@@ -1,4 +1,4 @@
-"""`POST /v1/chat/completions` (A2). A client that closes the connection cancels the job, as with OpenAI."""
+"""`POST /v1/chat/completions`. A client that closes the connection cancels the job, as with OpenAI."""
 
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
@@ -17,7 +17,7 @@ from api.granted import resolve_target
 from api.header_docs import JOB_SENDS
 from api.headers import read_idempotency
 from api.leaving import ClientLeft, unless_left
-from api.openai.answers import CompletionOut
+from api.openai.answers import COMPLETION, CompletionOut
 from api.openai.shapes import CompletionIn, options_of, refuse_unsupported
 from api.openai.stream import ChunkStream
 from api.openai.whole import whole_answer
@@ -66,13 +66,14 @@ class Call:
     status_code=200,
     opt=described(
         example={"model": "auto", "messages": [{"role": "user", "content": "What is a headrace?"}]},
+        answer=COMPLETION,
         also={EVENT_STREAM: CHUNKS},
         accepts=("Idempotency-Key",),
         sends=JOB_SENDS,
     ),
     responses={
         200: ResponseSpec(
-            CompletionOut, description="The answer; with `stream`, chunks of it.", generate_examples=False
+            CompletionOut, description="The completion, or chunks of it with `stream`.", generate_examples=False
         ),
         **problems(
             "not_found",
@@ -83,14 +84,14 @@ class Call:
             "provider_timeout",
         ),
     },
-    summary="OpenAI's chat completions",
+    summary="Create a chat completion",
     tags=["openai"],
 )
-async def complete(
+async def create_chat_completion(
     data: JSONBody[CompletionIn], request: JsonRequest, principal: MayChat, resources: Opened
 ) -> Response[Any]:
-    """As OpenAI's: `model` is a `provider/name`, a bare name of the default provider, or `auto`. Closing the connection
-    cancels."""
+    """Compatible with OpenAI's API. Closing the connection cancels the job. Parameters that cannot be honoured are rejected by
+    name."""
     submission = await _submission(data, request, principal, resources)
     said = estimate_tokens(len(msgspec.json.encode(data.messages)))
     most = data.max_completion_tokens or data.max_tokens
@@ -137,7 +138,7 @@ async def _whole(call: Call) -> Response[Any]:
         call.abandon()
         raise JobEnded(
             "timeout",
-            f"There was no answer within {limit_s:g} s. Use stream for long answers.",
+            f"The answer was not complete within {limit_s:g} s. Use stream for long answers.",
             call.headers["X-Job-ID"],
         ) from error
     return Response(answer, status_code=200, headers=call.headers)
@@ -168,4 +169,4 @@ async def _rest(
             call.abandon()
 
 
-routes = Router("/", route_handlers=[complete])
+routes = Router("/", route_handlers=[create_chat_completion])

@@ -1,4 +1,4 @@
-"""`POST /v1/embeddings` (A2): vectors from the same engine as everything here, or of a provider's model.
+"""`POST /v1/embeddings`: vectors of the local embedding model, or of a provider's model.
 
 Local models are run by workers, this process has no weights. Takes requests and tokens of the tenant's limits as a chat does;
 tokens are an estimate, because most engines count none.
@@ -9,7 +9,7 @@ import base64
 from array import array
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 from litestar import Router, post
@@ -50,53 +50,80 @@ Text = Annotated[str, Meta(min_length=1, max_length=LONGEST)]
 
 
 class EmbeddingIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """OpenAI's embeddings request. Texts only: tokens of one model mean nothing to another."""
+    """An embeddings request."""
 
-    input: Text | Annotated[list[Text], Meta(min_length=1, max_length=MOST_TEXTS)]
-    model: Annotated[str, Meta(min_length=1, max_length=200, examples=[LOCAL])]
-    encoding_format: Literal["float", "base64"] | None = None
-    dimensions: Annotated[int, Meta(ge=1, le=65_536)] | None = None
-    user: str | None = None
+    input: Annotated[
+        Text | Annotated[list[Text], Meta(min_length=1, max_length=MOST_TEXTS)],
+        Meta(description="A text, or a list of texts. Lists of tokens are not accepted."),
+    ]
+    model: Annotated[
+        str,
+        Meta(
+            min_length=1,
+            max_length=200,
+            examples=[LOCAL],
+            description="The local model, a provider's as `provider/name`, or `auto` for the installation's embedder.",
+        ),
+    ]
+    encoding_format: Annotated[
+        Literal["float", "base64"] | None, Meta(description="Encoding of the vectors; `float` by default.")
+    ] = None
+    dimensions: (
+        Annotated[
+            int, Meta(ge=1, le=65_536, description="Length of the vectors, for models whose vectors can be shortened.")
+        ]
+        | None
+    ) = None
+    user: Annotated[str | None, Meta(description="Accepted and ignored.")] = None
 
 
 class VectorOut(msgspec.Struct, frozen=True, kw_only=True):
-    """One vector: numbers, or base64 of float32 in little-endian."""
+    """The vector of a text."""
 
-    object: Literal["embedding"] = "embedding"
-    index: int
-    embedding: list[float] | str
+    object: Annotated[Literal["embedding"], Meta(description="Always `embedding`.")] = "embedding"
+    index: Annotated[int, Meta(description="Position of the text in `input`, from 0.")]
+    embedding: Annotated[
+        list[float] | str, Meta(description="The vector: numbers, or base64 of little-endian float32.")
+    ]
 
 
 class TokensReadOut(msgspec.Struct, frozen=True):
-    """Tokens, estimated."""
+    """Token usage."""
 
-    prompt_tokens: int
-    total_tokens: int
+    prompt_tokens: Annotated[int, Meta(description="Tokens in the texts, estimated.")]
+    total_tokens: Annotated[int, Meta(description="The same.")]
 
 
 class EmbeddingsOut(msgspec.Struct, frozen=True, kw_only=True):
-    """OpenAI's list of embeddings, in the order of the texts."""
+    """A list of embeddings."""
 
-    object: Literal["list"] = "list"
-    data: list[VectorOut]
-    model: str
-    usage: TokensReadOut
+    object: Annotated[Literal["list"], Meta(description="Always `list`.")] = "list"
+    data: Annotated[list[VectorOut], Meta(description="A vector for each text, in the same order.")]
+    model: Annotated[str, Meta(description="The model, as it was requested.")]
+    usage: Annotated[TokensReadOut, Meta(description="Token usage.")]
+
+
+EMBEDDED: dict[str, Any] = {
+    "object": "list",
+    "data": [{"object": "embedding", "index": 0, "embedding": [0.0131, -0.0572, 0.0918]}],
+    "model": LOCAL,
+    "usage": {"prompt_tokens": 5, "total_tokens": 5},
+}
 
 
 @post(
     "/",
     status_code=200,
-    opt=described(example={"model": LOCAL, "input": ["What is a headrace?"]}),
+    opt=described(example={"model": LOCAL, "input": ["What is a headrace?"]}, answer=EMBEDDED),
     responses={
-        200: ResponseSpec(EmbeddingsOut, description="One vector per text.", generate_examples=False),
+        200: ResponseSpec(EmbeddingsOut, description="A vector for each text.", generate_examples=False),
         **problems("model_unknown", "rate_limit_exceeded", "budget_exceeded", *PROVIDER_FAILURES),
     },
-    summary="OpenAI's embeddings",
+    summary="Create embeddings",
     tags=["openai"],
 )
-async def embed(data: JSONBody[EmbeddingIn], principal: MayChat, resources: Opened) -> EmbeddingsOut:
-    """As OpenAI's: `model` is the embedder of this installation (`auto`), the local model, or a provider's as
-    `provider/name`. Texts get the words before them that the model wants of a query."""
+async def create_embeddings(data: JSONBody[EmbeddingIn], principal: MayChat, resources: Opened) -> EmbeddingsOut:
+    """Compatible with OpenAI's API. Texts are embedded as queries: a model that expects a prefix for queries gets it."""
     texts = [data.input] if isinstance(data.input, str) else data.input
     _refuse_too_much(texts)
     model = await _resolve(resources, principal, data.model)
@@ -115,7 +142,7 @@ async def embed(data: JSONBody[EmbeddingIn], principal: MayChat, resources: Open
 def _refuse_too_much(texts: Sequence[str]) -> None:
     chars = sum(map(len, texts))
     if chars > MOST_CHARS:
-        said = f"input has {chars:,} characters in all; at most {MOST_CHARS:,} are taken at once. Send it in parts."
+        said = f"input has {chars:,} characters; the maximum is {MOST_CHARS:,}. Send several requests."
         raise InputError(said, field="input")
 
 
@@ -141,7 +168,7 @@ async def _embed(resources: Resources, principal: Principal, texts: Sequence[str
                 get_provider=providers.get,
             )
     except TimeoutError as error:
-        said = f"These texts were not embedded within {limit_s:g} s. Send fewer at once, or start more workers."
+        said = f"The texts were not embedded within {limit_s:g} s. Send fewer texts at once."
         raise Unavailable(said) from error
 
 
@@ -167,18 +194,20 @@ def _refuse_dimensions(model: str, dimensions: int | None) -> None:
     if dimensions is None or may_be_shortened(model) or (model == DEFAULT and dimensions == DIMENSIONS):
         return
     said = (
-        f"The vectors of this model have {DIMENSIONS} numbers"
+        f"The vectors of this model have {DIMENSIONS} dimensions"
         if model == DEFAULT
-        else "The vectors of this model can't be shortened"
+        else "The vectors of this model cannot be shortened"
     )
-    raise InputError(f"{said}; leave dimensions out.", field="dimensions")
+    raise InputError(f"{said}. Omit dimensions.", field="dimensions")
 
 
 def _cut(vector: list[float], dimensions: int | None) -> list[float]:
     if dimensions is None or dimensions == len(vector):
         return vector
     if dimensions > len(vector):
-        raise InputError(f"The vectors of this model have {len(vector)} numbers, not more.", field="dimensions")
+        raise InputError(
+            f"dimensions must not exceed {len(vector)}, the length of this model's vectors.", field="dimensions"
+        )
     return unit(vector[:dimensions]) or vector[:dimensions]
 
 
@@ -188,4 +217,4 @@ def _told(vector: list[float], wanted: EmbeddingIn) -> list[float] | str:
     return base64.b64encode(array("f", vector).tobytes()).decode()
 
 
-routes = Router("/embeddings", route_handlers=[embed])
+routes = Router("/embeddings", route_handlers=[create_embeddings])

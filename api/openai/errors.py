@@ -1,9 +1,10 @@
 """OpenAI's error shape. Which status an error has is decided in `api/errors.py`."""
 
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 from litestar import Response
+from msgspec import Meta
 
 TYPES = {
     400: "invalid_request_error",
@@ -32,18 +33,18 @@ CODES = {
 
 
 class ErrorOut(msgspec.Struct, frozen=True):
-    """The inside of OpenAI's `{"error": …}`."""
+    """An error in OpenAI's shape."""
 
-    message: str
-    type: str
-    param: str | None
-    code: str | None
+    message: Annotated[str, Meta(description="What is wrong and what to do, for people.")]
+    type: Annotated[str, Meta(description="Class of the error, such as `invalid_request_error`.")]
+    param: Annotated[str | None, Meta(description="The parameter that is wrong; null if none is.")]
+    code: Annotated[str | None, Meta(description="Stable code of the error; null for most invalid requests.")]
 
 
 class OpenAIErrorOut(msgspec.Struct, frozen=True):
-    """What every failed request under `/v1` answers."""
+    """The response to a failed request under `/v1`."""
 
-    error: ErrorOut
+    error: Annotated[ErrorOut, Meta(description="The error.")]
 
 
 def error_out(status: int, message: str, *, code: str, param: str | None = None) -> OpenAIErrorOut:

@@ -1,13 +1,15 @@
 """`GET /v1/models` and `GET /v1/models/{id}`: what can be named as `model`."""
 
-from typing import Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 from litestar import Router, get
-from litestar.params import FromPath
+from litestar.params import PathParameter
+from msgspec import Meta
 
+from api.describing import described
 from api.errors import problems
-from api.granted import AGENT, list_models, resolve_model
+from api.granted import AGENT, list_granted_models, resolve_model
 from api.openai.embeddings import LOCAL
 from api.principals import MayReadModels, Principal
 from api.resources import Opened, Resources
@@ -16,50 +18,73 @@ from schema.errors import UnknownModel
 from schema.events import Notice
 from schema.notices import notice_of
 
+ModelId = Annotated[
+    str, PathParameter(description="Id of the model with its slashes, or a bare name of the default provider.")
+]
+
 
 class ModelOut(msgspec.Struct, frozen=True):
-    """A model, or an agent as `agent/NAME`; `auto` stands for whatever fits the question: an agent, or the default model.
-    `notice` is headrace's own: on `offline/extractive` it says that no language model is connected, and how to connect one."""
+    """A model, or an agent that can be used like one."""
 
-    id: str
-    created: int
-    owned_by: str
-    object: Literal["model"] = "model"
-    notice: Notice | msgspec.UnsetType = msgspec.UNSET
+    id: Annotated[
+        str,
+        Meta(
+            description="Name to send as `model`: `provider/name`; `agent/NAME` for an agent; `auto` for the agent or model "
+            "that fits the question."
+        ),
+    ]
+    created: Annotated[int, Meta(description="When it was created, in seconds since 1970; 0 if unknown.")]
+    owned_by: Annotated[str, Meta(description="The provider; `headrace` for agents and `auto`.")]
+    object: Annotated[Literal["model"], Meta(description="Always `model`.")] = "model"
+    notice: Annotated[
+        Notice | msgspec.UnsetType,
+        Meta(description="Not in OpenAI's API: on `offline/extractive`, says how to connect a language model."),
+    ] = msgspec.UNSET
 
 
 class ModelsOut(msgspec.Struct, frozen=True):
-    """OpenAI's list of models."""
+    """A list of models."""
 
-    data: list[ModelOut]
-    object: Literal["list"] = "list"
+    data: Annotated[list[ModelOut], Meta(description="The models.")]
+    object: Annotated[Literal["list"], Meta(description="Always `list`.")] = "list"
 
 
-@get("/", summary="OpenAI's list of models", tags=["openai"])
-async def list_(principal: MayReadModels, resources: Opened) -> ModelsOut:
-    """The models that your tenant may use, of all providers that answer now, its agents, and `auto`."""
+MODEL: dict[str, Any] = {"id": "ollama/llama3.2:3b", "created": 1_727_222_400, "owned_by": "ollama", "object": "model"}
+AUTO_MODEL = {"id": AUTO, "created": 0, "owned_by": "headrace", "object": "model"}
+
+
+@get(
+    "/",
+    opt=described(answer={"data": [MODEL, AUTO_MODEL], "object": "list"}),
+    summary="List models",
+    tags=["openai"],
+)
+async def list_models(principal: MayReadModels, resources: Opened) -> ModelsOut:
+    """Returns the models that your tenant can use, of all providers that are reachable now, its agents, and `auto`. Compatible
+    with OpenAI's API."""
     return ModelsOut(await _models(resources, principal))
 
 
 @get(
     "/{model_id:path}",
     responses=problems("not_found", "rate_limit_exceeded", "provider_failed", "provider_timeout"),
-    summary="OpenAI's model by id",
+    opt=described(answer=MODEL),
+    summary="Get a model",
     tags=["openai"],
 )
-async def look(model_id: FromPath[str], principal: MayReadModels, resources: Opened) -> ModelOut:
-    """Ids have slashes in them (`provider/name`); a bare name of the default provider is found too."""
+async def get_model(model_id: ModelId, principal: MayReadModels, resources: Opened) -> ModelOut:
+    """Compatible with OpenAI's API."""
     wanted = model_id.removeprefix("/")
     named = wanted in (AUTO, LOCAL) or wanted.startswith(AGENT)
     full = wanted if named else await resolve_model(resources, principal, wanted)
     for model in await _models(resources, principal):
         if model.id == full:
             return model
-    raise UnknownModel(f"There is no model {wanted[:80]!r}. GET /v1/models lists what there is.", field="model")
+    raise UnknownModel(f"No such model: {wanted[:80]!r}. GET /v1/models lists the models you can use.", field="model")
 
 
 async def _models(resources: Resources, principal: Principal) -> list[ModelOut]:
-    listed = await list_models(resources, principal)
+    listed = await list_granted_models(resources, principal)
     models = [
         ModelOut(model.id, model.created, model.provider, notice=notice_of(model.id) or msgspec.UNSET)
         for model in listed
@@ -70,4 +95,4 @@ async def _models(resources: Resources, principal: Principal) -> list[ModelOut]:
     return [*models, *own, embedder]
 
 
-routes = Router("/models", route_handlers=[list_, look])
+routes = Router("/models", route_handlers=[list_models, get_model])

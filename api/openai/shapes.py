@@ -1,7 +1,7 @@
-"""What `POST /v1/chat/completions` takes. Unknown arguments are refused by name, as OpenAI does; known ones that would be
-silently wrong are refused in `refuse_unsupported`; harmless ones are taken and not used.
+"""The request of `POST /v1/chat/completions`. Unknown parameters are rejected by name, as OpenAI does; known ones that can't be
+honoured are rejected in `refuse_unsupported`; harmless ones are accepted and ignored.
 
-Messages are read tolerantly, because clients send back what they were given, with whatever fields that has.
+Messages are read leniently, because clients send back what they were given, with whatever fields it has.
 """
 
 from typing import Annotated, Any, Literal
@@ -13,158 +13,200 @@ from schema.errors import InputError
 
 
 class TextIn(msgspec.Struct, frozen=True, tag_field="type", tag="text"):
-    """Words."""
+    """Text content."""
 
-    text: str
+    text: Annotated[str, Meta(description="The text.")]
 
 
+# A tag works only in a union: alone, msgspec does not require it.
 class OnlyTextIn(msgspec.Struct, frozen=True):
-    """Words where nothing else is taken. A tag would do only among others: alone, msgspec does not ask for it."""
+    """Text content, where no other content is allowed."""
 
-    type: Literal["text"]
-    text: str
+    type: Annotated[Literal["text"], Meta(description="Always `text`.")]
+    text: Annotated[str, Meta(description="The text.")]
 
 
 class RefusalIn(msgspec.Struct, frozen=True, tag_field="type", tag="refusal"):
-    """Words of an assistant that would not answer."""
+    """A refusal of the assistant."""
 
-    refusal: str
+    refusal: Annotated[str, Meta(description="Text of the refusal.")]
 
 
 class ImageUrlIn(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A picture: a `data:` URL, or an address that the model's provider can fetch."""
+    """An image by URL."""
 
-    url: Annotated[str, Meta(min_length=1)]
-    detail: Literal["auto", "low", "high"] | None = None
+    url: Annotated[str, Meta(min_length=1, description="A `data:` URL, or a URL that the model provider can fetch.")]
+    detail: Annotated[
+        Literal["auto", "low", "high"] | None,
+        Meta(description="Resolution at which the model sees the image; the provider decides by default."),
+    ] = None
 
 
 class ImageIn(msgspec.Struct, frozen=True, tag_field="type", tag="image_url"):
-    """A picture."""
+    """Image content."""
 
-    image_url: ImageUrlIn
+    image_url: Annotated[ImageUrlIn, Meta(description="The image.")]
 
 
 class FunctionCallIn(msgspec.Struct, frozen=True):
-    """Which function the assistant wanted called; `arguments` is JSON text."""
+    """The function of a tool call."""
 
-    name: str
-    arguments: str = "{}"
+    name: Annotated[str, Meta(description="Name of the function.")]
+    arguments: Annotated[str, Meta(description="Arguments as JSON text.")] = "{}"
 
 
 class ToolCallIn(msgspec.Struct, frozen=True):
-    """A call that the assistant asked for."""
+    """A tool call of the assistant."""
 
-    id: str
-    function: FunctionCallIn
-    type: Literal["function"] = "function"
+    id: Annotated[str, Meta(description="Id of the call.")]
+    function: Annotated[FunctionCallIn, Meta(description="The function that was called.")]
+    type: Annotated[Literal["function"], Meta(description="Always `function`.")] = "function"
 
 
 Text = str | list[OnlyTextIn]
 
 
 class SystemIn(msgspec.Struct, frozen=True, tag_field="role", tag="system"):
-    """What the assistant is told."""
+    """Instructions for the model."""
 
-    content: Text
+    content: Annotated[Text, Meta(description="The instructions.")]
 
 
 class DeveloperIn(msgspec.Struct, frozen=True, tag_field="role", tag="developer"):
-    """The same, by OpenAI's newer name."""
+    """Instructions for the model, under OpenAI's newer name."""
 
-    content: Text
+    content: Annotated[Text, Meta(description="The instructions.")]
 
 
 class UserMessageIn(msgspec.Struct, frozen=True, tag_field="role", tag="user"):
-    """What the user says and shows."""
+    """A message of the user."""
 
-    content: str | list[TextIn | ImageIn]
+    content: Annotated[str | list[TextIn | ImageIn], Meta(description="Text, or a list of text and image parts.")]
 
 
 class AssistantIn(msgspec.Struct, frozen=True, tag_field="role", tag="assistant", omit_defaults=True):
-    """What the assistant said before."""
+    """An earlier answer of the assistant."""
 
-    content: str | list[TextIn | RefusalIn] | None = None
-    tool_calls: list[ToolCallIn] | None = None
+    content: Annotated[
+        str | list[TextIn | RefusalIn] | None, Meta(description="The answer; null if there were only tool calls.")
+    ] = None
+    tool_calls: Annotated[list[ToolCallIn] | None, Meta(description="Tool calls that the assistant asked for.")] = None
 
 
 class ToolIn(msgspec.Struct, frozen=True, tag_field="role", tag="tool"):
-    """What a tool answered."""
+    """The result of a tool call."""
 
-    content: Text
-    tool_call_id: str
+    content: Annotated[Text, Meta(description="The result.")]
+    tool_call_id: Annotated[str, Meta(description="Id of the tool call.")]
 
 
 MessageIn = SystemIn | DeveloperIn | UserMessageIn | AssistantIn | ToolIn
 
 
 class FunctionIn(msgspec.Struct, frozen=True):
-    """The name of a function that is offered."""
+    """A function that the model may call."""
 
-    name: Annotated[str, Meta(pattern="^[a-zA-Z0-9_.-]{1,64}$")]
+    name: Annotated[str, Meta(pattern="^[a-zA-Z0-9_.-]{1,64}$", description="Name of the function.")]
 
 
 class OfferedToolIn(msgspec.Struct, frozen=True):
-    """A tool that the model may call. Read only to be checked: tools are passed on as they came."""
+    """A tool that the model may call. Used for validation only: tools are passed on as they came."""
 
-    type: Literal["function"]
-    function: FunctionIn
+    type: Annotated[Literal["function"], Meta(description="Always `function`.")]
+    function: Annotated[FunctionIn, Meta(description="The function.")]
 
 
 class StreamOptionsIn(msgspec.Struct, frozen=True):
-    """`include_usage` asks for a last chunk with the tokens used."""
+    """Options of a stream."""
 
-    include_usage: bool | None = None
+    include_usage: Annotated[bool | None, Meta(description="Send a last chunk with the token usage.")] = None
 
 
-Penalty = Annotated[float, Meta(ge=-2, le=2)] | None
-Tokens = Annotated[int, Meta(ge=1, le=2**31 - 1)] | None
 Stop = Annotated[str, Meta(max_length=1000)]
+IGNORED = Meta(description="Accepted and ignored.")
+UNAVAILABLE = Meta(description="Not supported; rejected if set.")
 
 
 class CompletionIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, omit_defaults=True):
-    """OpenAI's chat completion request."""
+    """A chat completion request."""
 
-    model: Annotated[str, Meta(min_length=1, max_length=200, examples=["ollama/llama3.2:3b"])]
-    messages: Annotated[list[MessageIn], Meta(min_length=1, max_length=2000)]
-    stream: bool | None = None
-    stream_options: StreamOptionsIn | None = None
+    model: Annotated[
+        str,
+        Meta(
+            min_length=1,
+            max_length=200,
+            examples=["ollama/llama3.2:3b"],
+            description="`provider/name`, a bare name of the default provider, `agent/NAME`, or `auto`.",
+        ),
+    ]
+    messages: Annotated[list[MessageIn], Meta(min_length=1, max_length=2000, description="The conversation so far.")]
+    stream: Annotated[bool | None, Meta(description="Stream the answer as Server-Sent Events.")] = None
+    stream_options: Annotated[StreamOptionsIn | None, Meta(description="Options of the stream.")] = None
 
     # passed on to the model
-    temperature: Annotated[float, Meta(ge=0, le=2)] | None = None
-    top_p: Annotated[float, Meta(ge=0, le=1)] | None = None
-    max_tokens: Tokens = None
-    max_completion_tokens: Tokens = None
-    stop: Stop | Annotated[list[Stop], Meta(max_length=16)] | None = None
-    seed: Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)] | None = None
-    presence_penalty: Penalty = None
-    frequency_penalty: Penalty = None
-    tools: Annotated[list[dict[str, Any]], Meta(max_length=128)] | None = None
-    tool_choice: Literal["none", "auto", "required"] | dict[str, Any] | None = None
-    parallel_tool_calls: bool | None = None
-    response_format: dict[str, Any] | None = None
-    reasoning_effort: Annotated[str, Meta(max_length=20)] | None = None
+    temperature: (
+        Annotated[float, Meta(ge=0, le=2, description="Sampling temperature; higher values are more random.")] | None
+    ) = None
+    top_p: Annotated[float, Meta(ge=0, le=1, description="Probability mass for nucleus sampling.")] | None = None
+    max_tokens: (
+        Annotated[int, Meta(ge=1, le=2**31 - 1, description="Older name of `max_completion_tokens`.")] | None
+    ) = None
+    max_completion_tokens: (
+        Annotated[int, Meta(ge=1, le=2**31 - 1, description="Maximum number of tokens to generate.")] | None
+    ) = None
+    stop: Annotated[
+        Stop | Annotated[list[Stop], Meta(max_length=16)] | None,
+        Meta(description="Up to 16 sequences at which the model stops."),
+    ] = None
+    seed: Annotated[int, Meta(ge=-(2**63), le=2**63 - 1, description="Seed for reproducible sampling.")] | None = None
+    presence_penalty: (
+        Annotated[float, Meta(ge=-2, le=2, description="Penalty for tokens that have appeared at all.")] | None
+    ) = None
+    frequency_penalty: (
+        Annotated[float, Meta(ge=-2, le=2, description="Penalty for tokens by how often they have appeared.")] | None
+    ) = None
+    tools: (
+        Annotated[
+            list[dict[str, Any]],
+            Meta(max_length=128, description="Functions that the model may call; your client runs them."),
+        ]
+        | None
+    ) = None
+    tool_choice: Annotated[
+        Literal["none", "auto", "required"] | dict[str, Any] | None,
+        Meta(description="Whether the model calls tools: a mode, or the tool that it must call."),
+    ] = None
+    parallel_tool_calls: Annotated[
+        bool | None, Meta(description="Whether the model may call several tools at once.")
+    ] = None
+    response_format: Annotated[
+        dict[str, Any] | None, Meta(description="`type`: `text`, `json_object`, or `json_schema` with a schema.")
+    ] = None
+    reasoning_effort: (
+        Annotated[str, Meta(max_length=20, description="Effort of reasoning models, such as `low` or `high`.")] | None
+    ) = None
 
-    # right only at these values (`refuse_unsupported`)
-    n: int | None = None
-    logprobs: bool | None = None
-    top_logprobs: int | None = None
-    logit_bias: dict[str, float] | None = None
-    modalities: list[str] | None = None
-    audio: Any = None
-    functions: Any = None
-    function_call: Any = None
-    web_search_options: Any = None
+    # accepted only at certain values (`refuse_unsupported`)
+    n: Annotated[int | None, Meta(description="Number of choices; must be 1.")] = None
+    logprobs: Annotated[bool | None, UNAVAILABLE] = None
+    top_logprobs: Annotated[int | None, UNAVAILABLE] = None
+    logit_bias: Annotated[dict[str, float] | None, UNAVAILABLE] = None
+    modalities: Annotated[list[str] | None, Meta(description='Must be `["text"]`.')] = None
+    audio: Annotated[Any, UNAVAILABLE] = None
+    functions: Annotated[Any, Meta(description="Not supported; use `tools`.")] = None
+    function_call: Annotated[Any, Meta(description="Not supported; use `tool_choice`.")] = None
+    web_search_options: Annotated[Any, UNAVAILABLE] = None
 
-    # change nothing about the answer
-    user: str | None = None
-    metadata: dict[str, Any] | None = None
-    store: bool | None = None
-    service_tier: str | None = None
-    prediction: Any = None
-    verbosity: str | None = None
-    safety_identifier: str | None = None
-    prompt_cache_key: str | None = None
-    prompt_cache_retention: str | None = None
+    # no effect on the answer
+    user: Annotated[str | None, IGNORED] = None
+    metadata: Annotated[dict[str, Any] | None, IGNORED] = None
+    store: Annotated[bool | None, IGNORED] = None
+    service_tier: Annotated[str | None, IGNORED] = None
+    prediction: Annotated[Any, IGNORED] = None
+    verbosity: Annotated[str | None, IGNORED] = None
+    safety_identifier: Annotated[str | None, IGNORED] = None
+    prompt_cache_key: Annotated[str | None, IGNORED] = None
+    prompt_cache_retention: Annotated[str | None, IGNORED] = None
 
 
 PASSED_ON = (
@@ -181,27 +223,25 @@ PASSED_ON = (
 )
 
 UNSUPPORTED = {
-    "logprobs": "log probabilities are not available; leave logprobs out.",
-    "top_logprobs": "log probabilities are not available; leave top_logprobs out.",
-    "logit_bias": "logit_bias is not supported; leave it out.",
-    "audio": "spoken answers are not supported; leave audio out.",
-    "functions": "functions is the old way; send tools.",
-    "function_call": "function_call is the old way; send tool_choice.",
-    "web_search_options": "web search is not offered this way; leave web_search_options out.",
+    "logprobs": "logprobs is not supported. Omit it.",
+    "top_logprobs": "top_logprobs is not supported. Omit it.",
+    "logit_bias": "logit_bias is not supported. Omit it.",
+    "audio": "audio output is not supported. Omit audio.",
+    "functions": "functions is deprecated. Use tools.",
+    "function_call": "function_call is deprecated. Use tool_choice.",
+    "web_search_options": "web_search_options is not supported. Omit it.",
 }
 
 
 def refuse_unsupported(wanted: CompletionIn) -> None:
-    """Raise InputError for what could only be answered wrongly."""
+    """Raise InputError for parameters that can't be honoured."""
     if wanted.n not in (None, 1):
-        raise InputError(
-            "n must be 1: there is one answer to a request. Send the request again for another.", field="n"
-        )
+        raise InputError("n must be 1. Send the request again for another answer.", field="n")
     if wanted.modalities is not None and wanted.modalities != ["text"]:
         raise InputError('modalities must be ["text"].', field="modalities")
     for name, why in UNSUPPORTED.items():
         if getattr(wanted, name):
-            raise InputError(why[0].upper() + why[1:], field=name)
+            raise InputError(why, field=name)
     _check_tools(wanted)
     if wanted.response_format is not None:
         _check_format(wanted.response_format)
@@ -218,7 +258,7 @@ def _check_tools(wanted: CompletionIn) -> None:
                 field=f"tools[{place}]",
             ) from error
     if wanted.tool_choice not in (None, "none", "auto") and not wanted.tools:
-        raise InputError("tool_choice needs tools; send them too, or leave tool_choice out.", field="tool_choice")
+        raise InputError("tool_choice requires tools. Send tools, or omit tool_choice.", field="tool_choice")
 
 
 def _check_format(wanted: dict[str, Any]) -> None:

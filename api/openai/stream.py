@@ -76,7 +76,10 @@ class ChunkStream:
                     raise
                 yield _failure(error.code, error.message)
             except Differs:
-                yield _failure("stream_restarted", "The answer was begun anew and differs; send the request again.")
+                yield _failure(
+                    "stream_restarted",
+                    "The answer was restarted and differs. Send the request again.",
+                )
             except SlowReader as error:
                 yield _failure(error.code, error.message)
 
@@ -109,7 +112,7 @@ class ChunkStream:
                 raise JobEnded(event.error.code, event.error.message, str(self._follower.job_id))
             case JobCancelled():
                 self.ended = True
-                raise JobEnded("cancelled", "The job was cancelled before it was done.", str(self._follower.job_id))
+                raise JobEnded("cancelled", "The job was cancelled before it finished.", str(self._follower.job_id))
         return b""
 
     def _delta(self, seq: int, event: MessageDelta) -> bytes:

@@ -1,15 +1,13 @@
-"""What an uploader is told: the documents, what was refused and why, and the job; or its events; or how it ended."""
+"""The response to an upload: the documents, what was refused and why, and the job; or its events; or how it ended."""
 
 from collections.abc import Sequence
 from http import HTTPStatus
-from typing import Any
+from typing import Annotated, Any
 from uuid import UUID
 
 import msgspec
 from litestar import Response
-from litestar.openapi.datastructures import ResponseSpec
-from litestar.openapi.spec import OpenAPIMediaType, RequestBody, Schema
-from litestar.openapi.spec.enums import OpenAPIFormat, OpenAPIType
+from msgspec import Meta
 
 from api.answers import wait_for_answer
 from api.errors import FieldErrorOut, JobEnded, ProblemOut
@@ -26,40 +24,34 @@ from workers.logs import masked
 
 
 class UploadedOut(msgspec.Struct, frozen=True, kw_only=True):
-    """A document that was uploaded. `unchanged`: it was there already, byte for byte, and no new version was made."""
+    """A document that was uploaded."""
 
-    id: UUID
-    name: str
-    version: int
-    state: FileState
-    size_bytes: int
-    media_type: str
-    unchanged: bool = False
+    id: Annotated[UUID, Meta(description="Id of the document.")]
+    name: Annotated[str, Meta(description="File name.")]
+    version: Annotated[int, Meta(description="Number of the version, from 1.")]
+    state: Annotated[FileState, Meta(description="State of this version.")]
+    size_bytes: Annotated[int, Meta(description="Size in bytes.")]
+    media_type: Annotated[str, Meta(description="Media type, detected from the contents.")]
+    unchanged: Annotated[
+        bool, Meta(description="Whether the document already had exactly these bytes, so that no version was added.")
+    ] = False
 
 
 class RefusedFileOut(msgspec.Struct, frozen=True):
-    """A file that was not taken: a stable code, and a sentence that says why."""
+    """A file that was not accepted."""
 
-    name: str
-    code: str
-    message: str
+    name: Annotated[str, Meta(description="File name, or the URL.")]
+    code: Annotated[str, Meta(description="Stable code, such as `too_large` or `unsupported`.")]
+    message: Annotated[str, Meta(description="Why the file was not accepted, for people.")]
 
 
 class UploadOut(msgspec.Struct, frozen=True, kw_only=True):
-    """What became of an upload. `job_id` is the job that reads the documents, null when none is new."""
+    """The result of an upload."""
 
-    job_id: UUID | None
-    collection: str
-    documents: list[UploadedOut]
-    refused: list[RefusedFileOut]
-
-
-TAKEN = ResponseSpec(UploadOut, description="The bytes are safe, and a job will read them.", generate_examples=False)
-DONE = ResponseSpec(
-    UploadOut,
-    description="The job has ended (`Prefer: wait=N`), or nothing was new; or the job's events.",
-    generate_examples=False,
-)
+    job_id: Annotated[UUID | None, Meta(description="The job that ingests the documents; null if none is new.")]
+    collection: Annotated[str, Meta(description="Name of the collection.")]
+    documents: Annotated[list[UploadedOut], Meta(description="The documents that were accepted.")]
+    refused: Annotated[list[RefusedFileOut], Meta(description="The files that were not accepted.")]
 
 
 async def answer_upload(
@@ -73,7 +65,7 @@ async def answer_upload(
     same: Sequence[dict[str, Any]] = (),
     headers: dict[str, str] | None = None,
 ) -> Response[Any]:
-    """Answer for a job in the manner that the request asks for: its events, its end, or (the usual one) at once."""
+    """Answer in the response mode that the request asks for: the job's events, its end, or (by default) at once."""
     preferences, status = read_preferences(request.headers), 202
     job_id, headers = follower.job_id, {"X-Job-ID": str(follower.job_id), **(headers or {})}
     if wants_events(request.headers):
@@ -122,7 +114,7 @@ def all_refused(request: JsonRequest, refused: Sequence[Refusal]) -> Response[Pr
     status = 413 if all(one.code == TOO_LARGE for one in refused) else 422
     alone = refused[0] if len(refused) == 1 else None
     code = alone.code if alone else ("body_too_large" if status == 413 else "files_refused")
-    said = alone.message if alone else f"None of the {len(refused):,} files can be taken; errors says why, for each."
+    said = alone.message if alone else f"None of the {len(refused):,} files was accepted. See errors for each of them."
     problem = ProblemOut(
         type=f"urn:headrace:problem:{code}",
         title=HTTPStatus(status).phrase,
@@ -134,65 +126,3 @@ def all_refused(request: JsonRequest, refused: Sequence[Refusal]) -> Response[Pr
         errors=[FieldErrorOut(masked(one.name), masked(one.message)) for one in refused],
     )
     return Response(problem, status_code=status, media_type="application/problem+json")
-
-
-TEXT = Schema(type=OpenAPIType.STRING)
-COLLECTION = Schema(
-    type=OpenAPIType.STRING,
-    pattern="^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$",
-    default="default",
-    description="The name of a collection; it is made when there is none.",
-)
-PRIVATE = Schema(
-    type=OpenAPIType.BOOLEAN,
-    default=False,
-    description="Only you see the documents; for people, not for keys of a tenant.",
-)
-NAME = Schema(type=OpenAPIType.STRING, description="What the file is to be called, when it is a single one.")
-VALUE = Schema(
-    one_of=[
-        TEXT,
-        Schema(type=OpenAPIType.NUMBER),
-        Schema(type=OpenAPIType.BOOLEAN),
-        Schema(type=OpenAPIType.ARRAY, items=TEXT),
-    ]
-)
-ADDRESS = Schema(type=OpenAPIType.STRING, min_length=1, max_length=2000)
-
-BODY = RequestBody(
-    required=True,
-    content={
-        "multipart/form-data": OpenAPIMediaType(
-            schema=Schema(
-                type=OpenAPIType.OBJECT,
-                properties={
-                    "file": Schema(
-                        type=OpenAPIType.ARRAY,
-                        items=Schema(type=OpenAPIType.STRING, format=OpenAPIFormat.BINARY),
-                        description="Files, or zips of files. Any part with a file name is one, whatever its field is called.",
-                    ),
-                    "url": Schema(type=OpenAPIType.ARRAY, items=ADDRESS, description="Addresses to fetch files from."),
-                    "collection": COLLECTION,
-                    "private": PRIVATE,
-                    "metadata": Schema(type=OpenAPIType.STRING, description='A flat JSON object: `{"year": 2026}`.'),
-                    "name": NAME,
-                },
-            )
-        ),
-        "application/json": OpenAPIMediaType(
-            schema=Schema(
-                type=OpenAPIType.OBJECT,
-                required=["urls"],
-                additional_properties=False,
-                properties={
-                    "urls": Schema(type=OpenAPIType.ARRAY, items=ADDRESS, min_items=1, max_items=100),
-                    "collection": COLLECTION,
-                    "private": PRIVATE,
-                    "metadata": Schema(type=OpenAPIType.OBJECT, additional_properties=VALUE),
-                    "name": NAME,
-                },
-            )
-        ),
-    },
-)
-"""What an upload may be, for the document: its handler reads the body itself."""

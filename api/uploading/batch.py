@@ -65,7 +65,7 @@ class Batch:
         """Return a sink for one more file. Raises InputError when there are too many."""
         if self._begun >= self.limits.max_files:
             raise InputError(
-                f"An upload holds {self.limits.max_files:,} files at most; send them in parts.", field="file"
+                f"An upload can contain at most {self.limits.max_files:,} files. Send several uploads.", field="file"
             )
         return Sink(self.new_path(), self.limits.max_file)
 
@@ -76,7 +76,7 @@ class Batch:
 def too_much(limits: UploadLimits) -> HTTPException:
     """The error for a request that is too large as a whole."""
     return HTTPException(
-        status_code=413, detail=f"An upload holds {limits.max_upload:,} bytes at most; send it in parts."
+        status_code=413, detail=f"An upload must not exceed {limits.max_upload:,} bytes. Send several uploads."
     )
 
 

@@ -98,7 +98,7 @@ async def _collection(db: Db, resources: Resources, principal: Principal, name: 
         found = await find_collection(db, tenant_id, name)
     if found is None:
         raise Conflict(
-            f"Your tenant has {MOST} collections, which is the most. Name one that is there.", field="collection"
+            f"Your tenant has reached the maximum of {MOST} collections. Name an existing one.", field="collection"
         )
     return found
 

@@ -18,7 +18,7 @@ FIELDS = ("collection", "private", "metadata", "name", "url")
 
 
 class UploadIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Addresses to fetch documents from."""
+    """URLs to fetch documents from."""
 
     urls: Annotated[list[Annotated[str, Meta(min_length=1, max_length=MAX_URL)]], Meta(min_length=1, max_length=100)]
     collection: Annotated[str, Meta(min_length=1, max_length=64)] = DEFAULT
@@ -60,7 +60,7 @@ def from_form(form: list[tuple[str, str]], limits: UploadLimits) -> Fields:
         elif name not in FIELDS:
             raise InputError(_unknown(name), field=name[:80])
         elif name in said:
-            raise InputError(f"{name} is there twice; send it once.", field=name)
+            raise InputError(f"{name} is duplicated. Send it once.", field=name)
         else:
             said[name] = value
     return Fields(
@@ -74,13 +74,13 @@ def from_form(form: list[tuple[str, str]], limits: UploadLimits) -> Fields:
 
 def _unknown(name: str) -> str:
     if name in ("file", "files"):
-        return f"{name} is no file but a word; a file has a name: `filename` in its Content-Disposition."
-    return f"An upload takes no field {name[:80]!r}. Right are files, and {', '.join(FIELDS)}."
+        return f"{name} is a text field, not a file. A file part has a `filename` in its Content-Disposition."
+    return f"Unknown field {name[:80]!r}. An upload can contain files, and the fields {', '.join(FIELDS)}."
 
 
 def _collection(name: str) -> str:
     if not NAME.fullmatch(name):
-        raise InputError(f"collection: its {RULE}", field="collection")
+        raise InputError(f"collection: {RULE}", field="collection")
     return name
 
 
@@ -105,12 +105,12 @@ def _metadata(value: Any) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise InputError('metadata must be a JSON object, such as {"year": 2026}.', field="metadata")
     if len(value) > MAX_KEYS or len(json.dumps(value, ensure_ascii=False).encode()) > MAX_METADATA:
-        raise InputError(f"metadata holds {MAX_KEYS} keys and {MAX_METADATA:,} bytes at most.", field="metadata")
+        raise InputError(f"metadata must not exceed {MAX_KEYS} keys and {MAX_METADATA:,} bytes.", field="metadata")
     for key, inner in value.items():
         if not 1 <= len(key) <= MAX_KEY or "\0" in key:
-            raise InputError(f"metadata: a key has 1 to {MAX_KEY} characters.", field="metadata")
+            raise InputError(f"metadata: keys must have 1 to {MAX_KEY} characters.", field="metadata")
         if not _is_flat(inner):
-            said = "text, a number, true, false or a list of texts, without U+0000"
+            said = "text, a number, true, false or a list of text, without U+0000"
             raise InputError(f"metadata.{key} must be {said}.", field=f"metadata.{key}")
     return value
 
@@ -125,8 +125,8 @@ def _is_flat(value: Any) -> bool:
 
 def _urls(urls: list[str], limits: UploadLimits, name: str) -> tuple[str, ...]:
     if len(urls) > limits.max_urls:
-        raise InputError(f"An upload takes {limits.max_urls} addresses at most; send them in parts.", field=name)
+        raise InputError(f"An upload can contain at most {limits.max_urls} URLs. Send several uploads.", field=name)
     for url in urls:
         if not 1 <= len(url) <= MAX_URL:
-            raise InputError(f"{name} must be an address of 1 to {MAX_URL:,} characters.", field=name)
+            raise InputError(f"{name} must be a URL of 1 to {MAX_URL:,} characters.", field=name)
     return tuple(dict.fromkeys(urls))

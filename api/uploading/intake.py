@@ -76,7 +76,9 @@ class Intake:
         if not members:
             raise Unreadable("empty", "The archive is empty.")
         if len(members) > room_for:
-            raise Unreadable(TOO_LARGE, f"With this archive there are more than {self.batch.limits.max_files:,} files.")
+            raise Unreadable(
+                TOO_LARGE, f"With this archive, the upload has more than {self.batch.limits.max_files:,} files."
+            )
         return members
 
     def _look_into(self, member: Unpacked, source_url: str | None) -> None:
@@ -106,9 +108,7 @@ class Intake:
             return
         self.batch.hold(-file.size)
         if self._known[file.name] != file.sha256:
-            said = (
-                "Two files of this upload have this name; only the first is taken. Rename the other and send it again."
-            )
+            said = "Two files of this upload have this name; only the first was accepted. Rename the other and upload it again."
             self.batch.refuse(file.name, DUPLICATE, said)
 
     def _drop(self, file: ReceivedFile, name: str, error: Unreadable) -> None:

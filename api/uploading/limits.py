@@ -19,4 +19,4 @@ class UploadLimits:
 
     def too_large(self) -> str:
         """The sentence for a file that is larger than one may be."""
-        return f"The file is larger than {self.max_file:,} bytes; split it up."
+        return f"The file must not exceed {self.max_file:,} bytes. Split it."

@@ -18,7 +18,7 @@ MAX_BOUNDARY = 70  # RFC 2046
 MAX_PREAMBLE = 64 * 1024
 MAX_FIELD, MAX_FIELDS, MAX_SAID = 64 * 1024, 200, 256 * 1024
 EXTENDED_NAME = re.compile(r";\s*filename\*\s*=\s*utf-8'[^']*'([^;\s\"]+)", re.IGNORECASE)
-WRONG = "The body is not the multipart/form-data that it says it is, or it breaks off; send it again."
+WRONG = "The body is not valid multipart/form-data, or it is incomplete. Send it again."
 
 
 class FormReader:
@@ -47,7 +47,7 @@ class FormReader:
                     raise InputError(WRONG)
             self._parser.close()
         except ParserLimitReached:
-            raise InputError("The form has too many parts, or a part's headers are too long.") from None
+            raise InputError("The form has too many parts, or the headers of a part are too long.") from None
         except MultipartError:
             raise InputError(WRONG) from None
         finally:
@@ -66,7 +66,7 @@ class FormReader:
             self._value += event
             self._said += len(event)
             if len(self._value) > MAX_FIELD or self._said > MAX_SAID:
-                raise InputError(f"A field of the form is larger than {MAX_FIELD:,} bytes.", field=self._name)
+                raise InputError(f"A form field must not exceed {MAX_FIELD:,} bytes.", field=self._name)
 
     async def _write(self, sink: Sink, data: bytes) -> None:
         before = sink.size
@@ -93,9 +93,9 @@ class FormReader:
         try:
             text = self._value.decode()
         except UnicodeDecodeError:
-            raise InputError("The fields of the form must be UTF-8.", field=self._name) from None
+            raise InputError("Form fields must be UTF-8.", field=self._name) from None
         if "\0" in text:
-            raise InputError("A field of the form holds the character U+0000; leave it out.", field=self._name)
+            raise InputError("A form field contains the character U+0000. Remove it.", field=self._name)
         return text
 
     @property
@@ -114,5 +114,5 @@ def file_name(segment: MultipartSegment) -> str | None:
 def checked_boundary(boundary: str) -> str:
     """Return the boundary. Raises InputError for none, and for one that no client makes."""
     if not 1 <= len(boundary) <= MAX_BOUNDARY or not boundary.isascii() or not boundary.isprintable():
-        raise InputError("The Content-Type of a form needs a boundary of 1 to 70 characters.", field="Content-Type")
+        raise InputError("The Content-Type of a form must have a boundary of 1 to 70 characters.", field="Content-Type")
     return boundary

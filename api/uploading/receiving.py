@@ -48,7 +48,7 @@ async def receive(request: JsonRequest, batch: Batch, *, max_body: int) -> Field
                 return from_form(reader.form, batch.limits)
             return from_json(await _whole(chunks, max_body), batch.limits)
     except TimeoutError:
-        raise InputError("The body took too long to come; send it in parts, or over a faster line.") from None
+        raise InputError("The body took too long to arrive. Send several smaller uploads.") from None
 
 
 async def _whole(chunks: AsyncGenerator[bytes, None], max_body: int) -> bytes:
@@ -56,7 +56,7 @@ async def _whole(chunks: AsyncGenerator[bytes, None], max_body: int) -> bytes:
     async for chunk in chunks:
         body += chunk
         if len(body) > max_body:
-            raise HTTPException(status_code=413, detail="The body is larger than this server takes; send less at once.")
+            raise HTTPException(status_code=413, detail="The body is too large for this server. Send less at once.")
     return bytes(body)
 
 
@@ -72,6 +72,6 @@ async def _chunks(request: JsonRequest, silent_s: float) -> AsyncGenerator[bytes
             if chunk:
                 yield chunk
     except InternalServerException:
-        raise InputError("The connection ended before the body did.") from None
+        raise InputError("The connection was closed before the body was complete.") from None
     finally:
         await stream.aclose()

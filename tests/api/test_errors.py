@@ -32,7 +32,7 @@ async def refused(api: httpx.AsyncClient, body: Any, path: str = "/api/chat") ->
 @pytest.mark.parametrize(
     ("body", "field", "sentence"),
     [
-        ('{"message": ', "", "The body is not JSON: Input data was truncated."),
+        ('{"message": ', "", "The body is not valid JSON: Input data was truncated."),
         ("", "", "The body is empty; send a JSON object."),
         ([], "", "The body must be an object, not an array."),
         ({}, "message", "message is required."),
@@ -40,7 +40,7 @@ async def refused(api: httpx.AsyncClient, body: Any, path: str = "/api/chat") ->
         ({"message": ""}, "message", "message must not be empty."),
         ({"message": "  \n"}, "message", "message must not be empty."),
         ({"message": "x" * 200_001}, "message", "message must be at most 200,000 characters long."),
-        ({"message": "a\0b"}, "message", "message holds the character U+0000; leave it out."),
+        ({"message": "a\0b"}, "message", "message contains the character U+0000. Remove it."),
         (
             {"message": [{"type": "video"}]},
             "message[0].type",
