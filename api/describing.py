@@ -6,8 +6,10 @@ Not for what one handler alone knows: its summary, its own failures (`responses=
 """
 
 import re
+from collections.abc import Iterator
 from enum import Enum
 from functools import partial
+from inspect import cleandoc
 from typing import Any
 
 import msgspec
@@ -160,12 +162,29 @@ def _with_nulls(value: Any) -> Any:
 
 
 class DocumentComponents(Components):
-    """Components that keep the events' schemas when Litestar sets those that it has found in handlers."""
+    """Components that keep the events' schemas when Litestar sets those that it has found in handlers, which then say what
+    they are."""
 
     def __setattr__(self, name: str, value: Any) -> None:
         if name == "schemas":
-            value = dict(sorted({**event_schemas(), **value}.items()))
+            value = dict(sorted({**event_schemas(), **_with_docstrings(value)}.items()))
         super().__setattr__(name, value)
+
+
+def _with_docstrings(schemas: dict[str, Any]) -> dict[str, Any]:
+    """Describe schemas by the docstrings of their structs. Litestar leaves them without a description, or gives them that of
+    the first field that has the struct for its type."""
+    said = {shape.__name__: shape.__dict__.get("__doc__") for shape in _structs(msgspec.Struct)}
+    for name, schema in schemas.items():
+        if doc := said.get(name):
+            schema.description = cleandoc(doc)
+    return schemas
+
+
+def _structs(base: type[msgspec.Struct]) -> Iterator[type[msgspec.Struct]]:
+    for shape in base.__subclasses__():
+        yield shape
+        yield from _structs(shape)
 
 
 def components() -> Components:
