@@ -9,7 +9,7 @@ unhandled exceptions in another shape.
 
 from dataclasses import dataclass, field
 from http import HTTPStatus
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 import structlog
@@ -18,6 +18,7 @@ from litestar.exceptions import HTTPException, ValidationException
 from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import ParameterKwarg
 from litestar.typing import FieldDefinition
+from msgspec import Meta
 
 from api.error_catalog import CATALOG
 from api.openai.errors import OpenAIErrorOut, openai_error
@@ -88,22 +89,24 @@ RETRY_AFTER = {429: "1", 503: "2"}
 class FieldErrorOut(msgspec.Struct, frozen=True):
     """What is wrong with one field of the request."""
 
-    field: str
-    message: str
+    field: Annotated[
+        str, Meta(description="The field, such as `owner.email` or `models[0]`, the parameter or the header.")
+    ]
+    message: Annotated[str, Meta(description="What is wrong with it, and what it must be.")]
 
 
 class ProblemOut(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """RFC 9457 problem details. `code` is stable; `detail` says what to do."""
+    """An error, as RFC 9457 problem details."""
 
-    type: str
-    title: str
-    status: int
-    detail: str
-    instance: str
-    code: str
-    request_id: str
-    errors: list[FieldErrorOut] = []
-    job_id: str | None = None
+    type: Annotated[str, Meta(description="URN of the kind of problem; ends in `code`.")]
+    title: Annotated[str, Meta(description="The status in words.")]
+    status: Annotated[int, Meta(description="HTTP status.")]
+    detail: Annotated[str, Meta(description="What went wrong and what to do, for people. The wording may change.")]
+    instance: Annotated[str, Meta(description="Path of the request.")]
+    code: Annotated[str, Meta(description="Stable error code, for programs.")]
+    request_id: Annotated[str, Meta(description="Id of the request, to find it in logs.")]
+    errors: Annotated[list[FieldErrorOut], Meta(description="The fields at fault; absent if none is.")] = []
+    job_id: Annotated[str | None, Meta(description="The job that failed; absent if there was none.")] = None
 
 
 class JobEnded(HeadraceError):
