@@ -6,14 +6,14 @@
 Not here: the problem document of a 429; its `violated-policies` are `Verdict.violated`.
 """
 
-from workers.limits import Quota, Verdict
+from workers.limits import WINDOW_S, Quota, Verdict
 
 LARGEST = 10**15 - 1  # an integer of a structured field has 15 digits (RFC 9651 §3.3.1)
 NANOS_PER_MICRO = 1000  # money is told in micro-USD, for those 15 digits
 
 WINDOWS = {
-    "requests": ";w=60",
-    "tokens": ';w=60;qu="tokens"',
+    "requests": f";w={WINDOW_S}",
+    "tokens": f';w={WINDOW_S};qu="tokens"',
     "budget_day": ';w=86400;qu="micro-usd"',
     "budget_month": ';qu="micro-usd"',  # months differ, so there is no `w`
 }

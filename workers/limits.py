@@ -29,6 +29,7 @@ Spent = Callable[[UUID], Awaitable[tuple[int, int]]]
 """Returns what a tenant has spent this UTC day and this UTC month, in nano-USD, from Postgres."""
 
 LUA = Path(__file__).parent / "lua"
+WINDOW_S = 60  # of requests and tokens a minute; the scripts get it as their last argument
 TRUSTED_MS = 3600 * 1000  # how long Redis' copy of what was spent is taken for true
 SEED_TRIES = 3
 AWAY = ("LOADING", "OOM", "READONLY", "MASTERDOWN", "MISCONF", "BUSY")  # Redis answers, but can't do its work
@@ -199,7 +200,7 @@ class Limits:
     async def _run(self, script: Script, tenant_id: UUID, *arguments: int | str) -> Any:
         keys = (*redis_names.limits(tenant_id), redis_names.RESERVATIONS)
         now_ms = self._now_ms() if self._now_ms else ""
-        command = (len(keys), *keys, now_ms, *arguments)
+        command = (len(keys), *keys, now_ms, *arguments, WINDOW_S)
         try:
             return await self._call("EVALSHA", script.sha, *command)
         except ReplyError as error:

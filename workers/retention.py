@@ -16,14 +16,14 @@ from schema.db import Pool, system_tx, tenant_tx
 from schema.queries import retention as queries
 from schema.queries.jobs import list_ended
 from workers.endings import settle
-from workers.limits import Limits
+from workers.limits import WINDOW_S, Limits
 from workers.orders import CancelOrder
 from workers.redis_connection import ReplyError
 from workers.wire import Wire, WireDown
 
 log = structlog.get_logger()
 
-OPEN_S = 60.0  # a reservation that is older is looked at
+OPEN_S = float(WINDOW_S)  # a reservation that is older is looked at
 LOOK = 500  # how many of them at once,
 MOST = 64_000  # and at most, where jobs that wait stand before them
 ROUNDS = 20  # batches of one tenant in one go

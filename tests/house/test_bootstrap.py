@@ -20,7 +20,6 @@ from api.__main__ import COMMANDS
 from tests.waiting import wait_until
 
 ROOT = Path(__file__).resolve().parents[2]
-FOLDERS = ("api", "workers", "graphs", "tools", "schema")
 
 
 @pytest.fixture
@@ -179,10 +178,3 @@ def test_every_package_but_torch_is_pinned_with_hashes_and_no_address_of_this_ma
     assert [] == re.findall(
         r"^(?:torch|triton|nvidia-\S+|cuda-\S+)==.*|https?://\S+|^-.*|.*@ file.*", text, re.MULTILINE
     )
-
-
-def test_every_setting_that_the_code_reads_is_in_the_example_and_no_other() -> None:
-    name = re.compile(r"HEADRACE_[A-Z_]+[A-Z](?![A-Z_]|\w)")
-    code = [file for folder in FOLDERS for file in (ROOT / folder).rglob("*.py")] + [ROOT / "headrace"]
-    read = {found for file in code for found in name.findall(file.read_text())}
-    assert read - {"HEADRACE_TESTS"} == set(name.findall((ROOT / ".env.example").read_text()))  # that one is the tests'

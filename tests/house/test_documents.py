@@ -1,23 +1,89 @@
 """The documents say what is there."""
 
 import re
+from functools import cache
 from pathlib import Path
 
 import pytest
+from litestar.routes import HTTPRoute
 
+from api.__main__ import COMMANDS
+from api.app import create_app
+from api.settings import ApiSettings
 from schema.events import EVENTS, describe_events
 from schema.kinds import KINDS
+from tests.secret import VAULT
 from workers.app import build_app
 
 ROOT = Path(__file__).parents[2]
-DOCUMENTS = ("README.md", "ARCHITECTURE.md", "DECISIONS.md", "CONTRIBUTING.md", "CHANGELOG.md")
-PATH = re.compile(r"`((?:api|workers|graphs|tools|schema|tests)/[\w./-]+|[\w-]+\.(?:md|yaml|toml|txt))`")
+PAGES = [f"docs/{path.name}" for path in sorted((ROOT / "docs").glob("*.md"))]
+DOCUMENTS = ("README.md", "ARCHITECTURE.md", "DECISIONS.md", "CONTRIBUTING.md", "CHANGELOG.md", *PAGES)
+PATH = re.compile(
+    r"`((?:api|workers|graphs|tools|schema|tests|docs)/[\w./-]+|[\w-]+\.(?:md|yaml|toml|txt)|\.env\.example|Procfile)`"
+)
 
 
 @pytest.mark.parametrize("name", DOCUMENTS)
 def test_every_path_that_a_document_names_exists(name: str) -> None:
     paths = PATH.findall((ROOT / name).read_text())
     assert [] == [path for path in paths if not (ROOT / path.rstrip("/")).exists()]
+
+
+@pytest.mark.parametrize("name", DOCUMENTS)
+def test_every_command_that_a_document_names_exists(name: str) -> None:
+    named = re.findall(r"\./headrace ([a-z][a-z-]*)", (ROOT / name).read_text())
+    assert set() == set(named) - COMMANDS.keys()
+
+
+@pytest.mark.parametrize("name", DOCUMENTS)
+def test_every_setting_that_a_document_names_exists(name: str) -> None:
+    """Or is a variable that `./headrace env` prints."""
+    named = re.findall(r"\b(?:HEADRACE|OLLAMA|OPENAI)_[A-Z_]*[A-Z]\b", (ROOT / name).read_text())
+    printed = re.findall(r'"([A-Z_]+)"', (ROOT / "api/commands/env.py").read_text())
+    example = re.findall(r"^#? ?([A-Z][A-Z0-9_]+)=", (ROOT / ".env.example").read_text(), re.MULTILINE)
+    assert set() == set(named) - {*printed, *example}
+
+
+@pytest.mark.parametrize("name", DOCUMENTS)
+def test_every_route_that_a_document_names_exists(name: str) -> None:
+    named = routes_named((ROOT / name).read_text())
+    assert [] == [f"{method} {path}" for method, path in named if not is_served(method, path)]
+
+
+def routes_named(text: str) -> list[tuple[str, str]]:
+    """What begins with a root of ours, with the method in front of it if there is one; and what the README's `admin` calls."""
+    path = r"(/(?:api|v1|health)\b[\w/{}$.-]*)"
+    found = re.findall(rf"(?:\b(GET|POST|PUT|PATCH|DELETE) |(?<=[\s`(])|\$HEADRACE_URL){path}", text)
+    found += [(verb, f"/api/admin/{rest}") for verb, rest in re.findall(r"^admin ([A-Z]+) (\S+)", text, re.MULTILINE)]
+    return [(method, path.rstrip("/.")) for method, path in found]
+
+
+def is_served(method: str, path: str) -> bool:
+    """Whether a route fits: its parameters fit any part of the path, as a shell's variable fits any part of the route. A root
+    alone is no route."""
+    asked = path.split("/")
+    fitting = [methods for route, methods in served().items() if fits(asked, route.split("/"))]
+    return path in ("/api", "/v1") or any(method in ("", *methods) for methods in fitting)
+
+
+def fits(asked: list[str], route: list[str]) -> bool:
+    if route[-1].endswith(":path}"):
+        asked = [*asked[: len(route) - 1], "/".join(asked[len(route) - 1 :])]
+    pairs = zip(asked, route, strict=False)
+    return len(asked) == len(route) and all(
+        part == own or own.startswith("{") or part.startswith("$") for part, own in pairs
+    )
+
+
+@cache
+def served() -> dict[str, set[str]]:
+    """The methods of every route."""
+    settings = ApiSettings(database_url="postgresql://nowhere/x", redis_url="redis://nowhere/0", vault=VAULT)
+    found: dict[str, set[str]] = {}
+    for route in create_app(settings).routes:
+        if isinstance(route, HTTPRoute):
+            found.setdefault(route.path, set()).update(route.methods)
+    return found
 
 
 def test_the_readme_fits_on_a_few_screens() -> None:

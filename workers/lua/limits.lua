@@ -7,11 +7,11 @@
 --       5 day, 6 month         {first, spent, until, warned}: first day of the period, since 1970; money spent in it;
 --                              until when, in ms, that figure is trusted (absent: not seeded); whether warned
 --       7 open                 the reservations of all tenants, by the time they were made
--- ARGV  1 the time in ms, '' for Redis' own (another one is for tests)
+-- ARGV  1 the time in ms, '' for Redis' own (another one is for tests); the last: how many seconds a window has
 --
 -- A reservation is written "nanos slot slot:tokens …": its money, the slot of its request, its tokens by slot. Slot 0 is
 -- for what no window counts. Numbers go out through `int`: Lua itself writes 1e+15.
-local SLOTS = 61 -- the running second and the 60 before it: what is counted stays for 60 to 61 s, never for less
+local SLOTS = tonumber(ARGV[#ARGV]) + 1 -- the running second and a window before it: nothing that counts leaves early
 local KEEP_MS = (SLOTS + 1) * 1000
 local DAY_MS = 86400 * 1000
 

@@ -1,0 +1,182 @@
+"""What stands in a list somewhere fails here when its line is forgotten: events, routes, columns of sessions, settings."""
+
+import ast
+import importlib
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from api import app
+from schema import events
+from schema.queries import forking, privacy
+from schema.tables.sessions import Message, Session
+from workers import limit_headers, limits, retention
+
+ROOT = Path(__file__).resolve().parents[2]
+FOLDERS = ("api", "workers", "graphs", "tools", "schema")
+
+Table = type[Session] | type[Message]
+
+NOT_COPIED: dict[str, dict[str, str]] = {
+    "sessions": {
+        "created_at": "a fork is made when it is made",
+        "updated_at": "and used then for the first time",
+    },
+    "messages": {},
+}
+NOT_EXPORTED: dict[str, dict[str, str]] = {
+    "sessions": {
+        "tenant_id": "the export is of one tenant",
+        "user_id": "the export is of one person, whom its head names",
+        "summary": "made from the messages, which are exported, for the model only",
+        "summary_turn": "how far the summary goes",
+    },
+    "messages": {
+        "tenant_id": "the export is of one tenant",
+        "detail": "passages of documents, and notices of the installation",
+    },
+}
+SETTING = r"[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+"
+NOT_SETTINGS = (
+    "NO_COLOR",  # a convention of terminals
+    "AWS_",  # of AWS's own tools, where HEADRACE_S3_… is not set
+    "HEADRACE_TESTS",  # how much of the test suite runs
+)
+
+
+def test_every_event_is_in_the_list_of_events() -> None:
+    assert concrete(events.Event) == set(events.EVENTS.values())
+    assert all(name == event.type for name, event in events.EVENTS.items())
+
+
+def concrete(kind: type) -> set[type]:
+    """The subclasses that are told to clients, at any depth; tests may make more."""
+    below = {one for one in kind.__subclasses__() if not one.__module__.startswith("tests.")}
+    return {one for one in below if "type" in one.__dict__}.union(*map(concrete, below))
+
+
+def test_every_module_with_routes_is_registered() -> None:
+    registered = [id(routes) for routes in (*app.NATIVE, *app.OPENAI, *app.ROOT)]
+    modules = [importlib.import_module(name) for name in modules_with("routes")]
+    assert len(modules) > 30
+    assert [] == [module.__name__ for module in modules if id(module.routes) not in registered]
+    assert len(registered) == len(set(registered))
+
+
+def modules_with(name: str) -> Iterator[str]:
+    for path in sorted((ROOT / "api").rglob("*.py")):
+        for line in ast.parse(path.read_text()).body:
+            targets = line.targets if isinstance(line, ast.Assign) else [getattr(line, "target", None)]
+            if any(isinstance(target, ast.Name) and target.id == name for target in targets):
+                yield ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+
+
+def test_the_window_of_a_rate_limit_stands_in_one_place() -> None:
+    """Limits are named by the minute, so it is one. Whoever needs it takes it from `workers.limits`."""
+    assert 60 == limits.WINDOW_S
+    told = {name: window for name, window in limit_headers.WINDOWS.items() if name in ("requests", "tokens")}
+    assert all(f";w={limits.WINDOW_S}" in window for window in told.values())
+    assert retention.OPEN_S >= limits.WINDOW_S
+    lua = {path.name: path.read_text() for path in limits.LUA.glob("*.lua")}
+    files = {"limits.py": Path(limits.__file__), "limit_headers.py": Path(limit_headers.__file__)}
+    code = lua | {name: without_words(path) for name, path in files.items()}
+    found = {
+        name: re.findall(r"(?<![\d.])(?:59|60|61|62)(?:000)?(?![\d.])", strip(text)) for name, text in code.items()
+    }
+    assert {"limits.py": ["60"]} == {name: numbers for name, numbers in found.items() if numbers}
+
+
+def strip(text: str) -> str:
+    """Without Lua's comments."""
+    return re.sub(r"--.*", "", text)
+
+
+def without_words(path: Path) -> str:
+    """A module without its comments and docstrings."""
+    tree = ast.parse(path.read_text())
+    for node in ast.walk(tree):
+        body = getattr(node, "body", None)
+        if isinstance(body, list):
+            node.body = [line for line in body if not is_text(line)] or [ast.Pass()]  # type: ignore[attr-defined]
+    return ast.unparse(tree)
+
+
+def is_text(line: ast.AST) -> bool:
+    return isinstance(line, ast.Expr) and isinstance(line.value, ast.Constant)
+
+
+TABLES = pytest.mark.parametrize("table", [Session, Message], ids=lambda table: table.__tablename__)
+COPIES = {"sessions": forking.COPY_SESSION, "messages": forking.COPY_MESSAGES}
+
+
+@TABLES
+def test_a_fork_copies_every_column(table: Table) -> None:
+    name, columns = describe(table)
+    copied = words(re.search(r"INSERT INTO \w+ \(([^)]+)\)", COPIES[name])[1])  # type: ignore[index]
+    assert columns == copied | NOT_COPIED[name].keys()
+    assert set() == copied & NOT_COPIED[name].keys()
+
+
+@TABLES
+def test_an_export_shows_every_column(table: Table) -> None:
+    name, columns = describe(table)
+    shown = words(privacy.PERSONAL[name].shown)
+    assert columns == shown | NOT_EXPORTED[name].keys()
+    assert set() == shown & NOT_EXPORTED[name].keys()
+
+
+def test_an_erasure_takes_sessions_and_their_messages() -> None:
+    """Rows are deleted whole, so no column can stay: sessions by their person, messages with their session."""
+    assert [privacy.Erasure(privacy.OWN)] == list(privacy.PERSONAL["sessions"].erasures)
+    (key,) = [key for key in Message.metadata.tables["messages"].foreign_keys if key.column.name == "id"]
+    assert ("sessions", "CASCADE") == (key.column.table.name, key.ondelete)
+
+
+def describe(table: Table) -> tuple[str, set[str]]:
+    """A table's name and its columns."""
+    name = str(table.__tablename__)
+    return name, {column.name for column in table.metadata.tables[name].columns}
+
+
+def words(text: str) -> set[str]:
+    return set(re.findall(r"\w+", text))
+
+
+def test_every_setting_is_in_the_example_and_every_example_is_read() -> None:
+    example = (ROOT / ".env.example").read_text()
+    read, named = set[str](), set[str]()
+    for node in code():
+        read |= {name for name in settings_read(node) if not name.startswith(NOT_SETTINGS)}
+        if isinstance(node, ast.Constant) and isinstance(node.value, str):
+            named.update(re.findall(SETTING, node.value))
+    assert set() == {name for name in read if not re.search(rf"\b{name}\b", example)}
+    assert set() == set(re.findall(rf"^#? ?({SETTING})=", example, re.MULTILINE)) - named
+
+
+def code() -> Iterator[ast.AST]:
+    files = [path for folder in FOLDERS for path in (ROOT / folder).rglob("*.py")] + [ROOT / "headrace"]
+    for path in files:
+        yield from ast.walk(ast.parse(path.read_text()))
+
+
+def settings_read(node: ast.AST) -> list[str]:
+    """What is read here from a mapping called `env`, `environ` …, and whatever is named with our prefix."""
+    found: list[Any] = []
+    match node:
+        case ast.Call(func=ast.Attribute(value=source, attr="get"), args=[ast.Constant(value=name), *_]):
+            found = [name] if is_environment(source) else []
+        case ast.Call(args=[source, *names]) if is_environment(source):
+            found = [name.value for name in names if isinstance(name, ast.Constant)]
+        case ast.Subscript(value=source, slice=ast.Constant(value=name)):
+            found = [name] if is_environment(source) else []
+        case ast.Constant(value=str(text)):
+            found = re.findall(r"\bHEADRACE_[A-Z0-9_]*[A-Z0-9]\b", text)
+    return [name for name in found if isinstance(name, str) and re.fullmatch(SETTING, name)]
+
+
+def is_environment(source: Any) -> bool:
+    name = source.attr if isinstance(source, ast.Attribute) else getattr(source, "id", "")
+    return name in ("env", "environ", "environment")
