@@ -17,11 +17,13 @@ from schema.bootstrap import ensure_api_key
 from schema.keys import new_api_key
 from schema.vault import PLATFORM
 from tests.conftest import TestTenant, make_tenant
+from tests.counterparts.oidc_provider import OidcProvider
 from tests.counterparts.openai_server import OpenAIServer
 from tests.secret import VAULT
 from tests.system import System
 from tests.waiting import PATIENCE_S
 from tools.egress import EgressPolicy
+from workers.ports import Ports
 from workers.storage.settings import StorageSettings
 
 
@@ -95,6 +97,19 @@ def owner(database_url: str) -> TestTenant:
 def stranger(database_url: str) -> TestTenant:
     """Another tenant."""
     return make_tenant(database_url)
+
+
+@pytest.fixture
+async def provider() -> AsyncIterator[OidcProvider]:
+    """An identity provider."""
+    async with OidcProvider() as provider:
+        yield provider
+
+
+@pytest.fixture
+async def nobody_has_failed(ports: Ports) -> None:
+    """Forget failed sign-ins: all tests come from one address."""
+    await ports.wire.call("FLUSHDB")
 
 
 @asynccontextmanager

@@ -5,6 +5,7 @@ A run has three parts: the document's examples, the edges of every parameter and
 by all of CHECKS; ids that answers hold are used in later requests. The same seed makes the same requests.
 """
 
+import time
 from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
@@ -33,7 +34,10 @@ a 400, 409 or 422 for them is right (schemathesis#2906)."""
 REFUSED = [400, 401, 403, 404, 405, 409, 413, 415, 422, 429]
 """What a request that the document forbids may get. 409, 422 and 429: what is wrong besides may be seen first."""
 
-REQUEST_S = 15
+REQUEST_S = 60
+
+TELLING = {200, 201, 204, 400, 401, 404, 405, 415}
+"""Statuses without which a run has not seen enough: one in which everything was refused would find nothing."""
 
 
 @dataclass
@@ -46,6 +50,21 @@ class Findings:
     @property
     def cases(self) -> int:
         return self.answers.total()
+
+    @property
+    def tried(self) -> int:
+        """How many operations have answered."""
+        return len({operation for operation, _ in self.answers})
+
+    @property
+    def never_done(self) -> set[str]:
+        """The operations that have only refused."""
+        return {operation for operation, _ in self.answers} - {name for name, status in self.answers if status < 300}
+
+    @property
+    def is_telling(self) -> bool:
+        """Whether a run without failures means something: most operations were done, and the usual refusals seen."""
+        return set(self.statuses()) >= TELLING and len(self.never_done) < 0.25 * self.tried
 
     @property
     def report(self) -> str:
@@ -61,9 +80,9 @@ class Findings:
 
 
 def explore(url: str, key: str, key_id: str, *, paths: str, examples: int, most_s: int) -> Findings:
-    """Explore the operations whose path matches `paths`, calling with `key`; `examples` are drawn for each operation, and after
-    `most_s` the run ends where it is."""
-    schema = schemathesis.openapi.from_url(f"{url}/schema/openapi.json", config=_config(key, examples, most_s))
+    """Explore the operations whose path matches `paths`, calling with `key`; `examples` are drawn for each operation. After
+    `most_s` the run ends, but not before each operation was tried: a slow machine takes longer and sees as much."""
+    schema = schemathesis.openapi.from_url(f"{url}/schema/openapi.json", config=_config(key, examples))
     schema = schema.include(path_regex=paths)
 
     @schemathesis.hook
@@ -72,27 +91,29 @@ def explore(url: str, key: str, key_id: str, *, paths: str, examples: int, most_
             case.path_parameters["key_id"] = str(uuid4())  # revoking the key that we call with would end the run
 
     try:
-        return _run(schema)
+        return _run(schema, most_s)
     finally:
         schemathesis.hooks.unregister(before_call)
 
 
-def _run(schema: schemathesis.BaseSchema) -> Findings:
-    found = Findings()
-    for event in from_schema(schema).execute():
+def _run(schema: schemathesis.BaseSchema, most_s: int) -> Findings:
+    found, began, all_operations = Findings(), time.monotonic(), schema.statistic.operations.selected
+    stream = from_schema(schema).execute()
+    for event in stream:
         if isinstance(event, events.FatalError):
             raise event.exception
         if isinstance(event, events.NonFatalError):
             found.failures[event.label, "could not be tried", type(event.value).__name__] = str(event.value)[:1000]
         if isinstance(event, events.ScenarioFinished):
             _take(found, event.recorder)
+        if time.monotonic() - began > most_s and found.tried >= all_operations and found.is_telling:
+            stream.stop()
     return found
 
 
-def _config(key: str, examples: int, most_s: int) -> SchemathesisConfig:
+def _config(key: str, examples: int) -> SchemathesisConfig:
     said = {
         "seed": 20_26,
-        "max-time": most_s,
         "cache": {"enabled": False},
         "headers": {"Authorization": f"Bearer {key}"},
         "request-timeout": REQUEST_S,

@@ -1,6 +1,5 @@
 """A tenant's identity providers: what may be registered, what is shown, what ends with them."""
 
-from collections.abc import AsyncIterator
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -29,12 +28,6 @@ def tenant(database_url: str) -> TestTenant:
 @pytest.fixture
 def stranger(database_url: str) -> TestTenant:
     return make_tenant(database_url, role="owner")
-
-
-@pytest.fixture
-async def provider() -> AsyncIterator[OidcProvider]:
-    async with OidcProvider() as provider:
-        yield provider
 
 
 def described(provider: OidcProvider, **more: Any) -> Json:

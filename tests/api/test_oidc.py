@@ -1,6 +1,5 @@
 """Signing in at an identity provider, as a browser does it: whom it brings in, and every way in which it must not."""
 
-from collections.abc import AsyncIterator
 from dataclasses import replace
 from urllib.parse import parse_qsl, urlsplit
 
@@ -19,17 +18,7 @@ from tests.conftest import TestTenant
 from tests.counterparts.oidc_provider import CLIENT, SECRET, OidcProvider, query_of
 from workers.ports import Ports
 
-
-@pytest.fixture(autouse=True)
-async def nobody_has_failed(ports: Ports) -> None:
-    """All tests come from one address."""
-    await ports.wire.call("FLUSHDB")
-
-
-@pytest.fixture
-async def provider() -> AsyncIterator[OidcProvider]:
-    async with OidcProvider() as provider:
-        yield provider
+pytestmark = pytest.mark.usefixtures("nobody_has_failed")
 
 
 @pytest.fixture

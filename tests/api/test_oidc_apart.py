@@ -16,17 +16,7 @@ from tests.conftest import TestTenant
 from tests.counterparts.oidc_provider import OidcProvider, query_of
 from workers.ports import Ports
 
-
-@pytest.fixture(autouse=True)
-async def nobody_has_failed(ports: Ports) -> None:
-    """All tests come from one address."""
-    await ports.wire.call("FLUSHDB")
-
-
-@pytest.fixture
-async def provider() -> AsyncIterator[OidcProvider]:
-    async with OidcProvider() as provider:
-        yield provider
+pytestmark = pytest.mark.usefixtures("nobody_has_failed")
 
 
 @pytest.fixture

@@ -13,6 +13,8 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, cast
 from urllib.parse import parse_qsl
 
+from tests.waiting import PATIENCE_S
+
 REASONS = {200: "OK", 400: "Bad Request", 401: "Unauthorized", 404: "Not Found", 429: "Too Many Requests"}
 
 
@@ -208,7 +210,7 @@ class CounterpartServer:
             if not waiter.done():
                 waiter.set_result(None)
 
-    async def until(self, condition: Callable[[], bool], cap_s: float = 5.0) -> None:
+    async def until(self, condition: Callable[[], bool], cap_s: float = PATIENCE_S) -> None:
         """Waits until `condition()` holds, looked at whenever a request comes or ends; TimeoutError after `cap_s`."""
         async with asyncio.timeout(cap_s):
             while not condition():

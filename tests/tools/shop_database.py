@@ -55,7 +55,7 @@ class Shop:
 
 
 @contextmanager
-def open_shop(server_url: str, *, statement_timeout_s: float = 0.3) -> Iterator[Shop]:
+def open_shop(server_url: str, *, statement_timeout_s: float = 2.0) -> Iterator[Shop]:
     """Make the database and a role of its own that may only read."""
     name = f"shop_{uuid4().hex[:12]}"
     with psycopg.connect(server_url, autocommit=True) as db:
