@@ -18,12 +18,12 @@ CATALOG: dict[str, ErrorDoc] = {
     "invalid_input": ErrorDoc("A parameter or a field is invalid", "limit must be 100 or less.", "limit"),
     "model_unknown": ErrorDoc(
         "No such model, or it is not granted to the tenant",
-        "There is no model 'ollama/llama9' that this tenant may use. GET /v1/models lists what there is.",
+        "No such model: 'ollama/llama9'. GET /v1/models lists the models you can use.",
         "model",
     ),
     "agent_unknown": ErrorDoc(
         "No such agent, or it is not granted to the tenant",
-        "There is no agent 'clerk' that you may use. There are: analyst, librarian. Leave it out to have one found.",
+        "No such agent: 'clerk'. Agents you can use: analyst, librarian. Omit agent to have one selected.",
         "agent",
     ),
     "provider_refused": ErrorDoc(
@@ -51,19 +51,20 @@ CATALOG: dict[str, ErrorDoc] = {
     "not_found": ErrorDoc("No such resource for this tenant", "No such job."),
     "conflict": ErrorDoc(
         "The current state does not allow it",
-        "Only an ended job can be deleted; cancel it first. This one is running.",
+        "Only a job that has ended can be deleted; cancel it first. This job is running.",
     ),
     "session_busy": ErrorDoc(
         "The session is answering another message (`on_busy` is `reject`)",
-        "This session has a job that is not done. Wait for it, cancel it, or send on_busy=queue.",
+        "The session has a job that has not finished. Wait for it, or set on_busy to queue, interrupt or rollback.",
     ),
     "cancelled": ErrorDoc("The job was cancelled while the request waited for it", "The job was cancelled."),
     "storage_full": ErrorDoc(
-        "The tenant's storage is full", "The storage of this tenant is full. Delete documents, or ask for more."
+        "The tenant's storage is full",
+        "Your tenant's storage is full. Delete documents, or ask an admin to raise the limit.",
     ),
     "idempotency_key_reused": ErrorDoc(
         "The `Idempotency-Key` was used with another body",
-        "This Idempotency-Key came with another body before. Send a new key for a new request.",
+        "This Idempotency-Key was used with a different body. Use a new key for a new request.",
     ),
     "credential_refused": ErrorDoc(
         "The service rejected the key", "openai does not accept this key, so it was not stored.", "api_key"
@@ -73,16 +74,16 @@ CATALOG: dict[str, ErrorDoc] = {
     ),
     "queue_full": ErrorDoc(
         "Too many jobs of the tenant are waiting",
-        "Your tenant has as many waiting jobs as it may have. Send it again when some are done.",
+        "Too many jobs of this tenant are waiting. Retry when some have finished.",
     ),
     "rate_limit_exceeded": ErrorDoc(
         "A rate limit is reached",
-        "Too much at once for this tenant's limits (requests per minute). Send it again after 12 s; RateLimit says what "
-        "is left.",
+        "This tenant's rate limit is reached (requests per minute). Retry after 12 s. The RateLimit header shows what is "
+        "left.",
     ),
     "budget_exceeded": ErrorDoc(
         "The tenant's budget is spent",
-        "The budget of this tenant is spent. It begins anew with the next day or month (UTC), or an admin raises it.",
+        "This tenant's budget is used up. It renews with the next day or month (UTC), or an admin can raise it.",
     ),
     "provider_rate_limited": ErrorDoc(
         "The model provider's rate limit is reached", "openai takes no more requests now (429). Try again in 20 s."
@@ -92,7 +93,9 @@ CATALOG: dict[str, ErrorDoc] = {
     "egress_too_large": ErrorDoc(
         "A fetched file is too large", "files.example sent more than the 100 MB that a file may have."
     ),
-    "worker_lost": ErrorDoc("The worker running the job was lost", "The worker of this job went away too often."),
+    "worker_lost": ErrorDoc(
+        "The worker running the job was lost", "The job lost its worker in each of its tries and will not be retried."
+    ),
     "step_failed": ErrorDoc("A step of the pipeline failed", "The step 'summarise' failed: it has no input."),
     "unavailable": ErrorDoc(
         "A store is unavailable; nothing was accepted",

@@ -15,7 +15,7 @@ from schema.queries.credentials import find_credentials
 from schema.vault import Sealed
 
 AGENT = "agent/"
-NONE_GRANTED = "No model is granted to this tenant yet. Whoever runs this installation grants one, such as ollama/*."
+NONE_GRANTED = "No model has been granted to this tenant yet. An admin can grant one, such as ollama/*."
 
 
 async def find_providers(resources: Resources, principal: Principal) -> Providers:
@@ -55,7 +55,7 @@ async def resolve_target(resources: Resources, principal: Principal, model: str 
     """
     if model and model.startswith(AGENT):
         if agent is not None and agent != model.removeprefix(AGENT):
-            raise UnknownAgent("agent and model name two agents. Leave one of them out.", field="agent")
+            raise UnknownAgent("agent and model name different agents. Omit one of them.", field="agent")
         agent, model, field = model.removeprefix(AGENT), None, "model"
     else:
         field = "agent"
@@ -66,7 +66,7 @@ async def resolve_target(resources: Resources, principal: Principal, model: str 
         return Target(await resolve_model(resources, principal, model), AUTO if routed else None, asked)
     if agent not in agents:
         known = ", ".join(sorted(agents)[:20]) or "none"
-        said = f"There is no agent {agent[:80]!r} that you may use. There are: {known}. Leave it out to have one found."
+        said = f"No such agent: {agent[:80]!r}. Agents you can use: {known}. Omit agent to have one selected."
         raise UnknownAgent(said, field=field)
     own = agents[agent]
     if not asked and own is not None and principal.tenant.may_use_model(own):
@@ -96,7 +96,7 @@ async def resolve_model(resources: Resources, principal: Principal, model: str |
 
 
 def _unknown(model: str) -> UnknownModel:
-    said = f"There is no model {model[:80]!r} that this tenant may use. GET /v1/models lists what there is."
+    said = f"No such model: {model[:80]!r}. GET /v1/models lists the models you can use."
     return UnknownModel(said, field="model")
 
 
@@ -117,7 +117,7 @@ async def _choose(providers: Providers, principal: Principal) -> str:
     for model in await providers.list_models():
         if principal.tenant.may_use_model(model.id):
             return model.id
-    raise UnknownModel("None of the models that this tenant may use can be reached now.", field="model")
+    raise UnknownModel("None of the models that this tenant can use is reachable now.", field="model")
 
 
 async def list_granted_models(resources: Resources, principal: Principal) -> list[ModelInfo]:

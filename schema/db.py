@@ -114,7 +114,7 @@ async def connection(pool: Pool) -> AsyncIterator[Db]:
     except (psycopg.OperationalError, PoolTimeout) as error:
         if _is_outage(error):
             _sort_out(pool)
-            raise Unavailable("The database does not answer; nothing was accepted. Try again shortly.") from error
+            raise Unavailable("The database is unavailable. Nothing was accepted; try again shortly.") from error
         raise
 
 

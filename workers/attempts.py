@@ -290,7 +290,7 @@ class Attempt:
             await self._end([JobFailed(error=reason)], "failed", error=told)
 
     async def _hand_back(self) -> None:
-        error = {"code": "worker_stopped", "message": "The worker was stopped and gave the job back."}
+        error = {"code": "worker_stopped", "message": "The worker was stopped and returned the job to the queue."}
         await self._requeue(outcome="handed_back", error=error, refund=True)
 
     async def _requeue(

@@ -109,7 +109,7 @@ class EmbeddingClient:
         for a hosted model what its provider raises.
         """
         if len(texts) > MOST_TEXTS:
-            raise InputError(f"These are {len(texts)} texts; at most {MOST_TEXTS} are embedded at once.", field="input")
+            raise InputError(f"input has {len(texts)} texts; the maximum is {MOST_TEXTS}.", field="input")
         name = embedder or self.default
         if not texts:
             return []
@@ -178,8 +178,8 @@ class EmbeddingClient:
                 answer = await answered
         except TimeoutError as error:
             raise Unavailable(
-                f"No worker embedded this within {timeout_s:g} s: none that embeds is running, or all are busy. Send it "
-                "again in a moment, or start a worker."
+                f"No worker embedded the text within {timeout_s:g} s: no ingestion worker is running, or all are busy. "
+                "Retry in a moment, or start a worker."
             ) from error
         finally:
             del self._waiting[ask.id]
@@ -198,7 +198,7 @@ class EmbeddingClient:
             log.warning("embedding_not_asked", error=str(length).partition(" ")[0])
             raise _away()
         if length > MOST_WAITING:
-            raise Unavailable("Too many texts wait to be embedded. Send it again in a moment, or start more workers.")
+            raise Unavailable("Too many texts are waiting to be embedded. Retry in a moment, or start more workers.")
 
     def _heard(self, channel: str, data: bytes) -> None:
         try:
@@ -217,5 +217,7 @@ def _away() -> Unavailable:
 
 def _joined(answers: Sequence[Answer]) -> list[list[float]]:
     if len({answer.dimensions for answer in answers}) > 1:  # workers of two versions, in the middle of a deploy
-        raise Unavailable("Workers embed with different models now. Send it again when all have the same settings.")
+        raise Unavailable(
+            "Workers use different embedding models at the moment. Retry when all have the same settings."
+        )
     return [vector for answer in answers for vector in unpacked(answer)]

@@ -142,5 +142,5 @@ class EmbeddingServer:
                 ask.texts, purpose=ask.purpose, embedder=ask.embedder, lane=f"{lane}/{ask.lane}"
             )
         if self._reranker is None:
-            raise ModelUnknown("The workers have no cross-encoder; set HEADRACE_RERANKER for them, too.")
+            raise ModelUnknown("The workers have no cross-encoder. Set HEADRACE_RERANKER for them too.")
         return [[rating] for rating in await self._reranker.rate(ask.query, ask.texts)]

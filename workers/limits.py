@@ -195,7 +195,7 @@ class Limits:
             if reply[0] != UNSEEDED:
                 return reply
             await self.seed(tenant_id, *await self._spent(tenant_id))
-        raise WireDown("Redis forgets what was spent as fast as it is told")
+        raise WireDown("Redis loses the counters of limits as soon as they are written")
 
     async def _run(self, script: Script, tenant_id: UUID, *arguments: int | str) -> Any:
         keys = (*redis_names.limits(tenant_id), redis_names.RESERVATIONS)
@@ -213,7 +213,7 @@ class Limits:
             return await self._wire.call(*command)
         except ReplyError as error:
             if str(error).startswith(AWAY):
-                raise WireDown(f"Redis refuses to work: {error}") from error
+                raise WireDown(f"Redis refused a command: {error}") from error
             raise
 
 

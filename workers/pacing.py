@@ -39,9 +39,7 @@ class Pace:
             yield
             return
         if line.waiting >= MOST_IN_LINE:
-            raise QueueFull(
-                "Your tenant's jobs wait, and more come than are taken in. Send this one again in a moment."
-            )
+            raise QueueFull("Your tenant is submitting jobs faster than they can be accepted. Retry in a moment.")
         line.waiting += 1
         try:
             await line.turn.acquire()

@@ -43,9 +43,9 @@ FILES_S = 60.0
 JOIN_S = 3600.0
 SWEEPER = 0x48525357  # the advisory lock of whoever sweeps
 
-LOST = WorkerLost("The worker that ran the job went away.")
-SPENT = WorkerLost("The workers that ran the job went away, as often as it may be tried.")
-OVERDUE = DeadlinePassed("The job did not begin before its deadline; no worker was free for it.")
+LOST = WorkerLost("The worker that ran the job was lost.")
+SPENT = WorkerLost("The job lost its worker in each of its tries and will not be retried.")
+OVERDUE = DeadlinePassed("The job did not start before its deadline because no worker was free.")
 
 
 class Scheduler:

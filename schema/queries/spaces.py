@@ -25,7 +25,7 @@ async def open_space(db: Db, name: str, dimensions: int) -> int:
     except psycopg.Error as error:
         if error.sqlstate != REFUSED:
             raise
-        said = f"{name} gives vectors of {dimensions} numbers now, which can't be searched beside those that it gave before."
+        said = f"{name} now returns vectors of {dimensions} dimensions, which cannot be searched with its earlier ones."
         raise Conflict(f"{said} Give the other model another name.") from error
     assert row is not None, "a function returns a row"
     return row["id"]

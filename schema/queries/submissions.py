@@ -30,8 +30,8 @@ DISPATCH_LOCK = 0x48524143
 SESSION_BUSY, QUEUE_FULL, NOT_YOURS, STORAGE_FULL, NO_COLLECTION = "HR001", "HR002", "HR003", "HR004", "HR005"
 NOTHING_WAITS, NOTE_GONE = "HR007", "HR008"
 
-QUEUE_IS_FULL = "Too many jobs of this tenant are waiting. Send this one again when some have ended."
-STORAGE_IS_FULL = "Your tenant's storage is full. Delete documents that are not needed, or have the limit raised."
+QUEUE_IS_FULL = "Too many jobs of this tenant are waiting. Retry when some have finished."
+STORAGE_IS_FULL = "Your tenant's storage is full. Delete documents, or ask an admin to raise the limit."
 
 
 class KeyTaken(Exception):
@@ -244,14 +244,15 @@ def _values(job: Submission, *, window: int, has_room: bool) -> dict[str, Any]:
 
 REFUSALS: dict[str, Callable[[], Exception]] = {
     SESSION_BUSY: lambda: SessionBusy(
-        "The session is still answering. Wait for it, or send on_busy as queue, interrupt or rollback.", field="on_busy"
+        "The session has a job that has not finished. Wait for it, or set on_busy to queue, interrupt or rollback.",
+        field="on_busy",
     ),
     QUEUE_FULL: lambda: QueueFull(QUEUE_IS_FULL),
     NOT_YOURS: lambda: NotFound("No such session. Omit session_id to start a new one.", field="session_id"),
     STORAGE_FULL: lambda: StorageFull(STORAGE_IS_FULL),
     NO_COLLECTION: lambda: NotFound("No such collection. GET /api/collections lists them.", field="collection"),
     NOTHING_WAITS: NothingWaits,
-    NOTE_GONE: lambda: Unavailable("The upload took too long to be stored; nothing was accepted. Send it again."),
+    NOTE_GONE: lambda: Unavailable("The upload took too long to store. Nothing was accepted; send it again."),
 }
 """What `refuse(code)` in a statement means."""
 
@@ -276,7 +277,7 @@ async def find_keyed_job(db: Db, tenant_id: UUID, key: Idempotency) -> UUID | No
     )
     if row is not None and row["fingerprint"] != key.fingerprint:
         raise IdempotencyReused(
-            "This Idempotency-Key came with another body before. Use a new key for a new request.",
+            "This Idempotency-Key was used with a different body. Use a new key for a new request.",
             field="Idempotency-Key",
         )
     return row["job_id"] if row else None

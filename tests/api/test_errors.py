@@ -60,7 +60,7 @@ async def refused(api: httpx.AsyncClient, body: Any, path: str = "/api/chat") ->
         (
             {"message": "a", "agent": "bob"},
             "agent",
-            "There is no agent 'bob' that you may use. There are: none. Leave it out to have one found.",
+            "No such agent: 'bob'. Agents you can use: none. Omit agent to have one selected.",
         ),
     ],
 )

@@ -169,7 +169,7 @@ async def test_two_processes_hear_their_own_answers(address: RedisAddress, wire:
 
 
 async def test_without_a_worker_it_is_unavailable_when_time_is_up(client: EmbeddingClient) -> None:
-    with pytest.raises(Unavailable, match="No worker embedded this"):
+    with pytest.raises(Unavailable, match="No worker embedded the text"):
         await client.embed(["1"], timeout_s=0.1)
 
 
@@ -192,7 +192,7 @@ async def test_a_list_that_nobody_works_off_is_forgotten(wire: Wire, client: Emb
 
 async def test_a_full_list_is_unavailable_at_once_and_grows_no_further(wire: Wire, client: EmbeddingClient) -> None:
     await wire.call("LPUSH", waiting(), *["x"] * MOST_WAITING)
-    with pytest.raises(Unavailable, match="Too many texts wait"):
+    with pytest.raises(Unavailable, match="Too many texts are waiting"):
         await client.embed(["1"], timeout_s=60)
     assert [MOST_WAITING, b"x"] == await wire.send([("LLEN", waiting()), ("LINDEX", waiting(), 0)])
 
@@ -389,7 +389,7 @@ async def test_workers_that_embed_differently_are_not_mixed(address: RedisAddres
             return [[1.0] * len(texts) for _ in texts]
 
     async with serving(address, Other()):
-        with pytest.raises(Unavailable, match="different models"):
+        with pytest.raises(Unavailable, match="different embedding models"):
             await client.embed([str(number) for number in range(ASK_TEXTS + 1)])
 
 

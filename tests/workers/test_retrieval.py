@@ -146,10 +146,10 @@ async def test_nothing_of_other_people_or_tenants_is_found_in_any_mode(
         for sees in {None, reader}:
             asked = ask(shelf, "weir", reader=reader, visible_user_id=sees, mode=mode, **how)
             assert expected == set(names(await searcher.search(asked)))
-    with pytest.raises(NotFound, match="There is no document"):
+    with pytest.raises(NotFound, match="No such document"):
         await searcher.search(ask(shelf, "weir", reader=ada, filters=Filters(documents=[shelf.document_id("ben")])))
     foreign = Filters(documents=[other.document_id("foreign")])
-    with pytest.raises(NotFound, match="There is no document"):
+    with pytest.raises(NotFound, match="No such document"):
         await searcher.search(ask(shelf, "weir", reader=ada, filters=foreign))
 
 
@@ -163,7 +163,7 @@ async def test_collections_are_named_by_name_or_id_and_unknown_ones_are_refused(
     by_id = ask(shelf, "weir", collections=[str(found.collection_id)])
     assert ["b"] == names(await searcher.search(by_id))
     assert Findings() == await searcher.search(ask(shelf, "weir", collections=["empty"]))
-    with pytest.raises(NotFound, match="There is no collection 'lakes'") as refused:
+    with pytest.raises(NotFound, match="No such collection: 'lakes'") as refused:
         await searcher.search(ask(shelf, "weir", collections=["rivers", "lakes"]))
     assert "collections" == refused.value.field
 
@@ -194,7 +194,7 @@ async def test_without_an_embedder_words_alone_answer_and_it_says_so(pool: Pool,
     searcher = Searcher(pool, Fixed({}, Unavailable("No worker embeds.")))
     findings = await searcher.search(ask(shelf, "weir"))
     assert (["a"], True) == (names(findings), findings.found)
-    assert "Searched by words alone, meaning could not be compared: No worker embeds." == findings.degraded
+    assert "Searched by words alone, because meaning could not be compared: No worker embeds." == findings.degraded
     with pytest.raises(Unavailable, match="No worker embeds"):
         await searcher.search(ask(shelf, "weir", mode="vector"))
 
@@ -231,7 +231,7 @@ async def test_a_cross_encoder_has_the_last_word(pool: Pool, shelf: Shelf) -> No
     searcher = Searcher(pool, Fixed({"three": EAST}), Backwards())
     findings = await searcher.search(ask(shelf, "weir", rerank=True))
     assert [("the lock", 0.9), ("the weir", 0.1)] == [(one.text, one.score) for one in findings.passages]
-    with pytest.raises(InputError, match="No model that re-ranks"):
+    with pytest.raises(InputError, match="has no reranker"):
         await Searcher(pool, Fixed({})).search(ask(shelf, "weir", rerank=True))
 
 
@@ -293,7 +293,7 @@ async def test_an_agent_is_given_nothing_when_nothing_answers(pool: Pool, meanin
 
 
 async def test_an_agent_that_names_a_collection_that_is_not_there_hears_which_are(pool: Pool, meaning: Shelf) -> None:
-    with pytest.raises(NotFound, match=r"no collection 'lakes'\. There are: handbook\."):
+    with pytest.raises(NotFound, match=r"No such collection: 'lakes'\. There are: handbook\."):
         await documents_of(pool, meaning).search("x", collection="lakes", k=5)
 
 

@@ -31,14 +31,14 @@ class Pictures:
         url = self._found.get(name)
         if url is None:
             there = ", ".join(self._found) or "none"
-            raise NotFound(f"There is no file {name[:80]!r}. Attached to the question are: {there}.")
+            raise NotFound(f"No such file: {name[:80]!r}. Attached files: {there}.")
         head, comma, data = url.partition(",")
         if not (head.startswith("data:") and head.endswith(";base64") and comma):
-            raise NotFound(f"{name} was sent as an address, not as data; only its sender can read it.")
+            raise NotFound(f"{name} was sent as a URL, so its contents are not available. Send it as data.")
         try:
             return base64.b64decode(data, validate=True)
         except binascii.Error:
-            raise NotFound(f"{name} is not base64; send the picture again.") from None
+            raise NotFound(f"{name} is not valid base64. Send the image again.") from None
 
 
 class Unseeing:

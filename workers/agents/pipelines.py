@@ -22,7 +22,7 @@ from schema.threads import thread_name
 from workers.agents.work import prepare, used
 from workers.workshop import Workshop
 
-GONE = "The pipeline of this job was deleted. Make it again and execute that one."
+GONE = "The pipeline of this job was deleted. Create it again and run it."
 
 
 class Pipelines:

@@ -101,7 +101,7 @@ class ToolSurroundings:
         config = self._configuration.data_sources.get(name)
         if config is None:
             known = ", ".join(self._configuration.data_sources) or "none"
-            raise NotFound(f"There is no data source {name[:80]!r}. There are: {known}.")
+            raise NotFound(f"No such data source: {name[:80]!r}. Data sources: {known}.")
         dsn = await admit_dsn(self._open(config.secret), self._shop.settings.egress)
         return DataSource(
             name=name,

@@ -76,7 +76,7 @@ def _entry(job: ClaimedJob, run: AgentRun) -> tuple[str, AgentState]:
         return "auto", {"said": "", "graph": "auto", "intents": []}
     agent = run.agents.get(name)
     if agent is None:
-        raise UnknownAgent(f"There is no agent {name[:80]!r} any more; it was deleted or taken back.", field="agent")
+        raise UnknownAgent(f"Agent {name[:80]!r} no longer exists or its grant was revoked.", field="agent")
     if agent.graph == "supervisor":
         return "supervisor", {"said": "", "intents": []}
     graph = "react" if agent.graph in ("react", "chat") else "plan_execute"
@@ -157,7 +157,7 @@ def _split(messages: Sequence[Message]) -> tuple[Message, list[Message], list[Me
     """Return the user's last message, those before, and those after: calls and results of the client's own tools."""
     at = max((i for i, message in enumerate(messages) if message.role == "user"), default=None)
     if at is None:
-        raise InputError("There is no message of the user to answer.", field="messages")
+        raise InputError("messages contains no user message to answer.", field="messages")
     return messages[at], list(messages[:at]), list(messages[at + 1 :])
 
 

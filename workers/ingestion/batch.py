@@ -29,8 +29,8 @@ MOST_TRIES = 3
 WAIT_S = 0.25
 RELEASE_S = 2.0
 
-KILLER = "The worker died each time it came to this file. It is not tried again; send it in another form."
-SLOW = f"It was not done within {FILE_S / 60:.0f} minutes. Cut it into smaller files."
+KILLER = "The worker died each time it read this file, so it will not be retried. Upload it in another format."
+SLOW = f"The file was not ingested within {FILE_S / 60:.0f} minutes. Split it into smaller files."
 
 
 async def ingest(

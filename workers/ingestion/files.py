@@ -62,9 +62,9 @@ class FileRun:
             async with self._shop.storage.local(self._row["stored_as"]) as path:
                 document = await self._shop.reader.read(path, self._row["name"], settings)
         except NotFound:
-            raise Unreadable("bytes_missing", "Its bytes are no longer in the storage; upload it again.") from None
+            raise Unreadable("bytes_missing", "The file is no longer stored. Upload it again.") from None
         if not document.chunks:
-            raise Unreadable("no_text", "No text was found in it.")
+            raise Unreadable("no_text", "No text was found in the file.")
         return document
 
     async def _begin(self, document: ReadDocument, drafts: Sequence[Draft], space: int) -> list[Draft]:

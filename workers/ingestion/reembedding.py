@@ -15,7 +15,7 @@ from workers.ingestion.files import AT_ONCE, embedded_text
 from workers.workshop import Workshop
 
 GONE = "The collection of this job was deleted."
-OTHER = "Nothing was changed: the collection is to have another embedder by now, or has this one already."
+OTHER = "Nothing was changed: the collection already has this embedder, or was given another one meanwhile."
 
 
 async def reembed(shop: Workshop, job: ClaimedJob, collection_id: str, emit: Callable[[Event], None]) -> None:

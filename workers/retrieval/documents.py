@@ -51,7 +51,7 @@ class TenantDocuments:
         try:
             return str(choose(mine, [collection])[0]["id"])
         except NotFound:
-            raise NotFound(f"There is no collection {collection[:100]!r}. {listed(mine)}") from None
+            raise NotFound(f"No such collection: {collection[:100]!r}. {listed(mine)}") from None
 
 
 def passage_of(found: Found) -> Passage:

@@ -53,11 +53,11 @@ class CrossEncoder:
         try:
             engine = importlib.import_module("sentence_transformers")
         except ImportError as error:
-            raise ProviderUnknown("Re-ranking needs sentence-transformers, which is not installed.") from error
+            raise ProviderUnknown("Reranking requires sentence-transformers, which is not installed.") from error
         try:
             return engine.CrossEncoder(self.model, device="cpu", local_files_only=not self._download, num_labels=1)
         except (OSError, ValueError) as error:
-            raise ModelUnknown(f"{self.model!r} is not on this machine, or is no cross-encoder.") from error
+            raise ModelUnknown(f"{self.model!r} is not on this machine, or is not a cross-encoder.") from error
 
 
 def _as_it_is(logits: Any) -> Any:

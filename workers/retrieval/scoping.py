@@ -52,7 +52,7 @@ async def resolve(
     ids = None if collections is None else [row["id"] for row in chosen]
     scope = await find_scope(db, tenant_id, reader, collections=ids, filters=filters)
     if scope.found > MOST_DOCUMENTS:
-        raise InputError(f"The filters leave more than {MOST_DOCUMENTS:,} documents. Narrow them.", field="filters")
+        raise InputError(f"The filters match more than {MOST_DOCUMENTS:,} documents. Narrow them.", field="filters")
     return Searched(scope, parts_of(chosen, everything=collections is None))
 
 
@@ -63,9 +63,7 @@ def choose(rows: Sequence[DictRow], names: Sequence[str]) -> list[DictRow]:
     for name in names:
         row = by_name.get(name) or by_name.get(name.strip().lower())
         if row is None:
-            raise NotFound(
-                f"There is no collection {name[:100]!r}. GET /api/collections lists them.", field="collections"
-            )
+            raise NotFound(f"No such collection: {name[:100]!r}. GET /api/collections lists them.", field="collections")
         chosen[row["id"]] = row
     return list(chosen.values())
 
@@ -98,7 +96,7 @@ async def _require_documents(db: Db, tenant_id: UUID, reader: UUID | None, ids: 
     if not ids:
         return
     if unknown := await list_unknown_documents(db, tenant_id, reader, ids):
-        raise NotFound(f"There is no document {unknown[0]}.", field="documents")
+        raise NotFound(f"No such document: {unknown[0]}.", field="documents")
 
 
 def narrowed(scope: Scope, part: Part) -> Scope:

@@ -28,7 +28,7 @@ from workers.retrieval.wording import Wording, read_query, weigh
 
 log = structlog.get_logger()
 
-BY_WORDS = "Searched by words alone, meaning could not be compared:"
+BY_WORDS = "Searched by words alone, because meaning could not be compared:"
 DEPTH = 50
 """Places of each leg that are fused, at least."""
 VECTOR_WEIGHT, TEXT_WEIGHT, TRUST = 1.0, 2.5, 3.0
@@ -59,7 +59,7 @@ class Searcher:
         """Return the `k` best passages. Raises NotFound for a collection or document that the reader has not, InputError for
         what can't be done here, and in mode `vector` whatever kept the vector from being made."""
         if ask.rerank and self.reranker is None:
-            raise InputError("No model that re-ranks is set up here. Leave `rerank` out.", field="rerank")
+            raise InputError("This installation has no reranker. Omit rerank.", field="rerank")
         text, phrases = read_query(ask.query)
         async with tenant_tx(self.pool, ask.tenant_id, user_id=ask.visible_user_id) as db:
             searched = await resolve(db, ask.tenant_id, ask.reader, collections=ask.collections, filters=ask.filters)

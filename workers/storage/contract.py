@@ -17,7 +17,7 @@ from workers.storage.incoming import Incoming
 ID = r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
 NAME = re.compile(f"{ID}/{ID}")
 PREFIX = re.compile(f"(?:{ID}/)?")
-GONE = "The bytes of this file are no longer stored; upload it again."
+GONE = "The file is no longer stored. Upload it again."
 
 
 class Storage(Protocol):

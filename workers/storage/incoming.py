@@ -15,7 +15,7 @@ from pathlib import Path
 
 from schema.errors import Unavailable
 
-FULL = "The storage of documents can't be written; nothing was accepted. Try again shortly."
+FULL = "The document storage cannot be written to. Nothing was accepted; try again shortly."
 
 
 class Incoming:
