@@ -121,7 +121,7 @@ def _describe_response(handler: HTTPRouteHandler, status: int, response: OpenAPI
     response.headers = {**(response.headers or {}), **response_headers(status, sent)}
     spec = (handler.responses or {}).get(status)
     if isinstance(spec, ProblemSpec):
-        show_errors(response, spec, handler)
+        show_errors(response, status, spec, handler)
     if status == handler.status_code:
         _describe_answer(handler, response)
     if status == 302:

@@ -123,6 +123,27 @@ CATALOG: dict[str, ErrorDoc] = {
     "files_refused": ErrorDoc(
         "None of the files was accepted", "None of the 3 files was accepted. See errors for each of them."
     ),
+    "too_large": ErrorDoc(
+        "The file is too large", "The file is larger than the 50 MiB that one may have; split it up."
+    ),
+    "empty": ErrorDoc("The file is empty", "The file is empty."),
+    "damaged": ErrorDoc("The file is damaged", "The PDF is damaged or was cut off; export it again and upload that."),
+    "encrypted": ErrorDoc(
+        "The file needs a password", "The file is protected with a password; remove it and upload again."
+    ),
+    "unsupported": ErrorDoc("The type of the file is not read", "This is a program and no document."),
+    "mislabelled": ErrorDoc(
+        "The file is not of the type that its name says", "The name ends in .pdf, but that is not what the file is."
+    ),
+    "bomb": ErrorDoc("The file unpacks to far more than it is", "The file unpacks to more than 512 MiB; split it up."),
+    "duplicate_name": ErrorDoc(
+        "Two files of the upload have the same name",
+        "Two files of this upload have this name; only the first is taken. Rename the other and send it again.",
+    ),
+    "not_yours": ErrorDoc(
+        "A document of this name belongs to somebody else",
+        "A document of this name is somebody else's, and you cannot see it. Choose another name.",
+    ),
     "internal": ErrorDoc(
         "A fault of this server",
         "Something went wrong here, not with your request. It is logged under the request id; try again.",

@@ -16,16 +16,17 @@ from api.principals import right_of
 
 def failures_of(handler: HTTPRouteHandler, path: str) -> dict[int, ResponseSpec]:
     """Return how a route may fail: by its handler's own errors, and by those that come before its handler is reached."""
-    codes = ["invalid_input", "internal"]
+    codes: list[str | tuple[int, str]] = ["invalid_input", "internal"]
     if right_of(handler) is not None:
         codes += ["unauthenticated", "forbidden", "tenant_suspended", "unavailable"]
     if handler.parsed_data_field is not None:
         codes += ["body_too_large", "unsupported_media_type"]
     if "{" in path:
         codes += ["not_found"]
-    own = [spec for spec in (handler.responses or {}).values() if isinstance(spec, ProblemSpec)]
-    details = {code: detail for spec in own for code, detail in spec.details.items()}
-    codes += [code for spec in own for code in spec.codes]
+    own = {status: spec for status, spec in (handler.responses or {}).items() if isinstance(spec, ProblemSpec)}
+    details = {code: detail for spec in own.values() for code, detail in spec.details.items()}
+    for status, spec in own.items():
+        codes += [code if documented_status(code) == status else (status, code) for code in spec.codes]
     return problems(*codes, openai=is_openai(path), **details)
 
 
@@ -34,13 +35,13 @@ def is_openai(path: str) -> bool:
     return f"{path}/".startswith("/v1/")
 
 
-def show_errors(response: OpenAPIResponse, spec: ProblemSpec, handler: HTTPRouteHandler) -> None:
+def show_errors(response: OpenAPIResponse, status: int, spec: ProblemSpec, handler: HTTPRouteHandler) -> None:
     """Complete what the document says of one status: when it is answered, and an example for each of its codes."""
     openai = spec.data_container is OpenAIErrorOut
     said = [_when(code, handler) for code in spec.codes]
     response.description = " ".join(f"{one}." for one in dict.fromkeys(said))
     for media in (response.content or {}).values():
-        media.examples = {code: _example(code, spec.details.get(code), openai=openai) for code in spec.codes}
+        media.examples = {code: _example(code, status, spec.details.get(code), openai=openai) for code in spec.codes}
 
 
 def _when(code: str, handler: HTTPRouteHandler) -> str:
@@ -48,10 +49,11 @@ def _when(code: str, handler: HTTPRouteHandler) -> str:
     return f"The caller lacks the right `{right}`" if code == "forbidden" and right else CATALOG[code].when
 
 
-def _example(code: str, detail: str | None, *, openai: bool) -> Any:
-    if detail is None:
+def _example(code: str, status: int, detail: str | None, *, openai: bool) -> Any:
+    if detail is None and status == documented_status(code, openai=openai):
         return Reference(f"#/components/examples/{'openai_' if openai else ''}{code}")
-    return openai_example(code, detail) if openai else problem_example(code, detail)
+    detail = detail or CATALOG[code].detail
+    return openai_example(code, detail) if openai else problem_example(code, detail, status=status)
 
 
 def error_examples() -> dict[str, Any]:
@@ -60,9 +62,9 @@ def error_examples() -> dict[str, Any]:
     return native | {f"openai_{code}": openai_example(code, doc.detail) for code, doc in CATALOG.items()}
 
 
-def problem_example(code: str, detail: str) -> Example:
+def problem_example(code: str, detail: str, *, status: int = 0) -> Example:
     """Return an error of a native route."""
-    doc, status = CATALOG[code], documented_status(code)
+    doc, status = CATALOG[code], status or documented_status(code)
     problem = ProblemOut(
         type=f"urn:headrace:problem:{code}",
         title=HTTPStatus(status).phrase,

@@ -80,7 +80,27 @@ CODES = {
 }
 """Status → code, for errors that Litestar raises."""
 
-OTHER_STATUSES = {code: status for status, code in CODES.items()} | {"files_refused": 422, "internal": 500}
+FILE_CODES = (
+    *(
+        "files_refused",
+        "empty",
+        "damaged",
+        "encrypted",
+        "unsupported",
+        "mislabelled",
+        "bomb",
+        "duplicate_name",
+        "not_yours",
+    ),
+)
+"""Why not one of the files of an upload is taken."""
+
+OTHER_STATUSES = {
+    **{code: status for status, code in CODES.items()},
+    **dict.fromkeys(FILE_CODES, 422),
+    "too_large": 413,
+    "internal": 500,
+}
 """Code → status, for answers to errors that are not `HeadraceError`s."""
 
 RETRY_AFTER = {429: "1", 503: "2"}
@@ -134,14 +154,15 @@ class ProblemSpec(ResponseSpec):
     details: dict[str, str] = field(default_factory=dict)
 
 
-def problems(*codes: str, openai: bool = False, **details: str) -> dict[int, ResponseSpec]:
+def problems(*codes: str | tuple[int, str], openai: bool = False, **details: str) -> dict[int, ResponseSpec]:
     """Return the documentation of the errors that a handler itself may raise, by their codes; those that every route may
     raise are added in `api/error_docs.py`. A code given as a keyword comes with its sentence in place of the catalog's:
-    `problems("not_found", conflict="Only an ended job can be deleted.")`. Raises KeyError for a code without an entry there.
+    `problems("not_found", conflict="Only an ended job can be deleted.")`. A code in a pair has another status than usual.
+    Raises KeyError for a code without an entry there.
     """
     found: dict[int, ResponseSpec] = {}
-    for code in dict.fromkeys((*codes, *details)):
-        status = documented_status(code, openai=openai)
+    for wanted in dict.fromkeys((*codes, *details)):
+        status, code = wanted if isinstance(wanted, tuple) else (documented_status(wanted, openai=openai), wanted)
         spec = found.setdefault(status, _spec(openai))
         assert isinstance(spec, ProblemSpec)
         assert CATALOG[code]

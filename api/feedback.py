@@ -74,7 +74,7 @@ class Lesson(msgspec.Struct, frozen=True):
 @put(
     "/{message_id:uuid}/feedback",
     opt=described(example=EXAMPLE, answer=FEEDBACK),
-    responses=problems("not_found"),
+    responses=problems("not_found", "agent_unknown"),
     summary="Set feedback on an answer",
     tags=["sessions"],
 )

@@ -35,7 +35,7 @@ ELSEWHERE = {
 }
 CALLBACK_FAILURES = (
     *("unauthenticated", "tenant_suspended", "forbidden", "not_found", "rate_limit_exceeded"),
-    *("provider_failed", "egress_failed", "unavailable"),
+    *("egress_refused", "egress_failed", "egress_too_large", "unavailable"),
 )
 TAGS = ["auth"]
 
@@ -91,7 +91,7 @@ async def list_sign_in_options(tenant: Tenant, resources: Opened) -> SignInsOut:
     "/{tenant:str}/{provider:str}",
     status_code=302,
     opt=PUBLIC,
-    responses=problems("not_found", "provider_failed", "egress_failed", "unavailable"),
+    responses=problems("not_found", "egress_refused", "egress_failed", "egress_too_large", "unavailable"),
     summary="Start a sign-in at an identity provider",
     tags=TAGS,
 )

@@ -9,7 +9,7 @@ import msgspec
 from litestar import Response, Router, post
 
 from api.describing import EVENTS, described
-from api.errors import problems
+from api.errors import FILE_CODES, problems
 from api.header_docs import JOB_ACCEPTS, JOB_SENDS
 from api.headers import read_idempotency
 from api.principals import MayManageDocuments, MayWriteDocuments, Principal
@@ -40,9 +40,10 @@ Returns `202` with the job as soon as the bytes are stored. `Accept: text/event-
 A file with the name of an existing document becomes its next version; the old version stays searchable until the new one is
 ready. Identical bytes change nothing; if all files are identical, `200` is returned. Repeating an upload with the same
 `Idempotency-Key` returns the same job."""
+FETCH_FAILURES = ((422, "egress_refused"), (422, "egress_failed"))
 UPLOAD_FAILURES = (
-    *("not_found", "conflict", "storage_full", "body_too_large", "unsupported_media_type", "files_refused"),
-    *("idempotency_key_reused", "queue_full"),
+    *("not_found", "conflict", "storage_full", "body_too_large", "too_large", "unsupported_media_type"),
+    *("idempotency_key_reused", "queue_full", *FILE_CODES, *FETCH_FAILURES),
 )
 DOCUMENTED: dict[str, Any] = {
     "status_code": 200,

@@ -16,6 +16,7 @@ from api.settings import ApiSettings
 from schema.bootstrap import ensure_api_key
 from schema.keys import new_api_key
 from schema.vault import PLATFORM
+from tests.api.documented_errors import require_documented
 from tests.conftest import TestTenant, make_tenant
 from tests.counterparts.oidc_provider import OidcProvider
 from tests.counterparts.openai_server import OpenAIServer
@@ -25,6 +26,8 @@ from tests.waiting import PATIENCE_S
 from tools.egress import EgressPolicy
 from workers.ports import Ports
 from workers.storage.settings import StorageSettings
+
+HOOKS = {"response": [require_documented]}
 
 
 @dataclass(frozen=True)

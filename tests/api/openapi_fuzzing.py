@@ -16,6 +16,8 @@ from schemathesis.config import SchemathesisConfig
 from schemathesis.engine import events, from_schema
 from schemathesis.engine.recorder import ScenarioRecorder
 
+from tests.api.documented_errors import undocumented
+
 CHECKS = [
     "not_a_server_error",
     "status_code_conformance",
@@ -131,7 +133,12 @@ def _take(found: Findings, recorder: ScenarioRecorder) -> None:
     for case_id, exchange in recorder.interactions.items():
         node = recorder.cases.get(case_id)
         if exchange.response is not None and node is not None:
-            found.answers[node.value.operation.label, exchange.response.status_code] += 1
+            label, answer = node.value.operation.label, exchange.response
+            found.answers[label, answer.status_code] += 1
+            method, path = label.split(" ", 1)
+            code = undocumented(method, path, answer.content or b"") if answer.status_code >= 400 else None
+            if code is not None:
+                found.failures[label, "error code", code] = f"{code} ({answer.status_code}) is not in the document"
     for case_id, checks in recorder.checks.items():
         for check in checks:
             if check.failure_info is not None:

@@ -9,6 +9,7 @@ import pytest
 from api.app import create_app
 from api.settings import ApiSettings
 from tests.api.conftest import serving
+from tests.api.documented_errors import undocumented
 from tests.conftest import TestTenant
 from tests.secret import VAULT
 
@@ -229,6 +230,23 @@ async def test_the_openapi_document_lists_each_route_once_with_its_problems(api:
         "504",
     } == set(answers)
     assert list(answers["400"]["content"]) == ["application/problem+json"]
+
+
+@pytest.mark.parametrize(
+    ("missing", "method", "path", "code"),
+    [
+        (None, "GET", "/jobs/x", "not_found"),
+        ("conflict", "GET", "/api/jobs/x", "conflict"),
+        (None, "DELETE", "/api/jobs/x", "conflict"),
+        (None, "POST", "/api/documents", "encrypted"),
+        ("encrypted", "POST", "/api/chat", "encrypted"),
+    ],
+)
+def test_an_error_that_its_route_does_not_list_is_noticed(
+    missing: str | None, method: str, path: str, code: str
+) -> None:
+    """Every client of these tests looks (`documented_errors.py`)."""
+    assert missing == undocumented(method, path, b'{"code": "%s"}' % code.encode())
 
 
 def code_of(answer: httpx.Response) -> str:
