@@ -27,13 +27,11 @@ decisions to retry in `workers/errors.py`.
     └── ProviderError         the model's vendor failed us; the tree goes on in `graphs/providers/errors.py`
 """
 
-from typing import ClassVar
-
 
 class HeadraceError(Exception):
     """An error with a stable `code` and a sentence that says what to do."""
 
-    code: ClassVar[str] = "internal"
+    code: str = "internal"
 
     def __init__(self, message: str, *, field: str | None = None) -> None:
         super().__init__(message)
@@ -80,7 +78,7 @@ class LimitReached(HeadraceError):
 
     def __init__(self, message: str, *, code: str, retry_after_s: float, headers: dict[str, str] | None = None) -> None:
         super().__init__(message)
-        self.code = code  # type: ignore[misc]
+        self.code = code
         self.retry_after_s, self.headers = retry_after_s, headers or {}
 
 

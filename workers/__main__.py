@@ -8,6 +8,7 @@ import signal
 import socket
 import sys
 import warnings
+from typing import Any
 
 import structlog
 from dotenv import load_dotenv
@@ -57,10 +58,11 @@ def _work(settings: WorkerSettings, queue: str) -> int:
         logging.getLogger(name).setLevel(logging.WARNING)  # a line per message; the job's own say more
     warnings.filterwarnings("ignore", message=".*superuser privileges.*")
     concurrency = settings.concurrency_of(queue)
-    app = build_app(settings.redis_url, concurrency=concurrency, task_events=settings.task_events)
-    app.steps["consumer"].add(GatherEvents)  # type: ignore[index]
+    # Any: to its types, an application has no steps and nothing of ours.
+    app: Any = build_app(settings.redis_url, concurrency=concurrency, task_events=settings.task_events)
+    app.steps["consumer"].add(GatherEvents)
     node = f"{queue}-{os.getpid()}@{socket.gethostname()}"  # several may work on one host
-    app.workshop = Workshop(settings, queue, node)  # type: ignore[attr-defined]
+    app.workshop = Workshop(settings, queue, node)
     worker = app.Worker(
         hostname=node,
         queues=[queue],

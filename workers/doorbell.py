@@ -80,7 +80,7 @@ def envelope(doorbell: Doorbell) -> str:
         {
             **_TEMPLATE,
             "body": base64.b64encode(json.dumps([args, {}, _EMBED]).encode()).decode(),
-            "headers": {**_TEMPLATE["headers"], **headers},  # type: ignore[dict-item]
+            "headers": {**_TEMPLATE["headers"], **headers},
             "properties": {
                 "correlation_id": task_id,
                 "reply_to": "",

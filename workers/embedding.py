@@ -57,7 +57,7 @@ class EmbeddingFailed(HeadraceError):
 
     def __init__(self, refusal: Refusal) -> None:
         super().__init__(refusal.message)
-        self.code = refusal.code  # type: ignore[misc]
+        self.code = refusal.code
 
 
 class EmbeddingClient:

@@ -81,7 +81,7 @@ class CoroutineTask(Task):
 
     @classmethod
     def on_bound(cls, app: Any) -> None:
-        cls.request_stack = _RequestStack()  # type: ignore[assignment]
+        cls.request_stack = _RequestStack()
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         return _await(self.run(*args, **kwargs))
@@ -106,7 +106,8 @@ class AsyncPool(BasePool):
     signal_safe = False
 
     def on_start(self) -> None:
-        self.shop: Workshop = self.app.workshop  # type: ignore[union-attr]
+        app: Any = self.app  # Celery has no place of its own for what a worker holds
+        self.shop: Workshop = app.workshop
         self.loop = uvloop.new_event_loop()
         self._slots: set[_Slot] = set()
         self._waiting: deque[_Slot] = deque()

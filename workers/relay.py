@@ -262,15 +262,16 @@ def join_deltas(events: list[Event]) -> list[Event]:
             run.clear()
 
     for event in events:
-        this = type(event) if isinstance(event, MessageDelta | ReasoningDelta) else None
-        if this is MessageDelta and event.tool_calls is not None:  # type: ignore[union-attr]
-            this = None
+        text = event if isinstance(event, MessageDelta | ReasoningDelta) else None
+        if isinstance(text, MessageDelta) and text.tool_calls is not None:
+            text = None
+        this = None if text is None else type(text)
         if this is not kind:
             close()
-            kind = this  # type: ignore[assignment]
-        if this is None:
+            kind = this
+        if text is None:
             joined.append(event)
         else:
-            run.append(event.text)  # type: ignore[union-attr]
+            run.append(text.text)
     close()
     return joined

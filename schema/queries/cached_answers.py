@@ -118,13 +118,13 @@ async def add_answer(
     """Keep a job's answer for `ttl_s`; `answer` holds a `context`, which has to be the same when it is given again."""
     values = {"tenant_id": tenant_id, "id": job_id, "agent": agent, "scope": scope, "version": version}
     values |= {"digest": digest, "question": question, "embedder": embedder, "embedding": vector(embedding)}
-    await db.execute(ADD, {**values, "answer": Jsonb(answer), "ttl_s": ttl_s})  # type: ignore[arg-type]
+    await db.execute(ADD, {**values, "answer": Jsonb(answer), "ttl_s": ttl_s})
 
 
 async def add_repeat(db: Db, tenant_id: UUID, job_id: UUID, first: UUID, *, digest: str, question: str) -> None:
     """Note that a job gave the answer of the entry `first` again; from then on its own words find that too."""
     values = {"tenant_id": tenant_id, "id": job_id, "first": first, "digest": digest, "question": question}
-    await db.execute(ADD_REPEAT, values)  # type: ignore[arg-type]
+    await db.execute(ADD_REPEAT, values)
 
 
 async def delete_answer(db: Db, tenant_id: UUID, job_id: UUID) -> int:

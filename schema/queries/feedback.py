@@ -77,7 +77,7 @@ async def delete_feedback(db: Db, tenant_id: UUID, message_id: UUID) -> bool:
 async def learn(db: Db, tenant_id: UUID, message_id: UUID, *, agent: str, question: str, answer: str | None) -> None:
     """Make a message an example of an agent's questions and, with `answer`, of how it answers."""
     values = {"tenant_id": tenant_id, "message_id": message_id, "agent": agent, "question": question, "answer": answer}
-    await db.execute(LEARN, values)  # type: ignore[arg-type]
+    await db.execute(LEARN, values)
 
 
 async def unlearn(db: Db, tenant_id: UUID, message_id: UUID) -> None:

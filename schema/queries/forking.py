@@ -53,6 +53,6 @@ async def copy_session(
     copy_id, ids = new_id(), [new_id() for _ in range(place["number"])]
     values = {"tenant_id": tenant_id, "session_id": session_id, "id": copy_id, "title": title, "user_id": user_id}
     values |= {"turn": place["turn"], "ordinal": place["ordinal"], "ids": ids}
-    await db.execute(COPY_SESSION, values)  # type: ignore[arg-type]
-    await db.execute(COPY_MESSAGES, values)  # type: ignore[arg-type]
+    await db.execute(COPY_SESSION, values)
+    await db.execute(COPY_MESSAGES, values)
     return copy_id

@@ -28,7 +28,7 @@ async def add_memory(
     values |= {"embedding": vector(embedding), "most": MOST - 1}
     await db.execute(
         f"""DELETE FROM memories WHERE {OWN} AND (text = %(text)s OR id IN (
-          SELECT id FROM memories WHERE {OWN} ORDER BY id DESC OFFSET %(most)s))""",  # type: ignore[arg-type]
+          SELECT id FROM memories WHERE {OWN} ORDER BY id DESC OFFSET %(most)s))""",
         values,
     )
     await db.execute(

@@ -9,8 +9,9 @@ from typing import Any
 from uuid import UUID
 
 from sqlalchemy import CheckConstraint, UniqueConstraint, text
-from sqlmodel import Field, SQLModel
+from sqlmodel import Field
 
+from schema.tables.base import Table
 from schema.tables.columns import json, tenant_key, timestamp, within_tenant
 
 GRAPHS = ("auto", "chat", "react", "plan_execute", "supervisor")
@@ -21,10 +22,10 @@ def _one_of(column: str, names: tuple[str, ...]) -> str:
     return f"{column} IN ({', '.join(repr(name) for name in names)})"
 
 
-class Agent(SQLModel, table=True):
+class Agent(Table, table=True):
     """What a user addresses. `tools` are names; `models` are tried one after another, none is the tenant's default."""
 
-    __tablename__ = "agents"  # type: ignore[assignment]
+    __tablename__ = "agents"
     __table_args__ = (
         UniqueConstraint("tenant_id", "name", name="agents_name"),
         CheckConstraint(_one_of("graph", GRAPHS), name="agents_graph"),
@@ -50,10 +51,10 @@ class Agent(SQLModel, table=True):
     created_by: str | None = None
 
 
-class ToolRow(SQLModel, table=True):
+class ToolRow(Table, table=True):
     """A tool that is configured (`tools/configured/definition.py`). `sealed` holds its secrets as one JSON object."""
 
-    __tablename__ = "tools"  # type: ignore[assignment]
+    __tablename__ = "tools"
     __table_args__ = (
         UniqueConstraint("tenant_id", "name", name="tools_name"),
         CheckConstraint(_one_of("kind", TOOL_KINDS), name="tools_kind"),
@@ -73,10 +74,10 @@ class ToolRow(SQLModel, table=True):
     created_by: str | None = None
 
 
-class DataSource(SQLModel, table=True):
+class DataSource(Table, table=True):
     """A database of the tenant's own that tools may read. `sealed` is its DSN; `tables` are all that may be read."""
 
-    __tablename__ = "data_sources"  # type: ignore[assignment]
+    __tablename__ = "data_sources"
     __table_args__ = (UniqueConstraint("tenant_id", "name", name="data_sources_name"),)
 
     tenant_id: UUID = tenant_key()
@@ -93,10 +94,10 @@ class DataSource(SQLModel, table=True):
     created_by: str | None = None
 
 
-class Configuration(SQLModel, table=True):
+class Configuration(Table, table=True):
     """What a tenant set for all its agents: persona, tools that are switched on, and defaults. No row is all defaults."""
 
-    __tablename__ = "configurations"  # type: ignore[assignment]
+    __tablename__ = "configurations"
 
     tenant_id: UUID = tenant_key()
     settings: dict[str, Any] = json(nullable=False)
@@ -104,10 +105,10 @@ class Configuration(SQLModel, table=True):
     updated_by: str | None = None
 
 
-class Pipeline(SQLModel, table=True):
+class Pipeline(Table, table=True):
     """A tenant's own pipeline as of its newest version."""
 
-    __tablename__ = "pipelines"  # type: ignore[assignment]
+    __tablename__ = "pipelines"
     __table_args__ = (UniqueConstraint("tenant_id", "name", name="pipelines_name"),)
 
     tenant_id: UUID = tenant_key()
@@ -121,10 +122,10 @@ class Pipeline(SQLModel, table=True):
     created_by: str | None = None
 
 
-class PipelineVersion(SQLModel, table=True):
+class PipelineVersion(Table, table=True):
     """A pipeline as it once was; jobs name the version that they run."""
 
-    __tablename__ = "pipeline_versions"  # type: ignore[assignment]
+    __tablename__ = "pipeline_versions"
     __table_args__ = (within_tenant(["pipeline_id"], "pipelines", keys=["id"]),)
 
     tenant_id: UUID = tenant_key(references=False)

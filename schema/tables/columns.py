@@ -11,21 +11,21 @@ def timestamp(*, default: bool = False, nullable: bool = True) -> Any:
     """A UTC time; with `default`, the transaction's own."""
     kind = DateTime(timezone=True)
     if default:
-        return Field(sa_column_kwargs={"server_default": text("now()")}, sa_type=kind, nullable=False)  # type: ignore[call-overload]
-    return Field(default=None, sa_type=kind, nullable=nullable)  # type: ignore[call-overload]
+        return Field(sa_column_kwargs={"server_default": text("now()")}, sa_type=kind, nullable=False)
+    return Field(default=None, sa_type=kind, nullable=nullable)
 
 
 def json(*, nullable: bool = True) -> Any:
     """A JSON document."""
-    return Field(default=None, sa_type=JSONB, nullable=nullable)  # type: ignore[call-overload]
+    return Field(default=None, sa_type=JSONB, nullable=nullable)
 
 
 def tenant_key(*, references: bool = True) -> Any:
     """`tenant_id` as the first part of the primary key; row-level security compares it. Tables that hang on another
     table of the tenant need no reference of their own: each would lock the tenant's row once per insert."""
     if not references:
-        return Field(sa_type=UUID(as_uuid=True), primary_key=True)  # type: ignore[call-overload]
-    return Field(sa_type=UUID(as_uuid=True), foreign_key="tenants.id", primary_key=True, ondelete="CASCADE")  # type: ignore[call-overload]
+        return Field(sa_type=UUID(as_uuid=True), primary_key=True)
+    return Field(sa_type=UUID(as_uuid=True), foreign_key="tenants.id", primary_key=True, ondelete="CASCADE")
 
 
 def within_tenant(columns: list[str], table: str, *, keys: list[str], **options: Any) -> ForeignKeyConstraint:

@@ -12,9 +12,10 @@ from uuid import UUID
 from pgvector.sqlalchemy import HALFVEC
 from sqlalchemy import BigInteger, CheckConstraint, Column, Computed, Index, LargeBinary, SmallInteger, text
 from sqlalchemy.dialects.postgresql import JSONB, TSVECTOR
-from sqlmodel import Field, SQLModel
+from sqlmodel import Field
 
 from schema.states import FILE_STATES
+from schema.tables.base import Table
 from schema.tables.columns import json, tenant_key, timestamp, within_tenant
 
 WORDS = (
@@ -32,11 +33,11 @@ def zero(*, big: bool = False) -> Any:
     )
 
 
-class Collection(SQLModel, table=True):
+class Collection(Table, table=True):
     """A named set of documents, and how they are cut and embedded. `space` is the vector space that is searched; `next_space`
     the one that is being filled, after the embedder was changed."""
 
-    __tablename__ = "collections"  # type: ignore[assignment]
+    __tablename__ = "collections"
     __table_args__ = (Index("collections_name", "tenant_id", "name", unique=True),)
 
     tenant_id: UUID = tenant_key()
@@ -54,11 +55,11 @@ class Collection(SQLModel, table=True):
     created_by: str | None = None
 
 
-class Document(SQLModel, table=True):
+class Document(Table, table=True):
     """A source. With a `user_id` it is private to that user. `live_version` is what searches see, NULL before the first is
     ready; pages, characters and chunks are that version's."""
 
-    __tablename__ = "documents"  # type: ignore[assignment]
+    __tablename__ = "documents"
     __table_args__ = (
         within_tenant(["collection_id"], "collections", keys=["id"]),
         within_tenant(["user_id"], "users", keys=["id"]),
@@ -94,12 +95,12 @@ class Document(SQLModel, table=True):
     created_by: str | None = None
 
 
-class DocumentVersion(SQLModel, table=True):
+class DocumentVersion(Table, table=True):
     """The bytes of a document, and how far they have come: `schema/states.py`. `job_id` and `attempt` are whose work it is;
     `tries` counts how often a
     worker came to it. `embedded` counts the texts that an engine really embedded, the others were known."""
 
-    __tablename__ = "document_versions"  # type: ignore[assignment]
+    __tablename__ = "document_versions"
     __table_args__ = (
         within_tenant(["document_id"], "documents", keys=["id"]),
         CheckConstraint(
@@ -132,10 +133,10 @@ class DocumentVersion(SQLModel, table=True):
     finished_at: datetime | None = timestamp()
 
 
-class ChunkDraft(SQLModel, table=True):
+class ChunkDraft(Table, table=True):
     """A chunk of a version that is not live yet, with its vector: what a killed worker leaves to the next."""
 
-    __tablename__ = "chunk_drafts"  # type: ignore[assignment]
+    __tablename__ = "chunk_drafts"
     __table_args__ = (
         within_tenant(["document_id", "version"], "document_versions", keys=["document_id", "version"]),
         Index("chunk_drafts_digest", "tenant_id", "digest"),
@@ -153,14 +154,14 @@ class ChunkDraft(SQLModel, table=True):
     stop: int
     digest: bytes = Field(sa_type=LargeBinary)
     space: int = Field(sa_type=SmallInteger)
-    embedding: Any = Field(sa_type=HALFVEC(), nullable=False)  # type: ignore[call-overload]
+    embedding: Any = Field(sa_type=HALFVEC(), nullable=False)
 
 
-class Chunk(SQLModel, table=True):
+class Chunk(Table, table=True):
     """A passage of a live version. `start` and `stop` are the span in the document's text, `words` what full-text search
     compares: without accents, stemmed, headings weighing more."""
 
-    __tablename__ = "chunks"  # type: ignore[assignment]
+    __tablename__ = "chunks"
     __table_args__ = (
         within_tenant(["document_id"], "documents", keys=["id"]),
         Index("chunks_of_document", "tenant_id", "document_id", "place"),
@@ -181,14 +182,14 @@ class Chunk(SQLModel, table=True):
     start: int
     stop: int
     digest: bytes = Field(sa_type=LargeBinary)
-    words: Any = Field(sa_type=TSVECTOR, sa_column_args=[Computed(WORDS, persisted=True)], nullable=True)  # type: ignore[call-overload]
+    words: Any = Field(sa_type=TSVECTOR, sa_column_args=[Computed(WORDS, persisted=True)], nullable=True)
 
 
-class ChunkVector(SQLModel, table=True):
+class ChunkVector(Table, table=True):
     """The vector of a chunk in one space. One partition a space, in eight parts by tenant, each with its HNSW index
     (`open_vector_space`)."""
 
-    __tablename__ = "chunk_vectors"  # type: ignore[assignment]
+    __tablename__ = "chunk_vectors"
     __table_args__ = (
         within_tenant(["chunk_id"], "chunks", keys=["id"]),
         Index("chunk_vectors_of_document", "tenant_id", "document_id"),
@@ -202,24 +203,24 @@ class ChunkVector(SQLModel, table=True):
     document_id: UUID
     collection_id: UUID
     user_id: UUID | None = None
-    embedding: Any = Field(sa_type=HALFVEC(), nullable=False)  # type: ignore[call-overload]
+    embedding: Any = Field(sa_type=HALFVEC(), nullable=False)
 
 
-class VectorSpace(SQLModel, table=True):
+class VectorSpace(Table, table=True):
     """What made vectors that may be compared: engine and model (`numpy/all-MiniLM-L6-v2`), and how long they are."""
 
-    __tablename__ = "vector_spaces"  # type: ignore[assignment]
+    __tablename__ = "vector_spaces"
 
     id: int = Field(sa_type=SmallInteger, primary_key=True, sa_column_kwargs={"autoincrement": False})
     name: str = Field(unique=True)
     dimensions: int
 
 
-class Knowledge(SQLModel, table=True):
+class Knowledge(Table, table=True):
     """What a tenant's documents come to, kept by triggers. `version` rises when what is searched changes: an answer that was
     kept from before is not given again."""
 
-    __tablename__ = "knowledge"  # type: ignore[assignment]
+    __tablename__ = "knowledge"
 
     tenant_id: UUID = tenant_key()
     stored_bytes: int = zero(big=True)
@@ -228,10 +229,10 @@ class Knowledge(SQLModel, table=True):
     version: int = zero(big=True)
 
 
-class FileRemoval(SQLModel, table=True):
+class FileRemoval(Table, table=True):
     """Bytes in the storage that nothing refers to, or will not if an upload is not committed before `due_at`."""
 
-    __tablename__ = "file_removals"  # type: ignore[assignment]
+    __tablename__ = "file_removals"
     __table_args__ = (Index("file_removals_due", "due_at"),)
 
     tenant_id: UUID = tenant_key(references=False)

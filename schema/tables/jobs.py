@@ -5,9 +5,10 @@ from typing import Any
 from uuid import UUID
 
 from sqlalchemy import CheckConstraint, Index, text
-from sqlmodel import Field, SQLModel
+from sqlmodel import Field
 
 from schema.states import IN_FLIGHT_SQL, LIVE_SQL, STATES
+from schema.tables.base import Table
 from schema.tables.columns import json, tenant_key, timestamp, within_tenant
 
 LIVE = f"state IN {LIVE_SQL}"
@@ -15,7 +16,7 @@ LIVE = f"state IN {LIVE_SQL}"
 # index that fits, and a prepared statement keeps what it took.
 
 
-class Job(SQLModel, table=True):
+class Job(Table, table=True):
     """One unit of queued work; this row is the truth, and the queue.
 
     `attempt` is the fencing token: every claim raises it. `tries` counts the attempts that were lost or failed, which
@@ -23,7 +24,7 @@ class Job(SQLModel, table=True):
     and `address` say who asked, from where; `user_id` whose it is, if it is a person's.
     """
 
-    __tablename__ = "jobs"  # type: ignore[assignment]
+    __tablename__ = "jobs"
     __table_args__ = (
         within_tenant(["session_id"], "sessions", keys=["id"]),
         CheckConstraint("state IN ({})".format(", ".join(f"'{state}'" for state in STATES)), name="jobs_state"),
@@ -85,10 +86,10 @@ class Job(SQLModel, table=True):
     address: str | None = None
 
 
-class Attempt(SQLModel, table=True):
+class Attempt(Table, table=True):
     """One try of a job by one worker."""
 
-    __tablename__ = "attempts"  # type: ignore[assignment]
+    __tablename__ = "attempts"
     __table_args__ = (within_tenant(["job_id"], "jobs", keys=["id"]),)
 
     tenant_id: UUID = tenant_key(references=False)
@@ -101,10 +102,10 @@ class Attempt(SQLModel, table=True):
     error: dict[str, Any] | None = json()
 
 
-class JobLog(SQLModel, table=True):
+class JobLog(Table, table=True):
     """The compacted event log of an ended job: all its frames, deflated (`schema/queries/jobs.py`)."""
 
-    __tablename__ = "job_logs"  # type: ignore[assignment]
+    __tablename__ = "job_logs"
     __table_args__ = (within_tenant(["job_id"], "jobs", keys=["id"]),)
 
     tenant_id: UUID = tenant_key(references=False)
@@ -113,10 +114,10 @@ class JobLog(SQLModel, table=True):
     frames: bytes
 
 
-class IdempotencyKey(SQLModel, table=True):
+class IdempotencyKey(Table, table=True):
     """A key that made a job: the same key and body gives that job again, another body an error."""
 
-    __tablename__ = "idempotency_keys"  # type: ignore[assignment]
+    __tablename__ = "idempotency_keys"
     __table_args__ = (
         within_tenant(["job_id"], "jobs", keys=["id"], deferrable=True, initially="DEFERRED"),
         Index("idempotency_keys_job", "tenant_id", "job_id"),

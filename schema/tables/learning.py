@@ -9,15 +9,16 @@ from uuid import UUID
 
 from pgvector.sqlalchemy import Vector
 from sqlalchemy import CheckConstraint, Index
-from sqlmodel import Field, SQLModel
+from sqlmodel import Field
 
+from schema.tables.base import Table
 from schema.tables.columns import json, tenant_key, timestamp, within_tenant
 
 
-class MemoryRow(SQLModel, table=True):
+class MemoryRow(Table, table=True):
     """A fact about a user; without a user, of callers that stand for the tenant."""
 
-    __tablename__ = "memories"  # type: ignore[assignment]
+    __tablename__ = "memories"
     __table_args__ = (
         within_tenant(["user_id"], "users", keys=["id"]),
         Index("memories_of_user", "tenant_id", "user_id"),
@@ -28,14 +29,14 @@ class MemoryRow(SQLModel, table=True):
     user_id: UUID | None = None
     text: str
     embedder: str
-    embedding: Any = Field(sa_type=Vector(), nullable=False)  # type: ignore[call-overload]
+    embedding: Any = Field(sa_type=Vector(), nullable=False)
     created_at: datetime = timestamp(default=True)
 
 
-class CachedAnswer(SQLModel, table=True):
+class CachedAnswer(Table, table=True):
     """An answer that may be given again (G9). `scope` is the user's id where the caller made a difference, else ''."""
 
-    __tablename__ = "cached_answers"  # type: ignore[assignment]
+    __tablename__ = "cached_answers"
     __table_args__ = (
         Index("cached_answers_exact", "tenant_id", "agent", "scope", "digest"),
         Index("cached_answers_expiry", "expires_at"),
@@ -49,16 +50,16 @@ class CachedAnswer(SQLModel, table=True):
     digest: str
     question: str
     embedder: str
-    embedding: Any = Field(sa_type=Vector(), nullable=False)  # type: ignore[call-overload]
+    embedding: Any = Field(sa_type=Vector(), nullable=False)
     answer: dict[str, Any] = json(nullable=False)
     created_at: datetime = timestamp(default=True)
     expires_at: datetime = timestamp(nullable=False)
 
 
-class Feedback(SQLModel, table=True):
+class Feedback(Table, table=True):
     """What a person thinks of an answer: `up` or `down`, a comment, and which agent should have answered."""
 
-    __tablename__ = "feedback"  # type: ignore[assignment]
+    __tablename__ = "feedback"
     __table_args__ = (
         within_tenant(["message_id"], "messages", keys=["id"]),
         within_tenant(["user_id"], "users", keys=["id"]),
@@ -76,10 +77,10 @@ class Feedback(SQLModel, table=True):
     updated_at: datetime = timestamp(default=True)
 
 
-class LearnedExample(SQLModel, table=True):
+class LearnedExample(Table, table=True):
     """A question that feedback says belongs to an agent (G10); with an `answer`, one that was approved."""
 
-    __tablename__ = "learned_examples"  # type: ignore[assignment]
+    __tablename__ = "learned_examples"
     __table_args__ = (within_tenant(["message_id"], "messages", keys=["id"]),)
 
     tenant_id: UUID = tenant_key(references=False)

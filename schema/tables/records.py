@@ -6,19 +6,20 @@ from typing import Any
 from uuid import UUID
 
 from sqlalchemy import BigInteger, Index, Numeric, text
-from sqlmodel import Field, SQLModel
+from sqlmodel import Field
 
+from schema.tables.base import Table
 from schema.tables.columns import json, tenant_key, timestamp
 
 
-class Model(SQLModel, table=True):
+class Model(Table, table=True):
     """A model as `provider/name` and what it costs, in US dollars per million tokens. Belongs to the whole installation."""
 
-    __tablename__ = "models"  # type: ignore[assignment]
+    __tablename__ = "models"
 
     name: str = Field(primary_key=True)
-    input_usd: Decimal = Field(sa_type=Numeric(14, 6))  # type: ignore[call-overload]
-    output_usd: Decimal = Field(sa_type=Numeric(14, 6))  # type: ignore[call-overload]
+    input_usd: Decimal = Field(sa_type=Numeric(14, 6))
+    output_usd: Decimal = Field(sa_type=Numeric(14, 6))
     context_tokens: int | None = None
     tools: bool | None = None
     images: bool | None = None
@@ -26,10 +27,10 @@ class Model(SQLModel, table=True):
     updated_at: datetime = timestamp(default=True)
 
 
-class UsageRecord(SQLModel, table=True):
+class UsageRecord(Table, table=True):
     """What one job used; the sweeper joins the rows of a day that is over. `cost_nanos` is in nano-USD."""
 
-    __tablename__ = "usage_records"  # type: ignore[assignment]
+    __tablename__ = "usage_records"
     __table_args__ = (Index("usage_records_day", "tenant_id", "day"),)
 
     tenant_id: UUID = tenant_key(references=False)
@@ -44,10 +45,10 @@ class UsageRecord(SQLModel, table=True):
     cost_nanos: int = Field(sa_type=BigInteger)
 
 
-class AuditEntry(SQLModel, table=True):
+class AuditEntry(Table, table=True):
     """Who did what, when, from where, and how it ended. `actor` is `user:ID`, `key:ID` or `system`; nothing that was said."""
 
-    __tablename__ = "audit_log"  # type: ignore[assignment]
+    __tablename__ = "audit_log"
     __table_args__ = (Index("audit_log_at", "tenant_id", "at"),)
 
     tenant_id: UUID = tenant_key(references=False)

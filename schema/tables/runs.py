@@ -10,15 +10,16 @@ from uuid import UUID
 
 from sqlalchemy import Index, Integer, LargeBinary, text
 from sqlalchemy.dialects.postgresql import JSONB
-from sqlmodel import Field, SQLModel
+from sqlmodel import Field
 
+from schema.tables.base import Table
 from schema.tables.columns import json, tenant_key, timestamp, within_tenant
 
 
-class ToolEffect(SQLModel, table=True):
+class ToolEffect(Table, table=True):
     """One tool call of a job. `result` is what it brought, when it has ended; a row without one was under way."""
 
-    __tablename__ = "tool_effects"  # type: ignore[assignment]
+    __tablename__ = "tool_effects"
     __table_args__ = (within_tenant(["job_id"], "jobs", keys=["id"]),)
 
     tenant_id: UUID = tenant_key(references=False)
@@ -32,13 +33,13 @@ class ToolEffect(SQLModel, table=True):
 
 
 def _text(**options: Any) -> Any:
-    return Field(sa_column_kwargs={"server_default": text("''")}, nullable=False, **options)  # type: ignore[call-overload]
+    return Field(sa_column_kwargs={"server_default": text("''")}, nullable=False, **options)
 
 
-class Checkpoint(SQLModel, table=True):
+class Checkpoint(Table, table=True):
     """A graph's state between two steps."""
 
-    __tablename__ = "checkpoints"  # type: ignore[assignment]
+    __tablename__ = "checkpoints"
     __table_args__ = (Index("checkpoints_thread_id_idx", "thread_id"),)
 
     thread_id: str = Field(primary_key=True)
@@ -48,15 +49,15 @@ class Checkpoint(SQLModel, table=True):
     type: str | None = None
     checkpoint: dict[str, Any] = json(nullable=False)
     # `metadata` is taken by SQLAlchemy.
-    about: dict[str, Any] = Field(  # type: ignore[call-overload]
+    about: dict[str, Any] = Field(
         sa_type=JSONB, sa_column_kwargs={"name": "metadata", "server_default": text("'{}'")}, nullable=False
     )
 
 
-class CheckpointBlob(SQLModel, table=True):
+class CheckpointBlob(Table, table=True):
     """A value of a state."""
 
-    __tablename__ = "checkpoint_blobs"  # type: ignore[assignment]
+    __tablename__ = "checkpoint_blobs"
     __table_args__ = (Index("checkpoint_blobs_thread_id_idx", "thread_id"),)
 
     thread_id: str = Field(primary_key=True)
@@ -67,10 +68,10 @@ class CheckpointBlob(SQLModel, table=True):
     blob: bytes | None = Field(default=None, sa_type=LargeBinary)
 
 
-class CheckpointWrite(SQLModel, table=True):
+class CheckpointWrite(Table, table=True):
     """What a step that has ended wrote, before its siblings have."""
 
-    __tablename__ = "checkpoint_writes"  # type: ignore[assignment]
+    __tablename__ = "checkpoint_writes"
     __table_args__ = (Index("checkpoint_writes_thread_id_idx", "thread_id"),)
 
     thread_id: str = Field(primary_key=True)

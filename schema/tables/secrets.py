@@ -5,15 +5,16 @@ from typing import Any
 from uuid import UUID
 
 from sqlalchemy import UniqueConstraint
-from sqlmodel import Field, SQLModel
+from sqlmodel import Field
 
+from schema.tables.base import Table
 from schema.tables.columns import json, tenant_key, timestamp, within_tenant
 
 
-class Credential(SQLModel, table=True):
+class Credential(Table, table=True):
     """A provider key that a tenant stored."""
 
-    __tablename__ = "credentials"  # type: ignore[assignment]
+    __tablename__ = "credentials"
     __table_args__ = (UniqueConstraint("tenant_id", "service", name="credentials_service"),)
 
     tenant_id: UUID = tenant_key()
@@ -29,10 +30,10 @@ class Credential(SQLModel, table=True):
     test_code: str | None = None
 
 
-class JobSecret(SQLModel, table=True):
+class JobSecret(Table, table=True):
     """The token that a job's caller came with, for its tools; gone when the job ends."""
 
-    __tablename__ = "job_secrets"  # type: ignore[assignment]
+    __tablename__ = "job_secrets"
     __table_args__ = (within_tenant(["job_id"], "jobs", keys=["id"]),)
 
     tenant_id: UUID = tenant_key(references=False)
@@ -41,10 +42,10 @@ class JobSecret(SQLModel, table=True):
     sealed: bytes
 
 
-class SigningKey(SQLModel, table=True):
+class SigningKey(Table, table=True):
     """A key that our tokens are signed with; `public` is its JWK. It signs from `signs_from` on, verifies to `retires_at`."""
 
-    __tablename__ = "signing_keys"  # type: ignore[assignment]
+    __tablename__ = "signing_keys"
 
     id: UUID = Field(primary_key=True)
     public: dict[str, Any] = json(nullable=False)

@@ -5,15 +5,16 @@ from typing import Any
 from uuid import UUID
 
 from sqlalchemy import Index, UniqueConstraint, text
-from sqlmodel import Field, SQLModel
+from sqlmodel import Field
 
+from schema.tables.base import Table
 from schema.tables.columns import json, tenant_key, timestamp, within_tenant
 
 
-class Session(SQLModel, table=True):
+class Session(Table, table=True):
     """One conversation; `turns` counts the jobs that were submitted to it."""
 
-    __tablename__ = "sessions"  # type: ignore[assignment]
+    __tablename__ = "sessions"
     __table_args__ = (Index("sessions_recent", "tenant_id", text("updated_at DESC"), text("id DESC")),)
 
     tenant_id: UUID = tenant_key()
@@ -27,10 +28,10 @@ class Session(SQLModel, table=True):
     summary_turn: int | None = None
 
 
-class Message(SQLModel, table=True):
+class Message(Table, table=True):
     """One stored message. (session, turn, ordinal) is unique, so no job can leave two answers."""
 
-    __tablename__ = "messages"  # type: ignore[assignment]
+    __tablename__ = "messages"
     __table_args__ = (
         within_tenant(["session_id"], "sessions", keys=["id"]),
         UniqueConstraint("tenant_id", "session_id", "turn", "ordinal", name="messages_place"),

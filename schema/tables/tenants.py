@@ -5,19 +5,20 @@ from typing import Any
 from uuid import UUID
 
 from sqlalchemy import BigInteger, CheckConstraint, text
-from sqlmodel import Field, SQLModel
+from sqlmodel import Field
 
+from schema.tables.base import Table
 from schema.tables.columns import json, tenant_key, timestamp, within_tenant
 
 
-class Tenant(SQLModel, table=True):
+class Tenant(Table, table=True):
     """A customer. `weight` and `max_running` shape its share of the workers, `max_queued` how much may wait.
 
     Money is in nano-USD. A limit that is NULL is no limit. `retention_days` bounds what was said, `audit_days` the audit
     log. A tenant that is `deleting` is gone for everybody but the sweeper.
     """
 
-    __tablename__ = "tenants"  # type: ignore[assignment]
+    __tablename__ = "tenants"
     __table_args__ = (CheckConstraint("state IN ('active', 'suspended', 'deleting')", name="tenants_state"),)
 
     id: UUID = Field(primary_key=True)
@@ -41,14 +42,14 @@ class Tenant(SQLModel, table=True):
     config_version: int = Field(sa_type=BigInteger, sa_column_kwargs={"server_default": text("0")})
 
 
-class ApiKey(SQLModel, table=True):
+class ApiKey(Table, table=True):
     """A client's key: `find` names the row, `digest` is the SHA-256 of the rest (`schema/keys.py`).
 
     With a `user_id` the key sees what that user sees, without one it stands for the tenant. `scopes` NULL means all rights
     of its role.
     """
 
-    __tablename__ = "api_keys"  # type: ignore[assignment]
+    __tablename__ = "api_keys"
     __table_args__ = (within_tenant(["user_id"], "users", keys=["id"]),)
 
     tenant_id: UUID = tenant_key()
@@ -66,10 +67,10 @@ class ApiKey(SQLModel, table=True):
     last_used_at: datetime | None = timestamp()
 
 
-class Grant(SQLModel, table=True):
+class Grant(Table, table=True):
     """What a tenant may use: `kind` is agent, tool or model, `name` its name or a pattern (`ollama/*`, `*`)."""
 
-    __tablename__ = "grants"  # type: ignore[assignment]
+    __tablename__ = "grants"
     __table_args__ = (CheckConstraint("kind IN ('agent', 'tool', 'model')", name="grants_kind"),)
 
     tenant_id: UUID = tenant_key()

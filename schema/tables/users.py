@@ -4,15 +4,16 @@ from datetime import datetime
 from uuid import UUID
 
 from sqlalchemy import CheckConstraint, Index, UniqueConstraint, text
-from sqlmodel import Field, SQLModel
+from sqlmodel import Field
 
+from schema.tables.base import Table
 from schema.tables.columns import tenant_key, timestamp, within_tenant
 
 
-class User(SQLModel, table=True):
+class User(Table, table=True):
     """A person. `email` is in lower case; `subject` is who the identity provider says it is."""
 
-    __tablename__ = "users"  # type: ignore[assignment]
+    __tablename__ = "users"
     __table_args__ = (
         UniqueConstraint("tenant_id", "email", name="users_email"),
         UniqueConstraint("tenant_id", "provider_id", "subject", name="users_subject"),
@@ -34,10 +35,10 @@ class User(SQLModel, table=True):
     last_login_at: datetime | None = timestamp()
 
 
-class Login(SQLModel, table=True):
+class Login(Table, table=True):
     """One sign-in of a user; its tokens are good until it ends."""
 
-    __tablename__ = "logins"  # type: ignore[assignment]
+    __tablename__ = "logins"
     __table_args__ = (
         within_tenant(["user_id"], "users", keys=["id"]),
         Index("logins_user", "tenant_id", "user_id"),
@@ -55,10 +56,10 @@ class Login(SQLModel, table=True):
     client: str | None = None
 
 
-class RefreshToken(SQLModel, table=True):
+class RefreshToken(Table, table=True):
     """A refresh token as its SHA-256. One that was used and comes again was stolen, and ends the sign-in."""
 
-    __tablename__ = "refresh_tokens"  # type: ignore[assignment]
+    __tablename__ = "refresh_tokens"
     __table_args__ = (within_tenant(["login_id"], "logins", keys=["id"]),)
 
     tenant_id: UUID = tenant_key(references=False)
@@ -68,11 +69,11 @@ class RefreshToken(SQLModel, table=True):
     used_at: datetime | None = timestamp()
 
 
-class IdentityProvider(SQLModel, table=True):
+class IdentityProvider(Table, table=True):
     """Who else may vouch for a tenant's users. (issuer, audience) names one tenant, so that no issuer can speak for another.
     `name` stands in the paths of its sign-in."""
 
-    __tablename__ = "identity_providers"  # type: ignore[assignment]
+    __tablename__ = "identity_providers"
     __table_args__ = (
         UniqueConstraint("issuer", "audience", name="identity_providers_issuer"),
         UniqueConstraint("tenant_id", "name", name="identity_providers_name"),

@@ -2,14 +2,14 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 from psycopg.rows import DictRow
 
 from graphs.agents.building import Thread
 from graphs.agents.citing import citations_of
-from graphs.agents.contract import PLAIN, AgentRun, AgentSpec
+from graphs.agents.contract import PLAIN, AgentRun, AgentSpec, GraphName
 from graphs.agents.saver import Holder, held_by
 from graphs.agents.state import AgentState
 from graphs.chat.history import trim
@@ -169,7 +169,7 @@ def _spec(configuration: Configuration, name: str) -> AgentSpec:
         name=name,
         description=config.description,
         prompt=config.prompt,
-        graph=config.graph,  # type: ignore[arg-type]
+        graph=cast(GraphName, config.graph),
         tools=tuple(config.tools),
         models=tuple(config.models),
         examples=(*config.examples, *(one.question for one in learned)),
