@@ -90,8 +90,8 @@ async def settle_in(api: httpx.AsyncClient, database_url: str, tenant: TestTenan
 async def work(ports: Ports, database_url: str, redis_url: str, tenant: TestTenant, person: Person) -> None:
     """Let a person chat in two sessions, one of them twice, and without one; all of it ends."""
     by = Submitter(f"user:{person.id}", person.id, person.id, "192.0.2.1")
-    said: Json = {"parts": [{"type": "text", "text": person.word}], "title": person.word, "by": by}
-    alone = {"payload": {"messages": [{"role": "user", "content": person.word}]}, "by": by}
+    said: Json = {"parts": [{"type": "text", "text": person.word}], "title": person.word, "submitted_by": by}
+    alone = {"payload": {"messages": [{"role": "user", "content": person.word}]}, "submitted_by": by}
     async with workshop(database_url, redis_url) as shop:
         first = await submit(ports, turn(tenant, **said))
         for job in (first, await submit(ports, turn(tenant, **said)), await submit(ports, submission(tenant, **alone))):
@@ -270,7 +270,7 @@ async def test_live_jobs_stop_before_anything_is_erased_and_their_last_words_are
 ) -> None:
     ada = await settle_in(api, database_url, tenant)
     by = Submitter(f"user:{ada.id}", ada.id, ada.id, "192.0.2.1")
-    said: Json = {"parts": [{"type": "text", "text": ada.word}], "title": ada.word, "by": by}
+    said: Json = {"parts": [{"type": "text", "text": ada.word}], "title": ada.word, "submitted_by": by}
     running = await submit(ports, turn(tenant, **said))
     for _ in range(3):
         await submit(ports, turn(tenant, running.session_id, **said))
