@@ -132,7 +132,7 @@ async def read_again(
         return None
     async with principal.tx(resources.ports.pool) as db:
         counts = await count_files(db, principal.tenant_id, submitted.job_id)
-    return ReadAgainOut(job_id=submitted.job_id, documents=counts["total"])
+    return ReadAgainOut(job_id=submitted.job_id, documents=counts.total)
 
 
 def accepted(body: ReadAgainOut) -> Response[ReadAgainOut]:

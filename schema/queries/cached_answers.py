@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
-from psycopg.rows import DictRow
+import msgspec
 from psycopg.types.json import Jsonb
 
 from schema.db import Db, fetch_all, fetch_one
@@ -69,12 +69,26 @@ RETURNING e.id
 """
 
 
+class FoundAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """An entry that still counts."""
+
+    id: UUID
+    answer: dict[str, Any]
+
+
+class NearAnswer(FoundAnswer, frozen=True, kw_only=True):
+    """An entry whose question is near; `score` is the cosine."""
+
+    question: str
+    score: float
+
+
 async def find_exact(
     db: Db, tenant_id: UUID, *, agent: str, scopes: Sequence[str], version: str, context: str, digest: str
-) -> DictRow | None:
-    """Return {id, answer} of the newest entry for a question of these words that still counts."""
+) -> FoundAnswer | None:
+    """Return the newest entry for a question of these words that still counts."""
     values = _asked(tenant_id, agent, scopes, version, context)
-    return await fetch_one(db, EXACT, {**values, "digest": digest})
+    return await fetch_one(db, EXACT, {**values, "digest": digest}, into=FoundAnswer)
 
 
 async def list_nearest(
@@ -88,11 +102,11 @@ async def list_nearest(
     embedder: str,
     embedding: Sequence[float],
     limit: int,
-) -> list[DictRow]:
-    """Return {id, question, answer, score} of the entries whose questions are nearest, best first; `score` is the cosine."""
+) -> list[NearAnswer]:
+    """Return the entries whose questions are nearest, best first."""
     values = _asked(tenant_id, agent, scopes, version, context)
     values |= {"embedder": embedder, "embedding": vector(embedding), "limit": limit}
-    return await fetch_all(db, NEAREST, values)
+    return await fetch_all(db, NEAREST, values, into=NearAnswer)
 
 
 def _asked(tenant_id: UUID, agent: str, scopes: Sequence[str], version: str, context: str) -> dict[str, Any]:

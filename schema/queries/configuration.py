@@ -86,6 +86,28 @@ class ProviderCredential(msgspec.Struct, frozen=True):
     sealed: bytes
 
 
+class SealedToken(msgspec.Struct, frozen=True):
+    """The token of a job's caller, as it is stored: sealed."""
+
+    key_id: str
+    sealed: bytes
+
+
+class JobNeeds(msgspec.Struct, frozen=True, kw_only=True):
+    """What one run of an agent needs: the versions of the tenant's configuration and documents, its own credentials, the
+    caller's token and role, what the session was summed up to and who answered in it last, how many memories there are."""
+
+    version: str
+    knowledge: int
+    credentials: list[ProviderCredential]
+    token: SealedToken | None
+    summary: str | None
+    summary_turn: int | None
+    last_agent: str | None
+    memories: int
+    role: str | None
+
+
 async def read_configuration(pool: Pool, tenant_id: UUID) -> dict[str, list[DictRow]]:
     """Return the rows of each of PARTS, all of one moment."""
     return await _read(pool, tenant_id, PARTS, {"tenant_id": tenant_id})
@@ -93,10 +115,22 @@ async def read_configuration(pool: Pool, tenant_id: UUID) -> dict[str, list[Dict
 
 async def read_needs(
     pool: Pool, tenant_id: UUID, *, job_id: UUID, session_id: UUID | None, user_id: UUID | None
-) -> dict[str, list[DictRow]]:
-    """Return the rows of each of NEEDS for one job."""
+) -> JobNeeds:
+    """Return what the run of one job needs."""
     values = {"tenant_id": tenant_id, "job_id": job_id, "session_id": session_id, "user_id": user_id}
-    return await _read(pool, tenant_id, NEEDS, values)
+    rows = await _read(pool, tenant_id, NEEDS, values)
+    first = {name: found[0] if found else {} for name, found in rows.items()}
+    return JobNeeds(
+        version=first["version"]["version"],
+        knowledge=first["knowledge"].get("version", 0),
+        credentials=[ProviderCredential(**row) for row in rows["credentials"]],
+        token=SealedToken(**first["token"]) if first["token"] else None,
+        summary=first["session"].get("summary"),
+        summary_turn=first["session"].get("summary_turn"),
+        last_agent=first["last_agent"].get("agent"),
+        memories=first["memories"]["held"],
+        role=first["user"].get("role"),
+    )
 
 
 async def _read(pool: Pool, tenant_id: UUID, parts: dict[str, str], values: dict[str, Any]) -> dict[str, list[DictRow]]:

@@ -10,12 +10,13 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from psycopg.rows import DictRow
+import msgspec
 from psycopg.types.json import Jsonb
 
 from schema.batch import run_batch
 from schema.db import Db, Pool, fetch_all, fetch_one
 from schema.queries.spaces import vector
+from schema.states import FileState
 
 CLAIMS = 0x48524943  # first half of the advisory locks under which a tenant's files are claimed
 
@@ -39,9 +40,8 @@ UPDATE document_versions v SET state = 'running', attempt = %(attempt)s, tries =
 FROM next, documents d, collections c
 WHERE v.tenant_id = %(tenant_id)s AND v.document_id = next.document_id AND v.version = next.version
   AND d.tenant_id = v.tenant_id AND d.id = v.document_id AND c.tenant_id = d.tenant_id AND c.id = d.collection_id
-RETURNING v.document_id, v.version, v.stored_as, v.tries, v.size_bytes, v.media_type, d.name, c.id AS collection_id,
-  c.chunk_characters, c.chunk_overlap, c.embedder, c.space,
-  extract(epoch FROM v.deadline_at - now())::float8 AS left_s
+RETURNING v.document_id, v.version, v.stored_as, v.tries, d.name, c.id AS collection_id, c.chunk_characters,
+  c.chunk_overlap, c.embedder, extract(epoch FROM v.deadline_at - now())::float8 AS left_s
 """
 
 # Ready and given up ones first, so that an attempt that takes over can tell of them again.
@@ -141,6 +141,47 @@ WHERE v.tenant_id = %(tenant_id)s AND v.job_id = %(job_id)s AND v.attempt = %(at
 """
 
 
+class ClaimedFile(msgspec.Struct, frozen=True, kw_only=True):
+    """A version of a document as its attempt reads it, with its document's name and its collection's settings. `left_s` is
+    the time up to its deadline."""
+
+    document_id: UUID
+    version: int
+    stored_as: str
+    tries: int
+    name: str
+    collection_id: UUID
+    chunk_characters: int
+    chunk_overlap: int
+    embedder: str
+    left_s: float
+
+
+class JobFile(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of a file of a job."""
+
+    document_id: UUID
+    version: int
+    state: FileState
+    error: dict[str, str] | None
+    notes: list[str] | None
+    chunks: int | None
+    embedded: int
+    name: str
+    pages: int | None
+
+
+class FileCounts(msgspec.Struct, frozen=True, kw_only=True):
+    """How many files of a job there are in each state, and in all."""
+
+    total: int
+    queued: int
+    running: int
+    ready: int
+    failed: int
+    cancelled: int
+
+
 @dataclass(frozen=True)
 class File:
     """A version of a document that an attempt has claimed: what every statement about it compares."""
@@ -177,22 +218,23 @@ class Draft:
     digest: bytes
 
 
-async def claim_file(pool: Pool, tenant_id: UUID, job_id: UUID, attempt: int, *, limit_s: float) -> DictRow | None:
-    """Make the next file of the job this attempt's: the version's row with its document's name and its collection's settings.
+async def claim_file(pool: Pool, tenant_id: UUID, job_id: UUID, attempt: int, *, limit_s: float) -> ClaimedFile | None:
+    """Make the next file of the job this attempt's.
+
     None when no file waits, or only such whose bytes are being read for another. `limit_s` is the time that it has."""
     values = {"tenant_id": tenant_id, "job_id": job_id, "attempt": attempt, "lock": CLAIMS, "limit_s": limit_s}
     _, claimed = await run_batch(pool, tenant_id, [(LOCK_CLAIMS, values), (CLAIM, values)])
-    return claimed[0] if claimed else None
+    return ClaimedFile(**claimed[0]) if claimed else None
 
 
-async def list_files(db: Db, tenant_id: UUID, job_id: UUID) -> list[DictRow]:
+async def list_files(db: Db, tenant_id: UUID, job_id: UUID) -> list[JobFile]:
     """Return the files of a job, those that ended first."""
-    return await fetch_all(db, LIST, {"tenant_id": tenant_id, "job_id": job_id})
+    return await fetch_all(db, LIST, {"tenant_id": tenant_id, "job_id": job_id}, into=JobFile)
 
 
-async def count_files(db: Db, tenant_id: UUID, job_id: UUID) -> DictRow:
+async def count_files(db: Db, tenant_id: UUID, job_id: UUID) -> FileCounts:
     """Return how many files of a job there are in each state, and in all (`total`)."""
-    row = await fetch_one(db, COUNT, {"tenant_id": tenant_id, "job_id": job_id})
+    row = await fetch_one(db, COUNT, {"tenant_id": tenant_id, "job_id": job_id}, into=FileCounts)
     assert row is not None, "count(*) always has a row"
     return row
 

@@ -4,14 +4,14 @@ then one transaction turns to the next space, and the old vectors go."""
 from collections.abc import Sequence
 from uuid import UUID
 
-from psycopg.rows import DictRow
+import msgspec
 
 from schema.db import Db, fetch_all, fetch_one
 from schema.queries.ingestion import HELD
 from schema.queries.spaces import vector
 
 FIND = """
-SELECT id, embedder, space, next_embedder, next_space FROM collections WHERE tenant_id = %(tenant_id)s AND id = %(id)s
+SELECT space, next_embedder, next_space FROM collections WHERE tenant_id = %(tenant_id)s AND id = %(id)s
 """
 
 INTO = """
@@ -63,9 +63,26 @@ RETURNING chunk_id
 """
 
 
-async def find_change(db: Db, tenant_id: UUID, collection_id: UUID) -> DictRow | None:
-    """Return {id, embedder, space, next_embedder, next_space} of a collection."""
-    return await fetch_one(db, FIND, {"tenant_id": tenant_id, "id": collection_id})
+class EmbedderChange(msgspec.Struct, frozen=True, kw_only=True):
+    """The space that a collection is searched in, and the embedder and space that it is to have next."""
+
+    space: int | None
+    next_embedder: str | None
+    next_space: int | None
+
+
+class UnembeddedChunk(msgspec.Struct, frozen=True, kw_only=True):
+    """A chunk that has no vector in a space."""
+
+    id: UUID
+    heading: str
+    text: str
+    digest: bytes
+
+
+async def find_change(db: Db, tenant_id: UUID, collection_id: UUID) -> EmbedderChange | None:
+    """Return what a collection is embedded with, now and next; None if it is gone."""
+    return await fetch_one(db, FIND, {"tenant_id": tenant_id, "id": collection_id}, into=EmbedderChange)
 
 
 async def embed_into(db: Db, tenant_id: UUID, collection_id: UUID, embedder: str, space: int) -> bool:
@@ -83,10 +100,10 @@ async def count_embedded(db: Db, tenant_id: UUID, collection_id: UUID, space: in
 
 async def list_missing(
     db: Db, tenant_id: UUID, collection_id: UUID, space: int, *, after: UUID | None, limit: int
-) -> list[DictRow]:
-    """Return chunks {id, heading, text, digest} that have no vector in `space`, by id."""
+) -> list[UnembeddedChunk]:
+    """Return chunks that have no vector in `space`, by id."""
     values = {"tenant_id": tenant_id, "id": collection_id, "space": space, "after": after, "limit": limit}
-    return await fetch_all(db, MISSING, values)
+    return await fetch_all(db, MISSING, values, into=UnembeddedChunk)
 
 
 async def add_vectors(

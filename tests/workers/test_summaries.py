@@ -65,9 +65,9 @@ class Talk:
             self.shop.url, "SELECT role, parts FROM messages WHERE session_id = %s ORDER BY turn, ordinal", self.id
         )[:-1]
         summary = await summary_for(self.shop.workshop, job, needs, self.models(job), messages(before))
-        self.turns = job.turn
+        self.turns = job.turn or 0
         change(self.shop.url, "UPDATE jobs SET state = 'succeeded' WHERE id = %s", job.id)
-        self.say(job.turn, 1, "assistant", f"assistant {job.turn}. And more.")
+        self.say(self.turns, 1, "assistant", f"assistant {self.turns}. And more.")
         return summary
 
     async def job(self) -> tuple[ClaimedJob, Any]:

@@ -11,13 +11,11 @@ Postgres or the embedder being away costs nothing but the answer's being made an
 """
 
 import hashlib
-from collections.abc import Mapping
 from typing import Any
 
 import msgspec
 import psycopg
 import structlog
-from psycopg.rows import DictRow
 
 from graphs.agents.contract import PLAIN, AgentRun
 from graphs.agents.state import AgentState
@@ -29,6 +27,7 @@ from schema.events import AgentRouted, CitationAdded, MessageCompleted, MessageD
 from schema.notices import notice_of
 from schema.queries import cached_answers
 from schema.queries.attempts import ClaimedJob
+from schema.queries.configuration import JobNeeds
 from workers.agents.configuration import Configuration
 from workers.agents.sameness import LONGEST, NEAR, digest_of, says_the_same
 from workers.workshop import Workshop
@@ -39,10 +38,6 @@ AUTO = "auto"
 LOOKED_AT = 5
 """Near questions whose words are compared; more than one, since the nearest is often another number."""
 KEPT = "kept answer"
-
-
-Needs = Mapping[str, list[DictRow]]
-"""What `read_needs` read for the job."""
 
 
 class KeptAnswer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -60,7 +55,7 @@ class KeptAnswer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 async def find(
-    shop: Workshop, job: ClaimedJob, configuration: Configuration, needs: Needs, run: AgentRun
+    shop: Workshop, job: ClaimedJob, configuration: Configuration, needs: JobNeeds, run: AgentRun
 ) -> MessageCompleted | None:
     """Return an answer that was given before to the same question, or to one that means the same; who was routed to and the
     words have been told then. An attempt that takes over goes on with its own run. Raises nothing."""
@@ -92,7 +87,7 @@ async def keep(
     shop: Workshop,
     job: ClaimedJob,
     configuration: Configuration,
-    needs: Needs,
+    needs: JobNeeds,
     run: AgentRun,
     ended: AgentState,
     completed: MessageCompleted,
@@ -153,19 +148,19 @@ def _may_be_kept(ended: AgentState, completed: MessageCompleted) -> bool:
     return bool(ended.get("intents")) and not ended.get("acted") and not failed
 
 
-def _context(job: ClaimedJob, needs: Needs, run: AgentRun) -> str:
+def _context(job: ClaimedJob, needs: JobNeeds, run: AgentRun) -> str:
     known = msgspec.json.encode([job.model, list(run.memories), _documents(job, needs, run)])
     return hashlib.sha256(known).hexdigest()
 
 
-def _documents(job: ClaimedJob, needs: Needs, run: AgentRun) -> list[Any] | None:
+def _documents(job: ClaimedJob, needs: JobNeeds, run: AgentRun) -> list[Any] | None:
     """Return what the answer may depend on of the tenant's documents: which, and as of when. None if nobody looks at them."""
     collections = job.payload.get("collections")
     agents = run.agents.values() if job.agent == AUTO else [run.agent(job.agent or PLAIN)]
     tools = {name for agent in agents for name in agent.tools if name in run.tools}
     if collections is None and not any(run.tools[name].spec.finds_passages for name in tools):
         return None
-    return [collections, needs["knowledge"][0]["version"] if needs["knowledge"] else 0]
+    return [collections, needs.knowledge]
 
 
 def _embedder(shop: Workshop) -> str:
@@ -191,18 +186,20 @@ async def _find(
         return None
     if job.session_id is not None:  # only what stands in a message can get feedback
         async with tenant_tx(shop.pool, job.tenant_id) as db:
-            await cached_answers.add_repeat(db, job.tenant_id, job.id, found["id"], digest=digest, question=question)
-    return msgspec.convert(found["answer"], KeptAnswer)
+            await cached_answers.add_repeat(db, job.tenant_id, job.id, found.id, digest=digest, question=question)
+    return msgspec.convert(found.answer, KeptAnswer)
 
 
-async def _nearest(shop: Workshop, job: ClaimedJob, asked: dict[str, Any], question: str) -> DictRow | None:
+async def _nearest(
+    shop: Workshop, job: ClaimedJob, asked: dict[str, Any], question: str
+) -> cached_answers.FoundAnswer | None:
     """Return the nearest entry whose question means the same."""
     (embedding,) = await shop.embedder.embed([question])
     async with tenant_tx(shop.pool, job.tenant_id) as db:
         rows = await cached_answers.list_nearest(
             db, job.tenant_id, **asked, embedder=_embedder(shop), embedding=embedding, limit=LOOKED_AT
         )
-    same = (row for row in rows if row["score"] >= NEAR and says_the_same(row["question"], question))
+    same = (row for row in rows if row.score >= NEAR and says_the_same(row.question, question))
     return next(same, None)
 
 

@@ -3,8 +3,6 @@
 from collections.abc import Mapping, Sequence
 from uuid import UUID
 
-from psycopg.rows import DictRow
-
 from graphs.agents.contract import AgentSpec
 from graphs.providers.capabilities import capabilities
 from graphs.providers.contract import Provider
@@ -12,6 +10,7 @@ from graphs.providers.fallback import Choice
 from graphs.providers.own import OwnCredential
 from graphs.providers.textual_tools import NativeOrTextual
 from schema.errors import ProviderError
+from schema.queries.configuration import ProviderCredential
 from schema.vault import Sealed
 from workers.agents.configuration import Configuration
 from workers.agents.pictures import Unseeing
@@ -26,7 +25,7 @@ class Models:
         shop: Workshop,
         tenant_id: UUID,
         configuration: Configuration,
-        credentials: Sequence[DictRow],
+        credentials: Sequence[ProviderCredential],
         *,
         default: str,
         asked_for: bool,
@@ -34,10 +33,8 @@ class Models:
         self._shop, self._tenant_id, self._configuration = shop, tenant_id, configuration
         self._default, self._asked_for = default, asked_for
         self._credentials: Mapping[str, OwnCredential] = {
-            row["service"]: OwnCredential(
-                tenant_id, row["id"], row["service"], row["base_url"], Sealed(row["key_id"], row["sealed"])
-            )
-            for row in credentials
+            own.service: OwnCredential(tenant_id, own.id, own.service, own.base_url, Sealed(own.key_id, own.sealed))
+            for own in credentials
         }
 
     async def chain(self, agent: AgentSpec) -> list[Choice]:

@@ -41,7 +41,7 @@ class Pipelines:
         needs = await read_needs(
             shop.pool, job.tenant_id, job_id=job.id, session_id=job.session_id, user_id=job.user_id
         )
-        configuration = await shop.configurations.get(job.tenant_id, needs["version"][0]["version"])
+        configuration = await shop.configurations.get(job.tenant_id, needs.version)
         asked = read_chat(job.model, job.payload, messages)
         run, _ = await prepare(shop, job, needs, configuration, asked, emit)
         thread = Thread(thread_name(job.tenant_id, job.user_id, job.session_id or job.id), str(job.id))

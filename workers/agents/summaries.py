@@ -6,14 +6,12 @@ never the answer.
 """
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 from uuid import UUID
 
 import psycopg
 import structlog
-from psycopg.rows import DictRow
 
 from graphs.agents.contract import PLAIN, AgentSpec
 from graphs.agents.state import AgentState
@@ -24,6 +22,7 @@ from graphs.providers.contract import Message
 from schema.db import tenant_tx
 from schema.errors import HeadraceError
 from schema.queries.attempts import ClaimedJob
+from schema.queries.configuration import JobNeeds
 from schema.queries.session_summaries import list_unsummarised, set_summary
 from workers.agents.models import Models
 from workers.workshop import Workshop
@@ -70,15 +69,14 @@ class _Session:
 async def summary_for(
     shop: Workshop,
     job: ClaimedJob,
-    needs: Mapping[str, Sequence[DictRow]],
+    needs: JobNeeds,
     models: Models,
     messages: Sequence[Message],
 ) -> Summary:
     """Return the summary of a job's session as of now, brought up to date if that is due. `messages` are those before the
     question. Raises nothing."""
-    row: dict[str, Any] = needs["session"][0] if needs["session"] else {}
-    old = Summary(row.get("summary") or "")
-    turn = row.get("summary_turn")
+    old = Summary(needs.summary or "")
+    turn = needs.summary_turn
     if job.session_id is None or job.turn is None or len(messages) <= KEPT or (job.turn - (turn or 0)) % EVERY:
         return old
     session = _Session(job.tenant_id, job.session_id, job.turn)

@@ -5,10 +5,10 @@ from uuid import UUID
 
 import msgspec
 import structlog
-from psycopg.rows import DictRow
 
 from schema.errors import HeadraceError, NotFound
 from schema.queries.attempts import ClaimedJob
+from schema.queries.configuration import SealedToken
 from schema.vault import Sealed
 from tools.configured.building import build_tool
 from tools.configured.definition import ToolDefinition
@@ -32,7 +32,7 @@ class ToolSurroundings:
         job: ClaimedJob,
         configuration: Configuration,
         *,
-        token: DictRow | None,
+        token: SealedToken | None,
         role: str | None,
         pictures: Pictures,
     ) -> None:
@@ -94,7 +94,7 @@ class ToolSurroundings:
     async def _caller_token(self) -> str | None:
         if self._token is None:
             return None
-        sealed = Sealed(self._token["key_id"], self._token["sealed"])
+        sealed = Sealed(self._token.key_id, self._token.sealed)
         return self._shop.settings.vault.open(sealed, tenant_id=self._tenant_id, owner_id=self._job.id)
 
     async def _open_database(self, name: str) -> DataSource:

@@ -5,7 +5,6 @@ from dataclasses import asdict, replace
 from typing import Any, cast
 
 import msgspec
-from psycopg.rows import DictRow
 
 from graphs.agents.building import Thread
 from graphs.agents.citing import citations_of
@@ -20,7 +19,7 @@ from graphs.tool_calls import as_openai
 from schema.errors import InputError, UnknownAgent
 from schema.events import CitationAdded, Event, MessageCompleted, UsageRecorded
 from schema.queries.attempts import ClaimedJob
-from schema.queries.configuration import read_needs
+from schema.queries.configuration import JobNeeds, read_needs
 from schema.queries.sessions import StoredMessage
 from schema.threads import thread_name
 from workers.agents import answers
@@ -47,7 +46,7 @@ async def answer_by_agent(shop: Workshop, job: ClaimedJob, messages: Sequence[St
     Raises InputError and UnknownAgent for what can't be run, ProviderError, Unavailable.
     """
     needs = await read_needs(shop.pool, job.tenant_id, job_id=job.id, session_id=job.session_id, user_id=job.user_id)
-    configuration = await shop.configurations.get(job.tenant_id, needs["version"][0]["version"])
+    configuration = await shop.configurations.get(job.tenant_id, needs.version)
     asked = read_chat(job.model, job.payload, messages)
     run, summary = await prepare(shop, job, needs, configuration, asked, emit)
     kept = await answers.find(shop, job, configuration, needs, run)
@@ -86,7 +85,7 @@ def _entry(job: ClaimedJob, run: AgentRun) -> tuple[str, AgentState]:
 async def prepare(
     shop: Workshop,
     job: ClaimedJob,
-    needs: Mapping[str, list[DictRow]],
+    needs: JobNeeds,
     configuration: Configuration,
     asked: ChatRun,
     emit: Emit,
@@ -99,12 +98,9 @@ async def prepare(
         agents[job.agent] = replace(agents[job.agent], graph=graph)
     options = dict(asked.options)
     client_tools = tuple(options.pop("tools", None) or ())
-    role = needs["user"][0]["role"] if needs["user"] else None
-    token = _first(needs["token"])
-    around = ToolSurroundings(shop, job, configuration, token=token, role=role, pictures=Pictures(pictures))
+    around = ToolSurroundings(shop, job, configuration, token=needs.token, role=needs.role, pictures=Pictures(pictures))
     asked_for = bool(job.payload.get("asked_model"))
-    models = Models(shop, job.tenant_id, configuration, needs["credentials"], default=job.model, asked_for=asked_for)
-    last = _first(needs["last_agent"])
+    models = Models(shop, job.tenant_id, configuration, needs.credentials, default=job.model, asked_for=asked_for)
     summary = await summary_for(shop, job, needs, models, before)
     run = AgentRun(
         agents=agents,
@@ -122,7 +118,7 @@ async def prepare(
         persona=_persona(configuration.settings.get("persona") or {}),
         summary=summary.text,
         memories=await _recalled(shop, job, needs, question.text),
-        last_agent=last["agent"] if last else None,
+        last_agent=needs.last_agent,
         offered=int(configuration.settings.get("offered_tools") or 5),
         priorities=around.priorities(),
         client_tools=client_tools,
@@ -191,15 +187,11 @@ def _persona(persona: Mapping[str, Any]) -> str:
     return "\n".join(line for line in lines if line)
 
 
-async def _recalled(shop: Workshop, job: ClaimedJob, needs: Mapping[str, list[DictRow]], text: str) -> list[str]:
-    if job.user_id is None or not needs["memories"][0]["held"] or not text.strip():
+async def _recalled(shop: Workshop, job: ClaimedJob, needs: JobNeeds, text: str) -> list[str]:
+    if job.user_id is None or not needs.memories or not text.strip():
         return []
     found = await UserMemories(shop, job.tenant_id, job.user_id).recall(text, IN_PROMPT)
     return [memory.text for memory in found]
-
-
-def _first(rows: Sequence[DictRow]) -> DictRow | None:
-    return rows[0] if rows else None
 
 
 def _completed(run: AgentRun, state: AgentState) -> MessageCompleted:

@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import Callable, Sequence
 
 import structlog
-from psycopg.rows import DictRow
 
 from graphs.providers.tokens import estimate_tokens
 from schema.db import tenant_tx
@@ -12,7 +11,7 @@ from schema.errors import NothingIngested, Unavailable
 from schema.events import DocumentFailed, DocumentReady, Event, JobProgress, MessageCompleted, Reason, UsageRecorded
 from schema.queries import ingestion as queries
 from schema.queries.attempts import ClaimedJob
-from schema.queries.ingestion import File
+from schema.queries.ingestion import ClaimedFile, File, FileCounts
 from schema.queries.sessions import StoredMessage
 from tools.documents.blocks import Unreadable
 from workers.ingestion.files import FileRun, Lost
@@ -75,12 +74,12 @@ class _Batch:
         async with tenant_tx(self._shop.pool, self._tenant_id) as db:
             rows = await queries.list_files(db, self._tenant_id, self._job_id)
         for row in rows:
-            about = {"document_id": str(row["document_id"]), "name": row["name"], "version": row["version"]}
-            if row["state"] == "ready":
-                counts = {"chunks": row["chunks"] or 0, "embedded": row["embedded"], "pages": row["pages"]}
-                self._emit(DocumentReady(**about, **counts, notes=row["notes"] or []))
-            elif row["state"] == "failed":
-                self._emit(DocumentFailed(**about, error=Reason(**row["error"])))
+            about = {"document_id": str(row.document_id), "name": row.name, "version": row.version}
+            if row.state == "ready":
+                counts = {"chunks": row.chunks or 0, "embedded": row.embedded, "pages": row.pages}
+                self._emit(DocumentReady(**about, **counts, notes=row.notes or []))
+            elif row.error is not None and row.state == "failed":
+                self._emit(DocumentFailed(**about, error=Reason(**row.error)))
 
     async def _lane(self) -> None:
         """Take one file after the other until none is left."""
@@ -90,18 +89,18 @@ class _Batch:
             )
             if row is not None:
                 await self._ingest(row)
-            elif not (await self._counts())["queued"]:
+            elif not (await self._counts()).queued:
                 return
             else:  # their bytes are being read for another document
                 await asyncio.sleep(WAIT_S)
 
-    async def _ingest(self, row: DictRow) -> None:
-        file = File(self._tenant_id, self._job_id, self._attempt, row["document_id"], row["version"])
+    async def _ingest(self, row: ClaimedFile) -> None:
+        file = File(self._tenant_id, self._job_id, self._attempt, row.document_id, row.version)
         run = FileRun(self._shop, file, row, self._emit)
         try:
-            if row["tries"] > MOST_TRIES:
+            if row.tries > MOST_TRIES:
                 raise Unreadable("worker_lost", KILLER)
-            ready = await self._in_time(run, row["left_s"])
+            ready = await self._in_time(run, row.left_s)
         except Unreadable as error:
             await self._give_up(file, row, Reason(error.code, error.message))
         except Lost:
@@ -123,23 +122,23 @@ class _Batch:
                 raise Unreadable("took_too_long", SLOW) from None
             raise
 
-    async def _give_up(self, file: File, row: DictRow, reason: Reason) -> None:
+    async def _give_up(self, file: File, row: ClaimedFile, reason: Reason) -> None:
         async with tenant_tx(self._shop.pool, self._tenant_id) as db:
             error = {"code": reason.code, "message": reason.message}
             if not await queries.fail_file(db, file, error):
                 return
         self._log.info("file_failed", document_id=str(file.document_id), code=reason.code)
-        about = {"document_id": str(file.document_id), "name": row["name"], "version": file.version}
+        about = {"document_id": str(file.document_id), "name": row.name, "version": file.version}
         self._emit(DocumentFailed(**about, error=reason))
 
-    async def _counts(self) -> DictRow:
+    async def _counts(self) -> FileCounts:
         async with tenant_tx(self._shop.pool, self._tenant_id) as db:
             return await queries.count_files(db, self._tenant_id, self._job_id)
 
     async def _tell_overall(self) -> None:
         counts = await self._counts()
-        done = counts["total"] - counts["queued"] - counts["running"]
-        self._emit(JobProgress(text=f"{done} of {counts['total']} files", done=done, total=counts["total"]))
+        done = counts.total - counts.queued - counts.running
+        self._emit(JobProgress(text=f"{done} of {counts.total} files", done=done, total=counts.total))
 
     async def _release(self) -> None:
         """Let files that were begun wait again, for whoever goes on. Should this fail, the sweeper does it."""
@@ -151,15 +150,13 @@ class _Batch:
 
     async def _conclude(self) -> None:
         counts = await self._counts()
-        if counts["failed"] and not counts["ready"]:
+        if counts.failed and not counts.ready:
             async with tenant_tx(self._shop.pool, self._tenant_id) as db:
                 rows = await queries.list_files(db, self._tenant_id, self._job_id)
-            first = next(row["error"]["message"] for row in rows if row["state"] == "failed")
-            files = (
-                "The file" if counts["total"] == 1 else f"None of the {counts['total']} files could be read. The first"
-            )
+            first = next(row.error["message"] for row in rows if row.error is not None and row.state == "failed")
+            files = "The file" if counts.total == 1 else f"None of the {counts.total} files could be read. The first"
             raise NothingIngested(f"{files} failed: {first}")
-        told = {name: counts[name] for name in ("total", "ready", "failed", "cancelled")}
+        told = {name: getattr(counts, name) for name in ("total", "ready", "failed", "cancelled")}
         if self._embedded_characters:
             tokens = estimate_tokens(self._embedded_characters)
             used = UsageRecorded(model=self._job.model, input_tokens=tokens, output_tokens=0, estimated=True)
@@ -167,8 +164,10 @@ class _Batch:
         self._emit(MessageCompleted(text=summary_of(counts), data=told))
 
 
-def summary_of(counts: DictRow) -> str:
+def summary_of(counts: FileCounts) -> str:
     """What came of a job, in a sentence."""
-    parts = [f"{counts['ready']} of {counts['total']} files {'is' if counts['ready'] == 1 else 'are'} ready"]
-    parts += [f"{counts[state]} {state}" for state in ("failed", "cancelled") if counts[state]]
+    parts = [f"{counts.ready} of {counts.total} files {'is' if counts.ready == 1 else 'are'} ready"]
+    parts += [
+        f"{count} {state}" for state, count in (("failed", counts.failed), ("cancelled", counts.cancelled)) if count
+    ]
     return ", ".join(parts) + "."

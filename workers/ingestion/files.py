@@ -5,13 +5,12 @@ import hashlib
 from collections.abc import Callable, Iterator, Sequence
 
 import structlog
-from psycopg.rows import DictRow
 
 from schema.db import tenant_tx
 from schema.errors import NotFound
 from schema.events import DocumentReady, Event, JobProgress
 from schema.queries import ingestion as queries
-from schema.queries.ingestion import Draft, File
+from schema.queries.ingestion import ClaimedFile, Draft, File
 from schema.queries.publishing import Facts, SpaceChanged, publish
 from tools.documents.blocks import Unreadable
 from tools.documents.chunking import Chunk, ChunkSettings
@@ -36,7 +35,7 @@ class Lost(Exception):
 class FileRun:
     """Makes a version of a document live that its attempt has claimed; `row` is what `claim_file` returned."""
 
-    def __init__(self, shop: Workshop, file: File, row: DictRow, emit: Callable[[Event], None]) -> None:
+    def __init__(self, shop: Workshop, file: File, row: ClaimedFile, emit: Callable[[Event], None]) -> None:
         self._shop, self._file, self._row, self._emit = shop, file, row, emit
         self._told_at = 0.0
         self._drafted = 0
@@ -49,7 +48,7 @@ class FileRun:
         """
         document = await self._read()
         drafts = drafts_of(document.chunks)
-        space = await self._shop.embedders.space_of(self._row["embedder"])
+        space = await self._shop.embedders.space_of(self._row.embedder)
         missing = await self._begin(document, drafts, space)
         self._drafted = len(drafts) - len(missing)
         missing = await self._copy(missing, space)
@@ -57,10 +56,10 @@ class FileRun:
         return await self._publish(document, len(drafts), space)
 
     async def _read(self) -> ReadDocument:
-        settings = ChunkSettings(self._row["chunk_characters"], self._row["chunk_overlap"])
+        settings = ChunkSettings(self._row.chunk_characters, self._row.chunk_overlap)
         try:
-            async with self._shop.storage.local(self._row["stored_as"]) as path:
-                document = await self._shop.reader.read(path, self._row["name"], settings)
+            async with self._shop.storage.local(self._row.stored_as) as path:
+                document = await self._shop.reader.read(path, self._row.name, settings)
         except NotFound:
             raise Unreadable("bytes_missing", "The file is no longer stored. Upload it again.") from None
         if not document.chunks:
@@ -101,7 +100,7 @@ class FileRun:
 
     async def _embed_batch(self, batch: dict[bytes, list[Draft]], total: int, space: int) -> None:
         texts = [embedded_text(drafts[0].heading, drafts[0].text) for drafts in batch.values()]
-        batcher = self._shop.embedders.get(self._row["embedder"])
+        batcher = self._shop.embedders.get(self._row.embedder)
         vectors = await batcher.embed(texts, lane=str(self._file.tenant_id), purpose="passage")
         drafts = [draft for same in batch.values() for draft in same]
         async with tenant_tx(self._shop.pool, self._file.tenant_id) as db:
@@ -118,7 +117,7 @@ class FileRun:
         now = self._shop.loop.time()
         if now - self._told_at >= TELL_S:
             self._told_at = now
-            text = f"{self._row['name']}: {self._drafted} of {total} passages"
+            text = f"{self._row.name}: {self._drafted} of {total} passages"
             document_id = str(self._file.document_id)
             self._emit(JobProgress(text=text, done=self._drafted, total=total, document_id=document_id))
 
@@ -127,7 +126,7 @@ class FileRun:
         facts = Facts(document.title, document.language, document.pages, document.characters, chunks)
         try:
             async with tenant_tx(self._shop.pool, file.tenant_id) as db:
-                embedded = await publish(db, file, self._row["collection_id"], facts, space=space)
+                embedded = await publish(db, file, self._row.collection_id, facts, space=space)
         except SpaceChanged:
             async with tenant_tx(self._shop.pool, file.tenant_id) as db:
                 await queries.requeue_file(db, file)
@@ -136,7 +135,7 @@ class FileRun:
             raise Lost
         return DocumentReady(
             document_id=str(file.document_id),
-            name=self._row["name"],
+            name=self._row.name,
             version=file.version,
             chunks=chunks,
             embedded=embedded,

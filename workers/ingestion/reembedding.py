@@ -3,8 +3,6 @@
 from collections.abc import Callable
 from uuid import UUID
 
-from psycopg.rows import DictRow
-
 from graphs.providers.tokens import estimate_tokens
 from schema.db import tenant_tx
 from schema.errors import NotFound
@@ -53,7 +51,7 @@ class _Change:
             collection = await queries.find_change(db, self._tenant_id, self._id)
         if collection is None:
             raise NotFound(GONE)
-        return collection["next_embedder"], collection["space"] or 0
+        return collection.next_embedder, collection.space or 0
 
     async def _begin(self, embedder: str, space: int) -> bool:
         async with tenant_tx(self._shop.pool, self._tenant_id) as db:
@@ -67,7 +65,7 @@ class _Change:
             collection = await queries.find_change(db, self._tenant_id, self._id)
         if collection is None:
             raise NotFound(GONE)
-        return collection["next_space"] != space
+        return collection.next_space != space
 
     async def _fill(self, embedder: str, space: int) -> None:
         after: UUID | None = None
@@ -76,11 +74,11 @@ class _Change:
                 rows = await queries.list_missing(db, self._tenant_id, self._id, space, after=after, limit=AT_ONCE)
             if not rows:
                 return
-            after = rows[-1]["id"]
+            after = rows[-1].id
             await self._embed(rows, embedder, space)
 
-    async def _embed(self, rows: list[DictRow], embedder: str, space: int) -> None:
-        texts = {row["digest"]: embedded_text(row["heading"], row["text"]) for row in rows}
+    async def _embed(self, rows: list[queries.UnembeddedChunk], embedder: str, space: int) -> None:
+        texts = {row.digest: embedded_text(row.heading, row.text) for row in rows}
         batcher = self._shop.embedders.get(embedder)
         vectors = await batcher.embed(list(texts.values()), lane=str(self._tenant_id), purpose="passage")
         self._characters += sum(map(len, texts.values()))
@@ -101,6 +99,6 @@ class _Change:
         """Delete a batch of the old vectors, unless they are searched again."""
         async with tenant_tx(self._shop.pool, self._tenant_id) as db:
             collection = await queries.find_change(db, self._tenant_id, self._id)
-            if collection is None or collection["space"] != space or collection["next_space"] is not None:
+            if collection is None or collection.space != space or collection.next_space is not None:
                 return 0
             return await queries.drop_other_vectors(db, self._tenant_id, self._id, space)

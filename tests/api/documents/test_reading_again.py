@@ -71,7 +71,7 @@ async def test_one_that_ended_is_read_again_by_a_job_of_its_own(
     await take(shelf, job["id"])
     claimed = await claim_file(shelf.ports.pool, shelf.tenant.id, job["id"], 1, limit_s=10)
     assert claimed is not None
-    assert document_id == claimed["document_id"]
+    assert document_id == claimed.document_id
 
 
 async def test_one_that_is_about_to_be_read_is_not_queued_twice(client: httpx.AsyncClient, shelf: Shelf) -> None:
