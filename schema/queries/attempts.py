@@ -17,26 +17,14 @@ from schema.ids import new_id
 from schema.kinds import Kind
 from schema.queries.configuration import ProviderCredential
 from schema.queries.sessions import StoredMessage
+from schema.queries.statements import read_sql
 from schema.states import LIVE_SQL, State
 from schema.tenancy import TenantFacts, read_facts
 
 # Where a job is known by its id, its state is compared with a parameter: a literal would let the planner take a partial index
 # of all jobs in that state instead of the primary key.
 
-CLAIM = """
-WITH claimed AS (
-  UPDATE jobs SET state = 'running', attempt = attempt + 1, tries = tries + 1, lease_owner = %(worker)s,
-    lease_until = now() + make_interval(secs => %(lease_s)s), started_at = coalesce(started_at, now())
-  WHERE tenant_id = %(tenant_id)s AND id = %(id)s AND state = %(from_state)s AND dispatch_seq = %(dispatch_seq)s
-  RETURNING *, extract(epoch FROM deadline_at - now())::float8 AS left_s),
-tried AS (
-  INSERT INTO attempts (tenant_id, job_id, attempt, worker) SELECT tenant_id, id, attempt, %(worker)s FROM claimed)
-SELECT j.id, j.tenant_id, kind, queue, session_id, turn, model, agent, payload, attempt, tries, max_tries, dispatch_seq,
-  inbox, request_id, error, j.created_at, left_s, user_id, c.id AS credential_id, c.service, c.base_url, c.key_id, c.sealed,
-  m.input_usd, m.output_usd, CASE WHEN payload ? 'reserved' THEN tenant_facts(j.tenant_id) END AS tenant
-FROM claimed j LEFT JOIN credentials c ON c.tenant_id = j.tenant_id AND c.service = split_part(j.model, '/', 1)
-  LEFT JOIN models m ON m.name = j.model
-"""
+CLAIM = read_sql("claim_job")
 
 HISTORY = """
 SELECT turn, role, parts FROM messages
@@ -57,52 +45,7 @@ RETURNING j.id, j.cancel_requested
 THREAD = """'tenant_' || ended.tenant_id || '__user_' || coalesce(ended.user_id::text, 'none') || '__session_' ||
     coalesce(ended.session_id, ended.id)"""
 
-FINISH = f"""
-WITH ended AS (
-  UPDATE jobs SET state = %(state)s, result = %(result)s, error = %(error)s, finished_at = now(), lease_owner = NULL,
-    lease_until = NULL, parked = false
-  WHERE tenant_id = %(tenant_id)s AND id = %(id)s AND attempt = %(attempt)s AND state = ANY(%(from_states)s)
-  RETURNING tenant_id, id, kind, queue, session_id, turn, model, agent, user_id, actor, address, request_id),
-log AS (
-  INSERT INTO job_logs (tenant_id, job_id, last_seq, frames)
-  SELECT tenant_id, id, %(last_seq)s::int, %(frames)s::bytea FROM ended
-  ON CONFLICT (tenant_id, job_id) DO UPDATE SET last_seq = excluded.last_seq, frames = excluded.frames),
-tried AS (
-  UPDATE attempts SET ended_at = now(), outcome = %(state)s, error = %(error)s
-  WHERE tenant_id = %(tenant_id)s AND job_id = %(id)s AND attempt = %(attempt)s AND EXISTS (SELECT 1 FROM ended)),
-said AS (
-  INSERT INTO messages (tenant_id, id, session_id, job_id, turn, ordinal, role, parts, status, model, agent, usage, detail)
-  SELECT tenant_id, %(message_id)s::uuid, session_id, id, turn, 1, 'assistant', %(parts)s::jsonb, %(message_status)s,
-    model, coalesce(%(agent)s, agent), %(usage)s::jsonb, %(detail)s::jsonb
-  FROM ended WHERE session_id IS NOT NULL AND %(parts)s::jsonb IS NOT NULL),
-used AS (
-  INSERT INTO usage_records (tenant_id, id, day, user_id, agent, model, jobs, input_tokens, output_tokens, cost_nanos)
-  SELECT tenant_id, %(usage_id)s::uuid, (now() AT TIME ZONE 'UTC')::date, user_id, coalesce(%(agent)s, agent, ''), model, 1,
-    %(input_tokens)s::bigint, %(output_tokens)s::bigint,
-    round(1000 * coalesce(%(input_tokens)s * m.input_usd + %(output_tokens)s * m.output_usd, 0))::bigint
-  FROM ended LEFT JOIN models m ON m.name = ended.model
-  WHERE %(input_tokens)s::bigint IS NOT NULL AND ended.model IS NOT NULL
-  RETURNING cost_nanos),
-told AS (
-  INSERT INTO audit_log (tenant_id, id, actor, action, target, result, address, request_id, detail)
-  SELECT tenant_id, %(audit_id)s::uuid, coalesce(actor, 'system'), kind || '.ended',
-    coalesce(CASE WHEN kind = 'pipeline' THEN agent ELSE 'agent/' || coalesce(%(agent)s, agent) END, model, ''), %(state)s,
-    address, request_id,
-    jsonb_build_object('job_id', id)
-  FROM ended),
-dropped AS (
-  DELETE FROM checkpoints c USING ended WHERE ended.agent IS NOT NULL AND c.thread_id = {THREAD}),
-dropped_blobs AS (
-  DELETE FROM checkpoint_blobs c USING ended WHERE ended.agent IS NOT NULL AND c.thread_id = {THREAD}),
-dropped_writes AS (
-  DELETE FROM checkpoint_writes c USING ended WHERE ended.agent IS NOT NULL AND c.thread_id = {THREAD}),
-silenced AS (
-  DELETE FROM job_secrets WHERE tenant_id = %(tenant_id)s AND job_id = %(id)s AND EXISTS (SELECT 1 FROM ended))
-SELECT ended.session_id, coalesce((SELECT cost_nanos FROM used), 0) AS cost_nanos, (
-  SELECT 1 FROM jobs w WHERE w.tenant_id = ended.tenant_id AND w.queue = ended.queue AND w.state = 'queued'
-    AND NOT w.parked ORDER BY w.priority, w.id LIMIT 1) IS NOT NULL AS more
-FROM ended
-"""
+FINISH = read_sql("finish_job", THREAD=THREAD)
 
 LOCK_SESSION = "UPDATE sessions SET updated_at = now() WHERE tenant_id = %(tenant_id)s AND id = %(session_id)s"
 

@@ -11,50 +11,13 @@ from psycopg.types.json import Jsonb
 
 from schema.db import Db, fetch_all
 from schema.kinds import OF_QUEUE, Kind
+from schema.queries.statements import read_sql
 from schema.queries.submissions import DISPATCH_LOCK
 from schema.states import IN_FLIGHT_SQL
 
-# A skip scan: one index probe for each tenant that has anything waiting, however much waits and however much has ended. The
-# whole of the index's order is spelled out, so that no other index can serve it.
-LOCK_TENANTS = """
-WITH RECURSIVE waiting AS (
-  (SELECT tenant_id FROM jobs WHERE state = 'queued' ORDER BY tenant_id, queue, parked, priority, id LIMIT 1)
-  UNION ALL
-  SELECT (SELECT j.tenant_id FROM jobs j WHERE j.state = 'queued' AND j.tenant_id > w.tenant_id
-    ORDER BY j.tenant_id, j.queue, j.parked, j.priority, j.id LIMIT 1)
-  FROM waiting w WHERE w.tenant_id IS NOT NULL),
-due AS MATERIALIZED (
-  SELECT w.tenant_id FROM waiting w CROSS JOIN LATERAL (
-    SELECT 1 FROM jobs j WHERE j.tenant_id = w.tenant_id AND j.queue = %(queue)s AND j.state = 'queued'
-      AND NOT j.parked AND j.run_at <= now() ORDER BY j.priority, j.id LIMIT 1) AS one
-  WHERE w.tenant_id IS NOT NULL
-  ORDER BY w.tenant_id)
-SELECT tenant_id, pg_advisory_xact_lock(%(lock)s, hashtext(tenant_id::text)) FROM due
-"""
+LOCK_TENANTS = read_sql("lock_tenants")
 
-DISPATCH = f"""
-WITH flight AS (
-  SELECT tenant_id, count(*) AS jobs, count(*) FILTER (WHERE queue = %(queue)s) AS here FROM jobs
-  WHERE state IN {IN_FLIGHT_SQL} AND tenant_id = ANY(%(tenants)s) GROUP BY tenant_id),
-room AS (
-  SELECT greatest(0, %(window)s - (SELECT count(*) FROM jobs WHERE queue = %(queue)s AND state = 'dispatched')) AS jobs),
-ranked AS (
-  SELECT next.tenant_id, next.id, next.priority, (coalesce(flight.jobs, 0)
-    + row_number() OVER (PARTITION BY t.id ORDER BY next.priority, next.id))::float / greatest(t.weight, 1) AS share
-  FROM tenants t LEFT JOIN flight ON flight.tenant_id = t.id CROSS JOIN room CROSS JOIN LATERAL (
-    SELECT j.tenant_id, j.id, j.priority FROM jobs j
-    WHERE j.tenant_id = t.id AND j.queue = %(queue)s AND j.state = 'queued' AND NOT j.parked AND j.run_at <= now()
-    ORDER BY j.priority, j.id
-    LIMIT least(room.jobs, greatest(0, t.max_running - coalesce(flight.jobs, 0)),
-      CASE WHEN %(at_once)s::int IS NOT NULL THEN greatest(0, %(at_once)s::int - coalesce(flight.here, 0)) END)
-    FOR UPDATE SKIP LOCKED) AS next
-  WHERE t.id = ANY(%(tenants)s) AND t.state = %(tenant_state)s),
-chosen AS (
-  SELECT tenant_id, id FROM ranked ORDER BY share, priority, id LIMIT (SELECT jobs FROM room))
-UPDATE jobs j SET state = 'dispatched', dispatch_seq = dispatch_seq + 1, dispatched_at = now()
-FROM chosen c WHERE j.tenant_id = c.tenant_id AND j.id = c.id AND j.state = %(from_state)s
-RETURNING j.tenant_id, j.id, j.kind, j.dispatch_seq, j.inbox
-"""
+DISPATCH = read_sql("dispatch_jobs", IN_FLIGHT_SQL=IN_FLIGHT_SQL)
 
 UNDISPATCH = """
 UPDATE jobs j SET state = 'queued', dispatched_at = NULL

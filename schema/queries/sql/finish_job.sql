@@ -1,0 +1,46 @@
+-- Ends a job, if the attempt still holds it, with all that comes of it: log, attempt, message, usage, audit row. What only the
+-- run needed is removed: the agent's checkpoints and the caller's token. Without a row in `ended`, nothing happens.
+WITH ended AS (
+  UPDATE jobs SET state = %(state)s, result = %(result)s, error = %(error)s, finished_at = now(), lease_owner = NULL,
+    lease_until = NULL, parked = false
+  WHERE tenant_id = %(tenant_id)s AND id = %(id)s AND attempt = %(attempt)s AND state = ANY(%(from_states)s)
+  RETURNING tenant_id, id, kind, queue, session_id, turn, model, agent, user_id, actor, address, request_id),
+log AS (
+  INSERT INTO job_logs (tenant_id, job_id, last_seq, frames)
+  SELECT tenant_id, id, %(last_seq)s::int, %(frames)s::bytea FROM ended
+  ON CONFLICT (tenant_id, job_id) DO UPDATE SET last_seq = excluded.last_seq, frames = excluded.frames),
+tried AS (
+  UPDATE attempts SET ended_at = now(), outcome = %(state)s, error = %(error)s
+  WHERE tenant_id = %(tenant_id)s AND job_id = %(id)s AND attempt = %(attempt)s AND EXISTS (SELECT 1 FROM ended)),
+said AS (
+  INSERT INTO messages (tenant_id, id, session_id, job_id, turn, ordinal, role, parts, status, model, agent, usage, detail)
+  SELECT tenant_id, %(message_id)s::uuid, session_id, id, turn, 1, 'assistant', %(parts)s::jsonb, %(message_status)s,
+    model, coalesce(%(agent)s, agent), %(usage)s::jsonb, %(detail)s::jsonb
+  FROM ended WHERE session_id IS NOT NULL AND %(parts)s::jsonb IS NOT NULL),
+used AS (
+  INSERT INTO usage_records (tenant_id, id, day, user_id, agent, model, jobs, input_tokens, output_tokens, cost_nanos)
+  SELECT tenant_id, %(usage_id)s::uuid, (now() AT TIME ZONE 'UTC')::date, user_id, coalesce(%(agent)s, agent, ''), model, 1,
+    %(input_tokens)s::bigint, %(output_tokens)s::bigint,
+    round(1000 * coalesce(%(input_tokens)s * m.input_usd + %(output_tokens)s * m.output_usd, 0))::bigint
+  FROM ended LEFT JOIN models m ON m.name = ended.model
+  WHERE %(input_tokens)s::bigint IS NOT NULL AND ended.model IS NOT NULL
+  RETURNING cost_nanos),
+told AS (
+  INSERT INTO audit_log (tenant_id, id, actor, action, target, result, address, request_id, detail)
+  SELECT tenant_id, %(audit_id)s::uuid, coalesce(actor, 'system'), kind || '.ended',
+    coalesce(CASE WHEN kind = 'pipeline' THEN agent ELSE 'agent/' || coalesce(%(agent)s, agent) END, model, ''), %(state)s,
+    address, request_id,
+    jsonb_build_object('job_id', id)
+  FROM ended),
+dropped AS (
+  DELETE FROM checkpoints c USING ended WHERE ended.agent IS NOT NULL AND c.thread_id = {THREAD}),
+dropped_blobs AS (
+  DELETE FROM checkpoint_blobs c USING ended WHERE ended.agent IS NOT NULL AND c.thread_id = {THREAD}),
+dropped_writes AS (
+  DELETE FROM checkpoint_writes c USING ended WHERE ended.agent IS NOT NULL AND c.thread_id = {THREAD}),
+silenced AS (
+  DELETE FROM job_secrets WHERE tenant_id = %(tenant_id)s AND job_id = %(id)s AND EXISTS (SELECT 1 FROM ended))
+SELECT ended.session_id, coalesce((SELECT cost_nanos FROM used), 0) AS cost_nanos, (
+  SELECT 1 FROM jobs w WHERE w.tenant_id = ended.tenant_id AND w.queue = ended.queue AND w.state = 'queued'
+    AND NOT w.parked ORDER BY w.priority, w.id LIMIT 1) IS NOT NULL AS more
+FROM ended
