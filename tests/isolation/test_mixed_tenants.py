@@ -98,7 +98,7 @@ async def test_one_connection_serves_all_tenants_in_turn_and_remembers_none(
             backends.add((pid["pid"], pid["who"]))
             assert {holder.tenant_id} == {row["tenant_id"] for row in (*seen, *told)}
             assert set(tenant.everything["sessions"]) <= {str(row["id"]) for row in seen}
-            assert member.markers == {row["title"] for row in theirs}
+            assert member.markers == {session.title for session in theirs}
         ((_, role),) = backends
         assert "headrace_app" == role
 

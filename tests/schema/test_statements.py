@@ -12,7 +12,7 @@ QUERIES = SQL.parent
 
 def test_every_sql_file_is_used_once_and_every_use_has_its_file() -> None:
     sources = "\n".join(path.read_text() for path in sorted(QUERIES.glob("*.py")))
-    used = re.findall(r'= read_sql\("(\w+)"', sources)
+    used = re.findall(r'= read_sql\(\s*"(\w+)"', sources)
     assert sorted(path.stem for path in SQL.glob("*.sql")) == sorted(used)
 
 

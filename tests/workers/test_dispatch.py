@@ -173,7 +173,7 @@ async def test_a_flood_of_files_leaves_slots_of_ingestion_to_others_and_says_wha
     assert "dispatched" == job_row(database_url, (await submit_one(ports, other, kind=ingestion)).job_id)["state"]
     async with tenant_tx(ports.pool, flood.id) as db:
         waits = await list_jobs(db, flood.id, limit=20, kind="ingestion", states=["queued"])
-    assert {"tenant_cap"} == {job["waiting_for"] for job in waits}
+    assert {"tenant_cap"} == {job.waiting_for for job in waits}
     assert 6 == len(waits)
 
     change(database_url, "UPDATE jobs SET state = 'succeeded', finished_at = now() WHERE id = %s", jobs[0])
