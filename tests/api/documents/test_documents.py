@@ -131,7 +131,7 @@ async def test_bytes_that_are_lost_are_told_as_that(api: httpx.AsyncClient, shel
     (document_id,) = await shelf.upload("a.txt")
     (shelf.folder / shelf.stored()[0]).unlink()
     answer = await api.get(f"/api/documents/{document_id}/content")
-    assert (404, True) == (answer.status_code, "upload it again" in answer.json()["detail"])
+    assert (404, True) == (answer.status_code, "Upload it again" in answer.json()["detail"])
 
 
 async def test_what_is_said_of_a_document_can_be_changed(
