@@ -35,7 +35,7 @@ NOT_STORED = "No key is stored for this service. GET /api/api-keys lists the sto
 ServiceName = Annotated[str, PathParameter(description="Name of the service, such as `openai`.")]
 
 
-class CredentialIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class ProviderKeyIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A provider key to store."""
 
     # Plain strings: where a struct refuses a value its error quotes it, and people paste keys into the wrong field.
@@ -49,10 +49,10 @@ class CredentialIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     validate: Annotated[bool, Meta(description="Whether to test the key before it is stored.")] = False
 
     def __repr__(self) -> str:
-        return f"CredentialIn(service_name={self.service_name[:20]!r})"
+        return f"ProviderKeyIn(service_name={self.service_name[:20]!r})"
 
 
-class CredentialOut(msgspec.Struct, frozen=True, kw_only=True):
+class ProviderKeyOut(msgspec.Struct, frozen=True, kw_only=True):
     """A stored provider key, without the key itself."""
 
     service_name: Annotated[str, Meta(description="The service it is for.")]
@@ -73,14 +73,14 @@ class ServiceOut(msgspec.Struct, frozen=True, kw_only=True):
     example: Annotated[str, Meta(description="What its keys look like.")]
 
 
-class CredentialsOut(msgspec.Struct, frozen=True):
+class ProviderKeysOut(msgspec.Struct, frozen=True):
     """The tenant's provider keys, and the services that keys can be stored for."""
 
-    configured: Annotated[list[CredentialOut], Meta(description="The stored keys.")]
+    configured: Annotated[list[ProviderKeyOut], Meta(description="The stored keys.")]
     supported: Annotated[list[ServiceOut], Meta(description="All supported services.")]
 
 
-class TestOut(msgspec.Struct, frozen=True, kw_only=True):
+class ProviderKeyTestOut(msgspec.Struct, frozen=True, kw_only=True):
     """Result of testing a provider key."""
 
     __test__ = False
@@ -123,8 +123,8 @@ SUPPORTED = [
     summary="Store a provider key",
 )
 async def store_provider_key(
-    data: JSONBody[CredentialIn], principal: MayManageCredentials, resources: Opened
-) -> CredentialOut:
+    data: JSONBody[ProviderKeyIn], principal: MayManageCredentials, resources: Opened
+) -> ProviderKeyOut:
     """Stores a key, replacing the previous one for the same service (also with 201). With `validate`, the key is tested first
     with a request that costs no tokens; one that the provider refuses is not stored (422)."""
     credential = await _seal(data, principal, resources)
@@ -139,11 +139,11 @@ async def store_provider_key(
 
 
 @get("/", opt=described(answer={"configured": [CREDENTIAL], "supported": [SERVICE]}), summary="List provider keys")
-async def list_provider_keys(principal: MayReadCredentials, resources: Opened) -> CredentialsOut:
+async def list_provider_keys(principal: MayReadCredentials, resources: Opened) -> ProviderKeysOut:
     """Lists the services that your tenant has stored a key for, and all supported services. Never returns the keys."""
     async with principal.tx(resources.ports.pool) as db:
         rows = await credentials.list_credentials(db, principal.tenant_id)
-    return CredentialsOut([_shown(row) for row in rows], SUPPORTED)
+    return ProviderKeysOut([_shown(row) for row in rows], SUPPORTED)
 
 
 @post(
@@ -153,7 +153,9 @@ async def list_provider_keys(principal: MayReadCredentials, resources: Opened) -
     responses=problems("not_found"),
     summary="Test a provider key",
 )
-async def test_provider_key(service: ServiceName, principal: MayManageCredentials, resources: Opened) -> TestOut:
+async def test_provider_key(
+    service: ServiceName, principal: MayManageCredentials, resources: Opened
+) -> ProviderKeyTestOut:
     """Tests the stored key with a request to the provider that costs no tokens. Returns 200 even if it is refused; see `ok` and
     `code`."""
     async with principal.tx(resources.ports.pool) as db:
@@ -174,7 +176,7 @@ async def delete_provider_key(service: ServiceName, principal: MayManageCredenti
         await _note(db, principal, "credential.deleted", service)
 
 
-async def _seal(data: CredentialIn, principal: Principal, resources: Resources) -> OwnCredential:
+async def _seal(data: ProviderKeyIn, principal: Principal, resources: Resources) -> OwnCredential:
     """Return the request as a credential with a new id. Raises InputError that names the field."""
     service = find_service(data.service_name)
     base_url = await resources.own_providers.read_base_url(service.name, data.base_url) if data.base_url else None
@@ -207,14 +209,14 @@ async def _require_accepted(resources: Resources, credential: OwnCredential) -> 
         raise CredentialRefused(f"The key was not stored. {error.message}", field=at_fault) from error
 
 
-async def _try(resources: Resources, credential: OwnCredential) -> TestOut:
+async def _try(resources: Resources, credential: OwnCredential) -> ProviderKeyTestOut:
     begun_at, code, message = time.perf_counter(), OK, f"{credential.service} accepts the key."
     try:
         await resources.own_providers.check(credential)
     except (ProviderError, SecretUnreadable, EgressFailed) as error:
         code, message = error.code, error.message
     latency_ms = round((time.perf_counter() - begun_at) * 1000)
-    return TestOut(ok=code == OK, code=code, message=message, latency_ms=latency_ms)
+    return ProviderKeyTestOut(ok=code == OK, code=code, message=message, latency_ms=latency_ms)
 
 
 async def _note(db: Db, principal: Principal, action: str, service: str, failure: str | None = None) -> None:
@@ -244,9 +246,9 @@ def _credential(principal: Principal, row: DictRow) -> OwnCredential:
     return OwnCredential(principal.tenant_id, row["id"], row["service"], row["base_url"], sealed)
 
 
-def _shown(row: DictRow) -> CredentialOut:
-    named = {name: row[name] for name in CredentialOut.__struct_fields__ if name != "service_name"}
-    return CredentialOut(service_name=row["service"], **named)
+def _shown(row: DictRow) -> ProviderKeyOut:
+    named = {name: row[name] for name in ProviderKeyOut.__struct_fields__ if name != "service_name"}
+    return ProviderKeyOut(service_name=row["service"], **named)
 
 
 routes = Router(

@@ -75,7 +75,7 @@ class AuditEntryOut(msgspec.Struct, frozen=True, kw_only=True):
     ]
 
 
-class AuditOut(msgspec.Struct, frozen=True):
+class AuditEntriesOut(msgspec.Struct, frozen=True):
     """A page of the audit log, newest first."""
 
     items: Annotated[list[AuditEntryOut], Meta(description="The entries on this page.")]
@@ -129,7 +129,7 @@ Asked = NamedDependency[AuditFilter]
 )
 async def list_tenant_audit_entries(
     tenant: TenantName, principal: MayManageTenants, resources: Opened, asked: Asked
-) -> AuditOut:
+) -> AuditEntriesOut:
     """Lists what was done in or to a tenant, newest first."""
     async with reading(resources.ports.pool, tenant) as (db, found):
         return await _page(db, found["id"], asked)
@@ -141,7 +141,7 @@ async def list_tenant_audit_entries(
     summary="List the platform's audit log",
     tags=TAGS,
 )
-async def list_platform_audit_entries(principal: MayManageTenants, resources: Opened, asked: Asked) -> AuditOut:
+async def list_platform_audit_entries(principal: MayManageTenants, resources: Opened, asked: Asked) -> AuditEntriesOut:
     """Lists what admins did to the installation as a whole, such as creating tenants and setting prices, newest first."""
     async with tenant_tx(resources.ports.pool, PLATFORM) as db:
         return await _page(db, PLATFORM, asked)
@@ -153,18 +153,18 @@ async def list_platform_audit_entries(principal: MayManageTenants, resources: Op
     summary="List your tenant's audit log",
     tags=TAGS,
 )
-async def list_audit_entries(principal: MayReadAudit, resources: Opened, asked: Asked) -> AuditOut:
+async def list_audit_entries(principal: MayReadAudit, resources: Opened, asked: Asked) -> AuditEntriesOut:
     """Lists what was done in your tenant, newest first."""
     async with principal.tx(resources.ports.pool) as db:
         return await _page(db, principal.tenant_id, asked)
 
 
-async def _page(db: Db, tenant_id: UUID, asked: AuditFilter) -> AuditOut:
+async def _page(db: Db, tenant_id: UUID, asked: AuditFilter) -> AuditEntriesOut:
     filters: dict[str, Any] = msgspec.structs.asdict(asked) | {"limit": asked.limit + 1}
     rows = await list_audit(db, tenant_id, **filters)
     items = [AuditEntryOut(**row) for row in rows[: asked.limit]]
     more = len(rows) > asked.limit
-    return AuditOut(items, write_cursor((items[-1].at, items[-1].id)) if more else None)
+    return AuditEntriesOut(items, write_cursor((items[-1].at, items[-1].id)) if more else None)
 
 
 routes = Router(

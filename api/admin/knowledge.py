@@ -35,7 +35,7 @@ class MediaTypeOut(msgspec.Struct, frozen=True, kw_only=True):
     bytes: Annotated[int, Meta(description="Bytes of their newest versions.")]
 
 
-class SpaceOut(msgspec.Struct, frozen=True, kw_only=True):
+class VectorSpaceOut(msgspec.Struct, frozen=True, kw_only=True):
     """Vectors of one embedder."""
 
     name: Annotated[str, Meta(description="Name of the embedder.")]
@@ -43,7 +43,7 @@ class SpaceOut(msgspec.Struct, frozen=True, kw_only=True):
     vectors: Annotated[int, Meta(description="How many vectors there are.")]
 
 
-class KnowledgeOut(msgspec.Struct, frozen=True, kw_only=True):
+class DocumentStatsOut(msgspec.Struct, frozen=True, kw_only=True):
     """Statistics of all documents of a tenant."""
 
     storage: Annotated[StorageOut, Meta(description="Storage in use.")]
@@ -51,7 +51,7 @@ class KnowledgeOut(msgspec.Struct, frozen=True, kw_only=True):
     chunks: Annotated[int, Meta(description="How many searchable chunks they have.")]
     states: Annotated[StatesOut, Meta(description="Documents by state.")]
     types: Annotated[list[MediaTypeOut], Meta(description="Documents by media type.")]
-    spaces: Annotated[list[SpaceOut], Meta(description="Vectors by embedder.")]
+    spaces: Annotated[list[VectorSpaceOut], Meta(description="Vectors by embedder.")]
     oldest_waiting: Annotated[
         datetime | None, Meta(description="Since when the longest-waiting document is queued; null if none is.")
     ]
@@ -73,7 +73,7 @@ EXAMPLE = {
 
 
 @get("/", opt=described(answer=EXAMPLE), summary="Get document statistics", tags=TAGS)
-async def get_document_stats(principal: MayManageDocuments, resources: Opened) -> KnowledgeOut:
+async def get_document_stats(principal: MayManageDocuments, resources: Opened) -> DocumentStatsOut:
     """Counts every document of your tenant, also those that are private to a user."""
     async with principal.tx(resources.ports.pool) as db:
         return await _figures(db, principal.tenant_id)
@@ -92,15 +92,15 @@ async def list_collection_stats(
     return await page_of_collections(principal, resources, cursor, limit)
 
 
-async def _figures(db: Db, tenant_id: UUID) -> KnowledgeOut:
+async def _figures(db: Db, tenant_id: UUID) -> DocumentStatsOut:
     sums = await knowledge.get_sums(db, tenant_id)
-    return KnowledgeOut(
+    return DocumentStatsOut(
         storage=StorageOut(sums["stored_bytes"], sums["max_storage_bytes"]),
         documents=sums["documents"],
         chunks=sums["chunks"],
         states=StatesOut(**await knowledge.count_states(db, tenant_id)),
         types=[MediaTypeOut(**row) for row in await knowledge.list_types(db, tenant_id)],
-        spaces=[SpaceOut(**row) for row in await knowledge.list_spaces(db, tenant_id)],
+        spaces=[VectorSpaceOut(**row) for row in await knowledge.list_spaces(db, tenant_id)],
         oldest_waiting=sums["oldest_waiting"],
         failures_24h=await knowledge.count_failures(db, tenant_id),
     )

@@ -35,7 +35,7 @@ class PercentilesOut(msgspec.Struct, frozen=True):
     p95_s: Annotated[float | None, Meta(description="95th percentile, in seconds.")]
 
 
-class JobFiguresOut(msgspec.Struct, frozen=True, kw_only=True):
+class JobStatsOut(msgspec.Struct, frozen=True, kw_only=True):
     """Jobs by state, and those of the last 24 hours."""
 
     all: Annotated[int, Meta(description="All jobs on record.")]
@@ -50,7 +50,7 @@ class JobFiguresOut(msgspec.Struct, frozen=True, kw_only=True):
     run_24h: Annotated[PercentilesOut, Meta(description="Time that a job ran, over all its attempts.")]
 
 
-class KeptOut(msgspec.Struct, frozen=True, kw_only=True):
+class StoredOut(msgspec.Struct, frozen=True, kw_only=True):
     """What is stored for a tenant."""
 
     sessions: Annotated[int, Meta(description="Sessions.")]
@@ -85,8 +85,8 @@ class QuotaOut(msgspec.Struct, frozen=True, kw_only=True):
 class MetricsOut(msgspec.Struct, frozen=True, kw_only=True):
     """Metrics of a tenant."""
 
-    jobs: Annotated[JobFiguresOut, Meta(description="Jobs.")]
-    kept: Annotated[KeptOut, Meta(description="What is stored.")]
+    jobs: Annotated[JobStatsOut, Meta(description="Jobs.")]
+    kept: Annotated[StoredOut, Meta(description="What is stored.")]
     today: Annotated[TokensAndCostOut, Meta(description="Usage of the current UTC day.")]
     month: Annotated[TokensAndCostOut, Meta(description="Usage of the current UTC month.")]
     limits: Annotated[
@@ -94,7 +94,7 @@ class MetricsOut(msgspec.Struct, frozen=True, kw_only=True):
     ]
 
 
-class OwnTenantOut(msgspec.Struct, frozen=True, kw_only=True):
+class MyTenantOut(msgspec.Struct, frozen=True, kw_only=True):
     """The caller's tenant."""
 
     id: Annotated[UUID, Meta(description="Id of the tenant.")]
@@ -173,13 +173,13 @@ async def get_metrics(principal: MayReadUsage, resources: Opened) -> MetricsOut:
 
 
 @get("/tenant", opt=described(answer=MY_TENANT), summary="Get your tenant", tags=TAGS)
-async def get_my_tenant(principal: SignedIn, resources: Opened) -> OwnTenantOut:
+async def get_my_tenant(principal: SignedIn, resources: Opened) -> MyTenantOut:
     """Returns the tenant that the key or token belongs to, with its limits and the models it may use."""
     async with principal.tx(resources.ports.pool) as db:
         row = await _own_row(db, principal.tenant_id)
     facts = principal.tenant
     same = {name: row[name] for name in ("id", "slug", "name", "state", "default_model", "max_running", "max_queued")}
-    return OwnTenantOut(**same, limits=limits_of(row), models=list(facts.models), services=sorted(facts.services))
+    return MyTenantOut(**same, limits=limits_of(row), models=list(facts.models), services=sorted(facts.services))
 
 
 async def _own_row(db: Db, tenant_id: UUID) -> DictRow:
@@ -191,11 +191,11 @@ async def _own_row(db: Db, tenant_id: UUID) -> DictRow:
 async def _figures(db: Db, tenant_id: UUID) -> dict[str, Any]:
     jobs, kept = await get_job_figures(db, tenant_id), await get_kept(db, tenant_id)
     today, month = await get_used_today(db, tenant_id), await get_used_this_month(db, tenant_id)
-    counts = {name: jobs[name] for name in JobFiguresOut.__struct_fields__ if name in jobs}
+    counts = {name: jobs[name] for name in JobStatsOut.__struct_fields__ if name in jobs}
     waits, runs = (PercentilesOut(*(jobs[name] or (None, None))) for name in ("waits", "runs"))
     return {
-        "jobs": JobFiguresOut(**counts, wait_24h=waits, run_24h=runs),
-        "kept": KeptOut(**kept),
+        "jobs": JobStatsOut(**counts, wait_24h=waits, run_24h=runs),
+        "kept": StoredOut(**kept),
         "today": _used(today),
         "month": _used(month),
     }

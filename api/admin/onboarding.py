@@ -8,7 +8,7 @@ from msgspec import UNSET
 
 from api.admin.deeds import note_twice
 from api.admin.patterns import check_model, check_pattern
-from api.admin.shapes import GrantCountsOut, OwnerIn, TenantIn, TenantMadeOut, columns_of, fields_of
+from api.admin.shapes import GrantCountsOut, OwnerIn, TenantCreatedOut, TenantIn, columns_of, fields_of
 from api.admin.slugs import check_slug
 from api.auth.passwords import check_password
 from api.auth.people import read_email
@@ -26,7 +26,7 @@ from schema.tenancy import GrantKind, matches
 KEY_NAME = "first client"
 
 
-async def make_tenant(resources: Resources, principal: Principal, data: TenantIn) -> TenantMadeOut:
+async def make_tenant(resources: Resources, principal: Principal, data: TenantIn) -> TenantCreatedOut:
     """Create a tenant and return it with its key in plain text. Raises InputError, or Conflict when the slug is taken."""
     values, grants, key = _checked(data), _grants(data), new_api_key() if data.key else None
     owner = await _owner(resources, data.owner) if data.owner else None
@@ -44,7 +44,7 @@ async def make_tenant(resources: Resources, principal: Principal, data: TenantIn
         row, counts = await find_tenant(db, tenant_id), await count_grants(db, tenant_id)
     assert row is not None
     first = {"api_key": key or UNSET, "owner_id": owner["user_id"] if owner else UNSET}
-    return TenantMadeOut(**fields_of(row), grants=GrantCountsOut(**counts), **first)
+    return TenantCreatedOut(**fields_of(row), grants=GrantCountsOut(**counts), **first)
 
 
 def _checked(data: TenantIn) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from api import users
 from api.admin.concerned import TenantName, changing, reading
 from api.admin.words import Search
 from api.auth import keys
-from api.auth.keys import KeyId, KeyIn, KeyMadeOut, KeysOut
+from api.auth.keys import ApiKeyCreatedOut, ApiKeyIn, ApiKeysOut, KeyId
 from api.describing import described
 from api.errors import problems
 from api.header_docs import LOCATED
@@ -118,7 +118,7 @@ async def delete_tenant_user(
 )
 async def list_tenant_api_keys(
     tenant: TenantName, principal: MayManageTenants, resources: Opened, cursor: Cursor = None, limit: Limit = 20
-) -> KeysOut:
+) -> ApiKeysOut:
     """Lists all API keys of a tenant, without their secrets."""
     acting = await _looking(resources, principal, tenant)
     return await keys.list_api_keys.fn(principal=acting, resources=resources, cursor=cursor, limit=limit)
@@ -133,8 +133,8 @@ async def list_tenant_api_keys(
     tags=TAGS,
 )
 async def create_tenant_api_key(
-    tenant: TenantName, data: JSONBody[KeyIn], principal: MayManageTenants, resources: Opened
-) -> Response[KeyMadeOut]:
+    tenant: TenantName, data: JSONBody[ApiKeyIn], principal: MayManageTenants, resources: Opened
+) -> Response[ApiKeyCreatedOut]:
     """The key acts for the tenant, whatever `for_tenant` says. It is returned only once."""
     acting = await _acting(resources, principal, tenant)
     if data.role == "admin" and acting.tenant_id != PLATFORM:

@@ -161,7 +161,7 @@ class TenantDetailOut(TenantOut, frozen=True, kw_only=True):
     stored_bytes: Annotated[int, Meta(description="Bytes that the tenant's documents take.")] = 0
 
 
-class TenantMadeOut(TenantDetailOut, frozen=True, kw_only=True):
+class TenantCreatedOut(TenantDetailOut, frozen=True, kw_only=True):
     """A tenant that was just created."""
 
     api_key: (
@@ -171,7 +171,7 @@ class TenantMadeOut(TenantDetailOut, frozen=True, kw_only=True):
     owner_id: Annotated[UUID, Meta(description="Id of the first user; absent if none was created.")] | UnsetType = UNSET
 
     def __repr__(self) -> str:
-        return f"TenantMadeOut(id={self.id})"
+        return f"TenantCreatedOut(id={self.id})"
 
 
 class TenantsOut(msgspec.Struct, frozen=True):

@@ -17,9 +17,9 @@ from api.admin.shapes import (
     TENANT_EXAMPLE,
     GrantCountsOut,
     TenantChangeIn,
+    TenantCreatedOut,
     TenantDetailOut,
     TenantIn,
-    TenantMadeOut,
     TenantOut,
     TenantsOut,
     columns_of,
@@ -66,7 +66,7 @@ UPDATED = TENANT_EXAMPLE | {"limits": LIMITS_EXAMPLE | {"budget_month_usd": 250}
 )
 async def create_tenant(
     data: JSONBody[TenantIn], principal: MayManageTenants, resources: Opened
-) -> Response[TenantMadeOut]:
+) -> Response[TenantCreatedOut]:
     """Creates a tenant with its grants, and optionally its first user. Its clients can chat right away with the `api_key` of
     the response, which is returned only once. A tenant without granted models can't use any."""
     made = await make_tenant(resources, principal, data)

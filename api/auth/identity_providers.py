@@ -69,7 +69,7 @@ RoleClaim = Annotated[
 SignUp = Annotated[bool, Meta(description="Whether people without a user get one when they first sign in.")]
 
 
-class ProviderIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+class IdentityProviderIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """An identity provider to register. Send `audience`, `client_id` or both."""
 
     name: Annotated[
@@ -90,10 +90,10 @@ class ProviderIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     sign_up: SignUp = True
 
     def __repr__(self) -> str:
-        return f"ProviderIn(name={self.name!r})"
+        return f"IdentityProviderIn(name={self.name!r})"
 
 
-class ProviderChangeIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+class IdentityProviderChangeIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Fields of an identity provider to update. Omitted fields keep their value; null removes one."""
 
     audience: Audience | UnsetType = UNSET
@@ -105,10 +105,10 @@ class ProviderChangeIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True, 
     sign_up: SignUp | UnsetType = UNSET
 
     def __repr__(self) -> str:
-        return "ProviderChangeIn()"
+        return "IdentityProviderChangeIn()"
 
 
-class ProviderOut(msgspec.Struct, frozen=True, kw_only=True):
+class IdentityProviderOut(msgspec.Struct, frozen=True, kw_only=True):
     """An identity provider, without its client secret."""
 
     id: Annotated[UUID, Meta(description="Id of the provider.")]
@@ -127,10 +127,10 @@ class ProviderOut(msgspec.Struct, frozen=True, kw_only=True):
     created_by: CreatedBy
 
 
-class ProvidersOut(msgspec.Struct, frozen=True):
+class IdentityProvidersOut(msgspec.Struct, frozen=True):
     """All identity providers of the tenant."""
 
-    items: Annotated[list[ProviderOut], Meta(description="The providers, ordered by name.")]
+    items: Annotated[list[IdentityProviderOut], Meta(description="The providers, ordered by name.")]
 
 
 EXAMPLE: dict[str, Any] = {
@@ -166,8 +166,8 @@ PROVIDER: dict[str, Any] = {
     tags=TAGS,
 )
 async def create_identity_provider(
-    data: JSONBody[ProviderIn], principal: MayManageSignIn, resources: Opened
-) -> Response[ProviderOut]:
+    data: JSONBody[IdentityProviderIn], principal: MayManageSignIn, resources: Opened
+) -> Response[IdentityProviderOut]:
     """Fetches the issuer's OpenID configuration, or the keys at `jwks_url`, to check that the provider works. Returns 409 if
     the name is taken, or if the issuer and audience are already registered, by this or any other tenant."""
     _require_power(principal)
@@ -183,11 +183,11 @@ async def create_identity_provider(
 
 
 @get("/", opt=described(answer={"items": [PROVIDER]}), summary="List identity providers", tags=TAGS)
-async def list_identity_providers(principal: MayManageSignIn, resources: Opened) -> ProvidersOut:
+async def list_identity_providers(principal: MayManageSignIn, resources: Opened) -> IdentityProvidersOut:
     """Lists the identity providers of your tenant, without their client secrets."""
     async with tenant_tx(resources.ports.pool, principal.tenant_id) as db:
         rows = await providers.list_identity_providers(db, principal.tenant_id)
-    return ProvidersOut([_shown(resources, principal, row) for row in rows])
+    return IdentityProvidersOut([_shown(resources, principal, row) for row in rows])
 
 
 @get(
@@ -197,7 +197,9 @@ async def list_identity_providers(principal: MayManageSignIn, resources: Opened)
     summary="Get an identity provider",
     tags=TAGS,
 )
-async def get_identity_provider(provider_id: ProviderId, principal: MayManageSignIn, resources: Opened) -> ProviderOut:
+async def get_identity_provider(
+    provider_id: ProviderId, principal: MayManageSignIn, resources: Opened
+) -> IdentityProviderOut:
     """Returns an identity provider without its client secret."""
     async with tenant_tx(resources.ports.pool, principal.tenant_id) as db:
         row = _require(await providers.find_identity_provider(db, principal.tenant_id, provider_id))
@@ -215,8 +217,8 @@ async def get_identity_provider(provider_id: ProviderId, principal: MayManageSig
     tags=TAGS,
 )
 async def update_identity_provider(
-    provider_id: ProviderId, data: JSONBody[ProviderChangeIn], principal: MayManageSignIn, resources: Opened
-) -> ProviderOut:
+    provider_id: ProviderId, data: JSONBody[IdentityProviderChangeIn], principal: MayManageSignIn, resources: Opened
+) -> IdentityProviderOut:
     """Changes the fields you send; the others keep their value, and null removes one. Takes effect within a second; users
     who are signed in stay so."""
     _require_power(principal)
@@ -251,7 +253,7 @@ def _require_power(principal: Principal) -> None:
     require_power_over(principal, "owner")
 
 
-async def _columns(resources: Resources, data: ProviderIn) -> dict[str, Any]:
+async def _columns(resources: Resources, data: IdentityProviderIn) -> dict[str, Any]:
     """Return the new row without the secret. Raises InputError that names the field."""
     right.check_name(data.name)
     right.check_client(data.client_id, data.client_secret)
@@ -263,7 +265,7 @@ async def _columns(resources: Resources, data: ProviderIn) -> dict[str, Any]:
         )
     await right.check_issuer(resources.settings, data.issuer)
     await right.check_keys(resources.remote_keys, data.issuer, data.jwks_url, signs_in=data.client_id is not None)
-    given = {name: getattr(data, name) for name in ProviderIn.__struct_fields__ if name != "client_secret"}
+    given = {name: getattr(data, name) for name in IdentityProviderIn.__struct_fields__ if name != "client_secret"}
     return {**given, "audience": audience}
 
 
@@ -305,10 +307,10 @@ def _require(row: DictRow | None) -> DictRow:
     return row
 
 
-def _shown(resources: Resources, principal: Principal, row: DictRow) -> ProviderOut:
+def _shown(resources: Resources, principal: Principal, row: DictRow) -> IdentityProviderOut:
     place = (resources.settings.issuer, principal.tenant.slug, row["name"])
     url = sign_in_url(*place) if row["client_id"] else None
-    return ProviderOut(**row, redirect_uri=redirect_uri(*place), sign_in_url=url)
+    return IdentityProviderOut(**row, redirect_uri=redirect_uri(*place), sign_in_url=url)
 
 
 routes = Router(

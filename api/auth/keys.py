@@ -30,7 +30,7 @@ NO_KEY = "No such API key. GET /api/auth/keys lists the keys that you can see."
 KeyId = Annotated[UUID, PathParameter(description="The key's id.")]
 
 
-class KeyIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+class ApiKeyIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """An API key to create. It can do no more than its creator."""
 
     name: Annotated[str, Meta(min_length=1, max_length=100, description="What the key is for.", examples=["my laptop"])]
@@ -60,7 +60,7 @@ class KeyIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     for_tenant: Annotated[bool, Meta(description="Whether it acts for the tenant instead of for you.")] = False
 
 
-class KeyOut(msgspec.Struct, frozen=True, kw_only=True):
+class ApiKeyOut(msgspec.Struct, frozen=True, kw_only=True):
     """An API key, without its secret."""
 
     id: Annotated[UUID, Meta(description="Id of the key.")]
@@ -78,19 +78,19 @@ class KeyOut(msgspec.Struct, frozen=True, kw_only=True):
     ]
 
 
-class KeyMadeOut(KeyOut, frozen=True, kw_only=True):
+class ApiKeyCreatedOut(ApiKeyOut, frozen=True, kw_only=True):
     """An API key that was just created."""
 
     key: Annotated[str, Meta(description="The key itself. It is returned only once; store it safely.")]
 
     def __repr__(self) -> str:
-        return f"KeyMadeOut(id={self.id})"
+        return f"ApiKeyCreatedOut(id={self.id})"
 
 
-class KeysOut(msgspec.Struct, frozen=True):
+class ApiKeysOut(msgspec.Struct, frozen=True):
     """A page of API keys, newest first."""
 
-    items: Annotated[list[KeyOut], Meta(description="The keys on this page.")]
+    items: Annotated[list[ApiKeyOut], Meta(description="The keys on this page.")]
     next_cursor: NextCursor
 
 
@@ -118,7 +118,9 @@ CREATED_KEY = KEY | {"key": "hr_…"}
     summary="Create an API key",
     tags=["auth"],
 )
-async def create_api_key(data: JSONBody[KeyIn], principal: MayHaveKeys, resources: Opened) -> Response[KeyMadeOut]:
+async def create_api_key(
+    data: JSONBody[ApiKeyIn], principal: MayHaveKeys, resources: Opened
+) -> Response[ApiKeyCreatedOut]:
     """The key can do no more than you can. It acts for you: it sees what you see, and stops working when you are disabled or
     deleted. With `for_tenant`, which requires the right `keys.manage`, it acts for the tenant."""
     key, key_id = new_api_key(), new_id()
@@ -128,19 +130,21 @@ async def create_api_key(data: JSONBody[KeyIn], principal: MayHaveKeys, resource
         row = await api_keys.add_api_key(db, principal.tenant_id, key_id, parts, **about, created_by=principal.actor)
         detail = {"name": row["name"], "role": row["role"], "scopes": row["scopes"], "for_tenant": data.for_tenant}
         await note(db, principal, principal.tenant_id, "key.created", f"key:{key_id}", detail)
-    return Response(KeyMadeOut(key=key, **_fields(row)), headers={"Cache-Control": "no-store"})
+    return Response(ApiKeyCreatedOut(key=key, **_fields(row)), headers={"Cache-Control": "no-store"})
 
 
 @get("/", opt=described(answer={"items": [KEY], "next_cursor": None}), summary="List API keys", tags=["auth"])
-async def list_api_keys(principal: MayHaveKeys, resources: Opened, cursor: Cursor = None, limit: Limit = 20) -> KeysOut:
+async def list_api_keys(
+    principal: MayHaveKeys, resources: Opened, cursor: Cursor = None, limit: Limit = 20
+) -> ApiKeysOut:
     """Lists your own keys; with the right `keys.manage`, those of the whole tenant."""
     before = read_cursor(cursor, UUID)
     async with tenant_tx(resources.ports.pool, principal.tenant_id) as db:
         rows = await api_keys.list_api_keys(
             db, principal.tenant_id, limit=limit + 1, before=before, **_reach(principal)
         )
-    items = [KeyOut(**_fields(row)) for row in rows[:limit]]
-    return KeysOut(items, write_cursor(items[-1].id) if len(rows) > limit else None)
+    items = [ApiKeyOut(**_fields(row)) for row in rows[:limit]]
+    return ApiKeysOut(items, write_cursor(items[-1].id) if len(rows) > limit else None)
 
 
 @delete("/{key_id:uuid}", responses=problems("not_found"), summary="Revoke an API key", tags=["auth"])
@@ -154,7 +158,7 @@ async def revoke_api_key(key_id: KeyId, principal: MayHaveKeys, resources: Opene
             await note(db, principal, principal.tenant_id, "key.revoked", f"key:{key_id}")
 
 
-def _about(principal: Principal, data: KeyIn) -> dict[str, Any]:
+def _about(principal: Principal, data: ApiKeyIn) -> dict[str, Any]:
     """Return what the new key may do, for whom and how long. Keys that a key creates act for the same user."""
     role = _role(principal, data)
     return {
@@ -166,7 +170,7 @@ def _about(principal: Principal, data: KeyIn) -> dict[str, Any]:
     }
 
 
-def _role(principal: Principal, data: KeyIn) -> Role:
+def _role(principal: Principal, data: ApiKeyIn) -> Role:
     """Return the new key's role. Raises Forbidden for one above the creator's."""
     if data.for_tenant and "keys.manage" not in principal.rights:
         raise Forbidden(
@@ -180,7 +184,7 @@ def _role(principal: Principal, data: KeyIn) -> Role:
     return role
 
 
-def _scopes(principal: Principal, data: KeyIn, role: Role) -> list[str] | None:
+def _scopes(principal: Principal, data: ApiKeyIn, role: Role) -> list[str] | None:
     """Return what the key is narrowed to: at most what its creator may do, who may be a narrowed key as well."""
     whole = rights_of(role)
     if data.scopes is None:
@@ -198,7 +202,7 @@ def _scopes(principal: Principal, data: KeyIn, role: Role) -> list[str] | None:
     return sorted(set(data.scopes))
 
 
-def _expires_at(data: KeyIn) -> datetime | None:
+def _expires_at(data: ApiKeyIn) -> datetime | None:
     now = datetime.now(UTC)
     if data.expires_in_days is not None:
         if data.expires_at is not None:
@@ -217,7 +221,7 @@ def _reach(principal: Principal) -> dict[str, UUID | None]:
 
 
 def _fields(row: DictRow) -> dict[str, Any]:
-    fields = {name: row[name] for name in KeyOut.__struct_fields__ if name != "prefix"}
+    fields = {name: row[name] for name in ApiKeyOut.__struct_fields__ if name != "prefix"}
     return {**fields, "prefix": f"{PREFIX}{row['find']}…"}
 
 

@@ -55,17 +55,17 @@ ErrorText = Annotated[str | None, QueryParameter(description="The provider's exp
 Iss = Annotated[str | None, QueryParameter(description="The issuer of the response (RFC 9207).")]
 
 
-class SignInOut(msgspec.Struct, frozen=True):
+class SignInOptionOut(msgspec.Struct, frozen=True):
     """An identity provider that users can sign in at."""
 
     name: Annotated[str, Meta(description="Name of the provider.")]
     url: Annotated[str, Meta(description="Where to send the browser to sign in.")]
 
 
-class SignInsOut(msgspec.Struct, frozen=True):
+class SignInOptionsOut(msgspec.Struct, frozen=True):
     """The identity providers that users of a tenant can sign in at."""
 
-    items: Annotated[list[SignInOut], Meta(description="The providers, ordered by name.")]
+    items: Annotated[list[SignInOptionOut], Meta(description="The providers, ordered by name.")]
 
 
 EXAMPLE = {"items": [{"name": "okta", "url": "https://headrace.example.com/api/auth/oidc/acme/okta"}]}
@@ -78,13 +78,15 @@ EXAMPLE = {"items": [{"name": "okta", "url": "https://headrace.example.com/api/a
     summary="List sign-in options",
     tags=TAGS,
 )
-async def list_sign_in_options(tenant: Tenant, resources: Opened) -> SignInsOut:
+async def list_sign_in_options(tenant: Tenant, resources: Opened) -> SignInOptionsOut:
     """Lists the identity providers that users of a tenant can sign in at. Empty for a tenant without any, and for one that
     doesn't exist."""
     tenant_id = await find_tenant_id(resources.ports.pool, tenant) or new_id()  # nobody's, for the same work
     async with tenant_tx(resources.ports.pool, tenant_id) as db:
         names = await list_sign_ins(db, tenant_id)
-    return SignInsOut([SignInOut(name, sign_in_url(resources.settings.issuer, tenant, name)) for name in names])
+    return SignInOptionsOut(
+        [SignInOptionOut(name, sign_in_url(resources.settings.issuer, tenant, name)) for name in names]
+    )
 
 
 @get(

@@ -86,7 +86,7 @@ class KeyInUseOut(msgspec.Struct, frozen=True):
     expires_at: Annotated[datetime | None, Meta(description="When it expires; null is never.")]
 
 
-class MeOut(msgspec.Struct, frozen=True, kw_only=True):
+class CallerOut(msgspec.Struct, frozen=True, kw_only=True):
     """The identity and the rights of the caller."""
 
     kind: Annotated[Literal["user", "key"], Meta(description="`user` for an access token, `key` for an API key.")]
@@ -182,7 +182,7 @@ async def logout(principal: SignedIn, resources: Opened, data: JSONBody[LogoutIn
 
 
 @get("/me", opt=described(answer=CALLER), summary="Get the caller's identity", tags=["auth"])
-async def get_caller_identity(principal: SignedIn, resources: Opened) -> MeOut:
+async def get_caller_identity(principal: SignedIn, resources: Opened) -> CallerOut:
     """Returns who the API key or access token belongs to, and what it may do."""
     user: DictRow | None = None
     key: DictRow | None = None
@@ -194,8 +194,8 @@ async def get_caller_identity(principal: SignedIn, resources: Opened) -> MeOut:
     return _me(principal, user, key)
 
 
-def _me(principal: Principal, user: DictRow | None, key: DictRow | None) -> MeOut:
-    return MeOut(
+def _me(principal: Principal, user: DictRow | None, key: DictRow | None) -> CallerOut:
+    return CallerOut(
         kind=principal.kind,
         tenant=tenant_out(principal.tenant),
         user=person_of(user) if user else None,
