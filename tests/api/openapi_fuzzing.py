@@ -17,6 +17,7 @@ from schemathesis.engine import events, from_schema
 from schemathesis.engine.recorder import ScenarioRecorder
 
 from tests.api.documented_errors import undocumented
+from tests.waiting import PATIENCE_S
 
 CHECKS = [
     "not_a_server_error",
@@ -36,7 +37,7 @@ a 400, 409 or 422 for them is right (schemathesis#2906)."""
 REFUSED = [400, 401, 403, 404, 405, 409, 413, 415, 422, 429]
 """What a request that the document forbids may get. 409, 422 and 429: what is wrong besides may be seen first."""
 
-REQUEST_S = 60
+REQUEST_S = PATIENCE_S
 
 PATIENT = 15
 """By how much a run may be longer, on a slow machine, before it is ended although it has not seen enough."""
@@ -87,7 +88,8 @@ class Findings:
 def explore(url: str, key: str, key_id: str, *, paths: str, examples: int, most_s: int) -> Findings:
     """Explore the operations whose path matches `paths`, calling with `key`; `examples` are drawn for each operation. After
     `most_s` the run ends, but not before each operation was tried: a slow machine takes longer and sees as much."""
-    schema = schemathesis.openapi.from_url(f"{url}/schema/openapi.json", config=_config(key, examples))
+    config = _config(key, examples)
+    schema = schemathesis.openapi.from_url(f"{url}/schema/openapi.json", config=config, timeout=PATIENCE_S)
     schema = schema.include(path_regex=paths)
 
     @schemathesis.hook

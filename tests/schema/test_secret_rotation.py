@@ -153,7 +153,7 @@ async def test_credentials_change_keys_under_load_and_a_kill(database_url: str) 
         assert half.keys() == {BEFORE.newest, AFTER.newest}
         assert half[AFTER.newest] >= 2000
         assert (0, "") == (status, err)
-        assert f"No row needs {BEFORE.newest} any more" in out
+        assert f"Nothing uses {BEFORE.newest} any longer" in out
         assert [KeyUse("credentials", AFTER.newest, MANY)] == await list_key_ids(db)
         assert secrets == await read_all(db, AFTER)
     assert [] == load.failures
@@ -251,7 +251,7 @@ async def test_nothing_is_changed_while_a_key_is_unknown(database_url: str) -> N
         before = await list_key_ids(db)
         status, out, err = await rotate(database_url, NEW, OLD)
         assert (1, "") == (status, out)
-        assert f"2 rows of credentials need {stranger.newest};" in err
+        assert f"2 rows of credentials need {stranger.newest}." in err
         assert "Nothing was changed" in err
         assert before == await list_key_ids(db)
     assert 2 == len(secrets)
@@ -268,7 +268,7 @@ async def test_what_cannot_be_opened_is_named_and_left_and_the_rest_goes_on(data
         assert 1 == status
         assert f"credentials: row {copied} of tenant {first}: A stored secret was sealed for another owner" in err
         assert f"credentials: row {damaged} of tenant {other}: A stored secret is damaged" in err
-        assert "2 secrets can't be opened" in err
+        assert "2 secrets can't be decrypted" in err
         assert "sk-canary" not in err
         assert {BEFORE.newest: 2, AFTER.newest: 598} == {use.key_id: use.rows for use in await list_key_ids(db)}
 
@@ -276,4 +276,4 @@ async def test_what_cannot_be_opened_is_named_and_left_and_the_rest_goes_on(data
 async def test_a_second_rotation_has_nothing_to_do(database_url: str) -> None:
     add_credentials(database_url, 3, vault=AFTER)
     status, out, _ = await rotate(database_url, NEW)
-    assert (0, f"Every stored secret is sealed with the newest key, {AFTER.newest}.\n") == (status, out)
+    assert (0, f"Every stored secret is encrypted with the newest key, {AFTER.newest}.\n") == (status, out)
