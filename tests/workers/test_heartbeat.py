@@ -3,6 +3,7 @@
 import asyncio
 import time
 from pathlib import Path
+from types import SimpleNamespace
 from uuid import UUID
 
 import psycopg
@@ -84,6 +85,6 @@ async def test_a_worker_whose_slots_are_all_busy_is_not_deaf(
         heartbeat = Heartbeat(shop)
         with psycopg.connect(database_url) as db:
             assert heartbeat._is_deaf(db)
-            shop.running = {new_id(): Attempt(shop, {**ATTEMPT, "id": new_id()}, ()) for _ in range(2)}  # type: ignore[assignment]
+            shop.running = {new_id(): Attempt(shop, SimpleNamespace(**ATTEMPT, id=new_id()), ()) for _ in range(2)}  # type: ignore
             assert not heartbeat._is_deaf(db)
         shop.running = {}
