@@ -17,6 +17,7 @@ from api.granted import resolve_target
 from api.header_docs import JOB_SENDS
 from api.headers import read_idempotency
 from api.leaving import ClientLeft, unless_left
+from api.manners import JOB_FAILURES
 from api.openai.answers import COMPLETION, CompletionOut
 from api.openai.shapes import CompletionIn, options_of, refuse_unsupported
 from api.openai.stream import ChunkStream
@@ -75,14 +76,7 @@ class Call:
         200: ResponseSpec(
             CompletionOut, description="The completion, or chunks of it with `stream`.", generate_examples=False
         ),
-        **problems(
-            "not_found",
-            "conflict",
-            "idempotency_key_reused",
-            "rate_limit_exceeded",
-            "provider_failed",
-            "provider_timeout",
-        ),
+        **problems(*JOB_FAILURES),
     },
     summary="Create a chat completion",
     tags=["openai"],

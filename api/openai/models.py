@@ -10,6 +10,7 @@ from msgspec import Meta
 from api.describing import described
 from api.errors import problems
 from api.granted import AGENT, list_granted_models, resolve_model
+from api.manners import PROVIDER_FAILURES
 from api.openai.embeddings import LOCAL
 from api.principals import MayReadModels, Principal
 from api.resources import Opened, Resources
@@ -67,7 +68,7 @@ async def list_models(principal: MayReadModels, resources: Opened) -> ModelsOut:
 
 @get(
     "/{model_id:path}",
-    responses=problems("not_found", "rate_limit_exceeded", "provider_failed", "provider_timeout"),
+    responses=problems("model_unknown", *PROVIDER_FAILURES),
     opt=described(answer=MODEL),
     summary="Get a model",
     tags=["openai"],
