@@ -39,8 +39,8 @@ def _response(schema: Schema, description: str, *, required: bool = False) -> Op
 PARAMETERS = {
     "X-Request-ID": _request(
         "X-Request-ID",
-        REQUEST_ID,
-        "An id for this request, to find it in logs. One that is missing or malformed is replaced by a new id.",
+        TEXT,
+        "An id for this request, to find it in logs: 8 to 64 of A-Z, a-z, 0-9 and ._-. Any other is replaced by a new one.",
     ),
     "Idempotency-Key": _request(
         "Idempotency-Key",
