@@ -9,16 +9,14 @@ from datetime import UTC, datetime
 from uuid import UUID
 
 import structlog
-from psycopg.rows import DictRow
 
 from api.auth.tokens import Tokens
 from api.principals import IDENTITIES, IDENTITY_S, Principal
 from schema.db import Pool
 from schema.errors import HeadraceError, TenantSuspended, Unauthenticated, Unavailable
 from schema.keys import PREFIX, read_api_key
-from schema.queries.callers import find_key, touch_keys
+from schema.queries.callers import PresentedKey, find_key, touch_keys
 from schema.rights import SEES_ALL, rights_of
-from schema.tenancy import read_facts
 from schema.ttl_cache import TtlCache
 
 log = structlog.get_logger()
@@ -36,7 +34,7 @@ class Callers:
 
     def __init__(self, pool: Pool, tokens: Tokens) -> None:
         self._pool, self._tokens = pool, tokens
-        self._rows: TtlCache[str, DictRow | None] = TtlCache(IDENTITIES, IDENTITY_S)
+        self._keys: TtlCache[str, PresentedKey | None] = TtlCache(IDENTITIES, IDENTITY_S)
         self._used: dict[UUID, UUID] = {}
         self._touching: asyncio.Task[None] | None = None
 
@@ -56,11 +54,11 @@ class Callers:
         parts = read_api_key(key)
         if parts is None:
             raise Unauthenticated(REFUSED)
-        row = await self._rows.load(parts.find, lambda: self._look_up(parts.find))
-        if row is None or not hmac.compare_digest(row["digest"], parts.digest) or not _is_live(row):
+        found = await self._keys.load(parts.find, lambda: self._look_up(parts.find))
+        if found is None or not hmac.compare_digest(found.digest, parts.digest) or not _is_live(found):
             raise Unauthenticated(REFUSED)
-        self._note(row)
-        return _principal_of_key(row)
+        self._note(found)
+        return _principal_of_key(found)
 
     async def _by_token(self, token: str) -> Principal:
         try:
@@ -70,7 +68,7 @@ class Callers:
                 "Tokens can't be checked because the database is unavailable. Try again shortly."
             ) from error
 
-    async def _look_up(self, find: str) -> DictRow | None:
+    async def _look_up(self, find: str) -> PresentedKey | None:
         try:
             return await find_key(self._pool, find)
         except Unavailable as error:
@@ -78,8 +76,8 @@ class Callers:
                 "API keys can't be checked because the database is unavailable. Try again shortly."
             ) from error
 
-    def _note(self, row: DictRow) -> None:
-        self._used[row["id"]] = row["tenant_id"]
+    def _note(self, key: PresentedKey) -> None:
+        self._used[key.id] = key.tenant_id
         if self._touching is None:
             self._touching = asyncio.get_running_loop().create_task(self._touch(), name="touch keys")
 
@@ -104,24 +102,26 @@ class Callers:
             await asyncio.wait({self._touching})
 
 
-def _is_live(row: DictRow) -> bool:
-    if row["user_id"] is not None and row["user_state"] != "active":
+def _is_live(key: PresentedKey) -> bool:
+    if key.user_id is not None and key.user_state != "active":
         return False
-    return row["revoked_at"] is None and (row["expires_at"] is None or row["expires_at"] > datetime.now(UTC))
+    return key.revoked_at is None and (key.expires_at is None or key.expires_at > datetime.now(UTC))
 
 
-def _principal_of_key(row: DictRow) -> Principal:
-    role, facts = row["role"], read_facts(row["facts"])
-    rights = rights_of(role, row["scopes"])
-    if row["user_id"] is not None:  # a person's key can do no more than the person
-        rights &= rights_of(row["user_role"])
-        role = role if row["user_role"] in SEES_ALL else row["user_role"]
+def _principal_of_key(key: PresentedKey) -> Principal:
+    role, rights = key.role, rights_of(key.role, key.scopes)
+    visible_user_id = None
+    if key.user_id is not None:  # a person's key can do no more than the person
+        assert key.user_role is not None, "a key goes with the person that it acts for"
+        rights &= rights_of(key.user_role)
+        role = role if key.user_role in SEES_ALL else key.user_role
+        visible_user_id = None if key.user_role in SEES_ALL else key.user_id
     return Principal(
-        tenant=facts,
+        tenant=key.tenant_snapshot,
         kind="key",
-        id=row["id"],
+        id=key.id,
         role=role,
         rights=rights,
-        user_id=row["user_id"],
-        visible_user_id=None if row["user_id"] is None or row["user_role"] in SEES_ALL else row["user_id"],
+        user_id=key.user_id,
+        visible_user_id=visible_user_id,
     )

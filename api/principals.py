@@ -16,12 +16,12 @@ from litestar.connection import ASGIConnection
 from litestar.datastructures import Headers
 from litestar.di import NamedDependency
 from litestar.handlers import BaseRouteHandler, HTTPRouteHandler
-from psycopg.rows import DictRow
 
 from schema.db import Db, Pool, tenant_tx
 from schema.errors import Forbidden, InputError, NotFound, Unauthenticated
+from schema.queries.users import SignInUser
 from schema.rights import SEES_ALL, Right, Role, rights_of
-from schema.tenancy import TenantFacts
+from schema.tenancy import TenantSnapshot
 
 PUBLIC = {"public": True}
 """`opt` of a handler that needs no caller."""
@@ -44,7 +44,7 @@ class Principal:
     that person's, None is all of the tenant. `token` is the JWT that came, for the tools of its jobs.
     """
 
-    tenant: TenantFacts
+    tenant: TenantSnapshot
     kind: Literal["user", "key"]
     id: UUID
     role: Role
@@ -70,16 +70,16 @@ class Principal:
         return tenant_tx(pool, self.tenant_id, user_id=self.visible_user_id)
 
 
-def principal_of_user(row: DictRow, facts: TenantFacts, *, token: str, login_id: UUID | None) -> Principal:
-    """Return the principal of a person who came with a token; `row` has id and role of the user."""
+def principal_of_user(user: SignInUser, *, token: str, login_id: UUID | None) -> Principal:
+    """Return the principal of a person who came with a token."""
     return Principal(
-        tenant=facts,
+        tenant=user.tenant_snapshot,
         kind="user",
-        id=row["id"],
-        role=row["role"],
-        rights=rights_of(row["role"]),
-        user_id=row["id"],
-        visible_user_id=None if row["role"] in SEES_ALL else row["id"],
+        id=user.id,
+        role=user.role,
+        rights=rights_of(user.role),
+        user_id=user.id,
+        visible_user_id=None if user.role in SEES_ALL else user.id,
         login_id=login_id,
         token=token,
     )

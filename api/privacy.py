@@ -187,7 +187,7 @@ async def _erase(resources: Resources, principal: Principal, user_id: UUID, conf
         ports.pool, tenant_id, user_id
     ):  # again: the sweeper may have joined rows of usage
         counts.update({table: rows for table, rows in erased.items() if table != "jobs"})
-    await Throttle(ports.wire, tenant_id, f"{principal.tenant.slug} {user['email']}", None).succeeded()
+    await Throttle(ports.wire, tenant_id, f"{principal.tenant.slug} {user.email}", None).succeeded()
     async with tenant_tx(ports.pool, tenant_id) as db:
         if await users.delete_user(db, tenant_id, user_id):
             await note(db, principal, tenant_id, "user.erased", f"user:{user_id}", dict(counts))
@@ -195,20 +195,20 @@ async def _erase(resources: Resources, principal: Principal, user_id: UUID, conf
     return ErasedOut(user_id=user_id, rows=dict(counts))
 
 
-async def _disable(pool: Pool, principal: Principal, user_id: UUID, confirm: str) -> DictRow:
+async def _disable(pool: Pool, principal: Principal, user_id: UUID, confirm: str) -> users.User:
     """Disable the user and return their row. Raises NotFound, Forbidden, InputError, or Conflict for the last owner."""
     tenant_id = principal.tenant_id
     async with tenant_tx(pool, tenant_id) as db:
         row = await users.lock_user(db, tenant_id, user_id)
         if row is None:
             raise NotFound(NO_USER)
-        require_power_over(principal, row["role"])
-        if read_email(confirm, "confirm") != row["email"]:
+        require_power_over(principal, row.role)
+        if read_email(confirm, "confirm") != row.email:
             raise InputError("confirm must be the email address of the user to erase.", field="confirm")
-        if row["state"] == "active":
-            leads = row["role"] in SEES_ALL
-            if leads and await users.count_others(db, tenant_id, row["role"], but=user_id) == 0:
-                raise Conflict(f"This is the last active {row['role']}. Create another one first.")
+        if row.state == "active":
+            leads = row.role in SEES_ALL
+            if leads and await users.count_others(db, tenant_id, row.role, but=user_id) == 0:
+                raise Conflict(f"This is the last active {row.role}. Create another one first.")
             await users.change_user(db, tenant_id, user_id, {"state": "disabled"})
             await end_logins(db, tenant_id, user_id, reason="user_erased")
             await note(db, principal, tenant_id, "user.changed", f"user:{user_id}", {"state": "disabled"})

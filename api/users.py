@@ -1,14 +1,13 @@
 """Users of the tenant: list, create, get, update, delete; and changing your own password."""
 
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 from uuid import UUID
 
 import msgspec
 from litestar import Response, Router, delete, get, patch, post
 from litestar.params import JSONBody, PathParameter, QueryParameter
 from msgspec import UNSET, Meta, UnsetType
-from psycopg.rows import DictRow
 
 from api.admin.deeds import note
 from api.auth.passwords import check_password
@@ -21,18 +20,20 @@ from api.header_docs import LOCATED
 from api.paging import Cursor, Limit, read_cursor, write_cursor
 from api.principals import MayManageUsers, MayReadUsers, Principal, SignedIn
 from api.resources import Opened, Resources
+from api.rows import from_row
 from schema.db import Db, tenant_tx
 from schema.errors import Conflict, Forbidden, InputError, NotFound
 from schema.ids import new_id
 from schema.queries import users
 from schema.queries.audit import add_audit
 from schema.queries.logins import end_logins
+from schema.queries.users import SignInUser, User
+from schema.queries.users import UserState as State
 from schema.rights import SEES_ALL, Role
 from schema.vault import PLATFORM
 
 NO_USER = "No such user. GET /api/users lists the users of your tenant."
 
-State = Literal["active", "disabled"]
 StateFilter = Annotated[State | None, QueryParameter(name="state", description="Only users in this state.")]
 RoleFilter = Annotated[Role | None, QueryParameter(description="Only users with this role.")]
 UserId = Annotated[UUID, PathParameter(description="The user's id.")]
@@ -135,7 +136,7 @@ async def list_users(
     about: dict[str, Any] = {"state": wanted, "role": role, "search": search}
     async with tenant_tx(resources.ports.pool, principal.tenant_id) as db:
         rows = await users.list_users(db, principal.tenant_id, limit=limit + 1, after=after, **about)
-    items = [UserOut(**row) for row in rows[:limit]]
+    items = [from_row(UserOut, row) for row in rows[:limit]]
     return UsersOut(items, write_cursor(items[-1].email) if len(rows) > limit else None)
 
 
@@ -158,7 +159,7 @@ async def create_user(data: JSONBody[UserIn], principal: MayManageUsers, resourc
         if row is None:
             raise Conflict("A user with this email already exists.", field="email")
         await note(db, principal, principal.tenant_id, "user.created", f"user:{user_id}", {"role": data.role})
-    return Response(UserOut(**row), headers={"Location": f"/api/users/{user_id}"})
+    return Response(from_row(UserOut, row), headers={"Location": f"/api/users/{user_id}"})
 
 
 @get(
@@ -166,7 +167,7 @@ async def create_user(data: JSONBody[UserIn], principal: MayManageUsers, resourc
 )
 async def get_user(user_id: UserId, principal: MayReadUsers, resources: Opened) -> UserOut:
     """Returns a user of your tenant."""
-    return UserOut(**await _find(resources, principal, user_id))
+    return from_row(UserOut, await _find(resources, principal, user_id))
 
 
 @patch(
@@ -186,11 +187,11 @@ async def update_user(
         _require_power(principal, values["role"])
     if "password" in values:
         before = await _find(resources, principal, user_id)
-        _require_power(principal, before["role"])
-        values["password_hash"] = await _hash(resources, values.pop("password"), before["email"])
+        _require_power(principal, before.role)
+        values["password_hash"] = await _hash(resources, values.pop("password"), before.email)
     async with tenant_tx(resources.ports.pool, principal.tenant_id) as db:
         row = await _lock(db, principal, user_id)
-        if values.get("role", row["role"]) != row["role"] or values.get("state") == "disabled":
+        if values.get("role", row.role) != row.role or values.get("state") == "disabled":
             await _require_another(db, principal, row)
         return await _apply(db, principal, row, values)
 
@@ -203,7 +204,7 @@ async def delete_user(user_id: UserId, principal: MayManageUsers, resources: Ope
         row = await _lock(db, principal, user_id)
         await _require_another(db, principal, row)
         await users.delete_user(db, principal.tenant_id, user_id)
-        await note(db, principal, principal.tenant_id, "user.deleted", f"user:{user_id}", {"role": row["role"]})
+        await note(db, principal, principal.tenant_id, "user.deleted", f"user:{user_id}", {"role": row.role})
 
 
 @post(
@@ -219,16 +220,16 @@ async def change_my_password(data: JSONBody[PasswordIn], principal: SignedIn, re
     if principal.kind != "user":
         raise Forbidden("An API key has no password. Sign in to change yours.")
     row = await _require_password(resources, principal, data.current_password)
-    hashed = await _hash(resources, data.new_password, row["email"], "new_password")
+    hashed = await _hash(resources, data.new_password, row.email, "new_password")
     async with tenant_tx(resources.ports.pool, principal.tenant_id) as db:
         await users.change_user(db, principal.tenant_id, principal.id, {"password_hash": hashed})
         await end_logins(db, principal.tenant_id, principal.id, reason="password_changed", but=principal.login_id)
         await note(db, principal, principal.tenant_id, "password.changed", principal.actor)
 
 
-async def _apply(db: Db, principal: Principal, row: DictRow, values: dict[str, Any]) -> UserOut:
+async def _apply(db: Db, principal: Principal, row: User, values: dict[str, Any]) -> UserOut:
     """Write what changes, end what must end, and note it."""
-    tenant_id, user_id = principal.tenant_id, row["id"]
+    tenant_id, user_id = principal.tenant_id, row.id
     changed = await users.change_user(db, tenant_id, user_id, values)
     assert changed is not None
     if values.get("state") == "disabled":
@@ -239,10 +240,10 @@ async def _apply(db: Db, principal: Principal, row: DictRow, values: dict[str, A
     detail = {name: value for name, value in values.items() if name in ("role", "state")}
     if set(values) - {"password_hash"}:
         await note(db, principal, tenant_id, "user.changed", f"user:{user_id}", detail)
-    return UserOut(**changed)
+    return from_row(UserOut, changed)
 
 
-async def _find(resources: Resources, principal: Principal, user_id: UUID) -> DictRow:
+async def _find(resources: Resources, principal: Principal, user_id: UUID) -> User:
     async with tenant_tx(resources.ports.pool, principal.tenant_id) as db:
         row = await users.find_user(db, principal.tenant_id, user_id)
     if row is None:
@@ -250,32 +251,32 @@ async def _find(resources: Resources, principal: Principal, user_id: UUID) -> Di
     return row
 
 
-async def _lock(db: Db, principal: Principal, user_id: UUID) -> DictRow:
+async def _lock(db: Db, principal: Principal, user_id: UUID) -> User:
     row = await users.lock_user(db, principal.tenant_id, user_id)
     if row is None:
         raise NotFound(NO_USER)
-    _require_power(principal, row["role"])
+    _require_power(principal, row.role)
     return row
 
 
-async def _require_another(db: Db, principal: Principal, row: DictRow) -> None:
+async def _require_another(db: Db, principal: Principal, row: User) -> None:
     """Raise Conflict if the tenant (or the platform) would be left without an active owner (or admin)."""
-    leads = row["role"] in SEES_ALL and row["state"] == "active"
-    if leads and await users.count_others(db, principal.tenant_id, row["role"], but=row["id"]) == 0:
-        raise Conflict(f"This is the last active {row['role']}. Create another one first.")
+    leads = row.role in SEES_ALL and row.state == "active"
+    if leads and await users.count_others(db, principal.tenant_id, row.role, but=row.id) == 0:
+        raise Conflict(f"This is the last active {row.role}. Create another one first.")
 
 
-async def _require_password(resources: Resources, principal: Principal, password: str) -> DictRow:
+async def _require_password(resources: Resources, principal: Principal, password: str) -> SignInUser:
     """Return the caller's own row if the password is correct. Counts failures as signing in does."""
     tenant_id = principal.tenant_id
     async with tenant_tx(resources.ports.pool, tenant_id) as db:
         row = await users.find_password(db, tenant_id, user_id=principal.id)
-    if row is None or row["password_hash"] is None:
+    if row is None or row.password_hash is None:
         raise Forbidden("You sign in through an identity provider. Change your password there.")
-    who = f"{principal.tenant.slug} {row['email']}"
+    who = f"{principal.tenant.slug} {row.email}"
     throttle = Throttle(resources.ports.wire, tenant_id, who, principal.address)
     await throttle.enter()
-    if await resources.passwords.verify(row["password_hash"], password):
+    if await resources.passwords.verify(row.password_hash, password):
         await throttle.succeeded()
         return row
     await throttle.failed()

@@ -14,7 +14,7 @@ TenantState = Literal["active", "suspended", "deleting"]
 GrantKind = Literal["agent", "tool", "model"]
 
 
-class TenantFacts(msgspec.Struct, frozen=True, kw_only=True):
+class TenantSnapshot(msgspec.Struct, frozen=True, kw_only=True):
     """A tenant as `tenant_facts()` in Postgres tells it. Money in nano-USD; None is no limit; `models` are
     patterns, `agents` the names of those that may be called, with their first model if they name one."""
 
@@ -41,6 +41,6 @@ def matches(pattern: str, name: str) -> bool:
     return name.startswith(pattern[:-1]) if pattern.endswith("*") else name == pattern
 
 
-def read_facts(row: dict[str, Any]) -> TenantFacts:
-    """Return the facts of a tenant from what `tenant_facts()` gave."""
-    return msgspec.convert(row, TenantFacts, strict=False)
+def read_tenant_snapshot(row: dict[str, Any]) -> TenantSnapshot:
+    """Return the snapshot of a tenant from what `tenant_facts()` gave."""
+    return msgspec.convert(row, TenantSnapshot, strict=False)

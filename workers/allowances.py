@@ -13,7 +13,7 @@ from uuid import UUID
 
 from graphs.providers.tokens import estimate_tokens
 from schema.queries.attempts import ClaimedJob
-from schema.tenancy import TenantFacts
+from schema.tenancy import TenantSnapshot
 from workers.limits import LimitPolicy, Limits
 from workers.wire import WireDown
 
@@ -21,14 +21,14 @@ STEP = 256  # tokens that a growing answer takes at a time
 AHEAD = 64  # tokens before the end at which it asks
 
 
-def policy_of(facts: TenantFacts) -> LimitPolicy:
+def policy_of(tenant_snapshot: TenantSnapshot) -> LimitPolicy:
     """Return the limits of a tenant."""
     return LimitPolicy(
-        requests_per_minute=facts.requests_per_minute,
-        tokens_per_minute=facts.tokens_per_minute,
-        budget_day_nanos=facts.budget_day_nanos,
-        budget_month_nanos=facts.budget_month_nanos,
-        warn_percent=facts.budget_warn_percent,
+        requests_per_minute=tenant_snapshot.requests_per_minute,
+        tokens_per_minute=tenant_snapshot.tokens_per_minute,
+        budget_day_nanos=tenant_snapshot.budget_day_nanos,
+        budget_month_nanos=tenant_snapshot.budget_month_nanos,
+        warn_percent=tenant_snapshot.budget_warn_percent,
     )
 
 
@@ -41,7 +41,7 @@ class Allowance:
     """What one attempt may use. `refused` is called once when there is no more."""
 
     def __init__(
-        self, limits: Limits, job: ClaimedJob, tenant: TenantFacts, *, input_tokens: int, refused: Callable[[], None]
+        self, limits: Limits, job: ClaimedJob, tenant: TenantSnapshot, *, input_tokens: int, refused: Callable[[], None]
     ) -> None:
         self._limits, self._refused = limits, refused
         self._tenant_id: UUID = job.tenant_id

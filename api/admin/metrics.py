@@ -177,9 +177,11 @@ async def get_my_tenant(principal: SignedIn, resources: Opened) -> MyTenantOut:
     """Returns the tenant that the key or token belongs to, with its limits and the models it may use."""
     async with principal.tx(resources.ports.pool) as db:
         row = await _own_row(db, principal.tenant_id)
-    facts = principal.tenant
+    tenant_snapshot = principal.tenant
     same = {name: row[name] for name in ("id", "slug", "name", "state", "default_model", "max_running", "max_queued")}
-    return MyTenantOut(**same, limits=limits_of(row), models=list(facts.models), services=sorted(facts.services))
+    return MyTenantOut(
+        **same, limits=limits_of(row), models=list(tenant_snapshot.models), services=sorted(tenant_snapshot.services)
+    )
 
 
 async def _own_row(db: Db, tenant_id: UUID) -> DictRow:

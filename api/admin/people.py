@@ -22,7 +22,7 @@ from api.principals import MayManageTenants, Principal
 from api.resources import Opened, Resources
 from api.users import RoleFilter, StateFilter, UserChangeIn, UserId, UserIn, UserOut, UsersOut
 from schema.errors import Forbidden
-from schema.tenancy import TenantFacts
+from schema.tenancy import TenantSnapshot
 from schema.vault import PLATFORM
 
 TAGS = ["tenants"]
@@ -168,7 +168,7 @@ async def _acting(resources: Resources, principal: Principal, name: str) -> Prin
 
 def _within(principal: Principal, tenant_id: UUID, slug: str) -> Principal:
     # An admin is no user of that tenant.
-    return replace(principal, tenant=TenantFacts(id=tenant_id, slug=slug), user_id=None, visible_user_id=None)
+    return replace(principal, tenant=TenantSnapshot(id=tenant_id, slug=slug), user_id=None, visible_user_id=None)
 
 
 routes = Router(

@@ -12,10 +12,10 @@ from collections.abc import Iterable, Mapping
 
 import msgspec
 from litestar.datastructures import Cookie
-from psycopg.rows import DictRow
 
 from api.auth.throttle import short_hash
 from schema.errors import SecretUnreadable
+from schema.queries.identity_providers import SignInProvider
 from schema.vault import Sealed, Vault
 
 LASTS_S = 600
@@ -44,22 +44,22 @@ def new_begun(return_to: str | None) -> Begun:
     return Begun(state, nonce, verifier, return_to, time.time() + LASTS_S)
 
 
-def cookie_of(begun: Begun, vault: Vault, provider: DictRow, *, secure: bool) -> Cookie:
+def cookie_of(begun: Begun, vault: Vault, provider: SignInProvider, *, secure: bool) -> Cookie:
     """Return the cookie that the browser keeps."""
     text = msgspec.json.encode(begun).decode()
-    sealed = vault.seal(text, tenant_id=provider["tenant_id"], owner_id=provider["id"])
+    sealed = vault.seal(text, tenant_id=provider.tenant_id, owner_id=provider.id)
     value = f"{sealed.key_id}.{sealed.sealed.decode().rstrip('=')}"
     return _cookie(_name(begun.state, secure), value, LASTS_S, secure)
 
 
 def read_begun(
-    cookies: Mapping[str, str], state: str, vault: Vault, provider: DictRow, *, secure: bool
+    cookies: Mapping[str, str], state: str, vault: Vault, provider: SignInProvider, *, secure: bool
 ) -> Begun | None:
     """Return the sign-in that this browser began at this provider with this state; None if there is none, or no longer."""
     key_id, _, sealed = cookies.get(_name(state, secure), "").partition(".")
     padded = (sealed + "=" * (-len(sealed) % 4)).encode()
     try:
-        text = vault.open(Sealed(key_id, padded), tenant_id=provider["tenant_id"], owner_id=provider["id"])
+        text = vault.open(Sealed(key_id, padded), tenant_id=provider.tenant_id, owner_id=provider.id)
     except SecretUnreadable:
         return None
     begun = msgspec.json.decode(text, type=Begun)

@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 import httpx2
-from psycopg.rows import DictRow
 
 from api.auth.begun import Begun
 from api.auth.endpoints import read_endpoints
 from api.auth.foreign import ForeignKeys
 from schema.errors import EgressFailed, Unauthenticated
+from schema.queries.identity_providers import SignInProvider
 from tools.egress import EgressPolicy, EgressTransport
 
 if TYPE_CHECKING:
@@ -59,58 +59,60 @@ class CodeFlow:
         if self._transport is not None:
             await self._transport.aclose()
 
-    async def authorization_url(self, provider: DictRow, begun: Begun, redirect_uri: str) -> str:
+    async def authorization_url(self, provider: SignInProvider, begun: Begun, redirect_uri: str) -> str:
         """Return where the browser goes to sign in. Raises EgressFailed."""
-        document = await self._keys.discover(provider["issuer"])
-        (url,) = read_endpoints(provider["issuer"], document, "authorization_endpoint")
+        document = await self._keys.discover(provider.issuer)
+        (url,) = read_endpoints(provider.issuer, document, "authorization_endpoint")
         client = await self._client(provider, redirect_uri)
         asked = {"state": begun.state, "nonce": begun.nonce, "code_verifier": begun.verifier}
         return client.create_authorization_url(url, **asked)[0]
 
-    async def is_from(self, provider: DictRow, issuer: str | None) -> bool:
+    async def is_from(self, provider: SignInProvider, issuer: str | None) -> bool:
         """Whether an answer that names `issuer` can be this provider's; one that says it names itself must (RFC 9207)."""
         if issuer is not None:
-            return issuer == provider["issuer"]
-        document = await self._keys.discover(provider["issuer"])
+            return issuer == provider.issuer
+        document = await self._keys.discover(provider.issuer)
         return document.get("authorization_response_iss_parameter_supported") is not True
 
     async def exchange(
-        self, provider: DictRow, secret: str | None, begun: Begun, code: str, redirect_uri: str
+        self, provider: SignInProvider, secret: str | None, begun: Begun, code: str, redirect_uri: str
     ) -> TokensIn:
         """Return the tokens for a code. Raises Unauthenticated if the provider does not take the code, EgressFailed if it
         does not take us, or does not answer in a way that can be used."""
-        document = await self._keys.discover(provider["issuer"])
-        (url,) = read_endpoints(provider["issuer"], document, "token_endpoint")
+        document = await self._keys.discover(provider.issuer)
+        (url,) = read_endpoints(provider.issuer, document, "token_endpoint")
         client = await self._client(provider, redirect_uri)
-        auth = _client_auth(provider["client_id"], secret, document)
-        with _failures(provider["name"]):
+        auth = _client_auth(provider.client_id, secret, document)
+        with _failures(provider.name):
             said = await client.fetch_token(
                 url, grant_type="authorization_code", code=code, code_verifier=begun.verifier, auth=auth
             )
         id_token, access_token = said.get("id_token"), said.get("access_token")
         if not isinstance(id_token, str):
-            raise EgressFailed(f"{provider['name']} sent no ID token. Register this client there for OpenID Connect.")
+            raise EgressFailed(f"{provider.name} sent no ID token. Register this client there for OpenID Connect.")
         return TokensIn(id_token, access_token if isinstance(access_token, str) else None)
 
-    async def ask_about(self, provider: DictRow, claims: dict[str, Any], access_token: str | None) -> dict[str, Any]:
+    async def ask_about(
+        self, provider: SignInProvider, claims: dict[str, Any], access_token: str | None
+    ) -> dict[str, Any]:
         """Return the claims with what the provider tells about the person besides; some leave the email out of ID tokens.
         Raises EgressFailed, and Unauthenticated if it tells about somebody else."""
-        document = await self._keys.discover(provider["issuer"])
+        document = await self._keys.discover(provider.issuer)
         if access_token is None or "userinfo_endpoint" not in document:
             return claims
-        (url,) = read_endpoints(provider["issuer"], document, "userinfo_endpoint")
+        (url,) = read_endpoints(provider.issuer, document, "userinfo_endpoint")
         client = await self._client(provider, "")
-        with _failures(provider["name"]):
+        with _failures(provider.name):
             headers = {"authorization": f"Bearer {access_token}", "accept": "application/json"}
             answer = await client.request("GET", url, withhold_token=True, headers=headers)
             told = answer.raise_for_status().json()
         if not isinstance(told, dict) or told.get("sub") != claims["sub"]:
             raise Unauthenticated(
-                f"The user info of {provider['name']} is about a different person than the one who signed in."
+                f"The user info of {provider.name} is about a different person than the one who signed in."
             )
         return {**told, **claims}
 
-    async def _client(self, provider: DictRow, redirect_uri: str) -> "AsyncOAuth2Client":
+    async def _client(self, provider: SignInProvider, redirect_uri: str) -> "AsyncOAuth2Client":
         """A client for one call. It is not closed, since it would close the transport that all share."""
         if self._transport is None:
             # Certificates and Authlib take a seventh of a second to load: not at the start, and not on the loop.
@@ -119,7 +121,7 @@ class CodeFlow:
         from authlib.integrations.httpx_client import AsyncOAuth2Client
 
         return AsyncOAuth2Client(
-            client_id=provider["client_id"],
+            client_id=provider.client_id,
             scope=SCOPE,
             redirect_uri=redirect_uri,
             code_challenge_method="S256",

@@ -8,8 +8,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
-from psycopg.rows import DictRow
-
 from api.auth.begun import Begun, read_begun
 from api.auth.code_flow import TokensIn, shown
 from api.auth.logins import SUSPENDED, LoggedIn, begin_login
@@ -20,9 +18,9 @@ from api.resources import Resources
 from schema.db import tenant_tx
 from schema.errors import EgressFailed, HeadraceError, TenantSuspended, Unauthenticated, Unavailable
 from schema.queries.audit import add_audit
+from schema.queries.identity_providers import SignInProvider
+from schema.queries.users import SignInUser
 from schema.redis_names import spent_sign_in
-from schema.tenancy import read_facts
-from schema.vault import Sealed
 from workers.wire import WireDown
 
 SPENT_S = 900  # longer than a sign-in may take, so that no state outlives the memory of it
@@ -58,31 +56,31 @@ class Told:
 
 
 async def finish_login(
-    resources: Resources, provider: DictRow, told: Told, cookies: Mapping[str, str], visit: Visit
+    resources: Resources, provider: SignInProvider, told: Told, cookies: Mapping[str, str], visit: Visit
 ) -> tuple[LoggedIn, Begun]:
     """Sign in whom the provider vouches for. Raises Unauthenticated, TenantSuspended, LimitReached, EgressFailed when the
     provider is at fault, or Unavailable."""
     state = told.state or ""
-    throttle = Throttle(resources.ports.wire, provider["tenant_id"], f"oidc {state}", visit.address)
+    throttle = Throttle(resources.ports.wire, provider.tenant_id, f"oidc {state}", visit.address)
     await throttle.enter()
     try:
         begun = await _resume(resources, provider, state, cookies)
-        row = await _find_person(resources, provider, begun, told)
+        user = await _find_person(resources, provider, begun, told)
     except HeadraceError as error:
         if not isinstance(error, EgressFailed | Unavailable):
             await throttle.failed()
         await _note_failure(resources, provider, error, visit)
         raise
-    return await begin_login(resources, row, visit, how="oidc"), begun
+    return await begin_login(resources, user, visit, how="oidc"), begun
 
 
-async def _resume(resources: Resources, provider: DictRow, state: str, cookies: Mapping[str, str]) -> Begun:
+async def _resume(resources: Resources, provider: SignInProvider, state: str, cookies: Mapping[str, str]) -> Begun:
     """Return the sign-in that this browser began, and see that it comes back once."""
     secure = resources.settings.issuer.startswith("https:")
     begun = read_begun(cookies, state, resources.vault, provider, secure=secure)
     if begun is None:
         raise NotSignedIn("not_begun", NOT_BEGUN)
-    name = spent_sign_in(provider["tenant_id"], short_hash(state))
+    name = spent_sign_in(provider.tenant_id, short_hash(state))
     try:
         fresh = await resources.ports.wire.call("SET", name, 1, "NX", "EX", SPENT_S)
     except WireDown:
@@ -92,7 +90,7 @@ async def _resume(resources: Resources, provider: DictRow, state: str, cookies: 
     return begun
 
 
-async def _find_person(resources: Resources, provider: DictRow, begun: Begun, told: Told) -> DictRow:
+async def _find_person(resources: Resources, provider: SignInProvider, begun: Begun, told: Told) -> SignInUser:
     """Return the user whom the provider vouches for, who may sign in."""
     if not await resources.code_flow.is_from(provider, told.iss):
         raise NotSignedIn("issuer", NOT_VALID)
@@ -100,21 +98,23 @@ async def _find_person(resources: Resources, provider: DictRow, begun: Begun, to
         _refuse(provider, told)
     if not told.code:
         raise NotSignedIn("no_code", NOT_VALID)
-    where = redirect_uri(resources.settings.issuer, provider["slug"], provider["name"])
+    where = redirect_uri(resources.settings.issuer, provider.slug, provider.name)
     tokens = await resources.code_flow.exchange(provider, _secret(resources, provider), begun, told.code, where)
     claims = await _read_claims(resources, provider, tokens, begun)
     if not claims.get("email"):
         claims = await resources.code_flow.ask_about(provider, claims, tokens.access_token)
-    row = await resources.tokens.foreign.find_user(provider, claims)
-    state = read_facts(row["facts"]).state if row else "deleting"
-    if row is None or row["state"] != "active" or state == "deleting":
-        raise NotSignedIn("nobody" if row is None else "disabled", NOBODY)
+    user = await resources.tokens.foreign.find_user(provider, claims)
+    state = user.tenant_snapshot.state if user else "deleting"
+    if user is None or user.state != "active" or state == "deleting":
+        raise NotSignedIn("nobody" if user is None else "disabled", NOBODY)
     if state != "active":
         raise TenantSuspended(SUSPENDED)
-    return row
+    return user
 
 
-async def _read_claims(resources: Resources, provider: DictRow, tokens: TokensIn, begun: Begun) -> dict[str, Any]:
+async def _read_claims(
+    resources: Resources, provider: SignInProvider, tokens: TokensIn, begun: Begun
+) -> dict[str, Any]:
     foreign = resources.tokens.foreign
     try:
         return await foreign.read_id_token(
@@ -126,23 +126,23 @@ async def _read_claims(resources: Resources, provider: DictRow, tokens: TokensIn
         raise NotSignedIn("id_token", NOT_VALID) from error
 
 
-def _refuse(provider: DictRow, told: Told) -> NoReturn:
+def _refuse(provider: SignInProvider, told: Told) -> NoReturn:
     """Say what the provider said; whoever made up the address can't, since the state has been looked at."""
     about = f" ({shown(told.error_description)})" if told.error_description else ""
-    raise NotSignedIn("refused", f"{provider['name']} did not sign you in: {shown(told.error or '', 60)}{about}.")
+    raise NotSignedIn("refused", f"{provider.name} did not sign you in: {shown(told.error or '', 60)}{about}.")
 
 
-def _secret(resources: Resources, provider: DictRow) -> str | None:
-    if provider["key_id"] is None:
+def _secret(resources: Resources, provider: SignInProvider) -> str | None:
+    sealed = provider.client_secret
+    if sealed is None:
         return None
-    sealed = Sealed(provider["key_id"], provider["sealed"])
-    return resources.vault.open(sealed, tenant_id=provider["tenant_id"], owner_id=provider["id"])
+    return resources.vault.open(sealed, tenant_id=provider.tenant_id, owner_id=provider.id)
 
 
-async def _note_failure(resources: Resources, provider: DictRow, error: HeadraceError, visit: Visit) -> None:
+async def _note_failure(resources: Resources, provider: SignInProvider, error: HeadraceError, visit: Visit) -> None:
     """Who it was is not known for sure, so nobody is named."""
     reason = error.reason if isinstance(error, NotSignedIn) else error.code
     about: dict[str, Any] = {"result": "denied", "address": visit.address, "request_id": visit.request_id}
-    detail = {"how": "oidc", "provider": provider["name"], "reason": reason}
-    async with tenant_tx(resources.ports.pool, provider["tenant_id"]) as db:
-        await add_audit(db, provider["tenant_id"], actor="anonymous", action="login.failed", detail=detail, **about)
+    detail = {"how": "oidc", "provider": provider.name, "reason": reason}
+    async with tenant_tx(resources.ports.pool, provider.tenant_id) as db:
+        await add_audit(db, provider.tenant_id, actor="anonymous", action="login.failed", detail=detail, **about)

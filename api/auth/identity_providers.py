@@ -8,7 +8,6 @@ import msgspec
 from litestar import Response, Router, delete, get, patch, post
 from litestar.params import JSONBody, PathParameter
 from msgspec import UNSET, Meta, UnsetType
-from psycopg.rows import DictRow
 
 from api.admin.deeds import note
 from api.auth import provider_addresses as right
@@ -20,6 +19,7 @@ from api.fields import CreatedAt, CreatedBy
 from api.header_docs import LOCATED
 from api.principals import MayManageSignIn, Principal
 from api.resources import Opened, Resources
+from api.rows import from_row
 from schema.db import Db, tenant_tx
 from schema.errors import Conflict, InputError, NotFound
 from schema.ids import new_id
@@ -231,7 +231,7 @@ async def update_identity_provider(
         row = _require(await providers.lock_identity_provider(db, principal.tenant_id, provider_id))
         if values:
             row = _require(await providers.change_identity_provider(db, principal.tenant_id, provider_id, values))
-            if row["has_client_secret"] and row["client_id"] is None:  # two concurrent updates led to this
+            if row.has_client_secret and row.client_id is None:  # two concurrent updates led to this
                 raise InputError(right.SECRET_ALONE, field="client_secret")
             await _note(db, principal, provider_id, "provider.changed", given)
     return _shown(resources, principal, row)
@@ -244,7 +244,7 @@ async def delete_identity_provider(provider_id: ProviderId, principal: MayManage
     async with tenant_tx(resources.ports.pool, principal.tenant_id) as db:
         row = _require(await providers.lock_identity_provider(db, principal.tenant_id, provider_id))
         ended = await providers.delete_identity_provider(db, principal.tenant_id, provider_id)
-        detail = {"name": row["name"], "issuer": row["issuer"], "logins_ended": ended}
+        detail = {"name": row.name, "issuer": row.issuer, "logins_ended": ended}
         await note(db, principal, principal.tenant_id, "provider.deleted", f"provider:{provider_id}", detail)
 
 
@@ -269,14 +269,14 @@ async def _columns(resources: Resources, data: IdentityProviderIn) -> dict[str, 
     return {**given, "audience": audience}
 
 
-async def _check_change(resources: Resources, before: DictRow, given: dict[str, Any]) -> None:
+async def _check_change(resources: Resources, before: providers.IdentityProvider, given: dict[str, Any]) -> None:
     """Raise InputError unless the provider would be valid after the change."""
-    client_id = given.get("client_id", before["client_id"])
-    secret = given.get("client_secret", "kept" if before["has_client_secret"] else None)
+    client_id = given.get("client_id", before.client_id)
+    secret = given.get("client_secret", "kept" if before.has_client_secret else None)
     right.check_client(client_id, secret)
     if {"jwks_url", "client_id"} & set(given):
-        jwks_url = given.get("jwks_url", before["jwks_url"])
-        await right.check_keys(resources.remote_keys, before["issuer"], jwks_url, signs_in=client_id is not None)
+        jwks_url = given.get("jwks_url", before.jwks_url)
+        await right.check_keys(resources.remote_keys, before.issuer, jwks_url, signs_in=client_id is not None)
 
 
 def _sealed_columns(
@@ -301,16 +301,16 @@ async def _note(db: Db, principal: Principal, provider_id: UUID, action: str, va
     await note(db, principal, principal.tenant_id, action, f"provider:{provider_id}", detail)
 
 
-def _require(row: DictRow | None) -> DictRow:
+def _require(row: providers.IdentityProvider | None) -> providers.IdentityProvider:
     if row is None:
         raise NotFound(NO_PROVIDER)
     return row
 
 
-def _shown(resources: Resources, principal: Principal, row: DictRow) -> IdentityProviderOut:
-    place = (resources.settings.issuer, principal.tenant.slug, row["name"])
-    url = sign_in_url(*place) if row["client_id"] else None
-    return IdentityProviderOut(**row, redirect_uri=redirect_uri(*place), sign_in_url=url)
+def _shown(resources: Resources, principal: Principal, row: providers.IdentityProvider) -> IdentityProviderOut:
+    place = (resources.settings.issuer, principal.tenant.slug, row.name)
+    url = sign_in_url(*place) if row.client_id else None
+    return from_row(IdentityProviderOut, row, redirect_uri=redirect_uri(*place), sign_in_url=url)
 
 
 routes = Router(

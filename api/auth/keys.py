@@ -8,7 +8,6 @@ import msgspec
 from litestar import Response, Router, delete, get, post
 from litestar.params import JSONBody, PathParameter
 from msgspec import Meta
-from psycopg.rows import DictRow
 
 from api.admin.deeds import note
 from api.auth.people import is_at_most
@@ -18,6 +17,7 @@ from api.fields import CreatedAt, CreatedBy, NextCursor
 from api.paging import Cursor, Limit, read_cursor, write_cursor
 from api.principals import MayHaveKeys, Principal
 from api.resources import Opened
+from api.rows import from_row
 from schema.db import tenant_tx
 from schema.errors import Forbidden, InputError, NotFound
 from schema.ids import new_id
@@ -128,9 +128,9 @@ async def create_api_key(
     assert parts is not None
     async with tenant_tx(resources.ports.pool, principal.tenant_id) as db:
         row = await api_keys.add_api_key(db, principal.tenant_id, key_id, parts, **about, created_by=principal.actor)
-        detail = {"name": row["name"], "role": row["role"], "scopes": row["scopes"], "for_tenant": data.for_tenant}
+        detail = {"name": row.name, "role": row.role, "scopes": row.scopes, "for_tenant": data.for_tenant}
         await note(db, principal, principal.tenant_id, "key.created", f"key:{key_id}", detail)
-    return Response(ApiKeyCreatedOut(key=key, **_fields(row)), headers={"Cache-Control": "no-store"})
+    return Response(from_row(ApiKeyCreatedOut, row, key=key, prefix=_prefix(row)), headers={"Cache-Control": "no-store"})
 
 
 @get("/", opt=described(answer={"items": [KEY], "next_cursor": None}), summary="List API keys", tags=["auth"])
@@ -143,7 +143,7 @@ async def list_api_keys(
         rows = await api_keys.list_api_keys(
             db, principal.tenant_id, limit=limit + 1, before=before, **_reach(principal)
         )
-    items = [ApiKeyOut(**_fields(row)) for row in rows[:limit]]
+    items = [from_row(ApiKeyOut, row, prefix=_prefix(row)) for row in rows[:limit]]
     return ApiKeysOut(items, write_cursor(items[-1].id) if len(rows) > limit else None)
 
 
@@ -220,9 +220,8 @@ def _reach(principal: Principal) -> dict[str, UUID | None]:
     return {"of_key": principal.id} if principal.user_id is None else {"of": principal.user_id}
 
 
-def _fields(row: DictRow) -> dict[str, Any]:
-    fields = {name: row[name] for name in ApiKeyOut.__struct_fields__ if name != "prefix"}
-    return {**fields, "prefix": f"{PREFIX}{row['find']}…"}
+def _prefix(key: api_keys.ApiKey) -> str:
+    return f"{PREFIX}{key.find}…"
 
 
 routes = Router("/auth/keys", route_handlers=[create_api_key, list_api_keys, revoke_api_key])

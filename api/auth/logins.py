@@ -14,8 +14,6 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
-from psycopg.rows import DictRow
-
 from api.auth.passwords import is_outdated
 from api.auth.people import PersonOut, Visit, person_of
 from api.auth.throttle import Throttle, short_hash
@@ -33,8 +31,8 @@ from schema.queries.logins import (
     prolong_login,
     use_refresh_token,
 )
-from schema.queries.users import change_user, find_password
-from schema.tenancy import TenantFacts, read_facts
+from schema.queries.users import SignInUser, change_user, find_password
+from schema.tenancy import TenantSnapshot
 from schema.vault import PLATFORM
 
 PREFIX = "hrr_"
@@ -61,7 +59,7 @@ class LoggedIn:
     access_token: str = field(repr=False)
     refresh_token: str = field(repr=False)
     person: PersonOut
-    tenant: TenantFacts
+    tenant: TenantSnapshot
 
 
 def new_refresh_token(tenant_id: UUID, login_id: UUID) -> str:
@@ -81,8 +79,8 @@ def read_refresh_token(text: str) -> RefreshToken | None:
     return RefreshToken(UUID(bytes=raw[:16]), UUID(bytes=raw[16:32]), hashlib.sha256(raw).hexdigest())
 
 
-async def authenticate(resources: Resources, slug: str, email: str, password: str, visit: Visit) -> DictRow:
-    """Return the user with this password (`find_password`'s row). The same answer, after the same work, for an unknown
+async def authenticate(resources: Resources, slug: str, email: str, password: str, visit: Visit) -> SignInUser:
+    """Return the user with this password. The same answer, after the same work, for an unknown
     tenant, an unknown user, a wrong password and a disabled user.
 
     Raises Unauthenticated, TenantSuspended (to who knows the password), LimitReached or Unavailable.
@@ -92,38 +90,37 @@ async def authenticate(resources: Resources, slug: str, email: str, password: st
     throttle = Throttle(resources.ports.wire, tenant_id or PLATFORM, f"{slug} {email}", visit.address)
     await throttle.enter()
     async with tenant_tx(resources.ports.pool, tenant_id or PLATFORM) as db:
-        row = await find_password(db, tenant_id or PLATFORM, email=email if tenant_id else "")
-    right = await resources.passwords.verify(row["password_hash"] if row else None, password)
-    refusal = _refusal(row, right)
-    if row is None or refusal is not None:
+        user = await find_password(db, tenant_id or PLATFORM, email=email if tenant_id else "")
+    right = await resources.passwords.verify(user.password_hash if user else None, password)
+    refusal = _refusal(user, right)
+    if user is None or refusal is not None:
         await throttle.failed()
-        who = f"user:{row['id']}" if row else "anonymous"
-        detail = {"reason": refusal} if row else {"tenant": short_hash(slug), "email": short_hash(email)}
+        who = f"user:{user.id}" if user else "anonymous"
+        detail = {"reason": refusal} if user else {"tenant": short_hash(slug), "email": short_hash(email)}
         await _note_failure(resources, tenant_id or PLATFORM, who, detail, visit)
         raise TenantSuspended(SUSPENDED) if refusal == "suspended" else Unauthenticated(WRONG)
     await throttle.succeeded()
-    return row
+    return user
 
 
 async def begin_login(
-    resources: Resources, row: DictRow, visit: Visit, *, how: str = "password", password: str | None = None
+    resources: Resources, user: SignInUser, visit: Visit, *, how: str = "password", password: str | None = None
 ) -> LoggedIn:
-    """Sign a user in; `row` has id, email, name, role and the tenant's `facts`. With the `password` that was right, its
-    hash is made anew if the parameters have changed."""
-    facts, login_id = read_facts(row["facts"]), new_id()
-    refresh_token = new_refresh_token(facts.id, login_id)
-    access_token = await resources.tokens.issue(facts.id, login_id, row)
+    """Sign a user in. With the `password` that was right, its hash is made anew if the parameters have changed."""
+    tenant, login_id = user.tenant_snapshot, new_id()
+    refresh_token = new_refresh_token(tenant.id, login_id)
+    access_token = await resources.tokens.issue(tenant.id, login_id, user)
     fresh_hash = None
-    if password is not None and is_outdated(row["password_hash"]):
+    if password is not None and user.password_hash is not None and is_outdated(user.password_hash):
         fresh_hash = await resources.passwords.hash(password)
-    async with tenant_tx(resources.ports.pool, facts.id) as db:
-        place, where = (facts.id, login_id), {"address": visit.address, "client": visit.client}
-        await add_login(db, *place, row["id"], lasts=LASTS, **where)
-        await add_refresh_token(db, facts.id, login_id, _digest(refresh_token))
+    async with tenant_tx(resources.ports.pool, tenant.id) as db:
+        place, where = (tenant.id, login_id), {"address": visit.address, "client": visit.client}
+        await add_login(db, *place, user.id, lasts=LASTS, **where)
+        await add_refresh_token(db, tenant.id, login_id, _digest(refresh_token))
         if fresh_hash is not None:
-            await change_user(db, facts.id, row["id"], {"password_hash": fresh_hash})
-        await _note(db, facts.id, login_id, row["id"], "login.succeeded", visit, detail={"how": how})
-    return LoggedIn(access_token, refresh_token, person_of(row), facts)
+            await change_user(db, tenant.id, user.id, {"password_hash": fresh_hash})
+        await _note(db, tenant.id, login_id, user.id, "login.succeeded", visit, detail={"how": how})
+    return LoggedIn(access_token, refresh_token, person_of(user), tenant)
 
 
 async def renew_login(resources: Resources, text: str, visit: Visit) -> LoggedIn:
@@ -133,23 +130,23 @@ async def renew_login(resources: Resources, text: str, visit: Visit) -> LoggedIn
         raise Unauthenticated(NOT_REFRESHED)
     refresh_token = new_refresh_token(used.tenant_id, used.login_id)
     async with tenant_tx(resources.ports.pool, used.tenant_id) as db:
-        row = await _exchange(db, used, _digest(refresh_token), visit)
-        if row is not None and read_facts(row["facts"]).state != "active":
+        user = await _exchange(db, used, _digest(refresh_token), visit)
+        if user is not None and user.tenant_snapshot.state != "active":
             raise TenantSuspended(SUSPENDED)  # which rolls back, so that the token works once the tenant does
-    if row is None:
+    if user is None:
         raise Unauthenticated(NOT_REFRESHED)
-    access_token = await resources.tokens.issue(used.tenant_id, used.login_id, row)
-    return LoggedIn(access_token, refresh_token, person_of(row), read_facts(row["facts"]))
+    access_token = await resources.tokens.issue(used.tenant_id, used.login_id, user)
+    return LoggedIn(access_token, refresh_token, person_of(user), user.tenant_snapshot)
 
 
-async def _exchange(db: Db, used: RefreshToken, fresh_digest: str, visit: Visit) -> DictRow | None:
+async def _exchange(db: Db, used: RefreshToken, fresh_digest: str, visit: Visit) -> SignInUser | None:
     """Return the user of the sign-in that goes on; None if it doesn't. A token that was used before ends it."""
     place = (used.tenant_id, used.login_id)
     if await use_refresh_token(db, *place, used.digest):
-        row = await prolong_login(db, *place, lasts=LASTS)
-        if row is not None:
+        user = await prolong_login(db, *place, lasts=LASTS)
+        if user is not None:
             await add_refresh_token(db, *place, fresh_digest)
-        return row
+        return user
     if await is_refresh_token_used(db, *place, used.digest):
         user_id = await end_login(db, *place, reason="refresh_reused")
         if user_id is not None:
@@ -157,12 +154,12 @@ async def _exchange(db: Db, used: RefreshToken, fresh_digest: str, visit: Visit)
     return None
 
 
-def _refusal(row: DictRow | None, right: bool) -> str | None:
+def _refusal(user: SignInUser | None, right: bool) -> str | None:
     """Return why somebody may not sign in, None if they may."""
-    if row is None or not right:
+    if user is None or not right:
         return "password"
-    state = read_facts(row["facts"]).state
-    if row["state"] != "active" or state == "deleting":
+    state = user.tenant_snapshot.state
+    if user.state != "active" or state == "deleting":
         return "disabled"
     return "suspended" if state != "active" else None
 

@@ -9,7 +9,6 @@ from litestar.datastructures import Cookie
 from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import PathParameter, QueryParameter
 from msgspec import Meta
-from psycopg.rows import DictRow
 
 from api.auth import begun as beginnings
 from api.auth.finishing import Told, finish_login
@@ -25,7 +24,7 @@ from schema.db import tenant_tx
 from schema.errors import NotFound
 from schema.ids import new_id
 from schema.queries.callers import find_tenant_id
-from schema.queries.identity_providers import find_sign_in, list_sign_ins
+from schema.queries.identity_providers import SignInProvider, find_sign_in, list_sign_ins
 
 NO_SIGN_IN = "No such identity provider. GET /api/auth/oidc/{tenant} lists the providers of a tenant."
 ELSEWHERE = {
@@ -143,7 +142,7 @@ async def complete_oidc_sign_in(
     return answer
 
 
-async def _find(resources: Resources, tenant: str, name: str) -> DictRow:
+async def _find(resources: Resources, tenant: str, name: str) -> SignInProvider:
     tenant_id = await find_tenant_id(resources.ports.pool, tenant) or new_id()
     async with tenant_tx(resources.ports.pool, tenant_id) as db:
         row = await find_sign_in(db, tenant_id, name)
@@ -152,8 +151,8 @@ async def _find(resources: Resources, tenant: str, name: str) -> DictRow:
     return row
 
 
-def _redirect_uri(resources: Resources, row: DictRow) -> str:
-    return redirect_uri(resources.settings.issuer, row["slug"], row["name"])
+def _redirect_uri(resources: Resources, row: SignInProvider) -> str:
+    return redirect_uri(resources.settings.issuer, row.slug, row.name)
 
 
 def _is_secure(resources: Resources) -> bool:

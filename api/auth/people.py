@@ -8,10 +8,11 @@ from uuid import UUID
 import msgspec
 from litestar import Request
 from msgspec import Meta
-from psycopg.rows import DictRow
 
 from api.principals import Principal, address_of
+from api.rows import from_row
 from schema.errors import Forbidden, InputError
+from schema.queries.users import SignInUser, User
 from schema.rights import ROLES, SEES_ALL, Role, rights_of
 
 EMAIL = re.compile(r"[^@\s\x00-\x1f\x7f]{1,64}@[^@\s\x00-\x1f\x7f]{1,189}")
@@ -49,9 +50,9 @@ class PersonOut(msgspec.Struct, frozen=True, kw_only=True):
     role: Annotated[Role, Meta(description="Role in the tenant.")]
 
 
-def person_of(row: DictRow) -> PersonOut:
-    """Return a user's row as the user sees it."""
-    return PersonOut(id=row["id"], email=row["email"], name=row["name"], role=row["role"])
+def person_of(user: User | SignInUser) -> PersonOut:
+    """Return a user as the user sees it."""
+    return from_row(PersonOut, user)
 
 
 @dataclass(frozen=True)

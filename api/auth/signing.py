@@ -24,6 +24,7 @@ from schema.db import Db, Pool, tenant_tx
 from schema.errors import Unavailable
 from schema.ids import new_id
 from schema.queries.signing_keys import (
+    SigningKey,
     add_signing_key,
     delete_retired_signing_keys,
     list_signing_keys,
@@ -119,7 +120,7 @@ class SigningKeys:
                 self._read_at = time.monotonic() - KEEP_S + UNKNOWN_S
                 log.warning("signing_keys_not_read")
 
-    def _take(self, rows: list[DictRow]) -> None:
+    def _take(self, rows: list[SigningKey]) -> None:
         self._keys = [_key(row) for row in rows]
         self._read_at = time.monotonic()
 
@@ -169,13 +170,13 @@ async def _add_new(db: Db, vault: Vault, *, signs_in: timedelta) -> UUID:
     return kid
 
 
-def _key(row: DictRow) -> _Key:
+def _key(row: SigningKey) -> _Key:
     now = time.monotonic()
     return _Key(
-        id=row["id"],
-        public=RSAKey.import_key(row["public"]),
-        jwk=row["public"],
-        sealed=Sealed(row["key_id"], row["sealed"]),
-        signs_at=now - row["age_s"],
-        ends_at=float("inf") if row["left_s"] is None else now + row["left_s"],
+        id=row.id,
+        public=RSAKey.import_key(row.public),
+        jwk=row.public,
+        sealed=Sealed(row.key_id, row.sealed),
+        signs_at=now - row.age_s,
+        ends_at=float("inf") if row.left_s is None else now + row.left_s,
     )

@@ -8,7 +8,6 @@ import msgspec
 from litestar import Request, Response, Router, get, post
 from litestar.params import JSONBody
 from msgspec import Meta
-from psycopg.rows import DictRow
 
 from api.admin.deeds import note
 from api.auth.logins import LoggedIn, authenticate, begin_login, renew_login
@@ -17,13 +16,14 @@ from api.describing import described
 from api.errors import problems
 from api.principals import PUBLIC, Principal, SignedIn
 from api.resources import Opened, Resources
+from api.rows import from_row
 from schema.db import tenant_tx
 from schema.errors import Conflict, Forbidden
-from schema.queries.api_keys import find_api_key
+from schema.queries.api_keys import ApiKey, find_api_key
 from schema.queries.logins import end_login, end_logins
-from schema.queries.users import find_user
+from schema.queries.users import User, find_user
 from schema.rights import RIGHTS, Right, Role
-from schema.tenancy import TenantFacts, TenantState
+from schema.tenancy import TenantSnapshot, TenantState
 
 NO_STORE = {"Cache-Control": "no-store"}
 
@@ -137,8 +137,8 @@ async def login(data: JSONBody[LoginIn], request: Request[Any, Any, Any], resour
     """Signs in with a password and returns tokens. Five failures for a user, or twenty from an IP address, within 15 minutes
     lead to 429 for the rest of that time."""
     visit = visit_of(request)
-    row = await authenticate(resources, data.tenant, data.email, data.password, visit)
-    return tokens_out(resources, await begin_login(resources, row, visit, password=data.password))
+    user = await authenticate(resources, data.tenant, data.email, data.password, visit)
+    return tokens_out(resources, await begin_login(resources, user, visit, password=data.password))
 
 
 @post(
@@ -184,8 +184,8 @@ async def logout(principal: SignedIn, resources: Opened, data: JSONBody[LogoutIn
 @get("/me", opt=described(answer=CALLER), summary="Get the caller's identity", tags=["auth"])
 async def get_caller_identity(principal: SignedIn, resources: Opened) -> CallerOut:
     """Returns who the API key or access token belongs to, and what it may do."""
-    user: DictRow | None = None
-    key: DictRow | None = None
+    user: User | None = None
+    key: ApiKey | None = None
     async with tenant_tx(resources.ports.pool, principal.tenant_id) as db:
         if principal.user_id is not None:
             user = await find_user(db, principal.tenant_id, principal.user_id)
@@ -194,21 +194,21 @@ async def get_caller_identity(principal: SignedIn, resources: Opened) -> CallerO
     return _me(principal, user, key)
 
 
-def _me(principal: Principal, user: DictRow | None, key: DictRow | None) -> CallerOut:
+def _me(principal: Principal, user: User | None, key: ApiKey | None) -> CallerOut:
     return CallerOut(
         kind=principal.kind,
         tenant=tenant_out(principal.tenant),
         user=person_of(user) if user else None,
-        key=KeyInUseOut(key["id"], key["name"], key["expires_at"]) if key else None,
+        key=from_row(KeyInUseOut, key) if key else None,
         role=principal.role,
         rights=[right for right in RIGHTS if right in principal.rights],
-        scopes=key["scopes"] if key else None,
+        scopes=key.scopes if key else None,
     )
 
 
-def tenant_out(facts: TenantFacts) -> TenantNameOut:
+def tenant_out(tenant: TenantSnapshot) -> TenantNameOut:
     """Return a tenant as its users see it."""
-    return TenantNameOut(facts.id, facts.slug, facts.state)
+    return from_row(TenantNameOut, tenant)
 
 
 def tokens_out(resources: Resources, logged_in: LoggedIn) -> Response[TokensOut]:

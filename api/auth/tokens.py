@@ -9,7 +9,6 @@ from uuid import UUID
 
 import msgspec
 from joserfc import jwt
-from psycopg.rows import DictRow
 
 from api.auth.foreign import ForeignKeys, ForeignTokens
 from api.auth.reading import ALGORITHMS, LONGEST_S, REFUSED, Header, is_fit, read_token, refusing, verify
@@ -19,7 +18,7 @@ from schema.db import Pool
 from schema.errors import Unauthenticated
 from schema.ids import new_id
 from schema.queries.callers import find_login
-from schema.tenancy import read_facts
+from schema.queries.users import SignInUser
 from schema.ttl_cache import TtlCache
 
 TYPE = "at+jwt"
@@ -54,15 +53,15 @@ class Tokens:
             raise ValueError(f"a token lives {lifetime_s} s; right is 1 to {LONGEST_S}")
         self._pool, self._signing = pool, signing
         self._issuer, self._audience, self.lifetime_s = issuer, audience, int(lifetime_s)
-        self._rows: TtlCache[tuple[UUID, UUID], DictRow | None] = TtlCache(IDENTITIES, IDENTITY_S)
+        self._users: TtlCache[tuple[UUID, UUID], SignInUser | None] = TtlCache(IDENTITIES, IDENTITY_S)
         self.foreign = ForeignTokens(pool, remote_keys)
 
-    async def issue(self, tenant_id: UUID, login_id: UUID, user: DictRow) -> str:
-        """Return an access token for a sign-in; `user` has id, role and email. It lives `lifetime_s`."""
+    async def issue(self, tenant_id: UUID, login_id: UUID, user: SignInUser) -> str:
+        """Return an access token for a sign-in. It lives `lifetime_s`."""
         key = await self._signing.current()
         now = int(time.time())
-        claims = {"iss": self._issuer, "aud": self._audience, "sub": str(user["id"]), "tenant_id": str(tenant_id)}
-        claims |= {"sid": str(login_id), "role": user["role"], "email": user["email"], "jti": new_id().hex}
+        claims = {"iss": self._issuer, "aud": self._audience, "sub": str(user.id), "tenant_id": str(tenant_id)}
+        claims |= {"sid": str(login_id), "role": user.role, "email": user.email, "jti": new_id().hex}
         header = {"alg": "RS256", "typ": TYPE, "kid": key.kid}
         return jwt.encode(header, {**claims, "iat": now, "exp": now + self.lifetime_s}, key, algorithms=ALGORITHMS)
 
@@ -101,7 +100,7 @@ class Tokens:
         with refusing():
             claims = msgspec.convert(verified, OwnClaims)
         place = (claims.tenant_id, claims.sid)
-        row = await self._rows.load(place, lambda: find_login(self._pool, *place))
-        if row is None or row["id"] != claims.sub:
+        user = await self._users.load(place, lambda: find_login(self._pool, *place))
+        if user is None or user.id != claims.sub:
             raise Unauthenticated(REFUSED)
-        return principal_of_user(row, read_facts(row["facts"]), token=token, login_id=claims.sid)
+        return principal_of_user(user, token=token, login_id=claims.sid)

@@ -5,11 +5,29 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from psycopg.rows import DictRow
+import msgspec
 from psycopg.types.json import Jsonb
 
 from schema.db import Db, fetch_all, fetch_one
 from schema.keys import ApiKeyParts
+from schema.rights import Role
+
+
+class ApiKey(msgspec.Struct, frozen=True, kw_only=True):
+    """A key. `find` is its public half; `user_id` is whom it acts for, None is the tenant."""
+
+    id: UUID
+    find: str
+    name: str
+    role: Role
+    scopes: list[str] | None
+    user_id: UUID | None
+    created_by: str | None
+    created_at: datetime
+    expires_at: datetime | None
+    revoked_at: datetime | None
+    last_used_at: datetime | None
+
 
 COLUMNS = "id, find, name, role, scopes, user_id, created_by, created_at, expires_at, revoked_at, last_used_at"
 
@@ -41,10 +59,10 @@ SELECT revoked_at IS NULL AS fresh FROM found
 """
 
 
-async def find_api_key(db: Db, tenant_id: UUID, key_id: UUID) -> DictRow | None:
+async def find_api_key(db: Db, tenant_id: UUID, key_id: UUID) -> ApiKey | None:
     """Return one key."""
     sql = f"SELECT {COLUMNS} FROM api_keys WHERE tenant_id = %(tenant_id)s AND id = %(id)s"
-    return await fetch_one(db, sql, {"tenant_id": tenant_id, "id": key_id})
+    return await fetch_one(db, sql, {"tenant_id": tenant_id, "id": key_id}, into=ApiKey)
 
 
 async def list_api_keys(
@@ -55,10 +73,10 @@ async def list_api_keys(
     before: UUID | None = None,
     of: UUID | None = None,
     of_key: UUID | None = None,
-) -> list[DictRow]:
+) -> list[ApiKey]:
     """Return keys, newest first: those of the person `of`, of the key `of_key`, or all of the tenant."""
     values = {"tenant_id": tenant_id, "limit": limit, "before": before, "of": of, "of_key": of_key}
-    return await fetch_all(db, LIST, values)
+    return await fetch_all(db, LIST, values, into=ApiKey)
 
 
 async def add_api_key(
@@ -73,11 +91,12 @@ async def add_api_key(
     expires_at: datetime | None,
     user_id: UUID | None,
     created_by: str,
-) -> DictRow:
+) -> ApiKey:
     """Insert a key and return it."""
     values: dict[str, Any] = {"tenant_id": tenant_id, "id": key_id, "find": parts.find, "digest": parts.digest}
     values |= {"name": name, "role": role, "scopes": None if scopes is None else Jsonb(scopes)}
-    row = await fetch_one(db, ADD, {**values, "expires_at": expires_at, "user_id": user_id, "created_by": created_by})
+    values |= {"expires_at": expires_at, "user_id": user_id, "created_by": created_by}
+    row = await fetch_one(db, ADD, values, into=ApiKey)
     assert row is not None
     return row
 

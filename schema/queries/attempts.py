@@ -19,7 +19,7 @@ from schema.queries.configuration import ProviderCredential
 from schema.queries.sessions import StoredMessage
 from schema.queries.statements import read_sql
 from schema.states import LIVE_SQL, State
-from schema.tenancy import TenantFacts, read_facts
+from schema.tenancy import TenantSnapshot, read_tenant_snapshot
 
 # Where a job is known by its id, its state is compared with a parameter: a literal would let the planner take a partial index
 # of all jobs in that state instead of the primary key.
@@ -104,7 +104,7 @@ class ClaimedJob(msgspec.Struct, frozen=True, kw_only=True):
     input_usd: Decimal | None
     output_usd: Decimal | None
     credential: ProviderCredential | None
-    tenant: TenantFacts | None
+    tenant: TenantSnapshot | None
 
 
 @dataclass(frozen=True)
@@ -161,7 +161,7 @@ def _claimed_job(row: DictRow) -> ClaimedJob:
     return ClaimedJob(
         **row,
         credential=ProviderCredential(credential_id, service, base_url, key_id, sealed) if credential_id else None,
-        tenant=read_facts(tenant) if tenant is not None else None,
+        tenant=read_tenant_snapshot(tenant) if tenant is not None else None,
     )
 
 

@@ -3,9 +3,8 @@
 from datetime import timedelta
 from uuid import UUID
 
-from psycopg.rows import DictRow
-
 from schema.db import Db, fetch_all, fetch_one
+from schema.queries.users import SignInUser, read_sign_in_user
 
 ADD = """
 INSERT INTO logins (tenant_id, id, user_id, expires_at, address, client)
@@ -28,7 +27,7 @@ PROLONG = """
 UPDATE logins l SET expires_at = now() + %(lasts)s FROM users u
 WHERE l.tenant_id = %(tenant_id)s AND l.id = %(id)s AND l.revoked_at IS NULL AND l.expires_at > now()
   AND u.tenant_id = l.tenant_id AND u.id = l.user_id AND u.state = 'active'
-RETURNING u.id, u.email, u.name, u.role, tenant_facts(l.tenant_id) AS facts
+RETURNING u.id, u.email, u.name, u.role, u.state, tenant_facts(l.tenant_id) AS tenant_snapshot
 """
 
 END = """
@@ -77,10 +76,11 @@ async def is_refresh_token_used(db: Db, tenant_id: UUID, login_id: UUID, digest:
     return row is not None and row["used_at"] is not None
 
 
-async def prolong_login(db: Db, tenant_id: UUID, login_id: UUID, *, lasts: timedelta) -> DictRow | None:
-    """Let a sign-in go on for `lasts` from now and return its user with the tenant's `facts`; None if it has ended or the
+async def prolong_login(db: Db, tenant_id: UUID, login_id: UUID, *, lasts: timedelta) -> SignInUser | None:
+    """Let a sign-in go on for `lasts` from now and return its user with the tenant's snapshot; None if it has ended or the
     user is disabled."""
-    return await fetch_one(db, PROLONG, {"tenant_id": tenant_id, "id": login_id, "lasts": lasts})
+    row = await fetch_one(db, PROLONG, {"tenant_id": tenant_id, "id": login_id, "lasts": lasts})
+    return read_sign_in_user(row)
 
 
 async def end_login(db: Db, tenant_id: UUID, login_id: UUID, *, reason: str) -> UUID | None:

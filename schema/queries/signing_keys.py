@@ -5,11 +5,26 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
-from psycopg.rows import DictRow
+import msgspec
 from psycopg.types.json import Jsonb
 
 from schema.db import Db, fetch_all, fetch_one
 from schema.vault import Sealed
+
+
+class SigningKey(msgspec.Struct, frozen=True, kw_only=True):
+    """A key that is not retired: `public` is its JWK, `sealed` its private half. `age_s` is the time since the first moment it
+    signs, which may lie ahead; `left_s` the time until it retires, None if that is not settled."""
+
+    id: UUID
+    public: dict[str, Any]
+    key_id: str
+    sealed: bytes
+    age_s: float
+    left_s: float | None
+
+    def __repr__(self) -> str:
+        return f"SigningKey(id={self.id})"
 
 
 async def lock_signing_keys(db: Db) -> None:
@@ -17,12 +32,12 @@ async def lock_signing_keys(db: Db) -> None:
     await db.execute("SELECT pg_advisory_xact_lock(hashtext('headrace signing keys'))")
 
 
-async def list_signing_keys(db: Db) -> list[DictRow]:
-    """Return the keys that are not retired, the one that signs last first, with `age_s` since the first moment it signs."""
-    sql = """SELECT id, public, key_id, sealed, signs_from, retires_at,
+async def list_signing_keys(db: Db) -> list[SigningKey]:
+    """Return the keys that are not retired, the one that signs last first."""
+    sql = """SELECT id, public, key_id, sealed,
         extract(epoch FROM now() - signs_from)::float8 AS age_s, extract(epoch FROM retires_at - now())::float8 AS left_s
       FROM signing_keys WHERE retires_at IS NULL OR retires_at > now() ORDER BY signs_from DESC, id DESC"""
-    return await fetch_all(db, sql, {})
+    return await fetch_all(db, sql, {}, into=SigningKey)
 
 
 async def add_signing_key(

@@ -1,12 +1,50 @@
 """People of a tenant. Emails come in lower case."""
 
 from collections.abc import Mapping
-from typing import Any
+from datetime import datetime
+from typing import Any, Literal
 from uuid import UUID
 
+import msgspec
 from psycopg.rows import DictRow
 
 from schema.db import Db, fetch_all, fetch_one
+from schema.rights import Role
+from schema.tenancy import TenantSnapshot
+
+UserState = Literal["active", "disabled"]
+
+
+class User(msgspec.Struct, frozen=True, kw_only=True):
+    """A person. `provider_id` is the identity provider that they come through."""
+
+    id: UUID
+    email: str
+    name: str
+    role: Role
+    state: UserState
+    has_password: bool
+    provider_id: UUID | None
+    created_at: datetime
+    updated_at: datetime
+    last_login_at: datetime | None
+
+
+class SignInUser(msgspec.Struct, frozen=True, kw_only=True):
+    """A person who signs in or comes with a token, and what requests must know of their tenant. `password_hash` is there only
+    where a password is about to be checked."""
+
+    id: UUID
+    email: str
+    name: str
+    role: Role
+    state: UserState
+    tenant_snapshot: TenantSnapshot
+    password_hash: str | None = None
+
+    def __repr__(self) -> str:
+        return f"SignInUser(id={self.id})"
+
 
 COLUMNS = """id, email, name, role, state, password_hash IS NOT NULL AS has_password, provider_id, created_at, updated_at,
   last_login_at"""
@@ -36,20 +74,25 @@ RETURNING id
 CHANGEABLE = ("name", "role", "state", "password_hash")
 
 
-async def find_user(db: Db, tenant_id: UUID, user_id: UUID) -> DictRow | None:
+def read_sign_in_user(row: DictRow | None) -> SignInUser | None:
+    """Return the user of a row, None for none."""
+    return None if row is None else msgspec.convert(row, SignInUser, strict=False)
+
+
+async def find_user(db: Db, tenant_id: UUID, user_id: UUID) -> User | None:
     """Return one user."""
     sql = f"SELECT {COLUMNS} FROM users WHERE tenant_id = %(tenant_id)s AND id = %(id)s"
-    return await fetch_one(db, sql, {"tenant_id": tenant_id, "id": user_id})
+    return await fetch_one(db, sql, {"tenant_id": tenant_id, "id": user_id}, into=User)
 
 
-async def lock_user(db: Db, tenant_id: UUID, user_id: UUID) -> DictRow | None:
+async def lock_user(db: Db, tenant_id: UUID, user_id: UUID) -> User | None:
     """Return one user, whom nobody else changes before this transaction ends. Those who lead the tenant are locked before,
     in the order of their ids, so that of two who demote each other the second sees what the first did."""
     sql = """SELECT id FROM users WHERE tenant_id = %(tenant_id)s AND role IN ('admin', 'owner')
       ORDER BY id FOR NO KEY UPDATE"""
     await db.execute(sql, {"tenant_id": tenant_id})
     sql = f"SELECT {COLUMNS} FROM users WHERE tenant_id = %(tenant_id)s AND id = %(id)s FOR NO KEY UPDATE"
-    return await fetch_one(db, sql, {"tenant_id": tenant_id, "id": user_id})
+    return await fetch_one(db, sql, {"tenant_id": tenant_id, "id": user_id}, into=User)
 
 
 async def count_others(db: Db, tenant_id: UUID, role: str, *, but: UUID) -> int:
@@ -63,18 +106,20 @@ async def count_others(db: Db, tenant_id: UUID, role: str, *, but: UUID) -> int:
 
 async def find_password(
     db: Db, tenant_id: UUID, *, email: str | None = None, user_id: UUID | None = None
-) -> DictRow | None:
-    """Return what a check of a user's password needs, by email or by id: the hash, who it is, the tenant's `facts`."""
-    sql = """SELECT id, email, name, role, state, password_hash, tenant_facts(tenant_id) AS facts FROM users
+) -> SignInUser | None:
+    """Return what a check of a user's password needs, by email or by id: the hash, who it is, the tenant's snapshot."""
+    sql = """SELECT id, email, name, role, state, password_hash, tenant_facts(tenant_id) AS tenant_snapshot FROM users
       WHERE tenant_id = %(tenant_id)s AND (email = %(email)s OR id = %(id)s)"""
-    return await fetch_one(db, sql, {"tenant_id": tenant_id, "email": email, "id": user_id})
+    return read_sign_in_user(await fetch_one(db, sql, {"tenant_id": tenant_id, "email": email, "id": user_id}))
 
 
-async def find_subject(db: Db, tenant_id: UUID, provider_id: UUID, subject: str) -> DictRow | None:
-    """Return the user whom an identity provider calls `subject`, with the tenant's `facts`."""
-    sql = """SELECT id, email, name, role, state, tenant_facts(tenant_id) AS facts FROM users
+async def find_subject(db: Db, tenant_id: UUID, provider_id: UUID, subject: str) -> SignInUser | None:
+    """Return the user whom an identity provider calls `subject`, with the tenant's snapshot."""
+    sql = """SELECT id, email, name, role, state, tenant_facts(tenant_id) AS tenant_snapshot FROM users
       WHERE tenant_id = %(tenant_id)s AND provider_id = %(provider_id)s AND subject = %(subject)s"""
-    return await fetch_one(db, sql, {"tenant_id": tenant_id, "provider_id": provider_id, "subject": subject})
+    return read_sign_in_user(
+        await fetch_one(db, sql, {"tenant_id": tenant_id, "provider_id": provider_id, "subject": subject})
+    )
 
 
 async def link_user(db: Db, tenant_id: UUID, provider_id: UUID, subject: str, *, email: str) -> UUID | None:
@@ -93,10 +138,10 @@ async def list_users(
     state: str | None = None,
     role: str | None = None,
     search: str | None = None,
-) -> list[DictRow]:
+) -> list[User]:
     """Return users by email; `after` is the last email of the page before."""
     values: dict[str, Any] = {"tenant_id": tenant_id, "limit": limit, "after": after}
-    return await fetch_all(db, LIST, {**values, "state": state, "role": role, "search": search})
+    return await fetch_all(db, LIST, {**values, "state": state, "role": role, "search": search}, into=User)
 
 
 async def add_user(
@@ -110,19 +155,19 @@ async def add_user(
     password_hash: str | None = None,
     provider_id: UUID | None = None,
     subject: str | None = None,
-) -> DictRow | None:
+) -> User | None:
     """Insert a user and return it; None if the tenant has one with this email or subject."""
     values: dict[str, Any] = {"tenant_id": tenant_id, "id": user_id, "email": email, "name": name, "role": role}
     values |= {"password_hash": password_hash, "provider_id": provider_id, "subject": subject}
-    return await fetch_one(db, ADD, values)
+    return await fetch_one(db, ADD, values, into=User)
 
 
-async def change_user(db: Db, tenant_id: UUID, user_id: UUID, values: Mapping[str, Any]) -> DictRow | None:
+async def change_user(db: Db, tenant_id: UUID, user_id: UUID, values: Mapping[str, Any]) -> User | None:
     """Set the given columns of CHANGEABLE and return the user."""
     changes = "".join(f"{name} = %({name})s, " for name in CHANGEABLE if name in values)
     sql = f"""UPDATE users SET {changes}updated_at = now() WHERE tenant_id = %(tenant_id)s AND id = %(id)s
       RETURNING {COLUMNS}"""
-    return await fetch_one(db, sql, {**values, "tenant_id": tenant_id, "id": user_id})
+    return await fetch_one(db, sql, {**values, "tenant_id": tenant_id, "id": user_id}, into=User)
 
 
 async def delete_user(db: Db, tenant_id: UUID, user_id: UUID) -> bool:
