@@ -7,15 +7,15 @@ from typing import Annotated, Any
 import msgspec
 from litestar import Router, get
 from msgspec import Meta
-from psycopg.rows import DictRow
 
 from api.admin.output_shapes import OutputFormat
 from api.describing import described
 from api.principals import MayReadAgents
 from api.resources import Opened
+from api.rows import from_row
 from graphs.agents.contract import GraphName
-from schema.queries.agents import list_callable_agents
-from schema.queries.tenants import list_grants
+from schema.queries.agents import CallableAgent, list_callable_agents
+from schema.queries.tenants import Grant, list_grants
 from schema.tenancy import matches
 
 EXAMPLE = {
@@ -62,15 +62,13 @@ async def list_agents(principal: MayReadAgents, resources: Opened) -> CallableAg
     return CallableAgentsOut([_agent(row, grants) for row in rows])
 
 
-def _agent(row: DictRow, grants: list[DictRow]) -> CallableAgentOut:
+def _agent(agent: CallableAgent, grants: list[Grant]) -> CallableAgentOut:
     """Return an agent as this tenant sees it: a shared one with the overrides of its grants."""
     looks: dict[str, Any] = {}
     for grant in grants:
-        if not row["own"] and matches(grant["name"], row["name"]):
-            looks |= {
-                key: grant["overrides"][key] for key in ("output_format", "renderer") if key in grant["overrides"]
-            }
-    return CallableAgentOut(**{**row, **looks})
+        if not agent.own and matches(grant.name, agent.name):
+            looks |= {key: grant.overrides[key] for key in ("output_format", "renderer") if key in grant.overrides}
+    return from_row(CallableAgentOut, agent, **looks)
 
 
 routes = Router("/agents", route_handlers=[list_agents], tags=["agents"])

@@ -10,7 +10,6 @@ import msgspec
 from litestar import Router, delete, get, post
 from litestar.params import JSONBody, PathParameter
 from msgspec import Meta
-from psycopg.rows import DictRow
 
 from api.describing import described
 from api.errors import problems
@@ -18,6 +17,7 @@ from api.fields import CreatedAt, CreatedBy, UpdatedAt
 from api.manners import PROVIDER_FAILURES
 from api.principals import MayManageCredentials, MayReadCredentials, Principal
 from api.resources import Opened, Resources
+from api.rows import from_row
 from graphs.providers.errors import ProviderRejectedKey
 from graphs.providers.formats import SERVICES, check_key, find_service
 from graphs.providers.own import OwnCredential
@@ -26,7 +26,6 @@ from schema.errors import CredentialRefused, EgressFailed, NotFound, ProviderErr
 from schema.ids import new_id
 from schema.queries import credentials
 from schema.queries.audit import add_audit
-from schema.vault import Sealed
 
 OK = "ok"
 STORE_FAILS = ("credential_refused", *PROVIDER_FAILURES)
@@ -233,7 +232,7 @@ async def _note(db: Db, principal: Principal, action: str, service: str, failure
     )
 
 
-async def _require(db: Db, principal: Principal, service: str) -> DictRow:
+async def _require(db: Db, principal: Principal, service: str) -> credentials.SealedCredential:
     known = service in SERVICES  # whatever else stands in a path is no name that Postgres need see
     row = await credentials.find_credential(db, principal.tenant_id, service) if known else None
     if row is None:
@@ -241,14 +240,12 @@ async def _require(db: Db, principal: Principal, service: str) -> DictRow:
     return row
 
 
-def _credential(principal: Principal, row: DictRow) -> OwnCredential:
-    sealed = Sealed(row["key_id"], row["sealed"])
-    return OwnCredential(principal.tenant_id, row["id"], row["service"], row["base_url"], sealed)
+def _credential(principal: Principal, row: credentials.SealedCredential) -> OwnCredential:
+    return OwnCredential(principal.tenant_id, row.id, row.service, row.base_url, row.key)
 
 
-def _shown(row: DictRow) -> ProviderKeyOut:
-    named = {name: row[name] for name in ProviderKeyOut.__struct_fields__ if name != "service_name"}
-    return ProviderKeyOut(service_name=row["service"], **named)
+def _shown(row: credentials.Credential) -> ProviderKeyOut:
+    return from_row(ProviderKeyOut, row, service_name=row.service)
 
 
 routes = Router(

@@ -12,7 +12,6 @@ from graphs.providers.settings import AUTO
 from schema.db import tenant_tx
 from schema.errors import UnknownAgent, UnknownModel
 from schema.queries.credentials import find_credentials
-from schema.vault import Sealed
 
 AGENT = "agent/"
 NONE_GRANTED = "No model has been granted to this tenant yet. An admin can grant one, such as ollama/*."
@@ -30,12 +29,7 @@ async def find_providers(resources: Resources, principal: Principal) -> Provider
 async def _read_credentials(resources: Resources, principal: Principal) -> list[OwnCredential]:
     async with tenant_tx(resources.ports.pool, principal.tenant_id) as db:
         rows = await find_credentials(db, principal.tenant_id)
-    return [
-        OwnCredential(
-            principal.tenant_id, row["id"], row["service"], row["base_url"], Sealed(row["key_id"], row["sealed"])
-        )
-        for row in rows
-    ]
+    return [OwnCredential(principal.tenant_id, found.id, found.service, found.base_url, found.key) for found in rows]
 
 
 @dataclass(frozen=True)

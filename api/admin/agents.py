@@ -2,10 +2,10 @@
 
 from typing import Annotated, Any
 
+import msgspec
 from litestar import Response, Router, delete, get, patch, post, put
 from litestar.params import JSONBody, PathParameter
 from msgspec import UNSET
-from psycopg.rows import DictRow
 
 from api.admin.agent_shapes import (
     AgentChangeIn,
@@ -28,6 +28,7 @@ from api.header_docs import LOCATED
 from api.paging import Cursor, Limit, read_cursor, write_cursor
 from api.principals import MayManageAgents, Principal
 from api.resources import Opened
+from api.rows import from_row
 from schema.db import Db
 from schema.errors import Conflict, NotFound
 from schema.ids import new_id
@@ -79,7 +80,7 @@ async def create_agent(data: JSONBody[AgentIn], principal: MayManageAgents, reso
         if row is None:
             raise Conflict(f"An agent named {data.name!r} already exists. Update it, or choose another name.")
         await note(db, principal, principal.tenant_id, "agent.created", data.name, {"graph": data.graph})
-    return Response(AgentOut(**row), headers={"Location": f"/api/admin/agents/{data.name}"})
+    return Response(from_row(AgentOut, row), headers={"Location": f"/api/admin/agents/{data.name}"})
 
 
 @get(
@@ -101,7 +102,7 @@ async def list_managed_agents(
         rows = await agents.list_agents(
             db, principal.tenant_id, limit=limit + 1, after=after, search=search, enabled=enabled
         )
-    items = [AgentOut(**row) for row in rows[:limit]]
+    items = [from_row(AgentOut, row) for row in rows[:limit]]
     return AgentsOut(items, write_cursor(items[-1].name) if len(rows) > limit else None)
 
 
@@ -124,7 +125,7 @@ async def reload_agents(principal: MayManageAgents, resources: Opened) -> Reload
 async def get_agent(name: AgentName, principal: MayManageAgents, resources: Opened) -> AgentOut:
     """Returns one of your tenant's own agents with its full configuration."""
     async with principal.tx(resources.ports.pool) as db:
-        return AgentOut(**await _require(db, principal, name))
+        return from_row(AgentOut, await _require(db, principal, name))
 
 
 @patch(
@@ -140,9 +141,9 @@ async def update_agent(
     values = {field: value for field in data.__struct_fields__ if (value := getattr(data, field)) is not UNSET}
     async with changing_own(resources, principal) as db:
         row = await _require(db, principal, name)
-        check_agent({**row, **values})
+        check_agent(msgspec.structs.asdict(row) | values)
         await _check_named(db, principal, values)
-        return await _change(db, principal, row, values) if values else AgentOut(**row)
+        return await _change(db, principal, row, values) if values else from_row(AgentOut, row)
 
 
 @put(
@@ -179,14 +180,14 @@ async def _check_named(db: Db, principal: Principal, values: dict[str, object]) 
         await check_tools(db, principal, tools, "tools")
 
 
-async def _change(db: Db, principal: Principal, row: DictRow, values: dict[str, object]) -> AgentOut:
-    changed = await agents.ROWS.change(db, principal.tenant_id, row["name"], values)
+async def _change(db: Db, principal: Principal, row: agents.Agent, values: dict[str, object]) -> AgentOut:
+    changed = await agents.ROWS.change(db, principal.tenant_id, row.name, values)
     detail = {"fields": sorted(values)} | ({"tools": values["tools"]} if "tools" in values else {})
-    await note(db, principal, principal.tenant_id, "agent.changed", row["name"], detail)
-    return AgentOut(**(changed or row))
+    await note(db, principal, principal.tenant_id, "agent.changed", row.name, detail)
+    return from_row(AgentOut, changed or row)
 
 
-async def _require(db: Db, principal: Principal, name: str) -> DictRow:
+async def _require(db: Db, principal: Principal, name: str) -> agents.Agent:
     require_name(name, NO_AGENT)
     row = await agents.find_agent(db, principal.tenant_id, name)
     if row is None:

@@ -18,6 +18,7 @@ from api.fields import NextCursor
 from api.paging import Cursor, Limit, read_cursor, write_cursor
 from api.principals import MayManageTenants, MayReadAudit
 from api.resources import Opened
+from api.rows import from_row
 from schema.db import Db, tenant_tx
 from schema.queries.audit import list_audit
 from schema.vault import PLATFORM
@@ -132,7 +133,7 @@ async def list_tenant_audit_entries(
 ) -> AuditEntriesOut:
     """Lists what was done in or to a tenant, newest first."""
     async with reading(resources.ports.pool, tenant) as (db, found):
-        return await _page(db, found["id"], asked)
+        return await _page(db, found.id, asked)
 
 
 @get(
@@ -162,7 +163,7 @@ async def list_audit_entries(principal: MayReadAudit, resources: Opened, asked: 
 async def _page(db: Db, tenant_id: UUID, asked: AuditFilter) -> AuditEntriesOut:
     filters: dict[str, Any] = msgspec.structs.asdict(asked) | {"limit": asked.limit + 1}
     rows = await list_audit(db, tenant_id, **filters)
-    items = [AuditEntryOut(**row) for row in rows[: asked.limit]]
+    items = [from_row(AuditEntryOut, row) for row in rows[: asked.limit]]
     more = len(rows) > asked.limit
     return AuditEntriesOut(items, write_cursor((items[-1].at, items[-1].id)) if more else None)
 

@@ -7,12 +7,11 @@ from typing import Annotated, NamedTuple
 from uuid import UUID
 
 from litestar.params import PathParameter
-from psycopg.rows import DictRow
 
 from schema.db import Db, Pool, tenant_tx
 from schema.errors import Conflict, NotFound
 from schema.queries.callers import find_tenant_id
-from schema.queries.tenants import find_tenant, lock_tenant
+from schema.queries.tenants import Tenant, find_tenant, lock_tenant
 from schema.vault import PLATFORM
 
 SLUG = re.compile(r"[a-z0-9][a-z0-9-]{1,62}")
@@ -22,14 +21,14 @@ TenantName = Annotated[str, PathParameter(description="The tenant's slug or id."
 
 
 class Concerned(NamedTuple):
-    """An open transaction of the named tenant, and the tenant's row."""
+    """An open transaction of the named tenant, and the tenant."""
 
     db: Db
-    tenant: DictRow
+    tenant: Tenant
 
     @property
     def id(self) -> UUID:
-        return self.tenant["id"]
+        return self.tenant.id
 
 
 @asynccontextmanager
@@ -53,7 +52,7 @@ async def changing(
         raise Conflict("The platform's own tenant can't be changed here.")
     async with tenant_tx(pool, tenant_id) as db:
         tenant = _require(await lock_tenant(db, tenant_id))
-        if tenant["state"] == "deleting" and not deleting:
+        if tenant.state == "deleting" and not deleting:
             raise Conflict("This tenant is being deleted and can't be changed.")
         yield Concerned(db, tenant)
 
@@ -75,7 +74,7 @@ async def _find_id(pool: Pool, name: str) -> UUID:
     return found
 
 
-def _require(row: DictRow | None) -> DictRow:
+def _require(row: Tenant | None) -> Tenant:
     if row is None:
         raise NotFound(NO_TENANT)
     return row

@@ -17,7 +17,7 @@ from api.describing import described
 from api.principals import MayManageConfiguration, Principal
 from api.resources import Opened
 from schema.db import Db
-from schema.queries.configurations import find_configuration, put_configuration
+from schema.queries.configurations import TenantSettings, find_configuration, put_configuration
 
 OFFERED_TOOLS = 5
 """The default of `graphs/agents/contract.py`, for a tenant that sets nothing."""
@@ -131,7 +131,7 @@ async def update_configuration(
     job."""
     async with changing_own(resources, principal) as db:
         row = await find_configuration(db, principal.tenant_id)
-        return await _store(db, principal, row["settings"] if row else {}, data)
+        return await _store(db, principal, row.settings if row else {}, data)
 
 
 @put(
@@ -145,7 +145,7 @@ async def import_persona(
     """Replaces the persona, with the content of a `persona.json` as it is. The other settings keep their value."""
     async with changing_own(resources, principal) as db:
         row = await find_configuration(db, principal.tenant_id)
-        return await _store(db, principal, row["settings"] if row else {}, ConfigurationIn(persona=data))
+        return await _store(db, principal, row.settings if row else {}, ConfigurationIn(persona=data))
 
 
 async def _store(db: Db, principal: Principal, before: dict[str, Any], data: ConfigurationIn) -> ConfigurationOut:
@@ -159,9 +159,9 @@ async def _store(db: Db, principal: Principal, before: dict[str, Any], data: Con
     return _shown(row)
 
 
-def _shown(row: dict[str, Any]) -> ConfigurationOut:
-    settings = {"offered_tools": OFFERED_TOOLS, **row["settings"]}
-    times = {name: row[name] for name in ("updated_at", "updated_by")}
+def _shown(row: TenantSettings) -> ConfigurationOut:
+    settings = {"offered_tools": OFFERED_TOOLS, **row.settings}
+    times = {"updated_at": row.updated_at, "updated_by": row.updated_by}
     return msgspec.convert({**settings, **times}, ConfigurationOut)
 
 

@@ -10,7 +10,6 @@ from litestar import Response, Router, delete, get, patch, post
 from litestar.params import JSONBody, PathParameter
 from msgspec import UNSET
 from psycopg.conninfo import conninfo_to_dict
-from psycopg.rows import DictRow
 
 from api.admin.data_source_shapes import (
     ANSWER,
@@ -32,12 +31,12 @@ from api.header_docs import LOCATED
 from api.paging import Cursor, Limit, read_cursor, write_cursor
 from api.principals import MayManageDataSources, Principal
 from api.resources import Opened, Resources
+from api.rows import from_row
 from schema.db import Db
 from schema.errors import Conflict, EgressRefused, HeadraceError, InputError, NotFound
 from schema.ids import new_id
 from schema.queries import data_sources
 from schema.queries.audit import add_audit
-from schema.vault import Sealed
 from tools.data_source import DataSource, admit_dsn, reading
 
 HERE = "/{name:str}"
@@ -120,7 +119,7 @@ async def update_data_source(
     given = sorted(field for field in data.__struct_fields__ if getattr(data, field) is not UNSET)
     async with principal.tx(resources.ports.pool) as db:
         row = await _require(db, principal, name)
-    values = await _columns(resources, principal, row["id"], data)  # looks the host up, so no transaction waits for it
+    values = await _columns(resources, principal, row.id, data)  # looks the host up, so no transaction waits for it
     async with changing_own(resources, principal) as db:
         if given:
             row = await data_sources.ROWS.change(db, principal.tenant_id, name, values)
@@ -168,20 +167,19 @@ async def test_data_source(name: SourceName, principal: MayManageDataSources, re
     return tried
 
 
-async def open_source(resources: Resources, tenant_id: UUID, row: DictRow) -> DataSource:
+async def open_source(resources: Resources, tenant_id: UUID, row: data_sources.SealedDataSource) -> DataSource:
     """Return a data source as tools take it. Raises SecretUnreadable, InputError, EgressRefused."""
-    sealed = Sealed(row["key_id"], row["sealed"])
-    dsn = resources.vault.open(sealed, tenant_id=tenant_id, owner_id=row["id"])
+    dsn = resources.vault.open(row.dsn, tenant_id=tenant_id, owner_id=row.id)
     return DataSource(
-        name=row["name"],
+        name=row.name,
         dsn=await admit_dsn(dsn, resources.settings.egress),
-        tables=dict.fromkeys(row["tables"], ""),
-        max_rows=row["max_rows"],
-        statement_timeout_s=row["timeout_s"],
+        tables=dict.fromkeys(row.tables, ""),
+        max_rows=row.max_rows,
+        statement_timeout_s=row.timeout_s,
     )
 
 
-async def _try(resources: Resources, tenant_id: UUID, row: DictRow) -> SourceTestOut:
+async def _try(resources: Resources, tenant_id: UUID, row: data_sources.SealedDataSource) -> SourceTestOut:
     begun_at, code, message = time.perf_counter(), "ok", "The database answers and all tables are readable."
     tables: list[TableOut] = []
     try:
@@ -252,7 +250,7 @@ def _place(parts: dict[str, Any]) -> tuple[str, str, str]:
     )
 
 
-async def _require(db: Db, principal: Principal, name: str) -> DictRow:
+async def _require(db: Db, principal: Principal, name: str) -> data_sources.SealedDataSource:
     require_name(name, NO_SOURCE)
     row = await data_sources.find_data_source(db, principal.tenant_id, name)
     if row is None:
@@ -260,8 +258,8 @@ async def _require(db: Db, principal: Principal, name: str) -> DictRow:
     return row
 
 
-def _shown(row: DictRow) -> DataSourceOut:
-    return DataSourceOut(**{name: row[name] for name in DataSourceOut.__struct_fields__})
+def _shown(row: data_sources.StoredDataSource) -> DataSourceOut:
+    return from_row(DataSourceOut, row)
 
 
 routes = Router(

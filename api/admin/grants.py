@@ -7,7 +7,6 @@ import msgspec
 from litestar import Router, delete, get, put
 from litestar.params import JSONBody, PathParameter, QueryParameter
 from msgspec import UNSET, Meta, UnsetType
-from psycopg.rows import DictRow
 
 from api.admin.concerned import TenantName, changing, reading
 from api.admin.deeds import note
@@ -18,6 +17,7 @@ from api.errors import problems
 from api.fields import CreatedAt, CreatedBy
 from api.principals import MayManageTenants
 from api.resources import Opened
+from api.rows import from_row
 from schema.db import Db
 from schema.errors import InputError, NotFound
 from schema.queries import tenants
@@ -102,8 +102,8 @@ async def list_grants(
 ) -> GrantsOut:
     """Lists what a tenant may use: models, agents and tools, by name or by prefix."""
     async with reading(resources.ports.pool, tenant) as (db, found):
-        rows = await tenants.list_grants(db, found["id"], kind)
-    return GrantsOut([_grant(row) for row in rows])
+        grants = await tenants.list_grants(db, found.id, kind)
+    return GrantsOut([from_row(GrantOut, grant) for grant in grants])
 
 
 @put(
@@ -125,11 +125,11 @@ async def set_grant(
     pattern = check_pattern(kind, name.removeprefix("/"), "name")
     overrides = _overrides(kind, (data or GrantIn()).overrides)
     async with changing(resources.ports.pool, tenant) as (db, found):
-        await _check_models_granted(db, found["id"], overrides.get("models", []))
-        row = await tenants.put_grant(db, found["id"], kind, pattern, overrides=overrides, created_by=principal.actor)
+        await _check_models_granted(db, found.id, overrides.get("models", []))
+        grant = await tenants.put_grant(db, found.id, kind, pattern, overrides=overrides, created_by=principal.actor)
         detail = {"overrides": sorted(overrides), "output_format": overrides.get("output_format")}
-        await note(db, principal, found["id"], "grant.stored", f"{kind}/{pattern}", detail)
-    return _grant(row)
+        await note(db, principal, found.id, "grant.stored", f"{kind}/{pattern}", detail)
+    return from_row(GrantOut, grant)
 
 
 @delete("/{kind:str}/{name:path}", responses=problems("not_found", "conflict"), summary="Revoke a grant", tags=TAGS)
@@ -143,9 +143,9 @@ async def revoke_grant(
     """Revokes exactly this grant. Others that cover the same name stay in force."""
     pattern = check_pattern(kind, name.removeprefix("/"), "name")
     async with changing(resources.ports.pool, tenant) as (db, found):
-        if not await tenants.delete_grant(db, found["id"], kind, pattern):
+        if not await tenants.delete_grant(db, found.id, kind, pattern):
             raise NotFound("The tenant has no such grant. GET /api/admin/tenants/{tenant}/grants lists its grants.")
-        await note(db, principal, found["id"], "grant.deleted", f"{kind}/{pattern}")
+        await note(db, principal, found.id, "grant.deleted", f"{kind}/{pattern}")
 
 
 def _overrides(kind: GrantKind, data: OverridesIn) -> dict[str, Any]:
@@ -167,15 +167,11 @@ def _overrides(kind: GrantKind, data: OverridesIn) -> dict[str, Any]:
 
 async def _check_models_granted(db: Db, tenant_id: UUID, models: list[str]) -> None:
     """Raise InputError for a model that the tenant may not use: it would be skipped."""
-    granted = [row["name"] for row in await tenants.list_grants(db, tenant_id, "model")] if models else []
+    granted = [grant.name for grant in await tenants.list_grants(db, tenant_id, "model")] if models else []
     for place, model in enumerate(models):
         if not any(matches(pattern, model) for pattern in granted):
             field = f"overrides.models[{place}]"
             raise InputError(f"{field}: model {model!r} is not granted to this tenant. Grant it first.", field=field)
-
-
-def _grant(row: DictRow) -> GrantOut:
-    return GrantOut(**row)
 
 
 routes = Router("/admin/tenants/{tenant:str}/grants", route_handlers=[list_grants, set_grant, revoke_grant])

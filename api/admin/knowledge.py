@@ -14,6 +14,7 @@ from api.documents.collections import page_of_collections
 from api.paging import Cursor, Limit
 from api.principals import MayManageDocuments
 from api.resources import Opened
+from api.rows import from_row
 from schema.db import Db
 from schema.queries import knowledge
 
@@ -95,13 +96,13 @@ async def list_collection_stats(
 async def _figures(db: Db, tenant_id: UUID) -> DocumentStatsOut:
     sums = await knowledge.get_sums(db, tenant_id)
     return DocumentStatsOut(
-        storage=StorageOut(sums["stored_bytes"], sums["max_storage_bytes"]),
-        documents=sums["documents"],
-        chunks=sums["chunks"],
+        storage=StorageOut(sums.stored_bytes, sums.max_storage_bytes),
+        documents=sums.documents,
+        chunks=sums.chunks,
         states=StatesOut(**await knowledge.count_states(db, tenant_id)),
-        types=[MediaTypeOut(**row) for row in await knowledge.list_types(db, tenant_id)],
-        spaces=[VectorSpaceOut(**row) for row in await knowledge.list_spaces(db, tenant_id)],
-        oldest_waiting=sums["oldest_waiting"],
+        types=[from_row(MediaTypeOut, row) for row in await knowledge.list_types(db, tenant_id)],
+        spaces=[from_row(VectorSpaceOut, row) for row in await knowledge.list_spaces(db, tenant_id)],
+        oldest_waiting=sums.oldest_waiting,
         failures_24h=await knowledge.count_failures(db, tenant_id),
     )
 

@@ -7,7 +7,6 @@ import msgspec
 import structlog
 from litestar import Router, get
 from msgspec import Meta
-from psycopg.rows import DictRow
 
 from api.admin.concerned import TenantName, reading
 from api.admin.money import usd_of
@@ -16,9 +15,10 @@ from api.describing import described
 from api.errors import problems
 from api.principals import MayManageTenants, MayReadUsage, SignedIn
 from api.resources import Opened, Resources
+from api.rows import from_row
 from schema.db import Db
 from schema.queries.metrics import get_job_figures, get_kept, get_used_this_month, get_used_today
-from schema.queries.tenants import find_tenant
+from schema.queries.tenants import Tenant, find_tenant
 from schema.tenancy import TenantState
 from workers.limits import LimitPolicy, Quota
 from workers.wire import WireDown
@@ -154,7 +154,7 @@ MY_TENANT = {
 async def get_tenant_metrics(tenant: TenantName, principal: MayManageTenants, resources: Opened) -> MetricsOut:
     """Returns job counts and latencies, what is stored, and how much of the limits is used."""
     async with reading(resources.ports.pool, tenant) as (db, found):
-        figures = await _figures(db, found["id"])
+        figures = await _figures(db, found.id)
     return MetricsOut(**figures, limits=await _limits(resources, found))
 
 
@@ -167,8 +167,8 @@ async def get_tenant_metrics(tenant: TenantName, principal: MayManageTenants, re
 async def get_metrics(principal: MayReadUsage, resources: Opened) -> MetricsOut:
     """Returns job counts and latencies, what is stored, and how much of the limits is used."""
     async with principal.tx(resources.ports.pool) as db:
-        found = await _own_row(db, principal.tenant_id)
-        figures = await _figures(db, found["id"])
+        found = await _own_tenant(db, principal.tenant_id)
+        figures = await _figures(db, found.id)
     return MetricsOut(**figures, limits=await _limits(resources, found))
 
 
@@ -176,51 +176,42 @@ async def get_metrics(principal: MayReadUsage, resources: Opened) -> MetricsOut:
 async def get_my_tenant(principal: SignedIn, resources: Opened) -> MyTenantOut:
     """Returns the tenant that the key or token belongs to, with its limits and the models it may use."""
     async with principal.tx(resources.ports.pool) as db:
-        row = await _own_row(db, principal.tenant_id)
-    tenant_snapshot = principal.tenant
-    same = {name: row[name] for name in ("id", "slug", "name", "state", "default_model", "max_running", "max_queued")}
-    return MyTenantOut(
-        **same, limits=limits_of(row), models=list(tenant_snapshot.models), services=sorted(tenant_snapshot.services)
-    )
+        tenant = await _own_tenant(db, principal.tenant_id)
+    granted = {"models": list(principal.tenant.models), "services": sorted(principal.tenant.services)}
+    return from_row(MyTenantOut, tenant, limits=limits_of(tenant), **granted)
 
 
-async def _own_row(db: Db, tenant_id: UUID) -> DictRow:
-    row = await find_tenant(db, tenant_id)
-    assert row is not None
-    return row
+async def _own_tenant(db: Db, tenant_id: UUID) -> Tenant:
+    tenant = await find_tenant(db, tenant_id)
+    assert tenant is not None
+    return tenant
 
 
 async def _figures(db: Db, tenant_id: UUID) -> dict[str, Any]:
     jobs, kept = await get_job_figures(db, tenant_id), await get_kept(db, tenant_id)
     today, month = await get_used_today(db, tenant_id), await get_used_this_month(db, tenant_id)
-    counts = {name: jobs[name] for name in JobStatsOut.__struct_fields__ if name in jobs}
-    waits, runs = (PercentilesOut(*(jobs[name] or (None, None))) for name in ("waits", "runs"))
+    waits, runs = (PercentilesOut(*(both or (None, None))) for both in (jobs.waits, jobs.runs))
     return {
-        "jobs": JobStatsOut(**counts, wait_24h=waits, run_24h=runs),
-        "kept": StoredOut(**kept),
-        "today": _used(today),
-        "month": _used(month),
+        "jobs": from_row(JobStatsOut, jobs, wait_24h=waits, run_24h=runs),
+        "kept": from_row(StoredOut, kept),
+        "today": from_row(TokensAndCostOut, today, cost_usd=usd_of(today.cost_nanos)),
+        "month": from_row(TokensAndCostOut, month, cost_usd=usd_of(month.cost_nanos)),
     }
 
 
-def _used(row: DictRow) -> TokensAndCostOut:
-    tokens = {"input_tokens": row["input_tokens"], "output_tokens": row["output_tokens"]}
-    return TokensAndCostOut(**tokens, cost_usd=usd_of(row["cost_nanos"]))
-
-
-async def _limits(resources: Resources, row: DictRow) -> list[QuotaOut] | None:
+async def _limits(resources: Resources, tenant: Tenant) -> list[QuotaOut] | None:
     """Return how much of the limits is used; None while Redis is unavailable."""
     policy = LimitPolicy(
-        requests_per_minute=row["requests_per_minute"],
-        tokens_per_minute=row["tokens_per_minute"],
-        budget_day_nanos=row["budget_day_nanos"],
-        budget_month_nanos=row["budget_month_nanos"],
-        warn_percent=row["budget_warn_percent"],
+        requests_per_minute=tenant.requests_per_minute,
+        tokens_per_minute=tenant.tokens_per_minute,
+        budget_day_nanos=tenant.budget_day_nanos,
+        budget_month_nanos=tenant.budget_month_nanos,
+        warn_percent=tenant.budget_warn_percent,
     )
     try:
-        return [_quota(quota) for quota in await resources.limits.state(row["id"], policy)]
+        return [_quota(quota) for quota in await resources.limits.state(tenant.id, policy)]
     except WireDown:
-        log.warning("limits_not_known", tenant_id=str(row["id"]))
+        log.warning("limits_not_known", tenant_id=str(tenant.id))
         return None
 
 

@@ -8,12 +8,13 @@ from msgspec import UNSET
 
 from api.admin.deeds import note_twice
 from api.admin.patterns import check_model, check_pattern
-from api.admin.shapes import GrantCountsOut, OwnerIn, TenantCreatedOut, TenantIn, columns_of, fields_of
+from api.admin.shapes import GrantCountsOut, OwnerIn, TenantCreatedOut, TenantIn, columns_of, limits_of
 from api.admin.slugs import check_slug
 from api.auth.passwords import check_password
 from api.auth.people import read_email
 from api.principals import Principal
 from api.resources import Resources
+from api.rows import from_row
 from schema.db import Db, tenant_tx
 from schema.errors import Conflict, InputError
 from schema.ids import new_id
@@ -44,7 +45,7 @@ async def make_tenant(resources: Resources, principal: Principal, data: TenantIn
         row, counts = await find_tenant(db, tenant_id), await count_grants(db, tenant_id)
     assert row is not None
     first = {"api_key": key or UNSET, "owner_id": owner["user_id"] if owner else UNSET}
-    return TenantCreatedOut(**fields_of(row), grants=GrantCountsOut(**counts), **first)
+    return from_row(TenantCreatedOut, row, limits=limits_of(row), grants=GrantCountsOut(**counts), **first)
 
 
 def _checked(data: TenantIn) -> dict[str, Any]:

@@ -43,4 +43,4 @@ async def list_patterns(db: Db, principal: Principal, kind: GrantKind) -> list[s
     """Return the patterns granted to the caller's tenant; the platform may use everything."""
     if principal.tenant_id == PLATFORM:
         return ["*"]
-    return [row["name"] for row in await list_grants(db, principal.tenant_id, kind)]
+    return [grant.name for grant in await list_grants(db, principal.tenant_id, kind)]

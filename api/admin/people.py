@@ -157,13 +157,13 @@ async def revoke_tenant_api_key(
 async def _looking(resources: Resources, principal: Principal, name: str) -> Principal:
     """Return the admin as a reader of the named tenant. Raises NotFound."""
     async with reading(resources.ports.pool, name) as concerned:
-        return _within(principal, concerned.tenant["id"], concerned.tenant["slug"])
+        return _within(principal, concerned.tenant.id, concerned.tenant.slug)
 
 
 async def _acting(resources: Resources, principal: Principal, name: str) -> Principal:
     """The same for changes. Raises NotFound, and Conflict for a tenant that is being deleted."""
     async with changing(resources.ports.pool, name, platform=True) as concerned:
-        return _within(principal, concerned.tenant["id"], concerned.tenant["slug"])
+        return _within(principal, concerned.tenant.id, concerned.tenant.slug)
 
 
 def _within(principal: Principal, tenant_id: UUID, slug: str) -> Principal:

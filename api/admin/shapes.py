@@ -5,11 +5,12 @@ from uuid import UUID
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
-from psycopg.rows import DictRow
 
 from api.admin.money import Usd, nanos_of, usd_of
 from api.admin.patterns import Pattern
 from api.fields import CreatedAt, NextCursor, UpdatedAt
+from api.rows import from_row
+from schema.queries.tenants import Tenant
 from schema.tenancy import TenantState
 
 MAX_COUNT = 2**31 - 1
@@ -223,13 +224,13 @@ def _given(data: msgspec.Struct, *names: str) -> dict[str, Any]:
     return {name: value for name in names if (value := getattr(data, name, UNSET)) is not UNSET}
 
 
-def limits_of(row: DictRow) -> LimitsOut:
-    """Return the limits of a tenant's row."""
-    budgets = {field: row[column] for field, column in BUDGETS.items()}
+def limits_of(tenant: Tenant) -> LimitsOut:
+    """Return the limits of a tenant."""
+    budgets = {field: getattr(tenant, column) for field, column in BUDGETS.items()}
     in_usd: dict[str, Any] = {field: None if nanos is None else usd_of(nanos) for field, nanos in budgets.items()}
-    return LimitsOut(**{name: row[name] for name in LimitsOut.__struct_fields__ if name not in BUDGETS}, **in_usd)
+    return from_row(LimitsOut, tenant, **in_usd)
 
 
-def fields_of(row: DictRow) -> dict[str, Any]:
-    """Return the fields of TenantOut from a tenant's row."""
-    return {name: row[name] for name in TenantOut.__struct_fields__ if name != "limits"} | {"limits": limits_of(row)}
+def tenant_out(tenant: Tenant) -> TenantOut:
+    """Return a tenant as it is shown."""
+    return from_row(TenantOut, tenant, limits=limits_of(tenant))

@@ -23,7 +23,8 @@ from api.admin.shapes import (
     TenantOut,
     TenantsOut,
     columns_of,
-    fields_of,
+    limits_of,
+    tenant_out,
 )
 from api.admin.words import Search
 from api.describing import described
@@ -32,6 +33,7 @@ from api.header_docs import LOCATED
 from api.paging import Cursor, Limit, read_cursor, write_cursor
 from api.principals import MayManageTenants, Principal
 from api.resources import Opened, Resources
+from api.rows import from_row
 from schema.db import Db
 from schema.errors import InputError
 from schema.queries import tenants
@@ -92,7 +94,7 @@ async def list_tenants(
     """Lists all tenants of the installation; `search` looks in slugs and names."""
     after = read_cursor(cursor, str) or ""
     rows = await tenants.list_tenants(resources.ports.pool, limit=limit + 1, after=after, state=wanted, search=search)
-    items = [TenantOut(**fields_of(row)) for row in rows[:limit]]
+    items = [tenant_out(row) for row in rows[:limit]]
     return TenantsOut(items, write_cursor(items[-1].slug) if len(rows) > limit else None)
 
 
@@ -102,7 +104,9 @@ async def get_tenant(tenant: TenantName, principal: MayManageTenants, resources:
     async with reading(resources.ports.pool, tenant) as concerned:
         counts = await tenants.count_grants(concerned.db, concerned.id)
         stored = await get_stored_bytes(concerned.db, concerned.id)
-    return TenantDetailOut(**fields_of(concerned.tenant), grants=GrantCountsOut(**counts), stored_bytes=stored)
+    tenant_row = concerned.tenant
+    about = {"limits": limits_of(tenant_row), "grants": GrantCountsOut(**counts), "stored_bytes": stored}
+    return from_row(TenantDetailOut, tenant_row, **about)
 
 
 @patch(
@@ -121,12 +125,12 @@ async def update_tenant(
     values = columns_of(data)
     async with changing(resources.ports.pool, tenant) as (db, found):
         if values.get("default_model"):
-            await _check_default(db, found["id"], values["default_model"])
+            await _check_default(db, found.id, values["default_model"])
         row = found
         if values:
-            row = await tenants.change_tenant(db, found["id"], values) or found
-            await note(db, principal, found["id"], "tenant.changed", found["slug"], msgspec.to_builtins(data))
-    return TenantOut(**fields_of(row))
+            row = await tenants.change_tenant(db, found.id, values) or found
+            await note(db, principal, found.id, "tenant.changed", found.slug, msgspec.to_builtins(data))
+    return tenant_out(row)
 
 
 @post(
@@ -172,27 +176,27 @@ async def delete_tenant(
     """Refuses the tenant's requests right away, then permanently deletes all of its data in the background. To keep the data,
     suspend the tenant instead."""
     async with changing(resources.ports.pool, tenant, deleting=True) as (db, found):
-        if confirm != found["slug"]:
+        if confirm != found.slug:
             raise InputError(
-                f"This permanently deletes all data of the tenant. Confirm it with ?confirm={found['slug']}.",
+                f"This permanently deletes all data of the tenant. Confirm it with ?confirm={found.slug}.",
                 field="confirm",
             )
         row = found
-        if found["state"] != "deleting":
-            row = await tenants.change_tenant(db, found["id"], {"state": "deleting"}) or found
-            await note_twice(db, principal, found["id"], "tenant.deleted", found["slug"], {"id": str(found["id"])})
-    return TenantOut(**fields_of(row))
+        if found.state != "deleting":
+            row = await tenants.change_tenant(db, found.id, {"state": "deleting"}) or found
+            await note_twice(db, principal, found.id, "tenant.deleted", found.slug, {"id": str(found.id)})
+    return tenant_out(row)
 
 
 async def _move(resources: Resources, principal: Principal, name: str, state: TenantState, action: str) -> TenantOut:
     async with changing(resources.ports.pool, name) as (db, found):
-        row = await tenants.change_tenant(db, found["id"], {"state": state}) or found
-        await note(db, principal, found["id"], action, found["slug"], {"before": found["state"]})
-    return TenantOut(**fields_of(row))
+        row = await tenants.change_tenant(db, found.id, {"state": state}) or found
+        await note(db, principal, found.id, action, found.slug, {"before": found.state})
+    return tenant_out(row)
 
 
 async def _check_default(db: Db, tenant_id: UUID, model: str) -> None:
-    check_default(model, [row["name"] for row in await tenants.list_grants(db, tenant_id, "model")])
+    check_default(model, [grant.name for grant in await tenants.list_grants(db, tenant_id, "model")])
 
 
 routes = Router(

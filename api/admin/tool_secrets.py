@@ -8,10 +8,9 @@ from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
-from psycopg.rows import DictRow
-
 from schema.errors import InputError
-from schema.vault import Sealed, Vault
+from schema.queries.tools import ToolWithSecrets
+from schema.vault import Vault
 from tools.configured.definition import ToolDefinition
 from tools.configured.headers import SECRET, TELLING
 
@@ -80,9 +79,8 @@ def seal_secrets(vault: Vault, secrets: Mapping[str, str], *, tenant_id: UUID, t
     return {"key_id": sealed.key_id, "sealed": sealed.sealed}
 
 
-def open_secrets(vault: Vault, row: DictRow) -> dict[str, str]:
-    """Return the secrets of a tool's row. Raises SecretUnreadable."""
-    if row["sealed"] is None:
+def open_secrets(vault: Vault, tool: ToolWithSecrets) -> dict[str, str]:
+    """Return the secrets of a tool. Raises SecretUnreadable."""
+    if tool.secrets is None:
         return {}
-    sealed = Sealed(row["key_id"], row["sealed"])
-    return json.loads(vault.open(sealed, tenant_id=row["tenant_id"], owner_id=row["id"]))
+    return json.loads(vault.open(tool.secrets, tenant_id=tool.tenant_id, owner_id=tool.id))

@@ -5,10 +5,10 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
-from psycopg.rows import DictRow
 
 from api.admin.tool_secrets import needed_secrets
 from api.fields import CreatedBy, NextCursor
+from schema.queries.tools import ConfiguredTool
 from tools.configured.definition import (
     Config,
     Description,
@@ -140,21 +140,21 @@ def definition_of(data: NewToolIn) -> ToolDefinition:
     return ToolDefinition(**{name: getattr(data, name) for name in ToolDefinition.__struct_fields__})
 
 
-def changed_definition(row: DictRow, data: ToolChangeIn) -> ToolDefinition:
+def changed_definition(tool: ConfiguredTool, data: ToolChangeIn) -> ToolDefinition:
     """Return a tool's definition with the changes. Raises InputError that names the field."""
     given = {name: getattr(data, name) for name in ToolDefinition.__struct_fields__ if name != "name"}
     changes = {name: value for name, value in given.items() if value is not UNSET}
     try:
-        return msgspec.convert({**row["definition"], **changes}, ToolDefinition)
+        return msgspec.convert({**tool.definition, **changes}, ToolDefinition)
     except msgspec.ValidationError as error:
         raise wrong_shape(error) from None
 
 
-def shown(row: DictRow) -> ToolOut:
+def shown(tool: ConfiguredTool) -> ToolOut:
     """Return a configured tool; of a shared one only what a model sees."""
-    said = dict(row["definition"])
-    about = {name: row[name] for name in ("name", "kind", "priority", "enabled", *BUILTIN)}
-    if row["own"]:
+    said = dict(tool.definition)
+    about = {name: getattr(tool, name) for name in ("name", "kind", "priority", "enabled", *BUILTIN)}
+    if tool.own:
         secrets = sorted(needed_secrets(said.get("headers") or {}))
         return ToolOut(**{**said, **about, "origin": "own", "secrets": secrets})
     told = ("description", "parameters", "output_format", "renderer", "timeout_s", "side_effects", "max_bytes")

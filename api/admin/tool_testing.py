@@ -167,8 +167,8 @@ async def _subject(resources: Resources, principal: Principal, name: str) -> Sub
         code = await granted_builtin_tools(db, principal) if row is None else {}
     if row is not None:
         secrets = open_secrets(resources.vault, row)
-        definition = msgspec.convert(row["definition"], ToolDefinition)
-        return Subject(build_tool(definition, secrets=secrets), secrets, shows_request=row["own"])
+        definition = msgspec.convert(row.definition, ToolDefinition)
+        return Subject(build_tool(definition, secrets=secrets), secrets, shows_request=row.own)
     if name not in code:
         raise NotFound(NO_TOOL)
     return Subject(code[name])

@@ -7,7 +7,6 @@ from typing import Annotated, Any
 from litestar import Response, Router, delete, get, patch, post
 from litestar.params import JSONBody, QueryParameter
 from msgspec import UNSET, to_builtins
-from psycopg.rows import DictRow
 
 from api.admin.deeds import note
 from api.admin.known_tools import NO_TOOL, ToolName, granted_builtin_tools, load_builtin_tools
@@ -89,7 +88,7 @@ async def list_tools(
         )
         code = await _builtin(db, principal)
     found = {tool.name: tool for tool in code if tool.name > after and _fits(tool, search, enabled)}
-    found |= {row["name"]: shown(row) for row in rows}
+    found |= {row.name: shown(row) for row in rows}
     items = [found[name] for name in sorted(found)[: limit + 1]]
     return ToolsOut(items[:limit], write_cursor(items[limit - 1].name) if len(items) > limit else None)
 
@@ -150,7 +149,7 @@ async def delete_tool(name: ToolName, principal: MayManageTools, resources: Open
 
 async def _builtin(db: Db, principal: Principal) -> list[ToolOut]:
     row = await configurations.find_configuration(db, principal.tenant_id)
-    off = (row["settings"].get("disabled_tools") or ()) if row else ()
+    off = (row.settings.get("disabled_tools") or ()) if row else ()
     found = await granted_builtin_tools(db, principal)
     return [shown_builtin(tool, enabled=name not in off) for name, tool in found.items()]
 
@@ -172,18 +171,18 @@ def _columns(definition: ToolDefinition) -> dict[str, Any]:
 
 
 def _resealed(
-    vault: Vault, row: DictRow, definition: ToolDefinition, given: Mapping[str, str | None]
+    vault: Vault, row: tools.ToolWithSecrets, definition: ToolDefinition, given: Mapping[str, str | None]
 ) -> dict[str, Any]:
     """Return the columns of a tool's secrets after an update: those that its headers use now."""
     secrets = settle_secrets(definition, given, open_secrets(vault, row))
-    return seal_secrets(vault, secrets, tenant_id=row["tenant_id"], tool_id=row["id"])
+    return seal_secrets(vault, secrets, tenant_id=row.tenant_id, tool_id=row.id)
 
 
-async def _require_own(db: Db, principal: Principal, name: str) -> DictRow:
+async def _require_own(db: Db, principal: Principal, name: str) -> tools.ToolWithSecrets:
     """Return one of the tenant's own tools. Raises NotFound, and Conflict for one it may use but not change."""
     require_name(name, NO_TOOL)
     row = await tools.find_tool(db, principal.tenant_id, name)
-    if row is not None and row["own"]:
+    if row is not None and row.own:
         return row
     if row is not None or name in await granted_builtin_tools(db, principal):
         said = (

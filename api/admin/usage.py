@@ -19,7 +19,7 @@ from api.resources import Opened
 from schema.db import Db
 from schema.errors import Forbidden, InputError
 from schema.queries.knowledge import get_stored_bytes
-from schema.queries.tenants import find_tenant
+from schema.queries.tenants import Tenant, find_tenant
 from schema.queries.usage import GroupBy, get_spent, list_usage
 
 TAGS = ["usage"]
@@ -171,15 +171,13 @@ def _span(first: date | None, last: date | None) -> tuple[date, date]:
     return first, last
 
 
-async def _of_tenant(db: Db, tenant: DictRow, span: tuple[date, date], by: list[By] | None) -> TenantUsageOut:
-    used = await _used(db, tenant["id"], span, by)
-    day, month = await get_spent(db, tenant["id"])
-    warn = tenant["budget_warn_percent"]
-    budgets = BudgetsOut(
-        _budget(tenant["budget_day_nanos"], day, warn), _budget(tenant["budget_month_nanos"], month, warn)
-    )
-    stored = await get_stored_bytes(db, tenant["id"])
-    return TenantUsageOut(**used, budgets=budgets, stored_bytes=stored, max_storage_bytes=tenant["max_storage_bytes"])
+async def _of_tenant(db: Db, tenant: Tenant, span: tuple[date, date], by: list[By] | None) -> TenantUsageOut:
+    used = await _used(db, tenant.id, span, by)
+    day, month = await get_spent(db, tenant.id)
+    warn = tenant.budget_warn_percent
+    budgets = BudgetsOut(_budget(tenant.budget_day_nanos, day, warn), _budget(tenant.budget_month_nanos, month, warn))
+    stored = await get_stored_bytes(db, tenant.id)
+    return TenantUsageOut(**used, budgets=budgets, stored_bytes=stored, max_storage_bytes=tenant.max_storage_bytes)
 
 
 async def _used(

@@ -130,7 +130,9 @@ async def create_api_key(
         row = await api_keys.add_api_key(db, principal.tenant_id, key_id, parts, **about, created_by=principal.actor)
         detail = {"name": row.name, "role": row.role, "scopes": row.scopes, "for_tenant": data.for_tenant}
         await note(db, principal, principal.tenant_id, "key.created", f"key:{key_id}", detail)
-    return Response(from_row(ApiKeyCreatedOut, row, key=key, prefix=_prefix(row)), headers={"Cache-Control": "no-store"})
+    return Response(
+        from_row(ApiKeyCreatedOut, row, key=key, prefix=_prefix(row)), headers={"Cache-Control": "no-store"}
+    )
 
 
 @get("/", opt=described(answer={"items": [KEY], "next_cursor": None}), summary="List API keys", tags=["auth"])

@@ -2,19 +2,56 @@
 `schema/queries/configuration.py`.
 """
 
+from datetime import datetime
+from typing import Any
 from uuid import UUID
 
-from psycopg.rows import DictRow
+import msgspec
 
 from schema.db import Db, fetch_all, fetch_one
 from schema.queries.named_rows import NamedTable
+
+
+class Agent(msgspec.Struct, frozen=True, kw_only=True):
+    """An agent as its admins see it."""
+
+    name: str
+    description: str
+    examples: list[str]
+    prompt: str
+    models: list[str]
+    graph: str
+    tools: list[str]
+    output_format: str | None
+    output_schema: dict[str, Any] | None
+    renderer: dict[str, Any] | None
+    max_steps: int
+    cache_s: int
+    enabled: bool
+    created_at: datetime
+    updated_at: datetime
+    created_by: str | None
+
+
+class CallableAgent(msgspec.Struct, frozen=True, kw_only=True):
+    """An agent as its callers see it. `own` says that it is the tenant's, and not one that is shared with it."""
+
+    name: str
+    description: str
+    examples: list[str]
+    graph: str
+    output_format: str | None
+    renderer: dict[str, Any] | None
+    own: bool
+
 
 CHANGEABLE = (
     *("description", "examples", "prompt", "models", "graph", "tools", "output_format", "output_schema", "renderer"),
     *("max_steps", "cache_s", "enabled"),
 )
 SHOWN = f"name, {', '.join(CHANGEABLE)}, created_at, updated_at, created_by"
-ROWS = NamedTable("agents", CHANGEABLE, SHOWN, frozenset({"examples", "models", "tools", "output_schema", "renderer"}))
+JSON = frozenset({"examples", "models", "tools", "output_schema", "renderer"})
+ROWS = NamedTable("agents", CHANGEABLE, SHOWN, Agent, JSON)
 
 # In the order of bytes, as cursors compare.
 LIST = f"""
@@ -44,21 +81,21 @@ UPDATE agents SET tools = tools - %(tool)s::text, updated_at = now() WHERE tenan
 
 async def list_agents(
     db: Db, tenant_id: UUID, *, limit: int, after: str = "", search: str | None = None, enabled: bool | None = None
-) -> list[DictRow]:
+) -> list[Agent]:
     """Return the tenant's own agents by name; `after` is the last name of the page before."""
     values = {"tenant_id": tenant_id, "limit": limit, "after": after, "search": search, "enabled": enabled}
-    return await fetch_all(db, LIST, values)
+    return await fetch_all(db, LIST, values, into=Agent)
 
 
-async def list_callable_agents(db: Db, tenant_id: UUID) -> list[DictRow]:
+async def list_callable_agents(db: Db, tenant_id: UUID) -> list[CallableAgent]:
     """Return the agents that the tenant may call, its own and those that are granted, by name."""
-    return await fetch_all(db, CALLABLE, {"tenant_id": tenant_id})
+    return await fetch_all(db, CALLABLE, {"tenant_id": tenant_id}, into=CallableAgent)
 
 
-async def find_agent(db: Db, tenant_id: UUID, name: str) -> DictRow | None:
+async def find_agent(db: Db, tenant_id: UUID, name: str) -> Agent | None:
     """Return one of the tenant's own agents."""
     sql = f"SELECT {SHOWN} FROM agents WHERE tenant_id = %(tenant_id)s AND name = %(name)s"
-    return await fetch_one(db, sql, {"tenant_id": tenant_id, "name": name})
+    return await fetch_one(db, sql, {"tenant_id": tenant_id, "name": name}, into=Agent)
 
 
 async def list_agents_using(db: Db, tenant_id: UUID, tool: str) -> list[str]:

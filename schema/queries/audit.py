@@ -6,12 +6,27 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from psycopg.rows import DictRow
+import msgspec
 from psycopg.types.json import Jsonb
 
 from schema.db import Db, fetch_all
 from schema.ids import new_id
 from schema.vault import PLATFORM
+
+
+class AuditEntry(msgspec.Struct, frozen=True, kw_only=True):
+    """One deed. `actor` is `user:ID`, `key:ID` or `system`; `result` is `ok`, `denied`, `failed`, or how a job ended."""
+
+    id: UUID
+    at: datetime
+    actor: str
+    action: str
+    target: str
+    result: str
+    address: str | None
+    request_id: str | None
+    detail: dict[str, Any] | None
+
 
 ADD = """
 INSERT INTO audit_log (tenant_id, id, actor, action, target, result, address, request_id, detail)
@@ -72,9 +87,9 @@ async def list_audit(
     action: str | None = None,
     target: str | None = None,
     result: str | None = None,
-) -> list[DictRow]:
+) -> list[AuditEntry]:
     """Return deeds, newest first; `before` is (at, id) of the last row of the page before; `action` may be a noun alone."""
     moment, last_id = before or (None, None)
     values: dict[str, Any] = {"tenant_id": tenant_id, "limit": limit, "before": moment, "before_id": last_id}
     values |= {"since": since, "until": until, "actor": actor, "action": action, "target": target, "result": result}
-    return await fetch_all(db, LIST, values)
+    return await fetch_all(db, LIST, values, into=AuditEntry)

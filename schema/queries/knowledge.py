@@ -1,10 +1,38 @@
 """What a tenant's documents come to, in figures: for people to look at, not on the way of a search."""
 
+from datetime import datetime
 from uuid import UUID
 
-from psycopg.rows import DictRow
+import msgspec
 
 from schema.db import Db, fetch_all, fetch_one
+
+
+class Sums(msgspec.Struct, frozen=True, kw_only=True):
+    """All documents of a tenant together. `oldest_waiting` is since when the first of those waits that are queued."""
+
+    stored_bytes: int
+    max_storage_bytes: int | None
+    documents: int
+    chunks: int
+    oldest_waiting: datetime | None
+
+
+class MediaType(msgspec.Struct, frozen=True, kw_only=True):
+    """Documents of one type, and the bytes of their newest versions."""
+
+    media_type: str
+    documents: int
+    bytes: int
+
+
+class VectorSpace(msgspec.Struct, frozen=True, kw_only=True):
+    """How many vectors there are of one embedder."""
+
+    name: str
+    dimensions: int
+    vectors: int
+
 
 SUMS = """
 SELECT coalesce(k.stored_bytes, 0) AS stored_bytes, t.max_storage_bytes, coalesce(k.documents, 0) AS documents,
@@ -38,11 +66,11 @@ GROUP BY 1 ORDER BY failures DESC, code
 """
 
 
-async def get_sums(db: Db, tenant_id: UUID) -> DictRow:
-    """Return {stored_bytes, max_storage_bytes, documents, chunks, oldest_waiting} of a tenant that is there."""
-    row = await fetch_one(db, SUMS, {"tenant_id": tenant_id})
-    assert row is not None
-    return row
+async def get_sums(db: Db, tenant_id: UUID) -> Sums:
+    """Return what the documents of a tenant that is there come to."""
+    sums = await fetch_one(db, SUMS, {"tenant_id": tenant_id}, into=Sums)
+    assert sums is not None
+    return sums
 
 
 async def get_stored_bytes(db: Db, tenant_id: UUID) -> int:
@@ -57,14 +85,14 @@ async def count_states(db: Db, tenant_id: UUID) -> dict[str, int]:
     return {row["state"]: row["documents"] for row in await fetch_all(db, STATES, {"tenant_id": tenant_id})}
 
 
-async def list_types(db: Db, tenant_id: UUID) -> list[DictRow]:
-    """Return {media_type, documents, bytes}, the most frequent first."""
-    return await fetch_all(db, TYPES, {"tenant_id": tenant_id})
+async def list_types(db: Db, tenant_id: UUID) -> list[MediaType]:
+    """Return the types of documents, the most frequent first."""
+    return await fetch_all(db, TYPES, {"tenant_id": tenant_id}, into=MediaType)
 
 
-async def list_spaces(db: Db, tenant_id: UUID) -> list[DictRow]:
-    """Return {name, dimensions, vectors} of the vector spaces that the tenant has vectors in."""
-    return await fetch_all(db, VECTORS, {"tenant_id": tenant_id})
+async def list_spaces(db: Db, tenant_id: UUID) -> list[VectorSpace]:
+    """Return the vector spaces that the tenant has vectors in."""
+    return await fetch_all(db, VECTORS, {"tenant_id": tenant_id}, into=VectorSpace)
 
 
 async def count_failures(db: Db, tenant_id: UUID) -> dict[str, int]:

@@ -2,12 +2,50 @@
 each call reads all jobs of the tenant once.
 """
 
+from typing import TypeVar
 from uuid import UUID
 
-from psycopg.rows import DictRow
+import msgspec
 
 from schema.db import Db, fetch_one
 from schema.states import WAITING_SQL
+
+Figures = TypeVar("Figures")
+
+
+class JobFigures(msgspec.Struct, frozen=True, kw_only=True):
+    """Jobs by state and of the last 24 h; `waits` and `runs` are [p50, p95] in seconds, None when there were none."""
+
+    all: int
+    queued: int
+    running: int
+    succeeded: int
+    failed: int
+    cancelled: int
+    submitted_24h: int
+    failed_24h: int
+    waits: list[float] | None
+    runs: list[float] | None
+
+
+class Kept(msgspec.Struct, frozen=True, kw_only=True):
+    """What a tenant has; `keys` are those that are good."""
+
+    sessions: int
+    messages: int
+    users: int
+    keys: int
+    documents: int
+    stored_bytes: int
+
+
+class Used(msgspec.Struct, frozen=True, kw_only=True):
+    """Tokens of ended jobs and what they cost."""
+
+    input_tokens: int
+    output_tokens: int
+    cost_nanos: int
+
 
 # `started_at` is the first claim, so a wait ends there, and a run is all tries together.
 JOBS = f"""
@@ -46,27 +84,27 @@ TODAY = USED.format(since="(now() AT TIME ZONE 'UTC')::date")
 MONTH = USED.format(since="date_trunc('month', now() AT TIME ZONE 'UTC')::date")
 
 
-async def get_job_figures(db: Db, tenant_id: UUID) -> DictRow:
-    """Return jobs by state and of the last 24 h; `waits` and `runs` are [p50, p95] in seconds, None when there were none."""
-    return await _get(db, JOBS, tenant_id)
+async def get_job_figures(db: Db, tenant_id: UUID) -> JobFigures:
+    """Return how the tenant's jobs are doing."""
+    return await _get(db, JOBS, tenant_id, JobFigures)
 
 
-async def get_kept(db: Db, tenant_id: UUID) -> DictRow:
+async def get_kept(db: Db, tenant_id: UUID) -> Kept:
     """Return how many sessions, messages, users, living keys, documents and stored bytes the tenant has."""
-    return await _get(db, KEPT, tenant_id)
+    return await _get(db, KEPT, tenant_id, Kept)
 
 
-async def get_used_today(db: Db, tenant_id: UUID) -> DictRow:
+async def get_used_today(db: Db, tenant_id: UUID) -> Used:
     """Return tokens and cost of this UTC day."""
-    return await _get(db, TODAY, tenant_id)
+    return await _get(db, TODAY, tenant_id, Used)
 
 
-async def get_used_this_month(db: Db, tenant_id: UUID) -> DictRow:
+async def get_used_this_month(db: Db, tenant_id: UUID) -> Used:
     """Return tokens and cost of this UTC month."""
-    return await _get(db, MONTH, tenant_id)
+    return await _get(db, MONTH, tenant_id, Used)
 
 
-async def _get(db: Db, sql: str, tenant_id: UUID) -> DictRow:
-    row = await fetch_one(db, sql, {"tenant_id": tenant_id})
-    assert row is not None
-    return row
+async def _get(db: Db, sql: str, tenant_id: UUID, into: type[Figures]) -> Figures:
+    found = await fetch_one(db, sql, {"tenant_id": tenant_id}, into=into)
+    assert found is not None
+    return found

@@ -2,14 +2,52 @@
 (`schema/queries/callers.py`)."""
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from psycopg.rows import DictRow
+import msgspec
 from psycopg.types.json import Jsonb
 
 from schema.db import Db, Pool, connection, fetch_all, fetch_one
+from schema.tenancy import GrantKind, TenantState
 
+
+class Tenant(msgspec.Struct, frozen=True, kw_only=True):
+    """A tenant as admins see it. Money in nano-USD; None is no limit."""
+
+    id: UUID
+    slug: str
+    name: str
+    state: TenantState
+    default_model: str | None
+    weight: int
+    max_running: int
+    max_queued: int
+    requests_per_minute: int | None
+    tokens_per_minute: int | None
+    budget_day_nanos: int | None
+    budget_month_nanos: int | None
+    budget_warn_percent: int
+    max_storage_bytes: int | None
+    retention_days: int | None
+    audit_days: int
+    created_at: datetime
+    updated_at: datetime
+
+
+class Grant(msgspec.Struct, frozen=True, kw_only=True):
+    """Something that a tenant may use: `name`, or all whose names begin with what stands before its `*`."""
+
+    kind: GrantKind
+    name: str
+    overrides: dict[str, Any]
+    created_at: datetime
+    created_by: str | None
+
+
+COLUMNS = ", ".join(Tenant.__struct_fields__)
+GRANT = ", ".join(Grant.__struct_fields__)
 CHANGEABLE = (
     *("name", "state", "weight", "max_running", "max_queued", "default_model", "requests_per_minute"),
     *("tokens_per_minute", "budget_day_nanos", "budget_month_nanos", "budget_warn_percent", "max_storage_bytes"),
@@ -17,26 +55,25 @@ CHANGEABLE = (
 )
 
 
-async def find_tenant(db: Db, tenant_id: UUID) -> DictRow | None:
+async def find_tenant(db: Db, tenant_id: UUID) -> Tenant | None:
     """Return one tenant, the one of the transaction."""
-    return await fetch_one(db, "SELECT * FROM tenants WHERE id = %(id)s", {"id": tenant_id})
+    return await fetch_one(db, f"SELECT {COLUMNS} FROM tenants WHERE id = %(id)s", {"id": tenant_id}, into=Tenant)
 
 
-async def lock_tenant(db: Db, tenant_id: UUID) -> DictRow | None:
+async def lock_tenant(db: Db, tenant_id: UUID) -> Tenant | None:
     """Return the tenant of the transaction and keep others from changing it until the commit; its jobs go on."""
-    return await fetch_one(db, "SELECT * FROM tenants WHERE id = %(id)s FOR NO KEY UPDATE", {"id": tenant_id})
+    sql = f"SELECT {COLUMNS} FROM tenants WHERE id = %(id)s FOR NO KEY UPDATE"
+    return await fetch_one(db, sql, {"id": tenant_id}, into=Tenant)
 
 
 async def list_tenants(
     pool: Pool, *, limit: int, after: str = "", state: str | None = None, search: str | None = None
-) -> list[DictRow]:
+) -> list[Tenant]:
     """Return tenants by slug; `after` is the last slug of the page before. Across all tenants: for admins only."""
+    sql = f"SELECT {COLUMNS} FROM list_tenants(%(after)s, %(limit)s, %(state)s, %(search)s)"
+    values = {"after": after, "limit": limit, "state": state, "search": search}
     async with connection(pool) as db:
-        return await fetch_all(
-            db,
-            "SELECT * FROM list_tenants(%(after)s, %(limit)s, %(state)s, %(search)s)",
-            {"after": after, "limit": limit, "state": state, "search": search},
-        )
+        return await fetch_all(db, sql, values, into=Tenant)
 
 
 async def add_tenant(db: Db, tenant_id: UUID, slug: str, values: Mapping[str, Any]) -> bool:
@@ -47,18 +84,19 @@ async def add_tenant(db: Db, tenant_id: UUID, slug: str, values: Mapping[str, An
     return await fetch_one(db, sql, {**values, "id": tenant_id, "slug": slug}) is not None
 
 
-async def change_tenant(db: Db, tenant_id: UUID, values: Mapping[str, Any]) -> DictRow | None:
+async def change_tenant(db: Db, tenant_id: UUID, values: Mapping[str, Any]) -> Tenant | None:
     """Set the given columns of CHANGEABLE and return the tenant."""
     changes = ", ".join(f"{name} = %({name})s" for name in CHANGEABLE if name in values)
-    sql = f"UPDATE tenants SET {changes + ', ' if changes else ''}updated_at = now() WHERE id = %(id)s RETURNING *"
-    return await fetch_one(db, sql, {**values, "id": tenant_id})
+    sql = f"""UPDATE tenants SET {changes + ", " if changes else ""}updated_at = now() WHERE id = %(id)s
+      RETURNING {COLUMNS}"""
+    return await fetch_one(db, sql, {**values, "id": tenant_id}, into=Tenant)
 
 
-async def list_grants(db: Db, tenant_id: UUID, kind: str | None = None) -> list[DictRow]:
+async def list_grants(db: Db, tenant_id: UUID, kind: str | None = None) -> list[Grant]:
     """Return what the tenant may use, by kind and name."""
-    sql = """SELECT kind, name, overrides, created_at, created_by FROM grants
+    sql = f"""SELECT {GRANT} FROM grants
       WHERE tenant_id = %(tenant_id)s AND (%(kind)s::text IS NULL OR kind = %(kind)s) ORDER BY kind, name"""
-    return await fetch_all(db, sql, {"tenant_id": tenant_id, "kind": kind})
+    return await fetch_all(db, sql, {"tenant_id": tenant_id, "kind": kind}, into=Grant)
 
 
 async def count_grants(db: Db, tenant_id: UUID) -> dict[str, int]:
@@ -77,16 +115,16 @@ async def add_grants(db: Db, tenant_id: UUID, kind: str, names: Sequence[str], *
 
 async def put_grant(
     db: Db, tenant_id: UUID, kind: str, name: str, *, overrides: dict[str, Any], created_by: str | None
-) -> DictRow:
+) -> Grant:
     """Grant something, or change the overrides of its grant."""
-    sql = """INSERT INTO grants (tenant_id, kind, name, overrides, created_by)
+    sql = f"""INSERT INTO grants (tenant_id, kind, name, overrides, created_by)
       VALUES (%(tenant_id)s, %(kind)s, %(name)s, %(overrides)s, %(created_by)s)
       ON CONFLICT (tenant_id, kind, name) DO UPDATE SET overrides = excluded.overrides
-      RETURNING kind, name, overrides, created_at, created_by"""
+      RETURNING {GRANT}"""
     values = {"tenant_id": tenant_id, "kind": kind, "name": name, "created_by": created_by}
-    row = await fetch_one(db, sql, {**values, "overrides": Jsonb(overrides)})
-    assert row is not None
-    return row
+    grant = await fetch_one(db, sql, {**values, "overrides": Jsonb(overrides)}, into=Grant)
+    assert grant is not None
+    return grant
 
 
 async def delete_grant(db: Db, tenant_id: UUID, kind: str, name: str) -> bool:

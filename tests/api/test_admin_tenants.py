@@ -5,6 +5,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import httpx
+import msgspec
 import pytest
 
 from api.admin.concerned import SLUG
@@ -34,7 +35,7 @@ async def make(admin: httpx.AsyncClient, **fields: Any) -> dict[str, Any]:
 
 async def deeds(ports: Ports, tenant_id: UUID) -> list[dict[str, Any]]:
     async with tenant_tx(ports.pool, tenant_id) as db:
-        return [dict(row) for row in await list_audit(db, tenant_id, limit=50)]
+        return [msgspec.structs.asdict(row) for row in await list_audit(db, tenant_id, limit=50)]
 
 
 async def test_a_new_tenant_can_ask_at_once_with_the_key_of_the_answer(admin: httpx.AsyncClient) -> None:
