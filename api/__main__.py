@@ -27,7 +27,7 @@ COMMANDS = {
     "rotate-keys": ("rotate_keys", "re-encrypt stored secrets with the newest key; --new creates one"),
     "lock": ("lock", "regenerate constraints.txt"),
 }
-"""Command → the file in `api/commands/` and one line of help. `headrace` lists the same, and a house test compares."""
+"""Command → the file in `api/cli/` and one line of help. `headrace` lists the same, and a house test compares."""
 
 FOR_OTHERS = {"test", "check", "bench", "chaos"}
 """Commands that pass their arguments on as they are, and run without `.env`: tests must not see a person's keys."""

@@ -12,70 +12,19 @@ from litestar.openapi import OpenAPIConfig
 from litestar.openapi.plugins import JsonRenderPlugin
 from litestar.openapi.spec import Tag
 
-from api import (
-    agents,
-    chat,
-    credentials,
-    feedback,
-    health,
-    jobs,
-    memories,
-    pipelines,
-    privacy,
-    searching,
-    sessions,
-    traces,
-    users,
-)
-from api.admin import agents as managed_agents
-from api.admin import (
-    audit,
-    configuration,
-    data_sources,
-    grants,
-    knowledge,
-    metrics,
-    people,
-    tenants,
-    tool_testing,
-    tools,
-    usage,
-)
-from api.admin import models as prices
-from api.api_page import get_asset, show_api_page
-from api.auth import identity_providers, keys, oidc, signing_in, well_known
-from api.describing import components, describe_routes, operation_id, tell_methods
-from api.documents import changing, collections, content, listing, removing, retrying, uploading
-from api.edge import Edge
-from api.errors import HANDLERS
-from api.openai import completions, embeddings, models
-from api.principals import authorise, classify_routes, get_principal
-from api.requests import JsonRequest
+from api.auth.principals import authorise, classify_routes, get_principal
+from api.http.errors import HANDLERS
+from api.http.json_body import JsonRequest
+from api.http.middleware import RequestMiddleware
+from api.http.sse import OpenStreams
+from api.openapi.api_page import get_asset, show_api_page
+from api.openapi.operations import components, describe_routes, operation_id, tell_methods
 from api.resources import get_resources, open_resources
-from api.root_page import NAME, VERSION, get_about
+from api.root_page import NAME, VERSION
+from api.routes import NATIVE, OPENAI, ROOT
 from api.settings import ApiSettings
-from api.streams import OpenStreams
 
-NATIVE = (
-    *(chat.routes, jobs.routes, traces.routes, sessions.routes, feedback.routes, memories.routes),
-    *(
-        signing_in.routes,
-        identity_providers.routes,
-        oidc.routes,
-        keys.routes,
-        users.routes,
-        privacy.routes,
-        credentials.routes,
-    ),
-    *(agents.routes, managed_agents.routes, tools.routes, tool_testing.routes),
-    *(data_sources.routes, configuration.routes, pipelines.routes),
-    *(uploading.routes, listing.routes, content.routes, changing.routes, removing.routes, retrying.routes),
-    *(collections.routes, knowledge.routes, searching.routes),
-    *(tenants.routes, grants.routes, people.routes, prices.routes, usage.routes, audit.routes, metrics.routes),
-)
-OPENAI = (completions.routes, embeddings.routes, models.routes)
 API_PAGE = (show_api_page, get_asset)
-ROOT = (get_about, health.routes, well_known.routes)
 
 
 def create_app(settings: ApiSettings) -> Litestar:
@@ -111,7 +60,7 @@ def create_app(settings: ApiSettings) -> Litestar:
     classify_routes(app)
     describe_routes(app)
     tell_methods(app)
-    app.asgi_handler = Edge(app.asgi_handler, slow_client_s=settings.slow_client_s)
+    app.asgi_handler = RequestMiddleware(app.asgi_handler, slow_client_s=settings.slow_client_s)
     return app
 
 

@@ -15,12 +15,12 @@ from litestar import Response, Router, get
 from litestar.openapi.datastructures import ResponseSpec
 from msgspec import Meta
 
-from api.describing import described
-from api.errors import RETRY_AFTER
-from api.principals import PUBLIC
+from api.auth.principals import PUBLIC
+from api.http.errors import RETRY_AFTER
+from api.openapi.operations import described
 from api.resources import Opened, Resources
 from graphs.providers.settings import has_language_model
-from schema.kinds import QUEUES
+from schema.job_kinds import QUEUES
 from schema.notices import NO_LANGUAGE_MODEL
 from schema.redis_names import CONTROL
 
@@ -129,17 +129,17 @@ async def _measure(check: Check, resources: Resources) -> PartOut:
 
 
 async def _postgres(resources: Resources) -> None:
-    async with resources.ports.pool.connection() as db:
+    async with resources.core.pool.connection() as db:
         await db.execute("SELECT 1")
 
 
 async def _redis(resources: Resources) -> None:
-    await resources.ports.wire.call("PING")
+    await resources.core.redis.call("PING")
 
 
 async def _workers(resources: Resources) -> dict[str, int]:
     """Count the workers by the subscribers of the control channel. Raises NoWorkers when there are none."""
-    _, listening = await resources.ports.wire.call("PUBSUB", "NUMSUB", CONTROL)
+    _, listening = await resources.core.redis.call("PUBSUB", "NUMSUB", CONTROL)
     if not listening:
         raise NoWorkers
     return {"processes": listening}
@@ -153,7 +153,7 @@ def _language_model(resources: Resources) -> PartOut:
 
 async def _queues(resources: Resources) -> dict[str, int]:
     """Count the doorbells that no worker has taken yet."""
-    replies: list[Any] = await resources.ports.wire.send([("LLEN", queue) for queue in QUEUES])
+    replies: list[Any] = await resources.core.redis.send([("LLEN", queue) for queue in QUEUES])
     return {queue: int(reply) for queue, reply in zip(QUEUES, replies, strict=True)}
 
 

@@ -10,25 +10,25 @@ from uuid import UUID
 from litestar.datastructures import State
 from litestar.di import NamedDependency
 
-from api.auth.code_flow import CodeFlow
-from api.auth.jwks import RemoteKeys
+from api.auth.authentication import Authenticator
+from api.auth.oidc.code_flow import CodeFlow
 from api.auth.passwords import Passwords
-from api.auth.signing import SigningKeys
-from api.auth.tokens import Tokens
-from api.callers import Callers
+from api.auth.tokens.access_tokens import Tokens
+from api.auth.tokens.jwks import RemoteKeys
+from api.auth.tokens.signing_keys import SigningKeys
+from api.http.sse import BackgroundTasks, OpenStreams
 from api.settings import ApiSettings
-from api.streams import Errands, OpenStreams
-from graphs.providers.own import OwnCredential, OwnProviders
 from graphs.providers.registry import Providers
-from schema.queries.secrets import check_keys
+from graphs.providers.tenant_providers import TenantCredential, TenantProviderPool
+from schema.queries.identity.secrets import check_keys
 from schema.ttl_cache import TtlCache
 from schema.vault import Vault
-from workers.embedding import EmbeddingClient
-from workers.limits import Limits
-from workers.ports import Ports, PortSettings, open_ports, process_name
-from workers.redis_connection import RedisAddress
+from workers.embedding.client import EmbeddingClient
+from workers.limits.limits import Limits
+from workers.queue.job_core import JobCore, JobCoreSettings, open_job_core, process_name
+from workers.redis.connection import RedisAddress
 from workers.storage.contract import Storage
-from workers.storage.opening import open_storage
+from workers.storage.factory import open_storage
 
 REMEMBERED, REMEMBERED_S = 10_000, 1.0
 
@@ -43,11 +43,11 @@ class Resources:
     second, `streams` are the open ones, `errands` what outlives its request."""
 
     settings: ApiSettings
-    ports: Ports
+    core: JobCore
     vault: Vault
     providers: Providers
-    own_providers: OwnProviders
-    callers: Callers
+    tenant_providers: TenantProviderPool
+    authenticator: Authenticator
     tokens: Tokens
     signing: SigningKeys
     remote_keys: RemoteKeys
@@ -55,15 +55,15 @@ class Resources:
     passwords: Passwords
     storage: Storage
     embedding: EmbeddingClient
-    credentials: TtlCache[UUID, list[OwnCredential]]
+    credentials: TtlCache[UUID, list[TenantCredential]]
     prices: TtlCache[str, dict[str, Price]]
     streams: OpenStreams
-    errands: Errands
+    background: BackgroundTasks
 
     @property
     def limits(self) -> Limits:
         """The tenants' limits."""
-        return self.ports.limits
+        return self.core.limits
 
 
 if TYPE_CHECKING:
@@ -77,39 +77,39 @@ else:  # Litestar would look through all of their types, for a validation that n
 async def open_resources(settings: ApiSettings, streams: OpenStreams) -> AsyncIterator[Resources]:
     """Open everything; close it in reverse order. The stores need not answer yet."""
     async with AsyncExitStack() as stack:
-        stores = PortSettings(settings.database_url, settings.redis_url, window=settings.window)
-        ports = await stack.enter_async_context(open_ports(stores))
-        await check_keys(ports.pool, settings.vault)
+        stores = JobCoreSettings(settings.database_url, settings.redis_url, window=settings.window)
+        core = await stack.enter_async_context(open_job_core(stores))
+        await check_keys(core.pool, settings.vault)
         providers = await stack.enter_async_context(Providers(settings.providers))
-        own = await stack.enter_async_context(OwnProviders(providers, settings.vault, settings.egress))
-        signing = SigningKeys(ports.pool, settings.vault)
+        own = await stack.enter_async_context(TenantProviderPool(providers, settings.vault, settings.egress))
+        signing = SigningKeys(core.pool, settings.vault)
         remote_keys = await stack.enter_async_context(RemoteKeys(settings.egress))
         code_flow = CodeFlow(settings.egress, remote_keys)
         stack.push_async_callback(code_flow.aclose)
-        tokens = Tokens(ports.pool, signing, remote_keys, issuer=settings.issuer, lifetime_s=settings.token_s)
+        tokens = Tokens(core.pool, signing, remote_keys, issuer=settings.issuer, lifetime_s=settings.token_s)
         passwords = Passwords()
         stack.callback(passwords.close)
         embedding = await stack.enter_async_context(
             EmbeddingClient(
                 RedisAddress.from_url(settings.redis_url),
-                ports.wire,
+                core.redis,
                 process=process_name(),
                 default=settings.embedder,
                 get_provider=providers.get,
             )
         )
         storage = await stack.enter_async_context(open_storage(settings.storage))
-        callers = Callers(ports.pool, tokens)
-        stack.push_async_callback(callers.close)
-        errands = Errands()
-        stack.push_async_callback(errands.close)
+        authenticator = Authenticator(core.pool, tokens)
+        stack.push_async_callback(authenticator.close)
+        background = BackgroundTasks()
+        stack.push_async_callback(background.close)
         yield Resources(
             settings=settings,
-            ports=ports,
+            core=core,
             vault=settings.vault,
             providers=providers,
-            own_providers=own,
-            callers=callers,
+            tenant_providers=own,
+            authenticator=authenticator,
             tokens=tokens,
             signing=signing,
             remote_keys=remote_keys,
@@ -120,7 +120,7 @@ async def open_resources(settings: ApiSettings, streams: OpenStreams) -> AsyncIt
             credentials=TtlCache(REMEMBERED, REMEMBERED_S),
             prices=TtlCache(1, REMEMBERED_S),
             streams=streams,
-            errands=errands,
+            background=background,
         )
 
 

@@ -10,8 +10,8 @@ from litestar import Request, Response, get
 from litestar.openapi.datastructures import ResponseSpec
 from msgspec import Meta
 
-from api.describing import TEXT, described
-from api.principals import PUBLIC
+from api.auth.principals import PUBLIC
+from api.openapi.operations import TEXT, described
 
 NAME, VERSION = "headrace", "0.1.0"
 SUMMARY = "A backend for AI agents, built around a job queue."

@@ -7,10 +7,10 @@ import structlog
 import uvicorn
 
 from api.app import create_app
+from api.http.sse import OpenStreams
 from api.settings import ApiSettings
-from api.streams import OpenStreams
 from workers.logs import configure_logging, log_uncaught
-from workers.machine import allow_many_files, collect_seldom, forbid_core_dumps
+from workers.process_limits import disable_core_dumps, raise_file_limit, relax_garbage_collection
 
 log = structlog.get_logger()
 
@@ -20,13 +20,13 @@ KEEP_ALIVE_S = 75  # longer than the 60 s of common proxies, so that they are th
 
 def serve() -> None:
     """Serve until SIGTERM or Ctrl-C. Raises InputError for a wrong setting."""
-    forbid_core_dumps()
+    disable_core_dumps()
     configure_logging("api", style=os.environ.get("HEADRACE_LOGS"))
     log_uncaught()
-    allow_many_files()
+    raise_file_limit()
     settings = ApiSettings.from_env(os.environ)
     app = create_app(settings)
-    collect_seldom()
+    relax_garbage_collection()
     config = uvicorn.Config(
         app,
         host=settings.host,

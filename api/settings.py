@@ -4,16 +4,33 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from api.uploading.limits import UploadLimits
 from graphs.providers.settings import ProviderSettings
 from schema.errors import InputError
 from schema.vault import Vault
 from tools.egress import EgressPolicy
-from workers.ports import PortSettings
+from workers.queue.job_core import JobCoreSettings
 from workers.storage.settings import StorageSettings
 
 DATABASE_SCHEMES = ("postgresql://", "postgres://")
 REDIS_SCHEMES = ("redis://", "rediss://", "unix://")
+MIB = 1 << 20
+
+
+@dataclass(frozen=True, kw_only=True)
+class UploadLimits:
+    """`max_file` and `max_upload` in bytes, of one file and of a whole request; `max_files` counts what is in zips too.
+    `silent_s`: how long a client may send nothing; `longest_s`: how long all of it may take."""
+
+    max_file: int = 100 * MIB
+    max_upload: int = 1024 * MIB
+    max_files: int = 1000
+    max_urls: int = 100
+    silent_s: float = 30.0
+    longest_s: float = 3600.0
+
+    def too_large(self) -> str:
+        """The sentence for a file that is larger than one may be."""
+        return f"The file must not exceed {self.max_file:,} bytes. Split it."
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,7 +50,7 @@ class ApiSettings:
     completion_timeout_s: float = 600.0
     max_body: int = 8 * 1024 * 1024
     slow_client_s: float = 30.0
-    window: int = PortSettings.window
+    window: int = JobCoreSettings.window
     vault: Vault
     issuer: str = "http://localhost:8000"
     token_s: float = 86_400.0

@@ -3,7 +3,15 @@
 from collections.abc import Sequence
 from typing import Any
 
-from graphs.providers.contract import ImagePart, Message, Part, Role, TextPart, ToolCallPart, ToolResultPart
+from graphs.providers.contract import (
+    ImagePart,
+    Message,
+    Part,
+    Role,
+    TextPart,
+    ToolCallPart,
+    ToolResultPart,
+)
 from schema.errors import InputError
 
 ROLES: tuple[Role, ...] = ("system", "developer", "user", "assistant", "tool")

@@ -15,7 +15,7 @@ from graphs.providers.contract import Message, ModelRequest, Provider
 from graphs.providers.tokens import estimate_input
 from schema.errors import InputError
 from schema.events import Event
-from schema.queries.sessions import StoredMessage
+from schema.queries.sessions.sessions import StoredMessage
 
 STANDBY_S = 0.005  # after a job has begun, the next run is entered: not at once, its own way goes first
 

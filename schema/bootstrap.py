@@ -6,8 +6,8 @@ from uuid import UUID
 
 import psycopg
 
+from schema.api_keys import new_api_key, read_api_key
 from schema.ids import new_id
-from schema.keys import new_api_key, read_api_key
 from schema.rights import Role
 from schema.vault import PLATFORM
 

@@ -1,5 +1,5 @@
-"""The one tree of errors. Each has a stable `code` and a sentence; HTTP statuses live in `api/errors.py`,
-decisions to retry in `workers/errors.py`.
+"""The one tree of errors. Each has a stable `code` and a sentence; HTTP statuses live in `api/http/errors.py`,
+decisions to retry in `workers/queue/errors.py`.
 
     HeadraceError
     ├── InputError            the caller sent something that can't be used; names the field

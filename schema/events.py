@@ -7,7 +7,7 @@ deltas that meet on the way to Redis become one. A *frame* is one event as Serve
     event: message.delta
     data: {"job_id":"…","seq":7,"at":"2026-01-31T12:00:00.123Z","text":"Hello"}
 
-Not here: who writes (`workers/relay.py`) and who reads (`workers/follow.py`).
+Not here: who writes (`workers/stream/relay.py`) and who reads (`workers/stream/follow.py`).
 """
 
 from collections.abc import Iterator

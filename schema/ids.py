@@ -1,4 +1,4 @@
-"""Ids of rows. For nothing secret: keys are made in `schema/keys.py`."""
+"""Ids of rows. For nothing secret: keys are made in `schema/api_keys.py`."""
 
 from datetime import datetime
 from uuid import UUID

@@ -7,7 +7,8 @@ inside an answer's text.
 from schema.events import Notice
 
 OFFLINE_MODEL = "offline/extractive"
-"""The embedded model that answers when no provider of language models is configured (`graphs/providers/offline.py`)."""
+"""The embedded model that answers when no provider of language models is configured
+(`graphs/providers/offline/provider.py`)."""
 
 NO_LANGUAGE_MODEL = Notice(
     code="no_language_model",

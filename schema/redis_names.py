@@ -33,7 +33,7 @@ def configuration(tenant_id: UUID, version: str) -> str:
 
 
 def limits(tenant_id: UUID) -> tuple[str, ...]:
-    """The keys of a tenant's limits, in the order in which `workers/lua/limits.lua` explains them."""
+    """The keys of a tenant's limits, in the order in which `workers/limits/lua/limits.lua` explains them."""
     parts = ("requests", "tokens", "jobs", "reserved", "day", "month")
     return tuple(f"headrace:{tenant_id}:limits:{part}" for part in parts)
 

@@ -1,4 +1,4 @@
-"""Who may do what: rights, and the roles that have them. A handler names the right that it needs (`api/principals.py`).
+"""Who may do what: rights, and the roles that have them. A handler names the right that it needs (`api/auth/principals.py`).
 
 An API key may be narrowed further: its `scopes` are the rights that it keeps of its role's.
 """

@@ -1,5 +1,5 @@
 """What every request must know of its tenant: state, limits, grants. Read with the caller's key or token, kept for a second
-(`api/callers.py`), so that no request asks twice.
+(`api/auth/authentication.py`), so that no request asks twice.
 """
 
 from typing import Any, Literal

@@ -1,7 +1,7 @@
 """A bounded map in memory whose entries may expire: the one cache that every folder uses.
 
 Not for what must outlive a process (Redis, Postgres), for a document that stays good while its source is away
-(`api/auth/kept.py`), or for pure functions (`functools.lru_cache`).
+(`api/auth/tokens/cached_document.py`), or for pure functions (`functools.lru_cache`).
 """
 
 import asyncio

@@ -4,7 +4,8 @@ A key is a Fernet key (AES-128-CBC with HMAC-SHA-256). Several may be known: the
 rotated while everything runs (`./headrace rotate-keys`). Fernet has no associated data, and a ciphertext copied into the
 row of another tenant would open there. So what is sealed names its owner, and opening compares.
 
-Not here: which tables hold sealed secrets (`schema/queries/secrets.py`), and hashes of API keys (`schema/keys.py`).
+Not here: which tables hold sealed secrets (`schema/queries/identity/secrets.py`), and hashes of API keys
+(`schema/api_keys.py`).
 """
 
 import base64

@@ -16,14 +16,14 @@ import psycopg
 import pytest
 import redis
 
-from api.local import Stores
-from api.local import stores as local_stores
+from api.local.local_stores import Stores
+from api.local.local_stores import stores as local_stores
+from schema.api_keys import new_api_key
 from schema.bootstrap import ensure_api_key, ensure_tenant
-from schema.keys import new_api_key
 from schema.migrate import migrate
 from schema.rights import Role
 from tests.reporting import Reporting, slow_first
-from workers.ports import Ports, PortSettings, open_ports
+from workers.queue.job_core import JobCore, JobCoreSettings, open_job_core
 
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # children would compile everything at every start
 
@@ -84,15 +84,16 @@ def redis_url(stores: Stores) -> str:
 
 
 @pytest.fixture
-async def ports(database_url: str, redis_url: str) -> AsyncIterator[Ports]:
+async def core(database_url: str, redis_url: str) -> AsyncIterator[JobCore]:
     """The API's side of the job core, in this process."""
-    async with open_ports(PortSettings(database_url, redis_url)) as opened:
+    async with open_job_core(JobCoreSettings(database_url, redis_url)) as opened:
         yield opened
 
 
 @pytest.fixture
-def tenant(database_url: str) -> TestTenant:
-    return make_tenant(database_url)
+def tenant(database_url: str, request: pytest.FixtureRequest) -> TestTenant:
+    """A tenant of the test's own; its key has the role that the module names as TENANT_ROLE, else a member's."""
+    return make_tenant(database_url, role=getattr(request.module, "TENANT_ROLE", "member"))
 
 
 def make_tenant(database_url: str, *, role: Role = "member", **limits: int) -> TestTenant:

@@ -108,7 +108,7 @@ async def no_token() -> str | None:
     return None
 
 
-def unheard(text: str) -> None:
+def ignore_event(text: str) -> None:
     """Stands where nobody listens to progress."""
 
 
@@ -133,7 +133,7 @@ class ToolContext:
     """By the name of a data source. Raises NotFound."""
     files: Callable[[str], Awaitable[bytes]] | None = None
     """The bytes of an uploaded file, by its id. Raises NotFound."""
-    progress: Callable[[str], None] = unheard
+    progress: Callable[[str], None] = ignore_event
     """A few words for whoever watches the job."""
 
 

@@ -13,11 +13,11 @@ from typing import Any
 import structlog
 from dotenv import load_dotenv
 
-from schema.kinds import QUEUES
+from schema.job_kinds import QUEUES
+from workers.context import WorkerContext, WorkerSettings
 from workers.logs import configure_logging, log_uncaught
-from workers.machine import allow_many_files, collect_seldom, forbid_core_dumps
+from workers.process_limits import disable_core_dumps, raise_file_limit, relax_garbage_collection
 from workers.settings import settings_from
-from workers.workshop import WorkerSettings, Workshop
 
 log = structlog.get_logger()
 
@@ -27,7 +27,7 @@ ROLES = (*QUEUES, "scheduler", "flower")
 def main(role: str) -> int:
     """Run the process for `role` until it is told to stop; return its exit status."""
     load_dotenv()
-    forbid_core_dumps()
+    disable_core_dumps()
     try:
         settings = settings_from(os.environ)
     except ValueError as error:
@@ -35,7 +35,7 @@ def main(role: str) -> int:
         return 2
     configure_logging(role, style=os.environ.get("HEADRACE_LOGS"))
     log_uncaught()
-    allow_many_files()
+    raise_file_limit()
     if role == "scheduler":
         return _schedule(settings)
     if role == "flower":
@@ -46,9 +46,9 @@ def main(role: str) -> int:
 def _work(settings: WorkerSettings, queue: str) -> int:
     from celery import signals
 
-    from workers.app import build_app
-    from workers.consumer import GatherEvents
-    from workers.pool import AsyncPool
+    from workers.celery.app import build_app
+    from workers.celery.consumer import GatherEvents
+    from workers.celery.pool import AsyncPool
 
     # Celery's thread and the loop's share the interpreter; at Python's own 5 ms a token waits for the other's turn to end.
     sys.setswitchinterval(0.0005)
@@ -62,7 +62,7 @@ def _work(settings: WorkerSettings, queue: str) -> int:
     app: Any = build_app(settings.redis_url, concurrency=concurrency, task_events=settings.task_events)
     app.steps["consumer"].add(GatherEvents)
     node = f"{queue}-{os.getpid()}@{socket.gethostname()}"  # several may work on one host
-    app.workshop = Workshop(settings, queue, node)
+    app.worker_context = WorkerContext(settings, queue, node)
     worker = app.Worker(
         hostname=node,
         queues=[queue],
@@ -82,7 +82,7 @@ def _keep_logging(**_: object) -> None:
 
 
 def _say_ready(**_: object) -> None:
-    collect_seldom()
+    relax_garbage_collection()
     log.info("worker_ready", pid=os.getpid())
 
 
@@ -94,7 +94,7 @@ def _schedule(settings: WorkerSettings) -> int:
 
 
 async def _until_stopped(settings: WorkerSettings) -> None:
-    from workers.upkeep import Scheduler
+    from workers.scheduler import Scheduler
 
     async with Scheduler(settings) as scheduler:
         task = asyncio.create_task(scheduler.run())
@@ -112,7 +112,7 @@ async def _quietly(task: "asyncio.Task[None]") -> None:
 
 
 def _watch(settings: WorkerSettings) -> int:
-    from workers.app import build_app
+    from workers.celery.app import build_app
 
     app = build_app(settings.redis_url, task_events=settings.task_events)
     logging.getLogger("flower.command").setLevel(logging.WARNING)

@@ -13,13 +13,13 @@ import structlog
 
 from schema import redis_names
 from schema.db import Pool, system_tx, tenant_tx
-from schema.queries import retention as queries
-from schema.queries.jobs import list_ended
-from workers.endings import settle
-from workers.limits import WINDOW_S, Limits
-from workers.orders import CancelOrder
-from workers.redis_connection import ReplyError
-from workers.wire import Wire, WireDown
+from schema.queries.jobs.jobs import list_ended
+from schema.queries.tenants import retention as queries
+from workers.limits.limits import WINDOW_S, Limits
+from workers.queue.control import CancelCommand
+from workers.queue.finish import finish_stream
+from workers.redis.client import RedisClient, RedisUnavailable
+from workers.redis.connection import ReplyError
 
 log = structlog.get_logger()
 
@@ -32,15 +32,15 @@ ROUNDS = 20  # batches of one tenant in one go
 class Retention:
     """What goes when its time is over; `pool` sees one tenant at a time, `system` the whole queue."""
 
-    def __init__(self, pool: Pool, system: Pool, wire: Wire, limits: Limits) -> None:
-        self._pool, self._system, self._wire, self._limits = pool, system, wire, limits
+    def __init__(self, pool: Pool, system: Pool, redis: RedisClient, limits: Limits) -> None:
+        self._pool, self._system, self._wire, self._limits = pool, system, redis, limits
         self._look = LOOK
 
     async def give_back_reservations(self) -> None:
         """Settle reservations of jobs that have ended while Redis or their process was away, or that never were."""
         try:
             old = await self._limits.list_old(OPEN_S, self._look)
-        except WireDown:
+        except RedisUnavailable:
             return
         by_tenant = defaultdict[UUID, list[UUID]](list)
         for tenant_id, job_id in old:
@@ -54,7 +54,7 @@ class Retention:
             ended = await list_ended(db, tenant_id, job_ids)
         for job_id in ended:
             # Its tokens have left the minute by now, and what it cost is fetched from Postgres with the next seeding.
-            await settle(self._limits, tenant_id, job_id, tokens=0, nanos=0)
+            await finish_stream(self._limits, tenant_id, job_id, tokens=0, nanos=0)
         if ended:
             log.info("reservations_given_back", tenant_id=str(tenant_id), jobs=len(ended))
         return len(ended)
@@ -120,22 +120,22 @@ class Retention:
             running = await queries.stop_running(db, tenant_id)
         try:
             for job in running:
-                order = CancelOrder(job.id, job.attempt, "forget")
+                order = CancelCommand(job.id, job.attempt, "forget")
                 await self._wire.call("PUBLISH", redis_names.CONTROL, msgspec.json.encode(order))
-        except (WireDown, ReplyError) as error:
+        except (RedisUnavailable, ReplyError) as error:
             log.warning("cancel_unheard", tenant_id=str(tenant_id), error=type(error).__name__)
         return bool(running)
 
 
-async def forget_in_redis(wire: Wire, tenant_id: UUID) -> None:
+async def forget_in_redis(redis: RedisClient, tenant_id: UUID) -> None:
     """Remove whatever Redis holds of a tenant. If Redis is away it stays until it expires, a day at most."""
     cursor = b"0"
     try:
         while True:
-            cursor, names = await wire.call("SCAN", cursor, "MATCH", redis_names.all_of(tenant_id), "COUNT", 500)
+            cursor, names = await redis.call("SCAN", cursor, "MATCH", redis_names.all_of(tenant_id), "COUNT", 500)
             if names:
-                await wire.call("UNLINK", *names)
+                await redis.call("UNLINK", *names)
             if cursor == b"0":
                 return
-    except (WireDown, ReplyError) as error:
+    except (RedisUnavailable, ReplyError) as error:
         log.warning("redis_not_cleared", tenant_id=str(tenant_id), error=type(error).__name__)

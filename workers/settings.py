@@ -5,9 +5,9 @@ from collections.abc import Mapping
 from graphs.providers.settings import ProviderSettings
 from schema.vault import Vault
 from tools.egress import EgressPolicy
-from workers.redis_connection import RedisAddress
+from workers.context import WorkerSettings
+from workers.redis.connection import RedisAddress
 from workers.storage.settings import StorageSettings
-from workers.workshop import WorkerSettings
 
 TOOL_SETTINGS = {
     "TAVILY_API_KEY": "TAVILY_API_KEY",

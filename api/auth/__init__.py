@@ -1,1 +1,1 @@
-"""Signing in: tokens, passwords, identity providers. Who is calling is settled in `api/principals.py`."""
+"""Who is calling and what they may do: principals, keys, tokens, passwords. Signing in over HTTP is in `api/identity/`."""

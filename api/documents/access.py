@@ -8,13 +8,13 @@ from uuid import UUID
 from litestar.params import PathParameter
 from psycopg.rows import DictRow
 
-from api.documents.shapes import ChosenIn
-from api.principals import Principal
+from api.auth.principals import Principal
+from api.documents.schemas import ChosenIn
 from schema.db import Db
 from schema.errors import Forbidden, InputError, NotFound
-from schema.queries import documents
-from schema.queries.collections import find_collection
-from schema.queries.documents import Wanted, Whose
+from schema.queries.documents import documents
+from schema.queries.documents.collections import find_collection
+from schema.queries.documents.documents import Wanted, Whose
 
 DocumentId = Annotated[UUID, PathParameter(description="Id of the document.")]
 NO_DOCUMENT = "No such document. GET /api/documents lists them."

@@ -8,11 +8,10 @@ from litestar import Response, Router, delete, get, patch, post
 from litestar.params import JSONBody, PathParameter
 from msgspec import UNSET
 
-from api.admin.deeds import note
-from api.admin.own_rows import changing_own
-from api.describing import described
+from api.audit.log import record
+from api.auth.principals import MayManageDocuments, MayReadDocuments, Principal
 from api.documents.access import NO_COLLECTION, require_collection
-from api.documents.collection_shapes import (
+from api.documents.collection_schemas import (
     COLLECTION,
     ChunkingIn,
     CollectionChangedOut,
@@ -22,21 +21,22 @@ from api.documents.collection_shapes import (
     CollectionsOut,
     collection_fields,
 )
-from api.documents.ingestion import ingestion
-from api.documents.removing import remove_bytes, remove_documents, uncrossed
-from api.documents.retrying import AGAIN, NOTHING, STARTED, ReadAgainOut, accepted, read_again
-from api.errors import problems
-from api.header_docs import LOCATED
-from api.headers import read_idempotency
-from api.paging import Cursor, Limit, read_cursor, write_cursor
-from api.principals import MayManageDocuments, MayReadDocuments, Principal
-from api.requests import JsonRequest
+from api.documents.delete import remove_bytes, remove_documents, uncrossed
+from api.documents.ingestion_job import ingestion
+from api.documents.retry import AGAIN, NOTHING, STARTED, ReadAgainOut, accepted, read_again
+from api.grants.tenant_rows import changing_own_tenant
+from api.http.errors import problems
+from api.http.headers import read_idempotency
+from api.http.json_body import JsonRequest
+from api.http.paging import Cursor, Limit, read_cursor, write_cursor
+from api.openapi.header_docs import LOCATED
+from api.openapi.operations import described
 from api.resources import Opened, Resources
 from schema.db import Db
 from schema.errors import Conflict, InputError, NotFound
 from schema.ids import new_id
-from schema.queries import collections, documents, removing
-from workers.submit import submit
+from schema.queries.documents import collections, document_deletion, documents
+from workers.queue.submit import submit
 
 HERE = "/{name:str}"
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
@@ -72,7 +72,7 @@ async def page_of_collections(
 ) -> CollectionsOut:
     """Return a page of collections, for members and for the admin's pages."""
     after = read_cursor(cursor, str) or ""
-    async with principal.tx(resources.ports.pool) as db:
+    async with principal.tx(resources.core.pool) as db:
         rows = await collections.list_collections(db, principal.tenant_id, limit=limit + 1, after=after)
         held = await collections.measure_collections(db, principal.tenant_id, [row["id"] for row in rows[:limit]])
     items = [CollectionOut(**collection_fields(row, held[row["id"]])) for row in rows[:limit]]
@@ -99,7 +99,7 @@ async def create_collection(
     cut = data.chunking
     _check_chunking(cut.characters, cut.overlap)
     _check_embedder(resources, embedder)
-    async with changing_own(resources, principal) as db:
+    async with changing_own_tenant(resources, principal) as db:
         if await collections.find_collection(db, principal.tenant_id, data.name):
             raise Conflict(
                 f"A collection named {data.name!r} already exists. Update it, or choose another name.", field="name"
@@ -120,14 +120,14 @@ async def create_collection(
             raise Conflict(
                 f"Your tenant has reached the maximum of {MOST} collections. Delete one that you no longer need."
             )
-        await note(db, principal, principal.tenant_id, "collection.created", data.name)
+        await record(db, principal, principal.tenant_id, "collection.created", data.name)
         out = CollectionOut(**await _fields(db, principal, data.name))
     return Response(out, headers={"Location": f"/api/collections/{data.name}"})
 
 
 @get(HERE, opt=described(answer=COLLECTION), responses=problems("not_found"), summary="Get a collection")
 async def get_collection(name: CollectionName, principal: MayReadDocuments, resources: Opened) -> CollectionOut:
-    async with principal.tx(resources.ports.pool) as db:
+    async with principal.tx(resources.core.pool) as db:
         return CollectionOut(**await _fields(db, principal, name))
 
 
@@ -147,20 +147,20 @@ async def update_collection(
     """Changes the fields that are sent. A new `chunking` applies to documents ingested from now on; `/reingest` applies it to
     the others. For a new `embedder` a job (`job_id`) embeds all passages again; searches use the old vectors until it is done.
     Send the same embedder again to retry, or the current one to call the change off."""
-    async with principal.tx(resources.ports.pool) as db:
+    async with principal.tx(resources.core.pool) as db:
         row = await require_collection(db, principal, name)
     values = _columns(data, row)
     embedder = None if data.embedder in (UNSET, row["embedder"]) else data.embedder
     if embedder is not None:
         _check_embedder(resources, embedder)
-    async with changing_own(resources, principal) as db:
+    async with changing_own_tenant(resources, principal) as db:
         await collections.change_collection(db, principal.tenant_id, row["id"], values)
         if data.embedder == row["embedder"] and row["next_embedder"]:
             await collections.keep_embedder(db, principal.tenant_id, row["id"])
         if given := [field for field in data.__struct_fields__ if getattr(data, field) is not UNSET]:
-            await note(db, principal, principal.tenant_id, "collection.changed", name, {"fields": sorted(given)})
+            await record(db, principal, principal.tenant_id, "collection.changed", name, {"fields": sorted(given)})
     job_id = embedder and await _embed_anew(resources, principal, request.request_id, row["id"], embedder)
-    async with principal.tx(resources.ports.pool) as db:
+    async with principal.tx(resources.core.pool) as db:
         return CollectionChangedOut(**await _fields(db, principal, name), job_id=job_id or None)
 
 
@@ -168,11 +168,11 @@ async def update_collection(
 async def delete_collection(name: CollectionName, principal: MayManageDocuments, resources: Opened) -> None:
     """Deletes the collection with all its documents, private ones included, and stops their ingestion. Documents are deleted in
     batches, so a large collection takes a while. The next upload creates the collection `default` again."""
-    async with principal.tx(resources.ports.pool) as db:
+    async with principal.tx(resources.core.pool) as db:
         row = await require_collection(db, principal, name)
     wanted, all_ = documents.Wanted(collection_id=row["id"]), documents.Whose(principal.actor, None, True)
     while True:
-        async with principal.tx(resources.ports.pool) as db:
+        async with principal.tx(resources.core.pool) as db:
             rows = await documents.pick_documents(db, principal.tenant_id, wanted, all_, limit=PAGE)
         if not rows:
             break
@@ -195,7 +195,7 @@ async def reingest_collection(
 ) -> Response[ReadAgainOut]:
     """Ingests every document again from its stored bytes, failed ones included, as one job with the current settings. Passages
     whose text is unchanged are not embedded again. Documents stay searchable meanwhile."""
-    async with principal.tx(resources.ports.pool) as db:
+    async with principal.tx(resources.core.pool) as db:
         row = await require_collection(db, principal, name)
     key = read_idempotency(
         request.headers, f"POST /api/collections/{name}/reingest", NOTHING, visible_user_id=principal.visible_user_id
@@ -213,15 +213,15 @@ async def _embed_anew(
     job_id, work = new_id(), collections.embedder_statements(principal.tenant_id, collection_id, embedder)
     payload = {"reembed": str(collection_id)}
     job = ingestion(principal, job_id, request_id, None, work, model=embedder, payload=payload)
-    await submit(resources.ports, job)
+    await submit(resources.core, job)
     return job_id
 
 
 async def _delete(resources: Resources, principal: Principal, collection_id: UUID, name: str) -> list[str] | None:
-    async with principal.tx(resources.ports.pool) as db:
-        names = await removing.delete_collection(db, principal.tenant_id, collection_id)
+    async with principal.tx(resources.core.pool) as db:
+        names = await document_deletion.delete_collection(db, principal.tenant_id, collection_id)
         if names is not None:
-            await note(db, principal, principal.tenant_id, "collection.deleted", name)
+            await record(db, principal, principal.tenant_id, "collection.deleted", name)
     return names
 
 

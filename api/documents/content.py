@@ -14,13 +14,13 @@ from litestar.params import QueryParameter
 from litestar.response import Stream
 from psycopg.rows import DictRow
 
-from api.describing import described
+from api.auth.principals import MayReadDocuments
 from api.documents.access import NO_DOCUMENT, DocumentId, require_document
-from api.errors import problems
-from api.principals import MayReadDocuments
+from api.http.errors import problems
+from api.openapi.operations import described
 from api.resources import Opened
 from schema.errors import NotFound
-from schema.queries.documents import find_stored
+from schema.queries.documents.documents import find_stored
 
 BYTES = "application/octet-stream"
 MEDIA_TYPE = re.compile(r"[A-Za-z0-9!#$&^_.+-]{1,100}/[A-Za-z0-9!#$&^_.+-]{1,100}(; ?charset=[A-Za-z0-9_-]{1,40})?")
@@ -50,7 +50,7 @@ async def download_document(
     ] = None,
 ) -> Response[Any]:
     """Returns the file as it was uploaded. The default is the live version, or the newest one if there is no live version."""
-    async with principal.tx(resources.ports.pool) as db:
+    async with principal.tx(resources.core.pool) as db:
         await require_document(db, principal, document_id)
         row = await find_stored(db, principal.tenant_id, document_id, version)
     if row is None:

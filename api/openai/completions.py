@@ -11,29 +11,29 @@ from litestar import Response, Router, post
 from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import JSONBody
 
-from api.describing import CHUNKS, described
-from api.errors import JobEnded, problems
-from api.granted import resolve_target
-from api.header_docs import JOB_SENDS
-from api.headers import read_idempotency
-from api.leaving import ClientLeft, unless_left
-from api.manners import JOB_FAILURES
-from api.openai.answers import COMPLETION, CompletionOut
-from api.openai.shapes import CompletionIn, options_of, refuse_unsupported
+from api.auth.principals import MayChat, Principal
+from api.chat.response_modes import JOB_FAILURES
+from api.grants.model_access import resolve_target
+from api.http.disconnect import ClientDisconnected, cancel_on_disconnect
+from api.http.errors import JobEnded, problems
+from api.http.headers import read_idempotency
+from api.http.json_body import JsonRequest
+from api.http.openai_chunks import COMPLETION, CompletionOut
+from api.http.sse import EVENT_STREAM, EventStream
+from api.jobs.submit import submit_and_follow, submitter
+from api.openai.non_streaming import collect_completion
+from api.openai.schemas import CompletionIn, options_of, refuse_unsupported
 from api.openai.stream import ChunkStream
-from api.openai.whole import whole_answer
-from api.principals import MayChat, Principal
-from api.requests import JsonRequest
+from api.openapi.header_docs import JOB_SENDS
+from api.openapi.operations import CHUNKS, described
 from api.resources import Opened, Resources
-from api.streams import EVENT_STREAM, EventStream
-from api.submitting import submit_and_follow, submitter
 from graphs.providers.tokens import estimate_tokens
 from schema.ids import new_id
-from schema.kinds import KINDS
-from schema.queries.submissions import Submission
-from workers.cancel import cancel
-from workers.follow import Follower
-from workers.submit import Submitted
+from schema.job_kinds import KINDS
+from schema.queries.jobs.submissions import Submission
+from workers.queue.cancel import cancel
+from workers.queue.submit import Submitted
+from workers.stream.follow import Follower
 
 CLIENT_LEFT = 499  # nginx's number for it; nobody reads it
 
@@ -59,7 +59,7 @@ class Call:
         """Cancel the job, unless another request made it: its client may still be there."""
         if not self.submitted.replayed:
             job_id = self.submitted.job_id
-            self.resources.errands.run(cancel(self.resources.ports, self.tenant_id, job_id), "cancel-left")
+            self.resources.background.run(cancel(self.resources.core, self.tenant_id, job_id), "cancel-left")
 
 
 @post(
@@ -94,7 +94,7 @@ async def create_chat_completion(
     call = Call(data, request, resources, principal.tenant_id, submission.model, submitted, follower, accepted.headers)
     try:
         return await (_stream(call) if data.stream else _whole(call))
-    except ClientLeft:
+    except ClientDisconnected:
         call.abandon()
         return Response(None, status_code=CLIENT_LEFT)
     except BaseException:
@@ -127,7 +127,9 @@ async def _submission(
 async def _whole(call: Call) -> Response[Any]:
     limit_s = call.resources.settings.completion_timeout_s
     try:
-        answer = await unless_left(call.request.receive, whole_answer(call.follower, call.model), limit_s)
+        answer = await cancel_on_disconnect(
+            call.request.receive, collect_completion(call.follower, call.model), limit_s
+        )
     except TimeoutError as error:
         call.abandon()
         raise JobEnded(
@@ -142,7 +144,7 @@ async def _stream(call: Call) -> Response[Any]:
     options = call.wanted.stream_options
     stream = ChunkStream(call.follower, call.model, include_usage=bool(options and options.include_usage))
     chunks = stream.read()
-    first = await unless_left(call.request.receive, _first(chunks))
+    first = await cancel_on_disconnect(call.request.receive, _first(chunks))
     return EventStream(_rest(first, chunks, stream, call), streams=None, headers=call.headers)
 
 

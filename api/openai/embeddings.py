@@ -17,13 +17,12 @@ from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import JSONBody
 from msgspec import Meta
 
-from api.describing import described
-from api.errors import problems
-from api.granted import find_providers, resolve_model
-from api.manners import PROVIDER_FAILURES
-from api.principals import MayChat, Principal
+from api.auth.principals import MayChat, Principal
+from api.grants.model_access import find_providers, resolve_model
+from api.http.errors import PROVIDER_FAILURES, problems
+from api.jobs.submit import reserve
+from api.openapi.operations import described
 from api.resources import Opened, Resources
-from api.submitting import reserve
 from graphs.embeddings.hosted import unit
 from graphs.embeddings.minilm import DIMENSIONS, MODEL, SPACE
 from graphs.embeddings.purposes import may_be_shortened
@@ -33,10 +32,10 @@ from graphs.providers.settings import AUTO
 from graphs.providers.tokens import estimate_tokens
 from schema.errors import InputError, Unavailable
 from schema.ids import new_id
-from schema.queries.usage import add_call
-from workers.embedding import MOST_TEXTS, TIMEOUT_S
-from workers.embedding_wire import QUERY_TEXTS
-from workers.endings import settle
+from schema.queries.tenants.usage import add_call
+from workers.embedding.client import MOST_TEXTS, TIMEOUT_S
+from workers.embedding.protocol import QUERY_TEXTS
+from workers.queue.finish import finish_stream
 
 MOST_CHARS = 1_200_000
 """Characters of all texts together: OpenAI's 300,000 tokens."""
@@ -179,14 +178,14 @@ async def _reserved(resources: Resources, principal: Principal, model: str, toke
     verdict = await reserve(resources, principal, number, model, (tokens, 0))
     try:
         yield
-        async with principal.tx(resources.ports.pool) as db:
+        async with principal.tx(resources.core.pool) as db:
             nanos = await add_call(db, principal.tenant_id, user_id=principal.user_id, model=model, input_tokens=tokens)
     except BaseException:
         if verdict is not None:
-            await settle(resources.limits, principal.tenant_id, number, tokens=0, nanos=0, refund_request=True)
+            await finish_stream(resources.limits, principal.tenant_id, number, tokens=0, nanos=0, refund_request=True)
         raise
     if verdict is not None:
-        await settle(resources.limits, principal.tenant_id, number, tokens=tokens, nanos=nanos)
+        await finish_stream(resources.limits, principal.tenant_id, number, tokens=tokens, nanos=nanos)
 
 
 def _refuse_dimensions(model: str, dimensions: int | None) -> None:

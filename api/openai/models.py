@@ -7,12 +7,11 @@ from litestar import Router, get
 from litestar.params import PathParameter
 from msgspec import Meta
 
-from api.describing import described
-from api.errors import problems
-from api.granted import AGENT, list_granted_models, resolve_model
-from api.manners import PROVIDER_FAILURES
+from api.auth.principals import MayReadModels, Principal
+from api.grants.model_access import AGENT, list_granted_models, resolve_model
+from api.http.errors import PROVIDER_FAILURES, problems
 from api.openai.embeddings import LOCAL
-from api.principals import MayReadModels, Principal
+from api.openapi.operations import described
 from api.resources import Opened, Resources
 from graphs.providers.settings import AUTO
 from schema.errors import UnknownModel

@@ -7,10 +7,10 @@ OpenAI's SDKs expect. After `HOLD_S` without a word a comment comes instead, so 
 import asyncio
 from collections.abc import AsyncGenerator
 
-from api.errors import JobEnded, status_of
-from api.openai.answers import DONE, Chunks, error_chunk
-from api.openai.errors import error_out
-from api.openai.retelling import Differs, Retelling
+from api.http.errors import JobEnded, status_of
+from api.http.openai_chunks import DONE, Chunks, error_chunk
+from api.http.openai_errors import error_out
+from api.openai.replay_dedup import ReplayDedup, ReplayMismatch
 from schema.events import (
     Event,
     JobCancelled,
@@ -25,7 +25,7 @@ from schema.events import (
     decode_event,
     read_frames,
 )
-from workers.follow import Follower, SlowReader
+from workers.stream.follow import Follower, SlowReader
 
 HOLD_S = 10.0
 HEARD = {
@@ -52,7 +52,7 @@ class ChunkStream:
         self._follower = follower
         self._chunks = Chunks(follower.job_id, model, include_usage=include_usage)
         self._include_usage = include_usage
-        self._told = Retelling()
+        self._told = ReplayDedup()
         self._begun = False
         self._message = MessageCompleted(text="")
         self._usage: UsageRecorded | None = None
@@ -75,7 +75,7 @@ class ChunkStream:
                 if not committed:
                     raise
                 yield _failure(error.code, error.message)
-            except Differs:
+            except ReplayMismatch:
                 yield _failure(
                     "stream_restarted",
                     "The answer was restarted and differs. Send the request again.",

@@ -13,13 +13,13 @@ import msgspec
 from langgraph.runtime import Runtime
 
 from graphs.agents import tool_calls
-from graphs.agents.asking import ask
-from graphs.agents.citing import number_sources
+from graphs.agents.citations import number_sources
 from graphs.agents.contract import AgentRun, CallResult
+from graphs.agents.emitter import Emitter
+from graphs.agents.model_call import call_model
 from graphs.agents.prompts import fence
 from graphs.agents.react import counted, declared, finish
 from graphs.agents.state import AgentState, restore
-from graphs.agents.telling import Telling
 from graphs.providers.contract import Message
 from schema.events import PlanCreated
 
@@ -95,14 +95,14 @@ class Verdict(msgspec.Struct, frozen=True):
 
 async def plan(state: AgentState, runtime: Runtime[AgentRun]) -> AgentState:
     """Have the model write down the steps. One that can't gets no steps, and `act` leaves the rest to `think`."""
-    run, tell = runtime.context, Telling(runtime.context.emit)
+    run, tell = runtime.context, Emitter(runtime.context.emit)
     agent, rounds = run.agent(state["agent"]), state.get("rounds", 0) + 1
     tools = "\n".join(_line(declared(tool)["function"]) for tool in run.offer(agent))
     missing = f" The plan before missed: {state['missing']}" if state.get("missing") else ""
     prompt = Message.of("system", PLAN.format(tools=tools, most=MAX_STEPS, missing=missing))
     shape = {"type": "json_schema", "json_schema": {"name": "plan", "schema": PLAN_SCHEMA}}
     messages = [*restore(state["messages"]), prompt]
-    reply = await ask(run, agent, tell, messages, response_format=shape, aloud=False)
+    reply = await call_model(run, agent, tell, messages, response_format=shape, aloud=False)
     steps = read_plan(reply.text)
     if steps:
         tell.event(PlanCreated(steps=[step.task for step in steps]))
@@ -134,7 +134,7 @@ def read_plan(text: str) -> list[Step]:
 
 async def act(state: AgentState, runtime: Runtime[AgentRun]) -> AgentState:
     """Do the steps, each as soon as those before it are done."""
-    run, tell = runtime.context, Telling(runtime.context.emit)
+    run, tell = runtime.context, Emitter(runtime.context.emit)
     agent, steps = run.agent(state["agent"]), msgspec.convert(state["plan"], list[Step])
     results: dict[str, CallResult] = {}
     untrusted, at, rounds = state.get("untrusted", False), state.get("at", 0), state["rounds"]
@@ -184,12 +184,12 @@ def _value(text: str) -> Any:
 
 async def verify(state: AgentState, runtime: Runtime[AgentRun]) -> AgentState:
     """Have the model say whether the results are enough."""
-    run, tell = runtime.context, Telling(runtime.context.emit)
+    run, tell = runtime.context, Emitter(runtime.context.emit)
     agent = run.agent(state["agent"])
     prompt = Message.of("system", VERIFY.format(results=_told(run, state["results"])))
     shape = {"type": "json_schema", "json_schema": {"name": "verdict", "schema": VERDICT_SCHEMA}}
     messages = [*restore(state["messages"]), prompt]
-    reply = await ask(run, agent, tell, messages, response_format=shape, aloud=False)
+    reply = await call_model(run, agent, tell, messages, response_format=shape, aloud=False)
     verdict = _read_verdict(reply.text)
     return {
         **counted(state, reply),
@@ -208,10 +208,10 @@ def _read_verdict(text: str) -> Verdict:
 
 async def answer(state: AgentState, runtime: Runtime[AgentRun]) -> AgentState:
     """Have the model answer from the results."""
-    run, tell = runtime.context, Telling(runtime.context.emit, said=state.get("said", ""))
+    run, tell = runtime.context, Emitter(runtime.context.emit, said=state.get("said", ""))
     agent = run.agent(state["agent"])
     messages = [*restore(state["messages"]), Message.of("system", ANSWER.format(results=_told(run, state["results"])))]
-    reply = await ask(run, agent, tell, messages, aloud=agent.output_format is None)
+    reply = await call_model(run, agent, tell, messages, aloud=agent.output_format is None)
     return await finish(run, agent, state, tell, messages, reply)
 
 

@@ -7,7 +7,7 @@ import string
 from datetime import UTC, datetime
 
 from graphs.agents.contract import AgentRun, AgentSpec
-from graphs.agents.formats import instructions
+from graphs.agents.output_formats import instructions
 from graphs.providers.contract import Message
 from schema.errors import InputError
 from tools.builtin.search_documents import NOTHING_FITS, spelt

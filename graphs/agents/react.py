@@ -8,12 +8,12 @@ from typing import Any
 from langgraph.runtime import Runtime
 
 from graphs.agents import tool_calls
-from graphs.agents.asking import Reply, ask
-from graphs.agents.citing import number_sources
+from graphs.agents.citations import number_sources
 from graphs.agents.contract import AgentRun, AgentSpec
-from graphs.agents.formats import read_form
+from graphs.agents.emitter import Emitter
+from graphs.agents.model_call import Reply, call_model
+from graphs.agents.output_formats import parse_output
 from graphs.agents.state import AgentState, restore, store
-from graphs.agents.telling import Telling
 from graphs.providers.contract import Message
 from tools.contract import Tool
 
@@ -22,14 +22,14 @@ SPENT = "Answer now with what you have; no tool can be called any more."
 
 async def think(state: AgentState, runtime: Runtime[AgentRun]) -> AgentState:
     """Ask the model: it answers, or it calls tools."""
-    run, tell = runtime.context, Telling(runtime.context.emit, said=state.get("said", ""))
+    run, tell = runtime.context, Emitter(runtime.context.emit, said=state.get("said", ""))
     agent, messages = run.agent(state["agent"]), restore(state["messages"])
     step, tools = state.get("step", 0), _offer(run, run.agent(state["agent"]))
     if state["graph"] == "chat" or step >= agent.max_steps:
         tools = tuple(run.client_tools) if state["graph"] == "chat" else ()
         if step:
             messages.append(Message.of("system", SPENT))
-    reply = await ask(run, agent, tell, messages, tools=tools, aloud=agent.output_format is None)
+    reply = await call_model(run, agent, tell, messages, tools=tools, aloud=agent.output_format is None)
     if reply.calls and tools:
         return _calling(run, state, tell, messages, reply)
     return await finish(run, agent, state, tell, messages, reply)
@@ -46,7 +46,7 @@ def declared(tool: Tool) -> dict[str, Any]:
     return {"type": "function", "function": said}
 
 
-def _calling(run: AgentRun, state: AgentState, tell: Telling, messages: list[Message], reply: Reply) -> AgentState:
+def _calling(run: AgentRun, state: AgentState, tell: Emitter, messages: list[Message], reply: Reply) -> AgentState:
     """Keep the calls for `use_tools`, under ids that are the job's own: a vendor's may be missing, or come twice."""
     step, at = state.get("step", 0) + 1, state.get("at", 0)
     ids = [f"call_{at}_{step}_{number}" for number in range(len(reply.calls))]
@@ -61,7 +61,7 @@ def _calling(run: AgentRun, state: AgentState, tell: Telling, messages: list[Mes
 
 async def use_tools(state: AgentState, runtime: Runtime[AgentRun]) -> AgentState:
     """Do the calls that wait and show the model what they brought."""
-    run, tell = runtime.context, Telling(runtime.context.emit)
+    run, tell = runtime.context, Emitter(runtime.context.emit)
     calls, agent = state["calls"], run.agent(state["agent"])
     results = await tool_calls.call_tools(run, agent, tell, calls, untrusted=state.get("untrusted", False))
     results, sources = number_sources(run, calls, results, state.get("sources") or ())
@@ -78,17 +78,17 @@ async def use_tools(state: AgentState, runtime: Runtime[AgentRun]) -> AgentState
 
 
 async def finish(
-    run: AgentRun, agent: AgentSpec, state: AgentState, tell: Telling, messages: list[Message], reply: Reply
+    run: AgentRun, agent: AgentSpec, state: AgentState, tell: Emitter, messages: list[Message], reply: Reply
 ) -> AgentState:
     """Take the reply as the agent's answer; one that must have a form is checked, mended once, and told when it is right."""
     after, data, text = counted(state, reply), None, reply.text
     if agent.output_format is not None:
-        data, wrong = read_form(agent.output_format, agent.output_schema, text)
+        data, wrong = parse_output(agent.output_format, agent.output_schema, text)
         if wrong:
             again = Message.of("user", f"That answer can't be used. {wrong} Send the whole answer again, mended.")
-            mended = await ask(run, agent, tell, [*messages, reply.message([]), again], aloud=False)
+            mended = await call_model(run, agent, tell, [*messages, reply.message([]), again], aloud=False)
             after = counted({**state, **after}, mended)
-            data, still_wrong = read_form(agent.output_format, agent.output_schema, mended.text)
+            data, still_wrong = parse_output(agent.output_format, agent.output_schema, mended.text)
             text = text if still_wrong else mended.text
         tell.text(text)
     return after | {

@@ -4,15 +4,15 @@ from typing import Any
 
 from langgraph.runtime import Runtime
 
-from graphs.agents.asking import Reply, ask
 from graphs.agents.contract import PLAIN, AgentRun, AgentSpec
+from graphs.agents.emitter import Emitter
+from graphs.agents.model_call import Reply, call_model
 from graphs.agents.prompts import opening
 from graphs.agents.react import counted
 from graphs.agents.state import AgentState, store
-from graphs.agents.telling import Telling
 from graphs.providers.contract import ModelRequest
-from graphs.routing import asking
-from graphs.routing.asking import NONE
+from graphs.routing import clarify
+from graphs.routing.clarify import NONE
 from graphs.routing.contract import Candidate, Context
 from graphs.routing.graph_choice import choose_graph, choose_task
 from schema.events import AgentRouted
@@ -24,18 +24,18 @@ LIKELY = 0.5
 
 async def route(state: AgentState, runtime: Runtime[AgentRun]) -> AgentState:
     """Find who is to answer, or the question that has to be put first."""
-    run, tell = runtime.context, Telling(runtime.context.emit)
+    run, tell = runtime.context, Emitter(runtime.context.emit)
     text, context = run.question.text, Context(run.last_agent, _said_before(run))
     found = await run.route(text, context)
     asked: list[Reply] = []
 
     async def call(request: ModelRequest) -> str:
-        asked.append(await ask(run, run.plain, tell, list(request.messages), aloud=False))
+        asked.append(await call_model(run, run.plain, tell, list(request.messages), aloud=False))
         return asked[-1].text
 
     likely = bool(found.best) and found.best[0].score >= LIKELY
     otherwise = NONE if state.get("graph") == "auto" and not likely else None
-    found = await asking.ask(text, found, candidates(run), call, model="", context=context, otherwise=otherwise)
+    found = await clarify.ask_model(text, found, candidates(run), call, model="", context=context, otherwise=otherwise)
     after: AgentState = counted(state, asked[0]) if asked else {}
     if found.clarify is not None and found.agent is None:
         tell.text(found.clarify)
@@ -57,7 +57,7 @@ def _said_before(run: AgentRun) -> tuple[str, ...]:
 
 async def begin(state: AgentState, runtime: Runtime[AgentRun]) -> AgentState:
     """Give the question, or the part of it that is next, to its agent."""
-    run, tell = runtime.context, Telling(runtime.context.emit)
+    run, tell = runtime.context, Emitter(runtime.context.emit)
     intent = state["intents"][state.get("at", 0)]
     agent = run.agent(intent["agent"])
     graph = graph_of(run, agent, intent["text"])

@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from graphs.agents.contract import AgentRun, AgentSpec, CallResult
+from graphs.agents.emitter import Emitter
 from graphs.agents.prompts import fence
-from graphs.agents.telling import Telling
 from graphs.providers.contract import Message, ToolResultPart
 from schema.events import ToolFinished, ToolStarted
 from tools.calling import call_tool
@@ -30,7 +30,7 @@ def confirmed_tools(text: str, names: Sequence[str]) -> frozenset[str]:
 
 
 async def call_tools(
-    run: AgentRun, agent: AgentSpec, tell: Telling, calls: Sequence[dict[str, Any]], *, untrusted: bool
+    run: AgentRun, agent: AgentSpec, tell: Emitter, calls: Sequence[dict[str, Any]], *, untrusted: bool
 ) -> list[CallResult]:
     """Do `calls` ({id, name, arguments}) side by side; return their results in order."""
     offered = {tool.spec.name: tool for tool in run.offer(agent)}
@@ -41,7 +41,7 @@ async def call_tools(
 
 
 async def _call(
-    run: AgentRun, offered: dict[str, Tool], tell: Telling, call: dict[str, Any], *, untrusted: bool
+    run: AgentRun, offered: dict[str, Tool], tell: Emitter, call: dict[str, Any], *, untrusted: bool
 ) -> CallResult:
     began, name = time.monotonic(), call["name"]
     result = await _result(run, offered.get(name), call, list(offered), untrusted=untrusted)

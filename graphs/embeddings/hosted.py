@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import structlog
 
 from graphs.providers.contract import Embedder
-from graphs.providers.errors import ProviderGarbage
+from graphs.providers.errors import ProviderInvalidResponse
 from schema.errors import ProviderError
 
 MOST_TEXTS = 64
@@ -23,7 +23,7 @@ TRIES = 4
 log = structlog.get_logger(__name__)
 
 RetryDelay = Callable[[Exception, int], float]
-"""Error and number of tries so far to the pause before the next in seconds: `workers.errors.retry_delay_s`."""
+"""Error and number of tries so far to the pause before the next in seconds: `workers.queue.errors.retry_delay_s`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +61,9 @@ class Hosted:
         sizes = sorted({len(vector) for vector in vectors})
         if len(sizes) > 1:
             said = " and ".join(map(str, sizes[:3]))
-            raise ProviderGarbage(f"{self.name} sent vectors of {said} numbers for one model; they can't be compared.")
+            raise ProviderInvalidResponse(
+                f"{self.name} sent vectors of {said} numbers for one model; they can't be compared."
+            )
 
 
 def pieces_of(
@@ -86,5 +88,5 @@ def unit(vector: Sequence[float]) -> list[float] | None:
 def _unit(name: str, vector: Sequence[float]) -> list[float]:
     found = unit(vector)
     if found is None:
-        raise ProviderGarbage(f"{name} sent an embedding that is empty, zero or not finite.")
+        raise ProviderInvalidResponse(f"{name} sent an embedding that is empty, zero or not finite.")
     return found

@@ -12,10 +12,10 @@ from typing import Any
 import msgspec
 from langchain_core.runnables import RunnableConfig
 
-from graphs.agents.building import AgentGraphs
 from graphs.agents.contract import AgentRun, CallResult, Ledger
+from graphs.agents.emitter import Emitter, replay_trail
+from graphs.agents.graphs import AgentGraphs
 from graphs.agents.state import AgentState
-from graphs.agents.telling import Telling, tell_again
 from graphs.agents.tool_calls import confirmed_tools, unconfirmed
 from graphs.pipelines.errors import StepFailed
 from graphs.providers.contract import Message
@@ -40,7 +40,7 @@ class AgentTask:
 
 
 async def run_agent(
-    graphs: AgentGraphs, run: AgentRun, task: AgentTask, tell: Telling, config: RunnableConfig
+    graphs: AgentGraphs, run: AgentRun, task: AgentTask, tell: Emitter, config: RunnableConfig
 ) -> AgentState:
     """Run an agent to its end and return its last state. `config` is that of the step's node. Raises StepFailed, and what the
     nodes of its graph raise."""
@@ -60,7 +60,7 @@ async def run_agent(
     # With the key `checkpoint_id`, None or not, LangGraph would leave out what nodes wrote after the last checkpoint.
     config["configurable"] = {k: v for k, v in config.get("configurable", {}).items() if k != "checkpoint_id"}
     kept = await graph.aget_state(config)
-    tell_again(kept.values.get("trail", ()), inner.emit)
+    replay_trail(kept.values.get("trail", ()), inner.emit)
     # A run that was begun goes on: LangGraph passes the state over, since the pipeline goes on too.
     return await graph.ainvoke(state, config, context=inner)  # type: ignore[return-value]
 
@@ -79,7 +79,7 @@ def _entry(run: AgentRun, task: AgentTask) -> tuple[str, AgentState]:
     return graph, {**begun, "at": 0, "intents": [{"agent": task.agent, "text": task.question.text}]}
 
 
-def _inward(run: AgentRun, task: AgentTask, tell: Telling) -> Callable[[Event], None]:
+def _inward(run: AgentRun, task: AgentTask, tell: Emitter) -> Callable[[Event], None]:
     """Return where the agent's events go: into the step's telling, words only if they are the answer."""
 
     def emit(event: Event) -> None:

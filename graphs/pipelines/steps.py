@@ -11,12 +11,12 @@ from typing import Any
 from langchain_core.runnables import RunnableConfig
 from langgraph.runtime import Runtime
 
-from graphs.agents.asking import Reply, ask
-from graphs.agents.building import AgentGraphs
 from graphs.agents.contract import AgentRun, AgentSpec
-from graphs.agents.formats import read_form
+from graphs.agents.emitter import Emitter
+from graphs.agents.graphs import AgentGraphs
+from graphs.agents.model_call import Reply, call_model
+from graphs.agents.output_formats import parse_output
 from graphs.agents.prompts import CARE
-from graphs.agents.telling import Telling
 from graphs.agents.tool_calls import call_tools
 from graphs.pipelines.agent_steps import AgentTask, run_agent
 from graphs.pipelines.definition import AgentStep, AnyStep, ParallelStep, PromptStep, RouterStep, ToolStep
@@ -44,7 +44,7 @@ class Begun:
     name: str
     run: PipelineRun
     state: State
-    tell: Telling
+    tell: Emitter
     is_last: bool
     config: RunnableConfig
 
@@ -58,7 +58,7 @@ def build_node(name: str, step: AnyStep, *, is_last: bool) -> Node:
 
     async def node(state: State, config: RunnableConfig, runtime: Runtime[PipelineRun]) -> State:
         run = runtime.context
-        begun = Begun(name, run, state, Telling(run.agents.emit), is_last, config)
+        begun = Begun(name, run, state, Emitter(run.agents.emit), is_last, config)
         number = sum(output_of(other) in state for other in _names(state)) + 1
         begun.tell.event(JobProgress(text=f"Step {name}", done=min(number, run.total), total=run.total))
         return {**await _do(begun, step), "trail": begun.tell.trail}
@@ -89,7 +89,7 @@ def build_join(name: str, step: ParallelStep, *, is_last: bool) -> Node:
     """Return the function that puts the outputs of a parallel step's branches together, in the order of the branches' names."""
 
     async def join(state: State, config: RunnableConfig, runtime: Runtime[PipelineRun]) -> State:
-        begun = Begun(name, runtime.context, state, Telling(runtime.context.agents.emit), is_last, config)
+        begun = Begun(name, runtime.context, state, Emitter(runtime.context.agents.emit), is_last, config)
         ends = {branch: state[output_of(steps[-1])] for branch, steps in sorted(step.branches.items())}
         texts = {branch: output["text"] for branch, output in ends.items()}
         whole = "\n\n".join(text for text in texts.values() if text)
@@ -133,8 +133,8 @@ async def _prompt(begun: Begun, step: PromptStep) -> State:
     asked = Message.of("user", fill_text(step.prompt, seen))
     told = Message.of("system", "\n\n".join(part for part in (run.persona, CARE) if part))
     agent = AgentSpec(name=begun.name, models=(step.model,) if step.model else ())
-    reply = await ask(run, agent, begun.tell, [told, asked], aloud=begun.is_last)
-    data, wrong = read_form("structured_json", None, reply.text)
+    reply = await call_model(run, agent, begun.tell, [told, asked], aloud=begun.is_last)
+    data, wrong = parse_output("structured_json", None, reply.text)
     after = _output(begun, reply.text, data=None if wrong else data, untrusted=seen.untrusted, told=True)
     return after | _counted(reply) | ({"finish": reply.finish} if begun.is_last else {})
 

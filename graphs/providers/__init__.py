@@ -1,0 +1,1 @@
+"""Model providers: one contract, and an implementation for each protocol."""

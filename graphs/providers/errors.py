@@ -57,14 +57,14 @@ class ProviderStalled(ProviderError):
     retryable = True
 
 
-class ProviderCut(ProviderError):
+class ProviderStreamCut(ProviderError):
     """The stream ended without its end mark: what came so far is not an answer."""
 
     code: ClassVar[str] = "provider_cut"
     retryable = True
 
 
-class ProviderGarbage(ProviderError):
+class ProviderInvalidResponse(ProviderError):
     """The vendor sent something that is not its protocol."""
 
     code: ClassVar[str] = "provider_garbage"
@@ -93,7 +93,7 @@ class ProviderOverloaded(ProviderError):
         self.retry_after_s = retry_after_s
 
 
-class ProviderResting(ProviderError):
+class ProviderCircuitOpen(ProviderError):
     """The vendor was not called: it failed so often that it is left alone for `retry_after_s` (`fallback.py`)."""
 
     code: ClassVar[str] = "provider_resting"
@@ -116,7 +116,7 @@ class ProviderRefused(ProviderError):
     code: ClassVar[str] = "provider_refused"
 
 
-class ProviderSpent(ProviderRefused):
+class ProviderQuotaExhausted(ProviderRefused):
     """The account at the vendor has no money or quota left: another vendor's may have."""
 
     code: ClassVar[str] = "provider_spent"

@@ -15,15 +15,22 @@ import msgspec
 import structlog
 
 from graphs.providers.breakers import Breakers, Call
-from graphs.providers.contract import Delta, ModelRequest, Provider, ReasoningDelta, TextDelta, ToolCallDelta
+from graphs.providers.contract import (
+    Delta,
+    ModelRequest,
+    Provider,
+    ReasoningDelta,
+    TextDelta,
+    ToolCallDelta,
+)
 from graphs.providers.errors import (
     ModelUnknown,
     ProviderAddressRefused,
+    ProviderCircuitOpen,
     ProviderElsewhere,
     ProviderIsHeadrace,
+    ProviderQuotaExhausted,
     ProviderRejectedKey,
-    ProviderResting,
-    ProviderSpent,
     ProviderUnknown,
     ToolsUnsupported,
 )
@@ -37,7 +44,7 @@ _PASS_ELSEWHERE = (
     ProviderElsewhere,
     ProviderIsHeadrace,
     ProviderRejectedKey,
-    ProviderSpent,
+    ProviderQuotaExhausted,
     ProviderUnknown,
     ToolsUnsupported,
 )
@@ -54,7 +61,7 @@ class Choice:
     key: str
 
 
-def unheard(full_name_from: str, code: str, full_name_to: str) -> None:
+def ignore_event(full_name_from: str, code: str, full_name_to: str) -> None:
     """Stands where nobody wants to know of a switch."""
 
 
@@ -67,7 +74,7 @@ async def stream_with_fallback(
     choices: Sequence[Choice],
     request: ModelRequest,
     breakers: Breakers,
-    on_switch: Callable[[str, str, str], None] = unheard,
+    on_switch: Callable[[str, str, str], None] = ignore_event,
 ) -> AsyncGenerator[Delta, None]:
     """As `Provider.stream`, by the first choice that gets to a token; `request.model` is replaced by each choice's own.
 
@@ -102,7 +109,9 @@ async def _stream(choice: Choice, request: ModelRequest, breakers: Breakers) -> 
     call = breakers.enter(choice.key)
     if call is None:
         wait_s = max(1.0, breakers.opens_in_s(choice.key))
-        raise ProviderResting(f"{choice.provider.name} failed too often; it is left alone for {wait_s:.0f} s.", wait_s)
+        raise ProviderCircuitOpen(
+            f"{choice.provider.name} failed too often; it is left alone for {wait_s:.0f} s.", wait_s
+        )
     try:
         async with aclosing(choice.provider.stream(msgspec.structs.replace(request, model=choice.model))) as stream:
             async for delta in stream:

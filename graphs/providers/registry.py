@@ -13,14 +13,15 @@ import aiohttp
 import structlog
 from aiohttp.abc import AbstractResolver
 
-from graphs.providers import offline, ollama
 from graphs.providers.contract import ModelInfo, Provider
 from graphs.providers.errors import ModelUnknown, ProviderTimeout
-from graphs.providers.offline import Offline
-from graphs.providers.ollama import Ollama
-from graphs.providers.openai_compatible import OpenAICompatible
+from graphs.providers.offline import provider as offline
+from graphs.providers.offline.provider import Offline
+from graphs.providers.ollama import provider as ollama
+from graphs.providers.ollama.provider import Ollama
+from graphs.providers.openai.provider import OpenAICompatible
+from graphs.providers.openai.vendors import VENDORS
 from graphs.providers.settings import ModelRef, ProviderAccess, ProviderSettings, resolve
-from graphs.providers.vendors import VENDORS
 from schema.errors import HeadraceError, ProviderError
 from schema.ttl_cache import TtlCache
 

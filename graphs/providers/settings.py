@@ -9,10 +9,11 @@ from dataclasses import asdict, dataclass, field
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
-from graphs.providers import offline, ollama
 from graphs.providers.contract import ProviderTimeouts
 from graphs.providers.errors import ModelUnknown, ProviderIsHeadrace, ProviderUnknown
-from graphs.providers.vendors import VENDORS, Vendor
+from graphs.providers.offline import provider as offline
+from graphs.providers.ollama import provider as ollama
+from graphs.providers.openai.vendors import VENDORS, Vendor
 from schema.errors import HeadraceError
 
 SUPPORTED = (ollama.NAME, *VENDORS, offline.NAME)

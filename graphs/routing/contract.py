@@ -1,11 +1,10 @@
 """What the router is given and what it says. Not for: how it decides (`router.py`)."""
 
 from dataclasses import dataclass
-from typing import Literal
 
 import msgspec
 
-Language = Literal["en", "vi", "other"]
+from graphs.language.detection import Language
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,10 +7,10 @@ By wording alone, no model: a wrong choice costs time, not the answer.
 import re
 from typing import Literal
 
+from graphs.language.clauses import split
+from graphs.language.patterns import CODES, mark_codes
+from graphs.language.tokenization import fold, normalised, read
 from graphs.routing.contract import Route
-from graphs.routing.parts import split
-from graphs.routing.patterns import CODES, mark_codes
-from graphs.routing.words import fold, normalised, read
 
 Graph = Literal["react", "plan_execute"]
 Task = Literal["chat", "agent"]

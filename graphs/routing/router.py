@@ -19,15 +19,15 @@ from dataclasses import dataclass
 import msgspec
 import structlog
 
-from graphs.routing import vague
-from graphs.routing.asking import question
-from graphs.routing.contract import Candidate, Context, Intent, Language, Route, Scored
-from graphs.routing.language import detect_language
-from graphs.routing.panel import Judged, Panel
-from graphs.routing.parts import split
-from graphs.routing.patterns import codes_in, mark_codes
+from graphs.language.clauses import split
+from graphs.language.detection import Language, detect_language
+from graphs.language.patterns import codes_in, mark_codes
+from graphs.language.tokenization import LONGEST, read
+from graphs.routing import ambiguity
+from graphs.routing.candidate_set import CandidateSet, Judged
+from graphs.routing.clarify import question
+from graphs.routing.contract import Candidate, Context, Intent, Route, Scored
 from graphs.routing.semantic import Embeds, Vectors
-from graphs.routing.words import LONGEST, read
 from schema.errors import HeadraceError
 from schema.ttl_cache import TtlCache
 
@@ -59,7 +59,7 @@ class Router:
     def __init__(self, embedder: Embeds | None = None, thresholds: Thresholds | None = None) -> None:
         self.thresholds = thresholds or Thresholds()
         self._vectors = Vectors(embedder) if embedder else None
-        self._panels: TtlCache[tuple[Candidate, ...], Panel] = TtlCache(
+        self._panels: TtlCache[tuple[Candidate, ...], CandidateSet] = TtlCache(
             KEPT_ITEMS, weigh=lambda panel: len(panel.items)
         )
         self._learning: dict[tuple[Candidate, ...], asyncio.Task[None]] = {}
@@ -87,9 +87,9 @@ class Router:
             return several
         return _in_full(self._decide(judged[0], panel, context, language), said)
 
-    def _codes_only(self, panel: Panel, text: str, context: Context, language: Language) -> Route | None:
+    def _codes_only(self, panel: CandidateSet, text: str, context: Context, language: Language) -> Route | None:
         """What is nothing but a number or a code: goes on with the last agent, or with the only one who knows such."""
-        if not vague.is_only_codes(text):
+        if not ambiguity.is_only_codes(text):
             return None
         agents = panel.agents
         if any(c.name == context.last_agent for c in agents):
@@ -100,7 +100,7 @@ class Router:
             return _to(knowing[0].name, 0.75, language, text, "only this agent knows such a code")
         return _ask(knowing[:3] or agents[:4], language, tuple(Scored(c.name, 1 / len(knowing)) for c in knowing[:3]))
 
-    async def _judge(self, candidates: tuple[Candidate, ...], panel: Panel, texts: list[str]) -> list[Judged]:
+    async def _judge(self, candidates: tuple[Candidate, ...], panel: CandidateSet, texts: list[str]) -> list[Judged]:
         judged = [panel.judge(text) for text in texts]
         unclear = [place for place, one in enumerate(judged) if not self._is_plain(one)]
         if self._vectors is None or not unclear or not await self._knows_meaning(candidates, panel):
@@ -139,14 +139,14 @@ class Router:
             return None
         return Route(intents[0].agent, sure, language, tuple(intents), f"{len(intents)} intents")
 
-    def _decide(self, one: Judged, panel: Panel, context: Context, language: Language) -> Route:
+    def _decide(self, one: Judged, panel: CandidateSet, context: Context, language: Language) -> Route:
         limits, first, agents = self.thresholds, one.best[0], panel.agents
-        is_vague = vague.is_vague(one.text) or one.vague > max(first.score, 2 * one.talk)
+        is_vague = ambiguity.is_ambiguous(one.text) or one.vague > max(first.score, 2 * one.talk)
         last = next((c for c in agents if c.name == context.last_agent), None)
-        leans = is_vague or (last is not None and vague.is_afterthought(one.text))
+        leans = is_vague or (last is not None and ambiguity.is_afterthought(one.text))
         if self._is_sure(one) and (first.score >= limits.vague or not leans):
             return _to(first.agent, first.score, language, one.text, one.by, one.best)
-        if last and (is_vague or vague.follows_on(one.text, one.talk)):
+        if last and (is_vague or ambiguity.follows_on(one.text, one.talk)):
             return _to(last.name, 0.7, language, one.text, "goes on with the last agent", one.best)
         if is_vague:
             return _ask(agents[:4], language, ())
@@ -161,10 +161,10 @@ class Router:
         intents = (Intent(best[0].agent, one.text),)
         return Route(best[0].agent, best[0].score, language, intents, f"unsure, by {one.by}", True, asked, best)
 
-    async def _panel(self, candidates: tuple[Candidate, ...]) -> Panel:
-        return await self._panels.load(candidates, lambda: asyncio.to_thread(Panel, candidates))
+    async def _panel(self, candidates: tuple[Candidate, ...]) -> CandidateSet:
+        return await self._panels.load(candidates, lambda: asyncio.to_thread(CandidateSet, candidates))
 
-    async def _knows_meaning(self, candidates: tuple[Candidate, ...], panel: Panel) -> bool:
+    async def _knows_meaning(self, candidates: tuple[Candidate, ...], panel: CandidateSet) -> bool:
         """Whether vectors can be judged. Few missing ones are made now, many in the background."""
         if panel.knows_meaning or self._vectors is None:
             return panel.knows_meaning
@@ -175,20 +175,20 @@ class Router:
             await asyncio.shield(learning)
         return panel.knows_meaning
 
-    async def _learn_quietly(self, panel: Panel) -> None:
+    async def _learn_quietly(self, panel: CandidateSet) -> None:
         try:
             await self._learn(panel)
         except HeadraceError as exc:
             log.warning("routing_embed_failed", code=exc.code)
 
-    async def _learn(self, panel: Panel) -> None:
+    async def _learn(self, panel: CandidateSet) -> None:
         if self._vectors and not panel.knows_meaning:
             await asyncio.to_thread(panel.learn_meaning, await self._vectors.of([item.text for item in panel.items]))
 
 
 def _language(text: str, context: Context) -> Language:
     found = detect_language(text)
-    wordless = vague.is_only_codes(text) or not any(c.isalpha() for c in text)
+    wordless = ambiguity.is_only_codes(text) or not any(c.isalpha() for c in text)
     if wordless and context.last_messages:
         return detect_language(context.last_messages[-1])
     return found

@@ -10,11 +10,11 @@ from typing import Protocol
 
 import numpy as np
 
-from graphs.routing.gloss import gloss
-from graphs.routing.heads import Array
-from graphs.routing.language import detect_language
-from graphs.routing.patterns import mark_codes
-from graphs.routing.words import ends_of, has_diacritics
+from graphs.language.detection import detect_language
+from graphs.language.patterns import mark_codes
+from graphs.language.tokenization import ends_of, has_diacritics
+from graphs.language.translate_words import translate_words
+from graphs.routing.classifiers import Array
 from schema.ttl_cache import TtlCache
 
 KEPT_TEXTS = 8192
@@ -69,6 +69,6 @@ def in_english(text: str) -> str:
     """What of a text is embedded: the gloss of a Vietnamese one, any other as it is; numbers and codes by their kind, and
     without the names inside a sentence, which say who is meant and not what."""
     plain = _NAMES.sub("", text)
-    english = gloss(plain) if has_diacritics(plain) or detect_language(text) == "vi" else plain
+    english = translate_words(plain) if has_diacritics(plain) or detect_language(text) == "vi" else plain
     marked = re.sub(r"‹(\w+)›", lambda kind: f"{kind[1].replace('_', ' ')} number", mark_codes(english))
     return " ".join(marked.split())

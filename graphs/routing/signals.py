@@ -12,9 +12,9 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from graphs.language.patterns import codes_in, mark_codes
+from graphs.language.tokenization import FOLDED_STOP_WORDS, fold, has_diacritics, normalised, words_of
 from graphs.routing.contract import Candidate
-from graphs.routing.patterns import codes_in, mark_codes
-from graphs.routing.words import FOLDED_STOP_WORDS, fold, has_diacritics, normalised, words_of
 
 KEPT_EXAMPLES = 200
 """Of each candidate, the newest."""

@@ -2,7 +2,7 @@
 
 A document keeps its live version until the next one is whole. What is being made of a version stands in `chunk_drafts`, which
 nobody searches; one transaction moves it to `chunks` and `chunk_vectors` and removes what was there
-(`schema/queries/publishing.py`).
+(`schema/queries/documents/document_publish.py`).
 """
 
 from datetime import datetime

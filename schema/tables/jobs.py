@@ -103,7 +103,7 @@ class Attempt(Table, table=True):
 
 
 class JobLog(Table, table=True):
-    """The compacted event log of an ended job: all its frames, deflated (`schema/queries/jobs.py`)."""
+    """The compacted event log of an ended job: all its frames, deflated (`schema/queries/jobs/jobs.py`)."""
 
     __tablename__ = "job_logs"
     __table_args__ = (within_tenant(["job_id"], "jobs", keys=["id"]),)

@@ -43,7 +43,7 @@ class Tenant(Table, table=True):
 
 
 class ApiKey(Table, table=True):
-    """A client's key: `find` names the row, `digest` is the SHA-256 of the rest (`schema/keys.py`).
+    """A client's key: `find` names the row, `digest` is the SHA-256 of the rest (`schema/api_keys.py`).
 
     With a `user_id` the key sees what that user sees, without one it stands for the tenant. `scopes` NULL means all rights
     of its role.

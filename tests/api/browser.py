@@ -55,5 +55,5 @@ def register(database_url: str, tenant: TestTenant, provider: OidcProvider, **co
     with psycopg.connect(database_url) as db:
         # Of a provider of another test, which has gone and whose port was free again.
         db.execute("DELETE FROM identity_providers WHERE issuer = %(issuer)s AND audience = %(audience)s", row)
-        db.execute(f"INSERT INTO identity_providers ({', '.join(row)}) VALUES ({places})", row)  # type: ignore[arg-type]
+        db.execute(f"INSERT INTO identity_providers ({', '.join(row)}) VALUES ({places})", row)
     return provider_id

@@ -13,8 +13,8 @@ from litestar import Litestar
 
 from api.app import create_app
 from api.settings import ApiSettings
+from schema.api_keys import new_api_key
 from schema.bootstrap import ensure_api_key
-from schema.keys import new_api_key
 from schema.vault import PLATFORM
 from tests.api.documented_errors import require_documented
 from tests.conftest import TestTenant, make_tenant
@@ -24,7 +24,7 @@ from tests.secret import VAULT
 from tests.system import System
 from tests.waiting import PATIENCE_S
 from tools.egress import EgressPolicy
-from workers.ports import Ports
+from workers.queue.job_core import JobCore
 from workers.storage.settings import StorageSettings
 
 HOOKS = {"response": [require_documented]}
@@ -97,9 +97,9 @@ def owner(database_url: str) -> TestTenant:
 
 
 @pytest.fixture
-def stranger(database_url: str) -> TestTenant:
-    """Another tenant."""
-    return make_tenant(database_url)
+def stranger(database_url: str, request: pytest.FixtureRequest) -> TestTenant:
+    """Another tenant, its key with the role of the test's own."""
+    return make_tenant(database_url, role=getattr(request.module, "TENANT_ROLE", "member"))
 
 
 @pytest.fixture
@@ -110,9 +110,9 @@ async def provider() -> AsyncIterator[OidcProvider]:
 
 
 @pytest.fixture
-async def nobody_has_failed(ports: Ports) -> None:
+async def nobody_has_failed(core: JobCore) -> None:
     """Forget failed sign-ins: all tests come from one address."""
-    await ports.wire.call("FLUSHDB")
+    await core.redis.call("FLUSHDB")
 
 
 @asynccontextmanager
@@ -128,7 +128,7 @@ async def serving(app: Litestar) -> AsyncIterator[httpx.AsyncClient]:
 
     task = asyncio.create_task(live())
     await asyncio.wait((task, asyncio.create_task(started.wait())), return_when=asyncio.FIRST_COMPLETED)
-    transport = httpx.ASGITransport(app=app, raise_app_exceptions=False)  # type: ignore[arg-type]
+    transport = httpx.ASGITransport(app=app, raise_app_exceptions=False)
     try:
         async with httpx.AsyncClient(transport=transport, base_url="http://test", timeout=PATIENCE_S) as client:
             yield client

@@ -50,8 +50,8 @@ class Talk:
 
     def change(self, sql: str, *values: Any) -> None:
         with psycopg.connect(self.url) as db:
-            db.execute(sql, values)  # type: ignore[arg-type]
+            db.execute(sql, values)
 
     def rows(self, sql: str, *values: Any) -> list[dict[str, Any]]:
         with psycopg.connect(self.url, row_factory=dict_row) as db:
-            return db.execute(sql, values).fetchall()  # type: ignore[arg-type]
+            return db.execute(sql, values).fetchall()

@@ -13,8 +13,8 @@ from joserfc.errors import SecurityWarning
 from joserfc.jwk import KeySet, RSAKey
 from psycopg.rows import dict_row
 
-from api.auth.foreign import ForeignTokens
 from api.auth.passwords import hash_password
+from api.auth.tokens.external_tokens import ExternalTokens
 from schema.ids import new_id
 from tests.conftest import TestTenant
 
@@ -123,8 +123,8 @@ class Issuer:
 
 def trust(api: httpx.AsyncClient, issuer: Issuer) -> None:
     """Let the application that `api` calls find the keys of `issuer`, instead of fetching them."""
-    resources = api._transport.app.state.resources  # type: ignore[attr-defined]
-    resources.tokens.foreign = ForeignTokens(resources.ports.pool, issuer)
+    resources = api._transport.app.state.resources
+    resources.tokens.foreign = ExternalTokens(resources.core.pool, issuer)
 
 
 def make_key(kid: str, *, bits: int = 2048) -> RSAKey:

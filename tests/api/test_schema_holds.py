@@ -14,8 +14,8 @@ import jsonschema_rs
 import psycopg
 import pytest
 
+from schema.api_keys import new_api_key
 from schema.bootstrap import ensure_api_key
-from schema.keys import new_api_key
 from schema.rights import Role
 from schema.vault import PLATFORM
 from tests.api.openapi_fuzzing import Findings, explore

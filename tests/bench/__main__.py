@@ -11,7 +11,7 @@ from pathlib import Path
 
 import uvloop
 
-from api.local import Stores, stores
+from api.local.local_stores import Stores, stores
 from schema.migrate import migrate
 from tests.bench.bed import Bed, fsync_ms, running_bed
 from tests.bench.figures import NAMES, SETUPS, Setup

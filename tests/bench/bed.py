@@ -13,8 +13,8 @@ from urllib.parse import urlsplit
 
 import psycopg
 
+from schema.api_keys import new_api_key
 from schema.bootstrap import ensure_api_key, ensure_tenant
-from schema.keys import new_api_key
 from tests.bench.targets import Target
 from tests.bench.usage import Meter
 from tests.system import ROOT, System
@@ -81,7 +81,7 @@ async def running_bed(
     """Start the stand-in and headrace over stores that run; stop both at the end. Logs go to `folder`."""
     model = _start_model()
     try:
-        url = (await asyncio.to_thread(model.stdout.readline)).decode().strip()  # type: ignore[union-attr]
+        url = (await asyncio.to_thread(model.stdout.readline)).decode().strip()
         port = urlsplit(url).port
         assert port, f"the model stand-in said {url!r} instead of its address"
         async with System(

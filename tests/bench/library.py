@@ -15,7 +15,7 @@ import psycopg
 from numpy.typing import NDArray
 
 from schema.migrate import migrate
-from schema.queries.search import Space
+from schema.queries.documents.search import Space
 
 DIMENSIONS, LATENT, TOPICS, OWN_TOPICS = 384, 48, 400, 12
 SPREAD, NOISE = 0.55, 0.02
@@ -70,7 +70,7 @@ def fill(server_url: str, chunks: int, *, memory: str = "1GB") -> Library:
     """Make a database with so many chunks; the indexes are built when all are there."""
     name = f"library_{chunks}_{time.monotonic_ns()}"
     with psycopg.connect(server_url, autocommit=True) as db:
-        db.execute(f'CREATE DATABASE "{name}"')  # type: ignore[arg-type]
+        db.execute(f'CREATE DATABASE "{name}"')
     url = f"{server_url.rsplit('/', 1)[0]}/{name}"
     migrate(url)
     with psycopg.connect(url, autocommit=True) as db:
@@ -79,7 +79,7 @@ def fill(server_url: str, chunks: int, *, memory: str = "1GB") -> Library:
         library = Library(url, chunks, Space(space[0], "bench/384", DIMENSIONS))
         # Nobody else is here: what holds rows together is not checked while they come, and indexes wait.
         db.execute("SET session_replication_role = replica")
-        db.execute(f"SET maintenance_work_mem = '{memory}'")  # type: ignore[arg-type]
+        db.execute(f"SET maintenance_work_mem = '{memory}'")
         indexes = _drop_indexes(db, library.space.id)
         began = time.monotonic()
         for reader in _readers(chunks):
@@ -88,7 +88,7 @@ def fill(server_url: str, chunks: int, *, memory: str = "1GB") -> Library:
         library.load_s = time.monotonic() - began
         began = time.monotonic()
         for sql in indexes:
-            db.execute(sql)  # type: ignore[arg-type]
+            db.execute(sql)
         library.build_s = time.monotonic() - began
         db.execute("VACUUM ANALYZE")
         library.index_bytes, library.table_bytes = _sizes(db)
@@ -99,7 +99,7 @@ def drop(library: Library) -> None:
     """Remove the database."""
     server, _, name = library.url.rpartition("/")
     with psycopg.connect(f"{server}/postgres", autocommit=True) as db:
-        db.execute(f'DROP DATABASE "{name}" WITH (FORCE)')  # type: ignore[arg-type]
+        db.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
 
 
 def phrase(random: np.random.Generator, words: int) -> str:
@@ -146,7 +146,7 @@ def _copy_documents(
     db: psycopg.Connection, reader: Reader, documents: Sequence[UUID], homes: NDArray[np.int64], count: int
 ) -> None:
     columns = "tenant_id, id, collection_id, name, metadata, newest_version, live_version, chunks"
-    with db.cursor().copy(f"COPY documents ({columns}) FROM STDIN") as copy:  # type: ignore[arg-type]
+    with db.cursor().copy(f"COPY documents ({columns}) FROM STDIN") as copy:
         for place, document in enumerate(documents):
             held, collection = min(PER_DOCUMENT, count - place * PER_DOCUMENT), reader.collections[homes[place]]
             copy.write(f"{reader.id}\t{document}\t{collection}\t{document.hex}\t{{}}\t1\t1\t{held}\n")
@@ -162,7 +162,7 @@ def _copy_chunks(
 ) -> None:
     columns = "tenant_id, id, document_id, collection_id, place, text, heading, start, stop, digest"
     words = np.minimum(random.zipf(1.2, (len(chunks), WORDS)), VOCABULARY)
-    with db.cursor().copy(f"COPY chunks ({columns}) FROM STDIN") as copy:  # type: ignore[arg-type]
+    with db.cursor().copy(f"COPY chunks ({columns}) FROM STDIN") as copy:
         for place, (chunk, said) in enumerate(zip(chunks, words.tolist(), strict=True)):
             document, collection = (
                 documents[place // PER_DOCUMENT],
@@ -196,8 +196,8 @@ def _rows(
     for name, kind in ids:
         layout += [(f"{name}_length", ">i4"), (name, f"V{16}" if kind == "S16" else kind)]
     layout += [("user_length", ">i4"), ("length", ">i4"), ("dimensions", ">i2"), ("unused", ">i2")]
-    layout.append(("embedding", ">f2", (DIMENSIONS,)))  # type: ignore[arg-type]
-    rows = np.zeros(len(chunks), dtype=np.dtype(layout))  # type: ignore[arg-type]
+    layout.append(("embedding", ">f2", (DIMENSIONS,)))
+    rows = np.zeros(len(chunks), dtype=np.dtype(layout))
     rows["fields"], rows["user_length"] = 7, -1
     for name, kind in ids:
         rows[f"{name}_length"] = 16 if kind == "S16" else 2

@@ -14,7 +14,7 @@ from tests.bench.plan import Plan
 from tests.retrieval.labelled import read_questions, stock
 from tests.retrieval.measurement import PLANS, Local, Measured, Verdicts, judge, measure
 from tests.retrieval.shelf import Shelf
-from workers.retrieval.searching import Searcher
+from workers.retrieval.search import Searcher
 
 FIGURES = ("recall@5", "MRR", "nDCG@10")
 

@@ -14,14 +14,14 @@ import numpy as np
 import psycopg
 
 from schema.db import Pool, pool_for, tenant_tx
-from schema.queries.search import Filters, find_nearest, find_scope
+from schema.queries.documents.search import Filters, find_nearest, find_scope
 from tests.bench.bed import Bed
 from tests.bench.library import Library, Reader, drop, fill, phrase
 from tests.bench.measurement import Line, Measurement
 from tests.bench.percentiles import percentile, spread
 from tests.bench.plan import Plan
-from workers.retrieval.asking import Ask
-from workers.retrieval.searching import DEPTH, Searcher
+from workers.retrieval.request import SearchRequest
+from workers.retrieval.search import DEPTH, Searcher
 
 NEED_RECALL, NEED_MS, AT = 0.95, 50.0, 1_000_000
 TOP, QUESTIONS, WARM = 10, 200, 40
@@ -109,7 +109,7 @@ async def _times(
         names = None if within is None else [str(one) for one in within]
         query = phrase(random, 6)
         began = time.perf_counter()
-        await searcher.search(Ask(tenant_id=reader.id, reader=None, query=query, collections=names, **how))
+        await searcher.search(SearchRequest(tenant_id=reader.id, reader=None, query=query, collections=names, **how))
         took.append((time.perf_counter() - began) * 1e3)
     return took[min(WARM, len(places)) :]
 

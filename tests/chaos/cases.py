@@ -17,7 +17,7 @@ from tests.chaos.world import Load, World
 from tests.journeys.test_late_joins import count_differences
 from tests.journeys.test_slow_clients import listen_deaf
 from tests.waiting import PATIENCE_S, wait_for
-from workers.doorbell import Doorbell, envelope
+from workers.queue.doorbell import Doorbell, envelope
 
 Play = Callable[[World, Load, float], Awaitable[list[str] | None]]
 
@@ -98,7 +98,7 @@ async def poison_job(world: World, load: Load, scale: float) -> list[str]:
     ):
         while True:
             sql = "SELECT state, lease_owner, tries FROM jobs WHERE id = %s"
-            state, owner, tries = await (await db.execute(sql, (job_id,))).fetchone()  # type: ignore[misc]
+            state, owner, tries = await (await db.execute(sql, (job_id,))).fetchone()
             if state in ("failed", "succeeded", "cancelled"):
                 break
             victim = next(

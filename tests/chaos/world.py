@@ -12,8 +12,8 @@ from uuid import UUID, uuid4
 
 import aiohttp
 
-from api.local import Stores
-from api.local import stores as local_stores
+from api.local.local_stores import Stores
+from api.local.local_stores import stores as local_stores
 from schema.migrate import migrate
 from tests.conftest import TestTenant, make_tenant
 from tests.journeys.client import LAST, Client, Told, assert_whole

@@ -11,20 +11,20 @@ import pytest
 from graphs.providers.contract import Embedder, Finished, Message, ModelRequest, Provider, TextDelta, Usage
 from graphs.providers.errors import (
     ModelUnknown,
-    ProviderCut,
-    ProviderGarbage,
+    ProviderInvalidResponse,
     ProviderOverloaded,
     ProviderRateLimited,
     ProviderRefused,
     ProviderRejectedKey,
     ProviderStalled,
+    ProviderStreamCut,
     ProviderTimeout,
     ProviderUnreachable,
 )
-from graphs.providers.offline import Offline
-from graphs.providers.ollama import Ollama
-from graphs.providers.openai_compatible import OpenAICompatible
-from graphs.providers.vendors import VENDORS
+from graphs.providers.offline.provider import Offline
+from graphs.providers.ollama.provider import Ollama
+from graphs.providers.openai.provider import OpenAICompatible
+from graphs.providers.openai.vendors import VENDORS
 from tests.counterparts.behaviours import text
 from tests.counterparts.http_server import CounterpartServer
 from tests.counterparts.ollama_server import OllamaServer
@@ -149,10 +149,10 @@ async def test_the_text_arrives_byte_for_byte(remote: Served):
         ("stall-first", ProviderTimeout, 0),
         ("slow-connect", ProviderTimeout, 0),
         ("stall-after-10", ProviderStalled, 10),
-        ("cut-after-10", ProviderCut, 10),
-        ("short-after-10", ProviderCut, 10),
-        ("short-after-0", ProviderCut, 0),
-        ("garbage-after-10", ProviderGarbage, 10),
+        ("cut-after-10", ProviderStreamCut, 10),
+        ("short-after-10", ProviderStreamCut, 10),
+        ("short-after-0", ProviderStreamCut, 0),
+        ("garbage-after-10", ProviderInvalidResponse, 10),
         ("error-after-10", ProviderOverloaded, 10),
         ("overloaded-1", ProviderOverloaded, 0),
         ("rate-limit-1", ProviderRateLimited, 0),

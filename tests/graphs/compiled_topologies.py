@@ -2,7 +2,7 @@
 
 import msgspec
 
-from graphs.agents.building import BUILDERS
+from graphs.agents.graphs import BUILDERS
 from graphs.chat.graph import build_chat
 from graphs.pipelines.builtin import BUILTIN, FILE
 from graphs.pipelines.topology import END, START, PlaceOf, Topology, Way
@@ -16,7 +16,7 @@ def compiled_topologies() -> dict[str, Topology]:
 
 
 def _topology(compiled: object) -> Topology:
-    drawn = compiled.get_graph()  # type: ignore[attr-defined]
+    drawn = compiled.get_graph()
     nodes = [PlaceOf(id, KINDS.get(id, "node"), KINDS.get(id, id)) for id in drawn.nodes]
     # LangGraph keeps ways in sets.
     edges = sorted((edge.source, edge.target, bool(edge.conditional)) for edge in drawn.edges)

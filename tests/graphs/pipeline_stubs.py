@@ -7,14 +7,22 @@ from uuid import uuid4
 
 from langgraph.checkpoint.memory import InMemorySaver
 
-from graphs.agents.building import AgentGraphs, Thread
 from graphs.agents.contract import AgentRun, AgentSpec, CallResult
-from graphs.pipelines.checking import check_definition
+from graphs.agents.graphs import AgentGraphs, Thread
 from graphs.pipelines.definition import Definition
-from graphs.pipelines.running import PipelineGraphs
+from graphs.pipelines.run import PipelineGraphs
 from graphs.pipelines.state import output_of
+from graphs.pipelines.validation import check_definition
 from graphs.providers.breakers import Breakers
-from graphs.providers.contract import Delta, Finished, Message, ModelRequest, TextDelta, ToolCallDelta, Usage
+from graphs.providers.contract import (
+    Delta,
+    Finished,
+    Message,
+    ModelRequest,
+    TextDelta,
+    ToolCallDelta,
+    Usage,
+)
 from graphs.providers.fallback import Choice
 from graphs.routing.contract import Route
 from schema.events import Event, MessageDelta
@@ -144,7 +152,7 @@ class Bed:
     def _run(self, said: str) -> AgentRun:
         async def chain(agent: AgentSpec) -> list[Choice]:
             full_name = agent.models[0] if agent.models else "test/default"
-            return [Choice(self.model, full_name.partition("/")[2], full_name, full_name)]  # type: ignore[arg-type]
+            return [Choice(self.model, full_name.partition("/")[2], full_name, full_name)]
 
         async def route(text: str, context: object) -> Route:
             raise AssertionError("nothing is routed here")

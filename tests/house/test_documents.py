@@ -11,9 +11,9 @@ from api.__main__ import COMMANDS
 from api.app import create_app
 from api.settings import ApiSettings
 from schema.events import EVENTS, describe_events
-from schema.kinds import KINDS
+from schema.job_kinds import KINDS
 from tests.secret import VAULT
-from workers.app import build_app
+from workers.celery.app import build_app
 
 ROOT = Path(__file__).parents[2]
 PAGES = [f"docs/{path.name}" for path in sorted((ROOT / "docs").glob("*.md"))]
@@ -39,7 +39,7 @@ def test_every_command_that_a_document_names_exists(name: str) -> None:
 def test_every_setting_that_a_document_names_exists(name: str) -> None:
     """Or is a variable that `./headrace env` prints."""
     named = re.findall(r"\b(?:HEADRACE|OLLAMA|OPENAI)_[A-Z_]*[A-Z]\b", (ROOT / name).read_text())
-    printed = re.findall(r'"([A-Z_]+)"', (ROOT / "api/commands/env.py").read_text())
+    printed = re.findall(r'"([A-Z_]+)"', (ROOT / "api/cli/env.py").read_text())
     example = re.findall(r"^#? ?([A-Z][A-Z0-9_]+)=", (ROOT / ".env.example").read_text(), re.MULTILINE)
     assert set() == set(named) - {*printed, *example}
 

@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[2]
 FOLDERS = ("api", "workers", "graphs", "tools", "schema")
 DRAWERS = {"core", "lib", "utils", "common", "helpers", "services", "managers", "misc", "util"}
 PLACES = {
-    *(*FOLDERS, "tests", "compose.yaml", "pyproject.toml", "Procfile", "constraints.txt", "headrace", "Makefile"),
+    *(*FOLDERS, "tests", "docs", "compose.yaml", "pyproject.toml", "Procfile", "constraints.txt", "headrace", "Makefile"),
     *("README.md", "ARCHITECTURE.md", "CHANGELOG.md", "CONTRIBUTING.md", "DECISIONS.md", "LICENSE", "Dockerfile"),
 }
 
@@ -92,9 +92,9 @@ def test_redis_names_are_made_in_one_place() -> None:
 
 
 def test_the_environment_is_read_in_the_entry_points_only() -> None:
-    entries = {"api/__main__.py", "api/server.py", "workers/__main__.py", "api/embedded/launch.py"}
+    entries = {"api/__main__.py", "api/server.py", "workers/__main__.py", "api/local/launch.py"}
     readers = {ids(path) for path in sources() if re.search(r"os\.environ|getenv\(", path.read_text())}
-    assert set() == {name for name in readers - entries if not name.startswith("api/commands/")}
+    assert set() == {name for name in readers - entries if not name.startswith("api/cli/")}
 
 
 def test_states_are_written_by_queries_only() -> None:

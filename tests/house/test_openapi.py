@@ -12,8 +12,8 @@ import msgspec
 import pytest
 
 from api.app import create_app
-from api.error_catalog import CATALOG
-from api.errors import CODES, STATUSES
+from api.http.error_catalog import CATALOG
+from api.http.errors import CODES, STATUSES
 from api.settings import ApiSettings
 from schema.events import EVENTS, MessageDelta, encode_frame, read_frames
 from tests.secret import VAULT

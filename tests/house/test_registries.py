@@ -11,9 +11,11 @@ import pytest
 
 from api import app
 from schema import events
-from schema.queries import forking, privacy
+from schema.queries.identity import privacy
+from schema.queries.sessions import session_forks
 from schema.tables.sessions import Message, Session
-from workers import limit_headers, limits, retention
+from workers import retention
+from workers.limits import headers, limits
 
 ROOT = Path(__file__).resolve().parents[2]
 FOLDERS = ("api", "workers", "graphs", "tools", "schema")
@@ -75,13 +77,13 @@ def modules_with(name: str) -> Iterator[str]:
 
 
 def test_the_window_of_a_rate_limit_stands_in_one_place() -> None:
-    """Limits are named by the minute, so it is one. Whoever needs it takes it from `workers.limits`."""
+    """Limits are named by the minute, so it is one. Whoever needs it takes it from `workers.limits.limits`."""
     assert 60 == limits.WINDOW_S
-    told = {name: window for name, window in limit_headers.WINDOWS.items() if name in ("requests", "tokens")}
+    told = {name: window for name, window in headers.WINDOWS.items() if name in ("requests", "tokens")}
     assert all(f";w={limits.WINDOW_S}" in window for window in told.values())
     assert retention.OPEN_S >= limits.WINDOW_S
     lua = {path.name: path.read_text() for path in limits.LUA.glob("*.lua")}
-    files = {"limits.py": Path(limits.__file__), "limit_headers.py": Path(limit_headers.__file__)}
+    files = {"limits.py": Path(limits.__file__), "limit_headers.py": Path(headers.__file__)}
     code = lua | {name: without_words(path) for name, path in files.items()}
     found = {
         name: re.findall(r"(?<![\d.])(?:59|60|61|62)(?:000)?(?![\d.])", strip(text)) for name, text in code.items()
@@ -100,7 +102,7 @@ def without_words(path: Path) -> str:
     for node in ast.walk(tree):
         body = getattr(node, "body", None)
         if isinstance(body, list):
-            node.body = [line for line in body if not is_text(line)] or [ast.Pass()]  # type: ignore[attr-defined]
+            node.body = [line for line in body if not is_text(line)] or [ast.Pass()]
     return ast.unparse(tree)
 
 
@@ -109,13 +111,13 @@ def is_text(line: ast.AST) -> bool:
 
 
 TABLES = pytest.mark.parametrize("table", [Session, Message], ids=lambda table: table.__tablename__)
-COPIES = {"sessions": forking.COPY_SESSION, "messages": forking.COPY_MESSAGES}
+COPIES = {"sessions": session_forks.COPY_SESSION, "messages": session_forks.COPY_MESSAGES}
 
 
 @TABLES
 def test_a_fork_copies_every_column(table: Table) -> None:
     name, columns = describe(table)
-    copied = words(re.search(r"INSERT INTO \w+ \(([^)]+)\)", COPIES[name])[1])  # type: ignore[index]
+    copied = words(re.search(r"INSERT INTO \w+ \(([^)]+)\)", COPIES[name])[1])
     assert columns == copied | NOT_COPIED[name].keys()
     assert set() == copied & NOT_COPIED[name].keys()
 

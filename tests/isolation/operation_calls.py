@@ -13,9 +13,9 @@ from uuid import UUID, uuid4
 import httpx
 from joserfc import jwt
 
-from api.auth.tokens import TYPE, Tokens
+from api.auth.tokens.access_tokens import TYPE, Tokens
 from api.resources import Resources
-from schema.keys import new_api_key
+from schema.api_keys import new_api_key
 from schema.rights import RIGHTS, ROLES, SEES_ALL, Right, Role, rights_of
 from tests.api.people import bearer
 from tests.isolation.operation_table import Call
@@ -157,7 +157,7 @@ class Matrix:
         keys = {role: bearer(home.api_key(role=role)[1]) for role, home in people.items()}
         member = Holder(world.db, "a", tenant_id=world.a.tenant_id, user_id=world.a.user("member"))
         risen = bearer(member.api_key(role="owner")[1])
-        callers: dict[Right, list[Caller]] = {}
+        authenticator: dict[Right, list[Caller]] = {}
         for right in RIGHTS:
             lacking = [role for role in ROLES if right not in rights_of(role)]
             found = [Caller(f"a person who is {role}", signed_in[role], weak) for role in lacking]
@@ -172,8 +172,8 @@ class Matrix:
             for role in lacking:
                 key = people[role].api_key(role=role, scopes=list(RIGHTS))[1]
                 found.append(Caller(f"a key of a {role} with every scope", bearer(key), weak))
-            callers[right] = found
-        return callers
+            authenticator[right] = found
+        return authenticator
 
     def _at_home(self, role: Role) -> Holder:
         return self.world.platform if role == "admin" else self.world.a

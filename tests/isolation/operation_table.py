@@ -253,7 +253,7 @@ CALLS: dict[str, Call] = {
     "DELETE /api/pipelines/{pipeline}": Call("pipelines.manage", PIPELINE, gets=204),
     "GET /api/pipelines/{pipeline}/versions": Call("pipelines.read", PIPELINE, "query.cursor"),
     "GET /api/pipelines/{pipeline}/topology": Call("pipelines.read", PIPELINE),
-    # An agent belongs to built-in pipelines only; `tests/api/test_pipelines.py` asks for a stranger's.
+    # An agent belongs to built-in pipelines only; `tests/api/pipelines/test_pipelines.py` asks for a stranger's.
     "POST /api/pipelines/{pipeline}/execute": Call(
         "pipelines.run",
         PIPELINE | {"body.session_id": thing("session"), "body.model": word("model")},

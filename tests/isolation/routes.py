@@ -13,7 +13,7 @@ from litestar import Litestar
 from litestar.handlers import HTTPRouteHandler
 
 from api.app import create_app
-from api.principals import is_ours
+from api.auth.principals import is_ours
 from api.settings import ApiSettings
 from tests.secret import VAULT
 

@@ -127,7 +127,7 @@ async def test_who_lacks_the_right_is_refused_before_the_body_is_read(
     operation: Operation, matrix: Matrix, weak_callers: dict[Right, list[Caller]]
 ) -> None:
     assert operation.right is not None
-    for caller in weak_callers[operation.right]:  # type: ignore[index]
+    for caller in weak_callers[operation.right]:
         answer = await matrix.call(operation, caller.headers, made_up(operation), content=GARBAGE)
         assert 403 == answer.status_code, f"{operation} for {caller.name}: {answer.text}"
         _check_error(operation, answer, "forbidden")
@@ -201,7 +201,7 @@ async def test_a_page_that_begins_at_another_tenants_place_is_ones_own(operation
         world.b.api_key()
         world.b.email()
     right = rights_of("owner")
-    asker = await matrix.person(*((world.b, "owner") if call.right in right else (world.platform, "admin")))  # type: ignore[arg-type]
+    asker = await matrix.person(*((world.b, "owner") if call.right in right else (world.platform, "admin")))
     first = await matrix.call(operation, asker, {**theirs, "query.limit": 1})
     cursor = first.json()["next_cursor"]
     assert cursor is not None, "B has too few of these"

@@ -17,10 +17,10 @@ import redis
 from psycopg.rows import dict_row
 from psycopg.types.json import Jsonb
 
-from api.paging import write_cursor
+from api.http.paging import write_cursor
 from schema import redis_names
+from schema.api_keys import new_api_key, read_api_key
 from schema.ids import new_id
-from schema.keys import new_api_key, read_api_key
 from schema.vault import PLATFORM
 from tests.api.people import PASSWORD, hashed
 from tests.secret import VAULT
@@ -65,7 +65,7 @@ class Holder:
         row = {"tenant_id": self.tenant_id, **columns}
         values = [Jsonb(value) if isinstance(value, dict | list) else value for value in row.values()]
         places = ", ".join(["%s"] * len(row))
-        self.db.execute(f"INSERT INTO {table} ({', '.join(row)}) VALUES ({places})", values)  # type: ignore[arg-type]
+        self.db.execute(f"INSERT INTO {table} ({', '.join(row)}) VALUES ({places})", values)
 
     def session(self) -> str:
         session_id, parts = new_id(), [{"type": "text", "text": self.marker}]
@@ -186,7 +186,7 @@ class Holder:
     def _configured(self, table: str, name: str, **columns: Any) -> str:
         name = f"{self.marker}-{name}"
         sql = f"SELECT 1 FROM {table} WHERE tenant_id = %s AND name = %s"
-        if not self.db.execute(sql, (self.tenant_id, name)).fetchone():  # type: ignore[arg-type]
+        if not self.db.execute(sql, (self.tenant_id, name)).fetchone():
             self.insert(table, **{"id": new_id(), "name": name, **columns})
         return name
 
@@ -347,16 +347,16 @@ def open_world(database_url: str, redis_url: str) -> Iterator["World"]:
     """Make the world; `database_url` names the tables' owner."""
     with (
         psycopg.connect(database_url, autocommit=True, row_factory=dict_row) as db,
-        redis.Redis.from_url(redis_url) as wire,
+        redis.Redis.from_url(redis_url) as redis_client,
     ):
-        yield World(db, wire)
+        yield World(db, redis_client)
 
 
 class World:
     """The tenants of the matrix, over one database and one Redis."""
 
-    def __init__(self, db: psycopg.Connection[Row], wire: redis.Redis) -> None:
-        self.db, self.redis = db, wire
+    def __init__(self, db: psycopg.Connection[Row], redis_client: redis.Redis) -> None:
+        self.db, self.redis = db, redis_client
         self.a, self.b, self.suspended, self.deleting = (Holder.of_new_tenant(db, letter) for letter in "abab")
         for holder, state in ((self.suspended, "suspended"), (self.deleting, "deleting")):
             self.db.execute("UPDATE tenants SET state = %s WHERE id = %s", (state, holder.tenant_id))
@@ -375,7 +375,7 @@ class World:
             f"FROM {table} t WHERE {column} = %(id)s"
             for table, column in self.tables()
         ]
-        rows = self.db.execute(" UNION ALL ".join(parts), {"id": self.b.tenant_id}).fetchall()  # type: ignore[arg-type]
+        rows = self.db.execute(" UNION ALL ".join(parts), {"id": self.b.tenant_id}).fetchall()
         keys = sorted(self.redis.scan_iter(match=redis_names.all_of(self.b.tenant_id)))
         return {row["name"]: row["digest"] for row in rows} | {key.decode(): str(self.redis.dump(key)) for key in keys}
 
@@ -390,7 +390,7 @@ class World:
         """Return the tables in which B has nothing."""
         sql = "SELECT count(*) AS number FROM {} WHERE {} = %s"
         counts = {
-            table: self.db.execute(sql.format(table, column), (self.b.tenant_id,)).fetchone()  # type: ignore[arg-type]
+            table: self.db.execute(sql.format(table, column), (self.b.tenant_id,)).fetchone()
             for table, column in self.tables()
         }
         return [table for table, row in counts.items() if not row or not row["number"]]
@@ -399,7 +399,7 @@ class World:
         """Remove A's users and collections that were made under names of B's, which are no secrets of B's."""
         for table, column in (("users", "email"), ("collections", "name")):
             sql = f"DELETE FROM {table} WHERE tenant_id = %s AND {column} LIKE %s"
-            self.db.execute(sql, (self.a.tenant_id, f"{self.b.marker}%"))  # type: ignore[arg-type]
+            self.db.execute(sql, (self.a.tenant_id, f"{self.b.marker}%"))
 
     def _owned(self, holder: Holder, kind: str) -> list[str]:
         """Return things of this kind that somebody else must not reach; of jobs one in every state."""

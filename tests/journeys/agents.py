@@ -52,7 +52,7 @@ def _add(database_url: str, table: str, tenant: TestTenant, name: str, columns: 
     values = {key: Jsonb(value) if isinstance(value, (dict, list)) else value for key, value in row.items()}
     places = ", ".join(f"%({key})s" for key in row)
     with psycopg.connect(database_url) as db:
-        db.execute(f"INSERT INTO {table} ({', '.join(row)}) VALUES ({places})", values)  # type: ignore[arg-type]
+        db.execute(f"INSERT INTO {table} ({', '.join(row)}) VALUES ({places})", values)
     return row_id
 
 

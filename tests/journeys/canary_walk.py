@@ -9,7 +9,7 @@ from typing import Any
 
 import psycopg
 
-from api.local import Stores
+from api.local.local_stores import Stores
 from schema.rights import Role
 from schema.vault import new_secret_key
 from tests.conftest import TestTenant, make_tenant
@@ -248,7 +248,7 @@ class Walk:
         with psycopg.connect(self.stores.database_url, autocommit=True) as db:
             for table, what in POISONED.items():
                 check = f"CHECK (position('{POISON}' IN {what}) = 0)"
-                db.execute(f"ALTER TABLE {table} ADD CONSTRAINT {table}_{POISON} {check} NOT VALID")  # type: ignore[arg-type]
+                db.execute(f"ALTER TABLE {table} ADD CONSTRAINT {table}_{POISON} {check} NOT VALID")
         unseen = self.find.make("unseen text", POISON + " {}")
         await self.ask(self.ada, "POST", "/api/sessions", 500, body={"title": unseen})
         person = {"email": f"{unseen[-24:]}@example.com", "name": unseen, "password": f"{unseen} {unseen}"}

@@ -11,8 +11,8 @@ from typing import Any
 import psycopg
 import pytest
 
-from api.local import Stores
-from api.local import stores as local_stores
+from api.local.local_stores import Stores
+from api.local.local_stores import stores as local_stores
 from schema.migrate import migrate
 from tests.conftest import TestTenant, _create_database, make_tenant
 from tests.journeys.client import Client

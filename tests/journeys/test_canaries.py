@@ -15,7 +15,7 @@ from urllib.parse import quote_plus, urlsplit
 import pytest
 import structlog
 
-from api.local import stores as local_stores
+from api.local.local_stores import stores as local_stores
 from schema.migrate import migrate
 from schema.vault import new_secret_key
 from tests.journeys.canaries import Finder

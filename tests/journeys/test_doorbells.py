@@ -5,12 +5,12 @@ from uuid import UUID
 
 import redis
 
-from api.local import Stores
+from api.local.local_stores import Stores
 from tests.conftest import TestTenant
 from tests.counterparts.behaviours import text
 from tests.journeys.client import Client, assert_whole
 from tests.system import ModelProcess, System
-from workers.doorbell import Doorbell, envelope
+from workers.queue.doorbell import Doorbell, envelope
 
 
 def ring(stores: Stores, tenant: TestTenant, job_id: str, seqs: list[int]) -> None:

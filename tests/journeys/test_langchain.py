@@ -11,7 +11,7 @@ from tests.system import System
 
 def chat(system: System, tenant: TestTenant, model: str) -> ChatOpenAI:
     """LangChain's model, pointed at headrace."""
-    return ChatOpenAI(base_url=f"{system.url}/v1", api_key=tenant.key, model=model, max_retries=0)  # type: ignore[arg-type]
+    return ChatOpenAI(base_url=f"{system.url}/v1", api_key=tenant.key, model=model, max_retries=0)
 
 
 def test_langchain_invokes(system: System, tenant: TestTenant):

@@ -10,9 +10,9 @@ from tests.journeys.client import Client
 from tests.system import System
 from tests.waiting import wait_for
 from tests.workers.jobs import change, rows
-from workers.limits import Limits
-from workers.redis_connection import RedisAddress
-from workers.wire import Wire
+from workers.limits.limits import Limits
+from workers.redis.client import RedisClient
+from workers.redis.connection import RedisAddress
 
 
 def limit(database_url: str, tenant: TestTenant, **limits: int) -> None:
@@ -27,9 +27,9 @@ async def nothing_spent(_: Any) -> tuple[int, int]:
 
 async def reserved(system: System, tenant: TestTenant) -> tuple[int, int, int]:
     """What the tenant's jobs hold now: jobs, tokens, nano-USD."""
-    wire = Wire(RedisAddress.from_url(system.env["HEADRACE_REDIS_URL"]))
-    held = await Limits(wire, nothing_spent).reserved(tenant.id)
-    await wire.close()
+    redis_client = RedisClient(RedisAddress.from_url(system.env["HEADRACE_REDIS_URL"]))
+    held = await Limits(redis_client, nothing_spent).reserved(tenant.id)
+    await redis_client.close()
     return held.jobs, held.tokens, held.nanos
 
 

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 import redis
 
-from api.local import Stores
+from api.local.local_stores import Stores
 from tests.counterparts.behaviours import text
 from tests.journeys.client import Client, assert_whole
 from tests.system import System

@@ -7,7 +7,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from api.local import stores
+from api.local.local_stores import stores
 from graphs.embeddings.registry import open_embedder
 from schema.db import pool_for
 from schema.migrate import migrate
@@ -15,7 +15,7 @@ from tests.conftest import make_tenant
 from tests.retrieval.labelled import Half, read_documents, read_questions, stock
 from tests.retrieval.measurement import PLANS, Local, Measured, judge, measure
 from tests.retrieval.shelf import Shelf
-from workers.retrieval.searching import Searcher
+from workers.retrieval.search import Searcher
 
 
 async def main(arguments: Sequence[str], database_url: str) -> None:

@@ -10,8 +10,8 @@ from uuid import UUID
 
 from graphs.embeddings.registry import OpenEmbedder
 from tests.retrieval.labelled import Question
-from workers.retrieval.asking import Ask, Findings
-from workers.retrieval.searching import Searcher
+from workers.retrieval.request import SearchRequest, SearchResult
+from workers.retrieval.search import Searcher
 
 PLANS: dict[str, dict[str, Any]] = {
     "vector": {"mode": "vector"},
@@ -81,7 +81,7 @@ async def measure(
     measured = Measured()
     for question in questions:
         if question.relevant:
-            asked = Ask(tenant_id=tenant_id, reader=None, query=question.text, **how)
+            asked = SearchRequest(tenant_id=tenant_id, reader=None, query=question.text, **how)
             findings = await searcher.search(asked)
             measured.add(question, [names[one.chunk_id] for one in findings.passages])
     return measured
@@ -91,12 +91,12 @@ async def judge(
     searcher: Searcher,
     tenant_id: UUID,
     questions: Sequence[Question],
-    heard: Callable[[Question, Findings], None] = lambda question, findings: None,
+    heard: Callable[[Question, SearchResult], None] = lambda question, findings: None,
 ) -> Verdicts:
     """Ask all questions and count what was said of each."""
     absent = said = rightly = 0
     for question in questions:
-        findings = await searcher.search(Ask(tenant_id=tenant_id, reader=None, query=question.text))
+        findings = await searcher.search(SearchRequest(tenant_id=tenant_id, reader=None, query=question.text))
         heard(question, findings)
         absent += not question.relevant
         said += not findings.found

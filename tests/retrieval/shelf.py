@@ -12,7 +12,7 @@ from psycopg.rows import dict_row
 from psycopg.types.json import Jsonb
 
 from schema.ids import new_id
-from schema.queries.memories import vector
+from schema.queries.sessions.memories import vector
 
 MINILM = "numpy/all-MiniLM-L6-v2"
 
@@ -95,9 +95,9 @@ class Shelf:
         return ids
 
     def _connect(self) -> psycopg.Connection[dict[str, Any]]:
-        return psycopg.connect(self.database_url, row_factory=dict_row)  # type: ignore[arg-type]
+        return psycopg.connect(self.database_url, row_factory=dict_row)
 
 
 def _insert(db: psycopg.Connection[dict[str, Any]], table: str, **columns: Any) -> None:
     places = ", ".join(["%s"] * len(columns))
-    db.execute(f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({places})", list(columns.values()))  # type: ignore[arg-type]
+    db.execute(f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({places})", list(columns.values()))

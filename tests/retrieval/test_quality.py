@@ -13,7 +13,7 @@ from tests.conftest import make_tenant
 from tests.retrieval.labelled import Question, read_documents, read_questions, stock
 from tests.retrieval.measurement import Local, Measured, judge, measure
 from tests.retrieval.shelf import Shelf
-from workers.retrieval.searching import Searcher
+from workers.retrieval.search import Searcher
 
 ASKED = read_questions("dev")[::3]
 

@@ -14,12 +14,12 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from graphs.embeddings.registry import open_embedder
+from graphs.routing.ambiguity import AMBIGUOUS
+from graphs.routing.candidate_set import CandidateSet
 from graphs.routing.contract import Candidate
-from graphs.routing.panel import Panel
 from graphs.routing.scoring import Features
 from graphs.routing.semantic import Vectors
 from graphs.routing.small_talk import NAME
-from graphs.routing.vague import VAGUE
 from tests.routing.labelled import FOLDS, Labelled, fold_of, learned, read_agents, read_half, read_said
 
 KINDS = frozenset({"debt", "shipment", "analysis", "ocr", "chat", "unclear"})
@@ -61,11 +61,11 @@ def plans() -> Iterator[tuple[tuple[Candidate, ...], list[Labelled]]]:
 
 async def collect(rows: Rows, vectors: Vectors, candidates: Sequence[Candidate], labelled: list[Labelled]) -> None:
     """The rows of every utterance with every candidate."""
-    panel = await asyncio.to_thread(Panel, candidates)
+    panel = await asyncio.to_thread(CandidateSet, candidates)
     panel.learn_meaning(await vectors.of([item.text for item in panel.items]))
     spoken = await vectors.of([one.text for one in labelled])
     for one, meaning in zip(labelled, spoken, strict=True):
-        wanted = VAGUE.name if one.clarify == "wanted" else one.agents[0] if one.agents else NAME
+        wanted = AMBIGUOUS.name if one.clarify == "wanted" else one.agents[0] if one.agents else NAME
         rows.by_words.append(panel.features(one.text))
         rows.by_meaning.append(panel.features(one.text, meaning))
         rows.right.append([candidate.name for candidate in panel.everybody].index(wanted))

@@ -32,7 +32,7 @@ from graphs.routing.contract import Candidate, Language
 from graphs.routing.small_talk import NAME
 
 DATA = Path(__file__).parent / "data"
-DEMO_AGENTS = Path(__file__).parents[2] / "api" / "demo_agents.json"
+DEMO_AGENTS = Path(__file__).parents[2] / "api" / "local" / "demo_agents.json"
 FOR_EVERYDAY = "AgentAssistant"
 """An agent of the demo that is no candidate here: to the labels, what it answers is small talk."""
 Half = Literal["fitting", "held_out"]

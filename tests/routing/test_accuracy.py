@@ -9,11 +9,11 @@ from functools import lru_cache
 import pytest
 
 from graphs.embeddings.registry import open_embedder
+from graphs.language.tokenization import fold, normalised
+from graphs.routing.ambiguity import AMBIGUOUS
 from graphs.routing.router import Router
 from graphs.routing.small_talk import NOBODY
-from graphs.routing.vague import VAGUE
 from graphs.routing.weights import BY_MEANING, BY_WORDS
-from graphs.routing.words import fold, normalised
 from tests.routing.fitting import fit
 from tests.routing.labelled import learned, read_agents, read_half, read_said
 from tests.routing.measurement import Measured, measure
@@ -84,7 +84,7 @@ def test_the_labelled_set_is_large_and_in_both_languages():
 
 
 def test_the_halves_do_not_repeat_each_other():
-    built_in = (*NOBODY.examples, *VAGUE.examples)
+    built_in = (*NOBODY.examples, *AMBIGUOUS.examples)
     seen = [one.text for one in read_half("fitting")] + [e for c in read_agents() for e in c.examples] + [*built_in]
     marked = [(text, _grams(text)) for text in seen if len(text.split()) > 2]
     alike = [

@@ -12,8 +12,8 @@ from tests.conftest import TestTenant, make_tenant
 
 
 def connect(database_url: str, role: str) -> psycopg.Connection[dict[str, object]]:
-    options = {**connection_options(role, "test"), "row_factory": dict_row, "autocommit": False}  # type: ignore[arg-type]
-    return psycopg.connect(database_url, **options)  # type: ignore[arg-type]
+    options = {**connection_options(role, "test"), "row_factory": dict_row, "autocommit": False}
+    return psycopg.connect(database_url, **options)
 
 
 def become(db: psycopg.Connection[dict[str, object]], tenant_id: UUID) -> None:
@@ -82,7 +82,7 @@ def test_a_reference_cannot_leave_the_tenant(database_url: str, tenant: TestTena
 )
 def test_the_dispatcher_cannot_read_what_was_said(database_url: str, statement: str) -> None:
     with connect(database_url, "headrace_system") as db, pytest.raises(psycopg.errors.InsufficientPrivilege):
-        db.execute(statement)  # type: ignore[arg-type]
+        db.execute(statement)
 
 
 def test_a_key_is_found_before_its_tenant_is_known(database_url: str, tenant: TestTenant) -> None:

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 
 from tests.counterparts.http_server import CounterpartServer, Exchange, chunk
-from tests.tools.hostile_urls import NAMES
+from tests.tools.hostile.urls import NAMES
 from tools.egress.network import resolve
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from schema.errors import InputError
-from tests.tools.hostile_patterns import PATTERNS
+from tests.tools.hostile.patterns import PATTERNS
 from tools.arguments import MAX_CHARACTERS, read_arguments
 from tools.errors import ToolBadArguments, ToolFailed
 from tools.parameters import check_schema

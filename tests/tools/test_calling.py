@@ -10,7 +10,7 @@ from tests.tools.tool_contexts import call, failure, make_context
 from tools.calling import bounded, call_tool, cut_text
 from tools.contract import FunctionTool, Tool, ToolContext, ToolResult, ToolSpec
 from tools.errors import ToolBadArguments, ToolFailed, ToolUnavailable
-from tools.jailed import ask_jailed
+from tools.run_sandboxed import ask_sandboxed
 
 
 def tool_of(function: Any, **spec: Any) -> Tool:
@@ -58,7 +58,7 @@ async def test_every_failure_is_a_sentence_without_secrets(error: BaseException,
     assert (code, message) == (found.code, found.message)
 
 
-@pytest.mark.parametrize("result", [None, "text", ToolResult(b"bytes"), ToolResult("x", object())])  # type: ignore[arg-type]
+@pytest.mark.parametrize("result", [None, "text", ToolResult(b"bytes"), ToolResult("x", object())])
 async def test_what_is_no_result_is_a_failure(result: Any) -> None:
     assert "tool_failed" == (await failure(giving(result))).code
 
@@ -162,7 +162,7 @@ def test_a_tools_name_is_one_that_every_vendor_takes(name: str) -> None:
 
 async def test_a_child_answers_with_what_its_function_returns() -> None:
     where = "tests.tools.misbehaving_child:misbehave"
-    found = await ask_jailed(where, {"how": "print"}, "dữ liệu\n2".encode(), time_s=5)
+    found = await ask_sandboxed(where, {"how": "print"}, "dữ liệu\n2".encode(), time_s=5)
     assert {"echo": "dữ liệu\n2", "how": "print"} == found
 
 
@@ -171,5 +171,5 @@ async def test_a_child_answers_with_what_its_function_returns() -> None:
 )
 async def test_a_child_that_fails_is_a_sentence_without_paths(how: str, code: str) -> None:
     with pytest.raises(ToolFailed) as caught:
-        await ask_jailed("tests.tools.misbehaving_child:misbehave", {"how": how}, time_s=5)
+        await ask_sandboxed("tests.tools.misbehaving_child:misbehave", {"how": how}, time_s=5)
     assert (code, False) == (caught.value.code, "secret" in caught.value.message)

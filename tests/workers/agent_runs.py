@@ -12,16 +12,16 @@ from psycopg.rows import DictRow
 
 from graphs.providers.settings import ProviderSettings
 from schema.events import Event, decode_event
-from schema.queries.submissions import Submitter
+from schema.queries.jobs.submissions import Submitter
 from tests.conftest import TestTenant
 from tests.counterparts.behaviours import Turn, says
 from tests.counterparts.openai_server import OpenAIServer
-from tests.workers.jobs import job_row, read_all, rows, submission, turn, workshop
-from workers.attempts import attempt_job
-from workers.ports import Ports, PortSettings, open_ports
-from workers.submit import submit
-from workers.tasks.chat import work
-from workers.workshop import Workshop
+from tests.workers.jobs import job_row, read_all, rows, submission, turn, worker_context
+from workers.celery.tasks.chat import work
+from workers.context import WorkerContext
+from workers.queue.attempts import attempt_job
+from workers.queue.job_core import JobCore, JobCoreSettings, open_job_core
+from workers.queue.submit import submit
 
 MODEL = "openai/counting"
 
@@ -51,8 +51,10 @@ class Answered:
 class Asker:
     """Somebody of a tenant who asks."""
 
-    def __init__(self, ports: Ports, shop: Workshop, models: OpenAIServer, url: str, tenant: TestTenant) -> None:
-        self.ports, self.shop, self.models, self.url, self.tenant = ports, shop, models, url, tenant
+    def __init__(
+        self, core: JobCore, worker: WorkerContext, models: OpenAIServer, url: str, tenant: TestTenant
+    ) -> None:
+        self.core, self.worker, self.models, self.url, self.tenant = core, worker, models, url, tenant
 
     async def ask(
         self,
@@ -76,9 +78,9 @@ class Asker:
         return await self._run(submission(self.tenant, agent="Guide", model=MODEL, payload=payload))
 
     async def _run(self, given: Any) -> Answered:
-        submitted = await submit(self.ports, given)
-        await attempt_job(self.shop, work, self.tenant.id, submitted.job_id, 1)
-        frames = await read_all(await self.ports.hub.join(self.tenant.id, submitted.job_id))
+        submitted = await submit(self.core, given)
+        await attempt_job(self.worker, work, self.tenant.id, submitted.job_id, 1)
+        frames = await read_all(await self.core.hub.join(self.tenant.id, submitted.job_id))
         sql = "SELECT * FROM messages WHERE job_id = %s AND role = 'assistant'"
         found = rows(self.url, sql, submitted.job_id)
         job = job_row(self.url, submitted.job_id)
@@ -89,8 +91,8 @@ class Asker:
 class Shop:
     """A worker's resources, the API's side of the job core, and the models behind them: for all tests of a module."""
 
-    ports: Ports
-    workshop: Workshop
+    core: JobCore
+    worker_context: WorkerContext
     models: OpenAIServer
     url: str
 
@@ -99,16 +101,16 @@ class Shop:
         numbers = itertools.count(1)
         self.models.scripts._steps.pop("counting", None)
         self.models.answer_with(lambda _: says(f"answer {next(numbers)}"), model="counting")
-        return Asker(self.ports, self.workshop, self.models, self.url, tenant)
+        return Asker(self.core, self.worker_context, self.models, self.url, tenant)
 
 
 @asynccontextmanager
 async def open_shop(database_url: str, redis_url: str) -> AsyncIterator[Shop]:
     """Open everything."""
-    async with OpenAIServer() as models, open_ports(PortSettings(database_url, redis_url)) as ports:
+    async with OpenAIServer() as models, open_job_core(JobCoreSettings(database_url, redis_url)) as core:
         env = {"OPENAI_API_KEY": "sk-x", "OPENAI_BASE_URL": models.base_url}
-        async with workshop(database_url, redis_url, providers=ProviderSettings.from_env(env)) as opened:
-            yield Shop(ports, opened, models, database_url)
+        async with worker_context(database_url, redis_url, providers=ProviderSettings.from_env(env)) as opened:
+            yield Shop(core, opened, models, database_url)
 
 
 def script(asker: Asker, *turns: Turn) -> None:

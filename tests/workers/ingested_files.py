@@ -7,25 +7,25 @@ from uuid import UUID
 
 from schema.db import tenant_tx
 from schema.ids import new_id
-from schema.kinds import KINDS
-from schema.queries.ingestion import File
-from schema.queries.submissions import Submission
-from schema.queries.uploads import NewFile, file_statements
+from schema.job_kinds import KINDS
+from schema.queries.documents.ingestion import File
+from schema.queries.documents.uploads import NewFile, file_statements
+from schema.queries.jobs.submissions import Submission
 from tests.conftest import TestTenant
 from tests.workers.jobs import rows
-from workers.attempts import attempt_job
+from workers.context import WorkerContext
 from workers.ingestion.batch import ingest
-from workers.ports import Ports
+from workers.queue.attempts import attempt_job
+from workers.queue.job_core import JobCore
+from workers.queue.submit import submit
 from workers.storage.contract import Storage, new_name
-from workers.submit import submit
-from workers.workshop import Workshop
 
 
-async def make_collection(ports: Ports, tenant: TestTenant, name: str = "default", **changes: Any) -> UUID:
+async def make_collection(core: JobCore, tenant: TestTenant, name: str = "default", **changes: Any) -> UUID:
     """A collection with small chunks."""
     collection_id = new_id()
     facts = {"chunk_characters": 300, "chunk_overlap": 50, "embedder": "minilm", **changes}
-    async with tenant_tx(ports.pool, tenant.id) as db:
+    async with tenant_tx(core.pool, tenant.id) as db:
         await db.execute(
             """INSERT INTO collections (tenant_id, id, name, chunk_characters, chunk_overlap, embedder)
             VALUES (%s, %s, %s, %s, %s, %s)""",
@@ -58,7 +58,7 @@ async def store(storage: Storage, tenant: TestTenant, name: str, content: bytes,
 
 
 async def upload(
-    ports: Ports,
+    core: JobCore,
     storage: Storage,
     tenant: TestTenant,
     collection_id: UUID,
@@ -69,7 +69,7 @@ async def upload(
     """Submit a job that ingests the files; return its id."""
     stored = [await store(storage, tenant, name, content) for name, content in files.items()]
     job_id = new_id()
-    await submit(ports, ingestion(tenant, job_id, collection_id, stored, user_id=user_id))
+    await submit(core, ingestion(tenant, job_id, collection_id, stored, user_id=user_id))
     return job_id
 
 
@@ -87,10 +87,10 @@ def ingestion(
     )
 
 
-async def work(shop: Workshop, database_url: str, job_id: UUID) -> None:
+async def work(worker: WorkerContext, database_url: str, job_id: UUID) -> None:
     """Do an attempt of a job here, as its doorbell would have it."""
     (job,) = rows(database_url, "SELECT tenant_id, dispatch_seq FROM jobs WHERE id = %s", job_id)
-    await attempt_job(shop, ingest, job["tenant_id"], job_id, job["dispatch_seq"])
+    await attempt_job(worker, ingest, job["tenant_id"], job_id, job["dispatch_seq"])
 
 
 def states(database_url: str, job_id: UUID) -> dict[str, str]:

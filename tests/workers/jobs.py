@@ -13,18 +13,18 @@ from schema import events
 from schema.db import tenant_tx
 from schema.events import Event, Frame, read_frames
 from schema.ids import new_id
-from schema.kinds import KINDS
-from schema.queries.attempts import ClaimedJob, claim_job
-from schema.queries.jobs import find_log
-from schema.queries.sessions import StoredMessage
-from schema.queries.submissions import Submission
+from schema.job_kinds import KINDS
+from schema.queries.jobs.attempts import ClaimedJob, claim_job
+from schema.queries.jobs.jobs import find_log
+from schema.queries.jobs.submissions import Submission
+from schema.queries.sessions.sessions import StoredMessage
 from tests.conftest import TestTenant
 from tests.secret import VAULT
 from tests.waiting import PATIENCE_S
-from workers.follow import Follower
-from workers.ports import Ports
-from workers.submit import Submitted, submit
-from workers.workshop import WorkerSettings, Workshop
+from workers.context import WorkerContext, WorkerSettings
+from workers.queue.job_core import JobCore
+from workers.queue.submit import Submitted, submit
+from workers.stream.follow import Follower
 
 
 def submission(tenant: TestTenant, **changes: Any) -> Submission:
@@ -46,14 +46,14 @@ def turn(tenant: TestTenant, session_id: UUID | None = None, **changes: Any) -> 
     return submission(tenant, **{**facts, **changes})
 
 
-async def submit_one(ports: Ports, tenant: TestTenant, **changes: Any) -> Submitted:
-    return await submit(ports, submission(tenant, **changes))
+async def submit_one(core: JobCore, tenant: TestTenant, **changes: Any) -> Submitted:
+    return await submit(core, submission(tenant, **changes))
 
 
 def rows(database_url: str, sql: str, *values: Any) -> list[DictRow]:
     """What the owner of the tables sees."""
     with psycopg.connect(database_url, row_factory=dict_row) as db:
-        return db.execute(sql, values).fetchall()  # type: ignore[arg-type]
+        return db.execute(sql, values).fetchall()
 
 
 def job_row(database_url: str, job_id: UUID) -> DictRow:
@@ -63,14 +63,14 @@ def job_row(database_url: str, job_id: UUID) -> DictRow:
 
 def change(database_url: str, sql: str, *values: Any) -> None:
     with psycopg.connect(database_url) as db:
-        db.execute(sql, values)  # type: ignore[arg-type]
+        db.execute(sql, values)
 
 
-async def claim(ports: Ports, database_url: str, job_id: UUID, worker: str = "w/1/1") -> ClaimedJob | None:
+async def claim(core: JobCore, database_url: str, job_id: UUID, worker: str = "w/1/1") -> ClaimedJob | None:
     """Claim a dispatched job under its present dispatch, as a worker does."""
     row = job_row(database_url, job_id)
     claimed = await claim_job(
-        ports.pool, row["tenant_id"], job_id, row["dispatch_seq"], worker=worker, lease_s=30, history=10
+        core.pool, row["tenant_id"], job_id, row["dispatch_seq"], worker=worker, lease_s=30, history=10
     )
     return claimed and claimed[0]
 
@@ -84,21 +84,23 @@ async def read_all(follower: Follower) -> list[Frame]:
     return frames
 
 
-async def stored_frames(ports: Ports, tenant: TestTenant, job_id: UUID) -> list[Frame]:
+async def stored_frames(core: JobCore, tenant: TestTenant, job_id: UUID) -> list[Frame]:
     """The compacted log."""
-    async with tenant_tx(ports.pool, tenant.id) as db:
+    async with tenant_tx(core.pool, tenant.id) as db:
         return list(read_frames(await find_log(db, tenant.id, job_id) or b""))
 
 
 @asynccontextmanager
-async def workshop(database_url: str, redis_url: str, queue: str = "chat", **settings: Any) -> AsyncIterator[Workshop]:
+async def worker_context(
+    database_url: str, redis_url: str, queue: str = "chat", **settings: Any
+) -> AsyncIterator[WorkerContext]:
     """A worker's resources in this process, without Celery."""
-    shop = Workshop(WorkerSettings(database_url, redis_url, vault=VAULT, **settings), queue, f"{queue}@test")
-    await shop.open()
+    worker = WorkerContext(WorkerSettings(database_url, redis_url, vault=VAULT, **settings), queue, f"{queue}@test")
+    await worker.open()
     try:
-        yield shop
+        yield worker
     finally:
-        await shop.close()
+        await worker.close()
 
 
 class Script:
@@ -109,7 +111,7 @@ class Script:
         self.at_work = asyncio.Event()
 
     async def __call__(
-        self, shop: Workshop, job: ClaimedJob, messages: Sequence[StoredMessage], emit: Callable[[Event], None]
+        self, worker: WorkerContext, job: ClaimedJob, messages: Sequence[StoredMessage], emit: Callable[[Event], None]
     ) -> None:
         self.begun += 1
         self.messages = messages

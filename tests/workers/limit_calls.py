@@ -10,9 +10,9 @@ from datetime import datetime
 from uuid import UUID
 
 from schema.ids import new_id
-from workers.limits import LimitPolicy, Limits, Verdict
-from workers.redis_connection import RedisAddress
-from workers.wire import Wire
+from workers.limits.limits import LimitPolicy, Limits, Verdict
+from workers.redis.client import RedisClient
+from workers.redis.connection import RedisAddress
 
 
 class Clock:
@@ -60,16 +60,16 @@ class Tenant:
 
 async def call_at_once(redis_url: str, tenant_id: UUID, calls: int, limit: int) -> int:
     """Reserve for `calls` jobs at once when a line comes in; return how many were allowed."""
-    wire = Wire(RedisAddress.from_url(redis_url))
-    limits = Limits(wire, Books())
+    redis_client = RedisClient(RedisAddress.from_url(redis_url))
+    limits = Limits(redis_client, Books())
     policy = LimitPolicy(requests_per_minute=limit)
-    await wire.call("PING")
+    await redis_client.call("PING")
     print("ready", flush=True)
     await asyncio.to_thread(sys.stdin.readline)
     verdicts = await asyncio.gather(
         *(limits.reserve(tenant_id, new_id(), policy, tokens=1, nanos=0) for _ in range(calls))
     )
-    await wire.close()
+    await redis_client.close()
     return sum(verdict.allowed for verdict in verdicts)
 
 

@@ -12,34 +12,44 @@ from psycopg.types.json import Jsonb
 
 from schema.db import pool_for, tenant_tx
 from schema.ids import new_id
-from schema.queries import retention as queries
+from schema.queries.tenants import retention as queries
 from schema.redis_names import RESERVATIONS, all_of
 from schema.tables import TENANT_TABLES
 from tests.api.documents.stored_documents import shelve
 from tests.conftest import TestTenant, make_tenant
 from tests.secret import VAULT
 from tests.waiting import PATIENCE_S
-from tests.workers.jobs import Script, change, job_row, rows, saying, submission, submit_one, turn, workshop
+from tests.workers.jobs import (
+    Script,
+    change,
+    job_row,
+    rows,
+    saying,
+    submission,
+    submit_one,
+    turn,
+    worker_context,
+)
 from tests.workers.limit_calls import Books, Clock
-from workers.attempts import attempt_job
-from workers.limits import LimitPolicy, Limits
-from workers.ports import Ports
+from workers.limits.limits import LimitPolicy, Limits
+from workers.queue.attempts import attempt_job
+from workers.queue.job_core import JobCore
+from workers.queue.submit import submit
 from workers.retention import Retention
-from workers.submit import submit
 
 POLICY = LimitPolicy(requests_per_minute=1000, tokens_per_minute=100_000)
 
 
 @pytest.fixture
-async def retention(ports: Ports, database_url: str) -> AsyncIterator[Retention]:
-    async with sweeping(ports, database_url, ports.limits) as opened:
+async def retention(core: JobCore, database_url: str) -> AsyncIterator[Retention]:
+    async with sweeping(core, database_url, core.limits) as opened:
         yield opened
 
 
 @asynccontextmanager
-async def sweeping(ports: Ports, database_url: str, limits: Limits) -> AsyncIterator[Retention]:
+async def sweeping(core: JobCore, database_url: str, limits: Limits) -> AsyncIterator[Retention]:
     async with pool_for(database_url, "headrace_system", max_size=4) as system:
-        yield Retention(ports.pool, system, ports.wire, limits)
+        yield Retention(core.pool, system, core.redis, limits)
 
 
 def count(database_url: str, table: str, tenant: TestTenant) -> int:
@@ -48,16 +58,16 @@ def count(database_url: str, table: str, tenant: TestTenant) -> int:
     return row["number"]
 
 
-async def redis_keys(ports: Ports, tenant: TestTenant) -> set[bytes]:
-    return set(await ports.wire.call("KEYS", all_of(tenant.id)))
+async def redis_keys(core: JobCore, tenant: TestTenant) -> set[bytes]:
+    return set(await core.redis.call("KEYS", all_of(tenant.id)))
 
 
-async def ended_chat(ports: Ports, database_url: str, redis_url: str, tenant: TestTenant) -> UUID:
+async def ended_chat(core: JobCore, database_url: str, redis_url: str, tenant: TestTenant) -> UUID:
     """Run a chat in a session of its own and return the job."""
-    submitted = await submit(ports, turn(tenant))
-    async with workshop(database_url, redis_url) as shop:
+    submitted = await submit(core, turn(tenant))
+    async with worker_context(database_url, redis_url) as worker:
         seq = job_row(database_url, submitted.job_id)["dispatch_seq"]
-        await attempt_job(shop, Script(*saying()), tenant.id, submitted.job_id, seq)
+        await attempt_job(worker, Script(*saying()), tenant.id, submitted.job_id, seq)
     assert "succeeded" == job_row(database_url, submitted.job_id)["state"]
     return submitted.job_id
 
@@ -117,12 +127,12 @@ FROM usage_records WHERE tenant_id = %s GROUP BY day, user_id, agent, model ORDE
 
 
 async def test_content_past_its_tenants_retention_goes_and_the_rest_stays(
-    ports: Ports, retention: Retention, database_url: str, redis_url: str, tenant: TestTenant
+    core: JobCore, retention: Retention, database_url: str, redis_url: str, tenant: TestTenant
 ) -> None:
     other = make_tenant(database_url)
-    old = age(database_url, await ended_chat(ports, database_url, redis_url, tenant), 31)
-    young = age(database_url, await ended_chat(ports, database_url, redis_url, tenant), 29)
-    kept = age(database_url, await ended_chat(ports, database_url, redis_url, other), 400)
+    old = age(database_url, await ended_chat(core, database_url, redis_url, tenant), 31)
+    young = age(database_url, await ended_chat(core, database_url, redis_url, tenant), 29)
+    kept = age(database_url, await ended_chat(core, database_url, redis_url, other), 400)
     change(database_url, "UPDATE tenants SET retention_days = 30 WHERE id = %s", tenant.id)
     await retention.sweep()
     assert [] == rows(database_url, "SELECT id FROM jobs WHERE id = %s", old)
@@ -133,9 +143,9 @@ async def test_content_past_its_tenants_retention_goes_and_the_rest_stays(
 
 
 async def test_a_session_that_somebody_went_on_with_keeps_all_that_was_said(
-    ports: Ports, retention: Retention, database_url: str, redis_url: str, tenant: TestTenant
+    core: JobCore, retention: Retention, database_url: str, redis_url: str, tenant: TestTenant
 ) -> None:
-    job_id = await ended_chat(ports, database_url, redis_url, tenant)
+    job_id = await ended_chat(core, database_url, redis_url, tenant)
     session_id = job_row(database_url, job_id)["session_id"]
     age(database_url, job_id, 31)
     change(database_url, "UPDATE sessions SET updated_at = now() WHERE id = %s", session_id)
@@ -146,12 +156,12 @@ async def test_a_session_that_somebody_went_on_with_keeps_all_that_was_said(
 
 
 async def test_a_session_that_is_gone_on_with_while_the_sweeper_looks_stays(
-    ports: Ports, retention: Retention, database_url: str, tenant: TestTenant
+    core: JobCore, retention: Retention, database_url: str, tenant: TestTenant
 ) -> None:
     session_id, used = new_id(), datetime.now(UTC) - timedelta(days=31)
     add(database_url, "sessions", tenant, id=session_id, title="t", updated_at=used)
     change(database_url, "UPDATE tenants SET retention_days = 30 WHERE id = %s", tenant.id)
-    async with tenant_tx(ports.pool, tenant.id) as db:
+    async with tenant_tx(core.pool, tenant.id) as db:
         touched = await db.execute("UPDATE sessions SET updated_at = now() WHERE id = %s RETURNING id", (session_id,))
         await touched.fetchone()
         sweep = asyncio.create_task(retention.sweep())
@@ -199,9 +209,9 @@ async def test_expired_sign_ins_go_a_day_later_with_their_tokens(
 
 
 async def test_idempotency_keys_are_good_for_a_day(
-    ports: Ports, retention: Retention, database_url: str, tenant: TestTenant
+    core: JobCore, retention: Retention, database_url: str, tenant: TestTenant
 ) -> None:
-    job = await submit_one(ports, tenant)
+    job = await submit_one(core, tenant)
     for key, hours in (("old", 25), ("young", 23)):
         made = {"job_id": job.job_id, "created_at": datetime.now(UTC) - timedelta(hours=hours)}
         add(database_url, "idempotency_keys", tenant, route="r", key=key, fingerprint="f", **made)
@@ -244,34 +254,34 @@ async def test_usage_of_past_days_becomes_one_row_for_each_user_agent_and_model_
 
 
 async def test_schedulers_that_join_at_the_same_time_lose_nothing(
-    ports: Ports, database_url: str, tenant: TestTenant
+    core: JobCore, database_url: str, tenant: TestTenant
 ) -> None:
     for days_ago in range(2, 40):
         for _ in range(4):
             add_usage(database_url, tenant, days_ago=days_ago)
     async with (
-        sweeping(ports, database_url, ports.limits) as one,
-        sweeping(ports, database_url, ports.limits) as two,
+        sweeping(core, database_url, core.limits) as one,
+        sweeping(core, database_url, core.limits) as two,
     ):
         await asyncio.gather(*(retention.join_usage() for retention in (one, two) * 3))
     assert [(4, 1)] * 38 == [(row["jobs"], row["rows"]) for row in rows(database_url, USED, tenant.id)]
 
 
-async def fill(ports: Ports, database_url: str, redis_url: str, tenant: TestTenant) -> None:
+async def fill(core: JobCore, database_url: str, redis_url: str, tenant: TestTenant) -> None:
     """Give a tenant a row in every table and a key of every sort."""
     user_id = add_user(database_url, tenant)
     add_login(database_url, tenant, user_id, ended=timedelta(hours=-1))
-    job_id = await ended_chat(ports, database_url, redis_url, tenant)
-    waiting = await submit(ports, turn(tenant, job_row(database_url, job_id)["session_id"]))
+    job_id = await ended_chat(core, database_url, redis_url, tenant)
+    waiting = await submit(core, turn(tenant, job_row(database_url, job_id)["session_id"]))
     sealed = {"key_id": VAULT.key_ids[0], "sealed": b"s"}
     add(database_url, "idempotency_keys", tenant, route="r", key="k", fingerprint="f", job_id=job_id)
     add(database_url, "job_secrets", tenant, job_id=waiting.job_id, **sealed)
     add(database_url, "credentials", tenant, id=new_id(), service="openai", **sealed)
     add(database_url, "identity_providers", tenant, id=new_id(), name="n", issuer=tenant.slug, audience="a")
     configure(database_url, tenant)
-    await shelve(ports, database_url, tenant)
+    await shelve(core, database_url, tenant)
     learn(database_url, tenant, user_id, job_id)
-    await ports.limits.reserve(tenant.id, waiting.job_id, POLICY, tokens=5, nanos=0)
+    await core.limits.reserve(tenant.id, waiting.job_id, POLICY, tokens=5, nanos=0)
 
 
 def configure(database_url: str, tenant: TestTenant) -> None:
@@ -307,15 +317,15 @@ def learn(database_url: str, tenant: TestTenant, user_id: UUID, job_id: UUID) ->
 
 
 async def test_a_deleted_tenant_leaves_no_row_and_no_key_and_others_lose_none(
-    ports: Ports, retention: Retention, database_url: str, redis_url: str, tenant: TestTenant
+    core: JobCore, retention: Retention, database_url: str, redis_url: str, tenant: TestTenant
 ) -> None:
     other = make_tenant(database_url)
     for who in (tenant, other):
-        await fill(ports, database_url, redis_url, who)
+        await fill(core, database_url, redis_url, who)
     tables = ["tenants", *(str(table.__tablename__) for table in TENANT_TABLES)]
-    held, keys = {table: count(database_url, table, other) for table in tables}, await redis_keys(ports, other)
+    held, keys = {table: count(database_url, table, other) for table in tables}, await redis_keys(core, other)
     assert [] == [table for table, number in held.items() if number == 0]
-    assert await redis_keys(ports, tenant)
+    assert await redis_keys(core, tenant)
     stored = {
         row["stored_as"]
         for row in rows(database_url, "SELECT stored_as FROM document_versions WHERE tenant_id = %s", tenant.id)
@@ -328,16 +338,16 @@ async def test_a_deleted_tenant_leaves_no_row_and_no_key_and_others_lose_none(
     assert stored | {"n"} == {row["stored_as"] for row in noted}  # they go when the bytes are gone
     tables.remove("file_removals")
     assert {} == {table: number for table in tables if (number := count(database_url, table, tenant))}
-    assert set() == await redis_keys(ports, tenant)
+    assert set() == await redis_keys(core, tenant)
     held.pop("file_removals")
     assert (held, keys) == (
         {table: count(database_url, table, other) for table in tables},
-        await redis_keys(ports, other),
+        await redis_keys(core, other),
     )
 
 
 async def test_a_large_tenant_is_deleted_by_as_many_sweeps_as_it_takes(
-    ports: Ports, retention: Retention, database_url: str, tenant: TestTenant, monkeypatch: pytest.MonkeyPatch
+    core: JobCore, retention: Retention, database_url: str, tenant: TestTenant, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(queries, "BATCH", 1)
     for _ in range(50):
@@ -351,11 +361,11 @@ async def test_a_large_tenant_is_deleted_by_as_many_sweeps_as_it_takes(
 
 
 async def test_a_running_job_of_a_deleted_tenant_stops_and_brings_nothing_back(
-    ports: Ports, retention: Retention, database_url: str, redis_url: str, tenant: TestTenant
+    core: JobCore, retention: Retention, database_url: str, redis_url: str, tenant: TestTenant
 ) -> None:
-    submitted, script = await submit(ports, turn(tenant)), Script(saying()[0], asyncio.Event())
-    async with workshop(database_url, redis_url) as shop:
-        running = asyncio.create_task(attempt_job(shop, script, tenant.id, submitted.job_id, 1))
+    submitted, script = await submit(core, turn(tenant)), Script(saying()[0], asyncio.Event())
+    async with worker_context(database_url, redis_url) as worker:
+        running = asyncio.create_task(attempt_job(worker, script, tenant.id, submitted.job_id, 1))
         async with asyncio.timeout(PATIENCE_S):
             await script.at_work.wait()
             change(database_url, "UPDATE tenants SET state = 'deleting' WHERE id = %s", tenant.id)
@@ -365,45 +375,45 @@ async def test_a_running_job_of_a_deleted_tenant_stops_and_brings_nothing_back(
     assert "cancelled" == job_row(database_url, submitted.job_id)["state"]
     await retention.sweep()
     assert [0, 0, 0] == [count(database_url, table, tenant) for table in ("tenants", "jobs", "audit_log")]
-    assert set() == await redis_keys(ports, tenant)
+    assert set() == await redis_keys(core, tenant)
 
 
 async def test_reservations_of_jobs_that_ended_or_never_were_are_given_back(
-    ports: Ports, database_url: str, redis_url: str, tenant: TestTenant
+    core: JobCore, database_url: str, redis_url: str, tenant: TestTenant
 ) -> None:
     clock = Clock()
-    limits = Limits(ports.wire, Books(), now_ms=clock)
-    ended, waits = await ended_chat(ports, database_url, redis_url, tenant), (await submit_one(ports, tenant)).job_id
+    limits = Limits(core.redis, Books(), now_ms=clock)
+    ended, waits = await ended_chat(core, database_url, redis_url, tenant), (await submit_one(core, tenant)).job_id
     for job_id in (ended, waits, new_id()):
         await limits.reserve(tenant.id, job_id, POLICY, tokens=10, nanos=0)
     clock.pass_s(59)
     await limits.reserve(tenant.id, new_id(), POLICY, tokens=10, nanos=0)  # its submit is on its way
-    async with sweeping(ports, database_url, limits) as retention:
+    async with sweeping(core, database_url, limits) as retention:
         await retention.give_back_reservations()
         assert 4 == (await limits.reserved(tenant.id)).jobs
         clock.pass_s(2)
         await retention.give_back_reservations()
     assert (2, 20) == ((await limits.reserved(tenant.id)).jobs, (await limits.reserved(tenant.id)).tokens)
-    members = await ports.wire.call("ZRANGE", RESERVATIONS, 0, -1)
+    members = await core.redis.call("ZRANGE", RESERVATIONS, 0, -1)
     assert f"{tenant.id}:{waits}".encode() in members
     assert f"{tenant.id}:{ended}".encode() not in members
 
 
 async def test_jobs_that_wait_long_do_not_hide_those_that_ended(
-    ports: Ports, database_url: str, tenant: TestTenant, monkeypatch: pytest.MonkeyPatch
+    core: JobCore, database_url: str, tenant: TestTenant, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("workers.retention.LOOK", 3)
-    await ports.wire.call("DEL", RESERVATIONS)
+    await core.redis.call("DEL", RESERVATIONS)
     clock = Clock()
-    limits = Limits(ports.wire, Books(), now_ms=clock)
+    limits = Limits(core.redis, Books(), now_ms=clock)
     for _ in range(8):
         job = submission(tenant)
         await limits.reserve(tenant.id, job.job_id, POLICY, tokens=1, nanos=0)
-        await submit(ports, job)
+        await submit(core, job)
     clock.pass_s(1)
     await limits.reserve(tenant.id, new_id(), POLICY, tokens=1, nanos=0)
     clock.pass_s(61)
-    async with sweeping(ports, database_url, limits) as retention:
+    async with sweeping(core, database_url, limits) as retention:
         for _ in range(3):
             await retention.give_back_reservations()
     assert 8 == (await limits.reserved(tenant.id)).jobs

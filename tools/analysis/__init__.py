@@ -4,5 +4,5 @@ reading.py  text → a table of columns and rows
 figures.py  statistics of a column, correlations
 groups.py   rows chosen, grouped, summed up, sorted
 
-It runs in a child process (`tools/jailed.py`).
+It runs in a child process (`tools/run_sandboxed.py`).
 """

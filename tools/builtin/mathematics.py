@@ -5,7 +5,7 @@ from typing import Any
 
 from tools.contract import FunctionTool, Tool, ToolContext, ToolResult, ToolSpec
 from tools.errors import ToolTimeout
-from tools.jailed import START_S, ask_jailed
+from tools.run_sandboxed import START_S, ask_sandboxed
 
 TIME_S = 8
 OPERATIONS = (
@@ -47,7 +47,7 @@ SPEC = ToolSpec(
 async def compute(time_s: int, arguments: dict[str, Any], context: ToolContext) -> ToolResult:
     """Raises ToolBadArguments, ToolTooLarge and ToolTimeout, each with a sentence for the model."""
     try:
-        found = await ask_jailed("tools.algebra.operations:answer", arguments, time_s=time_s)
+        found = await ask_sandboxed("tools.algebra.operations:answer", arguments, time_s=time_s)
     except ToolTimeout:
         raise ToolTimeout(
             f"This was not computed within {time_s} seconds; it may have no closed form. Ask for less."

@@ -1,7 +1,7 @@
 """`python`: runs Python that a model wrote. Without files, network or environment, 5 seconds, bounded memory (T6).
 
 Two ways. `monty` (pydantic-monty, everywhere): an interpreter of a part of Python in which files and networks do not exist.
-`jail` (opt-in, Linux on x86-64): the whole language and its standard library, in the jail of `tools/jail.py`; where the
+`jail` (opt-in, Linux on x86-64): the whole language and its standard library, in the jail of `tools/sandbox.py`; where the
 kernel can't do that the call is refused. Code is never run in a plain child process.
 """
 
@@ -12,17 +12,17 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from tools.children import ChildEnd, run_child
 from tools.contract import FunctionTool, Tool, ToolContext, ToolResult, ToolSpec
 from tools.errors import ToolBadArguments, ToolRefused, ToolTimeout, ToolTooLarge, ToolUnavailable
-from tools.jail import why_not
+from tools.sandbox import unsupported_reason
+from tools.subprocesses import SubprocessResult, run_subprocess
 
 TIME_S = 5
 MONTY_BYTES = 64 << 20
 JAIL_MB = 512
 MAX_OUTPUT = 64 * 1024
 MAX_CODE = 10 * 1024
-JAIL = Path(__file__).parents[1] / "jail.py"
+JAIL = Path(__file__).parents[1] / "sandbox.py"
 MODE = "PYTHON_MODE"
 """The setting that opts in: `jail`."""
 
@@ -94,11 +94,11 @@ def _monty_failed(said: str, time_s: float) -> Exception:
 
 
 async def _in_jail(code: str, time_s: float) -> ToolResult:
-    if reason := why_not():
+    if reason := unsupported_reason():
         raise ToolRefused(f"{reason} An admin can set {MODE} to monty instead.")
     readable = ":".join(dict.fromkeys((sys.base_prefix + "/lib", "/usr/lib", "/lib", "/lib64")))
     words = [_real_python(), "-I", "-S", "-B", str(JAIL), readable, str(JAIL_MB), str(math.ceil(time_s))]
-    end = await run_child(words, code.encode("utf-8", "replace"), timeout_s=time_s + 1.0, max_bytes=MAX_OUTPUT)
+    end = await run_subprocess(words, code.encode("utf-8", "replace"), timeout_s=time_s + 1.0, max_bytes=MAX_OUTPUT)
     if end.too_large:
         raise ToolTooLarge(f"The program printed more than {MAX_OUTPUT:,} bytes; print less.")
     if end.timed_out or end.status in (-9, -24):  # RLIMIT_CPU ends with SIGXCPU or SIGKILL
@@ -113,7 +113,7 @@ def _real_python() -> str:
     return getattr(sys, "_base_executable", "") or sys.executable
 
 
-def _jail_failed(end: ChildEnd) -> Exception:
+def _jail_failed(end: SubprocessResult) -> Exception:
     lines = end.stderr.decode("utf-8", "replace").strip().splitlines()
     said = lines[-1][:500] if lines else f"it ended with status {end.status}"
     if said.startswith("MemoryError"):

@@ -4,7 +4,7 @@ from typing import Any
 
 from tools.contract import FunctionTool, Tool, ToolContext, ToolResult, ToolSpec
 from tools.errors import ToolUnavailable
-from tools.sql_gate import admit_sql
+from tools.sql_allowlist import admit_sql
 from tools.sql_reading import as_table, read_rows
 
 SPEC = ToolSpec(

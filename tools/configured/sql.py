@@ -1,6 +1,6 @@
 """`SQL`: reads from one data source. With `config.statement` an admin writes the SELECT, with `:name` for arguments, which
-Postgres gets as parameters and never as text; without it the model writes the SELECT itself. Either way `tools/sql_gate.py`
-admits the statement, and the data source bounds rows, bytes and time.
+Postgres gets as parameters and never as text; without it the model writes the SELECT itself. Either way
+`tools/sql_allowlist.py` admits the statement, and the data source bounds rows, bytes and time.
 """
 
 from collections.abc import Sequence
@@ -94,7 +94,7 @@ def _used_in(statement: str) -> Used:
 
 
 def _admitted(statement: str, tables: Sequence[str], names: Sequence[str]) -> str:
-    from tools.sql_gate import admit_sql
+    from tools.sql_allowlist import admit_sql
 
     return admit_sql(statement, tables, parameters=names)
 

@@ -11,7 +11,7 @@ from typing import BinaryIO
 
 from tools.documents.blocks import Unreadable
 from tools.documents.decoding import is_text
-from tools.documents.foreign_types import foreign_type
+from tools.documents.unsupported_types import unsupported_type
 from tools.documents.zips import list_names
 
 HEAD = 64 * 1024
@@ -116,7 +116,7 @@ def _binary(file: BinaryIO, head: bytes, size: int, name: str) -> MediaType | No
     for magic, kind in IMAGES:
         if head.startswith(magic) and _is_that_image(kind, head):
             return kind
-    if (foreign := foreign_type(file, head, size)) and not (foreign.weak and is_text(head)):
+    if (foreign := unsupported_type(file, head, size)) and not (foreign.weak and is_text(head)):
         _refuse(foreign.code, foreign.said, extension_of(name), foreign.extensions)
     if not is_text(head):
         _refuse("unsupported", "The file is neither text nor of a type that is read", extension_of(name))

@@ -77,7 +77,7 @@ class Keys:
         self._read_at = time.monotonic()
 
 
-class Callers:
+class Authenticator:
     """Knows for whom a token speaks."""
 
     def __init__(self, keys: Keys, *, issuer: str, audience: str = "headrace") -> None:

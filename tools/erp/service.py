@@ -17,7 +17,7 @@ from typing import Any
 from urllib.parse import parse_qsl, unquote
 
 from tools.erp import books
-from tools.erp.callers import Caller, Callers, KeysAway, Stranger
+from tools.erp.callers import Authenticator, Caller, KeysAway, Stranger
 from tools.erp.reminders import KeyReused, Reminders
 
 MAX_BODY = 16 * 1024
@@ -53,7 +53,7 @@ class Erp(ThreadingHTTPServer):
 
     daemon_threads = True
 
-    def __init__(self, callers: Callers, *, port: int, host: str = "127.0.0.1") -> None:
+    def __init__(self, callers: Authenticator, *, port: int, host: str = "127.0.0.1") -> None:
         self.callers, self.reminders = callers, Reminders()
         super().__init__((host, port), _Handler)
 

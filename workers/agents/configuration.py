@@ -15,11 +15,11 @@ import structlog
 
 from schema import redis_names
 from schema.db import Pool
-from schema.queries.configuration import read_configuration
+from schema.queries.agents.agent_config import read_configuration
 from schema.tenancy import matches
 from schema.ttl_cache import TtlCache
 from schema.vault import Sealed
-from workers.wire import Wire, WireDown
+from workers.redis.client import RedisClient, RedisUnavailable
 
 log = structlog.get_logger()
 
@@ -120,8 +120,8 @@ class Configuration(msgspec.Struct, frozen=True, kw_only=True):
 class Configurations:
     """The configurations that this process knows."""
 
-    def __init__(self, pool: Pool, wire: Wire) -> None:
-        self._pool, self._wire = pool, wire
+    def __init__(self, pool: Pool, redis: RedisClient) -> None:
+        self._pool, self._wire = pool, redis
         self._known: TtlCache[tuple[UUID, str], Configuration] = TtlCache(KEPT)
 
     async def get(self, tenant_id: UUID, version: str) -> Configuration:
@@ -137,7 +137,7 @@ class Configurations:
         try:
             kept = await self._wire.call("GET", redis_names.configuration(tenant_id, version))
             return msgspec.msgpack.decode(kept, type=Configuration) if kept else None
-        except (WireDown, msgspec.MsgspecError) as error:
+        except (RedisUnavailable, msgspec.MsgspecError) as error:
             log.warning("configuration_not_in_redis", error=type(error).__name__)
             return None
 
@@ -145,7 +145,7 @@ class Configurations:
         name = redis_names.configuration(tenant_id, found.version)
         try:
             await self._wire.call("SET", name, msgspec.msgpack.encode(found), "EX", REDIS_S)
-        except WireDown:
+        except RedisUnavailable:
             log.warning("configuration_not_kept")
 
 

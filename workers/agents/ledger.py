@@ -1,4 +1,4 @@
-"""The ledger of a job's tool calls, in Postgres (`schema/queries/tool_effects.py`)."""
+"""The ledger of a job's tool calls, in Postgres (`schema/queries/jobs/tool_effects.py`)."""
 
 from uuid import UUID
 
@@ -6,7 +6,7 @@ import msgspec
 
 from graphs.agents.contract import CallResult
 from schema.db import Pool
-from schema.queries.tool_effects import begin_call, end_call
+from schema.queries.jobs.tool_effects import begin_call, end_call
 
 UNKNOWN = CallResult(
     ok=False,

@@ -7,14 +7,14 @@ from graphs.agents.contract import AgentSpec
 from graphs.providers.capabilities import capabilities
 from graphs.providers.contract import Provider
 from graphs.providers.fallback import Choice
-from graphs.providers.own import OwnCredential
-from graphs.providers.textual_tools import NativeOrTextual
+from graphs.providers.prompted_tools.provider import NativeOrPromptedTools
+from graphs.providers.tenant_providers import TenantCredential
 from schema.errors import ProviderError
-from schema.queries.configuration import ProviderCredential
+from schema.queries.agents.agent_config import ProviderCredential
 from schema.vault import Sealed
 from workers.agents.configuration import Configuration
-from workers.agents.pictures import Unseeing
-from workers.workshop import Workshop
+from workers.agents.text_only import TextOnlyProvider
+from workers.context import WorkerContext
 
 
 class Models:
@@ -22,7 +22,7 @@ class Models:
 
     def __init__(
         self,
-        shop: Workshop,
+        worker: WorkerContext,
         tenant_id: UUID,
         configuration: Configuration,
         credentials: Sequence[ProviderCredential],
@@ -30,10 +30,10 @@ class Models:
         default: str,
         asked_for: bool,
     ) -> None:
-        self._shop, self._tenant_id, self._configuration = shop, tenant_id, configuration
+        self._worker, self._tenant_id, self._configuration = worker, tenant_id, configuration
         self._default, self._asked_for = default, asked_for
-        self._credentials: Mapping[str, OwnCredential] = {
-            own.service: OwnCredential(tenant_id, own.id, own.service, own.base_url, Sealed(own.key_id, own.sealed))
+        self._credentials: Mapping[str, TenantCredential] = {
+            own.service: TenantCredential(tenant_id, own.id, own.service, own.base_url, Sealed(own.key_id, own.sealed))
             for own in credentials
         }
 
@@ -66,10 +66,10 @@ class Models:
         row = self._configuration.models.get(full_name)
         said = {"tools": row.tools, "images": row.images, "context_tokens": row.context_tokens} if row else None
         can = await capabilities(provider, name, said)
-        wrapped = NativeOrTextual(provider if can.images else Unseeing(provider), native=can.tools)
+        wrapped = NativeOrPromptedTools(provider if can.images else TextOnlyProvider(provider), native=can.tools)
         own = service in self._credentials
         return Choice(wrapped, name, full_name, f"{self._tenant_id if own else ''}/{service}")
 
     def _provider(self, service: str) -> Provider:
         own = self._credentials.get(service)
-        return self._shop.providers.get(service) if own is None else self._shop.own.provider(own)
+        return self._worker.providers.get(service) if own is None else self._worker.own.provider(own)

@@ -15,17 +15,17 @@ import structlog
 
 from graphs.agents.contract import PLAIN, AgentSpec
 from graphs.agents.state import AgentState
-from graphs.agents.summarising import by_rule, summarise
+from graphs.agents.summaries import by_rule, summarise
 from graphs.chat.history import KEPT
 from graphs.messages import stored_message
 from graphs.providers.contract import Message
 from schema.db import tenant_tx
 from schema.errors import HeadraceError
-from schema.queries.attempts import ClaimedJob
-from schema.queries.configuration import JobNeeds
-from schema.queries.session_summaries import list_unsummarised, set_summary
+from schema.queries.agents.agent_config import JobNeeds
+from schema.queries.jobs.attempts import ClaimedJob
+from schema.queries.sessions.session_summaries import list_unsummarised, set_summary
 from workers.agents.models import Models
-from workers.workshop import Workshop
+from workers.context import WorkerContext
 
 log = structlog.get_logger()
 
@@ -67,7 +67,7 @@ class _Session:
 
 
 async def summary_for(
-    shop: Workshop,
+    worker: WorkerContext,
     job: ClaimedJob,
     needs: JobNeeds,
     models: Models,
@@ -81,20 +81,20 @@ async def summary_for(
         return old
     session = _Session(job.tenant_id, job.session_id, job.turn)
     try:
-        return await _renewed(shop, session, models, old, turn)
+        return await _renewed(worker, session, models, old, turn)
     except (HeadraceError, psycopg.Error, TimeoutError) as error:
         log.warning("summary_not_renewed", job_id=str(job.id), error=type(error).__name__)
         return old
 
 
-async def _renewed(shop: Workshop, session: _Session, models: Models, old: Summary, turn: int | None) -> Summary:
-    async with tenant_tx(shop.pool, session.tenant_id) as db:
+async def _renewed(worker: WorkerContext, session: _Session, models: Models, old: Summary, turn: int | None) -> Summary:
+    async with tenant_tx(worker.pool, session.tenant_id) as db:
         rows = await list_unsummarised(db, session.tenant_id, session.id, after=turn, before=session.turn)
     fallen = rows[: shown_from([row.role for row in rows])]
     if len(fallen) < FALLEN_OUT:
         return old
-    new = await _made(shop, models, old, [stored_message(row.role, row.parts) for row in fallen])
-    async with tenant_tx(shop.pool, session.tenant_id) as db:
+    new = await _made(worker, models, old, [stored_message(row.role, row.parts) for row in fallen])
+    async with tenant_tx(worker.pool, session.tenant_id) as db:
         await set_summary(db, session.tenant_id, session.id, new.text, turn=fallen[-1].turn, seen=turn)
     return new
 
@@ -106,10 +106,10 @@ def shown_from(roles: Sequence[str]) -> int:
     return start if first is None else first
 
 
-async def _made(shop: Workshop, models: Models, old: Summary, said: Sequence[Message]) -> Summary:
+async def _made(worker: WorkerContext, models: Models, old: Summary, said: Sequence[Message]) -> Summary:
     choices = await models.chain(AgentSpec(name=PLAIN, graph="chat"))
     if choices[0].full_name.partition("/")[0] == OFFLINE:
         return Summary(by_rule(old.text, said))
     async with asyncio.timeout(PATIENCE_S):
-        reply = await summarise(choices, shop.breakers, old.text, said)
+        reply = await summarise(choices, worker.breakers, old.text, said)
     return Summary(reply.text, reply.input_tokens, reply.output_tokens, reply.estimated)

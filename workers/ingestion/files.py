@@ -9,13 +9,13 @@ import structlog
 from schema.db import tenant_tx
 from schema.errors import NotFound
 from schema.events import DocumentReady, Event, JobProgress
-from schema.queries import ingestion as queries
-from schema.queries.ingestion import ClaimedFile, Draft, File
-from schema.queries.publishing import Facts, SpaceChanged, publish
+from schema.queries.documents import ingestion as queries
+from schema.queries.documents.document_publish import Facts, SpaceChanged, publish
+from schema.queries.documents.ingestion import ClaimedFile, Draft, File
 from tools.documents.blocks import Unreadable
 from tools.documents.chunking import Chunk, ChunkSettings
-from tools.documents.reading import ReadDocument
-from workers.workshop import Workshop
+from tools.documents.read_document import ReadDocument
+from workers.context import WorkerContext
 
 log = structlog.get_logger()
 
@@ -28,15 +28,15 @@ LOOKED_AT = 400
 BETWEEN_HEADINGS = " > "
 
 
-class Lost(Exception):
+class FileLeaseLost(Exception):
     """The file is no longer this attempt's: it was cancelled or deleted, or another attempt has the job."""
 
 
 class FileRun:
     """Makes a version of a document live that its attempt has claimed; `row` is what `claim_file` returned."""
 
-    def __init__(self, shop: Workshop, file: File, row: ClaimedFile, emit: Callable[[Event], None]) -> None:
-        self._shop, self._file, self._row, self._emit = shop, file, row, emit
+    def __init__(self, worker: WorkerContext, file: File, row: ClaimedFile, emit: Callable[[Event], None]) -> None:
+        self._worker, self._file, self._row, self._emit = worker, file, row, emit
         self._told_at = 0.0
         self._drafted = 0
         self.embedded_characters = 0
@@ -48,7 +48,7 @@ class FileRun:
         """
         document = await self._read()
         drafts = drafts_of(document.chunks)
-        space = await self._shop.embedders.space_of(self._row.embedder)
+        space = await self._worker.embedders.space_of(self._row.embedder)
         missing = await self._begin(document, drafts, space)
         self._drafted = len(drafts) - len(missing)
         missing = await self._copy(missing, space)
@@ -58,8 +58,8 @@ class FileRun:
     async def _read(self) -> ReadDocument:
         settings = ChunkSettings(self._row.chunk_characters, self._row.chunk_overlap)
         try:
-            async with self._shop.storage.local(self._row.stored_as) as path:
-                document = await self._shop.reader.read(path, self._row.name, settings)
+            async with self._worker.storage.local(self._row.stored_as) as path:
+                document = await self._worker.reader.read(path, self._row.name, settings)
         except NotFound:
             raise Unreadable("bytes_missing", "The file is no longer stored. Upload it again.") from None
         if not document.chunks:
@@ -68,12 +68,12 @@ class FileRun:
 
     async def _begin(self, document: ReadDocument, drafts: Sequence[Draft], space: int) -> list[Draft]:
         """Note what the file was cut into; return what an earlier attempt has not drafted."""
-        async with tenant_tx(self._shop.pool, self._file.tenant_id) as db:
+        async with tenant_tx(self._worker.pool, self._file.tenant_id) as db:
             done = await queries.begin_drafts(
                 db, self._file, space=space, drafts=drafts, notes=document.notes, media_type=document.media_type
             )
         if done is None:
-            raise Lost
+            raise FileLeaseLost
         return [draft for draft in drafts if draft.place not in done]
 
     async def _copy(self, missing: list[Draft], space: int) -> list[Draft]:
@@ -81,7 +81,7 @@ class FileRun:
         known = set[int]()
         for begin in range(0, len(missing), COPIED_AT_ONCE):
             some = missing[begin : begin + COPIED_AT_ONCE]
-            async with tenant_tx(self._shop.pool, self._file.tenant_id) as db:
+            async with tenant_tx(self._worker.pool, self._file.tenant_id) as db:
                 known |= await queries.add_known(db, self._file, space=space, drafts=some)
         self._drafted += len(known)
         return [draft for draft in missing if draft.place not in known]
@@ -100,21 +100,21 @@ class FileRun:
 
     async def _embed_batch(self, batch: dict[bytes, list[Draft]], total: int, space: int) -> None:
         texts = [embedded_text(drafts[0].heading, drafts[0].text) for drafts in batch.values()]
-        batcher = self._shop.embedders.get(self._row.embedder)
+        batcher = self._worker.embedders.get(self._row.embedder)
         vectors = await batcher.embed(texts, lane=str(self._file.tenant_id), purpose="passage")
         drafts = [draft for same in batch.values() for draft in same]
-        async with tenant_tx(self._shop.pool, self._file.tenant_id) as db:
+        async with tenant_tx(self._worker.pool, self._file.tenant_id) as db:
             held = await queries.add_embedded(
                 db, self._file, space=space, drafts=drafts, vectors=dict(zip(batch, vectors, strict=True))
             )
         if not held:
-            raise Lost
+            raise FileLeaseLost
         self.embedded_characters += sum(map(len, texts))
         self._drafted += len(drafts)
         self._tell(total)
 
     def _tell(self, total: int) -> None:
-        now = self._shop.loop.time()
+        now = self._worker.loop.time()
         if now - self._told_at >= TELL_S:
             self._told_at = now
             text = f"{self._row.name}: {self._drafted} of {total} passages"
@@ -125,14 +125,14 @@ class FileRun:
         file = self._file
         facts = Facts(document.title, document.language, document.pages, document.characters, chunks)
         try:
-            async with tenant_tx(self._shop.pool, file.tenant_id) as db:
+            async with tenant_tx(self._worker.pool, file.tenant_id) as db:
                 embedded = await publish(db, file, self._row.collection_id, facts, space=space)
         except SpaceChanged:
-            async with tenant_tx(self._shop.pool, file.tenant_id) as db:
+            async with tenant_tx(self._worker.pool, file.tenant_id) as db:
                 await queries.requeue_file(db, file)
             return None
         if embedded is None:
-            raise Lost
+            raise FileLeaseLost
         return DocumentReady(
             document_id=str(file.document_id),
             name=self._row.name,

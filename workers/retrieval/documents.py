@@ -5,11 +5,11 @@ from uuid import UUID
 
 from schema.db import tenant_tx
 from schema.errors import NotFound
-from schema.queries.search import list_searchable
+from schema.queries.documents.search import list_searchable
 from tools.contract import Passage
-from workers.retrieval.asking import Ask, Found
-from workers.retrieval.scoping import choose, listed
-from workers.retrieval.searching import Searcher
+from workers.retrieval.request import FoundPassage, SearchRequest
+from workers.retrieval.scope import choose, listed
+from workers.retrieval.search import Searcher
 
 
 class TenantDocuments:
@@ -31,7 +31,7 @@ class TenantDocuments:
     async def search(self, query: str, *, collection: str | None, k: int) -> Sequence[Passage]:
         """Return up to `k` passages, best first. Raises NotFound for a collection that isn't there, or not for this chat."""
         names = self._collections if collection is None else [await self._allowed(collection)]
-        ask = Ask(
+        ask = SearchRequest(
             tenant_id=self._tenant_id,
             reader=self._user_id,
             visible_user_id=self._user_id,
@@ -54,7 +54,7 @@ class TenantDocuments:
             raise NotFound(f"No such collection: {collection[:100]!r}. {listed(mine)}") from None
 
 
-def passage_of(found: Found) -> Passage:
+def passage_of(found: FoundPassage) -> Passage:
     """Return what a model is shown and an answer cites."""
     return Passage(
         text=found.text,

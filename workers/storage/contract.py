@@ -1,4 +1,4 @@
-"""What every storage of documents' bytes does. One suite is run against each: `tests/workers/test_storage.py`.
+"""What every storage of documents' bytes does. One suite is run against each: `tests/workers/storage/test_storage.py`.
 
 Names are ours, `{tenant_id}/{uuid}`, so nothing that a stranger called a file ever is a path. A name that is none raises
 ValueError: only a mistake in our own code makes one.
@@ -12,7 +12,7 @@ from typing import Protocol
 from uuid import UUID
 
 from schema.ids import new_id
-from workers.storage.incoming import Incoming
+from workers.storage.staging import Staging
 
 ID = r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
 NAME = re.compile(f"{ID}/{ID}")
@@ -24,7 +24,7 @@ class Storage(Protocol):
     """Keeps whole files under names of ours. Every method raises Unavailable when the storage does not answer or is full."""
 
     @property
-    def incoming(self) -> Incoming:
+    def incoming(self) -> Staging:
         """Where files are written that are to be put."""
         ...
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from schema.errors import NotFound, Unavailable
 from workers.storage.contract import GONE, NAME, checked, checked_prefix
-from workers.storage.incoming import FULL, Incoming
+from workers.storage.staging import FULL, Staging
 
 PIECE = 256 * 1024
 INCOMING = "incoming"
@@ -17,11 +17,11 @@ INCOMING = "incoming"
 class DiskStorage:
     """Files in a folder that is made when the first one comes."""
 
-    def __init__(self, folder: Path, incoming: Incoming) -> None:
+    def __init__(self, folder: Path, incoming: Staging) -> None:
         self._folder, self._incoming = folder, incoming
 
     @property
-    def incoming(self) -> Incoming:
+    def incoming(self) -> Staging:
         return self._incoming
 
     async def put(self, name: str, path: Path) -> None:

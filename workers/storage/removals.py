@@ -1,7 +1,8 @@
 """Removes stored bytes that nothing refers to: of deleted documents, and of uploads that came to nothing.
 
 Safe in any number of schedulers, and whenever one is killed: the notes go in the transaction that ends after the bytes are
-gone (`schema/queries/file_removals.py`). With a storage that does not answer the notes stay, and the next round tries again.
+gone (`schema/queries/documents/file_removals.py`). With a storage that does not answer the notes stay, and the next
+round tries again.
 """
 
 from collections.abc import Sequence
@@ -10,7 +11,7 @@ from uuid import UUID
 import structlog
 
 from schema.db import Pool, system_tx, tenant_tx
-from schema.queries.file_removals import take_due, take_own
+from schema.queries.documents.file_removals import take_due, take_own
 from workers.storage.contract import NAME, Storage
 
 log = structlog.get_logger()

@@ -15,8 +15,8 @@ import structlog
 
 from schema.errors import NotFound, Unavailable
 from workers.storage.contract import GONE, NAME, checked, checked_prefix
-from workers.storage.incoming import FULL, Incoming
 from workers.storage.settings import S3Settings
+from workers.storage.staging import FULL, Staging
 
 if TYPE_CHECKING:
     from obstore.store import S3Store
@@ -32,11 +32,11 @@ CALL_S, CONNECT_S, TRIES = 30, 3, 3
 class S3Storage:
     """Files in a bucket that is there already. `incoming` is a folder of this machine."""
 
-    def __init__(self, settings: S3Settings, incoming: Incoming) -> None:
+    def __init__(self, settings: S3Settings, incoming: Staging) -> None:
         self._store, self._incoming = _open(settings), incoming
 
     @property
-    def incoming(self) -> Incoming:
+    def incoming(self) -> Staging:
         return self._incoming
 
     async def put(self, name: str, path: Path) -> None:

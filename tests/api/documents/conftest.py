@@ -9,14 +9,14 @@ import psycopg
 import pytest
 
 from api.settings import ApiSettings
+from schema.api_keys import new_api_key
 from schema.bootstrap import ensure_api_key
-from schema.keys import new_api_key
 from schema.rights import Role
 from tests.api.conftest import calling
 from tests.api.documents.stored_documents import Person, Shelf
 from tests.api.people import make_user
 from tests.conftest import TestTenant
-from workers.ports import Ports
+from workers.queue.job_core import JobCore
 
 ROLES: dict[str, Role] = {"ada": "member", "bob": "member", "viewer": "viewer", "owner": "owner"}
 
@@ -26,7 +26,7 @@ class Library:
     """The application, what it has open, and where it stores bytes."""
 
     http: httpx.AsyncClient
-    ports: Ports
+    core: JobCore
     folder: Path
 
 
@@ -37,8 +37,8 @@ def settings(settings: ApiSettings) -> ApiSettings:
 
 @pytest.fixture(scope="module")
 def library(application: httpx.AsyncClient, folder: Path) -> Library:
-    ports = application._transport.app.state.resources.ports  # type: ignore[attr-defined]
-    return Library(application, ports, folder)
+    core = application._transport.app.state.resources.core
+    return Library(application, core, folder)
 
 
 @pytest.fixture
@@ -51,7 +51,7 @@ async def api(library: Library, tenant: TestTenant) -> AsyncIterator[httpx.Async
 @pytest.fixture
 def shelf(library: Library, database_url: str, tenant: TestTenant) -> Shelf:
     """The documents of that tenant."""
-    return Shelf(library.ports, database_url, library.folder, tenant)
+    return Shelf(library.core, database_url, library.folder, tenant)
 
 
 @pytest.fixture
@@ -63,7 +63,7 @@ def people(database_url: str, tenant: TestTenant) -> dict[str, Person]:
 @pytest.fixture
 def client(api: httpx.AsyncClient, people: dict[str, Person]) -> httpx.AsyncClient:
     """The same application, called by an owner."""
-    api.headers.update(people["owner"].headers)
+    api.http.headers.update(people["owner"].headers)
     return api
 
 

@@ -13,15 +13,15 @@ from psycopg.rows import DictRow
 
 from schema.db import Db, tenant_tx
 from schema.ids import new_id
-from schema.kinds import KINDS
-from schema.queries.collections import add_collection, find_collection
-from schema.queries.submissions import Submission, Submitter
-from schema.queries.uploads import NewFile, file_statements
+from schema.job_kinds import KINDS
+from schema.queries.documents.collections import add_collection, find_collection
+from schema.queries.documents.uploads import NewFile, file_statements
+from schema.queries.jobs.submissions import Submission, Submitter
 from tests.conftest import TestTenant
 from tests.workers.jobs import change, rows
-from workers.ports import Ports
+from workers.queue.job_core import JobCore
+from workers.queue.submit import submit
 from workers.storage.contract import new_name
-from workers.submit import submit
 
 SPACE = "test/two"
 
@@ -42,7 +42,7 @@ class Person:
 class Shelf:
     """Where a tenant's documents of a test are: the stores, and the folder of the bytes, without which none are kept."""
 
-    ports: Ports
+    core: JobCore
     database_url: str
     folder: Path
     tenant: TestTenant
@@ -61,7 +61,7 @@ class Shelf:
     ) -> list[UUID]:
         """Upload files in one job and return their documents in this order."""
         tenant_id, job_id = self.tenant.id, new_id()
-        async with tenant_tx(self.ports.pool, tenant_id) as db:
+        async with tenant_tx(self.core.pool, tenant_id) as db:
             row = await find_collection(db, tenant_id, collection) or await add_collection(
                 db, tenant_id, new_id(), collection, embedder="minilm", created_by=by, most=1000
             )
@@ -83,7 +83,7 @@ class Shelf:
         about: dict[str, Any] = {"kind": KINDS["ingestion"], "payload": {}, "model": "minilm"}
         by_whom = Submitter(by, user_id, user_id)
         await submit(
-            self.ports,
+            self.core,
             Submission(tenant_id=tenant_id, job_id=job_id, submitted_by=by_whom, extra_statements=work, **about),
         )
         sql = "SELECT document_id AS id FROM document_versions WHERE tenant_id = %s AND job_id = %s ORDER BY place"
@@ -91,7 +91,7 @@ class Shelf:
 
     def tx(self) -> AbstractAsyncContextManager[Db]:
         """A transaction of the tenant."""
-        return tenant_tx(self.ports.pool, self.tenant.id)
+        return tenant_tx(self.core.pool, self.tenant.id)
 
     def publish(self, document_id: UUID, texts: Sequence[str] = ("one", "two", "three"), **facts: Any) -> None:
         """Make the newest version of a document live, with a chunk and a vector for each text."""
@@ -99,9 +99,9 @@ class Shelf:
             db.execute("SELECT open_vector_space(%s, 2)", (SPACE,))
             values = {"id": document_id, "texts": list(texts), "space": SPACE}
             for sql in PUBLISH:
-                db.execute(sql, values)  # type: ignore[arg-type]
+                db.execute(sql, values)
             for column, value in facts.items():
-                db.execute(f"UPDATE documents SET {column} = %s WHERE id = %s", (value, document_id))  # type: ignore[arg-type]
+                db.execute(f"UPDATE documents SET {column} = %s WHERE id = %s", (value, document_id))
 
     def draft(self, document_id: UUID, *, chunks: int, drafted: int) -> None:
         """Let a document be under way: cut into so many chunks, of which so many are drafted."""
@@ -109,7 +109,7 @@ class Shelf:
             db.execute("SELECT open_vector_space(%s, 2)", (SPACE,))
             values = {"id": document_id, "chunks": chunks, "drafted": drafted, "space": SPACE}
             for sql in DRAFT:
-                db.execute(sql, values)  # type: ignore[arg-type]
+                db.execute(sql, values)
 
     def set(self, document_id: UUID, **columns: Any) -> None:
         """Set columns of a document's newest version."""
@@ -146,9 +146,9 @@ class Shelf:
         return name
 
 
-async def shelve(ports: Ports, database_url: str, tenant: TestTenant, *names: str) -> list[UUID]:
+async def shelve(core: JobCore, database_url: str, tenant: TestTenant, *names: str) -> list[UUID]:
     """Give a tenant documents with a chunk each, one that is under way, and bytes that are to go."""
-    shelf = Shelf(ports, database_url, Path(), tenant, keeps=False)
+    shelf = Shelf(core, database_url, Path(), tenant, keeps=False)
     *live, drafted = await shelf.upload(*names or ("live",), "drafted")
     for document_id in live:
         shelf.publish(document_id, ["text"])

@@ -8,7 +8,7 @@ import psycopg
 import pytest
 
 from api.documents import collections
-from schema.queries.reembedding import embed_into
+from schema.queries.documents.reembedding import embed_into
 from tests.api.documents.stored_documents import SPACE, Person, Shelf
 from tests.api.people import deeds
 from tests.conftest import make_tenant
@@ -210,8 +210,8 @@ async def test_members_read_collections_and_owners_change_them(
     await shelf.upload("a")
     stranger = make_tenant(database_url, role="owner")
     here, statuses = "/api/collections/default", {}
-    callers = {**{name: who.headers for name, who in people.items()}, "stranger": stranger.headers}
-    for name, headers in callers.items():
+    authenticator = {**{name: who.headers for name, who in people.items()}, "stranger": stranger.headers}
+    for name, headers in authenticator.items():
         calls = [
             await api.get(here, headers=headers),
             await api.post("/api/collections", json={"name": f"by-{name}"}, headers=headers),

@@ -4,7 +4,7 @@ from typing import Any
 
 import httpx
 
-from schema.queries import privacy
+from schema.queries.identity import privacy
 from tests.api.documents.stored_documents import Person, Shelf
 from tests.workers.jobs import rows
 

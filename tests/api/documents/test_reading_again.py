@@ -8,11 +8,11 @@ import httpx
 import psycopg
 import pytest
 
-from api.documents import removing, retrying
+from api.documents import delete, retry
 from schema.db import fetch_all, tenant_tx
 from schema.errors import Unavailable
-from schema.queries import documents
-from schema.queries.ingestion import claim_file
+from schema.queries.documents import documents
+from schema.queries.documents.ingestion import claim_file
 from tests.api.documents.stored_documents import Person, Shelf
 from tests.waiting import PATIENCE_S
 from tests.workers.jobs import change, claim, job_row
@@ -44,7 +44,7 @@ async def take(shelf: Shelf, job_id: UUID) -> None:
     """Have a worker claim the job, though the tenant has as many in flight as it may: other tests have left some."""
     sql = "UPDATE jobs SET state = 'dispatched', dispatch_seq = dispatch_seq + 1 WHERE id = %s AND state = 'queued'"
     change(shelf.database_url, sql, job_id)
-    await claim(shelf.ports, shelf.database_url, job_id)
+    await claim(shelf.core, shelf.database_url, job_id)
 
 
 @pytest.mark.parametrize("state", ["failed", "cancelled", "ready"])
@@ -69,7 +69,7 @@ async def test_one_that_ended_is_read_again_by_a_job_of_its_own(
     assert ("ingestion", people["owner"].id) == (job["kind"], job["user_id"])
     assert 3 == shelf.count("chunks")  # which are searched until then
     await take(shelf, job["id"])
-    claimed = await claim_file(shelf.ports.pool, shelf.tenant.id, job["id"], 1, limit_s=10)
+    claimed = await claim_file(shelf.core.pool, shelf.tenant.id, job["id"], 1, limit_s=10)
     assert claimed is not None
     assert document_id == claimed.document_id
 
@@ -142,7 +142,7 @@ async def test_many_are_read_again_by_one_job(
 
     assert 1 == (await again(collection="law"))["documents"]
     assert {"job_id": None, "documents": 0, "more": False} == await again(collection="law")
-    monkeypatch.setattr(retrying, "AT_ONCE", 1)
+    monkeypatch.setattr(retry, "AT_ONCE", 1)
     some = await again()
     assert (1, True) == (some["documents"], some["more"])
     monkeypatch.undo()
@@ -209,8 +209,8 @@ async def test_many_are_deleted_in_batches(
     ids = await shelf.upload("a", "b", "c", "d", "e")
     for document_id in ids[:4]:
         shelf.publish(document_id)
-    monkeypatch.setattr("schema.queries.removing.CHUNKS_AT_ONCE", 6)
-    monkeypatch.setattr(removing, "AT_ONCE", 3)
+    monkeypatch.setattr("schema.queries.documents.document_deletion.CHUNKS_AT_ONCE", 6)
+    monkeypatch.setattr(delete, "AT_ONCE", 3)
     answer = await client.post("/api/documents/delete", json={"collection": "default", "states": ["ready"]})
     assert {"deleted": 3, "more": True} == answer.json()
     sent = {"ids": [str(ids[0]), str(ids[4]), str(ids[0])]}
@@ -225,12 +225,12 @@ async def test_a_worker_loses_a_file_that_is_cancelled_or_deleted(client: httpx.
     first, second = await shelf.upload("a", "b")
     job_id = shelf.version(first)["job_id"]
     await take(shelf, job_id)
-    claimed = await claim_file(shelf.ports.pool, shelf.tenant.id, job_id, 1, limit_s=10)
+    claimed = await claim_file(shelf.core.pool, shelf.tenant.id, job_id, 1, limit_s=10)
     assert claimed is not None
     await client.post(f"/api/documents/{first}/cancel")
     await client.delete(f"/api/documents/{second}")
-    assert None is await claim_file(shelf.ports.pool, shelf.tenant.id, job_id, 1, limit_s=10)
-    async with tenant_tx(shelf.ports.pool, shelf.tenant.id) as db:
+    assert None is await claim_file(shelf.core.pool, shelf.tenant.id, job_id, 1, limit_s=10)
+    async with tenant_tx(shelf.core.pool, shelf.tenant.id) as db:
         assert not await documents.cancel_document(db, shelf.tenant.id, second)
 
 
@@ -243,6 +243,6 @@ async def test_a_transaction_that_met_another_crosswise_is_tried_again() -> None
             raise psycopg.errors.DeadlockDetected
         return len(tries)
 
-    assert 3 == await removing.uncrossed(lambda: crossed(2))
+    assert 3 == await delete.uncrossed(lambda: crossed(2))
     with pytest.raises(Unavailable):
-        await removing.uncrossed(lambda: crossed(99))
+        await delete.uncrossed(lambda: crossed(99))

@@ -18,7 +18,7 @@ DEEP = 60
 IDLE = frozenset(
     ("wait", "_wait", "select", "poll", "accept", "sleep", "_worker", "run_forever", "run_until_complete", "can_read")
 )
-LOOPS = ("asyncio/runners.py", "workers/pool.py", "uvloop/__init__.py")
+LOOPS = ("asyncio/runners.py", "workers/celery/pool.py", "uvloop/__init__.py")
 """Where Python code stands while uvloop, which is no Python code, waits."""
 STARTING = "<frozen importlib"
 

@@ -14,7 +14,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.tools.documents.sample_files import MARKDOWN, encrypt, make_docx, make_image, make_pdf, make_pptx, make_xlsx
+from tests.tools.documents.sample_files import (
+    MARKDOWN,
+    encrypt,
+    make_docx,
+    make_image,
+    make_pdf,
+    make_pptx,
+    make_xlsx,
+)
 
 READ = "read"
 MIB = 1 << 20

@@ -13,7 +13,7 @@ Shape = tuple[str, int | None, str]
 
 def read(name: str, data: bytes | str, **options: int | float) -> ReadBlocks:
     file = io.BytesIO(data.encode() if isinstance(data, str) else data)
-    return load(detect(file, name).name)(file, ReadOptions(**options))  # type: ignore[arg-type]
+    return load(detect(file, name).name)(file, ReadOptions(**options))
 
 
 def shapes(found: ReadBlocks) -> list[Shape]:

@@ -173,7 +173,7 @@ def test_a_chunk_is_of_one_page_but_for_headings_above_it() -> None:
 @pytest.mark.parametrize("kind", ["text", "table", "code"])
 def test_the_work_grows_with_the_text_and_not_faster(piece: str, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Counted in steps of the cutter, each of which looks at one chunk's length of text."""
-    blocks = [Block(kind, "x" + piece * (100_000 // len(piece)))]  # type: ignore[arg-type]
+    blocks = [Block(kind, "x" + piece * (100_000 // len(piece)))]
     chunks = cut(blocks, ChunkSettings(8000, 3999))
     assert len(chunks) <= 8 * 100_000 // 8000
     assert 0 < len(cut(blocks, SMALL)) <= 8 * 100_000 // 200

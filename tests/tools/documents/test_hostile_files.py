@@ -15,8 +15,8 @@ from tests.tools.documents.hostile_files import CANARY, HOSTILE, MIB, READ
 from tests.waiting import PATIENCE_S
 from tools.documents.blocks import Unreadable
 from tools.documents.chunking import ChunkSettings
-from tools.documents.reader import CODES, Reader, ReadLimits
-from tools.jailed import ROOT
+from tools.documents.reader_pool import CODES, ReaderPool, ReadLimits
+from tools.run_sandboxed import ROOT
 
 LIMITS = ReadLimits(cpu_s=5, wall_s=30)
 UNSEEN = re.compile("[\x00-\x08\x0b-\x1f\u202a-\u202e\u2066-\u2069\ud800-\udfff\U000e0000-\U000e007f]")
@@ -24,8 +24,8 @@ MAX_GROWTH = 200 * MIB
 
 
 @pytest.fixture
-async def reader() -> AsyncIterator[Reader]:
-    async with Reader(slots=2) as opened:
+async def reader() -> AsyncIterator[ReaderPool]:
+    async with ReaderPool(slots=2) as opened:
         yield opened
 
 
@@ -37,7 +37,7 @@ def files(tmp_path: Path) -> Iterator[Path]:
     shutil.rmtree(tmp_path)  # pytest would keep half a gigabyte
 
 
-async def outcome(reader: Reader, path: Path, name: str) -> tuple[str, str]:
+async def outcome(reader: ReaderPool, path: Path, name: str) -> tuple[str, str]:
     """The code, and all the text that came back."""
     try:
         document = await reader.read(path, name, ChunkSettings(), limits=LIMITS)
@@ -52,7 +52,7 @@ def faults(said: str) -> list[str]:
     return traces + ([CANARY] if CANARY in said else []) + ([] if said.endswith((".", "!")) else ["no sentence"])
 
 
-async def test_hostile_files_are_refused_or_read_and_harm_nobody(reader: Reader, files: Path) -> None:
+async def test_hostile_files_are_refused_or_read_and_harm_nobody(reader: ReaderPool, files: Path) -> None:
     me, wrong = psutil.Process(), []
     before, most = me.memory_info().rss, 0
 

@@ -106,7 +106,7 @@ def test_a_directory_that_would_take_minutes_to_read_is_refused_by_its_length() 
 def unpacked(data: bytes, into: Path, limits: ZipLimits = USUAL) -> list[tuple[str, str]]:
     """Name and content, or the code of the refusal."""
     found = unpack(io.BytesIO(data), into, limits)
-    return [(one.name, one.path.read_bytes().decode() if one.path else one.refusal.code) for one in found]  # type: ignore[union-attr]
+    return [(one.name, one.path.read_bytes().decode() if one.path else one.refusal.code) for one in found]
 
 
 def test_files_are_unpacked_under_names_of_ours(tmp_path: Path) -> None:

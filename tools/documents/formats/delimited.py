@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from itertools import chain, islice
 from typing import BinaryIO
 
+from tools.documents.block_collector import BlockCollector
 from tools.documents.blocks import ReadBlocks, Unreadable
 from tools.documents.formats import ReadOptions
 from tools.documents.formats.plain_text import text_of
-from tools.documents.gathering import Gathering
 from tools.documents.tables import table_pieces
 
 DELIMITERS = (",", ";", "\t", "|")
@@ -23,7 +23,7 @@ FIGURE = re.compile(r"^[-+]?[\d.,\s]*\d[\d.,\s]*%?$")
 
 def read(file: BinaryIO, options: ReadOptions) -> ReadBlocks:
     """Raises Unreadable: damaged, empty, too_large."""
-    gathering = Gathering(options.max_characters)
+    gathering = BlockCollector(options.max_characters)
     text = text_of(file, options, gathering).lstrip("\ufeff").replace("\0", "")
     delimiter = ""
     if said := SAID.match(text):
@@ -56,7 +56,7 @@ def _delimiter(text: str) -> str:
     return max(DELIMITERS, key=consistency)
 
 
-def _limited(rows: Iterator[list[str]], options: ReadOptions, gathering: Gathering) -> Iterator[list[str]]:
+def _limited(rows: Iterator[list[str]], options: ReadOptions, gathering: BlockCollector) -> Iterator[list[str]]:
     for count, row in enumerate(rows):
         if count > options.max_rows:
             gathering.note(f"Only the first {options.max_rows:,} rows were read.")

@@ -5,10 +5,10 @@ import json
 from collections.abc import Iterator
 from typing import Any, BinaryIO
 
+from tools.documents.block_collector import BlockCollector
 from tools.documents.blocks import ReadBlocks, Unreadable
 from tools.documents.formats import ReadOptions
 from tools.documents.formats.plain_text import text_of
-from tools.documents.gathering import Gathering
 
 DEEPEST = 12
 MAX_ONE_LINE = 300
@@ -17,7 +17,7 @@ TITLES = ("title", "name", "id")
 
 def read(file: BinaryIO, options: ReadOptions) -> ReadBlocks:
     """Raises Unreadable: damaged, empty, too_large."""
-    gathering = Gathering(options.max_characters)
+    gathering = BlockCollector(options.max_characters)
     text = text_of(file, options, gathering, times=4).lstrip("\ufeff")
     try:
         _add(_parsed(text, gathering), "", 0, gathering)
@@ -30,7 +30,7 @@ def _loaded(text: str) -> Any:
     return json.loads(text, parse_int=str, parse_float=str, parse_constant=str)
 
 
-def _parsed(text: str, gathering: Gathering) -> Any:
+def _parsed(text: str, gathering: BlockCollector) -> Any:
     """The value, or a list of the values of JSON lines."""
     try:
         return _loaded(text)
@@ -52,7 +52,7 @@ def _parsed(text: str, gathering: Gathering) -> Any:
         return values
 
 
-def _add(value: Any, path: str, depth: int, gathering: Gathering) -> None:
+def _add(value: Any, path: str, depth: int, gathering: BlockCollector) -> None:
     """Add an object or a list: what is plain in it as one text, lists of objects below a heading of their own."""
     if isinstance(value, list):
         if not any(isinstance(item, dict | list) for item in value):

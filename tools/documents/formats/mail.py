@@ -7,13 +7,13 @@ from email.message import EmailMessage
 from email.parser import BytesParser
 from typing import Any, BinaryIO
 
+from tools.documents.block_collector import BlockCollector
 from tools.documents.blocks import ReadBlocks, Unreadable
 from tools.documents.cleaning import clean_line
 from tools.documents.decoding import decode
 from tools.documents.display_names import clean_name
 from tools.documents.formats import ReadOptions
 from tools.documents.formats.plain_text import add_text
-from tools.documents.gathering import Gathering
 
 MAX_HEADER = 64 * 1024
 MAX_SHOWN = 500
@@ -26,7 +26,7 @@ def read(file: BinaryIO, options: ReadOptions) -> ReadBlocks:
     data = file.read()
     if LONG_HEADER.search(data[: 4 * MAX_HEADER]):  # the library takes hours for those
         raise Unreadable("damaged", "The head of the mail is longer than any that is sent.")
-    gathering = Gathering(options.max_characters)
+    gathering = BlockCollector(options.max_characters)
     try:
         mail = BytesParser(EmailMessage, policy=policy.default).parsebytes(data)
         subject = _header(mail, "subject")
@@ -42,7 +42,7 @@ def _header(mail: EmailMessage, name: str) -> str:
     return clean_line(str(mail.get(name, "")))
 
 
-def _add_head(mail: EmailMessage, subject: str, gathering: Gathering) -> None:
+def _add_head(mail: EmailMessage, subject: str, gathering: BlockCollector) -> None:
     gathering.add_heading(subject, 1)
     lines = [
         f"{name.capitalize()}: {text[:MAX_SHOWN]}"
@@ -52,7 +52,7 @@ def _add_head(mail: EmailMessage, subject: str, gathering: Gathering) -> None:
     gathering.add("text", "\n".join(lines))
 
 
-def _add_body(mail: EmailMessage, options: ReadOptions, gathering: Gathering) -> None:
+def _add_body(mail: EmailMessage, options: ReadOptions, gathering: BlockCollector) -> None:
     """The plain text if there is one, else the HTML."""
     body = mail.get_body(("plain", "html"))
     if body is None:
@@ -71,7 +71,7 @@ def _text(part: Any) -> str:
     return decode(payload if isinstance(payload, bytes) else b"", part.get_content_charset() or "").text
 
 
-def _note_attachments(mail: EmailMessage, gathering: Gathering) -> None:
+def _note_attachments(mail: EmailMessage, gathering: BlockCollector) -> None:
     names = [clean_name(part.get_filename() or "unnamed") for part in mail.iter_attachments()]
     if names:
         more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""

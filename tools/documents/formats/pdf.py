@@ -13,12 +13,12 @@ from typing import Any, BinaryIO
 import pypdfium2 as pdfium
 import pypdfium2.raw as pdfium_c
 
+from tools.documents.block_collector import BlockCollector
 from tools.documents.blocks import ReadBlocks, Unreadable
 from tools.documents.cleaning import clean_line
 from tools.documents.formats import ReadOptions
 from tools.documents.formats.pdf_layout import Line, PdfPage, lay_out
 from tools.documents.formats.scans import Scanner
-from tools.documents.gathering import Gathering
 
 MIN_LETTERS = 16
 """A page with fewer is asked for its pictures: a scan often carries a stamp or a page number as text."""
@@ -41,7 +41,7 @@ def read(file: BinaryIO, options: ReadOptions) -> ReadBlocks:
     document = _opened(file)
     if len(document) > options.max_pages:
         raise Unreadable("too_large", f"The PDF has more than {options.max_pages:,} pages; split it up.")
-    gathering = Gathering(options.max_characters)
+    gathering = BlockCollector(options.max_characters)
     pages = _pages(document, options, gathering)
     lay_out(pages, _bookmarks(document), gathering)
     if not gathering.blocks and any(page.is_picture for page in pages):
@@ -80,7 +80,7 @@ def _told(ask: Callable[[], str]) -> str:
         return ""
 
 
-def _pages(document: pdfium.PdfDocument, options: ReadOptions, gathering: Gathering) -> list[PdfPage]:
+def _pages(document: pdfium.PdfDocument, options: ReadOptions, gathering: BlockCollector) -> list[PdfPage]:
     scanner = Scanner(options.ocr_pages, options.ocr_s)
     pages, damaged, unread, characters = [], [], [], 0
     for number in range(1, len(document) + 1):
@@ -103,7 +103,7 @@ def _pages(document: pdfium.PdfDocument, options: ReadOptions, gathering: Gather
     return pages
 
 
-def _tell(gathering: Gathering, damaged: list[int], unread: list[int], scanned: int) -> None:
+def _tell(gathering: BlockCollector, damaged: list[int], unread: list[int], scanned: int) -> None:
     if damaged:
         gathering.note(f"{_spoken(damaged)} could not be read and {'was' if len(damaged) == 1 else 'were'} left out.")
     if scanned:

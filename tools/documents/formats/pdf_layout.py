@@ -6,8 +6,8 @@ from collections import Counter
 from dataclasses import dataclass
 from itertools import pairwise
 
+from tools.documents.block_collector import BlockCollector
 from tools.documents.cleaning import clean_line
-from tools.documents.gathering import Gathering
 
 HEADING_RATIO = 1.15
 MAX_HEADING = 150
@@ -58,7 +58,7 @@ class PdfPage:
         return sum(len(line.text) for line in self.lines) + sum(map(len, self.scanned or []))
 
 
-def lay_out(pages: list[PdfPage], bookmarks: dict[int, dict[str, int]], gathering: Gathering) -> None:
+def lay_out(pages: list[PdfPage], bookmarks: dict[int, dict[str, int]], gathering: BlockCollector) -> None:
     """Add the blocks of all pages. `bookmarks`: titles of the outline and their levels, by page."""
     repeated = _repeated(pages)
     levels = {} if bookmarks else _heading_sizes(pages)
@@ -113,7 +113,7 @@ def _heading_sizes(pages: list[PdfPage]) -> dict[float, int]:
 
 
 def _add_page(
-    number: int, lines: list[Line], bookmarks: dict[str, int], levels: dict[float, int], gathering: Gathering
+    number: int, lines: list[Line], bookmarks: dict[str, int], levels: dict[float, int], gathering: BlockCollector
 ) -> None:
     right = max((line.right for line in lines), default=0.0)
     known = {_plain(title): level for title, level in bookmarks.items()}
@@ -168,7 +168,7 @@ def _begins(paragraph: list[Line], line: Line) -> bool:
     return _breaks(above, line) or abs(above.size - line.size) > 0.25 * max(above.size, 1.0)
 
 
-def _add_paragraph(lines: list[Line], right: float, number: int, gathering: Gathering) -> None:
+def _add_paragraph(lines: list[Line], right: float, number: int, gathering: BlockCollector) -> None:
     """Lines that are full go on in the next; the end of a short one is meant: a verse, an address, a row of a table."""
     if not lines:
         return

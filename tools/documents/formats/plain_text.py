@@ -4,11 +4,11 @@ import re
 from collections.abc import Iterator
 from typing import BinaryIO
 
+from tools.documents.block_collector import BlockCollector
 from tools.documents.blocks import ReadBlocks, Unreadable
 from tools.documents.cleaning import clean_letters
 from tools.documents.decoding import decode
 from tools.documents.formats import ReadOptions
-from tools.documents.gathering import Gathering
 
 MAX_HEADING = 90
 MAX_PARAGRAPH_LINES = 200
@@ -26,12 +26,14 @@ SENTENCE_END = (".", ";", ",", "!", "?")
 
 def read(file: BinaryIO, options: ReadOptions) -> ReadBlocks:
     """Raises Unreadable: empty, too_large."""
-    gathering = Gathering(options.max_characters)
+    gathering = BlockCollector(options.max_characters)
     add_text(text_of(file, options, gathering), gathering)
     return gathering.done()
 
 
-def text_of(file: BinaryIO, options: ReadOptions, gathering: Gathering, declared: str = "", *, times: int = 2) -> str:
+def text_of(
+    file: BinaryIO, options: ReadOptions, gathering: BlockCollector, declared: str = "", *, times: int = 2
+) -> str:
     """The whole file as text; a guess of its encoding is noted. Raises Unreadable too_large when there are more than `times`
     the characters that are read: what is marks and blanks is not counted as text, but must be held in memory as well."""
     data = file.read(4 * options.max_characters + 1)
@@ -43,7 +45,7 @@ def text_of(file: BinaryIO, options: ReadOptions, gathering: Gathering, declared
     return found.text
 
 
-def add_text(text: str, gathering: Gathering) -> None:
+def add_text(text: str, gathering: BlockCollector) -> None:
     """Add paragraphs, lists and headings."""
     for lines in _paragraphs(clean_letters(text).split("\n")):
         if len(lines) >= 2 and UNDERLINE.match(lines[1]) and _may_head(lines[0]):
@@ -55,7 +57,7 @@ def add_text(text: str, gathering: Gathering) -> None:
             _add_paragraph(lines, gathering)
 
 
-def _add_paragraph(lines: list[str], gathering: Gathering) -> None:
+def _add_paragraph(lines: list[str], gathering: BlockCollector) -> None:
     """A list where most lines are items. A log without empty lines is cut: it is no paragraph."""
     for start in range(0, len(lines), MAX_PARAGRAPH_LINES):
         part = lines[start : start + MAX_PARAGRAPH_LINES]

@@ -8,11 +8,11 @@ from typing import Any, BinaryIO
 from openpyxl import load_workbook
 from openpyxl.utils.exceptions import InvalidFileException
 
+from tools.documents.block_collector import BlockCollector
 from tools.documents.blocks import ReadBlocks
 from tools.documents.cleaning import clean_line
 from tools.documents.formats import ReadOptions
 from tools.documents.formats.office import looked_through
-from tools.documents.gathering import Gathering
 from tools.documents.tables import PIECE_ROWS, table_pieces
 
 MAX_CELLS = 5_000_000
@@ -31,7 +31,7 @@ class _Left:
 
 def read(file: BinaryIO, options: ReadOptions) -> ReadBlocks:
     """Raises Unreadable: damaged, encrypted, too_large, bomb, empty."""
-    gathering, left = Gathering(options.max_characters), _Left(options)
+    gathering, left = BlockCollector(options.max_characters), _Left(options)
     with looked_through(file, InvalidFileException, SyntaxError):
         book = load_workbook(file, read_only=True, data_only=True, keep_links=False)
         for number, sheet in enumerate(book.worksheets, 1):
@@ -42,7 +42,7 @@ def read(file: BinaryIO, options: ReadOptions) -> ReadBlocks:
         return gathering.done(book.properties.title or "", len(book.worksheets))
 
 
-def _add_sheet(sheet: Any, number: int, gathering: Gathering, left: _Left) -> None:
+def _add_sheet(sheet: Any, number: int, gathering: BlockCollector, left: _Left) -> None:
     sheet.reset_dimensions()  # what a sheet says of its size may be wrong
     before = len(gathering.blocks)
     gathering.add_heading(sheet.title, 1, number)
@@ -54,7 +54,7 @@ def _add_sheet(sheet: Any, number: int, gathering: Gathering, left: _Left) -> No
         del gathering.blocks[before:]
 
 
-def _rows(sheet: Any, gathering: Gathering, left: _Left) -> Iterator[list[str]]:
+def _rows(sheet: Any, gathering: BlockCollector, left: _Left) -> Iterator[list[str]]:
     """The rows as text, with empty ones, until enough is read."""
     for row in sheet.iter_rows():
         left.cells -= len(row)
@@ -85,7 +85,7 @@ def _until_empty(first: list[str], rows: Iterator[list[str]]) -> Iterator[list[s
         yield row
 
 
-def _add_region(region: Iterator[list[str]], head: list[str], number: int, gathering: Gathering) -> list[str]:
+def _add_region(region: Iterator[list[str]], head: list[str], number: int, gathering: BlockCollector) -> list[str]:
     """Lines that stand alone above a table are text. A region whose first row is no head goes on with the one before: an
     empty row was left for the eye. Returns the head for the next."""
     first, lines = next(region), []

@@ -7,10 +7,10 @@ from pptx.enum.shapes import PP_PLACEHOLDER
 from pptx.exc import PythonPptxError
 from pptx.package import Package
 
+from tools.documents.block_collector import BlockCollector
 from tools.documents.blocks import ReadBlocks, Unreadable
 from tools.documents.formats import ReadOptions
 from tools.documents.formats.office import looked_through
-from tools.documents.gathering import Gathering
 from tools.documents.tables import table_pieces
 
 DEEPEST = 10
@@ -20,7 +20,7 @@ OWN_TITLES = ("powerpoint presentation", "presentation", "slide 1")
 
 def read(file: BinaryIO, options: ReadOptions) -> ReadBlocks:
     """Raises Unreadable: damaged, encrypted, too_large, bomb, empty."""
-    gathering = Gathering(options.max_characters)
+    gathering = BlockCollector(options.max_characters)
     with looked_through(file, PythonPptxError):
         package: Any = Package.open(file)
         shown = package.presentation_part.presentation
@@ -36,7 +36,7 @@ def read(file: BinaryIO, options: ReadOptions) -> ReadBlocks:
     return gathering.done("" if title.lower() in OWN_TITLES else title, len(slides))
 
 
-def _add_slide(slide: Any, number: int, gathering: Gathering) -> None:
+def _add_slide(slide: Any, number: int, gathering: BlockCollector) -> None:
     title = slide.shapes.title
     if title is not None and title.has_text_frame:
         gathering.add_heading(title.text_frame.text, 1, number)
@@ -61,7 +61,7 @@ def _or_zero(place: int | None) -> int:
     return place or 0
 
 
-def _add_shape(shape: Any, number: int, gathering: Gathering) -> None:
+def _add_shape(shape: Any, number: int, gathering: BlockCollector) -> None:
     if shape.is_placeholder and shape.placeholder_format.type in RUNNING:
         return
     if getattr(shape, "has_table", False):
@@ -74,7 +74,7 @@ def _add_shape(shape: Any, number: int, gathering: Gathering) -> None:
         _add_text(shape, number, gathering)
 
 
-def _add_text(shape: Any, number: int, gathering: Gathering) -> None:
+def _add_text(shape: Any, number: int, gathering: BlockCollector) -> None:
     """The body of a slide is a list, if it has more than one paragraph; other boxes are text."""
     paragraphs = [(paragraph.level, " ".join(paragraph.text.split())) for paragraph in shape.text_frame.paragraphs]
     written = [(level, text) for level, text in paragraphs if text]
@@ -84,7 +84,7 @@ def _add_text(shape: Any, number: int, gathering: Gathering) -> None:
         gathering.add("text", "\n".join(text for _, text in written), number)
 
 
-def _add_chart(chart: Any, number: int, gathering: Gathering) -> None:
+def _add_chart(chart: Any, number: int, gathering: BlockCollector) -> None:
     """The figures that a chart was drawn from, as a table: a row for each category."""
     if chart.has_title and chart.chart_title.has_text_frame:
         gathering.add("text", chart.chart_title.text_frame.text, number)

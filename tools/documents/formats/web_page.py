@@ -6,11 +6,11 @@ from typing import Any, BinaryIO
 
 from lxml import etree  # pyright: ignore[reportAttributeAccessIssue] - compiled, without a stub
 
+from tools.documents.block_collector import BlockCollector
 from tools.documents.blocks import BlockKind, ReadBlocks, Unreadable
 from tools.documents.cleaning import clean_letters
 from tools.documents.formats import ReadOptions
 from tools.documents.formats.plain_text import text_of
-from tools.documents.gathering import Gathering
 from tools.documents.tables import has_cells, table_pieces
 
 META = re.compile(rb"""<(?:meta|\?xml)[^>]{0,200}?(?:charset|encoding)\s*=\s*["']?\s*([\w.:-]{2,40})""", re.IGNORECASE)
@@ -80,7 +80,7 @@ INLINE = {
 
 def read(file: BinaryIO, options: ReadOptions) -> ReadBlocks:
     """Raises Unreadable: damaged, empty, too_large."""
-    gathering = Gathering(options.max_characters)
+    gathering = BlockCollector(options.max_characters)
     head = file.read(META_BYTES)
     file.seek(0)
     said = META.search(head)
@@ -89,7 +89,7 @@ def read(file: BinaryIO, options: ReadOptions) -> ReadBlocks:
     return gathering.done(title)
 
 
-def add_page(text: str, gathering: Gathering, options: ReadOptions) -> str:
+def add_page(text: str, gathering: BlockCollector, options: ReadOptions) -> str:
     """Add the blocks of a page; return its title. Raises Unreadable damaged."""
     parser = etree.HTMLParser(encoding="utf-8", no_network=True, remove_comments=True, remove_pis=True)
     try:
@@ -129,7 +129,7 @@ def _is_left_out(element: Any) -> bool:
 class _Walk:
     """Goes through the elements; gathers the text of a paragraph, or the items of a list, until something ends it."""
 
-    def __init__(self, gathering: Gathering, options: ReadOptions) -> None:
+    def __init__(self, gathering: BlockCollector, options: ReadOptions) -> None:
         self.gathering, self.options = gathering, options
         self._text: list[str] = []
         self._items: list[str] = []

@@ -13,11 +13,11 @@ from docx.oxml import parse_xml
 from docx.oxml.ns import qn
 from docx.package import Package
 
+from tools.documents.block_collector import BlockCollector
 from tools.documents.blocks import ReadBlocks
 from tools.documents.formats import ReadOptions
 from tools.documents.formats.office import damaged, looked_through
 from tools.documents.formats.word_styles import Styles
-from tools.documents.gathering import Gathering
 from tools.documents.tables import has_cells, table_pieces
 
 PARAGRAPH, TABLE, ROW, CELL, RUN = qn("w:p"), qn("w:tbl"), qn("w:tr"), qn("w:tc"), qn("w:r")
@@ -40,7 +40,7 @@ def read(file: BinaryIO, options: ReadOptions) -> ReadBlocks:
     with looked_through(file, PythonDocxError):
         package: Any = Package.open(file)
         part = package.main_document_part
-        walk = _Walk(Styles(part), Gathering(options.max_characters), options)
+        walk = _Walk(Styles(part), BlockCollector(options.max_characters), options)
         walk.add_all(_body(part))
         walk.add_notes(part)
         return walk.gathering.done(walk.title or _title(package))
@@ -101,7 +101,7 @@ def _boxes(paragraph: Any) -> Iterator[Any]:
 class _Walk:
     """Goes through the body; gathers the items of a list until it ends."""
 
-    def __init__(self, styles: Styles, gathering: Gathering, options: ReadOptions) -> None:
+    def __init__(self, styles: Styles, gathering: BlockCollector, options: ReadOptions) -> None:
         self.styles, self.gathering, self.options = styles, gathering, options
         self.title = ""
         self._items: list[str] = []

@@ -1,0 +1,210 @@
+"""Managing a tenant's agents. Every change takes effect with the next job."""
+
+from typing import Annotated, Any
+
+import msgspec
+from litestar import Response, Router, delete, get, patch, post, put
+from litestar.params import JSONBody, PathParameter
+from msgspec import UNSET
+
+from api.agents.schemas import (
+    AgentChangeIn,
+    AgentIn,
+    AgentOut,
+    AgentsOut,
+    AgentToolsIn,
+    ReloadOut,
+    check_agent,
+    check_models,
+    check_new,
+)
+from api.audit.log import record
+from api.auth.principals import MayManageAgents, Principal
+from api.grants.tenant_rows import changing_own_tenant, list_patterns, require_name
+from api.http.errors import problems
+from api.http.paging import Cursor, Limit, read_cursor, write_cursor
+from api.http.query_params import EnabledFilter, Search
+from api.http.rows import from_row
+from api.openapi.header_docs import LOCATED
+from api.openapi.operations import described
+from api.resources import Opened
+from api.tools.tool_catalog import check_tools
+from schema.db import Db
+from schema.errors import Conflict, NotFound
+from schema.ids import new_id
+from schema.queries.agents import agents
+
+HERE = "/{name:str}"
+AgentName = Annotated[str, PathParameter(description="The agent's name.")]
+NO_AGENT = "Your tenant has no such agent. GET /api/admin/agents lists its agents."
+LIVE = "Changes take effect with the next job, so there is nothing to reload. config_version is what it will use."
+
+EXAMPLE: dict[str, Any] = {
+    "name": "AgentInventory",
+    "description": "Answers how many units of an article are in which warehouse.",
+    "examples": ["How many CF-ROB-01 are left in HN01?", "Tồn kho của mã CF-ROB-01 là bao nhiêu?"],
+    "prompt": "You are {agent}. Today is {date}. Look up stock levels with your tools; never guess a number.",
+    "graph": "react",
+    "tools": ["get_inventory"],
+    "output_format": "markdown_table",
+    "renderer": {"type": "table", "sortable": True},
+}
+ANSWER: dict[str, Any] = EXAMPLE | {
+    "models": [],
+    "output_schema": None,
+    "max_steps": 5,
+    "cache_s": 0,
+    "enabled": True,
+    "created_at": "2026-03-02T08:15:30Z",
+    "updated_at": "2026-03-02T08:15:30Z",
+    "created_by": "user:019514f2-6c1e-7a34-9d2b-3f5a8c7e1b20",
+}
+
+
+@post(
+    "/",
+    status_code=201,
+    opt=described(sends=LOCATED, example=EXAMPLE, answer=ANSWER),
+    responses=problems("conflict"),
+    summary="Create an agent",
+)
+async def create_agent(data: JSONBody[AgentIn], principal: MayManageAgents, resources: Opened) -> Response[AgentOut]:
+    """Your tenant can call the agent right away: as `agent` of a chat, or as the model `agent/NAME` in the OpenAI API.
+
+    An agent that a platform admin creates is shared: a tenant can call it once it has been granted to it.
+    """
+    values = check_new(data)
+    async with changing_own_tenant(resources, principal) as db:
+        await _check_named(db, principal, values)
+        row = await agents.ROWS.add(db, principal.tenant_id, new_id(), data.name, values, created_by=principal.actor)
+        if row is None:
+            raise Conflict(f"An agent named {data.name!r} already exists. Update it, or choose another name.")
+        await record(db, principal, principal.tenant_id, "agent.created", data.name, {"graph": data.graph})
+    return Response(from_row(AgentOut, row), headers={"Location": f"/api/admin/agents/{data.name}"})
+
+
+@get(
+    "/",
+    opt=described(answer={"items": [ANSWER], "next_cursor": None}),
+    summary="List your tenant's agents",
+)
+async def list_managed_agents(
+    principal: MayManageAgents,
+    resources: Opened,
+    enabled: EnabledFilter = None,
+    search: Search = None,
+    cursor: Cursor = None,
+    limit: Limit = 20,
+) -> AgentsOut:
+    """Lists your tenant's own agents with their configuration. GET /api/agents lists every agent that you can call."""
+    after = read_cursor(cursor, str) or ""
+    async with principal.tx(resources.core.pool) as db:
+        rows = await agents.list_agents(
+            db, principal.tenant_id, limit=limit + 1, after=after, search=search, enabled=enabled
+        )
+    items = [from_row(AgentOut, row) for row in rows[:limit]]
+    return AgentsOut(items, write_cursor(items[-1].name) if len(rows) > limit else None)
+
+
+@post(
+    "/reload",
+    status_code=200,
+    opt=described(answer={"config_version": "42", "message": LIVE}),
+    summary="Reload agents",
+)
+async def reload_agents(principal: MayManageAgents, resources: Opened) -> ReloadOut:
+    """Does nothing but return the version of the configuration: changes of agents, tools, grants and settings take effect
+    with the next job. It exists for clients that expect such a call."""
+    async with principal.tx(resources.core.pool) as db:
+        version = await agents.get_config_version(db, principal.tenant_id)
+        await record(db, principal, principal.tenant_id, "agents.reloaded", version)
+    return ReloadOut(config_version=version, message=LIVE)
+
+
+@get(HERE, opt=described(answer=ANSWER), responses=problems("not_found"), summary="Get an agent")
+async def get_agent(name: AgentName, principal: MayManageAgents, resources: Opened) -> AgentOut:
+    """Returns one of your tenant's own agents with its full configuration."""
+    async with principal.tx(resources.core.pool) as db:
+        return from_row(AgentOut, await _require(db, principal, name))
+
+
+@patch(
+    HERE,
+    opt=described(example={"max_steps": 8, "enabled": False}, answer=ANSWER | {"max_steps": 8, "enabled": False}),
+    responses=problems("not_found"),
+    summary="Update an agent",
+)
+async def update_agent(
+    name: AgentName, data: JSONBody[AgentChangeIn], principal: MayManageAgents, resources: Opened
+) -> AgentOut:
+    """Changes the fields you send; the others keep their value."""
+    values = {field: value for field in data.__struct_fields__ if (value := getattr(data, field)) is not UNSET}
+    async with changing_own_tenant(resources, principal) as db:
+        row = await _require(db, principal, name)
+        check_agent(msgspec.structs.asdict(row) | values)
+        await _check_named(db, principal, values)
+        return await _change(db, principal, row, values) if values else from_row(AgentOut, row)
+
+
+@put(
+    f"{HERE}/tools",
+    opt=described(example={"tools": ["get_inventory"]}, answer=ANSWER),
+    responses=problems("not_found"),
+    summary="Set an agent's tools",
+)
+async def set_agent_tools(
+    name: AgentName, data: JSONBody[AgentToolsIn], principal: MayManageAgents, resources: Opened
+) -> AgentOut:
+    """Replaces all tools of the agent."""
+    async with changing_own_tenant(resources, principal) as db:
+        row = await _require(db, principal, name)
+        await _check_named(db, principal, {"tools": data.tools})
+        return await _change(db, principal, row, {"tools": data.tools})
+
+
+@delete(HERE, responses=problems("not_found"), summary="Delete an agent")
+async def delete_agent(name: AgentName, principal: MayManageAgents, resources: Opened) -> None:
+    """Jobs that are waiting for the agent fail. Sessions keep the answers it gave."""
+    require_name(name, NO_AGENT)
+    async with changing_own_tenant(resources, principal) as db:
+        if not await agents.ROWS.delete(db, principal.tenant_id, name):
+            raise NotFound(NO_AGENT)
+        await record(db, principal, principal.tenant_id, "agent.deleted", name)
+
+
+async def _check_named(db: Db, principal: Principal, values: dict[str, object]) -> None:
+    """Check the tools and models that are set. Raises InputError for one the tenant may not use."""
+    if isinstance(models := values.get("models"), list):
+        check_models(models, await list_patterns(db, principal, "model"))
+    if isinstance(tools := values.get("tools"), list):
+        await check_tools(db, principal, tools, "tools")
+
+
+async def _change(db: Db, principal: Principal, row: agents.Agent, values: dict[str, object]) -> AgentOut:
+    changed = await agents.ROWS.change(db, principal.tenant_id, row.name, values)
+    detail = {"fields": sorted(values)} | ({"tools": values["tools"]} if "tools" in values else {})
+    await record(db, principal, principal.tenant_id, "agent.changed", row.name, detail)
+    return from_row(AgentOut, changed or row)
+
+
+async def _require(db: Db, principal: Principal, name: str) -> agents.Agent:
+    require_name(name, NO_AGENT)
+    row = await agents.find_agent(db, principal.tenant_id, name)
+    if row is None:
+        raise NotFound(NO_AGENT)
+    return row
+
+
+routes = Router(
+    "/admin/agents",
+    route_handlers=[
+        create_agent,
+        list_managed_agents,
+        reload_agents,
+        get_agent,
+        update_agent,
+        set_agent_tools,
+        delete_agent,
+    ],
+    tags=["agents"],
+)

@@ -1,0 +1,127 @@
+"""Finds out who is behind an API key or a token, and remembers it for a second: so a key that is revoked, a user who is
+disabled and a tenant that is suspended are out within that time. Fails closed: without Postgres nobody new gets in (503).
+"""
+
+import asyncio
+import hmac
+from dataclasses import replace
+from datetime import UTC, datetime
+from uuid import UUID
+
+import structlog
+
+from api.auth.principals import IDENTITIES, IDENTITY_S, Principal
+from api.auth.tokens.access_tokens import Tokens
+from schema.api_keys import PREFIX, read_api_key
+from schema.db import Pool
+from schema.errors import HeadraceError, TenantSuspended, Unauthenticated, Unavailable
+from schema.queries.identity.callers import PresentedKey, find_key, touch_keys
+from schema.rights import SEES_ALL, rights_of
+from schema.ttl_cache import TtlCache
+
+log = structlog.get_logger()
+
+TOUCH_S = 15.0  # how often `last_used_at` of keys is written
+
+REFUSED = (
+    "This API key is invalid. Send a valid one as `Authorization: Bearer hr_…` or `X-API-Key: hr_…`. Your tenant's owner can "
+    "create one."
+)
+
+
+class Authenticator:
+    """Turns what a request presents into a principal. `close()` it to write what is left to write."""
+
+    def __init__(self, pool: Pool, tokens: Tokens) -> None:
+        self._pool, self._tokens = pool, tokens
+        self._keys: TtlCache[str, PresentedKey | None] = TtlCache(IDENTITIES, IDENTITY_S)
+        self._used: dict[UUID, UUID] = {}
+        self._touching: asyncio.Task[None] | None = None
+
+    async def find(self, secret: str, *, address: str | None, request_id: str | None) -> Principal:
+        """Return the principal of an API key or a token.
+
+        Raises Unauthenticated whatever is wrong with it, TenantSuspended, or Unavailable.
+        """
+        found = await (self._by_key(secret) if secret.startswith(PREFIX) else self._by_token(secret))
+        if found.tenant.state != "active":
+            raise TenantSuspended(
+                "This tenant is suspended. Its data is kept. Contact the operator of this installation."
+            )
+        return replace(found, address=address, request_id=request_id)
+
+    async def _by_key(self, key: str) -> Principal:
+        parts = read_api_key(key)
+        if parts is None:
+            raise Unauthenticated(REFUSED)
+        found = await self._keys.load(parts.find, lambda: self._look_up(parts.find))
+        if found is None or not hmac.compare_digest(found.digest, parts.digest) or not _is_live(found):
+            raise Unauthenticated(REFUSED)
+        self._note(found)
+        return _principal_of_key(found)
+
+    async def _by_token(self, token: str) -> Principal:
+        try:
+            return await self._tokens.find_principal(token)
+        except Unavailable as error:
+            raise Unavailable(
+                "Tokens can't be checked because the database is unavailable. Try again shortly."
+            ) from error
+
+    async def _look_up(self, find: str) -> PresentedKey | None:
+        try:
+            return await find_key(self._pool, find)
+        except Unavailable as error:
+            raise Unavailable(
+                "API keys can't be checked because the database is unavailable. Try again shortly."
+            ) from error
+
+    def _note(self, key: PresentedKey) -> None:
+        self._used[key.id] = key.tenant_id
+        if self._touching is None:
+            self._touching = asyncio.get_running_loop().create_task(self._touch(), name="touch keys")
+
+    async def _touch(self) -> None:
+        try:
+            await asyncio.sleep(TOUCH_S)
+        finally:
+            self._touching = None
+            await self._write_used()
+
+    async def _write_used(self) -> None:
+        used, self._used = self._used, {}
+        try:
+            await touch_keys(self._pool, list(used.values()), list(used))
+        except HeadraceError as error:
+            log.warning("key_use_not_noted", code=error.code)
+
+    async def close(self) -> None:
+        """Write which keys were used since the last time."""
+        if self._touching is not None:
+            self._touching.cancel()
+            await asyncio.wait({self._touching})
+
+
+def _is_live(key: PresentedKey) -> bool:
+    if key.user_id is not None and key.user_state != "active":
+        return False
+    return key.revoked_at is None and (key.expires_at is None or key.expires_at > datetime.now(UTC))
+
+
+def _principal_of_key(key: PresentedKey) -> Principal:
+    role, rights = key.role, rights_of(key.role, key.scopes)
+    visible_user_id = None
+    if key.user_id is not None:  # a person's key can do no more than the person
+        assert key.user_role is not None, "a key goes with the person that it acts for"
+        rights &= rights_of(key.user_role)
+        role = role if key.user_role in SEES_ALL else key.user_role
+        visible_user_id = None if key.user_role in SEES_ALL else key.user_id
+    return Principal(
+        tenant=key.tenant_snapshot,
+        kind="key",
+        id=key.id,
+        role=role,
+        rights=rights,
+        user_id=key.user_id,
+        visible_user_id=visible_user_id,
+    )

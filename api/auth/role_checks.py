@@ -1,0 +1,70 @@
+"""Identity checks: what an email is, who may manage whom, where a request came from."""
+
+import re
+from dataclasses import dataclass
+from typing import Annotated, Any
+from uuid import UUID
+
+import msgspec
+from litestar import Request
+from msgspec import Meta
+
+from api.auth.principals import Principal, address_of
+from api.http.rows import from_row
+from schema.errors import Forbidden, InputError
+from schema.queries.identity.users import SignInUser, User
+from schema.rights import ROLES, SEES_ALL, Role, rights_of
+
+EMAIL = re.compile(r"[^@\s\x00-\x1f\x7f]{1,64}@[^@\s\x00-\x1f\x7f]{1,189}")
+
+
+def read_email(text: str, field: str = "email") -> str:
+    """Return an email address as it is stored, in lower case. Raises InputError that names `field`."""
+    email = text.strip().lower()
+    if not EMAIL.fullmatch(email):
+        raise InputError(f"{field} must be an email address such as ada@example.com.", field=field)
+    return email
+
+
+def is_at_most(role: Role, highest: Role) -> bool:
+    """Whether a role is `highest` or below."""
+    return ROLES.index(role) >= ROLES.index(highest)
+
+
+def require_power_over(principal: Principal, role: Role) -> None:
+    """Raise Forbidden unless the caller may manage users with this role, which can't be above their own. Owners and admins
+    could undo the narrowing of a key, so a narrowed key may not manage them."""
+    narrowed = role in SEES_ALL and not rights_of(role) <= principal.rights
+    if not is_at_most(role, principal.role) or narrowed:
+        raise Forbidden(
+            f"Your role ({principal.role}) or key does not allow managing users with the role {role}.", field="role"
+        )
+
+
+class PersonOut(msgspec.Struct, frozen=True, kw_only=True):
+    """The signed-in user."""
+
+    id: Annotated[UUID, Meta(description="Id of the user.")]
+    email: Annotated[str, Meta(description="Email address.")]
+    name: Annotated[str, Meta(description="Display name.")]
+    role: Annotated[Role, Meta(description="Role in the tenant.")]
+
+
+def person_of(user: User | SignInUser) -> PersonOut:
+    """Return a user as the user sees it."""
+    return from_row(PersonOut, user)
+
+
+@dataclass(frozen=True)
+class Visit:
+    """Where a request came from, as the audit log and the list of sign-ins keep it."""
+
+    address: str | None
+    client: str | None
+    request_id: str | None
+
+
+def visit_of(request: Request[Any, Any, Any]) -> Visit:
+    """Return where a request came from."""
+    client = request.headers.get("user-agent", "").replace("\0", "")[:200] or None
+    return Visit(address_of(request), client, request.scope.get("request_id"))

@@ -1,0 +1,40 @@
+"""Which slugs a tenant may have. They appear in paths, as in `POST /api/{tenant}/chat` and in admin routes."""
+
+from api.auth.tenant_scope import SLUG, read_id
+from schema.errors import InputError
+
+RESERVED = frozenset(
+    {
+        *("admin", "api", "health", "metrics", "platform", "schema", "v1", "debug", "well-known", "static", "console"),
+        *("agents", "api-keys", "audit", "auth", "benchmark", "certificates", "chat", "collections", "configuration"),
+        *("conversations", "credentials", "data-sources", "documents", "export", "feedback", "files", "grants"),
+        *(
+            "identity-providers",
+            "jobs",
+            "keys",
+            "knowledge",
+            "login",
+            "memories",
+            "messages",
+            "models",
+            "performance",
+            "pipelines",
+        ),
+        *("privacy", "search", "sessions", "sign-in", "tenant", "tenants", "tools", "upload", "usage", "users"),
+        *("webhooks", "webhook-deliveries"),
+    }
+)
+"""First segments of our own paths, present and planned. A test compares them with the routes."""
+
+RULE = (
+    "slug must be 2 to 63 characters long, contain only lowercase letters (a to z), digits and hyphens, start with a letter "
+    "or a digit, and not look like an id."
+)
+
+
+def check_slug(slug: str) -> None:
+    """Raise InputError unless a new tenant may have this slug."""
+    if not SLUG.fullmatch(slug) or read_id(slug):
+        raise InputError(RULE, field="slug")
+    if slug in RESERVED:
+        raise InputError(f"slug must not be {slug!r}, which is a path of the API. Choose another slug.", field="slug")

@@ -1,0 +1,182 @@
+"""Our signing keys: RSA, RS256, published at `/.well-known/jwks.json`, private halves sealed in Postgres.
+
+A key is known to every process before it signs, and verifies as long as a token that it signed may live:
+
+    rotate ── 10 min: published only ── signs, until the next one does ── 24 h + 10 min after the next rotation: retired
+
+Every process reads the keys anew once a minute, so all of them follow a rotation long before the new key signs. What a
+token must be is in `api/auth/tokens/access_tokens.py`.
+"""
+
+import asyncio
+import time
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+import psycopg
+import structlog
+from joserfc.jwk import RSAKey
+from psycopg.rows import DictRow, dict_row
+
+from schema.db import Db, Pool, tenant_tx
+from schema.errors import Unavailable
+from schema.ids import new_id
+from schema.queries.identity.signing_keys import (
+    SigningKey,
+    add_signing_key,
+    delete_retired_signing_keys,
+    list_signing_keys,
+    lock_signing_keys,
+    retire_signing_keys,
+)
+from schema.vault import PLATFORM, Sealed, Vault
+
+log = structlog.get_logger()
+
+BITS = 2048
+KEEP_S = 60.0  # how long the keys are not read anew
+UNKNOWN_S = 1.0  # the same, when a token names a key that is not among them
+PUBLISHED_FIRST = timedelta(minutes=10)  # others cache our keys for 5 minutes, as we tell them to
+LONGEST_TOKEN = timedelta(hours=24)
+
+
+@dataclass(frozen=True)
+class _Key:
+    """A key as this process knows it; `signs_at` and `ends_at` are on this process's monotonic clock."""
+
+    id: UUID
+    public: RSAKey
+    jwk: dict[str, Any]
+    sealed: Sealed = field(repr=False)
+    signs_at: float
+    ends_at: float
+
+
+@dataclass(frozen=True)
+class Rotation:
+    """A rotation: the new key's id, when it begins to sign, and how many keys retire `retire_in` from now."""
+
+    kid: UUID
+    signs_in: timedelta
+    retiring: int
+    retire_in: timedelta
+
+
+class SigningKeys:
+    """The keys that are not retired, as of a minute ago at most. While Postgres is away the last known ones go on."""
+
+    def __init__(self, pool: Pool, vault: Vault) -> None:
+        self._pool, self._vault = pool, vault
+        self._keys: list[_Key] = []
+        self._private: dict[UUID, RSAKey] = {}
+        self._read_at = float("-inf")
+        self._reading = asyncio.Lock()
+
+    async def current(self) -> RSAKey:
+        """Return the private key that signs now, made if there is none. Raises Unavailable or SecretUnreadable."""
+        await self._read(KEEP_S)
+        if not self._live():
+            await self._make_first()
+        live = self._live()
+        now = time.monotonic()
+        # None signs yet only if the clocks of Postgres and this process disagree: then the one that is nearest to it.
+        key = next((key for key in live if key.signs_at <= now), live[-1])
+        if key.id not in self._private:
+            self._private[key.id] = self._open(key)
+        return self._private[key.id]
+
+    async def find(self, kid: str) -> RSAKey | None:
+        """Return the public key with this id. One that isn't known is looked for in Postgres, at most once a second."""
+        await self._read(KEEP_S)
+        if not any(kid == str(key.id) for key in self._keys):
+            await self._read(UNKNOWN_S)
+        return next((key.public for key in self._live() if kid == str(key.id)), None)
+
+    async def public_set(self) -> dict[str, Any]:
+        """Return the JWK set that others verify our tokens with; it is never empty."""
+        await self._read(KEEP_S)
+        if not self._live():
+            await self._make_first()
+        return {"keys": [key.jwk for key in self._live()]}
+
+    def _live(self) -> list[_Key]:
+        now = time.monotonic()
+        return [key for key in self._keys if now < key.ends_at]
+
+    async def _read(self, keep_s: float) -> None:
+        if time.monotonic() - self._read_at < keep_s:
+            return
+        async with self._reading:
+            if time.monotonic() - self._read_at < keep_s:
+                return  # somebody else has read them meanwhile
+            try:
+                async with tenant_tx(self._pool, PLATFORM) as db:
+                    self._take(await list_signing_keys(db))
+            except Unavailable:
+                if not self._keys:
+                    raise
+                self._read_at = time.monotonic() - KEEP_S + UNKNOWN_S
+                log.warning("signing_keys_not_read")
+
+    def _take(self, rows: list[SigningKey]) -> None:
+        self._keys = [_key(row) for row in rows]
+        self._read_at = time.monotonic()
+
+    async def _make_first(self) -> None:
+        """Make a key if there is none; of processes that try at once, one does."""
+        async with self._reading:
+            async with tenant_tx(self._pool, PLATFORM) as db:
+                await lock_signing_keys(db)
+                if not await list_signing_keys(db):
+                    kid = await _add_new(db, self._vault, signs_in=timedelta(0))
+                    log.info("signing_key_made", kid=str(kid))
+                rows = await list_signing_keys(db)
+            self._take(rows)
+
+    def _open(self, key: _Key) -> RSAKey:
+        pem = self._vault.open(key.sealed, tenant_id=PLATFORM, owner_id=key.id)
+        return RSAKey.import_key(pem, {"kid": str(key.id), "use": "sig", "alg": "RS256"})
+
+
+async def rotate(db: Db, vault: Vault, *, at_once: bool = False) -> Rotation:
+    """Add a key that will sign and let the others retire; `db` is a transaction of the tables' owner.
+
+    `at_once` is for a key that got known: the new one signs now, the others are worthless now, and everybody signs in again.
+    """
+    await lock_signing_keys(db)
+    signs_in = timedelta(0) if at_once else PUBLISHED_FIRST
+    retire_in = timedelta(0) if at_once else PUBLISHED_FIRST + LONGEST_TOKEN
+    kid = await _add_new(db, vault, signs_in=signs_in)
+    retiring = await retire_signing_keys(db, but=kid, after=retire_in)
+    await delete_retired_signing_keys(db)
+    return Rotation(kid, signs_in, retiring, retire_in)
+
+
+async def rotate_signing_key(database_url: str, vault: Vault, *, at_once: bool = False) -> Rotation:
+    """Do `rotate` over a connection of its own; `database_url` names the tables' owner."""
+    options: dict[str, Any] = {"connect_timeout": 5, "application_name": "headrace rotate-keys"}
+    # Commits when the block ends without an error.
+    async with await psycopg.AsyncConnection[DictRow].connect(database_url, row_factory=dict_row, **options) as db:
+        return await rotate(db, vault, at_once=at_once)
+
+
+async def _add_new(db: Db, vault: Vault, *, signs_in: timedelta) -> UUID:
+    kid = new_id()
+    key = await asyncio.to_thread(RSAKey.generate_key, BITS, {"kid": str(kid), "use": "sig", "alg": "RS256"})
+    sealed = vault.seal(key.as_pem(private=True).decode(), tenant_id=PLATFORM, owner_id=kid)
+    await add_signing_key(db, kid, dict(key.as_dict(private=False)), sealed, signs_in=signs_in)
+    return kid
+
+
+def _key(row: SigningKey) -> _Key:
+    now = time.monotonic()
+    return _Key(
+        id=row.id,
+        public=RSAKey.import_key(row.public),
+        jwk=row.public,
+        sealed=Sealed(row.key_id, row.sealed),
+        signs_at=now - row.age_s,
+        ends_at=float("inf") if row.left_s is None else now + row.left_s,
+    )

@@ -1,0 +1,62 @@
+"""Waiting for the answer of a chat: everything that it holds is in the job's events, so nothing is read from the database."""
+
+import asyncio
+
+from api.http.errors import JobEnded
+from schema.events import (
+    Event,
+    JobCancelled,
+    JobFailed,
+    JobStarted,
+    JobSucceeded,
+    MessageCompleted,
+    UsageRecorded,
+    decode_event,
+    read_frames,
+)
+from schema.states import PublicState
+from workers.stream.follow import Follower
+
+TELLING = frozenset(
+    event.type for event in (JobStarted, MessageCompleted, UsageRecorded, JobSucceeded, JobFailed, JobCancelled)
+)
+
+
+class Answer:
+    """What is known of a chat so far; complete when `message` and `usage` are there and the job has succeeded."""
+
+    def __init__(self, job_id: str) -> None:
+        self.job_id = job_id
+        self.state: PublicState = "queued"
+        self.message: MessageCompleted | None = None
+        self.usage: UsageRecorded | None = None
+
+    def take(self, event: Event) -> None:
+        """Learn from an event. Raises JobEnded when the job failed or was cancelled."""
+        match event:
+            case JobStarted():
+                self.state = "running"
+            case MessageCompleted():
+                self.message = event
+            case UsageRecorded():
+                self.usage = event
+            case JobSucceeded():
+                self.state = "succeeded"
+            case JobFailed():
+                raise JobEnded(event.error.code, event.error.message, self.job_id)
+            case JobCancelled():
+                raise JobEnded("cancelled", "The job was cancelled before it finished.", self.job_id)
+
+
+async def wait_for_answer(follower: Follower, timeout_s: float) -> Answer:
+    """Return the answer, or what is known of it after `timeout_s`. Raises JobEnded when there will be none."""
+    answer = Answer(str(follower.job_id))
+    try:
+        async with asyncio.timeout(timeout_s), follower:
+            async for chunk in follower.chunks(heartbeat_s=None):
+                for frame in read_frames(chunk):
+                    if frame.type in TELLING:
+                        answer.take(decode_event(frame))
+    except TimeoutError:
+        pass
+    return answer

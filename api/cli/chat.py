@@ -1,0 +1,161 @@
+"""`chat`: stream one chat to the terminal, from the running stack or the server that HEADRACE_URL names."""
+
+import argparse
+import asyncio
+import os
+import sys
+from collections.abc import AsyncIterator, Callable, Sequence
+from typing import TextIO
+
+from api.local.errors import LocalError
+from api.local.http_client import Client, StreamEvent
+from api.local.process_output import wants_colour
+from api.local.stack import find_running, home_from
+from schema.notices import notice_of
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("message", nargs="+", help="the message; quotes are optional")
+    parser.add_argument(
+        "--agent", help="the agent that answers; by default headrace picks one, or the model answers alone"
+    )
+    parser.add_argument(
+        "--collection",
+        action="append",
+        default=[],
+        help="answer from the documents in this collection; may be repeated",
+    )
+    parser.add_argument("--session", help="continue this session (its id is printed after each chat)")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    url, key = server_and_key()
+    return asyncio.run(
+        chat(url, key, " ".join(arguments.message), arguments.session, arguments.agent, arguments.collection)
+    )
+
+
+def server_and_key() -> tuple[str, str]:
+    """HEADRACE_URL with HEADRACE_API_KEY, else the stack that runs here. Raises LocalError when there is neither."""
+    url, key = os.environ.get("HEADRACE_URL"), os.environ.get("HEADRACE_API_KEY")
+    if url and key:
+        return url, key
+    if running := find_running(home_from(os.environ)):
+        return running.url, running.key
+    raise LocalError(
+        "headrace is not running here. Start it with ./headrace up, or set HEADRACE_URL and HEADRACE_API_KEY."
+    )
+
+
+async def chat(
+    url: str, key: str, message: str, session_id: str | None, agent: str | None = None, collections: Sequence[str] = ()
+) -> int:
+    async with Client(url, key) as client:
+        told = await show(client.chat(message, session_id, agent, collections), say_notice)
+    if told.error:
+        print(f"headrace: the job failed: {told.error}", file=sys.stderr)
+        return 1
+    if told.session_id:
+        print(dim(f"To continue this session: --session {told.session_id}", sys.stderr), file=sys.stderr)
+    return 0
+
+
+def say_notice(told: "Told") -> None:
+    """Say before the answer, on stderr so that the answer alone can be piped on, that no language model will give it."""
+    if told.events == 1 and (notice := notice_of(told.model)):
+        print(dim(notice.message, sys.stderr), file=sys.stderr, flush=True)
+
+
+class Told:
+    """What a stream of events says, gathered as a careful client does it."""
+
+    def __init__(self) -> None:
+        self.session_id = ""
+        self.model = ""
+        """The model that is to answer; an agent's own may do it instead."""
+        self.message_id = ""
+        self.error = ""
+        self.workers: list[str] = []
+        self.sources: list[str] = []
+        """The headings of the passages that the answer cites, or the documents where there are none."""
+        self.events = 0
+        self._pieces: list[tuple[int, str]] = []
+        self._completed: str | None = None
+
+    @property
+    def text(self) -> str:
+        """The answer so far, or the whole one once `message.completed` has come."""
+        return "".join(text for _, text in self._pieces) if self._completed is None else self._completed
+
+    @property
+    def pieces(self) -> int:
+        return len(self._pieces)
+
+    def add(self, event: StreamEvent) -> None:
+        data = event.data
+        self.events += 1
+        self.session_id = data.get("session_id") or self.session_id
+        match event.type:
+            case "job.queued":
+                self.model = data.get("model") or ""
+            case "job.started":
+                self.workers.append(data.get("worker", ""))
+            case "job.restarted":
+                self.workers.append(data.get("worker", ""))
+                # What the lost attempt said after that event is void and comes again.
+                self._pieces = [piece for piece in self._pieces if piece[0] <= data.get("discard_after", 0)]
+            case "message.delta":
+                self._pieces.append((int(event.seq), data.get("text", "")))
+            case "citation.added":
+                self.sources.append(data.get("heading") or data.get("document") or "")
+            case "message.completed":
+                self._completed, self.message_id = data["text"], data.get("message_id") or ""
+            case "job.failed" | "job.cancelled":
+                self.error = (data.get("error") or {}).get("message") or event.type
+
+
+async def show(events: AsyncIterator[StreamEvent], on_event: Callable[[Told], None] = lambda told: None) -> Told:
+    """Print a chat's text as it comes, and what happens to its job as dim lines. `on_event` sees each step."""
+    told = Told()
+    async for event in events:
+        told.add(event)
+        match event.type:
+            case "message.delta":
+                print(event.data.get("text", ""), end="", flush=True)
+            case "job.restarted":
+                print(
+                    dim(f"\n[{event.data.get('reason', 'the worker was lost')}; another worker takes over]"), flush=True
+                )
+                print(told.text, end="", flush=True)
+            case "job.progress":
+                print(dim(f"[{event.data.get('text', '')}]"), flush=True)
+            case "citation.added":
+                print(dim(f"\n[{step(event)}]"), end="", flush=True)
+            case "agent.routed" | "plan.created" | "tool.started" | "tool.finished":
+                print(dim(f"[{step(event)}]"), flush=True)
+        on_event(told)
+    print(flush=True)
+    return told
+
+
+def step(event: StreamEvent) -> str:
+    """What an agent does, in a line."""
+    data = event.data
+    match event.type:
+        case "agent.routed":
+            return "answered by the model alone" if data["graph"] == "chat" else f"{data['agent']}, {data['graph']}"
+        case "plan.created":
+            return f"plan: {'; '.join(data['steps'])}"
+        case "citation.added":
+            page = f", page {data['page']}" if data.get("page") else ""
+            return f"source [{data.get('number')}]: {data.get('document')}{page}"
+        case "tool.started":
+            given = ", ".join(f"{name}={value!r}" for name, value in data.get("arguments", {}).items())
+            return f"{data['name']}({given if len(given) <= 100 else given[:100] + '…'})"
+    said = "" if data["ok"] else f": {data.get('output', '')}"
+    return f"{data['name']} {'answered' if data['ok'] else 'failed'} in {data.get('duration_ms', 0)} ms{said}"
+
+
+def dim(text: str, stream: TextIO | None = None) -> str:
+    """The text in grey where `stream`, stdout unless another is named, is a terminal that shows colours."""
+    return f"\033[2m{text}\033[0m" if wants_colour(stream or sys.stdout, os.environ) else text

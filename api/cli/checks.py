@@ -1,0 +1,110 @@
+"""`test`, `check`, `bench`, `chaos`: the project's own tools. `test` passes its arguments to pytest, the last two to theirs."""
+
+# ruff: noqa: S603, S606 (the commands are ours, never a user's text)
+
+import argparse
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+BIN = Path(sys.executable).parent
+
+# Two processes of tests at a time, each with stores of its own; the tests of a file stay together.
+PYTEST = ["pytest", "-q", "-n", "2", "--dist", "loadfile"]
+
+CHECKS = {
+    "lint": [str(BIN / "ruff"), "check", "."],
+    "format": [str(BIN / "ruff"), "format", "--check", "."],
+    "types": [str(BIN / "pyright")],
+    "imports": [str(BIN / "lint-imports")],
+    "tests": [sys.executable, "-m", *PYTEST],
+}
+MODULES = {"bench": ["tests.bench"], "chaos": ["tests.chaos"]}
+
+TEST_HELP = """\
+usage: ./headrace test [PATH ...] [pytest options]
+
+Runs the tests: all of them, or those in the files and folders you name. The whole suite takes six to eight minutes on two
+cores. It needs no services and no network: each of its two processes starts a Postgres and a Valkey of its own in a
+temporary folder and removes them at the end. Failures are reported as they happen, and in full at the end.
+
+  ./headrace test                                      everything
+  ./headrace test tests/api                            one folder
+  ./headrace test tests/api/chat/test_chat.py               one file
+  ./headrace test tests/api/jobs/test_jobs.py::test_NAME    one test, in a single process
+  ./headrace test -k cancel                            tests whose names contain "cancel"
+  ./headrace test -x                                   stop at the first failure
+  ./headrace test --lf                                 only what failed last time
+  ./headrace test -n 4                                 four processes; -n 0 for none, so that a debugger works
+  ./headrace test -p no:randomly                       in file order (the order is random by default)
+  ./headrace test --full                               the full run: more cases, and tests that load torch
+
+Every other argument is passed to pytest; .venv/bin/python -m pytest --help lists them. Exit status 0 means that every
+test passed.
+"""
+
+CHECK_HELP = f"""\
+usage: ./headrace check [CHECK ...]
+
+Runs every check, or only those you name. Allow a minute or two more than the tests take.
+
+  lint       ruff check: style and common mistakes
+  format     ruff format --check; "ruff format ." fixes what it finds
+  types      pyright over {", ".join(("api", "workers", "graphs", "tools", "schema"))}
+  imports    import-linter: which folder may import which (see pyproject.toml)
+  tests      the test suite; see ./headrace test --help
+
+All of them run even if one fails, and the last line says which did. Exit status 0 means that all passed.
+"""
+
+
+def run(arguments: argparse.Namespace) -> int:
+    os.chdir(ROOT)
+    command, rest = arguments.command, arguments.rest
+    if command in ("test", "check") and any(word in ("-h", "--help") for word in rest):
+        print(TEST_HELP if command == "test" else CHECK_HELP, end="")
+        return 0
+    if command == "check":
+        return check(rest)
+    if command == "test":
+        if "--full" in rest:
+            rest.remove("--full")
+            os.environ["HEADRACE_TESTS"] = "full"
+        print(introduction(rest), flush=True)
+    sys.stdout.flush()
+    module = pytest_command(rest) if command == "test" else [*MODULES[command], *rest]
+    os.execv(sys.executable, [sys.executable, "-m", *module])
+
+
+def introduction(rest: Sequence[str]) -> str:
+    """What a person reads before the first dot."""
+    if rest or os.environ.get("HEADRACE_TESTS"):
+        return "headrace: running tests; failures are reported as they happen."
+    return (
+        "headrace: running all tests, about 5,800, in two processes. On two cores this takes six to eight minutes.\n"
+        "Failures are reported as they happen. To run only some of the tests: ./headrace test --help"
+    )
+
+
+def pytest_command(rest: Sequence[str]) -> list[str]:
+    """A single test runs in this process: starting two would take longer than the test."""
+    single = any("::" in word for word in rest)
+    return ["pytest", "-q", *rest] if single else [*PYTEST, *rest]
+
+
+def check(names: Sequence[str]) -> int:
+    """Run every check even when one fails, then name those that did."""
+    if unknown := [name for name in names if name not in CHECKS]:
+        print(f"headrace: there is no check {unknown[0]!r}. Choose from {', '.join(CHECKS)}.", file=sys.stderr)
+        return 2
+    failed = []
+    for name in names or CHECKS:
+        command = CHECKS[name]
+        print(f"── {name}: {' '.join([Path(command[0]).name, *command[1:]])}", flush=True)
+        if subprocess.run(command, check=False).returncode:
+            failed.append(name)
+    print(f"headrace: {'failed: ' + ', '.join(failed) if failed else 'every check passed'}.", flush=True)
+    return 1 if failed else 0

@@ -1,0 +1,252 @@
+"""`demo`: the main job on real input, shown to a person who has never seen headrace.
+
+It works on the ordinary data folder, so that `./headrace up` afterwards goes on with the same key and sessions. With a
+stack already running there it uses that one and leaves the kill out: that worker may have jobs of yours.
+"""
+
+import argparse
+import asyncio
+import os
+import signal
+import time
+from collections.abc import AsyncIterator, Callable
+
+from api.cli.chat import Told, dim, show
+from api.cli.up import stop_signals
+from api.local.demo_documents import upload_handbook
+from api.local.errors import LocalError
+from api.local.http_client import Client, StreamEvent
+from api.local.local_stores import Stores
+from api.local.process_output import FileOutput
+from api.local.stack import (
+    RunningStack,
+    StackSettings,
+    find_running,
+    prepare_demo,
+    prepared_stores,
+    running_stack,
+    settings_from,
+)
+
+PASSAGE = (
+    "A headrace is the channel that carries water from a river or a dam to a mill wheel or to the turbines of a power "
+    "station. The channel that takes the used water back to the river is called the tailrace. Because the headrace "
+    "falls more gently than the river beside it, the water arrives high above the wheel, and this difference, "
+    "the head, is what drives the mill. A sluice gate at the intake lets the miller choose how much water flows, and a "
+    "spillway along the channel returns any flood to the river before it can break the banks or hurt the wheel. Monks "
+    "dug long headraces in the Middle Ages; some of them ran for centuries."
+)
+FIRST = "What is a headrace, and what is the tailrace?"
+SECOND = "How do the sluice gate and the spillway protect the wheel and the river from a flood of water?"
+DEBT = "What is the debt for customer MST 0104985841?"
+OWED = "125750000"  # what the ERP's books say (tools/erp/data.json)
+LEAVE = "According to the handbook, how many working days of paid leave does everybody have a year?"
+DAYS = "24 working days"
+THIRD = "Who dug headraces in the Middle Ages?"
+
+KILL_AFTER_PIECES = 12
+"""Kill in the middle: late enough to have seen text, early enough that most is still to come."""
+
+LIMIT_S = 300.0
+GRACE_S = 3.0
+"""For stopping: when the demo ends its jobs are done, so nobody needs long."""
+
+GO_ON = """
+Next steps
+  ./headrace up                            start everything and serve until Ctrl-C, with the same data and key
+  eval "$(./headrace env)"                 then use it from any OpenAI SDK
+  ./headrace chat "What is 17 × 23?"       from another terminal
+  ./headrace test                          run the tests"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Takes none."""
+
+
+def run(arguments: argparse.Namespace) -> int:
+    settings = settings_from(os.environ)
+    began = time.monotonic()
+    if running := find_running(settings.home):
+        say(
+            f"headrace is already running at {running.url}. The demo uses it and kills no worker: it may have your jobs."
+        )
+        return asyncio.run(show_everything(running, None))
+    say(f"Starting Postgres, Valkey and headrace (data and logs: {settings.home}) …")
+    with prepared_stores(settings) as where:
+        code = asyncio.run(with_own_stack(settings, where, began))
+    say("\nEverything has stopped.")
+    return code
+
+
+async def with_own_stack(settings: StackSettings, where: Stores, began: float) -> int:
+    stop, hurry = stop_signals()
+    output = FileOutput(settings.home / "logs")
+    stack = running_stack(
+        settings,
+        where,
+        output=output,
+        environ=os.environ,
+        stop=stop,
+        hurry=hurry,
+        grace_s=GRACE_S,
+        erp_port=prepare_demo(where),
+    )
+    async with stack as (running, supervisor):
+        async with Client(running.url, running.key) as client:
+            await client.worker_ready()
+        say(f"Ready in {time.monotonic() - began:.1f} s: {running.url}")
+        showing = asyncio.create_task(show_everything(running, lambda: supervisor.pids.get("chat")))
+        stopping = asyncio.create_task(stop.wait())
+        done, _ = await asyncio.wait({showing, stopping}, timeout=LIMIT_S, return_when=asyncio.FIRST_COMPLETED)
+        stopping.cancel()
+        if showing in done:
+            return showing.result()
+        showing.cancel()
+        if stop.is_set():
+            return 130
+        raise LocalError(f"The demo did not finish within {LIMIT_S:.0f} s. See the logs in {settings.home}/logs.")
+
+
+async def show_everything(running: RunningStack, worker_pid: Callable[[], int | None] | None) -> int:
+    """All parts of the demo, one after the other; 1 when what came back isn't what was stored."""
+    async with Client(running.url, running.key) as client:
+        if hint := await client.language_model_hint():
+            say(hint)
+        right = await show_chat(client)
+        if worker_pid is not None:
+            right &= await show_kill(client, worker_pid)
+        right &= await show_openai(client)
+        right &= await show_agent(client)
+        right &= await show_documents(client)
+    say(GO_ON)
+    return 0 if right else 1
+
+
+async def show_chat(client: Client) -> bool:
+    heading("1. A chat, streamed: HTTP → Postgres → Celery → LangGraph → model → Redis → Server-Sent Events")
+    timed = Timed(client.chat(asked(FIRST)))
+    told = await show(timed.events())
+    return report(told, await stored_text(client, told), timed)
+
+
+async def show_kill(client: Client, worker_pid: Callable[[], int | None]) -> bool:
+    heading("2. Another chat, whose worker is killed (SIGKILL) halfway through the answer")
+    killed: list[int] = []
+
+    def kill_once(told: Told) -> None:
+        if not killed and told.pieces >= KILL_AFTER_PIECES and (pid := worker_pid()):
+            os.kill(pid, signal.SIGKILL)
+            killed.append(pid)
+            print(dim(f"\n[killed the chat worker, process {pid}; this stream stays open]"), flush=True)
+
+    timed = Timed(client.chat(asked(SECOND)))
+    told = await show(timed.events(), kill_once)
+    right = report(told, await stored_text(client, told), timed)
+    if not killed:
+        say("  The answer was complete before the worker could be killed.")
+        return right
+    say(
+        f"  {len(told.workers)} workers; longest pause {timed.longest_silence:.1f} s; "
+        f"this client reconnected {client.reconnections} times."
+    )
+    return right and len(told.workers) > 1
+
+
+async def show_openai(client: Client) -> bool:
+    heading("3. The same queue through the OpenAI-compatible API: POST /v1/chat/completions")
+    message, began = asked(THIRD), time.monotonic()
+    answer = await client.complete(message)
+    text = answer["choices"][0]["message"]["content"]
+    print(text)
+    used = (answer.get("usage") or {}).get("total_tokens")
+    say(
+        f"  Without streaming: an answer from {answer.get('model')} in {time.monotonic() - began:.2f} s, {used} tokens."
+    )
+    pieces = [piece async for piece in client.stream_completion(message)]
+    same = "".join(pieces) == text
+    say(f"  Streamed: {len(pieces)} chunks, {'the same text' if same else 'different text'}.")
+    return bool(text) and bool(pieces)
+
+
+async def show_agent(client: Client) -> bool:
+    heading("4. An agent is picked for the question; its tool calls the demo ERP over HTTP with the caller's token")
+    say(f"  {DEBT}\n")
+    timed = Timed(client.chat(DEBT))
+    told = await show(timed.events())
+    right = report(told, await stored_text(client, told), timed)
+    return right and OWED in told.text.replace(",", "").replace(".", "")
+
+
+async def show_documents(client: Client) -> bool:
+    heading(
+        "5. A document is ingested (read in a sandbox, chunked, embedded), and an agent answers from it with its source"
+    )
+    began = time.monotonic()
+    answer = await upload_handbook(client)
+    if answer.get("job_id"):
+        ready = [event.data async for event in client.follow(answer["job_id"]) if event.type == "document.ready"]
+        passages = sum(document["chunks"] for document in ready)
+        say(f"  {len(ready)} document embedded as {passages} passages in {time.monotonic() - began:.1f} s.")
+    else:
+        say("  It was ingested earlier and has not changed.")
+    say(f"  {LEAVE}\n")
+    timed = Timed(client.chat(LEAVE, agent="AgentAnalysis"))
+    told = await show(timed.events())
+    right = report(told, await stored_text(client, told), timed)
+    say(f"  Sources: {', '.join(told.sources) or 'NONE: please report this'}")
+    return right and DAYS in told.text and bool(told.sources)
+
+
+async def stored_text(client: Client, told: Told) -> str | None:
+    """The text of the message as Postgres has it now; None when there is none."""
+    if told.error:
+        return None
+    answer = await client.get(f"/api/sessions/{told.session_id}/messages")
+    for message in answer.get("items", answer) if isinstance(answer, dict) else answer:
+        if message["id"] == told.message_id:
+            return message.get("text") or "".join(part.get("text", "") for part in message.get("parts", []))
+    return None
+
+
+def report(told: Told, stored: str | None, timed: "Timed") -> bool:
+    if told.error:
+        say(f"  The job failed: {told.error}")
+        return False
+    same = stored == told.text
+    say(
+        f"  {told.events} events; first text after {timed.first_text_s * 1000:.0f} ms, complete after {timed.total_s:.1f} s. "
+        f"The stored message {'matches the stream' if same else 'DOES NOT MATCH the stream: please report this'}."
+    )
+    return same
+
+
+class Timed:
+    """A stream of events with a clock beside it."""
+
+    def __init__(self, events: AsyncIterator[StreamEvent]) -> None:
+        self._events = events
+        self.first_text_s = self.total_s = self.longest_silence = 0.0
+
+    async def events(self) -> AsyncIterator[StreamEvent]:
+        began = last = time.monotonic()
+        async for event in self._events:
+            now = time.monotonic()
+            self.longest_silence, last = max(self.longest_silence, now - last), now
+            if event.type == "message.delta" and not self.first_text_s:
+                self.first_text_s = now - began
+            yield event
+        self.total_s = time.monotonic() - began
+
+
+def asked(question: str) -> str:
+    """The whole message for a question, which is printed: the passage about mills, then the question."""
+    say(f"  (a paragraph about water mills, then:) {question}\n")
+    return f"{PASSAGE}\n\n{question}"
+
+
+def heading(text: str) -> None:
+    say(f"\n── {text}")
+
+
+def say(text: str) -> None:
+    print(text, flush=True)

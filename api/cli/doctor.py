@@ -1,0 +1,190 @@
+"""`doctor`: checks this machine. One line for each thing: ok, or what is wrong and what to do.
+
+It changes nothing and shows no secret, so its output can be pasted into an issue.
+"""
+
+import argparse
+import importlib.util
+import os
+import platform
+import shutil
+import socket
+import sys
+import urllib.request
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from api.local.errors import LocalError
+from api.local.home import is_free
+from api.local.processes import user_mode
+from api.local.stack import RunningStack, StackSettings, answer_status, find_running, settings_from
+
+GOOD_PYTHONS = ((3, 11), (3, 12), (3, 13))
+ROOM_BYTES = 1_000_000_000
+DEFAULT_OLLAMA = "http://127.0.0.1:11434"
+MODES = {"same": "as this user", "userns": "in a user namespace", "nobody": "as uid 65534, from a copy in /var/tmp"}
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One line of the report; `advice` is empty when all is well. `hint` marks what isn't wrong, only worth knowing."""
+
+    subject: str
+    state: str
+    advice: str = ""
+    hint: bool = False
+
+    def __str__(self) -> str:
+        mark = "ok   " if not self.advice else ("note " if self.hint else "WRONG")
+        return f"{mark} {self.subject:12} {self.state}" + (f"\n{'':18} → {self.advice}" if self.advice else "")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Takes none."""
+
+
+def run(arguments: argparse.Namespace) -> int:
+    findings = list(look(os.environ))
+    for finding in findings:
+        print(finding)
+    wrong = sum(bool(finding.advice) and not finding.hint for finding in findings)
+    print(f"\n{'No problems found.' if not wrong else f'{wrong} to fix.'}")
+    return 1 if wrong else 0
+
+
+def look(environ: Mapping[str, str]) -> Iterator[Finding]:
+    yield python()
+    yield embeddings()
+    try:
+        settings = settings_from(environ)
+    except LocalError as error:
+        yield Finding("settings", "invalid", error.message)
+        return
+    yield disk(settings.home)
+    running = find_running(settings.home)
+    yield from stores(settings)
+    yield from ports(settings, running)
+    yield stack(running)
+    yield from providers(environ)
+
+
+def python() -> Finding:
+    state = f"{platform.python_version()} at {sys.executable}"
+    if sys.version_info[:2] in GOOD_PYTHONS:
+        return Finding("python", state)
+    return Finding(
+        "python", state, "headrace is tested on 3.11, 3.12 and 3.13. Remove .venv and use one of these.", True
+    )
+
+
+def embeddings() -> Finding:
+    missing = [name for name in ("torch", "sentence_transformers") if not importlib.util.find_spec(name)]
+    if not missing:
+        return Finding("embeddings", "all-MiniLM-L6-v2 and any sentence-transformers model")
+    advice = "For other local models and re-ranking, run ./headrace with Python 3.11 or set HEADRACE_TORCH=auto."
+    return Finding("embeddings", f"all-MiniLM-L6-v2 only ({' and '.join(missing)} missing)", advice, hint=True)
+
+
+def disk(home: Path) -> Finding:
+    place = next(folder for folder in (home, *home.parents) if folder.exists())
+    free = shutil.disk_usage(place).free
+    state = f"{free / 1e9:.1f} GB free at {place}"
+    if not os.access(place, os.W_OK):
+        return Finding("disk", f"{place} is not writable", "Set HEADRACE_HOME to a writable folder.")
+    return Finding(
+        "disk", state, "" if free > ROOM_BYTES else "Free some space: on a full disk, Postgres stops accepting jobs."
+    )
+
+
+def stores(settings: StackSettings) -> Iterator[Finding]:
+    yield named_store("postgres", settings.database_url, 5432) if settings.database_url else embedded_postgres()
+    yield named_store("redis", settings.redis_url, 6379) if settings.redis_url else embedded_valkey()
+
+
+def embedded_postgres() -> Finding:
+    from api.local.postgres import binaries
+
+    try:
+        binaries()
+    except LocalError as error:
+        return Finding("postgres", "missing", error.message)
+    return Finding("postgres", f"embedded, run {MODES[user_mode()]}")
+
+
+def embedded_valkey() -> Finding:
+    from api.local.valkey import binary
+
+    try:
+        return Finding("redis", f"embedded ({binary().name})")
+    except LocalError as error:
+        return Finding("redis", "missing", error.message)
+
+
+def named_store(name: str, url: str, default_port: int) -> Finding:
+    """Whether the server of a URL takes connections; its password is not shown."""
+    parts = urlsplit(url)
+    host, port = parts.hostname or "127.0.0.1", parts.port or default_port
+    try:
+        socket.create_connection((host, port), timeout=3).close()
+    except OSError as error:
+        advice = f"Start it, or correct HEADRACE_{'DATABASE' if name == 'postgres' else 'REDIS'}_URL."
+        return Finding(name, f"{host}:{port} can't be reached ({error.strerror or error})", advice)
+    return Finding(name, f"{host}:{port} accepts connections")
+
+
+def ports(settings: StackSettings, running: RunningStack | None) -> Iterator[Finding]:
+    if running:
+        return
+    chosen = {"HEADRACE_PORT": (settings.port, 8000), "HEADRACE_FLOWER_PORT": (settings.flower_port, 5555)}
+    for name, (explicit, default) in chosen.items():
+        port = explicit or default
+        if is_free(port):
+            yield Finding("port", f"{port} is free ({name})")
+        elif explicit:
+            yield Finding("port", f"{port} is in use ({name})", "Stop the other program or choose another port.")
+        else:
+            yield Finding(
+                "port", f"{port} is in use", f"Another port will be chosen; set {name} to pick one.", hint=True
+            )
+
+
+def stack(running: RunningStack | None) -> Finding:
+    if running is None:
+        return Finding("stack", "not running here", "Start it with ./headrace up.", hint=True)
+    parts = urlsplit(running.url)
+    status = answer_status(parts.hostname or "", parts.port or 80, "/health/ready")
+    if status == 200:
+        return Finding("stack", f"{running.url} is ready")
+    advice = f"See {running.url}/health and the output of ./headrace up."
+    return Finding("stack", f"{running.url}/health/ready answers {status or 'nothing'}", advice)
+
+
+def providers(environ: Mapping[str, str]) -> Iterator[Finding]:
+    host = environ.get("OLLAMA_HOST", "")
+    url = host if "://" in host else f"http://{host}" if host else DEFAULT_OLLAMA
+    if ollama := ollama_version(url):
+        yield Finding("ollama", f"{urlsplit(url).netloc.rpartition('@')[2]} {ollama}")
+    elif host:
+        yield Finding("ollama", "OLLAMA_HOST does not answer", "Start it with: ollama serve")
+    else:
+        yield Finding(
+            "ollama", "not found on this machine", "Install Ollama or set OLLAMA_HOST to use local models.", True
+        )
+    if environ.get("OPENAI_API_KEY"):
+        yield Finding("openai", "OPENAI_API_KEY is set")
+    else:
+        yield Finding(
+            "openai", "OPENAI_API_KEY is not set", "Set it to use OpenAI; add OPENAI_BASE_URL for another vendor.", True
+        )
+
+
+def ollama_version(url: str) -> str:
+    if not url.startswith(("http://", "https://")):
+        return ""
+    try:
+        with urllib.request.urlopen(f"{url.rstrip('/')}/api/version", timeout=2) as answer:  # noqa: S310
+            return "answers" if answer.status == 200 else ""
+    except (OSError, ValueError):
+        return ""

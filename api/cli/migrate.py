@@ -1,0 +1,45 @@
+"""`migrate`: bring a database to today's schema, for deployments, which run it before new workers start."""
+
+import argparse
+import os
+
+from api.local.errors import LocalError
+from api.local.stack import StackSettings, database_of, demo_key, prepare_schema, settings_from
+
+ADMIN = """API key of the platform admin, shown only once: {key}
+It has every right, so keep it safe. To create another: ./headrace migrate --new-admin-key"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--demo", action="store_true", help="also create the tenant demo and print its API key")
+    parser.add_argument(
+        "--new-admin-key", action="store_true", help="also create another API key for the platform admin and print it"
+    )
+
+
+def run(arguments: argparse.Namespace) -> int:
+    from schema.bootstrap import add_platform_admin, ensure_platform_admin
+
+    settings = settings_from(os.environ)
+    database_url = _database(settings, running=arguments.new_admin_key)
+    settings.home.mkdir(parents=True, exist_ok=True)
+    key = demo_key(settings.home) if arguments.demo else None
+    changed = prepare_schema(database_url, key)
+    print("The schema has been migrated." if changed else "The schema is already up to date.")
+    if key:
+        print(f"API key of the tenant demo: {key}")
+    made = add_platform_admin(database_url) if arguments.new_admin_key else ensure_platform_admin(database_url)
+    if made:
+        print(ADMIN.format(key=made))
+    return 0
+
+
+def _database(settings: StackSettings, *, running: bool) -> str:
+    """Return the database that was named; with `running`, that of the stack that runs here will do."""
+    if running:
+        return database_of(settings)
+    if settings.database_url is None:
+        raise LocalError(
+            "HEADRACE_DATABASE_URL is not set. (./headrace up migrates its embedded Postgres automatically.)"
+        )
+    return settings.database_url

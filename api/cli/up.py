@@ -1,0 +1,105 @@
+"""`up`: the whole system on this machine until Ctrl-C."""
+
+import argparse
+import asyncio
+import os
+import signal
+import sys
+
+from api.local.demo_documents import ensure_handbook
+from api.local.http_client import Client
+from api.local.local_stores import Stores
+from api.local.process_output import TerminalOutput
+from api.local.stack import (
+    ROOT,
+    RunningStack,
+    StackSettings,
+    prepare_demo,
+    prepared_stores,
+    running_stack,
+    settings_from,
+)
+from api.local.supervisor import read_procfile
+
+BANNER = """
+headrace is up: {url}
+  API docs    {url}/schema
+  Flower      {flower_url}
+  API key     {key}   (tenant demo)
+  admin key   {admin}
+  data        {home}
+
+Next, in another terminal:
+  eval "$(./headrace env)"
+  ./headrace chat "What is the debt for customer MST 0104985841?"                     an agent asks the demo ERP
+  ./headrace chat "According to the handbook, how many days of leave do I have?"      an agent cites a document
+  ./headrace chat "What is 17 × 23?"                                                  an agent calculates
+  curl -N $HEADRACE_URL/api/chat -H "Authorization: Bearer $HEADRACE_API_KEY" \\
+    -H 'Accept: text/event-stream' -H 'Content-Type: application/json' -d '{{"message": "Hello!"}}'
+  Any OpenAI SDK works unchanged: OPENAI_BASE_URL and OPENAI_API_KEY are set.
+{hint}
+Ctrl-C stops everything; accepted jobs are kept.
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--grace",
+        type=float,
+        default=30.0,
+        metavar="S",
+        help="seconds that running jobs get when stopping (default: 30)",
+    )
+
+
+def run(arguments: argparse.Namespace) -> int:
+    settings = settings_from(os.environ)
+    with prepared_stores(settings) as where:
+        asyncio.run(serve_until_stopped(settings, where, grace_s=arguments.grace))
+    print("headrace: stopped.", file=sys.stderr)
+    return 0
+
+
+async def serve_until_stopped(settings: StackSettings, where: Stores, *, grace_s: float) -> None:
+    stop, hurry = stop_signals()
+    output = TerminalOutput([*(line.name for line in read_procfile(ROOT / "Procfile")), "erp"], environ=os.environ)
+    environ = {"HEADRACE_LOGS": "people" if sys.stdout.isatty() else "json", **os.environ}
+    stack = running_stack(
+        settings,
+        where,
+        output=output,
+        environ=environ,
+        stop=stop,
+        hurry=hurry,
+        grace_s=grace_s,
+        erp_port=prepare_demo(where),
+    )
+    async with stack as (running, _supervisor):
+        if not stop.is_set():
+            async with Client(running.url, running.key) as client:
+                print(banner(running, settings, await client.language_model_hint()), flush=True)
+                await ensure_handbook(client, settings.home)
+        await stop.wait()
+        print("headrace: stopping; press Ctrl-C again to stop at once.", file=sys.stderr, flush=True)
+
+
+def stop_signals() -> tuple[asyncio.Event, asyncio.Event]:
+    """Two events: the first Ctrl-C or SIGTERM sets `stop`, the second sets `hurry`."""
+    stop, hurry = asyncio.Event(), asyncio.Event()
+
+    def heard() -> None:
+        (hurry if stop.is_set() else stop).set()
+
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        loop.add_signal_handler(number, heard)
+    return stop, hurry
+
+
+def banner(running: RunningStack, settings: StackSettings, hint: str = "") -> str:
+    """What a person needs to begin. `hint` says what could be better, if anything."""
+    admin = f"in {settings.home}/admin.key, and in HEADRACE_ADMIN_KEY after the eval below"
+    if running.admin_key is None:
+        admin = "printed when this database was first migrated; ./headrace migrate --new-admin-key creates another"
+    where = {"url": running.url, "flower_url": running.flower_url, "home": settings.home}
+    return BANNER.format(key=running.key, admin=admin, hint=f"\n{hint}\n" if hint else "", **where)

@@ -1,0 +1,180 @@
+"""From files in a room to documents with a job: notes, bytes into the storage, one transaction; in this order.
+
+Killed in between, the notes let the bytes go an hour later (`schema/queries/documents/file_removals.py`). Refused at
+the end (queue, storage, limits), they go at once.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from psycopg.rows import DictRow
+from psycopg.types.json import Jsonb
+
+from api.auth.principals import Principal
+from api.documents.access import NOT_YOURS
+from api.documents.collections import MOST
+from api.documents.ingestion_job import ingestion
+from api.documents.upload.batch import Refusal
+from api.documents.upload.classify import CheckedFile
+from api.documents.upload.fields import Fields
+from api.http.json_body import JsonRequest
+from api.jobs.submit import Accepted, submit_and_follow
+from api.resources import Resources
+from schema.batch import Statement
+from schema.db import Db
+from schema.errors import Conflict, HeadraceError
+from schema.ids import new_id
+from schema.queries.documents.collections import add_collection, find_collection
+from schema.queries.documents.file_removals import take_notes
+from schema.queries.documents.uploads import NewFile, file_statements, list_others, list_same, note_files
+from schema.queries.jobs.submissions import Idempotency
+from schema.queries.tenants import audit
+from workers.storage.contract import Storage, new_name
+from workers.storage.removals import remove_unused
+
+PUTS_AT_ONCE = 8
+
+
+@dataclass(frozen=True)
+class Upload:
+    """An upload that is to be committed: who sends it, what it says, its files."""
+
+    request: JsonRequest
+    principal: Principal
+    fields: Fields
+    files: Sequence[CheckedFile]
+    idempotency: Idempotency | None
+
+    @property
+    def user_id(self) -> UUID | None:
+        """Whose the documents are to be, None for all of the tenant."""
+        return self.principal.user_id if self.fields.private else None
+
+
+@dataclass(frozen=True)
+class Committed:
+    """What came of it. `same` are documents that were there, bytes for bytes; `refused` would change what somebody else shared;
+    `accepted` is None when nothing else is left."""
+
+    accepted: Accepted | None
+    same: list[dict[str, Any]]
+    refused: list[Refusal]
+
+
+async def commit(resources: Resources, upload: Upload) -> Committed:
+    """Store the files that are new and submit the job that reads them. Raises StorageFull, QueueFull, LimitReached, NotFound
+    (the collection), IdempotencyReused, Unavailable; then nothing was accepted."""
+    principal, pool = upload.principal, resources.core.pool
+    async with principal.tx(pool) as db:
+        collection = await _collection(db, resources, principal, upload.fields.collection)
+        every = [_new_file(principal.tenant_id, upload, file) for file in upload.files]
+        same = await list_same(db, principal.tenant_id, collection["id"], upload.user_id, every)
+        others = set[int]()
+        if "documents.manage" not in principal.rights:
+            others = await list_others(
+                db, principal.tenant_id, collection["id"], upload.user_id, every, by=principal.actor
+            )
+        chosen = [place for place in range(len(every)) if place not in same and place not in others]
+        if chosen:
+            await note_files(db, principal.tenant_id, [every[place].stored_as for place in chosen])
+    refused = [Refusal(every[place].name, "not_yours", NOT_YOURS) for place in sorted(others - same.keys())]
+    unchanged = [_unchanged(every[place], row) for place, row in sorted(same.items())]
+    if not chosen:
+        return Committed(None, unchanged, refused)
+    files = [every[place] for place in chosen]
+    paths = [upload.files[place].path for place in chosen]
+    return Committed(await _store_and_submit(resources, upload, collection, files, paths), unchanged, refused)
+
+
+async def _collection(db: Db, resources: Resources, principal: Principal, name: str) -> DictRow:
+    """Return the collection, made now if there is none. Raises Conflict when the tenant has too many."""
+    tenant_id, embedder = principal.tenant_id, resources.settings.embedders[0]
+    found = await find_collection(db, tenant_id, name)
+    if found is None:
+        await add_collection(db, tenant_id, new_id(), name, embedder=embedder, created_by=principal.actor, most=MOST)
+        found = await find_collection(db, tenant_id, name)
+    if found is None:
+        raise Conflict(
+            f"Your tenant has reached the maximum of {MOST} collections. Name an existing one.", field="collection"
+        )
+    return found
+
+
+async def _store_and_submit(
+    resources: Resources, upload: Upload, collection: DictRow, files: Sequence[NewFile], paths: Sequence[Any]
+) -> Accepted:
+    names = [file.stored_as for file in files]
+    tenant_id, pool, storage = upload.principal.tenant_id, resources.core.pool, resources.storage
+
+    def forget() -> None:
+        resources.background.run(remove_unused(pool, storage, tenant_id, names), "upload-forgotten")
+
+    try:
+        await _put_all(storage, names, paths)
+        accepted = await _submit(resources, upload, collection, files)
+    except HeadraceError:
+        forget()
+        raise
+    if accepted.submitted.replayed:
+        forget()
+    return accepted
+
+
+async def _put_all(storage: Storage, names: Sequence[str], paths: Sequence[Any]) -> None:
+    """Put every file. When one fails, the others have ended too before that is raised: nothing is written any more."""
+    turns = asyncio.Semaphore(PUTS_AT_ONCE)
+
+    async def put(name: str, path: Any) -> None:
+        async with turns:
+            await storage.put(name, path)
+
+    puts = (put(name, path) for name, path in zip(names, paths, strict=True))
+    for outcome in await asyncio.gather(*puts, return_exceptions=True):
+        if isinstance(outcome, BaseException):
+            raise outcome
+
+
+async def _submit(resources: Resources, upload: Upload, collection: DictRow, files: Sequence[NewFile]) -> Accepted:
+    principal, job_id = upload.principal, new_id()
+    rows = file_statements(principal.tenant_id, job_id, collection["id"], upload.user_id, files, by=principal.actor)
+    notes = take_notes(principal.tenant_id, [file.stored_as for file in files])
+    submission = ingestion(
+        principal,
+        job_id,
+        upload.request.request_id,
+        upload.idempotency,
+        (notes, *rows, _deed(upload, job_id, files)),
+        model=collection["next_embedder"] or collection["embedder"],
+        payload={"collection": str(collection["id"]), "files": len(files)},
+    )
+    return await submit_and_follow(resources, principal, submission, input_tokens=0, max_tokens=1)
+
+
+def _new_file(tenant_id: UUID, upload: Upload, file: CheckedFile) -> NewFile:
+    return NewFile(
+        document_id=new_id(),
+        name=file.name,
+        stored_as=new_name(tenant_id),
+        size_bytes=file.size,
+        sha256=file.sha256,
+        media_type=file.media_type,
+        metadata=upload.fields.metadata,
+        source_url=file.source_url,
+    )
+
+
+def _unchanged(file: NewFile, row: DictRow) -> dict[str, Any]:
+    about = {"name": file.name, "size_bytes": file.size_bytes, "media_type": file.media_type}
+    return {"id": row["document_id"], "version": row["version"], "state": row["state"], **about}
+
+
+def _deed(upload: Upload, job_id: UUID, files: Sequence[NewFile]) -> Statement:
+    """The row of the audit log, in the same transaction: how much, and nobody's names."""
+    principal = upload.principal
+    detail = {"files": len(files), "bytes": sum(file.size_bytes for file in files), "private": upload.fields.private}
+    values = {"tenant_id": principal.tenant_id, "id": new_id(), "actor": principal.actor, "result": "ok"}
+    values |= {"action": "document.uploaded", "target": f"job:{job_id}", "address": principal.address}
+    return (audit.ADD, {**values, "request_id": upload.request.request_id, "detail": Jsonb(detail)})

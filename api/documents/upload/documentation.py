@@ -1,0 +1,131 @@
+"""What the OpenAPI document says of an upload: its handler reads the body itself, so that Litestar can't tell."""
+
+from typing import Any
+
+from litestar.openapi.datastructures import ResponseSpec
+from litestar.openapi.spec import Example, OpenAPIMediaType, RequestBody, Schema
+from litestar.openapi.spec.enums import OpenAPIFormat, OpenAPIType
+
+from api.documents.upload.response import UploadOut
+
+DOCUMENT: dict[str, Any] = {
+    "id": "019a5ca2-0b10-7d21-8e32-4f5061728394",
+    "name": "pump-manual.pdf",
+    "version": 1,
+    "state": "queued",
+    "size_bytes": 482_113,
+    "media_type": "application/pdf",
+    "unchanged": False,
+}
+ACCEPTED = {
+    "job_id": "019a5ca2-0b11-7a41-9c52-6d7e8f90a1b2",
+    "collection": "manuals",
+    "documents": [DOCUMENT],
+    "refused": [{"name": "notes.txt", "code": "empty", "message": "The file is empty."}],
+}
+UNCHANGED = {
+    "job_id": None,
+    "collection": "manuals",
+    "documents": [DOCUMENT | {"state": "ready", "unchanged": True}],
+    "refused": [],
+}
+TAKEN = ResponseSpec(
+    UploadOut,
+    description="The files are stored, and a job will ingest them.",
+    generate_examples=False,
+    examples=[Example(value=ACCEPTED)],
+)
+DONE = ResponseSpec(
+    UploadOut,
+    description="The job has ended (`Prefer: wait=N`), or no file was new; or the job's events.",
+    generate_examples=False,
+)
+
+TEXT = Schema(type=OpenAPIType.STRING)
+COLLECTION = Schema(
+    type=OpenAPIType.STRING,
+    pattern="^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$",
+    default="default",
+    description="Name of the collection. It is created if it does not exist.",
+)
+PRIVATE = Schema(
+    type=OpenAPIType.BOOLEAN,
+    default=False,
+    description="Whether only you can see the documents. Requires a user's token or key, not a tenant's key.",
+)
+NAME = Schema(type=OpenAPIType.STRING, description="Name of the document, if a single file is uploaded.")
+VALUE = Schema(
+    one_of=[
+        TEXT,
+        Schema(type=OpenAPIType.NUMBER),
+        Schema(type=OpenAPIType.BOOLEAN),
+        Schema(type=OpenAPIType.ARRAY, items=TEXT),
+    ]
+)
+ADDRESS = Schema(type=OpenAPIType.STRING, min_length=1, max_length=2000)
+
+FORM = Schema(
+    type=OpenAPIType.OBJECT,
+    properties={
+        "file": Schema(
+            type=OpenAPIType.ARRAY,
+            items=Schema(type=OpenAPIType.STRING, format=OpenAPIFormat.BINARY),
+            description="Files or zip archives. Any part with a file name counts as a file, whatever its field name.",
+        ),
+        "url": Schema(type=OpenAPIType.ARRAY, items=ADDRESS, description="URLs to fetch files from."),
+        "collection": COLLECTION,
+        "private": PRIVATE,
+        "metadata": Schema(
+            type=OpenAPIType.STRING,
+            description='Your own key-value pairs to filter by, as a flat JSON object such as `{"year": 2026}`.',
+        ),
+        "name": NAME,
+    },
+)
+JSON = Schema(
+    type=OpenAPIType.OBJECT,
+    required=["urls"],
+    additional_properties=False,
+    properties={
+        "urls": Schema(
+            type=OpenAPIType.ARRAY,
+            items=ADDRESS,
+            min_items=1,
+            max_items=100,
+            description="URLs to fetch files from.",
+        ),
+        "collection": COLLECTION,
+        "private": PRIVATE,
+        "metadata": Schema(
+            type=OpenAPIType.OBJECT,
+            additional_properties=VALUE,
+            description="Your own key-value pairs to filter by: text, numbers, booleans or lists of text.",
+        ),
+        "name": NAME,
+    },
+)
+BODY = RequestBody(
+    required=True,
+    content={
+        "multipart/form-data": OpenAPIMediaType(
+            schema=FORM,
+            examples={
+                "example": Example(
+                    value={"file": ["pump-manual.pdf"], "collection": "manuals", "metadata": '{"year": 2026}'}
+                )
+            },
+        ),
+        "application/json": OpenAPIMediaType(
+            schema=JSON,
+            examples={
+                "example": Example(
+                    value={
+                        "urls": ["https://files.example.com/pump-manual.pdf"],
+                        "collection": "manuals",
+                        "metadata": {"year": 2026},
+                    }
+                )
+            },
+        ),
+    },
+)

@@ -1,0 +1,132 @@
+"""What is said besides the files: which collection, whose, with which metadata; the same for a form and for JSON."""
+
+import json
+from dataclasses import dataclass, field
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta
+
+from api.documents.collections import NAME, RULE
+from api.http.json_body import read_body
+from api.settings import UploadLimits
+from schema.errors import InputError
+from schema.queries.documents.collections import DEFAULT
+
+MAX_KEYS, MAX_KEY, MAX_METADATA, MAX_URL = 50, 100, 16 * 1024, 2000
+FIELDS = ("collection", "private", "metadata", "name", "url")
+
+
+class UploadIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """URLs to fetch documents from."""
+
+    urls: Annotated[list[Annotated[str, Meta(min_length=1, max_length=MAX_URL)]], Meta(min_length=1, max_length=100)]
+    collection: Annotated[str, Meta(min_length=1, max_length=64)] = DEFAULT
+    private: bool = False
+    metadata: dict[str, Any] = {}
+    name: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fields:
+    """What an upload says. `private`: only the person who sends it sees the documents; `name` is for a single file."""
+
+    collection: str = DEFAULT
+    private: bool = False
+    metadata: dict[str, Any] = field(default_factory=dict)
+    name: str | None = None
+    urls: tuple[str, ...] = ()
+
+
+def from_json(body: bytes, limits: UploadLimits) -> Fields:
+    """Read a JSON body. Raises InputError that names the field."""
+    said: UploadIn = read_body(body, UploadIn)
+    return Fields(
+        collection=_collection(said.collection),
+        private=said.private,
+        metadata=_metadata(said.metadata),
+        name=said.name,
+        urls=_urls(said.urls, limits, "urls"),
+    )
+
+
+def from_form(form: list[tuple[str, str]], limits: UploadLimits) -> Fields:
+    """Read the fields of a form, in the order in which they came. Raises InputError that names the field."""
+    said: dict[str, str] = {}
+    urls: list[str] = []
+    for name, value in form:
+        if name == "url":
+            urls.append(value.strip())
+        elif name not in FIELDS:
+            raise InputError(_unknown(name), field=name[:80])
+        elif name in said:
+            raise InputError(f"{name} is duplicated. Send it once.", field=name)
+        else:
+            said[name] = value
+    return Fields(
+        collection=_collection(said.get("collection") or DEFAULT),
+        private=_flag(said.get("private", "")),
+        metadata=_metadata(_decoded(said.get("metadata", ""))),
+        name=said.get("name"),
+        urls=_urls(urls, limits, "url"),
+    )
+
+
+def _unknown(name: str) -> str:
+    if name in ("file", "files"):
+        return f"{name} is a text field, not a file. A file part has a `filename` in its Content-Disposition."
+    return f"Unknown field {name[:80]!r}. An upload can contain files, and the fields {', '.join(FIELDS)}."
+
+
+def _collection(name: str) -> str:
+    if not NAME.fullmatch(name):
+        raise InputError(f"collection: {RULE}", field="collection")
+    return name
+
+
+def _flag(text: str) -> bool:
+    words: dict[str, Literal[True, False]] = {"true": True, "1": True, "false": False, "0": False, "": False}
+    if text.strip().lower() not in words:
+        raise InputError("private must be true or false.", field="private")
+    return words[text.strip().lower()]
+
+
+def _decoded(text: str) -> Any:
+    if not text.strip():
+        return {}
+    try:
+        return msgspec.json.decode(text)
+    except (msgspec.DecodeError, RecursionError):
+        raise InputError('metadata must be a JSON object, such as {"year": 2026}.', field="metadata") from None
+
+
+def _metadata(value: Any) -> dict[str, Any]:
+    """Check that it is flat and small. Raises InputError."""
+    if not isinstance(value, dict):
+        raise InputError('metadata must be a JSON object, such as {"year": 2026}.', field="metadata")
+    if len(value) > MAX_KEYS or len(json.dumps(value, ensure_ascii=False).encode()) > MAX_METADATA:
+        raise InputError(f"metadata must not exceed {MAX_KEYS} keys and {MAX_METADATA:,} bytes.", field="metadata")
+    for key, inner in value.items():
+        if not 1 <= len(key) <= MAX_KEY or "\0" in key:
+            raise InputError(f"metadata: keys must have 1 to {MAX_KEY} characters.", field="metadata")
+        if not _is_flat(inner):
+            said = "text, a number, true, false or a list of text, without U+0000"
+            raise InputError(f"metadata.{key} must be {said}.", field=f"metadata.{key}")
+    return value
+
+
+def _is_flat(value: Any) -> bool:
+    if isinstance(value, list):
+        return all(isinstance(text, str) and "\0" not in text for text in value)
+    if isinstance(value, str):
+        return "\0" not in value
+    return isinstance(value, bool | int | float) and abs(value) < 1e300
+
+
+def _urls(urls: list[str], limits: UploadLimits, name: str) -> tuple[str, ...]:
+    if len(urls) > limits.max_urls:
+        raise InputError(f"An upload can contain at most {limits.max_urls} URLs. Send several uploads.", field=name)
+    for url in urls:
+        if not 1 <= len(url) <= MAX_URL:
+            raise InputError(f"{name} must be a URL of 1 to {MAX_URL:,} characters.", field=name)
+    return tuple(dict.fromkeys(urls))

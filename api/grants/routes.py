@@ -1,0 +1,177 @@
+"""Grants: which models, agents and tools a tenant may use, and how their output looks there."""
+
+from typing import Annotated, Any
+from uuid import UUID
+
+import msgspec
+from litestar import Router, delete, get, put
+from litestar.params import JSONBody, PathParameter, QueryParameter
+from msgspec import UNSET, Meta, UnsetType
+
+from api.audit.log import record
+from api.auth.principals import MayManageTenants
+from api.auth.tenant_scope import TenantName, changing_tenant, reading_tenant
+from api.grants.output_schemas import OutputFormat, check_output, check_output_schema, check_renderer
+from api.grants.patterns import check_model, check_pattern
+from api.http.errors import problems
+from api.http.fields import CreatedAt, CreatedBy
+from api.http.rows import from_row
+from api.openapi.operations import described
+from api.resources import Opened
+from schema.db import Db
+from schema.errors import InputError, NotFound
+from schema.queries.tenants import tenants
+from schema.tenancy import GrantKind, matches
+
+TAGS = ["tenants"]
+OF_AGENTS = ("output_schema", "models")
+"""Overrides that only agents have."""
+
+
+KIND = "What is granted: `model`, `agent` or `tool`."
+KindPath = Annotated[GrantKind, PathParameter(description=KIND)]
+KindFilter = Annotated[GrantKind | None, QueryParameter(description="Only grants of this kind.")]
+NamePath = Annotated[
+    str,
+    PathParameter(
+        description="A name, or a prefix of names that ends in `*`. Models are `provider/name`, such as `ollama/llama3.2:3b`."
+    ),
+]
+
+EXAMPLE = {"overrides": {"output_format": "markdown_table", "models": ["ollama/llama3.2:3b"]}}
+ANSWER = EXAMPLE | {
+    "kind": "agent",
+    "name": "AgentInventory",
+    "created_at": "2026-03-02T08:15:30Z",
+    "created_by": "user:019514f2-6c1e-7a34-9d2b-3f5a8c7e1b20",
+}
+
+
+class OverridesIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What differs for this tenant from the agent, tool or model itself."""
+
+    output_format: Annotated[OutputFormat, Meta(description="Format of the answers.")] | UnsetType = UNSET
+    output_schema: (
+        Annotated[dict[str, Any], Meta(description="JSON Schema for `structured_json`. Agents only.")] | UnsetType
+    ) = UNSET
+    renderer: (
+        Annotated[dict[str, Any], Meta(description="Display hint for the tenant's clients; at most 4 KB.")] | UnsetType
+    ) = UNSET
+    models: (
+        Annotated[
+            list[Annotated[str, Meta(max_length=300)]],
+            Meta(min_length=1, max_length=10, description="Models to try in order. Agents only."),
+        ]
+        | UnsetType
+    ) = UNSET
+
+
+class GrantIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Options of a grant."""
+
+    overrides: Annotated[OverridesIn, Meta(description="What differs for this tenant; nothing by default.")] = (
+        OverridesIn()
+    )
+
+
+class GrantOut(msgspec.Struct, frozen=True, kw_only=True):
+    """Permission for a tenant to use a model, an agent or a tool."""
+
+    kind: Annotated[GrantKind, Meta(description=KIND)]
+    name: Annotated[str, Meta(description="A name, or a prefix of names that ends in `*`.")]
+    overrides: Annotated[dict[str, Any], Meta(description="What differs for this tenant, as it was set.")]
+    created_at: CreatedAt
+    created_by: CreatedBy
+
+
+class GrantsOut(msgspec.Struct, frozen=True):
+    """All grants of a tenant."""
+
+    items: Annotated[list[GrantOut], Meta(description="The grants, ordered by kind and name.")]
+
+
+@get(
+    "/",
+    opt=described(answer={"items": [ANSWER]}),
+    responses=problems("not_found"),
+    summary="List a tenant's grants",
+    tags=TAGS,
+)
+async def list_grants(
+    tenant: TenantName, principal: MayManageTenants, resources: Opened, kind: KindFilter = None
+) -> GrantsOut:
+    """Lists what a tenant may use: models, agents and tools, by name or by prefix."""
+    async with reading_tenant(resources.core.pool, tenant) as (db, found):
+        grants = await tenants.list_grants(db, found.id, kind)
+    return GrantsOut([from_row(GrantOut, grant) for grant in grants])
+
+
+@put(
+    "/{kind:str}/{name:path}",
+    opt=described(example=EXAMPLE, answer=ANSWER),
+    responses=problems("not_found", "conflict"),
+    summary="Set a grant",
+    tags=TAGS,
+)
+async def set_grant(
+    tenant: TenantName,
+    kind: KindPath,
+    name: NamePath,
+    principal: MayManageTenants,
+    resources: Opened,
+    data: JSONBody[GrantIn | None] = None,
+) -> GrantOut:
+    """Grants a tenant a model, an agent or a tool. If the grant exists, its overrides are replaced."""
+    pattern = check_pattern(kind, name.removeprefix("/"), "name")
+    overrides = _overrides(kind, (data or GrantIn()).overrides)
+    async with changing_tenant(resources.core.pool, tenant) as (db, found):
+        await _check_models_granted(db, found.id, overrides.get("models", []))
+        grant = await tenants.put_grant(db, found.id, kind, pattern, overrides=overrides, created_by=principal.actor)
+        detail = {"overrides": sorted(overrides), "output_format": overrides.get("output_format")}
+        await record(db, principal, found.id, "grant.stored", f"{kind}/{pattern}", detail)
+    return from_row(GrantOut, grant)
+
+
+@delete("/{kind:str}/{name:path}", responses=problems("not_found", "conflict"), summary="Revoke a grant", tags=TAGS)
+async def revoke_grant(
+    tenant: TenantName,
+    kind: KindPath,
+    name: NamePath,
+    principal: MayManageTenants,
+    resources: Opened,
+) -> None:
+    """Revokes exactly this grant. Others that cover the same name stay in force."""
+    pattern = check_pattern(kind, name.removeprefix("/"), "name")
+    async with changing_tenant(resources.core.pool, tenant) as (db, found):
+        if not await tenants.delete_grant(db, found.id, kind, pattern):
+            raise NotFound("The tenant has no such grant. GET /api/admin/tenants/{tenant}/grants lists its grants.")
+        await record(db, principal, found.id, "grant.deleted", f"{kind}/{pattern}")
+
+
+def _overrides(kind: GrantKind, data: OverridesIn) -> dict[str, Any]:
+    """Return the overrides as they are stored. Raises InputError for one that can't be used."""
+    for name in OF_AGENTS:
+        if kind != "agent" and getattr(data, name) is not UNSET:
+            raise InputError(f"overrides.{name} applies to agents only. Leave it out.", field=f"overrides.{name}")
+    if data.renderer is not UNSET:
+        check_renderer(data.renderer, "overrides.renderer")
+    if data.output_schema is not UNSET:
+        if data.output_format is UNSET:  # the agent's own format may be the right one
+            check_output_schema(data.output_schema, "overrides.output_schema")
+        else:
+            check_output(data.output_format, data.output_schema, "overrides.output_schema")
+    for place, model in enumerate(() if data.models is UNSET else data.models):
+        check_model(model, f"overrides.models[{place}]")
+    return msgspec.to_builtins(data)
+
+
+async def _check_models_granted(db: Db, tenant_id: UUID, models: list[str]) -> None:
+    """Raise InputError for a model that the tenant may not use: it would be skipped."""
+    granted = [grant.name for grant in await tenants.list_grants(db, tenant_id, "model")] if models else []
+    for place, model in enumerate(models):
+        if not any(matches(pattern, model) for pattern in granted):
+            field = f"overrides.models[{place}]"
+            raise InputError(f"{field}: model {model!r} is not granted to this tenant. Grant it first.", field=field)
+
+
+routes = Router("/admin/tenants/{tenant:str}/grants", route_handlers=[list_grants, set_grant, revoke_grant])

@@ -1,0 +1,281 @@
+"""The edge where errors become HTTP: the only place that knows statuses.
+
+Native routes answer RFC 9457 problem details (`application/problem+json`); routes under `/v1` have OpenAI's shape
+(`api/http/openai_errors.py`). Whatever is not ours becomes a 500 that says nothing but the request id, and a log line.
+
+Litestar's problem-details plugin is not used: it swaps title and detail, merges `extra` at the top level and leaves
+unhandled exceptions in another shape.
+"""
+
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from typing import Annotated, Any
+
+import msgspec
+import structlog
+from litestar import Request, Response
+from litestar.exceptions import HTTPException, ValidationException
+from litestar.openapi.datastructures import ResponseSpec
+from litestar.params import ParameterKwarg
+from litestar.typing import FieldDefinition
+from msgspec import Meta
+
+from api.http.error_catalog import CATALOG
+from api.http.openai_errors import OpenAIErrorOut, openai_error
+from api.http.validation_messages import explain
+from schema.errors import HeadraceError
+from workers.logs import masked
+
+log = structlog.get_logger()
+
+STATUSES = {
+    "invalid_input": 400,
+    "model_unknown": 400,
+    "agent_unknown": 400,
+    "provider_refused": 400,
+    "provider_tools_unsupported": 400,
+    "egress_refused": 400,
+    "unauthenticated": 401,
+    "forbidden": 403,
+    "tenant_suspended": 403,
+    "not_found": 404,
+    "conflict": 409,
+    "session_busy": 409,
+    "cancelled": 409,
+    "storage_full": 409,
+    "idempotency_key_reused": 422,
+    "credential_refused": 422,
+    "nothing_ingested": 422,
+    "queue_full": 429,
+    "rate_limit_exceeded": 429,
+    "budget_exceeded": 429,
+    "provider_rate_limited": 429,
+    "provider_failed": 502,
+    "egress_failed": 502,
+    "egress_too_large": 502,
+    "worker_lost": 502,
+    "step_failed": 502,
+    "unavailable": 503,
+    "provider_overloaded": 503,
+    "provider_resting": 503,
+    "deadline_passed": 504,
+    "provider_timeout": 504,
+    "provider_stalled": 504,
+    "timeout": 504,
+}
+"""Error code → status, for errors that are raised here and for those that a job failed with. A provider's code that is
+not listed is 502, anything else 500."""
+
+OPENAI_STATUSES = {"model_unknown": 404, "agent_unknown": 404}
+"""Where OpenAI answers otherwise: its SDKs turn 404 into NotFoundError."""
+
+CODES = {
+    400: "invalid_input",
+    401: "unauthenticated",
+    403: "forbidden",
+    404: "not_found",
+    405: "method_not_allowed",
+    413: "body_too_large",
+    415: "unsupported_media_type",
+}
+"""Status → code, for errors that Litestar raises."""
+
+FILE_CODES = (
+    *(
+        "files_refused",
+        "empty",
+        "damaged",
+        "encrypted",
+        "unsupported",
+        "mislabelled",
+        "bomb",
+        "duplicate_name",
+        "not_yours",
+    ),
+)
+"""Why not one of the files of an upload is taken."""
+
+OTHER_STATUSES = {
+    **{code: status for status, code in CODES.items()},
+    **dict.fromkeys(FILE_CODES, 422),
+    "too_large": 413,
+    "internal": 500,
+}
+"""Code → status, for answers to errors that are not `HeadraceError`s."""
+
+PROVIDER_FAILURES = (
+    *("provider_refused", "provider_rate_limited", "provider_failed", "provider_overloaded", "provider_resting"),
+    *("provider_timeout", "provider_stalled"),
+)
+"""The codes that a call of a model provider can fail with."""
+
+RETRY_AFTER = {429: "1", 503: "2"}
+
+
+class FieldErrorOut(msgspec.Struct, frozen=True):
+    """What is wrong with one field of the request."""
+
+    field: Annotated[
+        str, Meta(description="The field, such as `owner.email` or `models[0]`, the parameter or the header.")
+    ]
+    message: Annotated[str, Meta(description="What is wrong with it, and what it must be.")]
+
+
+class ProblemOut(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """An error, as RFC 9457 problem details."""
+
+    type: Annotated[str, Meta(description="URN of the kind of problem; ends in `code`.")]
+    title: Annotated[str, Meta(description="The status in words.")]
+    status: Annotated[int, Meta(description="HTTP status.")]
+    detail: Annotated[str, Meta(description="What went wrong and what to do, for people. The wording may change.")]
+    instance: Annotated[str, Meta(description="Path of the request.")]
+    code: Annotated[str, Meta(description="Stable error code, for programs.")]
+    request_id: Annotated[str, Meta(description="Id of the request, to find it in logs.")]
+    errors: Annotated[list[FieldErrorOut], Meta(description="The fields at fault; absent if none is.")] = []
+    job_id: Annotated[str | None, Meta(description="The job that failed; absent if there was none.")] = None
+
+
+class JobEnded(HeadraceError):
+    """A job that a request waited for ended without an answer; `code` is the job's own reason."""
+
+    def __init__(self, code: str, message: str, job_id: str) -> None:
+        super().__init__(message)
+        self.code = code  # type: ignore[misc]
+        self.job_id = job_id
+
+
+def status_of(code: str, *, openai: bool = False) -> int:
+    """Return the status for an error code."""
+    if openai and code in OPENAI_STATUSES:
+        return OPENAI_STATUSES[code]
+    return STATUSES.get(code) or (502 if code.startswith("provider_") else 500)
+
+
+@dataclass
+class ProblemSpec(ResponseSpec):
+    """What the OpenAPI document says of one status that a route may fail with: its codes, and examples of `detail` that are
+    this route's own. `api/openapi/error_docs.py` makes the response from it."""
+
+    codes: tuple[str, ...] = ()
+    details: dict[str, str] = field(default_factory=dict)
+
+
+def problems(*codes: str | tuple[int, str], openai: bool = False, **details: str) -> dict[int, ResponseSpec]:
+    """Return the documentation of the errors that a handler itself may raise, by their codes; those that every route may
+    raise are added in `api/openapi/error_docs.py`. A code given as a keyword comes with its sentence in place of the catalog's:
+    `problems("not_found", conflict="Only an ended job can be deleted.")`. A code in a pair has another status than usual.
+    Raises KeyError for a code without an entry there.
+    """
+    found: dict[int, ResponseSpec] = {}
+    for wanted in dict.fromkeys((*codes, *details)):
+        status, code = wanted if isinstance(wanted, tuple) else (documented_status(wanted, openai=openai), wanted)
+        spec = found.setdefault(status, _spec(openai))
+        assert isinstance(spec, ProblemSpec)
+        assert CATALOG[code]
+        spec.codes += (code,)
+        spec.details |= {code: details[code]} if code in details else {}
+    return found
+
+
+def _spec(openai: bool) -> ProblemSpec:
+    shape, kind = (OpenAIErrorOut, "application/json") if openai else (ProblemOut, "application/problem+json")
+    return ProblemSpec(shape, media_type=kind, generate_examples=False)
+
+
+def documented_status(code: str, *, openai: bool = False) -> int:
+    """Return the status of a code, of those too that are not raised as errors of ours."""
+    return OTHER_STATUSES.get(code) or status_of(code, openai=openai)
+
+
+def answer_error(request: Request[Any, Any, Any], error: Exception) -> Response[Any]:
+    """Turn any exception into the answer that its route's callers understand."""
+    openai = f"{request.scope['path']}/".startswith("/v1/")
+    error, status, code = _classify(error, openai)
+    headers = _headers(error, status)
+    request_id = request.scope.get("request_id", "")
+    if status == 500 or (status > 500 and not isinstance(error, HeadraceError)):
+        log.error("request_failed", request_id=request_id, path=request.scope["path"], exc_info=error)
+    fields = _fields(request, error)
+    detail = masked(_detail(error, fields))  # a wrong field's name or value is quoted, and people mix the fields up
+    job_id = getattr(error, "job_id", None)
+    if job_id:
+        # The job has been tried as often as is sensible; OpenAI's SDKs would send it three times more.
+        headers |= {"X-Job-ID": job_id, "X-Should-Retry": "false"}
+    if openai:
+        param = fields[0].field or None if fields else None
+        return openai_error(status, detail, code=code, param=masked(param) if param else None, headers=headers)
+    problem = ProblemOut(
+        type=f"urn:headrace:problem:{code}",
+        title=HTTPStatus(status).phrase,
+        status=status,
+        detail=detail,
+        instance=masked(request.scope.get("asked_path", request.scope["path"])),
+        code=code,
+        request_id=request_id,
+        errors=[FieldErrorOut(masked(wrong.field), masked(wrong.message)) for wrong in fields if wrong.field],
+        job_id=job_id,
+    )
+    return Response(problem, status_code=status, headers=headers, media_type="application/problem+json")
+
+
+def _classify(error: Exception, openai: bool) -> tuple[Exception, int, str]:
+    if isinstance(error, HeadraceError):
+        return error, status_of(error.code, openai=openai), error.code
+    if isinstance(error, HTTPException):
+        return (
+            error,
+            error.status_code,
+            CODES.get(error.status_code, "internal" if error.status_code >= 500 else "http"),
+        )
+    return error, 500, "internal"
+
+
+def _headers(error: Exception, status: int) -> dict[str, str]:
+    headers = dict(getattr(error, "headers", None) or {})
+    if status == 401:
+        headers["WWW-Authenticate"] = 'Bearer realm="headrace"'
+    if status in RETRY_AFTER:
+        wish = getattr(error, "retry_after_s", None)
+        headers["Retry-After"] = str(max(1, round(wish))) if wish else RETRY_AFTER[status]
+    return headers
+
+
+def _fields(request: Request[Any, Any, Any], error: Exception) -> list[FieldErrorOut]:
+    if isinstance(error, HeadraceError) and error.field:
+        return [FieldErrorOut(error.field, error.message)]
+    if isinstance(error, ValidationException) and isinstance(error.extra, list):
+        parameters = request.route_handler.parsed_fn_signature.parameters
+        return [_parameter_error(wrong, parameters) for wrong in error.extra if isinstance(wrong, dict)]
+    return []
+
+
+def _parameter_error(wrong: dict[str, Any], parameters: dict[str, FieldDefinition]) -> FieldErrorOut:
+    """Say what is wrong with a query parameter, a header or a body that is missing."""
+    key = str(wrong.get("key", ""))
+    if key == "data":
+        return FieldErrorOut("", "The body is empty; send a JSON object.")
+    parameter = parameters.get(key)
+    if parameter is None:
+        return FieldErrorOut(key, f"{key} is not right: {str(wrong.get('message', ''))[:200]}.")
+    said = explain(str(wrong.get("message", "")), parameter.annotation).message
+    place = parameter.kwarg_definition
+    name = (isinstance(place, ParameterKwarg) and place.name) or key
+    return FieldErrorOut(name, said.replace("The body", name, 1))
+
+
+def _detail(error: Exception, fields: list[FieldErrorOut]) -> str:
+    if isinstance(error, HeadraceError):
+        return error.message
+    if fields:
+        return " ".join(field.message for field in fields)
+    if not isinstance(error, HTTPException) or error.status_code >= 500:
+        return "Something went wrong here, not with your request. It is logged under the request id; try again."
+    said = {
+        404: "There is nothing at this path; the paths are listed at /schema.",
+        405: "This path does not take this method; /schema lists what it takes.",
+        413: "The body is larger than this server takes; send less at once.",
+    }
+    return said.get(error.status_code) or error.detail
+
+
+HANDLERS: dict[Any, Any] = {HeadraceError: answer_error, HTTPException: answer_error, Exception: answer_error}

@@ -1,0 +1,115 @@
+"""Server-Sent Events out of this process: the response, and what all open ones have in common.
+
+Litestar's `Stream` closes its generator only when the garbage collector comes by if the client leaves during a write,
+and keeps going for as long as uvicorn waits when the process is told to stop. This one closes it in its own task, and
+ends at once with a farewell that makes clients resume elsewhere.
+"""
+
+import asyncio
+from collections.abc import AsyncGenerator, Coroutine
+from contextlib import aclosing
+from typing import Any
+
+import structlog
+from litestar.response import Stream
+from litestar.response.streaming import ASGIStreamingResponse
+from litestar.types import Receive, Send
+
+log = structlog.get_logger()
+
+EVENT_STREAM = "text/event-stream"
+HEADERS = {"Cache-Control": "no-cache, no-transform", "X-Accel-Buffering": "no"}
+SHUTDOWN_NOTICE = b": the server restarts; resume with Last-Event-ID\nretry: 1000\n\n"
+
+
+class OpenStreams:
+    """The streams that are being sent. `closing` once the process has been told to stop."""
+
+    def __init__(self) -> None:
+        self.closing = False
+        self._pumps: set[asyncio.Task[None]] = set()
+
+    def add(self, pump: asyncio.Task[None]) -> None:
+        """Remember a stream until it ends; one that comes too late is ended at once."""
+        self._pumps.add(pump)
+        pump.add_done_callback(self._pumps.discard)
+        if self.closing:
+            pump.cancel()
+
+    def close(self) -> None:
+        """End all streams, each with a farewell."""
+        self.closing = True
+        for pump in self._pumps:
+            pump.cancel()
+
+
+class BackgroundTasks:
+    """Small tasks that go on when their request is over; `close` waits for them."""
+
+    def __init__(self) -> None:
+        self._tasks: set[asyncio.Task[Any]] = set()
+
+    def run(self, errand: Coroutine[Any, Any, Any], name: str) -> None:
+        """Start an errand. Its failure is logged."""
+        task = asyncio.get_running_loop().create_task(errand, name=name)
+        self._tasks.add(task)
+        task.add_done_callback(self._done)
+
+    def _done(self, task: asyncio.Task[Any]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.warning("errand_failed", errand=task.get_name(), exc_info=error)
+
+    async def close(self, limit_s: float = 3.0) -> None:
+        """Wait for what is under way."""
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=limit_s)
+
+
+class EventStream(Stream):
+    """A response of bytes that are Server-Sent Events already. `streams` None: not ended by a farewell."""
+
+    def __init__(
+        self, content: AsyncGenerator[bytes, None], *, streams: OpenStreams | None, headers: dict[str, str]
+    ) -> None:
+        super().__init__(content, media_type=EVENT_STREAM, headers={**HEADERS, **headers})
+        self._streams = streams
+
+    def to_asgi_response(self, *_: Any, **__: Any) -> ASGIStreamingResponse:
+        """Return the ASGI application that sends the stream; headers and cookies of outer layers are not added."""
+        return _Sender(iterator=self.iterator, streams=self._streams, headers=self.headers, status_code=200)
+
+
+class _Sender(ASGIStreamingResponse):
+    def __init__(self, *, streams: OpenStreams | None, **kwargs: Any) -> None:
+        super().__init__(**kwargs, media_type=EVENT_STREAM)
+        self._streams = streams
+
+    async def send_body(self, send: Send, receive: Receive) -> None:
+        loop = asyncio.get_running_loop()
+        pump = loop.create_task(self._pump(send), name="stream")
+        gone = loop.create_task(client_left(receive), name="stream-client")
+        if self._streams is not None:
+            self._streams.add(pump)
+        try:
+            await asyncio.wait((pump, gone), return_when=asyncio.FIRST_COMPLETED)
+            if pump.cancelled() and not gone.done():
+                await send({"type": "http.response.body", "body": SHUTDOWN_NOTICE, "more_body": False})
+        finally:
+            gone.cancel()
+            pump.cancel()
+            await asyncio.wait((pump, gone))
+        if not pump.cancelled() and (error := pump.exception()) is not None:
+            raise error
+
+    async def _pump(self, send: Send) -> None:
+        async with aclosing(self.iterator) as chunks:  # type: ignore[type-var]
+            async for chunk in chunks:
+                await send({"type": "http.response.body", "body": chunk, "more_body": True})  # type: ignore[typeddict-item]
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+
+async def client_left(receive: Receive) -> None:
+    """Return when the client has closed the connection; the body must have been read."""
+    while (await receive())["type"] != "http.disconnect":
+        pass

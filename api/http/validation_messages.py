@@ -1,0 +1,129 @@
+"""Turns msgspec's validation errors into a field name and a sentence that says what the value must be."""
+
+import re
+from types import UnionType
+from typing import Annotated, Any, Literal, NamedTuple, Union, get_args, get_origin, get_type_hints
+
+import msgspec
+
+WORDS = {
+    "str": "a string",
+    "int": "an integer",
+    "float": "a number",
+    "bool": "true or false",
+    "array": "an array",
+    "object": "an object",
+    "null": "null",
+    "uuid": "a UUID",
+    "datetime": "an ISO 8601 time",
+}
+PLACE = re.compile(r" - at `\$\.?(.*)`$")
+UNKNOWN = re.compile(r"Object contains unknown field `(.*)`")
+MISSING = re.compile(r"Object missing required field `(.*)`")
+TYPES = re.compile(r"Expected `(.*)`, got `(.*)`")
+LENGTH = re.compile(r"Expected `(\w+)` of length (<=|>=|==) (\d+)")
+BOUND = re.compile(r"Expected `(\w+)` (<=|>=|<|>) (\S+)")
+PATTERN = re.compile(r"Expected `str` matching regex (.*)")
+STEP = re.compile(r"\w*[A-Za-z_]\w*|\[")
+CHOICE = re.compile(r"Invalid (?:enum )?value (.*)")
+BOUNDS = {"<=": "at most", ">=": "at least", "<": "less than", ">": "more than", "==": "exactly"}
+
+
+class ValidationMessage(NamedTuple):
+    """What is wrong with which field; `field` is empty for the body as a whole."""
+
+    field: str
+    message: str
+
+
+def explain(said: str, shape: Any) -> ValidationMessage:
+    """Return msgspec's message about a value of type `shape` as a sentence."""
+    place = PLACE.search(said)
+    field = place[1] if place else ""
+    text = said[: place.start()] if place else said
+    if match := UNKNOWN.fullmatch(text):
+        return ValidationMessage(_join(field, match[1]), _unknown(field, match[1], shape))
+    if match := MISSING.fullmatch(text):
+        name = _join(field, match[1])
+        return ValidationMessage(name, f"{name} is required.")
+    return ValidationMessage(field, f"{field or 'The body'} {_rule(text, field, shape)}.")
+
+
+def _rule(text: str, field: str, shape: Any) -> str:
+    """Return what the value must be, as the rest of a sentence that starts with the field's name."""
+    rule = f"is invalid: {text[:200]}"
+    if match := TYPES.fullmatch(text):
+        rule = f"must be {_words(match[1])}, not {_words(match[2])}"
+    elif match := LENGTH.fullmatch(text):
+        rule = _length(match[1], match[2], int(match[3]))
+    elif match := BOUND.fullmatch(text):
+        rule = f"must be {BOUNDS[match[2]]} {match[3]}"
+    elif match := PATTERN.fullmatch(text):
+        rule = f"must match the pattern {match[1]}"
+    elif match := CHOICE.fullmatch(text):
+        choices = _choices(field, shape)
+        rule = f"must be {choices}, not {match[1][:80]}" if choices else f"must not be {match[1][:80]}"
+    elif text == "Invalid UUID":
+        rule = "must be a UUID"
+    return rule
+
+
+def _length(kind: str, bound: str, limit: int) -> str:
+    if (bound, limit) == (">=", 1):
+        return "must not be empty"
+    if kind == "str":
+        return f"must be {BOUNDS[bound]} {limit:,} characters long"
+    return f"must have {BOUNDS[bound]} {limit:,} {'items' if kind == 'array' else 'entries'}"
+
+
+def _words(types: str) -> str:
+    return _either([WORDS.get(name, name) for name in types.split(" | ")])
+
+
+def _either(words: list[str]) -> str:
+    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} or {words[-1]}"
+
+
+def _join(field: str, name: str) -> str:
+    return f"{field}.{name}" if field else name
+
+
+def _unknown(field: str, name: str, shape: Any) -> str:
+    known = [] if field else _fields(shape)
+    return f"Unknown field {_join(field, name)[:80]}." + (f" Known fields: {', '.join(known)}." if known else "")
+
+
+def _fields(shape: Any) -> list[str]:
+    structs = [kind for kind in _kinds(shape) if _is_struct(kind)]
+    return [field.encode_name for kind in structs for field in msgspec.structs.fields(kind)]
+
+
+def _choices(field: str, shape: Any) -> str:
+    """Return the literals or tags that the value at `field` may be, such as "a, b or c"; empty if it may be anything else."""
+    kinds, choices = _kinds(shape), []
+    for step in STEP.findall(field):
+        configs = [kind.__struct_config__ for kind in kinds if _is_struct(kind)]
+        choices = [config.tag for config in configs if config.tag is not None and config.tag_field == step]
+        kinds = [inner for kind in kinds for inner in _inside(kind, step)]
+    # msgspec doesn't say which entry of a list in a query string is wrong.
+    kinds += [inner for kind in kinds for inner in _inside(kind, "[")]
+    choices += [value for kind in kinds if get_origin(kind) is Literal for value in get_args(kind)]
+    return _either([str(choice) for choice in dict.fromkeys(choices)]) if choices else ""
+
+
+def _kinds(shape: Any) -> list[Any]:
+    """Return the types that a value of type `shape` may have, with unions and annotations resolved."""
+    if get_origin(shape) in (Union, UnionType):
+        return [kind for inner in get_args(shape) for kind in _kinds(inner)]
+    return _kinds(get_args(shape)[0]) if get_origin(shape) is Annotated else [shape]
+
+
+def _inside(kind: Any, step: str) -> list[Any]:
+    """Return the types at one step of a path: a field's name, or the `[…]` of a list."""
+    if step == "[":
+        return _kinds(get_args(kind)[0]) if get_origin(kind) is list else []
+    return _kinds(get_type_hints(kind, include_extras=True).get(step)) if _is_struct(kind) else []
+
+
+def _is_struct(kind: Any) -> bool:
+    return isinstance(kind, type) and issubclass(kind, msgspec.Struct)

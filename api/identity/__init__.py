@@ -1,0 +1,1 @@
+"""Signing in, API keys, provider keys and identity providers, over HTTP."""

@@ -1,0 +1,229 @@
+"""API keys for clients: create, list, revoke. A key is shown once, when it is created."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Any
+from uuid import UUID
+
+import msgspec
+from litestar import Response, Router, delete, get, post
+from litestar.params import JSONBody, PathParameter
+from msgspec import Meta
+
+from api.audit.log import record
+from api.auth.principals import MayHaveKeys, Principal
+from api.auth.role_checks import is_at_most
+from api.http.errors import problems
+from api.http.fields import CreatedAt, CreatedBy, NextCursor
+from api.http.paging import Cursor, Limit, read_cursor, write_cursor
+from api.http.rows import from_row
+from api.openapi.operations import described
+from api.resources import Opened
+from schema.api_keys import PREFIX, new_api_key, read_api_key
+from schema.db import tenant_tx
+from schema.errors import Forbidden, InputError, NotFound
+from schema.ids import new_id
+from schema.queries.identity import api_keys
+from schema.rights import Right, Role, rights_of
+
+NO_KEY = "No such API key. GET /api/auth/keys lists the keys that you can see."
+
+KeyId = Annotated[UUID, PathParameter(description="The key's id.")]
+
+
+class ApiKeyIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """An API key to create. It can do no more than its creator."""
+
+    name: Annotated[str, Meta(min_length=1, max_length=100, description="What the key is for.", examples=["my laptop"])]
+    scopes: (
+        Annotated[
+            list[Right],
+            Meta(
+                min_length=1, max_length=50, description="Rights of the role that the key keeps; null keeps them all."
+            ),
+        ]
+        | None
+    ) = None
+    expires_at: (
+        Annotated[datetime, Meta(tz=True, description="When the key expires, with a UTC offset; null is never.")] | None
+    ) = None
+    expires_in_days: (
+        Annotated[int, Meta(ge=1, le=3650, description="Days until the key expires; an alternative to `expires_at`.")]
+        | None
+    ) = None
+    role: (
+        Annotated[
+            Role,
+            Meta(description="Role of the key, at most your own; null is your own, or `member` with `for_tenant`."),
+        ]
+        | None
+    ) = None
+    for_tenant: Annotated[bool, Meta(description="Whether it acts for the tenant instead of for you.")] = False
+
+
+class ApiKeyOut(msgspec.Struct, frozen=True, kw_only=True):
+    """An API key, without its secret."""
+
+    id: Annotated[UUID, Meta(description="Id of the key.")]
+    prefix: Annotated[str, Meta(description="How the key begins, to recognize it by.")]
+    name: Annotated[str, Meta(description="What the key is for.")]
+    role: Annotated[Role, Meta(description="Role of the key.")]
+    scopes: Annotated[list[str] | None, Meta(description="Rights that it is narrowed to; null if it isn't narrowed.")]
+    user_id: Annotated[UUID | None, Meta(description="The user it acts for; null if it acts for the tenant.")]
+    created_by: CreatedBy
+    created_at: CreatedAt
+    expires_at: Annotated[datetime | None, Meta(description="When it expires; null is never.")]
+    revoked_at: Annotated[datetime | None, Meta(description="When it was revoked; null if it wasn't.")]
+    last_used_at: Annotated[
+        datetime | None, Meta(description="When it was last used, to within 15 seconds; null if never.")
+    ]
+
+
+class ApiKeyCreatedOut(ApiKeyOut, frozen=True, kw_only=True):
+    """An API key that was just created."""
+
+    key: Annotated[str, Meta(description="The key itself. It is returned only once; store it safely.")]
+
+    def __repr__(self) -> str:
+        return f"ApiKeyCreatedOut(id={self.id})"
+
+
+class ApiKeysOut(msgspec.Struct, frozen=True):
+    """A page of API keys, newest first."""
+
+    items: Annotated[list[ApiKeyOut], Meta(description="The keys on this page.")]
+    next_cursor: NextCursor
+
+
+EXAMPLE: dict[str, Any] = {"name": "my laptop", "expires_in_days": 90}
+KEY: dict[str, Any] = {
+    "id": "019514f2-9e4c-7d26-b5f7-8c0e3a2d6f91",
+    "prefix": "hr_4kPz9Qw2…",
+    "name": "my laptop",
+    "role": "member",
+    "scopes": None,
+    "user_id": "019514f2-6c1e-7a34-9d2b-3f5a8c7e1b20",
+    "created_by": "user:019514f2-6c1e-7a34-9d2b-3f5a8c7e1b20",
+    "created_at": "2026-03-02T08:15:30Z",
+    "expires_at": "2026-05-31T08:15:30Z",
+    "revoked_at": None,
+    "last_used_at": None,
+}
+CREATED_KEY = KEY | {"key": "hr_…"}
+
+
+@post(
+    "/",
+    status_code=201,
+    opt=described(example=EXAMPLE, answer=CREATED_KEY),
+    summary="Create an API key",
+    tags=["auth"],
+)
+async def create_api_key(
+    data: JSONBody[ApiKeyIn], principal: MayHaveKeys, resources: Opened
+) -> Response[ApiKeyCreatedOut]:
+    """The key can do no more than you can. It acts for you: it sees what you see, and stops working when you are disabled or
+    deleted. With `for_tenant`, which requires the right `keys.manage`, it acts for the tenant."""
+    key, key_id = new_api_key(), new_id()
+    parts, about = read_api_key(key), _about(principal, data)
+    assert parts is not None
+    async with tenant_tx(resources.core.pool, principal.tenant_id) as db:
+        row = await api_keys.add_api_key(db, principal.tenant_id, key_id, parts, **about, created_by=principal.actor)
+        detail = {"name": row.name, "role": row.role, "scopes": row.scopes, "for_tenant": data.for_tenant}
+        await record(db, principal, principal.tenant_id, "key.created", f"key:{key_id}", detail)
+    return Response(
+        from_row(ApiKeyCreatedOut, row, key=key, prefix=_prefix(row)), headers={"Cache-Control": "no-store"}
+    )
+
+
+@get("/", opt=described(answer={"items": [KEY], "next_cursor": None}), summary="List API keys", tags=["auth"])
+async def list_api_keys(
+    principal: MayHaveKeys, resources: Opened, cursor: Cursor = None, limit: Limit = 20
+) -> ApiKeysOut:
+    """Lists your own keys; with the right `keys.manage`, those of the whole tenant."""
+    before = read_cursor(cursor, UUID)
+    async with tenant_tx(resources.core.pool, principal.tenant_id) as db:
+        rows = await api_keys.list_api_keys(
+            db, principal.tenant_id, limit=limit + 1, before=before, **_reach(principal)
+        )
+    items = [from_row(ApiKeyOut, row, prefix=_prefix(row)) for row in rows[:limit]]
+    return ApiKeysOut(items, write_cursor(items[-1].id) if len(rows) > limit else None)
+
+
+@delete("/{key_id:uuid}", responses=problems("not_found"), summary="Revoke an API key", tags=["auth"])
+async def revoke_api_key(key_id: KeyId, principal: MayHaveKeys, resources: Opened) -> None:
+    """Within a second, the key is refused everywhere. Revoking it again changes nothing."""
+    async with tenant_tx(resources.core.pool, principal.tenant_id) as db:
+        fresh = await api_keys.revoke_api_key(db, principal.tenant_id, key_id, **_reach(principal))
+        if fresh is None:
+            raise NotFound(NO_KEY)
+        if fresh:
+            await record(db, principal, principal.tenant_id, "key.revoked", f"key:{key_id}")
+
+
+def _about(principal: Principal, data: ApiKeyIn) -> dict[str, Any]:
+    """Return what the new key may do, for whom and how long. Keys that a key creates act for the same user."""
+    role = _role(principal, data)
+    return {
+        "name": data.name,
+        "role": role,
+        "scopes": _scopes(principal, data, role),
+        "expires_at": _expires_at(data),
+        "user_id": None if data.for_tenant else principal.user_id,
+    }
+
+
+def _role(principal: Principal, data: ApiKeyIn) -> Role:
+    """Return the new key's role. Raises Forbidden for one above the creator's."""
+    if data.for_tenant and "keys.manage" not in principal.rights:
+        raise Forbidden(
+            f"for_tenant requires the right 'keys.manage'; your role ({principal.role}) or key does not include it.",
+            field="for_tenant",
+        )
+    default: Role = "member" if is_at_most("member", principal.role) else principal.role
+    role = data.role or (default if data.for_tenant else principal.role)
+    if not is_at_most(role, principal.role):
+        raise Forbidden(f"role must not be above your own ({principal.role}), but is {role}.", field="role")
+    return role
+
+
+def _scopes(principal: Principal, data: ApiKeyIn, role: Role) -> list[str] | None:
+    """Return what the key is narrowed to: at most what its creator may do, who may be a narrowed key as well."""
+    whole = rights_of(role)
+    if data.scopes is None:
+        return None if whole <= principal.rights else sorted(whole & principal.rights)
+    for place, scope in enumerate(data.scopes):
+        if scope not in principal.rights:
+            raise Forbidden(
+                f"scopes[{place}]: you don't have the right {scope!r} yourself, so a key of yours can't have it.",
+                field=f"scopes[{place}]",
+            )
+        if scope not in whole:
+            raise InputError(
+                f"scopes[{place}]: the role {role!r} does not include the right {scope!r}.", field=f"scopes[{place}]"
+            )
+    return sorted(set(data.scopes))
+
+
+def _expires_at(data: ApiKeyIn) -> datetime | None:
+    now = datetime.now(UTC)
+    if data.expires_in_days is not None:
+        if data.expires_at is not None:
+            raise InputError("Send expires_at or expires_in_days, not both.", field="expires_in_days")
+        return now + timedelta(days=data.expires_in_days)
+    if data.expires_at is not None and data.expires_at <= now:
+        raise InputError("expires_at must be in the future.", field="expires_at")
+    return data.expires_at
+
+
+def _reach(principal: Principal) -> dict[str, UUID | None]:
+    """Return which keys the caller sees and may revoke, as the queries name them."""
+    if "keys.manage" in principal.rights:
+        return {}
+    return {"of_key": principal.id} if principal.user_id is None else {"of": principal.user_id}
+
+
+def _prefix(key: api_keys.ApiKey) -> str:
+    return f"{PREFIX}{key.find}…"
+
+
+routes = Router("/auth/keys", route_handlers=[create_api_key, list_api_keys, revoke_api_key])

@@ -1,0 +1,325 @@
+"""A tenant's identity providers over HTTP: create, list, get, update, delete. What addresses and secrets are valid is in
+`provider_addresses.py`; how users sign in there, in `oidc.py`. No answer, error or record holds a client secret."""
+
+from typing import Annotated, Any, Literal
+from uuid import UUID
+
+import msgspec
+from litestar import Response, Router, delete, get, patch, post
+from litestar.params import JSONBody, PathParameter
+from msgspec import UNSET, Meta, UnsetType
+
+from api.audit.log import record
+from api.auth.principals import MayManageSignIn, Principal
+from api.auth.role_checks import require_power_over
+from api.http.errors import problems
+from api.http.fields import CreatedAt, CreatedBy
+from api.http.rows import from_row
+from api.identity import provider_addresses as right
+from api.identity.oidc_paths import redirect_uri, sign_in_url
+from api.openapi.header_docs import LOCATED
+from api.openapi.operations import described
+from api.resources import Opened, Resources
+from schema.db import Db, tenant_tx
+from schema.errors import Conflict, InputError, NotFound
+from schema.ids import new_id
+from schema.queries.identity import identity_providers as providers
+from schema.vault import Sealed
+
+NO_PROVIDER = "No such identity provider. GET /api/auth/providers lists your tenant's providers."
+MOST = 50
+TAGS = ["auth"]
+
+ProviderId = Annotated[UUID, PathParameter(description="The identity provider's id.")]
+Role = Literal["owner", "member", "viewer"]
+
+Issuer = Annotated[
+    str,
+    Meta(
+        max_length=500,
+        description="Issuer URL, exactly as its tokens spell it. Can't be changed later.",
+        examples=["https://login.example.com"],
+    ),
+]
+Audience = Annotated[
+    str,
+    Meta(min_length=1, max_length=300, description="Audience that access tokens must name; `client_id` by default."),
+]
+ClientId = Annotated[
+    str,
+    Meta(
+        min_length=1,
+        max_length=300,
+        description="Client id at the provider. Needed for users to sign in there; without it, only tokens are accepted.",
+    ),
+]
+# A plain string: where a struct refuses a value its error quotes it.
+ClientSecret = Annotated[
+    str, Meta(description="Client secret, of up to 1,000 characters; null for a public client. Never returned.")
+]
+JwksUrl = Annotated[
+    str,
+    Meta(max_length=500, description="URL of the key set; null to use the one in the issuer's OpenID configuration."),
+]
+NewRole = Annotated[Role, Meta(description="Role of users who sign up, unless `role_claim` says otherwise.")]
+RoleClaim = Annotated[
+    str,
+    Meta(min_length=1, max_length=300, description="Token claim with the role of users who sign up; null for none."),
+]
+SignUp = Annotated[bool, Meta(description="Whether people without a user get one when they first sign in.")]
+
+
+class IdentityProviderIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """An identity provider to register. Send `audience`, `client_id` or both."""
+
+    name: Annotated[
+        str,
+        Meta(
+            max_length=63,
+            description="Its name in paths: lowercase letters, digits and hyphens. Can't be changed later.",
+            examples=["okta"],
+        ),
+    ]
+    issuer: Issuer
+    audience: Audience | None = None
+    client_id: ClientId | None = None
+    client_secret: ClientSecret | None = None
+    jwks_url: JwksUrl | None = None
+    role: NewRole = "member"
+    role_claim: RoleClaim | None = None
+    sign_up: SignUp = True
+
+    def __repr__(self) -> str:
+        return f"IdentityProviderIn(name={self.name!r})"
+
+
+class IdentityProviderChangeIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Fields of an identity provider to update. Omitted fields keep their value; null removes one."""
+
+    audience: Audience | UnsetType = UNSET
+    client_id: ClientId | UnsetType | None = UNSET
+    client_secret: ClientSecret | UnsetType | None = UNSET
+    jwks_url: JwksUrl | UnsetType | None = UNSET
+    role: NewRole | UnsetType = UNSET
+    role_claim: RoleClaim | UnsetType | None = UNSET
+    sign_up: SignUp | UnsetType = UNSET
+
+    def __repr__(self) -> str:
+        return "IdentityProviderChangeIn()"
+
+
+class IdentityProviderOut(msgspec.Struct, frozen=True, kw_only=True):
+    """An identity provider, without its client secret."""
+
+    id: Annotated[UUID, Meta(description="Id of the provider.")]
+    name: Annotated[str, Meta(description="Its name in paths.")]
+    issuer: Annotated[str, Meta(description="Issuer URL.")]
+    audience: Annotated[str, Meta(description="Audience that access tokens must name.")]
+    client_id: Annotated[str | None, Meta(description="Client id; null if users can't sign in there.")]
+    has_client_secret: Annotated[bool, Meta(description="Whether a client secret is stored.")]
+    jwks_url: Annotated[str | None, Meta(description="URL of the key set; null to use the issuer's configuration.")]
+    role: NewRole
+    role_claim: Annotated[str | None, Meta(description="Token claim with the role of users who sign up.")]
+    sign_up: SignUp
+    redirect_uri: Annotated[str, Meta(description="Redirect URI to register at the provider.")]
+    sign_in_url: Annotated[str | None, Meta(description="Where users start to sign in; null without a client id.")]
+    created_at: CreatedAt
+    created_by: CreatedBy
+
+
+class IdentityProvidersOut(msgspec.Struct, frozen=True):
+    """All identity providers of the tenant."""
+
+    items: Annotated[list[IdentityProviderOut], Meta(description="The providers, ordered by name.")]
+
+
+EXAMPLE: dict[str, Any] = {
+    "name": "okta",
+    "issuer": "https://acme.okta.com",
+    "client_id": "0oa1b2c3",
+    "client_secret": "…",
+}
+PROVIDER: dict[str, Any] = {
+    "id": "019514f2-af5d-7e37-86a8-9d1f4b3e7a02",
+    "name": "okta",
+    "issuer": "https://acme.okta.com",
+    "audience": "0oa1b2c3",
+    "client_id": "0oa1b2c3",
+    "has_client_secret": True,
+    "jwks_url": None,
+    "role": "member",
+    "role_claim": None,
+    "sign_up": True,
+    "redirect_uri": "https://headrace.example.com/api/auth/oidc/acme/okta/callback",
+    "sign_in_url": "https://headrace.example.com/api/auth/oidc/acme/okta",
+    "created_at": "2026-03-02T08:15:30Z",
+    "created_by": "user:019514f2-6c1e-7a34-9d2b-3f5a8c7e1b20",
+}
+
+
+@post(
+    "/",
+    status_code=201,
+    opt=described(sends=LOCATED, example=EXAMPLE, answer=PROVIDER),
+    responses=problems("conflict"),
+    summary="Create an identity provider",
+    tags=TAGS,
+)
+async def create_identity_provider(
+    data: JSONBody[IdentityProviderIn], principal: MayManageSignIn, resources: Opened
+) -> Response[IdentityProviderOut]:
+    """Fetches the issuer's OpenID configuration, or the keys at `jwks_url`, to check that the provider works. Returns 409 if
+    the name is taken, or if the issuer and audience are already registered, by this or any other tenant."""
+    _require_power(principal)
+    values, provider_id = await _columns(resources, data), new_id()
+    sealed = _seal(resources, principal, provider_id, data.client_secret)
+    async with tenant_tx(resources.core.pool, principal.tenant_id) as db:
+        if len(await providers.list_identity_providers(db, principal.tenant_id)) >= MOST:
+            raise Conflict(f"A tenant can have at most {MOST} identity providers. Delete one first.")
+        about = {**values, "created_by": principal.actor}
+        row = await providers.add_identity_provider(db, principal.tenant_id, provider_id, about, sealed=sealed)
+        await _note(db, principal, provider_id, "provider.created", values)
+    return Response(_shown(resources, principal, row), headers={"Location": f"/api/auth/providers/{provider_id}"})
+
+
+@get("/", opt=described(answer={"items": [PROVIDER]}), summary="List identity providers", tags=TAGS)
+async def list_identity_providers(principal: MayManageSignIn, resources: Opened) -> IdentityProvidersOut:
+    """Lists the identity providers of your tenant, without their client secrets."""
+    async with tenant_tx(resources.core.pool, principal.tenant_id) as db:
+        rows = await providers.list_identity_providers(db, principal.tenant_id)
+    return IdentityProvidersOut([_shown(resources, principal, row) for row in rows])
+
+
+@get(
+    "/{provider_id:uuid}",
+    opt=described(answer=PROVIDER),
+    responses=problems("not_found"),
+    summary="Get an identity provider",
+    tags=TAGS,
+)
+async def get_identity_provider(
+    provider_id: ProviderId, principal: MayManageSignIn, resources: Opened
+) -> IdentityProviderOut:
+    """Returns an identity provider without its client secret."""
+    async with tenant_tx(resources.core.pool, principal.tenant_id) as db:
+        row = _require(await providers.find_identity_provider(db, principal.tenant_id, provider_id))
+    return _shown(resources, principal, row)
+
+
+@patch(
+    "/{provider_id:uuid}",
+    opt=described(
+        example={"role": "viewer", "role_claim": "headrace_role"},
+        answer=PROVIDER | {"role": "viewer", "role_claim": "headrace_role"},
+    ),
+    responses=problems("not_found", "conflict"),
+    summary="Update an identity provider",
+    tags=TAGS,
+)
+async def update_identity_provider(
+    provider_id: ProviderId, data: JSONBody[IdentityProviderChangeIn], principal: MayManageSignIn, resources: Opened
+) -> IdentityProviderOut:
+    """Changes the fields you send; the others keep their value, and null removes one. Takes effect within a second; users
+    who are signed in stay so."""
+    _require_power(principal)
+    given = {name: value for name, value in msgspec.structs.asdict(data).items() if value is not UNSET}
+    async with tenant_tx(resources.core.pool, principal.tenant_id) as db:
+        before = _require(await providers.find_identity_provider(db, principal.tenant_id, provider_id))
+    await _check_change(resources, before, given)
+    values = _sealed_columns(resources, principal, provider_id, given)
+    async with tenant_tx(resources.core.pool, principal.tenant_id) as db:
+        row = _require(await providers.lock_identity_provider(db, principal.tenant_id, provider_id))
+        if values:
+            row = _require(await providers.change_identity_provider(db, principal.tenant_id, provider_id, values))
+            if row.has_client_secret and row.client_id is None:  # two concurrent updates led to this
+                raise InputError(right.SECRET_ALONE, field="client_secret")
+            await _note(db, principal, provider_id, "provider.changed", given)
+    return _shown(resources, principal, row)
+
+
+@delete("/{provider_id:uuid}", responses=problems("not_found"), summary="Delete an identity provider", tags=TAGS)
+async def delete_identity_provider(provider_id: ProviderId, principal: MayManageSignIn, resources: Opened) -> None:
+    """Within a second, its tokens are refused and the sign-ins of its users end. The users remain: they can sign in with a
+    password, or through another provider that has verified their email."""
+    async with tenant_tx(resources.core.pool, principal.tenant_id) as db:
+        row = _require(await providers.lock_identity_provider(db, principal.tenant_id, provider_id))
+        ended = await providers.delete_identity_provider(db, principal.tenant_id, provider_id)
+        detail = {"name": row.name, "issuer": row.issuer, "logins_ended": ended}
+        await record(db, principal, principal.tenant_id, "provider.deleted", f"provider:{provider_id}", detail)
+
+
+def _require_power(principal: Principal) -> None:
+    """A provider that verifies emails can sign in as anybody, so whoever registers one could become an owner."""
+    require_power_over(principal, "owner")
+
+
+async def _columns(resources: Resources, data: IdentityProviderIn) -> dict[str, Any]:
+    """Return the new row without the secret. Raises InputError that names the field."""
+    right.check_name(data.name)
+    right.check_client(data.client_id, data.client_secret)
+    audience = data.audience or data.client_id
+    if audience is None:
+        raise InputError(
+            "audience is required without a client_id. Send the audience that tokens name, a client_id, or both.",
+            field="audience",
+        )
+    await right.check_issuer(resources.settings, data.issuer)
+    await right.check_keys(resources.remote_keys, data.issuer, data.jwks_url, signs_in=data.client_id is not None)
+    given = {name: getattr(data, name) for name in IdentityProviderIn.__struct_fields__ if name != "client_secret"}
+    return {**given, "audience": audience}
+
+
+async def _check_change(resources: Resources, before: providers.IdentityProvider, given: dict[str, Any]) -> None:
+    """Raise InputError unless the provider would be valid after the change."""
+    client_id = given.get("client_id", before.client_id)
+    secret = given.get("client_secret", "kept" if before.has_client_secret else None)
+    right.check_client(client_id, secret)
+    if {"jwks_url", "client_id"} & set(given):
+        jwks_url = given.get("jwks_url", before.jwks_url)
+        await right.check_keys(resources.remote_keys, before.issuer, jwks_url, signs_in=client_id is not None)
+
+
+def _sealed_columns(
+    resources: Resources, principal: Principal, provider_id: UUID, given: dict[str, Any]
+) -> dict[str, Any]:
+    """Return what changes, with the secret as the columns that hold it."""
+    values = {name: value for name, value in given.items() if name != "client_secret"}
+    if "client_secret" in given:
+        sealed = _seal(resources, principal, provider_id, given["client_secret"])
+        values |= {"key_id": sealed.key_id if sealed else None, "sealed": sealed.sealed if sealed else None}
+    return values
+
+
+def _seal(resources: Resources, principal: Principal, provider_id: UUID, secret: str | None) -> Sealed | None:
+    if secret is None:
+        return None
+    return resources.vault.seal(secret, tenant_id=principal.tenant_id, owner_id=provider_id)
+
+
+async def _note(db: Db, principal: Principal, provider_id: UUID, action: str, values: dict[str, Any]) -> None:
+    detail = {name: "…" if name == "client_secret" else value for name, value in values.items()}
+    await record(db, principal, principal.tenant_id, action, f"provider:{provider_id}", detail)
+
+
+def _require(row: providers.IdentityProvider | None) -> providers.IdentityProvider:
+    if row is None:
+        raise NotFound(NO_PROVIDER)
+    return row
+
+
+def _shown(resources: Resources, principal: Principal, row: providers.IdentityProvider) -> IdentityProviderOut:
+    place = (resources.settings.issuer, principal.tenant.slug, row.name)
+    url = sign_in_url(*place) if row.client_id else None
+    return from_row(IdentityProviderOut, row, redirect_uri=redirect_uri(*place), sign_in_url=url)
+
+
+routes = Router(
+    "/auth/providers",
+    route_handlers=[
+        create_identity_provider,
+        list_identity_providers,
+        get_identity_provider,
+        update_identity_provider,
+        delete_identity_provider,
+    ],
+)

@@ -1,0 +1,174 @@
+"""Signing in at a tenant's identity provider (OpenID Connect) over HTTP: the list of providers, the redirect, the callback."""
+
+from typing import Annotated, Any
+from urllib.parse import urlencode
+
+import msgspec
+from litestar import Request, Response, Router, get
+from litestar.datastructures import Cookie
+from litestar.openapi.datastructures import ResponseSpec
+from litestar.params import PathParameter, QueryParameter
+from msgspec import Meta
+
+from api.auth.oidc import login_state as beginnings
+from api.auth.principals import PUBLIC
+from api.auth.role_checks import visit_of
+from api.http.errors import problems
+from api.identity.login import NO_STORE, TOKENS, TokensOut, tokens_out
+from api.identity.login_sessions import LoggedIn
+from api.identity.oidc_callback import CallbackParameters, finish_login
+from api.identity.oidc_paths import onward_url, read_return_to, redirect_uri, sign_in_url
+from api.openapi.operations import described
+from api.resources import Opened, Resources
+from schema.db import tenant_tx
+from schema.errors import NotFound
+from schema.ids import new_id
+from schema.queries.identity.callers import find_tenant_id
+from schema.queries.identity.identity_providers import SignInProvider, find_sign_in, list_sign_ins
+
+NO_SIGN_IN = "No such identity provider. GET /api/auth/oidc/{tenant} lists the providers of a tenant."
+ELSEWHERE = {
+    302: ResponseSpec(
+        None, description="Redirect to `return_to`, with the tokens in the fragment.", media_type="text/plain"
+    )
+}
+CALLBACK_FAILURES = (
+    *("unauthenticated", "tenant_suspended", "forbidden", "not_found", "rate_limit_exceeded"),
+    *("egress_refused", "egress_failed", "egress_too_large", "unavailable"),
+)
+TAGS = ["auth"]
+
+ReturnTo = Annotated[
+    str | None,
+    QueryParameter(
+        description="Path on this server to redirect to afterwards, with the tokens in the fragment. Without it, the callback "
+        "returns them as JSON."
+    ),
+]
+Tenant = Annotated[str, PathParameter(description="The tenant's slug.")]
+Provider = Annotated[str, PathParameter(description="The identity provider's name.")]
+Code = Annotated[str | None, QueryParameter(description="Authorization code.")]
+Sent = Annotated[str | None, QueryParameter(name="state", description="The `state` of the authorization request.")]
+ErrorCode = Annotated[str | None, QueryParameter(description="Why the provider did not sign the user in.")]
+ErrorText = Annotated[str | None, QueryParameter(description="The provider's explanation of `error`.")]
+Iss = Annotated[str | None, QueryParameter(description="The issuer of the response (RFC 9207).")]
+
+
+class SignInOptionOut(msgspec.Struct, frozen=True):
+    """An identity provider that users can sign in at."""
+
+    name: Annotated[str, Meta(description="Name of the provider.")]
+    url: Annotated[str, Meta(description="Where to send the browser to sign in.")]
+
+
+class SignInOptionsOut(msgspec.Struct, frozen=True):
+    """The identity providers that users of a tenant can sign in at."""
+
+    items: Annotated[list[SignInOptionOut], Meta(description="The providers, ordered by name.")]
+
+
+EXAMPLE = {"items": [{"name": "okta", "url": "https://headrace.example.com/api/auth/oidc/acme/okta"}]}
+
+
+@get(
+    "/{tenant:str}",
+    opt=PUBLIC | described(answer=EXAMPLE),
+    responses=problems("unavailable"),
+    summary="List sign-in options",
+    tags=TAGS,
+)
+async def list_sign_in_options(tenant: Tenant, resources: Opened) -> SignInOptionsOut:
+    """Lists the identity providers that users of a tenant can sign in at. Empty for a tenant without any, and for one that
+    doesn't exist."""
+    tenant_id = await find_tenant_id(resources.core.pool, tenant) or new_id()  # nobody's, for the same work
+    async with tenant_tx(resources.core.pool, tenant_id) as db:
+        names = await list_sign_ins(db, tenant_id)
+    return SignInOptionsOut(
+        [SignInOptionOut(name, sign_in_url(resources.settings.issuer, tenant, name)) for name in names]
+    )
+
+
+@get(
+    "/{tenant:str}/{provider:str}",
+    status_code=302,
+    opt=PUBLIC,
+    responses=problems("not_found", "egress_refused", "egress_failed", "egress_too_large", "unavailable"),
+    summary="Start a sign-in at an identity provider",
+    tags=TAGS,
+)
+async def start_oidc_sign_in(
+    tenant: Tenant,
+    provider: Provider,
+    request: Request[Any, Any, Any],
+    resources: Opened,
+    return_to: ReturnTo = None,
+) -> Response[None]:
+    """Redirects the browser to the identity provider. The sign-in must be completed within ten minutes, in the same browser."""
+    row = await _find(resources, tenant, provider)
+    begun = beginnings.new_login_state(read_return_to(return_to) if return_to is not None else None)
+    url = await resources.code_flow.authorization_url(row, begun, _redirect_uri(resources, row))
+    secure = _is_secure(resources)
+    cookies = beginnings.forget_others(request.cookies, secure=secure)
+    return _go(url, *cookies, beginnings.cookie_of(begun, resources.vault, row, secure=secure))
+
+
+@get(
+    "/{tenant:str}/{provider:str}/callback",
+    opt=PUBLIC | described(answer=TOKENS),
+    responses={**problems(*CALLBACK_FAILURES), **ELSEWHERE},
+    summary="Complete a sign-in at an identity provider",
+    tags=TAGS,
+)
+async def complete_oidc_sign_in(
+    tenant: Tenant,
+    provider: Provider,
+    request: Request[Any, Any, Any],
+    resources: Opened,
+    code: Code = None,
+    sent: Sent = None,
+    error: ErrorCode = None,
+    error_description: ErrorText = None,
+    iss: Iss = None,
+) -> Response[TokensOut]:
+    """The provider redirects the browser here. Responds like `POST /api/auth/login`, or redirects to the `return_to` of the
+    start."""
+    row = await _find(resources, tenant, provider)
+    told = CallbackParameters(code, sent, error, error_description, iss)
+    logged_in, begun = await finish_login(resources, row, told, request.cookies, visit_of(request))
+    answer = tokens_out(resources, logged_in)
+    if begun.return_to is not None:
+        answer = _go(_onward(resources, begun.return_to, logged_in))
+    answer.set_cookie(beginnings.forget(begun, secure=_is_secure(resources)))
+    return answer
+
+
+async def _find(resources: Resources, tenant: str, name: str) -> SignInProvider:
+    tenant_id = await find_tenant_id(resources.core.pool, tenant) or new_id()
+    async with tenant_tx(resources.core.pool, tenant_id) as db:
+        row = await find_sign_in(db, tenant_id, name)
+    if row is None:
+        raise NotFound(NO_SIGN_IN)
+    return row
+
+
+def _redirect_uri(resources: Resources, row: SignInProvider) -> str:
+    return redirect_uri(resources.settings.issuer, row.slug, row.name)
+
+
+def _is_secure(resources: Resources) -> bool:
+    return resources.settings.issuer.startswith("https:")
+
+
+def _onward(resources: Resources, return_to: str, logged_in: LoggedIn) -> str:
+    """In the fragment, which is sent to no server: so the tokens are in no log, and in no Referer."""
+    tokens = {"access_token": logged_in.access_token, "token_type": "Bearer"}
+    tokens |= {"expires_in": str(resources.tokens.lifetime_s), "refresh_token": logged_in.refresh_token}
+    return f"{onward_url(resources.settings.issuer, return_to)}#{urlencode(tokens)}"
+
+
+def _go(url: str, *cookies: Cookie) -> Response[Any]:
+    headers = {**NO_STORE, "Location": url, "Referrer-Policy": "no-referrer"}
+    return Response(b"", status_code=302, headers=headers, cookies=list(cookies), media_type="text/plain")
+
+
+routes = Router("/auth/oidc", route_handlers=[list_sign_in_options, start_oidc_sign_in, complete_oidc_sign_in])

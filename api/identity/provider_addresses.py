@@ -1,0 +1,84 @@
+"""What may be registered as an identity provider: names, issuers, key sets and clients. Everything fetched to check that
+goes through the egress guard."""
+
+import re
+from ipaddress import ip_address
+
+from api.auth.oidc.oidc_discovery import read_endpoints
+from api.auth.tokens.jwks import RemoteKeys
+from api.settings import ApiSettings
+from schema.errors import EgressFailed, InputError
+from tools.egress import EgressPolicy, parse_url
+from tools.egress.addresses import as_address
+from tools.egress.network import resolve
+
+NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
+MAX_SECRET = 1000
+
+SECRET_ALONE = "client_secret requires a client_id."  # noqa: S105 (a sentence)
+
+
+def check_name(name: str) -> None:
+    """Raise InputError unless a provider may have this name in paths."""
+    if not NAME.fullmatch(name):
+        raise InputError(
+            "name must be lowercase letters (a to z), digits and hyphens, such as okta or entra-id.", field="name"
+        )
+
+
+def check_client(client_id: str | None, secret: str | None) -> None:
+    """Raise InputError for a client that no provider can have (RFC 6749 appendix A). Never repeats the secret."""
+    if secret is not None and client_id is None:
+        raise InputError(SECRET_ALONE, field="client_secret")
+    for field, text in (("client_id", client_id), ("client_secret", secret)):
+        if text is not None and not (text.isascii() and text.isprintable()):
+            raise InputError(f"{field} must be printable ASCII. Copy it from the provider again.", field=field)
+    if secret is not None and not 0 < len(secret) <= MAX_SECRET:
+        raise InputError(f"client_secret must be 1 to {MAX_SECRET:,} characters long.", field="client_secret")
+
+
+async def check_issuer(settings: ApiSettings, issuer: str) -> None:
+    """Raise InputError unless this can be the issuer of somebody else's tokens, spelled as they spell it."""
+    if issuer.rstrip("/") == settings.issuer:
+        raise InputError("issuer must not be this server itself, whose tokens are accepted anyway.", field="issuer")
+    try:
+        await _admit(settings.egress, issuer)
+    except EgressFailed as refused:
+        raise InputError(f"issuer: {refused.message}", field="issuer") from None
+    if "?" in issuer or "#" in issuer:
+        raise InputError("issuer must have neither a query nor a fragment.", field="issuer")
+
+
+async def check_keys(keys: RemoteKeys, issuer: str, jwks_url: str | None, *, signs_in: bool) -> None:
+    """Fetch the keys at `jwks_url`, or else the issuer's configuration, which must say where they are; if people sign in
+    there, where they do that too. Raises InputError that says what is wrong."""
+    field = "issuer" if jwks_url is None else "jwks_url"
+    try:
+        if jwks_url is None:
+            document = await keys.discover(issuer)
+            read_endpoints(issuer, document, *(("authorization_endpoint", "token_endpoint") if signs_in else ()))
+            jwks_url = read_endpoints(issuer, document, "jwks_uri")[0]
+        usable = await keys.get(jwks_url)
+    except EgressFailed as failure:
+        raise InputError(f"{field}: {failure.message}", field=field) from None
+    if not usable.keys:
+        raise InputError(
+            f"{field}: the key set contains no RSA signing key of at least 2048 bits, which RS256 requires.",
+            field=field,
+        )
+
+
+async def _admit(policy: EgressPolicy, issuer: str) -> None:
+    """Raise EgressRefused for an address over plain http, unless an admin allowed its host."""
+    url = parse_url(issuer)
+    if url.scheme == "https":
+        return
+    host, port = url.raw_host.decode("ascii"), url.port or 80
+    literal = as_address(host)
+    try:
+        found = [literal] if literal else [ip_address(text) for text in await resolve(host, port)]
+    except (OSError, UnicodeError):
+        found = []
+    if not found:
+        raise EgressFailed(f"{host} could not be resolved: it is not in DNS, or DNS does not answer.")
+    policy.admit(url.scheme, host, port, found)

@@ -1,0 +1,1 @@
+"""Jobs over HTTP: submitted, listed, followed, cancelled, retried."""

@@ -1,0 +1,85 @@
+"""Retrying many jobs in one call, such as all that failed during an outage."""
+
+from typing import Annotated, Literal
+from uuid import UUID
+
+import msgspec
+from msgspec import Meta
+
+from api.auth.principals import Principal
+from schema.errors import NotFound
+from schema.job_kinds import Kind
+from schema.queries.jobs.jobs import list_jobs, list_missing
+from workers.queue.cancel import retry
+from workers.queue.job_core import JobCore
+
+AT_ONCE = 1000
+PAGE = 100
+
+
+class RetryIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Which jobs to retry."""
+
+    states: Annotated[
+        list[Literal["failed", "cancelled"]],
+        Meta(min_length=1, description="Jobs in these states; failed ones by default. Ignored if `ids` is given."),
+    ] = msgspec.field(default_factory=lambda: ["failed"])
+    kind: Annotated[Kind | None, Meta(description="Only jobs of this kind. Ignored if `ids` is given.")] = None
+    ids: (
+        Annotated[
+            list[UUID],
+            Meta(
+                min_length=1,
+                max_length=AT_ONCE,
+                description="These jobs. Those that are neither failed nor cancelled are skipped.",
+            ),
+        ]
+        | None
+    ) = None
+
+
+class RetriedOut(msgspec.Struct, frozen=True, kw_only=True):
+    """The jobs that were queued again."""
+
+    retried: Annotated[int, Meta(description="Number of jobs that were queued again.")]
+    ids: Annotated[list[UUID], Meta(description="Ids of these jobs.")]
+    more: Annotated[bool, Meta(description="Whether more jobs match; call again to retry them.")]
+
+
+async def retry_selected(core: JobCore, principal: Principal, wanted: RetryIn) -> RetriedOut:
+    """Queue the selected jobs again; those that are not failed or cancelled are skipped. Raises NotFound for unknown ids, and
+    then none is queued."""
+    if wanted.ids is not None:
+        await _require(core, principal, wanted.ids)
+    chosen = wanted.ids if wanted.ids is not None else await _choose(core, principal, wanted)
+    retried = [job_id for job_id in chosen[:AT_ONCE] if await _retried(core, principal, job_id)]
+    return RetriedOut(retried=len(retried), ids=retried, more=len(chosen) > AT_ONCE)
+
+
+async def _require(core: JobCore, principal: Principal, ids: list[UUID]) -> None:
+    async with principal.tx(core.pool) as db:
+        missing = await list_missing(db, principal.tenant_id, ids)
+    if missing:
+        raise NotFound(f"No such jobs: {', '.join(str(job_id) for job_id in missing[:5])}.", field="ids")
+
+
+async def _retried(core: JobCore, principal: Principal, job_id: UUID) -> bool:
+    try:
+        return await retry(core, principal.tenant_id, job_id, visible_user_id=principal.visible_user_id)
+    except NotFound:
+        return False
+
+
+async def _choose(core: JobCore, principal: Principal, wanted: RetryIn) -> list[UUID]:
+    """Return the matching ids, newest first, and one more than is retried at once if there are more."""
+    chosen: list[UUID] = []
+    async with principal.tx(core.pool) as db:
+        while len(chosen) <= AT_ONCE:
+            before = chosen[-1] if chosen else None
+            rows = await list_jobs(
+                db, principal.tenant_id, limit=PAGE, before=before, kind=wanted.kind, states=list(wanted.states)
+            )
+            chosen += [row.id for row in rows]
+            if len(rows) < PAGE:
+                break
+    return chosen

@@ -1,0 +1,323 @@
+"""Jobs: list, get, follow, cancel, retry, delete."""
+
+from datetime import datetime
+from typing import Annotated, Any
+from uuid import UUID
+
+import msgspec
+from litestar import Request, Response, Router, delete, get, post
+from litestar.openapi.datastructures import ResponseSpec
+from litestar.params import HeaderParameter, JSONBody, PathParameter, QueryParameter
+from msgspec import Meta
+
+from api.auth.principals import MayReadJobs, MayWriteJobs, Principal
+from api.http.errors import problems
+from api.http.headers import read_position
+from api.http.paging import Cursor, Limit, NextCursor, read_cursor, write_cursor
+from api.http.rows import from_row
+from api.http.sse import EVENT_STREAM
+from api.jobs.event_stream import follow_stream
+from api.jobs.retry import RetriedOut, RetryIn, retry_selected
+from api.openapi.operations import EVENTS, described
+from api.resources import Opened, Resources
+from schema.errors import Conflict, NotFound
+from schema.events import describe_events
+from schema.job_kinds import Kind
+from schema.queries.jobs import jobs
+from schema.states import (
+    WAITING,
+    CancelMode,
+    Priority,
+    PublicState,
+    State,
+    WaitingFor,
+    priority_name,
+    public_state,
+)
+from workers.queue.cancel import cancel, retry
+
+NO_JOB = "No such job."
+JobId = Annotated[UUID, PathParameter(description="Id of the job.")]
+ERROR = "Why it failed: `code` and `message`; null if it did not."
+INNER: dict[PublicState, list[State]] = {"queued": list(WAITING)}
+
+
+class AttemptOut(msgspec.Struct, frozen=True, kw_only=True):
+    """A single attempt at a job by one worker."""
+
+    attempt: Annotated[int, Meta(description="Number of the attempt, from 1.")]
+    worker: Annotated[str, Meta(description="Name of the worker.")]
+    started_at: Annotated[datetime, Meta(description="When the worker claimed the job.")]
+    ended_at: Annotated[datetime | None, Meta(description="When the attempt ended; null while it runs.")]
+    outcome: Annotated[
+        str | None,
+        Meta(
+            description="How it ended: `succeeded`, `failed`, `cancelled`, `lost` or `handed_back`; null while it runs."
+        ),
+    ]
+    error: Annotated[dict[str, Any] | None, Meta(description=ERROR)]
+
+
+class JobOut(msgspec.Struct, frozen=True, kw_only=True):
+    """A unit of work in the queue: a chat, a pipeline run, or the ingestion of documents."""
+
+    id: Annotated[UUID, Meta(description="Id of the job.")]
+    kind: Annotated[str, Meta(description="Kind of job, such as `chat`, `pipeline` or `ingestion`.")]
+    state: Annotated[PublicState, Meta(description="State of the job.")]
+    waiting_for: Annotated[
+        WaitingFor | None,
+        Meta(
+            description="Why a queued job has not started: no free `worker`, the `tenant_cap` on concurrent jobs, an earlier "
+            "job of its `session`, the delay before a `retry`, or a suspended `tenant`. Null if it is not queued."
+        ),
+    ]
+    session_id: Annotated[UUID | None, Meta(description="The session; null if the job has none.")]
+    model: Annotated[str | None, Meta(description="The model, as `provider/name`; the embedder for ingestion.")]
+    agent: Annotated[str | None, Meta(description="The agent, `auto` before one is selected; null for none.")]
+    priority: Annotated[Priority, Meta(description="Order among the waiting jobs of the tenant.")]
+    attempt: Annotated[int, Meta(description="How often a worker has claimed the job.")]
+    tries: Annotated[int, Meta(description="Attempts that failed or lost their worker.")]
+    max_tries: Annotated[int, Meta(description="Number of tries after which the job fails.")]
+    cancel_requested: Annotated[
+        CancelMode | None, Meta(description="The mode of a cancellation that was requested; null if none was.")
+    ]
+    result: Annotated[dict[str, Any] | None, Meta(description="What a succeeded job produced; depends on `kind`.")]
+    error: Annotated[dict[str, Any] | None, Meta(description=ERROR)]
+    request_id: Annotated[str | None, Meta(description="`X-Request-ID` of the request that created the job.")]
+    created_at: Annotated[datetime, Meta(description="When the job was created.")]
+    run_at: Annotated[datetime, Meta(description="Earliest time at which the job may run, or run again.")]
+    deadline_at: Annotated[datetime, Meta(description="When the job fails with `deadline_passed` if it has not ended.")]
+    started_at: Annotated[datetime | None, Meta(description="When the job first ran; null if it has not.")]
+    finished_at: Annotated[datetime | None, Meta(description="When the job ended; null if it has not.")]
+
+
+class JobDetailOut(JobOut, frozen=True, kw_only=True):
+    """A job with its attempts."""
+
+    attempts: Annotated[list[AttemptOut], Meta(description="The attempts, oldest first.")]
+
+
+class JobsOut(msgspec.Struct, frozen=True):
+    """A page of jobs, newest first."""
+
+    items: Annotated[list[JobOut], Meta(description="The jobs of this page.")]
+    next_cursor: NextCursor
+
+
+class CancelIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How to cancel a job."""
+
+    mode: Annotated[
+        CancelMode,
+        Meta(description="`keep` stores the partial answer; `forget` removes it and the question from the session."),
+    ] = "keep"
+
+
+class JobStateOut(msgspec.Struct, frozen=True):
+    """The state of a job after a request to change it."""
+
+    job_id: Annotated[UUID, Meta(description="Id of the job.")]
+    state: Annotated[PublicState, Meta(description="State of the job now.")]
+
+
+JOB: dict[str, Any] = {
+    "id": "019a5c9e-6f0a-7c11-9f53-0c9d2f6f6b1e",
+    "kind": "chat",
+    "state": "succeeded",
+    "waiting_for": None,
+    "session_id": "019a5c9e-6f0a-7c11-9f53-0c9d2f6f6b1f",
+    "model": "ollama/llama3.2:3b",
+    "agent": None,
+    "priority": "normal",
+    "attempt": 1,
+    "tries": 0,
+    "max_tries": 4,
+    "cancel_requested": None,
+    "result": {
+        "text": "A headrace is the channel that leads water to a mill wheel or a turbine.",
+        "finish_reason": "stop",
+        "model": "ollama/llama3.2:3b",
+        "usage": {"input_tokens": 14, "output_tokens": 18, "estimated": False},
+        "message_id": "019a5c9e-7d20-7e02-8a41-5b1f0c3d9e77",
+    },
+    "error": None,
+    "request_id": "019a5c9e6f0a7c119f530c9d2f6f6b1d",
+    "created_at": "2026-05-04T08:15:30Z",
+    "run_at": "2026-05-04T08:15:30Z",
+    "deadline_at": "2026-05-04T09:15:30Z",
+    "started_at": "2026-05-04T08:15:30.012Z",
+    "finished_at": "2026-05-04T08:15:32.480Z",
+}
+DETAIL = JOB | {
+    "attempts": [
+        {
+            "attempt": 1,
+            "worker": "chat-1",
+            "started_at": JOB["started_at"],
+            "ended_at": JOB["finished_at"],
+            "outcome": "succeeded",
+            "error": None,
+        }
+    ]
+}
+
+
+def _told(job: jobs.Job) -> dict[str, Any]:
+    return {"state": public_state(job.state), "priority": priority_name(job.priority)}
+
+
+@get(
+    "/",
+    opt=described(answer={"items": [JOB], "next_cursor": None}),
+    summary="List jobs",
+    tags=["jobs"],
+)
+async def list_jobs(
+    principal: MayReadJobs,
+    resources: Opened,
+    kind: Annotated[Kind | None, QueryParameter(description="Only jobs of this kind.")] = None,
+    wanted: Annotated[
+        list[PublicState] | None,
+        QueryParameter(name="state", description="Only jobs in this state. Repeat to select several states."),
+    ] = None,
+    session_id: Annotated[UUID | None, QueryParameter(description="Only jobs of this session.")] = None,
+    cursor: Cursor = None,
+    limit: Limit = 20,
+) -> JobsOut:
+    """Newest first."""
+    before = read_cursor(cursor, UUID)
+    states = [inner for public in wanted or [] for inner in INNER.get(public, [public])]
+    async with principal.tx(resources.core.pool) as db:
+        rows = await jobs.list_jobs(
+            db, principal.tenant_id, limit=limit + 1, before=before, kind=kind, states=states, session_id=session_id
+        )
+    items = [from_row(JobOut, row, **_told(row)) for row in rows[:limit]]
+    return JobsOut(items, write_cursor(items[-1].id) if len(rows) > limit else None)
+
+
+EVENTS_HELP = f"""Streams the job's events as Server-Sent Events and closes after the last one. Starts with the first event, or
+after the one named by `Last-Event-ID` or `after`, so a client that lost its connection can resume without gaps.
+
+Each event has `id:` (1, 2, 3, … without gaps), `event:` and `data:`, a JSON object with `job_id`, `seq`, `at` and:
+
+{describe_events()}
+"""
+
+
+@get(
+    "/{job_id:uuid}", opt=described(answer=DETAIL), responses=problems("not_found"), summary="Get a job", tags=["jobs"]
+)
+async def get_job(job_id: JobId, principal: MayReadJobs, resources: Opened) -> JobDetailOut:
+    """Returns the job with its attempts. To wait for its end, stream `GET /api/jobs/{job_id}/events`."""
+    async with principal.tx(resources.core.pool) as db:
+        row = await jobs.find_job(db, principal.tenant_id, job_id)
+        attempts = await jobs.list_attempts(db, principal.tenant_id, job_id)
+    if row is None:
+        raise NotFound(NO_JOB)
+    return from_row(JobDetailOut, row, **_told(row), attempts=[from_row(AttemptOut, attempt) for attempt in attempts])
+
+
+@get(
+    "/{job_id:uuid}/events",
+    media_type=EVENT_STREAM,
+    opt=described(also={EVENT_STREAM: EVENTS}, sends={200: ("X-Job-ID",)}),
+    responses={
+        **problems("not_found"),
+        200: ResponseSpec(None, description="Server-Sent Events, up to and including the job's last one."),
+    },
+    description=EVENTS_HELP,
+    summary="Stream a job's events",
+    tags=["jobs"],
+)
+async def stream_job_events(
+    job_id: JobId,
+    request: Request[Any, Any, Any],
+    principal: MayReadJobs,
+    resources: Opened,
+    after: Annotated[
+        str | None, QueryParameter(description="Number of the last event received; overrides `Last-Event-ID`.")
+    ] = None,
+    last_event_id: Annotated[
+        str | None, HeaderParameter(name="Last-Event-ID", description="Number of the last event received.")
+    ] = None,
+) -> Response[Any]:
+    position = read_position(request.headers, after)
+    follower = await resources.core.hub.join(
+        principal.tenant_id, job_id, after=position, visible_user_id=principal.visible_user_id
+    )
+    return follow_stream(resources, follower, {"X-Job-ID": str(job_id)})
+
+
+@post(
+    "/{job_id:uuid}/cancel",
+    status_code=200,
+    opt=described(example={"mode": "forget"}, answer={"job_id": JOB["id"], "state": "cancelled"}),
+    responses=problems("not_found"),
+    summary="Cancel a job",
+    tags=["jobs"],
+)
+async def cancel_job(
+    job_id: JobId, principal: MayWriteJobs, resources: Opened, data: JSONBody[CancelIn | None] = None
+) -> JobStateOut:
+    """A queued job is cancelled immediately. A running job is told to stop; the event `job.cancelled` follows when it has.
+    A job that has ended is not changed."""
+    mode = (data or CancelIn()).mode
+    state = await cancel(
+        resources.core, principal.tenant_id, job_id, mode=mode, visible_user_id=principal.visible_user_id
+    )
+    return JobStateOut(job_id, public_state(state))
+
+
+@post(
+    "/{job_id:uuid}/retry",
+    status_code=202,
+    opt=described(answer={"job_id": JOB["id"], "state": "queued"}, sends={202: ("Location",)}),
+    responses=problems("not_found", "conflict"),
+    summary="Retry a job",
+    tags=["jobs"],
+)
+async def retry_job(job_id: JobId, principal: MayWriteJobs, resources: Opened) -> Response[JobStateOut]:
+    """Queues a failed or cancelled job again, with all its tries restored."""
+    if not await retry(resources.core, principal.tenant_id, job_id, visible_user_id=principal.visible_user_id):
+        await _refuse(principal, resources, job_id, "Only a failed or cancelled job can be retried")
+    return Response(JobStateOut(job_id, "queued"), headers={"Location": f"/api/jobs/{job_id}"})
+
+
+@post(
+    "/retry",
+    status_code=202,
+    opt=described(
+        example={"states": ["failed"], "kind": "chat"}, answer={"retried": 1, "ids": [JOB["id"]], "more": False}
+    ),
+    responses=problems("not_found"),
+    summary="Retry jobs",
+    tags=["jobs"],
+)
+async def retry_jobs(data: JSONBody[RetryIn], principal: MayWriteJobs, resources: Opened) -> RetriedOut:
+    """Queues failed jobs again, or those selected by `states`, `kind` or `ids`. A call retries at most 1,000 jobs; call again
+    while `more` is true."""
+    return await retry_selected(resources.core, principal, data)
+
+
+@delete("/{job_id:uuid}", responses=problems("not_found", "conflict"), summary="Delete a job", tags=["jobs"])
+async def delete_job(job_id: JobId, principal: MayWriteJobs, resources: Opened) -> None:
+    """Deletes a job that has ended, with its events. Its messages stay in their session."""
+    async with principal.tx(resources.core.pool) as db:
+        deleted = await jobs.delete_job(db, principal.tenant_id, job_id)
+    if not deleted:
+        await _refuse(principal, resources, job_id, "Only a job that has ended can be deleted; cancel it first")
+
+
+async def _refuse(principal: Principal, resources: Resources, job_id: UUID, rule: str) -> None:
+    """Raise Conflict with the job's state, or NotFound."""
+    async with principal.tx(resources.core.pool) as db:
+        row = await jobs.find_job_status(db, principal.tenant_id, job_id)
+    if row is None:
+        raise NotFound(NO_JOB)
+    raise Conflict(f"{rule}. This job is {public_state(row.state)}.")
+
+
+routes = Router(
+    "/jobs",
+    route_handlers=[list_jobs, get_job, stream_job_events, cancel_job, retry_job, retry_jobs, delete_job],
+)

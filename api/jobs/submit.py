@@ -1,0 +1,162 @@
+"""What every route that makes a job does: reserve within the tenant's limits, submit, follow from the first event."""
+
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from uuid import UUID
+
+import structlog
+from msgspec.structs import replace
+
+from api.auth.principals import Principal
+from api.resources import Price, Resources
+from schema.db import tenant_tx
+from schema.errors import LimitReached
+from schema.queries.jobs.submissions import Submission, Submitter
+from schema.queries.tenants.audit import add_audit
+from schema.queries.tenants.usage import get_spent, list_models
+from workers.limits.headers import rate_limit_headers
+from workers.limits.limits import LimitPolicy, Verdict
+from workers.limits.reservation import cost_nanos, policy_of
+from workers.queue.finish import finish_stream
+from workers.queue.submit import Submitted, submit
+from workers.redis.client import RedisUnavailable
+from workers.stream.follow import Follower
+
+log = structlog.get_logger()
+
+OUTPUT_TOKENS = 1024  # reserved for an answer whose length the request does not bound; it asks for more as it grows
+
+
+@dataclass(frozen=True)
+class Accepted:
+    """A job that was accepted: what came of the submit, a follower that has missed nothing, the headers about limits."""
+
+    submitted: Submitted
+    follower: Follower
+    headers: dict[str, str]
+
+
+async def submitter(resources: Resources, principal: Principal, job_id: UUID, *, for_tools: bool = False) -> Submitter:
+    """Return who submits; a token is sealed for the job, whose tools may need it. `for_tools`: a caller with an API key, who
+    has no token, gets one of ours that is good for the tools of this job, and nowhere here."""
+    token, secret = principal.token, None
+    if token is None and for_tools:
+        token = await resources.tokens.issue_for_tools(principal, job_id)
+    if token is not None:
+        secret = resources.vault.seal(token, tenant_id=principal.tenant_id, owner_id=job_id)
+    return Submitter(principal.actor, principal.user_id, principal.visible_user_id, principal.address, secret)
+
+
+async def submit_and_follow(
+    resources: Resources, principal: Principal, submission: Submission, *, input_tokens: int, max_tokens: int | None
+) -> Accepted:
+    """Submit a job within its tenant's limits; whoever reads the follower closes it.
+
+    `input_tokens` is an estimate. For an idempotency key that was used before, the follower is that of the first job, from
+    its first event. Raises LimitReached and what `submit` raises; then nothing was accepted and nothing is reserved.
+    """
+    tokens = (input_tokens, max_tokens or OUTPUT_TOKENS)
+    verdict = await reserve(resources, principal, submission.job_id, submission.model, tokens)
+    if verdict is not None:
+        submission = replace(submission, payload={**submission.payload, "reserved": verdict.tokens})
+    try:
+        submitted, follower = await _submit(resources, submission, visible_user_id=principal.visible_user_id)
+    except BaseException:
+        await _give_back(resources, submission)
+        raise
+    if submitted.replayed:
+        await _give_back(resources, submission)
+    return Accepted(submitted, follower, rate_limit_headers(verdict) if verdict else {})
+
+
+async def _submit(
+    resources: Resources, submission: Submission, *, visible_user_id: UUID | None
+) -> tuple[Submitted, Follower]:
+    hub = resources.core.hub
+    async with AsyncExitStack() as stack:
+        follower = await stack.enter_async_context(hub.expect(submission.tenant_id, submission.job_id))
+        submitted = await submit(resources.core, submission)
+        if submitted.replayed:
+            follower.close()
+            follower = await hub.join(submission.tenant_id, submitted.job_id, visible_user_id=visible_user_id)
+        else:
+            follower.begin(submitted.queued)
+        stack.pop_all()
+    return submitted, follower
+
+
+async def _give_back(resources: Resources, submission: Submission) -> None:
+    if "reserved" in submission.payload:
+        limits, tenant_id = resources.core.limits, submission.tenant_id
+        await finish_stream(limits, tenant_id, submission.job_id, tokens=0, nanos=0, refund_request=True)
+
+
+async def reserve(
+    resources: Resources, principal: Principal, job_id: UUID, model: str, tokens: tuple[int, int]
+) -> Verdict | None:
+    """Take what the job may use from the tenant's limits; None where nothing is limited. Raises LimitReached."""
+    policy = policy_of(principal.tenant)
+    if policy.is_unlimited:
+        return None
+    nanos = await _cost(resources, principal, model, tokens)
+    try:
+        verdict = await resources.core.limits.reserve(
+            principal.tenant_id, job_id, policy, tokens=sum(tokens), nanos=nanos
+        )
+    except RedisUnavailable:
+        log.warning("limits_unchecked", tenant_id=str(principal.tenant_id))
+        await _check_budgets(resources, principal, policy, nanos)
+        return None
+    if verdict.warn:
+        resources.background.run(_warn(resources, principal, verdict.warn), "budget-warning")
+    if not verdict.allowed:
+        raise _refusal(verdict)
+    return verdict
+
+
+async def _cost(resources: Resources, principal: Principal, model: str, tokens: tuple[int, int]) -> int:
+    if principal.tenant.budget_day_nanos is None and principal.tenant.budget_month_nanos is None:
+        return 0
+    prices = await resources.prices.load("all", lambda: _read_prices(resources, principal))
+    price = prices.get(model)
+    return cost_nanos(*tokens, *price) if price else 0
+
+
+async def _read_prices(resources: Resources, principal: Principal) -> dict[str, Price]:
+    async with tenant_tx(resources.core.pool, principal.tenant_id) as db:
+        return {row["name"]: (row["input_usd"], row["output_usd"]) for row in await list_models(db)}
+
+
+async def _check_budgets(resources: Resources, principal: Principal, policy: LimitPolicy, nanos: int) -> None:
+    """While Redis is unavailable, rates are not limited (queue and cap still are), but budgets are, by what Postgres knows."""
+    if policy.budget_day_nanos is None and policy.budget_month_nanos is None:
+        return
+    async with tenant_tx(resources.core.pool, principal.tenant_id) as db:
+        spent = await get_spent(db, principal.tenant_id)
+    for used, budget in zip(spent, (policy.budget_day_nanos, policy.budget_month_nanos), strict=True):
+        if budget is not None and nanos > 0 and used + nanos > budget:
+            raise LimitReached(_BUDGET, code="budget_exceeded", retry_after_s=600)
+
+
+_BUDGET = "This tenant's budget is used up. It renews with the next day or month (UTC), or an admin can raise it."
+_RATE = "This tenant's rate limit is reached ({}). Retry after {} s. The RateLimit header shows what is left."
+
+
+def _refusal(verdict: Verdict) -> LimitReached:
+    """Return the error for what was refused; a budget outweighs a rate."""
+    headers = rate_limit_headers(verdict)
+    retry_after_s = float(headers.get("Retry-After") or verdict.retry_after_s)
+    if any(name.startswith("budget") for name in verdict.violated):
+        return LimitReached(_BUDGET, code="budget_exceeded", retry_after_s=retry_after_s, headers=headers)
+    what = " and ".join(f"{name} per minute" for name in verdict.violated)
+    said = _RATE.format(what, round(retry_after_s))
+    return LimitReached(said, code="rate_limit_exceeded", retry_after_s=retry_after_s, headers=headers)
+
+
+async def _warn(resources: Resources, principal: Principal, budgets: tuple[str, ...]) -> None:
+    """Write down that a budget is nearly spent; once in its period."""
+    async with tenant_tx(resources.core.pool, principal.tenant_id) as db:
+        for name in budgets:
+            log.warning("budget_nearly_spent", tenant_id=str(principal.tenant_id), budget=name)
+            detail = {"percent": principal.tenant.budget_warn_percent}
+            await add_audit(db, principal.tenant_id, actor="system", action="budget.warned", target=name, detail=detail)

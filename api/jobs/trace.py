@@ -1,0 +1,186 @@
+"""What an agent did in a job, step by step, put together from the job's events."""
+
+from typing import Annotated, Any
+from uuid import UUID
+
+import msgspec
+from litestar import Router, get
+from litestar.params import PathParameter
+from msgspec import Meta
+
+from api.auth.principals import MayReadJobs
+from api.http.errors import problems
+from api.openapi.operations import described
+from api.resources import Opened
+from schema.db import Pool
+from schema.errors import Conflict, NotFound
+from schema.events import (
+    AgentRouted,
+    Event,
+    JobProgress,
+    JobRestarted,
+    MessageCompleted,
+    MessageDelta,
+    Notice,
+    PlanCreated,
+    ToolFinished,
+    ToolStarted,
+    UsageRecorded,
+    decode_event,
+    read_frames,
+)
+from schema.queries.jobs.jobs import find_job_status, find_log
+from schema.states import TERMINAL
+
+NOT_YET = "The job has not ended. Its trace is available when it has; until then, GET /api/jobs/{id}/events streams the steps."
+
+
+class StepOut(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """A step of an agent. Fields that do not apply to its `kind` are omitted."""
+
+    kind: Annotated[
+        str,
+        Meta(
+            description="`agent`: an agent was selected; `plan`: it made a plan; `tool`: it called a tool; `text`: it wrote "
+            "text; `note`: it reported progress."
+        ),
+    ]
+    seq: Annotated[int, Meta(description="Number of the event with which the step began.")]
+    agent: Annotated[str | None, Meta(description="`agent`: the agent that was selected.")] = None
+    graph: Annotated[str | None, Meta(description="`agent`: the graph that it runs.")] = None
+    steps: Annotated[list[str] | None, Meta(description="`plan`: the steps of the plan.")] = None
+    tool: Annotated[str | None, Meta(description="`tool`: name of the tool.")] = None
+    call_id: Annotated[str | None, Meta(description="`tool`: id of the call.")] = None
+    arguments: Annotated[dict[str, Any] | None, Meta(description="`tool`: arguments of the call.")] = None
+    output: Annotated[str | None, Meta(description="`tool`: what the tool returned, or its error.")] = None
+    ok: Annotated[bool | None, Meta(description="`tool`: whether the call succeeded.")] = None
+    duration_ms: Annotated[int | None, Meta(description="`tool`: duration of the call in milliseconds.")] = None
+    text: Annotated[str | None, Meta(description="`text` and `note`: the text.")] = None
+
+
+class TraceOut(msgspec.Struct, frozen=True, kw_only=True):
+    """What an agent did in a job."""
+
+    job_id: Annotated[UUID, Meta(description="Id of the job.")]
+    state: Annotated[str, Meta(description="State in which the job ended.")]
+    restarts: Annotated[int, Meta(description="How often another worker took the job over or started it again.")]
+    steps: Annotated[list[StepOut], Meta(description="The steps, in order.")]
+    text: Annotated[str | None, Meta(description="The answer; null if there is none.")]
+    model: Annotated[str | None, Meta(description="The model, as `provider/name`; null if none was used.")]
+    input_tokens: Annotated[int | None, Meta(description="Tokens read by the model; null if unknown.")]
+    output_tokens: Annotated[int | None, Meta(description="Tokens written by the model; null if unknown.")]
+    notice: Annotated[
+        Notice | None, Meta(description="Set if no language model is connected: a code, and how to connect one.")
+    ] = None
+
+
+TRACE: dict[str, Any] = {
+    "job_id": "019a5c9e-6f0a-7c11-9f53-0c9d2f6f6b1e",
+    "state": "succeeded",
+    "restarts": 0,
+    "steps": [
+        {"kind": "agent", "seq": 3, "agent": "AgentInventory", "graph": "react"},
+        {
+            "kind": "tool",
+            "seq": 4,
+            "tool": "get_inventory",
+            "call_id": "call_1",
+            "arguments": {"sku": "CF-ROB-01"},
+            "output": '[{"warehouse": "HN01", "quantity": 120}]',
+            "ok": True,
+            "duration_ms": 42,
+        },
+        {"kind": "text", "seq": 6, "text": "There are 120 in warehouse HN01."},
+    ],
+    "text": "There are 120 in warehouse HN01.",
+    "model": "ollama/llama3.2:3b",
+    "input_tokens": 512,
+    "output_tokens": 41,
+}
+
+
+@get(
+    "/{job_id:uuid}/trace",
+    opt=described(answer=TRACE),
+    responses=problems("not_found", "conflict"),
+    summary="Get a job's trace",
+    tags=["jobs"],
+)
+async def get_job_trace(
+    job_id: Annotated[UUID, PathParameter(description="Id of the job.")], principal: MayReadJobs, resources: Opened
+) -> TraceOut:
+    """Returns the steps of a job that has ended: the agent that was selected, its plan, each tool call with its arguments and
+    output, and the text in between."""
+    pool: Pool = resources.core.pool
+    async with principal.tx(pool) as db:
+        row = await find_job_status(db, principal.tenant_id, job_id)
+        log = await find_log(db, principal.tenant_id, job_id) if row is not None else None
+    if row is None:
+        raise NotFound("No such job.")
+    if row.state not in TERMINAL:
+        raise Conflict(NOT_YET.format(id=job_id))
+    found = Trace()
+    for frame in read_frames(log or b""):
+        found.take(frame.seq, decode_event(frame))
+    return TraceOut(
+        job_id=job_id,
+        state=row.state,
+        restarts=found.restarts,
+        steps=found.steps,
+        text=found.text,
+        model=found.used.model if found.used else None,
+        input_tokens=found.used.input_tokens if found.used else None,
+        output_tokens=found.used.output_tokens if found.used else None,
+        notice=found.notice,
+    )
+
+
+class Trace:
+    """The steps so far. A restart discards those that the new attempt repeats."""
+
+    def __init__(self) -> None:
+        self.steps: list[StepOut] = []
+        self.restarts = 0
+        self.text: str | None = None
+        self.used: UsageRecorded | None = None
+        self.notice: Notice | None = None
+
+    def take(self, seq: int, event: Event) -> None:
+        """Learn from an event."""
+        match event:
+            case JobRestarted():
+                self.restarts += 1
+                self.steps = [step for step in self.steps if step.seq <= event.discard_after]
+            case AgentRouted():
+                self.steps.append(StepOut(kind="agent", seq=seq, agent=event.agent, graph=event.graph))
+            case PlanCreated():
+                self.steps.append(StepOut(kind="plan", seq=seq, steps=event.steps))
+            case ToolStarted(call_id=call, name=name, arguments=given):
+                self.steps.append(StepOut(kind="tool", seq=seq, tool=name, call_id=call, arguments=given))
+            case ToolFinished():
+                self._finish(event)
+            case JobProgress():
+                self.steps.append(StepOut(kind="note", seq=seq, text=event.text))
+            case MessageDelta():
+                self._say(seq, event.text)
+            case MessageCompleted():
+                self.text, self.notice = event.text, event.notice
+            case UsageRecorded():
+                self.used = event
+            case _:
+                pass
+
+    def _finish(self, event: ToolFinished) -> None:
+        for step in reversed(self.steps):
+            if step.call_id == event.call_id:
+                step.output, step.ok, step.duration_ms = event.output, event.ok, event.duration_ms
+                return
+
+    def _say(self, seq: int, text: str) -> None:
+        if self.steps and self.steps[-1].kind == "text":
+            self.steps[-1].text = (self.steps[-1].text or "") + text
+        elif text:
+            self.steps.append(StepOut(kind="text", seq=seq, text=text))
+
+
+routes = Router("/jobs", route_handlers=[get_job_trace])

@@ -1,0 +1,185 @@
+"""The data folder `.headrace/`: who works on it, its secrets, and the ports that stay the same across restarts."""
+
+import contextlib
+import fcntl
+import json
+import os
+import random
+import secrets
+import socket
+import stat
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO
+
+from api.local.errors import HomeInUse, LocalError
+
+PORTS = range(20_000, 32_000)
+"""Below what Linux gives to outgoing connections (32768…), so that none of those takes a stopped store's port."""
+
+LOG_LIMIT_BYTES = 10_000_000
+
+
+class Home:
+    """One data folder, held by one process at a time.
+
+    Not inside: what the stores keep (`postgres/`, `valkey/`), which their own files look after.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path.resolve()
+        self._lock: IO[str] | None = None
+
+    @contextlib.contextmanager
+    def held(self, *, wait_s: float = 0.0) -> Iterator[None]:
+        """Hold the folder's lock. Raises HomeInUse, naming the holder, if it is not free within `wait_s`.
+
+        The stores inherit the lock's file, so it is free only when the last of them is gone too: after a kill -9 of
+        the holder nobody starts a second Postgres or Valkey on the same files.
+        """
+        self._make()
+        lock = (self.path / "lock").open("a+")
+        try:
+            self._acquire(lock, wait_s)
+            lock.truncate(0)
+            lock.write(str(os.getpid()))
+            lock.flush()
+            self._lock = lock
+            yield
+        finally:
+            self._lock = None
+            lock.close()
+
+    @property
+    def lock_fd(self) -> int:
+        if self._lock is None:
+            raise RuntimeError("the data folder is not held")
+        return self._lock.fileno()
+
+    def is_held(self) -> bool:
+        """Whether some process works on this folder now."""
+        try:
+            with (self.path / "lock").open("a+") as lock:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        except OSError:
+            return False
+        return False
+
+    def secret(self, name: str) -> str:
+        """A password made at first use and kept in a file that only its owner reads."""
+        file = self.path / name
+        if not file.exists():
+            write_private(file, secrets.token_hex(20))
+        return file.read_text().strip()
+
+    def port(self, name: str) -> int:
+        """The port of a store: the one it had, or another if somebody else took it meanwhile."""
+        file = self.path / "ports.json"
+        ports: dict[str, int] = read_json(file)
+        taken = {port for other, port in ports.items() if other != name}
+        if not is_free(ports.get(name, 0)):
+            ports[name] = free_port(avoid=taken)
+            write_private(file, json.dumps(ports))
+        return ports[name]
+
+    def log(self, name: str) -> Path:
+        """The file for a process's output."""
+        folder = self.path / "logs"
+        folder.mkdir(exist_ok=True, mode=0o700)
+        return folder / f"{name}.log"
+
+    def fresh_log(self, name: str) -> Path:
+        """The same for a process that starts now: an overlong file is put aside."""
+        file = self.log(name)
+        if file.exists() and file.stat().st_size > LOG_LIMIT_BYTES:
+            file.replace(file.with_suffix(".log.old"))
+        return file
+
+    def _make(self) -> None:
+        try:
+            self.path.mkdir(parents=True, exist_ok=True, mode=0o700)
+        except OSError as error:
+            raise LocalError(
+                f"The data folder {self.path} can't be created ({error.strerror}). "
+                "Set HEADRACE_HOME to a writable folder."
+            ) from error
+
+    def _acquire(self, lock: IO[str], wait_s: float) -> None:
+        give_up = time.monotonic() + wait_s
+        while True:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                return
+            except BlockingIOError:
+                if time.monotonic() >= give_up:
+                    raise HomeInUse(_in_use(self.path, lock)) from None
+            time.sleep(0.05)
+
+
+def _in_use(path: Path, lock: IO[str]) -> str:
+    lock.seek(0)
+    holder = lock.read().strip()
+    return (
+        f"The data folder {path} is in use by process {holder or 'unknown'}. "
+        "Stop that process, or set HEADRACE_HOME to another folder."
+    )
+
+
+def is_free(port: int) -> bool:
+    """Whether a server could listen on that loopback port now."""
+    if not port:
+        return False
+    with socket.socket() as probe:
+        # As servers do; without it, connections that ended a moment ago would make the port look taken.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
+
+
+def free_port(*, avoid: set[int] | None = None) -> int:
+    """A free loopback port that outgoing connections don't use."""
+    for port in random.SystemRandom().sample(PORTS, 200):
+        if port not in (avoid or set()) and is_free(port):
+            return port
+    raise LocalError(f"No free port found between {PORTS.start} and {PORTS.stop} on 127.0.0.1.")
+
+
+def write_private(file: Path, text: str, *, like: os.stat_result | None = None) -> None:
+    """Write a file that only its owner can read, whole or not at all, even if the power fails.
+
+    `like` gives it another owner and mode: those of the file that it replaces.
+    """
+    draft = file.with_name(f".{file.name}.{os.getpid()}")
+    with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as out:
+        if like is not None:
+            os.fchown(out.fileno(), like.st_uid, like.st_gid)
+            os.fchmod(out.fileno(), stat.S_IMODE(like.st_mode))
+        out.write(text)
+        out.flush()
+        os.fsync(out.fileno())
+    draft.replace(file)
+    _sync_folder(file.parent)
+
+
+def _sync_folder(folder: Path) -> None:
+    """Bring new names in a folder to the disk: a lost file of keys would take all that they sealed with it."""
+    number = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(number)
+    finally:
+        os.close(number)
+
+
+def read_json(file: Path) -> dict:
+    """A JSON object from a file; empty when the file is missing or was cut short."""
+    try:
+        found = json.loads(file.read_text())
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}

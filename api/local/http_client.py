@@ -1,0 +1,203 @@
+"""headrace's own HTTP client for the terminal: chats over Server-Sent Events that go on when the connection breaks.
+
+Not a library for applications: they use an OpenAI SDK, or any SSE client.
+"""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import aiohttp
+
+from api.local.errors import LocalError
+
+LAST = {"job.succeeded", "job.failed", "job.cancelled"}
+TRIES = 20
+PAUSE_S = 0.5
+SILENCE_S = 60.0
+"""The server sends a comment every 15 s, so a connection that says nothing for so long is dead."""
+
+
+@dataclass(frozen=True)
+class StreamEvent:
+    """One event as it came over the wire: its number in the job's stream, its type, and its JSON fields."""
+
+    seq: str
+    type: str
+    data: dict[str, Any]
+
+
+class Client:
+    """Calls one headrace server with one API key. Use it as `async with Client(url, key) as client`."""
+
+    def __init__(self, url: str, key: str) -> None:
+        self._url, self._key = url.rstrip("/"), key
+        self._http: aiohttp.ClientSession
+        self.reconnections = 0
+        """How often a stream was taken up again where it broke."""
+
+    async def __aenter__(self) -> Self:
+        self._http = aiohttp.ClientSession(
+            headers={"Authorization": f"Bearer {self._key}"},
+            timeout=aiohttp.ClientTimeout(total=None, connect=5, sock_read=SILENCE_S),
+        )
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._http.close()
+
+    async def worker_ready(self, *, within_s: float = 90.0) -> None:
+        """Wait until somebody would answer a chat; a stack accepts jobs before its workers are up.
+
+        Raises LocalError when nobody does in time.
+        """
+        give_up = asyncio.get_running_loop().time() + within_s
+        while True:
+            async with self._http.get(f"{self._url}/health") as answer:
+                health = await answer.json()
+            if health["parts"]["workers"]["status"] == "up":
+                return
+            if asyncio.get_running_loop().time() > give_up:
+                raise LocalError(f"No chat worker was ready within {within_s:.0f} s; its log says why.")
+            await asyncio.sleep(0.05)
+
+    async def language_model_hint(self) -> str:
+        """Why answers are poorer than they could be, and how to change that; empty when a language model is connected."""
+        health = await self.get("/health")
+        return health["parts"]["language_model"].get("hint") or ""
+
+    async def chat(
+        self,
+        message: str,
+        session_id: str | None = None,
+        agent: str | None = None,
+        collections: Sequence[str] = (),
+    ) -> AsyncIterator[StreamEvent]:
+        """Send a message, to an agent if one is named, and yield the job's events up to its last. A broken connection is taken
+        up where it broke.
+
+        Raises LocalError when the server can't be reached or refuses.
+        """
+        body = {"message": message} | ({"session_id": session_id} if session_id else {})
+        body |= {"agent": agent} if agent else {}
+        body |= {"collections": list(collections)} if collections else {}
+        job_id, after = "", "0"
+        accept = {"Accept": "text/event-stream"}
+        try:
+            async with self._http.post(f"{self._url}/api/chat", json=body, headers=accept) as answer:
+                await _require_success(answer)
+                job_id = answer.headers["X-Job-ID"]
+                async for event in read_events(answer.content):
+                    after = event.seq
+                    yield event
+                    if event.type in LAST:
+                        return
+        except (aiohttp.ClientError, TimeoutError) as error:
+            if not job_id:
+                raise LocalError(f"{self._url} can't be reached ({error or 'no answer'}).") from error
+        async for event in self.follow(job_id, after):
+            yield event
+
+    async def follow(self, job_id: str, after: str = "0") -> AsyncIterator[StreamEvent]:
+        """Yield a job's events after the one numbered `after`, reconnecting while the server is away."""
+        failures = 0
+        while failures < TRIES:
+            self.reconnections += 1
+            headers = {"Accept": "text/event-stream", "Last-Event-ID": after}
+            try:
+                async with self._http.get(f"{self._url}/api/jobs/{job_id}/events", headers=headers) as answer:
+                    if answer.status < 500:
+                        await _require_success(answer)
+                        async for event in read_events(answer.content):
+                            after, failures = event.seq, 0
+                            yield event
+                            if event.type in LAST:
+                                return
+            except (aiohttp.ClientError, TimeoutError):
+                pass  # counted below, like a stream that ended early
+            failures += 1
+            await asyncio.sleep(PAUSE_S)
+        raise LocalError(f"{self._url} stopped answering. Job {job_id} is safe; follow it when the API is back.")
+
+    async def upload(self, files: Sequence[tuple[str, Path]], fields: Mapping[str, str]) -> dict[str, Any]:
+        """Upload files under these names; the answer says which job reads them and which were refused. Raises LocalError, also
+        when all of them were refused."""
+        with ExitStack() as opened:
+            form = aiohttp.FormData(dict(fields))
+            for name, path in files:
+                form.add_field("file", opened.enter_context(path.open("rb")), filename=name)
+            try:
+                async with self._http.post(f"{self._url}/api/documents", data=form) as answer:
+                    if answer.status in (413, 422) and "errors" in (problem := await answer.json()):
+                        return {"documents": [], "refused": _refused(files, problem)}
+                    await _require_success(answer)
+                    return await answer.json()
+            except (aiohttp.ClientError, TimeoutError) as error:
+                raise LocalError(f"{self._url} can't be reached ({error or 'no answer'}).") from error
+
+    async def get(self, path: str) -> Any:
+        """The JSON answer to a GET."""
+        async with self._http.get(f"{self._url}{path}") as answer:
+            await _require_success(answer)
+            return await answer.json()
+
+    async def complete(self, message: str) -> dict[str, Any]:
+        """One POST /v1/chat/completions, as an OpenAI SDK sends it."""
+        body = {"model": "auto", "messages": [{"role": "user", "content": message}]}
+        async with self._http.post(f"{self._url}/v1/chat/completions", json=body) as answer:
+            await _require_success(answer)
+            return await answer.json()
+
+    async def stream_completion(self, message: str) -> AsyncIterator[str]:
+        """The pieces of text of one streaming POST /v1/chat/completions."""
+        body = {"model": "auto", "stream": True, "messages": [{"role": "user", "content": message}]}
+        async with self._http.post(f"{self._url}/v1/chat/completions", json=body) as answer:
+            await _require_success(answer)
+            async for line in answer.content:
+                payload = line.decode().strip().removeprefix("data: ")
+                if payload.startswith("{"):
+                    for choice in json.loads(payload).get("choices", []):
+                        yield choice.get("delta", {}).get("content") or ""
+
+
+async def read_events(stream: aiohttp.StreamReader) -> AsyncIterator[StreamEvent]:
+    """Parse Server-Sent Events; comments (heartbeats) are passed over. Ends when the stream does."""
+    fields: dict[str, str] = {}
+    async for raw in stream:
+        line = raw.decode().rstrip("\r\n")
+        if line and not line.startswith(":"):
+            name, _, value = line.partition(":")
+            # Several data lines are one value with line breaks between them, says the standard.
+            text = value.removeprefix(" ")
+            fields[name] = f"{fields[name]}\n{text}" if name == "data" and "data" in fields else text
+        elif not line and "data" in fields:
+            yield StreamEvent(fields.get("id", ""), fields.get("event", "message"), json.loads(fields["data"]))
+            fields = {}
+
+
+def _refused(files: Sequence[tuple[str, Path]], problem: dict[str, Any]) -> list[dict[str, str]]:
+    """All files of an upload with the reason of each; the server names them in order."""
+    said = problem["errors"]
+    return [
+        {"name": name, "message": said[place]["message"] if place < len(said) else problem["detail"]}
+        for place, (name, _) in enumerate(files)
+    ]
+
+
+async def _require_success(answer: aiohttp.ClientResponse) -> None:
+    if answer.status < 400:
+        return
+    text = await answer.text()
+    try:
+        problem = json.loads(text)
+        said = problem.get("detail") or problem.get("error", {}).get("message") or text
+    except (ValueError, AttributeError):
+        said = text[:300]
+    raise LocalError(f"The server answered {answer.status}: {said}")

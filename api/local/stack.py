@@ -1,0 +1,325 @@
+"""The whole system on one machine: stores, migrations, every process of the Procfile, ready to serve.
+
+`up` shows it to a person, `demo` uses it and stops it. Not for production, where each process is started by itself.
+"""
+
+import asyncio
+import contextlib
+import http.client
+import json
+import os
+import sys
+import time
+from collections.abc import AsyncIterator, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from api.local.demo_agents import ensure_demo_agents
+from api.local.errors import LocalError
+from api.local.home import Home, free_port, is_free, read_json, write_private
+from api.local.local_stores import LEFTOVERS_S, Stores, stores
+from api.local.postgres import DATABASE, USER, EmbeddedPostgres
+from api.local.processes import is_alive
+from api.local.supervisor import Line, Output, Supervisor, read_procfile
+from tools.egress.policy import SETTING as EGRESS_SETTING
+
+ROOT = Path(__file__).resolve().parents[2]
+READY_LIMIT_S = 120.0
+ERP_PORT = 8765  # of the demo's ERP, or a free one
+VAULT_KEYS = "secret.keys"
+
+
+@dataclass(frozen=True)
+class StackSettings:
+    """What may be chosen about a stack; read from the environment by `settings_from`."""
+
+    home: Path
+    host: str
+    port: int | None
+    flower_port: int | None
+    database_url: str | None = field(repr=False)
+    redis_url: str | None = field(repr=False)
+
+
+@dataclass(frozen=True)
+class RunningStack:
+    """Where a stack answers, as `.headrace/state.json` tells other commands too."""
+
+    pid: int
+    url: str
+    flower_url: str
+    key: str = field(repr=False)
+    admin_key: str | None = field(default=None, repr=False)
+
+
+def settings_from(environ: Mapping[str, str]) -> StackSettings:
+    """Read and check the settings. Raises LocalError that names the wrong one and says what is right."""
+    return StackSettings(
+        home=home_from(environ),
+        host=environ.get("HEADRACE_HOST") or "127.0.0.1",
+        port=_port_from(environ, "HEADRACE_PORT"),
+        flower_port=_port_from(environ, "HEADRACE_FLOWER_PORT"),
+        database_url=_url_from(environ, "HEADRACE_DATABASE_URL", ("postgresql://", "postgres://")),
+        redis_url=_url_from(environ, "HEADRACE_REDIS_URL", ("redis://", "rediss://", "unix://")),
+    )
+
+
+def home_from(environ: Mapping[str, str]) -> Path:
+    return ROOT / (environ.get("HEADRACE_HOME") or ".headrace")
+
+
+def find_running(home: Path) -> RunningStack | None:
+    """The stack that works on this folder now, if it is up."""
+    match read_json(home / "state.json"):
+        case {"pid": int(pid), "url": str(url), "flower_url": str(flower_url)}:
+            if is_alive(pid) and Home(home).is_held():
+                return RunningStack(pid, url, flower_url, key=demo_key(home), admin_key=admin_key(home))
+    return None
+
+
+def demo_key(home: Path) -> str:
+    """The demo tenant's API key: made once, kept where only the owner of the folder reads it."""
+    file = home / "demo.key"
+    if not file.exists():
+        from schema.api_keys import new_api_key
+
+        write_private(file, new_api_key())
+    return file.read_text().strip()
+
+
+def admin_key(home: Path) -> str | None:
+    """The key of the installation's admin, if it was made from this folder."""
+    file = home / "admin.key"
+    return file.read_text().strip() if file.exists() else None
+
+
+def keep_admin_key(home: Path, database_url: str) -> None:
+    """Make sure that the installation has an admin; a key that is made for that is kept where only the owner reads it."""
+    from schema.bootstrap import ensure_platform_admin
+
+    if made := ensure_platform_admin(database_url, admin_key(home)):
+        write_private(home / "admin.key", made)
+
+
+def secret_keys_file(home: Path) -> Path:
+    """The keys that seal secrets at rest (`schema/vault.py`): the file is made once, with one fresh key."""
+    file = home / VAULT_KEYS
+    if not file.exists():
+        from schema.vault import new_secret_key
+
+        write_private(file, f"{new_secret_key()}\n")
+    return file
+
+
+def secret_settings(environ: Mapping[str, str], home: Path) -> dict[str, str]:
+    """Where the vault's keys are: what the environment says of them, else the file of the data folder."""
+    from schema.vault import KEYS, KEYS_FILE
+
+    told = {name: environ[name] for name in (KEYS, KEYS_FILE) if environ.get(name)}
+    return told or {KEYS_FILE: str(secret_keys_file(home))}
+
+
+def database_of(settings: StackSettings) -> str:
+    """The database to work on while a stack runs: the one that was named, else the stack's embedded one.
+
+    Raises LocalError when there is neither. Nothing is started and no file is touched: both are the running stack's.
+    """
+    if settings.database_url:
+        return settings.database_url
+    if find_running(settings.home) is None:
+        raise LocalError(
+            "headrace is not running here. Start it with ./headrace up in another terminal, or set HEADRACE_DATABASE_URL."
+        )
+    home = Home(settings.home)
+    port = read_json(home.path / "ports.json").get(EmbeddedPostgres.name)
+    if port is None or is_free(port):
+        raise LocalError(
+            "The stack running here does not use the embedded Postgres. Set HEADRACE_DATABASE_URL as it was for that stack."
+        )
+    return f"postgresql://{USER}:{home.secret('postgres.password')}@127.0.0.1:{port}/{DATABASE}"
+
+
+@contextlib.contextmanager
+def prepared_stores(settings: StackSettings) -> Iterator[Stores]:
+    """Stores that answer, with today's schema, an admin and the demo tenant in them. Raises LocalError if one runs already."""
+    if running := find_running(settings.home):
+        raise LocalError(
+            f"headrace is already running at {running.url} (process {running.pid}, data in {settings.home}). "
+            'Use it with eval "$(./headrace env)", or stop it first.'
+        )
+    with stores(
+        settings.home, database_url=settings.database_url, redis_url=settings.redis_url, wait_s=LEFTOVERS_S
+    ) as prepared:
+        prepare_schema(prepared.database_url, demo_key(settings.home))
+        keep_admin_key(settings.home, prepared.database_url)
+        yield prepared
+
+
+def prepare_schema(database_url: str, key: str | None) -> bool:
+    """Migrate, and make sure that `key` opens the demo tenant; returns whether the schema changed."""
+    import psycopg
+
+    from schema.bootstrap import ensure_demo_tenant
+    from schema.migrate import migrate
+
+    try:
+        changed = migrate(database_url)
+        if key:
+            ensure_demo_tenant(database_url, key)
+    except psycopg.OperationalError as error:
+        raise LocalError(f"Can't use the Postgres at HEADRACE_DATABASE_URL: {str(error).strip()}") from error
+    return changed
+
+
+@contextlib.asynccontextmanager
+async def running_stack(
+    settings: StackSettings,
+    where: Stores,
+    *,
+    output: Output,
+    environ: Mapping[str, str],
+    stop: asyncio.Event,
+    hurry: asyncio.Event,
+    grace_s: float = 30.0,
+    procfile: Path = ROOT / "Procfile",
+    erp_port: int | None = None,
+) -> AsyncIterator[tuple[RunningStack, Supervisor]]:
+    """Every process of the Procfile, with the API ready to serve, and the demo's ERP at `erp_port`; all are stopped at the end.
+
+    `stop`, when it is set before the API is ready, ends the waiting; `hurry` cuts the grace short.
+
+    Raises LocalError when a port is taken or the API doesn't become ready, naming the process that is to blame.
+    """
+    port = _choose_port("HEADRACE_PORT", settings.port, 8000)
+    flower_port = _choose_port("HEADRACE_FLOWER_PORT", settings.flower_port, 5555)
+    running = RunningStack(
+        pid=os.getpid(),
+        url=f"http://{reachable(settings.host)}:{port}",
+        flower_url=f"http://127.0.0.1:{flower_port}",
+        key=demo_key(settings.home),
+        admin_key=admin_key(settings.home),
+    )
+    env = child_environment(environ, settings, where, running, port=port, flower_port=flower_port, erp_port=erp_port)
+    state = settings.home / "state.json"
+    lines = read_procfile(procfile)
+    if erp_port is not None:
+        lines.append(erp_line(erp_port, running.url, env["HEADRACE_ISSUER"]))
+    supervisor = Supervisor(lines, env=env, cwd=ROOT, output=output)
+    try:
+        await supervisor.start()
+        await _wait_ready(settings.host, port, supervisor, stop)
+        _write_state(state, running)
+        yield running, supervisor
+    finally:
+        state.unlink(missing_ok=True)
+        await supervisor.stop(grace_s=grace_s, hurry=hurry)
+
+
+def child_environment(
+    environ: Mapping[str, str],
+    settings: StackSettings,
+    where: Stores,
+    running: RunningStack,
+    *,
+    port: int,
+    flower_port: int,
+    erp_port: int | None = None,
+) -> dict[str, str]:
+    """What the processes of the stack are told: our environment, where stores and keys are, the chosen ports, and that
+    tools may call the demo's ERP."""
+    allowed = [environ.get(EGRESS_SETTING, ""), f"127.0.0.1:{erp_port}" if erp_port is not None else ""]
+    return {
+        **without_ourselves(environ),
+        **secret_settings(environ, settings.home),
+        "HEADRACE_URL": running.url,
+        "HEADRACE_HOST": settings.host,
+        "HEADRACE_PORT": str(port),
+        "HEADRACE_FLOWER_PORT": str(flower_port),
+        "HEADRACE_DATABASE_URL": where.database_url,
+        "HEADRACE_REDIS_URL": where.redis_url,
+        "HEADRACE_HOME": str(settings.home),
+        "HEADRACE_ISSUER": environ.get("HEADRACE_ISSUER") or running.url,
+        EGRESS_SETTING: ",".join(entry for entry in allowed if entry),
+        "PYTHONUNBUFFERED": "1",
+    }
+
+
+def prepare_demo(where: Stores) -> int:
+    """Make sure that the demo's agents are there, and return the port for the ERP that their tools ask."""
+    port = ERP_PORT if is_free(ERP_PORT) else free_port()
+    ensure_demo_agents(where.database_url, f"http://127.0.0.1:{port}")
+    return port
+
+
+def erp_line(port: int, url: str, issuer: str) -> Line:
+    """The demo's ERP: it answers those whose token is signed with this headrace's keys."""
+    keys = f"{url}/.well-known/jwks.json"
+    return Line("erp", (sys.executable, "-m", "tools.erp", "--port", str(port), "--jwks", keys, "--issuer", issuer))
+
+
+def without_ourselves(environ: Mapping[str, str]) -> dict[str, str]:
+    """The environment less what `eval "$(./headrace env)"` put there: we are not our own provider of models."""
+    own = f"{environ.get('HEADRACE_URL') or 'http://'}/v1"
+    exported = {"OPENAI_BASE_URL", "OPENAI_API_KEY", "HEADRACE_API_KEY", "HEADRACE_ADMIN_KEY"}
+    ours = exported if environ.get("OPENAI_BASE_URL") == own else set()
+    return {name: value for name, value in environ.items() if name not in ours}
+
+
+def answer_status(host: str, port: int, path: str, timeout_s: float = 2.0) -> int:
+    """The HTTP status of a GET, or 0 when nobody answers."""
+    link = http.client.HTTPConnection(reachable(host), port, timeout=timeout_s)
+    try:
+        link.request("GET", path)
+        return link.getresponse().status
+    except (OSError, http.client.HTTPException):
+        return 0
+    finally:
+        link.close()
+
+
+def reachable(host: str) -> str:
+    """The address to call a server at that listens on `host`."""
+    return "127.0.0.1" if host in ("0.0.0.0", "::") else host  # noqa: S104 (compared, not bound)
+
+
+async def _wait_ready(host: str, port: int, supervisor: Supervisor, stop: asyncio.Event) -> None:
+    give_up = time.monotonic() + READY_LIMIT_S
+    while not stop.is_set() and await asyncio.to_thread(answer_status, host, port, "/health/ready") != 200:
+        for name, said in supervisor.troubled.items():
+            if name in ("flower", "erp"):  # nobody waits for them; their trouble is in the log
+                continue
+            raise LocalError(f"The process {name} keeps exiting as soon as it starts. Its last output:\n{said}")
+        if time.monotonic() > give_up:
+            raise LocalError(f"The API was not ready after {READY_LIMIT_S:.0f} s; see its log above.")
+        await asyncio.sleep(0.03)
+
+
+def _write_state(file: Path, running: RunningStack) -> None:
+    """For `env`, `chat` and a second `up`; the key is not in it, it has a file of its own."""
+    state = {"pid": running.pid, "url": running.url, "flower_url": running.flower_url}
+    write_private(file, json.dumps(state))
+
+
+def _choose_port(name: str, explicit: int | None, default: int) -> int:
+    """The port that was asked for, or the default, or a free one if only the default is taken."""
+    if explicit is None:
+        return default if is_free(default) else free_port()
+    if not is_free(explicit):
+        raise LocalError(f"{name}={explicit} is in use by another program. Stop that program or choose another port.")
+    return explicit
+
+
+def _port_from(environ: Mapping[str, str], name: str) -> int | None:
+    text = environ.get(name)
+    if not text:
+        return None
+    if not text.isdigit() or not 0 < int(text) < 65_536:
+        raise LocalError(f"{name} is {text!r}; it must be a port number from 1 to 65535.")
+    return int(text)
+
+
+def _url_from(environ: Mapping[str, str], name: str, schemes: tuple[str, ...]) -> str | None:
+    text = environ.get(name)
+    if text and not text.startswith(schemes):
+        raise LocalError(f"{name} must start with {' or '.join(schemes)}.")
+    return text or None

@@ -1,0 +1,93 @@
+"""The API page, `/schema/swagger`: Swagger UI from the package that set-up installs. Nothing on it comes from elsewhere, so it
+works without the internet, and its content security policy allows nothing else.
+
+Addresses on the page are relative, for an API behind a proxy that puts a path before ours.
+"""
+
+import hashlib
+from importlib.metadata import distribution, version
+from pathlib import Path
+
+from litestar import Response, get
+from litestar.params import FromPath
+
+from api.auth.principals import PUBLIC
+from schema.errors import NotFound
+
+PACKAGE = "swagger-ui-py"
+KINDS = {".js": "text/javascript; charset=utf-8", ".css": "text/css; charset=utf-8", ".png": "image/png"}
+FILES = ("swagger-ui-bundle.js", "swagger-ui.css", "favicon-32x32.png")
+FOREVER = "public, max-age=31536000, immutable"  # their path changes with the package, and with the two texts below
+POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; font-src 'self' data:; "
+    "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+
+START = """\
+window.ui = SwaggerUIBundle({
+  url: "openapi.json",
+  dom_id: "#ui",
+  deepLinking: true,
+  docExpansion: "none",
+  defaultModelsExpandDepth: 0,
+  displayRequestDuration: true,
+  filter: true,
+  persistAuthorization: true,
+  syntaxHighlight: { theme: "nord" },
+  tryItOutEnabled: true,
+  validatorUrl: null, // it would send the document's address to a server of others
+});
+"""
+STYLE = """\
+body { margin: 0; background: #fff; }
+.swagger-ui .info { margin: 30px 0 20px; }
+.swagger-ui .scheme-container { box-shadow: none; border-top: 1px solid #e3e6ea; padding: 16px 0; }
+"""
+PAGE = """\
+<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>headrace API</title>
+<link rel="icon" type="image/png" href="assets/{version}/favicon-32x32.png">
+<link rel="stylesheet" href="assets/{version}/swagger-ui.css">
+<link rel="stylesheet" href="assets/{version}/page.css">
+</head>
+<body>
+<div id="ui"></div>
+<script src="assets/{version}/swagger-ui-bundle.js"></script>
+<script src="assets/{version}/start.js"></script>
+</body>
+</html>
+"""
+
+
+@get("/swagger", opt=PUBLIC, sync_to_thread=False, media_type="text/html")
+def show_api_page() -> Response[str]:
+    """The page itself, which names its parts."""
+    headers = {"Content-Security-Policy": POLICY, "Cache-Control": "no-cache", "Referrer-Policy": "no-referrer"}
+    return Response(PAGE.format(version=assets_version()), media_type="text/html", headers=headers)
+
+
+@get("/assets/{asset_version:str}/{name:str}", opt=PUBLIC, sync_to_thread=True)
+def get_asset(asset_version: FromPath[str], name: FromPath[str]) -> Response[bytes]:
+    """One of the page's parts. Raises NotFound."""
+    content = _read(name) if asset_version == assets_version() else None
+    if content is None:
+        raise NotFound("There is nothing at this path; the paths are listed at /schema.")
+    headers = {"Cache-Control": FOREVER, "X-Content-Type-Options": "nosniff"}
+    return Response(content, media_type=KINDS[Path(name).suffix], headers=headers)
+
+
+def assets_version() -> str:
+    """Return what the parts' addresses have in them, so that browsers may keep them for ever."""
+    return hashlib.sha256(f"{version(PACKAGE)}{START}{STYLE}".encode()).hexdigest()[:12]
+
+
+def _read(name: str) -> bytes | None:
+    own = {"start.js": START, "page.css": STYLE}
+    if name in own:
+        return own[name].encode()
+    folder = Path(str(distribution(PACKAGE).locate_file("swagger_ui/static")))
+    return (folder / name).read_bytes() if name in FILES else None

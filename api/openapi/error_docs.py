@@ -1,0 +1,92 @@
+"""How the OpenAPI document shows the errors of a route: one response for each status, with an example for each code."""
+
+from http import HTTPStatus
+from typing import Any
+
+import msgspec
+from litestar.handlers import HTTPRouteHandler
+from litestar.openapi.datastructures import ResponseSpec
+from litestar.openapi.spec import Example, OpenAPIResponse, Reference
+
+from api.auth.principals import right_of
+from api.http.error_catalog import CATALOG
+from api.http.errors import FieldErrorOut, ProblemOut, ProblemSpec, documented_status, problems
+from api.http.openai_errors import OpenAIErrorOut, error_out
+
+
+def failures_of(handler: HTTPRouteHandler, path: str) -> dict[int, ResponseSpec]:
+    """Return how a route may fail: by its handler's own errors, and by those that come before its handler is reached."""
+    codes: list[str | tuple[int, str]] = ["invalid_input", "internal"]
+    if right_of(handler) is not None:
+        codes += ["unauthenticated", "forbidden", "tenant_suspended", "unavailable"]
+    if handler.parsed_data_field is not None:
+        codes += ["body_too_large", "unsupported_media_type"]
+    if "{" in path:
+        codes += ["not_found"]
+    own = {status: spec for status, spec in (handler.responses or {}).items() if isinstance(spec, ProblemSpec)}
+    details = {code: detail for spec in own.values() for code, detail in spec.details.items()}
+    for status, spec in own.items():
+        codes += [code if documented_status(code) == status else (status, code) for code in spec.codes]
+    return problems(*codes, openai=is_openai(path), **details)
+
+
+def is_openai(path: str) -> bool:
+    """Whether the errors of a path have OpenAI's shape."""
+    return f"{path}/".startswith("/v1/")
+
+
+def show_errors(response: OpenAPIResponse, status: int, spec: ProblemSpec, handler: HTTPRouteHandler) -> None:
+    """Complete what the document says of one status: when it is answered, and an example for each of its codes."""
+    openai = spec.data_container is OpenAIErrorOut
+    said = [_when(code, handler) for code in spec.codes]
+    response.description = " ".join(f"{one}." for one in dict.fromkeys(said))
+    for media in (response.content or {}).values():
+        media.examples = {code: _example(code, status, spec.details.get(code), openai=openai) for code in spec.codes}
+
+
+def _when(code: str, handler: HTTPRouteHandler) -> str:
+    right = right_of(handler)
+    return f"The caller lacks the right `{right}`" if code == "forbidden" and right else CATALOG[code].when
+
+
+def _example(code: str, status: int, detail: str | None, *, openai: bool) -> Any:
+    if detail is None and status == documented_status(code, openai=openai):
+        return Reference(f"#/components/examples/{'openai_' if openai else ''}{code}")
+    detail = detail or CATALOG[code].detail
+    return openai_example(code, detail) if openai else problem_example(code, detail, status=status)
+
+
+def error_examples() -> dict[str, Any]:
+    """Return the examples that routes share, as components."""
+    native = {code: problem_example(code, doc.detail) for code, doc in CATALOG.items()}
+    return native | {f"openai_{code}": openai_example(code, doc.detail) for code, doc in CATALOG.items()}
+
+
+def problem_example(code: str, detail: str, *, status: int = 0) -> Example:
+    """Return an error of a native route."""
+    doc, status = CATALOG[code], status or documented_status(code)
+    problem = ProblemOut(
+        type=f"urn:headrace:problem:{code}",
+        title=HTTPStatus(status).phrase,
+        status=status,
+        detail=detail,
+        instance="/api/…",
+        code=code,
+        request_id="019a5c9e6f0a7c119f530c9d2f6f6b1e",
+        errors=[FieldErrorOut(doc.field, detail)] if doc.field else [],
+    )
+    return ShownExample(summary=doc.when, value=msgspec.to_builtins(problem))
+
+
+def openai_example(code: str, detail: str) -> Example:
+    """Return an error of a route under `/v1`."""
+    doc, status = CATALOG[code], documented_status(code, openai=True)
+    error = error_out(status, detail, code=code, param=doc.field)
+    return ShownExample(summary=doc.when, value=msgspec.to_builtins(error))
+
+
+class ShownExample(Example):
+    """An example whose value stands in the document as it is. Litestar leaves out what is null."""
+
+    def to_schema(self) -> dict[str, Any]:
+        return {**({"summary": self.summary} if self.summary else {}), "value": self.value}

@@ -1,0 +1,105 @@
+"""The schemas of what streams carry, for the OpenAPI document: a job's events, one shape for each, and OpenAI's chunks.
+
+They are made from the structs of `schema/events.py`: a new event is in the document when it is in `EVENTS`.
+"""
+
+from typing import Annotated, Any, Literal
+from uuid import UUID
+
+import msgspec
+from litestar.openapi.spec import Reference
+from msgspec import Meta
+
+from api.http.openai_chunks import TokenCountsOut
+from schema.events import EVENTS, Event
+
+REF = "#/components/schemas/{name}"
+JOB_EVENT = Reference(REF.format(name="JobEvent"))
+COMPLETION_CHUNK = Reference(REF.format(name="CompletionChunk"))
+
+Id = Annotated[
+    str, Meta(pattern="^[0-9]+$", description="The event's number, from 1 without gaps; resume with `Last-Event-ID`.")
+]
+ENVELOPE: list[tuple[str, Any]] = [
+    ("job_id", Annotated[UUID, Meta(description="The job.")]),
+    ("seq", Annotated[int, Meta(ge=1, description="The event's number, the same as `id`.")]),
+    ("at", Annotated[str, Meta(description="When it happened, in ISO 8601 with milliseconds, UTC.")]),
+]
+
+
+class Closing(msgspec.Struct, frozen=True):
+    """Why a stream was closed before the job's end, and where to resume."""
+
+    reason: Annotated[str, Meta(description="`slow_client`: events were not read as fast as they came.")]
+    resume_after: Annotated[int, Meta(ge=0, description="The last event that was sent; resume with `Last-Event-ID`.")]
+
+
+class StreamClosed(msgspec.Struct, frozen=True, tag_field="event", tag="stream.closed"):
+    """Ends a stream that is not read fast enough. It belongs to no job and has no `id`."""
+
+    data: Annotated[Closing, Meta(description="The event's JSON.")]
+
+
+class ChunkDelta(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What a chunk adds to the answer."""
+
+    role: Annotated[str | None, Meta(description="`assistant`, in the first chunk only.")] = None
+    content: Annotated[str | None, Meta(description="Append this to the answer so far.")] = None
+    refusal: Annotated[str | None, Meta(description="Always null.")] = None
+    reasoning_content: Annotated[str | None, Meta(description="Append this to the reasoning so far.")] = None
+    tool_calls: Annotated[
+        list[dict[str, Any]] | None, Meta(description="Pieces of tool calls, to be joined by their `index`.")
+    ] = None
+
+
+class ChunkChoice(msgspec.Struct, frozen=True):
+    """The one choice."""
+
+    index: Annotated[int, Meta(description="Always 0.")]
+    delta: Annotated[ChunkDelta, Meta(description="What this chunk adds.")]
+    logprobs: Annotated[None, Meta(description="Always null.")] = None
+    finish_reason: Annotated[str | None, Meta(description="Why the answer ended, in its last chunk.")] = None
+
+
+class CompletionChunk(msgspec.Struct, frozen=True, kw_only=True):
+    """One chunk of a streamed completion, as OpenAI sends it: the `data` of an event without a name. `[DONE]` is the last."""
+
+    id: Annotated[str, Meta(description="The completion's id, the same in all chunks.")]
+    object: Annotated[Literal["chat.completion.chunk"], Meta(description="The kind of object.")]
+    created: Annotated[int, Meta(description="When the answer began, in Unix seconds.")]
+    model: Annotated[str, Meta(description="The model that answers.")]
+    system_fingerprint: Annotated[str | None, Meta(description="Always null.")] = None
+    choices: Annotated[list[ChunkChoice], Meta(description="One choice; none in the chunk with `usage`.")]
+    usage: Annotated[
+        TokenCountsOut | None, Meta(description="Tokens, in the last chunk, with `stream_options.include_usage`.")
+    ] = None
+
+
+def event_schemas() -> dict[str, Any]:
+    """Return the components of what streams carry: `JobEvent`, `CompletionChunk` and what they consist of."""
+    frames = tuple(_frame(event) for event in EVENTS.values())
+    union: Any = StreamClosed
+    for frame in frames:
+        union |= frame
+    (told, _), parts = msgspec.json.schema_components((union, CompletionChunk), ref_template=REF)
+    told["oneOf"] = told.pop("anyOf")
+    description = "One event of a job's stream, parsed: `event` says which, and `data` is its JSON."
+    for place in told["discriminator"]["mapping"].values():
+        parts[place.rsplit("/", 1)[1]]["properties"]["event"] |= {"type": "string", "description": "The event's name."}
+    return {**parts, "JobEvent": {"title": "JobEvent", "description": description, **told}}
+
+
+def _frame(event: type[Event]) -> type[msgspec.Struct]:
+    """Return the shape of an event as it stands in a stream."""
+    said = event.__doc__ or ""
+    data = msgspec.defstruct(
+        event.__name__, ENVELOPE, bases=(event,), namespace={"__doc__": said}, frozen=True, kw_only=True
+    )
+    return msgspec.defstruct(
+        f"{event.__name__}Event",
+        [("id", Id), ("data", Annotated[data, Meta(description="The event's JSON.")])],
+        namespace={"__doc__": said},
+        frozen=True,
+        tag_field="event",
+        tag=event.type,
+    )

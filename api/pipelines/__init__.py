@@ -1,0 +1,1 @@
+"""Pipelines: managed, drawn and run."""

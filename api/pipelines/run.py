@@ -1,0 +1,174 @@
+"""`POST /api/pipelines/{id}/execute`: run a pipeline, with the same response modes as `POST /api/chat`.
+
+A built-in one is a chat job: the graph that it names is one that agents run. A tenant's own is a job of kind `pipeline`.
+"""
+
+from dataclasses import dataclass
+from typing import Annotated, Any
+from uuid import UUID
+
+from litestar import Response, post
+from litestar.params import JSONBody, PathParameter
+from psycopg.rows import DictRow
+
+from api.auth.principals import MayRunPipelines, Principal
+from api.chat.response_modes import ACCEPTED, ANSWER, ANSWERED, JOB_FAILURES, respond
+from api.grants.model_access import Target, resolve_model, resolve_target
+from api.http.errors import problems
+from api.http.headers import read_idempotency
+from api.http.json_body import JsonRequest
+from api.http.sse import EVENT_STREAM
+from api.jobs.submit import submitter
+from api.openapi.header_docs import JOB_ACCEPTS, JOB_SENDS
+from api.openapi.operations import EVENTS, described
+from api.pipelines.schemas import ExecuteIn
+from api.resources import Opened, Resources
+from graphs.pipelines.builtin import Builtin, find_builtin
+from graphs.pipelines.definition import NAME
+from graphs.providers.settings import AUTO
+from graphs.providers.tokens import estimate_tokens
+from schema.db import Db
+from schema.errors import InputError, NotFound
+from schema.ids import new_id
+from schema.job_kinds import KINDS, Kind
+from schema.queries.agents.pipelines import find_pipeline, find_version
+from schema.queries.jobs.submissions import Submission
+
+NO_PIPELINE = "No such pipeline in your tenant. GET /api/pipelines lists them."
+NO_VERSION = "No such version of this pipeline. GET /api/pipelines/{id}/versions lists them."
+LAST_VERSION = 2**31 - 1
+PIPELINE_ANSWER = ANSWER | {"session_id": None, "message_id": None}
+DESCRIPTION = """Runs the pipeline as a job, with the same response modes as `POST /api/chat`: a stream, `Prefer: respond-async`
+or waiting; `Idempotency-Key` works too. Each step sends events. If a worker is lost, another one continues at the unfinished
+step. The built-in pipelines `react` and `plan_execute` require `agent`. With `session_id`, the input and the answer become
+messages of that session."""
+
+
+@post(
+    "/{pipeline:str}/execute",
+    status_code=200,
+    opt=described(
+        example={"input": "What is a headrace?"},
+        answer=PIPELINE_ANSWER,
+        also={EVENT_STREAM: EVENTS},
+        accepts=JOB_ACCEPTS,
+        sends=JOB_SENDS,
+    ),
+    responses={200: ANSWERED, 202: ACCEPTED, **problems(*JOB_FAILURES)},
+    summary="Run a pipeline",
+    description=DESCRIPTION,
+)
+async def run_pipeline(
+    pipeline: Annotated[str, PathParameter(description="Name or id of the pipeline.")],
+    data: JSONBody[ExecuteIn],
+    request: JsonRequest,
+    principal: MayRunPipelines,
+    resources: Opened,
+) -> Response[Any]:
+    submission = await _submission(pipeline, data, request, principal, resources)
+    said = estimate_tokens(len(data.input))
+    return await respond(resources, principal, request, submission, input_tokens=said)
+
+
+async def _submission(
+    pipeline: str, data: ExecuteIn, request: JsonRequest, principal: Principal, resources: Resources
+) -> Submission:
+    if not data.input.strip():
+        raise InputError("input must not be empty.", field="input")
+    one = find_builtin(pipeline)
+    chosen = await (
+        _own(pipeline, data, principal, resources) if one is None else _builtin(one, data, principal, resources)
+    )
+    payload, target, in_session = {"options": {}, **chosen.payload}, chosen.target, data.session_id is not None
+    if not in_session:
+        payload["messages"] = [{"role": "user", "content": data.input}]
+    if target.asked_model:
+        payload["asked_model"] = True
+    job_id, route = new_id(), f"POST /api/pipelines/{chosen.name}/execute"
+    return Submission(
+        tenant_id=principal.tenant_id,
+        job_id=job_id,
+        kind=KINDS[chosen.kind],
+        payload=payload,
+        model=target.model,
+        agent=target.agent,
+        parts=[{"type": "text", "text": data.input}] if in_session else None,
+        session_id=data.session_id,
+        on_busy=data.on_busy,
+        priority=data.priority,
+        idempotency=read_idempotency(request.headers, route, data, visible_user_id=principal.visible_user_id),
+        request_id=request.request_id,
+        submitted_by=await submitter(resources, principal, job_id, for_tools=target.agent is not None),
+    )
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """What is run: the kind of its job, the name under which idempotency keys are kept, who answers, what the worker needs."""
+
+    kind: Kind
+    name: str
+    target: Target
+    payload: dict[str, Any]
+
+
+async def _builtin(one: Builtin, data: ExecuteIn, principal: Principal, resources: Resources) -> Chosen:
+    target = await _builtin_target(one, data, principal, resources)
+    return Chosen("chat", one.name, target, {"graph": one.name} if one.needs_agent else {})
+
+
+async def _builtin_target(one: Builtin, data: ExecuteIn, principal: Principal, resources: Resources) -> Target:
+    if data.version is not None:
+        raise InputError("Built-in pipelines have no versions. Omit version.", field="version")
+    if one.needs_agent:
+        if data.agent in (None, AUTO):
+            raise InputError(f"{one.name} requires agent: the name of one that GET /api/agents lists.", field="agent")
+        return await resolve_target(resources, principal, data.model, data.agent)
+    _refuse_agent(one.name, data)
+    if one.name == "chat":
+        model = await resolve_model(resources, principal, data.model)
+        return Target(model, None, data.model not in (None, AUTO))
+    return await resolve_target(resources, principal, data.model, AUTO)
+
+
+async def _own(pipeline: str, data: ExecuteIn, principal: Principal, resources: Resources) -> Chosen:
+    async with principal.tx(resources.core.pool) as db:
+        row = await find_own(db, principal, pipeline, data.version)
+    _refuse_agent(row["name"], data)
+    model = await resolve_model(resources, principal, data.model)
+    # The name under which its usage is counted; no agent has a stroke in its name.
+    target = Target(model, f"pipeline/{row['name']}", data.model not in (None, AUTO))
+    return Chosen("pipeline", str(row["id"]), target, {"pipeline": str(row["id"]), "version": row["version"]})
+
+
+def _refuse_agent(name: str, data: ExecuteIn) -> None:
+    if data.agent is not None:
+        raise InputError(f"{name} does not take an agent. Omit agent.", field="agent")
+
+
+async def find_own(db: Db, principal: Principal, pipeline: str, version: int | None = None) -> DictRow:
+    """Return one of the caller's pipelines, by its name or id, with its newest definition or that of a version. Raises
+    NotFound."""
+    pipeline_id = _read_id(pipeline)
+    if pipeline_id is None and not NAME.fullmatch(pipeline):
+        raise NotFound(NO_PIPELINE)
+    row = await find_pipeline(db, principal.tenant_id, pipeline, pipeline_id)
+    if row is None:
+        raise NotFound(NO_PIPELINE)
+    if version is None:
+        return row
+    found = None
+    if 1 <= version <= LAST_VERSION:
+        found = await find_version(db, principal.tenant_id, row["id"], version)
+    if found is None:
+        raise NotFound(NO_VERSION)
+    return {**row, "version": found["version"], "definition": found["definition"]}
+
+
+def _read_id(text: str) -> UUID | None:
+    """Return the id that a path names; one spelling only."""
+    try:
+        found = UUID(text)
+    except ValueError:
+        return None
+    return found if str(found) == text else None

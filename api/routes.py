@@ -1,0 +1,49 @@
+"""Every route of the API. A module with `routes` that is missing here is not served, and a test fails."""
+
+from api import health
+from api.agents import manage as manage_agents
+from api.agents import routes as agents
+from api.audit import routes as audit
+from api.chat import routes as chat
+from api.documents import collections, content, document_stats
+from api.documents import delete as delete_documents
+from api.documents import retry as retry_documents
+from api.documents import routes as documents
+from api.documents import search as search_documents
+from api.documents import update as update_documents
+from api.documents.upload import routes as upload_documents
+from api.grants import routes as grants
+from api.identity import api_keys, credentials, identity_providers, login, oidc_login, well_known
+from api.jobs import routes as jobs
+from api.jobs import trace
+from api.openai import completions, embeddings, models
+from api.pipelines import routes as pipelines
+from api.root_page import get_about
+from api.sessions import feedback, memories
+from api.sessions import routes as sessions
+from api.tenants import configuration, metrics, tenant_users
+from api.tenants import routes as tenants
+from api.tools import data_sources, trial_run
+from api.tools import routes as tools
+from api.usage import prices
+from api.usage import routes as usage
+from api.users import privacy
+from api.users import routes as users
+
+NATIVE = (
+    *(chat.routes, jobs.routes, trace.routes, sessions.routes, feedback.routes, memories.routes),
+    *(login.routes, identity_providers.routes, oidc_login.routes, api_keys.routes, credentials.routes),
+    *(users.routes, privacy.routes),
+    *(agents.routes, manage_agents.routes, tools.routes, trial_run.routes, data_sources.routes),
+    *(configuration.routes, pipelines.routes),
+    *(upload_documents.routes, documents.routes, content.routes, update_documents.routes, delete_documents.routes),
+    *(retry_documents.routes, collections.routes, document_stats.routes, search_documents.routes),
+    *(tenants.routes, grants.routes, tenant_users.routes, prices.routes, usage.routes, audit.routes, metrics.routes),
+)
+"""Under `/api`."""
+
+OPENAI = (completions.routes, embeddings.routes, models.routes)
+"""Under `/v1`."""
+
+ROOT = (get_about, health.routes, well_known.routes)
+"""At the root."""

@@ -1,0 +1,1 @@
+"""Conversations: their messages, forks, exports, feedback, and what is remembered about people."""

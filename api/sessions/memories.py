@@ -1,0 +1,87 @@
+"""What agents remember about the caller, to read and to delete. Agents remember with the tool `remember`."""
+
+from datetime import datetime
+from typing import Annotated, Any
+from uuid import UUID
+
+import msgspec
+from litestar import Router, delete, get
+from litestar.params import PathParameter
+from msgspec import Meta
+
+from api.auth.principals import Principal, SignedIn
+from api.http.errors import problems
+from api.http.paging import Cursor, Limit, NextCursor, read_cursor, write_cursor
+from api.openapi.operations import described
+from api.resources import Opened
+from schema.errors import NotFound
+from schema.queries.sessions import memories
+
+NO_MEMORY = "No such memory."
+NOBODY = "Memories belong to users, and this API key belongs to its tenant. Sign in, or use a user's key."
+
+
+class MemoryOut(msgspec.Struct, frozen=True, kw_only=True):
+    """Something that agents remember about you."""
+
+    id: Annotated[UUID, Meta(description="Id of the memory.")]
+    text: Annotated[str, Meta(description="What is remembered.")]
+    created_at: Annotated[datetime, Meta(description="When it was remembered.")]
+
+
+class MemoriesOut(msgspec.Struct, frozen=True):
+    """A page of memories, newest first."""
+
+    items: Annotated[list[MemoryOut], Meta(description="The memories of this page.")]
+    next_cursor: NextCursor
+
+
+MEMORY: dict[str, Any] = {
+    "id": "019a5c9e-8a10-7b21-9c32-4d5e6f708192",
+    "text": "Prefers short answers.",
+    "created_at": "2026-05-04T08:15:32Z",
+}
+
+
+@get(
+    "/",
+    opt=described(answer={"items": [MEMORY], "next_cursor": None}),
+    responses=problems("not_found"),
+    summary="List memories",
+)
+async def list_memories(
+    principal: SignedIn, resources: Opened, cursor: Cursor = None, limit: Limit = 20
+) -> MemoriesOut:
+    """What agents remember about you, newest first."""
+    user_id, after = _user_of(principal), read_cursor(cursor, UUID)
+    async with principal.tx(resources.core.pool) as db:
+        rows = await memories.list_memories(db, principal.tenant_id, user_id, limit=limit + 1, after=after)
+    items = [MemoryOut(**row) for row in rows[:limit]]
+    return MemoriesOut(items, write_cursor(items[-1].id) if len(rows) > limit else None)
+
+
+@delete("/{memory_id:uuid}", responses=problems("not_found"), summary="Delete a memory")
+async def delete_memory(
+    memory_id: Annotated[UUID, PathParameter(description="Id of the memory.")], principal: SignedIn, resources: Opened
+) -> None:
+    user_id = _user_of(principal)
+    async with principal.tx(resources.core.pool) as db:
+        if not await memories.delete_memory(db, principal.tenant_id, user_id, memory_id):
+            raise NotFound(NO_MEMORY)
+
+
+@delete("/", responses=problems("not_found"), summary="Delete all memories")
+async def delete_memories(principal: SignedIn, resources: Opened) -> None:
+    """Deletes everything that agents remember about you. Your sessions are not changed."""
+    user_id = _user_of(principal)
+    async with principal.tx(resources.core.pool) as db:
+        await memories.delete_memories(db, principal.tenant_id, user_id)
+
+
+def _user_of(principal: Principal) -> UUID:
+    if principal.user_id is None:
+        raise NotFound(NOBODY)
+    return principal.user_id
+
+
+routes = Router("/memories", route_handlers=[list_memories, delete_memory, delete_memories], tags=["memories"])

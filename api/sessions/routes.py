@@ -1,0 +1,317 @@
+"""Sessions and their messages: create, list, get, rename, delete, export, fork."""
+
+from datetime import datetime
+from typing import Annotated, Any, Literal
+from uuid import UUID
+
+import msgspec
+from litestar import Response, Router, delete, get, patch, post
+from litestar.openapi.datastructures import ResponseSpec
+from litestar.params import JSONBody, PathParameter, QueryParameter
+from msgspec import Meta
+from msgspec.structs import asdict
+
+from api.auth.principals import MayReadSessions, MayWriteSessions, Principal
+from api.http.errors import problems
+from api.http.paging import Cursor, Limit, NextCursor, read_cursor, write_cursor
+from api.http.rows import from_row
+from api.openapi.header_docs import LOCATED
+from api.openapi.operations import TEXT, described
+from api.resources import Opened
+from api.sessions.export import MessageOut, SessionExportOut, as_markdown
+from schema.db import Db
+from schema.errors import Conflict, NotFound
+from schema.events import Notice
+from schema.ids import new_id
+from schema.queries.sessions import sessions
+from schema.queries.sessions.session_forks import copy_session, find_place
+
+NO_SESSION = "No such session."
+EXPORT_PAGE = 500
+
+Title = Annotated[str, Meta(min_length=1, max_length=200, description="Title, from 1 to 200 characters.")]
+SessionId = Annotated[UUID, PathParameter(description="Id of the session.")]
+
+
+class SessionIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A new session."""
+
+    title: Annotated[str, Meta(max_length=200, description="Title, at most 200 characters.")] = ""
+
+
+class SessionTitleIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A new title for a session."""
+
+    title: Title
+
+
+class ForkIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Where to fork a session."""
+
+    message_id: Annotated[
+        UUID | None, Meta(description="Last message to copy; all messages are copied if omitted.")
+    ] = None
+    title: (
+        Annotated[str, Meta(min_length=1, max_length=200, description="Title of the new session; copied if omitted.")]
+        | None
+    ) = None
+
+
+class SessionOut(msgspec.Struct, frozen=True, kw_only=True):
+    """A conversation."""
+
+    id: Annotated[UUID, Meta(description="Id of the session.")]
+    title: Annotated[str, Meta(description="Title; empty if it has none.")]
+    turns: Annotated[int, Meta(description="Number of messages that were sent to the session.")]
+    created_at: Annotated[datetime, Meta(description="When the session was created.")]
+    updated_at: Annotated[datetime, Meta(description="When the session was last used.")]
+
+
+class SessionsOut(msgspec.Struct, frozen=True):
+    """A page of sessions, most recently used first."""
+
+    items: Annotated[list[SessionOut], Meta(description="The sessions of this page.")]
+    next_cursor: NextCursor
+
+
+class MessagesOut(msgspec.Struct, frozen=True):
+    """A page of messages, oldest first."""
+
+    items: Annotated[list[MessageOut], Meta(description="The messages of this page.")]
+    next_cursor: NextCursor
+
+
+SESSION: dict[str, Any] = {
+    "id": "019a5c9e-6f0a-7c11-9f53-0c9d2f6f6b1f",
+    "title": "Mill wheels",
+    "turns": 1,
+    "created_at": "2026-05-04T08:15:30Z",
+    "updated_at": "2026-05-04T08:15:32Z",
+}
+MESSAGES: list[dict[str, Any]] = [
+    {
+        "id": "019a5c9e-6f0a-7c11-9f53-0c9d2f6f6b20",
+        "job_id": "019a5c9e-6f0a-7c11-9f53-0c9d2f6f6b1e",
+        "role": "user",
+        "parts": [{"type": "text", "text": "What is a headrace?"}],
+        "status": "completed",
+        "model": None,
+        "agent": None,
+        "usage": None,
+        "created_at": "2026-05-04T08:15:30Z",
+        "citations": None,
+    },
+    {
+        "id": "019a5c9e-7d20-7e02-8a41-5b1f0c3d9e77",
+        "job_id": "019a5c9e-6f0a-7c11-9f53-0c9d2f6f6b1e",
+        "role": "assistant",
+        "parts": [{"type": "text", "text": "A headrace is the channel that leads water to a mill wheel."}],
+        "status": "completed",
+        "model": "ollama/llama3.2:3b",
+        "agent": None,
+        "usage": {"input_tokens": 14, "output_tokens": 15, "estimated": False},
+        "created_at": "2026-05-04T08:15:32Z",
+        "citations": None,
+    },
+]
+
+
+@post(
+    "/",
+    status_code=201,
+    opt=described(sends=LOCATED, example={"title": "Mill wheels"}, answer=SESSION | {"turns": 0}),
+    summary="Create a session",
+    tags=["sessions"],
+)
+async def create_session(
+    principal: MayWriteSessions, resources: Opened, data: JSONBody[SessionIn | None] = None
+) -> Response[SessionOut]:
+    """Creates an empty session. `POST /api/chat` without `session_id` creates one too."""
+    session_id = new_id()
+    async with principal.tx(resources.core.pool) as db:
+        await sessions.add_session(
+            db, principal.tenant_id, session_id, (data or SessionIn()).title, user_id=principal.user_id
+        )
+        row = await _require(db, principal, session_id)
+    return Response(_session(row), headers={"Location": f"/api/sessions/{session_id}"})
+
+
+@get(
+    "/",
+    opt=described(answer={"items": [SESSION], "next_cursor": None}),
+    summary="List sessions",
+    tags=["sessions"],
+)
+async def list_sessions(
+    principal: MayReadSessions, resources: Opened, cursor: Cursor = None, limit: Limit = 20
+) -> SessionsOut:
+    """Most recently used first."""
+    before = read_cursor(cursor, tuple[datetime, UUID])
+    async with principal.tx(resources.core.pool) as db:
+        rows = await sessions.list_sessions(db, principal.tenant_id, limit=limit + 1, before=before)
+    items = [_session(row) for row in rows[:limit]]
+    more = len(rows) > limit
+    return SessionsOut(items, write_cursor((items[-1].updated_at, items[-1].id)) if more else None)
+
+
+@get(
+    "/{session_id:uuid}",
+    opt=described(answer=SESSION),
+    responses=problems("not_found"),
+    summary="Get a session",
+    tags=["sessions"],
+)
+async def get_session(session_id: SessionId, principal: MayReadSessions, resources: Opened) -> SessionOut:
+    async with principal.tx(resources.core.pool) as db:
+        return _session(await _require(db, principal, session_id))
+
+
+@patch(
+    "/{session_id:uuid}",
+    opt=described(example={"title": "Mill wheels"}, answer=SESSION),
+    responses=problems("not_found"),
+    summary="Rename a session",
+    tags=["sessions"],
+)
+async def rename_session(
+    session_id: SessionId, data: JSONBody[SessionTitleIn], principal: MayWriteSessions, resources: Opened
+) -> SessionOut:
+    async with principal.tx(resources.core.pool) as db:
+        row = await sessions.rename_session(db, principal.tenant_id, session_id, data.title)
+    if row is None:
+        raise NotFound(NO_SESSION)
+    return _session(row)
+
+
+@delete(
+    "/{session_id:uuid}", responses=problems("not_found", "conflict"), summary="Delete a session", tags=["sessions"]
+)
+async def delete_session(session_id: SessionId, principal: MayWriteSessions, resources: Opened) -> None:
+    """Deletes a session with its messages and jobs. Fails with `409` while one of its jobs has not ended."""
+    async with principal.tx(resources.core.pool) as db:
+        deleted = await sessions.delete_session(db, principal.tenant_id, session_id)
+        if not deleted:
+            await _require(db, principal, session_id)
+            raise Conflict(
+                "A job of this session has not ended. Cancel it or wait for it to end, then delete the session."
+            )
+
+
+@post(
+    "/{session_id:uuid}/fork",
+    status_code=201,
+    opt=described(
+        sends=LOCATED,
+        example={"message_id": MESSAGES[1]["id"], "title": "Mill wheels, take two"},
+        answer=SESSION | {"id": "019a5ca0-1b2c-7d3e-8f40-5a6b7c8d9e0f", "title": "Mill wheels, take two"},
+    ),
+    responses=problems("not_found"),
+    summary="Fork a session",
+    tags=["sessions"],
+)
+async def fork_session(
+    session_id: SessionId, principal: MayWriteSessions, resources: Opened, data: JSONBody[ForkIn | None] = None
+) -> Response[SessionOut]:
+    """Creates a session of yours with copies of the messages up to and including `message_id`, to continue from there. The
+    original session is not changed."""
+    wanted = data or ForkIn()
+    async with principal.tx(resources.core.pool) as db:
+        await _require(db, principal, session_id)
+        place = await find_place(db, principal.tenant_id, session_id, wanted.message_id)
+        if place is None and wanted.message_id is not None:
+            raise NotFound("No such message in this session.", field="message_id")
+        copy_id = await copy_session(
+            db, principal.tenant_id, session_id, place, title=wanted.title, user_id=principal.user_id
+        )
+        row = await _require(db, principal, copy_id)
+    return Response(_session(row), headers={"Location": f"/api/sessions/{copy_id}"})
+
+
+@get(
+    "/{session_id:uuid}/messages",
+    opt=described(answer={"items": MESSAGES, "next_cursor": None}),
+    responses=problems("not_found"),
+    summary="List a session's messages",
+    tags=["sessions"],
+)
+async def list_messages(
+    session_id: SessionId, principal: MayReadSessions, resources: Opened, cursor: Cursor = None, limit: Limit = 50
+) -> MessagesOut:
+    """Oldest first."""
+    after = read_cursor(cursor, tuple[int, int])
+    async with principal.tx(resources.core.pool) as db:
+        await _require(db, principal, session_id)
+        rows = await sessions.list_messages(db, principal.tenant_id, session_id, limit=limit + 1, after=after)
+    items = [_message(row) for row in rows[:limit]]
+    place = (rows[limit - 1].turn, rows[limit - 1].ordinal) if len(rows) > limit else None
+    return MessagesOut(items, write_cursor(place) if place else None)
+
+
+@get(
+    "/{session_id:uuid}/export",
+    opt=described(answer=SESSION | {"messages": MESSAGES}, also={"text/markdown": TEXT}),
+    responses={
+        200: ResponseSpec(
+            SessionExportOut, description="The session in the requested format.", generate_examples=False
+        ),
+        **problems("not_found"),
+    },
+    summary="Export a session",
+    tags=["sessions"],
+)
+async def export_session(
+    session_id: SessionId,
+    principal: MayReadSessions,
+    resources: Opened,
+    format: Annotated[Literal["json", "markdown"], QueryParameter(description="Format of the file.")] = "json",
+) -> Response[Any]:
+    """Returns the whole conversation as a file to download."""
+    async with principal.tx(resources.core.pool) as db:
+        session = _session(await _require(db, principal, session_id))
+        said = await _all_messages(db, principal, session_id)
+    name = f"session-{session_id}.{'md' if format == 'markdown' else 'json'}"
+    headers = {"Content-Disposition": f'attachment; filename="{name}"'}
+    if format == "markdown":
+        return Response(as_markdown(session.title, said), headers=headers, media_type="text/markdown")
+    return Response(SessionExportOut(**asdict(session), messages=said), headers=headers)
+
+
+async def _require(db: Db, principal: Principal, session_id: UUID) -> sessions.Session:
+    row = await sessions.find_session(db, principal.tenant_id, session_id)
+    if row is None:
+        raise NotFound(NO_SESSION)
+    return row
+
+
+async def _all_messages(db: Db, principal: Principal, session_id: UUID) -> list[MessageOut]:
+    said: list[MessageOut] = []
+    after: tuple[int, int] | None = None
+    while True:
+        rows = await sessions.list_messages(db, principal.tenant_id, session_id, limit=EXPORT_PAGE, after=after)
+        said += [_message(row) for row in rows]
+        if len(rows) < EXPORT_PAGE:
+            return said
+        after = (rows[-1].turn, rows[-1].ordinal)
+
+
+def _session(session: sessions.Session) -> SessionOut:
+    return from_row(SessionOut, session)
+
+
+def _message(message: sessions.SessionMessage) -> MessageOut:
+    return from_row(MessageOut, message, notice=msgspec.convert(message.notice, Notice | None))
+
+
+routes = Router(
+    "/sessions",
+    route_handlers=[
+        create_session,
+        list_sessions,
+        get_session,
+        rename_session,
+        delete_session,
+        list_messages,
+        export_session,
+        fork_session,
+    ],
+)

@@ -1,0 +1,1 @@
+"""Tenants: created, limited, configured, with their users and figures."""

@@ -1,0 +1,180 @@
+"""Users and API keys of any tenant, for admins. They act in the tenant as its owner does, through the same handlers
+(`api/users/routes.py`, `api/identity/api_keys.py`); its audit log records what they do, under their own name.
+"""
+
+from dataclasses import replace
+from uuid import UUID
+
+import msgspec
+from litestar import Response, Router, delete, get, patch, post
+from litestar.params import JSONBody
+
+from api.auth.principals import MayManageTenants, Principal
+from api.auth.tenant_scope import TenantName, changing_tenant, reading_tenant
+from api.http.errors import problems
+from api.http.paging import Cursor, Limit
+from api.http.query_params import Search
+from api.identity import api_keys
+from api.identity.api_keys import ApiKeyCreatedOut, ApiKeyIn, ApiKeysOut, KeyId
+from api.openapi.header_docs import LOCATED
+from api.openapi.operations import described
+from api.resources import Opened, Resources
+from api.users import routes as users
+from api.users.routes import RoleFilter, StateFilter, UserChangeIn, UserId, UserIn, UserOut, UsersOut
+from schema.errors import Forbidden
+from schema.tenancy import TenantSnapshot
+from schema.vault import PLATFORM
+
+TAGS = ["tenants"]
+USER = "/users/{user_id:uuid}"
+
+
+@get(
+    "/users",
+    opt=described(answer={"items": [users.USER], "next_cursor": None}),
+    responses=problems("not_found"),
+    summary="List a tenant's users",
+    tags=TAGS,
+)
+async def list_tenant_users(
+    tenant: TenantName,
+    principal: MayManageTenants,
+    resources: Opened,
+    wanted: StateFilter = None,
+    role: RoleFilter = None,
+    search: Search = None,
+    cursor: Cursor = None,
+    limit: Limit = 20,
+) -> UsersOut:
+    """Lists the users of a tenant; `search` looks in emails and names."""
+    acting = await _looking(resources, principal, tenant)
+    asked = {"wanted": wanted, "role": role, "search": search, "cursor": cursor, "limit": limit}
+    return await users.list_users.fn(principal=acting, resources=resources, **asked)
+
+
+@post(
+    "/users",
+    status_code=201,
+    opt=described(sends=LOCATED, example=users.EXAMPLE, answer=users.USER),
+    responses=problems("not_found", "conflict"),
+    summary="Create a tenant's user",
+    tags=TAGS,
+)
+async def create_tenant_user(
+    tenant: TenantName, data: JSONBody[UserIn], principal: MayManageTenants, resources: Opened
+) -> Response[UserOut]:
+    """Creates a user in a tenant. Without a password, they sign in through the tenant's identity provider."""
+    acting = await _acting(resources, principal, tenant)
+    made = await users.create_user.fn(data=data, principal=acting, resources=resources)
+    place = f"/api/admin/tenants/{acting.tenant.slug}/users/{made.content.id}"
+    return Response(made.content, headers={"Location": place})
+
+
+@get(USER, opt=described(answer=users.USER), responses=problems("not_found"), summary="Get a tenant's user", tags=TAGS)
+async def get_tenant_user(
+    tenant: TenantName, user_id: UserId, principal: MayManageTenants, resources: Opened
+) -> UserOut:
+    """Returns a user of a tenant."""
+    acting = await _looking(resources, principal, tenant)
+    return await users.get_user.fn(user_id=user_id, principal=acting, resources=resources)
+
+
+@patch(
+    USER,
+    opt=described(example={"role": "owner"}, answer=users.USER | {"role": "owner"}),
+    responses=problems("not_found", "conflict"),
+    summary="Update a tenant's user",
+    tags=TAGS,
+)
+async def update_tenant_user(
+    tenant: TenantName,
+    user_id: UserId,
+    data: JSONBody[UserChangeIn],
+    principal: MayManageTenants,
+    resources: Opened,
+) -> UserOut:
+    """Changes the fields you send; the others keep their value. Setting a password or disabling the user ends their
+    sign-ins. Returns 409 if the tenant would lose its last active owner."""
+    acting = await _acting(resources, principal, tenant)
+    return await users.update_user.fn(user_id=user_id, data=data, principal=acting, resources=resources)
+
+
+@delete(USER, responses=problems("not_found", "conflict"), summary="Delete a tenant's user", tags=TAGS)
+async def delete_tenant_user(
+    tenant: TenantName, user_id: UserId, principal: MayManageTenants, resources: Opened
+) -> None:
+    """Deletes a user with their sign-ins and API keys; their sessions and jobs remain with the tenant. Returns 409 for the
+    last active owner."""
+    acting = await _acting(resources, principal, tenant)
+    await users.delete_user.fn(user_id=user_id, principal=acting, resources=resources)
+
+
+@get(
+    "/keys",
+    opt=described(answer={"items": [api_keys.KEY], "next_cursor": None}),
+    responses=problems("not_found"),
+    summary="List a tenant's API keys",
+    tags=TAGS,
+)
+async def list_tenant_api_keys(
+    tenant: TenantName, principal: MayManageTenants, resources: Opened, cursor: Cursor = None, limit: Limit = 20
+) -> ApiKeysOut:
+    """Lists all API keys of a tenant, without their secrets."""
+    acting = await _looking(resources, principal, tenant)
+    return await api_keys.list_api_keys.fn(principal=acting, resources=resources, cursor=cursor, limit=limit)
+
+
+@post(
+    "/keys",
+    status_code=201,
+    opt=described(example=api_keys.EXAMPLE, answer=api_keys.CREATED_KEY | {"user_id": None}),
+    responses=problems("not_found", "conflict"),
+    summary="Create a tenant's API key",
+    tags=TAGS,
+)
+async def create_tenant_api_key(
+    tenant: TenantName, data: JSONBody[ApiKeyIn], principal: MayManageTenants, resources: Opened
+) -> Response[ApiKeyCreatedOut]:
+    """The key acts for the tenant, whatever `for_tenant` says. It is returned only once."""
+    acting = await _acting(resources, principal, tenant)
+    if data.role == "admin" and acting.tenant_id != PLATFORM:
+        raise Forbidden("role must not be admin: admins belong to the platform's own tenant.", field="role")
+    asked = msgspec.structs.replace(data, for_tenant=True)
+    return await api_keys.create_api_key.fn(data=asked, principal=acting, resources=resources)
+
+
+@delete(
+    "/keys/{key_id:uuid}", responses=problems("not_found", "conflict"), summary="Revoke a tenant's API key", tags=TAGS
+)
+async def revoke_tenant_api_key(
+    tenant: TenantName, key_id: KeyId, principal: MayManageTenants, resources: Opened
+) -> None:
+    """Within a second, the key is refused everywhere. Revoking it again changes nothing."""
+    acting = await _acting(resources, principal, tenant)
+    await api_keys.revoke_api_key.fn(key_id=key_id, principal=acting, resources=resources)
+
+
+async def _looking(resources: Resources, principal: Principal, name: str) -> Principal:
+    """Return the admin as a reader of the named tenant. Raises NotFound."""
+    async with reading_tenant(resources.core.pool, name) as concerned:
+        return _within(principal, concerned.tenant.id, concerned.tenant.slug)
+
+
+async def _acting(resources: Resources, principal: Principal, name: str) -> Principal:
+    """The same for changes. Raises NotFound, and Conflict for a tenant that is being deleted."""
+    async with changing_tenant(resources.core.pool, name, platform=True) as concerned:
+        return _within(principal, concerned.tenant.id, concerned.tenant.slug)
+
+
+def _within(principal: Principal, tenant_id: UUID, slug: str) -> Principal:
+    # An admin is no user of that tenant.
+    return replace(principal, tenant=TenantSnapshot(id=tenant_id, slug=slug), user_id=None, visible_user_id=None)
+
+
+routes = Router(
+    "/admin/tenants/{tenant:str}",
+    route_handlers=[
+        *(list_tenant_users, create_tenant_user, get_tenant_user, update_tenant_user, delete_tenant_user),
+        *(list_tenant_api_keys, create_tenant_api_key, revoke_tenant_api_key),
+    ],
+)

@@ -1,0 +1,1 @@
+"""Configured tools and the data sources that they read."""

@@ -1,0 +1,276 @@
+"""Data sources: databases of a tenant that its tools may read."""
+
+import re
+import time
+from typing import Annotated, Any
+from uuid import UUID
+
+import psycopg
+from litestar import Response, Router, delete, get, patch, post
+from litestar.params import JSONBody, PathParameter
+from msgspec import UNSET
+from psycopg.conninfo import conninfo_to_dict
+
+from api.audit.log import record
+from api.auth.principals import MayManageDataSources, Principal
+from api.grants.tenant_rows import changing_own_tenant, check_name, require_name
+from api.http.errors import problems
+from api.http.paging import Cursor, Limit, read_cursor, write_cursor
+from api.http.query_params import Search
+from api.http.rows import from_row
+from api.openapi.header_docs import LOCATED
+from api.openapi.operations import described
+from api.resources import Opened, Resources
+from api.tools.data_source_schemas import (
+    ANSWER,
+    EXAMPLE,
+    TEST_ANSWER,
+    DataSourceChangeIn,
+    DataSourceIn,
+    DataSourceOut,
+    DataSourcesOut,
+    SourceTestOut,
+    TableOut,
+)
+from schema.db import Db
+from schema.errors import Conflict, EgressRefused, HeadraceError, InputError, NotFound
+from schema.ids import new_id
+from schema.queries.agents import data_sources
+from schema.queries.tenants.audit import add_audit
+from tools.data_source import DataSource, admit_dsn, reading
+
+HERE = "/{name:str}"
+SourceName = Annotated[str, PathParameter(description="The data source's name.")]
+NO_SOURCE = "Your tenant has no such data source. GET /api/admin/data-sources lists its data sources."
+HOST = re.compile(r"[A-Za-z0-9._:-]{1,255}")
+TABLE = re.compile(r"[^\s.\"\x00-\x1f]{1,63}\.[^\s.\"\x00-\x1f]{1,63}")
+# By name and not by search_path, which is empty there. A role without USAGE of the schema may not read its tables.
+LOOK = """
+SELECT wanted, c.oid IS NOT NULL AS exists, coalesce(
+    pg_catalog.has_schema_privilege(n.oid, 'USAGE') AND pg_catalog.has_table_privilege(c.oid, 'SELECT'), false) AS readable
+FROM pg_catalog.unnest(%(tables)s::pg_catalog.text[]) WITH ORDINALITY AS w (wanted, place)
+LEFT JOIN pg_catalog.pg_namespace n ON n.nspname = pg_catalog.split_part(wanted, '.', 1)
+LEFT JOIN pg_catalog.pg_class c ON c.relnamespace = n.oid AND c.relname = pg_catalog.split_part(wanted, '.', 2)
+  AND c.relkind IN ('r', 'v', 'm', 'f', 'p')
+ORDER BY place
+"""
+
+
+@post(
+    "/",
+    status_code=201,
+    opt=described(sends=LOCATED, example=EXAMPLE, answer=ANSWER),
+    responses=problems("conflict"),
+    summary="Create a data source",
+)
+async def create_data_source(
+    data: JSONBody[DataSourceIn], principal: MayManageDataSources, resources: Opened
+) -> Response[DataSourceOut]:
+    """Resolves the host of the DSN but does not connect; test the data source to do that. Hosts with private addresses must
+    be allowed by the operator of the installation."""
+    check_name(data.name)
+    source_id = new_id()
+    values = await _columns(resources, principal, source_id, data)
+    async with changing_own_tenant(resources, principal) as db:
+        row = await data_sources.ROWS.add(
+            db, principal.tenant_id, source_id, data.name, values, created_by=principal.actor
+        )
+        if row is None:
+            raise Conflict(f"A data source named {data.name!r} already exists. Update it, or choose another name.")
+        await record(db, principal, principal.tenant_id, "data_source.created", data.name, {"tables": data.tables})
+    return Response(_shown(row), headers={"Location": f"/api/admin/data-sources/{data.name}"})
+
+
+@get(
+    "/",
+    opt=described(answer={"items": [ANSWER], "next_cursor": None}),
+    summary="List data sources",
+)
+async def list_data_sources(
+    principal: MayManageDataSources, resources: Opened, search: Search = None, cursor: Cursor = None, limit: Limit = 20
+) -> DataSourcesOut:
+    """Lists the data sources of your tenant, without their DSNs."""
+    after = read_cursor(cursor, str) or ""
+    async with principal.tx(resources.core.pool) as db:
+        rows = await data_sources.list_data_sources(
+            db, principal.tenant_id, limit=limit + 1, after=after, search=search
+        )
+    items = [_shown(row) for row in rows[:limit]]
+    return DataSourcesOut(items, write_cursor(items[-1].name) if len(rows) > limit else None)
+
+
+@get(HERE, opt=described(answer=ANSWER), responses=problems("not_found"), summary="Get a data source")
+async def get_data_source(name: SourceName, principal: MayManageDataSources, resources: Opened) -> DataSourceOut:
+    """Returns a data source without its DSN."""
+    async with principal.tx(resources.core.pool) as db:
+        return _shown(await _require(db, principal, name))
+
+
+@patch(
+    HERE,
+    opt=described(example={"max_rows": 500}, answer=ANSWER | {"max_rows": 500}),
+    responses=problems("not_found"),
+    summary="Update a data source",
+)
+async def update_data_source(
+    name: SourceName, data: JSONBody[DataSourceChangeIn], principal: MayManageDataSources, resources: Opened
+) -> DataSourceOut:
+    """Changes the fields you send; the others keep their value."""
+    given = sorted(field for field in data.__struct_fields__ if getattr(data, field) is not UNSET)
+    async with principal.tx(resources.core.pool) as db:
+        row = await _require(db, principal, name)
+    values = await _columns(resources, principal, row.id, data)  # looks the host up, so no transaction waits for it
+    async with changing_own_tenant(resources, principal) as db:
+        if given:
+            row = await data_sources.ROWS.change(db, principal.tenant_id, name, values)
+            if row is None:
+                raise NotFound(NO_SOURCE)
+            await record(db, principal, principal.tenant_id, "data_source.changed", name, {"fields": given})
+    return _shown(row)
+
+
+@delete(HERE, responses=problems("not_found"), summary="Delete a data source")
+async def delete_data_source(name: SourceName, principal: MayManageDataSources, resources: Opened) -> None:
+    """Tools that read it fail from then on. The database itself is not touched."""
+    require_name(name, NO_SOURCE)
+    async with changing_own_tenant(resources, principal) as db:
+        if not await data_sources.ROWS.delete(db, principal.tenant_id, name):
+            raise NotFound(NO_SOURCE)
+        await record(db, principal, principal.tenant_id, "data_source.deleted", name)
+
+
+@post(
+    f"{HERE}/test",
+    status_code=200,
+    opt=described(answer=TEST_ANSWER),
+    responses=problems("not_found"),
+    summary="Test a data source",
+)
+async def test_data_source(name: SourceName, principal: MayManageDataSources, resources: Opened) -> SourceTestOut:
+    """Connects to the database and checks that every table exists and is readable. Returns 200 even if the test fails; see
+    `ok` and `code`."""
+    async with principal.tx(resources.core.pool) as db:
+        row = await _require(db, principal, name)
+    tried = await _try(resources, principal.tenant_id, row)
+    async with principal.tx(resources.core.pool) as db:
+        await add_audit(
+            db,
+            principal.tenant_id,
+            actor=principal.actor,
+            action="data_source.tested",
+            target=name,
+            result="ok" if tried.ok else "failed",
+            address=principal.address,
+            request_id=principal.request_id,
+            detail=None if tried.ok else {"code": tried.code},
+        )
+    return tried
+
+
+async def open_source(resources: Resources, tenant_id: UUID, row: data_sources.SealedDataSource) -> DataSource:
+    """Return a data source as tools take it. Raises SecretUnreadable, InputError, EgressRefused."""
+    dsn = resources.vault.open(row.dsn, tenant_id=tenant_id, owner_id=row.id)
+    return DataSource(
+        name=row.name,
+        dsn=await admit_dsn(dsn, resources.settings.egress),
+        tables=dict.fromkeys(row.tables, ""),
+        max_rows=row.max_rows,
+        statement_timeout_s=row.timeout_s,
+    )
+
+
+async def _try(resources: Resources, tenant_id: UUID, row: data_sources.SealedDataSource) -> SourceTestOut:
+    begun_at, code, message = time.perf_counter(), "ok", "The database answers and all tables are readable."
+    tables: list[TableOut] = []
+    try:
+        source = await open_source(resources, tenant_id, row)
+        async with reading(source) as db:
+            await db.execute("SELECT 1")
+            found = await (await db.execute(LOOK, {"tables": list(source.tables)})).fetchall()
+        tables = [TableOut(name=name, exists=exists, readable=readable) for name, exists, readable in found]
+        if unread := [table.name for table in tables if not table.readable]:
+            code, message = "tables_unreadable", f"Missing, or not readable by this role: {', '.join(unread[:10])}."
+    except HeadraceError as error:
+        code, message = error.code, error.message
+    except psycopg.Error:
+        code, message = "tool_failed", "The connection broke while the tables were being checked. Try again."
+    latency_ms = round((time.perf_counter() - begun_at) * 1000)
+    return SourceTestOut(ok=code == "ok", code=code, message=message, latency_ms=latency_ms, tables=tables)
+
+
+async def _columns(
+    resources: Resources, principal: Principal, source_id: UUID, data: DataSourceIn | DataSourceChangeIn
+) -> dict[str, Any]:
+    """Return the columns that are set, the DSN sealed for its row. Raises InputError that names the field."""
+    given = {name: getattr(data, name) for name in ("description", "tables", "max_rows", "timeout_s")}
+    columns = {name: value for name, value in given.items() if value is not UNSET}
+    _check_tables(columns.get("tables", []))
+    if data.dsn is not UNSET:
+        await _check_dsn(resources, data.dsn)
+        sealed = resources.vault.seal(data.dsn, tenant_id=principal.tenant_id, owner_id=source_id)
+        columns |= {"key_id": sealed.key_id, "sealed": sealed.sealed}
+    return columns
+
+
+def _check_tables(tables: list[str]) -> None:
+    for place, table in enumerate(tables):
+        field = f"tables[{place}]"
+        if not TABLE.fullmatch(table):
+            raise InputError(f"{field} must be a table with its schema, such as public.orders.", field=field)
+        if table in tables[:place]:
+            raise InputError(f"{field} duplicates {table!r}; list each table once.", field=field)
+
+
+async def _check_dsn(resources: Resources, dsn: str) -> None:
+    """Raise InputError for a DSN that can't be used, without quoting any part of it but a host that is one."""
+    try:
+        parts = conninfo_to_dict(dsn)
+    except psycopg.ProgrammingError:
+        parts = {}
+    if not HOST.fullmatch(str(parts.get("host") or "")):
+        said = (
+            "dsn must be a Postgres connection string with exactly one host: postgresql://USER:PASSWORD@HOST/DATABASE."
+        )
+        raise InputError(said, field="dsn")
+    try:
+        admitted = conninfo_to_dict(await admit_dsn(dsn, resources.settings.egress))
+    except EgressRefused as refused:
+        raise InputError(f"dsn: {refused.message}", field="dsn") from None
+    if _place(admitted) == _place(conninfo_to_dict(resources.settings.database_url)):
+        raise InputError("dsn must not point to headrace's own database.", field="dsn")
+
+
+def _place(parts: dict[str, Any]) -> tuple[str, str, str]:
+    address = str(parts.get("hostaddr") or parts.get("host") or "")
+    local = address in ("::1", "localhost", "") or address.startswith(("127.", "/"))
+    return (
+        ("" if local else address),
+        str(parts.get("port") or "5432"),
+        str(parts.get("dbname") or parts.get("user") or ""),
+    )
+
+
+async def _require(db: Db, principal: Principal, name: str) -> data_sources.SealedDataSource:
+    require_name(name, NO_SOURCE)
+    row = await data_sources.find_data_source(db, principal.tenant_id, name)
+    if row is None:
+        raise NotFound(NO_SOURCE)
+    return row
+
+
+def _shown(row: data_sources.StoredDataSource) -> DataSourceOut:
+    return from_row(DataSourceOut, row)
+
+
+routes = Router(
+    "/admin/data-sources",
+    route_handlers=[
+        create_data_source,
+        list_data_sources,
+        get_data_source,
+        update_data_source,
+        delete_data_source,
+        test_data_source,
+    ],
+    tags=["tools"],
+)

@@ -1,0 +1,204 @@
+"""Managing a tenant's tools: configured ones can be created, updated and deleted; built-in ones only listed."""
+
+import asyncio
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+from litestar import Response, Router, delete, get, patch, post
+from litestar.params import JSONBody, QueryParameter
+from msgspec import UNSET, to_builtins
+
+from api.audit.log import record
+from api.auth.principals import MayManageTools, Principal
+from api.grants.tenant_rows import changing_own_tenant, require_name
+from api.http.errors import problems
+from api.http.paging import Cursor, Limit, read_cursor, write_cursor
+from api.http.query_params import EnabledFilter, Search
+from api.openapi.header_docs import LOCATED
+from api.openapi.operations import described
+from api.resources import Opened, Resources
+from api.tools.schemas import (
+    ANSWER,
+    EXAMPLE,
+    NewToolIn,
+    ToolChangeIn,
+    ToolOut,
+    ToolsOut,
+    changed_definition,
+    definition_of,
+    shown,
+    shown_builtin,
+)
+from api.tools.tool_catalog import NO_TOOL, ToolName, granted_builtin_tools, load_builtin_tools
+from api.tools.tool_secrets import (
+    check_headers_hold_no_secret,
+    open_secrets,
+    resolve_secrets,
+    seal_secrets,
+)
+from schema.db import Db
+from schema.errors import Conflict, NotFound
+from schema.ids import new_id
+from schema.queries.agents import agents, tools
+from schema.queries.tenants import tenant_settings
+from schema.vault import Vault
+from tools.configured import ToolDefinition, check_definition
+
+HERE = "/{name:str}"
+
+Force = Annotated[bool, QueryParameter(description="Whether to remove the tool from the agents that use it.")]
+
+
+@post(
+    "/",
+    status_code=201,
+    opt=described(sends=LOCATED, example=EXAMPLE, answer=ANSWER),
+    responses=problems("conflict"),
+    summary="Create a tool",
+)
+async def create_tool(data: JSONBody[NewToolIn], principal: MayManageTools, resources: Opened) -> Response[ToolOut]:
+    """Your tenant's agents can be given the tool right away. Creating it doesn't call it; test the tool to do that.
+
+    A tool that a platform admin creates is shared: a tenant can use it once it has been granted to it.
+    """
+    definition = await _checked(definition_of(data), resources)
+    secrets = resolve_secrets(definition, data.secrets, {})
+    if data.name in await load_builtin_tools():
+        raise Conflict(f"{data.name!r} is the name of a built-in tool. Choose another name.")
+    tool_id = new_id()
+    sealed = seal_secrets(resources.vault, secrets, tenant_id=principal.tenant_id, tool_id=tool_id)
+    values = _columns(definition) | {"enabled": data.enabled} | sealed
+    async with changing_own_tenant(resources, principal) as db:
+        row = await tools.ROWS.add(db, principal.tenant_id, tool_id, data.name, values, created_by=principal.actor)
+        if row is None:
+            raise Conflict(f"A tool named {data.name!r} already exists. Update it, or choose another name.")
+        detail = {"kind": data.kind, "secrets": sorted(secrets)}
+        await record(db, principal, principal.tenant_id, "tool.created", data.name, detail)
+    return Response(shown(row), headers={"Location": f"/api/admin/tools/{data.name}"})
+
+
+@get("/", opt=described(answer={"items": [ANSWER], "next_cursor": None}), summary="List tools")
+async def list_tools(
+    principal: MayManageTools,
+    resources: Opened,
+    enabled: EnabledFilter = None,
+    search: Search = None,
+    cursor: Cursor = None,
+    limit: Limit = 20,
+) -> ToolsOut:
+    """Lists every tool that your tenant's agents can be given: its own, and the shared and built-in tools granted to it."""
+    after = read_cursor(cursor, str) or ""
+    async with principal.tx(resources.core.pool) as db:
+        rows = await tools.list_tools(
+            db, principal.tenant_id, limit=limit + 1, after=after, search=search, enabled=enabled
+        )
+        code = await _builtin(db, principal)
+    found = {tool.name: tool for tool in code if tool.name > after and _fits(tool, search, enabled)}
+    found |= {row.name: shown(row) for row in rows}
+    items = [found[name] for name in sorted(found)[: limit + 1]]
+    return ToolsOut(items[:limit], write_cursor(items[limit - 1].name) if len(items) > limit else None)
+
+
+@get(HERE, opt=described(answer=ANSWER), responses=problems("not_found"), summary="Get a tool")
+async def get_tool(name: ToolName, principal: MayManageTools, resources: Opened) -> ToolOut:
+    """Returns one of your tenant's own tools, or a shared or built-in tool that is granted to it."""
+    require_name(name, NO_TOOL)
+    async with principal.tx(resources.core.pool) as db:
+        row = await tools.find_tool(db, principal.tenant_id, name)
+        if row is not None:
+            return shown(row)
+        for tool in await _builtin(db, principal):
+            if tool.name == name:
+                return tool
+    raise NotFound(NO_TOOL)
+
+
+@patch(
+    HERE,
+    opt=described(example={"timeout_s": 30, "secrets": {"ERP_KEY": "…"}}, answer=ANSWER | {"timeout_s": 30.0}),
+    responses=problems("not_found", "conflict"),
+    summary="Update a tool",
+)
+async def update_tool(
+    name: ToolName, data: JSONBody[ToolChangeIn], principal: MayManageTools, resources: Opened
+) -> ToolOut:
+    """Changes the fields you send; the others keep their value."""
+    given = sorted(field for field in data.__struct_fields__ if getattr(data, field) is not UNSET)
+    async with changing_own_tenant(resources, principal) as db:
+        row = await _require_own(db, principal, name)
+        if not given:
+            return shown(row)
+        definition = await _checked(changed_definition(row, data), resources)
+        values = _columns(definition) | ({} if data.enabled is UNSET else {"enabled": data.enabled})
+        if "secrets" in given or "headers" in given:
+            values |= _resealed(resources.vault, row, definition, {} if data.secrets is UNSET else data.secrets)
+        changed = await tools.ROWS.change(db, principal.tenant_id, name, values)
+        await record(db, principal, principal.tenant_id, "tool.changed", name, {"fields": given})
+    return shown(changed or row)
+
+
+@delete(HERE, responses=problems("not_found", "conflict"), summary="Delete a tool")
+async def delete_tool(name: ToolName, principal: MayManageTools, resources: Opened, force: Force = False) -> None:
+    """Returns 409 if agents use the tool, unless `force` is set."""
+    async with changing_own_tenant(resources, principal) as db:
+        await _require_own(db, principal, name)
+        using = await agents.list_agents_using(db, principal.tenant_id, name)
+        if using and not force:
+            more = f" and {len(using) - 10} more" if len(using) > 10 else ""
+            agents_ = f"{', '.join(using[:10])}{more}"
+            said = f"{name!r} is used by {agents_}. Remove it from these agents, or send ?force=true to do so."
+            raise Conflict(said)
+        await agents.take_tool_out(db, principal.tenant_id, name)
+        await tools.ROWS.delete(db, principal.tenant_id, name)
+        await record(db, principal, principal.tenant_id, "tool.deleted", name, {"taken_from": using})
+
+
+async def _builtin(db: Db, principal: Principal) -> list[ToolOut]:
+    row = await tenant_settings.find_configuration(db, principal.tenant_id)
+    off = (row.settings.get("disabled_tools") or ()) if row else ()
+    found = await granted_builtin_tools(db, principal)
+    return [shown_builtin(tool, enabled=name not in off) for name, tool in found.items()]
+
+
+def _fits(tool: ToolOut, search: str | None, enabled: bool | None) -> bool:
+    text = f"{tool.name} {tool.description}".lower()
+    return (search is None or search.lower() in text) and (enabled is None or tool.enabled == enabled)
+
+
+async def _checked(definition: ToolDefinition, resources: Resources) -> ToolDefinition:
+    """Return the definition. Raises InputError if it is invalid; checked in a thread, since SQL is parsed."""
+    await asyncio.to_thread(check_definition, definition, resources.settings.egress)
+    check_headers_hold_no_secret(definition.headers)
+    return definition
+
+
+def _columns(definition: ToolDefinition) -> dict[str, Any]:
+    return {"kind": definition.kind, "definition": to_builtins(definition), "priority": definition.priority}
+
+
+def _resealed(
+    vault: Vault, row: tools.ToolWithSecrets, definition: ToolDefinition, given: Mapping[str, str | None]
+) -> dict[str, Any]:
+    """Return the columns of a tool's secrets after an update: those that its headers use now."""
+    secrets = resolve_secrets(definition, given, open_secrets(vault, row))
+    return seal_secrets(vault, secrets, tenant_id=row.tenant_id, tool_id=row.id)
+
+
+async def _require_own(db: Db, principal: Principal, name: str) -> tools.ToolWithSecrets:
+    """Return one of the tenant's own tools. Raises NotFound, and Conflict for one it may use but not change."""
+    require_name(name, NO_TOOL)
+    row = await tools.find_tool(db, principal.tenant_id, name)
+    if row is not None and row.own:
+        return row
+    if row is not None or name in await granted_builtin_tools(db, principal):
+        said = (
+            f"{name!r} doesn't belong to your tenant, so it can't be changed. To disable it, add it to disabled_tools of the "
+            "configuration."
+        )
+        raise Conflict(said)
+    raise NotFound(NO_TOOL)
+
+
+routes = Router(
+    "/admin/tools", route_handlers=[create_tool, list_tools, get_tool, update_tool, delete_tool], tags=["tools"]
+)

@@ -1,0 +1,54 @@
+"""Which tools a tenant may use: its own configured ones, and the platform's and the built-in ones that are granted to it."""
+
+import asyncio
+from collections.abc import Collection, Mapping, Sequence
+from functools import cache
+from typing import Annotated
+
+from litestar.params import PathParameter
+
+from api.auth.principals import Principal
+from api.grants.tenant_rows import list_patterns
+from schema.db import Db
+from schema.errors import InputError
+from schema.queries.agents.tools import list_tools_there
+from schema.tenancy import matches
+from tools.contract import Tool
+
+ToolName = Annotated[str, PathParameter(description="The tool's name.")]
+NO_TOOL = "Your tenant has no such tool. GET /api/admin/tools lists its tools."
+
+
+@cache
+def _load() -> Mapping[str, Tool]:
+    from tools.registry import builtin_tools  # parsers and plugins, which a process that only takes chats never needs
+
+    return builtin_tools()
+
+
+async def load_builtin_tools() -> Mapping[str, Tool]:
+    """Return the built-in tools by name. They are imported on first use, in a thread."""
+    return await asyncio.to_thread(_load)
+
+
+async def granted_builtin_tools(db: Db, principal: Principal) -> dict[str, Tool]:
+    """Return the built-in tools granted to the caller's tenant; all of them for the platform."""
+    patterns = await list_patterns(db, principal, "tool")
+    found = await load_builtin_tools()
+    return {name: tool for name, tool in found.items() if any(matches(pattern, name) for pattern in patterns)}
+
+
+async def check_tools(
+    db: Db, principal: Principal, names: Sequence[str], field: str, *, known: Collection[str] = ()
+) -> None:
+    """Raise InputError for the first of `names` that the caller's tenant may not use, unless it is `known`, and for a
+    duplicate. Gives no hint whether another tenant has a tool of that name."""
+    there = await list_tools_there(db, names) | set(known)
+    code = {} if there.issuperset(names) else await granted_builtin_tools(db, principal)
+    for place, name in enumerate(names):
+        where = f"{field}[{place}]"
+        if name in names[:place]:
+            raise InputError(f"{where} duplicates {name[:80]!r}; list each tool once.", field=where)
+        if name not in there and name not in code:
+            said = f"{where}: your tenant has no tool {name[:80]!r}. GET /api/admin/tools lists its tools."
+            raise InputError(said, field=where)

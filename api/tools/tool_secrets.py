@@ -1,0 +1,86 @@
+"""Secrets of a configured tool: which its headers use, what is wrong with what came, sealing and opening (X4). They are one
+JSON object, sealed for the tool's row, and hold just the names that stand in headers as `{{secret:NAME}}`.
+"""
+
+import json
+import re
+from collections.abc import Mapping
+from typing import Any
+from uuid import UUID
+
+from schema.errors import InputError
+from schema.queries.agents.tools import ToolWithSecrets
+from schema.vault import Vault
+from tools.configured.definition import ToolDefinition
+from tools.configured.headers import SECRET, TELLING
+
+NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,63}")
+VALUE = re.compile(r"[\x20-\x7e]{4,4096}")
+"""What headers accept. A shorter secret could not be masked in what a service sends back."""
+MOST_HEADERS = 40
+
+
+def needed_secrets(headers: Mapping[str, str]) -> dict[str, str]:
+    """Return the secrets that headers use, each with the field where it stands."""
+    return {name: f"headers.{header}" for header, value in headers.items() for name in SECRET.findall(value)}
+
+
+def resolve_secrets(
+    definition: ToolDefinition, given: Mapping[str, str | None], kept: Mapping[str, str]
+) -> dict[str, str]:
+    """Return the secrets that the tool is to have: those that its headers use, from `given` or else from `kept`.
+
+    Raises InputError for one that is not set, or that nothing uses; its sentences quote no value.
+    """
+    needed = needed_secrets(definition.headers)
+    for name, value in given.items():
+        _check_secret(name, value, needed)
+    there = {name: value for name, value in {**kept, **given}.items() if value is not None}
+    for name, field in needed.items():
+        if name not in there:
+            raise InputError(
+                f"{field} uses the secret {name}, which is not set. Send its value in secrets.", field=field
+            )
+    return {name: there[name] for name in needed}
+
+
+def _check_secret(name: str, value: str | None, needed: Mapping[str, str]) -> None:
+    if not NAME.fullmatch(name):  # not quoted: people mix names and values up
+        raise InputError(
+            "secrets contains an invalid name. A name is a letter, then up to 63 letters, digits or _, such as ERP_KEY.",
+            field="secrets",
+        )
+    field = f"secrets.{name}"
+    if value is not None and not VALUE.fullmatch(value):
+        raise InputError(f"{field} must be 4 to 4,096 printable ASCII characters.", field=field)
+    if value is not None and name not in needed:
+        raise InputError(
+            f"{field} is not used by any header. Write {{{{secret:{name}}}}} into one, or remove the secret.",
+            field=field,
+        )
+
+
+def check_headers_hold_no_secret(headers: Mapping[str, str]) -> None:
+    """Raise InputError for a header that is called like a secret and holds its value in plain: it would be stored and shown."""
+    if len(headers) > MOST_HEADERS:
+        raise InputError(f"headers must have at most {MOST_HEADERS} entries.", field="headers")
+    for name, value in headers.items():
+        if TELLING.search(name) and not SECRET.search(value):
+            field = f"headers.{name}"
+            said = f"{field} contains a secret in plain text. Write {{{{secret:NAME}}}} instead, and send its value in secrets."
+            raise InputError(said, field=field)
+
+
+def seal_secrets(vault: Vault, secrets: Mapping[str, str], *, tenant_id: UUID, tool_id: UUID) -> dict[str, Any]:
+    """Return the columns of a tool's secrets, sealed for its row."""
+    if not secrets:
+        return {"key_id": None, "sealed": None}
+    sealed = vault.seal(json.dumps(secrets), tenant_id=tenant_id, owner_id=tool_id)
+    return {"key_id": sealed.key_id, "sealed": sealed.sealed}
+
+
+def open_secrets(vault: Vault, tool: ToolWithSecrets) -> dict[str, str]:
+    """Return the secrets of a tool. Raises SecretUnreadable."""
+    if tool.secrets is None:
+        return {}
+    return json.loads(vault.open(tool.secrets, tenant_id=tool.tenant_id, owner_id=tool.id))

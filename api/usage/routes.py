@@ -1,0 +1,219 @@
+"""Usage and cost: your tenant's, your own, and for admins any tenant's."""
+
+from datetime import UTC, date, datetime
+from typing import Annotated, Any, Literal
+from uuid import UUID
+
+import msgspec
+from litestar import Router, get
+from litestar.params import QueryParameter
+from msgspec import UNSET, Meta, UnsetType
+from psycopg.rows import DictRow
+
+from api.auth.principals import MayManageTenants, MayReadUsage, SignedIn
+from api.auth.tenant_scope import TenantName, reading_tenant
+from api.http.errors import problems
+from api.openapi.operations import described
+from api.resources import Opened
+from api.usage.money import usd_of
+from schema.db import Db
+from schema.errors import Forbidden, InputError
+from schema.queries.documents.document_stats import get_stored_bytes
+from schema.queries.tenants.tenants import Tenant, find_tenant
+from schema.queries.tenants.usage import GroupBy, get_spent, list_usage
+
+TAGS = ["usage"]
+MOST_DAYS = 400
+USUAL_DAYS = 30
+MOST_ROWS = 5000
+
+By = Literal["day", "user", "agent", "model"]
+COLUMNS: dict[By, GroupBy] = {"day": "day", "user": "user_id", "agent": "agent", "model": "model"}
+
+From = Annotated[
+    date | None,
+    QueryParameter(name="from", description="First day (UTC, `YYYY-MM-DD`); 29 days before `to` by default."),
+]
+To = Annotated[date | None, QueryParameter(name="to", description="Last day (UTC, inclusive); today by default.")]
+Groups = Annotated[
+    list[By] | None,
+    QueryParameter(name="by", max_items=8, description="Group by these: one row per combination; `day` by default."),
+]
+
+
+class UsedOut(msgspec.Struct, frozen=True, kw_only=True):
+    """Usage and cost in total."""
+
+    jobs: Annotated[int, Meta(description="Jobs.")]
+    input_tokens: Annotated[int, Meta(description="Tokens sent to models.")]
+    output_tokens: Annotated[int, Meta(description="Tokens that models generated.")]
+    cost_usd: Annotated[float, Meta(description="Cost in US dollars.")]
+
+
+class UsageRowOut(UsedOut, frozen=True, kw_only=True):
+    """Usage of one group. It has a field for each grouping in `by`."""
+
+    day: Annotated[date, Meta(description="The UTC day.")] | UnsetType = UNSET
+    user: (
+        Annotated[UUID, Meta(description="The user; null for keys of the tenant and erased users.")] | UnsetType | None
+    ) = UNSET
+    agent: Annotated[str, Meta(description="The agent; empty if none was involved.")] | UnsetType = UNSET
+    model: Annotated[str, Meta(description="The model, as `provider/name`.")] | UnsetType = UNSET
+
+
+class BudgetOut(msgspec.Struct, frozen=True, kw_only=True):
+    """How much of a budget is spent."""
+
+    limit_usd: Annotated[float | None, Meta(description="The budget in US dollars; null is unlimited.")]
+    spent_usd: Annotated[float, Meta(description="US dollars spent.")]
+    percent: Annotated[float | None, Meta(description="Percentage spent; null if unlimited.")]
+    warning: Annotated[bool, Meta(description="Whether the tenant's warning percentage is reached.")]
+
+
+class BudgetsOut(msgspec.Struct, frozen=True):
+    """The budgets of the current UTC day and month."""
+
+    day: Annotated[BudgetOut, Meta(description="Budget of the day.")]
+    month: Annotated[BudgetOut, Meta(description="Budget of the month.")]
+
+
+class OwnUsageOut(msgspec.Struct, frozen=True, kw_only=True):
+    """Usage over a range of days."""
+
+    first: Annotated[date, Meta(description="First day (UTC).")] = msgspec.field(name="from")
+    last: Annotated[date, Meta(description="Last day (UTC), inclusive.")] = msgspec.field(name="to")
+    by: Annotated[list[By], Meta(description="What the rows are grouped by.")]
+    rows: Annotated[list[UsageRowOut], Meta(description="Usage by group, at most 5,000 rows.")]
+    more: Annotated[bool, Meta(description="Whether rows are missing; ask for fewer days or groups.")]
+    total: Annotated[UsedOut, Meta(description="Usage of all days and groups, missing rows included.")]
+
+
+class TenantUsageOut(OwnUsageOut, frozen=True, kw_only=True):
+    """Usage of a tenant over a range of days, with its budgets and storage."""
+
+    budgets: Annotated[BudgetsOut, Meta(description="The current budgets.")]
+    stored_bytes: Annotated[int, Meta(description="Bytes that the documents take now.")]
+    max_storage_bytes: Annotated[int | None, Meta(description="Most bytes they may take; null is unlimited.")]
+
+
+USED = {"jobs": 96, "input_tokens": 51_230, "output_tokens": 18_704, "cost_usd": 0.3152}
+MY_USAGE = {
+    "from": "2026-03-02",
+    "to": "2026-03-02",
+    "by": ["day", "model"],
+    "rows": [USED | {"day": "2026-03-02", "model": "openai/gpt-4o-mini"}],
+    "more": False,
+    "total": USED,
+}
+USAGE = MY_USAGE | {
+    "budgets": {
+        "day": {"limit_usd": 5.0, "spent_usd": 0.3152, "percent": 6.3, "warning": False},
+        "month": {"limit_usd": None, "spent_usd": 7.0412, "percent": None, "warning": False},
+    },
+    "stored_bytes": 48_318_208,
+    "max_storage_bytes": None,
+}
+
+
+@get(
+    "/admin/tenants/{tenant:str}/usage",
+    opt=described(answer=USAGE),
+    responses=problems("not_found"),
+    summary="Get a tenant's usage",
+    tags=TAGS,
+)
+async def get_tenant_usage(
+    tenant: TenantName,
+    principal: MayManageTenants,
+    resources: Opened,
+    first: From = None,
+    last: To = None,
+    by: Groups = None,
+) -> TenantUsageOut:
+    """Returns usage and cost by day, user, agent or model, and how much of the budgets is spent."""
+    span = _span(first, last)
+    async with reading_tenant(resources.core.pool, tenant) as (db, found):
+        return await _of_tenant(db, found, span, by)
+
+
+@get("/usage", opt=described(answer=USAGE), summary="Get your tenant's usage", tags=TAGS)
+async def get_usage(
+    principal: MayReadUsage, resources: Opened, first: From = None, last: To = None, by: Groups = None
+) -> TenantUsageOut:
+    """Returns usage and cost by day, user, agent or model, and how much of the budgets is spent."""
+    span = _span(first, last)
+    async with principal.tx(resources.core.pool) as db:
+        found = await find_tenant(db, principal.tenant_id)
+        assert found is not None
+        return await _of_tenant(db, found, span, by)
+
+
+@get("/usage/me", opt=described(answer=MY_USAGE), summary="Get your own usage", tags=TAGS)
+async def get_my_usage(
+    principal: SignedIn, resources: Opened, first: From = None, last: To = None, by: Groups = None
+) -> OwnUsageOut:
+    """Returns the usage of your own jobs. Keys of a tenant get 403, since they don't act for a user."""
+    if principal.user_id is None:
+        raise Forbidden("This key acts for its tenant, not for a user. GET /api/usage returns the tenant's usage.")
+    span = _span(first, last)
+    async with principal.tx(resources.core.pool) as db:
+        return OwnUsageOut(**await _used(db, principal.tenant_id, span, by, user_id=principal.user_id))
+
+
+def _span(first: date | None, last: date | None) -> tuple[date, date]:
+    """Return the first and the last day. Raises InputError for too many days, or none."""
+    last = last or datetime.now(UTC).date()
+    first = first or date.fromordinal(max(1, last.toordinal() - USUAL_DAYS + 1))
+    if first > last:
+        raise InputError(f"from must not be after to, but {first} is after {last}.", field="from")
+    if (last - first).days >= MOST_DAYS:
+        raise InputError(f"from and to must be at most {MOST_DAYS} days apart.", field="from")
+    return first, last
+
+
+async def _of_tenant(db: Db, tenant: Tenant, span: tuple[date, date], by: list[By] | None) -> TenantUsageOut:
+    used = await _used(db, tenant.id, span, by)
+    day, month = await get_spent(db, tenant.id)
+    warn = tenant.budget_warn_percent
+    budgets = BudgetsOut(_budget(tenant.budget_day_nanos, day, warn), _budget(tenant.budget_month_nanos, month, warn))
+    stored = await get_stored_bytes(db, tenant.id)
+    return TenantUsageOut(**used, budgets=budgets, stored_bytes=stored, max_storage_bytes=tenant.max_storage_bytes)
+
+
+async def _used(
+    db: Db, tenant_id: UUID, span: tuple[date, date], by: list[By] | None, *, user_id: UUID | None = None
+) -> dict[str, Any]:
+    """Return the fields of OwnUsageOut."""
+    first, last = span
+    usual: list[By] = ["day"]
+    groups = list(dict.fromkeys(by or usual))
+    columns: list[GroupBy] = [COLUMNS[group] for group in groups]
+    asked: dict[str, Any] = {"first": first, "last": last, "user_id": user_id}
+    rows = await list_usage(db, tenant_id, by=columns, limit=MOST_ROWS + 1, **asked)
+    total = await list_usage(db, tenant_id, by=(), limit=1, **asked)
+    return {
+        **{"first": first, "last": last, "by": groups},
+        "rows": [
+            UsageRowOut(**_sums(row), **{group: row[COLUMNS[group]] for group in groups}) for row in rows[:MOST_ROWS]
+        ],
+        "more": len(rows) > MOST_ROWS,
+        "total": UsedOut(**_sums(total[0] if total else None)),
+    }
+
+
+def _sums(row: DictRow | None) -> dict[str, Any]:
+    if row is None:
+        return {"jobs": 0, "input_tokens": 0, "output_tokens": 0, "cost_usd": 0.0}
+    counts = {name: row[name] for name in ("jobs", "input_tokens", "output_tokens")}
+    return counts | {"cost_usd": usd_of(row["cost_nanos"])}
+
+
+def _budget(limit: int | None, spent: int, warn_percent: int) -> BudgetOut:
+    if limit is None:
+        return BudgetOut(limit_usd=None, spent_usd=usd_of(spent), percent=None, warning=False)
+    percent = round(100 * spent / limit, 1) if limit else 100.0
+    warning = 100 * spent >= warn_percent * limit
+    return BudgetOut(limit_usd=usd_of(limit), spent_usd=usd_of(spent), percent=percent, warning=warning)
+
+
+routes = Router("/", route_handlers=[get_tenant_usage, get_usage, get_my_usage])

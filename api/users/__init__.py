@@ -1,0 +1,1 @@
+"""Users of a tenant, and their right to see and erase what is kept about them."""

@@ -1,0 +1,295 @@
+"""Exports everything stored about a user as one file, and erases it. What that is, `schema/queries/identity/privacy.py` says.
+
+    erase:  disable ──► cancel their jobs ──► drop their streams ──► delete or anonymize, in batches ──► delete the user
+
+An interrupted erasure can be requested again: until the last step the user still exists, disabled. Fails closed: without Redis
+nothing is deleted, since afterwards nobody would know which streams were theirs.
+"""
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import suppress
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+import msgspec
+import structlog
+from litestar import Response, Router, get, post
+from litestar.openapi.datastructures import ResponseSpec
+from litestar.params import JSONBody
+from litestar.response import Stream
+from psycopg.rows import DictRow
+
+from api.audit.log import record
+from api.auth.login_throttle import Throttle
+from api.auth.principals import IDENTITY_S, MayManagePrivacy, Principal, SignedIn
+from api.auth.role_checks import read_email, require_power_over
+from api.http.errors import problems
+from api.openapi.operations import described
+from api.resources import Opened, Resources
+from api.users.privacy_schemas import ERASE, ERASED, EXPORTED, ErasedOut, EraseIn, UserExportOut
+from api.users.routes import UserId
+from schema import redis_names
+from schema.db import Pool, tenant_tx
+from schema.errors import Conflict, Forbidden, InputError, NotFound, Unavailable
+from schema.queries.identity import privacy, users
+from schema.queries.identity.logins import end_logins
+from schema.rights import SEES_ALL, Right
+from workers.queue.cancel import cancel
+from workers.queue.job_core import JobCore
+from workers.redis.client import RedisClient, RedisUnavailable
+from workers.redis.connection import Command, ReplyError
+
+log = structlog.get_logger()
+
+NO_USER = "No such user. GET /api/users lists the users of your tenant."
+UNSTOPPED = (
+    "Nothing was erased because a job of this user is still stopping. The user is signed out; an owner can send "
+    "POST /api/users/{user_id}/erase in a minute."
+)
+FORMAT = "headrace.user/1"
+PAGE = 100  # rows of an export in memory at once
+BATCH = 500  # rows of an erasure in one transaction
+TOGETHER = 8  # jobs that are cancelled at once
+STOP_S = 10.0  # how long running jobs are waited for
+BELIEVED_S = IDENTITY_S + 0.5  # how long somebody who was let in before may still begin something
+FENCED_S = 60  # how long late words of a job that is gone are refused
+NOBODY = 2**31 - 1  # an attempt that no job will ever reach
+
+READS: frozenset[Right] = frozenset({"sessions.read", "jobs.read", "documents.read"})
+
+encode = msgspec.json.Encoder().encode
+
+
+EXPORT = ResponseSpec(UserExportOut, description="The export, streamed row by row.", generate_examples=False)
+
+
+@get(
+    "/me/export",
+    opt=described(answer=EXPORTED),
+    responses={200: EXPORT, **problems("not_found")},
+    summary="Export your data",
+    tags=["users"],
+)
+async def export_my_data(principal: SignedIn, resources: Opened) -> Response[Any]:
+    """Returns everything stored about you as one JSON file. An API key that acts for you can fetch it too, unless it is
+    narrowed."""
+    if principal.user_id is None:
+        raise Forbidden("This key acts for its tenant, not for a user. Sign in to export your data.")
+    if not principal.rights >= READS:
+        raise Forbidden(
+            "This key is not allowed to read all your sessions, jobs and documents, so it can't export them. Sign in, or use a "
+            "key with the rights sessions.read, jobs.read and documents.read."
+        )
+    return await _export(resources, principal, principal.user_id)
+
+
+@get(
+    "/{user_id:uuid}/export",
+    opt=described(answer=EXPORTED),
+    responses={200: EXPORT, **problems("not_found")},
+    summary="Export a user's data",
+    tags=["users"],
+)
+async def export_user_data(user_id: UserId, principal: MayManagePrivacy, resources: Opened) -> Response[Any]:
+    """Returns everything stored about a user of your tenant as one JSON file."""
+    return await _export(resources, principal, user_id)
+
+
+@post(
+    "/me/erase",
+    status_code=200,
+    opt=described(example=ERASE, answer=ERASED),
+    responses=problems("not_found", "conflict", "unavailable"),
+    summary="Erase your account",
+    tags=["users"],
+)
+async def erase_my_account(data: JSONBody[EraseIn], principal: SignedIn, resources: Opened) -> ErasedOut:
+    """Permanently deletes you and everything stored about you. Returns 409 for the last active owner, and if a job of yours
+    doesn't stop in time; you are then signed out, and an owner can repeat the request."""
+    if principal.kind != "user":
+        raise Forbidden("An API key can't erase your account. Sign in to erase it.")
+    return await _erase(resources, principal, principal.id, data.confirm)
+
+
+@post(
+    "/{user_id:uuid}/erase",
+    status_code=200,
+    opt=described(example=ERASE, answer=ERASED),
+    responses=problems("not_found", "conflict", "unavailable"),
+    summary="Erase a user",
+    tags=["users"],
+)
+async def erase_user(
+    user_id: UserId, data: JSONBody[EraseIn], principal: MayManagePrivacy, resources: Opened
+) -> ErasedOut:
+    """Permanently deletes a user and everything stored about them. Returns 409 for the last active owner, and if a job of
+    theirs doesn't stop in time; they are then signed out, and you can repeat the request."""
+    if principal.kind == "key" and principal.user_id == user_id:
+        raise Forbidden("An API key can't erase the user it acts for. Sign in to erase your account.")
+    return await _erase(resources, principal, user_id, data.confirm)
+
+
+async def _export(resources: Resources, principal: Principal, user_id: UUID) -> Response[Any]:
+    """Record the export, then stream it: once recorded it has begun, whatever the client does."""
+    pool, tenant_id = resources.core.pool, principal.tenant_id
+    async with tenant_tx(pool, tenant_id, user_id=user_id) as db:
+        held = await privacy.list_held(db, "users", tenant_id, user_id, limit=1)
+        if not held:
+            raise NotFound(NO_USER)
+        if principal.user_id != user_id:
+            require_power_over(principal, held[0]["role"])
+        counts = await privacy.count_held(db, tenant_id, user_id)
+        await record(db, principal, tenant_id, "user.exported", f"user:{user_id}", counts)
+    headers = {"Content-Disposition": f'attachment; filename="user-{user_id}.json"', "Cache-Control": "no-store"}
+    return Stream(_document(pool, tenant_id, held[0]), headers=headers, media_type="application/json")
+
+
+async def _document(pool: Pool, tenant_id: UUID, user: DictRow) -> AsyncIterator[bytes]:
+    """Yield the export piece by piece. No transaction is open while a client reads, so later changes may be missing."""
+    head = {"format": FORMAT, "exported_at": datetime.now(UTC), "user": user, "left_out": privacy.LEFT_OUT}
+    yield encode(head)[:-1]
+    for section, table in privacy.SECTIONS.items():
+        yield f',"{section}":['.encode()
+        comma = b""
+        async for rows in _pages(pool, table, tenant_id, user["id"]):
+            yield comma + b",".join([encode(row) for row in rows])
+            comma = b","
+        yield b"]"
+    yield b"}\n"
+
+
+async def _pages(pool: Pool, table: str, tenant_id: UUID, user_id: UUID) -> AsyncIterator[list[DictRow]]:
+    after: list[Any] | None = None
+    while True:
+        async with tenant_tx(pool, tenant_id, user_id=user_id) as db:
+            rows = await privacy.list_held(db, table, tenant_id, user_id, limit=PAGE, after=after)
+        if rows:
+            yield rows
+        if len(rows) < PAGE:
+            return
+        after = [rows[-1][name] for name in privacy.PERSONAL[table].key]
+
+
+async def _erase(resources: Resources, principal: Principal, user_id: UUID, confirm: str) -> ErasedOut:
+    core, tenant_id = resources.core, principal.tenant_id
+    if principal.user_id == user_id:
+        principal = replace(principal, address=None)  # what is noted from here on stays
+    user = await _disable(core.pool, principal, user_id, confirm)
+    await _stop_jobs(core, tenant_id, user_id)
+    await asyncio.sleep(BELIEVED_S)
+    await _stop_jobs(core, tenant_id, user_id)
+    counts = Counter({"jobs": await _drop_streams(core, tenant_id, user_id)})
+    while erased := await _erase_rows(
+        core.pool, tenant_id, user_id
+    ):  # again: the sweeper may have joined rows of usage
+        counts.update({table: rows for table, rows in erased.items() if table != "jobs"})
+    await Throttle(core.redis, tenant_id, f"{principal.tenant.slug} {user.email}", None).succeeded()
+    async with tenant_tx(core.pool, tenant_id) as db:
+        if await users.delete_user(db, tenant_id, user_id):
+            await record(db, principal, tenant_id, "user.erased", f"user:{user_id}", dict(counts))
+    log.info("user_erased", tenant_id=str(tenant_id), user_id=str(user_id))
+    return ErasedOut(user_id=user_id, rows=dict(counts))
+
+
+async def _disable(pool: Pool, principal: Principal, user_id: UUID, confirm: str) -> users.User:
+    """Disable the user and return their row. Raises NotFound, Forbidden, InputError, or Conflict for the last owner."""
+    tenant_id = principal.tenant_id
+    async with tenant_tx(pool, tenant_id) as db:
+        row = await users.lock_user(db, tenant_id, user_id)
+        if row is None:
+            raise NotFound(NO_USER)
+        require_power_over(principal, row.role)
+        if read_email(confirm, "confirm") != row.email:
+            raise InputError("confirm must be the email address of the user to erase.", field="confirm")
+        if row.state == "active":
+            leads = row.role in SEES_ALL
+            if leads and await users.count_others(db, tenant_id, row.role, but=user_id) == 0:
+                raise Conflict(f"This is the last active {row.role}. Create another one first.")
+            await users.change_user(db, tenant_id, user_id, {"state": "disabled"})
+            await end_logins(db, tenant_id, user_id, reason="user_erased")
+            await record(db, principal, tenant_id, "user.changed", f"user:{user_id}", {"state": "disabled"})
+    return row
+
+
+async def _stop_jobs(core: JobCore, tenant_id: UUID, user_id: UUID) -> None:
+    """Cancel all their jobs and wait until none is live. Raises Conflict when one doesn't stop in time."""
+    loop = asyncio.get_running_loop()
+    asked, give_up = set[UUID](), loop.time() + STOP_S
+    while True:
+        async with tenant_tx(core.pool, tenant_id) as db:
+            live = await privacy.list_live_jobs(db, tenant_id, user_id, limit=BATCH)
+        if not live:
+            return
+        fresh = [job_id for job_id in live if job_id not in asked]
+        for start in range(0, len(fresh), TOGETHER):
+            some = fresh[start : start + TOGETHER]
+            await asyncio.gather(*(_cancel(core, tenant_id, job_id) for job_id in some))
+        if fresh:
+            asked.update(fresh)
+            give_up = loop.time() + STOP_S
+        elif loop.time() > give_up:
+            raise Conflict("Nothing was erased because a job of this user is still stopping. Try again in a minute.")
+        await asyncio.sleep(0.05)
+
+
+async def _cancel(core: JobCore, tenant_id: UUID, job_id: UUID) -> None:
+    with suppress(NotFound):  # somebody has deleted it meanwhile
+        await cancel(core, tenant_id, job_id, mode="forget")
+
+
+async def _drop_streams(core: JobCore, tenant_id: UUID, user_id: UUID) -> int:
+    """Remove what Redis holds of their jobs and return how many there are.
+
+    Each stream's fence stays for a minute, with a number and nothing else: the last words of a job that was just cancelled may
+    still be on their way, and a worker that finds no fence would write the whole stream anew.
+    """
+    after, count = None, 0
+    while True:
+        async with tenant_tx(core.pool, tenant_id) as db:
+            ids = await privacy.list_own_jobs(db, tenant_id, user_id, limit=BATCH, after=after)
+        await _send(core.redis, [command for job_id in ids for command in _drop(tenant_id, job_id)])
+        count += len(ids)
+        if len(ids) < BATCH:
+            return count
+        after = ids[-1]
+
+
+def _drop(tenant_id: UUID, job_id: UUID) -> tuple[Command, ...]:
+    events, fence = redis_names.job_events(tenant_id, job_id), redis_names.job_fence(tenant_id, job_id)
+    return ("UNLINK", events), ("HSET", fence, "attempt", NOBODY, "last", 0), ("EXPIRE", fence, FENCED_S)
+
+
+async def _send(redis: RedisClient, commands: list[Command]) -> None:
+    try:
+        replies = await redis.send(commands) if commands else []
+    except RedisUnavailable:
+        replies = [ReplyError("down")]
+    if any(isinstance(reply, ReplyError) for reply in replies):
+        raise Unavailable("Nothing was erased because Redis is unavailable. Try again shortly.")
+
+
+async def _erase_rows(pool: Pool, tenant_id: UUID, user_id: UUID) -> Counter[str]:
+    """Carry out every erasure once and return how many rows of each table it found."""
+    counts = Counter[str]()
+    for table, held in privacy.PERSONAL.items():
+        for erasure in held.erasures:
+            counts[table] += await _carry_out(pool, table, erasure, tenant_id, user_id)
+    return +counts
+
+
+async def _carry_out(pool: Pool, table: str, erasure: privacy.Erasure, tenant_id: UUID, user_id: UUID) -> int:
+    after, count = None, 0
+    while True:
+        async with tenant_tx(pool, tenant_id) as db:
+            ids = await privacy.erase_held(db, table, erasure, tenant_id, user_id, limit=BATCH, after=after)
+        count += len(ids)
+        if len(ids) < BATCH:
+            return count
+        after = ids[-1]
+
+
+routes = Router("/users", route_handlers=[export_my_data, export_user_data, erase_my_account, erase_user])

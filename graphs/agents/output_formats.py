@@ -1,0 +1,94 @@
+"""Answers of a given form (G7): what the model is told, and whether it kept to it."""
+
+import json
+import re
+from typing import Any
+
+import jsonschema_rs
+
+FORMATS = ("structured_json", "markdown_table", "chart_data", "summary_text")
+
+CHART = {
+    "type": "object",
+    "properties": {
+        "type": {"enum": ["bar", "line", "pie", "area", "scatter"]},
+        "title": {"type": "string"},
+        "labels": {"type": "array", "items": {"type": ["string", "number"]}},
+        "series": {
+            "type": "array",
+            "minItems": 1,
+            "items": {
+                "type": "object",
+                "properties": {"name": {"type": "string"}, "values": {"type": "array", "items": {"type": "number"}}},
+                "required": ["values"],
+            },
+        },
+    },
+    "required": ["type", "labels", "series"],
+}
+LONGEST_SUMMARY = 2000
+_FENCE = re.compile(r"```(?:json)?\s*\n(.*?)```", re.DOTALL)
+_RULE = re.compile(r"^\s*\|?\s*:?-{2,}:?\s*(\|\s*:?-{2,}:?\s*)*\|?\s*$", re.MULTILINE)
+
+
+def instructions(form: str | None, schema: dict[str, Any] | None) -> str:
+    """Return what a model is told of the form; nothing without one."""
+    match form:
+        case "structured_json":
+            shape = f" that fits this JSON Schema: {json.dumps(schema)}" if schema else ""
+            return f"Answer with one JSON object or array{shape}, and nothing else."
+        case "chart_data":
+            return f"Answer with one JSON object that fits this JSON Schema, and nothing else: {json.dumps(CHART)}"
+        case "markdown_table":
+            return "Answer with a Markdown table with a header row; at most one sentence may stand before it."
+        case "summary_text":
+            return f"Answer with plain sentences, no lists or tables, at most {LONGEST_SUMMARY} characters."
+    return ""
+
+
+def parse_output(form: str | None, schema: dict[str, Any] | None, text: str) -> tuple[Any, str]:
+    """Return the answer's data, if the form has any, and what is wrong with it in a sentence, or nothing."""
+    match form:
+        case "structured_json":
+            return _read_json(text, schema)
+        case "chart_data":
+            return _read_json(text, CHART)
+        case "markdown_table":
+            return _read_table(text)
+        case "summary_text" if len(text) > LONGEST_SUMMARY:
+            return None, f"It has {len(text)} characters; at most {LONGEST_SUMMARY} are right."
+    return None, ""
+
+
+def _read_json(text: str, schema: dict[str, Any] | None) -> tuple[Any, str]:
+    fenced = _FENCE.search(text)
+    try:
+        data = json.loads(fenced[1] if fenced else text)
+    except (ValueError, RecursionError):
+        return None, "It is not one JSON value."
+    if schema is not None:
+        try:
+            errors = [f"{'/'.join(map(str, e.instance_path)) or 'it'}: {e.message}" for e in _errors(schema, data)]
+        except ValueError:
+            return data, ""  # the schema was checked when it was stored
+        if errors:
+            return None, "It does not fit the schema. " + "; ".join(errors[:3])
+    return data, ""
+
+
+def _errors(schema: dict[str, Any], data: Any) -> Any:
+    return jsonschema_rs.validator_for(schema).iter_errors(data)
+
+
+def _read_table(text: str) -> tuple[Any, str]:
+    rule = _RULE.search(text)
+    if rule is None:
+        return None, "It has no Markdown table with a header row and a line of dashes below it."
+    above, below = text[: rule.start()].rstrip("\n"), text[rule.end() :].strip("\n")
+    header = _cells(above.rpartition("\n")[2])
+    rows = [_cells(line) for line in below.split("\n\n")[0].splitlines() if "|" in line]
+    return {"columns": header, "rows": rows}, "" if header else "The table has no header row."
+
+
+def _cells(line: str) -> list[str]:
+    return [cell.strip() for cell in line.strip().strip("|").split("|")] if line.strip() else []

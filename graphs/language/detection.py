@@ -1,0 +1,96 @@
+"""English, Vietnamese, or neither: by letters, by frequent words, by the shape of syllables.
+
+Vietnamese is recognised without its diacritics too ("cong no cua toi la bao nhieu"). Where a sentence mixes the two,
+the one with more evidence wins. Not for: other languages, which are all "other".
+"""
+
+import re
+import unicodedata
+from typing import Literal
+
+from graphs.language.patterns import mark_codes
+from graphs.language.tokenization import fold, word_set
+
+Language = Literal["en", "vi", "other"]
+
+_VIETNAMESE_ONLY = re.compile(r"[ăđơưạảấầẩẫậắằẳẵặẹẻẽếềểễệỉịọỏốồổỗộớờởỡợụủứừửữựỳỵỷỹ]")
+_ALSO_ELSEWHERE = re.compile(r"[àáâãèéêìíòóôõùúýĩũ]")
+_WORD = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)?")
+_SYLLABLE = re.compile(
+    r"(?:ngh?|nh|kh|th|tr|ch|gh|gi|ph|qu|[bcdghklmnprstvx])?"
+    r"(?:uye|uya|uyu|uoi|uou|ieu|yeu|oai|oay|uay|oeo|ai|ao|au|ay|eo|eu|ia|ie|iu|oa|oe|oi|oo|ua|ue|ui|uo|uu|uy|ye|[aeiouy])"
+    r"(?:ch|ng|nh|[cmnpt])?"
+)
+_ENGLISH = word_set(
+    """the is are was were be been of and a to in for on with what where when which who how why does do did has have
+    had can could will would should please me my i you your our us we they their it its this that these those from by
+    at as or not any all about tell show give find check list get read many much still yet now then if than there here
+    hi hello thanks thank good morning bye need want know say says make write name time it's what's i'm don't into
+    out up first last next thing things nothing something anything with using through over think bring"""
+)
+_VIETNAMESE = word_set(
+    """cua khong la bao nhieu nao duoc cho toi minh giup dang chua roi vay gi cong khach nhung cac voi trong
+    hom nay xem kiem tra biet muon ban em anh chi oi nhe va hoa thi nhu den tu ve theo sau truoc khi ngay thang nam
+    viet tieng xin chao cam on lam sao ai dau het tien hang tau lo van cang giay chu anh hinh bai ke noi dung tim
+    quy dinh hop dong bao cao tom tat phan tich so sanh tai lieu nghi phep thue don cung het roi kia thoi tiet mot
+    hai ba mua"""
+)
+_BOTH = word_set("me to so no in do an am a i on can the ban long sang hang may con tin but hay than be y u as")
+# Frequent words of the other languages in Latin letters that are met most; none is English, or a syllable of Vietnamese.
+_OTHER = word_set(
+    """je vous nous est les des une dans pour avec sur qui quel quelle comment bonjour merci où mon votre notre pas plus
+    ich sie wir ist sind der das und nicht mein meine bitte danke wie wo wann warum für mit auf ein eine kann morgen
+    el los las una está dónde donde cuándo cuando qué quién cómo por para mi gracias hola cliente puede este esta
+    il lo gli della quanto quando dove perché ciao grazie deve sono ancora questo o os onde meu minha você não obrigado
+    het een niet waar hoe mijn dank apa ini itu yang berapa saya tidak adalah dengan untuk terima kasih dari pelanggan
+    jest nie czy kiedy gdzie jak proszę dziękuję"""
+) - {"o", "lo", "mi", "este"}
+_OTHER_LETTERS = re.compile(r"[äöüßñçœæøåłśżźćńęąşğıěřšžčů]")
+SEEN = 400
+"""Characters that are looked at; more says nothing new."""
+
+
+def detect_language(text: str) -> Language:
+    """The dominant language; "other" for other scripts, and for texts without any words."""
+    words = _WORD.findall(re.sub(r"‹\w+›", " ", mark_codes(unicodedata.normalize("NFC", text[:SEEN]).replace("‹", ""))))
+    latin = [word for word in words if _is_latin(word)]
+    if not latin or len("".join(latin)) * 2 < len("".join(words)):
+        return "other"
+    several = len(latin) > 1
+    vietnamese = english = other = 0.0
+    for word in latin:
+        if word.lower() in _OTHER or _OTHER_LETTERS.search(word.lower()):
+            other += 1.2
+            continue
+        v, e = _weigh(word, several=several)
+        vietnamese, english = vietnamese + v, english + e
+    if other >= max(vietnamese, english):
+        return "other"
+    return "vi" if vietnamese > english else "en"
+
+
+def _weigh(word: str, *, several: bool) -> tuple[float, float]:
+    """How much a word speaks for Vietnamese and for English. Names (capitals) say little about either."""
+    lower = word.lower()
+    if lower in _BOTH:
+        return 0.1, 0.15
+    if lower in _ENGLISH:
+        return 0.0, 1.0
+    if _VIETNAMESE_ONLY.search(lower):
+        return (1.0 if several and word[0].isupper() else 2.0), 0.0
+    vietnamese, english = _weigh_shape(lower)
+    share = 0.3 if several and word[0].isupper() and english else 1.0
+    return vietnamese * share, english * share
+
+
+def _weigh_shape(lower: str) -> tuple[float, float]:
+    """By letters that are rare in English, then by whether it is a frequent word or could be a syllable."""
+    if _ALSO_ELSEWHERE.search(lower):
+        return 1.2, 0.0
+    if fold(lower) in _VIETNAMESE:
+        return 0.8, 0.0
+    return (0.35, 0.1) if _SYLLABLE.fullmatch(fold(lower)) else (0.0, 0.5)
+
+
+def _is_latin(word: str) -> bool:
+    return all(unicodedata.name(c, "").startswith("LATIN") or c in "'’" for c in unicodedata.normalize("NFC", word))

@@ -1,0 +1,1 @@
+"""Calls to vendors over HTTP: sessions, streams, status codes."""

@@ -1,0 +1,94 @@
+"""Finds formulas in a question, and what is to be done with them. Rule 12 of `offline.py`. Computes nothing."""
+
+import re
+import unicodedata
+
+from graphs.language.tokenization import fold
+
+# In order: words to signs.
+_SIGNS: tuple[tuple[re.Pattern[str], str], ...] = tuple(
+    (re.compile(pattern, re.IGNORECASE), sign)
+    for pattern, sign in (
+        (r"(?<=\d),(?=\d{3}\b)", ""),
+        (r"(\d+(?:\.\d+)?)\s*(?:%|percent|per cent|phần trăm)\s*(?:of|của)\s*(\d+(?:\.\d+)?)", r"\1/100*\2"),
+        (r"(?:the\s+)?square root of\s+(\d+(?:\.\d+)?)|căn bậc hai của\s+(\d+(?:\.\d+)?)", r"sqrt(\1\2)"),
+        (r"\s(?:squared|bình phương)\b", "**2"),
+        (r"\s(?:cubed|lập phương)\b", "**3"),
+        (r"\s(?:to the power of|mũ)\s", " ** "),
+        (r"\s(?:plus|cộng(?: với)?)\s", " + "),
+        (r"\s(?:minus|trừ(?: đi)?)\s", " - "),
+        (r"\s(?:times|multiplied by|nhân(?: với)?)\s|×", " * "),
+        (r"(?<=\d)\s*x\s*(?=\d)", " * "),
+        (r"\s(?:divided by|over|chia(?: cho)?)\s|÷", " / "),
+        (r"\s(?:equals|bằng)\s(?=-?\d)", " = "),
+        (r"−", "-"),
+        (r"(?<![\w.])(\d+(?:\.\d+)?)(?=[xyznt]\b)", r"\1*"),
+    )
+)
+_NOT_ONE = re.compile(r"\b\d{4}-\d{2}-\d{2}\b|\b\d{1,2}/\d{1,2}/\d{2,4}\b|\b\w*[A-Za-z]\w*[-/]\d[\w-]*|\b\d{6,}-\d+\b")
+_PIECE = re.compile(
+    r"\d+(?:\.\d+)?|(?:sqrt|sin|cos|tan|asin|acos|atan|log|ln|exp|abs)(?=\s*\()|\b(?:pi|[xyznt])\b|(?<=\d)[xyznt]\b"
+    r"|\*\*|[-+*/^=(),!;]|[\[\]]"
+)
+_OPERATOR = re.compile(r"\*\*|[-+*/^=!]|[a-z]{2,}\(|\[")
+_WEAK = re.compile(r"\d+\s*[-/]\s*\d+")
+_HINT = re.compile(
+    r"what(?:'s| is)|how much|calculat|comput|evaluat|equals|=\s*\?|\bsum\b|solve|tính|bằng bao nhiêu|là bao nhiêu|kết quả"
+)
+_OPERATIONS: tuple[tuple[str, str], ...] = (
+    ("differentiate", r"derivative|differentiate|dao ham"),
+    ("integrate", r"integra|tich phan|nguyen ham"),
+    ("solve", r"solve|equation|roots? of|giai|phuong trinh|nghiem"),
+    ("simplify", r"simplify|rut gon"),
+    ("expand", r"expand|khai trien"),
+    ("factor", r"factor|phan tich"),
+    ("limit", r"\blimit|gioi han"),
+    ("determinant", r"determinant|dinh thuc"),
+    ("inverse", r"inverse|nghich dao"),
+)
+
+
+def formulas(text: str) -> list[str]:
+    """Formulas of a text, as SymPy and people write them; the longest runs of numbers, signs and single variables that hold
+    an operator. A lone 24/7 or 3-5 is one only where the text asks for a result."""
+    text = unicodedata.normalize("NFC", text)
+    asks = bool(_HINT.search(text.casefold()))
+    text = _NOT_ONE.sub(" , , ", text)
+    for pattern, sign in _SIGNS:
+        text = pattern.sub(sign, text)
+    found, run, end = [], "", 0
+    for piece in [*_PIECE.finditer(text), None]:
+        if piece is None or text[end : piece.start()].strip():
+            found.append(run)
+            run = ""
+        if piece is not None:
+            gap = " " if run and piece.start() > end else ""
+            run, end = run + gap + piece[0], piece.end()
+    cleaned = (_trimmed(one) for one in found)
+    return [
+        one
+        for one in cleaned
+        if _OPERATOR.search(one) and re.search(r"\d|[xyznt]", one) and (asks or not _is_weak(one))
+    ]
+
+
+def operation(text: str) -> str:
+    """What is to be done with a formula; "evaluate" unless a word says otherwise."""
+    said = fold(text.casefold())
+    return next((name for name, pattern in _OPERATIONS if re.search(pattern, said)), "evaluate")
+
+
+def _is_weak(formula: str) -> bool:
+    return bool(_WEAK.fullmatch(formula))
+
+
+def _trimmed(run: str) -> str:
+    """Without signs at its ends that join nothing, and without brackets that have no partner."""
+    run = run.strip(" ,;=*/^+").rstrip("-").strip()
+    while run.count(")") > run.count("(") and run.endswith(")"):
+        run = run[:-1].rstrip()
+    while run.count("(") > run.count(")") and run.startswith("("):
+        run = run[1:].lstrip()
+    if run.count("(") != run.count(")") or run.count("[") != run.count("]"):
+        return ""
+    return "" if re.fullmatch(r"-?\s*\d+(?:\.\d+)?|[xyznt]", run) else run

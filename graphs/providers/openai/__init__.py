@@ -1,0 +1,1 @@
+"""Every vendor that speaks OpenAI's protocol."""

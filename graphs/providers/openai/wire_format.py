@@ -1,0 +1,239 @@
+"""OpenAI's chat wire format, both ways: a `ModelRequest` into a body, stream payloads into deltas.
+
+Not for: sockets (`vendor_http.py`) or what differs between vendors (rows in `vendors.py`).
+"""
+
+from typing import Any
+
+import msgspec
+
+from graphs.providers.contract import (
+    Delta,
+    Finished,
+    FinishReason,
+    ImagePart,
+    Message,
+    ModelRequest,
+    Part,
+    ReasoningDelta,
+    TextDelta,
+    TextPart,
+    ToolCallDelta,
+    ToolCallPart,
+    ToolResultPart,
+    Usage,
+)
+from graphs.providers.errors import ProviderStreamCut
+from graphs.providers.http.statuses import error_in_stream
+from graphs.providers.http.vendor_call import decode_answer
+from graphs.providers.openai.vendors import Vendor
+from graphs.providers.tokens import estimate_input, estimate_tokens
+from schema.errors import ProviderError
+
+_REASONS: dict[str, FinishReason] = {
+    "length": "length",
+    "max_tokens": "length",
+    "tool_calls": "tool_calls",
+    "function_call": "tool_calls",
+    "content_filter": "content_filter",
+}
+
+
+class _Function(msgspec.Struct):
+    name: str | None = None
+    arguments: str | None = None
+
+
+class _ToolCall(msgspec.Struct):
+    index: int | None = None
+    id: str | None = None
+    function: _Function | None = None
+
+
+class _Delta(msgspec.Struct):
+    content: str | None = None
+    reasoning_content: str | None = None  # DeepSeek, vLLM, llama.cpp
+    reasoning: str | None = None  # OpenRouter, Groq
+    refusal: str | None = None
+    tool_calls: list[_ToolCall] | None = None
+
+
+class _Choice(msgspec.Struct):
+    delta: _Delta | None = None
+    finish_reason: str | None = None
+
+
+class _Usage(msgspec.Struct):
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+
+
+class _Chunk(msgspec.Struct):
+    choices: list[_Choice] | None = None
+    usage: _Usage | None = None
+    error: Any = None
+
+
+_decode = msgspec.json.Decoder(_Chunk).decode
+
+
+class ChunkReader:
+    """The state of one stream: payloads in, deltas out, and at the end `finish`."""
+
+    def __init__(self, provider: str, request: ModelRequest, key: str = "") -> None:
+        self._provider = provider
+        self._request = request
+        self._key = key
+        self._reason: str | None = None
+        self._usage: _Usage | None = None
+        self._chars = 0
+        self._calls = -1
+        self._ended = False
+        self._failure: ProviderError | None = None
+
+    @property
+    def ended(self) -> bool:
+        """The end mark `[DONE]` came: nothing more is read."""
+        return self._ended
+
+    @property
+    def said_why(self) -> bool:
+        """The model gave its finish reason, so its answer is whole; only usage and `[DONE]` may follow."""
+        return self._reason is not None
+
+    def feed(self, payloads: list[bytes]) -> list[Delta]:
+        """The deltas of these payloads, text next to text joined. What went wrong among them is kept for `check`, so
+        that the tokens before it are not lost."""
+        text: list[str] = []
+        deltas: list[Delta] = []
+        try:
+            for payload in payloads:
+                if payload == b"[DONE]":
+                    self._ended = True
+                    break
+                self._take(decode_answer(self._provider, _decode, payload), text, deltas)
+        except ProviderError as exc:
+            self._failure = exc
+        self._flush(text, deltas)
+        return deltas
+
+    def check(self) -> None:
+        """Raises what the last `feed` ran into: ProviderGarbage, or the vendor's own error."""
+        if self._failure is not None:
+            raise self._failure
+
+    def _take(self, chunk: _Chunk, text: list[str], deltas: list[Delta]) -> None:
+        if chunk.usage is not None:
+            self._usage = chunk.usage
+        if chunk.choices:
+            choice = chunk.choices[0]
+            if choice.finish_reason:
+                self._reason = choice.finish_reason
+            if (delta := choice.delta) is not None:
+                if words := delta.content or delta.refusal:
+                    text.append(words)
+                if delta.tool_calls or delta.reasoning_content or delta.reasoning:
+                    self._flush(text, deltas)
+                    self._rare(delta, deltas)
+        if chunk.error is not None:
+            raise error_in_stream(self._provider, chunk.error, key=self._key)
+
+    def finish(self) -> Finished:
+        """The last delta; raises ProviderCut when neither `[DONE]` nor a finish reason came, or `[DONE]` alone."""
+        spoke = self._chars > 0 or self._calls >= 0
+        if self._reason is None and not (self._ended and spoke):
+            raise ProviderStreamCut(f"{self._provider} ended its answer without an end mark.")
+        reason = _REASONS.get(self._reason or "stop", "stop")
+        if reason == "stop" and self._calls >= 0:
+            reason = "tool_calls"  # a forced tool_choice ends with "stop" at OpenAI, and always at some servers
+        return Finished(reason, self._count())
+
+    def _flush(self, text: list[str], deltas: list[Delta]) -> None:
+        if text:
+            joined = text[0] if len(text) == 1 else "".join(text)
+            self._chars += len(joined)
+            deltas.append(TextDelta(joined))
+            text.clear()
+
+    def _rare(self, delta: _Delta, deltas: list[Delta]) -> None:
+        if thought := delta.reasoning_content or delta.reasoning:
+            self._chars += len(thought)
+            deltas.append(ReasoningDelta(thought))
+        for call in delta.tool_calls or ():
+            function = call.function or _Function()
+            if call.index is not None:
+                self._calls = call.index
+            elif call.id or self._calls < 0:
+                self._calls += 1  # a vendor that does not number its calls starts each with an id
+            self._chars += len(function.arguments or "")
+            deltas.append(ToolCallDelta(self._calls, call.id or "", function.name or "", function.arguments or ""))
+
+    def _count(self) -> Usage:
+        counted = self._usage
+        if counted is not None and counted.prompt_tokens is not None and counted.completion_tokens is not None:
+            return Usage(counted.prompt_tokens, counted.completion_tokens)
+        return Usage(estimate_input(self._request.messages), estimate_tokens(self._chars), estimated=True)
+
+
+def request_body(request: ModelRequest, vendor: Vendor) -> bytes:
+    """The JSON body of a streaming chat completion."""
+    body: dict[str, Any] = {
+        **request.extra,
+        "model": request.model,
+        "messages": [wire for m in request.messages for wire in message_body(m, vendor)],
+        "stream": True,
+    }
+    if vendor.stream_usage:
+        body["stream_options"] = {"include_usage": True}
+    if request.max_tokens is not None:
+        body[vendor.max_tokens_field] = request.max_tokens
+    for field in _SAME_NAME:
+        if (value := getattr(request, field)) is not None and value != ():
+            body[field] = value
+    return msgspec.json.encode(body)
+
+
+_SAME_NAME = (
+    "temperature",
+    "top_p",
+    "stop",
+    "seed",
+    "presence_penalty",
+    "frequency_penalty",
+    "tools",
+    "tool_choice",
+    "parallel_tool_calls",
+    "response_format",
+    "reasoning_effort",
+)
+
+
+def message_body(message: Message, vendor: Vendor) -> list[dict[str, Any]]:
+    """OpenAI's message objects for one of ours: a message with several tool results becomes several."""
+    results = [p for p in message.parts if isinstance(p, ToolResultPart)]
+    if results:
+        return [{"role": "tool", "tool_call_id": p.tool_call_id, "content": p.text} for p in results]
+    role = "system" if message.role == "developer" and not vendor.developer_role else message.role
+    body: dict[str, Any] = {"role": role, "content": _content(message)}
+    calls = [p for p in message.parts if isinstance(p, ToolCallPart)]
+    if calls:
+        body["tool_calls"] = [
+            {"id": p.id, "type": "function", "function": {"name": p.name, "arguments": p.arguments}} for p in calls
+        ]
+    return [body]
+
+
+def _content(message: Message) -> str | list[dict[str, Any]] | None:
+    if not any(isinstance(p, ImagePart) for p in message.parts):
+        # A plain string wherever possible: many servers' chat templates know nothing else.
+        return message.text if any(isinstance(p, TextPart) for p in message.parts) else None
+    return [piece for part in message.parts if (piece := _piece(part))]
+
+
+def _piece(part: Part) -> dict[str, Any] | None:
+    if isinstance(part, TextPart):
+        return {"type": "text", "text": part.text}
+    if isinstance(part, ImagePart):
+        image = {"url": part.url} if part.detail is None else {"url": part.url, "detail": part.detail}
+        return {"type": "image_url", "image_url": image}
+    return None

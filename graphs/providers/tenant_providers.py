@@ -1,0 +1,180 @@
+"""Providers with the keys that tenants stored: who gets which, and the only place where such a key is opened (X4).
+
+A key is opened when its provider is built, and lives in that provider from then on; nothing here logs or returns it.
+Not for: rows (`schema/queries/identity/credentials.py`), what a key looks like (`formats.py`), where a tenant's base URL may
+lead (`guarded.py`).
+"""
+
+from collections.abc import Mapping, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, replace
+from uuid import UUID
+
+import aiohttp
+import structlog
+from yarl import URL
+
+from graphs.providers.contract import Provider
+from graphs.providers.errors import ProviderAddressRefused, ProviderUnknown
+from graphs.providers.http.egress_session import admit_name, open_guarded_session, parse_base_url
+from graphs.providers.openai.vendors import VENDORS
+from graphs.providers.registry import Listed, Providers, build_provider
+from graphs.providers.settings import SUPPORTED, ProviderAccess, ProviderSettings
+from schema.errors import EgressRefused, InputError, SecretUnreadable
+from schema.ttl_cache import TtlCache
+from schema.vault import Sealed, Vault
+from tools.egress import EgressPolicy, Resolver
+from tools.egress.network import resolve
+
+KEEP = 1_000  # built providers, and as many tenants' sets of them; the one that was used longest ago goes
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class TenantCredential:
+    """A stored key of a tenant. `base_url` is None for the vendor's own address; a changed key has a new `id`."""
+
+    tenant_id: UUID
+    id: UUID
+    service: str
+    base_url: str | None
+    sealed: Sealed
+
+
+class TenantProviderPool:
+    """`async with OwnProviders(base, vault, policy) as own:`, once a process, inside of `base`'s life.
+
+    `base` holds the deployment's providers and the session for the vendors' own addresses; base URLs that tenants gave
+    are called through sessions that pass the egress guard.
+    """
+
+    def __init__(self, base: Providers, vault: Vault, policy: EgressPolicy, *, resolver: Resolver = resolve) -> None:
+        self._base, self._vault, self._policy, self._resolver = base, vault, policy, resolver
+        self._guarded: dict[str, aiohttp.ClientSession] = {}
+        # The tenant is part of the key: a row that was copied to another tenant must be opened there, and fail.
+        self._built: TtlCache[tuple[UUID, UUID], Provider] = TtlCache(KEEP)
+        self._sets: TtlCache[tuple[UUID, str | None, tuple[UUID, ...]], Providers] = TtlCache(KEEP)
+        self._stack = AsyncExitStack()
+
+    async def __aenter__(self) -> "TenantProviderPool":
+        for scheme in ("http", "https"):
+            session = open_guarded_session(self._policy, scheme, self._resolver)
+            self._guarded[scheme] = await self._stack.enter_async_context(session)
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        self._built.clear()
+        self._sets.clear()
+        self._guarded.clear()
+        await self._stack.aclose()
+
+    def provider(self, credential: TenantCredential) -> Provider:
+        """The provider that calls with this key, built once. Raises SecretUnreadable or a ProviderError."""
+        key = (credential.tenant_id, credential.id)
+        return self._built.get_or_make(key, lambda: self._build(credential))
+
+    def providers(
+        self, tenant_id: UUID, default_model: str | None, credentials: Sequence[TenantCredential]
+    ) -> Providers:
+        """The deployment's providers with the tenant's own in place of those of the same service, and before the others;
+        `default_model` wins over the deployment's. Opens no key: each is opened when its provider is first asked for.
+
+        Raises ValueError for a credential of another tenant.
+        """
+        if any(credential.tenant_id != tenant_id for credential in credentials):
+            raise ValueError("a credential of another tenant was passed")
+        own = {c.service: c for c in sorted(credentials, key=_rank) if c.service in SUPPORTED}
+        if not own and not default_model:
+            return self._base
+        key = (tenant_id, default_model, tuple(credential.id for credential in own.values()))
+        return self._sets.get_or_make(key, lambda: TenantProviders(self, self._base, default_model, own))
+
+    async def check(self, credential: TenantCredential) -> None:
+        """Try a key at the provider's own cheapest page behind it, stored or not. Raises SecretUnreadable or a
+        ProviderError; costs no tokens. Nothing is kept of it."""
+        await self._build(credential).check_key()
+
+    async def read_base_url(self, service: str, text: str) -> str | None:
+        """Return a base URL that a tenant gives, as it is to be stored; None for the vendor's own. Looks the host up.
+
+        Raises InputError that names `base_url`.
+        """
+        vendor = VENDORS.get(service)
+        if vendor is not None and vendor.base_url and text.strip().rstrip("/") == vendor.base_url:
+            return None
+        try:
+            url = parse_base_url(text, self._policy)
+            await admit_name(url, self._policy, self._resolver)
+        except EgressRefused as refused:
+            raise InputError(refused.message, field="base_url") from None
+        return url + vendor.path if vendor is not None and not URL(url).path.strip("/") else url
+
+    def _build(self, credential: TenantCredential) -> Provider:
+        session = self._base.session if credential.base_url is None else self._session_to(credential)
+        # `get_access` refuses a base URL that is this headrace itself, and an incomplete row.
+        settings = replace(self._base.settings, configured=(_access(credential),))
+        access = settings.get_access(credential.service)
+        if not access.base_url:  # an Ollama without an address would be the one of this machine
+            raise ProviderUnknown(f"The stored key of {credential.service} has no base_url.")
+        key = self._vault.open(credential.sealed, tenant_id=credential.tenant_id, owner_id=credential.id)
+        return build_provider(replace(access, key=key), session, settings)
+
+    def _session_to(self, credential: TenantCredential) -> aiohttp.ClientSession:
+        """The guarded session for an address that is looked at again: the policy may be another than when it was stored."""
+        if not self._guarded:
+            raise RuntimeError("OwnProviders is used before `async with` or after it")
+        try:
+            url = parse_base_url(credential.base_url or "", self._policy)
+        except EgressRefused as refused:
+            said = f"The address of {credential.service} was refused: {refused.message}"
+            raise ProviderAddressRefused(said) from None
+        return self._guarded[URL(url).scheme]
+
+
+class TenantProviders(Providers):
+    """What one tenant may call. Has no session of its own and needs no `async with`; for services without a key of the
+    tenant it answers as the deployment's does, lists included."""
+
+    def __init__(
+        self,
+        own: TenantProviderPool,
+        base: Providers,
+        default_model: str | None,
+        credentials: Mapping[str, TenantCredential],
+    ) -> None:
+        super().__init__(_merged(base.settings, default_model, credentials), session=base.session)
+        self._own, self._base, self._credentials = own, base, credentials
+
+    def get(self, name: str) -> Provider:
+        """As `Providers.get`; raises SecretUnreadable too."""
+        credential = self._credentials.get(name)
+        return self._base.get(name) if credential is None else self._own.provider(credential)
+
+    async def _list(self, name: str) -> Listed:
+        if name not in self._credentials:
+            return await self._base._list(name)
+        try:
+            return await super()._list(name)
+        except SecretUnreadable as unreadable:  # one key that can't be opened hides no other provider's models
+            log.warning("provider_list_failed", provider=name, code=unreadable.code)
+            return Listed(failure=unreadable)
+
+
+def _merged(
+    settings: ProviderSettings, default_model: str | None, credentials: Mapping[str, TenantCredential]
+) -> ProviderSettings:
+    own = tuple(_access(credential) for credential in credentials.values())
+    others = tuple(access for access in settings.configured if access.name not in credentials)
+    return replace(settings, configured=(*own, *others), default_model=default_model or settings.default_model)
+
+
+def _access(credential: TenantCredential) -> ProviderAccess:
+    vendor = VENDORS.get(credential.service)
+    address = credential.base_url or (vendor.base_url if vendor is not None else "")
+    return ProviderAccess(credential.service, address, sealed=True)
+
+
+def _rank(credential: TenantCredential) -> int:
+    """Ollama first (local, free), then as in `vendors.py`: the order of preference, as for the deployment's own."""
+    return SUPPORTED.index(credential.service) if credential.service in SUPPORTED else len(SUPPORTED)

@@ -1,0 +1,1 @@
+"""Statements about agents, tools, data sources, pipelines and cached answers."""

@@ -1,0 +1,1 @@
+"""Statements about documents: uploaded, ingested, searched, deleted."""

@@ -1,0 +1,1 @@
+"""Statements about users, keys, sign-ins, identity providers, and what is sealed."""

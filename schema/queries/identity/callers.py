@@ -1,0 +1,71 @@
+"""Who is behind a key or a token. Keys and foreign issuers are looked up before their tenant is known, by functions that have
+the system's rights (migration 0002)."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from uuid import UUID
+
+import msgspec
+
+from schema.db import Pool, connection, fetch_all, fetch_one, tenant_tx
+from schema.queries.identity.identity_providers import TrustedIssuer
+from schema.queries.identity.users import SignInUser, UserState, read_sign_in_user
+from schema.rights import Role
+from schema.tenancy import TenantSnapshot
+
+
+class PresentedKey(msgspec.Struct, frozen=True, kw_only=True):
+    """An API key as a request presents it, with whom it acts for, if that is a person, and its tenant's snapshot."""
+
+    tenant_id: UUID
+    id: UUID
+    digest: str
+    role: Role
+    scopes: list[str] | None
+    expires_at: datetime | None
+    revoked_at: datetime | None
+    user_id: UUID | None
+    user_role: Role | None
+    user_state: UserState | None
+    tenant_snapshot: TenantSnapshot
+
+    def __repr__(self) -> str:
+        return f"PresentedKey(id={self.id})"
+
+
+async def find_key(pool: Pool, find: str) -> PresentedKey | None:
+    """Return a key by its public half."""
+    async with connection(pool) as db:
+        row = await fetch_one(db, "SELECT *, facts AS tenant_snapshot FROM find_key(%(find)s)", {"find": find})
+    return None if row is None else msgspec.convert(row, PresentedKey, strict=False)
+
+
+async def touch_keys(pool: Pool, tenant_ids: Sequence[UUID], key_ids: Sequence[UUID]) -> None:
+    """Note that these keys were used just now."""
+    async with connection(pool) as db:
+        await db.execute("SELECT touch_keys(%s, %s)", (list(tenant_ids), list(key_ids)))
+
+
+async def find_login(pool: Pool, tenant_id: UUID, login_id: UUID) -> SignInUser | None:
+    """Return the user of a sign-in that is not over; None if the sign-in was ended or the user disabled."""
+    sql = """SELECT u.id, u.role, u.email, u.name, u.state, tenant_facts(u.tenant_id) AS tenant_snapshot
+      FROM logins l JOIN users u ON u.tenant_id = l.tenant_id AND u.id = l.user_id
+      WHERE l.tenant_id = %(tenant_id)s AND l.id = %(login_id)s AND l.revoked_at IS NULL AND l.expires_at > now()
+        AND u.state = 'active'"""
+    async with tenant_tx(pool, tenant_id) as db:
+        return read_sign_in_user(await fetch_one(db, sql, {"tenant_id": tenant_id, "login_id": login_id}))
+
+
+async def find_identity_providers(pool: Pool, issuer: str) -> list[TrustedIssuer]:
+    """Return the identity providers with this issuer, of whichever tenant: their audiences tell them apart."""
+    sql = """SELECT tenant_id, id, issuer, audience, jwks_url, role, role_claim, sign_up
+      FROM find_identity_providers(%(issuer)s)"""
+    async with connection(pool) as db:
+        return await fetch_all(db, sql, {"issuer": issuer}, into=TrustedIssuer)
+
+
+async def find_tenant_id(pool: Pool, slug: str) -> UUID | None:
+    """Return the id of the tenant with this slug, before anybody has signed in to it."""
+    async with connection(pool) as db:
+        row = await (await db.execute("SELECT find_tenant_id(%s) AS id", (slug,))).fetchone()
+    return row["id"] if row else None

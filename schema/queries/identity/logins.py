@@ -1,0 +1,96 @@
+"""Sign-ins and their refresh tokens. A refresh token stands here as its SHA-256 and works once."""
+
+from datetime import timedelta
+from uuid import UUID
+
+from schema.db import Db, fetch_all, fetch_one
+from schema.queries.identity.users import SignInUser, read_sign_in_user
+
+ADD = """
+INSERT INTO logins (tenant_id, id, user_id, expires_at, address, client)
+VALUES (%(tenant_id)s, %(id)s, %(user_id)s, now() + %(lasts)s, %(address)s, %(client)s)
+"""
+
+# Of those that come together with the same token one finds it unused: the others wait for the row and look again.
+USE = """
+UPDATE refresh_tokens SET used_at = now()
+WHERE tenant_id = %(tenant_id)s AND login_id = %(login_id)s AND digest = %(digest)s AND used_at IS NULL
+RETURNING login_id
+"""
+
+KNOWN = """
+SELECT used_at FROM refresh_tokens
+WHERE tenant_id = %(tenant_id)s AND login_id = %(login_id)s AND digest = %(digest)s
+"""
+
+PROLONG = """
+UPDATE logins l SET expires_at = now() + %(lasts)s FROM users u
+WHERE l.tenant_id = %(tenant_id)s AND l.id = %(id)s AND l.revoked_at IS NULL AND l.expires_at > now()
+  AND u.tenant_id = l.tenant_id AND u.id = l.user_id AND u.state = 'active'
+RETURNING u.id, u.email, u.name, u.role, u.state, tenant_facts(l.tenant_id) AS tenant_snapshot
+"""
+
+END = """
+UPDATE logins SET revoked_at = now(), revoked_for = %(reason)s
+WHERE tenant_id = %(tenant_id)s AND revoked_at IS NULL AND (%(id)s::uuid IS NULL OR id = %(id)s)
+  AND (%(user_id)s::uuid IS NULL OR user_id = %(user_id)s) AND (%(but)s::uuid IS NULL OR id <> %(but)s)
+RETURNING id, user_id
+"""
+
+
+async def add_login(
+    db: Db,
+    tenant_id: UUID,
+    login_id: UUID,
+    user_id: UUID,
+    *,
+    lasts: timedelta,
+    address: str | None,
+    client: str | None,
+) -> None:
+    """Insert a sign-in that is over after `lasts`, and note it with its user."""
+    values = {"tenant_id": tenant_id, "id": login_id, "user_id": user_id, "lasts": lasts}
+    await db.execute(ADD, {**values, "address": address, "client": client})
+    sql = "UPDATE users SET last_login_at = now() WHERE tenant_id = %(tenant_id)s AND id = %(user_id)s"
+    await db.execute(sql, {"tenant_id": tenant_id, "user_id": user_id})
+
+
+async def add_refresh_token(db: Db, tenant_id: UUID, login_id: UUID, digest: str) -> None:
+    """Insert a refresh token by its SHA-256; used ones that would have expired by now go."""
+    sql = "INSERT INTO refresh_tokens (tenant_id, login_id, digest) VALUES (%s, %s, %s)"
+    await db.execute(sql, (tenant_id, login_id, digest))
+    sql = """DELETE FROM refresh_tokens
+      WHERE tenant_id = %s AND login_id = %s AND used_at < now() - interval '30 days'"""
+    await db.execute(sql, (tenant_id, login_id))
+
+
+async def use_refresh_token(db: Db, tenant_id: UUID, login_id: UUID, digest: str) -> bool:
+    """Mark a refresh token as used; False if it isn't there, or somebody else has used it."""
+    values = {"tenant_id": tenant_id, "login_id": login_id, "digest": digest}
+    return await fetch_one(db, USE, values) is not None
+
+
+async def is_refresh_token_used(db: Db, tenant_id: UUID, login_id: UUID, digest: str) -> bool:
+    """Whether we made this refresh token and it was used."""
+    row = await fetch_one(db, KNOWN, {"tenant_id": tenant_id, "login_id": login_id, "digest": digest})
+    return row is not None and row["used_at"] is not None
+
+
+async def prolong_login(db: Db, tenant_id: UUID, login_id: UUID, *, lasts: timedelta) -> SignInUser | None:
+    """Let a sign-in go on for `lasts` from now and return its user with the tenant's snapshot; None if it has ended or the
+    user is disabled."""
+    row = await fetch_one(db, PROLONG, {"tenant_id": tenant_id, "id": login_id, "lasts": lasts})
+    return read_sign_in_user(row)
+
+
+async def end_login(db: Db, tenant_id: UUID, login_id: UUID, *, reason: str) -> UUID | None:
+    """End one sign-in and return its user; None if it had ended before."""
+    values = {"tenant_id": tenant_id, "id": login_id, "user_id": None, "but": None, "reason": reason}
+    row = await fetch_one(db, END, values)
+    return row["user_id"] if row else None
+
+
+async def end_logins(db: Db, tenant_id: UUID, user_id: UUID, *, reason: str, but: UUID | None = None) -> int:
+    """End all sign-ins of a user, except one; return how many there were."""
+    values = {"tenant_id": tenant_id, "id": None, "user_id": user_id, "but": but, "reason": reason}
+    return len(await fetch_all(db, END, values))

@@ -1,0 +1,1 @@
+"""Statements about jobs: submitted, dispatched, claimed, finished, swept."""

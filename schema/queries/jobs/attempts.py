@@ -1,0 +1,252 @@
+"""Claiming a job, keeping its lease, and every way in which an attempt ends. All moves are compare-and-set: an old
+attempt that comes back changes nothing, and learns so from an empty answer."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+import msgspec
+from psycopg.rows import DictRow
+from psycopg.types.json import Jsonb
+
+from schema.batch import run_batch
+from schema.db import Db, Pool, fetch_one
+from schema.ids import new_id
+from schema.job_kinds import Kind
+from schema.queries.agents.agent_config import ProviderCredential
+from schema.queries.sessions.sessions import StoredMessage
+from schema.queries.statements import read_sql
+from schema.states import LIVE_SQL, State
+from schema.tenancy import TenantSnapshot, read_tenant_snapshot
+
+# Where a job is known by its id, its state is compared with a parameter: a literal would let the planner take a partial index
+# of all jobs in that state instead of the primary key.
+
+CLAIM = read_sql("claim_job")
+
+HISTORY = """
+SELECT turn, role, parts FROM messages
+WHERE tenant_id = %(tenant_id)s
+  AND session_id = (SELECT session_id FROM jobs WHERE tenant_id = %(tenant_id)s AND id = %(id)s)
+  AND turn <= (SELECT turn FROM jobs WHERE tenant_id = %(tenant_id)s AND id = %(id)s)
+ORDER BY turn DESC, ordinal DESC LIMIT %(history)s
+"""
+
+RENEW = """
+UPDATE jobs j SET lease_until = now() + make_interval(secs => %(lease_s)s)
+FROM unnest(%(tenants)s::uuid[], %(ids)s::uuid[], %(attempts)s::int[]) AS held (tenant_id, id, attempt)
+WHERE j.tenant_id = held.tenant_id AND j.id = held.id AND j.state = %(from_state)s AND j.attempt = held.attempt
+RETURNING j.id, j.cancel_requested
+"""
+
+# As `thread_name` in schema/thread_id.py spells it. What a graph remembers between its steps is needed by its own job only.
+THREAD = """'tenant_' || ended.tenant_id || '__user_' || coalesce(ended.user_id::text, 'none') || '__session_' ||
+    coalesce(ended.session_id, ended.id)"""
+
+FINISH = read_sql("finish_job", THREAD=THREAD)
+
+LOCK_SESSION = "UPDATE sessions SET updated_at = now() WHERE tenant_id = %(tenant_id)s AND id = %(session_id)s"
+
+FORGET = """
+DELETE FROM messages m USING jobs j WHERE j.tenant_id = %(tenant_id)s AND j.id = %(id)s AND j.state = 'cancelled'
+  AND m.tenant_id = j.tenant_id AND m.session_id = j.session_id AND m.turn = j.turn
+"""
+
+UNPARK = f"""
+UPDATE jobs SET parked = false WHERE tenant_id = %(tenant_id)s AND id = (
+  SELECT id FROM jobs WHERE tenant_id = %(tenant_id)s AND session_id = %(session_id)s AND state = 'queued' AND parked
+    AND NOT EXISTS (SELECT 1 FROM jobs l WHERE l.tenant_id = %(tenant_id)s AND l.session_id = %(session_id)s
+      AND NOT l.parked AND l.state IN {LIVE_SQL})
+  ORDER BY turn LIMIT 1)
+RETURNING id
+"""
+
+REQUEUE = """
+WITH back AS (
+  UPDATE jobs SET state = 'queued', run_at = now() + make_interval(secs => %(delay_s)s), lease_owner = NULL,
+    lease_until = NULL, dispatched_at = NULL, error = %(error)s, tries = tries - %(refund)s
+  WHERE tenant_id = %(tenant_id)s AND id = %(id)s AND attempt = %(attempt)s AND state = %(from_state)s
+  RETURNING id)
+UPDATE attempts SET ended_at = now(), outcome = %(outcome)s, error = %(error)s
+WHERE tenant_id = %(tenant_id)s AND job_id = %(id)s AND attempt = %(attempt)s AND EXISTS (SELECT 1 FROM back)
+RETURNING job_id
+"""
+
+
+CREDENTIAL = ("credential_id", "service", "base_url", "key_id", "sealed")
+
+
+class ClaimedJob(msgspec.Struct, frozen=True, kw_only=True):
+    """A job as its attempt runs it. `left_s` is the time up to its deadline, `credential` the tenant's own for the model's
+    provider. Prices are in US dollars per million tokens. `tenant` is read for jobs that run within limits."""
+
+    id: UUID
+    tenant_id: UUID
+    kind: Kind
+    queue: str
+    session_id: UUID | None
+    turn: int | None
+    model: str
+    agent: str | None
+    payload: dict[str, Any]
+    attempt: int
+    tries: int
+    max_tries: int
+    dispatch_seq: int
+    inbox: str | None
+    request_id: str | None
+    error: dict[str, Any] | None
+    created_at: datetime
+    left_s: float
+    user_id: UUID | None
+    input_usd: Decimal | None
+    output_usd: Decimal | None
+    credential: ProviderCredential | None
+    tenant: TenantSnapshot | None
+
+
+@dataclass(frozen=True)
+class Ending:
+    """How a job ends: its last state, what is stored of it, and the deflated log of all its frames.
+
+    `parts` None stores no answer. `usage` is what was used, {input_tokens, output_tokens, …}, and is charged with the end, in
+    the same transaction. `forget` removes what the user said too (`on_busy=rollback`). `agent` is who answered where a
+    router chose; `detail` is what the message says besides its parts (renderer, citations, whether it was kept from before).
+    """
+
+    state: State
+    last_seq: int
+    frames: bytes
+    result: dict[str, Any] | None = None
+    error: dict[str, Any] | None = None
+    message_id: UUID | None = None
+    parts: list[dict[str, Any]] | None = None
+    message_status: str = "completed"
+    usage: dict[str, Any] | None = None
+    forget: bool = False
+    agent: str | None = None
+    detail: dict[str, Any] | None = None
+
+
+@dataclass(frozen=True)
+class Ended:
+    """What follows from an ending: `more` jobs of the tenant wait, or the next turn of the session was let go; and what it
+    cost, in nano-USD."""
+
+    more: bool
+    next_turn: bool
+    cost_nanos: int = 0
+
+
+async def claim_job(
+    pool: Pool, tenant_id: UUID, job_id: UUID, dispatch_seq: int, *, worker: str, lease_s: float, history: int
+) -> tuple[ClaimedJob, list[StoredMessage]] | None:
+    """Make a dispatched job this worker's; return it with the last `history` messages of its session, oldest first.
+
+    None means that the doorbell was a duplicate or came too late.
+    """
+    values = {"tenant_id": tenant_id, "id": job_id, "dispatch_seq": dispatch_seq, "worker": worker}
+    values |= {"lease_s": lease_s, "history": history, "from_state": "dispatched"}
+    claimed, messages = await run_batch(pool, tenant_id, [(CLAIM, values), (HISTORY, values)])
+    if not claimed:
+        return None
+    return _claimed_job(claimed[0]), [StoredMessage(**row) for row in reversed(messages)]
+
+
+def _claimed_job(row: DictRow) -> ClaimedJob:
+    credential_id, service, base_url, key_id, sealed = (row.pop(name) for name in CREDENTIAL)
+    tenant = row.pop("tenant")
+    return ClaimedJob(
+        **row,
+        credential=ProviderCredential(credential_id, service, base_url, key_id, sealed) if credential_id else None,
+        tenant=read_tenant_snapshot(tenant) if tenant is not None else None,
+    )
+
+
+async def finish_job(
+    pool: Pool,
+    tenant_id: UUID,
+    job_id: UUID,
+    attempt: int,
+    ending: Ending,
+    *,
+    session_id: UUID | None,
+    from_states: tuple[State, ...] = ("running",),
+) -> Ended | None:
+    """End a job if `attempt` still holds it, in one transaction with all that comes of it; None if it doesn't.
+
+    `session_id` is the job's own, if it has one: it is locked first, as a submit does, so that the next turn can't
+    slip in between.
+    """
+    values = _finish_values(tenant_id, job_id, attempt, ending, from_states) | {"session_id": session_id}
+    steps = [FINISH]
+    if session_id is not None:
+        steps = [LOCK_SESSION, FINISH, *([FORGET] if ending.forget else []), UNPARK]
+    rows = dict(zip(steps, await run_batch(pool, tenant_id, [(sql, values) for sql in steps]), strict=True))
+    if not rows[FINISH]:
+        return None
+    row = rows[FINISH][0]
+    return Ended(more=row["more"], next_turn=bool(rows.get(UNPARK)), cost_nanos=row["cost_nanos"])
+
+
+def _finish_values(
+    tenant_id: UUID, job_id: UUID, attempt: int, ending: Ending, from_states: tuple[State, ...]
+) -> dict[str, Any]:
+    return {
+        "tenant_id": tenant_id,
+        "id": job_id,
+        "attempt": attempt,
+        "state": ending.state,
+        "from_states": list(from_states),
+        "result": _json(ending.result),
+        "error": _json(ending.error),
+        "last_seq": ending.last_seq,
+        "frames": ending.frames,
+        "message_id": ending.message_id,
+        "parts": _json(ending.parts),
+        "message_status": ending.message_status,
+        "agent": ending.agent,
+        "detail": _json(ending.detail),
+        "usage": _json(ending.usage),
+        "usage_id": new_id(),
+        "audit_id": new_id(),
+        "input_tokens": ending.usage and ending.usage["input_tokens"],
+        "output_tokens": ending.usage and ending.usage["output_tokens"],
+    }
+
+
+def _json(value: Any) -> Jsonb | None:
+    return None if value is None else Jsonb(value)
+
+
+async def requeue_job(
+    db: Db,
+    tenant_id: UUID,
+    job_id: UUID,
+    attempt: int,
+    *,
+    outcome: str,
+    delay_s: float = 0.0,
+    error: dict[str, Any] | None = None,
+    refund: bool = False,
+) -> bool:
+    """Give a running job back to the queue, to be tried again after `delay_s`; `refund` spends no try (a hand-back).
+    False if `attempt` no longer holds it."""
+    values: dict[str, Any] = {"tenant_id": tenant_id, "id": job_id, "attempt": attempt, "outcome": outcome}
+    values |= {"delay_s": delay_s}
+    values["from_state"] = "running"
+    row = await fetch_one(db, REQUEUE, {**values, "error": _json(error), "refund": int(refund)})
+    return row is not None
+
+
+def renew_values(held: list[tuple[UUID, UUID, int]], lease_s: float) -> dict[str, Any]:
+    """Return the parameters of RENEW; the heartbeat thread runs it on a connection of its own."""
+    return {
+        "tenants": [tenant_id for tenant_id, _, _ in held],
+        "ids": [job_id for _, job_id, _ in held],
+        "attempts": [attempt for _, _, attempt in held],
+        "lease_s": lease_s,
+        "from_state": "running",
+    }

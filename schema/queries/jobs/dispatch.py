@@ -1,0 +1,76 @@
+"""Which waiting jobs are dispatched next. Run by dispatchers as `headrace_system`; any number of them may run.
+
+The order is: the tenant with the fewest jobs in flight per weight, then priority, then age. Two statements, because the
+second must see what was committed before the first got the tenants' dispatch locks (`schema/queries/jobs/submissions.py`).
+"""
+
+from uuid import UUID
+
+import msgspec
+from psycopg.types.json import Jsonb
+
+from schema.db import Db, fetch_all
+from schema.job_kinds import OF_QUEUE, Kind
+from schema.queries.jobs.submissions import DISPATCH_LOCK
+from schema.queries.statements import read_sql
+from schema.states import IN_FLIGHT_SQL
+
+LOCK_TENANTS = read_sql("lock_tenants")
+
+DISPATCH = read_sql("dispatch_jobs", IN_FLIGHT_SQL=IN_FLIGHT_SQL)
+
+UNDISPATCH = """
+UPDATE jobs j SET state = 'queued', dispatched_at = NULL
+FROM unnest(%(tenants)s::uuid[], %(ids)s::uuid[], %(seqs)s::int[]) AS d (tenant_id, id, seq)
+WHERE j.tenant_id = d.tenant_id AND j.id = d.id AND j.state = %(from_state)s AND j.dispatch_seq = d.seq
+"""
+
+# Rows that somebody holds are passed over here and in the sweeper: a worker that is cut off in the middle of a transaction
+# must not stop the sweep for everybody until Postgres gives its connection up.
+UNANSWERED = """
+UPDATE jobs SET state = 'queued', dispatched_at = NULL WHERE (tenant_id, id) IN (
+  SELECT tenant_id, id FROM jobs
+  WHERE state = 'dispatched' AND dispatched_at < now() - make_interval(
+    secs => %(after_s)s * coalesce((%(patience)s::jsonb ->> queue)::int, 1))
+  FOR UPDATE SKIP LOCKED)
+RETURNING queue
+"""
+
+
+class DispatchedJob(msgspec.Struct, frozen=True, kw_only=True):
+    """A job whose doorbell is to be rung."""
+
+    tenant_id: UUID
+    id: UUID
+    kind: Kind
+    dispatch_seq: int
+    inbox: str | None
+
+
+async def dispatch_jobs(db: Db, queue: str, *, window: int) -> list[DispatchedJob]:
+    """Move jobs from `queued` to `dispatched` as far as caps and the window allow; return them, for their doorbells."""
+    locked = await fetch_all(db, LOCK_TENANTS, {"queue": queue, "lock": DISPATCH_LOCK})
+    if not locked:
+        return []
+    tenants = [row["tenant_id"] for row in locked]
+    kind = OF_QUEUE[queue]
+    values = {"queue": queue, "window": kind.window or window, "tenants": tenants, "at_once": kind.at_once}
+    values |= {"from_state": "queued", "tenant_state": "active"}
+    return await fetch_all(db, DISPATCH, values, into=DispatchedJob)
+
+
+async def undispatch_jobs(db: Db, jobs: list[DispatchedJob]) -> None:
+    """Take back dispatches whose doorbell could not be rung."""
+    values = {
+        "tenants": [job.tenant_id for job in jobs],
+        "ids": [job.id for job in jobs],
+        "seqs": [job.dispatch_seq for job in jobs],
+        "from_state": "dispatched",
+    }
+    await db.execute(UNDISPATCH, values)
+
+
+async def requeue_unanswered(db: Db, *, after_s: float) -> int:
+    """Queue again what was dispatched and never claimed; return how many."""
+    patience = Jsonb({queue: kind.patience for queue, kind in OF_QUEUE.items()})
+    return len(await fetch_all(db, UNANSWERED, {"after_s": after_s, "patience": patience}))

@@ -1,0 +1,1 @@
+"""Statements about sessions, their messages, feedback and memories."""

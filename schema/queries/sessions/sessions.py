@@ -1,0 +1,102 @@
+"""Sessions and their messages."""
+
+from datetime import datetime
+from typing import Any, Literal
+from uuid import UUID
+
+import msgspec
+
+from schema.db import Db, fetch_all, fetch_one
+from schema.states import LIVE_SQL
+
+MessageRole = Literal["system", "developer", "user", "assistant", "tool"]
+
+COLUMNS = "id, title, turns, created_at, updated_at"
+
+
+class Session(msgspec.Struct, frozen=True, kw_only=True):
+    """A session; `turns` counts what users said in it."""
+
+    id: UUID
+    title: str
+    turns: int
+    created_at: datetime
+    updated_at: datetime
+
+
+class StoredMessage(msgspec.Struct, frozen=True, kw_only=True):
+    """A message as a model is told of it."""
+
+    turn: int
+    role: MessageRole
+    parts: list[dict[str, Any]]
+
+
+class SessionMessage(StoredMessage, frozen=True, kw_only=True):
+    """A message as users see it."""
+
+    id: UUID
+    job_id: UUID | None
+    ordinal: int
+    status: str
+    model: str | None
+    agent: str | None
+    usage: dict[str, Any] | None
+    created_at: datetime
+    citations: list[dict[str, Any]] | None
+    notice: dict[str, Any] | None
+
+
+async def find_session(db: Db, tenant_id: UUID, session_id: UUID) -> Session | None:
+    """Return one session."""
+    sql = f"SELECT {COLUMNS} FROM sessions WHERE tenant_id = %(tenant_id)s AND id = %(id)s"
+    return await fetch_one(db, sql, {"tenant_id": tenant_id, "id": session_id}, into=Session)
+
+
+async def add_session(db: Db, tenant_id: UUID, session_id: UUID, title: str, *, user_id: UUID | None = None) -> None:
+    """Insert an empty session, of a user or of nobody in particular. One that begins with a chat comes with its job
+    (`schema/queries/jobs/submissions.py`)."""
+    sql = "INSERT INTO sessions (tenant_id, id, title, user_id) VALUES (%s, %s, %s, %s)"
+    await db.execute(sql, (tenant_id, session_id, title, user_id))
+
+
+async def list_sessions(
+    db: Db, tenant_id: UUID, *, limit: int, before: tuple[datetime, UUID] | None = None
+) -> list[Session]:
+    """Return sessions, the last used first; `before` is (updated_at, id) of the last row of the page before."""
+    moment, session_id = before or (None, None)
+    sql = f"""SELECT {COLUMNS} FROM sessions WHERE tenant_id = %(tenant_id)s
+      AND (%(moment)s::timestamptz IS NULL OR (updated_at, id) < (%(moment)s, %(id)s))
+      ORDER BY updated_at DESC, id DESC LIMIT %(limit)s"""
+    values = {"tenant_id": tenant_id, "moment": moment, "id": session_id, "limit": limit}
+    return await fetch_all(db, sql, values, into=Session)
+
+
+async def rename_session(db: Db, tenant_id: UUID, session_id: UUID, title: str) -> Session | None:
+    """Give a session another title and return it."""
+    sql = f"""UPDATE sessions SET title = %(title)s WHERE tenant_id = %(tenant_id)s AND id = %(id)s
+      RETURNING {COLUMNS}"""
+    return await fetch_one(db, sql, {"tenant_id": tenant_id, "id": session_id, "title": title}, into=Session)
+
+
+async def delete_session(db: Db, tenant_id: UUID, session_id: UUID) -> bool:
+    """Delete a session with its messages and jobs; False if it isn't there, or a job of it is still live."""
+    sql = f"""DELETE FROM sessions s WHERE s.tenant_id = %(tenant_id)s AND s.id = %(id)s AND NOT EXISTS (
+        SELECT 1 FROM jobs j WHERE j.tenant_id = s.tenant_id AND j.session_id = s.id
+          AND j.state IN {LIVE_SQL})
+      RETURNING s.id"""
+    return await fetch_one(db, sql, {"tenant_id": tenant_id, "id": session_id}) is not None
+
+
+async def list_messages(
+    db: Db, tenant_id: UUID, session_id: UUID, *, limit: int, after: tuple[int, int] | None = None
+) -> list[SessionMessage]:
+    """Return messages in order; `after` is (turn, ordinal) of the last row of the page before."""
+    turn, ordinal = after or (-1, -1)
+    sql = """SELECT id, job_id, turn, ordinal, role, parts, status, model, agent, usage, created_at,
+      detail -> 'citations' AS citations, detail -> 'notice' AS notice FROM messages
+      WHERE tenant_id = %(tenant_id)s AND session_id = %(session_id)s
+        AND (turn, ordinal) > (%(turn)s::int, %(ordinal)s::int)
+      ORDER BY turn, ordinal LIMIT %(limit)s"""
+    values = {"tenant_id": tenant_id, "session_id": session_id, "turn": turn, "ordinal": ordinal, "limit": limit}
+    return await fetch_all(db, sql, values, into=SessionMessage)

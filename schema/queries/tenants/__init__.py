@@ -1,0 +1,1 @@
+"""Statements about tenants: grants, settings, usage, audit log, figures, retention."""

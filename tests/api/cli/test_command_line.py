@@ -1,0 +1,135 @@
+"""The commands, as a person at a terminal meets them."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from aiohttp.test_utils import TestServer
+
+from api.cli.chat import Told, chat, show
+from api.cli.demo import stored_text
+from api.cli.doctor import look
+from api.cli.env import exports
+from api.cli.ingest import files_in, ingest
+from api.local.errors import LocalError
+from api.local.http_client import Client
+from api.local.stack import RunningStack
+from schema.notices import NO_LANGUAGE_MODEL
+from tests.api.local.stub_api import FOLLOWS, make_app
+from tests.waiting import PATIENCE_S
+
+ROOT = Path(__file__).resolve().parents[3]
+
+
+def command(*arguments: str, home: Path, **environ: str) -> subprocess.CompletedProcess[str]:
+    own = {name: value for name, value in os.environ.items() if not name.startswith("HEADRACE_")}
+    return subprocess.run(
+        [sys.executable, "-m", "api", *arguments],
+        env=own | {"HEADRACE_HOME": str(home)} | environ,
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_S,
+        check=False,
+    )
+
+
+def test_env_says_that_nothing_runs_and_prints_nothing_to_evaluate(tmp_path: Path) -> None:
+    done = command("env", home=tmp_path)
+    assert (1, "") == (done.returncode, done.stdout)
+    assert "headrace: headrace is not running here. Start it with ./headrace up in another terminal.\n" == done.stderr
+
+
+def test_env_does_not_believe_the_state_of_a_stack_that_was_killed(tmp_path: Path) -> None:
+    (tmp_path / "state.json").write_text(f'{{"pid": {os.getpid()}, "url": "http://x", "flower_url": "http://y"}}')
+    assert 1 == command("env", home=tmp_path).returncode
+
+
+def test_chat_without_a_server_says_how_to_start_one(tmp_path: Path) -> None:
+    done = command("chat", "hello", home=tmp_path)
+    assert 1 == done.returncode
+    assert "./headrace up" in done.stderr
+
+
+def test_a_server_that_cannot_be_reached_is_named(tmp_path: Path) -> None:
+    done = command("chat", "hello", home=tmp_path, HEADRACE_URL="http://127.0.0.1:9", HEADRACE_API_KEY="hr_x")
+    assert 1 == done.returncode
+    assert "headrace: http://127.0.0.1:9 can't be reached" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("HEADRACE_PORT", "eighty"), ("HEADRACE_DATABASE_URL", "mysql://x"), ("HEADRACE_REDIS_URL", "http://x")],
+)
+def test_a_wrong_setting_is_named(name: str, value: str, tmp_path: Path) -> None:
+    done = command("up", home=tmp_path, **{name: value})
+    assert 1 == done.returncode
+    assert name in done.stderr
+
+
+def test_doctor_never_shows_a_secret() -> None:
+    environ = {
+        "OPENAI_API_KEY": "sk-secret",
+        "OLLAMA_HOST": "http://user:sesame@127.0.0.1:9",
+        "HEADRACE_DATABASE_URL": "postgresql://u:hush@127.0.0.1:9/x",
+        "HEADRACE_HOME": "/tmp",
+    }
+    report = "\n".join(map(str, look(environ)))
+    assert "WRONG postgres" in report
+    assert [] == [secret for secret in ("sk-secret", "sesame", "hush") if secret in report]
+
+
+def test_exports_can_be_evaluated_by_a_shell() -> None:
+    text = exports(RunningStack(pid=1, url="http://127.0.0.1:1", flower_url="", key="hr_it's"))
+    done = subprocess.run(
+        ["sh", "-c", 'eval "$1"; echo "$OPENAI_BASE_URL $OPENAI_API_KEY"', "sh", text],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert "http://127.0.0.1:1/v1 hr_it's\n" == done.stdout
+
+
+async def test_a_chat_goes_on_after_a_broken_connection_and_says_what_was_void(capsys: pytest.CaptureFixture) -> None:
+    app = make_app()
+    async with TestServer(app) as server, Client(str(server.make_url("")), "hr_x") as client:
+        told = await show(client.chat("hello"))
+        stored = await stored_text(client, told)
+    assert ["5", "5"] == app[FOLLOWS]
+    assert "Hello, world" == told.text == stored
+    assert ["w1", "w2"] == told.workers
+    assert "lost \n[worker lost; another worker takes over]\nHello, world\n" == capsys.readouterr().out
+
+
+async def test_without_a_language_model_a_chat_says_so_once_and_not_in_the_answer(
+    capsys: pytest.CaptureFixture,
+) -> None:
+    async with TestServer(make_app()) as server:
+        await chat(str(server.make_url("")), "hr_x", "hello", None)
+    said = capsys.readouterr()
+    assert (1, 0) == (said.err.count(NO_LANGUAGE_MODEL.message), said.out.count(NO_LANGUAGE_MODEL.message))
+    assert said.err.startswith(NO_LANGUAGE_MODEL.message)
+
+
+async def test_a_refused_upload_is_told_in_a_sentence(tmp_path: Path) -> None:
+    (tmp_path / "note.md").write_text("Water.")
+    async with TestServer(make_app()) as server:
+        with pytest.raises(LocalError, match="404"):
+            await ingest(str(server.make_url("")), "hr_x", list(files_in([tmp_path])), {"collection": "manuals"})
+
+
+def test_a_folder_without_files_is_named(tmp_path: Path) -> None:
+    done = command("ingest", str(tmp_path), home=tmp_path)
+    assert (1, True) == (done.returncode, f"No files to ingest in {tmp_path}." in done.stderr)
+
+
+async def test_a_refusal_is_told_with_the_servers_own_words() -> None:
+    async with TestServer(make_app()) as server, Client(str(server.make_url("")), "hr_x") as client:
+        with pytest.raises(LocalError, match=r"422: Say something else\."):
+            await show(client.chat("forbidden"))
+
+
+def test_nothing_is_said_of_a_stream_without_events() -> None:
+    assert ("", "", 0) == (Told().text, Told().error, Told().pieces)

@@ -1,0 +1,110 @@
+"""The whole stack's life, with a stub in the API's place; journeys test the real one."""
+
+import asyncio
+import os
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from api.local.errors import LocalError
+from api.local.home import Home, free_port
+from api.local.local_stores import Stores
+from api.local.process_output import FileOutput
+from api.local.stack import (
+    RunningStack,
+    answer_status,
+    find_running,
+    prepared_stores,
+    running_stack,
+    settings_from,
+    without_ourselves,
+)
+from api.local.supervisor import Supervisor
+
+STUB = Path(__file__).with_name("stub_api.py")
+ELSEWHERE = Stores(database_url="postgresql://elsewhere", redis_url="redis://elsewhere")
+
+
+@asynccontextmanager
+async def stack(
+    home: Path, program: Path | str = STUB, **environ: str
+) -> AsyncIterator[tuple[RunningStack, Supervisor]]:
+    procfile = home / "Procfile"
+    procfile.write_text(f"api: python {program}\n")
+    settings = settings_from({"HEADRACE_HOME": str(home), **environ})
+    async with running_stack(
+        settings,
+        ELSEWHERE,
+        output=FileOutput(home / "logs"),
+        environ=os.environ,
+        stop=asyncio.Event(),
+        hurry=asyncio.Event(),
+        grace_s=5,
+        procfile=procfile,
+    ) as both:
+        yield both
+
+
+async def test_a_running_stack_is_found_by_other_commands_and_gone_afterwards(tmp_path: Path) -> None:
+    with Home(tmp_path).held():
+        async with stack(tmp_path) as (running, _):
+            assert running == find_running(tmp_path)
+            assert running.key.startswith("hr_")
+            port = int(running.url.rpartition(":")[2])
+            assert 200 == await asyncio.to_thread(answer_status, "127.0.0.1", port, "/health/ready")
+        assert find_running(tmp_path) is None
+        assert 0 == answer_status("127.0.0.1", port, "/health/ready")
+
+
+async def test_a_second_up_names_the_address_of_the_first(tmp_path: Path) -> None:
+    with Home(tmp_path).held():
+        async with stack(tmp_path) as (running, _):
+            expected = f"A stack runs already: {running.url} "
+            with (
+                pytest.raises(LocalError, match=expected),
+                prepared_stores(settings_from({"HEADRACE_HOME": str(tmp_path)})),
+            ):
+                pass
+
+
+async def test_a_taken_port_that_was_asked_for_is_an_error_that_names_it(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", free_port())) as other:
+        port = str(other.getsockname()[1])
+        with pytest.raises(LocalError, match=f"HEADRACE_PORT={port} is in use"):
+            async with stack(tmp_path, HEADRACE_PORT=port):
+                pass
+
+
+async def test_a_default_port_that_is_taken_is_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("api.local.stack.is_free", lambda port: port not in (8000, 5555))
+    async with stack(tmp_path) as (running, _):
+        assert not running.url.endswith(":8000")
+        assert not running.flower_url.endswith(":5555")
+
+
+async def test_a_process_that_always_dies_ends_the_start_with_its_last_words(tmp_path: Path) -> None:
+    broken = tmp_path / "broken.py"
+    broken.write_text("raise SystemExit('the table jobs is missing')\n")
+    with pytest.raises(LocalError, match=r"process api ends as soon as it is started.*\n.*table jobs is missing"):
+        async with stack(tmp_path, broken):
+            pass
+
+
+async def test_the_key_of_the_demo_tenant_is_made_once_and_private(tmp_path: Path) -> None:
+    async with stack(tmp_path) as (first, _):
+        pass
+    async with stack(tmp_path) as (second, _):
+        pass
+    assert first.key == second.key
+    assert "600" == oct((tmp_path / "demo.key").stat().st_mode)[-3:]
+
+
+def test_a_stack_is_not_its_own_provider_of_models() -> None:
+    evaluated = {"HEADRACE_URL": "http://x", "OPENAI_BASE_URL": "http://x/v1", "OPENAI_API_KEY": "hr_", "HOME": "/"}
+    assert {"HEADRACE_URL": "http://x", "HOME": "/"} == without_ourselves(evaluated)
+    elsewhere = {"HEADRACE_URL": "http://x", "OPENAI_BASE_URL": "http://y/v1", "OPENAI_API_KEY": "sk-"}
+    assert elsewhere == without_ourselves(elsewhere)
+    assert {"OPENAI_API_KEY": "sk-"} == without_ourselves({"OPENAI_API_KEY": "sk-"})

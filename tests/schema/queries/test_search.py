@@ -1,0 +1,371 @@
+"""What the statements of searching find, and what they never find, whoever asks and whichever way is taken."""
+
+from collections.abc import AsyncIterator, Sequence
+from datetime import UTC, datetime
+from unicodedata import normalize
+from uuid import UUID
+
+import psycopg
+import pytest
+
+from schema.db import Pool, pool_for, tenant_tx
+from schema.ids import new_id
+from schema.queries.documents.search import (
+    SMALL,
+    Filters,
+    Scope,
+    Space,
+    find_nearest,
+    find_scope,
+    find_words,
+    list_unknown_documents,
+    read_passages,
+    read_vectors,
+    read_words,
+)
+from tests.conftest import TestTenant, make_tenant
+from tests.retrieval.shelf import Shelf, Written
+
+NEAR, FAR, AWAY = [1.0, 0.0, 0.1], [0.6, 0.8, 0.0], [-1.0, 0.1, 0.0]
+BOTH_WAYS = pytest.mark.parametrize("exact", [True, False], ids=["exact", "indexed"])
+
+
+@pytest.fixture
+async def pool(database_url: str) -> AsyncIterator[Pool]:
+    async with pool_for(database_url, "headrace_app", max_size=2) as opened:
+        yield opened
+
+
+@pytest.fixture
+def shelf(database_url: str, tenant: TestTenant) -> Shelf:
+    return Shelf(database_url, tenant.id)
+
+
+@pytest.fixture
+def space(shelf: Shelf) -> Space:
+    return Space(shelf.space("test/three", 3), "test/three", 3)
+
+
+def make_user(shelf: Shelf) -> UUID:
+    user_id = new_id()
+    with psycopg.connect(shelf.database_url) as db:
+        sql = "INSERT INTO users (tenant_id, id, email, name, role) VALUES (%s, %s, %s, 'x', 'member')"
+        db.execute(sql, (shelf.tenant_id, user_id, f"{user_id}@example.com"))
+    return user_id
+
+
+async def scope_of(
+    pool: Pool,
+    shelf: Shelf,
+    *,
+    reader: UUID | None = None,
+    collections: Sequence[UUID] | None = None,
+    filters: Filters | None = None,
+) -> Scope:
+    async with tenant_tx(pool, shelf.tenant_id) as db:
+        return await find_scope(db, shelf.tenant_id, reader, collections=collections, filters=filters or Filters())
+
+
+async def nearest(
+    pool: Pool,
+    scope: Scope,
+    space: Space,
+    query: Sequence[float] = NEAR,
+    *,
+    exact: bool = True,
+    sees: UUID | None = None,
+) -> list[UUID]:
+    async with tenant_tx(pool, scope.tenant_id, user_id=sees) as db:
+        return [row["chunk_id"] for row in await find_nearest(db, scope, space, query, most=10, exact=exact)]
+
+
+async def worded(pool: Pool, scope: Scope, query: str, *phrases: str, sees: UUID | None = None) -> list[UUID]:
+    """Find what has any word of a query, and its phrases."""
+    async with tenant_tx(pool, scope.tenant_id, user_id=sees) as db:
+        row = await read_words(db, scope.tenant_id, scope.reader, query, phrases)
+        if not row["words"]:
+            return []
+        asked = [word for word, phrase in zip(row["words"], row["phrases"], strict=True) if phrase or not phrases]
+        any_of = (" & " if phrases else " | ").join(f"({word})" for word in asked)
+        weights = [1.0] * len(row["words"])
+        rows = await find_words(db, scope, any_of=any_of, words=row["words"], weights=weights, most=10)
+    return [row["chunk_id"] for row in rows]
+
+
+@BOTH_WAYS
+async def test_the_nearest_come_first(pool: Pool, shelf: Shelf, space: Space, exact: bool) -> None:
+    document = Written(name="a", passages=["far", "near", "away"], vectors=[FAR, NEAR, AWAY])
+    far, near, away = shelf.add(shelf.collection("c", space=space.id), document, space=space.id)["a"]
+    scope = await scope_of(pool, shelf)
+    assert [near, far, away] == await nearest(pool, scope, space, exact=exact)
+    async with tenant_tx(pool, shelf.tenant_id) as db:
+        (best, *_) = await find_nearest(db, scope, space, NEAR, most=1, exact=exact)
+    assert pytest.approx(1.0, abs=1e-3) == best["score"]
+
+
+async def test_the_two_ways_are_planned_as_they_are_meant(pool: Pool, shelf: Shelf, space: Space) -> None:
+    collection = shelf.collection("c", space=space.id)
+    shelf.add(collection, Written(name="a", passages=["x"] * 50, vectors=[FAR] * 50), space=space.id)
+    plans = {}
+    for exact in (True, False):
+        async with tenant_tx(pool, shelf.tenant_id) as db:
+            scope = await find_scope(db, shelf.tenant_id, None, collections=None, filters=Filters())
+            plans[exact] = await explained(db, scope, space, exact=exact)
+    assert "embedding_idx" not in plans[True]
+    assert "embedding_idx" in plans[False]
+    assert 1 == plans[False].count("Index Scan using"), "one of the eight parts is read"
+
+
+async def explained(db, scope: Scope, space: Space, *, exact: bool | None) -> str:
+    """The plan of the statement that a search would run."""
+
+    class Explaining:
+        def cursor(self, **options: object) -> "Explaining":
+            return self
+
+        async def execute(self, sql: str, values: object, **options: object):
+            return await db.execute(f"EXPLAIN (ANALYZE) {sql}" if "<=>" in sql else sql, values, **options)
+
+    rows = await find_nearest(Explaining(), scope, space, NEAR, most=1, exact=exact)
+    return "\n".join(row["QUERY PLAN"] for row in rows)
+
+
+@BOTH_WAYS
+async def test_another_tenants_passages_are_never_near(
+    pool: Pool, shelf: Shelf, space: Space, database_url: str, exact: bool
+) -> None:
+    other = Shelf(database_url, make_tenant(database_url).id)
+    theirs = other.add(
+        other.collection("c", space=space.id), Written(name="a", passages=["x"], vectors=[NEAR]), space=space.id
+    )
+    own = shelf.add(
+        shelf.collection("c", space=space.id), Written(name="a", passages=["y"], vectors=[AWAY]), space=space.id
+    )
+    assert own["a"] == await nearest(pool, await scope_of(pool, shelf), space, exact=exact)
+    forged = Scope(tenant_id=other.tenant_id, reader=None, chunks=1)
+    async with tenant_tx(pool, shelf.tenant_id) as db:  # security of rows holds whatever the statement says
+        assert [] == await find_nearest(db, forged, space, NEAR, most=10, exact=exact)
+        assert {} == await read_passages(db, other.tenant_id, None, theirs["a"], [], [])
+        assert {} == await read_vectors(db, other.tenant_id, None, space, theirs["a"])
+
+
+@pytest.mark.parametrize("names_user", [True, False], ids=["a member's transaction", "an owner's transaction"])
+@BOTH_WAYS
+async def test_another_persons_private_documents_are_never_found(
+    pool: Pool, shelf: Shelf, space: Space, exact: bool, names_user: bool
+) -> None:
+    ada, ben = make_user(shelf), make_user(shelf)
+    documents = [
+        Written(name="shared", passages=["the weir is shared"], vectors=[FAR]),
+        Written(name="ada's", passages=["the weir is Ada's"], vectors=[NEAR], user_id=ada),
+        Written(name="ben's", passages=["the weir is Ben's"], vectors=[NEAR], user_id=ben),
+    ]
+    made = shelf.add(shelf.collection("c", space=space.id), *documents, space=space.id)
+    seen = {*made["shared"], *made["ada's"]}
+    scope, sees = await scope_of(pool, shelf, reader=ada), ada if names_user else None
+    assert seen == set(await nearest(pool, scope, space, exact=exact, sees=sees))
+    assert seen == set(await worded(pool, scope, "weir", sees=sees))
+    nobody = await scope_of(pool, shelf)
+    assert made["shared"] == await nearest(pool, nobody, space, exact=exact)
+    assert made["shared"] == await worded(pool, nobody, "weir")
+    by_id = await scope_of(pool, shelf, reader=ada, filters=Filters(documents=[shelf.document_id("ben's")]))
+    assert ("{}", 0) == (by_id.documents, by_id.chunks)
+    async with tenant_tx(pool, shelf.tenant_id, user_id=sees) as db:
+        assert {} == await read_passages(db, shelf.tenant_id, ada, made["ben's"], [], [])
+        assert {} == await read_vectors(db, shelf.tenant_id, ada, space, made["ben's"])
+        assert [1] == (await read_words(db, shelf.tenant_id, ada, "Ada", ()))["counts"]
+        assert [0] == (await read_words(db, shelf.tenant_id, ada, "Ben", ()))["counts"]
+        asked = [shelf.document_id(name) for name in made]
+        assert asked[2:] == await list_unknown_documents(db, shelf.tenant_id, ada, asked)
+
+
+async def test_a_search_that_claims_another_reader_than_its_transaction_gets_shared_documents_only(
+    pool: Pool, shelf: Shelf, space: Space
+) -> None:
+    ada, ben = make_user(shelf), make_user(shelf)
+    mine = Written(name="ben's", passages=["the weir"], vectors=[NEAR], user_id=ben)
+    shelf.add(shelf.collection("c", space=space.id), mine, space=space.id)
+    scope = Scope(tenant_id=shelf.tenant_id, reader=ben, chunks=1)
+    assert [] == await nearest(pool, scope, space, sees=ada)
+    assert [] == await worded(pool, scope, "weir", sees=ada)
+
+
+async def test_words_of_other_tenants_are_neither_found_nor_counted(
+    pool: Pool, shelf: Shelf, database_url: str
+) -> None:
+    other = Shelf(database_url, make_tenant(database_url).id)
+    other.add(other.collection("c"), Written(name="a", passages=["penstock"]))
+    shelf.add(shelf.collection("c"), Written(name="a", passages=["sluice"]))
+    scope = await scope_of(pool, shelf)
+    assert [] == await worded(pool, scope, "penstock")
+    async with tenant_tx(pool, shelf.tenant_id) as db:
+        assert [0] == (await read_words(db, shelf.tenant_id, None, "penstock", ()))["counts"]
+
+
+@pytest.mark.parametrize("query", ["công nợ", "cong no", "CÔNG NỢ", "co\u0302ng no\u031b\u0323"])
+async def test_accents_do_not_matter(pool: Pool, shelf: Shelf, query: str) -> None:
+    made = shelf.add(shelf.collection("c"), Written(name="a", passages=["Quản lý công nợ khách hàng", "Vận đơn"]))
+    found = await worded(pool, await scope_of(pool, shelf), normalize("NFC", query))
+    assert made["a"][:1] == found
+
+
+async def test_a_phrase_is_found_as_it_stands(pool: Pool, shelf: Shelf) -> None:
+    passages = ["the mill race runs dry", "a race to the mill"]
+    first, second = shelf.add(shelf.collection("c"), Written(name="a", passages=passages))["a"]
+    scope = await scope_of(pool, shelf)
+    assert {first, second} == set(await worded(pool, scope, "mill race"))
+    assert [first] == await worded(pool, scope, '"mill race"', "mill race")
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "a & b",
+        "foo | !bar",
+        "it's",
+        "'",
+        "\\",
+        "a\\'b",
+        ":*",
+        "x:*A",
+        "<->",
+        "((",
+        "mill <2> race",
+        "🌊",
+        "'; DROP TABLE chunks",
+        "https://example.com/a?b='c'",
+        "C:\\temp\\x",
+        "%s %(a)s {}",
+    ],
+)
+async def test_no_sign_in_a_query_is_an_operator(pool: Pool, shelf: Shelf, query: str) -> None:
+    made = shelf.add(shelf.collection("c"), Written(name="a", passages=[f"It says {query} here."]))
+    found = await worded(pool, await scope_of(pool, shelf), f"says {query}")
+    assert made["a"] == found
+
+
+@pytest.mark.parametrize("query", ["", "   ", "?!…", "&|!()"])
+async def test_a_query_without_a_word_has_no_words(pool: Pool, shelf: Shelf, query: str) -> None:
+    async with tenant_tx(pool, shelf.tenant_id) as db:
+        row = await read_words(db, shelf.tenant_id, None, query, ())
+    assert (None, None) == (row["words"], row["counts"])
+
+
+@BOTH_WAYS
+async def test_collections_and_documents_bound_what_is_found(
+    pool: Pool, shelf: Shelf, space: Space, exact: bool
+) -> None:
+    one, two = shelf.collection("one", space=space.id), shelf.collection("two", space=space.id)
+    made = shelf.add(one, Written(name="a", passages=["a weir"], vectors=[FAR]), space=space.id)
+    made |= shelf.add(two, *(Written(name=name, passages=["a weir"], vectors=[NEAR]) for name in "bc"), space=space.id)
+    for collections, filters, expected in (
+        ([one], Filters(), made["a"]),
+        ([two], Filters(), made["b"] + made["c"]),
+        (None, Filters(documents=[shelf.document_id("b")]), made["b"]),
+        ([one], Filters(documents=[shelf.document_id("b")]), []),
+        ([], Filters(), []),
+    ):
+        scope = await scope_of(pool, shelf, collections=collections, filters=filters)
+        assert sorted(expected) == sorted(await nearest(pool, scope, space, exact=exact))
+        assert sorted(expected) == sorted(await worded(pool, scope, "weir"))
+
+
+MAY, JUNE = datetime(2026, 5, 1, tzinfo=UTC), datetime(2026, 6, 1, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("filters", "names"),
+    [
+        (Filters(created_before=JUNE), "a"),
+        (Filters(created_after=JUNE), "b"),
+        (Filters(created_after=MAY, created_before=JUNE), "a"),
+        (Filters(language="vi"), "b"),
+        (Filters(metadata={"year": 2026}), "ab"),
+        (Filters(metadata={"year": "2026"}), ""),
+        (Filters(metadata={"year": [2025, 2026], "kind": "lease"}), "a"),
+        (Filters(metadata={"kind": ["lease", "deed"]}), "ab"),
+        (Filters(metadata={"tags": "river"}), "a"),
+        (Filters(metadata={"tags": ["mill", "canal"]}), "ab"),
+        (Filters(metadata={"owner": {"town": "Hue"}}), "b"),
+        (Filters(metadata={"tags": []}), ""),
+        (Filters(metadata={"none": None}), "b"),
+    ],
+)
+async def test_filters_leave_the_documents_that_fit(pool: Pool, shelf: Shelf, filters: Filters, names: str) -> None:
+    lease = {"year": 2026, "kind": "lease", "tags": ["river", "mill"]}
+    deed = {"year": 2026, "kind": "deed", "tags": ["canal"], "owner": {"town": "Hue", "street": "x"}, "none": None}
+    made = shelf.add(
+        shelf.collection("c"),
+        Written(name="a", passages=["a weir"], metadata=lease, created_at=MAY, language="en"),
+        Written(name="b", passages=["a weir", "a lock"], metadata=deed, created_at=JUNE, language="vi"),
+    )
+    scope = await scope_of(pool, shelf, filters=filters)
+    expected = {name: len(made[name]) for name in names}
+    assert (len(expected), sum(expected.values())) == (scope.found, scope.chunks)
+    assert {made[name][0] for name in names} == set(await worded(pool, scope, "weir"))
+
+
+async def test_the_size_of_a_scope_is_known_exactly_where_it_is_small(pool: Pool, shelf: Shelf) -> None:
+    one, two = shelf.collection("one"), shelf.collection("two")
+    shelf.add(one, Written(name="a", passages=["x"] * 3))
+    shelf.add(two, Written(name="b", passages=["x"] * 2))
+    assert 5 == (await scope_of(pool, shelf)).chunks
+    ada, ben = make_user(shelf), make_user(shelf)
+    shelf.add(two, *(Written(name="c", passages=["x"] * 4, user_id=user) for user in (ada, ben)))
+    with psycopg.connect(shelf.database_url) as db:  # as if it had a large document
+        db.execute("UPDATE documents SET chunks = %s WHERE name = 'a' AND tenant_id = %s", (SMALL, shelf.tenant_id))
+    for reader, own in ((None, 0), (ada, 4)):
+        scopes = [await scope_of(pool, shelf, reader=reader, collections=chosen) for chosen in (None, [one], [two])]
+        assert [SMALL + 2 + own, SMALL, 2 + own] == [scope.chunks for scope in scopes]
+
+
+async def test_the_cheaper_way_is_taken(pool: Pool, shelf: Shelf, space: Space) -> None:
+    shelf.add(shelf.collection("c", space=space.id), Written(name="a", passages=["x"], vectors=[NEAR]), space=space.id)
+    ways = []
+    for chunks, indexed in ((SMALL, 10_000_000), (5_000, 10_000_000), (20_000, 1_000_000), (200_000, 1_000_000)):
+        with psycopg.connect(shelf.database_url) as db:
+            parts = f"chunk_vectors_{space.id}_%"
+            db.execute("UPDATE pg_class SET reltuples = %s WHERE relkind = 'r' AND relname LIKE %s", (indexed, parts))
+        scope = Scope(tenant_id=shelf.tenant_id, reader=None, chunks=chunks)
+        async with tenant_tx(pool, shelf.tenant_id) as db:
+            ways.append("embedding_idx" in await explained(db, scope, space, exact=None))
+    assert [False, False, True, True] == ways
+
+
+@BOTH_WAYS
+async def test_only_the_space_that_is_searched_counts(pool: Pool, shelf: Shelf, space: Space, exact: bool) -> None:
+    other = Space(shelf.space("test/two", 2), "test/two", 2)
+    collection = shelf.collection("c", space=space.id, next_space=other.id, next_embedder="test/two")
+    made = shelf.add(collection, Written(name="a", passages=["x", "y"], vectors=[NEAR, FAR]), space=space.id)
+    shelf.embed(other.id, {made["a"][1]: [0.0, 1.0]})
+    scope = await scope_of(pool, shelf)
+    assert made["a"] == await nearest(pool, scope, space, exact=exact)
+    assert made["a"][1:] == await nearest(pool, scope, other, [0.0, 1.0], exact=exact)
+    async with tenant_tx(pool, shelf.tenant_id) as db:
+        vectors = await read_vectors(db, shelf.tenant_id, None, other, made["a"])
+    assert {made["a"][1]: [0.0, 1.0]} == vectors
+
+
+async def test_a_scope_that_the_index_passes_by_is_compared_one_by_one(pool: Pool, shelf: Shelf, space: Space) -> None:
+    """As where nearly all of a tenant's documents are other people's."""
+    ada, ben = make_user(shelf), make_user(shelf)
+    collection = shelf.collection("c", space=space.id)
+    shelf.add(collection, Written(name="b", passages=["x"] * 300, vectors=[NEAR] * 300, user_id=ben), space=space.id)
+    mine = Written(name="a", passages=["y"] * 3, vectors=[AWAY] * 3, user_id=ada)
+    made = shelf.add(collection, mine, space=space.id)
+    scope = Scope(tenant_id=shelf.tenant_id, reader=ada, chunks=10**9)
+    async with tenant_tx(pool, shelf.tenant_id) as db:
+        await db.execute("SELECT set_config('hnsw.max_scan_tuples', '1', true)")
+        rows = await find_nearest(db, scope, space, NEAR, most=3)
+    assert sorted(made["a"]) == sorted(row["chunk_id"] for row in rows)
+
+
+async def test_a_passage_tells_what_a_citation_needs(pool: Pool, shelf: Shelf) -> None:
+    collection = shelf.collection("rivers")
+    written = Written(name="a.pdf", passages=["the weir", "the mill"], headings=["One", "Two"], metadata={"year": 1})
+    _, second = shelf.add(collection, written)["a.pdf"]
+    async with tenant_tx(pool, shelf.tenant_id) as db:
+        row = (await read_passages(db, shelf.tenant_id, None, [second], ["'mill'", "'weir'"], [2.0, 0.5]))[second]
+    assert ("the mill", "Two", 2, "a.pdf", "rivers", {"year": 1}, 2.0) == tuple(
+        row[name] for name in ("text", "heading", "page", "document", "collection", "metadata", "covered")
+    )

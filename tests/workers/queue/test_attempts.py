@@ -1,0 +1,257 @@
+"""One try of a job: every way in which it can end, and that an old one changes nothing."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+
+from graphs.providers.errors import ProviderRateLimited, ProviderRejectedKey
+from schema import events
+from tests.conftest import TestTenant
+from tests.waiting import PATIENCE_S
+from tests.workers.jobs import (
+    Script,
+    change,
+    job_row,
+    read_all,
+    rows,
+    saying,
+    stored_frames,
+    submit_one,
+    turn,
+    worker_context,
+)
+from workers.context import WorkerContext
+from workers.queue.attempts import attempt_job
+from workers.queue.cancel import cancel
+from workers.queue.job_core import JobCore
+from workers.queue.submit import Submitted, submit
+
+
+@pytest.fixture
+async def worker(database_url: str, redis_url: str) -> AsyncIterator[WorkerContext]:
+    async with worker_context(database_url, redis_url) as opened:
+        yield opened
+
+
+def begin(
+    worker: WorkerContext, script: Script, tenant: TestTenant, job: Submitted, seq: int = 1
+) -> asyncio.Task[None]:
+    return asyncio.create_task(attempt_job(worker, script, tenant.id, job.job_id, seq))
+
+
+async def test_an_answer_is_stored_once_and_the_stream_tells_it(
+    core: JobCore, worker: WorkerContext, database_url: str, tenant: TestTenant
+) -> None:
+    job = await submit(core, turn(tenant))
+    await begin(worker, Script(*saying("good day")), tenant, job)
+    row = job_row(database_url, job.job_id)
+    answers = rows(database_url, "SELECT * FROM messages WHERE job_id = %s AND role = 'assistant'", job.job_id)
+    frames = await read_all(await core.hub.join(tenant.id, job.job_id))
+    assert ("succeeded", "good day") == (row["state"], row["result"]["text"])
+    assert [[{"type": "text", "text": "good day"}]] == [answer["parts"] for answer in answers]
+    assert str(answers[0]["id"]) == row["result"]["message_id"]
+    assert [
+        "job.queued",
+        "job.started",
+        "message.delta",
+        "message.completed",
+        "usage.recorded",
+        "job.succeeded",
+    ] == [frame.type for frame in frames]
+    assert [1, 2, 3, 4, 5, 6] == [frame.seq for frame in frames]
+
+
+async def test_the_log_in_postgres_is_the_stream(core: JobCore, worker: WorkerContext, tenant: TestTenant) -> None:
+    job = await submit_one(core, tenant)
+    await begin(worker, Script(*saying()), tenant, job)
+    assert await read_all(await core.hub.join(tenant.id, job.job_id)) == await stored_frames(core, tenant, job.job_id)
+
+
+async def test_a_doubled_doorbell_runs_nothing(core: JobCore, worker: WorkerContext, tenant: TestTenant) -> None:
+    job = await submit_one(core, tenant)
+    script = Script(*saying())
+    await asyncio.gather(*(begin(worker, script, tenant, job) for _ in range(20)))
+    await begin(worker, script, tenant, job, seq=0)
+    assert 1 == script.begun
+
+
+async def test_a_doorbell_of_another_tenant_runs_nothing(
+    core: JobCore, worker: WorkerContext, database_url: str, tenant: TestTenant
+) -> None:
+    from tests.conftest import make_tenant
+
+    job, script = await submit_one(core, tenant), Script(*saying())
+    await begin(worker, script, make_tenant(database_url), job)
+    assert (0, "dispatched") == (script.begun, job_row(database_url, job.job_id)["state"])
+
+
+async def test_a_failure_that_may_pass_is_tried_again_later(
+    core: JobCore, worker: WorkerContext, database_url: str, tenant: TestTenant
+) -> None:
+    job = await submit_one(core, tenant)
+    await begin(worker, Script(ProviderRateLimited("slow down", retry_after_s=120)), tenant, job)
+    row = job_row(database_url, job.job_id)
+    (wait,) = rows(database_url, "SELECT run_at > now() + interval '110 s' AS late FROM jobs WHERE id = %s", job.job_id)
+    assert ("queued", 1, "provider_rate_limited") == (row["state"], row["tries"], row["error"]["code"])
+    assert wait["late"], "the vendor's Retry-After is not waited for"
+
+
+async def test_a_failure_that_cannot_pass_ends_the_job(
+    core: JobCore, worker: WorkerContext, database_url: str, tenant: TestTenant
+) -> None:
+    job = await submit_one(core, tenant)
+    await begin(worker, Script(ProviderRejectedKey("The key was rejected.")), tenant, job)
+    last = (await read_all(await core.hub.join(tenant.id, job.job_id)))[-1]
+    told = events.decode_event(last)
+    assert events.JobFailed(error=events.Reason("provider_rejected_key", "The key was rejected.")) == told
+    assert "failed" == job_row(database_url, job.job_id)["state"]
+
+
+async def test_a_job_out_of_tries_is_failed_with_its_reason(
+    core: JobCore, worker: WorkerContext, database_url: str, tenant: TestTenant
+) -> None:
+    job = await submit_one(core, tenant)
+    change(database_url, "UPDATE jobs SET tries = max_tries - 1 WHERE id = %s", job.job_id)
+    await begin(worker, Script(ProviderRateLimited("slow down")), tenant, job)
+    row = job_row(database_url, job.job_id)
+    assert ("failed", "provider_rate_limited") == (row["state"], row["error"]["code"])
+
+
+async def test_an_error_of_ours_tells_no_secret(
+    core: JobCore, worker: WorkerContext, database_url: str, tenant: TestTenant
+) -> None:
+    job = await submit_one(core, tenant)
+    await begin(worker, Script(RuntimeError("password=canary")), tenant, job)
+    row = job_row(database_url, job.job_id)
+    assert ("failed", "internal") == (row["state"], row["error"]["code"])
+    assert "canary" not in str(row["error"])
+
+
+async def test_a_cancelled_attempt_keeps_what_was_said(
+    core: JobCore, worker: WorkerContext, database_url: str, tenant: TestTenant
+) -> None:
+    job = await submit(core, turn(tenant))
+    script = Script(events.MessageDelta(text="so far"), asyncio.Event())
+    running = begin(worker, script, tenant, job)
+    await script.at_work.wait()
+    assert "running" == await cancel(core, tenant.id, job.job_id)
+    await asyncio.wait_for(running, PATIENCE_S)
+    (answer,) = rows(database_url, "SELECT * FROM messages WHERE job_id = %s AND role = 'assistant'", job.job_id)
+    assert ("cancelled", True) == (job_row(database_url, job.job_id)["state"], script.closed)
+    assert ("interrupted", "so far") == (answer["status"], answer["parts"][0]["text"])
+
+
+async def test_a_forgotten_attempt_leaves_no_message(
+    core: JobCore, worker: WorkerContext, database_url: str, tenant: TestTenant
+) -> None:
+    job = await submit(core, turn(tenant))
+    script = Script(events.MessageDelta(text="so far"), asyncio.Event())
+    running = begin(worker, script, tenant, job)
+    await script.at_work.wait()
+    await cancel(core, tenant.id, job.job_id, mode="forget")
+    await asyncio.wait_for(running, PATIENCE_S)
+    assert [] == rows(database_url, "SELECT 1 FROM messages WHERE job_id = %s", job.job_id)
+
+
+async def test_a_hand_back_spends_no_try_and_the_next_attempt_goes_on_in_the_same_stream(
+    core: JobCore, worker: WorkerContext, database_url: str, tenant: TestTenant
+) -> None:
+    job = await submit_one(core, tenant)
+    script = Script(events.MessageDelta(text="half"), asyncio.Event())
+    running = begin(worker, script, tenant, job)
+    await script.at_work.wait()
+    worker.hand_back()
+    await asyncio.wait_for(running, PATIENCE_S)
+    row = job_row(database_url, job.job_id)
+    assert ("queued", 0, 1) == (row["state"], row["tries"], row["attempt"])
+
+    worker.draining = False
+    await worker.dispatcher.dispatch("chat")
+    await begin(worker, Script(*saying("whole")), tenant, job, seq=job_row(database_url, job.job_id)["dispatch_seq"])
+    frames = await read_all(await core.hub.join(tenant.id, job.job_id))
+    restarted = next(frame for frame in frames if frame.type == "job.restarted")
+    assert events.JobRestarted(attempt=2, reason="worker_stopped", discard_after=2, worker="chat@test") == (
+        events.decode_event(restarted)
+    )
+    assert list(range(1, len(frames) + 1)) == [frame.seq for frame in frames]
+    assert "job.succeeded" == frames[-1].type
+
+
+async def test_an_attempt_that_lost_its_job_writes_nothing(
+    core: JobCore, worker: WorkerContext, database_url: str, tenant: TestTenant
+) -> None:
+    """The zombie: it slept past its lease, another attempt took the job and ended it, then the first wakes up."""
+    job = await submit(core, turn(tenant))
+    wake = asyncio.Event()
+    old = Script(events.MessageDelta(text="old "), wake, *saying("old answer"))
+    zombie = begin(worker, old, tenant, job)
+    await old.at_work.wait()
+    change(
+        database_url,
+        "UPDATE jobs SET state = 'dispatched', dispatch_seq = 2, lease_owner = NULL WHERE id = %s",
+        job.job_id,
+    )
+    async with worker_context(database_url, ports_url(worker)) as second:
+        await begin(second, Script(*saying("new answer")), tenant, job, seq=2)
+    wake.set()
+    await asyncio.wait_for(zombie, PATIENCE_S)
+    frames = await read_all(await core.hub.join(tenant.id, job.job_id))
+    answers = rows(database_url, "SELECT parts FROM messages WHERE job_id = %s AND role = 'assistant'", job.job_id)
+    assert [[{"type": "text", "text": "new answer"}]] == [answer["parts"] for answer in answers]
+    assert "new answer" == job_row(database_url, job.job_id)["result"]["text"]
+    assert b"old answer" not in b"".join(frame.data for frame in frames)
+    assert list(range(1, len(frames) + 1)) == [frame.seq for frame in frames]
+
+
+def ports_url(worker: WorkerContext) -> str:
+    return worker.settings.redis_url
+
+
+async def test_an_attempt_whose_lease_is_gone_stops_at_the_next_beat(
+    core: JobCore, worker: WorkerContext, database_url: str, tenant: TestTenant
+) -> None:
+    job = await submit_one(core, tenant)
+    script = Script(asyncio.Event())
+    running = begin(worker, script, tenant, job)
+    await script.at_work.wait()
+    held = worker.held()
+    worker.on_heartbeat(held, {})
+    await asyncio.wait_for(running, PATIENCE_S)
+    assert ("running", True) == (job_row(database_url, job.job_id)["state"], script.closed)
+
+
+async def test_a_job_past_its_deadline_fails_and_stops_its_work(
+    core: JobCore, worker: WorkerContext, database_url: str, tenant: TestTenant
+) -> None:
+    job = await submit_one(core, tenant, deadline_s=0.3)
+    script = Script(asyncio.Event())
+    await asyncio.wait_for(begin(worker, script, tenant, job), PATIENCE_S)
+    row = job_row(database_url, job.job_id)
+    assert ("failed", "deadline_passed", True) == (row["state"], row["error"]["code"], script.closed)
+
+
+async def test_the_end_of_one_turn_starts_the_next(
+    core: JobCore, worker: WorkerContext, database_url: str, tenant: TestTenant
+) -> None:
+    first = await submit(core, turn(tenant))
+    second = await submit(core, turn(tenant, first.session_id))
+    await begin(worker, Script(*saying("one")), tenant, first)
+    async with asyncio.timeout(PATIENCE_S):
+        while job_row(database_url, second.job_id)["state"] != "dispatched":
+            await asyncio.sleep(0.01)
+    script = Script(*saying("two"))
+    await begin(worker, script, tenant, second, seq=1)
+    assert ["hello", "one", "hello"] == [message.parts[0]["text"] for message in script.messages]
+
+
+async def test_a_log_line_of_each_attempt_is_kept(
+    core: JobCore, worker: WorkerContext, database_url: str, tenant: TestTenant
+) -> None:
+    job = await submit_one(core, tenant)
+    await begin(worker, Script(ProviderRateLimited("slow down")), tenant, job)
+    change(database_url, "UPDATE jobs SET run_at = now() WHERE id = %s", job.job_id)
+    await worker.dispatcher.dispatch("chat")
+    await begin(worker, Script(*saying()), tenant, job, seq=2)
+    kept = rows(database_url, "SELECT attempt, outcome FROM attempts WHERE job_id = %s ORDER BY attempt", job.job_id)
+    assert [(1, "failed"), (2, "succeeded")] == [(row["attempt"], row["outcome"]) for row in kept]

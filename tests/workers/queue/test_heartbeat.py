@@ -1,0 +1,90 @@
+"""The heartbeat: leases are renewed from a thread, and what it learns reaches the attempts."""
+
+import asyncio
+import time
+from pathlib import Path
+from types import SimpleNamespace
+from uuid import UUID
+
+import psycopg
+
+from schema import events
+from schema.ids import new_id
+from schema.job_kinds import KINDS
+from tests.conftest import TestTenant
+from tests.waiting import PATIENCE_S
+from tests.workers.jobs import Script, change, job_row, rows, submit_one, worker_context
+from workers.queue.attempts import Attempt, attempt_job
+from workers.queue.heartbeat import Heartbeat
+from workers.queue.job_core import JobCore
+from workers.storage.settings import StorageSettings
+
+ATTEMPT = {"tenant_id": UUID(int=1), "attempt": 1}
+
+
+async def test_a_busy_loop_keeps_its_leases(
+    core: JobCore, database_url: str, redis_url: str, tenant: TestTenant
+) -> None:
+    job = await submit_one(core, tenant)
+    script = Script(asyncio.Event())
+    async with worker_context(database_url, redis_url, lease_s=4) as worker:
+        running = asyncio.create_task(attempt_job(worker, script, tenant.id, job.job_id, 1))
+        await script.at_work.wait()
+        heartbeat = Heartbeat(worker)
+        heartbeat.start()
+        time.sleep(5)  # noqa: ASYNC251 -- the loop is blocked for longer than the lease on purpose
+        (lease,) = rows(database_url, "SELECT lease_until > now() AS held FROM jobs WHERE id = %s", job.job_id)
+        heartbeat.stop()
+        worker.hand_back()
+        await running
+    assert lease["held"]
+
+
+async def test_a_cancel_whose_order_got_lost_arrives_with_the_beat(
+    core: JobCore, database_url: str, redis_url: str, tenant: TestTenant
+) -> None:
+    job = await submit_one(core, tenant)
+    script = Script(events.MessageDelta(text="a"), asyncio.Event())
+    async with worker_context(database_url, redis_url, lease_s=0.6) as worker:
+        running = asyncio.create_task(attempt_job(worker, script, tenant.id, job.job_id, 1))
+        await script.at_work.wait()
+        heartbeat = Heartbeat(worker)
+        heartbeat.start()
+        change(database_url, "UPDATE jobs SET cancel_requested = 'keep' WHERE id = %s", job.job_id)
+        await asyncio.wait_for(running, PATIENCE_S)
+        heartbeat.stop()
+    assert "cancelled" == job_row(database_url, job.job_id)["state"]
+
+
+async def test_an_attempt_that_another_has_taken_over_is_stopped_by_the_beat(
+    core: JobCore, database_url: str, redis_url: str, tenant: TestTenant
+) -> None:
+    job = await submit_one(core, tenant)
+    script = Script(asyncio.Event())
+    async with worker_context(database_url, redis_url, lease_s=0.6) as worker:
+        running = asyncio.create_task(attempt_job(worker, script, tenant.id, job.job_id, 1))
+        await script.at_work.wait()
+        heartbeat = Heartbeat(worker)
+        heartbeat.start()
+        change(database_url, "UPDATE jobs SET attempt = 2 WHERE id = %s", job.job_id)
+        await asyncio.wait_for(running, PATIENCE_S)
+        heartbeat.stop()
+    row = job_row(database_url, job.job_id)
+    assert ("running", 2) == (row["state"], row["attempt"])
+
+
+async def test_a_worker_whose_slots_are_all_busy_is_not_deaf(
+    core: JobCore, database_url: str, redis_url: str, tenant: TestTenant, tmp_path: Path
+) -> None:
+    """Ingestion has few slots, and keeps them for minutes: doorbells that ring in vain are for others then."""
+    job = await submit_one(core, tenant, kind=KINDS["ingestion"])
+    change(database_url, "UPDATE jobs SET dispatch_seq = 5 WHERE id = %s", job.job_id)
+    storage = StorageSettings(folder=tmp_path)
+    async with worker_context(database_url, redis_url, "ingestion", storage=storage, ingestion_concurrency=2) as worker:
+        worker.last_message_at -= 60
+        heartbeat = Heartbeat(worker)
+        with psycopg.connect(database_url) as db:
+            assert heartbeat._is_deaf(db)
+            worker.running = {new_id(): Attempt(worker, SimpleNamespace(**ATTEMPT, id=new_id()), ()) for _ in range(2)}
+            assert not heartbeat._is_deaf(db)
+        worker.running = {}

@@ -1,0 +1,162 @@
+"""Submitting: what a 2xx promises, and when a job may start at once."""
+
+import asyncio
+
+import pytest
+from psycopg.rows import DictRow
+
+from api.local.local_stores import Stores
+from schema.errors import IdempotencyReused, NotFound, QueueFull, SessionBusy
+from schema.events import read_frames
+from schema.ids import new_id
+from schema.queries.jobs.submissions import Idempotency
+from tests.conftest import TestTenant, make_tenant
+from tests.workers.jobs import claim, job_row, rows, submission, submit_one, turn
+from workers.queue.cancel import cancel
+from workers.queue.job_core import JobCore, JobCoreSettings, open_job_core
+from workers.queue.submit import submit
+
+
+async def test_an_accepted_job_is_a_row_and_starts_at_once(
+    core: JobCore, database_url: str, tenant: TestTenant
+) -> None:
+    done = await submit_one(core, tenant)
+    row = job_row(database_url, done.job_id)
+    assert ("dispatched", 1, 0) == (row["state"], row["dispatch_seq"], row["attempt"])
+    (frame,) = read_frames(done.queued)
+    assert (1, "job.queued") == (frame.seq, frame.type)
+
+
+async def test_a_tenant_at_its_cap_waits_in_postgres(core: JobCore, database_url: str) -> None:
+    tenant = make_tenant(database_url, max_running=2)
+    jobs = [await submit_one(core, tenant) for _ in range(4)]
+    states = [job_row(database_url, job.job_id)["state"] for job in jobs]
+    assert ["dispatched", "dispatched", "queued", "queued"] == states
+
+
+async def test_many_submits_at_once_never_pass_the_cap(core: JobCore, database_url: str) -> None:
+    tenant = make_tenant(database_url, max_running=5)
+    await asyncio.gather(*(submit_one(core, tenant) for _ in range(40)))
+    in_flight = rows(database_url, "SELECT 1 FROM jobs WHERE tenant_id = %s AND state = 'dispatched'", tenant.id)
+    assert len(in_flight) <= 5
+
+
+async def test_a_younger_job_does_not_overtake_a_waiting_one(core: JobCore, database_url: str) -> None:
+    tenant = make_tenant(database_url, max_running=1)
+    first, second = await submit_one(core, tenant), await submit_one(core, tenant)
+    await cancel(core, tenant.id, first.job_id)
+    third = await submit_one(core, tenant)
+    assert ["queued", "queued"] == [job_row(database_url, job.job_id)["state"] for job in (second, third)]
+
+
+async def test_a_full_queue_takes_no_more(core: JobCore, database_url: str) -> None:
+    tenant = make_tenant(database_url, max_running=1, max_queued=2)
+    for _ in range(3):
+        await submit_one(core, tenant)
+    with pytest.raises(QueueFull):
+        await submit_one(core, tenant)
+    assert 3 == len(rows(database_url, "SELECT 1 FROM jobs WHERE tenant_id = %s", tenant.id))
+
+
+async def test_fifty_posts_with_one_key_make_one_job(core: JobCore, database_url: str, tenant: TestTenant) -> None:
+    key = Idempotency("POST /api/chat", "k1", "same")
+    done = await asyncio.gather(*(submit_one(core, tenant, idempotency=key) for _ in range(50)))
+    assert 1 == len({job.job_id for job in done})
+    assert 49 == sum(job.replayed for job in done)
+    assert 1 == len(rows(database_url, "SELECT 1 FROM jobs WHERE tenant_id = %s", tenant.id))
+    assert 1 == len({job.queued for job in done})
+
+
+async def test_a_key_with_another_body_is_refused(core: JobCore, tenant: TestTenant) -> None:
+    await submit_one(core, tenant, idempotency=Idempotency("r", "k2", "one"))
+    with pytest.raises(IdempotencyReused):
+        await submit_one(core, tenant, idempotency=Idempotency("r", "k2", "two"))
+
+
+async def test_tenants_and_routes_have_keys_of_their_own(core: JobCore, database_url: str, tenant: TestTenant) -> None:
+    other = make_tenant(database_url)
+    first = await submit_one(core, tenant, idempotency=Idempotency("r", "k3", "x"))
+    second = await submit_one(core, other, idempotency=Idempotency("r", "k3", "x"))
+    third = await submit_one(core, tenant, idempotency=Idempotency("r2", "k3", "x"))
+    assert 3 == len({first.job_id, second.job_id, third.job_id})
+
+
+async def test_a_session_takes_its_turns_one_by_one(core: JobCore, database_url: str, tenant: TestTenant) -> None:
+    first = await submit(core, turn(tenant))
+    second = await submit(core, turn(tenant, first.session_id))
+    third = await submit(core, turn(tenant, first.session_id))
+    facts = [_place(job_row(database_url, job.job_id)) for job in (first, second, third)]
+    assert [("dispatched", False, 1), ("queued", True, 2), ("queued", True, 3)] == facts
+
+
+def _place(row: DictRow) -> tuple[str, bool, int]:
+    return row["state"], row["parked"], row["turn"]
+
+
+async def test_the_end_of_a_turn_lets_the_next_one_go(core: JobCore, database_url: str, tenant: TestTenant) -> None:
+    first = await submit(core, turn(tenant))
+    second = await submit(core, turn(tenant, first.session_id))
+    third = await submit(core, turn(tenant, first.session_id))
+    await cancel(core, tenant.id, first.job_id)
+    assert [False, True] == [job_row(database_url, job.job_id)["parked"] for job in (second, third)]
+
+
+async def test_parallel_turns_of_one_session_never_run_together(
+    core: JobCore, database_url: str, tenant: TestTenant
+) -> None:
+    first = await submit(core, turn(tenant))
+    await asyncio.gather(*(submit(core, turn(tenant, first.session_id)) for _ in range(20)))
+    live = rows(database_url, "SELECT turn FROM jobs WHERE session_id = %s AND NOT parked", first.session_id)
+    turns = rows(database_url, "SELECT turn FROM jobs WHERE session_id = %s ORDER BY turn", first.session_id)
+    assert [1] == [row["turn"] for row in live]
+    assert list(range(1, 22)) == [row["turn"] for row in turns]
+
+
+async def test_reject_says_that_the_session_is_busy(core: JobCore, database_url: str, tenant: TestTenant) -> None:
+    first = await submit(core, turn(tenant))
+    with pytest.raises(SessionBusy):
+        await submit(core, turn(tenant, first.session_id, on_busy="reject"))
+    messages = rows(database_url, "SELECT 1 FROM messages WHERE session_id = %s", first.session_id)
+    assert 1 == len(messages)
+
+
+async def test_interrupt_ends_the_waiting_turn_and_keeps_what_was_said(
+    core: JobCore, database_url: str, tenant: TestTenant
+) -> None:
+    first = await submit(core, turn(tenant))
+    second = await submit(core, turn(tenant, first.session_id, on_busy="interrupt"))
+    assert "cancelled" == job_row(database_url, first.job_id)["state"]
+    assert not job_row(database_url, second.job_id)["parked"]
+    assert 2 == len(rows(database_url, "SELECT 1 FROM messages WHERE session_id = %s", first.session_id))
+
+
+async def test_rollback_forgets_the_turn(core: JobCore, database_url: str, tenant: TestTenant) -> None:
+    first = await submit(core, turn(tenant))
+    second = await submit(core, turn(tenant, first.session_id, on_busy="rollback"))
+    left = rows(database_url, "SELECT job_id FROM messages WHERE session_id = %s", first.session_id)
+    assert [second.job_id] == [row["job_id"] for row in left]
+
+
+async def test_interrupt_asks_a_running_turn_to_stop(core: JobCore, database_url: str, tenant: TestTenant) -> None:
+    first = await submit(core, turn(tenant))
+    await claim(core, database_url, first.job_id)
+    await submit(core, turn(tenant, first.session_id, on_busy="interrupt"))
+    assert "keep" == job_row(database_url, first.job_id)["cancel_requested"]
+
+
+async def test_a_session_of_another_tenant_is_not_there(core: JobCore, database_url: str, tenant: TestTenant) -> None:
+    theirs = await submit(core, turn(make_tenant(database_url)))
+    for session_id in (theirs.session_id, new_id()):
+        with pytest.raises(NotFound):
+            await submit(core, turn(tenant, session_id))
+    assert [] == rows(database_url, "SELECT 1 FROM jobs WHERE tenant_id = %s", tenant.id)
+
+
+async def test_a_job_is_accepted_while_redis_is_down(
+    database_url: str, tenant: TestTenant, stores: Stores, unused_tcp_port: int
+) -> None:
+    nowhere = f"redis://127.0.0.1:{unused_tcp_port}/0"
+    async with open_job_core(JobCoreSettings(database_url, nowhere)) as core:
+        done = await submit(core, submission(tenant))
+    row = job_row(database_url, done.job_id)
+    assert ("queued", None) == (row["state"], row["dispatched_at"])

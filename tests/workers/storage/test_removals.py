@@ -1,0 +1,105 @@
+"""Stored bytes that nothing refers to go, in time and at once; those that something refers to stay, whoever dies when."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+
+from schema.db import pool_for, system_tx, tenant_tx
+from schema.errors import Unavailable
+from schema.queries.documents.file_removals import take_due
+from schema.queries.documents.uploads import note_files
+from tests.conftest import TestTenant, make_tenant
+from tests.workers.stored_files import names, put
+from workers.queue.job_core import JobCore
+from workers.storage import removals
+from workers.storage.contract import Storage, new_name
+from workers.storage.factory import open_storage
+from workers.storage.removals import remove_due, remove_unused
+from workers.storage.settings import StorageSettings
+
+
+@pytest.fixture
+async def disk(tmp_path: Path) -> AsyncIterator[Storage]:
+    async with open_storage(StorageSettings(folder=tmp_path / "files")) as opened:
+        yield opened
+
+
+@pytest.fixture
+async def system(database_url: str) -> AsyncIterator[Any]:
+    async with pool_for(database_url, "headrace_system", max_size=4) as pool:
+        yield pool
+
+
+async def noted(core: JobCore, storage: Storage, tenant: TestTenant, count: int = 1) -> list[str]:
+    """Store files with notes, as an upload does."""
+    made = [new_name(tenant.id) for _ in range(count)]
+    async with tenant_tx(core.pool, tenant.id) as db:
+        await note_files(db, tenant.id, made)
+    for name in made:
+        await put(storage, b"x", name)
+    return made
+
+
+def fall_due(database_url: str, *tenants: TestTenant) -> None:
+    with psycopg.connect(database_url) as db:
+        sql = "UPDATE file_removals SET due_at = now() - interval '1 s' WHERE tenant_id = ANY(%s)"
+        db.execute(sql, ([tenant.id for tenant in tenants],))
+
+
+def notes(database_url: str, tenant: TestTenant) -> set[str]:
+    with psycopg.connect(database_url) as db:
+        rows = db.execute("SELECT stored_as FROM file_removals WHERE tenant_id = %s", (tenant.id,)).fetchall()
+    return {row[0] for row in rows}
+
+
+async def test_bytes_whose_time_has_come_go_with_their_notes_and_others_stay(
+    core: JobCore, system: Any, disk: Storage, tenant: TestTenant, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(removals, "BATCH", 2)
+    other = make_tenant(database_url)
+    await noted(core, disk, tenant, 5)
+    kept = set(await noted(core, disk, other))
+    fall_due(database_url, tenant)
+    assert 5 == await remove_due(system, disk)
+    assert (kept, set(), kept) == (await names(disk), notes(database_url, tenant), notes(database_url, other))
+    assert 0 == await remove_due(system, disk)
+
+
+class Away:
+    """A storage that does not answer."""
+
+    async def remove(self, _: Any) -> None:
+        raise Unavailable("away")
+
+
+async def test_while_the_storage_is_away_the_notes_stay(
+    core: JobCore, system: Any, disk: Storage, tenant: TestTenant, database_url: str
+) -> None:
+    made = set(await noted(core, disk, tenant))
+    fall_due(database_url, tenant)
+    with pytest.raises(Unavailable):
+        await remove_due(system, Away())
+    assert made == notes(database_url, tenant)
+    assert 1 == await remove_due(system, disk)
+
+
+async def test_two_schedulers_never_take_the_same_notes(
+    core: JobCore, system: Any, disk: Storage, tenant: TestTenant, database_url: str
+) -> None:
+    await noted(core, disk, tenant, 3)
+    fall_due(database_url, tenant)
+    async with system_tx(system) as one, system_tx(system) as other:
+        assert (3, 0) == (len(await take_due(one, 10)), len(await take_due(other, 10)))
+
+
+async def test_only_what_still_has_its_note_is_removed_at_once(
+    core: JobCore, disk: Storage, tenant: TestTenant, database_url: str
+) -> None:
+    committed, dropped = await noted(core, disk, tenant, 2)
+    with psycopg.connect(database_url) as db:
+        db.execute("DELETE FROM file_removals WHERE stored_as = %s", (committed,))
+    await remove_unused(core.pool, disk, tenant.id, [committed, dropped])
+    assert {committed} == await names(disk)

@@ -1,0 +1,130 @@
+"""The sweeper: whatever got lost is found, and ended or tried again exactly once."""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator
+
+import pytest
+
+from schema import events
+from schema.events import decode_event
+from tests.conftest import TestTenant, make_tenant
+from tests.secret import VAULT
+from tests.workers.jobs import change, claim, job_row, read_all, rows, submit_one, turn
+from workers.context import WorkerSettings
+from workers.queue.job_core import JobCore
+from workers.queue.leases import host_name, owner_name
+from workers.queue.submit import submit
+from workers.scheduler import Scheduler
+
+ELSEWHERE = "chat@elsewhere-00000000/1/1"
+GONE = f"chat@{host_name()}/{2**22 + 1}/1"
+
+
+@pytest.fixture
+async def scheduler(database_url: str, redis_url: str) -> AsyncIterator[Scheduler]:
+    async with Scheduler(WorkerSettings(database_url, redis_url, unanswered_s=5, vault=VAULT)) as scheduler:
+        yield scheduler
+
+
+async def test_a_doorbell_that_nobody_answered_is_rung_again(
+    core: JobCore, scheduler: Scheduler, database_url: str, tenant: TestTenant
+) -> None:
+    job = await submit_one(core, tenant)
+    change(database_url, "UPDATE jobs SET dispatched_at = now() - interval '1 minute' WHERE id = %s", job.job_id)
+    await scheduler.sweep()
+    assert "queued" == job_row(database_url, job.job_id)["state"]
+    await scheduler.dispatch()
+    row = job_row(database_url, job.job_id)
+    assert ("dispatched", 2) == (row["state"], row["dispatch_seq"])
+
+
+async def test_a_lease_that_ran_out_gives_the_job_back(
+    core: JobCore, scheduler: Scheduler, database_url: str, tenant: TestTenant
+) -> None:
+    job = await submit_one(core, tenant)
+    await claim(core, database_url, job.job_id, worker=ELSEWHERE)
+    await scheduler.sweep()
+    assert "running" == job_row(database_url, job.job_id)["state"]
+    change(database_url, "UPDATE jobs SET lease_until = now() - interval '1 s' WHERE id = %s", job.job_id)
+    await scheduler.sweep()
+    row = job_row(database_url, job.job_id)
+    (attempt,) = rows(database_url, "SELECT outcome FROM attempts WHERE job_id = %s", job.job_id)
+    assert ("queued", 1, "lost") == (row["state"], row["tries"], attempt["outcome"])
+
+
+async def test_a_worker_of_this_host_that_is_gone_holds_no_lease(
+    core: JobCore, scheduler: Scheduler, database_url: str, tenant: TestTenant
+) -> None:
+    gone, alive = await submit_one(core, tenant), await submit_one(core, tenant)
+    await claim(core, database_url, gone.job_id, worker=GONE)
+    await claim(core, database_url, alive.job_id, worker=owner_name("chat"))
+    await scheduler.sweep()
+    states = [job_row(database_url, job.job_id)["state"] for job in (gone, alive)]
+    assert ["queued", "running"] == states
+
+
+async def test_a_job_that_kills_its_workers_is_failed_when_its_tries_are_spent(
+    core: JobCore, scheduler: Scheduler, database_url: str, tenant: TestTenant
+) -> None:
+    job = await submit_one(core, tenant)
+    await claim(core, database_url, job.job_id, worker=GONE)
+    change(database_url, "UPDATE jobs SET tries = max_tries WHERE id = %s", job.job_id)
+    await scheduler.sweep()
+    frames = await read_all(await core.hub.join(tenant.id, job.job_id))
+    failed = decode_event(frames[-1])
+    assert isinstance(failed, events.JobFailed)
+    assert ("worker_lost", "failed") == (failed.error.code, job_row(database_url, job.job_id)["state"])
+    assert [1, 2] == [frame.seq for frame in frames]
+
+
+async def test_a_lost_job_that_was_to_be_cancelled_is_cancelled(
+    core: JobCore, scheduler: Scheduler, database_url: str, tenant: TestTenant
+) -> None:
+    job = await submit_one(core, tenant)
+    await claim(core, database_url, job.job_id, worker=GONE)
+    change(database_url, "UPDATE jobs SET cancel_requested = 'keep' WHERE id = %s", job.job_id)
+    await scheduler.sweep()
+    assert "cancelled" == job_row(database_url, job.job_id)["state"]
+
+
+async def test_a_job_that_waits_past_its_deadline_fails_with_that_reason(
+    core: JobCore, scheduler: Scheduler, database_url: str
+) -> None:
+    tenant = make_tenant(database_url, max_running=0)
+    job = await submit_one(core, tenant)
+    change(database_url, "UPDATE jobs SET deadline_at = now() - interval '1 s' WHERE id = %s", job.job_id)
+    await scheduler.sweep()
+    row = job_row(database_url, job.job_id)
+    assert ("failed", "deadline_passed") == (row["state"], row["error"]["code"])
+
+
+async def test_a_turn_that_nobody_let_go_is_let_go(
+    core: JobCore, scheduler: Scheduler, database_url: str, tenant: TestTenant
+) -> None:
+    first = await submit(core, turn(tenant))
+    second = await submit(core, turn(tenant, first.session_id))
+    change(database_url, "UPDATE jobs SET state = 'succeeded' WHERE id = %s", first.job_id)
+    await scheduler.sweep()
+    assert not job_row(database_url, second.job_id)["parked"]
+
+
+async def test_schedulers_at_the_same_time_sweep_once(
+    core: JobCore, database_url: str, redis_url: str, tenant: TestTenant
+) -> None:
+    jobs = [await submit_one(core, tenant) for _ in range(10)]
+    for job in jobs:
+        await claim(core, database_url, job.job_id, worker=GONE)
+    settings = WorkerSettings(database_url, redis_url, vault=VAULT)
+    async with Scheduler(settings) as one, Scheduler(settings) as two:
+        await asyncio.gather(*(scheduler.sweep() for scheduler in (one, two) * 3))
+    assert {("queued", 1)} == {(r["state"], r["tries"]) for r in (job_row(database_url, j.job_id) for j in jobs)}
+
+
+def test_an_owner_tells_whether_it_lives() -> None:
+    from workers.queue.leases import is_gone
+
+    mine = owner_name("chat")
+    reused = mine.rsplit("/", 1)[0] + "/1"
+    assert [False, False, True, True] == [is_gone(owner) for owner in (mine, ELSEWHERE, GONE, reused)]
+    assert str(os.getpid()) == mine.split("/")[1]

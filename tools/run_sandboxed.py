@@ -1,0 +1,91 @@
+"""A question that a function of ours answers in a child process of its own: bounded in time and memory, in the jail where the
+kernel has one, gone when the call ends. For work that a hostile input could make endless: algebra, tables, images.
+
+    ask_sandboxed("tools.algebra.operations:answer", question) ─► child: import, shut in, read, answer ─► dict, or ToolFailed
+
+The function takes the question and the bytes that came with it, and returns what JSON can hold. Not for strangers' code: that
+has no business in a process that has our modules (`builtin/python.py`).
+"""
+
+import importlib
+import json
+import resource
+import sys
+from pathlib import Path
+from typing import Any
+
+from tools.errors import (
+    ToolBadArguments,
+    ToolFailed,
+    ToolRefused,
+    ToolTimeout,
+    ToolTooLarge,
+    ToolUnavailable,
+)
+from tools.sandbox import enter_sandbox, limit, unsupported_reason
+
+ROOT = Path(__file__).parents[1]
+START_S = 10.0
+"""How long the child may take to import what it needs, besides the time for the question."""
+
+MAX_ANSWER = 1024 * 1024
+CHILD = "import sys; sys.path.insert(0, sys.argv[1]); from tools.run_sandboxed import main; main(*sys.argv[2:])"
+KINDS = {kind.__name__: kind for kind in (ToolBadArguments, ToolTimeout, ToolTooLarge, ToolRefused, ToolUnavailable)}
+
+
+async def ask_sandboxed(
+    function: str, question: dict[str, Any], attached: bytes = b"", *, time_s: int, megabytes: int = 512
+) -> Any:
+    """Return what `function` ("module:name") returns. `time_s` are seconds of processor time. Raises ToolTimeout,
+    ToolTooLarge, and the ToolFailed that the function raises."""
+    from tools.subprocesses import run_subprocess  # the child has no use for asyncio, and starts sooner without it
+
+    words = [sys.executable, "-I", "-c", CHILD, str(ROOT), function, str(time_s), str(megabytes)]
+    stdin = json.dumps(question).encode() + b"\n" + attached
+    end = await run_subprocess(words, stdin, timeout_s=time_s + START_S, max_bytes=MAX_ANSWER)
+    if end.too_large:
+        raise ToolTooLarge("The result is too long to be shown; ask for a part of it.")
+    if end.timed_out or end.status in (-9, -24):  # RLIMIT_CPU ends with SIGXCPU or SIGKILL
+        raise ToolTimeout(f"This did not end within {time_s} seconds; ask for less.")
+    try:
+        told = json.loads(end.stdout)
+    except ValueError:
+        raise ToolTooLarge(f"This used more than {megabytes} MB and was ended; ask for less.") from None
+    if "error" in told:
+        raise KINDS.get(told["kind"], ToolFailed)(told["error"], field=told["field"])
+    return told["answer"]
+
+
+def readable_folders() -> list[str]:
+    """Where Python and our modules lie: what is imported late must still be found from within the jail."""
+    ours = [str(ROOT / "tools"), str(ROOT / "schema")]
+    return list(dict.fromkeys((*ours, sys.prefix, sys.base_prefix + "/lib", "/usr/lib", "/lib", "/lib64")))
+
+
+def main(function: str, time_s: str, megabytes: str) -> None:
+    """The child. Imports are not the question's fault, so their time is not counted. Libraries may print; only the answer
+    goes to the real standard output."""
+    out, sys.stdout = sys.stdout, sys.stderr
+    module, _, name = function.partition(":")
+    answer = getattr(importlib.import_module(module), name)
+    spent_s = int(sum(resource.getrusage(resource.RUSAGE_SELF)[:2])) + 1
+    if unsupported_reason():
+        limit(int(megabytes), int(time_s) + spent_s)
+    else:
+        enter_sandbox(readable_folders(), megabytes=int(megabytes), cpu_s=int(time_s) + spent_s)
+    question, _, attached = sys.stdin.buffer.read().partition(b"\n")
+    print(json.dumps(_told(answer, json.loads(question), attached)), file=out, flush=True)
+
+
+def _told(answer: Any, question: dict[str, Any], attached: bytes) -> dict[str, Any]:
+    try:
+        return {"answer": answer(question, attached)}
+    except ToolFailed as error:
+        return {"kind": type(error).__name__, "error": error.message, "field": error.field}
+    except (MemoryError, RecursionError):
+        said = "This needs more memory than it may have, or is nested too deep; ask for less."
+        return {"kind": "ToolTooLarge", "error": said, "field": None}
+    except Exception as error:  # noqa: BLE001 - the edge of this process; libraries raise whatever they like
+        about = "" if isinstance(error, OSError) else f": {str(error)[:200]}"  # those name folders of this machine
+        said = f"This can't be done ({type(error).__name__}{about}). Ask in another way."
+        return {"kind": "ToolBadArguments", "error": said, "field": None}

@@ -1,0 +1,162 @@
+"""Shuts the process that calls it into a jail that it can't leave: Landlock for files, seccomp for system calls, limits for
+memory, time and file sizes. It needs no root, no container and no package; a kernel with Landlock (5.13) on x86-64.
+
+Run as a program it shuts itself in and then runs the Python on its standard input:
+
+    python -I tools/sandbox.py READABLE:READABLE:… MEGABYTES CPU_SECONDS
+
+So it imports nothing of ours. Nothing can be written anywhere: a program that may fill one file may fill the disk with many.
+What it does not do: hide that files exist (stat works), or hold where there is no Landlock; `why_not()` tells, and whoever
+runs strangers' code asks first.
+
+Memory is bounded for the process, and it can't start others: `clone` is allowed for threads only. clone3 answers ENOSYS and
+not EPERM, or glibc would not fall back to clone for its threads. RLIMIT_NPROC is of no use: it does not hold for root.
+"""
+
+import ast
+import ctypes
+import os
+import platform
+import resource
+import struct
+import sys
+
+LANDLOCK_CREATE, LANDLOCK_ADD, LANDLOCK_RESTRICT = 444, 445, 446
+NO_NEW_PRIVILEGES, SET_SECCOMP, FILTER = 38, 22, 2
+READ_FILE, READ_FOLDER = 1 << 2, 1 << 3
+
+EPERM, ENOSYS = 1, 38
+ALLOW, KILL, ERRNO = 0x7FFF0000, 0x80000000, 0x00050000
+X86_64, X32_BIT, CLONE_THREAD = 0xC000003E, 0x40000000, 0x10000
+CLONE, CLONE3 = 56, 435
+
+DENIED = {
+    "sockets": (41, 42, 43, 49, 50, 53, 288),
+    "processes": (57, 58, 59, 101, 109, 112, 310, 311, 312, 322, 434, 438),
+    "signals": (62, 129, 200, 234, 297, 424),
+    "shared memory and queues, which no limit counts": (29, 30, 31, 64, 65, 66, 68, 69, 70, 71, 240, 319, 447),
+    "mounts and namespaces": (155, 161, 165, 166, 272, 308, 428, 429, 430, 431, 432, 433, 442),
+    "owners, modes, times and attributes, which Landlock leaves alone": (
+        *(90, 91, 92, 93, 94, 132, 188, 189, 190, 197, 198, 199, 235, 260, 261, 268, 280, 452),
+    ),
+    "limits: root could raise its own": (160, 302),
+    "keys, kernel, clocks, devices": (
+        *(103, 133, 134, 153, 156, 159, 163, 164, 167, 168, 169, 170, 171, 172, 173, 175, 176, 179),
+        *(227, 246, 248, 249, 250, 259, 298, 303, 304, 305, 313, 320, 321, 323, 425, 426, 427),
+    ),
+}
+"""System calls of x86-64 that answer EPERM, by number."""
+
+
+class _Rules(ctypes.Structure):
+    _fields_ = (("files", ctypes.c_uint64), ("net", ctypes.c_uint64), ("scope", ctypes.c_uint64))
+
+
+class _Below(ctypes.Structure):
+    _pack_ = 1
+    _fields_ = (("access", ctypes.c_uint64), ("folder", ctypes.c_int32))
+
+
+class _Program(ctypes.Structure):
+    _fields_ = (("length", ctypes.c_ushort), ("steps", ctypes.c_void_p))
+
+
+def unsupported_reason() -> str:
+    """Why the jail can't be had here, as a sentence; empty when it can."""
+    if sys.platform != "linux" or platform.machine() != "x86_64":
+        return "The jail for Python needs Linux on x86-64."
+    if _landlock_version() < 1:
+        return "The jail for Python needs a kernel with Landlock (5.13 or newer, switched on)."
+    return ""
+
+
+def enter_sandbox(readable: list[str], *, megabytes: int, cpu_s: int) -> None:
+    """Shut this process in, for good. It may read below the folders `readable`, and write to what is already open. Raises
+    OSError where the kernel can't; then nobody may run here."""
+    limit(megabytes, cpu_s)
+    _check(_libc().prctl(NO_NEW_PRIVILEGES, 1, 0, 0, 0))
+    _restrict_files(readable)
+    _restrict_calls()
+
+
+def _libc() -> ctypes.CDLL:
+    return ctypes.CDLL(None, use_errno=True)
+
+
+def _check(answer: int) -> int:
+    if answer < 0:
+        raise OSError(ctypes.get_errno(), "the kernel refused to shut this process in")
+    return answer
+
+
+def _landlock_version() -> int:
+    return _libc().syscall(LANDLOCK_CREATE, None, ctypes.c_size_t(0), 1)
+
+
+def limit(megabytes: int, cpu_s: int) -> None:
+    """Bound this process's memory, time, files and cores. This much holds without Landlock too."""
+    for what, value in (
+        (resource.RLIMIT_AS, megabytes << 20),
+        (resource.RLIMIT_CPU, cpu_s),
+        (resource.RLIMIT_FSIZE, 0),
+        (resource.RLIMIT_NOFILE, 64),
+        (resource.RLIMIT_CORE, 0),
+    ):
+        resource.setrlimit(what, (value, value))
+
+
+def _restrict_files(readable: list[str]) -> None:
+    """Landlock, with whatever this kernel's version of it knows; where it knows networks and signals, those too."""
+    version, libc = _landlock_version(), _libc()
+    files = (1 << 13) - 1 | (1 << 13 if version >= 2 else 0) | (1 << 14 if version >= 3 else 0)
+    files |= 1 << 15 if version >= 5 else 0
+    rules = _Rules(files, 3 if version >= 4 else 0, 3 if version >= 6 else 0)
+    size = 8 if version < 4 else 16 if version < 6 else 24
+    ruleset = _check(libc.syscall(LANDLOCK_CREATE, ctypes.byref(rules), ctypes.c_size_t(size), 0))
+    for path in readable:
+        if os.path.isdir(path):
+            _allow_below(ruleset, path, READ_FILE | READ_FOLDER)
+    _check(libc.syscall(LANDLOCK_RESTRICT, ruleset, 0))
+    os.close(ruleset)
+
+
+def _allow_below(ruleset: int, path: str, access: int) -> None:
+    folder = os.open(path, os.O_PATH | os.O_CLOEXEC)
+    try:
+        below = _Below(access, folder)
+        _check(_libc().syscall(LANDLOCK_ADD, ruleset, 1, ctypes.byref(below), 0))
+    finally:
+        os.close(folder)
+
+
+def _restrict_calls() -> None:
+    """A filter in the kernel's own small language (BPF): load the machine, load the number, compare, answer."""
+    load, equal, at_least, any_bit, answer = 0x20, 0x15, 0x35, 0x45, 0x06
+    steps = [(load, 0, 0, 4), (equal, 1, 0, X86_64), (answer, 0, 0, KILL)]
+    steps += [(load, 0, 0, 0), (at_least, 0, 1, X32_BIT), (answer, 0, 0, KILL)]
+    steps += [(equal, 0, 1, CLONE3), (answer, 0, 0, ERRNO | ENOSYS)]
+    for number in sorted(number for numbers in DENIED.values() for number in numbers):
+        steps += [(equal, 0, 1, number), (answer, 0, 0, ERRNO | EPERM)]
+    steps += [(equal, 0, 3, CLONE), (load, 0, 0, 16), (any_bit, 1, 0, CLONE_THREAD), (answer, 0, 0, ERRNO | EPERM)]
+    steps += [(answer, 0, 0, ALLOW)]
+    packed = ctypes.create_string_buffer(b"".join(struct.pack("HBBI", *step) for step in steps))
+    program = _Program(len(steps), ctypes.addressof(packed))
+    _check(_libc().prctl(SET_SECCOMP, FILTER, ctypes.byref(program), 0, 0))
+
+
+def main() -> None:
+    """Run the program on standard input in the jail; print the value of its last line, if that has one."""
+    readable, megabytes, cpu_s = sys.argv[1:4]
+    enter_sandbox(readable.split(":"), megabytes=int(megabytes), cpu_s=int(cpu_s))
+    tree = ast.parse(sys.stdin.read(), "<code>")
+    last = tree.body.pop() if tree.body and isinstance(tree.body[-1], ast.Expr) else None
+    names = {"__name__": "__main__"}
+    exec(compile(tree, "<code>", "exec"), names)  # noqa: S102 - the purpose of this file
+    if isinstance(last, ast.Expr):
+        value = eval(compile(ast.Expression(last.value), "<code>", "eval"), names)  # noqa: S307
+        if value is not None:
+            print(repr(value))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,98 @@
+"""A child process that does a piece of work for one call, and is gone with everything it started when the call ends.
+
+It gets nothing of ours: no environment, no open files, a session of its own. What it writes is counted while it comes.
+The limits that hold inside of it are its own affair (`sandbox.py`).
+"""
+
+import asyncio
+import os
+import signal
+import tempfile
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class SubprocessResult:
+    """How a child ended. `status` is its exit status, or minus the signal that ended it."""
+
+    status: int
+    stdout: bytes
+    stderr: bytes
+    timed_out: bool = False
+    too_large: bool = False
+
+
+async def run_subprocess(argv: Sequence[str], stdin: bytes, *, timeout_s: float, max_bytes: int) -> SubprocessResult:
+    """Run the program, give it `stdin`, return how it ended; at most `max_bytes` of each of its outputs. The folder that
+    it begins in is empty and goes away with it."""
+    with tempfile.TemporaryDirectory(prefix="headrace-tool-", ignore_cleanup_errors=True) as scratch:
+        os.chmod(scratch, 0o700)
+        child = await asyncio.create_subprocess_exec(
+            *argv,
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+            cwd=Path(scratch),
+            env={"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8", "HOME": scratch, "TMPDIR": scratch},
+            start_new_session=True,
+        )
+        try:
+            return await _conversation(child, stdin, timeout_s, max_bytes)
+        finally:
+            await asyncio.shield(_end(child))
+
+
+class _TooMuch(Exception):
+    """The child wrote more than it may."""
+
+
+async def _end(child: asyncio.subprocess.Process) -> None:
+    """Kill whatever is left of the child's session. asyncio counts it as ended only once its pipes are empty."""
+    assert child.stdout is not None
+    assert child.stderr is not None
+    with suppress(ProcessLookupError, PermissionError):
+        os.killpg(child.pid, signal.SIGKILL)
+    for stream in (child.stdout, child.stderr):
+        while await stream.read(65_536):
+            pass
+    await child.wait()
+
+
+async def _conversation(
+    child: asyncio.subprocess.Process, stdin: bytes, timeout_s: float, max_bytes: int
+) -> SubprocessResult:
+    assert child.stdout is not None
+    assert child.stderr is not None
+    out, err = bytearray(), bytearray()
+    try:
+        async with asyncio.timeout(timeout_s), asyncio.TaskGroup() as group:
+            group.create_task(_read(child.stdout, out, max_bytes))
+            group.create_task(_read(child.stderr, err, max_bytes))
+            group.create_task(_write(child, stdin))
+            status = await child.wait()
+        return SubprocessResult(status, bytes(out), bytes(err))
+    except TimeoutError:
+        return SubprocessResult(-signal.SIGKILL, bytes(out), bytes(err), timed_out=True)
+    except ExceptionGroup as failed:
+        if failed.split(_TooMuch)[1] is not None:
+            raise
+        return SubprocessResult(-signal.SIGKILL, bytes(out), bytes(err), too_large=True)
+
+
+async def _read(stream: asyncio.StreamReader, into: bytearray, max_bytes: int) -> None:
+    """Read to the end. Raises _TooMuch when there is more than may come."""
+    while data := await stream.read(65_536):
+        into += data[: max_bytes - len(into)]
+        if len(into) >= max_bytes:
+            raise _TooMuch
+
+
+async def _write(child: asyncio.subprocess.Process, data: bytes) -> None:
+    assert child.stdin is not None
+    with suppress(BrokenPipeError, ConnectionResetError):
+        child.stdin.write(data)
+        await child.stdin.drain()
+        child.stdin.close()

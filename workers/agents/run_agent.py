@@ -1,0 +1,221 @@
+"""A chat job that an agent answers: gathers what the run needs, runs the graph, says what came of it."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, replace
+from typing import Any, cast
+
+import msgspec
+
+from graphs.agents.checkpointer import LeaseHolder, lease_holder
+from graphs.agents.citations import citations_of
+from graphs.agents.contract import PLAIN, AgentRun, AgentSpec, GraphName
+from graphs.agents.graphs import Thread
+from graphs.agents.state import AgentState
+from graphs.chat.history import trim
+from graphs.providers.contract import Message
+from graphs.routing.contract import Candidate, Context, Route
+from graphs.runner import ChatRun, read_chat, read_options
+from graphs.tool_calls import as_openai
+from schema.errors import InputError, UnknownAgent
+from schema.events import CitationAdded, Event, MessageCompleted, UsageRecorded
+from schema.queries.agents.agent_config import JobNeeds, read_needs
+from schema.queries.jobs.attempts import ClaimedJob
+from schema.queries.sessions.sessions import StoredMessage
+from schema.thread_id import thread_name
+from workers.agents import answer_cache
+from workers.agents.configuration import Configuration
+from workers.agents.ledger import JobLedger
+from workers.agents.memories import IN_PROMPT, UserMemories
+from workers.agents.models import Models
+from workers.agents.summaries import Summary, summary_for
+from workers.agents.text_only import AttachedImages, name_images
+from workers.agents.tool_context import ToolContextFactory
+from workers.context import WorkerContext
+from workers.retrieval.documents import TenantDocuments
+
+AUTO = "auto"
+FEW_SHOTS = 3
+PASSAGES = 6
+
+Emit = Callable[[Event], None]
+
+
+async def run_agent(worker: WorkerContext, job: ClaimedJob, messages: Sequence[StoredMessage], emit: Emit) -> None:
+    """Run the agent that a claimed job names, or the one that the router finds; as `workers.queue.attempts.Work`.
+
+    Raises InputError and UnknownAgent for what can't be run, ProviderError, Unavailable.
+    """
+    needs = await read_needs(worker.pool, job.tenant_id, job_id=job.id, session_id=job.session_id, user_id=job.user_id)
+    configuration = await worker.configurations.get(job.tenant_id, needs.version)
+    asked = read_chat(job.model, job.payload, messages)
+    run, summary = await prepare(worker, job, needs, configuration, asked, emit)
+    kept = await answer_cache.find(worker, job, configuration, needs, run)
+    if kept is not None:
+        emit(kept)
+        return
+    name, state = _entry(job, run)
+    state |= summary.spent()
+    thread = Thread(thread_name(job.tenant_id, job.user_id, job.session_id or job.id), str(job.id))
+    with lease_holder(LeaseHolder(job.tenant_id, job.id, job.attempt)):
+        ended = await worker.agents.run(name, run, state, thread, resume=job.attempt > 1)
+    completed = _completed(run, ended)
+    for citation in completed.citations or ():
+        emit(msgspec.convert(citation, CitationAdded))
+    emit(completed)
+    emit(used(job, ended))
+    await answer_cache.keep(worker, job, configuration, needs, run, ended, completed)
+
+
+def _entry(job: ClaimedJob, run: AgentRun) -> tuple[str, AgentState]:
+    """Return the graph to run, and the state to begin with."""
+    name = job.agent
+    if name is None:
+        return "react", {"said": "", "at": 0, "intents": [{"agent": PLAIN, "text": run.question.text}]}
+    if name == AUTO:
+        return "auto", {"said": "", "graph": "auto", "intents": []}
+    agent = run.agents.get(name)
+    if agent is None:
+        raise UnknownAgent(f"Agent {name[:80]!r} no longer exists or its grant was revoked.", field="agent")
+    if agent.graph == "supervisor":
+        return "supervisor", {"said": "", "intents": []}
+    graph = "react" if agent.graph in ("react", "chat") else "plan_execute"
+    return graph, {"said": "", "at": 0, "intents": [{"agent": name, "text": run.question.text}]}
+
+
+async def prepare(
+    worker: WorkerContext,
+    job: ClaimedJob,
+    needs: JobNeeds,
+    configuration: Configuration,
+    asked: ChatRun,
+    emit: Emit,
+) -> tuple[AgentRun, Summary]:
+    """Return what the graphs are given for a claimed job, and the summary of what the model no longer sees."""
+    question, before, after = _split(asked.messages)
+    question, pictures = name_images(question)
+    agents = {name: _spec(configuration, name) for name in configuration.agents}
+    if (graph := job.payload.get("graph")) and job.agent in agents:
+        agents[job.agent] = replace(agents[job.agent], graph=graph)
+    options = dict(asked.options)
+    client_tools = tuple(options.pop("tools", None) or ())
+    around = ToolContextFactory(
+        worker, job, configuration, token=needs.token, role=needs.role, pictures=AttachedImages(pictures)
+    )
+    asked_for = bool(job.payload.get("asked_model"))
+    models = Models(worker, job.tenant_id, configuration, needs.credentials, default=job.model, asked_for=asked_for)
+    summary = await summary_for(worker, job, needs, models, before)
+    run = AgentRun(
+        agents=agents,
+        tools=around.tools(),
+        question=question,
+        history=trim(before),
+        continued=after,
+        request=read_options(job.model.partition("/")[2], options),
+        chain=models.chain,
+        route=lambda text, context: _route(worker, agents, text, context),
+        ledger=JobLedger(worker.pool, job.tenant_id, job.id, job.attempt),
+        context=around.context,
+        emit=emit,
+        breakers=worker.breakers,
+        persona=_persona(configuration.settings.get("persona") or {}),
+        summary=summary.text,
+        memories=await _recalled(worker, job, needs, question.text),
+        last_agent=needs.last_agent,
+        offered=int(configuration.settings.get("offered_tools") or 5),
+        priorities=around.priorities(),
+        client_tools=client_tools,
+        sources=await _looked_up(worker, job, question.text),
+    )
+    return run, summary
+
+
+async def _looked_up(worker: WorkerContext, job: ClaimedJob, text: str) -> list[dict[str, Any]] | None:
+    """Return what the collections say that the chat names, numbered; None if it names none. Raises NotFound for one that was
+    deleted meanwhile."""
+    collections = job.payload.get("collections")
+    if not collections:
+        return None
+    documents = TenantDocuments(
+        worker.searcher,
+        tenant_id=job.tenant_id,
+        user_id=job.user_id,
+        collections=collections,
+    )
+    passages = await documents.search(text, collection=None, k=PASSAGES)
+    return [{"number": number, **asdict(passage)} for number, passage in enumerate(passages, 1)]
+
+
+async def _route(worker: WorkerContext, agents: Mapping[str, AgentSpec], text: str, context: Context) -> Route:
+    return await worker.router.route(
+        text, [Candidate(a.name, a.description, a.examples) for a in agents.values()], context
+    )
+
+
+def _split(messages: Sequence[Message]) -> tuple[Message, list[Message], list[Message]]:
+    """Return the user's last message, those before, and those after: calls and results of the client's own tools."""
+    at = max((i for i, message in enumerate(messages) if message.role == "user"), default=None)
+    if at is None:
+        raise InputError("messages contains no user message to answer.", field="messages")
+    return messages[at], list(messages[:at]), list(messages[at + 1 :])
+
+
+def _spec(configuration: Configuration, name: str) -> AgentSpec:
+    config = configuration.agents[name]
+    learned = [one for one in configuration.learned if one.agent == name]
+    approved = tuple((one.question, one.answer) for one in learned if one.answer is not None)
+    return AgentSpec(
+        name=name,
+        description=config.description,
+        prompt=config.prompt,
+        graph=cast(GraphName, config.graph),
+        tools=tuple(config.tools),
+        models=tuple(config.models),
+        examples=(*config.examples, *(one.question for one in learned)),
+        few_shots=approved[-FEW_SHOTS:],
+        output_format=config.output_format,
+        output_schema=config.output_schema,
+        renderer=config.renderer,
+        max_steps=config.max_steps,
+    )
+
+
+def _persona(persona: Mapping[str, Any]) -> str:
+    """Return a tenant's persona as part of a prompt."""
+    lines = [persona.get("system_prompt") or ""]
+    if traits := persona.get("traits"):
+        lines.append(f"You are {', '.join(traits)}.")
+    if style := persona.get("style"):
+        lines.append(f"Your style: {style}")
+    return "\n".join(line for line in lines if line)
+
+
+async def _recalled(worker: WorkerContext, job: ClaimedJob, needs: JobNeeds, text: str) -> list[str]:
+    if job.user_id is None or not needs.memories or not text.strip():
+        return []
+    found = await UserMemories(worker, job.tenant_id, job.user_id).recall(text, IN_PROMPT)
+    return [memory.text for memory in found]
+
+
+def _completed(run: AgentRun, state: AgentState) -> MessageCompleted:
+    calls = [as_openai(call) for call in state.get("client_calls") or ()]
+    several = len(state.get("intents") or ()) > 1
+    agent = run.agents.get(state.get("agent", ""))
+    return MessageCompleted(
+        text=state.get("said", ""),
+        finish_reason="tool_calls" if calls else state.get("finish", "stop"),
+        tool_calls=calls or None,
+        agent=agent.name if agent is not None else None,
+        data=None if several else state.get("data"),
+        renderer=agent.renderer if agent is not None and not several else None,
+        citations=msgspec.to_builtins(citations_of(state.get("said", ""), state.get("sources") or ())) or None,
+    )
+
+
+def used(job: ClaimedJob, state: Mapping[str, Any]) -> UsageRecorded:
+    """Return what a run has used, by its last state."""
+    return UsageRecorded(
+        model=state.get("model") or job.model,
+        input_tokens=state.get("input_tokens", 0),
+        output_tokens=state.get("output_tokens", 0),
+        estimated=state.get("estimated", False),
+    )

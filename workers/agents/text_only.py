@@ -1,0 +1,82 @@
+"""Pictures that came with a question: tools read them by name, and models that can't see are told their names instead."""
+
+import base64
+import binascii
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
+
+import msgspec
+
+from graphs.providers.contract import (
+    Delta,
+    ImagePart,
+    Message,
+    ModelInfo,
+    ModelRequest,
+    Part,
+    Provider,
+    TextPart,
+)
+from schema.errors import NotFound
+
+
+def name_images(question: Message) -> tuple[Message, dict[str, str]]:
+    """Return the question with a line that names its pictures, image_1 and on, and their addresses by name."""
+    found = {f"image_{n}": part.url for n, part in enumerate(_pictures(question.parts), 1)}
+    if not found:
+        return question, {}
+    told = TextPart(f"[attached: {', '.join(found)}; tools take these names as file ids]")
+    return msgspec.structs.replace(question, parts=(*question.parts, told)), found
+
+
+class AttachedImages:
+    """The pictures of a question as files."""
+
+    def __init__(self, found: dict[str, str]) -> None:
+        self._found = found
+
+    async def read(self, name: str) -> bytes:
+        """Return a picture's bytes. Raises NotFound for a name that is not there, and where only an address was sent."""
+        url = self._found.get(name)
+        if url is None:
+            there = ", ".join(self._found) or "none"
+            raise NotFound(f"No such file: {name[:80]!r}. Attached files: {there}.")
+        head, comma, data = url.partition(",")
+        if not (head.startswith("data:") and head.endswith(";base64") and comma):
+            raise NotFound(f"{name} was sent as a URL, so its contents are not available. Send it as data.")
+        try:
+            return base64.b64decode(data, validate=True)
+        except binascii.Error:
+            raise NotFound(f"{name} is not valid base64. Send the image again.") from None
+
+
+class TextOnlyProvider:
+    """A provider whose model can't see: pictures are left out of what it is sent; their names stand in the text."""
+
+    def __init__(self, provider: Provider) -> None:
+        self._provider, self.name = provider, provider.name
+
+    async def stream(self, request: ModelRequest) -> AsyncGenerator[Delta, None]:
+        """As `Provider.stream`."""
+        messages = tuple(_without_images(message) for message in request.messages)
+        async with aclosing(self._provider.stream(msgspec.structs.replace(request, messages=messages))) as deltas:
+            async for delta in deltas:
+                yield delta
+
+    async def list_models(self) -> list[ModelInfo]:
+        """As `Provider.list_models`."""
+        return await self._provider.list_models()
+
+    async def check_key(self) -> None:
+        """As `Provider.check_key`."""
+        await self._provider.check_key()
+
+
+def _without_images(message: Message) -> Message:
+    if not any(isinstance(part, ImagePart) for part in message.parts):
+        return message
+    return msgspec.structs.replace(message, parts=tuple(p for p in message.parts if not isinstance(p, ImagePart)))
+
+
+def _pictures(parts: Sequence[Part]) -> list[ImagePart]:
+    return [part for part in parts if isinstance(part, ImagePart)]

@@ -1,0 +1,112 @@
+"""The tools that a job may use, and what they are given (`tools/contract.py`), made when it is asked for."""
+
+import json
+from uuid import UUID
+
+import msgspec
+import structlog
+
+from schema.errors import HeadraceError, NotFound
+from schema.queries.agents.agent_config import SealedToken
+from schema.queries.jobs.attempts import ClaimedJob
+from schema.vault import Sealed
+from tools.configured.building import build_tool
+from tools.configured.definition import ToolDefinition
+from tools.contract import Tool, ToolContext
+from tools.data_source import DataSource, admit_dsn
+from workers.agents.configuration import Configuration, SealedConfig, ToolConfig
+from workers.agents.memories import UserMemories
+from workers.agents.text_only import AttachedImages
+from workers.context import WorkerContext
+from workers.retrieval.documents import TenantDocuments
+
+log = structlog.get_logger()
+
+
+class ToolContextFactory:
+    """The tools of one job and what they are given. Secrets are opened when they are needed, and kept nowhere."""
+
+    def __init__(
+        self,
+        worker: WorkerContext,
+        job: ClaimedJob,
+        configuration: Configuration,
+        *,
+        token: SealedToken | None,
+        role: str | None,
+        pictures: AttachedImages,
+    ) -> None:
+        self._worker, self._job, self._configuration = worker, job, configuration
+        self._token, self._role, self._pictures = token, role, pictures
+        self._tenant_id: UUID = job.tenant_id
+
+    def tools(self) -> dict[str, Tool]:
+        """Return the tools that the tenant may use, by name: those that are code and granted, and its configured ones."""
+        may = self._configuration.may_use_tool
+        found = {name: tool for name, tool in self._worker.builtin_tools.items() if may(name)}
+        off = self._configuration.settings.get("disabled_tools") or ()
+        for name, config in self._configuration.tools.items():
+            if name in off:
+                continue
+            try:
+                found[name] = self._build(config)
+            except (HeadraceError, msgspec.ValidationError) as error:
+                code = getattr(error, "code", "invalid_input")
+                log.warning("tool_not_built", tool=name, tenant_id=str(self._tenant_id), code=code)
+        return found
+
+    def priorities(self) -> dict[str, int]:
+        """Return the priorities of configured tools; those that are code have 100."""
+        return {name: config.priority for name, config in self._configuration.tools.items()}
+
+    def context(self, call_id: str) -> ToolContext:
+        """Return what one call is given."""
+        job = self._job
+        return ToolContext(
+            tenant_id=str(self._tenant_id),
+            user_id=str(job.user_id or ""),
+            job_id=str(job.id),
+            call_id=f"{job.id}:{call_id}",
+            fetch=self._worker.fetch,
+            rights=frozenset({"admin"}) if self._role == "admin" else frozenset(),
+            settings=self._worker.settings.tools,
+            caller_token=self._caller_token,
+            embed=self._worker.embedder.embed,
+            memory=UserMemories(self._worker, self._tenant_id, job.user_id) if job.user_id else None,
+            documents=TenantDocuments(
+                self._worker.searcher,
+                tenant_id=self._tenant_id,
+                user_id=job.user_id,
+                collections=job.payload.get("collections"),
+            ),
+            open_database=self._open_database,
+            files=self._pictures.read,
+        )
+
+    def _build(self, config: ToolConfig) -> Tool:
+        definition = msgspec.convert(config.definition, ToolDefinition)
+        secrets = json.loads(self._open(config.secret)) if config.secret is not None else {}
+        return build_tool(definition, secrets=secrets)
+
+    def _open(self, secret: SealedConfig) -> str:
+        return self._worker.settings.vault.open(secret.read(), tenant_id=secret.tenant_id, owner_id=secret.owner_id)
+
+    async def _caller_token(self) -> str | None:
+        if self._token is None:
+            return None
+        sealed = Sealed(self._token.key_id, self._token.sealed)
+        return self._worker.settings.vault.open(sealed, tenant_id=self._tenant_id, owner_id=self._job.id)
+
+    async def _open_database(self, name: str) -> DataSource:
+        config = self._configuration.data_sources.get(name)
+        if config is None:
+            known = ", ".join(self._configuration.data_sources) or "none"
+            raise NotFound(f"No such data source: {name[:80]!r}. Data sources: {known}.")
+        dsn = await admit_dsn(self._open(config.secret), self._worker.settings.egress)
+        return DataSource(
+            name=name,
+            dsn=dsn,
+            tables=dict.fromkeys(config.tables, ""),
+            max_rows=config.max_rows,
+            statement_timeout_s=config.timeout_s,
+        )

@@ -1,0 +1,1 @@
+"""Celery: the application, its asyncio pool, its consumer and the tasks."""

@@ -1,0 +1,1 @@
+"""Embedding: workers have the models, other processes ask them over Redis."""

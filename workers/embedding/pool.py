@@ -1,0 +1,63 @@
+"""The embedders of a worker process by their names, each with its batcher and its vector space."""
+
+from collections.abc import Callable, Sequence
+
+from graphs.embeddings.batching import Batcher
+from graphs.embeddings.hosted import RetryDelay
+from graphs.embeddings.purposes import Purpose
+from graphs.embeddings.registry import OpenEmbedder, open_embedder
+from schema.db import Pool, connection
+from schema.queries.documents.vector_spaces import open_space
+
+
+class EmbedderPool:
+    """Opened as they are asked for, kept for the life of the process. `default` is the installation's, named `name`. With
+    `retry_delay_s` a provider is called again after errors that may pass, with `most_chars` calls are larger, and a few
+    percent faster: for work that nobody waits for."""
+
+    def __init__(
+        self,
+        pool: Pool,
+        name: str,
+        default: OpenEmbedder,
+        get_provider: Callable[[str], object],
+        *,
+        retry_delay_s: RetryDelay | None = None,
+        most_chars: int | None = None,
+    ) -> None:
+        self._pool, self._get_provider, self._retry_delay_s = pool, get_provider, retry_delay_s
+        self._most_chars = most_chars
+        self._batchers: dict[str, Batcher] = {name: self._batched(default)}
+        self._spaces: dict[str, int] = {}
+
+    def get(self, name: str) -> Batcher:
+        """Return the embedder of a name. Raises ProviderUnknown, ModelUnknown."""
+        if name not in self._batchers:
+            opened = open_embedder(name, self._get_provider, retry_delay_s=self._retry_delay_s)
+            same = (batcher for batcher in self._batchers.values() if batcher.embedder.space == opened.space)
+            self._batchers[name] = next(same, None) or self._batched(opened)
+        return self._batchers[name]
+
+    def _batched(self, opened: OpenEmbedder) -> Batcher:
+        return Batcher(opened, most_chars=None if opened.hosted else self._most_chars)
+
+    async def embed(
+        self, texts: Sequence[str], *, purpose: Purpose, embedder: str, lane: str = ""
+    ) -> list[list[float]]:
+        """Return a vector for each text; `lane` is whoever shares alike. Raises what `get` and the engine raise."""
+        return await self.get(embedder).embed(texts, lane=lane or purpose, purpose=purpose)
+
+    async def space_of(self, name: str) -> int:
+        """Return the number of the space that an embedder's vectors are in. Raises Conflict, Unavailable, and what the
+        provider raises who is asked how long they are."""
+        if name not in self._spaces:
+            embedder = self.get(name).embedder
+            dimensions = await embedder.measure()
+            async with connection(self._pool) as db:
+                self._spaces[name] = await open_space(db, embedder.space, dimensions)
+        return self._spaces[name]
+
+    async def aclose(self) -> None:
+        """Stop what runs."""
+        for batcher in self._batchers.values():
+            await batcher.aclose()

@@ -1,0 +1,1 @@
+"""A tenant's limits: rates, budgets, and what a running answer has reserved."""

@@ -1,0 +1,86 @@
+"""Cancelling a job, and driving one again, from any process (J4, J5)."""
+
+from uuid import UUID
+
+import msgspec
+import structlog
+
+from schema import redis_names
+from schema.db import tenant_tx
+from schema.errors import NotFound
+from schema.events import JobCancelled
+from schema.queries.jobs.jobs import find_job_status, request_cancel, requeue_ended_job
+from schema.states import TERMINAL, WAITING, CancelMode, State
+from workers.queue.control import CancelCommand
+from workers.queue.dispatch import wake
+from workers.queue.finish import end_job
+from workers.queue.job_core import JobCore
+from workers.redis.client import RedisUnavailable
+from workers.redis.connection import ReplyError
+
+log = structlog.get_logger()
+
+
+async def cancel(
+    core: JobCore, tenant_id: UUID, job_id: UUID, *, mode: CancelMode = "keep", visible_user_id: UUID | None = None
+) -> State:
+    """Cancel a job and return its state: a waiting job is `cancelled` now, a running one still `running` and about to
+    be, an ended one stays what it is. `visible_user_id` confines it to that user's jobs. Raises NotFound.
+
+    The order to a running attempt goes over Redis; should it get lost, the attempt's next heartbeat brings it.
+    """
+    while True:
+        async with tenant_tx(core.pool, tenant_id, user_id=visible_user_id) as db:
+            job = await find_job_status(db, tenant_id, job_id)
+            if job is None:
+                raise NotFound("No such job.")
+            running = await request_cancel(db, tenant_id, job_id, mode) if job.state == "running" else None
+        if job.state in TERMINAL:
+            return job.state
+        if running is not None:
+            await _command(core, CancelCommand(job_id, running, mode))
+            return "running"
+        ended = await end_job(
+            core.pool,
+            core.relay,
+            core.limits,
+            tenant_id,
+            job_id,
+            attempt=job.attempt,
+            event=JobCancelled(kept=mode),
+            from_states=WAITING,
+        )
+        if ended is not None:
+            if ended.more or ended.next_turn:
+                await wake(core.redis, job.queue)
+            return "cancelled"
+        # It moved between the two looks; look again. Every round has seen a move, and there are few to make.
+
+
+async def _command(core: JobCore, order: CancelCommand) -> None:
+    try:
+        await core.redis.call("PUBLISH", redis_names.CONTROL, msgspec.json.encode(order))
+    except (RedisUnavailable, ReplyError):
+        log.warning("cancel_unheard", job_id=str(order.job_id))
+
+
+async def retry(core: JobCore, tenant_id: UUID, job_id: UUID, *, visible_user_id: UUID | None = None) -> bool:
+    """Queue a failed or cancelled job again, with all its tries and a new stream; False if it is in another state.
+
+    `visible_user_id` confines it to that user's jobs. Raises NotFound.
+    """
+    async with tenant_tx(core.pool, tenant_id, user_id=visible_user_id) as db:
+        job = await find_job_status(db, tenant_id, job_id)
+    if job is None:
+        raise NotFound("No such job.")
+    if job.state not in ("failed", "cancelled"):
+        return False
+    try:
+        await core.relay.forget(tenant_id, job_id, attempt=job.attempt)
+    except RedisUnavailable:
+        log.warning("stream_not_forgotten", job_id=str(job_id))
+    async with tenant_tx(core.pool, tenant_id) as db:
+        driven = await requeue_ended_job(db, tenant_id, job_id)
+    if driven:
+        await wake(core.redis, job.queue)
+    return driven

@@ -1,0 +1,69 @@
+"""Choosing: which waiting job is next, and ringing for it. Any number of dispatchers may run.
+
+A dispatcher is kicked by whatever may let a job go (a submit that found its tenant busy, an end, a retry that is due),
+and gathers kicks while it works, as the relay gathers tokens. A poll in the scheduler is the safety net.
+"""
+
+import asyncio
+
+import structlog
+
+from schema import redis_names
+from schema.db import Pool, system_tx
+from schema.errors import Unavailable
+from schema.queries.jobs.dispatch import dispatch_jobs, undispatch_jobs
+from workers.queue.doorbell import Doorbell, ring
+from workers.redis.client import RedisClient, RedisUnavailable
+from workers.redis.connection import ReplyError
+
+log = structlog.get_logger()
+
+WINDOW = 256  # doorbells in a queue that no worker has answered yet: what bounds one tenant's head start over another
+
+
+class Dispatcher:
+    """Dispatches the jobs of all tenants; `pool` has the role `headrace_system`."""
+
+    def __init__(self, pool: Pool, redis: RedisClient, *, window: int = WINDOW) -> None:
+        self._pool, self._wire, self._window = pool, redis, window
+        self._kicked: set[str] = set()
+        self._task: asyncio.Task[None] | None = None
+
+    def kick(self, queue: str) -> None:
+        """Have the waiting jobs of `queue` looked at soon. Never waits."""
+        self._kicked.add(queue)
+        if self._task is None:
+            self._task = asyncio.get_running_loop().create_task(self._work(), name="dispatch")
+
+    async def _work(self) -> None:
+        try:
+            while self._kicked:
+                queue = self._kicked.pop()
+                try:
+                    await self.dispatch(queue)
+                except Unavailable:
+                    log.warning("dispatch_postponed", queue=queue)
+        finally:
+            self._task = None
+
+    async def dispatch(self, queue: str) -> int:
+        """Dispatch as many waiting jobs of `queue` as caps and the window allow; return how many."""
+        async with system_tx(self._pool) as db:
+            jobs = await dispatch_jobs(db, queue, window=self._window)
+        if not jobs:
+            return 0
+        doorbells = [Doorbell(job.tenant_id, job.id, job.kind, job.dispatch_seq, job.inbox) for job in jobs]
+        if await ring(self._wire, doorbells):
+            return len(jobs)
+        async with system_tx(self._pool) as db:
+            await undispatch_jobs(db, jobs)
+        log.warning("dispatch_unheard", queue=queue, jobs=len(jobs))
+        return 0
+
+
+async def wake(redis: RedisClient, queue: str) -> None:
+    """Tell the dispatchers that something waits in `queue`; if Redis is away their poll will find it."""
+    try:
+        await redis.call("PUBLISH", redis_names.WAKE, queue)
+    except (RedisUnavailable, ReplyError):
+        log.debug("wake_unheard", queue=queue)

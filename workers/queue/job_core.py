@@ -1,0 +1,77 @@
+"""What a process needs to submit, follow and cancel jobs: the API's side of the job core."""
+
+import os
+import secrets
+import socket
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from uuid import UUID
+
+from schema.db import Pool, pool_for, tenant_tx
+from schema.queries.tenants.usage import get_spent
+from workers.limits.limits import Limits
+from workers.queue.capacity import CapacityCache
+from workers.queue.dispatch import WINDOW
+from workers.queue.submit_throttle import SubmitThrottle
+from workers.redis.client import RedisClient
+from workers.redis.connection import RedisAddress
+from workers.stream.hub import Hub
+from workers.stream.relay import Relay
+
+
+@dataclass(frozen=True)
+class JobCoreSettings:
+    """Where the stores are, and how many connections to Postgres this process may hold."""
+
+    database_url: str = field(repr=False)
+    redis_url: str = field(repr=False)
+    pool_size: int = 16
+    window: int = WINDOW
+
+
+@dataclass(frozen=True)
+class JobCore:
+    """Opened resources; `pool` sees one tenant at a time, `hub` feeds every reader of this process."""
+
+    pool: Pool
+    redis: RedisClient
+    hub: Hub
+    relay: Relay
+    window: int
+    capacity: CapacityCache
+    throttle: SubmitThrottle
+    limits: Limits
+
+
+@asynccontextmanager
+async def open_job_core(settings: JobCoreSettings) -> AsyncIterator[JobCore]:
+    """Open the stores and close them in reverse order. Neither has to answer yet."""
+    address = RedisAddress.from_url(settings.redis_url)
+    async with AsyncExitStack() as stack:
+        pool = pool_for(settings.database_url, "headrace_app", max_size=settings.pool_size, name="headrace api")
+        await pool.open()
+        stack.push_async_callback(pool.close)
+        redis = RedisClient(address)
+        stack.push_async_callback(redis.close)
+        hub = Hub(address, redis, pool, process=process_name())
+        await hub.start()
+        stack.push_async_callback(hub.close)
+        yield JobCore(
+            pool, redis, hub, Relay(redis), settings.window, CapacityCache(), SubmitThrottle(), limits_over(redis, pool)
+        )
+
+
+def limits_over(redis: RedisClient, pool: Pool) -> Limits:
+    """Return the tenants' limits, which ask Postgres what was spent when Redis doesn't know."""
+
+    async def spent(tenant_id: UUID) -> tuple[int, int]:
+        async with tenant_tx(pool, tenant_id) as db:
+            return await get_spent(db, tenant_id)
+
+    return Limits(redis, spent)
+
+
+def process_name() -> str:
+    """Return a name for this process that no other ever had."""
+    return f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"

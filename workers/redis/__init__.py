@@ -1,0 +1,1 @@
+"""Redis: one connection class, a pipelining client on it."""

@@ -1,0 +1,104 @@
+"""One pub/sub connection a process: whatever the process listens to comes through here (S7).
+
+Pub/sub is at-most-once, so whoever listens must be able to read what was missed elsewhere: after each reconnect
+`on_gap` is called, and followers read the job's stream again.
+"""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import structlog
+
+from workers.redis.connection import RETRY_S, SILENCE_S, RedisAddress, RedisConnection, ReplyError
+
+log = structlog.get_logger()
+
+
+class Subscriber:
+    """Subscribes to channels and calls `on_message(channel, payload)` on the loop, in order. Reconnects by itself."""
+
+    def __init__(
+        self,
+        address: RedisAddress,
+        on_message: Callable[[str, bytes], None],
+        on_gap: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._address = address
+        self._on_message = on_message
+        self._on_gap = on_gap
+        self._channels: dict[str, asyncio.Event] = {}
+        self._connection: RedisConnection | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._has_listened = False
+
+    def start(self) -> None:
+        """Begin to listen, in the running loop."""
+        self._task = asyncio.get_running_loop().create_task(self._run(), name="ear")
+
+    async def close(self) -> None:
+        """Stop listening."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+        if self._connection is not None:
+            await self._connection.close()
+
+    async def subscribe(self, channel: str, *, timeout_s: float = 2.0) -> bool:
+        """Listen to `channel` and wait until Redis confirms; False if it doesn't in time (it will once it is back)."""
+        confirmed = self._channels.get(channel)
+        if confirmed is None:
+            confirmed = self._channels[channel] = asyncio.Event()
+            self._send("SUBSCRIBE", channel)
+        try:
+            async with asyncio.timeout(timeout_s):
+                await confirmed.wait()
+        except TimeoutError:
+            return False
+        return True
+
+    def unsubscribe(self, channel: str) -> None:
+        """Stop listening to `channel`."""
+        if self._channels.pop(channel, None) is not None:
+            self._send("UNSUBSCRIBE", channel)
+
+    def _send(self, *command: str) -> None:
+        if self._connection is not None:
+            self._connection.write([command])
+
+    async def _run(self) -> None:
+        while True:
+            try:
+                await self._listen()
+            except (OSError, TimeoutError, ReplyError) as error:
+                log.warning("ear_disconnected", error=type(error).__name__)
+            if self._connection is not None:  # one that confirmed nothing is still open, and could deliver twice
+                self._connection.abort()
+                self._connection = None
+            for confirmed in self._channels.values():
+                confirmed.clear()
+            await asyncio.sleep(RETRY_S)
+
+    async def _listen(self) -> None:
+        connection = self._connection = await RedisConnection.open(self._address, self._on_reply)
+        if self._channels:
+            connection.write([("SUBSCRIBE", *self._channels)])
+            if self._has_listened:
+                for confirmed in list(self._channels.values()):
+                    async with asyncio.timeout(SILENCE_S):
+                        await confirmed.wait()
+                self._on_gap()
+        self._has_listened = True
+        await connection.wait_lost()
+        raise ConnectionError("the subscription was closed")
+
+    def _on_reply(self, reply: Any) -> None:
+        if not isinstance(reply, list):
+            return
+        kind, channel = reply[0], reply[1]
+        if kind == b"message":
+            self._on_message(channel.decode(), reply[2])
+        elif kind == b"subscribe":
+            confirmed = self._channels.get(channel.decode())
+            if confirmed is not None:
+                confirmed.set()
