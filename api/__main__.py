@@ -40,7 +40,7 @@ def main(arguments: list[str]) -> int:
     for name, (file, summary) in COMMANDS.items():
         subparser = subparsers.add_parser(name, help=summary, description=summary, add_help=name not in FOR_OTHERS)
         if name == wanted and name not in FOR_OTHERS:
-            importlib.import_module(f"api.commands.{file}").add_arguments(subparser)
+            importlib.import_module(f"api.cli.{file}").add_arguments(subparser)
     if wanted in FOR_OTHERS:
         parsed = argparse.Namespace(command=wanted, rest=arguments[1:])
     else:
@@ -54,7 +54,7 @@ def run(file: str, arguments: argparse.Namespace) -> int:
     from schema.errors import HeadraceError
 
     try:
-        return importlib.import_module(f"api.commands.{file}").run(arguments)
+        return importlib.import_module(f"api.cli.{file}").run(arguments)
     except HeadraceError as error:
         print(f"headrace: {error.message}", file=sys.stderr)
         return 1
