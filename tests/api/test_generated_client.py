@@ -66,14 +66,14 @@ async def client(generated: Path, running: Running, owner_of_running: TestTenant
 
 async def test_a_chat_is_sent_and_its_job_and_session_are_read_back(client: Any) -> None:
     models = part("models")
-    answer = await part("api.chat.routes.send_message").asyncio(
+    answer = await part("api.chat.send_message").asyncio(
         client=client, body=models.ChatIn(message="What is a headrace?")
     )
     assert isinstance(answer, models.AnswerOut)
-    job = await part("api.jobs.routes.get_job").asyncio(client=client, job_id=answer.job_id)
+    job = await part("api.jobs.get_job").asyncio(client=client, job_id=answer.job_id)
     assert isinstance(job, models.JobDetailOut)
     assert "succeeded" == job.state
-    session = await part("api.sessions.routes.get_session").asyncio(client=client, session_id=answer.session_id)
+    session = await part("api.sessions.get_session").asyncio(client=client, session_id=answer.session_id)
     assert answer.session_id == session.id
 
 
@@ -99,13 +99,13 @@ async def test_a_document_is_uploaded_and_read_back(client: Any) -> None:
 async def test_an_agent_is_created_and_read_back(client: Any) -> None:
     models = part("models")
     body = models.AgentIn(name="Librarian", description="Answers what the library has.", prompt="You are a librarian.")
-    made = await part("api.agents.routes.create_agent").asyncio(client=client, body=body)
+    made = await part("api.agents.create_agent").asyncio(client=client, body=body)
     assert isinstance(made, models.AgentOut)
-    assert made == await part("api.agents.routes.get_agent").asyncio(client=client, name="Librarian")
+    assert made == await part("api.agents.get_agent").asyncio(client=client, name="Librarian")
 
 
 async def test_an_error_is_typed_too(client: Any) -> None:
-    problem = await part("api.agents.routes.get_agent").asyncio(client=client, name="Nobody")
+    problem = await part("api.agents.get_agent").asyncio(client=client, name="Nobody")
     assert isinstance(problem, part("models").ProblemOut)
     assert (404, "not_found") == (problem.status, problem.code)
 
