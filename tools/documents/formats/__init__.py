@@ -1,7 +1,7 @@
 """The formats that can be read, one file each: `read(file, options) -> ReadBlocks`, or `Unreadable`.
 
 READERS names the module of each `MediaType.name`; `load` imports only that one. They run in a child that can open nothing but
-the file it was given (`../reader.py`): no other files, no sockets, bounded memory and time. So a reader writes nothing, starts
+the file it was given (`../reader_pool.py`): no other files, no sockets, bounded memory and time. So a reader writes nothing, starts
 nothing, and takes the file as an open one that it can seek in.
 """
 
@@ -34,12 +34,12 @@ READERS = {
     "pptx": "slides",
     "xlsx": "sheets",
     "html": "web_page",
-    "markdown": "marked_down",
+    "markdown": "markdown",
     "text": "plain_text",
     "csv": "delimited",
     "json": "json_data",
     "eml": "mail",
-    "image": "picture",
+    "image": "image",
 }
 """Of each `MediaType.name` but `zip` (whose files are read one by one): the file here that reads it."""
 
