@@ -166,12 +166,17 @@ async def fetch_one(db: Db, sql: str, values: Mapping[str, Any], *, into: type[A
 
 
 @overload
-async def fetch_all(db: Db, sql: str, values: Mapping[str, Any]) -> list[DictRow]: ...
+async def fetch_all(db: Db, sql: str, values: Mapping[str, Any], *, prepare: bool | None = None) -> list[DictRow]: ...
 @overload
-async def fetch_all(db: Db, sql: str, values: Mapping[str, Any], *, into: type[Row]) -> list[Row]: ...
-async def fetch_all(db: Db, sql: str, values: Mapping[str, Any], *, into: type[Any] | None = None) -> list[Any]:
-    """Run `sql` and return its rows; with `into`, each is that struct, whose fields are the columns."""
-    return await (await _cursor(db, into).execute(cast(LiteralString, sql), values)).fetchall()
+async def fetch_all(
+    db: Db, sql: str, values: Mapping[str, Any], *, into: type[Row], prepare: bool | None = None
+) -> list[Row]: ...
+async def fetch_all(
+    db: Db, sql: str, values: Mapping[str, Any], *, into: type[Any] | None = None, prepare: bool | None = None
+) -> list[Any]:
+    """Run `sql` and return its rows; with `into`, each is that struct, whose fields are the columns. `prepare` False plans it
+    for these values."""
+    return await (await _cursor(db, into).execute(cast(LiteralString, sql), values, prepare=prepare)).fetchall()
 
 
 def _cursor(db: Db, into: type[Any] | None) -> psycopg.AsyncCursor[Any]:

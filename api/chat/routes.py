@@ -194,7 +194,7 @@ async def _collections(resources: Resources, principal: Principal, names: list[s
         )
     async with principal.tx(resources.core.pool) as db:
         rows = await list_searchable(db, principal.tenant_id)
-    return [str(row["id"]) for row in choose(rows, names)]
+    return [str(row.id) for row in choose(rows, names)]
 
 
 def _parts(message: str | list[TextPartIn | ImagePartIn]) -> list[dict[str, Any]]:

@@ -6,15 +6,14 @@ from typing import Annotated
 from uuid import UUID
 
 from litestar.params import PathParameter
-from psycopg.rows import DictRow
 
 from api.auth.principals import Principal
 from api.documents.schemas import ChosenIn
 from schema.db import Db
 from schema.errors import Forbidden, InputError, NotFound
 from schema.queries.documents import documents
-from schema.queries.documents.collections import find_collection
-from schema.queries.documents.documents import Wanted, Whose
+from schema.queries.documents.collections import Collection, find_collection
+from schema.queries.documents.documents import Document, OwnedDocument, Wanted, Whose
 
 DocumentId = Annotated[UUID, PathParameter(description="Id of the document.")]
 NO_DOCUMENT = "No such document. GET /api/documents lists them."
@@ -27,7 +26,7 @@ def whose(principal: Principal) -> Whose:
     return Whose(principal.actor, principal.user_id, "documents.manage" in principal.rights)
 
 
-async def require_document(db: Db, principal: Principal, document_id: UUID) -> DictRow:
+async def require_document(db: Db, principal: Principal, document_id: UUID) -> Document:
     """Return a document that the caller sees. Raises NotFound."""
     row = await documents.find_document(db, principal.tenant_id, document_id)
     if row is None:
@@ -35,19 +34,21 @@ async def require_document(db: Db, principal: Principal, document_id: UUID) -> D
     return row
 
 
-async def require_own(db: Db, principal: Principal, ids: Sequence[UUID], field: str | None = None) -> list[DictRow]:
-    """Return {id, user_id, chunks} of documents that the caller may change. Raises NotFound and Forbidden for the first that it
-    does not see, or may not."""
-    rows = {row["id"]: row for row in await documents.list_owned(db, principal.tenant_id, ids, whose(principal))}
+async def require_own(
+    db: Db, principal: Principal, ids: Sequence[UUID], field: str | None = None
+) -> list[OwnedDocument]:
+    """Return the documents, which the caller may change. Raises NotFound and Forbidden for the first that it does not
+    see, or may not."""
+    rows = {row.id: row for row in await documents.list_owned(db, principal.tenant_id, ids, whose(principal))}
     if missing := [str(document_id) for document_id in ids if document_id not in rows]:
         said = NO_DOCUMENT if field is None else f"No such documents: {', '.join(missing[:5])}."
         raise NotFound(said, field=field)
-    if any(not row["own"] for row in rows.values()):
+    if any(not row.own for row in rows.values()):
         raise Forbidden(NOT_YOURS, field=field)
     return list(rows.values())
 
 
-async def require_collection(db: Db, principal: Principal, name: str, field: str | None = None) -> DictRow:
+async def require_collection(db: Db, principal: Principal, name: str, field: str | None = None) -> Collection:
     """Return a collection of the caller's tenant. Raises NotFound."""
     row = await find_collection(db, principal.tenant_id, name)
     if row is None:
@@ -67,4 +68,4 @@ async def read_chosen(db: Db, principal: Principal, data: ChosenIn) -> Wanted:
     if data.ids is None and data.collection is None:
         raise InputError("Send ids, or a collection with filters.", field="collection")
     row = data.collection and await require_collection(db, principal, data.collection, "collection")
-    return Wanted(collection_id=row["id"] if row else None, states=data.states, search=data.search)
+    return Wanted(collection_id=row.id if row else None, states=data.states, search=data.search)

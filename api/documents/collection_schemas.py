@@ -1,16 +1,15 @@
 """Collections on the wire, and how a row becomes one."""
 
-from collections.abc import Mapping
 from datetime import datetime
 from typing import Annotated, Any
 from uuid import UUID
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
-from psycopg.rows import DictRow
 
 from api.http.paging import NextCursor
-from schema.queries.documents.collections import CHUNK_CHARACTERS, CHUNK_OVERLAP
+from api.http.rows import from_row
+from schema.queries.documents.collections import CHUNK_CHARACTERS, CHUNK_OVERLAP, Collection, CollectionContents
 
 Description = Annotated[str, Meta(max_length=2000, description="What the collection is for.")]
 Embedder = Annotated[
@@ -137,14 +136,20 @@ COLLECTION: dict[str, Any] = {
 }
 
 
-def collection_fields(row: DictRow, held: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the fields of a collection from its row and from what is in it (`measure_collections`)."""
-    given = {**held, **row}
-    reembedding = row["next_embedder"] and ReembeddingOut(
-        embedder=row["next_embedder"], done=held["done"], total=held["chunks"]
+def collection_out(row: Collection, held: CollectionContents) -> CollectionOut:
+    """Return a collection as it is shown, with what is in it (`measure_collections`)."""
+    reembedding = None
+    if row.next_embedder is not None:
+        reembedding = ReembeddingOut(embedder=row.next_embedder, done=held.done, total=held.chunks)
+    return from_row(
+        CollectionOut,
+        row,
+        chunking=ChunkingOut(row.chunk_characters, row.chunk_overlap),
+        reembedding=reembedding,
+        states=from_row(StatesOut, held),
+        documents=held.documents,
+        chunks=held.chunks,
+        pages=held.pages,
+        characters=held.characters,
+        bytes=held.bytes,
     )
-    return {name: given[name] for name in CollectionOut.__struct_fields__ if name in given} | {
-        "chunking": ChunkingOut(row["chunk_characters"], row["chunk_overlap"]),
-        "reembedding": reembedding or None,
-        "states": StatesOut(**{name: held[name] for name in StatesOut.__struct_fields__}),
-    }

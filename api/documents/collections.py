@@ -19,7 +19,7 @@ from api.documents.collection_schemas import (
     CollectionIn,
     CollectionOut,
     CollectionsOut,
-    collection_fields,
+    collection_out,
 )
 from api.documents.delete import remove_bytes, remove_documents, uncrossed
 from api.documents.ingestion_job import ingestion
@@ -29,6 +29,7 @@ from api.http.errors import problems
 from api.http.headers import read_idempotency
 from api.http.json_body import JsonRequest
 from api.http.paging import Cursor, Limit, read_cursor, write_cursor
+from api.http.rows import from_row
 from api.openapi.header_docs import LOCATED
 from api.openapi.operations import described
 from api.resources import Opened, Resources
@@ -74,8 +75,8 @@ async def page_of_collections(
     after = read_cursor(cursor, str) or ""
     async with principal.tx(resources.core.pool) as db:
         rows = await collections.list_collections(db, principal.tenant_id, limit=limit + 1, after=after)
-        held = await collections.measure_collections(db, principal.tenant_id, [row["id"] for row in rows[:limit]])
-    items = [CollectionOut(**collection_fields(row, held[row["id"]])) for row in rows[:limit]]
+        held = await collections.measure_collections(db, principal.tenant_id, [row.id for row in rows[:limit]])
+    items = [collection_out(row, held[row.id]) for row in rows[:limit]]
     return CollectionsOut(items, write_cursor(items[-1].name) if len(rows) > limit else None)
 
 
@@ -121,14 +122,14 @@ async def create_collection(
                 f"Your tenant has reached the maximum of {MOST} collections. Delete one that you no longer need."
             )
         await record(db, principal, principal.tenant_id, "collection.created", data.name)
-        out = CollectionOut(**await _fields(db, principal, data.name))
+        out = await _read(db, principal, data.name)
     return Response(out, headers={"Location": f"/api/collections/{data.name}"})
 
 
 @get(HERE, opt=described(answer=COLLECTION), responses=problems("not_found"), summary="Get a collection")
 async def get_collection(name: CollectionName, principal: MayReadDocuments, resources: Opened) -> CollectionOut:
     async with principal.tx(resources.core.pool) as db:
-        return CollectionOut(**await _fields(db, principal, name))
+        return await _read(db, principal, name)
 
 
 @patch(
@@ -149,19 +150,19 @@ async def update_collection(
     Send the same embedder again to retry, or the current one to call the change off."""
     async with principal.tx(resources.core.pool) as db:
         row = await require_collection(db, principal, name)
-    values = _columns(data, row)
-    embedder = None if data.embedder in (UNSET, row["embedder"]) else data.embedder
+    values = _columns(data)
+    embedder = None if data.embedder in (UNSET, row.embedder) else data.embedder
     if embedder is not None:
         _check_embedder(resources, embedder)
     async with changing_own_tenant(resources, principal) as db:
-        await collections.change_collection(db, principal.tenant_id, row["id"], values)
-        if data.embedder == row["embedder"] and row["next_embedder"]:
-            await collections.keep_embedder(db, principal.tenant_id, row["id"])
+        await collections.change_collection(db, principal.tenant_id, row.id, values)
+        if data.embedder == row.embedder and row.next_embedder:
+            await collections.keep_embedder(db, principal.tenant_id, row.id)
         if given := [field for field in data.__struct_fields__ if getattr(data, field) is not UNSET]:
             await record(db, principal, principal.tenant_id, "collection.changed", name, {"fields": sorted(given)})
-    job_id = embedder and await _embed_anew(resources, principal, request.request_id, row["id"], embedder)
+    job_id = embedder and await _embed_anew(resources, principal, request.request_id, row.id, embedder)
     async with principal.tx(resources.core.pool) as db:
-        return CollectionChangedOut(**await _fields(db, principal, name), job_id=job_id or None)
+        return from_row(CollectionChangedOut, await _read(db, principal, name), job_id=job_id or None)
 
 
 @delete(HERE, responses=problems("not_found", "unavailable"), summary="Delete a collection")
@@ -170,14 +171,14 @@ async def delete_collection(name: CollectionName, principal: MayManageDocuments,
     batches, so a large collection takes a while. The next upload creates the collection `default` again."""
     async with principal.tx(resources.core.pool) as db:
         row = await require_collection(db, principal, name)
-    wanted, all_ = documents.Wanted(collection_id=row["id"]), documents.Whose(principal.actor, None, True)
+    wanted, all_ = documents.Wanted(collection_id=row.id), documents.Whose(principal.actor, None, True)
     while True:
         async with principal.tx(resources.core.pool) as db:
             rows = await documents.pick_documents(db, principal.tenant_id, wanted, all_, limit=PAGE)
         if not rows:
             break
         await remove_documents(resources, principal, rows)
-    names = await uncrossed(lambda: _delete(resources, principal, row["id"], name))
+    names = await uncrossed(lambda: _delete(resources, principal, row.id, name))
     if names is None:
         raise NotFound(NO_COLLECTION)
     await remove_bytes(resources, principal.tenant_id, names)
@@ -201,7 +202,7 @@ async def reingest_collection(
         request.headers, f"POST /api/collections/{name}/reingest", NOTHING, visible_user_id=principal.visible_user_id
     )
     again = await read_again(
-        resources, principal, request.request_id, key, model=row["embedder"], collection_id=row["id"], states=AGAIN
+        resources, principal, request.request_id, key, model=row.embedder, collection_id=row.id, states=AGAIN
     )
     return accepted(again or NOTHING)
 
@@ -225,13 +226,13 @@ async def _delete(resources: Resources, principal: Principal, collection_id: UUI
     return names
 
 
-async def _fields(db: Db, principal: Principal, name: str) -> dict[str, Any]:
+async def _read(db: Db, principal: Principal, name: str) -> CollectionOut:
     row = await require_collection(db, principal, name)
-    held = await collections.measure_collections(db, principal.tenant_id, [row["id"]])
-    return collection_fields(row, held[row["id"]])
+    held = await collections.measure_collections(db, principal.tenant_id, [row.id])
+    return collection_out(row, held[row.id])
 
 
-def _columns(data: CollectionChangeIn, row: dict[str, Any]) -> dict[str, Any]:
+def _columns(data: CollectionChangeIn) -> dict[str, Any]:
     """Return the columns that are set besides the embedder. Raises InputError."""
     values: dict[str, Any] = {} if data.description is UNSET else {"description": data.description}
     if data.chunking is not UNSET:

@@ -12,7 +12,6 @@ from litestar.openapi.spec import Schema
 from litestar.openapi.spec.enums import OpenAPIFormat, OpenAPIType
 from litestar.params import QueryParameter
 from litestar.response import Stream
-from psycopg.rows import DictRow
 
 from api.auth.principals import MayReadDocuments
 from api.documents.access import NO_DOCUMENT, DocumentId, require_document
@@ -20,7 +19,7 @@ from api.http.errors import problems
 from api.openapi.operations import described
 from api.resources import Opened
 from schema.errors import NotFound
-from schema.queries.documents.documents import find_stored
+from schema.queries.documents.documents import StoredVersion, find_stored
 
 BYTES = "application/octet-stream"
 MEDIA_TYPE = re.compile(r"[A-Za-z0-9!#$&^_.+-]{1,100}/[A-Za-z0-9!#$&^_.+-]{1,100}(; ?charset=[A-Za-z0-9_-]{1,40})?")
@@ -55,7 +54,7 @@ async def download_document(
         row = await find_stored(db, principal.tenant_id, document_id, version)
     if row is None:
         raise NotFound(NO_DOCUMENT if version is None else NO_VERSION, field="version" if version else None)
-    pieces = await begun(resources.storage.read(row["stored_as"]))  # what fails here is still an answer of its own
+    pieces = await begun(resources.storage.read(row.stored_as))  # what fails here is still an answer of its own
     return Stream(pieces, headers=headers_of(row))
 
 
@@ -71,24 +70,24 @@ async def begun(pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
     return whole()
 
 
-def headers_of(row: DictRow) -> dict[str, str]:
+def headers_of(row: StoredVersion) -> dict[str, str]:
     """Return the headers of a file that is to be saved, not opened. Its name comes twice: without what old clients stumble
     over, and whole (RFC 6266, RFC 8187)."""
-    plain, whole = UNSAFE.sub("_", row["name"]), quote(row["name"], safe="!#$&+-.^_`|~")
+    plain, whole = UNSAFE.sub("_", row.name), quote(row.name, safe="!#$&+-.^_`|~")
     return {
         "Content-Type": media_type_of(row),
         "Content-Disposition": f"attachment; filename=\"{plain}\"; filename*=UTF-8''{whole}",
-        "Content-Length": str(row["size_bytes"]),
+        "Content-Length": str(row.size_bytes),
         "Content-Security-Policy": "default-src 'none'; sandbox",
         "X-Content-Type-Options": "nosniff",
         "Cache-Control": "private, no-cache",
-        "ETag": f'"{row["sha256"].hex()}"',
+        "ETag": f'"{row.sha256.hex()}"',
     }
 
 
-def media_type_of(row: DictRow) -> str:
+def media_type_of(row: StoredVersion) -> str:
     """Return the stored media type, or that of mere bytes for one that can't stand in a header."""
-    return row["media_type"] if MEDIA_TYPE.fullmatch(row["media_type"]) else BYTES
+    return row.media_type if MEDIA_TYPE.fullmatch(row.media_type) else BYTES
 
 
 routes = Router("/documents", route_handlers=[download_document], tags=["documents"])

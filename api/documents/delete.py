@@ -10,7 +10,6 @@ import psycopg
 import structlog
 from litestar import Router, delete, post
 from litestar.params import JSONBody
-from psycopg.rows import DictRow
 
 from api.audit.log import record
 from api.auth.principals import MayWriteDocuments, Principal
@@ -22,6 +21,7 @@ from api.resources import Opened, Resources
 from schema.db import tenant_tx
 from schema.errors import Unavailable
 from schema.queries.documents import document_deletion, documents
+from schema.queries.documents.documents import DocumentSize
 from workers.storage.removals import remove_unused
 
 log = structlog.get_logger()
@@ -55,15 +55,15 @@ async def delete_documents(data: JSONBody[ChosenIn], principal: MayWriteDocument
     async with principal.tx(resources.core.pool) as db:
         wanted = await read_chosen(db, principal, data)
         if data.ids is not None:
-            rows = await require_own(db, principal, list(dict.fromkeys(data.ids)), "ids")
+            rows: Sequence[DocumentSize] = await require_own(db, principal, list(dict.fromkeys(data.ids)), "ids")
         else:
             rows = await documents.pick_documents(db, principal.tenant_id, wanted, whose(principal), limit=AT_ONCE + 1)
     gone = await remove_documents(resources, principal, rows[:AT_ONCE])
     return DeletedOut(gone, len(rows) > AT_ONCE)
 
 
-async def remove_documents(resources: Resources, principal: Principal, rows: Sequence[DictRow]) -> int:
-    """Delete documents {id, chunks} that the caller may delete, a batch at a time; return how many were still there."""
+async def remove_documents(resources: Resources, principal: Principal, rows: Sequence[DocumentSize]) -> int:
+    """Delete documents that the caller may delete, a batch at a time; return how many were still there."""
     gone = 0
     for batch in document_deletion.in_batches(rows):
         number, names = await uncrossed(lambda ids=batch: _delete(resources, principal, ids))

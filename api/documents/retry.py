@@ -83,9 +83,9 @@ async def retry_document(
     route = f"POST /api/documents/{document_id}/retry"
     key = read_idempotency(request.headers, route, NOTHING, visible_user_id=principal.visible_user_id)
     which: dict[str, Any] = {"ids": [document_id], "states": AGAIN}
-    again = await read_again(resources, principal, request.request_id, key, model=row["embedder"], **which)
+    again = await read_again(resources, principal, request.request_id, key, model=row.embedder, **which)
     if again is None:
-        state = "queued" if row["state"] in AGAIN else row["state"]
+        state = "queued" if row.state in AGAIN else row.state
         raise Conflict(f"This document is {state} and will be ingested anyway. To start over, cancel it first.")
     return accepted(again)
 
@@ -148,11 +148,11 @@ async def _pick(
     async with principal.tx(resources.core.pool) as db:
         if data.ids is not None:
             rows = await require_own(db, principal, list(dict.fromkeys(data.ids)), "ids")
-            return usual, [row["id"] for row in rows]
+            return usual, [row.id for row in rows]
         found = data.collection and await require_collection(db, principal, data.collection, "collection")
-        wanted = documents.Wanted(collection_id=found["id"] if found else None, states=states)
+        wanted = documents.Wanted(collection_id=found.id if found else None, states=states)
         rows = await documents.pick_documents(db, principal.tenant_id, wanted, whose(principal), limit=AT_ONCE + 1)
-        return found["embedder"] if found else usual, [row["id"] for row in rows]
+        return found.embedder if found else usual, [row.id for row in rows]
 
 
 routes = Router("/documents", route_handlers=[retry_document, retry_documents], tags=["documents"])

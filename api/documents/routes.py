@@ -11,6 +11,7 @@ from api.documents.access import DocumentId, require_collection, require_documen
 from api.documents.schemas import DOCUMENT, ChunkOut, ChunksOut, DocumentOut, DocumentsOut, document_of
 from api.http.errors import problems
 from api.http.paging import Cursor, Limit, read_cursor, write_cursor
+from api.http.rows import from_row
 from api.openapi.operations import described
 from api.resources import Opened
 from schema.errors import InputError
@@ -65,7 +66,7 @@ async def list_documents(
     async with principal.tx(resources.core.pool) as db:
         found = collection and await require_collection(db, principal, collection, "collection")
         chosen = documents.Wanted(
-            collection_id=found["id"] if found else None, states=wanted, search=search, private=private, job_id=job_id
+            collection_id=found.id if found else None, states=wanted, search=search, private=private, job_id=job_id
         )
         rows = await documents.list_documents(db, principal.tenant_id, chosen, limit=limit + 1, before=before)
     items = [document_of(row) for row in rows[:limit]]
@@ -99,7 +100,7 @@ async def list_document_chunks(
     async with principal.tx(resources.core.pool) as db:
         await require_document(db, principal, document_id)
         rows = await documents.list_chunks(db, principal.tenant_id, document_id, limit=limit + 1, after=after)
-    items = [ChunkOut(**row) for row in rows[:limit]]
+    items = [from_row(ChunkOut, row) for row in rows[:limit]]
     return ChunksOut(items, write_cursor(items[-1].place) if len(rows) > limit else None)
 
 

@@ -6,11 +6,12 @@ from uuid import UUID
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
-from psycopg.rows import DictRow
 
 from api.http.paging import NextCursor
+from api.http.rows import from_row
 from schema.errors import InputError
 from schema.events import Reason
+from schema.queries.documents.documents import Document
 from schema.states import FileState
 
 MOST_METADATA = 16 * 1024
@@ -159,24 +160,21 @@ def check_metadata(metadata: dict[str, Any], field: str = "metadata") -> None:
         raise InputError(f"{field} must not exceed {MOST_METADATA // 1024} KiB as JSON.", field=field)
 
 
-def document_of(row: DictRow) -> DocumentOut:
+def document_of(row: Document) -> DocumentOut:
     """Return a document as it is shown."""
-    same = {name: row[name] for name in DocumentOut.__struct_fields__ if name in row}
-    reason = row["error"] and Reason(row["error"].get("code", "internal"), row["error"].get("message", ""))
-    return DocumentOut(
-        **same
-        | {
-            "stage": _stage(row),
-            "progress": ProgressOut(row["drafted"], row["cut_into"]),
-            "error": reason or None,
-            "notes": row["notes"] or [],
-            "searchable": row["live_version"] is not None,
-            "private": row["user_id"] is not None,
-        }
+    return from_row(
+        DocumentOut,
+        row,
+        stage=_stage(row),
+        progress=ProgressOut(row.drafted, row.cut_into),
+        error=Reason(row.error.get("code", "internal"), row.error.get("message", "")) if row.error else None,
+        notes=row.notes or [],
+        searchable=row.live_version is not None,
+        private=row.user_id is not None,
     )
 
 
-def _stage(row: DictRow) -> str | None:
-    if row["state"] != "running":
+def _stage(row: Document) -> str | None:
+    if row.state != "running":
         return None
-    return "reading" if row["cut_into"] is None else "embedding"
+    return "reading" if row.cut_into is None else "embedding"

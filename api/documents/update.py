@@ -41,7 +41,7 @@ async def update_document(
     try:
         async with principal.tx(resources.core.pool) as db:
             (row,) = await require_own(db, principal, [document_id])
-            share = _shares(data, principal, row["user_id"])
+            share = _shares(data, principal, row.user_id)
             title = None if data.title is UNSET else data.title.strip()
             given = {"metadata": metadata, "title": title, "share": share}
             if not await documents.change_document(db, principal.tenant_id, document_id, **given):

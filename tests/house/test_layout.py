@@ -13,7 +13,17 @@ ROOT = Path(__file__).parents[2]
 FOLDERS = ("api", "workers", "graphs", "tools", "schema")
 DRAWERS = {"core", "lib", "utils", "common", "helpers", "services", "managers", "misc", "util"}
 PLACES = {
-    *(*FOLDERS, "tests", "docs", "compose.yaml", "pyproject.toml", "Procfile", "constraints.txt", "headrace", "Makefile"),
+    *(
+        *FOLDERS,
+        "tests",
+        "docs",
+        "compose.yaml",
+        "pyproject.toml",
+        "Procfile",
+        "constraints.txt",
+        "headrace",
+        "Makefile",
+    ),
     *("README.md", "ARCHITECTURE.md", "CHANGELOG.md", "CONTRIBUTING.md", "DECISIONS.md", "LICENSE", "Dockerfile"),
 }
 

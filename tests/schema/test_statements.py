@@ -11,7 +11,7 @@ QUERIES = SQL.parent
 
 
 def test_every_sql_file_is_used_once_and_every_use_has_its_file() -> None:
-    sources = "\n".join(path.read_text() for path in sorted(QUERIES.glob("*.py")))
+    sources = "\n".join(path.read_text() for path in sorted(QUERIES.rglob("*.py")))
     used = re.findall(r'= read_sql\(\s*"(\w+)"', sources)
     assert sorted(path.stem for path in SQL.glob("*.sql")) == sorted(used)
 

@@ -49,7 +49,7 @@ class TenantDocuments:
             rows = await list_searchable(db, self._tenant_id)
         mine = rows if self._collections is None else choose(rows, self._collections)
         try:
-            return str(choose(mine, [collection])[0]["id"])
+            return str(choose(mine, [collection])[0].id)
         except NotFound:
             raise NotFound(f"No such collection: {collection[:100]!r}. {listed(mine)}") from None
 

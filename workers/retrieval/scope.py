@@ -4,14 +4,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from uuid import UUID
 
-from psycopg.rows import DictRow
-
 from schema.db import Db
 from schema.errors import InputError, NotFound
 from schema.queries.documents.search import (
     MOST_DOCUMENTS,
     Filters,
     Scope,
+    SearchableCollection,
     Space,
     find_scope,
     list_searchable,
@@ -49,45 +48,41 @@ async def resolve(
     rows = await list_searchable(db, tenant_id)
     chosen = rows if collections is None else choose(rows, collections)
     await _require_documents(db, tenant_id, reader, filters.documents)
-    ids = None if collections is None else [row["id"] for row in chosen]
+    ids = None if collections is None else [row.id for row in chosen]
     scope = await find_scope(db, tenant_id, reader, collections=ids, filters=filters)
     if scope.found > MOST_DOCUMENTS:
         raise InputError(f"The filters match more than {MOST_DOCUMENTS:,} documents. Narrow them.", field="filters")
     return Searched(scope, parts_of(chosen, everything=collections is None))
 
 
-def choose(rows: Sequence[DictRow], names: Sequence[str]) -> list[DictRow]:
+def choose(rows: Sequence[SearchableCollection], names: Sequence[str]) -> list[SearchableCollection]:
     """Return the collections of these names or ids, each once, in the order of the names. Raises NotFound."""
-    by_name = {row["name"]: row for row in rows} | {str(row["id"]): row for row in rows}
-    chosen: dict[UUID, DictRow] = {}
+    by_name = {row.name: row for row in rows} | {str(row.id): row for row in rows}
+    chosen: dict[UUID, SearchableCollection] = {}
     for name in names:
         row = by_name.get(name) or by_name.get(name.strip().lower())
         if row is None:
             raise NotFound(f"No such collection: {name[:100]!r}. GET /api/collections lists them.", field="collections")
-        chosen[row["id"]] = row
+        chosen[row.id] = row
     return list(chosen.values())
 
 
-def listed(rows: Sequence[DictRow]) -> str:
+def listed(rows: Sequence[SearchableCollection]) -> str:
     """Return the sentence that says which collections there are."""
-    names = [row["name"] for row in rows]
+    names = [row.name for row in rows]
     more = f" and {len(names) - LISTED} more" if len(names) > LISTED else ""
     return f"There are: {', '.join(names[:LISTED])}{more}." if names else "There is none yet."
 
 
-def parts_of(rows: Sequence[DictRow], *, everything: bool) -> list[Part]:
+def parts_of(rows: Sequence[SearchableCollection], *, everything: bool) -> list[Part]:
     """Return the collections by space. Those that hold nothing yet have none."""
-    by_space: dict[int, list[DictRow]] = {}
+    by_space: dict[Space, list[SearchableCollection]] = {}
     for row in rows:
-        if row["space"] is not None:
-            by_space.setdefault(row["space"], []).append(row)
+        if row.space is not None:
+            by_space.setdefault(row.space, []).append(row)
     alone = len(by_space) == 1
     return [
-        Part(
-            Space(space, own[0]["space_name"], own[0]["dimensions"]),
-            own[0]["embedder"],
-            None if alone and everything else [row["id"] for row in own],
-        )
+        Part(space, own[0].embedder, None if alone and everything else [row.id for row in own])
         for space, own in by_space.items()
     ]
 

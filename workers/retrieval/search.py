@@ -12,13 +12,14 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 from uuid import UUID
 
+import msgspec
 import structlog
-from psycopg.rows import DictRow
 
 from schema.db import Db, Pool, tenant_tx
 from schema.errors import HeadraceError, InputError
 from schema.queries.documents.search import (
     Scope,
+    StoredPassage,
     find_nearest,
     find_words,
     read_passages,
@@ -107,9 +108,9 @@ class Searcher:
             return QueryTerms(), Leg("text", ())
         async with tenant_tx(self.pool, ask.tenant_id, user_id=ask.visible_user_id) as db:
             row = await read_words(db, ask.tenant_id, ask.reader, text, phrases)
-            if not row["words"]:
+            if not row.words:
                 return QueryTerms(), Leg("text", ())
-            wording = weigh(row["words"], row["phrases"], row["counts"], row["chunks"] or 0)
+            wording = weigh(row.words, row.phrases, row.counts, row.chunks)
             if not wording.any_of:
                 return wording, Leg("text", ())
             rows = await find_words(
@@ -120,7 +121,7 @@ class Searcher:
                 weights=wording.weights,
                 most=_depth(ask),
             )
-        return wording, Leg("text", [row["chunk_id"] for row in rows], TEXT_WEIGHT)
+        return wording, Leg("text", [row.chunk_id for row in rows], TEXT_WEIGHT)
 
 
 def _refuse_other_lengths(searched: Searched, vectors: dict[str, list[float] | str]) -> None:
@@ -143,9 +144,9 @@ async def _find_nearest(
         if vector is None or isinstance(vector, str):
             continue
         rows = await find_nearest(db, narrowed(searched.scope, part), part.space, vector, most=_depth(ask))
-        gathered.cosines |= {row["chunk_id"]: row["score"] for row in rows}
-        gathered.nearest[part.space.name] = [row["score"] for row in rows]
-        gathered.legs.append(Leg("vector", [row["chunk_id"] for row in rows], VECTOR_WEIGHT))
+        gathered.cosines |= {row.chunk_id: row.score for row in rows}
+        gathered.nearest[part.space.name] = [row.score for row in rows]
+        gathered.legs.append(Leg("vector", [row.chunk_id for row in rows], VECTOR_WEIGHT))
 
 
 async def _read_passages(
@@ -154,7 +155,7 @@ async def _read_passages(
     """Read what the legs found and fuse them; what has been removed since is left out."""
     places = ranks(gathered.legs)
     rows = await read_passages(db, ask.tenant_id, ask.reader, list(places), wording.words, wording.weights)
-    shares = {found: _share(row["covered"], wording) for found, row in rows.items()}
+    shares = {found: _share(row.covered, wording) for found, row in rows.items()}
     scores = fuse([replace(leg, trust=_trust(leg, shares)) for leg in gathered.legs])
     if ask.mmr is not None:
         for part in searched.parts:
@@ -168,9 +169,9 @@ async def _read_passages(
 
 
 def _passage(
-    row: DictRow, score: float, covered: float, *, ranks: Mapping[str, int], cosine: float | None
+    row: StoredPassage, score: float, covered: float, *, ranks: Mapping[str, int], cosine: float | None
 ) -> FoundPassage:
-    told: dict[str, Any] = {**row, "covered": covered}
+    told: dict[str, Any] = msgspec.structs.asdict(row) | {"covered": covered}
     return FoundPassage(**told, score=score, ranks=ranks, cosine=cosine)
 
 

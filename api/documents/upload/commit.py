@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from psycopg.rows import DictRow
 from psycopg.types.json import Jsonb
 
 from api.auth.principals import Principal
@@ -27,9 +26,10 @@ from schema.batch import Statement
 from schema.db import Db
 from schema.errors import Conflict, HeadraceError
 from schema.ids import new_id
-from schema.queries.documents.collections import add_collection, find_collection
+from schema.queries.documents.collections import Collection, add_collection, find_collection
 from schema.queries.documents.file_removals import take_notes
-from schema.queries.documents.uploads import NewFile, file_statements, list_others, list_same, note_files
+from schema.queries.documents.upload_checks import UploadedDocument
+from schema.queries.documents.uploads import NewFile, SameDocument, file_statements, list_others, list_same, note_files
 from schema.queries.jobs.submissions import Idempotency
 from schema.queries.tenants import audit
 from workers.storage.contract import Storage, new_name
@@ -60,7 +60,7 @@ class Committed:
     `accepted` is None when nothing else is left."""
 
     accepted: Accepted | None
-    same: list[dict[str, Any]]
+    same: list[UploadedDocument]
     refused: list[Refusal]
 
 
@@ -71,11 +71,11 @@ async def commit(resources: Resources, upload: Upload) -> Committed:
     async with principal.tx(pool) as db:
         collection = await _collection(db, resources, principal, upload.fields.collection)
         every = [_new_file(principal.tenant_id, upload, file) for file in upload.files]
-        same = await list_same(db, principal.tenant_id, collection["id"], upload.user_id, every)
+        same = await list_same(db, principal.tenant_id, collection.id, upload.user_id, every)
         others = set[int]()
         if "documents.manage" not in principal.rights:
             others = await list_others(
-                db, principal.tenant_id, collection["id"], upload.user_id, every, by=principal.actor
+                db, principal.tenant_id, collection.id, upload.user_id, every, by=principal.actor
             )
         chosen = [place for place in range(len(every)) if place not in same and place not in others]
         if chosen:
@@ -89,7 +89,7 @@ async def commit(resources: Resources, upload: Upload) -> Committed:
     return Committed(await _store_and_submit(resources, upload, collection, files, paths), unchanged, refused)
 
 
-async def _collection(db: Db, resources: Resources, principal: Principal, name: str) -> DictRow:
+async def _collection(db: Db, resources: Resources, principal: Principal, name: str) -> Collection:
     """Return the collection, made now if there is none. Raises Conflict when the tenant has too many."""
     tenant_id, embedder = principal.tenant_id, resources.settings.embedders[0]
     found = await find_collection(db, tenant_id, name)
@@ -104,7 +104,7 @@ async def _collection(db: Db, resources: Resources, principal: Principal, name: 
 
 
 async def _store_and_submit(
-    resources: Resources, upload: Upload, collection: DictRow, files: Sequence[NewFile], paths: Sequence[Any]
+    resources: Resources, upload: Upload, collection: Collection, files: Sequence[NewFile], paths: Sequence[Any]
 ) -> Accepted:
     names = [file.stored_as for file in files]
     tenant_id, pool, storage = upload.principal.tenant_id, resources.core.pool, resources.storage
@@ -137,9 +137,9 @@ async def _put_all(storage: Storage, names: Sequence[str], paths: Sequence[Any])
             raise outcome
 
 
-async def _submit(resources: Resources, upload: Upload, collection: DictRow, files: Sequence[NewFile]) -> Accepted:
+async def _submit(resources: Resources, upload: Upload, collection: Collection, files: Sequence[NewFile]) -> Accepted:
     principal, job_id = upload.principal, new_id()
-    rows = file_statements(principal.tenant_id, job_id, collection["id"], upload.user_id, files, by=principal.actor)
+    rows = file_statements(principal.tenant_id, job_id, collection.id, upload.user_id, files, by=principal.actor)
     notes = take_notes(principal.tenant_id, [file.stored_as for file in files])
     submission = ingestion(
         principal,
@@ -147,8 +147,8 @@ async def _submit(resources: Resources, upload: Upload, collection: DictRow, fil
         upload.request.request_id,
         upload.idempotency,
         (notes, *rows, _deed(upload, job_id, files)),
-        model=collection["next_embedder"] or collection["embedder"],
-        payload={"collection": str(collection["id"]), "files": len(files)},
+        model=collection.next_embedder or collection.embedder,
+        payload={"collection": str(collection.id), "files": len(files)},
     )
     return await submit_and_follow(resources, principal, submission, input_tokens=0, max_tokens=1)
 
@@ -166,9 +166,15 @@ def _new_file(tenant_id: UUID, upload: Upload, file: CheckedFile) -> NewFile:
     )
 
 
-def _unchanged(file: NewFile, row: DictRow) -> dict[str, Any]:
-    about = {"name": file.name, "size_bytes": file.size_bytes, "media_type": file.media_type}
-    return {"id": row["document_id"], "version": row["version"], "state": row["state"], **about}
+def _unchanged(file: NewFile, row: SameDocument) -> UploadedDocument:
+    return UploadedDocument(
+        id=row.document_id,
+        name=file.name,
+        version=row.version,
+        state=row.state,
+        size_bytes=file.size_bytes,
+        media_type=file.media_type,
+    )
 
 
 def _deed(upload: Upload, job_id: UUID, files: Sequence[NewFile]) -> Statement:

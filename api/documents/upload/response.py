@@ -15,9 +15,10 @@ from api.documents.upload.batch import TOO_LARGE, Refusal
 from api.http.errors import FieldErrorOut, JobEnded, ProblemOut
 from api.http.headers import read_preferences, wants_events
 from api.http.json_body import JsonRequest
+from api.http.rows import from_row
 from api.jobs.event_stream import follow_stream
 from api.resources import Resources
-from schema.queries.documents.upload_checks import list_uploaded
+from schema.queries.documents.upload_checks import UploadedDocument, list_uploaded
 from schema.states import FileState
 from workers.logs import masked
 from workers.stream.follow import Follower
@@ -62,7 +63,7 @@ async def answer_upload(
     *,
     collection: str,
     refused: Sequence[Refusal],
-    same: Sequence[dict[str, Any]] = (),
+    same: Sequence[UploadedDocument] = (),
     headers: dict[str, str] | None = None,
 ) -> Response[Any]:
     """Answer in the response mode that the request asks for: the job's events, its end, or (by default) at once."""
@@ -95,12 +96,13 @@ async def _has_ended(follower: Follower, wait_s: float) -> bool:
 def upload_out(
     job_id: UUID | None,
     collection: str,
-    rows: Sequence[dict[str, Any]],
-    same: Sequence[dict[str, Any]],
+    rows: Sequence[UploadedDocument],
+    same: Sequence[UploadedDocument],
     refused: Sequence[Refusal],
 ) -> UploadOut:
     """Return the body of an answer."""
-    documents = [UploadedOut(**row) for row in rows] + [UploadedOut(**row, unchanged=True) for row in same]
+    documents = [from_row(UploadedOut, row) for row in rows]
+    documents += [from_row(UploadedOut, row, unchanged=True) for row in same]
     return UploadOut(
         job_id=job_id,
         collection=collection,

@@ -3,10 +3,11 @@ changing its embedder in `reembedding.py`.
 """
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from psycopg.rows import DictRow
+import msgspec
 
 from schema.batch import Statement
 from schema.db import Db, fetch_all, fetch_one
@@ -76,25 +77,50 @@ FROM collections c
 WHERE c.tenant_id = %(tenant_id)s AND c.id = ANY(%(ids)s::uuid[]) AND c.next_space IS NOT NULL
 """
 
-NOTHING = {
-    "documents": 0,
-    **dict.fromkeys(FILE_STATES, 0),
-    "chunks": 0,
-    "pages": 0,
-    "characters": 0,
-    "bytes": 0,
-    "done": 0,
-}
+
+class Collection(msgspec.Struct, frozen=True, kw_only=True):
+    """A collection and its settings. `space` is the name of its vector space, None where nothing was embedded yet;
+    `next_embedder` is the one that it is about to have."""
+
+    id: UUID
+    name: str
+    description: str
+    chunk_characters: int
+    chunk_overlap: int
+    embedder: str
+    next_embedder: str | None
+    next_space: int | None
+    space: str | None
+    created_at: datetime
+    updated_at: datetime
+    created_by: str | None
 
 
-async def list_collections(db: Db, tenant_id: UUID, *, limit: int, after: str = "") -> list[DictRow]:
-    """Return collections by name; `after` is the last name of the page before. `space` is the name of their vector space."""
-    return await fetch_all(db, LIST, {"tenant_id": tenant_id, "limit": limit, "after": after})
+class CollectionContents(msgspec.Struct, frozen=True, kw_only=True):
+    """What is in a collection: documents, in each state, chunks, pages and characters of the live versions, stored bytes, and
+    how many chunks have a vector in the next space (`done`)."""
+
+    documents: int = 0
+    queued: int = 0
+    running: int = 0
+    ready: int = 0
+    failed: int = 0
+    cancelled: int = 0
+    chunks: int = 0
+    pages: int = 0
+    characters: int = 0
+    bytes: int = 0
+    done: int = 0
 
 
-async def find_collection(db: Db, tenant_id: UUID, name: str) -> DictRow | None:
+async def list_collections(db: Db, tenant_id: UUID, *, limit: int, after: str = "") -> list[Collection]:
+    """Return collections by name; `after` is the last name of the page before."""
+    return await fetch_all(db, LIST, {"tenant_id": tenant_id, "limit": limit, "after": after}, into=Collection)
+
+
+async def find_collection(db: Db, tenant_id: UUID, name: str) -> Collection | None:
     """Return one collection as it is listed."""
-    return await fetch_one(db, FIND, {"tenant_id": tenant_id, "name": name})
+    return await fetch_one(db, FIND, {"tenant_id": tenant_id, "name": name}, into=Collection)
 
 
 async def add_collection(
@@ -109,11 +135,11 @@ async def add_collection(
     description: str = "",
     chunk_characters: int = CHUNK_CHARACTERS,
     chunk_overlap: int = CHUNK_OVERLAP,
-) -> DictRow | None:
+) -> Collection | None:
     """Make a collection and return it; None if the name is taken, or the tenant has `most` of them."""
     values: dict[str, Any] = {"tenant_id": tenant_id, "id": collection_id, "name": name, "description": description}
     values |= {"chunk_characters": chunk_characters, "chunk_overlap": chunk_overlap, "embedder": embedder}
-    return await fetch_one(db, ADD, values | {"created_by": created_by, "most": most})
+    return await fetch_one(db, ADD, values | {"created_by": created_by, "most": most}, into=Collection)
 
 
 async def change_collection(db: Db, tenant_id: UUID, collection_id: UUID, values: Mapping[str, Any]) -> None:
@@ -134,12 +160,11 @@ async def keep_embedder(db: Db, tenant_id: UUID, collection_id: UUID) -> None:
     await db.execute(STAY, {"tenant_id": tenant_id, "id": collection_id})
 
 
-async def measure_collections(db: Db, tenant_id: UUID, ids: Sequence[UUID]) -> dict[UUID, dict[str, Any]]:
-    """Return by id what is in collections: documents, how many in each state, chunks, pages and characters of the live
-    versions, stored bytes, and how many chunks have a vector in the next space (`done`). Reads each of their documents once."""
+async def measure_collections(db: Db, tenant_id: UUID, ids: Sequence[UUID]) -> dict[UUID, CollectionContents]:
+    """Return by id what is in collections. Reads each of their documents once."""
     values = {"tenant_id": tenant_id, "ids": list(ids)}
-    found: dict[UUID, dict[str, Any]] = {collection_id: dict(NOTHING) for collection_id in ids}
+    found: dict[UUID, dict[str, int]] = {collection_id: {} for collection_id in ids}
     for sql in (DOCUMENTS, BYTES, EMBEDDED_ANEW):
         for row in await fetch_all(db, sql, values):
-            found[row["id"]].update(row)
-    return found
+            found[row.pop("id")].update(row)
+    return {collection_id: CollectionContents(**figures) for collection_id, figures in found.items()}

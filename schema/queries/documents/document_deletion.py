@@ -5,9 +5,8 @@ has noted them for removal, so whoever removes them at once only spares the swee
 from collections.abc import Iterator, Sequence
 from uuid import UUID
 
-from psycopg.rows import DictRow
-
 from schema.db import LONG, Db, fetch_all
+from schema.queries.documents.documents import DocumentSize
 
 CHUNKS_AT_ONCE = 10_000  # of one transaction; measured, these take a third of a second
 DOCUMENTS_AT_ONCE = 200
@@ -35,15 +34,15 @@ SELECT gone.id, held.stored_as FROM gone LEFT JOIN held ON true
 """
 
 
-def in_batches(documents: Sequence[DictRow]) -> Iterator[list[UUID]]:
-    """Yield the ids of documents {id, chunks} in as many batches as transactions should delete them."""
+def in_batches(documents: Sequence[DocumentSize]) -> Iterator[list[UUID]]:
+    """Yield the ids of documents in as many batches as transactions should delete them."""
     batch, chunks = list[UUID](), 0
     for row in documents:
-        if batch and (chunks + row["chunks"] > CHUNKS_AT_ONCE or len(batch) == DOCUMENTS_AT_ONCE):
+        if batch and (chunks + row.chunks > CHUNKS_AT_ONCE or len(batch) == DOCUMENTS_AT_ONCE):
             yield batch
             batch, chunks = [], 0
-        batch.append(row["id"])
-        chunks += row["chunks"]
+        batch.append(row.id)
+        chunks += row.chunks
     if batch:
         yield batch
 

@@ -7,10 +7,11 @@ that user's private documents and everybody's shared ones.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from psycopg.rows import DictRow
+import msgspec
 from psycopg.types.json import Jsonb
 
 from schema.batch import Statement
@@ -97,6 +98,74 @@ WHERE d.tenant_id = %(tenant_id)s AND d.id = %(id)s
 """
 
 
+class Document(msgspec.Struct, frozen=True, kw_only=True):
+    """A document as it is shown: `version`, `state`, `error`, `notes`, sizes and the passages it was cut into and drafted are
+    those of its newest version, pages, characters and chunks those of its live one."""
+
+    id: UUID
+    name: str
+    title: str
+    collection: str
+    embedder: str
+    language: str | None
+    metadata: dict[str, Any]
+    source_url: str | None
+    version: int
+    live_version: int | None
+    pages: int | None
+    characters: int
+    chunks: int
+    user_id: UUID | None
+    created_at: datetime
+    updated_at: datetime
+    created_by: str | None
+    state: FileState
+    error: dict[str, Any] | None
+    notes: list[str] | None
+    cut_into: int | None
+    drafted: int
+    size_bytes: int
+    media_type: str
+    job_id: UUID
+
+
+class DocumentSize(msgspec.Struct, frozen=True, kw_only=True):
+    """A document by its id, and how many chunks go with it."""
+
+    id: UUID
+    chunks: int
+
+
+class OwnedDocument(DocumentSize, frozen=True, kw_only=True):
+    """A document, whose private one it is, and whether it is the asker's `own` to change."""
+
+    own: bool
+    user_id: UUID | None
+
+
+class DocumentChunk(msgspec.Struct, frozen=True, kw_only=True):
+    """A passage of a document's live version."""
+
+    place: int
+    text: str
+    heading: str
+    page: int | None
+    page_end: int | None
+    start: int
+    stop: int
+
+
+class StoredVersion(msgspec.Struct, frozen=True, kw_only=True):
+    """The bytes of one version of a document."""
+
+    name: str
+    version: int
+    stored_as: str
+    size_bytes: int
+    media_type: str
+    sha256: bytes
+
+
 @dataclass(frozen=True, kw_only=True)
 class Wanted:
     """Which documents: only what is set confines them. `search` is part of a name or a title, accents and case aside."""
@@ -137,35 +206,37 @@ class Whose:
 
 async def list_documents(
     db: Db, tenant_id: UUID, wanted: Wanted, *, limit: int, before: UUID | None = None
-) -> list[DictRow]:
+) -> list[Document]:
     """Return documents, those first that were uploaded last; `before` is the last id of the page before."""
     clauses = [*wanted.clauses, *(["d.id < %(before)s"] if before else [])]
     sql = f"{VIEW} WHERE d.tenant_id = %(tenant_id)s {_and(clauses)} ORDER BY d.id DESC LIMIT %(limit)s"
-    return await fetch_all(db, sql, wanted.values | {"tenant_id": tenant_id, "limit": limit, "before": before})
+    return await fetch_all(
+        db, sql, wanted.values | {"tenant_id": tenant_id, "limit": limit, "before": before}, into=Document
+    )
 
 
-async def find_document(db: Db, tenant_id: UUID, document_id: UUID) -> DictRow | None:
+async def find_document(db: Db, tenant_id: UUID, document_id: UUID) -> Document | None:
     """Return one document as it is listed."""
     sql = f"{VIEW} WHERE d.tenant_id = %(tenant_id)s AND d.id = %(id)s"
-    return await fetch_one(db, sql, {"tenant_id": tenant_id, "id": document_id})
+    return await fetch_one(db, sql, {"tenant_id": tenant_id, "id": document_id}, into=Document)
 
 
-async def list_owned(db: Db, tenant_id: UUID, ids: Sequence[UUID], whose: Whose) -> list[DictRow]:
-    """Return {id, own, user_id, chunks} of those of the documents that are seen."""
+async def list_owned(db: Db, tenant_id: UUID, ids: Sequence[UUID], whose: Whose) -> list[OwnedDocument]:
+    """Return those of the documents that are seen."""
     values = {"tenant_id": tenant_id, "ids": list(ids), **vars(whose)}
-    return await fetch_all(db, OWNERSHIP, values)
+    return await fetch_all(db, OWNERSHIP, values, into=OwnedDocument)
 
 
 async def pick_documents(
     db: Db, tenant_id: UUID, wanted: Wanted, whose: Whose, *, limit: int, below: UUID | None = None
-) -> list[DictRow]:
-    """Return {id, chunks} of documents that fit and may be changed, those first that were uploaded last."""
+) -> list[DocumentSize]:
+    """Return the documents that fit and may be changed, those first that were uploaded last."""
     clauses = [*wanted.clauses, OWN, *(["d.id < %(below)s"] if below else [])]
     sql = f"""SELECT d.id, d.chunks FROM documents d JOIN document_versions v ON v.tenant_id = d.tenant_id
         AND v.document_id = d.id AND v.version = d.newest_version
       WHERE d.tenant_id = %(tenant_id)s {_and(clauses)} ORDER BY d.id DESC LIMIT %(limit)s"""
     values = wanted.values | vars(whose) | {"tenant_id": tenant_id, "limit": limit, "below": below}
-    return await fetch_all(db, sql, values)
+    return await fetch_all(db, sql, values, into=DocumentSize)
 
 
 async def change_document(
@@ -219,16 +290,17 @@ def retry_statements(
 
 async def list_chunks(
     db: Db, tenant_id: UUID, document_id: UUID, *, limit: int, after: int | None = None
-) -> list[DictRow]:
+) -> list[DocumentChunk]:
     """Return the passages of the live version in order; `after` is the place of the last of the page before."""
     values = {"tenant_id": tenant_id, "id": document_id, "limit": limit, "after": -1 if after is None else after}
-    return await fetch_all(db, CHUNKS, values)
+    return await fetch_all(db, CHUNKS, values, into=DocumentChunk)
 
 
-async def find_stored(db: Db, tenant_id: UUID, document_id: UUID, version: int | None = None) -> DictRow | None:
-    """Return {name, version, stored_as, size_bytes, media_type, sha256} of a version: the live one unless another is named, the
-    newest of a document that never was live."""
-    return await fetch_one(db, STORED, {"tenant_id": tenant_id, "id": document_id, "version": version})
+async def find_stored(db: Db, tenant_id: UUID, document_id: UUID, version: int | None = None) -> StoredVersion | None:
+    """Return what is stored of a version: the live one unless another is named, the newest of a document that never was
+    live."""
+    values = {"tenant_id": tenant_id, "id": document_id, "version": version}
+    return await fetch_one(db, STORED, values, into=StoredVersion)
 
 
 def _and(clauses: Sequence[str]) -> str:

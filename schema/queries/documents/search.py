@@ -11,14 +11,15 @@ passes lies within the scope.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, LiteralString, cast
+from typing import Any
 from uuid import UUID
 
-from psycopg.rows import DictRow
+import msgspec
 from psycopg.types.json import Jsonb
 
 from schema.db import Db, fetch_all, fetch_one
 from schema.queries.documents.vector_spaces import vector
+from schema.queries.statements import read_sql
 
 SMALL = 2_000
 """Chunks that are always compared one by one. Of larger scopes the cheaper way is taken, by these costs:"""
@@ -85,6 +86,57 @@ class Space:
     dimensions: int
 
 
+@dataclass(frozen=True)
+class SearchableCollection:
+    """A collection that may be searched; it is in no space where no document has been ready yet."""
+
+    id: UUID
+    name: str
+    embedder: str
+    space: Space | None
+
+
+class Hit(msgspec.Struct, frozen=True, kw_only=True):
+    """A chunk that was found, and how near it is or how well it matches."""
+
+    chunk_id: UUID
+    score: float
+
+
+class QueryWords(msgspec.Struct, frozen=True, kw_only=True):
+    """The words of a query and then its phrases as tsqueries, which of them are phrases, in how many of the reader's passages
+    each is (COUNTED at most), and how many passages the tenant has."""
+
+    words: list[str]
+    phrases: list[bool]
+    counts: list[int]
+    chunks: int
+
+
+class StoredPassage(msgspec.Struct, frozen=True, kw_only=True):
+    """What is shown of a chunk. `covered` is the sum of the weights of the words that it holds."""
+
+    chunk_id: UUID
+    document_id: UUID
+    collection_id: UUID
+    place: int
+    text: str
+    heading: str
+    page: int | None
+    page_end: int | None
+    start: int
+    stop: int
+    digest: bytes
+    document: str
+    title: str
+    metadata: dict[str, Any]
+    created_at: datetime
+    source_url: str | None
+    private: bool
+    collection: str
+    covered: float
+
+
 COLLECTIONS = """
 SELECT c.id, c.name, c.embedder, c.space, s.name AS space_name, s.dimensions
 FROM collections c LEFT JOIN vector_spaces s ON s.id = c.space WHERE c.tenant_id = %(tenant_id)s ORDER BY c.name
@@ -104,21 +156,8 @@ AND NOT EXISTS (SELECT 1 FROM jsonb_each(%(metadata)s::jsonb) AS asked (key, val
   WHERE d.metadata @> jsonb_build_object(asked.key, one.value)
     OR d.metadata @> jsonb_build_object(asked.key, jsonb_build_array(one.value))))
 """
-FILTERED = f"""
-SELECT count(*)::int AS found, coalesce(sum(chunks), 0)::bigint AS chunks, coalesce(array_agg(id), '{{}}')::text AS documents
-FROM (SELECT d.id, d.chunks FROM documents d WHERE {FITS} LIMIT {MOST_DOCUMENTS + 1}) AS fitting
-"""
-# A tenant that has few chunks in all is not looked at any closer. Of all collections of a larger one, what is other people's is
-# taken off; of some, what they hold is added up.
-UNFILTERED = f"""
-SELECT CASE WHEN k.chunks <= {SMALL} THEN k.chunks
-  WHEN %(collections)s::uuid[] IS NULL THEN k.chunks - (SELECT coalesce(sum(chunks), 0) FROM (
-    SELECT d.chunks FROM documents d WHERE d.tenant_id = %(tenant_id)s AND d.user_id IS NOT NULL
-      AND d.user_id IS DISTINCT FROM %(reader)s::uuid LIMIT {LOOKED_AT}) AS private)
-  ELSE (SELECT coalesce(sum(chunks), 0) FROM (
-    SELECT d.chunks FROM documents d WHERE {FITS} LIMIT {LOOKED_AT}) AS fitting) END::bigint AS chunks
-FROM knowledge k WHERE k.tenant_id = %(tenant_id)s
-"""
+FILTERED = read_sql("filter_documents", FITS=FITS, MOST=str(MOST_DOCUMENTS + 1))
+UNFILTERED = read_sql("count_searchable", FITS=FITS, SMALL=str(SMALL), LOOKED_AT=str(LOOKED_AT))
 INDEXED = """
 SELECT c.reltuples AS chunks FROM pg_class c WHERE c.oid = (
   SELECT v.tableoid FROM chunk_vectors v WHERE v.space = {space} AND v.tenant_id = %(tenant_id)s LIMIT 1)
@@ -156,37 +195,13 @@ SELECT set_config('hnsw.iterative_scan', 'relaxed_order', true), set_config('hns
 """
 
 # A lexeme as tsquery reads it: quoted, so that nothing in it is an operator.
-QUOTED = r"('''' || replace(replace({lexeme}, '\', '\\'), '''', '''''') || '''')::tsquery"
-WORDS = f"""
-WITH said AS (
-  SELECT {QUOTED.format(lexeme="lexeme")} AS word FROM unnest(to_tsvector('public.headrace', %(query)s))
-  WHERE lexeme ~ '[[:alnum:]]'
-  ORDER BY positions[1], lexeme LIMIT {MOST_WORDS}),
-phrases AS (
-  SELECT phraseto_tsquery('public.headrace', phrase) AS word
-  FROM unnest(%(phrases)s::text[]) WITH ORDINALITY AS p (phrase, place) ORDER BY place),
-every AS (
-  SELECT word, false AS is_phrase FROM said UNION ALL SELECT word, true FROM phrases WHERE numnode(word) > 0),
-listed AS (SELECT array_agg(word) AS words, array_agg(word::text) AS texts, array_agg(is_phrase) AS phrases FROM every)
-SELECT texts AS words, phrases, CASE WHEN words IS NULL THEN NULL ELSE
-  count_words(words, %(reader)s::uuid, {COUNTED}) END AS counts,
-  (SELECT chunks FROM knowledge WHERE tenant_id = %(tenant_id)s) AS chunks
-FROM listed
-"""
+QUOTED = r"('''' || replace(replace(lexeme, '\', '\\'), '''', '''''') || '''')::tsquery"
+WORDS = read_sql("read_query_words", QUOTED=QUOTED, MOST_WORDS=str(MOST_WORDS), COUNTED=str(COUNTED))
 FIND = f"""
 SELECT chunk_id, score FROM find_words(%(any_of)s::tsquery, %(words)s::text[]::tsquery[], %(weights)s::real[],
   %(reader)s::uuid, %(collections)s::uuid[], %(documents)s::uuid[], {RANKED}, %(most)s)
 """
-PASSAGES = """
-SELECT c.id AS chunk_id, c.document_id, c.collection_id, c.place, c.text, c.heading, c.page, c.page_end, c.start, c.stop,
-  c.digest, d.name AS document, d.title, d.metadata, d.created_at, d.source_url, d.user_id IS NOT NULL AS private,
-  o.name AS collection,
-  (SELECT coalesce(sum((%(weights)s::real[])[i]), 0) FROM generate_subscripts(%(words)s::text[], 1) AS i
-    WHERE c.words @@ ((%(words)s::text[])[i])::tsquery)::real AS covered
-FROM chunks c JOIN documents d ON d.tenant_id = c.tenant_id AND d.id = c.document_id
-JOIN collections o ON o.tenant_id = d.tenant_id AND o.id = d.collection_id
-WHERE c.tenant_id = %(tenant_id)s AND c.id = ANY (%(ids)s::uuid[]) AND (c.user_id IS NULL OR c.user_id = %(reader)s::uuid)
-"""
+PASSAGES = read_sql("read_passages")
 VECTORS = """
 SELECT v.chunk_id, v.embedding::real[] AS embedding FROM chunk_vectors v
 WHERE v.space = {space} AND v.tenant_id = %(tenant_id)s AND v.chunk_id = ANY (%(ids)s::uuid[])
@@ -194,10 +209,14 @@ WHERE v.space = {space} AND v.tenant_id = %(tenant_id)s AND v.chunk_id = ANY (%(
 """
 
 
-async def list_searchable(db: Db, tenant_id: UUID) -> list[DictRow]:
-    """Return {id, name, embedder, space, space_name, dimensions} of the tenant's collections; the space is None where no
-    document has been ready yet."""
-    return await fetch_all(db, COLLECTIONS, {"tenant_id": tenant_id})
+async def list_searchable(db: Db, tenant_id: UUID) -> list[SearchableCollection]:
+    """Return the tenant's collections by name."""
+    return [_searchable(row) for row in await fetch_all(db, COLLECTIONS, {"tenant_id": tenant_id})]
+
+
+def _searchable(row: Mapping[str, Any]) -> SearchableCollection:
+    space = None if row["space"] is None else Space(row["space"], row["space_name"], row["dimensions"])
+    return SearchableCollection(row["id"], row["name"], row["embedder"], space)
 
 
 async def list_unknown_documents(db: Db, tenant_id: UUID, reader: UUID | None, ids: Sequence[UUID]) -> list[UUID]:
@@ -220,21 +239,14 @@ async def find_scope(
         "language": filters.language,
         "metadata": Jsonb(dict(filters.metadata)),
     }
-    row = await fetch_one(db, FILTERED if filters else UNFILTERED, values) or {"chunks": 0}
-    return Scope(
-        tenant_id=tenant_id,
-        reader=reader,
-        collections=collections,
-        documents=row.get("documents"),
-        found=row.get("found", 0),
-        chunks=row["chunks"],
-    )
+    found = await fetch_one(db, FILTERED if filters else UNFILTERED, values)
+    return Scope(tenant_id=tenant_id, reader=reader, collections=collections, **(found or {}))
 
 
 async def find_nearest(
     db: Db, scope: Scope, space: Space, query: Sequence[float], *, most: int, exact: bool | None = None
-) -> list[DictRow]:
-    """Return {chunk_id, score} of the `most` nearest chunks of a space, best first; `score` is the cosine.
+) -> list[Hit]:
+    """Return the `most` nearest chunks of a space, best first; `score` is the cosine.
 
     `exact` says whether to compare one by one; None lets the sizes of scope and index decide. Changes settings of the
     transaction.
@@ -255,9 +267,7 @@ async def _is_cheaper_exact(db: Db, scope: Scope, space: Space, most: int) -> bo
     return scope.chunks * COMPARED_US < STARTED_US + passed * PASSED_US
 
 
-async def _nearest(
-    db: Db, scope: Scope, space: Space, query: Sequence[float], *, most: int, exact: bool
-) -> list[DictRow]:
+async def _nearest(db: Db, scope: Scope, space: Space, query: Sequence[float], *, most: int, exact: bool) -> list[Hit]:
     tuning = {"ef_search": max(EF_SEARCH, most), "max_scan_tuples": MAX_SCAN_TUPLES, "sort": "on" if exact else "off"}
     await db.execute(TUNED, tuning)
     form = EXACT_NEAREST if exact else INDEXED_NEAREST
@@ -265,32 +275,31 @@ async def _nearest(
     sql = form.format(distance=distance, space=int(space.id), seen=SEEN)
     values = {**scope.values(), "vector": vector(query), "most": most}
     # Not prepared: a plan that was kept would not heed the settings.
-    return await (await db.execute(cast(LiteralString, sql), values, prepare=False)).fetchall()
+    return await fetch_all(db, sql, values, into=Hit, prepare=False)
 
 
-async def read_words(db: Db, tenant_id: UUID, reader: UUID | None, query: str, phrases: Sequence[str]) -> DictRow:
-    """Return {words, phrases, counts, chunks}: the words of a query and then its phrases as tsqueries, which of them are
-    phrases, in how many of the reader's passages each is (COUNTED at most), and how many passages the tenant has. None for no
-    words."""
+async def read_words(db: Db, tenant_id: UUID, reader: UUID | None, query: str, phrases: Sequence[str]) -> QueryWords:
+    """Return the words and the phrases of a query; none where nothing in it is a word."""
     values = {"tenant_id": tenant_id, "reader": reader, "query": query, "phrases": list(phrases)}
     row = await fetch_one(db, WORDS, values)
-    assert row is not None  # an aggregate
-    return row
+    assert row is not None  # an aggregate, NULL for no words
+    return QueryWords(
+        **{name: value or [] for name, value in row.items() if name != "chunks"}, chunks=row["chunks"] or 0
+    )
 
 
 async def find_words(
     db: Db, scope: Scope, *, any_of: str, words: Sequence[str], weights: Sequence[float], most: int
-) -> list[DictRow]:
-    """Return {chunk_id, score} of the `most` passages that match the tsquery `any_of`, those with the weightier words first."""
+) -> list[Hit]:
+    """Return the `most` passages that match the tsquery `any_of`, those with the weightier words first."""
     values = {**scope.values(), "any_of": any_of, "words": list(words), "weights": list(weights), "most": most}
-    return await fetch_all(db, FIND, values)
+    return await fetch_all(db, FIND, values, into=Hit)
 
 
 async def read_passages(
     db: Db, tenant_id: UUID, reader: UUID | None, ids: Sequence[UUID], words: Sequence[str], weights: Sequence[float]
-) -> dict[UUID, DictRow]:
-    """Return what is to be shown of these chunks, by id, of those that are still there. `covered` is the sum of the weights of
-    the words that the passage holds."""
+) -> dict[UUID, StoredPassage]:
+    """Return what is to be shown of these chunks, by id, of those that are still there."""
     values = {
         "tenant_id": tenant_id,
         "reader": reader,
@@ -298,7 +307,7 @@ async def read_passages(
         "words": list(words),
         "weights": list(weights),
     }
-    return {row["chunk_id"]: row for row in await fetch_all(db, PASSAGES, values)}
+    return {row.chunk_id: row for row in await fetch_all(db, PASSAGES, values, into=StoredPassage)}
 
 
 async def read_vectors(

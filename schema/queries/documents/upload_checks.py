@@ -4,9 +4,10 @@ is in `uploads.py`.
 
 from uuid import UUID
 
-from psycopg.rows import DictRow
+import msgspec
 
 from schema.db import Db, fetch_all, fetch_one
+from schema.states import FileState
 
 QUEUE = """
 SELECT t.max_queued > 0 AND t.max_queued <= (
@@ -22,12 +23,23 @@ WHERE v.tenant_id = %(tenant_id)s AND v.job_id = %(job_id)s ORDER BY v.place
 """
 
 
+class UploadedDocument(msgspec.Struct, frozen=True, kw_only=True):
+    """A document that an upload made or gave a version."""
+
+    id: UUID
+    name: str
+    version: int
+    state: FileState
+    size_bytes: int
+    media_type: str
+
+
 async def is_queue_full(db: Db, tenant_id: UUID) -> bool:
     """Whether as many jobs of the tenant wait as may; exact only at the submit."""
     row = await fetch_one(db, QUEUE, {"tenant_id": tenant_id})
     return row is not None and row["full"]
 
 
-async def list_uploaded(db: Db, tenant_id: UUID, job_id: UUID) -> list[DictRow]:
-    """Return {id, name, version, state, size_bytes, media_type} of a job's documents, in the order of the upload."""
-    return await fetch_all(db, UPLOADED, {"tenant_id": tenant_id, "job_id": job_id})
+async def list_uploaded(db: Db, tenant_id: UUID, job_id: UUID) -> list[UploadedDocument]:
+    """Return a job's documents, in the order of the upload."""
+    return await fetch_all(db, UPLOADED, {"tenant_id": tenant_id, "job_id": job_id}, into=UploadedDocument)

@@ -9,12 +9,13 @@ from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
-from psycopg.rows import DictRow
+import msgspec
 from psycopg.types.json import Jsonb
 
 from schema.batch import Statement
 from schema.db import Db, fetch_all
 from schema.queries.jobs.submissions import NO_COLLECTION, STORAGE_FULL
+from schema.states import FileState
 
 KEPT_S = 3600
 """How long bytes may lie without a row: longer than any upload takes."""
@@ -35,6 +36,15 @@ class NewFile:
     media_type: str
     metadata: dict[str, Any] = field(default_factory=dict)
     source_url: str | None = None
+
+
+class SameDocument(msgspec.Struct, frozen=True, kw_only=True):
+    """The document that a file of an upload is already, by the place of the file."""
+
+    place: int
+    document_id: UUID
+    version: int
+    state: FileState
 
 
 FILES = """
@@ -119,11 +129,11 @@ async def find_room(db: Db, tenant_id: UUID) -> int | None:
 
 async def list_same(
     db: Db, tenant_id: UUID, collection_id: UUID, user_id: UUID | None, files: Sequence[NewFile]
-) -> dict[int, DictRow]:
-    """Return {document_id, version, state} for the files, by their place, that the collection has already: same name, same
-    bytes, and not failed."""
+) -> dict[int, SameDocument]:
+    """Return, by the places of their files, the documents that the collection has already: same name, same bytes, and not
+    failed."""
     values = _values(tenant_id, collection_id, user_id, files)
-    return {row["place"]: row for row in await fetch_all(db, SAME, values)}
+    return {row.place: row for row in await fetch_all(db, SAME, values, into=SameDocument)}
 
 
 async def list_others(

@@ -79,7 +79,7 @@ class Shelf:
             for name in names
         ]
         owner = user_id if private else None
-        work = file_statements(tenant_id, job_id, row["id"], owner, files, by=by)
+        work = file_statements(tenant_id, job_id, row.id, owner, files, by=by)
         about: dict[str, Any] = {"kind": KINDS["ingestion"], "payload": {}, "model": "minilm"}
         by_whom = Submitter(by, user_id, user_id)
         await submit(

@@ -76,20 +76,20 @@ async def nearest(
     sees: UUID | None = None,
 ) -> list[UUID]:
     async with tenant_tx(pool, scope.tenant_id, user_id=sees) as db:
-        return [row["chunk_id"] for row in await find_nearest(db, scope, space, query, most=10, exact=exact)]
+        return [row.chunk_id for row in await find_nearest(db, scope, space, query, most=10, exact=exact)]
 
 
 async def worded(pool: Pool, scope: Scope, query: str, *phrases: str, sees: UUID | None = None) -> list[UUID]:
     """Find what has any word of a query, and its phrases."""
     async with tenant_tx(pool, scope.tenant_id, user_id=sees) as db:
         row = await read_words(db, scope.tenant_id, scope.reader, query, phrases)
-        if not row["words"]:
+        if not row.words:
             return []
-        asked = [word for word, phrase in zip(row["words"], row["phrases"], strict=True) if phrase or not phrases]
+        asked = [word for word, phrase in zip(row.words, row.phrases, strict=True) if phrase or not phrases]
         any_of = (" & " if phrases else " | ").join(f"({word})" for word in asked)
-        weights = [1.0] * len(row["words"])
-        rows = await find_words(db, scope, any_of=any_of, words=row["words"], weights=weights, most=10)
-    return [row["chunk_id"] for row in rows]
+        weights = [1.0] * len(row.words)
+        rows = await find_words(db, scope, any_of=any_of, words=row.words, weights=weights, most=10)
+    return [row.chunk_id for row in rows]
 
 
 @BOTH_WAYS
@@ -100,7 +100,7 @@ async def test_the_nearest_come_first(pool: Pool, shelf: Shelf, space: Space, ex
     assert [near, far, away] == await nearest(pool, scope, space, exact=exact)
     async with tenant_tx(pool, shelf.tenant_id) as db:
         (best, *_) = await find_nearest(db, scope, space, NEAR, most=1, exact=exact)
-    assert pytest.approx(1.0, abs=1e-3) == best["score"]
+    assert pytest.approx(1.0, abs=1e-3) == best.score
 
 
 async def test_the_two_ways_are_planned_as_they_are_meant(pool: Pool, shelf: Shelf, space: Space) -> None:
@@ -173,8 +173,8 @@ async def test_another_persons_private_documents_are_never_found(
     async with tenant_tx(pool, shelf.tenant_id, user_id=sees) as db:
         assert {} == await read_passages(db, shelf.tenant_id, ada, made["ben's"], [], [])
         assert {} == await read_vectors(db, shelf.tenant_id, ada, space, made["ben's"])
-        assert [1] == (await read_words(db, shelf.tenant_id, ada, "Ada", ()))["counts"]
-        assert [0] == (await read_words(db, shelf.tenant_id, ada, "Ben", ()))["counts"]
+        assert [1] == (await read_words(db, shelf.tenant_id, ada, "Ada", ())).counts
+        assert [0] == (await read_words(db, shelf.tenant_id, ada, "Ben", ())).counts
         asked = [shelf.document_id(name) for name in made]
         assert asked[2:] == await list_unknown_documents(db, shelf.tenant_id, ada, asked)
 
@@ -199,7 +199,7 @@ async def test_words_of_other_tenants_are_neither_found_nor_counted(
     scope = await scope_of(pool, shelf)
     assert [] == await worded(pool, scope, "penstock")
     async with tenant_tx(pool, shelf.tenant_id) as db:
-        assert [0] == (await read_words(db, shelf.tenant_id, None, "penstock", ()))["counts"]
+        assert [0] == (await read_words(db, shelf.tenant_id, None, "penstock", ())).counts
 
 
 @pytest.mark.parametrize("query", ["công nợ", "cong no", "CÔNG NỢ", "co\u0302ng no\u031b\u0323"])
@@ -248,7 +248,7 @@ async def test_no_sign_in_a_query_is_an_operator(pool: Pool, shelf: Shelf, query
 async def test_a_query_without_a_word_has_no_words(pool: Pool, shelf: Shelf, query: str) -> None:
     async with tenant_tx(pool, shelf.tenant_id) as db:
         row = await read_words(db, shelf.tenant_id, None, query, ())
-    assert (None, None) == (row["words"], row["counts"])
+    assert ([], []) == (row.words, row.counts)
 
 
 @BOTH_WAYS
@@ -357,7 +357,7 @@ async def test_a_scope_that_the_index_passes_by_is_compared_one_by_one(pool: Poo
     async with tenant_tx(pool, shelf.tenant_id) as db:
         await db.execute("SELECT set_config('hnsw.max_scan_tuples', '1', true)")
         rows = await find_nearest(db, scope, space, NEAR, most=3)
-    assert sorted(made["a"]) == sorted(row["chunk_id"] for row in rows)
+    assert sorted(made["a"]) == sorted(row.chunk_id for row in rows)
 
 
 async def test_a_passage_tells_what_a_citation_needs(pool: Pool, shelf: Shelf) -> None:
