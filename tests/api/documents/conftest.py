@@ -63,7 +63,7 @@ def people(database_url: str, tenant: TestTenant) -> dict[str, Person]:
 @pytest.fixture
 def client(api: httpx.AsyncClient, people: dict[str, Person]) -> httpx.AsyncClient:
     """The same application, called by an owner."""
-    api.http.headers.update(people["owner"].headers)
+    api.headers.update(people["owner"].headers)
     return api
 
 

@@ -135,7 +135,7 @@ async def test_this_machine_is_no_provider_unless_an_admin_allows_it(
     settings: ApiSettings, tenant: TestTenant, base_url: str
 ) -> None:
     async with serving(create_app(replace(settings, egress=EgressPolicy()))) as api:
-        api.http.headers.update(tenant.headers)
+        api.headers.update(tenant.headers)
         answer = await put(api, base_url=base_url)
     assert (400, "base_url") == (answer.status_code, answer.json()["errors"][0]["field"])
     assert "HEADRACE_EGRESS_ALLOW" in answer.json()["detail"]

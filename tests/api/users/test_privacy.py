@@ -61,7 +61,7 @@ class Person:
 async def boss(api: httpx.AsyncClient, database_url: str, tenant: TestTenant) -> Json:
     """The only owner of the tenant; `api` is signed in as them."""
     said = await signed_in(api, database_url, tenant, role="owner")
-    api.http.headers.update(bearer(said["access_token"]))
+    api.headers.update(bearer(said["access_token"]))
     return said
 
 

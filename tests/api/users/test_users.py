@@ -28,7 +28,7 @@ async def nobody_has_guessed(core: JobCore) -> None:
 async def boss(api: httpx.AsyncClient, database_url: str, tenant: TestTenant) -> Json:
     """The only owner of the tenant; `api` is signed in as them."""
     said = await signed_in(api, database_url, tenant, role="owner")
-    api.http.headers.update(bearer(said["access_token"]))
+    api.headers.update(bearer(said["access_token"]))
     return said
 
 
@@ -189,7 +189,7 @@ async def test_owners_who_demote_each_other_at_once_leave_one(
 async def test_a_narrowed_key_has_no_power_over_owners(api: httpx.AsyncClient, boss: Json, database_url: str) -> None:
     scopes = ["users.read", "users.manage"]
     key = (await api.post("/api/auth/keys", json={"name": "hr", "scopes": scopes})).json()["key"]
-    api.http.headers.update(bearer(key))
+    api.headers.update(bearer(key))
     assert "member" == (await make(api))["role"]
     assert 403 == (await api.post("/api/users", json={"email": "x@example.com", "role": "owner"})).status_code
     for change in ({"password": NEW}, {"state": "disabled"}, {"name": "x"}):
