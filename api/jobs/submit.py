@@ -80,7 +80,7 @@ async def _submit(
             follower.close()
             follower = await hub.join(submission.tenant_id, submitted.job_id, visible_user_id=visible_user_id)
         else:
-            follower.begin(submitted.queued)
+            follower.start_with(submitted.queued)
         stack.pop_all()
     return submitted, follower
 

@@ -29,7 +29,7 @@ from workers.embedding.protocol import (
     packed,
 )
 from workers.redis.client import RedisClient, RedisUnavailable
-from workers.redis.connection import RETRY_S, RedisAddress, ReplyError
+from workers.redis.connection import RETRY_DELAY_S, RedisAddress, ReplyError
 from workers.retrieval.reranking import Reranker
 
 POP_S = 2  # shorter than a wire's patience
@@ -101,7 +101,7 @@ class EmbeddingServer:
                 data = await self._pop(lane, pops)
             except (RedisUnavailable, ReplyError) as error:
                 log.warning("embedding_server_waits", lane=lane, error=type(error).__name__)
-                await asyncio.sleep(RETRY_S)
+                await asyncio.sleep(RETRY_DELAY_S)
                 data = None
             if data is None:
                 slots.release()

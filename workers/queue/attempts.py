@@ -46,7 +46,7 @@ from workers.queue.errors import is_retryable, reason_of, retry_delay_s
 from workers.queue.finish import finish_stream
 from workers.queue.finish_retry import finish_with_retries
 from workers.queue.results import detail_of, parts_of, result_of, usage_of
-from workers.stream.relay import History, JobStream, fresh_history, queued_event
+from workers.stream.relay import History, JobStream, new_history, queued_event
 
 log = structlog.get_logger()
 
@@ -169,11 +169,11 @@ class Attempt:
 
     async def _history(self) -> History | None:
         if self.number == 1 and self.job.dispatch_seq == 1:
-            return fresh_history(self.job_id, self.job.created_at, queued_event(self.job))
+            return new_history(self.job_id, self.job.created_at, queued_event(self.job))
         history = await self._worker.relay.take_over(self.tenant_id, self.job_id, self.number)
         if history is not None and not history.frames:
             origin = self.number if self.number > 1 else 1
-            return fresh_history(self.job_id, self.job.created_at, queued_event(self.job), origin=origin)
+            return new_history(self.job_id, self.job.created_at, queued_event(self.job), origin=origin)
         return history
 
     def _announce(self, history: History) -> None:
@@ -311,7 +311,7 @@ class Attempt:
         except Unavailable:
             self._log.warning("requeue_postponed")  # the lease runs out and the sweeper does it
             return
-        await self.stream.flushed(1.0)
+        await self.stream.flush(1.0)
         if back:
             self._log.info("job_requeued", outcome=outcome, delay_s=round(delay_s, 2))
             self._worker.kick_later(self.job.queue, delay_s)
@@ -328,7 +328,7 @@ class Attempt:
         self._log.info("job_ended", state=state, events=len(frames))
         if ended.more or ended.next_turn:
             self._worker.dispatcher.kick(self.job.queue)
-        await self.stream.flushed(FLUSH_S)
+        await self.stream.flush(FLUSH_S)
         if "reserved" in self.job.payload:
             used = ending.usage or {"input_tokens": 0, "output_tokens": 0}
             tokens = used["input_tokens"] + used["output_tokens"] if KINDS[self.job.kind].metered else 0

@@ -76,7 +76,7 @@ async def retry(core: JobCore, tenant_id: UUID, job_id: UUID, *, visible_user_id
     if job.state not in ("failed", "cancelled"):
         return False
     try:
-        await core.relay.forget(tenant_id, job_id, attempt=job.attempt)
+        await core.relay.delete_stream(tenant_id, job_id, attempt=job.attempt)
     except RedisUnavailable:
         log.warning("stream_not_forgotten", job_id=str(job_id))
     async with tenant_tx(core.pool, tenant_id) as db:

@@ -17,7 +17,7 @@ from schema.queries.jobs.jobs import compact, find_job_status
 from schema.states import State
 from workers.limits.limits import Limits
 from workers.redis.client import RedisUnavailable
-from workers.stream.relay import JobStream, Relay, fresh_history, queued_event
+from workers.stream.relay import JobStream, Relay, new_history, queued_event
 
 log = structlog.get_logger()
 
@@ -45,7 +45,7 @@ async def end_job(
         return None
     if not history.frames:
         origin = attempt + 1 if attempt else 1
-        history = fresh_history(job_id, job.created_at, queued_event(job), origin=origin)
+        history = new_history(job_id, job.created_at, queued_event(job), origin=origin)
     stream = JobStream(relay, tenant_id, job_id, attempt=attempt + 1, inbox=job.inbox, history=history)
     frames = stream.preview([event])
     ended = await finish_job(
@@ -59,7 +59,7 @@ async def end_job(
     )
     if ended is not None:
         stream.end(frames)
-        await stream.flushed(FLUSH_S)
+        await stream.flush(FLUSH_S)
         await finish_stream(limits, tenant_id, job_id, tokens=0, nanos=0)
     return ended
 

@@ -1,1 +1,1 @@
-"""Redis: one connection class, a pipelining client on it."""
+"""Redis: a connection class, and a pipelining client built on it."""

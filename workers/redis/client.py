@@ -1,10 +1,10 @@
-"""Redis as a wire: one pipelined connection that many coroutines share, straight on hiredis.
+"""A Redis client: one pipelined connection shared by many coroutines, built directly on hiredis.
 
-redis-py's asyncio client costs 40–70 µs of CPU a command and a connection per waiting caller; the relay makes thousands
-of writes a second, so it talks RESP itself (measured 6 µs per token against 34, and 0.25 ms against 250 ms at 25,000
-tokens/s). Everything that is not on the path of a token uses redis-py or Celery.
+redis-py's asyncio client costs 40–70 µs of CPU per command and one connection per waiting caller. The relay makes thousands
+of writes a second, so it speaks RESP itself (measured 6 µs per token against 34, and 0.25 ms against 250 ms at 25,000
+tokens/s). Code that is not on the token path uses redis-py or Celery.
 
-A `Wire` that is down fails at once and reconnects in the background: no caller ever hangs on Redis.
+While Redis is unavailable, calls fail at once and a later one reconnects: no caller ever hangs.
 Not here: the connection (`workers/redis/connection.py`), pub/sub (`workers/stream/pubsub.py`).
 """
 
@@ -12,35 +12,35 @@ import asyncio
 from collections.abc import Sequence
 from typing import Any
 
-from workers.redis.connection import RETRY_S, Command, RedisAddress, RedisConnection, ReplyError, pack
+from workers.redis.connection import RETRY_DELAY_S, Command, RedisAddress, RedisConnection, ReplyError, pack
 
 
 class RedisUnavailable(ConnectionError):
-    """Redis does not answer; the command may or may not have been carried out."""
+    """Redis does not answer. The command may or may not have been executed."""
 
 
 class RedisClient:
-    """A pipelining connection. Replies come in the order of the requests; error replies are returned, not raised."""
+    """Pipelines commands over one connection. `send` returns error replies; `call` raises them."""
 
     def __init__(self, address: RedisAddress) -> None:
         self._address = address
         self._connection: RedisConnection | None = None
-        self._connecting: asyncio.Lock = asyncio.Lock()
-        self._down_until = 0.0
+        self._connect_lock: asyncio.Lock = asyncio.Lock()
+        self._retry_at = 0.0
         self._closed = False
 
     async def send(self, commands: Sequence[Command]) -> list[Any]:
-        """Send commands together and return their replies. Raises WireDown when Redis can't be reached or goes away."""
+        """Send commands together and return their replies, in order. Raises RedisUnavailable."""
         connection = self._connection
         if connection is None or connection.lost:
             connection = await self._connect()
         try:
             return await connection.request(pack(commands), len(commands))
         except ConnectionError as error:
-            raise RedisUnavailable("Redis went away") from error
+            raise RedisUnavailable("the connection to Redis was lost") from error
 
     async def call(self, *command: Any) -> Any:
-        """Send one command and return its reply; raises hiredis' ReplyError if Redis refuses it."""
+        """Send one command and return its reply. Raises RedisUnavailable, or ReplyError if Redis rejects the command."""
         (reply,) = await self.send([command])
         if isinstance(reply, ReplyError):
             raise reply
@@ -48,18 +48,18 @@ class RedisClient:
 
     async def _connect(self) -> RedisConnection:
         loop = asyncio.get_running_loop()
-        if self._closed or loop.time() < self._down_until:
-            raise RedisUnavailable("Redis does not answer")
-        async with self._connecting:
+        if self._closed or loop.time() < self._retry_at:
+            raise RedisUnavailable("Redis is unavailable")
+        async with self._connect_lock:
             if self._connection is not None and not self._connection.lost:
                 return self._connection
-            if loop.time() < self._down_until:
-                raise RedisUnavailable("Redis does not answer")
+            if loop.time() < self._retry_at:
+                raise RedisUnavailable("Redis is unavailable")
             try:
                 self._connection = await RedisConnection.open(self._address)
             except (OSError, TimeoutError, ReplyError) as error:
-                self._down_until = loop.time() + RETRY_S
-                raise RedisUnavailable("Redis does not answer") from error
+                self._retry_at = loop.time() + RETRY_DELAY_S
+                raise RedisUnavailable("Redis is unavailable") from error
             return self._connection
 
     async def close(self) -> None:

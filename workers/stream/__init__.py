@@ -1,1 +1,1 @@
-"""A job's events on their way: published by the relay, followed by readers."""
+"""Job event streams: published by the relay, read by followers."""

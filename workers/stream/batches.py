@@ -1,8 +1,8 @@
-"""What a write of the relay carries, in the stream and on the channels: a fixed header and whole frames.
+"""The wire format of event batches, in Redis streams and on channels: a fixed header, then whole frames.
 
-The header spares every reader from parsing frames that it only passes on. `origin` is the attempt with which the numbering
-began: 1, unless Redis lost its memory while the worker was dead too; then an attempt starts the numbers anew, and readers
-know from `origin` that theirs are void.
+With the header, readers needn't parse frames that they only pass on. `origin` is the attempt at which numbering started: 1,
+unless Redis lost its data while the worker was dead too. Then a later attempt restarts the numbering, and a higher `origin`
+tells readers that their position is no longer valid.
 """
 
 import struct
@@ -17,7 +17,7 @@ ENDS = 1
 
 @dataclass(frozen=True, slots=True)
 class StreamBatch:
-    """Frames `first` to `last` of one job, written by `attempt`; `ends` when the last event of the job is among them."""
+    """Frames `first` to `last` of one job, written by `attempt`. `ends`: the job's last event is among them."""
 
     job: bytes
     attempt: int
@@ -35,11 +35,11 @@ class StreamBatch:
 
 
 def pack_batch(job_id: UUID, *, attempt: int, origin: int, first: int, last: int, ends: bool, body: bytes) -> bytes:
-    """Return a payload as bytes."""
+    """Return a batch as bytes."""
     return HEADER.pack(job_id.bytes, attempt, origin, first, last, ENDS if ends else 0) + body
 
 
 def read_batch(data: bytes) -> StreamBatch:
-    """Read a payload back."""
+    """Parse the bytes of a batch."""
     job, attempt, origin, first, last, flags = HEADER.unpack_from(data)
     return StreamBatch(job, attempt, origin, first, last, bool(flags & ENDS), data[HEADER.size :])

@@ -1,7 +1,7 @@
-"""Following: one reader of one job's events, each event once and in order (S2, S3).
+"""One reader of one job's events: each event once and in order.
 
-Whoever notices a gap reads the stream again; where Redis has forgotten, the log in Postgres answers. What comes over the wire
-is handed in by the hub (`workers/stream/hub.py`).
+A follower that notices a gap reads the stream again; if Redis has lost it, the log in Postgres is read. Batches arrive from
+the hub (`workers/stream/hub.py`).
 """
 
 import asyncio
@@ -16,14 +16,14 @@ from schema.errors import HeadraceError, Unavailable
 from schema.events import frame_seq, split_frames
 from workers.stream.batches import StreamBatch
 
-BUFFER_BYTES = 1 << 20  # what a client may be behind before it is cut off
+MAX_BUFFER_BYTES = 1 << 20  # how far a client may fall behind before it is disconnected
 KEEP_ALIVE = b": keep-alive\n\n"
 
-Nudge = Literal["gap", "ended"]
+WakeReason = Literal["gap", "ended"]
 
 
 class SlowReader(HeadraceError):
-    """The client does not read as fast as the job speaks; it can resume after `resume_after`."""
+    """The client reads more slowly than the job writes. It can resume after event `resume_after`."""
 
     code = "slow_client"
 
@@ -33,36 +33,36 @@ class SlowReader(HeadraceError):
 
 
 class Source(Protocol):
-    """Where a follower reads what it did not hear (`workers/stream/hub.py`)."""
+    """Where a follower reads events that it missed (`workers/stream/hub.py`)."""
 
     async def read_stream(self, tenant_id: UUID, job_id: UUID, *, after: int) -> list[StreamBatch]:
-        """Return what Redis has of a job after event `after`; nothing when Redis is away."""
+        """Return the batches in Redis after event `after`; none if Redis is unavailable."""
         ...
 
     async def read_log(self, tenant_id: UUID, job_id: UUID) -> bytes | None:
-        """Return all frames of an ended job from Postgres."""
+        """Return all frames of a finished job from Postgres."""
         ...
 
-    def leave(self, follower: "Follower") -> None:
-        """Forget a follower."""
+    def remove(self, follower: "Follower") -> None:
+        """Unregister a follower."""
         ...
 
 
 class Follower:
-    """One reader of one job's stream. Use as `async with`; `chunks()` yields whole frames and ends with the job."""
+    """One reader of one job's stream, used with `async with`. `chunks()` yields whole frames and ends with the job."""
 
     def __init__(self, hub: "Source", tenant_id: UUID, job_id: UUID, *, after: int = 0, live: bool = True) -> None:
         self.tenant_id, self.job_id, self.seq = tenant_id, job_id, after
-        self.heard_at = 0.0
+        self.active_at = 0.0
         self._hub, self.live = hub, live
         self._origin: int | None = None
         self._queue: deque[StreamBatch] = deque()
         self._buffered = 0
         self._slow = False
         self._ended = False
-        self._nudge: Nudge | None = None
+        self._wake_reason: WakeReason | None = None
         self._first: bytes = b""
-        self._wake: asyncio.Future[None] | None = None
+        self._wakeup: asyncio.Future[None] | None = None
 
     async def __aenter__(self) -> "Follower":
         return self
@@ -73,47 +73,46 @@ class Follower:
         self.close()
 
     def close(self) -> None:
-        """Stop following. Awaits nothing, so it is safe in a task that is being cancelled."""
-        self._hub.leave(self)
+        """Stop following. Never awaits, so it is safe in a task that is being cancelled."""
+        self._hub.remove(self)
 
-    def begin(self, queued: bytes) -> None:
-        """Hand over the first frame, which the submitter has already."""
+    def start_with(self, queued: bytes) -> None:
+        """Set the first frame, which the submitter already has."""
         self._first, self.seq = queued, 1
 
-    # -- called by the hub, on the loop
+    # -- called by the hub, on the event loop
 
-    def hear(self, payload: StreamBatch) -> None:
-        """Take a payload from the wire; never waits. Too much of it unread cuts the follower off."""
-        self.heard_at = asyncio.get_running_loop().time()
+    def receive(self, batch: StreamBatch) -> None:
+        """Buffer a batch; never waits. A follower with a full buffer is disconnected."""
+        self.active_at = asyncio.get_running_loop().time()
         if self._slow:
             return
-        if (
-            self._buffered > BUFFER_BYTES
-        ):  # asked before adding: one payload may be larger by itself, and is nobody's fault
+        # Checked before adding: a single batch may exceed the limit, and that is not the client's fault.
+        if self._buffered > MAX_BUFFER_BYTES:
             self._slow = True
             self._queue.clear()
         else:
-            self._queue.append(payload)
-            self._buffered += len(payload.body)
-        self._rouse()
+            self._queue.append(batch)
+            self._buffered += len(batch.body)
+        self._notify()
 
-    def nudge(self, why: Nudge) -> None:
-        """Have the follower look for itself: something may have been missed (`gap`), or the job has `ended`."""
-        self.heard_at = asyncio.get_running_loop().time()
-        if self._nudge != "ended":
-            self._nudge = why
-        self._rouse()
+    def wake(self, reason: WakeReason) -> None:
+        """Make the follower read the stream again: events may have been missed (`gap`), or the job has `ended`."""
+        self.active_at = asyncio.get_running_loop().time()
+        if self._wake_reason != "ended":
+            self._wake_reason = reason
+        self._notify()
 
-    def _rouse(self) -> None:
-        if self._wake is not None and not self._wake.done():
-            self._wake.set_result(None)
+    def _notify(self) -> None:
+        if self._wakeup is not None and not self._wakeup.done():
+            self._wakeup.set_result(None)
 
     # -- the reader's side
 
     async def chunks(self, *, heartbeat_s: float | None = 15.0) -> AsyncIterator[bytes]:
-        """Yield frames, many at a time where many are there, and a comment after `heartbeat_s` of silence.
+        """Yield chunks of frames, and a keep-alive comment after `heartbeat_s` of silence.
 
-        Ends after the job's last event. Raises SlowReader when this reader fell too far behind.
+        Ends after the job's last event. Raises SlowReader if this reader falls too far behind.
         """
         if self._first:
             first, self._first = self._first, b""
@@ -126,65 +125,65 @@ class Follower:
                 yield KEEP_ALIVE
 
     async def _next_chunk(self) -> bytes:
-        if self._nudge is not None:
-            why, self._nudge = self._nudge, None
-            return await self._catch_up(ended=why == "ended")
+        if self._wake_reason is not None:
+            reason, self._wake_reason = self._wake_reason, None
+            return await self._catch_up(ended=reason == "ended")
         if self._slow:
             raise SlowReader(self.seq)
         parts: list[bytes] = []
         while self._queue:
-            payload = self._queue.popleft()
-            self._buffered -= len(payload.body)
-            part = self._take(payload)
+            batch = self._queue.popleft()
+            self._buffered -= len(batch.body)
+            part = self._accept(batch)
             if part is None:
-                self._nudge = "gap"
+                self._wake_reason = "gap"
                 break
             parts.append(part)
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
     async def _wait(self, heartbeat_s: float | None) -> bool:
-        """Wait until there is something to do; False when `heartbeat_s` have passed."""
-        if self._queue or self._nudge or self._slow:
+        """Wait until there is something to do; False after `heartbeat_s`."""
+        if self._queue or self._wake_reason or self._slow:
             return True
         loop = asyncio.get_running_loop()
-        self._wake = loop.create_future()
-        timer = loop.call_later(heartbeat_s, self._wake.cancel) if heartbeat_s else None
+        self._wakeup = loop.create_future()
+        timer = loop.call_later(heartbeat_s, self._wakeup.cancel) if heartbeat_s else None
         try:
-            await self._wake
+            await self._wakeup
         except asyncio.CancelledError:
             task = asyncio.current_task()
-            if task is None or task.cancelling() or not self._wake.cancelled():
+            if task is None or task.cancelling() or not self._wakeup.cancelled():
                 raise
             return False
         finally:
             if timer is not None:
                 timer.cancel()
-            self._wake = None
+            self._wakeup = None
         return True
 
-    def _take(self, payload: StreamBatch) -> bytes | None:
-        """Return what is new in `payload`; None if something before it is missing."""
-        if self._origin is not None and payload.origin > self._origin:
-            self.seq = min(self.seq, 1)  # the numbers began anew; event 1 is the same in all of them
-        if payload.first > self.seq + 1:
+    def _accept(self, batch: StreamBatch) -> bytes | None:
+        """Return the new frames of a batch; None if events before it are missing."""
+        if self._origin is not None and batch.origin > self._origin:
+            self.seq = min(self.seq, 1)  # numbering restarted; event 1 is the same in all of them
+        if batch.first > self.seq + 1:
             return None
-        self._origin = max(payload.origin, self._origin or 0)
-        self._ended = self._ended or payload.ends
-        if payload.last <= self.seq:
+        self._origin = max(batch.origin, self._origin or 0)
+        self._ended = self._ended or batch.ends
+        if batch.last <= self.seq:
             return b""
-        fresh = payload.after(self.seq)
-        self.seq = payload.last
+        fresh = batch.after(self.seq)
+        self.seq = batch.last
         return fresh
 
     async def _catch_up(self, *, ended: bool) -> bytes:
-        """Read what Redis has after our position; where the job has ended and Redis hasn't all of it, the log."""
+        """Read from Redis after our position; if the job has ended and Redis lacks its end, read the log."""
         parts: list[bytes] = []
-        for payload in await self._hub.read_stream(self.tenant_id, self.job_id, after=self.seq):
-            part = self._take(payload)
+        for batch in await self._hub.read_stream(self.tenant_id, self.job_id, after=self.seq):
+            part = self._accept(batch)
             if part is not None:
                 parts.append(part)
         if ended and not self._ended:
-            with suppress(Unavailable):  # Postgres is away; the next check asks again
+            with suppress(Unavailable):  # the hub's next check retries
                 parts.append(await self._read_log())
         return b"".join(parts)
 

@@ -1,7 +1,7 @@
-"""One pub/sub connection a process: whatever the process listens to comes through here (S7).
+"""A pub/sub subscriber that reconnects. Each process has one connection for all its channels.
 
-Pub/sub is at-most-once, so whoever listens must be able to read what was missed elsewhere: after each reconnect
-`on_gap` is called, and followers read the job's stream again.
+Pub/sub delivers at most once, so listeners need another way to read what they missed: after each reconnect `on_gap` is
+called, and followers read their job's stream again.
 """
 
 import asyncio
@@ -10,13 +10,13 @@ from typing import Any
 
 import structlog
 
-from workers.redis.connection import RETRY_S, SILENCE_S, RedisAddress, RedisConnection, ReplyError
+from workers.redis.connection import RETRY_DELAY_S, SILENCE_TIMEOUT_S, RedisAddress, RedisConnection, ReplyError
 
 log = structlog.get_logger()
 
 
 class Subscriber:
-    """Subscribes to channels and calls `on_message(channel, payload)` on the loop, in order. Reconnects by itself."""
+    """Subscribes to channels and calls `on_message(channel, data)` on the event loop, in order. Reconnects by itself."""
 
     def __init__(
         self,
@@ -30,14 +30,14 @@ class Subscriber:
         self._channels: dict[str, asyncio.Event] = {}
         self._connection: RedisConnection | None = None
         self._task: asyncio.Task[None] | None = None
-        self._has_listened = False
+        self._was_connected = False
 
     def start(self) -> None:
-        """Begin to listen, in the running loop."""
-        self._task = asyncio.get_running_loop().create_task(self._run(), name="ear")
+        """Connect in the background, in the running loop."""
+        self._task = asyncio.get_running_loop().create_task(self._run(), name="subscriber")
 
     async def close(self) -> None:
-        """Stop listening."""
+        """Stop and disconnect."""
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
@@ -45,7 +45,7 @@ class Subscriber:
             await self._connection.close()
 
     async def subscribe(self, channel: str, *, timeout_s: float = 2.0) -> bool:
-        """Listen to `channel` and wait until Redis confirms; False if it doesn't in time (it will once it is back)."""
+        """Subscribe and wait for the confirmation; False if it takes too long (it may still come later)."""
         confirmed = self._channels.get(channel)
         if confirmed is None:
             confirmed = self._channels[channel] = asyncio.Event()
@@ -58,7 +58,7 @@ class Subscriber:
         return True
 
     def unsubscribe(self, channel: str) -> None:
-        """Stop listening to `channel`."""
+        """Unsubscribe from `channel`."""
         if self._channels.pop(channel, None) is not None:
             self._send("UNSUBSCRIBE", channel)
 
@@ -71,25 +71,25 @@ class Subscriber:
             try:
                 await self._listen()
             except (OSError, TimeoutError, ReplyError) as error:
-                log.warning("ear_disconnected", error=type(error).__name__)
-            if self._connection is not None:  # one that confirmed nothing is still open, and could deliver twice
+                log.warning("pubsub_disconnected", error=type(error).__name__)
+            if self._connection is not None:  # may still be open and deliver messages twice
                 self._connection.abort()
                 self._connection = None
             for confirmed in self._channels.values():
                 confirmed.clear()
-            await asyncio.sleep(RETRY_S)
+            await asyncio.sleep(RETRY_DELAY_S)
 
     async def _listen(self) -> None:
         connection = self._connection = await RedisConnection.open(self._address, self._on_reply)
         if self._channels:
             connection.write([("SUBSCRIBE", *self._channels)])
-            if self._has_listened:
+            if self._was_connected:
                 for confirmed in list(self._channels.values()):
-                    async with asyncio.timeout(SILENCE_S):
+                    async with asyncio.timeout(SILENCE_TIMEOUT_S):
                         await confirmed.wait()
                 self._on_gap()
-        self._has_listened = True
-        await connection.wait_lost()
+        self._was_connected = True
+        await connection.wait_closed()
         raise ConnectionError("the subscription was closed")
 
     def _on_reply(self, reply: Any) -> None:

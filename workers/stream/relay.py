@@ -1,13 +1,13 @@
-"""Publishing: how events get from an attempt to Redis. One writer a process (S6).
+"""Publishes events from attempts to Redis: one writer per process.
 
-Natural batching: while a write is under way, everything that all streams of the process produce is gathered; then it
-goes out together, one entry and one message per job, deltas that met joined into one event. At rest nothing waits.
-Events are numbered when they are written, so numbers are dense whatever was joined.
+Natural batching: while one write is in progress, the events of all streams accumulate. They then go out together, with one
+entry and one message per job, and adjacent deltas merged into one event. When idle, an event is written at once. Events are
+numbered when they are written, so numbers have no gaps.
 
-Every frame of a running job is kept here until the job ends: it becomes the compacted log, and if Redis loses its memory
-in the meantime the stream is written anew, with the same numbers. While Redis is away nothing is lost and nobody waits.
+A running job's frames are kept in memory until it ends. They become the compacted log, and if Redis loses its data meanwhile
+the stream is rewritten with the same numbers. While Redis is unavailable nothing is lost and no caller waits.
 
-    put(event) ──► pending ──settle──► frames ──write──► Redis       (workers/stream/lua/append.lua refuses old attempts)
+    put(event) ──► pending ──encode──► frames ──write──► Redis       (workers/stream/lua/append.lua refuses old attempts)
 """
 
 import asyncio
@@ -32,7 +32,7 @@ from schema.queries.jobs.attempts import ClaimedJob
 from schema.queries.jobs.jobs import JobStatus
 from workers.redis.client import RedisClient, RedisUnavailable
 from workers.redis.connection import Command, ReplyError
-from workers.stream.batches import pack_batch, read_batch
+from workers.stream.batches import StreamBatch, pack_batch, read_batch
 
 log = structlog.get_logger()
 
@@ -40,19 +40,18 @@ LUA = Path(__file__).parent / "lua"
 APPEND = (LUA / "append.lua").read_text()
 TAKE_OVER = (LUA / "take_over.lua").read_text()
 
-RUNNING_MS = 26 * 3600 * 1000  # how long a stream outlives its last write while the job runs
-KEEP_MS = 3600 * 1000  # and after its end; from then on the log in Postgres answers
-RETRY_S = 0.2
+RUNNING_TTL_MS = 26 * 3600 * 1000  # of a running job's stream
+ENDED_TTL_MS = 3600 * 1000  # after the job's end; later readers get the log in Postgres
+RETRY_DELAY_S = 0.2
 REFUSED = -1
 
-
-MANY, GATHER_S = 3, 0.003
-"""When so many streams were written at once, the next write waits so long for more of them: a write costs nearly the same for
-one stream as for ten. At 5,000 tokens a second this saves a fifth of a worker's CPU, and a third of Redis'."""
+BUSY_STREAMS, BATCH_DELAY_S = 3, 0.003
+"""After a write of at least BUSY_STREAMS streams, the next one is delayed to gather more: writing one stream costs nearly as
+much as writing ten. At 5,000 tokens a second this saves a fifth of a worker's CPU, and a third of Redis'."""
 
 
 class JobStream:
-    """The stream of one job as one attempt writes it. `frames[n]` is event n + 1."""
+    """The stream of one job, as written by one attempt. `frames[n]` is event n + 1."""
 
     def __init__(
         self,
@@ -79,16 +78,16 @@ class JobStream:
         self._channel = redis_names.job_channel(tenant_id, job_id)
 
     def put(self, event: Event) -> None:
-        """Publish `event` as soon as the wire is free. Never waits."""
+        """Publish `event` with the next write. Never waits."""
         self._pending.append(event)
         self._flushed.clear()
         self._relay.wake(self)
 
-    def settle(self) -> None:
-        """Number and encode what is pending; deltas in a row become one."""
+    def _encode_pending(self) -> None:
+        """Number and encode the pending events, merging adjacent deltas."""
         pending, self._pending = self._pending, []
         if len(pending) > 1:
-            pending = join_deltas(pending)
+            pending = merge_deltas(pending)
         if not pending:
             return
         at, frames = timestamp(), self.frames
@@ -97,21 +96,21 @@ class JobStream:
             self.ended = self.ended or event.ends
 
     def preview(self, events: list[Event]) -> list[bytes]:
-        """Return the frames that the stream will have with `events` at its end, and publish nothing yet: the log is
-        committed before the last event goes out."""
-        self.settle()
+        """Return all frames as they will be with `events` at the end, without publishing: the log is committed before
+        the last event goes out."""
+        self._encode_pending()
         at = timestamp()
         start = len(self.frames) + 1
         return [*self.frames, *(encode_frame(e, self.job_id, start + i, at) for i, e in enumerate(events))]
 
     def end(self, frames: list[bytes]) -> None:
-        """Publish the whole stream as `preview` gave it, the last event included."""
+        """Publish the frames that `preview` returned, including the last event."""
         self.frames, self.ended = frames, True
         self._flushed.clear()
         self._relay.wake(self)
 
-    async def flushed(self, timeout_s: float) -> bool:
-        """Wait until all that was put is in Redis; False if it isn't in time."""
+    async def flush(self, timeout_s: float) -> bool:
+        """Wait until all published events are in Redis; False if it takes too long."""
         try:
             async with asyncio.timeout(timeout_s):
                 await self._flushed.wait()
@@ -120,13 +119,13 @@ class JobStream:
         return True
 
     def next_command(self) -> Command | None:
-        """Return the write that brings Redis up to date, or None."""
-        self.settle()
+        """Return the command that brings Redis up to date, or None."""
+        self._encode_pending()
         first, last = self._written + 1, len(self.frames)
         if self.fenced or last < first:
             self._flushed.set()
             return None
-        payload = pack_batch(
+        batch = pack_batch(
             self.job_id,
             attempt=self.attempt,
             origin=self._origin,
@@ -135,18 +134,18 @@ class JobStream:
             ends=self.ended,
             body=self.frames[-1] if first == last else b"".join(self.frames[self._written :]),
         )
-        keep_ms: int | str = KEEP_MS if self.ended else RUNNING_MS if first == 1 else ""
+        ttl_ms: int | str = ENDED_TTL_MS if self.ended else RUNNING_TTL_MS if first == 1 else ""
         self._sent = last
-        return (2, *self._keys, self.attempt, first, last, payload, keep_ms, self._channel, self._inbox)
+        return (2, *self._keys, self.attempt, first, last, batch, ttl_ms, self._channel, self._inbox)
 
-    def replied(self, last: int) -> bool:
-        """Take Redis' answer to the last write; True if there is more to write."""
+    def on_reply(self, last: int) -> bool:
+        """Handle the reply to the last command; True if there is more to write."""
         if last == REFUSED:
             self.fenced = True
             self._flushed.set()
             self._on_fenced()
             return False
-        # Less than we sent: Redis lost its memory, so begin again. More: an earlier write went through unheard.
+        # Less than we sent: Redis lost its data, so start over. More: an earlier write succeeded, but its reply was lost.
         self._written = self._sent if last == self._sent else last if 0 < last <= len(self.frames) else 0
         if self._written < len(self.frames) or self._pending:
             return True
@@ -155,23 +154,23 @@ class JobStream:
 
 
 class History:
-    """What earlier attempts left in Redis: their frames, how many of them are there, and where the numbers began."""
+    """What earlier attempts wrote: their frames, how many of them are in Redis, and the attempt that started the numbering."""
 
     def __init__(self, frames: list[bytes], *, written: int, origin: int) -> None:
         self.frames, self.written, self.origin = frames, written, origin
 
 
 class Relay:
-    """The one writer of a process."""
+    """Writes all streams of a process."""
 
     def __init__(self, redis: RedisClient) -> None:
-        self._wire = redis
+        self._redis = redis
         self._dirty: dict[JobStream, None] = {}
         self._task: asyncio.Task[None] | None = None
         self._shas: dict[str, bytes] = {}
 
     def wake(self, stream: JobStream) -> None:
-        """Have `stream` written when the write under way is done."""
+        """Include `stream` in the next write."""
         self._dirty[stream] = None
         if self._task is None:
             self._task = asyncio.get_running_loop().create_task(self._write(), name="relay")
@@ -182,8 +181,8 @@ class Relay:
                 streams = list(self._dirty)
                 self._dirty.clear()
                 await self._write_batch(streams)
-                if len(streams) >= MANY:
-                    await asyncio.sleep(GATHER_S)
+                if len(streams) >= BUSY_STREAMS:
+                    await asyncio.sleep(BATCH_DELAY_S)
         finally:
             self._task = None
 
@@ -193,60 +192,64 @@ class Relay:
             return
         try:
             sha = self._shas.get(APPEND) or await self._load(APPEND)
-            replies = await self._wire.send([("EVALSHA", sha, *command) for _, command in batch])
+            replies = await self._redis.send([("EVALSHA", sha, *command) for _, command in batch])
         except (RedisUnavailable, ReplyError) as error:
-            await self._pause(batch, error)
+            await self._retry(batch, error)
             return
         for (stream, _), reply in zip(batch, replies, strict=True):
             if isinstance(reply, ReplyError):
                 self._shas.clear()
-                await self._pause([(stream, ())], reply, pause_s=0 if str(reply).startswith("NOSCRIPT") else RETRY_S)
-            elif stream.replied(reply):
+                await self._retry(
+                    [(stream, ())], reply, delay_s=0 if str(reply).startswith("NOSCRIPT") else RETRY_DELAY_S
+                )
+            elif stream.on_reply(reply):
                 self._dirty[stream] = None
 
-    async def _pause(self, batch: list[tuple[JobStream, Command]], error: Exception, pause_s: float = RETRY_S) -> None:
+    async def _retry(
+        self, batch: list[tuple[JobStream, Command]], error: Exception, delay_s: float = RETRY_DELAY_S
+    ) -> None:
         self._dirty.update(dict.fromkeys(stream for stream, _ in batch))
         log.warning("relay_write_failed", error=type(error).__name__, streams=len(batch))
-        await asyncio.sleep(pause_s)
+        await asyncio.sleep(delay_s)
 
     async def _load(self, script: str) -> bytes:
-        sha = await self._wire.call("SCRIPT", "LOAD", script)
+        sha = await self._redis.call("SCRIPT", "LOAD", script)
         self._shas[script] = sha
         return sha
 
     async def take_over(self, tenant_id: UUID, job_id: UUID, attempt: int) -> History | None:
         """Make `attempt` the stream's only writer and return what earlier ones wrote; None if a newer one holds it.
 
-        When Redis can't be reached, or has forgotten, the numbers begin anew with this attempt.
+        If Redis is unavailable or has lost the stream, numbering restarts with this attempt.
         """
         keys = (redis_names.job_events(tenant_id, job_id), redis_names.job_fence(tenant_id, job_id))
         try:
-            held, payloads = await self._wire.call("EVAL", TAKE_OVER, 2, *keys, attempt, RUNNING_MS)
+            held, batches = await self._redis.call("EVAL", TAKE_OVER, 2, *keys, attempt, RUNNING_TTL_MS)
         except (RedisUnavailable, ReplyError):
             return History([], written=0, origin=attempt)
         if held > attempt:
             return None
-        return _history([read_batch(data) for data in payloads], attempt)
+        return _history([read_batch(data) for data in batches], attempt)
 
-    async def forget(self, tenant_id: UUID, job_id: UUID, *, attempt: int) -> None:
-        """Drop the stream of a job that is driven again; nobody up to `attempt` may write it any more."""
+    async def delete_stream(self, tenant_id: UUID, job_id: UUID, *, attempt: int) -> None:
+        """Delete the stream of a job that is retried, and keep attempts up to `attempt` from writing to it."""
         keys = (redis_names.job_events(tenant_id, job_id), redis_names.job_fence(tenant_id, job_id))
-        await self._wire.send([("DEL", keys[0]), ("HSET", keys[1], "attempt", attempt + 1, "last", 0)])
+        await self._redis.send([("DEL", keys[0]), ("HSET", keys[1], "attempt", attempt + 1, "last", 0)])
 
 
-def _history(payloads: list[Any], attempt: int) -> History:
-    frames = [frame for payload in payloads for frame in split_frames(payload.body)]
-    origin = payloads[0].origin if payloads else attempt
+def _history(batches: list[StreamBatch], attempt: int) -> History:
+    frames = [frame for batch in batches for frame in split_frames(batch.body)]
+    origin = batches[0].origin if batches else attempt
     return History(frames, written=len(frames), origin=origin)
 
 
-def fresh_history(job_id: UUID, created_at: Any, queued: JobQueued, *, origin: int = 1) -> History:
-    """Return the history of a job that nobody has run: `job.queued`, not yet written."""
+def new_history(job_id: UUID, created_at: Any, queued: JobQueued, *, origin: int = 1) -> History:
+    """Return the history of a job that has never run: `job.queued`, not yet written."""
     return History([queued_frame(job_id, created_at, queued)], written=0, origin=origin)
 
 
 def queued_frame(job_id: UUID, created_at: Any, queued: JobQueued) -> bytes:
-    """Return event 1. It follows from the row alone, so every process makes the same bytes and nobody has to wait."""
+    """Return event 1. It depends on the row alone, so every process makes the same bytes."""
     return encode_frame(queued, job_id, 1, timestamp(created_at))
 
 
@@ -258,15 +261,15 @@ def queued_event(job: JobStatus | ClaimedJob) -> JobQueued:
     )
 
 
-def join_deltas(events: list[Event]) -> list[Event]:
-    """Return `events` with each run of text (or reasoning) deltas joined into one; order is kept."""
-    joined: list[Event] = []
+def merge_deltas(events: list[Event]) -> list[Event]:
+    """Return `events` in order, with each run of text (or reasoning) deltas merged into one."""
+    merged: list[Event] = []
     run: list[str] = []
     kind: type[MessageDelta] | type[ReasoningDelta] | None = None
 
     def close() -> None:
         if kind is not None and run:
-            joined.append(kind(text="".join(run)))
+            merged.append(kind(text="".join(run)))
             run.clear()
 
     for event in events:
@@ -278,8 +281,8 @@ def join_deltas(events: list[Event]) -> list[Event]:
             close()
             kind = this
         if text is None:
-            joined.append(event)
+            merged.append(event)
         else:
             run.append(text.text)
     close()
-    return joined
+    return merged

@@ -1,4 +1,4 @@
-"""The raw Redis connection: replies in order, errors as errors, and never a caller that hangs."""
+"""The Redis client and connection: replies in order, errors as errors, and no caller ever hangs."""
 
 import asyncio
 
@@ -17,7 +17,7 @@ async def test_replies_come_in_the_order_of_the_requests(redis_url: str) -> None
     await redis_client.close()
 
 
-async def test_an_error_reply_is_the_callers_and_nobody_elses(redis_url: str) -> None:
+async def test_an_error_reply_reaches_only_its_caller(redis_url: str) -> None:
     redis_client = RedisClient(RedisAddress.from_url(redis_url))
     bad, good = await redis_client.send([("HGET", "only-a-key"), ("PING",)])
     assert (True, b"PONG") == (isinstance(bad, ReplyError), good)
@@ -34,26 +34,26 @@ async def test_a_redis_that_is_down_fails_at_once(unused_tcp_port: int) -> None:
                 await redis_client.call("PING")
 
 
-async def test_a_frozen_redis_does_not_hold_its_callers(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("workers.redis.connection.REPLY_S", 0.2)
-    left = asyncio.Event()
+async def test_a_frozen_redis_does_not_block_callers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("workers.redis.connection.REPLY_TIMEOUT_S", 0.2)
+    disconnected = asyncio.Event()
 
-    async def say_nothing(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def stay_silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.read()
         writer.close()
-        left.set()
+        disconnected.set()
 
-    silent = await asyncio.start_server(say_nothing, "127.0.0.1", 0)
-    redis_client = RedisClient(RedisAddress(host="127.0.0.1", port=silent.sockets[0].getsockname()[1]))
+    server = await asyncio.start_server(stay_silent, "127.0.0.1", 0)
+    redis_client = RedisClient(RedisAddress(host="127.0.0.1", port=server.sockets[0].getsockname()[1]))
     async with asyncio.timeout(PATIENCE_S):
         with pytest.raises(RedisUnavailable):
             await redis_client.call("PING")
         await redis_client.close()
-        silent.close()
-        await left.wait()
+        server.close()
+        await disconnected.wait()
 
 
-async def test_a_lost_connection_is_made_again(redis_url: str) -> None:
+async def test_a_lost_connection_is_reopened(redis_url: str) -> None:
     redis_client = RedisClient(RedisAddress.from_url(redis_url))
     await redis_client.call("PING")
     assert redis_client._connection is not None
@@ -62,61 +62,66 @@ async def test_a_lost_connection_is_made_again(redis_url: str) -> None:
     await redis_client.close()
 
 
-async def test_a_wrong_password_is_down_and_not_a_crash(redis_url: str) -> None:
+async def test_a_wrong_password_is_reported_as_unavailable(redis_url: str) -> None:
     address = RedisAddress.from_url(redis_url)
     redis_client = RedisClient(
-        RedisAddress(host=address.host, port=address.port, hello=(("AUTH", "default", "wrong"),))
+        RedisAddress(host=address.host, port=address.port, handshake=(("AUTH", "default", "wrong"),))
     )
     with pytest.raises(RedisUnavailable):
         await redis_client.call("PING")
     await redis_client.close()
 
 
-async def test_a_subscriber_with_a_wrong_password_goes_on_trying(redis_url: str) -> None:
+async def test_a_subscriber_with_a_wrong_password_keeps_trying(redis_url: str) -> None:
     address = RedisAddress.from_url(redis_url)
-    ear = Subscriber(RedisAddress(host=address.host, port=address.port, hello=(("AUTH", "default", "wrong"),)), print)
-    ear.start()
-    assert not await ear.subscribe("a", timeout_s=0.1)
-    ear._address = address
+    subscriber = Subscriber(
+        RedisAddress(host=address.host, port=address.port, handshake=(("AUTH", "default", "wrong"),)), print
+    )
+    subscriber.start()
+    assert not await subscriber.subscribe("a", timeout_s=0.1)
+    subscriber._address = address
     async with asyncio.timeout(PATIENCE_S):
-        while not await ear.subscribe("a"):
+        while not await subscriber.subscribe("a"):
             pass
-    await ear.close()
+    await subscriber.close()
 
 
-async def test_a_reply_to_nothing_ends_the_connection() -> None:
-    async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+async def test_a_reply_without_a_request_closes_the_connection() -> None:
+    async def reject(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(b"-ERR max number of clients reached\r\n")
         await reader.read()
         writer.close()
 
-    async with await asyncio.start_server(refuse, "127.0.0.1", 0) as full:
-        address = RedisAddress(host="127.0.0.1", port=full.sockets[0].getsockname()[1])
+    async with await asyncio.start_server(reject, "127.0.0.1", 0) as server:
+        address = RedisAddress(host="127.0.0.1", port=server.sockets[0].getsockname()[1])
         connection = await RedisConnection.open(address)
         async with asyncio.timeout(PATIENCE_S):
-            await connection.gone.wait()
+            await connection.closed.wait()
         with pytest.raises(ConnectionError):
             await connection.request(b"", 1)
 
 
-def test_the_password_is_in_no_repr() -> None:
+def test_the_password_is_not_in_the_repr() -> None:
     assert "s3cret" not in repr(RedisAddress.from_url("redis://:s3cret@localhost:1/2"))
 
 
-async def test_an_ear_hears_again_after_a_lost_connection_and_says_that_it_missed_something(redis_url: str) -> None:
+async def test_a_subscriber_reconnects_and_reports_a_gap(redis_url: str) -> None:
     address = RedisAddress.from_url(redis_url)
-    heard: asyncio.Queue[bytes] = asyncio.Queue()
-    missed = asyncio.Event()
-    ear, redis_client = Subscriber(address, lambda _, data: heard.put_nowait(data), missed.set), RedisClient(address)
-    ear.start()
-    assert await ear.subscribe("a")
+    received: asyncio.Queue[bytes] = asyncio.Queue()
+    gap = asyncio.Event()
+    subscriber, redis_client = (
+        Subscriber(address, lambda _, data: received.put_nowait(data), gap.set),
+        RedisClient(address),
+    )
+    subscriber.start()
+    assert await subscriber.subscribe("a")
     await redis_client.call("PUBLISH", "a", "one")
-    assert ear._connection is not None
+    assert subscriber._connection is not None
     async with asyncio.timeout(PATIENCE_S):
-        assert b"one" == await heard.get()
-        ear._connection.abort()
-        await missed.wait()
+        assert b"one" == await received.get()
+        subscriber._connection.abort()
+        await gap.wait()
         await redis_client.call("PUBLISH", "a", "two")
-        assert b"two" == await heard.get()
-    await ear.close()
+        assert b"two" == await received.get()
+    await subscriber.close()
     await redis_client.close()

@@ -1,4 +1,4 @@
-"""Following: every reader sees every event once and in order, whenever it comes and whatever Redis does."""
+"""Every follower sees every event once and in order, whenever it joins and whatever Redis does."""
 
 import asyncio
 import random
@@ -22,16 +22,16 @@ from workers.queue.submit import submit
 from workers.stream import follow, hub
 from workers.stream.batches import StreamBatch
 from workers.stream.follow import Follower, SlowReader
-from workers.stream.relay import JobStream, fresh_history, queued_event
+from workers.stream.relay import JobStream, new_history, queued_event
 
 
-async def test_the_submitter_hears_the_whole_job(
+async def test_the_submitter_receives_the_whole_job(
     core: JobCore, database_url: str, redis_url: str, tenant: TestTenant
 ) -> None:
     wanted = submission(tenant)
     follower = core.hub.expect(tenant.id, wanted.job_id)
     done = await submit(core, wanted)
-    follower.begin(done.queued)
+    follower.start_with(done.queued)
     reading = asyncio.create_task(read_all(follower))
     async with worker_context(database_url, redis_url) as worker:
         await attempt_job(worker, Script(*saying("hi")), tenant.id, wanted.job_id, 1)
@@ -46,22 +46,22 @@ async def live(core: JobCore, database_url: str, tenant: TestTenant) -> JobStrea
     done = await submit_one(core, tenant)
     row = await claim(core, database_url, done.job_id)
     assert row is not None
-    history = fresh_history(done.job_id, row.created_at, queued_event(row))
+    history = new_history(done.job_id, row.created_at, queued_event(row))
     return JobStream(core.relay, tenant.id, done.job_id, attempt=1, inbox=core.hub.inbox, history=history)
 
 
 async def say(stream: JobStream, *texts: str) -> None:
     for text in texts:
         stream.put(events.MessageDelta(text=text))
-        assert await stream.flushed(5)
+        assert await stream.flush(5)
 
 
 async def finish(stream: JobStream) -> None:
     stream.end(stream.preview([events.JobSucceeded()]))
-    assert await stream.flushed(5)
+    assert await stream.flush(5)
 
 
-async def test_late_readers_see_what_the_first_one_saw(core: JobCore, live: JobStream) -> None:
+async def test_late_readers_see_the_same_events_as_the_first(core: JobCore, live: JobStream) -> None:
     """Joining at random moments, after random events, while it runs and after its end."""
     rng, readings = random.Random(4711), []
     for number in range(60):
@@ -83,21 +83,21 @@ async def _late(core: JobCore, live: JobStream, after: int) -> list[Frame]:
     return await read_all(await core.hub.join(live.tenant_id, live.job_id, after=after))
 
 
-async def test_a_reader_of_a_job_that_nobody_runs_hears_that_it_is_queued(core: JobCore, tenant: TestTenant) -> None:
+async def test_a_reader_of_a_waiting_job_receives_its_queued_event(core: JobCore, tenant: TestTenant) -> None:
     done = await submit_one(core, tenant)
     async with await core.hub.join(tenant.id, done.job_id) as follower:
         chunk = await anext(follower.chunks())
     assert done.queued == chunk
 
 
-async def test_a_job_of_another_tenant_is_not_there(core: JobCore, database_url: str, tenant: TestTenant) -> None:
+async def test_a_job_of_another_tenant_is_not_found(core: JobCore, database_url: str, tenant: TestTenant) -> None:
     done = await submit_one(core, make_tenant(database_url))
     for job_id in (done.job_id, new_id()):
         with pytest.raises(NotFound):
             await core.hub.join(tenant.id, job_id)
 
 
-async def test_postgres_answers_when_redis_has_forgotten(
+async def test_the_stream_is_read_from_postgres_when_redis_has_lost_it(
     core: JobCore, database_url: str, redis_url: str, tenant: TestTenant
 ) -> None:
     done = await submit_one(core, tenant)
@@ -110,15 +110,15 @@ async def test_postgres_answers_when_redis_has_forgotten(
     assert original[3:] == await read_all(await core.hub.join(tenant.id, done.job_id, after=3))
 
 
-async def test_an_end_that_nobody_heard_is_found(
+async def test_an_end_whose_message_was_lost_is_noticed(
     core: JobCore, tenant: TestTenant, redis_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Pub/sub is at-most-once: the last event can get lost, the client must not wait for ever."""
-    monkeypatch.setattr(hub, "SILENCE_S", 0.2)
+    """Pub/sub delivers at most once: the last event may be lost, but the client must not wait forever."""
+    monkeypatch.setattr(hub, "CHECK_AFTER_S", 0.2)
     done = await submit_one(core, tenant)
     follower = await core.hub.join(tenant.id, done.job_id)
-    monkeypatch.setattr(core.hub, "_heard", lambda *_: None)
-    core.hub._ear._on_message = lambda *_: None
+    monkeypatch.setattr(core.hub, "_on_message", lambda *_: None)
+    core.hub._subscriber._on_message = lambda *_: None
     await cancel(core, tenant.id, done.job_id)
     frames = await read_all(follower)
     assert ["job.queued", "job.cancelled"] == [frame.type for frame in frames]
@@ -126,20 +126,20 @@ async def test_an_end_that_nobody_heard_is_found(
 
 async def test_a_gap_is_read_again(core: JobCore, live: JobStream) -> None:
     follower = await core.hub.join(live.tenant_id, live.job_id)
-    heard = core.hub._ear._on_message
+    on_message = core.hub._subscriber._on_message
     await say(live, "a")
-    core.hub._ear._on_message = lambda *_: None
+    core.hub._subscriber._on_message = lambda *_: None
     await say(live, "b")
-    core.hub._ear._on_message = heard
+    core.hub._subscriber._on_message = on_message
     await say(live, "c")
     await finish(live)
     assert list(read_frames(b"".join(live.frames))) == await read_all(follower)
 
 
-async def test_a_reader_that_does_not_read_is_cut_off_and_can_resume(
+async def test_a_reader_that_does_not_read_is_disconnected_and_can_resume(
     core: JobCore, live: JobStream, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(follow, "BUFFER_BYTES", 10_000)
+    monkeypatch.setattr(follow, "MAX_BUFFER_BYTES", 10_000)
     slow = await core.hub.join(live.tenant_id, live.job_id)
     chunks = slow.chunks()
     await anext(chunks)
@@ -158,20 +158,20 @@ async def _read_on(chunks: AsyncIterator[bytes]) -> None:
         pass
 
 
-async def test_a_stream_that_began_anew_is_read_from_its_beginning(core: JobCore, tenant: TestTenant) -> None:
-    """Redis lost its memory and the worker died: attempt 2 numbers from 1, and readers must not skip it."""
+async def test_a_restarted_stream_is_read_from_its_beginning(core: JobCore, tenant: TestTenant) -> None:
+    """Redis lost its data and the worker died: attempt 2 numbers from 1, and readers must not skip it."""
     done = await submit_one(core, tenant)
     follower = Follower(core.hub, tenant.id, done.job_id, after=40)
     follower._origin = 1
     queued = events.JobQueued(kind="chat")
-    history = fresh_history(done.job_id, datetime.now(UTC), queued, origin=2)
-    anew = JobStream(core.relay, tenant.id, done.job_id, attempt=2, inbox=None, history=history)
-    frames = anew.preview([events.JobRestarted(attempt=2, reason="worker_lost", discard_after=1, worker="w")])
-    follower.hear(StreamBatch(done.job_id.bytes, 2, 2, 1, 2, False, b"".join(frames)))
+    history = new_history(done.job_id, datetime.now(UTC), queued, origin=2)
+    restarted = JobStream(core.relay, tenant.id, done.job_id, attempt=2, inbox=None, history=history)
+    frames = restarted.preview([events.JobRestarted(attempt=2, reason="worker_lost", discard_after=1, worker="w")])
+    follower.receive(StreamBatch(done.job_id.bytes, 2, 2, 1, 2, False, b"".join(frames)))
     assert frames[1] == await follower._next_chunk()
 
 
-async def test_silence_is_kept_alive_with_comments(core: JobCore, live: JobStream) -> None:
+async def test_a_silent_stream_is_kept_alive_with_comments(core: JobCore, live: JobStream) -> None:
     async with await core.hub.join(live.tenant_id, live.job_id) as follower:
         chunks = follower.chunks(heartbeat_s=0.05)
         await anext(chunks)
@@ -180,7 +180,7 @@ async def test_silence_is_kept_alive_with_comments(core: JobCore, live: JobStrea
         assert b"message.delta" in await anext(chunks)
 
 
-async def test_leaving_unsubscribes(core: JobCore, live: JobStream, redis_url: str) -> None:
+async def test_the_last_follower_unsubscribes(core: JobCore, live: JobStream, redis_url: str) -> None:
     channel = redis_names.job_channel(live.tenant_id, live.job_id)
     with redis.Redis.from_url(redis_url) as client:
         async with await core.hub.join(live.tenant_id, live.job_id):

@@ -1,13 +1,13 @@
--- Appends frames to a job's stream and tells whoever listens, unless a newer attempt has taken the job over.
+-- Appends frames to a job's stream and publishes them, unless a newer attempt has taken the job over.
 --
 -- KEYS  1 stream   2 fence {attempt, last}
--- ARGV  1 attempt   2 number of the first frame   3 number of the last   4 payload   5 time to live, ms ('' keeps it)
+-- ARGV  1 attempt   2 number of the first frame   3 number of the last   4 batch   5 time to live, ms ('' keeps it)
 --       6 the job's channel   7 the submitter's inbox, or ''
 --
 -- Returns the number of the stream's last event after the call:
---   = ARGV[3]  written (a payload that begins at 1 replaces whatever was there)
+--   = ARGV[3]  written (a batch that begins at 1 replaces the whole stream)
 --   = -1       refused: a newer attempt holds the stream
---   otherwise  not written, because the numbers would have a gap or a double: the caller goes on from there
+--   otherwise  not written, because there would be a gap or a duplicate: the caller continues from that number
 local fence = redis.call('HMGET', KEYS[2], 'attempt', 'last')
 local attempt, last = tonumber(fence[1] or 0), tonumber(fence[2] or 0)
 local mine, first = tonumber(ARGV[1]), tonumber(ARGV[2])
