@@ -1,4 +1,5 @@
-"""The kinds of job: which queue and Celery task run one, how often it may be tried, how long it may take."""
+"""The kinds of job: which queue and Celery task run one, how often it may be tried, how long it may take. What one does is in
+`workers/celery/tasks/`."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -28,20 +29,23 @@ class JobKind:
 
 
 KINDS: dict[Kind, JobKind] = {
-    "chat": JobKind("chat", queue="chat", task="chat.answer", max_tries=4, deadline_s=3600.0),
-    "pipeline": JobKind("pipeline", queue="default", task="pipeline.run", max_tries=4, deadline_s=3600.0),
-    # Thousands of files may take a night; each has a time of its own (`workers/ingestion/`).
-    "ingestion": JobKind(
-        "ingestion",
-        queue="ingestion",
-        task="documents.ingest",
-        max_tries=8,
-        deadline_s=86_400.0,
-        window=8,
-        at_once=4,
-        patience=12,
-        metered=False,  # a folder that is read must not keep people from chatting; money counts all the same
-    ),
+    kind.name: kind
+    for kind in (
+        JobKind("chat", queue="chat", task="chat.answer", max_tries=4, deadline_s=3600.0),
+        JobKind("pipeline", queue="default", task="pipeline.run", max_tries=4, deadline_s=3600.0),
+        # Thousands of files may take a night; each has a time of its own (`workers/ingestion/`).
+        JobKind(
+            "ingestion",
+            queue="ingestion",
+            task="documents.ingest",
+            max_tries=8,
+            deadline_s=86_400.0,
+            window=8,
+            at_once=4,
+            patience=12,
+            metered=False,  # a folder that is read must not keep people from chatting; money counts all the same
+        ),
+    )
 }
 
 QUEUES: tuple[str, ...] = tuple(dict.fromkeys(kind.queue for kind in KINDS.values()))

@@ -12,6 +12,16 @@ from schema.events import Notice
 SPEAKERS = {"user": "You", "assistant": "Assistant", "system": "System", "tool": "Tool"}
 
 
+class SessionOut(msgspec.Struct, frozen=True, kw_only=True):
+    """A conversation."""
+
+    id: Annotated[UUID, Meta(description="Id of the session.")]
+    title: Annotated[str, Meta(description="Title; empty if it has none.")]
+    turns: Annotated[int, Meta(description="Number of messages that were sent to the session.")]
+    created_at: Annotated[datetime, Meta(description="When the session was created.")]
+    updated_at: Annotated[datetime, Meta(description="When the session was last used.")]
+
+
 class MessageOut(msgspec.Struct, frozen=True, kw_only=True):
     """A message of a session."""
 
@@ -35,14 +45,9 @@ class MessageOut(msgspec.Struct, frozen=True, kw_only=True):
     ] = None
 
 
-class SessionExportOut(msgspec.Struct, frozen=True, kw_only=True):
+class SessionExportOut(SessionOut, frozen=True, kw_only=True):
     """A session with all its messages."""
 
-    id: Annotated[UUID, Meta(description="Id of the session.")]
-    title: Annotated[str, Meta(description="Title of the session.")]
-    turns: Annotated[int, Meta(description="Number of messages that were sent to the session.")]
-    created_at: Annotated[datetime, Meta(description="When the session was created.")]
-    updated_at: Annotated[datetime, Meta(description="When the session was last used.")]
     messages: Annotated[list[MessageOut], Meta(description="All messages, oldest first.")]
 
 

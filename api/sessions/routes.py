@@ -18,7 +18,7 @@ from api.http.rows import from_row
 from api.openapi.header_docs import LOCATED
 from api.openapi.operations import TEXT, described
 from api.resources import Opened
-from api.sessions.export import MessageOut, SessionExportOut, as_markdown
+from api.sessions.export import MessageOut, SessionExportOut, SessionOut, as_markdown
 from schema.db import Db
 from schema.errors import Conflict, NotFound
 from schema.events import Notice
@@ -55,16 +55,6 @@ class ForkIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         Annotated[str, Meta(min_length=1, max_length=200, description="Title of the new session; copied if omitted.")]
         | None
     ) = None
-
-
-class SessionOut(msgspec.Struct, frozen=True, kw_only=True):
-    """A conversation."""
-
-    id: Annotated[UUID, Meta(description="Id of the session.")]
-    title: Annotated[str, Meta(description="Title; empty if it has none.")]
-    turns: Annotated[int, Meta(description="Number of messages that were sent to the session.")]
-    created_at: Annotated[datetime, Meta(description="When the session was created.")]
-    updated_at: Annotated[datetime, Meta(description="When the session was last used.")]
 
 
 class SessionsOut(msgspec.Struct, frozen=True):

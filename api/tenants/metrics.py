@@ -20,7 +20,8 @@ from schema.db import Db
 from schema.queries.tenants.metrics import get_job_figures, get_kept, get_used_this_month, get_used_today
 from schema.queries.tenants.tenants import Tenant, find_tenant
 from schema.tenancy import TenantState
-from workers.limits.limits import LimitPolicy, Quota
+from workers.limits.limits import Quota
+from workers.limits.reservation import policy_of
 from workers.redis.client import RedisUnavailable
 
 log = structlog.get_logger()
@@ -201,15 +202,8 @@ async def _figures(db: Db, tenant_id: UUID) -> dict[str, Any]:
 
 async def _limits(resources: Resources, tenant: Tenant) -> list[QuotaOut] | None:
     """Return how much of the limits is used; None while Redis is unavailable."""
-    policy = LimitPolicy(
-        requests_per_minute=tenant.requests_per_minute,
-        tokens_per_minute=tenant.tokens_per_minute,
-        budget_day_nanos=tenant.budget_day_nanos,
-        budget_month_nanos=tenant.budget_month_nanos,
-        warn_percent=tenant.budget_warn_percent,
-    )
     try:
-        return [_quota(quota) for quota in await resources.limits.state(tenant.id, policy)]
+        return [_quota(quota) for quota in await resources.limits.state(tenant.id, policy_of(tenant))]
     except RedisUnavailable:
         log.warning("limits_not_known", tenant_id=str(tenant.id))
         return None

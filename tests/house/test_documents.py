@@ -11,9 +11,7 @@ from api.__main__ import COMMANDS
 from api.app import create_app
 from api.settings import ApiSettings
 from schema.events import EVENTS, describe_events
-from schema.job_kinds import KINDS
 from tests.secret import VAULT
-from workers.celery.app import build_app
 
 ROOT = Path(__file__).parents[2]
 PAGES = [f"docs/{path.name}" for path in sorted((ROOT / "docs").glob("*.md"))]
@@ -101,11 +99,6 @@ def test_decisions_are_short_and_numbered_in_order() -> None:
 def test_every_event_is_in_the_documentation() -> None:
     table = describe_events()
     assert [] == [name for name in EVENTS if f"`{name}`" not in table]
-
-
-def test_every_kind_of_job_has_its_celery_task() -> None:
-    app = build_app("redis://127.0.0.1:1/0")
-    assert [] == [kind.task for kind in KINDS.values() if kind.task not in app.tasks]
 
 
 def test_the_documents_name_no_machine() -> None:

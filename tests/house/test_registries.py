@@ -1,20 +1,23 @@
-"""What stands in a list somewhere fails here when its line is forgotten: events, routes, columns of sessions, settings."""
+"""What stands in a list somewhere fails here when its line is forgotten: events, routes,
+kinds of job, columns of sessions, settings."""
 
 import ast
 import importlib
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
 from api import app
-from schema import events
+from schema import events, job_kinds
 from schema.queries.identity import privacy
 from schema.queries.sessions import session_forks
 from schema.tables.sessions import Message, Session
 from workers import retention
+from workers.celery.app import build_app
+from workers.celery.tasks import work_by_kind
 from workers.limits import headers, limits
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -74,6 +77,12 @@ def modules_with(name: str) -> Iterator[str]:
             targets = line.targets if isinstance(line, ast.Assign) else [getattr(line, "target", None)]
             if any(isinstance(target, ast.Name) and target.id == name for target in targets):
                 yield ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+
+
+def test_every_kind_of_job_has_its_row_and_its_celery_task() -> None:
+    tasks = build_app("redis://127.0.0.1:1/0").tasks
+    assert list(get_args(job_kinds.Kind)) == list(job_kinds.KINDS) == list(work_by_kind())
+    assert [] == [kind.task for kind in job_kinds.KINDS.values() if kind.task not in tasks]
 
 
 def test_the_window_of_a_rate_limit_stands_in_one_place() -> None:

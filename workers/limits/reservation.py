@@ -13,6 +13,7 @@ from uuid import UUID
 
 from graphs.providers.tokens import estimate_tokens
 from schema.queries.jobs.attempts import ClaimedJob
+from schema.queries.tenants.tenants import Tenant
 from schema.tenancy import TenantSnapshot
 from workers.limits.limits import LimitPolicy, Limits
 from workers.redis.client import RedisUnavailable
@@ -21,14 +22,14 @@ STEP = 256  # tokens that a growing answer takes at a time
 AHEAD = 64  # tokens before the end at which it asks
 
 
-def policy_of(tenant_snapshot: TenantSnapshot) -> LimitPolicy:
+def policy_of(tenant: TenantSnapshot | Tenant) -> LimitPolicy:
     """Return the limits of a tenant."""
     return LimitPolicy(
-        requests_per_minute=tenant_snapshot.requests_per_minute,
-        tokens_per_minute=tenant_snapshot.tokens_per_minute,
-        budget_day_nanos=tenant_snapshot.budget_day_nanos,
-        budget_month_nanos=tenant_snapshot.budget_month_nanos,
-        warn_percent=tenant_snapshot.budget_warn_percent,
+        requests_per_minute=tenant.requests_per_minute,
+        tokens_per_minute=tenant.tokens_per_minute,
+        budget_day_nanos=tenant.budget_day_nanos,
+        budget_month_nanos=tenant.budget_month_nanos,
+        warn_percent=tenant.budget_warn_percent,
     )
 
 

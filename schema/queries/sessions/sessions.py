@@ -11,8 +11,6 @@ from schema.states import LIVE_SQL
 
 MessageRole = Literal["system", "developer", "user", "assistant", "tool"]
 
-COLUMNS = "id, title, turns, created_at, updated_at"
-
 
 class Session(msgspec.Struct, frozen=True, kw_only=True):
     """A session; `turns` counts what users said in it."""
@@ -22,6 +20,9 @@ class Session(msgspec.Struct, frozen=True, kw_only=True):
     turns: int
     created_at: datetime
     updated_at: datetime
+
+
+COLUMNS = ", ".join(Session.__struct_fields__)
 
 
 class StoredMessage(msgspec.Struct, frozen=True, kw_only=True):

@@ -48,11 +48,8 @@ class Grant(msgspec.Struct, frozen=True, kw_only=True):
 
 COLUMNS = ", ".join(Tenant.__struct_fields__)
 GRANT = ", ".join(Grant.__struct_fields__)
-CHANGEABLE = (
-    *("name", "state", "weight", "max_running", "max_queued", "default_model", "requests_per_minute"),
-    *("tokens_per_minute", "budget_day_nanos", "budget_month_nanos", "budget_warn_percent", "max_storage_bytes"),
-    *("retention_days", "audit_days"),
-)
+FIXED = ("id", "slug", "created_at", "updated_at")
+CHANGEABLE = tuple(name for name in Tenant.__struct_fields__ if name not in FIXED)
 
 
 async def find_tenant(db: Db, tenant_id: UUID) -> Tenant | None:

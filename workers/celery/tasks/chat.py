@@ -1,26 +1,13 @@
-"""`chat.answer`: answer one message."""
+"""What a chat job does: answer one message."""
 
 from collections.abc import Callable, Sequence
-from typing import Any
-from uuid import UUID
 
 from graphs.runner import read_chat, run_chat
 from schema.events import Event
-from schema.job_kinds import KINDS
 from schema.queries.jobs.attempts import ClaimedJob
 from schema.queries.sessions.sessions import StoredMessage
 from workers.agents.run_agent import run_agent
-from workers.celery.pool import CoroutineTask
 from workers.context import WorkerContext
-from workers.queue.attempts import attempt_job
-
-
-def register(app: Any) -> None:
-    """Make the task known under its wire name."""
-
-    @app.task(name=KINDS["chat"].task, base=CoroutineTask, shared=False)
-    async def answer(tenant_id: str, job_id: str, dispatch_seq: int, inbox: str | None = None) -> None:
-        await attempt_job(app.worker_context, work, UUID(tenant_id), UUID(job_id), dispatch_seq)
 
 
 async def work(
