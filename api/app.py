@@ -17,8 +17,8 @@ from api.http.errors import HANDLERS
 from api.http.json_body import JsonRequest
 from api.http.middleware import RequestMiddleware
 from api.http.sse import OpenStreams
-from api.openapi.api_page import get_asset, show_api_page
-from api.openapi.operations import components, describe_routes, operation_id, tell_methods
+from api.openapi.operations import answer_options_with_all_methods, components, describe_routes, operation_id
+from api.openapi.page import get_asset, show_api_page
 from api.resources import get_resources, open_resources
 from api.root_page import NAME, VERSION
 from api.routes import NATIVE, OPENAI, ROOT
@@ -59,7 +59,7 @@ def create_app(settings: ApiSettings) -> Litestar:
     )
     classify_routes(app)
     describe_routes(app)
-    tell_methods(app)
+    answer_options_with_all_methods(app)
     app.asgi_handler = RequestMiddleware(app.asgi_handler, slow_client_s=settings.slow_client_s)
     return app
 

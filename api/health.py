@@ -18,7 +18,7 @@ from msgspec import Meta
 from api.auth.principals import PUBLIC
 from api.http.errors import RETRY_AFTER
 from api.openapi.operations import described
-from api.resources import Opened, Resources
+from api.resources import AppResources, Resources
 from graphs.providers.settings import has_language_model
 from schema.job_kinds import QUEUES
 from schema.notices import NO_LANGUAGE_MODEL
@@ -75,7 +75,7 @@ HEALTH = {
 }
 
 
-@get("/live", opt=PUBLIC | described(answer={"status": "up"}), summary="Liveness probe", tags=["health"])
+@get("/live", opt=PUBLIC | described(response={"status": "up"}), summary="Liveness probe", tags=["health"])
 async def check_liveness() -> LiveOut:
     """Returns 200 as long as the process responds."""
     return LiveOut()
@@ -83,12 +83,12 @@ async def check_liveness() -> LiveOut:
 
 @get(
     "/ready",
-    opt=PUBLIC | described(answer=READY),
+    opt=PUBLIC | described(response=READY),
     responses={503: ResponseSpec(HealthOut, description="Not ready.", generate_examples=False)},
     summary="Readiness probe",
     tags=["health"],
 )
-async def check_readiness(resources: Opened) -> Response[HealthOut]:
+async def check_readiness(resources: AppResources) -> Response[HealthOut]:
     """Returns 200 if jobs can be accepted, 503 while Postgres is unavailable or the process is shutting down."""
     parts = await _check({"postgres": _postgres}, resources)
     up = not resources.streams.closing and all(part.status == "up" for part in parts.values())
@@ -97,8 +97,8 @@ async def check_readiness(resources: Opened) -> Response[HealthOut]:
     return Response(HealthOut("down", parts), status_code=503, headers={"Retry-After": RETRY_AFTER[503]})
 
 
-@get("/", opt=PUBLIC | described(answer=HEALTH), summary="Get system health", tags=["health"])
-async def get_health(resources: Opened) -> HealthOut:
+@get("/", opt=PUBLIC | described(response=HEALTH), summary="Get system health", tags=["health"])
+async def get_health(resources: AppResources) -> HealthOut:
     """Checks each component. Always returns 200: this is for people; probes use `/health/ready`."""
     checks = {"postgres": _postgres, "redis": _redis, "workers": _workers, "queues": _queues}
     parts = {**await _check(checks, resources), "language_model": _language_model(resources)}

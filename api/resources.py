@@ -1,4 +1,4 @@
-"""What the API process holds open, opened once after it has started and passed to handlers as `resources`."""
+"""The API process's pools, clients and caches: opened once when the application starts, passed to handlers as `resources`."""
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -30,17 +30,18 @@ from workers.redis.connection import RedisAddress
 from workers.storage.contract import Storage
 from workers.storage.factory import open_storage
 
-REMEMBERED, REMEMBERED_S = 10_000, 1.0
+MAX_CACHED_TENANTS = 10_000
+CACHE_TTL_S = 1.0
 
 Price = tuple[Decimal, Decimal]
-"""Of a million tokens of input and of output, in USD."""
+"""USD per million tokens of input and of output."""
 
 
 @dataclass(frozen=True)
 class Resources:
-    """The process's resources; `providers` are the deployment's, `own_providers` those with tenants' keys, `storage` has
-    the documents' bytes, `embedding` has workers make vectors, `credentials` (by tenant) and `prices` are remembered for a
-    second, `streams` are the open ones, `errands` what outlives its request."""
+    """What handlers use. `providers` have the installation's keys and `tenant_providers` those of tenants; `storage` holds
+    the bytes of documents; `embedding` asks workers for vectors; `credentials` (by tenant) and `prices` are cached for
+    a second; `streams` are the open ones; `background` runs tasks that outlive their request."""
 
     settings: ApiSettings
     core: JobCore
@@ -62,26 +63,28 @@ class Resources:
 
     @property
     def limits(self) -> Limits:
-        """The tenants' limits."""
+        """Rate limits and budgets of tenants."""
         return self.core.limits
 
 
 if TYPE_CHECKING:
-    Opened = NamedDependency[Resources]
-else:  # Litestar would look through all of their types, for a validation that nobody needs
-    Opened = NamedDependency[Any]
-"""How a handler names them."""
+    AppResources = NamedDependency[Resources]
+else:  # Litestar would inspect the types of all fields, for a validation that nobody needs
+    AppResources = NamedDependency[Any]
+"""Type of a handler's parameter `resources`."""
 
 
 @asynccontextmanager
 async def open_resources(settings: ApiSettings, streams: OpenStreams) -> AsyncIterator[Resources]:
-    """Open everything; close it in reverse order. The stores need not answer yet."""
+    """Open everything, and close it in reverse order. Postgres and Redis need not be available yet."""
     async with AsyncExitStack() as stack:
         stores = JobCoreSettings(settings.database_url, settings.redis_url, window=settings.window)
         core = await stack.enter_async_context(open_job_core(stores))
         await check_keys(core.pool, settings.vault)
         providers = await stack.enter_async_context(Providers(settings.providers))
-        own = await stack.enter_async_context(TenantProviderPool(providers, settings.vault, settings.egress))
+        tenant_providers = await stack.enter_async_context(
+            TenantProviderPool(providers, settings.vault, settings.egress)
+        )
         signing = SigningKeys(core.pool, settings.vault)
         remote_keys = await stack.enter_async_context(RemoteKeys(settings.egress))
         code_flow = CodeFlow(settings.egress, remote_keys)
@@ -108,7 +111,7 @@ async def open_resources(settings: ApiSettings, streams: OpenStreams) -> AsyncIt
             core=core,
             vault=settings.vault,
             providers=providers,
-            tenant_providers=own,
+            tenant_providers=tenant_providers,
             authenticator=authenticator,
             tokens=tokens,
             signing=signing,
@@ -117,8 +120,8 @@ async def open_resources(settings: ApiSettings, streams: OpenStreams) -> AsyncIt
             passwords=passwords,
             storage=storage,
             embedding=embedding,
-            credentials=TtlCache(REMEMBERED, REMEMBERED_S),
-            prices=TtlCache(1, REMEMBERED_S),
+            credentials=TtlCache(MAX_CACHED_TENANTS, CACHE_TTL_S),
+            prices=TtlCache(1, CACHE_TTL_S),
             streams=streams,
             background=background,
         )

@@ -108,7 +108,7 @@ PAGE = _page()
 
 @get(
     "/",
-    opt=PUBLIC | described(answer=ABOUT, also={"text/html": TEXT}),
+    opt=PUBLIC | described(response=ABOUT, other_media_types={"text/html": TEXT}),
     responses={
         200: ResponseSpec(
             AboutOut, description="What runs here, as JSON, or as a page for browsers.", generate_examples=False

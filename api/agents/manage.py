@@ -25,9 +25,9 @@ from api.http.errors import problems
 from api.http.paging import Cursor, Limit, read_cursor, write_cursor
 from api.http.query_params import EnabledFilter, Search
 from api.http.rows import from_row
-from api.openapi.header_docs import LOCATED
+from api.openapi.headers import LOCATION_HEADER
 from api.openapi.operations import described
-from api.resources import Opened
+from api.resources import AppResources
 from api.tools.tool_catalog import check_tools
 from schema.db import Db
 from schema.errors import Conflict, NotFound
@@ -64,11 +64,13 @@ ANSWER: dict[str, Any] = EXAMPLE | {
 @post(
     "/",
     status_code=201,
-    opt=described(sends=LOCATED, example=EXAMPLE, answer=ANSWER),
+    opt=described(response_headers=LOCATION_HEADER, example=EXAMPLE, response=ANSWER),
     responses=problems("conflict"),
     summary="Create an agent",
 )
-async def create_agent(data: JSONBody[AgentIn], principal: MayManageAgents, resources: Opened) -> Response[AgentOut]:
+async def create_agent(
+    data: JSONBody[AgentIn], principal: MayManageAgents, resources: AppResources
+) -> Response[AgentOut]:
     """Your tenant can call the agent right away: as `agent` of a chat, or as the model `agent/NAME` in the OpenAI API.
 
     An agent that a platform admin creates is shared: a tenant can call it once it has been granted to it.
@@ -85,12 +87,12 @@ async def create_agent(data: JSONBody[AgentIn], principal: MayManageAgents, reso
 
 @get(
     "/",
-    opt=described(answer={"items": [ANSWER], "next_cursor": None}),
+    opt=described(response={"items": [ANSWER], "next_cursor": None}),
     summary="List your tenant's agents",
 )
 async def list_managed_agents(
     principal: MayManageAgents,
-    resources: Opened,
+    resources: AppResources,
     enabled: EnabledFilter = None,
     search: Search = None,
     cursor: Cursor = None,
@@ -109,10 +111,10 @@ async def list_managed_agents(
 @post(
     "/reload",
     status_code=200,
-    opt=described(answer={"config_version": "42", "message": LIVE}),
+    opt=described(response={"config_version": "42", "message": LIVE}),
     summary="Reload agents",
 )
-async def reload_agents(principal: MayManageAgents, resources: Opened) -> ReloadOut:
+async def reload_agents(principal: MayManageAgents, resources: AppResources) -> ReloadOut:
     """Does nothing but return the version of the configuration: changes of agents, tools, grants and settings take effect
     with the next job. It exists for clients that expect such a call."""
     async with principal.tx(resources.core.pool) as db:
@@ -121,8 +123,8 @@ async def reload_agents(principal: MayManageAgents, resources: Opened) -> Reload
     return ReloadOut(config_version=version, message=LIVE)
 
 
-@get(HERE, opt=described(answer=ANSWER), responses=problems("not_found"), summary="Get an agent")
-async def get_agent(name: AgentName, principal: MayManageAgents, resources: Opened) -> AgentOut:
+@get(HERE, opt=described(response=ANSWER), responses=problems("not_found"), summary="Get an agent")
+async def get_agent(name: AgentName, principal: MayManageAgents, resources: AppResources) -> AgentOut:
     """Returns one of your tenant's own agents with its full configuration."""
     async with principal.tx(resources.core.pool) as db:
         return from_row(AgentOut, await _require(db, principal, name))
@@ -130,12 +132,12 @@ async def get_agent(name: AgentName, principal: MayManageAgents, resources: Open
 
 @patch(
     HERE,
-    opt=described(example={"max_steps": 8, "enabled": False}, answer=ANSWER | {"max_steps": 8, "enabled": False}),
+    opt=described(example={"max_steps": 8, "enabled": False}, response=ANSWER | {"max_steps": 8, "enabled": False}),
     responses=problems("not_found"),
     summary="Update an agent",
 )
 async def update_agent(
-    name: AgentName, data: JSONBody[AgentChangeIn], principal: MayManageAgents, resources: Opened
+    name: AgentName, data: JSONBody[AgentChangeIn], principal: MayManageAgents, resources: AppResources
 ) -> AgentOut:
     """Changes the fields you send; the others keep their value."""
     values = {field: value for field in data.__struct_fields__ if (value := getattr(data, field)) is not UNSET}
@@ -148,12 +150,12 @@ async def update_agent(
 
 @put(
     f"{HERE}/tools",
-    opt=described(example={"tools": ["get_inventory"]}, answer=ANSWER),
+    opt=described(example={"tools": ["get_inventory"]}, response=ANSWER),
     responses=problems("not_found"),
     summary="Set an agent's tools",
 )
 async def set_agent_tools(
-    name: AgentName, data: JSONBody[AgentToolsIn], principal: MayManageAgents, resources: Opened
+    name: AgentName, data: JSONBody[AgentToolsIn], principal: MayManageAgents, resources: AppResources
 ) -> AgentOut:
     """Replaces all tools of the agent."""
     async with changing_own_tenant(resources, principal) as db:
@@ -163,7 +165,7 @@ async def set_agent_tools(
 
 
 @delete(HERE, responses=problems("not_found"), summary="Delete an agent")
-async def delete_agent(name: AgentName, principal: MayManageAgents, resources: Opened) -> None:
+async def delete_agent(name: AgentName, principal: MayManageAgents, resources: AppResources) -> None:
     """Jobs that are waiting for the agent fail. Sessions keep the answers it gave."""
     require_name(name, NO_AGENT)
     async with changing_own_tenant(resources, principal) as db:

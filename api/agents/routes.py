@@ -12,7 +12,7 @@ from api.auth.principals import MayReadAgents
 from api.grants.output_schemas import OutputFormat
 from api.http.rows import from_row
 from api.openapi.operations import described
-from api.resources import Opened
+from api.resources import AppResources
 from graphs.agents.contract import GraphName
 from schema.queries.agents.agents import CallableAgent, list_callable_agents
 from schema.queries.tenants.tenants import Grant, list_grants
@@ -53,8 +53,8 @@ class CallableAgentsOut(msgspec.Struct, frozen=True):
     items: Annotated[list[CallableAgentOut], Meta(description="The agents, ordered by name.")]
 
 
-@get("/", opt=described(answer=EXAMPLE), summary="List agents")
-async def list_agents(principal: MayReadAgents, resources: Opened) -> CallableAgentsOut:
+@get("/", opt=described(response=EXAMPLE), summary="List agents")
+async def list_agents(principal: MayReadAgents, resources: AppResources) -> CallableAgentsOut:
     """Lists every agent that you can call: your tenant's own and those that are granted to it."""
     async with principal.tx(resources.core.pool) as db:
         rows = await list_callable_agents(db, principal.tenant_id)

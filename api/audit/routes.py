@@ -18,7 +18,7 @@ from api.http.paging import Cursor, Limit, read_cursor, write_cursor
 from api.http.query_params import Since, Until, in_utc, read_moment
 from api.http.rows import from_row
 from api.openapi.operations import described
-from api.resources import Opened
+from api.resources import AppResources
 from schema.db import Db, tenant_tx
 from schema.queries.tenants.audit import list_audit
 from schema.vault import PLATFORM
@@ -123,13 +123,13 @@ Asked = NamedDependency[AuditFilter]
 
 @get(
     "/admin/tenants/{tenant:str}/audit",
-    opt=described(answer={"items": [ENTRY], "next_cursor": None}),
+    opt=described(response={"items": [ENTRY], "next_cursor": None}),
     responses=problems("not_found"),
     summary="List a tenant's audit log",
     tags=TAGS,
 )
 async def list_tenant_audit_entries(
-    tenant: TenantName, principal: MayManageTenants, resources: Opened, asked: Asked
+    tenant: TenantName, principal: MayManageTenants, resources: AppResources, asked: Asked
 ) -> AuditEntriesOut:
     """Lists what was done in or to a tenant, newest first."""
     async with reading_tenant(resources.core.pool, tenant) as (db, found):
@@ -138,11 +138,13 @@ async def list_tenant_audit_entries(
 
 @get(
     "/admin/audit",
-    opt=described(answer={"items": [PLATFORM_ENTRY], "next_cursor": None}),
+    opt=described(response={"items": [PLATFORM_ENTRY], "next_cursor": None}),
     summary="List the platform's audit log",
     tags=TAGS,
 )
-async def list_platform_audit_entries(principal: MayManageTenants, resources: Opened, asked: Asked) -> AuditEntriesOut:
+async def list_platform_audit_entries(
+    principal: MayManageTenants, resources: AppResources, asked: Asked
+) -> AuditEntriesOut:
     """Lists what admins did to the installation as a whole, such as creating tenants and setting prices, newest first."""
     async with tenant_tx(resources.core.pool, PLATFORM) as db:
         return await _page(db, PLATFORM, asked)
@@ -150,11 +152,11 @@ async def list_platform_audit_entries(principal: MayManageTenants, resources: Op
 
 @get(
     "/audit",
-    opt=described(answer={"items": [ENTRY], "next_cursor": None}),
+    opt=described(response={"items": [ENTRY], "next_cursor": None}),
     summary="List your tenant's audit log",
     tags=TAGS,
 )
-async def list_audit_entries(principal: MayReadAudit, resources: Opened, asked: Asked) -> AuditEntriesOut:
+async def list_audit_entries(principal: MayReadAudit, resources: AppResources, asked: Asked) -> AuditEntriesOut:
     """Lists what was done in your tenant, newest first."""
     async with principal.tx(resources.core.pool) as db:
         return await _page(db, principal.tenant_id, asked)

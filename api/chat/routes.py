@@ -25,9 +25,9 @@ from api.http.headers import read_idempotency
 from api.http.json_body import JsonRequest
 from api.http.sse import EVENT_STREAM
 from api.jobs.submit import submitter
-from api.openapi.header_docs import JOB_ACCEPTS, JOB_SENDS
+from api.openapi.headers import JOB_REQUEST_HEADERS, JOB_RESPONSE_HEADERS
 from api.openapi.operations import EVENTS, described
-from api.resources import Opened, Resources
+from api.resources import AppResources, Resources
 from graphs.providers.tokens import estimate_tokens
 from schema.errors import Forbidden, InputError, NotFound
 from schema.ids import new_id
@@ -113,10 +113,10 @@ class ChatIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
 
 OPT = described(
     example={"message": "What is a headrace?", "agent": "auto"},
-    answer=ANSWER,
-    also={EVENT_STREAM: EVENTS},
-    accepts=JOB_ACCEPTS,
-    sends=JOB_SENDS,
+    response=ANSWER,
+    other_media_types={EVENT_STREAM: EVENTS},
+    request_headers=JOB_REQUEST_HEADERS,
+    response_headers=JOB_RESPONSE_HEADERS,
 )
 RESPONSES = {200: ANSWERED, 202: ACCEPTED, **problems(*JOB_FAILURES)}
 
@@ -131,7 +131,7 @@ RESPONSES = {200: ANSWERED, 202: ACCEPTED, **problems(*JOB_FAILURES)}
     tags=["chat"],
 )
 async def send_message(
-    data: JSONBody[ChatIn], request: JsonRequest, principal: MayChat, resources: Opened
+    data: JSONBody[ChatIn], request: JsonRequest, principal: MayChat, resources: AppResources
 ) -> Response[Any]:
     submission = await _submission(data, request, principal, resources)
     said = estimate_tokens(sum(len(part.get("text", "")) for part in submission.parts or []))
@@ -151,7 +151,7 @@ async def send_tenant_message(
     data: JSONBody[ChatIn],
     request: JsonRequest,
     principal: MayChat,
-    resources: Opened,
+    resources: AppResources,
 ) -> Response[Any]:
     """The same as `POST /api/chat`, with the caller's own tenant named in the path."""
     if tenant not in (principal.tenant.slug, str(principal.tenant_id)):

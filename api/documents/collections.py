@@ -32,7 +32,7 @@ from api.http.paging import Cursor, Limit, read_cursor, write_cursor
 from api.http.rows import from_row
 from api.openapi.header_docs import LOCATED
 from api.openapi.operations import described
-from api.resources import Opened, Resources
+from api.resources import AppResources, Resources
 from schema.db import Db
 from schema.errors import Conflict, InputError, NotFound
 from schema.ids import new_id
@@ -60,9 +60,9 @@ EMPTY: dict[str, Any] = {
 CHANGED = {"chunking": {"characters": 1500, "overlap": 300}, "job_id": None}
 
 
-@get("/", opt=described(answer={"items": [COLLECTION], "next_cursor": None}), summary="List collections")
+@get("/", opt=described(response={"items": [COLLECTION], "next_cursor": None}), summary="List collections")
 async def list_collections(
-    principal: MayReadDocuments, resources: Opened, cursor: Cursor = None, limit: Limit = 20
+    principal: MayReadDocuments, resources: AppResources, cursor: Cursor = None, limit: Limit = 20
 ) -> CollectionsOut:
     """By name. The figures count the documents that you can see, not those that are private to others."""
     return await page_of_collections(principal, resources, cursor, limit)
@@ -84,15 +84,15 @@ async def page_of_collections(
     "/",
     status_code=201,
     opt=described(
-        sends=LOCATED,
+        response_headers=LOCATION_HEADER,
         example={"name": "manuals", "description": "Operating manuals of our machines."},
-        answer=COLLECTION | EMPTY,
+        response=COLLECTION | EMPTY,
     ),
     responses=problems("conflict"),
     summary="Create a collection",
 )
 async def create_collection(
-    data: JSONBody[CollectionIn], principal: MayManageDocuments, resources: Opened
+    data: JSONBody[CollectionIn], principal: MayManageDocuments, resources: AppResources
 ) -> Response[CollectionOut]:
     """An upload to a collection that does not exist creates it too, with default settings."""
     _check_name(data.name)
@@ -126,15 +126,15 @@ async def create_collection(
     return Response(out, headers={"Location": f"/api/collections/{data.name}"})
 
 
-@get(HERE, opt=described(answer=COLLECTION), responses=problems("not_found"), summary="Get a collection")
-async def get_collection(name: CollectionName, principal: MayReadDocuments, resources: Opened) -> CollectionOut:
+@get(HERE, opt=described(response=COLLECTION), responses=problems("not_found"), summary="Get a collection")
+async def get_collection(name: CollectionName, principal: MayReadDocuments, resources: AppResources) -> CollectionOut:
     async with principal.tx(resources.core.pool) as db:
         return await _read(db, principal, name)
 
 
 @patch(
     HERE,
-    opt=described(example={"chunking": {"characters": 1500, "overlap": 300}}, answer=COLLECTION | CHANGED),
+    opt=described(example={"chunking": {"characters": 1500, "overlap": 300}}, response=COLLECTION | CHANGED),
     responses=problems("not_found", "queue_full"),
     summary="Update a collection",
 )
@@ -143,7 +143,7 @@ async def update_collection(
     data: JSONBody[CollectionChangeIn],
     request: JsonRequest,
     principal: MayManageDocuments,
-    resources: Opened,
+    resources: AppResources,
 ) -> CollectionChangedOut:
     """Changes the fields that are sent. A new `chunking` applies to documents ingested from now on; `/reingest` applies it to
     the others. For a new `embedder` a job (`job_id`) embeds all passages again; searches use the old vectors until it is done.
@@ -166,7 +166,7 @@ async def update_collection(
 
 
 @delete(HERE, responses=problems("not_found", "unavailable"), summary="Delete a collection")
-async def delete_collection(name: CollectionName, principal: MayManageDocuments, resources: Opened) -> None:
+async def delete_collection(name: CollectionName, principal: MayManageDocuments, resources: AppResources) -> None:
     """Deletes the collection with all its documents, private ones included, and stops their ingestion. Documents are deleted in
     batches, so a large collection takes a while. The next upload creates the collection `default` again."""
     async with principal.tx(resources.core.pool) as db:
@@ -187,12 +187,16 @@ async def delete_collection(name: CollectionName, principal: MayManageDocuments,
 @post(
     f"{HERE}/reingest",
     status_code=202,
-    opt=described(accepts=("Idempotency-Key",), sends={202: ("Location",)}, answer=STARTED | {"documents": 12}),
+    opt=described(
+        request_headers=("Idempotency-Key",),
+        response_headers={202: ("Location",)},
+        response=STARTED | {"documents": 12},
+    ),
     responses=problems("not_found", "idempotency_key_reused", "queue_full"),
     summary="Ingest a collection again",
 )
 async def reingest_collection(
-    name: CollectionName, request: JsonRequest, principal: MayManageDocuments, resources: Opened
+    name: CollectionName, request: JsonRequest, principal: MayManageDocuments, resources: AppResources
 ) -> Response[ReadAgainOut]:
     """Ingests every document again from its stored bytes, failed ones included, as one job with the current settings. Passages
     whose text is unchanged are not embedded again. Documents stay searchable meanwhile."""

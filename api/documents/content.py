@@ -17,7 +17,7 @@ from api.auth.principals import MayReadDocuments
 from api.documents.access import NO_DOCUMENT, DocumentId, require_document
 from api.http.errors import problems
 from api.openapi.operations import described
-from api.resources import Opened
+from api.resources import AppResources
 from schema.errors import NotFound
 from schema.queries.documents.documents import StoredVersion, find_stored
 
@@ -31,7 +31,7 @@ NO_VERSION = "No such version of this document."
 @get(
     "/{document_id:uuid}/content",
     media_type=BYTES,
-    opt=described(also={BYTES: Schema(type=OpenAPIType.STRING, format=OpenAPIFormat.BINARY)}),
+    opt=described(other_media_types={BYTES: Schema(type=OpenAPIType.STRING, format=OpenAPIFormat.BINARY)}),
     responses={
         200: ResponseSpec(
             bytes, description="The file, with its own media type.", media_type="*/*", generate_examples=False
@@ -43,7 +43,7 @@ NO_VERSION = "No such version of this document."
 async def download_document(
     document_id: DocumentId,
     principal: MayReadDocuments,
-    resources: Opened,
+    resources: AppResources,
     version: Annotated[
         int | None, QueryParameter(ge=1, le=LAST_VERSION, description="Number of a version; see below for the default.")
     ] = None,

@@ -17,7 +17,7 @@ from api.documents.access import DocumentId, read_chosen, require_own, whose
 from api.documents.schemas import ChosenIn, DeletedOut
 from api.http.errors import problems
 from api.openapi.operations import described
-from api.resources import Opened, Resources
+from api.resources import AppResources, Resources
 from schema.db import tenant_tx
 from schema.errors import Unavailable
 from schema.queries.documents import document_deletion, documents
@@ -35,7 +35,7 @@ TRIES = 5  # of a transaction that met another one crosswise
 
 
 @delete("/{document_id:uuid}", responses=problems("not_found"), summary="Delete a document")
-async def delete_document(document_id: DocumentId, principal: MayWriteDocuments, resources: Opened) -> None:
+async def delete_document(document_id: DocumentId, principal: MayWriteDocuments, resources: AppResources) -> None:
     """Deletes the document with all its versions, passages and bytes, and stops its ingestion. Searches no longer find it."""
     async with principal.tx(resources.core.pool) as db:
         rows = await require_own(db, principal, [document_id])
@@ -45,11 +45,13 @@ async def delete_document(document_id: DocumentId, principal: MayWriteDocuments,
 @post(
     "/delete",
     status_code=200,
-    opt=described(example={"collection": "manuals", "states": ["failed"]}, answer={"deleted": 3, "more": False}),
+    opt=described(example={"collection": "manuals", "states": ["failed"]}, response={"deleted": 3, "more": False}),
     responses=problems("not_found"),
     summary="Delete documents",
 )
-async def delete_documents(data: JSONBody[ChosenIn], principal: MayWriteDocuments, resources: Opened) -> DeletedOut:
+async def delete_documents(
+    data: JSONBody[ChosenIn], principal: MayWriteDocuments, resources: AppResources
+) -> DeletedOut:
     """Deletes the documents of `ids`, or those of a collection that match and that you may delete. A call deletes at most 1,000
     documents; call again while `more` is true."""
     async with principal.tx(resources.core.pool) as db:

@@ -14,7 +14,7 @@ from api.documents.collections import page_of_collections
 from api.http.paging import Cursor, Limit
 from api.http.rows import from_row
 from api.openapi.operations import described
-from api.resources import Opened
+from api.resources import AppResources
 from schema.db import Db
 from schema.queries.documents import document_stats
 
@@ -73,8 +73,8 @@ EXAMPLE = {
 }
 
 
-@get("/", opt=described(answer=EXAMPLE), summary="Get document statistics", tags=TAGS)
-async def get_document_stats(principal: MayManageDocuments, resources: Opened) -> DocumentStatsOut:
+@get("/", opt=described(response=EXAMPLE), summary="Get document statistics", tags=TAGS)
+async def get_document_stats(principal: MayManageDocuments, resources: AppResources) -> DocumentStatsOut:
     """Counts every document of your tenant, also those that are private to a user."""
     async with principal.tx(resources.core.pool) as db:
         return await _figures(db, principal.tenant_id)
@@ -82,12 +82,12 @@ async def get_document_stats(principal: MayManageDocuments, resources: Opened) -
 
 @get(
     "/collections",
-    opt=described(answer={"items": [COLLECTION], "next_cursor": None}),
+    opt=described(response={"items": [COLLECTION], "next_cursor": None}),
     summary="List collections with statistics",
     tags=TAGS,
 )
 async def list_collection_stats(
-    principal: MayManageDocuments, resources: Opened, cursor: Cursor = None, limit: Limit = 20
+    principal: MayManageDocuments, resources: AppResources, cursor: Cursor = None, limit: Limit = 20
 ) -> CollectionsOut:
     """Returns the same as GET /api/collections."""
     return await page_of_collections(principal, resources, cursor, limit)

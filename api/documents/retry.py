@@ -17,7 +17,7 @@ from api.http.errors import problems
 from api.http.headers import read_idempotency
 from api.http.json_body import JsonRequest
 from api.openapi.operations import described
-from api.resources import Opened, Resources
+from api.resources import AppResources, Resources
 from schema.errors import Conflict, InputError
 from schema.ids import new_id
 from schema.queries.documents import documents
@@ -68,12 +68,12 @@ STARTED = {"job_id": "019a5ca3-1c20-7e51-8d62-7f8091a2b3c4", "documents": 1, "mo
 @post(
     "/{document_id:uuid}/retry",
     status_code=202,
-    opt=described(accepts=("Idempotency-Key",), sends={202: ("Location",)}, answer=STARTED),
+    opt=described(request_headers=("Idempotency-Key",), response_headers={202: ("Location",)}, response=STARTED),
     responses=problems("not_found", "conflict", "idempotency_key_reused", "queue_full"),
     summary="Retry a document",
 )
 async def retry_document(
-    document_id: DocumentId, request: JsonRequest, principal: MayWriteDocuments, resources: Opened
+    document_id: DocumentId, request: JsonRequest, principal: MayWriteDocuments, resources: AppResources
 ) -> Response[ReadAgainOut]:
     """Ingests the newest version again from its stored bytes, as a new job, with the current settings of the collection. A
     `ready` document stays searchable meanwhile."""
@@ -94,16 +94,16 @@ async def retry_document(
     "/retry",
     status_code=202,
     opt=described(
-        accepts=("Idempotency-Key",),
-        sends={202: ("Location",)},
+        request_headers=("Idempotency-Key",),
+        response_headers={202: ("Location",)},
         example={"collection": "manuals", "states": ["failed", "cancelled"]},
-        answer=STARTED | {"documents": 12},
+        response=STARTED | {"documents": 12},
     ),
     responses=problems("not_found", "idempotency_key_reused", "queue_full"),
     summary="Retry documents",
 )
 async def retry_documents(
-    data: JSONBody[RetryDocumentsIn], request: JsonRequest, principal: MayWriteDocuments, resources: Opened
+    data: JSONBody[RetryDocumentsIn], request: JsonRequest, principal: MayWriteDocuments, resources: AppResources
 ) -> Response[ReadAgainOut]:
     """Ingests documents again as one job, at most 1,000 in a call; call again while `more` is true."""
     if data.ids is not None and data.collection is not None:

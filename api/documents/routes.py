@@ -13,7 +13,7 @@ from api.http.errors import problems
 from api.http.paging import Cursor, Limit, read_cursor, write_cursor
 from api.http.rows import from_row
 from api.openapi.operations import described
-from api.resources import Opened
+from api.resources import AppResources
 from schema.errors import InputError
 from schema.queries.documents import documents
 from schema.states import FileState
@@ -33,13 +33,13 @@ CHUNK = {
 
 @get(
     "/",
-    opt=described(answer={"items": [DOCUMENT], "next_cursor": None}),
+    opt=described(response={"items": [DOCUMENT], "next_cursor": None}),
     responses=problems("not_found"),
     summary="List documents",
 )
 async def list_documents(
     principal: MayReadDocuments,
-    resources: Opened,
+    resources: AppResources,
     collection: Annotated[
         str | None, QueryParameter(max_length=64, description="Only documents of the collection with this name.")
     ] = None,
@@ -73,8 +73,8 @@ async def list_documents(
     return DocumentsOut(items, write_cursor(items[-1].id) if len(rows) > limit else None)
 
 
-@get(HERE, opt=described(answer=DOCUMENT), responses=problems("not_found"), summary="Get a document")
-async def get_document(document_id: DocumentId, principal: MayReadDocuments, resources: Opened) -> DocumentOut:
+@get(HERE, opt=described(response=DOCUMENT), responses=problems("not_found"), summary="Get a document")
+async def get_document(document_id: DocumentId, principal: MayReadDocuments, resources: AppResources) -> DocumentOut:
     """Returns the document with the state and progress of its ingestion, and why it failed if it did."""
     async with principal.tx(resources.core.pool) as db:
         return document_of(await require_document(db, principal, document_id))
@@ -82,14 +82,14 @@ async def get_document(document_id: DocumentId, principal: MayReadDocuments, res
 
 @get(
     f"{HERE}/chunks",
-    opt=described(answer={"items": [CHUNK], "next_cursor": None}),
+    opt=described(response={"items": [CHUNK], "next_cursor": None}),
     responses=problems("not_found"),
     summary="List a document's passages",
 )
 async def list_document_chunks(
     document_id: DocumentId,
     principal: MayReadDocuments,
-    resources: Opened,
+    resources: AppResources,
     cursor: Cursor = None,
     limit: Limit = 20,
 ) -> ChunksOut:

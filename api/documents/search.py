@@ -18,7 +18,7 @@ from api.auth.principals import MayReadDocuments, Principal
 from api.documents.schemas import check_metadata
 from api.http.errors import problems
 from api.openapi.operations import described
-from api.resources import Opened
+from api.resources import AppResources
 from schema.queries.documents.search import Filters
 from workers.embedding.client import EmbeddingClient
 from workers.retrieval.request import FoundPassage, Mode, SearchRequest
@@ -180,11 +180,13 @@ FOUND: dict[str, Any] = {
 @post(
     "/",
     status_code=200,
-    opt=described(example=EXAMPLE, answer=FOUND),
+    opt=described(example=EXAMPLE, response=FOUND),
     responses=problems("not_found", "unavailable"),
     summary="Search documents",
 )
-async def search_documents(data: JSONBody[SearchIn], principal: MayReadDocuments, resources: Opened) -> FindingsOut:
+async def search_documents(
+    data: JSONBody[SearchIn], principal: MayReadDocuments, resources: AppResources
+) -> FindingsOut:
     """Returns the most relevant passages of the documents that you can read, by meaning and by words."""
     began = time.perf_counter()
     asked = Asked(resources.embedding, principal.tenant_id)

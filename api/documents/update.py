@@ -13,7 +13,7 @@ from api.documents.access import NO_DOCUMENT, DocumentId, require_document, requ
 from api.documents.schemas import DOCUMENT, DocumentChangeIn, DocumentOut, check_metadata, document_of
 from api.http.errors import problems
 from api.openapi.operations import described
-from api.resources import Opened
+from api.resources import AppResources
 from schema.errors import Conflict, Forbidden, NotFound
 from schema.queries.documents import documents
 
@@ -27,12 +27,12 @@ NAME_TAKEN = (
 
 @patch(
     HERE,
-    opt=described(example={"metadata": {"year": 2026}, "private": False}, answer=DOCUMENT),
+    opt=described(example={"metadata": {"year": 2026}, "private": False}, response=DOCUMENT),
     responses=problems("not_found", "conflict"),
     summary="Update a document",
 )
 async def update_document(
-    document_id: DocumentId, data: JSONBody[DocumentChangeIn], principal: MayWriteDocuments, resources: Opened
+    document_id: DocumentId, data: JSONBody[DocumentChangeIn], principal: MayWriteDocuments, resources: AppResources
 ) -> DocumentOut:
     """Changes the fields that are sent. `"private": false` shares your private document with the tenant; that cannot be
     undone. A title stays until the document is ingested again."""
@@ -57,12 +57,14 @@ async def update_document(
     f"{HERE}/cancel",
     status_code=200,
     opt=described(
-        answer=DOCUMENT | {"state": "cancelled", "version": 2, "progress": {"done": 0, "total": None}},
+        response=DOCUMENT | {"state": "cancelled", "version": 2, "progress": {"done": 0, "total": None}},
     ),
     responses=problems("not_found"),
     summary="Cancel a document",
 )
-async def cancel_document(document_id: DocumentId, principal: MayWriteDocuments, resources: Opened) -> DocumentOut:
+async def cancel_document(
+    document_id: DocumentId, principal: MayWriteDocuments, resources: AppResources
+) -> DocumentOut:
     """Cancels the ingestion of a document that is `queued` or `running`; a document in another state is not changed. Its job
     continues with the other documents. A version that was searchable before stays so."""
     async with principal.tx(resources.core.pool) as db:

@@ -17,7 +17,7 @@ from api.http.errors import problems
 from api.http.fields import CreatedAt, CreatedBy
 from api.http.rows import from_row
 from api.openapi.operations import described
-from api.resources import Opened
+from api.resources import AppResources
 from schema.db import Db
 from schema.errors import InputError, NotFound
 from schema.queries.tenants import tenants
@@ -92,13 +92,13 @@ class GrantsOut(msgspec.Struct, frozen=True):
 
 @get(
     "/",
-    opt=described(answer={"items": [ANSWER]}),
+    opt=described(response={"items": [ANSWER]}),
     responses=problems("not_found"),
     summary="List a tenant's grants",
     tags=TAGS,
 )
 async def list_grants(
-    tenant: TenantName, principal: MayManageTenants, resources: Opened, kind: KindFilter = None
+    tenant: TenantName, principal: MayManageTenants, resources: AppResources, kind: KindFilter = None
 ) -> GrantsOut:
     """Lists what a tenant may use: models, agents and tools, by name or by prefix."""
     async with reading_tenant(resources.core.pool, tenant) as (db, found):
@@ -108,7 +108,7 @@ async def list_grants(
 
 @put(
     "/{kind:str}/{name:path}",
-    opt=described(example=EXAMPLE, answer=ANSWER),
+    opt=described(example=EXAMPLE, response=ANSWER),
     responses=problems("not_found", "conflict"),
     summary="Set a grant",
     tags=TAGS,
@@ -118,7 +118,7 @@ async def set_grant(
     kind: KindPath,
     name: NamePath,
     principal: MayManageTenants,
-    resources: Opened,
+    resources: AppResources,
     data: JSONBody[GrantIn | None] = None,
 ) -> GrantOut:
     """Grants a tenant a model, an agent or a tool. If the grant exists, its overrides are replaced."""
@@ -138,7 +138,7 @@ async def revoke_grant(
     kind: KindPath,
     name: NamePath,
     principal: MayManageTenants,
-    resources: Opened,
+    resources: AppResources,
 ) -> None:
     """Revokes exactly this grant. Others that cover the same name stay in force."""
     pattern = check_pattern(kind, name.removeprefix("/"), "name")

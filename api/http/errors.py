@@ -154,7 +154,7 @@ def status_of(code: str, *, openai: bool = False) -> int:
 @dataclass
 class ProblemSpec(ResponseSpec):
     """What the OpenAPI document says of one status that a route may fail with: its codes, and examples of `detail` that are
-    this route's own. `api/openapi/error_docs.py` makes the response from it."""
+    this route's own. `api/openapi/errors.py` makes the response from it."""
 
     codes: tuple[str, ...] = ()
     details: dict[str, str] = field(default_factory=dict)
@@ -162,7 +162,7 @@ class ProblemSpec(ResponseSpec):
 
 def problems(*codes: str | tuple[int, str], openai: bool = False, **details: str) -> dict[int, ResponseSpec]:
     """Return the documentation of the errors that a handler itself may raise, by their codes; those that every route may
-    raise are added in `api/openapi/error_docs.py`. A code given as a keyword comes with its sentence in place of the catalog's:
+    raise are added in `api/openapi/errors.py`. A code given as a keyword comes with its sentence in place of the catalog's:
     `problems("not_found", conflict="Only an ended job can be deleted.")`. A code in a pair has another status than usual.
     Raises KeyError for a code without an entry there.
     """

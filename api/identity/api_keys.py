@@ -17,7 +17,7 @@ from api.http.fields import CreatedAt, CreatedBy, NextCursor
 from api.http.paging import Cursor, Limit, read_cursor, write_cursor
 from api.http.rows import from_row
 from api.openapi.operations import described
-from api.resources import Opened
+from api.resources import AppResources
 from schema.api_keys import PREFIX, new_api_key, read_api_key
 from schema.db import tenant_tx
 from schema.errors import Forbidden, InputError, NotFound
@@ -114,12 +114,12 @@ CREATED_KEY = KEY | {"key": "hr_…"}
 @post(
     "/",
     status_code=201,
-    opt=described(example=EXAMPLE, answer=CREATED_KEY),
+    opt=described(example=EXAMPLE, response=CREATED_KEY),
     summary="Create an API key",
     tags=["auth"],
 )
 async def create_api_key(
-    data: JSONBody[ApiKeyIn], principal: MayHaveKeys, resources: Opened
+    data: JSONBody[ApiKeyIn], principal: MayHaveKeys, resources: AppResources
 ) -> Response[ApiKeyCreatedOut]:
     """The key can do no more than you can. It acts for you: it sees what you see, and stops working when you are disabled or
     deleted. With `for_tenant`, which requires the right `keys.manage`, it acts for the tenant."""
@@ -135,9 +135,9 @@ async def create_api_key(
     )
 
 
-@get("/", opt=described(answer={"items": [KEY], "next_cursor": None}), summary="List API keys", tags=["auth"])
+@get("/", opt=described(response={"items": [KEY], "next_cursor": None}), summary="List API keys", tags=["auth"])
 async def list_api_keys(
-    principal: MayHaveKeys, resources: Opened, cursor: Cursor = None, limit: Limit = 20
+    principal: MayHaveKeys, resources: AppResources, cursor: Cursor = None, limit: Limit = 20
 ) -> ApiKeysOut:
     """Lists your own keys; with the right `keys.manage`, those of the whole tenant."""
     before = read_cursor(cursor, UUID)
@@ -150,7 +150,7 @@ async def list_api_keys(
 
 
 @delete("/{key_id:uuid}", responses=problems("not_found"), summary="Revoke an API key", tags=["auth"])
-async def revoke_api_key(key_id: KeyId, principal: MayHaveKeys, resources: Opened) -> None:
+async def revoke_api_key(key_id: KeyId, principal: MayHaveKeys, resources: AppResources) -> None:
     """Within a second, the key is refused everywhere. Revoking it again changes nothing."""
     async with tenant_tx(resources.core.pool, principal.tenant_id) as db:
         fresh = await api_keys.revoke_api_key(db, principal.tenant_id, key_id, **_reach(principal))

@@ -16,7 +16,7 @@ from api.http.errors import PROVIDER_FAILURES, problems
 from api.http.fields import CreatedAt, CreatedBy, UpdatedAt
 from api.http.rows import from_row
 from api.openapi.operations import described
-from api.resources import Opened, Resources
+from api.resources import AppResources, Resources
 from graphs.providers.errors import ProviderRejectedKey
 from graphs.providers.key_formats import SERVICES, check_key, find_service
 from graphs.providers.tenant_providers import TenantCredential
@@ -116,12 +116,12 @@ SUPPORTED = [
 @post(
     "/",
     status_code=201,
-    opt=described(example={"service_name": "openai", "api_key": "sk-…", "validate": True}, answer=CREDENTIAL),
+    opt=described(example={"service_name": "openai", "api_key": "sk-…", "validate": True}, response=CREDENTIAL),
     responses=problems(*STORE_FAILS),
     summary="Store a provider key",
 )
 async def store_provider_key(
-    data: JSONBody[ProviderKeyIn], principal: MayManageCredentials, resources: Opened
+    data: JSONBody[ProviderKeyIn], principal: MayManageCredentials, resources: AppResources
 ) -> ProviderKeyOut:
     """Stores a key, replacing the previous one for the same service (also with 201). With `validate`, the key is tested first
     with a request that costs no tokens; one that the provider refuses is not stored (422)."""
@@ -136,8 +136,8 @@ async def store_provider_key(
         return _shown(await _require(db, principal, credential.service))
 
 
-@get("/", opt=described(answer={"configured": [CREDENTIAL], "supported": [SERVICE]}), summary="List provider keys")
-async def list_provider_keys(principal: MayReadCredentials, resources: Opened) -> ProviderKeysOut:
+@get("/", opt=described(response={"configured": [CREDENTIAL], "supported": [SERVICE]}), summary="List provider keys")
+async def list_provider_keys(principal: MayReadCredentials, resources: AppResources) -> ProviderKeysOut:
     """Lists the services that your tenant has stored a key for, and all supported services. Never returns the keys."""
     async with principal.tx(resources.core.pool) as db:
         rows = await credentials.list_credentials(db, principal.tenant_id)
@@ -147,12 +147,12 @@ async def list_provider_keys(principal: MayReadCredentials, resources: Opened) -
 @post(
     "/{service:str}/test",
     status_code=200,
-    opt=described(answer=TESTED),
+    opt=described(response=TESTED),
     responses=problems("not_found"),
     summary="Test a provider key",
 )
 async def test_provider_key(
-    service: ServiceName, principal: MayManageCredentials, resources: Opened
+    service: ServiceName, principal: MayManageCredentials, resources: AppResources
 ) -> ProviderKeyTestOut:
     """Tests the stored key with a request to the provider that costs no tokens. Returns 200 even if it is refused; see `ok` and
     `code`."""
@@ -166,7 +166,7 @@ async def test_provider_key(
 
 
 @delete("/{service:str}", responses=problems("not_found"), summary="Delete a provider key")
-async def delete_provider_key(service: ServiceName, principal: MayManageCredentials, resources: Opened) -> None:
+async def delete_provider_key(service: ServiceName, principal: MayManageCredentials, resources: AppResources) -> None:
     """Jobs then use the installation's own key for the service, if it has one."""
     async with principal.tx(resources.core.pool) as db:
         await _require(db, principal, service)

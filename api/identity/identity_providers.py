@@ -17,9 +17,9 @@ from api.http.fields import CreatedAt, CreatedBy
 from api.http.rows import from_row
 from api.identity import provider_addresses as right
 from api.identity.oidc_paths import redirect_uri, sign_in_url
-from api.openapi.header_docs import LOCATED
+from api.openapi.headers import LOCATION_HEADER
 from api.openapi.operations import described
-from api.resources import Opened, Resources
+from api.resources import AppResources, Resources
 from schema.db import Db, tenant_tx
 from schema.errors import Conflict, InputError, NotFound
 from schema.ids import new_id
@@ -160,13 +160,13 @@ PROVIDER: dict[str, Any] = {
 @post(
     "/",
     status_code=201,
-    opt=described(sends=LOCATED, example=EXAMPLE, answer=PROVIDER),
+    opt=described(response_headers=LOCATION_HEADER, example=EXAMPLE, response=PROVIDER),
     responses=problems("conflict"),
     summary="Create an identity provider",
     tags=TAGS,
 )
 async def create_identity_provider(
-    data: JSONBody[IdentityProviderIn], principal: MayManageSignIn, resources: Opened
+    data: JSONBody[IdentityProviderIn], principal: MayManageSignIn, resources: AppResources
 ) -> Response[IdentityProviderOut]:
     """Fetches the issuer's OpenID configuration, or the keys at `jwks_url`, to check that the provider works. Returns 409 if
     the name is taken, or if the issuer and audience are already registered, by this or any other tenant."""
@@ -182,8 +182,8 @@ async def create_identity_provider(
     return Response(_shown(resources, principal, row), headers={"Location": f"/api/auth/providers/{provider_id}"})
 
 
-@get("/", opt=described(answer={"items": [PROVIDER]}), summary="List identity providers", tags=TAGS)
-async def list_identity_providers(principal: MayManageSignIn, resources: Opened) -> IdentityProvidersOut:
+@get("/", opt=described(response={"items": [PROVIDER]}), summary="List identity providers", tags=TAGS)
+async def list_identity_providers(principal: MayManageSignIn, resources: AppResources) -> IdentityProvidersOut:
     """Lists the identity providers of your tenant, without their client secrets."""
     async with tenant_tx(resources.core.pool, principal.tenant_id) as db:
         rows = await providers.list_identity_providers(db, principal.tenant_id)
@@ -192,13 +192,13 @@ async def list_identity_providers(principal: MayManageSignIn, resources: Opened)
 
 @get(
     "/{provider_id:uuid}",
-    opt=described(answer=PROVIDER),
+    opt=described(response=PROVIDER),
     responses=problems("not_found"),
     summary="Get an identity provider",
     tags=TAGS,
 )
 async def get_identity_provider(
-    provider_id: ProviderId, principal: MayManageSignIn, resources: Opened
+    provider_id: ProviderId, principal: MayManageSignIn, resources: AppResources
 ) -> IdentityProviderOut:
     """Returns an identity provider without its client secret."""
     async with tenant_tx(resources.core.pool, principal.tenant_id) as db:
@@ -210,14 +210,17 @@ async def get_identity_provider(
     "/{provider_id:uuid}",
     opt=described(
         example={"role": "viewer", "role_claim": "headrace_role"},
-        answer=PROVIDER | {"role": "viewer", "role_claim": "headrace_role"},
+        response=PROVIDER | {"role": "viewer", "role_claim": "headrace_role"},
     ),
     responses=problems("not_found", "conflict"),
     summary="Update an identity provider",
     tags=TAGS,
 )
 async def update_identity_provider(
-    provider_id: ProviderId, data: JSONBody[IdentityProviderChangeIn], principal: MayManageSignIn, resources: Opened
+    provider_id: ProviderId,
+    data: JSONBody[IdentityProviderChangeIn],
+    principal: MayManageSignIn,
+    resources: AppResources,
 ) -> IdentityProviderOut:
     """Changes the fields you send; the others keep their value, and null removes one. Takes effect within a second; users
     who are signed in stay so."""
@@ -238,7 +241,9 @@ async def update_identity_provider(
 
 
 @delete("/{provider_id:uuid}", responses=problems("not_found"), summary="Delete an identity provider", tags=TAGS)
-async def delete_identity_provider(provider_id: ProviderId, principal: MayManageSignIn, resources: Opened) -> None:
+async def delete_identity_provider(
+    provider_id: ProviderId, principal: MayManageSignIn, resources: AppResources
+) -> None:
     """Within a second, its tokens are refused and the sign-ins of its users end. The users remain: they can sign in with a
     password, or through another provider that has verified their email."""
     async with tenant_tx(resources.core.pool, principal.tenant_id) as db:

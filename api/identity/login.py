@@ -16,7 +16,7 @@ from api.http.errors import problems
 from api.http.rows import from_row
 from api.identity.login_sessions import LoggedIn, authenticate, begin_login, renew_login
 from api.openapi.operations import described
-from api.resources import Opened, Resources
+from api.resources import AppResources, Resources
 from schema.db import tenant_tx
 from schema.errors import Conflict, Forbidden
 from schema.queries.identity.api_keys import ApiKey, find_api_key
@@ -128,12 +128,14 @@ CALLER = {
 @post(
     "/login",
     status_code=200,
-    opt=PUBLIC | described(example=LOGIN, answer=TOKENS),
+    opt=PUBLIC | described(example=LOGIN, response=TOKENS),
     responses=problems("unauthenticated", "tenant_suspended", "rate_limit_exceeded", "unavailable"),
     summary="Sign in",
     tags=["auth"],
 )
-async def login(data: JSONBody[LoginIn], request: Request[Any, Any, Any], resources: Opened) -> Response[TokensOut]:
+async def login(
+    data: JSONBody[LoginIn], request: Request[Any, Any, Any], resources: AppResources
+) -> Response[TokensOut]:
     """Signs in with a password and returns tokens. Five failures for a user, or twenty from an IP address, within 15 minutes
     lead to 429 for the rest of that time."""
     visit = visit_of(request)
@@ -144,13 +146,13 @@ async def login(data: JSONBody[LoginIn], request: Request[Any, Any, Any], resour
 @post(
     "/refresh",
     status_code=200,
-    opt=PUBLIC | described(example={"refresh_token": "hrr_…"}, answer=TOKENS),
+    opt=PUBLIC | described(example={"refresh_token": "hrr_…"}, response=TOKENS),
     responses=problems("unauthenticated", "tenant_suspended", "unavailable"),
     summary="Refresh tokens",
     tags=["auth"],
 )
 async def refresh_tokens(
-    data: JSONBody[RefreshIn], request: Request[Any, Any, Any], resources: Opened
+    data: JSONBody[RefreshIn], request: Request[Any, Any, Any], resources: AppResources
 ) -> Response[TokensOut]:
     """Exchanges a refresh token for new tokens. Each refresh token works once: using one again ends the sign-in with all its
     tokens. A sign-in also ends after 30 days without a refresh."""
@@ -165,7 +167,7 @@ async def refresh_tokens(
     summary="Sign out",
     tags=["auth"],
 )
-async def logout(principal: SignedIn, resources: Opened, data: JSONBody[LogoutIn | None] = None) -> None:
+async def logout(principal: SignedIn, resources: AppResources, data: JSONBody[LogoutIn | None] = None) -> None:
     """Ends this sign-in, or all of the user's. Its tokens are refused within a second."""
     everywhere = data is not None and data.everywhere
     if principal.kind == "key":
@@ -181,8 +183,8 @@ async def logout(principal: SignedIn, resources: Opened, data: JSONBody[LogoutIn
         await record(db, principal, principal.tenant_id, "login.ended", target, {"everywhere": everywhere})
 
 
-@get("/me", opt=described(answer=CALLER), summary="Get the caller's identity", tags=["auth"])
-async def get_caller_identity(principal: SignedIn, resources: Opened) -> CallerOut:
+@get("/me", opt=described(response=CALLER), summary="Get the caller's identity", tags=["auth"])
+async def get_caller_identity(principal: SignedIn, resources: AppResources) -> CallerOut:
     """Returns who the API key or access token belongs to, and what it may do."""
     user: User | None = None
     key: ApiKey | None = None

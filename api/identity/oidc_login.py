@@ -19,7 +19,7 @@ from api.identity.login_sessions import LoggedIn
 from api.identity.oidc_callback import CallbackParameters, finish_login
 from api.identity.oidc_paths import onward_url, read_return_to, redirect_uri, sign_in_url
 from api.openapi.operations import described
-from api.resources import Opened, Resources
+from api.resources import AppResources, Resources
 from schema.db import tenant_tx
 from schema.errors import NotFound
 from schema.ids import new_id
@@ -72,12 +72,12 @@ EXAMPLE = {"items": [{"name": "okta", "url": "https://headrace.example.com/api/a
 
 @get(
     "/{tenant:str}",
-    opt=PUBLIC | described(answer=EXAMPLE),
+    opt=PUBLIC | described(response=EXAMPLE),
     responses=problems("unavailable"),
     summary="List sign-in options",
     tags=TAGS,
 )
-async def list_sign_in_options(tenant: Tenant, resources: Opened) -> SignInOptionsOut:
+async def list_sign_in_options(tenant: Tenant, resources: AppResources) -> SignInOptionsOut:
     """Lists the identity providers that users of a tenant can sign in at. Empty for a tenant without any, and for one that
     doesn't exist."""
     tenant_id = await find_tenant_id(resources.core.pool, tenant) or new_id()  # nobody's, for the same work
@@ -100,7 +100,7 @@ async def start_oidc_sign_in(
     tenant: Tenant,
     provider: Provider,
     request: Request[Any, Any, Any],
-    resources: Opened,
+    resources: AppResources,
     return_to: ReturnTo = None,
 ) -> Response[None]:
     """Redirects the browser to the identity provider. The sign-in must be completed within ten minutes, in the same browser."""
@@ -114,7 +114,7 @@ async def start_oidc_sign_in(
 
 @get(
     "/{tenant:str}/{provider:str}/callback",
-    opt=PUBLIC | described(answer=TOKENS),
+    opt=PUBLIC | described(response=TOKENS),
     responses={**problems(*CALLBACK_FAILURES), **ELSEWHERE},
     summary="Complete a sign-in at an identity provider",
     tags=TAGS,
@@ -123,7 +123,7 @@ async def complete_oidc_sign_in(
     tenant: Tenant,
     provider: Provider,
     request: Request[Any, Any, Any],
-    resources: Opened,
+    resources: AppResources,
     code: Code = None,
     sent: Sent = None,
     error: ErrorCode = None,

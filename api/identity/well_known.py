@@ -7,7 +7,7 @@ from litestar import Response, Router, get
 from api.auth.principals import PUBLIC
 from api.http.errors import problems
 from api.openapi.operations import described
-from api.resources import Opened
+from api.resources import AppResources
 
 FOR_S = 300
 EXAMPLE = {
@@ -17,12 +17,12 @@ EXAMPLE = {
 
 @get(
     "/jwks.json",
-    opt=PUBLIC | described(answer=EXAMPLE),
+    opt=PUBLIC | described(response=EXAMPLE),
     responses=problems("unavailable"),
     summary="Get the JSON Web Key Set",
     tags=["auth"],
 )
-async def get_jwks(resources: Opened) -> Response[dict[str, Any]]:
+async def get_jwks(resources: AppResources) -> Response[dict[str, Any]]:
     """Returns the public keys that verify our access tokens (RS256). A new key is published ten minutes before it signs."""
     keys = await resources.signing.public_set()
     return Response(keys, headers={"Cache-Control": f"public, max-age={FOR_S}"})

@@ -19,7 +19,7 @@ from api.http.sse import EVENT_STREAM
 from api.jobs.event_stream import follow_stream
 from api.jobs.retry import RetriedOut, RetryIn, retry_selected
 from api.openapi.operations import EVENTS, described
-from api.resources import Opened, Resources
+from api.resources import AppResources, Resources
 from schema.errors import Conflict, NotFound
 from schema.events import describe_events
 from schema.job_kinds import Kind
@@ -168,13 +168,13 @@ def _told(job: jobs.Job) -> dict[str, Any]:
 
 @get(
     "/",
-    opt=described(answer={"items": [JOB], "next_cursor": None}),
+    opt=described(response={"items": [JOB], "next_cursor": None}),
     summary="List jobs",
     tags=["jobs"],
 )
 async def list_jobs(
     principal: MayReadJobs,
-    resources: Opened,
+    resources: AppResources,
     kind: Annotated[Kind | None, QueryParameter(description="Only jobs of this kind.")] = None,
     wanted: Annotated[
         list[PublicState] | None,
@@ -205,9 +205,13 @@ Each event has `id:` (1, 2, 3, … without gaps), `event:` and `data:`, a JSON o
 
 
 @get(
-    "/{job_id:uuid}", opt=described(answer=DETAIL), responses=problems("not_found"), summary="Get a job", tags=["jobs"]
+    "/{job_id:uuid}",
+    opt=described(response=DETAIL),
+    responses=problems("not_found"),
+    summary="Get a job",
+    tags=["jobs"],
 )
-async def get_job(job_id: JobId, principal: MayReadJobs, resources: Opened) -> JobDetailOut:
+async def get_job(job_id: JobId, principal: MayReadJobs, resources: AppResources) -> JobDetailOut:
     """Returns the job with its attempts. To wait for its end, stream `GET /api/jobs/{job_id}/events`."""
     async with principal.tx(resources.core.pool) as db:
         row = await jobs.find_job(db, principal.tenant_id, job_id)
@@ -220,7 +224,7 @@ async def get_job(job_id: JobId, principal: MayReadJobs, resources: Opened) -> J
 @get(
     "/{job_id:uuid}/events",
     media_type=EVENT_STREAM,
-    opt=described(also={EVENT_STREAM: EVENTS}, sends={200: ("X-Job-ID",)}),
+    opt=described(other_media_types={EVENT_STREAM: EVENTS}, response_headers={200: ("X-Job-ID",)}),
     responses={
         **problems("not_found"),
         200: ResponseSpec(None, description="Server-Sent Events, up to and including the job's last one."),
@@ -233,7 +237,7 @@ async def stream_job_events(
     job_id: JobId,
     request: Request[Any, Any, Any],
     principal: MayReadJobs,
-    resources: Opened,
+    resources: AppResources,
     after: Annotated[
         str | None, QueryParameter(description="Number of the last event received; overrides `Last-Event-ID`.")
     ] = None,
@@ -251,13 +255,13 @@ async def stream_job_events(
 @post(
     "/{job_id:uuid}/cancel",
     status_code=200,
-    opt=described(example={"mode": "forget"}, answer={"job_id": JOB["id"], "state": "cancelled"}),
+    opt=described(example={"mode": "forget"}, response={"job_id": JOB["id"], "state": "cancelled"}),
     responses=problems("not_found"),
     summary="Cancel a job",
     tags=["jobs"],
 )
 async def cancel_job(
-    job_id: JobId, principal: MayWriteJobs, resources: Opened, data: JSONBody[CancelIn | None] = None
+    job_id: JobId, principal: MayWriteJobs, resources: AppResources, data: JSONBody[CancelIn | None] = None
 ) -> JobStateOut:
     """A queued job is cancelled immediately. A running job is told to stop; the event `job.cancelled` follows when it has.
     A job that has ended is not changed."""
@@ -271,12 +275,12 @@ async def cancel_job(
 @post(
     "/{job_id:uuid}/retry",
     status_code=202,
-    opt=described(answer={"job_id": JOB["id"], "state": "queued"}, sends={202: ("Location",)}),
+    opt=described(response={"job_id": JOB["id"], "state": "queued"}, response_headers={202: ("Location",)}),
     responses=problems("not_found", "conflict"),
     summary="Retry a job",
     tags=["jobs"],
 )
-async def retry_job(job_id: JobId, principal: MayWriteJobs, resources: Opened) -> Response[JobStateOut]:
+async def retry_job(job_id: JobId, principal: MayWriteJobs, resources: AppResources) -> Response[JobStateOut]:
     """Queues a failed or cancelled job again, with all its tries restored."""
     if not await retry(resources.core, principal.tenant_id, job_id, visible_user_id=principal.visible_user_id):
         await _refuse(principal, resources, job_id, "Only a failed or cancelled job can be retried")
@@ -287,20 +291,20 @@ async def retry_job(job_id: JobId, principal: MayWriteJobs, resources: Opened) -
     "/retry",
     status_code=202,
     opt=described(
-        example={"states": ["failed"], "kind": "chat"}, answer={"retried": 1, "ids": [JOB["id"]], "more": False}
+        example={"states": ["failed"], "kind": "chat"}, response={"retried": 1, "ids": [JOB["id"]], "more": False}
     ),
     responses=problems("not_found"),
     summary="Retry jobs",
     tags=["jobs"],
 )
-async def retry_jobs(data: JSONBody[RetryIn], principal: MayWriteJobs, resources: Opened) -> RetriedOut:
+async def retry_jobs(data: JSONBody[RetryIn], principal: MayWriteJobs, resources: AppResources) -> RetriedOut:
     """Queues failed jobs again, or those selected by `states`, `kind` or `ids`. A call retries at most 1,000 jobs; call again
     while `more` is true."""
     return await retry_selected(resources.core, principal, data)
 
 
 @delete("/{job_id:uuid}", responses=problems("not_found", "conflict"), summary="Delete a job", tags=["jobs"])
-async def delete_job(job_id: JobId, principal: MayWriteJobs, resources: Opened) -> None:
+async def delete_job(job_id: JobId, principal: MayWriteJobs, resources: AppResources) -> None:
     """Deletes a job that has ended, with its events. Its messages stay in their session."""
     async with principal.tx(resources.core.pool) as db:
         deleted = await jobs.delete_job(db, principal.tenant_id, job_id)

@@ -11,7 +11,7 @@ from msgspec import Meta
 from api.auth.principals import MayReadJobs
 from api.http.errors import problems
 from api.openapi.operations import described
-from api.resources import Opened
+from api.resources import AppResources
 from schema.db import Pool
 from schema.errors import Conflict, NotFound
 from schema.events import (
@@ -101,13 +101,15 @@ TRACE: dict[str, Any] = {
 
 @get(
     "/{job_id:uuid}/trace",
-    opt=described(answer=TRACE),
+    opt=described(response=TRACE),
     responses=problems("not_found", "conflict"),
     summary="Get a job's trace",
     tags=["jobs"],
 )
 async def get_job_trace(
-    job_id: Annotated[UUID, PathParameter(description="Id of the job.")], principal: MayReadJobs, resources: Opened
+    job_id: Annotated[UUID, PathParameter(description="Id of the job.")],
+    principal: MayReadJobs,
+    resources: AppResources,
 ) -> TraceOut:
     """Returns the steps of a job that has ended: the agent that was selected, its plan, each tool call with its arguments and
     output, and the text in between."""

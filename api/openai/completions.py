@@ -24,9 +24,9 @@ from api.jobs.submit import submit_and_follow, submitter
 from api.openai.non_streaming import collect_completion
 from api.openai.schemas import CompletionIn, options_of, refuse_unsupported
 from api.openai.stream import ChunkStream
-from api.openapi.header_docs import JOB_SENDS
+from api.openapi.headers import JOB_RESPONSE_HEADERS
 from api.openapi.operations import CHUNKS, described
-from api.resources import Opened, Resources
+from api.resources import AppResources, Resources
 from graphs.providers.tokens import estimate_tokens
 from schema.ids import new_id
 from schema.job_kinds import KINDS
@@ -67,10 +67,10 @@ class Call:
     status_code=200,
     opt=described(
         example={"model": "auto", "messages": [{"role": "user", "content": "What is a headrace?"}]},
-        answer=COMPLETION,
-        also={EVENT_STREAM: CHUNKS},
-        accepts=("Idempotency-Key",),
-        sends=JOB_SENDS,
+        response=COMPLETION,
+        other_media_types={EVENT_STREAM: CHUNKS},
+        request_headers=("Idempotency-Key",),
+        response_headers=JOB_RESPONSE_HEADERS,
     ),
     responses={
         200: ResponseSpec(
@@ -82,7 +82,7 @@ class Call:
     tags=["openai"],
 )
 async def create_chat_completion(
-    data: JSONBody[CompletionIn], request: JsonRequest, principal: MayChat, resources: Opened
+    data: JSONBody[CompletionIn], request: JsonRequest, principal: MayChat, resources: AppResources
 ) -> Response[Any]:
     """Compatible with OpenAI's API. Closing the connection cancels the job. Parameters that cannot be honoured are rejected by
     name."""

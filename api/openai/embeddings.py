@@ -22,7 +22,7 @@ from api.grants.model_access import find_providers, resolve_model
 from api.http.errors import PROVIDER_FAILURES, problems
 from api.jobs.submit import reserve
 from api.openapi.operations import described
-from api.resources import Opened, Resources
+from api.resources import AppResources, Resources
 from graphs.embeddings.hosted import unit
 from graphs.embeddings.minilm import DIMENSIONS, MODEL, SPACE
 from graphs.embeddings.purposes import may_be_shortened
@@ -113,7 +113,7 @@ EMBEDDED: dict[str, Any] = {
 @post(
     "/",
     status_code=200,
-    opt=described(example={"model": LOCAL, "input": ["What is a headrace?"]}, answer=EMBEDDED),
+    opt=described(example={"model": LOCAL, "input": ["What is a headrace?"]}, response=EMBEDDED),
     responses={
         200: ResponseSpec(EmbeddingsOut, description="A vector for each text.", generate_examples=False),
         **problems("model_unknown", "rate_limit_exceeded", "budget_exceeded", *PROVIDER_FAILURES),
@@ -121,7 +121,7 @@ EMBEDDED: dict[str, Any] = {
     summary="Create embeddings",
     tags=["openai"],
 )
-async def create_embeddings(data: JSONBody[EmbeddingIn], principal: MayChat, resources: Opened) -> EmbeddingsOut:
+async def create_embeddings(data: JSONBody[EmbeddingIn], principal: MayChat, resources: AppResources) -> EmbeddingsOut:
     """Compatible with OpenAI's API. Texts are embedded as queries: a model that expects a prefix for queries gets it."""
     texts = [data.input] if isinstance(data.input, str) else data.input
     _refuse_too_much(texts)

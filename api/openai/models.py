@@ -12,7 +12,7 @@ from api.grants.model_access import AGENT, list_granted_models, resolve_model
 from api.http.errors import PROVIDER_FAILURES, problems
 from api.openai.embeddings import LOCAL
 from api.openapi.operations import described
-from api.resources import Opened, Resources
+from api.resources import AppResources, Resources
 from graphs.providers.settings import AUTO
 from schema.errors import UnknownModel
 from schema.events import Notice
@@ -55,11 +55,11 @@ AUTO_MODEL = {"id": AUTO, "created": 0, "owned_by": "headrace", "object": "model
 
 @get(
     "/",
-    opt=described(answer={"data": [MODEL, AUTO_MODEL], "object": "list"}),
+    opt=described(response={"data": [MODEL, AUTO_MODEL], "object": "list"}),
     summary="List models",
     tags=["openai"],
 )
-async def list_models(principal: MayReadModels, resources: Opened) -> ModelsOut:
+async def list_models(principal: MayReadModels, resources: AppResources) -> ModelsOut:
     """Returns the models that your tenant can use, of all providers that are reachable now, its agents, and `auto`. Compatible
     with OpenAI's API."""
     return ModelsOut(await _models(resources, principal))
@@ -68,11 +68,11 @@ async def list_models(principal: MayReadModels, resources: Opened) -> ModelsOut:
 @get(
     "/{model_id:path}",
     responses=problems("model_unknown", *PROVIDER_FAILURES),
-    opt=described(answer=MODEL),
+    opt=described(response=MODEL),
     summary="Get a model",
     tags=["openai"],
 )
-async def get_model(model_id: ModelId, principal: MayReadModels, resources: Opened) -> ModelOut:
+async def get_model(model_id: ModelId, principal: MayReadModels, resources: AppResources) -> ModelOut:
     """Compatible with OpenAI's API."""
     wanted = model_id.removeprefix("/")
     named = wanted in (AUTO, LOCAL) or wanted.startswith(AGENT)

@@ -1,8 +1,8 @@
-"""What the OpenAPI document says of all routes alike: operation ids, how every one may fail, which headers come back, that a
-body may be left out. And of some routes what Litestar has no words for: their handlers say it as `opt=described(…)`. The
-right that a route needs stands in its `security`, and in its answer 403.
+"""What the OpenAPI document says about every route: operation ids, common errors, response headers, optional bodies. Also
+what Litestar can't express: handlers pass it as `opt=described(…)`. The right that a route requires is in its `security` and
+in its 403 response.
 
-Not for what one handler alone knows: its summary, its own failures (`responses=problems(…)`), its shapes.
+Not here: what only the handler knows, such as its summary, its own errors (`responses=problems(…)`) and its schemas.
 """
 
 import re
@@ -31,9 +31,9 @@ from litestar.routes import HTTPRoute
 
 from api.auth.principals import is_ours
 from api.http.errors import ProblemSpec
-from api.openapi.error_docs import error_examples, failures_of, show_errors
-from api.openapi.event_docs import COMPLETION_CHUNK, JOB_EVENT, event_schemas
-from api.openapi.header_docs import HEADERS, PARAMETERS, parameter, response_headers
+from api.openapi.errors import describe_errors, error_examples, errors_of
+from api.openapi.events import COMPLETION_CHUNK, JOB_EVENT, event_schemas
+from api.openapi.headers import HEADERS, PARAMETERS, parameter, response_headers
 
 TEXT = Schema(type=OpenAPIType.STRING)
 EVENTS, CHUNKS = JOB_EVENT, COMPLETION_CHUNK
@@ -42,31 +42,39 @@ EVENTS, CHUNKS = JOB_EVENT, COMPLETION_CHUNK
 def described(
     *,
     example: Any = None,
-    answer: Any = None,
-    also: dict[str, Schema | Reference] | None = None,
+    response: Any = None,
+    other_media_types: dict[str, Schema | Reference] | None = None,
     body: RequestBody | None = None,
-    accepts: tuple[str, ...] = (),
-    sends: dict[int, tuple[str, ...]] | None = None,
+    request_headers: tuple[str, ...] = (),
+    response_headers: dict[int, tuple[str, ...]] | None = None,
 ) -> dict[str, Any]:
-    """Return the `opt` of a handler: an example of its body; an example of its main answer, the one with the handler's own
-    `status_code`; media types that this answer may have besides the first; the body of one that reads it by itself; the
-    headers that it honours, and those that it answers with, by status (`api/openapi/header_docs.py`)."""
-    return {"example": example, "answer": answer, "also": also or {}, "body": body, "accepts": accepts, "sends": sends}
+    """Return the `opt` of a handler. `example` is an example of its request body, and `response` one of its main response,
+    the one with the handler's `status_code`, which can have `other_media_types` too. `body` documents the request body of a
+    handler that reads it itself. `request_headers` it honours; `response_headers` it sends, by status. Both are names in
+    `api/openapi/headers.py`."""
+    return {
+        "example": example,
+        "response": response,
+        "other_media_types": other_media_types or {},
+        "body": body,
+        "request_headers": request_headers,
+        "response_headers": response_headers,
+    }
 
 
 def operation_id(handler: HTTPRouteHandler, method: Any, path: list[str | Any]) -> str:
-    """Return the name that SDKs give to an operation: the handler's, in camelCase (`list_jobs` is `listJobs`). Of a handler's
-    several paths only the first, by the alphabet, has the bare name; the others add themselves (`uploadDocumentsAtUpload`).
-    Litestar raises for two operations of one name."""
+    """Return the name that SDKs give to an operation: the handler's, in camelCase (`list_jobs` is `listJobs`). If a handler has
+    several paths, the first in alphabetical order has the bare name, and the others append theirs
+    (`uploadDocumentsAtUpload`). Litestar raises for a name that is used twice."""
     words = handler.handler_name.strip("_").split("_")
-    served, (first, *others) = "/" + "/".join(map(str, path)), sorted(handler.paths)
-    if others and not served.endswith(first):
-        words += ["at", *re.findall("[a-z]+", max((one for one in others if served.endswith(one)), key=len))]
+    full_path, (first, *others) = "/" + "/".join(map(str, path)), sorted(handler.paths)
+    if others and not full_path.endswith(first):
+        words += ["at", *re.findall("[a-z]+", max((other for other in others if full_path.endswith(other)), key=len))]
     return words[0] + "".join(word.capitalize() for word in words[1:])
 
 
 def describe_routes(app: Litestar) -> None:
-    """Complete the documentation of every route of ours. Raises LookupError for one that doesn't say who may call it."""
+    """Complete the documentation of all our routes. Raises LookupError for one that doesn't say who may call it."""
     for route in app.routes:
         for handler in getattr(route, "route_handlers", ()):
             if isinstance(handler, HTTPRouteHandler) and is_ours(handler):
@@ -75,12 +83,12 @@ def describe_routes(app: Litestar) -> None:
                     for status, spec in (handler.responses or {}).items()
                     if not isinstance(spec, ProblemSpec)
                 }
-                handler.responses = own | failures_of(handler, route.path)
+                handler.responses = own | errors_of(handler, route.path)
                 handler.operation_class = partial(_operation, handler)  # type: ignore[assignment]
 
 
-def tell_methods(app: Litestar) -> None:
-    """Make OPTIONS tell all methods of a path. Litestar's own answer has those of the handler that was registered first."""
+def answer_options_with_all_methods(app: Litestar) -> None:
+    """Make OPTIONS list all methods of a path. Litestar lists only those of the handler that was registered first."""
     methods: dict[str, set[str]] = {}
     for route in app.routes:
         if isinstance(route, HTTPRoute):
@@ -88,19 +96,19 @@ def tell_methods(app: Litestar) -> None:
     for route in app.routes:
         for handler in getattr(route, "route_handlers", ()):
             if isinstance(handler, HTTPRouteHandler) and handler.http_methods == {"OPTIONS"}:
-                handler.before_request = partial(_options, ", ".join(sorted(methods[route.path_format])))
+                handler.before_request = partial(_answer_options, ", ".join(sorted(methods[route.path_format])))
 
 
-async def _options(allowed: str, request: Any) -> Response[None]:
+async def _answer_options(allowed: str, request: Any) -> Response[None]:
     return Response(None, status_code=204, headers={"Allow": allowed}, media_type="text/plain")
 
 
 def _operation(handler: HTTPRouteHandler, **fields: Any) -> Operation:
-    """Return what the document says of one method of one path; Litestar calls it with what it has found."""
+    """Return one method of one path as it is documented. Litestar calls this with the fields it has collected."""
     operation = Operation(**fields)
     operation.parameters = [
         *(operation.parameters or []),
-        *map(parameter, ("X-Request-ID", *_opt(handler, "accepts", ()))),
+        *map(parameter, ("X-Request-ID", *_opt(handler, "request_headers", ()))),
     ]
     if operation.request_body is not None:
         _describe_body(handler, operation.request_body)
@@ -117,13 +125,13 @@ def _opt(handler: HTTPRouteHandler, name: str, default: Any) -> Any:
 
 
 def _describe_response(handler: HTTPRouteHandler, status: int, response: OpenAPIResponse) -> None:
-    sent = _opt(handler, "sends", {}).get(status, ())
-    response.headers = {**(response.headers or {}), **response_headers(status, sent)}
+    names = _opt(handler, "response_headers", {}).get(status, ())
+    response.headers = {**(response.headers or {}), **response_headers(status, names)}
     spec = (handler.responses or {}).get(status)
     if isinstance(spec, ProblemSpec):
-        show_errors(response, status, spec, handler)
+        describe_errors(response, status, spec, handler)
     if status == handler.status_code:
-        _describe_answer(handler, response)
+        _describe_main_response(handler, response)
     if status == 302:
         response.content = None
 
@@ -136,18 +144,19 @@ def _describe_body(handler: HTTPRouteHandler, body: Any) -> None:
             media.examples = {"example": Example(value=_with_nulls(example))}
 
 
-def _describe_answer(handler: HTTPRouteHandler, response: OpenAPIResponse) -> None:
-    """Add the example of the main answer, and the media types that it may have besides the first."""
-    answer = handler.opt.get("answer")
-    if answer is not None:
+def _describe_main_response(handler: HTTPRouteHandler, response: OpenAPIResponse) -> None:
+    """Add the example of the main response and its other media types."""
+    example = handler.opt.get("response")
+    if example is not None:
         for media in (response.content or {}).values():
-            media.examples = {"example": Example(value=_with_nulls(msgspec.to_builtins(answer)))}
-    also = {kind: OpenAPIMediaType(schema=schema) for kind, schema in handler.opt.get("also", {}).items()}
-    response.content = {**(response.content or {}), **also} or None
+            media.examples = {"example": Example(value=_with_nulls(msgspec.to_builtins(example)))}
+    other_media_types = handler.opt.get("other_media_types", {})
+    others = {name: OpenAPIMediaType(schema=schema) for name, schema in other_media_types.items()}
+    response.content = {**(response.content or {}), **others} or None
 
 
 class _Null(Enum):
-    """Litestar drops None from every dict of the document, and writes the value of an enum's member."""
+    """Litestar drops None from every dict of the document, but writes the value of an enum member."""
 
     NULL = None
 
@@ -162,8 +171,8 @@ def _with_nulls(value: Any) -> Any:
 
 
 class DocumentComponents(Components):
-    """Components that keep the events' schemas when Litestar sets those that it has found in handlers, which then say what
-    they are."""
+    """Components that keep the event schemas when Litestar sets the schemas it has found in handlers, and that describe those
+    by their docstrings."""
 
     def __setattr__(self, name: str, value: Any) -> None:
         if name == "schemas":
@@ -172,23 +181,23 @@ class DocumentComponents(Components):
 
 
 def _with_docstrings(schemas: dict[str, Any]) -> dict[str, Any]:
-    """Describe schemas by the docstrings of their structs. Litestar leaves them without a description, or gives them that of
-    the first field that has the struct for its type."""
-    said = {shape.__name__: shape.__dict__.get("__doc__") for shape in _structs(msgspec.Struct)}
+    """Describe schemas by the docstrings of their structs. Litestar leaves them without a description, or gives them the one
+    of the first field that has the struct as its type."""
+    docstrings = {struct.__name__: struct.__dict__.get("__doc__") for struct in _subclasses(msgspec.Struct)}
     for name, schema in schemas.items():
-        if doc := said.get(name):
-            schema.description = cleandoc(doc)
+        if docstring := docstrings.get(name):
+            schema.description = cleandoc(docstring)
     return schemas
 
 
-def _structs(base: type[msgspec.Struct]) -> Iterator[type[msgspec.Struct]]:
-    for shape in base.__subclasses__():
-        yield shape
-        yield from _structs(shape)
+def _subclasses(base: type[msgspec.Struct]) -> Iterator[type[msgspec.Struct]]:
+    for struct in base.__subclasses__():
+        yield struct
+        yield from _subclasses(struct)
 
 
 def components() -> Components:
-    """Return what the routes of the document share."""
+    """Return what the routes in the document share."""
     return DocumentComponents(
         examples=error_examples(),
         headers=dict(HEADERS),
@@ -199,9 +208,9 @@ def components() -> Components:
 
 def _security_schemes() -> Any:
     key = "An API key of your tenant."
-    signed_in = "An access token from POST /api/auth/login, or of your tenant's identity provider."
+    access_token = "An access token from POST /api/auth/login, or of your tenant's identity provider."
     return {
         "key": SecurityScheme(type="http", scheme="bearer", bearer_format="hr_…", description=key),
-        "token": SecurityScheme(type="http", scheme="bearer", bearer_format="JWT", description=signed_in),
+        "token": SecurityScheme(type="http", scheme="bearer", bearer_format="JWT", description=access_token),
         "x-api-key": SecurityScheme(type="apiKey", name="X-API-Key", security_scheme_in="header", description=key),
     }

@@ -15,7 +15,7 @@ from api.auth.principals import MayManagePipelines, MayReadPipelines, Principal
 from api.grants.tenant_rows import changing_own_tenant
 from api.http.errors import problems
 from api.http.paging import Cursor, Limit, read_cursor, write_cursor
-from api.openapi.header_docs import LOCATED
+from api.openapi.headers import LOCATION_HEADER
 from api.openapi.operations import TEXT, described
 from api.pipelines.run import NO_VERSION, find_own, run_pipeline
 from api.pipelines.schemas import (
@@ -32,7 +32,7 @@ from api.pipelines.schemas import (
     drawn,
     stored,
 )
-from api.resources import Opened, Resources
+from api.resources import AppResources, Resources
 from graphs.pipelines.builtin import BUILTIN, builtin_topology, find_builtin
 from graphs.pipelines.mermaid import draw_mermaid
 from graphs.pipelines.svg import draw_svg
@@ -79,8 +79,8 @@ TOPOLOGY: dict[str, Any] = {
 }
 
 
-@get("/", opt=described(answer={"items": [OWN]}), summary="List pipelines")
-async def list_pipelines(principal: MayReadPipelines, resources: Opened) -> PipelinesOut:
+@get("/", opt=described(response={"items": [OWN]}), summary="List pipelines")
+async def list_pipelines(principal: MayReadPipelines, resources: AppResources) -> PipelinesOut:
     """Returns the built-in pipelines and your tenant's own."""
     async with principal.tx(resources.core.pool) as db:
         rows = await pipelines.list_pipelines(db, principal.tenant_id)
@@ -91,12 +91,12 @@ async def list_pipelines(principal: MayReadPipelines, resources: Opened) -> Pipe
 @post(
     "/",
     status_code=201,
-    opt=described(sends=LOCATED, example=EXAMPLE, answer=DETAIL),
+    opt=described(response_headers=LOCATION_HEADER, example=EXAMPLE, response=DETAIL),
     responses=problems("conflict"),
     summary="Create a pipeline",
 )
 async def create_pipeline(
-    data: JSONBody[PipelineIn], principal: MayManagePipelines, resources: Opened
+    data: JSONBody[PipelineIn], principal: MayManagePipelines, resources: AppResources
 ) -> Response[PipelineDetailOut]:
     """The definition is validated: steps that lead nowhere or form a loop, agents, tools and models that your tenant cannot
     use, and references to unknown steps are rejected, each with its position."""
@@ -114,8 +114,8 @@ async def create_pipeline(
     return Response(_detail(row), headers={"Location": f"/api/pipelines/{pipeline_id}"})
 
 
-@get(HERE, opt=described(answer=DETAIL), responses=problems("not_found"), summary="Get a pipeline")
-async def get_pipeline(pipeline: PipelineId, principal: MayReadPipelines, resources: Opened) -> PipelineDetailOut:
+@get(HERE, opt=described(response=DETAIL), responses=problems("not_found"), summary="Get a pipeline")
+async def get_pipeline(pipeline: PipelineId, principal: MayReadPipelines, resources: AppResources) -> PipelineDetailOut:
     """Returns the pipeline with its newest definition."""
     if one := find_builtin(pipeline):
         return built_in(one)
@@ -125,12 +125,12 @@ async def get_pipeline(pipeline: PipelineId, principal: MayReadPipelines, resour
 
 @put(
     HERE,
-    opt=described(example=EXAMPLE, answer=DETAIL),
+    opt=described(example=EXAMPLE, response=DETAIL),
     responses=problems("not_found", "conflict"),
     summary="Update a pipeline",
 )
 async def update_pipeline(
-    pipeline: PipelineId, data: JSONBody[PipelineIn], principal: MayManagePipelines, resources: Opened
+    pipeline: PipelineId, data: JSONBody[PipelineIn], principal: MayManagePipelines, resources: AppResources
 ) -> PipelineDetailOut:
     """Stores a complete definition as a new version, unless it equals the newest one. Jobs keep the version with which they
     started."""
@@ -152,7 +152,7 @@ async def update_pipeline(
 
 
 @delete(HERE, responses=problems("not_found", "conflict"), summary="Delete a pipeline")
-async def delete_pipeline(pipeline: PipelineId, principal: MayManagePipelines, resources: Opened) -> None:
+async def delete_pipeline(pipeline: PipelineId, principal: MayManagePipelines, resources: AppResources) -> None:
     """Deletes the pipeline with all its versions. Its queued jobs will fail; its running jobs finish."""
     _refuse_builtin(pipeline)
     async with changing_own_tenant(resources, principal) as db:
@@ -163,12 +163,12 @@ async def delete_pipeline(pipeline: PipelineId, principal: MayManagePipelines, r
 
 @get(
     f"{HERE}/versions",
-    opt=described(answer={"items": [VERSION], "next_cursor": None}),
+    opt=described(response={"items": [VERSION], "next_cursor": None}),
     responses=problems("not_found"),
     summary="List a pipeline's versions",
 )
 async def list_pipeline_versions(
-    pipeline: PipelineId, principal: MayReadPipelines, resources: Opened, cursor: Cursor = None, limit: Limit = 20
+    pipeline: PipelineId, principal: MayReadPipelines, resources: AppResources, cursor: Cursor = None, limit: Limit = 20
 ) -> PipelineVersionsOut:
     """Newest first. Built-in pipelines have no versions."""
     before = read_cursor(cursor, int)
@@ -185,7 +185,7 @@ async def list_pipeline_versions(
 
 @get(
     f"{HERE}/topology",
-    opt=described(answer=TOPOLOGY, also={"text/plain": TEXT, "image/svg+xml": TEXT}),
+    opt=described(response=TOPOLOGY, other_media_types={"text/plain": TEXT, "image/svg+xml": TEXT}),
     responses={
         200: ResponseSpec(TopologyOut, description="The topology in the requested format.", generate_examples=False),
         **problems("not_found"),
@@ -195,7 +195,7 @@ async def list_pipeline_versions(
 async def get_pipeline_topology(
     pipeline: PipelineId,
     principal: MayReadPipelines,
-    resources: Opened,
+    resources: AppResources,
     format: Annotated[
         Literal["json", "mermaid", "svg"],
         QueryParameter(description="Format: nodes and edges as JSON, Mermaid text, or an SVG image."),

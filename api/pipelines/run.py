@@ -19,10 +19,10 @@ from api.http.headers import read_idempotency
 from api.http.json_body import JsonRequest
 from api.http.sse import EVENT_STREAM
 from api.jobs.submit import submitter
-from api.openapi.header_docs import JOB_ACCEPTS, JOB_SENDS
+from api.openapi.headers import JOB_REQUEST_HEADERS, JOB_RESPONSE_HEADERS
 from api.openapi.operations import EVENTS, described
 from api.pipelines.schemas import ExecuteIn
-from api.resources import Opened, Resources
+from api.resources import AppResources, Resources
 from graphs.pipelines.builtin import Builtin, find_builtin
 from graphs.pipelines.definition import NAME
 from graphs.providers.settings import AUTO
@@ -49,10 +49,10 @@ messages of that session."""
     status_code=200,
     opt=described(
         example={"input": "What is a headrace?"},
-        answer=PIPELINE_ANSWER,
-        also={EVENT_STREAM: EVENTS},
-        accepts=JOB_ACCEPTS,
-        sends=JOB_SENDS,
+        response=PIPELINE_ANSWER,
+        other_media_types={EVENT_STREAM: EVENTS},
+        request_headers=JOB_REQUEST_HEADERS,
+        response_headers=JOB_RESPONSE_HEADERS,
     ),
     responses={200: ANSWERED, 202: ACCEPTED, **problems(*JOB_FAILURES)},
     summary="Run a pipeline",
@@ -63,7 +63,7 @@ async def run_pipeline(
     data: JSONBody[ExecuteIn],
     request: JsonRequest,
     principal: MayRunPipelines,
-    resources: Opened,
+    resources: AppResources,
 ) -> Response[Any]:
     submission = await _submission(pipeline, data, request, principal, resources)
     said = estimate_tokens(len(data.input))

@@ -17,7 +17,7 @@ from psycopg.rows import DictRow
 from api.auth.principals import MayReadSessions, MayWriteSessions, Principal
 from api.http.errors import problems
 from api.openapi.operations import described
-from api.resources import Opened
+from api.resources import AppResources
 from schema.db import Db
 from schema.errors import InputError, NotFound, UnknownAgent
 from schema.queries.agents.cached_answers import delete_answer
@@ -73,13 +73,13 @@ class Lesson(msgspec.Struct, frozen=True):
 
 @put(
     "/{message_id:uuid}/feedback",
-    opt=described(example=EXAMPLE, answer=FEEDBACK),
+    opt=described(example=EXAMPLE, response=FEEDBACK),
     responses=problems("not_found", "agent_unknown"),
     summary="Set feedback on an answer",
     tags=["sessions"],
 )
 async def set_feedback(
-    message_id: MessageId, data: JSONBody[FeedbackIn], principal: MayWriteSessions, resources: Opened
+    message_id: MessageId, data: JSONBody[FeedbackIn], principal: MayWriteSessions, resources: AppResources
 ) -> FeedbackOut:
     """Replaces earlier feedback on this answer. Routing learns from a corrected `agent`, and agents from approved answers."""
     if data.agent is not None and data.agent not in principal.tenant.agents:
@@ -98,12 +98,12 @@ async def set_feedback(
 
 @get(
     "/{message_id:uuid}/feedback",
-    opt=described(answer=FEEDBACK),
+    opt=described(response=FEEDBACK),
     responses=problems("not_found"),
     summary="Get feedback on an answer",
     tags=["sessions"],
 )
-async def get_feedback(message_id: MessageId, principal: MayReadSessions, resources: Opened) -> FeedbackOut:
+async def get_feedback(message_id: MessageId, principal: MayReadSessions, resources: AppResources) -> FeedbackOut:
     """Returns `404` if the answer has no feedback."""
     async with principal.tx(resources.core.pool) as db:
         await _require(db, principal, message_id)
@@ -119,7 +119,7 @@ async def get_feedback(message_id: MessageId, principal: MayReadSessions, resour
     summary="Delete feedback on an answer",
     tags=["sessions"],
 )
-async def delete_feedback(message_id: MessageId, principal: MayWriteSessions, resources: Opened) -> None:
+async def delete_feedback(message_id: MessageId, principal: MayWriteSessions, resources: AppResources) -> None:
     """Also removes what was learned from it."""
     async with principal.tx(resources.core.pool) as db:
         await _require(db, principal, message_id)

@@ -13,7 +13,7 @@ from api.auth.principals import Principal, SignedIn
 from api.http.errors import problems
 from api.http.paging import Cursor, Limit, NextCursor, read_cursor, write_cursor
 from api.openapi.operations import described
-from api.resources import Opened
+from api.resources import AppResources
 from schema.errors import NotFound
 from schema.queries.sessions import memories
 
@@ -45,12 +45,12 @@ MEMORY: dict[str, Any] = {
 
 @get(
     "/",
-    opt=described(answer={"items": [MEMORY], "next_cursor": None}),
+    opt=described(response={"items": [MEMORY], "next_cursor": None}),
     responses=problems("not_found"),
     summary="List memories",
 )
 async def list_memories(
-    principal: SignedIn, resources: Opened, cursor: Cursor = None, limit: Limit = 20
+    principal: SignedIn, resources: AppResources, cursor: Cursor = None, limit: Limit = 20
 ) -> MemoriesOut:
     """What agents remember about you, newest first."""
     user_id, after = _user_of(principal), read_cursor(cursor, UUID)
@@ -62,7 +62,9 @@ async def list_memories(
 
 @delete("/{memory_id:uuid}", responses=problems("not_found"), summary="Delete a memory")
 async def delete_memory(
-    memory_id: Annotated[UUID, PathParameter(description="Id of the memory.")], principal: SignedIn, resources: Opened
+    memory_id: Annotated[UUID, PathParameter(description="Id of the memory.")],
+    principal: SignedIn,
+    resources: AppResources,
 ) -> None:
     user_id = _user_of(principal)
     async with principal.tx(resources.core.pool) as db:
@@ -71,7 +73,7 @@ async def delete_memory(
 
 
 @delete("/", responses=problems("not_found"), summary="Delete all memories")
-async def delete_memories(principal: SignedIn, resources: Opened) -> None:
+async def delete_memories(principal: SignedIn, resources: AppResources) -> None:
     """Deletes everything that agents remember about you. Your sessions are not changed."""
     user_id = _user_of(principal)
     async with principal.tx(resources.core.pool) as db:

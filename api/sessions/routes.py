@@ -15,7 +15,7 @@ from api.auth.principals import MayReadSessions, MayWriteSessions, Principal
 from api.http.errors import problems
 from api.http.paging import Cursor, Limit, NextCursor, read_cursor, write_cursor
 from api.http.rows import from_row
-from api.openapi.header_docs import LOCATED
+from api.openapi.headers import LOCATION_HEADER
 from api.openapi.operations import TEXT, described
 from api.resources import Opened
 from api.sessions.export import MessageOut, SessionExportOut, SessionOut, as_markdown
@@ -109,12 +109,12 @@ MESSAGES: list[dict[str, Any]] = [
 @post(
     "/",
     status_code=201,
-    opt=described(sends=LOCATED, example={"title": "Mill wheels"}, answer=SESSION | {"turns": 0}),
+    opt=described(response_headers=LOCATION_HEADER, example={"title": "Mill wheels"}, response=SESSION | {"turns": 0}),
     summary="Create a session",
     tags=["sessions"],
 )
 async def create_session(
-    principal: MayWriteSessions, resources: Opened, data: JSONBody[SessionIn | None] = None
+    principal: MayWriteSessions, resources: AppResources, data: JSONBody[SessionIn | None] = None
 ) -> Response[SessionOut]:
     """Creates an empty session. `POST /api/chat` without `session_id` creates one too."""
     session_id = new_id()
@@ -128,12 +128,12 @@ async def create_session(
 
 @get(
     "/",
-    opt=described(answer={"items": [SESSION], "next_cursor": None}),
+    opt=described(response={"items": [SESSION], "next_cursor": None}),
     summary="List sessions",
     tags=["sessions"],
 )
 async def list_sessions(
-    principal: MayReadSessions, resources: Opened, cursor: Cursor = None, limit: Limit = 20
+    principal: MayReadSessions, resources: AppResources, cursor: Cursor = None, limit: Limit = 20
 ) -> SessionsOut:
     """Most recently used first."""
     before = read_cursor(cursor, tuple[datetime, UUID])
@@ -146,25 +146,25 @@ async def list_sessions(
 
 @get(
     "/{session_id:uuid}",
-    opt=described(answer=SESSION),
+    opt=described(response=SESSION),
     responses=problems("not_found"),
     summary="Get a session",
     tags=["sessions"],
 )
-async def get_session(session_id: SessionId, principal: MayReadSessions, resources: Opened) -> SessionOut:
+async def get_session(session_id: SessionId, principal: MayReadSessions, resources: AppResources) -> SessionOut:
     async with principal.tx(resources.core.pool) as db:
         return _session(await _require(db, principal, session_id))
 
 
 @patch(
     "/{session_id:uuid}",
-    opt=described(example={"title": "Mill wheels"}, answer=SESSION),
+    opt=described(example={"title": "Mill wheels"}, response=SESSION),
     responses=problems("not_found"),
     summary="Rename a session",
     tags=["sessions"],
 )
 async def rename_session(
-    session_id: SessionId, data: JSONBody[SessionTitleIn], principal: MayWriteSessions, resources: Opened
+    session_id: SessionId, data: JSONBody[SessionTitleIn], principal: MayWriteSessions, resources: AppResources
 ) -> SessionOut:
     async with principal.tx(resources.core.pool) as db:
         row = await sessions.rename_session(db, principal.tenant_id, session_id, data.title)
@@ -176,7 +176,7 @@ async def rename_session(
 @delete(
     "/{session_id:uuid}", responses=problems("not_found", "conflict"), summary="Delete a session", tags=["sessions"]
 )
-async def delete_session(session_id: SessionId, principal: MayWriteSessions, resources: Opened) -> None:
+async def delete_session(session_id: SessionId, principal: MayWriteSessions, resources: AppResources) -> None:
     """Deletes a session with its messages and jobs. Fails with `409` while one of its jobs has not ended."""
     async with principal.tx(resources.core.pool) as db:
         deleted = await sessions.delete_session(db, principal.tenant_id, session_id)
@@ -191,16 +191,16 @@ async def delete_session(session_id: SessionId, principal: MayWriteSessions, res
     "/{session_id:uuid}/fork",
     status_code=201,
     opt=described(
-        sends=LOCATED,
+        response_headers=LOCATION_HEADER,
         example={"message_id": MESSAGES[1]["id"], "title": "Mill wheels, take two"},
-        answer=SESSION | {"id": "019a5ca0-1b2c-7d3e-8f40-5a6b7c8d9e0f", "title": "Mill wheels, take two"},
+        response=SESSION | {"id": "019a5ca0-1b2c-7d3e-8f40-5a6b7c8d9e0f", "title": "Mill wheels, take two"},
     ),
     responses=problems("not_found"),
     summary="Fork a session",
     tags=["sessions"],
 )
 async def fork_session(
-    session_id: SessionId, principal: MayWriteSessions, resources: Opened, data: JSONBody[ForkIn | None] = None
+    session_id: SessionId, principal: MayWriteSessions, resources: AppResources, data: JSONBody[ForkIn | None] = None
 ) -> Response[SessionOut]:
     """Creates a session of yours with copies of the messages up to and including `message_id`, to continue from there. The
     original session is not changed."""
@@ -219,13 +219,13 @@ async def fork_session(
 
 @get(
     "/{session_id:uuid}/messages",
-    opt=described(answer={"items": MESSAGES, "next_cursor": None}),
+    opt=described(response={"items": MESSAGES, "next_cursor": None}),
     responses=problems("not_found"),
     summary="List a session's messages",
     tags=["sessions"],
 )
 async def list_messages(
-    session_id: SessionId, principal: MayReadSessions, resources: Opened, cursor: Cursor = None, limit: Limit = 50
+    session_id: SessionId, principal: MayReadSessions, resources: AppResources, cursor: Cursor = None, limit: Limit = 50
 ) -> MessagesOut:
     """Oldest first."""
     after = read_cursor(cursor, tuple[int, int])
@@ -239,7 +239,7 @@ async def list_messages(
 
 @get(
     "/{session_id:uuid}/export",
-    opt=described(answer=SESSION | {"messages": MESSAGES}, also={"text/markdown": TEXT}),
+    opt=described(response=SESSION | {"messages": MESSAGES}, other_media_types={"text/markdown": TEXT}),
     responses={
         200: ResponseSpec(
             SessionExportOut, description="The session in the requested format.", generate_examples=False
@@ -252,7 +252,7 @@ async def list_messages(
 async def export_session(
     session_id: SessionId,
     principal: MayReadSessions,
-    resources: Opened,
+    resources: AppResources,
     format: Annotated[Literal["json", "markdown"], QueryParameter(description="Format of the file.")] = "json",
 ) -> Response[Any]:
     """Returns the whole conversation as a file to download."""

@@ -14,7 +14,7 @@ from api.audit.log import record
 from api.auth.principals import MayManageConfiguration, Principal
 from api.grants.tenant_rows import changing_own_tenant
 from api.openapi.operations import described
-from api.resources import Opened
+from api.resources import AppResources
 from api.tools.tool_catalog import check_tools
 from schema.db import Db
 from schema.queries.tenants.tenant_settings import TenantSettings, find_configuration, put_configuration
@@ -98,8 +98,8 @@ ANSWER: dict[str, Any] = EXAMPLE | {
 }
 
 
-@get("/", opt=described(answer=ANSWER), summary="Get the agent configuration")
-async def get_configuration(principal: MayManageConfiguration, resources: Opened) -> ConfigurationOut:
+@get("/", opt=described(response=ANSWER), summary="Get the agent configuration")
+async def get_configuration(principal: MayManageConfiguration, resources: AppResources) -> ConfigurationOut:
     """Returns the defaults for whatever was never set."""
     async with principal.tx(resources.core.pool) as db:
         row = await find_configuration(db, principal.tenant_id)
@@ -108,11 +108,11 @@ async def get_configuration(principal: MayManageConfiguration, resources: Opened
 
 @put(
     "/",
-    opt=described(example=EXAMPLE, answer=ANSWER),
+    opt=described(example=EXAMPLE, response=ANSWER),
     summary="Replace the agent configuration",
 )
 async def replace_configuration(
-    data: JSONBody[ConfigurationIn], principal: MayManageConfiguration, resources: Opened
+    data: JSONBody[ConfigurationIn], principal: MayManageConfiguration, resources: AppResources
 ) -> ConfigurationOut:
     """Replaces all settings; omitted fields return to their defaults. Takes effect with the next job."""
     async with changing_own_tenant(resources, principal) as db:
@@ -121,11 +121,11 @@ async def replace_configuration(
 
 @patch(
     "/",
-    opt=described(example={"offered_tools": 8}, answer=ANSWER | {"offered_tools": 8}),
+    opt=described(example={"offered_tools": 8}, response=ANSWER | {"offered_tools": 8}),
     summary="Update the agent configuration",
 )
 async def update_configuration(
-    data: JSONBody[ConfigurationIn], principal: MayManageConfiguration, resources: Opened
+    data: JSONBody[ConfigurationIn], principal: MayManageConfiguration, resources: AppResources
 ) -> ConfigurationOut:
     """Changes the fields you send; the others keep their value, and null restores a default. Takes effect with the next
     job."""
@@ -136,11 +136,11 @@ async def update_configuration(
 
 @put(
     "/persona",
-    opt=described(example=PERSONA, answer=ANSWER),
+    opt=described(example=PERSONA, response=ANSWER),
     summary="Import a persona",
 )
 async def import_persona(
-    data: JSONBody[PersonaIn], principal: MayManageConfiguration, resources: Opened
+    data: JSONBody[PersonaIn], principal: MayManageConfiguration, resources: AppResources
 ) -> ConfigurationOut:
     """Replaces the persona, with the content of a `persona.json` as it is. The other settings keep their value."""
     async with changing_own_tenant(resources, principal) as db:

@@ -13,7 +13,7 @@ from api.auth.tenant_scope import TenantName, reading_tenant
 from api.http.errors import problems
 from api.http.rows import from_row
 from api.openapi.operations import described
-from api.resources import Opened, Resources
+from api.resources import AppResources, Resources
 from api.tenants.schemas import LIMITS_EXAMPLE, LimitsOut, limits_of
 from api.usage.money import usd_of
 from schema.db import Db
@@ -147,12 +147,12 @@ MY_TENANT = {
 
 @get(
     "/admin/tenants/{tenant:str}/metrics",
-    opt=described(answer=METRICS),
+    opt=described(response=METRICS),
     responses=problems("not_found"),
     summary="Get a tenant's metrics",
     tags=TAGS,
 )
-async def get_tenant_metrics(tenant: TenantName, principal: MayManageTenants, resources: Opened) -> MetricsOut:
+async def get_tenant_metrics(tenant: TenantName, principal: MayManageTenants, resources: AppResources) -> MetricsOut:
     """Returns job counts and latencies, what is stored, and how much of the limits is used."""
     async with reading_tenant(resources.core.pool, tenant) as (db, found):
         figures = await _figures(db, found.id)
@@ -161,11 +161,11 @@ async def get_tenant_metrics(tenant: TenantName, principal: MayManageTenants, re
 
 @get(
     "/tenant/metrics",
-    opt=described(answer=METRICS),
+    opt=described(response=METRICS),
     summary="Get your tenant's metrics",
     tags=TAGS,
 )
-async def get_metrics(principal: MayReadUsage, resources: Opened) -> MetricsOut:
+async def get_metrics(principal: MayReadUsage, resources: AppResources) -> MetricsOut:
     """Returns job counts and latencies, what is stored, and how much of the limits is used."""
     async with principal.tx(resources.core.pool) as db:
         found = await _own_tenant(db, principal.tenant_id)
@@ -173,8 +173,8 @@ async def get_metrics(principal: MayReadUsage, resources: Opened) -> MetricsOut:
     return MetricsOut(**figures, limits=await _limits(resources, found))
 
 
-@get("/tenant", opt=described(answer=MY_TENANT), summary="Get your tenant", tags=TAGS)
-async def get_my_tenant(principal: SignedIn, resources: Opened) -> MyTenantOut:
+@get("/tenant", opt=described(response=MY_TENANT), summary="Get your tenant", tags=TAGS)
+async def get_my_tenant(principal: SignedIn, resources: AppResources) -> MyTenantOut:
     """Returns the tenant that the key or token belongs to, with its limits and the models it may use."""
     async with principal.tx(resources.core.pool) as db:
         tenant = await _own_tenant(db, principal.tenant_id)

@@ -15,9 +15,9 @@ from api.http.errors import problems
 from api.http.paging import Cursor, Limit, read_cursor, write_cursor
 from api.http.query_params import Search
 from api.http.rows import from_row
-from api.openapi.header_docs import LOCATED
+from api.openapi.headers import LOCATION_HEADER
 from api.openapi.operations import described
-from api.resources import Opened, Resources
+from api.resources import AppResources, Resources
 from api.tenants.onboarding import check_default, check_name, onboard_tenant
 from api.tenants.schemas import (
     DETAIL_EXAMPLE,
@@ -61,13 +61,13 @@ UPDATED = TENANT_EXAMPLE | {"limits": LIMITS_EXAMPLE | {"budget_month_usd": 250}
 @post(
     "/",
     status_code=201,
-    opt=described(sends=LOCATED, example=EXAMPLE, answer=CREATED),
+    opt=described(response_headers=LOCATION_HEADER, example=EXAMPLE, response=CREATED),
     responses=problems("conflict"),
     summary="Create a tenant",
     tags=TAGS,
 )
 async def create_tenant(
-    data: JSONBody[TenantIn], principal: MayManageTenants, resources: Opened
+    data: JSONBody[TenantIn], principal: MayManageTenants, resources: AppResources
 ) -> Response[TenantCreatedOut]:
     """Creates a tenant with its grants, and optionally its first user. Its clients can chat right away with the `api_key` of
     the response, which is returned only once. A tenant without granted models can't use any."""
@@ -77,13 +77,13 @@ async def create_tenant(
 
 @get(
     "/",
-    opt=described(answer={"items": [TENANT_EXAMPLE], "next_cursor": None}),
+    opt=described(response={"items": [TENANT_EXAMPLE], "next_cursor": None}),
     summary="List tenants",
     tags=TAGS,
 )
 async def list_tenants(
     principal: MayManageTenants,
-    resources: Opened,
+    resources: AppResources,
     wanted: Annotated[
         TenantState | None, QueryParameter(name="state", description="Only tenants in this state.")
     ] = None,
@@ -98,8 +98,8 @@ async def list_tenants(
     return TenantsOut(items, write_cursor(items[-1].slug) if len(rows) > limit else None)
 
 
-@get(HERE, opt=described(answer=DETAIL_EXAMPLE), responses=problems("not_found"), summary="Get a tenant", tags=TAGS)
-async def get_tenant(tenant: TenantName, principal: MayManageTenants, resources: Opened) -> TenantDetailOut:
+@get(HERE, opt=described(response=DETAIL_EXAMPLE), responses=problems("not_found"), summary="Get a tenant", tags=TAGS)
+async def get_tenant(tenant: TenantName, principal: MayManageTenants, resources: AppResources) -> TenantDetailOut:
     """Returns a tenant with its settings, its number of grants and the storage it takes."""
     async with reading_tenant(resources.core.pool, tenant) as concerned:
         counts = await tenants.count_grants(concerned.db, concerned.id)
@@ -111,13 +111,13 @@ async def get_tenant(tenant: TenantName, principal: MayManageTenants, resources:
 
 @patch(
     HERE,
-    opt=described(example={"limits": {"budget_month_usd": 250}, "max_running": 40}, answer=UPDATED),
+    opt=described(example={"limits": {"budget_month_usd": 250}, "max_running": 40}, response=UPDATED),
     responses=problems("not_found", "conflict"),
     summary="Update a tenant",
     tags=TAGS,
 )
 async def update_tenant(
-    tenant: TenantName, data: JSONBody[TenantChangeIn], principal: MayManageTenants, resources: Opened
+    tenant: TenantName, data: JSONBody[TenantChangeIn], principal: MayManageTenants, resources: AppResources
 ) -> TenantOut:
     """Changes the fields you send; the others keep their value, and null removes a limit. Takes effect within a second."""
     if data.name is not UNSET:
@@ -136,12 +136,12 @@ async def update_tenant(
 @post(
     f"{HERE}/suspend",
     status_code=200,
-    opt=described(answer=TENANT_EXAMPLE | {"state": "suspended"}),
+    opt=described(response=TENANT_EXAMPLE | {"state": "suspended"}),
     responses=problems("not_found", "conflict"),
     summary="Suspend a tenant",
     tags=TAGS,
 )
-async def suspend_tenant(tenant: TenantName, principal: MayManageTenants, resources: Opened) -> TenantOut:
+async def suspend_tenant(tenant: TenantName, principal: MayManageTenants, resources: AppResources) -> TenantOut:
     """Within a second, every request with the tenant's keys and tokens is refused. Its data is kept."""
     return await _move(resources, principal, tenant, "suspended", "tenant.suspended")
 
@@ -149,12 +149,12 @@ async def suspend_tenant(tenant: TenantName, principal: MayManageTenants, resour
 @post(
     f"{HERE}/resume",
     status_code=200,
-    opt=described(answer=TENANT_EXAMPLE),
+    opt=described(response=TENANT_EXAMPLE),
     responses=problems("not_found", "conflict"),
     summary="Resume a tenant",
     tags=TAGS,
 )
-async def resume_tenant(tenant: TenantName, principal: MayManageTenants, resources: Opened) -> TenantOut:
+async def resume_tenant(tenant: TenantName, principal: MayManageTenants, resources: AppResources) -> TenantOut:
     """Ends a tenant's suspension; its keys and tokens work again within a second."""
     return await _move(resources, principal, tenant, "active", "tenant.resumed")
 
@@ -162,7 +162,7 @@ async def resume_tenant(tenant: TenantName, principal: MayManageTenants, resourc
 @delete(
     HERE,
     status_code=202,
-    opt=described(answer=TENANT_EXAMPLE | {"state": "deleting"}),
+    opt=described(response=TENANT_EXAMPLE | {"state": "deleting"}),
     responses=problems("not_found", "conflict"),
     summary="Delete a tenant",
     tags=TAGS,
@@ -170,7 +170,7 @@ async def resume_tenant(tenant: TenantName, principal: MayManageTenants, resourc
 async def delete_tenant(
     tenant: TenantName,
     principal: MayManageTenants,
-    resources: Opened,
+    resources: AppResources,
     confirm: Annotated[str | None, QueryParameter(description="The tenant's slug, to confirm the deletion.")] = None,
 ) -> TenantOut:
     """Refuses the tenant's requests right away, then permanently deletes all of its data in the background. To keep the data,

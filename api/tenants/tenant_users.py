@@ -16,9 +16,9 @@ from api.http.paging import Cursor, Limit
 from api.http.query_params import Search
 from api.identity import api_keys
 from api.identity.api_keys import ApiKeyCreatedOut, ApiKeyIn, ApiKeysOut, KeyId
-from api.openapi.header_docs import LOCATED
+from api.openapi.headers import LOCATION_HEADER
 from api.openapi.operations import described
-from api.resources import Opened, Resources
+from api.resources import AppResources, Resources
 from api.users import routes as users
 from api.users.routes import RoleFilter, StateFilter, UserChangeIn, UserId, UserIn, UserOut, UsersOut
 from schema.errors import Forbidden
@@ -31,7 +31,7 @@ USER = "/users/{user_id:uuid}"
 
 @get(
     "/users",
-    opt=described(answer={"items": [users.USER], "next_cursor": None}),
+    opt=described(response={"items": [users.USER], "next_cursor": None}),
     responses=problems("not_found"),
     summary="List a tenant's users",
     tags=TAGS,
@@ -39,7 +39,7 @@ USER = "/users/{user_id:uuid}"
 async def list_tenant_users(
     tenant: TenantName,
     principal: MayManageTenants,
-    resources: Opened,
+    resources: AppResources,
     wanted: StateFilter = None,
     role: RoleFilter = None,
     search: Search = None,
@@ -55,13 +55,13 @@ async def list_tenant_users(
 @post(
     "/users",
     status_code=201,
-    opt=described(sends=LOCATED, example=users.EXAMPLE, answer=users.USER),
+    opt=described(response_headers=LOCATION_HEADER, example=users.EXAMPLE, response=users.USER),
     responses=problems("not_found", "conflict"),
     summary="Create a tenant's user",
     tags=TAGS,
 )
 async def create_tenant_user(
-    tenant: TenantName, data: JSONBody[UserIn], principal: MayManageTenants, resources: Opened
+    tenant: TenantName, data: JSONBody[UserIn], principal: MayManageTenants, resources: AppResources
 ) -> Response[UserOut]:
     """Creates a user in a tenant. Without a password, they sign in through the tenant's identity provider."""
     acting = await _acting(resources, principal, tenant)
@@ -70,9 +70,11 @@ async def create_tenant_user(
     return Response(made.content, headers={"Location": place})
 
 
-@get(USER, opt=described(answer=users.USER), responses=problems("not_found"), summary="Get a tenant's user", tags=TAGS)
+@get(
+    USER, opt=described(response=users.USER), responses=problems("not_found"), summary="Get a tenant's user", tags=TAGS
+)
 async def get_tenant_user(
-    tenant: TenantName, user_id: UserId, principal: MayManageTenants, resources: Opened
+    tenant: TenantName, user_id: UserId, principal: MayManageTenants, resources: AppResources
 ) -> UserOut:
     """Returns a user of a tenant."""
     acting = await _looking(resources, principal, tenant)
@@ -81,7 +83,7 @@ async def get_tenant_user(
 
 @patch(
     USER,
-    opt=described(example={"role": "owner"}, answer=users.USER | {"role": "owner"}),
+    opt=described(example={"role": "owner"}, response=users.USER | {"role": "owner"}),
     responses=problems("not_found", "conflict"),
     summary="Update a tenant's user",
     tags=TAGS,
@@ -91,7 +93,7 @@ async def update_tenant_user(
     user_id: UserId,
     data: JSONBody[UserChangeIn],
     principal: MayManageTenants,
-    resources: Opened,
+    resources: AppResources,
 ) -> UserOut:
     """Changes the fields you send; the others keep their value. Setting a password or disabling the user ends their
     sign-ins. Returns 409 if the tenant would lose its last active owner."""
@@ -101,7 +103,7 @@ async def update_tenant_user(
 
 @delete(USER, responses=problems("not_found", "conflict"), summary="Delete a tenant's user", tags=TAGS)
 async def delete_tenant_user(
-    tenant: TenantName, user_id: UserId, principal: MayManageTenants, resources: Opened
+    tenant: TenantName, user_id: UserId, principal: MayManageTenants, resources: AppResources
 ) -> None:
     """Deletes a user with their sign-ins and API keys; their sessions and jobs remain with the tenant. Returns 409 for the
     last active owner."""
@@ -111,13 +113,13 @@ async def delete_tenant_user(
 
 @get(
     "/keys",
-    opt=described(answer={"items": [api_keys.KEY], "next_cursor": None}),
+    opt=described(response={"items": [api_keys.KEY], "next_cursor": None}),
     responses=problems("not_found"),
     summary="List a tenant's API keys",
     tags=TAGS,
 )
 async def list_tenant_api_keys(
-    tenant: TenantName, principal: MayManageTenants, resources: Opened, cursor: Cursor = None, limit: Limit = 20
+    tenant: TenantName, principal: MayManageTenants, resources: AppResources, cursor: Cursor = None, limit: Limit = 20
 ) -> ApiKeysOut:
     """Lists all API keys of a tenant, without their secrets."""
     acting = await _looking(resources, principal, tenant)
@@ -127,13 +129,13 @@ async def list_tenant_api_keys(
 @post(
     "/keys",
     status_code=201,
-    opt=described(example=api_keys.EXAMPLE, answer=api_keys.CREATED_KEY | {"user_id": None}),
+    opt=described(example=api_keys.EXAMPLE, response=api_keys.CREATED_KEY | {"user_id": None}),
     responses=problems("not_found", "conflict"),
     summary="Create a tenant's API key",
     tags=TAGS,
 )
 async def create_tenant_api_key(
-    tenant: TenantName, data: JSONBody[ApiKeyIn], principal: MayManageTenants, resources: Opened
+    tenant: TenantName, data: JSONBody[ApiKeyIn], principal: MayManageTenants, resources: AppResources
 ) -> Response[ApiKeyCreatedOut]:
     """The key acts for the tenant, whatever `for_tenant` says. It is returned only once."""
     acting = await _acting(resources, principal, tenant)
@@ -147,7 +149,7 @@ async def create_tenant_api_key(
     "/keys/{key_id:uuid}", responses=problems("not_found", "conflict"), summary="Revoke a tenant's API key", tags=TAGS
 )
 async def revoke_tenant_api_key(
-    tenant: TenantName, key_id: KeyId, principal: MayManageTenants, resources: Opened
+    tenant: TenantName, key_id: KeyId, principal: MayManageTenants, resources: AppResources
 ) -> None:
     """Within a second, the key is refused everywhere. Revoking it again changes nothing."""
     acting = await _acting(resources, principal, tenant)

@@ -18,9 +18,9 @@ from api.http.errors import problems
 from api.http.paging import Cursor, Limit, read_cursor, write_cursor
 from api.http.query_params import Search
 from api.http.rows import from_row
-from api.openapi.header_docs import LOCATED
+from api.openapi.headers import LOCATION_HEADER
 from api.openapi.operations import described
-from api.resources import Opened, Resources
+from api.resources import AppResources, Resources
 from api.tools.data_source_schemas import (
     ANSWER,
     EXAMPLE,
@@ -59,12 +59,12 @@ ORDER BY place
 @post(
     "/",
     status_code=201,
-    opt=described(sends=LOCATED, example=EXAMPLE, answer=ANSWER),
+    opt=described(response_headers=LOCATION_HEADER, example=EXAMPLE, response=ANSWER),
     responses=problems("conflict"),
     summary="Create a data source",
 )
 async def create_data_source(
-    data: JSONBody[DataSourceIn], principal: MayManageDataSources, resources: Opened
+    data: JSONBody[DataSourceIn], principal: MayManageDataSources, resources: AppResources
 ) -> Response[DataSourceOut]:
     """Resolves the host of the DSN but does not connect; test the data source to do that. Hosts with private addresses must
     be allowed by the operator of the installation."""
@@ -83,11 +83,15 @@ async def create_data_source(
 
 @get(
     "/",
-    opt=described(answer={"items": [ANSWER], "next_cursor": None}),
+    opt=described(response={"items": [ANSWER], "next_cursor": None}),
     summary="List data sources",
 )
 async def list_data_sources(
-    principal: MayManageDataSources, resources: Opened, search: Search = None, cursor: Cursor = None, limit: Limit = 20
+    principal: MayManageDataSources,
+    resources: AppResources,
+    search: Search = None,
+    cursor: Cursor = None,
+    limit: Limit = 20,
 ) -> DataSourcesOut:
     """Lists the data sources of your tenant, without their DSNs."""
     after = read_cursor(cursor, str) or ""
@@ -99,8 +103,8 @@ async def list_data_sources(
     return DataSourcesOut(items, write_cursor(items[-1].name) if len(rows) > limit else None)
 
 
-@get(HERE, opt=described(answer=ANSWER), responses=problems("not_found"), summary="Get a data source")
-async def get_data_source(name: SourceName, principal: MayManageDataSources, resources: Opened) -> DataSourceOut:
+@get(HERE, opt=described(response=ANSWER), responses=problems("not_found"), summary="Get a data source")
+async def get_data_source(name: SourceName, principal: MayManageDataSources, resources: AppResources) -> DataSourceOut:
     """Returns a data source without its DSN."""
     async with principal.tx(resources.core.pool) as db:
         return _shown(await _require(db, principal, name))
@@ -108,12 +112,12 @@ async def get_data_source(name: SourceName, principal: MayManageDataSources, res
 
 @patch(
     HERE,
-    opt=described(example={"max_rows": 500}, answer=ANSWER | {"max_rows": 500}),
+    opt=described(example={"max_rows": 500}, response=ANSWER | {"max_rows": 500}),
     responses=problems("not_found"),
     summary="Update a data source",
 )
 async def update_data_source(
-    name: SourceName, data: JSONBody[DataSourceChangeIn], principal: MayManageDataSources, resources: Opened
+    name: SourceName, data: JSONBody[DataSourceChangeIn], principal: MayManageDataSources, resources: AppResources
 ) -> DataSourceOut:
     """Changes the fields you send; the others keep their value."""
     given = sorted(field for field in data.__struct_fields__ if getattr(data, field) is not UNSET)
@@ -130,7 +134,7 @@ async def update_data_source(
 
 
 @delete(HERE, responses=problems("not_found"), summary="Delete a data source")
-async def delete_data_source(name: SourceName, principal: MayManageDataSources, resources: Opened) -> None:
+async def delete_data_source(name: SourceName, principal: MayManageDataSources, resources: AppResources) -> None:
     """Tools that read it fail from then on. The database itself is not touched."""
     require_name(name, NO_SOURCE)
     async with changing_own_tenant(resources, principal) as db:
@@ -142,11 +146,11 @@ async def delete_data_source(name: SourceName, principal: MayManageDataSources, 
 @post(
     f"{HERE}/test",
     status_code=200,
-    opt=described(answer=TEST_ANSWER),
+    opt=described(response=TEST_ANSWER),
     responses=problems("not_found"),
     summary="Test a data source",
 )
-async def test_data_source(name: SourceName, principal: MayManageDataSources, resources: Opened) -> SourceTestOut:
+async def test_data_source(name: SourceName, principal: MayManageDataSources, resources: AppResources) -> SourceTestOut:
     """Connects to the database and checks that every table exists and is readable. Returns 200 even if the test fails; see
     `ok` and `code`."""
     async with principal.tx(resources.core.pool) as db:

@@ -14,9 +14,9 @@ from api.grants.tenant_rows import changing_own_tenant, require_name
 from api.http.errors import problems
 from api.http.paging import Cursor, Limit, read_cursor, write_cursor
 from api.http.query_params import EnabledFilter, Search
-from api.openapi.header_docs import LOCATED
+from api.openapi.headers import LOCATION_HEADER
 from api.openapi.operations import described
-from api.resources import Opened, Resources
+from api.resources import AppResources, Resources
 from api.tools.schemas import (
     ANSWER,
     EXAMPLE,
@@ -52,11 +52,13 @@ Force = Annotated[bool, QueryParameter(description="Whether to remove the tool f
 @post(
     "/",
     status_code=201,
-    opt=described(sends=LOCATED, example=EXAMPLE, answer=ANSWER),
+    opt=described(response_headers=LOCATION_HEADER, example=EXAMPLE, response=ANSWER),
     responses=problems("conflict"),
     summary="Create a tool",
 )
-async def create_tool(data: JSONBody[NewToolIn], principal: MayManageTools, resources: Opened) -> Response[ToolOut]:
+async def create_tool(
+    data: JSONBody[NewToolIn], principal: MayManageTools, resources: AppResources
+) -> Response[ToolOut]:
     """Your tenant's agents can be given the tool right away. Creating it doesn't call it; test the tool to do that.
 
     A tool that a platform admin creates is shared: a tenant can use it once it has been granted to it.
@@ -77,10 +79,10 @@ async def create_tool(data: JSONBody[NewToolIn], principal: MayManageTools, reso
     return Response(shown(row), headers={"Location": f"/api/admin/tools/{data.name}"})
 
 
-@get("/", opt=described(answer={"items": [ANSWER], "next_cursor": None}), summary="List tools")
+@get("/", opt=described(response={"items": [ANSWER], "next_cursor": None}), summary="List tools")
 async def list_tools(
     principal: MayManageTools,
-    resources: Opened,
+    resources: AppResources,
     enabled: EnabledFilter = None,
     search: Search = None,
     cursor: Cursor = None,
@@ -99,8 +101,8 @@ async def list_tools(
     return ToolsOut(items[:limit], write_cursor(items[limit - 1].name) if len(items) > limit else None)
 
 
-@get(HERE, opt=described(answer=ANSWER), responses=problems("not_found"), summary="Get a tool")
-async def get_tool(name: ToolName, principal: MayManageTools, resources: Opened) -> ToolOut:
+@get(HERE, opt=described(response=ANSWER), responses=problems("not_found"), summary="Get a tool")
+async def get_tool(name: ToolName, principal: MayManageTools, resources: AppResources) -> ToolOut:
     """Returns one of your tenant's own tools, or a shared or built-in tool that is granted to it."""
     require_name(name, NO_TOOL)
     async with principal.tx(resources.core.pool) as db:
@@ -115,12 +117,12 @@ async def get_tool(name: ToolName, principal: MayManageTools, resources: Opened)
 
 @patch(
     HERE,
-    opt=described(example={"timeout_s": 30, "secrets": {"ERP_KEY": "…"}}, answer=ANSWER | {"timeout_s": 30.0}),
+    opt=described(example={"timeout_s": 30, "secrets": {"ERP_KEY": "…"}}, response=ANSWER | {"timeout_s": 30.0}),
     responses=problems("not_found", "conflict"),
     summary="Update a tool",
 )
 async def update_tool(
-    name: ToolName, data: JSONBody[ToolChangeIn], principal: MayManageTools, resources: Opened
+    name: ToolName, data: JSONBody[ToolChangeIn], principal: MayManageTools, resources: AppResources
 ) -> ToolOut:
     """Changes the fields you send; the others keep their value."""
     given = sorted(field for field in data.__struct_fields__ if getattr(data, field) is not UNSET)
@@ -138,7 +140,7 @@ async def update_tool(
 
 
 @delete(HERE, responses=problems("not_found", "conflict"), summary="Delete a tool")
-async def delete_tool(name: ToolName, principal: MayManageTools, resources: Opened, force: Force = False) -> None:
+async def delete_tool(name: ToolName, principal: MayManageTools, resources: AppResources, force: Force = False) -> None:
     """Returns 409 if agents use the tool, unless `force` is set."""
     async with changing_own_tenant(resources, principal) as db:
         await _require_own(db, principal, name)

@@ -20,7 +20,7 @@ from api.auth.principals import MayManageTools, Principal
 from api.grants.tenant_rows import require_name
 from api.http.errors import problems
 from api.openapi.operations import described
-from api.resources import Opened, Resources
+from api.resources import AppResources, Resources
 from api.tools.data_sources import open_source
 from api.tools.tool_catalog import NO_TOOL, ToolName, granted_builtin_tools
 from api.tools.tool_secrets import open_secrets
@@ -118,14 +118,14 @@ class CallRecorder:
 @post(
     "/{name:str}/test",
     status_code=200,
-    opt=described(example={"arguments": {"sku": "CF-ROB-01"}}, answer=EXAMPLE),
+    opt=described(example={"arguments": {"sku": "CF-ROB-01"}}, response=EXAMPLE),
     responses=problems("not_found"),
     summary="Test a tool",
 )
 async def test_tool(
     name: ToolName,
     principal: MayManageTools,
-    resources: Opened,
+    resources: AppResources,
     data: JSONBody[ToolTestIn | None] = None,  # noqa: PT028
 ) -> ToolTestOut:
     """Runs the tool once, for real, with these arguments and your own token, even if it is disabled or has side effects.

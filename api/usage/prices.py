@@ -16,7 +16,7 @@ from api.grants.patterns import check_model
 from api.http.errors import problems
 from api.http.fields import UpdatedAt
 from api.openapi.operations import described
-from api.resources import Opened
+from api.resources import AppResources
 from schema.errors import InputError, NotFound
 from schema.queries.tenants.tenants import lock_tenant
 from schema.queries.tenants.usage import delete_model, list_models, put_model
@@ -97,8 +97,8 @@ EXAMPLE = {
 ANSWER = {"name": "openai/gpt-4o-mini", **EXAMPLE, "updated_at": "2026-03-02T08:15:30Z"}
 
 
-@get("/", opt=described(answer={"items": [ANSWER]}), summary="List model prices", tags=TAGS)
-async def list_model_prices(principal: MayManageModels, resources: Opened) -> PricedModelsOut:
+@get("/", opt=described(response={"items": [ANSWER]}), summary="List model prices", tags=TAGS)
+async def list_model_prices(principal: MayManageModels, resources: AppResources) -> PricedModelsOut:
     """Lists every model with a price. Models without one can be used and cost nothing."""
     async with principal.tx(resources.core.pool) as db:
         rows = await list_models(db)
@@ -107,12 +107,12 @@ async def list_model_prices(principal: MayManageModels, resources: Opened) -> Pr
 
 @put(
     "/{name:path}",
-    opt=described(example=EXAMPLE, answer=ANSWER),
+    opt=described(example=EXAMPLE, response=ANSWER),
     summary="Set a model's price",
     tags=TAGS,
 )
 async def set_model_price(
-    name: NamePath, data: JSONBody[PriceIn], principal: MayManageModels, resources: Opened
+    name: NamePath, data: JSONBody[PriceIn], principal: MayManageModels, resources: AppResources
 ) -> PricedModelOut:
     """Sets the price, the capabilities and the fallbacks of a model; omitted fields become unknown. The price applies to
     future usage; the cost of past usage stays."""
@@ -130,7 +130,7 @@ async def set_model_price(
 
 
 @delete("/{name:path}", responses=problems("not_found"), summary="Delete a model's price", tags=TAGS)
-async def delete_model_price(name: NamePath, principal: MayManageModels, resources: Opened) -> None:
+async def delete_model_price(name: NamePath, principal: MayManageModels, resources: AppResources) -> None:
     """Future usage of the model costs nothing, and its capabilities and fallbacks are unknown."""
     model = check_model(name.removeprefix("/"), "name")
     async with principal.tx(resources.core.pool) as db:

@@ -14,7 +14,7 @@ from api.auth.principals import MayManageTenants, MayReadUsage, SignedIn
 from api.auth.tenant_scope import TenantName, reading_tenant
 from api.http.errors import problems
 from api.openapi.operations import described
-from api.resources import Opened
+from api.resources import AppResources
 from api.usage.money import usd_of
 from schema.db import Db
 from schema.errors import Forbidden, InputError
@@ -117,7 +117,7 @@ USAGE = MY_USAGE | {
 
 @get(
     "/admin/tenants/{tenant:str}/usage",
-    opt=described(answer=USAGE),
+    opt=described(response=USAGE),
     responses=problems("not_found"),
     summary="Get a tenant's usage",
     tags=TAGS,
@@ -125,7 +125,7 @@ USAGE = MY_USAGE | {
 async def get_tenant_usage(
     tenant: TenantName,
     principal: MayManageTenants,
-    resources: Opened,
+    resources: AppResources,
     first: From = None,
     last: To = None,
     by: Groups = None,
@@ -136,9 +136,9 @@ async def get_tenant_usage(
         return await _of_tenant(db, found, span, by)
 
 
-@get("/usage", opt=described(answer=USAGE), summary="Get your tenant's usage", tags=TAGS)
+@get("/usage", opt=described(response=USAGE), summary="Get your tenant's usage", tags=TAGS)
 async def get_usage(
-    principal: MayReadUsage, resources: Opened, first: From = None, last: To = None, by: Groups = None
+    principal: MayReadUsage, resources: AppResources, first: From = None, last: To = None, by: Groups = None
 ) -> TenantUsageOut:
     """Returns usage and cost by day, user, agent or model, and how much of the budgets is spent."""
     span = _span(first, last)
@@ -148,9 +148,9 @@ async def get_usage(
         return await _of_tenant(db, found, span, by)
 
 
-@get("/usage/me", opt=described(answer=MY_USAGE), summary="Get your own usage", tags=TAGS)
+@get("/usage/me", opt=described(response=MY_USAGE), summary="Get your own usage", tags=TAGS)
 async def get_my_usage(
-    principal: SignedIn, resources: Opened, first: From = None, last: To = None, by: Groups = None
+    principal: SignedIn, resources: AppResources, first: From = None, last: To = None, by: Groups = None
 ) -> OwnUsageOut:
     """Returns the usage of your own jobs. Keys of a tenant get 403, since they don't act for a user."""
     if principal.user_id is None:

@@ -29,7 +29,7 @@ from api.auth.principals import IDENTITY_S, MayManagePrivacy, Principal, SignedI
 from api.auth.role_checks import read_email, require_power_over
 from api.http.errors import problems
 from api.openapi.operations import described
-from api.resources import Opened, Resources
+from api.resources import AppResources, Resources
 from api.users.privacy_schemas import ERASE, ERASED, EXPORTED, ErasedOut, EraseIn, UserExportOut
 from api.users.routes import UserId
 from schema import redis_names
@@ -69,12 +69,12 @@ EXPORT = ResponseSpec(UserExportOut, description="The export, streamed row by ro
 
 @get(
     "/me/export",
-    opt=described(answer=EXPORTED),
+    opt=described(response=EXPORTED),
     responses={200: EXPORT, **problems("not_found")},
     summary="Export your data",
     tags=["users"],
 )
-async def export_my_data(principal: SignedIn, resources: Opened) -> Response[Any]:
+async def export_my_data(principal: SignedIn, resources: AppResources) -> Response[Any]:
     """Returns everything stored about you as one JSON file. An API key that acts for you can fetch it too, unless it is
     narrowed."""
     if principal.user_id is None:
@@ -89,12 +89,12 @@ async def export_my_data(principal: SignedIn, resources: Opened) -> Response[Any
 
 @get(
     "/{user_id:uuid}/export",
-    opt=described(answer=EXPORTED),
+    opt=described(response=EXPORTED),
     responses={200: EXPORT, **problems("not_found")},
     summary="Export a user's data",
     tags=["users"],
 )
-async def export_user_data(user_id: UserId, principal: MayManagePrivacy, resources: Opened) -> Response[Any]:
+async def export_user_data(user_id: UserId, principal: MayManagePrivacy, resources: AppResources) -> Response[Any]:
     """Returns everything stored about a user of your tenant as one JSON file."""
     return await _export(resources, principal, user_id)
 
@@ -102,12 +102,12 @@ async def export_user_data(user_id: UserId, principal: MayManagePrivacy, resourc
 @post(
     "/me/erase",
     status_code=200,
-    opt=described(example=ERASE, answer=ERASED),
+    opt=described(example=ERASE, response=ERASED),
     responses=problems("not_found", "conflict", "unavailable"),
     summary="Erase your account",
     tags=["users"],
 )
-async def erase_my_account(data: JSONBody[EraseIn], principal: SignedIn, resources: Opened) -> ErasedOut:
+async def erase_my_account(data: JSONBody[EraseIn], principal: SignedIn, resources: AppResources) -> ErasedOut:
     """Permanently deletes you and everything stored about you. Returns 409 for the last active owner, and if a job of yours
     doesn't stop in time; you are then signed out, and an owner can repeat the request."""
     if principal.kind != "user":
@@ -118,13 +118,13 @@ async def erase_my_account(data: JSONBody[EraseIn], principal: SignedIn, resourc
 @post(
     "/{user_id:uuid}/erase",
     status_code=200,
-    opt=described(example=ERASE, answer=ERASED),
+    opt=described(example=ERASE, response=ERASED),
     responses=problems("not_found", "conflict", "unavailable"),
     summary="Erase a user",
     tags=["users"],
 )
 async def erase_user(
-    user_id: UserId, data: JSONBody[EraseIn], principal: MayManagePrivacy, resources: Opened
+    user_id: UserId, data: JSONBody[EraseIn], principal: MayManagePrivacy, resources: AppResources
 ) -> ErasedOut:
     """Permanently deletes a user and everything stored about them. Returns 409 for the last active owner, and if a job of
     theirs doesn't stop in time; they are then signed out, and you can repeat the request."""

@@ -18,9 +18,9 @@ from api.http.errors import problems
 from api.http.fields import CreatedAt, NextCursor, UpdatedAt
 from api.http.paging import Cursor, Limit, read_cursor, write_cursor
 from api.http.rows import from_row
-from api.openapi.header_docs import LOCATED
+from api.openapi.headers import LOCATION_HEADER
 from api.openapi.operations import described
-from api.resources import Opened, Resources
+from api.resources import AppResources, Resources
 from schema.db import Db, tenant_tx
 from schema.errors import Conflict, Forbidden, InputError, NotFound
 from schema.ids import new_id
@@ -119,10 +119,10 @@ USER: dict[str, Any] = {
 }
 
 
-@get("/", opt=described(answer={"items": [USER], "next_cursor": None}), summary="List users", tags=["users"])
+@get("/", opt=described(response={"items": [USER], "next_cursor": None}), summary="List users", tags=["users"])
 async def list_users(
     principal: MayReadUsers,
-    resources: Opened,
+    resources: AppResources,
     wanted: StateFilter = None,
     role: RoleFilter = None,
     search: Annotated[
@@ -143,12 +143,12 @@ async def list_users(
 @post(
     "/",
     status_code=201,
-    opt=described(sends=LOCATED, example=EXAMPLE, answer=USER),
+    opt=described(response_headers=LOCATION_HEADER, example=EXAMPLE, response=USER),
     responses=problems("conflict"),
     summary="Create a user",
     tags=["users"],
 )
-async def create_user(data: JSONBody[UserIn], principal: MayManageUsers, resources: Opened) -> Response[UserOut]:
+async def create_user(data: JSONBody[UserIn], principal: MayManageUsers, resources: AppResources) -> Response[UserOut]:
     """You can't give a user a role above your own. Returns 409 if the email is taken."""
     email, user_id = read_email(data.email), new_id()
     _require_power(principal, data.role)
@@ -163,22 +163,26 @@ async def create_user(data: JSONBody[UserIn], principal: MayManageUsers, resourc
 
 
 @get(
-    "/{user_id:uuid}", opt=described(answer=USER), responses=problems("not_found"), summary="Get a user", tags=["users"]
+    "/{user_id:uuid}",
+    opt=described(response=USER),
+    responses=problems("not_found"),
+    summary="Get a user",
+    tags=["users"],
 )
-async def get_user(user_id: UserId, principal: MayReadUsers, resources: Opened) -> UserOut:
+async def get_user(user_id: UserId, principal: MayReadUsers, resources: AppResources) -> UserOut:
     """Returns a user of your tenant."""
     return from_row(UserOut, await _find(resources, principal, user_id))
 
 
 @patch(
     "/{user_id:uuid}",
-    opt=described(example={"role": "viewer"}, answer=USER | {"role": "viewer"}),
+    opt=described(example={"role": "viewer"}, response=USER | {"role": "viewer"}),
     responses=problems("not_found", "conflict"),
     summary="Update a user",
     tags=["users"],
 )
 async def update_user(
-    user_id: UserId, data: JSONBody[UserChangeIn], principal: MayManageUsers, resources: Opened
+    user_id: UserId, data: JSONBody[UserChangeIn], principal: MayManageUsers, resources: AppResources
 ) -> UserOut:
     """Changes the fields you send; the others keep their value. Setting a password or disabling the user ends their
     sign-ins. Returns 409 if the tenant would lose its last active owner."""
@@ -197,7 +201,7 @@ async def update_user(
 
 
 @delete("/{user_id:uuid}", responses=problems("not_found", "conflict"), summary="Delete a user", tags=["users"])
-async def delete_user(user_id: UserId, principal: MayManageUsers, resources: Opened) -> None:
+async def delete_user(user_id: UserId, principal: MayManageUsers, resources: AppResources) -> None:
     """Deletes a user with their sign-ins and API keys; their sessions and jobs remain with the tenant. To remove everything,
     erase the user instead. Returns 409 for the last active owner."""
     async with tenant_tx(resources.core.pool, principal.tenant_id) as db:
@@ -215,7 +219,7 @@ async def delete_user(user_id: UserId, principal: MayManageUsers, resources: Ope
     summary="Change your password",
     tags=["users"],
 )
-async def change_my_password(data: JSONBody[PasswordIn], principal: SignedIn, resources: Opened) -> None:
+async def change_my_password(data: JSONBody[PasswordIn], principal: SignedIn, resources: AppResources) -> None:
     """Ends all your other sign-ins."""
     if principal.kind != "user":
         raise Forbidden("An API key has no password. Sign in to change yours.")

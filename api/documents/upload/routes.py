@@ -21,9 +21,9 @@ from api.http.errors import FILE_CODES, problems
 from api.http.headers import read_idempotency
 from api.http.json_body import JsonRequest
 from api.http.sse import EVENT_STREAM
-from api.openapi.header_docs import JOB_ACCEPTS, JOB_SENDS
+from api.openapi.headers import JOB_REQUEST_HEADERS, JOB_RESPONSE_HEADERS
 from api.openapi.operations import EVENTS, described
-from api.resources import Opened, Resources
+from api.resources import AppResources, Resources
 from schema.errors import InputError, QueueFull
 from schema.queries.documents.upload_checks import is_queue_full
 from schema.queries.documents.uploads import find_room
@@ -47,7 +47,13 @@ UPLOAD_FAILURES = (
 )
 DOCUMENTED: dict[str, Any] = {
     "status_code": 200,
-    "opt": described(answer=UNCHANGED, also={EVENT_STREAM: EVENTS}, body=BODY, accepts=JOB_ACCEPTS, sends=JOB_SENDS),
+    "opt": described(
+        response=UNCHANGED,
+        other_media_types={EVENT_STREAM: EVENTS},
+        body=BODY,
+        request_headers=JOB_REQUEST_HEADERS,
+        response_headers=JOB_RESPONSE_HEADERS,
+    ),
     "responses": {
         200: DONE,
         202: TAKEN,
@@ -70,13 +76,15 @@ class Fingerprint(msgspec.Struct, frozen=True):
 
 
 @post(["/documents", "/upload", "/files/upload"], summary="Upload documents", **DOCUMENTED)
-async def upload_documents(request: JsonRequest, principal: MayWriteDocuments, resources: Opened) -> Response[Any]:
+async def upload_documents(
+    request: JsonRequest, principal: MayWriteDocuments, resources: AppResources
+) -> Response[Any]:
     return await _upload(request, principal, resources)
 
 
 @post("/admin/knowledge/upload", summary="Upload documents as an admin", **DOCUMENTED)
 async def upload_documents_as_admin(
-    request: JsonRequest, principal: MayManageDocuments, resources: Opened
+    request: JsonRequest, principal: MayManageDocuments, resources: AppResources
 ) -> Response[Any]:
     return await _upload(request, principal, resources)
 

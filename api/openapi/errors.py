@@ -1,4 +1,4 @@
-"""How the OpenAPI document shows the errors of a route: one response for each status, with an example for each code."""
+"""The errors of a route in the OpenAPI document: one response per status, with an example per code."""
 
 from http import HTTPStatus
 from typing import Any
@@ -14,8 +14,8 @@ from api.http.errors import FieldErrorOut, ProblemOut, ProblemSpec, documented_s
 from api.http.openai_errors import OpenAIErrorOut, error_out
 
 
-def failures_of(handler: HTTPRouteHandler, path: str) -> dict[int, ResponseSpec]:
-    """Return how a route may fail: by its handler's own errors, and by those that come before its handler is reached."""
+def errors_of(handler: HTTPRouteHandler, path: str) -> dict[int, ResponseSpec]:
+    """Return the errors of a route: its handler's own, and those raised before the handler is reached."""
     codes: list[str | tuple[int, str]] = ["invalid_input", "internal"]
     if right_of(handler) is not None:
         codes += ["unauthenticated", "forbidden", "tenant_suspended", "unavailable"]
@@ -31,20 +31,20 @@ def failures_of(handler: HTTPRouteHandler, path: str) -> dict[int, ResponseSpec]
 
 
 def is_openai(path: str) -> bool:
-    """Whether the errors of a path have OpenAI's shape."""
+    """Whether the errors of a path have OpenAI's format."""
     return f"{path}/".startswith("/v1/")
 
 
-def show_errors(response: OpenAPIResponse, status: int, spec: ProblemSpec, handler: HTTPRouteHandler) -> None:
-    """Complete what the document says of one status: when it is answered, and an example for each of its codes."""
+def describe_errors(response: OpenAPIResponse, status: int, spec: ProblemSpec, handler: HTTPRouteHandler) -> None:
+    """Complete the response of one status: when it occurs, and an example for each of its codes."""
     openai = spec.data_container is OpenAIErrorOut
-    said = [_when(code, handler) for code in spec.codes]
-    response.description = " ".join(f"{one}." for one in dict.fromkeys(said))
+    descriptions = [_description(code, handler) for code in spec.codes]
+    response.description = " ".join(f"{sentence}." for sentence in dict.fromkeys(descriptions))
     for media in (response.content or {}).values():
         media.examples = {code: _example(code, status, spec.details.get(code), openai=openai) for code in spec.codes}
 
 
-def _when(code: str, handler: HTTPRouteHandler) -> str:
+def _description(code: str, handler: HTTPRouteHandler) -> str:
     right = right_of(handler)
     return f"The caller lacks the right `{right}`" if code == "forbidden" and right else CATALOG[code].when
 
@@ -75,18 +75,18 @@ def problem_example(code: str, detail: str, *, status: int = 0) -> Example:
         request_id="019a5c9e6f0a7c119f530c9d2f6f6b1e",
         errors=[FieldErrorOut(doc.field, detail)] if doc.field else [],
     )
-    return ShownExample(summary=doc.when, value=msgspec.to_builtins(problem))
+    return LiteralExample(summary=doc.when, value=msgspec.to_builtins(problem))
 
 
 def openai_example(code: str, detail: str) -> Example:
     """Return an error of a route under `/v1`."""
     doc, status = CATALOG[code], documented_status(code, openai=True)
     error = error_out(status, detail, code=code, param=doc.field)
-    return ShownExample(summary=doc.when, value=msgspec.to_builtins(error))
+    return LiteralExample(summary=doc.when, value=msgspec.to_builtins(error))
 
 
-class ShownExample(Example):
-    """An example whose value stands in the document as it is. Litestar leaves out what is null."""
+class LiteralExample(Example):
+    """An example whose value is written as it is. Litestar would drop nulls."""
 
     def to_schema(self) -> dict[str, Any]:
         return {**({"summary": self.summary} if self.summary else {}), "value": self.value}

@@ -1,6 +1,6 @@
-"""The schemas of what streams carry, for the OpenAPI document: a job's events, one shape for each, and OpenAI's chunks.
+"""The schemas of streams in the OpenAPI document: a job's events, one schema each, and OpenAI's chunks.
 
-They are made from the structs of `schema/events.py`: a new event is in the document when it is in `EVENTS`.
+They are generated from the structs in `schema/events.py`: a new event is documented once it is in `EVENTS`.
 """
 
 from typing import Annotated, Any, Literal
@@ -76,29 +76,29 @@ class CompletionChunk(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def event_schemas() -> dict[str, Any]:
-    """Return the components of what streams carry: `JobEvent`, `CompletionChunk` and what they consist of."""
+    """Return the component schemas of streams: `JobEvent`, `CompletionChunk` and those they refer to."""
     frames = tuple(_frame(event) for event in EVENTS.values())
     union: Any = StreamClosed
     for frame in frames:
         union |= frame
-    (told, _), parts = msgspec.json.schema_components((union, CompletionChunk), ref_template=REF)
-    told["oneOf"] = told.pop("anyOf")
+    (job_event, _), schemas = msgspec.json.schema_components((union, CompletionChunk), ref_template=REF)
+    job_event["oneOf"] = job_event.pop("anyOf")
     description = "One event of a job's stream, parsed: `event` says which, and `data` is its JSON."
-    for place in told["discriminator"]["mapping"].values():
-        parts[place.rsplit("/", 1)[1]]["properties"]["event"] |= {"type": "string", "description": "The event's name."}
-    return {**parts, "JobEvent": {"title": "JobEvent", "description": description, **told}}
+    for ref in job_event["discriminator"]["mapping"].values():
+        schemas[ref.rsplit("/", 1)[1]]["properties"]["event"] |= {"type": "string", "description": "The event's name."}
+    return {**schemas, "JobEvent": {"title": "JobEvent", "description": description, **job_event}}
 
 
 def _frame(event: type[Event]) -> type[msgspec.Struct]:
-    """Return the shape of an event as it stands in a stream."""
-    said = event.__doc__ or ""
+    """Return an event with its envelope, as it is sent in a stream."""
+    docstring = event.__doc__ or ""
     data = msgspec.defstruct(
-        event.__name__, ENVELOPE, bases=(event,), namespace={"__doc__": said}, frozen=True, kw_only=True
+        event.__name__, ENVELOPE, bases=(event,), namespace={"__doc__": docstring}, frozen=True, kw_only=True
     )
     return msgspec.defstruct(
         f"{event.__name__}Event",
         [("id", Id), ("data", Annotated[data, Meta(description="The event's JSON.")])],
-        namespace={"__doc__": said},
+        namespace={"__doc__": docstring},
         frozen=True,
         tag_field="event",
         tag=event.type,

@@ -1,7 +1,7 @@
-"""The API page, `/schema/swagger`: Swagger UI from the package that set-up installs. Nothing on it comes from elsewhere, so it
-works without the internet, and its content security policy allows nothing else.
+"""The API page, `/schema/swagger`: Swagger UI, served from an installed package. It loads nothing from other hosts, so it
+works offline, and its content security policy allows nothing else.
 
-Addresses on the page are relative, for an API behind a proxy that puts a path before ours.
+URLs on the page are relative, for an API behind a proxy that adds a path prefix.
 """
 
 import hashlib
@@ -15,15 +15,15 @@ from api.auth.principals import PUBLIC
 from schema.errors import NotFound
 
 PACKAGE = "swagger-ui-py"
-KINDS = {".js": "text/javascript; charset=utf-8", ".css": "text/css; charset=utf-8", ".png": "image/png"}
+MEDIA_TYPES = {".js": "text/javascript; charset=utf-8", ".css": "text/css; charset=utf-8", ".png": "image/png"}
 FILES = ("swagger-ui-bundle.js", "swagger-ui.css", "favicon-32x32.png")
-FOREVER = "public, max-age=31536000, immutable"  # their path changes with the package, and with the two texts below
-POLICY = (
+CACHE_FOREVER = "public, max-age=31536000, immutable"  # the path changes with the package and the two texts below
+CONTENT_SECURITY_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; font-src 'self' data:; "
     "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
 
-START = """\
+START_SCRIPT = """\
 window.ui = SwaggerUIBundle({
   url: "openapi.json",
   dom_id: "#ui",
@@ -65,28 +65,32 @@ PAGE = """\
 
 @get("/swagger", opt=PUBLIC, sync_to_thread=False, media_type="text/html")
 def show_api_page() -> Response[str]:
-    """The page itself, which names its parts."""
-    headers = {"Content-Security-Policy": POLICY, "Cache-Control": "no-cache", "Referrer-Policy": "no-referrer"}
+    """The page, which loads its assets."""
+    headers = {
+        "Content-Security-Policy": CONTENT_SECURITY_POLICY,
+        "Cache-Control": "no-cache",
+        "Referrer-Policy": "no-referrer",
+    }
     return Response(PAGE.format(version=assets_version()), media_type="text/html", headers=headers)
 
 
 @get("/assets/{asset_version:str}/{name:str}", opt=PUBLIC, sync_to_thread=True)
 def get_asset(asset_version: FromPath[str], name: FromPath[str]) -> Response[bytes]:
-    """One of the page's parts. Raises NotFound."""
-    content = _read(name) if asset_version == assets_version() else None
+    """One of the page's assets. Raises NotFound."""
+    content = _read_asset(name) if asset_version == assets_version() else None
     if content is None:
         raise NotFound("There is nothing at this path; the paths are listed at /schema.")
-    headers = {"Cache-Control": FOREVER, "X-Content-Type-Options": "nosniff"}
-    return Response(content, media_type=KINDS[Path(name).suffix], headers=headers)
+    headers = {"Cache-Control": CACHE_FOREVER, "X-Content-Type-Options": "nosniff"}
+    return Response(content, media_type=MEDIA_TYPES[Path(name).suffix], headers=headers)
 
 
 def assets_version() -> str:
-    """Return what the parts' addresses have in them, so that browsers may keep them for ever."""
-    return hashlib.sha256(f"{version(PACKAGE)}{START}{STYLE}".encode()).hexdigest()[:12]
+    """Return the version in the paths of the assets, which lets browsers cache them for ever."""
+    return hashlib.sha256(f"{version(PACKAGE)}{START_SCRIPT}{STYLE}".encode()).hexdigest()[:12]
 
 
-def _read(name: str) -> bytes | None:
-    own = {"start.js": START, "page.css": STYLE}
+def _read_asset(name: str) -> bytes | None:
+    own = {"start.js": START_SCRIPT, "page.css": STYLE}
     if name in own:
         return own[name].encode()
     folder = Path(str(distribution(PACKAGE).locate_file("swagger_ui/static")))

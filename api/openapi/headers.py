@@ -1,7 +1,7 @@
-"""What the OpenAPI document says of headers: those that requests may have, and those that answers come with.
+"""Request and response headers in the OpenAPI document.
 
-Each is described once, as a component; routes name them in `described(…)`. `Accept` is not among them: OpenAPI passes over a
-parameter of that name, so what it chooses from is told by the media types of an answer.
+Each is described once, as a component; routes name them in `described(…)`. `Accept` is not among them: OpenAPI ignores a
+parameter of that name; what it can choose from are the media types of the response.
 """
 
 from typing import Any
@@ -13,19 +13,19 @@ TEXT = Schema(type=OpenAPIType.STRING)
 REQUEST_ID = Schema(type=OpenAPIType.STRING, pattern="^[A-Za-z0-9._-]{8,64}$")
 SECONDS = Schema(type=OpenAPIType.INTEGER, minimum=1)
 
-JOB_ACCEPTS = ("Idempotency-Key", "Prefer")
-"""Request headers of a route that submits a job and waits for its answer."""
+JOB_REQUEST_HEADERS = ("Idempotency-Key", "Prefer")
+"""Request headers of a route that submits a job and waits for its result."""
 
-LIMITS = ("RateLimit", "RateLimit-Policy")
-JOB_SENDS = {
-    200: ("X-Job-ID", *LIMITS),
-    202: ("Location", "X-Job-ID", "Retry-After", "Preference-Applied", *LIMITS),
-    429: LIMITS,
+RATE_LIMIT_HEADERS = ("RateLimit", "RateLimit-Policy")
+JOB_RESPONSE_HEADERS = {
+    200: ("X-Job-ID", *RATE_LIMIT_HEADERS),
+    202: ("Location", "X-Job-ID", "Retry-After", "Preference-Applied", *RATE_LIMIT_HEADERS),
+    429: RATE_LIMIT_HEADERS,
 }
 """Response headers of such a route, by status."""
 
-LOCATED = {201: ("Location",)}
-"""Response headers of a route that creates something and says where it is."""
+LOCATION_HEADER = {201: ("Location",)}
+"""Response headers of a route that creates something."""
 
 
 def _request(name: str, schema: Schema, description: str) -> Parameter:
@@ -77,17 +77,17 @@ HEADERS = {
     ),
     "X-Should-Retry": _response(TEXT, "`false` when the job was already retried as often as is sensible."),
 }
-"""Response headers by name; `X-Request-ID` is on every answer."""
+"""Response headers by name; `X-Request-ID` is on every response."""
 
 
 def parameter(name: str) -> Reference:
-    """Return what an operation says of a request header that it honours. Raises KeyError for an unknown one."""
+    """Return a reference to a request header. Raises KeyError for an unknown one."""
     assert PARAMETERS[name]
     return Reference(f"#/components/parameters/{name}")
 
 
 def response_headers(status: int, names: tuple[str, ...]) -> dict[str, Any]:
-    """Return the headers of an answer: those that its route names, and those that all answers of this status have."""
+    """Return the headers of a response: those that its route names, and those that every response of this status has."""
     names = ("X-Request-ID", *names)
     if status == 401:
         names += ("WWW-Authenticate",)
