@@ -208,9 +208,9 @@ def components() -> Components:
 
 def _security_schemes() -> Any:
     key = "An API key of your tenant."
-    access_token = "An access token from POST /api/auth/login, or of your tenant's identity provider."
+    by_login = "An access token from POST /api/auth/login, or of your tenant's identity provider."
     return {
         "key": SecurityScheme(type="http", scheme="bearer", bearer_format="hr_…", description=key),
-        "token": SecurityScheme(type="http", scheme="bearer", bearer_format="JWT", description=access_token),
+        "token": SecurityScheme(type="http", scheme="bearer", bearer_format="JWT", description=by_login),
         "x-api-key": SecurityScheme(type="apiKey", name="X-API-Key", security_scheme_in="header", description=key),
     }
