@@ -30,7 +30,7 @@ from api.http.headers import read_idempotency
 from api.http.json_body import JsonRequest
 from api.http.paging import Cursor, Limit, read_cursor, write_cursor
 from api.http.rows import from_row
-from api.openapi.header_docs import LOCATED
+from api.openapi.headers import LOCATION_HEADER
 from api.openapi.operations import described
 from api.resources import AppResources, Resources
 from schema.db import Db

@@ -17,7 +17,7 @@ from api.http.paging import Cursor, Limit, NextCursor, read_cursor, write_cursor
 from api.http.rows import from_row
 from api.openapi.headers import LOCATION_HEADER
 from api.openapi.operations import TEXT, described
-from api.resources import Opened
+from api.resources import AppResources
 from api.sessions.export import MessageOut, SessionExportOut, SessionOut, as_markdown
 from schema.db import Db
 from schema.errors import Conflict, NotFound
