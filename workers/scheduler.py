@@ -29,7 +29,7 @@ from workers.redis.client import RedisClient
 from workers.redis.connection import RedisAddress
 from workers.retention import Retention
 from workers.storage.factory import open_storage
-from workers.storage.removals import remove_due
+from workers.storage.removals import delete_due_files
 from workers.stream.pubsub import Subscriber
 from workers.stream.relay import Relay
 
@@ -104,7 +104,7 @@ class Scheduler:
 
     async def remove_files(self) -> None:
         """Remove bytes of documents that nothing refers to any more."""
-        await remove_due(self._system, self._storage)
+        await delete_due_files(self._system, self._storage)
 
     async def sweep(self) -> None:
         """Do once all that the sweeper does, unless another scheduler is at it."""

@@ -22,7 +22,7 @@ from schema.db import tenant_tx
 from schema.errors import Unavailable
 from schema.queries.documents import document_deletion, documents
 from schema.queries.documents.documents import DocumentSize
-from workers.storage.removals import remove_unused
+from workers.storage.removals import delete_unused_files
 
 log = structlog.get_logger()
 
@@ -78,7 +78,7 @@ async def remove_bytes(resources: Resources, tenant_id: UUID, names: Sequence[st
     """Remove the bytes of versions that are gone, as far as the storage answers."""
     try:
         for start in range(0, len(names), AT_ONCE):
-            await remove_unused(resources.core.pool, resources.storage, tenant_id, names[start : start + AT_ONCE])
+            await delete_unused_files(resources.core.pool, resources.storage, tenant_id, names[start : start + AT_ONCE])
     except Unavailable:
         log.warning("bytes_not_removed", tenant_id=str(tenant_id), files=len(names))
 

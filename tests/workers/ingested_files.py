@@ -42,8 +42,8 @@ async def make_collection(core: JobCore, tenant: TestTenant, name: str = "defaul
 async def store(storage: Storage, tenant: TestTenant, name: str, content: bytes, **facts: Any) -> NewFile:
     """Put bytes into the storage, as an upload does."""
     stored_as = new_name(tenant.id)
-    async with storage.incoming.room() as room:
-        path = room / "file"
+    async with storage.staging.temporary_folder() as folder:
+        path = folder / "file"
         path.write_bytes(content)
         await storage.put(stored_as, path)
     return NewFile(

@@ -1,4 +1,4 @@
-"""Putting files into a storage and looking at what is there, for tests."""
+"""Helpers to store files, and to read and list them."""
 
 from uuid import uuid4
 
@@ -7,9 +7,9 @@ from workers.storage.contract import Storage, new_name
 
 async def put(storage: Storage, content: bytes, name: str | None = None) -> str:
     name = name or new_name(uuid4())
-    async with storage.incoming.room() as room:
-        (room / "f").write_bytes(content)
-        await storage.put(name, room / "f")
+    async with storage.staging.temporary_folder() as folder:
+        (folder / "f").write_bytes(content)
+        await storage.put(name, folder / "f")
     return name
 
 

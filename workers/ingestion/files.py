@@ -58,7 +58,7 @@ class FileRun:
     async def _read(self) -> ReadDocument:
         settings = ChunkSettings(self._row.chunk_characters, self._row.chunk_overlap)
         try:
-            async with self._worker.storage.local(self._row.stored_as) as path:
+            async with self._worker.storage.local_path(self._row.stored_as) as path:
                 document = await self._worker.reader.read(path, self._row.name, settings)
         except NotFound:
             raise Unreadable("bytes_missing", "The file is no longer stored. Upload it again.") from None

@@ -1,9 +1,9 @@
-"""Where the bytes of documents are kept: a folder, or a bucket that speaks S3.
+"""Storage for the files of documents: a folder, or an S3-compatible bucket.
 
-contract.py   what every storage does, and which names it takes
-settings.py   which storage is meant (HEADRACE_STORAGE)
-opening.py    opens it
-incoming.py   files that are not whole yet, of processes that live
-disk.py, s3.py
-removals.py   removes what nothing refers to any more
+contract.py       the interface of every storage, and the names of stored files
+settings.py       which storage is used (HEADRACE_STORAGE)
+factory.py        opens it
+staging.py        temporary folders for files that are still being received
+disk.py, s3.py    the implementations
+removals.py       deletes files that nothing refers to any more
 """

@@ -1,7 +1,8 @@
-"""What every storage of documents' bytes does. One suite is run against each: `tests/workers/storage/test_storage.py`.
+"""The interface of a document storage. One test suite runs against every implementation:
+`tests/workers/storage/test_storage.py`.
 
-Names are ours, `{tenant_id}/{uuid}`, so nothing that a stranger called a file ever is a path. A name that is none raises
-ValueError: only a mistake in our own code makes one.
+Names are generated, `{tenant_id}/{uuid}`: a user's file name never becomes a path. An invalid name raises ValueError, as only
+a bug can produce one.
 """
 
 import re
@@ -17,53 +18,53 @@ from workers.storage.staging import Staging
 ID = r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
 NAME = re.compile(f"{ID}/{ID}")
 PREFIX = re.compile(f"(?:{ID}/)?")
-GONE = "The file is no longer stored. Upload it again."
+FILE_NOT_FOUND = "The file is no longer stored. Upload it again."
 
 
 class Storage(Protocol):
-    """Keeps whole files under names of ours. Every method raises Unavailable when the storage does not answer or is full."""
+    """Stores complete files under generated names. Every method raises Unavailable if it fails or is full."""
 
     @property
-    def incoming(self) -> Staging:
-        """Where files are written that are to be put."""
+    def staging(self) -> Staging:
+        """Temporary folders for files that will be stored."""
         ...
 
     async def put(self, name: str, path: Path) -> None:
-        """Store the file at `path`, one from a room of `incoming`, and take it away from there. When this returns, a power cut
-        loses nothing of it; before, nobody sees any of it."""
+        """Move the file at `path`, in a folder of `staging`, into the storage. It becomes visible all at once, and is
+        durable when this returns."""
         ...
 
-    def local(self, name: str) -> AbstractAsyncContextManager[Path]:
-        """The bytes as a file of this machine, for reading only and for as long as the context is open. Raises NotFound."""
+    def local_path(self, name: str) -> AbstractAsyncContextManager[Path]:
+        """The file on this machine, read-only and only while the context is open. Raises NotFound."""
         ...
 
     def read(self, name: str) -> AsyncIterator[bytes]:
-        """The bytes in pieces. Raises NotFound before the first."""
+        """Yield the file in chunks. Raises NotFound before the first one."""
         ...
 
-    async def remove(self, names: Iterable[str]) -> None:
-        """Remove files; one that is not there is passed over."""
+    async def delete(self, names: Iterable[str]) -> None:
+        """Delete files. Missing ones are ignored."""
         ...
 
     def list_names(self, prefix: str = "") -> AsyncIterator[str]:
-        """The names that are there, in no order; `prefix` is empty or a tenant's id with its stroke."""
+        """Yield the names of stored files, in any order. `prefix` is empty or `{tenant_id}/`."""
         ...
 
 
 def new_name(tenant_id: UUID) -> str:
-    """Return a name for a file that is to be stored."""
+    """Return a name for a new file."""
     return f"{tenant_id}/{new_id()}"
 
 
-def checked(name: str) -> str:
-    """Return the name. Raises ValueError for what is none of ours."""
+def check_name(name: str) -> str:
+    """Return the name. Raises ValueError if it is not one of `new_name`."""
     if not NAME.fullmatch(name):
-        raise ValueError("this is no name of a stored file; new_name() makes them")
+        raise ValueError("not the name of a stored file; use new_name()")
     return name
 
 
-def checked_prefix(prefix: str) -> str:
-    """Return the prefix. Raises ValueError for one that could name something else than a tenant's files."""
+def check_prefix(prefix: str) -> str:
+    """Return the prefix. Raises ValueError if it is neither empty nor a tenant's."""
     if not PREFIX.fullmatch(prefix):
-        raise ValueError("a prefix of stored files is empty, or a tenant's id with its stroke")
+        raise ValueError("a prefix must be empty or {tenant_id}/")
     return prefix

@@ -1,4 +1,4 @@
-"""A storage that is a folder: `{folder}/{tenant_id}/{uuid}`. Also for several machines, where it is one that they share."""
+"""A storage in a folder: `{folder}/{tenant_id}/{uuid}`. Several machines can use it if they share the folder."""
 
 import asyncio
 import os
@@ -7,53 +7,53 @@ from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
 from schema.errors import NotFound, Unavailable
-from workers.storage.contract import GONE, NAME, checked, checked_prefix
-from workers.storage.staging import FULL, Staging
+from workers.storage.contract import FILE_NOT_FOUND, NAME, check_name, check_prefix
+from workers.storage.staging import STORAGE_UNAVAILABLE, Staging
 
-PIECE = 256 * 1024
-INCOMING = "incoming"
+CHUNK_BYTES = 256 * 1024
+STAGING_FOLDER = "incoming"
 
 
 class DiskStorage:
-    """Files in a folder that is made when the first one comes."""
+    """Stores files in a folder, which is created with the first one."""
 
-    def __init__(self, folder: Path, incoming: Staging) -> None:
-        self._folder, self._incoming = folder, incoming
+    def __init__(self, folder: Path, staging: Staging) -> None:
+        self._folder, self._staging = folder, staging
 
     @property
-    def incoming(self) -> Staging:
-        return self._incoming
+    def staging(self) -> Staging:
+        return self._staging
 
     async def put(self, name: str, path: Path) -> None:
         target = self._path(name)
         with _disk_errors():
-            await asyncio.to_thread(_place, path, target)
+            await asyncio.to_thread(_move_durably, path, target)
 
     @asynccontextmanager
-    async def local(self, name: str) -> AsyncIterator[Path]:
+    async def local_path(self, name: str) -> AsyncIterator[Path]:
         path = self._path(name)
         if not await asyncio.to_thread(path.is_file):
-            raise NotFound(GONE)
+            raise NotFound(FILE_NOT_FOUND)
         yield path
 
     async def read(self, name: str) -> AsyncIterator[bytes]:
         with _disk_errors():
             file = await asyncio.to_thread(self._path(name).open, "rb")
         with file:
-            while piece := await asyncio.to_thread(file.read, PIECE):
-                yield piece
+            while chunk := await asyncio.to_thread(file.read, CHUNK_BYTES):
+                yield chunk
 
-    async def remove(self, names: Iterable[str]) -> None:
+    async def delete(self, names: Iterable[str]) -> None:
         paths = [self._path(name) for name in names]
         with _disk_errors():
-            await asyncio.to_thread(_remove, paths)
+            await asyncio.to_thread(_delete, paths)
 
     async def list_names(self, prefix: str = "") -> AsyncIterator[str]:
-        for name in await asyncio.to_thread(self._names, checked_prefix(prefix)):
+        for name in await asyncio.to_thread(self._names, check_prefix(prefix)):
             yield name
 
     def _path(self, name: str) -> Path:
-        return self._folder / checked(name)
+        return self._folder / check_name(name)
 
     def _names(self, prefix: str) -> list[str]:
         found = self._folder.glob(f"{prefix}*" if prefix else "*/*")
@@ -61,18 +61,18 @@ class DiskStorage:
         return [name for name in names if NAME.fullmatch(name)]
 
 
-def _place(path: Path, target: Path) -> None:
-    """Make the bytes durable, then the name. The tenant's folder is new now and then, and then its name must last too."""
+def _move_durably(path: Path, target: Path) -> None:
+    """Sync the content, then the name. A tenant's new folder must be synced into its parent, too."""
     with path.open("rb") as file:
         os.fsync(file.fileno())
     if not target.parent.is_dir():
         target.parent.mkdir(parents=True, exist_ok=True)
-        _sync(target.parent.parent)
+        _fsync_folder(target.parent.parent)
     path.rename(target)
-    _sync(target.parent)
+    _fsync_folder(target.parent)
 
 
-def _sync(folder: Path) -> None:
+def _fsync_folder(folder: Path) -> None:
     handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(handle)
@@ -80,7 +80,7 @@ def _sync(folder: Path) -> None:
         os.close(handle)
 
 
-def _remove(paths: list[Path]) -> None:
+def _delete(paths: list[Path]) -> None:
     for path in paths:
         path.unlink(missing_ok=True)
 
@@ -90,6 +90,6 @@ def _disk_errors() -> Iterator[None]:
     try:
         yield
     except FileNotFoundError:
-        raise NotFound(GONE) from None
+        raise NotFound(FILE_NOT_FOUND) from None
     except OSError as error:
-        raise Unavailable(FULL) from error
+        raise Unavailable(STORAGE_UNAVAILABLE) from error

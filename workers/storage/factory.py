@@ -1,25 +1,25 @@
-"""Opens the storage that the settings mean."""
+"""Opens the storage that the settings describe."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from workers.storage.contract import Storage
-from workers.storage.disk import INCOMING, DiskStorage
+from workers.storage.disk import STAGING_FOLDER, DiskStorage
 from workers.storage.settings import StorageSettings
 from workers.storage.staging import Staging
 
 
 @asynccontextmanager
 async def open_storage(settings: StorageSettings) -> AsyncIterator[Storage]:
-    """Open it, clearing away what dead processes left under way. Nothing is made, and nobody asked, before a file comes."""
-    incoming = Staging(settings.folder.absolute() / INCOMING)
-    await incoming.sweep()
+    """Open the storage and delete what dead processes left in staging. Creates and contacts nothing before the first file."""
+    staging = Staging(settings.folder.absolute() / STAGING_FOLDER)
+    await staging.sweep()
     try:
         if settings.s3 is None:
-            yield DiskStorage(settings.folder.absolute(), incoming)
+            yield DiskStorage(settings.folder.absolute(), staging)
         else:
             from workers.storage.s3 import S3Storage
 
-            yield S3Storage(settings.s3, incoming)
+            yield S3Storage(settings.s3, staging)
     finally:
-        await incoming.close()
+        await staging.close()

@@ -1,8 +1,8 @@
-"""Removes stored bytes that nothing refers to: of deleted documents, and of uploads that came to nothing.
+"""Deletes stored files that nothing refers to: those of deleted documents and of failed uploads.
 
-Safe in any number of schedulers, and whenever one is killed: the notes go in the transaction that ends after the bytes are
-gone (`schema/queries/documents/file_removals.py`). With a storage that does not answer the notes stay, and the next
-round tries again.
+Safe with several schedulers, and if one is killed: the rows of `file_removals` are deleted in a transaction that commits after
+the files are deleted (`schema/queries/documents/file_removals.py`). If the storage does not answer, the rows stay, and the
+next round retries.
 """
 
 from collections.abc import Sequence
@@ -17,27 +17,27 @@ from workers.storage.contract import NAME, Storage
 log = structlog.get_logger()
 
 BATCH = 200
-ROUNDS = 50
+MAX_BATCHES = 50
 
 
-async def remove_due(system: Pool, storage: Storage) -> int:
-    """Remove all bytes whose time has come and return how many files that were; `system` is the scheduler's pool. Raises
+async def delete_due_files(system_pool: Pool, storage: Storage) -> int:
+    """Delete all files that are due and return how many; `system_pool` has the role `headrace_system`. Raises
     Unavailable."""
-    gone = 0
-    for _ in range(ROUNDS):
-        async with system_tx(system) as db:
+    deleted = 0
+    for _ in range(MAX_BATCHES):
+        async with system_tx(system_pool) as db:
             names = await take_due(db, BATCH)
-            await storage.remove(name for name in names if NAME.fullmatch(name))
-        gone += len(names)
+            await storage.delete(name for name in names if NAME.fullmatch(name))
+        deleted += len(names)
         if len(names) < BATCH:
             break
-    if gone:
-        log.info("files_removed", files=gone)
-    return gone
+    if deleted:
+        log.info("files_removed", files=deleted)
+    return deleted
 
 
-async def remove_unused(pool: Pool, storage: Storage, tenant_id: UUID, names: Sequence[str]) -> None:
-    """Remove the bytes of an upload that was refused at its commit; those that were committed after all stay. Raises
-    Unavailable; then the notes fall due."""
+async def delete_unused_files(pool: Pool, storage: Storage, tenant_id: UUID, names: Sequence[str]) -> None:
+    """Delete the files of an upload whose commit failed; any that were committed after all are kept. Raises
+    Unavailable; then `delete_due_files` deletes them later."""
     async with tenant_tx(pool, tenant_id) as db:
-        await storage.remove(await take_own(db, tenant_id, names))
+        await storage.delete(await take_own(db, tenant_id, names))

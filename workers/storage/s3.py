@@ -1,7 +1,7 @@
-"""A storage that is a bucket of S3, or of what speaks like it (MinIO, Ceph, Garage, R2 …), by the library `obstore`.
+"""A storage in a bucket of S3 or a compatible service (MinIO, Ceph, Garage, R2 …), with the library `obstore`.
 
-A file larger than PART goes up in parts; it is there only when all are. What a killed process leaves of parts is the bucket's
-to clear: set its rule for incomplete multipart uploads (`AbortIncompleteMultipartUpload`).
+A file larger than PART_BYTES is uploaded in parts and becomes visible when all are there. Parts left by a killed process must
+be expired by the bucket: set its lifecycle rule `AbortIncompleteMultipartUpload`.
 """
 
 import asyncio
@@ -14,77 +14,79 @@ from typing import TYPE_CHECKING, Any
 import structlog
 
 from schema.errors import NotFound, Unavailable
-from workers.storage.contract import GONE, NAME, checked, checked_prefix
+from workers.storage.contract import FILE_NOT_FOUND, NAME, check_name, check_prefix
 from workers.storage.settings import S3Settings
-from workers.storage.staging import FULL, Staging
+from workers.storage.staging import STORAGE_UNAVAILABLE, Staging
 
 if TYPE_CHECKING:
     from obstore.store import S3Store
 
 log = structlog.get_logger()
 
-PART = 8 * 1024 * 1024
-PARTS_AT_ONCE = 2
-PIECE = 256 * 1024
-CALL_S, CONNECT_S, TRIES = 30, 3, 3
+PART_BYTES = 8 * 1024 * 1024
+UPLOAD_CONCURRENCY = 2
+CHUNK_BYTES = 256 * 1024
+READ_TIMEOUT_S, CONNECT_TIMEOUT_S, MAX_RETRIES = 30, 3, 3
 
 
 class S3Storage:
-    """Files in a bucket that is there already. `incoming` is a folder of this machine."""
+    """Stores files in an existing bucket. `staging` is a folder on this machine."""
 
-    def __init__(self, settings: S3Settings, incoming: Staging) -> None:
-        self._store, self._incoming = _open(settings), incoming
+    def __init__(self, settings: S3Settings, staging: Staging) -> None:
+        self._store, self._staging = _open(settings), staging
 
     @property
-    def incoming(self) -> Staging:
-        return self._incoming
+    def staging(self) -> Staging:
+        return self._staging
 
     async def put(self, name: str, path: Path) -> None:
         import obstore
 
         with _s3_errors():
-            await obstore.put_async(self._store, checked(name), path, chunk_size=PART, max_concurrency=PARTS_AT_ONCE)
+            await obstore.put_async(
+                self._store, check_name(name), path, chunk_size=PART_BYTES, max_concurrency=UPLOAD_CONCURRENCY
+            )
         await asyncio.to_thread(path.unlink, missing_ok=True)
 
     @asynccontextmanager
-    async def local(self, name: str) -> AsyncIterator[Path]:
-        async with self._incoming.room() as room:
-            path = room / "file"
+    async def local_path(self, name: str) -> AsyncIterator[Path]:
+        async with self._staging.temporary_folder() as folder:
+            path = folder / "file"
             with _s3_errors(), path.open("wb") as file:
-                async for piece in self.read(name):
-                    await asyncio.to_thread(file.write, piece)
+                async for chunk in self.read(name):
+                    await asyncio.to_thread(file.write, chunk)
             yield path
 
     async def read(self, name: str) -> AsyncIterator[bytes]:
         import obstore
 
         with _s3_errors():
-            found = await obstore.get_async(self._store, checked(name))
-            async for piece in found.stream(min_chunk_size=PIECE):
-                yield bytes(piece)
+            response = await obstore.get_async(self._store, check_name(name))
+            async for chunk in response.stream(min_chunk_size=CHUNK_BYTES):
+                yield bytes(chunk)
 
-    async def remove(self, names: Iterable[str]) -> None:
+    async def delete(self, names: Iterable[str]) -> None:
         import obstore
 
-        paths = [checked(name) for name in names]
+        paths = [check_name(name) for name in names]
         if paths:
-            with _s3_errors(missing_is_fine=True):
+            with _s3_errors(ignore_missing=True):
                 await obstore.delete_async(self._store, paths)
 
     async def list_names(self, prefix: str = "") -> AsyncIterator[str]:
         import obstore
 
         with _s3_errors():
-            async for found in obstore.list(self._store, checked_prefix(prefix).rstrip("/") or None):
-                for each in found:
-                    if NAME.fullmatch(each["path"]):
-                        yield each["path"]
+            async for page in obstore.list(self._store, check_prefix(prefix).rstrip("/") or None):
+                for entry in page:
+                    if NAME.fullmatch(entry["path"]):
+                        yield entry["path"]
 
 
 def _open(settings: S3Settings) -> "S3Store":
     from obstore.store import S3Store
 
-    told: dict[str, Any] = {
+    options: dict[str, Any] = {
         "region": settings.region,
         "endpoint": settings.endpoint,
         "access_key_id": settings.access_key,
@@ -96,25 +98,25 @@ def _open(settings: S3Settings) -> "S3Store":
         prefix=settings.prefix or None,
         client_options={
             "allow_http": (settings.endpoint or "").startswith("http://"),
-            "timeout": timedelta(seconds=10 * CALL_S),
-            "read_timeout": timedelta(seconds=CALL_S),
-            "connect_timeout": timedelta(seconds=CONNECT_S),
+            "timeout": timedelta(seconds=10 * READ_TIMEOUT_S),
+            "read_timeout": timedelta(seconds=READ_TIMEOUT_S),
+            "connect_timeout": timedelta(seconds=CONNECT_TIMEOUT_S),
         },
-        retry_config={"max_retries": TRIES, "retry_timeout": timedelta(seconds=CALL_S)},
-        **{name: value for name, value in told.items() if value is not None},
+        retry_config={"max_retries": MAX_RETRIES, "retry_timeout": timedelta(seconds=READ_TIMEOUT_S)},
+        **{name: value for name, value in options.items() if value is not None},
     )
 
 
 @contextmanager
-def _s3_errors(*, missing_is_fine: bool = False) -> Iterator[None]:
-    """Turns what obstore raises into our errors. Its texts may quote URLs and answers, so only the kind is logged."""
+def _s3_errors(*, ignore_missing: bool = False) -> Iterator[None]:
+    """Convert obstore's errors to ours. Their messages may quote URLs and responses, so only the type is logged."""
     from obstore.exceptions import BaseError, NotFoundError
 
     try:
         yield
     except (NotFoundError, FileNotFoundError):
-        if not missing_is_fine:
-            raise NotFound(GONE) from None
+        if not ignore_missing:
+            raise NotFound(FILE_NOT_FOUND) from None
     except (BaseError, OSError) as error:
         log.warning("storage_failed", error=type(error).__name__)
-        raise Unavailable(FULL) from None
+        raise Unavailable(STORAGE_UNAVAILABLE) from None

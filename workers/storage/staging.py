@@ -1,7 +1,8 @@
-"""Files that are not whole yet: each process has a folder of its own, each request a room in it that goes with the request.
+"""Temporary folders for files that are still being received. Each process has a folder, and each request a subfolder that is
+deleted when the request ends.
 
-A process holds a lock on its folder for as long as it lives, however it dies. Who comes next removes the folders that nobody
-holds, so a kill leaves nothing behind for ever. The folder lies in the storage's own, so a file is put by being renamed.
+A process locks its folder for as long as it lives. The next process deletes folders that nobody has locked, so a killed
+process leaves nothing behind. Staging lies inside the storage's folder, so storing a file on disk is a rename.
 """
 
 import asyncio
@@ -15,91 +16,91 @@ from pathlib import Path
 
 from schema.errors import Unavailable
 
-FULL = "The document storage cannot be written to. Nothing was accepted; try again shortly."
+STORAGE_UNAVAILABLE = "The document storage is unavailable. Nothing was changed; try again shortly."
 
 
 class Staging:
-    """The files under way of one process, below `folder`. Nothing is made on disk before it is needed."""
+    """The staging folder of one process, below `folder`. Nothing is created on disk before it is needed."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._mine = folder / secrets.token_hex(8)
+        self._own_folder = folder / secrets.token_hex(8)
         self._lock: int | None = None
-        self._opening = asyncio.Lock()
+        self._open_lock = asyncio.Lock()
 
     @asynccontextmanager
-    async def room(self) -> AsyncIterator[Path]:
-        """An empty folder that is removed with all that is in it at the end. Raises Unavailable."""
+    async def temporary_folder(self) -> AsyncIterator[Path]:
+        """An empty folder that is deleted with its content on exit. Raises Unavailable."""
         try:
-            async with self._opening:
+            async with self._open_lock:
                 await asyncio.to_thread(self._open)
-            room = self._mine / secrets.token_hex(8)
-            await asyncio.to_thread(room.mkdir)
+            request_folder = self._own_folder / secrets.token_hex(8)
+            await asyncio.to_thread(request_folder.mkdir)
         except OSError as error:
-            raise Unavailable(FULL) from error
+            raise Unavailable(STORAGE_UNAVAILABLE) from error
         try:
-            yield room
+            yield request_folder
         finally:
-            # Also for a request that is cancelled: a thread goes on when its waiter has left.
-            await asyncio.shield(asyncio.to_thread(shutil.rmtree, room, ignore_errors=True))
+            # Shielded, so that it also runs when the request is cancelled.
+            await asyncio.shield(asyncio.to_thread(shutil.rmtree, request_folder, ignore_errors=True))
 
     async def close(self) -> None:
-        """Remove what is left, and let go of the lock."""
+        """Delete the folder and release its lock."""
         if self._lock is not None:
-            await asyncio.to_thread(_remove, self._mine)
+            await asyncio.to_thread(_delete, self._own_folder)
             os.close(self._lock)
             self._lock = None
 
     async def sweep(self) -> None:
-        """Remove what processes left that live no more."""
+        """Delete the folders of dead processes."""
         await asyncio.to_thread(self._sweep)
 
     def _open(self) -> None:
         if self._lock is not None:
             return
         self._folder.mkdir(parents=True, exist_ok=True)
-        self._lock = _hold(_lock_of(self._mine))
-        self._mine.mkdir()
+        self._lock = _acquire(_lock_path(self._own_folder))
+        self._own_folder.mkdir()
         self._sweep()
 
     def _sweep(self) -> None:
         for lock in self._folder.glob("*.lock"):
-            if lock != _lock_of(self._mine) and (held := _try(lock)) is not None:
-                _remove(lock.with_suffix(""))
-                os.close(held)
+            if lock != _lock_path(self._own_folder) and (descriptor := _try_acquire(lock)) is not None:
+                _delete(lock.with_suffix(""))
+                os.close(descriptor)
 
 
-def _lock_of(folder: Path) -> Path:
+def _lock_path(folder: Path) -> Path:
     return folder.with_name(f"{folder.name}.lock")
 
 
-def _hold(lock: Path) -> int:
-    """Return a lock that is ours. Between its making and its locking, somebody who sweeps may have removed it."""
+def _acquire(lock: Path) -> int:
+    """Create and lock the file; return its descriptor. Repeats if a sweep deleted the file between the two steps."""
     while True:
-        held = os.open(lock, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
-        fcntl.flock(held, fcntl.LOCK_EX)
+        descriptor = os.open(lock, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
         with suppress(FileNotFoundError):
-            if os.stat(lock).st_ino == os.fstat(held).st_ino:
-                return held
-        os.close(held)
+            if os.stat(lock).st_ino == os.fstat(descriptor).st_ino:
+                return descriptor
+        os.close(descriptor)
 
 
-def _try(lock: Path) -> int | None:
-    """Return the lock of a process that is gone; None while it lives, or when another sweeps it away."""
+def _try_acquire(lock: Path) -> int | None:
+    """Lock the file of a dead process and return its descriptor; None if the process lives or another sweep has it."""
     try:
-        held = os.open(lock, os.O_RDWR | os.O_CLOEXEC)
+        descriptor = os.open(lock, os.O_RDWR | os.O_CLOEXEC)
     except FileNotFoundError:
         return None
     try:
-        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
-        os.close(held)
+        os.close(descriptor)
         return None
-    return held
+    return descriptor
 
 
-def _remove(folder: Path) -> None:
-    """Remove a process's folder and, last, its lock: who finds the lock finds all that it stands for."""
+def _delete(folder: Path) -> None:
+    """Delete a process's folder and then its lock, so that no folder is left without one."""
     shutil.rmtree(folder, ignore_errors=True)
     if not folder.exists():
-        _lock_of(folder).unlink(missing_ok=True)
+        _lock_path(folder).unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""What has come of an upload so far: files in its room, counted against the limits, and what was refused, each by itself."""
+"""The state of an upload: files in its temporary folder, counted against the limits, and the refused ones."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +15,7 @@ TOO_LARGE = "too_large"
 
 @dataclass(frozen=True)
 class ReceivedFile:
-    """A whole file in the room. `name` is what its owner calls it."""
+    """A complete file in the temporary folder. `name` is what its owner calls it."""
 
     name: str
     path: Path
@@ -36,8 +36,8 @@ class Refusal:
 class Batch:
     """`space` is how many bytes the tenant may still store, None for no limit; the commit asks again, exactly."""
 
-    def __init__(self, room: Path, limits: UploadLimits, space: int | None) -> None:
-        self.room, self.limits, self.space = room, limits, space
+    def __init__(self, folder: Path, limits: UploadLimits, space: int | None) -> None:
+        self.folder, self.limits, self.space = folder, limits, space
         self.received: list[ReceivedFile] = []
         self.refused: list[Refusal] = []
         self.came = 0
@@ -57,9 +57,9 @@ class Batch:
             raise storage_full()
 
     def new_path(self) -> Path:
-        """Return a path in the room that nothing has."""
+        """Return a path in the folder that is not used yet."""
         self._begun += 1
-        return self.room / f"{self._begun:05}"
+        return self.folder / f"{self._begun:05}"
 
     def begin(self) -> FileSink:
         """Return a sink for one more file. Raises InputError when there are too many."""

@@ -1,4 +1,4 @@
-"""From files in a room to documents with a job: notes, bytes into the storage, one transaction; in this order.
+"""From files in a temporary folder to documents with a job: notes, bytes into the storage, one transaction; in this order.
 
 Killed in between, the notes let the bytes go an hour later (`schema/queries/documents/file_removals.py`). Refused at
 the end (queue, storage, limits), they go at once.
@@ -33,7 +33,7 @@ from schema.queries.documents.uploads import NewFile, SameDocument, file_stateme
 from schema.queries.jobs.submissions import Idempotency
 from schema.queries.tenants import audit
 from workers.storage.contract import Storage, new_name
-from workers.storage.removals import remove_unused
+from workers.storage.removals import delete_unused_files
 
 PUTS_AT_ONCE = 8
 
@@ -110,7 +110,7 @@ async def _store_and_submit(
     tenant_id, pool, storage = upload.principal.tenant_id, resources.core.pool, resources.storage
 
     def forget() -> None:
-        resources.background.run(remove_unused(pool, storage, tenant_id, names), "upload-forgotten")
+        resources.background.run(delete_unused_files(pool, storage, tenant_id, names), "upload-forgotten")
 
     try:
         await _put_all(storage, names, paths)

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from schema.errors import Unavailable
-from workers.storage.staging import FULL
+from workers.storage.staging import STORAGE_UNAVAILABLE
 
 PIECE = 256 * 1024
 """Smaller pieces are gathered up to this: going to a thread for each would cost more than the writing."""
@@ -53,7 +53,7 @@ class FileSink:
         try:
             await asyncio.to_thread(self._write, pieces)
         except OSError as error:
-            raise Unavailable(FULL) from error
+            raise Unavailable(STORAGE_UNAVAILABLE) from error
 
     def _write(self, pieces: list[bytes]) -> None:
         if self._file is None:
@@ -75,5 +75,5 @@ class FileSink:
         self.path.unlink(missing_ok=True)
 
     def abandon(self) -> None:
-        """Close the file without finishing it; its room removes it."""
+        """Close the file without finishing it; it is deleted with its folder."""
         self._close()

@@ -93,8 +93,8 @@ async def _upload(request: JsonRequest, principal: Principal, resources: Resourc
     limits = resources.settings.uploads
     space = await _space(principal, resources)
     check_head(request, limits, space)
-    async with resources.storage.incoming.room() as room:
-        batch = Batch(room, limits, space)
+    async with resources.storage.staging.temporary_folder() as folder:
+        batch = Batch(folder, limits, space)
         fields = await receive(request, batch, max_body=resources.settings.max_body)
         _check(fields, batch, principal)
         key = _idempotency(request, principal, fields, batch)

@@ -271,7 +271,7 @@ async def test_bytes_that_are_gone_are_said_to_be(
     collection = await make_collection(core, tenant)
     job_id = await upload(core, worker.storage, tenant, collection, {"lost.txt": letter(1)})
     (row,) = rows(database_url, "SELECT stored_as FROM document_versions WHERE job_id = %s", job_id)
-    await worker.storage.remove([row["stored_as"]])
+    await worker.storage.delete([row["stored_as"]])
     await work(worker, database_url, job_id)
     assert {"lost.txt": "failed bytes_missing"} == states(database_url, job_id)
 

@@ -1,4 +1,4 @@
-"""Stored bytes that nothing refers to go, in time and at once; those that something refers to stay, whoever dies when."""
+"""Stored files that nothing refers to are deleted, when due or at once; all others are kept."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -17,7 +17,7 @@ from workers.queue.job_core import JobCore
 from workers.storage import removals
 from workers.storage.contract import Storage, new_name
 from workers.storage.factory import open_storage
-from workers.storage.removals import remove_due, remove_unused
+from workers.storage.removals import delete_due_files, delete_unused_files
 from workers.storage.settings import StorageSettings
 
 
@@ -28,19 +28,19 @@ async def disk(tmp_path: Path) -> AsyncIterator[Storage]:
 
 
 @pytest.fixture
-async def system(database_url: str) -> AsyncIterator[Any]:
+async def system_pool(database_url: str) -> AsyncIterator[Any]:
     async with pool_for(database_url, "headrace_system", max_size=4) as pool:
         yield pool
 
 
-async def noted(core: JobCore, storage: Storage, tenant: TestTenant, count: int = 1) -> list[str]:
-    """Store files with notes, as an upload does."""
-    made = [new_name(tenant.id) for _ in range(count)]
+async def store_pending(core: JobCore, storage: Storage, tenant: TestTenant, count: int = 1) -> list[str]:
+    """Store files with their removal rows, as an upload does."""
+    stored = [new_name(tenant.id) for _ in range(count)]
     async with tenant_tx(core.pool, tenant.id) as db:
-        await note_files(db, tenant.id, made)
-    for name in made:
+        await note_files(db, tenant.id, stored)
+    for name in stored:
         await put(storage, b"x", name)
-    return made
+    return stored
 
 
 def fall_due(database_url: str, *tenants: TestTenant) -> None:
@@ -49,57 +49,66 @@ def fall_due(database_url: str, *tenants: TestTenant) -> None:
         db.execute(sql, ([tenant.id for tenant in tenants],))
 
 
-def notes(database_url: str, tenant: TestTenant) -> set[str]:
+def pending_removals(database_url: str, tenant: TestTenant) -> set[str]:
     with psycopg.connect(database_url) as db:
         rows = db.execute("SELECT stored_as FROM file_removals WHERE tenant_id = %s", (tenant.id,)).fetchall()
     return {row[0] for row in rows}
 
 
-async def test_bytes_whose_time_has_come_go_with_their_notes_and_others_stay(
-    core: JobCore, system: Any, disk: Storage, tenant: TestTenant, database_url: str, monkeypatch: pytest.MonkeyPatch
+async def test_due_files_are_deleted_with_their_rows_and_others_kept(
+    core: JobCore,
+    system_pool: Any,
+    disk: Storage,
+    tenant: TestTenant,
+    database_url: str,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(removals, "BATCH", 2)
     other = make_tenant(database_url)
-    await noted(core, disk, tenant, 5)
-    kept = set(await noted(core, disk, other))
+    await store_pending(core, disk, tenant, 5)
+    kept = set(await store_pending(core, disk, other))
     fall_due(database_url, tenant)
-    assert 5 == await remove_due(system, disk)
-    assert (kept, set(), kept) == (await names(disk), notes(database_url, tenant), notes(database_url, other))
-    assert 0 == await remove_due(system, disk)
+    assert 5 == await delete_due_files(system_pool, disk)
+    assert (kept, set(), kept) == (
+        await names(disk),
+        pending_removals(database_url, tenant),
+        pending_removals(database_url, other),
+    )
+    assert 0 == await delete_due_files(system_pool, disk)
 
 
-class Away:
+class UnavailableStorage:
     """A storage that does not answer."""
 
-    async def remove(self, _: Any) -> None:
-        raise Unavailable("away")
+    async def delete(self, _: Any) -> None:
+        raise Unavailable("no answer")
 
 
 async def test_while_the_storage_is_away_the_notes_stay(
-    core: JobCore, system: Any, disk: Storage, tenant: TestTenant, database_url: str
+    core: JobCore, system_pool: Any, disk: Storage, tenant: TestTenant, database_url: str
 ) -> None:
-    made = set(await noted(core, disk, tenant))
+    stored = set(await store_pending(core, disk, tenant))
     fall_due(database_url, tenant)
     with pytest.raises(Unavailable):
-        await remove_due(system, Away())
-    assert made == notes(database_url, tenant)
-    assert 1 == await remove_due(system, disk)
+        await delete_due_files(system_pool, UnavailableStorage())
+    assert stored == pending_removals(database_url, tenant)
+    assert 1 == await delete_due_files(system_pool, disk)
 
 
-async def test_two_schedulers_never_take_the_same_notes(
-    core: JobCore, system: Any, disk: Storage, tenant: TestTenant, database_url: str
+async def test_two_schedulers_never_claim_the_same_files(
+    core: JobCore, system_pool: Any, disk: Storage, tenant: TestTenant, database_url: str
 ) -> None:
-    await noted(core, disk, tenant, 3)
+    await store_pending(core, disk, tenant, 3)
     fall_due(database_url, tenant)
-    async with system_tx(system) as one, system_tx(system) as other:
+    async with system_tx(system_pool) as one, system_tx(system_pool) as other:
         assert (3, 0) == (len(await take_due(one, 10)), len(await take_due(other, 10)))
 
 
-async def test_only_what_still_has_its_note_is_removed_at_once(
+async def test_only_files_that_still_have_their_row_are_deleted_at_once(
     core: JobCore, disk: Storage, tenant: TestTenant, database_url: str
 ) -> None:
-    committed, dropped = await noted(core, disk, tenant, 2)
+    committed, dropped = await store_pending(core, disk, tenant, 2)
     with psycopg.connect(database_url) as db:
         db.execute("DELETE FROM file_removals WHERE stored_as = %s", (committed,))
-    await remove_unused(core.pool, disk, tenant.id, [committed, dropped])
+    await delete_unused_files(core.pool, disk, tenant.id, [committed, dropped])
     assert {committed} == await names(disk)

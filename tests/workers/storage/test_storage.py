@@ -1,4 +1,4 @@
-"""One suite for every storage of documents' bytes, and what only one of them can get wrong.
+"""One suite for every document storage, and tests of what is special to each.
 
 S3 is moto's server (the wire protocol over a real socket, signatures checked), a process of its own.
 """
@@ -35,7 +35,7 @@ LARGE = 20 * 1024 * 1024  # several parts of an upload
 
 @dataclass(frozen=True)
 class Bucket:
-    """An S3 server with a bucket in it, and who may use it."""
+    """An S3 server with a bucket, and the credentials for it."""
 
     url: str
     settings: S3Settings
@@ -52,9 +52,9 @@ def bucket(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bucket]:
         command = [sys.executable, "-W", "ignore", "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
         process = subprocess.Popen(command, env=env, stdout=out, stderr=out)
     try:
-        give_up = time.monotonic() + 20
-        while not _answers(url):
-            assert time.monotonic() < give_up, log.read_text()
+        deadline = time.monotonic() + 20
+        while not _is_up(url):
+            assert time.monotonic() < deadline, log.read_text()
             time.sleep(0.05)
         key, secret = _prepare(url)
         yield Bucket(
@@ -65,29 +65,29 @@ def bucket(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bucket]:
         process.wait()
 
 
-def _answers(url: str) -> bool:
+def _is_up(url: str) -> bool:
     with contextlib.suppress(OSError):
         return urllib.request.urlopen(f"{url}/moto-api/", timeout=1).status == 200
     return False
 
 
 def _prepare(url: str) -> tuple[str, str]:
-    """Make a bucket, and a user who may do all with it; return the user's keys."""
+    """Create a bucket and a user with full access to it; return the user's keys."""
     import boto3
 
-    told: Any = {
+    options: Any = {
         "endpoint_url": url,
         "region_name": "us-east-1",
         "aws_access_key_id": "x",
         "aws_secret_access_key": "x",
     }
-    boto3.client("s3", **told).create_bucket(Bucket="acme")
-    iam = boto3.client("iam", **told)
+    boto3.client("s3", **options).create_bucket(Bucket="acme")
+    iam = boto3.client("iam", **options)
     iam.create_user(UserName="headrace")
-    said = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "s3:*", "Resource": "*"}]}
-    iam.put_user_policy(UserName="headrace", PolicyName="all", PolicyDocument=json.dumps(said))
-    made = iam.create_access_key(UserName="headrace")["AccessKey"]
-    return made["AccessKeyId"], made["SecretAccessKey"]
+    policy = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "s3:*", "Resource": "*"}]}
+    iam.put_user_policy(UserName="headrace", PolicyName="all", PolicyDocument=json.dumps(policy))
+    access_key = iam.create_access_key(UserName="headrace")["AccessKey"]
+    return access_key["AccessKeyId"], access_key["SecretAccessKey"]
 
 
 @pytest.fixture(params=["disk", "s3"])
@@ -98,39 +98,39 @@ async def storage(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterat
 
 
 @pytest.mark.parametrize("content", [b"", b"hello", os.urandom(LARGE)], ids=["empty", "small", "large"])
-async def test_what_was_put_is_read_again_byte_for_byte(storage: Storage, content: bytes) -> None:
+async def test_a_stored_file_is_read_back_byte_for_byte(storage: Storage, content: bytes) -> None:
     name = await put(storage, content)
     assert hashlib.sha256(content).digest() == hashlib.sha256(await read(storage, name)).digest()
-    async with storage.local(name) as path:
+    async with storage.local_path(name) as path:
         assert content == path.read_bytes()
 
 
-async def test_a_put_takes_the_file_away(storage: Storage) -> None:
-    async with storage.incoming.room() as room:
-        (room / "f").write_bytes(b"hello")
-        await storage.put(new_name(uuid4()), room / "f")
-        assert [] == list(room.iterdir())
+async def test_put_moves_the_file(storage: Storage) -> None:
+    async with storage.staging.temporary_folder() as folder:
+        (folder / "f").write_bytes(b"hello")
+        await storage.put(new_name(uuid4()), folder / "f")
+        assert [] == list(folder.iterdir())
 
 
-async def test_a_file_that_is_not_there_is_said_to_be_gone(storage: Storage) -> None:
+async def test_a_missing_file_is_not_found(storage: Storage) -> None:
     name = new_name(uuid4())
     with pytest.raises(NotFound):
         await read(storage, name)
     with pytest.raises(NotFound):
-        async with storage.local(name):
+        async with storage.local_path(name):
             raise AssertionError("there is nothing to open")
 
 
-async def test_removing_removes_those_and_passes_over_what_is_not_there(storage: Storage) -> None:
+async def test_delete_ignores_missing_files(storage: Storage) -> None:
     tenant_id = uuid4()
-    kept, gone = [await put(storage, b"x", new_name(tenant_id)) for _ in range(2)]
-    await storage.remove([gone, new_name(tenant_id)])
-    await storage.remove([gone])
-    await storage.remove([])
+    kept, deleted = [await put(storage, b"x", new_name(tenant_id)) for _ in range(2)]
+    await storage.delete([deleted, new_name(tenant_id)])
+    await storage.delete([deleted])
+    await storage.delete([])
     assert {kept} == await names(storage, f"{tenant_id}/")
 
 
-async def test_names_are_listed_for_all_and_for_one_tenant(storage: Storage) -> None:
+async def test_names_are_listed_for_all_tenants_or_one(storage: Storage) -> None:
     one, other = uuid4(), uuid4()
     mine = {await put(storage, b"x", new_name(one)) for _ in range(3)}
     theirs = {await put(storage, b"x", new_name(other))}
@@ -154,44 +154,44 @@ TENANT = "0197a5c9-6f0a-7c11-9f53-0c9d2f6f6b1e"
         ),
     ],
 )
-async def test_only_names_of_ours_are_taken(storage: Storage, name: str, tmp_path: Path) -> None:
+async def test_only_generated_names_are_accepted(storage: Storage, name: str, tmp_path: Path) -> None:
     file = tmp_path / "f"
     file.write_bytes(b"x")
-    with pytest.raises(ValueError, match="no name of a stored file"):
+    with pytest.raises(ValueError, match="not the name of a stored file"):
         await storage.put(name, file)
-    with pytest.raises(ValueError, match="no name of a stored file"):
-        await storage.remove([name])
-    with pytest.raises(ValueError, match="no name of a stored file"):
+    with pytest.raises(ValueError, match="not the name of a stored file"):
+        await storage.delete([name])
+    with pytest.raises(ValueError, match="not the name of a stored file"):
         await read(storage, name)
-    with pytest.raises(ValueError, match="no name of a stored file"):
-        async with storage.local(name):
+    with pytest.raises(ValueError, match="not the name of a stored file"):
+        async with storage.local_path(name):
             raise AssertionError("this must not be opened")
     assert file.exists()
 
 
-async def test_a_prefix_can_name_nothing_but_a_tenants_files(storage: Storage) -> None:
+async def test_a_prefix_can_only_name_a_tenants_files(storage: Storage) -> None:
     for prefix in ("..", "/", "*", TENANT[:8], f"{TENANT}/x"):
         with pytest.raises(ValueError, match="prefix"):
             await names(storage, prefix)
 
 
-async def test_a_room_goes_with_all_that_is_in_it(storage: Storage) -> None:
+async def test_a_temporary_folder_is_deleted_with_its_content(storage: Storage) -> None:
     with contextlib.suppress(RuntimeError):
-        async with storage.incoming.room() as room:
-            (room / "a").mkdir()
-            (room / "a" / "b").write_bytes(b"x")
+        async with storage.staging.temporary_folder() as folder:
+            (folder / "a").mkdir()
+            (folder / "a" / "b").write_bytes(b"x")
             raise RuntimeError("the request failed")
-    assert not room.exists()
+    assert not folder.exists()
 
 
 async def test_a_bucket_that_does_not_answer_is_unavailable(bucket: Bucket, tmp_path: Path) -> None:
-    nowhere = replace(bucket.settings, endpoint=f"http://127.0.0.1:{free_port()}")
-    async with open_storage(StorageSettings(folder=tmp_path, s3=nowhere)) as storage:
+    unreachable = replace(bucket.settings, endpoint=f"http://127.0.0.1:{free_port()}")
+    async with open_storage(StorageSettings(folder=tmp_path, s3=unreachable)) as storage:
         with pytest.raises(Unavailable):
             await read(storage, new_name(uuid4()))
 
 
-async def test_a_bucket_is_not_open_to_a_wrong_key_and_the_error_does_not_repeat_it(
+async def test_a_wrong_key_is_refused_and_not_repeated_in_the_error(
     bucket: Bucket, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     wrong = replace(bucket.settings, secret_key="not-the-secret")
@@ -205,33 +205,33 @@ async def test_a_folder_that_cannot_be_written_is_unavailable(tmp_path: Path) ->
     (tmp_path / "files").write_bytes(b"a file in place of the folder")
     async with open_storage(StorageSettings(folder=tmp_path / "files")) as storage:
         with pytest.raises(Unavailable):
-            async with storage.incoming.room():
-                raise AssertionError("there can be no room")
+            async with storage.staging.temporary_folder():
+                raise AssertionError("no folder can be created")
 
 
-def test_what_a_killed_process_left_under_way_goes_and_what_a_living_one_writes_stays(tmp_path: Path) -> None:
+def test_staging_of_a_killed_process_is_deleted_and_that_of_a_living_one_is_kept(tmp_path: Path) -> None:
     code = (
         "import asyncio, pathlib, sys\n"
-        "from workers.storage.staging import Incoming\n"
+        "from workers.storage.staging import Staging\n"
         "async def main():\n"
-        "    async with Incoming(pathlib.Path(sys.argv[1])).room() as room:\n"
-        "        (room / 'f').write_bytes(b'x')\n"
-        "        print(room, flush=True)\n"
+        "    async with Staging(pathlib.Path(sys.argv[1])).temporary_folder() as folder:\n"
+        "        (folder / 'f').write_bytes(b'x')\n"
+        "        print(folder, flush=True)\n"
         "        await asyncio.Event().wait()\n"
         "asyncio.run(main())"
     )
     dead, living = (subprocess.Popen([sys.executable, "-c", code, tmp_path], stdout=subprocess.PIPE) for _ in range(2))
     with dead, living:
-        left, kept = (Path(process.stdout.readline().decode().strip()) for process in (dead, living))
+        dead_file, kept = (Path(process.stdout.readline().decode().strip()) for process in (dead, living))
         dead.send_signal(signal.SIGKILL)
         dead.wait()
         asyncio.run(Staging(tmp_path).sweep())
-        assert (False, True) == (left.parent.exists(), (kept / "f").exists())
+        assert (False, True) == (dead_file.parent.exists(), (kept / "f").exists())
         assert [kept.parent.name, f"{kept.parent.name}.lock"] == sorted(path.name for path in tmp_path.iterdir())
         living.kill()
 
 
-async def test_the_bytes_last_before_the_name_does_and_the_name_before_the_answer(
+async def test_content_is_synced_before_its_name_and_the_name_before_put_returns(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = tmp_path / "files"
@@ -249,9 +249,9 @@ async def test_the_bytes_last_before_the_name_does_and_the_name_before_the_answe
     assert [("f", False), ("files", False), (tenant, True)] == done
 
 
-async def test_a_process_that_ends_leaves_nothing(tmp_path: Path) -> None:
-    async with open_storage(StorageSettings(folder=tmp_path)) as storage, storage.incoming.room() as room:
-        lock = room.parent.with_name(f"{room.parent.name}.lock")
+async def test_a_process_that_ends_leaves_no_staging(tmp_path: Path) -> None:
+    async with open_storage(StorageSettings(folder=tmp_path)) as storage, storage.staging.temporary_folder() as folder:
+        lock = folder.parent.with_name(f"{folder.parent.name}.lock")
         with lock.open() as file, pytest.raises(BlockingIOError):
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     assert [] == list((tmp_path / "incoming").iterdir())
@@ -297,23 +297,26 @@ async def test_a_process_that_ends_leaves_nothing(tmp_path: Path) -> None:
         ),
     ],
 )
-def test_the_settings_say_which_storage_is_meant(env: dict[str, str], folder: str, s3: S3Settings | None) -> None:
+def test_settings_choose_the_storage(env: dict[str, str], folder: str, s3: S3Settings | None) -> None:
     assert StorageSettings(folder=Path(folder), s3=s3) == StorageSettings.from_env(env)
 
 
 @pytest.mark.parametrize(
     ("env", "sentence"),
     [
-        ({"HEADRACE_STORAGE": "gs://acme"}, "HEADRACE_STORAGE is 'gs://acme'; right is a folder, or s3://bucket"),
-        ({"HEADRACE_STORAGE": "s3://"}, "HEADRACE_STORAGE is 's3://'; right is s3://bucket"),
-        ({"HEADRACE_STORAGE": "s3://acme/../x"}, "HEADRACE_STORAGE is 's3://acme/../x'; right is s3://bucket"),
-        ({"HEADRACE_STORAGE": "s3://acme", "HEADRACE_S3_ENDPOINT": "s3.example.com"}, "HEADRACE_S3_ENDPOINT is wrong"),
-        ({"HEADRACE_STORAGE": "s3://acme", "HEADRACE_S3_ENDPOINT": "https://k:s@x"}, "HEADRACE_S3_ENDPOINT is wrong"),
+        ({"HEADRACE_STORAGE": "gs://acme"}, "HEADRACE_STORAGE is 'gs://acme'; it must be a folder, s3://bucket"),
+        ({"HEADRACE_STORAGE": "s3://"}, "HEADRACE_STORAGE is 's3://'; it must be s3://bucket"),
+        ({"HEADRACE_STORAGE": "s3://acme/../x"}, "HEADRACE_STORAGE is 's3://acme/../x'; it must be s3://bucket"),
+        (
+            {"HEADRACE_STORAGE": "s3://acme", "HEADRACE_S3_ENDPOINT": "s3.example.com"},
+            "HEADRACE_S3_ENDPOINT is invalid",
+        ),
+        ({"HEADRACE_STORAGE": "s3://acme", "HEADRACE_S3_ENDPOINT": "https://k:s@x"}, "HEADRACE_S3_ENDPOINT is invalid"),
         ({"HEADRACE_STORAGE": "s3://acme", "HEADRACE_S3_REGION": "a b"}, "HEADRACE_S3_REGION is 'a b'"),
         ({"HEADRACE_STORAGE": "s3://acme", "HEADRACE_S3_ACCESS_KEY": "k"}, "HEADRACE_S3_SECRET_KEY is not set"),
     ],
 )
-def test_a_wrong_setting_is_named_with_what_is_right(env: dict[str, str], sentence: str) -> None:
+def test_an_invalid_setting_is_named_with_what_it_must_be(env: dict[str, str], sentence: str) -> None:
     with pytest.raises(ValueError, match="HEADRACE") as raised:
         StorageSettings.from_env(env)
     assert sentence in str(raised.value)

@@ -26,7 +26,7 @@ from tests.conftest import TestTenant
 from tests.system import System
 from tests.waiting import PATIENCE_S, wait_for
 from workers.storage.factory import open_storage
-from workers.storage.removals import remove_due
+from workers.storage.removals import delete_due_files
 from workers.storage.settings import StorageSettings
 
 FORM = {"Content-Type": "multipart/form-data; boundary=here"}
@@ -318,7 +318,7 @@ async def test_bytes_of_a_killed_upload_go_unless_it_was_committed(
         open_storage(StorageSettings(folder=serving.folder)) as storage,
         pool_for(database_url, "headrace_system", max_size=2) as system,
     ):
-        await remove_due(system, storage)
+        await delete_due_files(system, storage)
     kept = {row["stored_as"] for row in versions(database_url, tenant.id)}
     assert (kept, [], []) == (
         set(stored(serving.folder, tenant.id)),
