@@ -15,10 +15,9 @@ from aiohttp.abc import AbstractResolver
 
 from graphs.providers.contract import ModelInfo, Provider
 from graphs.providers.errors import ModelUnknown, ProviderTimeout
+from graphs.providers.native import NATIVE
 from graphs.providers.offline import provider as offline
 from graphs.providers.offline.provider import Offline
-from graphs.providers.ollama import provider as ollama
-from graphs.providers.ollama.provider import Ollama
 from graphs.providers.openai.provider import OpenAICompatible
 from graphs.providers.openai.vendors import VENDORS
 from graphs.providers.settings import ModelRef, ProviderAccess, ProviderSettings, resolve
@@ -29,7 +28,6 @@ LIST_S = 3.0
 KEPT_LISTS = 100
 KEEP_S = 30.0
 KEEP_FAILURE_S = 5.0
-OLLAMA_FIRST_MODEL = "llama3.2:3b"  # pulled, with progress, by an Ollama that has nothing yet
 
 log = structlog.get_logger(__name__)
 
@@ -111,10 +109,11 @@ class Providers:
         if listed.failure is not None:
             raise listed.failure
         have = [model.name for model in listed.models]
-        if name == ollama.NAME:
-            return next((m for m in have if _can_chat(m)), OLLAMA_FIRST_MODEL)
-        vendor = VENDORS[name].at(self.settings.get_access(name).base_url)
-        wanted = [m for m in vendor.preferred if m in have] or [m for m in have if vendor.lists_own and _can_chat(m)]
+        native = NATIVE.get(name)
+        row = native or VENDORS[name].at(self.settings.get_access(name).base_url)
+        wanted = [m for m in row.preferred if m in have] or [m for m in have if row.lists_own and _can_chat(m)]
+        if not wanted and native is not None and native.fallback:
+            return native.fallback
         if not wanted:
             raise ModelUnknown(f"No model was named. Set HEADRACE_DEFAULT_MODEL to one of {name}'s, as {name}/model.")
         return wanted[0]
@@ -143,8 +142,8 @@ class Providers:
 
 def build_provider(access: ProviderAccess, session: aiohttp.ClientSession, settings: ProviderSettings) -> Provider:
     """A provider over an open session; opens nothing itself, so one per tenant's own key is cheap."""
-    if access.name == ollama.NAME:
-        return Ollama(session, access.base_url, key=access.key, timeouts=settings.timeouts)
+    if (native := NATIVE.get(access.name)) is not None:
+        return native.build(session, access.base_url, key=access.key, timeouts=settings.timeouts)
     vendor = VENDORS[access.name].at(access.base_url)
     return OpenAICompatible(session, vendor, key=access.key, timeouts=settings.timeouts)
 

@@ -11,12 +11,12 @@ from urllib.parse import urlsplit
 
 from graphs.providers.contract import ProviderTimeouts
 from graphs.providers.errors import ModelUnknown, ProviderIsHeadrace, ProviderUnknown
+from graphs.providers.native import NATIVE, NativeProvider
 from graphs.providers.offline import provider as offline
-from graphs.providers.ollama import provider as ollama
 from graphs.providers.openai.vendors import VENDORS, Vendor
 from schema.errors import HeadraceError
 
-SUPPORTED = (ollama.NAME, *VENDORS, offline.NAME)
+SUPPORTED = (*NATIVE, *VENDORS, offline.NAME)
 AUTO = "auto"
 _THIS_MACHINE = frozenset({"localhost", "127.0.0.1", "::1", "0.0.0.0", "::"})  # noqa: S104 -- compared, never bound
 
@@ -67,7 +67,8 @@ class ProviderSettings:
 
         An empty value counts as unset. Raises ValueError that names the setting and what is right.
         """
-        found = [_ollama_access(env), *(_vendor_access(vendor, env) for vendor in VENDORS.values())]
+        found = [_native_access(native, env) for native in NATIVE.values()]
+        found += [_vendor_access(vendor, env) for vendor in VENDORS.values()]
         return cls(
             configured=tuple(access for access in found if access is not None),
             default_model=env.get("HEADRACE_DEFAULT_MODEL", "").strip(),
@@ -153,14 +154,21 @@ def _timeouts(env: Mapping[str, str]) -> ProviderTimeouts:
     return ProviderTimeouts(**{name: _seconds(env, f"HEADRACE_MODEL_{name.upper()}", usual[name]) for name in usual})
 
 
-def _ollama_access(env: Mapping[str, str]) -> ProviderAccess | None:
-    host = env.get("OLLAMA_HOST", "").strip()
-    if not host:
+def own_address(name: str) -> str:
+    """The address that a provider has for all of its users; empty where each has one of their own."""
+    row = NATIVE.get(name) or VENDORS.get(name)
+    return row.base_url if row is not None else ""
+
+
+def _native_access(native: NativeProvider, env: Mapping[str, str]) -> ProviderAccess | None:
+    if not any(env.get(name, "").strip() for name in native.configured_by):
         return None
+    url = env.get(native.url_env, "").strip()
     try:
-        return ProviderAccess(ollama.NAME, ollama.parse_host(host), env.get("OLLAMA_API_KEY", ""))
+        address = native.parse_url(url) if url else native.base_url
     except ValueError as exc:
-        raise ValueError(f"OLLAMA_HOST is {host!r}; right is host:port or http://host:port.") from exc
+        raise ValueError(f"{native.url_env} is {url!r}; right is {native.url_shape}.") from exc
+    return ProviderAccess(native.name, address, env.get(native.key_env, ""))
 
 
 def _vendor_access(vendor: Vendor, env: Mapping[str, str]) -> ProviderAccess | None:
@@ -187,13 +195,13 @@ def _check_complete(vendor: Vendor, access: ProviderAccess) -> None:
 
 
 def _env_names(name: str) -> tuple[str, ...]:
-    if name == ollama.NAME:
-        return ("OLLAMA_HOST",)
+    if name in NATIVE:
+        return NATIVE[name].configured_by
     return (*VENDORS[name].key_env, *VENDORS[name].base_url_env)
 
 
 def _url_names(name: str) -> tuple[str, ...]:
-    return VENDORS[name].base_url_env if name in VENDORS else _env_names(name)
+    return VENDORS[name].base_url_env if name in VENDORS else (NATIVE[name].url_env,)
 
 
 def _same_place(one: str, other: str) -> bool:

@@ -19,7 +19,7 @@ from graphs.providers.errors import ProviderAddressRefused, ProviderUnknown
 from graphs.providers.http.egress_session import admit_name, open_guarded_session, parse_base_url
 from graphs.providers.openai.vendors import VENDORS
 from graphs.providers.registry import Listed, Providers, build_provider
-from graphs.providers.settings import SUPPORTED, ProviderAccess, ProviderSettings
+from graphs.providers.settings import SUPPORTED, ProviderAccess, ProviderSettings, own_address
 from schema.errors import EgressRefused, InputError, SecretUnreadable
 from schema.ttl_cache import TtlCache
 from schema.vault import Sealed, Vault
@@ -100,8 +100,8 @@ class TenantProviderPool:
 
         Raises InputError that names `base_url`.
         """
-        vendor = VENDORS.get(service)
-        if vendor is not None and vendor.base_url and text.strip().rstrip("/") == vendor.base_url:
+        vendor, own = VENDORS.get(service), own_address(service)
+        if own and text.strip().rstrip("/") == own:
             return None
         try:
             url = parse_base_url(text, self._policy)
@@ -170,9 +170,7 @@ def _merged(
 
 
 def _access(credential: TenantCredential) -> ProviderAccess:
-    vendor = VENDORS.get(credential.service)
-    address = credential.base_url or (vendor.base_url if vendor is not None else "")
-    return ProviderAccess(credential.service, address, sealed=True)
+    return ProviderAccess(credential.service, credential.base_url or own_address(credential.service), sealed=True)
 
 
 def _rank(credential: TenantCredential) -> int:

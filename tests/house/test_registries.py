@@ -1,5 +1,5 @@
 """What stands in a list somewhere fails here when its line is forgotten: events, routes,
-kinds of job, columns of sessions, settings."""
+providers, kinds of job, columns of sessions, settings."""
 
 import ast
 import importlib
@@ -11,6 +11,7 @@ from typing import Any, get_args
 import pytest
 
 from api import app
+from graphs.providers.native import NATIVE
 from schema import events, job_kinds
 from schema.queries.identity import privacy
 from schema.queries.sessions import session_forks
@@ -77,6 +78,11 @@ def modules_with(name: str) -> Iterator[str]:
             targets = line.targets if isinstance(line, ast.Assign) else [getattr(line, "target", None)]
             if any(isinstance(target, ast.Name) and target.id == name for target in targets):
                 yield ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+
+
+def test_every_provider_is_in_the_list_of_those_with_a_protocol_of_their_own() -> None:
+    folders = {path.parent.name for path in (ROOT / "graphs/providers").glob("*/provider.py")}
+    assert folders == NATIVE.keys() | {"openai", "offline", "prompted_tools"}
 
 
 def test_every_kind_of_job_has_its_row_and_its_celery_task() -> None:

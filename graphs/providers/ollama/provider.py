@@ -31,6 +31,7 @@ from schema.ttl_cache import TtlCache
 
 NAME = "ollama"
 DEFAULT_PORT = 11434
+FIRST_MODEL = "llama3.2:3b"  # pulled, with progress, by an Ollama that has nothing yet
 KEEP_SHOWN, KEEP_SHOWN_S = 1000, 300.0  # what a model can do changes only when another one is pulled under its name
 PROGRESS_STEP = 0.01  # a pull reports many times a second; one in a hundred of its size is enough to show
 

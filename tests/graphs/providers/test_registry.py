@@ -3,8 +3,9 @@
 import pytest
 
 from graphs.providers.errors import ModelUnknown, ProviderIsHeadrace, ProviderUnknown, ProviderUnreachable
+from graphs.providers.ollama.provider import FIRST_MODEL
 from graphs.providers.openai.vendors import VENDORS
-from graphs.providers.registry import OLLAMA_FIRST_MODEL, Providers, open_session
+from graphs.providers.registry import Providers, open_session
 from graphs.providers.settings import OFFLINE, ProviderSettings, resolve
 from tests.counterparts.ollama_server import OllamaServer
 from tests.counterparts.openai_server import OpenAIServer
@@ -132,7 +133,7 @@ async def test_the_unnamed_model_is_the_first_one_a_local_server_has():
 async def test_an_empty_ollama_is_given_a_model_to_pull(monkeypatch):
     monkeypatch.setattr("tests.counterparts.ollama_server.LISTED", ())
     async with OllamaServer() as server, Providers(ProviderSettings.from_env({"OLLAMA_HOST": server.url})) as providers:
-        assert f"ollama/{OLLAMA_FIRST_MODEL}" == str(await providers.resolve(None))
+        assert f"ollama/{FIRST_MODEL}" == str(await providers.resolve(None))
 
 
 async def test_a_provider_that_is_down_is_an_error_and_not_the_offline_model():

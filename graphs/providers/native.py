@@ -1,0 +1,67 @@
+"""The providers with a protocol of their own, one row each; vendors that speak OpenAI's are rows of `openai/vendors.py`.
+
+Not for: what is configured (`settings.py`), and building a provider when it is asked for (`registry.py`).
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+import aiohttp
+
+from graphs.providers.contract import Provider, ProviderTimeouts
+from graphs.providers.ollama import provider as ollama
+
+
+class Build(Protocol):
+    """A provider's class, as a rule."""
+
+    def __call__(
+        self, session: aiohttp.ClientSession, base_url: str, /, *, key: str, timeouts: ProviderTimeouts
+    ) -> Provider:
+        """Return the provider over an open session; opens nothing itself."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NativeProvider:
+    """What sets one provider apart.
+
+    `url_env` and `key_env` are its settings. `base_url` is the vendor's own address, with which a key is enough; empty where
+    every user has one of their own. `parse_url` reads the value of `url_env` and raises ValueError for what is none;
+    `url_shape` says what is right. `preferred`, `lists_own`: as in `openai/vendors.py`. `fallback` is the model to ask for
+    if none is named and none of those is listed.
+    """
+
+    name: str
+    build: Build
+    url_env: str
+    key_env: str
+    base_url: str = ""
+    parse_url: Callable[[str], str] = str
+    url_shape: str = "http://host:port"
+    preferred: tuple[str, ...] = ()
+    lists_own: bool = False
+    fallback: str = ""
+
+    @property
+    def configured_by(self) -> tuple[str, ...]:
+        """The settings each of which configures it."""
+        return (self.key_env, self.url_env) if self.base_url else (self.url_env,)
+
+
+NATIVE: dict[str, NativeProvider] = {
+    row.name: row
+    for row in (
+        NativeProvider(
+            name=ollama.NAME,
+            build=ollama.Ollama,
+            url_env="OLLAMA_HOST",
+            key_env="OLLAMA_API_KEY",
+            parse_url=ollama.parse_host,
+            url_shape="host:port or http://host:port",
+            lists_own=True,
+            fallback=ollama.FIRST_MODEL,
+        ),
+    )
+}
