@@ -39,7 +39,7 @@ class Retention:
     async def give_back_reservations(self) -> None:
         """Settle reservations of jobs that have ended while Redis or their process was away, or that never were."""
         try:
-            old = await self._limits.list_old(OPEN_S, self._look)
+            old = await self._limits.list_old_reservations(OPEN_S, self._look)
         except RedisUnavailable:
             return
         by_tenant = defaultdict[UUID, list[UUID]](list)

@@ -203,7 +203,7 @@ async def _figures(db: Db, tenant_id: UUID) -> dict[str, Any]:
 async def _limits(resources: Resources, tenant: Tenant) -> list[QuotaOut] | None:
     """Return how much of the limits is used; None while Redis is unavailable."""
     try:
-        return [_quota(quota) for quota in await resources.limits.state(tenant.id, policy_of(tenant))]
+        return [_quota(quota) for quota in await resources.limits.get_quotas(tenant.id, policy_of(tenant))]
     except RedisUnavailable:
         log.warning("limits_not_known", tenant_id=str(tenant.id))
         return None

@@ -94,7 +94,7 @@ def test_every_kind_of_job_has_its_row_and_its_celery_task() -> None:
 def test_the_window_of_a_rate_limit_stands_in_one_place() -> None:
     """Limits are named by the minute, so it is one. Whoever needs it takes it from `workers.limits.limits`."""
     assert 60 == limits.WINDOW_S
-    told = {name: window for name, window in headers.WINDOWS.items() if name in ("requests", "tokens")}
+    told = {name: window for name, window in headers.POLICY_PARAMETERS.items() if name in ("requests", "tokens")}
     assert all(f";w={limits.WINDOW_S}" in window for window in told.values())
     assert retention.OPEN_S >= limits.WINDOW_S
     lua = {path.name: path.read_text() for path in limits.LUA.glob("*.lua")}

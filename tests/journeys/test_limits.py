@@ -28,7 +28,7 @@ async def nothing_spent(_: Any) -> tuple[int, int]:
 async def reserved(system: System, tenant: TestTenant) -> tuple[int, int, int]:
     """What the tenant's jobs hold now: jobs, tokens, nano-USD."""
     redis_client = RedisClient(RedisAddress.from_url(system.env["HEADRACE_REDIS_URL"]))
-    held = await Limits(redis_client, nothing_spent).reserved(tenant.id)
+    held = await Limits(redis_client, nothing_spent).get_reserved(tenant.id)
     await redis_client.close()
     return held.jobs, held.tokens, held.nanos
 

@@ -1,7 +1,7 @@
-"""Short ways to call the limits, with a clock and books of one's own; and a process that calls them for other tests.
+"""Short ways to call the limits with a fake clock and spending, and a process that calls them concurrently.
 
-`python -m tests.workers.limit_calls REDIS_URL TENANT CALLS LIMIT` says "ready", waits for a
-line, makes its calls all at once and says how many were allowed.
+`python -m tests.workers.limit_calls REDIS_URL TENANT CALLS LIMIT` prints "ready", waits for a line, makes its calls
+concurrently and prints how many were allowed.
 """
 
 import asyncio
@@ -16,7 +16,7 @@ from workers.redis.connection import RedisAddress
 
 
 class Clock:
-    """What time it is, as the tests say."""
+    """A clock that tests advance."""
 
     def __init__(self, at: str = "2026-11-21T10:00:00+00:00") -> None:
         self.ms = int(datetime.fromisoformat(at).timestamp() * 1000)
@@ -24,23 +24,23 @@ class Clock:
     def __call__(self) -> int:
         return self.ms
 
-    def pass_s(self, seconds: float) -> None:
+    def advance(self, seconds: float) -> None:
         self.ms += int(seconds * 1000)
 
 
-class Books:
-    """What Postgres would say was spent."""
+class FakeSpending:
+    """What a tenant has spent, in place of Postgres; `reads` counts the queries."""
 
     def __init__(self, day: int = 0, month: int = 0) -> None:
-        self.day, self.month, self.asked = day, month, 0
+        self.day, self.month, self.reads = day, month, 0
 
     async def __call__(self, tenant_id: UUID) -> tuple[int, int]:
-        self.asked += 1
+        self.reads += 1
         return self.day, self.month
 
 
 class Tenant:
-    """The limits of one tenant, said shortly."""
+    """The limits of one tenant."""
 
     def __init__(self, limits: Limits, **policy: int) -> None:
         self.id, self.limits, self.policy = new_id(), limits, LimitPolicy(**policy)
@@ -55,13 +55,13 @@ class Tenant:
         return await self.limits.settle(self.id, job_id, tokens=tokens, nanos=nanos, refund_request=refund_request)
 
     async def used(self) -> dict[str, int]:
-        return {quota.name: quota.used for quota in await self.limits.state(self.id, self.policy)}
+        return {quota.name: quota.used for quota in await self.limits.get_quotas(self.id, self.policy)}
 
 
 async def call_at_once(redis_url: str, tenant_id: UUID, calls: int, limit: int) -> int:
-    """Reserve for `calls` jobs at once when a line comes in; return how many were allowed."""
+    """Reserve for `calls` jobs concurrently when a line arrives; return how many were allowed."""
     redis_client = RedisClient(RedisAddress.from_url(redis_url))
-    limits = Limits(redis_client, Books())
+    limits = Limits(redis_client, FakeSpending())
     policy = LimitPolicy(requests_per_minute=limit)
     await redis_client.call("PING")
     print("ready", flush=True)

@@ -30,7 +30,7 @@ from tests.workers.jobs import (
     turn,
     worker_context,
 )
-from tests.workers.limit_calls import Books, Clock
+from tests.workers.limit_calls import Clock, FakeSpending
 from workers.limits.limits import LimitPolicy, Limits
 from workers.queue.attempts import attempt_job
 from workers.queue.job_core import JobCore
@@ -382,18 +382,18 @@ async def test_reservations_of_jobs_that_ended_or_never_were_are_given_back(
     core: JobCore, database_url: str, redis_url: str, tenant: TestTenant
 ) -> None:
     clock = Clock()
-    limits = Limits(core.redis, Books(), now_ms=clock)
+    limits = Limits(core.redis, FakeSpending(), now_ms=clock)
     ended, waits = await ended_chat(core, database_url, redis_url, tenant), (await submit_one(core, tenant)).job_id
     for job_id in (ended, waits, new_id()):
         await limits.reserve(tenant.id, job_id, POLICY, tokens=10, nanos=0)
-    clock.pass_s(59)
+    clock.advance(59)
     await limits.reserve(tenant.id, new_id(), POLICY, tokens=10, nanos=0)  # its submit is on its way
     async with sweeping(core, database_url, limits) as retention:
         await retention.give_back_reservations()
-        assert 4 == (await limits.reserved(tenant.id)).jobs
-        clock.pass_s(2)
+        assert 4 == (await limits.get_reserved(tenant.id)).jobs
+        clock.advance(2)
         await retention.give_back_reservations()
-    assert (2, 20) == ((await limits.reserved(tenant.id)).jobs, (await limits.reserved(tenant.id)).tokens)
+    assert (2, 20) == ((await limits.get_reserved(tenant.id)).jobs, (await limits.get_reserved(tenant.id)).tokens)
     members = await core.redis.call("ZRANGE", RESERVATIONS, 0, -1)
     assert f"{tenant.id}:{waits}".encode() in members
     assert f"{tenant.id}:{ended}".encode() not in members
@@ -405,15 +405,15 @@ async def test_jobs_that_wait_long_do_not_hide_those_that_ended(
     monkeypatch.setattr("workers.retention.LOOK", 3)
     await core.redis.call("DEL", RESERVATIONS)
     clock = Clock()
-    limits = Limits(core.redis, Books(), now_ms=clock)
+    limits = Limits(core.redis, FakeSpending(), now_ms=clock)
     for _ in range(8):
         job = submission(tenant)
         await limits.reserve(tenant.id, job.job_id, POLICY, tokens=1, nanos=0)
         await submit(core, job)
-    clock.pass_s(1)
+    clock.advance(1)
     await limits.reserve(tenant.id, new_id(), POLICY, tokens=1, nanos=0)
-    clock.pass_s(61)
+    clock.advance(61)
     async with sweeping(core, database_url, limits) as retention:
         for _ in range(3):
             await retention.give_back_reservations()
-    assert 8 == (await limits.reserved(tenant.id)).jobs
+    assert 8 == (await limits.get_reserved(tenant.id)).jobs

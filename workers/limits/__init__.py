@@ -1,1 +1,1 @@
-"""A tenant's limits: rates, budgets, and what a running answer has reserved."""
+"""Tenant limits: rates, budgets, and the reservations of running jobs."""

@@ -1,16 +1,17 @@
-"""The limits of a tenant: requests and tokens a minute, money a day and a month. They are kept in Redis.
+"""A tenant's limits: requests and tokens per minute, money per day and month. They are kept in Redis.
 
     reserve ──► (extend …) ──► settle        one Lua call each: all limits or none, by the clock of Redis
 
-A job reserves what it will use at most, as far as one can tell, before it runs, and settles with what it really used.
-Requests and tokens count in a sliding window of 60 s: in no 60 s is more accepted than the limit, and what is counted
-stays for up to a second longer. Money counts by UTC day and month in nano-USD; Redis holds copies of what Postgres
-knows, fetched anew every hour, or Redis would stay wrong by what was spent while it was away.
+Before it runs, a job reserves the most that it is expected to use; afterwards it settles with what it used. Requests and
+tokens count in a sliding window of 60 s: no 60 s ever exceed the limit, and a count may stay up to a second longer. Money
+counts by UTC day and month, in nano-USD. Redis holds copies of the sums in Postgres and refreshes them every hour, which
+corrects for what was spent while Redis was unavailable.
 
-When Redis is away, every call here raises `WireDown`, and the callers decide: the API lets rate limits fail open and asks
-Postgres for budgets. When Redis has forgotten everything, windows begin empty and budgets are fetched from Postgres.
+When Redis is unavailable, every call raises RedisUnavailable and the caller decides: in the API, rate limits fail open, and
+budgets are checked in Postgres. When Redis has lost its data, windows start empty and budgets are read from Postgres.
 
-Not here: what a call may cost (`tokens` and `nanos` are the caller's estimate), and who sweeps up old reservations.
+Not here: estimating a call (`tokens` and `nanos` are the caller's), and settling abandoned reservations
+(`workers/retention.py`).
 """
 
 import hashlib
@@ -25,22 +26,22 @@ from schema import redis_names
 from workers.redis.client import RedisClient, RedisUnavailable
 from workers.redis.connection import ReplyError
 
-Spent = Callable[[UUID], Awaitable[tuple[int, int]]]
+ReadSpent = Callable[[UUID], Awaitable[tuple[int, int]]]
 """Returns what a tenant has spent this UTC day and this UTC month, in nano-USD, from Postgres."""
 
 LUA = Path(__file__).parent / "lua"
-WINDOW_S = 60  # of requests and tokens a minute; the scripts get it as their last argument
-TRUSTED_MS = 3600 * 1000  # how long Redis' copy of what was spent is taken for true
-SEED_TRIES = 3
-AWAY = ("LOADING", "OOM", "READONLY", "MASTERDOWN", "MISCONF", "BUSY")  # Redis answers, but can't do its work
+WINDOW_S = 60  # of requests and tokens per minute; passed to the scripts as their last argument
+SPENT_TTL_MS = 3600 * 1000  # how long Redis' copy of what was spent is valid
+MAX_SEED_ATTEMPTS = 3
+UNAVAILABLE_ERRORS = ("LOADING", "OOM", "READONLY", "MASTERDOWN", "MISCONF", "BUSY")  # Redis runs, but can't execute
 
-TAKEN = 1
+GRANTED = 1
 UNSEEDED = -1
 
 
 @dataclass(frozen=True)
 class LimitPolicy:
-    """What a tenant may use; None is no limit. Money is in nano-USD."""
+    """A tenant's limits; None is unlimited. Money is in nano-USD."""
 
     requests_per_minute: int | None = None
     tokens_per_minute: int | None = None
@@ -50,22 +51,22 @@ class LimitPolicy:
 
     @property
     def is_unlimited(self) -> bool:
-        """Whether nothing is limited: then nobody needs to call Redis."""
+        """Whether nothing is limited, so that Redis need not be called."""
         return not any(self.arguments)
 
     @property
     def arguments(self) -> tuple[int | str, ...]:
-        """The limits as the scripts take them."""
+        """The limits as script arguments."""
         limits = (self.requests_per_minute, self.tokens_per_minute, self.budget_day_nanos, self.budget_month_nanos)
         return tuple("" if limit is None else str(limit) for limit in limits)
 
 
 @dataclass(frozen=True)
 class Quota:
-    """How far one limit is used: `requests`, `tokens`, `budget_day` or `budget_month`.
+    """The usage of one limit: `requests`, `tokens`, `budget_day` or `budget_month`.
 
-    `used` includes what is reserved, and debt may lift it over the limit. `reset_s`: when a window gets the first of it back,
-    or the budget's period ends.
+    `used` includes reservations, and may exceed the limit when a job used more than it reserved. `reset_s` is the time until
+    the oldest part of a window expires, or until the budget's period ends.
     """
 
     name: str
@@ -80,11 +81,10 @@ class Quota:
 
 @dataclass(frozen=True)
 class Verdict:
-    """Whether a job may run, and how far the limits are used after that.
+    """Whether a job may run, and the usage of the limits after that.
 
-    `retry_after_s` is the earliest moment at which the same call could pass if nothing else came; 0 when it has passed.
-    `warn` names the budgets that have now reached the percentage at which to warn, once in each period. `tokens` and
-    `nanos` are what the job holds.
+    `retry_after_s` is the shortest time after which the same call could succeed; 0 if it was allowed. `warn` names the
+    budgets that have just reached their warning percentage, once per period. `tokens` and `nanos` are what the job holds.
     """
 
     allowed: bool
@@ -98,7 +98,7 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Reserved:
-    """What the running jobs of a tenant hold."""
+    """The sums that a tenant's running jobs have reserved."""
 
     jobs: int
     tokens: int
@@ -106,7 +106,7 @@ class Reserved:
 
 
 class Script:
-    """A Lua script; all of them begin with `lua/limits.lua`."""
+    """A Lua script, preceded by the shared `lua/limits.lua`."""
 
     def __init__(self, name: str) -> None:
         self.text = (LUA / "limits.lua").read_text() + (LUA / f"{name}.lua").read_text()
@@ -117,87 +117,87 @@ RESERVE, EXTEND, SETTLE, SEED, STATE = (Script(name) for name in ("reserve", "ex
 
 
 class Limits:
-    """The limits of all tenants. Every method raises WireDown when Redis is away; see the module's docstring.
+    """The limits of all tenants. Every method raises RedisUnavailable; see the module's docstring.
 
-    `now_ms` stands in for Redis' clock, for tests.
+    `now_ms` replaces Redis' clock in tests.
     """
 
-    def __init__(self, redis: RedisClient, spent: Spent, *, now_ms: Callable[[], int] | None = None) -> None:
-        self._wire, self._spent, self._now_ms = redis, spent, now_ms
+    def __init__(self, redis: RedisClient, read_spent: ReadSpent, *, now_ms: Callable[[], int] | None = None) -> None:
+        self._redis, self._read_spent, self._now_ms = redis, read_spent, now_ms
 
     async def reserve(self, tenant_id: UUID, job_id: UUID, policy: LimitPolicy, *, tokens: int, nanos: int) -> Verdict:
-        """Take one request, `tokens` and `nanos` from every limit, or nothing from any.
+        """Reserve one request, `tokens` and `nanos` from all limits, or nothing.
 
-        A token reservation over the limit is cut down to it; one of 0 takes 1. `nanos=0` is a call that costs nothing, which
-        an exhausted budget doesn't stop. A job that holds a reservation is allowed and takes no second one. After WireDown it
-        may hold one all the same: settle it, or leave it to the sweeper.
+        Tokens are clamped to at least 1 and at most the limit. A call with `nanos=0` is free, and allowed even if a budget is
+        exhausted. A job that already holds a reservation is allowed and reserves nothing more. After RedisUnavailable it may
+        hold one all the same: settle it, or leave that to the scheduler.
         """
         if policy.is_unlimited:
             return Verdict(allowed=True, tokens=tokens, nanos=nanos)
         wanted = (str(job_id), tokens, nanos, _member(tenant_id, job_id), policy.warn_percent)
-        return _verdict(await self._ask(RESERVE, tenant_id, *policy.arguments, *wanted))
+        return _read_verdict(await self._run_seeded(RESERVE, tenant_id, *policy.arguments, *wanted))
 
     async def extend(self, tenant_id: UUID, job_id: UUID, policy: LimitPolicy, *, tokens: int, nanos: int) -> bool:
-        """Take more for a running job, all of it or nothing; False if there isn't enough.
+        """Reserve more for a running job, all of it or nothing; False if the limits don't allow it.
 
-        True as well for a job without a reservation (Redis has forgotten it): fails open and takes nothing.
+        A job without a reservation (Redis has lost it) fails open: True, and nothing is reserved.
         """
         if policy.is_unlimited:
             return True
-        (status,) = await self._ask(EXTEND, tenant_id, *policy.arguments, str(job_id), tokens, nanos)
-        return status == TAKEN
+        (status,) = await self._run_seeded(EXTEND, tenant_id, *policy.arguments, str(job_id), tokens, nanos)
+        return status == GRANTED
 
     async def settle(
         self, tenant_id: UUID, job_id: UUID, *, tokens: int, nanos: int, refund_request: bool = False
     ) -> bool:
-        """End the job's reservation with what was really used; False, and no change, if it holds none.
+        """Replace the job's reservation by what it used. False, without effect, if it holds none.
 
-        Unused tokens go back to the seconds they were taken from; tokens beyond the reservation count now, as a debt if
-        need be. Money counts in the period that now is. Call it after the usage is committed to Postgres: what is fetched
-        from there may then hold a job twice for an hour, but never misses one. `refund_request` is for a submit that failed.
+        Unused tokens are returned to the seconds they were reserved in; additional ones count now, even beyond the limit.
+        Money counts in the current period. Call this after the usage is committed to Postgres: a sum read from there may then
+        count a job twice for an hour, but never misses one. `refund_request` is for a submit that failed.
         """
         member, refund = _member(tenant_id, job_id), "1" if refund_request else ""
-        return bool(await self._run(SETTLE, tenant_id, str(job_id), tokens, nanos, refund, member))
+        return bool(await self._run_script(SETTLE, tenant_id, str(job_id), tokens, nanos, refund, member))
 
-    async def state(self, tenant_id: UUID, policy: LimitPolicy) -> tuple[Quota, ...]:
-        """Return how far each limit is used. Takes nothing."""
+    async def get_quotas(self, tenant_id: UUID, policy: LimitPolicy) -> tuple[Quota, ...]:
+        """Return the usage of each limit."""
         if policy.is_unlimited:
             return ()
-        return _verdict(await self._ask(STATE, tenant_id, *policy.arguments)).quotas
+        return _read_verdict(await self._run_seeded(STATE, tenant_id, *policy.arguments)).quotas
 
-    async def reserved(self, tenant_id: UUID) -> Reserved:
-        """Return what the tenant's running jobs hold."""
+    async def get_reserved(self, tenant_id: UUID) -> Reserved:
+        """Return what the tenant's running jobs have reserved."""
         _, _, jobs, reserved, *_ = redis_names.limits(tenant_id)
         count, sums = await self._call("HLEN", jobs), await self._call("HMGET", reserved, "tokens", "nanos")
         return Reserved(count, *(int(value or 0) for value in sums))
 
-    async def list_old(self, older_than_s: float, limit: int = 500) -> list[tuple[UUID, UUID]]:
-        """Return (tenant, job) of reservations that have been open for longer, the oldest first."""
-        now_ms = await self._clock()
+    async def list_old_reservations(self, older_than_s: float, limit: int = 500) -> list[tuple[UUID, UUID]]:
+        """Return (tenant, job) of reservations that are older, the oldest first."""
+        now_ms = await self._read_clock_ms()
         until = now_ms - int(older_than_s * 1000)
         found = await self._call("ZRANGEBYSCORE", redis_names.RESERVATIONS, "-inf", f"({until}", "LIMIT", 0, limit)
         return [_parse_member(member) for member in found]
 
     async def seed(self, tenant_id: UUID, day_nanos: int, month_nanos: int) -> None:
-        """Tell Redis what was spent this UTC day and month; changes nothing where it knows."""
-        await self._run(SEED, tenant_id, day_nanos, month_nanos, TRUSTED_MS)
+        """Store in Redis what was spent this UTC day and month, unless it has valid figures."""
+        await self._run_script(SEED, tenant_id, day_nanos, month_nanos, SPENT_TTL_MS)
 
-    async def _clock(self) -> int:
+    async def _read_clock_ms(self) -> int:
         if self._now_ms:
             return self._now_ms()
         seconds, micros = await self._call("TIME")
         return int(seconds) * 1000 + int(micros) // 1000
 
-    async def _ask(self, script: Script, tenant_id: UUID, *arguments: int | str) -> list[Any]:
-        """Run a script, and tell Redis what was spent if it doesn't know."""
-        for _ in range(SEED_TRIES):
-            reply = await self._run(script, tenant_id, *arguments)
+    async def _run_seeded(self, script: Script, tenant_id: UUID, *arguments: int | str) -> list[Any]:
+        """Run a script; if Redis doesn't know what was spent, store that and run it again."""
+        for _ in range(MAX_SEED_ATTEMPTS):
+            reply = await self._run_script(script, tenant_id, *arguments)
             if reply[0] != UNSEEDED:
                 return reply
-            await self.seed(tenant_id, *await self._spent(tenant_id))
-        raise RedisUnavailable("Redis loses the counters of limits as soon as they are written")
+            await self.seed(tenant_id, *await self._read_spent(tenant_id))
+        raise RedisUnavailable("Redis loses the limits' counters as soon as they are written")
 
-    async def _run(self, script: Script, tenant_id: UUID, *arguments: int | str) -> Any:
+    async def _run_script(self, script: Script, tenant_id: UUID, *arguments: int | str) -> Any:
         keys = (*redis_names.limits(tenant_id), redis_names.RESERVATIONS)
         now_ms = self._now_ms() if self._now_ms else ""
         command = (len(keys), *keys, now_ms, *arguments, WINDOW_S)
@@ -210,10 +210,10 @@ class Limits:
 
     async def _call(self, *command: Any) -> Any:
         try:
-            return await self._wire.call(*command)
+            return await self._redis.call(*command)
         except ReplyError as error:
-            if str(error).startswith(AWAY):
-                raise RedisUnavailable(f"Redis refused a command: {error}") from error
+            if str(error).startswith(UNAVAILABLE_ERRORS):
+                raise RedisUnavailable(f"Redis rejected a command: {error}") from error
             raise
 
 
@@ -226,8 +226,8 @@ def _parse_member(member: bytes) -> tuple[UUID, UUID]:
     return UUID(tenant_id), UUID(job_id)
 
 
-def _verdict(reply: list[Any]) -> Verdict:
-    """Read an `answer` of lua/limits.lua."""
+def _read_verdict(reply: list[Any]) -> Verdict:
+    """Parse an `answer` of lua/limits.lua."""
     status, tokens, nanos, *policies = reply
     quotas, violated, warn, retry_ms = [], [], [], 0
     for name, limit, used, reset_ms, policy_retry_ms, warns in policies:
@@ -238,7 +238,7 @@ def _verdict(reply: list[Any]) -> Verdict:
         if warns:
             warn.append(name.decode())
     return Verdict(
-        allowed=status == TAKEN,
+        allowed=status == GRANTED,
         violated=tuple(violated),
         retry_after_s=math.ceil(retry_ms / 1000),
         quotas=tuple(quotas),

@@ -1,8 +1,8 @@
-"""What a running answer may still use: the reservation that its submit made, and more in steps while it grows (X5).
+"""The reservation of a running answer: made by its submit, and extended in steps as the answer grows.
 
-Only jobs of tenants with limits have one. An answer that outgrows its reservation asks for the next step before it needs it;
-when the limit has no room, it is ended where it is, with `finish_reason` `length`. So however many answers run at once, a
-limit is passed by no more than what was said while the last question was asked.
+Only jobs of tenants with limits have one. An answer that is about to outgrow its reservation asks for more ahead of time; if
+the limit is exhausted, the answer ends there, with `finish_reason` `length`. However many answers run at once, a limit is
+exceeded by no more than what they produce while the last request for more is pending.
 """
 
 import asyncio
@@ -18,8 +18,8 @@ from schema.tenancy import TenantSnapshot
 from workers.limits.limits import LimitPolicy, Limits
 from workers.redis.client import RedisUnavailable
 
-STEP = 256  # tokens that a growing answer takes at a time
-AHEAD = 64  # tokens before the end at which it asks
+EXTEND_TOKENS = 256  # how much a growing answer reserves at a time
+EXTEND_AHEAD_TOKENS = 64  # how many tokens before the end it does so
 
 
 def policy_of(tenant: TenantSnapshot | Tenant) -> LimitPolicy:
@@ -34,49 +34,59 @@ def policy_of(tenant: TenantSnapshot | Tenant) -> LimitPolicy:
 
 
 def cost_nanos(input_tokens: int, output_tokens: int, input_usd: Decimal, output_usd: Decimal) -> int:
-    """Return what tokens cost in nano-USD, rounded up; prices are in US dollars per million tokens."""
+    """Return the cost of tokens in nano-USD, rounded up. Prices are in US dollars per million tokens."""
     return math.ceil(1000 * (input_tokens * input_usd + output_tokens * output_usd))
 
 
 class Reservation:
-    """What one attempt may use. `refused` is called once when there is no more."""
+    """What one attempt may use. `on_exhausted` is called once, when there is no more."""
 
     def __init__(
-        self, limits: Limits, job: ClaimedJob, tenant: TenantSnapshot, *, input_tokens: int, refused: Callable[[], None]
+        self,
+        limits: Limits,
+        job: ClaimedJob,
+        tenant: TenantSnapshot,
+        *,
+        input_tokens: int,
+        on_exhausted: Callable[[], None],
     ) -> None:
-        self._limits, self._refused = limits, refused
+        self._limits, self._on_exhausted = limits, on_exhausted
         self._tenant_id: UUID = job.tenant_id
         self._job_id: UUID = job.id
         self._policy = policy_of(tenant)
-        self._price = job.output_usd or Decimal(0)
+        self._output_price = job.output_usd or Decimal(0)
         self._granted: int = job.payload["reserved"] - input_tokens
         self._chars = 0
-        self._asking: asyncio.Task[None] | None = None
-        self._over = False
+        self._extending: asyncio.Task[None] | None = None
+        self._closed = False
 
-    def note(self, chars: int) -> None:
-        """Count what was just said. Never waits."""
+    def count(self, chars: int) -> None:
+        """Count characters of output. Never waits."""
         self._chars += chars
-        if self._asking is None and not self._over and estimate_tokens(self._chars) > self._granted - AHEAD:
-            self._asking = asyncio.get_running_loop().create_task(self._ask(), name="allowance")
+        if (
+            self._extending is None
+            and not self._closed
+            and estimate_tokens(self._chars) > self._granted - EXTEND_AHEAD_TOKENS
+        ):
+            self._extending = asyncio.get_running_loop().create_task(self._extend(), name="reservation-extend")
 
-    async def _ask(self) -> None:
+    async def _extend(self) -> None:
         try:
-            tokens = max(STEP, estimate_tokens(self._chars) - self._granted + AHEAD)
-            nanos = cost_nanos(0, tokens, Decimal(0), self._price)
-            more = await self._limits.extend(self._tenant_id, self._job_id, self._policy, tokens=tokens, nanos=nanos)
+            tokens = max(EXTEND_TOKENS, estimate_tokens(self._chars) - self._granted + EXTEND_AHEAD_TOKENS)
+            nanos = cost_nanos(0, tokens, Decimal(0), self._output_price)
+            granted = await self._limits.extend(self._tenant_id, self._job_id, self._policy, tokens=tokens, nanos=nanos)
         except RedisUnavailable:
-            more, tokens = True, STEP  # fails open: what was used is charged in Postgres all the same
+            granted, tokens = True, EXTEND_TOKENS  # fails open: usage is charged in Postgres all the same
         finally:
-            self._asking = None
-        if more:
+            self._extending = None
+        if granted:
             self._granted += tokens
         elif estimate_tokens(self._chars) >= self._granted:
-            self._over = True
-            self._refused()
+            self._closed = True
+            self._on_exhausted()
 
     def close(self) -> None:
-        """Stop asking."""
-        self._over = True
-        if self._asking is not None:
-            self._asking.cancel()
+        """Stop extending."""
+        self._closed = True
+        if self._extending is not None:
+            self._extending.cancel()

@@ -159,7 +159,7 @@ class Attempt:
                 self.job,
                 self.job.tenant,
                 input_tokens=self._prompt(),
-                refused=lambda: self.stop("limit"),
+                on_exhausted=lambda: self.stop("limit"),
             )
         error = await self._perform(self._task)
         self._settling = True
@@ -215,7 +215,7 @@ class Attempt:
                 if isinstance(event, MessageDelta):
                     self._said.append(event.text)
                     if self._allowance is not None:
-                        self._allowance.note(len(event.text))
+                        self._allowance.count(len(event.text))
                 self.stream.put(event)
 
     async def _settle(self, error: Exception | None) -> None:

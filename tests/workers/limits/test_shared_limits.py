@@ -1,4 +1,4 @@
-"""The limits when many call at once, from several processes, and in any order."""
+"""Limits under concurrent calls, from several processes, and in any order."""
 
 import asyncio
 import random
@@ -12,7 +12,7 @@ import pytest
 from schema import redis_names
 from schema.ids import new_id
 from tests.waiting import PATIENCE_S
-from tests.workers.limit_calls import Books, Clock, Tenant
+from tests.workers.limit_calls import Clock, FakeSpending, Tenant
 from workers.limits.limits import Limits, Reserved
 from workers.redis.client import RedisClient
 from workers.redis.connection import RedisAddress
@@ -28,7 +28,7 @@ async def redis_client(redis_url: str) -> AsyncIterator[RedisClient]:
     await redis_client.close()
 
 
-async def test_four_processes_with_fifty_calls_each_let_exactly_the_limit_in(redis_url: str) -> None:
+async def test_four_processes_with_fifty_calls_each_allow_exactly_the_limit(redis_url: str) -> None:
     command = (sys.executable, "-m", "tests.workers.limit_calls", redis_url, str(new_id()), "50", "60")
     processes = [await asyncio.create_subprocess_exec(*command, cwd=ROOT, stdin=PIPE, stdout=PIPE) for _ in range(4)]
     async with asyncio.timeout(PATIENCE_S):
@@ -41,10 +41,10 @@ async def test_four_processes_with_fifty_calls_each_let_exactly_the_limit_in(red
     assert [0] * 4 == [process.returncode for process in processes]
 
 
-async def test_fifty_answers_at_once_are_charged_no_more_than_the_limit_and_one_answer(
+async def test_fifty_concurrent_answers_exceed_the_limit_by_at_most_one(
     redis_client: RedisClient,
 ) -> None:
-    tenant = Tenant(Limits(redis_client, Books()), tokens_per_minute=1000)
+    tenant = Tenant(Limits(redis_client, FakeSpending()), tokens_per_minute=1000)
 
     async def answer(reserve: int, used: int) -> int:
         job = new_id()
@@ -55,27 +55,27 @@ async def test_fifty_answers_at_once_are_charged_no_more_than_the_limit_and_one_
         await tenant.settle(job, tokens=used)
         return used
 
-    # Some are estimated right, some too low (they must ask for more), some too high (they give back).
+    # Some reservations are right, some too low (they must be extended), some too high (the rest is returned).
     charged = sum(await asyncio.gather(*(answer(reserve, 175) for reserve in (175, 60, 300, 175, 100) * 10)))
     assert 1000 - 175 < charged <= 1000 + 175
     assert {"tokens": charged} == await tenant.used()
 
 
-async def test_the_real_clock_of_redis_is_the_one_that_counts(redis_client: RedisClient) -> None:
-    tenant = Tenant(Limits(redis_client, Books()), requests_per_minute=1, budget_day_nanos=10)
+async def test_redis_own_clock_is_used(redis_client: RedisClient) -> None:
+    tenant = Tenant(Limits(redis_client, FakeSpending()), requests_per_minute=1, budget_day_nanos=10)
     job = new_id()
     assert (await tenant.reserve(job)).allowed
     refused = await tenant.reserve()
     assert (False, True) == (refused.allowed, 59 <= refused.retry_after_s <= 61)
-    assert (tenant.id, job) in await tenant.limits.list_old(-1)
-    assert (tenant.id, job) not in await tenant.limits.list_old(60)
+    assert (tenant.id, job) in await tenant.limits.list_old_reservations(-1)
+    assert (tenant.id, job) not in await tenant.limits.list_old_reservations(60)
 
 
-async def test_no_minute_holds_more_requests_than_the_limit_and_none_is_refused_a_second_too_long(
+async def test_no_minute_exceeds_the_limit_and_no_refusal_lasts_a_second_too_long(
     redis_client: RedisClient,
 ) -> None:
     rng, clock = random.Random(7), Clock()
-    tenant = Tenant(Limits(redis_client, Books(), now_ms=clock), requests_per_minute=10)
+    tenant = Tenant(Limits(redis_client, FakeSpending(), now_ms=clock), requests_per_minute=10)
     accepted: list[int] = []
     for _ in range(1500):
         clock.ms += rng.choice((0, 40, 900, 2500, 7000))
@@ -86,16 +86,16 @@ async def test_no_minute_holds_more_requests_than_the_limit_and_none_is_refused_
             accepted.append(clock.ms)
         else:
             assert len([at for at in accepted if at > clock.ms - 61_000]) >= 10
-    assert await redis_client.call("HLEN", redis_names.limits(tenant.id)[0]) <= 10  # old seconds are dropped
+    assert await redis_client.call("HLEN", redis_names.limits(tenant.id)[0]) <= 10  # expired slots are deleted
 
 
 @pytest.mark.parametrize("seed", range(5))
-async def test_whatever_the_order_nothing_stays_reserved_and_the_window_holds_what_was_used(
+async def test_in_any_order_nothing_stays_reserved_and_the_window_has_what_was_used(
     seed: int, redis_client: RedisClient
 ) -> None:
-    rng, clock, books = random.Random(seed), Clock("2026-11-30T23:59:30+00:00"), Books(day=500, month=900)
+    rng, clock, spending = random.Random(seed), Clock("2026-11-30T23:59:30+00:00"), FakeSpending(day=500, month=900)
     tenant = Tenant(
-        Limits(redis_client, books, now_ms=clock),
+        Limits(redis_client, spending, now_ms=clock),
         requests_per_minute=120,
         tokens_per_minute=5000,
         budget_day_nanos=20_000,
@@ -103,7 +103,7 @@ async def test_whatever_the_order_nothing_stays_reserved_and_the_window_holds_wh
     )
     running, requests, tokens, spent = [], 0, 0, 0
     for step in range(400):
-        clock.ms += rng.randrange(110)  # 22 s or so: midnight stays ahead, and nothing leaves the window
+        clock.ms += rng.randrange(110)  # about 22 s in all: midnight stays ahead, and nothing leaves the window
         if rng.random() < 0.5 or not running:
             job = new_id()
             if (await tenant.reserve(job, tokens=rng.randrange(300), nanos=rng.randrange(900))).allowed:
@@ -116,11 +116,11 @@ async def test_whatever_the_order_nothing_stays_reserved_and_the_window_holds_wh
             used, cost, refund = rng.choice((0, rng.randrange(400))), rng.randrange(400), rng.random() < 0.1
             assert await tenant.settle(job, tokens=used, nanos=cost, refund_request=refund)
             requests, tokens, spent = requests - refund, tokens + used, spent + cost
-        assert len(running) == (await tenant.limits.reserved(tenant.id)).jobs, step
+        assert len(running) == (await tenant.limits.get_reserved(tenant.id)).jobs, step
     for job in running:
         await tenant.settle(job, tokens=3, nanos=2)
         tokens, spent = tokens + 3, spent + 2
-    assert Reserved(0, 0, 0) == await tenant.limits.reserved(tenant.id)
+    assert Reserved(0, 0, 0) == await tenant.limits.get_reserved(tenant.id)
     used = {"requests": requests, "tokens": tokens, "budget_day": 500 + spent, "budget_month": 900 + spent}
     assert used == await tenant.used()
-    assert [] == [job for owner, job in await tenant.limits.list_old(0) if owner == tenant.id]
+    assert [] == [job for owner, job in await tenant.limits.list_old_reservations(0) if owner == tenant.id]

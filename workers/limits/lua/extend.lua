@@ -2,8 +2,8 @@
 --
 -- ARGV  2 … 5 limits   6 job   7 tokens   8 nanos
 --
--- Returns {-1} when a budget isn't seeded, {1} taken, {0} refused. A job without a reservation gets {1} and takes nothing:
--- Redis has forgotten it, and an answer under way isn't cut off for that.
+-- Returns {-1} if a budget isn't seeded, {1} if granted, {0} if refused. A job without a reservation gets {1} and takes
+-- nothing: Redis has lost it, and a running answer isn't stopped for that.
 local now = clock()
 local job, tokens, nanos = ARGV[6], tonumber(ARGV[7]), tonumber(ARGV[8])
 local held = redis.call('HGET', KEYS[3], job)
@@ -21,7 +21,7 @@ take(policies, now)
 local slot = ARGV[3] ~= '' and int(slot_of(now)) or '0'
 local money, rest, last, amount = held:match('^(%d+)(.*) (%d+):(%d+)$')
 if last == slot then
-  amount = int(amount + tokens) -- or the reservation of a long answer would grow with every step
+  amount = int(amount + tokens) -- one entry per slot, or the reservation of a long answer would grow with every step
 else
   rest, amount = rest .. ' ' .. last .. ':' .. amount, int(tokens)
 end

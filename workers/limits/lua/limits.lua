@@ -1,22 +1,22 @@
--- What the scripts of a tenant's limits share: the clock, the sliding windows, the budgets, the answer.
--- Stands before each of reserve.lua, extend.lua, settle.lua, seed.lua and state.lua.
+-- Shared by the scripts of a tenant's limits: the clock, the sliding windows, the budgets, the answer.
+-- Prepended to reserve.lua, extend.lua, settle.lua, seed.lua and state.lua.
 --
--- KEYS  1 requests, 2 tokens   {slot: count}, a slot being one second
+-- KEYS  1 requests, 2 tokens   {slot: count}; a slot is one second
 --       3 jobs                 {job: reservation}
 --       4 reserved             {tokens, nanos}: the sum of the reservations
 --       5 day, 6 month         {first, spent, until, warned}: first day of the period, since 1970; money spent in it;
---                              until when, in ms, that figure is trusted (absent: not seeded); whether warned
---       7 open                 the reservations of all tenants, by the time they were made
--- ARGV  1 the time in ms, '' for Redis' own (another one is for tests); the last: how many seconds a window has
+--                              until when, in ms, that figure is valid (absent: not seeded); whether warned
+--       7 open                 the reservations of all tenants, by creation time
+-- ARGV  1 the time in ms, '' for Redis' clock (tests pass a time); last: the length of a window in seconds
 --
 -- A reservation is written "nanos slot slot:tokens …": its money, the slot of its request, its tokens by slot. Slot 0 is
--- for what no window counts. Numbers go out through `int`: Lua itself writes 1e+15.
-local SLOTS = tonumber(ARGV[#ARGV]) + 1 -- the running second and a window before it: nothing that counts leaves early
+-- for what no window counts. Numbers are formatted by `int`: Lua itself writes 1e+15.
+local SLOTS = tonumber(ARGV[#ARGV]) + 1 -- the current second and a window before it: no count expires early
 local KEEP_MS = (SLOTS + 1) * 1000
 local DAY_MS = 86400 * 1000
 
 local function int(number)
-  return string.format('%.0f', number + 0) -- + 0 makes 0 of -0, which Redis does not read
+  return string.format('%.0f', number + 0) -- + 0 turns -0 into 0; Redis does not parse -0
 end
 
 local function clock()
@@ -31,7 +31,7 @@ local function slot_of(now)
   return math.floor(now / 1000)
 end
 
--- A slot far ahead is as dead as an old one: it is from before the clock was set back.
+-- A slot far in the future has expired like an old one: it is from before the clock was set back.
 local function is_live(slot, now)
   return math.abs(slot_of(now) - slot) < SLOTS
 end
@@ -57,15 +57,15 @@ local function count(key, slot, amount)
   redis.call('PEXPIRE', key, KEEP_MS)
 end
 
--- The moment at which `amount` of what the window holds has left it.
-local function left_at(window, amount, now)
+-- The time at which `amount` of the window's count has expired.
+local function expired_at(window, amount, now)
   for slot = slot_of(now) - SLOTS + 1, slot_of(now) + SLOTS - 1 do
     amount = amount - (window.counts[slot] or 0)
     if amount <= 0 then
       return (slot + SLOTS) * 1000
     end
   end
-  return now + SLOTS * 1000 -- a limit of 0 has no such moment
+  return now + SLOTS * 1000 -- a limit of 0 has no such time
 end
 
 -- The first day of the month that `day` lies in; howardhinnant.github.io/date_algorithms.html, civil_from_days.
@@ -89,25 +89,25 @@ local function read_budget(key, now)
   local stored = redis.call('HMGET', key, 'first', 'spent', 'until')
   budget.is_current = tonumber(stored[1] or -1) == budget.first
   if budget.is_current then
-    budget.spent, budget.trusted = tonumber(stored[2]), stored[3] and tonumber(stored[3])
+    budget.spent, budget.valid_until = tonumber(stored[2]), stored[3] and tonumber(stored[3])
   end
   return budget
 end
 
--- From here on settlements are counted, and seeding adds what Postgres knows: the sum may hold one of them twice until it
--- is seeded again, but never misses one.
+-- From here on settlements are counted, and seeding adds the sum from Postgres: a settlement may be counted twice until the
+-- budget is seeded again, but none is missed.
 local function open_budget(budget, now)
   if not budget.is_current then
     redis.call('DEL', budget.key)
     redis.call('HSET', budget.key, 'first', budget.first, 'spent', 0)
     redis.call('PEXPIRE', budget.key, int(budget.ends - now))
-  elseif budget.trusted then
+  elseif budget.valid_until then
     redis.call('HDEL', budget.key, 'until')
     redis.call('HSET', budget.key, 'spent', 0)
   end
 end
 
--- The policies that are set (ARGV 2 requests, 3 tokens, 4 day, 5 month; '' for none), and whether all are seeded.
+-- The limits that are set (ARGV 2 requests, 3 tokens, 4 day, 5 month; '' for none), and whether all are seeded.
 local function read_policies(now)
   local policies, seeded = {}, true
   for i, name in ipairs({'requests', 'tokens'}) do
@@ -118,7 +118,7 @@ local function read_policies(now)
   for i, name in ipairs({'budget_day', 'budget_month'}) do
     if ARGV[3 + i] ~= '' then
       local budget = read_budget(KEYS[4 + i], now)
-      if not (budget.trusted and budget.trusted > now) then
+      if not (budget.valid_until and budget.valid_until > now) then
         open_budget(budget, now)
         seeded = false
       end
@@ -130,14 +130,14 @@ local function read_policies(now)
   return policies, seeded
 end
 
--- Whether every policy has room for what is wanted of it; the others get the moment `retry` at which they may have it.
+-- Whether every limit allows what is wanted; those that don't get `retry`, the time at which they may.
 local function fits(policies, wants, now)
   local all = true
   for _, policy in ipairs(policies) do
     policy.want = wants[policy.name] or 0
     local over = policy.used + policy.want - policy.limit
     if policy.want > 0 and over > 0 then
-      policy.retry = policy.ends or left_at(policy, over, now)
+      policy.retry = policy.ends or expired_at(policy, over, now)
       all = false
     end
   end
@@ -159,7 +159,7 @@ local function take(policies, now)
 end
 
 -- {status, tokens, nanos, {name, limit, used, ms to the reset, ms to the retry or -1, whether to warn}, …}
--- The reset of a window is the moment at which its oldest slot leaves it.
+-- A window resets when its oldest slot expires.
 local function answer(status, tokens, nanos, policies, now)
   local all = {status, tokens, nanos}
   for _, policy in ipairs(policies) do

@@ -1,9 +1,9 @@
--- Takes a request, its tokens and its money from every limit of the tenant, or from none of them.
+-- Reserves a request, its tokens and its money from every limit of the tenant, or from none of them.
 --
 -- ARGV  2 … 5 limits   6 job   7 tokens   8 nanos   9 member of the zset   10 percent of a budget at which to warn
 --
--- Returns {-1} when a budget isn't seeded, else an `answer`: 1 taken, 0 refused. A job that holds a reservation keeps it
--- and takes no second one: the caller may ask again when the first answer was lost.
+-- Returns {-1} if a budget isn't seeded, else an `answer`: 1 granted, 0 refused. A job that holds a reservation keeps it and
+-- gets no second one, so the caller may repeat a call whose reply was lost.
 local now = clock()
 local policies, seeded = read_policies(now)
 if not seeded then
@@ -21,7 +21,7 @@ if held then
 end
 
 if ARGV[3] ~= '' then
-  -- Not more than the limit, or a small limit could never be used. Not 0, or a full window would let everything in.
+  -- At most the limit, or a small limit could never be used. At least 1, or a full window would allow everything.
   tokens = math.max(1, math.min(tokens, tonumber(ARGV[3])))
 end
 local taken = fits(policies, {requests = 1, tokens = tokens, budget_day = nanos, budget_month = nanos}, now)

@@ -1,6 +1,6 @@
--- Tells the budgets that wait for it what was spent before: those that a script found unseeded, and in the same period.
+-- Adds what was spent before to the budgets that a script found unseeded, if their period has not changed.
 --
--- ARGV  2 nanos of the day   3 nanos of the month   4 how long they are trusted, ms
+-- ARGV  2 nanos of the day   3 nanos of the month   4 how long they are valid, ms
 local now = clock()
 for i = 1, 2 do
   local budget = read_budget(KEYS[4 + i], now)

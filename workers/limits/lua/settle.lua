@@ -1,8 +1,8 @@
--- Ends a job's reservation with what was really used.
+-- Replaces a job's reservation by what it used.
 --
--- ARGV  2 job   3 tokens   4 nanos   5 '1' gives the request back   6 member of the zset
+-- ARGV  2 job   3 tokens   4 nanos   5 '1' refunds the request   6 member of the zset
 --
--- Returns 1, or 0 when the job holds no reservation: settled before, or forgotten by Redis. Then nothing changes.
+-- Returns 1, or 0 without effect if the job holds no reservation: already settled, or lost by Redis.
 local now = clock()
 local job, tokens, nanos = ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
 redis.call('ZREM', KEYS[7], ARGV[6])
@@ -19,8 +19,8 @@ for slot, amount in held:gmatch('(%d+):(%d+)') do
   table.insert(pairs_held, 1, {tonumber(slot), tonumber(amount)})
 end
 
--- What wasn't used goes back to the slots it was taken from, the youngest first. What was used beyond the reservation
--- counts now: in the slot of a long answer's reservation it might have left the window already.
+-- Unused tokens are returned to their slots, the newest first. Tokens beyond the reservation count now: the slot of a long
+-- answer's reservation may have left the window already.
 local unused = reserved - tokens
 for _, pair in ipairs(pairs_held) do
   local back = math.min(unused, pair[2])

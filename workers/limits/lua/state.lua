@@ -1,8 +1,8 @@
--- Says how far each limit is used, and takes nothing.
+-- Reports the usage of each limit.
 --
 -- ARGV  2 … 5 limits
 --
--- Returns {-1} when a budget isn't seeded, else an `answer`.
+-- Returns {-1} if a budget isn't seeded, else an `answer`.
 local now = clock()
 local policies, seeded = read_policies(now)
 if not seeded then
