@@ -8,16 +8,16 @@ import signal
 import socket
 import sys
 import warnings
+from functools import partial
 from typing import Any
 
 import structlog
 from dotenv import load_dotenv
 
 from schema.job_kinds import QUEUES
-from workers.context import WorkerContext, WorkerSettings
 from workers.logs import configure_logging, log_uncaught
 from workers.process_limits import disable_core_dumps, raise_file_limit, relax_garbage_collection
-from workers.settings import settings_from
+from workers.settings import WorkerSettings, settings_from
 
 log = structlog.get_logger()
 
@@ -49,6 +49,7 @@ def _work(settings: WorkerSettings, queue: str) -> int:
     from workers.celery.app import build_app
     from workers.celery.consumer import GatherEvents
     from workers.celery.pool import AsyncPool
+    from workers.context import open_worker_context
 
     # Celery's thread and the loop's share the interpreter; at Python's own 5 ms a token waits for the other's turn to end.
     sys.setswitchinterval(0.0005)
@@ -62,7 +63,7 @@ def _work(settings: WorkerSettings, queue: str) -> int:
     app: Any = build_app(settings.redis_url, concurrency=concurrency, task_events=settings.task_events)
     app.steps["consumer"].add(GatherEvents)
     node = f"{queue}-{os.getpid()}@{socket.gethostname()}"  # several may work on one host
-    app.worker_context = WorkerContext(settings, queue, node)
+    app.open_worker_context = partial(open_worker_context, settings, queue, node)
     worker = app.Worker(
         hostname=node,
         queues=[queue],

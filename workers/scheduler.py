@@ -19,7 +19,6 @@ from schema.queries.jobs import sweeper as queries
 from schema.queries.jobs.dispatch import requeue_unanswered
 from schema.queries.jobs.sweeper import OverdueJob
 from schema.states import WAITING
-from workers.context import WorkerSettings
 from workers.queue.dispatch import Dispatcher
 from workers.queue.errors import reason_of, retry_delay_s
 from workers.queue.finish import end_job
@@ -28,6 +27,7 @@ from workers.queue.leases import is_gone
 from workers.redis.client import RedisClient
 from workers.redis.connection import RedisAddress
 from workers.retention import Retention
+from workers.settings import WorkerSettings
 from workers.storage.factory import open_storage
 from workers.storage.removals import delete_due_files
 from workers.stream.pubsub import Subscriber

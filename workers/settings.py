@@ -1,11 +1,13 @@
-"""The workers' settings, from the environment. Read in `workers/__main__.py` and nowhere else."""
+"""The workers' settings. `workers/__main__.py` reads them from the environment, and nothing else does."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from graphs.providers.settings import ProviderSettings
+from schema.job_kinds import KINDS
 from schema.vault import Vault
 from tools.egress import EgressPolicy
-from workers.context import WorkerSettings
+from workers.queue.dispatch import WINDOW
 from workers.redis.connection import RedisAddress
 from workers.storage.settings import StorageSettings
 
@@ -18,14 +20,42 @@ TOOL_SETTINGS = {
     "OPEN_METEO_GEOCODING_URL": "OPEN_METEO_GEOCODING_URL",
     "PYTHON_MODE": "HEADRACE_PYTHON_MODE",
 }
-"""What tools that are code read from their `settings`, and the setting that it comes from."""
+"""The names under which tools that are code find their settings, each with its environment variable."""
+
+
+@dataclass(frozen=True)
+class WorkerSettings:
+    """The settings of worker processes and of the scheduler. Times are in seconds."""
+
+    database_url: str = field(repr=False)
+    redis_url: str = field(repr=False)
+    providers: ProviderSettings = field(default_factory=ProviderSettings)
+    concurrency: int = 300
+    ingestion_concurrency: int = 8
+    lease_s: float = 30.0
+    grace_s: float = 25.0
+    window: int = WINDOW
+    unanswered_s: float = 10.0
+    task_events: bool = True
+    vault: Vault = field(kw_only=True)
+    egress: EgressPolicy = field(default_factory=EgressPolicy)
+    tools: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """Settings of tools that are code, such as TAVILY_API_KEY."""
+    embedder: str = "minilm"
+    reranker: str | None = None
+    """A cross-encoder that reranks the passages for a chat."""
+    storage: StorageSettings = field(default_factory=StorageSettings)
+
+    def concurrency_of(self, queue: str) -> int:
+        """Return how many jobs of a queue one process runs at once."""
+        return self.ingestion_concurrency if queue == KINDS["ingestion"].queue else self.concurrency
 
 
 def settings_from(env: Mapping[str, str]) -> WorkerSettings:
-    """Read and check. Raises ValueError that names the setting and says what is right."""
-    RedisAddress.from_url(_needed(env, "HEADRACE_REDIS_URL", "redis://127.0.0.1:6379/0"))
+    """Read and check the settings. Raises ValueError, which names the setting and says what is valid."""
+    RedisAddress.from_url(_required_url(env, "HEADRACE_REDIS_URL", "redis://127.0.0.1:6379/0"))
     return WorkerSettings(
-        database_url=_needed(env, "HEADRACE_DATABASE_URL", "postgresql://user:password@127.0.0.1:5432/headrace"),
+        database_url=_required_url(env, "HEADRACE_DATABASE_URL", "postgresql://user:password@127.0.0.1:5432/headrace"),
         redis_url=env["HEADRACE_REDIS_URL"],
         providers=ProviderSettings.from_env(env),
         concurrency=int(_number(env, "HEADRACE_CHAT_CONCURRENCY", 300, least=1)),
@@ -44,7 +74,7 @@ def settings_from(env: Mapping[str, str]) -> WorkerSettings:
     )
 
 
-def _needed(env: Mapping[str, str], name: str, example: str) -> str:
+def _required_url(env: Mapping[str, str], name: str, example: str) -> str:
     value = env.get(name, "").strip()
     if "://" not in value:
         raise ValueError(f"{name} is missing or no URL. It looks like {example} (./headrace up sets it by itself).")

@@ -5,6 +5,7 @@ import itertools
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -17,7 +18,7 @@ from tests.conftest import TestTenant
 from tests.counterparts.behaviours import Turn, says
 from tests.counterparts.openai_server import OpenAIServer
 from tests.workers.jobs import job_row, read_all, rows, submission, turn, worker_context
-from workers.celery.tasks.chat import work
+from workers.celery.tasks.chat import answer_chat
 from workers.context import WorkerContext
 from workers.queue.attempts import attempt_job
 from workers.queue.job_core import JobCore, JobCoreSettings, open_job_core
@@ -79,7 +80,8 @@ class Asker:
 
     async def _run(self, given: Any) -> Answered:
         submitted = await submit(self.core, given)
-        await attempt_job(self.worker, work, self.tenant.id, submitted.job_id, 1)
+        work = partial(answer_chat, self.worker.agents)
+        await attempt_job(self.worker.queue, work, self.tenant.id, submitted.job_id, 1)
         frames = await read_all(await self.core.hub.join(self.tenant.id, submitted.job_id))
         sql = "SELECT * FROM messages WHERE job_id = %s AND role = 'assistant'"
         found = rows(self.url, sql, submitted.job_id)

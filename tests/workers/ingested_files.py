@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -90,7 +91,8 @@ def ingestion(
 async def work(worker: WorkerContext, database_url: str, job_id: UUID) -> None:
     """Do an attempt of a job here, as its doorbell would have it."""
     (job,) = rows(database_url, "SELECT tenant_id, dispatch_seq FROM jobs WHERE id = %s", job_id)
-    await attempt_job(worker, ingest, job["tenant_id"], job_id, job["dispatch_seq"])
+    assert worker.ingestion is not None
+    await attempt_job(worker.queue, partial(ingest, worker.ingestion), job["tenant_id"], job_id, job["dispatch_seq"])
 
 
 def states(database_url: str, job_id: UUID) -> dict[str, str]:

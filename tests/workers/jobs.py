@@ -21,9 +21,10 @@ from schema.queries.sessions.sessions import StoredMessage
 from tests.conftest import TestTenant
 from tests.secret import VAULT
 from tests.waiting import PATIENCE_S
-from workers.context import WorkerContext, WorkerSettings
+from workers.context import WorkerContext, open_worker_context
 from workers.queue.job_core import JobCore
 from workers.queue.submit import Submitted, submit
+from workers.settings import WorkerSettings
 from workers.stream.follow import Follower
 
 
@@ -95,12 +96,9 @@ async def worker_context(
     database_url: str, redis_url: str, queue: str = "chat", **settings: Any
 ) -> AsyncIterator[WorkerContext]:
     """A worker's resources in this process, without Celery."""
-    worker = WorkerContext(WorkerSettings(database_url, redis_url, vault=VAULT, **settings), queue, f"{queue}@test")
-    await worker.open()
-    try:
+    opened = WorkerSettings(database_url, redis_url, vault=VAULT, **settings)
+    async with open_worker_context(opened, queue, f"{queue}@test") as worker:
         yield worker
-    finally:
-        await worker.close()
 
 
 class Script:
@@ -110,9 +108,7 @@ class Script:
         self.steps, self.begun, self.closed = steps, 0, False
         self.at_work = asyncio.Event()
 
-    async def __call__(
-        self, worker: WorkerContext, job: ClaimedJob, messages: Sequence[StoredMessage], emit: Callable[[Event], None]
-    ) -> None:
+    async def __call__(self, job: ClaimedJob, messages: Sequence[StoredMessage], emit: Callable[[Event], None]) -> None:
         self.begun += 1
         self.messages = messages
         try:

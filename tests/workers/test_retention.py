@@ -67,7 +67,7 @@ async def ended_chat(core: JobCore, database_url: str, redis_url: str, tenant: T
     submitted = await submit(core, turn(tenant))
     async with worker_context(database_url, redis_url) as worker:
         seq = job_row(database_url, submitted.job_id)["dispatch_seq"]
-        await attempt_job(worker, Script(*saying()), tenant.id, submitted.job_id, seq)
+        await attempt_job(worker.queue, Script(*saying()), tenant.id, submitted.job_id, seq)
     assert "succeeded" == job_row(database_url, submitted.job_id)["state"]
     return submitted.job_id
 
@@ -365,7 +365,7 @@ async def test_a_running_job_of_a_deleted_tenant_stops_and_brings_nothing_back(
 ) -> None:
     submitted, script = await submit(core, turn(tenant)), Script(saying()[0], asyncio.Event())
     async with worker_context(database_url, redis_url) as worker:
-        running = asyncio.create_task(attempt_job(worker, script, tenant.id, submitted.job_id, 1))
+        running = asyncio.create_task(attempt_job(worker.queue, script, tenant.id, submitted.job_id, 1))
         async with asyncio.timeout(PATIENCE_S):
             await script.at_work.wait()
             change(database_url, "UPDATE tenants SET state = 'deleting' WHERE id = %s", tenant.id)

@@ -11,11 +11,11 @@ from schema.events import decode_event
 from tests.conftest import TestTenant, make_tenant
 from tests.secret import VAULT
 from tests.workers.jobs import change, claim, job_row, read_all, rows, submit_one, turn
-from workers.context import WorkerSettings
 from workers.queue.job_core import JobCore
 from workers.queue.leases import host_name, owner_name
 from workers.queue.submit import submit
 from workers.scheduler import Scheduler
+from workers.settings import WorkerSettings
 
 ELSEWHERE = "chat@elsewhere-00000000/1/1"
 GONE = f"chat@{host_name()}/{2**22 + 1}/1"

@@ -29,8 +29,8 @@ from schema.queries.agents import cached_answers
 from schema.queries.agents.agent_config import JobNeeds
 from schema.queries.jobs.attempts import ClaimedJob
 from workers.agents.configuration import Configuration
+from workers.agents.context import AgentContext
 from workers.agents.question_similarity import LONGEST, NEAR, is_same_question, question_digest
-from workers.context import WorkerContext
 
 log = structlog.get_logger()
 
@@ -55,14 +55,14 @@ class CachedAnswer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
 
 
 async def find(
-    worker: WorkerContext, job: ClaimedJob, configuration: Configuration, needs: JobNeeds, run: AgentRun
+    context: AgentContext, job: ClaimedJob, configuration: Configuration, needs: JobNeeds, run: AgentRun
 ) -> MessageCompleted | None:
     """Return an answer that was given before to the same question, or to one that means the same; who was routed to and the
     words have been told then. An attempt that takes over goes on with its own run. Raises nothing."""
     if job.attempt > 1 or not _seconds(configuration, job.agent) or not _stands_alone(job, run):
         return None
     try:
-        found = await _find(worker, job, configuration, run, _context(job, needs, run))
+        found = await _find(context, job, configuration, run, _fingerprint(job, needs, run))
     except (HeadraceError, psycopg.Error) as error:
         log.warning("kept_answer_not_found", job_id=str(job.id), error=type(error).__name__)
         return None
@@ -84,7 +84,7 @@ async def find(
 
 
 async def keep(
-    worker: WorkerContext,
+    context: AgentContext,
     job: ClaimedJob,
     configuration: Configuration,
     needs: JobNeeds,
@@ -100,7 +100,7 @@ async def keep(
     if personal and job.user_id is None:
         return
     answer = CachedAnswer(
-        context=_context(job, needs, run),
+        context=_fingerprint(job, needs, run),
         text=completed.text,
         graph=ended.get("graph", PLAIN),
         agent=completed.agent,
@@ -110,7 +110,7 @@ async def keep(
         notice=notice_of(ended.get("model") or job.model),
     )
     try:
-        await _keep(worker, job, configuration, run, answer, str(job.user_id) if personal else "", seconds)
+        await _keep(context, job, configuration, run, answer, str(job.user_id) if personal else "", seconds)
     except (HeadraceError, psycopg.Error) as error:
         log.warning("answer_not_kept", job_id=str(job.id), error=type(error).__name__)
 
@@ -148,7 +148,7 @@ def _is_cacheable(ended: AgentState, completed: MessageCompleted) -> bool:
     return bool(ended.get("intents")) and not ended.get("acted") and not failed
 
 
-def _context(job: ClaimedJob, needs: JobNeeds, run: AgentRun) -> str:
+def _fingerprint(job: ClaimedJob, needs: JobNeeds, run: AgentRun) -> str:
     known = msgspec.json.encode([job.model, list(run.memories), _documents(job, needs, run)])
     return hashlib.sha256(known).hexdigest()
 
@@ -163,12 +163,8 @@ def _documents(job: ClaimedJob, needs: JobNeeds, run: AgentRun) -> list[Any] | N
     return [collections, needs.knowledge]
 
 
-def _embedder(worker: WorkerContext) -> str:
-    return worker.embedder.space
-
-
 async def _find(
-    worker: WorkerContext, job: ClaimedJob, configuration: Configuration, run: AgentRun, context: str
+    context: AgentContext, job: ClaimedJob, configuration: Configuration, run: AgentRun, fingerprint: str
 ) -> CachedAnswer | None:
     question, own = clean(run.question.text), [str(job.user_id)] if job.user_id else []
     digest = question_digest(question)
@@ -176,35 +172,35 @@ async def _find(
         "agent": job.agent,
         "scopes": own if run.memories or run.sources is not None else ["", *own],
         "version": configuration.version,
-        "context": context,
+        "context": fingerprint,
     }
-    async with tenant_tx(worker.pool, job.tenant_id) as db:
+    async with tenant_tx(context.pool, job.tenant_id) as db:
         found = await cached_answers.find_exact(db, job.tenant_id, **asked, digest=digest)
     if found is None:
-        found = await _nearest(worker, job, asked, question)
+        found = await _nearest(context, job, asked, question)
     if found is None:
         return None
     if job.session_id is not None:  # only what stands in a message can get feedback
-        async with tenant_tx(worker.pool, job.tenant_id) as db:
+        async with tenant_tx(context.pool, job.tenant_id) as db:
             await cached_answers.add_repeat(db, job.tenant_id, job.id, found.id, digest=digest, question=question)
     return msgspec.convert(found.answer, CachedAnswer)
 
 
 async def _nearest(
-    worker: WorkerContext, job: ClaimedJob, asked: dict[str, Any], question: str
+    context: AgentContext, job: ClaimedJob, asked: dict[str, Any], question: str
 ) -> cached_answers.FoundAnswer | None:
     """Return the nearest entry whose question means the same."""
-    (embedding,) = await worker.embedder.embed([question])
-    async with tenant_tx(worker.pool, job.tenant_id) as db:
+    (embedding,) = await context.embedder.embed([question])
+    async with tenant_tx(context.pool, job.tenant_id) as db:
         rows = await cached_answers.list_nearest(
-            db, job.tenant_id, **asked, embedder=_embedder(worker), embedding=embedding, limit=LOOKED_AT
+            db, job.tenant_id, **asked, embedder=context.embedder.space, embedding=embedding, limit=LOOKED_AT
         )
     same = (row for row in rows if row.score >= NEAR and is_same_question(row.question, question))
     return next(same, None)
 
 
 async def _keep(
-    worker: WorkerContext,
+    context: AgentContext,
     job: ClaimedJob,
     configuration: Configuration,
     run: AgentRun,
@@ -214,8 +210,8 @@ async def _keep(
 ) -> None:
     assert job.agent is not None, "only answers of agents are kept"
     question = clean(run.question.text)
-    (embedding,) = await worker.embedder.embed([question])
-    async with tenant_tx(worker.pool, job.tenant_id) as db:
+    (embedding,) = await context.embedder.embed([question])
+    async with tenant_tx(context.pool, job.tenant_id) as db:
         await cached_answers.add_answer(
             db,
             job.tenant_id,
@@ -225,7 +221,7 @@ async def _keep(
             version=configuration.version,
             digest=question_digest(question),
             question=question,
-            embedder=_embedder(worker),
+            embedder=context.embedder.space,
             embedding=embedding,
             answer=msgspec.to_builtins(answer),
             ttl_s=seconds,

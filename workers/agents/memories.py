@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 from uuid import UUID
 
-from schema.db import tenant_tx
+from graphs.embeddings.registry import OpenEmbedder
+from schema.db import Pool, tenant_tx
 from schema.ids import new_id
 from schema.queries.sessions import memories
 from tools.contract import Memory
-from workers.context import WorkerContext
 
 NEAR = 0.25
 """Cosine below which a memory has nothing to do with what was asked; all-MiniLM-L6-v2 gives unrelated sentences about 0.1."""
@@ -17,29 +17,31 @@ IN_PROMPT = 5
 class UserMemories:
     """As `tools.contract.MemoryStore` says."""
 
-    def __init__(self, worker: WorkerContext, tenant_id: UUID, user_id: UUID | None) -> None:
-        self._worker, self._tenant_id, self._user_id = worker, tenant_id, user_id
-
-    @property
-    def _embedder(self) -> str:
-        return self._worker.embedder.space
+    def __init__(self, pool: Pool, embedder: OpenEmbedder, tenant_id: UUID, user_id: UUID | None) -> None:
+        self._pool, self._embedder, self._tenant_id, self._user_id = pool, embedder, tenant_id, user_id
 
     async def remember(self, text: str) -> str:
         """Raises Unavailable."""
-        (embedding,) = await self._worker.embedder.embed([text])
+        (embedding,) = await self._embedder.embed([text])
         memory_id = new_id()
-        async with tenant_tx(self._worker.pool, self._tenant_id) as db:
+        async with tenant_tx(self._pool, self._tenant_id) as db:
             await memories.add_memory(
-                db, self._tenant_id, self._user_id, memory_id, text, embedder=self._embedder, embedding=embedding
+                db, self._tenant_id, self._user_id, memory_id, text, embedder=self._embedder.space, embedding=embedding
             )
         return str(memory_id)
 
     async def recall(self, query: str, k: int) -> Sequence[Memory]:
         """Raises Unavailable."""
-        (embedding,) = await self._worker.embedder.embed([query])
-        async with tenant_tx(self._worker.pool, self._tenant_id) as db:
+        (embedding,) = await self._embedder.embed([query])
+        async with tenant_tx(self._pool, self._tenant_id) as db:
             rows = await memories.recall_memories(
-                db, self._tenant_id, self._user_id, embedder=self._embedder, embedding=embedding, limit=k, near=NEAR
+                db,
+                self._tenant_id,
+                self._user_id,
+                embedder=self._embedder.space,
+                embedding=embedding,
+                limit=k,
+                near=NEAR,
             )
         return [Memory(str(row["id"]), row["text"]) for row in rows]
 
@@ -49,5 +51,5 @@ class UserMemories:
             memory_id = UUID(id)
         except ValueError:
             return False
-        async with tenant_tx(self._worker.pool, self._tenant_id) as db:
+        async with tenant_tx(self._pool, self._tenant_id) as db:
             return await memories.delete_memory(db, self._tenant_id, self._user_id, memory_id)

@@ -13,8 +13,8 @@ from schema.errors import ProviderError
 from schema.queries.agents.agent_config import ProviderCredential
 from schema.vault import Sealed
 from workers.agents.configuration import Configuration
+from workers.agents.context import ModelContext
 from workers.agents.text_only import TextOnlyProvider
-from workers.context import WorkerContext
 
 
 class Models:
@@ -22,7 +22,7 @@ class Models:
 
     def __init__(
         self,
-        worker: WorkerContext,
+        context: ModelContext,
         tenant_id: UUID,
         configuration: Configuration,
         credentials: Sequence[ProviderCredential],
@@ -30,7 +30,7 @@ class Models:
         default: str,
         asked_for: bool,
     ) -> None:
-        self._worker, self._tenant_id, self._configuration = worker, tenant_id, configuration
+        self._context, self._tenant_id, self._configuration = context, tenant_id, configuration
         self._default, self._asked_for = default, asked_for
         self._credentials: Mapping[str, TenantCredential] = {
             own.service: TenantCredential(tenant_id, own.id, own.service, own.base_url, Sealed(own.key_id, own.sealed))
@@ -72,4 +72,4 @@ class Models:
 
     def _provider(self, service: str) -> Provider:
         own = self._credentials.get(service)
-        return self._worker.providers.get(service) if own is None else self._worker.own.provider(own)
+        return self._context.providers.get(service) if own is None else self._context.tenant_providers.provider(own)

@@ -5,13 +5,13 @@ from uuid import UUID
 
 import msgspec
 
-from graphs.agents.checkpointer import LeaseHolder, TenantCheckpointer, lease_holder
+from graphs.agents.checkpointer import LeaseHolder, lease_holder
 from graphs.agents.graphs import Thread
 from graphs.pipelines.definition import Definition
-from graphs.pipelines.run import PipelineGraphs, Version
+from graphs.pipelines.run import Version
 from graphs.pipelines.state import State
 from graphs.runner import read_chat
-from schema.db import tenant_tx
+from schema.db import Pool, tenant_tx
 from schema.errors import NotFound
 from schema.events import Event, MessageCompleted
 from schema.queries.agents.agent_config import read_needs
@@ -19,42 +19,32 @@ from schema.queries.agents.pipelines import find_version
 from schema.queries.jobs.attempts import ClaimedJob
 from schema.queries.sessions.sessions import StoredMessage
 from schema.thread_id import thread_name
+from workers.agents.context import AgentContext
 from workers.agents.run_agent import prepare, used
-from workers.context import WorkerContext
 
 GONE = "The pipeline of this job was deleted. Create it again and run it."
 
 
-class Pipelines:
-    """The compiled pipelines of a worker process; as `workers.queue.attempts.Work`."""
-
-    def __init__(self) -> None:
-        self._graphs: PipelineGraphs | None = None
-
-    async def __call__(
-        self, worker: WorkerContext, job: ClaimedJob, messages: Sequence[StoredMessage], emit: Callable[[Event], None]
-    ) -> None:
-        """Run the version that a claimed job names. Raises NotFound, StepFailed, ProviderError, Unavailable."""
-        if self._graphs is None:
-            self._graphs = PipelineGraphs(TenantCheckpointer(worker.pool), worker.agents)
-        version, definition = await _read(worker, job)
-        needs = await read_needs(
-            worker.pool, job.tenant_id, job_id=job.id, session_id=job.session_id, user_id=job.user_id
-        )
-        configuration = await worker.configurations.get(job.tenant_id, needs.version)
-        asked = read_chat(job.model, job.payload, messages)
-        run, _ = await prepare(worker, job, needs, configuration, asked, emit)
-        thread = Thread(thread_name(job.tenant_id, job.user_id, job.session_id or job.id), str(job.id))
-        with lease_holder(LeaseHolder(job.tenant_id, job.id, job.attempt)):
-            ended = await self._graphs.run(version, definition, run, thread, resume=job.attempt > 1)
-        emit(_completed(ended))
-        emit(used(job, ended))
+async def run_pipeline(
+    context: AgentContext, job: ClaimedJob, messages: Sequence[StoredMessage], emit: Callable[[Event], None]
+) -> None:
+    """Run the version that a claimed job names. Raises NotFound, StepFailed, ProviderError, Unavailable."""
+    version, definition = await _read(context.pool, job)
+    needs = await read_needs(context.pool, job.tenant_id, job_id=job.id, session_id=job.session_id, user_id=job.user_id)
+    configuration = await context.configurations.get(job.tenant_id, needs.version)
+    asked = read_chat(job.model, job.payload, messages)
+    run, _ = await prepare(context, job, needs, configuration, asked, emit)
+    thread = Thread(thread_name(job.tenant_id, job.user_id, job.session_id or job.id), str(job.id))
+    with lease_holder(LeaseHolder(job.tenant_id, job.id, job.attempt)):
+        ended = await context.pipeline_graphs.run(version, definition, run, thread, resume=job.attempt > 1)
+    emit(_completed(ended))
+    emit(used(job, ended))
 
 
-async def _read(worker: WorkerContext, job: ClaimedJob) -> tuple[Version, Definition]:
+async def _read(pool: Pool, job: ClaimedJob) -> tuple[Version, Definition]:
     """Return the version that a job names. It was checked when it was stored."""
     version = UUID(job.payload["pipeline"]), int(job.payload["version"])
-    async with tenant_tx(worker.pool, job.tenant_id) as db:
+    async with tenant_tx(pool, job.tenant_id) as db:
         row = await find_version(db, job.tenant_id, *version)
     if row is None:
         raise NotFound(GONE)

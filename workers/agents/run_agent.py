@@ -14,6 +14,7 @@ from graphs.agents.state import AgentState
 from graphs.chat.history import trim
 from graphs.providers.contract import Message
 from graphs.routing.contract import Candidate, Context, Route
+from graphs.routing.router import Router
 from graphs.runner import ChatRun, read_chat, read_options
 from graphs.tool_calls import as_openai
 from schema.errors import InputError, UnknownAgent
@@ -24,14 +25,15 @@ from schema.queries.sessions.sessions import StoredMessage
 from schema.thread_id import thread_name
 from workers.agents import answer_cache
 from workers.agents.configuration import Configuration
+from workers.agents.context import AgentContext
 from workers.agents.ledger import JobLedger
 from workers.agents.memories import IN_PROMPT, UserMemories
 from workers.agents.models import Models
 from workers.agents.summaries import Summary, summary_for
 from workers.agents.text_only import AttachedImages, name_images
 from workers.agents.tool_context import ToolContextFactory
-from workers.context import WorkerContext
 from workers.retrieval.documents import TenantDocuments
+from workers.retrieval.search import Searcher
 
 AUTO = "auto"
 FEW_SHOTS = 3
@@ -40,16 +42,16 @@ PASSAGES = 6
 Emit = Callable[[Event], None]
 
 
-async def run_agent(worker: WorkerContext, job: ClaimedJob, messages: Sequence[StoredMessage], emit: Emit) -> None:
+async def run_agent(context: AgentContext, job: ClaimedJob, messages: Sequence[StoredMessage], emit: Emit) -> None:
     """Run the agent that a claimed job names, or the one that the router finds; as `workers.queue.attempts.Work`.
 
     Raises InputError and UnknownAgent for what can't be run, ProviderError, Unavailable.
     """
-    needs = await read_needs(worker.pool, job.tenant_id, job_id=job.id, session_id=job.session_id, user_id=job.user_id)
-    configuration = await worker.configurations.get(job.tenant_id, needs.version)
+    needs = await read_needs(context.pool, job.tenant_id, job_id=job.id, session_id=job.session_id, user_id=job.user_id)
+    configuration = await context.configurations.get(job.tenant_id, needs.version)
     asked = read_chat(job.model, job.payload, messages)
-    run, summary = await prepare(worker, job, needs, configuration, asked, emit)
-    kept = await answer_cache.find(worker, job, configuration, needs, run)
+    run, summary = await prepare(context, job, needs, configuration, asked, emit)
+    kept = await answer_cache.find(context, job, configuration, needs, run)
     if kept is not None:
         emit(kept)
         return
@@ -57,13 +59,13 @@ async def run_agent(worker: WorkerContext, job: ClaimedJob, messages: Sequence[S
     state |= summary.spent()
     thread = Thread(thread_name(job.tenant_id, job.user_id, job.session_id or job.id), str(job.id))
     with lease_holder(LeaseHolder(job.tenant_id, job.id, job.attempt)):
-        ended = await worker.agents.run(name, run, state, thread, resume=job.attempt > 1)
+        ended = await context.agent_graphs.run(name, run, state, thread, resume=job.attempt > 1)
     completed = _completed(run, ended)
     for citation in completed.citations or ():
         emit(msgspec.convert(citation, CitationAdded))
     emit(completed)
     emit(used(job, ended))
-    await answer_cache.keep(worker, job, configuration, needs, run, ended, completed)
+    await answer_cache.keep(context, job, configuration, needs, run, ended, completed)
 
 
 def _entry(job: ClaimedJob, run: AgentRun) -> tuple[str, AgentState]:
@@ -83,7 +85,7 @@ def _entry(job: ClaimedJob, run: AgentRun) -> tuple[str, AgentState]:
 
 
 async def prepare(
-    worker: WorkerContext,
+    context: AgentContext,
     job: ClaimedJob,
     needs: JobNeeds,
     configuration: Configuration,
@@ -99,11 +101,13 @@ async def prepare(
     options = dict(asked.options)
     client_tools = tuple(options.pop("tools", None) or ())
     around = ToolContextFactory(
-        worker, job, configuration, token=needs.token, role=needs.role, pictures=AttachedImages(pictures)
+        context, job, configuration, token=needs.token, role=needs.role, pictures=AttachedImages(pictures)
     )
     asked_for = bool(job.payload.get("asked_model"))
-    models = Models(worker, job.tenant_id, configuration, needs.credentials, default=job.model, asked_for=asked_for)
-    summary = await summary_for(worker, job, needs, models, before)
+    models = Models(
+        context.models, job.tenant_id, configuration, needs.credentials, default=job.model, asked_for=asked_for
+    )
+    summary = await summary_for(context, job, needs, models, before)
     run = AgentRun(
         agents=agents,
         tools=around.tools(),
@@ -112,31 +116,31 @@ async def prepare(
         continued=after,
         request=read_options(job.model.partition("/")[2], options),
         chain=models.chain,
-        route=lambda text, context: _route(worker, agents, text, context),
-        ledger=JobLedger(worker.pool, job.tenant_id, job.id, job.attempt),
+        route=lambda text, said: _route(context.router, agents, text, said),
+        ledger=JobLedger(context.pool, job.tenant_id, job.id, job.attempt),
         context=around.context,
         emit=emit,
-        breakers=worker.breakers,
+        breakers=context.models.breakers,
         persona=_persona(configuration.settings.get("persona") or {}),
         summary=summary.text,
-        memories=await _recalled(worker, job, needs, question.text),
+        memories=await _recalled(context, job, needs, question.text),
         last_agent=needs.last_agent,
         offered=int(configuration.settings.get("offered_tools") or 5),
         priorities=around.priorities(),
         client_tools=client_tools,
-        sources=await _looked_up(worker, job, question.text),
+        sources=await _looked_up(context.searcher, job, question.text),
     )
     return run, summary
 
 
-async def _looked_up(worker: WorkerContext, job: ClaimedJob, text: str) -> list[dict[str, Any]] | None:
+async def _looked_up(searcher: Searcher, job: ClaimedJob, text: str) -> list[dict[str, Any]] | None:
     """Return what the collections say that the chat names, numbered; None if it names none. Raises NotFound for one that was
     deleted meanwhile."""
     collections = job.payload.get("collections")
     if not collections:
         return None
     documents = TenantDocuments(
-        worker.searcher,
+        searcher,
         tenant_id=job.tenant_id,
         user_id=job.user_id,
         collections=collections,
@@ -145,10 +149,9 @@ async def _looked_up(worker: WorkerContext, job: ClaimedJob, text: str) -> list[
     return [{"number": number, **asdict(passage)} for number, passage in enumerate(passages, 1)]
 
 
-async def _route(worker: WorkerContext, agents: Mapping[str, AgentSpec], text: str, context: Context) -> Route:
-    return await worker.router.route(
-        text, [Candidate(a.name, a.description, a.examples) for a in agents.values()], context
-    )
+async def _route(router: Router, agents: Mapping[str, AgentSpec], text: str, said: Context) -> Route:
+    candidates = [Candidate(agent.name, agent.description, agent.examples) for agent in agents.values()]
+    return await router.route(text, candidates, said)
 
 
 def _split(messages: Sequence[Message]) -> tuple[Message, list[Message], list[Message]]:
@@ -189,10 +192,10 @@ def _persona(persona: Mapping[str, Any]) -> str:
     return "\n".join(line for line in lines if line)
 
 
-async def _recalled(worker: WorkerContext, job: ClaimedJob, needs: JobNeeds, text: str) -> list[str]:
+async def _recalled(context: AgentContext, job: ClaimedJob, needs: JobNeeds, text: str) -> list[str]:
     if job.user_id is None or not needs.memories or not text.strip():
         return []
-    found = await UserMemories(worker, job.tenant_id, job.user_id).recall(text, IN_PROMPT)
+    found = await UserMemories(context.pool, context.embedder, job.tenant_id, job.user_id).recall(text, IN_PROMPT)
     return [memory.text for memory in found]
 
 

@@ -24,8 +24,8 @@ from schema.errors import HeadraceError
 from schema.queries.agents.agent_config import JobNeeds
 from schema.queries.jobs.attempts import ClaimedJob
 from schema.queries.sessions.session_summaries import list_unsummarised, set_summary
+from workers.agents.context import AgentContext
 from workers.agents.models import Models
-from workers.context import WorkerContext
 
 log = structlog.get_logger()
 
@@ -67,7 +67,7 @@ class _Session:
 
 
 async def summary_for(
-    worker: WorkerContext,
+    context: AgentContext,
     job: ClaimedJob,
     needs: JobNeeds,
     models: Models,
@@ -81,20 +81,20 @@ async def summary_for(
         return old
     session = _Session(job.tenant_id, job.session_id, job.turn)
     try:
-        return await _renewed(worker, session, models, old, turn)
+        return await _renewed(context, session, models, old, turn)
     except (HeadraceError, psycopg.Error, TimeoutError) as error:
         log.warning("summary_not_renewed", job_id=str(job.id), error=type(error).__name__)
         return old
 
 
-async def _renewed(worker: WorkerContext, session: _Session, models: Models, old: Summary, turn: int | None) -> Summary:
-    async with tenant_tx(worker.pool, session.tenant_id) as db:
+async def _renewed(context: AgentContext, session: _Session, models: Models, old: Summary, turn: int | None) -> Summary:
+    async with tenant_tx(context.pool, session.tenant_id) as db:
         rows = await list_unsummarised(db, session.tenant_id, session.id, after=turn, before=session.turn)
     fallen = rows[: shown_from([row.role for row in rows])]
     if len(fallen) < FALLEN_OUT:
         return old
-    new = await _made(worker, models, old, [stored_message(row.role, row.parts) for row in fallen])
-    async with tenant_tx(worker.pool, session.tenant_id) as db:
+    new = await _made(context, models, old, [stored_message(row.role, row.parts) for row in fallen])
+    async with tenant_tx(context.pool, session.tenant_id) as db:
         await set_summary(db, session.tenant_id, session.id, new.text, turn=fallen[-1].turn, seen=turn)
     return new
 
@@ -106,10 +106,10 @@ def shown_from(roles: Sequence[str]) -> int:
     return start if first is None else first
 
 
-async def _made(worker: WorkerContext, models: Models, old: Summary, said: Sequence[Message]) -> Summary:
+async def _made(context: AgentContext, models: Models, old: Summary, said: Sequence[Message]) -> Summary:
     choices = await models.chain(AgentSpec(name=PLAIN, graph="chat"))
     if choices[0].full_name.partition("/")[0] == OFFLINE:
         return Summary(by_rule(old.text, said))
     async with asyncio.timeout(PATIENCE_S):
-        reply = await summarise(choices, worker.breakers, old.text, said)
+        reply = await summarise(choices, context.models.breakers, old.text, said)
     return Summary(reply.text, reply.input_tokens, reply.output_tokens, reply.estimated)

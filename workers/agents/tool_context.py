@@ -15,9 +15,9 @@ from tools.configured.definition import ToolDefinition
 from tools.contract import Tool, ToolContext
 from tools.data_source import DataSource, admit_dsn
 from workers.agents.configuration import Configuration, SealedConfig, ToolConfig
+from workers.agents.context import AgentContext
 from workers.agents.memories import UserMemories
 from workers.agents.text_only import AttachedImages
-from workers.context import WorkerContext
 from workers.retrieval.documents import TenantDocuments
 
 log = structlog.get_logger()
@@ -28,7 +28,7 @@ class ToolContextFactory:
 
     def __init__(
         self,
-        worker: WorkerContext,
+        context: AgentContext,
         job: ClaimedJob,
         configuration: Configuration,
         *,
@@ -36,14 +36,14 @@ class ToolContextFactory:
         role: str | None,
         pictures: AttachedImages,
     ) -> None:
-        self._worker, self._job, self._configuration = worker, job, configuration
+        self._context, self._job, self._configuration = context, job, configuration
         self._token, self._role, self._pictures = token, role, pictures
         self._tenant_id: UUID = job.tenant_id
 
     def tools(self) -> dict[str, Tool]:
         """Return the tools that the tenant may use, by name: those that are code and granted, and its configured ones."""
         may = self._configuration.may_use_tool
-        found = {name: tool for name, tool in self._worker.builtin_tools.items() if may(name)}
+        found = {name: tool for name, tool in self._context.tools.builtin.items() if may(name)}
         off = self._configuration.settings.get("disabled_tools") or ()
         for name, config in self._configuration.tools.items():
             if name in off:
@@ -67,14 +67,14 @@ class ToolContextFactory:
             user_id=str(job.user_id or ""),
             job_id=str(job.id),
             call_id=f"{job.id}:{call_id}",
-            fetch=self._worker.fetch,
+            fetch=self._context.tools.fetch,
             rights=frozenset({"admin"}) if self._role == "admin" else frozenset(),
-            settings=self._worker.settings.tools,
+            settings=self._context.tools.settings,
             caller_token=self._caller_token,
-            embed=self._worker.embedder.embed,
-            memory=UserMemories(self._worker, self._tenant_id, job.user_id) if job.user_id else None,
+            embed=self._context.embedder.embed,
+            memory=self._memory(),
             documents=TenantDocuments(
-                self._worker.searcher,
+                self._context.searcher,
                 tenant_id=self._tenant_id,
                 user_id=job.user_id,
                 collections=job.payload.get("collections"),
@@ -83,26 +83,31 @@ class ToolContextFactory:
             files=self._pictures.read,
         )
 
+    def _memory(self) -> UserMemories | None:
+        if not self._job.user_id:
+            return None
+        return UserMemories(self._context.pool, self._context.embedder, self._tenant_id, self._job.user_id)
+
     def _build(self, config: ToolConfig) -> Tool:
         definition = msgspec.convert(config.definition, ToolDefinition)
         secrets = json.loads(self._open(config.secret)) if config.secret is not None else {}
         return build_tool(definition, secrets=secrets)
 
     def _open(self, secret: SealedConfig) -> str:
-        return self._worker.settings.vault.open(secret.read(), tenant_id=secret.tenant_id, owner_id=secret.owner_id)
+        return self._context.tools.vault.open(secret.read(), tenant_id=secret.tenant_id, owner_id=secret.owner_id)
 
     async def _caller_token(self) -> str | None:
         if self._token is None:
             return None
         sealed = Sealed(self._token.key_id, self._token.sealed)
-        return self._worker.settings.vault.open(sealed, tenant_id=self._tenant_id, owner_id=self._job.id)
+        return self._context.tools.vault.open(sealed, tenant_id=self._tenant_id, owner_id=self._job.id)
 
     async def _open_database(self, name: str) -> DataSource:
         config = self._configuration.data_sources.get(name)
         if config is None:
             known = ", ".join(self._configuration.data_sources) or "none"
             raise NotFound(f"No such data source: {name[:80]!r}. Data sources: {known}.")
-        dsn = await admit_dsn(self._open(config.secret), self._worker.settings.egress)
+        dsn = await admit_dsn(self._open(config.secret), self._context.tools.egress)
         return DataSource(
             name=name,
             dsn=dsn,

@@ -15,6 +15,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AsyncExitStack
 from typing import Any
 
 import greenlet
@@ -100,14 +101,12 @@ class _Slot:
 
 
 class AsyncPool(BasePool):
-    """The pool. `app.workshop` is opened on its loop, and closed with it."""
+    """The pool. It opens what `app.open_worker_context` returns on its loop, as `app.worker_context` for the tasks."""
 
     body_can_be_buffer = True
     signal_safe = False
 
     def on_start(self) -> None:
-        app: Any = self.app  # Celery has no place of its own for what a worker holds
-        self.worker: WorkerContext = app.worker_context
         self.loop = uvloop.new_event_loop()
         self._slots: set[_Slot] = set()
         self._waiting: deque[_Slot] = deque()
@@ -116,8 +115,15 @@ class AsyncPool(BasePool):
         self._idle.set()
         self._thread = threading.Thread(target=self._run_loop, name="jobs", daemon=True)
         self._thread.start()
-        asyncio.run_coroutine_threadsafe(self.worker.open(), self.loop).result(START_S)
-        self._heartbeat = Heartbeat(self.worker)
+        app: Any = self.app  # Celery has no place of its own for what a worker holds
+        self._stack = AsyncExitStack()
+        opening = self._stack.enter_async_context(app.open_worker_context())
+        context: WorkerContext = asyncio.run_coroutine_threadsafe(opening, self.loop).result(START_S)
+        app.worker_context = context
+        self._attempts, self._grace_s = context.queue.running, context.settings.grace_s
+        self._heartbeat = Heartbeat(
+            context.queue, database_url=context.settings.database_url, grace_s=context.settings.grace_s
+        )
         self._heartbeat.start()
 
     def _run_loop(self) -> None:
@@ -137,15 +143,15 @@ class AsyncPool(BasePool):
 
     def on_stop(self) -> None:
         """Let running jobs end for as long as the grace lasts, then give them back."""
-        if not self._idle.wait(self.worker.settings.grace_s):
-            log.info("jobs_handed_back", jobs=len(self.worker.running))
-            self.loop.call_soon_threadsafe(self.worker.hand_back)
+        if not self._idle.wait(self._grace_s):
+            log.info("jobs_handed_back", jobs=len(self._attempts))
+            self.loop.call_soon_threadsafe(self._attempts.hand_back)
             self._idle.wait(SETTLE_S)
         self._close()
 
     def on_terminate(self) -> None:
         """Give running jobs back at once."""
-        self.loop.call_soon_threadsafe(self.worker.hand_back)
+        self.loop.call_soon_threadsafe(self._attempts.hand_back)
         self._idle.wait(SETTLE_S)
         self._close()
 
@@ -153,7 +159,7 @@ class AsyncPool(BasePool):
         if not self._thread.is_alive():
             return
         self._heartbeat.stop()
-        asyncio.run_coroutine_threadsafe(self.worker.close(), self.loop).result(SETTLE_S)
+        asyncio.run_coroutine_threadsafe(self._stack.aclose(), self.loop).result(SETTLE_S)
         self.loop.call_soon_threadsafe(self.loop.stop)
         self._thread.join(SETTLE_S)
 

@@ -22,7 +22,7 @@ from schema.queries.documents.ingestion import ClaimedFile, File, FileCounts
 from schema.queries.jobs.attempts import ClaimedJob
 from schema.queries.sessions.sessions import StoredMessage
 from tools.documents.blocks import Unreadable
-from workers.context import WorkerContext
+from workers.ingestion.context import IngestionContext
 from workers.ingestion.files import FileLeaseLost, FileRun
 from workers.ingestion.reembedding import reembed
 
@@ -41,7 +41,7 @@ SLOW = f"The file was not ingested within {FILE_S / 60:.0f} minutes. Split it in
 
 
 async def ingest(
-    worker: WorkerContext, job: ClaimedJob, messages: Sequence[StoredMessage], emit: Callable[[Event], None]
+    context: IngestionContext, job: ClaimedJob, messages: Sequence[StoredMessage], emit: Callable[[Event], None]
 ) -> None:
     """Make the files of a claimed job searchable, or a collection's passages in its next space.
 
@@ -49,14 +49,14 @@ async def ingest(
     what is finished stays so.
     """
     if collection_id := job.payload.get("reembed"):
-        await reembed(worker, job, collection_id, emit)
+        await reembed(context, job, collection_id, emit)
     else:
-        await _Batch(worker, job, emit).run()
+        await _Batch(context, job, emit).run()
 
 
 class _Batch:
-    def __init__(self, worker: WorkerContext, job: ClaimedJob, emit: Callable[[Event], None]) -> None:
-        self._worker, self._job, self._emit = worker, job, emit
+    def __init__(self, context: IngestionContext, job: ClaimedJob, emit: Callable[[Event], None]) -> None:
+        self._context, self._job, self._emit = context, job, emit
         self._tenant_id, self._job_id, self._attempt = job.tenant_id, job.id, job.attempt
         self._log = log.bind(tenant_id=str(self._tenant_id), job_id=str(self._job_id), attempt=self._attempt)
         self._embedded_characters = 0
@@ -79,7 +79,7 @@ class _Batch:
         """Tell of the files that earlier attempts have finished: what those told is void."""
         if self._attempt == 1:
             return
-        async with tenant_tx(self._worker.pool, self._tenant_id) as db:
+        async with tenant_tx(self._context.pool, self._tenant_id) as db:
             rows = await queries.list_files(db, self._tenant_id, self._job_id)
         for row in rows:
             about = {"document_id": str(row.document_id), "name": row.name, "version": row.version}
@@ -93,7 +93,7 @@ class _Batch:
         """Take one file after the other until none is left."""
         while True:
             row = await queries.claim_file(
-                self._worker.pool, self._tenant_id, self._job_id, self._attempt, limit_s=FILE_S
+                self._context.pool, self._tenant_id, self._job_id, self._attempt, limit_s=FILE_S
             )
             if row is not None:
                 await self._ingest(row)
@@ -104,7 +104,7 @@ class _Batch:
 
     async def _ingest(self, row: ClaimedFile) -> None:
         file = File(self._tenant_id, self._job_id, self._attempt, row.document_id, row.version)
-        run = FileRun(self._worker, file, row, self._emit)
+        run = FileRun(self._context, file, row, self._emit)
         try:
             if row.tries > MOST_TRIES:
                 raise Unreadable("worker_lost", KILLER)
@@ -131,7 +131,7 @@ class _Batch:
             raise
 
     async def _give_up(self, file: File, row: ClaimedFile, reason: Reason) -> None:
-        async with tenant_tx(self._worker.pool, self._tenant_id) as db:
+        async with tenant_tx(self._context.pool, self._tenant_id) as db:
             error = {"code": reason.code, "message": reason.message}
             if not await queries.fail_file(db, file, error):
                 return
@@ -140,7 +140,7 @@ class _Batch:
         self._emit(DocumentFailed(**about, error=reason))
 
     async def _counts(self) -> FileCounts:
-        async with tenant_tx(self._worker.pool, self._tenant_id) as db:
+        async with tenant_tx(self._context.pool, self._tenant_id) as db:
             return await queries.count_files(db, self._tenant_id, self._job_id)
 
     async def _tell_overall(self) -> None:
@@ -151,7 +151,7 @@ class _Batch:
     async def _release(self) -> None:
         """Let files that were begun wait again, for whoever goes on. Should this fail, the sweeper does it."""
         try:
-            async with asyncio.timeout(RELEASE_S), tenant_tx(self._worker.pool, self._tenant_id) as db:
+            async with asyncio.timeout(RELEASE_S), tenant_tx(self._context.pool, self._tenant_id) as db:
                 await queries.release_files(db, self._tenant_id, self._job_id, self._attempt)
         except (Unavailable, TimeoutError):
             self._log.warning("files_not_released")
@@ -159,7 +159,7 @@ class _Batch:
     async def _conclude(self) -> None:
         counts = await self._counts()
         if counts.failed and not counts.ready:
-            async with tenant_tx(self._worker.pool, self._tenant_id) as db:
+            async with tenant_tx(self._context.pool, self._tenant_id) as db:
                 rows = await queries.list_files(db, self._tenant_id, self._job_id)
             first = next(row.error["message"] for row in rows if row.error is not None and row.state == "failed")
             files = "The file" if counts.total == 1 else f"None of the {counts.total} files could be read. The first"

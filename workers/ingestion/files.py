@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+import time
 from collections.abc import Callable, Iterator, Sequence
 
 import structlog
@@ -15,7 +16,7 @@ from schema.queries.documents.ingestion import ClaimedFile, Draft, File
 from tools.documents.blocks import Unreadable
 from tools.documents.chunking import Chunk, ChunkSettings
 from tools.documents.read_document import ReadDocument
-from workers.context import WorkerContext
+from workers.ingestion.context import IngestionContext
 
 log = structlog.get_logger()
 
@@ -35,8 +36,8 @@ class FileLeaseLost(Exception):
 class FileRun:
     """Makes a version of a document live that its attempt has claimed; `row` is what `claim_file` returned."""
 
-    def __init__(self, worker: WorkerContext, file: File, row: ClaimedFile, emit: Callable[[Event], None]) -> None:
-        self._worker, self._file, self._row, self._emit = worker, file, row, emit
+    def __init__(self, context: IngestionContext, file: File, row: ClaimedFile, emit: Callable[[Event], None]) -> None:
+        self._context, self._file, self._row, self._emit = context, file, row, emit
         self._told_at = 0.0
         self._drafted = 0
         self.embedded_characters = 0
@@ -48,7 +49,7 @@ class FileRun:
         """
         document = await self._read()
         drafts = drafts_of(document.chunks)
-        space = await self._worker.embedders.space_of(self._row.embedder)
+        space = await self._context.embedders.space_of(self._row.embedder)
         missing = await self._begin(document, drafts, space)
         self._drafted = len(drafts) - len(missing)
         missing = await self._copy(missing, space)
@@ -58,8 +59,8 @@ class FileRun:
     async def _read(self) -> ReadDocument:
         settings = ChunkSettings(self._row.chunk_characters, self._row.chunk_overlap)
         try:
-            async with self._worker.storage.local_path(self._row.stored_as) as path:
-                document = await self._worker.reader.read(path, self._row.name, settings)
+            async with self._context.storage.local_path(self._row.stored_as) as path:
+                document = await self._context.reader.read(path, self._row.name, settings)
         except NotFound:
             raise Unreadable("bytes_missing", "The file is no longer stored. Upload it again.") from None
         if not document.chunks:
@@ -68,7 +69,7 @@ class FileRun:
 
     async def _begin(self, document: ReadDocument, drafts: Sequence[Draft], space: int) -> list[Draft]:
         """Note what the file was cut into; return what an earlier attempt has not drafted."""
-        async with tenant_tx(self._worker.pool, self._file.tenant_id) as db:
+        async with tenant_tx(self._context.pool, self._file.tenant_id) as db:
             done = await queries.begin_drafts(
                 db, self._file, space=space, drafts=drafts, notes=document.notes, media_type=document.media_type
             )
@@ -81,7 +82,7 @@ class FileRun:
         known = set[int]()
         for begin in range(0, len(missing), COPIED_AT_ONCE):
             some = missing[begin : begin + COPIED_AT_ONCE]
-            async with tenant_tx(self._worker.pool, self._file.tenant_id) as db:
+            async with tenant_tx(self._context.pool, self._file.tenant_id) as db:
                 known |= await queries.add_known(db, self._file, space=space, drafts=some)
         self._drafted += len(known)
         return [draft for draft in missing if draft.place not in known]
@@ -100,10 +101,10 @@ class FileRun:
 
     async def _embed_batch(self, batch: dict[bytes, list[Draft]], total: int, space: int) -> None:
         texts = [embedded_text(drafts[0].heading, drafts[0].text) for drafts in batch.values()]
-        batcher = self._worker.embedders.get(self._row.embedder)
+        batcher = self._context.embedders.get(self._row.embedder)
         vectors = await batcher.embed(texts, lane=str(self._file.tenant_id), purpose="passage")
         drafts = [draft for same in batch.values() for draft in same]
-        async with tenant_tx(self._worker.pool, self._file.tenant_id) as db:
+        async with tenant_tx(self._context.pool, self._file.tenant_id) as db:
             held = await queries.add_embedded(
                 db, self._file, space=space, drafts=drafts, vectors=dict(zip(batch, vectors, strict=True))
             )
@@ -114,7 +115,7 @@ class FileRun:
         self._tell(total)
 
     def _tell(self, total: int) -> None:
-        now = self._worker.loop.time()
+        now = time.monotonic()
         if now - self._told_at >= TELL_S:
             self._told_at = now
             text = f"{self._row.name}: {self._drafted} of {total} passages"
@@ -125,10 +126,10 @@ class FileRun:
         file = self._file
         facts = Facts(document.title, document.language, document.pages, document.characters, chunks)
         try:
-            async with tenant_tx(self._worker.pool, file.tenant_id) as db:
+            async with tenant_tx(self._context.pool, file.tenant_id) as db:
                 embedded = await publish(db, file, self._row.collection_id, facts, space=space)
         except SpaceChanged:
-            async with tenant_tx(self._worker.pool, file.tenant_id) as db:
+            async with tenant_tx(self._context.pool, file.tenant_id) as db:
                 await queries.requeue_file(db, file)
             return None
         if embedded is None:

@@ -9,30 +9,32 @@ from schema.errors import NotFound
 from schema.events import Event, JobProgress, MessageCompleted, UsageRecorded
 from schema.queries.documents import reembedding as queries
 from schema.queries.jobs.attempts import ClaimedJob
-from workers.context import WorkerContext
+from workers.ingestion.context import IngestionContext
 from workers.ingestion.files import AT_ONCE, embedded_text
 
 GONE = "The collection of this job was deleted."
 OTHER = "Nothing was changed: the collection already has this embedder, or was given another one meanwhile."
 
 
-async def reembed(worker: WorkerContext, job: ClaimedJob, collection_id: str, emit: Callable[[Event], None]) -> None:
+async def reembed(
+    context: IngestionContext, job: ClaimedJob, collection_id: str, emit: Callable[[Event], None]
+) -> None:
     """Embed what has no vector in the next space, then search there. An attempt that takes over goes on where the last one
     was. Raises NotFound, and what stores and providers raise."""
-    await _Change(worker, job, UUID(collection_id), emit).run()
+    await _Change(context, job, UUID(collection_id), emit).run()
 
 
 class _Change:
     def __init__(
-        self, worker: WorkerContext, job: ClaimedJob, collection_id: UUID, emit: Callable[[Event], None]
+        self, context: IngestionContext, job: ClaimedJob, collection_id: UUID, emit: Callable[[Event], None]
     ) -> None:
-        self._worker, self._job, self._id, self._emit = worker, job, collection_id, emit
+        self._context, self._job, self._id, self._emit = context, job, collection_id, emit
         self._tenant_id: UUID = job.tenant_id
         self._characters = 0
 
     async def run(self) -> None:
         embedder, live = await self._wanted()
-        space = await self._worker.embedders.space_of(embedder) if embedder else live
+        space = await self._context.embedders.space_of(embedder) if embedder else live
         if embedder is None or not await self._begin(embedder, space):
             while live and await self._dropped(live):
                 pass  # what an earlier change left that was called off
@@ -49,19 +51,19 @@ class _Change:
 
     async def _wanted(self) -> tuple[str | None, int]:
         """Return the embedder that the collection is to have, if it is another, and the space that is searched (0: none)."""
-        async with tenant_tx(self._worker.pool, self._tenant_id) as db:
+        async with tenant_tx(self._context.pool, self._tenant_id) as db:
             collection = await queries.find_change(db, self._tenant_id, self._id)
         if collection is None:
             raise NotFound(GONE)
         return collection.next_embedder, collection.space or 0
 
     async def _begin(self, embedder: str, space: int) -> bool:
-        async with tenant_tx(self._worker.pool, self._tenant_id) as db:
+        async with tenant_tx(self._context.pool, self._tenant_id) as db:
             return await queries.embed_into(db, self._tenant_id, self._id, embedder, space)
 
     async def _switched(self, space: int) -> bool:
         """Whether the new space is what is searched now. True as well when somebody wants yet another embedder."""
-        async with tenant_tx(self._worker.pool, self._tenant_id) as db:
+        async with tenant_tx(self._context.pool, self._tenant_id) as db:
             if await queries.switch_space(db, self._tenant_id, self._id, space):
                 return True
             collection = await queries.find_change(db, self._tenant_id, self._id)
@@ -72,7 +74,7 @@ class _Change:
     async def _fill(self, embedder: str, space: int) -> None:
         after: UUID | None = None
         while True:
-            async with tenant_tx(self._worker.pool, self._tenant_id) as db:
+            async with tenant_tx(self._context.pool, self._tenant_id) as db:
                 rows = await queries.list_missing(db, self._tenant_id, self._id, space, after=after, limit=AT_ONCE)
             if not rows:
                 return
@@ -81,10 +83,10 @@ class _Change:
 
     async def _embed(self, rows: list[queries.UnembeddedChunk], embedder: str, space: int) -> None:
         texts = {row.digest: embedded_text(row.heading, row.text) for row in rows}
-        batcher = self._worker.embedders.get(embedder)
+        batcher = self._context.embedders.get(embedder)
         vectors = await batcher.embed(list(texts.values()), lane=str(self._tenant_id), purpose="passage")
         self._characters += sum(map(len, texts.values()))
-        async with tenant_tx(self._worker.pool, self._tenant_id) as db:
+        async with tenant_tx(self._context.pool, self._tenant_id) as db:
             await queries.add_vectors(
                 db,
                 self._tenant_id,
@@ -99,7 +101,7 @@ class _Change:
 
     async def _dropped(self, space: int) -> int:
         """Delete a batch of the old vectors, unless they are searched again."""
-        async with tenant_tx(self._worker.pool, self._tenant_id) as db:
+        async with tenant_tx(self._context.pool, self._tenant_id) as db:
             collection = await queries.find_change(db, self._tenant_id, self._id)
             if collection is None or collection.space != space or collection.next_space is not None:
                 return 0

@@ -40,8 +40,8 @@ from schema.queries.jobs.attempts import ClaimedJob, Ending, claim_job, requeue_
 from schema.queries.jobs.jobs import compact
 from schema.queries.sessions.sessions import StoredMessage
 from schema.states import CancelMode
-from workers.context import WorkerContext
 from workers.limits.reservation import Reservation
+from workers.queue.context import QueueContext
 from workers.queue.errors import is_retryable, reason_of, retry_delay_s
 from workers.queue.finish import finish_stream
 from workers.queue.finish_retry import finish_with_retries
@@ -59,9 +59,7 @@ Stop = Literal["cancel", "hand_back", "fenced", "limit"]
 class Work(Protocol):
     """What a kind of job does: it emits events, the last ones being the whole message and what it used."""
 
-    async def __call__(
-        self, worker: WorkerContext, job: ClaimedJob, messages: Sequence[StoredMessage], emit: Callable[[Event], None]
-    ) -> None:
+    async def __call__(self, job: ClaimedJob, messages: Sequence[StoredMessage], emit: Callable[[Event], None]) -> None:
         """Do the work of a claimed job. Cancelling stops it and whatever it asked others for."""
         ...
 
@@ -70,28 +68,28 @@ class AttemptError(Exception):
     """An attempt ended by an error of our own; all of it that Celery and Flower are told is its kind."""
 
 
-async def attempt_job(worker: WorkerContext, work: Work, tenant_id: UUID, job_id: UUID, dispatch_seq: int) -> None:
+async def attempt_job(context: QueueContext, work: Work, tenant_id: UUID, job_id: UUID, dispatch_seq: int) -> None:
     """Answer a doorbell. Returns when the attempt has ended in whichever way; a stale doorbell does nothing.
 
     Raises AttemptBroke; then the lease runs out and the job is done again.
     """
-    worker.on_message()
+    context.running.on_message()
     try:
-        await _attempt(worker, work, tenant_id, job_id, dispatch_seq)
+        await _attempt(context, work, tenant_id, job_id, dispatch_seq)
     except Exception as error:
         log.error("attempt_broke", tenant_id=str(tenant_id), job_id=str(job_id), exc_info=error)
         raise AttemptError(type(error).__name__) from None
 
 
-async def _attempt(worker: WorkerContext, work: Work, tenant_id: UUID, job_id: UUID, dispatch_seq: int) -> None:
+async def _attempt(context: QueueContext, work: Work, tenant_id: UUID, job_id: UUID, dispatch_seq: int) -> None:
     try:
         claimed = await claim_job(
-            worker.pool,
+            context.pool,
             tenant_id,
             job_id,
             dispatch_seq,
-            worker=worker.owner,
-            lease_s=worker.settings.lease_s,
+            worker=context.owner,
+            lease_s=context.lease_s,
             history=HISTORY,
         )
     except Unavailable:
@@ -101,21 +99,21 @@ async def _attempt(worker: WorkerContext, work: Work, tenant_id: UUID, job_id: U
         log.debug("doorbell_stale", job_id=str(job_id), dispatch_seq=dispatch_seq)
         return
     job, messages = claimed
-    attempt = Attempt(worker, job, messages)
-    worker.register(attempt)
+    attempt = Attempt(context, job, messages)
+    context.running.register(attempt)
     try:
         await attempt.run(work)
     finally:
-        worker.unregister(attempt)
+        context.running.unregister(attempt)
 
 
 class Attempt:
     """A claimed job while it runs here. `stop()` may be called from the loop at any time."""
 
-    def __init__(self, worker: WorkerContext, job: ClaimedJob, messages: Sequence[StoredMessage]) -> None:
+    def __init__(self, context: QueueContext, job: ClaimedJob, messages: Sequence[StoredMessage]) -> None:
         self.job, self.tenant_id, self.job_id = job, job.tenant_id, job.id
         self.number: int = job.attempt
-        self._worker, self._messages = worker, messages
+        self._context, self._messages = context, messages
         self._allowance: Reservation | None = None
         self._said: list[str] = []
         self._completed: MessageCompleted | None = None
@@ -142,7 +140,7 @@ class Attempt:
             self._log.info("attempt_fenced")
             return
         self.stream = JobStream(
-            self._worker.relay,
+            self._context.relay,
             self.tenant_id,
             self.job_id,
             attempt=self.number,
@@ -151,11 +149,11 @@ class Attempt:
             on_fenced=lambda: self.stop("fenced"),
         )
         # The work is begun first: its way to the model is longer than the first event's way to the client.
-        self._task = asyncio.get_running_loop().create_task(work(self._worker, self.job, self._messages, self._emit))
+        self._task = asyncio.get_running_loop().create_task(work(self.job, self._messages, self._emit))
         self._announce(history)
         if self.job.tenant is not None:
             self._allowance = Reservation(
-                self._worker.limits,
+                self._context.limits,
                 self.job,
                 self.job.tenant,
                 input_tokens=self._prompt(),
@@ -170,14 +168,14 @@ class Attempt:
     async def _history(self) -> History | None:
         if self.number == 1 and self.job.dispatch_seq == 1:
             return new_history(self.job_id, self.job.created_at, queued_event(self.job))
-        history = await self._worker.relay.take_over(self.tenant_id, self.job_id, self.number)
+        history = await self._context.relay.take_over(self.tenant_id, self.job_id, self.number)
         if history is not None and not history.frames:
             origin = self.number if self.number > 1 else 1
             return new_history(self.job_id, self.job.created_at, queued_event(self.job), origin=origin)
         return history
 
     def _announce(self, history: History) -> None:
-        worker = self._worker.node
+        worker = self._context.node
         if self.number == 1:
             self.stream.put(JobStarted(attempt=1, worker=worker))
             return
@@ -297,7 +295,7 @@ class Attempt:
         self, *, outcome: str, error: dict[str, Any], delay_s: float = 0.0, refund: bool = False
     ) -> None:
         try:
-            async with tenant_tx(self._worker.pool, self.tenant_id) as db:
+            async with tenant_tx(self._context.pool, self.tenant_id) as db:
                 back = await requeue_job(
                     db,
                     self.tenant_id,
@@ -314,25 +312,27 @@ class Attempt:
         await self.stream.flush(1.0)
         if back:
             self._log.info("job_requeued", outcome=outcome, delay_s=round(delay_s, 2))
-            self._worker.kick_later(self.job.queue, delay_s)
+            self._context.dispatcher.kick_later(self.job.queue, delay_s)
 
     async def _end(self, last: list[Event], state: Any, **facts: Any) -> None:
         """Commit the end, then publish it; if a newer attempt has the job, do neither."""
         frames = self.stream.preview(last)
         ending = Ending(state=state, last_seq=len(frames), frames=compact(frames), **facts)
-        ended = await finish_with_retries(self._worker.pool, self.job, ending, lost=lambda: self._why == "fenced")
+        ended = await finish_with_retries(self._context.pool, self.job, ending, lost=lambda: self._why == "fenced")
         if ended is None:
             self._log.info("attempt_fenced")
             return
         self.stream.end(frames)
         self._log.info("job_ended", state=state, events=len(frames))
         if ended.more or ended.next_turn:
-            self._worker.dispatcher.kick(self.job.queue)
+            self._context.dispatcher.kick(self.job.queue)
         await self.stream.flush(FLUSH_S)
         if "reserved" in self.job.payload:
             used = ending.usage or {"input_tokens": 0, "output_tokens": 0}
             tokens = used["input_tokens"] + used["output_tokens"] if KINDS[self.job.kind].metered else 0
-            await finish_stream(self._worker.limits, self.tenant_id, self.job_id, tokens=tokens, nanos=ended.cost_nanos)
+            await finish_stream(
+                self._context.limits, self.tenant_id, self.job_id, tokens=tokens, nanos=ended.cost_nanos
+            )
 
 
 def _kept(frames: Sequence[bytes]) -> int:

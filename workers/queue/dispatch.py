@@ -35,6 +35,10 @@ class Dispatcher:
         if self._task is None:
             self._task = asyncio.get_running_loop().create_task(self._work(), name="dispatch")
 
+    def kick_later(self, queue: str, delay_s: float) -> None:
+        """Have the waiting jobs of `queue` looked at when a retry is due."""
+        asyncio.get_running_loop().call_later(delay_s + 0.01, self.kick, queue)
+
     async def _work(self) -> None:
         try:
             while self._kicked:

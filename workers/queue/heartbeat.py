@@ -22,7 +22,7 @@ from psycopg.rows import dict_row
 from schema.db import connection_options
 from schema.queries.jobs.attempts import RENEW, renew_values
 from schema.queries.jobs.sweeper import UNHEARD
-from workers.context import WorkerContext
+from workers.queue.context import QueueContext
 
 log = structlog.get_logger()
 
@@ -34,10 +34,11 @@ KILL_S = 30.0
 class Heartbeat(threading.Thread):
     """Beats three times per lease. `start()` it once the workshop is open, `stop()` it last."""
 
-    def __init__(self, worker: WorkerContext) -> None:
+    def __init__(self, context: QueueContext, *, database_url: str, grace_s: float) -> None:
         super().__init__(name="heartbeat", daemon=True)
-        self._worker = worker
-        self._every_s = worker.settings.lease_s / 3
+        self._context, self._running = context, context.running
+        self._database_url, self._grace_s = database_url, grace_s
+        self._every_s = context.lease_s / 3
         self._stopping = threading.Event()
         self._turned_at = time.monotonic()
         self._db: psycopg.Connection[Any] | None = None
@@ -58,16 +59,16 @@ class Heartbeat(threading.Thread):
         self._disconnect()
 
     def _beat(self) -> None:
-        self._worker.loop.call_soon_threadsafe(self._turn)
+        self._running.loop.call_soon_threadsafe(self._turn)
         if time.monotonic() - self._turned_at > max(STUCK_S, 2 * self._every_s):
-            log.error("loop_stuck", running=len(self._worker.running))
+            log.error("loop_stuck", running=len(self._running))
             return
         db = self._connection()
-        held = self._worker.held()
+        held = self._running.held()
         if held:
-            rows = db.execute(RENEW, renew_values(held, self._worker.settings.lease_s)).fetchall()
+            rows = db.execute(RENEW, renew_values(held, self._context.lease_s)).fetchall()
             kept = {row["id"]: row["cancel_requested"] for row in rows}
-            self._worker.loop.call_soon_threadsafe(self._worker.on_heartbeat, held, kept)
+            self._running.loop.call_soon_threadsafe(self._running.on_heartbeat, held, kept)
         if self._is_deaf(db):
             self._leave()
 
@@ -75,23 +76,23 @@ class Heartbeat(threading.Thread):
         self._turned_at = time.monotonic()
 
     def _is_deaf(self, db: psycopg.Connection[Any]) -> bool:
-        worker = self._worker
-        if worker.draining or len(worker.running) >= worker.settings.concurrency_of(worker.queue):
+        running = self._running
+        if running.draining or len(running) >= self._context.slots:
             return False
-        if worker.loop.time() - worker.last_message_at < DEAF_S:
+        if running.loop.time() - running.last_message_at < DEAF_S:
             return False
-        return db.execute(UNHEARD, {"queues": [worker.queue]}).fetchone() is not None
+        return db.execute(UNHEARD, {"queues": [self._context.name]}).fetchone() is not None
 
     def _leave(self) -> None:
-        log.error("worker_deaf", queue=self._worker.queue)
+        log.error("worker_deaf", queue=self._context.name)
         os.kill(os.getpid(), signal.SIGTERM)
-        self._stopping.wait(self._worker.settings.grace_s + KILL_S)
+        self._stopping.wait(self._grace_s + KILL_S)
         os._exit(70)
 
     def _connection(self) -> psycopg.Connection[Any]:
         if self._db is None or self._db.closed:
             options = {**connection_options("headrace_system", "headrace heartbeat"), "row_factory": dict_row}
-            self._db = psycopg.connect(self._worker.settings.database_url, **options)
+            self._db = psycopg.connect(self._database_url, **options)
         return self._db
 
     def _disconnect(self) -> None:

@@ -95,9 +95,9 @@ async def work(core: JobCore, database_url: str, redis_url: str, tenant: TestTen
     async with worker_context(database_url, redis_url) as worker:
         first = await submit(core, turn(tenant, **said))
         for job in (first, await submit(core, turn(tenant, **said)), await submit(core, submission(tenant, **alone))):
-            await attempt_job(worker, Script(*saying(person.word)), tenant.id, job.job_id, 1)
+            await attempt_job(worker.queue, Script(*saying(person.word)), tenant.id, job.job_id, 1)
         again = await submit(core, turn(tenant, first.session_id, **said))
-        await attempt_job(worker, Script(*saying(person.word)), tenant.id, again.job_id, 1)
+        await attempt_job(worker.queue, Script(*saying(person.word)), tenant.id, again.job_id, 1)
     add(database_url, "idempotency_keys", tenant, route="r", key=person.word, fingerprint="f", job_id=first.job_id)
     add(database_url, "job_secrets", tenant, job_id=first.job_id, key_id=VAULT.key_ids[0], sealed=person.word.encode())
 
@@ -277,11 +277,11 @@ async def test_live_jobs_stop_before_anything_is_erased_and_their_last_words_are
     await submit(core, submission(tenant, submitted_by=by))
     script = Script(saying(ada.word)[0], asyncio.Event())
     async with worker_context(database_url, redis_url) as worker:
-        attempt = asyncio.create_task(attempt_job(worker, script, tenant.id, running.job_id, 1))
+        attempt = asyncio.create_task(attempt_job(worker.queue, script, tenant.id, running.job_id, 1))
         await asyncio.wait_for(script.at_work.wait(), PATIENCE_S)
         answer = await api.post(f"/api/users/{ada.id}/erase", json={"confirm": ada.email})
         await asyncio.wait_for(attempt, PATIENCE_S)
-        late = await worker.relay.take_over(tenant.id, running.job_id, 2)
+        late = await worker.queue.relay.take_over(tenant.id, running.job_id, 2)
     assert (200, 5) == (answer.status_code, answer.json()["rows"]["jobs"])
     assert (True, None) == (script.closed, late)
     assert set() == tables_with(database_url, ada.word) | await keys_with(core, ada.word)

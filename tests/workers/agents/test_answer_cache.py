@@ -229,7 +229,7 @@ async def test_a_disliked_answer_goes_with_all_that_came_of_it(asker: Asker) -> 
     first, again = await asker.ask(QUESTION), await asker.ask("Can you tell me what a headrace is?")
     exactly = await asker.ask("Can you tell me what a headrace is?")
     assert [False, True, True] == [first.is_kept, again.is_kept, exactly.is_kept]
-    async with tenant_tx(asker.worker.pool, asker.tenant.id) as db:
+    async with tenant_tx(asker.worker.agents.pool, asker.tenant.id) as db:
         assert 3 == await delete_answer(db, asker.tenant.id, exactly.job["id"])
     assert "answer 2" == (await asker.ask(QUESTION)).text
     assert 1 == kept(asker)

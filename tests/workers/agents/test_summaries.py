@@ -64,7 +64,7 @@ class Talk:
         before = rows(
             self.worker.url, "SELECT role, parts FROM messages WHERE session_id = %s ORDER BY turn, ordinal", self.id
         )[:-1]
-        summary = await summary_for(self.worker.worker_context, job, needs, self.models(job), messages(before))
+        summary = await summary_for(self.worker.worker_context.agents, job, needs, self.models(job), messages(before))
         self.turns = job.turn or 0
         change(self.worker.url, "UPDATE jobs SET state = 'succeeded' WHERE id = %s", job.id)
         self.say(self.turns, 1, "assistant", f"assistant {self.turns}. And more.")
@@ -77,11 +77,18 @@ class Talk:
         job = await claim(self.worker.core, self.worker.url, submitted.job_id)
         assert job is not None
         ids: dict[str, UUID | None] = {"job_id": job.id, "session_id": self.id, "user_id": None}
-        return job, await read_needs(self.worker.worker_context.pool, self.tenant.id, **ids)
+        return job, await read_needs(self.worker.worker_context.agents.pool, self.tenant.id, **ids)
 
     def models(self, job: ClaimedJob) -> Models:
         configuration: Any = _NoConfiguration()
-        return Models(self.worker.worker_context, self.tenant.id, configuration, [], default=job.model, asked_for=False)
+        return Models(
+            self.worker.worker_context.agents.models,
+            self.tenant.id,
+            configuration,
+            [],
+            default=job.model,
+            asked_for=False,
+        )
 
     def stored(self) -> tuple[str | None, int | None]:
         (row,) = rows(self.worker.url, "SELECT summary, summary_turn FROM sessions WHERE id = %s", self.id)
@@ -183,7 +190,7 @@ async def test_an_older_job_does_not_overwrite_a_newer_summary(talk: Talk, worke
     job, needs = await talk.job()
     change(worker.url, "UPDATE sessions SET summary = 'newer', summary_turn = 6 WHERE id = %s", talk.id)
     many = [Message.of("user", "x")] * 16
-    await summary_for(worker.worker_context, job, needs, talk.models(job), many)
+    await summary_for(worker.worker_context.agents, job, needs, talk.models(job), many)
     assert ("newer", 6) == talk.stored()
 
 

@@ -75,7 +75,7 @@ async def ingested(
     """Upload and ingest into the default collection; return the job's id."""
     found = rows(database_url, "SELECT id FROM collections WHERE tenant_id = %s AND name = 'default'", tenant.id)
     collection = found[0]["id"] if found else await make_collection(core, tenant)
-    job_id = await upload(core, worker.storage, tenant, collection, files, **options)
+    job_id = await upload(core, worker.ingestion.storage, tenant, collection, files, **options)
     await work(worker, database_url, job_id)
     return job_id
 
@@ -176,7 +176,9 @@ async def test_an_attempt_that_takes_over_embeds_only_what_is_missing(
     """Half of a file is drafted when the attempt is lost; the next goes on from there, and tells of what was finished."""
     monkeypatch.setattr(file_runs, "AT_ONCE", 2)
     collection = await make_collection(core, tenant)
-    job_id = await upload(core, worker.storage, tenant, collection, {"a.txt": letter(5), "b.txt": letter(6, 12)})
+    job_id = await upload(
+        core, worker.ingestion.storage, tenant, collection, {"a.txt": letter(5), "b.txt": letter(6, 12)}
+    )
     add, calls = queries.add_embedded, 0
 
     async def dying(*args: Any, **options: Any) -> bool:
@@ -208,7 +210,9 @@ async def test_a_file_that_is_cancelled_ends_and_the_others_go_on(
 ) -> None:
     monkeypatch.setattr(file_runs, "AT_ONCE", 1)
     collection = await make_collection(core, tenant)
-    job_id = await upload(core, worker.storage, tenant, collection, {"long.txt": letter(7, 30), "short.txt": letter(8)})
+    job_id = await upload(
+        core, worker.ingestion.storage, tenant, collection, {"long.txt": letter(7, 30), "short.txt": letter(8)}
+    )
     task = asyncio.create_task(work(worker, database_url, job_id))
     sql = "SELECT drafted FROM document_versions v WHERE job_id = %s AND drafted > 2 AND place = 0"
     while not rows(database_url, sql, job_id):
@@ -228,7 +232,9 @@ async def test_a_collection_that_is_deleted_meanwhile_ends_the_job_cleanly(
 ) -> None:
     monkeypatch.setattr(file_runs, "AT_ONCE", 1)
     collection = await make_collection(core, tenant)
-    job_id = await upload(core, worker.storage, tenant, collection, {f"{n}.txt": letter(n, 12) for n in range(6)})
+    job_id = await upload(
+        core, worker.ingestion.storage, tenant, collection, {f"{n}.txt": letter(n, 12) for n in range(6)}
+    )
     task = asyncio.create_task(work(worker, database_url, job_id))
     while not rows(database_url, "SELECT 1 FROM chunk_drafts WHERE tenant_id = %s", tenant.id):
         assert not task.done()
@@ -246,7 +252,9 @@ async def test_a_file_that_kills_its_worker_is_given_up(
     core: JobCore, worker: WorkerContext, database_url: str, tenant: TestTenant
 ) -> None:
     collection = await make_collection(core, tenant)
-    job_id = await upload(core, worker.storage, tenant, collection, {"killer.txt": letter(1), "good.txt": letter(2)})
+    job_id = await upload(
+        core, worker.ingestion.storage, tenant, collection, {"killer.txt": letter(1), "good.txt": letter(2)}
+    )
     change(
         database_url,
         "UPDATE document_versions SET tries = %s WHERE job_id = %s AND place = 0",
@@ -269,9 +277,9 @@ async def test_bytes_that_are_gone_are_said_to_be(
     core: JobCore, worker: WorkerContext, database_url: str, tenant: TestTenant
 ) -> None:
     collection = await make_collection(core, tenant)
-    job_id = await upload(core, worker.storage, tenant, collection, {"lost.txt": letter(1)})
+    job_id = await upload(core, worker.ingestion.storage, tenant, collection, {"lost.txt": letter(1)})
     (row,) = rows(database_url, "SELECT stored_as FROM document_versions WHERE job_id = %s", job_id)
-    await worker.storage.delete([row["stored_as"]])
+    await worker.ingestion.storage.delete([row["stored_as"]])
     await work(worker, database_url, job_id)
     assert {"lost.txt": "failed bytes_missing"} == states(database_url, job_id)
 
@@ -280,7 +288,7 @@ async def test_a_job_that_is_cancelled_cancels_its_files(
     core: JobCore, worker: WorkerContext, database_url: str, tenant: TestTenant
 ) -> None:
     collection = await make_collection(core, tenant)
-    job_id = await upload(core, worker.storage, tenant, collection, {"a.txt": letter(1)})
+    job_id = await upload(core, worker.ingestion.storage, tenant, collection, {"a.txt": letter(1)})
     change(database_url, "UPDATE jobs SET state = 'cancelled', finished_at = now() WHERE id = %s", job_id)
     assert {"a.txt": "cancelled"} == states(database_url, job_id)
     change(database_url, "UPDATE jobs SET state = 'queued', finished_at = NULL WHERE id = %s", job_id)
@@ -292,7 +300,9 @@ async def test_two_jobs_with_the_same_bytes_read_them_one_after_the_other(
 ) -> None:
     collection = await make_collection(core, tenant)
     jobs = [
-        await upload(core, worker.storage, tenant, collection, {f"{name} {n}.txt": letter(n) for n in range(8)})
+        await upload(
+            core, worker.ingestion.storage, tenant, collection, {f"{name} {n}.txt": letter(n) for n in range(8)}
+        )
         for name in ("one", "two")
     ]
     await asyncio.gather(*(work(worker, database_url, job_id) for job_id in jobs))
@@ -306,7 +316,7 @@ async def test_bytes_that_were_noted_and_committed_are_not_removed(
 ) -> None:
 
     collection = await make_collection(core, tenant)
-    kept, left = [await store(worker.storage, tenant, name, letter(1)) for name in ("kept.txt", "left.txt")]
+    kept, left = [await store(worker.ingestion.storage, tenant, name, letter(1)) for name in ("kept.txt", "left.txt")]
     async with tenant_tx(core.pool, tenant.id) as db:
         await note_files(db, tenant.id, [kept.stored_as, left.stored_as])
 
@@ -322,7 +332,7 @@ async def test_another_embedder_takes_over_once_all_passages_have_its_vectors(
 
     await ingested(core, worker, database_url, tenant, {f"{n}.txt": letter(n, 6) for n in range(5)})
     (collection,) = rows(database_url, "SELECT * FROM collections WHERE tenant_id = %s", tenant.id)
-    worker.embedders._batchers["stand-in"] = Halves()
+    worker.ingestion.embedders._batchers["stand-in"] = Halves()
     change(database_url, "UPDATE collections SET next_embedder = 'stand-in' WHERE id = %s", collection["id"])
     job_id = new_id()
     payload = {"reembed": str(collection["id"])}

@@ -37,7 +37,7 @@ async def worker(database_url: str, redis_url: str) -> AsyncIterator[WorkerConte
 def begin(
     worker: WorkerContext, script: Script, tenant: TestTenant, job: Submitted, seq: int = 1
 ) -> asyncio.Task[None]:
-    return asyncio.create_task(attempt_job(worker, script, tenant.id, job.job_id, seq))
+    return asyncio.create_task(attempt_job(worker.queue, script, tenant.id, job.job_id, seq))
 
 
 async def test_an_answer_is_stored_once_and_the_stream_tells_it(
@@ -161,13 +161,13 @@ async def test_a_hand_back_spends_no_try_and_the_next_attempt_goes_on_in_the_sam
     script = Script(events.MessageDelta(text="half"), asyncio.Event())
     running = begin(worker, script, tenant, job)
     await script.at_work.wait()
-    worker.hand_back()
+    worker.queue.running.hand_back()
     await asyncio.wait_for(running, PATIENCE_S)
     row = job_row(database_url, job.job_id)
     assert ("queued", 0, 1) == (row["state"], row["tries"], row["attempt"])
 
-    worker.draining = False
-    await worker.dispatcher.dispatch("chat")
+    worker.queue.running.draining = False
+    await worker.queue.dispatcher.dispatch("chat")
     await begin(worker, Script(*saying("whole")), tenant, job, seq=job_row(database_url, job.job_id)["dispatch_seq"])
     frames = await read_all(await core.hub.join(tenant.id, job.job_id))
     restarted = next(frame for frame in frames if frame.type == "job.restarted")
@@ -192,7 +192,7 @@ async def test_an_attempt_that_lost_its_job_writes_nothing(
         "UPDATE jobs SET state = 'dispatched', dispatch_seq = 2, lease_owner = NULL WHERE id = %s",
         job.job_id,
     )
-    async with worker_context(database_url, ports_url(worker)) as second:
+    async with worker_context(database_url, worker.settings.redis_url) as second:
         await begin(second, Script(*saying("new answer")), tenant, job, seq=2)
     wake.set()
     await asyncio.wait_for(zombie, PATIENCE_S)
@@ -204,10 +204,6 @@ async def test_an_attempt_that_lost_its_job_writes_nothing(
     assert list(range(1, len(frames) + 1)) == [frame.seq for frame in frames]
 
 
-def ports_url(worker: WorkerContext) -> str:
-    return worker.settings.redis_url
-
-
 async def test_an_attempt_whose_lease_is_gone_stops_at_the_next_beat(
     core: JobCore, worker: WorkerContext, database_url: str, tenant: TestTenant
 ) -> None:
@@ -215,8 +211,8 @@ async def test_an_attempt_whose_lease_is_gone_stops_at_the_next_beat(
     script = Script(asyncio.Event())
     running = begin(worker, script, tenant, job)
     await script.at_work.wait()
-    held = worker.held()
-    worker.on_heartbeat(held, {})
+    held = worker.queue.running.held()
+    worker.queue.running.on_heartbeat(held, {})
     await asyncio.wait_for(running, PATIENCE_S)
     assert ("running", True) == (job_row(database_url, job.job_id)["state"], script.closed)
 
@@ -251,7 +247,7 @@ async def test_a_log_line_of_each_attempt_is_kept(
     job = await submit_one(core, tenant)
     await begin(worker, Script(ProviderRateLimited("slow down")), tenant, job)
     change(database_url, "UPDATE jobs SET run_at = now() WHERE id = %s", job.job_id)
-    await worker.dispatcher.dispatch("chat")
+    await worker.queue.dispatcher.dispatch("chat")
     await begin(worker, Script(*saying()), tenant, job, seq=2)
     kept = rows(database_url, "SELECT attempt, outcome FROM attempts WHERE job_id = %s ORDER BY attempt", job.job_id)
     assert [(1, "failed"), (2, "succeeded")] == [(row["attempt"], row["outcome"]) for row in kept]

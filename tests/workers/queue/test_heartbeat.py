@@ -14,6 +14,7 @@ from schema.job_kinds import KINDS
 from tests.conftest import TestTenant
 from tests.waiting import PATIENCE_S
 from tests.workers.jobs import Script, change, job_row, rows, submit_one, worker_context
+from workers.context import WorkerContext
 from workers.queue.attempts import Attempt, attempt_job
 from workers.queue.heartbeat import Heartbeat
 from workers.queue.job_core import JobCore
@@ -22,20 +23,25 @@ from workers.storage.settings import StorageSettings
 ATTEMPT = {"tenant_id": UUID(int=1), "attempt": 1}
 
 
+def heartbeat_of(worker: WorkerContext) -> Heartbeat:
+    settings = worker.settings
+    return Heartbeat(worker.queue, database_url=settings.database_url, grace_s=settings.grace_s)
+
+
 async def test_a_busy_loop_keeps_its_leases(
     core: JobCore, database_url: str, redis_url: str, tenant: TestTenant
 ) -> None:
     job = await submit_one(core, tenant)
     script = Script(asyncio.Event())
     async with worker_context(database_url, redis_url, lease_s=4) as worker:
-        running = asyncio.create_task(attempt_job(worker, script, tenant.id, job.job_id, 1))
+        running = asyncio.create_task(attempt_job(worker.queue, script, tenant.id, job.job_id, 1))
         await script.at_work.wait()
-        heartbeat = Heartbeat(worker)
+        heartbeat = heartbeat_of(worker)
         heartbeat.start()
         time.sleep(5)  # noqa: ASYNC251 -- the loop is blocked for longer than the lease on purpose
         (lease,) = rows(database_url, "SELECT lease_until > now() AS held FROM jobs WHERE id = %s", job.job_id)
         heartbeat.stop()
-        worker.hand_back()
+        worker.queue.running.hand_back()
         await running
     assert lease["held"]
 
@@ -46,9 +52,9 @@ async def test_a_cancel_whose_order_got_lost_arrives_with_the_beat(
     job = await submit_one(core, tenant)
     script = Script(events.MessageDelta(text="a"), asyncio.Event())
     async with worker_context(database_url, redis_url, lease_s=0.6) as worker:
-        running = asyncio.create_task(attempt_job(worker, script, tenant.id, job.job_id, 1))
+        running = asyncio.create_task(attempt_job(worker.queue, script, tenant.id, job.job_id, 1))
         await script.at_work.wait()
-        heartbeat = Heartbeat(worker)
+        heartbeat = heartbeat_of(worker)
         heartbeat.start()
         change(database_url, "UPDATE jobs SET cancel_requested = 'keep' WHERE id = %s", job.job_id)
         await asyncio.wait_for(running, PATIENCE_S)
@@ -62,9 +68,9 @@ async def test_an_attempt_that_another_has_taken_over_is_stopped_by_the_beat(
     job = await submit_one(core, tenant)
     script = Script(asyncio.Event())
     async with worker_context(database_url, redis_url, lease_s=0.6) as worker:
-        running = asyncio.create_task(attempt_job(worker, script, tenant.id, job.job_id, 1))
+        running = asyncio.create_task(attempt_job(worker.queue, script, tenant.id, job.job_id, 1))
         await script.at_work.wait()
-        heartbeat = Heartbeat(worker)
+        heartbeat = heartbeat_of(worker)
         heartbeat.start()
         change(database_url, "UPDATE jobs SET attempt = 2 WHERE id = %s", job.job_id)
         await asyncio.wait_for(running, PATIENCE_S)
@@ -81,10 +87,10 @@ async def test_a_worker_whose_slots_are_all_busy_is_not_deaf(
     change(database_url, "UPDATE jobs SET dispatch_seq = 5 WHERE id = %s", job.job_id)
     storage = StorageSettings(folder=tmp_path)
     async with worker_context(database_url, redis_url, "ingestion", storage=storage, ingestion_concurrency=2) as worker:
-        worker.last_message_at -= 60
-        heartbeat = Heartbeat(worker)
+        worker.queue.running.last_message_at -= 60
+        heartbeat = heartbeat_of(worker)
         with psycopg.connect(database_url) as db:
             assert heartbeat._is_deaf(db)
-            worker.running = {new_id(): Attempt(worker, SimpleNamespace(**ATTEMPT, id=new_id()), ()) for _ in range(2)}
+            for _ in range(2):
+                worker.queue.running.register(Attempt(worker.queue, SimpleNamespace(**ATTEMPT, id=new_id()), ()))
             assert not heartbeat._is_deaf(db)
-        worker.running = {}

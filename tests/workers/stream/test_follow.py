@@ -34,7 +34,7 @@ async def test_the_submitter_receives_the_whole_job(
     follower.start_with(done.queued)
     reading = asyncio.create_task(read_all(follower))
     async with worker_context(database_url, redis_url) as worker:
-        await attempt_job(worker, Script(*saying("hi")), tenant.id, wanted.job_id, 1)
+        await attempt_job(worker.queue, Script(*saying("hi")), tenant.id, wanted.job_id, 1)
         frames = await reading
     assert [1, 2, 3, 4, 5, 6] == [frame.seq for frame in frames]
     assert 0 == core.hub.open_streams
@@ -102,7 +102,7 @@ async def test_the_stream_is_read_from_postgres_when_redis_has_lost_it(
 ) -> None:
     done = await submit_one(core, tenant)
     async with worker_context(database_url, redis_url) as worker:
-        await attempt_job(worker, Script(*saying("kept")), tenant.id, done.job_id, 1)
+        await attempt_job(worker.queue, Script(*saying("kept")), tenant.id, done.job_id, 1)
     original = await read_all(await core.hub.join(tenant.id, done.job_id))
     with redis.Redis.from_url(redis_url) as client:
         client.flushdb()

@@ -2,34 +2,42 @@
 for all kinds (`workers/queue/attempts.py`)."""
 
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any
 from uuid import UUID
 
 from schema.job_kinds import KINDS, Kind
-from workers.agents.pipelines import Pipelines
+from workers.agents.pipelines import run_pipeline
 from workers.celery.pool import CoroutineTask
-from workers.celery.tasks import chat
+from workers.celery.tasks.chat import answer_chat
+from workers.context import WorkerContext
 from workers.ingestion.batch import ingest
 from workers.queue.attempts import Work, attempt_job
 
 
-def work_by_kind() -> dict[Kind, Work]:
-    """Return what each kind of job does."""
+def work_by_kind() -> dict[Kind, Callable[[WorkerContext], Work]]:
+    """Return what each kind of job does, to be bound to the part of the worker's context that it needs."""
     return {
-        "chat": chat.work,
-        "pipeline": Pipelines(),
-        "ingestion": ingest,
+        "chat": lambda worker: partial(answer_chat, worker.agents),
+        "pipeline": lambda worker: partial(run_pipeline, worker.agents),
+        "ingestion": _ingest,
     }
+
+
+def _ingest(worker: WorkerContext) -> Work:
+    assert worker.ingestion is not None, "only workers that serve the queue of ingestion receive its messages"
+    return partial(ingest, worker.ingestion)
 
 
 def register(app: Any) -> None:
     """Add a task for every kind to the application, under its wire name."""
-    for kind, work in work_by_kind().items():
-        app.task(name=KINDS[kind].task, base=CoroutineTask, shared=False)(_task(app, work))
+    for kind, bind in work_by_kind().items():
+        app.task(name=KINDS[kind].task, base=CoroutineTask, shared=False)(_task(app, bind))
 
 
-def _task(app: Any, work: Work) -> Callable[..., Awaitable[None]]:
+def _task(app: Any, bind: Callable[[WorkerContext], Work]) -> Callable[..., Awaitable[None]]:
     async def run(tenant_id: str, job_id: str, dispatch_seq: int, inbox: str | None = None) -> None:
-        await attempt_job(app.worker_context, work, UUID(tenant_id), UUID(job_id), dispatch_seq)
+        worker: WorkerContext = app.worker_context
+        await attempt_job(worker.queue, bind(worker), UUID(tenant_id), UUID(job_id), dispatch_seq)
 
     return run

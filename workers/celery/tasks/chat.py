@@ -6,16 +6,16 @@ from graphs.runner import read_chat, run_chat
 from schema.events import Event
 from schema.queries.jobs.attempts import ClaimedJob
 from schema.queries.sessions.sessions import StoredMessage
+from workers.agents.context import AgentContext
 from workers.agents.run_agent import run_agent
-from workers.context import WorkerContext
 
 
-async def work(
-    worker: WorkerContext, job: ClaimedJob, messages: Sequence[StoredMessage], emit: Callable[[Event], None]
+async def answer_chat(
+    context: AgentContext, job: ClaimedJob, messages: Sequence[StoredMessage], emit: Callable[[Event], None]
 ) -> None:
-    """Run the chat graph for a claimed job, or its agent's; the model alone is an agent too where it answers from documents."""
+    """Run a claimed job's agent, or the plain chat graph. A chat over documents needs an agent, even if it names none."""
     if job.agent is not None or job.payload.get("collections"):
-        await run_agent(worker, job, messages, emit)
+        await run_agent(context, job, messages, emit)
         return
     run = read_chat(job.model, job.payload, messages)
-    await run_chat(worker.graphs, worker.provider_of(job), run, emit)
+    await run_chat(context.chat_graphs, context.models.provider_of(job), run, emit)

@@ -1,0 +1,71 @@
+"""What answering needs of its worker process: models, graphs, tools and the configurations of tenants. Opened in
+`workers/context.py`."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import httpx2
+
+from graphs.agents.graphs import AgentGraphs
+from graphs.embeddings.registry import OpenEmbedder
+from graphs.pipelines.run import PipelineGraphs
+from graphs.providers.breakers import Breakers
+from graphs.providers.contract import Provider
+from graphs.providers.registry import Providers
+from graphs.providers.tenant_providers import TenantCredential, TenantProviderPool
+from graphs.routing.router import Router
+from graphs.runner import Graphs
+from schema.db import Pool
+from schema.queries.jobs.attempts import ClaimedJob
+from schema.vault import Sealed, Vault
+from tools.contract import Tool
+from tools.egress import EgressPolicy
+from workers.agents.configuration import Configurations
+from workers.retrieval.search import Searcher
+
+
+@dataclass(frozen=True)
+class ModelContext:
+    """The model providers: the installation's, and those that tenants have stored credentials for."""
+
+    providers: Providers
+    tenant_providers: TenantProviderPool
+    breakers: Breakers
+
+    def provider_of(self, job: ClaimedJob) -> Provider:
+        """Return the provider of a claimed job's model: with the tenant's own key if it has stored one, else the
+        installation's. Raises ProviderUnknown, SecretUnreadable."""
+        own = job.credential
+        if own is None:
+            return self.providers.get(job.model.partition("/")[0])
+        sealed = Sealed(own.key_id, own.sealed)
+        return self.tenant_providers.provider(
+            TenantCredential(job.tenant_id, own.id, own.service, own.base_url, sealed)
+        )
+
+
+@dataclass(frozen=True)
+class ToolResources:
+    """What tools are built with and given: the tools that are code, their settings, an HTTP client behind the egress guard."""
+
+    builtin: Mapping[str, Tool]
+    settings: Mapping[str, str] = field(repr=False)
+    fetch: httpx2.AsyncClient
+    egress: EgressPolicy
+    vault: Vault
+
+
+@dataclass(frozen=True)
+class AgentContext:
+    """The resources that chats, agents and pipelines share. `pool` sees one tenant at a time."""
+
+    pool: Pool
+    models: ModelContext
+    chat_graphs: Graphs
+    agent_graphs: AgentGraphs
+    pipeline_graphs: PipelineGraphs
+    configurations: Configurations
+    router: Router
+    embedder: OpenEmbedder
+    searcher: Searcher
+    tools: ToolResources

@@ -1,0 +1,28 @@
+"""What running a job needs of its worker process, whatever kind of job it is. Opened in `workers/context.py`."""
+
+from dataclasses import dataclass
+
+from schema.db import Pool
+from workers.limits.limits import Limits
+from workers.queue.dispatch import Dispatcher
+from workers.queue.running import RunningAttempts
+from workers.stream.relay import Relay
+
+
+@dataclass(frozen=True)
+class QueueContext:
+    """The queue that this process serves, and the resources that its attempts share. `pool` sees one tenant at a time."""
+
+    name: str
+    node: str
+    """This worker's name in Flower and in events."""
+    owner: str
+    """This process's name in leases."""
+    slots: int
+    """How many jobs run here at once."""
+    lease_s: float
+    pool: Pool
+    relay: Relay
+    limits: Limits
+    dispatcher: Dispatcher
+    running: RunningAttempts
