@@ -9,13 +9,13 @@ from msgspec import UNSET, Meta, UnsetType
 from api.http.fields import CreatedBy, NextCursor
 from api.tools.tool_secrets import needed_secrets
 from schema.queries.agents.tools import ConfiguredTool
+from schema.tool_kinds import ToolKind
 from tools.configured.definition import (
     Config,
     Description,
     Endpoint,
     Format,
     Headers,
-    Kind,
     MaxBytes,
     Name,
     OfKind,
@@ -77,7 +77,7 @@ class ToolOut(msgspec.Struct, frozen=True, kw_only=True):
     """A tool. Only your tenant's own tools can be changed; of the others you see what a model sees."""
 
     name: Name
-    kind: Annotated[Kind | Literal["builtin"], Meta(description="What a call does; `builtin` runs code.")]
+    kind: Annotated[ToolKind | Literal["builtin"], Meta(description="What a call does; `builtin` runs code.")]
     origin: Annotated[
         Literal["own", "shared", "builtin"],
         Meta(

@@ -13,9 +13,9 @@ from sqlmodel import Field
 
 from schema.tables.base import Table
 from schema.tables.columns import json, tenant_key, timestamp, within_tenant
+from schema.tool_kinds import TOOL_KINDS
 
 GRAPHS = ("auto", "chat", "react", "plan_execute", "supervisor")
-TOOL_KINDS = ("HTTP_GET", "HTTP_POST", "RAG", "SQL", "OCR", "CUBE")
 
 
 def _one_of(column: str, names: tuple[str, ...]) -> str:

@@ -5,9 +5,9 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
+from schema.tool_kinds import ToolKind
 from tools.contract import MAX_BYTES
 
-Kind = Literal["HTTP_GET", "HTTP_POST", "RAG", "SQL", "OCR", "CUBE"]
 OutputFormat = Literal["structured_json", "markdown_table", "chart_data", "summary_text"]
 
 
@@ -24,7 +24,7 @@ Name = Annotated[
         examples=["get_stock"],
     ),
 ]
-OfKind = Annotated[Kind, Meta(description="What a call does. Each kind has its own `config`.")]
+OfKind = Annotated[ToolKind, Meta(description="What a call does. Each kind has its own `config`.")]
 Description = Annotated[
     str, Meta(min_length=1, max_length=4000, description="What the tool does and when to call it, for the model.")
 ]

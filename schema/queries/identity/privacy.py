@@ -20,6 +20,7 @@ from uuid import UUID
 from psycopg.rows import DictRow
 
 from schema.db import Db, fetch_all, fetch_one
+from schema.queries.sessions import sessions
 from schema.states import LIVE_SQL
 
 OWN = "user_id = %(user_id)s"
@@ -69,7 +70,7 @@ PERSONAL: dict[str, Holding] = {
         why="Conversations; deleted.",
         of=OWN,
         section="sessions",
-        shown="id, title, turns, created_at, updated_at",
+        shown=sessions.COLUMNS,
         erasures=(Erasure(OWN),),
     ),
     "messages": Holding(
