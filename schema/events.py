@@ -32,7 +32,7 @@ class JobQueued(Event, frozen=True):
     """The job is accepted: its row is committed."""
 
     type = "job.queued"
-    kind: Annotated[str, Meta(description="What the job does: `chat`, `pipeline`, `ingest` and so on.")]
+    kind: Annotated[str, Meta(description="What the job does: `chat`, `pipeline`, `ingestion` and so on.")]
     session_id: Annotated[str | None, Meta(description="The session that the job belongs to.")] = None
     model: Annotated[str | None, Meta(description="The model as `provider/name`.")] = None
     agent: Annotated[str | None, Meta(description="The agent, or `auto` while none has been chosen.")] = None
@@ -326,7 +326,7 @@ def decode_event(frame: Frame) -> Event:
 
 def describe_events() -> str:
     """Return all events as a Markdown table, from the structs and their docstrings: what the API's documentation shows."""
-    rows = ["| event | fields | what it says |", "|---|---|---|"]
+    rows = ["| event | fields | meaning |", "|---|---|---|"]
     for name, event in EVENTS.items():
         fields = ", ".join(f"`{field.encode_name}`" for field in msgspec.structs.fields(event))
         rows.append(f"| `{name}` | {fields or '—'} | {' '.join((event.__doc__ or '').split())} |")

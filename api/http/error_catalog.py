@@ -15,7 +15,7 @@ class ErrorDoc(NamedTuple):
 
 
 CATALOG: dict[str, ErrorDoc] = {
-    "invalid_input": ErrorDoc("A parameter or a field is invalid", "limit must be 100 or less.", "limit"),
+    "invalid_input": ErrorDoc("A parameter or a field is invalid", "limit must be at most 100.", "limit"),
     "model_unknown": ErrorDoc(
         "No such model, or it is not granted to the tenant",
         "No such model: 'ollama/llama9'. GET /v1/models lists the models you can use.",

@@ -1,20 +1,28 @@
 """The documents say what is there."""
 
+import json
 import re
 from functools import cache
 from pathlib import Path
+from typing import Any
 
+import jsonschema_rs
+import msgspec
 import pytest
+from litestar import Litestar
 from litestar.routes import HTTPRoute
 
 from api.__main__ import COMMANDS
 from api.app import create_app
+from api.http.error_catalog import CATALOG
+from api.http.errors import documented_status
 from api.settings import ApiSettings
 from schema.events import EVENTS, describe_events
 from tests.secret import VAULT
 
 ROOT = Path(__file__).parents[2]
 PAGES = [f"docs/{path.name}" for path in sorted((ROOT / "docs").glob("*.md"))]
+API_PAGE = ROOT / "docs" / "api.md"
 DOCUMENTS = ("README.md", "ARCHITECTURE.md", "DECISIONS.md", "CONTRIBUTING.md", "CHANGELOG.md", *PAGES)
 PATH = re.compile(
     r"`((?:api|workers|graphs|tools|schema|tests|docs)/[\w./-]+|[\w-]+\.(?:md|yaml|toml|txt)|\.env\.example|Procfile)`"
@@ -74,11 +82,15 @@ def fits(asked: list[str], route: list[str]) -> bool:
 
 
 @cache
+def app() -> Litestar:
+    return create_app(ApiSettings(database_url="postgresql://nowhere/x", redis_url="redis://nowhere/0", vault=VAULT))
+
+
+@cache
 def served() -> dict[str, set[str]]:
     """The methods of every route."""
-    settings = ApiSettings(database_url="postgresql://nowhere/x", redis_url="redis://nowhere/0", vault=VAULT)
     found: dict[str, set[str]] = {}
-    for route in create_app(settings).routes:
+    for route in app().routes:
         if isinstance(route, HTTPRoute):
             found.setdefault(route.path, set()).update(route.methods)
     return found
@@ -101,6 +113,63 @@ def test_every_event_is_in_the_documentation() -> None:
     assert [] == [name for name in EVENTS if f"`{name}`" not in table]
 
 
+def test_the_tables_of_events_and_errors_are_those_of_the_code() -> None:
+    """After a change, write them anew with `python -m tests.house.test_documents`."""
+    text = API_PAGE.read_text()
+    assert {"| event |", "| code |"} <= {line[:9].strip() for line in text.splitlines()}
+    assert with_tables(text) == text
+
+
+def with_tables(text: str) -> str:
+    """Return the page with today's tables of events and errors in place of those that it has."""
+    for table in (describe_events(), describe_errors()):
+        head = re.escape(table.splitlines()[0])
+        text = re.sub(rf"^{head}\n(?:\|.*\n)*", lambda _, table=table: f"{table}\n", text, flags=re.MULTILINE)
+    return text
+
+
+def describe_errors() -> str:
+    """Return all error codes as a Markdown table, by status."""
+    rows = sorted((documented_status(code), code, doc.when) for code, doc in CATALOG.items())
+    return "\n".join(
+        [
+            "| code | status | meaning |",
+            "|---|---|---|",
+            *(f"| `{code}` | {status} | {when} |" for status, code, when in rows),
+        ]
+    )
+
+
+def test_what_an_api_user_may_copy_is_json() -> None:
+    blocks = re.findall(r"^```json\n(.*?)^```", API_PAGE.read_text(), re.MULTILINE | re.DOTALL)
+    assert blocks
+    for block in blocks:
+        json.loads(block)
+
+
+@pytest.mark.parametrize("name", DOCUMENTS)
+def test_every_body_that_a_document_sends_is_what_its_route_takes(name: str) -> None:
+    text = (ROOT / name).read_text()
+    for path, body in re.findall(r"\$HEADRACE_URL(/[\w/.-]+)(?:.|\\\n)*?-d '([^']*)'", text):
+        jsonschema_rs.validate(body_schema(path), json.loads(body))
+
+
+def body_schema(path: str) -> dict[str, Any]:
+    """Return the schema of the body that a POST to `path` takes."""
+    document = msgspec.to_builtins(app().openapi_schema.to_schema())
+    asked = path.split("/")
+    (found,) = [
+        item["post"]
+        for route, item in sorted(document["paths"].items(), key=lambda pair: pair[0].count("{"))
+        if "post" in item and fits(asked, re.sub(r"\{\w+\}", "{x}", route).split("/"))
+    ][:1]
+    return {**found["requestBody"]["content"]["application/json"]["schema"], "components": document["components"]}
+
+
 def test_the_documents_name_no_machine() -> None:
     text = "".join((ROOT / name).read_text() for name in DOCUMENTS)
     assert [] == re.findall(r"/(?:work|home|root|tmp)/\S*", text)
+
+
+if __name__ == "__main__":
+    API_PAGE.write_text(with_tables(API_PAGE.read_text()))
