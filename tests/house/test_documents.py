@@ -2,6 +2,7 @@
 
 import json
 import re
+import tomllib
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -164,6 +165,27 @@ def body_schema(path: str) -> dict[str, Any]:
         if "post" in item and fits(asked, re.sub(r"\{\w+\}", "{x}", route).split("/"))
     ][:1]
     return {**found["requestBody"]["content"]["application/json"]["schema"], "components": document["components"]}
+
+
+def test_every_log_event_that_operators_are_told_of_is_logged() -> None:
+    table = (ROOT / "docs/operations.md").read_text().partition("| this log event |")[2].partition("\n\n")[0]
+    told = re.findall(r"^\| `(\w+)`", table, re.MULTILINE)
+    sources = "".join(path.read_text() for folder in ("api", "workers") for path in (ROOT / folder).rglob("*.py"))
+    assert told
+    assert [] == [event for event in told if not re.search(rf"log\.\w+\(\s*\"{event}\"", sources)]
+
+
+def test_the_layers_that_the_architecture_draws_are_those_that_are_checked() -> None:
+    text = (ROOT / "ARCHITECTURE.md").read_text()
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
+    for contract in contracts:
+        if "containers" in contract:
+            place = {name: rank for rank, line in enumerate(contract["layers"]) for name in line.split(" : ")}
+            row = re.search(rf"^\| `{contract['containers'][0]}/` \|[^|]*\|(.*)\|$", text, re.MULTILINE)
+            assert row
+            drawn = [name.removesuffix(".py") for name in re.findall(r"`([\w.]+)/?`", row[1])]
+            assert drawn
+            assert sorted(drawn, key=lambda name: place[name]) == drawn
 
 
 def test_the_documents_name_no_machine() -> None:

@@ -1,8 +1,8 @@
 """The formats that can be read, one file each: `read(file, options) -> ReadBlocks`, or `Unreadable`.
 
 READERS names the module of each `MediaType.name`; `load` imports only that one. They run in a child that can open nothing but
-the file it was given (`../reader_pool.py`): no other files, no sockets, bounded memory and time. So a reader writes nothing, starts
-nothing, and takes the file as an open one that it can seek in.
+the file it was given (`../reader_pool.py`): no other files, no sockets, bounded memory and time. So a reader writes nothing,
+starts nothing, and takes the file as an open one that it can seek in.
 """
 
 from collections.abc import Callable
