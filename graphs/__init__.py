@@ -1,1 +1,1 @@
-"""How an agent thinks: LangGraph graphs, their prompts, and the model providers they call."""
+"""How agents think: LangGraph graphs, their prompts, and the model providers that they call."""

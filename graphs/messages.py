@@ -1,4 +1,4 @@
-"""Messages as they come in (OpenAI's JSON) and as they are stored (`parts`), made into those that providers take."""
+"""Converts messages from requests (OpenAI's JSON) and from storage (`parts`) into those that providers take."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -18,21 +18,21 @@ ROLES: tuple[Role, ...] = ("system", "developer", "user", "assistant", "tool")
 
 
 def read_message(message: dict[str, Any], *, field: str = "messages") -> Message:
-    """Return one message of OpenAI's shape. Raises InputError that names what is wrong."""
+    """Return a message given in OpenAI's format. Raises InputError that names the field."""
     role = message.get("role")
     if role not in ROLES:
         raise InputError(f"{field}.role must be one of {', '.join(ROLES)}.", field=f"{field}.role")
     if role == "tool":
         call_id = message.get("tool_call_id")
         if not isinstance(call_id, str):
-            raise InputError("A tool's message must name its tool_call_id.", field=f"{field}.tool_call_id")
+            raise InputError("A message with the role tool needs a tool_call_id.", field=f"{field}.tool_call_id")
         return Message(role, (ToolResultPart(call_id, _text(message.get("content"), field)),))
     calls = [_tool_call(call, field) for call in message.get("tool_calls") or ()]
     return Message(role, (*read_parts(message.get("content"), field=f"{field}.content"), *calls))
 
 
 def read_parts(content: Any, *, field: str = "content") -> tuple[Part, ...]:
-    """Return content that is text, or a list of text and image parts (ours or OpenAI's), or nothing."""
+    """Return the parts of content that is text, a list of text and image parts (ours or OpenAI's), or None."""
     if content is None:
         return ()
     if isinstance(content, str):
@@ -43,7 +43,7 @@ def read_parts(content: Any, *, field: str = "content") -> tuple[Part, ...]:
 
 
 def stored_message(role: Role, parts: Sequence[dict[str, Any]]) -> Message:
-    """Return a message as it was stored."""
+    """Return a message from its stored parts."""
     return Message(role, read_parts(list(parts)))
 
 
@@ -66,7 +66,7 @@ def _tool_call(call: Any, field: str) -> ToolCallPart:
     match call:
         case {"id": str(call_id), "function": {"name": str(name), "arguments": str(arguments)}}:
             return ToolCallPart(call_id, name, arguments)
-    raise InputError("A tool call needs an id and a function with name and arguments.", field=f"{field}.tool_calls")
+    raise InputError("A tool call needs an id and a function with a name and arguments.", field=f"{field}.tool_calls")
 
 
 def _text(content: Any, field: str) -> str:

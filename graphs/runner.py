@@ -1,4 +1,4 @@
-"""Running a graph for a job: messages in, events out. Knows nothing of queues, leases or Redis."""
+"""Runs a graph for a job: messages in, events out. Knows nothing about queues, leases or Redis."""
 
 import asyncio
 from collections.abc import Callable, Sequence
@@ -17,39 +17,39 @@ from schema.errors import InputError
 from schema.events import Event
 from schema.queries.sessions.sessions import StoredMessage
 
-STANDBY_S = 0.005  # after a job has begun, the next run is entered: not at once, its own way goes first
+STANDBY_S = 0.005  # delay before the next standby run starts, so that it doesn't slow down the job that has just begun
 
 
 class Graphs:
-    """The compiled graphs of a process. `close()` it in the loop that used it."""
+    """The compiled graphs of a process. Call `close()` in the event loop that used it."""
 
     def __init__(self) -> None:
         self._chat = build_chat()
-        self._standby: _Entered | None = None
+        self._standby: _StandbyRun | None = None
         self._closed = False
 
     async def chat(self, question: Question) -> None:
         """Run the chat graph on `question`."""
-        entered, self._standby = self._standby or self._enter(), None
-        asyncio.get_running_loop().call_later(STANDBY_S, self._prepare)
-        entered.question.set_result(question)
-        await entered.run
+        standby_run, self._standby = self._standby or self._start_standby(), None
+        asyncio.get_running_loop().call_later(STANDBY_S, self._prepare_standby)
+        standby_run.question.set_result(question)
+        await standby_run.run
 
-    def _enter(self) -> "_Entered":
+    def _start_standby(self) -> "_StandbyRun":
         loop = asyncio.get_running_loop()
         question: asyncio.Future[Question] = loop.create_future()
         run = loop.create_task(self._run(question), name="chat graph")
-        return _Entered(question, run)
+        return _StandbyRun(question, run)
 
     async def _run(self, question: "asyncio.Future[Question]") -> None:
         await self._chat.ainvoke({}, context=ChatContext(question))
 
-    def _prepare(self) -> None:
+    def _prepare_standby(self) -> None:
         if self._standby is None and not self._closed:
-            self._standby = self._enter()
+            self._standby = self._start_standby()
 
     async def close(self) -> None:
-        """Leave the run that waits for a question."""
+        """Cancel the standby run."""
         self._closed = True
         if self._standby is not None:
             self._standby.run.cancel()
@@ -57,9 +57,9 @@ class Graphs:
 
 
 @dataclass(frozen=True)
-class _Entered:
+class _StandbyRun:
     """A run of the graph whose first node waits for its question. LangGraph takes 0.5 ms to get there, so one run is always
-    entered ahead, and the way from a doorbell to the model is that much shorter."""
+    started ahead, which shortens the way from a doorbell to the model."""
 
     question: "asyncio.Future[Question]"
     run: "asyncio.Task[None]"
@@ -67,7 +67,7 @@ class _Entered:
 
 @dataclass(frozen=True)
 class ChatRun:
-    """What a chat job asks for: `model` as `provider/name`, the conversation, and the options of the request."""
+    """A chat job's request: `model` as `provider/name`, the conversation, and the options of the model request."""
 
     model: str
     messages: list[Message]
@@ -75,30 +75,30 @@ class ChatRun:
 
 
 def read_chat(model: str, payload: dict[str, Any], stored: Sequence[StoredMessage]) -> ChatRun:
-    """Return the run of a chat job from its payload and the stored messages of its session, oldest first.
+    """Return the run of a chat job from its payload and its session's stored messages, oldest first.
 
-    Raises InputError for a payload that no provider could be asked with.
+    Raises InputError for a payload that can't be sent to any provider.
     """
-    given = payload.get("messages")
-    if given is not None:
-        messages = [read_message(message, field=f"messages[{i}]") for i, message in enumerate(given)]
+    raw_messages = payload.get("messages")
+    if raw_messages is not None:
+        messages = [read_message(message, field=f"messages[{i}]") for i, message in enumerate(raw_messages)]
     else:
         messages = [stored_message(row.role, row.parts) for row in stored]
     return ChatRun(model, messages, payload.get("options") or {})
 
 
 def read_options(model: str, options: dict[str, Any]) -> ModelRequest:
-    """Return a request without messages. Raises InputError that names the option."""
+    """Return a model request without messages. Raises InputError that names the option."""
     stop = options.get("stop")
-    given = {**options, "model": model, "messages": (), "stop": [stop] if isinstance(stop, str) else stop or ()}
+    fields = {**options, "model": model, "messages": (), "stop": [stop] if isinstance(stop, str) else stop or ()}
     try:
-        return msgspec.convert(given, ModelRequest)
+        return msgspec.convert(fields, ModelRequest)
     except msgspec.ValidationError as error:
-        raise InputError(f"An option of the request can't be used: {error}") from error
+        raise InputError(f"An option of the request is invalid: {error}") from error
 
 
 def estimate_prompt(payload: dict[str, Any], stored: Sequence[StoredMessage]) -> int:
-    """About how many tokens a chat job asks with; 0 for one that can't be read."""
+    """Estimate the input tokens of a chat job; 0 if its payload is invalid."""
     try:
         return estimate_input(trim(read_chat("", payload, stored).messages))
     except InputError:

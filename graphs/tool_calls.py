@@ -1,4 +1,4 @@
-"""Tool calls as models say them: in pieces, and in OpenAI's shape."""
+"""Assembles the tool calls that models stream, in OpenAI's format."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -7,7 +7,7 @@ from graphs.providers.contract import ToolCallDelta
 
 
 def as_openai(call: Mapping[str, str]) -> dict[str, Any]:
-    """Return a call ({id, name, arguments}) in OpenAI's shape."""
+    """Return a call ({id, name, arguments}) in OpenAI's format."""
     return {
         "id": call["id"],
         "type": "function",
@@ -16,28 +16,28 @@ def as_openai(call: Mapping[str, str]) -> dict[str, Any]:
 
 
 class ToolCalls:
-    """Tool calls that arrive in pieces, in OpenAI's shape."""
+    """Tool calls that arrive in deltas."""
 
     def __init__(self) -> None:
         self._calls: dict[int, dict[str, str]] = {}
 
     def add(self, delta: ToolCallDelta) -> dict[str, Any]:
-        """Take a piece and return it as a streamed chunk spells it."""
+        """Add a delta and return it in the format of OpenAI's stream chunks."""
         call = self._calls.setdefault(delta.index, {"id": "", "name": "", "arguments": ""})
         call["id"] = delta.id or call["id"]
         call["name"] += delta.name
         call["arguments"] += delta.arguments
-        piece: dict[str, Any] = {"index": delta.index, "function": {"arguments": delta.arguments}}
+        chunk: dict[str, Any] = {"index": delta.index, "function": {"arguments": delta.arguments}}
         if delta.id or delta.name:
-            piece |= {"id": call["id"], "type": "function"}
-            piece["function"] = {"name": delta.name, "arguments": delta.arguments}
-        return piece
+            chunk |= {"id": call["id"], "type": "function"}
+            chunk["function"] = {"name": delta.name, "arguments": delta.arguments}
+        return chunk
 
     @property
-    def plain(self) -> list[dict[str, str]]:
+    def in_order(self) -> list[dict[str, str]]:
         """The calls so far, in order, as {id, name, arguments}."""
         return [call for _, call in sorted(self._calls.items())]
 
-    def whole(self) -> list[dict[str, Any]] | None:
+    def all_as_openai(self) -> list[dict[str, Any]] | None:
         """Return the finished calls, or None if there was none."""
-        return [as_openai(call) for call in self.plain] or None
+        return [as_openai(call) for call in self.in_order] or None

@@ -23,7 +23,7 @@ from api.openapi.headers import JOB_REQUEST_HEADERS, JOB_RESPONSE_HEADERS
 from api.openapi.operations import EVENTS, described
 from api.pipelines.schemas import ExecuteIn
 from api.resources import AppResources, Resources
-from graphs.pipelines.builtin import Builtin, find_builtin
+from graphs.pipelines.builtin import BuiltinPipeline, find_builtin
 from graphs.pipelines.definition import NAME
 from graphs.providers.settings import AUTO
 from graphs.providers.tokens import estimate_tokens
@@ -112,12 +112,12 @@ class Chosen:
     payload: dict[str, Any]
 
 
-async def _builtin(one: Builtin, data: ExecuteIn, principal: Principal, resources: Resources) -> Chosen:
+async def _builtin(one: BuiltinPipeline, data: ExecuteIn, principal: Principal, resources: Resources) -> Chosen:
     target = await _builtin_target(one, data, principal, resources)
     return Chosen("chat", one.name, target, {"graph": one.name} if one.needs_agent else {})
 
 
-async def _builtin_target(one: Builtin, data: ExecuteIn, principal: Principal, resources: Resources) -> Target:
+async def _builtin_target(one: BuiltinPipeline, data: ExecuteIn, principal: Principal, resources: Resources) -> Target:
     if data.version is not None:
         raise InputError("Built-in pipelines have no versions. Omit version.", field="version")
     if one.needs_agent:

@@ -13,7 +13,7 @@ from api.chat.response_modes import ON_BUSY, PRIORITY
 from api.http.paging import NextCursor
 from api.resources import Resources
 from api.tools.tool_catalog import load_builtin_tools
-from graphs.pipelines.builtin import Builtin
+from graphs.pipelines.builtin import BuiltinPipeline
 from graphs.pipelines.definition import Definition
 from graphs.pipelines.topology import Topology
 from graphs.pipelines.validation import check_definition
@@ -185,7 +185,7 @@ def stored(row: DictRow) -> Definition:
     return msgspec.convert(row["definition"], Definition)
 
 
-def built_in(one: Builtin) -> PipelineDetailOut:
+def built_in(one: BuiltinPipeline) -> PipelineDetailOut:
     """Return a built-in pipeline as it is shown."""
     return PipelineDetailOut(
         id=None, name=one.name, description=one.description, built_in=True, needs_agent=one.needs_agent

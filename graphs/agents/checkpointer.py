@@ -1,7 +1,7 @@
 """LangGraph's checkpoints in our Postgres: as the tenant, and only for the attempt that holds the job.
 
-langgraph-checkpoint-postgres opens cursors in one place, `_cursor`; here each is a transaction of the run's tenant, in which
-the attempt is compared first. So a worker that was thought dead and comes back can write no state.
+langgraph-checkpoint-postgres opens cursors in one place, `_cursor`. Here each cursor is a transaction of the run's tenant
+that first checks the attempt, so a worker that was given up for dead and comes back can't write state.
 """
 
 from collections.abc import AsyncIterator, Iterator
@@ -22,7 +22,7 @@ from schema.queries.jobs.tool_effects import HOLD
 
 @dataclass(frozen=True)
 class LeaseHolder:
-    """Whose run it is: the tenant, and the attempt that holds the job."""
+    """The tenant of a run, and the attempt that holds its job."""
 
     tenant_id: UUID
     job_id: UUID
@@ -34,7 +34,7 @@ _holder: ContextVar[LeaseHolder] = ContextVar("headrace_holder")
 
 @contextmanager
 def lease_holder(holder: LeaseHolder) -> Iterator[None]:
-    """Say for whom everything that this task runs is saved."""
+    """Save all checkpoints of this task on behalf of `holder`."""
     token = _holder.set(holder)
     try:
         yield
@@ -43,10 +43,10 @@ def lease_holder(holder: LeaseHolder) -> Iterator[None]:
 
 
 class TenantCheckpointer(AsyncPostgresSaver):
-    """One for a whole process. Outside of `held_by` it raises LookupError."""
+    """One for a whole process. Raises LookupError outside of `lease_holder`."""
 
     def __init__(self, pool: Pool) -> None:
-        # States are plain JSON values: nothing else is ever unpacked.
+        # States are plain JSON values: nothing else is ever deserialised.
         super().__init__(pool, serde=JsonPlusSerializer(pickle_fallback=False, allowed_msgpack_modules=None))  # type: ignore[arg-type]
         self._pool = pool
 

@@ -1,6 +1,6 @@
-"""Sources: the passages that tools found get numbers, the answer names them as [1] or [2, 3], and what it names is cited.
+"""Citations: passages that tools find are numbered, and the answer cites them as [1] or [2, 3].
 
-Numbers go on through all the calls of a run, so that no two passages share one; a passage that is found again keeps its own.
+Numbering continues across all calls of a run, so no two passages share a number; one that is found again keeps its own.
 """
 
 import re
@@ -13,18 +13,18 @@ from graphs.agents.contract import AgentRun, CallResult
 from schema.events import CitationAdded
 from tools.builtin.search_documents import spelt
 
-_MARK = re.compile(r"\[(\d{1,3}(?:\s*(?:,|;|and|và|&)\s*\d{1,3})*)\]")
+_CITATION = re.compile(r"\[(\d{1,3}(?:\s*(?:,|;|and|và|&)\s*\d{1,3})*)\]")
 _NUMBER = re.compile(r"\d+")
 _WORD = re.compile(r"\w+")
-RUN_OF_WORDS = 6
-"""As many words of a passage, one after the other, say that an answer without numbers rests on it."""
+MATCHING_WORDS = 6
+"""An answer without citations counts as based on a passage if it repeats this many consecutive words of it."""
 
 
 def number_sources(
     run: AgentRun, calls: Sequence[Mapping[str, Any]], results: Sequence[CallResult], known: Sequence[dict[str, Any]]
 ) -> tuple[list[CallResult], list[dict[str, Any]]]:
-    """Return the results with their passages numbered, and all sources of the run. Only tools that search documents have
-    sources: what others return may look like one."""
+    """Return the results with numbered passages, and all sources of the run. Only tools that search documents have sources;
+    what others return may merely look like one."""
     sources = {source["chunk_id"]: source for source in known}
     numbered = []
     for call, result in zip(calls, results, strict=True):
@@ -44,22 +44,22 @@ def _numbered(passage: dict[str, Any], sources: dict[str, dict[str, Any]]) -> di
 
 
 def citations_of(text: str, sources: Sequence[Mapping[str, Any]]) -> list[CitationAdded]:
-    """Return what an answer rests on, in the order in which it says so. An answer that names no number at all rests on the
-    passages of which it repeats a run of words."""
+    """Return the sources of an answer in the order in which it cites them. For an answer that cites none, these are the
+    passages that it quotes."""
     by_number = {source["number"]: source for source in sources}
-    marks = [int(number) for mark in _MARK.finditer(text) for number in _NUMBER.findall(mark[1])]
+    marks = [int(number) for mark in _CITATION.finditer(text) for number in _NUMBER.findall(mark[1])]
     named = [by_number[number] for number in dict.fromkeys(marks) if number in by_number]
-    return [_citation(source) for source in named or _repeated(text, sources)]
+    return [_citation(source) for source in named or _sources_quoted_by(text, sources)]
 
 
-def _repeated(text: str, sources: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    said = _runs(text)
-    return [source for source in sources if said & _runs(source["text"])] if said else []
+def _sources_quoted_by(text: str, sources: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    sequences = _word_sequences(text)
+    return [source for source in sources if sequences & _word_sequences(source["text"])] if sequences else []
 
 
-def _runs(text: str) -> set[tuple[str, ...]]:
+def _word_sequences(text: str) -> set[tuple[str, ...]]:
     words = [word.casefold() for word in _WORD.findall(text)]
-    return {tuple(words[i : i + RUN_OF_WORDS]) for i in range(len(words) - RUN_OF_WORDS + 1)}
+    return {tuple(words[i : i + MATCHING_WORDS]) for i in range(len(words) - MATCHING_WORDS + 1)}
 
 
 def _citation(source: Mapping[str, Any]) -> CitationAdded:

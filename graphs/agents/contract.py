@@ -1,4 +1,4 @@
-"""What a run of an agent is given. Everything comes from above: rows, keys and stores are the worker's business."""
+"""What an agent's run is given. Rows, keys and stores are the worker's business and are passed in."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -15,14 +15,14 @@ from tools.contract import Tool, ToolContext
 
 GraphName = Literal["auto", "chat", "react", "plan_execute", "supervisor"]
 
-PLAIN = "chat"
-"""The name of the agent that answers when no agent does: the model alone."""
+CHAT_AGENT = "chat"
+"""The agent that answers when no other does: the model alone, without tools."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class AgentSpec:
-    """An agent as its row says. `tools` are names, `models` full names in the order in which they are tried, none is the
-    job's model; `few_shots` are (question, approved answer)."""
+    """An agent as configured in its row. `tools` are names; `models` are full names in the order in which they are tried
+    (empty: the job's model); `few_shots` are (question, approved answer)."""
 
     name: str
     description: str = ""
@@ -39,7 +39,7 @@ class AgentSpec:
 
 
 class CallResult(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What a tool call brought: `text` for the model; `code` says why it failed."""
+    """The result of a tool call: `text` is for the model, `code` says why the call failed."""
 
     ok: bool
     text: str
@@ -49,22 +49,22 @@ class CallResult(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Ledger(Protocol):
-    """The calls of a job, each done once. A store that is away raises, and the attempt ends."""
+    """The tool calls of a job, each made once. Raises when the store is unavailable, which ends the attempt."""
 
     async def begin(self, call_id: str, tool: str, *, side_effects: bool) -> CallResult | None:
-        """Note that a call begins; return its result instead if it has ended before. A call with side effects that had begun
-        and not ended has a result too: that nobody knows."""
+        """Record that a call begins; if it has ended before, return its result instead. A call with side effects that began
+        and never ended has a result too: outcome unknown."""
         ...
 
     async def end(self, call_id: str, tool: str, result: CallResult) -> None:
-        """Keep what a call brought."""
+        """Record the result of a call."""
         ...
 
 
 @dataclass(kw_only=True)
 class AgentRun:
-    """One job's run. `history` is the conversation before the question, trimmed; `chain` gives the models of an agent;
-    `route` decides among `agents`; `confirmed` are tools that the user's own message confirms."""
+    """The run of one job. `history` is the trimmed conversation before the question, `chain` returns an agent's models,
+    `route` chooses among `agents`, `priorities` rank tools (lower first) when there are more than `max_tools`."""
 
     agents: Mapping[str, AgentSpec]
     tools: Mapping[str, Tool]
@@ -75,27 +75,27 @@ class AgentRun:
     route: Callable[[str, Context], Awaitable[Route]]
     ledger: Ledger
     context: Callable[[str], ToolContext]
-    """By the id of a call."""
+    """Returns the context of the call with this id."""
     emit: Callable[[Event], None]
     breakers: Breakers
     persona: str = ""
     summary: str = ""
     memories: Sequence[str] = ()
     last_agent: str | None = None
-    offered: int = 5
+    max_tools: int = 5
     priorities: Mapping[str, int] = field(default_factory=dict)
     client_tools: tuple[dict[str, Any], ...] = ()
     continued: Sequence[Message] = ()
-    """What followed the question: calls of the client's own tools, and what those brought."""
+    """Messages after the question: calls of the client's own tools, and their results."""
     sources: Sequence[dict[str, Any]] | None = None
-    """Passages that were looked up for the question, numbered; empty: nothing fits; None: nobody looked."""
-    plain: AgentSpec = field(default_factory=lambda: AgentSpec(name=PLAIN, graph="chat"))
+    """Numbered passages that were retrieved for the question. Empty: none is relevant; None: no search was made."""
+    chat_agent: AgentSpec = field(default_factory=lambda: AgentSpec(name=CHAT_AGENT, graph="chat"))
 
     def agent(self, name: str) -> AgentSpec:
-        """Return an agent of the run, the plain one for a name that is none's."""
-        return self.agents.get(name, self.plain)
+        """Return the agent of this name, or the plain chat agent if there is none."""
+        return self.agents.get(name, self.chat_agent)
 
-    def offer(self, agent: AgentSpec) -> list[Tool]:
-        """Return the tools that `agent` is offered: its own that there are, those of the highest priority."""
-        own = [self.tools[name] for name in agent.tools if name in self.tools]
-        return sorted(own, key=lambda tool: -self.priorities.get(tool.spec.name, 100))[: self.offered]
+    def offered_tools(self, agent: AgentSpec) -> list[Tool]:
+        """Return the tools that `agent` is offered: those of its own that exist, the highest-ranked `max_tools`."""
+        tools = [self.tools[name] for name in agent.tools if name in self.tools]
+        return sorted(tools, key=lambda tool: -self.priorities.get(tool.spec.name, 100))[: self.max_tools]

@@ -1,5 +1,8 @@
-"""How a node tells what happens: at once to whoever follows the job, and into the state, so that another worker which goes on
-with the run can tell it again. (A stream says `job.restarted`, and what came after the start is void and comes again.)"""
+"""How a node reports what happens: at once to whoever follows the job, and in a trail that goes into the state.
+
+Another worker that resumes the run replays the trail. (The stream then says `job.restarted`: what came after the start is
+void and is sent again.)
+"""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -10,21 +13,21 @@ from schema.events import EVENTS, Event, MessageDelta
 
 
 class Emitter:
-    """What one node tells, after what was `said` before. `trail` is what belongs into the state when it ends."""
+    """Emits the events of one node. `already_sent` is the answer so far; `trail` belongs into the state when the node ends."""
 
-    def __init__(self, emit: Callable[[Event], None], *, said: str = "") -> None:
+    def __init__(self, emit: Callable[[Event], None], *, already_sent: str = "") -> None:
         self._emit = emit
-        self._apart = "\n\n" if said else ""
+        self._separator = "\n\n" if already_sent else ""
         self.trail: list[Any] = []
 
-    def event(self, event: Event) -> None:
-        """Tell an event."""
+    def emit(self, event: Event) -> None:
+        """Emit an event."""
         self._emit(event)
         self.trail.append([event.type, msgspec.to_builtins(event)])
 
-    def text(self, text: str) -> None:
-        """Tell more of the answer. In the trail the words of a node are one event; apart from those before."""
-        text, self._apart = self._apart + text, ""
+    def emit_text(self, text: str) -> None:
+        """Emit more of the answer, separated from what earlier nodes wrote. In the trail, adjacent text is one event."""
+        text, self._separator = self._separator + text, ""
         self._emit(MessageDelta(text=text))
         if self.trail and self.trail[-1][0] == MessageDelta.type:
             self.trail[-1][1]["text"] += text
@@ -33,6 +36,6 @@ class Emitter:
 
 
 def replay_trail(trail: Sequence[Any], emit: Callable[[Event], None]) -> None:
-    """Tell what earlier nodes told."""
+    """Emit again what earlier nodes emitted."""
     for name, fields in trail:
         emit(msgspec.convert(fields, EVENTS[name]))

@@ -1,16 +1,16 @@
-"""How the nodes are put together, and how a run goes: from its start, or on from where another worker was killed.
+"""How the nodes are connected, and how a run starts, or resumes where another worker was killed.
 
     supervisor, auto:  route ─▶ begin ─▶ think ⇄ use_tools ─▶ next_intent ─▶ begin … ─▶ end
                                    └──▶ plan ─▶ act ─▶ verify ─▶ answer ─▶ next_intent
     react:             begin ─▶ think ⇄ use_tools
     plan_execute:      begin ─▶ plan ─▶ act ─▶ verify ─▶ answer
 
-`auto` lets the model alone answer what is no agent's; `supervisor` and `auto` are the same graph with other candidates.
+`supervisor` and `auto` are the same graph; with `auto`, the model alone answers what belongs to no agent.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 from langgraph.checkpoint.base import BaseCheckpointSaver
 from langgraph.graph import END, START, StateGraph
@@ -18,12 +18,12 @@ from langgraph.graph.state import CompiledStateGraph
 
 from graphs.agents.contract import AgentRun
 from graphs.agents.emitter import replay_trail
-from graphs.agents.plan_execute import ROUNDS, act, answer, plan, verify
+from graphs.agents.plan_execute import MAX_ROUNDS, act, answer, plan, verify
 from graphs.agents.react import think, use_tools
 from graphs.agents.routing import begin, next_intent, route
 from graphs.agents.state import AgentState
 
-Compiled = CompiledStateGraph[Any, AgentRun, Any, Any]
+CompiledGraph = CompiledStateGraph[Any, AgentRun, Any, Any]
 Node = Literal["think", "plan"]
 
 
@@ -52,7 +52,7 @@ def _after_plan(state: AgentState) -> Literal["act", "think", "answer"]:
 
 
 def _after_verify(state: AgentState) -> Literal["plan", "answer"]:
-    return "plan" if state.get("missing") and state["rounds"] < ROUNDS else "answer"
+    return "plan" if state.get("missing") and state["rounds"] < MAX_ROUNDS else "answer"
 
 
 def _after_answer(state: AgentState) -> Literal["next_intent", "end"]:
@@ -63,49 +63,49 @@ def _has_more(state: AgentState) -> bool:
     return not state.get("client_calls") and state.get("at", 0) + 1 < len(state["intents"])
 
 
-def _react(graph: StateGraph[Any, Any, Any, Any]) -> None:
+def _add_react_nodes(graph: StateGraph[Any, Any, Any, Any]) -> None:
     graph.add_node("think", think)
     graph.add_node("use_tools", use_tools)
-    ends: dict[Any, str] = {"use_tools": "use_tools", "end": END}
+    targets: dict[Any, str] = {"use_tools": "use_tools", "end": END}
     if "next_intent" in graph.nodes:
-        ends["next_intent"] = "next_intent"
-    graph.add_conditional_edges("think", _after_think, ends)
+        targets["next_intent"] = "next_intent"
+    graph.add_conditional_edges("think", _after_think, targets)
     graph.add_conditional_edges("use_tools", _after_tools, {"think": "think", "end": END})
 
 
-def _plan_execute(graph: StateGraph[Any, Any, Any, Any]) -> None:
+def _add_plan_execute_nodes(graph: StateGraph[Any, Any, Any, Any]) -> None:
     for name, node in {"plan": plan, "act": act, "verify": verify, "answer": answer}.items():
         graph.add_node(name, node)
     graph.add_conditional_edges("plan", _after_plan, {"act": "act", "think": "think", "answer": "answer"})
     graph.add_edge("act", "verify")
     graph.add_conditional_edges("verify", _after_verify, {"plan": "plan", "answer": "answer"})
-    ends: dict[Any, str] = {"next_intent": "next_intent", "end": END}
-    graph.add_conditional_edges("answer", _after_answer, ends if "next_intent" in graph.nodes else {"end": END})
+    targets: dict[Any, str] = {"next_intent": "next_intent", "end": END}
+    graph.add_conditional_edges("answer", _after_answer, targets if "next_intent" in graph.nodes else {"end": END})
 
 
 def build_react() -> StateGraph[Any, Any, Any, Any]:
-    """Think and look up in turns."""
+    """Alternate between thinking and calling tools."""
     graph = StateGraph(AgentState, context_schema=AgentRun)
     graph.add_node("begin", begin)
     graph.add_edge(START, "begin")
     graph.add_edge("begin", "think")
-    _react(graph)
+    _add_react_nodes(graph)
     return graph
 
 
 def build_plan_execute() -> StateGraph[Any, Any, Any, Any]:
-    """Plan, do it side by side, look whether it is enough, answer. `think` answers what needs no plan."""
+    """Plan, run the steps in parallel, verify, answer. `think` answers what needs no plan."""
     graph = StateGraph(AgentState, context_schema=AgentRun)
     graph.add_node("begin", begin)
     graph.add_edge(START, "begin")
     graph.add_conditional_edges("begin", _after_begin, {"plan": "plan", "think": "think"})
-    _react(graph)
-    _plan_execute(graph)
+    _add_react_nodes(graph)
+    _add_plan_execute_nodes(graph)
     return graph
 
 
 def build_supervisor() -> StateGraph[Any, Any, Any, Any]:
-    """Find who answers, and let each answer its part."""
+    """Route the question, and let each agent answer its part."""
     graph = StateGraph(AgentState, context_schema=AgentRun)
     for name, node in {"route": route, "begin": begin, "next_intent": next_intent}.items():
         graph.add_node(name, node)
@@ -113,8 +113,8 @@ def build_supervisor() -> StateGraph[Any, Any, Any, Any]:
     graph.add_conditional_edges("route", _after_route, {"begin": "begin", "end": END})
     graph.add_conditional_edges("begin", _after_begin, {"plan": "plan", "think": "think"})
     graph.add_edge("next_intent", "begin")
-    _react(graph)
-    _plan_execute(graph)
+    _add_react_nodes(graph)
+    _add_plan_execute_nodes(graph)
     return graph
 
 
@@ -128,39 +128,39 @@ BUILDERS: dict[str, Callable[[], StateGraph[Any, Any, Any, Any]]] = {
 
 @dataclass(frozen=True)
 class Thread:
-    """Where a run is kept: the thread's name, and the job that it is of."""
+    """Where the checkpoints of a run are: the thread's name, and the job that it belongs to."""
 
     name: str
     job_id: str
 
 
 class AgentGraphs:
-    """The compiled graphs of a process, each of which serves all runs."""
+    """The compiled graphs of a process; each serves all runs."""
 
-    def __init__(self, saver: BaseCheckpointSaver[Any] | None) -> None:
-        self._saver = saver
-        self._built: dict[str, Compiled] = {}
+    def __init__(self, checkpointer: BaseCheckpointSaver[Any] | None) -> None:
+        self._checkpointer = checkpointer
+        self._compiled: dict[str, CompiledGraph] = {}
 
-    def get(self, name: str) -> Compiled:
-        """Return a graph by its name, built at its first use."""
-        if name not in self._built:
-            self._built[name] = BUILDERS[name]().compile(checkpointer=self._saver, name=name)
-        return self._built[name]
+    def get(self, name: str) -> CompiledGraph:
+        """Return the graph of this name, compiled on first use."""
+        if name not in self._compiled:
+            self._compiled[name] = BUILDERS[name]().compile(checkpointer=self._checkpointer, name=name)
+        return self._compiled[name]
 
     async def run(self, name: str, run: AgentRun, state: AgentState, thread: Thread, *, resume: bool) -> AgentState:
-        """Run a graph to its end and return the last state. With `resume` it goes on behind the last node that ended, if any
-        has, and tells again what was told so far. Raises what its nodes raise."""
+        """Run a graph to its end and return the final state. With `resume`, continue after the last finished node, if there
+        is one, and replay the events so far. Raises what the nodes raise."""
         graph = self.get(name)
         config: Any = {
             "configurable": {"thread_id": thread.name},
             "metadata": {"job_id": thread.job_id},
             "recursion_limit": 100,
         }
-        given: AgentState | None = state
-        if resume and self._saver is not None:
-            kept = await graph.aget_state(config)
-            if kept.values and (kept.metadata or {}).get("job_id") == thread.job_id:
-                replay_trail(kept.values.get("trail", ()), run.emit)
-                given = None  # also where nothing seems to be left: then the last values come back
-        durability: Any = "sync" if self._saver is not None else None
-        return await graph.ainvoke(given, config, context=run, durability=durability)  # type: ignore[return-value]
+        input_state: AgentState | None = state
+        if resume and self._checkpointer is not None:
+            snapshot = await graph.aget_state(config)
+            if snapshot.values and (snapshot.metadata or {}).get("job_id") == thread.job_id:
+                replay_trail(snapshot.values.get("trail", ()), run.emit)
+                input_state = None  # resume; a run that has already ended returns its final state
+        durability: Any = "sync" if self._checkpointer is not None else None
+        return cast(AgentState, await graph.ainvoke(input_state, config, context=run, durability=durability))

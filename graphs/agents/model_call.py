@@ -1,4 +1,4 @@
-"""One call of a model: the chain of an agent's models is tried, words go out as they come, tool calls are gathered."""
+"""One call of a model: tries the agent's models in order, streams text as it arrives, collects tool calls."""
 
 from contextlib import aclosing
 from dataclasses import dataclass, field
@@ -26,7 +26,7 @@ from schema import events
 
 @dataclass
 class Reply:
-    """What a model said. `calls` are tool calls as {id, name, arguments}, with the model's own ids."""
+    """A model's reply. `calls` are tool calls as {id, name, arguments}, with the model's own ids."""
 
     text: str = ""
     calls: list[dict[str, str]] = field(default_factory=list)
@@ -37,7 +37,7 @@ class Reply:
     estimated: bool = False
 
     def message(self, ids: list[str]) -> Message:
-        """The reply as a message of the conversation, its calls under our ids."""
+        """Return the reply as a message of the conversation, with our ids for its calls."""
         parts: list[Part] = [TextPart(self.text)] if self.text else []
         parts += [ToolCallPart(i, c["name"], c["arguments"]) for i, c in zip(ids, self.calls, strict=True)]
         return Message("assistant", tuple(parts))
@@ -46,37 +46,39 @@ class Reply:
 async def call_model(
     run: AgentRun,
     agent: AgentSpec,
-    tell: Emitter,
+    emitter: Emitter,
     messages: list[Message],
     *,
     tools: tuple[dict[str, Any], ...] = (),
     response_format: dict[str, Any] | None = None,
-    aloud: bool = True,
+    stream_text: bool = True,
 ) -> Reply:
-    """Ask the agent's models and return the reply; `aloud` tells the words as they come. Raises ProviderError."""
+    """Call the agent's models and return the reply; `stream_text` emits the text as it arrives. Raises ProviderError."""
     choices = await run.chain(agent)
     reply, calls = Reply(model=choices[0].full_name), ToolCalls()
-    # Stop words and the like are the caller's for the answer, not for what the graph asks by itself.
-    given = run.request if aloud or tools else msgspec.structs.replace(run.request, stop=(), max_tokens=None)
+    # The caller's stop words and token limit apply to the answer, not to what the graph asks for itself.
+    base_request = (
+        run.request if stream_text or tools else msgspec.structs.replace(run.request, stop=(), max_tokens=None)
+    )
     request = msgspec.structs.replace(
-        given,
+        base_request,
         messages=tuple(messages),
         tools=tools,
-        tool_choice=given.tool_choice if tools else None,
-        response_format=response_format or (given.response_format if aloud and not tools else None),
+        tool_choice=base_request.tool_choice if tools else None,
+        response_format=response_format or (base_request.response_format if stream_text and not tools else None),
     )
 
-    def switched(before: str, code: str, after: str) -> None:
+    def on_switch(before: str, code: str, after: str) -> None:
         reply.model = after
-        tell.event(events.JobProgress(text=f"{before} did not answer ({code}); {after} is asked."))
+        emitter.emit(events.JobProgress(text=f"{before} did not answer ({code}); {after} is asked."))
 
-    async with aclosing(stream_with_fallback(choices, request, run.breakers, switched)) as deltas:
+    async with aclosing(stream_with_fallback(choices, request, run.breakers, on_switch)) as deltas:
         async for delta in deltas:
             match delta:
                 case TextDelta(text):
                     reply.text += text
-                    if aloud:
-                        tell.text(text)
+                    if stream_text:
+                        emitter.emit_text(text)
                 case ReasoningDelta(text):
                     run.emit(events.ReasoningDelta(text=text))
                 case ToolCallDelta():
@@ -86,5 +88,5 @@ async def call_model(
                 case Finished(reason, usage):
                     reply.finish, reply.estimated = reason, usage.estimated
                     reply.input_tokens, reply.output_tokens = usage.input_tokens, usage.output_tokens
-    reply.calls = calls.plain
+    reply.calls = calls.in_order
     return reply

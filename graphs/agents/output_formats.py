@@ -1,4 +1,4 @@
-"""Answers of a given form (G7): what the model is told, and whether it kept to it."""
+"""Answers in a required format: what the model is told, and whether its answer conforms."""
 
 import json
 import re
@@ -8,7 +8,7 @@ import jsonschema_rs
 
 FORMATS = ("structured_json", "markdown_table", "chart_data", "summary_text")
 
-CHART = {
+CHART_SCHEMA = {
     "type": "object",
     "properties": {
         "type": {"enum": ["bar", "line", "pie", "area", "scatter"]},
@@ -26,42 +26,45 @@ CHART = {
     },
     "required": ["type", "labels", "series"],
 }
-LONGEST_SUMMARY = 2000
-_FENCE = re.compile(r"```(?:json)?\s*\n(.*?)```", re.DOTALL)
-_RULE = re.compile(r"^\s*\|?\s*:?-{2,}:?\s*(\|\s*:?-{2,}:?\s*)*\|?\s*$", re.MULTILINE)
+MAX_SUMMARY_CHARS = 2000
+_CODE_FENCE = re.compile(r"```(?:json)?\s*\n(.*?)```", re.DOTALL)
+_TABLE_RULE = re.compile(r"^\s*\|?\s*:?-{2,}:?\s*(\|\s*:?-{2,}:?\s*)*\|?\s*$", re.MULTILINE)
 
 
-def instructions(form: str | None, schema: dict[str, Any] | None) -> str:
-    """Return what a model is told of the form; nothing without one."""
-    match form:
+def format_instructions(output_format: str | None, schema: dict[str, Any] | None) -> str:
+    """Return the instructions for a model; empty without a format."""
+    match output_format:
         case "structured_json":
             shape = f" that fits this JSON Schema: {json.dumps(schema)}" if schema else ""
             return f"Answer with one JSON object or array{shape}, and nothing else."
         case "chart_data":
-            return f"Answer with one JSON object that fits this JSON Schema, and nothing else: {json.dumps(CHART)}"
+            return (
+                f"Answer with one JSON object that fits this JSON Schema, and nothing else: {json.dumps(CHART_SCHEMA)}"
+            )
         case "markdown_table":
             return "Answer with a Markdown table with a header row; at most one sentence may stand before it."
         case "summary_text":
-            return f"Answer with plain sentences, no lists or tables, at most {LONGEST_SUMMARY} characters."
+            return f"Answer with plain sentences, no lists or tables, at most {MAX_SUMMARY_CHARS} characters."
     return ""
 
 
-def parse_output(form: str | None, schema: dict[str, Any] | None, text: str) -> tuple[Any, str]:
-    """Return the answer's data, if the form has any, and what is wrong with it in a sentence, or nothing."""
-    match form:
+def parse_output(output_format: str | None, schema: dict[str, Any] | None, text: str) -> tuple[Any, str]:
+    """Return the answer's data, if the format has any, and a sentence that says what is wrong, or an empty one. The sentence
+    goes into the prompt that asks for a corrected answer."""
+    match output_format:
         case "structured_json":
             return _read_json(text, schema)
         case "chart_data":
-            return _read_json(text, CHART)
+            return _read_json(text, CHART_SCHEMA)
         case "markdown_table":
             return _read_table(text)
-        case "summary_text" if len(text) > LONGEST_SUMMARY:
-            return None, f"It has {len(text)} characters; at most {LONGEST_SUMMARY} are right."
+        case "summary_text" if len(text) > MAX_SUMMARY_CHARS:
+            return None, f"It has {len(text)} characters; at most {MAX_SUMMARY_CHARS} are right."
     return None, ""
 
 
 def _read_json(text: str, schema: dict[str, Any] | None) -> tuple[Any, str]:
-    fenced = _FENCE.search(text)
+    fenced = _CODE_FENCE.search(text)
     try:
         data = json.loads(fenced[1] if fenced else text)
     except (ValueError, RecursionError):
@@ -81,7 +84,7 @@ def _errors(schema: dict[str, Any], data: Any) -> Any:
 
 
 def _read_table(text: str) -> tuple[Any, str]:
-    rule = _RULE.search(text)
+    rule = _TABLE_RULE.search(text)
     if rule is None:
         return None, "It has no Markdown table with a header row and a line of dashes below it."
     above, below = text[: rule.start()].rstrip("\n"), text[rule.end() :].strip("\n")

@@ -1,7 +1,7 @@
-"""`plan`, `act`, `verify`, `answer`: for questions of several parts that don't wait for each other.
+"""`plan`, `act`, `verify`, `answer`: for questions with several independent parts.
 
-plan ──▶ act (what can run side by side does) ──▶ verify ── something is missing ──▶ plan (at most 3 times)
-                                                    └── enough ──▶ answer
+plan ──▶ act (independent steps in parallel) ──▶ verify ── something is missing ──▶ plan (at most 3 times)
+                                                   └── enough ──▶ answer
 """
 
 import asyncio
@@ -17,16 +17,16 @@ from graphs.agents.citations import number_sources
 from graphs.agents.contract import AgentRun, CallResult
 from graphs.agents.emitter import Emitter
 from graphs.agents.model_call import call_model
-from graphs.agents.prompts import fence
-from graphs.agents.react import counted, declared, finish
-from graphs.agents.state import AgentState, restore
+from graphs.agents.prompts import wrap_as_data
+from graphs.agents.react import add_usage, as_openai_tool, finish
+from graphs.agents.state import AgentState, load_messages
 from graphs.providers.contract import Message
 from schema.events import PlanCreated
 
-ROUNDS = 3
+MAX_ROUNDS = 3
 MAX_STEPS = 8
-_FENCE = re.compile(r"```(?:json)?\s*\n(.*?)```", re.DOTALL)
-_PLACE = re.compile(r"\{\{(\w{1,20})\}\}")
+_CODE_FENCE = re.compile(r"```(?:json)?\s*\n(.*?)```", re.DOTALL)
+_PLACEHOLDER = re.compile(r"\{\{(\w{1,20})\}\}")
 
 PLAN_SCHEMA: dict[str, Any] = {
     "type": "object",
@@ -53,25 +53,28 @@ VERDICT_SCHEMA: dict[str, Any] = {
     "properties": {"enough": {"type": "boolean"}, "missing": {"type": "string"}},
     "required": ["enough"],
 }
-PLAN = """Plan how to answer the user's last message with these tools:
+PLAN_PROMPT = """\
+Plan how to answer the user's last message with these tools:
 {tools}
 
 Answer with JSON only: {{"steps": [{{"id": "1", "task": "…", "tool": "NAME", "arguments": {{…}}, "depends_on": []}}]}}
 At most {most} steps. Steps that need no other run at the same time; one that needs the result of step 1 has "depends_on": ["1"]
 and may write {{{{1}}}} where its text belongs. No steps at all if no tool is needed.{missing}"""
-VERIFY = """These are the results of the plan:
+VERIFY_PROMPT = """\
+These are the results of the plan:
 
 {results}
 
 Is that enough to answer the user's last message? Answer with JSON only: {{"enough": true}}, or
 {{"enough": false, "missing": "…"}} with what is missing."""
-ANSWER = """Use these results to answer the user's last message. Results that are errors are to be told as such.
+ANSWER_PROMPT = """\
+Use these results to answer the user's last message. Results that are errors are to be told as such.
 
 {results}"""
 
 
 class Step(msgspec.Struct, frozen=True):
-    """One step of a plan: a tool, its arguments, and the steps whose results it needs."""
+    """A step of a plan: a tool, its arguments, and the ids of the steps whose results it needs."""
 
     id: str
     task: str
@@ -81,7 +84,7 @@ class Step(msgspec.Struct, frozen=True):
 
 
 class Plan(msgspec.Struct, frozen=True):
-    """What is to be done."""
+    """A plan as the model writes it."""
 
     steps: list[Step]
 
@@ -94,29 +97,29 @@ class Verdict(msgspec.Struct, frozen=True):
 
 
 async def plan(state: AgentState, runtime: Runtime[AgentRun]) -> AgentState:
-    """Have the model write down the steps. One that can't gets no steps, and `act` leaves the rest to `think`."""
-    run, tell = runtime.context, Emitter(runtime.context.emit)
+    """Ask the model for the steps. If it gives none, `think` answers instead."""
+    run, emitter = runtime.context, Emitter(runtime.context.emit)
     agent, rounds = run.agent(state["agent"]), state.get("rounds", 0) + 1
-    tools = "\n".join(_line(declared(tool)["function"]) for tool in run.offer(agent))
+    tools = "\n".join(_tool_line(as_openai_tool(tool)["function"]) for tool in run.offered_tools(agent))
     missing = f" The plan before missed: {state['missing']}" if state.get("missing") else ""
-    prompt = Message.of("system", PLAN.format(tools=tools, most=MAX_STEPS, missing=missing))
-    shape = {"type": "json_schema", "json_schema": {"name": "plan", "schema": PLAN_SCHEMA}}
-    messages = [*restore(state["messages"]), prompt]
-    reply = await call_model(run, agent, tell, messages, response_format=shape, aloud=False)
-    steps = read_plan(reply.text)
+    prompt = Message.of("system", PLAN_PROMPT.format(tools=tools, most=MAX_STEPS, missing=missing))
+    response_format = {"type": "json_schema", "json_schema": {"name": "plan", "schema": PLAN_SCHEMA}}
+    messages = [*load_messages(state["messages"]), prompt]
+    reply = await call_model(run, agent, emitter, messages, response_format=response_format, stream_text=False)
+    steps = parse_plan(reply.text)
     if steps:
-        tell.event(PlanCreated(steps=[step.task for step in steps]))
-    renamed = [msgspec.to_builtins(step) for step in steps]
-    return {**counted(state, reply), "plan": renamed, "rounds": rounds, "trail": tell.trail}
+        emitter.emit(PlanCreated(steps=[step.task for step in steps]))
+    plan_steps = [msgspec.to_builtins(step) for step in steps]
+    return {**add_usage(state, reply), "plan": plan_steps, "rounds": rounds, "trail": emitter.trail}
 
 
-def _line(function: dict[str, Any]) -> str:
+def _tool_line(function: dict[str, Any]) -> str:
     return f"- {function['name']}: {function['description']} {json.dumps(function['parameters'], ensure_ascii=False)}"
 
 
-def read_plan(text: str) -> list[Step]:
-    """Return the steps in a model's answer that can be done; none if there is no plan in it."""
-    fenced = _FENCE.search(text)
+def parse_plan(text: str) -> list[Step]:
+    """Return the usable steps of a model's plan; none if the text has no plan."""
+    fenced = _CODE_FENCE.search(text)
     try:
         found = msgspec.json.decode((fenced[1] if fenced else text).strip().encode(), type=Plan, strict=False).steps
     except (msgspec.ValidationError, msgspec.DecodeError, UnicodeEncodeError):
@@ -125,16 +128,15 @@ def read_plan(text: str) -> list[Step]:
     for step in found[:MAX_STEPS]:
         if step.tool and step.id and step.id not in steps:
             steps[step.id] = step
-    known = set(steps)
     return [
-        msgspec.structs.replace(s, depends_on=[a for a in s.depends_on if a in known and a != s.id])
-        for s in steps.values()
+        msgspec.structs.replace(step, depends_on=[i for i in step.depends_on if i in steps and i != step.id])
+        for step in steps.values()
     ]
 
 
 async def act(state: AgentState, runtime: Runtime[AgentRun]) -> AgentState:
-    """Do the steps, each as soon as those before it are done."""
-    run, tell = runtime.context, Emitter(runtime.context.emit)
+    """Run the steps in batches: each step as soon as those that it depends on are done."""
+    run, emitter = runtime.context, Emitter(runtime.context.emit)
     agent, steps = run.agent(state["agent"]), msgspec.convert(state["plan"], list[Step])
     results: dict[str, CallResult] = {}
     untrusted, at, rounds = state.get("untrusted", False), state.get("at", 0), state["rounds"]
@@ -142,30 +144,32 @@ async def act(state: AgentState, runtime: Runtime[AgentRun]) -> AgentState:
     sources = state.get("sources") or []
     while waiting := [step for step in steps if step.id not in results]:
         ready = [step for step in waiting if all(before in results for before in step.depends_on)] or waiting
-        wave = [_call(step, results, f"call_{at}_{rounds}_{step.id}") for step in ready]
-        done = await tool_calls.call_tools(run, agent, tell, wave, untrusted=untrusted)
-        done, sources = number_sources(run, wave, done, sources)
-        results |= {step.id: result for step, result in zip(ready, done, strict=True)}
-        untrusted = untrusted or tool_calls.is_untrusted(run, wave, done)
-        calls += wave
+        batch = [_call(step, results, f"call_{at}_{rounds}_{step.id}") for step in ready]
+        batch_results = await tool_calls.call_tools(run, agent, emitter, batch, untrusted=untrusted)
+        batch_results, sources = number_sources(run, batch, batch_results, sources)
+        results |= {step.id: result for step, result in zip(ready, batch_results, strict=True)}
+        untrusted = untrusted or tool_calls.returned_untrusted(run, batch, batch_results)
+        calls += batch
         await asyncio.sleep(0)
-    told = {f"{rounds}.{s.id}": {"task": s.task, "tool": s.tool, **msgspec.to_builtins(results[s.id])} for s in steps}
+    recorded = {
+        f"{rounds}.{s.id}": {"task": s.task, "tool": s.tool, **msgspec.to_builtins(results[s.id])} for s in steps
+    }
     return {
-        "results": {**state.get("results", {}), **told},
+        "results": {**state.get("results", {}), **recorded},
         "sources": sources,
         "asked_tools": bool(calls) or state.get("asked_tools", False),
-        "acted": state.get("acted", False) or tool_calls.has_acted(run, calls),
+        "acted": state.get("acted", False) or tool_calls.has_side_effects(run, calls),
         "untrusted": untrusted,
-        "trail": tell.trail,
+        "trail": emitter.trail,
     }
 
 
 def _call(step: Step, results: dict[str, CallResult], call_id: str) -> dict[str, Any]:
     def filled(value: Any) -> Any:
-        if isinstance(value, str) and (whole := _PLACE.fullmatch(value.strip())) and whole[1] in results:
-            return _value(results[whole[1]].text)
+        if isinstance(value, str) and (whole := _PLACEHOLDER.fullmatch(value.strip())) and whole[1] in results:
+            return _number_or_text(results[whole[1]].text)
         if isinstance(value, str):
-            return _PLACE.sub(lambda m: results[m[1]].text if m[1] in results else m[0], value)
+            return _PLACEHOLDER.sub(lambda m: results[m[1]].text if m[1] in results else m[0], value)
         if isinstance(value, dict):
             return {key: filled(inner) for key, inner in value.items()}
         return [filled(inner) for inner in value] if isinstance(value, list) else value
@@ -173,8 +177,8 @@ def _call(step: Step, results: dict[str, CallResult], call_id: str) -> dict[str,
     return {"id": call_id, "name": step.tool, "arguments": filled(step.arguments)}
 
 
-def _value(text: str) -> Any:
-    """Return a result that is put in alone as what it is: a number stays one."""
+def _number_or_text(text: str) -> Any:
+    """Return a result that fills an argument alone: a number stays a number."""
     try:
         found = json.loads(text)
     except (ValueError, RecursionError):
@@ -183,43 +187,46 @@ def _value(text: str) -> Any:
 
 
 async def verify(state: AgentState, runtime: Runtime[AgentRun]) -> AgentState:
-    """Have the model say whether the results are enough."""
-    run, tell = runtime.context, Emitter(runtime.context.emit)
+    """Ask the model whether the results are enough."""
+    run, emitter = runtime.context, Emitter(runtime.context.emit)
     agent = run.agent(state["agent"])
-    prompt = Message.of("system", VERIFY.format(results=_told(run, state["results"])))
-    shape = {"type": "json_schema", "json_schema": {"name": "verdict", "schema": VERDICT_SCHEMA}}
-    messages = [*restore(state["messages"]), prompt]
-    reply = await call_model(run, agent, tell, messages, response_format=shape, aloud=False)
-    verdict = _read_verdict(reply.text)
+    prompt = Message.of("system", VERIFY_PROMPT.format(results=_format_results(run, state["results"])))
+    response_format = {"type": "json_schema", "json_schema": {"name": "verdict", "schema": VERDICT_SCHEMA}}
+    messages = [*load_messages(state["messages"]), prompt]
+    reply = await call_model(run, agent, emitter, messages, response_format=response_format, stream_text=False)
+    verdict = _parse_verdict(reply.text)
     return {
-        **counted(state, reply),
+        **add_usage(state, reply),
         "missing": "" if verdict.enough else verdict.missing or "something",
-        "trail": tell.trail,
+        "trail": emitter.trail,
     }
 
 
-def _read_verdict(text: str) -> Verdict:
-    fenced = _FENCE.search(text)
+def _parse_verdict(text: str) -> Verdict:
+    fenced = _CODE_FENCE.search(text)
     try:
         return msgspec.json.decode((fenced[1] if fenced else text).strip().encode(), type=Verdict, strict=False)
     except (msgspec.ValidationError, msgspec.DecodeError, UnicodeEncodeError):
-        return Verdict(enough=True)  # a model that can't say what is missing would ask for the same again
+        return Verdict(enough=True)  # a model that can't say what is missing would only repeat its plan
 
 
 async def answer(state: AgentState, runtime: Runtime[AgentRun]) -> AgentState:
-    """Have the model answer from the results."""
-    run, tell = runtime.context, Emitter(runtime.context.emit, said=state.get("said", ""))
+    """Ask the model to answer from the results."""
+    run, emitter = runtime.context, Emitter(runtime.context.emit, already_sent=state.get("said", ""))
     agent = run.agent(state["agent"])
-    messages = [*restore(state["messages"]), Message.of("system", ANSWER.format(results=_told(run, state["results"])))]
-    reply = await call_model(run, agent, tell, messages, aloud=agent.output_format is None)
-    return await finish(run, agent, state, tell, messages, reply)
+    messages = [
+        *load_messages(state["messages"]),
+        Message.of("system", ANSWER_PROMPT.format(results=_format_results(run, state["results"]))),
+    ]
+    reply = await call_model(run, agent, emitter, messages, stream_text=agent.output_format is None)
+    return await finish(run, agent, state, emitter, messages, reply)
 
 
-def _told(run: AgentRun, results: dict[str, Any]) -> str:
-    return "\n\n".join(_told_one(run, name, one) for name, one in results.items())
+def _format_results(run: AgentRun, results: dict[str, Any]) -> str:
+    return "\n\n".join(_format_result(run, name, result) for name, result in results.items())
 
 
-def _told_one(run: AgentRun, name: str, one: dict[str, Any]) -> str:
-    tool = run.tools.get(one["tool"])
-    text = fence(one["text"]) if tool is not None and tool.spec.untrusted else one["text"]
-    return f"[{name}] {one['task']} ({one['tool']}{'' if one['ok'] else ', failed'}):\n{text}"
+def _format_result(run: AgentRun, name: str, result: dict[str, Any]) -> str:
+    tool = run.tools.get(result["tool"])
+    text = wrap_as_data(result["text"]) if tool is not None and tool.spec.untrusted else result["text"]
+    return f"[{name}] {result['task']} ({result['tool']}{'' if result['ok'] else ', failed'}):\n{text}"

@@ -1,15 +1,15 @@
-"""`route` and `begin`: who answers. The router decides in a few milliseconds; the model is asked only where it is unsure."""
+"""`route` and `begin`: which agent answers. The router decides in milliseconds; a model is asked only when it is unsure."""
 
 from typing import Any
 
 from langgraph.runtime import Runtime
 
-from graphs.agents.contract import PLAIN, AgentRun, AgentSpec
+from graphs.agents.contract import CHAT_AGENT, AgentRun, AgentSpec
 from graphs.agents.emitter import Emitter
 from graphs.agents.model_call import Reply, call_model
-from graphs.agents.prompts import opening
-from graphs.agents.react import counted
-from graphs.agents.state import AgentState, store
+from graphs.agents.prompts import opening_messages
+from graphs.agents.react import add_usage
+from graphs.agents.state import AgentState, dump_messages
 from graphs.providers.contract import ModelRequest
 from graphs.routing import clarify
 from graphs.routing.clarify import NONE
@@ -17,68 +17,68 @@ from graphs.routing.contract import Candidate, Context
 from graphs.routing.graph_choice import choose_graph, choose_task
 from schema.events import AgentRouted
 
-SAID_BEFORE = 3
-LIKELY = 0.5
-"""Below it, a question that no model could assign is answered by the model alone rather than by another question."""
+MAX_EARLIER_MESSAGES = 3
+LIKELY_SCORE = 0.5
+"""Below this score, a question that no model could assign gets a plain answer rather than a question back."""
 
 
 async def route(state: AgentState, runtime: Runtime[AgentRun]) -> AgentState:
-    """Find who is to answer, or the question that has to be put first."""
-    run, tell = runtime.context, Emitter(runtime.context.emit)
-    text, context = run.question.text, Context(run.last_agent, _said_before(run))
+    """Choose the agents that answer, or ask the user a question first."""
+    run, emitter = runtime.context, Emitter(runtime.context.emit)
+    text, context = run.question.text, Context(run.last_agent, _earlier_messages(run))
     found = await run.route(text, context)
-    asked: list[Reply] = []
+    replies: list[Reply] = []
 
     async def call(request: ModelRequest) -> str:
-        asked.append(await call_model(run, run.plain, tell, list(request.messages), aloud=False))
-        return asked[-1].text
+        replies.append(await call_model(run, run.chat_agent, emitter, list(request.messages), stream_text=False))
+        return replies[-1].text
 
-    likely = bool(found.best) and found.best[0].score >= LIKELY
-    otherwise = NONE if state.get("graph") == "auto" and not likely else None
-    found = await clarify.ask_model(text, found, candidates(run), call, model="", context=context, otherwise=otherwise)
-    after: AgentState = counted(state, asked[0]) if asked else {}
+    likely = bool(found.best) and found.best[0].score >= LIKELY_SCORE
+    fallback = NONE if state.get("graph") == "auto" and not likely else None
+    found = await clarify.ask_model(text, found, candidates(run), call, model="", context=context, otherwise=fallback)
+    update: AgentState = add_usage(state, replies[0]) if replies else {}
     if found.clarify is not None and found.agent is None:
-        tell.text(found.clarify)
-        return after | {"intents": [], "said": found.clarify, "finish": "stop", "trail": tell.trail}
+        emitter.emit_text(found.clarify)
+        return update | {"intents": [], "said": found.clarify, "finish": "stop", "trail": emitter.trail}
     intents = [{"agent": intent.agent, "text": intent.text} for intent in found.intents]
     if choose_task(found) == "chat":
-        intents = [{"agent": PLAIN, "text": text}]
-    return after | {"intents": intents, "at": 0, "routed": found.reason, "trail": tell.trail}
+        intents = [{"agent": CHAT_AGENT, "text": text}]
+    return update | {"intents": intents, "at": 0, "routed": found.reason, "trail": emitter.trail}
 
 
 def candidates(run: AgentRun) -> list[Candidate]:
-    """Return the agents that may be routed to."""
+    """Return the agents as candidates for the router."""
     return [Candidate(a.name, a.description, a.examples) for a in run.agents.values()]
 
 
-def _said_before(run: AgentRun) -> tuple[str, ...]:
-    return tuple(message.text for message in run.history if message.role == "user")[-SAID_BEFORE:]
+def _earlier_messages(run: AgentRun) -> tuple[str, ...]:
+    return tuple(message.text for message in run.history if message.role == "user")[-MAX_EARLIER_MESSAGES:]
 
 
 async def begin(state: AgentState, runtime: Runtime[AgentRun]) -> AgentState:
-    """Give the question, or the part of it that is next, to its agent."""
-    run, tell = runtime.context, Emitter(runtime.context.emit)
+    """Hand the question, or its next part, to its agent."""
+    run, emitter = runtime.context, Emitter(runtime.context.emit)
     intent = state["intents"][state.get("at", 0)]
     agent = run.agent(intent["agent"])
     graph = graph_of(run, agent, intent["text"])
-    tell.event(AgentRouted(agent=agent.name, graph=graph, reason=state.get("routed", "")))
-    fresh: AgentState = {"step": 0, "rounds": 0, "calls": [], "plan": [], "results": {}, "missing": ""}
+    emitter.emit(AgentRouted(agent=agent.name, graph=graph, reason=state.get("routed", "")))
+    update: AgentState = {"step": 0, "rounds": 0, "calls": [], "plan": [], "results": {}, "missing": ""}
     text = intent["text"] if len(state["intents"]) > 1 else None
-    messages = store(opening(run, agent, text))
+    messages = dump_messages(opening_messages(run, agent, text))
     if run.sources and not state.get("sources"):
-        fresh |= {"sources": list(run.sources), "untrusted": True}
-    return fresh | {"agent": agent.name, "graph": graph, "messages": messages, "trail": tell.trail}
+        update |= {"sources": list(run.sources), "untrusted": True}
+    return update | {"agent": agent.name, "graph": graph, "messages": messages, "trail": emitter.trail}
 
 
 def graph_of(run: AgentRun, agent: AgentSpec, text: str) -> str:
-    """Return the graph that an agent runs: its own, or the one that the question wants."""
+    """Return the graph that an agent runs: its own, or the one that suits the question."""
     if agent.graph in ("react", "plan_execute"):
-        return agent.graph if run.offer(agent) or run.client_tools else "chat"
-    if agent.graph == "chat" or not run.offer(agent):
+        return agent.graph if run.offered_tools(agent) or run.client_tools else "chat"
+    if agent.graph == "chat" or not run.offered_tools(agent):
         return "chat"
     return choose_graph(text)
 
 
 async def next_intent(state: AgentState, runtime: Runtime[Any]) -> AgentState:
-    """Go on with the next part of the question."""
+    """Move on to the next part of the question."""
     return {"at": state.get("at", 0) + 1}

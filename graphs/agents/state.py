@@ -1,4 +1,4 @@
-"""What the graphs remember from node to node. Plain JSON values only: it is stored after every node."""
+"""What the graphs remember from node to node. Plain JSON values only: the state is stored after every node."""
 
 import operator
 from typing import Annotated, Any, TypedDict
@@ -11,11 +11,11 @@ from graphs.providers.contract import Message
 class AgentState(TypedDict, total=False):
     """One conversation turn.
 
-    `intents` are {agent, text}, done one after the other; `at` is the one under way, done by `agent` with `graph`.
-    `routed` says why a router chose them. `messages` is what its model sees, `calls` the tool calls that wait, `step` counts
-    the model's turns, `rounds` the plans. `sources` are the passages that tools found, each with its number. `trail` is
-    what was told so far, in order ([type, fields]); a run that goes on elsewhere tells it again. `untrusted`: text from
-    outside was read. `acted`: a tool changed something. `asked_tools`: any tool was called.
+    `intents` are {agent, text}, handled one after the other; `at` is the index of the current one, handled by `agent` with
+    `graph`. `routed` is the router's reason. `messages` is what the model sees, `calls` are pending tool calls, `step` counts
+    the model's turns, `rounds` the plans. `said` is the answer so far. `sources` are the numbered passages that tools found.
+    `trail` has the events so far ([type, fields]), which a resumed run replays. `untrusted`: text from outside was read.
+    `acted`: a tool may have changed something. `asked_tools`: a tool was called.
     """
 
     agent: str
@@ -45,11 +45,11 @@ class AgentState(TypedDict, total=False):
     trail: Annotated[list[Any], operator.add]
 
 
-def store(messages: list[Message]) -> list[dict[str, Any]]:
-    """Return messages as plain values."""
+def dump_messages(messages: list[Message]) -> list[dict[str, Any]]:
+    """Return messages as plain JSON values."""
     return msgspec.to_builtins(messages)
 
 
-def restore(messages: list[dict[str, Any]]) -> list[Message]:
-    """Return messages as they were before `store`."""
+def load_messages(messages: list[dict[str, Any]]) -> list[Message]:
+    """Return the messages that `dump_messages` was given."""
     return msgspec.convert(messages, list[Message])

@@ -1,1 +1,1 @@
-"""The graph `chat`: one call of the model over a trimmed history. `state`, `context`, `graph` tell it in that order."""
+"""The graph `chat`: one call of the model with a trimmed history. Read `state`, `context`, `graph` in that order."""

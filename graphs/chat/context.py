@@ -1,4 +1,4 @@
-"""What may vary from run to run, and does not belong into the state."""
+"""What differs from run to run and doesn't belong into the state."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -9,8 +9,8 @@ from schema.events import Event
 
 @dataclass(frozen=True)
 class Question:
-    """What is asked: the conversation, the provider to call, the request without its messages, the model's full name, and
-    where events go as they happen."""
+    """The conversation, the provider to call, the request without its messages, the model's full name, and where events go
+    as they happen."""
 
     messages: list[Message]
     provider: Provider
@@ -21,6 +21,6 @@ class Question:
 
 @dataclass(frozen=True)
 class ChatContext:
-    """The question, which may still be to come when the graph is entered (`graphs/runner.py`)."""
+    """The question, which may not be there yet when the graph starts (`graphs/runner.py`)."""
 
     question: Awaitable[Question]

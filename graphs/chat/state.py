@@ -1,4 +1,4 @@
-"""What the graph remembers from node to node."""
+"""The state of the chat graph."""
 
 from typing import TypedDict
 

@@ -1,7 +1,7 @@
-"""The pipelines that are there for every tenant: the graphs that agents run.
+"""The pipelines that every tenant has: the graphs that agents run.
 
-They are drawn from `builtin.json`, since whoever draws them, the API, does not load LangGraph; a test compares it with the
-graphs as they are compiled. Write it anew with `python -m tests.graphs.compiled_topologies`.
+They are drawn from `builtin.json`, because the API doesn't load LangGraph; a test compares it with the compiled graphs.
+Regenerate it with `python -m tests.graphs.compiled_topologies`.
 """
 
 from dataclasses import dataclass
@@ -12,40 +12,44 @@ import msgspec
 
 from graphs.pipelines.topology import Topology
 
-FILE = Path(__file__).with_name("builtin.json")
+TOPOLOGY_FILE = Path(__file__).with_name("builtin.json")
 
 
 @dataclass(frozen=True)
-class Builtin:
-    """A built-in pipeline. `needs_agent`: it runs for one agent, whom the caller names."""
+class BuiltinPipeline:
+    """A built-in pipeline. `needs_agent`: the caller names the agent that it runs."""
 
     name: str
     description: str
     needs_agent: bool = False
 
 
-BUILTIN: dict[str, Builtin] = {
-    one.name: one
-    for one in (
-        Builtin("auto", "Finds who is to answer, the model alone or one of your agents, and how."),
-        Builtin("chat", "The model alone answers, over the trimmed conversation."),
-        Builtin("react", "An agent thinks and looks up in turns, until it can answer.", needs_agent=True),
-        Builtin("plan_execute", "An agent plans, does the steps side by side, checks, answers.", needs_agent=True),
-        Builtin("supervisor", "Finds the agents for a question, one after the other where there are several."),
+BUILTIN: dict[str, BuiltinPipeline] = {
+    pipeline.name: pipeline
+    for pipeline in (
+        BuiltinPipeline("auto", "Routes the question to one of your agents or to the model alone."),
+        BuiltinPipeline("chat", "The model alone answers, with the trimmed conversation."),
+        BuiltinPipeline(
+            "react", "An agent alternates between thinking and calling tools until it can answer.", needs_agent=True
+        ),
+        BuiltinPipeline(
+            "plan_execute", "An agent plans, runs the steps in parallel, verifies, answers.", needs_agent=True
+        ),
+        BuiltinPipeline("supervisor", "Routes the question to your agents, one after the other if it needs several."),
     )
 }
 
 
-def find_builtin(name: str) -> Builtin | None:
+def find_builtin(name: str) -> BuiltinPipeline | None:
     """Return the built-in pipeline of this name."""
     return BUILTIN.get(name)
 
 
 def builtin_topology(name: str) -> Topology:
-    """Return how a built-in pipeline is drawn. Raises KeyError for a name that is none's."""
-    return _read()[name]
+    """Return the topology of a built-in pipeline. Raises KeyError for an unknown name."""
+    return _topologies()[name]
 
 
 @cache
-def _read() -> dict[str, Topology]:
-    return msgspec.json.decode(FILE.read_bytes(), type=dict[str, Topology])
+def _topologies() -> dict[str, Topology]:
+    return msgspec.json.decode(TOPOLOGY_FILE.read_bytes(), type=dict[str, Topology])

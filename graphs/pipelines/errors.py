@@ -1,6 +1,6 @@
-"""What can go wrong while a pipeline runs; it goes on from `schema/errors.py`. Another try would not mend it.
+"""What can go wrong while a pipeline runs, in addition to `schema/errors.py`. Retrying doesn't help.
 
-StepFailed    a step could not be done; the sentence names the step and says why
+StepFailed    a step failed; the message names the step and says why
 """
 
 from schema.errors import HeadraceError

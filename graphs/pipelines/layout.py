@@ -1,8 +1,8 @@
-"""Where the boxes of a drawing stand: layers from top to bottom, few crossings, ways back along the side.
+"""Lays out a drawing: layers from top to bottom, few crossings, back edges along the side.
 
-The usual steps for layered drawings (Sugiyama, Tagawa, Toda 1981), each in its simplest form: ways that close a circle are
-turned around, a place stands one layer below the lowest that leads to it, ways over several layers get points in between,
-and each layer is ordered by the mean position of its neighbours, a few times down and up.
+The usual steps of layered graph drawing (Sugiyama, Tagawa, Toda 1981), each in its simplest form: edges that close a cycle
+are reversed, a node lies one layer below the lowest that leads to it, edges across several layers get dummy nodes, and each
+layer is ordered by the mean position of its neighbours, a few times down and up.
 """
 
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from graphs.pipelines.topology import Topology
 
 GAP_X, GAP_Y, HEIGHT = 36, 56, 36
 CHAR = 7.4
-"""Width of a character at 13 pixels, a little more than the mean of usual fonts."""
+"""Width of a character at 13 pixels, a little above the mean of common fonts."""
 PADDING = 28
 MIN_WIDTH = 72
 SWEEPS = 8
@@ -22,7 +22,7 @@ Point = tuple[float, float]
 
 @dataclass(frozen=True)
 class Box:
-    """A place's box: its middle, and its size."""
+    """The box of a node: its centre and its size."""
 
     x: float
     y: float
@@ -32,7 +32,7 @@ class Box:
 
 @dataclass(frozen=True)
 class Layout:
-    """Boxes by place, the points of each way in order of the topology's edges, and the size of it all. Pixels."""
+    """Boxes by node, the points of each edge in the topology's order, and the size of the drawing. In pixels."""
 
     boxes: dict[str, Box]
     lines: list[list[Point]]
@@ -41,45 +41,45 @@ class Layout:
 
 
 def lay_out(topology: Topology, labels: dict[str, str]) -> Layout:
-    """Return where everything stands; `labels` are the texts that boxes must have room for."""
-    back = _back_edges(topology)
-    ways = [(e.target, e.source) if i in back else (e.source, e.target) for i, e in enumerate(topology.edges)]
-    layer = _layers(list(labels), [way for way in ways if way[0] != way[1]])
-    chains, rows = _chains(ways, layer, list(labels))
+    """Return the positions; `labels` are the texts that the boxes must have room for."""
+    back_edges = _back_edges(topology)
+    edges = [(e.target, e.source) if i in back_edges else (e.source, e.target) for i, e in enumerate(topology.edges)]
+    layer = _layers(list(labels), [edge for edge in edges if edge[0] != edge[1]])
+    chains, rows = _chains(edges, layer, list(labels))
     _order(rows, chains)
     widths = {name: max(MIN_WIDTH, len(text) * CHAR + PADDING) for name, text in labels.items()}
     boxes = _boxes(rows, widths)
-    lines = [_line([boxes[name] for name in chain], reverse=i in back) for i, chain in enumerate(chains)]
+    lines = [_line([boxes[name] for name in chain], reverse=i in back_edges) for i, chain in enumerate(chains)]
     width = max(box.x + box.width / 2 for box in boxes.values()) + GAP_X
     return Layout({name: boxes[name] for name in labels}, lines, width, len(rows) * (HEIGHT + GAP_Y))
 
 
 def _back_edges(topology: Topology) -> set[int]:
-    """Return the numbers of the ways that close a circle, seen from the start."""
-    leaving: dict[str, list[int]] = {node.id: [] for node in topology.nodes}
+    """Return the indices of the edges that close a cycle, seen from the start."""
+    outgoing: dict[str, list[int]] = {node.id: [] for node in topology.nodes}
     for number, edge in enumerate(topology.edges):
-        leaving[edge.source].append(number)
-    back, done = set[int](), set[str]()
-    for root in leaving:
-        trail, waiting = list[str](), [(root, -1)]
-        while waiting:
-            place, by = waiting.pop()
-            if by == -2:
-                done.add(trail.pop())
-            elif place in trail:
-                back.add(by)
-            elif place not in done:
-                trail.append(place)
-                waiting.append((place, -2))
-                waiting += [(topology.edges[number].target, number) for number in reversed(leaving[place])]
-    return back
+        outgoing[edge.source].append(number)
+    back_edges, done = set[int](), set[str]()
+    for root in outgoing:
+        path, stack = list[str](), [(root, -1)]
+        while stack:
+            node, edge_index = stack.pop()
+            if edge_index == -2:
+                done.add(path.pop())
+            elif node in path:
+                back_edges.add(edge_index)
+            elif node not in done:
+                path.append(node)
+                stack.append((node, -2))
+                stack += [(topology.edges[number].target, number) for number in reversed(outgoing[node])]
+    return back_edges
 
 
-def _layers(names: list[str], ways: list[tuple[str, str]]) -> dict[str, int]:
+def _layers(names: list[str], edges: list[tuple[str, str]]) -> dict[str, int]:
     layer = dict.fromkeys(names, 0)
-    for _ in names:  # the ways have no circles, so this many rounds are enough
+    for _ in names:  # the edges have no cycles, so this many rounds are enough
         before = dict(layer)
-        for source, target in ways:
+        for source, target in edges:
             layer[target] = max(layer[target], layer[source] + 1)
         if layer == before:
             break
@@ -87,18 +87,18 @@ def _layers(names: list[str], ways: list[tuple[str, str]]) -> dict[str, int]:
 
 
 def _chains(
-    ways: list[tuple[str, str]], layer: dict[str, int], names: list[str]
+    edges: list[tuple[str, str]], layer: dict[str, int], names: list[str]
 ) -> tuple[list[list[str]], list[list[str]]]:
-    """Return each way as the places and in-between points that it goes through, and what stands in each layer."""
+    """Return each edge as the nodes and dummy nodes that it passes, and the nodes of each layer."""
     rows: list[list[str]] = [[] for _ in range(max(layer.values()) + 1)]
     for name in names:
         rows[layer[name]].append(name)
     chains = []
-    for number, (source, target) in enumerate(ways):
-        between = [f"{number}:{at}" for at in range(layer[source] + 1, layer[target])]
-        for at, point in enumerate(between, layer[source] + 1):
-            rows[at].append(point)
-        chains.append([source, *between, target])
+    for number, (source, target) in enumerate(edges):
+        dummies = [f"{number}:{layer_index}" for layer_index in range(layer[source] + 1, layer[target])]
+        for layer_index, point in enumerate(dummies, layer[source] + 1):
+            rows[layer_index].append(point)
+        chains.append([source, *dummies, target])
     return chains, rows
 
 
@@ -111,18 +111,18 @@ def _order(rows: list[list[str]], chains: list[list[str]]) -> None:
             above.setdefault(lower, []).append(upper)
             below.setdefault(upper, []).append(lower)
     for sweep in range(SWEEPS):
-        near = above if sweep % 2 == 0 else below
+        neighbours = above if sweep % 2 == 0 else below
         for row in rows if sweep % 2 == 0 else reversed(rows):
-            place = {name: at / max(len(r) - 1, 1) for r in rows for at, name in enumerate(r)}
-            row.sort(key=lambda name: _mean([place[n] for n in near.get(name, [])], place[name]))
+            node = {name: layer_index / max(len(r) - 1, 1) for r in rows for layer_index, name in enumerate(r)}
+            row.sort(key=lambda name: _mean([node[n] for n in neighbours.get(name, [])], node[name]))
 
 
-def _mean(values: list[float], otherwise: float) -> float:
-    return sum(values) / len(values) if values else otherwise
+def _mean(values: list[float], default: float) -> float:
+    return sum(values) / len(values) if values else default
 
 
 def _boxes(rows: list[list[str]], widths: dict[str, float]) -> dict[str, Box]:
-    """Return boxes with each layer in the middle; points in between are boxes without a size."""
+    """Return boxes with each layer centred; dummy nodes are boxes without a size."""
     totals = [sum(widths.get(name, 0.0) for name in row) + GAP_X * (len(row) + 1) for row in rows]
     boxes: dict[str, Box] = {}
     for number, row in enumerate(rows):
@@ -136,15 +136,15 @@ def _boxes(rows: list[list[str]], widths: dict[str, float]) -> dict[str, Box]:
 
 
 def _line(boxes: list[Box], *, reverse: bool) -> list[Point]:
-    """Return the points of a way through these boxes. A place that leads to itself gets a loop at its right."""
+    """Return the points of an edge through these boxes. A node that leads to itself gets a loop on its right."""
     first, last = boxes[0], boxes[-1]
     if first is last:
         x, y = first.x + first.width / 2, first.y
         return [(x, y - 8), (x + GAP_X / 2, y), (x, y + 8)]
-    aside = 0.0
-    if reverse and len(boxes) == 2:  # beside the way that leads down between the same two
-        aside = min(first.width, last.width) / 4
-    points = [(first.x + aside, first.y + first.height / 2)]
+    offset = 0.0
+    if reverse and len(boxes) == 2:  # beside the edge that leads down between the same two
+        offset = min(first.width, last.width) / 4
+    points = [(first.x + offset, first.y + first.height / 2)]
     points += [(box.x, box.y) for box in boxes[1:-1]]
-    points.append((last.x + aside, last.y - last.height / 2))
+    points.append((last.x + offset, last.y - last.height / 2))
     return points[::-1] if reverse else points

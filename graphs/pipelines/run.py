@@ -1,4 +1,4 @@
-"""A run of a pipeline: from its start, or on behind the last steps that ended when another worker was killed."""
+"""Runs a pipeline: from its start, or resumed after the last finished steps when another worker was killed."""
 
 from typing import Any
 from uuid import UUID
@@ -15,33 +15,33 @@ from graphs.pipelines.state import State
 from graphs.pipelines.steps import PipelineRun
 from schema.ttl_cache import TtlCache
 
-Compiled = CompiledStateGraph[Any, PipelineRun, Any, Any]
+CompiledPipeline = CompiledStateGraph[Any, PipelineRun, Any, Any]
 Version = tuple[UUID, int]
-"""A pipeline's id and version; what it names never changes."""
+"""A pipeline's id and version; what they identify never changes."""
 
-KEPT = 256
-"""Compiled pipelines that a process remembers."""
+MAX_COMPILED = 256
+"""Compiled pipelines that a process caches."""
 
 
 class PipelineGraphs:
     """The compiled pipelines of a process; `agents` are the graphs that agent steps run."""
 
-    def __init__(self, saver: BaseCheckpointSaver[Any], agents: AgentGraphs) -> None:
-        self._saver, self._agents = saver, agents
-        self._built: TtlCache[Version, Compiled] = TtlCache(KEPT)
+    def __init__(self, checkpointer: BaseCheckpointSaver[Any], agents: AgentGraphs) -> None:
+        self._checkpointer, self._agents = checkpointer, agents
+        self._compiled: TtlCache[Version, CompiledPipeline] = TtlCache(MAX_COMPILED)
 
-    def get(self, version: Version, definition: Definition) -> Compiled:
-        """Return the graph of a version, compiled at its first use."""
-        return self._built.get_or_make(version, lambda: self._compile(definition))
+    def get(self, version: Version, definition: Definition) -> CompiledPipeline:
+        """Return the graph of a version, compiled on first use."""
+        return self._compiled.get_or_make(version, lambda: self._compile(definition))
 
-    def _compile(self, definition: Definition) -> Compiled:
-        return build_pipeline(definition).compile(checkpointer=self._saver, name=definition.name)
+    def _compile(self, definition: Definition) -> CompiledPipeline:
+        return build_pipeline(definition).compile(checkpointer=self._checkpointer, name=definition.name)
 
     async def run(
         self, version: Version, definition: Definition, run: AgentRun, thread: Thread, *, resume: bool
     ) -> State:
-        """Run a version to its end and return the last state; `run.question` is the input. With `resume` it goes on behind the
-        last steps that ended, if any have, and tells again what was told. Raises StepFailed and what models raise."""
+        """Run a version to its end and return the final state; `run.question` is the input. With `resume`, continue after the
+        last finished steps, if any, and replay the events so far. Raises StepFailed and what models raise."""
         graph = self.get(version, definition)
         context = PipelineRun(run, self._agents, len(definition.steps))
         config: Any = {
@@ -49,12 +49,12 @@ class PipelineGraphs:
             "metadata": {"job_id": thread.job_id},
             "recursion_limit": 3 * len(definition.steps) + 10,
         }
-        given: State | None = {"trail": []}
+        input_state: State | None = {"trail": []}
         if resume:
-            kept = await graph.aget_state(config)
-            if kept.values and (kept.metadata or {}).get("job_id") == thread.job_id:
-                # These hold what steps wrote that have ended while others of their round have not. (`next` says nothing of
-                # what follows such a round, so whether a run is over is LangGraph's to say.)
-                replay_trail(kept.values.get("trail", ()), run.emit)
-                given = None
-        return await graph.ainvoke(given, config, context=context, durability="sync")
+            snapshot = await graph.aget_state(config)
+            if snapshot.values and (snapshot.metadata or {}).get("job_id") == thread.job_id:
+                # The values include what finished steps wrote while others of the same round had not finished. (`next`
+                # doesn't say what follows such a round, so whether a run is over is left to LangGraph.)
+                replay_trail(snapshot.values.get("trail", ()), run.emit)
+                input_state = None
+        return await graph.ainvoke(input_state, config, context=context, durability="sync")

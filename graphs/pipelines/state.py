@@ -1,61 +1,61 @@
-"""What a run of a pipeline remembers from step to step. Plain JSON values only: it is stored after every step.
+"""What a pipeline's run remembers from step to step. Plain JSON values only: the state is stored after every step.
 
-Each step's output is a value of its own, so that what is stored after a step is what that step brought and no more.
+Each step's output is a key of its own, so that only what the step produced is stored after it.
 """
 
 import operator
 from typing import Annotated, Any, TypedDict
 
 from graphs.agents.contract import AgentRun
-from graphs.agents.tool_calls import fence
+from graphs.agents.tool_calls import wrap_as_data
 from graphs.pipelines.definition import Definition
-from graphs.pipelines.templates import Absent, Place, as_text, walk
+from graphs.pipelines.templates import Absent, Placeholder, as_text, resolve_path
 
 State = dict[str, Any]
-"""`said`, `data`, `renderer` and `finish` are the last step's; `trail` is what was told; tokens are of all steps."""
+"""`said`, `data`, `renderer` and `finish` are the final step's; `trail` has the events so far; tokens are of all steps."""
 
 
 def output_of(step: str) -> str:
-    """Return the name of a step's output in the state: {text, data, ok, untrusted}; a router's is {next}."""
+    """Return the state's key for a step's output: {text, data, ok, untrusted}; a router's is {next}."""
     return f"output.{step}"
 
 
-def _newer(before: str, after: str) -> str:
-    return after or before
+def _latest_model(old: str, new: str) -> str:
+    return new or old
 
 
 def state_of(definition: Definition) -> type:
-    """Return the state's type, which says how what steps write side by side is put together."""
+    """Return the state's type, which says how the writes of parallel steps are merged."""
     fields: dict[str, Any] = {output_of(name): dict for name in definition.steps}
-    fields |= {"said": str, "data": Any, "renderer": Any, "finish": str, "model": Annotated[str, _newer]}
+    fields |= {"said": str, "data": Any, "renderer": Any, "finish": str, "model": Annotated[str, _latest_model]}
     fields |= {"input_tokens": Annotated[int, operator.add], "output_tokens": Annotated[int, operator.add]}
     fields |= {"estimated": Annotated[bool, operator.or_], "trail": Annotated[list, operator.add]}
     return TypedDict("PipelineState", fields, total=False)  # type: ignore[operator]
 
 
-class Outputs:
-    """What the places of a step are filled with. `untrusted` becomes true when text from outside was among it; with
-    `fenced` such text is marked as data for a model (G13)."""
+class PlaceholderValues:
+    """The values of a step's placeholders. `untrusted` becomes true when one of them is text from outside; with
+    `wrap_untrusted`, such text is marked as data for a model."""
 
-    def __init__(self, run: AgentRun, state: State, *, fenced: bool) -> None:
-        self._input, self._state, self._fenced = run.question.text, state, fenced
+    def __init__(self, run: AgentRun, state: State, *, wrap_untrusted: bool) -> None:
+        self._input, self._state, self._wrap_untrusted = run.question.text, state, wrap_untrusted
         self.untrusted = False
 
-    def __call__(self, place: Place) -> Any:
-        """Return a place's value; Absent for what is not there, or was passed by."""
-        if place.step is None:
+    def __call__(self, placeholder: Placeholder) -> Any:
+        """Return a placeholder's value; Absent if it doesn't exist or its step was skipped."""
+        if placeholder.step is None:
             return self._input
-        output = self._state.get(output_of(place.step))
+        output = self._state.get(output_of(placeholder.step))
         if output is None:
             return Absent
-        value = _field(output, place.path) if place.path else output["text"]
+        value = _output_field(output, placeholder.path) if placeholder.path else output["text"]
         if output["untrusted"] and value is not Absent:
             self.untrusted = True
-            return fence(as_text(value)) if self._fenced else value
+            return wrap_as_data(as_text(value)) if self._wrap_untrusted else value
         return value
 
 
-def _field(output: State, path: tuple[str, ...]) -> Any:
-    """A field of the data; `text` and `ok` are the output's own where the data has none of that name."""
-    found = walk(output["data"], path)
-    return walk({"text": output["text"], "ok": output["ok"]}, path) if found is Absent else found
+def _output_field(output: State, path: tuple[str, ...]) -> Any:
+    """Return a field of the data; `text` and `ok` are the output's own if the data has no such field."""
+    found = resolve_path(output["data"], path)
+    return resolve_path({"text": output["text"], "ok": output["ok"]}, path) if found is Absent else found

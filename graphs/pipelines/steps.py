@@ -1,7 +1,7 @@
-"""What the steps do. Each tells that it begins, does its work once, and leaves its output in the state.
+"""Runs the steps. Each reports that it begins, does its work once, and leaves its output in the state.
 
-A tool step is called because whoever wrote the pipeline says so, whatever texts before it say; only agents choose by
-themselves, and are held back where they read text from outside (`agent_steps.py`).
+A tool step runs because the pipeline's author says so, whatever text came before it; only agents choose by themselves, and
+are restricted when they read text from outside (`agent_steps.py`).
 """
 
 import re
@@ -16,12 +16,12 @@ from graphs.agents.emitter import Emitter
 from graphs.agents.graphs import AgentGraphs
 from graphs.agents.model_call import Reply, call_model
 from graphs.agents.output_formats import parse_output
-from graphs.agents.prompts import CARE
+from graphs.agents.prompts import SAFETY_INSTRUCTIONS
 from graphs.agents.tool_calls import call_tools
 from graphs.pipelines.agent_steps import AgentTask, run_agent
 from graphs.pipelines.definition import AgentStep, AnyStep, ParallelStep, PromptStep, RouterStep, ToolStep
 from graphs.pipelines.errors import StepFailed
-from graphs.pipelines.state import Outputs, State, output_of
+from graphs.pipelines.state import PlaceholderValues, State, output_of
 from graphs.pipelines.templates import fill_text, fill_tree
 from graphs.providers.contract import Message
 from schema.events import JobProgress
@@ -29,117 +29,116 @@ from schema.events import JobProgress
 
 @dataclass(frozen=True)
 class PipelineRun:
-    """What one run is given: what an agent's run is, with the input as its question, and the graphs that agents run. `total`
-    is the number of steps."""
+    """What one run is given: an agent's run whose question is the input, the agents' graphs, and the number of steps."""
 
-    agents: AgentRun
+    agent_run: AgentRun
     graphs: AgentGraphs
-    total: int
+    step_count: int
 
 
 @dataclass(frozen=True)
-class Begun:
-    """A step that has begun: its name, where it tells, and whether its output is the answer."""
+class StepContext:
+    """A step under way: its name, the emitter for its events, and whether its output is the answer."""
 
     name: str
     run: PipelineRun
     state: State
-    tell: Emitter
+    emitter: Emitter
     is_last: bool
     config: RunnableConfig
 
 
 Node = Any
-"""An async function of the state, its config and its runtime; LangGraph finds the last two by their names."""
+"""An async function of state, config and runtime; LangGraph finds the last two by their parameter names."""
 
 
 def build_node(name: str, step: AnyStep, *, is_last: bool) -> Node:
-    """Return the function that does a step."""
+    """Return the function that runs a step."""
 
     async def node(state: State, config: RunnableConfig, runtime: Runtime[PipelineRun]) -> State:
         run = runtime.context
-        begun = Begun(name, run, state, Emitter(run.agents.emit), is_last, config)
-        number = sum(output_of(other) in state for other in _names(state)) + 1
-        begun.tell.event(JobProgress(text=f"Step {name}", done=min(number, run.total), total=run.total))
-        return {**await _do(begun, step), "trail": begun.tell.trail}
+        ctx = StepContext(name, run, state, Emitter(run.agent_run.emit), is_last, config)
+        number = sum(output_of(other) in state for other in _finished_steps(state)) + 1
+        ctx.emitter.emit(JobProgress(text=f"Step {name}", done=min(number, run.step_count), total=run.step_count))
+        return {**await _run_step(ctx, step), "trail": ctx.emitter.trail}
 
     return node
 
 
-def _names(state: State) -> list[str]:
+def _finished_steps(state: State) -> list[str]:
     prefix = output_of("")
     return [name.removeprefix(prefix) for name in state if name.startswith(prefix)]
 
 
-async def _do(begun: Begun, step: AnyStep) -> State:
+async def _run_step(ctx: StepContext, step: AnyStep) -> State:
     match step:
         case AgentStep():
-            return await _agent(begun, step)
+            return await _agent(ctx, step)
         case ToolStep():
-            return await _tool(begun, step)
+            return await _tool(ctx, step)
         case PromptStep():
-            return await _prompt(begun, step)
+            return await _prompt(ctx, step)
         case RouterStep():
-            return _route(begun, step)
+            return _route(ctx, step)
         case ParallelStep():
             return {}
 
 
 def build_join(name: str, step: ParallelStep, *, is_last: bool) -> Node:
-    """Return the function that puts the outputs of a parallel step's branches together, in the order of the branches' names."""
+    """Return the function that joins the outputs of a parallel step's branches, ordered by the branches' names."""
 
     async def join(state: State, config: RunnableConfig, runtime: Runtime[PipelineRun]) -> State:
-        begun = Begun(name, runtime.context, state, Emitter(runtime.context.agents.emit), is_last, config)
+        ctx = StepContext(name, runtime.context, state, Emitter(runtime.context.agent_run.emit), is_last, config)
         ends = {branch: state[output_of(steps[-1])] for branch, steps in sorted(step.branches.items())}
         texts = {branch: output["text"] for branch, output in ends.items()}
         whole = "\n\n".join(text for text in texts.values() if text)
         untrusted = any(output["untrusted"] for output in ends.values())
-        return {**_output(begun, whole, data=texts, untrusted=untrusted, told=False), "trail": begun.tell.trail}
+        return {**_output(ctx, whole, data=texts, untrusted=untrusted, streamed=False), "trail": ctx.emitter.trail}
 
     return join
 
 
 def _output(
-    begun: Begun, text: str, *, data: Any = None, ok: bool = True, untrusted: bool = False, told: bool
+    ctx: StepContext, text: str, *, data: Any = None, ok: bool = True, untrusted: bool = False, streamed: bool
 ) -> State:
-    """Return what a step leaves. What is the answer and was not `told` as it came is told now."""
-    after: State = {output_of(begun.name): {"text": text, "data": data, "ok": ok, "untrusted": untrusted}}
-    if not begun.is_last:
-        return after
-    if not told and text:
-        begun.tell.text(text)
-    return after | {"said": text, "data": data, "finish": "stop"}
+    """Return a step's output for the state. If it is the answer and was not streamed, emit it now."""
+    update: State = {output_of(ctx.name): {"text": text, "data": data, "ok": ok, "untrusted": untrusted}}
+    if not ctx.is_last:
+        return update
+    if not streamed and text:
+        ctx.emitter.emit_text(text)
+    return update | {"said": text, "data": data, "finish": "stop"}
 
 
-async def _tool(begun: Begun, step: ToolStep) -> State:
-    run = begun.run.agents
+async def _tool(ctx: StepContext, step: ToolStep) -> State:
+    run = ctx.run.agent_run
     tool = run.tools.get(step.tool)
     if tool is None:
-        raise StepFailed(f"The step {begun.name} needs the tool {step.tool}, which is not there any more.")
-    seen = Outputs(run, begun.state, fenced=False)
-    call = {"id": f"call_{begun.name}", "name": step.tool, "arguments": fill_tree(step.arguments, seen)}
-    offered = AgentSpec(name=begun.name, tools=(step.tool,))
-    (result,) = await call_tools(run, offered, begun.tell, [call], untrusted=False)
+        raise StepFailed(f"The step {ctx.name} needs the tool {step.tool}, which no longer exists.")
+    values = PlaceholderValues(run, ctx.state, wrap_untrusted=False)
+    call = {"id": f"call_{ctx.name}", "name": step.tool, "arguments": fill_tree(step.arguments, values)}
+    offered = AgentSpec(name=ctx.name, tools=(step.tool,))
+    (result,) = await call_tools(run, offered, ctx.emitter, [call], untrusted=False)
     if not result.ok and not step.optional:
-        raise StepFailed(f"The step {begun.name} failed: {result.text}")
-    untrusted = seen.untrusted or tool.spec.untrusted
-    after = _output(begun, result.text, data=result.data, ok=result.ok, untrusted=untrusted, told=False)
-    return after | ({"renderer": {"type": result.renderer}} if begun.is_last and result.renderer else {})
+        raise StepFailed(f"The step {ctx.name} failed: {result.text}")
+    untrusted = values.untrusted or tool.spec.untrusted
+    update = _output(ctx, result.text, data=result.data, ok=result.ok, untrusted=untrusted, streamed=False)
+    return update | ({"renderer": {"type": result.renderer}} if ctx.is_last and result.renderer else {})
 
 
-async def _prompt(begun: Begun, step: PromptStep) -> State:
-    run = begun.run.agents
-    seen = Outputs(run, begun.state, fenced=True)
-    asked = Message.of("user", fill_text(step.prompt, seen))
-    told = Message.of("system", "\n\n".join(part for part in (run.persona, CARE) if part))
-    agent = AgentSpec(name=begun.name, models=(step.model,) if step.model else ())
-    reply = await call_model(run, agent, begun.tell, [told, asked], aloud=begun.is_last)
+async def _prompt(ctx: StepContext, step: PromptStep) -> State:
+    run = ctx.run.agent_run
+    values = PlaceholderValues(run, ctx.state, wrap_untrusted=True)
+    prompt = Message.of("user", fill_text(step.prompt, values))
+    system = Message.of("system", "\n\n".join(part for part in (run.persona, SAFETY_INSTRUCTIONS) if part))
+    agent = AgentSpec(name=ctx.name, models=(step.model,) if step.model else ())
+    reply = await call_model(run, agent, ctx.emitter, [system, prompt], stream_text=ctx.is_last)
     data, wrong = parse_output("structured_json", None, reply.text)
-    after = _output(begun, reply.text, data=None if wrong else data, untrusted=seen.untrusted, told=True)
-    return after | _counted(reply) | ({"finish": reply.finish} if begun.is_last else {})
+    update = _output(ctx, reply.text, data=None if wrong else data, untrusted=values.untrusted, streamed=True)
+    return update | _usage(reply) | ({"finish": reply.finish} if ctx.is_last else {})
 
 
-def _counted(reply: Reply) -> State:
+def _usage(reply: Reply) -> State:
     return {
         "model": reply.model,
         "input_tokens": reply.input_tokens,
@@ -148,40 +147,47 @@ def _counted(reply: Reply) -> State:
     }
 
 
-async def _agent(begun: Begun, step: AgentStep) -> State:
-    run = begun.run.agents
-    seen = Outputs(run, begun.state, fenced=True)
-    # A question that is passed on as it is keeps its pictures.
+async def _agent(ctx: StepContext, step: AgentStep) -> State:
+    run = ctx.run.agent_run
+    values = PlaceholderValues(run, ctx.state, wrap_untrusted=True)
+    # A question that is passed on unchanged keeps its images.
     is_whole = step.input.strip() == "{{input}}"
-    question = run.question if is_whole else Message.of("user", fill_text(step.input, seen))
-    task = AgentTask(begun.name, step.agent, question, seen.untrusted, begun.is_last)
-    ended = await run_agent(begun.run.graphs, run, task, begun.tell, begun.config)
-    untrusted = seen.untrusted or ended.get("untrusted", False)
-    after = _output(begun, ended.get("said", ""), data=ended.get("data"), untrusted=untrusted, told=True)
-    counts = {name: ended[name] for name in ("model", "input_tokens", "output_tokens", "estimated") if name in ended}
-    if begun.is_last:
-        agent = run.agents.get(ended.get("agent", ""))
-        after |= {"finish": ended.get("finish", "stop"), "renderer": agent.renderer if agent is not None else None}
-    return after | counts
+    question = run.question if is_whole else Message.of("user", fill_text(step.input, values))
+    task = AgentTask(ctx.name, step.agent, question, values.untrusted, ctx.is_last)
+    final_state = await run_agent(ctx.run.graphs, run, task, ctx.emitter, ctx.config)
+    untrusted = values.untrusted or final_state.get("untrusted", False)
+    update = _output(ctx, final_state.get("said", ""), data=final_state.get("data"), untrusted=untrusted, streamed=True)
+    counts = {
+        name: final_state[name]
+        for name in ("model", "input_tokens", "output_tokens", "estimated")
+        if name in final_state
+    }
+    if ctx.is_last:
+        agent = run.agents.get(final_state.get("agent", ""))
+        update |= {
+            "finish": final_state.get("finish", "stop"),
+            "renderer": agent.renderer if agent is not None else None,
+        }
+    return update | counts
 
 
-def _route(begun: Begun, step: RouterStep) -> State:
-    text = fill_text(step.by, Outputs(begun.run.agents, begun.state, fenced=False))
+def _route(ctx: StepContext, step: RouterStep) -> State:
+    text = fill_text(step.by, PlaceholderValues(ctx.run.agent_run, ctx.state, wrap_untrusted=False))
     target = choose_case(text, step)
-    begun.tell.event(JobProgress(text=f"Step {begun.name} goes on with {target}"))
-    return {output_of(begun.name): {"next": target}}
+    ctx.emitter.emit(JobProgress(text=f"Step {ctx.name} goes on with {target}"))
+    return {output_of(ctx.name): {"next": target}}
 
 
 def choose_case(text: str, step: RouterStep) -> str:
-    """Return the step to go on with: that of the case which the text is, else of the longest that stands in it as words."""
-    said = _plain(text)
-    # Postgres keeps objects in no order of ours, so the order in which cases were written can't count.
+    """Return the next step: that of the case which equals the text, else of the longest that it contains as whole words."""
+    normalised = _normalise(text)
+    # Postgres doesn't keep the order of keys, so the order in which cases were written can't matter.
     cases = sorted(step.cases, key=lambda case: (-len(case), case))
-    same = (case for case in cases if _plain(case) == said)
-    within = (case for case in cases if re.search(rf"(?<!\w){re.escape(_plain(case))}(?!\w)", said))
+    same = (case for case in cases if _normalise(case) == normalised)
+    within = (case for case in cases if re.search(rf"(?<!\w){re.escape(_normalise(case))}(?!\w)", normalised))
     found = next(same, None) or next(within, None)
     return step.otherwise if found is None else step.cases[found]
 
 
-def _plain(text: str) -> str:
+def _normalise(text: str) -> str:
     return " ".join(text.casefold().split()).strip(" .!\"'`*")

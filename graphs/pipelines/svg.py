@@ -1,12 +1,12 @@
-"""A topology as an SVG picture: one file without scripts, links or fonts from elsewhere; every text is escaped."""
+"""Draws a topology as an SVG image: one file without scripts, links or external fonts; every text is escaped."""
 
 from itertools import pairwise
 from xml.sax.saxutils import escape, quoteattr
 
 from graphs.pipelines.layout import HEIGHT, Box, Layout, Point, lay_out
-from graphs.pipelines.topology import PlaceOf, Topology, Way
+from graphs.pipelines.topology import Edge, Node, Topology
 
-LONGEST = 40
+MAX_LABEL = 40
 STYLE = """text{font:13px system-ui,sans-serif;fill:#1f2933;text-anchor:middle;dominant-baseline:central}
 .way{fill:none;stroke:#66788a;stroke-width:1.4}.maybe{stroke-dasharray:5 4}
 .said{font-size:11px;fill:#52606d;paint-order:stroke;stroke:#fff;stroke-width:4px}
@@ -15,8 +15,8 @@ rect,polygon{fill:#f5f7fa;stroke:#9aa5b1}.agent{fill:#e3f2fd;stroke:#4a90c2}.too
 
 
 def draw_svg(topology: Topology, title: str) -> str:
-    """Return the picture; labels that are too long are cut, with the whole as the tooltip."""
-    labels = {node.id: _short(node.label) for node in topology.nodes}
+    """Return the image; long labels are shortened, with the full text as a tooltip."""
+    labels = {node.id: _shorten(node.label) for node in topology.nodes}
     layout = lay_out(topology, labels)
     width, height = round(layout.width), round(layout.height)
     return "\n".join(
@@ -28,22 +28,26 @@ def draw_svg(topology: Topology, title: str) -> str:
             '<defs><marker id="head" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="8" markerHeight="8" orient="auto">'
             '<path d="M0 0 8 4 0 8z" fill="#66788a"/></marker></defs>',
             '<rect width="100%" height="100%" style="fill:#fff;stroke:none"/>',
-            *(_way(edge, points) for edge, points in zip(topology.edges, layout.lines, strict=True)),
-            *(_place(node, labels[node.id], layout) for node in topology.nodes),
-            *(_said(edge, points) for edge, points in zip(topology.edges, layout.lines, strict=True) if edge.label),
+            *(_draw_edge(edge, points) for edge, points in zip(topology.edges, layout.lines, strict=True)),
+            *(_draw_node(node, labels[node.id], layout) for node in topology.nodes),
+            *(
+                _draw_edge_label(edge, points)
+                for edge, points in zip(topology.edges, layout.lines, strict=True)
+                if edge.label
+            ),
             "</svg>\n",
         ]
     )
 
 
-def _place(node: PlaceOf, label: str, layout: Layout) -> str:
+def _draw_node(node: Node, label: str, layout: Layout) -> str:
     box = layout.boxes[node.id]
     tip = f"<title>{_text(node.label)}</title>"
     words = f'<text x="{box.x:.1f}" y="{box.y:.1f}">{_text(label)}</text>'
-    return f'<g class="place">{tip}{_shape(node.kind, box)}{words}</g>'
+    return f'<g class="place">{tip}{_draw_shape(node.kind, box)}{words}</g>'
 
 
-def _shape(kind: str, box: Box) -> str:
+def _draw_shape(kind: str, box: Box) -> str:
     left, top = box.x - box.width / 2, box.y - box.height / 2
     if kind == "router":
         corners = [(left - 6, box.y), (left + 8, top), (left + box.width - 8, top), (left + box.width + 6, box.y)]
@@ -54,8 +58,8 @@ def _shape(kind: str, box: Box) -> str:
     return f'<rect class="{kind if kind.isalpha() else "node"}" {place}/>'
 
 
-def _way(edge: Way, points: list[Point]) -> str:
-    """A line that leaves and arrives upright, bent in between."""
+def _draw_edge(edge: Edge, points: list[Point]) -> str:
+    """Return a curve that leaves and arrives vertically."""
     path = f"M{points[0][0]:.1f} {points[0][1]:.1f}"
     for (x, y), (to_x, to_y) in pairwise(points):
         middle = (y + to_y) / 2
@@ -63,20 +67,20 @@ def _way(edge: Way, points: list[Point]) -> str:
     return f'<path class="way{" maybe" if edge.conditional else ""}" d="{path}" marker-end="url(#head)"/>'
 
 
-def _said(edge: Way, points: list[Point]) -> str:
-    """The label of a way, nearer to where it leads: several leave one place."""
+def _draw_edge_label(edge: Edge, points: list[Point]) -> str:
+    """Return an edge's label, placed nearer to its target because several edges may leave one node."""
     (x, y), (to_x, to_y) = points[0], points[1]
     x, y = x + (to_x - x) * 0.6, y + (to_y - y) * 0.6
-    return f'<text class="said" x="{x:.1f}" y="{y:.1f}">{_text(_short(edge.label, 24))}</text>'
+    return f'<text class="said" x="{x:.1f}" y="{y:.1f}">{_text(_shorten(edge.label, 24))}</text>'
 
 
-def _short(text: str, longest: int = LONGEST) -> str:
+def _shorten(text: str, max_length: int = MAX_LABEL) -> str:
     words = _plain(text)
-    return words if len(words) <= longest else words[: longest - 1] + "…"
+    return words if len(words) <= max_length else words[: max_length - 1] + "…"
 
 
 def _plain(text: str) -> str:
-    """Return a text on one line without characters that XML can't hold."""
+    """Return a text on one line, without characters that XML can't contain."""
     return "".join(c for c in " ".join(text.split()) if c.isprintable())
 
 

@@ -1,7 +1,7 @@
-"""Places in a step's texts that are filled when it runs: `{{input}}`, `{{steps.NAME}}`, `{{steps.NAME.field.0.field}}`.
+"""Placeholders in a step's texts, filled when it runs: `{{input}}`, `{{steps.NAME}}`, `{{steps.NAME.field.0.field}}`.
 
-Values are put into a tree of JSON that was read before, so that none can change its shape; a text is filled once, so that a
-place which a value spells out stays as it is.
+Values are put into JSON that has been parsed before, so none can change its structure. A text is filled once, so a value that
+contains a placeholder stays as it is.
 """
 
 import json
@@ -13,88 +13,88 @@ from typing import Any
 from graphs.pipelines.errors import StepFailed
 from schema.errors import InputError
 
-MAX_PLACES = 100
+MAX_PLACEHOLDERS = 100
 """In one text."""
-MAX_FILLED = 400_000
-"""Characters of a filled text: some of them hold what tools returned, and a place may be named often."""
+MAX_FILLED_CHARS = 400_000
+"""Of a filled text, since tool results can be long and a placeholder may occur often."""
 
-_PLACE = re.compile(r"\{\{(.*?)\}\}", re.DOTALL)
+_PLACEHOLDER = re.compile(r"\{\{(.*?)\}\}", re.DOTALL)
 _PATH = re.compile(r"input|steps\.[A-Za-z][A-Za-z0-9_-]{0,63}(?:\.[^\s.{}]{1,100}){0,8}")
-RIGHT = "{{input}}, {{steps.NAME}} or {{steps.NAME.field}}"
+SYNTAX = "{{input}}, {{steps.NAME}} or {{steps.NAME.field}}"
 
 
 class Absent:
-    """Stands for a field that is not there: what holds it is left out."""
+    """Stands for a missing value: the field that would contain it is left out."""
 
 
 @dataclass(frozen=True)
-class Place:
-    """What a place names: the input, or a step's output and a way into its data."""
+class Placeholder:
+    """What a placeholder refers to: the input, or a step's output and a path into its data."""
 
     step: str | None = None
     path: tuple[str, ...] = ()
 
 
-Lookup = Callable[[Place], Any]
-"""Gives a place's value: a text, whatever JSON can hold, or Absent."""
+Lookup = Callable[[Placeholder], Any]
+"""Returns a placeholder's value: any JSON value, or Absent."""
 
 
-def places_in(template: Any, field: str) -> list[tuple[Place, str]]:
-    """Return the places of a text, or of all texts in a tree, with the field that each stands in. Raises InputError for one
-    that is not spelled right."""
+def placeholders_in(template: Any, field: str) -> list[tuple[Placeholder, str]]:
+    """Return the placeholders of a text, or of all texts in a JSON value, each with the field that contains it. Raises
+    InputError for a malformed one."""
     if isinstance(template, str):
-        return [(place, field) for place in _places(template, field)]
+        return [(placeholder, field) for placeholder in _parse_placeholders(template, field)]
     if isinstance(template, dict):
         for name in template:
             if "{{" in name:
-                raise InputError(f"{field} has a place in a name; only values can be filled.", field=field)
-        return [found for name, inner in template.items() for found in places_in(inner, f"{field}.{name}")]
+                raise InputError(f"{field} has a placeholder in a key; only values can have placeholders.", field=field)
+        return [found for name, inner in template.items() for found in placeholders_in(inner, f"{field}.{name}")]
     if isinstance(template, list):
-        return [found for i, inner in enumerate(template) for found in places_in(inner, f"{field}[{i}]")]
+        return [found for i, inner in enumerate(template) for found in placeholders_in(inner, f"{field}[{i}]")]
     return []
 
 
-def _places(text: str, field: str) -> list[Place]:
-    found = _PLACE.findall(text)
+def _parse_placeholders(text: str, field: str) -> list[Placeholder]:
+    found = _PLACEHOLDER.findall(text)
     if len(found) != text.count("{{"):
-        raise InputError(
-            f"{field} has '{{{{' that is not closed or stands inside another; right are {RIGHT}.", field=field
-        )
-    if len(found) > MAX_PLACES:
-        raise InputError(f"{field} has more than {MAX_PLACES} places to fill.", field=field)
+        raise InputError(f"{field} has an unclosed or nested '{{{{'. A placeholder is {SYNTAX}.", field=field)
+    if len(found) > MAX_PLACEHOLDERS:
+        raise InputError(f"{field} has more than {MAX_PLACEHOLDERS} placeholders.", field=field)
     for inner in found:
         if not _PATH.fullmatch(inner.strip()):
-            raise InputError(f"{field} names {{{{{inner[:60]}}}}}, which is not known; right are {RIGHT}.", field=field)
-    return [_read(inner) for inner in found]
+            raise InputError(
+                f"{field} has the unknown placeholder {{{{{inner[:60]}}}}}. A placeholder is {SYNTAX}.", field=field
+            )
+    return [_parse(inner) for inner in found]
 
 
-def _read(inner: str) -> Place:
+def _parse(inner: str) -> Placeholder:
     _, *parts = inner.strip().split(".")
-    return Place(parts[0], tuple(parts[1:])) if parts else Place()
+    return Placeholder(parts[0], tuple(parts[1:])) if parts else Placeholder()
 
 
 def fill_text(template: str, lookup: Lookup) -> str:
-    """Return the text with all its places filled; what is not there is nothing. Raises StepFailed when it grows too large."""
+    """Return the text with its placeholders filled, missing values as nothing. Raises StepFailed if it grows too large."""
     length, parts, at = 0, list[str](), 0
-    for match in _PLACE.finditer(template):
-        parts += [template[at : match.start()], as_text(lookup(_read(match[1])))]
+    for match in _PLACEHOLDER.finditer(template):
+        parts += [template[at : match.start()], as_text(lookup(_parse(match[1])))]
         at, length = match.end(), length + len(parts[-1])
-        if length > MAX_FILLED:
-            raise StepFailed(f"The text of a step became longer than {MAX_FILLED:,} characters; have less in it.")
+        if length > MAX_FILLED_CHARS:
+            raise StepFailed(f"A step's filled text is longer than {MAX_FILLED_CHARS:,} characters; put less into it.")
     return "".join([*parts, template[at:]])
 
 
 def fill_tree(template: Any, lookup: Lookup) -> Any:
-    """Return JSON with its places filled: a text that is one place becomes the value itself, and a field whose value is not
-    there is left out."""
+    """Return JSON with its placeholders filled: a text that is just one placeholder becomes the value itself, and a field
+    without a value is left out."""
     found = _fill_tree(template, lookup)
     return None if found is Absent else found
 
 
 def _fill_tree(template: Any, lookup: Lookup) -> Any:
     if isinstance(template, str):
-        whole = _PLACE.fullmatch(template.strip())
-        return lookup(_read(whole[1])) if whole and template.count("{{") == 1 else fill_text(template, lookup)
+        whole = _PLACEHOLDER.fullmatch(template.strip())
+        return lookup(_parse(whole[1])) if whole and template.count("{{") == 1 else fill_text(template, lookup)
     if isinstance(template, dict):
         pairs = ((name, _fill_tree(inner, lookup)) for name, inner in template.items())
         return {name: value for name, value in pairs if value is not Absent}
@@ -104,14 +104,14 @@ def _fill_tree(template: Any, lookup: Lookup) -> Any:
 
 
 def as_text(value: Any) -> str:
-    """Return a value as it stands in a text."""
+    """Return a value as text: strings as they are, everything else as JSON."""
     if value is Absent or value is None:
         return ""
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
-def walk(data: Any, path: tuple[str, ...]) -> Any:
-    """Return what `path` leads to in `data`, by names and by numbers of lists; Absent where it leads nowhere."""
+def resolve_path(data: Any, path: tuple[str, ...]) -> Any:
+    """Return the value at `path` in `data`, by keys and list indices; Absent if there is none."""
     for part in path:
         if isinstance(data, Mapping) and part in data:
             data = data[part]

@@ -1,4 +1,4 @@
-"""Places and the ways between them: what is checked, drawn and compiled of a pipeline."""
+"""A pipeline's nodes and edges: what is checked, drawn and compiled."""
 
 from itertools import pairwise
 from typing import Any
@@ -10,16 +10,16 @@ from graphs.pipelines.definition import Definition, ParallelStep, RouterStep
 START, END = "__start__", "__end__"
 
 
-class PlaceOf(msgspec.Struct, frozen=True):
-    """A place of a graph. `kind`: start, end, node (built in), join (of a parallel step), or the step's kind."""
+class Node(msgspec.Struct, frozen=True):
+    """A node. `kind`: start, end, node (built in), join (of a parallel step), or the step's kind."""
 
     id: str
     kind: str
     label: str
 
 
-class Way(msgspec.Struct, frozen=True, omit_defaults=True, rename={"source": "from", "target": "to"}):
-    """A way from one place to another; `conditional` if it is one of several, `label` says when it is taken."""
+class Edge(msgspec.Struct, frozen=True, omit_defaults=True, rename={"source": "from", "target": "to"}):
+    """A directed edge; `conditional` if it is one of several, `label` says when it is taken."""
 
     source: str
     target: str
@@ -28,54 +28,54 @@ class Way(msgspec.Struct, frozen=True, omit_defaults=True, rename={"source": "fr
 
 
 class Topology(msgspec.Struct, frozen=True):
-    """The whole drawing. Nodes are in the order in which they were written down."""
+    """A pipeline's graph, with its nodes in the order of the definition."""
 
-    nodes: list[PlaceOf]
-    edges: list[Way]
+    nodes: list[Node]
+    edges: list[Edge]
 
-    def onward(self) -> dict[str, list[str]]:
-        """Return where each place leads to."""
-        ways: dict[str, list[str]] = {node.id: [] for node in self.nodes}
+    def successors(self) -> dict[str, list[str]]:
+        """Return the nodes that each node leads to."""
+        targets: dict[str, list[str]] = {node.id: [] for node in self.nodes}
         for edge in self.edges:
-            ways.setdefault(edge.source, []).append(edge.target)
-        return ways
+            targets.setdefault(edge.source, []).append(edge.target)
+        return targets
 
 
 def join_of(step: str) -> str:
-    """Return the place where the branches of a parallel step meet; no step's name has a dot."""
+    """Return the id of the node where a parallel step's branches join; step names have no dots."""
     return f"{step}.join"
 
 
 def topology_of(definition: Definition) -> Topology:
-    """Return the places of a pipeline and the ways between them; every name in it must be a step's."""
-    nodes = [PlaceOf(START, "start", "start")]
-    edges = [Way(START, definition.start)]
+    """Return the topology of a definition in which every name must be a step's."""
+    nodes = [Node(START, "start", "start")]
+    edges = [Edge(START, definition.start)]
     inside = branch_steps(definition)
     for name, step in definition.steps.items():
-        nodes.append(PlaceOf(name, kind_of(step), _label(name, step)))
+        nodes.append(Node(name, kind_of(step), _label(name, step)))
         if isinstance(step, ParallelStep):
-            nodes.append(PlaceOf(join_of(name), "join", f"{name}: all done"))
+            nodes.append(Node(join_of(name), "join", f"{name}: all done"))
             edges += _branches(name, step)
-            edges.append(Way(join_of(name), step.next or END))
+            edges.append(Edge(join_of(name), step.next or END))
         elif isinstance(step, RouterStep):
-            edges += [Way(name, target, label, conditional=True) for label, target in step.cases.items()]
-            edges.append(Way(name, step.otherwise, "otherwise", conditional=True))
+            edges += [Edge(name, target, label, conditional=True) for label, target in step.cases.items()]
+            edges.append(Edge(name, step.otherwise, "otherwise", conditional=True))
         elif name not in inside:
-            edges.append(Way(name, step.next or END))
-    return Topology([*nodes, PlaceOf(END, "end", "end")], edges)
+            edges.append(Edge(name, step.next or END))
+    return Topology([*nodes, Node(END, "end", "end")], edges)
 
 
-def _branches(name: str, step: ParallelStep) -> list[Way]:
-    edges: list[Way] = []
+def _branches(name: str, step: ParallelStep) -> list[Edge]:
+    edges: list[Edge] = []
     for label, steps in step.branches.items():
-        edges.append(Way(name, steps[0], label))
-        edges += [Way(before, after) for before, after in pairwise(steps)]
-        edges.append(Way(steps[-1], join_of(name)))
+        edges.append(Edge(name, steps[0], label))
+        edges += [Edge(before, after) for before, after in pairwise(steps)]
+        edges.append(Edge(steps[-1], join_of(name)))
     return edges
 
 
 def branch_steps(definition: Definition) -> dict[str, str]:
-    """Return the steps that stand in branches, with the parallel step of each."""
+    """Return the steps that are in branches, with the parallel step of each."""
     return {
         inner: name
         for name, step in definition.steps.items()
@@ -86,7 +86,7 @@ def branch_steps(definition: Definition) -> dict[str, str]:
 
 
 def kind_of(step: Any) -> str:
-    """Return the kind of a step as it is written down."""
+    """Return the kind of a step as in the JSON."""
     return step.__struct_config__.tag
 
 

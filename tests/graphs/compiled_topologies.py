@@ -1,11 +1,11 @@
-"""The built-in pipelines as LangGraph has them compiled. `python -m tests.graphs.compiled_topologies` writes `builtin.json`."""
+"""The topologies of the compiled built-in pipelines. `python -m tests.graphs.compiled_topologies` writes `builtin.json`."""
 
 import msgspec
 
 from graphs.agents.graphs import BUILDERS
 from graphs.chat.graph import build_chat
-from graphs.pipelines.builtin import BUILTIN, FILE
-from graphs.pipelines.topology import END, START, PlaceOf, Topology, Way
+from graphs.pipelines.builtin import BUILTIN, TOPOLOGY_FILE
+from graphs.pipelines.topology import END, START, Edge, Node, Topology
 
 KINDS = {START: "start", END: "end"}
 
@@ -16,17 +16,17 @@ def compiled_topologies() -> dict[str, Topology]:
 
 
 def _topology(compiled: object) -> Topology:
-    drawn = compiled.get_graph()
-    nodes = [PlaceOf(id, KINDS.get(id, "node"), KINDS.get(id, id)) for id in drawn.nodes]
-    # LangGraph keeps ways in sets.
-    edges = sorted((edge.source, edge.target, bool(edge.conditional)) for edge in drawn.edges)
-    return Topology(nodes, [Way(source, target, conditional=maybe) for source, target, maybe in edges])
+    graph = compiled.get_graph()
+    nodes = [Node(id, KINDS.get(id, "node"), KINDS.get(id, id)) for id in graph.nodes]
+    # LangGraph keeps edges in sets.
+    edges = sorted((edge.source, edge.target, bool(edge.conditional)) for edge in graph.edges)
+    return Topology(nodes, [Edge(source, target, conditional=conditional) for source, target, conditional in edges])
 
 
-def encoded() -> bytes:
-    """Return what `builtin.json` must hold."""
+def encoded_topologies() -> bytes:
+    """Return the required content of `builtin.json`."""
     return msgspec.json.format(msgspec.json.encode(compiled_topologies()), indent=1) + b"\n"
 
 
 if __name__ == "__main__":
-    FILE.write_bytes(encoded())
+    TOPOLOGY_FILE.write_bytes(encoded_topologies())

@@ -1,4 +1,4 @@
-"""What a pipeline's run is given in tests: models that answer as a test says, tools that count their calls, a ledger."""
+"""Stubs for running pipelines in tests: models with given answers, tools that record their calls, a ledger in memory."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable
@@ -29,16 +29,16 @@ from schema.events import Event, MessageDelta
 from tests.tools.tool_contexts import make_context
 from tools.contract import FunctionTool, Tool, ToolContext, ToolResult, ToolSpec
 
-Answer = str | list[tuple[str, str]] | Exception
+StubAnswer = str | list[tuple[str, str]] | Exception
 
 
-class Model:
-    """A model that answers by what it is asked: `answer(the last message's words)` gives words, calls (name, arguments as
-    JSON), or an error. Keeps its requests."""
+class StubModel:
+    """A model that answers with `answer(text of the last message)`: text, calls (name, arguments as JSON), or an error.
+    Records its requests."""
 
     name = "test"
 
-    def __init__(self, answer: Callable[[str], Answer]) -> None:
+    def __init__(self, answer: Callable[[str], StubAnswer]) -> None:
         self._answer = answer
         self.requests: list[ModelRequest] = []
 
@@ -56,8 +56,9 @@ class Model:
         yield Finished("stop", Usage(input_tokens=3, output_tokens=2, estimated=False))
 
 
-class Counted:
-    """A tool that says what it was called with. `dies`: the first call does not come back, once what it waits for is true."""
+class CountingTool:
+    """A tool that returns and records what it was called with. `crash_when`: its first call waits for this condition, then
+    kills the process."""
 
     def __init__(
         self,
@@ -65,65 +66,67 @@ class Counted:
         *,
         untrusted: bool = False,
         side_effects: bool = False,
-        dies: Callable[[], bool] | None = None,
+        crash_when: Callable[[], bool] | None = None,
     ) -> None:
-        self.name, self.calls, self._dies = name, list[tuple[str, dict[str, Any]]](), dies
+        self.name, self.calls, self._crash_when = name, list[tuple[str, dict[str, Any]]](), crash_when
         schema = {"type": "object", "properties": {"q": {"type": ["string", "array"]}}, "additionalProperties": False}
         spec = ToolSpec(name=name, description=name, parameters=schema, untrusted=untrusted, side_effects=side_effects)
         self.tool: Tool = FunctionTool(spec, self._run)
 
     async def _run(self, arguments: dict[str, Any], context: ToolContext) -> ToolResult:
         self.calls.append((context.call_id, arguments))
-        dies, self._dies = self._dies, None
-        while dies is not None:
+        crash_when, self._crash_when = self._crash_when, None
+        while crash_when is not None:
             await asyncio.sleep(0)
-            if dies():
-                raise KilledHere
+            if crash_when():
+                raise ProcessKilled
         rows = [{"due": 7, "who": f"{self.name} of {arguments.get('q')}"}]
         return ToolResult(f"{self.name}({arguments.get('q')})", {"rows": rows})
 
 
-class MortalSaver(InMemorySaver):
-    """A saver in whose process the lights go out before checkpoint number `dies_at`, when what the tasks wrote is kept."""
+class CrashingSaver(InMemorySaver):
+    """A checkpointer whose process is killed before checkpoint number `crash_at`; what the tasks wrote is kept."""
 
-    dies_at: int | None = None
+    crash_at: int | None = None
 
     async def aput(self, *args: Any, **kwargs: Any) -> Any:
-        if self.dies_at == 0:
-            self.dies_at = None
-            raise KilledHere
-        self.dies_at = None if self.dies_at is None else self.dies_at - 1
+        if self.crash_at == 0:
+            self.crash_at = None
+            raise ProcessKilled
+        self.crash_at = None if self.crash_at is None else self.crash_at - 1
         return await super().aput(*args, **kwargs)
 
 
-class KilledHere(BaseException):
-    """Stands for the end of a process: nothing catches it."""
+class ProcessKilled(BaseException):
+    """Stands for a killed process: nothing catches it."""
 
 
-class Ledger:
+class MemoryLedger:
     """The calls of a job, in memory."""
 
     def __init__(self) -> None:
         self.results: dict[str, CallResult | None] = {}
-        self.begun: list[str] = []
+        self.started: list[str] = []
 
     async def begin(self, call_id: str, tool: str, *, side_effects: bool) -> CallResult | None:
-        self.begun.append(call_id)
+        self.started.append(call_id)
         return self.results.setdefault(call_id, None)
 
     async def end(self, call_id: str, tool: str, result: CallResult) -> None:
         self.results[call_id] = result
 
 
-class Bed:
-    """A process's graphs, a job's ledger and thread; `run` runs a definition and keeps what is told."""
+class PipelineHarness:
+    """Checkpointer, ledger and thread of a job; `run` runs a definition and records its events."""
 
-    def __init__(self, *tools: Counted, model: Model | None = None, agents: tuple[AgentSpec, ...] = ()) -> None:
-        self.saver, self.ledger, self.thread = MortalSaver(), Ledger(), Thread(f"t-{uuid4()}", str(uuid4()))
+    def __init__(
+        self, *tools: CountingTool, model: StubModel | None = None, agents: tuple[AgentSpec, ...] = ()
+    ) -> None:
+        self.saver, self.ledger, self.thread = CrashingSaver(), MemoryLedger(), Thread(f"t-{uuid4()}", str(uuid4()))
         self.tools = {tool.name: tool.tool for tool in tools}
-        self.model = model or Model(lambda said: f"Answer to {said}")
+        self.model = model or StubModel(lambda text: f"Answer to {text}")
         self.agents = {agent.name: agent for agent in agents}
-        self.told: list[Event] = []
+        self.emitted: list[Event] = []
         self.version = (uuid4(), 1)
 
     def checked(self, steps: dict[str, Any], start: str) -> Definition:
@@ -131,25 +134,25 @@ class Bed:
         raw = {"name": "p", "start": start, "steps": steps}
         return check_definition(raw, agents=list(self.agents), tools=schemas)
 
-    async def run(self, steps: dict[str, Any], start: str, said: str = "hello", *, resume: bool = False) -> Any:
-        """Run in a process of its own; return the last state."""
+    async def run(self, steps: dict[str, Any], start: str, text: str = "hello", *, resume: bool = False) -> Any:
+        """Run with fresh graphs, as a new process would; return the final state."""
         graphs = PipelineGraphs(self.saver, AgentGraphs(self.saver))
-        self.told = []
+        self.emitted = []
         definition = self.checked(steps, start)
-        return await graphs.run(self.version, definition, self._run(said), self.thread, resume=resume)
+        return await graphs.run(self.version, definition, self._run(text), self.thread, resume=resume)
 
-    def is_kept(self, step: str) -> bool:
+    def is_checkpointed(self, step: str) -> bool:
         """Whether a step's output was written to the checkpoints."""
         written = (write for writes in self.saver.writes.values() for write in writes.values())
         return any(output_of(step) == channel for _, channel, *_ in written)
 
-    def words(self) -> str:
-        return "".join(event.text for event in self.told if isinstance(event, MessageDelta))
+    def text(self) -> str:
+        return "".join(event.text for event in self.emitted if isinstance(event, MessageDelta))
 
-    def kinds(self) -> list[str]:
-        return [event.type for event in self.told]
+    def event_types(self) -> list[str]:
+        return [event.type for event in self.emitted]
 
-    def _run(self, said: str) -> AgentRun:
+    def _run(self, text: str) -> AgentRun:
         async def chain(agent: AgentSpec) -> list[Choice]:
             full_name = agent.models[0] if agent.models else "test/default"
             return [Choice(self.model, full_name.partition("/")[2], full_name, full_name)]
@@ -160,13 +163,13 @@ class Bed:
         return AgentRun(
             agents=self.agents,
             tools=self.tools,
-            question=Message.of("user", said),
+            question=Message.of("user", text),
             history=(),
             request=ModelRequest(model="default", messages=()),
             chain=chain,
             route=route,
             ledger=self.ledger,
             context=lambda call_id: make_context().__class__(**{**vars(make_context()), "call_id": call_id}),
-            emit=self.told.append,
+            emit=self.emitted.append,
             breakers=Breakers(),
         )

@@ -17,7 +17,7 @@ import msgspec
 import psycopg
 import structlog
 
-from graphs.agents.contract import PLAIN, AgentRun
+from graphs.agents.contract import CHAT_AGENT, AgentRun
 from graphs.agents.state import AgentState
 from graphs.embeddings.texts import clean
 from graphs.providers.contract import TextPart
@@ -68,7 +68,7 @@ async def find(
         return None
     if found is None:
         return None
-    run.emit(AgentRouted(agent=found.agent or PLAIN, graph=found.graph, reason=KEPT))
+    run.emit(AgentRouted(agent=found.agent or CHAT_AGENT, graph=found.graph, reason=KEPT))
     run.emit(MessageDelta(text=found.text))
     for citation in found.citations or ():
         run.emit(msgspec.convert(citation, CitationAdded))
@@ -102,7 +102,7 @@ async def keep(
     answer = CachedAnswer(
         context=_fingerprint(job, needs, run),
         text=completed.text,
-        graph=ended.get("graph", PLAIN),
+        graph=ended.get("graph", CHAT_AGENT),
         agent=completed.agent,
         data=completed.data,
         renderer=completed.renderer,
@@ -156,7 +156,7 @@ def _fingerprint(job: ClaimedJob, needs: JobNeeds, run: AgentRun) -> str:
 def _documents(job: ClaimedJob, needs: JobNeeds, run: AgentRun) -> list[Any] | None:
     """Return what the answer may depend on of the tenant's documents: which, and as of when. None if nobody looks at them."""
     collections = job.payload.get("collections")
-    agents = run.agents.values() if job.agent == AUTO else [run.agent(job.agent or PLAIN)]
+    agents = run.agents.values() if job.agent == AUTO else [run.agent(job.agent or CHAT_AGENT)]
     tools = {name for agent in agents for name in agent.tools if name in run.tools}
     if collections is None and not any(run.tools[name].spec.finds_passages for name in tools):
         return None

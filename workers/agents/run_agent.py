@@ -8,7 +8,7 @@ import msgspec
 
 from graphs.agents.checkpointer import LeaseHolder, lease_holder
 from graphs.agents.citations import citations_of
-from graphs.agents.contract import PLAIN, AgentRun, AgentSpec, GraphName
+from graphs.agents.contract import CHAT_AGENT, AgentRun, AgentSpec, GraphName
 from graphs.agents.graphs import Thread
 from graphs.agents.state import AgentState
 from graphs.chat.history import trim
@@ -72,7 +72,7 @@ def _entry(job: ClaimedJob, run: AgentRun) -> tuple[str, AgentState]:
     """Return the graph to run, and the state to begin with."""
     name = job.agent
     if name is None:
-        return "react", {"said": "", "at": 0, "intents": [{"agent": PLAIN, "text": run.question.text}]}
+        return "react", {"said": "", "at": 0, "intents": [{"agent": CHAT_AGENT, "text": run.question.text}]}
     if name == AUTO:
         return "auto", {"said": "", "graph": "auto", "intents": []}
     agent = run.agents.get(name)
@@ -125,7 +125,7 @@ async def prepare(
         summary=summary.text,
         memories=await _recalled(context, job, needs, question.text),
         last_agent=needs.last_agent,
-        offered=int(configuration.settings.get("offered_tools") or 5),
+        max_tools=int(configuration.settings.get("offered_tools") or 5),
         priorities=around.priorities(),
         client_tools=client_tools,
         sources=await _looked_up(context.searcher, job, question.text),

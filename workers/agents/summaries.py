@@ -13,10 +13,10 @@ from uuid import UUID
 import psycopg
 import structlog
 
-from graphs.agents.contract import PLAIN, AgentSpec
+from graphs.agents.contract import CHAT_AGENT, AgentSpec
 from graphs.agents.state import AgentState
-from graphs.agents.summaries import by_rule, summarise
-from graphs.chat.history import KEPT
+from graphs.agents.summaries import summarise, summarise_by_rule
+from graphs.chat.history import MAX_MESSAGES
 from graphs.messages import stored_message
 from graphs.providers.contract import Message
 from schema.db import tenant_tx
@@ -77,7 +77,7 @@ async def summary_for(
     question. Raises nothing."""
     old = Summary(needs.summary or "")
     turn = needs.summary_turn
-    if job.session_id is None or job.turn is None or len(messages) <= KEPT or (job.turn - (turn or 0)) % EVERY:
+    if job.session_id is None or job.turn is None or len(messages) <= MAX_MESSAGES or (job.turn - (turn or 0)) % EVERY:
         return old
     session = _Session(job.tenant_id, job.session_id, job.turn)
     try:
@@ -101,15 +101,15 @@ async def _renewed(context: AgentContext, session: _Session, models: Models, old
 
 def shown_from(roles: Sequence[str]) -> int:
     """Return the place of the first message that the history still shows, as `graphs.chat.history.trim` has it."""
-    start = max(0, len(roles) - KEPT)
+    start = max(0, len(roles) - MAX_MESSAGES)
     first = next((i for i in range(start, len(roles)) if roles[i] == "user"), None)
     return start if first is None else first
 
 
 async def _made(context: AgentContext, models: Models, old: Summary, said: Sequence[Message]) -> Summary:
-    choices = await models.chain(AgentSpec(name=PLAIN, graph="chat"))
+    choices = await models.chain(AgentSpec(name=CHAT_AGENT, graph="chat"))
     if choices[0].full_name.partition("/")[0] == OFFLINE:
-        return Summary(by_rule(old.text, said))
+        return Summary(summarise_by_rule(old.text, said))
     async with asyncio.timeout(PATIENCE_S):
         reply = await summarise(choices, context.models.breakers, old.text, said)
     return Summary(reply.text, reply.input_tokens, reply.output_tokens, reply.estimated)

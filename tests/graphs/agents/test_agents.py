@@ -1,4 +1,4 @@
-"""The agents' graphs in one process: what the model says decides which way they go, over the real wire of Ollama and OpenAI."""
+"""The agents' graphs in one process, over the real wire protocols of Ollama and OpenAI."""
 
 import json
 from collections.abc import AsyncIterator, Sequence
@@ -10,7 +10,7 @@ import pytest
 
 from graphs.agents.contract import AgentRun, AgentSpec, CallResult
 from graphs.agents.graphs import AgentGraphs, Thread
-from graphs.agents.plan_execute import ROUNDS
+from graphs.agents.plan_execute import MAX_ROUNDS
 from graphs.agents.state import AgentState
 from graphs.providers.breakers import Breakers
 from graphs.providers.contract import Message, ModelRequest, Provider
@@ -49,11 +49,11 @@ async def _double(arguments: dict[str, Any], context: ToolContext) -> ToolResult
 DOUBLE = FunctionTool(ToolSpec(name="double", description="Doubles a number.", parameters=NUMBER), _double)
 
 
-class Room:
-    """One run's surroundings."""
+class AgentRunner:
+    """Runs agents with one provider, and records the events."""
 
     def __init__(self, provider: Provider, fetch: httpx2.AsyncClient, models: Sequence[str] = ("scripted",)) -> None:
-        self.told: list[Event] = []
+        self.emitted: list[Event] = []
         self.ledger = Ledger()
         wrapped = NativeOrPromptedTools(provider)
         self._chain = [Choice(wrapped, name, f"test/{name}", f"test/{name}") for name in models]
@@ -80,7 +80,7 @@ class Room:
             context=lambda call_id: ToolContext(
                 tenant_id="t", user_id="u", job_id="j", call_id=call_id, fetch=self._fetch
             ),
-            emit=self.told.append,
+            emit=self.emitted.append,
             breakers=Breakers(),
             **fields,
         )
@@ -93,7 +93,7 @@ class Room:
         return await AgentGraphs(None).run(graph, run, state, Thread("t", "j"), resume=False)
 
     def of(self, kind: type[Event]) -> list[Any]:
-        return [event for event in self.told if isinstance(event, kind)]
+        return [event for event in self.emitted if isinstance(event, kind)]
 
 
 @pytest.fixture
@@ -109,14 +109,14 @@ async def fetch() -> AsyncIterator[httpx2.AsyncClient]:
 
 
 @pytest.fixture
-async def openai() -> AsyncIterator[OpenAIServer]:
+async def openai_server() -> AsyncIterator[OpenAIServer]:
     async with OpenAIServer() as server:
         yield server
 
 
 @pytest.fixture
-def room(openai: OpenAIServer, session: aiohttp.ClientSession, fetch: httpx2.AsyncClient) -> Room:
-    return Room(OpenAICompatible(session, VENDORS["openai"].at(openai.base_url), key="k"), fetch)
+def runner(openai_server: OpenAIServer, session: aiohttp.ClientSession, fetch: httpx2.AsyncClient) -> AgentRunner:
+    return AgentRunner(OpenAICompatible(session, VENDORS["openai"].at(openai_server.base_url), key="k"), fetch)
 
 
 REACT = AgentSpec(name="Doubler", graph="react", tools=("double",))
@@ -128,107 +128,119 @@ async def test_ollamas_models_call_tools_over_its_own_wire(
 ) -> None:
     async with OllamaServer() as server:
         server.script(calls(("double", {"n": 4})), says("It is 8."))
-        room = Room(Ollama(session, server.url), fetch)
-        ended = await room.ask(REACT)
-    assert "It is 8." == ended["said"]
-    assert [("double", {"n": 4})] == [(event.name, event.arguments) for event in room.of(ToolStarted)]
-    assert ["8"] == [event.output for event in room.of(ToolFinished)]
+        runner = AgentRunner(Ollama(session, server.url), fetch)
+        state = await runner.ask(REACT)
+    assert "It is 8." == state["said"]
+    assert [("double", {"n": 4})] == [(event.name, event.arguments) for event in runner.of(ToolStarted)]
+    assert ["8"] == [event.output for event in runner.of(ToolFinished)]
 
 
 async def test_calls_that_come_together_are_made_side_by_side_under_ids_of_our_own(
-    openai: OpenAIServer, room: Room
+    openai_server: OpenAIServer, runner: AgentRunner
 ) -> None:
-    openai.script(calls(("double", {"n": 1}), ("double", {"n": 2})), calls(("double", {"n": 3})), says("Done."))
-    await room.ask(REACT)
-    assert ["call_0_1_0", "call_0_1_1", "call_0_2_0"] == list(room.ledger.ended)
-    shown = openai.records[-1].body["messages"]
+    openai_server.script(calls(("double", {"n": 1}), ("double", {"n": 2})), calls(("double", {"n": 3})), says("Done."))
+    await runner.ask(REACT)
+    assert ["call_0_1_0", "call_0_1_1", "call_0_2_0"] == list(runner.ledger.ended)
+    shown = openai_server.records[-1].body["messages"]
     assert ["2", "4", "6"] == [message["content"] for message in shown if message["role"] == "tool"]
 
 
-async def test_a_model_that_never_stops_calling_is_asked_for_its_answer(openai: OpenAIServer, room: Room) -> None:
-    openai.answer_with(lambda body: calls(("double", {"n": 1})) if body.get("tools") else says("Enough."))
-    ended = await room.ask(AgentSpec(name="Doubler", graph="react", tools=("double",), max_steps=3))
-    assert ("Enough.", 3) == (ended["said"], len(room.of(ToolFinished)))
+async def test_a_model_that_never_stops_calling_is_asked_for_its_answer(
+    openai_server: OpenAIServer, runner: AgentRunner
+) -> None:
+    openai_server.answer_with(lambda body: calls(("double", {"n": 1})) if body.get("tools") else says("Enough."))
+    state = await runner.ask(AgentSpec(name="Doubler", graph="react", tools=("double",), max_steps=3))
+    assert ("Enough.", 3) == (state["said"], len(runner.of(ToolFinished)))
 
 
-async def test_arguments_that_do_not_fit_are_told_to_the_model(openai: OpenAIServer, room: Room) -> None:
-    openai.script(calls(("double", {"n": "many"})), calls(("double", "{not json")), says("I give up."))
-    await room.ask(REACT)
-    assert [False, False] == [event.ok for event in room.of(ToolFinished)]
-    assert "n" in room.of(ToolFinished)[0].output
+async def test_arguments_that_do_not_fit_are_told_to_the_model(
+    openai_server: OpenAIServer, runner: AgentRunner
+) -> None:
+    openai_server.script(calls(("double", {"n": "many"})), calls(("double", "{not json")), says("I give up."))
+    await runner.ask(REACT)
+    assert [False, False] == [event.ok for event in runner.of(ToolFinished)]
+    assert "n" in runner.of(ToolFinished)[0].output
 
 
-async def test_a_plan_runs_what_can_run_and_hands_results_on(openai: OpenAIServer, room: Room) -> None:
+async def test_a_plan_runs_what_can_run_and_hands_results_on(openai_server: OpenAIServer, runner: AgentRunner) -> None:
     steps = [
         {"id": "1", "task": "Double 4", "tool": "double", "arguments": {"n": 4}},
         {"id": "2", "task": "Double that", "tool": "double", "arguments": {"n": "{{1}}"}, "depends_on": ["1"]},
     ]
-    openai.script(says(json.dumps({"steps": steps})), says('{"enough": true}'), says("It is 16."))
-    ended = await room.ask(PLANNER)
-    assert ["8", "16"] == [event.output for event in room.of(ToolFinished)]
-    assert "It is 16." == ended["said"] == "".join(event.text for event in room.of(MessageDelta))
+    openai_server.script(says(json.dumps({"steps": steps})), says('{"enough": true}'), says("It is 16."))
+    state = await runner.ask(PLANNER)
+    assert ["8", "16"] == [event.output for event in runner.of(ToolFinished)]
+    assert "It is 16." == state["said"] == "".join(event.text for event in runner.of(MessageDelta))
 
 
-async def test_a_plan_that_misses_something_is_made_again_three_times_at_most(openai: OpenAIServer, room: Room) -> None:
+async def test_a_plan_that_misses_something_is_made_again_three_times_at_most(
+    openai_server: OpenAIServer, runner: AgentRunner
+) -> None:
     plan = json.dumps({"steps": [{"id": "1", "task": "Double 4", "tool": "double", "arguments": {"n": 4}}]})
-    for _ in range(ROUNDS):
-        openai.script(says(plan), says('{"enough": false, "missing": "the rest"}'))
-    openai.script(says("That is all."))
-    ended = await room.ask(PLANNER)
-    assert (ROUNDS, "That is all.") == (len(room.of(PlanCreated)), ended["said"])
-    assert ROUNDS == len(room.ledger.ended)
+    for _ in range(MAX_ROUNDS):
+        openai_server.script(says(plan), says('{"enough": false, "missing": "the rest"}'))
+    openai_server.script(says("That is all."))
+    state = await runner.ask(PLANNER)
+    assert (MAX_ROUNDS, "That is all.") == (len(runner.of(PlanCreated)), state["said"])
+    assert MAX_ROUNDS == len(runner.ledger.ended)
 
 
 @pytest.mark.parametrize("plan", ["I would rather not.", '{"steps": []}', '{"steps": [{"id": 1}]}', "[" * 5000, "{}"])
-async def test_a_model_that_makes_no_plan_thinks_instead(openai: OpenAIServer, room: Room, plan: str) -> None:
-    openai.script(says(plan), says("It is 8."))
-    ended = await room.ask(PLANNER)
-    assert "It is 8." == ended["said"]
-    assert [] == room.of(PlanCreated)
+async def test_a_model_that_makes_no_plan_thinks_instead(
+    openai_server: OpenAIServer, runner: AgentRunner, plan: str
+) -> None:
+    openai_server.script(says(plan), says("It is 8."))
+    state = await runner.ask(PLANNER)
+    assert "It is 8." == state["said"]
+    assert [] == runner.of(PlanCreated)
 
 
-async def test_steps_that_wait_for_each_other_are_done_all_the_same(openai: OpenAIServer, room: Room) -> None:
+async def test_steps_that_wait_for_each_other_are_done_all_the_same(
+    openai_server: OpenAIServer, runner: AgentRunner
+) -> None:
     steps = [
         {"id": "1", "task": "a", "tool": "double", "arguments": {"n": 1}, "depends_on": ["2"]},
         {"id": "2", "task": "b", "tool": "double", "arguments": {"n": 2}, "depends_on": ["1"]},
     ]
-    openai.script(says(json.dumps({"steps": steps})), says('{"enough": true}'), says("Fine."))
-    await room.ask(PLANNER)
-    assert 2 == len(room.of(ToolFinished))
+    openai_server.script(says(json.dumps({"steps": steps})), says('{"enough": true}'), says("Fine."))
+    await runner.ask(PLANNER)
+    assert 2 == len(runner.of(ToolFinished))
 
 
 async def test_the_next_model_answers_when_the_first_fails_before_its_first_word(
-    openai: OpenAIServer, session: aiohttp.ClientSession, fetch: httpx2.AsyncClient
+    openai_server: OpenAIServer, session: aiohttp.ClientSession, fetch: httpx2.AsyncClient
 ) -> None:
-    provider = OpenAICompatible(session, VENDORS["openai"].at(openai.base_url), key="k")
-    room = Room(provider, fetch, ("first", "second"))
-    openai.script(fails(500), model="first")
-    openai.script(says("Here."), model="second")
-    ended = await room.ask(REACT)
-    assert ("Here.", "test/second") == (ended["said"], ended["model"])
+    provider = OpenAICompatible(session, VENDORS["openai"].at(openai_server.base_url), key="k")
+    runner = AgentRunner(provider, fetch, ("first", "second"))
+    openai_server.script(fails(500), model="first")
+    openai_server.script(says("Here."), model="second")
+    state = await runner.ask(REACT)
+    assert ("Here.", "test/second") == (state["said"], state["model"])
 
 
-async def test_an_unclear_question_is_asked_back(openai: OpenAIServer, room: Room) -> None:
-    room.route = Route(None, 0.4, "en", (), "unclear", clarify="Debts or shipments?")
-    run = room.run(REACT)
+async def test_an_unclear_question_is_asked_back(openai_server: OpenAIServer, runner: AgentRunner) -> None:
+    runner.route = Route(None, 0.4, "en", (), "unclear", clarify="Debts or shipments?")
+    run = runner.run(REACT)
     state: AgentState = {"said": "", "graph": "auto", "intents": []}
-    ended = await AgentGraphs(None).run("auto", run, state, Thread("t", "j"), resume=False)
-    assert "Debts or shipments?" == ended["said"] == "".join(event.text for event in room.of(MessageDelta))
-    assert [] == openai.records
+    state = await AgentGraphs(None).run("auto", run, state, Thread("t", "j"), resume=False)
+    assert "Debts or shipments?" == state["said"] == "".join(event.text for event in runner.of(MessageDelta))
+    assert [] == openai_server.records
 
 
-async def test_a_model_decides_where_the_router_is_unsure(openai: OpenAIServer, room: Room) -> None:
+async def test_a_model_decides_where_the_router_is_unsure(openai_server: OpenAIServer, runner: AgentRunner) -> None:
     intents = (Intent("Doubler", "Double 4."),)
-    room.route = Route("Doubler", 0.5, "en", intents, "unsure", needs_model=True, clarify="Which?", best=())
-    openai.script(says('{"agent": "none"}'), says("Hello."))
+    runner.route = Route("Doubler", 0.5, "en", intents, "unsure", needs_model=True, clarify="Which?", best=())
+    openai_server.script(says('{"agent": "none"}'), says("Hello."))
     state: AgentState = {"said": "", "graph": "supervisor", "intents": []}
-    ended = await AgentGraphs(None).run("supervisor", room.run(REACT), state, Thread("t", "j"), resume=False)
-    assert ("Hello.", "chat") == (ended["said"], ended["agent"])
+    state = await AgentGraphs(None).run("supervisor", runner.run(REACT), state, Thread("t", "j"), resume=False)
+    assert ("Hello.", "chat") == (state["said"], state["agent"])
 
 
-async def test_a_clients_own_tool_ends_the_turn_and_is_left_to_the_client(openai: OpenAIServer, room: Room) -> None:
-    openai.script(calls(("open_door", {"door": 3})))
+async def test_a_clients_own_tool_ends_the_turn_and_is_left_to_the_client(
+    openai_server: OpenAIServer, runner: AgentRunner
+) -> None:
+    openai_server.script(calls(("open_door", {"door": 3})))
     door = {"type": "function", "function": {"name": "open_door", "parameters": {"type": "object"}}}
-    ended = await room.ask(REACT, client_tools=(door,))
-    assert ["open_door"] == [call["name"] for call in ended["client_calls"]]
-    assert {} == room.ledger.ended
+    state = await runner.ask(REACT, client_tools=(door,))
+    assert ["open_door"] == [call["name"] for call in state["client_calls"]]
+    assert {} == runner.ledger.ended

@@ -1,4 +1,4 @@
-"""The chat graph: what a model is shown, and what comes out of a run."""
+"""The chat graph: what a model is shown, and the events of a run."""
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
@@ -30,7 +30,7 @@ from tests.waiting import PATIENCE_S
 
 
 class Scripted:
-    """A provider that says what it is told to, and keeps what it was asked."""
+    """A provider that streams the given deltas and records its requests."""
 
     name = "scripted"
 
@@ -89,7 +89,7 @@ async def test_runs_at_the_same_time_do_not_mix(graphs: Graphs) -> None:
 
 async def test_a_run_that_was_entered_ahead_answers_its_own_question(graphs: Graphs) -> None:
     for n in range(3):
-        graphs._prepare()
+        graphs._prepare_standby()
         emitted: list[Event] = []
         await graphs.chat(question(Scripted(TextDelta(str(n)), END), emitted))
         assert events.MessageDelta(text=str(n)) == emitted[0]
@@ -118,20 +118,20 @@ async def test_tool_calls_come_in_pieces_and_as_a_whole(graphs: Graphs) -> None:
 
 
 def test_the_system_and_the_last_turns_are_kept() -> None:
-    talk = [Message.of("user" if n % 2 == 0 else "assistant", str(n)) for n in range(30)]
-    shown = trim([Message.of("system", "be kind"), *talk])
+    conversation = [Message.of("user" if n % 2 == 0 else "assistant", str(n)) for n in range(30)]
+    shown = trim([Message.of("system", "be kind"), *conversation])
     assert ["be kind", *(str(n) for n in range(20, 30))] == [message.text for message in shown]
 
 
 def test_a_history_never_begins_with_an_answer() -> None:
-    talk = [Message.of("user" if n % 2 == 0 else "assistant", str(n)) for n in range(31)]
-    assert "user" == trim(talk)[0].role
+    conversation = [Message.of("user" if n % 2 == 0 else "assistant", str(n)) for n in range(31)]
+    assert "user" == trim(conversation)[0].role
 
 
 def test_a_long_run_of_tools_keeps_its_question() -> None:
     call, result = Message("assistant", (ToolCallPart("c", "f", "{}"),)), Message("tool", (ToolResultPart("c", "1"),))
-    talk = [Message.of("user", "old"), Message.of("user", "question"), *[call, result] * 8]
-    assert "question" == trim(talk)[0].text
+    conversation = [Message.of("user", "old"), Message.of("user", "question"), *[call, result] * 8]
+    assert "question" == trim(conversation)[0].text
 
 
 def test_openai_messages_become_ours() -> None:

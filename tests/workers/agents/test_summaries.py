@@ -9,8 +9,8 @@ import pytest
 from psycopg.rows import DictRow
 from psycopg.types.json import Jsonb
 
-from graphs.agents.summaries import LONGEST, by_rule
-from graphs.chat.history import KEPT, trim
+from graphs.agents.summaries import MAX_CHARS, summarise_by_rule
+from graphs.chat.history import MAX_MESSAGES, trim
 from graphs.messages import stored_message
 from graphs.providers.contract import Message
 from schema.queries.agents.agent_config import read_needs
@@ -198,12 +198,12 @@ async def test_the_history_and_its_summary_meet_without_a_gap() -> None:
     for roles in (["user", "assistant"] * 9, ["user"] * 17, ["user", "assistant", "assistant"] * 7, ["user"] * 3):
         said = [Message.of(role, str(n)) for n, role in enumerate(roles)]
         assert trim(said) == said[shown_from(roles) :]
-        assert len(said) - shown_from(roles) <= KEPT
+        assert len(said) - shown_from(roles) <= MAX_MESSAGES
 
 
 async def test_a_rule_keeps_the_newest_when_it_grows_long() -> None:
     said = [Message.of("user", f"{number}: {'word ' * 60}") for number in range(30)]
-    text = by_rule("- the oldest", said)
-    assert len(text) <= LONGEST
+    text = summarise_by_rule("- the oldest", said)
+    assert len(text) <= MAX_CHARS
     assert text.splitlines()[-1].startswith("- 29: word")
     assert "oldest" not in text
