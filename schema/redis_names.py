@@ -58,11 +58,11 @@ def all_of(tenant_id: UUID) -> str:
     return f"headrace:{tenant_id}:*"
 
 
-def embedding_requests(lane: str) -> str:
-    """The list of texts that API processes want embedded; `lane` is `query` or `bulk`. Bounded, and short-lived."""
-    return f"headrace:embed:{lane}"
+def embedding_requests(queue: str) -> str:
+    """The list of embedding requests of API processes; `queue` is `query` or `bulk`. Bounded and short-lived."""
+    return f"headrace:embed:{queue}"
 
 
-def embedding_answers(process: str) -> str:
-    """The pub/sub channel on which one API process hears the vectors that it asked for."""
+def embedding_responses(process: str) -> str:
+    """The pub/sub channel on which an API process receives embedding responses."""
     return f"headrace:embedded:{process}"

@@ -27,7 +27,7 @@ from tools.registry import builtin_tools
 from workers.agents.configuration import Configurations
 from workers.agents.context import AgentContext, ModelContext, ToolResources
 from workers.embedding.pool import EmbedderPool
-from workers.embedding.protocol import Lane
+from workers.embedding.protocol import EmbeddingQueue
 from workers.embedding.server import EmbeddingServer
 from workers.ingestion.context import IngestionContext
 from workers.queue.context import QueueContext
@@ -136,8 +136,8 @@ async def _open_embedding(
     stack.push_async_callback(embedders.aclose)
     reranker = CrossEncoder(settings.reranker) if settings.reranker else None
     address = RedisAddress.from_url(settings.redis_url)
-    lane: Lane = "bulk" if bulk else "query"
-    await stack.enter_async_context(EmbeddingServer(address, embedders, lanes=(lane,), reranker=reranker))
+    queue: EmbeddingQueue = "bulk" if bulk else "query"
+    await stack.enter_async_context(EmbeddingServer(address, embedders, queues=(queue,), reranker=reranker))
     return _Embedding(embedder, embedders, Searcher(pool, embedders, reranker))
 
 

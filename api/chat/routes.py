@@ -35,7 +35,7 @@ from schema.job_kinds import KINDS
 from schema.queries.documents.search import list_searchable
 from schema.queries.jobs.submissions import Submission
 from schema.states import OnBusy, Priority
-from workers.retrieval.scope import choose
+from workers.retrieval.scope import select_collections
 
 TITLE_LENGTH = 80
 
@@ -194,7 +194,7 @@ async def _collections(resources: Resources, principal: Principal, names: list[s
         )
     async with principal.tx(resources.core.pool) as db:
         rows = await list_searchable(db, principal.tenant_id)
-    return [str(row.id) for row in choose(rows, names)]
+    return [str(row.id) for row in select_collections(rows, names)]
 
 
 def _parts(message: str | list[TextPartIn | ImagePartIn]) -> list[dict[str, Any]]:

@@ -33,8 +33,8 @@ from graphs.providers.tokens import estimate_tokens
 from schema.errors import InputError, Unavailable
 from schema.ids import new_id
 from schema.queries.tenants.usage import add_call
-from workers.embedding.client import MOST_TEXTS, TIMEOUT_S
-from workers.embedding.protocol import QUERY_TEXTS
+from workers.embedding.client import MAX_TEXTS, TIMEOUT_S
+from workers.embedding.protocol import MAX_QUERY_TEXTS
 from workers.queue.finish import finish_stream
 
 MOST_CHARS = 1_200_000
@@ -52,7 +52,7 @@ class EmbeddingIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     """An embeddings request."""
 
     input: Annotated[
-        Text | Annotated[list[Text], Meta(min_length=1, max_length=MOST_TEXTS)],
+        Text | Annotated[list[Text], Meta(min_length=1, max_length=MAX_TEXTS)],
         Meta(description="A text, or a list of texts. Lists of tokens are not accepted."),
     ]
     model: Annotated[
@@ -163,7 +163,7 @@ async def _embed(resources: Resources, principal: Principal, texts: Sequence[str
                 texts,
                 embedder=model,
                 lane=str(principal.tenant_id),
-                timeout_s=TIMEOUT_S if len(texts) <= QUERY_TEXTS and is_local(model) else BULK_S,
+                timeout_s=TIMEOUT_S if len(texts) <= MAX_QUERY_TEXTS and is_local(model) else BULK_S,
                 get_provider=providers.get,
             )
     except TimeoutError as error:

@@ -88,8 +88,8 @@ async def _recall(
     vector = library.question(reader, random)
     async with tenant_tx(pool, reader.id) as db:
         scope = await find_scope(db, reader.id, None, collections=within, filters=Filters())
-        found = await find_nearest(db, scope, library.space, vector, most=DEPTH)
-        exact = await find_nearest(db, scope, library.space, vector, most=TOP, exact=True)
+        found = await find_nearest(db, scope, library.space, vector, limit=DEPTH)
+        exact = await find_nearest(db, scope, library.space, vector, limit=TOP, exact=True)
     right = {row.chunk_id for row in exact}
     return len(right & {row.chunk_id for row in found[:TOP]}) / len(right) if right else 1.0
 

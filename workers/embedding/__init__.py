@@ -1,1 +1,1 @@
-"""Embedding: workers have the models, other processes ask them over Redis."""
+"""Embedding: workers hold the models; other processes send them requests over Redis."""

@@ -1,7 +1,7 @@
-"""How a process without weights embeds: texts go to workers over Redis, vectors come back; a provider is called from here.
+"""Embedding in a process without model weights: texts are sent to workers over Redis; hosted models are called directly.
 
-Somebody waits for every answer, so nothing is kept for later: without Redis, without a worker that embeds, or with too many
-waiting it is Unavailable, soon. The other side is `workers/embedding/server.py`.
+A caller waits for every response, so nothing is kept for later: without Redis, without a worker, or with a full queue,
+Unavailable is raised soon. The other side is `workers/embedding/server.py`.
 """
 
 import asyncio
@@ -19,33 +19,33 @@ from graphs.providers.errors import ProviderTimeout
 from schema import redis_names
 from schema.errors import HeadraceError, InputError, Unavailable
 from workers.embedding.protocol import (
-    ASK_CHARS,
-    ASK_TEXTS,
     MALFORMED,
-    MOST_WAITING,
-    QUERY_CHARS,
-    QUERY_TEXTS,
+    MAX_QUERY_CHARS,
+    MAX_QUERY_TEXTS,
+    MAX_QUEUED,
+    MAX_REQUEST_CHARS,
+    MAX_REQUEST_TEXTS,
+    EmbeddingError,
+    EmbeddingQueue,
     EmbeddingRequest,
     EmbeddingResponse,
-    Lane,
-    Refusal,
     decode_response,
     encode,
-    unpacked,
+    unpack_vectors,
 )
 from workers.redis.client import RedisClient, RedisUnavailable
 from workers.redis.connection import RedisAddress, ReplyError
 from workers.stream.pubsub import Subscriber
 
 TIMEOUT_S = 5.0
-RATE_S = 30.0
-"""A cross-encoder takes a second or more for what one search found, and as many to be loaded at its first use."""
-AT_ONCE = 4
-"""Asks of one call that are under way: enough for a few workers, and not all of the list at once."""
-MOST_TEXTS = 2048
-SUBSCRIBE_S = 2.0
-FORGET_S = 60
-"""A list that nobody adds to for so long is dropped."""
+RATE_TIMEOUT_S = 30.0
+"""A cross-encoder takes a second or more for the passages of one search, and seconds to load at its first use."""
+MAX_CONCURRENT_REQUESTS = 4
+"""Pending requests of one call: enough for a few workers, without filling the queue with one call."""
+MAX_TEXTS = 2048
+SUBSCRIBE_TIMEOUT_S = 2.0
+QUEUE_TTL_S = 60
+"""After this long without a new request, a queue is deleted."""
 
 log = structlog.get_logger()
 
@@ -53,18 +53,18 @@ GetProvider = Callable[[str], object]
 
 
 class EmbeddingFailed(HeadraceError):
-    """The worker could not embed; `code` and sentence are those of its error."""
+    """A worker failed to embed; code and message are those of its error."""
 
-    def __init__(self, refusal: Refusal) -> None:
-        super().__init__(refusal.message)
-        self.code = refusal.code
+    def __init__(self, error: EmbeddingError) -> None:
+        super().__init__(error.message)
+        self.code = error.code
 
 
 class EmbeddingClient:
-    """`async with EmbeddingClient(address, wire, process=…) as client:`, once a process.
+    """`async with EmbeddingClient(address, redis, process=…) as client:`, once per process.
 
-    `process` is a name that no other process has (`workers.queue.job_core.process_name`), `default` the
-    installation's embedder, and `get_provider` the deployment's `Providers.get`.
+    `process` is the process's unique name (`workers.queue.job_core.process_name`), `default` the installation's
+    embedder, and `get_provider` the deployment's `Providers.get`.
     """
 
     def __init__(
@@ -77,20 +77,20 @@ class EmbeddingClient:
         get_provider: GetProvider | None = None,
     ) -> None:
         self.default = default
-        self._wire, self._process, self._get_provider = redis, process, get_provider
-        self._channel = redis_names.embedding_answers(process)
-        self._ear = Subscriber(address, self._heard)
+        self._redis, self._process, self._get_provider = redis, process, get_provider
+        self._channel = redis_names.embedding_responses(process)
+        self._subscriber = Subscriber(address, self._on_message)
         self._ids = itertools.count(1)
-        self._waiting: dict[int, asyncio.Future[EmbeddingResponse]] = {}
+        self._pending: dict[int, asyncio.Future[EmbeddingResponse]] = {}
 
     async def __aenter__(self) -> "EmbeddingClient":
-        self._ear.start()
+        self._subscriber.start()
         return self
 
     async def __aexit__(self, *exc: object) -> None:
-        await self._ear.close()
-        for waiting in self._waiting.values():
-            waiting.cancel()
+        await self._subscriber.close()
+        for future in self._pending.values():
+            future.cancel()
 
     async def embed(
         self,
@@ -102,14 +102,14 @@ class EmbeddingClient:
         timeout_s: float = TIMEOUT_S,
         get_provider: GetProvider | None = None,
     ) -> list[list[float]]:
-        """One vector per text, in order. `embedder` is a name that `open_embedder` knows, None the installation's.
+        """Return one vector per text, in order. `embedder` is a name that `open_embedder` knows; None is the installation's.
 
-        `lane` is whoever shares alike, such as a tenant; `timeout_s` is for each `ASK_TEXTS` texts. `get_provider` is a
-        tenant's own, for a hosted model. Raises Unavailable, InputError for more than MOST_TEXTS texts, EmbeddingFailed, and
-        for a hosted model what its provider raises.
+        `lane` is the unit of fair sharing, such as a tenant. `timeout_s` is per `MAX_REQUEST_TEXTS` texts. `get_provider` is
+        the tenant's, for a hosted model. Raises Unavailable, InputError for more than MAX_TEXTS texts, EmbeddingFailed, and
+        for a hosted model its provider's errors.
         """
-        if len(texts) > MOST_TEXTS:
-            raise InputError(f"input has {len(texts)} texts; the maximum is {MOST_TEXTS}.", field="input")
+        if len(texts) > MAX_TEXTS:
+            raise InputError(f"input has {len(texts)} texts; the maximum is {MAX_TEXTS}.", field="input")
         name = embedder or self.default
         if not texts:
             return []
@@ -121,29 +121,31 @@ class EmbeddingClient:
         self, texts: Sequence[str], purpose: Purpose, name: str, timeout_s: float, get_provider: GetProvider | None
     ) -> list[list[float]]:
         opened = open_embedder(name, get_provider)
-        limit_s = timeout_s * -(-len(texts) // ASK_TEXTS)
+        limit_s = timeout_s * -(-len(texts) // MAX_REQUEST_TEXTS)
         try:
             async with asyncio.timeout(limit_s):
                 return await opened.embed(texts, purpose)
         except TimeoutError as error:
             raise ProviderTimeout(f"{opened.engine} sent no embeddings within {limit_s:g} s.") from error
 
-    async def rate(self, query: str, texts: Sequence[str], *, lane: str = "", timeout_s: float = RATE_S) -> list[float]:
-        """Return how well each text answers, 0–1, in order, as the workers' cross-encoder says. Raises what `embed` does."""
+    async def rate(
+        self, query: str, texts: Sequence[str], *, lane: str = "", timeout_s: float = RATE_TIMEOUT_S
+    ) -> list[float]:
+        """Return how well each text answers the query, 0–1, in order, by the workers' cross-encoder. Raises as `embed`."""
         if not texts:
             return []
-        ratings = await self._ask_workers("query", texts, "query", "", lane, timeout_s, query=clean(query))
+        ratings = await self._request_all("query", texts, "query", "", lane, timeout_s, query=clean(query))
         return [rating for (rating,) in ratings]
 
     async def _embed_local(
         self, texts: Sequence[str], purpose: Purpose, name: str, lane: str, timeout_s: float
     ) -> list[list[float]]:
-        short = len(texts) <= QUERY_TEXTS and sum(map(len, texts)) <= QUERY_CHARS
-        return await self._ask_workers("query" if short else "bulk", texts, purpose, name, lane, timeout_s)
+        short = len(texts) <= MAX_QUERY_TEXTS and sum(map(len, texts)) <= MAX_QUERY_CHARS
+        return await self._request_all("query" if short else "bulk", texts, purpose, name, lane, timeout_s)
 
-    async def _ask_workers(
+    async def _request_all(
         self,
-        to: Lane,
+        queue: EmbeddingQueue,
         texts: Sequence[str],
         purpose: Purpose,
         name: str,
@@ -152,72 +154,72 @@ class EmbeddingClient:
         *,
         query: str | None = None,
     ) -> list[list[float]]:
-        if not await self._ear.subscribe(self._channel, timeout_s=SUBSCRIBE_S):
-            raise _away()
-        under_way = asyncio.Semaphore(AT_ONCE)
+        if not await self._subscriber.subscribe(self._channel, timeout_s=SUBSCRIBE_TIMEOUT_S):
+            raise _redis_unavailable()
+        slots = asyncio.Semaphore(MAX_CONCURRENT_REQUESTS)
 
-        async def ask(piece: Sequence[str]) -> EmbeddingResponse:
-            async with under_way:
-                number, deadline = next(self._ids), time.time() + timeout_s
-                asked = EmbeddingRequest(number, self._process, list(piece), purpose, name, lane, deadline, query)
-                return await self._ask(to, asked, timeout_s)
+        async def send(batch: Sequence[str]) -> EmbeddingResponse:
+            async with slots:
+                request_id, deadline = next(self._ids), time.time() + timeout_s
+                request = EmbeddingRequest(request_id, self._process, list(batch), purpose, name, lane, deadline, query)
+                return await self._request(queue, request, timeout_s)
 
-        pieces = pieces_of([clean(text) for text in texts], most_texts=ASK_TEXTS, most_chars=ASK_CHARS)
-        asks = [asyncio.ensure_future(ask(piece)) for piece in pieces]
+        batches = pieces_of([clean(text) for text in texts], most_texts=MAX_REQUEST_TEXTS, most_chars=MAX_REQUEST_CHARS)
+        tasks = [asyncio.ensure_future(send(batch)) for batch in batches]
         try:
-            return _joined(await asyncio.gather(*asks))
+            return _join_vectors(await asyncio.gather(*tasks))
         finally:
-            for one in asks:
-                one.cancel()
+            for task in tasks:
+                task.cancel()
 
-    async def _ask(self, to: Lane, ask: EmbeddingRequest, timeout_s: float) -> EmbeddingResponse:
-        answered = self._waiting[ask.id] = asyncio.get_running_loop().create_future()
+    async def _request(self, queue: EmbeddingQueue, request: EmbeddingRequest, timeout_s: float) -> EmbeddingResponse:
+        future = self._pending[request.id] = asyncio.get_running_loop().create_future()
         try:
-            await self._push(redis_names.embedding_requests(to), encode(ask))
+            await self._push(redis_names.embedding_requests(queue), encode(request))
             async with asyncio.timeout(timeout_s):
-                answer = await answered
+                response = await future
         except TimeoutError as error:
             raise Unavailable(
                 f"No worker embedded the text within {timeout_s:g} s: no ingestion worker is running, or all are busy. "
                 "Retry in a moment, or start a worker."
             ) from error
         finally:
-            del self._waiting[ask.id]
-        if answer.refusal is not None:
-            raise EmbeddingFailed(answer.refusal)
-        return answer
+            del self._pending[request.id]
+        if response.error is not None:
+            raise EmbeddingFailed(response.error)
+        return response
 
-    async def _push(self, key: str, ask: bytes) -> None:
-        """Add to the list, but not beyond its bound: what is trimmed is the newest, so ours if the list was full."""
-        commands = [("LPUSH", key, ask), ("LTRIM", key, -MOST_WAITING, -1), ("EXPIRE", key, FORGET_S)]
+    async def _push(self, key: str, request: bytes) -> None:
+        """Add to the queue, up to its limit: the newest request is trimmed, which is ours if the queue was full."""
+        commands = [("LPUSH", key, request), ("LTRIM", key, -MAX_QUEUED, -1), ("EXPIRE", key, QUEUE_TTL_S)]
         try:
-            length, *_ = await self._wire.send(commands)
+            length, *_ = await self._redis.send(commands)
         except RedisUnavailable as error:
-            raise _away() from error
+            raise _redis_unavailable() from error
         if isinstance(length, ReplyError):
-            log.warning("embedding_not_asked", error=str(length).partition(" ")[0])
-            raise _away()
-        if length > MOST_WAITING:
+            log.warning("embedding_request_failed", error=str(length).partition(" ")[0])
+            raise _redis_unavailable()
+        if length > MAX_QUEUED:
             raise Unavailable("Too many texts are waiting to be embedded. Retry in a moment, or start more workers.")
 
-    def _heard(self, channel: str, data: bytes) -> None:
+    def _on_message(self, channel: str, data: bytes) -> None:
         try:
-            answer = decode_response(data)
+            response = decode_response(data)
         except MALFORMED as error:
-            log.warning("embedding_answer_malformed", error=type(error).__name__)
+            log.warning("embedding_response_malformed", error=type(error).__name__)
             return
-        waiting = self._waiting.get(answer.id)
-        if waiting is not None and not waiting.done():
-            waiting.set_result(answer)
+        future = self._pending.get(response.id)
+        if future is not None and not future.done():
+            future.set_result(response)
 
 
-def _away() -> Unavailable:
-    return Unavailable("Nothing can be embedded now: Redis does not answer. Send it again in a moment.")
+def _redis_unavailable() -> Unavailable:
+    return Unavailable("Embedding is unavailable: Redis does not answer. Retry in a moment.")
 
 
-def _joined(answers: Sequence[EmbeddingResponse]) -> list[list[float]]:
-    if len({answer.dimensions for answer in answers}) > 1:  # workers of two versions, in the middle of a deploy
+def _join_vectors(responses: Sequence[EmbeddingResponse]) -> list[list[float]]:
+    if len({response.dimensions for response in responses}) > 1:  # workers of two versions, during a deployment
         raise Unavailable(
             "Workers use different embedding models at the moment. Retry when all have the same settings."
         )
-    return [vector for answer in answers for vector in unpacked(answer)]
+    return [vector for response in responses for vector in unpack_vectors(response)]

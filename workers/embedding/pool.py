@@ -1,4 +1,4 @@
-"""The embedders of a worker process by their names, each with its batcher and its vector space."""
+"""A worker's embedders by name, each with its batcher and vector space."""
 
 from collections.abc import Callable, Sequence
 
@@ -11,9 +11,10 @@ from schema.queries.documents.vector_spaces import open_space
 
 
 class EmbedderPool:
-    """Opened as they are asked for, kept for the life of the process. `default` is the installation's, named `name`. With
-    `retry_delay_s` a provider is called again after errors that may pass, with `most_chars` calls are larger, and a few
-    percent faster: for work that nobody waits for."""
+    """Opens embedders on first use and keeps them for the life of the process. `default` is the installation's, named `name`.
+
+    With `retry_delay_s`, providers are retried after transient errors; with `most_chars`, batches are larger and a few
+    percent faster. Both are for work that no user waits for."""
 
     def __init__(
         self,
@@ -27,29 +28,29 @@ class EmbedderPool:
     ) -> None:
         self._pool, self._get_provider, self._retry_delay_s = pool, get_provider, retry_delay_s
         self._most_chars = most_chars
-        self._batchers: dict[str, Batcher] = {name: self._batched(default)}
+        self._batchers: dict[str, Batcher] = {name: self._new_batcher(default)}
         self._spaces: dict[str, int] = {}
 
     def get(self, name: str) -> Batcher:
-        """Return the embedder of a name. Raises ProviderUnknown, ModelUnknown."""
+        """Return the batcher of an embedder. Raises ProviderUnknown, ModelUnknown."""
         if name not in self._batchers:
             opened = open_embedder(name, self._get_provider, retry_delay_s=self._retry_delay_s)
             same = (batcher for batcher in self._batchers.values() if batcher.embedder.space == opened.space)
-            self._batchers[name] = next(same, None) or self._batched(opened)
+            self._batchers[name] = next(same, None) or self._new_batcher(opened)
         return self._batchers[name]
 
-    def _batched(self, opened: OpenEmbedder) -> Batcher:
+    def _new_batcher(self, opened: OpenEmbedder) -> Batcher:
         return Batcher(opened, most_chars=None if opened.hosted else self._most_chars)
 
     async def embed(
         self, texts: Sequence[str], *, purpose: Purpose, embedder: str, lane: str = ""
     ) -> list[list[float]]:
-        """Return a vector for each text; `lane` is whoever shares alike. Raises what `get` and the engine raise."""
+        """Return a vector for each text. `lane` is the unit of fair sharing. Raises as `get` and the engine do."""
         return await self.get(embedder).embed(texts, lane=lane or purpose, purpose=purpose)
 
     async def space_of(self, name: str) -> int:
-        """Return the number of the space that an embedder's vectors are in. Raises Conflict, Unavailable, and what the
-        provider raises who is asked how long they are."""
+        """Return the id of the vector space of an embedder. Raises Conflict, Unavailable, and the errors of the provider,
+        which is asked for a vector's length."""
         if name not in self._spaces:
             embedder = self.get(name).embedder
             dimensions = await embedder.measure()
@@ -58,6 +59,6 @@ class EmbedderPool:
         return self._spaces[name]
 
     async def aclose(self) -> None:
-        """Stop what runs."""
+        """Stop the batchers."""
         for batcher in self._batchers.values():
             await batcher.aclose()

@@ -1,8 +1,8 @@
-"""What API processes and workers say to each other about embedding and re-ranking: MessagePack, arrays without names.
+"""The messages between API processes and workers for embedding and re-ranking: MessagePack arrays without field names.
 
-    API ── LPUSH headrace:embed:{lane} Ask ──▶ worker ── PUBLISH headrace:embedded:{process} Answer ──▶ API
+    API ── LPUSH headrace:embed:{queue} request ──▶ worker ── PUBLISH headrace:embedded:{process} response ──▶ API
 
-Not durable on purpose: an ask that nobody answers in time is forgotten by both.
+Not durable on purpose: both sides drop a request that is not answered in time.
 """
 
 from array import array
@@ -15,26 +15,27 @@ from msgspec import Meta
 from graphs.embeddings.purposes import Purpose
 from graphs.embeddings.texts import LONGEST
 
-Lane = Literal["query", "bulk"]
-"""`query`: few short texts, somebody waits; `bulk`: the rest."""
+EmbeddingQueue = Literal["query", "bulk"]
+"""`query`: a few short texts; `bulk`: all others."""
 
-QUERY_TEXTS, QUERY_CHARS = 8, 16_384
-ASK_TEXTS, ASK_CHARS = 16, 131_072
-"""Texts and characters of one ask at most: about a second of work, so that several workers share a long list."""
-MOST_WAITING = 1000
-"""Asks that may wait in a lane."""
+MAX_QUERY_TEXTS, MAX_QUERY_CHARS = 8, 16_384
+MAX_REQUEST_TEXTS, MAX_REQUEST_CHARS = 16, 131_072
+"""Limits of one request: about a second of work, so that several workers share a long list."""
+MAX_QUEUED = 1000
+"""Requests per queue."""
 
 Text = Annotated[str, Meta(max_length=3 * LONGEST)]
-"""`clean` cuts at LONGEST, and NFC may then make one character three."""
+"""`clean` truncates at LONGEST, and NFC may then turn one character into three."""
 
 
 class EmbeddingRequest(msgspec.Struct, frozen=True, array_like=True):
-    """Texts to embed by `embedder`, a local engine; with a `query`, to rate beside it by the worker's cross-encoder. `deadline`
-    is a Unix time: later than it nobody listens any more. `lane` is whoever shares alike, such as a tenant."""
+    """Texts to embed with the local engine `embedder` or, with a `query`, to rate against it with the cross-encoder.
+
+    After `deadline`, a Unix time, nobody waits for the response. `lane` is the unit of fair sharing, such as a tenant."""
 
     id: int
     process: str
-    texts: Annotated[list[Text], Meta(min_length=1, max_length=ASK_TEXTS)]
+    texts: Annotated[list[Text], Meta(min_length=1, max_length=MAX_REQUEST_TEXTS)]
     purpose: Purpose
     embedder: str
     lane: str
@@ -42,37 +43,37 @@ class EmbeddingRequest(msgspec.Struct, frozen=True, array_like=True):
     query: Text | None = None
 
 
-class Refusal(msgspec.Struct, frozen=True, array_like=True):
-    """Why there are no vectors: code and sentence of an error."""
+class EmbeddingError(msgspec.Struct, frozen=True, array_like=True):
+    """Why there are no vectors."""
 
     code: str
     message: str
 
 
 class EmbeddingResponse(msgspec.Struct, frozen=True, array_like=True):
-    """The vectors of one ask, one after another, `dimensions` numbers each, float32 in little-endian; or why there are none. A
-    rating is a vector of one number."""
+    """The vectors of one request, concatenated, of `dimensions` little-endian float32 numbers each; or an error. A rating is
+    a vector of one number."""
 
     id: int
     dimensions: int = 0
     data: bytes = b""
-    refusal: Refusal | None = None
+    error: EmbeddingError | None = None
 
 
 encode = msgspec.msgpack.Encoder().encode
 decode_request = msgspec.msgpack.Decoder(EmbeddingRequest).decode
 decode_response = msgspec.msgpack.Decoder(EmbeddingResponse).decode
 MALFORMED = (msgspec.DecodeError, UnicodeDecodeError)
-"""What decoding raises for bytes that are no message."""
+"""What decoding raises for invalid bytes."""
 
 
-def packed(number: int, vectors: Sequence[Sequence[float]]) -> EmbeddingResponse:
-    """The answer with these vectors, which have one length."""
+def pack_vectors(request_id: int, vectors: Sequence[Sequence[float]]) -> EmbeddingResponse:
+    """Return the response with these vectors, which must have the same length."""
     data = b"".join(array("f", vector).tobytes() for vector in vectors)
-    return EmbeddingResponse(number, len(vectors[0]) if vectors else 0, data)
+    return EmbeddingResponse(request_id, len(vectors[0]) if vectors else 0, data)
 
 
-def unpacked(answer: EmbeddingResponse) -> list[list[float]]:
-    """The vectors of an answer."""
-    numbers, size = array("f", answer.data), answer.dimensions
-    return [numbers[place : place + size].tolist() for place in range(0, len(numbers), size)] if size else []
+def unpack_vectors(response: EmbeddingResponse) -> list[list[float]]:
+    """Return the vectors of a response."""
+    numbers, size = array("f", response.data), response.dimensions
+    return [numbers[start : start + size].tolist() for start in range(0, len(numbers), size)] if size else []

@@ -1,4 +1,4 @@
-"""The documents of whoever a job works for, as the tool `search_documents` asks for them."""
+"""The documents that a job's user may search, for the tool `search_documents`."""
 
 from collections.abc import Sequence
 from uuid import UUID
@@ -8,14 +8,13 @@ from schema.errors import NotFound
 from schema.queries.documents.search import list_searchable
 from tools.contract import Passage
 from workers.retrieval.request import FoundPassage, SearchRequest
-from workers.retrieval.scope import choose, listed
+from workers.retrieval.scope import describe_collections, select_collections
 from workers.retrieval.search import Searcher
 
 
 class TenantDocuments:
-    """`tools.contract.DocumentSearch` for one job. `collections`, names or ids, are those that the chat was asked to keep to,
-    None is all of them. The searcher's cross-encoder has the last word if it has one. What does not answer the question is
-    not given: no passages mean that it is not in the documents."""
+    """`tools.contract.DocumentSearch` for one job. `collections` (names or ids) are those that the chat is limited to; None
+    is all. Results are re-ranked if the searcher has a cross-encoder. Without a relevant passage the result is empty."""
 
     def __init__(
         self,
@@ -29,9 +28,9 @@ class TenantDocuments:
         self._tenant_id, self._user_id, self._collections = tenant_id, user_id, collections
 
     async def search(self, query: str, *, collection: str | None, k: int) -> Sequence[Passage]:
-        """Return up to `k` passages, best first. Raises NotFound for a collection that isn't there, or not for this chat."""
-        names = self._collections if collection is None else [await self._allowed(collection)]
-        ask = SearchRequest(
+        """Return up to `k` passages, best first. Raises NotFound for a collection that doesn't exist or is not the chat's."""
+        names = self._collections if collection is None else [await self._resolve_collection(collection)]
+        request = SearchRequest(
             tenant_id=self._tenant_id,
             reader=self._user_id,
             visible_user_id=self._user_id,
@@ -40,22 +39,22 @@ class TenantDocuments:
             k=k,
             rerank=self._searcher.reranker is not None,
         )
-        findings = await self._searcher.search(ask)
-        return [passage_of(one) for one in findings.passages] if findings.found else []
+        result = await self._searcher.search(request)
+        return [to_passage(found) for found in result.passages] if result.found else []
 
-    async def _allowed(self, collection: str) -> str:
-        """Return the collection's id if the chat may search it."""
+    async def _resolve_collection(self, collection: str) -> str:
+        """Return the id of a collection that the chat may search."""
         async with tenant_tx(self._searcher.pool, self._tenant_id, user_id=self._user_id) as db:
             rows = await list_searchable(db, self._tenant_id)
-        mine = rows if self._collections is None else choose(rows, self._collections)
+        allowed = rows if self._collections is None else select_collections(rows, self._collections)
         try:
-            return str(choose(mine, [collection])[0].id)
+            return str(select_collections(allowed, [collection])[0].id)
         except NotFound:
-            raise NotFound(f"No such collection: {collection[:100]!r}. {listed(mine)}") from None
+            raise NotFound(f"No such collection: {collection[:100]!r}. {describe_collections(allowed)}") from None
 
 
-def passage_of(found: FoundPassage) -> Passage:
-    """Return what a model is shown and an answer cites."""
+def to_passage(found: FoundPassage) -> Passage:
+    """Return what the model is shown and answers cite."""
     return Passage(
         text=found.text,
         document_id=str(found.document_id),

@@ -1,4 +1,4 @@
-"""One list out of several: reciprocal ranks, what says the same once, what says something new first. No database here.
+"""Merges ranked lists: reciprocal rank fusion, deduplication, and diversification. No database here.
 
 Reciprocal rank fusion: Cormack, Clarke and Büttcher, SIGIR 2009. Maximal marginal relevance: Carbonell and Goldstein,
 SIGIR 1998.
@@ -10,15 +10,14 @@ from typing import Protocol, TypeVar
 from uuid import UUID
 
 K = 60
-"""How little the first places differ from each other; the authors' figure."""
-OVERLAP = 0.6
-"""Share of the shorter of two neighbours from which both are one."""
+"""Dampens the difference between the first ranks; the authors' value."""
+MAX_OVERLAP = 0.6
+"""Two passages that share this much of the shorter one count as duplicates."""
 
 
 @dataclass(frozen=True)
-class Leg:
-    """What one way of searching found, best first. `weight` is the leg's, `trust` (0–1) that of a single hit, 1 if it is not
-    there."""
+class RankedList:
+    """What one search method found, best first. `weight` is the list's, `trust` (0–1) that of single hits; its default is 1."""
 
     name: str
     ids: Sequence[UUID]
@@ -27,7 +26,7 @@ class Leg:
 
 
 class Span(Protocol):
-    """A piece of a document: from `start` to `stop`, its text known by `digest`."""
+    """A part of a document, from `start` to `stop`; `digest` identifies its text."""
 
     @property
     def document_id(self) -> UUID: ...
@@ -42,46 +41,46 @@ class Span(Protocol):
 SomeSpan = TypeVar("SomeSpan", bound=Span)
 
 
-def fuse(legs: Sequence[Leg]) -> dict[UUID, float]:
-    """Return every id with the sum of weight / (K + rank) over the legs, best first; 1 is the first place in legs of every
-    name. Ids of one score keep their order."""
+def fuse(lists: Sequence[RankedList]) -> dict[UUID, float]:
+    """Return the sum of weight / (K + rank) over the lists by id, best first. 1 means first in the lists of every name.
+    Ids with equal scores keep their order."""
     weights: dict[str, float] = {}
-    for leg in legs:
-        weights[leg.name] = max(leg.weight, weights.get(leg.name, 0.0))
+    for ranked in lists:
+        weights[ranked.name] = max(ranked.weight, weights.get(ranked.name, 0.0))
     best = sum(weights.values()) / (K + 1)
     scores: dict[UUID, float] = {}
-    for leg in legs:
-        for rank, found in enumerate(leg.ids, 1):
-            scores[found] = scores.get(found, 0.0) + leg.weight * leg.trust.get(found, 1.0) / (K + rank) / best
+    for ranked in lists:
+        for rank, item in enumerate(ranked.ids, 1):
+            scores[item] = scores.get(item, 0.0) + ranked.weight * ranked.trust.get(item, 1.0) / (K + rank) / best
     return dict(sorted(scores.items(), key=lambda item: -item[1]))
 
 
-def ranks(legs: Sequence[Leg]) -> dict[UUID, dict[str, int]]:
-    """Return for every id its place, from 1, in each leg that found it; the better one in legs of one name."""
-    places: dict[UUID, dict[str, int]] = {}
-    for leg in legs:
-        for rank, found in enumerate(leg.ids, 1):
-            own = places.setdefault(found, {})
-            own[leg.name] = min(rank, own.get(leg.name, rank))
-    return places
+def ranks_by_id(lists: Sequence[RankedList]) -> dict[UUID, dict[str, int]]:
+    """Return the rank of every id, from 1, by the name of the list; the best one if several lists have one name."""
+    ranks: dict[UUID, dict[str, int]] = {}
+    for ranked in lists:
+        for rank, item in enumerate(ranked.ids, 1):
+            own = ranks.setdefault(item, {})
+            own[ranked.name] = min(rank, own.get(ranked.name, rank))
+    return ranks
 
 
-def drop_repeats(spans: Iterable[SomeSpan]) -> list[SomeSpan]:
-    """Return the spans without those whose text came before, or most of it in a neighbour."""
+def deduplicate(spans: Iterable[SomeSpan]) -> list[SomeSpan]:
+    """Return the spans without those whose text, or most of it, is in an earlier one."""
     kept: list[SomeSpan] = []
     digests: set[bytes] = set()
     for span in spans:
-        if span.digest not in digests and not any(_is_same(span, other) for other in kept):
+        if span.digest not in digests and not any(_overlaps(span, other) for other in kept):
             kept.append(span)
             digests.add(span.digest)
     return kept
 
 
-def _is_same(one: Span, other: Span) -> bool:
+def _overlaps(one: Span, other: Span) -> bool:
     if one.document_id != other.document_id:
         return False
     shared = min(one.stop, other.stop) - max(one.start, other.start)
-    return shared > 0 and shared >= OVERLAP * min(one.stop - one.start, other.stop - other.start)
+    return shared > 0 and shared >= MAX_OVERLAP * min(one.stop - one.start, other.stop - other.start)
 
 
 def diversify(
@@ -89,37 +88,37 @@ def diversify(
     scores: Mapping[UUID, float],
     spaces: Sequence[Mapping[UUID, Sequence[float]]],
     *,
-    keep: float,
-    most: int,
+    relevance: float,
+    limit: int,
 ) -> list[UUID]:
-    """Return `most` of the ids, each time the one whose score outweighs its likeness to those that are there.
+    """Return up to `limit` ids, each chosen by its score less its similarity to those chosen before.
 
-    `keep` is the λ of the paper: 1 is the order of the scores, 0 only what is new. Scores are compared as shares of the best;
-    `spaces` are vectors that may be compared, ids without one are like nothing.
+    `relevance` is the λ of the paper: 1 orders by score alone, 0 by novelty alone. Scores are normalized by the best one.
+    `spaces` are sets of comparable vectors; an id without a vector is similar to none.
     """
-    best = max((scores[found] for found in ids), default=0.0) or 1.0
-    likeness, measures = dict.fromkeys(ids, 0.0), [_measure(ids, vectors) for vectors in spaces]
-    left, chosen = list(ids), list[UUID]()
-    while left and len(chosen) < most:
-        picked = max(left, key=lambda found: keep * scores[found] / best - (1 - keep) * likeness[found])
+    best = max((scores[item] for item in ids), default=0.0) or 1.0
+    similarity, measures = dict.fromkeys(ids, 0.0), [_cosines_to(ids, vectors) for vectors in spaces]
+    remaining, chosen = list(ids), list[UUID]()
+    while remaining and len(chosen) < limit:
+        picked = max(remaining, key=lambda item: relevance * scores[item] / best - (1 - relevance) * similarity[item])
         chosen.append(picked)
-        left.remove(picked)
-        for measure in measures:
-            for found, cosine in measure(picked).items():
-                likeness[found] = max(likeness[found], cosine)
+        remaining.remove(picked)
+        for cosines_to in measures:
+            for item, cosine in cosines_to(picked).items():
+                similarity[item] = max(similarity[item], cosine)
     return chosen
 
 
-def _measure(ids: Sequence[UUID], vectors: Mapping[UUID, Sequence[float]]) -> Callable[[UUID], dict[UUID, float]]:
-    """Return what tells the cosine of every id to one of them; nothing for an id without a vector."""
+def _cosines_to(ids: Sequence[UUID], vectors: Mapping[UUID, Sequence[float]]) -> Callable[[UUID], dict[UUID, float]]:
+    """Return a function from one id to the cosines of all; its result is empty for an id without a vector."""
     import numpy as np
 
-    known = [found for found in ids if found in vectors]
+    known = [item for item in ids if item in vectors]
     if not known:
         return lambda _: {}
-    matrix = np.asarray([vectors[found] for found in known], dtype=np.float32)
+    matrix = np.asarray([vectors[item] for item in known], dtype=np.float32)
     matrix /= np.maximum(np.linalg.norm(matrix, axis=1, keepdims=True), 1e-12)
-    rows = {found: row for row, found in enumerate(known)}
+    rows = {item: row for row, item in enumerate(known)}
 
     def cosines(picked: UUID) -> dict[UUID, float]:
         if picked not in rows:

@@ -1,48 +1,51 @@
-"""Whether anything that was found answers the question, or it is not in the documents (D6). No database here.
+"""Decides whether the found passages answer the question, or whether the documents have no answer. No database here.
 
-Two signs: how far the nearest passage stands out from those that follow, in cosine, and how much of the query's words, by
-weight, the best passage holds. How near it is by itself tells little: to a model that does not know their language all texts
-are alike. The figures were fitted on one half of `tests/retrieval`. It is better to show a passage that does not fit than to
-keep one back that does, so of a model that was not measured any nearness counts.
+Two signals: how far the cosine of the nearest passage stands out from those that follow, and how much of the query's words,
+by weight, the best passage contains. The cosine alone says little: to a model that does not know their language, all texts
+are similar. The thresholds were fitted on one half of `tests/retrieval`. An irrelevant passage does less harm than a missing
+one, so for models that were not measured every result counts as an answer.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
-FOLLOWING = slice(10, 50)
-"""The places that the nearest is compared with; an answer is seldom spread over more than ten."""
+BASELINE_RANKS = slice(10, 50)
+"""The ranks that the nearest passage is compared with; an answer is seldom spread over more than ten."""
 
 
 @dataclass(frozen=True)
-class Bounds:
-    """A question is answered from the cosine `near` on; or by passages that stand out, or hold its words, in part: when
-    standing out / `out` + share / `said` is 1 or more. `far` is what unrelated texts have, for few passages."""
+class Thresholds:
+    """A question is answered if the best cosine is at least `cosine`, or if lead / `lead` + share / `words` is at least 1: the
+    lead of the nearest passage over the baseline, and its share of the query's words. With few passages, `unrelated`, the
+    typical cosine of unrelated texts, is the baseline."""
 
-    near: float
-    out: float
-    said: float
-    far: float
-
-
-BY_MODEL = {"all-MiniLM-L6-v2": Bounds(near=0.70, out=0.18, said=0.60, far=0.12)}
-"""By the model's name, the last part of its space's."""
-SAID = 0.5
-"""Of the words, where no vector could be compared."""
+    cosine: float
+    lead: float
+    words: float
+    unrelated: float
 
 
-def is_answered(cosines: Mapping[str, Sequence[float]], share: float) -> bool:
-    """Return whether something relevant was found. `cosines` are those of the nearest passages in each space, best first, by
-    the space's name; `share` (0–1) is what the best passage holds of the weight of the query's words."""
+THRESHOLDS = {"all-MiniLM-L6-v2": Thresholds(cosine=0.70, lead=0.18, words=0.60, unrelated=0.12)}
+"""By model name, the last part of a vector space's name."""
+MIN_WORD_SHARE = 0.5
+"""Used when no vectors could be compared."""
+
+
+def is_answered(cosines: Mapping[str, Sequence[float]], word_share: float) -> bool:
+    """Whether something relevant was found. `cosines` are those of the nearest passages by the name of the space, best first;
+    `word_share` (0–1) is the best passage's share of the weight of the query's words."""
     found = {space: values for space, values in cosines.items() if values}
     if not found:
-        return share >= SAID
-    return any(_fits(BY_MODEL.get(space.rsplit("/", 1)[-1]), values, share) for space, values in found.items())
+        return word_share >= MIN_WORD_SHARE
+    return any(
+        _is_relevant(THRESHOLDS.get(space.rsplit("/", 1)[-1]), values, word_share) for space, values in found.items()
+    )
 
 
-def _fits(bounds: Bounds | None, cosines: Sequence[float], share: float) -> bool:
-    if bounds is None or cosines[0] >= bounds.near:
+def _is_relevant(thresholds: Thresholds | None, cosines: Sequence[float], word_share: float) -> bool:
+    if thresholds is None or cosines[0] >= thresholds.cosine:
         return True
-    following = cosines[FOLLOWING]
-    out = cosines[0] - (fmean(following) if following else bounds.far)
-    return out / bounds.out + share / bounds.said >= 1
+    baseline = cosines[BASELINE_RANKS]
+    lead = cosines[0] - (fmean(baseline) if baseline else thresholds.unrelated)
+    return lead / thresholds.lead + word_share / thresholds.words >= 1

@@ -1,4 +1,4 @@
-"""What a search is asked, and what it gives back."""
+"""The request and the result of a search."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,19 +12,19 @@ Mode = Literal["hybrid", "vector", "text"]
 MODES: tuple[Mode, ...] = get_args(Mode)
 
 
-class Embeds(Protocol):
-    """Makes vectors; in the API process a worker does it."""
+class Embedder(Protocol):
+    """Embeds queries; in an API process, by asking a worker."""
 
     async def embed(self, texts: Sequence[str], *, purpose: Literal["query"], embedder: str) -> list[list[float]]:
-        """Return a vector for each text, made by the embedder of this name."""
+        """Return a vector for each text, by the embedder of this name."""
         ...
 
 
 @dataclass(frozen=True, kw_only=True)
 class SearchRequest:
-    """What is searched for, and how. `reader` sees shared documents and the own private ones; `visible_user_id` is what
-    row-level security confines the transaction to (`Principal.visible_user_id`). `mmr` is how much the score counts against
-    what is new (0–1); with `rerank` a cross-encoder reads the best again."""
+    """What to search for, and how. `reader` sees shared documents and their own private ones; `visible_user_id` limits the
+    transaction by row-level security (`Principal.visible_user_id`). `mmr` (0–1) weighs relevance against novelty; with
+    `rerank`, a cross-encoder re-ranks the best passages."""
 
     tenant_id: UUID
     reader: UUID | None
@@ -41,9 +41,9 @@ class SearchRequest:
 
 @dataclass(frozen=True, kw_only=True)
 class FoundPassage:
-    """A passage. `score` is 0–1: in mode `vector` the cosine, re-ranked the cross-encoder's, else the fused ranks, 1 being
-    first in every leg. `ranks` are the places in `vector` and `text`, `cosine` the likeness in meaning where it was compared,
-    `covered` the share of the query's words, by weight, that the passage holds, 0 in mode `vector`."""
+    """A passage. `score` is 0–1: the cosine in mode `vector`, the cross-encoder's rating if re-ranked, else the fused rank,
+    where 1 is first in every list. `ranks` are the ranks by `vector` and `text`; `cosine` is None if not compared;
+    `covered` is the passage's share of the query's words, by weight, and 0 in mode `vector`."""
 
     chunk_id: UUID
     document_id: UUID
@@ -71,8 +71,7 @@ class FoundPassage:
 
 @dataclass(frozen=True)
 class SearchResult:
-    """Passages, best first. `found`: something among them answers; without it the answer is not in the documents.
-    `degraded` says why the search was done by words alone."""
+    """Passages, best first. `found`: whether they answer the query. `degraded`: why only words were searched."""
 
     passages: Sequence[FoundPassage] = ()
     found: bool = False

@@ -1,7 +1,6 @@
-"""Putting the best candidates in a better order with a cross-encoder, which reads question and passage together.
+"""Re-ranking of the best candidates with a cross-encoder, which reads the query and a passage together.
 
-Optional: slower than all the rest of a search, and its weights come from the local cache of Hugging Face. Only workers
-open one.
+Optional: it is slower than the rest of a search, and needs weights in the local Hugging Face cache. Only workers load one.
 """
 
 import asyncio
@@ -13,43 +12,42 @@ from typing import Any, Protocol
 
 from graphs.providers.errors import ModelUnknown, ProviderUnknown
 
-MOST = 50
-"""Candidates that are read again."""
-BATCH = 8
+MAX_RERANKED = 50
+BATCH_SIZE = 8
 
 
 class Reranker(Protocol):
-    """Something that reads passages beside the question."""
+    """Rates passages against a query."""
 
     async def rate(self, query: str, texts: Sequence[str]) -> list[float]:
-        """Return how well each text answers, 0–1, in order."""
+        """Return how well each text answers the query, 0–1, in order."""
         ...
 
 
 class CrossEncoder:
-    """A cross-encoder of sentence-transformers by its name or folder, loaded at its first use, one call at a time."""
+    """A sentence-transformers cross-encoder, by name or folder. Loaded at first use; calls run one at a time."""
 
     def __init__(self, model: str, *, download: bool = False) -> None:
         self.model = model
         self._download = download
         self._lock = threading.Lock()
-        self._loaded: Any = None
+        self._model: Any = None
 
     async def rate(self, query: str, texts: Sequence[str]) -> list[float]:
-        """Return how well each text answers, 0–1. Raises ModelUnknown, or ProviderUnknown where torch is missing."""
+        """Return how well each text answers the query, 0–1. Raises ModelUnknown, or ProviderUnknown without torch."""
         if not texts:
             return []
         return await asyncio.to_thread(self._rate, query, list(texts))
 
     def _rate(self, query: str, texts: list[str]) -> list[float]:
         with self._lock:
-            if self._loaded is None:
-                self._loaded = self._open()
+            if self._model is None:
+                self._model = self._load()
             pairs = [(query, text) for text in texts]
-            logits = self._loaded.predict(pairs, batch_size=BATCH, show_progress_bar=False, activation_fn=_as_it_is)
+            logits = self._model.predict(pairs, batch_size=BATCH_SIZE, show_progress_bar=False, activation_fn=_identity)
         return [1 / (1 + math.exp(-float(logit))) for logit in logits]
 
-    def _open(self) -> Any:
+    def _load(self) -> Any:
         try:
             engine = importlib.import_module("sentence_transformers")
         except ImportError as error:
@@ -60,5 +58,5 @@ class CrossEncoder:
             raise ModelUnknown(f"{self.model!r} is not on this machine, or is not a cross-encoder.") from error
 
 
-def _as_it_is(logits: Any) -> Any:
+def _identity(logits: Any) -> Any:
     return logits

@@ -1,4 +1,4 @@
-"""What a search is asked to look through, and what that is in the database."""
+"""Resolves the collections and filters of a search to what is searched in the database."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -7,7 +7,7 @@ from uuid import UUID
 from schema.db import Db
 from schema.errors import InputError, NotFound
 from schema.queries.documents.search import (
-    MOST_DOCUMENTS,
+    MAX_DOCUMENTS,
     Filters,
     Scope,
     SearchableCollection,
@@ -17,12 +17,12 @@ from schema.queries.documents.search import (
     list_unknown_documents,
 )
 
-LISTED = 20
+MAX_LISTED = 20
 
 
 @dataclass(frozen=True)
-class Part:
-    """Collections whose vectors lie in one space. `collections` None: all of the scope's are."""
+class ScopePart:
+    """The collections whose vectors are in one space. `collections` None: all of the scope."""
 
     space: Space
     embedder: str
@@ -30,33 +30,33 @@ class Part:
 
 
 @dataclass(frozen=True)
-class Searched:
-    """A scope and the spaces that its vectors lie in."""
+class ResolvedScope:
+    """A scope, in parts by vector space."""
 
     scope: Scope
-    parts: Sequence[Part] = field(default_factory=tuple)
+    parts: Sequence[ScopePart] = field(default_factory=tuple)
 
 
-async def resolve(
+async def resolve_scope(
     db: Db, tenant_id: UUID, reader: UUID | None, *, collections: Sequence[str] | None, filters: Filters
-) -> Searched:
-    """Return what is searched. Collections are named by name or id, None is all of them.
+) -> ResolvedScope:
+    """Return what is searched. `collections` are names or ids; None is all.
 
-    Raises NotFound for a collection or document that isn't there for this reader, InputError for a filter that leaves more
-    than MOST_DOCUMENTS.
+    Raises NotFound for a collection or document that this reader can't see, InputError for filters that match more than
+    MAX_DOCUMENTS.
     """
     rows = await list_searchable(db, tenant_id)
-    chosen = rows if collections is None else choose(rows, collections)
+    chosen = rows if collections is None else select_collections(rows, collections)
     await _require_documents(db, tenant_id, reader, filters.documents)
     ids = None if collections is None else [row.id for row in chosen]
     scope = await find_scope(db, tenant_id, reader, collections=ids, filters=filters)
-    if scope.found > MOST_DOCUMENTS:
-        raise InputError(f"The filters match more than {MOST_DOCUMENTS:,} documents. Narrow them.", field="filters")
-    return Searched(scope, parts_of(chosen, everything=collections is None))
+    if scope.found > MAX_DOCUMENTS:
+        raise InputError(f"The filters match more than {MAX_DOCUMENTS:,} documents. Narrow them.", field="filters")
+    return ResolvedScope(scope, split_by_space(chosen, everything=collections is None))
 
 
-def choose(rows: Sequence[SearchableCollection], names: Sequence[str]) -> list[SearchableCollection]:
-    """Return the collections of these names or ids, each once, in the order of the names. Raises NotFound."""
+def select_collections(rows: Sequence[SearchableCollection], names: Sequence[str]) -> list[SearchableCollection]:
+    """Return the collections with these names or ids, each once, in the order of `names`. Raises NotFound."""
     by_name = {row.name: row for row in rows} | {str(row.id): row for row in rows}
     chosen: dict[UUID, SearchableCollection] = {}
     for name in names:
@@ -67,22 +67,22 @@ def choose(rows: Sequence[SearchableCollection], names: Sequence[str]) -> list[S
     return list(chosen.values())
 
 
-def listed(rows: Sequence[SearchableCollection]) -> str:
-    """Return the sentence that says which collections there are."""
+def describe_collections(rows: Sequence[SearchableCollection]) -> str:
+    """Return a sentence that lists the collections."""
     names = [row.name for row in rows]
-    more = f" and {len(names) - LISTED} more" if len(names) > LISTED else ""
-    return f"There are: {', '.join(names[:LISTED])}{more}." if names else "There is none yet."
+    more = f" and {len(names) - MAX_LISTED} more" if len(names) > MAX_LISTED else ""
+    return f"There are: {', '.join(names[:MAX_LISTED])}{more}." if names else "There is none yet."
 
 
-def parts_of(rows: Sequence[SearchableCollection], *, everything: bool) -> list[Part]:
-    """Return the collections by space. Those that hold nothing yet have none."""
+def split_by_space(rows: Sequence[SearchableCollection], *, everything: bool) -> list[ScopePart]:
+    """Return the collections by vector space. Empty collections have none and are left out."""
     by_space: dict[Space, list[SearchableCollection]] = {}
     for row in rows:
         if row.space is not None:
             by_space.setdefault(row.space, []).append(row)
-    alone = len(by_space) == 1
+    only_one = len(by_space) == 1
     return [
-        Part(space, own[0].embedder, None if alone and everything else [row.id for row in own])
+        ScopePart(space, own[0].embedder, None if only_one and everything else [row.id for row in own])
         for space, own in by_space.items()
     ]
 
@@ -94,8 +94,8 @@ async def _require_documents(db: Db, tenant_id: UUID, reader: UUID | None, ids: 
         raise NotFound(f"No such document: {unknown[0]}.", field="documents")
 
 
-def narrowed(scope: Scope, part: Part) -> Scope:
-    """Return the scope within one part."""
+def narrow(scope: Scope, part: ScopePart) -> Scope:
+    """Return the scope limited to one part."""
     if part.collections is None:
         return scope
     return Scope(

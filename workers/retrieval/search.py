@@ -1,9 +1,9 @@
-"""A search: by meaning and by words, fused by rank, cut to what says something new, with a verdict whether it answers.
+"""A search: by vectors and by words, fused by rank, deduplicated, with a verdict whether the passages answer the query.
 
-scope ─┬─ words: lexemes, their weights, the passages that hold them ─┬─ ranks fused ─ (re-ranked) ─ repeats dropped ─ (MMR)
-       └─ the query's vector ─ nearest passages, a leg for each space ┘
+scope ─┬─ words: lexemes, their weights, passages that contain them ─────┬─ fuse ranks ─ (re-rank) ─ deduplicate ─ (MMR)
+       └─ the query's vector: nearest passages, a list for each space ───┘
 
-No connection is held while a vector is made. Where none can be had, words alone answer, and the answer says so.
+No database connection is held while a query is embedded. If that fails, only words are searched, and the result says so.
 """
 
 import asyncio
@@ -20,37 +20,36 @@ from schema.errors import HeadraceError, InputError
 from schema.queries.documents.search import (
     Scope,
     StoredPassage,
+    find_by_words,
     find_nearest,
-    find_words,
     read_passages,
     read_vectors,
     read_words,
 )
-from workers.retrieval.query_terms import QueryTerms, read_query, weigh
-from workers.retrieval.rank_fusion import Leg, diversify, drop_repeats, fuse, ranks
+from workers.retrieval.query_terms import QueryTerms, read_query, weigh_terms
+from workers.retrieval.rank_fusion import RankedList, deduplicate, diversify, fuse, ranks_by_id
 from workers.retrieval.relevance import is_answered
-from workers.retrieval.request import Embeds, FoundPassage, SearchRequest, SearchResult
-from workers.retrieval.reranking import MOST as MOST_RERANKED
-from workers.retrieval.reranking import Reranker
-from workers.retrieval.scope import Searched, narrowed, resolve
+from workers.retrieval.request import Embedder, FoundPassage, SearchRequest, SearchResult
+from workers.retrieval.reranking import MAX_RERANKED, Reranker
+from workers.retrieval.scope import ResolvedScope, narrow, resolve_scope
 
 log = structlog.get_logger()
 
-BY_WORDS = "Searched by words alone, because meaning could not be compared:"
+ONLY_WORDS = "Only words were searched, because the query could not be embedded:"
 DEPTH = 50
-"""Places of each leg that are fused, at least."""
-VECTOR_WEIGHT, TEXT_WEIGHT, TRUST = 1.0, 2.5, 3.0
-"""Fitted on one half of `tests/retrieval`, as is everything here that could be otherwise. A passage that holds all of the words
-counts for more than one that is near; one that holds a half of them by weight (TRUST: to the third power) for a third of it."""
+"""How many hits of each list are fused, at least."""
+VECTOR_WEIGHT, TEXT_WEIGHT, TRUST_EXPONENT = 1.0, 2.5, 3.0
+"""Fitted on one half of `tests/retrieval`. A passage with all of the query's words counts for more than the nearest one; with
+half of them by weight, it counts for a third of that (0.5 ** TRUST_EXPONENT * TEXT_WEIGHT)."""
 
 Vectors = Mapping[UUID, Sequence[float]]
 
 
 @dataclass
-class Gathered:
-    """What the legs found. `nearest` are the cosines by the name of the space, `vectors` those of each space."""
+class Candidates:
+    """What the lists found. `cosines` are by passage, `nearest` by the name of the space; `vectors` has an entry per space."""
 
-    legs: list[Leg] = field(default_factory=list)
+    lists: list[RankedList] = field(default_factory=list)
     cosines: dict[UUID, float] = field(default_factory=dict)
     nearest: dict[str, list[float]] = field(default_factory=dict)
     vectors: list[Vectors] = field(default_factory=list)
@@ -58,148 +57,156 @@ class Gathered:
 
 
 class Searcher:
-    """Searches the documents of any tenant over one pool. `reranker` is None where there is none."""
+    """Searches the documents of any tenant. `reranker` is None if none is configured."""
 
-    def __init__(self, pool: Pool, embedding: Embeds, reranker: Reranker | None = None) -> None:
-        self.pool, self._embedding, self.reranker = pool, embedding, reranker
+    def __init__(self, pool: Pool, embedder: Embedder, reranker: Reranker | None = None) -> None:
+        self.pool, self._embedder, self.reranker = pool, embedder, reranker
 
-    async def search(self, ask: SearchRequest) -> SearchResult:
-        """Return the `k` best passages. Raises NotFound for a collection or document that the reader has not, InputError for
-        what can't be done here, and in mode `vector` whatever kept the vector from being made."""
-        if ask.rerank and self.reranker is None:
+    async def search(self, request: SearchRequest) -> SearchResult:
+        """Return the `k` best passages. Raises NotFound for a collection or document that the reader can't see, InputError if
+        re-ranking is not available and, in mode `vector`, the errors of embedding."""
+        if request.rerank and self.reranker is None:
             raise InputError("This installation has no reranker. Omit rerank.", field="rerank")
-        text, phrases = read_query(ask.query)
-        async with tenant_tx(self.pool, ask.tenant_id, user_id=ask.visible_user_id) as db:
-            searched = await resolve(db, ask.tenant_id, ask.reader, collections=ask.collections, filters=ask.filters)
-        if not text or not searched.scope.chunks:
+        text, phrases = read_query(request.query)
+        async with tenant_tx(self.pool, request.tenant_id, user_id=request.visible_user_id) as db:
+            resolved = await resolve_scope(
+                db, request.tenant_id, request.reader, collections=request.collections, filters=request.filters
+            )
+        if not text or not resolved.scope.chunks:
             return SearchResult()
-        vectors, (wording, text_leg) = await asyncio.gather(
-            self._embed(ask, searched, text), self._find_words(ask, searched.scope, text, phrases)
+        vectors, (terms, by_words) = await asyncio.gather(
+            self._embed(request, resolved, text), self._find_by_words(request, resolved.scope, text, phrases)
         )
-        _refuse_other_lengths(searched, vectors)
-        degraded = next((said for said in vectors.values() if isinstance(said, str)), None)
-        gathered = Gathered([text_leg] if text_leg.ids else [])
-        async with tenant_tx(self.pool, ask.tenant_id, user_id=ask.visible_user_id) as db:
-            await _find_nearest(db, ask, searched, vectors, gathered)
-            await _read_passages(db, ask, searched, wording, gathered)
-        share = max((one.covered for one in gathered.passages), default=0.0)
-        found = bool(gathered.passages) and is_answered(gathered.nearest, share)
-        best = await _order(ask, text, gathered, self.reranker if ask.rerank else None)
+        _reject_wrong_dimensions(resolved, vectors)
+        degraded = next((reason for reason in vectors.values() if isinstance(reason, str)), None)
+        candidates = Candidates([by_words] if by_words.ids else [])
+        async with tenant_tx(self.pool, request.tenant_id, user_id=request.visible_user_id) as db:
+            await _find_nearest(db, request, resolved, vectors, candidates)
+            await _read_passages(db, request, resolved, terms, candidates)
+        word_share = max((passage.covered for passage in candidates.passages), default=0.0)
+        found = bool(candidates.passages) and is_answered(candidates.nearest, word_share)
+        best = await _select(request, text, candidates, self.reranker if request.rerank else None)
         return SearchResult(tuple(best), found and bool(best), degraded)
 
-    async def _embed(self, ask: SearchRequest, searched: Searched, text: str) -> dict[str, list[float] | str]:
-        """Return the query's vector by embedder, or the sentence that says why there is none."""
-        names = {part.embedder for part in searched.parts} if ask.mode != "text" else set[str]()
-        return {name: await self._embed_by(ask, name, text) for name in sorted(names)}
+    async def _embed(self, request: SearchRequest, resolved: ResolvedScope, text: str) -> dict[str, list[float] | str]:
+        """Return the query's vector by embedder, or a sentence that says why there is none."""
+        names = {part.embedder for part in resolved.parts} if request.mode != "text" else set[str]()
+        return {name: await self._embed_with(request, name, text) for name in sorted(names)}
 
-    async def _embed_by(self, ask: SearchRequest, name: str, text: str) -> list[float] | str:
+    async def _embed_with(self, request: SearchRequest, name: str, text: str) -> list[float] | str:
         try:
-            return (await self._embedding.embed([text], purpose="query", embedder=name))[0]
+            return (await self._embedder.embed([text], purpose="query", embedder=name))[0]
         except HeadraceError as error:
-            if ask.mode == "vector":
+            if request.mode == "vector":
                 raise
-            log.warning("query_not_embedded", tenant_id=str(ask.tenant_id), embedder=name, code=error.code)
-            return f"{BY_WORDS} {error.message}"
+            log.warning("query_not_embedded", tenant_id=str(request.tenant_id), embedder=name, code=error.code)
+            return f"{ONLY_WORDS} {error.message}"
 
-    async def _find_words(
-        self, ask: SearchRequest, scope: Scope, text: str, phrases: list[str]
-    ) -> tuple[QueryTerms, Leg]:
-        if ask.mode == "vector":
-            return QueryTerms(), Leg("text", ())
-        async with tenant_tx(self.pool, ask.tenant_id, user_id=ask.visible_user_id) as db:
-            row = await read_words(db, ask.tenant_id, ask.reader, text, phrases)
+    async def _find_by_words(
+        self, request: SearchRequest, scope: Scope, text: str, phrases: list[str]
+    ) -> tuple[QueryTerms, RankedList]:
+        if request.mode == "vector":
+            return QueryTerms(), RankedList("text", ())
+        async with tenant_tx(self.pool, request.tenant_id, user_id=request.visible_user_id) as db:
+            row = await read_words(db, request.tenant_id, request.reader, text, phrases)
             if not row.words:
-                return QueryTerms(), Leg("text", ())
-            wording = weigh(row.words, row.phrases, row.counts, row.chunks)
-            if not wording.any_of:
-                return wording, Leg("text", ())
-            rows = await find_words(
+                return QueryTerms(), RankedList("text", ())
+            terms = weigh_terms(row.words, row.phrases, row.counts, row.chunks)
+            if not terms.candidates:
+                return terms, RankedList("text", ())
+            rows = await find_by_words(
                 db,
                 scope,
-                any_of=wording.any_of,
-                words=wording.words,
-                weights=wording.weights,
-                most=_depth(ask),
+                candidates=terms.candidates,
+                words=terms.words,
+                weights=terms.weights,
+                limit=_depth(request),
             )
-        return wording, Leg("text", [row.chunk_id for row in rows], TEXT_WEIGHT)
+        return terms, RankedList("text", [row.chunk_id for row in rows], TEXT_WEIGHT)
 
 
-def _refuse_other_lengths(searched: Searched, vectors: dict[str, list[float] | str]) -> None:
-    """Take out vectors that are not of their space: the embedder of that name makes others now."""
-    for part in searched.parts:
+def _reject_wrong_dimensions(resolved: ResolvedScope, vectors: dict[str, list[float] | str]) -> None:
+    """Replace vectors that don't fit their space: the embedder of that name has another model now."""
+    for part in resolved.parts:
         vector = vectors.get(part.embedder)
         if isinstance(vector, list) and len(vector) != part.space.dimensions:
             vectors[part.embedder] = (
-                f"{BY_WORDS} vectors of {part.embedder} have another length now. Change the collection's embedder, so that "
-                "its documents are embedded again."
+                f"{ONLY_WORDS} {part.embedder} now returns vectors of another length. Change the collection's embedder to "
+                "embed its documents again."
             )
 
 
 async def _find_nearest(
-    db: Db, ask: SearchRequest, searched: Searched, vectors: Mapping[str, list[float] | str], gathered: Gathered
+    db: Db,
+    request: SearchRequest,
+    resolved: ResolvedScope,
+    vectors: Mapping[str, list[float] | str],
+    candidates: Candidates,
 ) -> None:
-    """Add a leg for each space whose vector could be made."""
-    for part in searched.parts:
+    """Add a list for each space for which the query has a vector."""
+    for part in resolved.parts:
         vector = vectors.get(part.embedder)
         if vector is None or isinstance(vector, str):
             continue
-        rows = await find_nearest(db, narrowed(searched.scope, part), part.space, vector, most=_depth(ask))
-        gathered.cosines |= {row.chunk_id: row.score for row in rows}
-        gathered.nearest[part.space.name] = [row.score for row in rows]
-        gathered.legs.append(Leg("vector", [row.chunk_id for row in rows], VECTOR_WEIGHT))
+        rows = await find_nearest(db, narrow(resolved.scope, part), part.space, vector, limit=_depth(request))
+        candidates.cosines |= {row.chunk_id: row.score for row in rows}
+        candidates.nearest[part.space.name] = [row.score for row in rows]
+        candidates.lists.append(RankedList("vector", [row.chunk_id for row in rows], VECTOR_WEIGHT))
 
 
 async def _read_passages(
-    db: Db, ask: SearchRequest, searched: Searched, wording: QueryTerms, gathered: Gathered
+    db: Db, request: SearchRequest, resolved: ResolvedScope, terms: QueryTerms, candidates: Candidates
 ) -> None:
-    """Read what the legs found and fuse them; what has been removed since is left out."""
-    places = ranks(gathered.legs)
-    rows = await read_passages(db, ask.tenant_id, ask.reader, list(places), wording.words, wording.weights)
-    shares = {found: _share(row.covered, wording) for found, row in rows.items()}
-    scores = fuse([replace(leg, trust=_trust(leg, shares)) for leg in gathered.legs])
-    if ask.mmr is not None:
-        for part in searched.parts:
-            gathered.vectors.append(await read_vectors(db, ask.tenant_id, ask.reader, part.space, list(rows)))
+    """Fuse the lists and read their passages. Passages that have been deleted since are left out."""
+    ranks = ranks_by_id(candidates.lists)
+    rows = await read_passages(db, request.tenant_id, request.reader, list(ranks), terms.words, terms.weights)
+    shares = {found: _share(row.covered, terms) for found, row in rows.items()}
+    scores = fuse([replace(ranked, trust=_trust(ranked, shares)) for ranked in candidates.lists])
+    if request.mmr is not None:
+        for part in resolved.parts:
+            candidates.vectors.append(await read_vectors(db, request.tenant_id, request.reader, part.space, list(rows)))
     for chunk_id, score in scores.items():
         if chunk_id in rows:
-            cosine = gathered.cosines.get(chunk_id)
-            own = max(0.0, cosine or 0.0) if ask.mode == "vector" else score
-            found = _passage(rows[chunk_id], own, shares[chunk_id], ranks=places[chunk_id], cosine=cosine)
-            gathered.passages.append(found)
+            cosine = candidates.cosines.get(chunk_id)
+            own = max(0.0, cosine or 0.0) if request.mode == "vector" else score
+            found = _passage(rows[chunk_id], own, shares[chunk_id], ranks=ranks[chunk_id], cosine=cosine)
+            candidates.passages.append(found)
 
 
 def _passage(
     row: StoredPassage, score: float, covered: float, *, ranks: Mapping[str, int], cosine: float | None
 ) -> FoundPassage:
-    told: dict[str, Any] = msgspec.structs.asdict(row) | {"covered": covered}
-    return FoundPassage(**told, score=score, ranks=ranks, cosine=cosine)
+    fields: dict[str, Any] = msgspec.structs.asdict(row) | {"covered": covered}
+    return FoundPassage(**fields, score=score, ranks=ranks, cosine=cosine)
 
 
-def _share(covered: float, wording: QueryTerms) -> float:
-    return min(covered / wording.total, 1.0) if wording.total else 0.0
+def _share(covered: float, terms: QueryTerms) -> float:
+    return min(covered / terms.total, 1.0) if terms.total else 0.0
 
 
-def _trust(leg: Leg, shares: Mapping[UUID, float]) -> dict[UUID, float]:
-    """A passage that holds little of what was asked for is little of a hit, though no other holds more."""
-    return {found: shares.get(found, 0.0) ** TRUST for found in leg.ids} if leg.name == "text" else {}
+def _trust(ranked: RankedList, shares: Mapping[UUID, float]) -> dict[UUID, float]:
+    """Return the trust of each hit by words: it is low if the passage has few of the words, whatever its rank."""
+    return {item: shares.get(item, 0.0) ** TRUST_EXPONENT for item in ranked.ids} if ranked.name == "text" else {}
 
 
-async def _order(ask: SearchRequest, text: str, gathered: Gathered, reranker: Reranker | None) -> list[FoundPassage]:
-    """Return the `k` best: read again by the cross-encoder, without repeats, and spread out where that is wished."""
-    passages = gathered.passages
+async def _select(
+    request: SearchRequest, text: str, candidates: Candidates, reranker: Reranker | None
+) -> list[FoundPassage]:
+    """Return the `k` best passages: re-ranked if requested, deduplicated, and diversified if requested."""
+    passages = candidates.passages
     if reranker is not None:
-        passages = passages[: max(MOST_RERANKED, ask.k)]
-        scores = await reranker.rate(text, [f"{one.heading}\n{one.text}".strip() for one in passages])
-        passages = [replace(one, score=score) for one, score in zip(passages, scores, strict=True)]
-        passages.sort(key=lambda one: -one.score)
-    passages = [one for one in drop_repeats(passages) if one.score >= (ask.min_score or 0.0)]
-    if ask.mmr is None:
-        return passages[: ask.k]
-    by_id = {one.chunk_id: one for one in passages}
-    scored = {one.chunk_id: one.score for one in passages}
-    chosen = diversify(list(by_id), scored, gathered.vectors, keep=ask.mmr, most=ask.k)
+        passages = passages[: max(MAX_RERANKED, request.k)]
+        scores = await reranker.rate(text, [f"{passage.heading}\n{passage.text}".strip() for passage in passages])
+        passages = [replace(passage, score=score) for passage, score in zip(passages, scores, strict=True)]
+        passages.sort(key=lambda passage: -passage.score)
+    passages = [passage for passage in deduplicate(passages) if passage.score >= (request.min_score or 0.0)]
+    if request.mmr is None:
+        return passages[: request.k]
+    by_id = {passage.chunk_id: passage for passage in passages}
+    scores_by_id = {passage.chunk_id: passage.score for passage in passages}
+    chosen = diversify(list(by_id), scores_by_id, candidates.vectors, relevance=request.mmr, limit=request.k)
     return [by_id[chunk_id] for chunk_id in chosen]
 
 
-def _depth(ask: SearchRequest) -> int:
-    return max(DEPTH, 2 * ask.k)
+def _depth(request: SearchRequest) -> int:
+    return max(DEPTH, 2 * request.k)

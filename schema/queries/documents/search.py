@@ -1,11 +1,11 @@
-"""Searching chunks: what may be searched, the nearest vectors of one space, the passages that hold a query's words.
+"""Searching chunks: what may be searched, the nearest vectors of one space, and the passages that contain a query's words.
 
-Every statement is confined twice: by row-level security, and by its own words to the tenant, to documents that are shared, and
-to the reader's own. Another person's private documents are never found, whatever role asks.
+Every statement is restricted twice, by row-level security and by its own conditions: to the tenant, its shared documents, and
+the reader's own. Private documents of other users are never found, whatever the caller's role.
 
-Vectors are found in one of two ways. Few chunks are compared one by one: exact, and faster than an index that would have to
-skip everybody else's. Many are found by the space's HNSW index, which goes on (`hnsw.iterative_scan`) until enough of what it
-passes lies within the scope.
+Vectors are found in one of two ways. A few chunks are compared one by one: exact, and faster than an index that has to skip
+all others. Many are found by the space's HNSW index, which continues (`hnsw.iterative_scan`) until enough results are within
+the scope.
 """
 
 from collections.abc import Mapping, Sequence
@@ -21,28 +21,28 @@ from schema.db import Db, fetch_all, fetch_one
 from schema.queries.documents.vector_spaces import vector
 from schema.queries.statements import read_sql
 
-SMALL = 2_000
-"""Chunks that are always compared one by one. Of larger scopes the cheaper way is taken, by these costs:"""
-COMPARED_US, PASSED_US, STARTED_US = 1.7, 8.0, 2_500.0
-"""Microseconds to compare a chunk, to pass one in the index, and to begin with the index, for 384 dimensions
-(`tests/bench/search.py` measures both ways). An index must pass the more, the less of it lies within the scope."""
-MOST_DOCUMENTS = 100_000
-"""Documents that a filter may leave; 1.6 MB of ids."""
-LOOKED_AT = 5_000
-"""Documents whose chunks are added up to know how large a scope is; there may be more in it then."""
+ALWAYS_EXACT_CHUNKS = 2_000
+"""Scopes of up to this many chunks are always compared one by one. For larger ones the costs are estimated:"""
+COMPARE_US, INDEX_VISIT_US, INDEX_START_US = 1.7, 8.0, 2_500.0
+"""Microseconds to compare a chunk, to visit one in the index, and to start an index scan, for 384 dimensions
+(`tests/bench/search.py` measures both ways). The smaller the scope's share of the index, the more chunks must be visited."""
+MAX_DOCUMENTS = 100_000
+"""How many documents a filter may match; 1.6 MB of ids."""
+MAX_COUNTED_DOCUMENTS = 5_000
+"""How many documents are added up to estimate the size of a scope."""
 EF_SEARCH = 150
 MAX_SCAN_TUPLES = 20_000
-MOST_WORDS = 48
-COUNTED = 1_000
-"""Up to how many passages with a word are counted; one that has more is common."""
-RANKED = 5_000
-"""Passages that are ranked by their words at most. More have all words only where all of them are common."""
+MAX_WORDS = 48
+MAX_WORD_COUNT = 1_000
+"""Passages with a word are counted up to this number."""
+MAX_RANKED = 5_000
+"""How many passages are ranked by their words. More than that can only match if all words are common."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Filters:
-    """What documents must be like. `metadata`: each key must have the value, or one of those in a list; a document whose value
-    is a list has each of its items. `created_after` is included, `created_before` is not."""
+    """Conditions on documents. `metadata`: each key must have the value, or one of those in a list; a document whose value is a
+    list has each of its items. `created_after` is inclusive, `created_before` exclusive."""
 
     documents: Sequence[UUID] | None = None
     created_after: datetime | None = None
@@ -56,8 +56,8 @@ class Filters:
 
 @dataclass(frozen=True, kw_only=True)
 class Scope:
-    """What is searched. `collections` None is all of the tenant's; `documents`, a Postgres array as text, those that filters
-    left, None without any. `chunks` is about how many there are."""
+    """What is searched. `collections` None is all of the tenant's. `documents`, a Postgres array as text, are those that match
+    the filters, None without filters; `found` is their number. `chunks` is the approximate number of chunks."""
 
     tenant_id: UUID
     reader: UUID | None
@@ -67,7 +67,7 @@ class Scope:
     chunks: int = 0
 
     def values(self) -> dict[str, Any]:
-        """Return the parameters that SEEN names."""
+        """Return the parameters of IN_SCOPE."""
         collections = None if self.collections is None else list(self.collections)
         return {
             "tenant_id": self.tenant_id,
@@ -79,7 +79,7 @@ class Scope:
 
 @dataclass(frozen=True)
 class Space:
-    """A vector space: its row in `vector_spaces`."""
+    """A row of `vector_spaces`."""
 
     id: int
     name: str
@@ -88,7 +88,7 @@ class Space:
 
 @dataclass(frozen=True)
 class SearchableCollection:
-    """A collection that may be searched; it is in no space where no document has been ready yet."""
+    """A collection that can be searched. It has no space before its first document is ready."""
 
     id: UUID
     name: str
@@ -97,15 +97,15 @@ class SearchableCollection:
 
 
 class Hit(msgspec.Struct, frozen=True, kw_only=True):
-    """A chunk that was found, and how near it is or how well it matches."""
+    """A chunk that was found; `score` is its cosine or how well its words match."""
 
     chunk_id: UUID
     score: float
 
 
 class QueryWords(msgspec.Struct, frozen=True, kw_only=True):
-    """The words of a query and then its phrases as tsqueries, which of them are phrases, in how many of the reader's passages
-    each is (COUNTED at most), and how many passages the tenant has."""
+    """The words of a query, then its phrases, as tsqueries; which of them are phrases; how many of the reader's passages
+    contain each (MAX_WORD_COUNT at most); and how many passages the tenant has."""
 
     words: list[str]
     phrases: list[bool]
@@ -114,7 +114,7 @@ class QueryWords(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class StoredPassage(msgspec.Struct, frozen=True, kw_only=True):
-    """What is shown of a chunk. `covered` is the sum of the weights of the words that it holds."""
+    """A chunk with its document. `covered` is the sum of the weights of the words that it contains."""
 
     chunk_id: UUID
     document_id: UUID
@@ -137,13 +137,13 @@ class StoredPassage(msgspec.Struct, frozen=True, kw_only=True):
     covered: float
 
 
-COLLECTIONS = """
+LIST_COLLECTIONS = """
 SELECT c.id, c.name, c.embedder, c.space, s.name AS space_name, s.dimensions
 FROM collections c LEFT JOIN vector_spaces s ON s.id = c.space WHERE c.tenant_id = %(tenant_id)s ORDER BY c.name
 """
 
 # A value that is asked for is the document's, or one of the document's list; of a list that is asked for one is enough.
-FITS = """
+MATCHES = """
 d.tenant_id = %(tenant_id)s AND d.live_version IS NOT NULL AND (d.user_id IS NULL OR d.user_id = %(reader)s::uuid)
 AND (%(collections)s::uuid[] IS NULL OR d.collection_id = ANY (%(collections)s::uuid[]))
 AND (%(ids)s::uuid[] IS NULL OR d.id = ANY (%(ids)s::uuid[]))
@@ -156,9 +156,14 @@ AND NOT EXISTS (SELECT 1 FROM jsonb_each(%(metadata)s::jsonb) AS asked (key, val
   WHERE d.metadata @> jsonb_build_object(asked.key, one.value)
     OR d.metadata @> jsonb_build_object(asked.key, jsonb_build_array(one.value))))
 """
-FILTERED = read_sql("filter_documents", FITS=FITS, MOST=str(MOST_DOCUMENTS + 1))
-UNFILTERED = read_sql("count_searchable", FITS=FITS, SMALL=str(SMALL), LOOKED_AT=str(LOOKED_AT))
-INDEXED = """
+FILTER_DOCUMENTS = read_sql("filter_documents", MATCHES=MATCHES, LIMIT=str(MAX_DOCUMENTS + 1))
+COUNT_SEARCHABLE = read_sql(
+    "count_searchable",
+    MATCHES=MATCHES,
+    ALWAYS_EXACT_CHUNKS=str(ALWAYS_EXACT_CHUNKS),
+    MAX_COUNTED_DOCUMENTS=str(MAX_COUNTED_DOCUMENTS),
+)
+COUNT_INDEXED = """
 SELECT c.reltuples AS chunks FROM pg_class c WHERE c.oid = (
   SELECT v.tableoid FROM chunk_vectors v WHERE v.space = {space} AND v.tenant_id = %(tenant_id)s LIMIT 1)
 """
@@ -168,41 +173,43 @@ SELECT i.id FROM unnest(%(ids)s::uuid[]) AS i (id) WHERE NOT EXISTS (
     AND (d.user_id IS NULL OR d.user_id = %(reader)s::uuid))
 """
 
-SEEN = """
+IN_SCOPE = """
 v.tenant_id = %(tenant_id)s AND (v.user_id IS NULL OR v.user_id = %(reader)s::uuid)
 AND (%(collections)s::uuid[] IS NULL OR v.collection_id = ANY (%(collections)s::uuid[]))
 AND (%(documents)s::uuid[] IS NULL OR v.document_id = ANY (%(documents)s::uuid[]))
 """
 DISTANCE = "(v.embedding::halfvec({dimensions}) <=> %(vector)s::halfvec({dimensions}))"
-# The distance of a CTE is not what an index is sorted by, so this can't use one.
+# Sorted by the distance from the CTE, so this can't use an index.
 EXACT_NEAREST = """
 WITH compared AS MATERIALIZED (
-  SELECT v.chunk_id, {distance} AS distance FROM chunk_vectors v WHERE v.space = {space} AND {seen})
-SELECT chunk_id, 1 - distance AS score FROM compared ORDER BY distance, chunk_id LIMIT %(most)s
+  SELECT v.chunk_id, {distance} AS distance FROM chunk_vectors v WHERE v.space = {space} AND {in_scope})
+SELECT chunk_id, 1 - distance AS score FROM compared ORDER BY distance, chunk_id LIMIT %(limit)s
 """
-# The index gives its rows nearly in order (`relaxed_order`), so they are sorted once more.
+# The index returns rows nearly in order (`relaxed_order`), so they are sorted again.
 INDEXED_NEAREST = """
 WITH near AS MATERIALIZED (
-  SELECT v.chunk_id, {distance} AS distance FROM chunk_vectors v WHERE v.space = {space} AND {seen}
-  ORDER BY {distance} LIMIT %(most)s)
+  SELECT v.chunk_id, {distance} AS distance FROM chunk_vectors v WHERE v.space = {space} AND {in_scope}
+  ORDER BY {distance} LIMIT %(limit)s)
 SELECT chunk_id, 1 - distance AS score FROM near ORDER BY distance, chunk_id
 """
-# Values decide which partition and which index are read, so this is planned for them, and so that nothing else is sorted.
-TUNED = """
+# The values determine the partition and index, so a custom plan is needed, and one that doesn't sort a scan of the table.
+CONFIGURE_SCAN = """
 SELECT set_config('hnsw.iterative_scan', 'relaxed_order', true), set_config('hnsw.ef_search', %(ef_search)s::text, true),
   set_config('hnsw.max_scan_tuples', %(max_scan_tuples)s::text, true), set_config('enable_sort', %(sort)s, true),
   set_config('enable_bitmapscan', %(sort)s, true), set_config('plan_cache_mode', 'force_custom_plan', true)
 """
 
-# A lexeme as tsquery reads it: quoted, so that nothing in it is an operator.
-QUOTED = r"('''' || replace(replace(lexeme, '\', '\\'), '''', '''''') || '''')::tsquery"
-WORDS = read_sql("read_query_words", QUOTED=QUOTED, MOST_WORDS=str(MOST_WORDS), COUNTED=str(COUNTED))
-FIND = f"""
-SELECT chunk_id, score FROM find_words(%(any_of)s::tsquery, %(words)s::text[]::tsquery[], %(weights)s::real[],
-  %(reader)s::uuid, %(collections)s::uuid[], %(documents)s::uuid[], {RANKED}, %(most)s)
+# A lexeme as a tsquery literal: quoted, so that nothing in it is an operator.
+QUOTED_LEXEME = r"('''' || replace(replace(lexeme, '\', '\\'), '''', '''''') || '''')::tsquery"
+READ_WORDS = read_sql(
+    "read_query_words", QUOTED_LEXEME=QUOTED_LEXEME, MAX_WORDS=str(MAX_WORDS), MAX_WORD_COUNT=str(MAX_WORD_COUNT)
+)
+FIND_BY_WORDS = f"""
+SELECT chunk_id, score FROM find_words(%(candidates)s::tsquery, %(words)s::text[]::tsquery[], %(weights)s::real[],
+  %(reader)s::uuid, %(collections)s::uuid[], %(documents)s::uuid[], {MAX_RANKED}, %(limit)s)
 """
-PASSAGES = read_sql("read_passages")
-VECTORS = """
+READ_PASSAGES = read_sql("read_passages")
+READ_VECTORS = """
 SELECT v.chunk_id, v.embedding::real[] AS embedding FROM chunk_vectors v
 WHERE v.space = {space} AND v.tenant_id = %(tenant_id)s AND v.chunk_id = ANY (%(ids)s::uuid[])
   AND (v.user_id IS NULL OR v.user_id = %(reader)s::uuid)
@@ -211,7 +218,7 @@ WHERE v.space = {space} AND v.tenant_id = %(tenant_id)s AND v.chunk_id = ANY (%(
 
 async def list_searchable(db: Db, tenant_id: UUID) -> list[SearchableCollection]:
     """Return the tenant's collections by name."""
-    return [_searchable(row) for row in await fetch_all(db, COLLECTIONS, {"tenant_id": tenant_id})]
+    return [_searchable(row) for row in await fetch_all(db, LIST_COLLECTIONS, {"tenant_id": tenant_id})]
 
 
 def _searchable(row: Mapping[str, Any]) -> SearchableCollection:
@@ -220,7 +227,7 @@ def _searchable(row: Mapping[str, Any]) -> SearchableCollection:
 
 
 async def list_unknown_documents(db: Db, tenant_id: UUID, reader: UUID | None, ids: Sequence[UUID]) -> list[UUID]:
-    """Return those of `ids` that this reader has no document of."""
+    """Return those of `ids` that are not documents of this reader."""
     rows = await fetch_all(db, UNKNOWN_DOCUMENTS, {"tenant_id": tenant_id, "reader": reader, "ids": list(ids)})
     return [row["id"] for row in rows]
 
@@ -228,7 +235,7 @@ async def list_unknown_documents(db: Db, tenant_id: UUID, reader: UUID | None, i
 async def find_scope(
     db: Db, tenant_id: UUID, reader: UUID | None, *, collections: Sequence[UUID] | None, filters: Filters
 ) -> Scope:
-    """Return what these filters leave of these collections. With more than MOST_DOCUMENTS `found`, it is not all of it."""
+    """Return the scope of these collections and filters. It is incomplete if `found` is more than MAX_DOCUMENTS."""
     values = {
         "tenant_id": tenant_id,
         "reader": reader,
@@ -239,67 +246,73 @@ async def find_scope(
         "language": filters.language,
         "metadata": Jsonb(dict(filters.metadata)),
     }
-    found = await fetch_one(db, FILTERED if filters else UNFILTERED, values)
+    found = await fetch_one(db, FILTER_DOCUMENTS if filters else COUNT_SEARCHABLE, values)
     return Scope(tenant_id=tenant_id, reader=reader, collections=collections, **(found or {}))
 
 
 async def find_nearest(
-    db: Db, scope: Scope, space: Space, query: Sequence[float], *, most: int, exact: bool | None = None
+    db: Db, scope: Scope, space: Space, query: Sequence[float], *, limit: int, exact: bool | None = None
 ) -> list[Hit]:
-    """Return the `most` nearest chunks of a space, best first; `score` is the cosine.
+    """Return the `limit` nearest chunks of a space, best first; `score` is the cosine.
 
-    `exact` says whether to compare one by one; None lets the sizes of scope and index decide. Changes settings of the
+    `exact` says whether to compare one by one; None decides by the sizes of scope and index. Changes settings of the
     transaction.
     """
     if exact is None:
-        exact = scope.chunks <= SMALL or await _is_cheaper_exact(db, scope, space, most)
-    rows = await _nearest(db, scope, space, query, most=most, exact=exact)
-    if not exact and len(rows) < most:  # so little of what the index passed was within the scope that it gave up
-        rows = await _nearest(db, scope, space, query, most=most, exact=True)
+        exact = scope.chunks <= ALWAYS_EXACT_CHUNKS or await _is_cheaper_exact(db, scope, space, limit)
+    rows = await _nearest(db, scope, space, query, limit=limit, exact=exact)
+    if not exact and len(rows) < limit:  # the index scan gave up before it found enough in the scope
+        rows = await _nearest(db, scope, space, query, limit=limit, exact=True)
     return rows
 
 
-async def _is_cheaper_exact(db: Db, scope: Scope, space: Space, most: int) -> bool:
-    """Whether comparing all costs less than what the index must pass until `most` of it are within the scope."""
-    row = await fetch_one(db, INDEXED.format(space=int(space.id)), {"tenant_id": scope.tenant_id})
+async def _is_cheaper_exact(db: Db, scope: Scope, space: Space, limit: int) -> bool:
+    """Whether comparing all chunks costs less than visiting the index until `limit` are within the scope."""
+    row = await fetch_one(db, COUNT_INDEXED.format(space=int(space.id)), {"tenant_id": scope.tenant_id})
     indexed = max(scope.chunks, row["chunks"] if row else 0)
-    passed = most * indexed / scope.chunks
-    return scope.chunks * COMPARED_US < STARTED_US + passed * PASSED_US
+    visits = limit * indexed / scope.chunks
+    return scope.chunks * COMPARE_US < INDEX_START_US + visits * INDEX_VISIT_US
 
 
-async def _nearest(db: Db, scope: Scope, space: Space, query: Sequence[float], *, most: int, exact: bool) -> list[Hit]:
-    tuning = {"ef_search": max(EF_SEARCH, most), "max_scan_tuples": MAX_SCAN_TUPLES, "sort": "on" if exact else "off"}
-    await db.execute(TUNED, tuning)
+async def _nearest(db: Db, scope: Scope, space: Space, query: Sequence[float], *, limit: int, exact: bool) -> list[Hit]:
+    tuning = {"ef_search": max(EF_SEARCH, limit), "max_scan_tuples": MAX_SCAN_TUPLES, "sort": "on" if exact else "off"}
+    await db.execute(CONFIGURE_SCAN, tuning)
     form = EXACT_NEAREST if exact else INDEXED_NEAREST
     distance = DISTANCE.format(dimensions=int(space.dimensions))
-    sql = form.format(distance=distance, space=int(space.id), seen=SEEN)
-    values = {**scope.values(), "vector": vector(query), "most": most}
-    # Not prepared: a plan that was kept would not heed the settings.
+    sql = form.format(distance=distance, space=int(space.id), in_scope=IN_SCOPE)
+    values = {**scope.values(), "vector": vector(query), "limit": limit}
+    # Not prepared: a cached plan would ignore the settings.
     return await fetch_all(db, sql, values, into=Hit, prepare=False)
 
 
 async def read_words(db: Db, tenant_id: UUID, reader: UUID | None, query: str, phrases: Sequence[str]) -> QueryWords:
-    """Return the words and the phrases of a query; none where nothing in it is a word."""
+    """Return the words and phrases of a query; empty if it has no words."""
     values = {"tenant_id": tenant_id, "reader": reader, "query": query, "phrases": list(phrases)}
-    row = await fetch_one(db, WORDS, values)
+    row = await fetch_one(db, READ_WORDS, values)
     assert row is not None  # an aggregate, NULL for no words
     return QueryWords(
         **{name: value or [] for name, value in row.items() if name != "chunks"}, chunks=row["chunks"] or 0
     )
 
 
-async def find_words(
-    db: Db, scope: Scope, *, any_of: str, words: Sequence[str], weights: Sequence[float], most: int
+async def find_by_words(
+    db: Db, scope: Scope, *, candidates: str, words: Sequence[str], weights: Sequence[float], limit: int
 ) -> list[Hit]:
-    """Return the `most` passages that match the tsquery `any_of`, those with the weightier words first."""
-    values = {**scope.values(), "any_of": any_of, "words": list(words), "weights": list(weights), "most": most}
-    return await fetch_all(db, FIND, values, into=Hit)
+    """Return the `limit` best passages that match the tsquery `candidates`, ranked by the weights of their words."""
+    values = {
+        **scope.values(),
+        "candidates": candidates,
+        "words": list(words),
+        "weights": list(weights),
+        "limit": limit,
+    }
+    return await fetch_all(db, FIND_BY_WORDS, values, into=Hit)
 
 
 async def read_passages(
     db: Db, tenant_id: UUID, reader: UUID | None, ids: Sequence[UUID], words: Sequence[str], weights: Sequence[float]
 ) -> dict[UUID, StoredPassage]:
-    """Return what is to be shown of these chunks, by id, of those that are still there."""
+    """Return these chunks by id; deleted ones are left out."""
     values = {
         "tenant_id": tenant_id,
         "reader": reader,
@@ -307,7 +320,7 @@ async def read_passages(
         "words": list(words),
         "weights": list(weights),
     }
-    return {row.chunk_id: row for row in await fetch_all(db, PASSAGES, values, into=StoredPassage)}
+    return {row.chunk_id: row for row in await fetch_all(db, READ_PASSAGES, values, into=StoredPassage)}
 
 
 async def read_vectors(
@@ -315,5 +328,5 @@ async def read_vectors(
 ) -> dict[UUID, list[float]]:
     """Return the vectors of these chunks in a space, by id."""
     values = {"tenant_id": tenant_id, "reader": reader, "ids": list(ids)}
-    rows = await fetch_all(db, VECTORS.format(space=int(space.id)), values)
+    rows = await fetch_all(db, READ_VECTORS.format(space=int(space.id)), values)
     return {row["chunk_id"]: row["embedding"] for row in rows}

@@ -1,9 +1,9 @@
--- A tenant that has few chunks in all is not looked at any closer. Of all collections of a larger one, what is other people's is
--- taken off; of some, what they hold is added up.
-SELECT CASE WHEN k.chunks <= {SMALL} THEN k.chunks
+-- Estimates how many chunks a search without filters covers. For a tenant with few chunks, their number is enough. Of a larger
+-- one, other users' private chunks are subtracted if all collections are searched; else the collections are added up.
+SELECT CASE WHEN k.chunks <= {ALWAYS_EXACT_CHUNKS} THEN k.chunks
   WHEN %(collections)s::uuid[] IS NULL THEN k.chunks - (SELECT coalesce(sum(chunks), 0) FROM (
     SELECT d.chunks FROM documents d WHERE d.tenant_id = %(tenant_id)s AND d.user_id IS NOT NULL
-      AND d.user_id IS DISTINCT FROM %(reader)s::uuid LIMIT {LOOKED_AT}) AS private)
+      AND d.user_id IS DISTINCT FROM %(reader)s::uuid LIMIT {MAX_COUNTED_DOCUMENTS}) AS private)
   ELSE (SELECT coalesce(sum(chunks), 0) FROM (
-    SELECT d.chunks FROM documents d WHERE {FITS} LIMIT {LOOKED_AT}) AS fitting) END::bigint AS chunks
+    SELECT d.chunks FROM documents d WHERE {MATCHES} LIMIT {MAX_COUNTED_DOCUMENTS}) AS fitting) END::bigint AS chunks
 FROM knowledge k WHERE k.tenant_id = %(tenant_id)s

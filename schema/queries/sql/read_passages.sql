@@ -1,4 +1,4 @@
--- What is shown of chunks, each found by its key; the words that one holds are weighed here, so that no text is parsed again.
+-- Chunks with their documents, by key. The words that each contains are weighed here, so that no text is parsed again.
 SELECT c.id AS chunk_id, c.document_id, c.collection_id, c.place, c.text, c.heading, c.page, c.page_end, c.start, c.stop,
   c.digest, d.name AS document, d.title, d.metadata, d.created_at, d.source_url, d.user_id IS NOT NULL AS private,
   o.name AS collection,

@@ -1,15 +1,15 @@
--- The words of a query as Postgres stems them, then its phrases, and in how many of the reader's passages each is.
-WITH said AS (
-  SELECT {QUOTED} AS word FROM unnest(to_tsvector('public.headrace', %(query)s))
+-- The words of a query, stemmed by Postgres, then its phrases, and how many of the reader's passages contain each.
+WITH lexemes AS (
+  SELECT {QUOTED_LEXEME} AS word FROM unnest(to_tsvector('public.headrace', %(query)s))
   WHERE lexeme ~ '[[:alnum:]]'
-  ORDER BY positions[1], lexeme LIMIT {MOST_WORDS}),
+  ORDER BY positions[1], lexeme LIMIT {MAX_WORDS}),
 phrases AS (
   SELECT phraseto_tsquery('public.headrace', phrase) AS word
   FROM unnest(%(phrases)s::text[]) WITH ORDINALITY AS p (phrase, place) ORDER BY place),
-every AS (
-  SELECT word, false AS is_phrase FROM said UNION ALL SELECT word, true FROM phrases WHERE numnode(word) > 0),
-listed AS (SELECT array_agg(word) AS words, array_agg(word::text) AS texts, array_agg(is_phrase) AS phrases FROM every)
+terms AS (
+  SELECT word, false AS is_phrase FROM lexemes UNION ALL SELECT word, true FROM phrases WHERE numnode(word) > 0),
+listed AS (SELECT array_agg(word) AS words, array_agg(word::text) AS texts, array_agg(is_phrase) AS phrases FROM terms)
 SELECT texts AS words, phrases, CASE WHEN words IS NULL THEN NULL ELSE
-  count_words(words, %(reader)s::uuid, {COUNTED}) END AS counts,
+  count_words(words, %(reader)s::uuid, {MAX_WORD_COUNT}) END AS counts,
   (SELECT chunks FROM knowledge WHERE tenant_id = %(tenant_id)s) AS chunks
 FROM listed

@@ -126,7 +126,7 @@ async def test_without_a_worker_words_alone_answer_and_it_says_so(place: Place) 
     place.embedding.error = Unavailable("No worker embeds.")
     answer = await place.search(query="weir")
     assert (True, ["the weir"]) == (answer["found"], [passage["text"] for passage in answer["passages"]])
-    assert answer["degraded"].endswith("could not be compared: No worker embeds.")
+    assert answer["degraded"].endswith("could not be embedded: No worker embeds.")
     assert {"vector": None, "text": 1} == answer["passages"][0]["ranks"]
     refused = await place.http.post("/api/search", json={"query": "weir", "mode": "vector"})
     assert (503, "unavailable") == (refused.status_code, refused.json()["code"])

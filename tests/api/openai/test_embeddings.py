@@ -62,7 +62,7 @@ def settings(database_url: str, redis_url: str, vendor: OpenAIServer) -> ApiSett
 @pytest.fixture
 async def worker(redis_url: str) -> AsyncIterator[Worker]:
     worker = Worker()
-    async with EmbeddingServer(RedisAddress.from_url(redis_url), worker, lanes=("query", "bulk")):
+    async with EmbeddingServer(RedisAddress.from_url(redis_url), worker, queues=("query", "bulk")):
         yield worker
 
 

@@ -1,4 +1,4 @@
-"""What the statements of searching find, and what they never find, whoever asks and whichever way is taken."""
+"""What the search statements find, and what they never find, for any caller and with or without the index."""
 
 from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, datetime
@@ -11,13 +11,13 @@ import pytest
 from schema.db import Pool, pool_for, tenant_tx
 from schema.ids import new_id
 from schema.queries.documents.search import (
-    SMALL,
+    ALWAYS_EXACT_CHUNKS,
     Filters,
     Scope,
     Space,
+    find_by_words,
     find_nearest,
     find_scope,
-    find_words,
     list_unknown_documents,
     read_passages,
     read_vectors,
@@ -73,37 +73,39 @@ async def nearest(
     query: Sequence[float] = NEAR,
     *,
     exact: bool = True,
-    sees: UUID | None = None,
+    visible_user_id: UUID | None = None,
 ) -> list[UUID]:
-    async with tenant_tx(pool, scope.tenant_id, user_id=sees) as db:
-        return [row.chunk_id for row in await find_nearest(db, scope, space, query, most=10, exact=exact)]
+    async with tenant_tx(pool, scope.tenant_id, user_id=visible_user_id) as db:
+        return [row.chunk_id for row in await find_nearest(db, scope, space, query, limit=10, exact=exact)]
 
 
-async def worded(pool: Pool, scope: Scope, query: str, *phrases: str, sees: UUID | None = None) -> list[UUID]:
-    """Find what has any word of a query, and its phrases."""
-    async with tenant_tx(pool, scope.tenant_id, user_id=sees) as db:
+async def by_words(
+    pool: Pool, scope: Scope, query: str, *phrases: str, visible_user_id: UUID | None = None
+) -> list[UUID]:
+    """Find the passages with any word of a query or, if given, all phrases."""
+    async with tenant_tx(pool, scope.tenant_id, user_id=visible_user_id) as db:
         row = await read_words(db, scope.tenant_id, scope.reader, query, phrases)
         if not row.words:
             return []
-        asked = [word for word, phrase in zip(row.words, row.phrases, strict=True) if phrase or not phrases]
-        any_of = (" & " if phrases else " | ").join(f"({word})" for word in asked)
+        terms = [word for word, phrase in zip(row.words, row.phrases, strict=True) if phrase or not phrases]
+        candidates = (" & " if phrases else " | ").join(f"({word})" for word in terms)
         weights = [1.0] * len(row.words)
-        rows = await find_words(db, scope, any_of=any_of, words=row.words, weights=weights, most=10)
+        rows = await find_by_words(db, scope, candidates=candidates, words=row.words, weights=weights, limit=10)
     return [row.chunk_id for row in rows]
 
 
 @BOTH_WAYS
-async def test_the_nearest_come_first(pool: Pool, shelf: Shelf, space: Space, exact: bool) -> None:
+async def test_the_nearest_chunks_come_first(pool: Pool, shelf: Shelf, space: Space, exact: bool) -> None:
     document = Written(name="a", passages=["far", "near", "away"], vectors=[FAR, NEAR, AWAY])
     far, near, away = shelf.add(shelf.collection("c", space=space.id), document, space=space.id)["a"]
     scope = await scope_of(pool, shelf)
     assert [near, far, away] == await nearest(pool, scope, space, exact=exact)
     async with tenant_tx(pool, shelf.tenant_id) as db:
-        (best, *_) = await find_nearest(db, scope, space, NEAR, most=1, exact=exact)
+        (best, *_) = await find_nearest(db, scope, space, NEAR, limit=1, exact=exact)
     assert pytest.approx(1.0, abs=1e-3) == best.score
 
 
-async def test_the_two_ways_are_planned_as_they_are_meant(pool: Pool, shelf: Shelf, space: Space) -> None:
+async def test_exact_and_indexed_searches_have_the_intended_plans(pool: Pool, shelf: Shelf, space: Space) -> None:
     collection = shelf.collection("c", space=space.id)
     shelf.add(collection, Written(name="a", passages=["x"] * 50, vectors=[FAR] * 50), space=space.id)
     plans = {}
@@ -117,7 +119,7 @@ async def test_the_two_ways_are_planned_as_they_are_meant(pool: Pool, shelf: She
 
 
 async def explained(db, scope: Scope, space: Space, *, exact: bool | None) -> str:
-    """The plan of the statement that a search would run."""
+    """The plan of the statement that a search runs."""
 
     class Explaining:
         def cursor(self, **options: object) -> "Explaining":
@@ -126,12 +128,12 @@ async def explained(db, scope: Scope, space: Space, *, exact: bool | None) -> st
         async def execute(self, sql: str, values: object, **options: object):
             return await db.execute(f"EXPLAIN (ANALYZE) {sql}" if "<=>" in sql else sql, values, **options)
 
-    rows = await find_nearest(Explaining(), scope, space, NEAR, most=1, exact=exact)
+    rows = await find_nearest(Explaining(), scope, space, NEAR, limit=1, exact=exact)
     return "\n".join(row["QUERY PLAN"] for row in rows)
 
 
 @BOTH_WAYS
-async def test_another_tenants_passages_are_never_near(
+async def test_another_tenants_passages_are_never_found(
     pool: Pool, shelf: Shelf, space: Space, database_url: str, exact: bool
 ) -> None:
     other = Shelf(database_url, make_tenant(database_url).id)
@@ -143,15 +145,15 @@ async def test_another_tenants_passages_are_never_near(
     )
     assert own["a"] == await nearest(pool, await scope_of(pool, shelf), space, exact=exact)
     forged = Scope(tenant_id=other.tenant_id, reader=None, chunks=1)
-    async with tenant_tx(pool, shelf.tenant_id) as db:  # security of rows holds whatever the statement says
-        assert [] == await find_nearest(db, forged, space, NEAR, most=10, exact=exact)
+    async with tenant_tx(pool, shelf.tenant_id) as db:  # row-level security holds whatever the statement says
+        assert [] == await find_nearest(db, forged, space, NEAR, limit=10, exact=exact)
         assert {} == await read_passages(db, other.tenant_id, None, theirs["a"], [], [])
         assert {} == await read_vectors(db, other.tenant_id, None, space, theirs["a"])
 
 
 @pytest.mark.parametrize("names_user", [True, False], ids=["a member's transaction", "an owner's transaction"])
 @BOTH_WAYS
-async def test_another_persons_private_documents_are_never_found(
+async def test_another_users_private_documents_are_never_found(
     pool: Pool, shelf: Shelf, space: Space, exact: bool, names_user: bool
 ) -> None:
     ada, ben = make_user(shelf), make_user(shelf)
@@ -162,32 +164,32 @@ async def test_another_persons_private_documents_are_never_found(
     ]
     made = shelf.add(shelf.collection("c", space=space.id), *documents, space=space.id)
     seen = {*made["shared"], *made["ada's"]}
-    scope, sees = await scope_of(pool, shelf, reader=ada), ada if names_user else None
-    assert seen == set(await nearest(pool, scope, space, exact=exact, sees=sees))
-    assert seen == set(await worded(pool, scope, "weir", sees=sees))
+    scope, visible_user_id = await scope_of(pool, shelf, reader=ada), ada if names_user else None
+    assert seen == set(await nearest(pool, scope, space, exact=exact, visible_user_id=visible_user_id))
+    assert seen == set(await by_words(pool, scope, "weir", visible_user_id=visible_user_id))
     nobody = await scope_of(pool, shelf)
     assert made["shared"] == await nearest(pool, nobody, space, exact=exact)
-    assert made["shared"] == await worded(pool, nobody, "weir")
+    assert made["shared"] == await by_words(pool, nobody, "weir")
     by_id = await scope_of(pool, shelf, reader=ada, filters=Filters(documents=[shelf.document_id("ben's")]))
     assert ("{}", 0) == (by_id.documents, by_id.chunks)
-    async with tenant_tx(pool, shelf.tenant_id, user_id=sees) as db:
+    async with tenant_tx(pool, shelf.tenant_id, user_id=visible_user_id) as db:
         assert {} == await read_passages(db, shelf.tenant_id, ada, made["ben's"], [], [])
         assert {} == await read_vectors(db, shelf.tenant_id, ada, space, made["ben's"])
         assert [1] == (await read_words(db, shelf.tenant_id, ada, "Ada", ())).counts
         assert [0] == (await read_words(db, shelf.tenant_id, ada, "Ben", ())).counts
-        asked = [shelf.document_id(name) for name in made]
-        assert asked[2:] == await list_unknown_documents(db, shelf.tenant_id, ada, asked)
+        terms = [shelf.document_id(name) for name in made]
+        assert terms[2:] == await list_unknown_documents(db, shelf.tenant_id, ada, terms)
 
 
-async def test_a_search_that_claims_another_reader_than_its_transaction_gets_shared_documents_only(
+async def test_a_reader_other_than_the_transactions_user_gets_only_shared_documents(
     pool: Pool, shelf: Shelf, space: Space
 ) -> None:
     ada, ben = make_user(shelf), make_user(shelf)
     mine = Written(name="ben's", passages=["the weir"], vectors=[NEAR], user_id=ben)
     shelf.add(shelf.collection("c", space=space.id), mine, space=space.id)
     scope = Scope(tenant_id=shelf.tenant_id, reader=ben, chunks=1)
-    assert [] == await nearest(pool, scope, space, sees=ada)
-    assert [] == await worded(pool, scope, "weir", sees=ada)
+    assert [] == await nearest(pool, scope, space, visible_user_id=ada)
+    assert [] == await by_words(pool, scope, "weir", visible_user_id=ada)
 
 
 async def test_words_of_other_tenants_are_neither_found_nor_counted(
@@ -197,24 +199,24 @@ async def test_words_of_other_tenants_are_neither_found_nor_counted(
     other.add(other.collection("c"), Written(name="a", passages=["penstock"]))
     shelf.add(shelf.collection("c"), Written(name="a", passages=["sluice"]))
     scope = await scope_of(pool, shelf)
-    assert [] == await worded(pool, scope, "penstock")
+    assert [] == await by_words(pool, scope, "penstock")
     async with tenant_tx(pool, shelf.tenant_id) as db:
         assert [0] == (await read_words(db, shelf.tenant_id, None, "penstock", ())).counts
 
 
 @pytest.mark.parametrize("query", ["công nợ", "cong no", "CÔNG NỢ", "co\u0302ng no\u031b\u0323"])
-async def test_accents_do_not_matter(pool: Pool, shelf: Shelf, query: str) -> None:
+async def test_accents_are_ignored(pool: Pool, shelf: Shelf, query: str) -> None:
     made = shelf.add(shelf.collection("c"), Written(name="a", passages=["Quản lý công nợ khách hàng", "Vận đơn"]))
-    found = await worded(pool, await scope_of(pool, shelf), normalize("NFC", query))
+    found = await by_words(pool, await scope_of(pool, shelf), normalize("NFC", query))
     assert made["a"][:1] == found
 
 
-async def test_a_phrase_is_found_as_it_stands(pool: Pool, shelf: Shelf) -> None:
+async def test_a_phrase_matches_literally(pool: Pool, shelf: Shelf) -> None:
     passages = ["the mill race runs dry", "a race to the mill"]
     first, second = shelf.add(shelf.collection("c"), Written(name="a", passages=passages))["a"]
     scope = await scope_of(pool, shelf)
-    assert {first, second} == set(await worded(pool, scope, "mill race"))
-    assert [first] == await worded(pool, scope, '"mill race"', "mill race")
+    assert {first, second} == set(await by_words(pool, scope, "mill race"))
+    assert [first] == await by_words(pool, scope, '"mill race"', "mill race")
 
 
 @pytest.mark.parametrize(
@@ -238,9 +240,9 @@ async def test_a_phrase_is_found_as_it_stands(pool: Pool, shelf: Shelf) -> None:
         "%s %(a)s {}",
     ],
 )
-async def test_no_sign_in_a_query_is_an_operator(pool: Pool, shelf: Shelf, query: str) -> None:
+async def test_no_character_of_a_query_is_an_operator(pool: Pool, shelf: Shelf, query: str) -> None:
     made = shelf.add(shelf.collection("c"), Written(name="a", passages=[f"It says {query} here."]))
-    found = await worded(pool, await scope_of(pool, shelf), f"says {query}")
+    found = await by_words(pool, await scope_of(pool, shelf), f"says {query}")
     assert made["a"] == found
 
 
@@ -252,7 +254,7 @@ async def test_a_query_without_a_word_has_no_words(pool: Pool, shelf: Shelf, que
 
 
 @BOTH_WAYS
-async def test_collections_and_documents_bound_what_is_found(
+async def test_collections_and_documents_limit_what_is_found(
     pool: Pool, shelf: Shelf, space: Space, exact: bool
 ) -> None:
     one, two = shelf.collection("one", space=space.id), shelf.collection("two", space=space.id)
@@ -267,7 +269,7 @@ async def test_collections_and_documents_bound_what_is_found(
     ):
         scope = await scope_of(pool, shelf, collections=collections, filters=filters)
         assert sorted(expected) == sorted(await nearest(pool, scope, space, exact=exact))
-        assert sorted(expected) == sorted(await worded(pool, scope, "weir"))
+        assert sorted(expected) == sorted(await by_words(pool, scope, "weir"))
 
 
 MAY, JUNE = datetime(2026, 5, 1, tzinfo=UTC), datetime(2026, 6, 1, tzinfo=UTC)
@@ -291,7 +293,7 @@ MAY, JUNE = datetime(2026, 5, 1, tzinfo=UTC), datetime(2026, 6, 1, tzinfo=UTC)
         (Filters(metadata={"none": None}), "b"),
     ],
 )
-async def test_filters_leave_the_documents_that_fit(pool: Pool, shelf: Shelf, filters: Filters, names: str) -> None:
+async def test_filters_select_the_matching_documents(pool: Pool, shelf: Shelf, filters: Filters, names: str) -> None:
     lease = {"year": 2026, "kind": "lease", "tags": ["river", "mill"]}
     deed = {"year": 2026, "kind": "deed", "tags": ["canal"], "owner": {"town": "Hue", "street": "x"}, "none": None}
     made = shelf.add(
@@ -302,10 +304,10 @@ async def test_filters_leave_the_documents_that_fit(pool: Pool, shelf: Shelf, fi
     scope = await scope_of(pool, shelf, filters=filters)
     expected = {name: len(made[name]) for name in names}
     assert (len(expected), sum(expected.values())) == (scope.found, scope.chunks)
-    assert {made[name][0] for name in names} == set(await worded(pool, scope, "weir"))
+    assert {made[name][0] for name in names} == set(await by_words(pool, scope, "weir"))
 
 
-async def test_the_size_of_a_scope_is_known_exactly_where_it_is_small(pool: Pool, shelf: Shelf) -> None:
+async def test_the_size_of_a_small_scope_is_exact(pool: Pool, shelf: Shelf) -> None:
     one, two = shelf.collection("one"), shelf.collection("two")
     shelf.add(one, Written(name="a", passages=["x"] * 3))
     shelf.add(two, Written(name="b", passages=["x"] * 2))
@@ -313,16 +315,24 @@ async def test_the_size_of_a_scope_is_known_exactly_where_it_is_small(pool: Pool
     ada, ben = make_user(shelf), make_user(shelf)
     shelf.add(two, *(Written(name="c", passages=["x"] * 4, user_id=user) for user in (ada, ben)))
     with psycopg.connect(shelf.database_url) as db:  # as if it had a large document
-        db.execute("UPDATE documents SET chunks = %s WHERE name = 'a' AND tenant_id = %s", (SMALL, shelf.tenant_id))
+        db.execute(
+            "UPDATE documents SET chunks = %s WHERE name = 'a' AND tenant_id = %s",
+            (ALWAYS_EXACT_CHUNKS, shelf.tenant_id),
+        )
     for reader, own in ((None, 0), (ada, 4)):
         scopes = [await scope_of(pool, shelf, reader=reader, collections=chosen) for chosen in (None, [one], [two])]
-        assert [SMALL + 2 + own, SMALL, 2 + own] == [scope.chunks for scope in scopes]
+        assert [ALWAYS_EXACT_CHUNKS + 2 + own, ALWAYS_EXACT_CHUNKS, 2 + own] == [scope.chunks for scope in scopes]
 
 
-async def test_the_cheaper_way_is_taken(pool: Pool, shelf: Shelf, space: Space) -> None:
+async def test_the_cheaper_way_is_chosen(pool: Pool, shelf: Shelf, space: Space) -> None:
     shelf.add(shelf.collection("c", space=space.id), Written(name="a", passages=["x"], vectors=[NEAR]), space=space.id)
     ways = []
-    for chunks, indexed in ((SMALL, 10_000_000), (5_000, 10_000_000), (20_000, 1_000_000), (200_000, 1_000_000)):
+    for chunks, indexed in (
+        (ALWAYS_EXACT_CHUNKS, 10_000_000),
+        (5_000, 10_000_000),
+        (20_000, 1_000_000),
+        (200_000, 1_000_000),
+    ):
         with psycopg.connect(shelf.database_url) as db:
             parts = f"chunk_vectors_{space.id}_%"
             db.execute("UPDATE pg_class SET reltuples = %s WHERE relkind = 'r' AND relname LIKE %s", (indexed, parts))
@@ -333,7 +343,9 @@ async def test_the_cheaper_way_is_taken(pool: Pool, shelf: Shelf, space: Space) 
 
 
 @BOTH_WAYS
-async def test_only_the_space_that_is_searched_counts(pool: Pool, shelf: Shelf, space: Space, exact: bool) -> None:
+async def test_only_vectors_of_the_searched_space_are_compared(
+    pool: Pool, shelf: Shelf, space: Space, exact: bool
+) -> None:
     other = Space(shelf.space("test/two", 2), "test/two", 2)
     collection = shelf.collection("c", space=space.id, next_space=other.id, next_embedder="test/two")
     made = shelf.add(collection, Written(name="a", passages=["x", "y"], vectors=[NEAR, FAR]), space=space.id)
@@ -346,8 +358,8 @@ async def test_only_the_space_that_is_searched_counts(pool: Pool, shelf: Shelf, 
     assert {made["a"][1]: [0.0, 1.0]} == vectors
 
 
-async def test_a_scope_that_the_index_passes_by_is_compared_one_by_one(pool: Pool, shelf: Shelf, space: Space) -> None:
-    """As where nearly all of a tenant's documents are other people's."""
+async def test_a_scope_that_the_index_misses_is_compared_one_by_one(pool: Pool, shelf: Shelf, space: Space) -> None:
+    """As if nearly all of a tenant's documents belonged to other users."""
     ada, ben = make_user(shelf), make_user(shelf)
     collection = shelf.collection("c", space=space.id)
     shelf.add(collection, Written(name="b", passages=["x"] * 300, vectors=[NEAR] * 300, user_id=ben), space=space.id)
@@ -356,16 +368,16 @@ async def test_a_scope_that_the_index_passes_by_is_compared_one_by_one(pool: Poo
     scope = Scope(tenant_id=shelf.tenant_id, reader=ada, chunks=10**9)
     async with tenant_tx(pool, shelf.tenant_id) as db:
         await db.execute("SELECT set_config('hnsw.max_scan_tuples', '1', true)")
-        rows = await find_nearest(db, scope, space, NEAR, most=3)
+        rows = await find_nearest(db, scope, space, NEAR, limit=3)
     assert sorted(made["a"]) == sorted(row.chunk_id for row in rows)
 
 
-async def test_a_passage_tells_what_a_citation_needs(pool: Pool, shelf: Shelf) -> None:
+async def test_a_passage_has_all_that_a_citation_needs(pool: Pool, shelf: Shelf) -> None:
     collection = shelf.collection("rivers")
     written = Written(name="a.pdf", passages=["the weir", "the mill"], headings=["One", "Two"], metadata={"year": 1})
     _, second = shelf.add(collection, written)["a.pdf"]
     async with tenant_tx(pool, shelf.tenant_id) as db:
         row = (await read_passages(db, shelf.tenant_id, None, [second], ["'mill'", "'weir'"], [2.0, 0.5]))[second]
     assert ("the mill", "Two", 2, "a.pdf", "rivers", {"year": 1}, 2.0) == tuple(
-        row[name] for name in ("text", "heading", "page", "document", "collection", "metadata", "covered")
+        getattr(row, name) for name in ("text", "heading", "page", "document", "collection", "metadata", "covered")
     )

@@ -1,4 +1,4 @@
-"""Embedding through Redis: API processes ask, workers answer, and nobody waits for long when something is amiss."""
+"""Embedding over Redis: workers answer the requests of API processes, and failures are reported soon."""
 
 import asyncio
 import sys
@@ -17,26 +17,33 @@ from graphs.providers.errors import ModelUnknown, ProviderTimeout
 from schema import redis_names
 from schema.errors import InputError, Unavailable
 from tests.waiting import PATIENCE_S
-from workers.embedding.client import MOST_TEXTS, EmbeddingClient, EmbeddingFailed
-from workers.embedding.protocol import ASK_TEXTS, MOST_WAITING, QUERY_TEXTS, EmbeddingRequest, Lane, encode
+from workers.embedding.client import MAX_TEXTS, EmbeddingClient, EmbeddingFailed
+from workers.embedding.protocol import (
+    MAX_QUERY_TEXTS,
+    MAX_QUEUED,
+    MAX_REQUEST_TEXTS,
+    EmbeddingQueue,
+    EmbeddingRequest,
+    encode,
+)
 from workers.embedding.server import EmbeddingServer
 from workers.queue.job_core import process_name
 from workers.redis.client import RedisClient
 from workers.redis.connection import RedisAddress
 
-LANES: tuple[Lane, ...] = ("query", "bulk")
-SILENT = """
+QUEUES: tuple[EmbeddingQueue, ...] = ("query", "bulk")
+SILENT_SERVER = """
 import asyncio, sys
 from workers.embedding.server import EmbeddingServer
 from workers.redis.connection import RedisAddress
 
-class Silent:
+class SilentEngine:
     async def embed(self, texts, **_):
         print("began", flush=True)
         await asyncio.sleep(3600)
 
 async def main():
-    async with EmbeddingServer(RedisAddress.from_url(sys.argv[1]), Silent()):
+    async with EmbeddingServer(RedisAddress.from_url(sys.argv[1]), SilentEngine()):
         print("ready", flush=True)
         await asyncio.sleep(3600)
 
@@ -44,19 +51,19 @@ asyncio.run(main())
 """
 
 
-class Engine:
-    """What a worker embeds with: a text's vector is its length and its place among all that came; held until freed."""
+class FakeEngine:
+    """A fake embedder: a text's vector is its length and its value as a number. With `held`, it waits for `released`."""
 
     def __init__(self, *, held: bool = False) -> None:
-        self.asked: list[tuple[list[str], dict[str, Any]]] = []
-        self.began, self.free = asyncio.Event(), asyncio.Event()
+        self.calls: list[tuple[list[str], dict[str, Any]]] = []
+        self.began, self.released = asyncio.Event(), asyncio.Event()
         if not held:
-            self.free.set()
+            self.released.set()
 
-    async def embed(self, texts: Sequence[str], **how: Any) -> list[list[float]]:
-        self.asked.append((list(texts), how))
+    async def embed(self, texts: Sequence[str], **options: Any) -> list[list[float]]:
+        self.calls.append((list(texts), options))
         self.began.set()
-        await self.free.wait()
+        await self.released.wait()
         if "bad" in texts:
             raise ModelUnknown("There is no such model.")
         if "broken" in texts:
@@ -83,147 +90,155 @@ async def client(address: RedisAddress, redis_client: RedisClient) -> AsyncItera
         yield client
 
 
-def serving(address: RedisAddress, engine: Engine, lanes: Sequence[Lane] = LANES) -> EmbeddingServer:
-    return EmbeddingServer(address, engine, lanes=lanes)
+def new_server(address: RedisAddress, engine: FakeEngine, queues: Sequence[EmbeddingQueue] = QUEUES) -> EmbeddingServer:
+    return EmbeddingServer(address, engine, queues=queues)
 
 
-def waiting(lane: Lane = "query") -> str:
-    return redis_names.embedding_requests(lane)
+def queue_key(queue: EmbeddingQueue = "query") -> str:
+    return redis_names.embedding_requests(queue)
 
 
 async def test_vectors_come_back_in_the_order_of_their_texts(address: RedisAddress, client: EmbeddingClient) -> None:
-    engine = Engine()
-    async with serving(address, engine):
+    engine = FakeEngine()
+    async with new_server(address, engine):
         found = await client.embed(["7", "12345"], purpose="passage", lane="tenant")
     assert [[1.0, 7.0], [5.0, 12345.0]] == found
-    how = {"purpose": "passage", "embedder": "minilm", "lane": "query/tenant"}
-    assert [(["7", "12345"], how)] == engine.asked
+    options = {"purpose": "passage", "embedder": "minilm", "lane": "query/tenant"}
+    assert [(["7", "12345"], options)] == engine.calls
 
 
-async def test_many_texts_are_cut_into_asks_for_the_lane_of_bulk(
+async def test_many_texts_are_split_into_requests_for_the_bulk_queue(
     address: RedisAddress, client: EmbeddingClient
 ) -> None:
-    texts = [str(number) for number in range(5 * ASK_TEXTS + 3)]
-    engine = Engine()
-    async with serving(address, engine):
+    texts = [str(number) for number in range(5 * MAX_REQUEST_TEXTS + 3)]
+    engine = FakeEngine()
+    async with new_server(address, engine):
         found = await client.embed(texts)
     assert [float(text) for text in texts] == [vector[1] for vector in found]
-    assert [3, *[ASK_TEXTS] * 5] == sorted(len(asked) for asked, _ in engine.asked)
-    assert {"bulk/"} == {how["lane"] for _, how in engine.asked}
+    assert [3, *[MAX_REQUEST_TEXTS] * 5] == sorted(len(calls) for calls, _ in engine.calls)
+    assert {"bulk/"} == {options["lane"] for _, options in engine.calls}
 
 
 async def test_few_long_texts_are_bulk_too(address: RedisAddress, client: EmbeddingClient) -> None:
-    engine = Engine()
-    async with serving(address, engine, ("bulk",)):
+    engine = FakeEngine()
+    async with new_server(address, engine, ("bulk",)):
         found = await client.embed(["0" * 20_000])
     assert [[20_000.0, 0.0]] == found
 
 
-async def test_no_texts_ask_nobody(client: EmbeddingClient) -> None:
+async def test_no_texts_send_no_request(client: EmbeddingClient) -> None:
     assert [] == await client.embed([]) == await client.rate("?", [])
 
 
-class Ratings:
-    """A cross-encoder that likes long texts that are not the query."""
+class FakeReranker:
+    """A fake cross-encoder: long texts rate higher, the query itself 0."""
 
     def __init__(self) -> None:
-        self.asked: list[int] = []
+        self.calls: list[int] = []
 
     async def rate(self, query: str, texts: Sequence[str]) -> list[float]:
-        self.asked.append(len(texts))
+        self.calls.append(len(texts))
         return [0.0 if text == query else len(text) / 100 for text in texts]
 
 
-async def test_passages_are_rated_beside_the_query_in_parts(address: RedisAddress, client: EmbeddingClient) -> None:
-    engine, reranker = Engine(), Ratings()
+async def test_passages_are_rated_against_the_query_in_batches(address: RedisAddress, client: EmbeddingClient) -> None:
+    engine, reranker = FakeEngine(), FakeReranker()
     async with EmbeddingServer(address, engine, reranker=reranker):
         found = await client.rate("xxx", ["x" * (n + 1) for n in range(50)])
     assert [0.01, 0.02, 0.0, *[pytest.approx((n + 1) / 100) for n in range(3, 50)]] == [
         pytest.approx(one) for one in found
     ]
-    assert ([2, 16, 16, 16], []) == (sorted(reranker.asked), engine.asked)
+    assert ([2, 16, 16, 16], []) == (sorted(reranker.calls), engine.calls)
 
 
-async def test_workers_without_a_cross_encoder_say_so(address: RedisAddress, client: EmbeddingClient) -> None:
-    async with serving(address, Engine()):
+async def test_workers_without_a_cross_encoder_report_that(address: RedisAddress, client: EmbeddingClient) -> None:
+    async with new_server(address, FakeEngine()):
         with pytest.raises(EmbeddingFailed, match="HEADRACE_RERANKER") as failed:
             await client.rate("?", ["x"])
     assert "model_unknown" == failed.value.code
 
 
-async def test_nobody_rates_where_no_worker_runs(client: EmbeddingClient) -> None:
+async def test_rating_without_a_worker_is_unavailable(client: EmbeddingClient) -> None:
     with pytest.raises(Unavailable, match="start a worker"):
         await client.rate("?", ["x"], timeout_s=0.05)
 
 
-async def test_a_flood_at_once_is_answered_each_with_its_own(address: RedisAddress, client: EmbeddingClient) -> None:
-    async with serving(address, Engine()), serving(address, Engine()):
+async def test_each_of_many_concurrent_calls_gets_its_own_vectors(
+    address: RedisAddress, client: EmbeddingClient
+) -> None:
+    async with new_server(address, FakeEngine()), new_server(address, FakeEngine()):
         found = await asyncio.gather(*(client.embed([str(number), "5"]) for number in range(200)))
     assert [[float(number), 5.0] for number in range(200)] == [[vector[1] for vector in one] for one in found]
 
 
-async def test_two_processes_hear_their_own_answers(
+async def test_two_processes_receive_their_own_responses(
     address: RedisAddress, redis_client: RedisClient, client: EmbeddingClient
 ) -> None:
-    async with serving(address, Engine()), EmbeddingClient(address, redis_client, process=process_name()) as other:
+    async with (
+        new_server(address, FakeEngine()),
+        EmbeddingClient(address, redis_client, process=process_name()) as other,
+    ):
         ours, theirs = await asyncio.gather(client.embed(["1"]), other.embed(["2"]))
     assert ([[1.0, 1.0]], [[1.0, 2.0]]) == (ours, theirs)
 
 
-async def test_without_a_worker_it_is_unavailable_when_time_is_up(client: EmbeddingClient) -> None:
+async def test_without_a_worker_embedding_is_unavailable_after_the_timeout(client: EmbeddingClient) -> None:
     with pytest.raises(Unavailable, match="No worker embedded the text"):
         await client.embed(["1"], timeout_s=0.1)
 
 
-async def test_an_ask_whose_time_is_up_is_not_worked_on(
+async def test_an_expired_request_is_dropped(
     address: RedisAddress, redis_client: RedisClient, client: EmbeddingClient
 ) -> None:
     with pytest.raises(Unavailable):
         await client.embed(["1"], timeout_s=0.05)
-    engine = Engine()
-    async with serving(address, engine):
+    engine = FakeEngine()
+    async with new_server(address, engine):
         assert [[1.0, 2.0]] == await client.embed(["2"])
-    assert [["2"]] == [texts for texts, _ in engine.asked]
+    assert [["2"]] == [texts for texts, _ in engine.calls]
 
 
-async def test_a_list_that_nobody_works_off_is_forgotten(redis_client: RedisClient, client: EmbeddingClient) -> None:
+async def test_a_queue_without_workers_expires(redis_client: RedisClient, client: EmbeddingClient) -> None:
     with pytest.raises(Unavailable):
         await client.embed(["1"], timeout_s=0.05)
-    assert 0 < await redis_client.call("TTL", waiting()) <= 60
+    assert 0 < await redis_client.call("TTL", queue_key()) <= 60
 
 
-async def test_a_full_list_is_unavailable_at_once_and_grows_no_further(
+async def test_with_a_full_queue_embedding_is_unavailable_at_once(
     redis_client: RedisClient, client: EmbeddingClient
 ) -> None:
-    await redis_client.call("LPUSH", waiting(), *["x"] * MOST_WAITING)
+    await redis_client.call("LPUSH", queue_key(), *["x"] * MAX_QUEUED)
     with pytest.raises(Unavailable, match="Too many texts are waiting"):
         await client.embed(["1"], timeout_s=60)
-    assert [MOST_WAITING, b"x"] == await redis_client.send([("LLEN", waiting()), ("LINDEX", waiting(), 0)])
+    assert [MAX_QUEUED, b"x"] == await redis_client.send([("LLEN", queue_key()), ("LINDEX", queue_key(), 0)])
 
 
-async def test_without_redis_it_is_unavailable(unused_tcp_port: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("workers.embedding.client.SUBSCRIBE_S", 0.05)
-    nowhere = RedisAddress(port=unused_tcp_port)
-    async with serving(nowhere, Engine()), EmbeddingClient(nowhere, RedisClient(nowhere), process="p") as client:
+async def test_without_redis_embedding_is_unavailable(unused_tcp_port: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("workers.embedding.client.SUBSCRIBE_TIMEOUT_S", 0.05)
+    unreachable = RedisAddress(port=unused_tcp_port)
+    async with (
+        new_server(unreachable, FakeEngine()),
+        EmbeddingClient(unreachable, RedisClient(unreachable), process="p") as client,
+    ):
         with pytest.raises(Unavailable, match="Redis does not answer"):
             await client.embed(["1"])
 
 
-async def test_the_servers_connections_come_back(
+async def test_the_servers_connections_are_reopened(
     address: RedisAddress, redis_client: RedisClient, client: EmbeddingClient
 ) -> None:
-    async with serving(address, Engine()):
+    async with new_server(address, FakeEngine()):
         await client.embed(["1"])
         await redis_client.call("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
         await redis_client.call("CLIENT", "KILL", "TYPE", "pubsub")
         assert [[1.0, 2.0]] == await client.embed(["2"])
 
 
-async def test_bytes_that_are_no_ask_do_no_harm(
+async def test_malformed_requests_are_logged_and_dropped(
     address: RedisAddress, redis_client: RedisClient, client: EmbeddingClient
 ) -> None:
     soon = time.time() + 60
-    asks: tuple[Any, ...] = (
+    requests: tuple[Any, ...] = (
         b"",
         b"\xc1",
         b"\x93\x01\xa1\xff",
@@ -235,88 +250,88 @@ async def test_bytes_that_are_no_ask_do_no_harm(
         encode([1, "p", ["x" * 200_000], "query", "minilm", "", soon]),
         encode([1, "p", [b"\xff"], "query", "minilm", "", soon]),
     )
-    await redis_client.call("LPUSH", waiting(), *asks)
-    engine = Engine()
+    await redis_client.call("LPUSH", queue_key(), *requests)
+    engine = FakeEngine()
     with capture_logs() as logs:
-        async with serving(address, engine):
+        async with new_server(address, engine):
             assert [[1.0, 2.0]] == await client.embed(["2"])
-    assert [["2"]] == [texts for texts, _ in engine.asked]
-    assert ["embedding_ask_malformed"] * len(asks) == [line["event"] for line in logs]
+    assert [["2"]] == [texts for texts, _ in engine.calls]
+    assert ["embedding_request_malformed"] * len(requests) == [line["event"] for line in logs]
 
 
-async def test_bytes_that_are_no_answer_do_no_harm(address: RedisAddress, redis_client: RedisClient) -> None:
-    async with EmbeddingClient(address, redis_client, process="heard") as client, serving(address, Engine()):
+async def test_malformed_responses_are_dropped(address: RedisAddress, redis_client: RedisClient) -> None:
+    async with EmbeddingClient(address, redis_client, process="heard") as client, new_server(address, FakeEngine()):
         await client.embed(["1"])
         for answer in (b"", b"\xc1", encode([99]), encode([99, "x"]), encode("text")):
-            await redis_client.call("PUBLISH", redis_names.embedding_answers("heard"), answer)
+            await redis_client.call("PUBLISH", redis_names.embedding_responses("heard"), answer)
         assert [[1.0, 2.0]] == await client.embed(["2"])
 
 
-async def test_too_many_texts_are_refused_before_anybody_is_asked(
+async def test_too_many_texts_are_refused_before_a_request_is_sent(
     redis_client: RedisClient, client: EmbeddingClient
 ) -> None:
     with pytest.raises(InputError) as refused:
-        await client.embed(["1"] * (MOST_TEXTS + 1))
+        await client.embed(["1"] * (MAX_TEXTS + 1))
     assert "input" == refused.value.field
-    assert [0, 0] == await redis_client.send([("LLEN", waiting("query")), ("LLEN", waiting("bulk"))])
+    assert [0, 0] == await redis_client.send([("LLEN", queue_key("query")), ("LLEN", queue_key("bulk"))])
 
 
 @pytest.mark.parametrize(("text", "code"), [("bad", "model_unknown"), ("broken", "internal")])
-async def test_what_goes_wrong_in_the_worker_reaches_who_asked(
+async def test_a_workers_error_reaches_the_caller(
     address: RedisAddress, client: EmbeddingClient, text: str, code: str
 ) -> None:
-    async with serving(address, Engine()):
+    async with new_server(address, FakeEngine()):
         with pytest.raises(EmbeddingFailed) as failed:
             await client.embed([text])
         assert code == failed.value.code
         assert [[1.0, 2.0]] == await client.embed(["2"])
 
 
-async def test_a_server_that_closes_answers_what_is_under_way(address: RedisAddress, client: EmbeddingClient) -> None:
-    engine = Engine(held=True)
-    server = serving(address, engine)
+async def test_a_closing_server_finishes_running_requests(address: RedisAddress, client: EmbeddingClient) -> None:
+    engine = FakeEngine(held=True)
+    server = new_server(address, engine)
     await server.__aenter__()
-    asked = asyncio.create_task(client.embed(["3"]))
+    calls = asyncio.create_task(client.embed(["3"]))
     await engine.began.wait()
     closing = asyncio.create_task(server.__aexit__())
     async with asyncio.timeout(PATIENCE_S):
         while not all(task.done() for task in server._serving):
             await asyncio.sleep(0.001)
-    engine.free.set()
-    assert [[1.0, 3.0]] == await asked
+    engine.released.set()
+    assert [[1.0, 3.0]] == await calls
     await closing
 
 
-async def test_a_closed_server_takes_nothing_more(
+async def test_a_closed_server_takes_no_more_requests(
     address: RedisAddress, redis_client: RedisClient, client: EmbeddingClient
 ) -> None:
-    async with serving(address, Engine()):
+    async with new_server(address, FakeEngine()):
         await client.embed(["1"])
     with pytest.raises(Unavailable):
         await client.embed(["1"], timeout_s=0.05)
-    assert 1 == await redis_client.call("LLEN", waiting())
+    assert 1 == await redis_client.call("LLEN", queue_key())
 
 
-async def test_a_server_takes_no_more_than_it_can_work_on(
+async def test_a_server_takes_no_more_requests_than_its_concurrency(
     address: RedisAddress, redis_client: RedisClient, client: EmbeddingClient
 ) -> None:
-    engine = Engine(held=True)
-    async with serving(address, engine, ("bulk",)):
-        texts = [str(number) for number in range(QUERY_TEXTS + 1)]
-        asked = [asyncio.create_task(client.embed(texts)) for _ in range(5)]
+    engine = FakeEngine(held=True)
+    async with new_server(address, engine, ("bulk",)):
+        texts = [str(number) for number in range(MAX_QUERY_TEXTS + 1)]
+        calls = [asyncio.create_task(client.embed(texts)) for _ in range(5)]
         async with asyncio.timeout(PATIENCE_S):
-            while len(engine.asked) < 2 or await redis_client.call("LLEN", waiting("bulk")) < 3:
+            while len(engine.calls) < 2 or await redis_client.call("LLEN", queue_key("bulk")) < 3:
                 await asyncio.sleep(0.001)
-        assert 2 == len(engine.asked)
-        engine.free.set()
-        await asyncio.gather(*asked)
+        assert 2 == len(engine.calls)
+        engine.released.set()
+        await asyncio.gather(*calls)
 
 
 @asynccontextmanager
 async def silent_server(redis_url: str) -> AsyncIterator[asyncio.subprocess.Process]:
-    """A process that takes asks and never answers."""
+    """A process that takes requests and never answers."""
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-c", SILENT, redis_url, stdout=asyncio.subprocess.PIPE
+        sys.executable, "-c", SILENT_SERVER, redis_url, stdout=asyncio.subprocess.PIPE
     )
     try:
         yield process
@@ -326,7 +341,7 @@ async def silent_server(redis_url: str) -> AsyncIterator[asyncio.subprocess.Proc
         await process.wait()
 
 
-async def test_a_killed_server_costs_its_asks_and_no_other(
+async def test_a_killed_server_loses_only_its_own_requests(
     redis_url: str, address: RedisAddress, client: EmbeddingClient
 ) -> None:
     async with silent_server(redis_url) as process:
@@ -336,26 +351,26 @@ async def test_a_killed_server_costs_its_asks_and_no_other(
         assert b"began\n" == await process.stdout.readline()
         process.kill()
         await process.wait()
-        async with serving(address, Engine()):
+        async with new_server(address, FakeEngine()):
             assert [[1.0, 2.0]] == await client.embed(["2"])
             with pytest.raises(Unavailable):
                 await lost
 
 
-async def test_a_caller_that_leaves_leaves_nothing_behind(address: RedisAddress, client: EmbeddingClient) -> None:
-    engine = Engine(held=True)
-    async with serving(address, engine):
-        asked = asyncio.create_task(client.embed(["1"]))
+async def test_a_cancelled_caller_leaves_nothing_behind(address: RedisAddress, client: EmbeddingClient) -> None:
+    engine = FakeEngine(held=True)
+    async with new_server(address, engine):
+        calls = asyncio.create_task(client.embed(["1"]))
         await engine.began.wait()
-        asked.cancel()
+        calls.cancel()
         with pytest.raises(asyncio.CancelledError):
-            await asked
-        assert {} == client._waiting
-        engine.free.set()
+            await calls
+        assert {} == client._pending
+        engine.released.set()
         assert [[1.0, 2.0]] == await client.embed(["2"])
 
 
-class Vendor:
+class FakeProvider:
     """A provider; `slow` never answers."""
 
     def __init__(self, *, slow: bool = False) -> None:
@@ -367,18 +382,20 @@ class Vendor:
         return [[3.0, 4.0] for _ in texts]
 
 
-async def test_a_providers_model_is_called_from_here(client: EmbeddingClient) -> None:
-    found = await client.embed(["1", "2"], embedder="ollama/bge-m3", get_provider=lambda name: Vendor())
+async def test_a_hosted_model_is_called_directly(client: EmbeddingClient) -> None:
+    found = await client.embed(["1", "2"], embedder="ollama/bge-m3", get_provider=lambda name: FakeProvider())
     assert [pytest.approx([0.6, 0.8])] * 2 == found
 
 
-async def test_a_provider_that_is_slow_is_not_waited_for(client: EmbeddingClient) -> None:
+async def test_a_slow_provider_times_out(client: EmbeddingClient) -> None:
     with pytest.raises(ProviderTimeout):
-        await client.embed(["1"], embedder="ollama/m", get_provider=lambda name: Vendor(slow=True), timeout_s=0.05)
+        await client.embed(
+            ["1"], embedder="ollama/m", get_provider=lambda name: FakeProvider(slow=True), timeout_s=0.05
+        )
 
 
 class RealEngine:
-    """all-MiniLM-L6-v2, batched, as workers have it."""
+    """all-MiniLM-L6-v2, batched, as in a worker."""
 
     def __init__(self) -> None:
         self.batcher = Batcher(open_embedder())
@@ -387,7 +404,9 @@ class RealEngine:
         return await self.batcher.embed(texts, lane=lane, purpose=purpose)
 
 
-async def test_the_real_engine_answers_as_it_does_without_redis(address: RedisAddress, client: EmbeddingClient) -> None:
+async def test_the_real_engine_gives_the_same_vectors_as_without_redis(
+    address: RedisAddress, client: EmbeddingClient
+) -> None:
     texts, engine = ["Where is the container?", "Công nợ bao nhiêu?"], RealEngine()
     async with EmbeddingServer(address, engine):
         found = await client.embed(texts)
@@ -395,16 +414,16 @@ async def test_the_real_engine_answers_as_it_does_without_redis(address: RedisAd
     await engine.batcher.aclose()
 
 
-async def test_workers_that_embed_differently_are_not_mixed(address: RedisAddress, client: EmbeddingClient) -> None:
-    class Other(Engine):
-        async def embed(self, texts: Sequence[str], **how: Any) -> list[list[float]]:
+async def test_vectors_of_different_models_are_not_mixed(address: RedisAddress, client: EmbeddingClient) -> None:
+    class OtherEngine(FakeEngine):
+        async def embed(self, texts: Sequence[str], **options: Any) -> list[list[float]]:
             return [[1.0] * len(texts) for _ in texts]
 
-    async with serving(address, Other()):
+    async with new_server(address, OtherEngine()):
         with pytest.raises(Unavailable, match="different embedding models"):
-            await client.embed([str(number) for number in range(ASK_TEXTS + 1)])
+            await client.embed([str(number) for number in range(MAX_REQUEST_TEXTS + 1)])
 
 
-def test_an_ask_is_small_on_the_wire() -> None:
-    ask = EmbeddingRequest(1, "host:1:abcd", ["hello"], "query", "minilm", "", 1.0)
-    assert len(encode(ask)) < 60
+def test_a_request_is_small_on_the_wire() -> None:
+    request = EmbeddingRequest(1, "host:1:abcd", ["hello"], "query", "minilm", "", 1.0)
+    assert len(encode(request)) < 60

@@ -1,6 +1,6 @@
-"""Cross-encoders: opened by name, asked for every passage, and what is said where there is none.
+"""Cross-encoders: loading by name or folder, ratings, and errors without one.
 
-No weights of a trained one can be had here, so a tiny one with random weights is made and opened the same way.
+No trained weights are available in tests, so a tiny model with random weights is created and loaded the same way.
 """
 
 import importlib
@@ -50,15 +50,15 @@ async def test_every_passage_is_rated_between_0_and_1(folder: Path) -> None:
 
 
 @pytest.mark.skipif(os.environ.get("HEADRACE_TESTS") != "full", reason="imports torch, which takes many seconds")
-async def test_a_model_that_is_not_here_is_named(tmp_path: Path) -> None:
+async def test_a_missing_model_is_named_in_the_error(tmp_path: Path) -> None:
     with pytest.raises(ModelUnknown, match="is not on this machine"):
         await CrossEncoder(str(tmp_path / "none")).rate("?", ["x"])
 
 
-async def test_without_torch_it_says_what_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_without_torch_the_error_names_the_missing_package(monkeypatch: pytest.MonkeyPatch) -> None:
     def missing(name: str) -> None:
         raise ImportError(name)
 
     monkeypatch.setattr("workers.retrieval.reranking.importlib.import_module", missing)
-    with pytest.raises(ProviderUnknown, match="needs sentence-transformers"):
+    with pytest.raises(ProviderUnknown, match="requires sentence-transformers"):
         await CrossEncoder("x").rate("?", ["x"])
