@@ -37,6 +37,20 @@ def test_every_path_that_a_document_names_exists(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", DOCUMENTS)
+def test_every_file_and_folder_that_a_document_names_in_short_exists(name: str) -> None:
+    """Such as `jobs.py` in a column of `schema/tables/`."""
+    named = re.findall(r"`([\w-][\w./-]*(?:/|\.py|\.lua|\.sql))`", (ROOT / name).read_text())
+    assert [] == [short for short in named if not any(path.endswith(f"/{short}") for path in our_paths())]
+
+
+@cache
+def our_paths() -> list[str]:
+    folders = (ROOT / name for name in ("api", "workers", "graphs", "tools", "schema", "tests", "docs"))
+    paths = [path for folder in folders for path in (folder, *folder.rglob("*"))]
+    return [f"/{path.relative_to(ROOT)}{'/' if path.is_dir() else ''}" for path in paths]
+
+
+@pytest.mark.parametrize("name", DOCUMENTS)
 def test_every_command_that_a_document_names_exists(name: str) -> None:
     named = re.findall(r"\./headrace ([a-z][a-z-]*)", (ROOT / name).read_text())
     assert set() == set(named) - COMMANDS.keys()
