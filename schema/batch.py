@@ -10,22 +10,25 @@ Everything else uses `tenant_tx` in `schema/db.py`.
 
 import asyncio
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
+from operator import itemgetter
+from typing import Any, TypeVar
 from uuid import UUID
 from weakref import WeakKeyDictionary
 
+import msgspec
 import psycopg
-from psycopg import pq
+from psycopg import abc, pq
 from psycopg.adapt import PyFormat, Transformer
 from psycopg.errors import error_from_result
-from psycopg.rows import DictRow
+from psycopg.pq.abc import PGresult
 
 from schema.db import Db, Pool, connection
 
 Statement = tuple[str, Mapping[str, Any]]
+Struct = TypeVar("Struct", bound=msgspec.Struct)
 
 NAMED = re.compile(r"%\((\w+)\)s")
 COMMAND_OK = pq.ExecStatus.COMMAND_OK
@@ -46,7 +49,32 @@ class _Compiled:
     names: tuple[str, ...]
 
 
-async def run_batch(pool: Pool, tenant_id: UUID, statements: Sequence[Statement]) -> list[list[DictRow]]:
+@dataclass(frozen=True)
+class Rows:
+    """What a statement returned: its columns, and in their order the values of each row."""
+
+    columns: tuple[str, ...]
+    values: list[tuple[Any, ...]]
+
+    def __bool__(self) -> bool:
+        return bool(self.values)
+
+    def pick(self, names: tuple[str, ...]) -> list[tuple[Any, ...]]:
+        """Return these columns of each row. Raises ValueError for one that isn't there."""
+        pick = _picker(self.columns, names)
+        return [pick(row) for row in self.values]
+
+    def into(self, struct: type[Struct]) -> list[Struct]:
+        """Return each row as that struct, whose fields are columns. They are given by place, which costs a third of what names
+        do; a struct of `kw_only` fields can't be made so."""
+        return [struct(*row) for row in self.pick(struct.__struct_fields__)]
+
+    def dicts(self) -> list[dict[str, Any]]:
+        """Return each row by the names of its columns."""
+        return [dict(zip(self.columns, row, strict=True)) for row in self.values]
+
+
+async def run_batch(pool: Pool, tenant_id: UUID, statements: Sequence[Statement]) -> list[Rows]:
     """Run `statements` as one transaction of the tenant and return the rows of each.
 
     Raises psycopg's error of the statement that failed, and then nothing of them has happened; Unavailable when Postgres
@@ -61,7 +89,7 @@ async def run_batch(pool: Pool, tenant_id: UUID, statements: Sequence[Statement]
             return (await _exchange(db, every))[1:]
 
 
-async def _exchange(db: Db, statements: Sequence[Statement]) -> list[list[DictRow]]:
+async def _exchange(db: Db, statements: Sequence[Statement]) -> list[Rows]:
     try:
         return await _send_and_receive(db, statements)
     except psycopg.Error as error:
@@ -73,7 +101,7 @@ async def _exchange(db: Db, statements: Sequence[Statement]) -> list[list[DictRo
         raise
 
 
-async def _send_and_receive(db: Db, statements: Sequence[Statement]) -> list[list[DictRow]]:
+async def _send_and_receive(db: Db, statements: Sequence[Statement]) -> list[Rows]:
     line, known = db.pgconn, _prepared.setdefault(db, set())
     line.enter_pipeline_mode()
     sent = _send(db, statements, known)
@@ -104,7 +132,7 @@ def _send(db: Db, statements: Sequence[Statement], known: set[bytes]) -> list[by
     return sent
 
 
-def _text(writer: Any, value: Any) -> Any:
+def _text(writer: abc.Transformer, value: Any) -> Any:
     return None if value is None else writer.get_dumper(value, PyFormat.TEXT).dump(value)
 
 
@@ -157,7 +185,15 @@ async def _woken(readable: asyncio.Event, loop: asyncio.AbstractEventLoop, until
         timer.cancel()
 
 
-def _rows(reader: Any, result: Any) -> list[DictRow]:
+def _rows(reader: abc.Transformer, result: PGresult) -> Rows:
     reader.set_pgresult(result)
-    names = [result.fname(column).decode() for column in range(result.nfields)]
-    return [dict(zip(names, row, strict=True)) for row in reader.load_rows(0, result.ntuples, tuple)]
+    columns = tuple([(result.fname(column) or b"").decode() for column in range(result.nfields)])
+    return Rows(columns, reader.load_rows(0, result.ntuples, tuple))
+
+
+@cache
+def _picker(columns: tuple[str, ...], names: tuple[str, ...]) -> Callable[[tuple[Any, ...]], tuple[Any, ...]]:
+    places = [columns.index(name) for name in names]
+    if len(places) > 1:
+        return itemgetter(*places)
+    return lambda row: tuple([row[place] for place in places])

@@ -124,7 +124,7 @@ async def _cost(resources: Resources, principal: Principal, model: str, tokens: 
 
 async def _read_prices(resources: Resources, principal: Principal) -> dict[str, Price]:
     async with tenant_tx(resources.core.pool, principal.tenant_id) as db:
-        return {row["name"]: (row["input_usd"], row["output_usd"]) for row in await list_models(db)}
+        return {row.name: (row.input_usd, row.output_usd) for row in await list_models(db)}
 
 
 async def _check_budgets(resources: Resources, principal: Principal, policy: LimitPolicy, nanos: int) -> None:

@@ -8,13 +8,13 @@ from typing import Annotated, Any, Literal
 from litestar import Response, Router, delete, get, post, put
 from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import JSONBody, PathParameter, QueryParameter
-from psycopg.rows import DictRow
 
 from api.audit.log import record
 from api.auth.principals import MayManagePipelines, MayReadPipelines, Principal
 from api.grants.tenant_rows import changing_own_tenant
 from api.http.errors import problems
 from api.http.paging import Cursor, Limit, read_cursor, write_cursor
+from api.http.rows import from_row
 from api.openapi.headers import LOCATION_HEADER
 from api.openapi.operations import TEXT, described
 from api.pipelines.run import NO_VERSION, find_own, run_pipeline
@@ -84,7 +84,7 @@ async def list_pipelines(principal: MayReadPipelines, resources: AppResources) -
     """Returns the built-in pipelines and your tenant's own."""
     async with principal.tx(resources.core.pool) as db:
         rows = await pipelines.list_pipelines(db, principal.tenant_id)
-    own = [PipelineOut(**row, built_in=False) for row in rows]
+    own = [from_row(PipelineOut, row, built_in=False) for row in rows]
     return PipelinesOut([*(built_in(one) for one in BUILTIN.values()), *own])
 
 
@@ -140,13 +140,13 @@ async def update_pipeline(
     definition = await checked(resources, principal, data)
     async with changing_own_tenant(resources, principal) as db:
         before = await find_own(db, principal, pipeline)
-        if data.name != before["name"]:
+        if data.name != before.name:
             await _check_free(db, principal, data.name)
         row = await pipelines.change_pipeline(
-            db, principal.tenant_id, before["id"], definition, created_by=principal.actor
+            db, principal.tenant_id, before.id, definition, created_by=principal.actor
         )
         if row is not None:
-            detail = {"version": row["version"], "before": before["name"]}
+            detail = {"version": row.version, "before": before.name}
             await record(db, principal, principal.tenant_id, "pipeline.changed", data.name, detail)
     return _detail(row or before)
 
@@ -157,8 +157,8 @@ async def delete_pipeline(pipeline: PipelineId, principal: MayManagePipelines, r
     _refuse_builtin(pipeline)
     async with changing_own_tenant(resources, principal) as db:
         row = await find_own(db, principal, pipeline)
-        await pipelines.delete_pipeline(db, principal.tenant_id, row["id"])
-        await record(db, principal, principal.tenant_id, "pipeline.deleted", row["name"])
+        await pipelines.delete_pipeline(db, principal.tenant_id, row.id)
+        await record(db, principal, principal.tenant_id, "pipeline.deleted", row.name)
 
 
 @get(
@@ -178,8 +178,8 @@ async def list_pipeline_versions(
         return PipelineVersionsOut([], None)
     async with principal.tx(resources.core.pool) as db:
         row = await find_own(db, principal, pipeline)
-        rows = await pipelines.list_versions(db, principal.tenant_id, row["id"], limit=limit + 1, before=before)
-    items = [PipelineVersionOut(**one) for one in rows[:limit]]
+        rows = await pipelines.list_versions(db, principal.tenant_id, row.id, limit=limit + 1, before=before)
+    items = [from_row(PipelineVersionOut, one) for one in rows[:limit]]
     return PipelineVersionsOut(items, write_cursor(items[-1].version) if len(rows) > limit else None)
 
 
@@ -223,7 +223,7 @@ async def _topology(
     async with principal.tx(resources.core.pool) as db:
         row = await find_own(db, principal, pipeline, version)
     definition = stored(row)
-    return definition.name, row["version"], topology_of(definition)
+    return definition.name, row.version, topology_of(definition)
 
 
 async def _check_free(db: Db, principal: Principal, name: str) -> None:
@@ -236,8 +236,8 @@ def _refuse_builtin(pipeline: str) -> None:
         raise Conflict(UNCHANGEABLE.format(pipeline))
 
 
-def _detail(row: DictRow) -> PipelineDetailOut:
-    return PipelineDetailOut(**row, built_in=False)
+def _detail(row: pipelines.DefinedPipeline) -> PipelineDetailOut:
+    return from_row(PipelineDetailOut, row, built_in=False)
 
 
 routes = Router(

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Annotated, Any
 from uuid import UUID
 
+import msgspec
 from litestar import Response, post
 from litestar.params import JSONBody, PathParameter
-from psycopg.rows import DictRow
 
 from api.auth.principals import MayRunPipelines, Principal
 from api.chat.response_modes import ACCEPTED, ANSWER, ANSWERED, JOB_FAILURES, respond
@@ -31,7 +31,7 @@ from schema.db import Db
 from schema.errors import InputError, NotFound
 from schema.ids import new_id
 from schema.job_kinds import KINDS, Kind
-from schema.queries.agents.pipelines import find_pipeline, find_version
+from schema.queries.agents.pipelines import DefinedPipeline, find_pipeline, find_version
 from schema.queries.jobs.submissions import Submission
 
 NO_PIPELINE = "No such pipeline in your tenant. GET /api/pipelines lists them."
@@ -134,11 +134,11 @@ async def _builtin_target(one: BuiltinPipeline, data: ExecuteIn, principal: Prin
 async def _own(pipeline: str, data: ExecuteIn, principal: Principal, resources: Resources) -> Chosen:
     async with principal.tx(resources.core.pool) as db:
         row = await find_own(db, principal, pipeline, data.version)
-    _refuse_agent(row["name"], data)
+    _refuse_agent(row.name, data)
     model = await resolve_model(resources, principal, data.model)
     # The name under which its usage is counted; no agent has a stroke in its name.
-    target = Target(model, f"pipeline/{row['name']}", data.model not in (None, AUTO))
-    return Chosen("pipeline", str(row["id"]), target, {"pipeline": str(row["id"]), "version": row["version"]})
+    target = Target(model, f"pipeline/{row.name}", data.model not in (None, AUTO))
+    return Chosen("pipeline", str(row.id), target, {"pipeline": str(row.id), "version": row.version})
 
 
 def _refuse_agent(name: str, data: ExecuteIn) -> None:
@@ -146,7 +146,7 @@ def _refuse_agent(name: str, data: ExecuteIn) -> None:
         raise InputError(f"{name} does not take an agent. Omit agent.", field="agent")
 
 
-async def find_own(db: Db, principal: Principal, pipeline: str, version: int | None = None) -> DictRow:
+async def find_own(db: Db, principal: Principal, pipeline: str, version: int | None = None) -> DefinedPipeline:
     """Return one of the caller's pipelines, by its name or id, with its newest definition or that of a version. Raises
     NotFound."""
     pipeline_id = _read_id(pipeline)
@@ -159,10 +159,10 @@ async def find_own(db: Db, principal: Principal, pipeline: str, version: int | N
         return row
     found = None
     if 1 <= version <= LAST_VERSION:
-        found = await find_version(db, principal.tenant_id, row["id"], version)
+        found = await find_version(db, principal.tenant_id, row.id, version)
     if found is None:
         raise NotFound(NO_VERSION)
-    return {**row, "version": found["version"], "definition": found["definition"]}
+    return msgspec.structs.replace(row, version=found.version, definition=found.definition)
 
 
 def _read_id(text: str) -> UUID | None:

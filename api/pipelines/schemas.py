@@ -6,7 +6,6 @@ from uuid import UUID
 
 import msgspec
 from msgspec import Meta
-from psycopg.rows import DictRow
 
 from api.auth.principals import Principal
 from api.chat.response_modes import ON_BUSY, PRIORITY
@@ -18,6 +17,7 @@ from graphs.pipelines.definition import Definition
 from graphs.pipelines.topology import Topology
 from graphs.pipelines.validation import check_definition
 from schema.queries.agents.agent_config import read_configuration
+from schema.queries.agents.pipelines import DefinedPipeline
 from schema.states import OnBusy, Priority
 from workers.agents.configuration import Configuration, read
 
@@ -180,9 +180,9 @@ async def _tools(configuration: Configuration) -> dict[str, dict[str, Any] | Non
     return found | {name: None for name in configuration.tools if name not in off}
 
 
-def stored(row: DictRow) -> Definition:
+def stored(row: DefinedPipeline) -> Definition:
     """Return the definition of a row."""
-    return msgspec.convert(row["definition"], Definition)
+    return msgspec.convert(row.definition, Definition)
 
 
 def built_in(one: BuiltinPipeline) -> PipelineDetailOut:

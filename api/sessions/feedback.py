@@ -5,23 +5,24 @@ made from the question alone. `down` removes the answer from the answer cache.
 """
 
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 from uuid import UUID
 
 import msgspec
 from litestar import Router, delete, get, put
 from litestar.params import JSONBody, PathParameter
 from msgspec import Meta
-from psycopg.rows import DictRow
 
 from api.auth.principals import MayReadSessions, MayWriteSessions, Principal
 from api.http.errors import problems
+from api.http.rows import from_row
 from api.openapi.operations import described
 from api.resources import AppResources
 from schema.db import Db
 from schema.errors import InputError, NotFound, UnknownAgent
 from schema.queries.agents.cached_answers import delete_answer
 from schema.queries.sessions import feedback
+from schema.queries.sessions.feedback import Rating
 
 NO_MESSAGE = "No such message."
 NO_FEEDBACK = "This message has no feedback."
@@ -29,7 +30,6 @@ LONGEST_QUESTION = 500
 LONGEST_ANSWER = 2000
 """Characters that an example is made of; of a longer answer only the question is learned, since half of one teaches halves."""
 
-Rating = Literal["up", "down"]
 MessageId = Annotated[UUID, PathParameter(description="Id of the answer.")]
 
 
@@ -91,9 +91,9 @@ async def set_feedback(
             db, principal.tenant_id, message_id, **msgspec.structs.asdict(data), user_id=principal.user_id
         )
         await _learn(db, principal, message_id, _lesson(data, principal, rated))
-        if data.rating == "down" and rated["job_id"] is not None:
-            await delete_answer(db, principal.tenant_id, rated["job_id"])
-    return FeedbackOut(**row)
+        if data.rating == "down" and rated.job_id is not None:
+            await delete_answer(db, principal.tenant_id, rated.job_id)
+    return from_row(FeedbackOut, row)
 
 
 @get(
@@ -110,7 +110,7 @@ async def get_feedback(message_id: MessageId, principal: MayReadSessions, resour
         row = await feedback.find_feedback(db, principal.tenant_id, message_id)
     if row is None:
         raise NotFound(NO_FEEDBACK)
-    return FeedbackOut(**row)
+    return from_row(FeedbackOut, row)
 
 
 @delete(
@@ -128,11 +128,11 @@ async def delete_feedback(message_id: MessageId, principal: MayWriteSessions, re
         await feedback.unlearn(db, principal.tenant_id, message_id)
 
 
-async def _require(db: Db, principal: Principal, message_id: UUID) -> DictRow:
+async def _require(db: Db, principal: Principal, message_id: UUID) -> feedback.RatedMessage:
     row = await feedback.find_rated(db, principal.tenant_id, message_id)
     if row is None:
         raise NotFound(NO_MESSAGE)
-    if row["role"] != "assistant":
+    if row.role != "assistant":
         raise InputError("This message is a question. Feedback can only be given on answers.", field="message_id")
     return row
 
@@ -144,13 +144,13 @@ async def _learn(db: Db, principal: Principal, message_id: UUID, lesson: Lesson 
         await feedback.learn(db, principal.tenant_id, message_id, **msgspec.structs.asdict(lesson))
 
 
-def _lesson(data: FeedbackIn, principal: Principal, rated: DictRow) -> Lesson | None:
+def _lesson(data: FeedbackIn, principal: Principal, rated: feedback.RatedMessage) -> Lesson | None:
     """Return what there is to learn; nothing from `down` without a better agent, nor where no agent has answered."""
-    agent = data.agent or (rated["agent"] if data.rating == "up" else None)
-    question, answer = _text(rated["question"]), _text(rated["parts"])
+    agent = data.agent or (rated.agent if data.rating == "up" else None)
+    question, answer = _text(rated.question), _text(rated.parts)
     if agent not in principal.tenant.agents or not question:
         return None
-    approved = data.rating == "up" and agent == rated["agent"] and rated["alone"]
+    approved = data.rating == "up" and agent == rated.agent and rated.alone
     fits = len(question) <= LONGEST_QUESTION and 0 < len(answer) <= LONGEST_ANSWER
     return Lesson(agent, question[:LONGEST_QUESTION], answer if approved and fits else None)
 

@@ -12,6 +12,7 @@ from msgspec import Meta
 from api.auth.principals import Principal, SignedIn
 from api.http.errors import problems
 from api.http.paging import Cursor, Limit, NextCursor, read_cursor, write_cursor
+from api.http.rows import from_row
 from api.openapi.operations import described
 from api.resources import AppResources
 from schema.errors import NotFound
@@ -56,7 +57,7 @@ async def list_memories(
     user_id, after = _user_of(principal), read_cursor(cursor, UUID)
     async with principal.tx(resources.core.pool) as db:
         rows = await memories.list_memories(db, principal.tenant_id, user_id, limit=limit + 1, after=after)
-    items = [MemoryOut(**row) for row in rows[:limit]]
+    items = [from_row(MemoryOut, row) for row in rows[:limit]]
     return MemoriesOut(items, write_cursor(items[-1].id) if len(rows) > limit else None)
 
 

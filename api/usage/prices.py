@@ -8,18 +8,18 @@ import msgspec
 from litestar import Router, delete, get, put
 from litestar.params import JSONBody, PathParameter
 from msgspec import Meta
-from psycopg.rows import DictRow
 
 from api.audit.log import record
 from api.auth.principals import MayManageModels
 from api.grants.patterns import check_model
 from api.http.errors import problems
 from api.http.fields import UpdatedAt
+from api.http.rows import from_row
 from api.openapi.operations import described
 from api.resources import AppResources
 from schema.errors import InputError, NotFound
 from schema.queries.tenants.tenants import lock_tenant
-from schema.queries.tenants.usage import delete_model, list_models, put_model
+from schema.queries.tenants.usage import PricedModel, delete_model, list_models, put_model
 
 TAGS = ["models"]
 
@@ -123,7 +123,7 @@ async def set_model_price(
         await lock_tenant(db, principal.tenant_id)  # two concurrent changes could close a cycle that neither sees
         if data.fallbacks:
             rows = await list_models(db)
-            _check_fallbacks(model, data.fallbacks, {row["name"]: row["fallbacks"] or [] for row in rows})
+            _check_fallbacks(model, data.fallbacks, {row.name: row.fallbacks or [] for row in rows})
         row = await put_model(db, model, **prices, **known)
         await record(db, principal, principal.tenant_id, "price.stored", model, prices | known)
     return _model(row)
@@ -172,10 +172,9 @@ def _way(start: str, end: str, fallbacks: dict[str, list[str]]) -> list[str]:
     return []
 
 
-def _model(row: DictRow) -> PricedModelOut:
-    prices = {"input_usd": float(row["input_usd"]), "output_usd": float(row["output_usd"])}
-    known = {field: row[field] for field in ("name", "context_tokens", "tools", "images", "updated_at")}
-    return PricedModelOut(**prices, **known, fallbacks=row["fallbacks"] or [])
+def _model(row: PricedModel) -> PricedModelOut:
+    prices = {"input_usd": float(row.input_usd), "output_usd": float(row.output_usd)}
+    return from_row(PricedModelOut, row, **prices, fallbacks=row.fallbacks or [])
 
 
 routes = Router("/admin/models", route_handlers=[list_model_prices, set_model_price, delete_model_price])

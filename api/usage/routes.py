@@ -8,7 +8,6 @@ import msgspec
 from litestar import Router, get
 from litestar.params import QueryParameter
 from msgspec import UNSET, Meta, UnsetType
-from psycopg.rows import DictRow
 
 from api.auth.principals import MayManageTenants, MayReadUsage, SignedIn
 from api.auth.tenant_scope import TenantName, reading_tenant
@@ -20,7 +19,7 @@ from schema.db import Db
 from schema.errors import Forbidden, InputError
 from schema.queries.documents.document_stats import get_stored_bytes
 from schema.queries.tenants.tenants import Tenant, find_tenant
-from schema.queries.tenants.usage import GroupBy, get_spent, list_usage
+from schema.queries.tenants.usage import GroupBy, UsageSum, get_spent, list_usage
 
 TAGS = ["usage"]
 MOST_DAYS = 400
@@ -194,18 +193,17 @@ async def _used(
     return {
         **{"first": first, "last": last, "by": groups},
         "rows": [
-            UsageRowOut(**_sums(row), **{group: row[COLUMNS[group]] for group in groups}) for row in rows[:MOST_ROWS]
+            UsageRowOut(**_sums(row), **{group: getattr(row, COLUMNS[group]) for group in groups})
+            for row in rows[:MOST_ROWS]
         ],
         "more": len(rows) > MOST_ROWS,
-        "total": UsedOut(**_sums(total[0] if total else None)),
+        "total": UsedOut(**_sums(total[0] if total else UsageSum())),
     }
 
 
-def _sums(row: DictRow | None) -> dict[str, Any]:
-    if row is None:
-        return {"jobs": 0, "input_tokens": 0, "output_tokens": 0, "cost_usd": 0.0}
-    counts = {name: row[name] for name in ("jobs", "input_tokens", "output_tokens")}
-    return counts | {"cost_usd": usd_of(row["cost_nanos"])}
+def _sums(row: UsageSum) -> dict[str, Any]:
+    counts = {"jobs": row.jobs, "input_tokens": row.input_tokens, "output_tokens": row.output_tokens}
+    return counts | {"cost_usd": usd_of(row.cost_nanos)}
 
 
 def _budget(limit: int | None, spent: int, warn_percent: int) -> BudgetOut:

@@ -8,7 +8,7 @@ nothing is deleted, since afterwards nobody would know which streams were theirs
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -21,7 +21,6 @@ from litestar import Response, Router, get, post
 from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import JSONBody
 from litestar.response import Stream
-from psycopg.rows import DictRow
 
 from api.audit.log import record
 from api.auth.login_throttle import Throttle
@@ -148,7 +147,7 @@ async def _export(resources: Resources, principal: Principal, user_id: UUID) -> 
     return Stream(_document(pool, tenant_id, held[0]), headers=headers, media_type="application/json")
 
 
-async def _document(pool: Pool, tenant_id: UUID, user: DictRow) -> AsyncIterator[bytes]:
+async def _document(pool: Pool, tenant_id: UUID, user: privacy.HeldRow) -> AsyncIterator[bytes]:
     """Yield the export piece by piece. No transaction is open while a client reads, so later changes may be missing."""
     head = {"format": FORMAT, "exported_at": datetime.now(UTC), "user": user, "left_out": privacy.LEFT_OUT}
     yield encode(head)[:-1]
@@ -162,7 +161,7 @@ async def _document(pool: Pool, tenant_id: UUID, user: DictRow) -> AsyncIterator
     yield b"}\n"
 
 
-async def _pages(pool: Pool, table: str, tenant_id: UUID, user_id: UUID) -> AsyncIterator[list[DictRow]]:
+async def _pages(pool: Pool, table: str, tenant_id: UUID, user_id: UUID) -> AsyncIterator[Sequence[privacy.HeldRow]]:
     after: list[Any] | None = None
     while True:
         async with tenant_tx(pool, tenant_id, user_id=user_id) as db:

@@ -14,7 +14,6 @@ from uuid import UUID
 from langgraph.checkpoint.postgres.aio import AsyncPostgresSaver
 from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 from psycopg import AsyncCursor
-from psycopg.rows import DictRow, dict_row
 
 from schema.db import Pool, tenant_tx
 from schema.queries.jobs.tool_effects import HOLD
@@ -51,10 +50,10 @@ class TenantCheckpointer(AsyncPostgresSaver):
         self._pool = pool
 
     @asynccontextmanager
-    async def _cursor(self, *, pipeline: bool = False) -> AsyncIterator[AsyncCursor[DictRow]]:
+    async def _cursor(self, *, pipeline: bool = False) -> AsyncIterator[AsyncCursor[dict[str, Any]]]:
         holder = _holder.get()
         values: dict[str, Any] = {"tenant_id": holder.tenant_id, "job_id": holder.job_id}
         async with tenant_tx(self._pool, holder.tenant_id) as db:
             await db.execute(HOLD, {**values, "attempt": holder.attempt, "running": "running"})  # type: ignore[arg-type]
-            async with db.cursor(binary=True, row_factory=dict_row) as cursor:
+            async with db.cursor(binary=True) as cursor:
                 yield cursor

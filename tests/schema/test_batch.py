@@ -7,7 +7,7 @@ import psycopg
 import pytest
 
 from schema import batch
-from schema.batch import run_batch
+from schema.batch import Rows, run_batch
 from schema.db import Pool, pool_for, tenant_tx
 from schema.ids import new_id
 from tests.conftest import TestTenant, make_tenant
@@ -30,15 +30,15 @@ def session(tenant: TestTenant) -> dict[str, object]:
 
 
 async def count(pool: Pool, tenant: TestTenant) -> int:
-    ((row,),) = await run_batch(pool, tenant.id, [(COUNT, {"tenant_id": tenant.id})])
-    return row["sessions"]
+    (counted,) = await run_batch(pool, tenant.id, [(COUNT, {"tenant_id": tenant.id})])
+    return counted.dicts()[0]["sessions"]
 
 
 async def test_each_statement_gives_its_rows(pool: Pool, tenant: TestTenant) -> None:
     values = session(tenant)
     for expected in (1, 2, 3):
         added, counted = await run_batch(pool, tenant.id, [(ADD, {**values, "id": new_id()}), (COUNT, values)])
-        assert ([{"title": values["title"]}], [{"sessions": expected}]) == (added, counted)
+        assert ([{"title": values["title"]}], [{"sessions": expected}]) == (added.dicts(), counted.dicts())
 
 
 async def test_a_statement_that_fails_undoes_the_others(pool: Pool, tenant: TestTenant) -> None:
@@ -83,8 +83,8 @@ async def test_a_cancelled_batch_does_not_leave_its_answer_to_the_next(pool: Poo
 
 async def test_an_answer_larger_than_a_socket_comes_whole(pool: Pool, tenant: TestTenant) -> None:
     text = "x" * 3_000_000
-    ((row,),) = await run_batch(pool, tenant.id, [("SELECT %(text)s::text AS text", {"text": text})])
-    assert text == row["text"]
+    (rows,) = await run_batch(pool, tenant.id, [("SELECT %(text)s::text AS text", {"text": text})])
+    assert [(text,)] == rows.values
 
 
 async def test_a_wake_up_that_is_lost_costs_a_second_and_not_the_worker(
@@ -94,4 +94,4 @@ async def test_a_wake_up_that_is_lost_costs_a_second_and_not_the_worker(
     monkeypatch.setattr(batch, "LOOK_S", 0.05)
     monkeypatch.setattr(asyncio.get_running_loop(), "add_reader", lambda *_: None, raising=False)
     async with asyncio.timeout(PATIENCE_S):
-        assert [[{"one": 1}]] == await run_batch(pool, tenant.id, [("SELECT 1 AS one", {})])
+        assert [Rows(("one",), [(1,)])] == await run_batch(pool, tenant.id, [("SELECT 1 AS one", {})])

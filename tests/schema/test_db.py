@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from schema.batch import run_batch
+from schema.batch import Rows, run_batch
 from schema.db import Pool, pool_for, tenant_tx
 from tests.conftest import TestTenant
 
@@ -50,5 +50,5 @@ async def test_one_that_is_cancelled_at_any_moment_leaves_a_connection_that_work
         patched.setattr(loop, "add_writer", partial(cancel_at, add_writer))
         await asyncio.wait((asked,))
     assert asked.cancelled() or str(tenant.id) == asked.result()
-    assert [[{"tenant": str(tenant.id)}]] == await run_batch(pool, tenant.id, [(WHO, {})])
+    assert [Rows(("tenant",), [(str(tenant.id),)])] == await run_batch(pool, tenant.id, [(WHO, {})])
     assert str(tenant.id) == await ask(pool, tenant)

@@ -15,7 +15,15 @@ import structlog
 
 from schema import redis_names
 from schema.db import Pool
-from schema.queries.agents.agent_config import read_configuration
+from schema.queries.agents.agent_config import (
+    StoredAgent,
+    StoredConfiguration,
+    StoredDataSource,
+    StoredGrant,
+    StoredModel,
+    StoredTool,
+    read_configuration,
+)
 from schema.tenancy import matches
 from schema.ttl_cache import TtlCache
 from schema.vault import Sealed
@@ -149,48 +157,52 @@ class Configurations:
             log.warning("configuration_not_kept")
 
 
-def read(parts: dict[str, list[Any]], tenant_id: UUID) -> Configuration:
-    """Return a configuration from the rows of `read_configuration`."""
-    grants = parts["grants"]
+def read(stored: StoredConfiguration, tenant_id: UUID) -> Configuration:
+    """Return a configuration as runs see it."""
+    grants = stored.grants
     return Configuration(
-        version=parts["version"][0]["version"],
-        agents={row["name"]: _agent(row, grants) for row in parts["agents"]},
-        tools={row["name"]: _tool(row) for row in parts["tools"]},
-        data_sources={row["name"]: _data_source(row, tenant_id) for row in parts["data_sources"]},
-        models={row["name"]: _model(row) for row in parts["models"]},
-        tool_grants=[row["name"] for row in grants if row["kind"] == "tool"],
-        model_grants=[row["name"] for row in grants if row["kind"] == "model"],
-        settings=parts["settings"][0]["settings"] if parts["settings"] else {},
-        learned=[LearnedConfig(row["agent"], row["question"], row["answer"]) for row in parts["learned"]],
+        version=stored.version,
+        agents={agent.name: _agent(agent, grants) for agent in stored.agents},
+        tools={tool.name: _tool(tool) for tool in stored.tools},
+        data_sources={source.name: _data_source(source, tenant_id) for source in stored.data_sources},
+        models={model.name: _model(model) for model in stored.models},
+        tool_grants=[grant.name for grant in grants if grant.kind == "tool"],
+        model_grants=[grant.name for grant in grants if grant.kind == "model"],
+        settings=stored.settings,
+        learned=[LearnedConfig(one.agent, one.question, one.answer) for one in stored.learned],
     )
 
 
 OVERRIDABLE = ("output_format", "output_schema", "renderer", "models")
 
 
-def _agent(row: dict[str, Any], grants: list[Any]) -> AgentConfig:
+def _agent(agent: StoredAgent, grants: list[StoredGrant]) -> AgentConfig:
     overrides: dict[str, Any] = {}
-    if not row["own"]:
+    if not agent.own:
         for grant in grants:
-            if grant["kind"] == "agent" and matches(grant["name"], row["name"]):
-                overrides |= {key: grant["overrides"][key] for key in OVERRIDABLE if key in grant["overrides"]}
-    return msgspec.convert({**row, **overrides}, AgentConfig)
+            if grant.kind == "agent" and matches(grant.name, agent.name):
+                overrides |= {key: grant.overrides[key] for key in OVERRIDABLE if key in grant.overrides}
+    return msgspec.convert(msgspec.structs.asdict(agent) | overrides, AgentConfig)
 
 
-def _tool(row: dict[str, Any]) -> ToolConfig:
+def _tool(tool: StoredTool) -> ToolConfig:
     secret = None
-    if row["key_id"] is not None:
-        secret = SealedConfig(row["tenant_id"], row["id"], row["key_id"], row["sealed"])
-    return ToolConfig(name=row["name"], definition=row["definition"], priority=row["priority"], secret=secret)
+    if tool.key_id is not None and tool.sealed is not None:
+        secret = SealedConfig(tool.tenant_id, tool.id, tool.key_id, tool.sealed)
+    return ToolConfig(name=tool.name, definition=tool.definition, priority=tool.priority, secret=secret)
 
 
-def _data_source(row: dict[str, Any], tenant_id: UUID) -> DataSourceConfig:
-    secret = SealedConfig(tenant_id, row["id"], row["key_id"], row["sealed"])
+def _data_source(source: StoredDataSource, tenant_id: UUID) -> DataSourceConfig:
     return DataSourceConfig(
-        name=row["name"], tables=row["tables"], max_rows=row["max_rows"], timeout_s=row["timeout_s"], secret=secret
+        name=source.name,
+        tables=source.tables,
+        max_rows=source.max_rows,
+        timeout_s=source.timeout_s,
+        secret=SealedConfig(tenant_id, source.id, source.key_id, source.sealed),
     )
 
 
-def _model(row: dict[str, Any]) -> ModelConfig:
-    known = {key: row[key] for key in ("context_tokens", "tools", "images")}
-    return ModelConfig(**known, fallbacks=row["fallbacks"] or [])
+def _model(model: StoredModel) -> ModelConfig:
+    return ModelConfig(
+        context_tokens=model.context_tokens, tools=model.tools, images=model.images, fallbacks=model.fallbacks or []
+    )

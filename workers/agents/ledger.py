@@ -26,8 +26,8 @@ class JobLedger:
         noted = await begin_call(self._pool, self._tenant_id, self._job_id, self._attempt, call_id=call_id, tool=tool)
         if noted is None:
             return None
-        if noted["result"] is not None:
-            return msgspec.convert(noted["result"], CallResult)
+        if noted.result is not None:
+            return msgspec.convert(noted.result, CallResult)
         return UNKNOWN if side_effects else None
 
     async def end(self, call_id: str, tool: str, result: CallResult) -> None:

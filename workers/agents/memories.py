@@ -43,7 +43,7 @@ class UserMemories:
                 limit=k,
                 near=NEAR,
             )
-        return [Memory(str(row["id"]), row["text"]) for row in rows]
+        return [Memory(str(row.id), row.text) for row in rows]
 
     async def forget(self, id: str) -> bool:
         """Raises Unavailable."""

@@ -48,7 +48,7 @@ async def _read(pool: Pool, job: ClaimedJob) -> tuple[Version, Definition]:
         row = await find_version(db, job.tenant_id, *version)
     if row is None:
         raise NotFound(GONE)
-    return version, msgspec.convert(row["definition"], Definition)
+    return version, msgspec.convert(row.definition, Definition)
 
 
 def _completed(state: State) -> MessageCompleted:

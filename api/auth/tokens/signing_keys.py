@@ -15,10 +15,9 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
-import psycopg
 import structlog
 from joserfc.jwk import RSAKey
-from psycopg.rows import DictRow, dict_row
+from psycopg.rows import dict_row
 
 from schema.db import Db, Pool, tenant_tx
 from schema.errors import Unavailable
@@ -158,7 +157,7 @@ async def rotate_signing_key(database_url: str, vault: Vault, *, at_once: bool =
     """Do `rotate` over a connection of its own; `database_url` names the tables' owner."""
     options: dict[str, Any] = {"connect_timeout": 5, "application_name": "headrace rotate-keys"}
     # Commits when the block ends without an error.
-    async with await psycopg.AsyncConnection[DictRow].connect(database_url, row_factory=dict_row, **options) as db:
+    async with await Db.connect(database_url, row_factory=dict_row, **options) as db:
         return await rotate(db, vault, at_once=at_once)
 
 

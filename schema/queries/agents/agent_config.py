@@ -4,9 +4,8 @@ from typing import Any
 from uuid import UUID
 
 import msgspec
-from psycopg.rows import DictRow
 
-from schema.batch import run_batch
+from schema.batch import Rows, run_batch
 from schema.db import Pool
 
 VERSION = "SELECT config_version(%(tenant_id)s::uuid) AS version"
@@ -76,6 +75,87 @@ NEEDS = {
 }
 
 
+class StoredAgent(msgspec.Struct, frozen=True):
+    """An agent that the tenant has; `own` is not one of the platform's."""
+
+    name: str
+    description: str
+    examples: list[str]
+    prompt: str
+    models: list[str]
+    graph: str
+    tools: list[str]
+    output_format: str | None
+    output_schema: dict[str, Any] | None
+    renderer: dict[str, Any] | None
+    max_steps: int
+    cache_s: int
+    own: bool
+
+
+class StoredTool(msgspec.Struct, frozen=True):
+    """A configured tool, the platform's or the tenant's own; `sealed` is base64."""
+
+    tenant_id: UUID
+    id: UUID
+    name: str
+    definition: dict[str, Any]
+    priority: int
+    key_id: str | None
+    sealed: str | None
+
+
+class StoredDataSource(msgspec.Struct, frozen=True):
+    """A database that tools may read; `sealed` is base64."""
+
+    id: UUID
+    name: str
+    tables: list[str]
+    max_rows: int
+    timeout_s: float
+    key_id: str
+    sealed: str
+
+
+class StoredGrant(msgspec.Struct, frozen=True):
+    """What the tenant may use: a pattern of names, and what it changes of agents."""
+
+    kind: str
+    name: str
+    overrides: dict[str, Any]
+
+
+class StoredModel(msgspec.Struct, frozen=True):
+    """What is known of a model besides its price."""
+
+    name: str
+    context_tokens: int | None
+    tools: bool | None
+    images: bool | None
+    fallbacks: list[str] | None
+
+
+class StoredExample(msgspec.Struct, frozen=True):
+    """A question that belongs to an agent; with an answer, one that was approved."""
+
+    agent: str
+    question: str
+    answer: str | None
+
+
+class StoredConfiguration(msgspec.Struct, frozen=True, kw_only=True):
+    """A tenant's whole configuration as it is stored, all of one moment."""
+
+    version: str
+    agents: list[StoredAgent]
+    tools: list[StoredTool]
+    data_sources: list[StoredDataSource]
+    settings: dict[str, Any]
+    grants: list[StoredGrant]
+    models: list[StoredModel]
+    learned: list[StoredExample]
+
+
 class ProviderCredential(msgspec.Struct, frozen=True):
     """A tenant's own key for a model provider, as it is stored: sealed."""
 
@@ -108,9 +188,20 @@ class JobNeeds(msgspec.Struct, frozen=True, kw_only=True):
     role: str | None
 
 
-async def read_configuration(pool: Pool, tenant_id: UUID) -> dict[str, list[DictRow]]:
-    """Return the rows of each of PARTS, all of one moment."""
-    return await _read(pool, tenant_id, PARTS, {"tenant_id": tenant_id})
+async def read_configuration(pool: Pool, tenant_id: UUID) -> StoredConfiguration:
+    """Return the tenant's configuration."""
+    rows = await _read(pool, tenant_id, PARTS, {"tenant_id": tenant_id})
+    ((version,),) = rows["version"].values
+    return StoredConfiguration(
+        version=version,
+        agents=rows["agents"].into(StoredAgent),
+        tools=rows["tools"].into(StoredTool),
+        data_sources=rows["data_sources"].into(StoredDataSource),
+        settings=next((settings for (settings,) in rows["settings"].values), {}),
+        grants=rows["grants"].into(StoredGrant),
+        models=rows["models"].into(StoredModel),
+        learned=rows["learned"].into(StoredExample),
+    )
 
 
 async def read_needs(
@@ -119,11 +210,11 @@ async def read_needs(
     """Return what the run of one job needs."""
     values = {"tenant_id": tenant_id, "job_id": job_id, "session_id": session_id, "user_id": user_id}
     rows = await _read(pool, tenant_id, NEEDS, values)
-    first = {name: found[0] if found else {} for name, found in rows.items()}
+    first = {name: next(iter(found.dicts()), {}) for name, found in rows.items()}
     return JobNeeds(
         version=first["version"]["version"],
         knowledge=first["knowledge"].get("version", 0),
-        credentials=[ProviderCredential(**row) for row in rows["credentials"]],
+        credentials=rows["credentials"].into(ProviderCredential),
         token=SealedToken(**first["token"]) if first["token"] else None,
         summary=first["session"].get("summary"),
         summary_turn=first["session"].get("summary_turn"),
@@ -133,6 +224,6 @@ async def read_needs(
     )
 
 
-async def _read(pool: Pool, tenant_id: UUID, parts: dict[str, str], values: dict[str, Any]) -> dict[str, list[DictRow]]:
+async def _read(pool: Pool, tenant_id: UUID, parts: dict[str, str], values: dict[str, Any]) -> dict[str, Rows]:
     results = await run_batch(pool, tenant_id, [(sql, values) for sql in parts.values()])
     return dict(zip(parts, results, strict=True))

@@ -141,7 +141,7 @@ WHERE v.tenant_id = %(tenant_id)s AND v.job_id = %(job_id)s AND v.attempt = %(at
 """
 
 
-class ClaimedFile(msgspec.Struct, frozen=True, kw_only=True):
+class ClaimedFile(msgspec.Struct, frozen=True):
     """A version of a document as its attempt reads it, with its document's name and its collection's settings. `left_s` is
     the time up to its deadline."""
 
@@ -224,7 +224,7 @@ async def claim_file(pool: Pool, tenant_id: UUID, job_id: UUID, attempt: int, *,
     None when no file waits, or only such whose bytes are being read for another. `limit_s` is the time that it has."""
     values = {"tenant_id": tenant_id, "job_id": job_id, "attempt": attempt, "lock": CLAIMS, "limit_s": limit_s}
     _, claimed = await run_batch(pool, tenant_id, [(LOCK_CLAIMS, values), (CLAIM, values)])
-    return ClaimedFile(**claimed[0]) if claimed else None
+    return next(iter(claimed.into(ClaimedFile)), None)
 
 
 async def list_files(db: Db, tenant_id: UUID, job_id: UUID) -> list[JobFile]:

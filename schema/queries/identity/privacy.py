@@ -12,16 +12,17 @@ nobody, and it goes when the tenant's `audit_days` are over. And what others hol
 person's session stay with that session.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from psycopg.rows import DictRow
-
 from schema.db import Db, fetch_all, fetch_one
 from schema.queries.sessions import sessions
 from schema.states import LIVE_SQL
+
+HeldRow = Mapping[str, Any]
+"""A row of any of the tables, by the columns that are shown of it: an export writes it as it is."""
 
 OWN = "user_id = %(user_id)s"
 IN_OWN_SESSION = "session_id IN (SELECT id FROM sessions WHERE tenant_id = %(tenant_id)s AND user_id = %(user_id)s)"
@@ -198,7 +199,7 @@ ORDER BY state = 'running', id DESC LIMIT %(limit)s
 
 async def list_held(
     db: Db, table: str, tenant_id: UUID, user_id: UUID, *, limit: int, after: Sequence[Any] | None = None
-) -> list[DictRow]:
+) -> Sequence[HeldRow]:
     """Return rows of a table as an export shows them; `after` is the key of the last row of the page before."""
     held = PERSONAL[table]
     key, places = ", ".join(held.key), ", ".join(f"%(after_{name})s" for name in held.key)

@@ -6,7 +6,6 @@ from typing import Any, Literal
 from uuid import UUID
 
 import msgspec
-from psycopg.rows import DictRow
 
 from schema.db import Db, fetch_all, fetch_one
 from schema.rights import Role
@@ -74,7 +73,7 @@ RETURNING id
 CHANGEABLE = ("name", "role", "state", "password_hash")
 
 
-def read_sign_in_user(row: DictRow | None) -> SignInUser | None:
+def read_sign_in_user(row: Mapping[str, Any] | None) -> SignInUser | None:
     """Return the user of a row, None for none."""
     return None if row is None else msgspec.convert(row, SignInUser, strict=False)
 

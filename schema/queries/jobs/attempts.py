@@ -8,10 +8,9 @@ from typing import Any
 from uuid import UUID
 
 import msgspec
-from psycopg.rows import DictRow
 from psycopg.types.json import Jsonb
 
-from schema.batch import run_batch
+from schema.batch import Rows, run_batch
 from schema.db import Db, Pool, fetch_one
 from schema.ids import new_id
 from schema.job_kinds import Kind
@@ -75,10 +74,7 @@ RETURNING job_id
 """
 
 
-CREDENTIAL = ("credential_id", "service", "base_url", "key_id", "sealed")
-
-
-class ClaimedJob(msgspec.Struct, frozen=True, kw_only=True):
+class ClaimedJob(msgspec.Struct, frozen=True):
     """A job as its attempt runs it. `left_s` is the time up to its deadline, `credential` the tenant's own for the model's
     provider. Prices are in US dollars per million tokens. `tenant` is read for jobs that run within limits."""
 
@@ -105,6 +101,10 @@ class ClaimedJob(msgspec.Struct, frozen=True, kw_only=True):
     output_usd: Decimal | None
     credential: ProviderCredential | None
     tenant: TenantSnapshot | None
+
+
+JOB = ClaimedJob.__struct_fields__[:-2]
+CREDENTIAL = ("credential_id", "service", "base_url", "key_id", "sealed")
 
 
 @dataclass(frozen=True)
@@ -152,16 +152,16 @@ async def claim_job(
     claimed, messages = await run_batch(pool, tenant_id, [(CLAIM, values), (HISTORY, values)])
     if not claimed:
         return None
-    return _claimed_job(claimed[0]), [StoredMessage(**row) for row in reversed(messages)]
+    return _claimed_job(claimed), messages.into(StoredMessage)[::-1]
 
 
-def _claimed_job(row: DictRow) -> ClaimedJob:
-    credential_id, service, base_url, key_id, sealed = (row.pop(name) for name in CREDENTIAL)
-    tenant = row.pop("tenant")
+def _claimed_job(claimed: Rows) -> ClaimedJob:
+    """Read the one row that was claimed: a few hundred a second, so by place and not by name."""
+    (job,), (credential,), ((tenant,),) = claimed.pick(JOB), claimed.pick(CREDENTIAL), claimed.pick(("tenant",))
     return ClaimedJob(
-        **row,
-        credential=ProviderCredential(credential_id, service, base_url, key_id, sealed) if credential_id else None,
-        tenant=read_tenant_snapshot(tenant) if tenant is not None else None,
+        *job,
+        credential=None if credential[0] is None else ProviderCredential(*credential),
+        tenant=None if tenant is None else read_tenant_snapshot(tenant),
     )
 
 
@@ -187,8 +187,8 @@ async def finish_job(
     rows = dict(zip(steps, await run_batch(pool, tenant_id, [(sql, values) for sql in steps]), strict=True))
     if not rows[FINISH]:
         return None
-    row = rows[FINISH][0]
-    return Ended(more=row["more"], next_turn=bool(rows.get(UNPARK)), cost_nanos=row["cost_nanos"])
+    ((more, cost_nanos),) = rows[FINISH].pick(("more", "cost_nanos"))
+    return Ended(more=more, next_turn=bool(rows.get(UNPARK)), cost_nanos=cost_nanos)
 
 
 def _finish_values(

@@ -166,7 +166,8 @@ async def add_job(pool: Pool, job: Submission, *, window: int, has_room: bool = 
         results = dict(zip(steps, await run_batch(pool, job.tenant_id, statements), strict=False))
     except psycopg.Error as error:
         raise _refusal(error) or error from error
-    return Added(**results[ADD_JOB][0], live=[row["id"] for row in results.get(LIVE_JOBS, ())])
+    live = [job_id for (job_id,) in results[LIVE_JOBS].values] if LIVE_JOBS in results else []
+    return Added(**results[ADD_JOB].dicts()[0], live=live)
 
 
 def _steps(job: Submission) -> dict[str, bool]:

@@ -3,7 +3,7 @@
 from typing import Any
 from uuid import UUID
 
-from psycopg.rows import DictRow
+import msgspec
 from psycopg.types.json import Jsonb
 
 from schema.batch import run_batch
@@ -38,17 +38,23 @@ FROM jobs WHERE tenant_id = %(tenant_id)s AND id = %(job_id)s
 """
 
 
+class NotedCall(msgspec.Struct, frozen=True):
+    """A call that was noted before, with what it brought; None of one that has not ended."""
+
+    result: dict[str, Any] | None
+
+
 async def begin_call(
     pool: Pool, tenant_id: UUID, job_id: UUID, attempt: int, *, call_id: str, tool: str
-) -> DictRow | None:
-    """Note that a call begins; None when it is new, else {result} of what was noted before (NULL: it has not ended).
+) -> NotedCall | None:
+    """Note that a call begins; None when it is new, else what was noted before.
 
     Raises psycopg.Error with the state FENCED when the attempt no longer holds the job.
     """
     values: dict[str, Any] = {"tenant_id": tenant_id, "job_id": job_id, "attempt": attempt, "running": "running"}
     values |= {"call_id": call_id, "tool": tool}
     _, found = await run_batch(pool, tenant_id, [(HOLD, values), (BEGIN, values)])
-    return found[0] if found else None
+    return next(iter(found.into(NotedCall)), None)
 
 
 async def end_call(

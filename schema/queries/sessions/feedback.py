@@ -1,11 +1,39 @@
 """What people think of answers, and the examples that it makes (G10). Feedback is one for each answer; the last one counts."""
 
-from typing import Any
+from datetime import datetime
+from typing import Any, Literal
 from uuid import UUID
 
-from psycopg.rows import DictRow
+import msgspec
 
 from schema.db import Db, fetch_one
+
+Rating = Literal["up", "down"]
+
+
+class Feedback(msgspec.Struct, frozen=True, kw_only=True):
+    """What somebody thinks of an answer; `agent` is the one that should have given it."""
+
+    message_id: UUID
+    rating: Rating
+    comment: str | None
+    agent: str | None
+    created_at: datetime
+    updated_at: datetime
+
+
+class RatedMessage(msgspec.Struct, frozen=True, kw_only=True):
+    """A message that feedback is about. `question` is the parts of what was asked, `alone` whether nothing but that made the
+    answer."""
+
+    id: UUID
+    role: str
+    job_id: UUID | None
+    agent: str | None
+    parts: list[dict[str, Any]]
+    question: list[dict[str, Any]] | None
+    alone: bool
+
 
 SHOWN = "message_id, rating, comment, agent, created_at, updated_at"
 
@@ -39,16 +67,15 @@ WHERE (learned_examples.agent, learned_examples.question, learned_examples.answe
 """
 
 
-async def find_rated(db: Db, tenant_id: UUID, message_id: UUID) -> DictRow | None:
-    """Return a message that the transaction's user may see: {id, role, job_id, agent, parts, question, alone}. `question` is
-    the parts of what was asked, `alone` whether nothing but that made the answer."""
-    return await fetch_one(db, RATED, {"tenant_id": tenant_id, "message_id": message_id})
+async def find_rated(db: Db, tenant_id: UUID, message_id: UUID) -> RatedMessage | None:
+    """Return a message that the transaction's user may see."""
+    return await fetch_one(db, RATED, {"tenant_id": tenant_id, "message_id": message_id}, into=RatedMessage)
 
 
-async def find_feedback(db: Db, tenant_id: UUID, message_id: UUID) -> DictRow | None:
+async def find_feedback(db: Db, tenant_id: UUID, message_id: UUID) -> Feedback | None:
     """Return the feedback on a message."""
     sql = f"SELECT {SHOWN} FROM feedback WHERE tenant_id = %(tenant_id)s AND message_id = %(message_id)s"
-    return await fetch_one(db, sql, {"tenant_id": tenant_id, "message_id": message_id})
+    return await fetch_one(db, sql, {"tenant_id": tenant_id, "message_id": message_id}, into=Feedback)
 
 
 async def set_feedback(
@@ -56,14 +83,15 @@ async def set_feedback(
     tenant_id: UUID,
     message_id: UUID,
     *,
-    rating: str,
+    rating: Rating,
     comment: str | None,
     agent: str | None,
     user_id: UUID | None,
-) -> DictRow:
+) -> Feedback:
     """Store what somebody thinks of a message, in place of what was there, and return it."""
     values: dict[str, Any] = {"tenant_id": tenant_id, "message_id": message_id, "rating": rating}
-    row = await fetch_one(db, SET, {**values, "comment": comment, "agent": agent, "user_id": user_id})
+    values |= {"comment": comment, "agent": agent, "user_id": user_id}
+    row = await fetch_one(db, SET, values, into=Feedback)
     assert row is not None, "an upsert returns its row"
     return row
 

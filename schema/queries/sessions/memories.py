@@ -1,9 +1,10 @@
 """What is remembered about users, found by meaning. Few rows a user, so they are compared one by one: exact, no index."""
 
 from collections.abc import Sequence
+from datetime import datetime
 from uuid import UUID
 
-from psycopg.rows import DictRow
+import msgspec
 
 from schema.db import Db, fetch_all, fetch_one
 from schema.queries.documents.vector_spaces import vector
@@ -11,6 +12,22 @@ from schema.queries.documents.vector_spaces import vector
 OWN = "tenant_id = %(tenant_id)s AND user_id IS NOT DISTINCT FROM %(user_id)s::uuid"
 MOST = 1000
 """Memories of one user; the oldest go first."""
+
+
+class StoredMemory(msgspec.Struct, frozen=True, kw_only=True):
+    """A fact that is remembered."""
+
+    id: UUID
+    text: str
+    created_at: datetime
+
+
+class RecalledMemory(msgspec.Struct, frozen=True, kw_only=True):
+    """A fact that has to do with what was asked; `score` is the cosine."""
+
+    id: UUID
+    text: str
+    score: float
 
 
 async def add_memory(
@@ -40,22 +57,23 @@ async def add_memory(
 
 async def recall_memories(
     db: Db, tenant_id: UUID, user_id: UUID | None, *, embedder: str, embedding: Sequence[float], limit: int, near: float
-) -> list[DictRow]:
-    """Return {id, text, score} of the nearest, best first, none below the cosine `near`."""
+) -> list[RecalledMemory]:
+    """Return the nearest, best first, none below the cosine `near`."""
     sql = f"""SELECT id, text, 1 - (embedding <=> %(embedding)s::vector) AS score FROM memories
       WHERE {OWN} AND embedder = %(embedder)s AND 1 - (embedding <=> %(embedding)s::vector) >= %(near)s
       ORDER BY embedding <=> %(embedding)s::vector LIMIT %(limit)s"""
     values = {"tenant_id": tenant_id, "user_id": user_id, "embedder": embedder, "embedding": vector(embedding)}
-    return await fetch_all(db, sql, {**values, "limit": limit, "near": near})
+    return await fetch_all(db, sql, {**values, "limit": limit, "near": near}, into=RecalledMemory)
 
 
 async def list_memories(
     db: Db, tenant_id: UUID, user_id: UUID | None, *, limit: int, after: UUID | None = None
-) -> list[DictRow]:
-    """Return {id, text, created_at} of a user, the newest first."""
+) -> list[StoredMemory]:
+    """Return those of a user, the newest first."""
     sql = f"""SELECT id, text, created_at FROM memories WHERE {OWN} AND (%(after)s::uuid IS NULL OR id < %(after)s)
       ORDER BY id DESC LIMIT %(limit)s"""
-    return await fetch_all(db, sql, {"tenant_id": tenant_id, "user_id": user_id, "limit": limit, "after": after})
+    values = {"tenant_id": tenant_id, "user_id": user_id, "limit": limit, "after": after}
+    return await fetch_all(db, sql, values, into=StoredMemory)
 
 
 async def delete_memory(db: Db, tenant_id: UUID, user_id: UUID | None, memory_id: UUID) -> bool:

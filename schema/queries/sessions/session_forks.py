@@ -2,10 +2,19 @@
 
 from uuid import UUID
 
-from psycopg.rows import DictRow
+import msgspec
 
 from schema.db import Db, fetch_one
 from schema.ids import new_id
+
+
+class ForkPlace(msgspec.Struct, frozen=True):
+    """Where a session is forked: after this message, which is so manyth of it."""
+
+    turn: int = 0
+    ordinal: int = 0
+    number: int = 0
+
 
 PLACE = """
 SELECT m.turn, m.ordinal, (SELECT count(*) FROM messages o WHERE o.tenant_id = m.tenant_id AND o.session_id = m.session_id
@@ -37,22 +46,22 @@ FROM (SELECT o.*, row_number() OVER (ORDER BY o.turn, o.ordinal) AS number FROM 
 """
 
 
-async def find_place(db: Db, tenant_id: UUID, session_id: UUID, message_id: UUID | None) -> DictRow | None:
-    """Return {turn, ordinal, number} of a message in its session, of the last one if none is named; `number` counts the
+async def find_place(db: Db, tenant_id: UUID, session_id: UUID, message_id: UUID | None) -> ForkPlace | None:
+    """Return the place of a message in its session, of the last one if none is named; `number` counts the
     messages up to it."""
     values = {"tenant_id": tenant_id, "session_id": session_id, "message_id": message_id}
-    return await fetch_one(db, PLACE, values)
+    return await fetch_one(db, PLACE, values, into=ForkPlace)
 
 
 async def copy_session(
-    db: Db, tenant_id: UUID, session_id: UUID, place: DictRow | None, *, title: str | None, user_id: UUID | None
+    db: Db, tenant_id: UUID, session_id: UUID, place: ForkPlace | None, *, title: str | None, user_id: UUID | None
 ) -> UUID:
     """Copy a session up to a place (of nothing where there is none), for a user, and return the id of the copy. Messages keep
     their turns and the jobs that they came from, and get ids of their own. Without `title` it keeps the old one."""
-    place = place or {"turn": 0, "ordinal": 0, "number": 0}
-    copy_id, ids = new_id(), [new_id() for _ in range(place["number"])]
+    place = place or ForkPlace()
+    copy_id, ids = new_id(), [new_id() for _ in range(place.number)]
     values = {"tenant_id": tenant_id, "session_id": session_id, "id": copy_id, "title": title, "user_id": user_id}
-    values |= {"turn": place["turn"], "ordinal": place["ordinal"], "ids": ids}
+    values |= {"turn": place.turn, "ordinal": place.ordinal, "ids": ids}
     await db.execute(COPY_SESSION, values)
     await db.execute(COPY_MESSAGES, values)
     return copy_id

@@ -25,7 +25,7 @@ class Session(msgspec.Struct, frozen=True, kw_only=True):
 COLUMNS = ", ".join(Session.__struct_fields__)
 
 
-class StoredMessage(msgspec.Struct, frozen=True, kw_only=True):
+class StoredMessage(msgspec.Struct, frozen=True):
     """A message as a model is told of it."""
 
     turn: int

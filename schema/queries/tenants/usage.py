@@ -1,17 +1,45 @@
 """What was used and what it cost, per day, user, agent and model (X6); what models cost and can do. Money is in nano-USD."""
 
 from collections.abc import Sequence
-from datetime import date
+from datetime import date, datetime
+from decimal import Decimal
 from typing import Any, Literal
 from uuid import UUID
 
-from psycopg.rows import DictRow
+import msgspec
 from psycopg.types.json import Jsonb
 
 from schema.db import Db, fetch_all, fetch_one
 from schema.ids import new_id
 
 GroupBy = Literal["day", "user_id", "agent", "model"]
+
+
+class UsageSum(msgspec.Struct, frozen=True, kw_only=True):
+    """What was used and what it cost, in all or for the day, user, agent or model that it was grouped by."""
+
+    day: date | None = None
+    user_id: UUID | None = None
+    agent: str | None = None
+    model: str | None = None
+    jobs: int = 0
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cost_nanos: int = 0
+
+
+class PricedModel(msgspec.Struct, frozen=True, kw_only=True):
+    """A model with its price in US dollars per million tokens, and what else is known of it."""
+
+    name: str
+    input_usd: Decimal
+    output_usd: Decimal
+    context_tokens: int | None
+    tools: bool | None
+    images: bool | None
+    fallbacks: list[str] | None
+    updated_at: datetime
+
 
 SPENT = """
 SELECT coalesce(sum(cost_nanos) FILTER (WHERE day = (now() AT TIME ZONE 'UTC')::date), 0)::bigint AS day_nanos,
@@ -56,7 +84,7 @@ async def list_usage(
     user_id: UUID | None = None,
     agent: str | None = None,
     model: str | None = None,
-) -> list[DictRow]:
+) -> list[UsageSum]:
     """Return sums from day `first` to `last`, both included, one row for each combination of `by`, the dearest first."""
     names = list(dict.fromkeys(by))  # of a Literal type, so they are column names and nothing else
     columns = ", ".join(names)
@@ -70,7 +98,7 @@ async def list_usage(
       {f"GROUP BY {columns}" if columns else ""} HAVING count(*) > 0
       ORDER BY {"day DESC," if "day" in names else ""} sum(cost_nanos) DESC, sum(jobs) DESC LIMIT %(limit)s"""
     values: dict[str, Any] = {"tenant_id": tenant_id, "first": first, "last": last, "limit": limit}
-    return await fetch_all(db, sql, {**values, "user_id": user_id, "agent": agent, "model": model})
+    return await fetch_all(db, sql, {**values, "user_id": user_id, "agent": agent, "model": model}, into=UsageSum)
 
 
 MODEL = "name, input_usd, output_usd, context_tokens, tools, images, fallbacks, updated_at"
@@ -84,17 +112,18 @@ RETURNING {MODEL}
 """
 
 
-async def list_models(db: Db) -> list[DictRow]:
+async def list_models(db: Db) -> list[PricedModel]:
     """Return all models that have a price, with what else is known of each."""
-    return await fetch_all(db, f"SELECT {MODEL} FROM models ORDER BY name", {})
+    return await fetch_all(db, f"SELECT {MODEL} FROM models ORDER BY name", {}, into=PricedModel)
 
 
-async def put_model(db: Db, name: str, *, input_usd: float, output_usd: float, **known: Any) -> DictRow:
+async def put_model(db: Db, name: str, *, input_usd: float, output_usd: float, **known: Any) -> PricedModel:
     """Set what a model costs, in US dollars per million tokens, and what is `known` of it: `context_tokens`, whether it
     calls `tools` and reads `images`, and its `fallbacks`; what is left out is not known."""
     values = {"context_tokens": None, "tools": None, "images": None, **known}
     values |= {"name": name, "input_usd": input_usd, "output_usd": output_usd}
-    row = await fetch_one(db, PUT_MODEL, values | {"fallbacks": Jsonb(known.get("fallbacks") or [])})
+    values["fallbacks"] = Jsonb(known.get("fallbacks") or [])
+    row = await fetch_one(db, PUT_MODEL, values, into=PricedModel)
     assert row is not None
     return row
 
