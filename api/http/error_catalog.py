@@ -106,7 +106,7 @@ CATALOG: dict[str, ErrorDoc] = {
     ),
     "provider_resting": ErrorDoc(
         "The model provider failed repeatedly and is not called for now",
-        "openai failed too often a moment ago and is left alone for 30 s.",
+        "openai failed too often and is paused; retry in 30 s.",
     ),
     "deadline_passed": ErrorDoc("The job did not end before its deadline", "The job did not end before its deadline."),
     "provider_timeout": ErrorDoc("The model provider did not answer in time", "openai sent no token within 60 s."),

@@ -37,7 +37,7 @@ class Hosted:
     async def embed(self, texts: Sequence[str], model: str) -> list[list[float]]:
         """One vector of length 1 per text, in order, all of one size; no texts, no call.
 
-        Raises ProviderGarbage for vectors that are none, and what the provider raises once tries are spent.
+        Raises ProviderInvalidResponse for vectors that are none, and what the provider raises once tries are spent.
         """
         found: list[list[float]] = []
         for piece in pieces_of(texts):

@@ -1,4 +1,4 @@
-"""Ids for tool calls of vendors that give none: a function of the conversation, so that a repeated request has the same."""
+"""Ids for tool calls of vendors that send none: derived from the conversation, so that a repeated request gets the same."""
 
 from collections.abc import Sequence
 from hashlib import blake2b
@@ -9,9 +9,9 @@ from graphs.providers.contract import Message
 
 
 def make_call_id(messages: Sequence[Message], index: int) -> str:
-    """The id of call number `index` in the answer to these messages.
+    """Return the id of call number `index` in the answer to these messages.
 
-    The next step of the same conversation has more messages, so its calls have other ids: what is kept by id (a finished
-    tool's result) is never taken for another call's.
+    The next step of the conversation has more messages and so other ids: a result that is stored by id is never taken for
+    another call's.
     """
     return f"call_{blake2b(msgspec.json.encode(messages), digest_size=8).hexdigest()}_{index}"

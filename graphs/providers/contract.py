@@ -1,10 +1,10 @@
-"""The contract between headrace and any vendor of models: what is asked, what streams back.
+"""The contract between headrace and model vendors: the request, and what streams back.
 
 A message is a role and a tuple of parts. Parts are tagged structs (`{"type": "text", "text": …}` in JSON), the same
 shape that messages are stored in; each provider turns them into its vendor's own. Tools, tool choice and response
 format keep OpenAI's JSON shape, because the OpenAI-compatible endpoint passes them through untouched.
 
-Not for: HTTP (`vendor_http.py`), which vendor is meant (`registry.py`), or what a deployment pays (prices are rows).
+Not for: HTTP (`http/vendor_client.py`), choosing a vendor (`registry.py`), or prices (rows).
 """
 
 from collections.abc import AsyncGenerator, Sequence
@@ -18,13 +18,13 @@ FinishReason = Literal["stop", "length", "tool_calls", "content_filter"]
 
 
 class TextPart(msgspec.Struct, frozen=True, tag_field="type", tag="text"):
-    """Words."""
+    """Text."""
 
     text: str
 
 
 class ImagePart(msgspec.Struct, frozen=True, tag_field="type", tag="image", omit_defaults=True):
-    """A picture: a `data:` URL (base64) or, where the vendor fetches pictures itself, an `https:` one."""
+    """An image: a `data:` URL (base64) or, if the vendor fetches images itself, an `https:` URL."""
 
     url: str
     detail: Literal["auto", "low", "high"] | None = None
@@ -39,7 +39,7 @@ class ToolCallPart(msgspec.Struct, frozen=True, tag_field="type", tag="tool_call
 
 
 class ToolResultPart(msgspec.Struct, frozen=True, tag_field="type", tag="tool_result", omit_defaults=True):
-    """What a tool answered; stands in a message of role `tool`."""
+    """A tool's result, in a message with the role `tool`."""
 
     tool_call_id: str
     text: str
@@ -50,19 +50,19 @@ Part = TextPart | ImagePart | ToolCallPart | ToolResultPart
 
 
 class Message(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One turn of a conversation. `Message.of("user", "hi")` is the short way for words alone."""
+    """A message of a conversation. `Message.of("user", "hi")` is short for text alone."""
 
     role: Role
     parts: tuple[Part, ...] = ()
 
     @classmethod
     def of(cls, role: Role, text: str) -> "Message":
-        """A message that is one text part."""
+        """Return a message with one text part."""
         return cls(role, (TextPart(text),))
 
     @property
     def text(self) -> str:
-        """All the words of the message, tool results included, a line break between parts."""
+        """The text of all parts, including tool results, joined by line breaks."""
         return "\n".join(p.text for p in self.parts if isinstance(p, (TextPart, ToolResultPart)))
 
 
@@ -92,7 +92,7 @@ class ModelRequest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
 
 
 class Usage(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Tokens of one call. `estimated` when the vendor did not count and `tokens.py` did."""
+    """Tokens of one call. `estimated`: counted by `tokens.py`, because the vendor didn't."""
 
     input_tokens: int
     output_tokens: int
@@ -121,8 +121,7 @@ class ToolCallDelta(msgspec.Struct, frozen=True, tag=True, gc=False):
 
 
 class Progress(msgspec.Struct, frozen=True, tag=True, gc=False):
-    """Something that takes a while before the answer, such as a model being pulled. `done` of `total` bytes, 0 of 0
-    when unknown."""
+    """Progress before the answer begins, such as a model being pulled: `done` of `total` bytes, both 0 if unknown."""
 
     text: str
     done: int = 0
@@ -130,7 +129,7 @@ class Progress(msgspec.Struct, frozen=True, tag=True, gc=False):
 
 
 class Finished(msgspec.Struct, frozen=True, tag=True):
-    """The last delta of every stream that did not fail: why it ended and what it used."""
+    """The last delta of every successful stream: why it ended, and its usage."""
 
     reason: FinishReason
     usage: Usage
@@ -140,7 +139,7 @@ Delta = TextDelta | ReasoningDelta | ToolCallDelta | Progress | Finished
 
 
 class ModelInfo(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A model that a provider has now. `created` is a Unix time, 0 when the vendor does not say."""
+    """A model that a provider offers. `created` is a Unix time, 0 if unknown."""
 
     provider: str
     name: str
@@ -148,17 +147,17 @@ class ModelInfo(msgspec.Struct, frozen=True, omit_defaults=True):
 
     @property
     def id(self) -> str:
-        """`provider/name`, the way models are always written."""
+        """The full name, `provider/name`."""
         return f"{self.provider}/{self.name}"
 
 
 @dataclass(frozen=True, slots=True)
 class ProviderTimeouts:
-    """How long a vendor may be silent, in seconds. Only tokens count as a sign of life, keep-alive comments don't.
+    """How long a vendor may be silent, in seconds. Only tokens count as activity, keep-alive comments don't.
 
-    `pull_s` bounds the silence while a model is being pulled (a checksum of many GB says nothing for minutes),
-    `end_mark_s` the wait for usage and end mark after the model has said that it is done, `manage_s` a whole
-    management call (list, check, embed has `first_token_s`).
+    `pull_s` limits the silence while a model is pulled (computing a checksum of many GB takes minutes), `end_mark_s` the
+    wait for usage and end mark after the finish reason, `manage_s` a whole management call (list, check; embedding has
+    `first_token_s`).
     """
 
     connect_s: float = 5.0
@@ -171,24 +170,24 @@ class ProviderTimeouts:
 
 @runtime_checkable
 class Provider(Protocol):
-    """A vendor of models. Every method raises `ProviderError`s (`errors.py`) and nothing else of its own."""
+    """A model vendor. Methods raise only `ProviderError`s (`errors.py`)."""
 
     name: str
 
     def stream(self, request: ModelRequest) -> AsyncGenerator[Delta, None]:
-        """Calls the model; deltas come in order, the last one is `Finished`, or an error is raised.
+        """Call the model. Deltas come in order; the last one is `Finished`, or an error is raised.
 
-        Closing the generator (`aclose`, which `contextlib.aclosing` does on the way out of a block) or cancelling
-        the task that reads it closes the vendor's socket at once. A stream that ends without its end mark raises.
+        Closing the generator (`contextlib.aclosing` does) or cancelling the task that reads it closes the vendor's socket
+        at once. A stream that ends without its end mark raises.
         """
         ...
 
     async def list_models(self) -> list[ModelInfo]:
-        """The models that can be called now, in the vendor's order."""
+        """Return the models that can be called now, in the vendor's order."""
         ...
 
     async def check_key(self) -> None:
-        """Returns when the vendor is there and takes the key; raises otherwise. Costs no tokens."""
+        """Return if the vendor is reachable and accepts the key; raise otherwise. Costs no tokens."""
         ...
 
 
@@ -197,5 +196,5 @@ class Embedder(Protocol):
     """A provider that also embeds."""
 
     async def embed(self, texts: Sequence[str], model: str) -> list[list[float]]:
-        """One vector per text, in order; no texts, no call."""
+        """Return one vector per text, in order. Without texts, no call is made."""
         ...

@@ -1,28 +1,28 @@
-"""What can go wrong between headrace and a vendor of models.
+"""What can go wrong between headrace and a model vendor.
 
     schema.errors.ProviderError
-    ├── may pass: another attempt is worth it (`retryable`)
-    │   ├── ProviderUnreachable    provider_unreachable    no connection, or it dropped before an answer
-    │   ├── ProviderTimeout        provider_timeout        connected, but no first token in time
-    │   ├── ProviderStalled        provider_stalled        silent between two tokens
-    │   ├── ProviderCut            provider_cut            the stream ended without its end mark
-    │   ├── ProviderGarbage        provider_garbage        bytes that are not the protocol
-    │   ├── ProviderRateLimited    provider_rate_limited   429; `retry_after_s` when the vendor named it
-    │   ├── ProviderOverloaded     provider_overloaded     5xx, or an error in mid-stream
-    │   └── ProviderResting        provider_resting        not called: it failed too often a moment ago
-    └── can't pass: a person must change something
-        ├── ProviderRejectedKey    provider_rejected_key   401, 403
-        ├── ProviderRefused        provider_refused        the vendor won't take this request
-        │   ├── ProviderSpent      provider_spent          the account at the vendor has no money left
-        │   ├── ProviderElsewhere  provider_elsewhere      nothing of the protocol at this base URL
-        │   └── ToolsUnsupported   provider_tools_unsupported  the model can't call tools natively
-        ├── ProviderIsHeadrace     provider_is_headrace    the base URL points back at this server
-        ├── ProviderAddressRefused provider_address_refused  the egress guard lets nothing out to a tenant's base URL
-        ├── ModelUnknown           model_unknown           the vendor has no such model
-        └── ProviderUnknown        provider_unknown        no such provider, or it is not configured
+    ├── transient: a retry may succeed (`retryable`)
+    │   ├── ProviderUnreachable      provider_unreachable      no connection, or dropped before the answer began
+    │   ├── ProviderTimeout          provider_timeout          connected, but no first token in time
+    │   ├── ProviderStalled          provider_stalled          silent between two tokens
+    │   ├── ProviderStreamCut        provider_cut              the stream ended without its end mark
+    │   ├── ProviderInvalidResponse  provider_garbage          bytes that are not the protocol
+    │   ├── ProviderRateLimited      provider_rate_limited     429; `retry_after_s` if the vendor named it
+    │   ├── ProviderOverloaded       provider_overloaded       5xx, or an error in the middle of a stream
+    │   └── ProviderCircuitOpen      provider_resting          not called: it failed too often a moment ago
+    └── permanent: a person must change something
+        ├── ProviderRejectedKey      provider_rejected_key     401, 403
+        ├── ProviderRefused          provider_refused          the vendor refused this request
+        │   ├── ProviderQuotaExhausted  provider_spent         the account at the vendor has no credit left
+        │   ├── ProviderWrongBaseUrl    provider_elsewhere     the protocol is not served at this base URL
+        │   └── ToolsUnsupported     provider_tools_unsupported  the model can't call tools natively
+        ├── ProviderIsHeadrace       provider_is_headrace      the base URL points back at this server
+        ├── ProviderAddressRefused   provider_address_refused  the egress guard blocks a tenant's base URL
+        ├── ModelUnknown             model_unknown             the vendor has no such model
+        └── ProviderUnknown          provider_unknown          no such provider, or it is not configured
 
-Messages name the provider and what happened. They never hold a key, a prompt or an answer; what a vendor says is
-passed on through `safe_excerpt` only.
+Messages name the provider and what happened. They never contain a key, a prompt or an answer; a vendor's own text is passed
+on only through `safe_excerpt`.
 """
 
 import re
@@ -30,10 +30,10 @@ from typing import ClassVar
 
 from schema.errors import ProviderError
 
-EXCERPT_LENGTH = 300
-PART_LENGTH = 8
+MAX_EXCERPT_CHARS = 300
+MIN_KEY_FRAGMENT = 8
 _KEY_LIKE = re.compile(r"\b(?:sk|pk|hf|gsk|hr|xai|api|key)[-_][\w*.-]{6,}|\b(?:AIza|AQ\.)[\w*.-]{6,}|[Bb]earer\s+\S+")
-_PIECE = re.compile(rf"[\w-]{{{PART_LENGTH},}}")
+_FRAGMENT = re.compile(rf"[\w-]{{{MIN_KEY_FRAGMENT},}}")
 
 
 class ProviderUnreachable(ProviderError):
@@ -94,7 +94,7 @@ class ProviderOverloaded(ProviderError):
 
 
 class ProviderCircuitOpen(ProviderError):
-    """The vendor was not called: it failed so often that it is left alone for `retry_after_s` (`fallback.py`)."""
+    """The vendor was not called: after too many failures its breaker is open for `retry_after_s` (`breakers.py`)."""
 
     code: ClassVar[str] = "provider_resting"
     retryable = True
@@ -111,58 +111,58 @@ class ProviderRejectedKey(ProviderError):
 
 
 class ProviderRefused(ProviderError):
-    """The vendor will not take this request; the message carries its reason in short."""
+    """The vendor refused this request; the message has a short reason."""
 
     code: ClassVar[str] = "provider_refused"
 
 
 class ProviderQuotaExhausted(ProviderRefused):
-    """The account at the vendor has no money or quota left: another vendor's may have."""
+    """The account at the vendor has no credit or quota left."""
 
     code: ClassVar[str] = "provider_spent"
 
 
-class ProviderElsewhere(ProviderRefused):
-    """The base URL answers, but has nothing of the protocol (404, 405, 410): it is a wrong one."""
+class ProviderWrongBaseUrl(ProviderRefused):
+    """The base URL is wrong: a server answers, but not with the protocol (404, 405, 410)."""
 
     code: ClassVar[str] = "provider_elsewhere"
 
 
 class ToolsUnsupported(ProviderRefused):
-    """The model can't call tools natively; `TextualTools` gives it a written protocol instead."""
+    """The model can't call tools natively; `PromptedTools` gives it a protocol in the prompt instead."""
 
     code: ClassVar[str] = "provider_tools_unsupported"
 
 
 class ProviderIsHeadrace(ProviderError):
-    """The provider's base URL is this headrace's own address: a call would go round for ever."""
+    """The provider's base URL is headrace's own address: a call would loop forever."""
 
     code: ClassVar[str] = "provider_is_headrace"
 
 
 class ProviderAddressRefused(ProviderError):
-    """The base URL that a tenant gave is, or leads to, an address that may not be called."""
+    """A tenant's base URL is, or resolves to, an address that may not be called."""
 
     code: ClassVar[str] = "provider_address_refused"
 
 
 class ModelUnknown(ProviderError):
-    """The provider is there, but has no model of this name."""
+    """The provider has no model of this name."""
 
     code: ClassVar[str] = "model_unknown"
 
 
 class ProviderUnknown(ProviderError):
-    """No provider of this name is supported, or it is supported and not configured."""
+    """The provider is not supported, or not configured."""
 
     code: ClassVar[str] = "provider_unknown"
 
 
-def safe_excerpt(said: str, key: str = "") -> str:
-    """A vendor's own words, fit to be shown: one line, at most 300 characters, anything like a key masked, and any piece
-    of `key` from 8 characters on."""
+def safe_excerpt(text: str, key: str = "") -> str:
+    """Return a vendor's text, safe to show: one line of at most 300 characters, with `key`, its fragments of 8 characters or
+    more, and anything that looks like a key masked."""
     if key:
-        said = said.replace(key, "***")
-        said = _PIECE.sub(lambda piece: "***" if piece[0] in key else piece[0], said)
-    said = _KEY_LIKE.sub("***", " ".join(said.split()))
-    return said if len(said) <= EXCERPT_LENGTH else said[: EXCERPT_LENGTH - 1] + "…"
+        text = text.replace(key, "***")
+        text = _FRAGMENT.sub(lambda fragment: "***" if fragment[0] in key else fragment[0], text)
+    text = _KEY_LIKE.sub("***", " ".join(text.split()))
+    return text if len(text) <= MAX_EXCERPT_CHARS else text[: MAX_EXCERPT_CHARS - 1] + "…"

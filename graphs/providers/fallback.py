@@ -1,9 +1,9 @@
-"""The fallback chain: when a model fails before its first token, the next one answers (G12).
+"""The fallback chain: when a model fails before its first token, the next one answers.
 
     choice 1 ── fails, or its breaker is open ──▶ choice 2 ── fails ──▶ … ── all failed ──▶ the error, naming all of them
-        └── first token ──▶ from here on its answer stands: a later error is raised
+        └── first token ──▶ from here on no fallback: a later error is raised
 
-Not for: which models a chain has (rows), or trying the same model again (another attempt of the job).
+Not for: which models a chain has (rows), or retrying the same model (another attempt of the job).
 """
 
 import copy
@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import msgspec
 import structlog
 
-from graphs.providers.breakers import Breakers, Call
+from graphs.providers.breakers import Breakers
 from graphs.providers.contract import (
     Delta,
     ModelRequest,
@@ -27,33 +27,33 @@ from graphs.providers.errors import (
     ModelUnknown,
     ProviderAddressRefused,
     ProviderCircuitOpen,
-    ProviderElsewhere,
     ProviderIsHeadrace,
     ProviderQuotaExhausted,
     ProviderRejectedKey,
     ProviderUnknown,
+    ProviderWrongBaseUrl,
     ToolsUnsupported,
 )
 from schema.errors import ProviderError
 
 log = structlog.get_logger(__name__)
 
-_PASS_ELSEWHERE = (
+_WORTH_ANOTHER_MODEL = (
     ModelUnknown,
     ProviderAddressRefused,
-    ProviderElsewhere,
+    ProviderWrongBaseUrl,
     ProviderIsHeadrace,
     ProviderRejectedKey,
     ProviderQuotaExhausted,
     ProviderUnknown,
     ToolsUnsupported,
 )
-_TOKENS = (TextDelta, ReasoningDelta, ToolCallDelta)
+_TOKEN_DELTAS = (TextDelta, ReasoningDelta, ToolCallDelta)
 
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """One model of a chain: `model` is the vendor's own name, `full_name` is `provider/model`, `key` its breaker's."""
+    """One model of a chain: `model` is the vendor's own name, `full_name` is `provider/model`, `key` names its breaker."""
 
     provider: Provider
     model: str
@@ -61,80 +61,79 @@ class Choice:
     key: str
 
 
-def ignore_event(full_name_from: str, code: str, full_name_to: str) -> None:
-    """Stands where nobody wants to know of a switch."""
+def ignore_switch(full_name_from: str, code: str, full_name_to: str) -> None:
+    """The default for `on_switch`."""
 
 
-def may_pass_elsewhere(error: ProviderError) -> bool:
-    """Whether another provider may do better: never for input that is bad anywhere, or content that was refused."""
-    return error.retryable or isinstance(error, _PASS_ELSEWHERE)
+def is_worth_another_model(error: ProviderError) -> bool:
+    """Whether another model may succeed: not with invalid input or refused content."""
+    return error.retryable or isinstance(error, _WORTH_ANOTHER_MODEL)
 
 
 async def stream_with_fallback(
     choices: Sequence[Choice],
     request: ModelRequest,
     breakers: Breakers,
-    on_switch: Callable[[str, str, str], None] = ignore_event,
+    on_switch: Callable[[str, str, str], None] = ignore_switch,
 ) -> AsyncGenerator[Delta, None]:
-    """As `Provider.stream`, by the first choice that gets to a token; `request.model` is replaced by each choice's own.
+    """As `Provider.stream`, by the first choice that produces a token; each choice's model replaces `request.model`.
 
-    `on_switch(from, code, to)` is called before the next choice is, with the code of the error. When all fail, the last
-    error that may pass is raised, or else the last one, with the full names of all that were tried; an error that can't
-    pass elsewhere is raised at once. Closing or cancelling closes the vendor's socket at once. Raises ValueError without
-    choices.
+    `on_switch(from, code, to)` is called with the error's code before the next choice is tried. When all fail, the last
+    retryable error is raised, or else the last one, with the full names of all that were tried; an error that would occur
+    everywhere is raised at once. Closing or cancelling closes the vendor's socket at once. Raises ValueError without choices.
     """
     if not choices:
         raise ValueError("a chain needs at least one choice")
     errors: list[ProviderError] = []
     for choice, following in zip(choices, (*choices[1:], None), strict=True):
-        begun = False
+        has_started = False
         try:
             async with aclosing(_stream(choice, request, breakers)) as stream:
                 async for delta in stream:
-                    begun = begun or isinstance(delta, _TOKENS)
+                    has_started = has_started or isinstance(delta, _TOKEN_DELTAS)
                     yield delta
             return
         except ProviderError as error:
-            if begun or not may_pass_elsewhere(error):
+            if has_started or not is_worth_another_model(error):
                 raise
             errors.append(error)
         if following is not None:
             log.warning("model_switched", model=choice.full_name, code=errors[-1].code, to=following.full_name)
             on_switch(choice.full_name, errors[-1].code, following.full_name)
-    raise _told(errors, [choice.full_name for choice in choices])
+    raise _error_to_raise(errors, [choice.full_name for choice in choices])
 
 
 async def _stream(choice: Choice, request: ModelRequest, breakers: Breakers) -> AsyncGenerator[Delta, None]:
-    """One choice under its breaker. Raises ProviderResting while that is open."""
-    call = breakers.enter(choice.key)
+    """Stream one choice under its breaker. Raises ProviderCircuitOpen while that is open."""
+    call = breakers.acquire(choice.key)
     if call is None:
-        wait_s = max(1.0, breakers.opens_in_s(choice.key))
+        wait_s = max(1.0, breakers.retry_after_s(choice.key))
         raise ProviderCircuitOpen(
-            f"{choice.provider.name} failed too often; it is left alone for {wait_s:.0f} s.", wait_s
+            f"{choice.provider.name} failed too often and is paused; retry in {wait_s:.0f} s.", wait_s
         )
     try:
         async with aclosing(choice.provider.stream(msgspec.structs.replace(request, model=choice.model))) as stream:
             async for delta in stream:
-                if isinstance(delta, _TOKENS):
-                    call.answering()
+                if isinstance(delta, _TOKEN_DELTAS):
+                    call.first_token()
                 yield delta
         call.succeeded()
     except ProviderError as error:
         call.failed(error)
         raise
     finally:
-        call.left()
+        call.released()
 
 
-def _told(errors: list[ProviderError], tried: list[str]) -> ProviderError:
-    """The error to raise. One that may pass goes before the others, so that the job is tried again if that may help."""
-    error = next((one for one in reversed(errors) if one.retryable), errors[-1])
+def _error_to_raise(errors: list[ProviderError], tried: list[str]) -> ProviderError:
+    """Return the error to raise: a retryable one if possible, so that the job is retried if that may help."""
+    error = next((error for error in reversed(errors) if error.retryable), errors[-1])
     if len(tried) == 1:
         return error
-    told = copy.copy(error)
-    told.message = f"{error.message} No model of the chain answered: {', '.join(tried)}."
-    told.args = (told.message,)
-    return told
+    combined = copy.copy(error)
+    combined.message = f"{error.message} No model of the chain answered: {', '.join(tried)}."
+    combined.args = (combined.message,)
+    return combined
 
 
-__all__ = ["Breakers", "Call", "Choice", "may_pass_elsewhere", "stream_with_fallback"]
+__all__ = ["Breakers", "Choice", "is_worth_another_model", "stream_with_fallback"]

@@ -25,12 +25,12 @@ class Build(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NativeProvider:
-    """What sets one provider apart.
+    """How one provider differs from the others.
 
-    `url_env` and `key_env` are its settings. `base_url` is the vendor's own address, with which a key is enough; empty where
-    every user has one of their own. `parse_url` reads the value of `url_env` and raises ValueError for what is none;
-    `url_shape` says what is right. `preferred`, `lists_own`: as in `openai/vendors.py`. `fallback` is the model to ask for
-    if none is named and none of those is listed.
+    `url_env` and `key_env` are its settings. `base_url` is the vendor's own address, with which a key is enough; empty if
+    every user has one of their own. `parse_url` parses the value of `url_env` and raises ValueError for an invalid one;
+    `url_shape` says what it must be. `preferred`, `lists_own`: as in `openai/vendors.py`. `fallback` is the model to use if
+    none is named and none of those is listed.
     """
 
     name: str

@@ -1,7 +1,7 @@
-"""The providers of one process: one aiohttp session, and each provider built when it is first asked for.
+"""The providers of one process: one aiohttp session, and each provider built on first use.
 
-Names and settings are read in `settings.py`. Works without Redis and Postgres; every list of models is held in memory
-for half a minute, per process.
+Names and settings are read in `settings.py`. Needs neither Redis nor Postgres; model lists are cached in memory for half a
+minute, per process.
 """
 
 import asyncio
@@ -24,17 +24,17 @@ from graphs.providers.settings import ModelRef, ProviderAccess, ProviderSettings
 from schema.errors import HeadraceError, ProviderError
 from schema.ttl_cache import TtlCache
 
-LIST_S = 3.0
-KEPT_LISTS = 100
-KEEP_S = 30.0
-KEEP_FAILURE_S = 5.0
+LIST_TIMEOUT_S = 3.0
+MAX_CACHED_LISTS = 100
+LIST_TTL_S = 30.0
+FAILED_LIST_TTL_S = 5.0
 
 log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Listed:
-    """What a provider answered when it was asked for its models."""
+class ModelList:
+    """A provider's models, or why they could not be listed."""
 
     models: tuple[ModelInfo, ...] = ()
     failure: HeadraceError | None = None
@@ -43,7 +43,7 @@ class Listed:
 class Providers:
     """`async with Providers(settings) as providers:` — opened once per process, after it has started, and passed down.
 
-    A session that is passed in stays open on the way out; one that is made here is closed.
+    On exit, a session that was passed in stays open; one that was opened here is closed.
     """
 
     def __init__(
@@ -51,15 +51,15 @@ class Providers:
         settings: ProviderSettings,
         *,
         session: aiohttp.ClientSession | None = None,
-        list_s: float = LIST_S,
+        list_timeout_s: float = LIST_TIMEOUT_S,
         now: Callable[[], float] | None = None,
     ) -> None:
         self.settings = settings
         self._session = session
         self._owns_session = session is None
-        self._list_s = list_s
+        self._list_timeout_s = list_timeout_s
         self._built: dict[str, Provider] = {}
-        self._listed: TtlCache[str, Listed] = TtlCache(KEPT_LISTS, _keep_s, clock=now or time.monotonic)
+        self._lists: TtlCache[str, ModelList] = TtlCache(MAX_CACHED_LISTS, _ttl_s, clock=now or time.monotonic)
 
     async def __aenter__(self) -> "Providers":
         if self._session is None:
@@ -74,29 +74,29 @@ class Providers:
 
     @property
     def session(self) -> aiohttp.ClientSession:
-        """The open session. Raises RuntimeError before and after its life."""
+        """The open session. Raises RuntimeError outside of `async with`."""
         if self._session is None:
             raise RuntimeError("Providers is used before `async with` or after it")
         return self._session
 
     def get(self, name: str) -> Provider:
-        """The provider of this name. Raises ProviderUnknown or ProviderIsHeadrace."""
+        """Return the provider of this name. Raises ProviderUnknown or ProviderIsHeadrace."""
         if name not in self._built:
             self._built[name] = self._build(name)
         return self._built[name]
 
     async def resolve(self, model: str | None) -> ModelRef:
-        """As `settings.resolve`, and a name that was left to the provider is looked up in its list.
+        """As `settings.resolve`; if no model is named, choose one from the provider's list.
 
-        Raises ModelUnknown when the provider has no model that could be taken unasked, or what listing raises.
+        Raises ModelUnknown if the list has no suitable model, and what listing raises.
         """
         ref = resolve(model, self.settings)
-        return ref if ref.name else ModelRef(ref.provider, await self._choose(ref.provider))
+        return ref if ref.name else ModelRef(ref.provider, await self._choose_model(ref.provider))
 
     async def list_models(self) -> list[ModelInfo]:
-        """The models of all configured providers, in order; one that fails is logged and left out.
+        """Return the models of all configured providers, in order; a provider that fails is logged and left out.
 
-        `offline/extractive` is among them only when nothing is configured, or when it is the default model.
+        `offline/extractive` is included only if nothing is configured, or if it is the default model.
         """
         names = list(self.settings.names)
         if self.settings.default_provider == offline.NAME:
@@ -104,35 +104,39 @@ class Providers:
         listed = await asyncio.gather(*(self._list(name) for name in names))
         return [model for one in listed for model in one.models]
 
-    async def _choose(self, name: str) -> str:
+    async def _choose_model(self, name: str) -> str:
         listed = await self._list(name)
         if listed.failure is not None:
             raise listed.failure
-        have = [model.name for model in listed.models]
+        available = [model.name for model in listed.models]
         native = NATIVE.get(name)
         row = native or VENDORS[name].at(self.settings.get_access(name).base_url)
-        wanted = [m for m in row.preferred if m in have] or [m for m in have if row.lists_own and _can_chat(m)]
-        if not wanted and native is not None and native.fallback:
+        candidates = [m for m in row.preferred if m in available] or [
+            m for m in available if row.lists_own and _can_chat(m)
+        ]
+        if not candidates and native is not None and native.fallback:
             return native.fallback
-        if not wanted:
-            raise ModelUnknown(f"No model was named. Set HEADRACE_DEFAULT_MODEL to one of {name}'s, as {name}/model.")
-        return wanted[0]
+        if not candidates:
+            raise ModelUnknown(f"No model was named. Name one, or set HEADRACE_DEFAULT_MODEL to {name}/MODEL.")
+        return candidates[0]
 
-    async def _list(self, name: str) -> Listed:
-        return await self._listed.load(name, lambda: self._ask(name))
+    async def _list(self, name: str) -> ModelList:
+        return await self._lists.load(name, lambda: self._fetch_list(name))
 
-    async def _ask(self, name: str) -> Listed:
+    async def _fetch_list(self, name: str) -> ModelList:
         try:
-            async with asyncio.timeout(self._list_s):
+            async with asyncio.timeout(self._list_timeout_s):
                 models = await self.get(name).list_models()
         except TimeoutError:
-            failure: ProviderError = ProviderTimeout(f"{name} did not list its models within {self._list_s:g} s.")
+            failure: ProviderError = ProviderTimeout(
+                f"{name} did not list its models within {self._list_timeout_s:g} s."
+            )
         except ProviderError as exc:
             failure = exc
         else:
-            return Listed(tuple(models))
+            return ModelList(tuple(models))
         log.warning("provider_list_failed", provider=name, code=failure.code)
-        return Listed(failure=failure)
+        return ModelList(failure=failure)
 
     def _build(self, name: str) -> Provider:
         if name == offline.NAME:
@@ -149,18 +153,18 @@ def build_provider(access: ProviderAccess, session: aiohttp.ClientSession, setti
 
 
 def open_session(resolver: AbstractResolver | None = None) -> aiohttp.ClientSession:
-    """The process's HTTP client for models: any number of connections (jobs are what is capped), no cookies.
+    """Return the process's HTTP client for models: unlimited connections (jobs are limited instead), no cookies.
 
-    Names are looked up by `resolver` for each new connection, by the system and for ten seconds without one.
+    Names are resolved by `resolver` for each new connection; without one by the system, cached for ten seconds.
     """
     connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=60.0, resolver=resolver, use_dns_cache=resolver is None)
     return aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar())
 
 
-def _keep_s(listed: Listed) -> float:
-    return KEEP_S if listed.failure is None else KEEP_FAILURE_S
+def _ttl_s(listed: ModelList) -> float:
+    return LIST_TTL_S if listed.failure is None else FAILED_LIST_TTL_S
 
 
 def _can_chat(model: str) -> bool:
-    """Whether a listed model can be taken unasked; embedding models are listed among the others everywhere."""
+    """Whether a listed model is for chat, by its name; vendors list embedding models among the others."""
     return not any(mark in model.lower() for mark in ("embed", "bge-", "rerank", "whisper", "tts"))

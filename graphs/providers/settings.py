@@ -1,6 +1,6 @@
-"""Which providers this installation has, read from an environment mapping, and what a model's name means here.
+"""The providers that are configured, read from an environment mapping, and what a model's name means.
 
-Not for: calling them (`registry.py`), or the keys that tenants store themselves (credentials, rows in the database).
+Not for: calling them (`registry.py`), or keys that tenants store (rows in the database).
 """
 
 import math
@@ -22,7 +22,7 @@ _THIS_MACHINE = frozenset({"localhost", "127.0.0.1", "::1", "0.0.0.0", "::"})  #
 
 
 class ModelRef(NamedTuple):
-    """A model at a provider. An empty `name` means the provider's own choice, which `Providers.resolve` looks up."""
+    """A model at a provider. An empty `name` leaves the choice to `Providers.resolve`."""
 
     provider: str
     name: str
@@ -36,9 +36,9 @@ OFFLINE = ModelRef(offline.NAME, offline.MODEL)
 
 @dataclass(frozen=True, slots=True)
 class ProviderAccess:
-    """Where one provider is and the key to it. The key stays out of `repr`.
+    """A provider's address and key. The key is left out of `repr`.
 
-    `sealed`: the key is a tenant's own, and opened only when the provider is built (`own.py`).
+    `sealed`: the key is a tenant's own, opened only when the provider is built (`tenant_providers.py`).
     """
 
     name: str
@@ -51,7 +51,7 @@ class ProviderAccess:
 class ProviderSettings:
     """The configured providers in order of preference: Ollama first (local, free), then as in `vendors.py`.
 
-    `default_model` is HEADRACE_DEFAULT_MODEL, maybe empty; `own_url` is HEADRACE_URL, to recognise ourselves.
+    `default_model` is HEADRACE_DEFAULT_MODEL and may be empty; `own_url` is HEADRACE_URL, to detect calls to ourselves.
     """
 
     configured: tuple[ProviderAccess, ...] = ()
@@ -65,12 +65,12 @@ class ProviderSettings:
         """Reads OLLAMA_HOST, the vendors' names, HEADRACE_DEFAULT_MODEL, HEADRACE_URL, HEADRACE_OFFLINE_TOKENS_PER_S
         and HEADRACE_MODEL_{CONNECT,FIRST_TOKEN,BETWEEN_TOKENS,PULL,END_MARK,MANAGE}_S.
 
-        An empty value counts as unset. Raises ValueError that names the setting and what is right.
+        An empty value counts as unset. Raises ValueError that names the setting and what it must be.
         """
-        found = [_native_access(native, env) for native in NATIVE.values()]
-        found += [_vendor_access(vendor, env) for vendor in VENDORS.values()]
+        accesses = [_native_access(native, env) for native in NATIVE.values()]
+        accesses += [_vendor_access(vendor, env) for vendor in VENDORS.values()]
         return cls(
-            configured=tuple(access for access in found if access is not None),
+            configured=tuple(access for access in accesses if access is not None),
             default_model=env.get("HEADRACE_DEFAULT_MODEL", "").strip(),
             own_url=env.get("HEADRACE_URL", "").strip(),
             offline_tokens_per_s=_number(env, "HEADRACE_OFFLINE_TOKENS_PER_S", offline.TOKENS_PER_S),
@@ -91,35 +91,35 @@ class ProviderSettings:
         return self.configured[0].name if self.configured else offline.NAME
 
     def get_access(self, name: str) -> ProviderAccess:
-        """The access to a provider. Raises ProviderUnknown or, for a base URL that is our own, ProviderIsHeadrace."""
+        """Return the access to a provider. Raises ProviderUnknown or, for a base URL that is our own, ProviderIsHeadrace."""
         access = next((a for a in self.configured if a.name == name), None)
         if access is None:
             raise ProviderUnknown(self._unknown(name))
-        if self.own_url and _same_place(access.base_url, self.own_url):
+        if self.own_url and _same_address(access.base_url, self.own_url):
             raise ProviderIsHeadrace(
-                f"The base URL of {name} is this headrace itself, so a call would go round for ever. "
-                f"Unset {' or '.join(_url_names(name))} where headrace runs, or point it at a model server."
+                f"The base URL of {name} is headrace itself, so a call would loop forever. "
+                f"Unset {' or '.join(_url_names(name))} for headrace, or set it to a model server."
             )
         if (vendor := VENDORS.get(name)) is not None:
             _check_complete(vendor, access)
         return access
 
     def _unknown(self, name: str) -> str:
-        have = ", ".join(self.names) or f"none but {offline.NAME}"
+        configured = ", ".join(self.names) or f"none but {offline.NAME}"
         if name in SUPPORTED:
-            return f"The provider {name!r} is not configured: set {' or '.join(_env_names(name))}. Configured: {have}."
+            return f"The provider {name!r} is not configured: set {' or '.join(_env_names(name))}. Configured: {configured}."
         return (
-            f"There is no provider {name[:80]!r}. Configured: {have}. Supported: {', '.join(SUPPORTED)}. "
-            "A model whose own name has a slash is written provider/its/name."
+            f"There is no provider {name[:80]!r}. Configured: {configured}. Supported: {', '.join(SUPPORTED)}. "
+            "If a model's own name has a slash, write provider/its/name."
         )
 
 
 def resolve(model: str | None, settings: ProviderSettings) -> ModelRef:
-    """What a model's name means: `provider/name`, a bare name of the default provider, or `auto` (None, empty).
+    """Return what a model's name means: `provider/name`, a bare name at the default provider, or `auto` (None, empty).
 
-    The name after the first slash is the vendor's and may have slashes of its own. Without HEADRACE_DEFAULT_MODEL
-    `auto` is the first configured provider with an empty name; `offline/extractive` only when none is configured.
-    Raises ProviderUnknown, ProviderIsHeadrace or ModelUnknown; asks nobody over the network.
+    What follows the first slash is the vendor's name and may contain slashes. Without HEADRACE_DEFAULT_MODEL, `auto` is the
+    first configured provider with an empty name, or `offline/extractive` if none is configured. Makes no network calls.
+    Raises ProviderUnknown, ProviderIsHeadrace or ModelUnknown.
     """
     wanted = (model or "").strip()
     if wanted in ("", AUTO):
@@ -134,15 +134,15 @@ def resolve(model: str | None, settings: ProviderSettings) -> ModelRef:
         return ModelRef(settings.get_access(ref.provider).name, ref.name)
     if ref.name != offline.MODEL:
         raise ModelUnknown(
-            f"There is no model {wanted[:80]!r}: no provider is asked for it. Connect one by setting OLLAMA_HOST or "
-            f"OPENAI_API_KEY; without a provider there is {OFFLINE} only."
+            f"There is no model {wanted[:80]!r}, because no provider is connected. Set OLLAMA_HOST or OPENAI_API_KEY to "
+            f"connect one; without a provider, {OFFLINE} is the only model."
         )
     return ref
 
 
 def has_language_model(settings: ProviderSettings) -> bool:
-    """Whether `auto` means a language model and not `offline/extractive`. Raises nothing: a default model that can't be used
-    is reported where it is asked for."""
+    """Whether `auto` means a language model and not `offline/extractive`. Never raises: an unusable default model is reported
+    when it is called."""
     try:
         return resolve(None, settings) != OFFLINE
     except HeadraceError:
@@ -150,12 +150,14 @@ def has_language_model(settings: ProviderSettings) -> bool:
 
 
 def _timeouts(env: Mapping[str, str]) -> ProviderTimeouts:
-    usual = asdict(ProviderTimeouts())
-    return ProviderTimeouts(**{name: _seconds(env, f"HEADRACE_MODEL_{name.upper()}", usual[name]) for name in usual})
+    defaults = asdict(ProviderTimeouts())
+    return ProviderTimeouts(
+        **{name: _seconds(env, f"HEADRACE_MODEL_{name.upper()}", defaults[name]) for name in defaults}
+    )
 
 
 def own_address(name: str) -> str:
-    """The address that a provider has for all of its users; empty where each has one of their own."""
+    """Return the address that a provider has for all users; empty if every user has one of their own."""
     row = NATIVE.get(name) or VENDORS.get(name)
     return row.base_url if row is not None else ""
 
@@ -167,7 +169,7 @@ def _native_access(native: NativeProvider, env: Mapping[str, str]) -> ProviderAc
     try:
         address = native.parse_url(url) if url else native.base_url
     except ValueError as exc:
-        raise ValueError(f"{native.url_env} is {url!r}; right is {native.url_shape}.") from exc
+        raise ValueError(f"{native.url_env} is {url!r}; it must be {native.url_shape}.") from exc
     return ProviderAccess(native.name, address, env.get(native.key_env, ""))
 
 
@@ -177,12 +179,14 @@ def _vendor_access(vendor: Vendor, env: Mapping[str, str]) -> ProviderAccess | N
     if not (key or set_name):
         return None
     if not (key.isascii() and key.isprintable()):
-        raise ValueError(f"The key in {' or '.join(vendor.key_env)} is not one; right is ASCII without line breaks.")
+        raise ValueError(f"The key in {' or '.join(vendor.key_env)} is invalid; it must be ASCII without line breaks.")
     url = env[set_name].strip().rstrip("/") if set_name else vendor.base_url
     if set_name:
         parts = urlsplit(url)
         if parts.scheme not in ("http", "https") or not parts.hostname or parts.username:
-            raise ValueError(f"{set_name} is not an address; right is http://host:port/v1, without a password.")
+            raise ValueError(
+                f"{set_name} is not a valid URL; it must look like http://host:port/v1, without a password."
+            )
         url += vendor.path if not parts.path.strip("/") else ""
     return ProviderAccess(vendor.name, url, key)
 
@@ -204,11 +208,11 @@ def _url_names(name: str) -> tuple[str, ...]:
     return VENDORS[name].base_url_env if name in VENDORS else (NATIVE[name].url_env,)
 
 
-def _same_place(one: str, other: str) -> bool:
-    return _place(one) == _place(other)
+def _same_address(one: str, other: str) -> bool:
+    return _host_and_port(one) == _host_and_port(other)
 
 
-def _place(url: str) -> tuple[str, int]:
+def _host_and_port(url: str) -> tuple[str, int]:
     parts = urlsplit(url if "://" in url else f"http://{url}")
     host = parts.hostname or ""
     return "this machine" if host in _THIS_MACHINE else host, parts.port or (443 if parts.scheme == "https" else 80)
@@ -221,12 +225,12 @@ def _number(env: Mapping[str, str], name: str, default: float) -> float:
     except ValueError:
         value = -1.0
     if not (math.isfinite(value) and value >= 0):
-        raise ValueError(f"{name} is {text!r}; right is a number that is not negative, such as {default:g}.")
+        raise ValueError(f"{name} is {text!r}; it must be a number that is not negative, such as {default:g}.")
     return value
 
 
 def _seconds(env: Mapping[str, str], name: str, default: float) -> float:
     value = _number(env, name, default)
     if value == 0:
-        raise ValueError(f"{name} is 0; right is a number of seconds, such as {default:g}.")
+        raise ValueError(f"{name} is 0; it must be a positive number of seconds, such as {default:g}.")
     return value

@@ -1,8 +1,8 @@
-"""Providers with the keys that tenants stored: who gets which, and the only place where such a key is opened (X4).
+"""Providers with the keys that tenants stored: which tenant gets which, and the only place where such keys are decrypted.
 
-A key is opened when its provider is built, and lives in that provider from then on; nothing here logs or returns it.
-Not for: rows (`schema/queries/identity/credentials.py`), what a key looks like (`formats.py`), where a tenant's base URL may
-lead (`guarded.py`).
+A key is opened when its provider is built and from then on exists only in that provider; nothing here logs or returns it.
+Not for: rows (`schema/queries/identity/credentials.py`), key formats (`key_formats.py`), which base URLs a tenant may set
+(`http/egress_session.py`).
 """
 
 from collections.abc import Mapping, Sequence
@@ -18,7 +18,7 @@ from graphs.providers.contract import Provider
 from graphs.providers.errors import ProviderAddressRefused, ProviderUnknown
 from graphs.providers.http.egress_session import admit_name, open_guarded_session, parse_base_url
 from graphs.providers.openai.vendors import VENDORS
-from graphs.providers.registry import Listed, Providers, build_provider
+from graphs.providers.registry import ModelList, Providers, build_provider
 from graphs.providers.settings import SUPPORTED, ProviderAccess, ProviderSettings, own_address
 from schema.errors import EgressRefused, InputError, SecretUnreadable
 from schema.ttl_cache import TtlCache
@@ -26,14 +26,14 @@ from schema.vault import Sealed, Vault
 from tools.egress import EgressPolicy, Resolver
 from tools.egress.network import resolve
 
-KEEP = 1_000  # built providers, and as many tenants' sets of them; the one that was used longest ago goes
+MAX_CACHED = 1_000  # built providers, and as many tenants' sets of them; the least recently used one is dropped
 
 log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class TenantCredential:
-    """A stored key of a tenant. `base_url` is None for the vendor's own address; a changed key has a new `id`."""
+    """A tenant's stored key. `base_url` is None for the vendor's own address; a changed key has a new `id`."""
 
     tenant_id: UUID
     id: UUID
@@ -43,18 +43,18 @@ class TenantCredential:
 
 
 class TenantProviderPool:
-    """`async with OwnProviders(base, vault, policy) as own:`, once a process, inside of `base`'s life.
+    """`async with TenantProviderPool(base, vault, policy) as pool:`, once per process, while `base` is open.
 
-    `base` holds the deployment's providers and the session for the vendors' own addresses; base URLs that tenants gave
-    are called through sessions that pass the egress guard.
+    `base` has the deployment's providers and the session for the vendors' own addresses; base URLs that tenants set are
+    called through sessions that pass the egress guard.
     """
 
     def __init__(self, base: Providers, vault: Vault, policy: EgressPolicy, *, resolver: Resolver = resolve) -> None:
         self._base, self._vault, self._policy, self._resolver = base, vault, policy, resolver
         self._guarded: dict[str, aiohttp.ClientSession] = {}
-        # The tenant is part of the key: a row that was copied to another tenant must be opened there, and fail.
-        self._built: TtlCache[tuple[UUID, UUID], Provider] = TtlCache(KEEP)
-        self._sets: TtlCache[tuple[UUID, str | None, tuple[UUID, ...]], Providers] = TtlCache(KEEP)
+        # The tenant is part of the key: a row that was copied to another tenant must be decrypted there, and fail.
+        self._built: TtlCache[tuple[UUID, UUID], Provider] = TtlCache(MAX_CACHED)
+        self._sets: TtlCache[tuple[UUID, str | None, tuple[UUID, ...]], Providers] = TtlCache(MAX_CACHED)
         self._stack = AsyncExitStack()
 
     async def __aenter__(self) -> "TenantProviderPool":
@@ -70,15 +70,15 @@ class TenantProviderPool:
         await self._stack.aclose()
 
     def provider(self, credential: TenantCredential) -> Provider:
-        """The provider that calls with this key, built once. Raises SecretUnreadable or a ProviderError."""
+        """Return the provider that calls with this key, built once. Raises SecretUnreadable or a ProviderError."""
         key = (credential.tenant_id, credential.id)
         return self._built.get_or_make(key, lambda: self._build(credential))
 
     def providers(
         self, tenant_id: UUID, default_model: str | None, credentials: Sequence[TenantCredential]
     ) -> Providers:
-        """The deployment's providers with the tenant's own in place of those of the same service, and before the others;
-        `default_model` wins over the deployment's. Opens no key: each is opened when its provider is first asked for.
+        """Return the tenant's own providers, followed by those of the deployment for other services; `default_model` wins
+        over the deployment's. Opens no key: each is opened when its provider is first used.
 
         Raises ValueError for a credential of another tenant.
         """
@@ -91,17 +91,17 @@ class TenantProviderPool:
         return self._sets.get_or_make(key, lambda: TenantProviders(self, self._base, default_model, own))
 
     async def check(self, credential: TenantCredential) -> None:
-        """Try a key at the provider's own cheapest page behind it, stored or not. Raises SecretUnreadable or a
-        ProviderError; costs no tokens. Nothing is kept of it."""
+        """Check a key, stored or not, with the vendor's cheapest endpoint. Costs no tokens and caches nothing. Raises
+        SecretUnreadable or a ProviderError."""
         await self._build(credential).check_key()
 
     async def read_base_url(self, service: str, text: str) -> str | None:
-        """Return a base URL that a tenant gives, as it is to be stored; None for the vendor's own. Looks the host up.
+        """Return a tenant's base URL as it is to be stored; None for the vendor's own. Resolves the host.
 
-        Raises InputError that names `base_url`.
+        Raises InputError for the field `base_url`.
         """
-        vendor, own = VENDORS.get(service), own_address(service)
-        if own and text.strip().rstrip("/") == own:
+        vendor, pool = VENDORS.get(service), own_address(service)
+        if pool and text.strip().rstrip("/") == pool:
             return None
         try:
             url = parse_base_url(text, self._policy)
@@ -112,18 +112,18 @@ class TenantProviderPool:
 
     def _build(self, credential: TenantCredential) -> Provider:
         session = self._base.session if credential.base_url is None else self._session_to(credential)
-        # `get_access` refuses a base URL that is this headrace itself, and an incomplete row.
+        # `get_access` refuses a base URL that is headrace itself, and an incomplete row.
         settings = replace(self._base.settings, configured=(_access(credential),))
         access = settings.get_access(credential.service)
-        if not access.base_url:  # an Ollama without an address would be the one of this machine
+        if not access.base_url:  # Ollama without an address would mean this machine's
             raise ProviderUnknown(f"The stored key of {credential.service} has no base_url.")
         key = self._vault.open(credential.sealed, tenant_id=credential.tenant_id, owner_id=credential.id)
         return build_provider(replace(access, key=key), session, settings)
 
     def _session_to(self, credential: TenantCredential) -> aiohttp.ClientSession:
-        """The guarded session for an address that is looked at again: the policy may be another than when it was stored."""
+        """Return the guarded session for an address, which is checked again: the policy may have changed since."""
         if not self._guarded:
-            raise RuntimeError("OwnProviders is used before `async with` or after it")
+            raise RuntimeError("TenantProviderPool is used before `async with` or after it")
         try:
             url = parse_base_url(credential.base_url or "", self._policy)
         except EgressRefused as refused:
@@ -133,35 +133,35 @@ class TenantProviderPool:
 
 
 class TenantProviders(Providers):
-    """What one tenant may call. Has no session of its own and needs no `async with`; for services without a key of the
-    tenant it answers as the deployment's does, lists included."""
+    """The providers that one tenant may call. Has no session of its own and needs no `async with`; services for which the
+    tenant has no key are the deployment's, model lists included."""
 
     def __init__(
         self,
-        own: TenantProviderPool,
+        pool: TenantProviderPool,
         base: Providers,
         default_model: str | None,
         credentials: Mapping[str, TenantCredential],
     ) -> None:
-        super().__init__(_merged(base.settings, default_model, credentials), session=base.session)
-        self._own, self._base, self._credentials = own, base, credentials
+        super().__init__(_merge(base.settings, default_model, credentials), session=base.session)
+        self._pool, self._base, self._credentials = pool, base, credentials
 
     def get(self, name: str) -> Provider:
         """As `Providers.get`; raises SecretUnreadable too."""
         credential = self._credentials.get(name)
-        return self._base.get(name) if credential is None else self._own.provider(credential)
+        return self._base.get(name) if credential is None else self._pool.provider(credential)
 
-    async def _list(self, name: str) -> Listed:
+    async def _list(self, name: str) -> ModelList:
         if name not in self._credentials:
             return await self._base._list(name)
         try:
             return await super()._list(name)
-        except SecretUnreadable as unreadable:  # one key that can't be opened hides no other provider's models
+        except SecretUnreadable as unreadable:  # a key that can't be opened must not hide other providers' models
             log.warning("provider_list_failed", provider=name, code=unreadable.code)
-            return Listed(failure=unreadable)
+            return ModelList(failure=unreadable)
 
 
-def _merged(
+def _merge(
     settings: ProviderSettings, default_model: str | None, credentials: Mapping[str, TenantCredential]
 ) -> ProviderSettings:
     own = tuple(_access(credential) for credential in credentials.values())
@@ -174,5 +174,5 @@ def _access(credential: TenantCredential) -> ProviderAccess:
 
 
 def _rank(credential: TenantCredential) -> int:
-    """Ollama first (local, free), then as in `vendors.py`: the order of preference, as for the deployment's own."""
+    """The order of preference, as for the deployment's own: Ollama first (local, free), then as in `vendors.py`."""
     return SUPPORTED.index(credential.service) if credential.service in SUPPORTED else len(SUPPORTED)

@@ -1,7 +1,7 @@
-"""The way to addresses that tenants gave: what such a base URL may be, and aiohttp sessions that pass the egress guard.
+"""Calls to base URLs that tenants set: which URLs are allowed, and aiohttp sessions that pass the egress guard.
 
-`tools/egress` guards clients of httpx; model vendors are called through aiohttp, so its checks are put into aiohttp's
-resolver here. Addresses that the deployment configured come nowhere near this: they are the operator's own.
+`tools/egress` guards httpx clients; model vendors are called through aiohttp, so here its checks are put into aiohttp's
+resolver. Base URLs that the operator configured are not checked.
 """
 
 import socket
@@ -17,55 +17,57 @@ from tools.egress import EgressPolicy, Resolver, parse_url
 from tools.egress.addresses import as_address
 from tools.egress.urls import is_oddly_spelled
 
-MAX_LENGTH = 500
-PORTS = {"http": 80, "https": 443}
-RIGHT = "right is, say, https://models.example.com/v1"
+MAX_URL_LENGTH = 500
+DEFAULT_PORTS = {"http": 80, "https": 443}
+EXAMPLE = "it must look like https://models.example.com/v1"
 
 
 def parse_base_url(text: str, policy: EgressPolicy) -> str:
-    """Return a base URL as it is stored and called, without a slash at its end. Raises EgressRefused.
+    """Return a base URL as it is stored and called, without a trailing slash. Raises EgressRefused.
 
-    aiohttp asks no resolver about a host that is an address, so addresses are admitted here; names are when they are
-    connected to, or by `admit_name`.
+    aiohttp doesn't resolve a host that is an IP address, so addresses are checked here; names are checked when a connection
+    is made, or by `admit_name`.
     """
-    if len(text) > MAX_LENGTH:
-        raise EgressRefused(f"The address is longer than {MAX_LENGTH} characters; {RIGHT}.")
+    if len(text) > MAX_URL_LENGTH:
+        raise EgressRefused(f"The address is longer than {MAX_URL_LENGTH} characters; {EXAMPLE}.")
     url = parse_url(text)
     if "?" in text or "#" in text:
-        raise EgressRefused(f"The address must have neither a query nor a fragment; {RIGHT}.")
-    host, port = url.raw_host.decode("ascii"), url.port or PORTS[url.scheme]
+        raise EgressRefused(f"The address must have neither a query nor a fragment; {EXAMPLE}.")
+    host, port = url.raw_host.decode("ascii"), url.port or DEFAULT_PORTS[url.scheme]
     if is_oddly_spelled(host):
-        raise EgressRefused(f"{host} is an odd spelling of an address; write it as four numbers with dots.")
+        raise EgressRefused(
+            f"{host} is an unusual spelling of an IP address; write it as four decimal numbers with dots."
+        )
     if (address := as_address(host)) is not None:
         policy.admit(url.scheme, host, port, [address])
-    return _rebuilt(url.scheme, host, port, url.raw_path.decode("ascii").rstrip("/"))
+    return _rebuild(url.scheme, host, port, url.raw_path.decode("ascii").rstrip("/"))
 
 
-def _rebuilt(scheme: str, host: str, port: int, path: str) -> str:
-    """The URL from the parts that were checked. aiohttp reads it with yarl, so the two must mean the same place."""
-    shown = f"[{host}]" if ":" in host else host
-    text = f"{scheme}://{shown if port == PORTS[scheme] else f'{shown}:{port}'}{path}"
-    again = URL(text)
-    if (again.scheme, again.raw_host, again.port) != (scheme, host, port):
-        raise EgressRefused(f"The address can't be read; {RIGHT}.")
+def _rebuild(scheme: str, host: str, port: int, path: str) -> str:
+    """Rebuild the URL from the checked parts. aiohttp parses it with yarl, so both must mean the same address."""
+    host_part = f"[{host}]" if ":" in host else host
+    text = f"{scheme}://{host_part if port == DEFAULT_PORTS[scheme] else f'{host_part}:{port}'}{path}"
+    parsed = URL(text)
+    if (parsed.scheme, parsed.raw_host, parsed.port) != (scheme, host, port):
+        raise EgressRefused(f"The address can't be read; {EXAMPLE}.")
     return text
 
 
 async def admit_name(url: str, policy: EgressPolicy, resolver: Resolver) -> None:
-    """Look the host of a parsed base URL up and return when a call may go there. Raises EgressRefused."""
+    """Resolve the host of a parsed base URL; return if it may be called. Raises EgressRefused."""
     parts = URL(url)
-    host, port = parts.raw_host or "", parts.port or PORTS[parts.scheme]
+    host, port = parts.raw_host or "", parts.port or DEFAULT_PORTS[parts.scheme]
     if as_address(host) is not None:
-        return  # `parse_base_url` has admitted it
+        return  # `parse_base_url` has checked it
     try:
         await GuardedResolver(policy, parts.scheme, resolver).resolve(host, port)
     except OSError:
-        raise EgressRefused(f"{host} is not known to DNS, or DNS does not answer.") from None
+        raise EgressRefused(f"{host} can't be resolved: DNS doesn't know it or doesn't answer.") from None
 
 
 class GuardedResolver(AbstractResolver):
-    """Hands aiohttp only addresses that the policy admits, and none unless all are; it connects to just those, so a name
-    that leads elsewhere a moment later finds nobody who asks again. One for each scheme: aiohttp does not say which."""
+    """Returns a name's addresses only if the policy admits all of them. aiohttp connects to just those, so a name that
+    resolves differently a moment later has no effect. One for each scheme, because aiohttp doesn't pass it on."""
 
     def __init__(self, policy: EgressPolicy, scheme: str, resolver: Resolver) -> None:
         self._policy, self._scheme, self._resolver = policy, scheme, resolver
@@ -75,12 +77,12 @@ class GuardedResolver(AbstractResolver):
     ) -> list[ResolveResult]:
         """Raises EgressRefused, and OSError when the name has no address."""
         try:
-            found = [ip_address(text) for text in await self._resolver(host, port)]
+            addresses = [ip_address(text) for text in await self._resolver(host, port)]
         except UnicodeError:
-            found = []
-        if not found:
+            addresses = []
+        if not addresses:
             raise OSError("the name has no address")
-        self._policy.admit(self._scheme, host, port, found)
+        self._policy.admit(self._scheme, host, port, addresses)
         return [
             ResolveResult(
                 hostname=host,
@@ -90,13 +92,13 @@ class GuardedResolver(AbstractResolver):
                 proto=0,
                 flags=socket.AI_NUMERICHOST | socket.AI_NUMERICSERV,
             )
-            for address in dict.fromkeys(found)
+            for address in dict.fromkeys(addresses)
         ]
 
     async def close(self) -> None:
-        """There is nothing to release."""
+        """Does nothing: there is nothing to release."""
 
 
 def open_guarded_session(policy: EgressPolicy, scheme: str, resolver: Resolver) -> aiohttp.ClientSession:
-    """A session for `scheme` only. It reads no proxies and no .netrc (aiohttp's default), and keeps no cookies."""
+    """Return a session for `scheme` only. It ignores proxy settings and .netrc (aiohttp's default) and keeps no cookies."""
     return open_session(GuardedResolver(policy, scheme, resolver))

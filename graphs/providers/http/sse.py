@@ -1,38 +1,38 @@
-"""Server-Sent Events and NDJSON taken apart: bytes in as they arrive, whole payloads out.
+"""Parsers for Server-Sent Events and NDJSON: bytes in as they arrive, complete payloads out.
 
-Only what model vendors use of SSE: the `data` field. `event`, `id`, `retry` and comments are skipped; an `error:`
-line (llama.cpp writes one) counts as data. Anything else is not SSE and raises.
+Only the part of SSE that model vendors use: the `data` field. `event`, `id`, `retry` and comments are skipped; an `error:`
+line (from llama.cpp) counts as data. Anything else is not SSE and raises.
 """
 
 from graphs.providers.errors import ProviderInvalidResponse
 
-LINE_LIMIT = 16 * 1024 * 1024
+MAX_LINE_BYTES = 16 * 1024 * 1024
 _SKIPPED = (b":", b"event", b"id", b"retry")
 
 
 class LineSplitter:
-    """Whole lines from pieces that are cut anywhere; the unfinished last line waits for its rest."""
+    """Splits chunks into lines; an unfinished last line is held back."""
 
     def __init__(self, provider: str) -> None:
         self._provider = provider
         self._tail = b""
 
     def feed(self, piece: bytes) -> list[bytes]:
-        """The lines that are complete now, without their `\\n`; a `\\r` before it stays."""
+        """Return the lines that are complete now, without `\\n`; a `\\r` before it stays."""
         lines = (self._tail + piece if self._tail else piece).split(b"\n")
         self._tail = lines.pop()
-        if len(self._tail) > LINE_LIMIT:
-            raise ProviderInvalidResponse(f"{self._provider} sent a line of more than {LINE_LIMIT >> 20} MiB.")
+        if len(self._tail) > MAX_LINE_BYTES:
+            raise ProviderInvalidResponse(f"{self._provider} sent a line of more than {MAX_LINE_BYTES >> 20} MiB.")
         return lines
 
-    def rest(self) -> bytes:
-        """What is left when the stream has ended: a last line without a line break, or nothing."""
+    def flush(self) -> bytes:
+        """Return what is left at the end of the stream: a last line without a line break, or nothing."""
         tail, self._tail = self._tail, b""
         return tail
 
 
 class SseSplitter:
-    """Payloads of SSE events; several `data` lines of one event are joined as the standard says."""
+    """Splits chunks into the payloads of SSE events; several `data` lines of an event are joined, as the standard says."""
 
     def __init__(self, provider: str) -> None:
         self._provider = provider
@@ -40,16 +40,16 @@ class SseSplitter:
         self._data: list[bytes] = []
 
     def feed(self, piece: bytes) -> list[bytes]:
-        """The payloads of the events that are complete now."""
+        """Return the payloads of the events that are complete now."""
         payloads: list[bytes] = []
         for line in self._lines.feed(piece):
             self._take(line, payloads)
         return payloads
 
-    def rest(self) -> list[bytes]:
-        """At the end of the stream: an event whose closing empty line never came (some vendors' `[DONE]`)."""
+    def flush(self) -> list[bytes]:
+        """Return what is left at the end of the stream: an event without its closing empty line (some vendors' `[DONE]`)."""
         payloads: list[bytes] = []
-        for line in (self._lines.rest(), b""):
+        for line in (self._lines.flush(), b""):
             self._take(line, payloads)
         return payloads
 

@@ -1,4 +1,4 @@
-"""From what a vendor answered (HTTP status, headers, error body) to one of our errors."""
+"""Translates a vendor's HTTP status, headers and error body into one of our errors."""
 
 import math
 from collections.abc import Mapping
@@ -10,7 +10,6 @@ import msgspec
 
 from graphs.providers.errors import (
     ModelUnknown,
-    ProviderElsewhere,
     ProviderInvalidResponse,
     ProviderOverloaded,
     ProviderQuotaExhausted,
@@ -18,85 +17,86 @@ from graphs.providers.errors import (
     ProviderRefused,
     ProviderRejectedKey,
     ProviderTimeout,
+    ProviderWrongBaseUrl,
     ToolsUnsupported,
     safe_excerpt,
 )
 from schema.errors import ProviderError
 
-RETRY_AFTER_LIMIT_S = 3600.0
-SPENT = frozenset({"insufficient_quota", "billing_hard_limit_reached", "billing_not_active"})
-NO_MODEL = frozenset({"model_not_found", "DeploymentNotFound"})
-NO_TOOLS = (
+MAX_RETRY_AFTER_S = 3600.0
+QUOTA_CODES = frozenset({"insufficient_quota", "billing_hard_limit_reached", "billing_not_active"})
+MODEL_NOT_FOUND_CODES = frozenset({"model_not_found", "DeploymentNotFound"})
+NO_TOOLS_PHRASES = (
     "does not support tools",  # Ollama, 400
     "endpoints found that support tool use",  # OpenRouter, 404
     "requires --enable-auto-tool-choice",  # vLLM, 400
     "tools param requires --jinja",  # llama.cpp, 500
 )
-BAD_KEY = "API_KEY_INVALID"  # Google's reason; the status is 400
+BAD_KEY_REASON = "API_KEY_INVALID"  # Google's reason; the status is 400
 
 
 def error_for_status(  # noqa: PLR0911 -- one return per kind of answer reads best
-    provider: str, status: int, headers: Mapping[str, str], said: str, *, key: str = "", model: str = ""
+    provider: str, status: int, headers: Mapping[str, str], body: str, *, key: str = "", model: str = ""
 ) -> ProviderError:
-    """The error for an answer that is not 200. `said` is its body, `key` is masked in what is quoted from it."""
-    message, code = explain(said)
-    quoted = safe_excerpt(message, key)
+    """Return the error for a response that is not 200. `key` is masked in what is quoted from the body."""
+    message, code = parse_error_body(body)
+    excerpt = safe_excerpt(message, key)
     retry_after_s = parse_retry_after(headers)
-    if status in (401, 403) or (status == 400 and BAD_KEY in said):
-        # A vendor may echo the key here in a form that no mask knows, so nothing is quoted.
-        return ProviderRejectedKey(f"{provider} rejected the key ({status}): check it and what it may use.")
-    if status == 429 and code not in SPENT:
-        return ProviderRateLimited(f"{provider} is limiting our requests (429).", retry_after_s)
-    if any(words in message for words in NO_TOOLS):
+    if status in (401, 403) or (status == 400 and BAD_KEY_REASON in body):
+        # A vendor may echo the key here in a form that the mask misses, so nothing is quoted.
+        return ProviderRejectedKey(f"{provider} rejected the key ({status}). Check the key and its permissions.")
+    if status == 429 and code not in QUOTA_CODES:
+        return ProviderRateLimited(f"{provider} is rate-limiting our requests (429).", retry_after_s)
+    if any(words in message for words in NO_TOOLS_PHRASES):
         return ToolsUnsupported(f"{model or 'The model'} of {provider} can't call tools natively.")
     if status == 408:
-        return ProviderTimeout(f"{provider} gave up waiting (408).")
+        return ProviderTimeout(f"{provider} timed out (408).")
     if status == 409 or status >= 500:
-        return ProviderOverloaded(f"{provider} failed on its side ({status}).", retry_after_s)
-    if model and (code in NO_MODEL or (status == 404 and "model" in message.lower())):
-        return ModelUnknown(f"{provider} has no model {model!r}: {quoted}")
+        return ProviderOverloaded(f"{provider} failed with a server error ({status}).", retry_after_s)
+    if model and (code in MODEL_NOT_FOUND_CODES or (status == 404 and "model" in message.lower())):
+        return ModelUnknown(f"{provider} has no model {model!r}: {excerpt}")
     if status < 400:
-        return ProviderInvalidResponse(f"{provider} answered {status} where 200 was due: check its base URL.")
-    kind = (
+        return ProviderInvalidResponse(f"{provider} answered with status {status} instead of 200; check its base URL.")
+    error_class = (
         ProviderQuotaExhausted
         if status in (402, 429)
-        else ProviderElsewhere
+        else ProviderWrongBaseUrl
         if status in (404, 405, 410)
         else ProviderRefused
     )
-    return kind(f"{provider} refused the request ({status}): {quoted or 'it gave no reason'}")
+    return error_class(f"{provider} refused the request ({status}): {excerpt or 'it gave no reason'}")
 
 
 def error_in_stream(provider: str, error: Any, *, key: str = "") -> ProviderError:
-    """The error for an error object that came in the middle of a 200 answer."""
+    """Return the error for an error object in the middle of a 200 response."""
     message, code = _message_and_code(error)
     status = int(code) if code.isdigit() else 0
     if status == 429 or "rate_limit" in code:
-        return ProviderRateLimited(f"{provider} is limiting our requests: {safe_excerpt(message, key)}")
+        return ProviderRateLimited(f"{provider} is rate-limiting our requests: {safe_excerpt(message, key)}")
     if status in (401, 403):
-        return ProviderRejectedKey(f"{provider} rejected the key ({status}): check it and what it may use.")
-    if code in SPENT or status == 402:
+        return ProviderRejectedKey(f"{provider} rejected the key ({status}). Check the key and its permissions.")
+    if code in QUOTA_CODES or status == 402:
         return ProviderQuotaExhausted(f"{provider} refused the request: {safe_excerpt(message, key)}")
     if 400 <= status < 500 or code.startswith(("invalid", "context_length", "content_")):
         return ProviderRefused(f"{provider} refused the request: {safe_excerpt(message, key)}")
     return ProviderOverloaded(f"{provider} failed in mid-answer: {safe_excerpt(message, key)}")
 
 
-def explain(said: str) -> tuple[str, str]:
-    """(message, code) of an error body: OpenAI's, Ollama's, FastAPI's or plain text; no HTML."""
+def parse_error_body(text: str) -> tuple[str, str]:
+    """Return (message, code) of an error body in OpenAI's, Ollama's or FastAPI's format or plain text; HTML gives nothing."""
     try:
-        body = msgspec.json.decode(said)
+        text = msgspec.json.decode(text)
     except (msgspec.DecodeError, UnicodeDecodeError):
-        return ("", "") if said.lstrip().startswith("<") else (said, "")
-    if isinstance(body, list) and len(body) == 1:  # Google's, for OpenAI's clients
-        body = body[0]
-    if not isinstance(body, dict):
-        return str(body), ""
-    return _message_and_code(body.get("error") or body.get("detail") or body)
+        return ("", "") if text.lstrip().startswith("<") else (text, "")
+    if isinstance(text, list) and len(text) == 1:  # Google's, for OpenAI's clients
+        text = text[0]
+    if not isinstance(text, dict):
+        return str(text), ""
+    return _message_and_code(text.get("error") or text.get("detail") or text)
 
 
 def parse_retry_after(headers: Mapping[str, str]) -> float | None:
-    """Seconds to wait from `retry-after-ms` (OpenAI, Azure) or `Retry-After` (seconds or a date), at most an hour."""
+    """Return the seconds to wait by `retry-after-ms` (OpenAI, Azure) or `Retry-After` (seconds or a date), at most an hour."""
     try:
         if (ms := headers.get("retry-after-ms")) is not None:
             wait_s = float(ms) / 1000
@@ -105,14 +105,14 @@ def parse_retry_after(headers: Mapping[str, str]) -> float | None:
         elif value.replace(".", "", 1).strip().isdigit():
             wait_s = float(value)
         else:
-            when = parsedate_to_datetime(value)
-            when = when if when.tzinfo else when.replace(tzinfo=UTC)
-            wait_s = (when - datetime.now(UTC)).total_seconds()
+            retry_at = parsedate_to_datetime(value)
+            retry_at = retry_at if retry_at.tzinfo else retry_at.replace(tzinfo=UTC)
+            wait_s = (retry_at - datetime.now(UTC)).total_seconds()
     except ValueError:
         return None
     if math.isnan(wait_s):
         return None
-    return min(max(wait_s, 0.0), RETRY_AFTER_LIMIT_S)
+    return min(max(wait_s, 0.0), MAX_RETRY_AFTER_S)
 
 
 def _message_and_code(error: Any) -> tuple[str, str]:

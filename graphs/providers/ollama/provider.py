@@ -1,9 +1,8 @@
 """Ollama, over its own protocol: chat with thinking and tools, and models that are pulled when they are missing.
 
-The official `ollama` package is not called, it is the reference for the wire format (the tests run it against the
-same counterpart). Its client is httpx: a second connection pool and 47 µs a token where this one takes 15, and even
-for management it would add a client with time limits, errors and cancelling of its own, while listing is one GET and
-pulling is one more NDJSON stream. `parse_host` is its `_parse_host`.
+The official `ollama` package is only the reference for the wire format (the tests run it against the same counterpart). Its
+httpx client would be a second connection pool with time limits, errors and cancelling of its own, and takes 47 µs a token
+instead of 15. `parse_host` is its `_parse_host`.
 """
 
 import ipaddress
@@ -24,16 +23,19 @@ from graphs.providers.errors import (
     safe_excerpt,
 )
 from graphs.providers.http.sse import LineSplitter
-from graphs.providers.http.vendor_call import VendorClient, decode_answer
-from graphs.providers.ollama.show import read_shown
+from graphs.providers.http.vendor_client import VendorClient, decode_response
+from graphs.providers.ollama.show import parse_show
 from graphs.providers.ollama.wire_format import LineReader, request_body
 from schema.ttl_cache import TtlCache
 
 NAME = "ollama"
 DEFAULT_PORT = 11434
 FIRST_MODEL = "llama3.2:3b"  # pulled, with progress, by an Ollama that has nothing yet
-KEEP_SHOWN, KEEP_SHOWN_S = 1000, 300.0  # what a model can do changes only when another one is pulled under its name
-PROGRESS_STEP = 0.01  # a pull reports many times a second; one in a hundred of its size is enough to show
+MAX_CACHED_MODELS, CAPABILITIES_TTL_S = (
+    1000,
+    300.0,
+)  # capabilities change only when another model is pulled under the same name
+PROGRESS_STEP = 0.01  # a pull reports many times a second; showing every hundredth of its size is enough
 
 
 class _Tag(msgspec.Struct):
@@ -57,7 +59,7 @@ class _Vectors(msgspec.Struct):
 
 
 class Ollama:
-    """A `Provider` and `Embedder`; a model that is missing is pulled first, with `Progress` deltas."""
+    """A `Provider` and `Embedder`; a missing model is pulled first, with `Progress` deltas."""
 
     name = NAME
 
@@ -73,10 +75,10 @@ class Ollama:
             timeouts=self._timeouts,
             key=key,
         )
-        self._shown: TtlCache[str, Capabilities] = TtlCache(KEEP_SHOWN, KEEP_SHOWN_S)
+        self._capabilities: TtlCache[str, Capabilities] = TtlCache(MAX_CACHED_MODELS, CAPABILITIES_TTL_S)
 
     async def stream(self, request: ModelRequest) -> AsyncGenerator[Delta, None]:
-        """See `Provider.stream`. Raises ModelUnknown when the model is neither there nor can be pulled."""
+        """See `Provider.stream`. Raises ModelUnknown if the model is missing and can't be pulled."""
         body = request_body(request)
         try:
             async with aclosing(self._chat(request, body)) as chat:
@@ -93,78 +95,78 @@ class Ollama:
                 yield delta
 
     async def list_models(self) -> list[ModelInfo]:
-        """GET /api/tags: the models that are on its disk."""
+        """GET /api/tags: the models that are on disk."""
         data = await self._http.request("GET", "api/tags")
-        found = decode_answer(NAME, msgspec.json.Decoder(_Tags).decode, data)
+        found = decode_response(NAME, msgspec.json.Decoder(_Tags).decode, data)
         return [ModelInfo(NAME, tag.model or tag.name) for tag in found.models or ()]
 
     async def describe(self, model: str) -> Capabilities | None:
-        """POST /api/show, kept for five minutes; None for a model that is not there yet, which is asked for again.
+        """POST /api/show, cached for five minutes; None, which is not cached, for a model that is missing.
 
         Raises ProviderError.
         """
-        shown = self._shown.get(model)
+        shown = self._capabilities.get(model)
         if shown is None:
             try:
                 data = await self._http.request("POST", "api/show", msgspec.json.encode({"model": model}), model=model)
             except ModelUnknown:
                 return None
-            shown = read_shown(NAME, data)
-            self._shown.put(model, shown)
+            shown = parse_show(NAME, data)
+            self._capabilities.put(model, shown)
         return shown
 
     async def check_key(self) -> None:
-        """GET /api/tags: a plain Ollama has no keys, one behind a proxy may."""
+        """GET /api/tags: a plain Ollama has no keys, but one behind a proxy may."""
         await self._http.request("GET", "api/tags")
 
     async def embed(self, texts: Sequence[str], model: str) -> list[list[float]]:
-        """POST /api/embed, all texts in one call. A missing model is not pulled here: ModelUnknown."""
+        """POST /api/embed, all texts in one call. A missing model is not pulled; it raises ModelUnknown."""
         if not texts:
             return []
         body = msgspec.json.encode({"model": model, "input": list(texts)})
         data = await self._http.request("POST", "api/embed", body, self._timeouts.first_token_s, model=model)
-        found = decode_answer(NAME, msgspec.json.Decoder(_Vectors).decode, data).embeddings
+        found = decode_response(NAME, msgspec.json.Decoder(_Vectors).decode, data).embeddings
         if len(found) != len(texts):
             raise ProviderInvalidResponse(f"{NAME} sent {len(found)} vectors for {len(texts)} texts.")
         return found
 
     async def _chat(self, request: ModelRequest, body: bytes) -> AsyncGenerator[Delta, None]:
         lines, reader = LineSplitter(NAME), LineReader(NAME, request)
-        async with self._http.open("api/chat", body, model=request.model) as wire:
+        async with self._http.open("api/chat", body, model=request.model) as response:
             while not reader.ended:
-                piece = await wire.read()
-                deltas = reader.feed(lines.feed(piece) if piece else [lines.rest()])
+                piece = await response.read()
+                deltas = reader.feed(lines.feed(piece) if piece else [lines.flush()])
                 for delta in deltas:
                     yield delta
                 reader.check()
                 if deltas:
-                    wire.heard()
+                    response.note_activity()
                 if not piece:
                     break
             yield reader.finish()
-            await wire.drain()
+            await response.drain()
 
     async def _pull(self, model: str) -> AsyncGenerator[Progress, None]:
         body = msgspec.json.encode({"model": model, "stream": True})
         lines, shown, pulled = LineSplitter(NAME), Progress(""), False
         silence_s = self._timeouts.pull_s
-        async with self._http.open("api/pull", body, model=model, first_s=silence_s, next_s=silence_s) as wire:
-            while piece := await wire.read():
-                wire.heard()
+        async with self._http.open("api/pull", body, model=model, first_s=silence_s, next_s=silence_s) as response:
+            while piece := await response.read():
+                response.note_activity()
                 for line in lines.feed(piece):
                     step = _progress(line, model)
                     pulled = pulled or step.text == "success"
                     if _worth_showing(step, shown):
                         yield (shown := step)
             if not pulled:
-                raise ProviderStreamCut(f"{NAME} stopped pulling {model!r} before it was whole.")
+                raise ProviderStreamCut(f"{NAME} stopped pulling {model!r} before it was complete.")
 
 
 def _progress(line: bytes, model: str) -> Progress:
-    step = decode_answer(NAME, msgspec.json.Decoder(_Pull).decode, line)
+    step = decode_response(NAME, msgspec.json.Decoder(_Pull).decode, line)
     if step.error is not None:
         if "file does not exist" in step.error or "not found" in step.error:
-            raise ModelUnknown(f"{NAME} has no model {model!r}, and its registry has none to pull.")
+            raise ModelUnknown(f"{NAME} has no model {model!r}, and its registry has none of this name.")
         raise ProviderRefused(f"{NAME} could not pull {model!r}: {safe_excerpt(step.error)}")
     return Progress(step.status, step.completed, step.total)
 
@@ -176,11 +178,11 @@ def _worth_showing(step: Progress, shown: Progress) -> bool:
 
 
 def parse_host(host: str) -> str:
-    """The base URL that `OLLAMA_HOST` means, as the official client reads it.
+    """Return the base URL that `OLLAMA_HOST` means, as the official client reads it.
 
-    `""` is http://127.0.0.1:11434; a port without a host, a host without a port or a scheme, IPv6 in brackets and a
-    path are all fine; a scheme without a port means 80 or 443. `0.0.0.0`, which servers are told to listen on, is
-    this machine. Raises ValueError for a port that is none.
+    `""` is http://127.0.0.1:11434; a port without a host, a host without a port or a scheme, IPv6 in brackets and a path are
+    all allowed; a scheme without a port means 80 or 443. `0.0.0.0`, a listen address, means this machine. Raises ValueError
+    for an invalid port.
     """
     scheme, found, rest = host.strip().partition("://")
     if not found:

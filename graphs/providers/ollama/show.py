@@ -1,11 +1,11 @@
-"""What Ollama's /api/show tells of a model, as capabilities."""
+"""Parses the response of Ollama's /api/show."""
 
 from typing import Any
 
 import msgspec
 
 from graphs.providers.capabilities import Capabilities
-from graphs.providers.http.vendor_call import decode_answer
+from graphs.providers.http.vendor_client import decode_response
 
 
 class _Details(msgspec.Struct):
@@ -13,23 +13,23 @@ class _Details(msgspec.Struct):
     families: list[str] | None = None
 
 
-class _Shown(msgspec.Struct):
+class _ShowResponse(msgspec.Struct):
     capabilities: list[str] | None = None
     template: str = ""
     details: _Details | None = None
     model_info: dict[str, Any] | None = None
 
 
-_decode = msgspec.json.Decoder(_Shown).decode
-_SEEING = frozenset({"clip", "mllama"})
+_decode = msgspec.json.Decoder(_ShowResponse).decode
+_VISION_FAMILIES = frozenset({"clip", "mllama"})
 
 
-def read_shown(provider: str, data: bytes) -> Capabilities:
-    """Capabilities from the answer; before 0.6.4 it lists none, and the prompt template tells: it knows tools or not.
+def parse_show(provider: str, data: bytes) -> Capabilities:
+    """Return a model's capabilities. Versions before 0.6.4 list none; then the prompt template tells about tools.
 
-    Raises ProviderGarbage.
+    Raises ProviderInvalidResponse.
     """
-    shown = decode_answer(provider, _decode, data)
+    shown = decode_response(provider, _decode, data)
     lengths = [
         value
         for key, value in (shown.model_info or {}).items()
@@ -39,4 +39,4 @@ def read_shown(provider: str, data: bytes) -> Capabilities:
     if shown.capabilities is not None:
         return Capabilities("tools" in shown.capabilities, "vision" in shown.capabilities, context)
     families = {shown.details.family, *(shown.details.families or ())} if shown.details else set()
-    return Capabilities(".Tools" in shown.template, bool(families & _SEEING), context)
+    return Capabilities(".Tools" in shown.template, bool(families & _VISION_FAMILIES), context)

@@ -1,4 +1,4 @@
-"""Ollama's chat wire format, both ways: a `ModelRequest` into a body, NDJSON lines into deltas.
+"""Ollama's chat wire format in both directions: a `ModelRequest` to a body, NDJSON lines to deltas.
 
 The field names are those of the official `ollama` package 0.6 (`ollama/_types.py`), which the tests run against the
 same counterpart.
@@ -25,7 +25,7 @@ from graphs.providers.contract import (
 )
 from graphs.providers.errors import ProviderRefused, ProviderStreamCut
 from graphs.providers.http.statuses import error_in_stream
-from graphs.providers.http.vendor_call import decode_answer
+from graphs.providers.http.vendor_client import decode_response
 from graphs.providers.tokens import estimate_input, estimate_tokens
 from schema.errors import ProviderError
 
@@ -71,29 +71,29 @@ class LineReader:
 
     @property
     def ended(self) -> bool:
-        """`"done": true` came: nothing more is read."""
+        """Whether `"done": true` has arrived, after which nothing is read."""
         return self._last is not None
 
     def feed(self, lines: list[bytes]) -> list[Delta]:
-        """The deltas of these lines, text next to text joined. What went wrong among them is kept for `check`."""
+        """Return the deltas of these lines, with adjacent text joined. An error among them is left for `check`."""
         text: list[str] = []
         deltas: list[Delta] = []
         try:
             for line in lines:
                 if line and line != b"\r":
-                    self._take(decode_answer(self._provider, _decode, line), text, deltas)
+                    self._take(decode_response(self._provider, _decode, line), text, deltas)
         except ProviderError as exc:
             self._failure = exc
         self._flush(text, deltas)
         return deltas
 
     def check(self) -> None:
-        """Raises what the last `feed` ran into: ProviderGarbage, or Ollama's own error."""
+        """Raise the error of the last `feed`, if any: ProviderInvalidResponse, or Ollama's own."""
         if self._failure is not None:
             raise self._failure
 
     def finish(self) -> Finished:
-        """The last delta; raises ProviderCut when `"done": true` never came."""
+        """Return the last delta. Raises ProviderStreamCut if `"done": true` never came."""
         if self._last is None:
             raise ProviderStreamCut(f"{self._provider} ended its answer without an end mark.")
         reason = "tool_calls" if self._calls else "length" if self._last.done_reason == "length" else "stop"
@@ -123,11 +123,11 @@ class LineReader:
             text.clear()
 
     def _call(self, call: _ToolCall) -> ToolCallDelta:
-        # Ollama sends a call whole and, before 0.12, without an id.
+        # Ollama sends a call in one piece and, before 0.12, without an id.
         index = self._calls
         self._calls += 1
-        given = call.function.arguments
-        arguments = given if isinstance(given, str) else msgspec.json.encode(given or {}).decode()
+        raw = call.function.arguments
+        arguments = raw if isinstance(raw, str) else msgspec.json.encode(raw or {}).decode()
         self._chars += len(arguments)
         return ToolCallDelta(
             index, call.id or make_call_id(self._request.messages, index), call.function.name, arguments
@@ -136,14 +136,14 @@ class LineReader:
     def _count(self, last: _Line) -> Usage:
         if last.eval_count is None:
             return Usage(estimate_input(self._request.messages), estimate_tokens(self._chars), estimated=True)
-        # A prompt that Ollama has in its cache is left out of older versions' answers.
+        # Older versions don't count a prompt that is in their cache.
         if last.prompt_eval_count is None:
             return Usage(estimate_input(self._request.messages), last.eval_count, estimated=True)
         return Usage(last.prompt_eval_count, last.eval_count)
 
 
 def request_body(request: ModelRequest) -> bytes:
-    """The JSON body of a streaming chat. Raises ProviderRefused for a picture that is not a `data:` URL."""
+    """Return the JSON body of a streaming chat. Raises ProviderRefused for an image that is not a `data:` URL."""
     names = {p.id: p.name for m in request.messages for p in m.parts if isinstance(p, ToolCallPart)}
     body: dict[str, Any] = {
         "model": request.model,
@@ -152,10 +152,10 @@ def request_body(request: ModelRequest) -> bytes:
     }
     if options := _options(request):
         body["options"] = options
-    if request.tools and request.tool_choice != "none":  # Ollama knows no other tool_choice
+    if request.tools and request.tool_choice != "none":  # Ollama has no other tool_choice
         body["tools"] = request.tools
-    if (form := _format(request.response_format)) is not None:
-        body["format"] = form
+    if (response_format := _format(request.response_format)) is not None:
+        body["format"] = response_format
     if request.reasoning_effort is not None:
         body["think"] = False if request.reasoning_effort == "none" else request.reasoning_effort
     return msgspec.json.encode(body)
@@ -185,7 +185,7 @@ def _format(response_format: dict[str, Any] | None) -> str | dict[str, Any] | No
 
 
 def message_body(message: Message, tool_names: dict[str, str]) -> list[dict[str, Any]]:
-    """Ollama's message objects for one of ours. It names the tool of a result where OpenAI gives the call's id."""
+    """Return Ollama's messages for one of ours. Its results name the tool, while OpenAI's have the call's id."""
     results = [p for p in message.parts if isinstance(p, ToolResultPart)]
     if results:
         return [
@@ -204,11 +204,11 @@ def message_body(message: Message, tool_names: dict[str, str]) -> list[dict[str,
 def _base64_of(image: ImagePart) -> str:
     head, _, data = image.url.partition(",")
     if not (head.startswith("data:") and head.endswith(";base64")):
-        raise ProviderRefused("ollama takes pictures as base64 data: URLs only, not as addresses to fetch.")
+        raise ProviderRefused("ollama accepts images only as base64 data: URLs, not as URLs to fetch.")
     try:
         base64.b64decode(data, validate=True)
     except ValueError as exc:  # binascii.Error, or a character that is not ASCII
-        raise ProviderRefused("ollama was to be sent a picture whose data: URL is not base64.") from exc
+        raise ProviderRefused("An image's data: URL is not valid base64, so it can't be sent to ollama.") from exc
     return data
 
 
@@ -217,5 +217,5 @@ def _arguments(call: ToolCallPart) -> dict[str, Any]:
         arguments = msgspec.json.decode(call.arguments or "{}")
     except msgspec.DecodeError:
         arguments = None
-    # A model may have written broken JSON earlier in the conversation; the text still tells what it meant.
+    # A model may have written broken JSON earlier in the conversation; the text still shows what it meant.
     return arguments if isinstance(arguments, dict) else {"arguments": call.arguments}

@@ -1,4 +1,4 @@
-"""Every vendor that speaks OpenAI's HTTP protocol, told apart by its row in `vendors.py`."""
+"""The provider for all vendors that speak OpenAI's HTTP protocol; `vendors.py` has their differences."""
 
 from collections.abc import AsyncGenerator, Sequence
 
@@ -8,20 +8,20 @@ import msgspec
 from graphs.providers.contract import Delta, ModelInfo, ModelRequest, ProviderTimeouts
 from graphs.providers.errors import ProviderInvalidResponse, ProviderStalled, ProviderStreamCut
 from graphs.providers.http.sse import SseSplitter
-from graphs.providers.http.vendor_call import VendorClient, VendorStream, decode_answer
+from graphs.providers.http.vendor_client import VendorClient, VendorStream, decode_response
 from graphs.providers.openai.vendors import Auth, Vendor
 from graphs.providers.openai.wire_format import ChunkReader, request_body
 
 
 class _Model(msgspec.Struct):
     id: str = ""
-    name: str = ""  # Cohere's word for it
+    name: str = ""  # Cohere's field for it
     created: float | None = None
 
 
 class _Models(msgspec.Struct):
     data: list[_Model] | None = None
-    models: list[_Model] | None = None  # Cohere lists in its own shape, beside OpenAI's address too
+    models: list[_Model] | None = None  # Cohere lists in its own format, even on its OpenAI-compatible endpoint
 
 
 class _Vector(msgspec.Struct):
@@ -34,7 +34,7 @@ class _Vectors(msgspec.Struct):
 
 
 class OpenAICompatible:
-    """A `Provider` and `Embedder` over the shared session; holds no connection and no state of its own."""
+    """A `Provider` and `Embedder` over the shared session, without connections or state of its own."""
 
     def __init__(
         self,
@@ -49,26 +49,26 @@ class OpenAICompatible:
         self._key = key
         self._timeouts = timeouts or ProviderTimeouts()
         self._http = self._open(session, _auth(vendor.auth, key))
-        self._lists = self._open(session, _auth(vendor.list_auth or vendor.auth, key) | dict(vendor.list_headers))
+        self._list_client = self._open(session, _auth(vendor.list_auth or vendor.auth, key) | dict(vendor.list_headers))
 
     async def stream(self, request: ModelRequest) -> AsyncGenerator[Delta, None]:
-        """See `Provider.stream`. Deltas that arrive in one network read are handed out together."""
+        """See `Provider.stream`. Deltas that arrive in one network read are yielded together."""
         body = request_body(request, self._vendor)
         events = SseSplitter(self.name)
         chunks = ChunkReader(self.name, request, self._key)
-        async with self._http.open("chat/completions", body, model=request.model) as wire:
+        async with self._http.open("chat/completions", body, model=request.model) as response:
             while not chunks.ended:
-                piece = await self._read(wire, chunks)
-                deltas = chunks.feed(events.feed(piece) if piece else events.rest())
+                piece = await self._read(response, chunks)
+                deltas = chunks.feed(events.feed(piece) if piece else events.flush())
                 for delta in deltas:
                     yield delta
                 chunks.check()
-                if deltas or chunks.said_why:
-                    wire.heard(self._timeouts.end_mark_s if chunks.said_why else None)
+                if deltas or chunks.has_finish_reason:
+                    response.note_activity(self._timeouts.end_mark_s if chunks.has_finish_reason else None)
                 if not piece:
                     break
             yield chunks.finish()
-            await wire.drain()
+            await response.drain()
 
     def _open(self, session: aiohttp.ClientSession, headers: dict[str, str]) -> VendorClient:
         return VendorClient(
@@ -80,18 +80,18 @@ class OpenAICompatible:
             key=self._key,
         )
 
-    async def _read(self, wire: VendorStream, chunks: ChunkReader) -> bytes:
+    async def _read(self, response: VendorStream, chunks: ChunkReader) -> bytes:
         try:
-            return await wire.read()
+            return await response.read()
         except (ProviderStreamCut, ProviderStalled):
-            if chunks.said_why:
-                return b""  # the answer was whole; only its usage is missing
+            if chunks.has_finish_reason:
+                return b""  # the answer is complete; only its usage is missing
             raise
 
     async def list_models(self) -> list[ModelInfo]:
-        """GET /models; raises ProviderGarbage when it is not a list of models."""
-        data = await self._lists.request("GET", self._vendor.models)
-        found = decode_answer(self.name, msgspec.json.Decoder(_Models).decode, data)
+        """GET /models. Raises ProviderInvalidResponse if the response is not a list of models."""
+        data = await self._list_client.request("GET", self._vendor.models)
+        found = decode_response(self.name, msgspec.json.Decoder(_Models).decode, data)
         listed = found.models if found.data is None else found.data
         if listed is None:
             raise ProviderInvalidResponse(f"{self.name} sent something that is not a list of models.")
@@ -103,8 +103,8 @@ class OpenAICompatible:
         ]
 
     async def check_key(self) -> None:
-        """GET of the vendor's cheapest page behind the key."""
-        await self._lists.request("GET", self._vendor.key_check)
+        """GET the vendor's cheapest endpoint that requires the key."""
+        await self._list_client.request("GET", self._vendor.key_check)
 
     async def embed(self, texts: Sequence[str], model: str) -> list[list[float]]:
         """POST /embeddings, all texts in one call."""
@@ -112,7 +112,7 @@ class OpenAICompatible:
             return []
         body = msgspec.json.encode({"model": model, "input": list(texts), "encoding_format": "float"})
         data = await self._http.request("POST", "embeddings", body, self._timeouts.first_token_s, model=model)
-        found = decode_answer(self.name, msgspec.json.Decoder(_Vectors).decode, data).data
+        found = decode_response(self.name, msgspec.json.Decoder(_Vectors).decode, data).data
         if len(found) != len(texts):
             raise ProviderInvalidResponse(f"{self.name} sent {len(found)} vectors for {len(texts)} texts.")
         return [v.embedding for v in sorted(found, key=lambda v: v.index)]

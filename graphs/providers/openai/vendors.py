@@ -7,20 +7,19 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 Auth = Literal["bearer", "api-key", "x-api-key"]
-"""How a key travels: as `Authorization: Bearer …`, or as a header of this name."""
+"""How a key is sent: as `Authorization: Bearer …`, or in a header of this name."""
 
 
 @dataclass(frozen=True, slots=True)
 class Vendor:
-    """What one vendor does its own way.
+    """How one vendor differs from the others.
 
-    `base_url` is empty where every user has an address of their own. `path` is appended to an address that comes from
-    the environment without a path. `preferred` are the models to take when none is named, the first that the vendor
-    lists; `lists_own` means that what it lists was loaded by its owner, so that the first one is a fair choice.
+    `base_url` is empty if every user has an address of their own. `path` is appended to an address from the environment
+    that has no path. `preferred` are the models to use when none is named: the first that the vendor lists. `lists_own`:
+    the listed models were loaded by the server's owner, so the first one is a good choice.
 
-    `models` is where it lists its models and `key_check` the cheapest GET that fails with a wrong key, a whole URL
-    where that lies elsewhere; `list_auth` and `list_headers` go with both where they want something else than chat
-    does. `id_prefix` stands before every name in its list and is left out.
+    `models` is the path of its model list, `key_check` that of the cheapest GET that fails with a wrong key (a whole URL if
+    it is on another host); `list_auth` and `list_headers` replace chat's for both. `id_prefix` is stripped from listed names.
     """
 
     name: str
@@ -42,10 +41,10 @@ class Vendor:
     lists_own: bool = False
 
     def at(self, base_url: str) -> "Vendor":
-        """This vendor's protocol at another address: a local server that knows none of the vendor's newer fields."""
+        """Return this vendor at another address: a local server that doesn't know the vendor's newer fields."""
         if base_url.rstrip("/") == self.base_url:
             return self
-        if not self.base_url:  # no address of its own: this one is the vendor itself, with all its ways
+        if not self.base_url:  # every user has an address: this one is the vendor itself
             return replace(self, base_url=base_url)
         return replace(
             self,

@@ -1,6 +1,6 @@
-"""OpenAI's chat wire format, both ways: a `ModelRequest` into a body, stream payloads into deltas.
+"""OpenAI's chat wire format in both directions: a `ModelRequest` to a body, stream payloads to deltas.
 
-Not for: sockets (`vendor_http.py`) or what differs between vendors (rows in `vendors.py`).
+Not for: sockets (`http/vendor_client.py`) or differences between vendors (rows in `vendors.py`).
 """
 
 from typing import Any
@@ -25,7 +25,7 @@ from graphs.providers.contract import (
 )
 from graphs.providers.errors import ProviderStreamCut
 from graphs.providers.http.statuses import error_in_stream
-from graphs.providers.http.vendor_call import decode_answer
+from graphs.providers.http.vendor_client import decode_response
 from graphs.providers.openai.vendors import Vendor
 from graphs.providers.tokens import estimate_input, estimate_tokens
 from schema.errors import ProviderError
@@ -93,17 +93,17 @@ class ChunkReader:
 
     @property
     def ended(self) -> bool:
-        """The end mark `[DONE]` came: nothing more is read."""
+        """Whether the end mark `[DONE]` has arrived, after which nothing is read."""
         return self._ended
 
     @property
-    def said_why(self) -> bool:
-        """The model gave its finish reason, so its answer is whole; only usage and `[DONE]` may follow."""
+    def has_finish_reason(self) -> bool:
+        """Whether the finish reason has arrived: the answer is complete; only usage and `[DONE]` may follow."""
         return self._reason is not None
 
     def feed(self, payloads: list[bytes]) -> list[Delta]:
-        """The deltas of these payloads, text next to text joined. What went wrong among them is kept for `check`, so
-        that the tokens before it are not lost."""
+        """Return the deltas of these payloads, with adjacent text joined. An error among them is left for `check`, so that
+        the tokens before it are not lost."""
         text: list[str] = []
         deltas: list[Delta] = []
         try:
@@ -111,14 +111,14 @@ class ChunkReader:
                 if payload == b"[DONE]":
                     self._ended = True
                     break
-                self._take(decode_answer(self._provider, _decode, payload), text, deltas)
+                self._take(decode_response(self._provider, _decode, payload), text, deltas)
         except ProviderError as exc:
             self._failure = exc
         self._flush(text, deltas)
         return deltas
 
     def check(self) -> None:
-        """Raises what the last `feed` ran into: ProviderGarbage, or the vendor's own error."""
+        """Raise the error of the last `feed`, if any: ProviderInvalidResponse, or the vendor's own."""
         if self._failure is not None:
             raise self._failure
 
@@ -134,14 +134,14 @@ class ChunkReader:
                     text.append(words)
                 if delta.tool_calls or delta.reasoning_content or delta.reasoning:
                     self._flush(text, deltas)
-                    self._rare(delta, deltas)
+                    self._take_reasoning_and_calls(delta, deltas)
         if chunk.error is not None:
             raise error_in_stream(self._provider, chunk.error, key=self._key)
 
     def finish(self) -> Finished:
-        """The last delta; raises ProviderCut when neither `[DONE]` nor a finish reason came, or `[DONE]` alone."""
-        spoke = self._chars > 0 or self._calls >= 0
-        if self._reason is None and not (self._ended and spoke):
+        """Return the last delta. Raises ProviderStreamCut if there was no finish reason, unless `[DONE]` followed output."""
+        has_output = self._chars > 0 or self._calls >= 0
+        if self._reason is None and not (self._ended and has_output):
             raise ProviderStreamCut(f"{self._provider} ended its answer without an end mark.")
         reason = _REASONS.get(self._reason or "stop", "stop")
         if reason == "stop" and self._calls >= 0:
@@ -155,28 +155,28 @@ class ChunkReader:
             deltas.append(TextDelta(joined))
             text.clear()
 
-    def _rare(self, delta: _Delta, deltas: list[Delta]) -> None:
-        if thought := delta.reasoning_content or delta.reasoning:
-            self._chars += len(thought)
-            deltas.append(ReasoningDelta(thought))
+    def _take_reasoning_and_calls(self, delta: _Delta, deltas: list[Delta]) -> None:
+        if reasoning := delta.reasoning_content or delta.reasoning:
+            self._chars += len(reasoning)
+            deltas.append(ReasoningDelta(reasoning))
         for call in delta.tool_calls or ():
             function = call.function or _Function()
             if call.index is not None:
                 self._calls = call.index
             elif call.id or self._calls < 0:
-                self._calls += 1  # a vendor that does not number its calls starts each with an id
+                self._calls += 1  # a vendor that doesn't number its calls starts each one with an id
             self._chars += len(function.arguments or "")
             deltas.append(ToolCallDelta(self._calls, call.id or "", function.name or "", function.arguments or ""))
 
     def _count(self) -> Usage:
-        counted = self._usage
-        if counted is not None and counted.prompt_tokens is not None and counted.completion_tokens is not None:
-            return Usage(counted.prompt_tokens, counted.completion_tokens)
+        usage = self._usage
+        if usage is not None and usage.prompt_tokens is not None and usage.completion_tokens is not None:
+            return Usage(usage.prompt_tokens, usage.completion_tokens)
         return Usage(estimate_input(self._request.messages), estimate_tokens(self._chars), estimated=True)
 
 
 def request_body(request: ModelRequest, vendor: Vendor) -> bytes:
-    """The JSON body of a streaming chat completion."""
+    """Return the JSON body of a streaming chat completion."""
     body: dict[str, Any] = {
         **request.extra,
         "model": request.model,
@@ -187,13 +187,13 @@ def request_body(request: ModelRequest, vendor: Vendor) -> bytes:
         body["stream_options"] = {"include_usage": True}
     if request.max_tokens is not None:
         body[vendor.max_tokens_field] = request.max_tokens
-    for field in _SAME_NAME:
+    for field in _SAME_NAME_FIELDS:
         if (value := getattr(request, field)) is not None and value != ():
             body[field] = value
     return msgspec.json.encode(body)
 
 
-_SAME_NAME = (
+_SAME_NAME_FIELDS = (
     "temperature",
     "top_p",
     "stop",
@@ -209,7 +209,7 @@ _SAME_NAME = (
 
 
 def message_body(message: Message, vendor: Vendor) -> list[dict[str, Any]]:
-    """OpenAI's message objects for one of ours: a message with several tool results becomes several."""
+    """Return OpenAI's messages for one of ours; one with several tool results becomes several."""
     results = [p for p in message.parts if isinstance(p, ToolResultPart)]
     if results:
         return [{"role": "tool", "tool_call_id": p.tool_call_id, "content": p.text} for p in results]
@@ -225,12 +225,12 @@ def message_body(message: Message, vendor: Vendor) -> list[dict[str, Any]]:
 
 def _content(message: Message) -> str | list[dict[str, Any]] | None:
     if not any(isinstance(p, ImagePart) for p in message.parts):
-        # A plain string wherever possible: many servers' chat templates know nothing else.
+        # A plain string wherever possible: many servers' chat templates support nothing else.
         return message.text if any(isinstance(p, TextPart) for p in message.parts) else None
-    return [piece for part in message.parts if (piece := _piece(part))]
+    return [content_part for part in message.parts if (content_part := _content_part(part))]
 
 
-def _piece(part: Part) -> dict[str, Any] | None:
+def _content_part(part: Part) -> dict[str, Any] | None:
     if isinstance(part, TextPart):
         return {"type": "text", "text": part.text}
     if isinstance(part, ImagePart):

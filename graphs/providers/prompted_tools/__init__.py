@@ -1,1 +1,1 @@
-"""Tool calls for models that have none of their own: a protocol in the prompt, and its reader."""
+"""Tool calls for models without native ones: a protocol in the prompt, and its parser."""

@@ -1,15 +1,15 @@
-"""Turns what a model writes in the protocol of `textual_tools.py` back into text and tool calls, as it arrives.
+"""Parses what a model writes in the protocol of `provider.py` into text and tool calls, as it arrives.
 
-How the pieces were cut never matters: joined, the deltas are the same. Text is held back only while it may be the start of
-a block. A block is one of
+The result doesn't depend on how the text was split into chunks. Text is held back only while it may be the start of a block.
+A block is one of
 
-    ```tool_call … ```             as it was told; also `tool_calls` and `tool`
+    ```tool_call … ```             as instructed; also `tool_calls` and `tool`
     <tool_call> … </tool_call>     the habit of Qwen and Hermes; either closing mark ends either block
-    ```json … ``` or ``` … ```     only around an object that calls a tool that was offered
-    {"name": …}                    bare, at the start of an answer or after a block, if such a tool was offered
+    ```json … ``` or ``` … ```     only around an object that calls an offered tool
+    {"name": …}                    bare, at the start of an answer or after a block, if it calls an offered tool
 
-and holds one object, several, or a list. A closing mark counts where what is before it can be read, so that code in an
-argument may hold the marks; a missing one is forgiven at the end of the answer. What can't be read is text.
+and contains one object, several, or a list. A closing mark counts only if what precedes it can be parsed, so code in an
+argument may contain the marks; at the end of the answer it may be missing. What can't be parsed is text.
 """
 
 import re
@@ -22,25 +22,25 @@ from graphs.providers.call_ids import make_call_id
 from graphs.providers.contract import Delta, Message, TextDelta, ToolCallDelta
 from graphs.providers.lenient_json import read_values
 
-LONGEST_BLOCK = 64 * 1024
-MOST_CLOSINGS = 40
-"""Closing marks that are tried for one block, before it is text."""
+MAX_BLOCK_CHARS = 64 * 1024
+MAX_CLOSING_MARKS = 40
+"""Closing marks that are tried before a block counts as text."""
 
 _MARKS = ("```", "<tool_call>", "<tool_result")
 _MARK = re.compile("|".join(_MARKS))
-_FENCE_WORD = re.compile(r"[ \t]*([\w-]*)")
-_CALL_WORDS = frozenset({"tool_call", "tool_calls", "tool"})
+_FENCE_LANGUAGE = re.compile(r"[ \t]*([\w-]*)")
+_CALL_LANGUAGES = frozenset({"tool_call", "tool_calls", "tool"})
 _CLOSING = re.compile(r"```|</tool_call>")
 _BRACE = re.compile(r"\}")
-_KEYS = ("name", "tool", "tool_name", "function")
-_HEADS = tuple(f'{start}"{key}":' for start in ("{", "[{") for key in _KEYS)
+_NAME_KEYS = ("name", "tool", "tool_name", "function")
+_CALL_STARTS = tuple(f'{start}"{key}":' for start in ("{", "[{") for key in _NAME_KEYS)
 
 Call = tuple[str, str]
 State = Literal["text", "fence", "head", "block", "code", "over"]
 
 
 def read_calls(text: str) -> list[Call] | None:
-    """(name, arguments as JSON) of each call that a block holds; None when it is anything but calls."""
+    """Return (name, arguments as JSON) of each call in a block; None if it contains anything but calls."""
     try:
         values = read_values(text)
     except ValueError:
@@ -55,9 +55,9 @@ def _call(value: Any) -> Call | None:
         value = value["function"]
     if not isinstance(value, dict):
         return None
-    name = next((value[key] for key in _KEYS if isinstance(value.get(key), str)), "")
+    name = next((value[key] for key in _NAME_KEYS if isinstance(value.get(key), str)), "")
     arguments = next((value[key] for key in ("arguments", "parameters", "args", "input") if key in value), {})
-    if isinstance(arguments, str):  # JSON within JSON, as OpenAI's own wire has it
+    if isinstance(arguments, str):  # JSON within JSON, as in OpenAI's wire format
         try:
             read = read_values(arguments)
         except ValueError:
@@ -70,30 +70,30 @@ def _call(value: Any) -> Call | None:
 
 
 class PromptedToolsReader:
-    """The state of one answer: pieces of text in, deltas out, and at the end `finish`."""
+    """The state of one answer: chunks of text in, deltas out, and at the end `finish`."""
 
     def __init__(self, messages: Sequence[Message], tools: Collection[str], *, parallel: bool = True) -> None:
         self.calls = 0
         self._messages, self._tools, self._parallel = messages, tools, parallel
         self._state: State = "text"
         self._buffer = ""
-        self._opening = ""  # what opened the block, to be given back if it is none
+        self._opening = ""  # what opened the block, emitted as text if it turns out to be none
         self._inside_code = self._offered_only = self._bare = False
-        self._fresh = True  # nothing was said since the start, or since a block
+        self._at_start = True  # no text since the start, or since a block
         self._searched = self._tries = 0
         self._space = ""  # white space that is text only if text follows
-        self._said = False
+        self._has_emitted_text = False
         self._out: list[Delta] = []
 
     def feed(self, text: str) -> list[Delta]:
-        """The deltas that this piece makes certain."""
+        """Return the deltas that are certain after this chunk."""
         self._buffer += text
         return self._run(final=False)
 
     def finish(self) -> list[Delta]:
-        """What was held back."""
+        """Return what was held back."""
         deltas = self._run(final=True)
-        if self._space and (self.calls == 0 or not self._fresh):
+        if self._space and (self.calls == 0 or not self._at_start):
             deltas.append(TextDelta(self._space))
         return deltas
 
@@ -112,51 +112,51 @@ class PromptedToolsReader:
         return deltas
 
     def _text(self, final: bool) -> bool:
-        """Text, up to the next mark. Each step says whether another can follow now."""
-        if self._fresh:
-            might = self._might_call(final)
-            if might is None:
+        """Text, up to the next mark. Every step returns whether another step can follow now."""
+        if self._at_start:
+            may_be_call = self._may_be_call(final)
+            if may_be_call is None:
                 return False
-            if might:
+            if may_be_call:
                 self._open("", bare=True)
                 return True
         mark = _MARK.search(self._buffer)
         if mark is None:
-            self._say(len(self._buffer) - (0 if final else self._start_of_mark()))
+            self._emit_text(len(self._buffer) - (0 if final else self._start_of_mark()))
             return False
-        self._say(mark.start())
+        self._emit_text(mark.start())
         if mark[0] == "```":
             self._opening, self._buffer, self._state = "```", self._buffer[3:], "fence"
         elif mark[0] == "<tool_call>":
             self._open(mark[0])
         elif self.calls:
-            self._state = "over"  # the model makes the results up
+            self._state = "over"  # the model is making results up
         else:
-            self._say(len(mark[0]))
+            self._emit_text(len(mark[0]))
         return True
 
     def _start_of_mark(self) -> int:
-        """How many characters at the end may be the start of a mark."""
+        """Return how many characters at the end may be the start of a mark."""
         tail = self._buffer[-12:]
         sizes = range(min(len(tail), 12), 0, -1)
         return next((n for n in sizes if any(mark.startswith(tail[-n:]) for mark in _MARKS)), 0)
 
-    def _might_call(self, final: bool) -> bool | None:
-        """Whether the buffer begins like a bare call; None when more is needed to know."""
+    def _may_be_call(self, final: bool) -> bool | None:
+        """Whether the buffer starts like a bare call; None if more text is needed to tell."""
         compact = "".join(self._buffer.lstrip()[:200].split()).replace("'", '"')
-        if compact.startswith(_HEADS):
+        if compact.startswith(_CALL_STARTS):
             return True
-        if not final and any(head.startswith(compact) for head in _HEADS):
+        if not final and any(head.startswith(compact) for head in _CALL_STARTS):
             return None
         return False
 
     def _fence(self, final: bool) -> bool:
-        """After three backticks: which word follows."""
-        word = _FENCE_WORD.match(self._buffer)
+        """After three backticks: look at the word that follows."""
+        word = _FENCE_LANGUAGE.match(self._buffer)
         assert word is not None
         if word.end() == len(self._buffer) and not final:
             return False
-        if word[1] in _CALL_WORDS:
+        if word[1] in _CALL_LANGUAGES:
             self._opening += word[0]
             self._buffer = self._buffer[word.end() :]
             self._open(self._opening)
@@ -170,11 +170,11 @@ class PromptedToolsReader:
         return True
 
     def _head(self, final: bool) -> bool:
-        """After a fence that may hold anything: whether it begins like a call."""
-        might = self._might_call(final)
-        if might is None:
+        """After a fence that may contain anything: see whether it starts like a call."""
+        may_be_call = self._may_be_call(final)
+        if may_be_call is None:
             return False
-        if might:
+        if may_be_call:
             self._open(self._opening, offered_only=True)
         else:
             self._leave("code", inside_code=True)
@@ -184,9 +184,9 @@ class PromptedToolsReader:
         at = self._buffer.find("```")
         if at < 0:
             ticks = len(self._buffer) - len(self._buffer.rstrip("`"))
-            self._say(len(self._buffer) - (0 if final else min(ticks, 2)))
+            self._emit_text(len(self._buffer) - (0 if final else min(ticks, 2)))
             return False
-        self._say(at)
+        self._emit_text(at)
         self._opening, self._buffer, self._state = "```", self._buffer[3:], "fence"
         return True
 
@@ -203,26 +203,26 @@ class PromptedToolsReader:
 
     def _block(self, final: bool) -> bool:
         closing = _BRACE if self._bare else _CLOSING
-        for mark in closing.finditer(self._buffer, self._searched, LONGEST_BLOCK):
+        for mark in closing.finditer(self._buffer, self._searched, MAX_BLOCK_CHARS):
             self._searched = mark.end() if self._bare else mark.start() + 1
             inner = self._buffer[: mark.end() if self._bare else mark.start()]
             if self._bare and inner.count("{") > inner.count("}"):
                 continue
             if self._accept(inner):
-                self._buffer, self._state, self._fresh = self._buffer[mark.end() :], "text", True
+                self._buffer, self._state, self._at_start = self._buffer[mark.end() :], "text", True
                 return True
             self._tries += 1
-            if self._tries >= MOST_CLOSINGS or (self._offered_only and read_calls(inner) is not None):
+            if self._tries >= MAX_CLOSING_MARKS or (self._offered_only and read_calls(inner) is not None):
                 return self._give_up()
-        if not final and len(self._buffer) <= LONGEST_BLOCK:
+        if not final and len(self._buffer) <= MAX_BLOCK_CHARS:
             return False
-        if final and len(self._buffer) <= LONGEST_BLOCK and self._accept(self._buffer):
-            self._buffer, self._state, self._fresh = "", "text", True
+        if final and len(self._buffer) <= MAX_BLOCK_CHARS and self._accept(self._buffer):
+            self._buffer, self._state, self._at_start = "", "text", True
             return False
         return self._give_up()
 
     def _accept(self, inner: str) -> bool:
-        """Whether this is a block of calls; they go out if so."""
+        """Emit the calls if this is a block of calls; return whether it is."""
         calls = read_calls(inner)
         if calls is None or (self._offered_only and any(name not in self._tools for name, _ in calls)):
             return False
@@ -235,25 +235,25 @@ class PromptedToolsReader:
         return True
 
     def _give_up(self) -> bool:
-        """It is no block: its opening is text, and what follows is looked at again."""
+        """Not a block: its opening is text, and what follows is parsed again."""
         fenced = self._opening.startswith("```")
         self._leave("code" if fenced else "text", inside_code=fenced)
         return True
 
     def _leave(self, state: State, *, inside_code: bool) -> None:
         self._buffer = self._opening + self._buffer
-        self._fresh = False
-        self._say(len(self._opening))
+        self._at_start = False
+        self._emit_text(len(self._opening))
         self._state, self._inside_code = state, inside_code
 
-    def _say(self, size: int) -> None:
-        """The first `size` characters of the buffer are text."""
+    def _emit_text(self, size: int) -> None:
+        """Emit the first `size` characters of the buffer as text."""
         text, self._buffer = self._space + self._buffer[:size], self._buffer[size:]
         shown = text.rstrip()
         self._space = text[len(shown) :]
         if not shown:
             return
-        if self.calls and not self._said:
+        if self.calls and not self._has_emitted_text:
             shown = shown.lstrip()
-        self._said, self._fresh = True, False
+        self._has_emitted_text, self._at_start = True, False
         self._out.append(TextDelta(shown))

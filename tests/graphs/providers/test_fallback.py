@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from graphs.providers.breakers import Breakers
-from graphs.providers.capabilities import Capabilities, capabilities, from_table
+from graphs.providers.capabilities import Capabilities, capabilities, from_name
 from graphs.providers.contract import Delta, Finished, ModelRequest, Progress
 from graphs.providers.errors import (
     ModelUnknown,
@@ -296,19 +296,19 @@ async def test_a_cancelled_probe_makes_room_for_another(world: World):
 def test_a_late_failure_from_before_does_not_end_a_probe():
     clock = Clock()
     breakers = Breakers(failures=1, now=clock)
-    late, opener = breakers.enter("k"), breakers.enter("k")
+    late, opener = breakers.acquire("k"), breakers.acquire("k")
     assert late is not None
     assert opener is not None
     opener.failed(ProviderUnreachable("away"))
     clock.now_s = 15.0
-    probe = breakers.enter("k")
+    probe = breakers.acquire("k")
     assert probe is not None
 
     late.failed(ProviderUnreachable("away"))
-    late.left()
+    late.released()
 
-    assert ("half_open", None) == (breakers.state("k"), breakers.enter("k"))
-    probe.answering()
+    assert ("half_open", None) == (breakers.state("k"), breakers.acquire("k"))
+    probe.first_token()
     assert "closed" == breakers.state("k")
 
 
@@ -353,7 +353,7 @@ async def test_a_vendor_that_is_away_is_passed_over(world: World):
     ],
 )
 def test_the_table_knows_what_common_models_can_do(provider: str, model: str, expected: Capabilities):
-    assert expected == from_table(provider, model)
+    assert expected == from_name(provider, model)
 
 
 async def test_a_provider_that_cannot_be_asked_is_looked_up_in_the_table():

@@ -27,7 +27,7 @@ from graphs.providers.errors import (
     ToolsUnsupported,
 )
 from graphs.providers.ollama.provider import Ollama, parse_host
-from graphs.providers.ollama.show import read_shown
+from graphs.providers.ollama.show import parse_show
 from graphs.providers.ollama.wire_format import LineReader, request_body
 from graphs.providers.registry import open_session
 from tests.counterparts.behaviours import says, text
@@ -224,6 +224,6 @@ async def test_versions_that_list_no_capabilities_tell_by_their_template():
         found = await Ollama(session, server.url, timeouts=QUICK).describe("old-show")
 
     assert Capabilities(True, False, 131072) == found
-    assert Capabilities(False, True) == read_shown("ollama", b'{"template":"","details":{"families":["llama","clip"]}}')
+    assert Capabilities(False, True) == parse_show("ollama", b'{"template":"","details":{"families":["llama","clip"]}}')
     with pytest.raises(ProviderInvalidResponse):
-        read_shown("ollama", b"[]")
+        parse_show("ollama", b"[]")

@@ -22,7 +22,6 @@ from graphs.providers.contract import (
 )
 from graphs.providers.errors import (
     ModelUnknown,
-    ProviderElsewhere,
     ProviderInvalidResponse,
     ProviderOverloaded,
     ProviderQuotaExhausted,
@@ -31,6 +30,7 @@ from graphs.providers.errors import (
     ProviderRejectedKey,
     ProviderStreamCut,
     ProviderUnreachable,
+    ProviderWrongBaseUrl,
     ToolsUnsupported,
     safe_excerpt,
 )
@@ -62,7 +62,7 @@ def read(*pieces: bytes, request: ModelRequest | None = None):
     for piece in pieces:
         deltas += chunks.feed(events.feed(piece))
         chunks.check()
-    deltas += chunks.feed(events.rest())
+    deltas += chunks.feed(events.flush())
     chunks.check()
     return [*deltas, chunks.finish()]
 
@@ -218,7 +218,7 @@ def test_retry_after_is_read_in_every_form(headers, expected):
     ("status", "body", "expected"),
     [
         (404, '{"error":{"message":"no such model","code":"model_not_found"}}', ModelUnknown),
-        (404, '{"detail":"Not Found"}', ProviderElsewhere),
+        (404, '{"detail":"Not Found"}', ProviderWrongBaseUrl),
         (429, '{"error":{"message":"pay","code":"insufficient_quota"}}', ProviderQuotaExhausted),
         (503, "<html>", ProviderOverloaded),
         (529, "", ProviderOverloaded),

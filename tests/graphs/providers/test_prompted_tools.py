@@ -19,8 +19,8 @@ from graphs.providers.contract import (
 from graphs.providers.errors import ProviderStreamCut, ToolsUnsupported
 from graphs.providers.lenient_json import read_values
 from graphs.providers.ollama.provider import Ollama
-from graphs.providers.prompted_tools.provider import NativeOrPromptedTools, PromptedTools, written
-from graphs.providers.prompted_tools.reader import LONGEST_BLOCK, PromptedToolsReader
+from graphs.providers.prompted_tools.provider import NativeOrPromptedTools, PromptedTools, without_native_tools
+from graphs.providers.prompted_tools.reader import MAX_BLOCK_CHARS, PromptedToolsReader
 from graphs.providers.registry import open_session
 from tests.counterparts.behaviours import calls, says, text
 from tests.counterparts.ollama_server import OllamaServer
@@ -155,7 +155,7 @@ def test_a_hostile_answer_does_not_hold_up_the_worker(said: str):
 
 
 def test_a_block_that_is_too_long_becomes_text():
-    said = "```tool_call\n{" + "x" * (LONGEST_BLOCK + 10)
+    said = "```tool_call\n{" + "x" * (MAX_BLOCK_CHARS + 10)
 
     assert (said, []) == read(said) == read(said, [said[i : i + 999] for i in range(0, len(said), 999)])
 
@@ -195,7 +195,7 @@ def history(**fields) -> ModelRequest:
 
 
 def test_tools_calls_and_results_become_words():
-    request = written(history())
+    request = without_native_tools(history())
 
     system, _, called, results = request.messages
     assert request.tools == ()
@@ -209,27 +209,27 @@ def test_tools_calls_and_results_become_words():
 
 
 def test_a_result_can_neither_end_its_fence_nor_hold_a_block():
-    results = written(history()).messages[-1].text
+    results = without_native_tools(history()).messages[-1].text
 
     assert 2 == results.count("</tool_result>")
     assert "tool_call" not in results
 
 
 def test_the_choice_of_tools_and_the_format_are_told_in_words():
-    assert "Use at least one tool now." in written(history(tool_choice="required")).messages[0].text
+    assert "Use at least one tool now." in without_native_tools(history(tool_choice="required")).messages[0].text
     named = {"type": "function", "function": {"name": "get_debt"}}
-    assert "Use the tool get_debt now." in written(history(tool_choice=named)).messages[0].text
+    assert "Use the tool get_debt now." in without_native_tools(history(tool_choice=named)).messages[0].text
     form = {"type": "json_schema", "json_schema": {"schema": {"title": "Debt"}}}
-    told = written(history(response_format=form))
-    assert (None, True) == (told.response_format, '{"title":"Debt"}' in told.messages[0].text)
+    prompted = without_native_tools(history(response_format=form))
+    assert (None, True) == (prompted.response_format, '{"title":"Debt"}' in prompted.messages[0].text)
 
 
 def test_without_an_offer_nothing_is_told_and_nothing_is_read():
-    told = written(history(tool_choice="none", response_format={"type": "json_object"}))
+    prompted = without_native_tools(history(tool_choice="none", response_format={"type": "json_object"}))
 
-    assert "Be brief." == told.messages[0].text
-    assert {"type": "json_object"} == told.response_format
-    assert () == told.stop
+    assert "Be brief." == prompted.messages[0].text
+    assert {"type": "json_object"} == prompted.response_format
+    assert () == prompted.stop
 
 
 async def test_a_model_without_tools_calls_one_over_the_wire_and_reads_its_result():

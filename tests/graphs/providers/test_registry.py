@@ -101,8 +101,8 @@ def test_another_port_of_this_machine_is_not_headrace():
         ({"HEADRACE_OFFLINE_TOKENS_PER_S": "inf"}, "HEADRACE_OFFLINE_TOKENS_PER_S"),
     ],
 )
-def test_a_wrong_setting_is_named_with_what_is_right(env, message):
-    with pytest.raises(ValueError, match=f"{message}.*right is" if "password" not in message else message):
+def test_an_invalid_setting_is_named_with_what_it_must_be(env, message):
+    with pytest.raises(ValueError, match=f"{message}.*must" if "password" not in message else message):
         ProviderSettings.from_env(env)
 
 

@@ -9,7 +9,7 @@ from uuid import UUID, uuid4
 import aiohttp
 import pytest
 
-from graphs.providers import tenant_providers as own_module
+from graphs.providers import tenant_providers as tenant_providers_module
 from graphs.providers.errors import (
     ProviderAddressRefused,
     ProviderError,
@@ -110,7 +110,7 @@ async def test_a_provider_is_built_once_and_a_changed_key_is_another() -> None:
 
 
 async def test_the_provider_that_was_used_longest_ago_makes_room(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(own_module, "KEEP", 2)
+    monkeypatch.setattr(tenant_providers_module, "MAX_CACHED", 2)
     async with opened() as own:
         one, two, three = (stored(A, KEY_A) for _ in range(3))
         built = own.provider(one), own.provider(two)

@@ -1,7 +1,7 @@
-"""One call to a vendor over the process's shared aiohttp session: open it, watch it, translate what goes wrong.
+"""HTTP calls to one vendor over the process's shared aiohttp session: opens them, watches them, translates errors.
 
-Every provider that speaks HTTP goes through `VendorHttp`; nothing else in `providers/` catches aiohttp's errors.
-Not for: what the bytes mean (`sse.py`, `openai_wire.py`, `ollama_wire.py`).
+Every provider that speaks HTTP uses `VendorClient`; nothing else in `providers/` catches aiohttp's errors.
+Not for: what the bytes mean (`sse.py`, and `wire_format.py` of each protocol).
 """
 
 import asyncio
@@ -28,79 +28,79 @@ from schema.errors import EgressRefused, ProviderError
 
 T = TypeVar("T")
 
-DRAIN_S = 0.05  # a new connection costs a vendor far away about as much
-ERROR_BODY_LIMIT = 16_384
-ANSWER_LIMIT = 64 * 1024 * 1024
+DRAIN_S = 0.05  # about the cost of a new connection to a distant vendor
+MAX_ERROR_BODY = 16_384
+MAX_RESPONSE = 64 * 1024 * 1024
 
 
 class VendorStream:
-    """The answer's bytes as they arrive, under a watchdog.
+    """A response's bytes as they arrive, under a watchdog.
 
-    The watchdog is one timer per stream that is re-armed only when it fires, so a token costs it one clock reading.
-    It counts silence only while someone is reading: a slow reader is not a slow vendor.
+    The watchdog is one timer per stream that is re-armed only when it fires, so a token costs one clock reading. It counts
+    silence only while someone is reading: a slow reader is not a slow vendor.
     """
 
     def __init__(
-        self, content: aiohttp.StreamReader, provider: str, *, begun_at: float, first_s: float, next_s: float
+        self, content: aiohttp.StreamReader, provider: str, *, started_at: float, first_s: float, next_s: float
     ) -> None:
         self._content = content
         self._provider = provider
         self._loop = asyncio.get_running_loop()
         self._limit_s = first_s
         self._next_s = next_s
-        self._begun = False
+        self._has_started = False
         self._reading = False
-        self._heard_at = begun_at
-        self._timer = self._loop.call_at(begun_at + first_s, self._look)
+        self._last_activity = started_at
+        self._timer = self._loop.call_at(started_at + first_s, self._check_silence)
 
     async def read(self) -> bytes:
-        """The next bytes, b"" at the end. Raises ProviderTimeout, ProviderStalled or ProviderCut."""
+        """Return the next bytes, b"" at the end. Raises ProviderTimeout, ProviderStalled or ProviderStreamCut."""
         self._reading = True
         try:
             return await self._content.readany()
         except (aiohttp.ClientError, OSError) as exc:
-            raise ProviderStreamCut(f"{self._provider} dropped the connection in mid-answer.") from exc
+            raise ProviderStreamCut(f"{self._provider} dropped the connection in the middle of its answer.") from exc
         finally:
             self._reading = False
 
-    def heard(self, next_s: float | None = None) -> None:
-        """Called after each piece that held a token; `next_s` changes the limit from here on."""
-        self._heard_at = self._loop.time()
-        if not self._begun or next_s is not None:
-            self._begun = True
+    def note_activity(self, next_s: float | None = None) -> None:
+        """Restart the watchdog; call it after each chunk with a token. `next_s` changes the limit from here on."""
+        self._last_activity = self._loop.time()
+        if not self._has_started or next_s is not None:
+            self._has_started = True
             self._limit_s = self._next_s if next_s is None else next_s
             self._timer.cancel()
-            self._timer = self._loop.call_later(self._limit_s, self._look)
+            self._timer = self._loop.call_later(self._limit_s, self._check_silence)
 
     async def drain(self) -> None:
-        """After the end mark: takes what little is left, so that the connection can serve the next call."""
+        """Read the little that is left after the end mark, so that the connection can be reused."""
         if not self._content.at_eof():
-            self.heard(DRAIN_S)
+            self.note_activity(DRAIN_S)
             with suppress(ProviderError):
                 while await self.read():
                     pass
 
     def stop_watching(self) -> None:
-        """Takes the timer off the loop; the owner calls it on every way out."""
+        """Cancel the timer; the owner calls this in any case at the end."""
         self._timer.cancel()
 
-    def _look(self) -> None:
+    def _check_silence(self) -> None:
         if not self._reading:
-            self._heard_at = self._loop.time()
-        left_s = self._heard_at + self._limit_s - self._loop.time()
+            self._last_activity = self._loop.time()
+        left_s = self._last_activity + self._limit_s - self._loop.time()
         if left_s > 0:
-            self._timer = self._loop.call_later(left_s, self._look)
+            self._timer = self._loop.call_later(left_s, self._check_silence)
         else:
-            self._content.set_exception(self._silence())
+            self._content.set_exception(self._silence_error())
 
-    def _silence(self) -> ProviderError:
-        if self._begun:
-            return ProviderStalled(f"{self._provider} stopped in mid-answer for {self._limit_s:g} s.")
+    def _silence_error(self) -> ProviderError:
+        if self._has_started:
+            return ProviderStalled(f"{self._provider} stopped in the middle of its answer for {self._limit_s:g} s.")
         return ProviderTimeout(f"{self._provider} sent no token within {self._limit_s:g} s.")
 
 
 class VendorClient:
-    """HTTP to one vendor: its base URL, headers, time limits and, for masking in excerpts only, its key."""
+    """An HTTP client for one vendor: base URL, headers, time limits. The key is only for masking it in excerpts."""
 
     def __init__(
         self,
@@ -125,34 +125,34 @@ class VendorClient:
     async def open(
         self, path: str, body: bytes, *, model: str = "", first_s: float | None = None, next_s: float | None = None
     ) -> AsyncGenerator[VendorStream, None]:
-        """POSTs and hands out the answer as a `Wire`; the socket is closed on the way out unless all was read."""
+        """POST and yield the response as a stream; on exit, the socket is closed unless everything was read."""
         first_s = self.timeouts.first_token_s if first_s is None else first_s
         next_s = self.timeouts.between_tokens_s if next_s is None else next_s
-        begun_at = asyncio.get_running_loop().time()
-        response = await self._answer(path, body, model, first_s)
-        wire = VendorStream(response.content, self.provider, begun_at=begun_at, first_s=first_s, next_s=next_s)
+        started_at = asyncio.get_running_loop().time()
+        response = await self._open_response(path, body, model, first_s)
+        stream = VendorStream(response.content, self.provider, started_at=started_at, first_s=first_s, next_s=next_s)
         try:
-            yield wire
+            yield stream
         finally:
-            wire.stop_watching()
-            response.close()  # does nothing when the answer was read to its end: the connection is already free
+            stream.stop_watching()
+            response.close()  # no effect if the response was read to its end: the connection has been released
 
     async def request(
         self, method: str, path: str, body: bytes | None = None, limit_s: float | None = None, *, model: str = ""
     ) -> bytes:
-        """One management call, answered whole; raises `ProviderError`s like a stream does."""
+        """Make a management call and return the whole response body. Raises `ProviderError`s."""
         limit_s = self.timeouts.manage_s if limit_s is None else limit_s
         try:
             async with asyncio.timeout(limit_s):
                 async with await self._send(method, path, body) as response:
                     await self._check_status(response, model)
-                    return await self._whole(response, ANSWER_LIMIT)
+                    return await self._read_all(response, MAX_RESPONSE)
         except TimeoutError as exc:
             raise ProviderTimeout(f"{self.provider} did not answer within {limit_s:g} s.") from exc
         except (aiohttp.ClientError, OSError) as exc:
-            raise ProviderStreamCut(f"{self.provider} dropped the connection in mid-answer.") from exc
+            raise ProviderStreamCut(f"{self.provider} dropped the connection in the middle of its answer.") from exc
 
-    async def _whole(self, response: aiohttp.ClientResponse, limit: int) -> bytes:
+    async def _read_all(self, response: aiohttp.ClientResponse, limit: int) -> bytes:
         pieces, size = [], 0
         async for piece in response.content.iter_any():
             size += len(piece)
@@ -161,8 +161,8 @@ class VendorClient:
             pieces.append(piece)
         return b"".join(pieces)
 
-    async def _answer(self, path: str, body: bytes, model: str, first_s: float) -> aiohttp.ClientResponse:
-        """The response once its status is known to be good; every other way the connection is given back."""
+    async def _open_response(self, path: str, body: bytes, model: str, first_s: float) -> aiohttp.ClientResponse:
+        """Return the response if its status is 200; otherwise release the connection and raise."""
         response: aiohttp.ClientResponse | None = None
         try:
             async with asyncio.timeout(first_s):
@@ -179,11 +179,11 @@ class VendorClient:
             raise
 
     async def _send(self, method: str, path: str, body: bytes | None) -> aiohttp.ClientResponse:
-        # A pooled connection that the vendor closed a moment ago fails before any answer: one more try on a new one.
+        # A pooled connection that the vendor has just closed fails before any response: try once more on a new one.
         url = path if "://" in path else f"{self.base_url}/{path}"
         for last_try in (False, True):
             try:
-                # Redirects are not followed: the key must not travel to another address.
+                # Redirects are not followed: the key must not be sent to another address.
                 return await self._session.request(
                     method, url, data=body, headers=self._headers, timeout=self._limits, allow_redirects=False
                 )
@@ -195,7 +195,7 @@ class VendorClient:
             except EgressRefused as exc:
                 raise ProviderAddressRefused(f"The address of {self.provider} was refused: {exc.message}") from exc
             except aiohttp.ClientResponseError:
-                # Without its cause: aiohttp quotes the bytes that it could not read, and a vendor may echo the key.
+                # Without the cause: aiohttp quotes the bytes that it couldn't parse, and a vendor may echo the key.
                 raise ProviderInvalidResponse(f"{self.provider} did not answer in HTTP.") from None
             except (aiohttp.ClientError, OSError) as exc:
                 if not _was_dropped(exc):
@@ -208,14 +208,14 @@ class VendorClient:
         if response.status == 200:
             return
         try:
-            said = (await self._whole(response, ERROR_BODY_LIMIT)).decode("utf-8", "replace")
+            error_body = (await self._read_all(response, MAX_ERROR_BODY)).decode("utf-8", "replace")
         except (aiohttp.ClientError, OSError, ProviderInvalidResponse):
-            said = ""  # the status alone decides
-        raise error_for_status(self.provider, response.status, response.headers, said, key=self._key, model=model)
+            error_body = ""  # the status alone decides
+        raise error_for_status(self.provider, response.status, response.headers, error_body, key=self._key, model=model)
 
 
-def decode_answer(provider: str, decode: Callable[[bytes], T], data: bytes) -> T:
-    """`decode(data)`, with what can't be decoded reported as the provider's garbage."""
+def decode_response(provider: str, decode: Callable[[bytes], T], data: bytes) -> T:
+    """Return `decode(data)`. Raises ProviderInvalidResponse if it can't be decoded."""
     try:
         return decode(data)
     except (msgspec.MsgspecError, UnicodeDecodeError) as exc:
@@ -223,7 +223,7 @@ def decode_answer(provider: str, decode: Callable[[bytes], T], data: bytes) -> T
 
 
 def _was_dropped(error: Exception) -> bool:
-    """Whether a connection ended that had been made; how that is told depends on the event loop, Python and the moment."""
+    """Whether an established connection was dropped; the exception depends on event loop, Python version and timing."""
     if isinstance(error, aiohttp.ClientConnectorError):
         return False
     reset = isinstance(error, OSError) and error.errno in (errno.ECONNRESET, errno.EPIPE)
