@@ -20,6 +20,7 @@ from api.http.errors import documented_status
 from api.settings import ApiSettings
 from schema.events import EVENTS, describe_events
 from tests.secret import VAULT
+from tools.configured.kinds import KINDS
 
 ROOT = Path(__file__).parents[2]
 PAGES = [f"docs/{path.name}" for path in sorted((ROOT / "docs").glob("*.md"))]
@@ -153,6 +154,11 @@ def describe_errors() -> str:
             *(f"| `{code}` | {status} | {when} |" for status, code, when in rows),
         ]
     )
+
+
+def test_every_kind_of_configured_tool_is_explained() -> None:
+    text = API_PAGE.read_text().partition("| kind |")[2].partition("\n\n")[0]
+    assert set(KINDS) == set(re.findall(r"`([A-Z_]+)`", text))
 
 
 def test_what_an_api_user_may_copy_is_json() -> None:
