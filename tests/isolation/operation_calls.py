@@ -6,6 +6,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 from typing import Any
 from urllib.parse import quote
 from uuid import UUID, uuid4
@@ -89,8 +90,8 @@ class Matrix:
     async def sign_in(self, holder: Holder, user_id: UUID, role: str = "member") -> tuple[UUID, str]:
         """Return a sign-in of a user with its token."""
         login_id = holder.login(user_id)
-        row = {"id": user_id, "role": role, "email": "x@example.com"}
-        return login_id, await self.resources.tokens.issue(holder.tenant_id, login_id, row)
+        user: Any = SimpleNamespace(id=user_id, role=role, email="x@example.com")
+        return login_id, await self.resources.tokens.issue(holder.tenant_id, login_id, user)
 
     async def leader(self, call: Call) -> dict[str, str]:
         """Return the headers of A's owner, or of the platform's admin where an owner may not do this."""

@@ -16,6 +16,7 @@ PUBLIC = {
     "GET /api/auth/oidc/{tenant}",
     "GET /api/auth/oidc/{tenant}/{provider}",
     "GET /api/auth/oidc/{tenant}/{provider}/callback",
+    "GET /",
     "GET /health",
     "GET /health/live",
     "GET /health/ready",

@@ -54,13 +54,13 @@ def operations() -> tuple[Operation, ...]:
 
 
 def undocumented() -> list[str]:
-    """Every route of ours that the document leaves out."""
+    """Every route of ours that the document leaves out; the pages that show the document are no part of it."""
     told = {str(operation) for operation in operations()}
     return sorted(
         f"{method} {path}"
         for route in _app().routes
         for handler in getattr(route, "route_handlers", ())
-        if isinstance(handler, HTTPRouteHandler) and is_ours(handler)
+        if isinstance(handler, HTTPRouteHandler) and is_ours(handler) and not route.path.startswith("/schema/")
         for method in handler.http_methods
         if f"{method} {(path := TYPES.sub('}', route.path_format))}" not in told
     )

@@ -191,7 +191,7 @@ def test_no_process_leaves_its_memory_in_a_file_when_it_crashes(evidence: Eviden
 def test_what_went_wrong_on_purpose_went_wrong(evidence: Evidence) -> None:
     logs = {name: held.decode() for name, held in evidence.logs}
     assert "CheckViolation" in logs["api.log"]
-    assert "AttemptBroke('CheckViolation')" in logs["chat.log"].replace("\\", "")
+    assert "AttemptError('CheckViolation')" in logs["chat.log"].replace("\\", "")
     for code in ("provider_rejected_key", "provider_refused", "provider_overloaded", "provider_stalled"):
         assert code in logs["chat.log"], code
 

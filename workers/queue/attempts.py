@@ -71,7 +71,7 @@ class AttemptError(Exception):
 async def attempt_job(context: QueueContext, work: Work, tenant_id: UUID, job_id: UUID, dispatch_seq: int) -> None:
     """Answer a doorbell. Returns when the attempt has ended in whichever way; a stale doorbell does nothing.
 
-    Raises AttemptBroke; then the lease runs out and the job is done again.
+    Raises AttemptError; then the lease runs out and the job is done again.
     """
     context.running.on_message()
     try:
