@@ -249,7 +249,7 @@ async def test_a_sign_in_that_took_too_long_is_over(
     browser: Browser, provider: OidcProvider, tenant: TestTenant, database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     register(database_url, tenant, provider)
-    monkeypatch.setattr(login_state, "new_begun", lambda to, new=login_state.new_login_state: _long_ago(new(to)))
+    monkeypatch.setattr(login_state, "new_login_state", lambda to, new=login_state.new_login_state: _long_ago(new(to)))
     answer = await browser.sign_in(tenant)
     assert (401, "not_begun") == (answer.status_code, failure_of(database_url, tenant))
 

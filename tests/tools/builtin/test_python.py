@@ -67,7 +67,7 @@ async def test_the_jail_has_the_whole_standard_library_and_no_packages() -> None
 
 
 async def test_without_a_jail_the_opt_in_is_refused_and_nothing_runs(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(python, "why_not", lambda: "The jail for Python needs Linux on x86-64.")
+    monkeypatch.setattr(python, "unsupported_reason", lambda: "The jail for Python needs Linux on x86-64.")
     error = await failure(python.build(), JAIL, code="print(1)")
     assert ("tool_refused", True) == (error.code, error.message.startswith("The jail for Python needs Linux"))
 

@@ -109,8 +109,8 @@ def test_what_may_need_ocr_gets_more_memory(
         return ReadBlocks([Block("text", str(given[-1]))])
 
     given: list[int] = []  # the jail forbids to ask for limits
-    monkeypatch.setattr(fork_server, "why_not", lambda: "")
-    monkeypatch.setattr(fork_server, "shut_in", lambda folders, megabytes, cpu_s: given.append(megabytes))
+    monkeypatch.setattr(fork_server, "unsupported_reason", lambda: "")
+    monkeypatch.setattr(fork_server, "enter_sandbox", lambda folders, megabytes, cpu_s: given.append(megabytes))
     monkeypatch.setattr(read_document, "detect", lambda file, name: TEXT)
     path.write_bytes(head)
     answer = read_with(measuring, path, monkeypatch)
