@@ -11,6 +11,7 @@ from typing import Any, get_args
 import pytest
 
 from api import app
+from api.users.privacy_schemas import UserExportOut
 from graphs.providers.native import NATIVE
 from schema import events, job_kinds
 from schema.queries.identity import privacy
@@ -150,6 +151,10 @@ def test_an_erasure_takes_sessions_and_their_messages() -> None:
     assert [privacy.Erasure(privacy.OWN)] == list(privacy.PERSONAL["sessions"].erasures)
     (key,) = [key for key in Message.metadata.tables["messages"].foreign_keys if key.column.name == "id"]
     assert ("sessions", "CASCADE") == (key.column.table.name, key.ondelete)
+
+
+def test_an_export_has_a_list_for_every_table_that_it_shows() -> None:
+    assert set() == privacy.SECTIONS.keys() - set(UserExportOut.__struct_fields__)
 
 
 def describe(table: Table) -> tuple[str, set[str]]:
