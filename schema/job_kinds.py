@@ -1,5 +1,5 @@
 """The kinds of job: which queue and Celery task run one, how often it may be tried, how long it may take. What one does is in
-`workers/celery/tasks/`."""
+`workers/celery/tasks.py`."""
 
 from dataclasses import dataclass
 from typing import Literal

@@ -1,7 +1,7 @@
-"""The scheduler: dispatches what waits and sweeps up what went wrong. Any number may run; one at a time sweeps.
+"""The scheduler: dispatches waiting jobs and recovers from failures. Any number may run; only one sweeps at a time.
 
-It is a plain asyncio process and no Celery task, so that it goes on while Redis is away: leases, deadlines and doorbells
-that nobody answered are facts in Postgres.
+It is a plain asyncio process rather than a Celery task, so that it works while Redis is unavailable: leases, deadlines and
+unanswered doorbells are in Postgres.
 """
 
 import asyncio
@@ -37,14 +37,14 @@ log = structlog.get_logger()
 
 POLL_S = 0.5
 SWEEP_S = 1.0
-GIVE_BACK_S = 5.0
+RESERVATIONS_S = 5.0
 RETENTION_S = 60.0
 FILES_S = 60.0
-JOIN_S = 3600.0
-SWEEPER = 0x48525357  # the advisory lock of whoever sweeps
+USAGE_S = 3600.0
+SWEEPER_LOCK = 0x48525357  # an advisory lock in Postgres
 
 LOST = WorkerLost("The worker that ran the job was lost.")
-SPENT = WorkerLost("The job lost its worker in each of its tries and will not be retried.")
+OUT_OF_TRIES = WorkerLost("The job lost its worker in each of its tries and will not be retried.")
 OVERDUE = DeadlinePassed("The job did not start before its deadline because no worker was free.")
 
 
@@ -57,94 +57,94 @@ class Scheduler:
 
     async def __aenter__(self) -> "Scheduler":
         url, address = self._settings.database_url, RedisAddress.from_url(self._settings.redis_url)
-        self._system: Pool = pool_for(url, "headrace_system", max_size=4, name="headrace scheduler")
-        self._pool: Pool = pool_for(url, "headrace_app", max_size=4, name="headrace scheduler endings")
-        for pool in (self._system, self._pool):
+        self._system_pool: Pool = pool_for(url, "headrace_system", max_size=4, name="headrace scheduler")
+        self._pool: Pool = pool_for(url, "headrace_app", max_size=4, name="headrace scheduler tenants")
+        for pool in (self._system_pool, self._pool):
             await pool.open()
             self._stack.push_async_callback(pool.close)
         redis = RedisClient(address)
         self._stack.push_async_callback(redis.close)
         self._relay = Relay(redis)
         self._limits = limits_over(redis, self._pool)
-        self.retention = Retention(self._pool, self._system, redis, self._limits)
+        self.retention = Retention(self._pool, self._system_pool, redis, self._limits)
         self._storage = await self._stack.enter_async_context(open_storage(self._settings.storage))
-        self._dispatcher = Dispatcher(self._system, redis, window=self._settings.window)
-        ear = Subscriber(address, lambda _, queue: self._dispatcher.kick(queue.decode()))
-        ear.start()
-        self._stack.push_async_callback(ear.close)
-        await ear.subscribe(redis_names.WAKE)
+        self._dispatcher = Dispatcher(self._system_pool, redis, window=self._settings.window)
+        subscriber = Subscriber(address, lambda _, queue: self._dispatcher.kick(queue.decode()))
+        subscriber.start()
+        self._stack.push_async_callback(subscriber.close)
+        await subscriber.subscribe(redis_names.WAKE)
         return self
 
     async def __aexit__(self, *exc: object) -> None:
         await self._stack.aclose()
 
     async def run(self) -> None:
-        """Dispatch and sweep, each at its own pace."""
+        """Run all periodic work, each at its own interval."""
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._every(POLL_S, self.dispatch), name="dispatch poll")
             tasks.create_task(self._every(SWEEP_S, self.sweep), name="sweep")
-            tasks.create_task(self._every(GIVE_BACK_S, self.retention.give_back_reservations), name="reservations")
+            tasks.create_task(self._every(RESERVATIONS_S, self.retention.settle_reservations), name="reservations")
             tasks.create_task(self._every(RETENTION_S, self.retention.sweep), name="retention")
             tasks.create_task(self._every(FILES_S, self.remove_files), name="files")
-            tasks.create_task(self._every(JOIN_S, self.retention.join_usage), name="usage")
+            tasks.create_task(self._every(USAGE_S, self.retention.merge_usage), name="usage")
 
-    async def _every(self, pause_s: float, do: Callable[[], Awaitable[None]]) -> None:
+    async def _every(self, interval_s: float, run: Callable[[], Awaitable[None]]) -> None:
         while True:
             try:
-                await do()
+                await run()
             except HeadraceError as error:
-                log.warning("upkeep_postponed", what=do.__name__, code=error.code)
-            await asyncio.sleep(pause_s)
+                log.warning("maintenance_postponed", what=run.__name__, code=error.code)
+            await asyncio.sleep(interval_s)
 
     async def dispatch(self) -> None:
-        """Dispatch every queue once; again at once while the window was all that stopped it."""
+        """Dispatch every queue, and repeat as long as only the window limited it."""
         for queue in QUEUES:
             while await self._dispatcher.dispatch(queue) >= self._settings.window:
                 await asyncio.sleep(0.02)
 
     async def remove_files(self) -> None:
-        """Remove bytes of documents that nothing refers to any more."""
-        await delete_due_files(self._system, self._storage)
+        """Delete stored files that no document refers to any more."""
+        await delete_due_files(self._system_pool, self._storage)
 
     async def sweep(self) -> None:
-        """Do once all that the sweeper does, unless another scheduler is at it."""
-        async with system_tx(self._system) as db:
-            got = await fetch_one(db, "SELECT pg_try_advisory_xact_lock(%(lock)s) AS mine", {"lock": SWEEPER})
-            if got is None or not got["mine"]:
+        """Sweep once, unless another scheduler is sweeping."""
+        async with system_tx(self._system_pool) as db:
+            lock = await fetch_one(db, "SELECT pg_try_advisory_xact_lock(%(lock)s) AS locked", {"lock": SWEEPER_LOCK})
+            if lock is None or not lock["locked"]:
                 return
             await self._requeue_unanswered()
             await self._sweep_lost()
             await self._sweep_overdue()
-            async with system_tx(self._system) as own:
-                unparked = await queries.unpark_stranded(own)
+            async with system_tx(self._system_pool) as other_db:
+                unparked = await queries.unpark_stranded(other_db)
             if unparked:
                 log.warning("turns_unparked", jobs=unparked)
 
     async def _requeue_unanswered(self) -> None:
-        async with system_tx(self._system) as db:
+        async with system_tx(self._system_pool) as db:
             unanswered = await requeue_unanswered(db, after_s=self._settings.unanswered_s)
         if unanswered:
             log.warning("doorbells_unanswered", jobs=unanswered)
 
     async def _sweep_lost(self) -> None:
-        async with system_tx(self._system) as db:
+        async with system_tx(self._system_pool) as db:
             dead = [owner for owner in await queries.list_lease_owners(db) if is_gone(owner)]
             lost = await queries.list_lost(db, dead=dead)
-        again = [job for job in lost if job.tries < job.max_tries and not job.cancel_requested]
-        if again:
-            delays = [retry_delay_s(LOST, job.tries) for job in again]
-            async with system_tx(self._system) as db:
+        retried = [job for job in lost if job.tries < job.max_tries and not job.cancel_requested]
+        if retried:
+            delays = [retry_delay_s(LOST, job.tries) for job in retried]
+            async with system_tx(self._system_pool) as db:
                 error = {"code": LOST.code, "message": LOST.message}
-                requeued = await queries.requeue_lost(db, again, delays, dead=dead, error=error)
-            log.warning("jobs_lost", requeued=requeued, owners=sorted({job.lease_owner for job in again}))
+                requeued = await queries.requeue_lost(db, retried, delays, dead=dead, error=error)
+            log.warning("workers_lost", requeued=requeued, owners=sorted({job.lease_owner for job in retried}))
         for job in lost:
             if job.cancel_requested:
                 await self._end(job, JobCancelled(kept=job.cancel_requested), running=True)
             elif job.tries >= job.max_tries:
-                await self._end(job, JobFailed(error=reason_of(SPENT)), running=True)
+                await self._end(job, JobFailed(error=reason_of(OUT_OF_TRIES)), running=True)
 
     async def _sweep_overdue(self) -> None:
-        async with system_tx(self._system) as db:
+        async with system_tx(self._system_pool) as db:
             overdue = await queries.list_overdue(db)
         for job in overdue:
             await self._end(job, JobFailed(error=reason_of(OVERDUE)), running=False)
@@ -161,4 +161,4 @@ class Scheduler:
             from_states=("running",) if running else WAITING,
         )
         if ended is not None:
-            log.warning("job_ended_from_outside", job_id=str(job.id), ending=event.type)
+            log.warning("job_ended_by_sweeper", job_id=str(job.id), ending=event.type)

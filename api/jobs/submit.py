@@ -16,8 +16,7 @@ from schema.queries.tenants.audit import add_audit
 from schema.queries.tenants.usage import get_spent, list_models
 from workers.limits.headers import rate_limit_headers
 from workers.limits.limits import LimitPolicy, Verdict
-from workers.limits.reservation import cost_nanos, policy_of
-from workers.queue.finish import finish_stream
+from workers.limits.reservation import cost_nanos, policy_of, settle_reservation
 from workers.queue.submit import Submitted, submit
 from workers.redis.client import RedisUnavailable
 from workers.stream.follow import Follower
@@ -88,7 +87,7 @@ async def _submit(
 async def _give_back(resources: Resources, submission: Submission) -> None:
     if "reserved" in submission.payload:
         limits, tenant_id = resources.core.limits, submission.tenant_id
-        await finish_stream(limits, tenant_id, submission.job_id, tokens=0, nanos=0, refund_request=True)
+        await settle_reservation(limits, tenant_id, submission.job_id, tokens=0, nanos=0, refund_request=True)
 
 
 async def reserve(

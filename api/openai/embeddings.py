@@ -35,7 +35,7 @@ from schema.ids import new_id
 from schema.queries.tenants.usage import add_call
 from workers.embedding.client import MAX_TEXTS, TIMEOUT_S
 from workers.embedding.protocol import MAX_QUERY_TEXTS
-from workers.queue.finish import finish_stream
+from workers.limits.reservation import settle_reservation
 
 MOST_CHARS = 1_200_000
 """Characters of all texts together: OpenAI's 300,000 tokens."""
@@ -182,10 +182,12 @@ async def _reserved(resources: Resources, principal: Principal, model: str, toke
             nanos = await add_call(db, principal.tenant_id, user_id=principal.user_id, model=model, input_tokens=tokens)
     except BaseException:
         if verdict is not None:
-            await finish_stream(resources.limits, principal.tenant_id, number, tokens=0, nanos=0, refund_request=True)
+            await settle_reservation(
+                resources.limits, principal.tenant_id, number, tokens=0, nanos=0, refund_request=True
+            )
         raise
     if verdict is not None:
-        await finish_stream(resources.limits, principal.tenant_id, number, tokens=tokens, nanos=nanos)
+        await settle_reservation(resources.limits, principal.tenant_id, number, tokens=tokens, nanos=nanos)
 
 
 def _refuse_dimensions(model: str, dimensions: int | None) -> None:

@@ -310,7 +310,7 @@ async def worker_deaf(world: World, load: Load, scale: float) -> list[str]:
         process = world.system.processes["chat3"]
         with contextlib.suppress(AssertionError):
             await wait_for(lambda: process.poll() is not None, "the deaf worker ended itself")
-        wrong = [] if "worker_deaf" in world.system.log("chat3") else ["the watchdog did not notice a deaf worker"]
+        wrong = [] if "consumer_stalled" in world.system.log("chat3") else ["the watchdog did not notice a deaf worker"]
         wrong += [] if process.poll() is not None else ["a deaf worker did not end itself"]
         await world.remove("chat3")
     for name in ("chat", "chat2"):

@@ -97,7 +97,7 @@ def test_the_window_of_a_rate_limit_stands_in_one_place() -> None:
     assert 60 == limits.WINDOW_S
     told = {name: window for name, window in headers.POLICY_PARAMETERS.items() if name in ("requests", "tokens")}
     assert all(f";w={limits.WINDOW_S}" in window for window in told.values())
-    assert retention.OPEN_S >= limits.WINDOW_S
+    assert retention.RESERVATION_AGE_S >= limits.WINDOW_S
     lua = {path.name: path.read_text() for path in limits.LUA.glob("*.lua")}
     files = {"limits.py": Path(limits.__file__), "limit_headers.py": Path(headers.__file__)}
     code = lua | {name: without_words(path) for name, path in files.items()}

@@ -18,7 +18,7 @@ from tests.conftest import TestTenant
 from tests.counterparts.behaviours import Turn, says
 from tests.counterparts.openai_server import OpenAIServer
 from tests.workers.jobs import job_row, read_all, rows, submission, turn, worker_context
-from workers.celery.tasks.chat import answer_chat
+from workers.agents.chat import answer_chat
 from workers.context import WorkerContext
 from workers.queue.attempts import attempt_job
 from workers.queue.job_core import JobCore, JobCoreSettings, open_job_core

@@ -243,7 +243,7 @@ async def test_usage_of_past_days_becomes_one_row_for_each_user_agent_and_model_
             add_usage(database_url, who, days_ago=days_ago, user_id=whose, model="m/2")
             add_usage(database_url, who, days_ago=days_ago, user_id=whose, agent="a")
     before = {who.slug: rows(database_url, USED, who.id) for who in (tenant, other)}
-    await retention.join_usage()
+    await retention.merge_usage()
     for who in (tenant, other):
         after = rows(database_url, USED, who.id)
         sums = [[{**row, "rows": 0} for row in some] for some in (before[who.slug], after)]
@@ -263,7 +263,7 @@ async def test_schedulers_that_join_at_the_same_time_lose_nothing(
         sweeping(core, database_url, core.limits) as one,
         sweeping(core, database_url, core.limits) as two,
     ):
-        await asyncio.gather(*(retention.join_usage() for retention in (one, two) * 3))
+        await asyncio.gather(*(retention.merge_usage() for retention in (one, two) * 3))
     assert [(4, 1)] * 38 == [(row["jobs"], row["rows"]) for row in rows(database_url, USED, tenant.id)]
 
 
@@ -389,10 +389,10 @@ async def test_reservations_of_jobs_that_ended_or_never_were_are_given_back(
     clock.advance(59)
     await limits.reserve(tenant.id, new_id(), POLICY, tokens=10, nanos=0)  # its submit is on its way
     async with sweeping(core, database_url, limits) as retention:
-        await retention.give_back_reservations()
+        await retention.settle_reservations()
         assert 4 == (await limits.get_reserved(tenant.id)).jobs
         clock.advance(2)
-        await retention.give_back_reservations()
+        await retention.settle_reservations()
     assert (2, 20) == ((await limits.get_reserved(tenant.id)).jobs, (await limits.get_reserved(tenant.id)).tokens)
     members = await core.redis.call("ZRANGE", RESERVATIONS, 0, -1)
     assert f"{tenant.id}:{waits}".encode() in members
@@ -402,7 +402,7 @@ async def test_reservations_of_jobs_that_ended_or_never_were_are_given_back(
 async def test_jobs_that_wait_long_do_not_hide_those_that_ended(
     core: JobCore, database_url: str, tenant: TestTenant, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("workers.retention.LOOK", 3)
+    monkeypatch.setattr("workers.retention.CHECKED", 3)
     await core.redis.call("DEL", RESERVATIONS)
     clock = Clock()
     limits = Limits(core.redis, FakeSpending(), now_ms=clock)
@@ -415,5 +415,5 @@ async def test_jobs_that_wait_long_do_not_hide_those_that_ended(
     clock.advance(61)
     async with sweeping(core, database_url, limits) as retention:
         for _ in range(3):
-            await retention.give_back_reservations()
+            await retention.settle_reservations()
     assert 8 == (await limits.get_reserved(tenant.id)).jobs

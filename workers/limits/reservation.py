@@ -11,12 +11,16 @@ from collections.abc import Callable
 from decimal import Decimal
 from uuid import UUID
 
+import structlog
+
 from graphs.providers.tokens import estimate_tokens
 from schema.queries.jobs.attempts import ClaimedJob
 from schema.queries.tenants.tenants import Tenant
 from schema.tenancy import TenantSnapshot
 from workers.limits.limits import LimitPolicy, Limits
 from workers.redis.client import RedisUnavailable
+
+log = structlog.get_logger()
 
 EXTEND_TOKENS = 256  # how much a growing answer reserves at a time
 EXTEND_AHEAD_TOKENS = 64  # how many tokens before the end it does so
@@ -36,6 +40,16 @@ def policy_of(tenant: TenantSnapshot | Tenant) -> LimitPolicy:
 def cost_nanos(input_tokens: int, output_tokens: int, input_usd: Decimal, output_usd: Decimal) -> int:
     """Return the cost of tokens in nano-USD, rounded up. Prices are in US dollars per million tokens."""
     return math.ceil(1000 * (input_tokens * input_usd + output_tokens * output_usd))
+
+
+async def settle_reservation(
+    limits: Limits, tenant_id: UUID, job_id: UUID, *, tokens: int, nanos: int, refund_request: bool = False
+) -> None:
+    """Charge what a job used and release the rest of its reservation. If Redis is unavailable, the sweeper does it later."""
+    try:
+        await limits.settle(tenant_id, job_id, tokens=tokens, nanos=nanos, refund_request=refund_request)
+    except RedisUnavailable:
+        log.warning("settlement_postponed", job_id=str(job_id))
 
 
 class Reservation:

@@ -1,4 +1,4 @@
-"""Cancelling a job, and driving one again, from any process (J4, J5)."""
+"""Cancels and retries jobs. Any process may do so."""
 
 from uuid import UUID
 
@@ -12,7 +12,7 @@ from schema.events import JobCancelled
 from schema.queries.jobs.jobs import find_job_status, request_cancel, requeue_ended_job
 from schema.states import TERMINAL, WAITING, CancelMode, State
 from workers.queue.control import CancelCommand
-from workers.queue.dispatch import wake
+from workers.queue.dispatch import wake_dispatchers
 from workers.queue.finish import end_job
 from workers.queue.job_core import JobCore
 from workers.redis.client import RedisUnavailable
@@ -24,10 +24,10 @@ log = structlog.get_logger()
 async def cancel(
     core: JobCore, tenant_id: UUID, job_id: UUID, *, mode: CancelMode = "keep", visible_user_id: UUID | None = None
 ) -> State:
-    """Cancel a job and return its state: a waiting job is `cancelled` now, a running one still `running` and about to
-    be, an ended one stays what it is. `visible_user_id` confines it to that user's jobs. Raises NotFound.
+    """Cancel a job and return its state: `cancelled` for a job that was waiting, `running` for one that is being stopped,
+    and the state of a job that had ended. With `visible_user_id`, only that user's jobs are found. Raises NotFound.
 
-    The order to a running attempt goes over Redis; should it get lost, the attempt's next heartbeat brings it.
+    The command to a running attempt goes over Redis. If it is lost, the attempt's next heartbeat stops it.
     """
     while True:
         async with tenant_tx(core.pool, tenant_id, user_id=visible_user_id) as db:
@@ -38,7 +38,7 @@ async def cancel(
         if job.state in TERMINAL:
             return job.state
         if running is not None:
-            await _command(core, CancelCommand(job_id, running, mode))
+            await _send_command(core, CancelCommand(job_id, running, mode))
             return "running"
         ended = await end_job(
             core.pool,
@@ -52,22 +52,22 @@ async def cancel(
         )
         if ended is not None:
             if ended.more or ended.next_turn:
-                await wake(core.redis, job.queue)
+                await wake_dispatchers(core.redis, job.queue)
             return "cancelled"
-        # It moved between the two looks; look again. Every round has seen a move, and there are few to make.
+        # The state changed in between, so read it again. A job has few states to go through, so this ends.
 
 
-async def _command(core: JobCore, order: CancelCommand) -> None:
+async def _send_command(core: JobCore, command: CancelCommand) -> None:
     try:
-        await core.redis.call("PUBLISH", redis_names.CONTROL, msgspec.json.encode(order))
+        await core.redis.call("PUBLISH", redis_names.CONTROL, msgspec.json.encode(command))
     except (RedisUnavailable, ReplyError):
-        log.warning("cancel_unheard", job_id=str(order.job_id))
+        log.warning("cancel_not_sent", job_id=str(command.job_id))
 
 
 async def retry(core: JobCore, tenant_id: UUID, job_id: UUID, *, visible_user_id: UUID | None = None) -> bool:
-    """Queue a failed or cancelled job again, with all its tries and a new stream; False if it is in another state.
+    """Queue a failed or cancelled job again, with all its tries and a new stream; return False if it is in another state.
 
-    `visible_user_id` confines it to that user's jobs. Raises NotFound.
+    With `visible_user_id`, only that user's jobs are found. Raises NotFound.
     """
     async with tenant_tx(core.pool, tenant_id, user_id=visible_user_id) as db:
         job = await find_job_status(db, tenant_id, job_id)
@@ -78,9 +78,9 @@ async def retry(core: JobCore, tenant_id: UUID, job_id: UUID, *, visible_user_id
     try:
         await core.relay.delete_stream(tenant_id, job_id, attempt=job.attempt)
     except RedisUnavailable:
-        log.warning("stream_not_forgotten", job_id=str(job_id))
+        log.warning("stream_not_deleted", job_id=str(job_id))
     async with tenant_tx(core.pool, tenant_id) as db:
-        driven = await requeue_ended_job(db, tenant_id, job_id)
-    if driven:
-        await wake(core.redis, job.queue)
-    return driven
+        requeued = await requeue_ended_job(db, tenant_id, job_id)
+    if requeued:
+        await wake_dispatchers(core.redis, job.queue)
+    return requeued

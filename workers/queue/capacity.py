@@ -1,29 +1,29 @@
-"""How many more jobs of a tenant may wait: counted now and then, and exactly where it is tight.
+"""Caches which tenants have ample capacity for waiting jobs, so that not every submit has to count them.
 
-Counting ten thousand waiting rows for each submit of a flood would make the flood cost everyone. So a process remembers for
-half a second that there is ample room; near the limit every submit counts.
+Counting ten thousand waiting rows for each submit of a flood would slow down everybody. So a process remembers for half a
+second that there is ample room; near the limit, every submit counts.
 """
 
 from uuid import UUID
 
 from schema.ttl_cache import TtlCache
 
-KEPT, KEPT_S = 10_000, 0.5
-AMPLE = 2000  # more than all processes together add in KEPT_S
+MAX_TENANTS, TTL_S = 10_000, 0.5
+AMPLE = 2000  # more than all processes together add within TTL_S
 
 
 class CapacityCache:
-    """What this process knows of its tenants' queues."""
+    """What this process knows about the queues of tenants."""
 
     def __init__(self) -> None:
-        self._ample: TtlCache[UUID, bool] = TtlCache(KEPT, KEPT_S)
+        self._ample: TtlCache[UUID, bool] = TtlCache(MAX_TENANTS, TTL_S)
 
     def is_ample(self, tenant_id: UUID) -> bool:
         """Whether there was ample room a moment ago."""
         return tenant_id in self._ample
 
-    def note(self, tenant_id: UUID, room: int | None) -> None:
-        """Take what a submit counted; None if it did not have to."""
+    def record(self, tenant_id: UUID, room: int | None) -> None:
+        """Record how much room a submit counted; None if it did not count."""
         if room is None:
             return
         if room > AMPLE:

@@ -1,4 +1,4 @@
-"""What goes over the control channel to the workers."""
+"""Commands to workers over the control channel."""
 
 from uuid import UUID
 
@@ -8,7 +8,7 @@ from schema.states import CancelMode
 
 
 class CancelCommand(msgspec.Struct, frozen=True):
-    """Stop this attempt of this job; every other worker ignores it."""
+    """Stop this attempt at this job. Workers that don't run it ignore the command."""
 
     job_id: UUID
     attempt: int

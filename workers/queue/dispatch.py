@@ -1,7 +1,7 @@
-"""Choosing: which waiting job is next, and ringing for it. Any number of dispatchers may run.
+"""Dispatches jobs: chooses which waiting jobs are next, and rings their doorbells. Any number of dispatchers may run.
 
-A dispatcher is kicked by whatever may let a job go (a submit that found its tenant busy, an end, a retry that is due),
-and gathers kicks while it works, as the relay gathers tokens. A poll in the scheduler is the safety net.
+A dispatcher is kicked whenever a job may be able to start (a submit that found its tenant busy, the end of a job, a retry that
+is due), and merges kicks while it works, as the relay merges tokens. The scheduler also polls, as a safety net.
 """
 
 import asyncio
@@ -18,28 +18,28 @@ from workers.redis.connection import ReplyError
 
 log = structlog.get_logger()
 
-WINDOW = 256  # doorbells in a queue that no worker has answered yet: what bounds one tenant's head start over another
+WINDOW = 256  # doorbells of a queue that no worker has answered yet; it bounds how far one tenant gets ahead of others
 
 
 class Dispatcher:
     """Dispatches the jobs of all tenants; `pool` has the role `headrace_system`."""
 
     def __init__(self, pool: Pool, redis: RedisClient, *, window: int = WINDOW) -> None:
-        self._pool, self._wire, self._window = pool, redis, window
+        self._pool, self._redis, self._window = pool, redis, window
         self._kicked: set[str] = set()
         self._task: asyncio.Task[None] | None = None
 
     def kick(self, queue: str) -> None:
-        """Have the waiting jobs of `queue` looked at soon. Never waits."""
+        """Dispatch waiting jobs of `queue` soon. Never blocks."""
         self._kicked.add(queue)
         if self._task is None:
-            self._task = asyncio.get_running_loop().create_task(self._work(), name="dispatch")
+            self._task = asyncio.get_running_loop().create_task(self._dispatch_kicked(), name="dispatch")
 
     def kick_later(self, queue: str, delay_s: float) -> None:
-        """Have the waiting jobs of `queue` looked at when a retry is due."""
+        """Dispatch waiting jobs of `queue` once a retry is due."""
         asyncio.get_running_loop().call_later(delay_s + 0.01, self.kick, queue)
 
-    async def _work(self) -> None:
+    async def _dispatch_kicked(self) -> None:
         try:
             while self._kicked:
                 queue = self._kicked.pop()
@@ -57,17 +57,17 @@ class Dispatcher:
         if not jobs:
             return 0
         doorbells = [Doorbell(job.tenant_id, job.id, job.kind, job.dispatch_seq, job.inbox) for job in jobs]
-        if await ring(self._wire, doorbells):
+        if await ring(self._redis, doorbells):
             return len(jobs)
         async with system_tx(self._pool) as db:
             await undispatch_jobs(db, jobs)
-        log.warning("dispatch_unheard", queue=queue, jobs=len(jobs))
+        log.warning("enqueue_failed", queue=queue, jobs=len(jobs))
         return 0
 
 
-async def wake(redis: RedisClient, queue: str) -> None:
-    """Tell the dispatchers that something waits in `queue`; if Redis is away their poll will find it."""
+async def wake_dispatchers(redis: RedisClient, queue: str) -> None:
+    """Tell the dispatchers that jobs wait in `queue`. If Redis is unavailable, the scheduler's poll finds them."""
     try:
         await redis.call("PUBLISH", redis_names.WAKE, queue)
     except (RedisUnavailable, ReplyError):
-        log.debug("wake_unheard", queue=queue)
+        log.debug("wake_not_sent", queue=queue)

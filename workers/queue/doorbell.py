@@ -1,8 +1,8 @@
-"""Ringing: the Celery message that tells a worker that a job waits.
+"""Doorbells: the Celery messages that tell a worker that a job waits.
 
-It is written to Redis directly, because `send_task` blocks the event loop (0.35 ms, and 250 ms with 100 callers; with
-Redis down 0.6 s), while an awaited write costs 0.1 ms. The envelope is Celery's own, field by field; a test compares it
-with what `send_task` makes. It carries ids only: lost, doubled or late doorbells change nothing.
+They are written to Redis directly, because `send_task` blocks the event loop (for 0.35 ms, for 250 ms with 100 callers, for
+0.6 s when Redis is down), while an awaited write takes 0.1 ms. The envelope is the same as Celery's, field by field; a test
+compares it with that of `send_task`. Doorbells carry only ids: lost, duplicate or late ones change nothing.
 """
 
 import base64
@@ -17,7 +17,7 @@ from schema.job_kinds import KINDS, Kind
 from workers.redis.client import RedisClient, RedisUnavailable
 from workers.redis.connection import ReplyError
 
-KEPT = 4096  # doorbells that a queue holds at most; older ones are void, since their rows were dispatched again
+MAX_QUEUED = 4096  # doorbells in a queue; older ones are stale, since their jobs were dispatched again
 
 _TEMPLATE = {
     "content-encoding": "utf-8",
@@ -45,7 +45,7 @@ _EMBED = {"callbacks": None, "errbacks": None, "chain": None, "chord": None}
 
 @dataclass(frozen=True)
 class Doorbell:
-    """Which job waits, under which dispatch; `inbox` is where its submitter listens."""
+    """Which job waits, and which dispatch this is; `inbox` is the channel of the process that submitted it."""
 
     tenant_id: UUID
     job_id: UUID
@@ -55,14 +55,14 @@ class Doorbell:
 
 
 async def ring(redis: RedisClient, doorbells: Sequence[Doorbell]) -> bool:
-    """Put doorbells into the queues of their kinds, in order; False if Redis did not take them."""
+    """Push doorbells to the queues of their kinds, in order; return False if Redis did not accept them."""
     by_queue: dict[str, list[str]] = {}
     for doorbell in doorbells:
         by_queue.setdefault(KINDS[doorbell.kind].queue, []).append(envelope(doorbell))
     commands = [
         command
         for queue, messages in by_queue.items()
-        for command in (("LPUSH", queue, *messages), ("LTRIM", queue, 0, KEPT - 1))
+        for command in (("LPUSH", queue, *messages), ("LTRIM", queue, 0, MAX_QUEUED - 1))
     ]
     try:
         replies = await redis.send(commands)
@@ -72,7 +72,7 @@ async def ring(redis: RedisClient, doorbells: Sequence[Doorbell]) -> bool:
 
 
 def envelope(doorbell: Doorbell) -> str:
-    """Return the message as Celery's Redis transport keeps it. The task's id is the job's, for Flower."""
+    """Return the message as Celery's Redis transport stores it. The task has the id of the job, for Flower."""
     kind, task_id = KINDS[doorbell.kind], str(doorbell.job_id)
     args = [str(doorbell.tenant_id), task_id, doorbell.dispatch_seq, doorbell.inbox]
     headers = {"task": kind.task, "id": task_id, "root_id": task_id, "argsrepr": f"('{task_id}',)"}

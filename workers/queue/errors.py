@@ -1,4 +1,4 @@
-"""Which failures another try may mend, and how long to wait before it (J5). The only place that decides so."""
+"""Which failures are retried, and after how long. No other place decides that."""
 
 import random
 
@@ -8,28 +8,28 @@ from schema.errors import HeadraceError, ProviderError, Unavailable, WorkerLost
 from schema.events import Reason
 
 BASE_S = 2.0
-LOST_BASE_S = 0.25  # a lost worker says nothing about the job or the vendor: go on soon
-LIMIT_S = 300.0
+LOST_BASE_S = 0.25  # a lost worker says nothing about the job or the provider, so the retry is soon
+MAX_S = 300.0
 
 
 def is_retryable(error: Exception) -> bool:
-    """Whether another try may go better: the vendor said so, or a store was away, or two transactions stood in each
-    other's way."""
+    """Whether a retry may succeed: the provider says so, a store was unavailable, a worker was lost, or two transactions
+    deadlocked."""
     if isinstance(error, ProviderError):
         return error.retryable
     return isinstance(error, Unavailable | WorkerLost | psycopg.errors.DeadlockDetected)
 
 
 def retry_delay_s(error: Exception, tries: int) -> float:
-    """Return the wait before the next try: full jitter over an exponential, never earlier than the vendor asked for."""
+    """Return the delay before the next try: exponential with full jitter, and never less than the provider asks for."""
     base = LOST_BASE_S if isinstance(error, WorkerLost) else BASE_S
-    delay = random.uniform(0, min(LIMIT_S, base * 2**tries))  # noqa: S311 -- jitter, no secret
+    delay = random.uniform(0, min(MAX_S, base * 2**tries))  # noqa: S311 -- jitter, no secret
     wanted = error.retry_after_s if isinstance(error, ProviderError) else None
-    return max(delay, min(wanted or 0.0, LIMIT_S))
+    return max(delay, min(wanted or 0.0, MAX_S))
 
 
 def reason_of(error: Exception) -> Reason:
-    """Return what the job's row and its last event say. Unknown errors keep their text to the log: it may hold data."""
+    """Return the reason in the job's row and last event. The text of an unknown error is only logged: it may contain data."""
     if isinstance(error, HeadraceError):
         return Reason(error.code, error.message)
     return Reason("internal", "Something in headrace went wrong; the operators' log has it under this job's id.")

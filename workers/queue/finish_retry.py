@@ -1,7 +1,7 @@
-"""Committing an attempt's end, again and again while Postgres is away: the work is done and must not be lost.
+"""Commits the end of an attempt, with retries while Postgres is unavailable: the work is done and must not be lost.
 
-A commit whose answer got lost may have happened. Then the compare-and-set finds nothing to do, and the row tells that it was
-us.
+If the reply to a commit was lost, the commit may have happened. The retry then updates nothing, and the row shows whether
+it was ours.
 """
 
 import asyncio
@@ -13,26 +13,28 @@ from schema.queries.jobs.attempts import ClaimedJob, Ended, Ending, finish_job
 from schema.queries.jobs.jobs import find_job_status
 from schema.states import TERMINAL
 
-COMMIT_S = 60.0  # how long an end is tried against a Postgres that is away
+RETRY_S = 60.0  # how long to retry while Postgres is unavailable
 
 
-async def finish_with_retries(pool: Pool, job: ClaimedJob, ending: Ending, *, lost: Callable[[], bool]) -> Ended | None:
-    """End a claimed job; None if a newer attempt has it. `lost` tells that trying on is in vain.
+async def finish_with_retries(
+    pool: Pool, job: ClaimedJob, ending: Ending, *, is_fenced: Callable[[], bool]
+) -> Ended | None:
+    """End a claimed job; return None if a newer attempt has it. There are no retries once `is_fenced` is true.
 
-    Raises Unavailable when Postgres stays away; then the lease runs out and the job is done again.
+    Raises Unavailable if Postgres stays unavailable; the lease then expires and the job is attempted again.
     """
     loop = asyncio.get_running_loop()
-    until, pause_s, unsure = loop.time() + COMMIT_S, 0.1, False
+    until, pause_s, may_be_committed = loop.time() + RETRY_S, 0.1, False
     while True:
         try:
             ended = await finish_job(pool, job.tenant_id, job.id, job.attempt, ending, session_id=job.session_id)
-            if ended is None and unsure and await _was_ours(pool, job, ending):
+            if ended is None and may_be_committed and await _was_ours(pool, job, ending):
                 ended = Ended(more=True, next_turn=True)
             return ended
         except Unavailable:
-            if loop.time() > until or lost():
+            if loop.time() > until or is_fenced():
                 raise
-            unsure = True
+            may_be_committed = True
             await asyncio.sleep(pause_s)
             pause_s = min(pause_s * 2, 2.0)
 

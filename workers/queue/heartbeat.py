@@ -1,12 +1,11 @@
-"""The heartbeat: a thread of its own that renews the leases of all jobs that run in this process (J2).
+"""The heartbeat: a thread that renews the leases of all jobs that run in this process.
 
-A thread, because a busy event loop must not cost the jobs their leases; and one statement for all of them. From the answer
-it learns what was lost and what is to be cancelled. If the loop has not turned for a minute it is stuck, and the beat
-stops: then another worker may have the jobs.
+It is a thread so that jobs don't lose their leases while the event loop is busy. One statement renews them all, and returns
+which were lost and which are to be cancelled. If the event loop has been blocked for a minute, the heartbeat stops, so that
+another worker may take over the jobs.
 
-It is also the watchdog of a deaf worker: when doorbells have been rung again and again for our queue, and none was heard
-here, the consumer has lost its connection without noticing. The process then stops itself, and its supervisor starts a
-new one.
+It is also a watchdog. If doorbells were rung repeatedly in this worker's queue and none arrived here, the consumer has lost
+its connection to Redis without noticing. The process then stops itself, and its supervisor starts a new one.
 """
 
 import os
@@ -26,13 +25,14 @@ from workers.queue.context import QueueContext
 
 log = structlog.get_logger()
 
-STUCK_S = 60.0
-DEAF_S = 20.0
-KILL_S = 30.0
+BLOCKED_S = 60.0
+STALLED_S = 20.0
+EXIT_S = 30.0
+"""How long after its grace a stalled worker may take to stop."""
 
 
 class Heartbeat(threading.Thread):
-    """Beats three times per lease. `start()` it once the workshop is open, `stop()` it last."""
+    """Beats three times per lease. `start()` it when the context is open, and `stop()` it before the context is closed."""
 
     def __init__(self, context: QueueContext, *, database_url: str, grace_s: float) -> None:
         super().__init__(name="heartbeat", daemon=True)
@@ -40,7 +40,7 @@ class Heartbeat(threading.Thread):
         self._database_url, self._grace_s = database_url, grace_s
         self._every_s = context.lease_s / 3
         self._stopping = threading.Event()
-        self._turned_at = time.monotonic()
+        self._loop_turned_at = time.monotonic()
         self._db: psycopg.Connection[Any] | None = None
 
     def stop(self) -> None:
@@ -49,7 +49,7 @@ class Heartbeat(threading.Thread):
         self.join(5)
 
     def run(self) -> None:
-        """Beat until stopped. A Postgres that is away costs nothing but the beat."""
+        """Beat until stopped. While Postgres is unavailable, beats are skipped."""
         while not self._stopping.wait(self._every_s):
             try:
                 self._beat()
@@ -59,34 +59,34 @@ class Heartbeat(threading.Thread):
         self._disconnect()
 
     def _beat(self) -> None:
-        self._running.loop.call_soon_threadsafe(self._turn)
-        if time.monotonic() - self._turned_at > max(STUCK_S, 2 * self._every_s):
-            log.error("loop_stuck", running=len(self._running))
+        self._running.loop.call_soon_threadsafe(self._on_loop_turn)
+        if time.monotonic() - self._loop_turned_at > max(BLOCKED_S, 2 * self._every_s):
+            log.error("event_loop_blocked", running=len(self._running))
             return
         db = self._connection()
         held = self._running.held()
         if held:
             rows = db.execute(RENEW, renew_values(held, self._context.lease_s)).fetchall()
-            kept = {row["id"]: row["cancel_requested"] for row in rows}
-            self._running.loop.call_soon_threadsafe(self._running.on_heartbeat, held, kept)
-        if self._is_deaf(db):
-            self._leave()
+            renewed = {row["id"]: row["cancel_requested"] for row in rows}
+            self._running.loop.call_soon_threadsafe(self._running.on_heartbeat, held, renewed)
+        if self._is_stalled(db):
+            self._exit()
 
-    def _turn(self) -> None:
-        self._turned_at = time.monotonic()
+    def _on_loop_turn(self) -> None:
+        self._loop_turned_at = time.monotonic()
 
-    def _is_deaf(self, db: psycopg.Connection[Any]) -> bool:
+    def _is_stalled(self, db: psycopg.Connection[Any]) -> bool:
         running = self._running
         if running.draining or len(running) >= self._context.slots:
             return False
-        if running.loop.time() - running.last_message_at < DEAF_S:
+        if running.loop.time() - running.last_message_at < STALLED_S:
             return False
         return db.execute(UNHEARD, {"queues": [self._context.name]}).fetchone() is not None
 
-    def _leave(self) -> None:
-        log.error("worker_deaf", queue=self._context.name)
+    def _exit(self) -> None:
+        log.error("consumer_stalled", queue=self._context.name)
         os.kill(os.getpid(), signal.SIGTERM)
-        self._stopping.wait(self._grace_s + KILL_S)
+        self._stopping.wait(self._grace_s + EXIT_S)
         os._exit(70)
 
     def _connection(self) -> psycopg.Connection[Any]:

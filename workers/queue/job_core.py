@@ -1,4 +1,4 @@
-"""What a process needs to submit, follow and cancel jobs: the API's side of the job core."""
+"""What a process needs to submit, follow and cancel jobs. The API uses it; workers have `workers/context.py`."""
 
 import os
 import secrets
@@ -22,7 +22,7 @@ from workers.stream.relay import Relay
 
 @dataclass(frozen=True)
 class JobCoreSettings:
-    """Where the stores are, and how many connections to Postgres this process may hold."""
+    """The URLs of the stores, and the size of the pool of Postgres connections."""
 
     database_url: str = field(repr=False)
     redis_url: str = field(repr=False)
@@ -32,7 +32,7 @@ class JobCoreSettings:
 
 @dataclass(frozen=True)
 class JobCore:
-    """Opened resources; `pool` sees one tenant at a time, `hub` feeds every reader of this process."""
+    """The opened resources. `pool` sees one tenant at a time; `hub` serves every follower in this process."""
 
     pool: Pool
     redis: RedisClient
@@ -46,7 +46,7 @@ class JobCore:
 
 @asynccontextmanager
 async def open_job_core(settings: JobCoreSettings) -> AsyncIterator[JobCore]:
-    """Open the stores and close them in reverse order. Neither has to answer yet."""
+    """Open everything, and close it in reverse order. No store has to be available yet."""
     address = RedisAddress.from_url(settings.redis_url)
     async with AsyncExitStack() as stack:
         pool = pool_for(settings.database_url, "headrace_app", max_size=settings.pool_size, name="headrace api")
@@ -63,7 +63,7 @@ async def open_job_core(settings: JobCoreSettings) -> AsyncIterator[JobCore]:
 
 
 def limits_over(redis: RedisClient, pool: Pool) -> Limits:
-    """Return the tenants' limits, which ask Postgres what was spent when Redis doesn't know."""
+    """Return the limits of tenants, which read from Postgres what was spent if Redis doesn't know it."""
 
     async def spent(tenant_id: UUID) -> tuple[int, int]:
         async with tenant_tx(pool, tenant_id) as db:
@@ -73,5 +73,5 @@ def limits_over(redis: RedisClient, pool: Pool) -> Limits:
 
 
 def process_name() -> str:
-    """Return a name for this process that no other ever had."""
+    """Return a unique name for this process."""
     return f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"

@@ -1,8 +1,8 @@
-"""Who holds a lease: a name for this worker process that tells, on the same host, whether it still lives.
+"""Lease owners: a name for each worker process, from which others on the same host can tell whether it is still alive.
 
-A lease runs out 30 s after the last heartbeat, wherever the worker is. On the worker's own host there is no need to wait:
-a process that is gone is gone. So the name carries the host (boot and pid namespace included, for containers that share
-a name), the pid, and the moment the process started, since pids come again.
+A lease expires 30 s after the last heartbeat, wherever the worker runs. On the worker's own host nobody needs to wait for that,
+because a dead process can be seen. So the name contains the host (with boot id and pid namespace, for containers that share
+a host name), the pid, and the start time of the process, since pids are reused.
 """
 
 import hashlib
@@ -14,11 +14,11 @@ from pathlib import Path
 
 @cache
 def host_name() -> str:
-    """Return this host as leases name it."""
-    return f"{socket.gethostname()}-{hashlib.sha256(_identity().encode()).hexdigest()[:8]}"
+    """Return the name of this host in leases."""
+    return f"{socket.gethostname()}-{hashlib.sha256(_boot_and_namespace().encode()).hexdigest()[:8]}"
 
 
-def _identity() -> str:
+def _boot_and_namespace() -> str:
     try:
         return Path("/proc/sys/kernel/random/boot_id").read_text() + os.readlink("/proc/self/ns/pid")
     except OSError:
@@ -28,19 +28,19 @@ def _identity() -> str:
 def owner_name(kind: str) -> str:
     """Return the name of this process, e.g. `chat@host-1a2b3c4d/4711/88123`."""
     pid = os.getpid()
-    return f"{kind}@{host_name()}/{pid}/{_started(pid)}"
+    return f"{kind}@{host_name()}/{pid}/{_start_time(pid)}"
 
 
 def is_gone(owner: str) -> bool:
-    """Whether `owner` ran on this host and is no more. False for owners elsewhere: only their lease can tell."""
-    place, pid, started = owner.rsplit("/", 2)
-    if not place.endswith("@" + host_name()) or started == "0":
+    """Whether `owner` ran on this host and has died. False for owners on other hosts, for which only the lease can tell."""
+    host, pid, started = owner.rsplit("/", 2)
+    if not host.endswith("@" + host_name()) or started == "0":
         return False
-    return _started(int(pid)) != started
+    return _start_time(int(pid)) != started
 
 
-def _started(pid: int) -> str:
-    """Return the start time of a process in clock ticks since boot; '' if there is none, '0' where nobody knows."""
+def _start_time(pid: int) -> str:
+    """Return the start time of a process in clock ticks since boot; '' if it is not running, '0' if the host can't tell."""
     if not Path("/proc/self/stat").exists():
         return "0"
     try:

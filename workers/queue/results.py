@@ -1,4 +1,4 @@
-"""What is stored of an answer: its parts, its usage, and the result in the job's row."""
+"""How an answer is stored: the parts of its message, its usage, and the result in the job's row."""
 
 from typing import Any
 
@@ -8,34 +8,39 @@ from schema.events import MessageCompleted, UsageRecorded
 
 
 def parts_of(text: str) -> list[dict[str, Any]]:
-    """Return words as a message is stored."""
+    """Return text as the parts of a stored message."""
     return [{"type": "text", "text": text}]
 
 
-def usage_of(used: UsageRecorded | None) -> dict[str, Any] | None:
-    """Return what was used as it is stored and charged."""
-    if used is None:
+def usage_of(usage: UsageRecorded | None) -> dict[str, Any] | None:
+    """Return usage as it is stored and charged."""
+    if usage is None:
         return None
-    return {"input_tokens": used.input_tokens, "output_tokens": used.output_tokens, "estimated": used.estimated}
+    return {"input_tokens": usage.input_tokens, "output_tokens": usage.output_tokens, "estimated": usage.estimated}
 
 
-def detail_of(said: MessageCompleted) -> dict[str, Any]:
-    """Return what an answer says besides its words."""
-    found = {"agent": said.agent, "data": said.data, "renderer": said.renderer}
-    found |= {"cached": said.cached or None, "citations": said.citations}
-    found |= {"notice": msgspec.to_builtins(said.notice)}
+def detail_of(completed: MessageCompleted) -> dict[str, Any]:
+    """Return what an answer has besides its text."""
+    found = {
+        "agent": completed.agent,
+        "data": completed.data,
+        "renderer": completed.renderer,
+        "cached": completed.cached or None,
+        "citations": completed.citations,
+        "notice": msgspec.to_builtins(completed.notice),
+    }
     return {name: value for name, value in found.items() if value is not None}
 
 
-def result_of(said: MessageCompleted, used: UsageRecorded | None, model: str) -> dict[str, Any]:
-    """Return the result of a job that has answered; `model` is the job's own."""
+def result_of(completed: MessageCompleted, usage: UsageRecorded | None, model: str) -> dict[str, Any]:
+    """Return the result of a job that succeeded. `model` is the job's, for answers without usage."""
     result: dict[str, Any] = {
-        "text": said.text,
-        "finish_reason": said.finish_reason,
-        "model": used.model if used else model,
-        "usage": usage_of(used),
-        "tool_calls": said.tool_calls or None,
-        "message_id": said.message_id,
+        "text": completed.text,
+        "finish_reason": completed.finish_reason,
+        "model": usage.model if usage else model,
+        "usage": usage_of(usage),
+        "tool_calls": completed.tool_calls or None,
+        "message_id": completed.message_id,
     }
-    left_out = {name for name in ("tool_calls", "message_id") if result[name] is None}
-    return {name: value for name, value in result.items() if name not in left_out} | detail_of(said)
+    absent = {name for name in ("tool_calls", "message_id") if result[name] is None}
+    return {name: value for name, value in result.items() if name not in absent} | detail_of(completed)

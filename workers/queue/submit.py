@@ -1,7 +1,7 @@
-"""Submitting: one transaction that writes a job and all that comes with it, then the doorbell.
+"""Submits jobs: one transaction writes the job and everything that belongs to it, then its doorbell is rung.
 
-The answer never depends on Redis: what could not be rung is taken back to `queued` and rung later. See
-`schema/queries/jobs/submissions.py` for when a job may start at once.
+Whether a job is accepted never depends on Redis: if its doorbell can't be rung, the job returns to `queued` and is dispatched
+later. When a job may start at once is decided in `schema/queries/jobs/submissions.py`.
 """
 
 import asyncio
@@ -20,7 +20,7 @@ from schema.queries.jobs.jobs import find_job_status
 from schema.queries.jobs.submissions import Added, Idempotency, Submission
 from schema.states import CancelMode
 from workers.queue.cancel import cancel
-from workers.queue.dispatch import wake
+from workers.queue.dispatch import wake_dispatchers
 from workers.queue.doorbell import Doorbell, ring
 from workers.queue.job_core import JobCore
 from workers.stream.relay import queued_event, queued_frame
@@ -30,7 +30,7 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True)
 class Submitted:
-    """An accepted job. `queued` is its first frame; `replayed` means that an idempotency key named it already."""
+    """An accepted job. `queued` is its first frame; `replayed` means that its idempotency key was used before."""
 
     job_id: UUID
     session_id: UUID | None
@@ -39,25 +39,25 @@ class Submitted:
 
 
 async def submit(core: JobCore, submission: Submission) -> Submitted:
-    """Commit a job and ring for it.
+    """Commit a job and ring its doorbell.
 
-    Raises NotFound (session), SessionBusy, IdempotencyReused, QueueFull, Unavailable, and what the statements that come with
-    it refuse: StorageFull, NotFound (collection), NothingWaits. Then nothing was accepted.
+    Raises NotFound (session), SessionBusy, IdempotencyReused, QueueFull, Unavailable, and what its extra statements raise:
+    StorageFull, NotFound (collection), NothingWaits. Nothing was accepted then.
     """
     session_id = new_id() if submission.new_session else submission.session_id
     job = replace(submission, session_id=session_id, inbox=core.hub.inbox)
     try:
-        async with core.throttle.turn(job.tenant_id):
+        async with core.throttle.admit(job.tenant_id):
             has_room = core.capacity.is_ample(job.tenant_id)
             added = await submissions.add_job(core.pool, job, window=core.window, has_room=has_room)
     except submissions.KeyTaken:
         assert job.idempotency is not None
         return await _replay(core, job.tenant_id, job.idempotency)
-    core.capacity.note(job.tenant_id, added.room)
-    core.throttle.note(job.tenant_id, waits=added.state == "queued" and bool(added.capped))
-    await _ring(core, job, added)
+    core.capacity.record(job.tenant_id, added.room)
+    core.throttle.record(job.tenant_id, at_cap=added.state == "queued" and bool(added.capped))
+    await _enqueue(core, job, added)
     if added.live:
-        await _make_way(core, job, added.live)
+        await _clear_session(core, job, added.live)
     return Submitted(job.job_id, session_id, _queued_frame(job, added))
 
 
@@ -68,27 +68,27 @@ def _queued_frame(job: Submission, added: Added) -> bytes:
 
 
 async def _replay(core: JobCore, tenant_id: UUID, key: Idempotency) -> Submitted:
-    """Return the job that the key made before."""
+    """Return the job that was submitted with this key before."""
     async with tenant_tx(core.pool, tenant_id) as db:
         job_id = await submissions.find_keyed_job(db, tenant_id, key)
         job = job_id and await find_job_status(db, tenant_id, job_id)
-    assert job, "a key goes with its job, and a job that was just found is not deleted in between"
+    assert job, "a key is deleted with its job, and a job is not deleted while it is read"
     queued = queued_frame(job.id, job.created_at, queued_event(job))
     return Submitted(job.id, job.session_id, queued, replayed=True)
 
 
-async def _ring(core: JobCore, job: Submission, added: Added) -> None:
+async def _enqueue(core: JobCore, job: Submission, added: Added) -> None:
     if added.state == "dispatched":
         doorbell = Doorbell(job.tenant_id, job.job_id, job.kind.name, added.dispatch_seq, job.inbox)
         if not await ring(core.redis, [doorbell]):
-            log.warning("doorbell_unheard", job_id=str(job.job_id))
-            await _take_back(core, job, added.dispatch_seq)
-    elif not added.parked and not added.capped:  # at the cap, the end of a job is what lets the next one go
-        await wake(core.redis, job.kind.queue)
+            log.warning("enqueue_failed", job_id=str(job.job_id))
+            await _undispatch(core, job, added.dispatch_seq)
+    elif not added.parked and not added.capped:  # at the cap, the end of another job starts the next one
+        await wake_dispatchers(core.redis, job.kind.queue)
 
 
-async def _take_back(core: JobCore, job: Submission, dispatch_seq: int) -> None:
-    """Let the dispatcher ring again as soon as Redis is back; should this fail too, the sweeper does it."""
+async def _undispatch(core: JobCore, job: Submission, dispatch_seq: int) -> None:
+    """Return the job to the dispatcher, which waits for Redis. If this fails as well, the sweeper does it."""
     try:
         async with tenant_tx(core.pool, job.tenant_id) as db:
             await submissions.undispatch_job(db, job.tenant_id, job.job_id, dispatch_seq)
@@ -96,7 +96,7 @@ async def _take_back(core: JobCore, job: Submission, dispatch_seq: int) -> None:
         log.warning("undispatch_failed", job_id=str(job.job_id))
 
 
-async def _make_way(core: JobCore, submission: Submission, live: list[UUID]) -> None:
+async def _clear_session(core: JobCore, submission: Submission, live: list[UUID]) -> None:
     mode: CancelMode = "forget" if submission.on_busy == "rollback" else "keep"
     ends = (cancel(core, submission.tenant_id, job_id, mode=mode) for job_id in live)
     for outcome in await asyncio.gather(*ends, return_exceptions=True):

@@ -1,7 +1,8 @@
-"""A tenant whose jobs wait for its own cap gains nothing when more of them are taken in faster, and everybody else loses by it.
+"""Throttles submits of tenants whose jobs already wait because the tenant is at its own cap.
 
-So while they wait, its submits go one after another, and after each there is a rest for as long as it took: a flood has half
-of one connection of a process at most, and the less the busier the machine is. Everybody else submits as ever.
+Accepting more of their jobs faster gains such tenants nothing, and costs all others. So their submits run one at a time, each
+followed by a pause as long as it took: a flood uses at most half of one connection of a process, and less on a busy machine.
+Submits of other tenants are not delayed.
 """
 
 import asyncio
@@ -12,52 +13,52 @@ from uuid import UUID
 
 from schema.errors import QueueFull
 
-KEPT_S = 1.0
-"""How long after a job that had to wait its tenant's submits take turns."""
-LONGEST_REST_S = 0.05
-MOST_IN_LINE = 500
+THROTTLED_S = 1.0
+"""How long a tenant stays throttled after a job of its had to wait."""
+MAX_PAUSE_S = 0.05
+MAX_WAITING = 500
 
 
-class _Line:
+class _Throttled:
     def __init__(self) -> None:
-        self.turn = asyncio.Lock()
+        self.lock = asyncio.Lock()
         self.waiting = 0
         self.until = 0.0
 
 
 class SubmitThrottle:
-    """The lines of this process's tenants."""
+    """The throttled tenants of this process."""
 
     def __init__(self) -> None:
-        self._lines: dict[UUID, _Line] = {}
+        self._throttled: dict[UUID, _Throttled] = {}
 
     @asynccontextmanager
-    async def turn(self, tenant_id: UUID) -> AsyncIterator[None]:
-        """Wait until the tenant may submit, at once if its jobs don't wait. Raises QueueFull when too many stand in line."""
-        line = self._lines.get(tenant_id)
-        if line is None:
+    async def admit(self, tenant_id: UUID) -> AsyncIterator[None]:
+        """Wait until the tenant may submit, at once unless it is throttled. Raises QueueFull if too many submits wait."""
+        tenant = self._throttled.get(tenant_id)
+        if tenant is None:
             yield
             return
-        if line.waiting >= MOST_IN_LINE:
+        if tenant.waiting >= MAX_WAITING:
             raise QueueFull("Your tenant is submitting jobs faster than they can be accepted. Retry in a moment.")
-        line.waiting += 1
+        tenant.waiting += 1
         try:
-            await line.turn.acquire()
+            await tenant.lock.acquire()
         finally:
-            line.waiting -= 1
-        began = time.monotonic()
+            tenant.waiting -= 1
+        started_at = time.monotonic()
         try:
             yield
         finally:
-            rest = min(time.monotonic() - began, LONGEST_REST_S)
-            asyncio.get_running_loop().call_later(rest, self._go_on, tenant_id, line)
+            pause_s = min(time.monotonic() - started_at, MAX_PAUSE_S)
+            asyncio.get_running_loop().call_later(pause_s, self._release, tenant_id, tenant)
 
-    def note(self, tenant_id: UUID, *, waits: bool) -> None:
-        """Take what became of a submit: whether the job waits because its tenant is at the cap."""
-        if waits:
-            self._lines.setdefault(tenant_id, _Line()).until = time.monotonic() + KEPT_S
+    def record(self, tenant_id: UUID, *, at_cap: bool) -> None:
+        """Record the outcome of a submit: `at_cap` if the job waits because its tenant is at its cap."""
+        if at_cap:
+            self._throttled.setdefault(tenant_id, _Throttled()).until = time.monotonic() + THROTTLED_S
 
-    def _go_on(self, tenant_id: UUID, line: _Line) -> None:
-        line.turn.release()
-        if not line.waiting and line.until < time.monotonic():
-            self._lines.pop(tenant_id, None)
+    def _release(self, tenant_id: UUID, tenant: _Throttled) -> None:
+        tenant.lock.release()
+        if not tenant.waiting and tenant.until < time.monotonic():
+            self._throttled.pop(tenant_id, None)

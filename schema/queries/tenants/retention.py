@@ -154,7 +154,7 @@ async def delete_expired(db: Db) -> int:
     return sum([len(await fetch_all(db, sql, values)) for sql in expired])
 
 
-async def join_usage(db: Db) -> int:
+async def merge_usage(db: Db) -> int:
     """Make one row of what a user, agent and model used on a day that is over; as the system.
 
     Returns of how many days of tenants; DAYS means that there may be others.

@@ -9,7 +9,7 @@ import redis
 from schema.ids import new_id
 from schema.job_kinds import KINDS
 from workers.celery.app import build_app
-from workers.queue.doorbell import KEPT, Doorbell, envelope, ring
+from workers.queue.doorbell import MAX_QUEUED, Doorbell, envelope, ring
 from workers.queue.job_core import JobCore
 
 
@@ -49,10 +49,10 @@ def test_it_carries_ids_and_nothing_else() -> None:
 
 
 async def test_a_queue_holds_a_bounded_number(core: JobCore, redis_url: str) -> None:
-    bells = [doorbell() for _ in range(KEPT + 10)]
+    bells = [doorbell() for _ in range(MAX_QUEUED + 10)]
     assert await ring(core.redis, bells)
     with redis.Redis.from_url(redis_url) as client:
         oldest = json.loads(client.rpop("chat"))
-        assert KEPT - 1 == client.llen("chat")
+        assert MAX_QUEUED - 1 == client.llen("chat")
         client.delete("chat")
     assert str(bells[10].job_id) == oldest["headers"]["id"]

@@ -90,7 +90,7 @@ async def test_a_worker_whose_slots_are_all_busy_is_not_deaf(
         worker.queue.running.last_message_at -= 60
         heartbeat = heartbeat_of(worker)
         with psycopg.connect(database_url) as db:
-            assert heartbeat._is_deaf(db)
+            assert heartbeat._is_stalled(db)
             for _ in range(2):
                 worker.queue.running.register(Attempt(worker.queue, SimpleNamespace(**ATTEMPT, id=new_id()), ()))
-            assert not heartbeat._is_deaf(db)
+            assert not heartbeat._is_stalled(db)

@@ -1,4 +1,4 @@
-"""Pacing: who floods takes turns with itself, and nobody else waits."""
+"""The submit throttle: the submits of a flooding tenant run one at a time, and those of others are not delayed."""
 
 import asyncio
 from uuid import UUID
@@ -12,7 +12,7 @@ from tests.conftest import TestTenant, make_tenant
 from tests.workers.jobs import job_row, submit_one
 from workers.queue import submit_throttle
 from workers.queue.job_core import JobCore
-from workers.queue.submit_throttle import MOST_IN_LINE, SubmitThrottle
+from workers.queue.submit_throttle import MAX_WAITING, SubmitThrottle
 
 TENANT = new_id()
 
@@ -24,65 +24,65 @@ class Submits:
         self.throttle, self.now, self.most = throttle, 0, 0
 
     async def one(self, tenant_id: UUID = TENANT) -> None:
-        async with self.throttle.turn(tenant_id):
+        async with self.throttle.admit(tenant_id):
             self.now += 1
             self.most = max(self.most, self.now)
             await asyncio.sleep(0.001)
             self.now -= 1
 
 
-async def test_whose_jobs_do_not_wait_submits_many_at_once() -> None:
+async def test_a_tenant_below_its_cap_submits_many_jobs_at_once() -> None:
     submits = Submits(SubmitThrottle())
-    submits.throttle.note(TENANT, waits=False)
+    submits.throttle.record(TENANT, at_cap=False)
     await asyncio.gather(*(submits.one() for _ in range(10)))
     assert 10 == submits.most
 
 
-async def test_whose_jobs_wait_submits_one_after_another_and_others_as_ever() -> None:
+async def test_a_throttled_tenant_submits_one_job_at_a_time_and_others_are_not_delayed() -> None:
     submits = Submits(SubmitThrottle())
-    submits.throttle.note(TENANT, waits=True)
+    submits.throttle.record(TENANT, at_cap=True)
     others = Submits(submits.throttle)
     await asyncio.gather(*(submits.one() for _ in range(10)), *(others.one(new_id()) for _ in range(10)))
     assert (1, 10) == (submits.most, others.most)
 
 
-async def test_after_each_there_is_a_rest(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_pause_follows_each_throttled_submit(monkeypatch: pytest.MonkeyPatch) -> None:
     submits = Submits(SubmitThrottle())
-    submits.throttle.note(TENANT, waits=True)
-    rests: list[float] = []
+    submits.throttle.record(TENANT, at_cap=True)
+    pauses: list[float] = []
     loop = asyncio.get_running_loop()
     call_later = loop.call_later
 
     def noted(delay: float, *args: object) -> object:
-        if getattr(args[0], "__name__", "") == "_go_on":
-            rests.append(delay)
+        if getattr(args[0], "__name__", "") == "_release":
+            pauses.append(delay)
         return call_later(delay, *args)
 
     monkeypatch.setattr(loop, "call_later", noted)
     for _ in range(3):
         await submits.one()
-    assert 3 == len(rests)
-    assert all(0 < rest <= submit_throttle.LONGEST_REST_S for rest in rests)
+    assert 3 == len(pauses)
+    assert all(0 < pause <= submit_throttle.MAX_PAUSE_S for pause in pauses)
 
 
-async def test_when_its_jobs_wait_no_longer_it_is_as_before(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(submit_throttle, "KEPT_S", 0.0)
+async def test_the_throttle_ends_when_jobs_no_longer_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(submit_throttle, "THROTTLED_S", 0.0)
     submits = Submits(SubmitThrottle())
-    submits.throttle.note(TENANT, waits=True)
+    submits.throttle.record(TENANT, at_cap=True)
     await asyncio.gather(*(submits.one() for _ in range(3)))
-    while submits.throttle._lines:
+    while submits.throttle._throttled:
         await asyncio.sleep(0.001)
     await asyncio.gather(*(submits.one() for _ in range(3)))
     assert 3 == submits.most
 
 
-async def test_a_line_has_an_end_and_whoever_leaves_it_is_not_waited_for() -> None:
+async def test_too_many_waiting_submits_are_refused_and_cancelled_ones_are_skipped() -> None:
     submits = Submits(SubmitThrottle())
-    submits.throttle.note(TENANT, waits=True)
-    async with submits.throttle.turn(TENANT):
-        waiting = [asyncio.create_task(submits.one()) for _ in range(MOST_IN_LINE)]
+    submits.throttle.record(TENANT, at_cap=True)
+    async with submits.throttle.admit(TENANT):
+        waiting = [asyncio.create_task(submits.one()) for _ in range(MAX_WAITING)]
         await asyncio.sleep(0)
-        with pytest.raises(QueueFull, match="Send this one again"):
+        with pytest.raises(QueueFull, match="Retry in a moment"):
             await submits.one()
         for task in waiting[1:]:
             task.cancel()
@@ -91,7 +91,7 @@ async def test_a_line_has_an_end_and_whoever_leaves_it_is_not_waited_for() -> No
     await submits.one()
 
 
-async def test_a_flood_beyond_the_cap_is_taken_in_one_by_one(
+async def test_a_flood_beyond_the_cap_is_accepted_one_job_at_a_time(
     core: JobCore, database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     flooding, other = make_tenant(database_url, max_running=1), make_tenant(database_url)

@@ -7,9 +7,9 @@ from typing import Any
 from uuid import UUID
 
 from schema.job_kinds import KINDS, Kind
+from workers.agents.chat import answer_chat
 from workers.agents.pipelines import run_pipeline
 from workers.celery.pool import CoroutineTask
-from workers.celery.tasks.chat import answer_chat
 from workers.context import WorkerContext
 from workers.ingestion.batch import ingest
 from workers.queue.attempts import Work, attempt_job

@@ -1,0 +1,143 @@
+"""How an attempt ends: the job succeeds, is cancelled, fails or goes back to the queue.
+
+The row is committed before the last events are published, so whoever reads `job.succeeded` can rely on it. If a newer attempt
+has the job, nothing is committed and nothing published. Jobs that end without a running attempt are in `finish.py`.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+import structlog
+
+from schema.db import tenant_tx
+from schema.errors import Unavailable
+from schema.events import Event, JobCancelled, JobFailed, JobSucceeded, MessageCompleted, UsageRecorded
+from schema.ids import new_id
+from schema.job_kinds import KINDS
+from schema.notices import notice_of
+from schema.queries.jobs.attempts import ClaimedJob, Ending, requeue_job
+from schema.queries.jobs.jobs import compact
+from schema.states import CancelMode
+from workers.limits.reservation import settle_reservation
+from workers.queue.context import QueueContext
+from workers.queue.errors import is_retryable, reason_of, retry_delay_s
+from workers.queue.finish_retry import finish_with_retries
+from workers.queue.results import detail_of, parts_of, result_of, usage_of
+from workers.stream.relay import JobStream
+
+FLUSH_S = 5.0
+REQUEUE_FLUSH_S = 1.0
+
+
+class AttemptFinisher:
+    """Finishes one attempt; call one method, once. `is_fenced` tells whether a newer attempt has the job."""
+
+    def __init__(
+        self,
+        context: QueueContext,
+        job: ClaimedJob,
+        stream: JobStream,
+        log: structlog.stdlib.BoundLogger,
+        *,
+        is_fenced: Callable[[], bool],
+    ) -> None:
+        self._context, self._job, self._stream, self._log, self._is_fenced = context, job, stream, log, is_fenced
+
+    async def succeeded(self, completed: MessageCompleted, usage: UsageRecorded | None) -> None:
+        """Store the message and the result."""
+        job = self._job
+        message_id = new_id() if job.session_id is not None else None
+        completed = msgspec.structs.replace(
+            completed,
+            message_id=str(message_id) if message_id else None,
+            notice=completed.notice or notice_of(usage.model if usage else job.model),
+        )
+        last: list[Event] = [completed, *([usage] if usage else []), JobSucceeded()]
+        await self._end(
+            last,
+            "succeeded",
+            result=result_of(completed, usage, job.model),
+            message_id=message_id,
+            parts=parts_of(completed.text),
+            usage=usage_of(usage),
+            agent=completed.agent,
+            detail=detail_of(completed) or None,
+        )
+
+    async def cancelled(self, text: str, usage: UsageRecorded | None, *, mode: CancelMode) -> None:
+        """Cancel the job. In mode "keep" the text so far is stored as an interrupted message."""
+        kept = mode == "keep" and bool(text)
+        await self._end(
+            [JobCancelled(kept=mode)],
+            "cancelled",
+            result={"text": text} if kept else None,
+            message_id=new_id() if kept else None,
+            parts=parts_of(text) if kept else None,
+            message_status="interrupted",
+            usage=usage_of(usage),
+            forget=mode == "forget",
+        )
+
+    async def failed(self, error: Exception) -> None:
+        """Requeue the job if a retry may succeed and tries are left, else fail it."""
+        reason = reason_of(error)
+        if reason.code == "internal":
+            self._log.error("attempt_failed", code=reason.code, exc_info=error)
+        else:
+            # The message may quote the provider, and the provider the prompt. It is in the job's row.
+            self._log.warning("attempt_failed", code=reason.code)
+        stored = msgspec.to_builtins(reason)
+        if is_retryable(error) and self._job.tries < self._job.max_tries:
+            await self._requeue(outcome="failed", error=stored, delay_s=retry_delay_s(error, self._job.tries))
+        else:
+            await self._end([JobFailed(error=reason)], "failed", error=stored)
+
+    async def handed_back(self) -> None:
+        """Return the job to the queue because this worker stops; that uses up no try."""
+        error = {"code": "worker_stopped", "message": "The worker was stopped and returned the job to the queue."}
+        await self._requeue(outcome="handed_back", error=error, refund=True)
+
+    async def _requeue(
+        self, *, outcome: str, error: dict[str, Any], delay_s: float = 0.0, refund: bool = False
+    ) -> None:
+        job = self._job
+        try:
+            async with tenant_tx(self._context.pool, job.tenant_id) as db:
+                requeued = await requeue_job(
+                    db,
+                    job.tenant_id,
+                    job.id,
+                    job.attempt,
+                    outcome=outcome,
+                    delay_s=delay_s,
+                    error=error,
+                    refund=refund,
+                )
+        except Unavailable:
+            self._log.warning("requeue_postponed")  # the lease expires, and the sweeper requeues the job
+            return
+        await self._stream.flush(REQUEUE_FLUSH_S)
+        if requeued:
+            self._log.info("job_requeued", outcome=outcome, delay_s=round(delay_s, 2))
+            self._context.dispatcher.kick_later(job.queue, delay_s)
+
+    async def _end(self, last: list[Event], state: Any, **facts: Any) -> None:
+        """Commit the end of the job, then publish its last events."""
+        job = self._job
+        frames = self._stream.preview(last)
+        ending = Ending(state=state, last_seq=len(frames), frames=compact(frames), **facts)
+        ended = await finish_with_retries(self._context.pool, job, ending, is_fenced=self._is_fenced)
+        if ended is None:
+            self._log.info("attempt_fenced")
+            return
+        self._stream.end(frames)
+        self._log.info("job_ended", state=state, events=len(frames))
+        if ended.more or ended.next_turn:
+            self._context.dispatcher.kick(job.queue)
+        await self._stream.flush(FLUSH_S)
+        if "reserved" in job.payload:
+            used = ending.usage or {"input_tokens": 0, "output_tokens": 0}
+            tokens = used["input_tokens"] + used["output_tokens"] if KINDS[job.kind].metered else 0
+            limits = self._context.limits
+            await settle_reservation(limits, job.tenant_id, job.id, tokens=tokens, nanos=ended.cost_nanos)
