@@ -16,30 +16,30 @@ from tools.errors import ToolBadArguments, ToolTooLarge
 
 MAX_CHARACTERS = 256 * 1024
 MAX_DEPTH = 32
-FENCE = re.compile(r"\A```[a-zA-Z]*\s*\n?(.*?)\n?```\Z", re.DOTALL)
+CODE_FENCE = re.compile(r"\A```[a-zA-Z]*\s*\n?(.*?)\n?```\Z", re.DOTALL)
 NUMBER = re.compile(r"-?\d{1,15}(\.\d{1,15})?")
 
 
 def read_arguments(raw: str | dict[str, Any], schema: dict[str, Any]) -> dict[str, Any]:
     """Return arguments that fit `schema`. Raises ToolBadArguments (`field` is a path such as `items.0.name`) and
     ToolTooLarge."""
-    arguments = _mend(parse(raw), schema) if isinstance(raw, str) else raw
-    if too_deep(arguments, MAX_DEPTH):
+    arguments = _coerce_arguments(parse_arguments(raw), schema) if isinstance(raw, str) else raw
+    if is_too_deep(arguments, MAX_DEPTH):
         raise ToolBadArguments(f"The arguments are nested more than {MAX_DEPTH} levels deep; send a flatter object.")
     validate(arguments, schema)
     return arguments
 
 
-def parse(raw: str) -> dict[str, Any]:
+def parse_arguments(raw: str) -> dict[str, Any]:
     """Return the object in a model's text. Raises ToolBadArguments and ToolTooLarge."""
     if len(raw) > MAX_CHARACTERS:
         raise ToolTooLarge(f"The arguments are longer than {MAX_CHARACTERS:,} characters; send less.")
     text = raw.strip()
-    if fenced := FENCE.match(text):
+    if fenced := CODE_FENCE.match(text):
         text = fenced[1].strip()
-    value = _value(text) if text else {}
+    value = _parse_value(text) if text else {}
     if isinstance(value, str):  # some models encode twice
-        value = _value(value.strip())
+        value = _parse_value(value.strip())
     if value is None:
         return {}
     if not isinstance(value, dict):
@@ -47,9 +47,9 @@ def parse(raw: str) -> dict[str, Any]:
     return value
 
 
-def _value(text: str) -> Any:
+def _parse_value(text: str) -> Any:
     try:
-        return json.loads(text, parse_constant=_no_constant, parse_float=_finite)
+        return json.loads(text, parse_constant=_reject_constant, parse_float=_parse_finite_float)
     except (ValueError, RecursionError):
         pass
     try:  # literals only: names, calls and attributes are errors here
@@ -60,26 +60,26 @@ def _value(text: str) -> Any:
     return value
 
 
-def _finite(text: str) -> float:
+def _parse_finite_float(text: str) -> float:
     """1e999 is written as JSON but is no number that JSON could hold again."""
     if not math.isfinite(number := float(text)):
         raise ValueError(text)
     return number
 
 
-def _no_constant(name: str) -> NoReturn:
+def _reject_constant(name: str) -> NoReturn:
     raise ValueError(name)
 
 
-def _mend(arguments: dict[str, Any], schema: dict[str, Any]) -> dict[str, Any]:
+def _coerce_arguments(arguments: dict[str, Any], schema: dict[str, Any]) -> dict[str, Any]:
     """Turn "5" into 5 and "true" into True where the schema leaves no other reading."""
     properties = schema.get("properties")
     if not isinstance(properties, dict):
         return arguments
-    return {name: _mended(value, properties.get(name)) for name, value in arguments.items()}
+    return {name: _coerce_value(value, properties.get(name)) for name, value in arguments.items()}
 
 
-def _mended(value: Any, schema: Any) -> Any:
+def _coerce_value(value: Any, schema: Any) -> Any:
     wanted = schema.get("type") if isinstance(schema, dict) else None
     if not isinstance(value, str):
         return value
@@ -90,7 +90,7 @@ def _mended(value: Any, schema: Any) -> Any:
         return value if wanted == "integer" and not isinstance(number, int) else number
     if wanted in ("array", "object") and value.lstrip()[:1] in ("[", "{"):
         try:
-            return _value(value)
+            return _parse_value(value)
         except ToolBadArguments:
             return value
     return value
@@ -114,25 +114,25 @@ def validator(schema: dict[str, Any]) -> jsonschema_rs.Validator:
     """A validator that fetches nothing and gives up on patterns that would take long. Values stay out of its messages."""
     limits = jsonschema_rs.FancyRegexOptions(backtrack_limit=10_000, size_limit=1 << 20, dfa_size_limit=1 << 20)
     return jsonschema_rs.validator_for(
-        schema, mask="the value", retriever=_no_remote, pattern_options=limits, validate_formats=False
+        schema, mask="the value", retriever=_reject_remote_schema, pattern_options=limits, validate_formats=False
     )
 
 
-def _no_remote(uri: str) -> NoReturn:
+def _reject_remote_schema(uri: str) -> NoReturn:
     raise ValueError("schemas are not fetched")
 
 
-def too_deep(value: Any, limit: int) -> bool:
+def is_too_deep(value: Any, limit: int) -> bool:
     """Whether objects and lists are nested deeper than `limit`; reads no further than that."""
     level = [value]
     for _ in range(limit):
-        level = [inner for each in level for inner in _inner(each)]
+        level = [inner for each in level for inner in _child_values(each)]
         if not level:
             return False
     return any(isinstance(each, dict | list) for each in level)
 
 
-def _inner(value: Any) -> list[Any]:
+def _child_values(value: Any) -> list[Any]:
     if isinstance(value, dict):
         return list(value.values())
     return value if isinstance(value, list) else []

@@ -22,7 +22,7 @@ __all__ = ["call_tool", "check_schema"]
 
 log = structlog.get_logger()
 
-GRACE_S = 2.0
+CANCEL_GRACE_S = 2.0
 """How long a cancelled tool may take to tidy up before it is left behind."""
 
 
@@ -34,11 +34,11 @@ async def call_tool(tool: Tool, raw_arguments: str | dict[str, Any], context: To
         raise ToolRefused(f"{spec.name} may be used by callers with the right {', '.join(sorted(missing))} only.")
     try:
         arguments = read_arguments(raw_arguments, spec.parameters)
-        return bounded(await _in_time(tool, arguments, context), spec.max_bytes)
+        return limit_result(await _run_with_timeout(tool, arguments, context), spec.max_bytes)
     except ToolFailed:
         raise
     except HeadraceError as error:
-        raise _ours(error) from None
+        raise _as_tool_error(error) from None
     except Exception as error:
         log.exception(
             "tool_failed", tool=spec.name, tenant_id=context.tenant_id, job_id=context.job_id, call_id=context.call_id
@@ -48,7 +48,7 @@ async def call_tool(tool: Tool, raw_arguments: str | dict[str, Any], context: To
         ) from None
 
 
-async def _in_time(tool: Tool, arguments: dict[str, Any], context: ToolContext) -> ToolResult:
+async def _run_with_timeout(tool: Tool, arguments: dict[str, Any], context: ToolContext) -> ToolResult:
     """The tool's own result. A task of its own, so that one that swallows its cancellation can't hold the caller."""
     run = asyncio.ensure_future(tool.run(arguments, context))
     try:
@@ -61,29 +61,29 @@ async def _in_time(tool: Tool, arguments: dict[str, Any], context: ToolContext) 
             f"{tool.spec.name} did not end within {tool.spec.timeout_s:g} seconds. Ask it for less, or go on without it."
         )
     finally:
-        await _ended(run, tool.spec.name)
+        await _cancel_and_wait(run, tool.spec.name)
 
 
-async def _ended(run: "asyncio.Future[ToolResult]", name: str) -> None:
+async def _cancel_and_wait(run: "asyncio.Future[ToolResult]", name: str) -> None:
     """Cancel what still runs; wait a little for it."""
     if run.done():
         return
     run.cancel()
-    await asyncio.wait({run}, timeout=GRACE_S)
+    await asyncio.wait({run}, timeout=CANCEL_GRACE_S)
     if not run.done():
         log.warning("tool_left_behind", tool=name)
-        run.add_done_callback(_heard)
+        run.add_done_callback(_retrieve_exception)
     else:
-        _heard(run)
+        _retrieve_exception(run)
 
 
-def _heard(run: "asyncio.Future[ToolResult]") -> None:
+def _retrieve_exception(run: "asyncio.Future[ToolResult]") -> None:
     """Look at the outcome, or asyncio complains that nobody did."""
     if not run.cancelled():
         run.exception()
 
 
-def _ours(error: HeadraceError) -> ToolFailed:
+def _as_tool_error(error: HeadraceError) -> ToolFailed:
     """Our own sentences hold no secrets, so they are kept; only the class changes."""
     if isinstance(error, EgressRefused):
         return ToolRefused(error.message)
@@ -94,12 +94,12 @@ def _ours(error: HeadraceError) -> ToolFailed:
     return ToolFailed(error.message, field=error.field)
 
 
-def bounded(result: Any, max_bytes: int) -> ToolResult:
+def limit_result(result: Any, max_bytes: int) -> ToolResult:
     """The result with its text cut at a character's border and its data as plain JSON, or none where that is too large.
     Raises ToolFailed for what is no result."""
     if not isinstance(result, ToolResult) or not isinstance(result.text, str):
         raise ToolFailed("The tool answered with something that is no result; tell an admin.")
-    text, cut = cut_text(result.text, max_bytes)
+    text, cut = truncate_text(result.text, max_bytes)
     try:
         packed = msgspec.json.encode(result.data)
     except (TypeError, ValueError, RecursionError):
@@ -110,7 +110,7 @@ def bounded(result: Any, max_bytes: int) -> ToolResult:
     return ToolResult(text, data, result.renderer, result.truncated or cut)
 
 
-def cut_text(text: str, max_bytes: int) -> tuple[str, bool]:
+def truncate_text(text: str, max_bytes: int) -> tuple[str, bool]:
     """The text in at most `max_bytes` of UTF-8, and whether something was cut. It says so itself, and how much."""
     packed = text.replace("\x00", "").encode("utf-8", "replace")  # Postgres takes no NUL, UTF-8 no half characters
     if len(packed) <= max_bytes:

@@ -15,7 +15,7 @@ import httpx2
 
 from tools.data_source import DataSource
 
-NAME = re.compile(r"[a-zA-Z][a-zA-Z0-9_-]{0,63}")
+TOOL_NAME = re.compile(r"[a-zA-Z][a-zA-Z0-9_-]{0,63}")
 """What every vendor of models takes as the name of a function."""
 
 MAX_BYTES = 100 * 1024
@@ -43,7 +43,7 @@ class ToolSpec:
     finds_passages: bool = False
 
     def __post_init__(self) -> None:
-        if not NAME.fullmatch(self.name):
+        if not TOOL_NAME.fullmatch(self.name):
             raise ValueError(f"{self.name!r} is no name for a tool; right is a letter, then up to 63 of a-z 0-9 _ -.")
 
 
@@ -108,7 +108,7 @@ async def no_token() -> str | None:
     return None
 
 
-def ignore_event(text: str) -> None:
+def ignore_progress(text: str) -> None:
     """Stands where nobody listens to progress."""
 
 
@@ -133,7 +133,7 @@ class ToolContext:
     """By the name of a data source. Raises NotFound."""
     files: Callable[[str], Awaitable[bytes]] | None = None
     """The bytes of an uploaded file, by its id. Raises NotFound."""
-    progress: Callable[[str], None] = ignore_event
+    progress: Callable[[str], None] = ignore_progress
     """A few words for whoever watches the job."""
 
 

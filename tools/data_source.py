@@ -20,7 +20,7 @@ from tools.egress.policy import EgressPolicy
 from tools.errors import ToolRefused, ToolUnavailable
 
 CONNECT_TIMEOUT_S = 5
-TAKEN = frozenset({"host", "port", "user", "password", "dbname", "sslmode", "hostaddr"})
+ALLOWED_DSN_KEYS = frozenset({"host", "port", "user", "password", "dbname", "sslmode", "hostaddr"})
 """What a DSN may set. Others name files of this machine, or switch off what is set below."""
 
 
@@ -37,15 +37,15 @@ class DataSource:
     statement_timeout_s: float = 10.0
 
 
-async def admit_dsn(dsn: str, policy: EgressPolicy, *, resolver: Resolver = resolve) -> str:
+async def resolve_dsn(dsn: str, policy: EgressPolicy, *, resolver: Resolver = resolve) -> str:
     """Return the DSN with the address that its host has now, so that no later look-up leads elsewhere. Raises InputError
     for a DSN that can't be used, EgressRefused for a private address that isn't allowed."""
     try:
         parts = conninfo_to_dict(dsn)
     except psycopg.ProgrammingError:
         raise InputError("dsn is not a connection string of Postgres.", field="dsn") from None
-    if odd := set(parts) - TAKEN:
-        raise InputError(f"dsn may not set {', '.join(sorted(odd))}.", field="dsn")
+    if forbidden := set(parts) - ALLOWED_DSN_KEYS:
+        raise InputError(f"dsn may not set {', '.join(sorted(forbidden))}.", field="dsn")
     host, port = str(parts.get("host") or ""), str(parts.get("port") or "5432")
     if not host or host.startswith(("/", "@")) or "," in host or not port.isdigit() or "hostaddr" in parts:
         raise InputError("dsn must name one host, and one port at most.", field="dsn")
@@ -56,12 +56,12 @@ async def admit_dsn(dsn: str, policy: EgressPolicy, *, resolver: Resolver = reso
         found = []
     if not found:
         raise InputError(f"The host of dsn, {host}, is not known to DNS.", field="dsn")
-    replace(policy, ports=frozenset({int(port)})).admit("https", host, int(port), found)
+    replace(policy, ports=frozenset({int(port)})).check("https", host, int(port), found)
     return make_conninfo(dsn, hostaddr=str(found[0]))
 
 
 @asynccontextmanager
-async def reading(source: DataSource) -> AsyncIterator[psycopg.AsyncConnection]:
+async def connect_read_only(source: DataSource) -> AsyncIterator[psycopg.AsyncConnection]:
     """A connection in a read-only transaction that is rolled back at the end. Raises ToolUnavailable and ToolRefused.
 
     An empty `search_path` means that a bare name can only be one of the statement's own (WITH …) or of pg_catalog."""

@@ -11,11 +11,11 @@ import httpx2
 
 from tools.errors import ToolFailed, ToolUnavailable
 
-SAID = 200
+MAX_QUOTED_CHARACTERS = 200
 """How much of a service's own explanation is passed on."""
 
 
-async def ask_json(
+async def request_json(
     fetch: httpx2.AsyncClient,
     url: str,
     *,
@@ -26,21 +26,21 @@ async def ask_json(
 ) -> Any:
     """Return the JSON of a GET, or of a POST where there is a `body`. Raises ToolFailed, ToolUnavailable and the guard's
     errors."""
-    answer = await fetch.request(
+    response = await fetch.request(
         "GET" if body is None else "POST",
         url,
         params=dict(params) if params else None,
         headers={"accept": "application/json", **(headers or {})},
         json=body,
     )
-    check_status(answer, service)
-    return read_json(answer, service)
+    check_status(response, service)
+    return read_json(response, service)
 
 
-def check_status(answer: httpx2.Response, service: str) -> None:
+def check_status(response: httpx2.Response, service: str) -> None:
     """Return for 2xx. Raises ToolUnavailable for what may pass, ToolFailed for what needs another call or an admin."""
-    status = answer.status_code
-    if answer.is_success:
+    status = response.status_code
+    if response.is_success:
         return
     if status in (408, 425, 429) or status >= 500:
         busy = "has too many requests" if status == 429 else "has a fault of its own"
@@ -52,34 +52,36 @@ def check_status(answer: httpx2.Response, service: str) -> None:
         403: f"{service} does not allow this to the caller (status 403).",
         404: f"{service} has nothing there (status 404); check the names and ids in the arguments.",
     }
-    raise ToolFailed(sentences.get(status, f"{service} refused the request (status {status})") + _said(answer))
+    raise ToolFailed(
+        sentences.get(status, f"{service} refused the request (status {status})") + _quoted_reason(response)
+    )
 
 
-def _said(answer: httpx2.Response) -> str:
+def _quoted_reason(response: httpx2.Response) -> str:
     """What the service says about a refusal, if it says it in JSON as services do."""
-    if answer.status_code in (401, 403, 404):
+    if response.status_code in (401, 403, 404):
         return ""
     try:
-        body = json.loads(answer.content)
+        body = json.loads(response.content)
     except (ValueError, RecursionError):
         return "."
     if isinstance(body, dict):
         for name in ("detail", "message", "error", "title"):
-            if isinstance(said := body.get(name), str):
-                return f'; it says: "{"".join(c if c.isprintable() else " " for c in said[:SAID])}".'
+            if isinstance(reason := body.get(name), str):
+                return f'; it says: "{"".join(c if c.isprintable() else " " for c in reason[:MAX_QUOTED_CHARACTERS])}".'
     return "."
 
 
-def read_json(answer: httpx2.Response, service: str) -> Any:
+def read_json(response: httpx2.Response, service: str) -> Any:
     """The JSON in an answer. Raises ToolUnavailable."""
     try:
-        return json.loads(answer.content)
+        return json.loads(response.content)
     except (ValueError, RecursionError):
-        kind = answer.headers.get("content-type", "").partition(";")[0].strip()[:60] or "something"
+        kind = response.headers.get("content-type", "").partition(";")[0].strip()[:60] or "something"
         raise ToolUnavailable(f"{service} answered with {kind} that is not JSON; its address may be wrong.") from None
 
 
-def is_a(value: Any, kind: type, service: str) -> Any:
+def expect_type(value: Any, kind: type, service: str) -> Any:
     """The value, if it has the shape that the service promises. Raises ToolUnavailable."""
     if not isinstance(value, kind):
         raise ToolUnavailable(f"{service} answered in another shape than it should.")

@@ -9,7 +9,7 @@ from typing import Any, cast
 import jsonschema_rs
 
 from schema.errors import InputError
-from tools.arguments import too_deep, validator
+from tools.arguments import is_too_deep, validator
 
 MAX_DEPTH = 16
 MAX_PATTERN = 256
@@ -18,14 +18,14 @@ MAX_EXPANDED = 10_000
 """How many subschemas there may be once every reference is written out: 22 levels of two references to the next are four
 million checks of one value."""
 
-Step = tuple[str, Any]
+PathAndNode = tuple[str, Any]
 
 
 def check_schema(schema: Any, field: str = "parameters") -> None:
     """Return when `schema` may describe a tool's arguments. Raises InputError that names the field and the place in it."""
     if not isinstance(schema, dict) or schema.get("type", "object") != "object":
         raise InputError(f"{field} must be a JSON Schema of type object.", field=field)
-    if too_deep(schema, MAX_DEPTH):
+    if is_too_deep(schema, MAX_DEPTH):
         raise InputError(f"{field} is nested more than {MAX_DEPTH} levels deep.", field=field)
     try:
         size = len(json.dumps(schema, allow_nan=False))
@@ -33,21 +33,21 @@ def check_schema(schema: Any, field: str = "parameters") -> None:
         raise InputError(f"{field} holds something that JSON can't.", field=field) from None
     if size > MAX_BYTES:
         raise InputError(f"{field} is larger than {MAX_BYTES:,} bytes.", field=field)
-    for path, node in _nodes(schema, field):
+    for path, node in _walk_objects(schema, field):
         _check_node(path, node)
     _check_against_standard(schema, field)
-    _expanded(schema, schema, {}, (), field)
+    _expanded_size(schema, schema, {}, (), field)
 
 
-def _nodes(value: Any, path: str) -> Iterator[Step]:
+def _walk_objects(value: Any, path: str) -> Iterator[PathAndNode]:
     """Every object in the schema, with where it stands."""
     if isinstance(value, dict):
         yield path, value
         for name, inner in value.items():
-            yield from _nodes(inner, f"{path}.{name}")
+            yield from _walk_objects(inner, f"{path}.{name}")
     elif isinstance(value, list):
         for number, inner in enumerate(value):
-            yield from _nodes(inner, f"{path}.{number}")
+            yield from _walk_objects(inner, f"{path}.{number}")
 
 
 def _check_node(path: str, node: dict[str, Any]) -> None:
@@ -80,7 +80,9 @@ def _check_against_standard(schema: dict[str, Any], field: str) -> None:
         raise InputError(f"{field} holds a reference or a pattern that can't be used.", field=field) from None
 
 
-def _expanded(node: Any, root: dict[str, Any], known: dict[str, int], trail: tuple[str, ...], field: str) -> int:
+def _expanded_size(
+    node: Any, root: dict[str, Any], known: dict[str, int], trail: tuple[str, ...], field: str
+) -> int:
     """How many subschemas `node` is once its references are written out. Raises InputError for a loop or too many."""
     count = 1
     if isinstance(node, dict):
@@ -89,11 +91,17 @@ def _expanded(node: Any, root: dict[str, Any], known: dict[str, int], trail: tup
             if target in trail:
                 raise InputError(f"{field} refers to itself at {target}; write it out instead.", field=field)
             if target not in known:
-                known[target] = _expanded(_target(root, target), root, known, (*trail, target), field)
+                known[target] = _expanded_size(
+                    _resolve_reference(root, target), root, known, (*trail, target), field
+                )
             count += known[target]
-        count += sum(_expanded(inner, root, known, trail, field) for name, inner in node.items() if name != "$defs")
+        count += sum(
+            _expanded_size(inner, root, known, trail, field)
+            for name, inner in node.items()
+            if name != "$defs"
+        )
     elif isinstance(node, list):
-        count += sum(_expanded(inner, root, known, trail, field) for inner in cast(list[Any], node))
+        count += sum(_expanded_size(inner, root, known, trail, field) for inner in cast(list[Any], node))
     if count > MAX_EXPANDED:
         raise InputError(
             f"{field} has more than {MAX_EXPANDED:,} parts once its references are written out.", field=field
@@ -101,7 +109,7 @@ def _expanded(node: Any, root: dict[str, Any], known: dict[str, int], trail: tup
     return count
 
 
-def _target(root: dict[str, Any], target: str) -> Any:
+def _resolve_reference(root: dict[str, Any], target: str) -> Any:
     """What a local reference leads to; None where it leads nowhere, which the standard's check has told before."""
     node: Any = root
     for step in target.removeprefix("#").split("/")[1:]:

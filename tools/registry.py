@@ -33,7 +33,7 @@ from tools.builtin import (
 from tools.contract import Tool
 from tools.parameters import check_schema
 
-GROUP = "headrace.tools"
+ENTRY_POINT_GROUP = "headrace.tools"
 
 BUILTIN: tuple[Callable[[], Tool], ...] = (
     search_documents.build,
@@ -57,8 +57,8 @@ log = structlog.get_logger()
 def builtin_tools(plugins: bool = True) -> dict[str, Tool]:
     """Every tool that is code, by name, ours first. Loading plugins imports their packages."""
     tools = {tool.spec.name: tool for tool in (build() for build in BUILTIN)}
-    for entry in sorted(entry_points(group=GROUP), key=lambda entry: entry.name) if plugins else ():
-        tool = _plugin(entry)
+    for entry in sorted(entry_points(group=ENTRY_POINT_GROUP), key=lambda entry: entry.name) if plugins else ():
+        tool = _load_plugin(entry)
         if tool is not None and tool.spec.name in tools:
             log.error("tool_plugin_refused", plugin=entry.name, tool=tool.spec.name, reason="the name is taken")
         elif tool is not None:
@@ -66,10 +66,10 @@ def builtin_tools(plugins: bool = True) -> dict[str, Tool]:
     return tools
 
 
-def _plugin(entry: EntryPoint) -> Tool | None:
+def _load_plugin(entry: EntryPoint) -> Tool | None:
     """The tool of an entry point, or None where it has none: one bad package must not stop every worker."""
     try:
-        return _checked(entry.load())
+        return _validate_plugin(entry.load())
     except InputError as error:
         log.error("tool_plugin_refused", plugin=entry.name, reason=error.message)
     except Exception:
@@ -77,7 +77,7 @@ def _plugin(entry: EntryPoint) -> Tool | None:
     return None
 
 
-def _checked(found: Any) -> Tool:
+def _validate_plugin(found: Any) -> Tool:
     """Raises InputError for what is no tool, or has parameters that are no schema."""
     tool = found if isinstance(found, Tool) else found()
     if not isinstance(tool, Tool):

@@ -22,44 +22,46 @@ from tools.errors import (
     ToolTooLarge,
     ToolUnavailable,
 )
-from tools.sandbox import enter_sandbox, limit, unsupported_reason
+from tools.sandbox import enter_sandbox, set_resource_limits, unsupported_reason
 
 ROOT = Path(__file__).parents[1]
-START_S = 10.0
+STARTUP_TIMEOUT_S = 10.0
 """How long the child may take to import what it needs, besides the time for the question."""
 
-MAX_ANSWER = 1024 * 1024
-CHILD = "import sys; sys.path.insert(0, sys.argv[1]); from tools.run_sandboxed import main; main(*sys.argv[2:])"
-KINDS = {kind.__name__: kind for kind in (ToolBadArguments, ToolTimeout, ToolTooLarge, ToolRefused, ToolUnavailable)}
+MAX_OUTPUT_BYTES = 1024 * 1024
+CHILD_PROGRAM = "import sys; sys.path.insert(0, sys.argv[1]); from tools.run_sandboxed import main; main(*sys.argv[2:])"
+ERROR_TYPES = {
+    kind.__name__: kind for kind in (ToolBadArguments, ToolTimeout, ToolTooLarge, ToolRefused, ToolUnavailable)
+}
 
 
-async def ask_sandboxed(
-    function: str, question: dict[str, Any], attached: bytes = b"", *, time_s: int, megabytes: int = 512
+async def run_sandboxed(
+    function: str, request: dict[str, Any], attachment: bytes = b"", *, time_s: int, megabytes: int = 512
 ) -> Any:
     """Return what `function` ("module:name") returns. `time_s` are seconds of processor time. Raises ToolTimeout,
     ToolTooLarge, and the ToolFailed that the function raises."""
     from tools.subprocesses import run_subprocess  # the child has no use for asyncio, and starts sooner without it
 
-    words = [sys.executable, "-I", "-c", CHILD, str(ROOT), function, str(time_s), str(megabytes)]
-    stdin = json.dumps(question).encode() + b"\n" + attached
-    end = await run_subprocess(words, stdin, timeout_s=time_s + START_S, max_bytes=MAX_ANSWER)
-    if end.too_large:
+    argv = [sys.executable, "-I", "-c", CHILD_PROGRAM, str(ROOT), function, str(time_s), str(megabytes)]
+    stdin = json.dumps(request).encode() + b"\n" + attachment
+    finished = await run_subprocess(argv, stdin, timeout_s=time_s + STARTUP_TIMEOUT_S, max_bytes=MAX_OUTPUT_BYTES)
+    if finished.too_large:
         raise ToolTooLarge("The result is too long to be shown; ask for a part of it.")
-    if end.timed_out or end.status in (-9, -24):  # RLIMIT_CPU ends with SIGXCPU or SIGKILL
+    if finished.timed_out or finished.status in (-9, -24):  # RLIMIT_CPU ends with SIGXCPU or SIGKILL
         raise ToolTimeout(f"This did not end within {time_s} seconds; ask for less.")
     try:
-        told = json.loads(end.stdout)
+        reply = json.loads(finished.stdout)
     except ValueError:
         raise ToolTooLarge(f"This used more than {megabytes} MB and was ended; ask for less.") from None
-    if "error" in told:
-        raise KINDS.get(told["kind"], ToolFailed)(told["error"], field=told["field"])
-    return told["answer"]
+    if "error" in reply:
+        raise ERROR_TYPES.get(reply["kind"], ToolFailed)(reply["error"], field=reply["field"])
+    return reply["answer"]
 
 
 def readable_folders() -> list[str]:
     """Where Python and our modules lie: what is imported late must still be found from within the jail."""
-    ours = [str(ROOT / "tools"), str(ROOT / "schema")]
-    return list(dict.fromkeys((*ours, sys.prefix, sys.base_prefix + "/lib", "/usr/lib", "/lib", "/lib64")))
+    own_folders = [str(ROOT / "tools"), str(ROOT / "schema")]
+    return list(dict.fromkeys((*own_folders, sys.prefix, sys.base_prefix + "/lib", "/usr/lib", "/lib", "/lib64")))
 
 
 def main(function: str, time_s: str, megabytes: str) -> None:
@@ -67,19 +69,19 @@ def main(function: str, time_s: str, megabytes: str) -> None:
     goes to the real standard output."""
     out, sys.stdout = sys.stdout, sys.stderr
     module, _, name = function.partition(":")
-    answer = getattr(importlib.import_module(module), name)
-    spent_s = int(sum(resource.getrusage(resource.RUSAGE_SELF)[:2])) + 1
+    run = getattr(importlib.import_module(module), name)
+    import_s = int(sum(resource.getrusage(resource.RUSAGE_SELF)[:2])) + 1
     if unsupported_reason():
-        limit(int(megabytes), int(time_s) + spent_s)
+        set_resource_limits(int(megabytes), int(time_s) + import_s)
     else:
-        enter_sandbox(readable_folders(), megabytes=int(megabytes), cpu_s=int(time_s) + spent_s)
-    question, _, attached = sys.stdin.buffer.read().partition(b"\n")
-    print(json.dumps(_told(answer, json.loads(question), attached)), file=out, flush=True)
+        enter_sandbox(readable_folders(), megabytes=int(megabytes), cpu_s=int(time_s) + import_s)
+    request, _, attachment = sys.stdin.buffer.read().partition(b"\n")
+    print(json.dumps(_run_function(run, json.loads(request), attachment)), file=out, flush=True)
 
 
-def _told(answer: Any, question: dict[str, Any], attached: bytes) -> dict[str, Any]:
+def _run_function(run: Any, request: dict[str, Any], attachment: bytes) -> dict[str, Any]:
     try:
-        return {"answer": answer(question, attached)}
+        return {"answer": run(request, attachment)}
     except ToolFailed as error:
         return {"kind": type(error).__name__, "error": error.message, "field": error.field}
     except (MemoryError, RecursionError):

@@ -21,16 +21,16 @@ import resource
 import struct
 import sys
 
-LANDLOCK_CREATE, LANDLOCK_ADD, LANDLOCK_RESTRICT = 444, 445, 446
-NO_NEW_PRIVILEGES, SET_SECCOMP, FILTER = 38, 22, 2
-READ_FILE, READ_FOLDER = 1 << 2, 1 << 3
+LANDLOCK_CREATE_RULESET, LANDLOCK_ADD_RULE, LANDLOCK_RESTRICT_SELF = 444, 445, 446
+PR_SET_NO_NEW_PRIVS, PR_SET_SECCOMP, SECCOMP_MODE_FILTER = 38, 22, 2
+READ_FILE, READ_DIRECTORY = 1 << 2, 1 << 3
 
 EPERM, ENOSYS = 1, 38
 ALLOW, KILL, ERRNO = 0x7FFF0000, 0x80000000, 0x00050000
 X86_64, X32_BIT, CLONE_THREAD = 0xC000003E, 0x40000000, 0x10000
 CLONE, CLONE3 = 56, 435
 
-DENIED = {
+DENIED_SYSCALLS = {
     "sockets": (41, 42, 43, 49, 50, 53, 288),
     "processes": (57, 58, 59, 101, 109, 112, 310, 311, 312, 322, 434, 438),
     "signals": (62, 129, 200, 234, 297, 424),
@@ -48,52 +48,52 @@ DENIED = {
 """System calls of x86-64 that answer EPERM, by number."""
 
 
-class _Rules(ctypes.Structure):
+class _LandlockRuleset(ctypes.Structure):
     _fields_ = (("files", ctypes.c_uint64), ("net", ctypes.c_uint64), ("scope", ctypes.c_uint64))
 
 
-class _Below(ctypes.Structure):
+class _LandlockPathRule(ctypes.Structure):
     _pack_ = 1
     _fields_ = (("access", ctypes.c_uint64), ("folder", ctypes.c_int32))
 
 
-class _Program(ctypes.Structure):
+class _BpfProgram(ctypes.Structure):
     _fields_ = (("length", ctypes.c_ushort), ("steps", ctypes.c_void_p))
 
 
 def unsupported_reason() -> str:
     """Why the jail can't be had here, as a sentence; empty when it can."""
     if sys.platform != "linux" or platform.machine() != "x86_64":
-        return "The jail for Python needs Linux on x86-64."
+        return "The Python sandbox needs Linux on x86-64."
     if _landlock_version() < 1:
-        return "The jail for Python needs a kernel with Landlock (5.13 or newer, switched on)."
+        return "The Python sandbox needs a kernel with Landlock (5.13 or newer, switched on)."
     return ""
 
 
 def enter_sandbox(readable: list[str], *, megabytes: int, cpu_s: int) -> None:
     """Shut this process in, for good. It may read below the folders `readable`, and write to what is already open. Raises
     OSError where the kernel can't; then nobody may run here."""
-    limit(megabytes, cpu_s)
-    _check(_libc().prctl(NO_NEW_PRIVILEGES, 1, 0, 0, 0))
+    set_resource_limits(megabytes, cpu_s)
+    _raise_on_error(_libc().prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
     _restrict_files(readable)
-    _restrict_calls()
+    _restrict_syscalls()
 
 
 def _libc() -> ctypes.CDLL:
     return ctypes.CDLL(None, use_errno=True)
 
 
-def _check(answer: int) -> int:
+def _raise_on_error(answer: int) -> int:
     if answer < 0:
         raise OSError(ctypes.get_errno(), "the kernel refused to shut this process in")
     return answer
 
 
 def _landlock_version() -> int:
-    return _libc().syscall(LANDLOCK_CREATE, None, ctypes.c_size_t(0), 1)
+    return _libc().syscall(LANDLOCK_CREATE_RULESET, None, ctypes.c_size_t(0), 1)
 
 
-def limit(megabytes: int, cpu_s: int) -> None:
+def set_resource_limits(megabytes: int, cpu_s: int) -> None:
     """Bound this process's memory, time, files and cores. This much holds without Landlock too."""
     for what, value in (
         (resource.RLIMIT_AS, megabytes << 20),
@@ -110,38 +110,38 @@ def _restrict_files(readable: list[str]) -> None:
     version, libc = _landlock_version(), _libc()
     files = (1 << 13) - 1 | (1 << 13 if version >= 2 else 0) | (1 << 14 if version >= 3 else 0)
     files |= 1 << 15 if version >= 5 else 0
-    rules = _Rules(files, 3 if version >= 4 else 0, 3 if version >= 6 else 0)
+    rules = _LandlockRuleset(files, 3 if version >= 4 else 0, 3 if version >= 6 else 0)
     size = 8 if version < 4 else 16 if version < 6 else 24
-    ruleset = _check(libc.syscall(LANDLOCK_CREATE, ctypes.byref(rules), ctypes.c_size_t(size), 0))
+    ruleset = _raise_on_error(libc.syscall(LANDLOCK_CREATE_RULESET, ctypes.byref(rules), ctypes.c_size_t(size), 0))
     for path in readable:
         if os.path.isdir(path):
-            _allow_below(ruleset, path, READ_FILE | READ_FOLDER)
-    _check(libc.syscall(LANDLOCK_RESTRICT, ruleset, 0))
+            _allow_path(ruleset, path, READ_FILE | READ_DIRECTORY)
+    _raise_on_error(libc.syscall(LANDLOCK_RESTRICT_SELF, ruleset, 0))
     os.close(ruleset)
 
 
-def _allow_below(ruleset: int, path: str, access: int) -> None:
+def _allow_path(ruleset: int, path: str, access: int) -> None:
     folder = os.open(path, os.O_PATH | os.O_CLOEXEC)
     try:
-        below = _Below(access, folder)
-        _check(_libc().syscall(LANDLOCK_ADD, ruleset, 1, ctypes.byref(below), 0))
+        rule = _LandlockPathRule(access, folder)
+        _raise_on_error(_libc().syscall(LANDLOCK_ADD_RULE, ruleset, 1, ctypes.byref(rule), 0))
     finally:
         os.close(folder)
 
 
-def _restrict_calls() -> None:
+def _restrict_syscalls() -> None:
     """A filter in the kernel's own small language (BPF): load the machine, load the number, compare, answer."""
     load, equal, at_least, any_bit, answer = 0x20, 0x15, 0x35, 0x45, 0x06
     steps = [(load, 0, 0, 4), (equal, 1, 0, X86_64), (answer, 0, 0, KILL)]
     steps += [(load, 0, 0, 0), (at_least, 0, 1, X32_BIT), (answer, 0, 0, KILL)]
     steps += [(equal, 0, 1, CLONE3), (answer, 0, 0, ERRNO | ENOSYS)]
-    for number in sorted(number for numbers in DENIED.values() for number in numbers):
+    for number in sorted(number for numbers in DENIED_SYSCALLS.values() for number in numbers):
         steps += [(equal, 0, 1, number), (answer, 0, 0, ERRNO | EPERM)]
     steps += [(equal, 0, 3, CLONE), (load, 0, 0, 16), (any_bit, 1, 0, CLONE_THREAD), (answer, 0, 0, ERRNO | EPERM)]
     steps += [(answer, 0, 0, ALLOW)]
     packed = ctypes.create_string_buffer(b"".join(struct.pack("HBBI", *step) for step in steps))
-    program = _Program(len(steps), ctypes.addressof(packed))
-    _check(_libc().prctl(SET_SECCOMP, FILTER, ctypes.byref(program), 0, 0))
+    program = _BpfProgram(len(steps), ctypes.addressof(packed))
+    _raise_on_error(_libc().prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, ctypes.byref(program), 0, 0))
 
 
 def main() -> None:

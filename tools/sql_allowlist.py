@@ -14,14 +14,14 @@ from sqlglot.errors import SqlglotError
 from tools.errors import ToolRefused
 
 MAX_CHARACTERS = 10_000
-ROOTS = (exp.Select, exp.Union, exp.Intersect, exp.Except, exp.Values)
+ALLOWED_ROOTS = (exp.Select, exp.Union, exp.Intersect, exp.Except, exp.Values)
 
 
-def _words(text: str) -> frozenset[str]:
+def _split(text: str) -> frozenset[str]:
     return frozenset(text.split())
 
 
-SYNTAX = _words(
+ALLOWED_SYNTAX = _split(
     """Select Union Intersect Except Values From Join Where Group Having Order Ordered Limit Offset Distinct With CTE
     Subquery Tuple Table TableAlias Alias Column Star Identifier Literal Null Boolean Paren Var Interval Case If Cast
     DataType DataTypeParam And Or Not EQ NEQ GT GTE LT LTE Is In Between Like ILike NullSafeEQ NullSafeNEQ Escape Exists
@@ -31,7 +31,7 @@ SYNTAX = _words(
 """Nodes that may stand in the tree. Missing on purpose: Command, Into, Lock, Dot (a function of another schema, a field of
 a row), Operator (an operator of another schema), Lateral, TableSample, strings with escapes, whatever writes."""
 
-FUNCTIONS = _words(
+ALLOWED_FUNCTIONS = _split(
     """Count Sum Avg Min Max Stddev StddevSamp StddevPop Variance VariancePop Corr CovarSamp CovarPop Median Mode
     PercentileCont PercentileDisc GroupConcat ArrayAgg LogicalAnd LogicalOr RowNumber Rank DenseRank PercentRank CumeDist
     Ntile Lag Lead FirstValue LastValue NthValue Coalesce Nullif Greatest Least Abs Ceil Floor Round Sign Sqrt Exp Ln Log
@@ -39,18 +39,18 @@ FUNCTIONS = _words(
     Reverse Extract TimestampTrunc DateTrunc CurrentDate CurrentTimestamp CurrentTime Localtime Localtimestamp TimeToStr
     StrToDate StrToTime ToNumber Date ArraySize"""
 )
-NAMED = frozenset(
+ALLOWED_FUNCTION_NAMES = frozenset(
     {"age", "date_part", "make_date", "ntile", "cume_dist", "percent_rank", "char_length", "btrim", "width_bucket"}
 )
 """Functions that sqlglot has no class for, by name."""
 
-TYPES = _words(
+ALLOWED_TYPES = _split(
     """TEXT VARCHAR CHAR BOOLEAN SMALLINT INT BIGINT DECIMAL FLOAT DOUBLE DATE TIME TIMETZ TIMESTAMP TIMESTAMPTZ INTERVAL
     UUID JSON JSONB"""
 )
 
 
-def admit_sql(sql: str, tables: Collection[str], *, parameters: Sequence[str] = ()) -> str:
+def check_sql(sql: str, tables: Collection[str], *, parameters: Sequence[str] = ()) -> str:
     """Return the statement as it may run on Postgres; `tables` are `schema.table`, `parameters` the names that may stand
     in it as `:name` and come out as `$1`, `$2`, … in their order. Raises ToolRefused, which says what to write instead."""
     if len(sql) > MAX_CHARACTERS:
@@ -63,22 +63,22 @@ def admit_sql(sql: str, tables: Collection[str], *, parameters: Sequence[str] = 
             raise ToolRefused("Send exactly one statement.")
         root = statements[0]
         _check(root, {tuple(table.split(".", 1)) for table in tables}, tables)
-        return _bound(root, parameters).sql(dialect="postgres", comments=False)
+        return _bind_parameters(root, parameters).sql(dialect="postgres", comments=False)
     except (SqlglotError, RecursionError, ValueError, AttributeError):
         raise ToolRefused("The statement can't be read as one of Postgres, or is nested too deep.") from None
 
 
 def _check(root: exp.Expr, allowed: set[tuple[str, ...]], tables: Collection[str]) -> None:
-    if not isinstance(root, ROOTS):
+    if not isinstance(root, ALLOWED_ROOTS):
         raise ToolRefused("Only SELECT may be used here: this reads data and never changes it.")
-    own = {name for cte in root.find_all(exp.CTE) if (name := _spelled(cte.args["alias"].this))}
-    if any(name.startswith("pg_") for name in own) or any(
+    cte_names = {name for cte in root.find_all(exp.CTE) if (name := _folded_name(cte.args["alias"].this))}
+    if any(name.startswith("pg_") for name in cte_names) or any(
         node.args.get("recursive") for node in root.find_all(exp.With)
     ):
         raise ToolRefused("WITH may not be recursive here, and its names may not begin with pg_.")
     for node in root.walk():
         if isinstance(node, exp.Table):
-            _check_table(node, allowed, own, tables)
+            _check_table(node, allowed, cte_names, tables)
         _check_node(node)
 
 
@@ -87,38 +87,38 @@ def _check_node(node: exp.Expr) -> None:
     if isinstance(node, exp.Select) and not node.expressions:
         raise ToolRefused("SELECT names no columns; write which.")
     if isinstance(node, exp.Anonymous):
-        if str(node.this).lower() not in NAMED:
+        if str(node.this).lower() not in ALLOWED_FUNCTION_NAMES:
             raise ToolRefused(f"The function {str(node.this)[:60]} may not be used here.")
     elif isinstance(node, exp.DataType):
-        if getattr(node.this, "name", "") not in TYPES | {"ARRAY"}:
+        if getattr(node.this, "name", "") not in ALLOWED_TYPES | {"ARRAY"}:
             raise ToolRefused(f"The type {node.sql(dialect='postgres')[:60]} may not be used here.")
     elif isinstance(node, exp.Placeholder):
         return
-    elif kind not in SYNTAX and kind not in FUNCTIONS:
+    elif kind not in ALLOWED_SYNTAX and kind not in ALLOWED_FUNCTIONS:
         what = "function" if isinstance(node, exp.Func) else "syntax"
         raise ToolRefused(f"The {what} {kind} may not be used here; write the query without it.")
 
 
-def _check_table(node: exp.Table, allowed: set[tuple[str, ...]], own: set[str], tables: Collection[str]) -> None:
+def _check_table(node: exp.Table, allowed: set[tuple[str, ...]], cte_names: set[str], tables: Collection[str]) -> None:
     """A table is one of the data source's with its schema, or a bare name of WITH: with an empty search_path a bare name
     could else only be one of pg_catalog, and those begin with pg_."""
     extra = {key for key, value in node.args.items() if value} - {"this", "db", "alias", "joins"}
     if isinstance(node.this, exp.Identifier) and not extra:
-        name, schema = _spelled(node.this), node.args.get("db")
-        if schema is None and name in own:
+        name, schema = _folded_name(node.this), node.args.get("db")
+        if schema is None and name in cte_names:
             return
-        if isinstance(schema, exp.Identifier) and (_spelled(schema), name) in allowed:
+        if isinstance(schema, exp.Identifier) and (_folded_name(schema), name) in allowed:
             return
     listed = ", ".join(sorted(tables)[:30]) or "none"
     raise ToolRefused(f"{node.sql(dialect='postgres')[:80]} may not be read. Tables, with their schema: {listed}.")
 
 
-def _spelled(identifier: exp.Expr) -> str:
+def _folded_name(identifier: exp.Expr) -> str:
     """The name as Postgres takes it: quoted as it stands, else in lower case."""
     return identifier.name if identifier.args.get("quoted") else identifier.name.lower()
 
 
-def _bound(root: exp.Expr, parameters: Sequence[str]) -> exp.Expr:
+def _bind_parameters(root: exp.Expr, parameters: Sequence[str]) -> exp.Expr:
     """The tree with `:name` as `$1`. Raises ToolRefused for a name that is not among the parameters."""
     numbers = {name: number for number, name in enumerate(parameters, 1)}
     for node in list(root.find_all(exp.Placeholder)):

@@ -13,23 +13,23 @@ from typing import Any
 import psycopg
 
 from tools.contract import ToolResult
-from tools.data_source import DataSource, reading
+from tools.data_source import DataSource, connect_read_only
 from tools.errors import ToolBadArguments, ToolTimeout, ToolTooLarge, ToolUnavailable
 
 
 @dataclass(frozen=True)
 class Rows:
-    """Rows by column name, in order; `more`: there were others."""
+    """Rows by column name, in order; `truncated`: there were others."""
 
     rows: list[dict[str, Any]]
-    more: bool
+    truncated: bool
 
 
 async def read_rows(source: DataSource, sql: str, values: Sequence[Any] = ()) -> Rows:
     """Run `sql` with `values` for `$1`, `$2`, …. Raises ToolBadArguments with Postgres' own words for SQL that is wrong,
     ToolTimeout, ToolTooLarge, ToolUnavailable."""
     try:
-        async with asyncio.timeout(source.statement_timeout_s + 1.0), reading(source) as db:
+        async with asyncio.timeout(source.statement_timeout_s + 1.0), connect_read_only(source) as db:
             # The server's own time-out could be switched off from within a session; this one can't. Being cancelled,
             # psycopg tells the server to stop before it lets go.
             return await _read(db, source, sql, values)
@@ -42,31 +42,31 @@ async def read_rows(source: DataSource, sql: str, values: Sequence[Any] = ()) ->
     except psycopg.errors.InsufficientPrivilege:
         raise ToolUnavailable(f"The role of {source.name} may not read this; an admin grants it SELECT.") from None
     except psycopg.Error as error:
-        said = error.diag.message_primary or type(error).__name__
-        raise ToolBadArguments(f"Postgres refused the query: {said[:300]}.", field="sql") from None
+        reason = error.diag.message_primary or type(error).__name__
+        raise ToolBadArguments(f"Postgres refused the query: {reason[:300]}.", field="sql") from None
 
 
 async def _read(db: psycopg.AsyncConnection, source: DataSource, sql: str, values: Sequence[Any]) -> Rows:
     rows: list[dict[str, Any]] = []
     size = 0
     cursor = psycopg.AsyncRawCursor(db)
-    query: Any = _wrapped(sql, source.max_rows + 1, source.max_bytes)
+    query: Any = _limited_query(sql, source.max_rows + 1, source.max_bytes)
     async for (row,) in cursor.stream(query, list(values)):
         size += len(row or "")
         if row is None or size > source.max_bytes:
             raise ToolTooLarge(f"The rows are larger than {source.max_bytes:,} bytes; name fewer columns or use LIMIT.")
-        rows.append(json.loads(row, object_pairs_hook=_named))
+        rows.append(json.loads(row, object_pairs_hook=_unique_columns))
     return Rows(rows[: source.max_rows], len(rows) > source.max_rows)
 
 
-def _wrapped(sql: str, limit: int, max_bytes: int) -> str:
+def _limited_query(sql: str, limit: int, max_bytes: int) -> str:
     return (
         f"SELECT CASE WHEN octet_length(packed) <= {max_bytes} THEN packed END FROM "
         f"(SELECT row_to_json(headrace_row)::text AS packed FROM ({sql}) AS headrace_row LIMIT {limit}) AS headrace_rows"
     )
 
 
-def _named(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _unique_columns(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """A row as a dict; of two columns with one name the second becomes `name_2`."""
     row: dict[str, Any] = {}
     for name, value in pairs:
@@ -77,11 +77,11 @@ def _named(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return row
 
 
-def as_table(rows: Rows, renderer: str | None = "table") -> ToolResult:
+def to_table_result(rows: Rows, renderer: str | None = "table") -> ToolResult:
     """The rows for a model, one JSON object a line, and for a page as columns and rows."""
     columns = list(rows.rows[0]) if rows.rows else []
-    note = f"\n[more rows; the first {len(rows.rows)} are shown]" if rows.more else ""
+    note = f"\n[more rows; the first {len(rows.rows)} are shown]" if rows.truncated else ""
     lines = "\n".join(json.dumps(row, ensure_ascii=False, separators=(",", ":")) for row in rows.rows)
     text = f"{lines}{note}" if rows.rows else "The query found no rows."
     data = {"columns": columns, "rows": [list(row.values()) for row in rows.rows]}
-    return ToolResult(text, data, renderer, truncated=rows.more)
+    return ToolResult(text, data, renderer, truncated=rows.truncated)

@@ -40,16 +40,16 @@ async def run_subprocess(argv: Sequence[str], stdin: bytes, *, timeout_s: float,
             start_new_session=True,
         )
         try:
-            return await _conversation(child, stdin, timeout_s, max_bytes)
+            return await _communicate(child, stdin, timeout_s, max_bytes)
         finally:
-            await asyncio.shield(_end(child))
+            await asyncio.shield(_kill_session(child))
 
 
-class _TooMuch(Exception):
+class _OutputTooLarge(Exception):
     """The child wrote more than it may."""
 
 
-async def _end(child: asyncio.subprocess.Process) -> None:
+async def _kill_session(child: asyncio.subprocess.Process) -> None:
     """Kill whatever is left of the child's session. asyncio counts it as ended only once its pipes are empty."""
     assert child.stdout is not None
     assert child.stderr is not None
@@ -61,7 +61,7 @@ async def _end(child: asyncio.subprocess.Process) -> None:
     await child.wait()
 
 
-async def _conversation(
+async def _communicate(
     child: asyncio.subprocess.Process, stdin: bytes, timeout_s: float, max_bytes: int
 ) -> SubprocessResult:
     assert child.stdout is not None
@@ -77,17 +77,17 @@ async def _conversation(
     except TimeoutError:
         return SubprocessResult(-signal.SIGKILL, bytes(out), bytes(err), timed_out=True)
     except ExceptionGroup as failed:
-        if failed.split(_TooMuch)[1] is not None:
+        if failed.split(_OutputTooLarge)[1] is not None:
             raise
         return SubprocessResult(-signal.SIGKILL, bytes(out), bytes(err), too_large=True)
 
 
-async def _read(stream: asyncio.StreamReader, into: bytearray, max_bytes: int) -> None:
+async def _read(stream: asyncio.StreamReader, buffer: bytearray, max_bytes: int) -> None:
     """Read to the end. Raises _TooMuch when there is more than may come."""
     while data := await stream.read(65_536):
-        into += data[: max_bytes - len(into)]
-        if len(into) >= max_bytes:
-            raise _TooMuch
+        buffer += data[: max_bytes - len(buffer)]
+        if len(buffer) >= max_bytes:
+            raise _OutputTooLarge
 
 
 async def _write(child: asyncio.subprocess.Process, data: bytes) -> None:

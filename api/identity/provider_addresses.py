@@ -81,4 +81,4 @@ async def _admit(policy: EgressPolicy, issuer: str) -> None:
         found = []
     if not found:
         raise EgressFailed(f"{host} could not be resolved: it is not in DNS, or DNS does not answer.")
-    policy.admit(url.scheme, host, port, found)
+    policy.check(url.scheme, host, port, found)

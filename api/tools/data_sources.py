@@ -37,7 +37,7 @@ from schema.errors import Conflict, EgressRefused, HeadraceError, InputError, No
 from schema.ids import new_id
 from schema.queries.agents import data_sources
 from schema.queries.tenants.audit import add_audit
-from tools.data_source import DataSource, admit_dsn, reading
+from tools.data_source import DataSource, connect_read_only, resolve_dsn
 
 HERE = "/{name:str}"
 SourceName = Annotated[str, PathParameter(description="The data source's name.")]
@@ -176,7 +176,7 @@ async def open_source(resources: Resources, tenant_id: UUID, row: data_sources.S
     dsn = resources.vault.open(row.dsn, tenant_id=tenant_id, owner_id=row.id)
     return DataSource(
         name=row.name,
-        dsn=await admit_dsn(dsn, resources.settings.egress),
+        dsn=await resolve_dsn(dsn, resources.settings.egress),
         tables=dict.fromkeys(row.tables, ""),
         max_rows=row.max_rows,
         statement_timeout_s=row.timeout_s,
@@ -188,7 +188,7 @@ async def _try(resources: Resources, tenant_id: UUID, row: data_sources.SealedDa
     tables: list[TableOut] = []
     try:
         source = await open_source(resources, tenant_id, row)
-        async with reading(source) as db:
+        async with connect_read_only(source) as db:
             await db.execute("SELECT 1")
             found = await (await db.execute(LOOK, {"tables": list(source.tables)})).fetchall()
         tables = [TableOut(name=name, exists=exists, readable=readable) for name, exists, readable in found]
@@ -237,7 +237,7 @@ async def _check_dsn(resources: Resources, dsn: str) -> None:
         )
         raise InputError(said, field="dsn")
     try:
-        admitted = conninfo_to_dict(await admit_dsn(dsn, resources.settings.egress))
+        admitted = conninfo_to_dict(await resolve_dsn(dsn, resources.settings.egress))
     except EgressRefused as refused:
         raise InputError(f"dsn: {refused.message}", field="dsn") from None
     if _place(admitted) == _place(conninfo_to_dict(resources.settings.database_url)):

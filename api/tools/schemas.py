@@ -26,7 +26,7 @@ from tools.configured.definition import (
     TimeoutS,
     ToolDefinition,
 )
-from tools.configured.kind import wrong_shape
+from tools.configured.kind import shape_error
 from tools.contract import Tool
 
 BUILTIN: dict[str, Any] = {"created_at": None, "updated_at": None, "created_by": None}
@@ -147,7 +147,7 @@ def changed_definition(tool: ConfiguredTool, data: ToolChangeIn) -> ToolDefiniti
     try:
         return msgspec.convert({**tool.definition, **changes}, ToolDefinition)
     except msgspec.ValidationError as error:
-        raise wrong_shape(error) from None
+        raise shape_error(error) from None
 
 
 def shown(tool: ConfiguredTool) -> ToolOut:

@@ -12,7 +12,7 @@ from schema.errors import InputError
 from schema.queries.agents.tools import ToolWithSecrets
 from schema.vault import Vault
 from tools.configured.definition import ToolDefinition
-from tools.configured.headers import SECRET, TELLING
+from tools.configured.headers import SECRET, SENSITIVE_NAME
 
 NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,63}")
 VALUE = re.compile(r"[\x20-\x7e]{4,4096}")
@@ -65,7 +65,7 @@ def check_headers_hold_no_secret(headers: Mapping[str, str]) -> None:
     if len(headers) > MOST_HEADERS:
         raise InputError(f"headers must have at most {MOST_HEADERS} entries.", field="headers")
     for name, value in headers.items():
-        if TELLING.search(name) and not SECRET.search(value):
+        if SENSITIVE_NAME.search(name) and not SECRET.search(value):
             field = f"headers.{name}"
             said = f"{field} contains a secret in plain text. Write {{{{secret:NAME}}}} instead, and send its value in secrets."
             raise InputError(said, field=field)

@@ -31,7 +31,7 @@ from schema.queries.agents.tools import find_tool
 from schema.queries.tenants.audit import add_audit
 from tools.calling import call_tool
 from tools.configured import ToolDefinition, build_tool
-from tools.configured.headers import HIDDEN, LEAST, TELLING, hide
+from tools.configured.headers import MIN_HIDDEN_LENGTH, REDACTED, SENSITIVE_NAME, redact
 from tools.contract import MAX_BYTES, FunctionTool, Tool, ToolContext, ToolResult
 from tools.data_source import DataSource
 from tools.egress import open_client
@@ -109,9 +109,9 @@ class CallRecorder:
         """Return what was sent, with `words` hidden."""
         if self.request is None:
             return None
-        url = hide(_plain_url(self.request.url), [*words, *(quote(word, safe="") for word in words)])
+        url = redact(_plain_url(self.request.url), [*words, *(quote(word, safe="") for word in words)])
         return ToolRequestOut(
-            method=self.request.method, url=url, body=hide(_body(self.request), words), status=self.status
+            method=self.request.method, url=url, body=redact(_body(self.request), words), status=self.status
         )
 
 
@@ -180,7 +180,7 @@ async def _try(resources: Resources, principal: Principal, subject: Subject, arg
     bounded = FunctionTool(replace(tool.spec, max_bytes=min(tool.spec.max_bytes, MAX_BYTES)), tool.run)
     call_id, witness, begun_at = new_id(), CallRecorder(), time.perf_counter()
     token = principal.token or await resources.tokens.issue_for_tools(principal, call_id)
-    words = [word for word in (*secrets.values(), token) if len(word) >= LEAST]
+    words = [word for word in (*secrets.values(), token) if len(word) >= MIN_HIDDEN_LENGTH]
     async with open_client(resources.settings.egress) as fetch:
         fetch.event_hooks = {"request": [witness.sent], "response": [witness.answered]}
         context = _context(resources, principal, fetch, token, str(call_id))
@@ -193,12 +193,12 @@ async def _try(resources: Resources, principal: Principal, subject: Subject, arg
 
 
 def _error(error: HeadraceError, words: Sequence[str]) -> ToolErrorOut:
-    return ToolErrorOut(code=error.code, message=hide(error.message, words), field=error.field)
+    return ToolErrorOut(code=error.code, message=redact(error.message, words), field=error.field)
 
 
 def _answer(result: ToolResult, words: Sequence[str]) -> dict[str, Any]:
     shown = {"renderer": result.renderer, "truncated": result.truncated}
-    return {"ok": True, "text": hide(result.text, words), "data": hide(result.data, words), **shown}
+    return {"ok": True, "text": redact(result.text, words), "data": redact(result.data, words), **shown}
 
 
 def _context(
@@ -230,8 +230,8 @@ def _context(
 
 def _plain_url(url: httpx2.URL) -> str:
     """The URL without the values of parameters that are named like secrets."""
-    for name in {name for name, _ in url.params.multi_items() if TELLING.search(name)}:
-        url = url.copy_set_param(name, HIDDEN)
+    for name in {name for name, _ in url.params.multi_items() if SENSITIVE_NAME.search(name)}:
+        url = url.copy_set_param(name, REDACTED)
     return str(url)
 
 

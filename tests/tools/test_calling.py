@@ -7,10 +7,10 @@ import pytest
 
 from schema.errors import EgressFailed, EgressRefused, EgressTooLarge, NotFound
 from tests.tools.tool_contexts import call, failure, make_context
-from tools.calling import bounded, call_tool, cut_text
+from tools.calling import call_tool, limit_result, truncate_text
 from tools.contract import FunctionTool, Tool, ToolContext, ToolResult, ToolSpec
 from tools.errors import ToolBadArguments, ToolFailed, ToolUnavailable
-from tools.run_sandboxed import ask_sandboxed
+from tools.run_sandboxed import run_sandboxed
 
 
 def tool_of(function: Any, **spec: Any) -> Tool:
@@ -82,7 +82,7 @@ async def test_a_tool_that_hangs_is_ended_in_its_time() -> None:
 
 
 async def test_a_tool_that_swallows_its_cancellation_is_left_behind(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tools.calling.GRACE_S", 0.05)
+    monkeypatch.setattr("tools.calling.CANCEL_GRACE_S", 0.05)
     release = asyncio.Event()
 
     async def stubborn(arguments: dict[str, Any], context: ToolContext) -> ToolResult:
@@ -147,11 +147,11 @@ async def test_an_answer_is_cut_to_its_size_and_says_so() -> None:
     ],
 )
 def test_text_is_cut_between_characters(text: str, most: int, cut: tuple[str, bool]) -> None:
-    assert cut == cut_text(text, most)
+    assert cut == truncate_text(text, most)
 
 
 def test_data_never_holds_what_postgres_can_not_keep() -> None:
-    assert {"a": "xy"} == bounded(ToolResult("", {"a": "x\x00y"}), 100).data
+    assert {"a": "xy"} == limit_result(ToolResult("", {"a": "x\x00y"}), 100).data
 
 
 @pytest.mark.parametrize("name", ["", "1a", "a b", "a" * 65, "tên", "a.b"])
@@ -162,7 +162,7 @@ def test_a_tools_name_is_one_that_every_vendor_takes(name: str) -> None:
 
 async def test_a_child_answers_with_what_its_function_returns() -> None:
     where = "tests.tools.misbehaving_child:misbehave"
-    found = await ask_sandboxed(where, {"how": "print"}, "dữ liệu\n2".encode(), time_s=5)
+    found = await run_sandboxed(where, {"how": "print"}, "dữ liệu\n2".encode(), time_s=5)
     assert {"echo": "dữ liệu\n2", "how": "print"} == found
 
 
@@ -171,5 +171,5 @@ async def test_a_child_answers_with_what_its_function_returns() -> None:
 )
 async def test_a_child_that_fails_is_a_sentence_without_paths(how: str, code: str) -> None:
     with pytest.raises(ToolFailed) as caught:
-        await ask_sandboxed("tests.tools.misbehaving_child:misbehave", {"how": how}, time_s=5)
+        await run_sandboxed("tests.tools.misbehaving_child:misbehave", {"how": how}, time_s=5)
     assert (code, False) == (caught.value.code, "secret" in caught.value.message)

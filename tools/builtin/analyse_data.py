@@ -6,7 +6,7 @@ from typing import Any
 
 from tools.contract import FunctionTool, Tool, ToolContext, ToolResult, ToolSpec
 from tools.errors import ToolBadArguments, ToolTooLarge, ToolUnavailable
-from tools.run_sandboxed import START_S, ask_sandboxed
+from tools.run_sandboxed import STARTUP_TIMEOUT_S, run_sandboxed
 
 TIME_S = 10
 MAX_BYTES = 5 * 1024 * 1024
@@ -64,7 +64,7 @@ SPEC = ToolSpec(
         "additionalProperties": False,
     },
     untrusted=True,
-    timeout_s=TIME_S + START_S + 2.0,
+    timeout_s=TIME_S + STARTUP_TIMEOUT_S + 2.0,
 )
 
 
@@ -74,7 +74,7 @@ async def analyse(time_s: int, arguments: dict[str, Any], context: ToolContext) 
     if len(data) > MAX_BYTES:
         raise ToolTooLarge(f"The data is larger than {MAX_BYTES:,} bytes; send a part of it.")
     question = {name: value for name, value in arguments.items() if name not in ("data", "file_id")}
-    found = await ask_sandboxed("tools.analysis.groups:answer", question, data, time_s=time_s)
+    found = await run_sandboxed("tools.analysis.groups:answer", question, data, time_s=time_s)
     columns, rows = found["columns"], found["rows"]
     lines = [
         json.dumps(dict(zip(columns, row, strict=True)), ensure_ascii=False, separators=(",", ":")) for row in rows

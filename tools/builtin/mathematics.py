@@ -5,7 +5,7 @@ from typing import Any
 
 from tools.contract import FunctionTool, Tool, ToolContext, ToolResult, ToolSpec
 from tools.errors import ToolTimeout
-from tools.run_sandboxed import START_S, ask_sandboxed
+from tools.run_sandboxed import STARTUP_TIMEOUT_S, run_sandboxed
 
 TIME_S = 8
 OPERATIONS = (
@@ -40,14 +40,14 @@ SPEC = ToolSpec(
         "required": ["operation", "expression"],
         "additionalProperties": False,
     },
-    timeout_s=TIME_S + START_S + 2.0,
+    timeout_s=TIME_S + STARTUP_TIMEOUT_S + 2.0,
 )
 
 
 async def compute(time_s: int, arguments: dict[str, Any], context: ToolContext) -> ToolResult:
     """Raises ToolBadArguments, ToolTooLarge and ToolTimeout, each with a sentence for the model."""
     try:
-        found = await ask_sandboxed("tools.algebra.operations:answer", arguments, time_s=time_s)
+        found = await run_sandboxed("tools.algebra.operations:answer", arguments, time_s=time_s)
     except ToolTimeout:
         raise ToolTimeout(
             f"This was not computed within {time_s} seconds; it may have no closed form. Ask for less."

@@ -4,8 +4,8 @@ from typing import Any
 
 from tools.contract import FunctionTool, Tool, ToolContext, ToolResult, ToolSpec
 from tools.errors import ToolUnavailable
-from tools.sql_allowlist import admit_sql
-from tools.sql_reading import as_table, read_rows
+from tools.sql_allowlist import check_sql
+from tools.sql_reading import read_rows, to_table_result
 
 SPEC = ToolSpec(
     name="query_database",
@@ -37,7 +37,7 @@ async def query(arguments: dict[str, Any], context: ToolContext) -> ToolResult:
     if not sql:
         tables = [f"{name}: {about}" if about else name for name, about in sorted(source.tables.items())]
         return ToolResult("Tables:\n" + "\n".join(tables), {"tables": dict(source.tables)})
-    return as_table(await read_rows(source, admit_sql(sql, source.tables)))
+    return to_table_result(await read_rows(source, check_sql(sql, source.tables)))
 
 
 def build() -> Tool:

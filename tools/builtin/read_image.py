@@ -8,7 +8,7 @@ from typing import Any
 
 from tools.contract import FunctionTool, Tool, ToolContext, ToolResult, ToolSpec
 from tools.errors import ToolTooLarge, ToolUnavailable
-from tools.run_sandboxed import START_S, ask_sandboxed
+from tools.run_sandboxed import STARTUP_TIMEOUT_S, run_sandboxed
 
 TIME_S = 20
 MEGABYTES = 2048
@@ -31,7 +31,7 @@ SPEC = ToolSpec(
         "additionalProperties": False,
     },
     untrusted=True,
-    timeout_s=TIME_S + START_S + 2.0,
+    timeout_s=TIME_S + STARTUP_TIMEOUT_S + 2.0,
 )
 
 
@@ -51,7 +51,7 @@ async def read_text(image: bytes, *, time_s: int = TIME_S) -> ToolResult:
         raise ToolUnavailable("Images can't be read here: the rapidocr that is installed came without its models.")
     if len(image) > MAX_BYTES:
         raise ToolTooLarge(f"The image is larger than {MAX_BYTES:,} bytes; make it smaller.")
-    found = await ask_sandboxed("tools.ocr.reading:answer", {}, image, time_s=time_s, megabytes=MEGABYTES)
+    found = await run_sandboxed("tools.ocr.reading:answer", {}, image, time_s=time_s, megabytes=MEGABYTES)
     text = "\n".join(line["text"] for line in found["lines"])
     return ToolResult(text or "No text was found in the image.", found)
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from tools.contract import FunctionTool, Tool, ToolContext, ToolResult, ToolSpec
 from tools.errors import ToolBadArguments, ToolUnavailable
-from tools.http_calls import ask_json, is_a
+from tools.http_calls import expect_type, request_json
 
 FORECAST = "https://api.open-meteo.com"
 GEOCODING = "https://geocoding-api.open-meteo.com"
@@ -42,7 +42,7 @@ SPEC = ToolSpec(
 async def forecast(arguments: dict[str, Any], context: ToolContext) -> ToolResult:
     """Raises ToolBadArguments for a place that nobody knows, ToolUnavailable when Open-Meteo doesn't answer as it should."""
     spot = await _find_place(arguments, context)
-    answer = await ask_json(
+    answer = await request_json(
         context.fetch,
         context.settings.get("OPEN_METEO_URL", FORECAST).rstrip("/") + "/v1/forecast",
         service=SERVICE,
@@ -51,8 +51,8 @@ async def forecast(arguments: dict[str, Any], context: ToolContext) -> ToolResul
             **{"current": NOW, "daily": DAILY, "forecast_days": arguments.get("days", 3)},
         },
     )
-    now = is_a(is_a(answer, dict, SERVICE).get("current"), dict, SERVICE)
-    days = _days(is_a(answer.get("daily"), dict, SERVICE))
+    now = expect_type(expect_type(answer, dict, SERVICE).get("current"), dict, SERVICE)
+    days = _days(expect_type(answer.get("daily"), dict, SERVICE))
     place = ", ".join(str(spot[name]) for name in ("name", "admin1", "country") if spot.get(name))
     text = "\n".join([_now(place, now), *(_day(day) for day in days)])
     return ToolResult(text, {"place": place, "now": now, "days": days}, renderer="weather")
@@ -65,13 +65,13 @@ async def _find_place(arguments: dict[str, Any], context: ToolContext) -> dict[s
     if country := arguments.get("country"):
         params["countryCode"] = country.upper()
     url = context.settings.get("OPEN_METEO_GEOCODING_URL", GEOCODING).rstrip("/") + "/v1/search"
-    answer = await ask_json(context.fetch, url, service=SERVICE, params=params)
-    places = is_a(is_a(answer, dict, SERVICE).get("results", []), list, SERVICE)
+    answer = await request_json(context.fetch, url, service=SERVICE, params=params)
+    places = expect_type(expect_type(answer, dict, SERVICE).get("results", []), list, SERVICE)
     if not places:
         raise ToolBadArguments(
             "No place of this name is known; write it in its own or the English spelling.", field="place"
         )
-    spot = is_a(places[0], dict, SERVICE)
+    spot = expect_type(places[0], dict, SERVICE)
     if not all(isinstance(spot.get(name), int | float) for name in ("latitude", "longitude")):
         raise ToolUnavailable(f"{SERVICE} answered in another shape than it should.")
     return spot

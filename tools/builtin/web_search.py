@@ -13,7 +13,7 @@ import structlog
 from schema.errors import EgressFailed
 from tools.contract import FunctionTool, Tool, ToolContext, ToolResult, ToolSpec
 from tools.errors import ToolFailed, ToolUnavailable
-from tools.http_calls import ask_json, check_status, is_a
+from tools.http_calls import check_status, expect_type, request_json
 
 KEY = "TAVILY_API_KEY"
 TAVILY = "https://api.tavily.com"
@@ -62,14 +62,14 @@ async def search_web(arguments: dict[str, Any], context: ToolContext) -> ToolRes
 
 
 async def _tavily(query: str, count: int, context: ToolContext) -> Found:
-    answer = await ask_json(
+    answer = await request_json(
         context.fetch,
         context.settings.get("TAVILY_URL", TAVILY).rstrip("/") + "/search",
         service="Tavily",
         headers={"authorization": f"Bearer {context.settings[KEY]}"},
         body={"query": query, "max_results": count, "search_depth": "basic"},
     )
-    pages = is_a(is_a(answer, dict, "Tavily").get("results"), list, "Tavily")
+    pages = expect_type(expect_type(answer, dict, "Tavily").get("results"), list, "Tavily")
     return [
         {
             "title": str(page.get("title") or ""),

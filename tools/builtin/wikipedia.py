@@ -3,7 +3,7 @@
 from typing import Any
 
 from tools.contract import FunctionTool, Tool, ToolContext, ToolResult, ToolSpec
-from tools.http_calls import ask_json, is_a
+from tools.http_calls import expect_type, request_json
 
 URL = "https://{language}.wikipedia.org/w/api.php"
 """The setting WIKIPEDIA_URL replaces it; `{language}` may stand in it."""
@@ -34,7 +34,7 @@ SPEC = ToolSpec(
 async def look_up(arguments: dict[str, Any], context: ToolContext) -> ToolResult:
     """One request: a search as the generator, the introductions and addresses of what it found as its properties."""
     language = arguments.get("language") or (context.language if context.language in LANGUAGES else "en")
-    answer = await ask_json(
+    answer = await request_json(
         context.fetch,
         context.settings.get("WIKIPEDIA_URL", URL).replace("{language}", language),
         service="Wikipedia",
@@ -44,8 +44,8 @@ async def look_up(arguments: dict[str, Any], context: ToolContext) -> ToolResult
             **{"prop": "extracts|info", "exintro": "1", "explaintext": "1", "exlimit": "max", "inprop": "url"},
         },
     )
-    found = is_a(is_a(answer, dict, "Wikipedia").get("query", {}), dict, "Wikipedia")
-    pages = is_a(found.get("pages", []), list, "Wikipedia")
+    found = expect_type(expect_type(answer, dict, "Wikipedia").get("query", {}), dict, "Wikipedia")
+    pages = expect_type(found.get("pages", []), list, "Wikipedia")
     articles = [_article(page) for page in sorted((p for p in pages if isinstance(p, dict)), key=_place)]
     blocks = [f"# {article['title']}\n{article['url']}\n{article['text']}" for article in articles]
     text = "\n\n".join(blocks) or "Wikipedia has no article that fits; try another spelling."

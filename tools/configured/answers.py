@@ -20,7 +20,7 @@ def check_pointer(pointer: str, field: str = "config.result") -> None:
         raise InputError(f"{field} is no JSON pointer; right is, say, /data/items.", field=field)
 
 
-def at_pointer(value: Any, pointer: str, service: str) -> Any:
+def resolve_pointer(value: Any, pointer: str, service: str) -> Any:
     """The part of `value` at the pointer; "" is the whole. Raises ToolUnavailable where there is nothing."""
     for step in pointer.split("/")[1:]:
         name = step.replace("~1", "/").replace("~0", "~")
@@ -33,7 +33,7 @@ def at_pointer(value: Any, pointer: str, service: str) -> Any:
     return value
 
 
-def as_result(value: Any, definition: ToolDefinition) -> ToolResult:
+def to_tool_result(value: Any, definition: ToolDefinition) -> ToolResult:
     """The value for a model and for programs."""
     hint = (definition.renderer or {}).get("type") or RENDERERS.get(definition.output_format or "")
     return ToolResult(_text(value, definition.output_format), value, hint)
@@ -42,14 +42,14 @@ def as_result(value: Any, definition: ToolDefinition) -> ToolResult:
 def _text(value: Any, output_format: str | None) -> str:
     if isinstance(value, str):
         return value
-    if output_format == "markdown_table" and (rows := _rows(value)):
-        return _table(rows)
+    if output_format == "markdown_table" and (rows := _find_rows(value)):
+        return _markdown_table(rows)
     if output_format == "summary_text" and isinstance(value, dict):
-        return "\n".join(f"{name}: {_cell(inner)}" for name, inner in value.items())
+        return "\n".join(f"{name}: {_cell_text(inner)}" for name, inner in value.items())
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
-def _rows(value: Any) -> list[dict[str, Any]]:
+def _find_rows(value: Any) -> list[dict[str, Any]]:
     """The list of objects that a value is or, as services like to wrap it, the only one that it holds."""
     if isinstance(value, dict):
         lists = [inner for inner in value.values() if isinstance(inner, list)]
@@ -57,17 +57,17 @@ def _rows(value: Any) -> list[dict[str, Any]]:
     return value if isinstance(value, list) and value and all(isinstance(row, dict) for row in value) else []
 
 
-def _table(rows: list[dict[str, Any]]) -> str:
+def _markdown_table(rows: list[dict[str, Any]]) -> str:
     columns = list(dict.fromkeys(name for row in rows for name in row))
-    lines = [columns, ["---"] * len(columns), *([_cell(row.get(name)) for name in columns] for row in rows)]
-    return "\n".join(f"| {' | '.join(_escaped(cell) for cell in line)} |" for line in lines)
+    lines = [columns, ["---"] * len(columns), *([_cell_text(row.get(name)) for name in columns] for row in rows)]
+    return "\n".join(f"| {' | '.join(_escape_cell(cell) for cell in line)} |" for line in lines)
 
 
-def _cell(value: Any) -> str:
+def _cell_text(value: Any) -> str:
     if value is None:
         return ""
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
-def _escaped(cell: str) -> str:
+def _escape_cell(cell: str) -> str:
     return cell.replace("\\", "\\\\").replace("|", "\\|").replace("\r", " ").replace("\n", " ")

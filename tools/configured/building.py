@@ -8,10 +8,10 @@ from tools.configured.definition import ToolDefinition
 from tools.configured.kinds import KINDS
 from tools.contract import FunctionTool, Tool, ToolSpec
 
-NOTHING: Mapping[str, str] = {}
+NO_SECRETS: Mapping[str, str] = {}
 
 
-def build_tool(definition: ToolDefinition, *, secrets: Mapping[str, str] = NOTHING) -> Tool:
+def build_tool(definition: ToolDefinition, *, secrets: Mapping[str, str] = NO_SECRETS) -> Tool:
     """Return the tool that a row describes. `secrets` fill `{{secret:NAME}}` in its headers when it is called."""
     kind = KINDS[definition.kind]
     spec = ToolSpec(

@@ -10,7 +10,7 @@ import msgspec
 
 from schema.errors import InputError
 from tools.configured.definition import ToolDefinition
-from tools.configured.kind import wrong_shape
+from tools.configured.kind import shape_error
 from tools.configured.kinds import KINDS
 from tools.egress import EgressPolicy
 from tools.parameters import check_schema
@@ -25,7 +25,7 @@ def check_definition(definition: ToolDefinition, policy: EgressPolicy) -> None:
     try:
         msgspec.convert(msgspec.to_builtins(definition), ToolDefinition)  # one made in code has not been looked at yet
     except msgspec.ValidationError as error:
-        raise wrong_shape(error) from None
+        raise shape_error(error) from None
     except (TypeError, RecursionError):
         raise InputError("The tool holds something that JSON can't.") from None
     if not definition.description.strip():

@@ -12,20 +12,20 @@ from typing import Annotated, Any
 from msgspec import Meta
 
 from schema.errors import InputError
-from tools.configured.cube_query import cube_query, free_parameters
+from tools.configured.cube_query import cube_query, query_parameters
 from tools.configured.definition import ToolDefinition, any_object
-from tools.configured.kind import KindOfTool, Run, Secrets, check_names, read_config
-from tools.configured.templates import check_template, filled, names_in
-from tools.configured.web_calls import WebCall, WebConfig, check_web, open_call
+from tools.configured.kind import RunTool, Secrets, KindSpec, check_names, read_config
+from tools.configured.templates import check_template, fill_template, placeholder_names
+from tools.configured.web_calls import WebCall, WebConfig, build_call, check_web_config
 from tools.contract import ToolContext, ToolResult
 from tools.egress import EgressPolicy
 from tools.errors import ToolUnavailable
-from tools.http_calls import is_a
-from tools.sql_reading import Rows, as_table
+from tools.http_calls import expect_type
+from tools.sql_reading import Rows, to_table_result
 
-LOAD = "/cubejs-api/v1/load"
-WAIT = "Continue wait"
-PAUSES_S = (0.05, 0.1, 0.2, 0.5)
+LOAD_PATH = "/cubejs-api/v1/load"
+CONTINUE_WAIT = "Continue wait"
+POLL_INTERVALS_S = (0.05, 0.1, 0.2, 0.5)
 """Between two questions while a Cube computes; the last one goes on. A real Cube holds the first answer back for seconds."""
 
 Member = Annotated[str, Meta(pattern=r"^[A-Za-z_]\w{0,99}(\.[A-Za-z_]\w{0,99}){1,2}$(?!\n)")]
@@ -40,12 +40,12 @@ class CubeConfig(WebConfig, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
 def check(definition: ToolDefinition, policy: EgressPolicy) -> None:
     config = read_config(definition, CubeConfig)
-    check_web(definition, config, policy)
+    check_web_config(definition, config, policy)
     if config.query is not None:
         if config.measures or config.dimensions:
             raise InputError("config.query is the whole query; take measures and dimensions out.", field="config.query")
         check_template(config.query, "config.query")
-        check_names(definition, dict.fromkeys(sorted(names_in(config.query)), "config.query"))
+        check_names(definition, dict.fromkeys(sorted(placeholder_names(config.query)), "config.query"))
         return
     if not config.measures and not config.dimensions:
         raise InputError("config needs a query, or the measures and dimensions that may be asked for.", field="config")
@@ -60,43 +60,43 @@ def parameters(definition: ToolDefinition) -> dict[str, Any]:
     config = read_config(definition, CubeConfig)
     if config.query is not None:
         return definition.parameters
-    return free_parameters(config.measures, config.dimensions, config.max_rows)
+    return query_parameters(config.measures, config.dimensions, config.max_rows)
 
 
-def build(definition: ToolDefinition, secrets: Secrets) -> Run:
+def build(definition: ToolDefinition, secrets: Secrets) -> RunTool:
     config = read_config(definition, CubeConfig)
-    call = open_call(definition, config, secrets)
+    call = build_call(definition, config, secrets)
 
     async def ask(arguments: dict[str, Any], context: ToolContext) -> ToolResult:
         values = definition.with_defaults(arguments)
-        query = cube_query(arguments) if config.query is None else filled(config.query, values)
-        limit = min(_whole(query.get("limit"), config.max_rows), config.max_rows)
-        address = call.endpoint.address(values)
-        address = address + LOAD.lstrip("/") if call.endpoint.path == "/" else address
-        rows = await _load(call, address, {**query, "limit": limit}, context)
-        hint = (definition.renderer or {}).get("type", "table")
-        return as_table(Rows(rows[:limit], len(rows) >= limit), hint)
+        query = cube_query(arguments) if config.query is None else fill_template(config.query, values)
+        limit = min(_positive_int(query.get("limit"), config.max_rows), config.max_rows)
+        url = call.endpoint.url(values)
+        url = url + LOAD_PATH.lstrip("/") if call.endpoint.path == "/" else url
+        rows = await _load(call, url, {**query, "limit": limit}, context)
+        renderer = (definition.renderer or {}).get("type", "table")
+        return to_table_result(Rows(rows[:limit], len(rows) >= limit), renderer)
 
     return ask
 
 
-async def _load(call: WebCall, address: str, query: dict[str, Any], context: ToolContext) -> list[dict[str, Any]]:
+async def _load(call: WebCall, url: str, query: dict[str, Any], context: ToolContext) -> list[dict[str, Any]]:
     """The rows of a query, as soon as they are computed. Raises ToolUnavailable for an answer in another shape."""
-    pauses = chain(PAUSES_S, repeat(PAUSES_S[-1]))  # the tool's time limit ends it
-    answer: dict[str, Any] = {"error": WAIT}
-    while answer.get("error") == WAIT:
-        answer = is_a(await call.send("POST", address, context, json={"query": query}), dict, call.service)
-        if answer.get("error") == WAIT:
+    intervals = chain(POLL_INTERVALS_S, repeat(POLL_INTERVALS_S[-1]))  # the tool's time limit ends it
+    response: dict[str, Any] = {"error": CONTINUE_WAIT}
+    while response.get("error") == CONTINUE_WAIT:
+        response = expect_type(await call.send("POST", url, context, json={"query": query}), dict, call.service)
+        if response.get("error") == CONTINUE_WAIT:
             context.progress("The figures are being computed.")
-            await asyncio.sleep(next(pauses))
-    if "error" in answer:
+            await asyncio.sleep(next(intervals))
+    if "error" in response:
         raise ToolUnavailable(f"{call.service} could not compute the figures; an admin looks at the Cube.")
-    rows = is_a(answer.get("data"), list, call.service)
-    return [is_a(row, dict, call.service) for row in rows]
+    rows = expect_type(response.get("data"), list, call.service)
+    return [expect_type(row, dict, call.service) for row in rows]
 
 
-def _whole(value: Any, otherwise: int) -> int:
+def _positive_int(value: Any, otherwise: int) -> int:
     return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else otherwise
 
 
-KIND = KindOfTool(check=check, build=build, parameters=parameters, endpoint="needed")
+KIND = KindSpec(check=check, build=build, parameters=parameters, endpoint="needed")

@@ -23,19 +23,19 @@ OPERATORS = (
 GRANULARITIES = ("hour", "day", "week", "month", "quarter", "year")
 
 
-def free_parameters(measures: Sequence[str], dimensions: Sequence[str], max_rows: int) -> dict[str, Any]:
+def query_parameters(measures: Sequence[str], dimensions: Sequence[str], max_rows: int) -> dict[str, Any]:
     """The schema of a call, with every name that is allowed spelled out."""
     text = {"type": "string", "maxLength": 200}
     member = {"enum": [*measures, *dimensions]}
     properties: dict[str, Any] = {
-        "measures": _some(measures, "Figures to compute"),
-        "dimensions": _some(dimensions, "What to group by"),
-        "filters": _list_of({"member": member, "operator": {"enum": [*OPERATORS]}, "values": _texts(text)}, 2),
-        "order": _list_of({"member": member, "direction": {"enum": ["asc", "desc"]}}, 2),
+        "measures": _name_list(measures, "Figures to compute"),
+        "dimensions": _name_list(dimensions, "What to group by"),
+        "filters": _object_list({"member": member, "operator": {"enum": [*OPERATORS]}, "values": _text_list(text)}, 2),
+        "order": _object_list({"member": member, "direction": {"enum": ["asc", "desc"]}}, 2),
         "limit": {"type": "integer", "minimum": 1, "maximum": max_rows},
     }
     if dimensions:
-        properties["time"] = _one_of(
+        properties["time"] = _object_schema(
             {
                 "dimension": {"enum": [*dimensions]},
                 "granularity": {"enum": [*GRANULARITIES]},
@@ -48,7 +48,7 @@ def free_parameters(measures: Sequence[str], dimensions: Sequence[str], max_rows
 
 
 def cube_query(arguments: dict[str, Any]) -> dict[str, Any]:
-    """The arguments, which fit `free_parameters`, as a query of Cube's."""
+    """The arguments, which fit `query_parameters`, as a query of Cube's."""
     query: dict[str, Any] = {name: arguments.get(name, []) for name in ("measures", "dimensions")}
     if filters := arguments.get("filters"):
         query["filters"] = filters
@@ -61,19 +61,19 @@ def cube_query(arguments: dict[str, Any]) -> dict[str, Any]:
     return {**query, **({"limit": arguments["limit"]} if "limit" in arguments else {})}
 
 
-def _some(names: Sequence[str], description: str) -> dict[str, Any]:
+def _name_list(names: Sequence[str], description: str) -> dict[str, Any]:
     items = {"enum": [*names]} if names else False
     return {"type": "array", "items": items, "maxItems": 20, "description": description}
 
 
-def _texts(text: dict[str, Any]) -> dict[str, Any]:
+def _text_list(text: dict[str, Any]) -> dict[str, Any]:
     return {"type": "array", "items": text, "maxItems": 100}
 
 
-def _one_of(properties: dict[str, Any], required: int) -> dict[str, Any]:
+def _object_schema(properties: dict[str, Any], required: int) -> dict[str, Any]:
     names = list(properties)[:required]
     return {"type": "object", "properties": properties, "required": names, "additionalProperties": False}
 
 
-def _list_of(properties: dict[str, Any], required: int) -> dict[str, Any]:
-    return {"type": "array", "items": _one_of(properties, required), "maxItems": 20}
+def _object_list(properties: dict[str, Any], required: int) -> dict[str, Any]:
+    return {"type": "array", "items": _object_schema(properties, required), "maxItems": 20}

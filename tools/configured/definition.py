@@ -84,7 +84,7 @@ class ToolDefinition(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
         properties = self.parameters.get("properties")
         return properties if isinstance(properties, dict) else {}
 
-    def is_always_there(self, name: str) -> bool:
+    def always_has_value(self, name: str) -> bool:
         """Whether a call has a value for the parameter `name`: it is required, or the schema has a default."""
         schema, required = self.properties.get(name), self.parameters.get("required")
         has_default = isinstance(schema, dict) and schema.get("default") is not None

@@ -13,20 +13,20 @@ from urllib.parse import quote, unquote
 import httpx2
 
 from schema.errors import EgressRefused, InputError
-from tools.configured.templates import NAME, as_word
+from tools.configured.templates import PLACEHOLDER, as_text
 from tools.egress import EgressPolicy, parse_url
 from tools.egress.addresses import as_address
 from tools.errors import ToolBadArguments
 
-PARTS = re.compile(r"(https?://[^/?#]+)(/[^?#]*)?(?:\?([^#]*))?", re.IGNORECASE)
+URL_PARTS = re.compile(r"(https?://[^/?#]+)(/[^?#]*)?(?:\?([^#]*))?", re.IGNORECASE)
 MAX_VALUE = 512
-ROUNDS = 4
+MAX_DECODINGS = 4
 """How often a value is unpacked to see what a service behind two proxies would see."""
 
-SOMEWHERE = ip_address("1.1.1.1")
+PUBLIC_PLACEHOLDER = ip_address("1.1.1.1")
 """Stands for the address of a name, which is looked up only when a call is made."""
 
-UNSEEN = frozenset({"Cc", "Cs", "Zl", "Zp"})
+FORBIDDEN_CATEGORIES = frozenset({"Cc", "Cs", "Zl", "Zp"})
 """Unicode's categories of characters that have no place in a path: controls, half characters, ends of lines."""
 
 
@@ -45,11 +45,11 @@ class Endpoint:
     @property
     def names(self) -> set[str]:
         """The arguments that the path needs."""
-        return set(NAME.findall(self.path))
+        return set(PLACEHOLDER.findall(self.path))
 
-    def address(self, arguments: dict[str, Any], query: Sequence[tuple[str, str]] = ()) -> str:
+    def url(self, arguments: dict[str, Any], query: Sequence[tuple[str, str]] = ()) -> str:
         """The address of one call, encoded. Raises ToolBadArguments with the name of the argument that can't be used."""
-        path = "/".join(_segment(segment, arguments) for segment in self.path.split("/"))
+        path = "/".join(_fill_segment(segment, arguments) for segment in self.path.split("/"))
         pairs = [f"{quote(name, safe='')}={quote(value, safe='')}" for name, value in query]
         found = "&".join([*([self.query] if self.query else []), *pairs])
         return f"{self.base}{path}{'?' if found else ''}{found}"
@@ -57,27 +57,29 @@ class Endpoint:
 
 def parse_endpoint(text: str) -> Endpoint:
     """Read an address as an admin wrote it. Raises InputError with the field `endpoint`."""
-    parts = PARTS.fullmatch(text)
+    parts = URL_PARTS.fullmatch(text)
     if parts is None or "{" in parts[1] or "}" in parts[1]:
-        raise _wrong("endpoint is no address; right is, say, https://api.example.com/items/{id}.")
+        raise _endpoint_error("endpoint is no address; right is, say, https://api.example.com/items/{id}.")
     path, query = parts[2] or "/", parts[3] or ""
     if "{" in query or "}" in query:
-        raise _wrong("endpoint has a placeholder behind its '?'; name such arguments in config.query.")
-    bare = NAME.sub("x", path)
+        raise _endpoint_error("endpoint has a placeholder behind its '?'; name such arguments in config.query.")
+    bare = PLACEHOLDER.sub("x", path)
     if "{" in bare or "}" in bare:
-        raise _wrong("endpoint has a brace that is no placeholder; right is {name} with letters, digits and _.")
+        raise _endpoint_error(
+            "endpoint has a brace that is no placeholder; right is {name} with letters, digits and _."
+        )
     if any(unquote(segment) in (".", "..") for segment in bare.split("/")):
-        raise _wrong("endpoint holds '.' or '..' as a part of its path; write the path out.")
+        raise _endpoint_error("endpoint holds '.' or '..' as a part of its path; write the path out.")
     try:
         parsed = parse_url(f"{parts[1]}{bare}{'?' if query else ''}{query}")
     except EgressRefused as error:
-        raise _wrong(f"endpoint: {error.message}") from None
+        raise _endpoint_error(f"endpoint: {error.message}") from None
     host = parsed.raw_host.decode("ascii")
     port = "" if parsed.port is None else f":{parsed.port}"
     return Endpoint(f"{parsed.scheme}://{f'[{host}]' if ':' in host else host}{port}", path, query)
 
 
-def check_reach(endpoint: Endpoint, policy: EgressPolicy) -> None:
+def check_egress(endpoint: Endpoint, policy: EgressPolicy) -> None:
     """Raises InputError where it is plain without asking DNS that the guard won't let a call out. A name that leads to a
     private address is refused when it is called."""
     url = httpx2.URL(endpoint.base)
@@ -89,46 +91,48 @@ def check_reach(endpoint: Endpoint, policy: EgressPolicy) -> None:
     if address is None and policy.allowed_networks:
         return  # its address may be in one of them, where http and any port are right
     try:
-        policy.admit(url.scheme, host, url.port or (443 if url.scheme == "https" else 80), [address or SOMEWHERE])
+        policy.check(
+            url.scheme, host, url.port or (443 if url.scheme == "https" else 80), [address or PUBLIC_PLACEHOLDER]
+        )
     except EgressRefused as error:
-        raise _wrong(f"endpoint: {error.message}") from None
+        raise _endpoint_error(f"endpoint: {error.message}") from None
 
 
-def _wrong(sentence: str) -> InputError:
+def _endpoint_error(sentence: str) -> InputError:
     return InputError(sentence, field="endpoint")
 
 
-def _segment(template: str, arguments: dict[str, Any]) -> str:
-    names = NAME.findall(template)
+def _fill_segment(template: str, arguments: dict[str, Any]) -> str:
+    names = PLACEHOLDER.findall(template)
     if not names:
         return template
-    words = {name: _word(name, arguments) for name in names}
-    _refuse_climbing(NAME.sub(lambda found: words[found[1]], template), names[-1])
-    return NAME.sub(lambda found: quote(words[found[1]], safe=""), template)
+    words = {name: _path_value(name, arguments) for name in names}
+    _reject_path_traversal(PLACEHOLDER.sub(lambda found: words[found[1]], template), names[-1])
+    return PLACEHOLDER.sub(lambda found: quote(words[found[1]], safe=""), template)
 
 
-def _word(name: str, arguments: dict[str, Any]) -> str:
-    word = as_word(name, arguments.get(name, ""))
+def _path_value(name: str, arguments: dict[str, Any]) -> str:
+    word = as_text(name, arguments.get(name, ""))
     if not word.strip() or len(word) > MAX_VALUE:
         raise ToolBadArguments(f"The argument {name} must have 1 to {MAX_VALUE} characters here.", field=name)
-    _refuse_climbing(word, name)
+    _reject_path_traversal(word, name)
     return word
 
 
-def _refuse_climbing(word: str, name: str) -> None:
+def _reject_path_traversal(word: str, name: str) -> None:
     """Raises ToolBadArguments for what could lead out of its place in the path, on any service that unpacks it, be it once
     or twice, takes \\ for /, drops what follows a semicolon, or folds wide characters."""
-    for _ in range(ROUNDS):
+    for _ in range(MAX_DECODINGS):
         folded = unicodedata.normalize("NFKC", word)
         steps = [step.partition(";")[0].strip() for step in re.split(r"[/\\]", folded)]
         if any(step and not step.strip(". ") for step in steps):
             raise ToolBadArguments(f"The argument {name} may not hold '.' or '..' as a step of a path.", field=name)
-        if any(unicodedata.category(character) in UNSEEN for character in folded) or "\ufffd" in folded:
+        if any(unicodedata.category(character) in FORBIDDEN_CATEGORIES for character in folded) or "\ufffd" in folded:
             raise ToolBadArguments(
                 f"The argument {name} holds characters that have no place in an address.", field=name
             )
-        unpacked = unquote(word, errors="replace")
-        if unpacked == word:
+        decoded = unquote(word, errors="replace")
+        if decoded == word:
             return
-        word = unpacked
+        word = decoded
     raise ToolBadArguments(f"The argument {name} is encoded more than once; send it plain.", field=name)

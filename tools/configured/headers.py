@@ -10,14 +10,14 @@ from schema.errors import InputError
 from tools.contract import ToolContext
 from tools.errors import ToolRefused, ToolUnavailable
 
-NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,64}")
-VALUE = re.compile(r"[\x20-\x7e]{0,4096}")
+HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,64}")
+HEADER_VALUE = re.compile(r"[\x20-\x7e]{0,4096}")
 TOKEN = re.compile(r"[\x21-\x7e]{1,16384}")
 SECRET = re.compile(r"\{\{secret:([A-Za-z][A-Za-z0-9_]{0,63})\}\}")
-TELLING = re.compile(r"auth|key|token|secret|cookie|pass|signature", re.IGNORECASE)
+SENSITIVE_NAME = re.compile(r"auth|key|token|secret|cookie|pass|signature", re.IGNORECASE)
 """Names of headers whose literal values are hidden as well."""
 
-OURS = frozenset(
+RESERVED_HEADERS = frozenset(
     {
         *(
             "host",
@@ -34,8 +34,8 @@ OURS = frozenset(
 )
 """What the client and the kinds write themselves. A second one could make another request out of ours."""
 
-HIDDEN = "[hidden]"
-LEAST = 4
+REDACTED = "[hidden]"
+MIN_HIDDEN_LENGTH = 4
 """Shorter texts are not looked for: they would be found everywhere."""
 
 
@@ -43,10 +43,10 @@ def check_headers(headers: Mapping[str, str], *, with_token: bool) -> None:
     """Raises InputError with a field such as `headers.X-Key`. `with_token`: the caller's token goes into Authorization."""
     seen: set[str] = set()
     for name, value in headers.items():
-        lower, field = name.lower(), f"headers.{name[:64]}" if NAME.fullmatch(name) else "headers"
-        if not NAME.fullmatch(name):
+        lower, field = name.lower(), f"headers.{name[:64]}" if HEADER_NAME.fullmatch(name) else "headers"
+        if not HEADER_NAME.fullmatch(name):
             raise InputError("headers has a name that HTTP does not take; right is, say, X-Api-Key.", field=field)
-        if lower in OURS:
+        if lower in RESERVED_HEADERS:
             raise InputError(f"{field} is set by headrace itself; take it out.", field=field)
         if lower in seen:
             raise InputError(f"{field} stands there twice.", field=field)
@@ -56,7 +56,7 @@ def check_headers(headers: Mapping[str, str], *, with_token: bool) -> None:
                 field=field,
             )
         bare = SECRET.sub("", value)
-        if not VALUE.fullmatch(value) or value != value.strip():
+        if not HEADER_VALUE.fullmatch(value) or value != value.strip():
             raise InputError(f"{field} holds an end of line or another character that headers can't.", field=field)
         if "{{" in bare or "}}" in bare:
             raise InputError(f"{field} has braces that are no secret; right is {{{{secret:NAME}}}}.", field=field)
@@ -68,21 +68,21 @@ def has_authorization(headers: Mapping[str, str]) -> bool:
     return any(name.lower() == "authorization" for name in headers)
 
 
-def filled_headers(headers: Mapping[str, str], secrets: Mapping[str, str]) -> tuple[dict[str, str], list[str]]:
+def fill_headers(headers: Mapping[str, str], secrets: Mapping[str, str]) -> tuple[dict[str, str], list[str]]:
     """Return the headers of a call, and what in them is to be hidden. Raises ToolUnavailable, which names the secret that
     isn't set or can't stand in a header, never its value."""
     found: dict[str, str] = {}
-    hidden: list[str] = []
+    sensitive: list[str] = []
     for name, value in headers.items():
         used = SECRET.findall(value)
         for secret in used:
-            if not VALUE.fullmatch(secrets.get(secret, "")) or not secrets.get(secret):
+            if not HEADER_VALUE.fullmatch(secrets.get(secret, "")) or not secrets.get(secret):
                 raise ToolUnavailable(f"The secret {secret} is not set, or can't stand in a header; an admin sets it.")
         found[name] = SECRET.sub(lambda match: secrets[match[1]], value)
-        hidden += [secrets[secret] for secret in used]
-        if TELLING.search(name):
-            hidden += [found[name], found[name].rpartition(" ")[2]]
-    return found, hidden
+        sensitive += [secrets[secret] for secret in used]
+        if SENSITIVE_NAME.search(name):
+            sensitive += [found[name], found[name].rpartition(" ")[2]]
+    return found, sensitive
 
 
 async def caller_authorization(context: ToolContext, *, wanted: bool, tool: str) -> str | None:
@@ -98,17 +98,17 @@ async def caller_authorization(context: ToolContext, *, wanted: bool, tool: str)
     return None
 
 
-def hide(value: Any, hidden: Sequence[str]) -> Any:
-    """The value with every text of `hidden` covered, in names and values, at any depth."""
-    words = sorted({word for word in hidden if len(word) >= LEAST}, key=len, reverse=True)
-    return _hide(value, words) if words else value
+def redact(value: Any, sensitive: Sequence[str]) -> Any:
+    """The value with every text of `sensitive` covered, in names and values, at any depth."""
+    texts = sorted({text for text in sensitive if len(text) >= MIN_HIDDEN_LENGTH}, key=len, reverse=True)
+    return _redact(value, texts) if texts else value
 
 
-def _hide(value: Any, words: Sequence[str]) -> Any:
+def _redact(value: Any, texts: Sequence[str]) -> Any:
     if isinstance(value, str):
-        for word in words:
-            value = value.replace(word, HIDDEN)
+        for text in texts:
+            value = value.replace(text, REDACTED)
         return value
     if isinstance(value, dict):
-        return {_hide(name, words): _hide(inner, words) for name, inner in value.items()}
-    return [_hide(inner, words) for inner in value] if isinstance(value, list) else value
+        return {_redact(name, texts): _redact(inner, texts) for name, inner in value.items()}
+    return [_redact(inner, texts) for inner in value] if isinstance(value, list) else value

@@ -5,12 +5,12 @@ the path goes into the query under its own name. What never changes may stand in
 from typing import Any
 
 from schema.errors import InputError
-from tools.configured.answers import as_result
+from tools.configured.answers import to_tool_result
 from tools.configured.definition import ToolDefinition
 from tools.configured.endpoints import Endpoint
-from tools.configured.kind import KindOfTool, Run, Secrets, check_names, read_config
-from tools.configured.templates import as_word
-from tools.configured.web_calls import WebConfig, check_web, open_call
+from tools.configured.kind import RunTool, Secrets, KindSpec, check_names, read_config
+from tools.configured.templates import as_text
+from tools.configured.web_calls import WebConfig, build_call, check_web_config
 from tools.contract import ToolContext, ToolResult
 from tools.egress import EgressPolicy
 
@@ -23,7 +23,7 @@ class GetConfig(WebConfig, frozen=True, kw_only=True, forbid_unknown_fields=True
 
 def check(definition: ToolDefinition, policy: EgressPolicy) -> None:
     config = read_config(definition, GetConfig)
-    check_web(definition, config, policy)
+    check_web_config(definition, config, policy)
     check_query(definition, config.query or {})
 
 
@@ -34,15 +34,15 @@ def check_query(definition: ToolDefinition, query: dict[str, str]) -> None:
     check_names(definition, {argument: f"config.query.{name}" for name, argument in query.items()})
 
 
-def build(definition: ToolDefinition, secrets: Secrets) -> Run:
+def build(definition: ToolDefinition, secrets: Secrets) -> RunTool:
     config = read_config(definition, GetConfig)
-    call = open_call(definition, config, secrets)
+    call = build_call(definition, config, secrets)
 
     async def get(arguments: dict[str, Any], context: ToolContext) -> ToolResult:
         values = definition.with_defaults(arguments)
-        query = config.query if config.query is not None else _rest(call.endpoint, values)
-        address = call.endpoint.address(values, query_pairs(query, values))
-        return as_result(call.result(await call.send("GET", address, context)), definition)
+        query = config.query if config.query is not None else _unused_arguments(call.endpoint, values)
+        address = call.endpoint.url(values, query_pairs(query, values))
+        return to_tool_result(call.result(await call.send("GET", address, context)), definition)
 
     return get
 
@@ -54,12 +54,12 @@ def query_pairs(query: dict[str, str], values: dict[str, Any]) -> list[tuple[str
     for name, argument in query.items():
         value = values.get(argument)
         each = value if isinstance(value, list) else [] if value is None else [value]
-        pairs += [(name, as_word(argument, one)) for one in each]
+        pairs += [(name, as_text(argument, one)) for one in each]
     return pairs
 
 
-def _rest(endpoint: Endpoint, values: dict[str, Any]) -> dict[str, str]:
+def _unused_arguments(endpoint: Endpoint, values: dict[str, Any]) -> dict[str, str]:
     return {name: name for name in values if name not in endpoint.names}
 
 
-KIND = KindOfTool(check=check, build=build, endpoint="needed")
+KIND = KindSpec(check=check, build=build, endpoint="needed")

@@ -6,12 +6,12 @@ from typing import Any
 
 import msgspec
 
-from tools.configured.answers import as_result
+from tools.configured.answers import to_tool_result
 from tools.configured.definition import ToolDefinition
 from tools.configured.http_get import check_query, query_pairs
-from tools.configured.kind import KindOfTool, Run, Secrets, check_names, read_config
-from tools.configured.templates import check_template, filled, names_in
-from tools.configured.web_calls import WebConfig, check_web, once_only, open_call
+from tools.configured.kind import RunTool, Secrets, KindSpec, check_names, read_config
+from tools.configured.templates import check_template, fill_template, placeholder_names
+from tools.configured.web_calls import WebConfig, build_call, check_web_config, idempotency_header
 from tools.contract import ToolContext, ToolResult
 from tools.egress import EgressPolicy
 
@@ -25,28 +25,28 @@ class PostConfig(WebConfig, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
 def check(definition: ToolDefinition, policy: EgressPolicy) -> None:
     config = read_config(definition, PostConfig)
-    check_web(definition, config, policy)
+    check_web_config(definition, config, policy)
     check_query(definition, config.query or {})
     if config.body is not msgspec.UNSET:
         check_template(config.body, "config.body")
-        check_names(definition, dict.fromkeys(sorted(names_in(config.body)), "config.body"))
+        check_names(definition, dict.fromkeys(sorted(placeholder_names(config.body)), "config.body"))
 
 
-def build(definition: ToolDefinition, secrets: Secrets) -> Run:
+def build(definition: ToolDefinition, secrets: Secrets) -> RunTool:
     config = read_config(definition, PostConfig)
     query = config.query or {}
-    call = open_call(definition, config, secrets)
-    taken = call.endpoint.names | set(query.values())
+    call = build_call(definition, config, secrets)
+    used_elsewhere = call.endpoint.names | set(query.values())
 
     async def post(arguments: dict[str, Any], context: ToolContext) -> ToolResult:
         values = definition.with_defaults(arguments)
-        address = call.endpoint.address(values, query_pairs(query, values))
-        rest = {name: value for name, value in values.items() if name not in taken}
-        body = rest if config.body is msgspec.UNSET else filled(config.body, values)
-        answer = await call.send("POST", address, context, once_only(context), json=body)
-        return as_result("Done." if answer is None else call.result(answer), definition)
+        address = call.endpoint.url(values, query_pairs(query, values))
+        rest = {name: value for name, value in values.items() if name not in used_elsewhere}
+        body = rest if config.body is msgspec.UNSET else fill_template(config.body, values)
+        answer = await call.send("POST", address, context, idempotency_header(context), json=body)
+        return to_tool_result("Done." if answer is None else call.result(answer), definition)
 
     return post
 
 
-KIND = KindOfTool(check=check, build=build, endpoint="needed", side_effects=True)
+KIND = KindSpec(check=check, build=build, endpoint="needed", side_effects=True)

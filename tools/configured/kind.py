@@ -12,51 +12,51 @@ from tools.configured.definition import ToolDefinition
 from tools.contract import ToolContext, ToolResult
 from tools.egress import EgressPolicy
 
-Run = Callable[[dict[str, Any], ToolContext], Awaitable[ToolResult]]
+RunTool = Callable[[dict[str, Any], ToolContext], Awaitable[ToolResult]]
 Secrets = Mapping[str, str]
 """By name, for `{{secret:NAME}}` in headers."""
 
-C = TypeVar("C", bound=msgspec.Struct)
+Config = TypeVar("Config", bound=msgspec.Struct)
 
-PLACE = re.compile(r" - at `\$\.?(.*)`$")
-UNKNOWN = re.compile(r"unknown field `([^`]*)`")
-MISSING = re.compile(r"missing required field `([^`]*)`")
+ERROR_PATH = re.compile(r" - at `\$\.?(.*)`$")
+UNKNOWN_FIELD = re.compile(r"unknown field `([^`]*)`")
+MISSING_FIELD = re.compile(r"missing required field `([^`]*)`")
 
 
 @dataclass(frozen=True, kw_only=True)
-class KindOfTool:
+class KindSpec:
     """A row of the table of kinds. `check` raises InputError for what is wrong with the kind's part of a row; `parameters`
     is the schema that the model is shown; `build` makes the function that does it."""
 
     check: Callable[[ToolDefinition, EgressPolicy], None]
-    build: Callable[[ToolDefinition, Secrets], Run]
+    build: Callable[[ToolDefinition, Secrets], RunTool]
     parameters: Callable[[ToolDefinition], dict[str, Any]] = lambda definition: definition.parameters
     endpoint: Literal["needed", "optional", "none"] = "none"
     side_effects: bool = False
     finds_passages: bool = False
 
 
-def read_config(definition: ToolDefinition, shape: type[C]) -> C:
+def read_config(definition: ToolDefinition, shape: type[Config]) -> Config:
     """Return `config` as the kind's own struct. Raises InputError with a field such as `config.query`."""
     try:
         return msgspec.convert(definition.config, shape)
     except msgspec.ValidationError as error:
-        raise wrong_shape(error, "config") from None
+        raise shape_error(error, "config") from None
 
 
-def wrong_shape(error: msgspec.ValidationError, root: str = "") -> InputError:
+def shape_error(error: msgspec.ValidationError, root: str = "") -> InputError:
     """msgspec's complaint as ours, with the place as a path."""
-    said = PLACE.sub("", str(error))
-    found = PLACE.search(str(error))
-    name = UNKNOWN.search(said) or MISSING.search(said)
+    message = ERROR_PATH.sub("", str(error))
+    found = ERROR_PATH.search(str(error))
+    name = UNKNOWN_FIELD.search(message) or MISSING_FIELD.search(message)
     steps = [root, found[1] if found else "", name[1] if name else ""]
-    place = ".".join(step for step in steps if step).replace("[...]", "").replace("[", ".").replace("]", "")
-    sentence = f"{place or 'The tool'}: {said[:1].lower()}{said[1:]}."
-    return InputError(sentence, field=place or None)
+    path = ".".join(step for step in steps if step).replace("[...]", "").replace("[", ".").replace("]", "")
+    sentence = f"{path or 'The tool'}: {message[:1].lower()}{message[1:]}."
+    return InputError(sentence, field=path or None)
 
 
 def check_names(definition: ToolDefinition, names: Mapping[str, str]) -> None:
     """Raises InputError unless each of `names` (argument: where it is used) is a parameter."""
-    for name, place in names.items():
+    for name, path in names.items():
         if name not in definition.properties:
-            raise InputError(f"{place} uses {name[:64]}, which is not in parameters.properties.", field=place)
+            raise InputError(f"{path} uses {name[:64]}, which is not in parameters.properties.", field=path)

@@ -9,10 +9,10 @@ from msgspec import Meta
 
 from schema.errors import InputError
 from tools.builtin.read_image import TIME_S, read_text
-from tools.configured.answers import as_result
+from tools.configured.answers import to_tool_result
 from tools.configured.definition import ToolDefinition, any_object
-from tools.configured.kind import KindOfTool, Run, Secrets, check_names, read_config
-from tools.configured.web_calls import WebConfig, check_web, open_call
+from tools.configured.kind import RunTool, Secrets, KindSpec, check_names, read_config
+from tools.configured.web_calls import WebConfig, build_call, check_web_config
 from tools.contract import ToolContext, ToolResult
 from tools.egress import EgressPolicy
 from tools.errors import ToolBadArguments, ToolUnavailable
@@ -26,12 +26,12 @@ class OcrConfig(WebConfig, frozen=True, kw_only=True, forbid_unknown_fields=True
 def check(definition: ToolDefinition, policy: EgressPolicy) -> None:
     config = read_config(definition, OcrConfig)
     if definition.endpoint is not None:
-        check_web(definition, config, policy)
+        check_web_config(definition, config, policy)
     else:
-        useless = ["headers"] if definition.headers else []
-        useless += [f"config.{name}" for name in definition.config if name != "file"]
-        if useless:
-            raise InputError(f"{useless[0]} is of use with an endpoint only; take it out.", field=useless[0])
+        unused = ["headers"] if definition.headers else []
+        unused += [f"config.{name}" for name in definition.config if name != "file"]
+        if unused:
+            raise InputError(f"{unused[0]} is of use with an endpoint only; take it out.", field=unused[0])
     if definition.parameters != any_object():
         check_names(definition, {config.file: "config.file"})
 
@@ -45,22 +45,22 @@ def parameters(definition: ToolDefinition) -> dict[str, Any]:
     return {"type": "object", "properties": {name: file}, "required": [name], "additionalProperties": False}
 
 
-def build(definition: ToolDefinition, secrets: Secrets) -> Run:
+def build(definition: ToolDefinition, secrets: Secrets) -> RunTool:
     config = read_config(definition, OcrConfig)
     if definition.endpoint is None:
-        return _here(definition, config)
-    call = open_call(definition, config, secrets)
+        return _read_locally(definition, config)
+    call = build_call(definition, config, secrets)
 
     async def read(arguments: dict[str, Any], context: ToolContext) -> ToolResult:
         content = await _content(config, arguments, context)
         files = {config.field: ("file", content, "application/octet-stream")}
-        address = call.endpoint.address(definition.with_defaults(arguments))
-        return as_result(call.result(await call.send("POST", address, context, files=files)), definition)
+        address = call.endpoint.url(definition.with_defaults(arguments))
+        return to_tool_result(call.result(await call.send("POST", address, context, files=files)), definition)
 
     return read
 
 
-def _here(definition: ToolDefinition, config: OcrConfig) -> Run:
+def _read_locally(definition: ToolDefinition, config: OcrConfig) -> RunTool:
     time_s = max(1, min(TIME_S, int(definition.timeout_s)))
 
     async def read(arguments: dict[str, Any], context: ToolContext) -> ToolResult:
@@ -82,4 +82,4 @@ def _file_id(config: OcrConfig, arguments: dict[str, Any]) -> str:
     return id
 
 
-KIND = KindOfTool(check=check, build=build, parameters=parameters, endpoint="optional")
+KIND = KindSpec(check=check, build=build, parameters=parameters, endpoint="optional")

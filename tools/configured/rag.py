@@ -10,7 +10,7 @@ from msgspec import Meta
 
 from tools.builtin.search_documents import cited
 from tools.configured.definition import ToolDefinition, any_object
-from tools.configured.kind import KindOfTool, Run, Secrets, check_names, read_config
+from tools.configured.kind import RunTool, Secrets, KindSpec, check_names, read_config
 from tools.contract import ToolContext, ToolResult
 from tools.egress import EgressPolicy
 from tools.errors import ToolBadArguments, ToolUnavailable
@@ -37,7 +37,7 @@ def parameters(definition: ToolDefinition) -> dict[str, Any]:
     return {"type": "object", "properties": {name: question}, "required": [name], "additionalProperties": False}
 
 
-def build(definition: ToolDefinition, secrets: Secrets) -> Run:
+def build(definition: ToolDefinition, secrets: Secrets) -> RunTool:
     config = read_config(definition, RagConfig)
 
     async def search(arguments: dict[str, Any], context: ToolContext) -> ToolResult:
@@ -53,4 +53,4 @@ def build(definition: ToolDefinition, secrets: Secrets) -> Run:
     return search
 
 
-KIND = KindOfTool(check=check, build=build, parameters=parameters, finds_passages=True)
+KIND = KindSpec(check=check, build=build, parameters=parameters, finds_passages=True)

@@ -13,13 +13,13 @@ from msgspec import Meta
 
 from schema.errors import InputError
 from tools.configured.definition import ToolDefinition, any_object
-from tools.configured.kind import KindOfTool, Run, Secrets, check_names, read_config
+from tools.configured.kind import RunTool, Secrets, KindSpec, check_names, read_config
 from tools.contract import ToolContext, ToolResult
 from tools.egress import EgressPolicy
 from tools.errors import ToolBadArguments, ToolRefused, ToolUnavailable
-from tools.sql_reading import as_table, read_rows
+from tools.sql_reading import read_rows, to_table_result
 
-FREE = {
+MODEL_WRITTEN_SQL = {
     "type": "object",
     "properties": {"sql": {"type": "string", "description": "One SELECT of PostgreSQL", "maxLength": 10_000}},
     "required": ["sql"],
@@ -38,10 +38,10 @@ def check(definition: ToolDefinition, policy: EgressPolicy) -> None:
         if definition.parameters != any_object():
             raise InputError("parameters are fixed where the model writes the SQL; leave them out.", field="parameters")
         return
-    used = _used_in(config.statement)
+    used = _names_used(config.statement)
     check_names(definition, dict.fromkeys(used.names, "config.statement"))
     try:
-        _admitted(
+        _check_statement(
             config.statement, used.tables, used.names
         )  # whether the source has these tables is known when it opens
     except ToolRefused as error:
@@ -50,10 +50,10 @@ def check(definition: ToolDefinition, policy: EgressPolicy) -> None:
 
 def parameters(definition: ToolDefinition) -> dict[str, Any]:
     """What an admin wrote, or one statement."""
-    return definition.parameters if read_config(definition, SqlConfig).statement is not None else FREE
+    return definition.parameters if read_config(definition, SqlConfig).statement is not None else MODEL_WRITTEN_SQL
 
 
-def build(definition: ToolDefinition, secrets: Secrets) -> Run:
+def build(definition: ToolDefinition, secrets: Secrets) -> RunTool:
     config = read_config(definition, SqlConfig)
     hint = (definition.renderer or {}).get("type", "table")
 
@@ -62,16 +62,16 @@ def build(definition: ToolDefinition, secrets: Secrets) -> Run:
             raise ToolUnavailable("No data source is set up here; an admin adds one.")
         source = await context.open_database(config.data_source)
         statement = config.statement or str(arguments.get("sql", ""))
-        names = _used_in(statement).names if config.statement else ()
+        names = _names_used(statement).names if config.statement else ()
         values = _values(names, definition.with_defaults(arguments))
-        admitted = _admitted(statement, list(source.tables), names)
-        return as_table(await read_rows(source, admitted, values), hint)
+        checked = _check_statement(statement, list(source.tables), names)
+        return to_table_result(await read_rows(source, checked, values), hint)
 
     return query
 
 
 @dataclass(frozen=True)
-class Used:
+class StatementNames:
     """What a statement uses: tables with their schema, and the names of its parameters, each once."""
 
     tables: tuple[str, ...] = ()
@@ -79,7 +79,7 @@ class Used:
 
 
 @lru_cache(maxsize=256)
-def _used_in(statement: str) -> Used:
+def _names_used(statement: str) -> StatementNames:
     import sqlglot  # takes a third of a second, and most processes never need it
     from sqlglot import exp
     from sqlglot.errors import SqlglotError
@@ -87,16 +87,16 @@ def _used_in(statement: str) -> Used:
     try:
         trees = [tree for tree in sqlglot.parse(statement, dialect="postgres") if tree is not None]
     except (SqlglotError, RecursionError):
-        return Used()
+        return StatementNames()
     tables = [f"{table.db}.{table.name}" for tree in trees for table in tree.find_all(exp.Table) if table.db]
     names = [str(place.this) for tree in trees for place in tree.find_all(exp.Placeholder) if place.this]
-    return Used(tuple(dict.fromkeys(tables)), tuple(dict.fromkeys(names)))
+    return StatementNames(tuple(dict.fromkeys(tables)), tuple(dict.fromkeys(names)))
 
 
-def _admitted(statement: str, tables: Sequence[str], names: Sequence[str]) -> str:
-    from tools.sql_allowlist import admit_sql
+def _check_statement(statement: str, tables: Sequence[str], names: Sequence[str]) -> str:
+    from tools.sql_allowlist import check_sql
 
-    return admit_sql(statement, tables, parameters=names)
+    return check_sql(statement, tables, parameters=names)
 
 
 def _values(names: Sequence[str], arguments: dict[str, Any]) -> list[Any]:
@@ -108,4 +108,4 @@ def _values(names: Sequence[str], arguments: dict[str, Any]) -> list[Any]:
     return [arguments.get(name) for name in names]
 
 
-KIND = KindOfTool(check=check, build=build, parameters=parameters)
+KIND = KindSpec(check=check, build=build, parameters=parameters)

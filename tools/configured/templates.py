@@ -9,7 +9,7 @@ from typing import Any
 from schema.errors import InputError
 from tools.errors import ToolBadArguments
 
-NAME = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]{0,63})\}")
+PLACEHOLDER = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]{0,63})\}")
 MAX_DEPTH = 32
 
 
@@ -17,13 +17,13 @@ class Absent:
     """Stands for an optional argument that did not come: what holds it is left out."""
 
 
-def names_in(template: Any) -> set[str]:
+def placeholder_names(template: Any) -> set[str]:
     """The arguments that a template uses."""
     if isinstance(template, str):
-        return set(NAME.findall(template))
+        return set(PLACEHOLDER.findall(template))
     if isinstance(template, dict):
-        return {name for inner in template.values() for name in names_in(inner)}
-    return {name for inner in template for name in names_in(inner)} if isinstance(template, list) else set()
+        return {name for inner in template.values() for name in placeholder_names(inner)}
+    return {name for inner in template for name in placeholder_names(inner)} if isinstance(template, list) else set()
 
 
 def check_template(template: Any, field: str, depth: int = 0) -> None:
@@ -36,37 +36,41 @@ def check_template(template: Any, field: str, depth: int = 0) -> None:
         template.items() if isinstance(template, dict) else enumerate(template if isinstance(template, list) else ())
     )
     for name, value in inner:
-        if isinstance(name, str) and NAME.search(name):
+        if isinstance(name, str) and PLACEHOLDER.search(name):
             raise InputError(f"{field} has a placeholder in a key; only values can be filled in.", field=field)
         check_template(value, f"{field}.{name}", depth + 1)
 
 
-def filled(template: Any, arguments: dict[str, Any]) -> Any:
+def fill_template(template: Any, arguments: dict[str, Any]) -> Any:
     """The template with the arguments in it: `"{due}"` alone becomes the value itself, `"Dear {who}"` a text. Raises
     ToolBadArguments for a list or an object within a text."""
-    found = _filled(template, arguments)
+    found = _fill(template, arguments)
     return None if found is Absent else found
 
 
-def _filled(template: Any, arguments: dict[str, Any]) -> Any:
+def _fill(template: Any, arguments: dict[str, Any]) -> Any:
     if isinstance(template, str):
-        whole = NAME.fullmatch(template)
-        return arguments.get(whole[1], Absent) if whole else NAME.sub(lambda m: _word(m[1], arguments), template)
+        whole = PLACEHOLDER.fullmatch(template)
+        return (
+            arguments.get(whole[1], Absent)
+            if whole
+            else PLACEHOLDER.sub(lambda m: _placeholder_text(m[1], arguments), template)
+        )
     if isinstance(template, dict):
-        pairs = ((name, _filled(inner, arguments)) for name, inner in template.items())
+        pairs = ((name, _fill(inner, arguments)) for name, inner in template.items())
         return {name: value for name, value in pairs if value is not Absent}
     if isinstance(template, list):
-        return [value for value in (_filled(inner, arguments) for inner in template) if value is not Absent]
+        return [value for value in (_fill(inner, arguments) for inner in template) if value is not Absent]
     return template
 
 
-def _word(name: str, arguments: dict[str, Any]) -> str:
-    return as_word(name, arguments[name]) if name in arguments else ""
+def _placeholder_text(name: str, arguments: dict[str, Any]) -> str:
+    return as_text(name, arguments[name]) if name in arguments else ""
 
 
-def as_word(name: str, value: Any) -> str:
+def as_text(name: str, value: Any) -> str:
     """A simple value as it stands in an address or a text. Raises ToolBadArguments for others."""
-    refuse_halves(value, name)
+    reject_lone_surrogates(value, name)
     if isinstance(value, str):
         return value
     if isinstance(value, bool | int | float):
@@ -74,7 +78,7 @@ def as_word(name: str, value: Any) -> str:
     raise ToolBadArguments(f"The argument {name} must be a text or a number here.", field=name)
 
 
-def refuse_halves(value: Any, name: str | None = None) -> None:
+def reject_lone_surrogates(value: Any, name: str | None = None) -> None:
     """Raises ToolBadArguments for a text with half of a character, which JSON can name and UTF-8 can't hold."""
     try:
         json.dumps(value, ensure_ascii=False).encode()

@@ -27,7 +27,7 @@ from tools.documents.chunking import ChunkSettings
 from tools.documents.formats import READERS, ReadOptions, load
 from tools.documents.read_document import answer
 from tools.run_sandboxed import ROOT, readable_folders
-from tools.sandbox import enter_sandbox, limit, unsupported_reason
+from tools.sandbox import enter_sandbox, set_resource_limits, unsupported_reason
 
 CHILD = (
     "import sys; sys.path.insert(0, sys.argv[1]); from tools.documents.fork_server import main; main(int(sys.argv[2]))"
@@ -143,7 +143,7 @@ def _read_alone(request: ReadRequest, file: int, pipe: int) -> None:
     with_ocr = _may_need_ocr(file)
     megabytes = max(request.ocr_megabytes, request.megabytes) if with_ocr else request.megabytes
     if unsupported_reason():
-        limit(megabytes, request.cpu_s)
+        set_resource_limits(megabytes, request.cpu_s)
     else:
         enter_sandbox(readable_folders(), megabytes=megabytes, cpu_s=request.cpu_s)
     options = ReadOptions(ocr_s=max(request.cpu_s - CLEAN_END, request.cpu_s / 2))

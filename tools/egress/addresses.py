@@ -32,7 +32,7 @@ SPECIAL: tuple[Network, ...] = tuple(
 
 def is_public(address: Address) -> bool:
     """Whether a host on the public internet answers at this address, and none of our own network or this machine."""
-    address = plain(address)
+    address = unmapped(address)
     if isinstance(address, IPv6Address):
         if address in NAT64:
             return is_public(IPv4Address(int(address) & 0xFFFFFFFF))
@@ -42,7 +42,7 @@ def is_public(address: Address) -> bool:
     return address.is_global and not odd and not within(address, SPECIAL)
 
 
-def plain(address: Address) -> Address:
+def unmapped(address: Address) -> Address:
     """Return the IPv4 address that a mapped one (::ffff:127.0.0.1) stands for: the kernel connects to that."""
     if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:
         return address.ipv4_mapped

@@ -18,7 +18,7 @@ GZIP = 16 + zlib.MAX_WBITS
 
 
 @contextmanager
-def failures(host: str) -> Iterator[None]:
+def translate_errors(host: str) -> Iterator[None]:
     """Turns what httpcore2 raises into our errors. Its texts may quote headers, so only those about connecting are kept."""
     try:
         yield
@@ -36,46 +36,48 @@ def failures(host: str) -> Iterator[None]:
 
 class GuardedBody(httpx2.AsyncByteStream):
     """The plain bytes of an answer. Raises EgressTooLarge after `max_bytes`, packed or plain, and EgressFailed at
-    `ends` (the loop's time) or when the answer breaks off."""
+    `deadline` (the loop's time) or when the answer breaks off."""
 
-    def __init__(self, answer: httpcore2.Response, host: str, *, packed: bool, max_bytes: int, ends: float) -> None:
-        self._answer = answer
+    def __init__(
+        self, response: httpcore2.Response, host: str, *, compressed: bool, max_bytes: int, deadline: float
+    ) -> None:
+        self._response = response
         self._host = host
-        self._unpacker = zlib.decompressobj(GZIP) if packed else None
+        self._decompressor = zlib.decompressobj(GZIP) if compressed else None
         self._max_bytes = max_bytes
-        self._ends = ends
-        self._received = 0
-        self._produced = 0
+        self._deadline = deadline
+        self._received_bytes = 0
+        self._decompressed_bytes = 0
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
-        async with aclosing(self._answer.aiter_stream()) as stream:
+        async with aclosing(self._response.aiter_stream()) as stream:
             while (chunk := await self._next(stream)) is not None:
-                self._received += len(chunk)
-                plain = self._unpack(chunk)
-                self._produced += len(plain)
-                if max(self._received, self._produced) > self._max_bytes:
+                self._received_bytes += len(chunk)
+                plain = self._decompress(chunk)
+                self._decompressed_bytes += len(plain)
+                if max(self._received_bytes, self._decompressed_bytes) > self._max_bytes:
                     raise EgressTooLarge(f"The answer of {self._host} is larger than {self._max_bytes:,} bytes.")
                 if plain:
                     yield plain
-        if self._unpacker is not None and self._received and not self._unpacker.eof:
+        if self._decompressor is not None and self._received_bytes and not self._decompressor.eof:
             raise EgressFailed(f"The answer of {self._host} breaks off.")
 
     async def aclose(self) -> None:
-        with failures(self._host):
-            await self._answer.aclose()
+        with translate_errors(self._host):
+            await self._response.aclose()
 
     async def _next(self, stream: AsyncIterator[bytes]) -> bytes | None:
         """The next bytes as they came; None at the end."""
-        with failures(self._host):
-            async with asyncio.timeout_at(self._ends):
+        with translate_errors(self._host):
+            async with asyncio.timeout_at(self._deadline):
                 return await anext(stream, None)
 
-    def _unpack(self, chunk: bytes) -> bytes:
-        if self._unpacker is None:
+    def _decompress(self, chunk: bytes) -> bytes:
+        if self._decompressor is None:
             return chunk
-        if self._unpacker.eof:
+        if self._decompressor.eof:
             return b""
         try:
-            return self._unpacker.decompress(chunk, self._max_bytes - self._produced + 1)
+            return self._decompressor.decompress(chunk, self._max_bytes - self._decompressed_bytes + 1)
         except zlib.error:
             raise EgressFailed(f"The answer of {self._host} is not the gzip that it says it is.") from None

@@ -11,7 +11,7 @@ from schema.errors import EgressFailed
 from tools.egress.network import Resolver, resolve
 from tools.egress.policy import EgressPolicy
 from tools.egress.transport import EgressTransport
-from tools.egress.urls import check_spelling, unreadable
+from tools.egress.urls import check_characters, unreadable_url
 
 
 class EgressClient(httpx2.AsyncClient):
@@ -19,11 +19,11 @@ class EgressClient(httpx2.AsyncClient):
 
     def build_request(self, method: str, url: httpx2.URL | str, **options: Any) -> httpx2.Request:
         """Raises EgressRefused for a URL that can't be read."""
-        check_spelling(str(url))
+        check_characters(str(url))
         try:
             return super().build_request(method, url, **options)
         except (httpx2.InvalidURL, UnicodeError):
-            raise unreadable() from None
+            raise unreadable_url() from None
 
     async def send(self, request: httpx2.Request, **options: Any) -> httpx2.Response:
         """Raises EgressRefused, EgressTooLarge and EgressFailed."""
@@ -62,11 +62,11 @@ def open_client(
 
 async def fetch_json(client: httpx2.AsyncClient, url: str) -> Any:
     """Return the JSON at `url`. Raises EgressFailed when the answer is not 2xx or not JSON, and the guard's errors."""
-    answer = await client.get(url, headers={"accept": "application/json"})
-    host = answer.url.raw_host.decode("ascii")
-    if not answer.is_success:
-        raise EgressFailed(f"{host} answered with status {answer.status_code}.")
+    response = await client.get(url, headers={"accept": "application/json"})
+    host = response.url.raw_host.decode("ascii")
+    if not response.is_success:
+        raise EgressFailed(f"{host} answered with status {response.status_code}.")
     try:
-        return json.loads(answer.content)
+        return json.loads(response.content)
     except (ValueError, RecursionError):
         raise EgressFailed(f"The answer of {host} is not JSON.") from None

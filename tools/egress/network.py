@@ -48,12 +48,12 @@ class GuardedNetwork(httpcore2.AsyncNetworkBackend):
     ) -> httpcore2.AsyncNetworkStream:
         """Raises EgressRefused, EgressFailed when the name has no address, and httpcore2's connection errors."""
         budget_s = min(self._policy.connect_timeout_s, self._policy.connect_timeout_s if timeout is None else timeout)
-        ends = asyncio.get_running_loop().time() + budget_s
+        deadline = asyncio.get_running_loop().time() + budget_s
         try:
-            async with asyncio.timeout_at(ends):
-                addresses = await self._addresses(host, port)
-                self._policy.admit(self._scheme, host, port, addresses)
-                return await self._first_to_answer(addresses, port, ends)
+            async with asyncio.timeout_at(deadline):
+                addresses = await self._resolve(host, port)
+                self._policy.check(self._scheme, host, port, addresses)
+                return await self._connect_first(addresses, port, deadline)
         except TimeoutError:
             raise httpcore2.ConnectTimeout() from None
 
@@ -65,7 +65,7 @@ class GuardedNetwork(httpcore2.AsyncNetworkBackend):
     ) -> httpcore2.AsyncNetworkStream:
         raise httpcore2.ConnectError("unix sockets are not called")
 
-    async def _addresses(self, host: str, port: int) -> list[Address]:
+    async def _resolve(self, host: str, port: int) -> list[Address]:
         literal = as_address(host)
         if literal is not None:
             return [literal]
@@ -77,12 +77,14 @@ class GuardedNetwork(httpcore2.AsyncNetworkBackend):
             raise EgressFailed(f"{host} is not known to DNS, or DNS does not answer.")
         return list(dict.fromkeys(found))
 
-    async def _first_to_answer(self, addresses: list[Address], port: int, ends: float) -> httpcore2.AsyncNetworkStream:
+    async def _connect_first(
+        self, addresses: list[Address], port: int, deadline: float
+    ) -> httpcore2.AsyncNetworkStream:
         """Tries one address after another; each gets its share of the time that is left."""
         clock = asyncio.get_running_loop().time
-        for left, address in zip(range(len(addresses), 1, -1), addresses, strict=False):
+        for remaining, address in zip(range(len(addresses), 1, -1), addresses, strict=False):
             try:
-                return await self._sockets.connect_tcp(str(address), port, (ends - clock()) / left)
+                return await self._sockets.connect_tcp(str(address), port, (deadline - clock()) / remaining)
             except (httpcore2.ConnectError, httpcore2.ConnectTimeout):
                 continue
-        return await self._sockets.connect_tcp(str(addresses[-1]), port, ends - clock())
+        return await self._sockets.connect_tcp(str(addresses[-1]), port, deadline - clock())

@@ -8,11 +8,13 @@ from ipaddress import ip_network
 import httpx2
 
 from schema.errors import EgressRefused
-from tools.egress.addresses import Address, Network, as_address, is_public, plain, within
-from tools.egress.urls import is_oddly_spelled
+from tools.egress.addresses import Address, Network, as_address, is_public, unmapped, within
+from tools.egress.urls import is_disguised_address
 
 SETTING = "HEADRACE_EGRESS_ALLOW"
-RIGHT = "right are hosts, host:port or networks, separated by commas, such as erp.internal, 10.1.2.3:8080, 10.1.0.0/16"
+EXPECTED = (
+    "right are hosts, host:port or networks, separated by commas, such as erp.internal, 10.1.2.3:8080, 10.1.0.0/16"
+)
 ENTRY = re.compile(r"(\[[0-9a-fA-F:.]+\]|[^\s:/?#@\\%*\[\]]+)(:[0-9]{1,5})?")
 
 
@@ -34,24 +36,24 @@ class EgressPolicy:
     @classmethod
     def from_env(cls, env: Mapping[str, str]) -> "EgressPolicy":
         """Read HEADRACE_EGRESS_ALLOW. Raises ValueError that names the setting, the wrong entry and what is right."""
-        entries = [_entry(text.strip()) for text in env.get(SETTING, "").split(",") if text.strip()]
+        entries = [_parse_entry(text.strip()) for text in env.get(SETTING, "").split(",") if text.strip()]
         return cls(
             allowed_hosts=frozenset(entry for entry in entries if isinstance(entry, str)),
             allowed_networks=tuple(entry for entry in entries if not isinstance(entry, str)),
         )
 
-    def admit(self, scheme: str, host: str, port: int, addresses: Sequence[Address]) -> None:
+    def check(self, scheme: str, host: str, port: int, addresses: Sequence[Address]) -> None:
         """Return when a request may go to any of the addresses that `host` has. Raises EgressRefused."""
         if self._allows_host(host, port) or all(self._allows_address(address) for address in addresses):
             return
         if scheme != "https" and not self.allow_http:
-            raise refused(host, "may be called over https only")
+            raise refusal(host, "may be called over https only")
         if port not in self.ports and not (self.allow_http and port == 80):
-            raise refused(host, f"may not be called at port {port}; right is {_listed(self.ports)}")
-        if is_oddly_spelled(host):
-            raise refused(host, "is an odd spelling of an address; write it as four numbers with dots")
+            raise refusal(host, f"may not be called at port {port}; right is {_join_ports(self.ports)}")
+        if is_disguised_address(host):
+            raise refusal(host, "is an odd spelling of an address; write it as four numbers with dots")
         if not all(self._allows_address(address) or is_public(address) for address in addresses):
-            raise refused(host, "may not be called: it is not a public address, or leads to one that isn't")
+            raise refusal(host, "may not be called: it is not a public address, or leads to one that isn't")
 
     def _allows_host(self, host: str, port: int) -> bool:
         name = host.lower().rstrip(".")
@@ -59,34 +61,34 @@ class EgressPolicy:
         return not self.allowed_hosts.isdisjoint((shown, f"{shown}:{port}"))
 
     def _allows_address(self, address: Address) -> bool:
-        return within(address, self.allowed_networks) or within(plain(address), self.allowed_networks)
+        return within(address, self.allowed_networks) or within(unmapped(address), self.allowed_networks)
 
 
-def refused(host: str, why: str) -> EgressRefused:
+def refusal(host: str, why: str) -> EgressRefused:
     """The error for a host; an admin reads in it what to set."""
     return EgressRefused(f"{host} {why}. If this host is meant, an admin allows it by adding it to {SETTING}.")
 
 
-def _entry(text: str) -> str | Network:
+def _parse_entry(text: str) -> str | Network:
     """One entry of the setting: a network, or a host with or without its port, as URLs spell it."""
     if "/" in text:
         try:
             return ip_network(text)
         except ValueError as error:
-            raise _wrong(text, f" ({error})" if "host bits" in str(error) else "") from None
+            raise _setting_error(text, f" ({error})" if "host bits" in str(error) else "") from None
     host = text if ":" in text and as_address(text) else ""  # IPv6 as it is written outside of URLs
     port = ""
     if not host and (found := ENTRY.fullmatch(text)):
-        host, port = _spelled(found[1]), (found[2] or "")[1:]
+        host, port = _normalize_host(found[1]), (found[2] or "")[1:]
     if not host or "%" in host or (port and not 1 <= int(port) <= 65_535):
-        raise _wrong(text)
+        raise _setting_error(text)
     if not port and (address := as_address(host)):
         return ip_network(address)
     shown = f"[{host}]" if ":" in host else host
     return f"{shown}:{port}" if port else shown
 
 
-def _spelled(host: str) -> str:
+def _normalize_host(host: str) -> str:
     """The host as it stands in parsed URLs: lower case, international names as xn--; empty if it can't."""
     try:
         return httpx2.URL(f"//{host}").raw_host.decode("ascii").rstrip(".")
@@ -94,9 +96,9 @@ def _spelled(host: str) -> str:
         return ""
 
 
-def _wrong(text: str, why: str = "") -> ValueError:
-    return ValueError(f"{SETTING} holds {text!r}{why}; {RIGHT}.")
+def _setting_error(text: str, why: str = "") -> ValueError:
+    return ValueError(f"{SETTING} holds {text!r}{why}; {EXPECTED}.")
 
 
-def _listed(ports: frozenset[int]) -> str:
+def _join_ports(ports: frozenset[int]) -> str:
     return " or ".join(str(port) for port in sorted(ports))

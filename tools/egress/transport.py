@@ -9,14 +9,14 @@ import httpcore2
 import httpx2
 
 from schema.errors import EgressFailed, EgressTooLarge
-from tools.egress.body import GuardedBody, failures
+from tools.egress.body import GuardedBody, translate_errors
 from tools.egress.network import GuardedNetwork, Resolver, resolve
 from tools.egress.policy import EgressPolicy
 from tools.egress.urls import check_url
 
 KEEP_ALIVE_S = 5.0
 MAX_CONNECTIONS = 100
-DROPPED = (b"set-cookie", b"content-encoding", b"content-length")
+STRIPPED_HEADERS = (b"set-cookie", b"content-encoding", b"content-length")
 """Headers that no longer fit the plain body, and cookies: requests of different callers must not know of each other."""
 
 
@@ -42,32 +42,32 @@ class EgressTransport(httpx2.AsyncBaseTransport):
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
         check_url(request.url)
         host = request.url.raw_host.decode("ascii")
-        ends = asyncio.get_running_loop().time() + self._policy.timeout_s
-        with failures(host):
-            async with asyncio.timeout_at(ends):
-                answer = await self._pools[request.url.scheme].handle_async_request(_wire_request(request))
+        deadline = asyncio.get_running_loop().time() + self._policy.timeout_s
+        with translate_errors(host):
+            async with asyncio.timeout_at(deadline):
+                response = await self._pools[request.url.scheme].handle_async_request(_wire_request(request))
         try:
-            body = self._body(request, answer, host, ends)
+            body = self._body(request, response, host, deadline)
         except BaseException:
-            await answer.aclose()
+            await response.aclose()
             raise
-        headers = [(name, value) for name, value in answer.headers if name.lower() not in DROPPED]
-        return httpx2.Response(answer.status, headers=headers, stream=body, extensions=answer.extensions)
+        headers = [(name, value) for name, value in response.headers if name.lower() not in STRIPPED_HEADERS]
+        return httpx2.Response(response.status, headers=headers, stream=body, extensions=response.extensions)
 
     async def aclose(self) -> None:
         for pool in self._pools.values():
             await pool.aclose()
 
-    def _body(self, request: httpx2.Request, answer: httpcore2.Response, host: str, ends: float) -> GuardedBody:
-        headers = httpx2.Headers(answer.headers)
-        packing = headers.get("content-encoding", "identity").strip().lower()
-        if packing not in ("identity", "", "gzip", "x-gzip"):
+    def _body(self, request: httpx2.Request, response: httpcore2.Response, host: str, deadline: float) -> GuardedBody:
+        headers = httpx2.Headers(response.headers)
+        encoding = headers.get("content-encoding", "identity").strip().lower()
+        if encoding not in ("identity", "", "gzip", "x-gzip"):
             raise EgressFailed(f"{host} packed its answer in a way that was not asked for; right is gzip or nothing.")
         length = headers.get("content-length", "")
         if request.method != "HEAD" and length.isdigit() and int(length[:20]) > self._policy.max_bytes:
             raise EgressTooLarge(f"The answer of {host} is larger than {self._policy.max_bytes:,} bytes.")
-        packed = packing.endswith("gzip")
-        return GuardedBody(answer, host, packed=packed, max_bytes=self._policy.max_bytes, ends=ends)
+        compressed = encoding.endswith("gzip")
+        return GuardedBody(response, host, compressed=compressed, max_bytes=self._policy.max_bytes, deadline=deadline)
 
 
 def _wire_request(request: httpx2.Request) -> httpcore2.Request:

@@ -13,7 +13,7 @@ from schema.vault import Sealed
 from tools.configured.building import build_tool
 from tools.configured.definition import ToolDefinition
 from tools.contract import Tool, ToolContext
-from tools.data_source import DataSource, admit_dsn
+from tools.data_source import DataSource, resolve_dsn
 from workers.agents.configuration import Configuration, SealedConfig, ToolConfig
 from workers.agents.context import AgentContext
 from workers.agents.memories import UserMemories
@@ -107,7 +107,7 @@ class ToolContextFactory:
         if config is None:
             known = ", ".join(self._configuration.data_sources) or "none"
             raise NotFound(f"No such data source: {name[:80]!r}. Data sources: {known}.")
-        dsn = await admit_dsn(self._open(config.secret), self._context.tools.egress)
+        dsn = await resolve_dsn(self._open(config.secret), self._context.tools.egress)
         return DataSource(
             name=name,
             dsn=dsn,

@@ -15,7 +15,7 @@ from graphs.providers.registry import open_session
 from schema.errors import EgressRefused
 from tools.egress import EgressPolicy, Resolver, parse_url
 from tools.egress.addresses import as_address
-from tools.egress.urls import is_oddly_spelled
+from tools.egress.urls import is_disguised_address
 
 MAX_URL_LENGTH = 500
 DEFAULT_PORTS = {"http": 80, "https": 443}
@@ -34,12 +34,12 @@ def parse_base_url(text: str, policy: EgressPolicy) -> str:
     if "?" in text or "#" in text:
         raise EgressRefused(f"The address must have neither a query nor a fragment; {EXAMPLE}.")
     host, port = url.raw_host.decode("ascii"), url.port or DEFAULT_PORTS[url.scheme]
-    if is_oddly_spelled(host):
+    if is_disguised_address(host):
         raise EgressRefused(
             f"{host} is an unusual spelling of an IP address; write it as four decimal numbers with dots."
         )
     if (address := as_address(host)) is not None:
-        policy.admit(url.scheme, host, port, [address])
+        policy.check(url.scheme, host, port, [address])
     return _rebuild(url.scheme, host, port, url.raw_path.decode("ascii").rstrip("/"))
 
 
@@ -82,7 +82,7 @@ class GuardedResolver(AbstractResolver):
             addresses = []
         if not addresses:
             raise OSError("the name has no address")
-        self._policy.admit(self._scheme, host, port, addresses)
+        self._policy.check(self._scheme, host, port, addresses)
         return [
             ResolveResult(
                 hostname=host,

@@ -11,7 +11,7 @@ from tools.algebra.notation import in_python
 from tools.algebra.operations import OPERATIONS, answer
 from tools.builtin import mathematics
 from tools.errors import ToolFailed
-from tools.run_sandboxed import ask_sandboxed
+from tools.run_sandboxed import run_sandboxed
 
 
 def test_the_tool_offers_what_the_child_can_do() -> None:
@@ -85,7 +85,7 @@ async def test_an_answer_comes_from_a_child_with_its_decimal() -> None:
 
 
 async def test_hostile_formulas_are_refused_before_anything_is_computed() -> None:
-    outcomes = await ask_sandboxed("tests.tools.hostile.formulas:refuse_all", {}, time_s=10)
+    outcomes = await run_sandboxed("tests.tools.hostile.formulas:refuse_all", {}, time_s=10)
     computed = [
         (case, outcome)
         for case, outcome in zip(REFUSED, outcomes, strict=True)

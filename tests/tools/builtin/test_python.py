@@ -17,14 +17,14 @@ from tools.errors import ToolFailed
 from tools.sandbox import unsupported_reason
 
 MONTY = make_context()
-JAIL = make_context(settings={"PYTHON_MODE": "jail"})
-NO_JAIL = unsupported_reason()
+SANDBOXED = make_context(settings={"PYTHON_MODE": "jail"})
+NO_SANDBOX = unsupported_reason()
 IN_JAIL = [
     text for text in EXHAUSTION if text.startswith(("x = [0]", "def f", "while True", "raise", "\x00", "\ud800"))
 ]
 WAYS = [
     pytest.param(MONTY, id="monty"),
-    pytest.param(JAIL, id="jail", marks=pytest.mark.skipif(bool(NO_JAIL), reason=NO_JAIL or "the kernel has a jail")),
+    pytest.param(SANDBOXED, id="sandbox", marks=pytest.mark.skipif(bool(NO_SANDBOX), reason=NO_SANDBOX or "the kernel has no sandbox")),
 ]
 
 
@@ -56,8 +56,8 @@ async def test_what_monty_does_not_have_is_said_with_what_to_do() -> None:
     assert error.message.endswith("Write it without that.")
 
 
-@pytest.mark.skipif(bool(NO_JAIL), reason=NO_JAIL or "the kernel has a jail")
-async def test_the_jail_has_the_whole_standard_library_and_no_packages() -> None:
+@pytest.mark.skipif(bool(NO_SANDBOX), reason=NO_SANDBOX or "the kernel has no sandbox")
+async def test_the_sandbox_has_the_whole_standard_library_and_no_packages() -> None:
     threads = "import threading\nt = threading.Thread(target=print, args=('t',))\nt.start()\nt.join()\n"
     assert (
         "t\n2" == (await call(python.build(), JAIL, code=f"{threads}import statistics\nstatistics.mean([1, 3])")).text
@@ -66,10 +66,10 @@ async def test_the_jail_has_the_whole_standard_library_and_no_packages() -> None
     assert "ModuleNotFoundError" in (await failure(python.build(), JAIL, code="import schema")).message
 
 
-async def test_without_a_jail_the_opt_in_is_refused_and_nothing_runs(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(python, "unsupported_reason", lambda: "The jail for Python needs Linux on x86-64.")
+async def test_without_a_sandbox_the_opt_in_is_refused_and_nothing_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(python, "unsupported_reason", lambda: "The Python sandbox needs Linux on x86-64.")
     error = await failure(python.build(), JAIL, code="print(1)")
-    assert ("tool_refused", True) == (error.code, error.message.startswith("The jail for Python needs Linux"))
+    assert ("tool_refused", True) == (error.code, error.message.startswith("The Python sandbox needs Linux"))
 
 
 async def test_a_mode_that_does_not_exist_is_refused() -> None:
@@ -134,8 +134,8 @@ async def test_programs_that_never_end_are_ended(surroundings: Surroundings) -> 
     assert sum(text.startswith("tool_timeout") for text in found) >= 4
 
 
-@pytest.mark.skipif(bool(NO_JAIL), reason=NO_JAIL or "the kernel has a jail")
-async def test_programs_that_never_end_are_ended_in_the_jail(surroundings: Surroundings) -> None:
+@pytest.mark.skipif(bool(NO_SANDBOX), reason=NO_SANDBOX or "the kernel has no sandbox")
+async def test_programs_that_never_end_are_ended_in_the_sandbox(surroundings: Surroundings) -> None:
     found = await outcomes(JAIL, [ENDLESS[0], ENDLESS[-1]], surroundings, 1, 0.3)
     assert ["tool_timeout"] * 2 == [text.partition(":")[0] for text in found]
 
@@ -162,7 +162,7 @@ BARRED = [
 ]
 
 
-@pytest.mark.skipif(bool(NO_JAIL), reason=NO_JAIL or "the kernel has a jail")
+@pytest.mark.skipif(bool(NO_SANDBOX), reason=NO_SANDBOX or "the kernel has no sandbox")
 async def test_the_kernel_says_no_to_each_of_what_is_barred() -> None:
     lines = [
         f"try:\n    {line}\n    print({line!r})\nexcept (PermissionError, ValueError):\n    pass" for line in BARRED
@@ -171,7 +171,7 @@ async def test_the_kernel_says_no_to_each_of_what_is_barred() -> None:
     assert "end" == result.text
 
 
-@pytest.mark.skipif(bool(NO_JAIL), reason=NO_JAIL or "the kernel has a jail")
+@pytest.mark.skipif(bool(NO_SANDBOX), reason=NO_SANDBOX or "the kernel has no sandbox")
 async def test_a_cancelled_program_leaves_no_process_behind() -> None:
     run = asyncio.ensure_future(call(python.build(30.0), JAIL, code="while True: pass"))
     async with asyncio.timeout(PATIENCE_S):
@@ -184,7 +184,7 @@ async def test_a_cancelled_program_leaves_no_process_behind() -> None:
 
 
 def _children() -> set[str]:
-    """Processes of ours that run the jail."""
+    """Processes of ours that run the sandbox."""
     found = set()
     for number in filter(str.isdigit, os.listdir("/proc")):
         try:
@@ -192,7 +192,7 @@ def _children() -> set[str]:
             parent = Path(f"/proc/{number}/stat").read_text().rpartition(")")[2].split()[1]
         except OSError:
             continue
-        if b"jail.py" in words and parent == str(os.getpid()):
+        if b"sandbox.py" in words and parent == str(os.getpid()):
             found.add(number)
     return found
 

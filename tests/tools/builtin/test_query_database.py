@@ -19,10 +19,10 @@ from tests.tools.tool_contexts import call, failure, make_context
 from tests.waiting import PATIENCE_S
 from tools.builtin import query_database
 from tools.contract import ToolContext
-from tools.data_source import DataSource, admit_dsn, reading
+from tools.data_source import DataSource, connect_read_only, resolve_dsn
 from tools.egress import EgressPolicy
 from tools.errors import ToolFailed, ToolRefused
-from tools.sql_allowlist import admit_sql
+from tools.sql_allowlist import check_sql
 from tools.sql_reading import read_rows
 
 TOOL = query_database.build()
@@ -97,7 +97,7 @@ async def test_a_hostile_statement_is_refused_unseen_by_the_database(
     sql = STATEMENTS[number].replace("{folder}", "/nowhere").replace("{port}", "1")
     if not sql.strip():
         with pytest.raises(ToolRefused):
-            admit_sql(sql, TABLES)
+            check_sql(sql, TABLES)
         return
     error = await failure(TOOL, context_of(nowhere), data_source="shop", sql=sql)
     assert error.code in {"tool_refused", "tool_bad_arguments"}
@@ -122,7 +122,7 @@ async def _past_the_gate(source: DataSource, sql: str, folder: Path, port: int) 
     """What comes of a statement that is sent as it is, several in one included; the end of a transaction is sent too."""
     sql = sql.replace("{folder}", str(folder)).replace("{port}", str(port))
     try:
-        async with reading(source) as db:
+        async with connect_read_only(source) as db:
             query: Any = sql
             answer = await db.execute(query)
             rows = await answer.fetchmany(10) if answer.description else []
@@ -141,7 +141,7 @@ async def test_a_heavy_statement_ends_at_a_limit(shop: Shop, sql: str) -> None:
 
 async def test_a_statement_ends_on_the_server_when_the_caller_goes_away(shop: Shop) -> None:
     patient = replace(shop.source, statement_timeout_s=30.0)
-    run = asyncio.ensure_future(read_rows(patient, admit_sql(HEAVY[0], TABLES)))
+    run = asyncio.ensure_future(read_rows(patient, check_sql(HEAVY[0], TABLES)))
     async with asyncio.timeout(PATIENCE_S):
         while not _active(shop):
             await asyncio.sleep(0.01)
@@ -192,10 +192,10 @@ async def test_a_data_source_that_is_away_or_unknown_is_a_clear_error(shop: Shop
 
 
 def test_values_are_bound_and_never_written_into_the_statement() -> None:
-    admitted = admit_sql("SELECT * FROM shop.orders WHERE customer = :c AND id > :i", TABLES, parameters=["i", "c"])
+    admitted = check_sql("SELECT * FROM shop.orders WHERE customer = :c AND id > :i", TABLES, parameters=["i", "c"])
     assert "SELECT * FROM shop.orders WHERE customer = $2 AND id > $1" == admitted
     with pytest.raises(ToolRefused, match=":other"):
-        admit_sql("SELECT :other", TABLES, parameters=["i"])
+        check_sql("SELECT :other", TABLES, parameters=["i"])
 
 
 @pytest.mark.parametrize(
@@ -216,17 +216,17 @@ def test_values_are_bound_and_never_written_into_the_statement() -> None:
 )
 async def test_a_dsn_that_can_not_be_used_names_the_field(dsn: str) -> None:
     with pytest.raises(InputError) as caught:
-        await admit_dsn(dsn, EgressPolicy(), resolver=_dns)
+        await resolve_dsn(dsn, EgressPolicy(), resolver=_dns)
     assert "dsn" == caught.value.field
 
 
 async def test_a_data_source_at_a_private_address_is_for_the_admin_to_allow() -> None:
     for dsn in ("host=127.0.0.1", "host=[::1]", "postgresql://u:p@rebind.example/db", "host=169.254.169.254"):
         with pytest.raises((EgressRefused, InputError)):
-            await admit_dsn(dsn, EgressPolicy(), resolver=_dns)
-    allowed = await admit_dsn("host=127.0.0.1", EgressPolicy(allowed_hosts=frozenset({"127.0.0.1"})), resolver=_dns)
+            await resolve_dsn(dsn, EgressPolicy(), resolver=_dns)
+    allowed = await resolve_dsn("host=127.0.0.1", EgressPolicy(allowed_hosts=frozenset({"127.0.0.1"})), resolver=_dns)
     assert "host=127.0.0.1 hostaddr=127.0.0.1" == allowed
-    assert "hostaddr=93.184.216.34" in await admit_dsn("host=a.example user=u", EgressPolicy(), resolver=_dns)
+    assert "hostaddr=93.184.216.34" in await resolve_dsn("host=a.example user=u", EgressPolicy(), resolver=_dns)
 
 
 async def _dns(host: str, port: int) -> list[str]:

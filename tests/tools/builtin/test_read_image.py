@@ -10,7 +10,7 @@ from PIL import Image, ImageDraw, ImageFont
 from tests.tools.tool_contexts import call, failure, files_of, make_context
 from tools.builtin import read_image
 from tools.errors import ToolUnavailable
-from tools.run_sandboxed import ask_sandboxed
+from tools.run_sandboxed import run_sandboxed
 
 
 def picture(*lines: str, kind: str = "PNG") -> bytes:
@@ -70,7 +70,7 @@ async def test_the_lines_of_an_image_are_read_from_top_to_bottom() -> None:
 
 
 async def test_what_is_no_image_or_a_bomb_is_a_clear_error() -> None:
-    found = await ask_sandboxed("tests.tools.builtin.test_read_image:inspect_all", {}, time_s=20, megabytes=2048)
+    found = await run_sandboxed("tests.tools.builtin.test_read_image:inspect_all", {}, time_s=20, megabytes=2048)
     assert {
         **dict.fromkeys(HOSTILE, "tool_bad_arguments"),
         "bomb": "tool_too_large",

@@ -74,7 +74,7 @@ def path(tmp_path: Path) -> Path:
     return path
 
 
-@pytest.mark.skipif(bool(unsupported_reason()), reason="the kernel has no jail")
+@pytest.mark.skipif(bool(unsupported_reason()), reason="the kernel has no sandbox")
 def test_the_grandchild_can_do_nothing_but_read_its_file(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     answer = read_with(spy, path, monkeypatch)
     assert isinstance(answer, ReadDocument)
@@ -108,7 +108,7 @@ def test_what_may_need_ocr_gets_more_memory(
     def measuring(file: BinaryIO, options: ReadOptions) -> ReadBlocks:
         return ReadBlocks([Block("text", str(given[-1]))])
 
-    given: list[int] = []  # the jail forbids to ask for limits
+    given: list[int] = []  # the sandbox does not allow asking for limits
     monkeypatch.setattr(fork_server, "unsupported_reason", lambda: "")
     monkeypatch.setattr(fork_server, "enter_sandbox", lambda folders, megabytes, cpu_s: given.append(megabytes))
     monkeypatch.setattr(read_document, "detect", lambda file, name: TEXT)

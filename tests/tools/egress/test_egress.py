@@ -205,10 +205,10 @@ def test_public_hosts_are_called_over_https_at_its_usual_ports(
     policy = EgressPolicy(allow_http=allow_http)
     addresses = [ipaddress.ip_address("1.1.1.1"), ipaddress.ip_address("2606:4700::1111")]
     if admitted:
-        policy.admit(scheme, "one.example", port, addresses)
+        policy.check(scheme, "one.example", port, addresses)
     else:
         with pytest.raises(EgressRefused, match=r"^one\.example may .*HEADRACE_EGRESS_ALLOW\.$"):
-            policy.admit(scheme, "one.example", port, addresses)
+            policy.check(scheme, "one.example", port, addresses)
 
 
 @pytest.mark.parametrize(
