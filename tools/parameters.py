@@ -80,9 +80,7 @@ def _check_against_standard(schema: dict[str, Any], field: str) -> None:
         raise InputError(f"{field} holds a reference or a pattern that can't be used.", field=field) from None
 
 
-def _expanded_size(
-    node: Any, root: dict[str, Any], known: dict[str, int], trail: tuple[str, ...], field: str
-) -> int:
+def _expanded_size(node: Any, root: dict[str, Any], known: dict[str, int], trail: tuple[str, ...], field: str) -> int:
     """How many subschemas `node` is once its references are written out. Raises InputError for a loop or too many."""
     count = 1
     if isinstance(node, dict):
@@ -91,14 +89,10 @@ def _expanded_size(
             if target in trail:
                 raise InputError(f"{field} refers to itself at {target}; write it out instead.", field=field)
             if target not in known:
-                known[target] = _expanded_size(
-                    _resolve_reference(root, target), root, known, (*trail, target), field
-                )
+                known[target] = _expanded_size(_resolve_reference(root, target), root, known, (*trail, target), field)
             count += known[target]
         count += sum(
-            _expanded_size(inner, root, known, trail, field)
-            for name, inner in node.items()
-            if name != "$defs"
+            _expanded_size(inner, root, known, trail, field) for name, inner in node.items() if name != "$defs"
         )
     elif isinstance(node, list):
         count += sum(_expanded_size(inner, root, known, trail, field) for inner in cast(list[Any], node))

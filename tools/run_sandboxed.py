@@ -1,7 +1,7 @@
 """A question that a function of ours answers in a child process of its own: bounded in time and memory, in the jail where the
 kernel has one, gone when the call ends. For work that a hostile input could make endless: algebra, tables, images.
 
-    ask_sandboxed("tools.algebra.operations:answer", question) ─► child: import, shut in, read, answer ─► dict, or ToolFailed
+    ask_sandboxed("tools.algebra.operations:run", question) ─► child: import, shut in, read, answer ─► dict, or ToolFailed
 
 The function takes the question and the bytes that came with it, and returns what JSON can hold. Not for strangers' code: that
 has no business in a process that has our modules (`builtin/python.py`).

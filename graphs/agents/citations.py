@@ -11,7 +11,7 @@ import msgspec
 
 from graphs.agents.contract import AgentRun, CallResult
 from schema.events import CitationAdded
-from tools.builtin.search_documents import spelt
+from tools.builtin.search_documents import format_passages
 
 _CITATION = re.compile(r"\[(\d{1,3}(?:\s*(?:,|;|and|và|&)\s*\d{1,3})*)\]")
 _NUMBER = re.compile(r"\d+")
@@ -31,7 +31,7 @@ def number_sources(
         tool = run.tools.get(call["name"])
         if tool is not None and tool.spec.finds_passages and result.ok and result.data and result.data["passages"]:
             found = [_numbered(passage, sources) for passage in result.data["passages"]]
-            result = msgspec.structs.replace(result, text=spelt(found), data={"passages": found})  # noqa: PLW2901
+            result = msgspec.structs.replace(result, text=format_passages(found), data={"passages": found})  # noqa: PLW2901
         numbered.append(result)
     return numbered, list(sources.values())
 

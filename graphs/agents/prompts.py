@@ -10,7 +10,7 @@ from graphs.agents.contract import AgentRun, AgentSpec
 from graphs.agents.output_formats import format_instructions
 from graphs.providers.contract import Message
 from schema.errors import InputError
-from tools.builtin.search_documents import NOTHING_FITS, spelt
+from tools.builtin.search_documents import NOTHING_FOUND_BEFORE, format_passages
 
 PROMPT_FIELDS = ("agent", "language", "date")
 SAFETY_INSTRUCTIONS = (
@@ -77,7 +77,7 @@ def _source_messages(run: AgentRun) -> list[Message]:
     """The retrieved passages, if the chat named collections."""
     if run.sources is None:
         return []
-    found = PASSAGES_PROMPT.format(passages=wrap_as_data(spelt(run.sources))) if run.sources else NOTHING_FITS
+    found = PASSAGES_PROMPT.format(passages=wrap_as_data(format_passages(run.sources))) if run.sources else NOTHING_FOUND_BEFORE
     return [Message.of("system", found)]
 
 

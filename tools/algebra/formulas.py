@@ -10,7 +10,7 @@ from typing import Any
 
 import sympy
 
-from tools.algebra.notation import in_python
+from tools.algebra.notation import to_python_syntax
 from tools.errors import ToolBadArguments, ToolTooLarge
 
 MAX_BITS = 1 << 16
@@ -31,51 +31,55 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
 }
 CONSTANTS = {"pi": sympy.pi, "E": sympy.E, "e": sympy.E, "I": sympy.I, "i": sympy.I, "oo": sympy.oo, "inf": sympy.oo}
 NAMES = frozenset(FUNCTIONS)
-COMPARED = {
+COMPARISONS = {
     ast.Eq: sympy.Eq, ast.NotEq: sympy.Ne, ast.Lt: sympy.Lt, ast.LtE: sympy.Le, ast.Gt: sympy.Gt, ast.GtE: sympy.Ge,
 }  # fmt: skip
 
 
 def read_formula(text: str) -> Any:
     """Return a formula, an equation (`a = b`) or a matrix (`[[1, 2], [3, 4]]`). Raises ToolBadArguments and ToolTooLarge."""
-    written = in_python(text, NAMES)
+    written = to_python_syntax(text, NAMES)
     try:
-        tree = ast.parse(_equation(written), mode="eval")
+        tree = ast.parse(_to_equality(written), mode="eval")
     except (SyntaxError, ValueError, MemoryError, RecursionError):
-        raise wrong(f"{text[:100]!r} can't be read as a formula") from None
-    return _built(tree.body, 0)
+        raise formula_error(f"{text[:100]!r} can't be read as a formula") from None
+    return _convert(tree.body, 0)
 
 
-def wrong(why: str) -> ToolBadArguments:
+def formula_error(why: str) -> ToolBadArguments:
     return ToolBadArguments(f"{why}. Right is, say, x**2 - 4 = 0 or sin(x)/x.", field="expression")
 
 
-def _equation(written: str) -> str:
+def _to_equality(written: str) -> str:
     left, equals, right = written.partition(" = ")
     return f"({left}) == ({right})" if equals else written
 
 
-def _built(node: ast.expr, depth: int) -> Any:
+def _convert(node: ast.expr, depth: int) -> Any:
     if depth > MAX_DEPTH:
         raise ToolTooLarge("The formula is nested too deep; split it up.")
     if isinstance(node, ast.Constant | ast.Name):
         return _number(node.value) if isinstance(node, ast.Constant) else _name(node.id)
     if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub | ast.UAdd):
-        value = _built(node.operand, depth + 1)
+        value = _convert(node.operand, depth + 1)
         return -value if isinstance(node.op, ast.USub) else value
     if isinstance(node, ast.BinOp):
-        return _combined(node.op, _built(node.left, depth + 1), _built(node.right, depth + 1))
-    if isinstance(node, ast.Compare) and len(node.ops) == 1 and type(node.ops[0]) in COMPARED:
-        return COMPARED[type(node.ops[0])](_built(node.left, depth + 1), _built(node.comparators[0], depth + 1))
+        return _apply_operator(node.op, _convert(node.left, depth + 1), _convert(node.right, depth + 1))
+    if isinstance(node, ast.Compare) and len(node.ops) == 1 and type(node.ops[0]) in COMPARISONS:
+        return COMPARISONS[type(node.ops[0])](_convert(node.left, depth + 1), _convert(node.comparators[0], depth + 1))
     if isinstance(node, ast.Call | ast.List):
-        return _call(node, depth) if isinstance(node, ast.Call) else _matrix([_built(n, depth + 1) for n in node.elts])
-    raise wrong(f"{type(node).__name__} has no place in a formula")
+        return (
+            _apply_function(node, depth)
+            if isinstance(node, ast.Call)
+            else _matrix([_convert(n, depth + 1) for n in node.elts])
+        )
+    raise formula_error(f"{type(node).__name__} has no place in a formula")
 
 
 def _number(value: Any) -> Any:
     """Exact: 0.1 is a tenth. `True` and texts are no numbers."""
     if type(value) not in (int, float):
-        raise wrong(f"{str(value)[:30]!r} is no number")
+        raise formula_error(f"{str(value)[:30]!r} is no number")
     return sympy.Integer(value) if isinstance(value, int) else sympy.Rational(str(value))
 
 
@@ -83,16 +87,16 @@ def _name(name: str) -> Any:
     if name in CONSTANTS:
         return CONSTANTS[name]
     if name in FUNCTIONS:
-        raise wrong(f"{name} needs its argument in brackets")
+        raise formula_error(f"{name} needs its argument in brackets")
     if len(name) > 30 or name.startswith("_"):
-        raise wrong(f"{name[:30]!r} is no name of a variable")
+        raise formula_error(f"{name[:30]!r} is no name of a variable")
     return sympy.Symbol(name)
 
 
-def _combined(operator: ast.operator, left: Any, right: Any) -> Any:
+def _apply_operator(operator: ast.operator, left: Any, right: Any) -> Any:
     try:
         if isinstance(operator, ast.Pow):
-            return _power(left, right)
+            return _checked_power(left, right)
         if isinstance(operator, ast.Add):
             return left + right
         if isinstance(operator, ast.Sub):
@@ -104,11 +108,11 @@ def _combined(operator: ast.operator, left: Any, right: Any) -> Any:
         if isinstance(operator, ast.Mod):
             return sympy.Mod(left, right)
     except (TypeError, ValueError, AttributeError) as error:
-        raise wrong(f"This can't be computed ({str(error)[:100]})") from None
-    raise wrong(f"{type(operator).__name__} is no operation of formulas")
+        raise formula_error(f"This can't be computed ({str(error)[:100]})") from None
+    raise formula_error(f"{type(operator).__name__} is no operation of formulas")
 
 
-def _power(base: Any, exponent: Any) -> Any:
+def _checked_power(base: Any, exponent: Any) -> Any:
     if isinstance(base, sympy.Rational) and isinstance(exponent, sympy.Rational):
         size = max(abs(int(base.p)), int(base.q), 2)
         if abs(float(exponent)) * math.log2(size) > MAX_BITS:
@@ -116,29 +120,29 @@ def _power(base: Any, exponent: Any) -> Any:
     return base**exponent
 
 
-def _call(node: ast.Call, depth: int) -> Any:
+def _apply_function(node: ast.Call, depth: int) -> Any:
     if not isinstance(node.func, ast.Name) or node.func.id not in FUNCTIONS or node.keywords:
-        raise wrong(
+        raise formula_error(
             f"{ast.unparse(node.func)[:30]} is no function here; there are sin, log, sqrt, factorial and the like"
         )
-    name, values = node.func.id, [_built(each, depth + 1) for each in node.args]
+    name, values = node.func.id, [_convert(each, depth + 1) for each in node.args]
     limit = {"factorial": 5_000, "binomial": 20_000, "gamma": 5_000, "zeta": 5_000, "isprime": 10**60}.get(name)
     if limit and any(value.is_number and not abs(value) <= limit for value in values):
         raise ToolTooLarge(f"{name} can be computed up to {limit:,} here.")
     try:
         return FUNCTIONS[name](*values)
     except (TypeError, ValueError, AttributeError) as error:
-        raise wrong(f"{name} can't take this ({str(error)[:100]})") from None
+        raise formula_error(f"{name} can't take this ({str(error)[:100]})") from None
 
 
 def _matrix(rows: list[Any]) -> Any:
-    """A list of numbers is a column; a list of such lists a matrix, row by row. `_built` makes the inner lists columns."""
+    """A list of numbers is a column; a list of such lists a matrix, row by row. `_convert` makes the inner lists columns."""
     if len(rows) > 50 or not rows:
         raise ToolTooLarge("A matrix may have 1 to 50 rows.")
     if all(isinstance(row, sympy.MatrixBase) for row in rows):
         if len({row.shape for row in rows}) > 1 or rows[0].shape[1] != 1:
-            raise wrong("The rows of a matrix have different lengths")
+            raise formula_error("The rows of a matrix have different lengths")
         return sympy.Matrix([list(row) for row in rows])
     if any(isinstance(row, sympy.MatrixBase) for row in rows):
-        raise wrong("A matrix is a list of lists")
+        raise formula_error("A matrix is a list of lists")
     return sympy.Matrix(rows)

@@ -9,7 +9,7 @@ import unicodedata
 from tools.errors import ToolBadArguments
 
 MAX_CHARACTERS = 2_000
-SIGNS = {
+REPLACEMENTS = {
     **{
         "×": "*",
         "·": "*",
@@ -33,27 +33,27 @@ TOKEN = re.compile(
 VARIABLE = re.compile(r"[^\W\d_]\d*|pi")
 """What a bracket multiplies: x(x + 1). Before a longer name's bracket a call was meant, of a function that there isn't."""
 
-MULTIPLIED = {"number": ("name", "("), ")": ("name", "number", "("), "name": ("name", "number")}
+IMPLICIT_MULTIPLICATION = {"number": ("name", "("), ")": ("name", "number", "("), "name": ("name", "number")}
 """After which kind of token a missing `*` stands, and before which."""
 
 
-def in_python(text: str, functions: frozenset[str]) -> str:
+def to_python_syntax(text: str, functions: frozenset[str]) -> str:
     """Return the formula with every sign written out. `functions` are the names that a bracket after them calls. Raises
     ToolBadArguments."""
     if len(text) > MAX_CHARACTERS:
         raise ToolBadArguments(f"A formula may have {MAX_CHARACTERS:,} characters at most.", field="expression")
-    for sign, spelled in SIGNS.items():
+    for sign, spelled in REPLACEMENTS.items():
         text = text.replace(sign, spelled)
-    tokens = _tokens(unicodedata.normalize("NFKC", text), functions)
+    tokens = _tokenize(unicodedata.normalize("NFKC", text), functions)
     written: list[str] = []
     for position, (kind, token) in enumerate(tokens):
-        if position and _times(tokens[position - 1], (kind, token), functions):
+        if position and _is_multiplication(tokens[position - 1], (kind, token), functions):
             written.append("*")
         written.append(token)
     return " ".join(written)
 
 
-def _tokens(text: str, functions: frozenset[str]) -> list[tuple[str, str]]:
+def _tokenize(text: str, functions: frozenset[str]) -> list[tuple[str, str]]:
     tokens: list[tuple[str, str]] = []
     place, text = 0, text.rstrip()
     while place < len(text):
@@ -64,16 +64,16 @@ def _tokens(text: str, functions: frozenset[str]) -> list[tuple[str, str]]:
             )
         kind = found.lastgroup or "sign"
         token = found[kind]
-        tokens.append((kind, _root(token) if kind == "name" else token))
+        tokens.append((kind, _canonical_name(token) if kind == "name" else token))
         place = found.end()
-    return _called(tokens, functions)
+    return _add_call_brackets(tokens, functions)
 
 
-def _root(name: str) -> str:
+def _canonical_name(name: str) -> str:
     return "log" if name == "ln" else name
 
 
-def _called(tokens: list[tuple[str, str]], functions: frozenset[str]) -> list[tuple[str, str]]:
+def _add_call_brackets(tokens: list[tuple[str, str]], functions: frozenset[str]) -> list[tuple[str, str]]:
     """Give a function that stands before a plain number or name its brackets: √2 is sqrt(2)."""
     result: list[tuple[str, str]] = []
     for position, (kind, token) in enumerate(tokens):
@@ -84,7 +84,7 @@ def _called(tokens: list[tuple[str, str]], functions: frozenset[str]) -> list[tu
     return result
 
 
-def _times(before: tuple[str, str], after: tuple[str, str], functions: frozenset[str]) -> bool:
+def _is_multiplication(before: tuple[str, str], after: tuple[str, str], functions: frozenset[str]) -> bool:
     """Whether a `*` was left out between the two."""
     left = before[1] if before[1] == ")" else before[0]
     right = "(" if after[1] == "(" else after[0]
@@ -92,4 +92,4 @@ def _times(before: tuple[str, str], after: tuple[str, str], functions: frozenset
         return before[1] not in functions and VARIABLE.fullmatch(before[1]) is not None
     if left == "name" and before[1] in functions:
         return False
-    return right in MULTIPLIED.get(left, ())
+    return right in IMPLICIT_MULTIPLICATION.get(left, ())

@@ -5,51 +5,53 @@ from typing import Any
 
 import sympy
 
-from tools.algebra.formulas import read_formula, wrong
+from tools.algebra.formulas import formula_error, read_formula
 from tools.errors import ToolBadArguments
 
 MAX_DIGITS = 4_000
-Question = dict[str, Any]
+Request = dict[str, Any]
 
 
-def answer(question: Question, attached: bytes = b"") -> dict[str, Any]:
+def run(request: Request, attachment: bytes = b"") -> dict[str, Any]:
     """Return `result` (text), `latex`, and `decimal` where the result is a number that isn't one already."""
-    formulas = [read_formula(part) for part in str(question["expression"]).split(";") if part.strip()]
+    formulas = [read_formula(part) for part in str(request["expression"]).split(";") if part.strip()]
     if not formulas:
-        raise wrong("There is no formula")
-    result = OPERATIONS[question["operation"]](formulas, question)
-    found = {"result": _written(result), "latex": _latex(result)}
+        raise formula_error("There is no formula")
+    result = OPERATIONS[request["operation"]](formulas, request)
+    found = {"result": _format_result(result), "latex": _to_latex(result)}
     if isinstance(result, sympy.Expr) and result.is_number and not result.is_Integer and result.is_finite:
         found["decimal"] = str(sympy.N(result, 15))
     return found
 
 
-def _written(result: Any) -> str:
+def _format_result(result: Any) -> str:
     if isinstance(result, sympy.Integer) and abs(int(result)) >= 10**MAX_DIGITS:
-        return f"a whole number of {len(_digits(int(result))):,} digits, beginning with {_digits(int(result))[:50]}"
+        return (
+            f"a whole number of {len(_digits_of(int(result))):,} digits, beginning with {_digits_of(int(result))[:50]}"
+        )
     return sympy.sstr(result.tolist() if isinstance(result, sympy.MatrixBase) else result)
 
 
-def _digits(number: int) -> str:
+def _digits_of(number: int) -> str:
     import sys
 
     sys.set_int_max_str_digits(50_000)  # formulas.py bounds what can come to half of that
     return str(abs(number))
 
 
-def _latex(result: Any) -> str:
+def _to_latex(result: Any) -> str:
     return "" if isinstance(result, sympy.Integer) and result.p.bit_length() > 10_000 else sympy.latex(result)
 
 
-def _one(formulas: list[Any]) -> Any:
+def _single_formula(formulas: list[Any]) -> Any:
     if len(formulas) > 1:
-        raise wrong("This operation takes one formula")
+        raise formula_error("This operation takes one formula")
     return formulas[0]
 
 
-def _variable(formula: Any, question: Question) -> Any:
+def _variable(formula: Any, request: Request) -> Any:
     """The variable that was named, or the only one there is; x if several are there and x is one."""
-    name = str(question.get("variable") or "").strip()
+    name = str(request.get("variable") or "").strip()
     free = sorted(getattr(formula, "free_symbols", set()), key=str)
     if name:
         if not name.isidentifier() or len(name) > 30:
@@ -62,85 +64,85 @@ def _variable(formula: Any, question: Question) -> Any:
     raise ToolBadArguments(f"Name the variable: {', '.join(map(str, free))}.", field="variable")
 
 
-def _point(question: Question, name: str) -> Any:
-    return read_formula(str(question[name])) if question.get(name) not in (None, "") else None
+def _optional_formula(request: Request, name: str) -> Any:
+    return read_formula(str(request[name])) if request.get(name) not in (None, "") else None
 
 
-def _evaluate(formulas: list[Any], question: Question) -> Any:
-    formula = _one(formulas)
+def _evaluate(formulas: list[Any], request: Request) -> Any:
+    formula = _single_formula(formulas)
     return formula.doit() if hasattr(formula, "doit") else formula
 
 
-def _solve(formulas: list[Any], question: Question) -> Any:
+def _solve(formulas: list[Any], request: Request) -> Any:
     """One equation for one variable, or a system for all of its variables."""
     if len(formulas) == 1:
         formula = formulas[0]
         if isinstance(formula, sympy.MatrixBase):
-            raise wrong("An equation is needed")
-        variable = _variable(formula, question)
+            raise formula_error("An equation is needed")
+        variable = _variable(formula, request)
         if isinstance(formula, sympy.core.relational.Relational) and not isinstance(formula, sympy.Eq):
             return sympy.solve_univariate_inequality(formula, variable, relational=False)
         return sympy.solve(formula, variable)
-    names = [sympy.Symbol(name.strip()) for name in str(question.get("variable") or "").split(",") if name.strip()]
+    names = [sympy.Symbol(name.strip()) for name in str(request.get("variable") or "").split(",") if name.strip()]
     return sympy.solve(formulas, *names, dict=True)
 
 
-def _differentiate(formulas: list[Any], question: Question) -> Any:
-    formula = _one(formulas)
-    return sympy.diff(formula, _variable(formula, question), int(question.get("order") or 1))
+def _differentiate(formulas: list[Any], request: Request) -> Any:
+    formula = _single_formula(formulas)
+    return sympy.diff(formula, _variable(formula, request), int(request.get("order") or 1))
 
 
-def _integrate(formulas: list[Any], question: Question) -> Any:
-    formula = _one(formulas)
-    variable = _variable(formula, question)
-    lower, upper = _point(question, "lower"), _point(question, "upper")
+def _integrate(formulas: list[Any], request: Request) -> Any:
+    formula = _single_formula(formulas)
+    variable = _variable(formula, request)
+    lower, upper = _optional_formula(request, "lower"), _optional_formula(request, "upper")
     if (lower is None) != (upper is None):
         raise ToolBadArguments("Give both ends of the integral, or none.", field="upper" if upper is None else "lower")
     return sympy.integrate(formula, variable if lower is None else (variable, lower, upper))
 
 
-def _limit(formulas: list[Any], question: Question) -> Any:
-    formula, point = _one(formulas), _point(question, "point")
+def _limit(formulas: list[Any], request: Request) -> Any:
+    formula, point = _single_formula(formulas), _optional_formula(request, "point")
     if point is None:
         raise ToolBadArguments("Say which point the variable goes to, such as 0 or oo.", field="point")
-    return sympy.limit(formula, _variable(formula, question), point, str(question.get("direction") or "+-"))
+    return sympy.limit(formula, _variable(formula, request), point, str(request.get("direction") or "+-"))
 
 
-def _series(formulas: list[Any], question: Question) -> Any:
-    formula, point = _one(formulas), _point(question, "point")
+def _series(formulas: list[Any], request: Request) -> Any:
+    formula, point = _single_formula(formulas), _optional_formula(request, "point")
     return sympy.series(
-        formula, _variable(formula, question), 0 if point is None else point, int(question.get("order") or 6)
+        formula, _variable(formula, request), 0 if point is None else point, int(request.get("order") or 6)
     )
 
 
-def _of_matrix(work: Callable[[Any], Any]) -> Callable[[list[Any], Question], Any]:
-    def operation(formulas: list[Any], question: Question) -> Any:
-        matrix = _one(formulas)
+def _matrix_operation(function: Callable[[Any], Any]) -> Callable[[list[Any], Request], Any]:
+    def operation(formulas: list[Any], request: Request) -> Any:
+        matrix = _single_formula(formulas)
         if not isinstance(matrix, sympy.MatrixBase):
-            raise wrong("A matrix is needed, such as [[1, 2], [3, 4]]")
-        return work(matrix)
+            raise formula_error("A matrix is needed, such as [[1, 2], [3, 4]]")
+        return function(matrix)
 
     return operation
 
 
-OPERATIONS: dict[str, Callable[[list[Any], Question], Any]] = {
+OPERATIONS: dict[str, Callable[[list[Any], Request], Any]] = {
     "evaluate": _evaluate,
-    "simplify": lambda formulas, question: sympy.simplify(_one(formulas)),
-    "expand": lambda formulas, question: sympy.expand(_one(formulas)),
-    "factor": lambda formulas, question: _factored(_one(formulas)),
+    "simplify": lambda formulas, request: sympy.simplify(_single_formula(formulas)),
+    "expand": lambda formulas, request: sympy.expand(_single_formula(formulas)),
+    "factor": lambda formulas, request: _factor(_single_formula(formulas)),
     "solve": _solve,
     "differentiate": _differentiate,
     "integrate": _integrate,
     "limit": _limit,
     "series": _series,
-    "determinant": _of_matrix(lambda matrix: matrix.det()),
-    "inverse": _of_matrix(lambda matrix: matrix.inv()),
-    "eigenvalues": _of_matrix(lambda matrix: matrix.eigenvals()),
-    "rank": _of_matrix(lambda matrix: sympy.Integer(matrix.rank())),
-    "transpose": _of_matrix(lambda matrix: matrix.T),
+    "determinant": _matrix_operation(lambda matrix: matrix.det()),
+    "inverse": _matrix_operation(lambda matrix: matrix.inv()),
+    "eigenvalues": _matrix_operation(lambda matrix: matrix.eigenvals()),
+    "rank": _matrix_operation(lambda matrix: sympy.Integer(matrix.rank())),
+    "transpose": _matrix_operation(lambda matrix: matrix.T),
 }
 
 
-def _factored(formula: Any) -> Any:
+def _factor(formula: Any) -> Any:
     """A whole number into its primes, a formula into its factors."""
     return sympy.factorint(formula) if isinstance(formula, sympy.Integer) else sympy.factor(formula)

@@ -22,27 +22,27 @@ def describe(values: Sequence[Value]) -> dict[str, Any]:
     figures: dict[str, Any] = {"count": len(present), "missing": len(values) - len(present)}
     numbers = numbers_in(present)
     if present and len(numbers) * 2 > len(present):
-        return {**figures, "not_numbers": len(present) - len(numbers), **_of_numbers(numbers)}
+        return {**figures, "not_numbers": len(present) - len(numbers), **_number_statistics(numbers)}
     texts = Counter(str(value)[:100] for value in present)
     top = [{"value": value, "count": count} for value, count in texts.most_common(5)]
     return {**figures, "distinct": len(texts), "most_common": top}
 
 
-def _of_numbers(numbers: list[float]) -> dict[str, Any]:
+def _number_statistics(numbers: list[float]) -> dict[str, Any]:
     ordered = sorted(numbers)
     return {
-        "sum": neat(total(ordered)),
-        "mean": neat(total(ordered) / len(ordered)),
-        "median": neat(quantile(ordered, 0.5)),
-        "stdev": neat(deviation(ordered)),
-        "min": neat(ordered[0]),
-        "q1": neat(quantile(ordered, 0.25)),
-        "q3": neat(quantile(ordered, 0.75)),
-        "max": neat(ordered[-1]),
+        "sum": round_off(exact_sum(ordered)),
+        "mean": round_off(exact_sum(ordered) / len(ordered)),
+        "median": round_off(quantile(ordered, 0.5)),
+        "stdev": round_off(sample_stdev(ordered)),
+        "min": round_off(ordered[0]),
+        "q1": round_off(quantile(ordered, 0.25)),
+        "q3": round_off(quantile(ordered, 0.75)),
+        "max": round_off(ordered[-1]),
     }
 
 
-def total(numbers: Sequence[float]) -> float:
+def exact_sum(numbers: Sequence[float]) -> float:
     """The exactly rounded sum. Raises ToolBadArguments where it is larger than a float."""
     try:
         return math.fsum(numbers)
@@ -50,23 +50,23 @@ def total(numbers: Sequence[float]) -> float:
         raise ToolBadArguments("The numbers are too large to be summed up.", field="data") from None
 
 
-def quantile(ordered: Sequence[float], part: float) -> float:
-    """The value below which `part` of the sorted numbers lie; between two, in proportion (as Excel's QUARTILE.INC)."""
-    place = part * (len(ordered) - 1)
+def quantile(ordered: Sequence[float], fraction: float) -> float:
+    """The value below which `fraction` of the sorted numbers lie; between two, in proportion (as Excel's QUARTILE.INC)."""
+    place = fraction * (len(ordered) - 1)
     low = math.floor(place)
     high = min(low + 1, len(ordered) - 1)
     return ordered[low] + (ordered[high] - ordered[low]) * (place - low)
 
 
-def deviation(numbers: Sequence[float]) -> float | None:
+def sample_stdev(numbers: Sequence[float]) -> float | None:
     """The standard deviation of a sample (n - 1); None of a single number."""
     if len(numbers) < 2:
         return None
-    mean = total(numbers) / len(numbers)
-    return math.sqrt(total([(number - mean) * (number - mean) for number in numbers]) / (len(numbers) - 1))
+    mean = exact_sum(numbers) / len(numbers)
+    return math.sqrt(exact_sum([(number - mean) * (number - mean) for number in numbers]) / (len(numbers) - 1))
 
 
-def neat(number: float | None) -> float | int | None:
+def round_off(number: float | None) -> float | int | None:
     """Without the noise of binary fractions; whole numbers as such. None for what is not finite."""
     if number is None or isinstance(number, int):
         return number
@@ -94,7 +94,9 @@ def _pearson(first: Sequence[Value], second: Sequence[Value]) -> dict[str, Any]:
     xs, ys = numbers_in([x for x, _ in both]), numbers_in([y for _, y in both])
     if len(both) < 2:
         return {"r": None, "rows": len(both)}
-    mean_x, mean_y = total(xs) / len(xs), total(ys) / len(ys)
-    across = total([(x - mean_x) * (y - mean_y) for x, y in zip(xs, ys, strict=True)])
-    spread = math.sqrt(total([(x - mean_x) ** 2 for x in xs])) * math.sqrt(total([(y - mean_y) ** 2 for y in ys]))
+    mean_x, mean_y = exact_sum(xs) / len(xs), exact_sum(ys) / len(ys)
+    across = exact_sum([(x - mean_x) * (y - mean_y) for x, y in zip(xs, ys, strict=True)])
+    spread = math.sqrt(exact_sum([(x - mean_x) ** 2 for x in xs])) * math.sqrt(
+        exact_sum([(y - mean_y) ** 2 for y in ys])
+    )
     return {"r": round(across / spread, 6) if spread else None, "rows": len(both)}

@@ -26,7 +26,7 @@ class Table:
     columns: list[str]
     rows: list[list[Value]]
 
-    def place(self, column: str, field: str) -> int:
+    def column_index(self, column: str, field: str) -> int:
         """The number of a column. Raises ToolBadArguments that lists what there is."""
         if column in self.columns:
             return self.columns.index(column)
@@ -34,7 +34,7 @@ class Table:
         raise ToolBadArguments(f"There is no column {column[:60]!r}; there are: {there}.", field=field)
 
     def column(self, name: str, field: str) -> list[Value]:
-        place = self.place(name, field)
+        place = self.column_index(name, field)
         return [row[place] for row in self.rows]
 
 
@@ -58,14 +58,14 @@ def _from_csv(text: str) -> Table:
     try:
         reader = csv.reader(io.StringIO(text), delimiter=separator, strict=True)
         filled = (row for row in reader if any(cell.strip() for cell in row))
-        names = _names(next(filled, []))
-        rows = _collected(([_value(cell) for cell in row] for row in filled), len(names))
+        names = _column_names(next(filled, []))
+        rows = _collect_rows(([_parse_cell(cell) for cell in row] for row in filled), len(names))
     except csv.Error as error:
         raise ToolBadArguments(f"The data can't be read as CSV: {error}.", field="data") from None
     return Table(names, [row[: len(names)] + [None] * (len(names) - len(row)) for row in rows])
 
 
-def _names(cells: list[Any]) -> list[str]:
+def _column_names(cells: list[Any]) -> list[str]:
     """Names of columns, each once."""
     names: list[str] = []
     for number, cell in enumerate(cells, 1):
@@ -76,7 +76,7 @@ def _names(cells: list[Any]) -> list[str]:
     return names
 
 
-def _collected(rows: Any, columns: int) -> list[Any]:
+def _collect_rows(rows: Any, columns: int) -> list[Any]:
     found: list[Any] = []
     most = min(MAX_ROWS, MAX_CELLS // max(columns, 1))
     for row in rows:
@@ -86,7 +86,7 @@ def _collected(rows: Any, columns: int) -> list[Any]:
     return found
 
 
-def _value(cell: str) -> Value:
+def _parse_cell(cell: str) -> Value:
     text = cell.strip()
     if text.lower() in MISSING:
         return None
@@ -104,17 +104,17 @@ def _from_json(text: str, path: str) -> Table:
         value = json.loads(text, parse_constant=lambda name: None)
     except (ValueError, RecursionError):
         raise ToolBadArguments("The data can't be read as JSON.", field="data") from None
-    records = _records(_at(value, path))
+    records = _records(_value_at(value, path))
     if len(records) > MAX_ROWS:
         raise ToolTooLarge(f"The data has more than {MAX_ROWS:,} rows; send a part of it.")
-    flat = [_flat(record) for record in records]
+    flat = [_flatten(record) for record in records]
     names = list(dict.fromkeys(name for record in flat for name in record))
     if len(names) > MAX_COLUMNS or len(names) * len(flat) > MAX_CELLS:
         raise ToolTooLarge(f"The data has more than {MAX_COLUMNS} columns or {MAX_CELLS:,} values; send a part of it.")
     return Table(names, [[record.get(name) for name in names] for record in flat])
 
 
-def _at(value: Any, path: str) -> Any:
+def _value_at(value: Any, path: str) -> Any:
     for step in path.split(".") if path else []:
         value = value.get(step) if isinstance(value, dict) else None
     if value is None:
@@ -132,20 +132,20 @@ def _records(value: Any) -> list[Any]:
     return value
 
 
-def _flat(record: Any) -> dict[str, Value]:
+def _flatten(record: Any) -> dict[str, Value]:
     """An object's fields, those of inner objects as outer.inner; anything deeper as JSON."""
     if not isinstance(record, dict):
         record = dict(enumerate(record, 1)) if isinstance(record, list) else {"value": record}
     flat: dict[str, Value] = {}
     for name, value in record.items():
         if isinstance(value, dict):
-            flat.update({f"{name}.{inner}": _plain(each) for inner, each in value.items()})
+            flat.update({f"{name}.{inner}": _plain_value(each) for inner, each in value.items()})
         else:
-            flat[str(name)] = _plain(value)
+            flat[str(name)] = _plain_value(value)
     return flat
 
 
-def _plain(value: Any) -> Value:
+def _plain_value(value: Any) -> Value:
     if isinstance(value, dict | list):
         return json.dumps(value, ensure_ascii=False)[:1000]
     return None if isinstance(value, float) and not math.isfinite(value) else value

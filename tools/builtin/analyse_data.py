@@ -10,7 +10,7 @@ from tools.run_sandboxed import STARTUP_TIMEOUT_S, run_sandboxed
 
 TIME_S = 10
 MAX_BYTES = 5 * 1024 * 1024
-NAMES = {"type": "array", "items": {"type": "string", "maxLength": 200}, "maxItems": 50}
+COLUMN_NAMES = {"type": "array", "items": {"type": "string", "maxLength": 200}, "maxItems": 50}
 
 SPEC = ToolSpec(
     name="analyse_data",
@@ -27,8 +27,8 @@ SPEC = ToolSpec(
             "file_id": {"type": "string", "description": "An uploaded file instead", "minLength": 1, "maxLength": 100},
             "format": {"type": "string", "enum": ["csv", "json"]},
             "path": {"type": "string", "description": "Where the list is in JSON: result.items", "maxLength": 200},
-            "columns": {**NAMES, "description": "Only these"},
-            "group_by": {**NAMES, "maxItems": 5},
+            "columns": {**COLUMN_NAMES, "description": "Only these"},
+            "group_by": {**COLUMN_NAMES, "maxItems": 5},
             "aggregates": {
                 "type": "array",
                 "maxItems": 20,
@@ -70,11 +70,11 @@ SPEC = ToolSpec(
 
 async def analyse(time_s: int, arguments: dict[str, Any], context: ToolContext) -> ToolResult:
     """Raises ToolBadArguments that names the field, ToolTooLarge, ToolTimeout."""
-    data = await _data(arguments, context)
+    data = await _read_data(arguments, context)
     if len(data) > MAX_BYTES:
         raise ToolTooLarge(f"The data is larger than {MAX_BYTES:,} bytes; send a part of it.")
-    question = {name: value for name, value in arguments.items() if name not in ("data", "file_id")}
-    found = await run_sandboxed("tools.analysis.groups:answer", question, data, time_s=time_s)
+    request = {name: value for name, value in arguments.items() if name not in ("data", "file_id")}
+    found = await run_sandboxed("tools.analysis.groups:run", request, data, time_s=time_s)
     columns, rows = found["columns"], found["rows"]
     lines = [
         json.dumps(dict(zip(columns, row, strict=True)), ensure_ascii=False, separators=(",", ":")) for row in rows
@@ -84,7 +84,7 @@ async def analyse(time_s: int, arguments: dict[str, Any], context: ToolContext) 
     return ToolResult("\n".join([*lines, note]), found, renderer="table", truncated=more)
 
 
-async def _data(arguments: dict[str, Any], context: ToolContext) -> bytes:
+async def _read_data(arguments: dict[str, Any], context: ToolContext) -> bytes:
     if ("data" in arguments) == ("file_id" in arguments):
         raise ToolBadArguments("Send either data or file_id.", field="data")
     if "data" in arguments:

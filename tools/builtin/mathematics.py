@@ -47,7 +47,7 @@ SPEC = ToolSpec(
 async def compute(time_s: int, arguments: dict[str, Any], context: ToolContext) -> ToolResult:
     """Raises ToolBadArguments, ToolTooLarge and ToolTimeout, each with a sentence for the model."""
     try:
-        found = await run_sandboxed("tools.algebra.operations:answer", arguments, time_s=time_s)
+        found = await run_sandboxed("tools.algebra.operations:run", arguments, time_s=time_s)
     except ToolTimeout:
         raise ToolTimeout(
             f"This was not computed within {time_s} seconds; it may have no closed form. Ask for less."

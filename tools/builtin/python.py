@@ -18,12 +18,12 @@ from tools.sandbox import unsupported_reason
 from tools.subprocesses import SubprocessResult, run_subprocess
 
 TIME_S = 5
-MONTY_BYTES = 64 << 20
-JAIL_MB = 512
-MAX_OUTPUT = 64 * 1024
-MAX_CODE = 10 * 1024
-JAIL = Path(__file__).parents[1] / "sandbox.py"
-MODE = "PYTHON_MODE"
+MONTY_MEMORY_BYTES = 64 << 20
+SANDBOX_MB = 512
+MAX_OUTPUT_BYTES = 64 * 1024
+MAX_CODE_BYTES = 10 * 1024
+SANDBOX_PROGRAM = Path(__file__).parents[1] / "sandbox.py"
+MODE_SETTING = "PYTHON_MODE"
 """The setting that opts in: `jail`."""
 
 SPEC = ToolSpec(
@@ -35,7 +35,9 @@ SPEC = ToolSpec(
     ),
     parameters={
         "type": "object",
-        "properties": {"code": {"type": "string", "description": "The program", "minLength": 1, "maxLength": MAX_CODE}},
+        "properties": {
+            "code": {"type": "string", "description": "The program", "minLength": 1, "maxLength": MAX_CODE_BYTES}
+        },
         "required": ["code"],
         "additionalProperties": False,
     },
@@ -46,20 +48,20 @@ SPEC = ToolSpec(
 async def run_code(time_s: float, arguments: dict[str, Any], context: ToolContext) -> ToolResult:
     """Raises ToolBadArguments with the program's own error, ToolTimeout, ToolTooLarge, ToolRefused."""
     code = arguments["code"]
-    if len(code.encode("utf-8", "replace")) > MAX_CODE:
-        raise ToolTooLarge(f"The program is longer than {MAX_CODE:,} bytes; write a shorter one.")
-    mode = context.settings.get(MODE, "monty")
+    if len(code.encode("utf-8", "replace")) > MAX_CODE_BYTES:
+        raise ToolTooLarge(f"The program is longer than {MAX_CODE_BYTES:,} bytes; write a shorter one.")
+    mode = context.settings.get(MODE_SETTING, "monty")
     if mode not in ("monty", "jail"):
-        raise ToolUnavailable(f"{MODE} is neither monty nor jail; an admin corrects it.")
-    return await (_in_jail(code, time_s) if mode == "jail" else _in_monty(code, time_s))
+        raise ToolUnavailable(f"{MODE_SETTING} is neither monty nor jail; an admin corrects it.")
+    return await (_run_in_sandbox(code, time_s) if mode == "jail" else _run_in_monty(code, time_s))
 
 
-async def _in_monty(code: str, time_s: float) -> ToolResult:
+async def _run_in_monty(code: str, time_s: float) -> ToolResult:
     """A pool of one for one call: it costs some 40 ms, and nothing of one call can be left for the next."""
     import pydantic_monty as monty
 
-    printed = monty.CollectString(max_bytes=MAX_OUTPUT)
-    limits = monty.ResourceLimits(max_feed_duration_secs=time_s, max_memory=MONTY_BYTES, max_recursion_depth=500)
+    printed = monty.CollectString(max_bytes=MAX_OUTPUT_BYTES)
+    limits = monty.ResourceLimits(max_feed_duration_secs=time_s, max_memory=MONTY_MEMORY_BYTES, max_recursion_depth=500)
     try:
         async with (
             monty.AsyncMonty(max_processes=1, request_timeout=time_s + 2.0) as pool,
@@ -69,43 +71,45 @@ async def _in_monty(code: str, time_s: float) -> ToolResult:
     except monty.MontySyntaxError as error:
         raise ToolBadArguments(f"SyntaxError: {str(error)[:500]}", field="code") from None
     except monty.MontyRuntimeError as error:
-        raise _monty_failed(str(error), time_s) from None
+        raise _monty_error(str(error), time_s) from None
     except (monty.MontyError, TimeoutError):
         raise ToolTimeout(f"The program was ended; it has {time_s:g} seconds. Make it do less.") from None
-    shown = "" if value is None else await asyncio.to_thread(_shown, value)
+    shown = "" if value is None else await asyncio.to_thread(_safe_repr, value)
     return _result("\n".join(part for part in (printed.output.rstrip("\n"), shown) if part))
 
 
-def _shown(value: Any) -> str:
+def _safe_repr(value: Any) -> str:
     try:
         return repr(value)
     except (ValueError, RecursionError):  # whole numbers of more than 4,300 digits can't be printed
         return "[a value that is too large to print]"
 
 
-def _monty_failed(said: str, time_s: float) -> Exception:
-    if said.startswith("TimeoutError: feed time limit"):
+def _monty_error(message: str, time_s: float) -> Exception:
+    if message.startswith("TimeoutError: feed time limit"):
         return ToolTimeout(f"The program did not end within {time_s:g} seconds; make it do less.")
-    if said.startswith("MemoryError"):
+    if message.startswith("MemoryError"):
         return ToolTooLarge("The program used more memory, or printed more, than it may; make it do less.")
-    if said.startswith(("NotImplementedError", "ModuleNotFoundError")):
-        return ToolBadArguments(f"{said[:500]}. Write it without that.", field="code")
-    return ToolBadArguments(said[:500], field="code")
+    if message.startswith(("NotImplementedError", "ModuleNotFoundError")):
+        return ToolBadArguments(f"{message[:500]}. Write it without that.", field="code")
+    return ToolBadArguments(message[:500], field="code")
 
 
-async def _in_jail(code: str, time_s: float) -> ToolResult:
+async def _run_in_sandbox(code: str, time_s: float) -> ToolResult:
     if reason := unsupported_reason():
-        raise ToolRefused(f"{reason} An admin can set {MODE} to monty instead.")
+        raise ToolRefused(f"{reason} An admin can set {MODE_SETTING} to monty instead.")
     readable = ":".join(dict.fromkeys((sys.base_prefix + "/lib", "/usr/lib", "/lib", "/lib64")))
-    words = [_real_python(), "-I", "-S", "-B", str(JAIL), readable, str(JAIL_MB), str(math.ceil(time_s))]
-    end = await run_subprocess(words, code.encode("utf-8", "replace"), timeout_s=time_s + 1.0, max_bytes=MAX_OUTPUT)
-    if end.too_large:
-        raise ToolTooLarge(f"The program printed more than {MAX_OUTPUT:,} bytes; print less.")
-    if end.timed_out or end.status in (-9, -24):  # RLIMIT_CPU ends with SIGXCPU or SIGKILL
+    argv = [_real_python(), "-I", "-S", "-B", str(SANDBOX_PROGRAM), readable, str(SANDBOX_MB), str(math.ceil(time_s))]
+    result = await run_subprocess(
+        argv, code.encode("utf-8", "replace"), timeout_s=time_s + 1.0, max_bytes=MAX_OUTPUT_BYTES
+    )
+    if result.too_large:
+        raise ToolTooLarge(f"The program printed more than {MAX_OUTPUT_BYTES:,} bytes; print less.")
+    if result.timed_out or result.status in (-9, -24):  # RLIMIT_CPU ends with SIGXCPU or SIGKILL
         raise ToolTimeout(f"The program did not end within {time_s:g} seconds; make it do less.")
-    if end.status:
-        raise _jail_failed(end)
-    return _result(end.stdout.decode("utf-8", "replace").rstrip("\n"))
+    if result.status:
+        raise _sandbox_error(result)
+    return _result(result.stdout.decode("utf-8", "replace").rstrip("\n"))
 
 
 def _real_python() -> str:
@@ -113,12 +117,12 @@ def _real_python() -> str:
     return getattr(sys, "_base_executable", "") or sys.executable
 
 
-def _jail_failed(end: SubprocessResult) -> Exception:
-    lines = end.stderr.decode("utf-8", "replace").strip().splitlines()
-    said = lines[-1][:500] if lines else f"it ended with status {end.status}"
-    if said.startswith("MemoryError"):
-        return ToolTooLarge(f"The program used more than {JAIL_MB} MB; make it do less.")
-    return ToolBadArguments(said, field="code")
+def _sandbox_error(result: SubprocessResult) -> Exception:
+    lines = result.stderr.decode("utf-8", "replace").strip().splitlines()
+    message = lines[-1][:500] if lines else f"it ended with status {result.status}"
+    if message.startswith("MemoryError"):
+        return ToolTooLarge(f"The program used more than {SANDBOX_MB} MB; make it do less.")
+    return ToolBadArguments(message, field="code")
 
 
 def _result(text: str) -> ToolResult:

@@ -14,7 +14,7 @@ TIME_S = 20
 MEGABYTES = 2048
 MAX_BYTES = 20 * 1024 * 1024
 MODELS = ("detection of lines", "direction", "recognition")
-NEEDED = ("rapidocr", "onnxruntime", "PIL", "numpy")
+REQUIRED_PACKAGES = ("rapidocr", "onnxruntime", "PIL", "numpy")
 
 SPEC = ToolSpec(
     name="read_image",
@@ -45,13 +45,13 @@ async def read(time_s: int, arguments: dict[str, Any], context: ToolContext) -> 
 async def read_text(image: bytes, *, time_s: int = TIME_S) -> ToolResult:
     """The text in an image. `data` is `{"lines": [{"text", "score", "box"}]}`. Raises ToolBadArguments for what is no
     image, ToolTooLarge, ToolTimeout, ToolUnavailable."""
-    if missing := [name for name in NEEDED if find_spec(name) is None]:
+    if missing := [name for name in REQUIRED_PACKAGES if find_spec(name) is None]:
         raise ToolUnavailable(f"Images can't be read here: {', '.join(missing)} is not installed; an admin adds it.")
     if not _has_models():
         raise ToolUnavailable("Images can't be read here: the rapidocr that is installed came without its models.")
     if len(image) > MAX_BYTES:
         raise ToolTooLarge(f"The image is larger than {MAX_BYTES:,} bytes; make it smaller.")
-    found = await run_sandboxed("tools.ocr.reading:answer", {}, image, time_s=time_s, megabytes=MEGABYTES)
+    found = await run_sandboxed("tools.ocr.reading:run", {}, image, time_s=time_s, megabytes=MEGABYTES)
     text = "\n".join(line["text"] for line in found["lines"])
     return ToolResult(text or "No text was found in the image.", found)
 

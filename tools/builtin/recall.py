@@ -20,7 +20,7 @@ SPEC = ToolSpec(
 )
 
 
-async def find(arguments: dict[str, Any], context: ToolContext) -> ToolResult:
+async def recall_memories(arguments: dict[str, Any], context: ToolContext) -> ToolResult:
     """Raises ToolUnavailable where nothing is remembered."""
     if context.memory is None:
         raise ToolUnavailable("Nothing is remembered here; go on without it.")
@@ -30,4 +30,4 @@ async def find(arguments: dict[str, Any], context: ToolContext) -> ToolResult:
 
 
 def build() -> Tool:
-    return FunctionTool(SPEC, find)
+    return FunctionTool(SPEC, recall_memories)

@@ -21,7 +21,7 @@ SPEC = ToolSpec(
 )
 
 
-async def keep(arguments: dict[str, Any], context: ToolContext) -> ToolResult:
+async def remember_fact(arguments: dict[str, Any], context: ToolContext) -> ToolResult:
     """Raises ToolUnavailable where nothing is remembered."""
     if context.memory is None:
         raise ToolUnavailable("Nothing is remembered here; go on without it.")
@@ -32,4 +32,4 @@ async def keep(arguments: dict[str, Any], context: ToolContext) -> ToolResult:
 
 
 def build() -> Tool:
-    return FunctionTool(SPEC, keep)
+    return FunctionTool(SPEC, remember_fact)

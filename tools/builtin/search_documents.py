@@ -7,8 +7,10 @@ from typing import Any
 from tools.contract import FunctionTool, Passage, Tool, ToolContext, ToolResult, ToolSpec
 from tools.errors import ToolUnavailable
 
-NOTHING = "Not in the documents: no passage fits. Say so."
-NOTHING_FITS = "The user's documents were searched and nothing in them fits. Say that it is not in the documents."
+NO_PASSAGES = "Not in the documents: no passage fits. Say so."
+NOTHING_FOUND_BEFORE = (
+    "The user's documents were searched and nothing in them fits. Say that it is not in the documents."
+)
 """The same where they were searched before the model was asked."""
 
 SPEC = ToolSpec(
@@ -44,24 +46,26 @@ async def search(arguments: dict[str, Any], context: ToolContext) -> ToolResult:
     passages = await context.documents.search(
         arguments["query"], collection=arguments.get("collection"), k=arguments.get("max_results", 5)
     )
-    return cited(passages)
+    return to_citations(passages)
 
 
-def cited(passages: Sequence[Passage]) -> ToolResult:
+def to_citations(passages: Sequence[Passage]) -> ToolResult:
     """The passages as a result whose numbers an answer cites."""
     if not passages:
-        return ToolResult(NOTHING, {"passages": []}, renderer="citations")
+        return ToolResult(NO_PASSAGES, {"passages": []}, renderer="citations")
     data = [{"number": number, **asdict(passage)} for number, passage in enumerate(passages, 1)]
-    return ToolResult(spelt(data), {"passages": data}, renderer="citations")
+    return ToolResult(format_passages(data), {"passages": data}, renderer="citations")
 
 
-def spelt(passages: Sequence[Mapping[str, Any]]) -> str:
+def format_passages(passages: Sequence[Mapping[str, Any]]) -> str:
     """Passages with their numbers as a model reads them: `[1] (document, page, heading)`, then the text without empty lines,
     so that one ends where the next begins."""
-    return "\n\n".join(f"[{passage['number']}] ({_source(passage)})\n{_close(passage['text'])}" for passage in passages)
+    return "\n\n".join(
+        f"[{passage['number']}] ({_source(passage)})\n{_without_blank_lines(passage['text'])}" for passage in passages
+    )
 
 
-def _close(text: str) -> str:
+def _without_blank_lines(text: str) -> str:
     return "\n".join(line for line in text.split("\n") if line.strip())
 
 

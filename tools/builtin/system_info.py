@@ -18,9 +18,9 @@ SPEC = ToolSpec(
 )
 
 
-async def look(arguments: dict[str, Any], context: ToolContext) -> ToolResult:
+async def report_system(arguments: dict[str, Any], context: ToolContext) -> ToolResult:
     """Sizes are in bytes, the load is that of 1, 5 and 15 minutes."""
-    found = measure()
+    found = measure_system()
     memory, disk = found["memory"], found["disk"]
     lines = [
         f"{found['system']}, Python {found['python']}, {found['cpus']} processors",
@@ -32,7 +32,7 @@ async def look(arguments: dict[str, Any], context: ToolContext) -> ToolResult:
     return ToolResult("\n".join(lines), found)
 
 
-def measure() -> dict[str, Any]:
+def measure_system() -> dict[str, Any]:
     """What is known now; `memory` is empty where the system has no /proc."""
     disk = shutil.disk_usage(".")
     return {
@@ -55,4 +55,4 @@ def _memory() -> dict[str, int]:
 
 
 def build() -> Tool:
-    return FunctionTool(SPEC, look)
+    return FunctionTool(SPEC, report_system)

@@ -7,12 +7,12 @@ from tools.contract import FunctionTool, Tool, ToolContext, ToolResult, ToolSpec
 from tools.errors import ToolBadArguments, ToolUnavailable
 from tools.http_calls import expect_type, request_json
 
-FORECAST = "https://api.open-meteo.com"
-GEOCODING = "https://geocoding-api.open-meteo.com"
+FORECAST_URL = "https://api.open-meteo.com"
+GEOCODING_URL = "https://geocoding-api.open-meteo.com"
 SERVICE = "Open-Meteo"
-NOW = "temperature_2m,apparent_temperature,relative_humidity_2m,precipitation,wind_speed_10m,weather_code"
-DAILY = "temperature_2m_max,temperature_2m_min,precipitation_sum,precipitation_probability_max,weather_code"
-SKIES = {
+CURRENT_FIELDS = "temperature_2m,apparent_temperature,relative_humidity_2m,precipitation,wind_speed_10m,weather_code"
+DAILY_FIELDS = "temperature_2m_max,temperature_2m_min,precipitation_sum,precipitation_probability_max,weather_code"
+WEATHER_CODES = {
     **{0: "clear sky", 1: "mainly clear", 2: "partly cloudy", 3: "overcast", 45: "fog", 48: "fog with rime"},
     **{51: "light drizzle", 53: "drizzle", 55: "heavy drizzle", 56: "freezing drizzle", 57: "heavy freezing drizzle"},
     **{61: "light rain", 63: "rain", 65: "heavy rain", 66: "freezing rain", 67: "heavy freezing rain"},
@@ -41,20 +41,20 @@ SPEC = ToolSpec(
 
 async def forecast(arguments: dict[str, Any], context: ToolContext) -> ToolResult:
     """Raises ToolBadArguments for a place that nobody knows, ToolUnavailable when Open-Meteo doesn't answer as it should."""
-    spot = await _find_place(arguments, context)
-    answer = await request_json(
+    location = await _find_place(arguments, context)
+    response = await request_json(
         context.fetch,
-        context.settings.get("OPEN_METEO_URL", FORECAST).rstrip("/") + "/v1/forecast",
+        context.settings.get("OPEN_METEO_URL", FORECAST_URL).rstrip("/") + "/v1/forecast",
         service=SERVICE,
         params={
-            **{"latitude": spot["latitude"], "longitude": spot["longitude"], "timezone": "auto"},
-            **{"current": NOW, "daily": DAILY, "forecast_days": arguments.get("days", 3)},
+            **{"latitude": location["latitude"], "longitude": location["longitude"], "timezone": "auto"},
+            **{"current": CURRENT_FIELDS, "daily": DAILY_FIELDS, "forecast_days": arguments.get("days", 3)},
         },
     )
-    now = expect_type(expect_type(answer, dict, SERVICE).get("current"), dict, SERVICE)
-    days = _days(expect_type(answer.get("daily"), dict, SERVICE))
-    place = ", ".join(str(spot[name]) for name in ("name", "admin1", "country") if spot.get(name))
-    text = "\n".join([_now(place, now), *(_day(day) for day in days)])
+    now = expect_type(expect_type(response, dict, SERVICE).get("current"), dict, SERVICE)
+    days = _rows_by_day(expect_type(response.get("daily"), dict, SERVICE))
+    place = ", ".join(str(location[name]) for name in ("name", "admin1", "country") if location.get(name))
+    text = "\n".join([_describe_now(place, now), *(_describe_day(day) for day in days)])
     return ToolResult(text, {"place": place, "now": now, "days": days}, renderer="weather")
 
 
@@ -64,40 +64,40 @@ async def _find_place(arguments: dict[str, Any], context: ToolContext) -> dict[s
     params["language"] = context.language
     if country := arguments.get("country"):
         params["countryCode"] = country.upper()
-    url = context.settings.get("OPEN_METEO_GEOCODING_URL", GEOCODING).rstrip("/") + "/v1/search"
-    answer = await request_json(context.fetch, url, service=SERVICE, params=params)
-    places = expect_type(expect_type(answer, dict, SERVICE).get("results", []), list, SERVICE)
+    url = context.settings.get("OPEN_METEO_GEOCODING_URL", GEOCODING_URL).rstrip("/") + "/v1/search"
+    response = await request_json(context.fetch, url, service=SERVICE, params=params)
+    places = expect_type(expect_type(response, dict, SERVICE).get("results", []), list, SERVICE)
     if not places:
         raise ToolBadArguments(
             "No place of this name is known; write it in its own or the English spelling.", field="place"
         )
-    spot = expect_type(places[0], dict, SERVICE)
-    if not all(isinstance(spot.get(name), int | float) for name in ("latitude", "longitude")):
+    location = expect_type(places[0], dict, SERVICE)
+    if not all(isinstance(location.get(name), int | float) for name in ("latitude", "longitude")):
         raise ToolUnavailable(f"{SERVICE} answered in another shape than it should.")
-    return spot
+    return location
 
 
-def _days(daily: dict[str, Any]) -> list[dict[str, Any]]:
+def _rows_by_day(daily: dict[str, Any]) -> list[dict[str, Any]]:
     """Open-Meteo's columns as one dict a day."""
     columns = {name: values for name, values in daily.items() if isinstance(values, list)}
     return [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=False)]
 
 
-def _sky(code: Any) -> str:
-    return SKIES.get(code, "unknown sky") if isinstance(code, int) else "unknown sky"
+def _describe_sky(code: Any) -> str:
+    return WEATHER_CODES.get(code, "unknown sky") if isinstance(code, int) else "unknown sky"
 
 
-def _now(place: str, now: dict[str, Any]) -> str:
+def _describe_now(place: str, now: dict[str, Any]) -> str:
     return (
-        f"{place}, now ({now.get('time')} there): {_sky(now.get('weather_code'))}, {now.get('temperature_2m')} °C "
+        f"{place}, now ({now.get('time')} there): {_describe_sky(now.get('weather_code'))}, {now.get('temperature_2m')} °C "
         f"(feels like {now.get('apparent_temperature')}), humidity {now.get('relative_humidity_2m')} %, "
         f"wind {now.get('wind_speed_10m')} km/h, rain {now.get('precipitation')} mm"
     )
 
 
-def _day(day: dict[str, Any]) -> str:
+def _describe_day(day: dict[str, Any]) -> str:
     return (
-        f"{day.get('time')}: {_sky(day.get('weather_code'))}, {day.get('temperature_2m_min')} to "
+        f"{day.get('time')}: {_describe_sky(day.get('weather_code'))}, {day.get('temperature_2m_min')} to "
         f"{day.get('temperature_2m_max')} °C, rain {day.get('precipitation_sum')} mm "
         f"({day.get('precipitation_probability_max')} % likely)"
     )

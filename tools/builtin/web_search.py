@@ -15,14 +15,14 @@ from tools.contract import FunctionTool, Tool, ToolContext, ToolResult, ToolSpec
 from tools.errors import ToolFailed, ToolUnavailable
 from tools.http_calls import check_status, expect_type, request_json
 
-KEY = "TAVILY_API_KEY"
-TAVILY = "https://api.tavily.com"
-DUCKDUCKGO = "https://html.duckduckgo.com"
+TAVILY_KEY = "TAVILY_API_KEY"
+TAVILY_URL = "https://api.tavily.com"
+DUCKDUCKGO_URL = "https://html.duckduckgo.com"
 REGIONS = {"vi": "vn-vi", "en": "us-en"}
 MAX_RESULTS = 10
 MAX_SNIPPET = 600
 
-Found = list[dict[str, str]]
+Pages = list[dict[str, str]]
 """Title, url and snippet of each page, best first."""
 
 log = structlog.get_logger()
@@ -51,25 +51,25 @@ async def search_web(arguments: dict[str, Any], context: ToolContext) -> ToolRes
     """Raises ToolUnavailable when neither service answers."""
     query, count = arguments["query"], arguments.get("max_results", 5)
     provider, found = "tavily", None
-    if context.settings.get(KEY):
+    if context.settings.get(TAVILY_KEY):
         try:
-            found = await _tavily(query, count, context)
+            found = await _search_tavily(query, count, context)
         except (ToolFailed, EgressFailed) as error:
             log.warning("tavily_failed", code=error.code, tenant_id=context.tenant_id, job_id=context.job_id)
     if found is None:
-        provider, found = "duckduckgo", await _duckduckgo(query, count, context)
-    return _result(found, provider)
+        provider, found = "duckduckgo", await _search_duckduckgo(query, count, context)
+    return _format_result(found, provider)
 
 
-async def _tavily(query: str, count: int, context: ToolContext) -> Found:
-    answer = await request_json(
+async def _search_tavily(query: str, count: int, context: ToolContext) -> Pages:
+    response = await request_json(
         context.fetch,
-        context.settings.get("TAVILY_URL", TAVILY).rstrip("/") + "/search",
+        context.settings.get("TAVILY_URL", TAVILY_URL).rstrip("/") + "/search",
         service="Tavily",
-        headers={"authorization": f"Bearer {context.settings[KEY]}"},
+        headers={"authorization": f"Bearer {context.settings[TAVILY_KEY]}"},
         body={"query": query, "max_results": count, "search_depth": "basic"},
     )
-    pages = expect_type(expect_type(answer, dict, "Tavily").get("results"), list, "Tavily")
+    pages = expect_type(expect_type(response, dict, "Tavily").get("results"), list, "Tavily")
     return [
         {
             "title": str(page.get("title") or ""),
@@ -81,21 +81,21 @@ async def _tavily(query: str, count: int, context: ToolContext) -> Found:
     ]
 
 
-async def _duckduckgo(query: str, count: int, context: ToolContext) -> Found:
+async def _search_duckduckgo(query: str, count: int, context: ToolContext) -> Pages:
     """Status 202 is its way to say that it takes us for a robot that asks too often."""
-    answer = await context.fetch.request(
+    response = await context.fetch.request(
         "POST",
-        context.settings.get("DUCKDUCKGO_URL", DUCKDUCKGO).rstrip("/") + "/html/",
+        context.settings.get("DUCKDUCKGO_URL", DUCKDUCKGO_URL).rstrip("/") + "/html/",
         data={"q": query, "kl": REGIONS.get(context.language, "wt-wt")},
         headers={"user-agent": "Mozilla/5.0 (compatible; headrace)", "accept": "text/html"},
     )
-    if answer.status_code == 202 or b"anomaly-modal" in answer.content:
-        raise ToolUnavailable(f"DuckDuckGo takes no more searches from here for now; an admin can set {KEY}.")
-    check_status(answer, "DuckDuckGo")
+    if response.status_code == 202 or b"anomaly-modal" in response.content:
+        raise ToolUnavailable(f"DuckDuckGo takes no more searches from here for now; an admin can set {TAVILY_KEY}.")
+    check_status(response, "DuckDuckGo")
     page = ResultPage()
-    page.feed(answer.content.decode("utf-8", "replace"))
+    page.feed(response.content.decode("utf-8", "replace"))
     if not page.results and "no-results" not in page.classes:
-        raise ToolUnavailable(f"DuckDuckGo answered with a page that can't be read; an admin can set {KEY}.")
+        raise ToolUnavailable(f"DuckDuckGo answered with a page that can't be read; an admin can set {TAVILY_KEY}.")
     return [{name: text.strip() for name, text in result.items()} for result in page.results[:count]]
 
 
@@ -105,9 +105,9 @@ class ResultPage(HTMLParser):
 
     def __init__(self) -> None:
         super().__init__(convert_charrefs=True)
-        self.results: Found = []
+        self.results: Pages = []
         self.classes: set[str] = set()
-        self._into = ""
+        self._field = ""
         self._tag = ""
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
@@ -115,23 +115,23 @@ class ResultPage(HTMLParser):
         classes = set((values.get("class") or "").split())
         self.classes |= classes
         if "result__a" in classes:
-            url = page_address(values.get("href") or "")
-            self._into, self._tag = ("title", tag) if url else ("", "")
+            url = page_url(values.get("href") or "")
+            self._field, self._tag = ("title", tag) if url else ("", "")
             if url:
                 self.results.append({"title": "", "url": url, "snippet": ""})
         elif "result__snippet" in classes and self.results and not self.results[-1]["snippet"]:
-            self._into, self._tag = "snippet", tag
+            self._field, self._tag = "snippet", tag
 
     def handle_endtag(self, tag: str) -> None:
         if tag == self._tag:
-            self._into = self._tag = ""
+            self._field = self._tag = ""
 
     def handle_data(self, data: str) -> None:
-        if self._into and len(self.results[-1][self._into]) < MAX_SNIPPET:
-            self.results[-1][self._into] += data
+        if self._field and len(self.results[-1][self._field]) < MAX_SNIPPET:
+            self.results[-1][self._field] += data
 
 
-def page_address(link: str) -> str:
+def page_url(link: str) -> str:
     """The address that a link of DuckDuckGo leads to; empty for its own pages and for what is not http."""
     try:
         parts = urlsplit(link)
@@ -139,11 +139,11 @@ def page_address(link: str) -> str:
             parts = urlsplit(parse_qs(parts.query).get("uddg", [""])[0])
     except ValueError:
         return ""
-    own = (parts.hostname or "").endswith("duckduckgo.com")
-    return "" if own or parts.scheme not in ("http", "https") else parts.geturl()
+    is_duckduckgo = (parts.hostname or "").endswith("duckduckgo.com")
+    return "" if is_duckduckgo or parts.scheme not in ("http", "https") else parts.geturl()
 
 
-def _result(found: Found, provider: str) -> ToolResult:
+def _format_result(found: Pages, provider: str) -> ToolResult:
     blocks = [
         f"{number}. {page['title']}\n{page['url']}\n{page['snippet']}".rstrip() for number, page in enumerate(found, 1)
     ]

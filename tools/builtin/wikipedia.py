@@ -5,7 +5,7 @@ from typing import Any
 from tools.contract import FunctionTool, Tool, ToolContext, ToolResult, ToolSpec
 from tools.http_calls import expect_type, request_json
 
-URL = "https://{language}.wikipedia.org/w/api.php"
+API_URL = "https://{language}.wikipedia.org/w/api.php"
 """The setting WIKIPEDIA_URL replaces it; `{language}` may stand in it."""
 
 LANGUAGES = ("en", "vi")
@@ -34,9 +34,9 @@ SPEC = ToolSpec(
 async def look_up(arguments: dict[str, Any], context: ToolContext) -> ToolResult:
     """One request: a search as the generator, the introductions and addresses of what it found as its properties."""
     language = arguments.get("language") or (context.language if context.language in LANGUAGES else "en")
-    answer = await request_json(
+    response = await request_json(
         context.fetch,
-        context.settings.get("WIKIPEDIA_URL", URL).replace("{language}", language),
+        context.settings.get("WIKIPEDIA_URL", API_URL).replace("{language}", language),
         service="Wikipedia",
         params={
             **{"action": "query", "format": "json", "formatversion": "2", "redirects": "1"},
@@ -44,15 +44,15 @@ async def look_up(arguments: dict[str, Any], context: ToolContext) -> ToolResult
             **{"prop": "extracts|info", "exintro": "1", "explaintext": "1", "exlimit": "max", "inprop": "url"},
         },
     )
-    found = expect_type(expect_type(answer, dict, "Wikipedia").get("query", {}), dict, "Wikipedia")
+    found = expect_type(expect_type(response, dict, "Wikipedia").get("query", {}), dict, "Wikipedia")
     pages = expect_type(found.get("pages", []), list, "Wikipedia")
-    articles = [_article(page) for page in sorted((p for p in pages if isinstance(p, dict)), key=_place)]
+    articles = [_article(page) for page in sorted((p for p in pages if isinstance(p, dict)), key=_search_rank)]
     blocks = [f"# {article['title']}\n{article['url']}\n{article['text']}" for article in articles]
     text = "\n\n".join(blocks) or "Wikipedia has no article that fits; try another spelling."
     return ToolResult(text, {"language": language, "articles": articles}, renderer="links")
 
 
-def _place(page: dict[str, Any]) -> int:
+def _search_rank(page: dict[str, Any]) -> int:
     """Pages come in no order; the search's own order is in `index`."""
     index = page.get("index")
     return index if isinstance(index, int) else 1_000

@@ -61,14 +61,14 @@ def utc_now() -> datetime:
     return datetime.now(UTC)
 
 
-async def tell(now: Callable[[], datetime], arguments: dict[str, Any], context: ToolContext) -> ToolResult:
+async def get_times(now: Callable[[], datetime], arguments: dict[str, Any], context: ToolContext) -> ToolResult:
     """Raises ToolBadArguments for a place or a time that can't be read."""
     zones = [(place, find_zone(place, f"places.{number}")) for number, place in enumerate(arguments["places"])]
     moment = now()
     if text := arguments.get("time", "").strip():
-        home = arguments.get("time_is_in") or arguments["places"][0]
-        moment = _read(text, find_zone(home, "time_is_in"), moment)
-    rows = [_row(place, zone, moment) for place, zone in zones]
+        origin = arguments.get("time_is_in") or arguments["places"][0]
+        moment = _parse_moment(text, find_zone(origin, "time_is_in"), moment)
+    rows = [_time_row(place, zone, moment) for place, zone in zones]
     lines = [f"{row['place']} ({row['zone']}): {row['text']}" for row in rows]
     return ToolResult("\n".join(lines), {"times": rows}, renderer="table")
 
@@ -76,9 +76,9 @@ async def tell(now: Callable[[], datetime], arguments: dict[str, Any], context: 
 def find_zone(place: str, field: str = "places") -> ZoneInfo:
     """The zone of a city, or the one of that name. Raises ToolBadArguments. Only names of the database are ever opened: a
     zone's name is a path to a file."""
-    words = _plain(place)
-    name = CITIES.get(words) or _zones().get(words) or CITIES.get(words.partition(",")[0].strip())
-    name = name or _zones().get(words.partition(",")[0].strip())
+    key = _normalize_name(place)
+    name = CITIES.get(key) or _zone_names().get(key) or CITIES.get(key.partition(",")[0].strip())
+    name = name or _zone_names().get(key.partition(",")[0].strip())
     if name is None:
         raise ToolBadArguments(
             f"The time zone of {place!r} is not known; write a larger city or a zone such as Europe/Paris.", field=field
@@ -87,20 +87,22 @@ def find_zone(place: str, field: str = "places") -> ZoneInfo:
 
 
 @cache
-def _zones() -> dict[str, str]:
+def _zone_names() -> dict[str, str]:
     """Zones by their own name and by their city's, in plain letters."""
     names = sorted(available_timezones())
-    cities = {_plain(name.rpartition("/")[2]): name for name in names if "/" in name and not name.startswith("Etc/")}
-    return {**cities, **{_plain(name): name for name in names}}
+    cities = {
+        _normalize_name(name.rpartition("/")[2]): name for name in names if "/" in name and not name.startswith("Etc/")
+    }
+    return {**cities, **{_normalize_name(name): name for name in names}}
 
 
-def _plain(text: str) -> str:
+def _normalize_name(text: str) -> str:
     """In lower case, without accents, `_` as a space: Hà Nội is ha noi."""
     letters = normalize("NFD", text.strip().lower().replace("đ", "d").replace("_", " "))
     return " ".join("".join(each for each in letters if not "\u0300" <= each <= "\u036f").split())
 
 
-def _read(text: str, zone: ZoneInfo, now: datetime) -> datetime:
+def _parse_moment(text: str, zone: ZoneInfo, now: datetime) -> datetime:
     """A moment in ISO 8601; a time alone is meant today, and one without an offset in `zone`."""
     try:
         if "-" not in text.partition("T")[0] and ":" in text:
@@ -114,15 +116,15 @@ def _read(text: str, zone: ZoneInfo, now: datetime) -> datetime:
         ) from None
 
 
-def _row(place: str, zone: ZoneInfo, moment: datetime) -> dict[str, str]:
+def _time_row(place: str, zone: ZoneInfo, moment: datetime) -> dict[str, str]:
     try:
-        there = moment.astimezone(zone)
+        local = moment.astimezone(zone)
     except (ValueError, OverflowError):
         raise ToolBadArguments("The time lies outside of the years 1 to 9999.", field="time") from None
-    offset = there.strftime("%z")
-    text = f"{there:%A, %Y-%m-%d %H:%M} (UTC{offset[:3]}:{offset[3:5]})"
-    return {"place": place, "zone": zone.key, "time": there.isoformat(timespec="minutes"), "text": text}
+    offset = local.strftime("%z")
+    text = f"{local:%A, %Y-%m-%d %H:%M} (UTC{offset[:3]}:{offset[3:5]})"
+    return {"place": place, "zone": zone.key, "time": local.isoformat(timespec="minutes"), "text": text}
 
 
 def build(now: Callable[[], datetime] = utc_now) -> Tool:
-    return FunctionTool(SPEC, partial(tell, now))
+    return FunctionTool(SPEC, partial(get_times, now))

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta
 
-from tools.builtin.search_documents import cited
+from tools.builtin.search_documents import to_citations
 from tools.configured.definition import ToolDefinition, any_object
 from tools.configured.kind import RunTool, Secrets, KindSpec, check_names, read_config
 from tools.contract import ToolContext, ToolResult
@@ -47,7 +47,7 @@ def build(definition: ToolDefinition, secrets: Secrets) -> RunTool:
         if not isinstance(query, str) or not query.strip():
             raise ToolBadArguments(f"The argument {config.query} must say what to look for.", field=config.query)
         passages = await context.documents.search(query, collection=config.collection, k=config.k)
-        result = cited(passages[: config.k])
+        result = to_citations(passages[: config.k])
         return replace(result, renderer=(definition.renderer or {}).get("type", result.renderer))
 
     return search

@@ -5,7 +5,7 @@ import signal
 import sys
 import threading
 
-from tools.erp.callers import Authenticator, Keys
+from tools.erp.callers import Authenticator, KeySetCache
 from tools.erp.service import Erp
 
 
@@ -18,7 +18,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--issuer", required=True, help="`iss` of the tokens")
     parser.add_argument("--audience", default="headrace", help="`aud` of the tokens")
     chosen = parser.parse_args(arguments)
-    callers = Authenticator(Keys(chosen.jwks), issuer=chosen.issuer, audience=chosen.audience)
+    callers = Authenticator(KeySetCache(chosen.jwks), issuer=chosen.issuer, audience=chosen.audience)
     with Erp(callers, port=chosen.port, host=chosen.host) as erp:
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda *_: threading.Thread(target=erp.shutdown).start())

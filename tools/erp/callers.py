@@ -15,21 +15,21 @@ from joserfc import jws, jwt
 from joserfc.errors import JoseError
 from joserfc.jwk import Key, KeySet, RSAKey
 
-TENANT = "tenant_id"
-MAX_TOKEN = 8192
+TENANT_CLAIM = "tenant_id"
+MAX_TOKEN_CHARACTERS = 8192
 MAX_KEYS_BYTES = 256 * 1024
 LEEWAY_S = 30
 FETCH_TIMEOUT_S = 5.0
 REFETCH_S = 5.0
-TYPES = (None, "JWT", "at+jwt")
-HEADER = frozenset({"alg", "kid", "typ", "x5t", "x5t#S256"})
+ALLOWED_TOKEN_TYPES = (None, "JWT", "at+jwt")
+ALLOWED_HEADER_FIELDS = frozenset({"alg", "kid", "typ", "x5t", "x5t#S256"})
 
 
-class Stranger(Exception):
+class Unauthenticated(Exception):
     """The caller has no token, or none that is good here."""
 
 
-class KeysAway(Exception):
+class KeysUnavailable(Exception):
     """The key set can't be read now, so nobody can be told from anybody."""
 
 
@@ -47,15 +47,15 @@ def fetch(url: str) -> bytes:
         return answer.read(MAX_KEYS_BYTES)
 
 
-class Keys:
-    """The key set at `url`, as far as it is known. `pause_s`: how long it is not read again."""
+class KeySetCache:
+    """The key set at `url`, as far as it is known. `refetch_s`: how long it is not read again."""
 
-    def __init__(self, url: str, *, pause_s: float = REFETCH_S, read: Callable[[str], bytes] = fetch) -> None:
+    def __init__(self, url: str, *, refetch_s: float = REFETCH_S, read: Callable[[str], bytes] = fetch) -> None:
         if not url.startswith(("http://", "https://")):
             raise ValueError(
                 f"{url!r} is no address of a key set; right is, say, http://127.0.0.1/.well-known/jwks.json."
             )
-        self._url, self._pause_s, self._read = url, pause_s, read
+        self._url, self._refetch_s, self._read = url, refetch_s, read
         self._lock = threading.Lock()
         self._keys: dict[str, Key] = {}
         self._read_at = float("-inf")
@@ -63,7 +63,7 @@ class Keys:
     def find(self, kid: str) -> Key | None:
         """The key of this name. Raises KeysAway where none was ever read."""
         with self._lock:
-            if kid not in self._keys and time.monotonic() - self._read_at >= self._pause_s:
+            if kid not in self._keys and time.monotonic() - self._read_at >= self._refetch_s:
                 self._refetch()
             return self._keys.get(kid)
 
@@ -73,14 +73,14 @@ class Keys:
             self._keys = {key.kid: key for key in keys if key.kid and isinstance(key, RSAKey)}
         except (OSError, ValueError, KeyError, TypeError, JoseError):
             if not self._keys:
-                raise KeysAway from None
+                raise KeysUnavailable from None
         self._read_at = time.monotonic()
 
 
 class Authenticator:
     """Knows for whom a token speaks."""
 
-    def __init__(self, keys: Keys, *, issuer: str, audience: str = "headrace") -> None:
+    def __init__(self, keys: KeySetCache, *, issuer: str, audience: str = "headrace") -> None:
         self._keys = keys
         self._rules = jwt.JWTClaimsRegistry(
             leeway=LEEWAY_S,
@@ -93,20 +93,24 @@ class Authenticator:
     def find(self, authorization: str | None) -> Caller:
         """Return who calls with this header. Raises Stranger and KeysAway."""
         scheme, _, token = (authorization or "").partition(" ")
-        if scheme.lower() != "bearer" or not token or len(token) > MAX_TOKEN:
-            raise Stranger
+        if scheme.lower() != "bearer" or not token or len(token) > MAX_TOKEN_CHARACTERS:
+            raise Unauthenticated
         try:
             header = jws.extract_compact(token.encode("ascii")).headers()
-            if set(header) - HEADER or header.get("typ") not in TYPES or not isinstance(header.get("kid"), str):
-                raise Stranger
+            if (
+                set(header) - ALLOWED_HEADER_FIELDS
+                or header.get("typ") not in ALLOWED_TOKEN_TYPES
+                or not isinstance(header.get("kid"), str)
+            ):
+                raise Unauthenticated
             key = self._keys.find(header["kid"])
             if key is None:
-                raise Stranger
+                raise Unauthenticated
             claims = jwt.decode(token, key, algorithms=["RS256"]).claims
             self._rules.validate(claims)
         except (JoseError, ValueError, TypeError, RecursionError):
-            raise Stranger from None
-        tenant, subject = claims.get(TENANT), claims["sub"]
+            raise Unauthenticated from None
+        tenant, subject = claims.get(TENANT_CLAIM), claims["sub"]
         if not isinstance(tenant, str) or not tenant or not isinstance(subject, str):
-            raise Stranger
+            raise Unauthenticated
         return Caller(tenant, subject)

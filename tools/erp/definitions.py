@@ -25,7 +25,7 @@ WAREHOUSE = {
     "pattern": "^[A-Za-z]{2,4}[0-9]{2}$",
 }
 MESSAGE = {"type": "string", "description": "Text of the reminder", "minLength": 1, "maxLength": 2000}
-TOKEN = {"pass_caller_token": True}
+PASS_TOKEN = {"pass_caller_token": True}
 
 
 def definitions(base_url: str) -> list[dict[str, Any]]:
@@ -35,7 +35,7 @@ def definitions(base_url: str) -> list[dict[str, Any]]:
     return [_debt(base), _invoices(base), _shipment(base), _inventory(base), _reminder(base)]
 
 
-def _object(properties: dict[str, Any], *required: str) -> dict[str, Any]:
+def _object_schema(properties: dict[str, Any], *required: str) -> dict[str, Any]:
     return {"type": "object", "properties": properties, "required": [*required], "additionalProperties": False}
 
 
@@ -48,8 +48,8 @@ def _debt(base: str) -> dict[str, Any]:
             "invoices, in VND. Needs the customer's tax code. (Công nợ, dư nợ, nợ quá hạn của khách hàng theo mã số thuế.)"
         ),
         "endpoint": f"{base}/debts/{{tax_code}}",
-        "parameters": _object({"tax_code": TAX_CODE}, "tax_code"),
-        "config": TOKEN,
+        "parameters": _object_schema({"tax_code": TAX_CODE}, "tax_code"),
+        "config": PASS_TOKEN,
         "renderer": {"type": "card", "fields": ["customer", "tax_code", "debt", "overdue", "currency", "as_of"]},
         "priority": 300,
     }
@@ -64,8 +64,8 @@ def _invoices(base: str) -> dict[str, Any]:
             "tax code. (Danh sách hóa đơn, hóa đơn chưa thanh toán của khách hàng.)"
         ),
         "endpoint": f"{base}/invoices",
-        "parameters": _object({"tax_code": TAX_CODE}, "tax_code"),
-        "config": {**TOKEN, "query": {"tax_code": "tax_code"}, "result": "/invoices"},
+        "parameters": _object_schema({"tax_code": TAX_CODE}, "tax_code"),
+        "config": {**PASS_TOKEN, "query": {"tax_code": "tax_code"}, "result": "/invoices"},
         "output_format": "markdown_table",
         "renderer": {
             "type": "table",
@@ -85,8 +85,8 @@ def _shipment(base: str) -> dict[str, Any]:
             "(Tra cứu vận đơn, lô hàng, đơn hàng đang ở đâu, khi nào giao.)"
         ),
         "endpoint": f"{base}/shipments/{{code}}",
-        "parameters": _object({"code": SHIPMENT}, "code"),
-        "config": TOKEN,
+        "parameters": _object_schema({"code": SHIPMENT}, "code"),
+        "config": PASS_TOKEN,
         "renderer": {"type": "card", "fields": ["code", "status", "from", "to", "eta"]},
         "priority": 300,
     }
@@ -102,10 +102,10 @@ def _inventory(base: str) -> dict[str, Any]:
         ),
         "endpoint": f"{base}/inventory",
         "parameters": {
-            **_object({"sku": SKU, "warehouse": WAREHOUSE}),
+            **_object_schema({"sku": SKU, "warehouse": WAREHOUSE}),
             "anyOf": [{"required": ["sku"]}, {"required": ["warehouse"]}],
         },
-        "config": {**TOKEN, "query": {"sku": "sku", "warehouse": "warehouse"}, "result": "/stock"},
+        "config": {**PASS_TOKEN, "query": {"sku": "sku", "warehouse": "warehouse"}, "result": "/stock"},
         "output_format": "markdown_table",
         "renderer": {"type": "table", "fields": ["sku", "name", "warehouse", "on_hand", "available"], "sortable": True},
         "priority": 300,
@@ -121,8 +121,8 @@ def _reminder(base: str) -> dict[str, Any]:
             "customer's tax code and the text. (Gửi nhắc nợ, nhắc thanh toán cho khách hàng.)"
         ),
         "endpoint": f"{base}/reminders",
-        "parameters": _object({"tax_code": TAX_CODE, "message": MESSAGE}, "tax_code", "message"),
-        "config": TOKEN,
+        "parameters": _object_schema({"tax_code": TAX_CODE, "message": MESSAGE}, "tax_code", "message"),
+        "config": PASS_TOKEN,
         "renderer": {"type": "card", "fields": ["number", "tax_code", "message"]},
         "priority": 100,
         "side_effects": True,

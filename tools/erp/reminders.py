@@ -8,10 +8,10 @@ import threading
 from dataclasses import asdict, dataclass
 from typing import Any
 
-MAX_KEPT = 10_000
+MAX_REMINDERS_PER_TENANT = 10_000
 
 
-class KeyReused(Exception):
+class IdempotencyKeyReused(Exception):
     """The same key came with another body."""
 
 
@@ -40,11 +40,11 @@ class Reminders:
             known = self._by_key.get((tenant_id, key)) if key else None
             if known is not None:
                 if (known.tax_code, known.message) != (tax_code, message):
-                    raise KeyReused
+                    raise IdempotencyKeyReused
                 known.calls += 1
                 return asdict(known), False
             sent = self._sent.setdefault(tenant_id, [])
-            if len(sent) >= MAX_KEPT:
+            if len(sent) >= MAX_REMINDERS_PER_TENANT:
                 self._by_key.pop((tenant_id, sent.pop(0).key), None)
             reminder = Reminder((sent[-1].number if sent else 0) + 1, tax_code, message, key)
             sent.append(reminder)

@@ -17,17 +17,17 @@ from typing import Any
 from urllib.parse import parse_qsl, unquote
 
 from tools.erp import books
-from tools.erp.callers import Authenticator, Caller, KeysAway, Stranger
-from tools.erp.reminders import KeyReused, Reminders
+from tools.erp.authenticator import Authenticator, Caller, KeysUnavailable, Unauthenticated
+from tools.erp.reminders import IdempotencyKeyReused, Reminders
 
-MAX_BODY = 16 * 1024
-MAX_DRAINED = 1024 * 1024
+MAX_BODY_BYTES = 16 * 1024
+MAX_DISCARDED_BYTES = 1024 * 1024
 """What is read of a body that is too large: who still writes when the connection closes may not see the answer."""
 
 MAX_MESSAGE = 2000
 IDLE_S = 30.0
 TAX_CODE = re.compile(r"[0-9]{10}(-[0-9]{3})?")
-KEY = re.compile(r"[\x21-\x7e]{1,255}")
+IDEMPOTENCY_KEY = re.compile(r"[\x21-\x7e]{1,255}")
 
 TITLES = {
     400: "Wrong request",
@@ -53,8 +53,8 @@ class Erp(ThreadingHTTPServer):
 
     daemon_threads = True
 
-    def __init__(self, callers: Authenticator, *, port: int, host: str = "127.0.0.1") -> None:
-        self.callers, self.reminders = callers, Reminders()
+    def __init__(self, authenticator: Authenticator, *, port: int, host: str = "127.0.0.1") -> None:
+        self.authenticator, self.reminders = authenticator, Reminders()
         super().__init__((host, port), _Handler)
 
     @property
@@ -74,69 +74,69 @@ class _Handler(BaseHTTPRequestHandler):
         return self.server
 
     def do_GET(self) -> None:
-        self._answer("GET")
+        self._handle("GET")
 
     def do_POST(self) -> None:
-        self._answer("POST")
+        self._handle("POST")
 
     def log_message(self, format: str, *args: Any) -> None:
         """Addresses hold tax codes, so requests are not logged."""
 
-    def _answer(self, method: str) -> None:
+    def _handle(self, method: str) -> None:
         try:
-            body = self._body()
+            body = self._read_body()
             path, _, query = self.path.partition("?")
             if (method, path) == ("GET", "/health"):
                 return self._send(200, {"status": "ok"})
-            caller = self._erp.callers.find(self.headers.get("Authorization"))
+            caller = self._erp.authenticator.find(self.headers.get("Authorization"))
             steps = [unquote(step) for step in path.strip("/").split("/")]
-            status, found = self._find(method, steps, dict(parse_qsl(query)), body, caller)
+            status, found = self._route(method, steps, dict(parse_qsl(query)), body, caller)
             self._send(status, found)
-        except Stranger:
+        except Unauthenticated:
             self._problem(Problem(401, "Send a valid access token as `Authorization: Bearer …`."))
-        except KeysAway:
+        except KeysUnavailable:
             self._problem(Problem(503, "The keys that tokens are checked with can't be read; try again later."))
         except Problem as problem:
             self._problem(problem)
 
-    def _find(
+    def _route(
         self, method: str, steps: list[str], query: dict[str, str], body: bytes, caller: Caller
     ) -> tuple[int, Any]:
         if steps == ["reminders"]:
             if method == "POST":
-                return self._remind(body, caller)
+                return self._send_reminder(body, caller)
             return 200, {"reminders": self._erp.reminders.list(caller.tenant_id)}
         if method != "GET":
             raise Problem(405, "Only /reminders takes a POST.")
-        return 200, _read(steps, query)
+        return 200, _look_up(steps, query)
 
-    def _remind(self, body: bytes, caller: Caller) -> tuple[int, Any]:
+    def _send_reminder(self, body: bytes, caller: Caller) -> tuple[int, Any]:
         try:
-            asked = json.loads(body)
+            reminder_request = json.loads(body)
         except (ValueError, RecursionError):
             raise Problem(400, "The body is not JSON.") from None
-        match asked:
+        match reminder_request:
             case {"tax_code": str(code), "message": str(message), **rest} if (
                 not rest and 0 < len(message) <= MAX_MESSAGE
             ):
-                code = _customer({"tax_code": code})
+                code = _known_customer({"tax_code": code})
             case _:
                 raise Problem(400, f"Send tax_code and message (1 to {MAX_MESSAGE} characters), and nothing else.")
         key = self.headers.get("Idempotency-Key", "")
-        if key and not KEY.fullmatch(key):
+        if key and not IDEMPOTENCY_KEY.fullmatch(key):
             raise Problem(400, "Idempotency-Key must have 1 to 255 visible characters.")
         try:
             reminder, new = self._erp.reminders.send(caller.tenant_id, code, message, key)
-        except KeyReused:
+        except IdempotencyKeyReused:
             raise Problem(409, "This Idempotency-Key came with another reminder before.") from None
         return (201 if new else 200), reminder
 
-    def _body(self) -> bytes:
+    def _read_body(self) -> bytes:
         length = self.headers.get("Content-Length", "0")
-        if "Transfer-Encoding" in self.headers or not length.isdigit() or int(length[:10]) > MAX_BODY:
+        if "Transfer-Encoding" in self.headers or not length.isdigit() or int(length[:10]) > MAX_BODY_BYTES:
             self.close_connection = True
-            self.rfile.read(min(int(length[:10]), MAX_DRAINED) if length.isdigit() else 0)
-            raise Problem(413, f"Send a body with its Content-Length, of {MAX_BODY:,} bytes at most.")
+            self.rfile.read(min(int(length[:10]), MAX_DISCARDED_BYTES) if length.isdigit() else 0)
+            raise Problem(413, f"Send a body with its Content-Length, of {MAX_BODY_BYTES:,} bytes at most.")
         return self.rfile.read(int(length))
 
     def _send(self, status: int, body: Any, content_type: str = "application/json") -> None:
@@ -156,42 +156,42 @@ class _Handler(BaseHTTPRequestHandler):
         self._send(problem.status, body, "application/problem+json")
 
 
-def _read(steps: list[str], query: dict[str, str]) -> dict[str, Any]:
+def _look_up(steps: list[str], query: dict[str, str]) -> dict[str, Any]:
     """What a GET finds in the books. Raises Problem."""
     match steps:
         case ["debts", code]:
-            return _must(books.find_debt(_tax_code(code)), "customer")
+            return _require_found(books.find_debt(_valid_tax_code(code)), "customer")
         case ["shipments", code]:
-            return _must(books.find_shipment(code), "shipment")
+            return _require_found(books.find_shipment(code), "shipment")
         case ["invoices"]:
-            return {"invoices": books.list_invoices(_customer(query))}
+            return {"invoices": books.list_invoices(_known_customer(query))}
         case ["shipments"]:
-            return {"shipments": books.list_shipments(_customer(query))}
+            return {"shipments": books.list_shipments(_known_customer(query))}
         case ["inventory"]:
-            return {"stock": _stock(query)}
+            return {"stock": _list_stock(query)}
     raise Problem(404, "There is no such address.")
 
 
-def _tax_code(code: str) -> str:
+def _valid_tax_code(code: str) -> str:
     if not TAX_CODE.fullmatch(code):
         raise Problem(400, "tax_code (MST) has 10 digits, or 10 and -3, such as 0104985841.")
     return code
 
 
-def _customer(query: dict[str, str]) -> str:
-    code = _tax_code(query.get("tax_code", ""))
-    _must(books.find_customer(code), "customer")
+def _known_customer(query: dict[str, str]) -> str:
+    code = _valid_tax_code(query.get("tax_code", ""))
+    _require_found(books.find_customer(code), "customer")
     return code
 
 
-def _stock(query: dict[str, str]) -> list[dict[str, Any]]:
+def _list_stock(query: dict[str, str]) -> list[dict[str, Any]]:
     sku, warehouse = query.get("sku", ""), query.get("warehouse", "")
     if not sku and not warehouse:
         raise Problem(400, "Name a sku or a warehouse.")
     return books.list_stock(sku, warehouse)
 
 
-def _must(found: dict[str, Any] | None, what: str) -> dict[str, Any]:
+def _require_found(found: dict[str, Any] | None, what: str) -> dict[str, Any]:
     if found is None:
         raise Problem(404, f"There is no such {what}.")
     return found

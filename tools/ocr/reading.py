@@ -14,7 +14,7 @@ from tools.errors import ToolBadArguments, ToolTooLarge
 
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF", "GIF")
 MAX_PIXELS = 40_000_000
-MAX_SIDE = 2_400
+MAX_SIDE_PIXELS = 2_400
 """Larger images are made smaller first: a letter of a scanned page still has 20 pixels then."""
 
 ENGINE = RapidOCR(
@@ -22,14 +22,14 @@ ENGINE = RapidOCR(
         "EngineConfig.onnxruntime.intra_op_num_threads": 1,
         "EngineConfig.onnxruntime.inter_op_num_threads": 1,
         "Global.log_level": "critical",
-        "Global.max_side_len": MAX_SIDE,
+        "Global.max_side_len": MAX_SIDE_PIXELS,
     }
 )
 
 
-def answer(question: dict[str, Any], attached: bytes) -> dict[str, Any]:
+def run(request: dict[str, Any], attachment: bytes) -> dict[str, Any]:
     """Return `lines` of `text`, `score` (0 to 1) and `box` (left, top, right, bottom, in pixels of the image as it was)."""
-    image, scale = _opened(attached)
+    image, scale = _open_image(attachment)
     found: Any = ENGINE(numpy.asarray(image)[:, :, ::-1])
     if not found.txts:
         return {"lines": []}
@@ -40,7 +40,7 @@ def answer(question: dict[str, Any], attached: bytes) -> dict[str, Any]:
     return {"lines": lines}
 
 
-def _opened(data: bytes) -> tuple[Image.Image, float]:
+def _open_image(data: bytes) -> tuple[Image.Image, float]:
     """The image upright, in colours, no larger than is read, and how much larger it was."""
     try:
         image = Image.open(io.BytesIO(data), formats=FORMATS)
@@ -48,8 +48,8 @@ def _opened(data: bytes) -> tuple[Image.Image, float]:
             raise Image.DecompressionBombError
         upright = ImageOps.exif_transpose(image)
         width = upright.width
-        upright = _on_white(upright)
-        upright.thumbnail((MAX_SIDE, MAX_SIDE))
+        upright = _flatten_on_white(upright)
+        upright.thumbnail((MAX_SIDE_PIXELS, MAX_SIDE_PIXELS))
     except Image.DecompressionBombError:
         raise ToolTooLarge(f"The image has more than {MAX_PIXELS:,} pixels; make it smaller.") from None
     except (UnidentifiedImageError, OSError, SyntaxError, ValueError):
@@ -59,7 +59,7 @@ def _opened(data: bytes) -> tuple[Image.Image, float]:
     return upright, width / upright.width
 
 
-def _on_white(image: Image.Image) -> Image.Image:
+def _flatten_on_white(image: Image.Image) -> Image.Image:
     """What is transparent becomes white: text is mostly dark."""
     if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
         layer = image.convert("RGBA")

@@ -15,7 +15,7 @@ from graphs.providers.offline.phrases import phrase
 from graphs.providers.offline.results import show
 from graphs.providers.offline.texts import pick
 from graphs.providers.offline.tool_choice import Plan, Tool, listed_tools, plan_calls, read_tools
-from tools.builtin.search_documents import NOTHING_FITS
+from tools.builtin.search_documents import NOTHING_FOUND_BEFORE
 
 _GREETING = re.compile(
     r"^\W*(?:(?:hi|hello|hey|good (?:morning|afternoon|evening)|xin chào|chào)\b|how are you|who are you|what can you do"
@@ -87,7 +87,7 @@ def _said(talk: Conversation, plan: Plan) -> str:
         blocks.append(phrase("ask", talk.question, tool=tool.name, fields=fields))
     if blocks:
         return "\n\n".join(blocks)
-    if NOTHING_FITS in talk.instructions:
+    if NOTHING_FOUND_BEFORE in talk.instructions:
         return phrase("nowhere", talk.question)
     if quotes := pick(talk.question, talk.at_hand):
         return "\n\n".join(f"> {quote}" for quote in quotes)

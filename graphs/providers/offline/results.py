@@ -10,7 +10,7 @@ from graphs.providers.offline.concepts import concepts_of, terms_of
 from graphs.providers.offline.conversation import CalledTool
 from graphs.providers.offline.phrases import phrase
 from graphs.providers.offline.texts import cited, pick
-from tools.builtin.search_documents import NOTHING
+from tools.builtin.search_documents import NO_PASSAGES
 
 ROWS, COLUMNS, FIELDS, LINES = 10, 6, 12, 6
 LONGEST_CELL = 120
@@ -31,7 +31,7 @@ def _shown(question: str, call: CalledTool, *, alone: bool) -> str:
     data = unwrapped(call.data)
     if why := failure(data):
         return phrase("failed", question, tool=label, why=why)
-    body = phrase("nowhere", question) if data == NOTHING else _body(question, data, call.arguments)
+    body = phrase("nowhere", question) if data == NO_PASSAGES else _body(question, data, call.arguments)
     if not body:
         return phrase("empty", question, tool=label)
     return body if alone else f"{phrase('from', question, tool=label)}\n\n{body}"

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from tests.tools.tool_contexts import call, failure, files_of, make_context
-from tools.analysis.groups import answer
+from tools.analysis.groups import run
 from tools.builtin import analyse_data
 from tools.errors import ToolFailed
 
@@ -22,7 +22,7 @@ South;;Chi;
 
 def ask(data: str | bytes, **question: Any) -> dict[str, Any]:
     """The answer as the child computes it, without the child."""
-    return answer(question, data.encode() if isinstance(data, str) else data)
+    return run(question, data.encode() if isinstance(data, str) else data)
 
 
 def records(found: dict[str, Any]) -> list[dict[str, Any]]:

@@ -7,8 +7,8 @@ import pytest
 
 from tests.tools.hostile.formulas import ENDLESS, REFUSED
 from tests.tools.tool_contexts import call, failure
-from tools.algebra.notation import in_python
-from tools.algebra.operations import OPERATIONS, answer
+from tools.algebra.notation import to_python_syntax
+from tools.algebra.operations import OPERATIONS, run
 from tools.builtin import mathematics
 from tools.errors import ToolFailed
 from tools.run_sandboxed import run_sandboxed
@@ -44,7 +44,7 @@ def test_the_tool_offers_what_the_child_can_do() -> None:
     ],
 )
 def test_mathematics_is_exact(question: dict[str, Any], result: str) -> None:
-    assert result == answer(question)["result"]
+    assert result == run(question)["result"]
 
 
 @pytest.mark.parametrize(
@@ -59,7 +59,7 @@ def test_mathematics_is_exact(question: dict[str, Any], result: str) -> None:
     ],
 )
 def test_formulas_are_read_as_people_write_them(written: str, read: str) -> None:
-    assert read == in_python(written, frozenset({"sqrt", "log"}))
+    assert read == to_python_syntax(written, frozenset({"sqrt", "log"}))
 
 
 @pytest.mark.parametrize(
@@ -75,7 +75,7 @@ def test_formulas_are_read_as_people_write_them(written: str, read: str) -> None
 )
 def test_what_is_missing_is_named(question: dict[str, Any], field: str) -> None:
     with pytest.raises(ToolFailed) as caught:
-        answer(question)
+        run(question)
     assert ("tool_bad_arguments", field) == (caught.value.code, caught.value.field)
 
 

@@ -19,12 +19,16 @@ from tools.sandbox import unsupported_reason
 MONTY = make_context()
 SANDBOXED = make_context(settings={"PYTHON_MODE": "jail"})
 NO_SANDBOX = unsupported_reason()
-IN_JAIL = [
+SANDBOX_EXHAUSTION = [
     text for text in EXHAUSTION if text.startswith(("x = [0]", "def f", "while True", "raise", "\x00", "\ud800"))
 ]
 WAYS = [
     pytest.param(MONTY, id="monty"),
-    pytest.param(SANDBOXED, id="sandbox", marks=pytest.mark.skipif(bool(NO_SANDBOX), reason=NO_SANDBOX or "the kernel has no sandbox")),
+    pytest.param(
+        SANDBOXED,
+        id="sandbox",
+        marks=pytest.mark.skipif(bool(NO_SANDBOX), reason=NO_SANDBOX),
+    ),
 ]
 
 
@@ -56,19 +60,19 @@ async def test_what_monty_does_not_have_is_said_with_what_to_do() -> None:
     assert error.message.endswith("Write it without that.")
 
 
-@pytest.mark.skipif(bool(NO_SANDBOX), reason=NO_SANDBOX or "the kernel has no sandbox")
+@pytest.mark.skipif(bool(NO_SANDBOX), reason=NO_SANDBOX)
 async def test_the_sandbox_has_the_whole_standard_library_and_no_packages() -> None:
     threads = "import threading\nt = threading.Thread(target=print, args=('t',))\nt.start()\nt.join()\n"
     assert (
-        "t\n2" == (await call(python.build(), JAIL, code=f"{threads}import statistics\nstatistics.mean([1, 3])")).text
+        "t\n2" == (await call(python.build(), SANDBOXED, code=f"{threads}import statistics\nstatistics.mean([1, 3])")).text
     )
-    assert "ModuleNotFoundError" in (await failure(python.build(), JAIL, code="import sympy")).message
-    assert "ModuleNotFoundError" in (await failure(python.build(), JAIL, code="import schema")).message
+    assert "ModuleNotFoundError" in (await failure(python.build(), SANDBOXED, code="import sympy")).message
+    assert "ModuleNotFoundError" in (await failure(python.build(), SANDBOXED, code="import schema")).message
 
 
 async def test_without_a_sandbox_the_opt_in_is_refused_and_nothing_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(python, "unsupported_reason", lambda: "The Python sandbox needs Linux on x86-64.")
-    error = await failure(python.build(), JAIL, code="print(1)")
+    error = await failure(python.build(), SANDBOXED, code="print(1)")
     assert ("tool_refused", True) == (error.code, error.message.startswith("The Python sandbox needs Linux"))
 
 
@@ -117,7 +121,7 @@ async def outcomes(context, programs: list[str], around: Surroundings, port: int
 @pytest.mark.parametrize("context", WAYS)
 async def test_hostile_programs_reach_nothing(context, surroundings: Surroundings) -> None:
     before = surroundings.state()
-    programs = [*REACHING, *(EXHAUSTION if context is MONTY else IN_JAIL)]
+    programs = [*REACHING, *(EXHAUSTION if context is MONTY else SANDBOX_EXHAUSTION)]
     async with Trap().listening() as trap:
         found = await outcomes(context, programs, surroundings, trap.port, 1.0)
         connections = trap.connections
@@ -134,9 +138,9 @@ async def test_programs_that_never_end_are_ended(surroundings: Surroundings) -> 
     assert sum(text.startswith("tool_timeout") for text in found) >= 4
 
 
-@pytest.mark.skipif(bool(NO_SANDBOX), reason=NO_SANDBOX or "the kernel has no sandbox")
+@pytest.mark.skipif(bool(NO_SANDBOX), reason=NO_SANDBOX)
 async def test_programs_that_never_end_are_ended_in_the_sandbox(surroundings: Surroundings) -> None:
-    found = await outcomes(JAIL, [ENDLESS[0], ENDLESS[-1]], surroundings, 1, 0.3)
+    found = await outcomes(SANDBOXED, [ENDLESS[0], ENDLESS[-1]], surroundings, 1, 0.3)
     assert ["tool_timeout"] * 2 == [text.partition(":")[0] for text in found]
 
 
@@ -162,18 +166,18 @@ BARRED = [
 ]
 
 
-@pytest.mark.skipif(bool(NO_SANDBOX), reason=NO_SANDBOX or "the kernel has no sandbox")
+@pytest.mark.skipif(bool(NO_SANDBOX), reason=NO_SANDBOX)
 async def test_the_kernel_says_no_to_each_of_what_is_barred() -> None:
     lines = [
         f"try:\n    {line}\n    print({line!r})\nexcept (PermissionError, ValueError):\n    pass" for line in BARRED
     ]
-    result = await call(python.build(), JAIL, code="\n".join(["import os, socket, resource", *lines, "print('end')"]))
+    result = await call(python.build(), SANDBOXED, code="\n".join(["import os, socket, resource", *lines, "print('end')"]))
     assert "end" == result.text
 
 
-@pytest.mark.skipif(bool(NO_SANDBOX), reason=NO_SANDBOX or "the kernel has no sandbox")
+@pytest.mark.skipif(bool(NO_SANDBOX), reason=NO_SANDBOX)
 async def test_a_cancelled_program_leaves_no_process_behind() -> None:
-    run = asyncio.ensure_future(call(python.build(30.0), JAIL, code="while True: pass"))
+    run = asyncio.ensure_future(call(python.build(30.0), SANDBOXED, code="while True: pass"))
     async with asyncio.timeout(PATIENCE_S):
         while not (children := _children()):
             await asyncio.sleep(0.01)

@@ -51,11 +51,11 @@ HOSTILE = {
 def inspect_all(question: dict[str, object], attached: bytes) -> list[str]:
     """Runs in the child: the code of each hostile image's error, one start for all of them."""
     from tools.errors import ToolFailed
-    from tools.ocr.reading import answer
+    from tools.ocr.reading import run
 
     def outcome(image: bytes) -> str:
         try:
-            return str(answer({}, image))
+            return str(run({}, image))
         except ToolFailed as error:
             return error.code
 

@@ -85,7 +85,7 @@ async def test_a_search_that_nobody_answers_is_unavailable(
     ],
 )
 def test_only_links_to_pages_are_shown(link: str, leads_to: str) -> None:
-    assert leads_to == web_search.page_address(link)
+    assert leads_to == web_search.page_url(link)
 
 
 async def test_wikipedia_keeps_the_order_of_the_search(services: WebServices) -> None:

@@ -27,7 +27,7 @@ from tools.configured import ToolDefinition, build_tool, check_definition
 from tools.contract import Tool
 from tools.egress import EgressPolicy
 from tools.erp import books
-from tools.erp.callers import Authenticator, Keys
+from tools.erp.callers import Authenticator, KeySetCache
 from tools.erp.definitions import definitions
 from tools.erp.service import Erp
 from tools.errors import ToolBadArguments, ToolFailed, ToolRefused
@@ -60,12 +60,12 @@ def source() -> KeySource:
 
 @pytest.fixture
 def erp(source: KeySource) -> Iterator[Erp]:
-    with serving(Keys("http://keys.example/jwks", pause_s=0, read=source.read)) as server:
+    with serving(KeySetCache("http://keys.example/jwks", pause_s=0, read=source.read)) as server:
         yield server
 
 
 @contextmanager
-def serving(keys: Keys) -> Iterator[Erp]:
+def serving(keys: KeySetCache) -> Iterator[Erp]:
     with Erp(Authenticator(keys, issuer=ISSUER), port=0) as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
@@ -217,7 +217,7 @@ async def test_without_any_keys_the_erp_says_that_it_can_not_tell(http: httpx2.A
 
 
 def test_unknown_keys_do_not_have_the_set_fetched_for_each_request(source: KeySource) -> None:
-    keys = Keys("http://keys.example/jwks", pause_s=3600, read=source.read)
+    keys = KeySetCache("http://keys.example/jwks", pause_s=3600, read=source.read)
     assert [None] * 50 == [keys.find(f"unknown-{number}") for number in range(50)]
     assert 1 == source.reads
 

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from tools.algebra.operations import answer
+from tools.algebra.operations import run
 from tools.errors import ToolFailed
 
 REFUSED = [
@@ -65,6 +65,6 @@ def refuse_all(question: dict[str, Any], attached: bytes) -> list[str]:
 
 def _outcome(operation: str, expression: str) -> str:
     try:
-        return answer({"operation": operation, "expression": expression})["result"]
+        return run({"operation": operation, "expression": expression})["result"]
     except ToolFailed as error:
         return error.code

@@ -28,11 +28,11 @@ class Scanner:
     def read(self, picture: bytes) -> list[str]:
         """Return the paragraphs in a picture (PNG, JPEG, BMP …), from top to bottom; none where no text is found. Raises
         Unreadable: damaged, too_large."""
-        from tools.ocr.reading import answer  # its models take a second to load, and most files need none
+        from tools.ocr.reading import run  # its models take a second to load, and most files need none
 
         self._left -= 1
         try:
-            return paragraphs_of(answer({}, picture)["lines"])
+            return paragraphs_of(run({}, picture)["lines"])
         except ToolTooLarge as error:
             raise Unreadable("too_large", error.message) from error
         except ToolBadArguments as error:
