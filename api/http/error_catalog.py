@@ -131,7 +131,7 @@ CATALOG: dict[str, ErrorDoc] = {
     "encrypted": ErrorDoc(
         "The file needs a password", "The file is protected with a password; remove it and upload again."
     ),
-    "unsupported": ErrorDoc("The type of the file is not read", "This is a program and no document."),
+    "unsupported": ErrorDoc("The type of the file is not read", "This is a program, not a document."),
     "mislabelled": ErrorDoc(
         "The file is not of the type that its name says", "The name ends in .pdf, but that is not what the file is."
     ),

@@ -77,7 +77,11 @@ def _source_messages(run: AgentRun) -> list[Message]:
     """The retrieved passages, if the chat named collections."""
     if run.sources is None:
         return []
-    found = PASSAGES_PROMPT.format(passages=wrap_as_data(format_passages(run.sources))) if run.sources else NOTHING_FOUND_BEFORE
+    found = (
+        PASSAGES_PROMPT.format(passages=wrap_as_data(format_passages(run.sources)))
+        if run.sources
+        else NOTHING_FOUND_BEFORE
+    )
     return [Message.of("system", found)]
 
 

@@ -14,7 +14,7 @@ from tests.bench.bed import Bed
 from tests.bench.measurement import Line, Measurement
 from tests.bench.plan import Plan
 from tools.documents.blocks import Block
-from tools.documents.chunking import ChunkSettings, cut
+from tools.documents.chunking import ChunkSettings, chunk_blocks
 
 WORDS = (
     "the mill wheel turns slowly while water from river passes sluice gate and channel under old stone bridge where workers "
@@ -43,7 +43,7 @@ async def measure_ingestion(bed: Bed, plan: Plan) -> Measurement:
     texts = [
         chunk.text
         for file in thirds[0]
-        for chunk in cut([Block("text", p) for p in file.split("\n\n")], ChunkSettings())
+        for chunk in chunk_blocks([Block("text", p) for p in file.split("\n\n")], ChunkSettings())
     ]
     engine = MiniLM()
     await engine.embed(["warm"])

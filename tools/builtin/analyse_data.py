@@ -74,7 +74,7 @@ async def analyse(time_s: int, arguments: dict[str, Any], context: ToolContext) 
     if len(data) > MAX_BYTES:
         raise ToolTooLarge(f"The data is larger than {MAX_BYTES:,} bytes; send a part of it.")
     request = {name: value for name, value in arguments.items() if name not in ("data", "file_id")}
-    found = await run_sandboxed("tools.analysis.groups:run", request, data, time_s=time_s)
+    found = await run_sandboxed("tools.analysis.aggregation:run", request, data, time_s=time_s)
     columns, rows = found["columns"], found["rows"]
     lines = [
         json.dumps(dict(zip(columns, row, strict=True)), ensure_ascii=False, separators=(",", ":")) for row in rows

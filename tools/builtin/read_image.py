@@ -51,7 +51,7 @@ async def read_text(image: bytes, *, time_s: int = TIME_S) -> ToolResult:
         raise ToolUnavailable("Images can't be read here: the rapidocr that is installed came without its models.")
     if len(image) > MAX_BYTES:
         raise ToolTooLarge(f"The image is larger than {MAX_BYTES:,} bytes; make it smaller.")
-    found = await run_sandboxed("tools.ocr.reading:run", {}, image, time_s=time_s, megabytes=MEGABYTES)
+    found = await run_sandboxed("tools.ocr.recognition:run", {}, image, time_s=time_s, megabytes=MEGABYTES)
     text = "\n".join(line["text"] for line in found["lines"])
     return ToolResult(text or "No text was found in the image.", found)
 

@@ -14,8 +14,8 @@
 A new kind is one file and one line in `kinds.py`.
 """
 
-from tools.configured.building import build_tool
-from tools.configured.checking import check_definition
+from tools.configured.build import build_tool
 from tools.configured.definition import ToolDefinition
+from tools.configured.validation import check_definition
 
 __all__ = ["ToolDefinition", "build_tool", "check_definition"]

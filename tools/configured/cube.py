@@ -14,7 +14,7 @@ from msgspec import Meta
 from schema.errors import InputError
 from tools.configured.cube_query import cube_query, query_parameters
 from tools.configured.definition import ToolDefinition, any_object
-from tools.configured.kind import RunTool, Secrets, KindSpec, check_names, read_config
+from tools.configured.kind import KindSpec, RunTool, Secrets, check_names, read_config
 from tools.configured.templates import check_template, fill_template, placeholder_names
 from tools.configured.web_calls import WebCall, WebConfig, build_call, check_web_config
 from tools.contract import ToolContext, ToolResult

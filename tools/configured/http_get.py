@@ -5,10 +5,10 @@ the path goes into the query under its own name. What never changes may stand in
 from typing import Any
 
 from schema.errors import InputError
-from tools.configured.answers import to_tool_result
 from tools.configured.definition import ToolDefinition
 from tools.configured.endpoints import Endpoint
-from tools.configured.kind import RunTool, Secrets, KindSpec, check_names, read_config
+from tools.configured.kind import KindSpec, RunTool, Secrets, check_names, read_config
+from tools.configured.responses import to_tool_result
 from tools.configured.templates import as_text
 from tools.configured.web_calls import WebConfig, build_call, check_web_config
 from tools.contract import ToolContext, ToolResult

@@ -6,10 +6,10 @@ from typing import Any
 
 import msgspec
 
-from tools.configured.answers import to_tool_result
 from tools.configured.definition import ToolDefinition
 from tools.configured.http_get import check_query, query_pairs
-from tools.configured.kind import RunTool, Secrets, KindSpec, check_names, read_config
+from tools.configured.kind import KindSpec, RunTool, Secrets, check_names, read_config
+from tools.configured.responses import to_tool_result
 from tools.configured.templates import check_template, fill_template, placeholder_names
 from tools.configured.web_calls import WebConfig, build_call, check_web_config, idempotency_header
 from tools.contract import ToolContext, ToolResult

@@ -9,9 +9,9 @@ from msgspec import Meta
 
 from schema.errors import InputError
 from tools.builtin.read_image import TIME_S, read_text
-from tools.configured.answers import to_tool_result
 from tools.configured.definition import ToolDefinition, any_object
-from tools.configured.kind import RunTool, Secrets, KindSpec, check_names, read_config
+from tools.configured.kind import KindSpec, RunTool, Secrets, check_names, read_config
+from tools.configured.responses import to_tool_result
 from tools.configured.web_calls import WebConfig, build_call, check_web_config
 from tools.contract import ToolContext, ToolResult
 from tools.egress import EgressPolicy

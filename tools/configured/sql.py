@@ -13,7 +13,7 @@ from msgspec import Meta
 
 from schema.errors import InputError
 from tools.configured.definition import ToolDefinition, any_object
-from tools.configured.kind import RunTool, Secrets, KindSpec, check_names, read_config
+from tools.configured.kind import KindSpec, RunTool, Secrets, check_names, read_config
 from tools.contract import ToolContext, ToolResult
 from tools.egress import EgressPolicy
 from tools.errors import ToolBadArguments, ToolRefused, ToolUnavailable

@@ -17,7 +17,6 @@ import msgspec
 
 from schema.errors import InputError
 from tools.arguments import is_too_deep
-from tools.configured.answers import check_pointer, resolve_pointer
 from tools.configured.definition import ToolDefinition
 from tools.configured.endpoints import Endpoint, check_egress, parse_endpoint
 from tools.configured.headers import (
@@ -28,6 +27,7 @@ from tools.configured.headers import (
     redact,
 )
 from tools.configured.kind import Secrets
+from tools.configured.responses import check_pointer, resolve_pointer
 from tools.configured.templates import reject_lone_surrogates
 from tools.contract import ToolContext
 from tools.egress import EgressPolicy

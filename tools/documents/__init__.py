@@ -1,2 +1,2 @@
-"""Documents: which files can be read (`media_types.py`), what stands in them (`formats/`), and how that is cut into passages
-(`chunking.py`). Hostile files are the ordinary case: they are opened in a child that can do nothing else (`reader.py`)."""
+"""Documents: which files are supported (`media_types.py`), what is in them (`formats/`), and how that is split into chunks
+(`chunking.py`). Every file is treated as hostile: it is opened in a sandboxed child process (`reader_pool.py`)."""

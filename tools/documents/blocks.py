@@ -9,7 +9,7 @@ BlockKind = Literal["heading", "text", "list", "table", "code"]
 @dataclass(frozen=True, slots=True)
 class Block:
     """A piece of a document that belongs together. `page` counts from 1 (a slide, a sheet's number); None where the format
-    has no pages. `level` is a heading's, from 1. A table's text is Markdown, its first row the head."""
+    has no pages. `level` is a heading's, from 1. A table's text is Markdown with a header row."""
 
     kind: BlockKind
     text: str
@@ -19,8 +19,8 @@ class Block:
 
 @dataclass(frozen=True, slots=True)
 class ReadBlocks:
-    """A file as its reader understood it. `pages` None: the format has none. `notes`: what was left out, and why, in sentences
-    for the person who uploaded it ("Pages 51 to 80 hold only pictures; text was looked for in the first 50.")."""
+    """The content of a file. `pages` is None for formats without pages. `notes` tell the uploader what was left out and why
+    ("Pages 51 to 80 contain only images; only the first 50 were searched for text.")."""
 
     blocks: list[Block]
     title: str = ""
@@ -31,16 +31,16 @@ class ReadBlocks:
 class Unreadable(Exception):
     """A file that can't be read, with a stable `code` and a sentence for the person who uploaded it.
 
-    empty               nothing in it, or nothing but space
+    empty               no content, or only whitespace
     damaged             truncated, or not what it says it is
     encrypted           needs a password
-    unsupported         of a type that is not read here
-    mislabelled         its bytes are of another type than its name says
-    too_large           more bytes, pages, characters, entries or pixels than are read
-    bomb                unpacks to far more than it is
+    unsupported         of a type that is not supported
+    mislabelled         its content is not of the type that its name says
+    too_large           too many bytes, pages, characters, entries or pixels
+    bomb                unpacks to many times its size
     took_too_long       time ran out
     needs_too_much      memory ran out
-    no_text             pictures only, and no text was found in them
+    no_text             only images, and no text was found in them
     """
 
     def __init__(self, code: str, message: str) -> None:

@@ -1,22 +1,22 @@
-"""Where a text may be cut: after sentences, at spaces, between letters. All of it looks at a window of the text only, and takes
-time in proportion to that window.
+"""Finds where text may be cut: after sentences, at whitespace, between graphemes. Every function looks only at a window of the
+text, in time linear in that window.
 
-Positions are those of Python's strings: a cut at `p` is between `text[p - 1]` and `text[p]`.
+Positions are string indices: a cut at `p` falls between `text[p - 1]` and `text[p]`.
 """
 
 import re
 import unicodedata
 from collections.abc import Iterator
 
-_CLOSING = "\"'”’»)\\]"
+_CLOSING_MARKS = "\"'”’»)\\]"
 _SENTENCE_END = re.compile(
-    rf"(?<=[.!?…।؟۔])[{_CLOSING}]{{0,3}}(?=\s)"  # these need a space after them: 3.14, example.com
+    rf"(?<=[.!?…।؟۔])[{_CLOSING_MARKS}]{{0,3}}(?=\s)"  # these need a space after them: 3.14, example.com
     r"|[。！？；｡][”’」』）】》]{0,3}"  # these don't
     r"|\n(?=\n)"
 )
 _WORD_BEFORE = re.compile(r"[^\W_]+(?:\.[^\W_]+){0,3}\Z")
 _NOT_SPACE = re.compile(r"\S")
-_LONGEST_ABBREVIATION = 12
+_MAX_ABBREVIATION_LENGTH = 12
 
 _ABBREVIATIONS = (
     "mr mrs ms dr prof st jr sr vs no nos nr fig figs eq vol ed eds al inc ltd co corp dept est approx ca cf pp sec ch art "
@@ -25,12 +25,12 @@ _ABBREVIATIONS = (
     "tp ts ths pgs gs bs ks tt ubnd"
 )
 ABBREVIATIONS = frozenset(_ABBREVIATIONS.split())
-"""Words that a full stop follows without ending the sentence, in English, German and Vietnamese, as far as they are common."""
+"""Common abbreviations (English, German, Vietnamese) whose full stop does not end a sentence."""
 
-_STICKS_TO_NEXT = frozenset("เแโใไ\u200d")
+_JOINS_NEXT = frozenset("เแโใไ\u200d")
 """Thai vowels that are written before their consonant; the zero-width joiner."""
 
-_STICKS_TO_LAST = frozenset("\u200d\u0e33\u0eb3")
+_JOINS_PREVIOUS = frozenset("\u200d\u0e33\u0eb3")
 
 
 def sentence_ends(text: str, low: int, high: int) -> Iterator[int]:
@@ -49,8 +49,8 @@ def last_sentence_end(text: str, low: int, high: int) -> int | None:
 
 
 def last_space(text: str, low: int, high: int) -> int | None:
-    """The last position from `low` to `high` at which white space stands, or before which a CJK comma does. The end of a line
-    wins over spaces when it is in the last half."""
+    """The last position from `low` to `high` that holds whitespace or follows a CJK comma. A line end in the second half of the
+    window is preferred to other spaces."""
     line = text.rfind("\n", (low + high) // 2, high + 1)
     if line >= 0:
         return line
@@ -61,7 +61,7 @@ def last_space(text: str, low: int, high: int) -> int | None:
 
 
 def word_start(text: str, low: int, high: int) -> int | None:
-    """The first position from `low` up to, but not with, `high` at which a word begins after white space."""
+    """The first position in `[low, high)` where a word begins after whitespace."""
     spaces = (text.find(space, max(low - 1, 0), high) for space in (" ", "\n", "\t", "\u3000", "\xa0"))
     first = min((space for space in spaces if space >= 0), default=None)
     if first is None:
@@ -71,33 +71,33 @@ def word_start(text: str, low: int, high: int) -> int | None:
 
 
 def skip_space(text: str, low: int, high: int) -> int:
-    """The first position from `low` at which something other than white space stands; `high` when there is none."""
+    """The first position from `low` that is not whitespace; `high` if there is none."""
     found = _NOT_SPACE.search(text, low, high)
     return found.start() if found else high
 
 
-def whole_letter(text: str, low: int, high: int) -> int:
-    """The last position after `low`, up to `high`, that is not inside of what a reader takes for one letter; `high` when
-    there is none (a letter with a thousand marks)."""
+def last_grapheme_boundary(text: str, low: int, high: int) -> int:
+    """The last position in `(low, high]` that does not split a grapheme; `high` if there is none (a letter with a thousand
+    combining marks)."""
     for position in range(high, low, -1):
-        if not _is_inside(text, position):
+        if not _is_inside_grapheme(text, position):
             return position
     return high
 
 
-def next_letter(text: str, low: int, high: int) -> int:
-    """The first position from `low` that is not inside of a letter; `high` when there is none before."""
-    return next((position for position in range(low, high) if not _is_inside(text, position)), high)
+def next_grapheme_boundary(text: str, low: int, high: int) -> int:
+    """The first position in `[low, high)` that does not split a grapheme; `high` if there is none."""
+    return next((position for position in range(low, high) if not _is_inside_grapheme(text, position)), high)
 
 
-def _is_inside(text: str, position: int) -> bool:
-    """Whether a letter with its marks, an emoji of several parts, a flag, or a Hangul syllable goes on at `position`."""
+def _is_inside_grapheme(text: str, position: int) -> bool:
+    """Whether `position` splits a letter from its combining marks, an emoji sequence, a flag, or a Hangul syllable."""
     if not 0 < position < len(text):
         return False
     before, after = text[position - 1], text[position]
     if after < "\u0300":
         return before == "\r" and after == "\n"
-    if before in _STICKS_TO_NEXT or after in _STICKS_TO_LAST or unicodedata.category(after).startswith("M"):
+    if before in _JOINS_NEXT or after in _JOINS_PREVIOUS or unicodedata.category(after).startswith("M"):
         return True
     if "\U0001f3fb" <= after <= "\U0001f3ff" or "\u1160" <= after <= "\u11ff":  # skin tones; Hangul vowels and finals
         return True
@@ -109,22 +109,22 @@ def _is_flag(letter: str) -> bool:
 
 
 def _flags_before(text: str, position: int) -> int:
-    """How many halves of flags stand right before: an odd number means that one flag is unfinished. Looks at 64 at most."""
+    """How many regional indicators come right before; an odd number means an unfinished flag. Looks back 64 at most."""
     count = 0
     while count < min(position, 64) and _is_flag(text[position - 1 - count]):
         count += 1
     return count
 
 
-def _is_abbreviation(text: str, stop: int) -> bool:
-    """Whether the full stop before `stop` ends a word and not a sentence: "Dr. Lan", "J. Smith", "1. First", "etc. and"."""
-    if stop < 1 or text[stop - 1] != ".":
+def _is_abbreviation(text: str, end: int) -> bool:
+    """Whether the full stop before `end` ends a word and not a sentence: "Dr. Lan", "J. Smith", "1. First", "etc. and"."""
+    if end < 1 or text[end - 1] != ".":
         return False
-    after = text[skip_space(text, stop, min(stop + 3, len(text))) : stop + 4][:1]
+    after = text[skip_space(text, end, min(end + 3, len(text))) : end + 4][:1]
     if after.islower():
         return True
-    begin = max(stop - 1 - _LONGEST_ABBREVIATION, 0)
-    found = _WORD_BEFORE.search(text[begin : stop - 1])
+    begin = max(end - 1 - _MAX_ABBREVIATION_LENGTH, 0)
+    found = _WORD_BEFORE.search(text[begin : end - 1])
     if not found:
         return False
     word = found.group()

@@ -1,19 +1,19 @@
-"""Cuts the blocks of a document into passages ("chunks") of about the same size, at its structure first.
+"""Splits the blocks of a document into chunks of similar size, along its structure where possible.
 
-    a heading                begins a chunk, and is in the heading path of what follows
-    a page                   begins a chunk, unless only headings stand above it
+    a heading                starts a chunk, and is part of the heading path of what follows
+    a page                   starts a chunk, unless only headings precede it
     paragraphs               are packed up to the size; one that is too long is cut after sentences, else at spaces, else
-                             between letters
-    a table                  stays whole when it fits (with the heading above it), else is cut between rows, its head repeated
-    code                     stays whole when it fits, else is cut between lines
-    overlap                  is whole sentences, else whole words, of the same section; never rows of a table
+                             between graphemes
+    a table                  stays whole if it fits (with the heading above it), else is cut between rows, repeating its header
+    code                     stays whole if it fits, else is cut between lines
+    overlap                  is whole sentences, else whole words, of the same section; never table rows
 
-The rule of spans, for the document's text (`document_text`) and a chunk:
+How a chunk's span relates to the document's text (`document_text`):
 
-    chunk.text == text[chunk.start : chunk.end]                               ordinarily
-    chunk.text == head + "\\n" + text[chunk.start : chunk.end]                 where the chunk begins in the midst of a table
+    chunk.text == text[chunk.start : chunk.end]                               normally
+    chunk.text == head + "\\n" + text[chunk.start : chunk.end]                 if the chunk starts in the middle of a table
 
-Either way it has at most `settings.characters` characters; a head of more than half of that is not repeated. Time is
+Either way it has at most `settings.characters` characters; a header longer than half of that is not repeated. Time is
 linear in the length of the text.
 """
 
@@ -26,34 +26,34 @@ import msgspec
 from schema.errors import InputError
 from tools.documents.blocks import Block
 from tools.documents.boundaries import (
+    last_grapheme_boundary,
     last_sentence_end,
     last_space,
-    next_letter,
+    next_grapheme_boundary,
     sentence_ends,
     skip_space,
-    whole_letter,
     word_start,
 )
 
-BETWEEN = "\n\n"
-LEAST, MOST = 200, 8000
-LEVELS = 9
+BLOCK_SEPARATOR = "\n\n"
+MIN_CHARACTERS, MAX_CHARACTERS = 200, 8000
+MAX_LEVELS = 9
 MAX_HEADING = 200
-"""Characters of one heading in a path; longer ones are cut there, not in the text."""
+"""Longer headings are shortened in the heading path, not in the text."""
 
 
 class ChunkSettings(msgspec.Struct, frozen=True):
-    """How a collection's documents are cut. `characters`: the longest that a chunk may be; `overlap`: how many of the
-    characters before it a chunk may repeat. Raises InputError for what can't be."""
+    """How a collection's documents are split. `characters`: the maximum length of a chunk; `overlap`: how many of the preceding
+    characters a chunk may repeat. Raises InputError for values out of range."""
 
     characters: int = 1000
     overlap: int = 200
 
     def __post_init__(self) -> None:
-        if not LEAST <= self.characters <= MOST:
-            raise InputError(f"Chunks have {LEAST} to {MOST:,} characters.", field="characters")
+        if not MIN_CHARACTERS <= self.characters <= MAX_CHARACTERS:
+            raise InputError(f"characters must be between {MIN_CHARACTERS} and {MAX_CHARACTERS:,}.", field="characters")
         if not 0 <= self.overlap < self.characters / 2:
-            raise InputError("The overlap is 0 or more, and less than half of the chunk's characters.", field="overlap")
+            raise InputError("overlap must be at least 0 and less than half of characters.", field="overlap")
 
 
 class Chunk(msgspec.Struct, frozen=True):
@@ -70,11 +70,11 @@ class Chunk(msgspec.Struct, frozen=True):
 
 
 def document_text(blocks: Iterable[Block]) -> str:
-    """The text that the spans of chunks count in."""
-    return BETWEEN.join(block.text for block in blocks)
+    """The document's text, which chunk spans index into."""
+    return BLOCK_SEPARATOR.join(block.text for block in blocks)
 
 
-def cut(blocks: Sequence[Block], settings: ChunkSettings) -> list[Chunk]:
+def chunk_blocks(blocks: Sequence[Block], settings: ChunkSettings) -> list[Chunk]:
     """The chunks in reading order. The blocks should be clean (`cleaning.py`)."""
     text, chunks = document_text(blocks), []
     for path, section in _sections(blocks, settings.characters):
@@ -95,8 +95,8 @@ def cut(blocks: Sequence[Block], settings: ChunkSettings) -> list[Chunk]:
     return chunks
 
 
-class _Placed(NamedTuple):
-    """A block, and where it is in the document's text."""
+class _PositionedBlock(NamedTuple):
+    """A block and its position in the document's text."""
 
     start: int
     end: int
@@ -107,38 +107,38 @@ class _Placed(NamedTuple):
         return self.end - self.start
 
     @property
-    def in_one_piece(self) -> bool:
+    def is_indivisible(self) -> bool:
         return self.block.kind in ("table", "code")
 
 
-def _sections(blocks: Sequence[Block], size: int) -> Iterator[tuple[str, list[_Placed]]]:
+def _sections(blocks: Sequence[Block], size: int) -> Iterator[tuple[str, list[_PositionedBlock]]]:
     """The document as headings with what stands below them, page by page: a citation names one page, and the right one.
     Headings without text in between are one section, as long as they fill less than half of a chunk."""
     path: list[tuple[int, str]] = []
-    section: list[_Placed] = []
+    section: list[_PositionedBlock] = []
     position, only_headings = 0, True
     for block in blocks:
-        placed = _Placed(position, position + len(block.text), block)
-        position = placed.end + len(BETWEEN)
+        positioned = _PositionedBlock(position, position + len(block.text), block)
+        position = positioned.end + len(BLOCK_SEPARATOR)
         if block.kind == "heading":
-            if section and not (only_headings and placed.end - section[0].start < size / 2):
-                yield _joined(path), section
+            if section and not (only_headings and positioned.end - section[0].start < size / 2):
+                yield _heading_path(path), section
                 section, only_headings = [], True
-            level = min(max(block.level, 1), LEVELS)
+            level = min(max(block.level, 1), MAX_LEVELS)
             while path and path[-1][0] >= level:
                 path.pop()
             path.append((level, block.text))
         else:
             if not only_headings and block.page != section[-1].block.page:
-                yield _joined(path), section
+                yield _heading_path(path), section
                 section = []
             only_headings = False
-        section.append(placed)
+        section.append(positioned)
     if section:
-        yield _joined(path), section
+        yield _heading_path(path), section
 
 
-def _joined(path: list[tuple[int, str]]) -> str:
+def _heading_path(path: list[tuple[int, str]]) -> str:
     texts = (text if len(text) <= MAX_HEADING else text[:MAX_HEADING].rstrip() + "…" for _, text in path)
     return " > ".join(texts)
 
@@ -146,41 +146,43 @@ def _joined(path: list[tuple[int, str]]) -> str:
 class _Cutter:
     """Cuts one section. Each step looks at one chunk's length of text and goes on by an eighth of it at least."""
 
-    def __init__(self, text: str, section: list[_Placed], settings: ChunkSettings) -> None:
+    def __init__(self, text: str, section: list[_PositionedBlock], settings: ChunkSettings) -> None:
         self.text, self.section = text, section
         self.size, self.overlap = settings.characters, settings.overlap
-        self.starts = [placed.start for placed in section]
+        self.starts = [positioned.start for positioned in section]
         self.begin, self.end = section[0].start, section[-1].end
-        self.body = next((placed.start for placed in section if placed.block.kind != "heading"), self.end)
+        self.body_start = next(
+            (positioned.start for positioned in section if positioned.block.kind != "heading"), self.end
+        )
         self._head: tuple[int, int] = (-1, -1)
 
-    def at(self, position: int) -> _Placed:
+    def at(self, position: int) -> _PositionedBlock:
         """The block at a position, or the one before it where that is between two."""
         return self.section[max(bisect_right(self.starts, position) - 1, 0)]
 
     def spans(self) -> Iterator[tuple[int, int, str]]:
         """Start and end of each chunk, and the head to repeat before it, with its line end."""
-        start = done = self.begin
+        start = covered = self.begin
         while (start := skip_space(self.text, start, self.end)) < self.end:
-            done = max(start, done)
+            covered = max(start, covered)
             head = self._repeated_head(start)
             room = self.size - len(head)
             if self.end - start <= room:
                 yield start, self.end, head
                 return
-            stop = self._stop(start, done, start + room)
+            stop = self._chunk_end(start, covered, start + room)
             yield start, stop, head
-            start, done = self._overlapped(start, stop), stop
+            start, covered = self._next_start(start, stop), stop
 
     def _repeated_head(self, start: int) -> str:
-        placed = self.at(start)
-        if placed.block.kind != "table" or start >= placed.end:
+        positioned = self.at(start)
+        if positioned.block.kind != "table" or start >= positioned.end:
             return ""
-        head_end = self._head_end(placed)
-        is_short = head_end - placed.start <= self.size // 2
-        return self.text[placed.start : head_end] if start >= head_end and is_short else ""
+        head_end = self._head_end(positioned)
+        is_short = head_end - positioned.start <= self.size // 2
+        return self.text[positioned.start : head_end] if start >= head_end and is_short else ""
 
-    def _head_end(self, table: _Placed) -> int:
+    def _head_end(self, table: _PositionedBlock) -> int:
         """Where a table's rows begin: after its first line and, in Markdown, the line of dashes below it."""
         if self._head[0] != table.start:
             end = self.text.find("\n", table.start, table.end) + 1 or table.end
@@ -190,39 +192,39 @@ class _Cutter:
             self._head = (table.start, end)
         return self._head[1]
 
-    def _stop(self, start: int, done: int, most: int) -> int:
-        """Where a chunk from `start` ends, `most` at the latest. What is before `done` is in an earlier chunk already."""
-        low = max(start + self.size // 4, done + self.size // 8)
+    def _chunk_end(self, start: int, covered: int, max_end: int) -> int:
+        """Where a chunk from `start` ends, `max_end` at the latest. What is before `covered` is in an earlier chunk already."""
+        low = max(start + self.size // 4, covered + self.size // 8)
         tail = self.size // 8
-        limit = max(low, min(most, self.end - tail))  # not so late that a scrap would be left over
-        placed = self.at(limit)
-        if limit >= placed.end or limit == placed.start:
-            return min(limit, placed.end)
-        if placed.in_one_piece and self._fits(placed):
-            if placed.end <= most:
-                return placed.end
-            if placed.start > done:
-                return placed.start
-        if placed.length <= self.size and placed.start >= max(low, start + self.size // 2):
-            return placed.start
-        return self._stop_within(placed, max(low, placed.start + 1), limit, low)
+        limit = max(low, min(max_end, self.end - tail))  # not so late that a scrap would be left over
+        positioned = self.at(limit)
+        if limit >= positioned.end or limit == positioned.start:
+            return min(limit, positioned.end)
+        if positioned.is_indivisible and self._fits(positioned):
+            if positioned.end <= max_end:
+                return positioned.end
+            if positioned.start > covered:
+                return positioned.start
+        if positioned.length <= self.size and positioned.start >= max(low, start + self.size // 2):
+            return positioned.start
+        return self._cut_within(positioned, max(low, positioned.start + 1), limit, low)
 
-    def _stop_within(self, placed: _Placed, low: int, limit: int, low_outside: int) -> int:
+    def _cut_within(self, positioned: _PositionedBlock, low: int, limit: int, low_outside: int) -> int:
         """The best cut inside of a block; before it when it offers none and enough is in the chunk already."""
-        found = self._best_cut(placed, low, limit)
+        found = self._best_cut(positioned, low, limit)
         if found is not None:
             return found
-        if placed.start >= low_outside:
-            return placed.start
-        if placed.block.kind == "table" and (cell := self.text.rfind("|", low, limit)) >= 0:
+        if positioned.start >= low_outside:
+            return positioned.start
+        if positioned.block.kind == "table" and (cell := self.text.rfind("|", low, limit)) >= 0:
             return cell
         space = last_space(self.text, low, limit)
-        return space if space is not None else whole_letter(self.text, low, limit)
+        return space if space is not None else last_grapheme_boundary(self.text, low, limit)
 
-    def _best_cut(self, placed: _Placed, low: int, limit: int) -> int | None:
-        kind = placed.block.kind
+    def _best_cut(self, positioned: _PositionedBlock, low: int, limit: int) -> int | None:
+        kind = positioned.block.kind
         if kind == "table":
-            row = self.text.rfind("\n", max(low, self._head_end(placed)), limit) + 1
+            row = self.text.rfind("\n", max(low, self._head_end(positioned)), limit) + 1
             return row or None
         if kind in ("code", "list"):
             empty = self.text.rfind("\n\n", (low + limit) // 2, limit) + 1
@@ -231,17 +233,17 @@ class _Cutter:
                 return line
         return last_sentence_end(self.text, low, limit)
 
-    def _fits(self, placed: _Placed) -> bool:
+    def _fits(self, positioned: _PositionedBlock) -> bool:
         """Whether a block can be a chunk of its own, together with the headings if it stands right below them."""
-        return (placed.end - self.begin if placed.start == self.body else placed.length) <= self.size
+        return (positioned.end - self.begin if positioned.start == self.body_start else positioned.length) <= self.size
 
-    def _overlapped(self, start: int, stop: int) -> int:
+    def _next_start(self, start: int, stop: int) -> int:
         """Where the next chunk starts: whole sentences before `stop`, else whole words; `stop` where nothing is repeated."""
-        low = max(stop - self.overlap, start + 1, self.body, self._after_tables(stop))
+        low = max(stop - self.overlap, start + 1, self.body_start, self._after_tables(stop))
         following = skip_space(self.text, stop, self.end)
-        placed = self.at(following)
-        if placed.start == following and placed.length <= self.size:
-            low = max(low, placed.end - self.size)  # no overlap that would cut what fits
+        positioned = self.at(following)
+        if positioned.start == following and positioned.length <= self.size:
+            low = max(low, positioned.end - self.size)  # no overlap that would cut what fits
         if low >= stop:
             return stop
         starts = (skip_space(self.text, end, stop) for end in sentence_ends(self.text, low - 1, stop - 1))
@@ -250,7 +252,7 @@ class _Cutter:
         if sentence is not None or block is not None:
             return min(position for position in (sentence, block) if position is not None)
         word = word_start(self.text, low, stop)
-        return word if word is not None else next_letter(self.text, low, stop)
+        return word if word is not None else next_grapheme_boundary(self.text, low, stop)
 
     def _starts_from(self, low: int) -> Iterator[int]:
         index = bisect_right(self.starts, low - 1)

@@ -1,15 +1,15 @@
-"""The process in which files are read: a *nursery* that has imported the parsers once, and forks a grandchild for each file.
+"""The process that reads files: a fork server that has imported the parsers once and forks a child process for each file.
 
-    parent (`reader.py`) ──► nursery ──fork──► grandchild: shuts itself in, reads the file, writes its answer, ends
-           ▲  ▲   request + 2 open files        │   │
-           │  └────────── how it ended ─────────┘   │
-           └───────────────── the answer, through a pipe of its own
+    parent (`reader_pool.py`) ──► fork server ──fork──► child: enters the sandbox, reads the file, writes its result, exits
+           ▲  ▲   request + 2 open files          │       │
+           │  └────────── exit report ────────────┘       │
+           └───────────── result, through its own pipe ───┘
 
-The nursery touches no byte of a file: it can't be harmed by one, and its memory doesn't grow. The grandchild has the file and
-the pipe, both open already, and nothing else: no environment, no other file, no socket (`tools/sandbox.py`; where
-the kernel has no jail, memory, time and file sizes are bounded all the same). Both die with their parent, however that dies.
+The fork server never touches a file's content: no file can harm it, and its memory doesn't grow. The child has the file and
+the pipe, both open already, and nothing else: no environment, no other file, no socket (`tools/sandbox.py`; on kernels that
+don't support the sandbox, memory, time and file sizes are still limited). Both die with their parent, however that dies.
 
-Nothing can be written anywhere, so there is no scratch folder that could be left behind.
+Nothing can be written anywhere, so no temporary files are left behind.
 """
 
 import ctypes
@@ -24,33 +24,33 @@ import sys
 import msgspec
 
 from tools.documents.chunking import ChunkSettings
-from tools.documents.formats import READERS, ReadOptions, load
-from tools.documents.read_document import answer
+from tools.documents.formats import READERS, ReadOptions, load_reader
+from tools.documents.read_document import read_to_bytes
 from tools.run_sandboxed import ROOT, readable_folders
 from tools.sandbox import enter_sandbox, set_resource_limits, unsupported_reason
 
-CHILD = (
+SERVER_PROGRAM = (
     "import sys; sys.path.insert(0, sys.argv[1]); from tools.documents.fork_server import main; main(int(sys.argv[2]))"
 )
-LENGTH = struct.Struct("<I")
-END = struct.Struct("<iqd")
-"""How a grandchild ended: its status as `waitpid` tells it, the most memory it had (bytes), its processor time (seconds)."""
+LENGTH_PREFIX = struct.Struct("<I")
+EXIT_REPORT = struct.Struct("<iqd")
+"""How a child ended: its `waitpid` status, peak memory (bytes), and CPU time (seconds)."""
 
 PR_SET_PDEATHSIG = 1
-LATE = {"image"}
-"""Read with OCR, whose libraries take half a gigabyte of addresses, which count against every file, and start threads, which
-don't survive a fork. A grandchild that needs them imports them."""
+LAZY_FORMATS = {"image"}
+"""Formats imported only in the child: the OCR libraries reserve half a gigabyte of address space, which would count against
+every file, and start threads, which don't survive a fork."""
 
 MAX_REQUEST = 64 * 1024
-MOST_OPEN = 4096
-PICTURE_HEADS = (b"\x89PNG", b"\xff\xd8\xff", b"GIF8", b"RIFF", b"II*\0", b"MM\0*", b"BM")
-PDF_HEAD = b"%PDF-"
-CLEAN_END = 10.0
-"""Seconds of processor time that are kept, where there is OCR, for what comes after it."""
+MAX_OPEN_FILES = 4096
+IMAGE_SIGNATURES = (b"\x89PNG", b"\xff\xd8\xff", b"GIF8", b"RIFF", b"II*\0", b"MM\0*", b"BM")
+PDF_SIGNATURE = b"%PDF-"
+POST_OCR_CPU_S = 10.0
+"""CPU seconds reserved for what comes after OCR."""
 
 
 class ReadRequest(msgspec.Struct, frozen=True, kw_only=True):
-    """What the nursery is asked. `ocr_megabytes` holds where text may have to be found in pictures."""
+    """A request to the fork server. `ocr_megabytes` is the memory limit for files that may need OCR."""
 
     name: str
     settings: ChunkSettings
@@ -61,48 +61,48 @@ class ReadRequest(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def main(parent: int) -> None:
-    """The nursery's life: import, say so, then one file after the other until the parent hangs up."""
-    die_with(parent)
+    """Run the fork server: import the parsers, report ready, then serve one file at a time until the parent disconnects."""
+    die_with_parent(parent)
     control = socket.socket(fileno=os.dup(0))
-    for name in READERS.keys() - LATE:
-        load(name)
+    for name in READERS.keys() - LAZY_FORMATS:
+        load_reader(name)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     gc.collect()
-    gc.freeze()  # so that grandchildren share these pages instead of copying them
-    _forget_standard_streams()
-    control.sendall(END.pack(0, 0, 0.0))
+    gc.freeze()  # so that children share these pages instead of copying them
+    _discard_standard_streams()
+    control.sendall(EXIT_REPORT.pack(0, 0, 0.0))
     while (received := _receive(control)) is not None:
-        control.sendall(END.pack(*_raise_grandchild(*received)))
+        control.sendall(EXIT_REPORT.pack(*_fork_child(*received)))
 
 
-def command(parent: int) -> list[str]:
-    """The words that start a nursery; it finds its socket as standard input."""
-    return [sys.executable, "-I", "-c", CHILD, str(ROOT), str(parent)]
+def server_command(parent: int) -> list[str]:
+    """The command line that starts a fork server; its control socket is standard input."""
+    return [sys.executable, "-I", "-c", SERVER_PROGRAM, str(ROOT), str(parent)]
 
 
-def die_with(parent: int) -> None:
-    """Ask Linux to kill this process when its parent dies; elsewhere it ends with its next message to the parent."""
+def die_with_parent(parent: int) -> None:
+    """Have Linux kill this process when its parent dies; elsewhere it ends at its next message to the parent."""
     if sys.platform.startswith("linux"):
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:
         os._exit(1)
 
 
-def _forget_standard_streams() -> None:
-    """Libraries print what they read; that goes nowhere. Errors of the start were still seen."""
-    nowhere = os.open(os.devnull, os.O_RDWR)
+def _discard_standard_streams() -> None:
+    """Discard what libraries print, since it may quote the file. Errors during startup have been shown by now."""
+    devnull = os.open(os.devnull, os.O_RDWR)
     for stream in (0, 1, 2):
-        os.dup2(nowhere, stream)
-    os.close(nowhere)
+        os.dup2(devnull, stream)
+    os.close(devnull)
 
 
 def _receive(control: socket.socket) -> tuple[ReadRequest, int, int] | None:
-    """The next request, the file and the pipe for the answer; None when the parent is gone."""
-    head, files, _, _ = socket.recv_fds(control, LENGTH.size, 2)
-    if len(head) < LENGTH.size or len(files) != 2:
+    """The next request, its file and the pipe for the result; None when the parent is gone."""
+    head, files, _, _ = socket.recv_fds(control, LENGTH_PREFIX.size, 2)
+    if len(head) < LENGTH_PREFIX.size or len(files) != 2:
         return None
     file, pipe = files
-    (length,) = LENGTH.unpack(head)
+    (length,) = LENGTH_PREFIX.unpack(head)
     packed = b""
     while len(packed) < length:
         piece = control.recv(min(length - len(packed), MAX_REQUEST))
@@ -112,15 +112,15 @@ def _receive(control: socket.socket) -> tuple[ReadRequest, int, int] | None:
     return msgspec.msgpack.decode(packed, type=ReadRequest), file, pipe
 
 
-def _raise_grandchild(request: ReadRequest, file: int, pipe: int) -> tuple[int, int, float]:
-    """Fork, wait, and tell the end: status, bytes, seconds."""
-    nursery = os.getpid()
+def _fork_child(request: ReadRequest, file: int, pipe: int) -> tuple[int, int, float]:
+    """Fork a child, wait for it, and return its exit report."""
+    server = os.getpid()
     child = os.fork()
     if not child:
         try:
-            die_with(nursery)
-            _close_all_but(file, pipe)
-            _read_alone(request, file, pipe)
+            die_with_parent(server)
+            _close_all_except(file, pipe)
+            _read_in_child(request, file, pipe)
         finally:
             os._exit(0)
     os.close(file)
@@ -129,31 +129,31 @@ def _raise_grandchild(request: ReadRequest, file: int, pipe: int) -> tuple[int, 
     return status, used.ru_maxrss * 1024, used.ru_utime + used.ru_stime
 
 
-def _close_all_but(*kept: int) -> None:
-    """Above all the nursery's socket: whoever holds that could answer for the next file."""
+def _close_all_except(*kept: int) -> None:
+    """Above all the control socket: whoever holds it could answer for the next file."""
     first = 3
     for number in sorted(kept):
         os.closerange(first, number)
         first = number + 1
-    os.closerange(first, MOST_OPEN)
+    os.closerange(first, MAX_OPEN_FILES)
 
 
-def _read_alone(request: ReadRequest, file: int, pipe: int) -> None:
-    """The grandchild. Everything it needs is open or imported before it shuts itself in, but for what OCR needs."""
+def _read_in_child(request: ReadRequest, file: int, pipe: int) -> None:
+    """Runs in the child. All it needs, except for OCR, is opened or imported before it enters the sandbox."""
     with_ocr = _may_need_ocr(file)
     megabytes = max(request.ocr_megabytes, request.megabytes) if with_ocr else request.megabytes
     if unsupported_reason():
         set_resource_limits(megabytes, request.cpu_s)
     else:
         enter_sandbox(readable_folders(), megabytes=megabytes, cpu_s=request.cpu_s)
-    options = ReadOptions(ocr_s=max(request.cpu_s - CLEAN_END, request.cpu_s / 2))
+    options = ReadOptions(ocr_s=max(request.cpu_s - POST_OCR_CPU_S, request.cpu_s / 2))
     with open(file, "rb") as opened:
-        packed = memoryview(answer(opened, request.name, request.settings, options, request.answer_bytes))
+        packed = memoryview(read_to_bytes(opened, request.name, request.settings, options, request.answer_bytes))
     while packed:
         packed = packed[os.write(pipe, packed) :]
 
 
 def _may_need_ocr(file: int) -> bool:
-    """Whether the file begins as an image or a PDF does. Bytes are compared here, not parsed."""
+    """Whether the file starts like an image or a PDF. Bytes are only compared here, not parsed."""
     head = os.pread(file, 1024, 0)
-    return head.startswith(PICTURE_HEADS) or PDF_HEAD in head
+    return head.startswith(IMAGE_SIGNATURES) or PDF_SIGNATURE in head

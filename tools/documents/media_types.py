@@ -1,8 +1,8 @@
-"""What a file is, told by its bytes and structure; its name only tells apart what looks the same (text, Markdown, CSV …).
+"""Detects a file's type by its bytes and structure; the name only distinguishes types that look alike (text, Markdown, CSV …).
 
     detect(file, name) -> MediaType, or Unreadable: empty, unsupported, mislabelled, damaged, encrypted, too_large
 
-Little is read (the head, and the names in a zip), and nothing heavy is imported: the API asks before it takes a file in.
+Reads little (the first bytes, and the names in a zip) and imports nothing heavy: the API calls it before accepting a file.
 """
 
 from dataclasses import dataclass
@@ -14,14 +14,13 @@ from tools.documents.decoding import is_text
 from tools.documents.unsupported_types import unsupported_type
 from tools.documents.zips import list_names
 
-HEAD = 64 * 1024
+HEAD_BYTES = 64 * 1024
 OFFICE = "application/vnd.openxmlformats-officedocument."
 
 
 @dataclass(frozen=True, slots=True)
 class MediaType:
-    """A type that is read. `name` is the word for it everywhere here, `media_type` the one of the web, `extensions` those that
-    a file of it may have (lower case, with the dot), the usual one first."""
+    """A supported type. `name` identifies it in this code; `extensions` are in lower case with the dot, the usual one first."""
 
     name: str
     media_type: str
@@ -49,15 +48,18 @@ IMAGES = (
     (b"BM", MediaType("image", "image/bmp", (".bmp", ".dib"))),
     (b"RIFF", MediaType("image", "image/webp", (".webp",))),
 )
-"""By how the file begins; the last two are looked at more closely."""
+"""By the first bytes of the file; the last two need a closer look."""
 
 TEXTS = (HTML, MARKDOWN, TEXT, CSV, JSON, EML)
 TYPES = (PDF, DOCX, PPTX, XLSX, *TEXTS, *(kind for _, kind in IMAGES), ZIP)
 NAMES = tuple(dict.fromkeys(kind.name for kind in TYPES))
 BY_EXTENSION = {extension: kind for kind in TYPES for extension in kind.extensions}
-PARTS = (("word/", DOCX), ("ppt/", PPTX), ("xl/", XLSX))
-READ = "PDF, DOCX, PPTX, XLSX, HTML, Markdown, text, CSV, JSON, EML, PNG, JPEG, WebP, TIFF, BMP, GIF, and zip files of these"
-HEADERS = (
+OFFICE_FOLDERS = (("word/", DOCX), ("ppt/", PPTX), ("xl/", XLSX))
+SUPPORTED = (
+    "PDF, DOCX, PPTX, XLSX, HTML, Markdown, text, CSV, JSON, EML, PNG, JPEG, WebP, TIFF, BMP, GIF, "
+    "and zip files of these"
+)
+MAIL_HEADERS = (
     "received:",
     "from:",
     "return-path:",
@@ -71,17 +73,16 @@ HEADERS = (
 
 
 def detect(file: BinaryIO, name: str) -> MediaType:
-    """Return what the file is, by its bytes. `name` is what its owner calls it. Raises Unreadable. Leaves the file at its
-    beginning."""
+    """Return the type of the file, uploaded as `name`. Raises Unreadable. Rewinds the file."""
     size = file.seek(0, 2)
     file.seek(0)
-    head = file.read(HEAD)
-    if not head.strip(b"\0 \t\r\n\x0c\xef\xbb\xbf\xff\xfe") and size <= HEAD:
+    head = file.read(HEAD_BYTES)
+    if not head.strip(b"\0 \t\r\n\x0c\xef\xbb\xbf\xff\xfe") and size <= HEAD_BYTES:
         raise Unreadable("empty", "The file is empty.")
-    found = _binary(file, head, size, name)
+    found = _detect_binary(file, head, size, name)
     extension = extension_of(name)
     if found is None:
-        found = _text(head, extension)
+        found = _detect_text(head, extension)
     _check_label(found, extension)
     file.seek(0)
     return found
@@ -93,33 +94,33 @@ def extension_of(name: str) -> str:
 
 
 def _check_label(found: MediaType, extension: str) -> None:
-    """Raises Unreadable where the name says another type. Kinds of images, and of text, may stand for each other."""
-    said = BY_EXTENSION.get(extension)
-    if said is None or said.name == found.name:
+    """Raises Unreadable if the name says another type. Image types may stand for each other, and so may text types."""
+    expected = BY_EXTENSION.get(extension)
+    if expected is None or expected.name == found.name:
         return
     raise Unreadable(
         "mislabelled",
-        f"The name ends in {extension}, but the file is {_spoken(found)}; rename it or send the right one.",
+        f"The name ends in {extension}, but the file is {_description(found)}; rename it or upload the right one.",
     )
 
 
-def _spoken(kind: MediaType) -> str:
+def _description(kind: MediaType) -> str:
     return {"text": "text", "image": f"an image ({kind.extensions[0]})"}.get(kind.name, f"a {kind.name.upper()} file")
 
 
-def _binary(file: BinaryIO, head: bytes, size: int, name: str) -> MediaType | None:
-    """The type by its first bytes; None when the bytes must be text."""
+def _detect_binary(file: BinaryIO, head: bytes, size: int, name: str) -> MediaType | None:
+    """The type by the first bytes; None if the file is text."""
     if b"%PDF-" in head[:1024]:
         return PDF
     if head.startswith((b"PK\x03\x04", b"PK\x05\x06")):
-        return _container(file, name)
+        return _detect_zip(file, name)
     for magic, kind in IMAGES:
         if head.startswith(magic) and _is_that_image(kind, head):
             return kind
-    if (foreign := unsupported_type(file, head, size)) and not (foreign.weak and is_text(head)):
-        _refuse(foreign.code, foreign.said, extension_of(name), foreign.extensions)
+    if (unsupported := unsupported_type(file, head, size)) and not (unsupported.ambiguous and is_text(head)):
+        _raise_unsupported(unsupported.code, unsupported.reason, extension_of(name), unsupported.extensions)
     if not is_text(head):
-        _refuse("unsupported", "The file is neither text nor of a type that is read", extension_of(name))
+        _raise_unsupported("unsupported", "The file is neither text nor of a supported type", extension_of(name))
     return None
 
 
@@ -129,53 +130,58 @@ def _is_that_image(kind: MediaType, head: bytes) -> bool:
     return kind.extensions[0] != ".bmp" or (len(head) > 26 and head[6:10] == b"\0\0\0\0")
 
 
-def _refuse(code: str, said: str, extension: str, extensions: tuple[str, ...] = ()) -> None:
-    """Raises Unreadable: `mislabelled` where the name says something that is read here, else `code`."""
+def _raise_unsupported(code: str, expected: str, extension: str, extensions: tuple[str, ...] = ()) -> None:
+    """Raises Unreadable: `mislabelled` if the name has the extension of a supported type, else `code`."""
     if code == "encrypted":
-        raise Unreadable(code, said)
+        raise Unreadable(code, expected)
     if extension in BY_EXTENSION and extension not in extensions:
-        raise Unreadable("mislabelled", f"The name ends in {extension}, but that is not what the file is. {said}.")
-    raise Unreadable(code, f"{said}. What is read: {READ}.")
+        raise Unreadable("mislabelled", f"The name ends in {extension}, but the file is of another type. {expected}.")
+    raise Unreadable(code, f"{expected}. Supported types: {SUPPORTED}.")
 
 
-def _container(file: BinaryIO, name: str) -> MediaType:
-    """A zip: an office file, or files."""
+def _detect_zip(file: BinaryIO, name: str) -> MediaType:
+    """The type of a zip: an office file, or an archive of files."""
     names = list_names(file)
     extension = extension_of(name)
     if not names:
         raise Unreadable("empty", "The archive is empty.")
     if "[Content_Types].xml" in names:
-        for folder, kind in PARTS:
+        for folder, kind in OFFICE_FOLDERS:
             if any(part.startswith(folder) and part.endswith(".xml") for part in names):
                 return kind
-        _refuse("unsupported", "This kind of office file is not read; save it as DOCX, PPTX or XLSX", extension)
+        _raise_unsupported(
+            "unsupported", "This type of office file is not supported; save it as DOCX, PPTX or XLSX", extension
+        )
     if "mimetype" in names:
-        _refuse(
-            "unsupported", "OpenDocument and EPUB files are not read; save it as DOCX, XLSX, PPTX or PDF", extension
+        _raise_unsupported(
+            "unsupported",
+            "OpenDocument and EPUB files are not supported; save the file as DOCX, XLSX, PPTX or PDF",
+            extension,
         )
     if "META-INF/MANIFEST.MF" in names or "AndroidManifest.xml" in names:
-        _refuse("unsupported", "This is a program and no document", extension)
+        _raise_unsupported("unsupported", "This is a program, not a document", extension)
     if extension not in BY_EXTENSION and extension not in ("", ".zip"):
-        raise Unreadable("unsupported", f"Files of the type {extension} are not read. What is read: {READ}.")
+        raise Unreadable("unsupported", f"Files of type {extension} are not supported. Supported types: {SUPPORTED}.")
     return ZIP
 
 
-def _text(head: bytes, extension: str) -> MediaType:
-    """The type of what is proved to be text: by its extension; without a known one, by how it begins."""
-    said = BY_EXTENSION.get(extension)
-    if said is EML and not _is_mail(head):
-        raise Unreadable("mislabelled", "The name ends in .eml, but the file has no mail's head; send it as .txt.")
-    if said in TEXTS:
-        return said
+def _detect_text(head: bytes, extension: str) -> MediaType:
+    """The type of a text file: by its extension; without a known one, by its first bytes."""
+    expected = BY_EXTENSION.get(extension)
+    if expected is EML and not _is_mail(head):
+        raise Unreadable("mislabelled", "The name ends in .eml, but the file has no mail headers; upload it as .txt.")
+    if expected in TEXTS:
+        return expected
     start = head[:1024].lstrip(b"\xef\xbb\xbf \t\r\n").lower()
-    if said is None and extension in (".svg", ".rtf", ".ps", ".eps"):
+    if expected is None and extension in (".svg", ".rtf", ".ps", ".eps"):
         raise Unreadable(
-            "unsupported", f"Files of the type {extension} are not read; save it as PDF. What is read: {READ}."
+            "unsupported",
+            f"Files of type {extension} are not supported; save the file as PDF. Supported types: {SUPPORTED}.",
         )
     return HTML if start.startswith((b"<!doctype html", b"<html")) else TEXT
 
 
 def _is_mail(head: bytes) -> bool:
-    """Whether a header stands in the first lines (some programs begin with a line of their own)."""
+    """Whether there is a mail header in the first lines (some programs start with a line of their own)."""
     lines = head[:4096].decode("latin-1").lower().splitlines()
-    return any(line.startswith(HEADERS) for line in lines[:40])
+    return any(line.startswith(MAIL_HEADERS) for line in lines[:40])

@@ -1,10 +1,10 @@
-"""The parent's side of reading files: hands each to a nursery (`nursery.py`), waits for no longer than it may take, and takes
-what comes back for a stranger's word.
+"""Reads files in sandboxed child processes: sends each to a fork server (`fork_server.py`), enforces the time limit, and treats
+what comes back as untrusted.
 
-    async with Reader(slots=2) as reader:
+    async with ReaderPool(slots=2) as reader:
         document = await reader.read(path, "Contract.pdf", ChunkSettings())     # or Unreadable
 
-A read that is cancelled or takes too long is killed with its nursery; the next read in that slot starts another.
+A read that is cancelled or takes too long is killed along with its fork server; the next read in that slot starts a new one.
 """
 
 import asyncio
@@ -23,32 +23,31 @@ import msgspec
 from schema.errors import Unavailable
 from tools.documents.blocks import Unreadable
 from tools.documents.chunking import ChunkSettings
-from tools.documents.fork_server import END, LENGTH, ReadRequest, command
-from tools.documents.read_document import TOO_MUCH, Answer, ReadDocument, Refused
+from tools.documents.fork_server import EXIT_REPORT, LENGTH_PREFIX, ReadRequest, server_command
+from tools.documents.read_document import OUT_OF_MEMORY, ReadDocument, ReadFailure, ReadOutcome
 
-START_S = 60.0
-"""How long a nursery may take to import the parsers; on an idle machine it is under a second."""
+STARTUP_TIMEOUT_S = 60.0
+"""How long a fork server may take to import the parsers; under a second on an idle machine."""
 
-_CODES = "empty damaged encrypted unsupported mislabelled too_large bomb took_too_long needs_too_much no_text"
-CODES = frozenset(_CODES.split())
-ENVIRONMENT = {
+_KNOWN_CODES = "empty damaged encrypted unsupported mislabelled too_large bomb took_too_long needs_too_much no_text"
+KNOWN_CODES = frozenset(_KNOWN_CODES.split())
+SERVER_ENVIRONMENT = {
     "PATH": "/usr/bin:/bin",
     "LANG": "C.UTF-8",
     "HOME": "/",
     "OPENBLAS_NUM_THREADS": "1",
     "OMP_NUM_THREADS": "1",
 }
-"""All that a nursery knows. One thread, or forking would not be safe."""
+"""The whole environment of a fork server. It must have one thread, or forking would not be safe."""
 
-MAX_MESSAGE, MAX_NAME = 500, 255
-PIECE = 256 * 1024
+MAX_MESSAGE_CHARACTERS, MAX_NAME_BYTES = 500, 255
+READ_BYTES = 256 * 1024
 
 
 @dataclass(frozen=True, slots=True)
 class ReadLimits:
-    """What one file may cost: seconds of processor time and on the clock, memory of the child (a little more than half of
-    `megabytes` is for the file, the rest is Python and the parsers; `ocr_megabytes` hold for images and PDF files), and
-    bytes of the answer, which the parent holds in memory."""
+    """Limits for one file: CPU time, wall-clock time, memory of the child (about half of `megabytes` is taken by Python and the
+    parsers; `ocr_megabytes` applies to images and PDF files), and size of the result, which the parent holds in memory."""
 
     cpu_s: int = 60
     wall_s: float = 90.0
@@ -58,18 +57,18 @@ class ReadLimits:
 
 
 class ReaderPool:
-    """Reads files in children, `slots` at a time; more wait for their turn."""
+    """Reads up to `slots` files at a time; further reads wait."""
 
     def __init__(self, *, slots: int = 2) -> None:
         self._slots = [_Slot() for _ in range(slots)]
         self._free: asyncio.LifoQueue[_Slot] = asyncio.LifoQueue()
 
     async def __aenter__(self) -> Self:
-        """Start the nurseries. Raises Unavailable when they can't be."""
+        """Start the fork servers. Raises Unavailable if that fails."""
         try:
             async with asyncio.TaskGroup() as group:
                 for slot in self._slots:
-                    group.create_task(slot.nursery())
+                    group.create_task(slot.server())
         except ExceptionGroup as failed:
             await self.__aexit__(None, None, None)
             raise failed.exceptions[0] from None
@@ -83,202 +82,204 @@ class ReaderPool:
         for slot in self._slots:
             slot.kill()
         for slot in self._slots:
-            await slot.buried()
+            await slot.wait_until_dead()
 
     async def read(
         self, path: Path, name: str, settings: ChunkSettings, *, limits: ReadLimits = ReadLimits()
     ) -> ReadDocument:
-        """Read the file at `path`, which its owner calls `name`. Raises Unreadable; Unavailable when no child can be started
-        here, which is not the file's fault. The time on the clock counts from when a slot is free."""
+        """Read the file at `path`, uploaded as `name`. Raises Unreadable, or Unavailable if no process can be started, which is
+        not the file's fault. The wall-clock limit counts from when a slot is free."""
         slot = await self._free.get()
         try:
-            with _opened(path) as file:
+            with _open_regular_file(path) as file:
                 return await slot.read(file.fileno(), name, settings, limits)
         finally:
             self._free.put_nowait(slot)
 
 
-class _Lost(Exception):
-    """The nursery is gone."""
+class _ServerLost(Exception):
+    """The fork server died."""
 
 
 class _Slot:
-    """The place of one nursery: started when it is needed, replaced when it is dead."""
+    """Holds one fork server: starts it when needed, replaces it when it has died."""
 
     def __init__(self) -> None:
         self._process: asyncio.subprocess.Process | None = None
         self._control: socket.socket | None = None
-        self._dying: set[asyncio.Task[int]] = set()
+        self._terminating: set[asyncio.Task[int]] = set()
 
     async def read(self, file: int, name: str, settings: ChunkSettings, limits: ReadLimits) -> ReadDocument:
         request = ReadRequest(
-            name=name.encode("utf-8", "replace")[:MAX_NAME].decode("utf-8", "ignore"),
+            name=name.encode("utf-8", "replace")[:MAX_NAME_BYTES].decode("utf-8", "ignore"),
             settings=settings,
             cpu_s=limits.cpu_s,
             megabytes=limits.megabytes,
             ocr_megabytes=limits.ocr_megabytes,
             answer_bytes=limits.answer_bytes,
         )
-        for _ in range(2):  # a nursery that died since its last file is not this file's fault
-            control = await self.nursery()
+        for _ in range(2):  # a fork server that died since its last file is not this file's fault
+            control = await self.server()
             try:
                 async with asyncio.timeout(limits.wall_s):
-                    packed, end = await _ask(control, file, request)
+                    packed, end = await _send_request(control, file, request)
             except TimeoutError:
                 self.kill()
                 raise _took_too_long() from None
             except _TooLarge:
                 self.kill()
-                raise Unreadable("too_large", "The file holds too much text; split it up.") from None
-            except (_Lost, OSError):
+                raise Unreadable("too_large", "The file contains too much text; split it up.") from None
+            except (_ServerLost, OSError):
                 self.kill()
             except BaseException:
                 self.kill()
                 raise
             else:
-                return _document(packed, *end, limits)
-        raise Unreadable(TOO_MUCH.code, TOO_MUCH.message)
+                return _parse_outcome(packed, *end, limits)
+        raise Unreadable(OUT_OF_MEMORY.code, OUT_OF_MEMORY.message)
 
-    async def nursery(self) -> socket.socket:
-        """The socket to a nursery that lives and is waiting. Raises Unavailable."""
+    async def server(self) -> socket.socket:
+        """The control socket of a running fork server. Raises Unavailable."""
         if self._control is not None:
             return self._control
-        ours, theirs = socket.socketpair()
-        ours.setblocking(False)
-        with theirs:
+        parent_end, child_end = socket.socketpair()
+        parent_end.setblocking(False)
+        with child_end:
             self._process = await asyncio.create_subprocess_exec(
-                *command(os.getpid()),
-                stdin=theirs.fileno(),
+                *server_command(os.getpid()),
+                stdin=child_end.fileno(),
                 stdout=asyncio.subprocess.DEVNULL,
                 cwd="/",
-                env=ENVIRONMENT,
+                env=SERVER_ENVIRONMENT,
                 start_new_session=True,
             )
-        self._control = ours
+        self._control = parent_end
         try:
-            async with asyncio.timeout(START_S):
-                await _receive_end(ours)
-        except (_Lost, OSError, TimeoutError):
+            async with asyncio.timeout(STARTUP_TIMEOUT_S):
+                await _receive_exit_report(parent_end)
+        except (_ServerLost, OSError, TimeoutError):
             self.kill()
-            raise Unavailable("The process that reads files can't be started here; see the log.") from None
+            raise Unavailable("The process that reads files can't be started; see the log.") from None
         except BaseException:
             self.kill()
             raise
-        return ours
+        return parent_end
 
     def kill(self) -> None:
-        """End the nursery and whatever it is reading, at once. Its burial is left to the loop."""
+        """Kill the fork server and its child at once; the event loop reaps them."""
         process, control, self._process, self._control = self._process, self._control, None, None
         if control is not None:
             control.close()
         if process is not None:
             with suppress(ProcessLookupError, PermissionError):
                 os.killpg(process.pid, signal.SIGKILL)
-            burial = asyncio.ensure_future(process.wait())
-            self._dying.add(burial)
-            burial.add_done_callback(self._dying.discard)
+            waiter = asyncio.ensure_future(process.wait())
+            self._terminating.add(waiter)
+            waiter.add_done_callback(self._terminating.discard)
 
-    async def buried(self) -> None:
-        """Wait until everything that was killed is gone."""
-        await asyncio.gather(*self._dying)
+    async def wait_until_dead(self) -> None:
+        """Wait until all killed processes are gone."""
+        await asyncio.gather(*self._terminating)
 
 
 class _TooLarge(Exception):
-    """The answer is longer than it may be."""
+    """The result exceeds its limit."""
 
 
-def _opened(path: Path) -> BinaryIO:
-    """The file, open. Raises Unreadable for what is no ordinary file: a pipe would never end."""
+def _open_regular_file(path: Path) -> BinaryIO:
+    """Open the file. Raises Unreadable if it is not a regular file: a pipe would never end."""
     try:
         file = open(  # noqa: SIM115 - the caller closes it
             path, "rb", buffering=0, opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK)
         )
     except IsADirectoryError:
-        raise _no_file() from None
+        raise _not_a_file() from None
     except OSError:
-        raise Unreadable("damaged", "The file is not there any more; upload it again.") from None
+        raise Unreadable("damaged", "The file no longer exists; upload it again.") from None
     if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
         file.close()
-        raise _no_file()
+        raise _not_a_file()
     return file
 
 
-async def _ask(control: socket.socket, file: int, request: ReadRequest) -> tuple[bytearray, tuple[int, int, float]]:
-    """Send the request with the file and a pipe; return what came through the pipe, and how the grandchild ended."""
-    ours, theirs = os.pipe()
+async def _send_request(
+    control: socket.socket, file: int, request: ReadRequest
+) -> tuple[bytearray, tuple[int, int, float]]:
+    """Send the request with the file and a pipe; return what came through the pipe, and the child's exit report."""
+    parent_end, child_end = os.pipe()
     try:
         packed = msgspec.msgpack.encode(request)
-        socket.send_fds(control, [LENGTH.pack(len(packed)) + packed], [file, theirs])
+        socket.send_fds(control, [LENGTH_PREFIX.pack(len(packed)) + packed], [file, child_end])
     except BaseException:
-        os.close(ours)
+        os.close(parent_end)
         raise
     finally:
-        os.close(theirs)
-    received = await _all_of(ours, request.answer_bytes)
-    return received, await _receive_end(control)
+        os.close(child_end)
+    received = await _read_up_to(parent_end, request.answer_bytes)
+    return received, await _receive_exit_report(control)
 
 
-async def _all_of(pipe: int, most: int) -> bytearray:
-    """All that comes through a pipe, which is closed in the end. Raises _TooLarge."""
-    stream = asyncio.StreamReader(limit=PIECE)
+async def _read_up_to(pipe: int, max_bytes: int) -> bytearray:
+    """Read a pipe to its end and close it. Raises _TooLarge."""
+    stream = asyncio.StreamReader(limit=READ_BYTES)
     loop = asyncio.get_running_loop()
     transport, _ = await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(stream), os.fdopen(pipe, "rb"))
     received = bytearray()
     try:
-        while piece := await stream.read(PIECE):
+        while piece := await stream.read(READ_BYTES):
             received += piece
-            if len(received) > most:
+            if len(received) > max_bytes:
                 raise _TooLarge
         return received
     finally:
         transport.close()
 
 
-async def _receive_end(control: socket.socket) -> tuple[int, int, float]:
+async def _receive_exit_report(control: socket.socket) -> tuple[int, int, float]:
     packed = b""
-    while len(packed) < END.size:
-        piece = await asyncio.get_running_loop().sock_recv(control, END.size - len(packed))
+    while len(packed) < EXIT_REPORT.size:
+        piece = await asyncio.get_running_loop().sock_recv(control, EXIT_REPORT.size - len(packed))
         if not piece:
-            raise _Lost
+            raise _ServerLost
         packed += piece
-    return END.unpack(packed)
+    return EXIT_REPORT.unpack(packed)
 
 
-def _document(packed: bytearray, status: int, memory: int, cpu_s: float, limits: ReadLimits) -> ReadDocument:
-    """The document in an answer. Raises Unreadable for a refusal, and for a grandchild that died."""
+def _parse_outcome(packed: bytearray, status: int, memory: int, cpu_s: float, limits: ReadLimits) -> ReadDocument:
+    """The document in a result. Raises Unreadable for a failure, and for a child that died."""
     if status:
-        raise _died(status, memory, cpu_s, limits)
+        raise _exit_error(status, memory, cpu_s, limits)
     try:
         answer = _decoder.decode(packed)
-    except (msgspec.MsgspecError, ValueError):  # it was taken over, or wrote half an answer
+    except (msgspec.MsgspecError, ValueError):  # it was compromised, or wrote half a result
         raise _damaged() from None
-    if isinstance(answer, Refused):
-        message = " ".join(answer.message.split())[:MAX_MESSAGE]
-        raise Unreadable(answer.code, message) if answer.code in CODES else _damaged()
+    if isinstance(answer, ReadFailure):
+        message = " ".join(answer.message.split())[:MAX_MESSAGE_CHARACTERS]
+        raise Unreadable(answer.code, message) if answer.code in KNOWN_CODES else _damaged()
     return answer
 
 
-_decoder = msgspec.msgpack.Decoder(Answer)
+_decoder = msgspec.msgpack.Decoder(ReadOutcome)
 
 
-def _died(status: int, memory: int, cpu_s: float, limits: ReadLimits) -> Unreadable:
-    """Which limit ended a grandchild: the kernel kills for time; libraries abort, or fall over, without memory."""
-    ended_by = os.WTERMSIG(status) if os.WIFSIGNALED(status) else 0
-    if ended_by == signal.SIGXCPU or (ended_by == signal.SIGKILL and cpu_s >= limits.cpu_s - 1):
+def _exit_error(status: int, memory: int, cpu_s: float, limits: ReadLimits) -> Unreadable:
+    """Infer which limit ended the child: the kernel kills it for CPU time; libraries abort or crash when out of memory."""
+    term_signal = os.WTERMSIG(status) if os.WIFSIGNALED(status) else 0
+    if term_signal == signal.SIGXCPU or (term_signal == signal.SIGKILL and cpu_s >= limits.cpu_s - 1):
         return _took_too_long()
-    aborted = ended_by in (signal.SIGKILL, signal.SIGABRT, signal.SIGTRAP, signal.SIGILL)
+    aborted = term_signal in (signal.SIGKILL, signal.SIGABRT, signal.SIGTRAP, signal.SIGILL)
     if aborted or memory > limits.megabytes * 1024 * 1024 * 0.6:
-        return Unreadable(TOO_MUCH.code, TOO_MUCH.message)
+        return Unreadable(OUT_OF_MEMORY.code, OUT_OF_MEMORY.message)
     return _damaged()
 
 
-def _no_file() -> Unreadable:
-    return Unreadable("unsupported", "This is not a file that can be read; upload a file.")
+def _not_a_file() -> Unreadable:
+    return Unreadable("unsupported", "This is not a regular file; upload a file.")
 
 
 def _took_too_long() -> Unreadable:
-    return Unreadable("took_too_long", "Reading the file took longer than it may; split it up.")
+    return Unreadable("took_too_long", "Reading the file took too long; split it up.")
 
 
 def _damaged() -> Unreadable:
-    return Unreadable("damaged", "The file is damaged in a way that its reader did not survive; save it again.")
+    return Unreadable("damaged", "The file is damaged and crashed its reader; save it again and upload that.")

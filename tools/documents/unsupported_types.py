@@ -1,97 +1,100 @@
-"""Files that are not read here, known by their first bytes, each with a sentence that says what to do instead."""
+"""Recognizes unsupported file types by their first bytes, each with a sentence that says what to do instead."""
 
 import struct
 from typing import BinaryIO, NamedTuple
 
 
 class UnsupportedType(NamedTuple):
-    """A type that is refused: the code, a sentence without its full stop, and the extensions that fit it. `weak`: an ordinary
-    text may begin like that as well."""
+    """An unsupported type: error code, reason (without its full stop), and extensions that fit it. `ambiguous`: ordinary text
+    may start the same way."""
 
     code: str
-    said: str
+    reason: str
     extensions: tuple[str, ...] = ()
-    weak: bool = False
+    ambiguous: bool = False
 
 
-OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
-PROGRAM = "This is a program and no document"
-SOUND = "Audio and video are not read; upload a transcript as text"
-ARCHIVE = "Archives of this kind are not read; pack the files as a zip"
-SQLITE = "Databases are not read; export the tables as CSV"
-RTF, POSTSCRIPT = TEXT_LIKE = (b"{\\rtf", b"%!PS")
-BEGINNINGS = (
-    (RTF, "RTF files are not read; save it as DOCX or PDF"),
-    (b"MZ", PROGRAM),
-    (b"\x7fELF", PROGRAM),
-    (b"\xca\xfe\xba\xbe", PROGRAM),
-    (b"\xcf\xfa\xed\xfe", PROGRAM),
-    (b"\xce\xfa\xed\xfe", PROGRAM),
-    (b"\0asm", PROGRAM),
-    (b"ID3", SOUND),
-    (b"OggS", SOUND),
-    (b"fLaC", SOUND),
-    (b"\x1aE\xdf\xa3", SOUND),
-    (b"FLV\x01", SOUND),
-    (b"\0\0\x01\xba", SOUND),
-    (b"\0\0\x01\xb3", SOUND),
-    (b"\xff\xfb", SOUND),
-    (b"\xff\xf3", SOUND),
-    (b"\x1f\x8b", ARCHIVE),
-    (b"7z\xbc\xaf\x27\x1c", ARCHIVE),
-    (b"Rar!\x1a\x07", ARCHIVE),
-    (b"BZh", ARCHIVE),
-    (b"\xfd7zXZ\0", ARCHIVE),
-    (b"\x28\xb5\x2f\xfd", ARCHIVE),
-    (b"PK\x07\x08", "The archive is split into parts, which are not read; pack the files as one zip"),
-    (b"SQLite format 3\0", SQLITE),
-    (b"PAR1", SQLITE),
-    (POSTSCRIPT, "PostScript is not read; save it as PDF"),
-    (b"8BPS", "Photoshop files are not read; save it as PNG or PDF"),
-    (b"\0\0\x01\0", "Icons are not read; save it as PNG"),
+OLE_SIGNATURE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
+PROGRAM_REASON = "This is a program, not a document"
+MEDIA_REASON = "Audio and video are not supported; upload a transcript as text"
+ARCHIVE_REASON = "Archives of this type are not supported; pack the files as a zip"
+DATABASE_REASON = "Databases are not supported; export the tables as CSV"
+RTF, POSTSCRIPT = TEXT_SIGNATURES = (b"{\\rtf", b"%!PS")
+SIGNATURES = (
+    (RTF, "RTF files are not supported; save the file as DOCX or PDF"),
+    (b"MZ", PROGRAM_REASON),
+    (b"\x7fELF", PROGRAM_REASON),
+    (b"\xca\xfe\xba\xbe", PROGRAM_REASON),
+    (b"\xcf\xfa\xed\xfe", PROGRAM_REASON),
+    (b"\xce\xfa\xed\xfe", PROGRAM_REASON),
+    (b"\0asm", PROGRAM_REASON),
+    (b"ID3", MEDIA_REASON),
+    (b"OggS", MEDIA_REASON),
+    (b"fLaC", MEDIA_REASON),
+    (b"\x1aE\xdf\xa3", MEDIA_REASON),
+    (b"FLV\x01", MEDIA_REASON),
+    (b"\0\0\x01\xba", MEDIA_REASON),
+    (b"\0\0\x01\xb3", MEDIA_REASON),
+    (b"\xff\xfb", MEDIA_REASON),
+    (b"\xff\xf3", MEDIA_REASON),
+    (b"\x1f\x8b", ARCHIVE_REASON),
+    (b"7z\xbc\xaf\x27\x1c", ARCHIVE_REASON),
+    (b"Rar!\x1a\x07", ARCHIVE_REASON),
+    (b"BZh", ARCHIVE_REASON),
+    (b"\xfd7zXZ\0", ARCHIVE_REASON),
+    (b"\x28\xb5\x2f\xfd", ARCHIVE_REASON),
+    (b"PK\x07\x08", "Archives split into parts are not supported; pack the files as one zip"),
+    (b"SQLite format 3\0", DATABASE_REASON),
+    (b"PAR1", DATABASE_REASON),
+    (POSTSCRIPT, "PostScript is not supported; save the file as PDF"),
+    (b"8BPS", "Photoshop files are not supported; save the file as PNG or PDF"),
+    (b"\0\0\x01\0", "Icons are not supported; save the file as PNG"),
 )
-LEGACY = (
-    ("WordDocument", "The old Word format is not read; save it as DOCX", (".doc", ".dot")),
-    ("Workbook", "The old Excel format is not read; save it as XLSX", (".xls", ".xlt")),
-    ("Book", "The old Excel format is not read; save it as XLSX", (".xls", ".xlt")),
-    ("PowerPoint Document", "The old PowerPoint format is not read; save it as PPTX", (".ppt", ".pps")),
-    ("__substg1.0_", "Outlook's own format is not read; save the mail as EML", (".msg",)),
+LEGACY_OFFICE = (
+    ("WordDocument", "The old Word format is not supported; save the file as DOCX", (".doc", ".dot")),
+    ("Workbook", "The old Excel format is not supported; save the file as XLSX", (".xls", ".xlt")),
+    ("Book", "The old Excel format is not supported; save the file as XLSX", (".xls", ".xlt")),
+    ("PowerPoint Document", "The old PowerPoint format is not supported; save the file as PPTX", (".ppt", ".pps")),
+    ("__substg1.0_", "Outlook's own format is not supported; save the mail as EML", (".msg",)),
 )
-LOCKED = "The file is protected with a password; remove it and upload again."
+NEEDS_PASSWORD = "The file is protected with a password; remove it and upload the file again."  # noqa: S105 - a sentence
 
 
 def unsupported_type(file: BinaryIO, head: bytes, size: int) -> UnsupportedType | None:
-    """Return the known type that is not read here, or None."""
-    if head.startswith(OLE):
-        return _ole(file, head, size)
-    for beginning, said in BEGINNINGS:
-        if head.startswith(beginning):
-            return UnsupportedType("unsupported", said, weak=beginning.isascii() and beginning not in TEXT_LIKE)
+    """Return the unsupported type that the file is recognized as, or None."""
+    if head.startswith(OLE_SIGNATURE):
+        return _ole_type(file, head, size)
+    for signature, reason in SIGNATURES:
+        if head.startswith(signature):
+            return UnsupportedType(
+                "unsupported", reason, ambiguous=signature.isascii() and signature not in TEXT_SIGNATURES
+            )
     if head.startswith(b"RIFF") and head[8:12] in (b"WAVE", b"AVI "):
-        return UnsupportedType("unsupported", SOUND)
+        return UnsupportedType("unsupported", MEDIA_REASON)
     if head[4:8] == b"ftyp":
         picture = head[8:12] in (b"heic", b"heix", b"mif1", b"avif", b"msf1")
         return UnsupportedType(
-            "unsupported", "Images of this kind are not read; save it as JPEG or PNG" if picture else SOUND
+            "unsupported",
+            "Images of this type are not supported; save the file as JPEG or PNG" if picture else MEDIA_REASON,
         )
-    return UnsupportedType("unsupported", ARCHIVE) if head[257:262] == b"ustar" else None
+    return UnsupportedType("unsupported", ARCHIVE_REASON) if head[257:262] == b"ustar" else None
 
 
-def _ole(file: BinaryIO, head: bytes, size: int) -> UnsupportedType:
-    """The container of the old office formats, in which office files with a password lie as well: told apart by the names
-    in its directory, which the head points to."""
-    names = head + _directory(file, head, size)
+def _ole_type(file: BinaryIO, head: bytes, size: int) -> UnsupportedType:
+    """The type of an OLE container, which holds the old office formats as well as password-protected new ones: told apart by
+    the stream names in its directory."""
+    names = head + _read_ole_directory(file, head, size)
     if _utf16("EncryptedPackage") in names or _utf16("EncryptionInfo") in names:
-        return UnsupportedType("encrypted", LOCKED)
-    for stream, said, extensions in LEGACY:
+        return UnsupportedType("encrypted", NEEDS_PASSWORD)
+    for stream, reason, extensions in LEGACY_OFFICE:
         if _utf16(stream) in names:
-            return UnsupportedType("unsupported", said, extensions)
-    said = "The old office formats are not read; save it as DOCX, XLSX, PPTX or PDF"
-    return UnsupportedType("unsupported", said, (".doc", ".xls", ".ppt", ".msg"))
+            return UnsupportedType("unsupported", reason, extensions)
+    reason = "The old office formats are not supported; save the file as DOCX, XLSX, PPTX or PDF"
+    return UnsupportedType("unsupported", reason, (".doc", ".xls", ".ppt", ".msg"))
 
 
-def _directory(file: BinaryIO, head: bytes, size: int) -> bytes:
-    """The first sectors of the container's directory, 4 KiB at most; nothing where the head is cut off."""
+def _read_ole_directory(file: BinaryIO, head: bytes, size: int) -> bytes:
+    """The start of the container's directory, at most 4 KiB; empty if the header is truncated."""
     if len(head) < 52:
         return b""
     (shift,), (sector,) = struct.unpack_from("<H", head, 30), struct.unpack_from("<I", head, 48)

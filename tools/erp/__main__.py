@@ -5,7 +5,7 @@ import signal
 import sys
 import threading
 
-from tools.erp.callers import Authenticator, KeySetCache
+from tools.erp.authentication import Authenticator, KeySetCache
 from tools.erp.service import Erp
 
 

@@ -16,8 +16,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qsl, unquote
 
-from tools.erp import books
-from tools.erp.authenticator import Authenticator, Caller, KeysUnavailable, Unauthenticated
+from tools.erp import ledger
+from tools.erp.authentication import Authenticator, Caller, KeysUnavailable, Unauthenticated
 from tools.erp.reminders import IdempotencyKeyReused, Reminders
 
 MAX_BODY_BYTES = 16 * 1024
@@ -160,13 +160,13 @@ def _look_up(steps: list[str], query: dict[str, str]) -> dict[str, Any]:
     """What a GET finds in the books. Raises Problem."""
     match steps:
         case ["debts", code]:
-            return _require_found(books.find_debt(_valid_tax_code(code)), "customer")
+            return _require_found(ledger.find_debt(_valid_tax_code(code)), "customer")
         case ["shipments", code]:
-            return _require_found(books.find_shipment(code), "shipment")
+            return _require_found(ledger.find_shipment(code), "shipment")
         case ["invoices"]:
-            return {"invoices": books.list_invoices(_known_customer(query))}
+            return {"invoices": ledger.list_invoices(_known_customer(query))}
         case ["shipments"]:
-            return {"shipments": books.list_shipments(_known_customer(query))}
+            return {"shipments": ledger.list_shipments(_known_customer(query))}
         case ["inventory"]:
             return {"stock": _list_stock(query)}
     raise Problem(404, "There is no such address.")
@@ -180,7 +180,7 @@ def _valid_tax_code(code: str) -> str:
 
 def _known_customer(query: dict[str, str]) -> str:
     code = _valid_tax_code(query.get("tax_code", ""))
-    _require_found(books.find_customer(code), "customer")
+    _require_found(ledger.find_customer(code), "customer")
     return code
 
 
@@ -188,7 +188,7 @@ def _list_stock(query: dict[str, str]) -> list[dict[str, Any]]:
     sku, warehouse = query.get("sku", ""), query.get("warehouse", "")
     if not sku and not warehouse:
         raise Problem(400, "Name a sku or a warehouse.")
-    return books.list_stock(sku, warehouse)
+    return ledger.list_stock(sku, warehouse)
 
 
 def _require_found(found: dict[str, Any] | None, what: str) -> dict[str, Any]:

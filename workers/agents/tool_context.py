@@ -10,7 +10,7 @@ from schema.errors import HeadraceError, NotFound
 from schema.queries.agents.agent_config import SealedToken
 from schema.queries.jobs.attempts import ClaimedJob
 from schema.vault import Sealed
-from tools.configured.building import build_tool
+from tools.configured.build import build_tool
 from tools.configured.definition import ToolDefinition
 from tools.contract import Tool, ToolContext
 from tools.data_source import DataSource, resolve_dsn

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from tests.tools.tool_contexts import call, failure, files_of, make_context
-from tools.analysis.groups import run
+from tools.analysis.aggregation import run
 from tools.builtin import analyse_data
 from tools.errors import ToolFailed
 

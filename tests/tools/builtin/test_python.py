@@ -64,7 +64,8 @@ async def test_what_monty_does_not_have_is_said_with_what_to_do() -> None:
 async def test_the_sandbox_has_the_whole_standard_library_and_no_packages() -> None:
     threads = "import threading\nt = threading.Thread(target=print, args=('t',))\nt.start()\nt.join()\n"
     assert (
-        "t\n2" == (await call(python.build(), SANDBOXED, code=f"{threads}import statistics\nstatistics.mean([1, 3])")).text
+        "t\n2"
+        == (await call(python.build(), SANDBOXED, code=f"{threads}import statistics\nstatistics.mean([1, 3])")).text
     )
     assert "ModuleNotFoundError" in (await failure(python.build(), SANDBOXED, code="import sympy")).message
     assert "ModuleNotFoundError" in (await failure(python.build(), SANDBOXED, code="import schema")).message
@@ -171,7 +172,9 @@ async def test_the_kernel_says_no_to_each_of_what_is_barred() -> None:
     lines = [
         f"try:\n    {line}\n    print({line!r})\nexcept (PermissionError, ValueError):\n    pass" for line in BARRED
     ]
-    result = await call(python.build(), SANDBOXED, code="\n".join(["import os, socket, resource", *lines, "print('end')"]))
+    result = await call(
+        python.build(), SANDBOXED, code="\n".join(["import os, socket, resource", *lines, "print('end')"])
+    )
     assert "end" == result.text
 
 

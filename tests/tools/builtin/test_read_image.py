@@ -51,7 +51,7 @@ HOSTILE = {
 def inspect_all(question: dict[str, object], attached: bytes) -> list[str]:
     """Runs in the child: the code of each hostile image's error, one start for all of them."""
     from tools.errors import ToolFailed
-    from tools.ocr.reading import run
+    from tools.ocr.recognition import run
 
     def outcome(image: bytes) -> str:
         try:
@@ -85,10 +85,10 @@ async def test_a_file_that_is_too_large_or_not_there_is_a_clear_error() -> None:
 
 
 async def test_without_the_package_or_its_models_the_tool_says_what_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(read_image, "NEEDED", ("no_such_package",))
+    monkeypatch.setattr(read_image, "REQUIRED_PACKAGES", ("no_such_package",))
     with pytest.raises(ToolUnavailable, match="no_such_package is not installed"):
         await read_image.read_text(b"")
-    monkeypatch.setattr(read_image, "NEEDED", ())
+    monkeypatch.setattr(read_image, "REQUIRED_PACKAGES", ())
     monkeypatch.setattr(read_image, "_has_models", lambda: False)
     with pytest.raises(ToolUnavailable, match="without its models"):
         await read_image.read_text(b"")

@@ -5,7 +5,7 @@ import io
 import pytest
 
 from tools.documents.blocks import ReadBlocks, Unreadable
-from tools.documents.formats import ReadOptions, load
+from tools.documents.formats import ReadOptions, load_reader
 from tools.documents.media_types import detect
 
 Shape = tuple[str, int | None, str]
@@ -13,7 +13,7 @@ Shape = tuple[str, int | None, str]
 
 def read(name: str, data: bytes | str, **options: int | float) -> ReadBlocks:
     file = io.BytesIO(data.encode() if isinstance(data, str) else data)
-    return load(detect(file, name).name)(file, ReadOptions(**options))
+    return load_reader(detect(file, name).name)(file, ReadOptions(**options))
 
 
 def shapes(found: ReadBlocks) -> list[Shape]:

@@ -1,4 +1,4 @@
-"""The grandchild: it has the file and the pipe for its answer, and can do nothing else."""
+"""The child: it has the file and the pipe for its answer, and can do nothing else."""
 
 import os
 import socket
@@ -14,7 +14,7 @@ from tools.documents.chunking import ChunkSettings
 from tools.documents.fork_server import ReadRequest
 from tools.documents.formats import ReadOptions
 from tools.documents.media_types import TEXT
-from tools.documents.read_document import Answer, ReadDocument, Refused
+from tools.documents.read_document import ReadDocument, ReadFailure, ReadOutcome
 from tools.sandbox import unsupported_reason
 
 REQUEST = ReadRequest(
@@ -31,7 +31,7 @@ def attempts(path: str) -> dict[str, Any]:
         "delete": lambda: os.unlink(path),
         "call home": socket.socket,
         "start a process": os.fork,
-        "kill its nursery": lambda: os.kill(os.getppid(), 0),
+        "kill its fork server": lambda: os.kill(os.getppid(), 0),
         "see its environment": lambda: open("/proc/self/environ").close(),
     }
 
@@ -57,14 +57,14 @@ def is_open(number: int) -> bool:
     return True
 
 
-def read_with(reader: Any, path: Path, monkeypatch: pytest.MonkeyPatch, request: ReadRequest = REQUEST) -> Answer:
-    """What a grandchild of this process answers when `reader` is the reader of texts."""
-    monkeypatch.setattr(read_document, "load", lambda name: reader)
+def read_with(reader: Any, path: Path, monkeypatch: pytest.MonkeyPatch, request: ReadRequest = REQUEST) -> ReadOutcome:
+    """What a child of this process answers when `reader` is the reader of texts."""
+    monkeypatch.setattr(read_document, "load_reader", lambda name: reader)
     file, (answers, pipe) = os.open(path, os.O_RDONLY), os.pipe()
     with os.fdopen(answers, "rb") as received:
-        status, _, _ = fork_server._raise_grandchild(request, file, pipe)
+        status, _, _ = fork_server._fork_child(request, file, pipe)
         assert 0 == status
-        return msgspec.msgpack.decode(received.read(), type=Answer)
+        return msgspec.msgpack.decode(received.read(), type=ReadOutcome)
 
 
 @pytest.fixture
@@ -75,7 +75,7 @@ def path(tmp_path: Path) -> Path:
 
 
 @pytest.mark.skipif(bool(unsupported_reason()), reason="the kernel has no sandbox")
-def test_the_grandchild_can_do_nothing_but_read_its_file(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_child_can_do_nothing_but_read_its_file(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     answer = read_with(spy, path, monkeypatch)
     assert isinstance(answer, ReadDocument)
     assert "done: [], open: 2" == answer.chunks[0].text
@@ -97,7 +97,7 @@ def test_what_a_parser_raises_is_a_code_and_a_sentence_without_its_words(
         raise error
 
     answer = read_with(failing, path, monkeypatch)
-    assert isinstance(answer, Refused)
+    assert isinstance(answer, ReadFailure)
     assert (code, False, True) == (answer.code, "secret" in answer.message, answer.message.endswith("."))
 
 

@@ -141,7 +141,7 @@ def test_json_becomes_readable_and_each_record_stands_alone() -> None:
 def test_a_broken_line_of_json_lines_is_left_out_with_a_note() -> None:
     found = read("a.jsonl", '{"a": 1.50}\n{"a": \n{"a": [1, {"b": true}]}\n')
     assert ["a: 1.50", "a[1]: 1\na[2].b: true"] == texts(found)
-    assert ["1 line is no JSON and was left out."] == found.notes
+    assert ["1 line is not valid JSON and was left out."] == found.notes
     assert "damaged" == refusal("a.json", '{"a": [1, 2')
 
 
@@ -149,7 +149,7 @@ def test_a_mail_is_read_with_its_head_and_its_attachments_are_named() -> None:
     found = read("a.eml", sample_files.make_mail())
     head = "From: Nguyễn Thị Hường <huong@example.org>\nTo: an@example.org\nDate: Mon, 06 May 2024 08:00:00 +0700"
     assert [("h1", None, TITLE), ("text", None, head), ("text", None, LEAVE)] == shapes(found)
-    assert ["Attachments are not read; upload them by themselves: luật.pdf."] == found.notes
+    assert ["Attachments are not read; upload them separately: luật.pdf."] == found.notes
 
 
 def test_a_mail_without_plain_text_is_read_from_its_html() -> None:

@@ -15,7 +15,7 @@ from tests.tools.documents.hostile_files import CANARY, HOSTILE, MIB, READ
 from tests.waiting import PATIENCE_S
 from tools.documents.blocks import Unreadable
 from tools.documents.chunking import ChunkSettings
-from tools.documents.reader_pool import CODES, ReaderPool, ReadLimits
+from tools.documents.reader_pool import KNOWN_CODES, ReaderPool, ReadLimits
 from tools.run_sandboxed import ROOT
 
 LIMITS = ReadLimits(cpu_s=5, wall_s=30)
@@ -83,4 +83,4 @@ async def test_hostile_files_are_refused_or_read_and_harm_nobody(reader: ReaderP
 
 def test_the_corpus_is_large_and_its_codes_are_those_of_unreadable() -> None:
     assert len(HOSTILE) >= 40
-    assert set() == {code for case in HOSTILE for code in case.codes} - CODES - {READ}
+    assert set() == {code for case in HOSTILE for code in case.codes} - KNOWN_CODES - {READ}

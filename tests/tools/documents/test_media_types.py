@@ -8,7 +8,7 @@ import pytest
 
 from tests.tools.documents import sample_files
 from tools.documents.blocks import Unreadable
-from tools.documents.formats import READERS, load
+from tools.documents.formats import READERS, load_reader
 from tools.documents.media_types import NAMES, detect
 
 OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + b"\0" * 22 + b"\x09\0\x06\0" + b"\0" * 16
@@ -79,7 +79,7 @@ REFUSED = {
     "all.tar.gz": (b"\x1f\x8b\x08\0" + os.urandom(200), "unsupported", "as a zip"),
     "text.odt": (zipped(mimetype=b"application/vnd.oasis", content=b""), "unsupported", "OpenDocument"),
     "app.jar": (zipped(**{"META-INF__MANIFEST.MF": b""}), "unsupported", "program"),
-    "unknown.bin": (os.urandom(2000), "unsupported", "What is read: PDF, DOCX"),
+    "unknown.bin": (os.urandom(2000), "unsupported", "Supported types: PDF, DOCX"),
     "drawing.svg": (b"<svg/>", "unsupported", "save it as PDF"),
     "cut.docx": (sample_files.make_docx()[:3000], "damaged", "cut off"),
     "cut.zip": (zipped(a=b"1" * 100)[:60], "damaged", "cut off"),
@@ -109,4 +109,4 @@ def test_the_media_type_of_an_image_is_that_of_its_bytes() -> None:
 
 def test_every_type_but_zip_has_its_reader() -> None:
     assert set(NAMES) - {"zip"} == set(READERS)
-    assert all(callable(load(name)) for name in READERS)
+    assert all(callable(load_reader(name)) for name in READERS)

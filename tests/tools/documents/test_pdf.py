@@ -67,8 +67,8 @@ def test_pages_that_are_pictures_are_read_by_their_looks_up_to_a_limit() -> None
     found = read("a.pdf", scanned, ocr_pages=1)
     assert [("text", 1, "Invoice No 10498\nTotal 1,250,000 VND")] == shapes(found)
     assert [
-        "The text of 1 page was read from pictures; it may have errors.",
-        "Pages 2 to 3 hold only pictures, more than are read; left out.",
+        "The text of 1 page was extracted by OCR; it may contain errors.",
+        "Pages 2 to 3 contain only images, beyond the OCR limit, and were left out.",
     ] == found.notes
     assert "no_text" == refusal("a.pdf", scanned, ocr_pages=0)
 

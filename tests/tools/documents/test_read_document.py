@@ -7,7 +7,7 @@ import pytest
 from tests.tools.documents.sample_files import LEAVE
 from tools.documents.blocks import Unreadable
 from tools.documents.read_document import language_of
-from tools.documents.reader_pool import ReadLimits, _document
+from tools.documents.reader_pool import ReadLimits, _parse_outcome
 
 ENGLISH = "The office opens at eight and closes at half past five on every day that is a working day."
 
@@ -27,7 +27,7 @@ ENGLISH = "The office opens at eight and closes at half past five on every day t
 )
 def test_a_child_that_died_says_why_by_how_it_died(status: int, memory: int, cpu_s: float, code: str) -> None:
     with pytest.raises(Unreadable) as caught:
-        _document(bytearray(b"\xc1 half an answer"), status, memory, cpu_s, ReadLimits())
+        _parse_outcome(bytearray(b"\xc1 half an answer"), status, memory, cpu_s, ReadLimits())
     assert code == caught.value.code
 
 

@@ -44,15 +44,15 @@ async def refusal(reader: ReaderPool, path: Path, name: str, limits: ReadLimits 
     return caught.value.code
 
 
-def nurseries_of(pid: int) -> set[int]:
+def servers_of(pid: int) -> set[int]:
     """A process may have other children: these are told by their last word, which is whose they are."""
     return {child.pid for child in psutil.Process(pid).children() if str(pid) in child.cmdline()[-1:]}
 
 
-async def nurseries(reader: ReaderPool) -> set[int]:
+async def fork_servers(reader: ReaderPool) -> set[int]:
     """The processes that wait for files; the reader may have lost its own in the last test."""
     for slot in reader._slots:
-        await slot.nursery()
+        await slot.server()
     return {slot._process.pid for slot in reader._slots if slot._process}
 
 
@@ -64,12 +64,12 @@ async def gone(pids: set[int]) -> None:
 
 
 async def busy(worker: int) -> set[int]:
-    """Wait until a nursery of the worker has a grandchild that reads; return both. The worker may have other children."""
+    """Wait until a server of the worker has a child that reads; return both. The worker may have other children."""
     async with asyncio.timeout(PATIENCE_S):
         while True:
-            nursing = [psutil.Process(pid) for pid in nurseries_of(worker)]
-            if reading := [child for nursery in nursing for child in nursery.children()]:
-                return {child.pid for child in (*nursing, *reading)}
+            servers = [psutil.Process(pid) for pid in servers_of(worker)]
+            if reading := [child for server in servers for child in server.children()]:
+                return {child.pid for child in (*servers, *reading)}
             await asyncio.sleep(0.01)
 
 
@@ -105,18 +105,18 @@ async def test_an_image_is_read_with_more_memory_than_a_text_gets(reader: Reader
 
 
 async def test_processor_time_that_runs_out_costs_only_the_file(reader: ReaderPool, tmp_path: Path, note: Path) -> None:
-    (nursery,) = await nurseries(reader)
+    (server,) = await fork_servers(reader)
     (tmp_path / "slow").write_text(SLOW)
     assert "took_too_long" == await refusal(reader, tmp_path / "slow", "slow.md", ReadLimits(cpu_s=1))
     assert 1 == len((await reader.read(note, "a.md", SETTINGS)).chunks)
-    assert {nursery} == await nurseries(reader)
+    assert {server} == await fork_servers(reader)
 
 
 async def test_time_on_the_clock_that_runs_out_kills_the_child(reader: ReaderPool, tmp_path: Path, note: Path) -> None:
-    (nursery,) = await nurseries(reader)
+    (server,) = await fork_servers(reader)
     (tmp_path / "slow").write_text(SLOW)
     assert "took_too_long" == await refusal(reader, tmp_path / "slow", "slow.md", ReadLimits(wall_s=0.5))
-    await gone({nursery})
+    await gone({server})
     assert 1 == len((await reader.read(note, "a.md", SETTINGS)).chunks)
 
 
@@ -127,15 +127,15 @@ async def test_memory_that_runs_out_is_said(reader: ReaderPool, tmp_path: Path, 
 
 
 async def test_an_answer_that_is_too_long_is_refused(reader: ReaderPool, tmp_path: Path) -> None:
-    (nursery,) = await nurseries(reader)
+    (server,) = await fork_servers(reader)
     (tmp_path / "long").write_text("word " * 10_000)
     assert "too_large" == await refusal(reader, tmp_path / "long", "long.txt", ReadLimits(answer_bytes=10_000))
-    assert {nursery} == await nurseries(reader)
+    assert {server} == await fork_servers(reader)
 
 
 async def test_a_cancelled_read_kills_the_child_that_reads(reader: ReaderPool, tmp_path: Path, note: Path) -> None:
     (tmp_path / "slow").write_text(SLOW)
-    await nurseries(reader)
+    await fork_servers(reader)
     reading = asyncio.create_task(reader.read(tmp_path / "slow", "slow.md", SETTINGS))
     started = freeze(await busy(os.getpid()))
     reading.cancel()
@@ -145,17 +145,17 @@ async def test_a_cancelled_read_kills_the_child_that_reads(reader: ReaderPool, t
     assert 1 == len((await reader.read(note, "a.md", SETTINGS)).chunks)
 
 
-async def test_a_nursery_that_was_killed_is_replaced_without_a_word(reader: ReaderPool, note: Path) -> None:
-    (nursery,) = await nurseries(reader)
-    os.kill(nursery, signal.SIGKILL)
+async def test_a_fork_server_that_was_killed_is_replaced_without_a_word(reader: ReaderPool, note: Path) -> None:
+    (server,) = await fork_servers(reader)
+    os.kill(server, signal.SIGKILL)
     assert 1 == len((await reader.read(note, "a.md", SETTINGS)).chunks)
-    assert {nursery} != await nurseries(reader)
+    assert {server} != await fork_servers(reader)
 
 
-async def test_a_nursery_is_small_and_has_one_thread(reader: ReaderPool) -> None:
-    (pid,) = await nurseries(reader)
-    nursery = psutil.Process(pid)
-    assert (1, True) == (nursery.num_threads(), nursery.memory_info().vms < 250 << 20)
+async def test_a_fork_server_is_small_and_has_one_thread(reader: ReaderPool) -> None:
+    (pid,) = await fork_servers(reader)
+    server = psutil.Process(pid)
+    assert (1, True) == (server.num_threads(), server.memory_info().vms < 250 << 20)
 
 
 async def test_more_files_than_slots_wait_for_their_turn(reader: ReaderPool, note: Path) -> None:
@@ -164,11 +164,11 @@ async def test_more_files_than_slots_wait_for_their_turn(reader: ReaderPool, not
 
 
 async def test_nothing_is_left_when_the_reader_closes(note: Path) -> None:
-    open_before, before = len(os.listdir("/proc/self/fd")), nurseries_of(os.getpid())
+    open_before, before = len(os.listdir("/proc/self/fd")), servers_of(os.getpid())
     async with ReaderPool(slots=2) as reader:
-        started = nurseries_of(os.getpid()) - before
+        started = servers_of(os.getpid()) - before
         await reader.read(note, "a.md", SETTINGS)
-    assert (2, set()) == (len(started), started & nurseries_of(os.getpid()))
+    assert (2, set()) == (len(started), started & servers_of(os.getpid()))
     assert open_before == len(os.listdir("/proc/self/fd"))
 
 
@@ -184,9 +184,9 @@ async def test_a_killed_worker_leaves_no_child_behind(tmp_path: Path) -> None:
     program = """if True:
         import asyncio, sys
         from pathlib import Path
-        from tools.documents.reader_pool import ChunkSettings, Reader
+        from tools.documents.reader_pool import ChunkSettings, ReaderPool
         async def main():
-            async with Reader(slots=2) as reader:
+            async with ReaderPool(slots=2) as reader:
                 await reader.read(Path(sys.argv[1]), "slow.md", ChunkSettings())
         asyncio.run(main())
     """
@@ -197,7 +197,7 @@ async def test_a_killed_worker_leaves_no_child_behind(tmp_path: Path) -> None:
     await gone(started)
 
 
-async def test_a_nursery_that_cannot_start_is_not_the_files_fault(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reader_module, "command", lambda parent: ["/bin/false"])
+async def test_a_fork_server_that_cannot_start_is_not_the_files_fault(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reader_module, "server_command", lambda parent: ["/bin/false"])
     with pytest.raises(Unavailable):
         await ReaderPool(slots=2).__aenter__()

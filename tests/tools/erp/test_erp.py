@@ -26,8 +26,8 @@ from tools.calling import call_tool
 from tools.configured import ToolDefinition, build_tool, check_definition
 from tools.contract import Tool
 from tools.egress import EgressPolicy
-from tools.erp import books
-from tools.erp.callers import Authenticator, KeySetCache
+from tools.erp import ledger
+from tools.erp.authentication import Authenticator, KeySetCache
 from tools.erp.definitions import definitions
 from tools.erp.service import Erp
 from tools.errors import ToolBadArguments, ToolFailed, ToolRefused
@@ -60,7 +60,7 @@ def source() -> KeySource:
 
 @pytest.fixture
 def erp(source: KeySource) -> Iterator[Erp]:
-    with serving(KeySetCache("http://keys.example/jwks", pause_s=0, read=source.read)) as server:
+    with serving(KeySetCache("http://keys.example/jwks", refetch_s=0, read=source.read)) as server:
         yield server
 
 
@@ -136,7 +136,7 @@ async def test_shipments_and_stock_are_found_by_their_codes(http: httpx2.AsyncCl
 
 
 def test_every_tax_code_has_its_check_digit_and_every_row_its_customer() -> None:
-    data = json.loads(books.DATA.read_text(encoding="utf-8"))
+    data = json.loads(ledger.DATA.read_text(encoding="utf-8"))
     codes = {each["tax_code"] for each in data["customers"]}
     weights = (31, 29, 23, 19, 17, 13, 7, 5, 3)
     for code in codes:
@@ -217,7 +217,7 @@ async def test_without_any_keys_the_erp_says_that_it_can_not_tell(http: httpx2.A
 
 
 def test_unknown_keys_do_not_have_the_set_fetched_for_each_request(source: KeySource) -> None:
-    keys = KeySetCache("http://keys.example/jwks", pause_s=3600, read=source.read)
+    keys = KeySetCache("http://keys.example/jwks", refetch_s=3600, read=source.read)
     assert [None] * 50 == [keys.find(f"unknown-{number}") for number in range(50)]
     assert 1 == source.reads
 

@@ -1,8 +1,8 @@
-"""The formats that can be read, one file each: `read(file, options) -> ReadBlocks`, or `Unreadable`.
+"""One module per supported format, each with `read(file, options) -> ReadBlocks`, which may raise `Unreadable`.
 
-READERS names the module of each `MediaType.name`; `load` imports only that one. They run in a child that can open nothing but
-the file it was given (`../reader_pool.py`): no other files, no sockets, bounded memory and time. So a reader writes nothing,
-starts nothing, and takes the file as an open one that it can seek in.
+READERS maps each `MediaType.name` to its module; `load_reader` imports only that one. Readers run in a sandboxed child process
+(`../fork_server.py`) with no other files, no sockets, and limited memory and time. So a reader writes nothing, starts nothing,
+and is given a file that is open already and seekable.
 """
 
 from collections.abc import Callable
@@ -15,8 +15,8 @@ from tools.documents.blocks import ReadBlocks
 
 @dataclass(frozen=True, slots=True)
 class ReadOptions:
-    """How much is read. What goes beyond `max_pages` and `max_characters` is refused; beyond the others it is left out, with
-    a note. `ocr_s` is processor time in seconds, for all pictures of a file together."""
+    """How much is read. A file beyond `max_pages` or `max_characters` is refused; whatever exceeds the other limits is left out
+    and noted. `ocr_s` is CPU time in seconds, for all images of a file together."""
 
     max_pages: int = 2_000
     max_characters: int = 10_000_000
@@ -41,10 +41,10 @@ READERS = {
     "eml": "mail",
     "image": "image",
 }
-"""Of each `MediaType.name` but `zip` (whose files are read one by one): the file here that reads it."""
+"""The module here that reads each `MediaType.name`, except `zip`, whose files are read one by one."""
 
 
-def load(name: str) -> Reader:
-    """Return the reader for a `MediaType.name`, with all that it imports (but the models for OCR, which only pictures need).
-    To be called before the child is shut in: libraries look into /etc. KeyError for an unknown name."""
+def load_reader(name: str) -> Reader:
+    """Return the reader for a `MediaType.name`, with its imports done, except for the OCR models, which only images need.
+    Call it before entering the sandbox: libraries read files in /etc. Raises KeyError for an unknown name."""
     return import_module(f"{__name__}.{READERS[name]}").read

@@ -1,4 +1,4 @@
-"""Mails (EML): the subject is the heading, then who wrote to whom and when, then the text. Attachments are named in a note."""
+"""Emails (EML): the subject as heading, then the main headers, then the text. Attachments are listed in a note."""
 
 import re
 from email import policy
@@ -16,63 +16,65 @@ from tools.documents.formats import ReadOptions
 from tools.documents.formats.plain_text import add_text
 
 MAX_HEADER = 64 * 1024
-MAX_SHOWN = 500
+MAX_HEADER_SHOWN = 500
 LONG_HEADER = re.compile(rb"^[!-9;-~]+:(?:[^\n]|\n[ \t]){65536}", re.MULTILINE)
-NAMED = 20
+MAX_LISTED_ATTACHMENTS = 20
 
 
 def read(file: BinaryIO, options: ReadOptions) -> ReadBlocks:
     """Raises Unreadable: damaged, empty, too_large."""
     data = file.read()
-    if LONG_HEADER.search(data[: 4 * MAX_HEADER]):  # the library takes hours for those
-        raise Unreadable("damaged", "The head of the mail is longer than any that is sent.")
-    gathering = BlockCollector(options.max_characters)
+    if LONG_HEADER.search(data[: 4 * MAX_HEADER]):  # the parser takes hours on these
+        raise Unreadable("damaged", "The mail has a header that is too long; save it again and upload that.")
+    collector = BlockCollector(options.max_characters)
     try:
         mail = BytesParser(EmailMessage, policy=policy.default).parsebytes(data)
         subject = _header(mail, "subject")
-        _add_head(mail, subject, gathering)
-        _add_body(mail, options, gathering)
-        _note_attachments(mail, gathering)
+        _add_head(mail, subject, collector)
+        _add_body(mail, options, collector)
+        _note_attachments(mail, collector)
     except (MessageError, RecursionError, LookupError, ValueError, TypeError, AttributeError) as error:
         raise Unreadable("damaged", "The mail is damaged; save it again and upload that.") from error
-    return gathering.done(subject)
+    return collector.finish(subject)
 
 
 def _header(mail: EmailMessage, name: str) -> str:
     return clean_line(str(mail.get(name, "")))
 
 
-def _add_head(mail: EmailMessage, subject: str, gathering: BlockCollector) -> None:
-    gathering.add_heading(subject, 1)
+def _add_head(mail: EmailMessage, subject: str, collector: BlockCollector) -> None:
+    collector.add_heading(subject, 1)
     lines = [
-        f"{name.capitalize()}: {text[:MAX_SHOWN]}"
+        f"{name.capitalize()}: {text[:MAX_HEADER_SHOWN]}"
         for name in ("from", "to", "cc", "date")
         if (text := _header(mail, name))
     ]
-    gathering.add("text", "\n".join(lines))
+    collector.add("text", "\n".join(lines))
 
 
-def _add_body(mail: EmailMessage, options: ReadOptions, gathering: BlockCollector) -> None:
-    """The plain text if there is one, else the HTML."""
+def _add_body(mail: EmailMessage, options: ReadOptions, collector: BlockCollector) -> None:
+    """Add the plain text if there is one, else the HTML."""
     body = mail.get_body(("plain", "html"))
     if body is None:
         return
-    text = _text(body)
+    text = _part_text(body)
     if body.get_content_subtype() != "html":
-        add_text(text, gathering)
+        add_text(text, collector)
         return
-    from tools.documents.formats.web_page import add_page  # most mails have plain text, and need no parser
+    from tools.documents.formats.web_page import add_page  # most mails have plain text and need no HTML parser
 
-    add_page(text, gathering, options)
+    add_page(text, collector, options)
 
 
-def _text(part: Any) -> str:
+def _part_text(part: Any) -> str:
     payload = part.get_payload(decode=True)
     return decode(payload if isinstance(payload, bytes) else b"", part.get_content_charset() or "").text
 
 
-def _note_attachments(mail: EmailMessage, gathering: BlockCollector) -> None:
+def _note_attachments(mail: EmailMessage, collector: BlockCollector) -> None:
     names = [clean_name(part.get_filename() or "unnamed") for part in mail.iter_attachments()]
     if names:
-        more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
-        gathering.note(f"Attachments are not read; upload them by themselves: {', '.join(names[:NAMED])}{more}.")
+        more = f" and {len(names) - MAX_LISTED_ATTACHMENTS} more" if len(names) > MAX_LISTED_ATTACHMENTS else ""
+        collector.note(
+            f"Attachments are not read; upload them separately: {', '.join(names[:MAX_LISTED_ATTACHMENTS])}{more}."
+        )

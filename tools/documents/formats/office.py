@@ -1,4 +1,4 @@
-"""What DOCX, PPTX and XLSX have in common: a zip of XML, which is looked through before a library may open it."""
+"""What DOCX, PPTX and XLSX have in common: a zip of XML, which is checked before a library opens it."""
 
 import re
 import zipfile
@@ -13,7 +13,7 @@ from lxml import etree  # pyright: ignore[reportAttributeAccessIssue] - compiled
 from tools.documents.blocks import Unreadable
 from tools.documents.zips import check_zip
 
-BROKEN = (
+LIBRARY_ERRORS = (
     *(
         KeyError,
         ValueError,
@@ -27,29 +27,29 @@ BROKEN = (
     ),
     *(zipfile.BadZipFile, zlib.error, etree.Error, ParseError),
 )
-"""What the libraries raise for files that are not as they should be: nearly anything."""
+"""What the libraries raise for malformed files: nearly anything."""
 
-XML = (".xml", ".rels", ".vml")
+XML_SUFFIXES = (".xml", ".rels", ".vml")
 DOCTYPE = re.compile(b"<!(DOCTYPE|ENTITY)|<\0!\0(D\0O\0C\0T|E\0N\0T\0I)|\0<\0!\0(D\0O\0C\0T|E\0N\0T\0I)")
-"""Also in UTF-16. Office files have no such thing; it is there to expand entities or to fetch something."""
+"""Also in UTF-16. Office files never contain one; attackers use it to expand entities or fetch something."""
 
 
 @contextmanager
-def looked_through(file: BinaryIO, *own: type[Exception]) -> Iterator[None]:
-    """Look through the file; what a library then raises for it (`own` are its own errors) becomes Unreadable damaged. Raises
-    Unreadable: damaged, encrypted, too_large, bomb."""
-    check_zip(file, look=_no_doctype)
+def open_checked(file: BinaryIO, *library_errors: type[Exception]) -> Iterator[None]:
+    """Check the file, then turn whatever a library raises in the block (plus its own `library_errors`) into Unreadable damaged.
+    Raises Unreadable: damaged, encrypted, too_large, bomb."""
+    check_zip(file, inspect=_reject_doctype)
     try:
         yield
-    except (*BROKEN, *own) as error:
-        raise damaged() from error
+    except (*LIBRARY_ERRORS, *library_errors) as error:
+        raise damaged_error() from error
 
 
-def damaged() -> Unreadable:
-    """What is said of an office file in which parts are missing or wrong."""
+def damaged_error() -> Unreadable:
+    """The error for an office file with missing or wrong parts."""
     return Unreadable("damaged", "The file is damaged; open it, save it again and upload that.")
 
 
-def _no_doctype(name: str, piece: bytes) -> None:
-    if name.lower().endswith(XML) and DOCTYPE.search(piece):
-        raise damaged()
+def _reject_doctype(name: str, content: bytes) -> None:
+    if name.lower().endswith(XML_SUFFIXES) and DOCTYPE.search(content):
+        raise damaged_error()

@@ -1,4 +1,4 @@
-"""Plain text: paragraphs between empty lines, and headings where they are obvious: underlined, "Chapter 3", "1.2 Scope"."""
+"""Plain text: paragraphs between empty lines, and obvious headings: underlined, "Chapter 3", "1.2 Scope"."""
 
 import re
 from collections.abc import Iterator
@@ -6,13 +6,13 @@ from typing import BinaryIO
 
 from tools.documents.block_collector import BlockCollector
 from tools.documents.blocks import ReadBlocks, Unreadable
-from tools.documents.cleaning import clean_letters
+from tools.documents.cleaning import normalize_text
 from tools.documents.decoding import decode
 from tools.documents.formats import ReadOptions
 
 MAX_HEADING = 90
 MAX_PARAGRAPH_LINES = 200
-WRAPPED, WORD_LENGTH = 50, 20
+MIN_WRAPPED_WIDTH, MAX_WORD_LENGTH = 50, 20
 UNDERLINE = re.compile(r"^\s*([=\-~#*])\1{2,}\s*$")
 CHAPTER = re.compile(
     r"^(part|book|phần|quyển|chapter|chương|section|article|mục|điều|appendix|phụ lục)\s+(\d+|[IVXLC]+|[A-Z])\b",
@@ -26,50 +26,52 @@ SENTENCE_END = (".", ";", ",", "!", "?")
 
 def read(file: BinaryIO, options: ReadOptions) -> ReadBlocks:
     """Raises Unreadable: empty, too_large."""
-    gathering = BlockCollector(options.max_characters)
-    add_text(text_of(file, options, gathering), gathering)
-    return gathering.done()
+    collector = BlockCollector(options.max_characters)
+    add_text(read_text(file, options, collector), collector)
+    return collector.finish()
 
 
-def text_of(
-    file: BinaryIO, options: ReadOptions, gathering: BlockCollector, declared: str = "", *, times: int = 2
+def read_text(
+    file: BinaryIO, options: ReadOptions, collector: BlockCollector, declared: str = "", *, max_factor: int = 2
 ) -> str:
-    """The whole file as text; a guess of its encoding is noted. Raises Unreadable too_large when there are more than `times`
-    the characters that are read: what is marks and blanks is not counted as text, but must be held in memory as well."""
+    """Return the whole file as text, with a note if the encoding was guessed. Raises Unreadable too_large if it is longer than
+    `max_factor` times the character limit: markup and whitespace don't count as text, but take memory as well."""
     data = file.read(4 * options.max_characters + 1)
     found = decode(data, declared)
-    if len(data) > 4 * options.max_characters or len(found.text) > times * options.max_characters:
-        raise Unreadable("too_large", f"The file holds more than {options.max_characters:,} characters; split it up.")
+    if len(data) > 4 * options.max_characters or len(found.text) > max_factor * options.max_characters:
+        raise Unreadable(
+            "too_large", f"The file contains more than {options.max_characters:,} characters; split it up."
+        )
     if found.guessed:
-        gathering.note(f"The file doesn't say its encoding; it was read as {found.encoding}.")
+        collector.note(f"The file doesn't say its encoding; it was read as {found.encoding}.")
     return found.text
 
 
-def add_text(text: str, gathering: BlockCollector) -> None:
+def add_text(text: str, collector: BlockCollector) -> None:
     """Add paragraphs, lists and headings."""
-    for lines in _paragraphs(clean_letters(text).split("\n")):
-        if len(lines) >= 2 and UNDERLINE.match(lines[1]) and _may_head(lines[0]):
-            gathering.add_heading(lines[0], 1 if lines[1].strip()[0] in "=#*" else 2)
-            _add_paragraph(lines[2:], gathering)
-        elif len(lines) == 1 and (level := _level(lines[0].strip())):
-            gathering.add_heading(lines[0], level)
+    for lines in _paragraphs(normalize_text(text).split("\n")):
+        if len(lines) >= 2 and UNDERLINE.match(lines[1]) and _may_be_heading(lines[0]):
+            collector.add_heading(lines[0], 1 if lines[1].strip()[0] in "=#*" else 2)
+            _add_paragraph(lines[2:], collector)
+        elif len(lines) == 1 and (level := _heading_level(lines[0].strip())):
+            collector.add_heading(lines[0], level)
         else:
-            _add_paragraph(lines, gathering)
+            _add_paragraph(lines, collector)
 
 
-def _add_paragraph(lines: list[str], gathering: BlockCollector) -> None:
-    """A list where most lines are items. A log without empty lines is cut: it is no paragraph."""
+def _add_paragraph(lines: list[str], collector: BlockCollector) -> None:
+    """Add a list if most lines are items. Long runs of lines, such as logs, are split up."""
     for start in range(0, len(lines), MAX_PARAGRAPH_LINES):
         part = lines[start : start + MAX_PARAGRAPH_LINES]
         items = sum(bool(ITEM.match(line)) for line in part)
         is_list = items > 1 and 2 * items > len(part) and ITEM.match(part[0])
-        gathering.add("list" if is_list else "text", (" " if not is_list and _is_wrapped(part) else "\n").join(part))
+        collector.add("list" if is_list else "text", (" " if not is_list and _is_wrapped(part) else "\n").join(part))
 
 
 def _is_wrapped(lines: list[str]) -> bool:
-    """Whether lines were ended by their width and not by what they say: all but the last are about as long as the longest."""
+    """Whether the lines were wrapped at a width: all but the last are about as long as the longest."""
     lengths = [len(line.strip()) for line in lines[:-1]]
-    return bool(lengths) and max(lengths) >= WRAPPED and min(lengths) > max(lengths) - WORD_LENGTH
+    return bool(lengths) and max(lengths) >= MIN_WRAPPED_WIDTH and min(lengths) > max(lengths) - MAX_WORD_LENGTH
 
 
 def _paragraphs(lines: list[str]) -> Iterator[list[str]]:
@@ -84,13 +86,13 @@ def _paragraphs(lines: list[str]) -> Iterator[list[str]]:
         yield paragraph
 
 
-def _may_head(line: str) -> bool:
+def _may_be_heading(line: str) -> bool:
     return len(line.strip()) <= MAX_HEADING and any(map(str.isalpha, line))
 
 
-def _level(line: str) -> int:
-    """The level of a line that stands alone; 0 when it is no heading."""
-    if not _may_head(line) or line.endswith(SENTENCE_END):
+def _heading_level(line: str) -> int:
+    """The heading level of a line that stands alone; 0 if it is not a heading."""
+    if not _may_be_heading(line) or line.endswith(SENTENCE_END):
         return 0
     if chapter := CHAPTER.match(line):
         return CHAPTER_LEVELS.get(chapter[1].lower(), 1)

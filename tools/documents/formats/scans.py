@@ -1,4 +1,4 @@
-"""Pictures of text into text, with the reader of `tools/ocr/`, for images and for pages of a PDF that are only scans."""
+"""Extracts text from images and scanned PDF pages with OCR (`tools/ocr/`)."""
 
 import time
 from itertools import pairwise
@@ -10,29 +10,29 @@ from tools.errors import ToolBadArguments, ToolFailed, ToolTooLarge
 
 MIN_SCORE = 0.5
 PARAGRAPH_GAP = 0.9
-"""An empty space between two rows of this many of their heights begins a new paragraph."""
+"""A gap between two rows of more than this many row heights starts a new paragraph."""
 
-COLUMN_GAP = "  "
+COLUMN_SEPARATOR = "  "
 
 
 class Scanner:
-    """Reads pictures until there were `pictures` of them, or `seconds` of processor time are spent."""
+    """Reads pictures until there were `images` of them, or `seconds` of processor time are spent."""
 
-    def __init__(self, pictures: int, seconds: float) -> None:
-        self._left, self._until = pictures, time.process_time() + seconds
+    def __init__(self, images: int, seconds: float) -> None:
+        self._images_left, self._cpu_deadline = images, time.process_time() + seconds
 
-    def may_go_on(self) -> bool:
+    def has_budget(self) -> bool:
         """Whether another picture will be read."""
-        return self._left > 0 and time.process_time() < self._until
+        return self._images_left > 0 and time.process_time() < self._cpu_deadline
 
-    def read(self, picture: bytes) -> list[str]:
+    def read(self, image: bytes) -> list[str]:
         """Return the paragraphs in a picture (PNG, JPEG, BMP …), from top to bottom; none where no text is found. Raises
         Unreadable: damaged, too_large."""
-        from tools.ocr.reading import run  # its models take a second to load, and most files need none
+        from tools.ocr.recognition import run  # the models take a second to load, and most files don't need them
 
-        self._left -= 1
+        self._images_left -= 1
         try:
-            return paragraphs_of(run({}, picture)["lines"])
+            return paragraphs_of(run({}, image)["lines"])
         except ToolTooLarge as error:
             raise Unreadable("too_large", error.message) from error
         except ToolBadArguments as error:
@@ -52,7 +52,7 @@ def paragraphs_of(lines: list[dict[str, Any]]) -> list[str]:
         if _top(row) - _bottom(above) > PARAGRAPH_GAP * height:
             paragraphs.append([])
         paragraphs[-1].append(row)
-    return ["\n".join(COLUMN_GAP.join(piece["text"] for piece in row) for row in rows) for rows in paragraphs]
+    return ["\n".join(COLUMN_SEPARATOR.join(piece["text"] for piece in row) for row in rows) for rows in paragraphs]
 
 
 def _rows(lines: list[dict[str, Any]]) -> list[list[dict[str, Any]]]:

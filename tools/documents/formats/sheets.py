@@ -1,5 +1,5 @@
-"""XLSX, with openpyxl: a sheet is a page and its name the heading; its tables in pieces that repeat their head. Formulas are
-read as the values that were stored with them, and never computed."""
+"""XLSX, with openpyxl: a sheet is a page with its name as heading, then its tables. Formulas are read as their stored values
+and never computed."""
 
 import datetime
 from collections.abc import Iterator
@@ -12,17 +12,17 @@ from tools.documents.block_collector import BlockCollector
 from tools.documents.blocks import ReadBlocks
 from tools.documents.cleaning import clean_line
 from tools.documents.formats import ReadOptions
-from tools.documents.formats.office import looked_through
-from tools.documents.tables import PIECE_ROWS, table_pieces
+from tools.documents.formats.office import open_checked
+from tools.documents.tables import MAX_TABLE_ROWS, markdown_tables
 
 MAX_CELLS = 5_000_000
-"""Cells looked at in one file, empty ones too: a sheet can say that its only cell stands in the last corner."""
+"""Cells examined per file, empty ones included: a sheet can claim that its only cell is in the last corner."""
 
 MAX_EMPTY_ROWS = 2_000_000
 
 
-class _Left:
-    """How many rows and cells may still be read."""
+class _Budget:
+    """The rows and cells that may still be read."""
 
     def __init__(self, options: ReadOptions) -> None:
         self.rows, self.cells, self.empty = options.max_rows, MAX_CELLS, MAX_EMPTY_ROWS
@@ -31,47 +31,47 @@ class _Left:
 
 def read(file: BinaryIO, options: ReadOptions) -> ReadBlocks:
     """Raises Unreadable: damaged, encrypted, too_large, bomb, empty."""
-    gathering, left = BlockCollector(options.max_characters), _Left(options)
-    with looked_through(file, InvalidFileException, SyntaxError):
+    collector, budget = BlockCollector(options.max_characters), _Budget(options)
+    with open_checked(file, InvalidFileException, SyntaxError):
         book = load_workbook(file, read_only=True, data_only=True, keep_links=False)
         for number, sheet in enumerate(book.worksheets, 1):
             if sheet.sheet_state == "visible":
-                _add_sheet(sheet, number, gathering, left)
+                _add_sheet(sheet, number, collector, budget)
             else:
-                gathering.note(f"The sheet “{clean_line(sheet.title)}” is hidden and was left out.")
-        return gathering.done(book.properties.title or "", len(book.worksheets))
+                collector.note(f"The sheet “{clean_line(sheet.title)}” is hidden and was left out.")
+        return collector.finish(book.properties.title or "", len(book.worksheets))
 
 
-def _add_sheet(sheet: Any, number: int, gathering: BlockCollector, left: _Left) -> None:
-    sheet.reset_dimensions()  # what a sheet says of its size may be wrong
-    before = len(gathering.blocks)
-    gathering.add_heading(sheet.title, 1, number)
-    headed = len(gathering.blocks)
-    head: list[str] = []
-    for region in _regions(_rows(sheet, gathering, left)):
-        head = _add_region(region, head, number, gathering)
-    if len(gathering.blocks) == headed:
-        del gathering.blocks[before:]
+def _add_sheet(sheet: Any, number: int, collector: BlockCollector, budget: _Budget) -> None:
+    sheet.reset_dimensions()  # the declared dimensions may be wrong
+    before = len(collector.blocks)
+    collector.add_heading(sheet.title, 1, number)
+    headed = len(collector.blocks)
+    header: list[str] = []
+    for region in _regions(_rows(sheet, collector, budget)):
+        header = _add_region(region, header, number, collector)
+    if len(collector.blocks) == headed:
+        del collector.blocks[before:]
 
 
-def _rows(sheet: Any, gathering: BlockCollector, left: _Left) -> Iterator[list[str]]:
-    """The rows as text, with empty ones, until enough is read."""
+def _rows(sheet: Any, collector: BlockCollector, budget: _Budget) -> Iterator[list[str]]:
+    """Yield rows as text, empty ones included, until the budget is used up."""
     for row in sheet.iter_rows():
-        left.cells -= len(row)
-        texts = [_shown(cell) for cell in row[: left.columns]]
+        budget.cells -= len(row)
+        texts = [_format_cell(cell) for cell in row[: budget.columns]]
         is_empty = not any(texts)
-        left.rows -= not is_empty
-        left.empty -= is_empty
-        if min(left.rows, left.cells, left.empty) < 0:
-            gathering.note(f"There are more rows than are read; those of “{clean_line(sheet.title)}” were cut off.")
+        budget.rows -= not is_empty
+        budget.empty -= is_empty
+        if min(budget.rows, budget.cells, budget.empty) < 0:
+            collector.note(f"The file has too many rows; those of “{clean_line(sheet.title)}” were cut off.")
             return
-        if len(row) > left.columns and any(cell.value is not None for cell in row[left.columns :]):
-            gathering.note(f"Only the first {left.columns} columns of “{clean_line(sheet.title)}” were read.")
+        if len(row) > budget.columns and any(cell.value is not None for cell in row[budget.columns :]):
+            collector.note(f"Only the first {budget.columns} columns of “{clean_line(sheet.title)}” were read.")
         yield texts
 
 
 def _regions(rows: Iterator[list[str]]) -> Iterator[Iterator[list[str]]]:
-    """Runs of rows between empty ones; each must be read before the next is asked for."""
+    """Yield runs of non-empty rows; each must be consumed before the next is requested."""
     for row in rows:
         if any(row):
             yield _until_empty(row, rows)
@@ -85,39 +85,39 @@ def _until_empty(first: list[str], rows: Iterator[list[str]]) -> Iterator[list[s
         yield row
 
 
-def _add_region(region: Iterator[list[str]], head: list[str], number: int, gathering: BlockCollector) -> list[str]:
-    """Lines that stand alone above a table are text. A region whose first row is no head goes on with the one before: an
-    empty row was left for the eye. Returns the head for the next."""
+def _add_region(region: Iterator[list[str]], header: list[str], number: int, collector: BlockCollector) -> list[str]:
+    """Add a table, and single cells above it as text. A region without a header row continues the previous one: the empty row
+    between them is only visual. Returns the header for the next region."""
     first, lines = next(region), []
     while first and sum(map(bool, first)) == 1:
         lines.append("".join(first))
         first = next(region, [])
-        if not first or len(lines) == PIECE_ROWS:
-            gathering.add("text", "\n".join(lines), number)
+        if not first or len(lines) == MAX_TABLE_ROWS:
+            collector.add("text", "\n".join(lines), number)
             lines = []
-    gathering.add("text", "\n".join(lines), number)
+    collector.add("text", "\n".join(lines), number)
     if not first:
-        return head
-    if _is_head(first) or not head:
-        head, rows = first, region
+        return header
+    if _is_header(first) or not header:
+        header, rows = first, region
     else:
-        rows = _with(first, region)
-    for piece in table_pieces(_with(head, rows)):
-        gathering.add("table", piece, number)
-    return head
+        rows = _prepend(first, region)
+    for piece in markdown_tables(_prepend(header, rows)):
+        collector.add("table", piece, number)
+    return header
 
 
-def _with(first: list[str], rows: Iterator[list[str]]) -> Iterator[list[str]]:
+def _prepend(first: list[str], rows: Iterator[list[str]]) -> Iterator[list[str]]:
     yield first
     yield from rows
 
 
-def _is_head(row: list[str]) -> bool:
+def _is_header(row: list[str]) -> bool:
     return not any(text[:1].isdigit() or text[:1] in "-+(" for text in row if text)
 
 
-def _shown(cell: Any) -> str:
-    """The value as a person would see it, nearly: the forms of dates and shares are kept, colours and currencies are not."""
+def _format_cell(cell: Any) -> str:
+    """The value roughly as displayed: dates and percentages keep their format, currencies don't."""
     value = cell.value
     if value is None:
         return ""

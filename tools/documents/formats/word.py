@@ -1,7 +1,7 @@
-"""DOCX, with python-docx: headings by their styles, lists, tables, footnotes. It has no pages: those are made by a printer.
+"""DOCX, with python-docx: headings by style, lists, tables, footnotes. The format has no pages; layout makes them.
 
-The body is walked here and not by the library, which leaves out what stands in content controls, in tracked insertions and in
-text boxes. What was deleted or hidden, tables of contents, and headers and footers are left out.
+The body is walked here instead of with the library's API, which skips content controls, tracked insertions and text boxes.
+Deleted and hidden text, tables of contents, headers and footers are left out.
 """
 
 import re
@@ -16,68 +16,68 @@ from docx.package import Package
 from tools.documents.block_collector import BlockCollector
 from tools.documents.blocks import ReadBlocks
 from tools.documents.formats import ReadOptions
-from tools.documents.formats.office import damaged, looked_through
+from tools.documents.formats.office import damaged_error, open_checked
 from tools.documents.formats.word_styles import Styles
-from tools.documents.tables import has_cells, table_pieces
+from tools.documents.tables import is_data_table, markdown_tables
 
 PARAGRAPH, TABLE, ROW, CELL, RUN = qn("w:p"), qn("w:tbl"), qn("w:tr"), qn("w:tc"), qn("w:r")
-BOX = qn("w:txbxContent")
-LEFT_OUT = {qn("w:del"), qn("w:moveFrom"), qn("w:pPr"), qn("w:rPr"), qn("w:sdtPr"), BOX}
+TEXT_BOX = qn("w:txbxContent")
+SKIPPED = {qn("w:del"), qn("w:moveFrom"), qn("w:pPr"), qn("w:rPr"), qn("w:sdtPr"), TEXT_BOX}
 FALLBACK = "{http://schemas.openxmlformats.org/markup-compatibility/2006}Fallback"
-LETTERS = {
+SPECIAL_CHARACTERS = {
     qn("w:tab"): "\t",
     qn("w:br"): "\n",
     qn("w:cr"): "\n",
     qn("w:noBreakHyphen"): "-",
     qn("w:ptab"): "\t",
 }
-DEEPEST = 30
-OWN_TITLES = re.compile(r"^(word document|document\d*|microsoft word.*|untitled)?$", re.IGNORECASE)
+MAX_DEPTH = 30
+DEFAULT_TITLES = re.compile(r"^(word document|document\d*|microsoft word.*|untitled)?$", re.IGNORECASE)
 
 
 def read(file: BinaryIO, options: ReadOptions) -> ReadBlocks:
     """Raises Unreadable: damaged, encrypted, too_large, bomb, empty."""
-    with looked_through(file, PythonDocxError):
+    with open_checked(file, PythonDocxError):
         package: Any = Package.open(file)
         part = package.main_document_part
-        walk = _Walk(Styles(part), BlockCollector(options.max_characters), options)
-        walk.add_all(_body(part))
-        walk.add_notes(part)
-        return walk.gathering.done(walk.title or _title(package))
+        reader = _BodyReader(Styles(part), BlockCollector(options.max_characters), options)
+        reader.add_all(_body(part))
+        reader.add_notes(part)
+        return reader.collector.finish(reader.title or _title(package))
 
 
 def _body(part: Any) -> Any:
-    """The document's body. The library knows no class for macro files and templates; their XML is the same."""
+    """The document's body. The library has no class for macro files and templates, but their XML is the same."""
     root = part.element if hasattr(part, "element") else parse_xml(part.blob)
     body = root.find(qn("w:body"))
     if body is None:
-        raise damaged()
+        raise damaged_error()
     return body
 
 
 def _title(package: Any) -> str:
     title = package.core_properties.title or ""
-    return "" if OWN_TITLES.match(title.strip()) else title
+    return "" if DEFAULT_TITLES.match(title.strip()) else title
 
 
 def _children(parent: Any, depth: int = 0) -> Iterator[Any]:
-    """The paragraphs and tables of a body or cell, in order, also those in content controls and tracked insertions."""
+    """The paragraphs and tables of a body or cell, in order, including those in content controls and tracked insertions."""
     for child in parent.iterchildren():
         if child.tag in (PARAGRAPH, TABLE):
             yield child
-        elif child.tag not in LEFT_OUT and child.tag != FALLBACK and depth < DEEPEST:
+        elif child.tag not in SKIPPED and child.tag != FALLBACK and depth < MAX_DEPTH:
             yield from _children(child, depth + 1)
 
 
 def _text(element: Any, depth: int = 0) -> str:
-    """The text that is seen, without that of the boxes that hang on it."""
+    """The visible text, without that of anchored text boxes."""
     pieces = []
     for child in element.iterchildren():
         if child.tag == qn("w:t"):
             pieces.append(child.text or "")
-        elif child.tag in LETTERS:
-            pieces.append(LETTERS[child.tag])
-        elif child.tag in LEFT_OUT or child.tag == FALLBACK or depth > DEEPEST or _is_hidden(child):
+        elif child.tag in SPECIAL_CHARACTERS:
+            pieces.append(SPECIAL_CHARACTERS[child.tag])
+        elif child.tag in SKIPPED or child.tag == FALLBACK or depth > MAX_DEPTH or _is_hidden(child):
             continue
         else:
             pieces.append(_text(child, depth + 1))
@@ -91,18 +91,18 @@ def _is_hidden(run: Any) -> bool:
     return vanish is not None and vanish.get(qn("w:val")) not in ("0", "false")
 
 
-def _boxes(paragraph: Any) -> Iterator[Any]:
-    """Text boxes are written twice, for new programs and for old ones."""
-    for box in paragraph.iter(BOX):
-        if not any(parent.tag in (FALLBACK, BOX) for parent in box.iterancestors()):
+def _text_boxes(paragraph: Any) -> Iterator[Any]:
+    """The text boxes anchored to a paragraph; each is stored twice, the second time as a fallback for old programs."""
+    for box in paragraph.iter(TEXT_BOX):
+        if not any(parent.tag in (FALLBACK, TEXT_BOX) for parent in box.iterancestors()):
             yield box
 
 
-class _Walk:
-    """Goes through the body; gathers the items of a list until it ends."""
+class _BodyReader:
+    """Walks the body; collects the items of a list until it ends."""
 
-    def __init__(self, styles: Styles, gathering: BlockCollector, options: ReadOptions) -> None:
-        self.styles, self.gathering, self.options = styles, gathering, options
+    def __init__(self, styles: Styles, collector: BlockCollector, options: ReadOptions) -> None:
+        self.styles, self.collector, self.options = styles, collector, options
         self.title = ""
         self._items: list[str] = []
 
@@ -113,12 +113,12 @@ class _Walk:
                 self._add_table(child, depth)
                 continue
             self._add_paragraph(child)
-            for box in _boxes(child) if depth < DEEPEST else ():
+            for box in _text_boxes(child) if depth < MAX_DEPTH else ():
                 self.add_all(box, depth + 1)
         self._end_list()
 
     def add_notes(self, part: Any) -> None:
-        """Footnotes and endnotes, at the end."""
+        """Add footnotes and endnotes."""
         for relation in part.rels.values():
             kind = relation.reltype.rsplit("/", 1)[-1]
             if kind not in ("footnotes", "endnotes") or relation.is_external:
@@ -126,11 +126,11 @@ class _Walk:
             for note in parse_xml(relation.target_part.blob).iterchildren():
                 if note.get(qn("w:type")) is None:
                     text = " ".join(_text(paragraph) for paragraph in note.iter(PARAGRAPH))
-                    self.gathering.add("text", f"[{note.get(qn('w:id'))}] {text}" if text.strip() else "")
+                    self.collector.add("text", f"[{note.get(qn('w:id'))}] {text}" if text.strip() else "")
 
     def _add_paragraph(self, paragraph: Any) -> None:
         text = _text(paragraph)
-        if not text.strip() or self.styles.is_contents(paragraph):
+        if not text.strip() or self.styles.is_table_of_contents(paragraph):
             return
         level = self.styles.heading_level(paragraph)
         if level == 0 and (item := self.styles.item(paragraph)) is not None:
@@ -141,25 +141,25 @@ class _Walk:
             self.title = self.title or text
             level = 1
         if level:
-            self.gathering.add_heading(text, level)
+            self.collector.add_heading(text, level)
         else:
-            self.gathering.add("text", text)
+            self.collector.add("text", text)
 
     def _end_list(self) -> None:
-        self.gathering.add("list", "\n".join(self._items))
+        self.collector.add("list", "\n".join(self._items))
         self._items = []
 
     def _add_table(self, table: Any, depth: int) -> None:
-        """A table of data; one that only arranges text is read cell by cell."""
+        """Add a data table; read a layout table cell by cell."""
         rows = [
-            [cell for cell in row.iter(CELL) if _table_of(cell) is table]
+            [cell for cell in row.iter(CELL) if _enclosing_table(cell) is table]
             for row in table.iter(ROW)
-            if _table_of(row) is table
+            if _enclosing_table(row) is table
         ]
         texts = [[self._cell_text(cell) for cell in row][: self.options.max_columns] for row in rows]
-        if has_cells(texts) or depth >= DEEPEST:
-            for piece in table_pieces(texts):
-                self.gathering.add("table", piece)
+        if is_data_table(texts) or depth >= MAX_DEPTH:
+            for piece in markdown_tables(texts):
+                self.collector.add("table", piece)
             return
         for row in rows:
             for cell in row:
@@ -169,5 +169,5 @@ class _Walk:
         return " ".join(text for paragraph in cell.iter(PARAGRAPH) if (text := _text(paragraph).strip()))
 
 
-def _table_of(element: Any) -> Any:
+def _enclosing_table(element: Any) -> Any:
     return next((parent for parent in element.iterancestors() if parent.tag == TABLE), None)

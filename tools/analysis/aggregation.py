@@ -3,8 +3,16 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from tools.analysis.figures import correlate, describe, exact_sum, numbers_in, quantile, round_off, sample_stdev
-from tools.analysis.reading import Table, Value, read_table
+from tools.analysis.column_statistics import (
+    correlate,
+    describe,
+    exact_sum,
+    numbers_in,
+    quantile,
+    round_off,
+    sample_stdev,
+)
+from tools.analysis.table import Table, Value, read_table
 from tools.errors import ToolBadArguments
 
 MAX_GROUPS = 10_000

@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
-from tools.analysis.reading import Table, Value
+from tools.analysis.table import Table, Value
 from tools.errors import ToolBadArguments
 
 MAX_CORRELATED = 20
