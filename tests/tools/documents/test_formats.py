@@ -56,7 +56,7 @@ def test_rows_and_columns_beyond_the_limit_are_left_out_with_a_note() -> None:
     found = read("a.xlsx", sample_files.make_xlsx(rows=9), max_rows=6, max_columns=2)
     assert "| item | count |\n| --- | --- |\n| item 0 | 0 |" == texts(found)[-1]
     assert "Only the first 2 columns of “Nhân viên” were read." == found.notes[0]
-    assert "There are more rows than are read; those of “Stock” were cut off." in found.notes
+    assert "The file has too many rows; those of “Stock” were cut off." in found.notes
     table = "a,b,c\n" + "1,2,3\n" * 9
     found = read("a.csv", table, max_rows=2, max_columns=2)
     assert ["| a | b |\n| --- | --- |\n| 1 | 2 |\n| 1 | 2 |"] == texts(found)
