@@ -1,1 +1,1 @@
-"""How the world talks to headrace: HTTP in, JSON and SSE out, the console page, the command line."""
+"""The API process and the command line: how the outside world talks to headrace. Imports `workers`, never the reverse."""

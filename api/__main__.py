@@ -27,22 +27,24 @@ COMMANDS = {
     "rotate-keys": ("rotate_keys", "re-encrypt stored secrets with the newest key; --new creates one"),
     "lock": ("lock", "regenerate constraints.txt"),
 }
-"""Command → the file in `api/cli/` and one line of help. `headrace` lists the same, and a house test compares."""
+"""Command → its module in `api/cli/`, and one line of help. `headrace` lists the same commands; a house test compares them."""
 
-FOR_OTHERS = {"test", "check", "bench", "chaos"}
-"""Commands that pass their arguments on as they are, and run without `.env`: tests must not see a person's keys."""
+PASSTHROUGH_COMMANDS = {"test", "check", "bench", "chaos"}
+"""Commands that pass their arguments on unchanged, and run without `.env`: tests must not see a developer's keys."""
 
 
 def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="./headrace", description="A backend for AI agents built around a job queue.")
     subparsers = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    wanted = arguments[0] if arguments else ""
+    chosen = arguments[0] if arguments else ""
     for name, (file, summary) in COMMANDS.items():
-        subparser = subparsers.add_parser(name, help=summary, description=summary, add_help=name not in FOR_OTHERS)
-        if name == wanted and name not in FOR_OTHERS:
+        subparser = subparsers.add_parser(
+            name, help=summary, description=summary, add_help=name not in PASSTHROUGH_COMMANDS
+        )
+        if name == chosen and name not in PASSTHROUGH_COMMANDS:
             importlib.import_module(f"api.cli.{file}").add_arguments(subparser)
-    if wanted in FOR_OTHERS:
-        parsed = argparse.Namespace(command=wanted, rest=arguments[1:])
+    if chosen in PASSTHROUGH_COMMANDS:
+        parsed = argparse.Namespace(command=chosen, rest=arguments[1:])
     else:
         load_dotenv()
         parsed = parser.parse_args(arguments)
@@ -50,7 +52,7 @@ def main(arguments: list[str]) -> int:
 
 
 def run(file: str, arguments: argparse.Namespace) -> int:
-    """Run a command; this is the edge where errors become a sentence on stderr and an exit status."""
+    """Run a command. Errors become a message on stderr and an exit status here."""
     from schema.errors import HeadraceError
 
     try:
@@ -61,13 +63,13 @@ def run(file: str, arguments: argparse.Namespace) -> int:
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:
-        # The reader of our output left, as `| head` does; closing stdout again would complain a second time.
+        # The reader of our output has left, as `| head` does; without this, closing stdout would fail again.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
 
 
 def load_dotenv() -> None:
-    """Read `.env` at the root; what the environment already says wins."""
+    """Read `.env` at the root; variables that are already set win."""
     if (ROOT / ".env").exists():
         import dotenv
 

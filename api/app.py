@@ -1,4 +1,4 @@
-"""The application: routes, resources, errors, OpenAPI. Nothing is opened until it starts."""
+"""Builds the Litestar application from routes, resources, error handlers and OpenAPI. Nothing is opened until it starts."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -12,8 +12,8 @@ from litestar.openapi import OpenAPIConfig
 from litestar.openapi.plugins import JsonRenderPlugin
 from litestar.openapi.spec import Tag
 
-from api.auth.principals import authorise, classify_routes, get_principal
-from api.http.errors import HANDLERS
+from api.auth.principals import authorise, document_rights, get_principal
+from api.http.errors import EXCEPTION_HANDLERS
 from api.http.json_body import JsonRequest
 from api.http.middleware import RequestMiddleware
 from api.http.sse import OpenStreams
@@ -24,11 +24,11 @@ from api.root_page import NAME, VERSION
 from api.routes import NATIVE, OPENAI, ROOT
 from api.settings import ApiSettings
 
-API_PAGE = (show_api_page, get_asset)
+API_PAGE = [show_api_page, get_asset]
 
 
 def create_app(settings: ApiSettings) -> Litestar:
-    """Return the application; `app.state.streams.close()` ends its streams when the process is told to stop."""
+    """Return the application. `app.state.streams.close()` ends its streams on shutdown."""
     streams = OpenStreams()
 
     @asynccontextmanager
@@ -43,12 +43,12 @@ def create_app(settings: ApiSettings) -> Litestar:
             Router("/v1", route_handlers=list(OPENAI)),
             *ROOT,
         ],
-        debug=False,  # whatever LITESTAR_DEBUG says: its pages show what variables held
+        debug=False,  # whatever LITESTAR_DEBUG says: debug pages show the values of variables
         dependencies={
             "principal": Provide(get_principal, sync_to_thread=False),
             "resources": Provide(get_resources, sync_to_thread=False),
         },
-        exception_handlers=HANDLERS,
+        exception_handlers=EXCEPTION_HANDLERS,
         guards=[authorise],
         lifespan=[lifespan],
         logging_config=None,
@@ -57,18 +57,18 @@ def create_app(settings: ApiSettings) -> Litestar:
         request_max_body_size=settings.max_body,
         state=State({"streams": streams}),
     )
-    classify_routes(app)
+    document_rights(app)
     describe_routes(app)
     answer_options_with_all_methods(app)
     app.asgi_handler = RequestMiddleware(app.asgi_handler, slow_client_s=settings.slow_client_s)
     return app
 
 
-def _refuse_page(answer: Response[Any]) -> Response[Any]:
-    """Raise NotFound in place of Litestar's own page for what is not there under `/schema`."""
-    if answer.status_code == 404:
+def _raise_not_found(response: Response[Any]) -> Response[Any]:
+    """Replace Litestar's own 404 page under `/schema` by our 404 response."""
+    if response.status_code == 404:
         raise NotFoundException
-    return answer
+    return response
 
 
 def _openapi() -> OpenAPIConfig:
@@ -77,7 +77,7 @@ def _openapi() -> OpenAPIConfig:
         version=VERSION,
         description="A backend for AI agents, built around a job queue. Paths under `/api` also work without that prefix.",
         openapi_router=Router(
-            "/schema", route_handlers=[show_api_page, get_asset], include_in_schema=False, after_request=_refuse_page
+            "/schema", route_handlers=API_PAGE, include_in_schema=False, after_request=_raise_not_found
         ),
         render_plugins=[JsonRenderPlugin(path=["/", "/openapi.json"])],
         components=components(),

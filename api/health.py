@@ -1,8 +1,8 @@
 """Health checks: `/health` for people, `/health/live` and `/health/ready` for machines.
 
 Ready means that jobs can be accepted: Postgres answers within a second. Redis is not checked: while it is unavailable, jobs
-are accepted and wait, and taking every API process out of the load balancer would refuse them. Nor are model vendors:
-`/health` says whether a language model is configured, with a hint how to configure one, but calls none.
+are accepted and wait; if every API process left the load balancer, they would be refused. Model vendors are not called either:
+`/health` only says whether a language model is configured, with a hint if not.
 """
 
 import asyncio
@@ -24,7 +24,7 @@ from schema.job_kinds import QUEUES
 from schema.notices import NO_LANGUAGE_MODEL
 from schema.redis_names import CONTROL
 
-BUDGET_S = 1.0
+CHECK_TIMEOUT_S = 1.0
 
 Status = Literal["up", "down"]
 
@@ -116,15 +116,15 @@ async def _check(checks: dict[str, Check], resources: Resources) -> dict[str, Pa
 
 
 async def _measure(check: Check, resources: Resources) -> PartOut:
-    began = time.perf_counter()
+    started = time.perf_counter()
     detail: dict[str, int] | None = None
     error: str | None = None
     try:
-        async with asyncio.timeout(BUDGET_S):
+        async with asyncio.timeout(CHECK_TIMEOUT_S):
             detail = await check(resources)
-    except Exception as trouble:  # noqa: BLE001 -- a health page reports whatever is wrong
-        error = type(trouble).__name__
-    latency_ms = round((time.perf_counter() - began) * 1000, 2)
+    except Exception as exc:  # noqa: BLE001 -- a health page reports whatever is wrong
+        error = type(exc).__name__
+    latency_ms = round((time.perf_counter() - started) * 1000, 2)
     return PartOut(status="down" if error else "up", latency_ms=latency_ms, detail=detail, error=error)
 
 
@@ -138,7 +138,7 @@ async def _redis(resources: Resources) -> None:
 
 
 async def _workers(resources: Resources) -> dict[str, int]:
-    """Count the workers by the subscribers of the control channel. Raises NoWorkers when there are none."""
+    """Count the workers by the subscribers of the control channel. Raises NoWorkers if there are none."""
     _, listening = await resources.core.redis.call("PUBSUB", "NUMSUB", CONTROL)
     if not listening:
         raise NoWorkers
@@ -146,19 +146,19 @@ async def _workers(resources: Resources) -> dict[str, int]:
 
 
 def _language_model(resources: Resources) -> PartOut:
-    """Up in any case: without a language model `offline/extractive` answers."""
+    """Always up: without a language model, `offline/extractive` answers."""
     connected = has_language_model(resources.settings.providers)
     return PartOut(status="up", hint=None if connected else NO_LANGUAGE_MODEL.message)
 
 
 async def _queues(resources: Resources) -> dict[str, int]:
-    """Count the doorbells that no worker has taken yet."""
+    """Count the doorbells that no worker has taken yet, by queue."""
     replies: list[Any] = await resources.core.redis.send([("LLEN", queue) for queue in QUEUES])
     return {queue: int(reply) for queue, reply in zip(QUEUES, replies, strict=True)}
 
 
 class NoWorkers(Exception):
-    """No worker would run a job now."""
+    """No worker is running."""
 
 
 routes = Router("/health", route_handlers=[get_health, check_liveness, check_readiness])

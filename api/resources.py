@@ -13,7 +13,7 @@ from litestar.di import NamedDependency
 from api.auth.authentication import Authenticator
 from api.auth.oidc.code_flow import CodeFlow
 from api.auth.passwords import Passwords
-from api.auth.tokens.access_tokens import Tokens
+from api.auth.tokens.access_tokens import AccessTokens
 from api.auth.tokens.jwks import RemoteKeys
 from api.auth.tokens.signing_keys import SigningKeys
 from api.http.sse import BackgroundTasks, OpenStreams
@@ -49,7 +49,7 @@ class Resources:
     providers: Providers
     tenant_providers: TenantProviderPool
     authenticator: Authenticator
-    tokens: Tokens
+    tokens: AccessTokens
     signing: SigningKeys
     remote_keys: RemoteKeys
     code_flow: CodeFlow
@@ -89,7 +89,7 @@ async def open_resources(settings: ApiSettings, streams: OpenStreams) -> AsyncIt
         remote_keys = await stack.enter_async_context(RemoteKeys(settings.egress))
         code_flow = CodeFlow(settings.egress, remote_keys)
         stack.push_async_callback(code_flow.aclose)
-        tokens = Tokens(core.pool, signing, remote_keys, issuer=settings.issuer, lifetime_s=settings.token_s)
+        tokens = AccessTokens(core.pool, signing, remote_keys, issuer=settings.issuer, lifetime_s=settings.token_s)
         passwords = Passwords()
         stack.callback(passwords.close)
         embedding = await stack.enter_async_context(

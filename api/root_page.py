@@ -1,4 +1,4 @@
-"""`GET /`: what runs here, and where to go on. A small page for browsers, JSON for everybody else."""
+"""`GET /`: what this server is, with links. A small page for browsers, JSON for other clients."""
 
 import base64
 import hashlib
@@ -56,9 +56,9 @@ li span { color: var(--soft); flex: 1 1 16rem; }
 footer { margin-top: 1.8rem; font-size: 0.9rem; color: var(--soft); }
 code { font: 0.92em ui-monospace, monospace; }
 """
-HASH = base64.b64encode(hashlib.sha256(STYLE.encode()).digest()).decode()
-POLICY = (
-    f"default-src 'none'; style-src 'sha256-{HASH}'; img-src data:; "
+STYLE_HASH = base64.b64encode(hashlib.sha256(STYLE.encode()).digest()).decode()
+CONTENT_SECURITY_POLICY = (
+    f"default-src 'none'; style-src 'sha256-{STYLE_HASH}'; img-src data:; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
 TITLES = {
@@ -73,7 +73,7 @@ TITLES = {
 def _page() -> str:
     rows = "\n".join(
         f'<li><a href="{escape(getattr(ABOUT.links, field.name).lstrip("/"))}">{TITLES[field.name]}</a>'
-        f"<span>{escape(_meaning(field))}</span></li>"
+        f"<span>{escape(_description(field))}</span></li>"
         for field in msgspec.structs.fields(LinksOut)
     )
     return f"""<!doctype html>
@@ -99,7 +99,7 @@ def _page() -> str:
 """
 
 
-def _meaning(field: msgspec.structs.FieldInfo) -> str:
+def _description(field: msgspec.structs.FieldInfo) -> str:
     return next(meta.description for meta in field.type.__metadata__ if meta.description)
 
 
@@ -122,5 +122,7 @@ def get_about(request: Request[Any, Any, Any]) -> Response[Any]:
     """Name, version and links. JSON, or a page where `Accept` asks for `text/html`, as browsers do."""
     headers = {"Vary": "Accept", "Cache-Control": "no-cache"}
     if "text/html" in request.headers.get("accept", ""):
-        return Response(PAGE, media_type="text/html", headers={**headers, "Content-Security-Policy": POLICY})
+        return Response(
+            PAGE, media_type="text/html", headers={**headers, "Content-Security-Policy": CONTENT_SECURITY_POLICY}
+        )
     return Response(ABOUT, media_type="application/json", headers=headers)

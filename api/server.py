@@ -1,4 +1,4 @@
-"""The API process: `python -m api serve`. The only place of the API that reads the environment."""
+"""Runs the API process: `python -m api serve`. Nothing else in it reads the environment."""
 
 import os
 import socket
@@ -14,12 +14,12 @@ from workers.process_limits import disable_core_dumps, raise_file_limit, relax_g
 
 log = structlog.get_logger()
 
-GRACE_S = 5
-KEEP_ALIVE_S = 75  # longer than the 60 s of common proxies, so that they are the ones who close
+SHUTDOWN_GRACE_S = 5
+KEEP_ALIVE_S = 75  # longer than the 60 s of common proxies, so that the proxy closes the connection
 
 
 def serve() -> None:
-    """Serve until SIGTERM or Ctrl-C. Raises InputError for a wrong setting."""
+    """Serve until SIGTERM or Ctrl-C. Raises InputError for an invalid setting."""
     disable_core_dumps()
     configure_logging("api", style=os.environ.get("HEADRACE_LOGS"))
     log_uncaught()
@@ -42,13 +42,13 @@ def serve() -> None:
         forwarded_allow_ips=settings.trusted_proxies,
         backlog=4096,
         timeout_keep_alive=KEEP_ALIVE_S,
-        timeout_graceful_shutdown=GRACE_S,
+        timeout_graceful_shutdown=SHUTDOWN_GRACE_S,
     )
     Server(config, app.state.streams).run()
 
 
 class Server(uvicorn.Server):
-    """uvicorn, but open streams end at once when it is told to stop, instead of holding it for the whole grace."""
+    """uvicorn, but on shutdown open streams end at once, instead of delaying it for the whole grace period."""
 
     def __init__(self, config: uvicorn.Config, streams: OpenStreams) -> None:
         super().__init__(config)

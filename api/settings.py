@@ -1,4 +1,4 @@
-"""What may be set about the API process: one frozen object, read from the environment by `server.py` and by tests."""
+"""Settings of the API process: frozen objects, read from the environment by `server.py`."""
 
 import math
 from collections.abc import Mapping
@@ -18,8 +18,8 @@ MIB = 1 << 20
 
 @dataclass(frozen=True, kw_only=True)
 class UploadLimits:
-    """`max_file` and `max_upload` in bytes, of one file and of a whole request; `max_files` counts what is in zips too.
-    `silent_s`: how long a client may send nothing; `longest_s`: how long all of it may take."""
+    """`max_file` and `max_upload`: bytes of one file and of a whole request. `max_files` includes the files inside zips.
+    `silent_s`: how long a client may send nothing; `longest_s`: how long the whole upload may take."""
 
     max_file: int = 100 * MIB
     max_upload: int = 1024 * MIB
@@ -29,18 +29,18 @@ class UploadLimits:
     longest_s: float = 3600.0
 
     def too_large(self) -> str:
-        """The sentence for a file that is larger than one may be."""
+        """Error message for a file that exceeds `max_file`."""
         return f"The file must not exceed {self.max_file:,} bytes. Split it."
 
 
 @dataclass(frozen=True, kw_only=True)
 class ApiSettings:
     """`request_timeout_s`: how long `POST /api/chat` waits for the answer. `completion_timeout_s`: the same for
-    `/v1/chat/completions`, whose clients are used to wait. `max_body`: bytes. `slow_client_s`: how long one write to a
-    client may take. `window` bounds the doorbells in a queue and is the same in all processes. `issuer` is what our tokens
-    name, `token_s` how long one is good; `trusted_proxies` may say whom a request came from (X-Forwarded-For). `embedders` are
-    those that collections may have, the first unless they say otherwise; `storage` is where documents' bytes are, and
-    `uploads` how many may come at once; `reranker` is the cross-encoder that workers have."""
+    `/v1/chat/completions`, whose clients are used to waiting. `max_body`: in bytes. `slow_client_s`: how long one write to a
+    client may take. `window`: most doorbells in a queue, the same in all processes. `issuer`: the `iss` of our access tokens;
+    `token_s`: their lifetime. `trusted_proxies`: proxies whose X-Forwarded-For is trusted. `embedders`: those that collections
+    can choose; the first is the default. `storage`: where the bytes of documents are; `uploads`: limits of uploads.
+    `reranker`: the cross-encoder that workers use."""
 
     database_url: str = field(repr=False)
     redis_url: str = field(repr=False)
@@ -69,7 +69,7 @@ class ApiSettings:
 
     @classmethod
     def from_env(cls, env: Mapping[str, str]) -> "ApiSettings":
-        """Read and check the settings. Raises InputError that names the wrong one and says what is right."""
+        """Read and check the settings. Raises InputError that names the invalid one and says what it must be."""
         try:
             providers = ProviderSettings.from_env(env)
             vault, egress = Vault.from_env(env), EgressPolicy.from_env(env)
@@ -77,49 +77,58 @@ class ApiSettings:
         except ValueError as error:
             raise InputError(str(error)) from error
         return cls(
-            database_url=_url(env, "HEADRACE_DATABASE_URL", DATABASE_SCHEMES),
-            redis_url=_url(env, "HEADRACE_REDIS_URL", REDIS_SCHEMES),
+            database_url=_read_url(env, "HEADRACE_DATABASE_URL", DATABASE_SCHEMES),
+            redis_url=_read_url(env, "HEADRACE_REDIS_URL", REDIS_SCHEMES),
             host=env.get("HEADRACE_HOST") or cls.host,
-            port=int(_number(env, "HEADRACE_PORT", cls.port, 1, 65_535, "a port number")),
-            request_timeout_s=_number(env, "HEADRACE_REQUEST_TIMEOUT_S", cls.request_timeout_s, 0, 3600, "seconds"),
-            completion_timeout_s=_number(
-                env, "HEADRACE_COMPLETION_TIMEOUT_S", cls.completion_timeout_s, 1, 3600, "seconds"
+            port=int(_read_number(env, "HEADRACE_PORT", cls.port, 1, 65_535, "a port number")),
+            request_timeout_s=_read_number(
+                env, "HEADRACE_REQUEST_TIMEOUT_S", cls.request_timeout_s, 0, 3600, "a number of seconds"
             ),
-            max_body=int(_number(env, "HEADRACE_MAX_BODY", cls.max_body, 1024, 2**31, "bytes")),
-            slow_client_s=_number(env, "HEADRACE_SLOW_CLIENT_S", cls.slow_client_s, 1, 3600, "seconds"),
-            window=int(_number(env, "HEADRACE_WINDOW", cls.window, 1, 2**31, "a whole number")),
+            completion_timeout_s=_read_number(
+                env, "HEADRACE_COMPLETION_TIMEOUT_S", cls.completion_timeout_s, 1, 3600, "a number of seconds"
+            ),
+            max_body=int(_read_number(env, "HEADRACE_MAX_BODY", cls.max_body, 1024, 2**31, "a number of bytes")),
+            slow_client_s=_read_number(
+                env, "HEADRACE_SLOW_CLIENT_S", cls.slow_client_s, 1, 3600, "a number of seconds"
+            ),
+            window=int(_read_number(env, "HEADRACE_WINDOW", cls.window, 1, 2**31, "a whole number")),
             vault=vault,
             issuer=(env.get("HEADRACE_ISSUER") or env.get("HEADRACE_URL") or cls.issuer).rstrip("/"),
-            token_s=_number(env, "HEADRACE_TOKEN_S", cls.token_s, 60, 86_400, "seconds"),
+            token_s=_read_number(env, "HEADRACE_TOKEN_S", cls.token_s, 60, 86_400, "a number of seconds"),
             egress=egress,
             trusted_proxies=env.get("HEADRACE_TRUSTED_PROXIES", "").strip(),
             providers=providers,
-            embedders=_embedders(env),
+            embedders=_read_embedders(env),
             storage=storage,
             reranker=env.get("HEADRACE_RERANKER", "").strip() or None,
             uploads=UploadLimits(
-                max_file=int(_number(env, "HEADRACE_MAX_FILE", UploadLimits.max_file, 1024, 2**40, "bytes")),
-                max_upload=int(_number(env, "HEADRACE_MAX_UPLOAD", UploadLimits.max_upload, 1024, 2**42, "bytes")),
+                max_file=int(
+                    _read_number(env, "HEADRACE_MAX_FILE", UploadLimits.max_file, 1024, 2**40, "a number of bytes")
+                ),
+                max_upload=int(
+                    _read_number(env, "HEADRACE_MAX_UPLOAD", UploadLimits.max_upload, 1024, 2**42, "a number of bytes")
+                ),
             ),
         )
 
 
-def _embedders(env: Mapping[str, str]) -> tuple[str, ...]:
-    """Return the embedders of the installation, first the one that its workers have open anyway."""
-    usual = env.get("HEADRACE_EMBEDDER", "").strip() or ApiSettings.embedders[0]
+def _read_embedders(env: Mapping[str, str]) -> tuple[str, ...]:
+    """Return the embedders of the installation, the default first: it is the one that workers always load."""
+    default = env.get("HEADRACE_EMBEDDER", "").strip() or ApiSettings.embedders[0]
     listed = [name.strip() for name in env.get("HEADRACE_EMBEDDERS", "").split(",")]
-    return tuple(dict.fromkeys(filter(None, [usual, *listed])))
+    return tuple(dict.fromkeys(filter(None, [default, *listed])))
 
 
-def _url(env: Mapping[str, str], name: str, schemes: tuple[str, ...]) -> str:
+def _read_url(env: Mapping[str, str], name: str, schemes: tuple[str, ...]) -> str:
     text = env.get(name, "")
     if not text.startswith(schemes):
-        # The value may hold a password, so it is not repeated.
-        raise InputError(f"{name} is {'wrong' if text else 'not set'}; right is a URL that begins with {schemes[0]}.")
+        # The value may contain a password, so it is not repeated.
+        problem = "must be" if text else "is not set; it must be"
+        raise InputError(f"{name} {problem} a URL starting with {schemes[0]}.")
     return text
 
 
-def _number(env: Mapping[str, str], name: str, default: float, least: float, most: float, unit: str) -> float:
+def _read_number(env: Mapping[str, str], name: str, default: float, minimum: float, maximum: float, unit: str) -> float:
     text = env.get(name)
     if not text:
         return default
@@ -127,6 +136,6 @@ def _number(env: Mapping[str, str], name: str, default: float, least: float, mos
         value = float(text)
     except ValueError:
         value = math.nan
-    if not least <= value <= most or (unit != "seconds" and not value.is_integer()):
-        raise InputError(f"{name} is {text!r}; right is {unit}, a number from {least:g} to {most:.0f}.")
+    if not minimum <= value <= maximum or ("seconds" not in unit and not value.is_integer()):
+        raise InputError(f"{name} must be {unit} from {minimum:g} to {maximum:.0f}, not {text!r}.")
     return value

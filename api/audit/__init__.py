@@ -1,1 +1,1 @@
-"""The audit log: written by whoever changes something, read by owners and admins."""
+"""The audit log: `log.py` writes entries, `routes.py` lets owners and admins read them."""

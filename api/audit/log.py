@@ -1,4 +1,4 @@
-"""Writes down what was changed, by whom, from where (X7): in the log of the tenant that it concerns."""
+"""Records who changed what, and from where, in the audit log of the tenant that was changed."""
 
 from typing import Any
 from uuid import UUID
@@ -11,17 +11,17 @@ from schema.queries.tenants.audit import add_audit, add_platform_audit
 async def record(
     db: Db, principal: Principal, tenant_id: UUID, action: str, target: str, detail: dict[str, Any] | None = None
 ) -> None:
-    """Add a row to the tenant's audit log; `db` is a transaction of that tenant. `detail` holds nothing secret."""
+    """Add a row to the tenant's audit log; `db` is a transaction of that tenant. `detail` must hold no secrets."""
     await add_audit(db, tenant_id, **_entry(principal, action, target, detail))
 
 
 async def record_also_for_platform(
     db: Db, principal: Principal, tenant_id: UUID, action: str, target: str, detail: dict[str, Any] | None = None
 ) -> None:
-    """Add it to the platform's log too, which outlives the tenant."""
-    deed = _entry(principal, action, target, detail)
-    await add_audit(db, tenant_id, **deed)
-    await add_platform_audit(db, tenant_id, **deed)
+    """Like `record`, and also in the platform's audit log, which outlives the tenant."""
+    entry = _entry(principal, action, target, detail)
+    await add_audit(db, tenant_id, **entry)
+    await add_platform_audit(db, tenant_id, **entry)
 
 
 def _entry(principal: Principal, action: str, target: str, detail: dict[str, Any] | None) -> dict[str, Any]:

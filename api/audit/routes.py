@@ -1,4 +1,4 @@
-"""Reading the audit log: your own tenant's, and for admins that of any tenant and of the platform."""
+"""Routes of the audit log: of your own tenant, and for admins of any tenant and of the platform."""
 
 from datetime import datetime
 from typing import Annotated, Any
@@ -15,7 +15,7 @@ from api.auth.tenant_scope import TenantName, reading_tenant
 from api.http.errors import problems
 from api.http.fields import NextCursor
 from api.http.paging import Cursor, Limit, read_cursor, write_cursor
-from api.http.query_params import Since, Until, in_utc, read_moment
+from api.http.query_params import Since, Until, default_to_utc, parse_time
 from api.http.rows import from_row
 from api.openapi.operations import described
 from api.resources import AppResources
@@ -84,7 +84,7 @@ class AuditEntriesOut(msgspec.Struct, frozen=True):
 
 
 class AuditFilter(msgspec.Struct, frozen=True, kw_only=True):
-    """Which entries are wanted, and which page of them."""
+    """Which entries to list, and which page."""
 
     limit: int
     before: tuple[datetime, UUID] | None
@@ -106,19 +106,19 @@ async def read_filter(
     cursor: Cursor = None,
     limit: Limit = 50,
 ) -> AuditFilter:
-    """Dependency `asked`. Raises InputError for a malformed cursor or time."""
-    place = read_cursor(cursor, tuple[datetime, UUID])
-    words = {"actor": actor, "action": action, "target": target, "result": result}
+    """Dependency `audit_filter`. Raises InputError for a malformed cursor or time."""
+    position = read_cursor(cursor, tuple[datetime, UUID])
+    filters = {"actor": actor, "action": action, "target": target, "result": result}
     return AuditFilter(
         limit=limit,
-        before=place and (in_utc(place[0]), place[1]),
-        since=read_moment(since, "since"),
-        until=read_moment(until, "until"),
-        **words,
+        before=position and (default_to_utc(position[0]), position[1]),
+        since=parse_time(since, "since"),
+        until=parse_time(until, "until"),
+        **filters,
     )
 
 
-Asked = NamedDependency[AuditFilter]
+AuditQuery = NamedDependency[AuditFilter]
 
 
 @get(
@@ -129,11 +129,11 @@ Asked = NamedDependency[AuditFilter]
     tags=TAGS,
 )
 async def list_tenant_audit_entries(
-    tenant: TenantName, principal: MayManageTenants, resources: AppResources, asked: Asked
+    tenant: TenantName, principal: MayManageTenants, resources: AppResources, audit_filter: AuditQuery
 ) -> AuditEntriesOut:
     """Lists what was done in or to a tenant, newest first."""
     async with reading_tenant(resources.core.pool, tenant) as (db, found):
-        return await _page(db, found.id, asked)
+        return await _page(db, found.id, audit_filter)
 
 
 @get(
@@ -143,11 +143,11 @@ async def list_tenant_audit_entries(
     tags=TAGS,
 )
 async def list_platform_audit_entries(
-    principal: MayManageTenants, resources: AppResources, asked: Asked
+    principal: MayManageTenants, resources: AppResources, audit_filter: AuditQuery
 ) -> AuditEntriesOut:
     """Lists what admins did to the installation as a whole, such as creating tenants and setting prices, newest first."""
     async with tenant_tx(resources.core.pool, PLATFORM) as db:
-        return await _page(db, PLATFORM, asked)
+        return await _page(db, PLATFORM, audit_filter)
 
 
 @get(
@@ -156,22 +156,24 @@ async def list_platform_audit_entries(
     summary="List your tenant's audit log",
     tags=TAGS,
 )
-async def list_audit_entries(principal: MayReadAudit, resources: AppResources, asked: Asked) -> AuditEntriesOut:
+async def list_audit_entries(
+    principal: MayReadAudit, resources: AppResources, audit_filter: AuditQuery
+) -> AuditEntriesOut:
     """Lists what was done in your tenant, newest first."""
     async with principal.tx(resources.core.pool) as db:
-        return await _page(db, principal.tenant_id, asked)
+        return await _page(db, principal.tenant_id, audit_filter)
 
 
-async def _page(db: Db, tenant_id: UUID, asked: AuditFilter) -> AuditEntriesOut:
-    filters: dict[str, Any] = msgspec.structs.asdict(asked) | {"limit": asked.limit + 1}
+async def _page(db: Db, tenant_id: UUID, audit_filter: AuditFilter) -> AuditEntriesOut:
+    filters: dict[str, Any] = msgspec.structs.asdict(audit_filter) | {"limit": audit_filter.limit + 1}
     rows = await list_audit(db, tenant_id, **filters)
-    items = [from_row(AuditEntryOut, row) for row in rows[: asked.limit]]
-    more = len(rows) > asked.limit
+    items = [from_row(AuditEntryOut, row) for row in rows[: audit_filter.limit]]
+    more = len(rows) > audit_filter.limit
     return AuditEntriesOut(items, write_cursor((items[-1].at, items[-1].id)) if more else None)
 
 
 routes = Router(
     "/",
     route_handlers=[list_tenant_audit_entries, list_platform_audit_entries, list_audit_entries],
-    dependencies={"asked": Provide(read_filter)},
+    dependencies={"audit_filter": Provide(read_filter)},
 )

@@ -1,1 +1,1 @@
-"""Who is calling and what they may do: principals, keys, tokens, passwords. Signing in over HTTP is in `api/identity/`."""
+"""Authentication and authorization: principals, keys, tokens, passwords. The routes for signing in are in `api/identity/`."""

@@ -1,5 +1,5 @@
-"""Finds out who is behind an API key or a token, and remembers it for a second: so a key that is revoked, a user who is
-disabled and a tenant that is suspended are out within that time. Fails closed: without Postgres nobody new gets in (503).
+"""Authenticates API keys and access tokens. Results are cached for a second, so a revoked key, a disabled user or a suspended
+tenant is locked out within that time. Fails closed: while Postgres is unavailable, only cached callers get in (others get 503).
 """
 
 import asyncio
@@ -10,8 +10,8 @@ from uuid import UUID
 
 import structlog
 
-from api.auth.principals import IDENTITIES, IDENTITY_S, Principal
-from api.auth.tokens.access_tokens import Tokens
+from api.auth.principals import IDENTITY_TTL_S, MAX_CACHED_IDENTITIES, Principal
+from api.auth.tokens.access_tokens import AccessTokens
 from schema.api_keys import PREFIX, read_api_key
 from schema.db import Pool
 from schema.errors import HeadraceError, TenantSuspended, Unauthenticated, Unavailable
@@ -21,27 +21,27 @@ from schema.ttl_cache import TtlCache
 
 log = structlog.get_logger()
 
-TOUCH_S = 15.0  # how often `last_used_at` of keys is written
+TOUCH_INTERVAL_S = 15.0  # how often `last_used_at` of keys is written
 
-REFUSED = (
+INVALID_KEY = (
     "This API key is invalid. Send a valid one as `Authorization: Bearer hr_…` or `X-API-Key: hr_…`. Your tenant's owner can "
     "create one."
 )
 
 
 class Authenticator:
-    """Turns what a request presents into a principal. `close()` it to write what is left to write."""
+    """Turns the credentials of a request into a principal. `close()` writes the last uses of keys."""
 
-    def __init__(self, pool: Pool, tokens: Tokens) -> None:
+    def __init__(self, pool: Pool, tokens: AccessTokens) -> None:
         self._pool, self._tokens = pool, tokens
-        self._keys: TtlCache[str, PresentedKey | None] = TtlCache(IDENTITIES, IDENTITY_S)
+        self._keys: TtlCache[str, PresentedKey | None] = TtlCache(MAX_CACHED_IDENTITIES, IDENTITY_TTL_S)
         self._used: dict[UUID, UUID] = {}
-        self._touching: asyncio.Task[None] | None = None
+        self._touch_task: asyncio.Task[None] | None = None
 
-    async def find(self, secret: str, *, address: str | None, request_id: str | None) -> Principal:
+    async def authenticate(self, secret: str, *, address: str | None, request_id: str | None) -> Principal:
         """Return the principal of an API key or a token.
 
-        Raises Unauthenticated whatever is wrong with it, TenantSuspended, or Unavailable.
+        Raises Unauthenticated, with the same message whatever is wrong with it, TenantSuspended, or Unavailable.
         """
         found = await (self._by_key(secret) if secret.startswith(PREFIX) else self._by_token(secret))
         if found.tenant.state != "active":
@@ -53,11 +53,11 @@ class Authenticator:
     async def _by_key(self, key: str) -> Principal:
         parts = read_api_key(key)
         if parts is None:
-            raise Unauthenticated(REFUSED)
-        found = await self._keys.load(parts.find, lambda: self._look_up(parts.find))
+            raise Unauthenticated(INVALID_KEY)
+        found = await self._keys.load(parts.find, lambda: self._load_key(parts.find))
         if found is None or not hmac.compare_digest(found.digest, parts.digest) or not _is_live(found):
-            raise Unauthenticated(REFUSED)
-        self._note(found)
+            raise Unauthenticated(INVALID_KEY)
+        self._record_use(found)
         return _principal_of_key(found)
 
     async def _by_token(self, token: str) -> Principal:
@@ -68,7 +68,7 @@ class Authenticator:
                 "Tokens can't be checked because the database is unavailable. Try again shortly."
             ) from error
 
-    async def _look_up(self, find: str) -> PresentedKey | None:
+    async def _load_key(self, find: str) -> PresentedKey | None:
         try:
             return await find_key(self._pool, find)
         except Unavailable as error:
@@ -76,30 +76,30 @@ class Authenticator:
                 "API keys can't be checked because the database is unavailable. Try again shortly."
             ) from error
 
-    def _note(self, key: PresentedKey) -> None:
+    def _record_use(self, key: PresentedKey) -> None:
         self._used[key.id] = key.tenant_id
-        if self._touching is None:
-            self._touching = asyncio.get_running_loop().create_task(self._touch(), name="touch keys")
+        if self._touch_task is None:
+            self._touch_task = asyncio.get_running_loop().create_task(self._touch_later(), name="touch keys")
 
-    async def _touch(self) -> None:
+    async def _touch_later(self) -> None:
         try:
-            await asyncio.sleep(TOUCH_S)
+            await asyncio.sleep(TOUCH_INTERVAL_S)
         finally:
-            self._touching = None
-            await self._write_used()
+            self._touch_task = None
+            await self._touch_used()
 
-    async def _write_used(self) -> None:
+    async def _touch_used(self) -> None:
         used, self._used = self._used, {}
         try:
             await touch_keys(self._pool, list(used.values()), list(used))
         except HeadraceError as error:
-            log.warning("key_use_not_noted", code=error.code)
+            log.warning("key_use_not_recorded", code=error.code)
 
     async def close(self) -> None:
-        """Write which keys were used since the last time."""
-        if self._touching is not None:
-            self._touching.cancel()
-            await asyncio.wait({self._touching})
+        """Write which keys were used since the last write."""
+        if self._touch_task is not None:
+            self._touch_task.cancel()
+            await asyncio.wait({self._touch_task})
 
 
 def _is_live(key: PresentedKey) -> bool:
@@ -111,8 +111,8 @@ def _is_live(key: PresentedKey) -> bool:
 def _principal_of_key(key: PresentedKey) -> Principal:
     role, rights = key.role, rights_of(key.role, key.scopes)
     visible_user_id = None
-    if key.user_id is not None:  # a person's key can do no more than the person
-        assert key.user_role is not None, "a key goes with the person that it acts for"
+    if key.user_id is not None:  # a user's key can do no more than the user
+        assert key.user_role is not None, "a key is deleted with the user that it acts for"
         rights &= rights_of(key.user_role)
         role = role if key.user_role in SEES_ALL else key.user_role
         visible_user_id = None if key.user_role in SEES_ALL else key.user_id

@@ -1,7 +1,7 @@
-"""Passwords: Argon2id with OWASP's parameters, and which passwords are taken at all.
+"""Passwords: hashing with Argon2id and OWASP's parameters, and the rules for new passwords.
 
-A hash costs 19 MiB and some 50 ms of a core, so two at a time are made, in threads of their own. A user who isn't there costs
-the same as one who is: there is a hash of nobody's password to compare with.
+A hash takes 19 MiB and about 50 ms of a core, so at most two are computed at a time, in their own threads. Unknown users take
+as long as known ones: their password is compared with a dummy hash.
 """
 
 import asyncio
@@ -19,15 +19,15 @@ T = TypeVar("T")
 # OWASP Password Storage Cheat Sheet: the floor for Argon2id.
 HASHER = PasswordHasher(time_cost=2, memory_cost=19 * 1024, parallelism=1)
 
-# Of a password that nobody knows.
-NOBODYS = "$argon2id$v=19$m=19456,t=2,p=1$5emnT9qu7Ih/a0LHH4BiXw$xevrnpzAqK4vHTfXZfMGAJCWuP1WqbzoWjzvzj+E95s"
+# The hash of a password that nobody knows.
+DUMMY_HASH = "$argon2id$v=19$m=19456,t=2,p=1$5emnT9qu7Ih/a0LHH4BiXw$xevrnpzAqK4vHTfXZfMGAJCWuP1WqbzoWjzvzj+E95s"
 
-AT_ONCE = 2
-WAITING = 64  # more would wait for longer than a client does: they are told to come again
-SHORTEST, LONGEST = 10, 200
+MAX_CONCURRENT = 2
+MAX_WAITING = 64  # further ones would wait longer than a client does, so they get 503
+MIN_LENGTH, MAX_LENGTH = 10, 200
 
-# The first of the usual lists that are long enough to pass; a list of a million is for whoever wants to read one.
-COMMON = frozenset(
+# The most common passwords that are long enough to pass the length check.
+COMMON_PASSWORDS = frozenset(
     (
         *("0123456789", "1111111111", "1122334455", "1234512345", "1234567890", "12345678910", "123456789a"),
         *("123456789q", "0987654321", "0000000000", "1q2w3e4r5t", "1q2w3e4r5t6y", "1qaz2wsx3edc", "a123456789"),
@@ -41,55 +41,55 @@ COMMON = frozenset(
 
 
 def hash_password(password: str) -> str:
-    """Return the hash to store. Takes some 50 ms."""
+    """Return the hash to store. Takes about 50 ms."""
     return HASHER.hash(password)
 
 
 def verify_password(hashed: str | None, password: str) -> bool:
-    """Whether a password is the one behind `hashed`. None costs as much as any other and is never right."""
+    """Whether a password matches `hashed`. None never matches, and takes as long as a real hash."""
     try:
-        right = HASHER.verify(hashed or NOBODYS, password)
+        matches = HASHER.verify(hashed or DUMMY_HASH, password)
     except (VerificationError, InvalidHashError):
         return False
-    return right and hashed is not None
+    return matches and hashed is not None
 
 
 def is_outdated(hashed: str) -> bool:
-    """Whether a hash was made with other parameters than today's."""
+    """Whether a hash was made with other parameters than the current ones."""
     return HASHER.check_needs_rehash(hashed)
 
 
 def check_password(password: str, *, email: str, field: str = "password") -> None:
-    """Raise InputError that names `field` and says what is wrong, unless this may be the password of `email`.
+    """Raise InputError that names `field` unless this is an acceptable password for `email`.
 
-    Length counts, not signs of every kind (NIST SP 800-63B).
+    Length is required, a mix of character classes isn't (NIST SP 800-63B).
     """
-    plain = password.strip().lower()
-    if not SHORTEST <= len(password) <= LONGEST:
-        raise InputError(f"{field} must be {SHORTEST} to {LONGEST} characters long.", field=field)
-    if plain in (email, email.partition("@")[0]):
+    lowered = password.strip().lower()
+    if not MIN_LENGTH <= len(password) <= MAX_LENGTH:
+        raise InputError(f"{field} must be {MIN_LENGTH} to {MAX_LENGTH} characters long.", field=field)
+    if lowered in (email, email.partition("@")[0]):
         raise InputError(f"{field} must not be the email address, or the part of it before the @.", field=field)
-    if plain in COMMON or len(set(plain)) < 3:
+    if lowered in COMMON_PASSWORDS or len(set(lowered)) < 3:
         raise InputError(f"{field} is too common. Choose a password that is harder to guess.", field=field)
 
 
 class Passwords:
-    """Hashes and checks passwords in its threads, `AT_ONCE` at a time."""
+    """Hashes and verifies passwords in threads, `MAX_CONCURRENT` at a time."""
 
     def __init__(self) -> None:
-        self._threads = ThreadPoolExecutor(AT_ONCE, thread_name_prefix="passwords")
+        self._threads = ThreadPoolExecutor(MAX_CONCURRENT, thread_name_prefix="passwords")
         self._waiting = 0
 
     async def hash(self, password: str) -> str:
-        """Return the hash to store. Raises Unavailable when too many wait already."""
+        """Return the hash to store. Raises Unavailable if too many are waiting."""
         return await self._run(hash_password, password)
 
     async def verify(self, hashed: str | None, password: str) -> bool:
-        """Whether a password is right; None is a user who isn't there. Raises Unavailable when too many wait already."""
+        """Whether a password matches; `hashed` is None for an unknown user. Raises Unavailable if too many are waiting."""
         return await self._run(verify_password, hashed, password)
 
     async def _run(self, work: Callable[..., T], *values: str | None) -> T:
-        if self._waiting >= WAITING:
+        if self._waiting >= MAX_WAITING:
             raise Unavailable("Too many users are signing in right now. Try again shortly.")
         self._waiting += 1
         try:
@@ -98,5 +98,5 @@ class Passwords:
             self._waiting -= 1
 
     def close(self) -> None:
-        """End the threads; what they are at is finished."""
+        """Stop the threads once they have finished what they are doing."""
         self._threads.shutdown(wait=False)

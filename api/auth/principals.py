@@ -1,8 +1,8 @@
-"""Who is calling, and the guard in front of every route.
+"""The principal, which is who is calling, and the guard in front of every route.
 
-A handler names the right that it needs by the type of its `principal` (`principal: MayReadJobs`); a handler that anybody may
-call says `opt=PUBLIC`. One that says neither keeps the application from starting. The guard runs before the body is read;
-the OpenAPI document shows the right as the scope of the route's security.
+A handler declares the right that it requires by the type of its `principal` (`principal: MayReadJobs`); a public handler says
+`opt=PUBLIC`. With neither, the application doesn't start. The guard runs before the body is read. In the OpenAPI document the
+right is the scope of the route's security.
 """
 
 from contextlib import AbstractAsyncContextManager
@@ -24,13 +24,13 @@ from schema.rights import SEES_ALL, Right, Role, rights_of
 from schema.tenancy import TenantSnapshot
 
 PUBLIC = {"public": True}
-"""`opt` of a handler that needs no caller."""
+"""`opt` of a handler that anybody may call."""
 
-IDENTITY_S = 1.0
-"""For how long what was looked up about a caller is believed: a key that is revoked is out within it."""
-IDENTITIES = 10_000  # that a process remembers at once
+IDENTITY_TTL_S = 1.0
+"""How long a caller's identity is cached; a revoked key stops working within this time."""
+MAX_CACHED_IDENTITIES = 10_000
 
-NO_KEY = (
+NO_CREDENTIALS = (
     "An API key or access token is required. Send `Authorization: Bearer hr_…` (or `X-API-Key: hr_…`) with a key of your "
     "tenant, or `Authorization: Bearer` with an access token from POST /api/auth/login."
 )
@@ -40,8 +40,8 @@ NO_KEY = (
 class Principal:
     """Who is calling, for which tenant, with which rights.
 
-    `user_id` is the person, None for a key that stands for its tenant; `visible_user_id` confines what is seen to
-    that person's, None is all of the tenant. `token` is the JWT that came, for the tools of its jobs.
+    `user_id` is None for a key that acts for its tenant. `visible_user_id` limits what is visible to rows of that user; None
+    is the whole tenant. `token` is the JWT that was sent, for tools that call services on behalf of the user.
     """
 
     tenant: TenantSnapshot
@@ -66,12 +66,12 @@ class Principal:
         return f"{self.kind}:{self.id}"
 
     def tx(self, pool: Pool) -> AbstractAsyncContextManager[Db]:
-        """One transaction that sees and writes what this caller may."""
+        """A transaction that sees and writes only what this caller may."""
         return tenant_tx(pool, self.tenant_id, user_id=self.visible_user_id)
 
 
 def principal_of_user(user: SignInUser, *, token: str, login_id: UUID | None) -> Principal:
-    """Return the principal of a person who came with a token."""
+    """Return the principal of a user who sent a token."""
     return Principal(
         tenant=user.tenant_snapshot,
         kind="user",
@@ -86,58 +86,58 @@ def principal_of_user(user: SignInUser, *, token: str, login_id: UUID | None) ->
 
 
 @dataclass(frozen=True)
-class Needs:
-    """The right that a handler's `principal` must have."""
+class Requires:
+    """The right that a handler requires of its `principal`."""
 
     right: Right
 
 
 Caller = NamedDependency[Principal]
 
-SignedIn = Annotated[Caller, Needs("self")]
-MayChat = Annotated[Caller, Needs("chat")]
-MayReadJobs = Annotated[Caller, Needs("jobs.read")]
-MayWriteJobs = Annotated[Caller, Needs("jobs.write")]
-MayReadSessions = Annotated[Caller, Needs("sessions.read")]
-MayWriteSessions = Annotated[Caller, Needs("sessions.write")]
-MayReadModels = Annotated[Caller, Needs("models.read")]
-MayReadAgents = Annotated[Caller, Needs("agents.read")]
-MayReadPipelines = Annotated[Caller, Needs("pipelines.read")]
-MayRunPipelines = Annotated[Caller, Needs("pipelines.run")]
-MayHaveKeys = Annotated[Caller, Needs("keys.own")]
-MayReadUsers = Annotated[Caller, Needs("users.read")]
-MayManageUsers = Annotated[Caller, Needs("users.manage")]
-MayReadCredentials = Annotated[Caller, Needs("credentials.read")]
-MayManageCredentials = Annotated[Caller, Needs("credentials.manage")]
-MayManageSignIn = Annotated[Caller, Needs("sign_in.manage")]
-MayManageAgents = Annotated[Caller, Needs("agents.manage")]
-MayReadDocuments = Annotated[Caller, Needs("documents.read")]
-MayWriteDocuments = Annotated[Caller, Needs("documents.write")]
-MayManageDocuments = Annotated[Caller, Needs("documents.manage")]
-MayManagePipelines = Annotated[Caller, Needs("pipelines.manage")]
-MayManageTools = Annotated[Caller, Needs("tools.manage")]
-MayManageDataSources = Annotated[Caller, Needs("data_sources.manage")]
-MayManageConfiguration = Annotated[Caller, Needs("configuration.manage")]
-MayReadUsage = Annotated[Caller, Needs("usage.read")]
-MayReadAudit = Annotated[Caller, Needs("audit.read")]
-MayManagePrivacy = Annotated[Caller, Needs("privacy.manage")]
-MayManageTenants = Annotated[Caller, Needs("tenants.manage")]
-MayManageModels = Annotated[Caller, Needs("models.manage")]
+SignedIn = Annotated[Caller, Requires("self")]
+MayChat = Annotated[Caller, Requires("chat")]
+MayReadJobs = Annotated[Caller, Requires("jobs.read")]
+MayWriteJobs = Annotated[Caller, Requires("jobs.write")]
+MayReadSessions = Annotated[Caller, Requires("sessions.read")]
+MayWriteSessions = Annotated[Caller, Requires("sessions.write")]
+MayReadModels = Annotated[Caller, Requires("models.read")]
+MayReadAgents = Annotated[Caller, Requires("agents.read")]
+MayReadPipelines = Annotated[Caller, Requires("pipelines.read")]
+MayRunPipelines = Annotated[Caller, Requires("pipelines.run")]
+MayHaveKeys = Annotated[Caller, Requires("keys.own")]
+MayReadUsers = Annotated[Caller, Requires("users.read")]
+MayManageUsers = Annotated[Caller, Requires("users.manage")]
+MayReadCredentials = Annotated[Caller, Requires("credentials.read")]
+MayManageCredentials = Annotated[Caller, Requires("credentials.manage")]
+MayManageSignIn = Annotated[Caller, Requires("sign_in.manage")]
+MayManageAgents = Annotated[Caller, Requires("agents.manage")]
+MayReadDocuments = Annotated[Caller, Requires("documents.read")]
+MayWriteDocuments = Annotated[Caller, Requires("documents.write")]
+MayManageDocuments = Annotated[Caller, Requires("documents.manage")]
+MayManagePipelines = Annotated[Caller, Requires("pipelines.manage")]
+MayManageTools = Annotated[Caller, Requires("tools.manage")]
+MayManageDataSources = Annotated[Caller, Requires("data_sources.manage")]
+MayManageConfiguration = Annotated[Caller, Requires("configuration.manage")]
+MayReadUsage = Annotated[Caller, Requires("usage.read")]
+MayReadAudit = Annotated[Caller, Requires("audit.read")]
+MayManagePrivacy = Annotated[Caller, Requires("privacy.manage")]
+MayManageTenants = Annotated[Caller, Requires("tenants.manage")]
+MayManageModels = Annotated[Caller, Requires("models.manage")]
 
 
 def right_of(handler: BaseRouteHandler) -> Right | None:
-    """Return the right that a handler needs, None for a public one. Raises LookupError if it says neither."""
+    """Return the right that a handler requires, None if it is public. Raises LookupError if it declares neither."""
     principal = handler.parsed_fn_signature.parameters.get("principal")
-    needs = [meta for meta in principal.metadata if isinstance(meta, Needs)] if principal else []
-    if len(needs) == 1:
-        return needs[0].right
+    requirements = [meta for meta in principal.metadata if isinstance(meta, Requires)] if principal else []
+    if len(requirements) == 1:
+        return requirements[0].right
     if principal is None and handler.opt.get("public"):
         return None
     raise LookupError(f"{handler.handler_name} must take `principal: May…` or say opt=PUBLIC (api/auth/principals.py)")
 
 
-def classify_routes(app: Litestar) -> None:
-    """Make every route of ours say in its documentation which right it needs. Raises LookupError for one that can't tell."""
+def document_rights(app: Litestar) -> None:
+    """Document the right that each of our routes requires. Raises LookupError for one that declares none and isn't public."""
     for route in app.routes:
         for handler in getattr(route, "route_handlers", ()):
             if isinstance(handler, HTTPRouteHandler) and is_ours(handler):
@@ -148,45 +148,45 @@ def classify_routes(app: Litestar) -> None:
 
 
 def is_ours(handler: BaseRouteHandler) -> bool:
-    """Whether a handler is part of this project: Litestar adds pages of its documentation, and answers to OPTIONS."""
+    """Whether a handler is part of this project: Litestar adds its own, for documentation pages and OPTIONS."""
     return (handler.fn.__module__ or "").split(".")[0] == "api"
 
 
 def presented_secret(headers: Headers) -> str:
-    """Return the key or token that came with a request. Raises Unauthenticated when there is none."""
+    """Return the API key or token of a request. Raises Unauthenticated if there is none."""
     scheme, _, secret = headers.get("authorization", "").partition(" ")
     if scheme.lower() != "bearer":
         secret = headers.get("x-api-key", "")
     if not secret.strip():
-        raise Unauthenticated(NO_KEY)
+        raise Unauthenticated(NO_CREDENTIALS)
     return secret.strip()
 
 
 async def authorise(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler) -> None:
-    """Guard of the whole application: who is calling, and may they do this? Before anything of the body is read."""
+    """Guard of the whole application: authenticates the caller and checks their right, before the body is read."""
     if not is_ours(handler) or connection.scope.get("method") == "OPTIONS":
         return
-    refuse_nul(connection.scope)
+    reject_nul(connection.scope)
     right = right_of(handler)
     if right is None:
         return
-    principal = await connection.app.state.resources.authenticator.find(
+    principal = await connection.app.state.resources.authenticator.authenticate(
         presented_secret(connection.headers),
         address=address_of(connection),
         request_id=connection.scope.get("request_id"),
     )
     if right not in principal.rights:
-        raise Forbidden(f"This requires the right {right!r}; {_holder(principal)} does not include it.")
+        raise Forbidden(f"This requires the right {right!r}; {_credential_of(principal)} does not include it.")
     connection.scope["user"] = principal
 
 
-def _holder(principal: Principal) -> str:
-    """Return whose rights are at issue: those of a role, or of a key, which may be narrowed."""
+def _credential_of(principal: Principal) -> str:
+    """Return what grants the rights, for error messages: a role, or a key, which may be narrowed."""
     return f"your API key (role {principal.role})" if principal.kind == "key" else f"your role ({principal.role})"
 
 
-def refuse_nul(scope: Any) -> None:
-    """Refuse U+0000, which Postgres can't store or compare: NotFound for a path, which can name nothing so; InputError for a
+def reject_nul(scope: Any) -> None:
+    """Reject U+0000, which Postgres can't store or compare: NotFound in a path, since nothing has such a name; InputError in a
     query."""
     if "\0" in scope["path"]:
         raise NotFound("There is nothing at this path; the paths are listed at /schema.")
@@ -197,11 +197,11 @@ def refuse_nul(scope: Any) -> None:
 
 
 def address_of(connection: ASGIConnection[Any, Any, Any, Any]) -> str | None:
-    """Return the address that the call came from. Forwarded headers are uvicorn's to trust (`--forwarded-allow-ips`)."""
+    """Return the client's IP address. uvicorn decides which forwarded headers to trust (`forwarded_allow_ips`)."""
     return connection.client.host if connection.client else None
 
 
 def get_principal(request: Request[Any, Any, Any], resources: NamedDependency[Any]) -> Principal:
-    """Dependency `principal`; the guard has found it. It names `resources` so that Litestar finds one after the other: for two
-    at once it makes tasks, a tenth of what a request costs us."""
+    """Dependency `principal`, which the guard has set. It takes `resources` so that Litestar resolves the two in sequence:
+    to resolve them concurrently it creates tasks, which cost a tenth of a request's time."""
     return request.scope["user"]

@@ -1,4 +1,4 @@
-"""Identity checks: what an email is, who may manage whom, where a request came from."""
+"""Identity checks: valid email addresses, who may manage whom, and where a request came from."""
 
 import re
 from dataclasses import dataclass
@@ -31,9 +31,9 @@ def is_at_most(role: Role, highest: Role) -> bool:
     return ROLES.index(role) >= ROLES.index(highest)
 
 
-def require_power_over(principal: Principal, role: Role) -> None:
-    """Raise Forbidden unless the caller may manage users with this role, which can't be above their own. Owners and admins
-    could undo the narrowing of a key, so a narrowed key may not manage them."""
+def require_may_manage(principal: Principal, role: Role) -> None:
+    """Raise Forbidden unless the caller may manage users with this role, which can't be above their own. A narrowed key may
+    not manage owners and admins, who could remove the narrowing."""
     narrowed = role in SEES_ALL and not rights_of(role) <= principal.rights
     if not is_at_most(role, principal.role) or narrowed:
         raise Forbidden(
@@ -50,21 +50,21 @@ class PersonOut(msgspec.Struct, frozen=True, kw_only=True):
     role: Annotated[Role, Meta(description="Role in the tenant.")]
 
 
-def person_of(user: User | SignInUser) -> PersonOut:
-    """Return a user as the user sees it."""
+def person_out(user: User | SignInUser) -> PersonOut:
+    """Return a user as they see themselves."""
     return from_row(PersonOut, user)
 
 
 @dataclass(frozen=True)
-class Visit:
-    """Where a request came from, as the audit log and the list of sign-ins keep it."""
+class ClientInfo:
+    """Where a request came from, as recorded with sign-ins and in the audit log. `client` is the User-Agent."""
 
     address: str | None
     client: str | None
     request_id: str | None
 
 
-def visit_of(request: Request[Any, Any, Any]) -> Visit:
+def client_info_of(request: Request[Any, Any, Any]) -> ClientInfo:
     """Return where a request came from."""
     client = request.headers.get("user-agent", "").replace("\0", "")[:200] or None
-    return Visit(address_of(request), client, request.scope.get("request_id"))
+    return ClientInfo(address_of(request), client, request.scope.get("request_id"))

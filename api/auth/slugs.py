@@ -1,9 +1,9 @@
-"""Which slugs a tenant may have. They appear in paths, as in `POST /api/{tenant}/chat` and in admin routes."""
+"""Valid slugs of tenants. They appear in paths, as in `POST /api/{tenant}/chat` and in admin routes."""
 
 from api.auth.tenant_scope import SLUG, read_id
 from schema.errors import InputError
 
-RESERVED = frozenset(
+RESERVED_SLUGS = frozenset(
     {
         *("admin", "api", "health", "metrics", "platform", "schema", "v1", "debug", "well-known", "static", "console"),
         *("agents", "api-keys", "audit", "auth", "benchmark", "certificates", "chat", "collections", "configuration"),
@@ -24,9 +24,9 @@ RESERVED = frozenset(
         *("webhooks", "webhook-deliveries"),
     }
 )
-"""First segments of our own paths, present and planned. A test compares them with the routes."""
+"""First segments of our own paths, current and planned. A test compares them with the routes."""
 
-RULE = (
+SLUG_RULE = (
     "slug must be 2 to 63 characters long, contain only lowercase letters (a to z), digits and hyphens, start with a letter "
     "or a digit, and not look like an id."
 )
@@ -35,6 +35,6 @@ RULE = (
 def check_slug(slug: str) -> None:
     """Raise InputError unless a new tenant may have this slug."""
     if not SLUG.fullmatch(slug) or read_id(slug):
-        raise InputError(RULE, field="slug")
-    if slug in RESERVED:
+        raise InputError(SLUG_RULE, field="slug")
+    if slug in RESERVED_SLUGS:
         raise InputError(f"slug must not be {slug!r}, which is a path of the API. Choose another slug.", field="slug")

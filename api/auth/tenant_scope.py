@@ -21,7 +21,7 @@ TenantName = Annotated[str, PathParameter(description="The tenant's slug or id."
 
 
 class TenantScope(NamedTuple):
-    """An open transaction of the named tenant, and the tenant."""
+    """A tenant, and an open transaction of it."""
 
     db: Db
     tenant: Tenant
@@ -33,7 +33,7 @@ class TenantScope(NamedTuple):
 
 @asynccontextmanager
 async def reading_tenant(pool: Pool, name: str) -> AsyncIterator[TenantScope]:
-    """One transaction of the named tenant. Raises NotFound."""
+    """Open a transaction of the named tenant. Raises NotFound."""
     tenant_id = await _find_id(pool, name)
     async with tenant_tx(pool, tenant_id) as db:
         yield TenantScope(db, _require(await find_tenant(db, tenant_id)))
@@ -43,9 +43,9 @@ async def reading_tenant(pool: Pool, name: str) -> AsyncIterator[TenantScope]:
 async def changing_tenant(
     pool: Pool, name: str, *, platform: bool = False, deleting: bool = False
 ) -> AsyncIterator[TenantScope]:
-    """The same, with the tenant locked against other changes of it.
+    """Open a transaction of the named tenant with its row locked, so that changes of it don't overlap.
 
-    Raises NotFound, and Conflict for the platform's own tenant and one that is being deleted, unless they are asked for.
+    Raises NotFound, and Conflict for the platform's own tenant or one that is being deleted, unless the flags allow them.
     """
     tenant_id = await _find_id(pool, name)
     if tenant_id == PLATFORM and not platform:
@@ -58,7 +58,7 @@ async def changing_tenant(
 
 
 def read_id(name: str) -> UUID | None:
-    """Return a name as an id, or None if it isn't one."""
+    """Return a name parsed as an id; None if it isn't one."""
     try:
         return UUID(name) if len(name) == 36 else None
     except ValueError:

@@ -162,7 +162,7 @@ async def send_tenant_message(
 async def _submission(data: ChatIn, request: JsonRequest, principal: Principal, resources: Resources) -> Submission:
     target = await resolve_target(resources, principal, data.model, data.agent)
     parts, job_id = _parts(data.message), new_id()
-    payload: dict[str, Any] = {"options": {}, **({"asked_model": True} if target.asked_model else {})}
+    payload: dict[str, Any] = {"options": {}, **({"asked_model": True} if target.model_requested else {})}
     if data.collections:
         payload["collections"] = await _collections(resources, principal, data.collections)
     return Submission(

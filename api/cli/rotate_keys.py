@@ -73,7 +73,7 @@ def run(arguments: argparse.Namespace) -> int:
         raise LocalError(str(error)) from error
     try:
         if arguments.signing:
-            return asyncio.run(rotate_signing(database_of(settings), vault, at_once=arguments.at_once))
+            return asyncio.run(rotate_signing(database_of(settings), vault, immediately=arguments.at_once))
         return asyncio.run(rotate_all(database_of(settings), vault))
     except psycopg.errors.UndefinedTable as error:
         raise LocalError("The database schema is out of date. Run ./headrace migrate first.") from error
@@ -104,14 +104,14 @@ def make_new(file: Path | None, *, listed: bool) -> int:
     return 0
 
 
-async def rotate_signing(database_url: str, vault: Vault, *, at_once: bool) -> int:
+async def rotate_signing(database_url: str, vault: Vault, *, immediately: bool) -> int:
     """Have another key sign our tokens, and say from when."""
     from api.auth.tokens.signing_keys import rotate_signing_key
 
-    done = await rotate_signing_key(database_url, vault, at_once=at_once)
+    done = await rotate_signing_key(database_url, vault, immediately=immediately)
     minutes = done.signs_in.total_seconds() / 60
     print(
-        f"The key {done.kid} is published and signs tokens {'from now on' if at_once else f'in {minutes:.0f} minutes'}."
+        f"The key {done.kid} is published and signs tokens {'from now on' if immediately else f'in {minutes:.0f} minutes'}."
     )
     if done.retiring:
         print(f"Earlier keys ({done.retiring}) stay valid for {done.retire_in.total_seconds() / 3600:.1f} more hours.")

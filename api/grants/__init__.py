@@ -1,1 +1,1 @@
-"""What a tenant may use: grants of models, agents and tools, and the checks of them."""
+"""Grants: which models, agents and tools a tenant may use, and the checks that other routes share."""

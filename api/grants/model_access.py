@@ -1,4 +1,4 @@
-"""The models and agents that a caller may use: granted to the tenant (X3), or its own."""
+"""The models and agents that a caller may use: granted to the tenant, or its own."""
 
 from dataclasses import dataclass
 
@@ -18,7 +18,7 @@ NONE_GRANTED = "No model has been granted to this tenant yet. An admin can grant
 
 
 async def find_providers(resources: Resources, principal: Principal) -> Providers:
-    """Return the providers as this tenant sees them: its own keys in place of the deployment's."""
+    """Return the providers of this tenant: its own keys take precedence over the installation's."""
     tenant = principal.tenant
     credentials: list[TenantCredential] = []
     if tenant.services:
@@ -29,21 +29,21 @@ async def find_providers(resources: Resources, principal: Principal) -> Provider
 async def _read_credentials(resources: Resources, principal: Principal) -> list[TenantCredential]:
     async with tenant_tx(resources.core.pool, principal.tenant_id) as db:
         rows = await find_credentials(db, principal.tenant_id)
-    return [TenantCredential(principal.tenant_id, found.id, found.service, found.base_url, found.key) for found in rows]
+    return [TenantCredential(principal.tenant_id, name.id, name.service, name.base_url, name.key) for name in rows]
 
 
 @dataclass(frozen=True)
 class Target:
-    """Who is to answer: `model` as `provider/name`, and the agent, `auto` for whom the router finds, or None for the model
-    alone. `asked_model`: the request named the model, so it wins over the agent's."""
+    """What answers a request: `model` as `provider/name`, and an agent, `auto` if the router selects one, or None for the model
+    alone. `model_requested`: the request named the model, so it takes precedence over the agent's."""
 
     model: str
     agent: str | None = None
-    asked_model: bool = False
+    model_requested: bool = False
 
 
 async def resolve_target(resources: Resources, principal: Principal, model: str | None, agent: str | None) -> Target:
-    """Return who is to answer a request that names a model (`provider/name`, `agent/NAME`, `auto`), an agent, both or none.
+    """Return the target of a request that names a model (`provider/name`, `agent/NAME`, `auto`), an agent, both or neither.
 
     Raises UnknownAgent, and what `resolve_model` raises.
     """
@@ -53,52 +53,52 @@ async def resolve_target(resources: Resources, principal: Principal, model: str 
         agent, model, field = model.removeprefix(AGENT), None, "model"
     else:
         field = "agent"
-    asked = model not in (None, "", AUTO)
+    model_requested = model not in (None, "", AUTO)
     agents = principal.tenant.agents
     if agent is None or agent == AUTO:
-        routed = bool(agents) and (agent == AUTO or not asked)
-        return Target(await resolve_model(resources, principal, model), AUTO if routed else None, asked)
+        use_router = bool(agents) and (agent == AUTO or not model_requested)
+        return Target(await resolve_model(resources, principal, model), AUTO if use_router else None, model_requested)
     if agent not in agents:
         known = ", ".join(sorted(agents)[:20]) or "none"
-        said = f"No such agent: {agent[:80]!r}. Agents you can use: {known}. Omit agent to have one selected."
-        raise UnknownAgent(said, field=field)
-    own = agents[agent]
-    if not asked and own is not None and principal.tenant.may_use_model(own):
-        model = own
-    return Target(await resolve_model(resources, principal, model), agent, asked)
+        message = f"No such agent: {agent[:80]!r}. Agents you can use: {known}. Omit agent to have one selected."
+        raise UnknownAgent(message, field=field)
+    agent_model = agents[agent]
+    if not model_requested and agent_model is not None and principal.tenant.may_use_model(agent_model):
+        model = agent_model
+    return Target(await resolve_model(resources, principal, model), agent, model_requested)
 
 
 async def resolve_model(resources: Resources, principal: Principal, model: str | None) -> str:
-    """Return `provider/name` for what the caller named, or for nothing.
+    """Return the `provider/name` of the model that the caller named, or of the default.
 
-    Raises UnknownModel for a model that is not there or not granted, or what went wrong when a provider was
-    asked for its models.
+    Raises UnknownModel for a model that doesn't exist or isn't granted, and ProviderError if a provider can't list its
+    models.
     """
     providers = await find_providers(resources, principal)
     if model in (None, "", AUTO):
-        return await _choose(providers, principal)
+        return await _choose_model(providers, principal)
     try:
-        found = str(await providers.resolve(model))
+        name = str(await providers.resolve(model))
     except (ModelUnknown, ProviderUnknown) as error:
-        # What the provider says names settings of the installation; a tenant to which it isn't granted learns nothing.
+        # The provider's message names settings of the installation, so only tenants that it is granted to see it.
         if _is_granted_in_part(principal, model):
             raise UnknownModel(error.message, field="model") from error
-        raise _unknown(model) from error
-    if not principal.tenant.may_use_model(found):
-        raise _unknown(model)
-    return found
+        raise _unknown_model(model) from error
+    if not principal.tenant.may_use_model(name):
+        raise _unknown_model(model)
+    return name
 
 
-def _unknown(model: str) -> UnknownModel:
-    said = f"No such model: {model[:80]!r}. GET /v1/models lists the models you can use."
-    return UnknownModel(said, field="model")
+def _unknown_model(model: str) -> UnknownModel:
+    message = f"No such model: {model[:80]!r}. GET /v1/models lists the models you can use."
+    return UnknownModel(message, field="model")
 
 
 def _is_granted_in_part(principal: Principal, model: str) -> bool:
     return any(pattern in ("*", model) for pattern in principal.tenant.models)
 
 
-async def _choose(providers: Providers, principal: Principal) -> str:
+async def _choose_model(providers: Providers, principal: Principal) -> str:
     """Return the model for a request that names none: the default if it is granted, else the first that is."""
     if not principal.tenant.models:
         raise UnknownModel(NONE_GRANTED, field="model")
@@ -115,6 +115,6 @@ async def _choose(providers: Providers, principal: Principal) -> str:
 
 
 async def list_granted_models(resources: Resources, principal: Principal) -> list[ModelInfo]:
-    """Return the models of all providers that answer now, as far as they are granted."""
+    """Return the granted models of all providers that respond."""
     providers = await find_providers(resources, principal)
     return [model for model in await providers.list_models() if principal.tenant.may_use_model(model.id)]

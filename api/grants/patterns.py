@@ -1,4 +1,4 @@
-"""What a grant may name: one thing by its name, or several by a prefix that ends in `*`."""
+"""Valid names of grants: an exact name, or a prefix that ends in `*`."""
 
 import re
 from typing import Annotated
@@ -10,9 +10,9 @@ from schema.tenancy import GrantKind
 
 _PROVIDER = r"[a-z0-9][a-z0-9_-]{0,62}/"
 _MODEL = r"[^\s*\x00-\x1f\x7f]{1,200}"
-MODEL = re.compile(_PROVIDER + _MODEL)
-MODELS = re.compile(rf"\*|{_PROVIDER}(\*|{_MODEL}\*?)")
-NAMES = re.compile(r"\*|[\w.:-]{1,100}\*?")
+MODEL_NAME = re.compile(_PROVIDER + _MODEL)
+MODEL_PATTERN = re.compile(rf"\*|{_PROVIDER}(\*|{_MODEL}\*?)")
+NAME_PATTERN = re.compile(r"\*|[\w.:-]{1,100}\*?")
 
 Pattern = Annotated[str, Meta(min_length=1, max_length=300)]
 
@@ -25,13 +25,13 @@ RULES: dict[GrantKind, str] = {
 
 def check_pattern(kind: GrantKind, pattern: str, field: str) -> str:
     """Return a grant's name. Raises InputError unless it fits the kind."""
-    if not (MODELS if kind == "model" else NAMES).fullmatch(pattern):
+    if not (MODEL_PATTERN if kind == "model" else NAME_PATTERN).fullmatch(pattern):
         raise InputError(f"{field} {RULES[kind]}; not {pattern[:80]!r}.", field=field)
     return pattern
 
 
 def check_model(name: str, field: str) -> str:
     """Return a model's full name. Raises InputError unless it is `provider/name`."""
-    if not MODEL.fullmatch(name):
+    if not MODEL_NAME.fullmatch(name):
         raise InputError(f"{field} must be a model as `provider/name`, such as ollama/llama3.2:3b.", field=field)
     return name

@@ -1,4 +1,4 @@
-"""Grants: which models, agents and tools a tenant may use, and how their output looks there."""
+"""Routes of grants, for admins: which models, agents and tools a tenant may use, with overrides for that tenant."""
 
 from typing import Annotated, Any
 from uuid import UUID
@@ -24,7 +24,7 @@ from schema.queries.tenants import tenants
 from schema.tenancy import GrantKind, matches
 
 TAGS = ["tenants"]
-OF_AGENTS = ("output_schema", "models")
+AGENT_ONLY = ("output_schema", "models")
 """Overrides that only agents have."""
 
 
@@ -38,8 +38,8 @@ NamePath = Annotated[
     ),
 ]
 
-EXAMPLE = {"overrides": {"output_format": "markdown_table", "models": ["ollama/llama3.2:3b"]}}
-ANSWER = EXAMPLE | {
+NEW_GRANT = {"overrides": {"output_format": "markdown_table", "models": ["ollama/llama3.2:3b"]}}
+GRANT = NEW_GRANT | {
     "kind": "agent",
     "name": "AgentInventory",
     "created_at": "2026-03-02T08:15:30Z",
@@ -92,7 +92,7 @@ class GrantsOut(msgspec.Struct, frozen=True):
 
 @get(
     "/",
-    opt=described(response={"items": [ANSWER]}),
+    opt=described(response={"items": [GRANT]}),
     responses=problems("not_found"),
     summary="List a tenant's grants",
     tags=TAGS,
@@ -108,7 +108,7 @@ async def list_grants(
 
 @put(
     "/{kind:str}/{name:path}",
-    opt=described(example=EXAMPLE, response=ANSWER),
+    opt=described(example=NEW_GRANT, response=GRANT),
     responses=problems("not_found", "conflict"),
     summary="Set a grant",
     tags=TAGS,
@@ -149,8 +149,8 @@ async def revoke_grant(
 
 
 def _overrides(kind: GrantKind, data: OverridesIn) -> dict[str, Any]:
-    """Return the overrides as they are stored. Raises InputError for one that can't be used."""
-    for name in OF_AGENTS:
+    """Return the overrides to store. Raises InputError for an invalid one."""
+    for name in AGENT_ONLY:
         if kind != "agent" and getattr(data, name) is not UNSET:
             raise InputError(f"overrides.{name} applies to agents only. Leave it out.", field=f"overrides.{name}")
     if data.renderer is not UNSET:
@@ -160,17 +160,17 @@ def _overrides(kind: GrantKind, data: OverridesIn) -> dict[str, Any]:
             check_output_schema(data.output_schema, "overrides.output_schema")
         else:
             check_output(data.output_format, data.output_schema, "overrides.output_schema")
-    for place, model in enumerate(() if data.models is UNSET else data.models):
-        check_model(model, f"overrides.models[{place}]")
+    for index, model in enumerate(() if data.models is UNSET else data.models):
+        check_model(model, f"overrides.models[{index}]")
     return msgspec.to_builtins(data)
 
 
 async def _check_models_granted(db: Db, tenant_id: UUID, models: list[str]) -> None:
     """Raise InputError for a model that the tenant may not use: it would be skipped."""
     granted = [grant.name for grant in await tenants.list_grants(db, tenant_id, "model")] if models else []
-    for place, model in enumerate(models):
+    for index, model in enumerate(models):
         if not any(matches(pattern, model) for pattern in granted):
-            field = f"overrides.models[{place}]"
+            field = f"overrides.models[{index}]"
             raise InputError(f"{field}: model {model!r} is not granted to this tenant. Grant it first.", field=field)
 
 

@@ -1,5 +1,5 @@
-"""Rows that a tenant configures for itself: agents, tools, data sources, settings. The platform is a tenant too; its rows are
-shared, and reach other tenants by grants.
+"""Shared by the routes of what a tenant configures for itself: agents, tools, data sources, settings. The platform is a tenant
+too; its rows are shared with other tenants by grants.
 """
 
 import re
@@ -15,13 +15,13 @@ from schema.tenancy import GrantKind
 from schema.vault import PLATFORM
 
 NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,63}")
-RULE = "must start with a letter, followed by up to 63 letters (a to z), digits, _ or -."
+NAME_RULE = "must start with a letter, followed by up to 63 letters (a to z), digits, _ or -."
 
 
 @asynccontextmanager
 async def changing_own_tenant(resources: Resources, principal: Principal) -> AsyncIterator[Db]:
-    """One transaction of the caller's tenant that excludes other changes of its configuration, so what was checked
-    still holds when it is written. Jobs are not blocked."""
+    """Open a transaction of the caller's tenant that excludes other configuration changes, so what was checked still holds
+    when it is written. Jobs are not blocked."""
     async with principal.tx(resources.core.pool) as db:
         await lock_tenant(db, principal.tenant_id)
         yield db
@@ -30,7 +30,7 @@ async def changing_own_tenant(resources: Resources, principal: Principal) -> Asy
 def check_name(name: str) -> None:
     """Raise InputError unless a new row may have this name."""
     if not NAME.fullmatch(name):
-        raise InputError(f"name {RULE}", field="name")
+        raise InputError(f"name {NAME_RULE}", field="name")
 
 
 def require_name(name: str, missing: str) -> None:

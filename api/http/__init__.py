@@ -1,2 +1,1 @@
-"""HTTP itself: middleware, bodies, headers, errors, pages of lists, Server-Sent Events. It knows nothing of tenants
-and jobs."""
+"""The HTTP layer: middleware, bodies, headers, errors, pages, Server-Sent Events. It knows nothing about tenants or jobs."""

@@ -1,4 +1,4 @@
-"""Work that is only worth doing while the client is there."""
+"""Cancels work when the client disconnects."""
 
 import asyncio
 from collections.abc import Coroutine
@@ -6,30 +6,30 @@ from typing import Any, TypeVar
 
 from litestar.types import Receive
 
-from api.http.sse import client_left
+from api.http.sse import wait_for_disconnect
 
 Result = TypeVar("Result")
 
 
 class ClientDisconnected(Exception):
-    """Nobody is there to be answered."""
+    """The client has closed the connection."""
 
 
 async def cancel_on_disconnect(
     receive: Receive, work: Coroutine[Any, Any, Result], timeout_s: float | None = None
 ) -> Result:
-    """Return what `work` returns; it is cancelled when the client closes the connection, or time is up.
+    """Return what `work` returns; cancel it if the client disconnects or time is up.
 
-    The request's body must have been read. Raises ClientLeft or TimeoutError.
+    The request's body must have been read. Raises ClientDisconnected or TimeoutError.
     """
     loop = asyncio.get_running_loop()
-    task, gone = loop.create_task(work), loop.create_task(client_left(receive))
+    task, disconnected = loop.create_task(work), loop.create_task(wait_for_disconnect(receive))
     try:
-        await asyncio.wait((task, gone), timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait((task, disconnected), timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
         if task.done():
             return task.result()
-        raise ClientDisconnected if gone.done() else TimeoutError
+        raise ClientDisconnected if disconnected.done() else TimeoutError
     finally:
-        gone.cancel()
+        disconnected.cancel()
         task.cancel()
-        await asyncio.wait((task, gone))
+        await asyncio.wait((task, disconnected))

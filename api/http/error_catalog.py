@@ -1,13 +1,13 @@
-"""What each error code means, with a sentence as callers see it: the source of the error examples in the OpenAPI document.
+"""What each error code means, with an example of its message: the source of the error examples in the OpenAPI document.
 
-Which status a code has is decided in `api/http/errors.py`.
+The status of a code is decided in `api/http/errors.py`.
 """
 
 from typing import NamedTuple
 
 
 class ErrorDoc(NamedTuple):
-    """When an error occurs, in a few words, and what its `detail` says, for example."""
+    """When an error occurs, in a few words, and an example of its `detail`."""
 
     when: str
     detail: str

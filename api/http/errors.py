@@ -1,10 +1,10 @@
-"""The edge where errors become HTTP: the only place that knows statuses.
+"""Turns exceptions into HTTP responses: the only place that knows statuses.
 
-Native routes answer RFC 9457 problem details (`application/problem+json`); routes under `/v1` have OpenAI's shape
-(`api/http/openai_errors.py`). Whatever is not ours becomes a 500 that says nothing but the request id, and a log line.
+Native routes return RFC 9457 problem details (`application/problem+json`); routes under `/v1` use OpenAI's format
+(`api/http/openai_errors.py`). An unexpected exception becomes a log line and a 500 that says nothing but the request id.
 
 Litestar's problem-details plugin is not used: it swaps title and detail, merges `extra` at the top level and leaves
-unhandled exceptions in another shape.
+unhandled exceptions in another format.
 """
 
 from dataclasses import dataclass, field
@@ -28,7 +28,7 @@ from workers.logs import masked
 
 log = structlog.get_logger()
 
-STATUSES = {
+STATUS_BY_CODE = {
     "invalid_input": 400,
     "model_unknown": 400,
     "agent_unknown": 400,
@@ -63,13 +63,13 @@ STATUSES = {
     "provider_stalled": 504,
     "timeout": 504,
 }
-"""Error code → status, for errors that are raised here and for those that a job failed with. A provider's code that is
-not listed is 502, anything else 500."""
+"""Error code → status, for errors raised in this process and those that a job failed with. A provider's code that is not
+listed is 502, any other 500."""
 
 OPENAI_STATUSES = {"model_unknown": 404, "agent_unknown": 404}
-"""Where OpenAI answers otherwise: its SDKs turn 404 into NotFoundError."""
+"""Where OpenAI uses another status: its SDKs turn 404 into NotFoundError."""
 
-CODES = {
+CODE_BY_STATUS = {
     400: "invalid_input",
     401: "unauthenticated",
     403: "forbidden",
@@ -93,21 +93,21 @@ FILE_CODES = (
         "not_yours",
     ),
 )
-"""Why not one of the files of an upload is taken."""
+"""Reasons why no file of an upload was accepted."""
 
 OTHER_STATUSES = {
-    **{code: status for status, code in CODES.items()},
+    **{code: status for status, code in CODE_BY_STATUS.items()},
     **dict.fromkeys(FILE_CODES, 422),
     "too_large": 413,
     "internal": 500,
 }
-"""Code → status, for answers to errors that are not `HeadraceError`s."""
+"""Code → status, for responses that don't come from a `HeadraceError`."""
 
 PROVIDER_FAILURES = (
     *("provider_refused", "provider_rate_limited", "provider_failed", "provider_overloaded", "provider_resting"),
     *("provider_timeout", "provider_stalled"),
 )
-"""The codes that a call of a model provider can fail with."""
+"""Codes that a call to a model provider can fail with."""
 
 RETRY_AFTER = {429: "1", 503: "2"}
 
@@ -136,7 +136,7 @@ class ProblemOut(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class JobEnded(HeadraceError):
-    """A job that a request waited for ended without an answer; `code` is the job's own reason."""
+    """A job that a request waited for failed or was cancelled; `code` is the job's error code."""
 
     def __init__(self, code: str, message: str, job_id: str) -> None:
         super().__init__(message)
@@ -148,33 +148,33 @@ def status_of(code: str, *, openai: bool = False) -> int:
     """Return the status for an error code."""
     if openai and code in OPENAI_STATUSES:
         return OPENAI_STATUSES[code]
-    return STATUSES.get(code) or (502 if code.startswith("provider_") else 500)
+    return STATUS_BY_CODE.get(code) or (502 if code.startswith("provider_") else 500)
 
 
 @dataclass
 class ProblemSpec(ResponseSpec):
-    """What the OpenAPI document says of one status that a route may fail with: its codes, and examples of `detail` that are
-    this route's own. `api/openapi/errors.py` makes the response from it."""
+    """One error status of a route in the OpenAPI document: its codes, and this route's own examples of `detail`.
+    `api/openapi/errors.py` builds the response from it."""
 
     codes: tuple[str, ...] = ()
     details: dict[str, str] = field(default_factory=dict)
 
 
 def problems(*codes: str | tuple[int, str], openai: bool = False, **details: str) -> dict[int, ResponseSpec]:
-    """Return the documentation of the errors that a handler itself may raise, by their codes; those that every route may
-    raise are added in `api/openapi/errors.py`. A code given as a keyword comes with its sentence in place of the catalog's:
-    `problems("not_found", conflict="Only an ended job can be deleted.")`. A code in a pair has another status than usual.
-    Raises KeyError for a code without an entry there.
+    """Return the documentation of the errors that a handler itself may raise, by code. `api/openapi/errors.py` adds those of
+    every route. A code passed as a keyword comes with its own example of `detail` instead of the catalog's:
+    `problems("not_found", conflict="Only an ended job can be deleted.")`. A pair gives a code an unusual status. Raises
+    KeyError for a code that is not in the catalog.
     """
-    found: dict[int, ResponseSpec] = {}
-    for wanted in dict.fromkeys((*codes, *details)):
-        status, code = wanted if isinstance(wanted, tuple) else (documented_status(wanted, openai=openai), wanted)
-        spec = found.setdefault(status, _spec(openai))
+    specs: dict[int, ResponseSpec] = {}
+    for item in dict.fromkeys((*codes, *details)):
+        status, code = item if isinstance(item, tuple) else (documented_status(item, openai=openai), item)
+        spec = specs.setdefault(status, _spec(openai))
         assert isinstance(spec, ProblemSpec)
         assert CATALOG[code]
         spec.codes += (code,)
         spec.details |= {code: details[code]} if code in details else {}
-    return found
+    return specs
 
 
 def _spec(openai: bool) -> ProblemSpec:
@@ -183,12 +183,12 @@ def _spec(openai: bool) -> ProblemSpec:
 
 
 def documented_status(code: str, *, openai: bool = False) -> int:
-    """Return the status of a code, of those too that are not raised as errors of ours."""
+    """Return the status of a code, including those that are not raised as a `HeadraceError`."""
     return OTHER_STATUSES.get(code) or status_of(code, openai=openai)
 
 
-def answer_error(request: Request[Any, Any, Any], error: Exception) -> Response[Any]:
-    """Turn any exception into the answer that its route's callers understand."""
+def error_response(request: Request[Any, Any, Any], error: Exception) -> Response[Any]:
+    """Turn any exception into a response, in the format of its route."""
     openai = f"{request.scope['path']}/".startswith("/v1/")
     error, status, code = _classify(error, openai)
     headers = _headers(error, status)
@@ -196,10 +196,10 @@ def answer_error(request: Request[Any, Any, Any], error: Exception) -> Response[
     if status == 500 or (status > 500 and not isinstance(error, HeadraceError)):
         log.error("request_failed", request_id=request_id, path=request.scope["path"], exc_info=error)
     fields = _fields(request, error)
-    detail = masked(_detail(error, fields))  # a wrong field's name or value is quoted, and people mix the fields up
+    detail = masked(_detail(error, fields))  # the message may quote a secret that was sent in the wrong field
     job_id = getattr(error, "job_id", None)
     if job_id:
-        # The job has been tried as often as is sensible; OpenAI's SDKs would send it three times more.
+        # The job was already retried as often as makes sense; OpenAI's SDKs would retry it three times more.
         headers |= {"X-Job-ID": job_id, "X-Should-Retry": "false"}
     if openai:
         param = fields[0].field or None if fields else None
@@ -209,10 +209,10 @@ def answer_error(request: Request[Any, Any, Any], error: Exception) -> Response[
         title=HTTPStatus(status).phrase,
         status=status,
         detail=detail,
-        instance=masked(request.scope.get("asked_path", request.scope["path"])),
+        instance=masked(request.scope.get("original_path", request.scope["path"])),
         code=code,
         request_id=request_id,
-        errors=[FieldErrorOut(masked(wrong.field), masked(wrong.message)) for wrong in fields if wrong.field],
+        errors=[FieldErrorOut(masked(item.field), masked(item.message)) for item in fields if item.field],
         job_id=job_id,
     )
     return Response(problem, status_code=status, headers=headers, media_type="application/problem+json")
@@ -225,7 +225,7 @@ def _classify(error: Exception, openai: bool) -> tuple[Exception, int, str]:
         return (
             error,
             error.status_code,
-            CODES.get(error.status_code, "internal" if error.status_code >= 500 else "http"),
+            CODE_BY_STATUS.get(error.status_code, "internal" if error.status_code >= 500 else "http"),
         )
     return error, 500, "internal"
 
@@ -235,8 +235,8 @@ def _headers(error: Exception, status: int) -> dict[str, str]:
     if status == 401:
         headers["WWW-Authenticate"] = 'Bearer realm="headrace"'
     if status in RETRY_AFTER:
-        wish = getattr(error, "retry_after_s", None)
-        headers["Retry-After"] = str(max(1, round(wish))) if wish else RETRY_AFTER[status]
+        retry_after_s = getattr(error, "retry_after_s", None)
+        headers["Retry-After"] = str(max(1, round(retry_after_s))) if retry_after_s else RETRY_AFTER[status]
     return headers
 
 
@@ -245,22 +245,22 @@ def _fields(request: Request[Any, Any, Any], error: Exception) -> list[FieldErro
         return [FieldErrorOut(error.field, error.message)]
     if isinstance(error, ValidationException) and isinstance(error.extra, list):
         parameters = request.route_handler.parsed_fn_signature.parameters
-        return [_parameter_error(wrong, parameters) for wrong in error.extra if isinstance(wrong, dict)]
+        return [_parameter_error(item, parameters) for item in error.extra if isinstance(item, dict)]
     return []
 
 
-def _parameter_error(wrong: dict[str, Any], parameters: dict[str, FieldDefinition]) -> FieldErrorOut:
-    """Say what is wrong with a query parameter, a header or a body that is missing."""
-    key = str(wrong.get("key", ""))
+def _parameter_error(error: dict[str, Any], parameters: dict[str, FieldDefinition]) -> FieldErrorOut:
+    """Describe an invalid query parameter or header, or a missing body."""
+    key = str(error.get("key", ""))
     if key == "data":
         return FieldErrorOut("", "The body is empty; send a JSON object.")
     parameter = parameters.get(key)
     if parameter is None:
-        return FieldErrorOut(key, f"{key} is not right: {str(wrong.get('message', ''))[:200]}.")
-    said = explain(str(wrong.get("message", "")), parameter.annotation).message
-    place = parameter.kwarg_definition
-    name = (isinstance(place, ParameterKwarg) and place.name) or key
-    return FieldErrorOut(name, said.replace("The body", name, 1))
+        return FieldErrorOut(key, f"{key} is invalid: {str(error.get('message', ''))[:200]}.")
+    message = explain(str(error.get("message", "")), parameter.annotation).message
+    definition = parameter.kwarg_definition
+    name = (isinstance(definition, ParameterKwarg) and definition.name) or key
+    return FieldErrorOut(name, message.replace("The body", name, 1))
 
 
 def _detail(error: Exception, fields: list[FieldErrorOut]) -> str:
@@ -270,12 +270,16 @@ def _detail(error: Exception, fields: list[FieldErrorOut]) -> str:
         return " ".join(field.message for field in fields)
     if not isinstance(error, HTTPException) or error.status_code >= 500:
         return "Something went wrong here, not with your request. It is logged under the request id; try again."
-    said = {
+    messages = {
         404: "There is nothing at this path; the paths are listed at /schema.",
         405: "This path does not take this method; /schema lists what it takes.",
         413: "The body is larger than this server takes; send less at once.",
     }
-    return said.get(error.status_code) or error.detail
+    return messages.get(error.status_code) or error.detail
 
 
-HANDLERS: dict[Any, Any] = {HeadraceError: answer_error, HTTPException: answer_error, Exception: answer_error}
+EXCEPTION_HANDLERS: dict[Any, Any] = {
+    HeadraceError: error_response,
+    HTTPException: error_response,
+    Exception: error_response,
+}

@@ -1,4 +1,4 @@
-"""Fields that many answers share, with one description each. Fields of a single resource are described where it is."""
+"""Fields that many responses share, with one description each. Fields of a single resource are described with it."""
 
 from datetime import datetime
 from typing import Annotated

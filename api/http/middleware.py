@@ -1,7 +1,7 @@
-"""The outermost layer of every request, plain ASGI: its id, the native paths without `/api`, and slow clients.
+"""ASGI middleware around every request: assigns the request id, adds `/api` to paths without it, and cuts off slow clients.
 
-Native routes are registered once, under `/api`; a path that begins with none of the other roots gets that prefix here, so
-the OpenAPI document lists each route once.
+Native routes are registered once, under `/api`. Paths outside the other roots get that prefix here, so the OpenAPI document
+lists each route once.
 """
 
 import asyncio
@@ -20,7 +20,7 @@ REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{8,64}")
 
 
 class RequestMiddleware:
-    """Wraps the application. `slow_client_s`: how long one write to a client may take before it is cut off."""
+    """Wraps the application. `slow_client_s`: how long one write may take before the client is cut off."""
 
     def __init__(self, app: ASGIApp, *, slow_client_s: float) -> None:
         self._app, self._slow_client_s = app, slow_client_s
@@ -31,7 +31,7 @@ class RequestMiddleware:
             return
         request_id = _request_id(scope)
         scope["request_id"] = request_id  # type: ignore[typeddict-unknown-key]
-        scope["asked_path"] = path = scope["path"]  # type: ignore[typeddict-unknown-key]
+        scope["original_path"] = path = scope["path"]  # type: ignore[typeddict-unknown-key]
         if path.split("/", 2)[1:2] and path.split("/", 2)[1] not in ROOTS:
             scope["path"] = "/api" + path
         with SendDeadline(send, request_id, self._slow_client_s) as deadline:
@@ -46,16 +46,16 @@ def _request_id(scope: HTTPScope) -> str:
 
 
 class SendDeadline:
-    """`send` with the request id on the head, and a limit on how long one call may take.
+    """`send` that adds the request id to the headers and limits how long one call may take.
 
-    uvicorn waits for ever for a client that reads nothing. One timer a stream looks now and then whether a write hangs:
+    uvicorn waits forever for a client that doesn't read. One timer per stream checks now and then whether a write hangs:
     a timer per write would cost more than the write.
     """
 
     def __init__(self, send: Send, request_id: str, limit_s: float) -> None:
         self._send, self._limit_s = send, limit_s
         self._id = request_id
-        self._since = 0.0
+        self._write_started_at = 0.0
         self._timer: asyncio.TimerHandle | None = None
 
     def __enter__(self) -> "SendDeadline":
@@ -70,23 +70,25 @@ class SendDeadline:
         if message["type"] == "http.response.start":
             message["headers"] = [*message.get("headers", ()), (b"x-request-id", self._id.encode())]
         elif self._timer is None and message.get("more_body"):
-            self._timer = self._loop.call_later(self._limit_s, self._look)
-        self._since = self._loop.time()
+            self._timer = self._loop.call_later(self._limit_s, self._check)
+        self._write_started_at = self._loop.time()
         await self._send(message)
-        self._since = 0.0
+        self._write_started_at = 0.0
 
-    def _look(self) -> None:
-        left = self._since + self._limit_s - self._loop.time() if self._since else self._limit_s
-        if left > 0:
-            self._timer = self._loop.call_later(left, self._look)
+    def _check(self) -> None:
+        remaining = (
+            self._write_started_at + self._limit_s - self._loop.time() if self._write_started_at else self._limit_s
+        )
+        if remaining > 0:
+            self._timer = self._loop.call_later(remaining, self._check)
             return
         log.warning("slow_client_cut", request_id=self._id)
         transport = _transport(self._send)
         if transport is not None:
-            # Closing would first wait for the client to read what is buffered, which it doesn't.
+            # `close` would wait until the client has read the buffer, which it doesn't.
             transport.abort()
 
 
 def _transport(send: Any) -> asyncio.Transport | None:
-    """Return the connection behind uvicorn's `send`; ASGI itself has no word for cutting it."""
+    """Return the connection behind uvicorn's `send`; ASGI has no way to abort it."""
     return getattr(getattr(send, "__self__", None), "transport", None)

@@ -1,4 +1,4 @@
-"""OpenAI's chat completion and its chunks, as bytes or structs. Field for field what the SDKs expect."""
+"""OpenAI's chat completions and stream chunks, field by field as its SDKs expect them."""
 
 import time
 from typing import Annotated, Any
@@ -85,12 +85,12 @@ COMPLETION: dict[str, Any] = {
 
 
 def completion_id(job_id: UUID) -> str:
-    """Return the id of a job's completion, for clients that expect OpenAI's prefix."""
+    """Return the id of a job's completion, with OpenAI's prefix."""
     return f"chatcmpl-{job_id.hex}"
 
 
 def usage_out(usage: UsageRecorded | None) -> TokenCountsOut | None:
-    """Return tokens as OpenAI names them."""
+    """Return token counts in OpenAI's format."""
     if usage is None:
         return None
     return TokenCountsOut(usage.input_tokens, usage.output_tokens, usage.input_tokens + usage.output_tokens)
@@ -99,7 +99,7 @@ def usage_out(usage: UsageRecorded | None) -> TokenCountsOut | None:
 def completion_out(
     job_id: UUID, model: str, message: MessageCompleted, usage: UsageRecorded | None, reasoning: str
 ) -> CompletionOut:
-    """Return a whole answer."""
+    """Return a complete answer."""
     answer = AssistantOut(
         content=message.text or (None if message.tool_calls else ""),
         tool_calls=message.tool_calls or msgspec.UNSET,
@@ -116,7 +116,7 @@ def completion_out(
 
 
 class Chunks:
-    """Writes the chunks of one stream. What is the same in all of them is encoded once."""
+    """Encodes the chunks of one stream. The parts that all chunks share are encoded once."""
 
     def __init__(self, job_id: UUID, model: str, *, include_usage: bool) -> None:
         head = {
@@ -126,37 +126,44 @@ class Chunks:
             "model": model,
             "system_fingerprint": None,
         }
-        self._head = b"data: " + _encode(head)[:-1] + b',"choices":'
-        self._tail = b',"usage":null}\n\n' if include_usage else b"}\n\n"
-        self._before = self._head + b'[{"index":0,"delta":'
-        self._after = b',"logprobs":null,"finish_reason":null}]' + self._tail
+        self._start = b"data: " + _encode(head)[:-1] + b',"choices":'
+        self._end = b',"usage":null}\n\n' if include_usage else b"}\n\n"
+        self._delta_start = self._start + b'[{"index":0,"delta":'
+        self._delta_end = b',"logprobs":null,"finish_reason":null}]' + self._end
 
     def role(self) -> bytes:
         """The first chunk."""
-        return self._before + b'{"role":"assistant","content":"","refusal":null}' + self._after
+        return self._delta_start + b'{"role":"assistant","content":"","refusal":null}' + self._delta_end
 
     def text(self, text: str) -> bytes:
-        """More of the answer."""
-        return self._before + b'{"content":' + _encode(text) + b"}" + self._after
+        """A chunk with more text of the answer."""
+        return self._delta_start + b'{"content":' + _encode(text) + b"}" + self._delta_end
 
     def reasoning(self, text: str) -> bytes:
-        """More of the reasoning."""
-        return self._before + b'{"reasoning_content":' + _encode(text) + b"}" + self._after
+        """A chunk with more of the reasoning."""
+        return self._delta_start + b'{"reasoning_content":' + _encode(text) + b"}" + self._delta_end
 
     def tool_calls(self, pieces: list[dict[str, Any]]) -> bytes:
-        """More of the tool calls, in OpenAI's own pieces."""
-        return self._before + b'{"tool_calls":' + _encode(pieces) + b"}" + self._after
+        """A chunk with parts of tool calls, in OpenAI's format."""
+        return self._delta_start + b'{"tool_calls":' + _encode(pieces) + b"}" + self._delta_end
 
     def finish(self, reason: str, notice: Notice | None) -> bytes:
-        """The chunk that says why the answer ended, with the notice where there is one."""
-        told = b',"notice":' + _encode(notice) if notice else b""
-        return self._before + b'{},"logprobs":null,"finish_reason":' + _encode(reason) + b"}]" + told + self._tail
+        """The chunk that says why the answer ended, with the notice if there is one."""
+        notice_json = b',"notice":' + _encode(notice) if notice else b""
+        return (
+            self._delta_start
+            + b'{},"logprobs":null,"finish_reason":'
+            + _encode(reason)
+            + b"}]"
+            + notice_json
+            + self._end
+        )
 
     def usage(self, usage: UsageRecorded | None) -> bytes:
-        """The last chunk, where it was asked for."""
-        return self._head + b'[],"usage":' + _encode(usage_out(usage)) + b"}\n\n"
+        """The chunk with token usage, the last one if the client asked for it."""
+        return self._start + b'[],"usage":' + _encode(usage_out(usage)) + b"}\n\n"
 
 
 def error_chunk(error: msgspec.Struct) -> bytes:
-    """An error in mid-stream; OpenAI's SDKs raise it."""
+    """An error in the middle of a stream; OpenAI's SDKs raise it."""
     return b"data: " + _encode(error) + b"\n\n"

@@ -1,4 +1,4 @@
-"""OpenAI's error shape. Which status an error has is decided in `api/http/errors.py`."""
+"""Errors in OpenAI's format. The status is decided in `api/http/errors.py`."""
 
 from typing import Annotated, Any
 
@@ -29,7 +29,7 @@ CODES = {
     "budget_exceeded": "insufficient_quota",
     "invalid_input": None,
 }
-"""Our code → the one that OpenAI's clients know; others stay as they are."""
+"""Our code → the one that OpenAI's clients know; other codes stay as they are."""
 
 
 class ErrorOut(msgspec.Struct, frozen=True):
@@ -48,13 +48,13 @@ class OpenAIErrorOut(msgspec.Struct, frozen=True):
 
 
 def error_out(status: int, message: str, *, code: str, param: str | None = None) -> OpenAIErrorOut:
-    """Return an error as OpenAI spells it."""
+    """Return an error in OpenAI's format."""
     return OpenAIErrorOut(ErrorOut(message, TYPES.get(status, "server_error"), param, CODES.get(code, code)))
 
 
 def openai_error(
     status: int, message: str, *, code: str, param: str | None = None, headers: dict[str, str] | None = None
 ) -> Response[Any]:
-    """Return the answer to a failed request under `/v1`."""
+    """Return the response to a failed request under `/v1`."""
     body = error_out(status, message, code=code, param=param)
     return Response(body, status_code=status, headers=headers, media_type="application/json")

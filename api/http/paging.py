@@ -1,5 +1,5 @@
-"""Cursors of paged lists: opaque to clients, the position of the last row to us. They hold nothing secret, and row-level
-security applies whatever a client sends, so they are not signed."""
+"""Cursors of paged lists: the position of the last row, opaque to clients. They contain no secrets, and row-level security
+applies whatever a client sends, so they are not signed."""
 
 import base64
 import binascii
@@ -11,7 +11,7 @@ from msgspec import Meta
 
 from schema.errors import InputError
 
-Place = TypeVar("Place")
+Position = TypeVar("Position")
 
 Limit = Annotated[int, QueryParameter(ge=1, le=100, description="Maximum number of items to return, from 1 to 100.")]
 Cursor = Annotated[
@@ -23,20 +23,20 @@ NextCursor = Annotated[
 ]
 
 
-def write_cursor(place: Any) -> str:
-    """Return the cursor of a place, which is anything that JSON can hold."""
-    return base64.urlsafe_b64encode(msgspec.json.encode(place)).rstrip(b"=").decode()
+def write_cursor(position: Any) -> str:
+    """Encode a position, which is any JSON value, as a cursor."""
+    return base64.urlsafe_b64encode(msgspec.json.encode(position)).rstrip(b"=").decode()
 
 
-def read_cursor(cursor: str | None, shape: type[Place]) -> Place | None:
-    """Return the place that a cursor names; None for the first page. Raises InputError for one that we didn't make."""
+def read_cursor(cursor: str | None, type_: type[Position]) -> Position | None:
+    """Return the position of a cursor; None for the first page. Raises InputError for an invalid one."""
     if cursor is None:
         return None
     try:
         data = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4))
         if b"\\u0000" in data:
             raise ValueError("Postgres can't compare with U+0000")
-        return msgspec.json.decode(data, type=shape)
+        return msgspec.json.decode(data, type=type_)
     except (binascii.Error, msgspec.DecodeError, ValueError) as error:
         raise InputError(
             "cursor must be the next_cursor of the previous page. Omit it for the first page.", field="cursor"

@@ -1,4 +1,4 @@
-"""Query parameters that lists share: search words, flags and times."""
+"""Query parameters that lists share: search text, flags and times."""
 
 from datetime import UTC, datetime
 from typing import Annotated
@@ -33,17 +33,17 @@ Until = Annotated[
 ]
 
 
-def read_moment(text: str | None, field: str) -> datetime | None:
-    """Return a time with its zone, UTC if it names none. Raises InputError for anything else, also for bare numbers, which a
-    datetime in a handler's signature would take for seconds since 1970."""
+def parse_time(text: str | None, field: str) -> datetime | None:
+    """Parse an ISO 8601 time, in UTC if it has no zone. Raises InputError for anything else, including bare numbers, which
+    Litestar would accept as seconds since 1970 if the handler took a datetime."""
     if text is None:
         return None
     try:
-        return in_utc(msgspec.convert(text, datetime))
+        return default_to_utc(msgspec.convert(text, datetime))
     except msgspec.ValidationError as error:
         raise InputError(f"{field} must be an ISO 8601 time such as 2026-01-31T12:00:00Z.", field=field) from error
 
 
-def in_utc(moment: datetime) -> datetime:
-    """Return a time with its zone, UTC if it has none."""
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+def default_to_utc(time: datetime) -> datetime:
+    """Return a time with its zone; UTC if it has none."""
+    return time if time.tzinfo else time.replace(tzinfo=UTC)

@@ -1,4 +1,4 @@
-"""Turns rows of `schema/queries/` into the shapes that clients see, so that a new column is not written out once more."""
+"""Converts rows of `schema/queries/` into response structs by field name, so that a new column needs no mapping code."""
 
 from typing import Any, TypeVar
 
@@ -7,10 +7,12 @@ import msgspec
 Out = TypeVar("Out", bound=msgspec.Struct)
 
 
-def from_row(out: type[Out], row: object, **given: Any) -> Out:
-    """Return an `out` with what `row` has under the names of its fields, and with `given` in place of or beside that.
+def from_row(out: type[Out], row: object, **overrides: Any) -> Out:
+    """Return an `out` whose fields come from `overrides`, or else from the attributes of `row` with the same names.
 
-    What the shape doesn't name stays behind. Raises TypeError if a field without a default is in neither.
+    Attributes that aren't fields of `out` are ignored. Raises TypeError if a field without a default is in neither.
     """
-    values = {name: getattr(row, name) for name in out.__struct_fields__ if name not in given and hasattr(row, name)}
-    return out(**values, **given)
+    values = {
+        name: getattr(row, name) for name in out.__struct_fields__ if name not in overrides and hasattr(row, name)
+    }
+    return out(**values, **overrides)

@@ -1,8 +1,8 @@
-"""Server-Sent Events out of this process: the response, and what all open ones have in common.
+"""Server-Sent Events: the streaming response, the set of open streams, and background tasks.
 
-Litestar's `Stream` closes its generator only when the garbage collector comes by if the client leaves during a write,
-and keeps going for as long as uvicorn waits when the process is told to stop. This one closes it in its own task, and
-ends at once with a farewell that makes clients resume elsewhere.
+If the client leaves during a write, Litestar's `Stream` closes its generator only at garbage collection; on shutdown it keeps
+going for as long as uvicorn waits. Ours closes the generator in its own task, and on shutdown ends at once with a comment that
+makes clients resume elsewhere.
 """
 
 import asyncio
@@ -23,51 +23,51 @@ SHUTDOWN_NOTICE = b": the server restarts; resume with Last-Event-ID\nretry: 100
 
 
 class OpenStreams:
-    """The streams that are being sent. `closing` once the process has been told to stop."""
+    """The streams that are being sent. `closing` is true once the process shuts down."""
 
     def __init__(self) -> None:
         self.closing = False
         self._pumps: set[asyncio.Task[None]] = set()
 
     def add(self, pump: asyncio.Task[None]) -> None:
-        """Remember a stream until it ends; one that comes too late is ended at once."""
+        """Track a stream until it ends; during shutdown, end it at once."""
         self._pumps.add(pump)
         pump.add_done_callback(self._pumps.discard)
         if self.closing:
             pump.cancel()
 
     def close(self) -> None:
-        """End all streams, each with a farewell."""
+        """End all streams, each with `SHUTDOWN_NOTICE`."""
         self.closing = True
         for pump in self._pumps:
             pump.cancel()
 
 
 class BackgroundTasks:
-    """Small tasks that go on when their request is over; `close` waits for them."""
+    """Small tasks that outlive their request; `close` waits for them."""
 
     def __init__(self) -> None:
         self._tasks: set[asyncio.Task[Any]] = set()
 
-    def run(self, errand: Coroutine[Any, Any, Any], name: str) -> None:
-        """Start an errand. Its failure is logged."""
-        task = asyncio.get_running_loop().create_task(errand, name=name)
+    def run(self, coroutine: Coroutine[Any, Any, Any], name: str) -> None:
+        """Start a task. Failures are logged."""
+        task = asyncio.get_running_loop().create_task(coroutine, name=name)
         self._tasks.add(task)
         task.add_done_callback(self._done)
 
     def _done(self, task: asyncio.Task[Any]) -> None:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
-            log.warning("errand_failed", errand=task.get_name(), exc_info=error)
+            log.warning("background_task_failed", task=task.get_name(), exc_info=error)
 
     async def close(self, limit_s: float = 3.0) -> None:
-        """Wait for what is under way."""
+        """Wait for the tasks that are running."""
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=limit_s)
 
 
 class EventStream(Stream):
-    """A response of bytes that are Server-Sent Events already. `streams` None: not ended by a farewell."""
+    """A response that streams encoded events. With `streams` None, it is not ended on shutdown."""
 
     def __init__(
         self, content: AsyncGenerator[bytes, None], *, streams: OpenStreams | None, headers: dict[str, str]
@@ -76,7 +76,7 @@ class EventStream(Stream):
         self._streams = streams
 
     def to_asgi_response(self, *_: Any, **__: Any) -> ASGIStreamingResponse:
-        """Return the ASGI application that sends the stream; headers and cookies of outer layers are not added."""
+        """Return the ASGI application that sends the stream, without headers and cookies of outer layers."""
         return _Sender(iterator=self.iterator, streams=self._streams, headers=self.headers, status_code=200)
 
 
@@ -88,17 +88,17 @@ class _Sender(ASGIStreamingResponse):
     async def send_body(self, send: Send, receive: Receive) -> None:
         loop = asyncio.get_running_loop()
         pump = loop.create_task(self._pump(send), name="stream")
-        gone = loop.create_task(client_left(receive), name="stream-client")
+        disconnected = loop.create_task(wait_for_disconnect(receive), name="stream-client")
         if self._streams is not None:
             self._streams.add(pump)
         try:
-            await asyncio.wait((pump, gone), return_when=asyncio.FIRST_COMPLETED)
-            if pump.cancelled() and not gone.done():
+            await asyncio.wait((pump, disconnected), return_when=asyncio.FIRST_COMPLETED)
+            if pump.cancelled() and not disconnected.done():
                 await send({"type": "http.response.body", "body": SHUTDOWN_NOTICE, "more_body": False})
         finally:
-            gone.cancel()
+            disconnected.cancel()
             pump.cancel()
-            await asyncio.wait((pump, gone))
+            await asyncio.wait((pump, disconnected))
         if not pump.cancelled() and (error := pump.exception()) is not None:
             raise error
 
@@ -109,7 +109,7 @@ class _Sender(ASGIStreamingResponse):
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
-async def client_left(receive: Receive) -> None:
-    """Return when the client has closed the connection; the body must have been read."""
+async def wait_for_disconnect(receive: Receive) -> None:
+    """Return when the client has closed the connection. The body must have been read."""
     while (await receive())["type"] != "http.disconnect":
         pass

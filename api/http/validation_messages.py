@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal, NamedTuple, Union, get_args, get_ori
 
 import msgspec
 
-WORDS = {
+TYPE_NAMES = {
     "str": "a string",
     "int": "an integer",
     "float": "a number",
@@ -17,16 +17,16 @@ WORDS = {
     "uuid": "a UUID",
     "datetime": "an ISO 8601 time",
 }
-PLACE = re.compile(r" - at `\$\.?(.*)`$")
-UNKNOWN = re.compile(r"Object contains unknown field `(.*)`")
-MISSING = re.compile(r"Object missing required field `(.*)`")
-TYPES = re.compile(r"Expected `(.*)`, got `(.*)`")
+PATH = re.compile(r" - at `\$\.?(.*)`$")
+UNKNOWN_FIELD = re.compile(r"Object contains unknown field `(.*)`")
+MISSING_FIELD = re.compile(r"Object missing required field `(.*)`")
+WRONG_TYPE = re.compile(r"Expected `(.*)`, got `(.*)`")
 LENGTH = re.compile(r"Expected `(\w+)` of length (<=|>=|==) (\d+)")
 BOUND = re.compile(r"Expected `(\w+)` (<=|>=|<|>) (\S+)")
 PATTERN = re.compile(r"Expected `str` matching regex (.*)")
-STEP = re.compile(r"\w*[A-Za-z_]\w*|\[")
-CHOICE = re.compile(r"Invalid (?:enum )?value (.*)")
-BOUNDS = {"<=": "at most", ">=": "at least", "<": "less than", ">": "more than", "==": "exactly"}
+PATH_STEP = re.compile(r"\w*[A-Za-z_]\w*|\[")
+INVALID_CHOICE = re.compile(r"Invalid (?:enum )?value (.*)")
+COMPARISONS = {"<=": "at most", ">=": "at least", "<": "less than", ">": "more than", "==": "exactly"}
 
 
 class ValidationMessage(NamedTuple):
@@ -36,31 +36,31 @@ class ValidationMessage(NamedTuple):
     message: str
 
 
-def explain(said: str, shape: Any) -> ValidationMessage:
-    """Return msgspec's message about a value of type `shape` as a sentence."""
-    place = PLACE.search(said)
-    field = place[1] if place else ""
-    text = said[: place.start()] if place else said
-    if match := UNKNOWN.fullmatch(text):
-        return ValidationMessage(_join(field, match[1]), _unknown(field, match[1], shape))
-    if match := MISSING.fullmatch(text):
+def explain(message: str, shape: Any) -> ValidationMessage:
+    """Rewrite msgspec's message about a value of type `shape`."""
+    path = PATH.search(message)
+    field = path[1] if path else ""
+    text = message[: path.start()] if path else message
+    if match := UNKNOWN_FIELD.fullmatch(text):
+        return ValidationMessage(_join(field, match[1]), _unknown_field_message(field, match[1], shape))
+    if match := MISSING_FIELD.fullmatch(text):
         name = _join(field, match[1])
         return ValidationMessage(name, f"{name} is required.")
     return ValidationMessage(field, f"{field or 'The body'} {_rule(text, field, shape)}.")
 
 
 def _rule(text: str, field: str, shape: Any) -> str:
-    """Return what the value must be, as the rest of a sentence that starts with the field's name."""
+    """Return what the value must be, as the end of a sentence that starts with the field's name."""
     rule = f"is invalid: {text[:200]}"
-    if match := TYPES.fullmatch(text):
-        rule = f"must be {_words(match[1])}, not {_words(match[2])}"
+    if match := WRONG_TYPE.fullmatch(text):
+        rule = f"must be {_type_names(match[1])}, not {_type_names(match[2])}"
     elif match := LENGTH.fullmatch(text):
         rule = _length(match[1], match[2], int(match[3]))
     elif match := BOUND.fullmatch(text):
-        rule = f"must be {BOUNDS[match[2]]} {match[3]}"
+        rule = f"must be {COMPARISONS[match[2]]} {match[3]}"
     elif match := PATTERN.fullmatch(text):
         rule = f"must match the pattern {match[1]}"
-    elif match := CHOICE.fullmatch(text):
+    elif match := INVALID_CHOICE.fullmatch(text):
         choices = _choices(field, shape)
         rule = f"must be {choices}, not {match[1][:80]}" if choices else f"must not be {match[1][:80]}"
     elif text == "Invalid UUID":
@@ -72,15 +72,15 @@ def _length(kind: str, bound: str, limit: int) -> str:
     if (bound, limit) == (">=", 1):
         return "must not be empty"
     if kind == "str":
-        return f"must be {BOUNDS[bound]} {limit:,} characters long"
-    return f"must have {BOUNDS[bound]} {limit:,} {'items' if kind == 'array' else 'entries'}"
+        return f"must be {COMPARISONS[bound]} {limit:,} characters long"
+    return f"must have {COMPARISONS[bound]} {limit:,} {'items' if kind == 'array' else 'entries'}"
 
 
-def _words(types: str) -> str:
-    return _either([WORDS.get(name, name) for name in types.split(" | ")])
+def _type_names(types: str) -> str:
+    return _join_with_or([TYPE_NAMES.get(name, name) for name in types.split(" | ")])
 
 
-def _either(words: list[str]) -> str:
+def _join_with_or(words: list[str]) -> str:
     return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} or {words[-1]}"
 
 
@@ -88,41 +88,41 @@ def _join(field: str, name: str) -> str:
     return f"{field}.{name}" if field else name
 
 
-def _unknown(field: str, name: str, shape: Any) -> str:
-    known = [] if field else _fields(shape)
+def _unknown_field_message(field: str, name: str, shape: Any) -> str:
+    known = [] if field else _field_names(shape)
     return f"Unknown field {_join(field, name)[:80]}." + (f" Known fields: {', '.join(known)}." if known else "")
 
 
-def _fields(shape: Any) -> list[str]:
-    structs = [kind for kind in _kinds(shape) if _is_struct(kind)]
+def _field_names(shape: Any) -> list[str]:
+    structs = [kind for kind in _member_types(shape) if _is_struct(kind)]
     return [field.encode_name for kind in structs for field in msgspec.structs.fields(kind)]
 
 
 def _choices(field: str, shape: Any) -> str:
-    """Return the literals or tags that the value at `field` may be, such as "a, b or c"; empty if it may be anything else."""
-    kinds, choices = _kinds(shape), []
-    for step in STEP.findall(field):
+    """Return the literals or tags that are valid at `field`, such as "a, b or c"; empty if it isn't an enumeration."""
+    kinds, choices = _member_types(shape), []
+    for step in PATH_STEP.findall(field):
         configs = [kind.__struct_config__ for kind in kinds if _is_struct(kind)]
         choices = [config.tag for config in configs if config.tag is not None and config.tag_field == step]
-        kinds = [inner for kind in kinds for inner in _inside(kind, step)]
-    # msgspec doesn't say which entry of a list in a query string is wrong.
-    kinds += [inner for kind in kinds for inner in _inside(kind, "[")]
+        kinds = [inner for kind in kinds for inner in _types_at(kind, step)]
+    # msgspec doesn't say which item of a list in a query string is invalid.
+    kinds += [inner for kind in kinds for inner in _types_at(kind, "[")]
     choices += [value for kind in kinds if get_origin(kind) is Literal for value in get_args(kind)]
-    return _either([str(choice) for choice in dict.fromkeys(choices)]) if choices else ""
+    return _join_with_or([str(choice) for choice in dict.fromkeys(choices)]) if choices else ""
 
 
-def _kinds(shape: Any) -> list[Any]:
-    """Return the types that a value of type `shape` may have, with unions and annotations resolved."""
+def _member_types(shape: Any) -> list[Any]:
+    """Return the types that a value of type `shape` may have, with unions and `Annotated` resolved."""
     if get_origin(shape) in (Union, UnionType):
-        return [kind for inner in get_args(shape) for kind in _kinds(inner)]
-    return _kinds(get_args(shape)[0]) if get_origin(shape) is Annotated else [shape]
+        return [kind for inner in get_args(shape) for kind in _member_types(inner)]
+    return _member_types(get_args(shape)[0]) if get_origin(shape) is Annotated else [shape]
 
 
-def _inside(kind: Any, step: str) -> list[Any]:
+def _types_at(kind: Any, step: str) -> list[Any]:
     """Return the types at one step of a path: a field's name, or the `[…]` of a list."""
     if step == "[":
-        return _kinds(get_args(kind)[0]) if get_origin(kind) is list else []
-    return _kinds(get_type_hints(kind, include_extras=True).get(step)) if _is_struct(kind) else []
+        return _member_types(get_args(kind)[0]) if get_origin(kind) is list else []
+    return _member_types(get_type_hints(kind, include_extras=True).get(step)) if _is_struct(kind) else []
 
 
 def _is_struct(kind: Any) -> bool:

@@ -1,1 +1,1 @@
-"""Signing in, API keys, provider keys and identity providers, over HTTP."""
+"""Routes for signing in, API keys, provider keys and identity providers. How callers are authenticated is in `api/auth/`."""

@@ -1,4 +1,4 @@
-"""API keys for clients: create, list, revoke. A key is shown once, when it is created."""
+"""Routes of API keys: create, list, revoke. A key is returned once, when it is created."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
@@ -94,7 +94,7 @@ class ApiKeysOut(msgspec.Struct, frozen=True):
     next_cursor: NextCursor
 
 
-EXAMPLE: dict[str, Any] = {"name": "my laptop", "expires_in_days": 90}
+NEW_KEY: dict[str, Any] = {"name": "my laptop", "expires_in_days": 90}
 KEY: dict[str, Any] = {
     "id": "019514f2-9e4c-7d26-b5f7-8c0e3a2d6f91",
     "prefix": "hr_4kPz9Qw2…",
@@ -114,7 +114,7 @@ CREATED_KEY = KEY | {"key": "hr_…"}
 @post(
     "/",
     status_code=201,
-    opt=described(example=EXAMPLE, response=CREATED_KEY),
+    opt=described(example=NEW_KEY, response=CREATED_KEY),
     summary="Create an API key",
     tags=["auth"],
 )
@@ -124,10 +124,10 @@ async def create_api_key(
     """The key can do no more than you can. It acts for you: it sees what you see, and stops working when you are disabled or
     deleted. With `for_tenant`, which requires the right `keys.manage`, it acts for the tenant."""
     key, key_id = new_api_key(), new_id()
-    parts, about = read_api_key(key), _about(principal, data)
+    parts, fields = read_api_key(key), _key_fields(principal, data)
     assert parts is not None
     async with tenant_tx(resources.core.pool, principal.tenant_id) as db:
-        row = await api_keys.add_api_key(db, principal.tenant_id, key_id, parts, **about, created_by=principal.actor)
+        row = await api_keys.add_api_key(db, principal.tenant_id, key_id, parts, **fields, created_by=principal.actor)
         detail = {"name": row.name, "role": row.role, "scopes": row.scopes, "for_tenant": data.for_tenant}
         await record(db, principal, principal.tenant_id, "key.created", f"key:{key_id}", detail)
     return Response(
@@ -143,7 +143,7 @@ async def list_api_keys(
     before = read_cursor(cursor, UUID)
     async with tenant_tx(resources.core.pool, principal.tenant_id) as db:
         rows = await api_keys.list_api_keys(
-            db, principal.tenant_id, limit=limit + 1, before=before, **_reach(principal)
+            db, principal.tenant_id, limit=limit + 1, before=before, **_visible_keys(principal)
         )
     items = [from_row(ApiKeyOut, row, prefix=_prefix(row)) for row in rows[:limit]]
     return ApiKeysOut(items, write_cursor(items[-1].id) if len(rows) > limit else None)
@@ -153,27 +153,27 @@ async def list_api_keys(
 async def revoke_api_key(key_id: KeyId, principal: MayHaveKeys, resources: AppResources) -> None:
     """Within a second, the key is refused everywhere. Revoking it again changes nothing."""
     async with tenant_tx(resources.core.pool, principal.tenant_id) as db:
-        fresh = await api_keys.revoke_api_key(db, principal.tenant_id, key_id, **_reach(principal))
-        if fresh is None:
+        newly_revoked = await api_keys.revoke_api_key(db, principal.tenant_id, key_id, **_visible_keys(principal))
+        if newly_revoked is None:
             raise NotFound(NO_KEY)
-        if fresh:
+        if newly_revoked:
             await record(db, principal, principal.tenant_id, "key.revoked", f"key:{key_id}")
 
 
-def _about(principal: Principal, data: ApiKeyIn) -> dict[str, Any]:
-    """Return what the new key may do, for whom and how long. Keys that a key creates act for the same user."""
-    role = _role(principal, data)
+def _key_fields(principal: Principal, data: ApiKeyIn) -> dict[str, Any]:
+    """Return what the new key may do, for whom, and how long. A key created with a key acts for the same user."""
+    role = _key_role(principal, data)
     return {
         "name": data.name,
         "role": role,
-        "scopes": _scopes(principal, data, role),
+        "scopes": _key_scopes(principal, data, role),
         "expires_at": _expires_at(data),
         "user_id": None if data.for_tenant else principal.user_id,
     }
 
 
-def _role(principal: Principal, data: ApiKeyIn) -> Role:
-    """Return the new key's role. Raises Forbidden for one above the creator's."""
+def _key_role(principal: Principal, data: ApiKeyIn) -> Role:
+    """Return the role of the new key. Raises Forbidden if it would be above the creator's."""
     if data.for_tenant and "keys.manage" not in principal.rights:
         raise Forbidden(
             f"for_tenant requires the right 'keys.manage'; your role ({principal.role}) or key does not include it.",
@@ -186,20 +186,20 @@ def _role(principal: Principal, data: ApiKeyIn) -> Role:
     return role
 
 
-def _scopes(principal: Principal, data: ApiKeyIn, role: Role) -> list[str] | None:
-    """Return what the key is narrowed to: at most what its creator may do, who may be a narrowed key as well."""
-    whole = rights_of(role)
+def _key_scopes(principal: Principal, data: ApiKeyIn, role: Role) -> list[str] | None:
+    """Return the scopes of the new key: at most the rights of its creator, which may be a narrowed key too."""
+    role_rights = rights_of(role)
     if data.scopes is None:
-        return None if whole <= principal.rights else sorted(whole & principal.rights)
-    for place, scope in enumerate(data.scopes):
+        return None if role_rights <= principal.rights else sorted(role_rights & principal.rights)
+    for index, scope in enumerate(data.scopes):
         if scope not in principal.rights:
             raise Forbidden(
-                f"scopes[{place}]: you don't have the right {scope!r} yourself, so a key of yours can't have it.",
-                field=f"scopes[{place}]",
+                f"scopes[{index}]: you don't have the right {scope!r} yourself, so a key of yours can't have it.",
+                field=f"scopes[{index}]",
             )
-        if scope not in whole:
+        if scope not in role_rights:
             raise InputError(
-                f"scopes[{place}]: the role {role!r} does not include the right {scope!r}.", field=f"scopes[{place}]"
+                f"scopes[{index}]: the role {role!r} does not include the right {scope!r}.", field=f"scopes[{index}]"
             )
     return sorted(set(data.scopes))
 
@@ -215,8 +215,8 @@ def _expires_at(data: ApiKeyIn) -> datetime | None:
     return data.expires_at
 
 
-def _reach(principal: Principal) -> dict[str, UUID | None]:
-    """Return which keys the caller sees and may revoke, as the queries name them."""
+def _visible_keys(principal: Principal) -> dict[str, UUID | None]:
+    """Return the filter, as arguments of the queries, for the keys that the caller may list and revoke."""
     if "keys.manage" in principal.rights:
         return {}
     return {"of_key": principal.id} if principal.user_id is None else {"of": principal.user_id}

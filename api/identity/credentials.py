@@ -1,5 +1,5 @@
-"""A tenant's keys of model providers: store, list, test, delete. No answer, error or record here holds a key or a part of
-one; it is sealed before it reaches the database and opened only where its provider is built.
+"""Routes of a tenant's keys for model providers: store, list, test, delete. No response, error or audit entry contains a key
+or part of one; it is encrypted before it is stored, and decrypted only where its provider is built.
 """
 
 import time
@@ -27,7 +27,7 @@ from schema.queries.identity import credentials
 from schema.queries.tenants.audit import add_audit
 
 OK = "ok"
-STORE_FAILS = ("credential_refused", *PROVIDER_FAILURES)
+STORE_ERRORS = ("credential_refused", *PROVIDER_FAILURES)
 NOT_STORED = "No key is stored for this service. GET /api/api-keys lists the stored keys."
 
 ServiceName = Annotated[str, PathParameter(description="Name of the service, such as `openai`.")]
@@ -36,7 +36,7 @@ ServiceName = Annotated[str, PathParameter(description="Name of the service, suc
 class ProviderKeyIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A provider key to store."""
 
-    # Plain strings: where a struct refuses a value its error quotes it, and people paste keys into the wrong field.
+    # Plain strings: a struct's validation error would quote the value, and people paste keys into the wrong field.
     service_name: Annotated[str, Meta(description=f"One of {', '.join(SERVICES)}.", examples=["openai"])]
     api_key: Annotated[str, Meta(description="The key; null for a service without keys. Stored encrypted.")] | None = (
         None
@@ -99,7 +99,7 @@ CREDENTIAL = {
     "test_code": "ok",
 }
 SERVICE = {"service_name": "openai", "needs_key": True, "needs_base_url": False, "example": "sk-…"}
-TESTED = {"ok": True, "code": "ok", "message": "openai accepts the key.", "latency_ms": 212}
+TEST_RESULT = {"ok": True, "code": "ok", "message": "openai accepts the key.", "latency_ms": 212}
 
 
 SUPPORTED = [
@@ -117,7 +117,7 @@ SUPPORTED = [
     "/",
     status_code=201,
     opt=described(example={"service_name": "openai", "api_key": "sk-…", "validate": True}, response=CREDENTIAL),
-    responses=problems(*STORE_FAILS),
+    responses=problems(*STORE_ERRORS),
     summary="Store a provider key",
 )
 async def store_provider_key(
@@ -129,11 +129,11 @@ async def store_provider_key(
     if data.validate:
         await _require_accepted(resources, credential)
     async with principal.tx(resources.core.pool) as db:
-        await _put(db, principal, credential)
+        await _store(db, principal, credential)
         if data.validate:
             await credentials.mark_tested(db, principal.tenant_id, credential.id, OK)
-        await _note(db, principal, "credential.stored", credential.service)
-        return _shown(await _require(db, principal, credential.service))
+        await _record(db, principal, "credential.stored", credential.service)
+        return _key_out(await _require_stored(db, principal, credential.service))
 
 
 @get("/", opt=described(response={"configured": [CREDENTIAL], "supported": [SERVICE]}), summary="List provider keys")
@@ -141,13 +141,13 @@ async def list_provider_keys(principal: MayReadCredentials, resources: AppResour
     """Lists the services that your tenant has stored a key for, and all supported services. Never returns the keys."""
     async with principal.tx(resources.core.pool) as db:
         rows = await credentials.list_credentials(db, principal.tenant_id)
-    return ProviderKeysOut([_shown(row) for row in rows], SUPPORTED)
+    return ProviderKeysOut([_key_out(row) for row in rows], SUPPORTED)
 
 
 @post(
     "/{service:str}/test",
     status_code=200,
-    opt=described(response=TESTED),
+    opt=described(response=TEST_RESULT),
     responses=problems("not_found"),
     summary="Test a provider key",
 )
@@ -157,21 +157,21 @@ async def test_provider_key(
     """Tests the stored key with a request to the provider that costs no tokens. Returns 200 even if it is refused; see `ok` and
     `code`."""
     async with principal.tx(resources.core.pool) as db:
-        credential = _credential(principal, await _require(db, principal, service))
-    tried = await _try(resources, credential)
+        credential = _credential(principal, await _require_stored(db, principal, service))
+    result = await _test_key(resources, credential)
     async with principal.tx(resources.core.pool) as db:
-        await credentials.mark_tested(db, principal.tenant_id, credential.id, tried.code)
-        await _note(db, principal, "credential.tested", service, None if tried.ok else tried.code)
-    return tried
+        await credentials.mark_tested(db, principal.tenant_id, credential.id, result.code)
+        await _record(db, principal, "credential.tested", service, None if result.ok else result.code)
+    return result
 
 
 @delete("/{service:str}", responses=problems("not_found"), summary="Delete a provider key")
 async def delete_provider_key(service: ServiceName, principal: MayManageCredentials, resources: AppResources) -> None:
     """Jobs then use the installation's own key for the service, if it has one."""
     async with principal.tx(resources.core.pool) as db:
-        await _require(db, principal, service)
+        await _require_stored(db, principal, service)
         await credentials.delete_credential(db, principal.tenant_id, service)
-        await _note(db, principal, "credential.deleted", service)
+        await _record(db, principal, "credential.deleted", service)
 
 
 async def _seal(data: ProviderKeyIn, principal: Principal, resources: Resources) -> TenantCredential:
@@ -184,7 +184,7 @@ async def _seal(data: ProviderKeyIn, principal: Principal, resources: Resources)
     return TenantCredential(principal.tenant_id, credential_id, service.name, base_url, sealed)
 
 
-async def _put(db: Db, principal: Principal, credential: TenantCredential) -> None:
+async def _store(db: Db, principal: Principal, credential: TenantCredential) -> None:
     await credentials.put_credential(
         db,
         principal.tenant_id,
@@ -197,27 +197,27 @@ async def _put(db: Db, principal: Principal, credential: TenantCredential) -> No
 
 
 async def _require_accepted(resources: Resources, credential: TenantCredential) -> None:
-    """Raise CredentialRefused for a key that can't be used; a failure that may pass is raised unchanged."""
+    """Raise CredentialRefused for a key that can't be used; temporary failures are raised unchanged."""
     try:
         await resources.tenant_providers.check(credential)
     except ProviderError as error:
         if error.retryable:
             raise
-        at_fault = "api_key" if isinstance(error, ProviderRejectedKey) or not credential.base_url else "base_url"
-        raise CredentialRefused(f"The key was not stored. {error.message}", field=at_fault) from error
+        field = "api_key" if isinstance(error, ProviderRejectedKey) or not credential.base_url else "base_url"
+        raise CredentialRefused(f"The key was not stored. {error.message}", field=field) from error
 
 
-async def _try(resources: Resources, credential: TenantCredential) -> ProviderKeyTestOut:
-    begun_at, code, message = time.perf_counter(), OK, f"{credential.service} accepts the key."
+async def _test_key(resources: Resources, credential: TenantCredential) -> ProviderKeyTestOut:
+    started, code, message = time.perf_counter(), OK, f"{credential.service} accepts the key."
     try:
         await resources.tenant_providers.check(credential)
     except (ProviderError, SecretUnreadable, EgressFailed) as error:
         code, message = error.code, error.message
-    latency_ms = round((time.perf_counter() - begun_at) * 1000)
+    latency_ms = round((time.perf_counter() - started) * 1000)
     return ProviderKeyTestOut(ok=code == OK, code=code, message=message, latency_ms=latency_ms)
 
 
-async def _note(db: Db, principal: Principal, action: str, service: str, failure: str | None = None) -> None:
+async def _record(db: Db, principal: Principal, action: str, service: str, failure: str | None = None) -> None:
     await add_audit(
         db,
         principal.tenant_id,
@@ -231,8 +231,8 @@ async def _note(db: Db, principal: Principal, action: str, service: str, failure
     )
 
 
-async def _require(db: Db, principal: Principal, service: str) -> credentials.SealedCredential:
-    known = service in SERVICES  # whatever else stands in a path is no name that Postgres need see
+async def _require_stored(db: Db, principal: Principal, service: str) -> credentials.SealedCredential:
+    known = service in SERVICES  # other names are never stored, so there is nothing to look up
     row = await credentials.find_credential(db, principal.tenant_id, service) if known else None
     if row is None:
         raise NotFound(NOT_STORED)
@@ -243,7 +243,7 @@ def _credential(principal: Principal, row: credentials.SealedCredential) -> Tena
     return TenantCredential(principal.tenant_id, row.id, row.service, row.base_url, row.key)
 
 
-def _shown(row: credentials.Credential) -> ProviderKeyOut:
+def _key_out(row: credentials.Credential) -> ProviderKeyOut:
     return from_row(ProviderKeyOut, row, service_name=row.service)
 
 

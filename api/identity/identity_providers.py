@@ -1,5 +1,5 @@
-"""A tenant's identity providers over HTTP: create, list, get, update, delete. What addresses and secrets are valid is in
-`provider_addresses.py`; how users sign in there, in `oidc.py`. No answer, error or record holds a client secret."""
+"""Routes of a tenant's identity providers: create, list, get, update, delete. The checks of URLs and secrets are in
+`provider_addresses.py`, the sign-in is in `oidc_login.py`. No response, error or audit entry contains a client secret."""
 
 from typing import Annotated, Any, Literal
 from uuid import UUID
@@ -11,11 +11,11 @@ from msgspec import UNSET, Meta, UnsetType
 
 from api.audit.log import record
 from api.auth.principals import MayManageSignIn, Principal
-from api.auth.role_checks import require_power_over
+from api.auth.role_checks import require_may_manage
 from api.http.errors import problems
 from api.http.fields import CreatedAt, CreatedBy
 from api.http.rows import from_row
-from api.identity import provider_addresses as right
+from api.identity import provider_addresses as checks
 from api.identity.oidc_paths import redirect_uri, sign_in_url
 from api.openapi.headers import LOCATION_HEADER
 from api.openapi.operations import described
@@ -27,7 +27,7 @@ from schema.queries.identity import identity_providers as providers
 from schema.vault import Sealed
 
 NO_PROVIDER = "No such identity provider. GET /api/auth/providers lists your tenant's providers."
-MOST = 50
+MAX_PROVIDERS = 50
 TAGS = ["auth"]
 
 ProviderId = Annotated[UUID, PathParameter(description="The identity provider's id.")]
@@ -53,7 +53,7 @@ ClientId = Annotated[
         description="Client id at the provider. Needed for users to sign in there; without it, only tokens are accepted.",
     ),
 ]
-# A plain string: where a struct refuses a value its error quotes it.
+# A plain string: a struct's validation error would quote the value.
 ClientSecret = Annotated[
     str, Meta(description="Client secret, of up to 1,000 characters; null for a public client. Never returned.")
 ]
@@ -133,7 +133,7 @@ class IdentityProvidersOut(msgspec.Struct, frozen=True):
     items: Annotated[list[IdentityProviderOut], Meta(description="The providers, ordered by name.")]
 
 
-EXAMPLE: dict[str, Any] = {
+NEW_PROVIDER: dict[str, Any] = {
     "name": "okta",
     "issuer": "https://acme.okta.com",
     "client_id": "0oa1b2c3",
@@ -160,7 +160,7 @@ PROVIDER: dict[str, Any] = {
 @post(
     "/",
     status_code=201,
-    opt=described(response_headers=LOCATION_HEADER, example=EXAMPLE, response=PROVIDER),
+    opt=described(response_headers=LOCATION_HEADER, example=NEW_PROVIDER, response=PROVIDER),
     responses=problems("conflict"),
     summary="Create an identity provider",
     tags=TAGS,
@@ -170,16 +170,18 @@ async def create_identity_provider(
 ) -> Response[IdentityProviderOut]:
     """Fetches the issuer's OpenID configuration, or the keys at `jwks_url`, to check that the provider works. Returns 409 if
     the name is taken, or if the issuer and audience are already registered, by this or any other tenant."""
-    _require_power(principal)
-    values, provider_id = await _columns(resources, data), new_id()
+    _require_may_manage_sign_in(principal)
+    values, provider_id = await _checked_columns(resources, data), new_id()
     sealed = _seal(resources, principal, provider_id, data.client_secret)
     async with tenant_tx(resources.core.pool, principal.tenant_id) as db:
-        if len(await providers.list_identity_providers(db, principal.tenant_id)) >= MOST:
-            raise Conflict(f"A tenant can have at most {MOST} identity providers. Delete one first.")
-        about = {**values, "created_by": principal.actor}
-        row = await providers.add_identity_provider(db, principal.tenant_id, provider_id, about, sealed=sealed)
-        await _note(db, principal, provider_id, "provider.created", values)
-    return Response(_shown(resources, principal, row), headers={"Location": f"/api/auth/providers/{provider_id}"})
+        if len(await providers.list_identity_providers(db, principal.tenant_id)) >= MAX_PROVIDERS:
+            raise Conflict(f"A tenant can have at most {MAX_PROVIDERS} identity providers. Delete one first.")
+        columns = {**values, "created_by": principal.actor}
+        row = await providers.add_identity_provider(db, principal.tenant_id, provider_id, columns, sealed=sealed)
+        await _record(db, principal, provider_id, "provider.created", values)
+    return Response(
+        _provider_out(resources, principal, row), headers={"Location": f"/api/auth/providers/{provider_id}"}
+    )
 
 
 @get("/", opt=described(response={"items": [PROVIDER]}), summary="List identity providers", tags=TAGS)
@@ -187,7 +189,7 @@ async def list_identity_providers(principal: MayManageSignIn, resources: AppReso
     """Lists the identity providers of your tenant, without their client secrets."""
     async with tenant_tx(resources.core.pool, principal.tenant_id) as db:
         rows = await providers.list_identity_providers(db, principal.tenant_id)
-    return IdentityProvidersOut([_shown(resources, principal, row) for row in rows])
+    return IdentityProvidersOut([_provider_out(resources, principal, row) for row in rows])
 
 
 @get(
@@ -202,8 +204,8 @@ async def get_identity_provider(
 ) -> IdentityProviderOut:
     """Returns an identity provider without its client secret."""
     async with tenant_tx(resources.core.pool, principal.tenant_id) as db:
-        row = _require(await providers.find_identity_provider(db, principal.tenant_id, provider_id))
-    return _shown(resources, principal, row)
+        row = _require_found(await providers.find_identity_provider(db, principal.tenant_id, provider_id))
+    return _provider_out(resources, principal, row)
 
 
 @patch(
@@ -224,20 +226,20 @@ async def update_identity_provider(
 ) -> IdentityProviderOut:
     """Changes the fields you send; the others keep their value, and null removes one. Takes effect within a second; users
     who are signed in stay so."""
-    _require_power(principal)
-    given = {name: value for name, value in msgspec.structs.asdict(data).items() if value is not UNSET}
+    _require_may_manage_sign_in(principal)
+    changes = {name: value for name, value in msgspec.structs.asdict(data).items() if value is not UNSET}
     async with tenant_tx(resources.core.pool, principal.tenant_id) as db:
-        before = _require(await providers.find_identity_provider(db, principal.tenant_id, provider_id))
-    await _check_change(resources, before, given)
-    values = _sealed_columns(resources, principal, provider_id, given)
+        before = _require_found(await providers.find_identity_provider(db, principal.tenant_id, provider_id))
+    await _check_change(resources, before, changes)
+    values = _sealed_columns(resources, principal, provider_id, changes)
     async with tenant_tx(resources.core.pool, principal.tenant_id) as db:
-        row = _require(await providers.lock_identity_provider(db, principal.tenant_id, provider_id))
+        row = _require_found(await providers.lock_identity_provider(db, principal.tenant_id, provider_id))
         if values:
-            row = _require(await providers.change_identity_provider(db, principal.tenant_id, provider_id, values))
+            row = _require_found(await providers.change_identity_provider(db, principal.tenant_id, provider_id, values))
             if row.has_client_secret and row.client_id is None:  # two concurrent updates led to this
-                raise InputError(right.SECRET_ALONE, field="client_secret")
-            await _note(db, principal, provider_id, "provider.changed", given)
-    return _shown(resources, principal, row)
+                raise InputError(checks.SECRET_ALONE, field="client_secret")
+            await _record(db, principal, provider_id, "provider.changed", changes)
+    return _provider_out(resources, principal, row)
 
 
 @delete("/{provider_id:uuid}", responses=problems("not_found"), summary="Delete an identity provider", tags=TAGS)
@@ -247,50 +249,50 @@ async def delete_identity_provider(
     """Within a second, its tokens are refused and the sign-ins of its users end. The users remain: they can sign in with a
     password, or through another provider that has verified their email."""
     async with tenant_tx(resources.core.pool, principal.tenant_id) as db:
-        row = _require(await providers.lock_identity_provider(db, principal.tenant_id, provider_id))
+        row = _require_found(await providers.lock_identity_provider(db, principal.tenant_id, provider_id))
         ended = await providers.delete_identity_provider(db, principal.tenant_id, provider_id)
         detail = {"name": row.name, "issuer": row.issuer, "logins_ended": ended}
         await record(db, principal, principal.tenant_id, "provider.deleted", f"provider:{provider_id}", detail)
 
 
-def _require_power(principal: Principal) -> None:
-    """A provider that verifies emails can sign in as anybody, so whoever registers one could become an owner."""
-    require_power_over(principal, "owner")
+def _require_may_manage_sign_in(principal: Principal) -> None:
+    """Require the right to manage owners: a provider that verifies emails can sign in as any user."""
+    require_may_manage(principal, "owner")
 
 
-async def _columns(resources: Resources, data: IdentityProviderIn) -> dict[str, Any]:
-    """Return the new row without the secret. Raises InputError that names the field."""
-    right.check_name(data.name)
-    right.check_client(data.client_id, data.client_secret)
+async def _checked_columns(resources: Resources, data: IdentityProviderIn) -> dict[str, Any]:
+    """Return the columns of the new row, except the secret. Raises InputError that names the field."""
+    checks.check_name(data.name)
+    checks.check_client(data.client_id, data.client_secret)
     audience = data.audience or data.client_id
     if audience is None:
         raise InputError(
             "audience is required without a client_id. Send the audience that tokens name, a client_id, or both.",
             field="audience",
         )
-    await right.check_issuer(resources.settings, data.issuer)
-    await right.check_keys(resources.remote_keys, data.issuer, data.jwks_url, signs_in=data.client_id is not None)
-    given = {name: getattr(data, name) for name in IdentityProviderIn.__struct_fields__ if name != "client_secret"}
-    return {**given, "audience": audience}
+    await checks.check_issuer(resources.settings, data.issuer)
+    await checks.check_keys(resources.remote_keys, data.issuer, data.jwks_url, signs_in=data.client_id is not None)
+    changes = {name: getattr(data, name) for name in IdentityProviderIn.__struct_fields__ if name != "client_secret"}
+    return {**changes, "audience": audience}
 
 
-async def _check_change(resources: Resources, before: providers.IdentityProvider, given: dict[str, Any]) -> None:
+async def _check_change(resources: Resources, before: providers.IdentityProvider, changes: dict[str, Any]) -> None:
     """Raise InputError unless the provider would be valid after the change."""
-    client_id = given.get("client_id", before.client_id)
-    secret = given.get("client_secret", "kept" if before.has_client_secret else None)
-    right.check_client(client_id, secret)
-    if {"jwks_url", "client_id"} & set(given):
-        jwks_url = given.get("jwks_url", before.jwks_url)
-        await right.check_keys(resources.remote_keys, before.issuer, jwks_url, signs_in=client_id is not None)
+    client_id = changes.get("client_id", before.client_id)
+    secret = changes.get("client_secret", "kept" if before.has_client_secret else None)
+    checks.check_client(client_id, secret)
+    if {"jwks_url", "client_id"} & set(changes):
+        jwks_url = changes.get("jwks_url", before.jwks_url)
+        await checks.check_keys(resources.remote_keys, before.issuer, jwks_url, signs_in=client_id is not None)
 
 
 def _sealed_columns(
-    resources: Resources, principal: Principal, provider_id: UUID, given: dict[str, Any]
+    resources: Resources, principal: Principal, provider_id: UUID, changes: dict[str, Any]
 ) -> dict[str, Any]:
-    """Return what changes, with the secret as the columns that hold it."""
-    values = {name: value for name, value in given.items() if name != "client_secret"}
-    if "client_secret" in given:
-        sealed = _seal(resources, principal, provider_id, given["client_secret"])
+    """Return the columns to change, with the secret encrypted."""
+    values = {name: value for name, value in changes.items() if name != "client_secret"}
+    if "client_secret" in changes:
+        sealed = _seal(resources, principal, provider_id, changes["client_secret"])
         values |= {"key_id": sealed.key_id if sealed else None, "sealed": sealed.sealed if sealed else None}
     return values
 
@@ -301,21 +303,21 @@ def _seal(resources: Resources, principal: Principal, provider_id: UUID, secret:
     return resources.vault.seal(secret, tenant_id=principal.tenant_id, owner_id=provider_id)
 
 
-async def _note(db: Db, principal: Principal, provider_id: UUID, action: str, values: dict[str, Any]) -> None:
+async def _record(db: Db, principal: Principal, provider_id: UUID, action: str, values: dict[str, Any]) -> None:
     detail = {name: "…" if name == "client_secret" else value for name, value in values.items()}
     await record(db, principal, principal.tenant_id, action, f"provider:{provider_id}", detail)
 
 
-def _require(row: providers.IdentityProvider | None) -> providers.IdentityProvider:
+def _require_found(row: providers.IdentityProvider | None) -> providers.IdentityProvider:
     if row is None:
         raise NotFound(NO_PROVIDER)
     return row
 
 
-def _shown(resources: Resources, principal: Principal, row: providers.IdentityProvider) -> IdentityProviderOut:
-    place = (resources.settings.issuer, principal.tenant.slug, row.name)
-    url = sign_in_url(*place) if row.client_id else None
-    return from_row(IdentityProviderOut, row, redirect_uri=redirect_uri(*place), sign_in_url=url)
+def _provider_out(resources: Resources, principal: Principal, row: providers.IdentityProvider) -> IdentityProviderOut:
+    path = (resources.settings.issuer, principal.tenant.slug, row.name)
+    url = sign_in_url(*path) if row.client_id else None
+    return from_row(IdentityProviderOut, row, redirect_uri=redirect_uri(*path), sign_in_url=url)
 
 
 routes = Router(

@@ -1,4 +1,5 @@
-"""Signing in and out over HTTP, and asking who you are. Signing in at an identity provider is in `oidc.py`."""
+"""Routes to sign in with a password, refresh tokens, sign out, and get the caller's identity. OpenID Connect is in
+`oidc_login.py`."""
 
 from datetime import datetime
 from typing import Annotated, Any, Literal
@@ -11,7 +12,7 @@ from msgspec import Meta
 
 from api.audit.log import record
 from api.auth.principals import PUBLIC, Principal, SignedIn
-from api.auth.role_checks import PersonOut, person_of, visit_of
+from api.auth.role_checks import PersonOut, client_info_of, person_out
 from api.http.errors import problems
 from api.http.rows import from_row
 from api.identity.login_sessions import LoggedIn, authenticate, begin_login, renew_login
@@ -138,9 +139,9 @@ async def login(
 ) -> Response[TokensOut]:
     """Signs in with a password and returns tokens. Five failures for a user, or twenty from an IP address, within 15 minutes
     lead to 429 for the rest of that time."""
-    visit = visit_of(request)
-    user = await authenticate(resources, data.tenant, data.email, data.password, visit)
-    return tokens_out(resources, await begin_login(resources, user, visit, password=data.password))
+    client_info = client_info_of(request)
+    user = await authenticate(resources, data.tenant, data.email, data.password, client_info)
+    return tokens_out(resources, await begin_login(resources, user, client_info, password=data.password))
 
 
 @post(
@@ -156,7 +157,7 @@ async def refresh_tokens(
 ) -> Response[TokensOut]:
     """Exchanges a refresh token for new tokens. Each refresh token works once: using one again ends the sign-in with all its
     tokens. A sign-in also ends after 30 days without a refresh."""
-    return tokens_out(resources, await renew_login(resources, data.refresh_token, visit_of(request)))
+    return tokens_out(resources, await renew_login(resources, data.refresh_token, client_info_of(request)))
 
 
 @post(
@@ -200,7 +201,7 @@ def _me(principal: Principal, user: User | None, key: ApiKey | None) -> CallerOu
     return CallerOut(
         kind=principal.kind,
         tenant=tenant_out(principal.tenant),
-        user=person_of(user) if user else None,
+        user=person_out(user) if user else None,
         key=from_row(KeyInUseOut, key) if key else None,
         role=principal.role,
         rights=[right for right in RIGHTS if right in principal.rights],

@@ -1,17 +1,17 @@
-"""The end of a sign-in at an identity provider: the browser is back with a code; whom does it bring?
+"""Completes a sign-in at an identity provider, when the browser comes back with a code.
 
-What the provider said counts only for the browser that began the sign-in, within ten minutes, once. Who fails too often from
-one address is not listened to for a while, as with passwords. Every failure is in the tenant's audit log.
+The response counts only in the browser that started the sign-in, within ten minutes, once. Failures are throttled as with
+passwords, and recorded in the tenant's audit log.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
-from api.auth.login_throttle import Throttle, short_hash
-from api.auth.oidc.code_flow import TokensIn, shown
+from api.auth.login_throttle import LoginThrottle, short_hash
+from api.auth.oidc.code_flow import TokensIn, escape_for_display
 from api.auth.oidc.login_state import LoginState, read_login_state
-from api.auth.role_checks import Visit
+from api.auth.role_checks import ClientInfo
 from api.identity.login_sessions import SUSPENDED, LoggedIn, begin_login
 from api.identity.oidc_paths import redirect_uri
 from api.resources import Resources
@@ -23,21 +23,21 @@ from schema.queries.tenants.audit import add_audit
 from schema.redis_names import spent_sign_in
 from workers.redis.client import RedisUnavailable
 
-SPENT_S = 900  # longer than a sign-in may take, so that no state outlives the memory of it
+USED_STATE_TTL_S = 900  # longer than a sign-in may take
 
-NOT_BEGUN = (
+NO_LOGIN_STATE = (
     "This sign-in was started in another browser or over ten minutes ago. Start again where you wanted to sign in."
 )
-SPENT = "This sign-in has already been completed. Start again where you wanted to sign in."
-NOT_VALID = (
+ALREADY_USED = "This sign-in has already been completed. Start again where you wanted to sign in."
+INVALID_RESPONSE = (
     "The identity provider's response is not valid for this sign-in. Start again; if that fails too, contact your tenant's "
     "owner."
 )
-NOBODY = "The identity provider signed you in, but you have no active user here. Contact your tenant's owner."
+NO_ACTIVE_USER = "The identity provider signed you in, but you have no active user here. Contact your tenant's owner."
 
 
 class LoginRefused(Unauthenticated):
-    """`reason` is for the audit log."""
+    """A sign-in that was rejected; `reason` is for the audit log."""
 
     def __init__(self, reason: str, message: str) -> None:
         super().__init__(message)
@@ -46,7 +46,7 @@ class LoginRefused(Unauthenticated):
 
 @dataclass(frozen=True)
 class CallbackParameters:
-    """What the browser brought in the address it came back to."""
+    """Query parameters of the callback."""
 
     code: str | None
     state: str | None
@@ -56,82 +56,93 @@ class CallbackParameters:
 
 
 async def finish_login(
-    resources: Resources, provider: SignInProvider, told: CallbackParameters, cookies: Mapping[str, str], visit: Visit
+    resources: Resources,
+    provider: SignInProvider,
+    parameters: CallbackParameters,
+    cookies: Mapping[str, str],
+    client_info: ClientInfo,
 ) -> tuple[LoggedIn, LoginState]:
-    """Sign in whom the provider vouches for. Raises Unauthenticated, TenantSuspended, LimitReached, EgressFailed when the
-    provider is at fault, or Unavailable."""
-    state = told.state or ""
-    throttle = Throttle(resources.core.redis, provider.tenant_id, f"oidc {state}", visit.address)
-    await throttle.enter()
+    """Sign in the user that the provider identifies. Raises Unauthenticated, TenantSuspended, LimitReached, EgressFailed if
+    the provider is at fault, or Unavailable."""
+    state = parameters.state or ""
+    throttle = LoginThrottle(resources.core.redis, provider.tenant_id, f"oidc {state}", client_info.address)
+    await throttle.count_attempt()
     try:
-        begun = await _resume(resources, provider, state, cookies)
-        user = await _find_person(resources, provider, begun, told)
+        login_state = await _resume(resources, provider, state, cookies)
+        user = await _find_user(resources, provider, login_state, parameters)
     except HeadraceError as error:
         if not isinstance(error, EgressFailed | Unavailable):
-            await throttle.failed()
-        await _note_failure(resources, provider, error, visit)
+            await throttle.record_failure()
+        await _record_failure(resources, provider, error, client_info)
         raise
-    return await begin_login(resources, user, visit, how="oidc"), begun
+    return await begin_login(resources, user, client_info, method="oidc"), login_state
 
 
 async def _resume(resources: Resources, provider: SignInProvider, state: str, cookies: Mapping[str, str]) -> LoginState:
-    """Return the sign-in that this browser began, and see that it comes back once."""
+    """Return the sign-in that this browser started, and make sure that it completes only once."""
     secure = resources.settings.issuer.startswith("https:")
-    begun = read_login_state(cookies, state, resources.vault, provider, secure=secure)
-    if begun is None:
-        raise LoginRefused("not_begun", NOT_BEGUN)
+    login_state = read_login_state(cookies, state, resources.vault, provider, secure=secure)
+    if login_state is None:
+        raise LoginRefused("not_begun", NO_LOGIN_STATE)
     name = spent_sign_in(provider.tenant_id, short_hash(state))
     try:
-        fresh = await resources.core.redis.call("SET", name, 1, "NX", "EX", SPENT_S)
+        first_use = await resources.core.redis.call("SET", name, 1, "NX", "EX", USED_STATE_TTL_S)
     except RedisUnavailable:
-        fresh = True  # fails open: the provider takes a code once as well, and an outage must not lock everybody out
-    if not fresh:
-        raise LoginRefused("spent", SPENT)
-    return begun
+        first_use = (
+            True  # fails open: the provider accepts a code only once too, and an outage must not lock everybody out
+        )
+    if not first_use:
+        raise LoginRefused("spent", ALREADY_USED)
+    return login_state
 
 
-async def _find_person(
-    resources: Resources, provider: SignInProvider, begun: LoginState, told: CallbackParameters
+async def _find_user(
+    resources: Resources, provider: SignInProvider, login_state: LoginState, parameters: CallbackParameters
 ) -> SignInUser:
-    """Return the user whom the provider vouches for, who may sign in."""
-    if not await resources.code_flow.is_from(provider, told.iss):
-        raise LoginRefused("issuer", NOT_VALID)
-    if told.error is not None:
-        _refuse(provider, told)
-    if not told.code:
-        raise LoginRefused("no_code", NOT_VALID)
+    """Return the user that the provider identifies, if they may sign in."""
+    if not await resources.code_flow.is_response_from(provider, parameters.iss):
+        raise LoginRefused("issuer", INVALID_RESPONSE)
+    if parameters.error is not None:
+        _raise_provider_error(provider, parameters)
+    if not parameters.code:
+        raise LoginRefused("no_code", INVALID_RESPONSE)
     where = redirect_uri(resources.settings.issuer, provider.slug, provider.name)
-    tokens = await resources.code_flow.exchange(provider, _secret(resources, provider), begun, told.code, where)
-    claims = await _read_claims(resources, provider, tokens, begun)
+    tokens = await resources.code_flow.exchange(
+        provider, _secret(resources, provider), login_state, parameters.code, where
+    )
+    claims = await _read_claims(resources, provider, tokens, login_state)
     if not claims.get("email"):
-        claims = await resources.code_flow.ask_about(provider, claims, tokens.access_token)
-    user = await resources.tokens.foreign.find_user(provider, claims)
+        claims = await resources.code_flow.add_user_info(provider, claims, tokens.access_token)
+    user = await resources.tokens.external.find_user(provider, claims)
     state = user.tenant_snapshot.state if user else "deleting"
     if user is None or user.state != "active" or state == "deleting":
-        raise LoginRefused("nobody" if user is None else "disabled", NOBODY)
+        raise LoginRefused("nobody" if user is None else "disabled", NO_ACTIVE_USER)
     if state != "active":
         raise TenantSuspended(SUSPENDED)
     return user
 
 
 async def _read_claims(
-    resources: Resources, provider: SignInProvider, tokens: TokensIn, begun: LoginState
+    resources: Resources, provider: SignInProvider, tokens: TokensIn, login_state: LoginState
 ) -> dict[str, Any]:
-    foreign = resources.tokens.foreign
+    external = resources.tokens.external
     try:
-        return await foreign.read_id_token(
-            provider, tokens.id_token, nonce=begun.nonce, access_token=tokens.access_token
+        return await external.read_id_token(
+            provider, tokens.id_token, nonce=login_state.nonce, access_token=tokens.access_token
         )
     except Unauthenticated as error:
-        if isinstance(error.__cause__, EgressFailed):  # its keys can't be had, so nothing is known of the token
+        if isinstance(error.__cause__, EgressFailed):  # without the provider's keys the token can't be judged
             raise error.__cause__ from None
-        raise LoginRefused("id_token", NOT_VALID) from error
+        raise LoginRefused("id_token", INVALID_RESPONSE) from error
 
 
-def _refuse(provider: SignInProvider, told: CallbackParameters) -> NoReturn:
-    """Say what the provider said; whoever made up the address can't, since the state has been looked at."""
-    about = f" ({shown(told.error_description)})" if told.error_description else ""
-    raise LoginRefused("refused", f"{provider.name} did not sign you in: {shown(told.error or '', 60)}{about}.")
+def _raise_provider_error(provider: SignInProvider, parameters: CallbackParameters) -> NoReturn:
+    """Repeat the provider's error. It can't be forged by a link, since the state was verified."""
+    explanation = f" ({escape_for_display(parameters.error_description)})" if parameters.error_description else ""
+    raise LoginRefused(
+        "refused",
+        f"{provider.name} did not sign you in: {escape_for_display(parameters.error or '', 60)}{explanation}.",
+    )
 
 
 def _secret(resources: Resources, provider: SignInProvider) -> str | None:
@@ -141,10 +152,12 @@ def _secret(resources: Resources, provider: SignInProvider) -> str | None:
     return resources.vault.open(sealed, tenant_id=provider.tenant_id, owner_id=provider.id)
 
 
-async def _note_failure(resources: Resources, provider: SignInProvider, error: HeadraceError, visit: Visit) -> None:
-    """Who it was is not known for sure, so nobody is named."""
+async def _record_failure(
+    resources: Resources, provider: SignInProvider, error: HeadraceError, client_info: ClientInfo
+) -> None:
+    """Record a failed sign-in. The user isn't known for sure, so the actor is anonymous."""
     reason = error.reason if isinstance(error, LoginRefused) else error.code
-    about: dict[str, Any] = {"result": "denied", "address": visit.address, "request_id": visit.request_id}
+    origin: dict[str, Any] = {"result": "denied", "address": client_info.address, "request_id": client_info.request_id}
     detail = {"how": "oidc", "provider": provider.name, "reason": reason}
     async with tenant_tx(resources.core.pool, provider.tenant_id) as db:
-        await add_audit(db, provider.tenant_id, actor="anonymous", action="login.failed", detail=detail, **about)
+        await add_audit(db, provider.tenant_id, actor="anonymous", action="login.failed", detail=detail, **origin)

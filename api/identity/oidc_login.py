@@ -1,4 +1,4 @@
-"""Signing in at a tenant's identity provider (OpenID Connect) over HTTP: the list of providers, the redirect, the callback."""
+"""Routes to sign in at a tenant's identity provider (OpenID Connect): the list of providers, the redirect, the callback."""
 
 from typing import Annotated, Any
 from urllib.parse import urlencode
@@ -10,14 +10,14 @@ from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import PathParameter, QueryParameter
 from msgspec import Meta
 
-from api.auth.oidc import login_state as beginnings
+from api.auth.oidc import login_state as login_states
 from api.auth.principals import PUBLIC
-from api.auth.role_checks import visit_of
+from api.auth.role_checks import client_info_of
 from api.http.errors import problems
 from api.identity.login import NO_STORE, TOKENS, TokensOut, tokens_out
 from api.identity.login_sessions import LoggedIn
 from api.identity.oidc_callback import CallbackParameters, finish_login
-from api.identity.oidc_paths import onward_url, read_return_to, redirect_uri, sign_in_url
+from api.identity.oidc_paths import absolute_url, read_return_to, redirect_uri, sign_in_url
 from api.openapi.operations import described
 from api.resources import AppResources, Resources
 from schema.db import tenant_tx
@@ -27,7 +27,7 @@ from schema.queries.identity.callers import find_tenant_id
 from schema.queries.identity.identity_providers import SignInProvider, find_sign_in, list_sign_ins
 
 NO_SIGN_IN = "No such identity provider. GET /api/auth/oidc/{tenant} lists the providers of a tenant."
-ELSEWHERE = {
+REDIRECT = {
     302: ResponseSpec(
         None, description="Redirect to `return_to`, with the tokens in the fragment.", media_type="text/plain"
     )
@@ -48,9 +48,9 @@ ReturnTo = Annotated[
 Tenant = Annotated[str, PathParameter(description="The tenant's slug.")]
 Provider = Annotated[str, PathParameter(description="The identity provider's name.")]
 Code = Annotated[str | None, QueryParameter(description="Authorization code.")]
-Sent = Annotated[str | None, QueryParameter(name="state", description="The `state` of the authorization request.")]
+OidcState = Annotated[str | None, QueryParameter(name="state", description="The `state` of the authorization request.")]
 ErrorCode = Annotated[str | None, QueryParameter(description="Why the provider did not sign the user in.")]
-ErrorText = Annotated[str | None, QueryParameter(description="The provider's explanation of `error`.")]
+ErrorDescription = Annotated[str | None, QueryParameter(description="The provider's explanation of `error`.")]
 Iss = Annotated[str | None, QueryParameter(description="The issuer of the response (RFC 9207).")]
 
 
@@ -80,7 +80,8 @@ EXAMPLE = {"items": [{"name": "okta", "url": "https://headrace.example.com/api/a
 async def list_sign_in_options(tenant: Tenant, resources: AppResources) -> SignInOptionsOut:
     """Lists the identity providers that users of a tenant can sign in at. Empty for a tenant without any, and for one that
     doesn't exist."""
-    tenant_id = await find_tenant_id(resources.core.pool, tenant) or new_id()  # nobody's, for the same work
+    # An unknown tenant gets a random id, so that the same query runs and finds nothing.
+    tenant_id = await find_tenant_id(resources.core.pool, tenant) or new_id()
     async with tenant_tx(resources.core.pool, tenant_id) as db:
         names = await list_sign_ins(db, tenant_id)
     return SignInOptionsOut(
@@ -105,17 +106,17 @@ async def start_oidc_sign_in(
 ) -> Response[None]:
     """Redirects the browser to the identity provider. The sign-in must be completed within ten minutes, in the same browser."""
     row = await _find(resources, tenant, provider)
-    begun = beginnings.new_login_state(read_return_to(return_to) if return_to is not None else None)
-    url = await resources.code_flow.authorization_url(row, begun, _redirect_uri(resources, row))
+    login_state = login_states.new_login_state(read_return_to(return_to) if return_to is not None else None)
+    url = await resources.code_flow.authorization_url(row, login_state, _redirect_uri(resources, row))
     secure = _is_secure(resources)
-    cookies = beginnings.forget_others(request.cookies, secure=secure)
-    return _go(url, *cookies, beginnings.cookie_of(begun, resources.vault, row, secure=secure))
+    cookies = login_states.excess_cookies(request.cookies, secure=secure)
+    return _redirect(url, *cookies, login_states.cookie_of(login_state, resources.vault, row, secure=secure))
 
 
 @get(
     "/{tenant:str}/{provider:str}/callback",
     opt=PUBLIC | described(response=TOKENS),
-    responses={**problems(*CALLBACK_FAILURES), **ELSEWHERE},
+    responses={**problems(*CALLBACK_FAILURES), **REDIRECT},
     summary="Complete a sign-in at an identity provider",
     tags=TAGS,
 )
@@ -125,21 +126,21 @@ async def complete_oidc_sign_in(
     request: Request[Any, Any, Any],
     resources: AppResources,
     code: Code = None,
-    sent: Sent = None,
+    oidc_state: OidcState = None,
     error: ErrorCode = None,
-    error_description: ErrorText = None,
+    error_description: ErrorDescription = None,
     iss: Iss = None,
 ) -> Response[TokensOut]:
     """The provider redirects the browser here. Responds like `POST /api/auth/login`, or redirects to the `return_to` of the
     start."""
     row = await _find(resources, tenant, provider)
-    told = CallbackParameters(code, sent, error, error_description, iss)
-    logged_in, begun = await finish_login(resources, row, told, request.cookies, visit_of(request))
-    answer = tokens_out(resources, logged_in)
-    if begun.return_to is not None:
-        answer = _go(_onward(resources, begun.return_to, logged_in))
-    answer.set_cookie(beginnings.forget(begun, secure=_is_secure(resources)))
-    return answer
+    parameters = CallbackParameters(code, oidc_state, error, error_description, iss)
+    logged_in, login_state = await finish_login(resources, row, parameters, request.cookies, client_info_of(request))
+    response = tokens_out(resources, logged_in)
+    if login_state.return_to is not None:
+        response = _redirect(_return_url(resources, login_state.return_to, logged_in))
+    response.set_cookie(login_states.expired_cookie(login_state, secure=_is_secure(resources)))
+    return response
 
 
 async def _find(resources: Resources, tenant: str, name: str) -> SignInProvider:
@@ -159,14 +160,14 @@ def _is_secure(resources: Resources) -> bool:
     return resources.settings.issuer.startswith("https:")
 
 
-def _onward(resources: Resources, return_to: str, logged_in: LoggedIn) -> str:
-    """In the fragment, which is sent to no server: so the tokens are in no log, and in no Referer."""
+def _return_url(resources: Resources, return_to: str, logged_in: LoggedIn) -> str:
+    """Return the URL with the tokens in its fragment, which is sent to no server and so is in no log or Referer."""
     tokens = {"access_token": logged_in.access_token, "token_type": "Bearer"}
     tokens |= {"expires_in": str(resources.tokens.lifetime_s), "refresh_token": logged_in.refresh_token}
-    return f"{onward_url(resources.settings.issuer, return_to)}#{urlencode(tokens)}"
+    return f"{absolute_url(resources.settings.issuer, return_to)}#{urlencode(tokens)}"
 
 
-def _go(url: str, *cookies: Cookie) -> Response[Any]:
+def _redirect(url: str, *cookies: Cookie) -> Response[Any]:
     headers = {**NO_STORE, "Location": url, "Referrer-Policy": "no-referrer"}
     return Response(b"", status_code=302, headers=headers, cookies=list(cookies), media_type="text/plain")
 

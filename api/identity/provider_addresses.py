@@ -1,5 +1,5 @@
-"""What may be registered as an identity provider: names, issuers, key sets and clients. Everything fetched to check that
-goes through the egress guard."""
+"""Checks of an identity provider before it is registered: name, issuer, key set and client. What they fetch goes through the
+egress guard."""
 
 import re
 from ipaddress import ip_address
@@ -27,7 +27,7 @@ def check_name(name: str) -> None:
 
 
 def check_client(client_id: str | None, secret: str | None) -> None:
-    """Raise InputError for a client that no provider can have (RFC 6749 appendix A). Never repeats the secret."""
+    """Raise InputError for an impossible client id or secret (RFC 6749 appendix A). Never repeats the secret."""
     if secret is not None and client_id is None:
         raise InputError(SECRET_ALONE, field="client_secret")
     for field, text in (("client_id", client_id), ("client_secret", secret)):
@@ -38,11 +38,11 @@ def check_client(client_id: str | None, secret: str | None) -> None:
 
 
 async def check_issuer(settings: ApiSettings, issuer: str) -> None:
-    """Raise InputError unless this can be the issuer of somebody else's tokens, spelled as they spell it."""
+    """Raise InputError unless this can be the issuer of an external provider."""
     if issuer.rstrip("/") == settings.issuer:
         raise InputError("issuer must not be this server itself, whose tokens are accepted anyway.", field="issuer")
     try:
-        await _admit(settings.egress, issuer)
+        await _require_https(settings.egress, issuer)
     except EgressFailed as refused:
         raise InputError(f"issuer: {refused.message}", field="issuer") from None
     if "?" in issuer or "#" in issuer:
@@ -50,8 +50,8 @@ async def check_issuer(settings: ApiSettings, issuer: str) -> None:
 
 
 async def check_keys(keys: RemoteKeys, issuer: str, jwks_url: str | None, *, signs_in: bool) -> None:
-    """Fetch the keys at `jwks_url`, or else the issuer's configuration, which must say where they are; if people sign in
-    there, where they do that too. Raises InputError that says what is wrong."""
+    """Fetch the keys at `jwks_url`, or at the one that the issuer's configuration names. If users sign in at the provider
+    (`signs_in`), the configuration must also name the endpoints for that. Raises InputError."""
     field = "issuer" if jwks_url is None else "jwks_url"
     try:
         if jwks_url is None:
@@ -68,8 +68,8 @@ async def check_keys(keys: RemoteKeys, issuer: str, jwks_url: str | None, *, sig
         )
 
 
-async def _admit(policy: EgressPolicy, issuer: str) -> None:
-    """Raise EgressRefused for an address over plain http, unless an admin allowed its host."""
+async def _require_https(policy: EgressPolicy, issuer: str) -> None:
+    """Raise EgressRefused for a plain http URL, unless an admin has allowed its host."""
     url = parse_url(issuer)
     if url.scheme == "https":
         return

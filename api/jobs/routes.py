@@ -12,7 +12,7 @@ from msgspec import Meta
 
 from api.auth.principals import MayReadJobs, MayWriteJobs, Principal
 from api.http.errors import problems
-from api.http.headers import read_position
+from api.http.headers import read_last_event_id
 from api.http.paging import Cursor, Limit, NextCursor, read_cursor, write_cursor
 from api.http.rows import from_row
 from api.http.sse import EVENT_STREAM
@@ -245,7 +245,7 @@ async def stream_job_events(
         str | None, HeaderParameter(name="Last-Event-ID", description="Number of the last event received.")
     ] = None,
 ) -> Response[Any]:
-    position = read_position(request.headers, after)
+    position = read_last_event_id(request.headers, after)
     follower = await resources.core.hub.join(
         principal.tenant_id, job_id, after=position, visible_user_id=principal.visible_user_id
     )

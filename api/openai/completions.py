@@ -113,7 +113,7 @@ async def _submission(
         tenant_id=principal.tenant_id,
         job_id=job_id,
         kind=KINDS["chat"],
-        payload={**payload, **({"asked_model": True} if target.asked_model else {})},
+        payload={**payload, **({"asked_model": True} if target.model_requested else {})},
         model=target.model,
         agent=target.agent,
         idempotency=read_idempotency(

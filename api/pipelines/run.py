@@ -82,7 +82,7 @@ async def _submission(
     payload, target, in_session = {"options": {}, **chosen.payload}, chosen.target, data.session_id is not None
     if not in_session:
         payload["messages"] = [{"role": "user", "content": data.input}]
-    if target.asked_model:
+    if target.model_requested:
         payload["asked_model"] = True
     job_id, route = new_id(), f"POST /api/pipelines/{chosen.name}/execute"
     return Submission(

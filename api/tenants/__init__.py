@@ -1,1 +1,1 @@
-"""Tenants: created, limited, configured, with their users and figures."""
+"""Tenants: creation, limits, configuration, metrics, and their users for admins."""

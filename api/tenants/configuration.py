@@ -1,5 +1,5 @@
-"""What a tenant sets for all its agents: its persona, which tools are disabled, how many tools a model is offered, how long
-answers may be reused. The `persona.json` of older installations has the shape of `persona` here.
+"""Settings for all agents of a tenant: persona, disabled tools, how many tools a model is offered, how long answers may be
+reused. The `persona.json` of older installations has the fields of `persona`.
 """
 
 from datetime import datetime
@@ -19,8 +19,8 @@ from api.tools.tool_catalog import check_tools
 from schema.db import Db
 from schema.queries.tenants.tenant_settings import TenantSettings, find_configuration, put_configuration
 
-OFFERED_TOOLS = 5
-"""The default of `graphs/agents/contract.py`, for a tenant that sets nothing."""
+DEFAULT_OFFERED_TOOLS = 5
+"""The same default as in `graphs/agents/contract.py`."""
 
 SystemPrompt = Annotated[str, Meta(max_length=8000, description="Text that every model is given first.")]
 Traits = Annotated[
@@ -32,7 +32,7 @@ ToolNames = Annotated[
     list[Annotated[str, Meta(max_length=64)]],
     Meta(max_length=200, description="Names of tools that no agent of the tenant may call."),
 ]
-Offered = Annotated[
+OfferedTools = Annotated[
     int,
     Meta(
         ge=1,
@@ -64,7 +64,7 @@ class ConfigurationIn(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
 
     persona: Annotated[PersonaIn, Meta(description="Who all agents are; null for none.")] | UnsetType | None = UNSET
     disabled_tools: ToolNames | UnsetType = UNSET
-    offered_tools: Offered | UnsetType | None = UNSET
+    offered_tools: OfferedTools | UnsetType | None = UNSET
     cache_s: CacheS | UnsetType | None = UNSET
 
 
@@ -81,7 +81,7 @@ class ConfigurationOut(msgspec.Struct, frozen=True, kw_only=True):
 
     persona: Annotated[PersonaOut, Meta(description="Who all agents are.")] = msgspec.field(default_factory=PersonaOut)
     disabled_tools: ToolNames = []
-    offered_tools: Offered = OFFERED_TOOLS
+    offered_tools: OfferedTools = DEFAULT_OFFERED_TOOLS
     cache_s: CacheS | None = None
     updated_at: Annotated[datetime | None, Meta(description="When it was last set; null if never.")] = None
     updated_by: Annotated[
@@ -90,25 +90,25 @@ class ConfigurationOut(msgspec.Struct, frozen=True, kw_only=True):
 
 
 PERSONA = {"system_prompt": "You work for Acme.", "traits": ["friendly", "brief"], "style": "Plain words."}
-EXAMPLE = {"persona": PERSONA, "disabled_tools": ["fetch_url"], "offered_tools": 5}
-ANSWER: dict[str, Any] = EXAMPLE | {
+NEW_CONFIGURATION = {"persona": PERSONA, "disabled_tools": ["fetch_url"], "offered_tools": 5}
+CONFIGURATION: dict[str, Any] = NEW_CONFIGURATION | {
     "cache_s": None,
     "updated_at": "2026-03-02T08:15:30Z",
     "updated_by": "user:019514f2-6c1e-7a34-9d2b-3f5a8c7e1b20",
 }
 
 
-@get("/", opt=described(response=ANSWER), summary="Get the agent configuration")
+@get("/", opt=described(response=CONFIGURATION), summary="Get the agent configuration")
 async def get_configuration(principal: MayManageConfiguration, resources: AppResources) -> ConfigurationOut:
     """Returns the defaults for whatever was never set."""
     async with principal.tx(resources.core.pool) as db:
         row = await find_configuration(db, principal.tenant_id)
-    return _shown(row) if row else ConfigurationOut()
+    return _configuration_out(row) if row else ConfigurationOut()
 
 
 @put(
     "/",
-    opt=described(example=EXAMPLE, response=ANSWER),
+    opt=described(example=NEW_CONFIGURATION, response=CONFIGURATION),
     summary="Replace the agent configuration",
 )
 async def replace_configuration(
@@ -121,7 +121,7 @@ async def replace_configuration(
 
 @patch(
     "/",
-    opt=described(example={"offered_tools": 8}, response=ANSWER | {"offered_tools": 8}),
+    opt=described(example={"offered_tools": 8}, response=CONFIGURATION | {"offered_tools": 8}),
     summary="Update the agent configuration",
 )
 async def update_configuration(
@@ -136,7 +136,7 @@ async def update_configuration(
 
 @put(
     "/persona",
-    opt=described(example=PERSONA, response=ANSWER),
+    opt=described(example=PERSONA, response=CONFIGURATION),
     summary="Import a persona",
 )
 async def import_persona(
@@ -149,18 +149,18 @@ async def import_persona(
 
 
 async def _store(db: Db, principal: Principal, before: dict[str, Any], data: ConfigurationIn) -> ConfigurationOut:
-    given: dict[str, Any] = msgspec.to_builtins(data)
-    # A typo would leave a tool enabled. Tools that were named before may be gone by now.
-    known = before.get("disabled_tools", ())
-    await check_tools(db, principal, given.get("disabled_tools", ()), "disabled_tools", known=known)
-    settings = {name: value for name, value in {**before, **given}.items() if value not in (None, [], {})}
+    changes: dict[str, Any] = msgspec.to_builtins(data)
+    # Names are checked because a typo would leave a tool enabled. Those set earlier may have been deleted since.
+    already_disabled = before.get("disabled_tools", ())
+    await check_tools(db, principal, changes.get("disabled_tools", ()), "disabled_tools", known=already_disabled)
+    settings = {name: value for name, value in {**before, **changes}.items() if value not in (None, [], {})}
     row = await put_configuration(db, principal.tenant_id, settings, updated_by=principal.actor)
-    await record(db, principal, principal.tenant_id, "configuration.changed", "", {"fields": sorted(given)})
-    return _shown(row)
+    await record(db, principal, principal.tenant_id, "configuration.changed", "", {"fields": sorted(changes)})
+    return _configuration_out(row)
 
 
-def _shown(row: TenantSettings) -> ConfigurationOut:
-    settings = {"offered_tools": OFFERED_TOOLS, **row.settings}
+def _configuration_out(row: TenantSettings) -> ConfigurationOut:
+    settings = {"offered_tools": DEFAULT_OFFERED_TOOLS, **row.settings}
     times = {"updated_at": row.updated_at, "updated_by": row.updated_by}
     return msgspec.convert({**settings, **times}, ConfigurationOut)
 

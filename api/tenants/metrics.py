@@ -1,4 +1,4 @@
-"""Metrics of a tenant, and what a tenant can know about itself."""
+"""Metrics of a tenant, and a tenant's view of itself."""
 
 from typing import Annotated, Any
 from uuid import UUID
@@ -155,8 +155,8 @@ MY_TENANT = {
 async def get_tenant_metrics(tenant: TenantName, principal: MayManageTenants, resources: AppResources) -> MetricsOut:
     """Returns job counts and latencies, what is stored, and how much of the limits is used."""
     async with reading_tenant(resources.core.pool, tenant) as (db, found):
-        figures = await _figures(db, found.id)
-    return MetricsOut(**figures, limits=await _limits(resources, found))
+        figures = await _get_figures(db, found.id)
+    return MetricsOut(**figures, limits=await _get_quotas(resources, found))
 
 
 @get(
@@ -169,8 +169,8 @@ async def get_metrics(principal: MayReadUsage, resources: AppResources) -> Metri
     """Returns job counts and latencies, what is stored, and how much of the limits is used."""
     async with principal.tx(resources.core.pool) as db:
         found = await _own_tenant(db, principal.tenant_id)
-        figures = await _figures(db, found.id)
-    return MetricsOut(**figures, limits=await _limits(resources, found))
+        figures = await _get_figures(db, found.id)
+    return MetricsOut(**figures, limits=await _get_quotas(resources, found))
 
 
 @get("/tenant", opt=described(response=MY_TENANT), summary="Get your tenant", tags=TAGS)
@@ -188,32 +188,32 @@ async def _own_tenant(db: Db, tenant_id: UUID) -> Tenant:
     return tenant
 
 
-async def _figures(db: Db, tenant_id: UUID) -> dict[str, Any]:
-    jobs, kept = await get_job_figures(db, tenant_id), await get_kept(db, tenant_id)
+async def _get_figures(db: Db, tenant_id: UUID) -> dict[str, Any]:
+    jobs, stored = await get_job_figures(db, tenant_id), await get_kept(db, tenant_id)
     today, month = await get_used_today(db, tenant_id), await get_used_this_month(db, tenant_id)
     waits, runs = (PercentilesOut(*(both or (None, None))) for both in (jobs.waits, jobs.runs))
     return {
         "jobs": from_row(JobStatsOut, jobs, wait_24h=waits, run_24h=runs),
-        "kept": from_row(StoredOut, kept),
+        "kept": from_row(StoredOut, stored),
         "today": from_row(TokensAndCostOut, today, cost_usd=usd_of(today.cost_nanos)),
         "month": from_row(TokensAndCostOut, month, cost_usd=usd_of(month.cost_nanos)),
     }
 
 
-async def _limits(resources: Resources, tenant: Tenant) -> list[QuotaOut] | None:
+async def _get_quotas(resources: Resources, tenant: Tenant) -> list[QuotaOut] | None:
     """Return how much of the limits is used; None while Redis is unavailable."""
     try:
-        return [_quota(quota) for quota in await resources.limits.get_quotas(tenant.id, policy_of(tenant))]
+        return [_quota_out(quota) for quota in await resources.limits.get_quotas(tenant.id, policy_of(tenant))]
     except RedisUnavailable:
         log.warning("limits_not_known", tenant_id=str(tenant.id))
         return None
 
 
-def _quota(quota: Quota) -> QuotaOut:
-    money = quota.name.startswith("budget")
+def _quota_out(quota: Quota) -> QuotaOut:
+    is_money = quota.name.startswith("budget")
     amounts = {"limit": quota.limit, "used": quota.used, "remaining": quota.remaining}
-    in_unit = {name: usd_of(amount) if money else amount for name, amount in amounts.items()}
-    return QuotaOut(name=quota.name, unit="usd" if money else quota.name, reset_s=quota.reset_s, **in_unit)
+    in_unit = {name: usd_of(amount) if is_money else amount for name, amount in amounts.items()}
+    return QuotaOut(name=quota.name, unit="usd" if is_money else quota.name, reset_s=quota.reset_s, **in_unit)
 
 
 routes = Router("/", route_handlers=[get_tenant_metrics, get_metrics, get_my_tenant])

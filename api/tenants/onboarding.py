@@ -29,7 +29,7 @@ KEY_NAME = "first client"
 
 async def onboard_tenant(resources: Resources, principal: Principal, data: TenantIn) -> TenantCreatedOut:
     """Create a tenant and return it with its key in plain text. Raises InputError, or Conflict when the slug is taken."""
-    values, grants, key = _checked(data), _grants(data), new_api_key() if data.key else None
+    values, grants, key = _checked_columns(data), _grants(data), new_api_key() if data.key else None
     owner = await _owner(resources, data.owner) if data.owner else None
     tenant_id = new_id()
     async with tenant_tx(resources.core.pool, tenant_id) as db:
@@ -42,16 +42,16 @@ async def onboard_tenant(resources: Resources, principal: Principal, data: Tenan
         if key:
             await _add_key(db, tenant_id, key, principal)
         await record_also_for_platform(
-            db, principal, tenant_id, "tenant.created", data.slug, _tenant_made(data, tenant_id)
+            db, principal, tenant_id, "tenant.created", data.slug, _audit_detail(data, tenant_id)
         )
         row, counts = await find_tenant(db, tenant_id), await count_grants(db, tenant_id)
     assert row is not None
-    first = {"api_key": key or UNSET, "owner_id": owner["user_id"] if owner else UNSET}
-    return from_row(TenantCreatedOut, row, limits=limits_of(row), grants=GrantCountsOut(**counts), **first)
+    secrets = {"api_key": key or UNSET, "owner_id": owner["user_id"] if owner else UNSET}
+    return from_row(TenantCreatedOut, row, limits=limits_of(row), grants=GrantCountsOut(**counts), **secrets)
 
 
-def _checked(data: TenantIn) -> dict[str, Any]:
-    """Return the columns of the new tenant. Raises InputError for what its struct can't express."""
+def _checked_columns(data: TenantIn) -> dict[str, Any]:
+    """Return the columns of the new tenant. Raises InputError for what the struct can't check."""
     check_slug(data.slug)
     check_name(data.name)
     if data.default_model:
@@ -77,7 +77,7 @@ def check_default(model: str, granted: list[str]) -> None:
 def _grants(data: TenantIn) -> dict[GrantKind, list[str]]:
     wanted: dict[GrantKind, list[str]] = {"model": data.models, "agent": data.agents, "tool": data.tools}
     return {
-        kind: [check_pattern(kind, name, f"{kind}s[{place}]") for place, name in enumerate(names)]
+        kind: [check_pattern(kind, name, f"{kind}s[{index}]") for index, name in enumerate(names)]
         for kind, names in wanted.items()
     }
 
@@ -94,11 +94,11 @@ async def _owner(resources: Resources, data: OwnerIn) -> dict[str, Any]:
 async def _add_key(db: Db, tenant_id: UUID, key: str, principal: Principal) -> None:
     parts = read_api_key(key)
     assert parts is not None
-    about: dict[str, Any] = {"scopes": None, "expires_at": None, "user_id": None, "created_by": principal.actor}
-    await add_api_key(db, tenant_id, new_id(), parts, name=KEY_NAME, role="owner", **about)
+    key_fields: dict[str, Any] = {"scopes": None, "expires_at": None, "user_id": None, "created_by": principal.actor}
+    await add_api_key(db, tenant_id, new_id(), parts, name=KEY_NAME, role="owner", **key_fields)
 
 
-def _tenant_made(data: TenantIn, tenant_id: UUID) -> dict[str, Any]:
-    """Return the request as the audit log keeps it: without the password."""
-    told = msgspec.to_builtins(msgspec.structs.replace(data, owner=None))
-    return told | {"id": str(tenant_id), "owner": data.owner.email if data.owner else None}
+def _audit_detail(data: TenantIn, tenant_id: UUID) -> dict[str, Any]:
+    """Return the request for the audit log, without the password."""
+    detail = msgspec.to_builtins(msgspec.structs.replace(data, owner=None))
+    return detail | {"id": str(tenant_id), "owner": data.owner.email if data.owner else None}

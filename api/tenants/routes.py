@@ -41,9 +41,9 @@ from schema.queries.tenants import tenants
 from schema.tenancy import TenantState
 
 TAGS = ["tenants"]
-HERE = "/{tenant:str}"
+TENANT_PATH = "/{tenant:str}"
 
-EXAMPLE = {
+NEW_TENANT = {
     "slug": "acme",
     "name": "Acme",
     "models": ["ollama/*"],
@@ -61,7 +61,7 @@ UPDATED = TENANT_EXAMPLE | {"limits": LIMITS_EXAMPLE | {"budget_month_usd": 250}
 @post(
     "/",
     status_code=201,
-    opt=described(response_headers=LOCATION_HEADER, example=EXAMPLE, response=CREATED),
+    opt=described(response_headers=LOCATION_HEADER, example=NEW_TENANT, response=CREATED),
     responses=problems("conflict"),
     summary="Create a tenant",
     tags=TAGS,
@@ -71,8 +71,8 @@ async def create_tenant(
 ) -> Response[TenantCreatedOut]:
     """Creates a tenant with its grants, and optionally its first user. Its clients can chat right away with the `api_key` of
     the response, which is returned only once. A tenant without granted models can't use any."""
-    made = await onboard_tenant(resources, principal, data)
-    return Response(made, headers={"Location": f"/api/admin/tenants/{made.slug}", "Cache-Control": "no-store"})
+    created = await onboard_tenant(resources, principal, data)
+    return Response(created, headers={"Location": f"/api/admin/tenants/{created.slug}", "Cache-Control": "no-store"})
 
 
 @get(
@@ -84,7 +84,7 @@ async def create_tenant(
 async def list_tenants(
     principal: MayManageTenants,
     resources: AppResources,
-    wanted: Annotated[
+    tenant_state: Annotated[
         TenantState | None, QueryParameter(name="state", description="Only tenants in this state.")
     ] = None,
     search: Search = None,
@@ -93,24 +93,32 @@ async def list_tenants(
 ) -> TenantsOut:
     """Lists all tenants of the installation; `search` looks in slugs and names."""
     after = read_cursor(cursor, str) or ""
-    rows = await tenants.list_tenants(resources.core.pool, limit=limit + 1, after=after, state=wanted, search=search)
+    rows = await tenants.list_tenants(
+        resources.core.pool, limit=limit + 1, after=after, state=tenant_state, search=search
+    )
     items = [tenant_out(row) for row in rows[:limit]]
     return TenantsOut(items, write_cursor(items[-1].slug) if len(rows) > limit else None)
 
 
-@get(HERE, opt=described(response=DETAIL_EXAMPLE), responses=problems("not_found"), summary="Get a tenant", tags=TAGS)
+@get(
+    TENANT_PATH,
+    opt=described(response=DETAIL_EXAMPLE),
+    responses=problems("not_found"),
+    summary="Get a tenant",
+    tags=TAGS,
+)
 async def get_tenant(tenant: TenantName, principal: MayManageTenants, resources: AppResources) -> TenantDetailOut:
     """Returns a tenant with its settings, its number of grants and the storage it takes."""
-    async with reading_tenant(resources.core.pool, tenant) as concerned:
-        counts = await tenants.count_grants(concerned.db, concerned.id)
-        stored = await get_stored_bytes(concerned.db, concerned.id)
-    tenant_row = concerned.tenant
-    about = {"limits": limits_of(tenant_row), "grants": GrantCountsOut(**counts), "stored_bytes": stored}
-    return from_row(TenantDetailOut, tenant_row, **about)
+    async with reading_tenant(resources.core.pool, tenant) as scope:
+        counts = await tenants.count_grants(scope.db, scope.id)
+        stored = await get_stored_bytes(scope.db, scope.id)
+    tenant_row = scope.tenant
+    extra = {"limits": limits_of(tenant_row), "grants": GrantCountsOut(**counts), "stored_bytes": stored}
+    return from_row(TenantDetailOut, tenant_row, **extra)
 
 
 @patch(
-    HERE,
+    TENANT_PATH,
     opt=described(example={"limits": {"budget_month_usd": 250}, "max_running": 40}, response=UPDATED),
     responses=problems("not_found", "conflict"),
     summary="Update a tenant",
@@ -134,7 +142,7 @@ async def update_tenant(
 
 
 @post(
-    f"{HERE}/suspend",
+    f"{TENANT_PATH}/suspend",
     status_code=200,
     opt=described(response=TENANT_EXAMPLE | {"state": "suspended"}),
     responses=problems("not_found", "conflict"),
@@ -143,11 +151,11 @@ async def update_tenant(
 )
 async def suspend_tenant(tenant: TenantName, principal: MayManageTenants, resources: AppResources) -> TenantOut:
     """Within a second, every request with the tenant's keys and tokens is refused. Its data is kept."""
-    return await _move(resources, principal, tenant, "suspended", "tenant.suspended")
+    return await _set_state(resources, principal, tenant, "suspended", "tenant.suspended")
 
 
 @post(
-    f"{HERE}/resume",
+    f"{TENANT_PATH}/resume",
     status_code=200,
     opt=described(response=TENANT_EXAMPLE),
     responses=problems("not_found", "conflict"),
@@ -156,11 +164,11 @@ async def suspend_tenant(tenant: TenantName, principal: MayManageTenants, resour
 )
 async def resume_tenant(tenant: TenantName, principal: MayManageTenants, resources: AppResources) -> TenantOut:
     """Ends a tenant's suspension; its keys and tokens work again within a second."""
-    return await _move(resources, principal, tenant, "active", "tenant.resumed")
+    return await _set_state(resources, principal, tenant, "active", "tenant.resumed")
 
 
 @delete(
-    HERE,
+    TENANT_PATH,
     status_code=202,
     opt=described(response=TENANT_EXAMPLE | {"state": "deleting"}),
     responses=problems("not_found", "conflict"),
@@ -188,7 +196,9 @@ async def delete_tenant(
     return tenant_out(row)
 
 
-async def _move(resources: Resources, principal: Principal, name: str, state: TenantState, action: str) -> TenantOut:
+async def _set_state(
+    resources: Resources, principal: Principal, name: str, state: TenantState, action: str
+) -> TenantOut:
     async with changing_tenant(resources.core.pool, name) as (db, found):
         row = await tenants.change_tenant(db, found.id, {"state": state}) or found
         await record(db, principal, found.id, action, found.slug, {"before": found.state})

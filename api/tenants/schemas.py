@@ -1,4 +1,5 @@
-"""Tenants on the wire. An omitted field keeps its value, or has its default in a new tenant; null removes a limit."""
+"""Request and response structs of tenants. An omitted field keeps its value, or the default in a new tenant; null removes a
+limit."""
 
 from typing import Annotated, Any
 from uuid import UUID
@@ -210,8 +211,8 @@ DETAIL_EXAMPLE = TENANT_EXAMPLE | {"grants": {"model": 1, "agent": 0, "tool": 0}
 
 def columns_of(data: SettingsIn) -> dict[str, Any]:
     """Return the columns that `data` sets. Raises InputError for an amount of money that can't be stored."""
-    columns = _given(data, *(name for name in ("name", *SettingsIn.__struct_fields__) if name != "limits"))
-    limits = {} if data.limits is UNSET else _given(data.limits, *LimitsIn.__struct_fields__)
+    columns = _sent_fields(data, *(name for name in ("name", *SettingsIn.__struct_fields__) if name != "limits"))
+    limits = {} if data.limits is UNSET else _sent_fields(data.limits, *LimitsIn.__struct_fields__)
     for field, column in BUDGETS.items():
         if field in limits:
             usd = limits.pop(field)
@@ -219,8 +220,8 @@ def columns_of(data: SettingsIn) -> dict[str, Any]:
     return columns | limits
 
 
-def _given(data: msgspec.Struct, *names: str) -> dict[str, Any]:
-    """Return those of the fields that were sent."""
+def _sent_fields(data: msgspec.Struct, *names: str) -> dict[str, Any]:
+    """Return the named fields that were sent."""
     return {name: value for name in names if (value := getattr(data, name, UNSET)) is not UNSET}
 
 
@@ -232,5 +233,5 @@ def limits_of(tenant: Tenant) -> LimitsOut:
 
 
 def tenant_out(tenant: Tenant) -> TenantOut:
-    """Return a tenant as it is shown."""
+    """Return a tenant as it is returned to clients."""
     return from_row(TenantOut, tenant, limits=limits_of(tenant))

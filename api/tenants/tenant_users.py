@@ -1,5 +1,5 @@
-"""Users and API keys of any tenant, for admins. They act in the tenant as its owner does, through the same handlers
-(`api/users/routes.py`, `api/identity/api_keys.py`); its audit log records what they do, under their own name.
+"""Users and API keys of any tenant, for admins, through the handlers that the tenant's owner uses (`api/users/routes.py`,
+`api/identity/api_keys.py`). The tenant's audit log records the admin as the actor.
 """
 
 from dataclasses import replace
@@ -26,7 +26,7 @@ from schema.tenancy import TenantSnapshot
 from schema.vault import PLATFORM
 
 TAGS = ["tenants"]
-USER = "/users/{user_id:uuid}"
+USER_PATH = "/users/{user_id:uuid}"
 
 
 @get(
@@ -47,7 +47,7 @@ async def list_tenant_users(
     limit: Limit = 20,
 ) -> UsersOut:
     """Lists the users of a tenant; `search` looks in emails and names."""
-    acting = await _looking(resources, principal, tenant)
+    acting = await _principal_for_reading(resources, principal, tenant)
     asked = {"wanted": wanted, "role": role, "search": search, "cursor": cursor, "limit": limit}
     return await users.list_users.fn(principal=acting, resources=resources, **asked)
 
@@ -64,25 +64,29 @@ async def create_tenant_user(
     tenant: TenantName, data: JSONBody[UserIn], principal: MayManageTenants, resources: AppResources
 ) -> Response[UserOut]:
     """Creates a user in a tenant. Without a password, they sign in through the tenant's identity provider."""
-    acting = await _acting(resources, principal, tenant)
-    made = await users.create_user.fn(data=data, principal=acting, resources=resources)
-    place = f"/api/admin/tenants/{acting.tenant.slug}/users/{made.content.id}"
-    return Response(made.content, headers={"Location": place})
+    acting = await _principal_for_changes(resources, principal, tenant)
+    created = await users.create_user.fn(data=data, principal=acting, resources=resources)
+    location = f"/api/admin/tenants/{acting.tenant.slug}/users/{created.content.id}"
+    return Response(created.content, headers={"Location": location})
 
 
 @get(
-    USER, opt=described(response=users.USER), responses=problems("not_found"), summary="Get a tenant's user", tags=TAGS
+    USER_PATH,
+    opt=described(response=users.USER),
+    responses=problems("not_found"),
+    summary="Get a tenant's user",
+    tags=TAGS,
 )
 async def get_tenant_user(
     tenant: TenantName, user_id: UserId, principal: MayManageTenants, resources: AppResources
 ) -> UserOut:
     """Returns a user of a tenant."""
-    acting = await _looking(resources, principal, tenant)
+    acting = await _principal_for_reading(resources, principal, tenant)
     return await users.get_user.fn(user_id=user_id, principal=acting, resources=resources)
 
 
 @patch(
-    USER,
+    USER_PATH,
     opt=described(example={"role": "owner"}, response=users.USER | {"role": "owner"}),
     responses=problems("not_found", "conflict"),
     summary="Update a tenant's user",
@@ -97,17 +101,17 @@ async def update_tenant_user(
 ) -> UserOut:
     """Changes the fields you send; the others keep their value. Setting a password or disabling the user ends their
     sign-ins. Returns 409 if the tenant would lose its last active owner."""
-    acting = await _acting(resources, principal, tenant)
+    acting = await _principal_for_changes(resources, principal, tenant)
     return await users.update_user.fn(user_id=user_id, data=data, principal=acting, resources=resources)
 
 
-@delete(USER, responses=problems("not_found", "conflict"), summary="Delete a tenant's user", tags=TAGS)
+@delete(USER_PATH, responses=problems("not_found", "conflict"), summary="Delete a tenant's user", tags=TAGS)
 async def delete_tenant_user(
     tenant: TenantName, user_id: UserId, principal: MayManageTenants, resources: AppResources
 ) -> None:
     """Deletes a user with their sign-ins and API keys; their sessions and jobs remain with the tenant. Returns 409 for the
     last active owner."""
-    acting = await _acting(resources, principal, tenant)
+    acting = await _principal_for_changes(resources, principal, tenant)
     await users.delete_user.fn(user_id=user_id, principal=acting, resources=resources)
 
 
@@ -122,14 +126,14 @@ async def list_tenant_api_keys(
     tenant: TenantName, principal: MayManageTenants, resources: AppResources, cursor: Cursor = None, limit: Limit = 20
 ) -> ApiKeysOut:
     """Lists all API keys of a tenant, without their secrets."""
-    acting = await _looking(resources, principal, tenant)
+    acting = await _principal_for_reading(resources, principal, tenant)
     return await api_keys.list_api_keys.fn(principal=acting, resources=resources, cursor=cursor, limit=limit)
 
 
 @post(
     "/keys",
     status_code=201,
-    opt=described(example=api_keys.EXAMPLE, response=api_keys.CREATED_KEY | {"user_id": None}),
+    opt=described(example=api_keys.NEW_KEY, response=api_keys.CREATED_KEY | {"user_id": None}),
     responses=problems("not_found", "conflict"),
     summary="Create a tenant's API key",
     tags=TAGS,
@@ -138,7 +142,7 @@ async def create_tenant_api_key(
     tenant: TenantName, data: JSONBody[ApiKeyIn], principal: MayManageTenants, resources: AppResources
 ) -> Response[ApiKeyCreatedOut]:
     """The key acts for the tenant, whatever `for_tenant` says. It is returned only once."""
-    acting = await _acting(resources, principal, tenant)
+    acting = await _principal_for_changes(resources, principal, tenant)
     if data.role == "admin" and acting.tenant_id != PLATFORM:
         raise Forbidden("role must not be admin: admins belong to the platform's own tenant.", field="role")
     asked = msgspec.structs.replace(data, for_tenant=True)
@@ -152,24 +156,24 @@ async def revoke_tenant_api_key(
     tenant: TenantName, key_id: KeyId, principal: MayManageTenants, resources: AppResources
 ) -> None:
     """Within a second, the key is refused everywhere. Revoking it again changes nothing."""
-    acting = await _acting(resources, principal, tenant)
+    acting = await _principal_for_changes(resources, principal, tenant)
     await api_keys.revoke_api_key.fn(key_id=key_id, principal=acting, resources=resources)
 
 
-async def _looking(resources: Resources, principal: Principal, name: str) -> Principal:
-    """Return the admin as a reader of the named tenant. Raises NotFound."""
-    async with reading_tenant(resources.core.pool, name) as concerned:
-        return _within(principal, concerned.tenant.id, concerned.tenant.slug)
+async def _principal_for_reading(resources: Resources, principal: Principal, name: str) -> Principal:
+    """Return the admin's principal in the named tenant. Raises NotFound."""
+    async with reading_tenant(resources.core.pool, name) as scope:
+        return _in_tenant(principal, scope.tenant.id, scope.tenant.slug)
 
 
-async def _acting(resources: Resources, principal: Principal, name: str) -> Principal:
-    """The same for changes. Raises NotFound, and Conflict for a tenant that is being deleted."""
-    async with changing_tenant(resources.core.pool, name, platform=True) as concerned:
-        return _within(principal, concerned.tenant.id, concerned.tenant.slug)
+async def _principal_for_changes(resources: Resources, principal: Principal, name: str) -> Principal:
+    """Like `_principal_for_reading`, for changes. Raises NotFound, and Conflict for a tenant that is being deleted."""
+    async with changing_tenant(resources.core.pool, name, platform=True) as scope:
+        return _in_tenant(principal, scope.tenant.id, scope.tenant.slug)
 
 
-def _within(principal: Principal, tenant_id: UUID, slug: str) -> Principal:
-    # An admin is no user of that tenant.
+def _in_tenant(principal: Principal, tenant_id: UUID, slug: str) -> Principal:
+    # The admin is not a user of that tenant.
     return replace(principal, tenant=TenantSnapshot(id=tenant_id, slug=slug), user_id=None, visible_user_id=None)
 
 

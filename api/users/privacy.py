@@ -23,9 +23,9 @@ from litestar.params import JSONBody
 from litestar.response import Stream
 
 from api.audit.log import record
-from api.auth.login_throttle import Throttle
-from api.auth.principals import IDENTITY_S, MayManagePrivacy, Principal, SignedIn
-from api.auth.role_checks import read_email, require_power_over
+from api.auth.login_throttle import LoginThrottle
+from api.auth.principals import IDENTITY_TTL_S, MayManagePrivacy, Principal, SignedIn
+from api.auth.role_checks import read_email, require_may_manage
 from api.http.errors import problems
 from api.openapi.operations import described
 from api.resources import AppResources, Resources
@@ -54,7 +54,7 @@ PAGE = 100  # rows of an export in memory at once
 BATCH = 500  # rows of an erasure in one transaction
 TOGETHER = 8  # jobs that are cancelled at once
 STOP_S = 10.0  # how long running jobs are waited for
-BELIEVED_S = IDENTITY_S + 0.5  # how long somebody who was let in before may still begin something
+BELIEVED_S = IDENTITY_TTL_S + 0.5  # how long somebody who was let in before may still begin something
 FENCED_S = 60  # how long late words of a job that is gone are refused
 NOBODY = 2**31 - 1  # an attempt that no job will ever reach
 
@@ -140,7 +140,7 @@ async def _export(resources: Resources, principal: Principal, user_id: UUID) -> 
         if not held:
             raise NotFound(NO_USER)
         if principal.user_id != user_id:
-            require_power_over(principal, held[0]["role"])
+            require_may_manage(principal, held[0]["role"])
         counts = await privacy.count_held(db, tenant_id, user_id)
         await record(db, principal, tenant_id, "user.exported", f"user:{user_id}", counts)
     headers = {"Content-Disposition": f'attachment; filename="user-{user_id}.json"', "Cache-Control": "no-store"}
@@ -186,7 +186,7 @@ async def _erase(resources: Resources, principal: Principal, user_id: UUID, conf
         core.pool, tenant_id, user_id
     ):  # again: the sweeper may have joined rows of usage
         counts.update({table: rows for table, rows in erased.items() if table != "jobs"})
-    await Throttle(core.redis, tenant_id, f"{principal.tenant.slug} {user.email}", None).succeeded()
+    await LoginThrottle(core.redis, tenant_id, f"{principal.tenant.slug} {user.email}", None).succeeded()
     async with tenant_tx(core.pool, tenant_id) as db:
         if await users.delete_user(db, tenant_id, user_id):
             await record(db, principal, tenant_id, "user.erased", f"user:{user_id}", dict(counts))
@@ -201,7 +201,7 @@ async def _disable(pool: Pool, principal: Principal, user_id: UUID, confirm: str
         row = await users.lock_user(db, tenant_id, user_id)
         if row is None:
             raise NotFound(NO_USER)
-        require_power_over(principal, row.role)
+        require_may_manage(principal, row.role)
         if read_email(confirm, "confirm") != row.email:
             raise InputError("confirm must be the email address of the user to erase.", field="confirm")
         if row.state == "active":

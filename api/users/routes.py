@@ -10,10 +10,10 @@ from litestar.params import JSONBody, PathParameter, QueryParameter
 from msgspec import UNSET, Meta, UnsetType
 
 from api.audit.log import record
-from api.auth.login_throttle import Throttle
+from api.auth.login_throttle import LoginThrottle
 from api.auth.passwords import check_password
 from api.auth.principals import MayManageUsers, MayReadUsers, Principal, SignedIn
-from api.auth.role_checks import read_email, require_power_over
+from api.auth.role_checks import read_email, require_may_manage
 from api.http.errors import problems
 from api.http.fields import CreatedAt, NextCursor, UpdatedAt
 from api.http.paging import Cursor, Limit, read_cursor, write_cursor
@@ -278,7 +278,7 @@ async def _require_password(resources: Resources, principal: Principal, password
     if row is None or row.password_hash is None:
         raise Forbidden("You sign in through an identity provider. Change your password there.")
     who = f"{principal.tenant.slug} {row.email}"
-    throttle = Throttle(resources.core.redis, tenant_id, who, principal.address)
+    throttle = LoginThrottle(resources.core.redis, tenant_id, who, principal.address)
     await throttle.enter()
     if await resources.passwords.verify(row.password_hash, password):
         await throttle.succeeded()
@@ -293,7 +293,7 @@ async def _require_password(resources: Resources, principal: Principal, password
 
 
 def _require_power(principal: Principal, role: Role) -> None:
-    require_power_over(principal, role)
+    require_may_manage(principal, role)
     if role == "admin" and principal.tenant_id != PLATFORM:
         raise Forbidden("role must not be admin: admins belong to the platform's own tenant.", field="role")
 

@@ -124,7 +124,7 @@ class Issuer:
 def trust(api: httpx.AsyncClient, issuer: Issuer) -> None:
     """Let the application that `api` calls find the keys of `issuer`, instead of fetching them."""
     resources = api._transport.app.state.resources
-    resources.tokens.foreign = ExternalTokens(resources.core.pool, issuer)
+    resources.tokens.external = ExternalTokens(resources.core.pool, issuer)
 
 
 def make_key(kid: str, *, bits: int = 2048) -> RSAKey:

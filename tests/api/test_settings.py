@@ -29,24 +29,24 @@ def test_without_more_than_the_stores_the_defaults_hold() -> None:
         (
             "HEADRACE_DATABASE_URL",
             "",
-            "HEADRACE_DATABASE_URL is not set; right is a URL that begins with postgresql://.",
+            "HEADRACE_DATABASE_URL is not set; it must be a URL starting with postgresql://.",
         ),
-        ("HEADRACE_REDIS_URL", "http://x", "HEADRACE_REDIS_URL is wrong; right is a URL that begins with redis://."),
-        ("HEADRACE_PORT", "http", "HEADRACE_PORT is 'http'; right is a port number, a number from 1 to 65535."),
-        ("HEADRACE_PORT", "70000", "HEADRACE_PORT is '70000'; right is a port number, a number from 1 to 65535."),
+        ("HEADRACE_REDIS_URL", "http://x", "HEADRACE_REDIS_URL must be a URL starting with redis://."),
+        ("HEADRACE_PORT", "http", "HEADRACE_PORT must be a port number from 1 to 65535, not 'http'."),
+        ("HEADRACE_PORT", "70000", "HEADRACE_PORT must be a port number from 1 to 65535, not '70000'."),
         (
             "HEADRACE_MAX_BODY",
             "1.5e3.",
-            "HEADRACE_MAX_BODY is '1.5e3.'; right is bytes, a number from 1024 to 2147483648.",
+            "HEADRACE_MAX_BODY must be a number of bytes from 1024 to 2147483648, not '1.5e3.'.",
         ),
         (
             "HEADRACE_REQUEST_TIMEOUT_S",
             "nan",
-            "HEADRACE_REQUEST_TIMEOUT_S is 'nan'; right is seconds, a number from 0 to 3600.",
+            "HEADRACE_REQUEST_TIMEOUT_S must be a number of seconds from 0 to 3600, not 'nan'.",
         ),
     ],
 )
-def test_a_wrong_setting_is_named_with_what_is_right(name: str, value: str, sentence: str) -> None:
+def test_an_invalid_setting_is_named_with_what_it_must_be(name: str, value: str, sentence: str) -> None:
     with pytest.raises(InputError) as raised:
         ApiSettings.from_env({**RIGHT, name: value})
     assert sentence == raised.value.message

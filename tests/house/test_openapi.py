@@ -13,7 +13,7 @@ import pytest
 
 from api.app import create_app
 from api.http.error_catalog import CATALOG
-from api.http.errors import CODES, STATUSES
+from api.http.errors import CODE_BY_STATUS, STATUS_BY_CODE
 from api.settings import ApiSettings
 from schema.events import EVENTS, MessageDelta, encode_frame, read_frames
 from tests.secret import VAULT
@@ -115,7 +115,7 @@ def test_shared_examples_of_errors_are_right() -> None:
 
 
 def test_every_code_that_has_a_status_has_an_example() -> None:
-    assert set(STATUSES) | set(CODES.values()) - {"method_not_allowed"} <= set(CATALOG)
+    assert set(STATUS_BY_CODE) | set(CODE_BY_STATUS.values()) - {"method_not_allowed"} <= set(CATALOG)
 
 
 @pytest.mark.parametrize("name", [name for name in sorted(OPERATIONS) if "text/event-stream" in str(OPERATIONS[name])])

@@ -14,7 +14,7 @@ from uuid import UUID, uuid4
 import httpx
 from joserfc import jwt
 
-from api.auth.tokens.access_tokens import TYPE, Tokens
+from api.auth.tokens.access_tokens import JWT_TYPE, AccessTokens
 from api.resources import Resources
 from schema.api_keys import new_api_key
 from schema.rights import RIGHTS, ROLES, SEES_ALL, Right, Role, rights_of
@@ -138,7 +138,7 @@ class Matrix:
     async def forge(self, holder: Holder, **claims: Any) -> str:
         """Return a token that our own key signed and that says something else than ours do."""
         user_id, tokens = holder.user("owner"), self.resources.tokens
-        assert isinstance(tokens, Tokens)
+        assert isinstance(tokens, AccessTokens)
         key, now = await self.resources.signing.current(), int(time.time())
         said: Values = {
             "iss": self.resources.settings.issuer,
@@ -148,7 +148,7 @@ class Matrix:
         }
         said |= {"tenant_id": str(holder.tenant_id), "sid": str(holder.login(user_id)), "iat": now, "exp": now + 600}
         said |= {name: int(value) if isinstance(value, float) else value for name, value in claims.items()}
-        return jwt.encode({"alg": "RS256", "typ": TYPE, "kid": key.kid}, said, key, algorithms=["RS256"])
+        return jwt.encode({"alg": "RS256", "typ": JWT_TYPE, "kid": key.kid}, said, key, algorithms=["RS256"])
 
     async def weak_callers(self) -> dict[Right, list[Caller]]:
         """Return for each right everybody who is somebody and does not have it."""

@@ -1,1 +1,1 @@
-"""What is said to an identity provider: the authorization code flow of OpenID Connect."""
+"""OpenID Connect: the authorization code flow, its state in the browser, discovery, and the claims of ID tokens."""

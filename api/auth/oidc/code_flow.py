@@ -1,7 +1,6 @@
-"""What is said to an identity provider: the authorization code flow with PKCE (S256), by Authlib, through the egress guard.
+"""The authorization code flow with PKCE (S256): requests to an identity provider, by Authlib, through the egress guard.
 
-Authlib makes the addresses and the requests. What the answers are worth is settled elsewhere: ID tokens are read as other
-foreign tokens are (`foreign.py`), by joserfc.
+Authlib builds the URLs and the requests. It does not verify ID tokens: `api/auth/tokens/external_tokens.py` does, with joserfc.
 """
 
 import asyncio
@@ -28,95 +27,95 @@ SCOPE = "openid email profile"
 MAX_BYTES = 64 * 1024
 TIMEOUT_S = 10.0
 
-KNOWN_ERRORS = frozenset(
+SAFE_ERRORS = frozenset(
     {
         *("invalid_request", "invalid_client", "invalid_grant", "invalid_scope"),
         *("unauthorized_client", "unsupported_grant_type"),
     }
 )
-"""RFC 6749 §5.2. Other words of a token endpoint are not repeated: they may quote the secret that we sent."""
+"""Error codes of RFC 6749 §5.2. Anything else that a token endpoint says is not repeated: it might quote our secret."""
 
 
 @dataclass(frozen=True)
 class TokensIn:
-    """What a provider gave for a code."""
+    """Tokens that a provider issued for a code."""
 
     id_token: str = field(repr=False)
     access_token: str | None = field(repr=False)
 
 
 class CodeFlow:
-    """Talks to the identity providers of all tenants. Close it."""
+    """Client for the identity providers of all tenants. Close it when done."""
 
     def __init__(self, policy: EgressPolicy, keys: ExternalKeys) -> None:
         timeout_s = min(TIMEOUT_S, policy.timeout_s)
-        # As with key sets, plain http is for hosts that an admin allowed.
+        # As with key sets, plain http is only for hosts that an admin has allowed.
         self._policy = replace(policy, allow_http=False, max_bytes=MAX_BYTES, timeout_s=timeout_s)
-        self._keys = keys
+        self._issuer_keys = keys
         self._transport: EgressTransport | None = None
 
     async def aclose(self) -> None:
         if self._transport is not None:
             await self._transport.aclose()
 
-    async def authorization_url(self, provider: SignInProvider, begun: LoginState, redirect_uri: str) -> str:
-        """Return where the browser goes to sign in. Raises EgressFailed."""
-        document = await self._keys.discover(provider.issuer)
+    async def authorization_url(self, provider: SignInProvider, login_state: LoginState, redirect_uri: str) -> str:
+        """Return the URL to redirect the browser to. Raises EgressFailed."""
+        document = await self._issuer_keys.discover(provider.issuer)
         (url,) = read_endpoints(provider.issuer, document, "authorization_endpoint")
         client = await self._client(provider, redirect_uri)
-        asked = {"state": begun.state, "nonce": begun.nonce, "code_verifier": begun.verifier}
-        return client.create_authorization_url(url, **asked)[0]
+        parameters = {"state": login_state.state, "nonce": login_state.nonce, "code_verifier": login_state.verifier}
+        return client.create_authorization_url(url, **parameters)[0]
 
-    async def is_from(self, provider: SignInProvider, issuer: str | None) -> bool:
-        """Whether an answer that names `issuer` can be this provider's; one that says it names itself must (RFC 9207)."""
+    async def is_response_from(self, provider: SignInProvider, issuer: str | None) -> bool:
+        """Whether a response with this `iss` can be this provider's. A provider that supports RFC 9207 must send its issuer."""
         if issuer is not None:
             return issuer == provider.issuer
-        document = await self._keys.discover(provider.issuer)
+        document = await self._issuer_keys.discover(provider.issuer)
         return document.get("authorization_response_iss_parameter_supported") is not True
 
     async def exchange(
-        self, provider: SignInProvider, secret: str | None, begun: LoginState, code: str, redirect_uri: str
+        self, provider: SignInProvider, secret: str | None, login_state: LoginState, code: str, redirect_uri: str
     ) -> TokensIn:
-        """Return the tokens for a code. Raises Unauthenticated if the provider does not take the code, EgressFailed if it
-        does not take us, or does not answer in a way that can be used."""
-        document = await self._keys.discover(provider.issuer)
+        """Exchange a code for tokens. Raises Unauthenticated if the provider rejects the code, EgressFailed if it rejects our
+        client or sends no usable response."""
+        document = await self._issuer_keys.discover(provider.issuer)
         (url,) = read_endpoints(provider.issuer, document, "token_endpoint")
         client = await self._client(provider, redirect_uri)
         auth = _client_auth(provider.client_id, secret, document)
-        with _failures(provider.name):
-            said = await client.fetch_token(
-                url, grant_type="authorization_code", code=code, code_verifier=begun.verifier, auth=auth
+        with _translate_errors(provider.name):
+            token_response = await client.fetch_token(
+                url, grant_type="authorization_code", code=code, code_verifier=login_state.verifier, auth=auth
             )
-        id_token, access_token = said.get("id_token"), said.get("access_token")
+        id_token, access_token = token_response.get("id_token"), token_response.get("access_token")
         if not isinstance(id_token, str):
             raise EgressFailed(f"{provider.name} sent no ID token. Register this client there for OpenID Connect.")
         return TokensIn(id_token, access_token if isinstance(access_token, str) else None)
 
-    async def ask_about(
+    async def add_user_info(
         self, provider: SignInProvider, claims: dict[str, Any], access_token: str | None
     ) -> dict[str, Any]:
-        """Return the claims with what the provider tells about the person besides; some leave the email out of ID tokens.
-        Raises EgressFailed, and Unauthenticated if it tells about somebody else."""
-        document = await self._keys.discover(provider.issuer)
+        """Return the claims together with the provider's user info; some providers leave the email out of ID tokens. Raises
+        EgressFailed, and Unauthenticated if the user info is about somebody else."""
+        document = await self._issuer_keys.discover(provider.issuer)
         if access_token is None or "userinfo_endpoint" not in document:
             return claims
         (url,) = read_endpoints(provider.issuer, document, "userinfo_endpoint")
         client = await self._client(provider, "")
-        with _failures(provider.name):
+        with _translate_errors(provider.name):
             headers = {"authorization": f"Bearer {access_token}", "accept": "application/json"}
-            answer = await client.request("GET", url, withhold_token=True, headers=headers)
-            told = answer.raise_for_status().json()
-        if not isinstance(told, dict) or told.get("sub") != claims["sub"]:
+            response = await client.request("GET", url, withhold_token=True, headers=headers)
+            user_info = response.raise_for_status().json()
+        if not isinstance(user_info, dict) or user_info.get("sub") != claims["sub"]:
             raise Unauthenticated(
                 f"The user info of {provider.name} is about a different person than the one who signed in."
             )
-        return {**told, **claims}
+        return {**user_info, **claims}
 
     async def _client(self, provider: SignInProvider, redirect_uri: str) -> "AsyncOAuth2Client":
-        """A client for one call. It is not closed, since it would close the transport that all share."""
+        """Return a client for one call. Don't close it: that would close the shared transport."""
         if self._transport is None:
-            # Certificates and Authlib take a seventh of a second to load: not at the start, and not on the loop.
-            transport = await asyncio.to_thread(_load, self._policy)
+            # Loading certificates and Authlib takes 150 ms: not at startup, and not on the event loop.
+            transport = await asyncio.to_thread(_open_transport, self._policy)
             self._transport = self._transport or transport
         from authlib.integrations.httpx_client import AsyncOAuth2Client
 
@@ -132,20 +131,20 @@ class CodeFlow:
         )
 
 
-def shown(text: str, most: int = 200) -> str:
-    """Return what a provider said as it may stand in an answer: one line, short, and no markup wherever it is shown."""
-    return html.escape("".join(char if char.isprintable() else " " for char in text[:most]))
+def escape_for_display(text: str, max_length: int = 200) -> str:
+    """Return a provider's text made safe to repeat: one short line without markup."""
+    return html.escape("".join(char if char.isprintable() else " " for char in text[:max_length]))
 
 
-def _load(policy: EgressPolicy) -> EgressTransport:
+def _open_transport(policy: EgressPolicy) -> EgressTransport:
     import authlib.integrations.httpx_client  # noqa: F401 (so that the next import finds it)
 
     return EgressTransport(policy)
 
 
 def _client_auth(client_id: str, secret: str | None, document: dict[str, Any]) -> Any:
-    """How we prove to be the client. In the body if the provider takes that, where no two readings of a character exist;
-    in a header as RFC 6749 §2.3.1 encodes it otherwise, which Authlib leaves out; public clients only say who they are."""
+    """Return how to authenticate as the client: in the body if the provider supports it, since its encoding is unambiguous;
+    otherwise in a header, encoded as RFC 6749 §2.3.1 says, which Authlib does not do. Public clients send only their id."""
     from authlib.integrations.httpx_client import OAuth2ClientAuth
 
     if secret is None:
@@ -157,14 +156,14 @@ def _client_auth(client_id: str, secret: str | None, document: dict[str, Any]) -
 
 
 @contextmanager
-def _failures(name: str) -> Iterator[None]:
-    """Turns what Authlib and httpx2 raise into our errors, which repeat nothing of what was sent or answered."""
+def _translate_errors(name: str) -> Iterator[None]:
+    """Translates errors of Authlib and httpx2 into ours, which repeat nothing of the request or the response."""
     from authlib.integrations.base_client import OAuthError
 
     try:
         yield
     except OAuthError as error:
-        code = error.error if error.error in KNOWN_ERRORS else "an error"
+        code = error.error if error.error in SAFE_ERRORS else "an error"
         if code == "invalid_grant":
             raise Unauthenticated(
                 f"{name} refused the authorization code of this sign-in, or it has expired. Start again."

@@ -1,1 +1,1 @@
-"""Access tokens: issued here or by a tenant's identity provider, verified, and the keys they are signed with."""
+"""Access tokens, ours and those of tenants' identity providers: issuing, verification, and signing keys."""

@@ -1,7 +1,7 @@
-"""Access tokens: issued here after a sign-in, and turned into the caller whom they speak for.
+"""Access tokens: issued after a sign-in, and resolved to the principal they belong to.
 
-A token is a claim that is asked about: it is good as long as its sign-in is, which one look-up a second tells. So signing
-out, disabling a user and suspending a tenant end it within that second. Fails closed: without Postgres nobody new gets in.
+A token is valid as long as its sign-in, which is looked up at most once a second: signing out, disabling a user or suspending a
+tenant ends it within a second. Fails closed: without Postgres only cached callers get in.
 """
 
 import time
@@ -10,16 +10,16 @@ from uuid import UUID
 import msgspec
 from joserfc import jwt
 
-from api.auth.principals import IDENTITIES, IDENTITY_S, Principal, principal_of_user
+from api.auth.principals import IDENTITY_TTL_S, MAX_CACHED_IDENTITIES, Principal, principal_of_user
 from api.auth.tokens.external_tokens import ExternalKeys, ExternalTokens
 from api.auth.tokens.jwt_verify import (
     ALGORITHMS,
-    LONGEST_S,
-    REFUSED,
+    INVALID_OR_EXPIRED,
+    MAX_LIFETIME_S,
     Header,
-    is_fit,
+    can_verify,
+    raising_unauthenticated,
     read_token,
-    refusing,
     verify,
 )
 from api.auth.tokens.signing_keys import SigningKeys
@@ -30,14 +30,14 @@ from schema.queries.identity.callers import find_login
 from schema.queries.identity.users import SignInUser
 from schema.ttl_cache import TtlCache
 
-TYPE = "at+jwt"
-TOOLS_S = 3600
-"""How long a token for tools lives: as long as a chat may take."""
+JWT_TYPE = "at+jwt"
+TOOL_TOKEN_LIFETIME_S = 3600
+"""Lifetime of a token for tools: as long as a chat may take."""
 
 
 class OwnClaims(msgspec.Struct, frozen=True):
-    """What we put into our tokens to find the sign-in again. Role and email are in them too, for clients to show; we ask
-    Postgres."""
+    """The claims of our tokens that identify the sign-in. Role and email are in them too, for clients to show; here they are
+    read from Postgres."""
 
     sub: UUID
     tenant_id: UUID
@@ -45,8 +45,8 @@ class OwnClaims(msgspec.Struct, frozen=True):
     aud: str
 
 
-class Tokens:
-    """Issues our tokens and knows whom any token speaks for. `issuer` is our own address, as tokens name it."""
+class AccessTokens:
+    """Issues our tokens, and resolves ours and external ones to principals. `issuer` is our own URL, as tokens name it."""
 
     def __init__(
         self,
@@ -56,27 +56,27 @@ class Tokens:
         *,
         issuer: str,
         audience: str = "headrace",
-        lifetime_s: float = LONGEST_S,
+        lifetime_s: float = MAX_LIFETIME_S,
     ) -> None:
-        if not 1 <= lifetime_s <= LONGEST_S:
-            raise ValueError(f"a token lives {lifetime_s} s; right is 1 to {LONGEST_S}")
+        if not 1 <= lifetime_s <= MAX_LIFETIME_S:
+            raise ValueError(f"lifetime_s must be 1 to {MAX_LIFETIME_S}, not {lifetime_s}")
         self._pool, self._signing = pool, signing
         self._issuer, self._audience, self.lifetime_s = issuer, audience, int(lifetime_s)
-        self._users: TtlCache[tuple[UUID, UUID], SignInUser | None] = TtlCache(IDENTITIES, IDENTITY_S)
-        self.foreign = ExternalTokens(pool, remote_keys)
+        self._users: TtlCache[tuple[UUID, UUID], SignInUser | None] = TtlCache(MAX_CACHED_IDENTITIES, IDENTITY_TTL_S)
+        self.external = ExternalTokens(pool, remote_keys)
 
     async def issue(self, tenant_id: UUID, login_id: UUID, user: SignInUser) -> str:
-        """Return an access token for a sign-in. It lives `lifetime_s`."""
+        """Return an access token for a sign-in, valid for `lifetime_s`."""
         key = await self._signing.current()
         now = int(time.time())
         claims = {"iss": self._issuer, "aud": self._audience, "sub": str(user.id), "tenant_id": str(tenant_id)}
         claims |= {"sid": str(login_id), "role": user.role, "email": user.email, "jti": new_id().hex}
-        header = {"alg": "RS256", "typ": TYPE, "kid": key.kid}
+        header = {"alg": "RS256", "typ": JWT_TYPE, "kid": key.kid}
         return jwt.encode(header, {**claims, "iat": now, "exp": now + self.lifetime_s}, key, algorithms=ALGORITHMS)
 
     async def issue_for_tools(self, principal: Principal, job_id: UUID) -> str:
-        """Return a token that tells a tool's service for whom a job works, for callers who came with an API key. It names no
-        sign-in, so it opens nothing here."""
+        """Return a token that tells the service behind a tool whom a job works for, if the caller used an API key. It names
+        no sign-in, so it is not accepted here."""
         key = await self._signing.current()
         now = int(time.time())
         claims = {
@@ -89,27 +89,27 @@ class Tokens:
             "sub": str(principal.user_id or principal.actor),
             "jti": job_id.hex,
             "iat": now,
-            "exp": now + TOOLS_S,
+            "exp": now + TOOL_TOKEN_LIFETIME_S,
         }
-        header = {"alg": "RS256", "typ": TYPE, "kid": key.kid}
+        header = {"alg": "RS256", "typ": JWT_TYPE, "kid": key.kid}
         return jwt.encode(header, claims, key, algorithms=ALGORITHMS)
 
     async def find_principal(self, token: str) -> Principal:
-        """Return whom a token speaks for. Raises Unauthenticated, always with the same sentence, or Unavailable."""
-        header, issue = read_token(token)
-        if issue.iss == self._issuer:
+        """Return the principal of a token. Raises Unauthenticated, always with the same message, or Unavailable."""
+        header, issuer_claims = read_token(token)
+        if issuer_claims.iss == self._issuer:
             return await self._find_own(token, header)
-        return await self.foreign.find_principal(token, header, issue)
+        return await self.external.find_principal(token, header, issuer_claims)
 
     async def _find_own(self, token: str, header: Header) -> Principal:
         key = await self._signing.find(header.kid)
-        if key is None or header.typ != TYPE or not is_fit(key, header.kid):
-            raise Unauthenticated(REFUSED)
+        if key is None or header.typ != JWT_TYPE or not can_verify(key, header.kid):
+            raise Unauthenticated(INVALID_OR_EXPIRED)
         verified = verify(token, key, issuer=self._issuer, audience=self._audience)
-        with refusing():
+        with raising_unauthenticated():
             claims = msgspec.convert(verified, OwnClaims)
-        place = (claims.tenant_id, claims.sid)
-        user = await self._users.load(place, lambda: find_login(self._pool, *place))
+        login_key = (claims.tenant_id, claims.sid)
+        user = await self._users.load(login_key, lambda: find_login(self._pool, *login_key))
         if user is None or user.id != claims.sub:
-            raise Unauthenticated(REFUSED)
+            raise Unauthenticated(INVALID_OR_EXPIRED)
         return principal_of_user(user, token=token, login_id=claims.sid)

@@ -1,5 +1,5 @@
-"""The public keys of foreign issuers, fetched through the egress guard. Which token is accepted is not settled here: this
-file only says which keys an issuer has, and keeps those that RS256 may be checked with.
+"""The public keys of external issuers, fetched through the egress guard and cached. Only keys that can verify RS256 are
+used. Which tokens are accepted is decided elsewhere.
 """
 
 import time
@@ -21,19 +21,19 @@ MAX_BYTES = 256 * 1024
 TIMEOUT_S = 10.0
 
 KEY_BITS = range(2048, 8192 + 1)
-"""Fewer can be factored (RFC 8725 §3.2); the more there are, the longer each check of a signature takes."""
+"""Shorter keys can be factored (RFC 8725 §3.2); longer ones make each verification slower."""
 
 PUBLIC_FIELDS = ("kty", "n", "e", "kid", "use", "alg")
 
 
 class RemoteKeys:
-    """Key sets and OpenID configurations by their address. Addresses come from our configuration only, never from a
-    token (`jku`, `x5u`). Close it, or use it as a context."""
+    """Key sets and OpenID configurations by URL. URLs come only from registered providers, never from a token (`jku`,
+    `x5u`). Close it, or use it as a context manager."""
 
     def __init__(
         self, policy: EgressPolicy, *, clock: Callable[[], float] = time.monotonic, resolver: Resolver = resolve
     ) -> None:
-        # Keys that came over plain http could be anybody's, so only hosts that an admin allowed may do that.
+        # Keys fetched over plain http could be anybody's, so that is only for hosts that an admin has allowed.
         policy = replace(policy, allow_http=False)
         self._client = open_client(policy, max_bytes=MAX_BYTES, timeout_s=TIMEOUT_S, resolver=resolver)
         self._clock = clock
@@ -47,36 +47,36 @@ class RemoteKeys:
         await self.aclose()
 
     async def aclose(self) -> None:
-        for kept in (*self._key_sets.values(), *self._documents.values()):
-            await kept.aclose()
+        for cached in (*self._key_sets.values(), *self._documents.values()):
+            await cached.aclose()
         await self._client.aclose()
 
     async def get(self, url: str) -> KeySet:
-        """Return the usable keys at `url`; there may be none. Raises EgressFailed when there is no set, nor was one
-        within the last day."""
+        """Return the usable keys at `url`; there may be none. Raises EgressFailed if the set can't be fetched and the last one
+        is older than a day."""
         return await self._key_set(url).get()
 
     async def refetch(self, url: str) -> KeySet:
-        """The same for a token whose `kid` is not in the set: the issuer may have a new key. It is asked at most once
-        a minute, so that made-up `kid`s can't make us flood it."""
+        """Like `get`, for a token whose `kid` is not in the set: the issuer may have a new key. It is asked at most once a
+        minute, so that made-up `kid`s can't flood it."""
         return await self._key_set(url).refetch()
 
     async def discover(self, issuer: str) -> dict[str, Any]:
-        """Return the OpenID configuration of `issuer`, which names itself in it exactly so. Raises EgressFailed."""
-        kept = self._documents.get(issuer)
-        if kept is None:
-            kept = CachedDocument(
+        """Return the OpenID configuration of `issuer`. Raises EgressFailed if it can't be fetched or names another issuer."""
+        cached = self._documents.get(issuer)
+        if cached is None:
+            cached = CachedDocument(
                 f"The OpenID configuration of {_host(issuer)}", lambda: self._read_document(issuer), self._clock
             )
-            self._documents[issuer] = kept
-        return await kept.get()
+            self._documents[issuer] = cached
+        return await cached.get()
 
     def _key_set(self, url: str) -> CachedDocument[KeySet]:
-        kept = self._key_sets.get(url)
-        if kept is None:
-            kept = CachedDocument(f"The key set of {_host(url)}", lambda: self._read_keys(url), self._clock)
-            self._key_sets[url] = kept
-        return kept
+        cached = self._key_sets.get(url)
+        if cached is None:
+            cached = CachedDocument(f"The key set of {_host(url)}", lambda: self._read_keys(url), self._clock)
+            self._key_sets[url] = cached
+        return cached
 
     async def _read_keys(self, url: str) -> KeySet:
         return usable_keys(await fetch_json(self._client, url), _host(url))
@@ -91,8 +91,8 @@ class RemoteKeys:
 
 
 def usable_keys(document: Any, host: str) -> KeySet:
-    """Return the RSA keys of a JSON Web Key Set that may check signatures; one that is wrong does not spoil the others.
-    Raises EgressFailed when the document is no set."""
+    """Return the RSA keys of a JSON Web Key Set that can verify signatures; unusable ones are skipped. Raises EgressFailed if
+    the document is not a key set."""
     keys = document.get("keys") if isinstance(document, dict) else None
     if not isinstance(keys, list) or len(keys) > MAX_KEYS:
         raise EgressFailed(f"{host} did not return a JSON Web Key Set of at most {MAX_KEYS} keys.")
@@ -100,18 +100,18 @@ def usable_keys(document: Any, host: str) -> KeySet:
 
 
 def _usable_key(fields: Any) -> RSAKey | None:
-    if not isinstance(fields, dict) or fields.get("kty") != "RSA" or not _is_for_checking(fields):
+    if not isinstance(fields, dict) or fields.get("kty") != "RSA" or not _may_verify(fields):
         return None
     public = {name: fields[name] for name in PUBLIC_FIELDS if name in fields}
     try:
-        # Looked at first: joserfc only warns of a short key.
+        # Checked here because joserfc only warns about short keys.
         bits = int.from_bytes(urlsafe_b64decode(str(public["n"]).encode())).bit_length()
         return RSAKey.import_key(public) if bits in KEY_BITS else None
     except (JoseError, KeyError, ValueError, TypeError):
         return None
 
 
-def _is_for_checking(fields: dict[str, Any]) -> bool:
+def _may_verify(fields: dict[str, Any]) -> bool:
     operations = fields.get("key_ops", ["verify"])
     return fields.get("use", "sig") == "sig" and isinstance(operations, list) and "verify" in operations
 

@@ -1,8 +1,8 @@
-"""What every token must be, whoever issued it (RFC 8725): size, header, signature, times. Who the token speaks for is settled
-by `tokens.py` for ours and by `foreign.py` for those of identity providers.
+"""Checks of every token, whoever issued it (RFC 8725): size, header, signature, times. `access_tokens.py` and
+`external_tokens.py` find the user it belongs to.
 
-joserfc checks signatures and refuses `none` and keys of another kind; it does not look at `typ`, takes a list for a claim
-that should be one value, and checks claims only when told to.
+joserfc verifies signatures and refuses `none` and keys of the wrong type. It does not check `typ`, accepts a list for a claim
+that should be a single value, and validates claims only if asked.
 """
 
 import base64
@@ -20,20 +20,20 @@ from schema.errors import Unauthenticated
 
 MAX_BYTES = 8192
 LEEWAY_S = 30
-LONGEST_S = 24 * 3600
+MAX_LIFETIME_S = 24 * 3600
 ALGORITHMS = ["RS256"]
-LEAST_BITS = 2048
+MIN_KEY_BITS = 2048
 
-REFUSED = (
+INVALID_OR_EXPIRED = (
     "The access token is invalid or has expired. Sign in again with POST /api/auth/login or at your identity provider, and "
     "send the new access token as `Authorization: Bearer …`."
 )
 
 
 class Header(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """All that a header may hold. `crit`, `b64` and keys that the token brings along (`jwk`, `jku`, `x5u`, `x5c`) are
-    refused because they are not here; the thumbprints, which some issuers send, are not used. Okta and Cognito send no
-    `typ`; our own tokens always have one, which `tokens.py` insists on."""
+    """All fields that a header may have. `crit`, `b64` and keys inside the token (`jwk`, `jku`, `x5u`, `x5c`) are refused
+    because they are not listed. Thumbprints, which some issuers send, are ignored. Okta and Cognito send no `typ`; ours
+    always have one, which `access_tokens.py` requires."""
 
     alg: Literal["RS256"]
     kid: Annotated[str, Meta(min_length=1, max_length=200)]
@@ -42,8 +42,8 @@ class Header(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     x5t_s256: str | None = msgspec.field(default=None, name="x5t#S256")
 
 
-class Issue(msgspec.Struct, frozen=True):
-    """Who says that they issued the token, and for whom: read before the signature is checked, to find the key."""
+class IssuerClaims(msgspec.Struct, frozen=True):
+    """The claimed issuer and audience, read before the signature is verified in order to find the key."""
 
     iss: Annotated[str, Meta(min_length=1, max_length=500)]
     aud: str | list[str]
@@ -53,35 +53,35 @@ class Issue(msgspec.Struct, frozen=True):
         return [self.aud] if isinstance(self.aud, str) else self.aud
 
 
-class Times(msgspec.Struct, frozen=True):
-    """From when to when a token is good, in seconds since 1970."""
+class Lifetime(msgspec.Struct, frozen=True):
+    """When a token was issued and when it expires, in seconds since 1970."""
 
     iat: float
     exp: float
 
 
 @contextmanager
-def refusing() -> Iterator[None]:
-    """Whatever is wrong with a token, who sent it hears the same sentence."""
+def raising_unauthenticated() -> Iterator[None]:
+    """Turns whatever is wrong with a token into Unauthenticated, always with the same message."""
     try:
         yield
     except (JoseError, ValueError, RecursionError) as error:
-        raise Unauthenticated(REFUSED) from error
+        raise Unauthenticated(INVALID_OR_EXPIRED) from error
 
 
-def read_token(token: str) -> tuple[Header, Issue]:
-    """Return what a token says of itself; nothing of it is proven yet. Raises Unauthenticated."""
-    with refusing():
+def read_token(token: str) -> tuple[Header, IssuerClaims]:
+    """Return the header and issuer of a token, unverified. Raises Unauthenticated."""
+    with raising_unauthenticated():
         parts = token.split(".")
         if len(token) > MAX_BYTES or len(parts) != 3 or not token.isascii():
             raise ValueError("not a token")
         header = msgspec.json.decode(_decode(parts[0]), type=Header)
-        return header, msgspec.json.decode(_decode(parts[1]), type=Issue)
+        return header, msgspec.json.decode(_decode(parts[1]), type=IssuerClaims)
 
 
 def verify(token: str, key: RSAKey, *, issuer: str, audience: str) -> dict[str, Any]:
-    """Return the claims of a token that `key` signed, that is good now and for a day at most. Raises Unauthenticated."""
-    rules = jwt.JWTClaimsRegistry(
+    """Return the claims of a token if `key` signed it and it is valid now, for a day at most. Raises Unauthenticated."""
+    registry = jwt.JWTClaimsRegistry(
         leeway=LEEWAY_S,
         iss={"essential": True, "value": issuer},
         aud={"essential": True, "value": audience},
@@ -89,21 +89,21 @@ def verify(token: str, key: RSAKey, *, issuer: str, audience: str) -> dict[str, 
         exp={"essential": True},
         iat={"essential": True},
     )
-    with refusing():
+    with raising_unauthenticated():
         claims = jwt.decode(token, key, algorithms=ALGORITHMS).claims
-        rules.validate(claims)
-        times = msgspec.convert(claims, Times)
-        if not 0 < times.exp - times.iat <= LONGEST_S:
-            raise ValueError("good for longer than a day")
+        registry.validate(claims)
+        lifetime = msgspec.convert(claims, Lifetime)
+        if not 0 < lifetime.exp - lifetime.iat <= MAX_LIFETIME_S:
+            raise ValueError("valid for longer than a day")
         return claims
 
 
-def is_fit(key: Key, kid: str) -> bool:
-    """Whether a key may check the signature of a token that names `kid`."""
+def can_verify(key: Key, kid: str) -> bool:
+    """Whether a key can verify a token with this `kid`."""
     if key.kid != kid or not isinstance(key, RSAKey):
         return False
-    meant = key.get("use") in (None, "sig") and key.get("alg") in (None, *ALGORITHMS)
-    return meant and key.raw_value.key_size >= LEAST_BITS
+    for_signatures = key.get("use") in (None, "sig") and key.get("alg") in (None, *ALGORITHMS)
+    return for_signatures and key.raw_value.key_size >= MIN_KEY_BITS
 
 
 def _decode(part: str) -> bytes:

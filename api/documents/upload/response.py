@@ -122,7 +122,7 @@ def all_refused(request: JsonRequest, refused: Sequence[Refusal]) -> Response[Pr
         title=HTTPStatus(status).phrase,
         status=status,
         detail=masked(said),
-        instance=masked(request.scope.get("asked_path", request.scope["path"])),
+        instance=masked(request.scope.get("original_path", request.scope["path"])),
         code=code,
         request_id=request.request_id,
         errors=[FieldErrorOut(masked(one.name), masked(one.message)) for one in refused],

@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from joserfc import jwt
 from joserfc.jwk import RSAKey
 
-from api.auth.tokens.access_tokens import Tokens
+from api.auth.tokens.access_tokens import AccessTokens
 from api.auth.tokens.signing_keys import SigningKeys, rotate_signing_key
 from schema.db import tenant_tx
 from schema.errors import Unauthenticated
@@ -214,13 +214,13 @@ async def test_a_rotated_key_is_published_before_it_signs_and_the_old_one_still_
     rotation = await rotate_signing_key(database_url, VAULT)
     after = SigningKeys(core.pool, VAULT)
     assert before.kid == (await after.current()).kid
-    assert {before.kid, str(rotation.kid)} <= {key["kid"] for key in (await after.public_set())["keys"]}
+    assert {before.kid, str(rotation.kid)} <= {key["kid"] for key in (await after.public_jwks())["keys"]}
     assert (600, 600 + DAY) == (rotation.signs_in.total_seconds(), rotation.retire_in.total_seconds())
 
 
 async def test_a_key_that_got_known_is_worthless_at_once(core: JobCore, database_url: str) -> None:
     before = await SigningKeys(core.pool, VAULT).current()
-    rotation = await rotate_signing_key(database_url, VAULT, at_once=True)
+    rotation = await rotate_signing_key(database_url, VAULT, immediately=True)
     after = SigningKeys(core.pool, VAULT)
     assert str(rotation.kid) == (await after.current()).kid
     assert await after.find(str(before.kid)) is None
@@ -251,12 +251,12 @@ async def test_an_old_key_can_not_be_retired_by_a_process_that_serves(core: JobC
 
 
 def test_a_token_lives_a_day_at_most() -> None:
-    with pytest.raises(ValueError, match="right is 1 to 86400"):
-        Tokens(None, None, None, issuer="x", lifetime_s=DAY + 1)
+    with pytest.raises(ValueError, match="must be 1 to 86400"):
+        AccessTokens(None, None, None, issuer="x", lifetime_s=DAY + 1)
 
 
 async def test_what_is_refused_is_not_repeated(core: JobCore) -> None:
-    tokens = Tokens(core.pool, SigningKeys(core.pool, VAULT), Issuer(), issuer="https://here.example.com")
+    tokens = AccessTokens(core.pool, SigningKeys(core.pool, VAULT), Issuer(), issuer="https://here.example.com")
     with pytest.raises(Unauthenticated) as refused:
         await tokens.find_principal("eyJhbGciOiJub25lIn0.eyJzZWNyZXQiOiAxfQ.")
     assert "eyJ" not in str(refused.value)

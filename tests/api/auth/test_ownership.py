@@ -43,7 +43,7 @@ async def test_lists_hold_what_is_ones_own(
     assert ({job}, {session}) == await seen(ada)
     assert ({of_bob[0]}, {of_bob[1]}) == await seen(bob)
     assert ({job, of_bob[0]}, {session, of_bob[1]}) == await seen(owner)
-    assert await seen(owner) == await seen(dict(api.http.headers))
+    assert await seen(owner) == await seen(dict(api.headers))
 
 
 @pytest.mark.parametrize(

@@ -6,9 +6,9 @@ import pytest
 from argon2 import PasswordHasher
 
 from api.auth.passwords import (
-    AT_ONCE,
-    NOBODYS,
-    WAITING,
+    DUMMY_HASH,
+    MAX_CONCURRENT,
+    MAX_WAITING,
     Passwords,
     check_password,
     hash_password,
@@ -32,7 +32,7 @@ def test_only_the_right_password_is_right() -> None:
 
 
 def test_nobodys_password_is_never_right_and_costs_as_much_as_anybodys() -> None:
-    assert not is_outdated(NOBODYS)
+    assert not is_outdated(DUMMY_HASH)
     assert not verify_password(None, "")
     assert not verify_password(None, PASSWORD)
 
@@ -80,8 +80,8 @@ async def test_the_loop_goes_on_while_passwords_are_checked() -> None:
 
 async def test_more_than_a_client_waits_for_is_refused_at_once() -> None:
     passwords = Passwords()
-    asked = [asyncio.ensure_future(passwords.verify(None, PASSWORD)) for _ in range(WAITING + 5)]
+    asked = [asyncio.ensure_future(passwords.verify(None, PASSWORD)) for _ in range(MAX_WAITING + 5)]
     answers = await asyncio.gather(*asked, return_exceptions=True)
     assert 5 == sum(isinstance(answer, Unavailable) for answer in answers)
-    assert AT_ONCE == 2
+    assert MAX_CONCURRENT == 2
     passwords.close()

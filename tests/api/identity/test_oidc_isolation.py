@@ -7,7 +7,7 @@ import httpx
 import pytest
 
 from api.app import create_app
-from api.auth.login_throttle import PER_ADDRESS
+from api.auth.login_throttle import MAX_ADDRESS_FAILURES
 from api.settings import ApiSettings
 from tests.api.browser import Browser, register
 from tests.api.conftest import serving
@@ -159,9 +159,9 @@ async def test_who_fails_too_often_is_not_listened_to(
 ) -> None:
     register(database_url, tenant, provider)
     path = f"/api/auth/oidc/{tenant.slug}/idp/callback?state="
-    statuses = [(await browser.get(f"{path}{number}")).status_code for number in range(PER_ADDRESS + 2)]
-    assert [401] * PER_ADDRESS + [429, 429] == statuses
-    assert PER_ADDRESS == len(reasons(database_url, tenant))
+    statuses = [(await browser.get(f"{path}{number}")).status_code for number in range(MAX_ADDRESS_FAILURES + 2)]
+    assert [401] * MAX_ADDRESS_FAILURES + [429, 429] == statuses
+    assert MAX_ADDRESS_FAILURES == len(reasons(database_url, tenant))
 
 
 async def test_people_sign_in_while_redis_is_away(

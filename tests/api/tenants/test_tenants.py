@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from api.app import create_app
-from api.auth.slugs import RESERVED
+from api.auth.slugs import RESERVED_SLUGS
 from api.auth.tenant_scope import SLUG
 from api.http.paging import write_cursor
 from api.settings import ApiSettings
@@ -271,7 +271,7 @@ async def test_of_two_who_make_the_same_tenant_one_is_told(admin: httpx.AsyncCli
 def test_no_tenant_can_be_called_like_a_path_of_ours(settings: ApiSettings) -> None:
     paths = {route.path for route in create_app(settings).routes}
     heads = {part for path in paths for part in path.removeprefix("/api").split("/")[1:2]}
-    assert set() == {head for head in heads if SLUG.fullmatch(head)} - RESERVED
+    assert set() == {head for head in heads if SLUG.fullmatch(head)} - RESERVED_SLUGS
 
 
 async def test_a_key_of_one_tenant_sees_nothing_of_another(
