@@ -186,7 +186,7 @@ async def _erase(resources: Resources, principal: Principal, user_id: UUID, conf
         core.pool, tenant_id, user_id
     ):  # again: the sweeper may have joined rows of usage
         counts.update({table: rows for table, rows in erased.items() if table != "jobs"})
-    await LoginThrottle(core.redis, tenant_id, f"{principal.tenant.slug} {user.email}", None).succeeded()
+    await LoginThrottle(core.redis, tenant_id, f"{principal.tenant.slug} {user.email}", None).reset()
     async with tenant_tx(core.pool, tenant_id) as db:
         if await users.delete_user(db, tenant_id, user_id):
             await record(db, principal, tenant_id, "user.erased", f"user:{user_id}", dict(counts))

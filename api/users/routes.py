@@ -279,11 +279,11 @@ async def _require_password(resources: Resources, principal: Principal, password
         raise Forbidden("You sign in through an identity provider. Change your password there.")
     who = f"{principal.tenant.slug} {row.email}"
     throttle = LoginThrottle(resources.core.redis, tenant_id, who, principal.address)
-    await throttle.enter()
+    await throttle.count_attempt()
     if await resources.passwords.verify(row.password_hash, password):
-        await throttle.succeeded()
+        await throttle.reset()
         return row
-    await throttle.failed()
+    await throttle.record_failure()
     about = {"result": "denied", "address": principal.address, "request_id": principal.request_id}
     async with tenant_tx(resources.core.pool, tenant_id) as db:
         await add_audit(
