@@ -131,7 +131,7 @@ async def _open_embedding(
         embedder,
         providers.get,
         retry_delay_s=retry_delay_s if bulk else None,
-        most_chars=BULK_CHARS if bulk else None,
+        max_chars=BULK_CHARS if bulk else None,
     )
     stack.push_async_callback(embedders.aclose)
     reranker = CrossEncoder(settings.reranker) if settings.reranker else None

@@ -23,11 +23,11 @@ from api.http.errors import PROVIDER_FAILURES, problems
 from api.jobs.submit import reserve
 from api.openapi.operations import described
 from api.resources import AppResources, Resources
-from graphs.embeddings.hosted import unit
+from graphs.embeddings.hosted import normalise
 from graphs.embeddings.minilm import DIMENSIONS, MODEL, SPACE
-from graphs.embeddings.purposes import may_be_shortened
+from graphs.embeddings.purposes import can_truncate
 from graphs.embeddings.registry import DEFAULT, is_local
-from graphs.embeddings.texts import LONGEST
+from graphs.embeddings.texts import MAX_CHARS
 from graphs.providers.settings import AUTO
 from graphs.providers.tokens import estimate_tokens
 from schema.errors import InputError, Unavailable
@@ -45,7 +45,7 @@ LOCAL = f"{DEFAULT}/{MODEL}"
 NAMES = {MODEL, LOCAL, DEFAULT, f"sentence-transformers/{MODEL}", SPACE}
 """What the local model may be called."""
 
-Text = Annotated[str, Meta(min_length=1, max_length=LONGEST)]
+Text = Annotated[str, Meta(min_length=1, max_length=MAX_CHARS)]
 
 
 class EmbeddingIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -192,7 +192,7 @@ async def _reserved(resources: Resources, principal: Principal, model: str, toke
 
 def _refuse_dimensions(model: str, dimensions: int | None) -> None:
     """Refuse before anything is spent what could only be answered with half a vector."""
-    if dimensions is None or may_be_shortened(model) or (model == DEFAULT and dimensions == DIMENSIONS):
+    if dimensions is None or can_truncate(model) or (model == DEFAULT and dimensions == DIMENSIONS):
         return
     said = (
         f"The vectors of this model have {DIMENSIONS} dimensions"
@@ -209,7 +209,7 @@ def _cut(vector: list[float], dimensions: int | None) -> list[float]:
         raise InputError(
             f"dimensions must not exceed {len(vector)}, the length of this model's vectors.", field="dimensions"
         )
-    return unit(vector[:dimensions]) or vector[:dimensions]
+    return normalise(vector[:dimensions]) or vector[:dimensions]
 
 
 def _told(vector: list[float], wanted: EmbeddingIn) -> list[float] | str:

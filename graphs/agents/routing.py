@@ -35,7 +35,7 @@ async def route(state: AgentState, runtime: Runtime[AgentRun]) -> AgentState:
 
     likely = bool(found.best) and found.best[0].score >= LIKELY_SCORE
     fallback = NONE if state.get("graph") == "auto" and not likely else None
-    found = await clarify.ask_model(text, found, candidates(run), call, model="", context=context, otherwise=fallback)
+    found = await clarify.ask_model(text, found, candidates(run), call, model="", context=context, fallback=fallback)
     update: AgentState = add_usage(state, replies[0]) if replies else {}
     if found.clarify is not None and found.agent is None:
         emitter.emit_text(found.clarify)

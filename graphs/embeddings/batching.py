@@ -1,12 +1,12 @@
-"""Texts of many callers in few calls: whatever has come while one call runs goes into the next.
+"""Batches the texts of many callers: whatever arrives while one call runs goes into the next.
 
     lane a: ▒▒▒▒▒▒▒▒▒▒▒▒ ┐
     lane b: ▒            ├─ one text of each lane in turn ─▶ [a b c a c a c …] ─▶ one call ─▶ each vector to its caller
     lane c: ▒▒▒▒         ┘
 
-Natural batching, as in the relay: nobody waits for a batch to fill. A lane is whoever shares alike (a tenant, a job): one
-with 10,000 texts delays another's question by the call that runs now, and no more. Per process, in memory only: callers
-wait for their vectors, and what waits is theirs.
+Natural batching, as in the relay: nobody waits for a batch to fill. Lanes (a tenant, a job) share equally: one with 10,000
+texts delays another's question by the call that is running, and no more. Per process and in memory: if it dies, so do the
+callers that wait.
 """
 
 import asyncio
@@ -19,20 +19,20 @@ from graphs.embeddings.minilm import BATCH_TOKENS
 from graphs.embeddings.purposes import Purpose
 from graphs.embeddings.registry import OpenEmbedder
 
-LOCAL_TEXTS = 16
-LOCAL_CHARS = BATCH_TOKENS * 5
-"""On this machine a call is kept to about a tenth of a second, so that a question gets in: two or three chunks. More at
-once would not be faster (`minilm.BATCH_TOKENS`)."""
-UNLIKE, SHORT = 4, 200
-"""A local call holds no text that is so many times as long or short as the others, so that a question does not wait for
-the chunks beside it; texts of up to SHORT characters are alike."""
-HOSTED_PARALLEL = 4
+LOCAL_BATCH_TEXTS = 16
+LOCAL_BATCH_CHARS = BATCH_TOKENS * 5
+"""A local call takes at most about a tenth of a second, two or three chunks, so that questions get in between. Larger ones
+would not be faster (`minilm.BATCH_TOKENS`)."""
+MAX_LENGTH_RATIO, SHORT_TEXT_CHARS = 4, 200
+"""A local call has no texts whose lengths differ by more than this ratio, so that a question doesn't wait for chunks in its
+batch. Texts of up to SHORT_TEXT_CHARS count as equally long."""
+HOSTED_CONCURRENCY = 4
 
 
 @dataclass(slots=True, eq=False)
 class _Call:
-    """One caller: its texts, in the order of their lengths (what is padded least is fastest), the next to be sent, and the
-    vectors that are there."""
+    """One caller: its texts, sent in the order of their lengths (less padding is faster), the next one to send, and the
+    vectors so far."""
 
     lane: str
     texts: Sequence[str]
@@ -45,12 +45,12 @@ class _Call:
 
     def __post_init__(self) -> None:
         self.vectors, self.missing = [[] for _ in self.texts], len(self.texts)
-        self.order = sorted(range(len(self.texts)), key=lambda place: len(self.texts[place]))
+        self.order = sorted(range(len(self.texts)), key=lambda index: len(self.texts[index]))
 
-    def take(self, places: Sequence[int], vectors: Sequence[list[float]]) -> None:
-        for place, vector in zip(places, vectors, strict=True):
-            self.vectors[place] = vector
-        self.missing -= len(places)
+    def receive(self, indices: Sequence[int], vectors: Sequence[list[float]]) -> None:
+        for index, vector in zip(indices, vectors, strict=True):
+            self.vectors[index] = vector
+        self.missing -= len(indices)
         if not self.missing and not self.done.done():
             self.done.set_result(None)
 
@@ -60,70 +60,70 @@ class _Call:
 
 
 _Batch = dict[_Call, list[int]]
-"""Callers, and which of their texts are in a batch."""
+"""Callers, and the indices of their texts in the batch."""
 
 
 class Batcher:
-    """One embedder for all callers of an event loop. `parallel` is how many calls run at once.
+    """One embedder for all callers of an event loop. `concurrency` is how many calls run at once.
 
-    `most_texts` and `most_chars` bound one call; a longer text has a call of its own. By default few for engines that run
-    here, more for a provider.
+    `max_texts` and `max_chars` limit one call; a longer text gets a call of its own. The defaults are small for local
+    engines, larger for providers.
     """
 
     def __init__(
         self,
         embedder: OpenEmbedder,
         *,
-        most_texts: int | None = None,
-        most_chars: int | None = None,
-        parallel: int | None = None,
+        max_texts: int | None = None,
+        max_chars: int | None = None,
+        concurrency: int | None = None,
     ) -> None:
         self.embedder = embedder
-        self._most_texts = most_texts or (hosted.MOST_TEXTS if embedder.hosted else LOCAL_TEXTS)
-        self._most_chars = most_chars or (hosted.MOST_CHARS if embedder.hosted else LOCAL_CHARS)
-        self._parallel = parallel or (HOSTED_PARALLEL if embedder.hosted else 1)
+        self._max_texts = max_texts or (hosted.MAX_TEXTS if embedder.hosted else LOCAL_BATCH_TEXTS)
+        self._max_chars = max_chars or (hosted.MAX_CHARS if embedder.hosted else LOCAL_BATCH_CHARS)
+        self._concurrency = concurrency or (HOSTED_CONCURRENCY if embedder.hosted else 1)
         self._lanes: dict[str, deque[_Call]] = {}
-        self._turns: deque[str] = deque()
-        self._open: set[_Call] = set()
-        self._workers: set[asyncio.Task[None]] = set()
-        self._working = 0
+        self._lane_order: deque[str] = deque()
+        self._pending: set[_Call] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._running = 0
 
     async def embed(self, texts: Sequence[str], *, lane: str = "", purpose: Purpose = "query") -> list[list[float]]:
-        """As `OpenEmbedder.embed`. A call that fails is made again for each of its callers alone, and whoever fails then
-        gets the error, for all of its texts; one that is cancelled takes its waiting texts with it."""
+        """As `OpenEmbedder.embed`. A failed call is retried for each of its callers alone; a caller that fails again gets the
+        error. A cancelled caller's waiting texts are dropped."""
         if not texts:
             return []
         call = _Call(lane, texts, purpose, asyncio.get_running_loop().create_future())
-        self._enter(call)
+        self._enqueue(call)
         try:
             await call.done
         finally:
-            self._open.discard(call)
-            self._leave(call)
+            self._pending.discard(call)
+            self._dequeue(call)
         return call.vectors
 
     async def aclose(self) -> None:
-        """Stop what runs. Whoever still waits is cancelled."""
-        for call in self._open:
+        """Stop running calls and cancel waiting callers."""
+        for call in self._pending:
             call.done.cancel()
-        for worker in self._workers:
-            worker.cancel()
-        await asyncio.gather(*self._workers, return_exceptions=True)
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    def _enter(self, call: _Call) -> None:
+    def _enqueue(self, call: _Call) -> None:
         if call.lane not in self._lanes:
             self._lanes[call.lane] = deque()
-            self._turns.append(call.lane)
+            self._lane_order.append(call.lane)
         self._lanes[call.lane].append(call)
-        self._open.add(call)
-        if self._working < self._parallel:
-            self._working += 1
-            worker = asyncio.get_running_loop().create_task(self._work(), name="embedding-batches")
-            self._workers.add(worker)
-            worker.add_done_callback(self._workers.discard)
+        self._pending.add(call)
+        if self._running < self._concurrency:
+            self._running += 1
+            task = asyncio.get_running_loop().create_task(self._work(), name="embedding-batches")
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
 
-    def _leave(self, call: _Call) -> None:
-        """Take a caller out of its lane, if texts of it still wait there, and a lane that is empty out of the turns."""
+    def _dequeue(self, call: _Call) -> None:
+        """Remove a caller from its lane, and the lane if it is empty."""
         waiting = self._lanes.get(call.lane)
         if waiting is None:
             return
@@ -131,61 +131,61 @@ class Batcher:
             waiting.remove(call)
         if not waiting:
             del self._lanes[call.lane]
-            self._turns.remove(call.lane)
+            self._lane_order.remove(call.lane)
 
     async def _work(self) -> None:
         try:
-            while batch := self._gather():
+            while batch := self._next_batch():
                 await self._embed(batch)
         finally:
-            self._working -= 1
+            self._running -= 1
 
-    def _gather(self) -> _Batch:
-        """Take one text of each lane in turn until a call is full."""
+    def _next_batch(self) -> _Batch:
+        """Take one text from each lane in turn until the batch is full."""
         batch: _Batch = {}
         texts = chars = 0
-        while self._turns and texts < self._most_texts:
-            call = self._lanes[self._turns[0]][0]
-            place = call.order[call.next]
-            length = len(call.texts[place])
-            if texts and (chars + length > self._most_chars or self._unlike(chars // texts, length)):
+        while self._lane_order and texts < self._max_texts:
+            call = self._lanes[self._lane_order[0]][0]
+            index = call.order[call.next]
+            length = len(call.texts[index])
+            if texts and (chars + length > self._max_chars or self._differs_in_length(chars // texts, length)):
                 break
-            self._turns.rotate(-1)
-            batch.setdefault(call, []).append(place)
+            self._lane_order.rotate(-1)
+            batch.setdefault(call, []).append(index)
             texts, chars, call.next = texts + 1, chars + length, call.next + 1
             if call.next == len(call.texts):
-                self._leave(call)
+                self._dequeue(call)
         return batch
 
-    def _unlike(self, usual: int, length: int) -> bool:
-        short, long = sorted((usual, length))
-        return not self.embedder.hosted and long > UNLIKE * max(short, SHORT)
+    def _differs_in_length(self, typical: int, length: int) -> bool:
+        short, long = sorted((typical, length))
+        return not self.embedder.hosted and long > MAX_LENGTH_RATIO * max(short, SHORT_TEXT_CHARS)
 
     async def _embed(self, batch: _Batch) -> None:
         try:
             await self._send(batch)
-        except Exception as error:  # noqa: BLE001 -- it is handed to whom it concerns
+        except Exception as error:  # noqa: BLE001 -- it is passed to the caller
             if len(batch) == 1:
                 self._fail(next(iter(batch)), error)
                 return
-            for call, places in batch.items():
-                await self._send_alone(call, places)
+            for call, indices in batch.items():
+                await self._send_alone(call, indices)
 
-    async def _send_alone(self, call: _Call, places: list[int]) -> None:
+    async def _send_alone(self, call: _Call, indices: list[int]) -> None:
         if call.done.done():
             return
         try:
-            await self._send({call: places})
-        except Exception as error:  # noqa: BLE001 -- it is handed to whom it concerns
+            await self._send({call: indices})
+        except Exception as error:  # noqa: BLE001 -- it is passed to the caller
             self._fail(call, error)
 
     async def _send(self, batch: _Batch) -> None:
         prepare = self.embedder.prepare
-        texts = [prepare(call.texts[place], call.purpose) for call, places in batch.items() for place in places]
+        texts = [prepare(call.texts[index], call.purpose) for call, indices in batch.items() for index in indices]
         vectors = iter(await self.embedder.embed_prepared(texts))
-        for call, places in batch.items():
-            call.take(places, [next(vectors) for _ in places])
+        for call, indices in batch.items():
+            call.receive(indices, [next(vectors) for _ in indices])
 
     def _fail(self, call: _Call, error: Exception) -> None:
         call.fail(error)
-        self._leave(call)
+        self._dequeue(call)

@@ -1,6 +1,6 @@
-"""The weights of a small BERT, as `onnx_bert.py` runs it.
+"""The weights of a small BERT for `onnx_bert.py`.
 
-They are mapped from the safetensors file, not read: worker processes on one machine share its pages.
+They are memory-mapped from the safetensors file, so worker processes on one machine share the pages.
 """
 
 import json
@@ -17,7 +17,7 @@ _TYPES = {"F32": np.dtype("<f4"), "I64": np.dtype("<i8")}
 
 @dataclass(frozen=True, slots=True)
 class Layer:
-    """One encoder layer. Weights lie as (out, in), the way torch saves them; `qkv` is query, key and value in one."""
+    """One encoder layer. Weights are (out, in), as torch saves them; `qkv` is query, key and value concatenated."""
 
     qkv: Array
     qkv_bias: Array
@@ -33,7 +33,7 @@ class Layer:
 
 @dataclass(frozen=True, slots=True)
 class Bert:
-    """The weights of a model, and how many heads its attention has."""
+    """The weights of a model, and its number of attention heads."""
 
     words: Array
     positions: Array
@@ -59,7 +59,7 @@ def load_bert(folder: Path) -> Bert:
 
 
 def map_tensors(path: Path) -> dict[str, Any]:
-    """The tensors of a safetensors file as views of the mapped file: 8 bytes of length, a JSON header, the data."""
+    """Return the tensors of a safetensors file (8 bytes of length, a JSON header, the data) as views of the mapped file."""
     with path.open("rb") as file:
         length = int.from_bytes(file.read(8), "little")
         header = json.loads(file.read(length))

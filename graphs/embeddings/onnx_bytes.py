@@ -1,7 +1,7 @@
-"""ONNX files as bytes: as much of the format as a graph needs whose weights come from elsewhere.
+"""Encodes ONNX files: the part of the format that a graph with external weights needs.
 
-ONNX is one protobuf message, and the runtime reads it from memory, so neither the package `onnx` (18 MB) nor protobuf is
-needed to say a few dozen nodes. Numbers of fields and types are those of `onnx.proto3` of the ONNX project.
+ONNX is one protobuf message that the runtime reads from memory, so a few dozen nodes need neither the package `onnx` (18 MB)
+nor protobuf. Field numbers and types are those of the ONNX project's `onnx.proto3`.
 """
 
 import struct
@@ -9,20 +9,20 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 FLOAT, INT32, INT64 = 1, 6, 7
-"""Kinds of tensors (`TensorProto.DataType`)."""
+"""Tensor types (`TensorProto.DataType`)."""
 MICROSOFT = "com.microsoft"
-"""The domain of the fused operators that onnxruntime brings (its `docs/ContribOperators.md`)."""
+"""The domain of onnxruntime's fused operators (its `docs/ContribOperators.md`)."""
 
 IR_VERSION, OPSET, MICROSOFT_OPSET = 8, 17, 1
 _EXTERNAL = 1
 
 Size = int | str
-"""The length of a dimension, or a name for one that is known only when it runs."""
+"""The length of a dimension, or a name for one that is only known at run time."""
 
 
 @dataclass(frozen=True, slots=True)
 class Tensor:
-    """A value by name: its kind and its shape."""
+    """A named value: its type and its shape."""
 
     name: str
     kind: int
@@ -31,8 +31,8 @@ class Tensor:
 
 @dataclass(frozen=True, slots=True)
 class Graph:
-    """Nodes in the order in which they run. `weights` are given to the session by name (external data in ONNX's words);
-    `constants` are vectors of int64 that stand in the file."""
+    """Nodes in the order in which they run. `weights` are shapes of external data that the session is given by name;
+    `constants` are int64 vectors inside the file."""
 
     inputs: Sequence[Tensor]
     outputs: Sequence[Tensor]
@@ -44,30 +44,30 @@ class Graph:
 def node(
     op: str, inputs: Sequence[str], output: str, *, domain: str = "", options: Mapping[str, float] | None = None
 ) -> bytes:
-    """One step of a graph: `output` = op(inputs)."""
-    said = [_text(1, name) for name in inputs]
-    said += [_text(2, output), _text(4, op), *(_part(5, _option(*item)) for item in (options or {}).items())]
-    return b"".join(said) + (_text(7, domain) if domain else b"")
+    """Encode a node: `output` = op(inputs)."""
+    parts = [_text(1, name) for name in inputs]
+    parts += [_text(2, output), _text(4, op), *(_part(5, _attribute(*item)) for item in (options or {}).items())]
+    return b"".join(parts) + (_text(7, domain) if domain else b"")
 
 
 def model(graph: Graph) -> bytes:
-    """The whole file. The runtime checks it when it is opened."""
-    said = [_part(1, one) for one in graph.nodes]
-    said.append(_text(2, "graph"))
-    said += [_part(5, _weight(name, shape)) for name, shape in graph.weights.items()]
-    said += [_part(5, _constant(name, values)) for name, values in graph.constants.items()]
-    said += [_part(11, _value(one)) for one in graph.inputs]
-    said += [_part(12, _value(one)) for one in graph.outputs]
+    """Encode the whole file. The runtime validates it on opening."""
+    parts = [_part(1, item) for item in graph.nodes]
+    parts.append(_text(2, "graph"))
+    parts += [_part(5, _weight(name, shape)) for name, shape in graph.weights.items()]
+    parts += [_part(5, _constant(name, values)) for name, values in graph.constants.items()]
+    parts += [_part(11, _value(item)) for item in graph.inputs]
+    parts += [_part(12, _value(item)) for item in graph.outputs]
     opsets = _number(2, OPSET), _text(1, MICROSOFT) + _number(2, MICROSOFT_OPSET)
-    return _number(1, IR_VERSION) + _part(7, b"".join(said)) + b"".join(_part(8, opset) for opset in opsets)
+    return _number(1, IR_VERSION) + _part(7, b"".join(parts)) + b"".join(_part(8, opset) for opset in opsets)
 
 
 def _weight(name: str, shape: tuple[int, ...]) -> bytes:
     length = 4
     for size in shape:
         length *= size
-    place = {"location": name, "offset": "0", "length": str(length)}  # never opened: the session is given the data
-    entries = [_part(13, _text(1, key) + _text(2, value)) for key, value in place.items()]
+    location = {"location": name, "offset": "0", "length": str(length)}  # never opened: the session is given the data
+    entries = [_part(13, _text(1, key) + _text(2, value)) for key, value in location.items()]
     dims = b"".join(_number(1, size) for size in shape)
     return dims + _number(2, FLOAT) + _text(8, name) + b"".join(entries) + _number(14, _EXTERNAL)
 
@@ -83,7 +83,7 @@ def _value(tensor: Tensor) -> bytes:
     return _text(1, tensor.name) + _part(2, _part(1, kind))
 
 
-def _option(name: str, value: float) -> bytes:
+def _attribute(name: str, value: float) -> bytes:
     if isinstance(value, int):
         return _text(1, name) + _number(3, value) + _number(20, 2)
     return _text(1, name) + _varint(2 << 3 | 5) + struct.pack("<f", value) + _number(20, 1)
@@ -102,9 +102,9 @@ def _number(number: int, value: int) -> bytes:
 
 
 def _varint(value: int) -> bytes:
-    found = bytearray()
+    encoded = bytearray()
     while value > 127:
-        found.append(value & 127 | 128)
+        encoded.append(value & 127 | 128)
         value >>= 7
-    found.append(value)
-    return bytes(found)
+    encoded.append(value)
+    return bytes(encoded)

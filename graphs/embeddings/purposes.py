@@ -1,7 +1,7 @@
-"""What stands before a text, for models that were trained to be told whether it is asked or answers.
+"""Prefixes for models that were trained to distinguish queries from passages.
 
-The words are those of the models' own cards; left out, they find fewer of the right passages. Models that are not here
-(all-MiniLM, bge-m3, OpenAI's, …) are given texts as they are. Texts that are only compared with their like are queries.
+They are those of the models' cards; without them, retrieval is worse. Models that are not listed (all-MiniLM, bge-m3,
+OpenAI's, …) get texts unchanged. Texts that are only compared with texts of the same kind are queries.
 """
 
 from fnmatch import fnmatchcase
@@ -26,32 +26,32 @@ PREFIXES: tuple[tuple[str, str, str], ...] = (
     ("snowflake-arctic-embed2*", "query: ", ""),
     ("snowflake-arctic-embed*", _SENTENCE, ""),
 )
-"""A model's bare name in lower case, what stands before a query, what before a passage; the first row that fits counts."""
+"""A model's bare name in lower case, the prefix of queries, and that of passages; the first match counts."""
 
-SHORTENED = (
+TRUNCATABLE = (
     "text-embedding-3-*",
     "nomic-embed-text*v1.5*",
     "embeddinggemma*",
     "qwen3-embedding*",
     "mxbai-embed-large*",
 )
-"""Models whose vectors may be cut: their first numbers alone are a vector too (Matryoshka)."""
+"""Models whose vectors can be truncated: their first numbers alone are a valid vector (Matryoshka)."""
 
 
 def prefix_of(model: str, purpose: Purpose) -> str:
-    """What stands before a text for `model` (`intfloat/e5-small-v2`, `nomic-embed-text:latest`, …); mostly nothing."""
-    name = _bare(model)
+    """Return the prefix for `model` (`intfloat/e5-small-v2`, `nomic-embed-text:latest`, …); empty for most."""
+    name = _bare_name(model)
     for pattern, query, passage in PREFIXES:
         if fnmatchcase(name, pattern):
             return query if purpose == "query" else passage
     return ""
 
 
-def may_be_shortened(model: str) -> bool:
-    """Whether the first numbers of a vector of `model` are a vector too."""
-    name = _bare(model)
-    return any(fnmatchcase(name, pattern) for pattern in SHORTENED)
+def can_truncate(model: str) -> bool:
+    """Whether the vectors of `model` can be truncated."""
+    name = _bare_name(model)
+    return any(fnmatchcase(name, pattern) for pattern in TRUNCATABLE)
 
 
-def _bare(model: str) -> str:
+def _bare_name(model: str) -> str:
     return model.rpartition("/")[2].lower()

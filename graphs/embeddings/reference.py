@@ -1,7 +1,7 @@
-"""sentence-transformers behind the same contract: any of its models, at the price of torch.
+"""sentence-transformers as an embedder: any of its models, at the price of torch.
 
-all-MiniLM-L6-v2 is taken from the installed weights; other models from the local cache of Hugging Face, or from their
-hub where that is allowed. Importing torch takes seconds and 400 MB: only workers that embed should open this.
+all-MiniLM-L6-v2 uses the installed weights; other models come from Hugging Face's local cache, or from its hub if allowed.
+Importing torch takes seconds and 400 MB, so only workers that embed should open this.
 """
 
 import asyncio
@@ -15,11 +15,11 @@ from graphs.embeddings.texts import clean
 from graphs.providers.errors import ModelUnknown, ProviderUnknown
 
 ENGINE = "sentence-transformers"
-BATCH = 8  # on a CPU small batches of like length are the fast ones
+BATCH_SIZE = 8  # on a CPU, small batches of similar length are fastest
 
 
 class SentenceTransformers:
-    """One model of sentence-transformers, loaded at its first use; one call at a time, torch uses all cores itself."""
+    """One model of sentence-transformers, loaded on first use. One call at a time, because torch uses all cores."""
 
     engine = ENGINE
 
@@ -30,8 +30,7 @@ class SentenceTransformers:
         self._loaded: Any = None
 
     async def embed(self, texts: Sequence[str], model: str | None = None) -> list[list[float]]:
-        """One vector of length 1 per text, in order; no texts, no work. Raises ModelUnknown, or ProviderUnknown
-        where torch is missing."""
+        """Return one vector of length 1 per text, in order. Raises ModelUnknown, or ProviderUnknown if torch is missing."""
         if model not in (None, self.model):
             raise ModelUnknown(f"This engine was opened for {self.model}, not {str(model)[:80]!r}.")
         if not texts:
@@ -39,13 +38,13 @@ class SentenceTransformers:
         return await asyncio.to_thread(self._embed, [clean(text) for text in texts])
 
     def load(self) -> None:
-        """Load now; a worker calls this when it starts."""
+        """Load now; a worker calls this at start-up."""
         with self._lock:
             self._get()
 
     def _embed(self, texts: list[str]) -> list[list[float]]:
         with self._lock:
-            found = self._get().encode(texts, batch_size=BATCH, normalize_embeddings=True, show_progress_bar=False)
+            found = self._get().encode(texts, batch_size=BATCH_SIZE, normalize_embeddings=True, show_progress_bar=False)
         return found.tolist()
 
     def _get(self) -> Any:
@@ -60,7 +59,7 @@ class SentenceTransformers:
             raise ProviderUnknown(f"The engine {ENGINE!r} needs torch, which is not installed.") from exc
         known = self.model.removeprefix("sentence-transformers/") == minilm.MODEL
         try:
-            place = str(minilm.find_weights()) if known else self.model
-            return engine.SentenceTransformer(place, device="cpu", local_files_only=not self._download)
+            path = str(minilm.find_weights()) if known else self.model
+            return engine.SentenceTransformer(path, device="cpu", local_files_only=not self._download)
         except (OSError, ValueError) as exc:
-            raise ModelUnknown(f"{self.model!r} is not on this machine, or is no model that embeds.") from exc
+            raise ModelUnknown(f"{self.model!r} is not on this machine, or is not an embedding model.") from exc

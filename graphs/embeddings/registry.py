@@ -4,15 +4,15 @@
     sentence-transformers/intfloat/e5-small-v2  any model of sentence-transformers (torch), and the reference for minilm
     ollama/bge-m3, openai/text-embedding-3-…    a provider's, through `graphs/providers`
 
-A new local engine is one row of ENGINES. Vectors of two spaces must not share an index, though they may have one length:
-store `space` beside them. The engines of all-MiniLM-L6-v2 share one. Opening by the name of a space opens it again.
+A new local engine is one row of ENGINES. Vectors of different spaces must not share an index, even if they have the same
+length, so store `space` with them. The engines of all-MiniLM-L6-v2 share a space. A space's name opens its embedder.
 """
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from graphs.embeddings import minilm, reference
-from graphs.embeddings.hosted import Hosted, RetryDelay
+from graphs.embeddings.hosted import HostedEmbedder, RetryDelay
 from graphs.embeddings.minilm import MiniLM
 from graphs.embeddings.purposes import Purpose, prefix_of
 from graphs.embeddings.reference import SentenceTransformers
@@ -25,9 +25,9 @@ DEFAULT = "minilm"
 
 @dataclass(frozen=True, slots=True)
 class OpenEmbedder:
-    """An embedder, with the model it is to use. `engine` is who runs it: a local engine, or a provider.
+    """An embedder and the model it uses. `engine` is a local engine or a provider.
 
-    `dimensions` is None where only the first vector tells. `hosted`: another server does the work.
+    `dimensions` is None if it is unknown before the first vector. `hosted`: another server does the work.
     """
 
     embedder: Embedder
@@ -38,31 +38,30 @@ class OpenEmbedder:
 
     @property
     def space(self) -> str:
-        """What is recorded with every vector: those of one space can be compared, whichever engine made them."""
+        """Recorded with every vector: those of one space can be compared, whichever engine made them."""
         name = self.model.removeprefix("sentence-transformers/")
         return minilm.SPACE if name == minilm.MODEL and not self.hosted else f"{self.engine}/{self.model}"
 
     async def embed(self, texts: Sequence[str], purpose: Purpose = "query") -> list[list[float]]:
-        """One vector of length 1 per text, in order. Passages that are searched by queries are embedded as `passage`;
-        everything else, and texts that are compared with their like, as `query`. Raises what its engine or provider
-        raises."""
+        """Return one vector of length 1 per text, in order. The purpose is `passage` for what queries search, and `query` for
+        everything else. Raises what the engine or provider raises."""
         return await self.embed_prepared([self.prepare(text, purpose) for text in texts])
 
     def prepare(self, text: str, purpose: Purpose) -> str:
-        """The text as the model is to see it."""
+        """Return the text as the model sees it."""
         return prefix_of(self.model, purpose) + clean(text)
 
     async def embed_prepared(self, texts: Sequence[str]) -> list[list[float]]:
-        """As `embed`, for texts from `prepare`: those of both purposes may share a call."""
+        """As `embed`, for texts from `prepare`; both purposes may share a call."""
         return await self.embedder.embed(texts, self.model)
 
     async def measure(self) -> int:
-        """How many numbers a vector has; asks the model where nobody knows."""
+        """Return the length of a vector; asks the model if it is unknown."""
         return self.dimensions or len((await self.embed(["how long"]))[0])
 
 
 def is_local(name: str) -> bool:
-    """Whether this name is of an engine that runs in our own processes."""
+    """Whether this name belongs to an engine that runs in our own processes."""
     return name.strip().partition("/")[0] in ENGINES
 
 
@@ -73,21 +72,23 @@ def open_embedder(
     threads: int = 1,
     retry_delay_s: RetryDelay | None = None,
 ) -> OpenEmbedder:
-    """The embedder of this name; opening loads nothing and asks nobody.
+    """Return the embedder of this name. Opening loads nothing and makes no calls.
 
-    `get_provider` is `Providers.get`; without it there are the local engines only. `threads` is for one call of
-    all-MiniLM-L6-v2 (torch takes all cores itself). With `retry_delay_s` a provider is called again after errors that
-    may pass. Raises ProviderUnknown, and ModelUnknown for a name without a model or of a provider that doesn't embed.
+    `get_provider` is `Providers.get`; without it only local engines can be opened. `threads` is for one call of
+    all-MiniLM-L6-v2 (torch uses all cores). With `retry_delay_s`, a provider is retried after transient errors. Raises
+    ProviderUnknown, and ModelUnknown for a name without a model or a provider that can't embed.
     """
     engine, _, model = name.strip().partition("/")
     if (build := ENGINES.get(engine)) is not None:
         return build(model, threads)
     if get_provider is None:
-        raise ProviderUnknown(f"There is no engine {engine[:80]!r}; there are {', '.join(ENGINES)}.")
+        raise ProviderUnknown(f"There is no engine {engine[:80]!r}. Engines: {', '.join(ENGINES)}.")
     provider = get_provider(engine)
     if not model or not isinstance(provider, Embedder):
-        raise ModelUnknown(f"{name[:80]!r} can't embed; right is provider/model, such as ollama/bge-m3.")
-    return OpenEmbedder(Hosted(engine, provider, retry_delay_s), engine, model, hosted=True)
+        raise ModelUnknown(
+            f"{name[:80]!r} can't embed; name an embedding model as provider/model, such as ollama/bge-m3."
+        )
+    return OpenEmbedder(HostedEmbedder(engine, provider, retry_delay_s), engine, model, hosted=True)
 
 
 def _minilm(model: str, threads: int) -> OpenEmbedder:
@@ -104,6 +105,6 @@ def _reference(model: str, threads: int) -> OpenEmbedder:
 
 ENGINES: dict[str, Callable[[str, int], OpenEmbedder]] = {
     "minilm": _minilm,
-    minilm.SPACE.partition("/")[0]: _minilm,  # so that the name of a space opens it
+    minilm.SPACE.partition("/")[0]: _minilm,  # so that a space's name opens its embedder
     "sentence-transformers": _reference,
 }

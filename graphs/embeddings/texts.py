@@ -1,16 +1,16 @@
-"""What is done to a text before any engine embeds it, so that all of them are shown the same thing."""
+"""Cleans texts before any engine embeds them, so that all engines see the same."""
 
 import unicodedata
 
-LONGEST = 32_768
-"""Characters that are looked at: what 8,192 tokens are, the most that common models read. MiniLM reads 256 of them."""
+MAX_CHARS = 32_768
+"""About 8,192 tokens, the most that common models read. MiniLM reads 256 tokens."""
 
 
 def clean(text: str) -> str:
-    """NFC (a Vietnamese text may come decomposed), without NULs and lone surrogates, cut to what a model can read.
+    """Return the text in NFC (Vietnamese may arrive decomposed), without NULs and lone surrogates, truncated.
 
-    A tokenizer takes lone surrogates for an error and Postgres does so with NULs; neither means anything.
+    Tokenizers reject lone surrogates, and Postgres rejects NULs; neither carries meaning.
     """
-    text = text[:LONGEST].replace("\0", " ")
+    text = text[:MAX_CHARS].replace("\0", " ")
     text = text.encode("utf-8", "ignore").decode("utf-8")
     return unicodedata.normalize("NFC", text)

@@ -1,1 +1,1 @@
-"""Languages: which one a text is in, its words, its clauses, Vietnamese in English words."""
+"""Language: detection, tokens, clauses, and word-by-word translation of Vietnamese."""

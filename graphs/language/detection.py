@@ -1,7 +1,7 @@
-"""English, Vietnamese, or neither: by letters, by frequent words, by the shape of syllables.
+"""Detects English, Vietnamese, or neither, by letters, frequent words, and the shape of syllables.
 
-Vietnamese is recognised without its diacritics too ("cong no cua toi la bao nhieu"). Where a sentence mixes the two,
-the one with more evidence wins. Not for: other languages, which are all "other".
+Vietnamese is recognised without its diacritics too ("cong no cua toi la bao nhieu"). In a mixed sentence, the language with
+more evidence wins. All other languages are "other".
 """
 
 import re
@@ -14,7 +14,7 @@ from graphs.language.tokenization import fold, word_set
 Language = Literal["en", "vi", "other"]
 
 _VIETNAMESE_ONLY = re.compile(r"[ăđơưạảấầẩẫậắằẳẵặẹẻẽếềểễệỉịọỏốồổỗộớờởỡợụủứừửữựỳỵỷỹ]")
-_ALSO_ELSEWHERE = re.compile(r"[àáâãèéêìíòóôõùúýĩũ]")
+_ALSO_IN_OTHERS = re.compile(r"[àáâãèéêìíòóôõùúýĩũ]")
 _WORD = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)?")
 _SYLLABLE = re.compile(
     r"(?:ngh?|nh|kh|th|tr|ch|gh|gi|ph|qu|[bcdghklmnprstvx])?"
@@ -35,9 +35,9 @@ _VIETNAMESE = word_set(
     quy dinh hop dong bao cao tom tat phan tich so sanh tai lieu nghi phep thue don cung het roi kia thoi tiet mot
     hai ba mua"""
 )
-_BOTH = word_set("me to so no in do an am a i on can the ban long sang hang may con tin but hay than be y u as")
-# Frequent words of the other languages in Latin letters that are met most; none is English, or a syllable of Vietnamese.
-_OTHER = word_set(
+_IN_BOTH = word_set("me to so no in do an am a i on can the ban long sang hang may con tin but hay than be y u as")
+# Frequent words of the most common other languages in Latin letters; none is English or a Vietnamese syllable.
+_OTHER_WORDS = word_set(
     """je vous nous est les des une dans pour avec sur qui quel quelle comment bonjour merci où mon votre notre pas plus
     ich sie wir ist sind der das und nicht mein meine bitte danke wie wo wann warum für mit auf ein eine kann morgen
     el los las una está dónde donde cuándo cuando qué quién cómo por para mi gracias hola cliente puede este esta
@@ -46,46 +46,48 @@ _OTHER = word_set(
     jest nie czy kiedy gdzie jak proszę dziękuję"""
 ) - {"o", "lo", "mi", "este"}
 _OTHER_LETTERS = re.compile(r"[äöüßñçœæøåłśżźćńęąşğıěřšžčů]")
-SEEN = 400
-"""Characters that are looked at; more says nothing new."""
+MAX_CHARS = 400
+"""Of a text that are examined; more would add nothing."""
 
 
 def detect_language(text: str) -> Language:
-    """The dominant language; "other" for other scripts, and for texts without any words."""
-    words = _WORD.findall(re.sub(r"‹\w+›", " ", mark_codes(unicodedata.normalize("NFC", text[:SEEN]).replace("‹", ""))))
+    """Return the dominant language; "other" for other scripts, and for texts without words."""
+    words = _WORD.findall(
+        re.sub(r"‹\w+›", " ", mark_codes(unicodedata.normalize("NFC", text[:MAX_CHARS]).replace("‹", "")))
+    )
     latin = [word for word in words if _is_latin(word)]
     if not latin or len("".join(latin)) * 2 < len("".join(words)):
         return "other"
-    several = len(latin) > 1
+    in_sentence = len(latin) > 1
     vietnamese = english = other = 0.0
     for word in latin:
-        if word.lower() in _OTHER or _OTHER_LETTERS.search(word.lower()):
+        if word.lower() in _OTHER_WORDS or _OTHER_LETTERS.search(word.lower()):
             other += 1.2
             continue
-        v, e = _weigh(word, several=several)
+        v, e = _word_evidence(word, in_sentence=in_sentence)
         vietnamese, english = vietnamese + v, english + e
     if other >= max(vietnamese, english):
         return "other"
     return "vi" if vietnamese > english else "en"
 
 
-def _weigh(word: str, *, several: bool) -> tuple[float, float]:
-    """How much a word speaks for Vietnamese and for English. Names (capitals) say little about either."""
+def _word_evidence(word: str, *, in_sentence: bool) -> tuple[float, float]:
+    """Return a word's evidence for Vietnamese and for English. Names (capitals) count little for either."""
     lower = word.lower()
-    if lower in _BOTH:
+    if lower in _IN_BOTH:
         return 0.1, 0.15
     if lower in _ENGLISH:
         return 0.0, 1.0
     if _VIETNAMESE_ONLY.search(lower):
-        return (1.0 if several and word[0].isupper() else 2.0), 0.0
-    vietnamese, english = _weigh_shape(lower)
-    share = 0.3 if several and word[0].isupper() and english else 1.0
+        return (1.0 if in_sentence and word[0].isupper() else 2.0), 0.0
+    vietnamese, english = _shape_evidence(lower)
+    share = 0.3 if in_sentence and word[0].isupper() and english else 1.0
     return vietnamese * share, english * share
 
 
-def _weigh_shape(lower: str) -> tuple[float, float]:
-    """By letters that are rare in English, then by whether it is a frequent word or could be a syllable."""
-    if _ALSO_ELSEWHERE.search(lower):
+def _shape_evidence(lower: str) -> tuple[float, float]:
+    """Evidence from letters that are rare in English, then from whether it is a frequent word or could be a syllable."""
+    if _ALSO_IN_OTHERS.search(lower):
         return 1.2, 0.0
     if fold(lower) in _VIETNAMESE:
         return 0.8, 0.0

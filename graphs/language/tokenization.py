@@ -1,6 +1,6 @@
-"""Texts to comparable words: Unicode forms, Vietnamese tone marks, typing shortcuts, English endings, stop words.
+"""Turns texts into comparable words: Unicode forms, Vietnamese tone marks, typing shortcuts, English endings, stop words.
 
-Both sides of every comparison go through here. Not for: languages (`language.py`) or numbers and codes (`patterns.py`).
+Both sides of every comparison go through here. Not for: languages (`detection.py`) or numbers and codes (`patterns.py`).
 """
 
 import re
@@ -8,12 +8,12 @@ import unicodedata
 from collections.abc import Iterable
 from functools import lru_cache
 
-LONGEST = 800
-"""Characters of an utterance that decide its route; of a longer one, as many from its beginning as from its end."""
+MAX_UTTERANCE_CHARS = 800
+"""Of an utterance that decide its route; of a longer one, half from its beginning and half from its end."""
 
 _WORD = re.compile(r"‹\w+›|[^\W_]+(?:['’](?!s\b)[^\W_]+)?")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u200b-\u200f\ufeff]+")
-# "hoá" and "hóa" are both right; the tone mark is moved to the first vowel. Made from letters, to be sure of NFC.
+# "hoá" and "hóa" are both correct; the tone mark is moved to the first vowel.
 _LATE_TONE = re.compile(r"([ou])([aey])([\u0300\u0301\u0303\u0309\u0323])(?![^\W\d_])")
 
 SHORTCUTS = {
@@ -34,7 +34,7 @@ SHORTCUTS = {
 
 
 def word_set(text: str) -> frozenset[str]:
-    """The words of a list that is written as running text."""
+    """Return the words of a list that is written as running text."""
     return frozenset(text.split())
 
 
@@ -52,19 +52,19 @@ VIETNAMESE_STOP_WORDS = word_set(
 )
 
 
-def read(text: str) -> str:
-    """The part of an utterance that is looked at: NFC, without control characters, of bounded length."""
-    text = _CONTROL.sub(" ", ends_of(text, LONGEST).encode("utf-8", "ignore").decode("utf-8"))
+def clean_utterance(text: str) -> str:
+    """Return the part of an utterance that is examined: NFC, without control characters, of bounded length."""
+    text = _CONTROL.sub(" ", head_and_tail(text, MAX_UTTERANCE_CHARS).encode("utf-8", "ignore").decode("utf-8"))
     return unicodedata.normalize("NFC", text).strip()
 
 
-def ends_of(text: str, longest: int) -> str:
-    """The text, or its beginning and its end if it is longer: what is wanted stands there."""
-    return text if len(text) <= longest else f"{text[: longest // 2]} {text[-longest // 2 :]}"
+def head_and_tail(text: str, max_chars: int) -> str:
+    """Return the text, or of a longer one its beginning and its end, where the request usually is."""
+    return text if len(text) <= max_chars else f"{text[: max_chars // 2]} {text[-max_chars // 2 :]}"
 
 
-def normalised(text: str) -> str:
-    """Lower case, NFC, one way of placing tone marks, shortcuts written out."""
+def normalise(text: str) -> str:
+    """Return the text in lower case and NFC, with tone marks in one position and shortcuts expanded."""
     lowered = unicodedata.normalize("NFD", text.lower())
     moved = unicodedata.normalize("NFC", _LATE_TONE.sub(r"\1\3\2", lowered))
     return re.sub(r"[^\W\d_]+", lambda m: SHORTCUTS.get(m[0], m[0]), moved)
@@ -72,25 +72,25 @@ def normalised(text: str) -> str:
 
 @lru_cache(maxsize=20_000)
 def fold(word: str) -> str:
-    """Without diacritics, the way Vietnamese is typed in a hurry: "nợ" → "no", "đơn" → "don"."""
+    """Remove diacritics, as Vietnamese is often typed: "nợ" → "no", "đơn" → "don"."""
     plain = "".join(c for c in unicodedata.normalize("NFD", word) if not unicodedata.combining(c))
     return plain.replace("đ", "d").replace("Đ", "D")
 
 
-def words_of(text: str, *, folded: bool) -> list[str]:
-    """The words of a normalised text, English endings off; without diacritics if `folded`."""
+def tokenize(text: str, *, folded: bool) -> list[str]:
+    """Return the words of a normalised text without English endings; without diacritics if `folded`."""
     found = _WORD.findall(text)
     return [_stem(fold(word) if folded else word) for word in found]
 
 
 def has_diacritics(text: str) -> bool:
-    """Whether a text was typed with Vietnamese letters: then a word without any is meant without any."""
+    """Whether a text was typed with Vietnamese letters: then words without diacritics are meant so."""
     return any(c in "đĐ" or unicodedata.combining(c) for c in unicodedata.normalize("NFD", text))
 
 
 @lru_cache(maxsize=20_000)
 def _stem(word: str) -> str:
-    """Crude on purpose: it only has to turn the forms of a word into one string, the same on both sides."""
+    """Crude on purpose: it only has to map the forms of a word to one string, the same on both sides."""
     if not word.isascii() or len(word) < 4:
         return word
     for ending in ("ations", "ation", "ings", "ing", "ed", "es", "s", "e"):
@@ -103,6 +103,6 @@ def _all_forms(words: Iterable[str]) -> frozenset[str]:
     return frozenset(form for w in words for form in (w, fold(w), _stem(w), _stem(fold(w))))
 
 
-STOPS: dict[str, frozenset[str]] = {"en": _all_forms(ENGLISH_STOP_WORDS), "vi": _all_forms(VIETNAMESE_STOP_WORDS)}
-"""Stop words of a language in every form that `words_of` gives them."""
-FOLDED_STOP_WORDS = STOPS["en"] | STOPS["vi"]
+STOP_WORDS: dict[str, frozenset[str]] = {"en": _all_forms(ENGLISH_STOP_WORDS), "vi": _all_forms(VIETNAMESE_STOP_WORDS)}
+"""The stop words of each language in every form that `tokenize` gives them."""
+FOLDED_STOP_WORDS = STOP_WORDS["en"] | STOP_WORDS["vi"]

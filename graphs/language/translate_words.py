@@ -1,56 +1,58 @@
-"""Vietnamese in English words, one by one: "lô hàng của tôi đang ở đâu" → "shipment of I where is".
+"""Translates Vietnamese to English word by word: "lô hàng của tôi đang ở đâu" → "shipment of I where is".
 
-The default embedder knows English only; a gloss, however crude, puts a Vietnamese text near the English one of the
-same meaning, where the letters alone would put it anywhere. Not for: translating anything that a person reads.
+The default embedder knows only English; even a crude translation puts a Vietnamese text near the English one of the same
+meaning. Not for: anything that a person reads.
 
-The words stand in `vietnamese.txt`; a word that is not there stays as it is. In a text without any diacritics, a word
-has the gloss of the first entry that looks so; in one with them, a word without is meant without, or is English.
+The dictionary is `vietnamese.txt`; unknown words stay as they are. In a text without any diacritics, a word is translated by
+the first entry that looks like it; in one with diacritics, a word without them is meant so, or is English.
 """
 
 import re
 from functools import lru_cache
 from pathlib import Path
 
-from graphs.language.tokenization import fold, has_diacritics, normalised
+from graphs.language.tokenization import fold, has_diacritics, normalise
 
-WORDS = Path(__file__).with_name("vietnamese.txt")
+DICTIONARY_FILE = Path(__file__).with_name("vietnamese.txt")
 _NAME = "‹name›"
 _TOKEN = re.compile(r"[^\W_]+(?:[-._/][^\W_]+)*|[^\w\s]")
 
 
 def translate_words(text: str) -> str:
-    """The text with every known Vietnamese phrase, the longest first, put into English; names (capitals inside a
+    """Return the text with every known Vietnamese phrase, the longest first, translated to English; names (capitals inside a
     sentence) stay."""
     words = _TOKEN.findall(text)
-    names = [place > 0 and word[:1].isupper() and not _ends(words[place - 1]) for place, word in enumerate(words)]
-    plain = [_NAME if is_name else normalised(word) for word, is_name in zip(words, names, strict=True)]
-    table, longest = _table(folded=not has_diacritics(text))
-    out: list[str] = []
-    place = 0
-    while place < len(words):
-        for length in range(min(longest, len(words) - place), 0, -1):
-            found = table.get(" ".join(plain[place : place + length]))
-            if found is not None:
-                out.append(found)
-                place += length
+    names = [
+        index > 0 and word[:1].isupper() and not _ends_sentence(words[index - 1]) for index, word in enumerate(words)
+    ]
+    keys = [_NAME if is_name else normalise(word) for word, is_name in zip(words, names, strict=True)]
+    dictionary, max_words = _dictionary(folded=not has_diacritics(text))
+    translated: list[str] = []
+    index = 0
+    while index < len(words):
+        for length in range(min(max_words, len(words) - index), 0, -1):
+            translation = dictionary.get(" ".join(keys[index : index + length]))
+            if translation is not None:
+                translated.append(translation)
+                index += length
                 break
         else:
-            out.append(words[place])
-            place += 1
-    return " ".join(word for word in out if word)
+            translated.append(words[index])
+            index += 1
+    return " ".join(word for word in translated if word)
 
 
-def _ends(word: str) -> bool:
+def _ends_sentence(word: str) -> bool:
     return word in (".", "?", "!", ":")
 
 
 @lru_cache(maxsize=2)
-def _table(*, folded: bool) -> tuple[dict[str, str], int]:
-    """Phrases to glosses, with diacritics or without, and the length of the longest phrase in syllables."""
-    lines = (line for line in WORDS.read_text("utf-8").splitlines() if not line.startswith("#"))
+def _dictionary(*, folded: bool) -> tuple[dict[str, str], int]:
+    """Return the dictionary, with or without diacritics, and the length of the longest phrase in syllables."""
+    lines = (line for line in DICTIONARY_FILE.read_text("utf-8").splitlines() if not line.startswith("#"))
     pairs = [entry.partition("=") for line in lines for entry in line.split(";") if entry.strip()]
-    table: dict[str, str] = {}
+    dictionary: dict[str, str] = {}
     for vietnamese, _, english in pairs:
-        spelt = normalised(vietnamese.strip())
-        table.setdefault(fold(spelt) if folded else spelt, english.strip())
-    return table, max(phrase.count(" ") + 1 for phrase in table)
+        phrase = normalise(vietnamese.strip())
+        dictionary.setdefault(fold(phrase) if folded else phrase, english.strip())
+    return dictionary, max(phrase.count(" ") + 1 for phrase in dictionary)

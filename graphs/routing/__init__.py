@@ -1,1 +1,1 @@
-"""Who answers: one of a tenant's agents, several in turn, or plain chat; decided in milliseconds, without a model."""
+"""Routing: which of a tenant's agents answers, several in turn, or plain chat; decided in milliseconds without a model."""

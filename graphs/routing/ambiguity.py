@@ -1,20 +1,20 @@
-"""Utterances that ask for something and do not say what ("check it for me"), and those that lean on what went before.
+"""Utterances that don't say what they are about ("check it for me"), and those that depend on earlier messages.
 
-By closed lists of words (whatever is left once these, stop words and names are taken away is what it is about), and by
-likeness: VAGUE competes with the agents as `small_talk.NOBODY` does.
+Detected by closed lists of words (what remains without these, stop words and names is the subject), and by similarity:
+AMBIGUOUS competes with the agents, as `small_talk.SMALL_TALK` does.
 """
 
 import re
 
 from graphs.language.patterns import mark_codes
-from graphs.language.tokenization import STOPS, fold, normalised, read, words_of
+from graphs.language.tokenization import STOP_WORDS, clean_utterance, fold, normalise, tokenize
 from graphs.routing.contract import Candidate
 
-NAME = "?"
-"""No agent can be called this."""
+AMBIGUOUS_NAME = "?"
+"""Not a valid agent name."""
 
 AMBIGUOUS = Candidate(
-    NAME,
+    AMBIGUOUS_NAME,
     "Asks for something without saying what. Hỏi mà không nói rõ hỏi gì.",
     (
         "Can you help me with something?",
@@ -56,10 +56,10 @@ AMBIGUOUS = Candidate(
 )
 
 _NAMES = re.compile(r"(?<=\s)[A-ZĐÀ-Ỹ][\w&-]*")
-_CUSTOMER = re.compile(r"\bkhach hang\b")  # a customer, while "hàng" alone are goods, and say what it is about
-_REQUEST = {
+_CUSTOMER = re.compile(r"\bkhach hang\b")  # "khách hàng" is a customer; "hàng" alone is goods, which is a subject
+_REQUEST_WORDS = {
     "en": frozenset(
-        words_of(
+        tokenize(
             """check look up lookup see search find info information detail details status update latest number numbers
             data something anything thing stuff matter case issue company customer item order done ready finished
             handle process yet again soon""",
@@ -67,47 +67,49 @@ _REQUEST = {
         )
     ),
     "vi": frozenset(
-        words_of(
+        tokenize(
             """kiem tra cuu xem thong tin tinh hinh chi tiet so lieu moi nhat vu viec van de xong cong ty khach xu ly
             ket qua tim cap nhat ho so doanh nghiep""",
             folded=True,
         )
     ),
 }
-_FOLLOWS = re.compile(
+_FOLLOW_UP = re.compile(
     r"^(?:and|also|what about|how about|same for|now|next|the other|why so|in more detail|more detail|go on|continue"
     r"|con|the con|vay con|the|vay|gio|tiep|them|chi tiet hon|sao|roi sao|cu the hon|tuong tu)\b"
 )
 
 
 def is_ambiguous(text: str) -> bool:
-    """Whether nothing is left that says what it is about, in either language: a few words can be of both. Names
-    (capitals inside a sentence) and codes say who."""
-    without_names = _NAMES.sub(" ", mark_codes(read(text)))
-    plain = _CUSTOMER.sub(" ", fold(normalised(re.sub(r"‹\w+›", " ", without_names))))
-    words = [word for word in words_of(plain, folded=True) if not word.isdigit()]
-    return any(_is_ambiguous_in(language, words) for language in _REQUEST)
+    """Whether no subject remains, in either language (a few words exist in both). Names (capitals inside a sentence) and
+    codes don't count: they say who is meant."""
+    without_names = _NAMES.sub(" ", mark_codes(clean_utterance(text)))
+    plain = _CUSTOMER.sub(" ", fold(normalise(re.sub(r"‹\w+›", " ", without_names))))
+    words = [word for word in tokenize(plain, folded=True) if not word.isdigit()]
+    return any(_is_ambiguous_in(language, words) for language in _REQUEST_WORDS)
 
 
 def _is_ambiguous_in(language: str, words: list[str]) -> bool:
-    asked = [word for word in words if word in _REQUEST[language]]
-    return bool(asked) and all(word in _REQUEST[language] or word in STOPS[language] for word in words)
+    request_words = [word for word in words if word in _REQUEST_WORDS[language]]
+    return bool(request_words) and all(
+        word in _REQUEST_WORDS[language] or word in STOP_WORDS[language] for word in words
+    )
 
 
 def is_only_codes(text: str) -> bool:
-    """Whether there is a number or a code and nothing else."""
-    return bool(re.fullmatch(r"\s*(?:‹\w+›\s*)+", mark_codes(read(text))))
+    """Whether it consists of numbers or codes and nothing else."""
+    return bool(re.fullmatch(r"\s*(?:‹\w+›\s*)+", mark_codes(clean_utterance(text))))
 
 
 def is_afterthought(text: str) -> bool:
-    """Whether it is short and begins like a thing added to what was said before ("and for Song Hong?")."""
-    plain = fold(normalised(read(text)))
-    return len(plain.split()) <= 5 and bool(_FOLLOWS.match(plain))
+    """Whether it is short and begins like an addition to the previous message ("and for Song Hong?")."""
+    plain = fold(normalise(clean_utterance(text)))
+    return len(plain.split()) <= 5 and bool(_FOLLOW_UP.match(plain))
 
 
-def follows_on(text: str, talk: float) -> bool:
-    """Whether it can only be understood from what was said before: begun like an afterthought, or very short and not
-    small talk. `talk` is the probability that it is nobody's."""
-    plain = fold(normalised(read(text)))
+def is_follow_up(text: str, small_talk: float) -> bool:
+    """Whether it can only be understood from earlier messages: it begins like an afterthought, or is very short and not small
+    talk. `small_talk` is that probability."""
+    plain = fold(normalise(clean_utterance(text)))
     words = len(plain.split())
-    return (words <= 12 and bool(_FOLLOWS.match(plain))) or (words <= 4 and talk < 0.5)
+    return (words <= 12 and bool(_FOLLOW_UP.match(plain))) or (words <= 4 and small_talk < 0.5)

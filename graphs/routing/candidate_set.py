@@ -1,7 +1,7 @@
-"""A set of candidates made ready to judge utterances: their wording, and the classifiers trained on their rows.
+"""A set of candidates, ready to classify utterances: their lexical index, and the classifiers trained on their rows.
 
-Made once per set, in a thread (a third of a second for four agents with seventy examples each), and kept while it is
-used. Not for: what follows from the probabilities (`router.py`).
+Built once per set, in a thread (a third of a second for four agents with seventy examples each), and cached.
+Not for: what follows from the probabilities (`router.py`).
 """
 
 import re
@@ -14,99 +14,99 @@ from graphs.routing.ambiguity import AMBIGUOUS
 from graphs.routing.classifiers import Array, Classifier, train
 from graphs.routing.contract import Candidate, Scored
 from graphs.routing.scoring import Features, features, probabilities
-from graphs.routing.signals import KEPT_EXAMPLES, Item, LexicalIndex, items_of, prepare
-from graphs.routing.small_talk import NAME, NOBODY
+from graphs.routing.signals import MAX_EXAMPLES, Item, LexicalIndex, items_of, prepare
+from graphs.routing.small_talk import SMALL_TALK, SMALL_TALK_NAME
 
-TELLING_WORDS = 3
-"""An example of fewer words is a hint, not a sentence that settles the matter."""
+MIN_EXAMPLE_WORDS = 3
+"""A shorter example is only a hint and doesn't decide the route alone."""
 
 
 @dataclass(frozen=True, slots=True)
-class Judged:
-    """A text with the candidates' probabilities, best first, nobody's (`talk`), that of its being vague, and what they
-    rest on."""
+class Prediction:
+    """A text with its probabilities: of the agents, best first, of small talk, and of being ambiguous. `basis`: "words" or
+    "words and meaning"."""
 
     text: str
-    best: tuple[Scored, ...]
-    talk: float
-    vague: float
-    by: str
+    ranked: tuple[Scored, ...]
+    small_talk: float
+    ambiguous: float
+    basis: str
 
-    def at(self, place: int) -> float:
-        """The probability at a place, 0 after the last."""
-        return self.best[place].score if place < len(self.best) else 0.0
+    def score_at(self, rank: int) -> float:
+        """Return the probability at a rank, 0 after the last."""
+        return self.ranked[rank].score if rank < len(self.ranked) else 0.0
 
 
 class CandidateSet:
-    """The agents, and what competes with them: being vague, and nobody (last). Judges by words alone until
-    `learn_meaning` was given vectors."""
+    """The agents, and what competes with them: "ambiguous" and "small talk" (last). Predicts by words alone until
+    `train_on_vectors` has been called."""
 
     def __init__(self, candidates: Sequence[Candidate]) -> None:
-        self.agents = tuple(c for c in candidates if c.name != NAME)
-        self.everybody = (*self.agents, AMBIGUOUS, nobody(candidates))
-        self.items: list[Item] = items_of(self.everybody)
-        self.lexical = LexicalIndex(self.everybody, self.items)
+        self.agents = tuple(c for c in candidates if c.name != SMALL_TALK_NAME)
+        self.all_candidates = (*self.agents, AMBIGUOUS, small_talk_candidate(candidates))
+        self.items: list[Item] = items_of(self.all_candidates)
+        self.lexical = LexicalIndex(self.all_candidates, self.items)
         self._by_words = self._train(None)
         self._by_meaning: dict[bool, Classifier] | None = None
-        self._meanings: Array | None = None
+        self._vectors: Array | None = None
         self._owners = np.array([item.owner for item in self.items])
-        self._said = {
+        self._example_owners = {
             plain: c.name
-            for c in (self.everybody[-1], *self.agents)
-            for example in c.examples[-KEPT_EXAMPLES:]
-            if len((plain := _plainly(example)).split()) >= TELLING_WORDS
+            for c in (self.all_candidates[-1], *self.agents)
+            for example in c.examples[-MAX_EXAMPLES:]
+            if len((plain := _plain_words(example)).split()) >= MIN_EXAMPLE_WORDS
         }
-        counts = np.bincount(self._owners, minlength=len(self.everybody))
-        self._youth: list[float] = (1 / np.sqrt(np.maximum(counts, 1))).tolist()
+        counts = np.bincount(self._owners, minlength=len(self.all_candidates))
+        self._scarcity: list[float] = (1 / np.sqrt(np.maximum(counts, 1))).tolist()
 
     def owner_of(self, text: str) -> str | None:
-        """The name of the agent, or nobody's, one of whose examples says just this, with any numbers; else None."""
-        return self._said.get(_plainly(text))
+        """Return the name of the agent (or small talk's) that has this text as an example, with any numbers; else None."""
+        return self._example_owners.get(_plain_words(text))
 
     @property
-    def knows_meaning(self) -> bool:
-        """Whether vectors can be judged too."""
+    def has_vectors(self) -> bool:
+        """Whether vectors can be used."""
         return self._by_meaning is not None
 
-    def learn_meaning(self, meanings: Array) -> None:
+    def train_on_vectors(self, vectors: Array) -> None:
         """Train on the vectors of `items`, in their order, (items, dimensions)."""
-        self._by_meaning = self._train(meanings)
-        self._meanings = meanings
+        self._by_meaning = self._train(vectors)
+        self._vectors = vectors
 
-    def judge(self, text: str, meaning: Array | None = None) -> Judged:
-        """The probabilities of one text; by words alone without its vector."""
-        with_meaning = meaning is not None and self.knows_meaning
+    def predict(self, text: str, meaning: Array | None = None) -> Prediction:
+        """Return the probabilities of a text; by words alone without its vector (`meaning`)."""
+        with_meaning = meaning is not None and self.has_vectors
         found = probabilities(self.features(text, meaning), meaning=with_meaning)
-        best = (Scored(c.name, p) for c, p in zip(self.agents, found, strict=False))
-        ranked = tuple(sorted(best, key=lambda one: -one.score))
-        return Judged(text, ranked, found[-1], found[-2], "words and meaning" if with_meaning else "words")
+        scored = (Scored(c.name, p) for c, p in zip(self.agents, found, strict=False))
+        ranked = tuple(sorted(scored, key=lambda item: -item.score))
+        return Prediction(text, ranked, found[-1], found[-2], "words and meaning" if with_meaning else "words")
 
     def features(self, text: str, meaning: Array | None = None) -> list[Features]:
-        """What `scoring.py` goes by, for each of `everybody`."""
-        wording = self.lexical.weigh(text)
-        if meaning is None or self._by_meaning is None or self._meanings is None:
-            scores = self._by_words[wording.folded].score(wording.vector, None)
-            return features(scores, wording, None, self._youth)
-        cosines = self._meanings @ meaning
-        scores = self._by_meaning[wording.folded].score(wording.vector, cosines)
-        return features(scores, wording, self._nearest(cosines), self._youth)
+        """Return the features for `scoring.py`, for each of `all_candidates`."""
+        signals = self.lexical.signals_of(text)
+        if meaning is None or self._by_meaning is None or self._vectors is None:
+            scores = self._by_words[signals.folded].score(signals.vector, None)
+            return features(scores, signals, None, self._scarcity)
+        cosines = self._vectors @ meaning
+        scores = self._by_meaning[signals.folded].score(signals.vector, cosines)
+        return features(scores, signals, self._nearest_cosines(cosines), self._scarcity)
 
-    def _nearest(self, cosines: Array) -> list[float]:
-        """The cosine with the nearest text of each of `everybody`."""
-        best = np.full(len(self.everybody), 0.0, np.float32)
-        np.maximum.at(best, self._owners, cosines)
-        return best.tolist()
+    def _nearest_cosines(self, cosines: Array) -> list[float]:
+        """Return the cosine with the nearest text of each of `all_candidates`."""
+        nearest = np.full(len(self.all_candidates), 0.0, np.float32)
+        np.maximum.at(nearest, self._owners, cosines)
+        return nearest.tolist()
 
-    def _train(self, meanings: Array | None) -> dict[bool, Classifier]:
-        size = len(self.everybody)
-        return {f: train(self.lexical, self.items, size, meanings, folded=f) for f in (True, False)}
+    def _train(self, vectors: Array | None) -> dict[bool, Classifier]:
+        size = len(self.all_candidates)
+        return {f: train(self.lexical, self.items, size, vectors, folded=f) for f in (True, False)}
 
 
-def _plainly(text: str) -> str:
+def _plain_words(text: str) -> str:
     return " ".join(re.findall(r"\w+", prepare(text)))
 
 
-def nobody(candidates: Sequence[Candidate]) -> Candidate:
-    """Nobody, with what was learned: a candidate without a name adds things people said that were nobody's."""
-    learned = tuple(example for c in candidates if c.name == NAME for example in c.examples)
-    return Candidate(NAME, NOBODY.description, (*learned, *NOBODY.examples), NOBODY.keywords)
+def small_talk_candidate(candidates: Sequence[Candidate]) -> Candidate:
+    """Return small talk with its learned examples: those of the candidates without a name."""
+    learned = tuple(example for c in candidates if c.name == SMALL_TALK_NAME for example in c.examples)
+    return Candidate(SMALL_TALK_NAME, SMALL_TALK.description, (*learned, *SMALL_TALK.examples), SMALL_TALK.keywords)

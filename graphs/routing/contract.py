@@ -1,4 +1,4 @@
-"""What the router is given and what it says. Not for: how it decides (`router.py`)."""
+"""The router's input and output. Not for: how it decides (`router.py`)."""
 
 from dataclasses import dataclass
 
@@ -9,8 +9,8 @@ from graphs.language.detection import Language
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """An agent that may answer. `examples` are things people said that belong to it, corrected routes among them:
-    the newest last. `keywords` are words or phrases that point to it."""
+    """An agent that may answer. `examples` are utterances that belong to it, including corrected routes, newest last.
+    `keywords` are words or phrases that point to it."""
 
     name: str
     description: str
@@ -20,21 +20,21 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """What went before in the conversation: who answered last, and the last messages of the user, newest last."""
+    """The conversation so far: the agent that answered last, and the user's last messages, newest last."""
 
     last_agent: str | None = None
     last_messages: tuple[str, ...] = ()
 
 
 class Scored(msgspec.Struct, frozen=True):
-    """A candidate's name, and the estimated probability that it is the right one."""
+    """A candidate's name and its estimated probability."""
 
     agent: str
     score: float
 
 
 class Intent(msgspec.Struct, frozen=True):
-    """One thing that was asked for, in the user's words, and who is to do it."""
+    """One request, in the user's words, and the agent for it."""
 
     agent: str
     text: str
@@ -43,10 +43,10 @@ class Intent(msgspec.Struct, frozen=True):
 class Route(msgspec.Struct, frozen=True):
     """The decision.
 
-    `agent` is the first intent's, None for plain chat. With `needs_model` the decision is the router's best guess and
-    `best` are those to choose from (`asking.py`). `clarify` is a question in the user's language, to be put instead of
-    an answer; with `needs_model` it is for the case that no model is there or the model can't tell either.
-    `confidence` is that of the decision itself, plain chat included. `reason` is for traces, in English.
+    `agent` is the first intent's, None for plain chat. With `needs_model`, the decision is the router's best guess and `best`
+    are the choices for the model (`clarify.py`). `clarify` is a question in the user's language, asked instead of an answer;
+    with `needs_model`, only if there is no model or it can't tell either. `confidence` is that of the decision, plain chat
+    included. `reason` is for traces, in English.
     """
 
     agent: str | None

@@ -1,42 +1,42 @@
-"""From signals to probabilities: whose is it? Two conditional logistic models, by words alone and with meaning too.
+"""From signals to probabilities: two conditional logistic models, by words alone and with embeddings.
 
-Every agent is weighed by the same few weights, so they know nothing of particular agents; what competes with the agents
-(vagueness and nobody, the last two candidates) has a few of its own. They were fitted on the fitting half of
-`tests/routing/data`; `python -m tests.routing fit` prints them anew.
+All agents share the same few weights, which so know nothing about particular agents; the last two candidates (ambiguous and
+small talk) have a few of their own. They were fitted on the fitting half of `tests/routing/data`;
+`python -m tests.routing fit` prints them again.
 """
 
 import math
 from collections.abc import Sequence
 
-from graphs.routing.signals import Wording
+from graphs.routing.signals import LexicalSignals
 from graphs.routing.weights import BY_MEANING, BY_WORDS
 
 Features = tuple[float, ...]
 
 
 def features(
-    heads: Sequence[float], wording: Wording, near: Sequence[float] | None, youth: Sequence[float]
+    scores: Sequence[float], signals: LexicalSignals, nearest: Sequence[float] | None, scarcity: Sequence[float]
 ) -> list[Features]:
-    """The numbers by which each candidate is judged: what its head says, keywords, codes, how few its texts are
-    (`youth`), and the cosine with its nearest text (`near`, with meaning only)."""
-    vague, nobody = len(heads) - 2, len(heads) - 1
-    best_head = max(heads[:vague], default=0.0)
+    """Return each candidate's features: its classifier's score, keywords, codes, how few texts it has (`scarcity`), and, with
+    embeddings, the cosine with its nearest text (`nearest`)."""
+    vague, nobody = len(scores) - 2, len(scores) - 1
+    best_score = max(scores[:vague], default=0.0)
     found: list[Features] = []
-    for at, head in enumerate(heads):
-        is_nobody = float(at == nobody)
-        own = (head, wording.keyword[at], wording.code[at], youth[at])
-        special = (float(at == vague), is_nobody, is_nobody * head, is_nobody * best_head)
-        if near is None:
-            found.append((*own, *special))
+    for index, score in enumerate(scores):
+        is_nobody = float(index == nobody)
+        common = (score, signals.keyword[index], signals.code[index], scarcity[index])
+        special = (float(index == vague), is_nobody, is_nobody * score, is_nobody * best_score)
+        if nearest is None:
+            found.append((*common, *special))
         else:
-            best_near = max(near[:vague], default=0.0)
-            found.append((*own, *special, near[at], is_nobody * near[at], is_nobody * best_near))
+            best_nearest = max(nearest[:vague], default=0.0)
+            found.append((*common, *special, nearest[index], is_nobody * nearest[index], is_nobody * best_nearest))
     return found
 
 
 def probabilities(found: Sequence[Features], *, meaning: bool) -> list[float]:
-    """What the model says; they add up to 1."""
+    """Return the probabilities, which add up to 1."""
     weights = BY_MEANING if meaning else BY_WORDS
-    totals = [sum(w * f for w, f in zip(weights, one, strict=True)) for one in found]
-    raised = [math.exp(total - max(totals)) for total in totals]
-    return [one / sum(raised) for one in raised]
+    totals = [sum(w * f for w, f in zip(weights, row, strict=True)) for row in found]
+    exponentials = [math.exp(total - max(totals)) for total in totals]
+    return [row / sum(exponentials) for row in exponentials]

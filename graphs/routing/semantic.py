@@ -1,7 +1,7 @@
-"""Vectors of texts for the router: of candidates' texts, kept by content, and of what is said.
+"""Embeddings for the router: of candidates' texts, which are cached, and of utterances.
 
-Kept per text, so a new example costs one embedding and not all again; bounded, and made again after a restart.
-Vietnamese is embedded as its gloss. Not for: which candidate a vector speaks for (`heads.py`).
+Cached by text, so a new example costs one embedding; bounded, and empty after a restart. Vietnamese is embedded as its
+word-by-word translation. Not for: which candidate a vector points to (`classifiers.py`).
 """
 
 import re
@@ -12,62 +12,62 @@ import numpy as np
 
 from graphs.language.detection import detect_language
 from graphs.language.patterns import mark_codes
-from graphs.language.tokenization import ends_of, has_diacritics
+from graphs.language.tokenization import has_diacritics, head_and_tail
 from graphs.language.translate_words import translate_words
 from graphs.routing.classifiers import Array
 from schema.ttl_cache import TtlCache
 
-KEPT_TEXTS = 8192
+MAX_CACHED_TEXTS = 8192
 """12 MB with vectors of 384 numbers."""
-AT_ONCE = 16
-"""Texts per call of the embedder, about 60 ms; between two calls others get their turn."""
-SPOKEN = 240
-"""Characters of a text that are embedded, half of them from its end if it is longer."""
+EMBED_BATCH_SIZE = 16
+"""Texts per call of the embedder, about 60 ms; other callers get their turn in between."""
+MAX_UTTERANCE_CHARS = 240
+"""Of a text that are embedded; from a longer text, half of them from its end."""
 
 _CAPITALISED = r"[A-ZĐÀ-Ỹ][a-zà-ỹđ]+"
 _NAMES = re.compile(rf"(?<=[\w,] ){_CAPITALISED}(?: {_CAPITALISED})*")
 
 
-class Embeds(Protocol):
-    """What is needed of an embedder; `graphs.embeddings.registry.OpenEmbedder` is one."""
+class TextEmbedder(Protocol):
+    """The part of an embedder that the router needs; `graphs.embeddings.registry.OpenEmbedder` has it."""
 
     async def embed(self, texts: Sequence[str]) -> list[list[float]]:
-        """One vector per text."""
+        """Return one vector per text."""
         ...
 
 
-class Vectors:
-    """The vectors of one process."""
+class VectorCache:
+    """The vectors of candidates' texts in one process."""
 
-    def __init__(self, embedder: Embeds) -> None:
+    def __init__(self, embedder: TextEmbedder) -> None:
         self._embedder = embedder
-        self._kept: TtlCache[str, Array] = TtlCache(KEPT_TEXTS)
+        self._cache: TtlCache[str, Array] = TtlCache(MAX_CACHED_TEXTS)
 
     def missing(self, texts: Sequence[str]) -> int:
-        """How many of these would have to be embedded."""
-        return sum(text not in self._kept for text in set(texts))
+        """Return how many of these texts are not cached."""
+        return sum(text not in self._cache for text in set(texts))
 
-    async def of(self, texts: Sequence[str]) -> Array:
-        """The vectors of candidates' texts, (texts, dimensions), of length 1. Raises what the embedder raises."""
-        found = {text: vector for text in texts if (vector := self._kept.get(text)) is not None}
+    async def embed_examples(self, texts: Sequence[str]) -> Array:
+        """Return the vectors of candidates' texts, (texts, dimensions), of length 1. Raises what the embedder raises."""
+        found = {text: vector for text in texts if (vector := self._cache.get(text)) is not None}
         missing = [text for text in dict.fromkeys(texts) if text not in found]
-        for start in range(0, len(missing), AT_ONCE):
-            piece = missing[start : start + AT_ONCE]
-            found.update(zip(piece, await self.spoken(piece), strict=True))
-            for text in piece:
-                self._kept.put(text, found[text])
+        for start in range(0, len(missing), EMBED_BATCH_SIZE):
+            batch = missing[start : start + EMBED_BATCH_SIZE]
+            found.update(zip(batch, await self.embed_utterances(batch), strict=True))
+            for text in batch:
+                self._cache.put(text, found[text])
         return np.stack([found[text] for text in texts])
 
-    async def spoken(self, texts: Sequence[str]) -> Array:
-        """The vectors of utterances, which are not kept here. Raises what the embedder raises."""
-        rows = await self._embedder.embed([in_english(ends_of(text, SPOKEN)) for text in texts])
+    async def embed_utterances(self, texts: Sequence[str]) -> Array:
+        """Return the vectors of utterances, which are not cached. Raises what the embedder raises."""
+        rows = await self._embedder.embed([text_to_embed(head_and_tail(text, MAX_UTTERANCE_CHARS)) for text in texts])
         matrix = np.array(rows, dtype=np.float32).reshape(len(texts), -1)
         return matrix / np.maximum(np.linalg.norm(matrix, axis=1, keepdims=True), 1e-12)
 
 
-def in_english(text: str) -> str:
-    """What of a text is embedded: the gloss of a Vietnamese one, any other as it is; numbers and codes by their kind, and
-    without the names inside a sentence, which say who is meant and not what."""
+def text_to_embed(text: str) -> str:
+    """Return the text to embed: Vietnamese is translated word by word, numbers and codes are replaced by their kind, and
+    names inside a sentence are left out, because they say who is meant and not what."""
     plain = _NAMES.sub("", text)
     english = translate_words(plain) if has_diacritics(plain) or detect_language(text) == "vi" else plain
     marked = re.sub(r"‹(\w+)›", lambda kind: f"{kind[1].replace('_', ' ')} number", mark_codes(english))

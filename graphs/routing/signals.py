@@ -1,8 +1,8 @@
-"""Lexical signals: the words, pairs of words and character trigrams of a text as a weighted vector, keyword hits, codes.
+"""Lexical signals: the words, word pairs and character trigrams of a text as a weighted vector, keyword hits, codes.
 
-Two views of everything, with and without diacritics: an utterance typed with them is compared with them, so that
-"lo" (worry) is not "lô" (batch). Words of five letters or more are forgiven one typing error. Not for: which candidate
-a vector belongs to (`heads.py`).
+There are two views, with and without diacritics: an utterance typed with diacritics is compared with them, so that "lo"
+(worry) is not "lô" (batch). One typing error is corrected in words of five letters or more.
+Not for: which candidate a vector belongs to (`classifiers.py`).
 """
 
 import itertools
@@ -13,15 +13,15 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from graphs.language.patterns import codes_in, mark_codes
-from graphs.language.tokenization import FOLDED_STOP_WORDS, fold, has_diacritics, normalised, words_of
+from graphs.language.tokenization import FOLDED_STOP_WORDS, fold, has_diacritics, normalise, tokenize
 from graphs.routing.contract import Candidate
 
-KEPT_EXAMPLES = 200
-"""Of each candidate, the newest."""
-KEPT_ITEMS = 1200
-"""Of all candidates together; the more candidates, the fewer examples of each are kept."""
-SHORT_WORDS = 3
-MISSPELLABLE = 5
+MAX_EXAMPLES = 200
+"""Of each candidate; the newest are used."""
+MAX_ITEMS = 1200
+"""Of all candidates together; the more candidates, the fewer examples of each are used."""
+MAX_KEYWORD_WORDS = 3
+MIN_TYPO_LENGTH = 5
 STOP_WEIGHT = 0.12
 UNKNOWN_WEIGHT = 0.35
 GRAM_SHARE = 0.7
@@ -30,16 +30,15 @@ Vector = dict[str, float]
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """A text that stands for a candidate: a sentence of its description, an example, a keyword."""
+    """A text of a candidate: a sentence of its description, an example, a keyword."""
 
     owner: int
     text: str
 
 
 @dataclass(frozen=True, slots=True)
-class Wording:
-    """What an utterance's wording says: its vector in a view, and for each candidate keyword hits and known codes
-    (from 0 to 1)."""
+class LexicalSignals:
+    """The signals of an utterance: its vector in a view, and for each candidate keyword hits and known codes (0 to 1)."""
 
     vector: Vector
     folded: bool
@@ -48,33 +47,36 @@ class Wording:
 
 
 def items_of(candidates: Sequence[Candidate]) -> list[Item]:
-    """The texts of all candidates, each to be compared on its own."""
-    most = min(KEPT_EXAMPLES, max(3, KEPT_ITEMS // max(1, len(candidates))))
-    return [Item(o, t) for o, c in enumerate(candidates) for t in _texts_of(c, most) if t.strip()]
+    """Return the texts of all candidates, each an item of its own."""
+    limit = min(MAX_EXAMPLES, max(3, MAX_ITEMS // max(1, len(candidates))))
+    return [Item(o, t) for o, c in enumerate(candidates) for t in _texts_of(c, limit) if t.strip()]
 
 
-def _texts_of(candidate: Candidate, most: int) -> Iterable[str]:
+def _texts_of(candidate: Candidate, limit: int) -> Iterable[str]:
     for sentence in re.split(r"(?<=[.!?])\s+|\n+", candidate.description[:2000]):
         yield sentence
         if len(clauses := re.split(r"[,;:]\s+", sentence)) > 1:
             yield from clauses
-    yield from candidate.examples[-most:]
-    yield from candidate.keywords[:most]
+    yield from candidate.examples[-limit:]
+    yield from candidate.keywords[:limit]
 
 
 def phrases_of(candidate: Candidate) -> tuple[str, ...]:
-    """What counts as a keyword: those that were given, and the short ones among its texts ("credit limit")."""
-    texts = dict.fromkeys(text.strip(" .") for text in _texts_of(candidate, KEPT_EXAMPLES))
-    return (*candidate.keywords, *(text for text in texts if 0 < len(text.split()) <= SHORT_WORDS and "?" not in text))
+    """Return a candidate's keywords: the given ones, and the short ones among its texts ("credit limit")."""
+    texts = dict.fromkeys(text.strip(" .") for text in _texts_of(candidate, MAX_EXAMPLES))
+    return (
+        *candidate.keywords,
+        *(text for text in texts if 0 < len(text.split()) <= MAX_KEYWORD_WORDS and "?" not in text),
+    )
 
 
 def prepare(text: str) -> str:
-    """What the index compares: codes marked, then normalised."""
-    return normalised(mark_codes(text))
+    """Return a text as the index compares it: codes marked, then normalised."""
+    return normalise(mark_codes(text))
 
 
 class LexicalIndex:
-    """The wording of a set of candidates. Built once per set; a query takes half a millisecond."""
+    """The lexical index of a candidate set. Built once per set; a query takes half a millisecond."""
 
     def __init__(self, candidates: Sequence[Candidate], items: Sequence[Item]) -> None:
         owners: list[list[str]] = [[] for _ in candidates]
@@ -83,47 +85,50 @@ class LexicalIndex:
         self.codes = [codes_in(" ".join(texts)) for texts in owners]
         self._views = {folded: _View(candidates, items, folded=folded) for folded in (True, False)}
 
-    def weigh(self, text: str) -> Wording:
-        """The signals of an utterance."""
+    def signals_of(self, text: str) -> LexicalSignals:
+        """Return the signals of an utterance."""
         folded = not has_diacritics(text)
         prepared = prepare(text)
-        words = self._views[folded].read(prepared)
+        words = self._views[folded].corrected_words(prepared)
         found = codes_in(prepared)
         known = tuple(float(bool(found & codes)) for codes in self.codes)
-        return Wording(self._views[folded].vector(words), folded, self._views[folded].keyed(words), known)
+        return LexicalSignals(
+            self._views[folded].vector(words), folded, self._views[folded].keyword_scores(words), known
+        )
 
     def vector(self, text: str, *, folded: bool) -> Vector:
-        """The vector of a text in the view asked for."""
+        """Return the vector of a text in one view."""
         view = self._views[folded]
-        return view.vector(view.read(prepare(text)))
+        return view.vector(view.corrected_words(prepare(text)))
 
 
 class _View:
-    """The index in one spelling: with diacritics, or without."""
+    """The index of one view: with diacritics, or without."""
 
     def __init__(self, candidates: Sequence[Candidate], items: Sequence[Item], *, folded: bool) -> None:
         self._folded = folded
         self._size = len(candidates)
-        lists = [(item.owner, words_of(prepare(item.text), folded=folded)) for item in items]
+        lists = [(item.owner, tokenize(prepare(item.text), folded=folded)) for item in items]
         self._terms = _weights(((owner, _terms(words)) for owner, words in lists), self._size)
         self._grams = _weights(((owner, _grams(words)) for owner, words in lists), self._size)
         self._keywords = self._index_keywords(candidates)
         self._longest = max((key.count(" ") + 1 for key in self._keywords), default=1)
         self._spellings = _index_spellings({w for _, words in lists for w in words})
 
-    def read(self, prepared: str) -> list[str]:
-        """The words of a prepared text, typing errors mended where a known word is near."""
-        return [self._respelled(w) for w in words_of(prepared, folded=self._folded)]
+    def corrected_words(self, prepared: str) -> list[str]:
+        """Return the words of a prepared text, with typing errors corrected to known words."""
+        return [self._correct_typo(w) for w in tokenize(prepared, folded=self._folded)]
 
     def vector(self, words: list[str]) -> Vector:
-        """Words and pairs of length 1, trigrams of length GRAM_SHARE; their names can't meet, for trigrams begin with
-        "#"."""
-        found = _unit(_terms(words), self._terms, 1.0)
-        found.update((f"#{gram}", weight) for gram, weight in _unit(_grams(words), self._grams, GRAM_SHARE).items())
+        """Return words and pairs scaled to length 1, and trigrams, whose names begin with "#", to length GRAM_SHARE."""
+        found = _scaled_weights(_terms(words), self._terms, 1.0)
+        found.update(
+            (f"#{gram}", weight) for gram, weight in _scaled_weights(_grams(words), self._grams, GRAM_SHARE).items()
+        )
         return found
 
-    def keyed(self, words: list[str]) -> tuple[float, ...]:
-        """Keyword hits of each candidate; a phrase counts before the words it is made of."""
+    def keyword_scores(self, words: list[str]) -> tuple[float, ...]:
+        """Return each candidate's keyword hits; a phrase takes precedence over its words."""
         sums, taken = [0.0] * self._size, [False] * len(words)
         for length in range(min(self._longest, len(words)), 0, -1):
             for start in range(len(words) - length + 1):
@@ -136,20 +141,20 @@ class _View:
         return tuple(1 - math.exp(-total) for total in sums)
 
     def _index_keywords(self, candidates: Sequence[Candidate]) -> dict[str, dict[int, float]]:
-        spelt: dict[str, dict[int, float]] = defaultdict(dict)
+        weights: dict[str, dict[int, float]] = defaultdict(dict)
         for owner, candidate in enumerate(candidates):
-            for keyword in phrases_of(candidate)[:KEPT_EXAMPLES]:
-                words = words_of(prepare(keyword), folded=self._folded)
+            for keyword in phrases_of(candidate)[:MAX_EXAMPLES]:
+                words = tokenize(prepare(keyword), folded=self._folded)
                 # without its marks "ảnh" is everybody's "anh": a lone syllable that lost something counts for less
-                lossy = self._folded and len(words) == 1 and fold(keyword) != keyword
-                if words and not (lossy and words[0] in FOLDED_STOP_WORDS):
-                    spelt[" ".join(words)][owner] = 0.45 if lossy else 0.9
-        return dict(spelt)
+                lost_marks = self._folded and len(words) == 1 and fold(keyword) != keyword
+                if words and not (lost_marks and words[0] in FOLDED_STOP_WORDS):
+                    weights[" ".join(words)][owner] = 0.45 if lost_marks else 0.9
+        return dict(weights)
 
-    def _respelled(self, word: str) -> str:
-        if len(word) < MISSPELLABLE or not word.isalpha() or word in self._terms:
+    def _correct_typo(self, word: str) -> str:
+        if len(word) < MIN_TYPO_LENGTH or not word.isalpha() or word in self._terms:
             return word
-        near = {known for cut in _cuts(word) for known in self._spellings.get(cut, ())}
+        near = {known for deletion in _deletions(word) for known in self._spellings.get(deletion, ())}
         return min(near, key=lambda known: (abs(len(known) - len(word)), known)) if near else word
 
 
@@ -163,8 +168,8 @@ def _grams(words: list[str]) -> Counter[str]:
 
 
 def _weights(counts: Iterable[tuple[int, Counter[str]]], size: int) -> Vector:
-    """A term's weight: the fewer candidates use it, the more. Not the number of texts: an agent with many examples
-    would make its own words worthless."""
+    """Return the terms' weights: the fewer candidates use a term, the more it weighs. Texts are not counted: an agent with
+    many examples would make its own words worthless."""
     users: dict[str, set[int]] = defaultdict(set)
     for owner, count in counts:
         for term in count:
@@ -175,23 +180,23 @@ def _weights(counts: Iterable[tuple[int, Counter[str]]], size: int) -> Vector:
     }
 
 
-def _unit(counts: Counter[str], weights: Vector, length: float) -> Vector:
-    """Scaled to a length. A word that nobody uses has a part in the length, a pair of words that nobody uses none."""
+def _scaled_weights(counts: Counter[str], weights: Vector, length: float) -> Vector:
+    """Return the weights scaled to a length. Unknown words add to the length, unknown pairs don't."""
     raw = {t: n * weights.get(t, 0.0 if " " in t.strip() else UNKNOWN_WEIGHT) for t, n in counts.items()}
     scale = length / (math.sqrt(sum(v * v for v in raw.values())) or 1.0)
     return {term: value * scale for term, value in raw.items() if value}
 
 
 def _index_spellings(words: set[str]) -> dict[str, list[str]]:
-    """Known words by what is left when a letter is gone: two words that share that are one error apart, or two
-    letters changed places."""
+    """Return known words by what remains when one letter is deleted: two words that share it are one error apart, or have
+    two letters swapped."""
     found: dict[str, list[str]] = defaultdict(list)
     for word in words:
-        if len(word) >= MISSPELLABLE and word.isalpha():
-            for cut in _cuts(word):
-                found[cut].append(word)
+        if len(word) >= MIN_TYPO_LENGTH and word.isalpha():
+            for deletion in _deletions(word):
+                found[deletion].append(word)
     return dict(found)
 
 
-def _cuts(word: str) -> set[str]:
+def _deletions(word: str) -> set[str]:
     return {word, *(word[:i] + word[i + 1 :] for i in range(len(word)))}

@@ -1,16 +1,16 @@
-"""What belongs to none of a tenant's agents: greetings, jokes, general knowledge, in both languages.
+"""Small talk: what belongs to none of a tenant's agents. Greetings, jokes, general knowledge, in both languages.
 
-It competes with the agents like one of them, so that "write a poem" has something to be closer to. An agent that
-really tells jokes still wins, by its own examples.
+It competes with the agents like one of them, so that "write a poem" has something to be similar to. An agent that does tell
+jokes still wins, by its own examples.
 """
 
 from graphs.routing.contract import Candidate
 
-NAME = ""
-"""No agent can be called this."""
+SMALL_TALK_NAME = ""
+"""Not a valid agent name."""
 
-NOBODY = Candidate(
-    NAME,
+SMALL_TALK = Candidate(
+    SMALL_TALK_NAME,
     "Small talk, general knowledge, creative writing, coding and everyday advice. Trò chuyện, kiến thức chung, sáng "
     "tác, lập trình và lời khuyên hằng ngày.",
     (

@@ -6,7 +6,7 @@ from tests.bench.bed import Bed
 from tests.bench.measurement import Line, Measurement
 from tests.bench.percentiles import percentile, spread
 from tests.bench.plan import Plan
-from tests.routing.labelled import learned, read_agents, read_half
+from tests.routing.labelled import read_agents, read_half, with_learned_examples
 from tests.routing.measurement import measure
 
 NEED_RIGHT, NEED_MS = 95.0, 15.0
@@ -17,7 +17,7 @@ async def measure_routing(bed: Bed, plan: Plan) -> Measurement:
     learned, as by feedback. In this process, beside a headrace that rests."""
     found = Measurement(name="routing", title="Which agent a question is for")
     agents, held_out = read_agents(), read_half("held_out")
-    plans = {"rows alone": agents, "with learned examples": learned(agents, read_half("fitting"))}
+    plans = {"rows alone": agents, "with learned examples": with_learned_examples(agents, read_half("fitting"))}
     for name, candidates in plans.items():
         measured = await measure(Router(open_embedder()), held_out, candidates)
         found.runs.append({name: spread(measured.milliseconds)})

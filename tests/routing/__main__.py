@@ -15,8 +15,8 @@ from graphs.embeddings.registry import open_embedder
 from graphs.routing.contract import Candidate
 from graphs.routing.router import Router
 from tests.routing.fitting import fit
-from tests.routing.labelled import Labelled, learned, read_agents, read_half, read_said
-from tests.routing.measurement import Measured, measure, measure_crosswise
+from tests.routing.labelled import Labelled, read_agents, read_half, read_utterances, with_learned_examples
+from tests.routing.measurement import RoutingResults, measure, measure_crosswise
 
 LANGUAGES, STYLES = ("en", "vi", "other"), ("plain", "typo", "bare", "mixed")
 
@@ -28,21 +28,21 @@ async def main(arguments: Sequence[str]) -> None:
         return
     embedder = None if "words" in arguments else open_embedder()
     if "fitting" in arguments:
-        measured = await measure_crosswise(Router(embedder), read_agents())
-        print_table("fitting half, crosswise", measured)
-        print_wrong(measured)
+        results = await measure_crosswise(Router(embedder), read_agents())
+        print_table("fitting half, crosswise", results)
+        print_wrong(results)
         return
     held_out, demo, unseen = read_half("held_out"), read_agents(), read_agents("unseen")
     plans: dict[str, tuple[Sequence[Candidate], Sequence[Labelled]]] = {
         "held-out half, rows and what was learned from the fitting half": (
-            learned(demo, read_half("fitting")),
+            with_learned_examples(demo, read_half("fitting")),
             held_out,
         ),
         "held-out half, rows alone": (demo, held_out),
-        "agents that no fit has seen (3 examples each)": (unseen, read_said("unseen")),
+        "agents that no fit has seen (3 examples each)": (unseen, read_utterances("unseen")),
         "the demo's agents and those, held-out half and theirs": (
-            (*learned(demo, read_half("fitting")), *unseen),
-            (*held_out, *read_said("unseen")),
+            (*with_learned_examples(demo, read_half("fitting")), *unseen),
+            (*held_out, *read_utterances("unseen")),
         ),
     }
     for name, (agents, labelled) in plans.items():
@@ -51,27 +51,27 @@ async def main(arguments: Sequence[str]) -> None:
         await router.prepare(agents)
         print(f"\n{len(agents)} candidates ready after {time.perf_counter() - started:.2f} s")
         print_table(name, await measure(router, labelled, agents))
-    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
-    print(f"\n{platform.machine()}, Python {platform.python_version()}, at most {most} MB")
+    peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+    print(f"\n{platform.machine()}, Python {platform.python_version()}, at most {peak_mb} MB")
 
 
-def print_table(name: str, measured: Measured) -> None:
+def print_table(name: str, results: RoutingResults) -> None:
     """Accuracy by language, kind and style; what was taken for what; times."""
-    times = sorted(measured.milliseconds)
+    times = sorted(results.milliseconds)
     print(f"{name}\n{'':12}{'asked':>7}{'right':>7}{'share':>8}{'with an ideal model':>22}")
-    kinds = sorted(set(measured.asked) - {"all", *LANGUAGES, *STYLES})
+    kinds = sorted(set(results.counts) - {"all", *LANGUAGES, *STYLES})
     for key in ("all", *LANGUAGES, *STYLES, *kinds):
-        if asked := measured.asked[key]:
-            ideal = measured.with_model[key] / asked
-            print(f"{key:12}{asked:7}{measured.right[key]:7}{measured.share(key):8.1%}{ideal:22.1%}")
-    print("wanted > got: " + ", ".join(f"{w} > {g} {n}" for (w, g), n in measured.confused.most_common() if w != g))
-    print(f"language right {measured.languages_right / len(times):.1%}, needs a model {measured.needs_model}")
+        if count := results.counts[key]:
+            ideal = results.with_model[key] / count
+            print(f"{key:12}{count:7}{results.right[key]:7}{results.share(key):8.1%}{ideal:22.1%}")
+    print("wanted > got: " + ", ".join(f"{w} > {g} {n}" for (w, g), n in results.confusions.most_common() if w != g))
+    print(f"language right {results.languages_right / len(times):.1%}, needs a model {results.needs_model}")
     print(f"p50 {times[len(times) // 2]:.1f} ms, p95 {times[int(len(times) * 0.95)]:.1f} ms, most {times[-1]:.1f} ms")
 
 
-def print_wrong(measured: Measured) -> None:
+def print_wrong(results: RoutingResults) -> None:
     """Every mistake, with what was wanted."""
-    for label, route in measured.wrong:
+    for label, route in results.wrong:
         best = " ".join(f"{one.agent}={one.score:.2f}" for one in route.best)
         got = [i.agent for i in route.intents], "model" if route.needs_model else "", "asks" if route.clarify else ""
         print(f"{label.kind:9} {label.text!r} wanted {label.agents} {label.clarify}; got {got} ({route.reason}) {best}")

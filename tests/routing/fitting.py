@@ -18,9 +18,17 @@ from graphs.routing.ambiguity import AMBIGUOUS
 from graphs.routing.candidate_set import CandidateSet
 from graphs.routing.contract import Candidate
 from graphs.routing.scoring import Features
-from graphs.routing.semantic import Vectors
-from graphs.routing.small_talk import NAME
-from tests.routing.labelled import FOLDS, Labelled, fold_of, learned, read_agents, read_half, read_said
+from graphs.routing.semantic import VectorCache
+from graphs.routing.small_talk import SMALL_TALK_NAME
+from tests.routing.labelled import (
+    FOLDS,
+    Labelled,
+    fold_of,
+    read_agents,
+    read_half,
+    read_utterances,
+    with_learned_examples,
+)
 
 KINDS = frozenset({"debt", "shipment", "analysis", "ocr", "chat", "unclear"})
 RIDGE = 1.0
@@ -38,7 +46,7 @@ class Rows:
 
 async def fit() -> str:
     """The module's two lines, to be pasted."""
-    rows, vectors = Rows(), Vectors(open_embedder())
+    rows, vectors = Rows(), VectorCache(open_embedder())
     for candidates, labelled in plans():
         await collect(rows, vectors, candidates, labelled)
     found = {"BY_WORDS": rows.by_words, "BY_MEANING": rows.by_meaning}
@@ -49,26 +57,29 @@ def plans() -> Iterator[tuple[tuple[Candidate, ...], list[Labelled]]]:
     """Candidates, and the utterances they are to be judged by."""
     half = [one for one in read_half("fitting") if one.kind in KINDS and one.clarify != "ok"]
     agents = read_agents()
-    young = tuple(replace(c, examples=(*c.examples[:2], *c.examples[6:8]), keywords=()) for c in agents)
+    sparse = tuple(replace(c, examples=(*c.examples[:2], *c.examples[6:8]), keywords=()) for c in agents)
     yield agents, half
-    yield young, half
+    yield sparse, half
     for _ in range(3):  # the small plan of other agents counts as much as the large ones of these
-        yield read_agents("office"), [*read_said("office"), *(one for one in half if one.kind in ("chat", "unclear"))]
+        yield (
+            read_agents("office"),
+            [*read_utterances("office"), *(one for one in half if one.kind in ("chat", "unclear"))],
+        )
     for number in range(FOLDS):
         others = [one for one in half if fold_of(one) != number]
-        yield learned(agents, others), [one for one in half if fold_of(one) == number]
+        yield with_learned_examples(agents, others), [one for one in half if fold_of(one) == number]
 
 
-async def collect(rows: Rows, vectors: Vectors, candidates: Sequence[Candidate], labelled: list[Labelled]) -> None:
+async def collect(rows: Rows, vectors: VectorCache, candidates: Sequence[Candidate], labelled: list[Labelled]) -> None:
     """The rows of every utterance with every candidate."""
-    panel = await asyncio.to_thread(CandidateSet, candidates)
-    panel.learn_meaning(await vectors.of([item.text for item in panel.items]))
-    spoken = await vectors.of([one.text for one in labelled])
-    for one, meaning in zip(labelled, spoken, strict=True):
-        wanted = AMBIGUOUS.name if one.clarify == "wanted" else one.agents[0] if one.agents else NAME
-        rows.by_words.append(panel.features(one.text))
-        rows.by_meaning.append(panel.features(one.text, meaning))
-        rows.right.append([candidate.name for candidate in panel.everybody].index(wanted))
+    candidate_set = await asyncio.to_thread(CandidateSet, candidates)
+    candidate_set.train_on_vectors(await vectors.embed_examples([item.text for item in candidate_set.items]))
+    utterance_vectors = await vectors.embed_examples([one.text for one in labelled])
+    for one, meaning in zip(labelled, utterance_vectors, strict=True):
+        wanted = AMBIGUOUS.name if one.clarify == "wanted" else one.agents[0] if one.agents else SMALL_TALK_NAME
+        rows.by_words.append(candidate_set.features(one.text))
+        rows.by_meaning.append(candidate_set.features(one.text, meaning))
+        rows.right.append([candidate.name for candidate in candidate_set.all_candidates].index(wanted))
 
 
 def solve(rows: list[list[Features]], right: list[int]) -> list[float]:

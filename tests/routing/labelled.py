@@ -29,11 +29,11 @@ from typing import Literal
 import msgspec
 
 from graphs.routing.contract import Candidate, Language
-from graphs.routing.small_talk import NAME
+from graphs.routing.small_talk import SMALL_TALK_NAME
 
 DATA = Path(__file__).parent / "data"
 DEMO_AGENTS = Path(__file__).parents[2] / "api" / "local" / "demo_agents.json"
-FOR_EVERYDAY = "AgentAssistant"
+EXCLUDED_AGENT = "AgentAssistant"
 """An agent of the demo that is no candidate here: to the labels, what it answers is small talk."""
 Half = Literal["fitting", "held_out"]
 FOLDS = 5
@@ -57,12 +57,12 @@ def read_agents(name: str = "demo") -> tuple[Candidate, ...]:
     """The candidates of `data/<name>/agents.json`; those of the demo are the ones that are delivered, but for one."""
     file = DEMO_AGENTS if name == "demo" else DATA / name / "agents.json"
     return tuple(
-        one for one in msgspec.json.decode(file.read_bytes(), type=list[Candidate]) if one.name != FOR_EVERYDAY
+        one for one in msgspec.json.decode(file.read_bytes(), type=list[Candidate]) if one.name != EXCLUDED_AGENT
     )
 
 
 @lru_cache
-def read_said(name: str) -> tuple[Labelled, ...]:
+def read_utterances(name: str) -> tuple[Labelled, ...]:
     """What is said to the agents of another tenant, `data/<name>/said.jsonl`."""
     return tuple(read_file(DATA / name / "said.jsonl"))
 
@@ -73,10 +73,10 @@ def read_half(half: Half) -> tuple[Labelled, ...]:
     return tuple(one for path in sorted((DATA / half).glob("*.jsonl")) for one in read_file(path))
 
 
-def learned(candidates: Sequence[Candidate], labelled: Sequence[Labelled]) -> tuple[Candidate, ...]:
+def with_learned_examples(candidates: Sequence[Candidate], labelled: Sequence[Labelled]) -> tuple[Candidate, ...]:
     """The candidates after feedback: what was said and belongs to one agent alone, or to nobody, are examples now."""
     found = []
-    for candidate in (*candidates, Candidate(NAME, "")):
+    for candidate in (*candidates, Candidate(SMALL_TALK_NAME, "")):
         wanted = (candidate.name,) if candidate.name else ()
         said = (one.text for one in labelled if one.agents == wanted and one.clarify == "no" and not one.last_agent)
         found.append(replace(candidate, examples=(*candidate.examples, *said)))

@@ -12,17 +12,17 @@ from dataclasses import dataclass, field
 
 from graphs.routing.contract import Candidate, Context, Route
 from graphs.routing.router import Router
-from tests.routing.labelled import FOLDS, Labelled, fold_of, learned, read_half
+from tests.routing.labelled import FOLDS, Labelled, fold_of, read_half, with_learned_examples
 
 
 @dataclass
-class Measured:
+class RoutingResults:
     """What came out, by kind, language and style."""
 
-    asked: Counter[str] = field(default_factory=Counter)
+    counts: Counter[str] = field(default_factory=Counter)
     right: Counter[str] = field(default_factory=Counter)
     with_model: Counter[str] = field(default_factory=Counter)
-    confused: Counter[tuple[str, str]] = field(default_factory=Counter)
+    confusions: Counter[tuple[str, str]] = field(default_factory=Counter)
     languages_right: int = 0
     needs_model: int = 0
     milliseconds: list[float] = field(default_factory=list)
@@ -30,7 +30,7 @@ class Measured:
 
     def share(self, key: str = "all") -> float:
         """The share that is right without a model."""
-        return self.right[key] / max(1, self.asked[key])
+        return self.right[key] / max(1, self.counts[key])
 
 
 def is_right(label: Labelled, route: Route) -> bool:
@@ -52,42 +52,44 @@ def agents_of(route: Route) -> tuple[str, ...]:
 
 
 async def measure(
-    router: Router, labelled: Sequence[Labelled], agents: Sequence[Candidate], measured: Measured | None = None
-) -> Measured:
+    router: Router, labelled: Sequence[Labelled], agents: Sequence[Candidate], results: RoutingResults | None = None
+) -> RoutingResults:
     """Route them one by one; the candidates are prepared first, as in a worker that has been up for a moment."""
-    measured = measured or Measured()
+    results = results or RoutingResults()
     await router.prepare(agents)
     await router.route("warm up the threads of the library please", agents)
     for label in labelled:
         started = time.perf_counter()
         route = await router.route(label.text, agents, Context(label.last_agent))
-        measured.milliseconds.append((time.perf_counter() - started) * 1000)
-        _count(measured, label, route)
-    return measured
+        results.milliseconds.append((time.perf_counter() - started) * 1000)
+        _count(results, label, route)
+    return results
 
 
-async def measure_crosswise(router: Router, agents: Sequence[Candidate]) -> Measured:
+async def measure_crosswise(router: Router, agents: Sequence[Candidate]) -> RoutingResults:
     """The fitting half, each fifth of it with the others as learned examples."""
-    half, measured = read_half("fitting"), Measured()
+    half, results = read_half("fitting"), RoutingResults()
     for number in range(FOLDS):
         others = [one for one in half if fold_of(one) != number]
         fifth = [one for one in half if fold_of(one) == number]
-        await measure(router, fifth, learned(agents, others), measured)
-    return measured
+        await measure(router, fifth, with_learned_examples(agents, others), results)
+    return results
 
 
-def _count(measured: Measured, label: Labelled, route: Route) -> None:
+def _count(results: RoutingResults, label: Labelled, route: Route) -> None:
     right = is_right(label, route)
     for key in ("all", label.kind, label.language, label.style):
-        measured.asked[key] += 1
-        measured.right[key] += right
-        measured.with_model[key] += is_right_with_model(label, route)
-    measured.confused[_said(label.agents, label.clarify == "wanted"), _said(agents_of(route), bool(route.clarify))] += 1
-    measured.needs_model += route.needs_model
-    measured.languages_right += route.language == label.language
+        results.counts[key] += 1
+        results.right[key] += right
+        results.with_model[key] += is_right_with_model(label, route)
+    results.confusions[
+        _outcome(label.agents, label.clarify == "wanted"), _outcome(agents_of(route), bool(route.clarify))
+    ] += 1
+    results.needs_model += route.needs_model
+    results.languages_right += route.language == label.language
     if not right:
-        measured.wrong.append((label, route))
+        results.wrong.append((label, route))
 
 
-def _said(agents: tuple[str, ...], asks: bool) -> str:
+def _outcome(agents: tuple[str, ...], asks: bool) -> str:
     return "a question" if asks else " + ".join(name.removeprefix("Agent") for name in agents) or "chat"

@@ -9,36 +9,36 @@ from functools import lru_cache
 import pytest
 
 from graphs.embeddings.registry import open_embedder
-from graphs.language.tokenization import fold, normalised
+from graphs.language.tokenization import fold, normalise
 from graphs.routing.ambiguity import AMBIGUOUS
 from graphs.routing.router import Router
-from graphs.routing.small_talk import NOBODY
+from graphs.routing.small_talk import SMALL_TALK
 from graphs.routing.weights import BY_MEANING, BY_WORDS
 from tests.routing.fitting import fit
-from tests.routing.labelled import learned, read_agents, read_half, read_said
-from tests.routing.measurement import Measured, measure
+from tests.routing.labelled import read_agents, read_half, read_utterances, with_learned_examples
+from tests.routing.measurement import RoutingResults, measure
 
-SHARED = 0.65
+MAX_OVERLAP = 0.65
 EMBEDDER = open_embedder()
 
 
 @lru_cache
-def held_out() -> Measured:
+def held_out() -> RoutingResults:
     """The held-out half, the fitting half being what was learned from feedback."""
-    agents = learned(read_agents(), read_half("fitting"))
+    agents = with_learned_examples(read_agents(), read_half("fitting"))
     return asyncio.run(measure(Router(EMBEDDER), read_half("held_out"), agents))
 
 
 @lru_cache
-def rows_alone() -> Measured:
+def rows_alone() -> RoutingResults:
     """The held-out half, by what the agents' rows say."""
     return asyncio.run(measure(Router(EMBEDDER), read_half("held_out"), read_agents()))
 
 
 @lru_cache
-def unseen() -> Measured:
+def unseen() -> RoutingResults:
     """Agents that no fit has seen, with three examples each."""
-    return asyncio.run(measure(Router(EMBEDDER), read_said("unseen"), read_agents("unseen")))
+    return asyncio.run(measure(Router(EMBEDDER), read_utterances("unseen"), read_agents("unseen")))
 
 
 def test_of_a_hundred_held_out_utterances_ninety_five_are_routed_right():
@@ -46,10 +46,10 @@ def test_of_a_hundred_held_out_utterances_ninety_five_are_routed_right():
 
 
 @pytest.mark.parametrize(
-    ("key", "least"), [("en", 0.93), ("vi", 0.93), ("typo", 0.85), ("bare", 0.85), ("mixed", 0.85)]
+    ("key", "minimum"), [("en", 0.93), ("vi", 0.93), ("typo", 0.85), ("bare", 0.85), ("mixed", 0.85)]
 )
-def test_no_language_and_no_way_of_typing_is_left_behind(key: str, least: float):
-    assert held_out().share(key) >= least
+def test_no_language_and_no_way_of_typing_is_left_behind(key: str, minimum: float):
+    assert held_out().share(key) >= minimum
 
 
 @pytest.mark.parametrize("key", ["debt", "shipment", "analysis", "ocr", "chat", "several", "follow", "unclear"])
@@ -58,7 +58,7 @@ def test_no_kind_of_utterance_is_left_behind(key: str):
 
 
 def test_the_language_is_told_right():
-    assert held_out().languages_right >= 0.98 * held_out().asked["all"]
+    assert held_out().languages_right >= 0.98 * held_out().counts["all"]
 
 
 def test_rows_alone_route_nearly_as_well_as_rows_that_have_learned():
@@ -71,8 +71,8 @@ def test_new_agents_with_three_examples_route_right_without_new_weights(key: str
 
 
 def test_words_alone_still_route_most():
-    measured = asyncio.run(measure(Router(None), read_half("held_out"), read_agents()))
-    assert measured.share() >= 0.8
+    results = asyncio.run(measure(Router(None), read_half("held_out"), read_agents()))
+    assert results.share() >= 0.8
 
 
 def test_the_labelled_set_is_large_and_in_both_languages():
@@ -84,14 +84,14 @@ def test_the_labelled_set_is_large_and_in_both_languages():
 
 
 def test_the_halves_do_not_repeat_each_other():
-    built_in = (*NOBODY.examples, *AMBIGUOUS.examples)
+    built_in = (*SMALL_TALK.examples, *AMBIGUOUS.examples)
     seen = [one.text for one in read_half("fitting")] + [e for c in read_agents() for e in c.examples] + [*built_in]
     marked = [(text, _grams(text)) for text in seen if len(text.split()) > 2]
     alike = [
         (one.text, text)
         for one in read_half("held_out")
         for text, grams in marked
-        if _share(grams, _grams(one.text)) >= SHARED
+        if _share(grams, _grams(one.text)) >= MAX_OVERLAP
     ]
     assert [] == alike
 
@@ -114,12 +114,12 @@ def test_the_weights_are_those_that_the_fitting_half_gives():
 
 
 def _share(one: frozenset[str], other: frozenset[str]) -> float:
-    if min(len(one), len(other)) < SHARED * max(len(one), len(other)):
+    if min(len(one), len(other)) < MAX_OVERLAP * max(len(one), len(other)):
         return 0.0
     return len(one & other) / len(one | other)
 
 
 @lru_cache(maxsize=4096)
 def _grams(text: str) -> frozenset[str]:
-    plain = f" {re.sub(r'[^a-z0-9]+', ' ', fold(normalised(text))).strip()} "
+    plain = f" {re.sub(r'[^a-z0-9]+', ' ', fold(normalise(text))).strip()} "
     return frozenset(plain[i : i + 4] for i in range(len(plain) - 3))

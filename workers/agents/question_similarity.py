@@ -12,7 +12,7 @@ import re
 import unicodedata
 from collections.abc import Sequence
 
-from graphs.language.tokenization import normalised
+from graphs.language.tokenization import normalise
 
 NEAR = 0.8
 """Cosine from which two questions whose words agree are the same. The paraphrases of
@@ -86,7 +86,7 @@ def is_same_question(one: str, other: str) -> bool:
 
 
 def _tokens(question: str) -> list[str]:
-    text = normalised(_OWNERS_S.sub("", question))
+    text = normalise(_OWNERS_S.sub("", question))
     for phrase, word in _PHRASES:
         text = re.sub(rf"(?<!\w){phrase}(?!\w)", word, text)
     return [_singular(token) for token in map(str.strip, _TOKEN.findall(text)) if token not in _HARMLESS]
@@ -115,7 +115,7 @@ def _names(question: str) -> set[str]:
     """Return words with a capital inside of a sentence."""
     sentences = _BREAKS.split(unicodedata.normalize("NFC", question))
     words = [word for sentence in sentences for word in re.findall(r"[^\W_]+", sentence)[1:]]
-    return {_singular(normalised(word)) for word in words if word[0].isupper()}
+    return {_singular(normalise(word)) for word in words if word[0].isupper()}
 
 
 def _quotes(question: str) -> list[str]:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 
 import structlog
 
-from graphs.embeddings.hosted import pieces_of
+from graphs.embeddings.hosted import split_batches
 from graphs.embeddings.purposes import Purpose
 from graphs.embeddings.registry import DEFAULT, is_local, open_embedder
 from graphs.embeddings.texts import clean
@@ -164,7 +164,9 @@ class EmbeddingClient:
                 request = EmbeddingRequest(request_id, self._process, list(batch), purpose, name, lane, deadline, query)
                 return await self._request(queue, request, timeout_s)
 
-        batches = pieces_of([clean(text) for text in texts], most_texts=MAX_REQUEST_TEXTS, most_chars=MAX_REQUEST_CHARS)
+        batches = split_batches(
+            [clean(text) for text in texts], max_texts=MAX_REQUEST_TEXTS, max_chars=MAX_REQUEST_CHARS
+        )
         tasks = [asyncio.ensure_future(send(batch)) for batch in batches]
         try:
             return _join_vectors(await asyncio.gather(*tasks))

@@ -13,7 +13,7 @@ from schema.queries.documents.vector_spaces import open_space
 class EmbedderPool:
     """Opens embedders on first use and keeps them for the life of the process. `default` is the installation's, named `name`.
 
-    With `retry_delay_s`, providers are retried after transient errors; with `most_chars`, batches are larger and a few
+    With `retry_delay_s`, providers are retried after transient errors; with `max_chars`, batches are larger and a few
     percent faster. Both are for work that no user waits for."""
 
     def __init__(
@@ -24,10 +24,10 @@ class EmbedderPool:
         get_provider: Callable[[str], object],
         *,
         retry_delay_s: RetryDelay | None = None,
-        most_chars: int | None = None,
+        max_chars: int | None = None,
     ) -> None:
         self._pool, self._get_provider, self._retry_delay_s = pool, get_provider, retry_delay_s
-        self._most_chars = most_chars
+        self._max_chars = max_chars
         self._batchers: dict[str, Batcher] = {name: self._new_batcher(default)}
         self._spaces: dict[str, int] = {}
 
@@ -40,7 +40,7 @@ class EmbedderPool:
         return self._batchers[name]
 
     def _new_batcher(self, opened: OpenEmbedder) -> Batcher:
-        return Batcher(opened, most_chars=None if opened.hosted else self._most_chars)
+        return Batcher(opened, max_chars=None if opened.hosted else self._max_chars)
 
     async def embed(
         self, texts: Sequence[str], *, purpose: Purpose, embedder: str, lane: str = ""

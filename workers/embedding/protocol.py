@@ -13,7 +13,7 @@ import msgspec
 from msgspec import Meta
 
 from graphs.embeddings.purposes import Purpose
-from graphs.embeddings.texts import LONGEST
+from graphs.embeddings.texts import MAX_CHARS
 
 EmbeddingQueue = Literal["query", "bulk"]
 """`query`: a few short texts; `bulk`: all others."""
@@ -24,7 +24,7 @@ MAX_REQUEST_TEXTS, MAX_REQUEST_CHARS = 16, 131_072
 MAX_QUEUED = 1000
 """Requests per queue."""
 
-Text = Annotated[str, Meta(max_length=3 * LONGEST)]
+Text = Annotated[str, Meta(max_length=3 * MAX_CHARS)]
 """`clean` truncates at LONGEST, and NFC may then turn one character into three."""
 
 

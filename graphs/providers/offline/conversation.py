@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from graphs.language.clauses import split
+from graphs.language.clauses import split_clauses
 from graphs.providers.contract import Message, TextPart, ToolCallPart, ToolResultPart
 from graphs.providers.offline.fill_arguments import plain
 from graphs.providers.offline.texts import cited, sentences
@@ -78,7 +78,7 @@ def read_conversation(messages: Sequence[Message]) -> Conversation:
     before = [_words(m) for m in reversed(messages[:at]) if m.role == "user"] if at >= 0 else []
     return Conversation(
         question=question,
-        parts=split(asked) if asked.strip() else (),
+        parts=split_clauses(asked) if asked.strip() else (),
         earlier=(asked, *(text[:LONGEST_ASKED] for text in before)),
         at_hand=tuple(one for one in (*(s for text in texts for s in cited(text)), *own) if not FENCE.search(one)),
         instructions="\n".join(m.text for m in messages if m.role in ("system", "developer")),

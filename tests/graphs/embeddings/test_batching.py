@@ -38,7 +38,7 @@ class Engine:
 
 
 def batcher(engine: Engine, **bounds: int) -> Batcher:
-    return Batcher(OpenEmbedder(engine, "test", "m"), **{"most_texts": 4, **bounds})
+    return Batcher(OpenEmbedder(engine, "test", "m"), **{"max_texts": 4, **bounds})
 
 
 def numbers(begin: int, count: int) -> list[str]:
@@ -139,7 +139,7 @@ async def test_a_caller_that_leaves_takes_its_waiting_texts_with_it():
 
 async def test_a_provider_gets_several_calls_at_once_and_never_more():
     engine = Engine(held=True)
-    one = batcher(engine, parallel=3)
+    one = batcher(engine, concurrency=3)
     tasks = [asyncio.create_task(one.embed(numbers(0, 40), lane=str(lane))) for lane in range(4)]
     await engine.began.wait()
     for _ in range(10):
@@ -153,7 +153,7 @@ async def test_a_provider_gets_several_calls_at_once_and_never_more():
 
 async def test_a_call_holds_no_more_characters_than_it_may_but_any_single_text():
     engine = Engine()
-    one = batcher(engine, most_chars=10)
+    one = batcher(engine, max_chars=10)
     await asyncio.gather(one.embed(["1" * 6, "2" * 6, "3", "4" * 30, "5"]))
     assert [["3", "5", "1" * 6], ["2" * 6], ["4" * 30]] == engine.calls
 

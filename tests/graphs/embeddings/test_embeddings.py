@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from graphs.embeddings.hosted import Hosted
+from graphs.embeddings.hosted import HostedEmbedder
 from graphs.embeddings.minilm import DIMENSIONS, SPACE, MiniLM
 from graphs.embeddings.reference import SentenceTransformers
 from graphs.embeddings.registry import OpenEmbedder, open_embedder
@@ -82,13 +82,13 @@ async def test_remembered_vectors_are_the_same_and_bounded(monkeypatch: pytest.M
     first = await engine.embed(["hello"])
     first[0][0] = 9.0
     assert 9.0 != (await engine.embed(["hello"]))[0][0]
-    assert 1 == len(engine._kept)
+    assert 1 == len(engine._cache)
     await engine.embed(["long " * 100])
-    assert 1 == len(engine._kept)
-    monkeypatch.setattr("graphs.embeddings.minilm.KEPT_TEXTS", 2)
+    assert 1 == len(engine._cache)
+    monkeypatch.setattr("graphs.embeddings.minilm.MAX_CACHED_TEXTS", 2)
     small = MiniLM()
     await small.embed(["one", "two", "three"])
-    assert 2 == len(small._kept)
+    assert 2 == len(small._cache)
 
 
 async def test_the_event_loop_goes_on_while_texts_are_embedded():
@@ -160,7 +160,7 @@ class Provider:
 async def test_a_providers_model_opens_by_provider_and_name():
     opened = open_embedder("ollama/bge-m3", lambda name: Provider())
     assert OpenEmbedder(opened.embedder, "ollama", "bge-m3", hosted=True) == opened
-    assert isinstance(opened.embedder, Hosted)
+    assert isinstance(opened.embedder, HostedEmbedder)
     assert [[5 / 13, 12 / 13]] == await opened.embed(["hello"])
     assert 2 == await opened.measure()
 

@@ -6,8 +6,8 @@ from collections.abc import AsyncIterator, Sequence
 import aiohttp
 import pytest
 
-from graphs.embeddings.hosted import MOST_TEXTS, TRIES, Hosted, pieces_of
-from graphs.embeddings.purposes import may_be_shortened, prefix_of
+from graphs.embeddings.hosted import MAX_TEXTS, MAX_TRIES, HostedEmbedder, split_batches
+from graphs.embeddings.purposes import can_truncate, prefix_of
 from graphs.embeddings.registry import OpenEmbedder, open_embedder
 from graphs.providers.errors import (
     ModelUnknown,
@@ -73,12 +73,12 @@ def opened(
 async def test_vectors_come_in_order_at_length_one_in_calls_of_bounded_size(
     kind: type[CounterpartServer], session: aiohttp.ClientSession
 ):
-    texts = [f"text {number}" for number in range(2 * MOST_TEXTS + 5)]
+    texts = [f"text {number}" for number in range(2 * MAX_TEXTS + 5)]
     async with kind() as server:
         found = await opened(server, session, "bge-m3").embed(texts, "passage")
         sent = [record.body["input"] for record in server.requests]
     assert [pytest.approx(unit(vector(text))) for text in texts] == found
-    assert [MOST_TEXTS, MOST_TEXTS, 5] == [len(call) for call in sent]
+    assert [MAX_TEXTS, MAX_TEXTS, 5] == [len(call) for call in sent]
 
 
 @pytest.mark.parametrize("kind", [OllamaServer, OpenAIServer])
@@ -95,16 +95,16 @@ async def test_a_model_gets_the_words_that_it_was_trained_with(
 
 
 async def test_what_may_pass_is_tried_again(session: aiohttp.ClientSession):
-    async with Failing(TRIES - 1) as server:
+    async with Failing(MAX_TRIES - 1) as server:
         assert [pytest.approx(unit(vector("a")))] == await opened(server, session, "m").embed(["a"])
-        assert TRIES == len(server.requests)
+        assert MAX_TRIES == len(server.requests)
 
 
 async def test_tries_are_spent_some_day(session: aiohttp.ClientSession):
-    async with Failing(TRIES) as server:
+    async with Failing(MAX_TRIES) as server:
         with pytest.raises(ProviderOverloaded):
             await opened(server, session, "m").embed(["a"])
-        assert TRIES == len(server.requests)
+        assert MAX_TRIES == len(server.requests)
 
 
 async def test_what_can_not_pass_is_not_tried_again(session: aiohttp.ClientSession):
@@ -140,12 +140,12 @@ class Odd:
 @pytest.mark.parametrize("wrong", [[], [0.0, 0.0], [float("nan"), 1.0], [float("inf"), 1.0]])
 async def test_a_vector_without_a_direction_is_garbage(wrong: list[float]):
     with pytest.raises(ProviderInvalidResponse, match="empty, zero or not finite"):
-        await Hosted("odd", Odd(wrong)).embed(["a"], "m")
+        await HostedEmbedder("odd", Odd(wrong)).embed(["a"], "m")
 
 
 async def test_vectors_of_two_sizes_are_garbage_and_the_sizes_are_named():
     with pytest.raises(ProviderInvalidResponse, match="2 and 3 numbers"):
-        await Hosted("odd", Odd([1.0, 2.0], [1.0, 2.0, 3.0])).embed(["a", "b"], "m")
+        await HostedEmbedder("odd", Odd([1.0, 2.0], [1.0, 2.0, 3.0])).embed(["a", "b"], "m")
 
 
 @pytest.mark.parametrize(
@@ -154,7 +154,7 @@ async def test_vectors_of_two_sizes_are_garbage_and_the_sizes_are_named():
 )
 def test_texts_are_cut_into_calls(lengths: list[int], pieces: list[int]):
     texts = ["x" * length for length in lengths]
-    cut = pieces_of(texts, most_texts=3, most_chars=10)
+    cut = split_batches(texts, max_texts=3, max_chars=10)
     assert (pieces, texts) == ([len(piece) for piece in cut], [text for piece in cut for text in piece])
 
 
@@ -183,5 +183,5 @@ def test_instructed_models_are_given_an_instruction_and_not_their_namesakes_pref
 
 def test_only_some_models_vectors_may_be_shortened():
     assert [True, True, False] == [
-        may_be_shortened(name) for name in ("text-embedding-3-large", "nomic-embed-text-v1.5", "m")
+        can_truncate(name) for name in ("text-embedding-3-large", "nomic-embed-text-v1.5", "m")
     ]

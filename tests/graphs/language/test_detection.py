@@ -1,11 +1,11 @@
-"""Languages, glosses, and the parts of an utterance."""
+"""Language detection, word-by-word translation, and splitting into clauses."""
 
 import pytest
 
-from graphs.language.clauses import split
+from graphs.language.clauses import split_clauses
 from graphs.language.detection import detect_language
 from graphs.language.translate_words import translate_words
-from graphs.routing.semantic import in_english
+from graphs.routing.semantic import text_to_embed
 
 
 @pytest.mark.parametrize(
@@ -43,7 +43,7 @@ def test_the_language_is_told(text: str, language: str):
         ("hóa đơn INV-2024-7 quá hạn", "invoice INV-2024-7 overdue"),
     ],
 )
-def test_vietnamese_is_glossed_by_the_longest_phrases_and_names_stay(text: str, english: str):
+def test_vietnamese_is_translated_by_the_longest_phrases_and_names_stay(text: str, english: str):
     assert english == translate_words(text)
 
 
@@ -52,7 +52,7 @@ def test_with_diacritics_a_word_without_any_is_meant_so():
 
 
 def test_numbers_are_embedded_as_their_kind_and_names_are_left_out():
-    assert "does pay for tax code number" == in_english("does Hoa Binh pay for 0104985841")
+    assert "does pay for tax code number" == text_to_embed("does Hoa Binh pay for 0104985841")
 
 
 @pytest.mark.parametrize(
@@ -69,8 +69,8 @@ def test_numbers_are_embedded_as_their_kind_and_names_are_left_out():
     ],
 )
 def test_an_utterance_is_cut_where_another_request_begins(text: str, parts: tuple[str, ...]):
-    assert parts == split(text)
+    assert parts == split_clauses(text)
 
 
 def test_there_are_never_more_than_six_parts():
-    assert 6 == len(split("show me this. " * 40))
+    assert 6 == len(split_clauses("show me this. " * 40))

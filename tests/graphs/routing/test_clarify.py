@@ -3,7 +3,15 @@
 import pytest
 
 from graphs.providers.contract import ModelRequest
-from graphs.routing.clarify import NONE, UNCLEAR, ask_model, build_request, question, read_reply, settle
+from graphs.routing.clarify import (
+    NONE,
+    UNCLEAR,
+    apply_choice,
+    ask_model,
+    build_request,
+    clarifying_question,
+    parse_reply,
+)
 from graphs.routing.contract import Candidate, Context, Intent, Route, Scored
 from schema.errors import HeadraceError
 
@@ -53,24 +61,24 @@ def test_a_message_of_any_length_makes_a_short_request():
     ],
 )
 def test_a_reply_is_read_with_care_and_never_gives_a_name_that_was_not_offered(reply: str, chosen: str | None):
-    assert chosen == read_reply(reply, NAMES)
+    assert chosen == parse_reply(reply, NAMES)
 
 
 def test_a_chosen_agent_gets_the_message():
-    settled = settle(UNSURE, "AgentShipment")
-    assert ("AgentShipment", (Intent("AgentShipment", "what of Minh Long"),)) == (settled.agent, settled.intents)
-    assert (False, None) == (settled.needs_model, settled.clarify)
+    route = apply_choice(UNSURE, "AgentShipment")
+    assert ("AgentShipment", (Intent("AgentShipment", "what of Minh Long"),)) == (route.agent, route.intents)
+    assert (False, None) == (route.needs_model, route.clarify)
 
 
 @pytest.mark.parametrize("chosen", [UNCLEAR, None])
 def test_a_model_that_can_not_tell_leaves_the_question(chosen: str | None):
-    settled = settle(UNSURE, chosen)
-    assert (None, (), "Debts or goods?") == (settled.agent, settled.intents, settled.clarify)
+    route = apply_choice(UNSURE, chosen)
+    assert (None, (), "Debts or goods?") == (route.agent, route.intents, route.clarify)
 
 
 def test_nobodys_is_plain_chat_without_a_question():
-    settled = settle(UNSURE, NONE)
-    assert (None, (), None, False) == (settled.agent, settled.intents, settled.clarify, settled.needs_model)
+    route = apply_choice(UNSURE, NONE)
+    assert (None, (), None, False) == (route.agent, route.intents, route.clarify, route.needs_model)
 
 
 async def test_a_sure_route_asks_no_model():
@@ -98,5 +106,5 @@ async def test_a_model_that_fails_leaves_the_question(error: Exception):
 
 
 def test_the_question_names_what_the_agents_do_in_the_users_language():
-    assert "Do you mean debts of customers or where goods are?" == question((DEBT, SHIPMENT), "en")
-    assert "Bạn muốn hỏi về công nợ của khách hàng hay hàng đang ở đâu?" == question((DEBT, SHIPMENT), "vi")
+    assert "Do you mean debts of customers or where goods are?" == clarifying_question((DEBT, SHIPMENT), "en")
+    assert "Bạn muốn hỏi về công nợ của khách hàng hay hàng đang ở đâu?" == clarifying_question((DEBT, SHIPMENT), "vi")

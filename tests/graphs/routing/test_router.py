@@ -14,7 +14,7 @@ from graphs.routing.candidate_set import CandidateSet
 from graphs.routing.contract import Candidate, Context, Intent, Route
 from graphs.routing.graph_choice import choose_graph, choose_task
 from graphs.routing.router import Router
-from graphs.routing.small_talk import NAME as NOBODYS
+from graphs.routing.small_talk import SMALL_TALK_NAME
 from schema.errors import HeadraceError
 from tests.routing.labelled import read_agents
 
@@ -31,21 +31,21 @@ INVENTORY = Candidate(
 )
 
 
-class Failing:
+class FailingEmbedder:
     """An embedder that is down."""
 
     async def embed(self, texts: Sequence[str]) -> list[list[float]]:
         raise HeadraceError("down")
 
 
-class Counting:
+class RecordingEmbedder:
     """Remembers what it was given."""
 
     def __init__(self) -> None:
-        self.given: list[str] = []
+        self.texts: list[str] = []
 
     async def embed(self, texts: Sequence[str]) -> list[list[float]]:
-        self.given += texts
+        self.texts += texts
         return await EMBEDDER.embed(texts)
 
 
@@ -116,11 +116,11 @@ async def test_without_agents_or_words_it_is_plain_chat():
     ]
 
 
-@pytest.mark.parametrize("said", ["do we still have printer paper", "mặt hàng nào trong kho sắp hết"])
-async def test_an_agent_made_a_moment_ago_is_found(router: Router, said: str):
+@pytest.mark.parametrize("utterance", ["do we still have printer paper", "mặt hàng nào trong kho sắp hết"])
+async def test_an_agent_made_a_moment_ago_is_found(router: Router, utterance: str):
     agents = (*AGENTS, INVENTORY)
     await router.prepare(agents)
-    assert "AgentInventory" == (await router.route(said, agents)).agent
+    assert "AgentInventory" == (await router.route(utterance, agents)).agent
 
 
 async def test_an_agent_that_is_gone_is_not_routed_to(router: Router):
@@ -129,26 +129,26 @@ async def test_an_agent_that_is_gone_is_not_routed_to(router: Router):
 
 
 async def test_an_example_learned_from_feedback_counts_at_once(router: Router):
-    said = "how is the weather over the Hai Van pass for the trucks"
-    before = await router.route(said, AGENTS)
+    utterance = "how is the weather over the Hai Van pass for the trucks"
+    before = await router.route(utterance, AGENTS)
     corrected = tuple(
         replace(a, examples=(*a.examples, "what is the weather on the road over the pass")) if "Ship" in a.name else a
         for a in AGENTS
     )
-    after = await router.route(said, corrected)
+    after = await router.route(utterance, corrected)
     scores = [{s.agent: s.score for s in route.best}.get("AgentShipment", 0.0) for route in (before, after)]
     assert scores[1] > scores[0]
 
 
 async def test_what_was_learned_to_be_nobodys_is_nobodys(router: Router):
-    said = "read the lines in the picture of my palm"
-    nobodys = Candidate(NOBODYS, "", ("read all the lines in the picture of my palm please",))
-    before, after = await router.route(said, AGENTS), await router.route(said, (*AGENTS, nobodys))
+    utterance = "read the lines in the picture of my palm"
+    small_talk = Candidate(SMALL_TALK_NAME, "", ("read all the lines in the picture of my palm please",))
+    before, after = await router.route(utterance, AGENTS), await router.route(utterance, (*AGENTS, small_talk))
     assert "AgentOCR" == before.agent
     assert after.best[0].score < before.best[0].score
 
 
-@pytest.mark.parametrize(("owner", "agent"), [("AgentAnalysis", "AgentAnalysis"), (NOBODYS, None)])
+@pytest.mark.parametrize(("owner", "agent"), [("AgentAnalysis", "AgentAnalysis"), (SMALL_TALK_NAME, None)])
 async def test_what_was_corrected_once_is_right_from_then_on(router: Router, owner: str, agent: str | None):
     corrected = (*AGENTS[:2], *(c for c in AGENTS[2:] if c.name != owner))
     mine = next((c for c in AGENTS if c.name == owner), Candidate(owner, ""))
@@ -158,60 +158,60 @@ async def test_what_was_corrected_once_is_right_from_then_on(router: Router, own
 
 
 async def test_an_embedder_that_is_down_leaves_the_words():
-    router = Router(Failing())
+    router = Router(FailingEmbedder())
     assert "AgentDebt" == (await router.route("kiểm tra công nợ quá hạn", AGENTS)).agent
     assert "AgentShipment" == (await router.route("where is our container now", AGENTS)).agent
 
 
 async def test_one_new_example_costs_one_embedding():
-    counting = Counting()
-    router = Router(counting)
+    embedder = RecordingEmbedder()
+    router = Router(embedder)
     await router.prepare(AGENTS)
-    counting.given.clear()
+    embedder.texts.clear()
     changed = (replace(AGENTS[0], examples=(*AGENTS[0].examples, "who still has to pay the toll")), *AGENTS[1:])
     await router.prepare(changed)
-    assert ["who still has to pay the toll"] == counting.given
+    assert ["who still has to pay the toll"] == embedder.texts
 
 
 async def test_an_unknown_set_is_routed_by_words_while_its_vectors_are_made():
-    router = Router(Counting())
+    router = Router(RecordingEmbedder())
     assert "AgentDebt" == (await router.route("liệt kê công nợ quá hạn của khách hàng", AGENTS)).agent
 
 
 async def test_sets_of_candidates_that_are_not_used_are_forgotten(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(router_module, "KEPT_ITEMS", 400)
+    monkeypatch.setattr(router_module, "MAX_CACHED_ITEMS", 400)
     router = Router(None)
     for number in range(12):
         await router.route("hello", [Candidate(f"A{number}", "Trees", ("oak", "ash", "elm"))])
-    held = list(router._panels)
-    assert 1 < len(held) < 12
-    assert sum(len(CandidateSet(candidates).items) for candidates in held) <= 400
-    assert "A11" == held[-1][0].name
+    cached = list(router._candidate_sets)
+    assert 1 < len(cached) < 12
+    assert sum(len(CandidateSet(candidates).items) for candidates in cached) <= 400
+    assert "A11" == cached[-1][0].name
 
 
 async def test_vectors_of_texts_that_are_not_used_are_forgotten(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(semantic, "KEPT_TEXTS", 10)
-    vectors = semantic.Vectors(EMBEDDER)
-    await vectors.of([f"text {number}" for number in range(30)])
+    monkeypatch.setattr(semantic, "MAX_CACHED_TEXTS", 10)
+    vectors = semantic.VectorCache(EMBEDDER)
+    await vectors.embed_examples([f"text {number}" for number in range(30)])
     assert (0, 1) == (vectors.missing(["text 29"]), vectors.missing(["text 0"]))
 
 
 async def test_a_very_long_message_is_looked_at_in_part_and_handed_on_whole():
-    counting = Counting()
-    router = Router(counting)
+    embedder = RecordingEmbedder()
+    router = Router(embedder)
     await router.prepare(AGENTS)
-    counting.given.clear()
-    said = "I would like to tell you a long story first. " * 440 + "Now: which invoices of 0104985841 are overdue?"
-    route = await router.route(said, AGENTS)
-    assert ("AgentDebt", said) == (route.agent, route.intents[0].text)
-    assert sum(map(len, counting.given)) <= 2 * semantic.SPOKEN
+    embedder.texts.clear()
+    utterance = "I would like to tell you a long story first. " * 440 + "Now: which invoices of 0104985841 are overdue?"
+    route = await router.route(utterance, AGENTS)
+    assert ("AgentDebt", utterance) == (route.agent, route.intents[0].text)
+    assert sum(map(len, embedder.texts)) <= 2 * semantic.MAX_UTTERANCE_CHARS
 
 
 @pytest.mark.parametrize(
-    "said", ["\ud800 nợ", "🚢" * 900, "a" * 50_000, "‹tax_code›", "\u0301" * 400, "?!.,;" * 200, "và " * 300]
+    "utterance", ["\ud800 nợ", "🚢" * 900, "a" * 50_000, "‹tax_code›", "\u0301" * 400, "?!.,;" * 200, "và " * 300]
 )
-async def test_strange_texts_are_routed_somewhere(router: Router, said: str):
-    assert isinstance(await router.route(said, AGENTS), Route)
+async def test_strange_texts_are_routed_somewhere(router: Router, utterance: str):
+    assert isinstance(await router.route(utterance, AGENTS), Route)
 
 
 async def test_the_probabilities_of_a_decision_are_probabilities(router: Router):
@@ -221,7 +221,7 @@ async def test_the_probabilities_of_a_decision_are_probabilities(router: Router)
 
 
 @pytest.mark.parametrize(
-    ("said", "graph"),
+    ("utterance", "graph"),
     [
         ("compare the debts of 0104985841 and 0105556667", "plan_execute"),
         ("so sánh công nợ của 0104985841 và 0105556667", "plan_execute"),
@@ -232,5 +232,5 @@ async def test_the_probabilities_of_a_decision_are_probabilities(router: Router)
         ("nếu khách còn nợ thì xem hóa đơn nào quá hạn", "react"),
     ],
 )
-def test_several_independent_parts_are_planned_and_all_else_is_explored(said: str, graph: str):
-    assert graph == choose_graph(said)
+def test_several_independent_parts_are_planned_and_all_else_is_explored(utterance: str, graph: str):
+    assert graph == choose_graph(utterance)
