@@ -69,6 +69,10 @@ class Rows:
         do; a struct of `kw_only` fields can't be made so."""
         return [struct(*row) for row in self.pick(struct.__struct_fields__)]
 
+    def first(self) -> dict[str, Any]:
+        """Return the first row by the names of its columns; nothing for none."""
+        return dict(zip(self.columns, self.values[0], strict=True)) if self.values else {}
+
     def dicts(self) -> list[dict[str, Any]]:
         """Return each row by the names of its columns."""
         return [dict(zip(self.columns, row, strict=True)) for row in self.values]

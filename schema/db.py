@@ -6,7 +6,7 @@ Statements of a transaction are pipelined: they go out together, and only readin
 import asyncio
 import select
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, Literal, LiteralString, TypeVar, cast, overload
 from uuid import UUID
@@ -81,7 +81,7 @@ BE = "SELECT set_config('headrace.tenant_id', %s, true), set_config('headrace.us
 
 
 @asynccontextmanager
-async def tenant_tx(pool: Pool, tenant_id: UUID, *, user_id: UUID | None = None) -> AsyncIterator[Db]:
+async def tenant_tx(pool: Pool, tenant_id: UUID, *, user_id: UUID | None = None) -> AsyncGenerator[Db, None]:
     """One transaction that sees and writes the rows of `tenant_id` only; with `user_id`, of sessions and jobs that user's.
 
     Raises Unavailable when Postgres does not answer; then nothing of it was committed, unless the connection broke
@@ -93,14 +93,14 @@ async def tenant_tx(pool: Pool, tenant_id: UUID, *, user_id: UUID | None = None)
 
 
 @asynccontextmanager
-async def system_tx(pool: Pool) -> AsyncIterator[Db]:
+async def system_tx(pool: Pool) -> AsyncGenerator[Db, None]:
     """One transaction of the dispatcher or the sweeper, over all tenants; `pool` has the role `headrace_system`."""
     async with connection(pool) as db, db.pipeline(), db.transaction():
         yield db
 
 
 @asynccontextmanager
-async def connection(pool: Pool) -> AsyncIterator[Db]:
+async def connection(pool: Pool) -> AsyncGenerator[Db, None]:
     """One connection for single statements, without a transaction. Raises Unavailable as the transactions do."""
     try:
         db = await _take(pool)

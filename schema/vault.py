@@ -16,7 +16,7 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 from uuid import UUID
 
 import structlog
@@ -147,10 +147,13 @@ class Vault:
 
     def _decrypt(self, ciphertext: bytes) -> dict[str, Any] | None:
         try:
-            bound = json.loads(self._fernet.decrypt(ciphertext))
+            bound: Any = json.loads(self._fernet.decrypt(ciphertext))
         except (InvalidToken, ValueError):
             return None
-        return bound if isinstance(bound, dict) and isinstance(bound.get("secret"), str) else None
+        if not isinstance(bound, dict):
+            return None
+        found = cast(dict[str, Any], bound)
+        return found if isinstance(found.get("secret"), str) else None
 
 
 def _changed_at(file: Path | None) -> int | None:

@@ -179,7 +179,7 @@ class Attempt:
             done, _ = await asyncio.wait({task}, timeout=max(self.job.left_s, 0.0))
         except asyncio.CancelledError:
             self.stop("hand_back")
-            done = set()
+            done = set[asyncio.Task[None]]()
         if not done:
             task.cancel()
             await asyncio.wait({task})

@@ -11,6 +11,7 @@ import os
 import socket
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 from uuid import UUID
 
 from schema.job_kinds import KINDS, Kind
@@ -19,26 +20,23 @@ from workers.redis.connection import ReplyError
 
 MAX_QUEUED = 4096  # doorbells in a queue; older ones are stale, since their jobs were dispatched again
 
-_TEMPLATE = {
-    "content-encoding": "utf-8",
-    "content-type": "application/json",
-    "headers": {
-        "lang": "py",
-        "shadow": None,
-        "eta": None,
-        "expires": None,
-        "group": None,
-        "group_index": None,
-        "retries": 0,
-        "timelimit": [None, None],
-        "parent_id": None,
-        "kwargsrepr": "{}",
-        "origin": f"headrace{os.getpid()}@{socket.gethostname()}",
-        "ignore_result": True,
-        "replaced_task_nesting": 0,
-        "stamped_headers": None,
-        "stamps": {},
-    },
+_TEMPLATE = {"content-encoding": "utf-8", "content-type": "application/json"}
+_HEADERS: dict[str, Any] = {
+    "lang": "py",
+    "shadow": None,
+    "eta": None,
+    "expires": None,
+    "group": None,
+    "group_index": None,
+    "retries": 0,
+    "timelimit": [None, None],
+    "parent_id": None,
+    "kwargsrepr": "{}",
+    "origin": f"headrace{os.getpid()}@{socket.gethostname()}",
+    "ignore_result": True,
+    "replaced_task_nesting": 0,
+    "stamped_headers": None,
+    "stamps": {},
 }
 _EMBED = {"callbacks": None, "errbacks": None, "chain": None, "chord": None}
 
@@ -80,7 +78,7 @@ def envelope(doorbell: Doorbell) -> str:
         {
             **_TEMPLATE,
             "body": base64.b64encode(json.dumps([args, {}, _EMBED]).encode()).decode(),
-            "headers": {**_TEMPLATE["headers"], **headers},
+            "headers": {**_HEADERS, **headers},
             "properties": {
                 "correlation_id": task_id,
                 "reply_to": "",

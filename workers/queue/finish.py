@@ -5,6 +5,7 @@ write, and the log no longer changes. Then the row is updated by compare-and-set
 is published. If the row was not updated, nothing is published.
 """
 
+from typing import Any
 from uuid import UUID
 
 import msgspec
@@ -62,7 +63,7 @@ async def end_job(
 
 
 def _ending(event: JobFailed | JobCancelled, frames: list[bytes]) -> Ending:
-    stored = {"last_seq": len(frames), "frames": compact(frames)}
+    stored: dict[str, Any] = {"last_seq": len(frames), "frames": compact(frames)}
     if isinstance(event, JobFailed):
         return Ending(state="failed", error=msgspec.to_builtins(event.error), **stored)
     return Ending(state="cancelled", forget=event.kept == "forget", **stored)

@@ -16,7 +16,6 @@ from typing import Any
 
 import psycopg
 import structlog
-from psycopg.rows import dict_row
 
 from schema.db import connection_options
 from schema.queries.jobs.attempts import RENEW, renew_values
@@ -91,7 +90,7 @@ class Heartbeat(threading.Thread):
 
     def _connection(self) -> psycopg.Connection[Any]:
         if self._db is None or self._db.closed:
-            options = {**connection_options("headrace_system", "headrace heartbeat"), "row_factory": dict_row}
+            options = connection_options("headrace_system", "headrace heartbeat")
             self._db = psycopg.connect(self._database_url, **options)
         return self._db
 

@@ -3,7 +3,7 @@
 import os
 import secrets
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from uuid import UUID
@@ -45,7 +45,7 @@ class JobCore:
 
 
 @asynccontextmanager
-async def open_job_core(settings: JobCoreSettings) -> AsyncIterator[JobCore]:
+async def open_job_core(settings: JobCoreSettings) -> AsyncGenerator[JobCore, None]:
     """Open everything, and close it in reverse order. No store has to be available yet."""
     address = RedisAddress.from_url(settings.redis_url)
     async with AsyncExitStack() as stack:

@@ -7,7 +7,7 @@ Submits of other tenants are not delayed.
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from uuid import UUID
 
@@ -33,7 +33,7 @@ class SubmitThrottle:
         self._throttled: dict[UUID, _Throttled] = {}
 
     @asynccontextmanager
-    async def admit(self, tenant_id: UUID) -> AsyncIterator[None]:
+    async def admit(self, tenant_id: UUID) -> AsyncGenerator[None, None]:
         """Wait until the tenant may submit, at once unless it is throttled. Raises QueueFull if too many submits wait."""
         tenant = self._throttled.get(tenant_id)
         if tenant is None:

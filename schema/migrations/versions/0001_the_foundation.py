@@ -4,6 +4,8 @@ A migration runs while the old version serves: add nullable columns and indexes 
 with `tenant_id` gets forced row-level security in the same migration (`schema/migrations/security.py`).
 """
 
+from collections.abc import Mapping
+
 import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects import postgresql
@@ -60,10 +62,10 @@ EXPECTED = {  # column: distinct values, negative as a share of the rows
 }
 
 
-def expect(table: str, columns: dict[str, float]) -> str:
+def expect(table: str, columns: Mapping[str, float]) -> str:
     """Return the SQL that gives `table` these statistics until the first ANALYZE has real ones (Postgres 18)."""
     name = f"'schemaname', 'public', 'relname', '{table}'"
-    calls = []
+    calls: list[str] = []
     for column, distinct in columns.items():
         width = "'null_frac', 0::real, 'avg_width', 16"
         about = f"{name}, 'attname', '{column}', 'inherited', false, {width}, 'n_distinct', ({distinct})::real"

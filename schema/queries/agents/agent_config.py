@@ -192,12 +192,13 @@ async def read_configuration(pool: Pool, tenant_id: UUID) -> StoredConfiguration
     """Return the tenant's configuration."""
     rows = await _read(pool, tenant_id, PARTS, {"tenant_id": tenant_id})
     ((version,),) = rows["version"].values
+    settings: list[dict[str, Any]] = [found for (found,) in rows["settings"].values]
     return StoredConfiguration(
         version=version,
         agents=rows["agents"].into(StoredAgent),
         tools=rows["tools"].into(StoredTool),
         data_sources=rows["data_sources"].into(StoredDataSource),
-        settings=next((settings for (settings,) in rows["settings"].values), {}),
+        settings=settings[0] if settings else {},
         grants=rows["grants"].into(StoredGrant),
         models=rows["models"].into(StoredModel),
         learned=rows["learned"].into(StoredExample),
@@ -210,7 +211,7 @@ async def read_needs(
     """Return what the run of one job needs."""
     values = {"tenant_id": tenant_id, "job_id": job_id, "session_id": session_id, "user_id": user_id}
     rows = await _read(pool, tenant_id, NEEDS, values)
-    first = {name: next(iter(found.dicts()), {}) for name, found in rows.items()}
+    first = {name: found.first() for name, found in rows.items()}
     return JobNeeds(
         version=first["version"]["version"],
         knowledge=first["knowledge"].get("version", 0),

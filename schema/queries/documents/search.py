@@ -48,7 +48,7 @@ class Filters:
     created_after: datetime | None = None
     created_before: datetime | None = None
     language: str | None = None
-    metadata: Mapping[str, Any] = field(default_factory=dict)
+    metadata: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
     def __bool__(self) -> bool:
         return any((self.documents is not None, self.created_after, self.created_before, self.language, self.metadata))
@@ -288,11 +288,9 @@ async def _nearest(db: Db, scope: Scope, space: Space, query: Sequence[float], *
 async def read_words(db: Db, tenant_id: UUID, reader: UUID | None, query: str, phrases: Sequence[str]) -> QueryWords:
     """Return the words and phrases of a query; empty if it has no words."""
     values = {"tenant_id": tenant_id, "reader": reader, "query": query, "phrases": list(phrases)}
-    row = await fetch_one(db, READ_WORDS, values)
-    assert row is not None  # an aggregate, NULL for no words
-    return QueryWords(
-        **{name: value or [] for name, value in row.items() if name != "chunks"}, chunks=row["chunks"] or 0
-    )
+    words = await fetch_one(db, READ_WORDS, values, into=QueryWords)
+    assert words is not None, "an aggregate always has a row"
+    return words
 
 
 async def find_by_words(

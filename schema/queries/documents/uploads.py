@@ -34,7 +34,7 @@ class NewFile:
     size_bytes: int
     sha256: bytes
     media_type: str
-    metadata: dict[str, Any] = field(default_factory=dict)
+    metadata: dict[str, Any] = field(default_factory=dict[str, Any])
     source_url: str | None = None
 
 

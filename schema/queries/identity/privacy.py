@@ -212,7 +212,7 @@ async def list_held(
 
 async def count_held(db: Db, tenant_id: UUID, user_id: UUID) -> dict[str, int]:
     """Return how many rows an export has, by section."""
-    counts = {}
+    counts: dict[str, int] = {}
     for section, table in SECTIONS.items():
         sql = f"SELECT count(*) AS held FROM {table} WHERE tenant_id = %(tenant_id)s AND {PERSONAL[table].of}"
         row = await fetch_one(db, sql, {"tenant_id": tenant_id, "user_id": user_id})

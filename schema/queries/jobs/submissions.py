@@ -167,7 +167,7 @@ async def add_job(pool: Pool, job: Submission, *, window: int, has_room: bool = 
     except psycopg.Error as error:
         raise _refusal(error) or error from error
     live = [job_id for (job_id,) in results[LIVE_JOBS].values] if LIVE_JOBS in results else []
-    return Added(**results[ADD_JOB].dicts()[0], live=live)
+    return Added(**results[ADD_JOB].first(), live=live)
 
 
 def _steps(job: Submission) -> dict[str, bool]:

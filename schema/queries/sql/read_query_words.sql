@@ -9,7 +9,7 @@ phrases AS (
 terms AS (
   SELECT word, false AS is_phrase FROM lexemes UNION ALL SELECT word, true FROM phrases WHERE numnode(word) > 0),
 listed AS (SELECT array_agg(word) AS words, array_agg(word::text) AS texts, array_agg(is_phrase) AS phrases FROM terms)
-SELECT texts AS words, phrases, CASE WHEN words IS NULL THEN NULL ELSE
+SELECT coalesce(texts, '{}') AS words, coalesce(phrases, '{}') AS phrases, CASE WHEN words IS NULL THEN '{}' ELSE
   count_words(words, %(reader)s::uuid, {MAX_WORD_COUNT}) END AS counts,
-  (SELECT chunks FROM knowledge WHERE tenant_id = %(tenant_id)s) AS chunks
+  coalesce((SELECT chunks FROM knowledge WHERE tenant_id = %(tenant_id)s), 0) AS chunks
 FROM listed
