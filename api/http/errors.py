@@ -140,7 +140,7 @@ class JobEnded(HeadraceError):
 
     def __init__(self, code: str, message: str, job_id: str) -> None:
         super().__init__(message)
-        self.code = code  # type: ignore[misc]
+        self.code = code
         self.job_id = job_id
 
 

@@ -21,7 +21,7 @@ class JsonRequest(Request[Any, Any, Any]):
     @property
     def request_id(self) -> str:
         """The id that the middleware gave the request."""
-        return self.scope.get("request_id", "")  # type: ignore[return-value]
+        return self.scope.get("request_id", "")
 
     async def json(self) -> Any:
         """Return the body as the type of the handler's `data`. Raises InputError that names the field, or 415."""

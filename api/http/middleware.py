@@ -30,8 +30,8 @@ class RequestMiddleware:
             await self._app(scope, receive, send)
             return
         request_id = _request_id(scope)
-        scope["request_id"] = request_id  # type: ignore[typeddict-unknown-key]
-        scope["original_path"] = path = scope["path"]  # type: ignore[typeddict-unknown-key]
+        scope["request_id"] = request_id
+        scope["original_path"] = path = scope["path"]
         if path.split("/", 2)[1:2] and path.split("/", 2)[1] not in ROOTS:
             scope["path"] = "/api" + path
         with SendDeadline(send, request_id, self._slow_client_s) as deadline:

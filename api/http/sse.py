@@ -8,7 +8,7 @@ makes clients resume elsewhere.
 import asyncio
 from collections.abc import AsyncGenerator, Coroutine
 from contextlib import aclosing
-from typing import Any
+from typing import Any, cast
 
 import structlog
 from litestar.response import Stream
@@ -103,9 +103,9 @@ class _Sender(ASGIStreamingResponse):
             raise error
 
     async def _pump(self, send: Send) -> None:
-        async with aclosing(self.iterator) as chunks:  # type: ignore[type-var]
+        async with aclosing(cast(AsyncGenerator[bytes, None], self.iterator)) as chunks:
             async for chunk in chunks:
-                await send({"type": "http.response.body", "body": chunk, "more_body": True})  # type: ignore[typeddict-item]
+                await send({"type": "http.response.body", "body": chunk, "more_body": True})
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from enum import Enum
 from functools import partial
 from inspect import cleandoc
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 from litestar import Litestar, Response
@@ -84,7 +84,7 @@ def describe_routes(app: Litestar) -> None:
                     if not isinstance(spec, ProblemSpec)
                 }
                 handler.responses = own | errors_of(handler, route.path)
-                handler.operation_class = partial(_operation, handler)  # type: ignore[assignment]
+                handler.operation_class = cast(type[Operation], partial(_operation, handler))  # it is only called
 
 
 def answer_options_with_all_methods(app: Litestar) -> None:

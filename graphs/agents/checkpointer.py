@@ -46,7 +46,7 @@ class TenantCheckpointer(AsyncPostgresSaver):
 
     def __init__(self, pool: Pool) -> None:
         # States are plain JSON values: nothing else is ever deserialised.
-        super().__init__(pool, serde=JsonPlusSerializer(pickle_fallback=False, allowed_msgpack_modules=None))  # type: ignore[arg-type]
+        super().__init__(pool, serde=JsonPlusSerializer(pickle_fallback=False, allowed_msgpack_modules=None))
         self._pool = pool
 
     @asynccontextmanager
@@ -54,6 +54,6 @@ class TenantCheckpointer(AsyncPostgresSaver):
         holder = _holder.get()
         values: dict[str, Any] = {"tenant_id": holder.tenant_id, "job_id": holder.job_id}
         async with tenant_tx(self._pool, holder.tenant_id) as db:
-            await db.execute(HOLD, {**values, "attempt": holder.attempt, "running": "running"})  # type: ignore[arg-type]
+            await db.execute(HOLD, {**values, "attempt": holder.attempt, "running": "running"})
             async with db.cursor(binary=True) as cursor:
                 yield cursor

@@ -30,7 +30,8 @@ def state_of(definition: Definition) -> type:
     fields |= {"said": str, "data": Any, "renderer": Any, "finish": str, "model": Annotated[str, _latest_model]}
     fields |= {"input_tokens": Annotated[int, operator.add], "output_tokens": Annotated[int, operator.add]}
     fields |= {"estimated": Annotated[bool, operator.or_], "trail": Annotated[list, operator.add]}
-    return TypedDict("PipelineState", fields, total=False)  # type: ignore[operator]
+    make: Any = TypedDict  # type checkers want to read the fields, which only the definition has
+    return make("PipelineState", fields, total=False)
 
 
 class PlaceholderValues:

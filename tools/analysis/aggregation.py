@@ -1,6 +1,7 @@
 """Rows of a table chosen, grouped, summed up and sorted, and the answer to a whole question."""
 
 from collections.abc import Callable, Sequence
+from operator import ge, gt, le, lt
 from typing import Any
 
 from tools.analysis.column_statistics import (
@@ -103,15 +104,18 @@ def _filter(table: Table, conditions: list[dict[str, Any]]) -> Table:
     return Table(table.columns, rows)
 
 
-def _matches(value: Value, operator: str, aggregates: Value) -> bool:
+ORDERS = {"<": lt, "<=": le, ">": gt, ">=": ge}
+
+
+def _matches(value: Value, operator: str, operand: Value) -> bool:
     """Numbers are compared as numbers, everything else as text without regard to case."""
     if operator in ("=", "!="):
-        same = value == aggregates or str(value).casefold() == str(aggregates).casefold()
+        same = value == operand or str(value).casefold() == str(operand).casefold()
         return same == (operator == "=")
     if value is None:
         return False
     if operator == "contains":
-        return str(aggregates).casefold() in str(value).casefold()
-    numbers = numbers_in([value, aggregates])
-    left, right = numbers if len(numbers) == 2 else (str(value), str(aggregates))
-    return {"<": left < right, "<=": left <= right, ">": left > right, ">=": left >= right}[operator]  # type: ignore[operator]
+        return str(operand).casefold() in str(value).casefold()
+    numbers = numbers_in([value, operand])
+    left, right = numbers if len(numbers) == 2 else (str(value), str(operand))
+    return ORDERS[operator](left, right)
