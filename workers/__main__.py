@@ -1,5 +1,5 @@
-"""Starts one worker process: `python -m workers ROLE`, where a role is a queue, `scheduler` or `flower`. The environment is
-read here only."""
+"""Starts one worker process: `python -m workers ROLE`, where a role is a queue, `scheduler` or `flower`. Only this module
+reads the environment."""
 
 import asyncio
 import logging
@@ -25,7 +25,7 @@ ROLES = (*QUEUES, "scheduler", "flower")
 
 
 def main(role: str) -> int:
-    """Run the process for `role` until it is told to stop; return its exit status."""
+    """Run the process until it is told to stop; return its exit status."""
     load_dotenv()
     disable_core_dumps()
     try:
@@ -37,32 +37,34 @@ def main(role: str) -> int:
     log_uncaught()
     raise_file_limit()
     if role == "scheduler":
-        return _schedule(settings)
+        return _run_scheduler(settings)
     if role == "flower":
-        return _watch(settings)
-    return _work(settings, role)
+        return _run_flower(settings)
+    return _run_worker(settings, role)
 
 
-def _work(settings: WorkerSettings, queue: str) -> int:
+def _run_worker(settings: WorkerSettings, queue: str) -> int:
     from celery import signals
 
     from workers.celery.app import build_app
-    from workers.celery.consumer import GatherEvents
+    from workers.celery.consumer import FlushEvents
     from workers.celery.pool import AsyncPool
     from workers.context import open_worker_context
 
-    # Celery's thread and the loop's share the interpreter; at Python's own 5 ms a token waits for the other's turn to end.
+    # Celery's thread shares the interpreter with the event loop; with Python's default of 5 ms, tokens wait for it.
     sys.setswitchinterval(0.0005)
-    signals.setup_logging.connect(_keep_logging)  # whoever answers this signal keeps Celery from setting up its own
-    signals.worker_ready.connect(_say_ready)
+    signals.setup_logging.connect(_keep_logging)  # with a receiver, Celery does not configure logging itself
+    signals.worker_ready.connect(_on_ready)
     for name in ("celery.app.trace", "celery.worker.strategy", "celery.worker.consumer.connection"):
-        logging.getLogger(name).setLevel(logging.WARNING)  # a line per message; the job's own say more
+        logging.getLogger(name).setLevel(
+            logging.WARNING
+        )  # one line per message, which the events of jobs make redundant
     warnings.filterwarnings("ignore", message=".*superuser privileges.*")
     concurrency = settings.concurrency_of(queue)
-    # Any: to its types, an application has no steps and nothing of ours.
+    # Any: the types of an application know neither steps nor attributes of ours.
     app: Any = build_app(settings.redis_url, concurrency=concurrency, task_events=settings.task_events)
-    app.steps["consumer"].add(GatherEvents)
-    node = f"{queue}-{os.getpid()}@{socket.gethostname()}"  # several may work on one host
+    app.steps["consumer"].add(FlushEvents)
+    node = f"{queue}-{os.getpid()}@{socket.gethostname()}"  # a host may have several
     app.open_worker_context = partial(open_worker_context, settings, queue, node)
     worker = app.Worker(
         hostname=node,
@@ -79,22 +81,22 @@ def _work(settings: WorkerSettings, queue: str) -> int:
 
 
 def _keep_logging(**_: object) -> None:
-    """Logging is set up already."""
+    """Do nothing: logging is configured already."""
 
 
-def _say_ready(**_: object) -> None:
+def _on_ready(**_: object) -> None:
     relax_garbage_collection()
     log.info("worker_ready", pid=os.getpid())
 
 
-def _schedule(settings: WorkerSettings) -> int:
+def _run_scheduler(settings: WorkerSettings) -> int:
     import uvloop
 
-    uvloop.run(_until_stopped(settings))
+    uvloop.run(_schedule_until_stopped(settings))
     return 0
 
 
-async def _until_stopped(settings: WorkerSettings) -> None:
+async def _schedule_until_stopped(settings: WorkerSettings) -> None:
     from workers.scheduler import Scheduler
 
     async with Scheduler(settings) as scheduler:
@@ -102,17 +104,17 @@ async def _until_stopped(settings: WorkerSettings) -> None:
         log.info("scheduler_ready", pid=os.getpid())
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, task.cancel)
-        await _quietly(task)
+        await _until_cancelled(task)
 
 
-async def _quietly(task: "asyncio.Task[None]") -> None:
+async def _until_cancelled(task: "asyncio.Task[None]") -> None:
     try:
         await task
     except asyncio.CancelledError:
         return
 
 
-def _watch(settings: WorkerSettings) -> int:
+def _run_flower(settings: WorkerSettings) -> int:
     from workers.celery.app import build_app
 
     app = build_app(settings.redis_url, task_events=settings.task_events)
@@ -123,7 +125,8 @@ def _watch(settings: WorkerSettings) -> int:
         app.start(["flower", f"--address={host}", f"--port={port}", "--persistent=False"])
     except (SystemExit, KeyboardInterrupt):
         log.info("flower_stopped", pid=os.getpid())
-    os._exit(0)  # its threads wait for answers of workers that are gone, and an ordinary exit would wait for them
+    # Its threads wait for replies of workers that have stopped, and a normal exit would wait for those threads.
+    os._exit(0)
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
-"""Celery's consumer, telling Flower what happens a few times a second instead of at once.
+"""A consumer that sends task events to Flower in batches, a few times a second.
 
-Celery publishes each task event as it comes, blocking whichever thread it came on; between the doorbell and the first
-token that was 2 of 6.5 ms. Here events gather (Celery's own buffer) and go out together, always from the consumer's thread.
-`worker_consumer` is a documented setting, and bootsteps are how Celery is extended.
+Celery publishes each task event at once and blocks the thread that it occurs on, which took 2 of the 6.5 ms between a doorbell
+and the first token. Here events stay in Celery's buffer, and are sent together from the consumer's thread. `worker_consumer` is
+a documented setting, and bootsteps are how Celery is extended.
 """
 
 from typing import Any
@@ -12,18 +12,18 @@ from celery.worker.consumer import Consumer
 from celery.worker.consumer.events import Events
 
 FLUSH_S = 0.25
-BUFFERED = 10_000  # Celery flushes a full buffer at once, on the event loop; this many never gather in FLUSH_S
+BUFFER_LIMIT = 10_000  # Celery flushes a full buffer at once, on the event loop; FLUSH_S is too short to fill this one
 
 
-class GatheringConsumer(Consumer):
-    """The consumer; `GatherEvents` does what this no longer does for every event."""
+class BufferingConsumer(Consumer):
+    """A consumer that buffers task events; `FlushEvents` sends them."""
 
     def on_send_event_buffered(self) -> None:
-        """Leave the event in the buffer."""
+        """Do nothing, so that the event stays in the buffer."""
 
 
-class GatherEvents(bootsteps.StartStopStep):
-    """Flushes the buffer now and then, from the consumer's thread."""
+class FlushEvents(bootsteps.StartStopStep):
+    """Flushes the buffer at intervals, from the consumer's thread."""
 
     requires = (Events,)
 
@@ -32,10 +32,10 @@ class GatherEvents(bootsteps.StartStopStep):
         self._timer: Any = None
 
     def start(self, parent: Any) -> None:
-        """Called for every connection to the broker."""
+        """Start flushing; Celery calls this for every connection to the broker."""
         self.stop(parent)
         if parent.event_dispatcher is not None:
-            parent.event_dispatcher.buffer_limit = BUFFERED
+            parent.event_dispatcher.buffer_limit = BUFFER_LIMIT
         self._timer = parent.timer.call_repeatedly(FLUSH_S, parent._flush_events)
 
     def stop(self, parent: Any) -> None:

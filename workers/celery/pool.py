@@ -1,11 +1,11 @@
 """An asyncio pool for Celery: hundreds of coroutine tasks on one event loop, in one process.
 
-Celery 5.7 has no asyncio of its own. This pool runs Celery's unmodified tracer in a greenlet on the loop's thread; when a
-task returns a coroutine, the greenlet hands it to the loop and sleeps. So names, states and events in Flower are as ever,
-a job costs no thread, and stopping it is a plain `Task.cancel()`. `BasePool` is a documented extension point; nothing
-private of Celery is touched. Measured against `-P threads`: as fast, a third of the memory (`DECISIONS.md`).
+Celery 5.7 has no asyncio pool. This one runs Celery's unmodified tracer in a greenlet on the thread of the event loop. When a
+task returns a coroutine, the greenlet passes it to the loop and is suspended. So names, states and events in Flower are the
+usual ones, a job needs no thread, and `Task.cancel()` stops it. `BasePool` is a documented extension point; no private API of
+Celery is used. Compared to `-P threads` it is as fast, with a third of the memory (`DECISIONS.md`).
 
-Not here: leases, cancels, deadlines. Those are the job core's, whatever the pool is.
+Not here: leases, cancels and deadlines, which don't depend on the pool (`workers/queue/`).
 """
 
 import asyncio
@@ -31,11 +31,11 @@ from workers.queue.heartbeat import Heartbeat
 log = structlog.get_logger()
 
 START_S = 30.0
-SETTLE_S = 10.0  # after the grace, for hand-backs to be committed
+HAND_BACK_S = 10.0  # after the grace period, to commit hand-backs
 
 
 class _Tracer(greenlet.greenlet):
-    """A greenlet in which Celery's tracer runs; its parent is the coroutine that drives it."""
+    """A greenlet in which Celery's tracer runs. Its parent is the coroutine that runs it."""
 
 
 def _await(awaitable: Awaitable[Any]) -> Any:
@@ -46,7 +46,7 @@ def _await(awaitable: Awaitable[Any]) -> Any:
 
 
 class _RequestStack:
-    """Celery's stack of current requests, kept in a context variable: the tracer and its coroutine see the same one."""
+    """Celery's stack of current requests in a context variable, so that the tracer and its coroutine see the same one."""
 
     def __init__(self) -> None:
         self._stack: contextvars.ContextVar[tuple[Any, ...]] = contextvars.ContextVar("celery_requests", default=())
@@ -89,7 +89,7 @@ class CoroutineTask(Task):
 
 
 class _Slot:
-    """One message that the pool has taken. Celery calls `terminate` to revoke it."""
+    """A message that the pool has received. Celery calls `terminate` to revoke it."""
 
     def __init__(self, pool: "AsyncPool", target: Callable[..., Any], args: Sequence[Any], options: dict[str, Any]):
         self.pool, self.target, self.args, self.options = pool, target, args, options
@@ -101,7 +101,7 @@ class _Slot:
 
 
 class AsyncPool(BasePool):
-    """The pool. It opens what `app.open_worker_context` returns on its loop, as `app.worker_context` for the tasks."""
+    """The pool. On its event loop it opens `app.open_worker_context()`, which tasks find as `app.worker_context`."""
 
     body_can_be_buffer = True
     signal_safe = False
@@ -115,7 +115,7 @@ class AsyncPool(BasePool):
         self._idle.set()
         self._thread = threading.Thread(target=self._run_loop, name="jobs", daemon=True)
         self._thread.start()
-        app: Any = self.app  # Celery has no place of its own for what a worker holds
+        app: Any = self.app  # Celery has no other place for the resources of a worker
         self._stack = AsyncExitStack()
         opening = self._stack.enter_async_context(app.open_worker_context())
         context: WorkerContext = asyncio.run_coroutine_threadsafe(opening, self.loop).result(START_S)
@@ -135,51 +135,51 @@ class AsyncPool(BasePool):
     # -- on the consumer's thread
 
     def on_apply(self, target: Any, args: Any = None, kwargs: Any = None, **options: Any) -> Any:
-        """Take a message. `kwargs` is Celery's for the tracer and always empty here."""
+        """Receive a message. `kwargs` is for the tracer, and always empty here."""
         slot = _Slot(self, target, args or (), options)
         self._idle.clear()
-        self.loop.call_soon_threadsafe(self._take, slot)
+        self.loop.call_soon_threadsafe(self._add, slot)
         return slot
 
     def on_stop(self) -> None:
-        """Let running jobs end for as long as the grace lasts, then give them back."""
+        """Let running jobs finish within the grace period, then return them to the queue."""
         if not self._idle.wait(self._grace_s):
             log.info("jobs_handed_back", jobs=len(self._attempts))
             self.loop.call_soon_threadsafe(self._attempts.hand_back)
-            self._idle.wait(SETTLE_S)
+            self._idle.wait(HAND_BACK_S)
         self._close()
 
     def on_terminate(self) -> None:
-        """Give running jobs back at once."""
+        """Return running jobs to the queue at once."""
         self.loop.call_soon_threadsafe(self._attempts.hand_back)
-        self._idle.wait(SETTLE_S)
+        self._idle.wait(HAND_BACK_S)
         self._close()
 
     def _close(self) -> None:
         if not self._thread.is_alive():
             return
         self._heartbeat.stop()
-        asyncio.run_coroutine_threadsafe(self._stack.aclose(), self.loop).result(SETTLE_S)
+        asyncio.run_coroutine_threadsafe(self._stack.aclose(), self.loop).result(HAND_BACK_S)
         self.loop.call_soon_threadsafe(self.loop.stop)
-        self._thread.join(SETTLE_S)
+        self._thread.join(HAND_BACK_S)
 
     def terminate_job(self, pid: Any, signal: Any = None) -> None:
-        """Celery calls `_Slot.terminate` as well; there is no process to kill."""
+        """Do nothing: there is no process to kill, and Celery also calls `_Slot.terminate`."""
 
     # -- on the loop
 
-    def _take(self, slot: _Slot) -> None:
+    def _add(self, slot: _Slot) -> None:
         self._slots.add(slot)
         if self._running < self.num_processes:
-            self._begin(slot)
+            self._start(slot)
         else:
             self._waiting.append(slot)
 
-    def _begin(self, slot: _Slot) -> None:
+    def _start(self, slot: _Slot) -> None:
         self._running += 1
-        slot.task = self.loop.create_task(self._drive(slot))
+        slot.task = self.loop.create_task(self._run(slot))
 
-    async def _drive(self, slot: _Slot) -> None:
+    async def _run(self, slot: _Slot) -> None:
         options = slot.options
         try:
             if accept := options.get("accept_callback"):
@@ -189,17 +189,17 @@ class AsyncPool(BasePool):
                 callback(result)
         except asyncio.CancelledError:
             log.info("message_revoked")
-        except Exception:  # noqa: BLE001 -- the edge: Celery reports what the task raised
+        except Exception:  # noqa: BLE001 -- an edge: Celery reports what the task raised
             if error_callback := options.get("error_callback"):
                 error_callback(ExceptionInfo())
         finally:
-            self._done(slot)
+            self._release(slot)
 
-    def _done(self, slot: _Slot) -> None:
+    def _release(self, slot: _Slot) -> None:
         self._slots.discard(slot)
         self._running -= 1
         if self._waiting:
-            self._begin(self._waiting.popleft())
+            self._start(self._waiting.popleft())
         if not self._slots:
             self._idle.set()
 
@@ -212,15 +212,15 @@ class AsyncPool(BasePool):
 
 
 async def _trace(slot: _Slot) -> Any:
-    """Run the tracer, awaiting for it whatever it hands out."""
+    """Run the tracer, and await on its behalf whatever it passes on."""
     tracer = _Tracer(slot.target)
-    tracer.gr_context = greenlet.getcurrent().gr_context  # one context for the tracer and its coroutine
-    handed = tracer.switch(*slot.args)
+    tracer.gr_context = greenlet.getcurrent().gr_context  # the tracer and its coroutine share one context
+    passed = tracer.switch(*slot.args)
     while not tracer.dead:
         try:
-            value = await handed
-        except BaseException as error:  # noqa: BLE001 -- whatever it is belongs to the tracer
-            handed = tracer.throw(error)
+            value = await passed
+        except BaseException as error:  # noqa: BLE001 -- it is for the tracer, whatever it is
+            passed = tracer.throw(error)
         else:
-            handed = tracer.switch(value)
-    return handed
+            passed = tracer.switch(value)
+    return passed

@@ -1,5 +1,5 @@
-"""The Celery tasks: one for each kind of job, and what it does. The claim, the lease and the end of an attempt are the same
-for all kinds (`workers/queue/attempts.py`)."""
+"""The Celery tasks: one for each kind of job. Claim, lease and finish are the same for all kinds
+(`workers/queue/attempts.py`)."""
 
 from collections.abc import Awaitable, Callable
 from functools import partial
@@ -16,7 +16,7 @@ from workers.queue.attempts import Work, attempt_job
 
 
 def work_by_kind() -> dict[Kind, Callable[[WorkerContext], Work]]:
-    """Return what each kind of job does, to be bound to the part of the worker's context that it needs."""
+    """Return, for each kind of job, what binds its work to the part of the worker's context that it needs."""
     return {
         "chat": lambda worker: partial(answer_chat, worker.agents),
         "pipeline": lambda worker: partial(run_pipeline, worker.agents),
@@ -30,7 +30,7 @@ def _ingest(worker: WorkerContext) -> Work:
 
 
 def register(app: Any) -> None:
-    """Add a task for every kind to the application, under its wire name."""
+    """Register a task for each kind, under its wire name."""
     for kind, bind in work_by_kind().items():
         app.task(name=KINDS[kind].task, base=CoroutineTask, shared=False)(_task(app, bind))
 
