@@ -34,8 +34,13 @@ def configuration(tenant_id: UUID, version: str) -> str:
 
 def limits(tenant_id: UUID) -> tuple[str, ...]:
     """The keys of a tenant's limits, in the order in which `workers/limits/lua/limits.lua` explains them."""
-    parts = ("requests", "tokens", "jobs", "reserved", "day", "month")
+    parts = ("jobs", "reserved", "day", "month")
     return tuple(f"headrace:{tenant_id}:limits:{part}" for part in parts)
+
+
+def limit_window(tenant_id: UUID, name: str) -> str:
+    """The hash {second: count} of one of a tenant's rate limits."""
+    return f"headrace:{tenant_id}:limits:{name}"
 
 
 def login_failures(tenant_id: UUID, digest: str) -> str:

@@ -15,7 +15,7 @@ from schema import redis_names
 from schema.db import Pool, system_tx, tenant_tx
 from schema.queries.jobs.jobs import list_ended
 from schema.queries.tenants import retention as queries
-from workers.limits.limits import WINDOW_S, Limits
+from workers.limits.limits import Limits
 from workers.limits.reservation import settle_reservation
 from workers.queue.control import CancelCommand
 from workers.redis.client import RedisClient, RedisUnavailable
@@ -23,7 +23,7 @@ from workers.redis.connection import ReplyError
 
 log = structlog.get_logger()
 
-RESERVATION_AGE_S = float(WINDOW_S)
+RESERVATION_AGE_S = 60.0
 """Reservations that are older are checked."""
 CHECKED, MAX_CHECKED = 500, 64_000
 """How many of them at a time; more if those of waiting jobs come first."""

@@ -15,7 +15,7 @@ from schema.queries.jobs.submissions import Submission, Submitter
 from schema.queries.tenants.audit import add_audit
 from schema.queries.tenants.usage import get_spent, list_models
 from workers.limits.headers import rate_limit_headers
-from workers.limits.limits import LimitPolicy, Verdict
+from workers.limits.limits import WINDOWS, LimitPolicy, Verdict
 from workers.limits.reservation import cost_nanos, policy_of, settle_reservation
 from workers.queue.submit import Submitted, submit
 from workers.redis.client import RedisUnavailable
@@ -147,7 +147,7 @@ def _refusal(verdict: Verdict) -> LimitReached:
     retry_after_s = float(headers.get("Retry-After") or verdict.retry_after_s)
     if any(name.startswith("budget") for name in verdict.violated):
         return LimitReached(_BUDGET, code="budget_exceeded", retry_after_s=retry_after_s, headers=headers)
-    what = " and ".join(f"{name} per minute" for name in verdict.violated)
+    what = " and ".join(window.limit.replace("_", " ") for window in WINDOWS if window.name in verdict.violated)
     said = _RATE.format(what, round(retry_after_s))
     return LimitReached(said, code="rate_limit_exceeded", retry_after_s=retry_after_s, headers=headers)
 

@@ -20,13 +20,14 @@ from schema.db import Db
 from schema.queries.tenants.metrics import get_job_figures, get_kept, get_used_this_month, get_used_today
 from schema.queries.tenants.tenants import Tenant, find_tenant
 from schema.tenancy import TenantState
-from workers.limits.limits import Quota
+from workers.limits.limits import WINDOWS, Quota
 from workers.limits.reservation import policy_of
 from workers.redis.client import RedisUnavailable
 
 log = structlog.get_logger()
 
 TAGS = ["usage"]
+UNITS = {window.name: window.unit for window in WINDOWS}
 
 
 class PercentilesOut(msgspec.Struct, frozen=True):
@@ -213,7 +214,7 @@ def _quota_out(quota: Quota) -> QuotaOut:
     is_money = quota.name.startswith("budget")
     amounts = {"limit": quota.limit, "used": quota.used, "remaining": quota.remaining}
     in_unit = {name: usd_of(amount) if is_money else amount for name, amount in amounts.items()}
-    return QuotaOut(name=quota.name, unit="usd" if is_money else quota.name, reset_s=quota.reset_s, **in_unit)
+    return QuotaOut(name=quota.name, unit="usd" if is_money else UNITS[quota.name], reset_s=quota.reset_s, **in_unit)
 
 
 routes = Router("/", route_handlers=[get_tenant_metrics, get_metrics, get_my_tenant])

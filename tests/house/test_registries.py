@@ -11,16 +11,20 @@ from typing import Any, get_args
 import pytest
 
 from api import app
+from api.tenants.schemas import LimitsIn, LimitsOut
 from api.users.privacy_schemas import UserExportOut
 from graphs.providers.native import NATIVE
 from schema import events, job_kinds
 from schema.queries.identity import privacy
 from schema.queries.sessions import session_forks
+from schema.queries.tenants.tenants import Tenant
 from schema.tables.sessions import Message, Session
-from workers import retention
+from schema.tenancy import TenantSnapshot
+from schema.vault import PLATFORM
 from workers.celery.app import build_app
 from workers.celery.tasks import work_by_kind
 from workers.limits import headers, limits
+from workers.limits.reservation import policy_of
 
 ROOT = Path(__file__).resolve().parents[2]
 FOLDERS = ("api", "workers", "graphs", "tools", "schema")
@@ -92,19 +96,21 @@ def test_every_kind_of_job_has_its_row_and_its_celery_task() -> None:
     assert [] == [kind.task for kind in job_kinds.KINDS.values() if kind.task not in tasks]
 
 
-def test_the_window_of_a_rate_limit_stands_in_one_place() -> None:
-    """Limits are named by the minute, so it is one. Whoever needs it takes it from `workers.limits.limits`."""
-    assert 60 == limits.WINDOW_S
-    told = {name: window for name, window in headers.POLICY_PARAMETERS.items() if name in ("requests", "tokens")}
-    assert all(f";w={limits.WINDOW_S}" in window for window in told.values())
-    assert retention.RESERVATION_AGE_S >= limits.WINDOW_S
-    lua = {path.name: path.read_text() for path in limits.LUA.glob("*.lua")}
-    files = {"limits.py": Path(limits.__file__), "limit_headers.py": Path(headers.__file__)}
-    code = lua | {name: without_words(path) for name, path in files.items()}
-    found = {
-        name: re.findall(r"(?<![\d.])(?:59|60|61|62)(?:000)?(?![\d.])", strip(text)) for name, text in code.items()
-    }
-    assert {"limits.py": ["60"]} == {name: numbers for name, numbers in found.items() if numbers}
+def test_a_rate_limit_is_a_field_wherever_a_tenants_limits_are() -> None:
+    shapes = (limits.LimitPolicy, TenantSnapshot, Tenant, LimitsIn, LimitsOut)
+    for window in limits.WINDOWS:
+        assert [] == [shape.__name__ for shape in shapes if window.limit not in shape.__annotations__]
+        assert f";w={window.seconds}" in headers.POLICY_PARAMETERS[window.name]
+    fields = [window.limit for window in limits.WINDOWS]
+    snapshot = TenantSnapshot(id=PLATFORM, slug="x", **dict.fromkeys(fields, 7))
+    assert dict.fromkeys((window.name for window in limits.WINDOWS), 7) == policy_of(snapshot).limits
+
+
+def test_the_windows_of_rate_limits_stand_in_one_place() -> None:
+    lua = {path.name: strip(path.read_text()) for path in limits.LUA.glob("*.lua")}
+    code = lua | {Path(module.__file__).name: without_words(Path(module.__file__)) for module in (limits, headers)}
+    found = {name: re.findall(r"(?<![\d.])(?:59|60|61|62)(?:000)?(?![\d.])", text) for name, text in code.items()}
+    assert {"limits.py": ["60", "60"]} == {name: numbers for name, numbers in found.items() if numbers}
 
 
 def strip(text: str) -> str:

@@ -6,14 +6,14 @@
 Not here: the problem document of a 429; its `violated-policies` are `Verdict.violated`.
 """
 
-from workers.limits.limits import WINDOW_S, Quota, Verdict
+from workers.limits.limits import WINDOWS, Quota, Verdict
 
 MAX_INTEGER = 10**15 - 1  # integers of structured fields have up to 15 digits (RFC 9651 §3.3.1)
 NANOS_PER_MICRO = 1000  # money is given in micro-USD, to fit in 15 digits
 
+QUOTA_UNITS = {"requests": "", "tokens": ';qu="tokens"'}  # requests are the draft's own unit
 POLICY_PARAMETERS = {
-    "requests": f";w={WINDOW_S}",
-    "tokens": f';w={WINDOW_S};qu="tokens"',
+    **{window.name: f";w={window.seconds}" + QUOTA_UNITS[window.unit] for window in WINDOWS},
     "budget_day": ';w=86400;qu="micro-usd"',
     "budget_month": ';qu="micro-usd"',  # months differ in length, so there is no `w`
 }

@@ -19,8 +19,10 @@ import math
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 from uuid import UUID
+
+import msgspec
 
 from schema import redis_names
 from workers.redis.client import RedisClient, RedisUnavailable
@@ -30,13 +32,37 @@ ReadSpent = Callable[[UUID], Awaitable[tuple[int, int]]]
 """Returns what a tenant has spent this UTC day and this UTC month, in nano-USD, from Postgres."""
 
 LUA = Path(__file__).parent / "lua"
-WINDOW_S = 60  # of requests and tokens per minute; passed to the scripts as their last argument
 SPENT_TTL_MS = 3600 * 1000  # how long Redis' copy of what was spent is valid
 MAX_SEED_ATTEMPTS = 3
 UNAVAILABLE_ERRORS = ("LOADING", "OOM", "READONLY", "MASTERDOWN", "MISCONF", "BUSY")  # Redis runs, but can't execute
 
 GRANTED = 1
 UNSEEDED = -1
+
+
+@dataclass(frozen=True)
+class Window:
+    """A rate limit. No `seconds` ever exceed it; a busy tenant's window takes a field in Redis for each. `unit` is what it
+    counts, `limit` the field of LimitPolicy and the tenant's column."""
+
+    name: str
+    unit: Literal["requests", "tokens"]
+    seconds: int
+    limit: str
+
+
+WINDOWS = (
+    Window("requests", unit="requests", seconds=60, limit="requests_per_minute"),
+    Window("tokens", unit="tokens", seconds=60, limit="tokens_per_minute"),
+)
+
+
+def describe_windows(windows: tuple[Window, ...]) -> bytes:
+    """Return the windows as the scripts' last argument."""
+    return msgspec.json.encode([{"name": w.name, "unit": w.unit, "seconds": w.seconds} for w in windows])
+
+
+WINDOWS_JSON = describe_windows(WINDOWS)
 
 
 @dataclass(frozen=True)
@@ -52,13 +78,19 @@ class LimitPolicy:
     @property
     def is_unlimited(self) -> bool:
         """Whether nothing is limited, so that Redis need not be called."""
-        return not any(self.arguments)
+        return not self.limits
 
     @property
-    def arguments(self) -> tuple[int | str, ...]:
-        """The limits as script arguments."""
-        limits = (self.requests_per_minute, self.tokens_per_minute, self.budget_day_nanos, self.budget_month_nanos)
-        return tuple("" if limit is None else str(limit) for limit in limits)
+    def limits(self) -> dict[str, int]:
+        """The limits that are set, by the names that the scripts know them by."""
+        limits: dict[str, int | None] = {window.name: getattr(self, window.limit) for window in WINDOWS}
+        limits |= {"budget_day": self.budget_day_nanos, "budget_month": self.budget_month_nanos}
+        return {name: limit for name, limit in limits.items() if limit is not None}
+
+    @property
+    def argument(self) -> bytes:
+        """The limits as the scripts' argument."""
+        return msgspec.json.encode(self.limits)
 
 
 @dataclass(frozen=True)
@@ -135,7 +167,7 @@ class Limits:
         if policy.is_unlimited:
             return Verdict(allowed=True, tokens=tokens, nanos=nanos)
         wanted = (str(job_id), tokens, nanos, _member(tenant_id, job_id), policy.warn_percent)
-        return _read_verdict(await self._run_seeded(RESERVE, tenant_id, *policy.arguments, *wanted))
+        return _read_verdict(await self._run_seeded(RESERVE, tenant_id, policy.argument, *wanted))
 
     async def extend(self, tenant_id: UUID, job_id: UUID, policy: LimitPolicy, *, tokens: int, nanos: int) -> bool:
         """Reserve more for a running job, all of it or nothing; False if the limits don't allow it.
@@ -144,7 +176,7 @@ class Limits:
         """
         if policy.is_unlimited:
             return True
-        (status,) = await self._run_seeded(EXTEND, tenant_id, *policy.arguments, str(job_id), tokens, nanos)
+        (status,) = await self._run_seeded(EXTEND, tenant_id, policy.argument, str(job_id), tokens, nanos)
         return status == GRANTED
 
     async def settle(
@@ -163,11 +195,11 @@ class Limits:
         """Return the usage of each limit."""
         if policy.is_unlimited:
             return ()
-        return _read_verdict(await self._run_seeded(STATE, tenant_id, *policy.arguments)).quotas
+        return _read_verdict(await self._run_seeded(STATE, tenant_id, policy.argument)).quotas
 
     async def get_reserved(self, tenant_id: UUID) -> Reserved:
         """Return what the tenant's running jobs have reserved."""
-        _, _, jobs, reserved, *_ = redis_names.limits(tenant_id)
+        jobs, reserved, *_ = redis_names.limits(tenant_id)
         count, sums = await self._call("HLEN", jobs), await self._call("HMGET", reserved, "tokens", "nanos")
         return Reserved(count, *(int(value or 0) for value in sums))
 
@@ -188,7 +220,7 @@ class Limits:
         seconds, micros = await self._call("TIME")
         return int(seconds) * 1000 + int(micros) // 1000
 
-    async def _run_seeded(self, script: Script, tenant_id: UUID, *arguments: int | str) -> list[Any]:
+    async def _run_seeded(self, script: Script, tenant_id: UUID, *arguments: int | str | bytes) -> list[Any]:
         """Run a script; if Redis doesn't know what was spent, store that and run it again."""
         for _ in range(MAX_SEED_ATTEMPTS):
             reply = await self._run_script(script, tenant_id, *arguments)
@@ -197,10 +229,11 @@ class Limits:
             await self.seed(tenant_id, *await self._read_spent(tenant_id))
         raise RedisUnavailable("Redis loses the limits' counters as soon as they are written")
 
-    async def _run_script(self, script: Script, tenant_id: UUID, *arguments: int | str) -> Any:
-        keys = (*redis_names.limits(tenant_id), redis_names.RESERVATIONS)
+    async def _run_script(self, script: Script, tenant_id: UUID, *arguments: int | str | bytes) -> Any:
+        windows = (redis_names.limit_window(tenant_id, window.name) for window in WINDOWS)
+        keys = (*redis_names.limits(tenant_id), redis_names.RESERVATIONS, *windows)
         now_ms = self._now_ms() if self._now_ms else ""
-        command = (len(keys), *keys, now_ms, *arguments, WINDOW_S)
+        command = (len(keys), *keys, now_ms, *arguments, WINDOWS_JSON)
         try:
             return await self._call("EVALSHA", script.sha, *command)
         except ReplyError as error:

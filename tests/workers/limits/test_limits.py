@@ -142,7 +142,8 @@ async def test_a_refund_after_its_minute_changes_no_window(
     await tenant.reserve(tokens=60)
     assert await tenant.settle(job, tokens=1, refund_request=True)
     assert {"tokens": 60, "requests": 1} == await tenant.used()
-    assert [1, 1] == [await redis_client.call("HLEN", key) for key in redis_names.limits(tenant.id)[:2]]
+    keys = [redis_names.limit_window(tenant.id, name) for name in ("requests", "tokens")]
+    assert [1, 1] == [await redis_client.call("HLEN", key) for key in keys]
 
 
 async def test_tokens_beyond_the_reservation_count_from_now(limits: Limits, clock: Clock) -> None:
@@ -180,11 +181,11 @@ async def test_a_tenant_without_a_token_limit_has_no_token_window(limits: Limits
     assert await tenant.extend(job, tokens=256)
     assert await tenant.extend(job, tokens=256, nanos=9)
     assert [str(job).encode(), b"9 1795255200 0:1012"] == await redis_client.call(
-        "HGETALL", redis_names.limits(tenant.id)[2]
+        "HGETALL", redis_names.limits(tenant.id)[0]
     )
     assert Reserved(1, 1012, 9) == await limits.get_reserved(tenant.id)
     assert await tenant.settle(job, tokens=1900)
-    assert 0 == await redis_client.call("EXISTS", redis_names.limits(tenant.id)[1])
+    assert 0 == await redis_client.call("EXISTS", redis_names.limit_window(tenant.id, "tokens"))
 
 
 # Settling
@@ -356,7 +357,7 @@ async def test_a_settlement_during_seeding_is_not_missed(limits: Limits, clock: 
 
     async def settle_meanwhile(_: object) -> tuple[int, int]:
         await tenant.settle(job, nanos=30)
-        assert [UNSEEDED] == await limits._run_script(STATE, tenant.id, *tenant.policy.arguments)  # others call as well
+        assert [UNSEEDED] == await limits._run_script(STATE, tenant.id, tenant.policy.argument)  # others call as well
         return 50, 50
 
     limits._read_spent = settle_meanwhile
@@ -376,7 +377,8 @@ async def test_all_keys_of_a_tenant_expire(limits: Limits, redis_client: RedisCl
     await tenant.reserve(job, tokens=5, nanos=10)
     await tenant.settle(job, tokens=7, nanos=10)
     keys = await redis_client.call("KEYS", "*")
-    assert {*redis_names.limits(tenant.id)} > {key.decode() for key in keys}
+    windows = {redis_names.limit_window(tenant.id, name) for name in ("requests", "tokens")}
+    assert {*redis_names.limits(tenant.id), *windows} > {key.decode() for key in keys}
     assert all([await redis_client.call("PTTL", key) > 0 for key in keys])
 
 

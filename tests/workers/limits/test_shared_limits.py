@@ -13,6 +13,7 @@ from schema import redis_names
 from schema.ids import new_id
 from tests.waiting import PATIENCE_S
 from tests.workers.limit_calls import Clock, FakeSpending, Tenant
+from workers.limits import limits
 from workers.limits.limits import Limits, Reserved
 from workers.redis.client import RedisClient
 from workers.redis.connection import RedisAddress
@@ -86,7 +87,9 @@ async def test_no_minute_exceeds_the_limit_and_no_refusal_lasts_a_second_too_lon
             accepted.append(clock.ms)
         else:
             assert len([at for at in accepted if at > clock.ms - 61_000]) >= 10
-    assert await redis_client.call("HLEN", redis_names.limits(tenant.id)[0]) <= 10  # expired slots are deleted
+    assert (
+        await redis_client.call("HLEN", redis_names.limit_window(tenant.id, "requests")) <= 10
+    )  # expired slots are deleted
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -124,3 +127,22 @@ async def test_in_any_order_nothing_stays_reserved_and_the_window_has_what_was_u
     used = {"requests": requests, "tokens": tokens, "budget_day": 500 + spent, "budget_month": 900 + spent}
     assert used == await tenant.used()
     assert [] == [job for owner, job in await tenant.limits.list_old_reservations(0) if owner == tenant.id]
+
+
+async def test_windows_of_several_lengths_count_side_by_side(
+    redis_client: RedisClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    windows = (*limits.WINDOWS, limits.Window("hourly", unit="requests", seconds=3600, limit="requests_per_minute"))
+    monkeypatch.setattr(limits, "WINDOWS", windows)
+    monkeypatch.setattr(limits, "WINDOWS_JSON", limits.describe_windows(windows))
+    clock = Clock("2026-11-30T12:00:00+00:00")
+    tenant = Tenant(Limits(redis_client, FakeSpending(), now_ms=clock), requests_per_minute=2)
+    first = new_id()
+    assert [True, True, False] == [(await tenant.reserve(job)).allowed for job in (first, new_id(), new_id())]
+    clock.ms += 61_000
+    assert ("hourly",) == (await tenant.reserve()).violated
+    await tenant.settle(first, tokens=0, refund_request=True)
+    assert {"requests": 0, "hourly": 1} == await tenant.used()
+    assert (await tenant.reserve()).allowed
+    clock.ms += 3_601_000
+    assert {"requests": 0, "hourly": 0} == await tenant.used()

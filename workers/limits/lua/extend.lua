@@ -1,12 +1,12 @@
 -- Adds tokens and money to a job's reservation, in the running slot, or changes nothing.
 --
--- ARGV  2 … 5 limits   6 job   7 tokens   8 nanos
+-- ARGV  2 limits   3 job   4 tokens   5 nanos
 --
 -- Returns {-1} if a budget isn't seeded, {1} if granted, {0} if refused. A job without a reservation gets {1} and takes
 -- nothing: Redis has lost it, and a running answer isn't stopped for that.
 local now = clock()
-local job, tokens, nanos = ARGV[6], tonumber(ARGV[7]), tonumber(ARGV[8])
-local held = redis.call('HGET', KEYS[3], job)
+local job, tokens, nanos = ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5])
+local held = redis.call('HGET', KEYS[1], job)
 if not held then
   return {1}
 end
@@ -18,14 +18,14 @@ if not fits(policies, {tokens = tokens, budget_day = nanos, budget_month = nanos
   return {0}
 end
 take(policies, now)
-local slot = ARGV[3] ~= '' and int(slot_of(now)) or '0'
+local slot = slot_for('tokens', policies, now)
 local money, rest, last, amount = held:match('^(%d+)(.*) (%d+):(%d+)$')
 if last == slot then
   amount = int(amount + tokens) -- one entry per slot, or the reservation of a long answer would grow with every step
 else
   rest, amount = rest .. ' ' .. last .. ':' .. amount, int(tokens)
 end
-redis.call('HSET', KEYS[3], job, int(money + nanos) .. rest .. ' ' .. slot .. ':' .. amount)
-redis.call('HINCRBY', KEYS[4], 'tokens', int(tokens))
-redis.call('HINCRBY', KEYS[4], 'nanos', int(nanos))
+redis.call('HSET', KEYS[1], job, int(money + nanos) .. rest .. ' ' .. slot .. ':' .. amount)
+redis.call('HINCRBY', KEYS[2], 'tokens', int(tokens))
+redis.call('HINCRBY', KEYS[2], 'nanos', int(nanos))
 return {1}

@@ -1,18 +1,22 @@
 -- Shared by the scripts of a tenant's limits: the clock, the sliding windows, the budgets, the answer.
 -- Prepended to reserve.lua, extend.lua, settle.lua, seed.lua and state.lua.
 --
--- KEYS  1 requests, 2 tokens   {slot: count}; a slot is one second
---       3 jobs                 {job: reservation}
---       4 reserved             {tokens, nanos}: the sum of the reservations
---       5 day, 6 month         {first, spent, until, warned}: first day of the period, since 1970; money spent in it;
---                              until when, in ms, that figure is valid (absent: not seeded); whether warned
---       7 open                 the reservations of all tenants, by creation time
--- ARGV  1 the time in ms, '' for Redis' clock (tests pass a time); last: the length of a window in seconds
+-- KEYS  1 jobs             {job: reservation}
+--       2 reserved         {tokens, nanos}: the sum of the reservations
+--       3 day, 4 month     {first, spent, until, warned}: first day of the period, since 1970; money spent in it;
+--                          until when, in ms, that figure is valid (absent: not seeded); whether warned
+--       5 open             the reservations of all tenants, by creation time
+--       from 6 on          the windows, in the order of the last argument, {slot: count}; a slot is one second
+-- ARGV  1 the time in ms, '' for Redis' clock (tests pass a time)
+--       last: the windows as JSON, [{name, unit, seconds}, …]; a window counts `requests` or `tokens`
 --
 -- A reservation is written "nanos slot slot:tokens …": its money, the slot of its request, its tokens by slot. Slot 0 is
 -- for what no window counts. Numbers are formatted by `int`: Lua itself writes 1e+15.
-local SLOTS = tonumber(ARGV[#ARGV]) + 1 -- the current second and a window before it: no count expires early
-local KEEP_MS = (SLOTS + 1) * 1000
+local WINDOWS = cjson.decode(ARGV[#ARGV])
+for i, window in ipairs(WINDOWS) do
+  window.key = KEYS[5 + i]
+  window.slots = window.seconds + 1 -- the current second and a window before it: no count expires early
+end
 local DAY_MS = 86400 * 1000
 
 local function int(number)
@@ -32,13 +36,13 @@ local function slot_of(now)
 end
 
 -- A slot far in the future has expired like an old one: it is from before the clock was set back.
-local function is_live(slot, now)
-  return math.abs(slot_of(now) - slot) < SLOTS
+local function is_live(window, slot, now)
+  return math.abs(slot_of(now) - slot) < window.slots
 end
 
-local function read_window(name, key, limit, now)
-  local window = {name = name, key = key, limit = limit, used = 0, counts = {}, stale = {}}
-  local flat, first, last = redis.call('HGETALL', key), slot_of(now) - SLOTS, slot_of(now) + SLOTS
+local function read_window(window, limit, now)
+  window.limit, window.used, window.counts, window.stale = limit, 0, {}, {}
+  local flat, first, last = redis.call('HGETALL', window.key), slot_of(now) - window.slots, slot_of(now) + window.slots
   for i = 1, #flat, 2 do
     local slot, count = tonumber(flat[i]), tonumber(flat[i + 1])
     if slot <= first or slot >= last then
@@ -52,20 +56,29 @@ local function read_window(name, key, limit, now)
   return window
 end
 
-local function count(key, slot, amount)
-  redis.call('HINCRBY', key, int(slot), int(amount))
-  redis.call('PEXPIRE', key, KEEP_MS)
+local function count(window, slot, amount)
+  redis.call('HINCRBY', window.key, int(slot), int(amount))
+  redis.call('PEXPIRE', window.key, (window.slots + 1) * 1000)
+end
+
+-- Takes back what was counted in a slot, from every window that has counted it.
+local function uncount(unit, slot, amount, now)
+  for _, window in ipairs(WINDOWS) do
+    if window.unit == unit and is_live(window, slot, now) and redis.call('HEXISTS', window.key, int(slot)) == 1 then
+      redis.call('HINCRBY', window.key, int(slot), int(-amount))
+    end
+  end
 end
 
 -- The time at which `amount` of the window's count has expired.
 local function expired_at(window, amount, now)
-  for slot = slot_of(now) - SLOTS + 1, slot_of(now) + SLOTS - 1 do
+  for slot = slot_of(now) - window.slots + 1, slot_of(now) + window.slots - 1 do
     amount = amount - (window.counts[slot] or 0)
     if amount <= 0 then
-      return (slot + SLOTS) * 1000
+      return (slot + window.slots) * 1000
     end
   end
-  return now + SLOTS * 1000 -- a limit of 0 has no such time
+  return now + window.slots * 1000 -- a limit of 0 has no such time
 end
 
 -- The first day of the month that `day` lies in; howardhinnant.github.io/date_algorithms.html, civil_from_days.
@@ -82,7 +95,7 @@ end
 local function read_budget(key, now)
   local day = math.floor(now / DAY_MS)
   local budget = {key = key, first = day, ends = (day + 1) * DAY_MS, spent = 0}
-  if key == KEYS[6] then
+  if key == KEYS[4] then
     budget.first = month_of(day)
     budget.ends = month_of(budget.first + 31) * DAY_MS
   end
@@ -107,34 +120,44 @@ local function open_budget(budget, now)
   end
 end
 
--- The limits that are set (ARGV 2 requests, 3 tokens, 4 day, 5 month; '' for none), and whether all are seeded.
+-- The limits that are set (ARGV 2: {name: limit} as JSON), and whether all are seeded.
 local function read_policies(now)
-  local policies, seeded = {}, true
-  for i, name in ipairs({'requests', 'tokens'}) do
-    if ARGV[1 + i] ~= '' then
-      table.insert(policies, read_window(name, KEYS[i], tonumber(ARGV[1 + i]), now))
+  local limits, policies, seeded = cjson.decode(ARGV[2]), {}, true
+  for _, window in ipairs(WINDOWS) do
+    if limits[window.name] then
+      table.insert(policies, read_window(window, limits[window.name], now))
     end
   end
   for i, name in ipairs({'budget_day', 'budget_month'}) do
-    if ARGV[3 + i] ~= '' then
-      local budget = read_budget(KEYS[4 + i], now)
+    if limits[name] then
+      local budget = read_budget(KEYS[2 + i], now)
       if not (budget.valid_until and budget.valid_until > now) then
         open_budget(budget, now)
         seeded = false
       end
-      budget.name, budget.limit = name, tonumber(ARGV[3 + i])
-      budget.used = budget.spent + tonumber(redis.call('HGET', KEYS[4], 'nanos') or 0)
+      budget.name, budget.limit = name, limits[name]
+      budget.used = budget.spent + tonumber(redis.call('HGET', KEYS[2], 'nanos') or 0)
       table.insert(policies, budget)
     end
   end
   return policies, seeded
 end
 
+-- The running slot if a limited window counts `unit`, else '0'.
+local function slot_for(unit, policies, now)
+  for _, policy in ipairs(policies) do
+    if policy.unit == unit then
+      return int(slot_of(now))
+    end
+  end
+  return '0'
+end
+
 -- Whether every limit allows what is wanted; those that don't get `retry`, the time at which they may.
 local function fits(policies, wants, now)
   local all = true
   for _, policy in ipairs(policies) do
-    policy.want = wants[policy.name] or 0
+    policy.want = wants[policy.unit or policy.name] or 0
     local over = policy.used + policy.want - policy.limit
     if policy.want > 0 and over > 0 then
       policy.retry = policy.ends or expired_at(policy, over, now)
@@ -148,7 +171,7 @@ local function take(policies, now)
   local slot = slot_of(now)
   for _, policy in ipairs(policies) do
     if policy.counts and policy.want > 0 then
-      count(policy.key, slot, policy.want)
+      count(policy, slot, policy.want)
       policy.oldest = policy.oldest or slot
       if #policy.stale > 0 then
         redis.call('HDEL', policy.key, unpack(policy.stale))
@@ -163,7 +186,7 @@ end
 local function answer(status, tokens, nanos, policies, now)
   local all = {status, tokens, nanos}
   for _, policy in ipairs(policies) do
-    local reset = policy.ends or ((policy.oldest or slot_of(now)) + SLOTS) * 1000
+    local reset = policy.ends or ((policy.oldest or slot_of(now)) + policy.slots) * 1000
     local retry = policy.retry and policy.retry - now or -1
     table.insert(all, {policy.name, policy.limit, policy.used, reset - now, retry, policy.warn and 1 or 0})
   end

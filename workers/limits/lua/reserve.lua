@@ -1,6 +1,6 @@
 -- Reserves a request, its tokens and its money from every limit of the tenant, or from none of them.
 --
--- ARGV  2 … 5 limits   6 job   7 tokens   8 nanos   9 member of the zset   10 percent of a budget at which to warn
+-- ARGV  2 limits   3 job   4 tokens   5 nanos   6 member of the zset   7 percent of a budget at which to warn
 --
 -- Returns {-1} if a budget isn't seeded, else an `answer`: 1 granted, 0 refused. A job that holds a reservation keeps it and
 -- gets no second one, so the caller may repeat a call whose reply was lost.
@@ -9,9 +9,9 @@ local policies, seeded = read_policies(now)
 if not seeded then
   return {-1}
 end
-local job, tokens, nanos = ARGV[6], tonumber(ARGV[7]), tonumber(ARGV[8])
+local job, tokens, nanos = ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5])
 
-local held = redis.call('HGET', KEYS[3], job)
+local held = redis.call('HGET', KEYS[1], job)
 if held then
   local sum = 0
   for amount in held:gmatch(':(%d+)') do
@@ -20,23 +20,24 @@ if held then
   return answer(1, sum, tonumber(held:match('^%d+')), policies, now)
 end
 
-if ARGV[3] ~= '' then
-  -- At most the limit, or a small limit could never be used. At least 1, or a full window would allow everything.
-  tokens = math.max(1, math.min(tokens, tonumber(ARGV[3])))
+for _, policy in ipairs(policies) do
+  if policy.unit == 'tokens' then
+    -- At most the limit, or a small limit could never be used. At least 1, or a full window would allow everything.
+    tokens = math.max(1, math.min(tokens, policy.limit))
+  end
 end
 local taken = fits(policies, {requests = 1, tokens = tokens, budget_day = nanos, budget_month = nanos}, now)
 if taken then
   take(policies, now)
-  local slot = int(slot_of(now))
-  local request_slot, token_slot = ARGV[2] ~= '' and slot or '0', ARGV[3] ~= '' and slot or '0'
-  redis.call('HSET', KEYS[3], job, int(nanos) .. ' ' .. request_slot .. ' ' .. token_slot .. ':' .. int(tokens))
-  redis.call('HINCRBY', KEYS[4], 'tokens', int(tokens))
-  redis.call('HINCRBY', KEYS[4], 'nanos', int(nanos))
-  redis.call('ZADD', KEYS[7], int(now), ARGV[9])
+  local request_slot, token_slot = slot_for('requests', policies, now), slot_for('tokens', policies, now)
+  redis.call('HSET', KEYS[1], job, int(nanos) .. ' ' .. request_slot .. ' ' .. token_slot .. ':' .. int(tokens))
+  redis.call('HINCRBY', KEYS[2], 'tokens', int(tokens))
+  redis.call('HINCRBY', KEYS[2], 'nanos', int(nanos))
+  redis.call('ZADD', KEYS[5], int(now), ARGV[6])
 end
 
 for _, policy in ipairs(policies) do
-  if policy.ends and policy.used >= policy.limit * tonumber(ARGV[10]) / 100 then
+  if policy.ends and policy.used >= policy.limit * tonumber(ARGV[7]) / 100 then
     policy.warn = redis.call('HSETNX', policy.key, 'warned', 1) == 1
   end
 end

@@ -5,12 +5,12 @@
 -- Returns 1, or 0 without effect if the job holds no reservation: already settled, or lost by Redis.
 local now = clock()
 local job, tokens, nanos = ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
-redis.call('ZREM', KEYS[7], ARGV[6])
-local held = redis.call('HGET', KEYS[3], job)
+redis.call('ZREM', KEYS[5], ARGV[6])
+local held = redis.call('HGET', KEYS[1], job)
 if not held then
   return 0
 end
-redis.call('HDEL', KEYS[3], job)
+redis.call('HDEL', KEYS[1], job)
 
 local money, request_slot = held:match('^(%d+) (%d+)')
 local reserved, pairs_held = 0, {}
@@ -25,25 +25,27 @@ local unused = reserved - tokens
 for _, pair in ipairs(pairs_held) do
   local back = math.min(unused, pair[2])
   if back > 0 then
-    if is_live(pair[1], now) then
-      redis.call('HINCRBY', KEYS[2], int(pair[1]), int(-back))
-    end
+    uncount('tokens', pair[1], back, now)
     unused = unused - back
   end
 end
 if unused < 0 and pairs_held[1][1] > 0 then
-  count(KEYS[2], slot_of(now), -unused)
+  for _, window in ipairs(WINDOWS) do
+    if window.unit == 'tokens' then
+      count(window, slot_of(now), -unused)
+    end
+  end
 end
-if ARGV[5] == '1' and is_live(tonumber(request_slot), now) then
-  redis.call('HINCRBY', KEYS[1], request_slot, -1)
+if ARGV[5] == '1' then
+  uncount('requests', tonumber(request_slot), 1, now)
 end
 
-redis.call('HINCRBY', KEYS[4], 'tokens', int(-reserved))
-redis.call('HINCRBY', KEYS[4], 'nanos', int(-tonumber(money)))
-if redis.call('EXISTS', KEYS[3]) == 0 then
-  redis.call('DEL', KEYS[4])
+redis.call('HINCRBY', KEYS[2], 'tokens', int(-reserved))
+redis.call('HINCRBY', KEYS[2], 'nanos', int(-tonumber(money)))
+if redis.call('EXISTS', KEYS[1]) == 0 then
+  redis.call('DEL', KEYS[2])
 end
-for i = 5, 6 do
+for i = 3, 4 do
   if read_budget(KEYS[i], now).is_current then
     redis.call('HINCRBY', KEYS[i], 'spent', int(nanos))
   end

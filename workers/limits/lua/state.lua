@@ -1,6 +1,6 @@
 -- Reports the usage of each limit.
 --
--- ARGV  2 … 5 limits
+-- ARGV  2 limits
 --
 -- Returns {-1} if a budget isn't seeded, else an `answer`.
 local now = clock()
