@@ -20,8 +20,8 @@ class RunningAttempt(Protocol):
     job_id: UUID
     number: int
 
-    def stop(self, why: Literal["cancel", "hand_back", "fenced"], mode: CancelMode = "keep") -> None:
-        """Stop the work and end as `why` says."""
+    def stop(self, reason: Literal["cancel", "hand_back", "fenced"], mode: CancelMode = "keep") -> None:
+        """Stop the work and end as `reason` says."""
         ...
 
 
