@@ -1,1 +1,1 @@
-"""The rules of `offline/extractive`, a noun a file; `graphs/providers/offline/provider.py` lists them in words."""
+"""The model `offline/extractive`; `provider.py` lists all of its rules, the other files implement them."""

@@ -1,12 +1,12 @@
-"""Words that mean the same in questions and in what is said of tools, in English and Vietnamese. Rule 11 of `offline.py`.
+"""Words in questions and in tools' descriptions that mean the same, in English and Vietnamese. Rule 11 of `provider.py`.
 
-A row is one concept. Vietnamese stands without diacritics, as everything is compared; phrases of two words count as one.
+A row is one concept. Vietnamese is written without diacritics, as everything is compared; phrases count as one word.
 """
 
 import re
 
 from graphs.language.tokenization import fold
-from graphs.providers.offline.texts import STOP_WORDS, listed, words
+from graphs.providers.offline.texts import STOP_WORDS, word_set, words
 
 _ROWS = """
 debt debts owe owes owed owing receivable receivables outstanding | cong no | du no | khoan no | no phai thu | con no
@@ -39,20 +39,28 @@ for _number, _row in enumerate(_ROWS.strip().split("\n")):
     for _phrase in (*_english.split(), *(cell.strip() for cell in _vietnamese.split("|"))):
         if _phrase:
             _CONCEPTS.setdefault(_phrase, set()).add(_number)
-_LONGEST = 3
+_MAX_PHRASE_WORDS = 3
 _FOLDED_STOPS = frozenset(fold(word) for word in STOP_WORDS)
-VERBS = listed("get list find search show fetch query lookup check tool run info data make give return use by")
-"""Words in tools' names and descriptions that say nothing of what they are about."""
+GENERIC_WORDS = word_set(
+    "get list find search show fetch query lookup check tool run info data make give return use by"
+)
+"""Words in tools' names and descriptions that say nothing about their subject."""
 
 
 def concepts_of(text: str) -> frozenset[int]:
-    """The concepts that a text names. A Vietnamese one without diacritics is taken only as a whole phrase."""
-    said = re.findall(r"[^\W_]+", fold(text.casefold()))
-    runs = (" ".join(said[i : i + n]) for n in range(1, _LONGEST + 1) for i in range(len(said) - n + 1))
-    return frozenset(number for run in runs for number in _CONCEPTS.get(run, ()))
+    """Return the concepts that a text mentions. A Vietnamese one without diacritics counts only as a whole phrase."""
+    words_in_text = re.findall(r"[^\W_]+", fold(text.casefold()))
+    phrases = (
+        " ".join(words_in_text[i : i + n])
+        for n in range(1, _MAX_PHRASE_WORDS + 1)
+        for i in range(len(words_in_text) - n + 1)
+    )
+    return frozenset(number for phrase in phrases for number in _CONCEPTS.get(phrase, ()))
 
 
 def terms_of(text: str) -> frozenset[str]:
-    """The words that count, without diacritics and without verbs that any tool has. Numbers say nothing of a tool."""
+    """Return the significant words without diacritics. Generic words and numbers say nothing about a tool."""
     found = (fold(word) for word in words(text.replace("_", " ").replace("-", " ")))
-    return frozenset(w for w in found if w not in VERBS and w not in _FOLDED_STOPS and not w.isdigit() and len(w) > 1)
+    return frozenset(
+        w for w in found if w not in GENERIC_WORDS and w not in _FOLDED_STOPS and not w.isdigit() and len(w) > 1
+    )

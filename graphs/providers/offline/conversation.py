@@ -1,5 +1,5 @@
-"""A conversation as the rules see it: the question and its parts, what was called for it, what came back, and the text at
-hand. Rules 1, 2, 9 and 10 of `offline.py`."""
+"""A conversation as the rules see it: the question and its parts, the calls made for it and their results, and the quotable
+text. Rules 1, 2, 9 and 10 of `provider.py`."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -10,85 +10,89 @@ import msgspec
 
 from graphs.language.clauses import split_clauses
 from graphs.providers.contract import Message, TextPart, ToolCallPart, ToolResultPart
-from graphs.providers.offline.fill_arguments import plain
-from graphs.providers.offline.texts import cited, sentences
+from graphs.providers.offline.fill_arguments import normalise_name
+from graphs.providers.offline.texts import sentences, sentences_with_sources
 
-LONGEST_ASKED = 600
-"""Characters of a message that is all question; of a longer one only its questions are looked at for tools."""
+MAX_QUESTION_CHARS = 600
+"""A message up to this length is all question; of a longer one, only its questions are considered for tools."""
 
-_MARK_LINE = re.compile(r"^\s*(?:</?[a-zA-Z_][^<>\n]*>|```\w*|-{3,}|={3,})\s*$")
+_MARKER_LINE = re.compile(r"^\s*(?:</?[a-zA-Z_][^<>\n]*>|```\w*|-{3,}|={3,})\s*$")
 
 FENCE = re.compile(r"</?data>")
-"""Marks data in prompts; a sentence with one is about the marks."""
+"""Marks data in prompts; a sentence that contains one is about the marks."""
 
 
 @dataclass(frozen=True)
 class CalledTool:
-    """A call that was made for the question, and what came back (None: nothing yet)."""
+    """A call that was made for the question, and its result (None: none yet)."""
 
     name: str
     arguments: dict[str, Any]
     result: str | None = None
 
     @property
-    def same(self) -> tuple[str, bytes]:
-        """What makes two calls the same."""
+    def identity(self) -> tuple[str, bytes]:
+        """Equal for equal calls."""
         return self.name, msgspec.json.encode(self.arguments, order="sorted")
 
     @property
     def data(self) -> Any:
-        """The result as JSON, or as text without lines that only mark where it begins and ends."""
+        """The result as JSON, or as text without lines that only mark its beginning and end."""
         return read_result(self.result or "")
 
 
 @dataclass(frozen=True)
 class Conversation:
-    """`question` by rule 2; `parts` are what it asks for; `earlier` are the messages that a code may stand in; `at_hand`
-    are sentences to quote; `instructions` are the system's messages."""
+    """`question` by rule 2; `parts` are its requests; `earlier` are messages in which codes may be found; `quotable` are
+    sentences to quote; `instructions` are the system messages."""
 
     question: str
     parts: tuple[str, ...]
     earlier: tuple[str, ...]
-    at_hand: tuple[str, ...]
+    quotable: tuple[str, ...]
     instructions: str
     called: tuple[CalledTool, ...]
 
     @property
     def answered(self) -> list[CalledTool]:
-        """The calls that have their results."""
+        """The calls that have results."""
         return [call for call in self.called if call.result is not None]
 
     @property
     def fields(self) -> Mapping[str, Any]:
-        """The plain values of all results by the words of their names; the first of a name counts."""
+        """The scalar values of all results by normalised name; the first of a name counts."""
         found: dict[str, Any] = {}
         for call in self.answered:
             for name, value in _fields(call.data):
-                found.setdefault(plain(name), value)
+                found.setdefault(normalise_name(name), value)
         return found
 
 
 def read_conversation(messages: Sequence[Message]) -> Conversation:
-    """What the rules need of a conversation."""
-    at = max((i for i, m in enumerate(messages) if m.role == "user"), default=-1)
-    message = _words(messages[at]) if at >= 0 else ""
-    question, own = _question(message)
-    texts = [m.text for i, m in enumerate(messages) if i != at and m.role != "assistant"]
-    asked = message if len(message) <= LONGEST_ASKED else question[:LONGEST_ASKED]
-    before = [_words(m) for m in reversed(messages[:at]) if m.role == "user"] if at >= 0 else []
+    """Return what the rules need from a conversation."""
+    last_user = max((i for i, m in enumerate(messages) if m.role == "user"), default=-1)
+    message = _words(messages[last_user]) if last_user >= 0 else ""
+    question, context = _question(message)
+    texts = [m.text for i, m in enumerate(messages) if i != last_user and m.role != "assistant"]
+    question_text = message if len(message) <= MAX_QUESTION_CHARS else question[:MAX_QUESTION_CHARS]
+    before = [_words(m) for m in reversed(messages[:last_user]) if m.role == "user"] if last_user >= 0 else []
     return Conversation(
         question=question,
-        parts=split_clauses(asked) if asked.strip() else (),
-        earlier=(asked, *(text[:LONGEST_ASKED] for text in before)),
-        at_hand=tuple(one for one in (*(s for text in texts for s in cited(text)), *own) if not FENCE.search(one)),
+        parts=split_clauses(question_text) if question_text.strip() else (),
+        earlier=(question_text, *(text[:MAX_QUESTION_CHARS] for text in before)),
+        quotable=tuple(
+            one
+            for one in (*(s for text in texts for s in sentences_with_sources(text)), *context)
+            if not FENCE.search(one)
+        ),
         instructions="\n".join(m.text for m in messages if m.role in ("system", "developer")),
-        called=_called(messages[at + 1 :]),
+        called=_called(messages[last_user + 1 :]),
     )
 
 
 def read_result(text: str) -> Any:
-    """JSON if the text is that, marks around it left out; else the text without the marks."""
-    inner = "\n".join(line for line in text.split("\n") if not _MARK_LINE.match(line)).strip()
+    """Return the JSON value if the text is JSON, ignoring marks around it; else the text without the marks."""
+    inner = "\n".join(line for line in text.split("\n") if not _MARKER_LINE.match(line)).strip()
     starts = [i for i in (inner.find("{"), inner.find("[")) if i >= 0]
     for candidate in (inner, inner[min(starts) :] if starts and inner[-1:] in "}]" else ""):
         if candidate[:1] in ("{", "["):
@@ -128,12 +132,12 @@ def _fields(data: Any, depth: int = 0) -> list[tuple[str, Any]]:
         return _fields(data[0], depth + 1) if data else []
     if not isinstance(data, dict):
         return []
-    plain_ones = [(k, v) for k, v in data.items() if isinstance(v, (str, int, float, bool))]
-    return plain_ones + [pair for v in data.values() for pair in _fields(v, depth + 1)]
+    scalars = [(k, v) for k, v in data.items() if isinstance(v, (str, int, float, bool))]
+    return scalars + [pair for v in data.values() for pair in _fields(v, depth + 1)]
 
 
 def _question(message: str) -> tuple[str, list[str]]:
-    """(question, the sentences besides it) of the last user message (rule 2)."""
-    said = sentences(message)
-    asked = [s for s in said if s.endswith("?")] or said[:1]
-    return " ".join(asked), [s for s in cited(message) if s not in asked]
+    """Return the question in the last user message and its other sentences (rule 2)."""
+    all_sentences = sentences(message)
+    questions = [s for s in all_sentences if s.endswith("?")] or all_sentences[:1]
+    return " ".join(questions), [s for s in sentences_with_sources(message) if s not in questions]

@@ -1,40 +1,49 @@
-"""Fills the JSON Schema of a `response_format` from what is at hand: plans, checks, tables. Rules 17 to 19 of `offline.py`."""
+"""Fills the JSON Schema of a `response_format` from the conversation: plans, checks, tables. Rules 17 to 19 of `provider.py`."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from graphs.providers.offline.conversation import Conversation
-from graphs.providers.offline.fill_arguments import Sources, choose_enum, fill, fits_type, plain, type_of
+from graphs.providers.offline.fill_arguments import (
+    Sources,
+    choose_enum,
+    fill_arguments,
+    fits_type,
+    normalise_name,
+    type_of,
+)
 from graphs.providers.offline.phrases import phrase
-from graphs.providers.offline.results import failure, unwrapped
-from graphs.providers.offline.texts import listed, pick
+from graphs.providers.offline.results import failure_reason, unwrap
+from graphs.providers.offline.texts import pick, word_set
 from graphs.providers.offline.tool_choice import Plan, Tool
 
 MAX_DEPTH = 8
-_TOOL = listed("tool tools function agent action")
-_TASK = listed("task description goal step title question instruction query objective subtask what purpose")
-_ARGUMENTS = listed("arguments args input inputs parameters params")
-_NUMBER = listed("id step index number order n")
-_WAITS = listed("depends dependencies after requires needs")
-_SAID = listed("answer text summary response message content reply notes note explanation conclusion markdown")
-_STEPS = listed("steps plan tasks subtasks actions")
-_NONE = listed("none answer finish respond final null")
+_TOOL_NAMES = word_set("tool tools function agent action")
+_TASK_NAMES = word_set("task description goal step title question instruction query objective subtask what purpose")
+_ARGUMENTS_NAMES = word_set("arguments args input inputs parameters params")
+_NUMBER_NAMES = word_set("id step index number order n")
+_DEPENDENCY_NAMES = word_set("depends dependencies after requires needs")
+_ANSWER_NAMES = word_set(
+    "answer text summary response message content reply notes note explanation conclusion markdown"
+)
+_STEPS_NAMES = word_set("steps plan tasks subtasks actions")
+_NO_TOOL_VALUES = word_set("none answer finish respond final null")
 
 
 @dataclass(frozen=True)
-class Form:
-    """What forms are filled from. `said` is the answer in words."""
+class FormContext:
+    """What a schema is filled from. `answer` is the answer in words."""
 
-    talk: Conversation
+    conversation: Conversation
     plan: Plan
     tools: Sequence[Tool]
-    said: str
+    answer: str
 
 
 @dataclass(frozen=True)
 class Step:
-    """One step of a plan; the last one has no tool when there would be one step only."""
+    """A step of a plan. `tool` is None if the step is to answer."""
 
     number: int
     task: str
@@ -42,34 +51,37 @@ class Step:
     arguments: dict[str, Any]
 
 
-def steps_of(form: Form) -> list[Step]:
-    """One step a call, or a part of the question; at least two, the last of which is to answer."""
-    steps = [Step(i, part, call.name, call.arguments) for i, (part, call) in enumerate(form.plan.calls, 1)]
+def plan_steps(context: FormContext) -> list[Step]:
+    """Return a step for each call, or else for each part of the question; a single one is followed by a step to answer."""
+    steps = [Step(i, part, call.name, call.arguments) for i, (part, call) in enumerate(context.plan.calls, 1)]
     if not steps:
-        steps = [Step(i, part, None, {}) for i, part in enumerate(form.talk.parts or (form.talk.question,), 1)]
+        steps = [
+            Step(i, part, None, {})
+            for i, part in enumerate(context.conversation.parts or (context.conversation.question,), 1)
+        ]
     if len(steps) == 1:
-        steps.append(Step(2, phrase("done", form.talk.question), None, {}))
+        steps.append(Step(2, phrase("done", context.conversation.question), None, {}))
     return steps
 
 
-def fill_form(response_format: Mapping[str, Any], form: Form) -> Any:
-    """A value for a response format; without a schema a plan where the conversation asks for one, else the answer."""
+def fill_form(response_format: Mapping[str, Any], context: FormContext) -> Any:
+    """Return a value for a response format; without a schema, a plan if the conversation asks for one, else the answer."""
     match response_format:
         case {"type": "json_schema", "json_schema": {"schema": dict() as schema}}:
-            return _value("", schema, Spot(form, schema))
-    asked = plain(f"{form.talk.instructions} {form.talk.question}").split()
+            return _value("", schema, SchemaPosition(context, schema))
+    asked = normalise_name(f"{context.conversation.instructions} {context.conversation.question}").split()
     if "plan" in asked or {"ke", "hoach"} <= set(asked):
         return {
             "steps": [
-                {"id": s.number, "task": s.task, "tool": s.tool, "arguments": s.arguments} for s in steps_of(form)
+                {"id": s.number, "task": s.task, "tool": s.tool, "arguments": s.arguments} for s in plan_steps(context)
             ]
         }
-    results = [unwrapped(call.data) for call in form.talk.answered]
-    return {"answer": form.said, **({"data": results[0] if len(results) == 1 else results} if results else {})}
+    results = [unwrap(call.data) for call in context.conversation.answered]
+    return {"answer": context.answer, **({"data": results[0] if len(results) == 1 else results} if results else {})}
 
 
 def asks_for_agent(response_format: Mapping[str, Any] | None) -> bool:
-    """Whether the one thing that is asked for is the name of an agent: a routing request."""
+    """Whether the only property is `agent`: a routing request."""
     match response_format:
         case {"json_schema": {"schema": {"properties": dict() as properties}}}:
             return set(properties) == {"agent"}
@@ -77,41 +89,41 @@ def asks_for_agent(response_format: Mapping[str, Any] | None) -> bool:
 
 
 @dataclass(frozen=True)
-class Spot:
-    """A place in a form that is being filled: `root` is the whole schema, `step` the step of the plan that is written."""
+class SchemaPosition:
+    """A position in the schema that is being filled: `root` is the whole schema, `step` the current step of a plan."""
 
-    form: Form
+    context: FormContext
     root: Mapping[str, Any]
     step: Step | None = None
     depth: int = 0
 
-    def inside(self, step: Step | None = None) -> "Spot":
-        """The place one level down."""
-        return Spot(self.form, self.root, step or self.step, self.depth + 1)
+    def inside(self, step: Step | None = None) -> "SchemaPosition":
+        """Return the position one level down."""
+        return SchemaPosition(self.context, self.root, step or self.step, self.depth + 1)
 
 
-def _value(name: str, schema: Mapping[str, Any], at: Spot) -> Any:
-    """A value for one schema."""
-    schema = _resolved(schema, at.root)
-    if at.depth > MAX_DEPTH:
+def _value(name: str, schema: Mapping[str, Any], position: SchemaPosition) -> Any:
+    """Return a value for a schema."""
+    schema = _resolved(schema, position.root)
+    if position.depth > MAX_DEPTH:
         return None
     if "const" in schema:
         return schema["const"]
     if schema.get("enum"):
-        return _option(name, schema["enum"], at)
+        return _enum_value(name, schema["enum"], position)
     fillers = {
         "object": _object,
         "array": _array,
-        "boolean": _flag,
+        "boolean": _boolean,
         "integer": _number,
         "number": _number,
-        "null": _nothing,
+        "null": _null,
     }
-    return fillers.get(type_of(schema), _string)(name, schema, at)
+    return fillers.get(type_of(schema), _string)(name, schema, position)
 
 
 def _resolved(schema: Mapping[str, Any], root: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The schema behind `$ref` within the same document, and the first of several that is not null."""
+    """Resolve `$ref` within the document, and choose the first of several schemas that is not null."""
     for _ in range(MAX_DEPTH):
         ref = schema.get("$ref")
         options = [one for one in schema.get("anyOf") or schema.get("oneOf") or () if one.get("type") != "null"]
@@ -127,18 +139,22 @@ def _resolved(schema: Mapping[str, Any], root: Mapping[str, Any]) -> Mapping[str
     return schema
 
 
-def _nothing(name: str, schema: Mapping[str, Any], at: Spot) -> None:
+def _null(name: str, schema: Mapping[str, Any], position: SchemaPosition) -> None:
     return None
 
 
-def _flag(name: str, schema: Mapping[str, Any], at: Spot) -> bool:
-    known = at.form.talk.fields.get(plain(name))
-    return known if isinstance(known, bool) else any(not failure(call.data) for call in at.form.talk.answered)
+def _boolean(name: str, schema: Mapping[str, Any], position: SchemaPosition) -> bool:
+    known = position.context.conversation.fields.get(normalise_name(name))
+    return (
+        known
+        if isinstance(known, bool)
+        else any(not failure_reason(call.data) for call in position.context.conversation.answered)
+    )
 
 
-def _object(name: str, schema: Mapping[str, Any], at: Spot) -> dict[str, Any]:
-    if at.step is not None and _is(name, _ARGUMENTS):
-        return at.step.arguments
+def _object(name: str, schema: Mapping[str, Any], position: SchemaPosition) -> dict[str, Any]:
+    if position.step is not None and _matches(name, _ARGUMENTS_NAMES):
+        return position.step.arguments
     properties = schema.get("properties")
     if not isinstance(properties, dict):
         return {}
@@ -146,93 +162,99 @@ def _object(name: str, schema: Mapping[str, Any], at: Spot) -> dict[str, Any]:
     required = list(properties) if required is None else required
     filled: dict[str, Any] = {}
     for key, inner in properties.items():
-        value = _value(key, inner, at.inside())
+        value = _value(key, inner, position.inside())
         if key in required or value not in (None, "", [], {}):
             filled[key] = value
     return filled
 
 
-def _array(name: str, schema: Mapping[str, Any], at: Spot) -> list[Any]:
-    items = _resolved(schema.get("items") or {}, at.root)
-    if _is(name, _WAITS):
+def _array(name: str, schema: Mapping[str, Any], position: SchemaPosition) -> list[Any]:
+    items = _resolved(schema.get("items") or {}, position.root)
+    if _matches(name, _DEPENDENCY_NAMES):
         return []
-    steps = steps_of(at.form) if at.step is None and _is(name, _STEPS) else []
+    steps = plan_steps(position.context) if position.step is None and _matches(name, _STEPS_NAMES) else []
     if type_of(items) == "object":
-        found: list[Any] = [] if at.step is not None else _records(items, at.form)
+        found: list[Any] = [] if position.step is not None else _records(items, position.context)
         usable = [s for s in steps if s.tool is not None or not _needs_tool(items)]
-        found = found or [_value("", items, at.inside(step)) for step in usable]
-    elif _is(name, _TOOL):
-        found = list(dict.fromkeys(call.name for _, call in at.form.plan.calls))
+        found = found or [_value("", items, position.inside(step)) for step in usable]
+    elif _matches(name, _TOOL_NAMES):
+        found = list(dict.fromkeys(call.name for _, call in position.context.plan.calls))
     elif steps:
         found = [step.task for step in steps]
     else:
-        quotes = at.step is None and type_of(items) == "string"
-        found = pick(at.form.talk.question, at.form.talk.at_hand) if quotes else []
+        quotes = position.step is None and type_of(items) == "string"
+        found = pick(position.context.conversation.question, position.context.conversation.quotable) if quotes else []
     return found[: schema.get("maxItems", len(found))]
 
 
 def _needs_tool(items: Mapping[str, Any]) -> bool:
-    """Whether each step must name one of the tools, so that a step without one can't be written."""
+    """Whether every step must name a tool, so that a step without one can't be expressed."""
     for key, inner in (items.get("properties") or {}).items():
-        if _is(key, _TOOL) and isinstance(inner, dict) and inner.get("enum"):
-            return not (None in inner["enum"] or _NONE & {str(one).casefold() for one in inner["enum"]})
+        if _matches(key, _TOOL_NAMES) and isinstance(inner, dict) and inner.get("enum"):
+            return not (None in inner["enum"] or _NO_TOOL_VALUES & {str(one).casefold() for one in inner["enum"]})
     return False
 
 
-def _records(items: Mapping[str, Any], form: Form) -> list[dict[str, Any]]:
-    """The records of a result that have a field which the items ask for, with just these fields."""
-    wanted = list(items.get("properties") or ())
-    for call in form.talk.answered:
-        data = unwrapped(call.data)
+def _records(items: Mapping[str, Any], context: FormContext) -> list[dict[str, Any]]:
+    """Return a result's records that have any of the items' fields, reduced to these fields."""
+    fields = list(items.get("properties") or ())
+    for call in context.conversation.answered:
+        data = unwrap(call.data)
         for one in [data, *(data.values() if isinstance(data, dict) else ())]:
-            if isinstance(one, list) and one and isinstance(one[0], dict) and (not wanted or set(wanted) & set(one[0])):
+            if isinstance(one, list) and one and isinstance(one[0], dict) and (not fields or set(fields) & set(one[0])):
                 records = [record for record in one if isinstance(record, dict)]
-                return [{key: record.get(key) for key in wanted or record} for record in records]
+                return [{key: record.get(key) for key in fields or record} for record in records]
     return []
 
 
-def _option(name: str, options: Sequence[Any], at: Spot) -> Any:
-    if at.step is not None and _is(name, _TOOL):
-        if at.step.tool in options:
-            return at.step.tool
-        return next((one for one in options if one is None or str(one).casefold() in _NONE), options[0])
-    chosen = choose_enum(options, at.form.talk.question)
+def _enum_value(name: str, options: Sequence[Any], position: SchemaPosition) -> Any:
+    if position.step is not None and _matches(name, _TOOL_NAMES):
+        if position.step.tool in options:
+            return position.step.tool
+        return next((one for one in options if one is None or str(one).casefold() in _NO_TOOL_VALUES), options[0])
+    chosen = choose_enum(options, position.context.conversation.question)
     return options[0] if chosen is None else chosen
 
 
-def _number(name: str, schema: Mapping[str, Any], at: Spot) -> int | float:
-    if at.step is not None and _is(name, _NUMBER):
-        return at.step.number
-    known = at.form.talk.fields.get(plain(name))
+def _number(name: str, schema: Mapping[str, Any], position: SchemaPosition) -> int | float:
+    if position.step is not None and _matches(name, _NUMBER_NAMES):
+        return position.step.number
+    known = position.context.conversation.fields.get(normalise_name(name))
     if isinstance(known, (int, float)) and fits_type(known, schema):
         return known
-    return _asked(name, schema, at, schema.get("minimum", 0))
+    return _from_question(name, schema, position, schema.get("minimum", 0))
 
 
-def _string(name: str, schema: Mapping[str, Any], at: Spot) -> str | None:
-    if at.step is not None:
-        return _of_step(name, schema, at.step)
-    known = at.form.talk.fields.get(plain(name))
+def _string(name: str, schema: Mapping[str, Any], position: SchemaPosition) -> str | None:
+    if position.step is not None:
+        return _step_text(name, schema, position.step)
+    known = position.context.conversation.fields.get(normalise_name(name))
     if isinstance(known, (str, int, float)) and not isinstance(known, bool):
         return str(known)
-    if _is(name, _TASK):
-        return at.form.talk.question
-    return at.form.said if _is(name, _SAID) or not name else _asked(name, schema, at, "")
+    if _matches(name, _TASK_NAMES):
+        return position.context.conversation.question
+    return (
+        position.context.answer
+        if _matches(name, _ANSWER_NAMES) or not name
+        else _from_question(name, schema, position, "")
+    )
 
 
-def _of_step(name: str, schema: Mapping[str, Any], step: Step) -> str | None:
-    if _is(name, _TOOL):
+def _step_text(name: str, schema: Mapping[str, Any], step: Step) -> str | None:
+    if _matches(name, _TOOL_NAMES):
         return step.tool if step.tool is not None or "null" in str(schema.get("type")) else ""
-    if _is(name, _NUMBER):
+    if _matches(name, _NUMBER_NAMES):
         return str(step.number)
-    return step.task if _is(name, _TASK | _SAID) else ""
+    return step.task if _matches(name, _TASK_NAMES | _ANSWER_NAMES) else ""
 
 
-def _asked(name: str, schema: Mapping[str, Any], at: Spot, otherwise: Any) -> Any:
-    """What the question says for a field, as for an argument of a tool."""
-    filled = fill({"properties": {name: schema}, "required": [name]}, Sources(at.form.talk.question))[0]
-    return filled.arguments.get(name, otherwise)
+def _from_question(name: str, schema: Mapping[str, Any], position: SchemaPosition, default: Any) -> Any:
+    """Return the question's value for a field, found as for a tool's argument."""
+    filled = fill_arguments(
+        {"properties": {name: schema}, "required": [name]}, Sources(position.context.conversation.question)
+    )[0]
+    return filled.arguments.get(name, default)
 
 
-def _is(name: str, words: frozenset[str]) -> bool:
-    return bool(set(plain(name).split()) & words)
+def _matches(name: str, words: frozenset[str]) -> bool:
+    return bool(set(normalise_name(name).split()) & words)

@@ -1,4 +1,4 @@
-"""Finds formulas in a question, and what is to be done with them. Rule 12 of `offline.py`. Computes nothing."""
+"""Finds formulas in a question, and the operation to apply. Rule 12 of `provider.py`. Computes nothing."""
 
 import re
 import unicodedata
@@ -25,14 +25,16 @@ _SIGNS: tuple[tuple[re.Pattern[str], str], ...] = tuple(
         (r"(?<![\w.])(\d+(?:\.\d+)?)(?=[xyznt]\b)", r"\1*"),
     )
 )
-_NOT_ONE = re.compile(r"\b\d{4}-\d{2}-\d{2}\b|\b\d{1,2}/\d{1,2}/\d{2,4}\b|\b\w*[A-Za-z]\w*[-/]\d[\w-]*|\b\d{6,}-\d+\b")
+_NOT_A_FORMULA = re.compile(
+    r"\b\d{4}-\d{2}-\d{2}\b|\b\d{1,2}/\d{1,2}/\d{2,4}\b|\b\w*[A-Za-z]\w*[-/]\d[\w-]*|\b\d{6,}-\d+\b"
+)
 _PIECE = re.compile(
     r"\d+(?:\.\d+)?|(?:sqrt|sin|cos|tan|asin|acos|atan|log|ln|exp|abs)(?=\s*\()|\b(?:pi|[xyznt])\b|(?<=\d)[xyznt]\b"
     r"|\*\*|[-+*/^=(),!;]|[\[\]]"
 )
 _OPERATOR = re.compile(r"\*\*|[-+*/^=!]|[a-z]{2,}\(|\[")
-_WEAK = re.compile(r"\d+\s*[-/]\s*\d+")
-_HINT = re.compile(
+_RANGE_OR_DATE = re.compile(r"\d+\s*[-/]\s*\d+")
+_ASKS_FOR_RESULT = re.compile(
     r"what(?:'s| is)|how much|calculat|comput|evaluat|equals|=\s*\?|\bsum\b|solve|tính|bằng bao nhiêu|là bao nhiêu|kết quả"
 )
 _OPERATIONS: tuple[tuple[str, str], ...] = (
@@ -48,12 +50,12 @@ _OPERATIONS: tuple[tuple[str, str], ...] = (
 )
 
 
-def formulas(text: str) -> list[str]:
-    """Formulas of a text, as SymPy and people write them; the longest runs of numbers, signs and single variables that hold
-    an operator. A lone 24/7 or 3-5 is one only where the text asks for a result."""
+def find_formulas(text: str) -> list[str]:
+    """Return a text's formulas in the notation of SymPy or people: the longest runs of numbers, signs and single variables
+    with an operator. A lone 24/7 or 3-5 counts only if the text asks for a result."""
     text = unicodedata.normalize("NFC", text)
-    asks = bool(_HINT.search(text.casefold()))
-    text = _NOT_ONE.sub(" , , ", text)
+    asks_for_result = bool(_ASKS_FOR_RESULT.search(text.casefold()))
+    text = _NOT_A_FORMULA.sub(" , , ", text)
     for pattern, sign in _SIGNS:
         text = pattern.sub(sign, text)
     found, run, end = [], "", 0
@@ -68,22 +70,22 @@ def formulas(text: str) -> list[str]:
     return [
         one
         for one in cleaned
-        if _OPERATOR.search(one) and re.search(r"\d|[xyznt]", one) and (asks or not _is_weak(one))
+        if _OPERATOR.search(one) and re.search(r"\d|[xyznt]", one) and (asks_for_result or not _is_range(one))
     ]
 
 
-def operation(text: str) -> str:
-    """What is to be done with a formula; "evaluate" unless a word says otherwise."""
-    said = fold(text.casefold())
-    return next((name for name, pattern in _OPERATIONS if re.search(pattern, said)), "evaluate")
+def requested_operation(text: str) -> str:
+    """Return the operation that a text asks for; "evaluate" unless a word says otherwise."""
+    folded = fold(text.casefold())
+    return next((name for name, pattern in _OPERATIONS if re.search(pattern, folded)), "evaluate")
 
 
-def _is_weak(formula: str) -> bool:
-    return bool(_WEAK.fullmatch(formula))
+def _is_range(formula: str) -> bool:
+    return bool(_RANGE_OR_DATE.fullmatch(formula))
 
 
 def _trimmed(run: str) -> str:
-    """Without signs at its ends that join nothing, and without brackets that have no partner."""
+    """Strip dangling operators and unmatched brackets."""
     run = run.strip(" ,;=*/^+").rstrip("-").strip()
     while run.count(")") > run.count("(") and run.endswith(")"):
         run = run[:-1].rstrip()

@@ -1,4 +1,4 @@
-"""What the offline model says of its own, in English and Vietnamese. Everything else that it says is quoted."""
+"""The offline model's own phrases, in English and Vietnamese. Everything else in its answers is quoted."""
 
 from graphs.language.detection import detect_language
 
@@ -49,5 +49,5 @@ _PHRASES = {
 
 
 def phrase(name: str, question: str, **values: object) -> str:
-    """A phrase in the language of the question; English unless that is Vietnamese."""
+    """Return a phrase in the language of the question: Vietnamese or else English."""
     return _PHRASES["vi" if detect_language(question) == "vi" else "en"][name].format(**values)

@@ -1,6 +1,7 @@
-"""`offline/extractive`: the model that is there when no provider is.
+"""`offline/extractive`: the model that answers when no provider is configured.
 
-It has no weights, calls nothing and invents nothing. Its rules, all of them; the code is in `extractive/`.
+It has no weights, makes no calls and invents nothing. These are all of its rules; the other files of this folder implement
+them.
 
 Quoting:
 1. The text at hand is every earlier message (system prompt, history, tool results; not answers of a model, nor
@@ -15,8 +16,8 @@ Quoting:
 7. An answer begins with what was asked for. That no language model is connected is not said in it: the answer's field
    `notice` says so (`schema/notices.py`). A greeting is answered with what it can do; with nothing to quote it says in a
    sentence that it can't help, and what would.
-8. A token is a word with the white space before it. `max_tokens` and `stop` are honoured for text; pictures and
-   temperature are ignored, for it can do nothing with them.
+8. A token is a word with the white space before it. `max_tokens` and `stop` are honoured for text; images and temperature
+   are ignored.
 
 Tools, where some are offered:
 9. The last user message is cut into parts (`graphs/language/clauses.py`); of one longer than 600 characters its question is.
@@ -88,7 +89,7 @@ TOKENS_PER_S = 60.0
 
 
 class Offline:
-    """A `Provider` without a vendor. `tokens_per_s` is its pace; 0 means no pauses."""
+    """A `Provider` without a vendor. `tokens_per_s` is its speed; 0 means no pauses."""
 
     name = NAME
 
@@ -124,11 +125,11 @@ class Offline:
         return [ModelInfo(NAME, MODEL)]
 
     async def check_key(self) -> None:
-        """There is no key, so nothing can be wrong with it."""
+        """Does nothing: there is no key."""
 
 
 def limit(tokens: list[str], request: ModelRequest) -> tuple[list[str], FinishReason]:
-    """The tokens up to the first stop text, which is left out, or up to `max_tokens`; and which of them ended it."""
+    """Return the tokens up to the first stop text (exclusive) or up to `max_tokens`, and the finish reason."""
     text = "".join(tokens)
     ends = [at for mark in request.stop if mark and (at := text.find(mark)) >= 0]
     if ends:

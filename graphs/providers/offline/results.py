@@ -1,5 +1,5 @@
-"""Shows what tools returned: values as lists and tables, sentences as quotes with their sources. Rules 15 and 16 of
-`offline.py`. Adds no word of its own but those of `phrases.py`."""
+"""Formats tool results: values as lists and tables, sentences as quotes with their sources. Rules 15 and 16 of `provider.py`.
+Adds no text except that of `phrases.py`."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -9,43 +9,43 @@ from graphs.language.tokenization import fold
 from graphs.providers.offline.concepts import concepts_of, terms_of
 from graphs.providers.offline.conversation import CalledTool
 from graphs.providers.offline.phrases import phrase
-from graphs.providers.offline.texts import cited, pick
+from graphs.providers.offline.texts import pick, sentences_with_sources
 from tools.builtin.search_documents import NO_PASSAGES
 
-ROWS, COLUMNS, FIELDS, LINES = 10, 6, 12, 6
-LONGEST_CELL = 120
+MAX_ROWS, MAX_COLUMNS, MAX_FIELDS, MAX_LINES = 10, 6, 12, 6
+MAX_CELL_CHARS = 120
 _SOURCE_KEYS = ("number", "citation", "source_id", "n", "ref", "index", "id")
 _TEXT_KEYS = ("text", "passage", "content", "snippet", "quote")
 _WRAPPERS = ("data", "result", "results", "items", "rows", "passages")
 
 
-def show(question: str, calls: Sequence[CalledTool]) -> str:
-    """The results of all calls, in their order; of several each stands under its tool's name."""
-    return "\n\n".join(_shown(question, call, alone=len(calls) == 1) for call in calls)
+def show_results(question: str, calls: Sequence[CalledTool]) -> str:
+    """Return the results of all calls in order; several are headed by their tools' names."""
+    return "\n\n".join(_show_result(question, call, is_only=len(calls) == 1) for call in calls)
 
 
-def _shown(question: str, call: CalledTool, *, alone: bool) -> str:
+def _show_result(question: str, call: CalledTool, *, is_only: bool) -> str:
     label = call.name
     if call.arguments:
         label += f" ({', '.join(f'{name}: {_cell(value)}' for name, value in call.arguments.items())})"
-    data = unwrapped(call.data)
-    if why := failure(data):
-        return phrase("failed", question, tool=label, why=why)
+    data = unwrap(call.data)
+    if reason := failure_reason(data):
+        return phrase("failed", question, tool=label, why=reason)
     body = phrase("nowhere", question) if data == NO_PASSAGES else _body(question, data, call.arguments)
     if not body:
         return phrase("empty", question, tool=label)
-    return body if alone else f"{phrase('from', question, tool=label)}\n\n{body}"
+    return body if is_only else f"{phrase('from', question, tool=label)}\n\n{body}"
 
 
-def unwrapped(data: Any) -> Any:
-    """What is inside of `{"data": …}` and the like, where nothing else stands beside it."""
+def unwrap(data: Any) -> Any:
+    """Return the inner value of `{"data": …}` and the like, if that is the only key."""
     while isinstance(data, dict) and len(data) == 1 and next(iter(data)) in _WRAPPERS:
         data = next(iter(data.values()))
     return data
 
 
-def failure(data: Any) -> str:
-    """The reason, of a result that says that the tool failed; empty for any other."""
+def failure_reason(data: Any) -> str:
+    """Return the reason if the result says that the tool failed; empty otherwise."""
     if isinstance(data, dict) and data.get("error"):
         error = data["error"]
         return _cell(error.get("message") or error if isinstance(error, dict) else error)
@@ -54,16 +54,16 @@ def failure(data: Any) -> str:
     return ""
 
 
-def _body(question: str, data: Any, known: Mapping[str, Any] | None = None) -> str:
-    """What a result says. `known` are the arguments that it was asked with."""
+def _body(question: str, data: Any, arguments: Mapping[str, Any] | None = None) -> str:
+    """Return a formatted result. `arguments` are those of the call."""
     match data:
         case dict():
-            return _record(question, data, known or {})
+            return _record(question, data, arguments or {})
         case [dict(), *_]:
             records = [one for one in data if isinstance(one, dict)]
             return _passages(question, records) or _table(question, records)
         case [_, *_]:
-            return "\n".join(f"- {_cell(one)}" for one in data[:FIELDS])
+            return "\n".join(f"- {_cell(one)}" for one in data[:MAX_FIELDS])
         case str():
             return _quotes(question, data)
         case None | []:
@@ -71,65 +71,65 @@ def _body(question: str, data: Any, known: Mapping[str, Any] | None = None) -> s
     return f"- {_cell(data)}"
 
 
-def _record(question: str, data: dict[str, Any], known: Mapping[str, Any]) -> str:
-    """The plain fields as a list, nested ones with a dot, those first that the question names and doesn't know yet; then each
-    list of records as a table."""
+def _record(question: str, data: dict[str, Any], arguments: Mapping[str, Any]) -> str:
+    """Return the fields as a list, nested ones with a dot, first those that the question asks for; then each list of records
+    as a table."""
     lines, tables = [], []
-    for name, value in sorted(_flat(data), key=lambda field: _place(question, *field, known)):
+    for name, value in sorted(_flatten(data), key=lambda field: _field_rank(question, *field, arguments)):
         if isinstance(value, list) and value and isinstance(value[0], dict):
             tables.append(f"{name}:\n\n{_body(question, value)}")
         elif value not in ([], {}):
             lines.append(f"- {name}: {_cell(value)}")
-    more = [phrase("more", question, n=len(lines) - FIELDS)] if len(lines) > FIELDS else []
-    return "\n\n".join(["\n".join([*lines[:FIELDS], *more])] * bool(lines) + tables)
+    more = [phrase("more", question, n=len(lines) - MAX_FIELDS)] if len(lines) > MAX_FIELDS else []
+    return "\n\n".join(["\n".join([*lines[:MAX_FIELDS], *more])] * bool(lines) + tables)
 
 
-def _place(question: str, name: str, value: Any, known: Mapping[str, Any]) -> float:
-    """Where a field stands in an answer: as early as the question names it; infinity if it doesn't, or knows the value."""
-    if value in known.values():
+def _field_rank(question: str, name: str, value: Any, arguments: Mapping[str, Any]) -> float:
+    """Return a field's sort key: the earlier the question names it, the lower; infinity if it doesn't, or has its value."""
+    if value in arguments.values():
         return math.inf
-    said = fold(question.casefold())
-    found = [at for term in terms_of(name) if (at := said.find(term)) >= 0]
+    folded_question = fold(question.casefold())
+    found = [at for term in terms_of(name) if (at := folded_question.find(term)) >= 0]
     meant = concepts_of(name) & concepts_of(question)
-    return min(found, default=len(said) if meant else math.inf)
+    return min(found, default=len(folded_question) if meant else math.inf)
 
 
-def _flat(data: dict[str, Any], before: str = "", depth: int = 0) -> list[tuple[str, Any]]:
+def _flatten(data: dict[str, Any], before: str = "", depth: int = 0) -> list[tuple[str, Any]]:
     found: list[tuple[str, Any]] = []
     for name, value in data.items():
         if isinstance(value, dict) and value and depth < 3:
-            found += _flat(value, f"{before}{name}.", depth + 1)
+            found += _flatten(value, f"{before}{name}.", depth + 1)
         else:
             found.append((f"{before}{name}", value))
     return found
 
 
 def _table(question: str, records: list[dict[str, Any]]) -> str:
-    names = list(dict.fromkeys(name for record in records for name in record))[:COLUMNS]
-    rows = [names, ["---"] * len(names), *([_cell(r.get(name)) for name in names] for r in records[:ROWS])]
+    names = list(dict.fromkeys(name for record in records for name in record))[:MAX_COLUMNS]
+    rows = [names, ["---"] * len(names), *([_cell(r.get(name)) for name in names] for r in records[:MAX_ROWS])]
     lines = [f"| {' | '.join(row)} |" for row in rows]
-    more = [f"\n{phrase('more', question, n=len(records) - ROWS)}"] if len(records) > ROWS else []
+    more = [f"\n{phrase('more', question, n=len(records) - MAX_ROWS)}"] if len(records) > MAX_ROWS else []
     return "\n".join([*lines, *more])
 
 
 def _passages(question: str, records: list[dict[str, Any]]) -> str:
-    """The best sentences of records that hold text, each with its source; empty if they hold none."""
-    said = []
+    """Return the best sentences of records with text, each with its source; empty if they have none."""
+    passages = []
     for number, record in enumerate(records, 1):
         text = next((record[key] for key in _TEXT_KEYS if isinstance(record.get(key), str)), None)
         if text is None:
             return ""
         source = next((record[key] for key in _SOURCE_KEYS if isinstance(record.get(key), int)), number)
-        said.append(f"[{source}] {' '.join(text.split())}")
-    return _quotes(question, "\n\n".join(said))
+        passages.append(f"[{source}] {' '.join(text.split())}")
+    return _quotes(question, "\n\n".join(passages))
 
 
 def _quotes(question: str, text: str) -> str:
-    """A short text as it stands; of a longer one quotes: the sentences that fit the question, else its first."""
+    """Return a short text as it is; of a longer one the sentences that match the question, else its first ones."""
     lines = [line.strip() for line in text.split("\n") if line.strip()]
-    if len(lines) <= LINES and len(text) <= 600 and not text.lstrip().startswith("["):
+    if len(lines) <= MAX_LINES and len(text) <= 600 and not text.lstrip().startswith("["):
         return "\n".join(lines)
-    sentences = cited(text)
+    sentences = sentences_with_sources(text)
     return "\n".join(f"> {line}" for line in pick(question, sentences) or sentences[:3])
 
 
@@ -145,4 +145,4 @@ def _cell(value: Any) -> str:
     else:
         text = str(value)
     text = " ".join(text.split()).replace("|", "\\|")
-    return text if len(text) <= LONGEST_CELL else text[: LONGEST_CELL - 1] + "…"
+    return text if len(text) <= MAX_CELL_CHARS else text[: MAX_CELL_CHARS - 1] + "…"

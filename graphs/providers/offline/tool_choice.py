@@ -1,4 +1,4 @@
-"""Which tools a question asks for, and with which arguments. Rules 9 to 14 of `offline.py`."""
+"""Chooses the tools for a question, and their arguments. Rules 9 to 14 of `provider.py`."""
 
 import math
 import re
@@ -9,13 +9,13 @@ from typing import Any
 
 from graphs.providers.offline.concepts import concepts_of, terms_of
 from graphs.providers.offline.conversation import CalledTool, Conversation
-from graphs.providers.offline.fill_arguments import Filled, Sources, fill
+from graphs.providers.offline.fill_arguments import FilledArguments, Sources, fill_arguments
 
-WORTH, WORTH_NAMED = 3.0, 1.5
-"""What a tool must score that only its description speaks for, and one whose name or values do."""
+MIN_SCORE, MIN_SCORE_NAMED = 3.0, 1.5
+"""The minimum score of a tool that matches only by its description, and of one that matches by name or values."""
 
-MOST = 6
-"""Calls of one step."""
+MAX_CALLS = 6
+"""Per step."""
 
 _DOCUMENTS = concepts_of("documents")
 _WIKIPEDIA = concepts_of("wikipedia")
@@ -35,7 +35,7 @@ _GREETING = re.compile(
 
 @dataclass(frozen=True)
 class Tool:
-    """A tool that is offered, from OpenAI's shape."""
+    """An offered tool, parsed from OpenAI's format."""
 
     name: str
     description: str
@@ -56,37 +56,37 @@ class Tool:
         return concepts_of(self.name.replace("_", " ").replace("-", " "))
 
     @cached_property
-    def told_words(self) -> frozenset[str]:
+    def description_words(self) -> frozenset[str]:
         about = " ".join(str(p.get("description", "")) for p in self.properties.values() if isinstance(p, dict))
         return terms_of(f"{self.description} {' '.join(self.properties)} {about}")
 
     @cached_property
-    def told_concepts(self) -> frozenset[int]:
+    def description_concepts(self) -> frozenset[int]:
         return concepts_of(self.description)
 
     @property
-    def searches(self) -> bool:
-        """Its one required argument is a text to search for."""
+    def is_search(self) -> bool:
+        """Whether its only required argument is a text to search for."""
         required = self.parameters.get("required") or ()
         return len(required) == 1 and required[0] in _SEARCHES
 
     @property
-    def computes(self) -> bool:
-        """It takes a formula, and is no use without one."""
+    def is_calculator(self) -> bool:
+        """Whether it takes a formula, without which it is useless."""
         return bool({"expression", "formula", "equation"} & set(self.properties))
 
 
 @dataclass(frozen=True)
 class Plan:
-    """The calls that a question asks for, in order, each with its part of the question; and what stays open: a tool that
-    fits, and its required arguments that nobody gave."""
+    """The calls for a question, in order, each with its part of the question; and `incomplete` ones: a matching tool and its
+    missing required arguments."""
 
     calls: tuple[tuple[str, CalledTool], ...] = ()
-    open: tuple[tuple[Tool, tuple[str, ...]], ...] = ()
+    incomplete: tuple[tuple[Tool, tuple[str, ...]], ...] = ()
 
 
 def read_tools(tools: Sequence[dict[str, Any]]) -> list[Tool]:
-    """The offered tools; what has no name is left out."""
+    """Return the offered tools; those without a name are left out."""
     functions = [tool.get("function") or {} for tool in tools]
     return [
         Tool(
@@ -99,96 +99,98 @@ def read_tools(tools: Sequence[dict[str, Any]]) -> list[Tool]:
     ]
 
 
-def plan_calls(talk: Conversation, tools: Sequence[Tool], *, forced: bool = False) -> Plan:
-    """The calls for each part of the question. `forced`: at least one call, with what there is for its arguments."""
+def plan_calls(conversation: Conversation, tools: Sequence[Tool], *, forced: bool = False) -> Plan:
+    """Return the calls for each part of the question. `forced`: at least one call, with whatever arguments were found."""
     calls: list[tuple[str, CalledTool]] = []
-    left_open: list[tuple[Tool, tuple[str, ...]]] = []
-    last: Tool | None = None
-    for part in talk.parts:
-        tool = choose(part, tools, last)
+    incomplete: list[tuple[Tool, tuple[str, ...]]] = []
+    previous: Tool | None = None
+    for part in conversation.parts:
+        tool = choose_tool(part, tools, previous)
         if tool is None:
             continue
-        last = tool
-        for filled in fill(tool.parameters, Sources(part, talk.earlier, talk.fields)):
+        previous = tool
+        for filled in fill_arguments(tool.parameters, Sources(part, conversation.earlier, conversation.fields)):
             if not filled.missing:
                 calls.append((part, CalledTool(tool.name, filled.arguments)))
-            elif (tool, filled.missing) not in left_open:
-                left_open.append((tool, filled.missing))
+            elif (tool, filled.missing) not in incomplete:
+                incomplete.append((tool, filled.missing))
     if forced and not calls and tools:
-        calls = [(talk.question, _forced(talk, tools))]
-    unique = {call.same: (part, call) for part, call in reversed(calls)}
-    return Plan(tuple(reversed(unique.values()))[:MOST], tuple(left_open))
+        calls = [(conversation.question, _forced_call(conversation, tools))]
+    unique = {call.identity: (part, call) for part, call in reversed(calls)}
+    return Plan(tuple(reversed(unique.values()))[:MAX_CALLS], tuple(incomplete))
 
 
-def choose(part: str, tools: Sequence[Tool], last: Tool | None = None) -> Tool | None:
-    """The tool that fits a part of a question best, or None. `last` is the one of the part before, which wins a draw."""
-    scored = [(score(part, tool, tools) + (0.5 if tool is last else 0.0), -at, tool) for at, tool in enumerate(tools)]
+def choose_tool(part: str, tools: Sequence[Tool], previous: Tool | None = None) -> Tool | None:
+    """Return the best tool for a part of a question, or None. `previous` is the tool of the part before, which wins a tie."""
+    scored = [
+        (score_tool(part, tool, tools) + (0.5 if tool is previous else 0.0), -at, tool) for at, tool in enumerate(tools)
+    ]
     best = max(scored, default=None, key=lambda one: one[:2])
-    if best is not None and best[0] >= (WORTH_NAMED if _is_named(part, best[2]) else WORTH):
+    if best is not None and best[0] >= (MIN_SCORE_NAMED if _is_named(part, best[2]) else MIN_SCORE):
         return best[2]
-    return _searching(part, tools)
+    return _fallback_search(part, tools)
 
 
 def _is_named(part: str, tool: Tool) -> bool:
-    """Whether the part shares more with a tool than words of its description."""
+    """Whether the part matches a tool by more than words of its description."""
     by_name = terms_of(part) & tool.name_words or concepts_of(part) & tool.name_concepts
-    return bool(by_name) or _fitted(fill(tool.parameters, Sources(part))[0], tool, "code")
+    return bool(by_name) or _has_distinctive(fill_arguments(tool.parameters, Sources(part))[0], tool, "code")
 
 
-def score(part: str, tool: Tool, tools: Sequence[Tool]) -> float:
-    """How well a tool fits: shared words and concepts, those of its name three times, rarer ones more; a value that fits a
-    pattern or an enum of its arguments, and that none is missing; a formula for one that computes."""
-    filled = fill(tool.parameters, Sources(part))[0]
-    if tool.computes:
-        return 6.0 if _fitted(filled, tool, "code") else 0.0
-    if part.rstrip().endswith("?") and _keeps(tool):
+def score_tool(part: str, tool: Tool, tools: Sequence[Tool]) -> float:
+    """Return how well a tool matches: by shared words and concepts (those of its name count three times, rare ones more), by
+    values that match a pattern or an enum, and by complete arguments; a calculator by a formula."""
+    filled = fill_arguments(tool.parameters, Sources(part))[0]
+    if tool.is_calculator:
+        return 6.0 if _has_distinctive(filled, tool, "code") else 0.0
+    if part.rstrip().endswith("?") and _stores_facts(tool):
         return 0.0
-    said, meant = terms_of(part), concepts_of(part)
+    words_said, concepts_meant = terms_of(part), concepts_of(part)
     total = 0.0
-    for word in said & (tool.name_words | tool.told_words):
-        having = sum(word in other.name_words | other.told_words for other in tools)
-        total += _rarity(len(tools), having) * (3.0 if word in tool.name_words else 1.0)
-    for concept in meant & (tool.name_concepts | tool.told_concepts):
-        having = sum(concept in other.name_concepts | other.told_concepts for other in tools)
-        total += _rarity(len(tools), having) * (3.0 if concept in tool.name_concepts else 1.5)
-    total += 3.0 * _fitted(filled, tool, "code") + 1.5 * _fitted(filled, tool, "enum")
+    for word in words_said & (tool.name_words | tool.description_words):
+        tools_with_it = sum(word in other.name_words | other.description_words for other in tools)
+        total += _rarity(len(tools), tools_with_it) * (3.0 if word in tool.name_words else 1.0)
+    for concept in concepts_meant & (tool.name_concepts | tool.description_concepts):
+        tools_with_it = sum(concept in other.name_concepts | other.description_concepts for other in tools)
+        total += _rarity(len(tools), tools_with_it) * (3.0 if concept in tool.name_concepts else 1.5)
+    total += 3.0 * _has_distinctive(filled, tool, "code") + 1.5 * _has_distinctive(filled, tool, "enum")
     return total + 1.0 if total and not filled.missing else total
 
 
-def _keeps(tool: Tool) -> bool:
-    """It takes something that is told: no tool for a question."""
+def _stores_facts(tool: Tool) -> bool:
+    """Whether it stores what it is told, so that it is no tool for a question."""
     return bool({"fact", "note", "memory"} & set(tool.parameters.get("required") or ()))
 
 
-def _rarity(tools: int, having: int) -> float:
-    return math.log(1 + tools / max(1, having)) / math.log(1 + tools) if tools > 1 else 1.0
+def _rarity(tools: int, tools_with_it: int) -> float:
+    return math.log(1 + tools / max(1, tools_with_it)) / math.log(1 + tools) if tools > 1 else 1.0
 
 
-def _fitted(filled: Filled, tool: Tool, what: str) -> bool:
-    """Whether a value speaks for the tool: as an "enum", or as a "code" or formula."""
-    return any(bool(tool.properties[name].get("enum")) == (what == "enum") for name in filled.fitted)
+def _has_distinctive(filled: FilledArguments, tool: Tool, what: str) -> bool:
+    """Whether a value points to the tool: as an "enum", or as a "code" or formula."""
+    return any(bool(tool.properties[name].get("enum")) == (what == "enum") for name in filled.distinctive)
 
 
-def _searching(part: str, tools: Sequence[Tool]) -> Tool | None:
-    """For a question that names no tool: one that searches documents, or for "who is" and "what is" Wikipedia."""
+def _fallback_search(part: str, tools: Sequence[Tool]) -> Tool | None:
+    """Return a tool for a question that matches none: one that searches documents, or Wikipedia for "who is" and "what is"."""
     if _GREETING.match(part) or not _IS_QUESTION.search(part):
         return None
     about = _WIKIPEDIA if _WHO.search(part.strip()) else frozenset()
     for concepts in (about, _DOCUMENTS):
         for tool in tools:
-            told = tool.told_concepts if concepts is _DOCUMENTS else frozenset()
-            if tool.searches and concepts & (tool.name_concepts | told):
+            description = tool.description_concepts if concepts is _DOCUMENTS else frozenset()
+            if tool.is_search and concepts & (tool.name_concepts | description):
                 return tool
     return None
 
 
-def _forced(talk: Conversation, tools: Sequence[Tool]) -> CalledTool:
-    """The best tool although none fits well; a text that is required and missing is the question itself."""
-    said = talk.question or " ".join(talk.parts)
-    tool = max(enumerate(tools), key=lambda one: (score(said, one[1], tools), -one[0]))[1]
-    filled = fill(tool.parameters, Sources(said, talk.earlier, talk.fields))[0]
+def _forced_call(conversation: Conversation, tools: Sequence[Tool]) -> CalledTool:
+    """Call the best tool although none matches well; the question itself is used for missing required texts."""
+    words_said = conversation.question or " ".join(conversation.parts)
+    tool = max(enumerate(tools), key=lambda one: (score_tool(words_said, one[1], tools), -one[0]))[1]
+    filled = fill_arguments(tool.parameters, Sources(words_said, conversation.earlier, conversation.fields))[0]
     texts = {
-        name: said
+        name: words_said
         for name in filled.missing
         if tool.properties[name].get("type", "string") == "string"
         and not {"pattern", "enum"} & set(tool.properties[name])
@@ -196,14 +198,14 @@ def _forced(talk: Conversation, tools: Sequence[Tool]) -> CalledTool:
     return CalledTool(tool.name, {**filled.arguments, **texts})
 
 
-def listed_tools(instructions: str) -> list[Tool]:
-    """Tools that a prompt tells of, one a line: `- name: description`, with or without a JSON Schema at the line's end."""
+def tools_in_prompt(instructions: str) -> list[Tool]:
+    """Return the tools that a prompt lists, one a line: `- name: description`, optionally followed by a JSON Schema."""
     found = []
     for match in re.finditer(
         r"^\s*[-*•]\s*`?([A-Za-z][\w-]{0,63})`?\s*(?:\([^)\n]*\))?\s*[:–—-]\s+(.+)$", instructions, re.M
     ):
-        told, _, schema = match[2].partition("{")
-        found.append(Tool(match[1], told.strip(), _schema("{" + schema) if schema else {}))
+        description, _, schema = match[2].partition("{")
+        found.append(Tool(match[1], description.strip(), _schema("{" + schema) if schema else {}))
     return found
 
 

@@ -1,6 +1,6 @@
-"""Finds values in a question: formulas, codes, places, dates, numbers, quoted words. Rule 13 of `offline.py`.
+"""Finds values in a question: formulas, codes, places, dates, numbers, quoted words. Rule 13 of `provider.py`.
 
-Every function gives what it found in order, and an empty list for nothing.
+Every function returns what it found in order.
 """
 
 import re
@@ -9,7 +9,7 @@ from itertools import pairwise
 
 from graphs.language.tokenization import fold
 from graphs.providers.offline.concepts import concepts_of
-from graphs.providers.offline.texts import listed
+from graphs.providers.offline.texts import word_set
 
 _QUOTED = re.compile(
     r'"([^"\n]{1,300})"|“([^”\n]{1,300})”|«([^»\n]{1,300})»|(?<!\w)\'([^\'\n]{1,300})\'(?!\w)|`([^`\n]{1,300})`'
@@ -25,12 +25,12 @@ _WORD_NUMBERS = {
     **{"one": 1, "two": 2, "three": 3, "four": 4, "five": 5, "six": 6, "seven": 7, "eight": 8, "nine": 9, "ten": 10},
     **{"một": 1, "hai": 2, "ba": 3, "bốn": 4, "năm": 5, "sáu": 6, "bảy": 7, "tám": 8, "chín": 9, "mười": 10},
 }
-_BEFORE_PLACE = listed("in at for of near from to around ở tại cho của về từ đến o tai")
-_AFTER_PLACE = listed(
+_BEFORE_PLACE = word_set("in at for of near from to around ở tại cho của về từ đến o tai")
+_AFTER_PLACE = word_set(
     "today now tomorrow tonight right please this next is are was like and or with hôm bây ngày như thế có bao thì và "
     "không ra sao nào lúc hiện đang nhé ạ vậy the it be will"
 )
-_LEADS = listed(
+_SENTENCE_STARTS = word_set(
     "what what's how which who where when is are can could would please tell show give check find get look search calculate "
     "compute list compare i and also then if does do did will has have my the thời cho hãy xem tìm tra cứu kiểm khách công "
     "tính giúp tôi mã số bao có và mst"
@@ -38,22 +38,21 @@ _LEADS = listed(
 _TOKENS = re.compile(r"[^\W_][\w'’.-]*[\w]|[^\W_]|[,?!;:]")
 
 
-def quoted(text: str) -> list[str]:
-    """Words in quotation marks."""
+def find_quoted(text: str) -> list[str]:
+    """Return texts in quotation marks."""
     return [next(group for group in match.groups() if group) for match in _QUOTED.finditer(text)]
 
 
-def codes(text: str) -> list[str]:
-    """Tokens of four or more characters with a digit, such as 0104985841, SHP-1029 or MSKU1234567; not dates."""
+def find_codes(text: str) -> list[str]:
+    """Return tokens of four or more characters with a digit, such as 0104985841, SHP-1029 or MSKU1234567; not dates."""
     found = (match[0].strip() for match in _CODE.finditer(text))
-    dates = {match[0] for pattern in (_ISO_DATE, _DAY_FIRST) for match in pattern.finditer(text)}
-    return [code for code in dict.fromkeys(found) if len(code) >= 4 and code not in dates]
+    find_dates = {match[0] for pattern in (_ISO_DATE, _DAY_FIRST) for match in pattern.finditer(text)}
+    return [code for code in dict.fromkeys(found) if len(code) >= 4 and code not in find_dates]
 
 
-def matching(pattern: str, text: str) -> list[str]:
-    """Tokens, pairs of tokens and whole codes that fit the pattern of a JSON Schema from end to end where it is anchored.
-    A pattern that can't be compiled, or might take for ever, finds nothing: one that is long, repeats a group, or has more
-    than three open repetitions."""
+def find_matching(pattern: str, text: str) -> list[str]:
+    """Return tokens, pairs of tokens and codes that match the pattern of a JSON Schema. A pattern that can't be compiled or
+    may be too slow (a long one, one that repeats a group, or one with more than three open repetitions) matches nothing."""
     if len(pattern) > 200 or re.search(r"\)[*+{]", pattern) or len(re.findall(r"[*+]|,\}", pattern)) > 3:
         return []
     try:
@@ -64,25 +63,25 @@ def matching(pattern: str, text: str) -> list[str]:
     runs = [
         *tokens,
         *(f"{a}{space}{b}" for a, b in pairwise(tokens) for space in (" ", "")),
-        *(c for c in codes(text) if " " in c),
+        *(c for c in find_codes(text) if " " in c),
     ]
     runs = [run for run in runs if len(run) <= 40 and any(c.isdigit() for c in run)]
     found = [run for run in runs if fits.search(run)] or [run.upper() for run in runs if fits.search(run.upper())]
     return list(dict.fromkeys(found))
 
 
-def urls(text: str) -> list[str]:
-    """Addresses that begin with http."""
+def find_urls(text: str) -> list[str]:
+    """Return URLs that begin with http."""
     return _URL.findall(text)
 
 
-def emails(text: str) -> list[str]:
-    """E-mail addresses."""
+def find_emails(text: str) -> list[str]:
+    """Return e-mail addresses."""
     return _EMAIL.findall(text)
 
 
-def dates(text: str) -> list[str]:
-    """Dates as ISO 8601, from 2026-03-01 and from 1/3/2026, day first."""
+def find_dates(text: str) -> list[str]:
+    """Return dates in ISO 8601, from 2026-03-01 and from 1/3/2026, day first."""
     found = [(m.start(), m[0]) for m in _ISO_DATE.finditer(text)]
     found += [
         (m.start(), f"{m[3]}-{int(m[2]):02}-{int(m[1]):02}") for m in _DAY_FIRST.finditer(text) if int(m[2]) <= 12
@@ -90,68 +89,68 @@ def dates(text: str) -> list[str]:
     return [date for _, date in sorted(found)]
 
 
-def numbers(text: str) -> list[str]:
-    """Numbers as they stand, commas between thousands left out; then number words from one to ten."""
+def find_numbers(text: str) -> list[str]:
+    """Return numbers without thousands separators; if there are none, number words from one to ten."""
     found = [match[0].replace(",", "") for match in _NUMBER.finditer(text)]
-    said = unicodedata.normalize("NFC", text).casefold().split()
-    return found or [str(_WORD_NUMBERS[word]) for word in said if word in _WORD_NUMBERS]
+    tokens_in_text = unicodedata.normalize("NFC", text).casefold().split()
+    return found or [str(_WORD_NUMBERS[word]) for word in tokens_in_text if word in _WORD_NUMBERS]
 
 
 def number_near(text: str, hints: frozenset[str]) -> str | None:
-    """The number right before or after one of these words: "5 days", "top 5"."""
-    said = [token.strip(".,;:?!()=") for token in text.split()]
-    for at, word in enumerate(said):
+    """Return the number right before or after one of these words: "5 days", "top 5"."""
+    tokens_in_text = [token.strip(".,;:?!()=") for token in text.split()]
+    for at, word in enumerate(tokens_in_text):
         if fold(word.casefold()) in hints:
             for neighbour in (at - 1, at + 1):
-                if 0 <= neighbour < len(said) and (found := numbers(said[neighbour])):
+                if 0 <= neighbour < len(tokens_in_text) and (found := find_numbers(tokens_in_text[neighbour])):
                     return found[0]
     return None
 
 
-def fenced(text: str) -> list[str]:
-    """What stands in code fences, else after the first colon that is followed by text."""
+def find_code_blocks(text: str) -> list[str]:
+    """Return the contents of code fences, or else quoted texts that look like code."""
     if found := [match[1].rstrip("\n") for match in _FENCED.finditer(text)]:
         return found
-    return [inner for inner in quoted(text) if re.search(r"[()=]", inner)]
+    return [inner for inner in find_quoted(text) if re.search(r"[()=]", inner)]
 
 
-def names(text: str) -> list[str]:
-    """Runs of capitalised words: those after a preposition first. Words that begin a sentence as any word does don't count."""
+def find_names(text: str) -> list[str]:
+    """Return runs of capitalised words after a preposition, or else the last one. Common sentence starts don't count."""
     runs: list[tuple[bool, str]] = []
     current: list[str] = []
-    led = False
+    after_preposition = False
     before, begins = "", True
     for token in [*_TOKENS.findall(text), "."]:
         plain = token.casefold()
         proper = token[0].isupper() and not any(c.isdigit() for c in token)
         if (
             proper
-            and not (begins and (plain in _LEADS or concepts_of(plain)))
+            and not (begins and (plain in _SENTENCE_STARTS or concepts_of(plain)))
             and not (len(token) > 1 and plain in ("mst",))
         ):
-            led = (
-                led
+            after_preposition = (
+                after_preposition
                 if current
                 else before in _BEFORE_PLACE or (before in (",", "and", "và") and bool(runs) and runs[-1][0])
             )
             current.append(token)
         elif current:
-            runs.append((led, " ".join(current).strip(".")))
+            runs.append((after_preposition, " ".join(current).strip(".")))
             current = []
         before, begins = plain, token in ("?", "!", ".", ";")
-    after = [run for was_led, run in runs if was_led]
+    after = [run for was_after, run in runs if was_after]
     return list(dict.fromkeys(after or [run for _, run in runs][-1:]))
 
 
-def places(text: str) -> list[str]:
-    """Names of places; without capitals, the words after a preposition up to one that can't belong to a name."""
-    if found := names(text):
+def find_places(text: str) -> list[str]:
+    """Return names of places; without capitals, the words after a preposition up to one that can't be part of a name."""
+    if found := find_names(text):
         return found
-    said = _TOKENS.findall(unicodedata.normalize("NFC", text).casefold())
-    for at, word in enumerate(said[:-1]):
+    tokens_in_text = _TOKENS.findall(unicodedata.normalize("NFC", text).casefold())
+    for at, word in enumerate(tokens_in_text[:-1]):
         if word in ("in", "at", "near", "ở", "tại", "for") or (word == "of" and at):
             run: list[str] = []
-            for token in said[at + 1 : at + 5]:
+            for token in tokens_in_text[at + 1 : at + 5]:
                 if token in _AFTER_PLACE or not token[0].isalpha():
                     break
                 run.append(token)
