@@ -1,7 +1,7 @@
-"""What a model wrote as arguments, turned into a dict that fits the tool's schema, or into a sentence it can act on.
+"""Parses the arguments that a model wrote and validates them against the tool's schema, or raises an error it can act on.
 
-Models wrap JSON in code fences, leave a comma at the end, write Python's quotes, or "5" for 5. All of that is mended where
-there is only one way to read it; what is left over is refused, with the name of the field.
+Models wrap JSON in code fences, leave a trailing comma, use Python's quotes, or write "5" for 5. That is repaired if there
+is only one way to read it; anything else is refused with the name of the field.
 """
 
 import ast
@@ -31,7 +31,7 @@ def read_arguments(raw: str | dict[str, Any], schema: dict[str, Any]) -> dict[st
 
 
 def parse_arguments(raw: str) -> dict[str, Any]:
-    """Return the object in a model's text. Raises ToolBadArguments and ToolTooLarge."""
+    """Parse a model's text as a JSON object. Raises ToolBadArguments and ToolTooLarge."""
     if len(raw) > MAX_CHARACTERS:
         raise ToolTooLarge(f"The arguments are longer than {MAX_CHARACTERS:,} characters; send less.")
     text = raw.strip()
@@ -52,7 +52,7 @@ def _parse_value(text: str) -> Any:
         return json.loads(text, parse_constant=_reject_constant, parse_float=_parse_finite_float)
     except (ValueError, RecursionError):
         pass
-    try:  # literals only: names, calls and attributes are errors here
+    try:  # literals only; names, calls and attributes are errors
         value = ast.literal_eval(text)
         json.dumps(value, allow_nan=False)
     except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
@@ -61,7 +61,7 @@ def _parse_value(text: str) -> Any:
 
 
 def _parse_finite_float(text: str) -> float:
-    """1e999 is written as JSON but is no number that JSON could hold again."""
+    """Reject numbers such as 1e999, which parse as JSON but can't be encoded again."""
     if not math.isfinite(number := float(text)):
         raise ValueError(text)
     return number
@@ -72,7 +72,7 @@ def _reject_constant(name: str) -> NoReturn:
 
 
 def _coerce_arguments(arguments: dict[str, Any], schema: dict[str, Any]) -> dict[str, Any]:
-    """Turn "5" into 5 and "true" into True where the schema leaves no other reading."""
+    """Turn "5" into 5 and "true" into True where the schema allows no other reading."""
     properties = schema.get("properties")
     if not isinstance(properties, dict):
         return arguments
@@ -97,7 +97,7 @@ def _coerce_value(value: Any, schema: Any) -> Any:
 
 
 def validate(arguments: dict[str, Any], schema: dict[str, Any]) -> None:
-    """Raises ToolBadArguments for arguments that don't fit. The schema has passed `check_schema`, or is our own."""
+    """Raises ToolBadArguments for arguments that don't fit. The schema must be trusted or have passed `check_schema`."""
     try:
         validator(schema).validate(arguments)
     except jsonschema_rs.ValidationError as error:
@@ -107,11 +107,11 @@ def validate(arguments: dict[str, Any], schema: dict[str, Any]) -> None:
         about = f"In the argument {path}: " if path else ""
         raise ToolBadArguments(f"{about}{error.message[:300]}.", field=name or None) from None
     except ValueError:
-        raise ToolBadArguments("The arguments can't be checked against what this tool takes.") from None
+        raise ToolBadArguments("The arguments can't be checked against this tool's schema.") from None
 
 
 def validator(schema: dict[str, Any]) -> jsonschema_rs.Validator:
-    """A validator that fetches nothing and gives up on patterns that would take long. Values stay out of its messages."""
+    """A validator that fetches no remote schemas, limits regex work, and keeps values out of its messages."""
     limits = jsonschema_rs.FancyRegexOptions(backtrack_limit=10_000, size_limit=1 << 20, dfa_size_limit=1 << 20)
     return jsonschema_rs.validator_for(
         schema, mask="the value", retriever=_reject_remote_schema, pattern_options=limits, validate_formats=False
@@ -123,7 +123,7 @@ def _reject_remote_schema(uri: str) -> NoReturn:
 
 
 def is_too_deep(value: Any, limit: int) -> bool:
-    """Whether objects and lists are nested deeper than `limit`; reads no further than that."""
+    """Whether objects and lists are nested deeper than `limit`; looks no deeper than that."""
     level = [value]
     for _ in range(limit):
         level = [inner for each in level for inner in _child_values(each)]

@@ -1,9 +1,9 @@
-"""One call of a tool, held in bounds: arguments checked, time and size limited, every failure a sentence (T5).
+"""Calls a tool within limits: arguments are validated, time and size are limited, and every failure is a ToolFailed.
 
-    raw arguments ── read, mended, checked ──► run, with a time limit ──► text cut to its size, data made plain JSON
-          └ ToolBadArguments                        └ ToolTimeout, and whatever else went wrong as ToolFailed
+    raw arguments ── parsed, repaired, validated ──► run with a timeout ──► text truncated, data made plain JSON
+          └ ToolBadArguments                        └ ToolTimeout; anything else becomes ToolFailed
 
-Cancelling the caller cancels the tool. A tool that does not end when it is cancelled is left behind after a short while.
+Cancelling the caller cancels the tool. A tool that ignores its cancellation is abandoned after a short grace period.
 """
 
 import asyncio
@@ -23,7 +23,7 @@ __all__ = ["call_tool", "check_schema"]
 log = structlog.get_logger()
 
 CANCEL_GRACE_S = 2.0
-"""How long a cancelled tool may take to tidy up before it is left behind."""
+"""How long a cancelled tool may take to clean up before it is abandoned."""
 
 
 async def call_tool(tool: Tool, raw_arguments: str | dict[str, Any], context: ToolContext) -> ToolResult:
@@ -31,7 +31,7 @@ async def call_tool(tool: Tool, raw_arguments: str | dict[str, Any], context: To
     cancellation passes through."""
     spec = tool.spec
     if missing := spec.rights - context.rights:
-        raise ToolRefused(f"{spec.name} may be used by callers with the right {', '.join(sorted(missing))} only.")
+        raise ToolRefused(f"{spec.name} requires the right {', '.join(sorted(missing))}; ask an admin.")
     try:
         arguments = read_arguments(raw_arguments, spec.parameters)
         return limit_result(await _run_with_timeout(tool, arguments, context), spec.max_bytes)
@@ -44,28 +44,28 @@ async def call_tool(tool: Tool, raw_arguments: str | dict[str, Any], context: To
             "tool_failed", tool=spec.name, tenant_id=context.tenant_id, job_id=context.job_id, call_id=context.call_id
         )
         raise ToolFailed(
-            f"{spec.name} failed inside ({type(error).__name__}). Try other arguments, or go on without it."
+            f"{spec.name} failed unexpectedly ({type(error).__name__}). Try other arguments, or continue without it."
         ) from None
 
 
 async def _run_with_timeout(tool: Tool, arguments: dict[str, Any], context: ToolContext) -> ToolResult:
-    """The tool's own result. A task of its own, so that one that swallows its cancellation can't hold the caller."""
+    """Run the tool as a separate task, so that one that ignores its cancellation can't block the caller."""
     run = asyncio.ensure_future(tool.run(arguments, context))
     try:
         await asyncio.wait({run}, timeout=tool.spec.timeout_s)
         if run.cancelled():
-            raise ToolFailed(f"{tool.spec.name} stopped by itself; try again or go on without it.")
+            raise ToolFailed(f"{tool.spec.name} was cancelled; try again or continue without it.")
         if run.done():
             return run.result()
         raise ToolTimeout(
-            f"{tool.spec.name} did not end within {tool.spec.timeout_s:g} seconds. Ask it for less, or go on without it."
+            f"{tool.spec.name} did not finish within {tool.spec.timeout_s:g} seconds. Ask for less, or continue without it."
         )
     finally:
         await _cancel_and_wait(run, tool.spec.name)
 
 
 async def _cancel_and_wait(run: "asyncio.Future[ToolResult]", name: str) -> None:
-    """Cancel what still runs; wait a little for it."""
+    """Cancel the task if it is still running, and wait briefly for it."""
     if run.done():
         return
     run.cancel()
@@ -78,13 +78,13 @@ async def _cancel_and_wait(run: "asyncio.Future[ToolResult]", name: str) -> None
 
 
 def _retrieve_exception(run: "asyncio.Future[ToolResult]") -> None:
-    """Look at the outcome, or asyncio complains that nobody did."""
+    """Retrieve the exception, or asyncio logs that it was never retrieved."""
     if not run.cancelled():
         run.exception()
 
 
 def _as_tool_error(error: HeadraceError) -> ToolFailed:
-    """Our own sentences hold no secrets, so they are kept; only the class changes."""
+    """Convert our own errors to ToolFailed. Their messages contain no secrets, so they are kept."""
     if isinstance(error, EgressRefused):
         return ToolRefused(error.message)
     if isinstance(error, EgressTooLarge):
@@ -95,15 +95,15 @@ def _as_tool_error(error: HeadraceError) -> ToolFailed:
 
 
 def limit_result(result: Any, max_bytes: int) -> ToolResult:
-    """The result with its text cut at a character's border and its data as plain JSON, or none where that is too large.
-    Raises ToolFailed for what is no result."""
+    """The result with its text truncated and its data as plain JSON, dropped if too large. Raises ToolFailed for an invalid
+    result."""
     if not isinstance(result, ToolResult) or not isinstance(result.text, str):
-        raise ToolFailed("The tool answered with something that is no result; tell an admin.")
+        raise ToolFailed("The tool returned an invalid result; tell an admin.")
     text, cut = truncate_text(result.text, max_bytes)
     try:
         packed = msgspec.json.encode(result.data)
     except (TypeError, ValueError, RecursionError):
-        raise ToolFailed("The tool answered with data that is not JSON; tell an admin.") from None
+        raise ToolFailed("The tool returned data that can't be encoded as JSON; tell an admin.") from None
     if len(packed) > max_bytes:
         return ToolResult(text, None, result.renderer, truncated=True)
     data = msgspec.json.decode(packed.replace(b"\\u0000", b""))
@@ -111,10 +111,10 @@ def limit_result(result: Any, max_bytes: int) -> ToolResult:
 
 
 def truncate_text(text: str, max_bytes: int) -> tuple[str, bool]:
-    """The text in at most `max_bytes` of UTF-8, and whether something was cut. It says so itself, and how much."""
-    packed = text.replace("\x00", "").encode("utf-8", "replace")  # Postgres takes no NUL, UTF-8 no half characters
+    """Truncate the text to `max_bytes` of UTF-8, with a note in it that says so; return it and whether it was truncated."""
+    packed = text.replace("\x00", "").encode("utf-8", "replace")  # Postgres accepts no NUL, UTF-8 no lone surrogates
     if len(packed) <= max_bytes:
         return packed.decode(), False
-    note = f"\n[cut: the whole is {len(packed):,} bytes, at most {max_bytes:,} are shown]"
+    note = f"\n[truncated: {len(packed):,} bytes in all, at most {max_bytes:,} are shown]"
     kept = packed[: max(0, max_bytes - len(note.encode()))].decode("utf-8", "ignore")
     return (kept + note).encode()[:max_bytes].decode("utf-8", "ignore"), True

@@ -1,9 +1,9 @@
-"""The contract between headrace and a tool: what it tells the model, what it is given, what it gives back.
+"""The contract of a tool: what the model is told, what a call is given, and what it returns.
 
-A tool is one async function and a `ToolSpec`. What it needs from above (vectors, memory, documents, the caller's token)
-is passed in with `ToolContext`: a tool reads no environment and opens no database of ours.
+A tool is one async function and a `ToolSpec`. What it needs from the layers above (embeddings, memory, documents, the caller's
+token) is passed in as `ToolContext`: a tool reads no environment variables and never opens headrace's own database.
 
-Not for: how a call is checked and limited (`calling.py`), or which tools there are (`registry.py`).
+Not for: how a call is validated and limited (`calling.py`), or which tools exist (`registry.py`).
 """
 
 import re
@@ -16,20 +16,20 @@ import httpx2
 from tools.data_source import DataSource
 
 TOOL_NAME = re.compile(r"[a-zA-Z][a-zA-Z0-9_-]{0,63}")
-"""What every vendor of models takes as the name of a function."""
+"""Function names that every model vendor accepts."""
 
 MAX_BYTES = 100 * 1024
-"""What a tool may hand to a model, unless its spec says otherwise (T5)."""
+"""The default limit for what a tool returns to the model."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ToolSpec:
-    """What the model is told of a tool, and what holds it in bounds.
+    """What the model is told about a tool, and the tool's limits.
 
-    `parameters` is a JSON Schema of type object. `side_effects`: it changes something outside, so it is not run twice for
-    one call. `untrusted`: what it returns comes from outside and is data, never instructions (G13). `rights` are what the
-    caller must have beyond the use of the agent, such as "admin". `finds_passages`: its `data` is {"passages": […]} of the
-    caller's documents, which an answer may cite. Raises ValueError for a name that no vendor takes.
+    `parameters` is a JSON Schema of type object. `side_effects`: it changes something outside, so one call never runs twice.
+    `untrusted`: its output comes from outside and is data, never instructions. `rights`: what the caller needs beyond access
+    to the agent, such as "admin". `finds_passages`: its `data` is {"passages": […]} from the caller's documents, which an
+    answer may cite. Raises ValueError for a name that some vendor rejects.
     """
 
     name: str
@@ -44,13 +44,15 @@ class ToolSpec:
 
     def __post_init__(self) -> None:
         if not TOOL_NAME.fullmatch(self.name):
-            raise ValueError(f"{self.name!r} is no name for a tool; right is a letter, then up to 63 of a-z 0-9 _ -.")
+            raise ValueError(
+                f"{self.name!r} is not a valid tool name; it must be a letter, then up to 63 letters, digits, _ or -."
+            )
 
 
 @dataclass(frozen=True)
 class ToolResult:
-    """What a tool found: `text` for the model, `data` (whatever JSON can hold) for programs and the page, `renderer` a
-    hint how to show it (`table`, `chart`, …). `truncated`: there was more."""
+    """The result of a call: `text` for the model, `data` (any JSON) for programs, `renderer` a display hint (`table`, `chart`,
+    …). `truncated`: there was more."""
 
     text: str
     data: Any = None
@@ -60,7 +62,7 @@ class ToolResult:
 
 @dataclass(frozen=True)
 class Passage:
-    """A piece of a document that fits a query, with what a citation needs. `score`: higher is nearer."""
+    """A part of a document that matches a query, with what a citation needs. A higher `score` is a better match."""
 
     text: str
     document_id: str
@@ -73,17 +75,17 @@ class Passage:
 
 @dataclass(frozen=True)
 class Memory:
-    """Something that was remembered about the user."""
+    """A remembered fact about the user."""
 
     id: str
     text: str
 
 
 class MemoryStore(Protocol):
-    """What is remembered about the caller; it belongs to one user of one tenant."""
+    """The memories about the caller: one user of one tenant."""
 
     async def remember(self, text: str) -> str:
-        """Keep the text; return its id."""
+        """Store the text; return its id."""
         ...
 
     async def recall(self, query: str, k: int) -> Sequence[Memory]:
@@ -91,12 +93,12 @@ class MemoryStore(Protocol):
         ...
 
     async def forget(self, id: str) -> bool:
-        """Drop one; whether it was there."""
+        """Delete a memory; return whether it existed."""
         ...
 
 
 class DocumentSearch(Protocol):
-    """Search in the documents that the caller may read."""
+    """Searches the documents that the caller may read."""
 
     async def search(self, query: str, *, collection: str | None, k: int) -> Sequence[Passage]:
         """Return up to `k` passages, best first. Raises NotFound for a collection that isn't the caller's."""
@@ -104,18 +106,18 @@ class DocumentSearch(Protocol):
 
 
 async def no_token() -> str | None:
-    """Stands where the caller has no token that could be passed on."""
+    """The default: the caller has no token to pass on."""
     return None
 
 
 def ignore_progress(text: str) -> None:
-    """Stands where nobody listens to progress."""
+    """The default: nobody listens to progress."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ToolContext:
-    """What a call is given. `fetch` comes from `tools.egress.open_client`; `settings` holds keys by name
-    (TAVILY_API_KEY); what is None is not set up here, and a tool that needs it says so."""
+    """What a call is given. `fetch` comes from `tools.egress.open_client`; `settings` holds API keys by name (TAVILY_API_KEY).
+    A dependency that is None is not set up in this deployment, and a tool that needs it says so."""
 
     tenant_id: str
     user_id: str
@@ -130,11 +132,11 @@ class ToolContext:
     memory: MemoryStore | None = None
     documents: DocumentSearch | None = None
     open_database: Callable[[str], Awaitable[DataSource]] | None = None
-    """By the name of a data source. Raises NotFound."""
+    """Looks up a data source by name. Raises NotFound."""
     files: Callable[[str], Awaitable[bytes]] | None = None
-    """The bytes of an uploaded file, by its id. Raises NotFound."""
+    """Returns the bytes of an uploaded file by its id. Raises NotFound."""
     progress: Callable[[str], None] = ignore_progress
-    """A few words for whoever watches the job."""
+    """Reports progress, in a few words, to whoever follows the job."""
 
 
 @runtime_checkable
@@ -145,13 +147,13 @@ class Tool(Protocol):
     def spec(self) -> ToolSpec: ...
 
     async def run(self, arguments: dict[str, Any], context: ToolContext) -> ToolResult:
-        """Do it. The arguments fit `spec.parameters`. Raises ToolFailed; `calling.py` turns anything else into one."""
+        """Run the tool. The arguments fit `spec.parameters`. Raises ToolFailed; `calling.py` converts anything else."""
         ...
 
 
 @dataclass(frozen=True)
 class FunctionTool:
-    """The usual tool: a spec, and the function that does it."""
+    """The usual tool: a spec and a function."""
 
     spec: ToolSpec
     function: Callable[[dict[str, Any], ToolContext], Awaitable[ToolResult]]

@@ -1,7 +1,7 @@
-"""A tenant's own database that tools may read from: how to reach it, which tables, how much and how long.
+"""A tenant's own database that tools may read from: how to connect, which tables, and the limits.
 
-Only Postgres, and never headrace's own database: a statement that a model wrote could switch another tenant's rows on there.
-Connections are opened for one call and closed after it, so nothing of one call is left for the next.
+Only Postgres, and never headrace's own database, where a statement written by a model could make another tenant's rows visible.
+Each call opens a connection of its own and closes it, so that no state is carried over.
 """
 
 import asyncio
@@ -21,13 +21,13 @@ from tools.errors import ToolRefused, ToolUnavailable
 
 CONNECT_TIMEOUT_S = 5
 ALLOWED_DSN_KEYS = frozenset({"host", "port", "user", "password", "dbname", "sslmode", "hostaddr"})
-"""What a DSN may set. Others name files of this machine, or switch off what is set below."""
+"""What a DSN may set. Other keys name local files, or override the options set below."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class DataSource:
-    """`dsn` is a libpq connection string of a role that may only read. `tables` are the only ones that may be named, as
-    `schema.table` in lower case, each with a line for the model about its columns."""
+    """`dsn` is a libpq connection string of a read-only role. Only `tables` may be queried: each key is `schema.table` in lower
+    case, each value a line for the model about its columns."""
 
     name: str
     dsn: str = field(repr=False)
@@ -38,33 +38,33 @@ class DataSource:
 
 
 async def resolve_dsn(dsn: str, policy: EgressPolicy, *, resolver: Resolver = resolve) -> str:
-    """Return the DSN with the address that its host has now, so that no later look-up leads elsewhere. Raises InputError
-    for a DSN that can't be used, EgressRefused for a private address that isn't allowed."""
+    """Resolve the host of the DSN and pin its address, so that a later lookup can't lead elsewhere. Raises InputError for an
+    unusable DSN, EgressRefused for a private address that isn't allowed."""
     try:
         parts = conninfo_to_dict(dsn)
     except psycopg.ProgrammingError:
-        raise InputError("dsn is not a connection string of Postgres.", field="dsn") from None
+        raise InputError("dsn must be a Postgres connection string.", field="dsn") from None
     if forbidden := set(parts) - ALLOWED_DSN_KEYS:
         raise InputError(f"dsn may not set {', '.join(sorted(forbidden))}.", field="dsn")
     host, port = str(parts.get("host") or ""), str(parts.get("port") or "5432")
     if not host or host.startswith(("/", "@")) or "," in host or not port.isdigit() or "hostaddr" in parts:
-        raise InputError("dsn must name one host, and one port at most.", field="dsn")
+        raise InputError("dsn must name exactly one host and at most one port.", field="dsn")
     try:
         literal = as_address(host)
         found = [literal] if literal else [ip_address(text) for text in await resolver(host, int(port))]
     except (OSError, UnicodeError):
         found = []
     if not found:
-        raise InputError(f"The host of dsn, {host}, is not known to DNS.", field="dsn")
+        raise InputError(f"The host of dsn, {host}, can't be resolved.", field="dsn")
     replace(policy, ports=frozenset({int(port)})).check("https", host, int(port), found)
     return make_conninfo(dsn, hostaddr=str(found[0]))
 
 
 @asynccontextmanager
 async def connect_read_only(source: DataSource) -> AsyncIterator[psycopg.AsyncConnection]:
-    """A connection in a read-only transaction that is rolled back at the end. Raises ToolUnavailable and ToolRefused.
+    """Open a connection in a read-only transaction. Raises ToolUnavailable and ToolRefused.
 
-    An empty `search_path` means that a bare name can only be one of the statement's own (WITH …) or of pg_catalog."""
+    With an empty `search_path`, an unqualified name can only be a CTE or in pg_catalog."""
     milliseconds = int(source.statement_timeout_s * 1000)
     options = (
         f"-c default_transaction_read_only=on -c search_path= -c statement_timeout={milliseconds} -c lock_timeout=1000 "
@@ -78,7 +78,9 @@ async def connect_read_only(source: DataSource) -> AsyncIterator[psycopg.AsyncCo
         raise ToolUnavailable(f"The data source {source.name} can't be reached; try later or tell an admin.") from None
     try:
         if db.info.parameter_status("is_superuser") == "on":
-            raise ToolRefused(f"The data source {source.name} signs in as a superuser; give it a role that only reads.")
+            raise ToolRefused(
+                f"The data source {source.name} connects as a superuser; an admin must give it a read-only role."
+            )
         await db.set_read_only(True)
         yield db
     finally:

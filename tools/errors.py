@@ -1,12 +1,12 @@
-"""What can go wrong with a tool call; it goes on from `schema/errors.py`. The model and the user both read the sentence,
-so it says what to do next and never holds a traceback, a key, or an address with its query.
+"""Errors of tool calls; the tree continues that of `schema/errors.py`. Both the model and the user read the message, so it says
+what to do next and never contains a traceback, a key, or a URL with its query.
 
-    ToolFailed                a call of a tool brought nothing that can be used
-    ├── ToolBadArguments      the arguments don't fit; names the field, and the model can call again
-    ├── ToolTimeout           it did not end in its time
-    ├── ToolTooLarge          what went in or came out is larger than it may be
-    ├── ToolRefused           not allowed: a right is missing, or a rule of safety forbids it
-    └── ToolUnavailable       a service that it needs is away, answers with an error, or isn't set up here
+    ToolFailed                the call returned nothing usable
+    ├── ToolBadArguments      the arguments are invalid; names the field, and the model can call again
+    ├── ToolTimeout           the call did not finish in time
+    ├── ToolTooLarge          the input or output exceeds its limit
+    ├── ToolRefused           not allowed: a right is missing, or a security rule forbids it
+    └── ToolUnavailable       a required service is down, returns an error, or isn't set up here
 """
 
 from schema.errors import HeadraceError
@@ -33,4 +33,4 @@ class ToolRefused(ToolFailed):
 
 
 class ToolUnavailable(ToolFailed):
-    """Has no code of its own: for whoever counts errors it is the plain `tool_failed`."""
+    """Has no code of its own; it is reported as `tool_failed`."""

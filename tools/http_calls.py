@@ -1,6 +1,6 @@
-"""Asking a service over HTTP and getting JSON, with a sentence for every way in which that can fail.
+"""Requests JSON from a service over HTTP, with a clear error for every way that can fail.
 
-The client has passed the egress guard; redirects are not followed. Not for model vendors (`graphs/providers/`).
+The client is one of the egress guard; redirects are not followed. Not for model vendors (`graphs/providers/`).
 """
 
 import json
@@ -12,7 +12,7 @@ import httpx2
 from tools.errors import ToolFailed, ToolUnavailable
 
 MAX_QUOTED_CHARACTERS = 200
-"""How much of a service's own explanation is passed on."""
+"""How much of a service's own error message is quoted."""
 
 
 async def request_json(
@@ -24,8 +24,7 @@ async def request_json(
     headers: Mapping[str, str] | None = None,
     body: Any = None,
 ) -> Any:
-    """Return the JSON of a GET, or of a POST where there is a `body`. Raises ToolFailed, ToolUnavailable and the guard's
-    errors."""
+    """Send a GET, or a POST if there is a `body`; return the JSON. Raises ToolFailed, ToolUnavailable and egress errors."""
     response = await fetch.request(
         "GET" if body is None else "POST",
         url,
@@ -38,19 +37,19 @@ async def request_json(
 
 
 def check_status(response: httpx2.Response, service: str) -> None:
-    """Return for 2xx. Raises ToolUnavailable for what may pass, ToolFailed for what needs another call or an admin."""
+    """Return for 2xx. Raises ToolUnavailable for temporary errors, ToolFailed for all others."""
     status = response.status_code
     if response.is_success:
         return
     if status in (408, 425, 429) or status >= 500:
-        busy = "has too many requests" if status == 429 else "has a fault of its own"
-        raise ToolUnavailable(f"{service} {busy} (status {status}); try again later or go on without it.")
+        problem = "is rate-limiting requests" if status == 429 else "has a server error"
+        raise ToolUnavailable(f"{service} {problem} (status {status}); try again later or continue without it.")
     if 300 <= status < 400:
-        raise ToolFailed(f"{service} sends us to another address (status {status}); an admin corrects the address.")
+        raise ToolFailed(f"{service} redirects to another URL (status {status}); an admin must correct the URL.")
     sentences = {
-        401: f"{service} did not accept the sign-in (status 401); an admin checks its key.",
-        403: f"{service} does not allow this to the caller (status 403).",
-        404: f"{service} has nothing there (status 404); check the names and ids in the arguments.",
+        401: f"{service} rejected the credentials (status 401); an admin must check its key.",
+        403: f"{service} does not permit this for the caller (status 403).",
+        404: f"{service} found nothing (status 404); check the names and ids in the arguments.",
     }
     raise ToolFailed(
         sentences.get(status, f"{service} refused the request (status {status})") + _quoted_reason(response)
@@ -58,7 +57,7 @@ def check_status(response: httpx2.Response, service: str) -> None:
 
 
 def _quoted_reason(response: httpx2.Response) -> str:
-    """What the service says about a refusal, if it says it in JSON as services do."""
+    """The service's own error message, if it sent one as JSON."""
     if response.status_code in (401, 403, 404):
         return ""
     try:
@@ -73,16 +72,16 @@ def _quoted_reason(response: httpx2.Response) -> str:
 
 
 def read_json(response: httpx2.Response, service: str) -> Any:
-    """The JSON in an answer. Raises ToolUnavailable."""
+    """The JSON in a response. Raises ToolUnavailable."""
     try:
         return json.loads(response.content)
     except (ValueError, RecursionError):
         kind = response.headers.get("content-type", "").partition(";")[0].strip()[:60] or "something"
-        raise ToolUnavailable(f"{service} answered with {kind} that is not JSON; its address may be wrong.") from None
+        raise ToolUnavailable(f"{service} returned {kind}, not JSON; its URL may be wrong.") from None
 
 
 def expect_type(value: Any, kind: type, service: str) -> Any:
-    """The value, if it has the shape that the service promises. Raises ToolUnavailable."""
+    """Return the value if it is of the expected type. Raises ToolUnavailable."""
     if not isinstance(value, kind):
-        raise ToolUnavailable(f"{service} answered in another shape than it should.")
+        raise ToolUnavailable(f"{service} returned a response in an unexpected format.")
     return value

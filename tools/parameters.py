@@ -1,5 +1,5 @@
-"""Which JSON Schemas an admin may give to a tool. A schema is a small program that runs on every call, so its size is
-bounded before it runs: no addresses, no loops, no patterns that grow, no references that multiply.
+"""Checks the JSON Schemas that admins give to tools. A schema is a small program that runs on every call, so it is limited
+beforehand: no remote references, no loops, no long patterns, no references that multiply.
 """
 
 import json
@@ -15,14 +15,14 @@ MAX_DEPTH = 16
 MAX_PATTERN = 256
 MAX_BYTES = 64 * 1024
 MAX_EXPANDED = 10_000
-"""How many subschemas there may be once every reference is written out: 22 levels of two references to the next are four
-million checks of one value."""
+"""The maximum number of subschemas with all references expanded: 22 levels of two references each to the next level would
+mean four million checks of one value."""
 
 PathAndNode = tuple[str, Any]
 
 
 def check_schema(schema: Any, field: str = "parameters") -> None:
-    """Return when `schema` may describe a tool's arguments. Raises InputError that names the field and the place in it."""
+    """Return if `schema` may describe a tool's arguments. Raises InputError that names the field and the path in it."""
     if not isinstance(schema, dict) or schema.get("type", "object") != "object":
         raise InputError(f"{field} must be a JSON Schema of type object.", field=field)
     if is_too_deep(schema, MAX_DEPTH):
@@ -30,7 +30,7 @@ def check_schema(schema: Any, field: str = "parameters") -> None:
     try:
         size = len(json.dumps(schema, allow_nan=False))
     except (TypeError, ValueError):
-        raise InputError(f"{field} holds something that JSON can't.", field=field) from None
+        raise InputError(f"{field} contains something that can't be encoded as JSON.", field=field) from None
     if size > MAX_BYTES:
         raise InputError(f"{field} is larger than {MAX_BYTES:,} bytes.", field=field)
     for path, node in _walk_objects(schema, field):
@@ -40,7 +40,7 @@ def check_schema(schema: Any, field: str = "parameters") -> None:
 
 
 def _walk_objects(value: Any, path: str) -> Iterator[PathAndNode]:
-    """Every object in the schema, with where it stands."""
+    """Yield every object in the schema with its path."""
     if isinstance(value, dict):
         yield path, value
         for name, inner in value.items():
@@ -60,13 +60,11 @@ def _check_node(path: str, node: dict[str, Any]) -> None:
     for name in ("$ref", "$dynamicRef", "$recursiveRef"):
         target = node.get(name)
         if isinstance(target, str) and not (name == "$ref" and (target == "#" or target.startswith("#/"))):
-            raise InputError(
-                f"{path}.{name} leads outside of the schema; only '#/…' is followed.", field=f"{path}.{name}"
-            )
+            raise InputError(f"{path}.{name} points outside the schema; only '#/…' is allowed.", field=f"{path}.{name}")
     if isinstance(node.get("$schema"), str) and "json-schema.org/" not in node["$schema"]:
-        raise InputError(f"{path}.$schema is not a draft of JSON Schema.", field=f"{path}.$schema")
+        raise InputError(f"{path}.$schema is not a JSON Schema draft.", field=f"{path}.$schema")
     if isinstance(node.get("$id"), str):
-        raise InputError(f"{path}.$id is not used here; take it out.", field=f"{path}.$id")
+        raise InputError(f"{path}.$id is not supported; remove it.", field=f"{path}.$id")
 
 
 def _check_against_standard(schema: dict[str, Any], field: str) -> None:
@@ -75,19 +73,19 @@ def _check_against_standard(schema: dict[str, Any], field: str) -> None:
         validator(schema)
     except jsonschema_rs.ValidationError as error:
         path = ".".join([field, *(str(step) for step in error.instance_path)])
-        raise InputError(f"{path} is not JSON Schema: {error.message[:200]}.", field=path) from None
+        raise InputError(f"{path} is not valid JSON Schema: {error.message[:200]}.", field=path) from None
     except (ValueError, jsonschema_rs.ReferencingError):
-        raise InputError(f"{field} holds a reference or a pattern that can't be used.", field=field) from None
+        raise InputError(f"{field} contains an unusable reference or pattern.", field=field) from None
 
 
 def _expanded_size(node: Any, root: dict[str, Any], known: dict[str, int], trail: tuple[str, ...], field: str) -> int:
-    """How many subschemas `node` is once its references are written out. Raises InputError for a loop or too many."""
+    """The number of subschemas in `node` with references expanded. Raises InputError for a loop or too many."""
     count = 1
     if isinstance(node, dict):
         target = node.get("$ref")
         if isinstance(target, str):
             if target in trail:
-                raise InputError(f"{field} refers to itself at {target}; write it out instead.", field=field)
+                raise InputError(f"{field} refers to itself at {target}; recursion is not supported.", field=field)
             if target not in known:
                 known[target] = _expanded_size(_resolve_reference(root, target), root, known, (*trail, target), field)
             count += known[target]
@@ -98,13 +96,13 @@ def _expanded_size(node: Any, root: dict[str, Any], known: dict[str, int], trail
         count += sum(_expanded_size(inner, root, known, trail, field) for inner in cast(list[Any], node))
     if count > MAX_EXPANDED:
         raise InputError(
-            f"{field} has more than {MAX_EXPANDED:,} parts once its references are written out.", field=field
+            f"{field} has more than {MAX_EXPANDED:,} subschemas with its references expanded.", field=field
         )
     return count
 
 
 def _resolve_reference(root: dict[str, Any], target: str) -> Any:
-    """What a local reference leads to; None where it leads nowhere, which the standard's check has told before."""
+    """The target of a local reference; None if there is none, which the check against the standard has reported before."""
     node: Any = root
     for step in target.removeprefix("#").split("/")[1:]:
         name = step.replace("~1", "/").replace("~0", "~")

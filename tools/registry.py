@@ -1,11 +1,11 @@
-"""Which tools there are: the list below, and what installed packages add through the entry-point group `headrace.tools`.
+"""The registry of tools: the list below, plus those that installed packages add in the entry point group `headrace.tools`.
 
-To add one of our own: a file in `tools/builtin/` with a `build()`, and its line here. To add one from outside: a package with
+To add a built-in tool: a file in `tools/builtin/` with a `build()`, and its line here. To add one from outside: a package with
 
     [project.entry-points."headrace.tools"]
     stock_price = "acme_tools:stock_price"      # a Tool, or a function without arguments that returns one
 
-A plugin that is broken is logged and left out; it can't take a name that is taken.
+A broken plugin is logged and skipped; a plugin can't replace an existing tool.
 """
 
 from collections.abc import Callable
@@ -55,7 +55,7 @@ log = structlog.get_logger()
 
 
 def builtin_tools(plugins: bool = True) -> dict[str, Tool]:
-    """Every tool that is code, by name, ours first. Loading plugins imports their packages."""
+    """Every tool in code, by name, built-in ones first. Loading plugins imports their packages."""
     tools = {tool.spec.name: tool for tool in (build() for build in BUILTIN)}
     for entry in sorted(entry_points(group=ENTRY_POINT_GROUP), key=lambda entry: entry.name) if plugins else ():
         tool = _load_plugin(entry)
@@ -67,7 +67,7 @@ def builtin_tools(plugins: bool = True) -> dict[str, Tool]:
 
 
 def _load_plugin(entry: EntryPoint) -> Tool | None:
-    """The tool of an entry point, or None where it has none: one bad package must not stop every worker."""
+    """The tool of an entry point, or None if it fails: one bad package must not stop every worker."""
     try:
         return _validate_plugin(entry.load())
     except InputError as error:
@@ -78,9 +78,9 @@ def _load_plugin(entry: EntryPoint) -> Tool | None:
 
 
 def _validate_plugin(found: Any) -> Tool:
-    """Raises InputError for what is no tool, or has parameters that are no schema."""
+    """Raises InputError if it is not a tool or its parameters are not a valid schema."""
     tool = found if isinstance(found, Tool) else found()
     if not isinstance(tool, Tool):
-        raise InputError("It is no tool, and returns none.")
+        raise InputError("It is neither a tool nor a function that returns one.")
     check_schema(tool.spec.parameters)
     return tool

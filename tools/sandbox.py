@@ -1,16 +1,16 @@
-"""Shuts the process that calls it into a jail that it can't leave: Landlock for files, seccomp for system calls, limits for
-memory, time and file sizes. It needs no root, no container and no package; a kernel with Landlock (5.13) on x86-64.
+"""Puts the calling process into a sandbox that it can't leave: Landlock for files, seccomp for system calls, rlimits for memory,
+time and file sizes. Needs no root, container or package, just Linux with Landlock (5.13) on x86-64.
 
-Run as a program it shuts itself in and then runs the Python on its standard input:
+Run as a program, it enters the sandbox and then executes the Python code on its standard input:
 
     python -I tools/sandbox.py READABLE:READABLE:… MEGABYTES CPU_SECONDS
 
-So it imports nothing of ours. Nothing can be written anywhere: a program that may fill one file may fill the disk with many.
-What it does not do: hide that files exist (stat works), or hold where there is no Landlock; `why_not()` tells, and whoever
-runs strangers' code asks first.
+So it imports none of our modules. Nothing can be written anywhere: a program that may write one file may fill the disk.
+It does not hide that files exist (stat works), and it does not work without Landlock: callers must check
+`unsupported_reason()` before running untrusted code.
 
-Memory is bounded for the process, and it can't start others: `clone` is allowed for threads only. clone3 answers ENOSYS and
-not EPERM, or glibc would not fall back to clone for its threads. RLIMIT_NPROC is of no use: it does not hold for root.
+Memory is limited per process, so it can't start others: `clone` is allowed for threads only. clone3 returns ENOSYS rather than
+EPERM, or glibc would not fall back to clone for threads. RLIMIT_NPROC is no alternative: it does not apply to root.
 """
 
 import ast
@@ -34,9 +34,9 @@ DENIED_SYSCALLS = {
     "sockets": (41, 42, 43, 49, 50, 53, 288),
     "processes": (57, 58, 59, 101, 109, 112, 310, 311, 312, 322, 434, 438),
     "signals": (62, 129, 200, 234, 297, 424),
-    "shared memory and queues, which no limit counts": (29, 30, 31, 64, 65, 66, 68, 69, 70, 71, 240, 319, 447),
+    "shared memory and queues, which no limit covers": (29, 30, 31, 64, 65, 66, 68, 69, 70, 71, 240, 319, 447),
     "mounts and namespaces": (155, 161, 165, 166, 272, 308, 428, 429, 430, 431, 432, 433, 442),
-    "owners, modes, times and attributes, which Landlock leaves alone": (
+    "owners, modes, times and attributes, which Landlock does not cover": (
         *(90, 91, 92, 93, 94, 132, 188, 189, 190, 197, 198, 199, 235, 260, 261, 268, 280, 452),
     ),
     "limits: root could raise its own": (160, 302),
@@ -45,7 +45,7 @@ DENIED_SYSCALLS = {
         *(227, 246, 248, 249, 250, 259, 298, 303, 304, 305, 313, 320, 321, 323, 425, 426, 427),
     ),
 }
-"""System calls of x86-64 that answer EPERM, by number."""
+"""System calls of x86-64, by number, that return EPERM."""
 
 
 class _LandlockRuleset(ctypes.Structure):
@@ -62,7 +62,7 @@ class _BpfProgram(ctypes.Structure):
 
 
 def unsupported_reason() -> str:
-    """Why the jail can't be had here, as a sentence; empty when it can."""
+    """Why the sandbox is not supported here, as a sentence; empty if it is."""
     if sys.platform != "linux" or platform.machine() != "x86_64":
         return "The Python sandbox needs Linux on x86-64."
     if _landlock_version() < 1:
@@ -71,8 +71,8 @@ def unsupported_reason() -> str:
 
 
 def enter_sandbox(readable: list[str], *, megabytes: int, cpu_s: int) -> None:
-    """Shut this process in, for good. It may read below the folders `readable`, and write to what is already open. Raises
-    OSError where the kernel can't; then nobody may run here."""
+    """Sandbox this process for good. It may read below the folders `readable` and write to what is already open. Raises OSError
+    if the kernel refuses; then untrusted code must not run."""
     set_resource_limits(megabytes, cpu_s)
     _raise_on_error(_libc().prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
     _restrict_files(readable)
@@ -85,7 +85,7 @@ def _libc() -> ctypes.CDLL:
 
 def _raise_on_error(answer: int) -> int:
     if answer < 0:
-        raise OSError(ctypes.get_errno(), "the kernel refused to shut this process in")
+        raise OSError(ctypes.get_errno(), "the kernel refused to sandbox this process")
     return answer
 
 
@@ -94,7 +94,7 @@ def _landlock_version() -> int:
 
 
 def set_resource_limits(megabytes: int, cpu_s: int) -> None:
-    """Bound this process's memory, time, files and cores. This much holds without Landlock too."""
+    """Limit this process's memory, CPU time, file sizes, open files and core dumps. Works without Landlock too."""
     for what, value in (
         (resource.RLIMIT_AS, megabytes << 20),
         (resource.RLIMIT_CPU, cpu_s),
@@ -106,7 +106,7 @@ def set_resource_limits(megabytes: int, cpu_s: int) -> None:
 
 
 def _restrict_files(readable: list[str]) -> None:
-    """Landlock, with whatever this kernel's version of it knows; where it knows networks and signals, those too."""
+    """Apply every Landlock restriction that this kernel supports, including networks and signals."""
     version, libc = _landlock_version(), _libc()
     files = (1 << 13) - 1 | (1 << 13 if version >= 2 else 0) | (1 << 14 if version >= 3 else 0)
     files |= 1 << 15 if version >= 5 else 0
@@ -130,7 +130,7 @@ def _allow_path(ruleset: int, path: str, access: int) -> None:
 
 
 def _restrict_syscalls() -> None:
-    """A filter in the kernel's own small language (BPF): load the machine, load the number, compare, answer."""
+    """Install a seccomp filter (BPF): load the architecture, load the call number, compare, return."""
     load, equal, at_least, any_bit, answer = 0x20, 0x15, 0x35, 0x45, 0x06
     steps = [(load, 0, 0, 4), (equal, 1, 0, X86_64), (answer, 0, 0, KILL)]
     steps += [(load, 0, 0, 0), (at_least, 0, 1, X32_BIT), (answer, 0, 0, KILL)]
@@ -145,7 +145,7 @@ def _restrict_syscalls() -> None:
 
 
 def main() -> None:
-    """Run the program on standard input in the jail; print the value of its last line, if that has one."""
+    """Run the program on standard input in the sandbox; print the value of its last line, if any."""
     readable, megabytes, cpu_s = sys.argv[1:4]
     enter_sandbox(readable.split(":"), megabytes=int(megabytes), cpu_s=int(cpu_s))
     tree = ast.parse(sys.stdin.read(), "<code>")

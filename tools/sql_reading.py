@@ -1,7 +1,7 @@
-"""Running a statement that `sql_gate.py` has admitted: read-only, so many rows and bytes, so long, and then nothing is left
+"""Runs a statement that `sql_allowlist.py` has accepted: read-only, with limits for rows, bytes and time, and with nothing left
 running on the server.
 
-Postgres itself turns each row into JSON and leaves out one that is too large, so that no single field can fill this process.
+Postgres itself encodes each row as JSON and drops one that is too large, so that no single field can fill our memory.
 """
 
 import asyncio
@@ -26,24 +26,24 @@ class Rows:
 
 
 async def read_rows(source: DataSource, sql: str, values: Sequence[Any] = ()) -> Rows:
-    """Run `sql` with `values` for `$1`, `$2`, …. Raises ToolBadArguments with Postgres' own words for SQL that is wrong,
+    """Run `sql` with `values` for `$1`, `$2`, …. Raises ToolBadArguments with Postgres' own message for invalid SQL,
     ToolTimeout, ToolTooLarge, ToolUnavailable."""
     try:
         async with asyncio.timeout(source.statement_timeout_s + 1.0), connect_read_only(source) as db:
-            # The server's own time-out could be switched off from within a session; this one can't. Being cancelled,
-            # psycopg tells the server to stop before it lets go.
+            # A session could switch off the server's own timeout, but not this one. When cancelled, psycopg tells the
+            # server to stop first.
             return await _read(db, source, sql, values)
     except (TimeoutError, psycopg.errors.QueryCanceled):
         raise ToolTimeout(
-            f"The query did not end within {source.statement_timeout_s:g} seconds; narrow it with WHERE or aggregate."
+            f"The query did not finish within {source.statement_timeout_s:g} seconds; narrow it with WHERE or aggregate."
         ) from None
     except psycopg.OperationalError:
-        raise ToolUnavailable(f"The data source {source.name} broke off; try later.") from None
+        raise ToolUnavailable(f"The connection to the data source {source.name} was lost; try again later.") from None
     except psycopg.errors.InsufficientPrivilege:
-        raise ToolUnavailable(f"The role of {source.name} may not read this; an admin grants it SELECT.") from None
+        raise ToolUnavailable(f"The role of {source.name} can't read this; an admin must grant it SELECT.") from None
     except psycopg.Error as error:
         reason = error.diag.message_primary or type(error).__name__
-        raise ToolBadArguments(f"Postgres refused the query: {reason[:300]}.", field="sql") from None
+        raise ToolBadArguments(f"Postgres rejected the query: {reason[:300]}.", field="sql") from None
 
 
 async def _read(db: psycopg.AsyncConnection, source: DataSource, sql: str, values: Sequence[Any]) -> Rows:
@@ -67,7 +67,7 @@ def _limited_query(sql: str, limit: int, max_bytes: int) -> str:
 
 
 def _unique_columns(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """A row as a dict; of two columns with one name the second becomes `name_2`."""
+    """A row as a dict; the second of two columns with the same name becomes `name_2`."""
     row: dict[str, Any] = {}
     for name, value in pairs:
         number, key = 1, name
@@ -78,10 +78,10 @@ def _unique_columns(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def to_table_result(rows: Rows, renderer: str | None = "table") -> ToolResult:
-    """The rows for a model, one JSON object a line, and for a page as columns and rows."""
+    """The rows as text for the model, one JSON object per line, and as columns and rows for display."""
     columns = list(rows.rows[0]) if rows.rows else []
     note = f"\n[more rows; the first {len(rows.rows)} are shown]" if rows.truncated else ""
     lines = "\n".join(json.dumps(row, ensure_ascii=False, separators=(",", ":")) for row in rows.rows)
-    text = f"{lines}{note}" if rows.rows else "The query found no rows."
+    text = f"{lines}{note}" if rows.rows else "The query returned no rows."
     data = {"columns": columns, "rows": [list(row.values()) for row in rows.rows]}
     return ToolResult(text, data, renderer, truncated=rows.truncated)

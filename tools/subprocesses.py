@@ -1,7 +1,7 @@
-"""A child process that does a piece of work for one call, and is gone with everything it started when the call ends.
+"""Runs a child process for one call; it and everything it started are gone when the call ends.
 
-It gets nothing of ours: no environment, no open files, a session of its own. What it writes is counted while it comes.
-The limits that hold inside of it are its own affair (`sandbox.py`).
+It inherits nothing: no environment, no open files, and it has a session of its own. Its output is limited as it arrives. Limits
+inside the child are not set here (`sandbox.py`).
 """
 
 import asyncio
@@ -16,7 +16,7 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class SubprocessResult:
-    """How a child ended. `status` is its exit status, or minus the signal that ended it."""
+    """How a child ended. `status` is its exit status, or the negated signal number that killed it."""
 
     status: int
     stdout: bytes
@@ -26,8 +26,8 @@ class SubprocessResult:
 
 
 async def run_subprocess(argv: Sequence[str], stdin: bytes, *, timeout_s: float, max_bytes: int) -> SubprocessResult:
-    """Run the program, give it `stdin`, return how it ended; at most `max_bytes` of each of its outputs. The folder that
-    it begins in is empty and goes away with it."""
+    """Run the program with `stdin` and return how it ended, with at most `max_bytes` of each output stream. Its working folder
+    is empty and is deleted afterwards."""
     with tempfile.TemporaryDirectory(prefix="headrace-tool-", ignore_cleanup_errors=True) as scratch:
         os.chmod(scratch, 0o700)
         child = await asyncio.create_subprocess_exec(
@@ -46,11 +46,11 @@ async def run_subprocess(argv: Sequence[str], stdin: bytes, *, timeout_s: float,
 
 
 class _OutputTooLarge(Exception):
-    """The child wrote more than it may."""
+    """The child wrote more than allowed."""
 
 
 async def _kill_session(child: asyncio.subprocess.Process) -> None:
-    """Kill whatever is left of the child's session. asyncio counts it as ended only once its pipes are empty."""
+    """Kill the child's session. Drain the pipes: asyncio considers the process finished only once they are empty."""
     assert child.stdout is not None
     assert child.stderr is not None
     with suppress(ProcessLookupError, PermissionError):
@@ -83,7 +83,7 @@ async def _communicate(
 
 
 async def _read(stream: asyncio.StreamReader, buffer: bytearray, max_bytes: int) -> None:
-    """Read to the end. Raises _TooMuch when there is more than may come."""
+    """Read to the end. Raises _OutputTooLarge beyond `max_bytes`."""
     while data := await stream.read(65_536):
         buffer += data[: max_bytes - len(buffer)]
         if len(buffer) >= max_bytes:

@@ -45,11 +45,11 @@ async def test_a_result_comes_back_as_it_is() -> None:
         (EgressRefused("Not there."), "tool_refused", "Not there."),
         (EgressTooLarge("Too much."), "tool_too_large", "Too much."),
         (EgressFailed("No answer."), "tool_failed", "No answer."),
-        (asyncio.CancelledError(), "tool_failed", "it stopped by itself; try again or go on without it."),
+        (asyncio.CancelledError(), "tool_failed", "it was cancelled; try again or continue without it."),
         (
             ValueError("password=hunter2"),
             "tool_failed",
-            "it failed inside (ValueError). Try other arguments, or go on without it.",
+            "it failed unexpectedly (ValueError). Try other arguments, or continue without it.",
         ),
     ],
 )
@@ -74,7 +74,7 @@ async def test_a_tool_that_hangs_is_ended_in_its_time() -> None:
         raise AssertionError
 
     error = await failure(tool_of(hang, timeout_s=0.05))
-    assert ("tool_timeout", "it did not end within 0.05 seconds. Ask it for less, or go on without it.", True) == (
+    assert ("tool_timeout", "it did not finish within 0.05 seconds. Ask for less, or continue without it.", True) == (
         error.code,
         error.message,
         ended.is_set(),
@@ -134,7 +134,7 @@ async def test_a_missing_right_is_refused_before_anything_runs() -> None:
 async def test_an_answer_is_cut_to_its_size_and_says_so() -> None:
     result = await call(giving(ToolResult("é" * 200_000, {"a": "x" * 200_000})))
     assert (True, None, True) == (len(result.text.encode()) <= 100 * 1024, result.data, result.truncated)
-    assert result.text.endswith("[cut: the whole is 400,000 bytes, at most 102,400 are shown]")
+    assert result.text.endswith("[truncated: 400,000 bytes in all, at most 102,400 are shown]")
 
 
 @pytest.mark.parametrize(
@@ -143,7 +143,7 @@ async def test_an_answer_is_cut_to_its_size_and_says_so() -> None:
         ("abc", 3, ("abc", False)),
         ("a\x00b", 9, ("ab", False)),
         ("\ud800", 9, ("?", False)),
-        ("é" * 9, 5, ("\n[cut", True)),
+        ("é" * 9, 5, ("\n[tru", True)),
     ],
 )
 def test_text_is_cut_between_characters(text: str, most: int, cut: tuple[str, bool]) -> None:

@@ -1,15 +1,15 @@
-"""Tools that are rows, not code: an admin says what to call and with which arguments, and an agent can use it at once.
+"""Tools that are rows, not code: an admin configures what to call and with which arguments, and agents can use it at once.
 
-    definition.py   the row: name, kind, address, headers, parameters, limits
-    checking.py     `check_definition`: what is wrong with a row, with the name of the field
-    building.py     `build_tool`: the row as a tool
+    definition.py   the row: name, kind, endpoint, headers, parameters, limits
+    validation.py   `check_definition`: validates a row; errors name the field
+    build.py        `build_tool`: makes a tool from a row
     kinds.py        the table of kinds; each kind is one file
-    kind.py         what a kind says of itself, and reading its part of a row
-    endpoints.py    addresses with `{name}` in their path, filled so that no value can leave its place
-    headers.py      headers with `{{secret:NAME}}`, the caller's own token, and hiding both from what comes back
-    templates.py    JSON with `{name}` in it: values are put in, text is never pasted together
-    answers.py      from a service's JSON to what a model reads
-    web_calls.py    the one way in which kinds with an address call it
+    kind.py         what a kind consists of, and how its config is read
+    endpoints.py    URLs with `{name}` in their path, filled so that no value can leave its path segment
+    headers.py      headers with `{{secret:NAME}}`, the caller's own token, and redacting both from responses
+    templates.py    JSON with `{name}` in it: values are inserted, text is never concatenated
+    responses.py    turns a service's JSON into what a model reads
+    web_calls.py    how all kinds with an endpoint call it
 
 A new kind is one file and one line in `kinds.py`.
 """

@@ -1,5 +1,5 @@
-"""A row as a tool. The row has passed `check_definition`; what is built keeps no connection and can be kept as long as the
-row doesn't change.
+"""Makes a tool from a row that has passed `check_definition`. The tool holds no connection and can be cached until the row
+changes.
 """
 
 from collections.abc import Mapping
@@ -12,7 +12,7 @@ NO_SECRETS: Mapping[str, str] = {}
 
 
 def build_tool(definition: ToolDefinition, *, secrets: Mapping[str, str] = NO_SECRETS) -> Tool:
-    """Return the tool that a row describes. `secrets` fill `{{secret:NAME}}` in its headers when it is called."""
+    """Return the tool that a row describes. `secrets` fill `{{secret:NAME}}` in its headers on each call."""
     kind = KINDS[definition.kind]
     spec = ToolSpec(
         name=definition.name,

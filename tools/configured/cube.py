@@ -1,8 +1,8 @@
-"""`CUBE`: asks a Cube (cube.dev) for figures, through its `/cubejs-api/v1/load`.
+"""`CUBE`: queries a Cube (cube.dev) through its `/cubejs-api/v1/load`.
 
-With `config.query` an admin writes the query, with `{name}` for arguments. With `config.measures` and `config.dimensions` the
-model puts a query together from those and from nothing else. A Cube that is still computing answers `Continue wait`, and is
-asked again until the tool's time is up. `max_rows` bounds what comes back.
+With `config.query`, an admin writes the query, with `{name}` for arguments. With `config.measures` and `config.dimensions`, the
+model composes a query from only those. While a Cube is computing, it returns `Continue wait` and is polled until the tool's time
+limit. `max_rows` limits the result.
 """
 
 import asyncio
@@ -26,7 +26,7 @@ from tools.sql_reading import Rows, to_table_result
 LOAD_PATH = "/cubejs-api/v1/load"
 CONTINUE_WAIT = "Continue wait"
 POLL_INTERVALS_S = (0.05, 0.1, 0.2, 0.5)
-"""Between two questions while a Cube computes; the last one goes on. A real Cube holds the first answer back for seconds."""
+"""Pauses between polls; the last one repeats. A real Cube delays its first response for seconds."""
 
 Member = Annotated[str, Meta(pattern=r"^[A-Za-z_]\w{0,99}(\.[A-Za-z_]\w{0,99}){1,2}$(?!\n)")]
 
@@ -43,12 +43,12 @@ def check(definition: ToolDefinition, policy: EgressPolicy) -> None:
     check_web_config(definition, config, policy)
     if config.query is not None:
         if config.measures or config.dimensions:
-            raise InputError("config.query is the whole query; take measures and dimensions out.", field="config.query")
+            raise InputError("config.query is the whole query; remove measures and dimensions.", field="config.query")
         check_template(config.query, "config.query")
         check_names(definition, dict.fromkeys(sorted(placeholder_names(config.query)), "config.query"))
         return
     if not config.measures and not config.dimensions:
-        raise InputError("config needs a query, or the measures and dimensions that may be asked for.", field="config")
+        raise InputError("config needs a query, or the measures and dimensions that may be queried.", field="config")
     if definition.parameters != any_object():
         raise InputError(
             "parameters come from config.measures and config.dimensions; leave them out.", field="parameters"
@@ -56,7 +56,7 @@ def check(definition: ToolDefinition, policy: EgressPolicy) -> None:
 
 
 def parameters(definition: ToolDefinition) -> dict[str, Any]:
-    """What an admin wrote, or every measure and dimension that may be asked for, by name."""
+    """The admin's parameters, or a schema with every allowed measure and dimension."""
     config = read_config(definition, CubeConfig)
     if config.query is not None:
         return definition.parameters
@@ -81,16 +81,16 @@ def build(definition: ToolDefinition, secrets: Secrets) -> RunTool:
 
 
 async def _load(call: WebCall, url: str, query: dict[str, Any], context: ToolContext) -> list[dict[str, Any]]:
-    """The rows of a query, as soon as they are computed. Raises ToolUnavailable for an answer in another shape."""
+    """Poll until the rows are computed. Raises ToolUnavailable for an unexpected response."""
     intervals = chain(POLL_INTERVALS_S, repeat(POLL_INTERVALS_S[-1]))  # the tool's time limit ends it
     response: dict[str, Any] = {"error": CONTINUE_WAIT}
     while response.get("error") == CONTINUE_WAIT:
         response = expect_type(await call.send("POST", url, context, json={"query": query}), dict, call.service)
         if response.get("error") == CONTINUE_WAIT:
-            context.progress("The figures are being computed.")
+            context.progress("Cube is computing the result.")
             await asyncio.sleep(next(intervals))
     if "error" in response:
-        raise ToolUnavailable(f"{call.service} could not compute the figures; an admin looks at the Cube.")
+        raise ToolUnavailable(f"{call.service} could not compute the result; an admin must check the Cube.")
     rows = expect_type(response.get("data"), list, call.service)
     return [expect_type(row, dict, call.service) for row in rows]
 

@@ -1,4 +1,4 @@
-"""Queries that a model may put together for a Cube: what it is shown as parameters, and the query they become."""
+"""Queries that a model composes for a Cube: the parameters that it is shown, and the query made from its arguments."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -24,7 +24,7 @@ GRANULARITIES = ("hour", "day", "week", "month", "quarter", "year")
 
 
 def query_parameters(measures: Sequence[str], dimensions: Sequence[str], max_rows: int) -> dict[str, Any]:
-    """The schema of a call, with every name that is allowed spelled out."""
+    """The schema of a call, listing every allowed name."""
     text = {"type": "string", "maxLength": 200}
     member = {"enum": [*measures, *dimensions]}
     properties: dict[str, Any] = {
@@ -48,7 +48,7 @@ def query_parameters(measures: Sequence[str], dimensions: Sequence[str], max_row
 
 
 def cube_query(arguments: dict[str, Any]) -> dict[str, Any]:
-    """The arguments, which fit `query_parameters`, as a query of Cube's."""
+    """The arguments, which fit `query_parameters`, as a Cube query."""
     query: dict[str, Any] = {name: arguments.get(name, []) for name in ("measures", "dimensions")}
     if filters := arguments.get("filters"):
         query["filters"] = filters

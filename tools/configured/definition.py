@@ -1,4 +1,4 @@
-"""The row that makes a tool without code. Not for: whether it is right (`checking.py`), or running it (`building.py`)."""
+"""The row that makes a tool without code. Not for: validating it (`validation.py`) or running it (`build.py`)."""
 
 from typing import Annotated, Any, Literal
 
@@ -12,7 +12,7 @@ OutputFormat = Literal["structured_json", "markdown_table", "chart_data", "summa
 
 
 def any_object() -> dict[str, Any]:
-    """A schema that takes any object; kinds that know their own parameters put theirs in its place."""
+    """A schema that accepts any object; kinds with parameters of their own replace it."""
     return {"type": "object", "properties": {}}
 
 
@@ -75,23 +75,23 @@ class ToolDefinition(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     max_bytes: MaxBytes = MAX_BYTES
 
     def __repr__(self) -> str:
-        """Short, since headers may hold keys."""
+        """Short, since headers may contain keys."""
         return f"ToolDefinition({self.kind} {self.name})"
 
     @property
     def properties(self) -> dict[str, Any]:
-        """The parameters by name; the others of the schema's words are not needed to fill a request."""
+        """The parameters by name; the schema's other keywords are not needed to fill a request."""
         properties = self.parameters.get("properties")
         return properties if isinstance(properties, dict) else {}
 
     def always_has_value(self, name: str) -> bool:
-        """Whether a call has a value for the parameter `name`: it is required, or the schema has a default."""
+        """Whether every call has a value for the parameter: it is required, or has a default."""
         schema, required = self.properties.get(name), self.parameters.get("required")
         has_default = isinstance(schema, dict) and schema.get("default") is not None
         return has_default or (isinstance(required, list) and name in required)
 
     def with_defaults(self, arguments: dict[str, Any]) -> dict[str, Any]:
-        """The declared arguments of a call, with the schema's defaults where there is none."""
+        """The declared arguments of a call, with the schema's defaults for missing ones."""
         defaults = {
             name: schema["default"]
             for name, schema in self.properties.items()

@@ -1,5 +1,5 @@
-"""Addresses with `{name}` in their path. An admin writes the address; a model writes the values, so each value stays within
-its own segment of the path, and no host, port or query can come from one.
+"""URLs with `{name}` in their path. An admin writes the URL, a model writes the values: each value stays within its own path
+segment, and can't change the host, port or query.
 """
 
 import re
@@ -21,18 +21,18 @@ from tools.errors import ToolBadArguments
 URL_PARTS = re.compile(r"(https?://[^/?#]+)(/[^?#]*)?(?:\?([^#]*))?", re.IGNORECASE)
 MAX_VALUE = 512
 MAX_DECODINGS = 4
-"""How often a value is unpacked to see what a service behind two proxies would see."""
+"""How often a value is percent-decoded to see what a service behind several proxies would see."""
 
 PUBLIC_PLACEHOLDER = ip_address("1.1.1.1")
-"""Stands for the address of a name, which is looked up only when a call is made."""
+"""Stands for the address of a host name, which is resolved only when a call is made."""
 
 FORBIDDEN_CATEGORIES = frozenset({"Cc", "Cs", "Zl", "Zp"})
-"""Unicode's categories of characters that have no place in a path: controls, half characters, ends of lines."""
+"""Unicode categories not allowed in a path: control characters, surrogates, line and paragraph separators."""
 
 
 @dataclass(frozen=True)
 class Endpoint:
-    """`base` is scheme, host and port; `path` begins with / and may hold `{name}`; `query` is sent as it stands."""
+    """`base` is scheme, host and port; `path` starts with / and may contain `{name}`; `query` is sent as is."""
 
     base: str
     path: str
@@ -44,11 +44,11 @@ class Endpoint:
 
     @property
     def names(self) -> set[str]:
-        """The arguments that the path needs."""
+        """The arguments used in the path."""
         return set(PLACEHOLDER.findall(self.path))
 
     def url(self, arguments: dict[str, Any], query: Sequence[tuple[str, str]] = ()) -> str:
-        """The address of one call, encoded. Raises ToolBadArguments with the name of the argument that can't be used."""
+        """The URL of one call, encoded. Raises ToolBadArguments that names the unusable argument."""
         path = "/".join(_fill_segment(segment, arguments) for segment in self.path.split("/"))
         pairs = [f"{quote(name, safe='')}={quote(value, safe='')}" for name, value in query]
         found = "&".join([*([self.query] if self.query else []), *pairs])
@@ -56,20 +56,18 @@ class Endpoint:
 
 
 def parse_endpoint(text: str) -> Endpoint:
-    """Read an address as an admin wrote it. Raises InputError with the field `endpoint`."""
+    """Parse a URL as an admin wrote it. Raises InputError for the field `endpoint`."""
     parts = URL_PARTS.fullmatch(text)
     if parts is None or "{" in parts[1] or "}" in parts[1]:
-        raise _endpoint_error("endpoint is no address; right is, say, https://api.example.com/items/{id}.")
+        raise _endpoint_error("endpoint must be a URL, such as https://api.example.com/items/{id}.")
     path, query = parts[2] or "/", parts[3] or ""
     if "{" in query or "}" in query:
-        raise _endpoint_error("endpoint has a placeholder behind its '?'; name such arguments in config.query.")
+        raise _endpoint_error("endpoint has a placeholder after '?'; put such arguments in config.query.")
     bare = PLACEHOLDER.sub("x", path)
     if "{" in bare or "}" in bare:
-        raise _endpoint_error(
-            "endpoint has a brace that is no placeholder; right is {name} with letters, digits and _."
-        )
+        raise _endpoint_error("endpoint has a brace outside a placeholder; write {name} with letters, digits and _.")
     if any(unquote(segment) in (".", "..") for segment in bare.split("/")):
-        raise _endpoint_error("endpoint holds '.' or '..' as a part of its path; write the path out.")
+        raise _endpoint_error("endpoint contains '.' or '..' as a path segment; write the full path.")
     try:
         parsed = parse_url(f"{parts[1]}{bare}{'?' if query else ''}{query}")
     except EgressRefused as error:
@@ -80,7 +78,7 @@ def parse_endpoint(text: str) -> Endpoint:
 
 
 def check_egress(endpoint: Endpoint, policy: EgressPolicy) -> None:
-    """Raises InputError where it is plain without asking DNS that the guard won't let a call out. A name that leads to a
+    """Raises InputError if it is clear without DNS that the egress guard will refuse the endpoint. A name that resolves to a
     private address is refused when it is called."""
     url = httpx2.URL(endpoint.base)
     host = url.raw_host.decode("ascii")
@@ -89,7 +87,7 @@ def check_egress(endpoint: Endpoint, policy: EgressPolicy) -> None:
     if name == "localhost" or name.endswith(".localhost"):
         address = ip_address("127.0.0.1")
     if address is None and policy.allowed_networks:
-        return  # its address may be in one of them, where http and any port are right
+        return  # its address may be in one of them, where http and any port are allowed
     try:
         policy.check(
             url.scheme, host, url.port or (443 if url.scheme == "https" else 80), [address or PUBLIC_PLACEHOLDER]
@@ -120,19 +118,19 @@ def _path_value(name: str, arguments: dict[str, Any]) -> str:
 
 
 def _reject_path_traversal(word: str, name: str) -> None:
-    """Raises ToolBadArguments for what could lead out of its place in the path, on any service that unpacks it, be it once
-    or twice, takes \\ for /, drops what follows a semicolon, or folds wide characters."""
+    """Raises ToolBadArguments for values that could leave their path segment on any service, even one that decodes more than
+    once, treats \\ as /, drops what follows a semicolon, or normalizes wide characters."""
     for _ in range(MAX_DECODINGS):
         folded = unicodedata.normalize("NFKC", word)
         steps = [step.partition(";")[0].strip() for step in re.split(r"[/\\]", folded)]
         if any(step and not step.strip(". ") for step in steps):
-            raise ToolBadArguments(f"The argument {name} may not hold '.' or '..' as a step of a path.", field=name)
+            raise ToolBadArguments(f"The argument {name} must not contain '.' or '..' as a path segment.", field=name)
         if any(unicodedata.category(character) in FORBIDDEN_CATEGORIES for character in folded) or "\ufffd" in folded:
             raise ToolBadArguments(
-                f"The argument {name} holds characters that have no place in an address.", field=name
+                f"The argument {name} contains characters that are not allowed in a URL.", field=name
             )
         decoded = unquote(word, errors="replace")
         if decoded == word:
             return
         word = decoded
-    raise ToolBadArguments(f"The argument {name} is encoded more than once; send it plain.", field=name)
+    raise ToolBadArguments(f"The argument {name} is percent-encoded more than once; send it unencoded.", field=name)

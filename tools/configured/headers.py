@@ -1,5 +1,5 @@
-"""Headers of a configured tool: literal text and `{{secret:NAME}}`, the caller's own token, and hiding both from whatever a
-service sends back, since models and users read that.
+"""Headers of a configured tool: literal text and `{{secret:NAME}}`, the caller's own token, and redacting both from responses,
+which models and users read.
 """
 
 import re
@@ -15,7 +15,7 @@ HEADER_VALUE = re.compile(r"[\x20-\x7e]{0,4096}")
 TOKEN = re.compile(r"[\x21-\x7e]{1,16384}")
 SECRET = re.compile(r"\{\{secret:([A-Za-z][A-Za-z0-9_]{0,63})\}\}")
 SENSITIVE_NAME = re.compile(r"auth|key|token|secret|cookie|pass|signature", re.IGNORECASE)
-"""Names of headers whose literal values are hidden as well."""
+"""Names of headers whose literal values are redacted as well."""
 
 RESERVED_HEADERS = frozenset(
     {
@@ -32,11 +32,11 @@ RESERVED_HEADERS = frozenset(
         *("accept-encoding", "idempotency-key", "http2-settings"),
     }
 )
-"""What the client and the kinds write themselves. A second one could make another request out of ours."""
+"""Headers that the client and the kinds set themselves. A duplicate could smuggle a different request."""
 
 REDACTED = "[hidden]"
 MIN_HIDDEN_LENGTH = 4
-"""Shorter texts are not looked for: they would be found everywhere."""
+"""Shorter values are not redacted: they would match everywhere."""
 
 
 def check_headers(headers: Mapping[str, str], *, with_token: bool) -> None:
@@ -45,39 +45,43 @@ def check_headers(headers: Mapping[str, str], *, with_token: bool) -> None:
     for name, value in headers.items():
         lower, field = name.lower(), f"headers.{name[:64]}" if HEADER_NAME.fullmatch(name) else "headers"
         if not HEADER_NAME.fullmatch(name):
-            raise InputError("headers has a name that HTTP does not take; right is, say, X-Api-Key.", field=field)
+            raise InputError("headers contains an invalid name; it must be like X-Api-Key.", field=field)
         if lower in RESERVED_HEADERS:
-            raise InputError(f"{field} is set by headrace itself; take it out.", field=field)
+            raise InputError(f"{field} is set by headrace itself; remove it.", field=field)
         if lower in seen:
-            raise InputError(f"{field} stands there twice.", field=field)
+            raise InputError(f"{field} is duplicated.", field=field)
         if lower == "authorization" and with_token:
             raise InputError(
-                f"{field} is taken by the caller's token; take it out, or set config.pass_caller_token to false.",
+                f"{field} is used for the caller's token; remove it, or set config.pass_caller_token to false.",
                 field=field,
             )
         bare = SECRET.sub("", value)
         if not HEADER_VALUE.fullmatch(value) or value != value.strip():
-            raise InputError(f"{field} holds an end of line or another character that headers can't.", field=field)
+            raise InputError(
+                f"{field} contains a line break or another character that is not allowed in headers.", field=field
+            )
         if "{{" in bare or "}}" in bare:
-            raise InputError(f"{field} has braces that are no secret; right is {{{{secret:NAME}}}}.", field=field)
+            raise InputError(f"{field} has braces outside a secret; write {{{{secret:NAME}}}}.", field=field)
         seen.add(lower)
 
 
 def has_authorization(headers: Mapping[str, str]) -> bool:
-    """Whether an admin wrote who calls, so that the caller's token stays here."""
+    """Whether the row sets Authorization, so that the caller's token is not sent."""
     return any(name.lower() == "authorization" for name in headers)
 
 
 def fill_headers(headers: Mapping[str, str], secrets: Mapping[str, str]) -> tuple[dict[str, str], list[str]]:
-    """Return the headers of a call, and what in them is to be hidden. Raises ToolUnavailable, which names the secret that
-    isn't set or can't stand in a header, never its value."""
+    """Return the headers of a call, and the texts in them to redact. Raises ToolUnavailable that names the secret, never its
+    value, if it is not set or not valid in a header."""
     found: dict[str, str] = {}
     sensitive: list[str] = []
     for name, value in headers.items():
         used = SECRET.findall(value)
         for secret in used:
             if not HEADER_VALUE.fullmatch(secrets.get(secret, "")) or not secrets.get(secret):
-                raise ToolUnavailable(f"The secret {secret} is not set, or can't stand in a header; an admin sets it.")
+                raise ToolUnavailable(
+                    f"The secret {secret} is not set, or not valid in a header; an admin must set it."
+                )
         found[name] = SECRET.sub(lambda match: secrets[match[1]], value)
         sensitive += [secrets[secret] for secret in used]
         if SENSITIVE_NAME.search(name):
@@ -86,20 +90,18 @@ def fill_headers(headers: Mapping[str, str], secrets: Mapping[str, str]) -> tupl
 
 
 async def caller_authorization(context: ToolContext, *, wanted: bool, tool: str) -> str | None:
-    """The caller's token, or None where the caller has none and the tool can go without. Raises ToolRefused where it was
-    asked for in so many words."""
+    """The caller's token, or None if the caller has none and the tool can do without. Raises ToolRefused if the row demands
+    it."""
     token = await context.caller_token()
     if token and TOKEN.fullmatch(token):
         return token
     if token or wanted:
-        raise ToolRefused(
-            f"{tool} acts in the caller's own name, and there is no token of theirs; sign in, then ask again."
-        )
+        raise ToolRefused(f"{tool} acts on behalf of the caller and needs their token; sign in, then try again.")
     return None
 
 
 def redact(value: Any, sensitive: Sequence[str]) -> Any:
-    """The value with every text of `sensitive` covered, in names and values, at any depth."""
+    """The value with every text of `sensitive` redacted, in keys and values, at any depth."""
     texts = sorted({text for text in sensitive if len(text) >= MIN_HIDDEN_LENGTH}, key=len, reverse=True)
     return _redact(value, texts) if texts else value
 

@@ -1,5 +1,5 @@
-"""`HTTP_GET`: asks a service. `config.query` maps names of the query to arguments; without it every argument that is not in
-the path goes into the query under its own name. What never changes may stand in the endpoint's own query.
+"""`HTTP_GET`: queries a service. `config.query` maps query names to arguments; without it, every argument that is not in the
+path goes into the query under its own name. Constant query parameters may be part of the endpoint.
 """
 
 from typing import Any
@@ -16,7 +16,7 @@ from tools.egress import EgressPolicy
 
 
 class GetConfig(WebConfig, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`query`: name in the query: name of the argument."""
+    """`query` maps names in the query to arguments."""
 
     query: dict[str, str] | None = None
 
@@ -28,7 +28,7 @@ def check(definition: ToolDefinition, policy: EgressPolicy) -> None:
 
 
 def check_query(definition: ToolDefinition, query: dict[str, str]) -> None:
-    """Raises InputError for a query that has an empty name or an argument that isn't one."""
+    """Raises InputError for an empty name or an undeclared argument."""
     if "" in query:
         raise InputError("config.query has an empty name.", field="config.query")
     check_names(definition, {argument: f"config.query.{name}" for name, argument in query.items()})
@@ -48,8 +48,7 @@ def build(definition: ToolDefinition, secrets: Secrets) -> RunTool:
 
 
 def query_pairs(query: dict[str, str], values: dict[str, Any]) -> list[tuple[str, str]]:
-    """The query as names and texts: a list is repeated, what did not come is left out. Raises ToolBadArguments for an
-    object."""
+    """The query as pairs: a list repeats its name, missing arguments are left out. Raises ToolBadArguments for an object."""
     pairs: list[tuple[str, str]] = []
     for name, argument in query.items():
         value = values.get(argument)

@@ -1,5 +1,5 @@
-"""`HTTP_POST`: sends JSON to a service, with the call's id as `Idempotency-Key`, so that a service which knows it does one
-thing once. `config.body` is JSON with `{name}` in it; without it the body holds every argument that is used nowhere else.
+"""`HTTP_POST`: sends JSON to a service, with the call's id as `Idempotency-Key`, so that a service that supports it acts once.
+`config.body` is JSON with `{name}` in it; without it, the body contains every argument that is not used elsewhere.
 """
 
 from typing import Any
@@ -17,7 +17,7 @@ from tools.egress import EgressPolicy
 
 
 class PostConfig(WebConfig, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`query`: name in the query: name of the argument. `body`: JSON with `{name}`."""
+    """`query` maps names in the query to arguments; `body` is JSON with `{name}`."""
 
     query: dict[str, str] | None = None
     body: Any = msgspec.UNSET

@@ -1,4 +1,4 @@
-"""What a kind of configured tool says of itself, and how its part of a row is read."""
+"""What a kind of configured tool consists of, and how its config is read from a row."""
 
 import re
 from collections.abc import Awaitable, Callable, Mapping
@@ -25,8 +25,8 @@ MISSING_FIELD = re.compile(r"missing required field `([^`]*)`")
 
 @dataclass(frozen=True, kw_only=True)
 class KindSpec:
-    """A row of the table of kinds. `check` raises InputError for what is wrong with the kind's part of a row; `parameters`
-    is the schema that the model is shown; `build` makes the function that does it."""
+    """A kind of tool. `check` raises InputError for an invalid config; `parameters` returns the schema that the model is shown;
+    `build` makes the function that runs it."""
 
     check: Callable[[ToolDefinition, EgressPolicy], None]
     build: Callable[[ToolDefinition, Secrets], RunTool]
@@ -45,7 +45,7 @@ def read_config(definition: ToolDefinition, shape: type[Config]) -> Config:
 
 
 def shape_error(error: msgspec.ValidationError, root: str = "") -> InputError:
-    """msgspec's complaint as ours, with the place as a path."""
+    """Convert msgspec's error to ours, with the path of the field."""
     message = ERROR_PATH.sub("", str(error))
     found = ERROR_PATH.search(str(error))
     name = UNKNOWN_FIELD.search(message) or MISSING_FIELD.search(message)
@@ -56,7 +56,7 @@ def shape_error(error: msgspec.ValidationError, root: str = "") -> InputError:
 
 
 def check_names(definition: ToolDefinition, names: Mapping[str, str]) -> None:
-    """Raises InputError unless each of `names` (argument: where it is used) is a parameter."""
+    """Raises InputError unless every key of `names` is a parameter; each value is the path where it is used."""
     for name, path in names.items():
         if name not in definition.properties:
             raise InputError(f"{path} uses {name[:64]}, which is not in parameters.properties.", field=path)

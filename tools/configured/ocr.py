@@ -1,6 +1,6 @@
-"""`OCR`: reads the text in an uploaded file. With an endpoint the file goes there as a form (multipart), and
-`config.result` points to the text in the answer; without one `read_image` reads it here, with its limits. `config`:
-`file` (the name of the argument with the file's id), `field` (its name in the form).
+"""`OCR`: reads the text in an uploaded file. With an endpoint, the file is sent there as multipart form data, and `config.result`
+points to the text in the response; without one, it is read locally by `read_image`. `config`: `file` (the argument with the
+file's id), `field` (the form field).
 """
 
 from typing import Annotated, Any
@@ -31,13 +31,13 @@ def check(definition: ToolDefinition, policy: EgressPolicy) -> None:
         unused = ["headers"] if definition.headers else []
         unused += [f"config.{name}" for name in definition.config if name != "file"]
         if unused:
-            raise InputError(f"{unused[0]} is of use with an endpoint only; take it out.", field=unused[0])
+            raise InputError(f"{unused[0]} is used only with an endpoint; remove it.", field=unused[0])
     if definition.parameters != any_object():
         check_names(definition, {config.file: "config.file"})
 
 
 def parameters(definition: ToolDefinition) -> dict[str, Any]:
-    """What an admin wrote, or one file."""
+    """The admin's parameters, or a single file."""
     if definition.parameters != any_object():
         return definition.parameters
     name = read_config(definition, OcrConfig).file
@@ -71,7 +71,7 @@ def _read_locally(definition: ToolDefinition, config: OcrConfig) -> RunTool:
 
 async def _content(config: OcrConfig, arguments: dict[str, Any], context: ToolContext) -> bytes:
     if context.files is None:
-        raise ToolUnavailable("No files can be uploaded here; an admin sets up their store.")
+        raise ToolUnavailable("File uploads are not set up; an admin must set up file storage.")
     return await context.files(_file_id(config, arguments))
 
 

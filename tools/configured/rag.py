@@ -1,5 +1,5 @@
-"""`RAG`: searches one collection of documents that the caller may read. `config`: `collection` (all when it is missing),
-`k` (how many passages), `query` (the name of the argument with the question).
+"""`RAG`: searches one collection of documents that the caller may read. `config`: `collection` (all if missing), `k` (number of
+passages), `query` (the argument with the question).
 """
 
 from dataclasses import replace
@@ -29,7 +29,7 @@ def check(definition: ToolDefinition, policy: EgressPolicy) -> None:
 
 
 def parameters(definition: ToolDefinition) -> dict[str, Any]:
-    """What an admin wrote, or one question."""
+    """The admin's parameters, or a single question."""
     if definition.parameters != any_object():
         return definition.parameters
     name = read_config(definition, RagConfig).query
@@ -42,7 +42,7 @@ def build(definition: ToolDefinition, secrets: Secrets) -> RunTool:
 
     async def search(arguments: dict[str, Any], context: ToolContext) -> ToolResult:
         if context.documents is None:
-            raise ToolUnavailable("No documents are set up here; an admin adds a collection.")
+            raise ToolUnavailable("No documents are set up; an admin must add a collection.")
         query = definition.with_defaults(arguments).get(config.query, arguments.get(config.query))
         if not isinstance(query, str) or not query.strip():
             raise ToolBadArguments(f"The argument {config.query} must say what to look for.", field=config.query)

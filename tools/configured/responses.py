@@ -1,4 +1,4 @@
-"""From the JSON of a service to what a model reads: the part that was asked for, in the format that the row names."""
+"""Turns the JSON of a service into what a model reads: the selected part, in the row's output format."""
 
 import json
 import re
@@ -15,13 +15,13 @@ MISSING = object()
 
 
 def check_pointer(pointer: str, field: str = "config.result") -> None:
-    """Raises InputError for what is no JSON pointer (RFC 6901)."""
+    """Raises InputError for an invalid JSON pointer (RFC 6901)."""
     if not POINTER.fullmatch(pointer):
-        raise InputError(f"{field} is no JSON pointer; right is, say, /data/items.", field=field)
+        raise InputError(f"{field} must be a JSON pointer, such as /data/items.", field=field)
 
 
 def resolve_pointer(value: Any, pointer: str, service: str) -> Any:
-    """The part of `value` at the pointer; "" is the whole. Raises ToolUnavailable where there is nothing."""
+    """The part of `value` at the pointer; "" is the whole. Raises ToolUnavailable if it is missing."""
     for step in pointer.split("/")[1:]:
         name = step.replace("~1", "/").replace("~0", "~")
         if isinstance(value, list):
@@ -29,7 +29,9 @@ def resolve_pointer(value: Any, pointer: str, service: str) -> Any:
         else:
             value = value.get(name, MISSING) if isinstance(value, dict) else MISSING
         if value is MISSING:
-            raise ToolUnavailable(f"{service} answered without {pointer}; an admin corrects config.result.")
+            raise ToolUnavailable(
+                f"{service} returned a response without {pointer}; an admin must correct config.result."
+            )
     return value
 
 
@@ -50,7 +52,7 @@ def _text(value: Any, output_format: str | None) -> str:
 
 
 def _find_rows(value: Any) -> list[dict[str, Any]]:
-    """The list of objects that a value is or, as services like to wrap it, the only one that it holds."""
+    """The list of objects: the value itself or, since services often wrap it, the only list in it."""
     if isinstance(value, dict):
         lists = [inner for inner in value.values() if isinstance(inner, list)]
         value = lists[0] if len(lists) == 1 else [value]

@@ -1,6 +1,6 @@
-"""`SQL`: reads from one data source. With `config.statement` an admin writes the SELECT, with `:name` for arguments, which
-Postgres gets as parameters and never as text; without it the model writes the SELECT itself. Either way
-`tools/sql_allowlist.py` admits the statement, and the data source bounds rows, bytes and time.
+"""`SQL`: reads from one data source. With `config.statement`, an admin writes the SELECT, with `:name` for arguments, which are
+passed to Postgres as parameters, never as text; without it, the model writes the SELECT. Either way `tools/sql_allowlist.py`
+checks the statement, and the data source limits rows, bytes and time.
 """
 
 from collections.abc import Sequence
@@ -36,20 +36,20 @@ def check(definition: ToolDefinition, policy: EgressPolicy) -> None:
     config = read_config(definition, SqlConfig)
     if config.statement is None:
         if definition.parameters != any_object():
-            raise InputError("parameters are fixed where the model writes the SQL; leave them out.", field="parameters")
+            raise InputError("parameters are fixed when the model writes the SQL; leave them out.", field="parameters")
         return
     used = _names_used(config.statement)
     check_names(definition, dict.fromkeys(used.names, "config.statement"))
     try:
         _check_statement(
             config.statement, used.tables, used.names
-        )  # whether the source has these tables is known when it opens
+        )  # whether the source has these tables is checked when it opens
     except ToolRefused as error:
         raise InputError(f"config.statement: {error.message}", field="config.statement") from None
 
 
 def parameters(definition: ToolDefinition) -> dict[str, Any]:
-    """What an admin wrote, or one statement."""
+    """The admin's parameters, or a single statement."""
     return definition.parameters if read_config(definition, SqlConfig).statement is not None else MODEL_WRITTEN_SQL
 
 
@@ -59,7 +59,7 @@ def build(definition: ToolDefinition, secrets: Secrets) -> RunTool:
 
     async def query(arguments: dict[str, Any], context: ToolContext) -> ToolResult:
         if context.open_database is None:
-            raise ToolUnavailable("No data source is set up here; an admin adds one.")
+            raise ToolUnavailable("No data source is set up; an admin must add one.")
         source = await context.open_database(config.data_source)
         statement = config.statement or str(arguments.get("sql", ""))
         names = _names_used(statement).names if config.statement else ()
@@ -80,7 +80,7 @@ class StatementNames:
 
 @lru_cache(maxsize=256)
 def _names_used(statement: str) -> StatementNames:
-    import sqlglot  # takes a third of a second, and most processes never need it
+    import sqlglot  # takes a third of a second to import, and most processes never need it
     from sqlglot import exp
     from sqlglot.errors import SqlglotError
 
@@ -100,7 +100,7 @@ def _check_statement(statement: str, tables: Sequence[str], names: Sequence[str]
 
 
 def _values(names: Sequence[str], arguments: dict[str, Any]) -> list[Any]:
-    """The arguments in the order of the names; what did not come is NULL. Raises ToolBadArguments for an object."""
+    """The arguments in the order of the names; missing ones are NULL. Raises ToolBadArguments for an object."""
     for name in names:
         value = arguments.get(name)
         if any(isinstance(each, dict | list) for each in (value if isinstance(value, list) else [value])):

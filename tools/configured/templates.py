@@ -1,5 +1,5 @@
-"""JSON with `{name}` in it, filled with a call's arguments. Values are put into a tree that is encoded afterwards, so no
-argument can change its shape.
+"""JSON with `{name}` in it, filled with a call's arguments. Values are inserted into a tree that is encoded afterwards, so no
+argument can change its structure.
 """
 
 import json
@@ -14,7 +14,7 @@ MAX_DEPTH = 32
 
 
 class Absent:
-    """Stands for an optional argument that did not come: what holds it is left out."""
+    """Stands for an optional argument that is missing: what contains it is left out."""
 
 
 def placeholder_names(template: Any) -> set[str]:
@@ -27,11 +27,14 @@ def placeholder_names(template: Any) -> set[str]:
 
 
 def check_template(template: Any, field: str, depth: int = 0) -> None:
-    """Raises InputError for a template that is nested too deeply or would hold a secret."""
+    """Raises InputError for a template that is nested too deeply or contains a secret."""
     if depth > MAX_DEPTH:
         raise InputError(f"{field} is nested more than {MAX_DEPTH} levels deep.", field=field)
     if isinstance(template, str) and "{{" in template:
-        raise InputError(f"{field} holds '{{{{'; secrets stand in headers only, arguments as {{name}}.", field=field)
+        raise InputError(
+            f"{field} contains '{{{{'; secrets are allowed in headers only, arguments are written {{name}}.",
+            field=field,
+        )
     inner = (
         template.items() if isinstance(template, dict) else enumerate(template if isinstance(template, list) else ())
     )
@@ -42,8 +45,8 @@ def check_template(template: Any, field: str, depth: int = 0) -> None:
 
 
 def fill_template(template: Any, arguments: dict[str, Any]) -> Any:
-    """The template with the arguments in it: `"{due}"` alone becomes the value itself, `"Dear {who}"` a text. Raises
-    ToolBadArguments for a list or an object within a text."""
+    """Fill the template: `"{due}"` alone becomes the value itself, `"Dear {who}"` a text. Raises ToolBadArguments for a list or
+    an object inside a text."""
     found = _fill(template, arguments)
     return None if found is Absent else found
 
@@ -69,7 +72,7 @@ def _placeholder_text(name: str, arguments: dict[str, Any]) -> str:
 
 
 def as_text(name: str, value: Any) -> str:
-    """A simple value as it stands in an address or a text. Raises ToolBadArguments for others."""
+    """A simple value as text for a URL or a template. Raises ToolBadArguments for lists and objects."""
     reject_lone_surrogates(value, name)
     if isinstance(value, str):
         return value
@@ -79,9 +82,11 @@ def as_text(name: str, value: Any) -> str:
 
 
 def reject_lone_surrogates(value: Any, name: str | None = None) -> None:
-    """Raises ToolBadArguments for a text with half of a character, which JSON can name and UTF-8 can't hold."""
+    """Raises ToolBadArguments for text with a lone surrogate, which JSON can express and UTF-8 can't."""
     try:
         json.dumps(value, ensure_ascii=False).encode()
     except UnicodeEncodeError:
-        about = f"The argument {name} holds" if name else "The arguments hold"
-        raise ToolBadArguments(f"{about} half of a character (a lone surrogate); write it whole.", field=name) from None
+        subject = f"The argument {name} contains" if name else "The arguments contain"
+        raise ToolBadArguments(
+            f"{subject} half of a character (a lone surrogate); send the whole character.", field=name
+        ) from None

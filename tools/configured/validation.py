@@ -1,5 +1,5 @@
-"""What is wrong with a row, before it is stored: each complaint names the field and says what is right. Nothing is called,
-and DNS is not asked; the egress guard looks at addresses when a call is made.
+"""Validates a row before it is stored: each error names the field and says what is expected. Makes no request and no DNS
+lookup; the egress guard checks addresses when a call is made.
 """
 
 import json
@@ -20,25 +20,29 @@ RENDERER = re.compile(r"[a-z][a-z0-9_-]{0,39}")
 
 
 def check_definition(definition: ToolDefinition, policy: EgressPolicy) -> None:
-    """Return when the row makes a tool that may be used under `policy`. Raises InputError with a `field` such as
+    """Return if the row makes a tool that is allowed under `policy`. Raises InputError with a `field` such as
     `endpoint`, `headers.X-Key`, `parameters.properties.n` or `config.statement`."""
     try:
-        msgspec.convert(msgspec.to_builtins(definition), ToolDefinition)  # one made in code has not been looked at yet
+        msgspec.convert(
+            msgspec.to_builtins(definition), ToolDefinition
+        )  # a row made in code has not been validated yet
     except msgspec.ValidationError as error:
         raise shape_error(error) from None
     except (TypeError, RecursionError):
-        raise InputError("The tool holds something that JSON can't.") from None
+        raise InputError("The tool contains something that can't be encoded as JSON.") from None
     if not definition.description.strip():
-        raise InputError("description is what a model chooses by; say what the tool is for.", field="description")
+        raise InputError(
+            "description must say what the tool is for: the model chooses tools by it.", field="description"
+        )
     check_schema(definition.parameters)
     _check_renderer(definition.renderer)
     kind = KINDS[definition.kind]
     if kind.endpoint == "none":
         for name in ("endpoint", "headers"):
             if getattr(definition, name):
-                raise InputError(f"{name} is of no use for the kind {definition.kind}; take it out.", field=name)
+                raise InputError(f"{name} is not used by kind {definition.kind}; remove it.", field=name)
     if kind.endpoint == "needed" and not definition.endpoint:
-        raise InputError(f"endpoint is needed for the kind {definition.kind}.", field="endpoint")
+        raise InputError(f"endpoint is required for kind {definition.kind}.", field="endpoint")
     kind.check(definition, policy)
 
 
@@ -47,7 +51,7 @@ def _check_renderer(renderer: dict[str, Any] | None) -> None:
         return
     kind, fields = renderer.get("type"), renderer.get("fields", [])
     if not isinstance(kind, str) or not RENDERER.fullmatch(kind):
-        raise InputError("renderer.type is needed; right is a word such as table or chart.", field="renderer.type")
+        raise InputError("renderer.type is required, such as table or chart.", field="renderer.type")
     if not isinstance(fields, list) or not all(isinstance(each, str) for each in fields):
         raise InputError("renderer.fields must be a list of names.", field="renderer.fields")
     if len(json.dumps(renderer)) > MAX_RENDERER:

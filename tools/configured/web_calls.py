@@ -1,8 +1,8 @@
-"""The one way in which kinds with an address call it: through the egress guard, with the row's headers and the caller's
-token, and with neither of them in what comes back.
+"""How all kinds with an endpoint call it: through the egress guard, with the row's headers and the caller's token, and with both
+redacted from the response.
 
-The caller's own JWT goes into `Authorization: Bearer` unless the row has an Authorization header or says
-`pass_caller_token: false`. A caller with an API key has none: the call then goes without, or is refused where the row says
+The caller's own JWT is sent as `Authorization: Bearer` unless the row has an Authorization header or sets
+`pass_caller_token: false`. A caller with an API key has no JWT: the call is then made without one, or refused if the row sets
 `pass_caller_token: true`.
 """
 
@@ -39,7 +39,7 @@ MAX_DEPTH = 64
 
 
 class WebConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What all kinds with an address may say. `result` is a JSON pointer to the part of the answer that counts."""
+    """Config of all kinds with an endpoint. `result` is a JSON pointer to the relevant part of the response."""
 
     pass_caller_token: bool | None = None
     result: str = ""
@@ -47,7 +47,7 @@ class WebConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
 @dataclass(frozen=True)
 class WebCall:
-    """A row's address and headers, ready to be called."""
+    """A row's endpoint and headers, ready to be called."""
 
     definition: ToolDefinition
     config: WebConfig
@@ -61,8 +61,8 @@ class WebCall:
     async def send(
         self, method: str, url: str, context: ToolContext, headers: dict[str, str] | None = None, **content: Any
     ) -> Any:
-        """Return the JSON of the answer, None for an empty one. `content` is httpx2's `json`, `content` or `files`. Raises
-        ToolFailed and the guard's errors."""
+        """Return the JSON of the response, None if it is empty. `content` is httpx2's `json`, `content` or `files`. Raises
+        ToolFailed and egress errors."""
         reject_lone_surrogates(content.get("json"))
         headers_to_send, sensitive = fill_headers(self.definition.headers, self.secrets)
         if self.passes_token:
@@ -80,7 +80,7 @@ class WebCall:
         return redact(_read_value(response, self.service), sensitive)
 
     def result(self, value: Any) -> Any:
-        """The part of an answer that counts. Raises ToolUnavailable."""
+        """The relevant part of a response. Raises ToolUnavailable."""
         return resolve_pointer(value, self.config.result, self.service) if self.config.result else value
 
     @property
@@ -89,12 +89,12 @@ class WebCall:
 
 
 def passes_token(definition: ToolDefinition, config: WebConfig) -> bool:
-    """Whether the caller's token goes along."""
+    """Whether the caller's token is sent."""
     return not has_authorization(definition.headers) if config.pass_caller_token is None else config.pass_caller_token
 
 
 def check_web_config(definition: ToolDefinition, config: WebConfig, policy: EgressPolicy) -> Endpoint:
-    """Return the parsed address. Raises InputError for an address, a header or a pointer that can't be used."""
+    """Return the parsed endpoint. Raises InputError for an unusable endpoint, header or pointer."""
     endpoint = parse_endpoint(definition.endpoint or "")
     check_egress(endpoint, policy)
     check_headers(definition.headers, with_token=passes_token(definition, config))
@@ -110,25 +110,25 @@ def check_web_config(definition: ToolDefinition, config: WebConfig, policy: Egre
 
 
 def build_call(definition: ToolDefinition, config: WebConfig, secrets: Secrets) -> WebCall:
-    """The call of a row that has been checked."""
+    """The call of a validated row."""
     return WebCall(definition, config, parse_endpoint(definition.endpoint or ""), secrets)
 
 
 def idempotency_header(context: ToolContext) -> dict[str, str]:
-    """The header by which a service knows a call that comes again: the call's id, hashed where HTTP can't carry it."""
+    """The header by which a service recognizes a repeated call: the call's id, hashed if it is not valid in a header."""
     id = context.call_id
     key = id if HEADER_SAFE_ID.fullmatch(id) else hashlib.sha256(id.encode("utf-8", "replace")).hexdigest()
     return {"idempotency-key": key}
 
 
 def _redact_error(response: httpx2.Response, sensitive: list[str]) -> httpx2.Response:
-    """An answer that tells of an error, without secrets: before its explanation is cut, since half a key is not found."""
+    """An error response with secrets redacted, before its message is truncated: half a key would not be found."""
     if response.is_success:
         return response
     try:
         value = json.loads(response.content)
     except (ValueError, RecursionError):
-        return response  # what is not JSON is not quoted
+        return response  # non-JSON responses are not quoted
     redacted = None if is_too_deep(value, MAX_DEPTH) else redact(value, sensitive)
     return httpx2.Response(response.status_code, json=redacted)
 
@@ -136,5 +136,5 @@ def _redact_error(response: httpx2.Response, sensitive: list[str]) -> httpx2.Res
 def _read_value(response: httpx2.Response, service: str) -> Any:
     value = read_json(response, service) if response.content.strip() else None
     if is_too_deep(value, MAX_DEPTH):
-        raise ToolUnavailable(f"{service} answered with JSON that is nested more than {MAX_DEPTH} levels deep.")
+        raise ToolUnavailable(f"{service} returned JSON nested more than {MAX_DEPTH} levels deep.")
     return value

@@ -128,7 +128,7 @@ async def test_hostile_programs_reach_nothing(context, surroundings: Surrounding
         connections = trap.connections
     assert (before, 0) == (surroundings.state(), connections)
     assert [] == [program for program, text in zip(programs, found, strict=True) if CANARY in text or "root:" in text]
-    assert [] == [text for text in found if "failed inside" in text]
+    assert [] == [text for text in found if "failed unexpectedly" in text]
     assert "2" == (await call(python.build(), context, code="1 + 1")).text
 
 

@@ -168,7 +168,7 @@ async def test_a_value_that_is_too_large_never_reaches_us(shop: Shop) -> None:
 
 async def test_wrong_sql_comes_back_in_postgres_own_words(shop: Shop) -> None:
     error = await failure(TOOL, context_of(shop.source), data_source="shop", sql="SELECT nothing FROM shop.orders")
-    assert ('Postgres refused the query: column "nothing" does not exist.', "sql") == (error.message, error.field)
+    assert ('Postgres rejected the query: column "nothing" does not exist.', "sql") == (error.message, error.field)
 
 
 async def test_a_data_source_that_signs_in_as_superuser_is_refused(shop: Shop) -> None:
