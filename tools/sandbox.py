@@ -1,5 +1,5 @@
-"""Puts the calling process into a sandbox that it can't leave: Landlock for files, seccomp for system calls, rlimits for memory,
-time and file sizes. Needs no root, container or package, just Linux with Landlock (5.13) on x86-64.
+"""Puts the calling process into a sandbox that it can't leave: Landlock for files, seccomp for system calls, rlimits for
+memory, time and file sizes. Needs no root, container or package, just Linux with Landlock (5.13) on x86-64.
 
 Run as a program, it enters the sandbox and then executes the Python code on its standard input:
 

@@ -51,8 +51,8 @@ ALLOWED_TYPES = _split(
 
 
 def check_sql(sql: str, tables: Collection[str], *, parameters: Sequence[str] = ()) -> str:
-    """Return the statement as it may run on Postgres. `tables` are `schema.table`; `parameters` are names that it may use as `:name`,
-    which become `$1`, `$2`, … in order. Raises ToolRefused, which says what to write instead."""
+    """Return the statement as it may run on Postgres. `tables` are `schema.table`; `parameters` are names that it may use as
+    `:name`, which become `$1`, `$2`, … in order. Raises ToolRefused, which says what to write instead."""
     if len(sql) > MAX_CHARACTERS:
         raise ToolRefused(f"The statement is longer than {MAX_CHARACTERS:,} characters; ask for less at once.")
     if "\x00" in sql:

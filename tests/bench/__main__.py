@@ -13,14 +13,14 @@ import uvloop
 
 from api.local.local_stores import Stores, stores
 from schema.migrate import migrate
-from tests.bench.bed import Bed, fsync_ms, running_bed
 from tests.bench.figures import NAMES, SETUPS, Setup
-from tests.bench.lanes import draw_busy_lanes, draw_lanes, drawn
-from tests.bench.measurement import Measurement
 from tests.bench.plan import FULL, QUICK, Plan
-from tests.bench.report import as_json, machine, table, verdicts, versions
-from tests.bench.samples import sampling, seen
-from tests.bench.statements import log_statements, logged
+from tests.bench.profiling.lanes import draw_busy_lanes, draw_lanes, drawn
+from tests.bench.profiling.samples import sampling, seen
+from tests.bench.profiling.statements import log_statements, logged
+from tests.bench.reporting.measurement import Measurement
+from tests.bench.reporting.report import as_json, machine, table, verdicts, versions
+from tests.bench.testbed import Bed, fsync_ms, running_bed
 
 DESCRIPTION = f"""\
 Measures how fast headrace is, against a simulated model, with real processes and stores of their own on this machine.

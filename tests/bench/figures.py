@@ -3,19 +3,19 @@
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 
-from tests.bench import open_streams
-from tests.bench.agents import measure_agents
-from tests.bench.bed import ROLES, Bed
-from tests.bench.embeddings import measure_embeddings
-from tests.bench.fairness import measure_fairness
-from tests.bench.ingestion import measure_ingestion
-from tests.bench.latency import measure_first_token, measure_streams
-from tests.bench.measurement import Measurement
+from tests.bench.benchmarks import open_streams
+from tests.bench.benchmarks.agents import measure_agents
+from tests.bench.benchmarks.embeddings import measure_embeddings
+from tests.bench.benchmarks.fairness import measure_fairness
+from tests.bench.benchmarks.ingestion import measure_ingestion
+from tests.bench.benchmarks.latency import measure_first_token, measure_streams
+from tests.bench.benchmarks.quality import measure_quality
+from tests.bench.benchmarks.routing import measure_routing
+from tests.bench.benchmarks.search import measure_search
+from tests.bench.benchmarks.throughput import measure_chats, measure_saturation
 from tests.bench.plan import Plan
-from tests.bench.quality import measure_quality
-from tests.bench.routing import measure_routing
-from tests.bench.search import measure_search
-from tests.bench.throughput import measure_chats, measure_saturation
+from tests.bench.reporting.measurement import Measurement
+from tests.bench.testbed import ROLES, Bed
 
 Measure = Callable[[Bed, Plan], Awaitable[Measurement]]
 

@@ -5,16 +5,16 @@ from pathlib import Path
 
 import pytest
 
-from tests.bench.bed import running_bed
-from tests.bench.client import Exchange
-from tests.bench.latency import measure_first_token
-from tests.bench.measurement import Line, Measurement
-from tests.bench.open_streams import most_open
-from tests.bench.percentiles import percentile, spread
+from tests.bench.benchmarks.latency import measure_first_token
+from tests.bench.benchmarks.open_streams import most_open
+from tests.bench.load.client import Exchange
+from tests.bench.load.stream_reading import complaint, first_token_ms, token_delays_ms
+from tests.bench.load.targets import Target
 from tests.bench.plan import TINY
-from tests.bench.reading import complaint, first_token_ms, token_delays_ms
-from tests.bench.report import as_json, table, verdicts
-from tests.bench.targets import Target
+from tests.bench.reporting.measurement import Line, Measurement
+from tests.bench.reporting.percentiles import percentile, spread
+from tests.bench.reporting.report import as_json, table, verdicts
+from tests.bench.testbed import running_bed
 
 NATIVE = Target("native", 1)
 

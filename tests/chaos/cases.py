@@ -14,8 +14,8 @@ import redis
 
 from tests.chaos.proxy import Proxy, one_in
 from tests.chaos.world import Load, World
-from tests.journeys.test_late_joins import count_differences
-from tests.journeys.test_slow_clients import listen_deaf
+from tests.journeys.clients.test_late_joins import count_differences
+from tests.journeys.clients.test_slow_clients import listen_deaf
 from tests.waiting import PATIENCE_S, wait_for
 from workers.queue.doorbell import Doorbell, envelope
 

@@ -156,7 +156,7 @@ def test_data_never_holds_what_postgres_can_not_keep() -> None:
 
 @pytest.mark.parametrize("name", ["", "1a", "a b", "a" * 65, "tên", "a.b"])
 def test_a_tools_name_is_one_that_every_vendor_takes(name: str) -> None:
-    with pytest.raises(ValueError, match="is no name for a tool"):
+    with pytest.raises(ValueError, match="is not a valid tool name"):
         ToolSpec(name=name, description="", parameters={})
 
 

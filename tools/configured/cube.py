@@ -1,8 +1,8 @@
 """`CUBE`: queries a Cube (cube.dev) through its `/cubejs-api/v1/load`.
 
 With `config.query`, an admin writes the query, with `{name}` for arguments. With `config.measures` and `config.dimensions`, the
-model composes a query from only those. While a Cube is computing, it returns `Continue wait` and is polled until the tool's time
-limit. `max_rows` limits the result.
+model composes a query from only those. While a Cube computes, it returns `Continue wait` and is polled until the time limit.
+`max_rows` limits the result.
 """
 
 import asyncio

@@ -1,4 +1,4 @@
-"""`OCR`: reads the text in an uploaded file. With an endpoint, the file is sent there as multipart form data, and `config.result`
+"""`OCR`: reads the text in an uploaded file. With an endpoint, the file is sent there as multipart form data; `config.result`
 points to the text in the response; without one, it is read locally by `read_image`. `config`: `file` (the argument with the
 file's id), `field` (the form field).
 """

@@ -1,4 +1,4 @@
-"""How all kinds with an endpoint call it: through the egress guard, with the row's headers and the caller's token, and with both
+"""How all kinds with an endpoint call it: through the egress guard, with the row's headers and the caller's token, both
 redacted from the response.
 
 The caller's own JWT is sent as `Authorization: Bearer` unless the row has an Authorization header or sets

@@ -25,7 +25,7 @@ ALWAYS_EXACT_CHUNKS = 2_000
 """Scopes of up to this many chunks are always compared one by one. For larger ones the costs are estimated:"""
 COMPARE_US, INDEX_VISIT_US, INDEX_START_US = 1.7, 8.0, 2_500.0
 """Microseconds to compare a chunk, to visit one in the index, and to start an index scan, for 384 dimensions
-(`tests/bench/search.py` measures both ways). The smaller the scope's share of the index, the more chunks must be visited."""
+(measured by `tests/bench/benchmarks/search.py`). The smaller the scope's share of the index, the more chunks are visited."""
 MAX_DOCUMENTS = 100_000
 """How many documents a filter may match; 1.6 MB of ids."""
 MAX_COUNTED_DOCUMENTS = 5_000

@@ -11,7 +11,7 @@ import pytest
 
 from graphs.pipelines.builtin import BUILTIN
 from tests.conftest import TestTenant, make_tenant
-from tests.journeys.agents import add_agent, grant_tools
+from tests.journeys.agent_setup import add_agent, grant_tools
 from tests.waiting import PATIENCE_S
 from tests.workers.jobs import job_row, rows
 

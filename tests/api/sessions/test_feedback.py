@@ -11,7 +11,7 @@ from tests.api.conversations import Talk
 from tests.api.people import bearer, make_user, signed_in
 from tests.conftest import TestTenant
 from tests.counterparts.behaviours import says
-from tests.journeys.agents import add_agent
+from tests.journeys.agent_setup import add_agent
 
 
 @pytest.fixture

@@ -175,12 +175,12 @@ async def test_a_secret_that_is_not_set_is_named(service: Service) -> None:
     [
         ("/status/500", ToolUnavailable, "status 500"),
         ("/status/503", ToolUnavailable, "status 503"),
-        ("/status/429", ToolUnavailable, "too many requests"),
-        ("/status/401", ToolFailed, "sign-in"),
+        ("/status/429", ToolUnavailable, "rate-limiting"),
+        ("/status/401", ToolFailed, "credentials"),
         ("/status/403", ToolFailed, "status 403"),
-        ("/status/404", ToolFailed, "nothing there"),
+        ("/status/404", ToolFailed, "found nothing"),
         ("/status/422", ToolFailed, "status 422"),
-        ("/html", ToolUnavailable, "text/html that is not JSON"),
+        ("/html", ToolUnavailable, "text/html, not JSON"),
         ("/html/500", ToolUnavailable, "status 500"),
         ("/text", ToolUnavailable, "not JSON"),
         ("/deep", ToolUnavailable, "JSON"),
@@ -190,7 +190,7 @@ async def test_a_secret_that_is_not_set_is_named(service: Service) -> None:
         ("/nonsense", ToolUnavailable, "HTTP"),
         ("/silence", ToolTimeout, "0.2 seconds"),
         ("/drip", ToolTimeout, "0.2 seconds"),
-        ("/redirect/302", ToolFailed, "another address"),
+        ("/redirect/302", ToolFailed, "another URL"),
     ],
 )
 async def test_whatever_a_service_does_the_model_gets_a_sentence(

@@ -22,11 +22,11 @@ RAG = {"name": "handbook", "kind": "RAG", "description": "The handbook", "config
 OCR = {"name": "read_scan", "kind": "OCR", "description": "Reads scans"}
 CUBE = {"name": "sales", "kind": "CUBE", "description": "Sales", "endpoint": "https://cube.example.com"}
 CUBE |= {"config": {"measures": ["Orders.total"], "dimensions": ["Orders.city", "Orders.day"]}}
-RIGHT: dict[str, dict[str, Any]] = {
+VALID_ROWS: dict[str, dict[str, Any]] = {
     **{"HTTP_GET": GET, "HTTP_POST": POST, "SQL": SQL, "RAG": RAG, "OCR": OCR, "CUBE": CUBE},
 }
 
-WRONG: list[tuple[dict[str, Any], dict[str, Any], str]] = [
+INVALID_CHANGES: list[tuple[dict[str, Any], dict[str, Any], str]] = [
     (GET, {"name": "1st"}, "name"),
     (GET, {"name": "a b"}, "name"),
     (GET, {"name": "get_item\n"}, "name"),
@@ -106,20 +106,20 @@ WRONG: list[tuple[dict[str, Any], dict[str, Any], str]] = [
 
 
 def test_every_kind_has_its_line_in_the_table() -> None:
-    assert set(TOOL_KINDS) == set(KINDS) == set(RIGHT)
+    assert set(TOOL_KINDS) == set(KINDS) == set(VALID_ROWS)
 
 
-@pytest.mark.parametrize("kind", RIGHT)
+@pytest.mark.parametrize("kind", VALID_ROWS)
 def test_a_right_row_becomes_a_tool_whose_output_is_data_and_never_instructions(kind: str) -> None:
-    definition = msgspec.convert(RIGHT[kind], ToolDefinition)
+    definition = msgspec.convert(VALID_ROWS[kind], ToolDefinition)
     check_definition(definition, EgressPolicy())
     spec = build_tool(definition).spec
-    assert (RIGHT[kind]["name"], True, kind == "HTTP_POST") == (spec.name, spec.untrusted, spec.side_effects)
+    assert (VALID_ROWS[kind]["name"], True, kind == "HTTP_POST") == (spec.name, spec.untrusted, spec.side_effects)
     check_schema(spec.parameters)
     assert spec.parameters["properties"]
 
 
-@pytest.mark.parametrize(("right", "change", "field"), WRONG, ids=lambda value: str(value)[:40])
+@pytest.mark.parametrize(("right", "change", "field"), INVALID_CHANGES, ids=lambda value: str(value)[:40])
 def test_a_mistake_is_refused_with_the_name_of_its_field(
     right: dict[str, Any], change: dict[str, Any], field: str
 ) -> None:

@@ -13,7 +13,7 @@ from schema.queries.agents.cached_answers import delete_answer
 from tests.api.people import make_user
 from tests.conftest import TestTenant, make_tenant
 from tests.counterparts.behaviours import calls, says
-from tests.journeys.agents import add_agent, grant_tools
+from tests.journeys.agent_setup import add_agent, grant_tools
 from tests.workers.agent_runs import Asker, Shop, open_shop, script
 from tests.workers.jobs import change, rows
 

@@ -14,7 +14,7 @@ from tests.conftest import TestTenant, make_tenant
 from tests.counterparts.behaviours import Turn, parse, text
 from tests.counterparts.http_server import CounterpartServer, Exchange
 from tests.counterparts.openai_server import OpenAIServer
-from tests.journeys.agents import add_agent
+from tests.journeys.agent_setup import add_agent
 from tests.journeys.client import Client, assert_whole, kinds
 from tests.system import System
 from tests.waiting import PATIENCE_S, wait_for

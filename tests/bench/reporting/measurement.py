@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from tests.bench.usage import Usage
+from tests.bench.profiling.process_usage import Usage
 
 
 @dataclass(frozen=True, kw_only=True)

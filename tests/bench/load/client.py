@@ -1,7 +1,7 @@
 """The load client: raw HTTP/1.1 over keep-alive connections, one request at a time on each.
 
 It shares the machine with what it measures, so while a request runs it only notes when which bytes came (about 2 µs a
-packet). What the bytes mean is read afterwards, in `reading.py`.
+packet). What the bytes mean is read afterwards, in `stream_reading.py`.
 """
 
 import asyncio

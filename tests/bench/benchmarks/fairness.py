@@ -4,13 +4,13 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable
 
-from tests.bench.bed import Bed
-from tests.bench.client import Exchange, Link
-from tests.bench.measurement import Line, Measurement
-from tests.bench.percentiles import percentile, spread
+from tests.bench.load.client import Exchange, Link
+from tests.bench.load.stream_reading import complaints, first_tokens_ms
+from tests.bench.load.targets import Target
 from tests.bench.plan import Plan
-from tests.bench.reading import complaints, first_tokens_ms
-from tests.bench.targets import Target
+from tests.bench.reporting.measurement import Line, Measurement
+from tests.bench.reporting.percentiles import percentile, spread
+from tests.bench.testbed import Bed
 
 FLOOD = "text-100-at-50"  # two seconds a job, so that a cap of 100 means 50 new jobs and 5,000 tokens a second
 LINKS = 4

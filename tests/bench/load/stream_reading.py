@@ -5,8 +5,8 @@ from bisect import bisect_right
 from collections.abc import Sequence
 from itertools import accumulate
 
-from tests.bench.client import Exchange
-from tests.bench.targets import Target
+from tests.bench.load.client import Exchange
+from tests.bench.load.targets import Target
 from tests.counterparts.behaviours import parse, text
 
 STAMP = re.compile(rb"<(\d{9,20})>")

@@ -18,10 +18,10 @@ import structlog
 from api.local.local_stores import stores as local_stores
 from schema.migrate import migrate
 from schema.vault import new_secret_key
-from tests.journeys.canaries import Finder
-from tests.journeys.canary_walk import Vendor, Walk, make_walk
 from tests.journeys.conftest import keep_commits
-from tests.journeys.leak_search import (
+from tests.journeys.secrets.canaries import Finder
+from tests.journeys.secrets.canary_walk import Vendor, Walk, make_walk
+from tests.journeys.secrets.leak_search import (
     Monitor,
     Place,
     columns_of_postgres,

@@ -8,9 +8,9 @@ import psycopg
 from graphs.embeddings.registry import open_embedder
 from schema.bootstrap import ensure_tenant
 from schema.db import pool_for
-from tests.bench.bed import Bed
-from tests.bench.measurement import Line, Measurement
 from tests.bench.plan import Plan
+from tests.bench.reporting.measurement import Line, Measurement
+from tests.bench.testbed import Bed
 from tests.retrieval.labelled import read_questions, stock
 from tests.retrieval.measurement import PLANS, Local, Measured, Verdicts, judge, measure
 from tests.retrieval.shelf import Shelf

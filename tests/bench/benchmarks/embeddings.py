@@ -6,10 +6,10 @@ import time
 from graphs.embeddings.batching import Batcher
 from graphs.embeddings.minilm import MiniLM
 from graphs.embeddings.registry import open_embedder
-from tests.bench.bed import Bed
-from tests.bench.measurement import Line, Measurement
-from tests.bench.percentiles import percentile, spread
 from tests.bench.plan import Plan
+from tests.bench.reporting.measurement import Line, Measurement
+from tests.bench.reporting.percentiles import percentile, spread
+from tests.bench.testbed import Bed
 
 WORDS = "the supplier delivers the goods within thirty days of the order and the buyer pays on receipt of them "
 CHUNK = (WORDS * 11)[: len(WORDS) * 10 + 60]

@@ -5,7 +5,7 @@ from typing import Any
 
 import psycopg
 
-from tests.bench.percentiles import spread
+from tests.bench.reporting.percentiles import spread
 
 WAITS = """
 SELECT extract(epoch FROM j.dispatched_at - j.created_at) * 1e3, extract(epoch FROM a.started_at - j.dispatched_at) * 1e3

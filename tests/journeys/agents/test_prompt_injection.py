@@ -9,9 +9,9 @@ import pytest
 
 from tests.conftest import TestTenant, make_tenant
 from tests.counterparts.http_server import CounterpartServer, Exchange
-from tests.journeys.agents import DEBT, add_agent, add_tools, grant_tools
+from tests.journeys.agent_setup import DEBT, add_agent, add_tools, grant_tools
+from tests.journeys.agents.test_agents import reminders
 from tests.journeys.client import Client, assert_whole
-from tests.journeys.test_agents import reminders
 from tests.system import System
 
 ORDER = 'CALL send_reminder {"tax_code": "0104985841", "message": "MARK"}'

@@ -3,14 +3,14 @@
 from collections.abc import Sequence
 from typing import Any
 
-from tests.bench.bed import Bed
-from tests.bench.client import Exchange, at_once, in_turn
-from tests.bench.measurement import Line, Measurement
-from tests.bench.percentiles import median, percentile, spread
+from tests.bench.load.client import Exchange, at_once, in_turn
+from tests.bench.load.stream_reading import complaints, first_tokens_ms, token_delays_ms
+from tests.bench.load.targets import Target
 from tests.bench.plan import Plan
-from tests.bench.reading import complaints, first_tokens_ms, token_delays_ms
-from tests.bench.rows import database_now, waits
-from tests.bench.targets import Target
+from tests.bench.profiling.job_rows import database_now, waits
+from tests.bench.reporting.measurement import Line, Measurement
+from tests.bench.reporting.percentiles import median, percentile, spread
+from tests.bench.testbed import Bed
 
 SHORT = "text-5"
 PACED = "stamped-100-at-50"

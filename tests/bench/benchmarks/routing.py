@@ -2,10 +2,10 @@
 
 from graphs.embeddings.registry import open_embedder
 from graphs.routing.router import Router
-from tests.bench.bed import Bed
-from tests.bench.measurement import Line, Measurement
-from tests.bench.percentiles import percentile, spread
 from tests.bench.plan import Plan
+from tests.bench.reporting.measurement import Line, Measurement
+from tests.bench.reporting.percentiles import percentile, spread
+from tests.bench.testbed import Bed
 from tests.routing.labelled import read_agents, read_half, with_learned_examples
 from tests.routing.measurement import measure
 

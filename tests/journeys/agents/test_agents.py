@@ -13,7 +13,7 @@ from PIL import Image, ImageDraw, ImageFont
 from tests.api.people import PASSWORD, make_user, some_email
 from tests.conftest import TestTenant
 from tests.counterparts.behaviours import text
-from tests.journeys.agents import DEBT, SHIPMENT, add_agent, add_tools, grant_tools, script
+from tests.journeys.agent_setup import DEBT, SHIPMENT, add_agent, add_tools, grant_tools, script
 from tests.journeys.client import Client, assert_whole, kinds
 from tests.system import ModelProcess, System
 

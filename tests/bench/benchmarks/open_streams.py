@@ -2,12 +2,12 @@
 
 from collections.abc import Sequence
 
-from tests.bench.bed import Bed
-from tests.bench.client import Exchange, at_once
-from tests.bench.measurement import Line, Measurement
-from tests.bench.percentiles import percentile, spread
+from tests.bench.load.client import Exchange, at_once
+from tests.bench.load.stream_reading import complaints, first_tokens_ms, token_delays_ms
 from tests.bench.plan import Plan
-from tests.bench.reading import complaints, first_tokens_ms, token_delays_ms
+from tests.bench.reporting.measurement import Line, Measurement
+from tests.bench.reporting.percentiles import percentile, spread
+from tests.bench.testbed import Bed
 
 CONCURRENCY = 1200  # jobs of each of the two workers
 SETTINGS = {"HEADRACE_CHAT_CONCURRENCY": str(CONCURRENCY)}

@@ -15,8 +15,8 @@ import psycopg
 
 from schema.api_keys import new_api_key
 from schema.bootstrap import ensure_api_key, ensure_tenant
-from tests.bench.targets import Target
-from tests.bench.usage import Meter
+from tests.bench.load.targets import Target
+from tests.bench.profiling.process_usage import Meter
 from tests.system import ROOT, System
 
 AS_DELIVERED = {"HEADRACE_LEASE_S": "30", "HEADRACE_UNANSWERED_S": "10", "HEADRACE_GRACE_S": "1"}

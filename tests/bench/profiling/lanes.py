@@ -14,11 +14,11 @@ from uuid import UUID
 
 import psycopg
 
-from tests.bench.bed import Bed
-from tests.bench.client import Exchange, Link, at_once, in_turn
-from tests.bench.percentiles import median, percentile
-from tests.bench.reading import STAMP, moment_ns
-from tests.bench.targets import Target
+from tests.bench.load.client import Exchange, Link, at_once, in_turn
+from tests.bench.load.stream_reading import STAMP, moment_ns
+from tests.bench.load.targets import Target
+from tests.bench.reporting.percentiles import median, percentile
+from tests.bench.testbed import Bed
 
 MODEL = "stamped-5"
 JOB_ID = re.compile(rb'"job_id":"([0-9a-f-]{36})"')

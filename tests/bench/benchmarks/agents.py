@@ -13,10 +13,10 @@ import psycopg
 from psycopg.types.json import Jsonb
 
 from schema.ids import new_id
-from tests.bench.bed import Bed
-from tests.bench.measurement import Line, Measurement
-from tests.bench.percentiles import percentile, spread
 from tests.bench.plan import Plan
+from tests.bench.reporting.measurement import Line, Measurement
+from tests.bench.reporting.percentiles import percentile, spread
+from tests.bench.testbed import Bed
 
 TOOL_S = 0.1
 WORDS, PER_S = 60, 60

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import psycopg
 
-from tests.bench.percentiles import percentile
+from tests.bench.reporting.percentiles import percentile
 
 # A statement goes over many lines, so what says how long it took is looked for, and the words after it.
 DURATION = re.compile(

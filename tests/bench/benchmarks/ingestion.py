@@ -10,9 +10,9 @@ import aiohttp
 import psutil
 
 from graphs.embeddings.minilm import MiniLM
-from tests.bench.bed import Bed
-from tests.bench.measurement import Line, Measurement
 from tests.bench.plan import Plan
+from tests.bench.reporting.measurement import Line, Measurement
+from tests.bench.testbed import Bed
 from tools.documents.blocks import Block
 from tools.documents.chunking import ChunkSettings, chunk_blocks
 

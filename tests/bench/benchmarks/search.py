@@ -1,7 +1,8 @@
 """Searches over very many chunks: how long they take, and how much of what exact search finds they find.
 
 Queries go the way of users' searches (`workers/retrieval`), with a vector that is there already: what a vector costs is
-measured elsewhere. Made-up vectors and words (`library.py`); how good searches are on real texts is measured in `quality.py`.
+measured elsewhere. Vectors and words are synthetic (`load/synthetic_library.py`); search quality on real texts is measured in
+`quality.py`.
 """
 
 import asyncio
@@ -15,11 +16,11 @@ import psycopg
 
 from schema.db import Pool, pool_for, tenant_tx
 from schema.queries.documents.search import Filters, find_nearest, find_scope
-from tests.bench.bed import Bed
-from tests.bench.library import Library, Reader, drop, fill, phrase
-from tests.bench.measurement import Line, Measurement
-from tests.bench.percentiles import percentile, spread
+from tests.bench.load.synthetic_library import Library, Reader, drop, fill, phrase
 from tests.bench.plan import Plan
+from tests.bench.reporting.measurement import Line, Measurement
+from tests.bench.reporting.percentiles import percentile, spread
+from tests.bench.testbed import Bed
 from workers.retrieval.request import SearchRequest
 from workers.retrieval.search import DEPTH, Searcher
 

@@ -12,8 +12,8 @@ from typing import Any
 
 import psutil
 
-from tests.bench.measurement import Line, Measurement
 from tests.bench.plan import Plan
+from tests.bench.reporting.measurement import Line, Measurement
 from tests.system import ROOT
 
 PACKAGES = ("litestar", "uvicorn", "uvloop", "celery", "kombu", "hiredis", "psycopg", "aiohttp", "langgraph", "msgspec")

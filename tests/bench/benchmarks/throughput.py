@@ -1,12 +1,12 @@
 """How much goes through when the model is no limit: chats a second, tokens a second."""
 
-from tests.bench.bed import Bed
-from tests.bench.client import at_once
-from tests.bench.measurement import Line, Measurement
-from tests.bench.percentiles import median
+from tests.bench.load.client import at_once
+from tests.bench.load.stream_reading import complaints, token_arrivals_ns
+from tests.bench.load.targets import Target
 from tests.bench.plan import Plan
-from tests.bench.reading import complaints, token_arrivals_ns
-from tests.bench.targets import Target
+from tests.bench.reporting.measurement import Line, Measurement
+from tests.bench.reporting.percentiles import median
+from tests.bench.testbed import Bed
 
 CHAT = "text-100"
 NEED_CLIENTS = 10

@@ -15,9 +15,9 @@ from schema.vault import new_secret_key
 from tests.conftest import TestTenant, make_tenant
 from tests.counterparts.echo_server import EchoServer
 from tests.counterparts.http_server import CounterpartServer, Exchange, chunk
-from tests.journeys.canaries import Finder
 from tests.journeys.client import Client
-from tests.journeys.leak_search import Place
+from tests.journeys.secrets.canaries import Finder
+from tests.journeys.secrets.leak_search import Place
 from tests.system import ROOT, System
 from tests.waiting import wait_for
 

@@ -1,0 +1,1 @@
+"""One file per benchmark, each with a `measure_…` function that `figures.py` lists."""

@@ -1,0 +1,1 @@
+"""The load client and what it sends: targets, synthetic documents, reading streams."""

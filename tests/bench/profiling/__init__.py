@@ -1,0 +1,1 @@
+"""Where time and memory go: samples, statements, job rows, process usage."""

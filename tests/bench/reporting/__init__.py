@@ -1,0 +1,1 @@
+"""From samples to the report: percentiles, measurements, table and JSON."""

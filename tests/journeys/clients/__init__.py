@@ -1,0 +1,1 @@
+"""Clients of every kind: late, slow, and the packages that people use."""

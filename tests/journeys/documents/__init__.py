@@ -1,0 +1,1 @@
+"""Documents from upload to cited answer."""

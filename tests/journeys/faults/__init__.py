@@ -1,0 +1,1 @@
+"""A process, a store or the model fails while the system runs."""
