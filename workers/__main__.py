@@ -1,5 +1,5 @@
-"""Starts one worker process: `python -m workers ROLE`, where a role is a queue, `scheduler` or `flower`. Only this module
-reads the environment."""
+"""Starts one worker process: `python -m workers ROLE`, where a role is a queue, `scheduler` or `flower`. Only this
+module reads the environment."""
 
 import asyncio
 import logging

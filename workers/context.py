@@ -1,7 +1,7 @@
 """Opens and closes what a worker process holds while it works, on the worker's event loop.
 
-Each folder defines the part that it needs (`queue/context.py`, `agents/context.py`, `ingestion/context.py`), and functions
-take a part, not the whole. Nothing here is global.
+Each folder defines the part that it needs (`queue/context.py`, `agents/context.py`, `ingestion/context.py`), and
+functions take a part, not the whole. Nothing here is global.
 """
 
 from collections.abc import AsyncIterator
@@ -123,7 +123,7 @@ class _Embedding:
 async def _open_embedding(
     stack: AsyncExitStack, settings: WorkerSettings, pool: Pool, providers: Providers, *, bulk: bool
 ) -> _Embedding:
-    """Open the embedders, for this process and for whoever asks over Redis: searches, or with `bulk` the API's clients."""
+    """Open the embedders, and serve them over Redis: to searches, or with `bulk` to other callers."""
     embedder = open_embedder(settings.embedder, providers.get)
     embedders = EmbedderPool(
         pool,

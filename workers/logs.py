@@ -1,7 +1,7 @@
-"""Logs of every process: for people on a terminal, JSON elsewhere (O6). A line is an event name `noun_verbed` and ids in
-keywords; keys, prompts and answers have no place in one, and what looks like a key is masked (X8).
+"""Logging of every process: readable on a terminal, JSON elsewhere. A line has an event name `noun_verbed`, and ids as
+keywords. Keys, prompts and answers must not be logged, and what looks like a key is masked.
 
-An error is written with its frames, but what it says only if it may: libraries quote in their errors what they were given.
+An error is logged with its frames, but its message only if that is safe: libraries quote their input in errors.
 """
 
 import logging
@@ -54,19 +54,19 @@ SECRET = re.compile(
 )
 MASK = "***"
 QUOTING = {"psycopg", "psycopg_pool", "sqlalchemy", "pydantic", "pydantic_core", "msgspec", "langchain_core", "yarl"}
-"""Packages whose errors repeat values that they were given."""
+"""Packages whose errors quote values of their input."""
 
 
 def configure_logging(process: str, *, style: str | None = None, level: int = logging.INFO) -> None:
-    """Set up structlog and the standard library's logging for this process, to stderr; its name and pid are in all lines.
+    """Configure structlog and the standard library's logging to write to stderr, with process name and pid in each line.
 
-    `style` is HEADRACE_LOGS: `people` or `json`; anything else means people on a terminal and JSON elsewhere.
+    `style` is HEADRACE_LOGS: `people` or `json`; by default it is `people` on a terminal, and `json` elsewhere.
     """
     people = style == "people" or (style != "json" and sys.stderr.isatty())
     renderer = (
         structlog.dev.ConsoleRenderer(
             colors=sys.stderr.isatty(),
-            exception_formatter=structlog.dev.plain_traceback,  # it gets what `describe_error` made
+            exception_formatter=structlog.dev.plain_traceback,  # its input is made by `describe_error`
         )
         if people
         else structlog.processors.JSONRenderer()
@@ -77,7 +77,7 @@ def configure_logging(process: str, *, style: str | None = None, level: int = lo
         _name_process(process),
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
-    # Redaction comes last before the line is written, so that nothing that an earlier step adds escapes it.
+    # Redaction comes last before rendering, so that it covers what earlier steps add.
     finish: list[Any] = [
         structlog.stdlib.ProcessorFormatter.remove_processors_meta,
         structlog.processors.ExceptionRenderer(describe_error),
@@ -104,21 +104,21 @@ def configure_logging(process: str, *, style: str | None = None, level: int = lo
 
 
 def log_uncaught() -> None:
-    """Log what nobody caught, in any thread, instead of having Python write it to stderr as it is."""
+    """Log uncaught exceptions of all threads, which Python would write to stderr unredacted."""
 
-    def note(kind: type[BaseException], error: BaseException | None, frames: TracebackType | None) -> None:
+    def log_error(kind: type[BaseException], error: BaseException | None, frames: TracebackType | None) -> None:
         if issubclass(kind, KeyboardInterrupt):
             sys.__excepthook__(kind, error or kind(), frames)
         elif error is not None and not issubclass(kind, SystemExit):
             structlog.get_logger().critical("error_uncaught", exc_info=(kind, error, frames))
 
-    sys.excepthook = note
-    threading.excepthook = lambda thrown: note(thrown.exc_type, thrown.exc_value, thrown.exc_traceback)
-    sys.unraisablehook = lambda thrown: note(thrown.exc_type, thrown.exc_value, thrown.exc_traceback)
+    sys.excepthook = log_error
+    threading.excepthook = lambda thrown: log_error(thrown.exc_type, thrown.exc_value, thrown.exc_traceback)
+    sys.unraisablehook = lambda thrown: log_error(thrown.exc_type, thrown.exc_value, thrown.exc_traceback)
 
 
 def describe_error(exc_info: tuple[type[BaseException], BaseException, TracebackType | None]) -> str:
-    """Return an error as Python shows it, with all that led to it; of those that quote values, kind and place only."""
+    """Return the traceback of an error with its causes. Errors that quote values have only their type and place."""
     return "".join(_parts(exc_info[1], set())).rstrip("\n")
 
 
@@ -132,15 +132,15 @@ def _parts(error: BaseException, seen: set[int]) -> Iterator[str]:
     if error.__traceback__ is not None:
         yield "Traceback (most recent call last):\n"
         yield from traceback.format_tb(error.__traceback__)
-    yield f"{type(error).__module__}.{type(error).__qualname__}: {_saying(error)}\n"
+    yield f"{type(error).__module__}.{type(error).__qualname__}: {_safe_message(error)}\n"
     for number, inner in enumerate(getattr(error, "exceptions", ()), 1):
         if isinstance(inner, BaseException) and id(inner) not in seen:
             yield f"\nError {number} of the group:\n\n"
             yield from _parts(inner, seen)
 
 
-def _saying(error: BaseException) -> str:
-    """Return what an error says, or where it happened if it may quote what somebody said."""
+def _safe_message(error: BaseException) -> str:
+    """Return the message of an error, or only where it occurred if the message may quote data."""
     if not any(kind.__module__.partition(".")[0] in QUOTING for kind in type(error).__mro__):
         return str(error)
     place = getattr(error, "diag", None)
@@ -151,7 +151,7 @@ def _saying(error: BaseException) -> str:
         "constraint": getattr(place, "constraint_name", None),
     }
     known = ", ".join(f"{name} {value}" for name, value in about.items() if value)
-    return f"({known or 'what it says may hold data and is not logged'})"
+    return f"({known or 'its message may hold data and is not logged'})"
 
 
 def _name_process(process: str) -> Any:
@@ -164,12 +164,12 @@ def _name_process(process: str) -> Any:
 
 
 def masked(text: str) -> str:
-    """Return a text without what looks like a key, a token or a password."""
+    """Return a text in which whatever looks like a key, a token or a password is masked."""
     return SECRET.sub(MASK, text)
 
 
 def redact(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
-    """Mask values that have a secret's name, and whatever looks like a key in any text."""
+    """Mask values whose names are those of secrets, and whatever looks like a key in any text."""
     return {name: MASK if SECRET_NAME.search(name) else _masked(value) for name, value in event.items()}
 
 

@@ -1,7 +1,7 @@
 """Retention: deletes what has expired. The scheduler runs it.
 
-Every minute: content past its tenant's retention period, expired sign-ins and keys, deleted tenants. Every hour: usage rows of
-past days are merged. Every few seconds: reservations whose job has ended, or was never committed, are settled.
+Every minute: content past its tenant's retention period, expired sign-ins and keys, deleted tenants. Every hour: usage
+rows of past days are merged. Every few seconds: reservations whose job has ended, or was never committed, are settled.
 """
 
 from collections import defaultdict
@@ -38,7 +38,7 @@ class Retention:
         self._checked = CHECKED
 
     async def settle_reservations(self) -> None:
-        """Settle reservations of jobs that ended while Redis or their process was unavailable, or that were never committed."""
+        """Settle reservations of jobs that ended while Redis or their process was away, or were never committed."""
         try:
             old = await self._limits.list_old_reservations(RESERVATION_AGE_S, self._checked)
         except RedisUnavailable:
@@ -94,8 +94,8 @@ class Retention:
             log.info("content_expired", tenant_id=str(tenant_id), rows=rows)
 
     async def _delete(self, tenant_id: UUID) -> None:
-        """Delete a tenant, or as much of it as one sweep can; the next sweep continues. Running jobs are told to stop, and
-        deletion waits for the next sweep: their last events would write to Redis what is deleted here."""
+        """Delete a tenant, or as much of it as one sweep can; the next sweep continues. Running jobs are told to stop,
+        and deletion waits for the next sweep: their last events would write to Redis what is deleted here."""
         if await self._stop_running(tenant_id):
             return
         for _ in range(ROUNDS):
@@ -116,8 +116,8 @@ class Retention:
         log.warning("tenant_deleted", tenant_id=str(tenant_id))
 
     async def _stop_running(self, tenant_id: UUID) -> bool:
-        """Tell all running jobs of a tenant to stop; return False if there are none. If a command is lost, the attempt's
-        heartbeat stops it; if the attempt is lost, the sweeper ends the job."""
+        """Tell all running jobs of a tenant to stop; return False if there are none. If a command is lost, the
+        attempt's heartbeat stops it; if the attempt is lost, the sweeper ends the job."""
         async with tenant_tx(self._pool, tenant_id) as db:
             running = await queries.stop_running(db, tenant_id)
         try:

@@ -1,7 +1,7 @@
 """The scheduler: dispatches waiting jobs and recovers from failures. Any number may run; only one sweeps at a time.
 
-It is a plain asyncio process rather than a Celery task, so that it works while Redis is unavailable: leases, deadlines and
-unanswered doorbells are in Postgres.
+It is a plain asyncio process rather than a Celery task, so that it works while Redis is unavailable: leases, deadlines
+and unanswered doorbells are in Postgres.
 """
 
 import asyncio

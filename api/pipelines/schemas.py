@@ -19,7 +19,7 @@ from graphs.pipelines.validation import check_definition
 from schema.queries.agents.agent_config import read_configuration
 from schema.queries.agents.pipelines import DefinedPipeline
 from schema.states import OnBusy, Priority
-from workers.agents.configuration import Configuration, read
+from workers.agents.configuration import Configuration, parse_configuration
 
 STEPS = """Steps by name, at most 50. Each has a `kind`: `agent` (`agent`, `input`), `tool` (`tool`, `arguments`, `optional`)
 and `prompt` (`prompt`, `model`), each with `next`; `router` (`by`, `cases`, `otherwise`); `parallel` (`branches`: lists of
@@ -159,7 +159,7 @@ class ExecuteIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
 async def checked(resources: Resources, principal: Principal, data: PipelineIn) -> dict[str, Any]:
     """Return a definition as it is stored: valid, and made of what the caller's tenant may use. Raises InputError."""
     rows = await read_configuration(resources.core.pool, principal.tenant_id)
-    configuration = read(rows, principal.tenant_id)
+    configuration = parse_configuration(rows, principal.tenant_id)
     definition = check_definition(
         msgspec.to_builtins(data),
         agents=configuration.agents,

@@ -1,1 +1,2 @@
-"""How a worker runs an agent: `work.py` is where a job comes in; the others give the graphs what they need."""
+"""How a worker answers chats and runs agents and pipelines. `chat.py` and `pipelines.py` receive the jobs; the other
+modules provide what the graphs need."""

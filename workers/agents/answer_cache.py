@@ -1,13 +1,13 @@
-"""Answers that may be given again (G9): to the same question of the same agent, under the same configuration.
+"""Caches answers to questions that stand alone, for the same agent under the same configuration.
 
-    a first question, plain words ──▶ same words? ──▶ near, and the words agree? ──▶ given again, marked `cached`
-                                          └─ no ───────────┴─ no ─▶ the run ──▶ kept, if nothing speaks against it
+    question ──▶ same words? ──no──▶ similar, and same meaning? ──no──▶ run the agent ──▶ store, if cacheable
+                     └─yes─────────────────────┴─yes──▶ return the stored answer, marked `cached`
 
-Kept are only answers without side effects whose tools all worked. What a tool was asked for, or what memories made
-different, is its user's alone; without a user it is not kept. An agent says with `cache_s` for how long; for `auto` the
-tenant's setting does, and no longer than the agents that answered allow.
+Only answers without side effects, whose tools all succeeded, are stored. Answers that depend on tools, memories or
+documents are for the same user only, and without a user they are not stored. An agent's `cache_s` says for how long;
+for `auto` it is the tenant's setting, and at most what the agents that answered allow.
 
-Postgres or the embedder being away costs nothing but the answer's being made anew (fails open).
+If Postgres or the embedder is unavailable, the agent is run as usual (fails open).
 """
 
 import hashlib
@@ -30,19 +30,20 @@ from schema.queries.agents.agent_config import JobNeeds
 from schema.queries.jobs.attempts import ClaimedJob
 from workers.agents.configuration import Configuration
 from workers.agents.context import AgentContext
-from workers.agents.question_similarity import LONGEST, NEAR, is_same_question, question_digest
+from workers.agents.question_similarity import MAX_CHARS, MIN_SIMILARITY, is_same_question, question_digest
 
 log = structlog.get_logger()
 
 AUTO = "auto"
-LOOKED_AT = 5
-"""Near questions whose words are compared; more than one, since the nearest is often another number."""
-KEPT = "kept answer"
+CANDIDATES = 5
+"""How many similar questions are compared by words; the nearest often differs in a number only."""
+CACHED_REASON = "kept answer"
+"""The reason in `agent.routed`."""
 
 
 class CachedAnswer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """An answer as it is kept. `context` has to be the same when it is given again: the model, what was known of the
-    user, and what stood in the documents that were searched."""
+    """An answer as it is stored. `context` is a digest of what else it depends on, and must be equal to return it: the
+    model, the memories of the user, and the state of the documents that were searched."""
 
     context: str
     text: str
@@ -54,21 +55,21 @@ class CachedAnswer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     notice: Notice | None = None
 
 
-async def find(
+async def find_answer(
     context: AgentContext, job: ClaimedJob, configuration: Configuration, needs: JobNeeds, run: AgentRun
 ) -> MessageCompleted | None:
-    """Return an answer that was given before to the same question, or to one that means the same; who was routed to and the
-    words have been told then. An attempt that takes over goes on with its own run. Raises nothing."""
-    if job.attempt > 1 or not _seconds(configuration, job.agent) or not _stands_alone(job, run):
+    """Return a stored answer to the same question, or to one of the same meaning, after emitting its routing and its
+    text. An attempt that takes over continues its own run instead. Raises nothing."""
+    if job.attempt > 1 or not _ttl_s(configuration, job.agent) or not _is_standalone(job, run):
         return None
     try:
         found = await _find(context, job, configuration, run, _fingerprint(job, needs, run))
     except (HeadraceError, psycopg.Error) as error:
-        log.warning("kept_answer_not_found", job_id=str(job.id), error=type(error).__name__)
+        log.warning("answer_lookup_failed", job_id=str(job.id), error=type(error).__name__)
         return None
     if found is None:
         return None
-    run.emit(AgentRouted(agent=found.agent or CHAT_AGENT, graph=found.graph, reason=KEPT))
+    run.emit(AgentRouted(agent=found.agent or CHAT_AGENT, graph=found.graph, reason=CACHED_REASON))
     run.emit(MessageDelta(text=found.text))
     for citation in found.citations or ():
         run.emit(msgspec.convert(citation, CitationAdded))
@@ -83,7 +84,7 @@ async def find(
     )
 
 
-async def keep(
+async def store_answer(
     context: AgentContext,
     job: ClaimedJob,
     configuration: Configuration,
@@ -92,9 +93,9 @@ async def keep(
     ended: AgentState,
     completed: MessageCompleted,
 ) -> None:
-    """Keep an answer, if it may be given again. It counts once the job has succeeded. Raises nothing."""
-    seconds = _seconds(configuration, job.agent, _answered(ended))
-    if not seconds or not _stands_alone(job, run) or not _is_cacheable(ended, completed):
+    """Store an answer, if it is cacheable. It is used once the job has succeeded. Raises nothing."""
+    ttl_s = _ttl_s(configuration, job.agent, _answered(ended))
+    if not ttl_s or not _is_standalone(job, run) or not _is_cacheable(ended, completed):
         return
     personal = ended.get("asked_tools", False) or bool(run.memories) or run.sources is not None
     if personal and job.user_id is None:
@@ -110,13 +111,13 @@ async def keep(
         notice=notice_of(ended.get("model") or job.model),
     )
     try:
-        await _keep(context, job, configuration, run, answer, str(job.user_id) if personal else "", seconds)
+        await _store(context, job, configuration, run, answer, str(job.user_id) if personal else "", ttl_s)
     except (HeadraceError, psycopg.Error) as error:
-        log.warning("answer_not_kept", job_id=str(job.id), error=type(error).__name__)
+        log.warning("answer_not_stored", job_id=str(job.id), error=type(error).__name__)
 
 
-def _seconds(configuration: Configuration, agent: str | None, answered: frozenset[str] = frozenset()) -> int:
-    """Return for how long answers to an agent's questions are kept; 0 is not at all. `answered` are those that took part."""
+def _ttl_s(configuration: Configuration, agent: str | None, answered: frozenset[str] = frozenset()) -> int:
+    """Return how long answers of an agent are stored; 0 if not at all. `answered` are the agents that took part."""
     named = configuration.settings.get("cache_s") or 0 if agent == AUTO else _cache_s(configuration, agent)
     return min([int(named), *(_cache_s(configuration, name) for name in answered if name in configuration.agents)])
 
@@ -130,18 +131,18 @@ def _answered(ended: AgentState) -> frozenset[str]:
     return frozenset(intent["agent"] for intent in ended.get("intents") or ())
 
 
-def _stands_alone(job: ClaimedJob, run: AgentRun) -> bool:
-    """Whether nothing but the words of the question asks for it: no conversation, no pictures, no wishes of a client."""
+def _is_standalone(job: ClaimedJob, run: AgentRun) -> bool:
+    """Whether the answer depends on the text of the question only: no history, no images, no options."""
     if run.history or run.continued or run.client_tools or run.summary:
         return False
     if job.payload.get("options") or job.payload.get("asked_model"):
         return False
-    words = all(isinstance(part, TextPart) for part in run.question.parts)
-    return words and 0 < len(run.question.text.strip()) <= LONGEST
+    is_text = all(isinstance(part, TextPart) for part in run.question.parts)
+    return is_text and 0 < len(run.question.text.strip()) <= MAX_CHARS
 
 
 def _is_cacheable(ended: AgentState, completed: MessageCompleted) -> bool:
-    """Whether a run ended well: with an answer, not a question put back, that changed nothing, by tools that all worked."""
+    """Whether a run ended with a complete answer, without side effects and without failed tools."""
     if completed.finish_reason != "stop" or completed.tool_calls or not completed.text.strip():
         return False
     failed = any(name == ToolFinished.type and not told.get("ok") for name, told in ended.get("trail") or ())
@@ -149,12 +150,12 @@ def _is_cacheable(ended: AgentState, completed: MessageCompleted) -> bool:
 
 
 def _fingerprint(job: ClaimedJob, needs: JobNeeds, run: AgentRun) -> str:
-    known = msgspec.json.encode([job.model, list(run.memories), _documents(job, needs, run)])
-    return hashlib.sha256(known).hexdigest()
+    depends_on = msgspec.json.encode([job.model, list(run.memories), _document_version(job, needs, run)])
+    return hashlib.sha256(depends_on).hexdigest()
 
 
-def _documents(job: ClaimedJob, needs: JobNeeds, run: AgentRun) -> list[Any] | None:
-    """Return what the answer may depend on of the tenant's documents: which, and as of when. None if nobody looks at them."""
+def _document_version(job: ClaimedJob, needs: JobNeeds, run: AgentRun) -> list[Any] | None:
+    """Return which documents the answer may depend on, and their version; None if nothing searches documents."""
     collections = job.payload.get("collections")
     agents = run.agents.values() if job.agent == AUTO else [run.agent(job.agent or CHAT_AGENT)]
     tools = {name for agent in agents for name in agent.tools if name in run.tools}
@@ -168,47 +169,47 @@ async def _find(
 ) -> CachedAnswer | None:
     question, own = clean(run.question.text), [str(job.user_id)] if job.user_id else []
     digest = question_digest(question)
-    asked: dict[str, Any] = {
+    query: dict[str, Any] = {
         "agent": job.agent,
         "scopes": own if run.memories or run.sources is not None else ["", *own],
         "version": configuration.version,
         "context": fingerprint,
     }
     async with tenant_tx(context.pool, job.tenant_id) as db:
-        found = await cached_answers.find_exact(db, job.tenant_id, **asked, digest=digest)
+        found = await cached_answers.find_exact(db, job.tenant_id, **query, digest=digest)
     if found is None:
-        found = await _nearest(context, job, asked, question)
+        found = await _nearest(context, job, query, question)
     if found is None:
         return None
-    if job.session_id is not None:  # only what stands in a message can get feedback
+    if job.session_id is not None:  # only messages get feedback
         async with tenant_tx(context.pool, job.tenant_id) as db:
             await cached_answers.add_repeat(db, job.tenant_id, job.id, found.id, digest=digest, question=question)
     return msgspec.convert(found.answer, CachedAnswer)
 
 
 async def _nearest(
-    context: AgentContext, job: ClaimedJob, asked: dict[str, Any], question: str
+    context: AgentContext, job: ClaimedJob, query: dict[str, Any], question: str
 ) -> cached_answers.FoundAnswer | None:
-    """Return the nearest entry whose question means the same."""
+    """Return the most similar stored question that has the same meaning."""
     (embedding,) = await context.embedder.embed([question])
     async with tenant_tx(context.pool, job.tenant_id) as db:
         rows = await cached_answers.list_nearest(
-            db, job.tenant_id, **asked, embedder=context.embedder.space, embedding=embedding, limit=LOOKED_AT
+            db, job.tenant_id, **query, embedder=context.embedder.space, embedding=embedding, limit=CANDIDATES
         )
-    same = (row for row in rows if row.score >= NEAR and is_same_question(row.question, question))
+    same = (row for row in rows if row.score >= MIN_SIMILARITY and is_same_question(row.question, question))
     return next(same, None)
 
 
-async def _keep(
+async def _store(
     context: AgentContext,
     job: ClaimedJob,
     configuration: Configuration,
     run: AgentRun,
     answer: CachedAnswer,
     scope: str,
-    seconds: int,
+    ttl_s: int,
 ) -> None:
-    assert job.agent is not None, "only answers of agents are kept"
+    assert job.agent is not None, "only answers of agents are stored"
     question = clean(run.question.text)
     (embedding,) = await context.embedder.embed([question])
     async with tenant_tx(context.pool, job.tenant_id) as db:
@@ -224,5 +225,5 @@ async def _keep(
             embedder=context.embedder.space,
             embedding=embedding,
             answer=msgspec.to_builtins(answer),
-            ttl_s=seconds,
+            ttl_s=ttl_s,
         )

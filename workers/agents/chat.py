@@ -13,7 +13,7 @@ from workers.agents.run_agent import run_agent
 async def answer_chat(
     context: AgentContext, job: ClaimedJob, messages: Sequence[StoredMessage], emit: Callable[[Event], None]
 ) -> None:
-    """Run a claimed job's agent, or the plain chat graph. A chat over documents needs an agent, even if it names none."""
+    """Run a claimed job's agent, or the plain chat graph. Chats over documents run as an agent in any case."""
     if job.agent is not None or job.payload.get("collections"):
         await run_agent(context, job, messages, emit)
         return

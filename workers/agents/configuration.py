@@ -1,9 +1,9 @@
-"""A tenant's agents, tools and settings, as of the version that Postgres names.
+"""The configuration of a tenant: its agents, tools and settings, in the version that Postgres names.
 
-    job ──▶ its version (one reading with the job) ──▶ this process ──▶ Redis ──▶ Postgres
+    job ──▶ its version (read with the job) ──▶ this process ──▶ Redis ──▶ Postgres
 
-A version never changes, so nothing has to be invalidated: a change makes another version, and the next job asks for that. Redis
-being away costs a reading of Postgres.
+A version never changes, so nothing has to be invalidated: each change makes a new version, and the next job asks for
+that. While Redis is unavailable, configurations are read from Postgres.
 """
 
 import base64
@@ -31,13 +31,13 @@ from workers.redis.client import RedisClient, RedisUnavailable
 
 log = structlog.get_logger()
 
-KEPT = 256
-"""Configurations that a process remembers; each is some ten kilobytes."""
-REDIS_S = 3600
+MAX_CACHED = 256
+"""Configurations that a process caches; each takes about ten kilobytes."""
+REDIS_TTL_S = 3600
 
 
 class AgentConfig(msgspec.Struct, frozen=True, kw_only=True):
-    """An agent, its grant's overrides applied."""
+    """An agent, with the overrides of its grant applied."""
 
     name: str
     description: str
@@ -54,7 +54,7 @@ class AgentConfig(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SealedConfig(msgspec.Struct, frozen=True):
-    """A sealed secret and the row that it is bound to; `sealed` is base64."""
+    """A sealed secret, and the row that it is bound to. `sealed` is base64."""
 
     tenant_id: UUID
     owner_id: UUID
@@ -62,7 +62,7 @@ class SealedConfig(msgspec.Struct, frozen=True):
     sealed: str
 
     def read(self) -> Sealed:
-        """Return it as the vault takes it."""
+        """Return it in the form that the vault opens."""
         return Sealed(self.key_id, base64.b64decode(self.sealed))
 
 
@@ -86,7 +86,7 @@ class DataSourceConfig(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ModelConfig(msgspec.Struct, frozen=True, kw_only=True):
-    """What is known of a model besides its price."""
+    """What is known about a model, apart from its price."""
 
     context_tokens: int | None
     tools: bool | None
@@ -95,7 +95,7 @@ class ModelConfig(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class LearnedConfig(msgspec.Struct, frozen=True):
-    """A question that belongs to an agent; with an answer, one that was approved."""
+    """A question that belongs to an agent, with its approved answer if there is one."""
 
     agent: str
     question: str
@@ -103,7 +103,7 @@ class LearnedConfig(msgspec.Struct, frozen=True):
 
 
 class Configuration(msgspec.Struct, frozen=True, kw_only=True):
-    """All of a tenant's configuration. `tool_grants` and `model_grants` are patterns; `settings` is what the tenant set."""
+    """The configuration of a tenant. `tool_grants` and `model_grants` are patterns; `settings` are the tenant's own."""
 
     version: str
     agents: dict[str, AgentConfig]
@@ -116,9 +116,9 @@ class Configuration(msgspec.Struct, frozen=True, kw_only=True):
     learned: list[LearnedConfig]
 
     def may_use_tool(self, name: str) -> bool:
-        """Whether a tool that is code may be used: granted, and not switched off by the tenant."""
-        off = self.settings.get("disabled_tools") or ()
-        return name not in off and any(matches(pattern, name) for pattern in self.tool_grants)
+        """Whether a tool in code may be used: it is granted, and the tenant has not disabled it."""
+        disabled = self.settings.get("disabled_tools") or ()
+        return name not in disabled and any(matches(pattern, name) for pattern in self.tool_grants)
 
     def may_use_model(self, name: str) -> bool:
         """Whether a model (`provider/name`) is granted."""
@@ -126,39 +126,39 @@ class Configuration(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Configurations:
-    """The configurations that this process knows."""
+    """The configurations of all tenants, cached in this process and in Redis."""
 
     def __init__(self, pool: Pool, redis: RedisClient) -> None:
-        self._pool, self._wire = pool, redis
-        self._known: TtlCache[tuple[UUID, str], Configuration] = TtlCache(KEPT)
+        self._pool, self._redis = pool, redis
+        self._cached: TtlCache[tuple[UUID, str], Configuration] = TtlCache(MAX_CACHED)
 
     async def get(self, tenant_id: UUID, version: str) -> Configuration:
-        """Return the tenant's configuration as of `version`, or of a newer one. Raises Unavailable."""
-        found = self._known.get((tenant_id, version)) or await self._from_redis(tenant_id, version)
+        """Return a tenant's configuration in `version`, or in a newer one. Raises Unavailable."""
+        found = self._cached.get((tenant_id, version)) or await self._read_from_redis(tenant_id, version)
         if found is None:
-            found = read(await read_configuration(self._pool, tenant_id), tenant_id)
-            await self._to_redis(tenant_id, found)
-        self._known.put((tenant_id, found.version), found)
+            found = parse_configuration(await read_configuration(self._pool, tenant_id), tenant_id)
+            await self._write_to_redis(tenant_id, found)
+        self._cached.put((tenant_id, found.version), found)
         return found
 
-    async def _from_redis(self, tenant_id: UUID, version: str) -> Configuration | None:
+    async def _read_from_redis(self, tenant_id: UUID, version: str) -> Configuration | None:
         try:
-            kept = await self._wire.call("GET", redis_names.configuration(tenant_id, version))
-            return msgspec.msgpack.decode(kept, type=Configuration) if kept else None
+            stored = await self._redis.call("GET", redis_names.configuration(tenant_id, version))
+            return msgspec.msgpack.decode(stored, type=Configuration) if stored else None
         except (RedisUnavailable, msgspec.MsgspecError) as error:
-            log.warning("configuration_not_in_redis", error=type(error).__name__)
+            log.warning("configuration_not_read", error=type(error).__name__)
             return None
 
-    async def _to_redis(self, tenant_id: UUID, found: Configuration) -> None:
+    async def _write_to_redis(self, tenant_id: UUID, found: Configuration) -> None:
         name = redis_names.configuration(tenant_id, found.version)
         try:
-            await self._wire.call("SET", name, msgspec.msgpack.encode(found), "EX", REDIS_S)
+            await self._redis.call("SET", name, msgspec.msgpack.encode(found), "EX", REDIS_TTL_S)
         except RedisUnavailable:
-            log.warning("configuration_not_kept")
+            log.warning("configuration_not_cached")
 
 
-def read(stored: StoredConfiguration, tenant_id: UUID) -> Configuration:
-    """Return a configuration as runs see it."""
+def parse_configuration(stored: StoredConfiguration, tenant_id: UUID) -> Configuration:
+    """Return a stored configuration as runs use it."""
     grants = stored.grants
     return Configuration(
         version=stored.version,

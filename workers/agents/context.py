@@ -46,7 +46,7 @@ class ModelContext:
 
 @dataclass(frozen=True)
 class ToolResources:
-    """What tools are built with and given: the tools that are code, their settings, an HTTP client behind the egress guard."""
+    """What tools are built from and given: tools in code, settings, an HTTP client behind the egress guard."""
 
     builtin: Mapping[str, Tool]
     settings: Mapping[str, str] = field(repr=False)

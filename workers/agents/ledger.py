@@ -16,7 +16,7 @@ UNKNOWN = CallResult(
 
 
 class JobLedger:
-    """As `graphs.agents.contract.Ledger` says."""
+    """Implements `graphs.agents.contract.Ledger`."""
 
     def __init__(self, pool: Pool, tenant_id: UUID, job_id: UUID, attempt: int) -> None:
         self._pool, self._tenant_id, self._job_id, self._attempt = pool, tenant_id, job_id, attempt
@@ -31,7 +31,7 @@ class JobLedger:
         return UNKNOWN if side_effects else None
 
     async def end(self, call_id: str, tool: str, result: CallResult) -> None:
-        """Raises as `begin`."""
+        """Raises what `begin` raises."""
         told = msgspec.to_builtins(result) | {"ok": result.ok, "text": result.text}
         await end_call(
             self._pool, self._tenant_id, self._job_id, self._attempt, call_id=call_id, tool=tool, result=told

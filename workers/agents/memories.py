@@ -1,4 +1,4 @@
-"""What is remembered about the user of a job, as tools and prompts see it (G8)."""
+"""The memories of a job's user, as tools and prompts use them."""
 
 from collections.abc import Sequence
 from uuid import UUID
@@ -9,13 +9,13 @@ from schema.ids import new_id
 from schema.queries.sessions import memories
 from tools.contract import Memory
 
-NEAR = 0.25
-"""Cosine below which a memory has nothing to do with what was asked; all-MiniLM-L6-v2 gives unrelated sentences about 0.1."""
+MIN_SIMILARITY = 0.25
+"""Cosine below which a memory is irrelevant to the question; unrelated sentences have about 0.1 in all-MiniLM-L6-v2."""
 IN_PROMPT = 5
 
 
 class UserMemories:
-    """As `tools.contract.MemoryStore` says."""
+    """Implements `tools.contract.MemoryStore`."""
 
     def __init__(self, pool: Pool, embedder: OpenEmbedder, tenant_id: UUID, user_id: UUID | None) -> None:
         self._pool, self._embedder, self._tenant_id, self._user_id = pool, embedder, tenant_id, user_id
@@ -41,7 +41,7 @@ class UserMemories:
                 embedder=self._embedder.space,
                 embedding=embedding,
                 limit=k,
-                near=NEAR,
+                near=MIN_SIMILARITY,
             )
         return [Memory(str(row.id), row.text) for row in rows]
 

@@ -1,4 +1,4 @@
-"""The models that an agent may ask, in the order in which they are tried (G12)."""
+"""The models that an agent may use, in the order in which they are tried."""
 
 from collections.abc import Mapping, Sequence
 from uuid import UUID
@@ -18,7 +18,7 @@ from workers.agents.text_only import TextOnlyProvider
 
 
 class Models:
-    """The models of one job. `asked_for` is the request's own choice, which wins over the agents'; `default` is the job's."""
+    """The models of one job. `default` is the job's; with `asked_for` the request named it, and it comes first."""
 
     def __init__(
         self,
@@ -38,7 +38,7 @@ class Models:
         }
 
     async def chain(self, agent: AgentSpec) -> list[Choice]:
-        """Return the choices for an agent; never none. Raises ProviderError or SecretUnreadable when none can be built."""
+        """Return the choices for an agent, at least one. Raises ProviderError, SecretUnreadable if none can be built."""
         choices: list[Choice] = []
         failure: ProviderError | None = None
         for name in self._names(agent):
@@ -51,7 +51,7 @@ class Models:
         return choices
 
     def _names(self, agent: AgentSpec) -> list[str]:
-        """Full names, each once: granted ones, and the job's own, which was found to be granted when it was submitted."""
+        """Return full names without duplicates: granted models, and the job's own, which was granted when submitted."""
         first = [self._default] if self._asked_for or not agent.models else []
         names = [*first, *(() if self._asked_for else agent.models)]
         for name in list(names):

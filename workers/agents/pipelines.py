@@ -1,4 +1,4 @@
-"""A job that runs a tenant's pipeline: reads the version that it names, gathers what its steps need, says what came of it."""
+"""What a pipeline job does: run the version that it names."""
 
 from collections.abc import Callable, Sequence
 from uuid import UUID
@@ -20,34 +20,34 @@ from schema.queries.jobs.attempts import ClaimedJob
 from schema.queries.sessions.sessions import StoredMessage
 from schema.thread_id import thread_name
 from workers.agents.context import AgentContext
-from workers.agents.run_agent import prepare, used
+from workers.agents.run_agent import prepare_run, usage_of
 
-GONE = "The pipeline of this job was deleted. Create it again and run it."
+DELETED = "The pipeline of this job was deleted. Create it again and run it."
 
 
 async def run_pipeline(
     context: AgentContext, job: ClaimedJob, messages: Sequence[StoredMessage], emit: Callable[[Event], None]
 ) -> None:
-    """Run the version that a claimed job names. Raises NotFound, StepFailed, ProviderError, Unavailable."""
+    """Run a claimed job's pipeline version. Raises NotFound, StepFailed, ProviderError, Unavailable."""
     version, definition = await _read(context.pool, job)
     needs = await read_needs(context.pool, job.tenant_id, job_id=job.id, session_id=job.session_id, user_id=job.user_id)
     configuration = await context.configurations.get(job.tenant_id, needs.version)
     asked = read_chat(job.model, job.payload, messages)
-    run, _ = await prepare(context, job, needs, configuration, asked, emit)
+    run, _ = await prepare_run(context, job, needs, configuration, asked, emit)
     thread = Thread(thread_name(job.tenant_id, job.user_id, job.session_id or job.id), str(job.id))
     with lease_holder(LeaseHolder(job.tenant_id, job.id, job.attempt)):
         ended = await context.pipeline_graphs.run(version, definition, run, thread, resume=job.attempt > 1)
     emit(_completed(ended))
-    emit(used(job, ended))
+    emit(usage_of(job, ended))
 
 
 async def _read(pool: Pool, job: ClaimedJob) -> tuple[Version, Definition]:
-    """Return the version that a job names. It was checked when it was stored."""
+    """Return the version that a job names. Its definition was validated when it was stored."""
     version = UUID(job.payload["pipeline"]), int(job.payload["version"])
     async with tenant_tx(pool, job.tenant_id) as db:
         row = await find_version(db, job.tenant_id, *version)
     if row is None:
-        raise NotFound(GONE)
+        raise NotFound(DELETED)
     return version, msgspec.convert(row.definition, Definition)
 
 

@@ -1,4 +1,4 @@
-"""A chat job that an agent answers: gathers what the run needs, runs the graph, says what came of it."""
+"""Runs an agent for a chat job: prepares the run, runs the graph, emits the result."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
@@ -36,27 +36,27 @@ from workers.retrieval.documents import TenantDocuments
 from workers.retrieval.search import Searcher
 
 AUTO = "auto"
-FEW_SHOTS = 3
-PASSAGES = 6
+MAX_FEW_SHOTS = 3
+MAX_PASSAGES = 6
 
 Emit = Callable[[Event], None]
 
 
 async def run_agent(context: AgentContext, job: ClaimedJob, messages: Sequence[StoredMessage], emit: Emit) -> None:
-    """Run the agent that a claimed job names, or the one that the router finds; as `workers.queue.attempts.Work`.
+    """Run the agent that a claimed job names, or the one that the router chooses.
 
-    Raises InputError and UnknownAgent for what can't be run, ProviderError, Unavailable.
+    Raises InputError, UnknownAgent, ProviderError, Unavailable.
     """
     needs = await read_needs(context.pool, job.tenant_id, job_id=job.id, session_id=job.session_id, user_id=job.user_id)
     configuration = await context.configurations.get(job.tenant_id, needs.version)
     asked = read_chat(job.model, job.payload, messages)
-    run, summary = await prepare(context, job, needs, configuration, asked, emit)
-    kept = await answer_cache.find(context, job, configuration, needs, run)
-    if kept is not None:
-        emit(kept)
+    run, summary = await prepare_run(context, job, needs, configuration, asked, emit)
+    cached = await answer_cache.find_answer(context, job, configuration, needs, run)
+    if cached is not None:
+        emit(cached)
         return
-    name, state = _entry(job, run)
-    state |= summary.spent()
+    name, state = _initial_state(job, run)
+    state |= summary.initial_state()
     thread = Thread(thread_name(job.tenant_id, job.user_id, job.session_id or job.id), str(job.id))
     with lease_holder(LeaseHolder(job.tenant_id, job.id, job.attempt)):
         ended = await context.agent_graphs.run(name, run, state, thread, resume=job.attempt > 1)
@@ -64,12 +64,12 @@ async def run_agent(context: AgentContext, job: ClaimedJob, messages: Sequence[S
     for citation in completed.citations or ():
         emit(msgspec.convert(citation, CitationAdded))
     emit(completed)
-    emit(used(job, ended))
-    await answer_cache.keep(context, job, configuration, needs, run, ended, completed)
+    emit(usage_of(job, ended))
+    await answer_cache.store_answer(context, job, configuration, needs, run, ended, completed)
 
 
-def _entry(job: ClaimedJob, run: AgentRun) -> tuple[str, AgentState]:
-    """Return the graph to run, and the state to begin with."""
+def _initial_state(job: ClaimedJob, run: AgentRun) -> tuple[str, AgentState]:
+    """Return the name of the graph to run, and its initial state."""
     name = job.agent
     if name is None:
         return "react", {"said": "", "at": 0, "intents": [{"agent": CHAT_AGENT, "text": run.question.text}]}
@@ -84,7 +84,7 @@ def _entry(job: ClaimedJob, run: AgentRun) -> tuple[str, AgentState]:
     return graph, {"said": "", "at": 0, "intents": [{"agent": name, "text": run.question.text}]}
 
 
-async def prepare(
+async def prepare_run(
     context: AgentContext,
     job: ClaimedJob,
     needs: JobNeeds,
@@ -92,16 +92,16 @@ async def prepare(
     asked: ChatRun,
     emit: Emit,
 ) -> tuple[AgentRun, Summary]:
-    """Return what the graphs are given for a claimed job, and the summary of what the model no longer sees."""
+    """Return the run of a claimed job, and the summary of the messages that the model no longer sees."""
     question, before, after = _split(asked.messages)
-    question, pictures = name_images(question)
+    question, images = name_images(question)
     agents = {name: _spec(configuration, name) for name in configuration.agents}
     if (graph := job.payload.get("graph")) and job.agent in agents:
         agents[job.agent] = replace(agents[job.agent], graph=graph)
     options = dict(asked.options)
     client_tools = tuple(options.pop("tools", None) or ())
-    around = ToolContextFactory(
-        context, job, configuration, token=needs.token, role=needs.role, pictures=AttachedImages(pictures)
+    tool_contexts = ToolContextFactory(
+        context, job, configuration, token=needs.token, role=needs.role, images=AttachedImages(images)
     )
     asked_for = bool(job.payload.get("asked_model"))
     models = Models(
@@ -110,32 +110,32 @@ async def prepare(
     summary = await summary_for(context, job, needs, models, before)
     run = AgentRun(
         agents=agents,
-        tools=around.tools(),
+        tools=tool_contexts.tools(),
         question=question,
         history=trim(before),
         continued=after,
         request=read_options(job.model.partition("/")[2], options),
         chain=models.chain,
-        route=lambda text, said: _route(context.router, agents, text, said),
+        route=lambda text, routing: _route(context.router, agents, text, routing),
         ledger=JobLedger(context.pool, job.tenant_id, job.id, job.attempt),
-        context=around.context,
+        context=tool_contexts.context,
         emit=emit,
         breakers=context.models.breakers,
-        persona=_persona(configuration.settings.get("persona") or {}),
+        persona=_persona_prompt(configuration.settings.get("persona") or {}),
         summary=summary.text,
-        memories=await _recalled(context, job, needs, question.text),
+        memories=await _recall_memories(context, job, needs, question.text),
         last_agent=needs.last_agent,
         max_tools=int(configuration.settings.get("offered_tools") or 5),
-        priorities=around.priorities(),
+        priorities=tool_contexts.priorities(),
         client_tools=client_tools,
-        sources=await _looked_up(context.searcher, job, question.text),
+        sources=await _search_documents(context.searcher, job, question.text),
     )
     return run, summary
 
 
-async def _looked_up(searcher: Searcher, job: ClaimedJob, text: str) -> list[dict[str, Any]] | None:
-    """Return what the collections say that the chat names, numbered; None if it names none. Raises NotFound for one that was
-    deleted meanwhile."""
+async def _search_documents(searcher: Searcher, job: ClaimedJob, text: str) -> list[dict[str, Any]] | None:
+    """Return numbered passages from the collections that the chat names; None if it names none. Raises NotFound if one
+    was deleted in the meantime."""
     collections = job.payload.get("collections")
     if not collections:
         return None
@@ -145,17 +145,18 @@ async def _looked_up(searcher: Searcher, job: ClaimedJob, text: str) -> list[dic
         user_id=job.user_id,
         collections=collections,
     )
-    passages = await documents.search(text, collection=None, k=PASSAGES)
+    passages = await documents.search(text, collection=None, k=MAX_PASSAGES)
     return [{"number": number, **asdict(passage)} for number, passage in enumerate(passages, 1)]
 
 
-async def _route(router: Router, agents: Mapping[str, AgentSpec], text: str, said: Context) -> Route:
+async def _route(router: Router, agents: Mapping[str, AgentSpec], text: str, routing: Context) -> Route:
     candidates = [Candidate(agent.name, agent.description, agent.examples) for agent in agents.values()]
-    return await router.route(text, candidates, said)
+    return await router.route(text, candidates, routing)
 
 
 def _split(messages: Sequence[Message]) -> tuple[Message, list[Message], list[Message]]:
-    """Return the user's last message, those before, and those after: calls and results of the client's own tools."""
+    """Return the last message of the user, the messages before it, and those after it: calls of the client's tools, and
+    their results."""
     at = max((i for i, message in enumerate(messages) if message.role == "user"), default=None)
     if at is None:
         raise InputError("messages contains no user message to answer.", field="messages")
@@ -174,7 +175,7 @@ def _spec(configuration: Configuration, name: str) -> AgentSpec:
         tools=tuple(config.tools),
         models=tuple(config.models),
         examples=(*config.examples, *(one.question for one in learned)),
-        few_shots=approved[-FEW_SHOTS:],
+        few_shots=approved[-MAX_FEW_SHOTS:],
         output_format=config.output_format,
         output_schema=config.output_schema,
         renderer=config.renderer,
@@ -182,8 +183,8 @@ def _spec(configuration: Configuration, name: str) -> AgentSpec:
     )
 
 
-def _persona(persona: Mapping[str, Any]) -> str:
-    """Return a tenant's persona as part of a prompt."""
+def _persona_prompt(persona: Mapping[str, Any]) -> str:
+    """Return the part of a prompt that describes the tenant's persona."""
     lines = [persona.get("system_prompt") or ""]
     if traits := persona.get("traits"):
         lines.append(f"You are {', '.join(traits)}.")
@@ -192,7 +193,7 @@ def _persona(persona: Mapping[str, Any]) -> str:
     return "\n".join(line for line in lines if line)
 
 
-async def _recalled(context: AgentContext, job: ClaimedJob, needs: JobNeeds, text: str) -> list[str]:
+async def _recall_memories(context: AgentContext, job: ClaimedJob, needs: JobNeeds, text: str) -> list[str]:
     if job.user_id is None or not needs.memories or not text.strip():
         return []
     found = await UserMemories(context.pool, context.embedder, job.tenant_id, job.user_id).recall(text, IN_PROMPT)
@@ -214,8 +215,8 @@ def _completed(run: AgentRun, state: AgentState) -> MessageCompleted:
     )
 
 
-def used(job: ClaimedJob, state: Mapping[str, Any]) -> UsageRecorded:
-    """Return what a run has used, by its last state."""
+def usage_of(job: ClaimedJob, state: Mapping[str, Any]) -> UsageRecorded:
+    """Return the usage of a run, from its last state."""
     return UsageRecorded(
         model=state.get("model") or job.model,
         input_tokens=state.get("input_tokens", 0),

@@ -1,8 +1,8 @@
-"""The summary of what a session's history no longer shows (G1): kept in its row, brought up to date every few turns.
+"""The summary of the messages that a session's history no longer includes. It is stored with the session, and updated
+every few turns.
 
-A model is shown the last ten messages (`graphs/chat/history.py`). Once six others have fallen out since the last summary, the
-job's own model is asked for a new one, in front of the answer. A model that fails or is slow costs the summary's being old,
-never the answer.
+A model sees the last ten messages (`graphs/chat/history.py`). When six more have dropped out since the last summary,
+the job's model is asked for a new one before it answers. If that fails or takes too long, the old summary is used.
 """
 
 import asyncio
@@ -29,25 +29,25 @@ from workers.agents.models import Models
 
 log = structlog.get_logger()
 
-FALLEN_OUT = 6
-"""Messages that must have fallen out of the history since the last summary."""
-EVERY = 3
-"""Turns between two tries, also where the last one failed: one question in three waits for a summary."""
-PATIENCE_S = 10.0
+MIN_DROPPED = 6
+"""How many messages must have dropped out of the history since the last summary."""
+EVERY_TURNS = 3
+"""Turns between updates, whether or not the last one succeeded: one question in three waits for a summary."""
+TIMEOUT_S = 10.0
 OFFLINE = "offline"
 
 
 @dataclass(frozen=True)
 class Summary:
-    """What was said earlier, and what it cost to say it in short."""
+    """A summary, and the usage of making it."""
 
     text: str = ""
     input_tokens: int = 0
     output_tokens: int = 0
     estimated: bool = False
 
-    def spent(self) -> AgentState:
-        """Return what it cost as the beginning of a run's state, so that it is part of the job's usage."""
+    def initial_state(self) -> AgentState:
+        """Return the usage as the initial state of a run, so that it is part of the job's usage."""
         if not self.input_tokens and not self.output_tokens:
             return {}
         return {
@@ -73,43 +73,47 @@ async def summary_for(
     models: Models,
     messages: Sequence[Message],
 ) -> Summary:
-    """Return the summary of a job's session as of now, brought up to date if that is due. `messages` are those before the
-    question. Raises nothing."""
+    """Return the summary of a job's session, updated if due. `messages` precede the question. Raises nothing."""
     old = Summary(needs.summary or "")
     turn = needs.summary_turn
-    if job.session_id is None or job.turn is None or len(messages) <= MAX_MESSAGES or (job.turn - (turn or 0)) % EVERY:
+    if (
+        job.session_id is None
+        or job.turn is None
+        or len(messages) <= MAX_MESSAGES
+        or (job.turn - (turn or 0)) % EVERY_TURNS
+    ):
         return old
     session = _Session(job.tenant_id, job.session_id, job.turn)
     try:
-        return await _renewed(context, session, models, old, turn)
+        return await _update(context, session, models, old, turn)
     except (HeadraceError, psycopg.Error, TimeoutError) as error:
-        log.warning("summary_not_renewed", job_id=str(job.id), error=type(error).__name__)
+        log.warning("summary_not_updated", job_id=str(job.id), error=type(error).__name__)
         return old
 
 
-async def _renewed(context: AgentContext, session: _Session, models: Models, old: Summary, turn: int | None) -> Summary:
+async def _update(context: AgentContext, session: _Session, models: Models, old: Summary, turn: int | None) -> Summary:
     async with tenant_tx(context.pool, session.tenant_id) as db:
         rows = await list_unsummarised(db, session.tenant_id, session.id, after=turn, before=session.turn)
-    fallen = rows[: shown_from([row.role for row in rows])]
-    if len(fallen) < FALLEN_OUT:
+    dropped = rows[: first_shown([row.role for row in rows])]
+    if len(dropped) < MIN_DROPPED:
         return old
-    new = await _made(context, models, old, [stored_message(row.role, row.parts) for row in fallen])
+    new = await _summarise(context, models, old, [stored_message(row.role, row.parts) for row in dropped])
     async with tenant_tx(context.pool, session.tenant_id) as db:
-        await set_summary(db, session.tenant_id, session.id, new.text, turn=fallen[-1].turn, seen=turn)
+        await set_summary(db, session.tenant_id, session.id, new.text, turn=dropped[-1].turn, seen=turn)
     return new
 
 
-def shown_from(roles: Sequence[str]) -> int:
-    """Return the place of the first message that the history still shows, as `graphs.chat.history.trim` has it."""
+def first_shown(roles: Sequence[str]) -> int:
+    """Return the index of the first message that the history still includes, as `graphs.chat.history.trim` does."""
     start = max(0, len(roles) - MAX_MESSAGES)
     first = next((i for i in range(start, len(roles)) if roles[i] == "user"), None)
     return start if first is None else first
 
 
-async def _made(context: AgentContext, models: Models, old: Summary, said: Sequence[Message]) -> Summary:
+async def _summarise(context: AgentContext, models: Models, old: Summary, messages: Sequence[Message]) -> Summary:
     choices = await models.chain(AgentSpec(name=CHAT_AGENT, graph="chat"))
     if choices[0].full_name.partition("/")[0] == OFFLINE:
-        return Summary(summarise_by_rule(old.text, said))
-    async with asyncio.timeout(PATIENCE_S):
-        reply = await summarise(choices, context.models.breakers, old.text, said)
+        return Summary(summarise_by_rule(old.text, messages))
+    async with asyncio.timeout(TIMEOUT_S):
+        reply = await summarise(choices, context.models.breakers, old.text, messages)
     return Summary(reply.text, reply.input_tokens, reply.output_tokens, reply.estimated)

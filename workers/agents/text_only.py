@@ -1,4 +1,4 @@
-"""Pictures that came with a question: tools read them by name, and models that can't see are told their names instead."""
+"""Images attached to a question: tools read them by name, and models without vision get only the names."""
 
 import base64
 import binascii
@@ -21,26 +21,26 @@ from schema.errors import NotFound
 
 
 def name_images(question: Message) -> tuple[Message, dict[str, str]]:
-    """Return the question with a line that names its pictures, image_1 and on, and their addresses by name."""
-    found = {f"image_{n}": part.url for n, part in enumerate(_pictures(question.parts), 1)}
+    """Return the question with a line that names its images (image_1, …), and their URLs by name."""
+    found = {f"image_{n}": part.url for n, part in enumerate(_images(question.parts), 1)}
     if not found:
         return question, {}
-    told = TextPart(f"[attached: {', '.join(found)}; tools take these names as file ids]")
-    return msgspec.structs.replace(question, parts=(*question.parts, told)), found
+    names = TextPart(f"[attached: {', '.join(found)}; tools take these names as file ids]")
+    return msgspec.structs.replace(question, parts=(*question.parts, names)), found
 
 
 class AttachedImages:
-    """The pictures of a question as files."""
+    """The images of a question, as files."""
 
     def __init__(self, found: dict[str, str]) -> None:
         self._found = found
 
     async def read(self, name: str) -> bytes:
-        """Return a picture's bytes. Raises NotFound for a name that is not there, and where only an address was sent."""
+        """Return an image's bytes. Raises NotFound for an unknown name, and for an image that was sent as a URL."""
         url = self._found.get(name)
         if url is None:
-            there = ", ".join(self._found) or "none"
-            raise NotFound(f"No such file: {name[:80]!r}. Attached files: {there}.")
+            known = ", ".join(self._found) or "none"
+            raise NotFound(f"No such file: {name[:80]!r}. Attached files: {known}.")
         head, comma, data = url.partition(",")
         if not (head.startswith("data:") and head.endswith(";base64") and comma):
             raise NotFound(f"{name} was sent as a URL, so its contents are not available. Send it as data.")
@@ -51,24 +51,24 @@ class AttachedImages:
 
 
 class TextOnlyProvider:
-    """A provider whose model can't see: pictures are left out of what it is sent; their names stand in the text."""
+    """A provider for models without vision: images are removed from requests, and their names remain in the text."""
 
     def __init__(self, provider: Provider) -> None:
         self._provider, self.name = provider, provider.name
 
     async def stream(self, request: ModelRequest) -> AsyncGenerator[Delta, None]:
-        """As `Provider.stream`."""
+        """See `Provider.stream`."""
         messages = tuple(_without_images(message) for message in request.messages)
         async with aclosing(self._provider.stream(msgspec.structs.replace(request, messages=messages))) as deltas:
             async for delta in deltas:
                 yield delta
 
     async def list_models(self) -> list[ModelInfo]:
-        """As `Provider.list_models`."""
+        """See `Provider.list_models`."""
         return await self._provider.list_models()
 
     async def check_key(self) -> None:
-        """As `Provider.check_key`."""
+        """See `Provider.check_key`."""
         await self._provider.check_key()
 
 
@@ -78,5 +78,5 @@ def _without_images(message: Message) -> Message:
     return msgspec.structs.replace(message, parts=tuple(p for p in message.parts if not isinstance(p, ImagePart)))
 
 
-def _pictures(parts: Sequence[Part]) -> list[ImagePart]:
+def _images(parts: Sequence[Part]) -> list[ImagePart]:
     return [part for part in parts if isinstance(part, ImagePart)]

@@ -1,4 +1,4 @@
-"""The tools that a job may use, and what they are given (`tools/contract.py`), made when it is asked for."""
+"""The tools that a job may use, and the context of their calls (`tools/contract.py`)."""
 
 import json
 from uuid import UUID
@@ -24,7 +24,7 @@ log = structlog.get_logger()
 
 
 class ToolContextFactory:
-    """The tools of one job and what they are given. Secrets are opened when they are needed, and kept nowhere."""
+    """The tools of one job, and the contexts of their calls. Secrets are decrypted when needed, and never stored."""
 
     def __init__(
         self,
@@ -34,19 +34,19 @@ class ToolContextFactory:
         *,
         token: SealedToken | None,
         role: str | None,
-        pictures: AttachedImages,
+        images: AttachedImages,
     ) -> None:
         self._context, self._job, self._configuration = context, job, configuration
-        self._token, self._role, self._pictures = token, role, pictures
+        self._token, self._role, self._images = token, role, images
         self._tenant_id: UUID = job.tenant_id
 
     def tools(self) -> dict[str, Tool]:
-        """Return the tools that the tenant may use, by name: those that are code and granted, and its configured ones."""
-        may = self._configuration.may_use_tool
-        found = {name: tool for name, tool in self._context.tools.builtin.items() if may(name)}
-        off = self._configuration.settings.get("disabled_tools") or ()
+        """Return the tools that the tenant may use, by name: granted tools in code, and its configured ones."""
+        allowed = self._configuration.may_use_tool
+        found = {name: tool for name, tool in self._context.tools.builtin.items() if allowed(name)}
+        disabled = self._configuration.settings.get("disabled_tools") or ()
         for name, config in self._configuration.tools.items():
-            if name in off:
+            if name in disabled:
                 continue
             try:
                 found[name] = self._build(config)
@@ -56,11 +56,11 @@ class ToolContextFactory:
         return found
 
     def priorities(self) -> dict[str, int]:
-        """Return the priorities of configured tools; those that are code have 100."""
+        """Return the priorities of configured tools; tools in code have 100."""
         return {name: config.priority for name, config in self._configuration.tools.items()}
 
     def context(self, call_id: str) -> ToolContext:
-        """Return what one call is given."""
+        """Return the context of a call."""
         job = self._job
         return ToolContext(
             tenant_id=str(self._tenant_id),
@@ -80,7 +80,7 @@ class ToolContextFactory:
                 collections=job.payload.get("collections"),
             ),
             open_database=self._open_database,
-            files=self._pictures.read,
+            files=self._images.read,
         )
 
     def _memory(self) -> UserMemories | None:

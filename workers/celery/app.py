@@ -1,9 +1,10 @@
 """The Celery application: its settings and the reasons for them. Measurements are in `DECISIONS.md`.
 
-Messages are doorbells (`workers/queue/doorbell.py`): a lost one costs a few seconds, a duplicate does nothing. So the broker
-needs no acknowledgements in Redis (`ack_emulation` is off). kombu 5.7 writes them in a second round trip, which takes 0.3 ms a
-message, still loses messages if a worker is killed in between, and kills the whole worker if the connection drops meanwhile.
-Late acknowledgement then happens in memory only, and keeps the prefetch equal to the number of slots.
+Messages are doorbells (`workers/queue/doorbell.py`): a lost one costs a few seconds, a duplicate does nothing. So the
+broker needs no acknowledgements in Redis (`ack_emulation` is off). kombu 5.7 writes them in a second round trip, which
+takes 0.3 ms a message, still loses messages if a worker is killed in between, and kills the whole worker if the
+connection drops meanwhile. Late acknowledgement then happens in memory only, and keeps the prefetch equal to the number
+of slots.
 """
 
 from typing import Any

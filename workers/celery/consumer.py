@@ -1,8 +1,8 @@
 """A consumer that sends task events to Flower in batches, a few times a second.
 
-Celery publishes each task event at once and blocks the thread that it occurs on, which took 2 of the 6.5 ms between a doorbell
-and the first token. Here events stay in Celery's buffer, and are sent together from the consumer's thread. `worker_consumer` is
-a documented setting, and bootsteps are how Celery is extended.
+Celery publishes each task event at once and blocks the thread that it occurs on, which took 2 of the 6.5 ms between a
+doorbell and the first token. Here events stay in Celery's buffer, and are sent together from the consumer's thread.
+`worker_consumer` is a documented setting, and bootsteps are how Celery is extended.
 """
 
 from typing import Any

@@ -1,9 +1,10 @@
 """An asyncio pool for Celery: hundreds of coroutine tasks on one event loop, in one process.
 
-Celery 5.7 has no asyncio pool. This one runs Celery's unmodified tracer in a greenlet on the thread of the event loop. When a
-task returns a coroutine, the greenlet passes it to the loop and is suspended. So names, states and events in Flower are the
-usual ones, a job needs no thread, and `Task.cancel()` stops it. `BasePool` is a documented extension point; no private API of
-Celery is used. Compared to `-P threads` it is as fast, with a third of the memory (`DECISIONS.md`).
+Celery 5.7 has no asyncio pool. This one runs Celery's unmodified tracer in a greenlet on the thread of the event loop.
+When a task returns a coroutine, the greenlet passes it to the loop and is suspended. So names, states and events in
+Flower are the usual ones, a job needs no thread, and `Task.cancel()` stops it. `BasePool` is a documented extension
+point; no private API of Celery is used. Compared to `-P threads` it is as fast, with a third of the memory
+(`DECISIONS.md`).
 
 Not here: leases, cancels and deadlines, which don't depend on the pool (`workers/queue/`).
 """
@@ -46,7 +47,7 @@ def _await(awaitable: Awaitable[Any]) -> Any:
 
 
 class _RequestStack:
-    """Celery's stack of current requests in a context variable, so that the tracer and its coroutine see the same one."""
+    """Celery's stack of current requests, in a context variable that the tracer and its coroutine share."""
 
     def __init__(self) -> None:
         self._stack: contextvars.ContextVar[tuple[Any, ...]] = contextvars.ContextVar("celery_requests", default=())

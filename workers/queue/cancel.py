@@ -24,8 +24,9 @@ log = structlog.get_logger()
 async def cancel(
     core: JobCore, tenant_id: UUID, job_id: UUID, *, mode: CancelMode = "keep", visible_user_id: UUID | None = None
 ) -> State:
-    """Cancel a job and return its state: `cancelled` for a job that was waiting, `running` for one that is being stopped,
-    and the state of a job that had ended. With `visible_user_id`, only that user's jobs are found. Raises NotFound.
+    """Cancel a job and return its state: `cancelled` for a job that was waiting, `running` for one that is being
+    stopped, and the state of a job that had ended. With `visible_user_id`, only that user's jobs are found. Raises
+    NotFound.
 
     The command to a running attempt goes over Redis. If it is lost, the attempt's next heartbeat stops it.
     """
@@ -65,7 +66,8 @@ async def _send_command(core: JobCore, command: CancelCommand) -> None:
 
 
 async def retry(core: JobCore, tenant_id: UUID, job_id: UUID, *, visible_user_id: UUID | None = None) -> bool:
-    """Queue a failed or cancelled job again, with all its tries and a new stream; return False if it is in another state.
+    """Queue a failed or cancelled job again, with all its tries and a new stream; return False if it is in another
+    state.
 
     With `visible_user_id`, only that user's jobs are found. Raises NotFound.
     """

@@ -1,7 +1,7 @@
 """Caches which tenants have ample capacity for waiting jobs, so that not every submit has to count them.
 
-Counting ten thousand waiting rows for each submit of a flood would slow down everybody. So a process remembers for half a
-second that there is ample room; near the limit, every submit counts.
+Counting ten thousand waiting rows for each submit of a flood would slow down everybody. So a process remembers for half
+a second that there is ample room; near the limit, every submit counts.
 """
 
 from uuid import UUID

@@ -11,7 +11,7 @@ from workers.stream.relay import Relay
 
 @dataclass(frozen=True)
 class QueueContext:
-    """The queue that this process serves, and the resources that its attempts share. `pool` sees one tenant at a time."""
+    """The queue that this process serves, and the resources of its attempts. `pool` sees one tenant at a time."""
 
     name: str
     node: str

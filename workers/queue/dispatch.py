@@ -1,7 +1,8 @@
 """Dispatches jobs: chooses which waiting jobs are next, and rings their doorbells. Any number of dispatchers may run.
 
-A dispatcher is kicked whenever a job may be able to start (a submit that found its tenant busy, the end of a job, a retry that
-is due), and merges kicks while it works, as the relay merges tokens. The scheduler also polls, as a safety net.
+A dispatcher is kicked whenever a job may be able to start (a submit that found its tenant busy, the end of a job, a
+retry that is due), and merges kicks while it works, as the relay merges tokens. The scheduler also polls, as a safety
+net.
 """
 
 import asyncio

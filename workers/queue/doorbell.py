@@ -1,8 +1,9 @@
 """Doorbells: the Celery messages that tell a worker that a job waits.
 
-They are written to Redis directly, because `send_task` blocks the event loop (for 0.35 ms, for 250 ms with 100 callers, for
-0.6 s when Redis is down), while an awaited write takes 0.1 ms. The envelope is the same as Celery's, field by field; a test
-compares it with that of `send_task`. Doorbells carry only ids: lost, duplicate or late ones change nothing.
+They are written to Redis directly, because `send_task` blocks the event loop (for 0.35 ms, for 250 ms with 100 callers,
+for 0.6 s when Redis is down), while an awaited write takes 0.1 ms. The envelope is the same as Celery's, field by
+field; a test compares it with that of `send_task`. Doorbells carry only ids: lost, duplicate or late ones change
+nothing.
 """
 
 import base64

@@ -13,8 +13,8 @@ MAX_S = 300.0
 
 
 def is_retryable(error: Exception) -> bool:
-    """Whether a retry may succeed: the provider says so, a store was unavailable, a worker was lost, or two transactions
-    deadlocked."""
+    """Whether a retry may succeed: the provider says so, a store was unavailable, a worker was lost, or two
+    transactions deadlocked."""
     if isinstance(error, ProviderError):
         return error.retryable
     return isinstance(error, Unavailable | WorkerLost | psycopg.errors.DeadlockDetected)
@@ -29,7 +29,7 @@ def retry_delay_s(error: Exception, tries: int) -> float:
 
 
 def reason_of(error: Exception) -> Reason:
-    """Return the reason in the job's row and last event. The text of an unknown error is only logged: it may contain data."""
+    """Return the reason in the job's row and last event. The text of unknown errors is only logged, as it may hold data."""
     if isinstance(error, HeadraceError):
         return Reason(error.code, error.message)
     return Reason("internal", "Something in headrace went wrong; the operators' log has it under this job's id.")

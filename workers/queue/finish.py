@@ -1,8 +1,8 @@
 """Ends jobs without a running attempt: cancelled while waiting, past their deadline, out of tries.
 
-An attempt that was lost may still believe that it runs, so the order matters. First the fence in Redis revokes its right to
-write, and the log no longer changes. Then the row is updated by compare-and-set, together with the log. Then the last event
-is published. If the row was not updated, nothing is published.
+An attempt that was lost may still believe that it runs, so the order matters. First the fence in Redis revokes its
+right to write, and the log no longer changes. Then the row is updated by compare-and-set, together with the log. Then
+the last event is published. If the row was not updated, nothing is published.
 """
 
 from typing import Any
@@ -33,7 +33,8 @@ async def end_job(
     event: JobFailed | JobCancelled,
     from_states: tuple[State, ...],
 ) -> Ended | None:
-    """End a job with `event` if its state is one of `from_states` and `attempt` is its last attempt; else return None."""
+    """End a job with `event` if its state is one of `from_states` and `attempt` is its last attempt; else return
+    None."""
     async with tenant_tx(pool, tenant_id) as db:
         job = await find_job_status(db, tenant_id, job_id)
     if job is None or job.attempt != attempt or job.state not in from_states:

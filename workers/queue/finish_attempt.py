@@ -1,7 +1,8 @@
 """How an attempt ends: the job succeeds, is cancelled, fails or goes back to the queue.
 
-The row is committed before the last events are published, so whoever reads `job.succeeded` can rely on it. If a newer attempt
-has the job, nothing is committed and nothing published. Jobs that end without a running attempt are in `finish.py`.
+The row is committed before the last events are published, so whoever reads `job.succeeded` can rely on it. If a newer
+attempt has the job, nothing is committed and nothing published. Jobs that end without a running attempt are in
+`finish.py`.
 """
 
 from collections.abc import Callable

@@ -1,7 +1,7 @@
 """Commits the end of an attempt, with retries while Postgres is unavailable: the work is done and must not be lost.
 
-If the reply to a commit was lost, the commit may have happened. The retry then updates nothing, and the row shows whether
-it was ours.
+If the reply to a commit was lost, the commit may have happened. The retry then updates nothing, and the row shows
+whether it was ours.
 """
 
 import asyncio

@@ -1,11 +1,11 @@
 """The heartbeat: a thread that renews the leases of all jobs that run in this process.
 
-It is a thread so that jobs don't lose their leases while the event loop is busy. One statement renews them all, and returns
-which were lost and which are to be cancelled. If the event loop has been blocked for a minute, the heartbeat stops, so that
-another worker may take over the jobs.
+It is a thread so that jobs don't lose their leases while the event loop is busy. One statement renews them all, and
+returns which were lost and which are to be cancelled. If the event loop has been blocked for a minute, the heartbeat
+stops, so that another worker may take over the jobs.
 
-It is also a watchdog. If doorbells were rung repeatedly in this worker's queue and none arrived here, the consumer has lost
-its connection to Redis without noticing. The process then stops itself, and its supervisor starts a new one.
+It is also a watchdog. If doorbells were rung repeatedly in this worker's queue and none arrived here, the consumer has
+lost its connection to Redis without noticing. The process then stops itself, and its supervisor starts a new one.
 """
 
 import os
@@ -31,7 +31,7 @@ EXIT_S = 30.0
 
 
 class Heartbeat(threading.Thread):
-    """Beats three times per lease. `start()` it when the context is open, and `stop()` it before the context is closed."""
+    """Beats three times per lease. `start()` it after the context is opened, `stop()` it before it is closed."""
 
     def __init__(self, context: QueueContext, *, database_url: str, grace_s: float) -> None:
         super().__init__(name="heartbeat", daemon=True)

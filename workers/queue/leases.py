@@ -1,8 +1,8 @@
 """Lease owners: a name for each worker process, from which others on the same host can tell whether it is still alive.
 
-A lease expires 30 s after the last heartbeat, wherever the worker runs. On the worker's own host nobody needs to wait for that,
-because a dead process can be seen. So the name contains the host (with boot id and pid namespace, for containers that share
-a host name), the pid, and the start time of the process, since pids are reused.
+A lease expires 30 s after the last heartbeat, wherever the worker runs. On the worker's own host nobody needs to wait
+for that, because a dead process can be seen. So the name contains the host (with boot id and pid namespace, for
+containers that share a host name), the pid, and the start time of the process, since pids are reused.
 """
 
 import hashlib
@@ -32,7 +32,7 @@ def owner_name(kind: str) -> str:
 
 
 def is_gone(owner: str) -> bool:
-    """Whether `owner` ran on this host and has died. False for owners on other hosts, for which only the lease can tell."""
+    """Whether `owner` ran on this host and has died. False for owners on other hosts: only their lease tells."""
     host, pid, started = owner.rsplit("/", 2)
     if not host.endswith("@" + host_name()) or started == "0":
         return False
@@ -40,7 +40,7 @@ def is_gone(owner: str) -> bool:
 
 
 def _start_time(pid: int) -> str:
-    """Return the start time of a process in clock ticks since boot; '' if it is not running, '0' if the host can't tell."""
+    """Return when a process started, in clock ticks since boot; '' if it is not running, '0' if that is unknown."""
     if not Path("/proc/self/stat").exists():
         return "0"
     try:

@@ -26,7 +26,7 @@ class RunningAttempt(Protocol):
 
 
 class RunningAttempts:
-    """The registry. It belongs to the event loop that it is created on; only `held` may be called from another thread."""
+    """The registry. It belongs to the event loop that creates it; only `held` may be called from other threads."""
 
     def __init__(self) -> None:
         self.loop = asyncio.get_running_loop()
@@ -70,8 +70,8 @@ class RunningAttempts:
             attempt.stop("cancel", command.mode)
 
     def on_heartbeat(self, sent: list[Held], renewed: dict[UUID, str | None]) -> None:
-        """Stop attempts whose lease was lost, and those whose cancel command did not arrive. `renewed` has the cancel mode,
-        if any, of each job whose lease was renewed."""
+        """Stop attempts whose lease was lost, and those whose cancel command did not arrive. `renewed` has the cancel
+        mode, if any, of each job whose lease was renewed."""
         for _, job_id, number in sent:
             attempt = self._by_job.get(job_id)
             if attempt is None or attempt.number != number:

@@ -1,7 +1,7 @@
 """Submits jobs: one transaction writes the job and everything that belongs to it, then its doorbell is rung.
 
-Whether a job is accepted never depends on Redis: if its doorbell can't be rung, the job returns to `queued` and is dispatched
-later. When a job may start at once is decided in `schema/queries/jobs/submissions.py`.
+Whether a job is accepted never depends on Redis: if its doorbell can't be rung, the job returns to `queued` and is
+dispatched later. When a job may start at once is decided in `schema/queries/jobs/submissions.py`.
 """
 
 import asyncio
@@ -41,8 +41,8 @@ class Submitted:
 async def submit(core: JobCore, submission: Submission) -> Submitted:
     """Commit a job and ring its doorbell.
 
-    Raises NotFound (session), SessionBusy, IdempotencyReused, QueueFull, Unavailable, and what its extra statements raise:
-    StorageFull, NotFound (collection), NothingWaits. Nothing was accepted then.
+    Raises NotFound (session), SessionBusy, IdempotencyReused, QueueFull, Unavailable, and what its extra statements
+    raise: StorageFull, NotFound (collection), NothingWaits. Nothing was accepted then.
     """
     session_id = new_id() if submission.new_session else submission.session_id
     job = replace(submission, session_id=session_id, inbox=core.hub.inbox)

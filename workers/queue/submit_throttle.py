@@ -1,8 +1,8 @@
 """Throttles submits of tenants whose jobs already wait because the tenant is at its own cap.
 
-Accepting more of their jobs faster gains such tenants nothing, and costs all others. So their submits run one at a time, each
-followed by a pause as long as it took: a flood uses at most half of one connection of a process, and less on a busy machine.
-Submits of other tenants are not delayed.
+Accepting more of their jobs faster gains such tenants nothing, and costs all others. So their submits run one at a
+time, each followed by a pause as long as it took: a flood uses at most half of one connection of a process, and less on
+a busy machine. Submits of other tenants are not delayed.
 """
 
 import asyncio
@@ -34,7 +34,7 @@ class SubmitThrottle:
 
     @asynccontextmanager
     async def admit(self, tenant_id: UUID) -> AsyncGenerator[None, None]:
-        """Wait until the tenant may submit, at once unless it is throttled. Raises QueueFull if too many submits wait."""
+        """Wait until the tenant may submit, if it is throttled. Raises QueueFull if too many submits wait."""
         tenant = self._throttled.get(tenant_id)
         if tenant is None:
             yield

@@ -4,7 +4,7 @@ import numpy
 import pytest
 
 from graphs.embeddings.registry import open_embedder
-from workers.agents.question_similarity import NEAR, is_same_question, question_digest
+from workers.agents.question_similarity import MIN_SIMILARITY, is_same_question, question_digest
 
 SAME = [
     ("What is the debt of customer 0104985841?", "Please tell me the debt of the customer 0104985841"),
@@ -55,7 +55,7 @@ async def test_a_paraphrase_is_the_same_question(one: str, other: str) -> None:
     first, second = await open_embedder().embed([one, other])
     assert is_same_question(one, other)
     assert is_same_question(other, one)
-    assert numpy.dot(first, second) >= NEAR + 0.03, "the threshold would hardly be met"
+    assert numpy.dot(first, second) >= MIN_SIMILARITY + 0.03, "the threshold would hardly be met"
 
 
 @pytest.mark.parametrize(("one", "other"), DIFFERENT)
@@ -68,7 +68,7 @@ def test_a_near_miss_is_another_question(one: str, other: str) -> None:
 async def test_vectors_alone_would_take_near_misses_for_the_same() -> None:
     """Why words are compared at all."""
     vectors = await open_embedder().embed([text for pair in DIFFERENT for text in pair])
-    nearer = [numpy.dot(one, other) >= NEAR for one, other in zip(vectors[::2], vectors[1::2], strict=True)]
+    nearer = [numpy.dot(one, other) >= MIN_SIMILARITY for one, other in zip(vectors[::2], vectors[1::2], strict=True)]
     assert sum(nearer) > len(DIFFERENT) / 2
 
 

@@ -22,7 +22,7 @@ from tests.workers.agent_runs import MODEL, Shop, open_shop
 from tests.workers.jobs import change, claim, rows, turn
 from workers.agents import summaries
 from workers.agents.models import Models
-from workers.agents.summaries import Summary, shown_from, summary_for
+from workers.agents.summaries import Summary, first_shown, summary_for
 from workers.queue.submit import submit
 
 FIRST_DUE = 9
@@ -146,9 +146,9 @@ async def test_a_summary_is_renewed_every_three_turns_from_the_one_before(talk: 
 
 async def test_what_a_summary_costs_is_part_of_what_the_job_used(talk: Talk) -> None:
     talk.reach(FIRST_DUE)
-    spent = (await talk.ask()).spent()
+    spent = (await talk.ask()).initial_state()
     assert (True, 2, False) == (spent["input_tokens"] > 50, spent["output_tokens"], spent["estimated"])
-    assert {} == (await talk.ask()).spent()
+    assert {} == (await talk.ask()).initial_state()
 
 
 @pytest.mark.parametrize("how", [fails(400), fails(401), says("  "), Behaviour("cut-after", 2)], ids=str)
@@ -168,7 +168,7 @@ async def test_a_model_that_fails_leaves_the_old_summary_and_is_asked_again_late
 async def test_a_model_that_is_slow_is_not_waited_for(
     talk: Talk, worker: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(summaries, "PATIENCE_S", 0.05)
+    monkeypatch.setattr(summaries, "TIMEOUT_S", 0.05)
     worker.models.answer_with(lambda _: Behaviour("stall-first"), model="counting")
     talk.reach(FIRST_DUE)
     async with asyncio.timeout(PATIENCE_S):
@@ -197,8 +197,8 @@ async def test_an_older_job_does_not_overwrite_a_newer_summary(talk: Talk, worke
 async def test_the_history_and_its_summary_meet_without_a_gap() -> None:
     for roles in (["user", "assistant"] * 9, ["user"] * 17, ["user", "assistant", "assistant"] * 7, ["user"] * 3):
         said = [Message.of(role, str(n)) for n, role in enumerate(roles)]
-        assert trim(said) == said[shown_from(roles) :]
-        assert len(said) - shown_from(roles) <= MAX_MESSAGES
+        assert trim(said) == said[first_shown(roles) :]
+        assert len(said) - first_shown(roles) <= MAX_MESSAGES
 
 
 async def test_a_rule_keeps_the_newest_when_it_grows_long() -> None:
