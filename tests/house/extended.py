@@ -25,12 +25,13 @@ from tests.secret import SECRET_KEY, VAULT
 from tests.tools.tool_contexts import make_context
 from tools.calling import call_tool
 from tools.configured import ToolDefinition, build_tool, check_definition
-from tools.contract import Tool
 from tools.egress import EgressPolicy
 from tools.errors import ToolBadArguments
-from tools.registry import _checked, builtin_tools
+from tools.registry import builtin_tools
 from workers.celery.app import build_app
 from workers.celery.tasks import work_by_kind
+from workers.limits.headers import POLICY_PARAMETERS
+from workers.limits.limits import LimitPolicy
 from workers.settings import settings_from
 
 ROOT = Path(__file__).parents[2]
@@ -54,14 +55,19 @@ async def test_the_built_in_tool_answers_through_the_registry() -> None:
         await call_tool(tool, {"number": 4000}, make_context())
 
 
-def test_the_plugin_is_a_tool(monkeypatch: Any) -> None:
-    project = tomllib.loads((ROOT / "acme_headrace/pyproject.toml").read_text())
-    ((name, place),) = project["project"]["entry-points"]["headrace.tools"].items()
-    monkeypatch.syspath_prepend(ROOT / "acme_headrace")
-    module, _, attribute = place.partition(":")
-    tool = _checked(getattr(importlib.import_module(module), attribute))
-    assert isinstance(tool, Tool)
-    assert name == tool.spec.name
+def test_the_plugin_adds_its_tool(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As if its package were installed."""
+    folder = ROOT / "acme_headrace"
+    project = tomllib.loads((folder / "pyproject.toml").read_text())["project"]
+    ((name, place),) = project["entry-points"]["headrace.tools"].items()
+    metadata = folder / f"acme_headrace-{project['version']}.dist-info"
+    metadata.mkdir()
+    (metadata / "METADATA").write_text(
+        f"Metadata-Version: 2.1\nName: {project['name']}\nVersion: {project['version']}\n"
+    )
+    (metadata / "entry_points.txt").write_text(f"[headrace.tools]\n{name} = {place}\n")
+    monkeypatch.syspath_prepend(folder)
+    assert {name} == builtin_tools().keys() - builtin_tools(plugins=False).keys()
 
 
 async def test_the_configured_kind_answers() -> None:
@@ -122,3 +128,9 @@ def test_the_column_is_in_the_table_and_on_the_wire() -> None:
 
 def test_the_table_is_one_of_tenants() -> None:
     assert "bookmarks" in {table.__tablename__ for table in TENANT_TABLES}
+
+
+def test_the_window_is_announced_and_can_be_set() -> None:
+    assert ";w=3600" == POLICY_PARAMETERS["requests_hour"]
+    assert {"requests_hour": 5} == LimitPolicy(requests_per_hour=5).limits
+    assert "requests_per_hour" in document()["components"]["schemas"]["LimitsIn"]["properties"]
