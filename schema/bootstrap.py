@@ -1,4 +1,4 @@
-"""The first rows of a new installation: the key of its admin, a tenant to try things with, and the key of its client."""
+"""The first rows of a new installation: an admin key, and a demo tenant with its key."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -11,29 +11,29 @@ from schema.ids import new_id
 from schema.rights import Role
 from schema.vault import PLATFORM
 
-DEMO = "demo"
+DEMO_SLUG = "demo"
 
-LIVING_ADMIN_KEY = """
+VALID_ADMIN_KEY = """
 SELECT 1 FROM api_keys WHERE tenant_id = %s AND role = 'admin' AND revoked_at IS NULL
   AND (expires_at IS NULL OR expires_at > now())
 """
 
 
 def ensure_demo_tenant(database_url: str, key: str) -> None:
-    """Make sure that the tenant `demo` exists and that `key` (plain text, as made by `new_api_key`) opens it."""
+    """Make sure that the tenant `demo` exists and has the API key `key` (in plain text)."""
     with psycopg.connect(database_url) as db:
-        tenant_id = ensure_tenant(db, DEMO, "Demo")
+        tenant_id = ensure_tenant(db, DEMO_SLUG, "Demo")
         ensure_api_key(db, tenant_id, key, name="demo", role="owner")
 
 
 def ensure_platform_admin(database_url: str, key: str | None = None) -> str | None:
-    """Make sure that somebody can run this installation: where no admin key is good, make one and return it in plain text.
+    """Make sure that there is a valid admin key. If not, create one and return it in plain text.
 
-    `key` is one that the caller kept; it is taken again if the database has never heard of it, a fresh one otherwise.
+    `key` is one that the caller has stored; it is used if the database does not know it yet, else a new one is created.
     """
     with psycopg.connect(database_url) as db:
         db.execute("SELECT pg_advisory_xact_lock(hashtext('headrace admin key'))")
-        if db.execute(LIVING_ADMIN_KEY, (PLATFORM,)).fetchone():
+        if db.execute(VALID_ADMIN_KEY, (PLATFORM,)).fetchone():
             return None
         if key is None or _is_known(db, key):
             key = new_api_key()
@@ -42,7 +42,7 @@ def ensure_platform_admin(database_url: str, key: str | None = None) -> str | No
 
 
 def add_platform_admin(database_url: str) -> str:
-    """Make another admin key and return it in plain text."""
+    """Create another admin key and return it in plain text."""
     key = new_api_key()
     with psycopg.connect(database_url) as db:
         ensure_api_key(db, PLATFORM, key, name="admin", role="admin")
@@ -59,9 +59,9 @@ def ensure_tenant(
     max_queued: int = 20000,
     models: Sequence[str] = ("*",),
 ) -> UUID:
-    """Return the id of the tenant with this slug, made if it isn't there; `db` is a connection of the tables' owner.
+    """Return the id of the tenant with this slug, created if missing; `db` is a connection of the tables' owner.
 
-    One without a granted model is granted `models`.
+    If it has no granted model, it is granted `models`.
     """
     db.execute(
         """INSERT INTO tenants (id, slug, name, weight, max_running, max_queued) VALUES (%s, %s, %s, %s, %s, %s)
@@ -83,11 +83,11 @@ def _grant_models(db: psycopg.Connection[Any], tenant_id: UUID, models: Sequence
 
 
 def ensure_api_key(db: psycopg.Connection[Any], tenant_id: UUID, key: str, *, name: str, role: Role = "member") -> None:
-    """Store the hash of `key` for the tenant, once; its role becomes `role`. Raises ValueError for something that isn't a
-    key."""
+    """Make sure that the tenant has the API key `key`, with this role. Only its hash is stored. Raises ValueError if it is
+    malformed."""
     parts = read_api_key(key)
     if parts is None:
-        raise ValueError("this is not a headrace API key: it begins with hr_ and ends with a checksum")
+        raise ValueError("not a headrace API key; it must start with hr_ and end with a valid checksum")
     db.execute(
         """INSERT INTO api_keys (tenant_id, id, find, digest, name, role) VALUES (%s, %s, %s, %s, %s, %s)
           ON CONFLICT (find) DO UPDATE SET role = excluded.role

@@ -13,7 +13,7 @@ from schema.db import Db
 from schema.errors import Forbidden, InputError, NotFound
 from schema.queries.documents import documents
 from schema.queries.documents.collections import Collection, find_collection
-from schema.queries.documents.documents import Document, OwnedDocument, Wanted, Whose
+from schema.queries.documents.documents import Document, DocumentEditor, DocumentFilter, OwnedDocument
 
 DocumentId = Annotated[UUID, PathParameter(description="Id of the document.")]
 NO_DOCUMENT = "No such document. GET /api/documents lists them."
@@ -21,9 +21,9 @@ NO_COLLECTION = "No such collection. GET /api/collections lists them."
 NOT_YOURS = "Only the user who uploaded this document, or an owner of your tenant, can do that."
 
 
-def whose(principal: Principal) -> Whose:
+def whose(principal: Principal) -> DocumentEditor:
     """Return whose documents the caller may change."""
-    return Whose(principal.actor, principal.user_id, "documents.manage" in principal.rights)
+    return DocumentEditor(principal.actor, principal.user_id, "documents.manage" in principal.rights)
 
 
 async def require_document(db: Db, principal: Principal, document_id: UUID) -> Document:
@@ -39,7 +39,7 @@ async def require_own(
 ) -> list[OwnedDocument]:
     """Return the documents, which the caller may change. Raises NotFound and Forbidden for the first that it does not
     see, or may not."""
-    rows = {row.id: row for row in await documents.list_owned(db, principal.tenant_id, ids, whose(principal))}
+    rows = {row.id: row for row in await documents.list_ownership(db, principal.tenant_id, ids, whose(principal))}
     if missing := [str(document_id) for document_id in ids if document_id not in rows]:
         said = NO_DOCUMENT if field is None else f"No such documents: {', '.join(missing[:5])}."
         raise NotFound(said, field=field)
@@ -56,7 +56,7 @@ async def require_collection(db: Db, principal: Principal, name: str, field: str
     return row
 
 
-async def read_chosen(db: Db, principal: Principal, data: ChosenIn) -> Wanted:
+async def read_chosen(db: Db, principal: Principal, data: ChosenIn) -> DocumentFilter:
     """Return what a body chooses that names no ids. Raises InputError for one that chooses nothing, or in two ways, and
     NotFound for its collection."""
     filters = [name for name in data.__struct_fields__ if name != "ids" and getattr(data, name) is not None]
@@ -68,4 +68,4 @@ async def read_chosen(db: Db, principal: Principal, data: ChosenIn) -> Wanted:
     if data.ids is None and data.collection is None:
         raise InputError("Send ids, or a collection with filters.", field="collection")
     row = data.collection and await require_collection(db, principal, data.collection, "collection")
-    return Wanted(collection_id=row.id if row else None, states=data.states, search=data.search)
+    return DocumentFilter(collection_id=row.id if row else None, states=data.states, search=data.search)

@@ -112,7 +112,7 @@ async def create_collection(
             data.name,
             embedder=embedder,
             created_by=principal.actor,
-            most=MOST,
+            max_collections=MOST,
             description=data.description,
             chunk_characters=cut.characters,
             chunk_overlap=cut.overlap,
@@ -171,10 +171,10 @@ async def delete_collection(name: CollectionName, principal: MayManageDocuments,
     batches, so a large collection takes a while. The next upload creates the collection `default` again."""
     async with principal.tx(resources.core.pool) as db:
         row = await require_collection(db, principal, name)
-    wanted, all_ = documents.Wanted(collection_id=row.id), documents.Whose(principal.actor, None, True)
+    wanted, all_ = documents.DocumentFilter(collection_id=row.id), documents.DocumentEditor(principal.actor, None, True)
     while True:
         async with principal.tx(resources.core.pool) as db:
-            rows = await documents.pick_documents(db, principal.tenant_id, wanted, all_, limit=PAGE)
+            rows = await documents.list_editable_documents(db, principal.tenant_id, wanted, all_, limit=PAGE)
         if not rows:
             break
         await remove_documents(resources, principal, rows)

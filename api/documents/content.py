@@ -19,7 +19,7 @@ from api.http.errors import problems
 from api.openapi.operations import described
 from api.resources import AppResources
 from schema.errors import NotFound
-from schema.queries.documents.documents import StoredVersion, find_stored
+from schema.queries.documents.documents import StoredVersion, find_stored_version
 
 BYTES = "application/octet-stream"
 MEDIA_TYPE = re.compile(r"[A-Za-z0-9!#$&^_.+-]{1,100}/[A-Za-z0-9!#$&^_.+-]{1,100}(; ?charset=[A-Za-z0-9_-]{1,40})?")
@@ -51,7 +51,7 @@ async def download_document(
     """Returns the file as it was uploaded. The default is the live version, or the newest one if there is no live version."""
     async with principal.tx(resources.core.pool) as db:
         await require_document(db, principal, document_id)
-        row = await find_stored(db, principal.tenant_id, document_id, version)
+        row = await find_stored_version(db, principal.tenant_id, document_id, version)
     if row is None:
         raise NotFound(NO_DOCUMENT if version is None else NO_VERSION, field="version" if version else None)
     pieces = await begun(resources.storage.read(row.stored_as))  # what fails here is still an answer of its own

@@ -59,7 +59,9 @@ async def delete_documents(
         if data.ids is not None:
             rows: Sequence[DocumentSize] = await require_own(db, principal, list(dict.fromkeys(data.ids)), "ids")
         else:
-            rows = await documents.pick_documents(db, principal.tenant_id, wanted, whose(principal), limit=AT_ONCE + 1)
+            rows = await documents.list_editable_documents(
+                db, principal.tenant_id, wanted, whose(principal), limit=AT_ONCE + 1
+            )
     gone = await remove_documents(resources, principal, rows[:AT_ONCE])
     return DeletedOut(gone, len(rows) > AT_ONCE)
 
@@ -67,7 +69,7 @@ async def delete_documents(
 async def remove_documents(resources: Resources, principal: Principal, rows: Sequence[DocumentSize]) -> int:
     """Delete documents that the caller may delete, a batch at a time; return how many were still there."""
     gone = 0
-    for batch in document_deletion.in_batches(rows):
+    for batch in document_deletion.deletion_batches(rows):
         number, names = await uncrossed(lambda ids=batch: _delete(resources, principal, ids))
         gone += number
         await remove_bytes(resources, principal.tenant_id, names)

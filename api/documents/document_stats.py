@@ -94,7 +94,7 @@ async def list_collection_stats(
 
 
 async def _figures(db: Db, tenant_id: UUID) -> DocumentStatsOut:
-    sums = await document_stats.get_sums(db, tenant_id)
+    sums = await document_stats.get_document_totals(db, tenant_id)
     return DocumentStatsOut(
         storage=StorageOut(sums.stored_bytes, sums.max_storage_bytes),
         documents=sums.documents,

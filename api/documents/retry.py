@@ -23,7 +23,7 @@ from schema.ids import new_id
 from schema.queries.documents import documents
 from schema.queries.documents.documents import retry_statements
 from schema.queries.documents.ingestion import count_files
-from schema.queries.jobs.submissions import Idempotency, NothingWaits
+from schema.queries.jobs.submissions import Idempotency, NothingToRetry
 from schema.states import FileState
 from workers.queue.submit import submit
 
@@ -128,7 +128,7 @@ async def read_again(
     submission = ingestion(principal, job_id, request_id, key, work, model=model)
     try:
         submitted = await submit(resources.core, submission)
-    except NothingWaits:
+    except NothingToRetry:
         return None
     async with principal.tx(resources.core.pool) as db:
         counts = await count_files(db, principal.tenant_id, submitted.job_id)
@@ -150,8 +150,10 @@ async def _pick(
             rows = await require_own(db, principal, list(dict.fromkeys(data.ids)), "ids")
             return usual, [row.id for row in rows]
         found = data.collection and await require_collection(db, principal, data.collection, "collection")
-        wanted = documents.Wanted(collection_id=found.id if found else None, states=states)
-        rows = await documents.pick_documents(db, principal.tenant_id, wanted, whose(principal), limit=AT_ONCE + 1)
+        wanted = documents.DocumentFilter(collection_id=found.id if found else None, states=states)
+        rows = await documents.list_editable_documents(
+            db, principal.tenant_id, wanted, whose(principal), limit=AT_ONCE + 1
+        )
         return found.embedder if found else usual, [row.id for row in rows]
 
 

@@ -65,7 +65,7 @@ async def list_documents(
     before = read_cursor(cursor, UUID)
     async with principal.tx(resources.core.pool) as db:
         found = collection and await require_collection(db, principal, collection, "collection")
-        chosen = documents.Wanted(
+        chosen = documents.DocumentFilter(
             collection_id=found.id if found else None, states=wanted, search=search, private=private, job_id=job_id
         )
         rows = await documents.list_documents(db, principal.tenant_id, chosen, limit=limit + 1, before=before)

@@ -166,7 +166,7 @@ def document_of(row: Document) -> DocumentOut:
         DocumentOut,
         row,
         stage=_stage(row),
-        progress=ProgressOut(row.drafted, row.cut_into),
+        progress=ProgressOut(row.drafted, row.planned_chunks),
         error=Reason(row.error.get("code", "internal"), row.error.get("message", "")) if row.error else None,
         notes=row.notes or [],
         searchable=row.live_version is not None,
@@ -177,4 +177,4 @@ def document_of(row: Document) -> DocumentOut:
 def _stage(row: Document) -> str | None:
     if row.state != "running":
         return None
-    return "reading" if row.cut_into is None else "embedding"
+    return "reading" if row.planned_chunks is None else "embedding"

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from schema.bootstrap import DEMO
+from schema.bootstrap import DEMO_SLUG
 from schema.seeding import ensure_agents
 from tools.erp.definitions import definitions
 
@@ -43,4 +43,4 @@ AGENTS: dict[str, dict[str, Any]] = {
 def ensure_demo_agents(database_url: str, erp_url: str) -> None:
     """Make sure that the demo tenant has its agents, whose tools ask the ERP at `erp_url`."""
     said = json.loads(Path(__file__).with_suffix(".json").read_text())
-    ensure_agents(database_url, DEMO, [{**one, **AGENTS[one["name"]]} for one in said], definitions(erp_url), BUILT_IN)
+    ensure_agents(database_url, DEMO_SLUG, [{**one, **AGENTS[one["name"]]} for one in said], definitions(erp_url), BUILT_IN)

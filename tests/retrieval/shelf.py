@@ -12,7 +12,7 @@ from psycopg.rows import dict_row
 from psycopg.types.json import Jsonb
 
 from schema.ids import new_id
-from schema.queries.sessions.memories import vector
+from schema.queries.documents.vector_spaces import to_pgvector
 
 MINILM = "numpy/all-MiniLM-L6-v2"
 
@@ -71,7 +71,7 @@ class Shelf:
           SELECT tenant_id, id, %s, document_id, collection_id, user_id, %s::halfvec FROM chunks WHERE id = %s"""
         with self._connect() as db:
             for chunk_id, values in vectors.items():
-                db.execute(sql, (space, vector(values), chunk_id))
+                db.execute(sql, (space, to_pgvector(values), chunk_id))
 
     def _add(
         self, db: psycopg.Connection[dict[str, Any]], collection_id: UUID, document: Written, space: int | None
@@ -90,7 +90,7 @@ class Shelf:
             start += len(text)
             _insert(db, "chunks", id=chunk_id, place=place, page=place + 1, text=text, heading=heading, **span, **own)
             if document.vectors:
-                embedding = vector(document.vectors[place])
+                embedding = to_pgvector(document.vectors[place])
                 _insert(db, "chunk_vectors", chunk_id=chunk_id, space=space, embedding=embedding, **own)
         return ids
 

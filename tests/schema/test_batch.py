@@ -1,4 +1,4 @@
-"""Batches: one round trip, all or nothing, on connections that other code uses too."""
+"""Batches: one round trip, all or nothing, on connections that are shared with other code."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -20,7 +20,7 @@ BAD = "SELECT refuse('HR001')"
 
 @pytest.fixture
 async def pool(database_url: str) -> AsyncIterator[Pool]:
-    """One connection only, so that whatever happens to it is met again."""
+    """A pool of one connection, so that every test step uses the same one."""
     async with pool_for(database_url, "headrace_app", max_size=1) as opened:
         yield opened
 
@@ -41,7 +41,7 @@ async def test_each_statement_gives_its_rows(pool: Pool, tenant: TestTenant) -> 
         assert ([{"title": values["title"]}], [{"sessions": expected}]) == (added.dicts(), counted.dicts())
 
 
-async def test_a_statement_that_fails_undoes_the_others(pool: Pool, tenant: TestTenant) -> None:
+async def test_a_failed_statement_rolls_back_the_others(pool: Pool, tenant: TestTenant) -> None:
     for _ in range(3):
         with pytest.raises(psycopg.Error) as failed:
             await run_batch(pool, tenant.id, [(ADD, session(tenant)), (BAD, {}), (COUNT, session(tenant))])
@@ -49,7 +49,7 @@ async def test_a_statement_that_fails_undoes_the_others(pool: Pool, tenant: Test
     assert 0 == await count(pool, tenant)
 
 
-async def test_a_batch_sees_its_own_tenant_only(pool: Pool, database_url: str, tenant: TestTenant) -> None:
+async def test_a_batch_sees_only_its_own_tenant(pool: Pool, database_url: str, tenant: TestTenant) -> None:
     other = make_tenant(database_url)
     await run_batch(pool, other.id, [(ADD, session(other))])
     assert 0 == await count(pool, tenant)
@@ -57,9 +57,7 @@ async def test_a_batch_sees_its_own_tenant_only(pool: Pool, database_url: str, t
         await run_batch(pool, tenant.id, [(ADD, session(other))])
 
 
-async def test_a_transaction_that_was_rolled_back_on_the_connection_does_no_harm(
-    pool: Pool, tenant: TestTenant
-) -> None:
+async def test_a_batch_works_after_a_rollback_on_its_connection(pool: Pool, tenant: TestTenant) -> None:
     for expected in (1, 2, 3):
         await run_batch(pool, tenant.id, [(ADD, session(tenant)), (COUNT, session(tenant))])
         with pytest.raises(LookupError):
@@ -73,7 +71,7 @@ async def roll_back(pool: Pool, tenant: TestTenant) -> None:
         raise LookupError
 
 
-async def test_a_cancelled_batch_does_not_leave_its_answer_to_the_next(pool: Pool, tenant: TestTenant) -> None:
+async def test_a_cancelled_batch_does_not_leave_its_reply_to_the_next(pool: Pool, tenant: TestTenant) -> None:
     slow = "SELECT pg_sleep(5)::text AS slept"
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(0.2):
@@ -81,17 +79,17 @@ async def test_a_cancelled_batch_does_not_leave_its_answer_to_the_next(pool: Poo
     assert 0 == await count(pool, tenant)
 
 
-async def test_an_answer_larger_than_a_socket_comes_whole(pool: Pool, tenant: TestTenant) -> None:
+async def test_a_reply_larger_than_the_socket_buffer_is_complete(pool: Pool, tenant: TestTenant) -> None:
     text = "x" * 3_000_000
     (rows,) = await run_batch(pool, tenant.id, [("SELECT %(text)s::text AS text", {"text": text})])
     assert [(text,)] == rows.values
 
 
-async def test_a_wake_up_that_is_lost_costs_a_second_and_not_the_worker(
+async def test_a_lost_wake_up_only_delays_the_batch(
     pool: Pool, tenant: TestTenant, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await run_batch(pool, tenant.id, [("SELECT 1 AS one", {})])
-    monkeypatch.setattr(batch, "LOOK_S", 0.05)
+    monkeypatch.setattr(batch, "POLL_INTERVAL_S", 0.05)
     monkeypatch.setattr(asyncio.get_running_loop(), "add_reader", lambda *_: None, raising=False)
     async with asyncio.timeout(PATIENCE_S):
         assert [Rows(("one",), [(1,)])] == await run_batch(pool, tenant.id, [("SELECT 1 AS one", {})])

@@ -1,4 +1,4 @@
-"""Transactions: whatever happens to one, the next on its connection works."""
+"""Transactions: whatever happens to one, its connection works for the next."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -11,44 +11,44 @@ from schema.batch import Rows, run_batch
 from schema.db import Pool, pool_for, tenant_tx
 from tests.conftest import TestTenant
 
-WHO = "SELECT current_setting('headrace.tenant_id') AS tenant"
+CURRENT_TENANT = "SELECT current_setting('headrace.tenant_id') AS tenant"
 
 
 @pytest.fixture
 async def pool(database_url: str) -> AsyncIterator[Pool]:
-    """One connection only, so that whatever happens to it is met again."""
+    """A pool of one connection, so that every test step uses the same one."""
     async with pool_for(database_url, "headrace_app", max_size=1) as opened:
         yield opened
 
 
-async def ask(pool: Pool, tenant: TestTenant) -> str:
+async def read_current_tenant(pool: Pool, tenant: TestTenant) -> str:
     async with tenant_tx(pool, tenant.id) as db:
-        row = await (await db.execute(WHO)).fetchone()
+        row = await (await db.execute(CURRENT_TENANT)).fetchone()
         assert row is not None
         return row["tenant"]
 
 
 @pytest.mark.parametrize("wait", range(1, 7))
-async def test_one_that_is_cancelled_at_any_moment_leaves_a_connection_that_works(
+async def test_a_transaction_cancelled_at_any_moment_leaves_a_working_connection(
     pool: Pool, tenant: TestTenant, monkeypatch: pytest.MonkeyPatch, wait: int
 ) -> None:
-    """Each time it waits for Postgres, it is cancelled there."""
+    """Cancels it at its first, second, … wait for Postgres."""
     loop, waits = asyncio.get_running_loop(), 0
     await pool.wait()
     add_reader, add_writer = loop.add_reader, loop.add_writer
-    asked = asyncio.create_task(ask(pool, tenant))
+    task = asyncio.create_task(read_current_tenant(pool, tenant))
 
     def cancel_at(add: Any, *args: Any) -> None:
         nonlocal waits
         add(*args)
         waits += 1
         if waits == wait:
-            loop.call_soon(asked.cancel)
+            loop.call_soon(task.cancel)
 
     with monkeypatch.context() as patched:
         patched.setattr(loop, "add_reader", partial(cancel_at, add_reader))
         patched.setattr(loop, "add_writer", partial(cancel_at, add_writer))
-        await asyncio.wait((asked,))
-    assert asked.cancelled() or str(tenant.id) == asked.result()
-    assert [Rows(("tenant",), [(str(tenant.id),)])] == await run_batch(pool, tenant.id, [(WHO, {})])
-    assert str(tenant.id) == await ask(pool, tenant)
+        await asyncio.wait((task,))
+    assert task.cancelled() or str(tenant.id) == task.result()
+    assert [Rows(("tenant",), [(str(tenant.id),)])] == await run_batch(pool, tenant.id, [(CURRENT_TENANT, {})])
+    assert str(tenant.id) == await read_current_tenant(pool, tenant)

@@ -1,4 +1,4 @@
-"""Short ways to upload files and to look at what became of them, for tests of ingestion without HTTP."""
+"""Helpers to upload files without HTTP, and to inspect the results of their ingestion."""
 
 import hashlib
 from collections.abc import Mapping, Sequence
@@ -9,7 +9,7 @@ from uuid import UUID
 from schema.db import tenant_tx
 from schema.ids import new_id
 from schema.job_kinds import KINDS
-from schema.queries.documents.ingestion import File
+from schema.queries.documents.ingestion import FileClaim
 from schema.queries.documents.uploads import NewFile, file_statements
 from schema.queries.jobs.submissions import Submission
 from tests.conftest import TestTenant
@@ -23,7 +23,7 @@ from workers.storage.contract import Storage, new_name
 
 
 async def make_collection(core: JobCore, tenant: TestTenant, name: str = "default", **changes: Any) -> UUID:
-    """A collection with small chunks."""
+    """Insert a collection with small chunks; return its id."""
     collection_id = new_id()
     facts = {"chunk_characters": 300, "chunk_overlap": 50, "embedder": "minilm", **changes}
     async with tenant_tx(core.pool, tenant.id) as db:
@@ -41,7 +41,7 @@ async def make_collection(core: JobCore, tenant: TestTenant, name: str = "defaul
 
 
 async def store(storage: Storage, tenant: TestTenant, name: str, content: bytes, **facts: Any) -> NewFile:
-    """Put bytes into the storage, as an upload does."""
+    """Store a file, as an upload does."""
     stored_as = new_name(tenant.id)
     async with storage.staging.temporary_folder() as folder:
         path = folder / "file"
@@ -77,7 +77,7 @@ async def upload(
 def ingestion(
     tenant: TestTenant, job_id: UUID, collection_id: UUID, files: Sequence[NewFile], *, user_id: UUID | None = None
 ) -> Submission:
-    """The submission of a batch."""
+    """Return the submission of an ingestion job."""
     return Submission(
         tenant_id=tenant.id,
         job_id=job_id,
@@ -89,14 +89,14 @@ def ingestion(
 
 
 async def work(worker: WorkerContext, database_url: str, job_id: UUID) -> None:
-    """Do an attempt of a job here, as its doorbell would have it."""
+    """Run an attempt of a job here, as its doorbell would."""
     (job,) = rows(database_url, "SELECT tenant_id, dispatch_seq FROM jobs WHERE id = %s", job_id)
     assert worker.ingestion is not None
     await attempt_job(worker.queue, partial(ingest, worker.ingestion), job["tenant_id"], job_id, job["dispatch_seq"])
 
 
 def states(database_url: str, job_id: UUID) -> dict[str, str]:
-    """The state of each file of a job, by name; with the code of a failure."""
+    """Return the state of each file of a job by name, with the error code if it failed."""
     found = rows(
         database_url,
         """SELECT d.name, v.state, v.error ->> 'code' AS code FROM document_versions v
@@ -107,7 +107,7 @@ def states(database_url: str, job_id: UUID) -> dict[str, str]:
 
 
 def chunks(database_url: str, tenant: TestTenant) -> dict[str, list[str]]:
-    """The texts that are searched, by document, in order."""
+    """Return the searchable texts by document, in order."""
     found = rows(
         database_url,
         """SELECT d.name, k.text FROM chunks k JOIN documents d ON d.tenant_id = k.tenant_id AND d.id = k.document_id
@@ -122,11 +122,11 @@ def chunks(database_url: str, tenant: TestTenant) -> dict[str, list[str]]:
 
 
 def embedded(database_url: str, tenant: TestTenant) -> int:
-    """How many texts an engine embedded for versions that are there."""
+    """Return how many texts were embedded for existing versions."""
     (row,) = rows(database_url, "SELECT sum(embedded) AS n FROM document_versions WHERE tenant_id = %s", tenant.id)
     return row["n"] or 0
 
 
-def file_of(row: Mapping[str, Any], tenant: TestTenant, job_id: UUID, attempt: int = 1) -> File:
-    """A claimed file as queries name it."""
-    return File(tenant.id, job_id, attempt, row["document_id"], row["version"])
+def file_of(row: Mapping[str, Any], tenant: TestTenant, job_id: UUID, attempt: int = 1) -> FileClaim:
+    """Return the claim of a file."""
+    return FileClaim(tenant.id, job_id, attempt, row["document_id"], row["version"])

@@ -1,4 +1,4 @@
-"""What may stand in a log line."""
+"""Log lines never contain secrets or what users said."""
 
 import asyncio
 import contextlib
@@ -24,14 +24,14 @@ import schema
 import workers
 from workers.logs import MASK, SECRET_NAME, configure_logging, describe_error, log_uncaught, redact
 
-SAID = "the heron told nobody"
+PRIVATE_TEXT = "the heron logged nobody"
 
 
 @pytest.mark.parametrize(
     "name",
     ["api_key", "authorization", "password", "webhook_secret", "refresh_token", "X-API-Key", "secret_keys", "id_jwt"],
 )
-def test_what_has_a_secrets_name_is_masked(name: str) -> None:
+def test_values_with_the_name_of_a_secret_are_masked(name: str) -> None:
     assert {name: MASK} == redact(None, "info", {name: "anything"})
 
 
@@ -60,13 +60,13 @@ def test_what_has_a_secrets_name_is_masked(name: str) -> None:
         ("<Task finished exception=ValueError('Ada\nLove')>", "<Task finished exception=***>"),
     ],
 )
-def test_what_looks_like_a_key_is_masked_anywhere(text: str, masked: str) -> None:
+def test_anything_that_looks_like_a_key_is_masked(text: str, masked: str) -> None:
     assert {"error": masked, "deep": [{"said": masked}]} == redact(
         None, "info", {"error": text, "deep": [{"said": text}]}
     )
 
 
-def test_ids_and_counts_stay_as_they_are() -> None:
+def test_ids_and_counts_are_unchanged() -> None:
     event = {
         "event": "job_ended",
         "job_id": "01a1fd7b-8e1c-72c0-ba33-3adb722531a4",
@@ -76,37 +76,37 @@ def test_ids_and_counts_stay_as_they_are() -> None:
     assert dict(event) == redact(None, "info", event)
 
 
-def test_sentences_about_keys_stay_as_they_are() -> None:
+def test_sentences_about_keys_are_unchanged() -> None:
     event = {
         "message": "Send `Authorization: Bearer hr_…` or a basic word; sk-… is OpenAI's, eyJ is how a token begins."
     }
     assert dict(event) == redact(None, "info", event)
 
 
-def test_an_error_of_a_library_that_quotes_values_is_told_by_its_kind_and_place() -> None:
+def test_errors_of_libraries_that_quote_input_have_only_type_and_location() -> None:
     try:
         try:
-            raise psycopg.errors.UniqueViolation(f"Key (email)=({SAID}) already exists")
+            raise psycopg.errors.UniqueViolation(f"Key (email)=({PRIVATE_TEXT}) already exists")
         except psycopg.Error as error:
-            raise msgspec.ValidationError(SAID) from error
+            raise msgspec.ValidationError(PRIVATE_TEXT) from error
     except msgspec.ValidationError as error:
-        told = describe_error((type(error), error, error.__traceback__))
-    assert SAID not in told
+        logged = describe_error((type(error), error, error.__traceback__))
+    assert PRIVATE_TEXT not in logged
     for part in ("psycopg.errors.UniqueViolation: (sqlstate 23505)", "msgspec.ValidationError: (", "test_logs.py"):
-        assert part in told
+        assert part in logged
 
 
-def test_other_errors_say_what_they_have_to_say_alone_and_in_groups() -> None:
-    group = ExceptionGroup("two", [RuntimeError("the wheel is stuck"), psycopg.DataError(SAID)])
-    told = describe_error((type(group), group, None))
-    assert "builtins.RuntimeError: the wheel is stuck" in told
-    assert "psycopg.DataError: (" in told
-    assert SAID not in told
+def test_other_errors_have_their_messages_alone_and_in_groups() -> None:
+    group = ExceptionGroup("two", [RuntimeError("the wheel is stuck"), psycopg.DataError(PRIVATE_TEXT)])
+    logged = describe_error((type(group), group, None))
+    assert "builtins.RuntimeError: the wheel is stuck" in logged
+    assert "psycopg.DataError: (" in logged
+    assert PRIVATE_TEXT not in logged
 
 
 @contextlib.contextmanager
 def logging_set_up() -> Iterator[None]:
-    """Logging as in a process of ours, to the stderr of this moment; afterwards as before."""
+    """Configure logging as in a real process, to the current stderr; restore it afterwards."""
     root = logging.getLogger()
     before = (root.handlers[:], root.level, sys.excepthook, threading.excepthook, sys.unraisablehook)
     configure_logging("test", style="json")
@@ -118,32 +118,32 @@ def logging_set_up() -> Iterator[None]:
         structlog.reset_defaults()
 
 
-def test_what_nobody_caught_is_a_line_like_others(capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_uncaught_error_is_a_log_line(capsys: pytest.CaptureFixture[str]) -> None:
     with logging_set_up():
-        sys.excepthook(psycopg.DataError, psycopg.DataError(SAID), None)
+        sys.excepthook(psycopg.DataError, psycopg.DataError(PRIVATE_TEXT), None)
     line = json.loads(capsys.readouterr().err)
     assert ("error_uncaught", "critical") == (line["event"], line["level"])
-    assert SAID not in str(line)
+    assert PRIVATE_TEXT not in str(line)
 
 
-async def test_a_task_that_nobody_asked_does_not_tell_what_its_error_says(
+async def test_the_error_of_an_unawaited_task_does_not_show_its_message(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     async def fail() -> None:
-        raise psycopg.DataError(SAID)
+        raise psycopg.DataError(PRIVATE_TEXT)
 
     task = asyncio.get_running_loop().create_task(fail())
     await asyncio.wait({task})
     context = {"message": "Task exception was never retrieved", "future": task, "exception": task.exception()}
     with logging_set_up():
         task.get_loop().default_exception_handler(context)
-    told = capsys.readouterr().err
-    assert "never retrieved" in told
-    assert SAID not in told
+    logged = capsys.readouterr().err
+    assert "never retrieved" in logged
+    assert PRIVATE_TEXT not in logged
 
 
 def classes() -> Iterator[type]:
-    """Every class of ours, in every module that is no entry point and no migration."""
+    """Every class of this project, except in entry points and migrations."""
     for folder in (api, graphs, schema, workers):
         for found in pkgutil.walk_packages(folder.__path__, f"{folder.__name__}."):
             if not re.search(r"__main__$|\.migrations", found.name):
@@ -153,7 +153,7 @@ def classes() -> Iterator[type]:
 
 
 def shown_fields(kind: type) -> list[str]:
-    """The fields that the `repr` of a dataclass or struct shows and that hold text. Rows of an export are asked for by name."""
+    """The text fields that the `repr` of a dataclass or struct shows."""
     if dataclasses.is_dataclass(kind):
         names = [field.name for field in dataclasses.fields(kind) if field.repr]
     elif issubclass(kind, msgspec.Struct) and kind.__repr__ is msgspec.Struct.__repr__:
@@ -164,10 +164,10 @@ def shown_fields(kind: type) -> list[str]:
     return [name for name in names if re.search(r"(?<!dict\[)\b(str|bytes|Password)\b", str(hints[name]))]
 
 
-def test_nothing_that_holds_a_secret_shows_it_when_it_is_printed() -> None:
-    """By their names: a field is named for what it holds. URLs of stores hold passwords."""
+def test_no_repr_shows_a_secret() -> None:
+    """Judged by field names. URLs of stores contain passwords."""
     secret = re.compile(rf"(database|redis)_url|{SECRET_NAME.pattern.removeprefix('(?i)')}", re.IGNORECASE)
     fields = [(kind, field) for kind in classes() for field in shown_fields(kind)]
     assert len(fields) > 100
     shown = [f"{kind.__qualname__}.{field}" for kind, field in fields if secret.search(field)]
-    assert ["ToolOut.secrets"] == shown  # the names of secrets, which are all that is told of them
+    assert ["ToolOut.secrets"] == shown  # only the names of secrets

@@ -7,7 +7,7 @@ from graphs.embeddings.hosted import RetryDelay
 from graphs.embeddings.purposes import Purpose
 from graphs.embeddings.registry import OpenEmbedder, open_embedder
 from schema.db import Pool, connection
-from schema.queries.documents.vector_spaces import open_space
+from schema.queries.documents.vector_spaces import ensure_vector_space
 
 
 class EmbedderPool:
@@ -55,7 +55,7 @@ class EmbedderPool:
             embedder = self.get(name).embedder
             dimensions = await embedder.measure()
             async with connection(self._pool) as db:
-                self._spaces[name] = await open_space(db, embedder.space, dimensions)
+                self._spaces[name] = await ensure_vector_space(db, embedder.space, dimensions)
         return self._spaces[name]
 
     async def aclose(self) -> None:

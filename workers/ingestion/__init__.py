@@ -1,7 +1,8 @@
-"""Ingestion: files become passages that can be searched. Each file has a state, a reason, a time and tries of its own.
+"""Ingestion: turns files into searchable passages. Each file has its own state, error, deadline and tries.
 
-    claimed ─► read and cut in a child ─► known texts: vectors copied ─► the others: embedded, drafted batch by batch
-            ─► one transaction: the drafts are what is searched, what was searched before is gone            (`files.py`)
+    claimed ─► read and chunked in a child process ─► known texts: copy vectors ─► others: embed, draft batch by batch
+            ─► one transaction: the drafts replace the passages that were searched before                    (`files.py`)
 
-A worker that dies leaves drafts: the next reads the file again and embeds only what is missing. Finished files stay finished.
+A worker that dies leaves drafts behind: the next one reads the file again and embeds only what is missing. Finished files stay
+finished.
 """

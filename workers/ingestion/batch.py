@@ -1,4 +1,4 @@
-"""A job of ingestion: its files, a few at a time; as `workers.queue.attempts.Work`."""
+"""Runs an ingestion job (a `workers.queue.attempts.Work`): its files, a few at a time."""
 
 import asyncio
 from collections.abc import Callable, Sequence
@@ -18,7 +18,7 @@ from schema.events import (
     UsageRecorded,
 )
 from schema.queries.documents import ingestion as queries
-from schema.queries.documents.ingestion import ClaimedFile, File, FileCounts
+from schema.queries.documents.ingestion import ClaimedFile, FileClaim, FileCounts
 from schema.queries.jobs.attempts import ClaimedJob
 from schema.queries.sessions.sessions import StoredMessage
 from tools.documents.blocks import Unreadable
@@ -28,25 +28,25 @@ from workers.ingestion.reembedding import reembed
 
 log = structlog.get_logger()
 
-LANES = 3
-"""Files of one job at a time: while one is embedded others are read and stored."""
-FILE_S = 1800.0
-"""How long one file may take, from when a worker takes it up; time without a worker is not its fault."""
-MOST_TRIES = 3
-WAIT_S = 0.25
-RELEASE_S = 2.0
+CONCURRENT_FILES = 3
+"""Files of one job that are processed at a time: while one is embedded, others are read and stored."""
+FILE_TIMEOUT_S = 1800.0
+"""How long one file may take, from its claim by a worker."""
+MAX_TRIES = 3
+POLL_INTERVAL_S = 0.25
+RELEASE_TIMEOUT_S = 2.0
 
-KILLER = "The worker died each time it read this file, so it will not be retried. Upload it in another format."
-SLOW = f"The file was not ingested within {FILE_S / 60:.0f} minutes. Split it into smaller files."
+KILLS_WORKERS = "The worker died each time it read this file, so it will not be retried. Upload it in another format."
+TOO_SLOW = f"The file was not ingested within {FILE_TIMEOUT_S / 60:.0f} minutes. Split it into smaller files."
 
 
 async def ingest(
     context: IngestionContext, job: ClaimedJob, messages: Sequence[StoredMessage], emit: Callable[[Event], None]
 ) -> None:
-    """Make the files of a claimed job searchable, or a collection's passages in its next space.
+    """Ingest the files of a claimed job, or re-embed a collection.
 
-    Raises NothingIngested if no file could be read, and what stores and providers raise; then the job is tried again, and
-    what is finished stays so.
+    Raises NothingIngested if no file could be read, and errors of stores and providers; then the job is retried, and finished
+    files stay finished.
     """
     if collection_id := job.payload.get("reembed"):
         await reembed(context, job, collection_id, emit)
@@ -62,21 +62,21 @@ class _Batch:
         self._embedded_characters = 0
 
     async def run(self) -> None:
-        await self._tell_again()
+        await self._report_finished_files()
         try:
-            async with asyncio.TaskGroup() as lanes:
-                for _ in range(LANES):
-                    lanes.create_task(self._lane())
+            async with asyncio.TaskGroup() as group:
+                for _ in range(CONCURRENT_FILES):
+                    group.create_task(self._process_files())
         except ExceptionGroup as failed:
             await self._release()
             raise failed.exceptions[0] from None
         except asyncio.CancelledError:
             await asyncio.shield(self._release())
             raise
-        await self._conclude()
+        await self._finish()
 
-    async def _tell_again(self) -> None:
-        """Tell of the files that earlier attempts have finished: what those told is void."""
+    async def _report_finished_files(self) -> None:
+        """Publish the events of files that earlier attempts finished: readers discard those attempts' events."""
         if self._attempt == 1:
             return
         async with tenant_tx(self._context.pool, self._tenant_id) as db:
@@ -89,28 +89,28 @@ class _Batch:
             elif row.error is not None and row.state == "failed":
                 self._emit(DocumentFailed(**about, error=Reason(**row.error)))
 
-    async def _lane(self) -> None:
-        """Take one file after the other until none is left."""
+    async def _process_files(self) -> None:
+        """Claim and ingest files until none is left."""
         while True:
             row = await queries.claim_file(
-                self._context.pool, self._tenant_id, self._job_id, self._attempt, limit_s=FILE_S
+                self._context.pool, self._tenant_id, self._job_id, self._attempt, limit_s=FILE_TIMEOUT_S
             )
             if row is not None:
                 await self._ingest(row)
             elif not (await self._counts()).queued:
                 return
-            else:  # their bytes are being read for another document
-                await asyncio.sleep(WAIT_S)
+            else:  # the same bytes are being ingested as another document
+                await asyncio.sleep(POLL_INTERVAL_S)
 
     async def _ingest(self, row: ClaimedFile) -> None:
-        file = File(self._tenant_id, self._job_id, self._attempt, row.document_id, row.version)
+        file = FileClaim(self._tenant_id, self._job_id, self._attempt, row.document_id, row.version)
         run = FileRun(self._context, file, row, self._emit)
         try:
-            if row.tries > MOST_TRIES:
-                raise Unreadable("worker_lost", KILLER)
-            ready = await self._in_time(run, row.left_s)
+            if row.tries > MAX_TRIES:
+                raise Unreadable("worker_lost", KILLS_WORKERS)
+            ready = await self._run_with_timeout(run, row.left_s)
         except Unreadable as error:
-            await self._give_up(file, row, Reason(error.code, error.message))
+            await self._fail(file, row, Reason(error.code, error.message))
         except FileLeaseLost:
             self._log.info("file_lost", document_id=str(file.document_id))
         else:
@@ -118,19 +118,19 @@ class _Batch:
                 self._emit(ready)
                 self._log.info("file_ready", document_id=str(file.document_id), chunks=ready.chunks)
         self._embedded_characters += run.embedded_characters
-        await self._tell_overall()
+        await self._report_progress()
 
-    async def _in_time(self, run: FileRun, left_s: float) -> DocumentReady | None:
+    async def _run_with_timeout(self, run: FileRun, left_s: float) -> DocumentReady | None:
         limit = asyncio.timeout(max(left_s, 0.0))
         try:
             async with limit:
                 return await run.run()
         except TimeoutError:
             if limit.expired():
-                raise Unreadable("took_too_long", SLOW) from None
+                raise Unreadable("took_too_long", TOO_SLOW) from None
             raise
 
-    async def _give_up(self, file: File, row: ClaimedFile, reason: Reason) -> None:
+    async def _fail(self, file: FileClaim, row: ClaimedFile, reason: Reason) -> None:
         async with tenant_tx(self._context.pool, self._tenant_id) as db:
             error = {"code": reason.code, "message": reason.message}
             if not await queries.fail_file(db, file, error):
@@ -143,20 +143,20 @@ class _Batch:
         async with tenant_tx(self._context.pool, self._tenant_id) as db:
             return await queries.count_files(db, self._tenant_id, self._job_id)
 
-    async def _tell_overall(self) -> None:
+    async def _report_progress(self) -> None:
         counts = await self._counts()
         done = counts.total - counts.queued - counts.running
         self._emit(JobProgress(text=f"{done} of {counts.total} files", done=done, total=counts.total))
 
     async def _release(self) -> None:
-        """Let files that were begun wait again, for whoever goes on. Should this fail, the sweeper does it."""
+        """Requeue this attempt's files for the next one. If this fails, the sweeper does it."""
         try:
-            async with asyncio.timeout(RELEASE_S), tenant_tx(self._context.pool, self._tenant_id) as db:
+            async with asyncio.timeout(RELEASE_TIMEOUT_S), tenant_tx(self._context.pool, self._tenant_id) as db:
                 await queries.release_files(db, self._tenant_id, self._job_id, self._attempt)
         except (Unavailable, TimeoutError):
             self._log.warning("files_not_released")
 
-    async def _conclude(self) -> None:
+    async def _finish(self) -> None:
         counts = await self._counts()
         if counts.failed and not counts.ready:
             async with tenant_tx(self._context.pool, self._tenant_id) as db:
@@ -164,16 +164,16 @@ class _Batch:
             first = next(row.error["message"] for row in rows if row.error is not None and row.state == "failed")
             files = "The file" if counts.total == 1 else f"None of the {counts.total} files could be read. The first"
             raise NothingIngested(f"{files} failed: {first}")
-        told = {name: getattr(counts, name) for name in ("total", "ready", "failed", "cancelled")}
+        data = {name: getattr(counts, name) for name in ("total", "ready", "failed", "cancelled")}
         if self._embedded_characters:
             tokens = estimate_tokens(self._embedded_characters)
             used = UsageRecorded(model=self._job.model, input_tokens=tokens, output_tokens=0, estimated=True)
             self._emit(used)
-        self._emit(MessageCompleted(text=summary_of(counts), data=told))
+        self._emit(MessageCompleted(text=summarize(counts), data=data))
 
 
-def summary_of(counts: FileCounts) -> str:
-    """What came of a job, in a sentence."""
+def summarize(counts: FileCounts) -> str:
+    """Return the result of a job as a sentence."""
     parts = [f"{counts.ready} of {counts.total} files {'is' if counts.ready == 1 else 'are'} ready"]
     parts += [
         f"{count} {state}" for state, count in (("failed", counts.failed), ("cancelled", counts.cancelled)) if count

@@ -1,4 +1,4 @@
-"""What ingestion needs of its worker process. Opened in `workers/context.py`, in workers that serve its queue."""
+"""The resources that ingestion needs. Opened in `workers/context.py`, in workers that serve its queue."""
 
 from dataclasses import dataclass
 
@@ -10,7 +10,7 @@ from workers.storage.contract import Storage
 
 @dataclass(frozen=True)
 class IngestionContext:
-    """Where files are, what reads and what embeds them. `pool` sees one tenant at a time."""
+    """Resources of an ingestion worker. `pool` has the role `headrace_app`."""
 
     pool: Pool
     storage: Storage

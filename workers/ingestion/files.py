@@ -1,4 +1,4 @@
-"""One file, from its bytes to passages that are searched."""
+"""Ingests one file: reads, chunks and embeds it, and publishes its passages."""
 
 import asyncio
 import hashlib
@@ -11,8 +11,8 @@ from schema.db import tenant_tx
 from schema.errors import NotFound
 from schema.events import DocumentReady, Event, JobProgress
 from schema.queries.documents import ingestion as queries
-from schema.queries.documents.document_publish import Facts, SpaceChanged, publish
-from schema.queries.documents.ingestion import ClaimedFile, Draft, File
+from schema.queries.documents.document_publish import DocumentFacts, EmbedderChanged, publish
+from schema.queries.documents.ingestion import ClaimedFile, Draft, FileClaim
 from tools.documents.blocks import Unreadable
 from tools.documents.chunking import Chunk, ChunkSettings
 from tools.documents.read_document import ReadDocument
@@ -20,35 +20,37 @@ from workers.ingestion.context import IngestionContext
 
 log = structlog.get_logger()
 
-AT_ONCE = 32
-"""Texts that are embedded and drafted together: what a killed worker loses at most, of each file, twice."""
-AHEAD = 2
-COPIED_AT_ONCE = 500
-TELL_S = 2.0
-LOOKED_AT = 400
-BETWEEN_HEADINGS = " > "
+BATCH_TEXTS = 32
+"""Texts that are embedded and drafted together. A killed worker loses up to CONCURRENT_BATCHES of them per file."""
+CONCURRENT_BATCHES = 2
+COPY_BATCH_CHUNKS = 500
+PROGRESS_INTERVAL_S = 2.0
+HEADING_SEARCH_CHARS = 400
+HEADING_SEPARATOR = " > "
 
 
 class FileLeaseLost(Exception):
-    """The file is no longer this attempt's: it was cancelled or deleted, or another attempt has the job."""
+    """The attempt no longer holds the file: it was cancelled or deleted, or another attempt has the job."""
 
 
 class FileRun:
-    """Makes a version of a document live that its attempt has claimed; `row` is what `claim_file` returned."""
+    """Ingests a claimed version of a document and makes it live; `row` is the result of `claim_file`."""
 
-    def __init__(self, context: IngestionContext, file: File, row: ClaimedFile, emit: Callable[[Event], None]) -> None:
+    def __init__(
+        self, context: IngestionContext, file: FileClaim, row: ClaimedFile, emit: Callable[[Event], None]
+    ) -> None:
         self._context, self._file, self._row, self._emit = context, file, row, emit
-        self._told_at = 0.0
+        self._reported_at = 0.0
         self._drafted = 0
         self.embedded_characters = 0
 
     async def run(self) -> DocumentReady | None:
-        """Return what is to be told; None when the collection's embedder was changed meanwhile, and the file waits again.
+        """Return the event to publish; None if the collection's embedder has changed meanwhile and the file was requeued.
 
-        Raises Unreadable with the reason for the person who uploaded it, Lost, and what stores and providers raise.
+        Raises Unreadable with a reason for the user, FileLeaseLost, and errors of stores and providers.
         """
         document = await self._read()
-        drafts = drafts_of(document.chunks)
+        drafts = make_drafts(document.chunks)
         space = await self._context.embedders.space_of(self._row.embedder)
         missing = await self._begin(document, drafts, space)
         self._drafted = len(drafts) - len(missing)
@@ -68,7 +70,7 @@ class FileRun:
         return document
 
     async def _begin(self, document: ReadDocument, drafts: Sequence[Draft], space: int) -> list[Draft]:
-        """Note what the file was cut into; return what an earlier attempt has not drafted."""
+        """Record the file's chunks; return those that no earlier attempt has drafted."""
         async with tenant_tx(self._context.pool, self._file.tenant_id) as db:
             done = await queries.begin_drafts(
                 db, self._file, space=space, drafts=drafts, notes=document.notes, media_type=document.media_type
@@ -78,29 +80,29 @@ class FileRun:
         return [draft for draft in drafts if draft.place not in done]
 
     async def _copy(self, missing: list[Draft], space: int) -> list[Draft]:
-        """Draft what was embedded before; return what is left."""
+        """Draft the chunks whose vectors are known; return the others."""
         known = set[int]()
-        for begin in range(0, len(missing), COPIED_AT_ONCE):
-            some = missing[begin : begin + COPIED_AT_ONCE]
+        for start in range(0, len(missing), COPY_BATCH_CHUNKS):
+            batch = missing[start : start + COPY_BATCH_CHUNKS]
             async with tenant_tx(self._context.pool, self._file.tenant_id) as db:
-                known |= await queries.add_known(db, self._file, space=space, drafts=some)
+                known |= await queries.add_known(db, self._file, space=space, drafts=batch)
         self._drafted += len(known)
         return [draft for draft in missing if draft.place not in known]
 
     async def _embed(self, missing: Sequence[Draft], total: int, space: int) -> None:
-        """Embed and draft what is left; while one batch is written, the next is embedded."""
-        gate = asyncio.Semaphore(AHEAD)
+        """Embed and draft the remaining chunks; while one batch is written, the next is embedded."""
+        slots = asyncio.Semaphore(CONCURRENT_BATCHES)
         try:
             async with asyncio.TaskGroup() as group:
-                for batch in batches_of(missing):
-                    await gate.acquire()
+                for batch in make_batches(missing):
+                    await slots.acquire()
                     task = group.create_task(self._embed_batch(batch, total, space))
-                    task.add_done_callback(lambda _: gate.release())
+                    task.add_done_callback(lambda _: slots.release())
         except ExceptionGroup as failed:
             raise failed.exceptions[0] from None
 
     async def _embed_batch(self, batch: dict[bytes, list[Draft]], total: int, space: int) -> None:
-        texts = [embedded_text(drafts[0].heading, drafts[0].text) for drafts in batch.values()]
+        texts = [text_to_embed(drafts[0].heading, drafts[0].text) for drafts in batch.values()]
         batcher = self._context.embedders.get(self._row.embedder)
         vectors = await batcher.embed(texts, lane=str(self._file.tenant_id), purpose="passage")
         drafts = [draft for same in batch.values() for draft in same]
@@ -112,23 +114,23 @@ class FileRun:
             raise FileLeaseLost
         self.embedded_characters += sum(map(len, texts))
         self._drafted += len(drafts)
-        self._tell(total)
+        self._report_progress(total)
 
-    def _tell(self, total: int) -> None:
+    def _report_progress(self, total: int) -> None:
         now = time.monotonic()
-        if now - self._told_at >= TELL_S:
-            self._told_at = now
+        if now - self._reported_at >= PROGRESS_INTERVAL_S:
+            self._reported_at = now
             text = f"{self._row.name}: {self._drafted} of {total} passages"
             document_id = str(self._file.document_id)
             self._emit(JobProgress(text=text, done=self._drafted, total=total, document_id=document_id))
 
     async def _publish(self, document: ReadDocument, chunks: int, space: int) -> DocumentReady | None:
         file = self._file
-        facts = Facts(document.title, document.language, document.pages, document.characters, chunks)
+        facts = DocumentFacts(document.title, document.language, document.pages, document.characters, chunks)
         try:
             async with tenant_tx(self._context.pool, file.tenant_id) as db:
                 embedded = await publish(db, file, self._row.collection_id, facts, space=space)
-        except SpaceChanged:
+        except EmbedderChanged:
             async with tenant_tx(self._context.pool, file.tenant_id) as db:
                 await queries.requeue_file(db, file)
             return None
@@ -145,15 +147,15 @@ class FileRun:
         )
 
 
-def embedded_text(heading: str, text: str) -> str:
-    """What is embedded of a chunk: its text under the headings that it stands below, those left out that it begins with."""
-    begins = {line.strip() for line in text[:LOOKED_AT].split("\n")}
-    above = [part for part in heading.split(BETWEEN_HEADINGS) if part and part not in begins]
-    return f"{BETWEEN_HEADINGS.join(above)}\n{text}" if above else text
+def text_to_embed(heading: str, text: str) -> str:
+    """Return a chunk's text below its headings, without those headings that the text itself starts with."""
+    first_lines = {line.strip() for line in text[:HEADING_SEARCH_CHARS].split("\n")}
+    above = [part for part in heading.split(HEADING_SEPARATOR) if part and part not in first_lines]
+    return f"{HEADING_SEPARATOR.join(above)}\n{text}" if above else text
 
 
-def drafts_of(chunks: Sequence[Chunk]) -> list[Draft]:
-    """The chunks as they are stored, each with the digest of what is embedded of it."""
+def make_drafts(chunks: Sequence[Chunk]) -> list[Draft]:
+    """Return the chunks as they are stored, each with the digest of its text to embed."""
     return [
         Draft(
             place=place,
@@ -163,17 +165,17 @@ def drafts_of(chunks: Sequence[Chunk]) -> list[Draft]:
             page_end=chunk.page_end,
             start=chunk.start,
             stop=chunk.end,
-            digest=hashlib.blake2b(embedded_text(chunk.heading, chunk.text).encode(), digest_size=16).digest(),
+            digest=hashlib.blake2b(text_to_embed(chunk.heading, chunk.text).encode(), digest_size=16).digest(),
         )
         for place, chunk in enumerate(chunks)
     ]
 
 
-def batches_of(drafts: Sequence[Draft]) -> Iterator[dict[bytes, list[Draft]]]:
-    """Drafts by digest, AT_ONCE texts together: a text that comes again in the file is embedded once."""
+def make_batches(drafts: Sequence[Draft]) -> Iterator[dict[bytes, list[Draft]]]:
+    """Yield drafts by digest, BATCH_TEXTS texts at a time: a text that is repeated in the file is embedded once."""
     by_digest: dict[bytes, list[Draft]] = {}
     for draft in drafts:
         by_digest.setdefault(draft.digest, []).append(draft)
     digests = list(by_digest)
-    for begin in range(0, len(digests), AT_ONCE):
-        yield {digest: by_digest[digest] for digest in digests[begin : begin + AT_ONCE]}
+    for start in range(0, len(digests), BATCH_TEXTS):
+        yield {digest: by_digest[digest] for digest in digests[start : start + BATCH_TEXTS]}

@@ -42,7 +42,7 @@ async def submit(core: JobCore, submission: Submission) -> Submitted:
     """Commit a job and ring its doorbell.
 
     Raises NotFound (session), SessionBusy, IdempotencyReused, QueueFull, Unavailable, and what its extra statements
-    raise: StorageFull, NotFound (collection), NothingWaits. Nothing was accepted then.
+    raise: StorageFull, NotFound (collection), NothingToRetry. Nothing was accepted then.
     """
     session_id = new_id() if submission.new_session else submission.session_id
     job = replace(submission, session_id=session_id, inbox=core.hub.inbox)

@@ -11,7 +11,7 @@ from uuid import UUID
 import structlog
 
 from schema.db import Pool, system_tx, tenant_tx
-from schema.queries.documents.file_removals import take_due, take_own
+from schema.queries.documents.file_removals import claim_due_removals, claim_removals
 from workers.storage.contract import NAME, Storage
 
 log = structlog.get_logger()
@@ -26,7 +26,7 @@ async def delete_due_files(system_pool: Pool, storage: Storage) -> int:
     deleted = 0
     for _ in range(MAX_BATCHES):
         async with system_tx(system_pool) as db:
-            names = await take_due(db, BATCH)
+            names = await claim_due_removals(db, BATCH)
             await storage.delete(name for name in names if NAME.fullmatch(name))
         deleted += len(names)
         if len(names) < BATCH:
@@ -40,4 +40,4 @@ async def delete_unused_files(pool: Pool, storage: Storage, tenant_id: UUID, nam
     """Delete the files of an upload whose commit failed; any that were committed after all are kept. Raises
     Unavailable; then `delete_due_files` deletes them later."""
     async with tenant_tx(pool, tenant_id) as db:
-        await storage.delete(await take_own(db, tenant_id, names))
+        await storage.delete(await claim_removals(db, tenant_id, names))

@@ -27,9 +27,16 @@ from schema.db import Db
 from schema.errors import Conflict, HeadraceError
 from schema.ids import new_id
 from schema.queries.documents.collections import Collection, add_collection, find_collection
-from schema.queries.documents.file_removals import take_notes
+from schema.queries.documents.file_removals import cancel_removals
 from schema.queries.documents.upload_checks import UploadedDocument
-from schema.queries.documents.uploads import NewFile, SameDocument, file_statements, list_others, list_same, note_files
+from schema.queries.documents.uploads import (
+    NewFile,
+    UnchangedDocument,
+    file_statements,
+    list_owned_by_others,
+    list_unchanged,
+    schedule_removals,
+)
 from schema.queries.jobs.submissions import Idempotency
 from schema.queries.tenants import audit
 from workers.storage.contract import Storage, new_name
@@ -50,7 +57,7 @@ class Upload:
 
     @property
     def user_id(self) -> UUID | None:
-        """Whose the documents are to be, None for all of the tenant."""
+        """The owner of the documents; None shares them with the tenant."""
         return self.principal.user_id if self.fields.private else None
 
 
@@ -71,15 +78,15 @@ async def commit(resources: Resources, upload: Upload) -> Committed:
     async with principal.tx(pool) as db:
         collection = await _collection(db, resources, principal, upload.fields.collection)
         every = [_new_file(principal.tenant_id, upload, file) for file in upload.files]
-        same = await list_same(db, principal.tenant_id, collection.id, upload.user_id, every)
+        same = await list_unchanged(db, principal.tenant_id, collection.id, upload.user_id, every)
         others = set[int]()
         if "documents.manage" not in principal.rights:
-            others = await list_others(
+            others = await list_owned_by_others(
                 db, principal.tenant_id, collection.id, upload.user_id, every, by=principal.actor
             )
         chosen = [place for place in range(len(every)) if place not in same and place not in others]
         if chosen:
-            await note_files(db, principal.tenant_id, [every[place].stored_as for place in chosen])
+            await schedule_removals(db, principal.tenant_id, [every[place].stored_as for place in chosen])
     refused = [Refusal(every[place].name, "not_yours", NOT_YOURS) for place in sorted(others - same.keys())]
     unchanged = [_unchanged(every[place], row) for place, row in sorted(same.items())]
     if not chosen:
@@ -94,7 +101,9 @@ async def _collection(db: Db, resources: Resources, principal: Principal, name: 
     tenant_id, embedder = principal.tenant_id, resources.settings.embedders[0]
     found = await find_collection(db, tenant_id, name)
     if found is None:
-        await add_collection(db, tenant_id, new_id(), name, embedder=embedder, created_by=principal.actor, most=MOST)
+        await add_collection(
+            db, tenant_id, new_id(), name, embedder=embedder, created_by=principal.actor, max_collections=MOST
+        )
         found = await find_collection(db, tenant_id, name)
     if found is None:
         raise Conflict(
@@ -140,7 +149,7 @@ async def _put_all(storage: Storage, names: Sequence[str], paths: Sequence[Any])
 async def _submit(resources: Resources, upload: Upload, collection: Collection, files: Sequence[NewFile]) -> Accepted:
     principal, job_id = upload.principal, new_id()
     rows = file_statements(principal.tenant_id, job_id, collection.id, upload.user_id, files, by=principal.actor)
-    notes = take_notes(principal.tenant_id, [file.stored_as for file in files])
+    notes = cancel_removals(principal.tenant_id, [file.stored_as for file in files])
     submission = ingestion(
         principal,
         job_id,
@@ -166,7 +175,7 @@ def _new_file(tenant_id: UUID, upload: Upload, file: CheckedFile) -> NewFile:
     )
 
 
-def _unchanged(file: NewFile, row: SameDocument) -> UploadedDocument:
+def _unchanged(file: NewFile, row: UnchangedDocument) -> UploadedDocument:
     return UploadedDocument(
         id=row.document_id,
         name=file.name,

@@ -26,7 +26,7 @@ from api.openapi.operations import EVENTS, described
 from api.resources import AppResources, Resources
 from schema.errors import InputError, QueueFull
 from schema.queries.documents.upload_checks import is_queue_full
-from schema.queries.documents.uploads import find_room
+from schema.queries.documents.uploads import find_free_storage
 from schema.queries.jobs.submissions import QUEUE_IS_FULL, Idempotency, find_keyed_job
 from workers.stream.follow import Follower
 
@@ -116,7 +116,7 @@ async def _space(principal: Principal, resources: Resources) -> int | None:
     async with principal.tx(resources.core.pool) as db:
         if await is_queue_full(db, principal.tenant_id):
             raise QueueFull(QUEUE_IS_FULL)
-        return await find_room(db, principal.tenant_id)
+        return await find_free_storage(db, principal.tenant_id)
 
 
 def _check(fields: Fields, batch: Batch, principal: Principal) -> None:

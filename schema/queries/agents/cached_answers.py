@@ -14,7 +14,7 @@ import msgspec
 from psycopg.types.json import Jsonb
 
 from schema.db import Db, fetch_all, fetch_one
-from schema.queries.documents.vector_spaces import vector
+from schema.queries.documents.vector_spaces import to_pgvector
 
 COMPARED = 2000
 """The newest entries of an agent whose vectors are compared; one by one, about 2 ms."""
@@ -105,7 +105,7 @@ async def list_nearest(
 ) -> list[NearAnswer]:
     """Return the entries whose questions are nearest, best first."""
     values = _asked(tenant_id, agent, scopes, version, context)
-    values |= {"embedder": embedder, "embedding": vector(embedding), "limit": limit}
+    values |= {"embedder": embedder, "embedding": to_pgvector(embedding), "limit": limit}
     return await fetch_all(db, NEAREST, values, into=NearAnswer)
 
 
@@ -131,7 +131,7 @@ async def add_answer(
 ) -> None:
     """Keep a job's answer for `ttl_s`; `answer` holds a `context`, which has to be the same when it is given again."""
     values = {"tenant_id": tenant_id, "id": job_id, "agent": agent, "scope": scope, "version": version}
-    values |= {"digest": digest, "question": question, "embedder": embedder, "embedding": vector(embedding)}
+    values |= {"digest": digest, "question": question, "embedder": embedder, "embedding": to_pgvector(embedding)}
     await db.execute(ADD, {**values, "answer": Jsonb(answer), "ttl_s": ttl_s})
 
 

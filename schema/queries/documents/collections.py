@@ -1,5 +1,5 @@
-"""Collections: named sets of documents with their settings, and what is in them. Deleting one is in `removing.py`, the work of
-changing its embedder in `reembedding.py`.
+"""Collections: named sets of documents with their settings, and what is in them. Not here: their deletion
+(`document_deletion.py`) and re-embedding (`reembedding.py`).
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,10 +14,10 @@ from schema.db import Db, fetch_all, fetch_one
 from schema.states import FILE_STATES
 
 DEFAULT = "default"
-"""The collection of documents that name none."""
+"""The collection of documents that don't name one."""
 
 CHUNK_CHARACTERS, CHUNK_OVERLAP = 1000, 200
-"""How documents are cut unless a collection says otherwise."""
+"""Default chunk settings of a collection."""
 
 SHOWN = """c.id, c.name, c.description, c.chunk_characters, c.chunk_overlap, c.embedder, c.next_embedder, c.next_space,
   (SELECT s.name FROM vector_spaces s WHERE s.id = c.space) AS space, c.created_at, c.updated_at, c.created_by"""
@@ -34,22 +34,22 @@ WITH added AS (
   INSERT INTO collections (tenant_id, id, name, description, chunk_characters, chunk_overlap, embedder, created_by)
   SELECT %(tenant_id)s::uuid, %(id)s::uuid, %(name)s, %(description)s, %(chunk_characters)s::int, %(chunk_overlap)s::int,
     %(embedder)s, %(created_by)s
-  WHERE (SELECT count(*) FROM collections WHERE tenant_id = %(tenant_id)s) < %(most)s
-  ON CONFLICT (tenant_id, name) DO NOTHING RETURNING *)
+  WHERE (SELECT count(*) FROM collections WHERE tenant_id = %(tenant_id)s) < %(max_collections)s
+  ON CONFLICT (tenant_id, name) DO EMPTY RETURNING *)
 SELECT {SHOWN} FROM added c
 """
 
 CHANGEABLE = ("description", "chunk_characters", "chunk_overlap")
 
-# A collection in which nothing was embedded yet is in no space; its embedder is changed all the same by a job, so that a file
-# which is being read meanwhile is not left with vectors of the old one.
-WANT_EMBEDDER = """
+# An empty collection has no space, but its embedder is changed by a job all the same: a file that is being ingested would keep
+# vectors of the old one.
+SET_NEXT_EMBEDDER = """
 UPDATE collections SET next_embedder = %(embedder)s::text,
   next_space = CASE WHEN next_embedder = %(embedder)s::text THEN next_space END, updated_at = now()
 WHERE tenant_id = %(tenant_id)s AND id = %(id)s
 """
 
-STAY = """
+KEEP_EMBEDDER = """
 UPDATE collections SET next_embedder = NULL, next_space = NULL, updated_at = now()
 WHERE tenant_id = %(tenant_id)s AND id = %(id)s
 """
@@ -70,7 +70,7 @@ FROM documents d JOIN document_versions v ON v.tenant_id = d.tenant_id AND v.doc
 WHERE d.tenant_id = %(tenant_id)s AND d.collection_id = ANY(%(ids)s::uuid[]) GROUP BY d.collection_id
 """
 
-EMBEDDED_ANEW = """
+COUNT_REEMBEDDED = """
 SELECT c.id, (SELECT count(*) FROM chunk_vectors x WHERE x.tenant_id = c.tenant_id AND x.collection_id = c.id
   AND x.space = c.next_space)::bigint AS done
 FROM collections c
@@ -79,8 +79,8 @@ WHERE c.tenant_id = %(tenant_id)s AND c.id = ANY(%(ids)s::uuid[]) AND c.next_spa
 
 
 class Collection(msgspec.Struct, frozen=True, kw_only=True):
-    """A collection and its settings. `space` is the name of its vector space, None where nothing was embedded yet;
-    `next_embedder` is the one that it is about to have."""
+    """A collection and its settings. `space` is the name of its vector space, None before its first document is ready;
+    `next_embedder` is set while its embedder is being changed."""
 
     id: UUID
     name: str
@@ -97,8 +97,8 @@ class Collection(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CollectionContents(msgspec.Struct, frozen=True, kw_only=True):
-    """What is in a collection: documents, in each state, chunks, pages and characters of the live versions, stored bytes, and
-    how many chunks have a vector in the next space (`done`)."""
+    """What is in a collection: documents, in all and by state; chunks, pages and characters of the live versions; stored
+    bytes; and how many chunks have a vector in the next space (`done`)."""
 
     documents: int = 0
     queued: int = 0
@@ -131,15 +131,17 @@ async def add_collection(
     *,
     embedder: str,
     created_by: str | None,
-    most: int,
+    max_collections: int,
     description: str = "",
     chunk_characters: int = CHUNK_CHARACTERS,
     chunk_overlap: int = CHUNK_OVERLAP,
 ) -> Collection | None:
-    """Make a collection and return it; None if the name is taken, or the tenant has `most` of them."""
+    """Insert a collection and return it; None if the name is taken, or the tenant has `max_collections`."""
     values: dict[str, Any] = {"tenant_id": tenant_id, "id": collection_id, "name": name, "description": description}
     values |= {"chunk_characters": chunk_characters, "chunk_overlap": chunk_overlap, "embedder": embedder}
-    return await fetch_one(db, ADD, values | {"created_by": created_by, "most": most}, into=Collection)
+    return await fetch_one(
+        db, ADD, values | {"created_by": created_by, "max_collections": max_collections}, into=Collection
+    )
 
 
 async def change_collection(db: Db, tenant_id: UUID, collection_id: UUID, values: Mapping[str, Any]) -> None:
@@ -150,21 +152,21 @@ async def change_collection(db: Db, tenant_id: UUID, collection_id: UUID, values
 
 
 def embedder_statements(tenant_id: UUID, collection_id: UUID, embedder: str) -> tuple[Statement, ...]:
-    """Return what a job comes with that gives a collection another embedder: it is noted as the next one. Without a
-    collection it does nothing, and so will the job."""
-    return ((WANT_EMBEDDER, {"tenant_id": tenant_id, "id": collection_id, "embedder": embedder}),)
+    """Return the `Submission.extra_statements` of a job that changes a collection's embedder: they set the next one. Without
+    effect, like the job, if the collection doesn't exist."""
+    return ((SET_NEXT_EMBEDDER, {"tenant_id": tenant_id, "id": collection_id, "embedder": embedder}),)
 
 
 async def keep_embedder(db: Db, tenant_id: UUID, collection_id: UUID) -> None:
-    """Let a collection stay with the embedder that it has; a job that was about to change that notices."""
-    await db.execute(STAY, {"tenant_id": tenant_id, "id": collection_id})
+    """Cancel a change of the embedder; a job that is doing it notices."""
+    await db.execute(KEEP_EMBEDDER, {"tenant_id": tenant_id, "id": collection_id})
 
 
 async def measure_collections(db: Db, tenant_id: UUID, ids: Sequence[UUID]) -> dict[UUID, CollectionContents]:
-    """Return by id what is in collections. Reads each of their documents once."""
+    """Return the contents of collections by id. Reads each of their documents once."""
     values = {"tenant_id": tenant_id, "ids": list(ids)}
     found: dict[UUID, dict[str, int]] = {collection_id: {} for collection_id in ids}
-    for sql in (DOCUMENTS, BYTES, EMBEDDED_ANEW):
+    for sql in (DOCUMENTS, BYTES, COUNT_REEMBEDDED):
         for row in await fetch_all(db, sql, values):
             found[row.pop("id")].update(row)
     return {collection_id: CollectionContents(**figures) for collection_id, figures in found.items()}

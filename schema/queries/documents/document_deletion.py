@@ -1,5 +1,5 @@
-"""Documents and collections going away, with their versions, chunks and vectors. The names of their bytes come back: a trigger
-has noted them for removal, so whoever removes them at once only spares the sweeper that.
+"""Deleting documents and collections, with their versions, chunks and vectors. A trigger schedules the removal of their files;
+the returned names allow the caller to delete them at once.
 """
 
 from collections.abc import Iterator, Sequence
@@ -8,17 +8,17 @@ from uuid import UUID
 from schema.db import LONG, Db, fetch_all
 from schema.queries.documents.documents import DocumentSize
 
-CHUNKS_AT_ONCE = 10_000  # of one transaction; measured, these take a third of a second
-DOCUMENTS_AT_ONCE = 200
+MAX_BATCH_CHUNKS = 10_000  # per transaction: about a third of a second
+MAX_BATCH_DOCUMENTS = 200
 
-# In the order in which publishing locks them, so that neither waits for what the other holds.
+# In the order of `document_publish.py`, to avoid deadlocks.
 LOCK = """
 SELECT v.stored_as FROM documents d JOIN document_versions v ON v.tenant_id = d.tenant_id AND v.document_id = d.id
 WHERE d.tenant_id = %(tenant_id)s AND d.id = ANY(%(ids)s::uuid[])
 ORDER BY d.collection_id, d.name, d.id, v.version FOR UPDATE OF d, v
 """
 
-# Vectors by the index on their document: what a foreign key finds goes one by one.
+# Explicitly, by the index on their document: cascading foreign keys delete vectors one by one.
 DELETE_CHUNKS = (
     "DELETE FROM chunk_vectors WHERE tenant_id = %(tenant_id)s AND document_id = ANY(%(ids)s::uuid[])",
     "DELETE FROM chunks WHERE tenant_id = %(tenant_id)s AND document_id = ANY(%(ids)s::uuid[])",
@@ -34,11 +34,11 @@ SELECT gone.id, held.stored_as FROM gone LEFT JOIN held ON true
 """
 
 
-def in_batches(documents: Sequence[DocumentSize]) -> Iterator[list[UUID]]:
-    """Yield the ids of documents in as many batches as transactions should delete them."""
+def deletion_batches(documents: Sequence[DocumentSize]) -> Iterator[list[UUID]]:
+    """Yield the ids of documents in batches, one for each transaction."""
     batch, chunks = list[UUID](), 0
     for row in documents:
-        if batch and (chunks + row.chunks > CHUNKS_AT_ONCE or len(batch) == DOCUMENTS_AT_ONCE):
+        if batch and (chunks + row.chunks > MAX_BATCH_CHUNKS or len(batch) == MAX_BATCH_DOCUMENTS):
             yield batch
             batch, chunks = [], 0
         batch.append(row.id)
@@ -48,7 +48,7 @@ def in_batches(documents: Sequence[DocumentSize]) -> Iterator[list[UUID]]:
 
 
 async def delete_documents(db: Db, tenant_id: UUID, ids: Sequence[UUID]) -> tuple[int, list[str]]:
-    """Delete documents with all that is theirs; return how many there were, and what their bytes are stored as."""
+    """Delete documents with their content; return how many there were, and the names of their files."""
     values = {"tenant_id": tenant_id, "ids": list(ids)}
     await db.execute(LONG)
     names = [row["stored_as"] for row in await fetch_all(db, LOCK, values)]
@@ -58,7 +58,7 @@ async def delete_documents(db: Db, tenant_id: UUID, ids: Sequence[UUID]) -> tupl
 
 
 async def delete_collection(db: Db, tenant_id: UUID, collection_id: UUID) -> list[str] | None:
-    """Delete a collection with all that is still in it; return what the bytes of that are stored as, None if it isn't there."""
+    """Delete a collection with its content; return the names of its files, None if it doesn't exist."""
     await db.execute(LONG)
     rows = await fetch_all(db, DELETE_COLLECTION, {"tenant_id": tenant_id, "id": collection_id})
     return [row["stored_as"] for row in rows if row["stored_as"] is not None] if rows else None

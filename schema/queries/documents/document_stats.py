@@ -1,4 +1,4 @@
-"""What a tenant's documents come to, in figures: for people to look at, not on the way of a search."""
+"""Statistics of a tenant's documents, for display only."""
 
 from datetime import datetime
 from uuid import UUID
@@ -8,8 +8,8 @@ import msgspec
 from schema.db import Db, fetch_all, fetch_one
 
 
-class Sums(msgspec.Struct, frozen=True, kw_only=True):
-    """All documents of a tenant together. `oldest_waiting` is since when the first of those waits that are queued."""
+class DocumentTotals(msgspec.Struct, frozen=True, kw_only=True):
+    """Totals of a tenant's documents. `oldest_waiting` is when the oldest queued one was uploaded."""
 
     stored_bytes: int
     max_storage_bytes: int | None
@@ -19,7 +19,7 @@ class Sums(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class MediaType(msgspec.Struct, frozen=True, kw_only=True):
-    """Documents of one type, and the bytes of their newest versions."""
+    """How many documents have one media type, and the bytes of their newest versions."""
 
     media_type: str
     documents: int
@@ -27,7 +27,7 @@ class MediaType(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class VectorSpace(msgspec.Struct, frozen=True, kw_only=True):
-    """How many vectors there are of one embedder."""
+    """How many vectors are in one space."""
 
     name: str
     dimensions: int
@@ -66,27 +66,27 @@ GROUP BY 1 ORDER BY failures DESC, code
 """
 
 
-async def get_sums(db: Db, tenant_id: UUID) -> Sums:
-    """Return what the documents of a tenant that is there come to."""
-    sums = await fetch_one(db, SUMS, {"tenant_id": tenant_id}, into=Sums)
+async def get_document_totals(db: Db, tenant_id: UUID) -> DocumentTotals:
+    """Return the totals of an existing tenant."""
+    sums = await fetch_one(db, SUMS, {"tenant_id": tenant_id}, into=DocumentTotals)
     assert sums is not None
     return sums
 
 
 async def get_stored_bytes(db: Db, tenant_id: UUID) -> int:
-    """Return how many bytes the tenant's documents take, old versions too that are not replaced yet."""
+    """Return how many bytes the tenant's documents take, including old versions that are not replaced yet."""
     sql = "SELECT stored_bytes FROM knowledge WHERE tenant_id = %(tenant_id)s"
     row = await fetch_one(db, sql, {"tenant_id": tenant_id})
     return row["stored_bytes"] if row else 0
 
 
 async def count_states(db: Db, tenant_id: UUID) -> dict[str, int]:
-    """Return how many documents there are by the state of their newest version."""
+    """Return the number of documents by the state of their newest version."""
     return {row["state"]: row["documents"] for row in await fetch_all(db, STATES, {"tenant_id": tenant_id})}
 
 
 async def list_types(db: Db, tenant_id: UUID) -> list[MediaType]:
-    """Return the types of documents, the most frequent first."""
+    """Return the media types of documents, the most frequent first."""
     return await fetch_all(db, TYPES, {"tenant_id": tenant_id}, into=MediaType)
 
 
@@ -96,5 +96,5 @@ async def list_spaces(db: Db, tenant_id: UUID) -> list[VectorSpace]:
 
 
 async def count_failures(db: Db, tenant_id: UUID) -> dict[str, int]:
-    """Return how many versions failed in the last day, by the code of the reason."""
+    """Return how many versions failed in the last day, by error code."""
     return {row["code"] or "": row["failures"] for row in await fetch_all(db, FAILURES, {"tenant_id": tenant_id})}

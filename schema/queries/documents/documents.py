@@ -1,8 +1,8 @@
-"""Documents as people see them: listed, looked at, changed, stopped, read again. How they are deleted is in `removing.py`, how
-a worker reads them in `ingestion.py` and `publishing.py`.
+"""Documents as users see them: list, get, update, cancel, retry. Not here: deletion (`document_deletion.py`) and ingestion
+(`ingestion.py`, `document_publish.py`).
 
-The state of a document is that of its newest version; what is searched is its live one. A transaction that names a user sees
-that user's private documents and everybody's shared ones.
+The state of a document is that of its newest version; searches use its live version. A transaction that names a user sees that
+user's private documents and all shared ones.
 """
 
 from collections.abc import Mapping, Sequence
@@ -16,26 +16,26 @@ from psycopg.types.json import Jsonb
 
 from schema.batch import Statement
 from schema.db import LONG, Db, fetch_all, fetch_one
-from schema.queries.jobs.submissions import NOTHING_WAITS
+from schema.queries.jobs.submissions import NOTHING_TO_RETRY
 from schema.states import FileState
 
 VIEW = """
 SELECT d.id, d.name, d.title, c.name AS collection, c.embedder, d.language, d.metadata, d.source_url,
   d.newest_version AS version, d.live_version, d.pages, d.characters, d.chunks, d.user_id,
   d.created_at, d.updated_at, d.created_by,
-  v.state, v.error, v.notes, v.chunks AS cut_into, v.drafted, v.size_bytes, v.media_type, v.job_id
+  v.state, v.error, v.notes, v.chunks AS planned_chunks, v.drafted, v.size_bytes, v.media_type, v.job_id
 FROM documents d
 JOIN document_versions v ON v.tenant_id = d.tenant_id AND v.document_id = d.id AND v.version = d.newest_version
 JOIN collections c ON c.tenant_id = d.tenant_id AND c.id = d.collection_id
 """
 
-# Somebody's are those that they keep for themselves, and those that they, or a key of theirs, uploaded for all.
-OWN = """(%(all)s::bool OR coalesce(d.user_id = %(user_id)s::uuid, false) OR coalesce(d.created_by IN (
+# A user may edit their private documents, and the shared ones that they or one of their keys uploaded.
+EDITABLE = """(%(all)s::bool OR coalesce(d.user_id = %(user_id)s::uuid, false) OR coalesce(d.created_by IN (
     SELECT %(actor)s::text UNION ALL SELECT 'user:' || %(user_id)s::text UNION ALL
     SELECT 'key:' || k.id FROM api_keys k WHERE k.tenant_id = %(tenant_id)s AND k.user_id = %(user_id)s::uuid), false))"""
 
 OWNERSHIP = f"""
-SELECT d.id, {OWN} AS own, d.user_id, d.chunks FROM documents d
+SELECT d.id, {EDITABLE} AS own, d.user_id, d.chunks FROM documents d
 WHERE d.tenant_id = %(tenant_id)s AND d.id = ANY(%(ids)s::uuid[])
 """
 
@@ -50,8 +50,8 @@ SHARE = (
     "UPDATE chunk_vectors SET user_id = NULL WHERE tenant_id = %(tenant_id)s AND document_id = %(id)s",
 )
 
-# The triggers see a change of metadata; these are the others that an answer can rest on.
-OUTDATE = "UPDATE knowledge SET version = version + 1 WHERE tenant_id = %(tenant_id)s"
+# Triggers notice changes of metadata; this is for other changes that invalidate cached answers.
+INVALIDATE_ANSWERS = "UPDATE knowledge SET version = version + 1 WHERE tenant_id = %(tenant_id)s"
 
 CANCEL = """
 UPDATE document_versions v SET state = 'cancelled', error = NULL, finished_at = now()
@@ -61,7 +61,7 @@ WHERE d.tenant_id = %(tenant_id)s AND d.id = %(id)s AND v.tenant_id = d.tenant_i
 RETURNING v.version
 """
 
-DROP_DRAFTS = """
+DELETE_DRAFTS = """
 DELETE FROM chunk_drafts WHERE tenant_id = %(tenant_id)s AND document_id = %(id)s AND version = %(version)s
 """
 
@@ -82,7 +82,7 @@ RETURNING v.document_id
 
 CHECK_RETRY = f"""
 SELECT CASE WHEN NOT EXISTS (SELECT 1 FROM document_versions WHERE tenant_id = %(tenant_id)s AND job_id = %(job_id)s)
-  THEN refuse('{NOTHING_WAITS}') END
+  THEN refuse('{NOTHING_TO_RETRY}') END
 """
 
 CHUNKS = """
@@ -90,7 +90,7 @@ SELECT place, text, heading, page, page_end, start, stop FROM chunks
 WHERE tenant_id = %(tenant_id)s AND document_id = %(id)s AND place > %(after)s ORDER BY place LIMIT %(limit)s
 """
 
-STORED = """
+FIND_STORED = """
 SELECT d.name, v.version, v.stored_as, v.size_bytes, v.media_type, v.sha256
 FROM documents d JOIN document_versions v ON v.tenant_id = d.tenant_id AND v.document_id = d.id
   AND v.version = coalesce(%(version)s::int, d.live_version, d.newest_version)
@@ -99,8 +99,8 @@ WHERE d.tenant_id = %(tenant_id)s AND d.id = %(id)s
 
 
 class Document(msgspec.Struct, frozen=True, kw_only=True):
-    """A document as it is shown: `version`, `state`, `error`, `notes`, sizes and the passages it was cut into and drafted are
-    those of its newest version, pages, characters and chunks those of its live one."""
+    """A document as it is shown. `version`, `state`, `error`, `notes`, sizes, `planned_chunks` and `drafted` are those of its
+    newest version; `pages`, `characters` and `chunks` those of its live one."""
 
     id: UUID
     name: str
@@ -122,7 +122,7 @@ class Document(msgspec.Struct, frozen=True, kw_only=True):
     state: FileState
     error: dict[str, Any] | None
     notes: list[str] | None
-    cut_into: int | None
+    planned_chunks: int | None
     drafted: int
     size_bytes: int
     media_type: str
@@ -130,14 +130,14 @@ class Document(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class DocumentSize(msgspec.Struct, frozen=True, kw_only=True):
-    """A document by its id, and how many chunks go with it."""
+    """The id of a document and its number of chunks."""
 
     id: UUID
     chunks: int
 
 
 class OwnedDocument(DocumentSize, frozen=True, kw_only=True):
-    """A document, whose private one it is, and whether it is the asker's `own` to change."""
+    """A document, the user whose private one it is, and whether the caller may edit it (`own`)."""
 
     own: bool
     user_id: UUID | None
@@ -156,7 +156,7 @@ class DocumentChunk(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class StoredVersion(msgspec.Struct, frozen=True, kw_only=True):
-    """The bytes of one version of a document."""
+    """The stored file of one version of a document."""
 
     name: str
     version: int
@@ -167,8 +167,8 @@ class StoredVersion(msgspec.Struct, frozen=True, kw_only=True):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Wanted:
-    """Which documents: only what is set confines them. `search` is part of a name or a title, accents and case aside."""
+class DocumentFilter:
+    """Conditions on documents; None matches all. `search` is a part of the name or title, ignoring accents and case."""
 
     collection_id: UUID | None = None
     states: Sequence[FileState] | None = None
@@ -178,7 +178,7 @@ class Wanted:
 
     @property
     def clauses(self) -> list[str]:
-        """The conditions over `documents d` and `document_versions v`."""
+        """The conditions on `documents d` and `document_versions v`."""
         every = {
             "d.collection_id = %(collection_id)s": self.collection_id is not None,
             "v.state = ANY(%(states)s::text[])": self.states is not None,
@@ -190,14 +190,14 @@ class Wanted:
 
     @property
     def values(self) -> dict[str, Any]:
-        """Their parameters."""
+        """The parameters of the conditions."""
         states = None if self.states is None else list(self.states)
         return {**vars(self), "states": states}
 
 
 @dataclass(frozen=True)
-class Whose:
-    """Whose documents may be changed: with `all` everybody's, else those of the person and of the actor (`key:ID`)."""
+class DocumentEditor:
+    """Who edits documents: with `all`, any document may be edited, else those of the user and of the actor (`key:ID`)."""
 
     actor: str
     user_id: UUID | None
@@ -205,13 +205,13 @@ class Whose:
 
 
 async def list_documents(
-    db: Db, tenant_id: UUID, wanted: Wanted, *, limit: int, before: UUID | None = None
+    db: Db, tenant_id: UUID, where: DocumentFilter, *, limit: int, before: UUID | None = None
 ) -> list[Document]:
-    """Return documents, those first that were uploaded last; `before` is the last id of the page before."""
-    clauses = [*wanted.clauses, *(["d.id < %(before)s"] if before else [])]
+    """Return documents, newest first; `before` is the last id of the previous page."""
+    clauses = [*where.clauses, *(["d.id < %(before)s"] if before else [])]
     sql = f"{VIEW} WHERE d.tenant_id = %(tenant_id)s {_and(clauses)} ORDER BY d.id DESC LIMIT %(limit)s"
     return await fetch_all(
-        db, sql, wanted.values | {"tenant_id": tenant_id, "limit": limit, "before": before}, into=Document
+        db, sql, where.values | {"tenant_id": tenant_id, "limit": limit, "before": before}, into=Document
     )
 
 
@@ -221,21 +221,21 @@ async def find_document(db: Db, tenant_id: UUID, document_id: UUID) -> Document 
     return await fetch_one(db, sql, {"tenant_id": tenant_id, "id": document_id}, into=Document)
 
 
-async def list_owned(db: Db, tenant_id: UUID, ids: Sequence[UUID], whose: Whose) -> list[OwnedDocument]:
-    """Return those of the documents that are seen."""
-    values = {"tenant_id": tenant_id, "ids": list(ids), **vars(whose)}
+async def list_ownership(db: Db, tenant_id: UUID, ids: Sequence[UUID], editor: DocumentEditor) -> list[OwnedDocument]:
+    """Return those of the documents that the transaction's user can see."""
+    values = {"tenant_id": tenant_id, "ids": list(ids), **vars(editor)}
     return await fetch_all(db, OWNERSHIP, values, into=OwnedDocument)
 
 
-async def pick_documents(
-    db: Db, tenant_id: UUID, wanted: Wanted, whose: Whose, *, limit: int, below: UUID | None = None
+async def list_editable_documents(
+    db: Db, tenant_id: UUID, where: DocumentFilter, editor: DocumentEditor, *, limit: int, before: UUID | None = None
 ) -> list[DocumentSize]:
-    """Return the documents that fit and may be changed, those first that were uploaded last."""
-    clauses = [*wanted.clauses, OWN, *(["d.id < %(below)s"] if below else [])]
+    """Return matching documents that the editor may edit, newest first; `before` is the last id of the previous page."""
+    clauses = [*where.clauses, EDITABLE, *(["d.id < %(before)s"] if before else [])]
     sql = f"""SELECT d.id, d.chunks FROM documents d JOIN document_versions v ON v.tenant_id = d.tenant_id
         AND v.document_id = d.id AND v.version = d.newest_version
       WHERE d.tenant_id = %(tenant_id)s {_and(clauses)} ORDER BY d.id DESC LIMIT %(limit)s"""
-    values = wanted.values | vars(whose) | {"tenant_id": tenant_id, "limit": limit, "below": below}
+    values = where.values | vars(editor) | {"tenant_id": tenant_id, "limit": limit, "before": before}
     return await fetch_all(db, sql, values, into=DocumentSize)
 
 
@@ -248,8 +248,8 @@ async def change_document(
     title: str | None = None,
     share: bool = False,
 ) -> bool:
-    """Set what is given of a document; with `share` it becomes everybody's, and all that is searched of it. False if it is not
-    there. Raises psycopg's UniqueViolation when the collection has a shared one of this name; then the transaction is lost."""
+    """Update a document; `share` makes it and its chunks visible to all. False if it doesn't exist. Raises psycopg's
+    UniqueViolation, which aborts the transaction, if the collection has a shared document of this name."""
     values = {"tenant_id": tenant_id, "id": document_id, "title": title, "share": share}
     packed = None if metadata is None else Jsonb(dict(metadata))
     await db.execute(LONG)
@@ -258,16 +258,16 @@ async def change_document(
     for sql in SHARE if share else ():
         await db.execute(sql, values)
     if share or title is not None:
-        await db.execute(OUTDATE, values)
+        await db.execute(INVALIDATE_ANSWERS, values)
     return True
 
 
 async def cancel_document(db: Db, tenant_id: UUID, document_id: UUID) -> bool:
-    """Stop a document that waits or is being read; its worker notices. False if it is in neither state."""
+    """Cancel the ingestion of a document; its worker notices. False if it is neither queued nor running."""
     values = {"tenant_id": tenant_id, "id": document_id}
     row = await fetch_one(db, CANCEL, values)
     if row is not None:
-        await db.execute(DROP_DRAFTS, {**values, "version": row["version"]})
+        await db.execute(DELETE_DRAFTS, {**values, "version": row["version"]})
     return row is not None
 
 
@@ -279,9 +279,9 @@ def retry_statements(
     ids: Sequence[UUID] | None = None,
     collection_id: UUID | None = None,
 ) -> tuple[Statement, ...]:
-    """Return what a job comes with that reads documents again from their stored bytes (`Submission.extra_statements`): the
-    newest versions of those documents, or of all of a collection, that are in one of `states` become its own and wait. Whether
-    the caller may have that done was checked before. The submit raises NothingWaits if there is none."""
+    """Return the `Submission.extra_statements` of a job that ingests stored files again: they assign it the newest versions of
+    these documents, or of all in a collection, that are in one of `states`. The caller has checked permissions. The submit
+    raises NothingToRetry if there are none."""
     which = "d.id = ANY(%(ids)s::uuid[])" if ids is not None else "d.collection_id = %(collection_id)s"
     values: dict[str, Any] = {"tenant_id": tenant_id, "job_id": job_id, "states": list(states)}
     values |= {"ids": None if ids is None else list(ids), "collection_id": collection_id}
@@ -291,16 +291,17 @@ def retry_statements(
 async def list_chunks(
     db: Db, tenant_id: UUID, document_id: UUID, *, limit: int, after: int | None = None
 ) -> list[DocumentChunk]:
-    """Return the passages of the live version in order; `after` is the place of the last of the page before."""
+    """Return the passages of the live version in order; `after` is the last place of the previous page."""
     values = {"tenant_id": tenant_id, "id": document_id, "limit": limit, "after": -1 if after is None else after}
     return await fetch_all(db, CHUNKS, values, into=DocumentChunk)
 
 
-async def find_stored(db: Db, tenant_id: UUID, document_id: UUID, version: int | None = None) -> StoredVersion | None:
-    """Return what is stored of a version: the live one unless another is named, the newest of a document that never was
-    live."""
+async def find_stored_version(
+    db: Db, tenant_id: UUID, document_id: UUID, version: int | None = None
+) -> StoredVersion | None:
+    """Return the stored file of a version: by default the live one, or the newest if none is live."""
     values = {"tenant_id": tenant_id, "id": document_id, "version": version}
-    return await fetch_one(db, STORED, values, into=StoredVersion)
+    return await fetch_one(db, FIND_STORED, values, into=StoredVersion)
 
 
 def _and(clauses: Sequence[str]) -> str:

@@ -1,8 +1,7 @@
-"""One file's way through ingestion: claimed, drafted batch by batch, published or failed.
+"""The ingestion of a file: claimed, drafted batch by batch, published or failed.
 
-A file belongs to the attempt of the job that claimed it: every statement here compares both, so an attempt that was
-overtaken changes nothing. Files with the same bytes are read one after the other, whichever jobs they are in, and the vectors
-of texts that are known are copied: nothing is embedded twice.
+A file belongs to the job's attempt that claimed it. Every statement compares both, so an old attempt has no effect. Files with
+the same bytes are ingested one at a time, even of different jobs, and known vectors are copied: no text is embedded twice.
 """
 
 from collections.abc import Sequence
@@ -15,12 +14,12 @@ from psycopg.types.json import Jsonb
 
 from schema.batch import run_batch
 from schema.db import Db, Pool, fetch_all, fetch_one
-from schema.queries.documents.vector_spaces import vector
+from schema.queries.documents.vector_spaces import to_pgvector
 from schema.states import FileState
 
-CLAIMS = 0x48524943  # first half of the advisory locks under which a tenant's files are claimed
+CLAIM_LOCK = 0x48524943  # first half of the advisory lock under which a tenant's files are claimed
 
-HELD = """EXISTS (SELECT 1 FROM jobs j WHERE j.tenant_id = %(tenant_id)s AND j.id = %(job_id)s AND j.state = 'running'
+HOLDS_JOB = """EXISTS (SELECT 1 FROM jobs j WHERE j.tenant_id = %(tenant_id)s AND j.id = %(job_id)s AND j.state = 'running'
   AND j.attempt = %(attempt)s)"""
 
 LOCK_CLAIMS = "SELECT pg_advisory_xact_lock(%(lock)s, hashtext(%(tenant_id)s::text)) IS NULL AS locked"
@@ -28,7 +27,7 @@ LOCK_CLAIMS = "SELECT pg_advisory_xact_lock(%(lock)s, hashtext(%(tenant_id)s::te
 CLAIM = f"""
 WITH next AS (
   SELECT v.document_id, v.version FROM document_versions v
-  WHERE v.tenant_id = %(tenant_id)s AND v.job_id = %(job_id)s AND v.state = 'queued' AND {HELD}
+  WHERE v.tenant_id = %(tenant_id)s AND v.job_id = %(job_id)s AND v.state = 'queued' AND {HOLDS_JOB}
     AND NOT EXISTS (
       SELECT 1 FROM document_versions o JOIN jobs oj ON oj.tenant_id = o.tenant_id AND oj.id = o.job_id
         AND oj.attempt = o.attempt AND oj.state = 'running'
@@ -44,7 +43,7 @@ RETURNING v.document_id, v.version, v.stored_as, v.tries, d.name, c.id AS collec
   c.chunk_overlap, c.embedder, extract(epoch FROM v.deadline_at - now())::float8 AS left_s
 """
 
-# Ready and given up ones first, so that an attempt that takes over can tell of them again.
+# Finished files first, so that a new attempt can publish their events again.
 LIST = """
 SELECT v.document_id, v.version, v.state, v.error, v.notes, v.chunks, v.embedded, d.name, d.pages
 FROM document_versions v JOIN documents d ON d.tenant_id = v.tenant_id AND d.id = v.document_id
@@ -58,25 +57,25 @@ SELECT count(*) AS total, count(*) FILTER (WHERE state = 'queued') AS queued,
 FROM document_versions WHERE tenant_id = %(tenant_id)s AND job_id = %(job_id)s
 """
 
-MINE = f"""v.tenant_id = %(tenant_id)s AND v.document_id = %(document_id)s AND v.version = %(version)s
-  AND v.job_id = %(job_id)s AND v.attempt = %(attempt)s AND v.state = 'running' AND {HELD}"""
+IS_CLAIMED = f"""v.tenant_id = %(tenant_id)s AND v.document_id = %(document_id)s AND v.version = %(version)s
+  AND v.job_id = %(job_id)s AND v.attempt = %(attempt)s AND v.state = 'running' AND {HOLDS_JOB}"""
 
-BEGIN = f"""
+RECORD_CHUNKS = f"""
 UPDATE document_versions v SET chunks = %(chunks)s, notes = %(notes)s, media_type = %(media_type)s
-WHERE {MINE} RETURNING v.document_id
+WHERE {IS_CLAIMED} RETURNING v.document_id
 """
 
-DROP_STRANGE_DRAFTS = """
+DELETE_OUTDATED_DRAFTS = """
 DELETE FROM chunk_drafts WHERE tenant_id = %(tenant_id)s AND document_id = %(document_id)s AND version = %(version)s
   AND (space <> %(space)s OR place >= %(chunks)s OR digest <> (%(digests)s::bytea[])[place + 1])
 """
 
-DRAFTED = """
+LIST_DRAFTED = """
 SELECT place FROM chunk_drafts
 WHERE tenant_id = %(tenant_id)s AND document_id = %(document_id)s AND version = %(version)s
 """
 
-GIVEN = """
+DRAFT_ROWS = """
 unnest(%(places)s::int[], %(texts)s::text[], %(headings)s::text[], %(pages)s::int[], %(pages_end)s::int[], %(starts)s::int[],
   %(stops)s::int[], %(digests)s::bytea[]) AS g (place, text, heading, page, page_end, start, stop, digest)
 """
@@ -88,12 +87,12 @@ SELECT %(tenant_id)s::uuid, %(document_id)s::uuid, %(version)s::int, g.place, g.
   g.stop, g.digest, %(space)s::smallint, known.embedding
 """
 
-# A text that was embedded before, in whichever document of the tenant.
+# Texts that were embedded before, in any document of the tenant.
 ADD_KNOWN = f"""
-WITH mine AS (SELECT 1 FROM document_versions v WHERE {MINE} FOR UPDATE OF v),
+WITH mine AS (SELECT 1 FROM document_versions v WHERE {IS_CLAIMED} FOR UPDATE OF v),
 added AS (
   {ADD}
-  FROM mine, {GIVEN} CROSS JOIN LATERAL (
+  FROM mine, {DRAFT_ROWS} CROSS JOIN LATERAL (
     (SELECT cv.embedding FROM chunks k JOIN chunk_vectors cv ON cv.tenant_id = k.tenant_id AND cv.chunk_id = k.id
       AND cv.space = %(space)s::smallint
     WHERE k.tenant_id = %(tenant_id)s::uuid AND k.digest = g.digest LIMIT 1)
@@ -103,35 +102,36 @@ added AS (
     LIMIT 1) AS known
   ON CONFLICT DO NOTHING RETURNING place),
 counted AS (
-  UPDATE document_versions v SET drafted = drafted + (SELECT count(*) FROM added) WHERE {MINE})
+  UPDATE document_versions v SET drafted = drafted + (SELECT count(*) FROM added) WHERE {IS_CLAIMED})
 SELECT place FROM added
 """
 
 ADD_EMBEDDED = f"""
-WITH mine AS (SELECT 1 FROM document_versions v WHERE {MINE} FOR UPDATE OF v),
+WITH mine AS (SELECT 1 FROM document_versions v WHERE {IS_CLAIMED} FOR UPDATE OF v),
 vectors AS (
   SELECT * FROM unnest(%(embedded)s::bytea[], %(vectors)s::text[]) AS x (digest, vector)),
 added AS (
   {ADD}
-  FROM mine, {GIVEN} CROSS JOIN LATERAL (
+  FROM mine, {DRAFT_ROWS} CROSS JOIN LATERAL (
     SELECT x.vector::halfvec AS embedding FROM vectors x WHERE x.digest = g.digest LIMIT 1) AS known
   ON CONFLICT DO NOTHING RETURNING place),
 counted AS (
   UPDATE document_versions v SET drafted = drafted + (SELECT count(*) FROM added),
     embedded = embedded + cardinality(%(embedded)s::bytea[])
-  WHERE {MINE})
+  WHERE {IS_CLAIMED})
 SELECT (SELECT count(*) FROM mine) AS held
 """
 
 FAIL = f"""
-UPDATE document_versions v SET state = 'failed', error = %(error)s, finished_at = now() WHERE {MINE} RETURNING v.document_id
+UPDATE document_versions v SET state = 'failed', error = %(error)s, finished_at = now() WHERE {IS_CLAIMED}
+RETURNING v.document_id
 """
 
 REQUEUE = f"""
-UPDATE document_versions v SET state = 'queued', tries = greatest(v.tries - 1, 0) WHERE {MINE}
+UPDATE document_versions v SET state = 'queued', tries = greatest(v.tries - 1, 0) WHERE {IS_CLAIMED}
 """
 
-DROP_DRAFTS = """
+DELETE_DRAFTS = """
 DELETE FROM chunk_drafts WHERE tenant_id = %(tenant_id)s AND document_id = %(document_id)s AND version = %(version)s
 """
 
@@ -142,8 +142,8 @@ WHERE v.tenant_id = %(tenant_id)s AND v.job_id = %(job_id)s AND v.attempt = %(at
 
 
 class ClaimedFile(msgspec.Struct, frozen=True):
-    """A version of a document as its attempt reads it, with its document's name and its collection's settings. `left_s` is
-    the time up to its deadline."""
+    """A claimed version of a document, with the document's name and the collection's settings. `left_s` is the time until its
+    deadline."""
 
     document_id: UUID
     version: int
@@ -158,7 +158,7 @@ class ClaimedFile(msgspec.Struct, frozen=True):
 
 
 class JobFile(msgspec.Struct, frozen=True, kw_only=True):
-    """What became of a file of a job."""
+    """A file of a job and its state."""
 
     document_id: UUID
     version: int
@@ -172,7 +172,7 @@ class JobFile(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class FileCounts(msgspec.Struct, frozen=True, kw_only=True):
-    """How many files of a job there are in each state, and in all."""
+    """How many files of a job are in each state, and in all."""
 
     total: int
     queued: int
@@ -183,8 +183,8 @@ class FileCounts(msgspec.Struct, frozen=True, kw_only=True):
 
 
 @dataclass(frozen=True)
-class File:
-    """A version of a document that an attempt has claimed: what every statement about it compares."""
+class FileClaim:
+    """The claim of an attempt on a version of a document, which every statement compares."""
 
     tenant_id: UUID
     job_id: UUID
@@ -194,7 +194,7 @@ class File:
 
     @property
     def values(self) -> dict[str, Any]:
-        """The parameters that name it."""
+        """The claim as parameters."""
         return {
             "tenant_id": self.tenant_id,
             "job_id": self.job_id,
@@ -206,7 +206,7 @@ class File:
 
 @dataclass(frozen=True)
 class Draft:
-    """A chunk on its way. `digest` is that of the text which is embedded; `start` and `stop` are its span in the document."""
+    """A chunk in preparation. `digest` is that of its text to embed; `start` and `stop` are its span in the document."""
 
     place: int
     text: str
@@ -219,70 +219,70 @@ class Draft:
 
 
 async def claim_file(pool: Pool, tenant_id: UUID, job_id: UUID, attempt: int, *, limit_s: float) -> ClaimedFile | None:
-    """Make the next file of the job this attempt's.
+    """Claim the next file of a job for this attempt, with a deadline in `limit_s`.
 
-    None when no file waits, or only such whose bytes are being read for another. `limit_s` is the time that it has."""
-    values = {"tenant_id": tenant_id, "job_id": job_id, "attempt": attempt, "lock": CLAIMS, "limit_s": limit_s}
+    None if no file is queued, or if the bytes of all that are queued are being ingested as another document."""
+    values = {"tenant_id": tenant_id, "job_id": job_id, "attempt": attempt, "lock": CLAIM_LOCK, "limit_s": limit_s}
     _, claimed = await run_batch(pool, tenant_id, [(LOCK_CLAIMS, values), (CLAIM, values)])
     return next(iter(claimed.into(ClaimedFile)), None)
 
 
 async def list_files(db: Db, tenant_id: UUID, job_id: UUID) -> list[JobFile]:
-    """Return the files of a job, those that ended first."""
+    """Return the files of a job, finished ones first."""
     return await fetch_all(db, LIST, {"tenant_id": tenant_id, "job_id": job_id}, into=JobFile)
 
 
 async def count_files(db: Db, tenant_id: UUID, job_id: UUID) -> FileCounts:
-    """Return how many files of a job there are in each state, and in all (`total`)."""
+    """Return how many files of a job are in each state."""
     row = await fetch_one(db, COUNT, {"tenant_id": tenant_id, "job_id": job_id}, into=FileCounts)
     assert row is not None, "count(*) always has a row"
     return row
 
 
 async def begin_drafts(
-    db: Db, file: File, *, space: int, drafts: Sequence[Draft], notes: Sequence[str], media_type: str
+    db: Db, file: FileClaim, *, space: int, drafts: Sequence[Draft], notes: Sequence[str], media_type: str
 ) -> set[int] | None:
-    """Note what a file was cut into; return the places that an earlier attempt has drafted, None if the file is no longer this
-    attempt's."""
+    """Record a file's chunks; return the places that an earlier attempt has drafted, None if the attempt no longer holds the
+    file."""
     values = file.values | {"space": space, "chunks": len(drafts), "digests": [draft.digest for draft in drafts]}
     values |= {"notes": Jsonb(list(notes)), "media_type": media_type}
-    if await fetch_one(db, BEGIN, values) is None:
+    if await fetch_one(db, RECORD_CHUNKS, values) is None:
         return None
-    await db.execute(DROP_STRANGE_DRAFTS, values)
-    return {row["place"] for row in await fetch_all(db, DRAFTED, values)}
+    await db.execute(DELETE_OUTDATED_DRAFTS, values)
+    return {row["place"] for row in await fetch_all(db, LIST_DRAFTED, values)}
 
 
-async def add_known(db: Db, file: File, *, space: int, drafts: Sequence[Draft]) -> set[int]:
-    """Draft those chunks whose text was embedded before; return their places."""
+async def add_known(db: Db, file: FileClaim, *, space: int, drafts: Sequence[Draft]) -> set[int]:
+    """Draft the chunks whose text was embedded before; return their places."""
     rows = await fetch_all(db, ADD_KNOWN, file.values | {"space": space} | _columns(drafts))
     return {row["place"] for row in rows}
 
 
 async def add_embedded(
-    db: Db, file: File, *, space: int, drafts: Sequence[Draft], vectors: dict[bytes, Sequence[float]]
+    db: Db, file: FileClaim, *, space: int, drafts: Sequence[Draft], vectors: dict[bytes, Sequence[float]]
 ) -> bool:
-    """Draft chunks with the vectors of their texts, by digest; False if the file is no longer this attempt's."""
+    """Draft chunks with the vectors of their texts, by digest; False if the attempt no longer holds the file."""
     values = file.values | {"space": space} | _columns(drafts)
-    values |= {"embedded": list(vectors), "vectors": [vector(values) for values in vectors.values()]}
+    values |= {"embedded": list(vectors), "vectors": [to_pgvector(values) for values in vectors.values()]}
     row = await fetch_one(db, ADD_EMBEDDED, values)
     return bool(row and row["held"])
 
 
-async def fail_file(db: Db, file: File, error: dict[str, Any]) -> bool:
-    """Give a file up, with the reason {code, message}; False if it is no longer this attempt's."""
+async def fail_file(db: Db, file: FileClaim, error: dict[str, Any]) -> bool:
+    """Mark a file as failed, with an error {code, message}; False if the attempt no longer holds it."""
     failed = await fetch_one(db, FAIL, file.values | {"error": Jsonb(error)}) is not None
     if failed:
-        await db.execute(DROP_DRAFTS, file.values)
+        await db.execute(DELETE_DRAFTS, file.values)
     return failed
 
 
-async def requeue_file(db: Db, file: File) -> None:
-    """Let a file wait again; no try was spent."""
+async def requeue_file(db: Db, file: FileClaim) -> None:
+    """Requeue a file without spending a try."""
     await db.execute(REQUEUE, file.values)
 
 
 async def release_files(db: Db, tenant_id: UUID, job_id: UUID, attempt: int) -> None:
-    """Let the files of an attempt that is being handed back wait again; no try was spent."""
+    """Requeue the files of an attempt without spending a try."""
     await db.execute(RELEASE, {"tenant_id": tenant_id, "job_id": job_id, "attempt": attempt})
 
 

@@ -18,7 +18,7 @@ import msgspec
 from psycopg.types.json import Jsonb
 
 from schema.db import Db, fetch_all, fetch_one
-from schema.queries.documents.vector_spaces import vector
+from schema.queries.documents.vector_spaces import to_pgvector
 from schema.queries.statements import read_sql
 
 ALWAYS_EXACT_CHUNKS = 2_000
@@ -280,7 +280,7 @@ async def _nearest(db: Db, scope: Scope, space: Space, query: Sequence[float], *
     form = EXACT_NEAREST if exact else INDEXED_NEAREST
     distance = DISTANCE.format(dimensions=int(space.dimensions))
     sql = form.format(distance=distance, space=int(space.id), in_scope=IN_SCOPE)
-    values = {**scope.values(), "vector": vector(query), "limit": limit}
+    values = {**scope.values(), "vector": to_pgvector(query), "limit": limit}
     # Not prepared: a cached plan would ignore the settings.
     return await fetch_all(db, sql, values, into=Hit, prepare=False)
 

@@ -1,5 +1,5 @@
-"""What an upload asks before and after it takes files in: may another job wait, what became of it. What it commits
-is in `uploads.py`.
+"""Queries of an upload before and after its commit: whether another job may be queued, and its documents. The commit itself is
+in `uploads.py`.
 """
 
 from uuid import UUID
@@ -24,7 +24,7 @@ WHERE v.tenant_id = %(tenant_id)s AND v.job_id = %(job_id)s ORDER BY v.place
 
 
 class UploadedDocument(msgspec.Struct, frozen=True, kw_only=True):
-    """A document that an upload made or gave a version."""
+    """A document that an upload created or updated."""
 
     id: UUID
     name: str
@@ -35,7 +35,7 @@ class UploadedDocument(msgspec.Struct, frozen=True, kw_only=True):
 
 
 async def is_queue_full(db: Db, tenant_id: UUID) -> bool:
-    """Whether as many jobs of the tenant wait as may; exact only at the submit."""
+    """Whether the tenant has its maximum of queued jobs; only the submit checks it exactly."""
     row = await fetch_one(db, QUEUE, {"tenant_id": tenant_id})
     return row is not None and row["full"]
 

@@ -1,7 +1,7 @@
-"""Files that were uploaded: noted before their bytes are written, and committed with the job that will read them.
+"""Uploaded files: scheduled for removal before they are stored, and committed with the job that will ingest them.
 
-note ──► bytes are written ──► job, documents, versions in one transaction, which takes the note away
-  └──── whatever dies in between: the note falls due, and the bytes are removed
+schedule removal ──► store the file ──► job, documents, versions in one transaction, which cancels the removal
+  └──── if anything fails in between, the removal becomes due and the file is deleted
 """
 
 from collections.abc import Sequence
@@ -17,16 +17,16 @@ from schema.db import Db, fetch_all
 from schema.queries.jobs.submissions import NO_COLLECTION, STORAGE_FULL
 from schema.states import FileState
 
-KEPT_S = 3600
-"""How long bytes may lie without a row: longer than any upload takes."""
+UNCOMMITTED_TTL_S = 3600
+"""How long a file may be stored without a version: longer than any upload takes."""
 
-NOBODY = "'00000000-0000-0000-0000-000000000000'::uuid"
+NO_USER = "'00000000-0000-0000-0000-000000000000'::uuid"
 
 
 @dataclass(frozen=True, kw_only=True)
 class NewFile:
-    """A file whose bytes are safe under the name `stored_as`. `document_id` is a fresh one, used unless the collection has a
-    document of that name; no two files of one upload have one name."""
+    """A file that is stored as `stored_as`. `document_id` is new, and used unless the collection has a document of that name.
+    The names of an upload's files are unique."""
 
     document_id: UUID
     name: str
@@ -38,8 +38,8 @@ class NewFile:
     source_url: str | None = None
 
 
-class SameDocument(msgspec.Struct, frozen=True, kw_only=True):
-    """The document that a file of an upload is already, by the place of the file."""
+class UnchangedDocument(msgspec.Struct, frozen=True, kw_only=True):
+    """The document that already has the content of an uploaded file; `place` is the file's position in the upload."""
 
     place: int
     document_id: UUID
@@ -63,7 +63,7 @@ known AS (
   INSERT INTO documents AS d (tenant_id, id, collection_id, user_id, name, metadata, source_url, newest_version, created_by)
   SELECT %(tenant_id)s::uuid, document_id, %(collection_id)s::uuid, %(user_id)s::uuid, name, metadata, source_url, 1, %(by)s
   FROM given ORDER BY name
-  ON CONFLICT (tenant_id, collection_id, name, coalesce(user_id, {NOBODY})) DO UPDATE SET
+  ON CONFLICT (tenant_id, collection_id, name, coalesce(user_id, {NO_USER})) DO UPDATE SET
     newest_version = d.newest_version + 1, metadata = d.metadata || excluded.metadata,
     source_url = excluded.source_url, updated_at = now()
   RETURNING id, name, newest_version)
@@ -74,8 +74,8 @@ FROM given JOIN known USING (name)
 RETURNING document_id, version, place
 """
 
-# Versions that nobody has begun, of documents that now have a newer one.
-DROP_OVERTAKEN = """
+# Queued versions of documents that now have a newer one.
+CANCEL_OVERTAKEN = """
 UPDATE document_versions v SET state = 'cancelled', finished_at = now(),
   error = '{"code": "overtaken", "message": "A newer version was uploaded before this one was read."}'
 FROM documents d, document_versions n
@@ -83,75 +83,75 @@ WHERE n.tenant_id = %(tenant_id)s AND n.job_id = %(job_id)s AND d.tenant_id = n.
   AND v.tenant_id = n.tenant_id AND v.document_id = n.document_id AND v.version < n.version AND v.state = 'queued'
 """
 
-# The trigger that counts has locked the tenant's row until the commit, so this is exact.
+# The counting trigger locks the tenant's row until the commit, so this is exact.
 CHECK_STORAGE = f"""
 SELECT CASE WHEN k.stored_bytes > t.max_storage_bytes THEN refuse('{STORAGE_FULL}') END
 FROM knowledge k JOIN tenants t ON t.id = k.tenant_id WHERE k.tenant_id = %(tenant_id)s
 """
 
-NOTE = """
+SCHEDULE_REMOVALS = """
 INSERT INTO file_removals (tenant_id, stored_as, due_at)
-SELECT %(tenant_id)s, name, now() + make_interval(secs => %(kept_s)s) FROM unnest(%(names)s::text[]) AS name
+SELECT %(tenant_id)s, name, now() + make_interval(secs => %(ttl_s)s) FROM unnest(%(names)s::text[]) AS name
 """
 
-# What the newest version of each document already says, bytes for bytes.
-SAME = f"""
+# Documents whose newest version has the same bytes.
+LIST_UNCHANGED = f"""
 SELECT f.place, d.id AS document_id, v.version, v.state
 FROM {FILES} JOIN documents d ON d.tenant_id = %(tenant_id)s AND d.collection_id = %(collection_id)s AND d.name = f.name
-  AND coalesce(d.user_id, {NOBODY}) = coalesce(%(user_id)s::uuid, {NOBODY})
+  AND coalesce(d.user_id, {NO_USER}) = coalesce(%(user_id)s::uuid, {NO_USER})
 JOIN document_versions v ON v.tenant_id = d.tenant_id AND v.document_id = d.id AND v.version = d.newest_version
 WHERE v.sha256 = decode(f.sha256, 'hex') AND v.state IN ('queued', 'running', 'ready')
 """
 
-# Shared documents of these names that somebody else made: a version of one would change it.
-OTHERS = f"""
+# Shared documents of these names that were created by others; a new version would change them.
+LIST_OWNED_BY_OTHERS = f"""
 SELECT f.place FROM {FILES} JOIN documents d ON d.tenant_id = %(tenant_id)s AND d.collection_id = %(collection_id)s
-  AND d.name = f.name AND coalesce(d.user_id, {NOBODY}) = coalesce(%(user_id)s::uuid, {NOBODY})
+  AND d.name = f.name AND coalesce(d.user_id, {NO_USER}) = coalesce(%(user_id)s::uuid, {NO_USER})
 WHERE d.created_by IS DISTINCT FROM %(by)s
 """
 
-ROOM = """
+FREE_STORAGE = """
 SELECT t.max_storage_bytes - coalesce(k.stored_bytes, 0) AS left
 FROM tenants t LEFT JOIN knowledge k ON k.tenant_id = t.id WHERE t.id = %(tenant_id)s
 """
 
 
-async def note_files(db: Db, tenant_id: UUID, names: Sequence[str]) -> None:
-    """Note bytes that are about to be written: without a row of their own they are removed after KEPT_S."""
-    await db.execute(NOTE, {"tenant_id": tenant_id, "names": list(names), "kept_s": KEPT_S})
+async def schedule_removals(db: Db, tenant_id: UUID, names: Sequence[str]) -> None:
+    """Schedule the removal of files that are about to be stored, after UNCOMMITTED_TTL_S."""
+    await db.execute(SCHEDULE_REMOVALS, {"tenant_id": tenant_id, "names": list(names), "ttl_s": UNCOMMITTED_TTL_S})
 
 
-async def find_room(db: Db, tenant_id: UUID) -> int | None:
-    """Return how many bytes the tenant may still store, None for no limit. What is being uploaded is not counted yet."""
-    rows = await fetch_all(db, ROOM, {"tenant_id": tenant_id})
+async def find_free_storage(db: Db, tenant_id: UUID) -> int | None:
+    """Return how many bytes the tenant may still store; None is unlimited. Running uploads are not counted."""
+    rows = await fetch_all(db, FREE_STORAGE, {"tenant_id": tenant_id})
     return rows[0]["left"] if rows else None
 
 
-async def list_same(
+async def list_unchanged(
     db: Db, tenant_id: UUID, collection_id: UUID, user_id: UUID | None, files: Sequence[NewFile]
-) -> dict[int, SameDocument]:
-    """Return, by the places of their files, the documents that the collection has already: same name, same bytes, and not
-    failed."""
+) -> dict[int, UnchangedDocument]:
+    """Return the documents that already have the name and content of these files, and have not failed, by the files'
+    position."""
     values = _values(tenant_id, collection_id, user_id, files)
-    return {row.place: row for row in await fetch_all(db, SAME, values, into=SameDocument)}
+    return {row.place: row for row in await fetch_all(db, LIST_UNCHANGED, values, into=UnchangedDocument)}
 
 
-async def list_others(
+async def list_owned_by_others(
     db: Db, tenant_id: UUID, collection_id: UUID, user_id: UUID | None, files: Sequence[NewFile], *, by: str
 ) -> set[int]:
-    """Return the places of files that would be versions of documents which somebody else than `by` made."""
+    """Return the positions of files that would be versions of documents that were not created by `by`."""
     values = _values(tenant_id, collection_id, user_id, files) | {"by": by}
-    return {row["place"] for row in await fetch_all(db, OTHERS, values)}
+    return {row["place"] for row in await fetch_all(db, LIST_OWNED_BY_OTHERS, values)}
 
 
 def file_statements(
     tenant_id: UUID, job_id: UUID, collection_id: UUID, user_id: UUID | None, files: Sequence[NewFile], *, by: str
 ) -> tuple[Statement, ...]:
-    """Return what a job of ingestion comes with (`Submission.extra_statements`): its documents, a version of
-    each, and the check that the tenant may store them. `user_id` makes the documents private. The batch raises NotFound
-    (collection) or StorageFull."""
+    """Return the `Submission.extra_statements` of an ingestion job: they insert its documents and their versions, and check
+    the tenant's storage limit. `user_id` makes the documents private. The submit raises NotFound (collection) or
+    StorageFull."""
     values = _values(tenant_id, collection_id, user_id, files) | {"job_id": job_id, "by": by}
-    return tuple((sql, values) for sql in (CHECK_COLLECTION, ADD_FILES, DROP_OVERTAKEN, CHECK_STORAGE))
+    return tuple((sql, values) for sql in (CHECK_COLLECTION, ADD_FILES, CANCEL_OVERTAKEN, CHECK_STORAGE))
 
 
 def _values(tenant_id: UUID, collection_id: UUID, user_id: UUID | None, files: Sequence[NewFile]) -> dict[str, Any]:

@@ -29,7 +29,7 @@ from schema.vault import Sealed
 DISPATCH_LOCK = 0x48524143
 
 SESSION_BUSY, QUEUE_FULL, NOT_YOURS, STORAGE_FULL, NO_COLLECTION = "HR001", "HR002", "HR003", "HR004", "HR005"
-NOTHING_WAITS, NOTE_GONE = "HR007", "HR008"
+NOTHING_TO_RETRY, REMOVAL_STARTED = "HR007", "HR008"
 
 QUEUE_IS_FULL = "Too many jobs of this tenant are waiting. Retry when some have finished."
 STORAGE_IS_FULL = "Your tenant's storage is full. Delete documents, or ask an admin to raise the limit."
@@ -39,7 +39,7 @@ class KeyTaken(Exception):
     """The idempotency key has made a job already."""
 
 
-class NothingWaits(Exception):
+class NothingToRetry(Exception):
     """None of the documents that the job was to read again is in a state for that."""
 
 
@@ -216,8 +216,8 @@ REFUSALS: dict[str, Callable[[], Exception]] = {
     NOT_YOURS: lambda: NotFound("No such session. Omit session_id to start a new one.", field="session_id"),
     STORAGE_FULL: lambda: StorageFull(STORAGE_IS_FULL),
     NO_COLLECTION: lambda: NotFound("No such collection. GET /api/collections lists them.", field="collection"),
-    NOTHING_WAITS: NothingWaits,
-    NOTE_GONE: lambda: Unavailable("The upload took too long to store. Nothing was accepted; send it again."),
+    NOTHING_TO_RETRY: NothingToRetry,
+    REMOVAL_STARTED: lambda: Unavailable("The upload took too long to store. Nothing was accepted; send it again."),
 }
 """What `refuse(code)` in a statement means."""
 

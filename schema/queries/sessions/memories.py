@@ -7,7 +7,7 @@ from uuid import UUID
 import msgspec
 
 from schema.db import Db, fetch_all, fetch_one
-from schema.queries.documents.vector_spaces import vector
+from schema.queries.documents.vector_spaces import to_pgvector
 
 OWN = "tenant_id = %(tenant_id)s AND user_id IS NOT DISTINCT FROM %(user_id)s::uuid"
 MOST = 1000
@@ -42,7 +42,7 @@ async def add_memory(
 ) -> None:
     """Keep a fact; the same text is kept once, and beyond MOST the oldest go."""
     values = {"tenant_id": tenant_id, "user_id": user_id, "id": memory_id, "text": text, "embedder": embedder}
-    values |= {"embedding": vector(embedding), "most": MOST - 1}
+    values |= {"embedding": to_pgvector(embedding), "most": MOST - 1}
     await db.execute(
         f"""DELETE FROM memories WHERE {OWN} AND (text = %(text)s OR id IN (
           SELECT id FROM memories WHERE {OWN} ORDER BY id DESC OFFSET %(most)s))""",
@@ -62,7 +62,7 @@ async def recall_memories(
     sql = f"""SELECT id, text, 1 - (embedding <=> %(embedding)s::vector) AS score FROM memories
       WHERE {OWN} AND embedder = %(embedder)s AND 1 - (embedding <=> %(embedding)s::vector) >= %(near)s
       ORDER BY embedding <=> %(embedding)s::vector LIMIT %(limit)s"""
-    values = {"tenant_id": tenant_id, "user_id": user_id, "embedder": embedder, "embedding": vector(embedding)}
+    values = {"tenant_id": tenant_id, "user_id": user_id, "embedder": embedder, "embedding": to_pgvector(embedding)}
     return await fetch_all(db, sql, {**values, "limit": limit, "near": near}, into=RecalledMemory)
 
 

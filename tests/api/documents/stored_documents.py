@@ -63,7 +63,7 @@ class Shelf:
         tenant_id, job_id = self.tenant.id, new_id()
         async with tenant_tx(self.core.pool, tenant_id) as db:
             row = await find_collection(db, tenant_id, collection) or await add_collection(
-                db, tenant_id, new_id(), collection, embedder="minilm", created_by=by, most=1000
+                db, tenant_id, new_id(), collection, embedder="minilm", created_by=by, max_collections=1000
             )
             assert row is not None
         files = [

@@ -8,7 +8,7 @@ import psycopg
 import pytest
 
 from api.documents import collections
-from schema.queries.documents.reembedding import embed_into
+from schema.queries.documents.reembedding import set_next_space
 from tests.api.documents.stored_documents import SPACE, Person, Shelf
 from tests.api.people import deeds
 from tests.conftest import make_tenant
@@ -165,7 +165,7 @@ async def test_a_job_for_an_embedder_that_was_called_off_finds_nothing_to_do(
     await client.patch(here, json={"embedder": "ollama/bge-m3"})
     await client.patch(here, json={"embedder": "minilm"})
     async with shelf.tx() as db:
-        assert not await embed_into(db, shelf.tenant.id, made["id"], "ollama/bge-m3", 1)
+        assert not await set_next_space(db, shelf.tenant.id, made["id"], "ollama/bge-m3", 1)
 
 
 async def test_a_deleted_collection_leaves_nothing_and_others_stay(
@@ -191,7 +191,7 @@ async def test_what_is_uploaded_while_a_collection_is_deleted_goes_with_it(
     client: httpx.AsyncClient, shelf: Shelf, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await shelf.upload("a")
-    emptied = collections.documents.pick_documents
+    emptied = collections.documents.list_editable_documents
 
     async def and_then_another(*args: Any, **kwargs: Any) -> Any:
         found = await emptied(*args, **kwargs)
@@ -199,7 +199,7 @@ async def test_what_is_uploaded_while_a_collection_is_deleted_goes_with_it(
             await shelf.upload("late")
         return found
 
-    monkeypatch.setattr(collections.documents, "pick_documents", and_then_another)
+    monkeypatch.setattr(collections.documents, "list_editable_documents", and_then_another)
     assert 204 == (await client.delete("/api/collections/default")).status_code
     assert ([0] * 7, []) == ([shelf.count(table) for table in PARTS], shelf.stored())
 

@@ -209,7 +209,7 @@ async def test_many_are_deleted_in_batches(
     ids = await shelf.upload("a", "b", "c", "d", "e")
     for document_id in ids[:4]:
         shelf.publish(document_id)
-    monkeypatch.setattr("schema.queries.documents.document_deletion.CHUNKS_AT_ONCE", 6)
+    monkeypatch.setattr("schema.queries.documents.document_deletion.MAX_BATCH_CHUNKS", 6)
     monkeypatch.setattr(delete, "AT_ONCE", 3)
     answer = await client.post("/api/documents/delete", json={"collection": "default", "states": ["ready"]})
     assert {"deleted": 3, "more": True} == answer.json()

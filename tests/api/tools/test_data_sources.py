@@ -170,7 +170,13 @@ async def test_a_sql_tool_reads_the_data_source_when_it_is_tried(api: httpx.Asyn
         "statement": "SELECT sum(amount) AS total FROM shop.orders WHERE customer = :customer",
     }
     parameters = {"type": "object", "properties": {"customer": {"type": "string"}}, "required": ["customer"]}
-    tool = {"name": "total", "kind": "SQL", "description": "Sums.", "config": config, "parameters": parameters}
+    tool = {
+        "name": "total",
+        "kind": "SQL",
+        "description": "Sums.",
+        "config": config,
+        "parameters": parameters,
+    }
     assert 201 == (await api.post(TOOLS, json=tool)).status_code
     tried = (await api.post(f"{TOOLS}/total/test", json={"arguments": {"customer": "customer 3"}})).json()
     assert (True, None) == (tried["ok"], tried["request"]), tried

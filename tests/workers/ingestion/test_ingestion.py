@@ -1,4 +1,4 @@
-"""Files become passages: each by itself, once, whatever happens to the worker or to the others."""
+"""Ingestion: each file is processed independently and once, whatever happens to the worker or to other files."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -13,8 +13,8 @@ from schema.db import tenant_tx
 from schema.ids import new_id
 from schema.job_kinds import KINDS
 from schema.queries.documents import ingestion as queries
-from schema.queries.documents.file_removals import take_notes
-from schema.queries.documents.uploads import note_files
+from schema.queries.documents.file_removals import cancel_removals
+from schema.queries.documents.uploads import schedule_removals
 from schema.queries.jobs.submissions import Submission
 from tests.conftest import TestTenant, make_tenant
 from tests.workers.ingested_files import (
@@ -37,14 +37,14 @@ from workers.storage.settings import StorageSettings
 
 TEXTS = [
     "The headrace carries water from the river to the mill wheel, high above the tailrace.",
-    "A sluice gate at the intake lets the miller choose how much water flows into the channel.",
+    "A sluice slots at the intake lets the miller choose how much water flows into the channel.",
     "Invoices are due within thirty days; reminders are sent after forty-five days by post.",
     "Nhân viên được nghỉ mười hai ngày phép mỗi năm, cộng thêm ngày lễ theo quy định.",
 ]
 
 
-def letter(number: int, paragraphs: int = 3) -> bytes:
-    """A text of its own in several passages."""
+def sample_text(number: int, paragraphs: int = 3) -> bytes:
+    """A distinct text of several passages."""
     lines = [f"{TEXTS[(number + i) % len(TEXTS)]} Letter {number}, paragraph {i}. " * 3 for i in range(paragraphs)]
     return "\n\n".join(lines).encode()
 
@@ -83,7 +83,7 @@ async def ingested(
 async def test_files_become_passages_with_vectors(
     core: JobCore, worker: WorkerContext, database_url: str, tenant: TestTenant
 ) -> None:
-    files = {"a.txt": letter(1), "b.md": b"# Rules\n\n## Leave\n\nTwelve days of leave a year."}
+    files = {"a.txt": sample_text(1), "b.md": b"# Rules\n\n## Leave\n\nTwelve days of leave a year."}
     job_id = await ingested(core, worker, database_url, tenant, files)
     assert {"a.txt": "ready", "b.md": "ready"} == states(database_url, job_id)
     found = chunks(database_url, tenant)
@@ -97,21 +97,23 @@ async def test_files_become_passages_with_vectors(
     assert ("succeeded", "2 of 2 files are ready.") == (job["state"], job["result"]["text"])
 
 
-async def test_the_stream_tells_of_each_file_and_of_all(
+async def test_the_stream_has_events_for_each_file_and_overall_progress(
     core: JobCore, worker: WorkerContext, database_url: str, tenant: TestTenant
 ) -> None:
-    job_id = await ingested(core, worker, database_url, tenant, {"a.txt": letter(1), "bad.pdf": b"%PDF-1.7 broken"})
+    job_id = await ingested(
+        core, worker, database_url, tenant, {"a.txt": sample_text(1), "bad.pdf": b"%PDF-1.7 broken"}
+    )
     frames = await stored_frames(core, tenant, job_id)
-    told = [frame.type for frame in frames]
-    assert 1 == told.count("document.ready") == told.count("document.failed")
+    types = [frame.type for frame in frames]
+    assert 1 == types.count("document.ready") == types.count("document.failed")
     progress = [frame.data for frame in frames if frame.type == "job.progress"]
     assert b'"done":2,"total":2' in progress[-1]
 
 
-async def test_a_bad_file_fails_by_itself(
+async def test_a_bad_file_fails_alone(
     core: JobCore, worker: WorkerContext, database_url: str, tenant: TestTenant
 ) -> None:
-    files = {"good.txt": letter(2), "empty.txt": b"   \n ", "cut.pdf": b"%PDF-1.4\n1 0 obj\n<<"}
+    files = {"good.txt": sample_text(2), "empty.txt": b"   \n ", "cut.pdf": b"%PDF-1.4\n1 0 obj\n<<"}
     job_id = await ingested(core, worker, database_url, tenant, files)
     found = states(database_url, job_id)
     assert "ready" == found["good.txt"]
@@ -120,7 +122,7 @@ async def test_a_bad_file_fails_by_itself(
     assert "succeeded" == job_row(database_url, job_id)["state"]
 
 
-async def test_a_job_whose_files_all_fail_has_failed_and_says_why(
+async def test_a_job_whose_files_all_fail_fails_with_a_reason(
     core: JobCore, worker: WorkerContext, database_url: str, tenant: TestTenant
 ) -> None:
     job_id = await ingested(core, worker, database_url, tenant, {"empty.txt": b" "})
@@ -131,9 +133,9 @@ async def test_a_job_whose_files_all_fail_has_failed_and_says_why(
 async def test_the_same_bytes_are_embedded_once(
     core: JobCore, worker: WorkerContext, database_url: str, tenant: TestTenant
 ) -> None:
-    await ingested(core, worker, database_url, tenant, {"first.txt": letter(3)})
+    await ingested(core, worker, database_url, tenant, {"first.txt": sample_text(3)})
     once = embedded(database_url, tenant)
-    await ingested(core, worker, database_url, tenant, {f"copy {n}.txt": letter(3) for n in range(20)})
+    await ingested(core, worker, database_url, tenant, {f"copy {n}.txt": sample_text(3) for n in range(20)})
     found = chunks(database_url, tenant)
     assert once == embedded(database_url, tenant)
     assert 21 == len(found)
@@ -144,16 +146,16 @@ async def test_a_new_version_replaces_the_old_in_one_step(
     core: JobCore, worker: WorkerContext, database_url: str, tenant: TestTenant, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await ingested(core, worker, database_url, tenant, {"a.txt": b"The old rule: ten days of leave."})
-    seen: list[dict[str, list[str]]] = []
+    before_publish: list[dict[str, list[str]]] = []
     publish = file_runs.publish
 
-    async def watched(*args: Any, **options: Any) -> Any:
-        seen.append(chunks(database_url, tenant))
+    async def spy(*args: Any, **options: Any) -> Any:
+        before_publish.append(chunks(database_url, tenant))
         return await publish(*args, **options)
 
-    monkeypatch.setattr(file_runs, "publish", watched)
+    monkeypatch.setattr(file_runs, "publish", spy)
     await ingested(core, worker, database_url, tenant, {"a.txt": b"The new rule: twelve days of leave."})
-    assert [{"a.txt": ["The old rule: ten days of leave."]}] == seen
+    assert [{"a.txt": ["The old rule: ten days of leave."]}] == before_publish
     assert {"a.txt": ["The new rule: twelve days of leave."]} == chunks(database_url, tenant)
     versions = rows(database_url, "SELECT version FROM document_versions WHERE tenant_id = %s", tenant.id)
     assert [2] == [row["version"] for row in versions]
@@ -161,7 +163,7 @@ async def test_a_new_version_replaces_the_old_in_one_step(
     assert 1 == len(due)
 
 
-async def test_a_version_that_fails_leaves_the_old_one_searched(
+async def test_a_failed_version_leaves_the_old_one_live(
     core: JobCore, worker: WorkerContext, database_url: str, tenant: TestTenant
 ) -> None:
     await ingested(core, worker, database_url, tenant, {"a.txt": b"What stands here stays."})
@@ -170,26 +172,26 @@ async def test_a_version_that_fails_leaves_the_old_one_searched(
     assert {"a.txt": ["What stands here stays."]} == chunks(database_url, tenant)
 
 
-async def test_an_attempt_that_takes_over_embeds_only_what_is_missing(
+async def test_a_new_attempt_embeds_only_what_is_missing(
     core: JobCore, worker: WorkerContext, database_url: str, tenant: TestTenant, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Half of a file is drafted when the attempt is lost; the next goes on from there, and tells of what was finished."""
-    monkeypatch.setattr(file_runs, "AT_ONCE", 2)
+    """Half of a file is drafted when the attempt is lost; the next one continues from there."""
+    monkeypatch.setattr(file_runs, "BATCH_TEXTS", 2)
     collection = await make_collection(core, tenant)
     job_id = await upload(
-        core, worker.ingestion.storage, tenant, collection, {"a.txt": letter(5), "b.txt": letter(6, 12)}
+        core, worker.ingestion.storage, tenant, collection, {"a.txt": sample_text(5), "b.txt": sample_text(6, 12)}
     )
     add, calls = queries.add_embedded, 0
 
-    async def dying(*args: Any, **options: Any) -> bool:
+    async def fail_after_four(*args: Any, **options: Any) -> bool:
         nonlocal calls
         calls += 1
         if calls > 4:
             raise ConnectionError("the worker dies")
         return await add(*args, **options)
 
-    monkeypatch.setattr(queries, "add_embedded", dying)
-    await work(worker, database_url, job_id)  # an error of our own: the job fails, and is driven again by hand
+    monkeypatch.setattr(queries, "add_embedded", fail_after_four)
+    await work(worker, database_url, job_id)  # an internal error: the job fails and is retried manually
     before = embedded(database_url, tenant)
     assert before > 0
     monkeypatch.setattr(queries, "add_embedded", add)
@@ -205,13 +207,17 @@ async def test_an_attempt_that_takes_over_embeds_only_what_is_missing(
     assert len(distinct) == embedded(database_url, tenant)
 
 
-async def test_a_file_that_is_cancelled_ends_and_the_others_go_on(
+async def test_a_cancelled_file_ends_and_the_others_continue(
     core: JobCore, worker: WorkerContext, database_url: str, tenant: TestTenant, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(file_runs, "AT_ONCE", 1)
+    monkeypatch.setattr(file_runs, "BATCH_TEXTS", 1)
     collection = await make_collection(core, tenant)
     job_id = await upload(
-        core, worker.ingestion.storage, tenant, collection, {"long.txt": letter(7, 30), "short.txt": letter(8)}
+        core,
+        worker.ingestion.storage,
+        tenant,
+        collection,
+        {"long.txt": sample_text(7, 30), "short.txt": sample_text(8)},
     )
     task = asyncio.create_task(work(worker, database_url, job_id))
     sql = "SELECT drafted FROM document_versions v WHERE job_id = %s AND drafted > 2 AND place = 0"
@@ -221,19 +227,19 @@ async def test_a_file_that_is_cancelled_ends_and_the_others_go_on(
     cancelled = "UPDATE document_versions SET state = 'cancelled' WHERE job_id = %s AND place = 0"
     await asyncio.to_thread(
         change, database_url, cancelled, job_id
-    )  # the row may be held by the task, which needs this loop
+    )  # the task, which needs this loop, may have locked the row
     await task
     assert {"long.txt": "cancelled", "short.txt": "ready"} == states(database_url, job_id)
     assert "succeeded" == job_row(database_url, job_id)["state"]
 
 
-async def test_a_collection_that_is_deleted_meanwhile_ends_the_job_cleanly(
+async def test_deleting_the_collection_ends_the_job_cleanly(
     core: JobCore, worker: WorkerContext, database_url: str, tenant: TestTenant, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(file_runs, "AT_ONCE", 1)
+    monkeypatch.setattr(file_runs, "BATCH_TEXTS", 1)
     collection = await make_collection(core, tenant)
     job_id = await upload(
-        core, worker.ingestion.storage, tenant, collection, {f"{n}.txt": letter(n, 12) for n in range(6)}
+        core, worker.ingestion.storage, tenant, collection, {f"{n}.txt": sample_text(n, 12) for n in range(6)}
     )
     task = asyncio.create_task(work(worker, database_url, job_id))
     while not rows(database_url, "SELECT 1 FROM chunk_drafts WHERE tenant_id = %s", tenant.id):
@@ -248,60 +254,60 @@ async def test_a_collection_that_is_deleted_meanwhile_ends_the_job_cleanly(
     assert (0, 0, 0) == (knowledge["stored_bytes"], knowledge["documents"], knowledge["chunks"])
 
 
-async def test_a_file_that_kills_its_worker_is_given_up(
+async def test_a_file_that_kills_its_workers_fails(
     core: JobCore, worker: WorkerContext, database_url: str, tenant: TestTenant
 ) -> None:
     collection = await make_collection(core, tenant)
     job_id = await upload(
-        core, worker.ingestion.storage, tenant, collection, {"killer.txt": letter(1), "good.txt": letter(2)}
+        core, worker.ingestion.storage, tenant, collection, {"killer.txt": sample_text(1), "good.txt": sample_text(2)}
     )
     change(
         database_url,
         "UPDATE document_versions SET tries = %s WHERE job_id = %s AND place = 0",
-        batches.MOST_TRIES,
+        batches.MAX_TRIES,
         job_id,
     )
     await work(worker, database_url, job_id)
     assert {"killer.txt": "failed worker_lost", "good.txt": "ready"} == states(database_url, job_id)
 
 
-async def test_a_file_past_its_time_is_given_up(
+async def test_a_file_past_its_deadline_fails(
     core: JobCore, worker: WorkerContext, database_url: str, tenant: TestTenant, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(batches, "FILE_S", 0.0)
-    job_id = await ingested(core, worker, database_url, tenant, {"slow.txt": letter(1)})
+    monkeypatch.setattr(batches, "FILE_TIMEOUT_S", 0.0)
+    job_id = await ingested(core, worker, database_url, tenant, {"slow.txt": sample_text(1)})
     assert {"slow.txt": "failed took_too_long"} == states(database_url, job_id)
 
 
-async def test_bytes_that_are_gone_are_said_to_be(
+async def test_a_missing_file_fails_with_that_reason(
     core: JobCore, worker: WorkerContext, database_url: str, tenant: TestTenant
 ) -> None:
     collection = await make_collection(core, tenant)
-    job_id = await upload(core, worker.ingestion.storage, tenant, collection, {"lost.txt": letter(1)})
+    job_id = await upload(core, worker.ingestion.storage, tenant, collection, {"lost.txt": sample_text(1)})
     (row,) = rows(database_url, "SELECT stored_as FROM document_versions WHERE job_id = %s", job_id)
     await worker.ingestion.storage.delete([row["stored_as"]])
     await work(worker, database_url, job_id)
     assert {"lost.txt": "failed bytes_missing"} == states(database_url, job_id)
 
 
-async def test_a_job_that_is_cancelled_cancels_its_files(
+async def test_cancelling_a_job_cancels_its_files(
     core: JobCore, worker: WorkerContext, database_url: str, tenant: TestTenant
 ) -> None:
     collection = await make_collection(core, tenant)
-    job_id = await upload(core, worker.ingestion.storage, tenant, collection, {"a.txt": letter(1)})
+    job_id = await upload(core, worker.ingestion.storage, tenant, collection, {"a.txt": sample_text(1)})
     change(database_url, "UPDATE jobs SET state = 'cancelled', finished_at = now() WHERE id = %s", job_id)
     assert {"a.txt": "cancelled"} == states(database_url, job_id)
     change(database_url, "UPDATE jobs SET state = 'queued', finished_at = NULL WHERE id = %s", job_id)
     assert {"a.txt": "queued"} == states(database_url, job_id)
 
 
-async def test_two_jobs_with_the_same_bytes_read_them_one_after_the_other(
+async def test_two_jobs_with_the_same_files_embed_them_once(
     core: JobCore, worker: WorkerContext, database_url: str, tenant: TestTenant
 ) -> None:
     collection = await make_collection(core, tenant)
     jobs = [
         await upload(
-            core, worker.ingestion.storage, tenant, collection, {f"{name} {n}.txt": letter(n) for n in range(8)}
+            core, worker.ingestion.storage, tenant, collection, {f"{name} {n}.txt": sample_text(n) for n in range(8)}
         )
         for name in ("one", "two")
     ]
@@ -311,28 +317,32 @@ async def test_two_jobs_with_the_same_bytes_read_them_one_after_the_other(
     assert 16 == len(chunks(database_url, tenant))
 
 
-async def test_bytes_that_were_noted_and_committed_are_not_removed(
+async def test_a_committed_upload_cancels_the_removal_of_its_files(
     core: JobCore, worker: WorkerContext, database_url: str, tenant: TestTenant
 ) -> None:
 
     collection = await make_collection(core, tenant)
-    kept, left = [await store(worker.ingestion.storage, tenant, name, letter(1)) for name in ("kept.txt", "left.txt")]
+    kept, left = [
+        await store(worker.ingestion.storage, tenant, name, sample_text(1)) for name in ("kept.txt", "left.txt")
+    ]
     async with tenant_tx(core.pool, tenant.id) as db:
-        await note_files(db, tenant.id, [kept.stored_as, left.stored_as])
+        await schedule_removals(db, tenant.id, [kept.stored_as, left.stored_as])
 
     job = ingestion(tenant, new_id(), collection, [kept])
-    await submit(core, replace(job, extra_statements=(take_notes(tenant.id, [kept.stored_as]), *job.extra_statements)))
+    await submit(
+        core, replace(job, extra_statements=(cancel_removals(tenant.id, [kept.stored_as]), *job.extra_statements))
+    )
     due = rows(database_url, "SELECT stored_as FROM file_removals WHERE tenant_id = %s", tenant.id)
     assert [left.stored_as] == [row["stored_as"] for row in due]
 
 
-async def test_another_embedder_takes_over_once_all_passages_have_its_vectors(
+async def test_a_collection_switches_to_another_embedder_once_all_passages_have_vectors(
     core: JobCore, worker: WorkerContext, database_url: str, tenant: TestTenant
 ) -> None:
 
-    await ingested(core, worker, database_url, tenant, {f"{n}.txt": letter(n, 6) for n in range(5)})
+    await ingested(core, worker, database_url, tenant, {f"{n}.txt": sample_text(n, 6) for n in range(5)})
     (collection,) = rows(database_url, "SELECT * FROM collections WHERE tenant_id = %s", tenant.id)
-    worker.ingestion.embedders._batchers["stand-in"] = Halves()
+    worker.ingestion.embedders._batchers["stand-in"] = HalfSizeEmbedder()
     change(database_url, "UPDATE collections SET next_embedder = 'stand-in' WHERE id = %s", collection["id"])
     job_id = new_id()
     payload = {"reembed": str(collection["id"])}
@@ -353,8 +363,8 @@ async def test_another_embedder_takes_over_once_all_passages_have_its_vectors(
     assert b"passages" in frames
 
 
-class Halves:
-    """Another model: half as many numbers."""
+class HalfSizeEmbedder:
+    """A fake embedder with half as many dimensions."""
 
     class embedder:
         space = "stand-in/halves"

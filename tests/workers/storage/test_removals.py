@@ -9,8 +9,8 @@ import pytest
 
 from schema.db import pool_for, system_tx, tenant_tx
 from schema.errors import Unavailable
-from schema.queries.documents.file_removals import take_due
-from schema.queries.documents.uploads import note_files
+from schema.queries.documents.file_removals import claim_due_removals
+from schema.queries.documents.uploads import schedule_removals
 from tests.conftest import TestTenant, make_tenant
 from tests.workers.stored_files import names, put
 from workers.queue.job_core import JobCore
@@ -37,7 +37,7 @@ async def store_pending(core: JobCore, storage: Storage, tenant: TestTenant, cou
     """Store files with their removal rows, as an upload does."""
     stored = [new_name(tenant.id) for _ in range(count)]
     async with tenant_tx(core.pool, tenant.id) as db:
-        await note_files(db, tenant.id, stored)
+        await schedule_removals(db, tenant.id, stored)
     for name in stored:
         await put(storage, b"x", name)
     return stored
@@ -101,7 +101,7 @@ async def test_two_schedulers_never_claim_the_same_files(
     await store_pending(core, disk, tenant, 3)
     fall_due(database_url, tenant)
     async with system_tx(system_pool) as one, system_tx(system_pool) as other:
-        assert (3, 0) == (len(await take_due(one, 10)), len(await take_due(other, 10)))
+        assert (3, 0) == (len(await claim_due_removals(one, 10)), len(await claim_due_removals(other, 10)))
 
 
 async def test_only_files_that_still_have_their_row_are_deleted_at_once(
