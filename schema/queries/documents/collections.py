@@ -35,7 +35,7 @@ WITH added AS (
   SELECT %(tenant_id)s::uuid, %(id)s::uuid, %(name)s, %(description)s, %(chunk_characters)s::int, %(chunk_overlap)s::int,
     %(embedder)s, %(created_by)s
   WHERE (SELECT count(*) FROM collections WHERE tenant_id = %(tenant_id)s) < %(max_collections)s
-  ON CONFLICT (tenant_id, name) DO EMPTY RETURNING *)
+  ON CONFLICT (tenant_id, name) DO NOTHING RETURNING *)
 SELECT {SHOWN} FROM added c
 """
 

@@ -36,7 +36,7 @@ ORDER BY k.id LIMIT %(limit)s
 
 # Chunks deleted meanwhile are left out; the others are locked against deletion and a change of their owner.
 ADD = f"""
-INSERT SET_NEXT_SPACE chunk_vectors (tenant_id, chunk_id, space, document_id, collection_id, user_id, embedding)
+INSERT INTO chunk_vectors (tenant_id, chunk_id, space, document_id, collection_id, user_id, embedding)
 SELECT k.tenant_id, k.id, %(space)s::smallint, k.document_id, k.collection_id, k.user_id, x.vector::halfvec
 FROM unnest(%(digests)s::bytea[], %(vectors)s::text[]) AS x (digest, vector)
 JOIN chunks k ON k.tenant_id = %(tenant_id)s AND k.collection_id = %(collection_id)s AND k.digest = x.digest
