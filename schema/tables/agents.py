@@ -1,7 +1,7 @@
 """What an installation's admins and its tenants configure: agents, tools, data sources, pipelines, and a tenant's persona.
 
 A row of the tenant `platform` is shared: tenants see it as far as it is granted to them (migration 0003). Every change
-raises `tenants.config_version`, so that whoever holds an older configuration knows (`workers/configuration.py`).
+raises `tenants.config_version`, so that whoever holds an older configuration knows (`workers/agents/configuration.py`).
 """
 
 from datetime import datetime

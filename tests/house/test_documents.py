@@ -27,6 +27,7 @@ ROOT = Path(__file__).parents[2]
 PAGES = [f"docs/{path.name}" for path in sorted((ROOT / "docs").glob("*.md"))]
 API_PAGE = ROOT / "docs" / "api.md"
 DOCUMENTS = ("README.md", "ARCHITECTURE.md", "DECISIONS.md", "CONTRIBUTING.md", "CHANGELOG.md", *PAGES)
+SHORT = re.compile(r"`((?:\.\./)?[\w-][\w/-]*\.(?:py|lua|sql))`")
 PATH = re.compile(
     r"`((?:api|workers|graphs|tools|schema|tests|docs)/[\w./-]+|[\w-]+\.(?:md|yaml|toml|txt)|\.env\.example|Procfile)`"
 )
@@ -48,6 +49,19 @@ def test_every_file_and_folder_that_a_document_names_in_short_exists(name: str) 
     """Such as `jobs.py` in a column of `schema/tables/`."""
     named = re.findall(r"`([\w-][\w./-]*(?:/|\.py|\.lua|\.sql))`", (ROOT / name).read_text())
     assert [] == [short for short in named if not any(path.endswith(f"/{short}") for path in our_paths())]
+
+
+def test_every_file_that_a_comment_or_docstring_names_exists() -> None:
+    texts = {
+        path: (ROOT / path.strip("/")).read_text() for path in our_paths() if path.endswith((".py", ".lua", ".sql"))
+    }
+    named = [(path, short) for path, text in texts.items() for short in SHORT.findall(text)]
+    elsewhere = {"ollama/_types.py", "jobs.py"}  # of the package `ollama`; the example above
+    assert [] == [
+        (path, short)
+        for path, short in named
+        if short not in elsewhere and not any(ours.endswith(f"/{short.removeprefix('../')}") for ours in our_paths())
+    ]
 
 
 @cache
