@@ -1,4 +1,5 @@
-"""Fills the JSON Schema of a `response_format` from the conversation: plans, checks, tables. Rules 17 to 19 of `provider.py`."""
+"""Fills the JSON Schema of a `response_format` from the conversation (plans, checks, tables): rules 17 to 19 of
+`provider.py`."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
