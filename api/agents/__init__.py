@@ -1,1 +1,1 @@
-"""Agents: those that a caller may call, and a tenant's own to manage."""
+"""Agents: `routes.py` lists those that a caller can call, `manage.py` manages a tenant's own."""

@@ -1,4 +1,4 @@
-"""Managing a tenant's agents. Every change takes effect with the next job."""
+"""Routes to manage a tenant's agents. Changes take effect with the next job."""
 
 from typing import Annotated, Any
 
@@ -34,12 +34,14 @@ from schema.errors import Conflict, NotFound
 from schema.ids import new_id
 from schema.queries.agents import agents
 
-HERE = "/{name:str}"
+AGENT_PATH = "/{name:str}"
 AgentName = Annotated[str, PathParameter(description="The agent's name.")]
 NO_AGENT = "Your tenant has no such agent. GET /api/admin/agents lists its agents."
-LIVE = "Changes take effect with the next job, so there is nothing to reload. config_version is what it will use."
+NOTHING_TO_RELOAD = (
+    "Changes take effect with the next job, so there is nothing to reload. config_version is what it will use."
+)
 
-EXAMPLE: dict[str, Any] = {
+NEW_AGENT: dict[str, Any] = {
     "name": "AgentInventory",
     "description": "Answers how many units of an article are in which warehouse.",
     "examples": ["How many CF-ROB-01 are left in HN01?", "Tồn kho của mã CF-ROB-01 là bao nhiêu?"],
@@ -49,7 +51,7 @@ EXAMPLE: dict[str, Any] = {
     "output_format": "markdown_table",
     "renderer": {"type": "table", "sortable": True},
 }
-ANSWER: dict[str, Any] = EXAMPLE | {
+AGENT: dict[str, Any] = NEW_AGENT | {
     "models": [],
     "output_schema": None,
     "max_steps": 5,
@@ -64,7 +66,7 @@ ANSWER: dict[str, Any] = EXAMPLE | {
 @post(
     "/",
     status_code=201,
-    opt=described(response_headers=LOCATION_HEADER, example=EXAMPLE, response=ANSWER),
+    opt=described(response_headers=LOCATION_HEADER, example=NEW_AGENT, response=AGENT),
     responses=problems("conflict"),
     summary="Create an agent",
 )
@@ -77,7 +79,7 @@ async def create_agent(
     """
     values = check_new(data)
     async with changing_own_tenant(resources, principal) as db:
-        await _check_named(db, principal, values)
+        await _check_references(db, principal, values)
         row = await agents.ROWS.add(db, principal.tenant_id, new_id(), data.name, values, created_by=principal.actor)
         if row is None:
             raise Conflict(f"An agent named {data.name!r} already exists. Update it, or choose another name.")
@@ -87,7 +89,7 @@ async def create_agent(
 
 @get(
     "/",
-    opt=described(response={"items": [ANSWER], "next_cursor": None}),
+    opt=described(response={"items": [AGENT], "next_cursor": None}),
     summary="List your tenant's agents",
 )
 async def list_managed_agents(
@@ -111,7 +113,7 @@ async def list_managed_agents(
 @post(
     "/reload",
     status_code=200,
-    opt=described(response={"config_version": "42", "message": LIVE}),
+    opt=described(response={"config_version": "42", "message": NOTHING_TO_RELOAD}),
     summary="Reload agents",
 )
 async def reload_agents(principal: MayManageAgents, resources: AppResources) -> ReloadOut:
@@ -120,19 +122,19 @@ async def reload_agents(principal: MayManageAgents, resources: AppResources) -> 
     async with principal.tx(resources.core.pool) as db:
         version = await agents.get_config_version(db, principal.tenant_id)
         await record(db, principal, principal.tenant_id, "agents.reloaded", version)
-    return ReloadOut(config_version=version, message=LIVE)
+    return ReloadOut(config_version=version, message=NOTHING_TO_RELOAD)
 
 
-@get(HERE, opt=described(response=ANSWER), responses=problems("not_found"), summary="Get an agent")
+@get(AGENT_PATH, opt=described(response=AGENT), responses=problems("not_found"), summary="Get an agent")
 async def get_agent(name: AgentName, principal: MayManageAgents, resources: AppResources) -> AgentOut:
     """Returns one of your tenant's own agents with its full configuration."""
     async with principal.tx(resources.core.pool) as db:
-        return from_row(AgentOut, await _require(db, principal, name))
+        return from_row(AgentOut, await _require_agent(db, principal, name))
 
 
 @patch(
-    HERE,
-    opt=described(example={"max_steps": 8, "enabled": False}, response=ANSWER | {"max_steps": 8, "enabled": False}),
+    AGENT_PATH,
+    opt=described(example={"max_steps": 8, "enabled": False}, response=AGENT | {"max_steps": 8, "enabled": False}),
     responses=problems("not_found"),
     summary="Update an agent",
 )
@@ -142,15 +144,15 @@ async def update_agent(
     """Changes the fields you send; the others keep their value."""
     values = {field: value for field in data.__struct_fields__ if (value := getattr(data, field)) is not UNSET}
     async with changing_own_tenant(resources, principal) as db:
-        row = await _require(db, principal, name)
+        row = await _require_agent(db, principal, name)
         check_agent(msgspec.structs.asdict(row) | values)
-        await _check_named(db, principal, values)
+        await _check_references(db, principal, values)
         return await _change(db, principal, row, values) if values else from_row(AgentOut, row)
 
 
 @put(
-    f"{HERE}/tools",
-    opt=described(example={"tools": ["get_inventory"]}, response=ANSWER),
+    f"{AGENT_PATH}/tools",
+    opt=described(example={"tools": ["get_inventory"]}, response=AGENT),
     responses=problems("not_found"),
     summary="Set an agent's tools",
 )
@@ -159,12 +161,12 @@ async def set_agent_tools(
 ) -> AgentOut:
     """Replaces all tools of the agent."""
     async with changing_own_tenant(resources, principal) as db:
-        row = await _require(db, principal, name)
-        await _check_named(db, principal, {"tools": data.tools})
+        row = await _require_agent(db, principal, name)
+        await _check_references(db, principal, {"tools": data.tools})
         return await _change(db, principal, row, {"tools": data.tools})
 
 
-@delete(HERE, responses=problems("not_found"), summary="Delete an agent")
+@delete(AGENT_PATH, responses=problems("not_found"), summary="Delete an agent")
 async def delete_agent(name: AgentName, principal: MayManageAgents, resources: AppResources) -> None:
     """Jobs that are waiting for the agent fail. Sessions keep the answers it gave."""
     require_name(name, NO_AGENT)
@@ -174,8 +176,8 @@ async def delete_agent(name: AgentName, principal: MayManageAgents, resources: A
         await record(db, principal, principal.tenant_id, "agent.deleted", name)
 
 
-async def _check_named(db: Db, principal: Principal, values: dict[str, object]) -> None:
-    """Check the tools and models that are set. Raises InputError for one the tenant may not use."""
+async def _check_references(db: Db, principal: Principal, values: dict[str, object]) -> None:
+    """Raise InputError for a tool or a model in `values` that the tenant may not use."""
     if isinstance(models := values.get("models"), list):
         check_models(models, await list_patterns(db, principal, "model"))
     if isinstance(tools := values.get("tools"), list):
@@ -189,7 +191,7 @@ async def _change(db: Db, principal: Principal, row: agents.Agent, values: dict[
     return from_row(AgentOut, changed or row)
 
 
-async def _require(db: Db, principal: Principal, name: str) -> agents.Agent:
+async def _require_agent(db: Db, principal: Principal, name: str) -> agents.Agent:
     require_name(name, NO_AGENT)
     row = await agents.find_agent(db, principal.tenant_id, name)
     if row is None:

@@ -1,4 +1,4 @@
-"""The agents that a caller can call: those of its tenant and those granted to it. Their prompts and tools are for admins only
+"""Lists the agents that a caller can call: its tenant's own and those granted to it. Prompts and tools are for admins only
 (`api/agents/manage.py`).
 """
 
@@ -63,12 +63,12 @@ async def list_agents(principal: MayReadAgents, resources: AppResources) -> Call
 
 
 def _agent(agent: CallableAgent, grants: list[Grant]) -> CallableAgentOut:
-    """Return an agent as this tenant sees it: a shared one with the overrides of its grants."""
-    looks: dict[str, Any] = {}
+    """Return an agent; a shared one with the overrides of the tenant's grants."""
+    overrides: dict[str, Any] = {}
     for grant in grants:
         if not agent.own and matches(grant.name, agent.name):
-            looks |= {key: grant.overrides[key] for key in ("output_format", "renderer") if key in grant.overrides}
-    return from_row(CallableAgentOut, agent, **looks)
+            overrides |= {key: grant.overrides[key] for key in ("output_format", "renderer") if key in grant.overrides}
+    return from_row(CallableAgentOut, agent, **overrides)
 
 
 routes = Router("/agents", route_handlers=[list_agents], tags=["agents"])

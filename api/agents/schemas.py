@@ -1,4 +1,4 @@
-"""Agents on the wire, and the checks an agent passes before it is stored. In an update, omitted fields keep their value."""
+"""Request and response structs of agents, and the checks before one is stored. Omitted fields of an update keep their value."""
 
 import string
 from collections.abc import Mapping, Sequence
@@ -16,8 +16,8 @@ from graphs.agents.prompts import check_prompt
 from schema.errors import InputError
 from schema.tenancy import matches
 
-TAKEN = frozenset({"auto", "chat", "reload"})
-"""Names with a meaning of their own in requests and paths."""
+RESERVED_NAMES = frozenset({"auto", "chat", "reload"})
+"""Names that mean something else in requests and paths."""
 
 Name = Annotated[
     str,
@@ -150,7 +150,7 @@ class ReloadOut(msgspec.Struct, frozen=True, kw_only=True):
 def check_new(data: AgentIn) -> dict[str, Any]:
     """Return the columns of a new agent. Raises InputError that names the field."""
     check_name(data.name)
-    if data.name.lower() in TAKEN:
+    if data.name.lower() in RESERVED_NAMES:
         raise InputError(f"name must not be {data.name!r}, which is reserved. Choose another name.", field="name")
     values = {name: value for name, value in msgspec.to_builtins(data).items() if name != "name"}
     check_agent(values)

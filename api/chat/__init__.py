@@ -1,1 +1,1 @@
-"""`POST /api/chat`, and the response modes that every route with an answer shares."""
+"""`POST /api/chat`, and the response modes that all routes with an answer share (stream, wait, respond-async)."""

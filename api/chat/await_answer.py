@@ -1,4 +1,4 @@
-"""Waiting for the answer of a chat: everything that it holds is in the job's events, so nothing is read from the database."""
+"""Waits for the answer of a job. Everything in it comes from the job's events, so nothing is read from the database."""
 
 import asyncio
 
@@ -17,13 +17,13 @@ from schema.events import (
 from schema.states import PublicState
 from workers.stream.follow import Follower
 
-TELLING = frozenset(
+ANSWER_EVENTS = frozenset(
     event.type for event in (JobStarted, MessageCompleted, UsageRecorded, JobSucceeded, JobFailed, JobCancelled)
 )
 
 
 class Answer:
-    """What is known of a chat so far; complete when `message` and `usage` are there and the job has succeeded."""
+    """The answer so far; complete when `message` and `usage` are set and `state` is `succeeded`."""
 
     def __init__(self, job_id: str) -> None:
         self.job_id = job_id
@@ -31,8 +31,8 @@ class Answer:
         self.message: MessageCompleted | None = None
         self.usage: UsageRecorded | None = None
 
-    def take(self, event: Event) -> None:
-        """Learn from an event. Raises JobEnded when the job failed or was cancelled."""
+    def add(self, event: Event) -> None:
+        """Apply an event. Raises JobEnded if the job failed or was cancelled."""
         match event:
             case JobStarted():
                 self.state = "running"
@@ -49,14 +49,14 @@ class Answer:
 
 
 async def wait_for_answer(follower: Follower, timeout_s: float) -> Answer:
-    """Return the answer, or what is known of it after `timeout_s`. Raises JobEnded when there will be none."""
+    """Return the answer, incomplete if it took longer than `timeout_s`. Raises JobEnded if the job failed or was cancelled."""
     answer = Answer(str(follower.job_id))
     try:
         async with asyncio.timeout(timeout_s), follower:
             async for chunk in follower.chunks(heartbeat_s=None):
                 for frame in read_frames(chunk):
-                    if frame.type in TELLING:
-                        answer.take(decode_event(frame))
+                    if frame.type in ANSWER_EVENTS:
+                        answer.add(decode_event(frame))
     except TimeoutError:
         pass
     return answer

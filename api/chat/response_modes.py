@@ -68,7 +68,7 @@ class AcceptedOut(msgspec.Struct, frozen=True, kw_only=True):
     events_url: Annotated[str, Meta(description="Path to stream the job's events from.")]
 
 
-ACCEPTED = ResponseSpec(
+ACCEPTED_RESPONSE = ResponseSpec(
     AcceptedOut,
     description="The job was accepted and has not finished (`Prefer: respond-async`, or the wait timed out).",
     generate_examples=False,
@@ -99,12 +99,12 @@ ANSWER = {
     "cached": False,
     "citations": None,
 }
-ANSWERED = ResponseSpec(AnswerOut, description="The answer, or the job's events.", generate_examples=False)
-JOB_FAILURES = (
+ANSWER_RESPONSE = ResponseSpec(AnswerOut, description="The answer, or the job's events.", generate_examples=False)
+JOB_ERRORS = (
     *("model_unknown", "agent_unknown", "not_found", "session_busy", "conflict", "cancelled", "idempotency_key_reused"),
     *("queue_full", "rate_limit_exceeded", "budget_exceeded", "worker_lost", "deadline_passed", *PROVIDER_FAILURES),
 )
-"""How a request may fail that submits a job and waits for its answer."""
+"""Errors of a request that submits a job and waits for its answer."""
 RESPONSE_MODES = """Request headers select one of three response modes:
 
 - `Accept: text/event-stream` streams the job's events on this connection.
@@ -122,8 +122,8 @@ PRIORITY = "Order among the waiting jobs of your tenant: `high` runs first."
 async def respond(
     resources: Resources, principal: Principal, request: JsonRequest, submission: Submission, *, input_tokens: int
 ) -> Response[Any]:
-    """Submit a job and answer in the response mode that the headers ask for. Raises what `submit_and_follow` raises, and
-    JobEnded for a job that failed meanwhile."""
+    """Submit a job and respond in the mode that the headers select. Raises what `submit_and_follow` raises, and JobEnded if
+    the job fails while the request waits."""
     preferences = read_preferences(request.headers)
     accepted = await submit_and_follow(resources, principal, submission, input_tokens=input_tokens, max_tokens=None)
     submitted, follower = accepted.submitted, accepted.follower
@@ -133,15 +133,17 @@ async def respond(
     if preferences.respond_async:
         follower.close()
         headers["Preference-Applied"] = "respond-async"
-        return accepted_job(submitted, submission, "queued", headers)
-    limit_s = resources.settings.request_timeout_s
-    answer = await wait_for_answer(follower, min(limit_s, preferences.wait_s or limit_s))
-    return _answered(answer, submitted, submission, headers)
+        return accepted_response(submitted, submission, "queued", headers)
+    timeout_s = resources.settings.request_timeout_s
+    answer = await wait_for_answer(follower, min(timeout_s, preferences.wait_s or timeout_s))
+    return _answer_response(answer, submitted, submission, headers)
 
 
-def _answered(answer: Answer, submitted: Submitted, submission: Submission, headers: dict[str, str]) -> Response[Any]:
+def _answer_response(
+    answer: Answer, submitted: Submitted, submission: Submission, headers: dict[str, str]
+) -> Response[Any]:
     if answer.state != "succeeded" or answer.message is None:
-        return accepted_job(submitted, submission, answer.state, headers)
+        return accepted_response(submitted, submission, answer.state, headers)
     usage, message = answer.usage, answer.message
     body = AnswerOut(
         job_id=answer.job_id,
@@ -161,10 +163,10 @@ def _answered(answer: Answer, submitted: Submitted, submission: Submission, head
     return Response(body, status_code=200, headers=headers)
 
 
-def accepted_job(
+def accepted_response(
     submitted: Submitted, submission: Submission, state: PublicState, headers: dict[str, str]
 ) -> Response[Any]:
-    """The answer 202: where to look for the job."""
+    """Return the 202 response, with the URL of the job."""
     url = f"/api/jobs/{submitted.job_id}"
     body = AcceptedOut(
         job_id=str(submitted.job_id),

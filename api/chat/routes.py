@@ -1,4 +1,4 @@
-"""`POST /api/chat`: a message in; the answer out as events, as one body, or later as a job."""
+"""`POST /api/chat`: takes a message; returns the answer as a stream, as one body, or as a job to poll."""
 
 from typing import Annotated, Any, Literal
 from uuid import UUID
@@ -10,10 +10,10 @@ from msgspec import Meta
 
 from api.auth.principals import MayChat, Principal
 from api.chat.response_modes import (
-    ACCEPTED,
+    ACCEPTED_RESPONSE,
     ANSWER,
-    ANSWERED,
-    JOB_FAILURES,
+    ANSWER_RESPONSE,
+    JOB_ERRORS,
     ON_BUSY,
     PRIORITY,
     RESPONSE_MODES,
@@ -118,7 +118,7 @@ OPT = described(
     request_headers=JOB_REQUEST_HEADERS,
     response_headers=JOB_RESPONSE_HEADERS,
 )
-RESPONSES = {200: ANSWERED, 202: ACCEPTED, **problems(*JOB_FAILURES)}
+RESPONSES = {200: ANSWER_RESPONSE, 202: ACCEPTED_RESPONSE, **problems(*JOB_ERRORS)}
 
 
 @post(
@@ -133,9 +133,9 @@ RESPONSES = {200: ANSWERED, 202: ACCEPTED, **problems(*JOB_FAILURES)}
 async def send_message(
     data: JSONBody[ChatIn], request: JsonRequest, principal: MayChat, resources: AppResources
 ) -> Response[Any]:
-    submission = await _submission(data, request, principal, resources)
-    said = estimate_tokens(sum(len(part.get("text", "")) for part in submission.parts or []))
-    return await respond(resources, principal, request, submission, input_tokens=said)
+    submission = await _build_submission(data, request, principal, resources)
+    input_tokens = estimate_tokens(sum(len(part.get("text", "")) for part in submission.parts or []))
+    return await respond(resources, principal, request, submission, input_tokens=input_tokens)
 
 
 @post(
@@ -159,12 +159,14 @@ async def send_tenant_message(
     return await send_message.fn(data, request, principal, resources)
 
 
-async def _submission(data: ChatIn, request: JsonRequest, principal: Principal, resources: Resources) -> Submission:
+async def _build_submission(
+    data: ChatIn, request: JsonRequest, principal: Principal, resources: Resources
+) -> Submission:
     target = await resolve_target(resources, principal, data.model, data.agent)
-    parts, job_id = _parts(data.message), new_id()
+    parts, job_id = _message_parts(data.message), new_id()
     payload: dict[str, Any] = {"options": {}, **({"asked_model": True} if target.model_requested else {})}
     if data.collections:
-        payload["collections"] = await _collections(resources, principal, data.collections)
+        payload["collections"] = await _collection_ids(resources, principal, data.collections)
     return Submission(
         tenant_id=principal.tenant_id,
         job_id=job_id,
@@ -186,8 +188,8 @@ async def _submission(data: ChatIn, request: JsonRequest, principal: Principal, 
     )
 
 
-async def _collections(resources: Resources, principal: Principal, names: list[str]) -> list[str]:
-    """Return the ids of collections. Raises Forbidden for whoever may not read documents, NotFound for one that isn't there."""
+async def _collection_ids(resources: Resources, principal: Principal, names: list[str]) -> list[str]:
+    """Return the ids of collections. Raises Forbidden without the right to read documents, NotFound for an unknown one."""
     if "documents.read" not in principal.rights:
         raise Forbidden(
             "collections requires the right 'documents.read', which your key does not have. Omit collections."
@@ -197,8 +199,8 @@ async def _collections(resources: Resources, principal: Principal, names: list[s
     return [str(row.id) for row in select_collections(rows, names)]
 
 
-def _parts(message: str | list[TextPartIn | ImagePartIn]) -> list[dict[str, Any]]:
-    """Return the message as it is stored. Raises InputError where nothing is said."""
+def _message_parts(message: str | list[TextPartIn | ImagePartIn]) -> list[dict[str, Any]]:
+    """Return the message as it is stored. Raises InputError for an empty one."""
     parts = [{"type": "text", "text": message}] if isinstance(message, str) else msgspec.to_builtins(message)
     if not any(part["type"] != "text" or part["text"].strip() for part in parts):
         raise InputError("message must not be empty.", field="message")

@@ -1,1 +1,1 @@
-"""Jobs over HTTP: submitted, listed, followed, cancelled, retried."""
+"""Jobs: submitting them for other routes, and the routes to list, stream, cancel, retry, trace and delete them."""

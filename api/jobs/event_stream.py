@@ -1,4 +1,4 @@
-"""A job's events as a response (S1–S4)."""
+"""Streams a job's events as Server-Sent Events."""
 
 from collections.abc import AsyncGenerator
 
@@ -10,7 +10,7 @@ from workers.stream.follow import Follower, SlowReader
 
 
 def follow_stream(resources: Resources, follower: Follower, headers: dict[str, str]) -> EventStream:
-    """Return the response that sends what `follower` hears until the job ends; a client that leaves cancels nothing."""
+    """Return a response that streams the follower's events until the job ends. A client that disconnects cancels nothing."""
     return EventStream(_frames(follower), streams=resources.streams, headers=headers)
 
 
@@ -24,5 +24,5 @@ async def _frames(follower: Follower) -> AsyncGenerator[bytes, None]:
 
 
 def closed_frame(reason: str, resume_after: int) -> bytes:
-    """Return a last frame that is no event of the job: it has no id, so clients resume where they were."""
+    """Return a final frame that is not an event of the job. It has no id, so clients resume after the last event they have."""
     return b"event: stream.closed\ndata: %s\n\n" % msgspec.json.encode({"reason": reason, "resume_after": resume_after})

@@ -1,4 +1,4 @@
-"""Retrying many jobs in one call, such as all that failed during an outage."""
+"""Retries many jobs in one call, such as all that failed during an outage."""
 
 from typing import Annotated, Literal
 from uuid import UUID
@@ -13,7 +13,7 @@ from schema.queries.jobs.jobs import list_jobs, list_missing
 from workers.queue.cancel import retry
 from workers.queue.job_core import JobCore
 
-AT_ONCE = 1000
+MAX_RETRIED = 1000
 PAGE = 100
 
 
@@ -30,7 +30,7 @@ class RetryIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
             list[UUID],
             Meta(
                 min_length=1,
-                max_length=AT_ONCE,
+                max_length=MAX_RETRIED,
                 description="These jobs. Those that are neither failed nor cancelled are skipped.",
             ),
         ]
@@ -46,40 +46,40 @@ class RetriedOut(msgspec.Struct, frozen=True, kw_only=True):
     more: Annotated[bool, Meta(description="Whether more jobs match; call again to retry them.")]
 
 
-async def retry_selected(core: JobCore, principal: Principal, wanted: RetryIn) -> RetriedOut:
-    """Queue the selected jobs again; those that are not failed or cancelled are skipped. Raises NotFound for unknown ids, and
-    then none is queued."""
-    if wanted.ids is not None:
-        await _require(core, principal, wanted.ids)
-    chosen = wanted.ids if wanted.ids is not None else await _choose(core, principal, wanted)
-    retried = [job_id for job_id in chosen[:AT_ONCE] if await _retried(core, principal, job_id)]
-    return RetriedOut(retried=len(retried), ids=retried, more=len(chosen) > AT_ONCE)
+async def retry_selected(core: JobCore, principal: Principal, selection: RetryIn) -> RetriedOut:
+    """Queue the selected jobs again; those that are not failed or cancelled are skipped. Raises NotFound for unknown ids,
+    before any job is queued."""
+    if selection.ids is not None:
+        await _require_jobs(core, principal, selection.ids)
+    job_ids = selection.ids if selection.ids is not None else await _select_jobs(core, principal, selection)
+    retried = [job_id for job_id in job_ids[:MAX_RETRIED] if await _retry_one(core, principal, job_id)]
+    return RetriedOut(retried=len(retried), ids=retried, more=len(job_ids) > MAX_RETRIED)
 
 
-async def _require(core: JobCore, principal: Principal, ids: list[UUID]) -> None:
+async def _require_jobs(core: JobCore, principal: Principal, ids: list[UUID]) -> None:
     async with principal.tx(core.pool) as db:
         missing = await list_missing(db, principal.tenant_id, ids)
     if missing:
         raise NotFound(f"No such jobs: {', '.join(str(job_id) for job_id in missing[:5])}.", field="ids")
 
 
-async def _retried(core: JobCore, principal: Principal, job_id: UUID) -> bool:
+async def _retry_one(core: JobCore, principal: Principal, job_id: UUID) -> bool:
     try:
         return await retry(core, principal.tenant_id, job_id, visible_user_id=principal.visible_user_id)
     except NotFound:
         return False
 
 
-async def _choose(core: JobCore, principal: Principal, wanted: RetryIn) -> list[UUID]:
-    """Return the matching ids, newest first, and one more than is retried at once if there are more."""
-    chosen: list[UUID] = []
+async def _select_jobs(core: JobCore, principal: Principal, selection: RetryIn) -> list[UUID]:
+    """Return the ids of matching jobs, newest first; more than `MAX_RETRIED` if some would remain."""
+    job_ids: list[UUID] = []
     async with principal.tx(core.pool) as db:
-        while len(chosen) <= AT_ONCE:
-            before = chosen[-1] if chosen else None
+        while len(job_ids) <= MAX_RETRIED:
+            before = job_ids[-1] if job_ids else None
             rows = await list_jobs(
-                db, principal.tenant_id, limit=PAGE, before=before, kind=wanted.kind, states=list(wanted.states)
+                db, principal.tenant_id, limit=PAGE, before=before, kind=selection.kind, states=list(selection.states)
             )
-            chosen += [row.id for row in rows]
+            job_ids += [row.id for row in rows]
             if len(rows) < PAGE:
                 break
-    return chosen
+    return job_ids

@@ -1,4 +1,4 @@
-"""Jobs: list, get, follow, cancel, retry, delete."""
+"""Routes of jobs: list, get, stream events, cancel, retry, delete."""
 
 from datetime import datetime
 from typing import Annotated, Any
@@ -39,7 +39,7 @@ from workers.queue.cancel import cancel, retry
 NO_JOB = "No such job."
 JobId = Annotated[UUID, PathParameter(description="Id of the job.")]
 ERROR = "Why it failed: `code` and `message`; null if it did not."
-INNER: dict[PublicState, list[State]] = {"queued": list(WAITING)}
+INTERNAL_STATES: dict[PublicState, list[State]] = {"queued": list(WAITING)}
 
 
 class AttemptOut(msgspec.Struct, frozen=True, kw_only=True):
@@ -162,7 +162,7 @@ DETAIL = JOB | {
 }
 
 
-def _told(job: jobs.Job) -> dict[str, Any]:
+def _state_fields(job: jobs.Job) -> dict[str, Any]:
     return {"state": public_state(job.state), "priority": priority_name(job.priority)}
 
 
@@ -176,7 +176,7 @@ async def list_jobs(
     principal: MayReadJobs,
     resources: AppResources,
     kind: Annotated[Kind | None, QueryParameter(description="Only jobs of this kind.")] = None,
-    wanted: Annotated[
+    public_states: Annotated[
         list[PublicState] | None,
         QueryParameter(name="state", description="Only jobs in this state. Repeat to select several states."),
     ] = None,
@@ -186,12 +186,12 @@ async def list_jobs(
 ) -> JobsOut:
     """Newest first."""
     before = read_cursor(cursor, UUID)
-    states = [inner for public in wanted or [] for inner in INNER.get(public, [public])]
+    states = [inner for public in public_states or [] for inner in INTERNAL_STATES.get(public, [public])]
     async with principal.tx(resources.core.pool) as db:
         rows = await jobs.list_jobs(
             db, principal.tenant_id, limit=limit + 1, before=before, kind=kind, states=states, session_id=session_id
         )
-    items = [from_row(JobOut, row, **_told(row)) for row in rows[:limit]]
+    items = [from_row(JobOut, row, **_state_fields(row)) for row in rows[:limit]]
     return JobsOut(items, write_cursor(items[-1].id) if len(rows) > limit else None)
 
 
@@ -218,7 +218,9 @@ async def get_job(job_id: JobId, principal: MayReadJobs, resources: AppResources
         attempts = await jobs.list_attempts(db, principal.tenant_id, job_id)
     if row is None:
         raise NotFound(NO_JOB)
-    return from_row(JobDetailOut, row, **_told(row), attempts=[from_row(AttemptOut, attempt) for attempt in attempts])
+    return from_row(
+        JobDetailOut, row, **_state_fields(row), attempts=[from_row(AttemptOut, attempt) for attempt in attempts]
+    )
 
 
 @get(
@@ -283,7 +285,7 @@ async def cancel_job(
 async def retry_job(job_id: JobId, principal: MayWriteJobs, resources: AppResources) -> Response[JobStateOut]:
     """Queues a failed or cancelled job again, with all its tries restored."""
     if not await retry(resources.core, principal.tenant_id, job_id, visible_user_id=principal.visible_user_id):
-        await _refuse(principal, resources, job_id, "Only a failed or cancelled job can be retried")
+        await _raise_conflict(principal, resources, job_id, "Only a failed or cancelled job can be retried")
     return Response(JobStateOut(job_id, "queued"), headers={"Location": f"/api/jobs/{job_id}"})
 
 
@@ -309,10 +311,10 @@ async def delete_job(job_id: JobId, principal: MayWriteJobs, resources: AppResou
     async with principal.tx(resources.core.pool) as db:
         deleted = await jobs.delete_job(db, principal.tenant_id, job_id)
     if not deleted:
-        await _refuse(principal, resources, job_id, "Only a job that has ended can be deleted; cancel it first")
+        await _raise_conflict(principal, resources, job_id, "Only a job that has ended can be deleted; cancel it first")
 
 
-async def _refuse(principal: Principal, resources: Resources, job_id: UUID, rule: str) -> None:
+async def _raise_conflict(principal: Principal, resources: Resources, job_id: UUID, rule: str) -> None:
     """Raise Conflict with the job's state, or NotFound."""
     async with principal.tx(resources.core.pool) as db:
         row = await jobs.find_job_status(db, principal.tenant_id, job_id)

@@ -1,4 +1,4 @@
-"""What every route that makes a job does: reserve within the tenant's limits, submit, follow from the first event."""
+"""What every route that creates a job does: reserve from the tenant's limits, submit, and follow from the first event."""
 
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
@@ -23,12 +23,12 @@ from workers.stream.follow import Follower
 
 log = structlog.get_logger()
 
-OUTPUT_TOKENS = 1024  # reserved for an answer whose length the request does not bound; it asks for more as it grows
+RESERVED_OUTPUT_TOKENS = 1024  # reserved if the request sets no limit; the worker reserves more as the answer grows
 
 
 @dataclass(frozen=True)
 class Accepted:
-    """A job that was accepted: what came of the submit, a follower that has missed nothing, the headers about limits."""
+    """A job that was accepted, a follower from its first event, and the rate limit headers."""
 
     submitted: Submitted
     follower: Follower
@@ -36,8 +36,8 @@ class Accepted:
 
 
 async def submitter(resources: Resources, principal: Principal, job_id: UUID, *, for_tools: bool = False) -> Submitter:
-    """Return who submits; a token is sealed for the job, whose tools may need it. `for_tools`: a caller with an API key, who
-    has no token, gets one of ours that is good for the tools of this job, and nowhere here."""
+    """Return who submits the job, with their token encrypted for its tools. `for_tools`: issue a token if the caller used an
+    API key; it is valid for the services behind tools, and not accepted here."""
     token, secret = principal.token, None
     if token is None and for_tools:
         token = await resources.tokens.issue_for_tools(principal, job_id)
@@ -49,22 +49,22 @@ async def submitter(resources: Resources, principal: Principal, job_id: UUID, *,
 async def submit_and_follow(
     resources: Resources, principal: Principal, submission: Submission, *, input_tokens: int, max_tokens: int | None
 ) -> Accepted:
-    """Submit a job within its tenant's limits; whoever reads the follower closes it.
+    """Submit a job within its tenant's limits. The caller must close the follower.
 
-    `input_tokens` is an estimate. For an idempotency key that was used before, the follower is that of the first job, from
-    its first event. Raises LimitReached and what `submit` raises; then nothing was accepted and nothing is reserved.
+    `input_tokens` is an estimate. If the idempotency key was used before, the follower is that of the first job, from its
+    first event. Raises LimitReached and what `submit` raises; then nothing was accepted and nothing stays reserved.
     """
-    tokens = (input_tokens, max_tokens or OUTPUT_TOKENS)
+    tokens = (input_tokens, max_tokens or RESERVED_OUTPUT_TOKENS)
     verdict = await reserve(resources, principal, submission.job_id, submission.model, tokens)
     if verdict is not None:
         submission = replace(submission, payload={**submission.payload, "reserved": verdict.tokens})
     try:
         submitted, follower = await _submit(resources, submission, visible_user_id=principal.visible_user_id)
     except BaseException:
-        await _give_back(resources, submission)
+        await _release(resources, submission)
         raise
     if submitted.replayed:
-        await _give_back(resources, submission)
+        await _release(resources, submission)
     return Accepted(submitted, follower, rate_limit_headers(verdict) if verdict else {})
 
 
@@ -84,7 +84,7 @@ async def _submit(
     return submitted, follower
 
 
-async def _give_back(resources: Resources, submission: Submission) -> None:
+async def _release(resources: Resources, submission: Submission) -> None:
     if "reserved" in submission.payload:
         limits, tenant_id = resources.core.limits, submission.tenant_id
         await settle_reservation(limits, tenant_id, submission.job_id, tokens=0, nanos=0, refund_request=True)
@@ -93,11 +93,11 @@ async def _give_back(resources: Resources, submission: Submission) -> None:
 async def reserve(
     resources: Resources, principal: Principal, job_id: UUID, model: str, tokens: tuple[int, int]
 ) -> Verdict | None:
-    """Take what the job may use from the tenant's limits; None where nothing is limited. Raises LimitReached."""
+    """Reserve what the job may use from the tenant's limits; None if nothing is limited. Raises LimitReached."""
     policy = policy_of(principal.tenant)
     if policy.is_unlimited:
         return None
-    nanos = await _cost(resources, principal, model, tokens)
+    nanos = await _estimate_cost(resources, principal, model, tokens)
     try:
         verdict = await resources.core.limits.reserve(
             principal.tenant_id, job_id, policy, tokens=sum(tokens), nanos=nanos
@@ -107,13 +107,13 @@ async def reserve(
         await _check_budgets(resources, principal, policy, nanos)
         return None
     if verdict.warn:
-        resources.background.run(_warn(resources, principal, verdict.warn), "budget-warning")
+        resources.background.run(_record_warning(resources, principal, verdict.warn), "budget-warning")
     if not verdict.allowed:
-        raise _refusal(verdict)
+        raise _limit_error(verdict)
     return verdict
 
 
-async def _cost(resources: Resources, principal: Principal, model: str, tokens: tuple[int, int]) -> int:
+async def _estimate_cost(resources: Resources, principal: Principal, model: str, tokens: tuple[int, int]) -> int:
     if principal.tenant.budget_day_nanos is None and principal.tenant.budget_month_nanos is None:
         return 0
     prices = await resources.prices.load("all", lambda: _read_prices(resources, principal))
@@ -127,33 +127,35 @@ async def _read_prices(resources: Resources, principal: Principal) -> dict[str, 
 
 
 async def _check_budgets(resources: Resources, principal: Principal, policy: LimitPolicy, nanos: int) -> None:
-    """While Redis is unavailable, rates are not limited (queue and cap still are), but budgets are, by what Postgres knows."""
+    """Check budgets by the usage in Postgres while Redis is unavailable. Rates are not limited then; queue and cap are."""
     if policy.budget_day_nanos is None and policy.budget_month_nanos is None:
         return
     async with tenant_tx(resources.core.pool, principal.tenant_id) as db:
         spent = await get_spent(db, principal.tenant_id)
     for used, budget in zip(spent, (policy.budget_day_nanos, policy.budget_month_nanos), strict=True):
         if budget is not None and nanos > 0 and used + nanos > budget:
-            raise LimitReached(_BUDGET, code="budget_exceeded", retry_after_s=600)
+            raise LimitReached(BUDGET_EXCEEDED, code="budget_exceeded", retry_after_s=600)
 
 
-_BUDGET = "This tenant's budget is used up. It renews with the next day or month (UTC), or an admin can raise it."
-_RATE = "This tenant's rate limit is reached ({}). Retry after {} s. The RateLimit header shows what is left."
+BUDGET_EXCEEDED = (
+    "This tenant's budget is used up. It renews with the next day or month (UTC), or an admin can raise it."
+)
+RATE_EXCEEDED = "This tenant's rate limit is reached ({}). Retry after {} s. The RateLimit header shows what is left."
 
 
-def _refusal(verdict: Verdict) -> LimitReached:
-    """Return the error for what was refused; a budget outweighs a rate."""
+def _limit_error(verdict: Verdict) -> LimitReached:
+    """Return the error of a refused reservation; an exceeded budget takes precedence over a rate."""
     headers = rate_limit_headers(verdict)
     retry_after_s = float(headers.get("Retry-After") or verdict.retry_after_s)
     if any(name.startswith("budget") for name in verdict.violated):
-        return LimitReached(_BUDGET, code="budget_exceeded", retry_after_s=retry_after_s, headers=headers)
+        return LimitReached(BUDGET_EXCEEDED, code="budget_exceeded", retry_after_s=retry_after_s, headers=headers)
     what = " and ".join(window.limit.replace("_", " ") for window in WINDOWS if window.name in verdict.violated)
-    said = _RATE.format(what, round(retry_after_s))
-    return LimitReached(said, code="rate_limit_exceeded", retry_after_s=retry_after_s, headers=headers)
+    message = RATE_EXCEEDED.format(what, round(retry_after_s))
+    return LimitReached(message, code="rate_limit_exceeded", retry_after_s=retry_after_s, headers=headers)
 
 
-async def _warn(resources: Resources, principal: Principal, budgets: tuple[str, ...]) -> None:
-    """Write down that a budget is nearly spent; once in its period."""
+async def _record_warning(resources: Resources, principal: Principal, budgets: tuple[str, ...]) -> None:
+    """Record in the audit log that a budget is nearly spent; called once per period."""
     async with tenant_tx(resources.core.pool, principal.tenant_id) as db:
         for name in budgets:
             log.warning("budget_nearly_spent", tenant_id=str(principal.tenant_id), budget=name)

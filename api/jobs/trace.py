@@ -1,4 +1,4 @@
-"""What an agent did in a job, step by step, put together from the job's events."""
+"""The trace of a job: what the agent did, step by step, built from the job's events."""
 
 from typing import Annotated, Any
 from uuid import UUID
@@ -32,7 +32,9 @@ from schema.events import (
 from schema.queries.jobs.jobs import find_job_status, find_log
 from schema.states import TERMINAL
 
-NOT_YET = "The job has not ended. Its trace is available when it has; until then, GET /api/jobs/{id}/events streams the steps."
+NOT_ENDED = (
+    "The job has not ended. Its trace is available when it has; until then, GET /api/jobs/{id}/events streams the steps."
+)
 
 
 class StepOut(msgspec.Struct, kw_only=True, omit_defaults=True):
@@ -120,20 +122,20 @@ async def get_job_trace(
     if row is None:
         raise NotFound("No such job.")
     if row.state not in TERMINAL:
-        raise Conflict(NOT_YET.format(id=job_id))
-    found = Trace()
+        raise Conflict(NOT_ENDED.format(id=job_id))
+    trace = Trace()
     for frame in read_frames(log or b""):
-        found.take(frame.seq, decode_event(frame))
+        trace.add(frame.seq, decode_event(frame))
     return TraceOut(
         job_id=job_id,
         state=row.state,
-        restarts=found.restarts,
-        steps=found.steps,
-        text=found.text,
-        model=found.used.model if found.used else None,
-        input_tokens=found.used.input_tokens if found.used else None,
-        output_tokens=found.used.output_tokens if found.used else None,
-        notice=found.notice,
+        restarts=trace.restarts,
+        steps=trace.steps,
+        text=trace.text,
+        model=trace.usage.model if trace.usage else None,
+        input_tokens=trace.usage.input_tokens if trace.usage else None,
+        output_tokens=trace.usage.output_tokens if trace.usage else None,
+        notice=trace.notice,
     )
 
 
@@ -144,11 +146,11 @@ class Trace:
         self.steps: list[StepOut] = []
         self.restarts = 0
         self.text: str | None = None
-        self.used: UsageRecorded | None = None
+        self.usage: UsageRecorded | None = None
         self.notice: Notice | None = None
 
-    def take(self, seq: int, event: Event) -> None:
-        """Learn from an event."""
+    def add(self, seq: int, event: Event) -> None:
+        """Apply an event."""
         match event:
             case JobRestarted():
                 self.restarts += 1
@@ -157,28 +159,28 @@ class Trace:
                 self.steps.append(StepOut(kind="agent", seq=seq, agent=event.agent, graph=event.graph))
             case PlanCreated():
                 self.steps.append(StepOut(kind="plan", seq=seq, steps=event.steps))
-            case ToolStarted(call_id=call, name=name, arguments=given):
-                self.steps.append(StepOut(kind="tool", seq=seq, tool=name, call_id=call, arguments=given))
+            case ToolStarted(call_id=call, name=name, arguments=arguments):
+                self.steps.append(StepOut(kind="tool", seq=seq, tool=name, call_id=call, arguments=arguments))
             case ToolFinished():
-                self._finish(event)
+                self._finish_tool(event)
             case JobProgress():
                 self.steps.append(StepOut(kind="note", seq=seq, text=event.text))
             case MessageDelta():
-                self._say(seq, event.text)
+                self._add_text(seq, event.text)
             case MessageCompleted():
                 self.text, self.notice = event.text, event.notice
             case UsageRecorded():
-                self.used = event
+                self.usage = event
             case _:
                 pass
 
-    def _finish(self, event: ToolFinished) -> None:
+    def _finish_tool(self, event: ToolFinished) -> None:
         for step in reversed(self.steps):
             if step.call_id == event.call_id:
                 step.output, step.ok, step.duration_ms = event.output, event.ok, event.duration_ms
                 return
 
-    def _say(self, seq: int, text: str) -> None:
+    def _add_text(self, seq: int, text: str) -> None:
         if self.steps and self.steps[-1].kind == "text":
             self.steps[-1].text = (self.steps[-1].text or "") + text
         elif text:

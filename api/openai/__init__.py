@@ -1,1 +1,1 @@
-"""OpenAI's API, as its SDKs speak it: `/v1/chat/completions` and `/v1/models`. Errors have OpenAI's shape here."""
+"""The OpenAI-compatible API: `/v1/chat/completions`, `/v1/embeddings` and `/v1/models`, with errors in OpenAI's format."""

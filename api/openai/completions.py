@@ -12,7 +12,7 @@ from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import JSONBody
 
 from api.auth.principals import MayChat, Principal
-from api.chat.response_modes import JOB_FAILURES
+from api.chat.response_modes import JOB_ERRORS
 from api.grants.model_access import resolve_target
 from api.http.disconnect import ClientDisconnected, cancel_on_disconnect
 from api.http.errors import JobEnded, problems
@@ -22,7 +22,7 @@ from api.http.openai_chunks import COMPLETION, CompletionOut
 from api.http.sse import EVENT_STREAM, EventStream
 from api.jobs.submit import submit_and_follow, submitter
 from api.openai.non_streaming import collect_completion
-from api.openai.schemas import CompletionIn, options_of, refuse_unsupported
+from api.openai.schemas import CompletionIn, options_of, reject_unsupported
 from api.openai.stream import ChunkStream
 from api.openapi.headers import JOB_RESPONSE_HEADERS
 from api.openapi.operations import CHUNKS, described
@@ -35,14 +35,14 @@ from workers.queue.cancel import cancel
 from workers.queue.submit import Submitted
 from workers.stream.follow import Follower
 
-CLIENT_LEFT = 499  # nginx's number for it; nobody reads it
+CLIENT_CLOSED_REQUEST = 499  # nginx's status for it; the client never sees it
 
 
 @dataclass(frozen=True)
 class Call:
-    """One request that has become a job."""
+    """A request and the job that was submitted for it."""
 
-    wanted: CompletionIn
+    data: CompletionIn
     request: JsonRequest
     resources: Resources
     tenant_id: UUID
@@ -55,11 +55,11 @@ class Call:
     def headers(self) -> dict[str, str]:
         return {"X-Job-ID": str(self.submitted.job_id), **self.limits}
 
-    def abandon(self) -> None:
-        """Cancel the job, unless another request made it: its client may still be there."""
+    def cancel_job(self) -> None:
+        """Cancel the job, unless another request created it: that client may still be waiting."""
         if not self.submitted.replayed:
             job_id = self.submitted.job_id
-            self.resources.background.run(cancel(self.resources.core, self.tenant_id, job_id), "cancel-left")
+            self.resources.background.run(cancel(self.resources.core, self.tenant_id, job_id), "cancel-disconnected")
 
 
 @post(
@@ -76,7 +76,7 @@ class Call:
         200: ResponseSpec(
             CompletionOut, description="The completion, or chunks of it with `stream`.", generate_examples=False
         ),
-        **problems(*JOB_FAILURES),
+        **problems(*JOB_ERRORS),
     },
     summary="Create a chat completion",
     tags=["openai"],
@@ -86,26 +86,28 @@ async def create_chat_completion(
 ) -> Response[Any]:
     """Compatible with OpenAI's API. Closing the connection cancels the job. Parameters that cannot be honoured are rejected by
     name."""
-    submission = await _submission(data, request, principal, resources)
-    said = estimate_tokens(len(msgspec.json.encode(data.messages)))
-    most = data.max_completion_tokens or data.max_tokens
-    accepted = await submit_and_follow(resources, principal, submission, input_tokens=said, max_tokens=most)
+    submission = await _build_submission(data, request, principal, resources)
+    input_tokens = estimate_tokens(len(msgspec.json.encode(data.messages)))
+    max_tokens = data.max_completion_tokens or data.max_tokens
+    accepted = await submit_and_follow(
+        resources, principal, submission, input_tokens=input_tokens, max_tokens=max_tokens
+    )
     submitted, follower = accepted.submitted, accepted.follower
     call = Call(data, request, resources, principal.tenant_id, submission.model, submitted, follower, accepted.headers)
     try:
-        return await (_stream(call) if data.stream else _whole(call))
+        return await (_stream(call) if data.stream else _complete(call))
     except ClientDisconnected:
-        call.abandon()
-        return Response(None, status_code=CLIENT_LEFT)
+        call.cancel_job()
+        return Response(None, status_code=CLIENT_CLOSED_REQUEST)
     except BaseException:
         follower.close()
         raise
 
 
-async def _submission(
+async def _build_submission(
     data: CompletionIn, request: JsonRequest, principal: Principal, resources: Resources
 ) -> Submission:
-    refuse_unsupported(data)
+    reject_unsupported(data)
     job_id = new_id()
     target = await resolve_target(resources, principal, data.model, None)
     payload = {"messages": msgspec.to_builtins(data.messages), "options": options_of(data)}
@@ -124,14 +126,14 @@ async def _submission(
     )
 
 
-async def _whole(call: Call) -> Response[Any]:
+async def _complete(call: Call) -> Response[Any]:
     limit_s = call.resources.settings.completion_timeout_s
     try:
         answer = await cancel_on_disconnect(
             call.request.receive, collect_completion(call.follower, call.model), limit_s
         )
     except TimeoutError as error:
-        call.abandon()
+        call.cancel_job()
         raise JobEnded(
             "timeout",
             f"The answer was not complete within {limit_s:g} s. Use stream for long answers.",
@@ -141,7 +143,7 @@ async def _whole(call: Call) -> Response[Any]:
 
 
 async def _stream(call: Call) -> Response[Any]:
-    options = call.wanted.stream_options
+    options = call.data.stream_options
     stream = ChunkStream(call.follower, call.model, include_usage=bool(options and options.include_usage))
     chunks = stream.read()
     first = await cancel_on_disconnect(call.request.receive, _first(chunks))
@@ -162,7 +164,7 @@ async def _rest(
                 yield chunk
     finally:
         if not stream.ended:
-            call.abandon()
+            call.cancel_job()
 
 
 routes = Router("/", route_handlers=[create_chat_completion])

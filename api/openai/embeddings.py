@@ -1,7 +1,7 @@
-"""`POST /v1/embeddings`: vectors of the local embedding model, or of a provider's model.
+"""`POST /v1/embeddings`: vectors from the local embedding model or a provider's model.
 
-Local models are run by workers, this process has no weights. Takes requests and tokens of the tenant's limits as a chat does;
-tokens are an estimate, because most engines count none.
+Workers run local models; this process has no weights. A call counts against the tenant's limits as a chat does. Tokens are
+estimated, because most engines don't count them.
 """
 
 import asyncio
@@ -37,13 +37,13 @@ from workers.embedding.client import MAX_TEXTS, TIMEOUT_S
 from workers.embedding.protocol import MAX_QUERY_TEXTS
 from workers.limits.reservation import settle_reservation
 
-MOST_CHARS = 1_200_000
-"""Characters of all texts together: OpenAI's 300,000 tokens."""
-BULK_S = 30.0
-"""How long a part of a long list may take: workers have others' texts too."""
-LOCAL = f"{DEFAULT}/{MODEL}"
-NAMES = {MODEL, LOCAL, DEFAULT, f"sentence-transformers/{MODEL}", SPACE}
-"""What the local model may be called."""
+MAX_CHARS = 1_200_000
+"""Most characters of all texts together: OpenAI's 300,000 tokens."""
+BATCH_TIMEOUT_S = 30.0
+"""Timeout for a batch of a long list: workers embed other callers' texts too."""
+LOCAL_MODEL = f"{DEFAULT}/{MODEL}"
+LOCAL_MODEL_NAMES = {MODEL, LOCAL_MODEL, DEFAULT, f"sentence-transformers/{MODEL}", SPACE}
+"""Names of the local model."""
 
 Text = Annotated[str, Meta(min_length=1, max_length=MAX_CHARS)]
 
@@ -60,7 +60,7 @@ class EmbeddingIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
         Meta(
             min_length=1,
             max_length=200,
-            examples=[LOCAL],
+            examples=[LOCAL_MODEL],
             description="The local model, a provider's as `provider/name`, or `auto` for the installation's embedder.",
         ),
     ]
@@ -102,10 +102,10 @@ class EmbeddingsOut(msgspec.Struct, frozen=True, kw_only=True):
     usage: Annotated[TokensReadOut, Meta(description="Token usage.")]
 
 
-EMBEDDED: dict[str, Any] = {
+EMBEDDINGS: dict[str, Any] = {
     "object": "list",
     "data": [{"object": "embedding", "index": 0, "embedding": [0.0131, -0.0572, 0.0918]}],
-    "model": LOCAL,
+    "model": LOCAL_MODEL,
     "usage": {"prompt_tokens": 5, "total_tokens": 5},
 }
 
@@ -113,7 +113,7 @@ EMBEDDED: dict[str, Any] = {
 @post(
     "/",
     status_code=200,
-    opt=described(example={"model": LOCAL, "input": ["What is a headrace?"]}, response=EMBEDDED),
+    opt=described(example={"model": LOCAL_MODEL, "input": ["What is a headrace?"]}, response=EMBEDDINGS),
     responses={
         200: ResponseSpec(EmbeddingsOut, description="A vector for each text.", generate_examples=False),
         **problems("model_unknown", "rate_limit_exceeded", "budget_exceeded", *PROVIDER_FAILURES),
@@ -124,34 +124,34 @@ EMBEDDED: dict[str, Any] = {
 async def create_embeddings(data: JSONBody[EmbeddingIn], principal: MayChat, resources: AppResources) -> EmbeddingsOut:
     """Compatible with OpenAI's API. Texts are embedded as queries: a model that expects a prefix for queries gets it."""
     texts = [data.input] if isinstance(data.input, str) else data.input
-    _refuse_too_much(texts)
+    _require_max_chars(texts)
     model = await _resolve(resources, principal, data.model)
-    _refuse_dimensions(model, data.dimensions)
+    _check_dimensions(model, data.dimensions)
     tokens = sum(estimate_tokens(len(text)) for text in texts)
     async with _reserved(resources, principal, model, tokens):
-        found = await _embed(resources, principal, texts, model)
-    vectors = [_cut(vector, data.dimensions) for vector in found]
+        embedded = await _embed(resources, principal, texts, model)
+    vectors = [_shorten(vector, data.dimensions) for vector in embedded]
     return EmbeddingsOut(
-        data=[VectorOut(index=place, embedding=_told(vector, data)) for place, vector in enumerate(vectors)],
+        data=[VectorOut(index=index, embedding=_encode(vector, data)) for index, vector in enumerate(vectors)],
         model=data.model,
         usage=TokensReadOut(tokens, tokens),
     )
 
 
-def _refuse_too_much(texts: Sequence[str]) -> None:
+def _require_max_chars(texts: Sequence[str]) -> None:
     chars = sum(map(len, texts))
-    if chars > MOST_CHARS:
-        said = f"input has {chars:,} characters; the maximum is {MOST_CHARS:,}. Send several requests."
-        raise InputError(said, field="input")
+    if chars > MAX_CHARS:
+        message = f"input has {chars:,} characters; the maximum is {MAX_CHARS:,}. Send several requests."
+        raise InputError(message, field="input")
 
 
 async def _resolve(resources: Resources, principal: Principal, model: str) -> str:
-    """Return the embedder's name. Raises UnknownModel for one that is not there or not granted."""
-    own = resources.embedding.default
-    model = own if model == AUTO else model
-    if model in NAMES:
+    """Return the embedder's name. Raises UnknownModel for one that doesn't exist or isn't granted."""
+    default = resources.embedding.default
+    model = default if model == AUTO else model
+    if model in LOCAL_MODEL_NAMES:
         return DEFAULT
-    return own if model == own and is_local(own) else await resolve_model(resources, principal, model)
+    return default if model == default and is_local(default) else await resolve_model(resources, principal, model)
 
 
 async def _embed(resources: Resources, principal: Principal, texts: Sequence[str], model: str) -> list[list[float]]:
@@ -163,19 +163,19 @@ async def _embed(resources: Resources, principal: Principal, texts: Sequence[str
                 texts,
                 embedder=model,
                 lane=str(principal.tenant_id),
-                timeout_s=TIMEOUT_S if len(texts) <= MAX_QUERY_TEXTS and is_local(model) else BULK_S,
+                timeout_s=TIMEOUT_S if len(texts) <= MAX_QUERY_TEXTS and is_local(model) else BATCH_TIMEOUT_S,
                 get_provider=providers.get,
             )
     except TimeoutError as error:
-        said = f"The texts were not embedded within {limit_s:g} s. Send fewer texts at once."
-        raise Unavailable(said) from error
+        message = f"The texts were not embedded within {limit_s:g} s. Send fewer texts at once."
+        raise Unavailable(message) from error
 
 
 @asynccontextmanager
 async def _reserved(resources: Resources, principal: Principal, model: str, tokens: int) -> AsyncIterator[None]:
-    """Count a call against the tenant's limits, and as used; one that fails costs nothing. Raises LimitReached."""
-    number = new_id()
-    verdict = await reserve(resources, principal, number, model, (tokens, 0))
+    """Reserve a call from the tenant's limits and record its usage; a failed call costs nothing. Raises LimitReached."""
+    call_id = new_id()
+    verdict = await reserve(resources, principal, call_id, model, (tokens, 0))
     try:
         yield
         async with principal.tx(resources.core.pool) as db:
@@ -183,26 +183,26 @@ async def _reserved(resources: Resources, principal: Principal, model: str, toke
     except BaseException:
         if verdict is not None:
             await settle_reservation(
-                resources.limits, principal.tenant_id, number, tokens=0, nanos=0, refund_request=True
+                resources.limits, principal.tenant_id, call_id, tokens=0, nanos=0, refund_request=True
             )
         raise
     if verdict is not None:
-        await settle_reservation(resources.limits, principal.tenant_id, number, tokens=tokens, nanos=nanos)
+        await settle_reservation(resources.limits, principal.tenant_id, call_id, tokens=tokens, nanos=nanos)
 
 
-def _refuse_dimensions(model: str, dimensions: int | None) -> None:
-    """Refuse before anything is spent what could only be answered with half a vector."""
+def _check_dimensions(model: str, dimensions: int | None) -> None:
+    """Raise InputError, before anything is spent, if the model's vectors can't have this length."""
     if dimensions is None or can_truncate(model) or (model == DEFAULT and dimensions == DIMENSIONS):
         return
-    said = (
+    message = (
         f"The vectors of this model have {DIMENSIONS} dimensions"
         if model == DEFAULT
         else "The vectors of this model cannot be shortened"
     )
-    raise InputError(f"{said}. Omit dimensions.", field="dimensions")
+    raise InputError(f"{message}. Omit dimensions.", field="dimensions")
 
 
-def _cut(vector: list[float], dimensions: int | None) -> list[float]:
+def _shorten(vector: list[float], dimensions: int | None) -> list[float]:
     if dimensions is None or dimensions == len(vector):
         return vector
     if dimensions > len(vector):
@@ -212,8 +212,8 @@ def _cut(vector: list[float], dimensions: int | None) -> list[float]:
     return normalise(vector[:dimensions]) or vector[:dimensions]
 
 
-def _told(vector: list[float], wanted: EmbeddingIn) -> list[float] | str:
-    if wanted.encoding_format != "base64":
+def _encode(vector: list[float], data: EmbeddingIn) -> list[float] | str:
+    if data.encoding_format != "base64":
         return vector
     return base64.b64encode(array("f", vector).tobytes()).decode()
 

@@ -1,4 +1,4 @@
-"""`GET /v1/models` and `GET /v1/models/{id}`: what can be named as `model`."""
+"""`GET /v1/models` and `GET /v1/models/{id}`: models, agents and aliases that can be sent as `model`."""
 
 from typing import Annotated, Any, Literal
 
@@ -10,7 +10,7 @@ from msgspec import Meta
 from api.auth.principals import MayReadModels, Principal
 from api.grants.model_access import AGENT, list_granted_models, resolve_model
 from api.http.errors import PROVIDER_FAILURES, problems
-from api.openai.embeddings import LOCAL
+from api.openai.embeddings import LOCAL_MODEL
 from api.openapi.operations import described
 from api.resources import AppResources, Resources
 from graphs.providers.settings import AUTO
@@ -74,13 +74,13 @@ async def list_models(principal: MayReadModels, resources: AppResources) -> Mode
 )
 async def get_model(model_id: ModelId, principal: MayReadModels, resources: AppResources) -> ModelOut:
     """Compatible with OpenAI's API."""
-    wanted = model_id.removeprefix("/")
-    named = wanted in (AUTO, LOCAL) or wanted.startswith(AGENT)
-    full = wanted if named else await resolve_model(resources, principal, wanted)
+    name = model_id.removeprefix("/")
+    is_alias = name in (AUTO, LOCAL_MODEL) or name.startswith(AGENT)
+    full_name = name if is_alias else await resolve_model(resources, principal, name)
     for model in await _models(resources, principal):
-        if model.id == full:
+        if model.id == full_name:
             return model
-    raise UnknownModel(f"No such model: {wanted[:80]!r}. GET /v1/models lists the models you can use.", field="model")
+    raise UnknownModel(f"No such model: {name[:80]!r}. GET /v1/models lists the models you can use.", field="model")
 
 
 async def _models(resources: Resources, principal: Principal) -> list[ModelOut]:
@@ -90,7 +90,7 @@ async def _models(resources: Resources, principal: Principal) -> list[ModelOut]:
         for model in listed
     ]
     agents = [ModelOut(f"{AGENT}{name}", 0, "headrace") for name in sorted(principal.tenant.agents)]
-    embedder = ModelOut(LOCAL, 0, "headrace")  # needs no grant
+    embedder = ModelOut(LOCAL_MODEL, 0, "headrace")  # needs no grant
     own = [*agents, ModelOut(AUTO, 0, "headrace")] if principal.tenant.models else []
     return [*models, *own, embedder]
 

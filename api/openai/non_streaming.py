@@ -1,26 +1,26 @@
-"""A whole answer in OpenAI's shape, put together from a job's events."""
+"""Builds a complete answer in OpenAI's format from a job's events."""
 
-from api.chat.await_answer import TELLING, Answer
+from api.chat.await_answer import ANSWER_EVENTS, Answer
 from api.http.openai_chunks import CompletionOut, completion_out
 from schema.events import JobRestarted, MessageCompleted, ReasoningDelta, decode_event, read_frames
 from workers.stream.follow import Follower
 
-HEARD = TELLING | {JobRestarted.type, ReasoningDelta.type}
+RELEVANT_EVENTS = ANSWER_EVENTS | {JobRestarted.type, ReasoningDelta.type}
 
 
 async def collect_completion(follower: Follower, model: str) -> CompletionOut:
-    """Follow a job to its end. Raises JobEnded when it fails or is cancelled."""
+    """Follow a job to its end. Raises JobEnded if it fails or is cancelled."""
     answer = Answer(str(follower.job_id))
-    thoughts: list[tuple[int, str]] = []
+    reasoning_parts: list[tuple[int, str]] = []
     async with follower:
         async for chunk in follower.chunks(heartbeat_s=None):
             for frame in read_frames(chunk):
-                if frame.type in HEARD:
+                if frame.type in RELEVANT_EVENTS:
                     event = decode_event(frame)
-                    answer.take(event)
+                    answer.add(event)
                     if isinstance(event, ReasoningDelta):
-                        thoughts.append((frame.seq, event.text))
+                        reasoning_parts.append((frame.seq, event.text))
                     elif isinstance(event, JobRestarted):
-                        thoughts = [thought for thought in thoughts if thought[0] <= event.discard_after]
-    reasoning = "".join(text for _, text in thoughts)
+                        reasoning_parts = [part for part in reasoning_parts if part[0] <= event.discard_after]
+    reasoning = "".join(text for _, text in reasoning_parts)
     return completion_out(follower.job_id, model, answer.message or MessageCompleted(text=""), answer.usage, reasoning)

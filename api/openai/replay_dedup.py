@@ -1,7 +1,7 @@
-"""What of an answer has been sent, when an attempt is followed by another that tells it again.
+"""Deduplicates the text of a stream when a new attempt of the job generates the answer again.
 
-Words that a client has can't be taken back. So the new attempt's words are swallowed for as long as they repeat what was
-sent, and then go on; when they differ, the stream has to end with an error.
+Text that was sent can't be taken back. So the new attempt's text is dropped as long as it repeats what was sent, and passed on
+after that. If it differs, the stream ends with an error.
 """
 
 from typing import Any
@@ -10,59 +10,59 @@ from schema.events import JobRestarted, MessageCompleted, MessageDelta, Reasonin
 
 
 class ReplayMismatch(Exception):
-    """The new attempt says something else than what was sent."""
+    """The new attempt differs from what was sent."""
 
 
 class ReplayDedup:
-    """Turns the deltas of all attempts into pieces that may be sent."""
+    """Turns the deltas of all attempts into text to send."""
 
     def __init__(self) -> None:
-        self.said = ""  # sent to the client
-        self._told = 0  # how much of it the present attempt has told
-        self._marks: list[tuple[int, int]] = []  # (event number, characters told up to and with it)
-        self._thought = False
-        self._called = False
+        self.sent = ""  # sent to the client
+        self._position = 0  # how much of `sent` the current attempt has reached
+        self._marks: list[tuple[int, int]] = []  # (event number, position after it)
+        self._reasoning_sent = False
+        self._tool_calls_sent = False
         self._restarted = False
 
     def restart(self, event: JobRestarted) -> None:
-        """Another attempt takes over; it tells again what came after event `discard_after`."""
+        """Another attempt takes over; it repeats what came after event `discard_after`."""
         self._marks = [mark for mark in self._marks if mark[0] <= event.discard_after]
-        self._told = self._marks[-1][1] if self._marks else 0
+        self._position = self._marks[-1][1] if self._marks else 0
         self._restarted = True
-        if self._called:
+        if self._tool_calls_sent:
             raise ReplayMismatch
 
     def text(self, seq: int, event: MessageDelta) -> str:
-        """Return what of a delta's text is new to the client. Raises Differs."""
-        new = self._tell(event.text)
-        self._marks.append((seq, self._told))
+        """Return the part of a delta's text that wasn't sent yet. Raises ReplayMismatch."""
+        new = self._advance(event.text)
+        self._marks.append((seq, self._position))
         return new
 
     def tool_calls(self, event: MessageDelta) -> list[dict[str, Any]]:
-        """Return the pieces of tool calls to send."""
-        self._called = True
+        """Return the parts of tool calls to send."""
+        self._tool_calls_sent = True
         return event.tool_calls or []
 
     def reasoning(self, event: ReasoningDelta) -> str:
-        """Return the thoughts to send; those of a later attempt are left out once some were sent."""
-        if self._thought and self._restarted:
+        """Return the reasoning to send; that of a later attempt is dropped if some was sent."""
+        if self._reasoning_sent and self._restarted:
             return ""
-        self._thought = True
+        self._reasoning_sent = True
         return event.text
 
-    def rest(self, event: MessageCompleted) -> str:
-        """Return what the whole answer has beyond what was told. Raises Differs when it is another answer."""
-        if not event.text.startswith(self.said):
+    def remaining_text(self, event: MessageCompleted) -> str:
+        """Return the end of the complete answer that wasn't sent yet. Raises ReplayMismatch if it is another answer."""
+        if not event.text.startswith(self.sent):
             raise ReplayMismatch
-        rest = event.text[len(self.said) :]
-        self.said, self._told = event.text, len(event.text)
-        return rest
+        remaining_text = event.text[len(self.sent) :]
+        self.sent, self._position = event.text, len(event.text)
+        return remaining_text
 
-    def _tell(self, text: str) -> str:
-        known = self.said[self._told : self._told + len(text)]
-        if not text.startswith(known):
+    def _advance(self, text: str) -> str:
+        repeated = self.sent[self._position : self._position + len(text)]
+        if not text.startswith(repeated):
             raise ReplayMismatch
-        self._told += len(text)
-        new = text[len(known) :]
-        self.said += new
+        self._position += len(text)
+        new = text[len(repeated) :]
+        self.sent += new
         return new

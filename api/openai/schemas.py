@@ -1,5 +1,5 @@
 """The request of `POST /v1/chat/completions`. Unknown parameters are rejected by name, as OpenAI does; known ones that can't be
-honoured are rejected in `refuse_unsupported`; harmless ones are accepted and ignored.
+honoured are rejected in `reject_unsupported`; harmless ones are accepted and ignored.
 
 Messages are read leniently, because clients send back what they were given, with whatever fields it has.
 """
@@ -186,7 +186,7 @@ class CompletionIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
         Annotated[str, Meta(max_length=20, description="Effort of reasoning models, such as `low` or `high`.")] | None
     ) = None
 
-    # accepted only at certain values (`refuse_unsupported`)
+    # accepted only at certain values (`reject_unsupported`)
     n: Annotated[int | None, Meta(description="Number of choices; must be 1.")] = None
     logprobs: Annotated[bool | None, UNAVAILABLE] = None
     top_logprobs: Annotated[int | None, UNAVAILABLE] = None
@@ -209,7 +209,7 @@ class CompletionIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     prompt_cache_retention: Annotated[str | None, IGNORED] = None
 
 
-PASSED_ON = (
+PASSED_THROUGH = (
     "temperature",
     "top_p",
     "seed",
@@ -233,22 +233,22 @@ UNSUPPORTED = {
 }
 
 
-def refuse_unsupported(wanted: CompletionIn) -> None:
+def reject_unsupported(request: CompletionIn) -> None:
     """Raise InputError for parameters that can't be honoured."""
-    if wanted.n not in (None, 1):
+    if request.n not in (None, 1):
         raise InputError("n must be 1. Send the request again for another answer.", field="n")
-    if wanted.modalities is not None and wanted.modalities != ["text"]:
+    if request.modalities is not None and request.modalities != ["text"]:
         raise InputError('modalities must be ["text"].', field="modalities")
     for name, why in UNSUPPORTED.items():
-        if getattr(wanted, name):
+        if getattr(request, name):
             raise InputError(why, field=name)
-    _check_tools(wanted)
-    if wanted.response_format is not None:
-        _check_format(wanted.response_format)
+    _check_tools(request)
+    if request.response_format is not None:
+        _check_response_format(request.response_format)
 
 
-def _check_tools(wanted: CompletionIn) -> None:
-    for place, tool in enumerate(wanted.tools or []):
+def _check_tools(request: CompletionIn) -> None:
+    for place, tool in enumerate(request.tools or []):
         try:
             msgspec.convert(tool, OfferedToolIn)
         except msgspec.ValidationError as error:
@@ -257,26 +257,26 @@ def _check_tools(wanted: CompletionIn) -> None:
                 "digits, _, . and -, at most 64 of them.",
                 field=f"tools[{place}]",
             ) from error
-    if wanted.tool_choice not in (None, "none", "auto") and not wanted.tools:
+    if request.tool_choice not in (None, "none", "auto") and not request.tools:
         raise InputError("tool_choice requires tools. Send tools, or omit tool_choice.", field="tool_choice")
 
 
-def _check_format(wanted: dict[str, Any]) -> None:
-    kind = wanted.get("type")
+def _check_response_format(request: dict[str, Any]) -> None:
+    kind = request.get("type")
     if kind not in ("text", "json_object", "json_schema"):
         raise InputError("response_format.type must be text, json_object or json_schema.", field="response_format.type")
-    if kind == "json_schema" and not isinstance((wanted.get("json_schema") or {}).get("schema"), dict):
+    if kind == "json_schema" and not isinstance((request.get("json_schema") or {}).get("schema"), dict):
         raise InputError(
             "response_format.json_schema.schema must be a JSON Schema.", field="response_format.json_schema.schema"
         )
 
 
-def options_of(wanted: CompletionIn) -> dict[str, Any]:
+def options_of(request: CompletionIn) -> dict[str, Any]:
     """Return what the model is called with, only what was given."""
-    options = {name: value for name in PASSED_ON if (value := getattr(wanted, name)) is not None}
-    max_tokens = wanted.max_completion_tokens or wanted.max_tokens
+    options = {name: value for name in PASSED_THROUGH if (value := getattr(request, name)) is not None}
+    max_tokens = request.max_completion_tokens or request.max_tokens
     if max_tokens is not None:
         options["max_tokens"] = max_tokens
-    if wanted.stop:
-        options["stop"] = [wanted.stop] if isinstance(wanted.stop, str) else wanted.stop
+    if request.stop:
+        options["stop"] = [request.stop] if isinstance(request.stop, str) else request.stop
     return options

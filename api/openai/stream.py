@@ -1,7 +1,7 @@
-"""A job's events as OpenAI's chunks.
+"""Converts a job's events to OpenAI's chunks.
 
-The first item comes with the first word: until then the HTTP status is still open, so that errors are statuses, as
-OpenAI's SDKs expect. After `HOLD_S` without a word a comment comes instead, so that no proxy gives up.
+Nothing is sent before the first word, so that earlier errors can still set the HTTP status, as OpenAI's SDKs expect. After
+`HOLD_HEADERS_S` without one a comment is sent, so that no proxy times out.
 """
 
 import asyncio
@@ -27,8 +27,8 @@ from schema.events import (
 )
 from workers.stream.follow import Follower, SlowReader
 
-HOLD_S = 10.0
-HEARD = {
+HOLD_HEADERS_S = 10.0
+RELEVANT_EVENTS = {
     event.type
     for event in (
         JobCancelled,
@@ -45,62 +45,66 @@ HEARD = {
 
 
 class ChunkStream:
-    """One stream of chunks. `ended` once the job has, whatever the client got of it."""
+    """A stream of chunks. `ended` is true once the job has ended, whatever the client has received."""
 
     def __init__(self, follower: Follower, model: str, *, include_usage: bool) -> None:
         self.ended = False
         self._follower = follower
         self._chunks = Chunks(follower.job_id, model, include_usage=include_usage)
         self._include_usage = include_usage
-        self._told = ReplayDedup()
-        self._begun = False
+        self._dedup = ReplayDedup()
+        self._started = False
         self._message = MessageCompleted(text="")
         self._usage: UsageRecorded | None = None
 
     async def read(self) -> AsyncGenerator[bytes, None]:
-        """Yield chunks. Raises JobEnded for a job that fails before anything was yielded; later errors are yielded."""
+        """Yield chunks. Raises JobEnded if the job fails before anything was yielded; later errors are yielded as chunks."""
         loop = asyncio.get_running_loop()
-        quiet_until = loop.time() + HOLD_S
+        hold_until = loop.time() + HOLD_HEADERS_S
         committed = False
         async with self._follower as follower:
             try:
-                async for chunk in follower.chunks(heartbeat_s=HOLD_S):
-                    said = self._retell(chunk)
-                    if not said and (committed or loop.time() > quiet_until):
-                        said = b": working\n\n"
-                    if said:
+                async for chunk in follower.chunks(heartbeat_s=HOLD_HEADERS_S):
+                    output = self._convert(chunk)
+                    if not output and (committed or loop.time() > hold_until):
+                        output = b": working\n\n"
+                    if output:
                         committed = True
-                        yield said
+                        yield output
             except JobEnded as error:
                 if not committed:
                     raise
-                yield _failure(error.code, error.message)
+                yield _error_chunk(error.code, error.message)
             except ReplayMismatch:
-                yield _failure(
+                yield _error_chunk(
                     "stream_restarted",
                     "The answer was restarted and differs. Send the request again.",
                 )
             except SlowReader as error:
-                yield _failure(error.code, error.message)
+                yield _error_chunk(error.code, error.message)
 
-    def _retell(self, chunk: bytes) -> bytes:
-        """Return the chunks that come of some frames."""
-        parts = [self._one(frame.seq, decode_event(frame)) for frame in read_frames(chunk) if frame.type in HEARD]
-        said = b"".join(parts)
-        if said and not self._begun:
-            self._begun = True
-            return self._chunks.role() + said
-        return said
+    def _convert(self, chunk: bytes) -> bytes:
+        """Convert the frames in `chunk`; empty if none of them is relevant."""
+        parts = [
+            self._convert_event(frame.seq, decode_event(frame))
+            for frame in read_frames(chunk)
+            if frame.type in RELEVANT_EVENTS
+        ]
+        output = b"".join(parts)
+        if output and not self._started:
+            self._started = True
+            return self._chunks.role() + output
+        return output
 
-    def _one(self, seq: int, event: Event) -> bytes:
+    def _convert_event(self, seq: int, event: Event) -> bytes:
         match event:
             case MessageDelta():
                 return self._delta(seq, event)
             case ReasoningDelta():
-                thought = self._told.reasoning(event)
-                return self._chunks.reasoning(thought) if thought else b""
+                reasoning = self._dedup.reasoning(event)
+                return self._chunks.reasoning(reasoning) if reasoning else b""
             case JobRestarted():
-                self._told.restart(event)
+                self._dedup.restart(event)
             case MessageCompleted():
                 self._message = event
             case UsageRecorded():
@@ -116,22 +120,22 @@ class ChunkStream:
         return b""
 
     def _delta(self, seq: int, event: MessageDelta) -> bytes:
-        said = b""
-        if event.text and (new := self._told.text(seq, event)):
-            said = self._chunks.text(new)
+        output = b""
+        if event.text and (unsent := self._dedup.text(seq, event)):
+            output = self._chunks.text(unsent)
         if event.tool_calls:
-            said += self._chunks.tool_calls(self._told.tool_calls(event))
-        return said
+            output += self._chunks.tool_calls(self._dedup.tool_calls(event))
+        return output
 
     def _end(self) -> bytes:
         self.ended = True
-        rest = self._told.rest(self._message)
-        said = self._chunks.text(rest) if rest else b""
-        said += self._chunks.finish(self._message.finish_reason, self._message.notice)
+        remaining_text = self._dedup.remaining_text(self._message)
+        output = self._chunks.text(remaining_text) if remaining_text else b""
+        output += self._chunks.finish(self._message.finish_reason, self._message.notice)
         if self._include_usage:
-            said += self._chunks.usage(self._usage)
-        return said + DONE
+            output += self._chunks.usage(self._usage)
+        return output + DONE
 
 
-def _failure(code: str, message: str) -> bytes:
+def _error_chunk(code: str, message: str) -> bytes:
     return error_chunk(error_out(status_of(code, openai=True), message, code=code))

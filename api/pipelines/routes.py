@@ -1,4 +1,4 @@
-"""Pipelines: list, get, draw; create, update and delete a tenant's own. Running one is in `api/pipelines/run.py`.
+"""Routes to list, get and draw pipelines, and to manage a tenant's own. Running one is in `api/pipelines/run.py`.
 
 `{id}` is a name or an id. Built-in pipelines are available to every tenant and cannot be changed.
 """
@@ -28,9 +28,9 @@ from api.pipelines.schemas import (
     PipelineVersionsOut,
     TopologyOut,
     built_in,
-    checked,
-    drawn,
-    stored,
+    stored_definition,
+    topology_out,
+    validated_definition,
 )
 from api.resources import AppResources, Resources
 from graphs.pipelines.builtin import BUILTIN, builtin_topology, find_builtin
@@ -42,16 +42,18 @@ from schema.errors import Conflict, InputError, NotFound
 from schema.ids import new_id
 from schema.queries.agents import pipelines
 
-HERE = "/{pipeline:str}"
-MOST = 500
-"""Pipelines of one tenant."""
-UNCHANGEABLE = "{} is built in and cannot be changed or deleted. Create a pipeline of your own under another name."
-SAFE = {"Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; sandbox"}
-"""An image that is opened by itself runs no scripts and loads nothing."""
+PIPELINE_PATH = "/{pipeline:str}"
+MAX_PIPELINES = 500
+"""Most pipelines of a tenant."""
+BUILT_IN_READ_ONLY = (
+    "{} is built in and cannot be changed or deleted. Create a pipeline of your own under another name."
+)
+SVG_HEADERS = {"Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; sandbox"}
+"""An SVG that is opened on its own must run no scripts and load nothing."""
 
 
 PipelineId = Annotated[str, PathParameter(description="Name or id of the pipeline.")]
-OWN: dict[str, Any] = {
+PIPELINE: dict[str, Any] = {
     "id": "019a5c9e-9b30-7a44-8d55-6e7f80919293",
     "name": EXAMPLE["name"],
     "description": EXAMPLE["description"],
@@ -62,7 +64,7 @@ OWN: dict[str, Any] = {
     "updated_at": "2026-05-04T08:15:30Z",
     "created_by": "user:019a5c9e-1111-7c11-9f53-0c9d2f6f6b1e",
 }
-DETAIL = OWN | {"definition": EXAMPLE}
+DETAIL = PIPELINE | {"definition": EXAMPLE}
 VERSION = {name: DETAIL[name] for name in ("version", "definition", "created_at", "created_by")}
 TOPOLOGY: dict[str, Any] = {
     "name": "summarize",
@@ -79,13 +81,13 @@ TOPOLOGY: dict[str, Any] = {
 }
 
 
-@get("/", opt=described(response={"items": [OWN]}), summary="List pipelines")
+@get("/", opt=described(response={"items": [PIPELINE]}), summary="List pipelines")
 async def list_pipelines(principal: MayReadPipelines, resources: AppResources) -> PipelinesOut:
     """Returns the built-in pipelines and your tenant's own."""
     async with principal.tx(resources.core.pool) as db:
         rows = await pipelines.list_pipelines(db, principal.tenant_id)
     own = [from_row(PipelineOut, row, built_in=False) for row in rows]
-    return PipelinesOut([*(built_in(one) for one in BUILTIN.values()), *own])
+    return PipelinesOut([*(built_in(builtin) for builtin in BUILTIN.values()), *own])
 
 
 @post(
@@ -100,31 +102,31 @@ async def create_pipeline(
 ) -> Response[PipelineDetailOut]:
     """The definition is validated: steps that lead nowhere or form a loop, agents, tools and models that your tenant cannot
     use, and references to unknown steps are rejected, each with its position."""
-    definition, pipeline_id = await checked(resources, principal, data), new_id()
+    definition, pipeline_id = await validated_definition(resources, principal, data), new_id()
     async with changing_own_tenant(resources, principal) as db:
-        await _check_free(db, principal, data.name)
+        await _require_free_name(db, principal, data.name)
         row = await pipelines.add_pipeline(
-            db, principal.tenant_id, pipeline_id, definition, most=MOST, created_by=principal.actor
+            db, principal.tenant_id, pipeline_id, definition, most=MAX_PIPELINES, created_by=principal.actor
         )
         if row is None:
             raise Conflict(
-                f"Your tenant has reached the maximum of {MOST} pipelines. Delete one that you no longer need."
+                f"Your tenant has reached the maximum of {MAX_PIPELINES} pipelines. Delete one that you no longer need."
             )
         await record(db, principal, principal.tenant_id, "pipeline.created", data.name, {"version": 1})
-    return Response(_detail(row), headers={"Location": f"/api/pipelines/{pipeline_id}"})
+    return Response(_detail_out(row), headers={"Location": f"/api/pipelines/{pipeline_id}"})
 
 
-@get(HERE, opt=described(response=DETAIL), responses=problems("not_found"), summary="Get a pipeline")
+@get(PIPELINE_PATH, opt=described(response=DETAIL), responses=problems("not_found"), summary="Get a pipeline")
 async def get_pipeline(pipeline: PipelineId, principal: MayReadPipelines, resources: AppResources) -> PipelineDetailOut:
     """Returns the pipeline with its newest definition."""
-    if one := find_builtin(pipeline):
-        return built_in(one)
+    if builtin := find_builtin(pipeline):
+        return built_in(builtin)
     async with principal.tx(resources.core.pool) as db:
-        return _detail(await find_own(db, principal, pipeline))
+        return _detail_out(await find_own(db, principal, pipeline))
 
 
 @put(
-    HERE,
+    PIPELINE_PATH,
     opt=described(example=EXAMPLE, response=DETAIL),
     responses=problems("not_found", "conflict"),
     summary="Update a pipeline",
@@ -134,27 +136,27 @@ async def update_pipeline(
 ) -> PipelineDetailOut:
     """Stores a complete definition as a new version, unless it equals the newest one. Jobs keep the version with which they
     started."""
-    _refuse_builtin(pipeline)
+    _reject_builtin(pipeline)
     async with principal.tx(resources.core.pool) as db:
-        await find_own(db, principal, pipeline)  # a stranger's is not there, whatever the body says
-    definition = await checked(resources, principal, data)
+        await find_own(db, principal, pipeline)  # an unknown pipeline is 404, whatever the body says
+    definition = await validated_definition(resources, principal, data)
     async with changing_own_tenant(resources, principal) as db:
         before = await find_own(db, principal, pipeline)
         if data.name != before.name:
-            await _check_free(db, principal, data.name)
+            await _require_free_name(db, principal, data.name)
         row = await pipelines.change_pipeline(
             db, principal.tenant_id, before.id, definition, created_by=principal.actor
         )
         if row is not None:
             detail = {"version": row.version, "before": before.name}
             await record(db, principal, principal.tenant_id, "pipeline.changed", data.name, detail)
-    return _detail(row or before)
+    return _detail_out(row or before)
 
 
-@delete(HERE, responses=problems("not_found", "conflict"), summary="Delete a pipeline")
+@delete(PIPELINE_PATH, responses=problems("not_found", "conflict"), summary="Delete a pipeline")
 async def delete_pipeline(pipeline: PipelineId, principal: MayManagePipelines, resources: AppResources) -> None:
     """Deletes the pipeline with all its versions. Its queued jobs will fail; its running jobs finish."""
-    _refuse_builtin(pipeline)
+    _reject_builtin(pipeline)
     async with changing_own_tenant(resources, principal) as db:
         row = await find_own(db, principal, pipeline)
         await pipelines.delete_pipeline(db, principal.tenant_id, row.id)
@@ -162,7 +164,7 @@ async def delete_pipeline(pipeline: PipelineId, principal: MayManagePipelines, r
 
 
 @get(
-    f"{HERE}/versions",
+    f"{PIPELINE_PATH}/versions",
     opt=described(response={"items": [VERSION], "next_cursor": None}),
     responses=problems("not_found"),
     summary="List a pipeline's versions",
@@ -179,12 +181,12 @@ async def list_pipeline_versions(
     async with principal.tx(resources.core.pool) as db:
         row = await find_own(db, principal, pipeline)
         rows = await pipelines.list_versions(db, principal.tenant_id, row.id, limit=limit + 1, before=before)
-    items = [from_row(PipelineVersionOut, one) for one in rows[:limit]]
+    items = [from_row(PipelineVersionOut, row) for row in rows[:limit]]
     return PipelineVersionsOut(items, write_cursor(items[-1].version) if len(rows) > limit else None)
 
 
 @get(
-    f"{HERE}/topology",
+    f"{PIPELINE_PATH}/topology",
     opt=described(response=TOPOLOGY, other_media_types={"text/plain": TEXT, "image/svg+xml": TEXT}),
     responses={
         200: ResponseSpec(TopologyOut, description="The topology in the requested format.", generate_examples=False),
@@ -205,38 +207,38 @@ async def get_pipeline_topology(
     ] = None,
 ) -> Response[Any]:
     """Returns the steps of a pipeline and how they are connected."""
-    name, number, found = await _topology(pipeline, version, principal, resources)
+    name, stored_version, topology = await _topology(pipeline, version, principal, resources)
     if format == "mermaid":
-        return Response(draw_mermaid(found), media_type="text/plain")
+        return Response(draw_mermaid(topology), media_type="text/plain")
     if format == "svg":
-        return Response(draw_svg(found, name).encode(), media_type="image/svg+xml", headers=SAFE)
-    return Response(drawn(name, number, found))
+        return Response(draw_svg(topology, name).encode(), media_type="image/svg+xml", headers=SVG_HEADERS)
+    return Response(topology_out(name, stored_version, topology))
 
 
 async def _topology(
     pipeline: str, version: int | None, principal: Principal, resources: Resources
 ) -> tuple[str, int | None, Topology]:
-    if one := find_builtin(pipeline):
+    if builtin := find_builtin(pipeline):
         if version is not None:
             raise NotFound(NO_VERSION)
-        return one.name, None, builtin_topology(one.name)
+        return builtin.name, None, builtin_topology(builtin.name)
     async with principal.tx(resources.core.pool) as db:
         row = await find_own(db, principal, pipeline, version)
-    definition = stored(row)
+    definition = stored_definition(row)
     return definition.name, row.version, topology_of(definition)
 
 
-async def _check_free(db: Db, principal: Principal, name: str) -> None:
+async def _require_free_name(db: Db, principal: Principal, name: str) -> None:
     if await pipelines.find_pipeline(db, principal.tenant_id, name):
         raise Conflict(f"A pipeline named {name!r} already exists. Update it, or choose another name.", field="name")
 
 
-def _refuse_builtin(pipeline: str) -> None:
+def _reject_builtin(pipeline: str) -> None:
     if find_builtin(pipeline):
-        raise Conflict(UNCHANGEABLE.format(pipeline))
+        raise Conflict(BUILT_IN_READ_ONLY.format(pipeline))
 
 
-def _detail(row: pipelines.DefinedPipeline) -> PipelineDetailOut:
+def _detail_out(row: pipelines.DefinedPipeline) -> PipelineDetailOut:
     return from_row(PipelineDetailOut, row, built_in=False)
 
 

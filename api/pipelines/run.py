@@ -1,6 +1,6 @@
 """`POST /api/pipelines/{id}/execute`: run a pipeline, with the same response modes as `POST /api/chat`.
 
-A built-in one is a chat job: the graph that it names is one that agents run. A tenant's own is a job of kind `pipeline`.
+A built-in pipeline is a chat job, with the graph of the same name. A tenant's own is a job of kind `pipeline`.
 """
 
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from litestar import Response, post
 from litestar.params import JSONBody, PathParameter
 
 from api.auth.principals import MayRunPipelines, Principal
-from api.chat.response_modes import ACCEPTED, ANSWER, ANSWERED, JOB_FAILURES, respond
+from api.chat.response_modes import ACCEPTED_RESPONSE, ANSWER, ANSWER_RESPONSE, JOB_ERRORS, respond
 from api.grants.model_access import Target, resolve_model, resolve_target
 from api.http.errors import problems
 from api.http.headers import read_idempotency
@@ -36,7 +36,7 @@ from schema.queries.jobs.submissions import Submission
 
 NO_PIPELINE = "No such pipeline in your tenant. GET /api/pipelines lists them."
 NO_VERSION = "No such version of this pipeline. GET /api/pipelines/{id}/versions lists them."
-LAST_VERSION = 2**31 - 1
+MAX_VERSION = 2**31 - 1
 PIPELINE_ANSWER = ANSWER | {"session_id": None, "message_id": None}
 DESCRIPTION = """Runs the pipeline as a job, with the same response modes as `POST /api/chat`: a stream, `Prefer: respond-async`
 or waiting; `Idempotency-Key` works too. Each step sends events. If a worker is lost, another one continues at the unfinished
@@ -54,7 +54,7 @@ messages of that session."""
         request_headers=JOB_REQUEST_HEADERS,
         response_headers=JOB_RESPONSE_HEADERS,
     ),
-    responses={200: ANSWERED, 202: ACCEPTED, **problems(*JOB_FAILURES)},
+    responses={200: ANSWER_RESPONSE, 202: ACCEPTED_RESPONSE, **problems(*JOB_ERRORS)},
     summary="Run a pipeline",
     description=DESCRIPTION,
 )
@@ -65,30 +65,32 @@ async def run_pipeline(
     principal: MayRunPipelines,
     resources: AppResources,
 ) -> Response[Any]:
-    submission = await _submission(pipeline, data, request, principal, resources)
-    said = estimate_tokens(len(data.input))
-    return await respond(resources, principal, request, submission, input_tokens=said)
+    submission = await _build_submission(pipeline, data, request, principal, resources)
+    input_tokens = estimate_tokens(len(data.input))
+    return await respond(resources, principal, request, submission, input_tokens=input_tokens)
 
 
-async def _submission(
+async def _build_submission(
     pipeline: str, data: ExecuteIn, request: JsonRequest, principal: Principal, resources: Resources
 ) -> Submission:
     if not data.input.strip():
         raise InputError("input must not be empty.", field="input")
-    one = find_builtin(pipeline)
-    chosen = await (
-        _own(pipeline, data, principal, resources) if one is None else _builtin(one, data, principal, resources)
+    builtin = find_builtin(pipeline)
+    selected = await (
+        _own_run(pipeline, data, principal, resources)
+        if builtin is None
+        else _builtin_run(builtin, data, principal, resources)
     )
-    payload, target, in_session = {"options": {}, **chosen.payload}, chosen.target, data.session_id is not None
+    payload, target, in_session = {"options": {}, **selected.payload}, selected.target, data.session_id is not None
     if not in_session:
         payload["messages"] = [{"role": "user", "content": data.input}]
     if target.model_requested:
         payload["asked_model"] = True
-    job_id, route = new_id(), f"POST /api/pipelines/{chosen.name}/execute"
+    job_id, route = new_id(), f"POST /api/pipelines/{selected.name}/execute"
     return Submission(
         tenant_id=principal.tenant_id,
         job_id=job_id,
-        kind=KINDS[chosen.kind],
+        kind=KINDS[selected.kind],
         payload=payload,
         model=target.model,
         agent=target.agent,
@@ -103,8 +105,8 @@ async def _submission(
 
 
 @dataclass(frozen=True)
-class Chosen:
-    """What is run: the kind of its job, the name under which idempotency keys are kept, who answers, what the worker needs."""
+class PipelineRun:
+    """What to run: kind of the job, name in the scope of idempotency keys, target, and payload for the worker."""
 
     kind: Kind
     name: str
@@ -112,44 +114,49 @@ class Chosen:
     payload: dict[str, Any]
 
 
-async def _builtin(one: BuiltinPipeline, data: ExecuteIn, principal: Principal, resources: Resources) -> Chosen:
-    target = await _builtin_target(one, data, principal, resources)
-    return Chosen("chat", one.name, target, {"graph": one.name} if one.needs_agent else {})
+async def _builtin_run(
+    builtin: BuiltinPipeline, data: ExecuteIn, principal: Principal, resources: Resources
+) -> PipelineRun:
+    target = await _builtin_target(builtin, data, principal, resources)
+    return PipelineRun("chat", builtin.name, target, {"graph": builtin.name} if builtin.needs_agent else {})
 
 
-async def _builtin_target(one: BuiltinPipeline, data: ExecuteIn, principal: Principal, resources: Resources) -> Target:
+async def _builtin_target(
+    builtin: BuiltinPipeline, data: ExecuteIn, principal: Principal, resources: Resources
+) -> Target:
     if data.version is not None:
         raise InputError("Built-in pipelines have no versions. Omit version.", field="version")
-    if one.needs_agent:
+    if builtin.needs_agent:
         if data.agent in (None, AUTO):
-            raise InputError(f"{one.name} requires agent: the name of one that GET /api/agents lists.", field="agent")
+            raise InputError(
+                f"{builtin.name} requires agent: the name of one that GET /api/agents lists.", field="agent"
+            )
         return await resolve_target(resources, principal, data.model, data.agent)
-    _refuse_agent(one.name, data)
-    if one.name == "chat":
+    _reject_agent(builtin.name, data)
+    if builtin.name == "chat":
         model = await resolve_model(resources, principal, data.model)
         return Target(model, None, data.model not in (None, AUTO))
     return await resolve_target(resources, principal, data.model, AUTO)
 
 
-async def _own(pipeline: str, data: ExecuteIn, principal: Principal, resources: Resources) -> Chosen:
+async def _own_run(pipeline: str, data: ExecuteIn, principal: Principal, resources: Resources) -> PipelineRun:
     async with principal.tx(resources.core.pool) as db:
         row = await find_own(db, principal, pipeline, data.version)
-    _refuse_agent(row.name, data)
+    _reject_agent(row.name, data)
     model = await resolve_model(resources, principal, data.model)
-    # The name under which its usage is counted; no agent has a stroke in its name.
+    # Usage is counted under this name. Agents' names contain no slash.
     target = Target(model, f"pipeline/{row.name}", data.model not in (None, AUTO))
-    return Chosen("pipeline", str(row.id), target, {"pipeline": str(row.id), "version": row.version})
+    return PipelineRun("pipeline", str(row.id), target, {"pipeline": str(row.id), "version": row.version})
 
 
-def _refuse_agent(name: str, data: ExecuteIn) -> None:
+def _reject_agent(name: str, data: ExecuteIn) -> None:
     if data.agent is not None:
         raise InputError(f"{name} does not take an agent. Omit agent.", field="agent")
 
 
 async def find_own(db: Db, principal: Principal, pipeline: str, version: int | None = None) -> DefinedPipeline:
-    """Return one of the caller's pipelines, by its name or id, with its newest definition or that of a version. Raises
-    NotFound."""
-    pipeline_id = _read_id(pipeline)
+    """Return one of the tenant's pipelines by name or id, with its newest definition or that of `version`. Raises NotFound."""
+    pipeline_id = _parse_id(pipeline)
     if pipeline_id is None and not NAME.fullmatch(pipeline):
         raise NotFound(NO_PIPELINE)
     row = await find_pipeline(db, principal.tenant_id, pipeline, pipeline_id)
@@ -158,15 +165,15 @@ async def find_own(db: Db, principal: Principal, pipeline: str, version: int | N
     if version is None:
         return row
     found = None
-    if 1 <= version <= LAST_VERSION:
+    if 1 <= version <= MAX_VERSION:
         found = await find_version(db, principal.tenant_id, row.id, version)
     if found is None:
         raise NotFound(NO_VERSION)
     return msgspec.structs.replace(row, version=found.version, definition=found.definition)
 
 
-def _read_id(text: str) -> UUID | None:
-    """Return the id that a path names; one spelling only."""
+def _parse_id(text: str) -> UUID | None:
+    """Return the id in a path; None if it isn't one in canonical spelling."""
     try:
         found = UUID(text)
     except ValueError:

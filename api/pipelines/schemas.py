@@ -156,8 +156,8 @@ class ExecuteIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
     callback_url: Annotated[str, Meta(max_length=2048, description="Reserved; accepted and ignored.")] | None = None
 
 
-async def checked(resources: Resources, principal: Principal, data: PipelineIn) -> dict[str, Any]:
-    """Return a definition as it is stored: valid, and made of what the caller's tenant may use. Raises InputError."""
+async def validated_definition(resources: Resources, principal: Principal, data: PipelineIn) -> dict[str, Any]:
+    """Return the definition to store. Raises InputError if it is invalid or uses what the tenant may not use."""
     rows = await read_configuration(resources.core.pool, principal.tenant_id)
     configuration = parse_configuration(rows, principal.tenant_id)
     definition = check_definition(
@@ -170,30 +170,30 @@ async def checked(resources: Resources, principal: Principal, data: PipelineIn) 
 
 
 async def _tools(configuration: Configuration) -> dict[str, dict[str, Any] | None]:
-    """Return what the tenant may call, as its runs see it, with the schemas of arguments; None for those of configured kinds,
-    which may have more than their row says."""
-    code = await load_builtin_tools()
-    found: dict[str, dict[str, Any] | None] = {
-        name: tool.spec.parameters for name, tool in code.items() if configuration.may_use_tool(name)
+    """Return the tools that the tenant may call, with the JSON Schema of their arguments; None for configured tools, whose
+    schema is not known here."""
+    builtin_tools = await load_builtin_tools()
+    granted: dict[str, dict[str, Any] | None] = {
+        name: tool.spec.parameters for name, tool in builtin_tools.items() if configuration.may_use_tool(name)
     }
-    off = configuration.settings.get("disabled_tools") or ()
-    return found | {name: None for name in configuration.tools if name not in off}
+    disabled = configuration.settings.get("disabled_tools") or ()
+    return granted | {name: None for name in configuration.tools if name not in disabled}
 
 
-def stored(row: DefinedPipeline) -> Definition:
+def stored_definition(row: DefinedPipeline) -> Definition:
     """Return the definition of a row."""
     return msgspec.convert(row.definition, Definition)
 
 
-def built_in(one: BuiltinPipeline) -> PipelineDetailOut:
-    """Return a built-in pipeline as it is shown."""
+def built_in(builtin: BuiltinPipeline) -> PipelineDetailOut:
+    """Return a built-in pipeline as it is returned to clients."""
     return PipelineDetailOut(
-        id=None, name=one.name, description=one.description, built_in=True, needs_agent=one.needs_agent
+        id=None, name=builtin.name, description=builtin.description, built_in=True, needs_agent=builtin.needs_agent
     )
 
 
-def drawn(name: str, version: int | None, topology: Topology) -> TopologyOut:
-    """Return a topology as it is shown."""
+def topology_out(name: str, version: int | None, topology: Topology) -> TopologyOut:
+    """Return a topology as it is returned to clients."""
     return TopologyOut(
         name=name,
         version=version,

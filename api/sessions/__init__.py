@@ -1,1 +1,1 @@
-"""Conversations: their messages, forks, exports, feedback, and what is remembered about people."""
+"""Sessions (conversations): messages, forks, exports, feedback, and what agents remember about a user."""

@@ -1,4 +1,4 @@
-"""A session as one document."""
+"""Exports a session as one document, in JSON or Markdown."""
 
 from datetime import datetime
 from typing import Annotated, Any
@@ -52,21 +52,21 @@ class SessionExportOut(SessionOut, frozen=True, kw_only=True):
 
 
 def as_markdown(title: str, messages: list[MessageOut]) -> str:
-    """Return a session for people to read."""
+    """Return a session as Markdown."""
     parts = [f"# {title or 'Session'}"]
     for message in messages:
         speaker = SPEAKERS.get(message.role, message.role)
-        by = f" ({message.model})" if message.model and message.role == "assistant" else ""
-        cut = "" if message.status == "completed" else f"\n\n*({message.status})*"
-        parts.append(f"## {speaker}{by}\n\n{_text(message.parts)}{cut}")
+        model_suffix = f" ({message.model})" if message.model and message.role == "assistant" else ""
+        status_suffix = "" if message.status == "completed" else f"\n\n*({message.status})*"
+        parts.append(f"## {speaker}{model_suffix}\n\n{_parts_as_markdown(message.parts)}{status_suffix}")
     return "\n\n".join(parts) + "\n"
 
 
-def _text(parts: list[dict[str, Any]]) -> str:
-    return "\n\n".join(_part(part) for part in parts)
+def _parts_as_markdown(parts: list[dict[str, Any]]) -> str:
+    return "\n\n".join(_part_as_markdown(part) for part in parts)
 
 
-def _part(part: dict[str, Any]) -> str:
+def _part_as_markdown(part: dict[str, Any]) -> str:
     match part.get("type"):
         case "text":
             return part["text"]

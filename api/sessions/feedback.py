@@ -1,7 +1,7 @@
 """Feedback on answers: `up` or `down`, a comment, and which agent should have answered.
 
-A corrected agent makes the question an example for the router. An approved answer becomes an example for its agent, if it was
-made from the question alone. `down` removes the answer from the answer cache.
+A corrected agent turns the question into an example for the router. An approved answer becomes an example for its agent, if it
+depends on the question alone. `down` removes the answer from the answer cache.
 """
 
 from datetime import datetime
@@ -26,9 +26,9 @@ from schema.queries.sessions.feedback import Rating
 
 NO_MESSAGE = "No such message."
 NO_FEEDBACK = "This message has no feedback."
-LONGEST_QUESTION = 500
-LONGEST_ANSWER = 2000
-"""Characters that an example is made of; of a longer answer only the question is learned, since half of one teaches halves."""
+MAX_QUESTION_LENGTH = 500
+MAX_ANSWER_LENGTH = 2000
+"""In characters. Of a longer answer only the question is learned: a truncated answer would teach agents to truncate."""
 
 MessageId = Annotated[UUID, PathParameter(description="Id of the answer.")]
 
@@ -55,16 +55,16 @@ class FeedbackOut(msgspec.Struct, frozen=True, kw_only=True):
     updated_at: Annotated[datetime, Meta(description="When it was last changed.")]
 
 
-EXAMPLE: dict[str, Any] = {"rating": "down", "comment": "Wrong customer", "agent": "AgentDebt"}
-FEEDBACK = EXAMPLE | {
+NEW_FEEDBACK: dict[str, Any] = {"rating": "down", "comment": "Wrong customer", "agent": "AgentDebt"}
+FEEDBACK = NEW_FEEDBACK | {
     "message_id": "019a5c9e-7d20-7e02-8a41-5b1f0c3d9e77",
     "created_at": "2026-05-04T08:16:00Z",
     "updated_at": "2026-05-04T08:16:00Z",
 }
 
 
-class Lesson(msgspec.Struct, frozen=True):
-    """A question that belongs to an agent and, where it was approved, the answer."""
+class RoutingExample(msgspec.Struct, frozen=True):
+    """A question for an agent and, if it was approved, the answer."""
 
     agent: str
     question: str
@@ -73,7 +73,7 @@ class Lesson(msgspec.Struct, frozen=True):
 
 @put(
     "/{message_id:uuid}/feedback",
-    opt=described(example=EXAMPLE, response=FEEDBACK),
+    opt=described(example=NEW_FEEDBACK, response=FEEDBACK),
     responses=problems("not_found", "agent_unknown"),
     summary="Set feedback on an answer",
     tags=["sessions"],
@@ -86,13 +86,13 @@ async def set_feedback(
         known = ", ".join(sorted(principal.tenant.agents)[:20]) or "none"
         raise UnknownAgent(f"No such agent: {data.agent[:80]!r}. Agents you can use: {known}.", field="agent")
     async with principal.tx(resources.core.pool) as db:
-        rated = await _require(db, principal, message_id)
+        answer_row = await _require_answer(db, principal, message_id)
         row = await feedback.set_feedback(
             db, principal.tenant_id, message_id, **msgspec.structs.asdict(data), user_id=principal.user_id
         )
-        await _learn(db, principal, message_id, _lesson(data, principal, rated))
-        if data.rating == "down" and rated.job_id is not None:
-            await delete_answer(db, principal.tenant_id, rated.job_id)
+        await _update_example(db, principal, message_id, _example_from(data, principal, answer_row))
+        if data.rating == "down" and answer_row.job_id is not None:
+            await delete_answer(db, principal.tenant_id, answer_row.job_id)
     return from_row(FeedbackOut, row)
 
 
@@ -106,7 +106,7 @@ async def set_feedback(
 async def get_feedback(message_id: MessageId, principal: MayReadSessions, resources: AppResources) -> FeedbackOut:
     """Returns `404` if the answer has no feedback."""
     async with principal.tx(resources.core.pool) as db:
-        await _require(db, principal, message_id)
+        await _require_answer(db, principal, message_id)
         row = await feedback.find_feedback(db, principal.tenant_id, message_id)
     if row is None:
         raise NotFound(NO_FEEDBACK)
@@ -122,13 +122,13 @@ async def get_feedback(message_id: MessageId, principal: MayReadSessions, resour
 async def delete_feedback(message_id: MessageId, principal: MayWriteSessions, resources: AppResources) -> None:
     """Also removes what was learned from it."""
     async with principal.tx(resources.core.pool) as db:
-        await _require(db, principal, message_id)
+        await _require_answer(db, principal, message_id)
         if not await feedback.delete_feedback(db, principal.tenant_id, message_id):
             raise NotFound(NO_FEEDBACK)
         await feedback.unlearn(db, principal.tenant_id, message_id)
 
 
-async def _require(db: Db, principal: Principal, message_id: UUID) -> feedback.RatedMessage:
+async def _require_answer(db: Db, principal: Principal, message_id: UUID) -> feedback.RatedMessage:
     row = await feedback.find_rated(db, principal.tenant_id, message_id)
     if row is None:
         raise NotFound(NO_MESSAGE)
@@ -137,22 +137,22 @@ async def _require(db: Db, principal: Principal, message_id: UUID) -> feedback.R
     return row
 
 
-async def _learn(db: Db, principal: Principal, message_id: UUID, lesson: Lesson | None) -> None:
-    if lesson is None:
+async def _update_example(db: Db, principal: Principal, message_id: UUID, example: RoutingExample | None) -> None:
+    if example is None:
         await feedback.unlearn(db, principal.tenant_id, message_id)
     else:
-        await feedback.learn(db, principal.tenant_id, message_id, **msgspec.structs.asdict(lesson))
+        await feedback.learn(db, principal.tenant_id, message_id, **msgspec.structs.asdict(example))
 
 
-def _lesson(data: FeedbackIn, principal: Principal, rated: feedback.RatedMessage) -> Lesson | None:
-    """Return what there is to learn; nothing from `down` without a better agent, nor where no agent has answered."""
-    agent = data.agent or (rated.agent if data.rating == "up" else None)
-    question, answer = _text(rated.question), _text(rated.parts)
+def _example_from(data: FeedbackIn, principal: Principal, answer_row: feedback.RatedMessage) -> RoutingExample | None:
+    """Return the example to learn; None for `down` without a corrected agent, or if no agent answered."""
+    agent = data.agent or (answer_row.agent if data.rating == "up" else None)
+    question, answer = _text(answer_row.question), _text(answer_row.parts)
     if agent not in principal.tenant.agents or not question:
         return None
-    approved = data.rating == "up" and agent == rated.agent and rated.alone
-    fits = len(question) <= LONGEST_QUESTION and 0 < len(answer) <= LONGEST_ANSWER
-    return Lesson(agent, question[:LONGEST_QUESTION], answer if approved and fits else None)
+    approved = data.rating == "up" and agent == answer_row.agent and answer_row.alone
+    fits = len(question) <= MAX_QUESTION_LENGTH and 0 < len(answer) <= MAX_ANSWER_LENGTH
+    return RoutingExample(agent, question[:MAX_QUESTION_LENGTH], answer if approved and fits else None)
 
 
 def _text(parts: list[dict[str, Any]] | None) -> str:

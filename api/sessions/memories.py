@@ -1,4 +1,4 @@
-"""What agents remember about the caller, to read and to delete. Agents remember with the tool `remember`."""
+"""Routes to list and delete what agents remember about the caller. Agents store memories with the tool `remember`."""
 
 from datetime import datetime
 from typing import Annotated, Any
@@ -19,7 +19,7 @@ from schema.errors import NotFound
 from schema.queries.sessions import memories
 
 NO_MEMORY = "No such memory."
-NOBODY = "Memories belong to users, and this API key belongs to its tenant. Sign in, or use a user's key."
+NO_USER = "Memories belong to users, and this API key belongs to its tenant. Sign in, or use a user's key."
 
 
 class MemoryOut(msgspec.Struct, frozen=True, kw_only=True):
@@ -83,7 +83,7 @@ async def delete_memories(principal: SignedIn, resources: AppResources) -> None:
 
 def _user_of(principal: Principal) -> UUID:
     if principal.user_id is None:
-        raise NotFound(NOBODY)
+        raise NotFound(NO_USER)
     return principal.user_id
 
 

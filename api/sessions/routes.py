@@ -1,4 +1,4 @@
-"""Sessions and their messages: create, list, get, rename, delete, export, fork."""
+"""Routes of sessions and their messages: create, list, get, rename, delete, export, fork."""
 
 from datetime import datetime
 from typing import Annotated, Any, Literal
@@ -122,8 +122,8 @@ async def create_session(
         await sessions.add_session(
             db, principal.tenant_id, session_id, (data or SessionIn()).title, user_id=principal.user_id
         )
-        row = await _require(db, principal, session_id)
-    return Response(_session(row), headers={"Location": f"/api/sessions/{session_id}"})
+        row = await _require_session(db, principal, session_id)
+    return Response(_session_out(row), headers={"Location": f"/api/sessions/{session_id}"})
 
 
 @get(
@@ -139,7 +139,7 @@ async def list_sessions(
     before = read_cursor(cursor, tuple[datetime, UUID])
     async with principal.tx(resources.core.pool) as db:
         rows = await sessions.list_sessions(db, principal.tenant_id, limit=limit + 1, before=before)
-    items = [_session(row) for row in rows[:limit]]
+    items = [_session_out(row) for row in rows[:limit]]
     more = len(rows) > limit
     return SessionsOut(items, write_cursor((items[-1].updated_at, items[-1].id)) if more else None)
 
@@ -153,7 +153,7 @@ async def list_sessions(
 )
 async def get_session(session_id: SessionId, principal: MayReadSessions, resources: AppResources) -> SessionOut:
     async with principal.tx(resources.core.pool) as db:
-        return _session(await _require(db, principal, session_id))
+        return _session_out(await _require_session(db, principal, session_id))
 
 
 @patch(
@@ -170,7 +170,7 @@ async def rename_session(
         row = await sessions.rename_session(db, principal.tenant_id, session_id, data.title)
     if row is None:
         raise NotFound(NO_SESSION)
-    return _session(row)
+    return _session_out(row)
 
 
 @delete(
@@ -181,7 +181,7 @@ async def delete_session(session_id: SessionId, principal: MayWriteSessions, res
     async with principal.tx(resources.core.pool) as db:
         deleted = await sessions.delete_session(db, principal.tenant_id, session_id)
         if not deleted:
-            await _require(db, principal, session_id)
+            await _require_session(db, principal, session_id)
             raise Conflict(
                 "A job of this session has not ended. Cancel it or wait for it to end, then delete the session."
             )
@@ -204,17 +204,17 @@ async def fork_session(
 ) -> Response[SessionOut]:
     """Creates a session of yours with copies of the messages up to and including `message_id`, to continue from there. The
     original session is not changed."""
-    wanted = data or ForkIn()
+    options = data or ForkIn()
     async with principal.tx(resources.core.pool) as db:
-        await _require(db, principal, session_id)
-        place = await find_place(db, principal.tenant_id, session_id, wanted.message_id)
-        if place is None and wanted.message_id is not None:
+        await _require_session(db, principal, session_id)
+        position = await find_place(db, principal.tenant_id, session_id, options.message_id)
+        if position is None and options.message_id is not None:
             raise NotFound("No such message in this session.", field="message_id")
         copy_id = await copy_session(
-            db, principal.tenant_id, session_id, place, title=wanted.title, user_id=principal.user_id
+            db, principal.tenant_id, session_id, position, title=options.title, user_id=principal.user_id
         )
-        row = await _require(db, principal, copy_id)
-    return Response(_session(row), headers={"Location": f"/api/sessions/{copy_id}"})
+        row = await _require_session(db, principal, copy_id)
+    return Response(_session_out(row), headers={"Location": f"/api/sessions/{copy_id}"})
 
 
 @get(
@@ -230,11 +230,11 @@ async def list_messages(
     """Oldest first."""
     after = read_cursor(cursor, tuple[int, int])
     async with principal.tx(resources.core.pool) as db:
-        await _require(db, principal, session_id)
+        await _require_session(db, principal, session_id)
         rows = await sessions.list_messages(db, principal.tenant_id, session_id, limit=limit + 1, after=after)
-    items = [_message(row) for row in rows[:limit]]
-    place = (rows[limit - 1].turn, rows[limit - 1].ordinal) if len(rows) > limit else None
-    return MessagesOut(items, write_cursor(place) if place else None)
+    items = [_message_out(row) for row in rows[:limit]]
+    position = (rows[limit - 1].turn, rows[limit - 1].ordinal) if len(rows) > limit else None
+    return MessagesOut(items, write_cursor(position) if position else None)
 
 
 @get(
@@ -257,16 +257,16 @@ async def export_session(
 ) -> Response[Any]:
     """Returns the whole conversation as a file to download."""
     async with principal.tx(resources.core.pool) as db:
-        session = _session(await _require(db, principal, session_id))
-        said = await _all_messages(db, principal, session_id)
+        session = _session_out(await _require_session(db, principal, session_id))
+        messages = await _all_messages(db, principal, session_id)
     name = f"session-{session_id}.{'md' if format == 'markdown' else 'json'}"
     headers = {"Content-Disposition": f'attachment; filename="{name}"'}
     if format == "markdown":
-        return Response(as_markdown(session.title, said), headers=headers, media_type="text/markdown")
-    return Response(SessionExportOut(**asdict(session), messages=said), headers=headers)
+        return Response(as_markdown(session.title, messages), headers=headers, media_type="text/markdown")
+    return Response(SessionExportOut(**asdict(session), messages=messages), headers=headers)
 
 
-async def _require(db: Db, principal: Principal, session_id: UUID) -> sessions.Session:
+async def _require_session(db: Db, principal: Principal, session_id: UUID) -> sessions.Session:
     row = await sessions.find_session(db, principal.tenant_id, session_id)
     if row is None:
         raise NotFound(NO_SESSION)
@@ -274,21 +274,21 @@ async def _require(db: Db, principal: Principal, session_id: UUID) -> sessions.S
 
 
 async def _all_messages(db: Db, principal: Principal, session_id: UUID) -> list[MessageOut]:
-    said: list[MessageOut] = []
+    messages: list[MessageOut] = []
     after: tuple[int, int] | None = None
     while True:
         rows = await sessions.list_messages(db, principal.tenant_id, session_id, limit=EXPORT_PAGE, after=after)
-        said += [_message(row) for row in rows]
+        messages += [_message_out(row) for row in rows]
         if len(rows) < EXPORT_PAGE:
-            return said
+            return messages
         after = (rows[-1].turn, rows[-1].ordinal)
 
 
-def _session(session: sessions.Session) -> SessionOut:
+def _session_out(session: sessions.Session) -> SessionOut:
     return from_row(SessionOut, session)
 
 
-def _message(message: sessions.SessionMessage) -> MessageOut:
+def _message_out(message: sessions.SessionMessage) -> MessageOut:
     return from_row(MessageOut, message, notice=msgspec.convert(message.notice, Notice | None))
 
 

@@ -1,4 +1,4 @@
-"""Data sources on the wire. The DSN comes in and never goes out."""
+"""Request and response structs of data sources. The DSN is accepted, and never returned."""
 
 from typing import Annotated
 
@@ -7,7 +7,7 @@ from msgspec import UNSET, Meta, UnsetType
 
 from api.http.fields import CreatedAt, CreatedBy, NextCursor, UpdatedAt
 
-MOST_TABLES = 200
+MAX_TABLES = 200
 
 Name = Annotated[
     str,
@@ -19,7 +19,7 @@ Name = Annotated[
     ),
 ]
 Description = Annotated[str, Meta(max_length=2000, description="What the database holds.")]
-# A plain string: where a struct refuses a value its error quotes it, and this one holds a password.
+# A plain string: a struct's validation error would quote the value, which contains a password.
 Dsn = Annotated[
     str,
     Meta(
@@ -31,7 +31,7 @@ Tables = Annotated[
     list[Annotated[str, Meta(max_length=130)]],
     Meta(
         min_length=1,
-        max_length=MOST_TABLES,
+        max_length=MAX_TABLES,
         description="The tables and views that tools may read, as `schema.table`.",
         examples=[["public.orders"]],
     ),
@@ -107,13 +107,13 @@ class SourceTestOut(msgspec.Struct, frozen=True, kw_only=True):
     ] = []
 
 
-EXAMPLE = {
+NEW_SOURCE = {
     "name": "warehouse",
     "description": "Orders and customers of the shop.",
     "dsn": "postgresql://reader:…@db.example.com/shop",
     "tables": ["shop.orders", "shop.customers"],
 }
-ANSWER = {
+SOURCE = {
     "name": "warehouse",
     "description": "Orders and customers of the shop.",
     "tables": ["shop.orders", "shop.customers"],
@@ -123,7 +123,7 @@ ANSWER = {
     "updated_at": "2026-03-02T08:15:30Z",
     "created_by": "user:019514f2-6c1e-7a34-9d2b-3f5a8c7e1b20",
 }
-TEST_ANSWER = {
+TEST_RESULT = {
     "ok": False,
     "code": "tables_unreadable",
     "message": "Missing, or not readable by this role: shop.customers.",

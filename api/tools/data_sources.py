@@ -1,4 +1,4 @@
-"""Data sources: databases of a tenant that its tools may read."""
+"""Routes of data sources: databases of a tenant that its tools may read."""
 
 import re
 import time
@@ -22,9 +22,9 @@ from api.openapi.headers import LOCATION_HEADER
 from api.openapi.operations import described
 from api.resources import AppResources, Resources
 from api.tools.data_source_schemas import (
-    ANSWER,
-    EXAMPLE,
-    TEST_ANSWER,
+    NEW_SOURCE,
+    SOURCE,
+    TEST_RESULT,
     DataSourceChangeIn,
     DataSourceIn,
     DataSourceOut,
@@ -39,13 +39,13 @@ from schema.queries.agents import data_sources
 from schema.queries.tenants.audit import add_audit
 from tools.data_source import DataSource, connect_read_only, resolve_dsn
 
-HERE = "/{name:str}"
+SOURCE_PATH = "/{name:str}"
 SourceName = Annotated[str, PathParameter(description="The data source's name.")]
 NO_SOURCE = "Your tenant has no such data source. GET /api/admin/data-sources lists its data sources."
 HOST = re.compile(r"[A-Za-z0-9._:-]{1,255}")
 TABLE = re.compile(r"[^\s.\"\x00-\x1f]{1,63}\.[^\s.\"\x00-\x1f]{1,63}")
-# By name and not by search_path, which is empty there. A role without USAGE of the schema may not read its tables.
-LOOK = """
+# Tables are found by schema and name, since search_path is empty. Without USAGE on the schema, SELECT doesn't help.
+CHECK_TABLES = """
 SELECT wanted, c.oid IS NOT NULL AS exists, coalesce(
     pg_catalog.has_schema_privilege(n.oid, 'USAGE') AND pg_catalog.has_table_privilege(c.oid, 'SELECT'), false) AS readable
 FROM pg_catalog.unnest(%(tables)s::pg_catalog.text[]) WITH ORDINALITY AS w (wanted, place)
@@ -59,7 +59,7 @@ ORDER BY place
 @post(
     "/",
     status_code=201,
-    opt=described(response_headers=LOCATION_HEADER, example=EXAMPLE, response=ANSWER),
+    opt=described(response_headers=LOCATION_HEADER, example=NEW_SOURCE, response=SOURCE),
     responses=problems("conflict"),
     summary="Create a data source",
 )
@@ -70,7 +70,7 @@ async def create_data_source(
     be allowed by the operator of the installation."""
     check_name(data.name)
     source_id = new_id()
-    values = await _columns(resources, principal, source_id, data)
+    values = await _checked_columns(resources, principal, source_id, data)
     async with changing_own_tenant(resources, principal) as db:
         row = await data_sources.ROWS.add(
             db, principal.tenant_id, source_id, data.name, values, created_by=principal.actor
@@ -78,12 +78,12 @@ async def create_data_source(
         if row is None:
             raise Conflict(f"A data source named {data.name!r} already exists. Update it, or choose another name.")
         await record(db, principal, principal.tenant_id, "data_source.created", data.name, {"tables": data.tables})
-    return Response(_shown(row), headers={"Location": f"/api/admin/data-sources/{data.name}"})
+    return Response(_source_out(row), headers={"Location": f"/api/admin/data-sources/{data.name}"})
 
 
 @get(
     "/",
-    opt=described(response={"items": [ANSWER], "next_cursor": None}),
+    opt=described(response={"items": [SOURCE], "next_cursor": None}),
     summary="List data sources",
 )
 async def list_data_sources(
@@ -99,20 +99,20 @@ async def list_data_sources(
         rows = await data_sources.list_data_sources(
             db, principal.tenant_id, limit=limit + 1, after=after, search=search
         )
-    items = [_shown(row) for row in rows[:limit]]
+    items = [_source_out(row) for row in rows[:limit]]
     return DataSourcesOut(items, write_cursor(items[-1].name) if len(rows) > limit else None)
 
 
-@get(HERE, opt=described(response=ANSWER), responses=problems("not_found"), summary="Get a data source")
+@get(SOURCE_PATH, opt=described(response=SOURCE), responses=problems("not_found"), summary="Get a data source")
 async def get_data_source(name: SourceName, principal: MayManageDataSources, resources: AppResources) -> DataSourceOut:
     """Returns a data source without its DSN."""
     async with principal.tx(resources.core.pool) as db:
-        return _shown(await _require(db, principal, name))
+        return _source_out(await _require(db, principal, name))
 
 
 @patch(
-    HERE,
-    opt=described(example={"max_rows": 500}, response=ANSWER | {"max_rows": 500}),
+    SOURCE_PATH,
+    opt=described(example={"max_rows": 500}, response=SOURCE | {"max_rows": 500}),
     responses=problems("not_found"),
     summary="Update a data source",
 )
@@ -120,20 +120,22 @@ async def update_data_source(
     name: SourceName, data: JSONBody[DataSourceChangeIn], principal: MayManageDataSources, resources: AppResources
 ) -> DataSourceOut:
     """Changes the fields you send; the others keep their value."""
-    given = sorted(field for field in data.__struct_fields__ if getattr(data, field) is not UNSET)
+    sent_fields = sorted(field for field in data.__struct_fields__ if getattr(data, field) is not UNSET)
     async with principal.tx(resources.core.pool) as db:
         row = await _require(db, principal, name)
-    values = await _columns(resources, principal, row.id, data)  # looks the host up, so no transaction waits for it
+    values = await _checked_columns(
+        resources, principal, row.id, data
+    )  # resolves the host, so it runs outside a transaction
     async with changing_own_tenant(resources, principal) as db:
-        if given:
+        if sent_fields:
             row = await data_sources.ROWS.change(db, principal.tenant_id, name, values)
             if row is None:
                 raise NotFound(NO_SOURCE)
-            await record(db, principal, principal.tenant_id, "data_source.changed", name, {"fields": given})
-    return _shown(row)
+            await record(db, principal, principal.tenant_id, "data_source.changed", name, {"fields": sent_fields})
+    return _source_out(row)
 
 
-@delete(HERE, responses=problems("not_found"), summary="Delete a data source")
+@delete(SOURCE_PATH, responses=problems("not_found"), summary="Delete a data source")
 async def delete_data_source(name: SourceName, principal: MayManageDataSources, resources: AppResources) -> None:
     """Tools that read it fail from then on. The database itself is not touched."""
     require_name(name, NO_SOURCE)
@@ -144,9 +146,9 @@ async def delete_data_source(name: SourceName, principal: MayManageDataSources, 
 
 
 @post(
-    f"{HERE}/test",
+    f"{SOURCE_PATH}/test",
     status_code=200,
-    opt=described(response=TEST_ANSWER),
+    opt=described(response=TEST_RESULT),
     responses=problems("not_found"),
     summary="Test a data source",
 )
@@ -155,7 +157,7 @@ async def test_data_source(name: SourceName, principal: MayManageDataSources, re
     `ok` and `code`."""
     async with principal.tx(resources.core.pool) as db:
         row = await _require(db, principal, name)
-    tried = await _try(resources, principal.tenant_id, row)
+    result = await _test(resources, principal.tenant_id, row)
     async with principal.tx(resources.core.pool) as db:
         await add_audit(
             db,
@@ -163,16 +165,16 @@ async def test_data_source(name: SourceName, principal: MayManageDataSources, re
             actor=principal.actor,
             action="data_source.tested",
             target=name,
-            result="ok" if tried.ok else "failed",
+            result="ok" if result.ok else "failed",
             address=principal.address,
             request_id=principal.request_id,
-            detail=None if tried.ok else {"code": tried.code},
+            detail=None if result.ok else {"code": result.code},
         )
-    return tried
+    return result
 
 
 async def open_source(resources: Resources, tenant_id: UUID, row: data_sources.SealedDataSource) -> DataSource:
-    """Return a data source as tools take it. Raises SecretUnreadable, InputError, EgressRefused."""
+    """Return a data source for tools, with its DSN decrypted. Raises SecretUnreadable, InputError, EgressRefused."""
     dsn = resources.vault.open(row.dsn, tenant_id=tenant_id, owner_id=row.id)
     return DataSource(
         name=row.name,
@@ -183,14 +185,14 @@ async def open_source(resources: Resources, tenant_id: UUID, row: data_sources.S
     )
 
 
-async def _try(resources: Resources, tenant_id: UUID, row: data_sources.SealedDataSource) -> SourceTestOut:
-    begun_at, code, message = time.perf_counter(), "ok", "The database answers and all tables are readable."
+async def _test(resources: Resources, tenant_id: UUID, row: data_sources.SealedDataSource) -> SourceTestOut:
+    started, code, message = time.perf_counter(), "ok", "The database answers and all tables are readable."
     tables: list[TableOut] = []
     try:
         source = await open_source(resources, tenant_id, row)
         async with connect_read_only(source) as db:
             await db.execute("SELECT 1")
-            found = await (await db.execute(LOOK, {"tables": list(source.tables)})).fetchall()
+            found = await (await db.execute(CHECK_TABLES, {"tables": list(source.tables)})).fetchall()
         tables = [TableOut(name=name, exists=exists, readable=readable) for name, exists, readable in found]
         if unread := [table.name for table in tables if not table.readable]:
             code, message = "tables_unreadable", f"Missing, or not readable by this role: {', '.join(unread[:10])}."
@@ -198,16 +200,16 @@ async def _try(resources: Resources, tenant_id: UUID, row: data_sources.SealedDa
         code, message = error.code, error.message
     except psycopg.Error:
         code, message = "tool_failed", "The connection broke while the tables were being checked. Try again."
-    latency_ms = round((time.perf_counter() - begun_at) * 1000)
+    latency_ms = round((time.perf_counter() - started) * 1000)
     return SourceTestOut(ok=code == "ok", code=code, message=message, latency_ms=latency_ms, tables=tables)
 
 
-async def _columns(
+async def _checked_columns(
     resources: Resources, principal: Principal, source_id: UUID, data: DataSourceIn | DataSourceChangeIn
 ) -> dict[str, Any]:
-    """Return the columns that are set, the DSN sealed for its row. Raises InputError that names the field."""
-    given = {name: getattr(data, name) for name in ("description", "tables", "max_rows", "timeout_s")}
-    columns = {name: value for name, value in given.items() if value is not UNSET}
+    """Return the columns to set, with the DSN encrypted. Raises InputError that names the field."""
+    sent_fields = {name: getattr(data, name) for name in ("description", "tables", "max_rows", "timeout_s")}
+    columns = {name: value for name, value in sent_fields.items() if value is not UNSET}
     _check_tables(columns.get("tables", []))
     if data.dsn is not UNSET:
         await _check_dsn(resources, data.dsn)
@@ -217,34 +219,34 @@ async def _columns(
 
 
 def _check_tables(tables: list[str]) -> None:
-    for place, table in enumerate(tables):
-        field = f"tables[{place}]"
+    for index, table in enumerate(tables):
+        field = f"tables[{index}]"
         if not TABLE.fullmatch(table):
             raise InputError(f"{field} must be a table with its schema, such as public.orders.", field=field)
-        if table in tables[:place]:
+        if table in tables[:index]:
             raise InputError(f"{field} duplicates {table!r}; list each table once.", field=field)
 
 
 async def _check_dsn(resources: Resources, dsn: str) -> None:
-    """Raise InputError for a DSN that can't be used, without quoting any part of it but a host that is one."""
+    """Raise InputError for an unusable DSN. Quotes nothing of it but a valid host name."""
     try:
         parts = conninfo_to_dict(dsn)
     except psycopg.ProgrammingError:
         parts = {}
     if not HOST.fullmatch(str(parts.get("host") or "")):
-        said = (
+        message = (
             "dsn must be a Postgres connection string with exactly one host: postgresql://USER:PASSWORD@HOST/DATABASE."
         )
-        raise InputError(said, field="dsn")
+        raise InputError(message, field="dsn")
     try:
         admitted = conninfo_to_dict(await resolve_dsn(dsn, resources.settings.egress))
     except EgressRefused as refused:
         raise InputError(f"dsn: {refused.message}", field="dsn") from None
-    if _place(admitted) == _place(conninfo_to_dict(resources.settings.database_url)):
+    if _database_address(admitted) == _database_address(conninfo_to_dict(resources.settings.database_url)):
         raise InputError("dsn must not point to headrace's own database.", field="dsn")
 
 
-def _place(parts: dict[str, Any]) -> tuple[str, str, str]:
+def _database_address(parts: dict[str, Any]) -> tuple[str, str, str]:
     address = str(parts.get("hostaddr") or parts.get("host") or "")
     local = address in ("::1", "localhost", "") or address.startswith(("127.", "/"))
     return (
@@ -262,7 +264,7 @@ async def _require(db: Db, principal: Principal, name: str) -> data_sources.Seal
     return row
 
 
-def _shown(row: data_sources.StoredDataSource) -> DataSourceOut:
+def _source_out(row: data_sources.StoredDataSource) -> DataSourceOut:
     return from_row(DataSourceOut, row)
 
 

@@ -1,4 +1,4 @@
-"""Managing a tenant's tools: configured ones can be created, updated and deleted; built-in ones only listed."""
+"""Routes to manage a tenant's tools. Configured tools can be created, updated and deleted; built-in ones only listed."""
 
 import asyncio
 from collections.abc import Mapping
@@ -18,16 +18,16 @@ from api.openapi.headers import LOCATION_HEADER
 from api.openapi.operations import described
 from api.resources import AppResources, Resources
 from api.tools.schemas import (
-    ANSWER,
-    EXAMPLE,
+    NEW_TOOL,
+    TOOL,
     NewToolIn,
     ToolChangeIn,
     ToolOut,
     ToolsOut,
+    builtin_tool_out,
     changed_definition,
     definition_of,
-    shown,
-    shown_builtin,
+    tool_out,
 )
 from api.tools.tool_catalog import NO_TOOL, ToolName, granted_builtin_tools, load_builtin_tools
 from api.tools.tool_secrets import (
@@ -44,7 +44,7 @@ from schema.queries.tenants import tenant_settings
 from schema.vault import Vault
 from tools.configured import ToolDefinition, check_definition
 
-HERE = "/{name:str}"
+TOOL_PATH = "/{name:str}"
 
 Force = Annotated[bool, QueryParameter(description="Whether to remove the tool from the agents that use it.")]
 
@@ -52,7 +52,7 @@ Force = Annotated[bool, QueryParameter(description="Whether to remove the tool f
 @post(
     "/",
     status_code=201,
-    opt=described(response_headers=LOCATION_HEADER, example=EXAMPLE, response=ANSWER),
+    opt=described(response_headers=LOCATION_HEADER, example=NEW_TOOL, response=TOOL),
     responses=problems("conflict"),
     summary="Create a tool",
 )
@@ -63,7 +63,7 @@ async def create_tool(
 
     A tool that a platform admin creates is shared: a tenant can use it once it has been granted to it.
     """
-    definition = await _checked(definition_of(data), resources)
+    definition = await _validated(definition_of(data), resources)
     secrets = resolve_secrets(definition, data.secrets, {})
     if data.name in await load_builtin_tools():
         raise Conflict(f"{data.name!r} is the name of a built-in tool. Choose another name.")
@@ -76,10 +76,10 @@ async def create_tool(
             raise Conflict(f"A tool named {data.name!r} already exists. Update it, or choose another name.")
         detail = {"kind": data.kind, "secrets": sorted(secrets)}
         await record(db, principal, principal.tenant_id, "tool.created", data.name, detail)
-    return Response(shown(row), headers={"Location": f"/api/admin/tools/{data.name}"})
+    return Response(tool_out(row), headers={"Location": f"/api/admin/tools/{data.name}"})
 
 
-@get("/", opt=described(response={"items": [ANSWER], "next_cursor": None}), summary="List tools")
+@get("/", opt=described(response={"items": [TOOL], "next_cursor": None}), summary="List tools")
 async def list_tools(
     principal: MayManageTools,
     resources: AppResources,
@@ -94,30 +94,30 @@ async def list_tools(
         rows = await tools.list_tools(
             db, principal.tenant_id, limit=limit + 1, after=after, search=search, enabled=enabled
         )
-        code = await _builtin(db, principal)
-    found = {tool.name: tool for tool in code if tool.name > after and _fits(tool, search, enabled)}
-    found |= {row.name: shown(row) for row in rows}
+        builtin_tools = await _list_builtin_tools(db, principal)
+    found = {tool.name: tool for tool in builtin_tools if tool.name > after and _matches_filter(tool, search, enabled)}
+    found |= {row.name: tool_out(row) for row in rows}
     items = [found[name] for name in sorted(found)[: limit + 1]]
     return ToolsOut(items[:limit], write_cursor(items[limit - 1].name) if len(items) > limit else None)
 
 
-@get(HERE, opt=described(response=ANSWER), responses=problems("not_found"), summary="Get a tool")
+@get(TOOL_PATH, opt=described(response=TOOL), responses=problems("not_found"), summary="Get a tool")
 async def get_tool(name: ToolName, principal: MayManageTools, resources: AppResources) -> ToolOut:
     """Returns one of your tenant's own tools, or a shared or built-in tool that is granted to it."""
     require_name(name, NO_TOOL)
     async with principal.tx(resources.core.pool) as db:
         row = await tools.find_tool(db, principal.tenant_id, name)
         if row is not None:
-            return shown(row)
-        for tool in await _builtin(db, principal):
+            return tool_out(row)
+        for tool in await _list_builtin_tools(db, principal):
             if tool.name == name:
                 return tool
     raise NotFound(NO_TOOL)
 
 
 @patch(
-    HERE,
-    opt=described(example={"timeout_s": 30, "secrets": {"ERP_KEY": "…"}}, response=ANSWER | {"timeout_s": 30.0}),
+    TOOL_PATH,
+    opt=described(example={"timeout_s": 30, "secrets": {"ERP_KEY": "…"}}, response=TOOL | {"timeout_s": 30.0}),
     responses=problems("not_found", "conflict"),
     summary="Update a tool",
 )
@@ -125,50 +125,50 @@ async def update_tool(
     name: ToolName, data: JSONBody[ToolChangeIn], principal: MayManageTools, resources: AppResources
 ) -> ToolOut:
     """Changes the fields you send; the others keep their value."""
-    given = sorted(field for field in data.__struct_fields__ if getattr(data, field) is not UNSET)
+    sent_fields = sorted(field for field in data.__struct_fields__ if getattr(data, field) is not UNSET)
     async with changing_own_tenant(resources, principal) as db:
         row = await _require_own(db, principal, name)
-        if not given:
-            return shown(row)
-        definition = await _checked(changed_definition(row, data), resources)
+        if not sent_fields:
+            return tool_out(row)
+        definition = await _validated(changed_definition(row, data), resources)
         values = _columns(definition) | ({} if data.enabled is UNSET else {"enabled": data.enabled})
-        if "secrets" in given or "headers" in given:
-            values |= _resealed(resources.vault, row, definition, {} if data.secrets is UNSET else data.secrets)
+        if "secrets" in sent_fields or "headers" in sent_fields:
+            values |= _reseal_secrets(resources.vault, row, definition, {} if data.secrets is UNSET else data.secrets)
         changed = await tools.ROWS.change(db, principal.tenant_id, name, values)
-        await record(db, principal, principal.tenant_id, "tool.changed", name, {"fields": given})
-    return shown(changed or row)
+        await record(db, principal, principal.tenant_id, "tool.changed", name, {"fields": sent_fields})
+    return tool_out(changed or row)
 
 
-@delete(HERE, responses=problems("not_found", "conflict"), summary="Delete a tool")
+@delete(TOOL_PATH, responses=problems("not_found", "conflict"), summary="Delete a tool")
 async def delete_tool(name: ToolName, principal: MayManageTools, resources: AppResources, force: Force = False) -> None:
     """Returns 409 if agents use the tool, unless `force` is set."""
     async with changing_own_tenant(resources, principal) as db:
         await _require_own(db, principal, name)
-        using = await agents.list_agents_using(db, principal.tenant_id, name)
-        if using and not force:
-            more = f" and {len(using) - 10} more" if len(using) > 10 else ""
-            agents_ = f"{', '.join(using[:10])}{more}"
-            said = f"{name!r} is used by {agents_}. Remove it from these agents, or send ?force=true to do so."
-            raise Conflict(said)
+        used_by = await agents.list_agents_using(db, principal.tenant_id, name)
+        if used_by and not force:
+            more = f" and {len(used_by) - 10} more" if len(used_by) > 10 else ""
+            agents_ = f"{', '.join(used_by[:10])}{more}"
+            message = f"{name!r} is used by {agents_}. Remove it from these agents, or send ?force=true to do so."
+            raise Conflict(message)
         await agents.take_tool_out(db, principal.tenant_id, name)
         await tools.ROWS.delete(db, principal.tenant_id, name)
-        await record(db, principal, principal.tenant_id, "tool.deleted", name, {"taken_from": using})
+        await record(db, principal, principal.tenant_id, "tool.deleted", name, {"taken_from": used_by})
 
 
-async def _builtin(db: Db, principal: Principal) -> list[ToolOut]:
+async def _list_builtin_tools(db: Db, principal: Principal) -> list[ToolOut]:
     row = await tenant_settings.find_configuration(db, principal.tenant_id)
-    off = (row.settings.get("disabled_tools") or ()) if row else ()
+    disabled = (row.settings.get("disabled_tools") or ()) if row else ()
     found = await granted_builtin_tools(db, principal)
-    return [shown_builtin(tool, enabled=name not in off) for name, tool in found.items()]
+    return [builtin_tool_out(tool, enabled=name not in disabled) for name, tool in found.items()]
 
 
-def _fits(tool: ToolOut, search: str | None, enabled: bool | None) -> bool:
+def _matches_filter(tool: ToolOut, search: str | None, enabled: bool | None) -> bool:
     text = f"{tool.name} {tool.description}".lower()
     return (search is None or search.lower() in text) and (enabled is None or tool.enabled == enabled)
 
 
-async def _checked(definition: ToolDefinition, resources: Resources) -> ToolDefinition:
-    """Return the definition. Raises InputError if it is invalid; checked in a thread, since SQL is parsed."""
+async def _validated(definition: ToolDefinition, resources: Resources) -> ToolDefinition:
+    """Return the definition. Raises InputError if it is invalid. Checked in a thread, because SQL is parsed."""
     await asyncio.to_thread(check_definition, definition, resources.settings.egress)
     check_headers_hold_no_secret(definition.headers)
     return definition
@@ -178,11 +178,11 @@ def _columns(definition: ToolDefinition) -> dict[str, Any]:
     return {"kind": definition.kind, "definition": to_builtins(definition), "priority": definition.priority}
 
 
-def _resealed(
-    vault: Vault, row: tools.ToolWithSecrets, definition: ToolDefinition, given: Mapping[str, str | None]
+def _reseal_secrets(
+    vault: Vault, row: tools.ToolWithSecrets, definition: ToolDefinition, sent_fields: Mapping[str, str | None]
 ) -> dict[str, Any]:
-    """Return the columns of a tool's secrets after an update: those that its headers use now."""
-    secrets = resolve_secrets(definition, given, open_secrets(vault, row))
+    """Return the columns of a tool's secrets after an update: only those that its headers still use."""
+    secrets = resolve_secrets(definition, sent_fields, open_secrets(vault, row))
     return seal_secrets(vault, secrets, tenant_id=row.tenant_id, tool_id=row.id)
 
 
@@ -193,11 +193,11 @@ async def _require_own(db: Db, principal: Principal, name: str) -> tools.ToolWit
     if row is not None and row.own:
         return row
     if row is not None or name in await granted_builtin_tools(db, principal):
-        said = (
+        message = (
             f"{name!r} doesn't belong to your tenant, so it can't be changed. To disable it, add it to disabled_tools of the "
             "configuration."
         )
-        raise Conflict(said)
+        raise Conflict(message)
     raise NotFound(NO_TOOL)
 
 

@@ -109,7 +109,7 @@ class ToolsOut(msgspec.Struct, frozen=True):
     next_cursor: NextCursor
 
 
-EXAMPLE = {
+NEW_TOOL = {
     "name": "get_stock",
     "kind": "HTTP_GET",
     "description": "Returns how many units of an article are in stock, by warehouse.",
@@ -118,7 +118,7 @@ EXAMPLE = {
     "secrets": {"ERP_KEY": "…"},
     "parameters": {"type": "object", "properties": {"sku": {"type": "string"}}, "required": ["sku"]},
 }
-ANSWER: dict[str, Any] = EXAMPLE | {
+TOOL: dict[str, Any] = NEW_TOOL | {
     "origin": "own",
     "config": {},
     "output_format": None,
@@ -150,18 +150,18 @@ def changed_definition(tool: ConfiguredTool, data: ToolChangeIn) -> ToolDefiniti
         raise shape_error(error) from None
 
 
-def shown(tool: ConfiguredTool) -> ToolOut:
+def tool_out(tool: ConfiguredTool) -> ToolOut:
     """Return a configured tool; of a shared one only what a model sees."""
-    said = dict(tool.definition)
+    message = dict(tool.definition)
     about = {name: getattr(tool, name) for name in ("name", "kind", "priority", "enabled", *BUILTIN)}
     if tool.own:
-        secrets = sorted(needed_secrets(said.get("headers") or {}))
-        return ToolOut(**{**said, **about, "origin": "own", "secrets": secrets})
+        secrets = sorted(needed_secrets(message.get("headers") or {}))
+        return ToolOut(**{**message, **about, "origin": "own", "secrets": secrets})
     told = ("description", "parameters", "output_format", "renderer", "timeout_s", "side_effects", "max_bytes")
-    return ToolOut(**{name: said[name] for name in told}, **about | BUILTIN, origin="shared")
+    return ToolOut(**{name: message[name] for name in told}, **about | BUILTIN, origin="shared")
 
 
-def shown_builtin(tool: Tool, *, enabled: bool) -> ToolOut:
+def builtin_tool_out(tool: Tool, *, enabled: bool) -> ToolOut:
     """Return a built-in tool."""
     spec = tool.spec
     return ToolOut(

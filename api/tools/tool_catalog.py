@@ -1,4 +1,4 @@
-"""Which tools a tenant may use: its own configured ones, and the platform's and the built-in ones that are granted to it."""
+"""The tools that a tenant may use: its own, and shared and built-in ones that are granted to it."""
 
 import asyncio
 from collections.abc import Collection, Mapping, Sequence
@@ -21,7 +21,9 @@ NO_TOOL = "Your tenant has no such tool. GET /api/admin/tools lists its tools."
 
 @cache
 def _load() -> Mapping[str, Tool]:
-    from tools.registry import builtin_tools  # parsers and plugins, which a process that only takes chats never needs
+    from tools.registry import (
+        builtin_tools,  # imported late: it loads parsers and plugins that most requests don't need
+    )
 
     return builtin_tools()
 
@@ -34,8 +36,8 @@ async def load_builtin_tools() -> Mapping[str, Tool]:
 async def granted_builtin_tools(db: Db, principal: Principal) -> dict[str, Tool]:
     """Return the built-in tools granted to the caller's tenant; all of them for the platform."""
     patterns = await list_patterns(db, principal, "tool")
-    found = await load_builtin_tools()
-    return {name: tool for name, tool in found.items() if any(matches(pattern, name) for pattern in patterns)}
+    tools = await load_builtin_tools()
+    return {name: tool for name, tool in tools.items() if any(matches(pattern, name) for pattern in patterns)}
 
 
 async def check_tools(
@@ -43,12 +45,12 @@ async def check_tools(
 ) -> None:
     """Raise InputError for the first of `names` that the caller's tenant may not use, unless it is `known`, and for a
     duplicate. Gives no hint whether another tenant has a tool of that name."""
-    there = await list_tools_there(db, names) | set(known)
-    code = {} if there.issuperset(names) else await granted_builtin_tools(db, principal)
-    for place, name in enumerate(names):
-        where = f"{field}[{place}]"
-        if name in names[:place]:
-            raise InputError(f"{where} duplicates {name[:80]!r}; list each tool once.", field=where)
-        if name not in there and name not in code:
-            said = f"{where}: your tenant has no tool {name[:80]!r}. GET /api/admin/tools lists its tools."
-            raise InputError(said, field=where)
+    available = await list_tools_there(db, names) | set(known)
+    builtin_tools = {} if available.issuperset(names) else await granted_builtin_tools(db, principal)
+    for index, name in enumerate(names):
+        path = f"{field}[{index}]"
+        if name in names[:index]:
+            raise InputError(f"{path} duplicates {name[:80]!r}; list each tool once.", field=path)
+        if name not in available and name not in builtin_tools:
+            message = f"{path}: your tenant has no tool {name[:80]!r}. GET /api/admin/tools lists its tools."
+            raise InputError(message, field=path)

@@ -1,5 +1,5 @@
-"""Secrets of a configured tool: which its headers use, what is wrong with what came, sealing and opening (X4). They are one
-JSON object, sealed for the tool's row, and hold just the names that stand in headers as `{{secret:NAME}}`.
+"""Secrets of a configured tool: which ones its headers use, validation, encryption and decryption. They are stored as one JSON
+object, sealed for the tool's row, with exactly the names that headers use as `{{secret:NAME}}`.
 """
 
 import json
@@ -16,36 +16,36 @@ from tools.configured.headers import SECRET, SENSITIVE_NAME
 
 NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,63}")
 VALUE = re.compile(r"[\x20-\x7e]{4,4096}")
-"""What headers accept. A shorter secret could not be masked in what a service sends back."""
-MOST_HEADERS = 40
+"""Printable ASCII, as in headers. A shorter secret could not be masked in responses."""
+MAX_HEADERS = 40
 
 
 def needed_secrets(headers: Mapping[str, str]) -> dict[str, str]:
-    """Return the secrets that headers use, each with the field where it stands."""
+    """Return the names of secrets that headers use, each with the field that uses it."""
     return {name: f"headers.{header}" for header, value in headers.items() for name in SECRET.findall(value)}
 
 
 def resolve_secrets(
-    definition: ToolDefinition, given: Mapping[str, str | None], kept: Mapping[str, str]
+    definition: ToolDefinition, sent: Mapping[str, str | None], stored: Mapping[str, str]
 ) -> dict[str, str]:
-    """Return the secrets that the tool is to have: those that its headers use, from `given` or else from `kept`.
+    """Return the secrets that the tool's headers use, from `sent` or else from `stored`.
 
-    Raises InputError for one that is not set, or that nothing uses; its sentences quote no value.
+    Raises InputError for one that is missing or unused. Error messages quote no value.
     """
     needed = needed_secrets(definition.headers)
-    for name, value in given.items():
+    for name, value in sent.items():
         _check_secret(name, value, needed)
-    there = {name: value for name, value in {**kept, **given}.items() if value is not None}
+    available = {name: value for name, value in {**stored, **sent}.items() if value is not None}
     for name, field in needed.items():
-        if name not in there:
+        if name not in available:
             raise InputError(
                 f"{field} uses the secret {name}, which is not set. Send its value in secrets.", field=field
             )
-    return {name: there[name] for name in needed}
+    return {name: available[name] for name in needed}
 
 
 def _check_secret(name: str, value: str | None, needed: Mapping[str, str]) -> None:
-    if not NAME.fullmatch(name):  # not quoted: people mix names and values up
+    if not NAME.fullmatch(name):  # not quoted, because people confuse names and values
         raise InputError(
             "secrets contains an invalid name. A name is a letter, then up to 63 letters, digits or _, such as ERP_KEY.",
             field="secrets",
@@ -61,14 +61,16 @@ def _check_secret(name: str, value: str | None, needed: Mapping[str, str]) -> No
 
 
 def check_headers_hold_no_secret(headers: Mapping[str, str]) -> None:
-    """Raise InputError for a header that is called like a secret and holds its value in plain: it would be stored and shown."""
-    if len(headers) > MOST_HEADERS:
-        raise InputError(f"headers must have at most {MOST_HEADERS} entries.", field="headers")
+    """Raise InputError for a header that is named like a secret and has a plain value, which would be stored and shown."""
+    if len(headers) > MAX_HEADERS:
+        raise InputError(f"headers must have at most {MAX_HEADERS} entries.", field="headers")
     for name, value in headers.items():
         if SENSITIVE_NAME.search(name) and not SECRET.search(value):
             field = f"headers.{name}"
-            said = f"{field} contains a secret in plain text. Write {{{{secret:NAME}}}} instead, and send its value in secrets."
-            raise InputError(said, field=field)
+            raise InputError(
+                f"{field} contains a secret in plain text. Write {{{{secret:NAME}}}} instead, and send its value in secrets.",
+                field=field,
+            )
 
 
 def seal_secrets(vault: Vault, secrets: Mapping[str, str], *, tenant_id: UUID, tool_id: UUID) -> dict[str, Any]:

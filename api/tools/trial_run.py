@@ -1,7 +1,7 @@
-"""Runs a tool once with sample arguments, so that an admin sees the request and the response.
+"""Runs a tool once with sample arguments, so that an admin can see the request and the response.
 
-It runs through the same call and the same egress guard as in a job, with the caller's own token. What only a worker has
-(vectors, memories, documents) is missing, and a tool that needs it says so.
+The call goes through the same code and egress guard as in a job, with the caller's own token. What only workers have (vectors,
+memories, documents) is missing; a tool that needs it fails with an error that says so.
 """
 
 import time
@@ -78,7 +78,7 @@ class ToolTestOut(msgspec.Struct, frozen=True, kw_only=True):
     error: Annotated[ToolErrorOut | None, Meta(description="Why it failed; null if it succeeded.")] = None
 
 
-EXAMPLE = {
+TEST_RESULT = {
     "ok": True,
     "text": '{"sku": "CF-ROB-01", "HN01": 42}',
     "data": {"sku": "CF-ROB-01", "HN01": 42},
@@ -91,34 +91,36 @@ EXAMPLE = {
 
 
 class CallRecorder:
-    """Remembers the last request of a client, without headers."""
+    """Records the last request of an HTTP client, without headers."""
 
     def __init__(self) -> None:
         self.request: httpx2.Request | None = None
         self.status: int | None = None
 
-    async def sent(self, request: httpx2.Request) -> None:
-        """A hook for requests."""
+    async def on_request(self, request: httpx2.Request) -> None:
+        """Hook for requests."""
         self.request, self.status = request, None
 
-    async def answered(self, response: httpx2.Response) -> None:
-        """A hook for responses."""
+    async def on_response(self, response: httpx2.Response) -> None:
+        """Hook for responses."""
         self.status = response.status_code
 
-    def told(self, words: Sequence[str]) -> ToolRequestOut | None:
-        """Return what was sent, with `words` hidden."""
+    def as_request(self, secret_values: Sequence[str]) -> ToolRequestOut | None:
+        """Return the recorded request, with `secret_values` masked."""
         if self.request is None:
             return None
-        url = redact(_plain_url(self.request.url), [*words, *(quote(word, safe="") for word in words)])
+        url = redact(
+            _masked_url(self.request.url), [*secret_values, *(quote(value, safe="") for value in secret_values)]
+        )
         return ToolRequestOut(
-            method=self.request.method, url=url, body=redact(_body(self.request), words), status=self.status
+            method=self.request.method, url=url, body=redact(_body(self.request), secret_values), status=self.status
         )
 
 
 @post(
     "/{name:str}/test",
     status_code=200,
-    opt=described(example={"arguments": {"sku": "CF-ROB-01"}}, response=EXAMPLE),
+    opt=described(example={"arguments": {"sku": "CF-ROB-01"}}, response=TEST_RESULT),
     responses=problems("not_found"),
     summary="Test a tool",
 )
@@ -131,11 +133,11 @@ async def test_tool(
     """Runs the tool once, for real, with these arguments and your own token, even if it is disabled or has side effects.
     Returns 200 even if the call fails; see `ok` and `error`."""
     try:
-        subject = await _subject(resources, principal, name)
+        tool_under_test = await _load_subject(resources, principal, name)
     except (SecretUnreadable, InputError) as error:
         return ToolTestOut(ok=False, duration_ms=0, error=_error(error, ()))
-    tried = await _try(resources, principal, subject, (data or ToolTestIn()).arguments)
-    code = tried.error.code if tried.error else None
+    result = await _run(resources, principal, tool_under_test, (data or ToolTestIn()).arguments)
+    code = result.error.code if result.error else None
     async with principal.tx(resources.core.pool) as db:
         await add_audit(
             db,
@@ -146,59 +148,65 @@ async def test_tool(
             result="failed" if code else "ok",
             address=principal.address,
             request_id=principal.request_id,
-            detail={"duration_ms": tried.duration_ms, "code": code},
+            detail={"duration_ms": result.duration_ms, "code": code},
         )
-    return tried
+    return result
 
 
 @dataclass(frozen=True)
-class Subject:
-    """The tool under test. What a shared tool calls is the platform's own business, so it is not shown."""
+class ToolUnderTest:
+    """The tool to test. The request of a shared tool is not shown: it is the platform's."""
 
     tool: Tool
     secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
     shows_request: bool = True
 
 
-async def _subject(resources: Resources, principal: Principal, name: str) -> Subject:
+async def _load_subject(resources: Resources, principal: Principal, name: str) -> ToolUnderTest:
     require_name(name, NO_TOOL)
     async with principal.tx(resources.core.pool) as db:
         row = await find_tool(db, principal.tenant_id, name)
-        code = await granted_builtin_tools(db, principal) if row is None else {}
+        builtin_tools = await granted_builtin_tools(db, principal) if row is None else {}
     if row is not None:
         secrets = open_secrets(resources.vault, row)
         definition = msgspec.convert(row.definition, ToolDefinition)
-        return Subject(build_tool(definition, secrets=secrets), secrets, shows_request=row.own)
-    if name not in code:
+        return ToolUnderTest(build_tool(definition, secrets=secrets), secrets, shows_request=row.own)
+    if name not in builtin_tools:
         raise NotFound(NO_TOOL)
-    return Subject(code[name])
+    return ToolUnderTest(builtin_tools[name])
 
 
-async def _try(resources: Resources, principal: Principal, subject: Subject, arguments: dict[str, Any]) -> ToolTestOut:
-    """Call the tool and return the result, without its secrets and the caller's token."""
-    tool, secrets = subject.tool, subject.secrets
+async def _run(
+    resources: Resources, principal: Principal, tool_under_test: ToolUnderTest, arguments: dict[str, Any]
+) -> ToolTestOut:
+    """Call the tool and return the result, with its secrets and the caller's token masked."""
+    tool, secrets = tool_under_test.tool, tool_under_test.secrets
     bounded = FunctionTool(replace(tool.spec, max_bytes=min(tool.spec.max_bytes, MAX_BYTES)), tool.run)
-    call_id, witness, begun_at = new_id(), CallRecorder(), time.perf_counter()
+    call_id, recorder, started = new_id(), CallRecorder(), time.perf_counter()
     token = principal.token or await resources.tokens.issue_for_tools(principal, call_id)
-    words = [word for word in (*secrets.values(), token) if len(word) >= MIN_HIDDEN_LENGTH]
+    secret_values = [value for value in (*secrets.values(), token) if len(value) >= MIN_HIDDEN_LENGTH]
     async with open_client(resources.settings.egress) as fetch:
-        fetch.event_hooks = {"request": [witness.sent], "response": [witness.answered]}
+        fetch.event_hooks = {"request": [recorder.on_request], "response": [recorder.on_response]}
         context = _context(resources, principal, fetch, token, str(call_id))
         try:
-            found = _answer(await call_tool(bounded, arguments, context), words)
+            outcome = _success(await call_tool(bounded, arguments, context), secret_values)
         except HeadraceError as error:
-            found = {"ok": False, "error": _error(error, words)}
-    duration_ms = round((time.perf_counter() - begun_at) * 1000)
-    return ToolTestOut(**found, duration_ms=duration_ms, request=witness.told(words) if subject.shows_request else None)
+            outcome = {"ok": False, "error": _error(error, secret_values)}
+    duration_ms = round((time.perf_counter() - started) * 1000)
+    return ToolTestOut(
+        **outcome,
+        duration_ms=duration_ms,
+        request=recorder.as_request(secret_values) if tool_under_test.shows_request else None,
+    )
 
 
-def _error(error: HeadraceError, words: Sequence[str]) -> ToolErrorOut:
-    return ToolErrorOut(code=error.code, message=redact(error.message, words), field=error.field)
+def _error(error: HeadraceError, secret_values: Sequence[str]) -> ToolErrorOut:
+    return ToolErrorOut(code=error.code, message=redact(error.message, secret_values), field=error.field)
 
 
-def _answer(result: ToolResult, words: Sequence[str]) -> dict[str, Any]:
+def _success(result: ToolResult, secret_values: Sequence[str]) -> dict[str, Any]:
     shown = {"renderer": result.renderer, "truncated": result.truncated}
-    return {"ok": True, "text": redact(result.text, words), "data": redact(result.data, words), **shown}
+    return {"ok": True, "text": redact(result.text, secret_values), "data": redact(result.data, secret_values), **shown}
 
 
 def _context(
@@ -228,8 +236,8 @@ def _context(
     )
 
 
-def _plain_url(url: httpx2.URL) -> str:
-    """The URL without the values of parameters that are named like secrets."""
+def _masked_url(url: httpx2.URL) -> str:
+    """Return a URL with the values of parameters masked that are named like secrets."""
     for name in {name for name, _ in url.params.multi_items() if SENSITIVE_NAME.search(name)}:
         url = url.copy_set_param(name, REDACTED)
     return str(url)

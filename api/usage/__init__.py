@@ -1,1 +1,1 @@
-"""What was used, and what models cost."""
+"""Usage and cost of tenants, prices of models, and conversion of money."""

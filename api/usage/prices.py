@@ -1,4 +1,4 @@
-"""Models of the whole installation: their prices, capabilities and fallbacks. A model without a price costs nothing."""
+"""Routes of models, for admins: prices, capabilities and fallbacks, for the whole installation. No price means free usage."""
 
 from collections import deque
 from decimal import Decimal
@@ -86,7 +86,7 @@ class PricedModelsOut(msgspec.Struct, frozen=True):
     items: Annotated[list[PricedModelOut], Meta(description="The models, ordered by name.")]
 
 
-EXAMPLE = {
+NEW_PRICE = {
     "input_usd": 0.15,
     "output_usd": 0.6,
     "context_tokens": 128_000,
@@ -94,20 +94,20 @@ EXAMPLE = {
     "images": True,
     "fallbacks": ["ollama/llama3.2:3b"],
 }
-ANSWER = {"name": "openai/gpt-4o-mini", **EXAMPLE, "updated_at": "2026-03-02T08:15:30Z"}
+PRICE = {"name": "openai/gpt-4o-mini", **NEW_PRICE, "updated_at": "2026-03-02T08:15:30Z"}
 
 
-@get("/", opt=described(response={"items": [ANSWER]}), summary="List model prices", tags=TAGS)
+@get("/", opt=described(response={"items": [PRICE]}), summary="List model prices", tags=TAGS)
 async def list_model_prices(principal: MayManageModels, resources: AppResources) -> PricedModelsOut:
     """Lists every model with a price. Models without one can be used and cost nothing."""
     async with principal.tx(resources.core.pool) as db:
         rows = await list_models(db)
-    return PricedModelsOut([_model(row) for row in rows])
+    return PricedModelsOut([_model_out(row) for row in rows])
 
 
 @put(
     "/{name:path}",
-    opt=described(example=EXAMPLE, response=ANSWER),
+    opt=described(example=NEW_PRICE, response=PRICE),
     summary="Set a model's price",
     tags=TAGS,
 )
@@ -117,16 +117,16 @@ async def set_model_price(
     """Sets the price, the capabilities and the fallbacks of a model; omitted fields become unknown. The price applies to
     future usage; the cost of past usage stays."""
     model = check_model(name.removeprefix("/"), "name")
-    prices = {field: _checked(getattr(data, field), field) for field in ("input_usd", "output_usd")}
-    known = {field: getattr(data, field) for field in ("context_tokens", "tools", "images", "fallbacks")}
+    prices = {field: _validated_price(getattr(data, field), field) for field in ("input_usd", "output_usd")}
+    capabilities = {field: getattr(data, field) for field in ("context_tokens", "tools", "images", "fallbacks")}
     async with principal.tx(resources.core.pool) as db:
         await lock_tenant(db, principal.tenant_id)  # two concurrent changes could close a cycle that neither sees
         if data.fallbacks:
             rows = await list_models(db)
             _check_fallbacks(model, data.fallbacks, {row.name: row.fallbacks or [] for row in rows})
-        row = await put_model(db, model, **prices, **known)
-        await record(db, principal, principal.tenant_id, "price.stored", model, prices | known)
-    return _model(row)
+        row = await put_model(db, model, **prices, **capabilities)
+        await record(db, principal, principal.tenant_id, "price.stored", model, prices | capabilities)
+    return _model_out(row)
 
 
 @delete("/{name:path}", responses=problems("not_found"), summary="Delete a model's price", tags=TAGS)
@@ -139,7 +139,7 @@ async def delete_model_price(name: NamePath, principal: MayManageModels, resourc
         await record(db, principal, principal.tenant_id, "price.deleted", model)
 
 
-def _checked(usd: float, field: str) -> float:
+def _validated_price(usd: float, field: str) -> float:
     """Return a price. Raises InputError for one that can't be stored exactly."""
     micros = Decimal(repr(usd)) * 10**6
     if micros != int(micros):
@@ -149,30 +149,30 @@ def _checked(usd: float, field: str) -> float:
 
 def _check_fallbacks(model: str, fallbacks: list[str], others: dict[str, list[str]]) -> None:
     """Raise InputError for an invalid name, a duplicate, and a cycle."""
-    for place, name in enumerate(fallbacks):
-        field = f"fallbacks[{place}]"
+    for index, name in enumerate(fallbacks):
+        field = f"fallbacks[{index}]"
         check_model(name, field)
-        if name in fallbacks[:place]:
+        if name in fallbacks[:index]:
             raise InputError(f"{field} duplicates {name!r}; list each model once.", field=field)
-        if way := _way(name, model, others):
-            raise InputError(f"{field} creates a cycle: {' → '.join([model, *way])}. Remove it.", field=field)
+        if path := _find_path(name, model, others):
+            raise InputError(f"{field} creates a cycle: {' → '.join([model, *path])}. Remove it.", field=field)
 
 
-def _way(start: str, end: str, fallbacks: dict[str, list[str]]) -> list[str]:
-    """Return the shortest path from one model to another along fallbacks, both included; empty if there is none."""
-    ways, seen = deque([[start]]), {start}
-    while ways:
-        way = ways.popleft()
-        if way[-1] == end:
-            return way
-        for name in fallbacks.get(way[-1], ()):
+def _find_path(start: str, end: str, fallbacks: dict[str, list[str]]) -> list[str]:
+    """Return the shortest path of fallbacks from one model to another, both included; empty if there is none."""
+    paths, seen = deque([[start]]), {start}
+    while paths:
+        path = paths.popleft()
+        if path[-1] == end:
+            return path
+        for name in fallbacks.get(path[-1], ()):
             if name not in seen:
                 seen.add(name)
-                ways.append([*way, name])
+                paths.append([*path, name])
     return []
 
 
-def _model(row: PricedModel) -> PricedModelOut:
+def _model_out(row: PricedModel) -> PricedModelOut:
     prices = {"input_usd": float(row.input_usd), "output_usd": float(row.output_usd)}
     return from_row(PricedModelOut, row, **prices, fallbacks=row.fallbacks or [])
 

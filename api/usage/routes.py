@@ -1,4 +1,4 @@
-"""Usage and cost: your tenant's, your own, and for admins any tenant's."""
+"""Routes of usage and cost: your tenant's, your own, and for admins any tenant's."""
 
 from datetime import UTC, date, datetime
 from typing import Annotated, Any, Literal
@@ -22,9 +22,9 @@ from schema.queries.tenants.tenants import Tenant, find_tenant
 from schema.queries.tenants.usage import GroupBy, UsageSum, get_spent, list_usage
 
 TAGS = ["usage"]
-MOST_DAYS = 400
-USUAL_DAYS = 30
-MOST_ROWS = 5000
+MAX_DAYS = 400
+DEFAULT_DAYS = 30
+MAX_ROWS = 5000
 
 By = Literal["day", "user", "agent", "model"]
 COLUMNS: dict[By, GroupBy] = {"day": "day", "user": "user_id", "agent": "agent", "model": "model"}
@@ -130,9 +130,9 @@ async def get_tenant_usage(
     by: Groups = None,
 ) -> TenantUsageOut:
     """Returns usage and cost by day, user, agent or model, and how much of the budgets is spent."""
-    span = _span(first, last)
+    date_range = _date_range(first, last)
     async with reading_tenant(resources.core.pool, tenant) as (db, found):
-        return await _of_tenant(db, found, span, by)
+        return await _tenant_usage(db, found, date_range, by)
 
 
 @get("/usage", opt=described(response=USAGE), summary="Get your tenant's usage", tags=TAGS)
@@ -140,11 +140,11 @@ async def get_usage(
     principal: MayReadUsage, resources: AppResources, first: From = None, last: To = None, by: Groups = None
 ) -> TenantUsageOut:
     """Returns usage and cost by day, user, agent or model, and how much of the budgets is spent."""
-    span = _span(first, last)
+    date_range = _date_range(first, last)
     async with principal.tx(resources.core.pool) as db:
         found = await find_tenant(db, principal.tenant_id)
         assert found is not None
-        return await _of_tenant(db, found, span, by)
+        return await _tenant_usage(db, found, date_range, by)
 
 
 @get("/usage/me", opt=described(response=MY_USAGE), summary="Get your own usage", tags=TAGS)
@@ -154,24 +154,24 @@ async def get_my_usage(
     """Returns the usage of your own jobs. Keys of a tenant get 403, since they don't act for a user."""
     if principal.user_id is None:
         raise Forbidden("This key acts for its tenant, not for a user. GET /api/usage returns the tenant's usage.")
-    span = _span(first, last)
+    date_range = _date_range(first, last)
     async with principal.tx(resources.core.pool) as db:
-        return OwnUsageOut(**await _used(db, principal.tenant_id, span, by, user_id=principal.user_id))
+        return OwnUsageOut(**await _usage_fields(db, principal.tenant_id, date_range, by, user_id=principal.user_id))
 
 
-def _span(first: date | None, last: date | None) -> tuple[date, date]:
-    """Return the first and the last day. Raises InputError for too many days, or none."""
+def _date_range(first: date | None, last: date | None) -> tuple[date, date]:
+    """Return the first and the last day. Raises InputError for an empty or too long range."""
     last = last or datetime.now(UTC).date()
-    first = first or date.fromordinal(max(1, last.toordinal() - USUAL_DAYS + 1))
+    first = first or date.fromordinal(max(1, last.toordinal() - DEFAULT_DAYS + 1))
     if first > last:
         raise InputError(f"from must not be after to, but {first} is after {last}.", field="from")
-    if (last - first).days >= MOST_DAYS:
-        raise InputError(f"from and to must be at most {MOST_DAYS} days apart.", field="from")
+    if (last - first).days >= MAX_DAYS:
+        raise InputError(f"from and to must be at most {MAX_DAYS} days apart.", field="from")
     return first, last
 
 
-async def _of_tenant(db: Db, tenant: Tenant, span: tuple[date, date], by: list[By] | None) -> TenantUsageOut:
-    used = await _used(db, tenant.id, span, by)
+async def _tenant_usage(db: Db, tenant: Tenant, date_range: tuple[date, date], by: list[By] | None) -> TenantUsageOut:
+    used = await _usage_fields(db, tenant.id, date_range, by)
     day, month = await get_spent(db, tenant.id)
     warn = tenant.budget_warn_percent
     budgets = BudgetsOut(_budget(tenant.budget_day_nanos, day, warn), _budget(tenant.budget_month_nanos, month, warn))
@@ -179,24 +179,24 @@ async def _of_tenant(db: Db, tenant: Tenant, span: tuple[date, date], by: list[B
     return TenantUsageOut(**used, budgets=budgets, stored_bytes=stored, max_storage_bytes=tenant.max_storage_bytes)
 
 
-async def _used(
-    db: Db, tenant_id: UUID, span: tuple[date, date], by: list[By] | None, *, user_id: UUID | None = None
+async def _usage_fields(
+    db: Db, tenant_id: UUID, date_range: tuple[date, date], by: list[By] | None, *, user_id: UUID | None = None
 ) -> dict[str, Any]:
     """Return the fields of OwnUsageOut."""
-    first, last = span
-    usual: list[By] = ["day"]
-    groups = list(dict.fromkeys(by or usual))
+    first, last = date_range
+    default: list[By] = ["day"]
+    groups = list(dict.fromkeys(by or default))
     columns: list[GroupBy] = [COLUMNS[group] for group in groups]
-    asked: dict[str, Any] = {"first": first, "last": last, "user_id": user_id}
-    rows = await list_usage(db, tenant_id, by=columns, limit=MOST_ROWS + 1, **asked)
-    total = await list_usage(db, tenant_id, by=(), limit=1, **asked)
+    filters: dict[str, Any] = {"first": first, "last": last, "user_id": user_id}
+    rows = await list_usage(db, tenant_id, by=columns, limit=MAX_ROWS + 1, **filters)
+    total = await list_usage(db, tenant_id, by=(), limit=1, **filters)
     return {
         **{"first": first, "last": last, "by": groups},
         "rows": [
             UsageRowOut(**_sums(row), **{group: getattr(row, COLUMNS[group]) for group in groups})
-            for row in rows[:MOST_ROWS]
+            for row in rows[:MAX_ROWS]
         ],
-        "more": len(rows) > MOST_ROWS,
+        "more": len(rows) > MAX_ROWS,
         "total": UsedOut(**_sums(total[0] if total else UsageSum())),
     }
 

@@ -42,7 +42,7 @@ REQUEST_S = PATIENCE_S
 PATIENT = 15
 """By how much a run may be longer, on a slow machine, before it is ended although it has not seen enough."""
 
-TELLING = {200, 201, 204, 400, 401, 404, 405, 415}
+ANSWER_EVENTS = {200, 201, 204, 400, 401, 404, 405, 415}
 """Statuses without which a run has not seen enough: one in which everything was refused would find nothing."""
 
 
@@ -70,7 +70,7 @@ class Findings:
     @property
     def is_telling(self) -> bool:
         """Whether a run without failures means something: most operations were done, and the usual refusals seen."""
-        return set(self.statuses()) >= TELLING and len(self.never_done) < 0.25 * self.tried
+        return set(self.statuses()) >= ANSWER_EVENTS and len(self.never_done) < 0.25 * self.tried
 
     @property
     def report(self) -> str:

@@ -17,7 +17,7 @@ DOCUMENT: dict[str, Any] = {
     "media_type": "application/pdf",
     "unchanged": False,
 }
-ACCEPTED = {
+ACCEPTED_RESPONSE = {
     "job_id": "019a5ca2-0b11-7a41-9c52-6d7e8f90a1b2",
     "collection": "manuals",
     "documents": [DOCUMENT],
@@ -33,7 +33,7 @@ TAKEN = ResponseSpec(
     UploadOut,
     description="The files are stored, and a job will ingest them.",
     generate_examples=False,
-    examples=[Example(value=ACCEPTED)],
+    examples=[Example(value=ACCEPTED_RESPONSE)],
 )
 DONE = ResponseSpec(
     UploadOut,

@@ -12,7 +12,7 @@ import psycopg
 import pytest
 
 from api.app import create_app
-from api.openai.embeddings import LOCAL
+from api.openai.embeddings import LOCAL_MODEL
 from api.settings import ApiSettings
 from graphs.embeddings.purposes import Purpose
 from graphs.providers.settings import ProviderSettings
@@ -76,7 +76,7 @@ def calls_of(vendor: OpenAIServer) -> int:
 
 
 async def post(api: httpx.AsyncClient, **body: Any) -> httpx.Response:
-    return await api.post("/v1/embeddings", json={"model": LOCAL, "input": "hi", **body})
+    return await api.post("/v1/embeddings", json={"model": LOCAL_MODEL, "input": "hi", **body})
 
 
 async def test_the_official_package_reads_a_workers_vectors(ai: openai.AsyncOpenAI, worker: Worker, tenant: TestTenant):
@@ -188,7 +188,7 @@ async def test_a_hosted_model_that_is_not_granted_is_not_there_and_the_local_one
         refused = await post(client, model=MODEL)
         assert 404 == refused.status_code
         assert 200 == (await post(client)).status_code
-        assert [LOCAL] == [one["id"] for one in (await client.get("/v1/models")).json()["data"]]
+        assert [LOCAL_MODEL] == [one["id"] for one in (await client.get("/v1/models")).json()["data"]]
     assert before == calls_of(vendor)
 
 
@@ -245,8 +245,8 @@ async def test_what_was_embedded_is_used_and_costs_what_its_model_costs(
 
 
 async def test_the_local_model_is_listed(ai: openai.AsyncOpenAI):
-    assert LOCAL in [model.id async for model in ai.models.list()]
-    assert "headrace" == (await ai.models.retrieve(LOCAL)).owned_by
+    assert LOCAL_MODEL in [model.id async for model in ai.models.list()]
+    assert "headrace" == (await ai.models.retrieve(LOCAL_MODEL)).owned_by
 
 
 async def test_another_embedder_of_the_installation_is_what_auto_means(settings: ApiSettings, tenant: TestTenant):
