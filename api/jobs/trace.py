@@ -32,9 +32,7 @@ from schema.events import (
 from schema.queries.jobs.jobs import find_job_status, find_log
 from schema.states import TERMINAL
 
-NOT_ENDED = (
-    "The job has not ended. Its trace is available when it has; until then, GET /api/jobs/{id}/events streams the steps."
-)
+NOT_ENDED = "The job has not ended. Its trace is available when it has; until then, GET /api/jobs/{id}/events streams the steps."
 
 
 class StepOut(msgspec.Struct, kw_only=True, omit_defaults=True):

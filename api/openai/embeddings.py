@@ -37,7 +37,7 @@ from workers.embedding.client import MAX_TEXTS, TIMEOUT_S
 from workers.embedding.protocol import MAX_QUERY_TEXTS
 from workers.limits.reservation import settle_reservation
 
-MAX_CHARS = 1_200_000
+MAX_TOTAL_CHARS = 1_200_000
 """Most characters of all texts together: OpenAI's 300,000 tokens."""
 BATCH_TIMEOUT_S = 30.0
 """Timeout for a batch of a long list: workers embed other callers' texts too."""
@@ -140,8 +140,8 @@ async def create_embeddings(data: JSONBody[EmbeddingIn], principal: MayChat, res
 
 def _require_max_chars(texts: Sequence[str]) -> None:
     chars = sum(map(len, texts))
-    if chars > MAX_CHARS:
-        message = f"input has {chars:,} characters; the maximum is {MAX_CHARS:,}. Send several requests."
+    if chars > MAX_TOTAL_CHARS:
+        message = f"input has {chars:,} characters; the maximum is {MAX_TOTAL_CHARS:,}. Send several requests."
         raise InputError(message, field="input")
 
 
