@@ -272,7 +272,7 @@ async def test_a_member_runs_and_a_viewer_looks(api: httpx.AsyncClient, database
 async def test_a_tenant_has_so_many_and_no_more(
     client: httpx.AsyncClient, owner: TestTenant, database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("api.pipelines.routes.MOST", 1)
+    monkeypatch.setattr("api.pipelines.routes.MAX_PIPELINES", 1)
     await make(client)
     answer = await client.post("/api/pipelines", json=body("second"))
     assert (409, True) == (answer.status_code, "reached the maximum" in answer.text)
