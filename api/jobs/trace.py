@@ -32,7 +32,7 @@ from schema.events import (
 from schema.queries.jobs.jobs import find_job_status, find_log
 from schema.states import TERMINAL
 
-NOT_ENDED = "The job has not ended. Its trace is available when it has; until then, GET /api/jobs/{id}/events streams the steps."
+NO_TRACE = "The job has not ended. Its trace is available when it has; until then, GET /api/jobs/{id}/events streams the steps."
 
 
 class StepOut(msgspec.Struct, kw_only=True, omit_defaults=True):
@@ -120,7 +120,7 @@ async def get_job_trace(
     if row is None:
         raise NotFound("No such job.")
     if row.state not in TERMINAL:
-        raise Conflict(NOT_ENDED.format(id=job_id))
+        raise Conflict(NO_TRACE.format(id=job_id))
     trace = Trace()
     for frame in read_frames(log or b""):
         trace.add(frame.seq, decode_event(frame))

@@ -43,4 +43,6 @@ AGENTS: dict[str, dict[str, Any]] = {
 def ensure_demo_agents(database_url: str, erp_url: str) -> None:
     """Make sure that the demo tenant has its agents, whose tools ask the ERP at `erp_url`."""
     said = json.loads(Path(__file__).with_suffix(".json").read_text())
-    ensure_agents(database_url, DEMO_SLUG, [{**one, **AGENTS[one["name"]]} for one in said], definitions(erp_url), BUILT_IN)
+    ensure_agents(
+        database_url, DEMO_SLUG, [{**one, **AGENTS[one["name"]]} for one in said], definitions(erp_url), BUILT_IN
+    )
