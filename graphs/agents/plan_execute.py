@@ -166,8 +166,12 @@ async def act(state: AgentState, runtime: Runtime[AgentRun]) -> AgentState:
 
 def _call(step: Step, results: dict[str, CallResult], call_id: str) -> dict[str, Any]:
     def filled(value: Any) -> Any:
-        if isinstance(value, str) and (whole := _PLACEHOLDER.fullmatch(value.strip())) and whole[1] in results:
-            return _number_or_text(results[whole[1]].text)
+        if (
+            isinstance(value, str)
+            and (sole_placeholder := _PLACEHOLDER.fullmatch(value.strip()))
+            and sole_placeholder[1] in results
+        ):
+            return _number_or_text(results[sole_placeholder[1]].text)
         if isinstance(value, str):
             return _PLACEHOLDER.sub(lambda m: results[m[1]].text if m[1] in results else m[0], value)
         if isinstance(value, dict):

@@ -91,9 +91,12 @@ def build_join(name: str, step: ParallelStep, *, is_last: bool) -> Node:
         ctx = StepContext(name, runtime.context, state, Emitter(runtime.context.agent_run.emit), is_last, config)
         ends = {branch: state[output_of(steps[-1])] for branch, steps in sorted(step.branches.items())}
         texts = {branch: output["text"] for branch, output in ends.items()}
-        whole = "\n\n".join(text for text in texts.values() if text)
+        text_of_branches = "\n\n".join(text for text in texts.values() if text)
         untrusted = any(output["untrusted"] for output in ends.values())
-        return {**_output(ctx, whole, data=texts, untrusted=untrusted, streamed=False), "trail": ctx.emitter.trail}
+        return {
+            **_output(ctx, text_of_branches, data=texts, untrusted=untrusted, streamed=False),
+            "trail": ctx.emitter.trail,
+        }
 
     return join
 

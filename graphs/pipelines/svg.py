@@ -54,8 +54,8 @@ def _draw_shape(kind: str, box: Box) -> str:
         corners += [(left + box.width - 8, top + box.height), (left + 8, top + box.height)]
         return f'<polygon class="{kind}" points="{" ".join(f"{x:.1f},{y:.1f}" for x, y in corners)}"/>'
     round_ = HEIGHT / 2 if kind in ("start", "end") else 5
-    place = f'x="{left:.1f}" y="{top:.1f}" width="{box.width:.1f}" height="{box.height:.1f}" rx="{round_}"'
-    return f'<rect class="{kind if kind.isalpha() else "node"}" {place}/>'
+    attributes = f'x="{left:.1f}" y="{top:.1f}" width="{box.width:.1f}" height="{box.height:.1f}" rx="{round_}"'
+    return f'<rect class="{kind if kind.isalpha() else "node"}" {attributes}/>'
 
 
 def _draw_edge(edge: Edge, points: list[Point]) -> str:

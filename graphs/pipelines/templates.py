@@ -93,8 +93,12 @@ def fill_tree(template: Any, lookup: Lookup) -> Any:
 
 def _fill_tree(template: Any, lookup: Lookup) -> Any:
     if isinstance(template, str):
-        whole = _PLACEHOLDER.fullmatch(template.strip())
-        return lookup(_parse(whole[1])) if whole and template.count("{{") == 1 else fill_text(template, lookup)
+        sole_placeholder = _PLACEHOLDER.fullmatch(template.strip())
+        return (
+            lookup(_parse(sole_placeholder[1]))
+            if sole_placeholder and template.count("{{") == 1
+            else fill_text(template, lookup)
+        )
     if isinstance(template, dict):
         pairs = ((name, _fill_tree(inner, lookup)) for name, inner in template.items())
         return {name: value for name, value in pairs if value is not Absent}

@@ -121,20 +121,20 @@ def resolve(model: str | None, settings: ProviderSettings) -> ModelRef:
     first configured provider with an empty name, or `offline/extractive` if none is configured. Makes no network calls.
     Raises ProviderUnknown, ProviderIsHeadrace or ModelUnknown.
     """
-    wanted = (model or "").strip()
-    if wanted in ("", AUTO):
+    requested = (model or "").strip()
+    if requested in ("", AUTO):
         if settings.default_model not in ("", AUTO):
             return resolve(settings.default_model, settings)
         if not settings.configured:
             return OFFLINE
         return ModelRef(settings.get_access(settings.configured[0].name).name, "")
-    head, slash, name = wanted.partition("/")
-    ref = ModelRef(head, name) if slash else ModelRef(settings.default_provider, wanted)
+    head, slash, name = requested.partition("/")
+    ref = ModelRef(head, name) if slash else ModelRef(settings.default_provider, requested)
     if ref.provider != offline.NAME:
         return ModelRef(settings.get_access(ref.provider).name, ref.name)
     if ref.name != offline.MODEL:
         raise ModelUnknown(
-            f"There is no model {wanted[:80]!r}, because no provider is connected. Set OLLAMA_HOST or OPENAI_API_KEY to "
+            f"There is no model {requested[:80]!r}, because no provider is connected. Set OLLAMA_HOST or OPENAI_API_KEY to "
             f"connect one; without a provider, {OFFLINE} is the only model."
         )
     return ref

@@ -127,8 +127,8 @@ class TenantProviderPool:
         try:
             url = parse_base_url(credential.base_url or "", self._policy)
         except EgressRefused as refused:
-            said = f"The address of {credential.service} was refused: {refused.message}"
-            raise ProviderAddressRefused(said) from None
+            message = f"The address of {credential.service} was refused: {refused.message}"
+            raise ProviderAddressRefused(message) from None
         return self._guarded[URL(url).scheme]
 
 

@@ -135,8 +135,8 @@ def clarifying_question(candidates: Sequence[Candidate], language: Language) -> 
 def hint_of(candidate: Candidate, language: Language) -> str:
     """Return the first sentence of the description in this language, else the first; shortened, without a full stop."""
     sentences = [s.strip() for s in re.split(r"(?<=[.!?])\s+|\n+", candidate.description) if s.strip()]
-    own = next((s for s in sentences if detect_language(s) == language), sentences[0] if sentences else "")
-    text = (own or candidate.name).rstrip(".!? ")
+    sentence = next((s for s in sentences if detect_language(s) == language), sentences[0] if sentences else "")
+    text = (sentence or candidate.name).rstrip(".!? ")
     if len(text) > MAX_HINT_CHARS:
         text = text[:MAX_HINT_CHARS].rsplit(" ", 1)[0].rstrip(",;: ") + "…"
     return text[:1].lower() + text[1:] if text[1:2].islower() else text

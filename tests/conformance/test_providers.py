@@ -1,4 +1,4 @@
-"""What every provider must do, run against every implementation, over a real socket where it has one."""
+"""What every provider must do, run against every implementation, over a real socket if it has one."""
 
 import asyncio
 from collections.abc import AsyncGenerator
@@ -37,7 +37,7 @@ REMOTE = ("openai_compatible", "ollama")
 
 @dataclass
 class ProviderCase:
-    """A provider, and the counterpart behind it where it has one."""
+    """A provider, and its counterpart if it has one."""
 
     provider: Provider
     server: CounterpartServer | None

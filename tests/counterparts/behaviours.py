@@ -1,11 +1,11 @@
-"""What a counterpart does, read from the model's name, so that a test can ask for it through headrace unchanged.
+"""What a counterpart does is encoded in the model's name, so that tests can choose it through headrace.
 
 | model | what happens |
 |---|---|
 | `text-N` | N tokens, as fast as possible |
 | `text-N-at-R` | N tokens at R a second |
 | `stamped-N`, `stamped-N-at-R` | each token is `<monotonic ns of its sending>` |
-| `long-N` | as `text-N`: the name says that the answer is long |
+| `long-N` | as `text-N`; the name says that the answer is long |
 | `reasoning` | 5 tokens of reasoning, then 5 of text |
 | `tool-call` | one call of the first offered tool (or `get_weather`), its arguments in three pieces |
 | `refuse-S` | status S |
@@ -61,7 +61,7 @@ class Behaviour:
 
 
 def parse(model: str) -> Behaviour | None:
-    """The behaviour of a model name; None when it is unknown. An `absent-` before and a `:tag` after don't count."""
+    """Return the behaviour of a model name, ignoring the prefix `absent-` and a `:tag`; None if it is unknown."""
     match = _NAME.match(model.removeprefix("absent-").partition(":")[0])
     if match is None or match["kind"] not in KINDS:
         return None
@@ -74,18 +74,18 @@ def word(k: int) -> str:
 
 
 def text(n: int) -> str:
-    """What n tokens are together."""
+    """Return the text of n tokens."""
     return "".join(word(k) for k in range(n))
 
 
 def prompt_tokens(messages: list[dict]) -> int:
-    """The counterparts' way to count a prompt: its words."""
+    """Count a prompt's tokens as counterparts do: by words."""
     return sum(len(str(m.get("content") or "").split()) for m in messages)
 
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """One answer of a script: what is thought, said and called, or an error of this status. `said` goes out in `pieces`."""
+    """One answer of a script: reasoning, text and calls, or an error with this status. `said` is streamed in `pieces`."""
 
     said: str = ""
     calls: tuple[tuple[str, dict[str, Any] | str], ...] = ()
@@ -125,15 +125,15 @@ Step = Turn | Behaviour | Chooser
 
 
 class Scripts:
-    """What scripted models answer, by model name. Each request takes the next step; a step that is a function chooses by
-    the request's body. A name without steps left answers 400, so that a test that asks too often ends at once."""
+    """The scripts of models, by name. Each request takes the next step; a step may be a function of the request's body. A
+    model without steps left answers 400, so that a test that calls too often ends at once."""
 
     def __init__(self) -> None:
         self._steps: dict[str, deque[Step]] = {}
         self._chooser: dict[str, Chooser] = {"obedient": obey}
 
     def script(self, *steps: Step, model: str = "scripted") -> None:
-        """Put steps behind those that `model` has."""
+        """Append steps to the script of `model`."""
         self._steps.setdefault(model, deque()).extend(steps)
 
     def answer_with(self, chooser: Chooser, model: str = "scripted") -> None:
@@ -175,8 +175,8 @@ _CALL = re.compile(r"CALL\s+([\w-]+)\s*(?=\{)")
 
 
 def obey(body: dict[str, Any]) -> Turn:
-    """The obedient model: it follows every `CALL name {json}` that stands anywhere in what it was sent, offered or not,
-    except what it has called before."""
+    """The obedient model: it makes every call that any message contains as `CALL name {json}`, whether the tool is offered or
+    not, except calls that it has made before."""
     wanted = [call for message in body["messages"] for call in orders_in(_words_of(message.get("content")))]
     before = [
         (call["function"]["name"], _decoded(call["function"]["arguments"]))

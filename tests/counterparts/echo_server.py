@@ -1,4 +1,4 @@
-"""A vendor with bad manners: it refuses every request and tells the key that it came with to everybody who reads along."""
+"""A badly behaved vendor: it refuses every request and echoes its key."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ from tests.counterparts.http_server import CounterpartServer, Exchange
 
 
 class EchoServer(CounterpartServer):
-    """Answers with `status`; the key stands in the body, whole and in part, in a header and in where it redirects to."""
+    """Answers with `status`; the key is in the body, whole and in part, in a header, and in the redirect's location."""
 
     def __init__(self, status: int = 401, **kwargs: Any) -> None:
         super().__init__(**kwargs)

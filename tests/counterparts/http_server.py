@@ -1,7 +1,7 @@
-"""A very small HTTP/1.1 server for model counterparts: raw asyncio, one write per token, one record per request.
+"""A very small HTTP/1.1 server for test counterparts: raw asyncio, one write per token, one record per request.
 
-Small because it is measured against: as the benchmark's model stand-in it must cost far less than what is measured.
-It speaks just enough HTTP for real clients: keep-alive, Content-Length bodies, chunked answers, `Expect` ignored.
+It is also the benchmark's model stand-in, so it must cost far less than what is measured. It speaks just enough HTTP for real
+clients: keep-alive, Content-Length bodies, chunked responses; `Expect` is ignored.
 """
 
 import asyncio
@@ -20,7 +20,7 @@ REASONS = {200: "OK", 400: "Bad Request", 401: "Unauthorized", 404: "Not Found",
 
 @dataclass(slots=True)
 class Record:
-    """What became of one request. Times are `time.monotonic_ns`, which all processes of a Linux machine share."""
+    """The record of one request. Times are `time.monotonic_ns`, which all processes of a Linux machine share."""
 
     path: str
     model: str = ""
@@ -45,11 +45,11 @@ class Exchange:
 
     @property
     def gone(self) -> bool:
-        """The client has closed its end."""
+        """Whether the client has closed the connection."""
         return self.record.client_closed_ns > 0 or self._connection.transport.is_closing()
 
     def answer(self, status: int, body: Any, headers: dict[str, str] | None = None) -> None:
-        """A whole JSON answer."""
+        """Send a whole JSON response."""
         data = json.dumps(body).encode()
         lines = [f"HTTP/1.1 {status} {REASONS.get(status, 'Error')}", "content-type: application/json"]
         lines += [f"content-length: {len(data)}", *(f"{k}: {v}" for k, v in (headers or {}).items())]
@@ -58,18 +58,18 @@ class Exchange:
         self.finish()
 
     def begin(self, content_type: str) -> None:
-        """The head of a chunked answer."""
+        """Send the head of a chunked response."""
         self.record.status = 200
         head = f"HTTP/1.1 200 OK\r\ncontent-type: {content_type}\r\ntransfer-encoding: chunked\r\n\r\n"
         self.write(head.encode())
 
     def end(self) -> None:
-        """The last, empty chunk."""
+        """Send the last, empty chunk."""
         self.write(b"0\r\n\r\n")
         self.finish()
 
     def cut(self) -> None:
-        """Closes the connection at once, with a reset where bytes are still under way."""
+        """Close the connection at once, with a reset if bytes are still in flight."""
         self._connection.transport.abort()
 
     def finish(self) -> None:
@@ -204,14 +204,14 @@ class CounterpartServer:
         raise NotImplementedError
 
     def changed(self) -> None:
-        """A request has come, or a record has ended one way or the other: wakes `until`."""
+        """Wake `until`: a request has arrived, or a record has ended."""
         waiters, self._waiters = self._waiters, []
         for waiter in waiters:
             if not waiter.done():
                 waiter.set_result(None)
 
     async def until(self, condition: Callable[[], bool], cap_s: float = PATIENCE_S) -> None:
-        """Waits until `condition()` holds, looked at whenever a request comes or ends; TimeoutError after `cap_s`."""
+        """Wait until `condition()` holds, checked whenever a request arrives or ends. Raises TimeoutError after `cap_s`."""
         async with asyncio.timeout(cap_s):
             while not condition():
                 waiter = asyncio.get_running_loop().create_future()

@@ -1,7 +1,7 @@
 """An OpenID provider over real sockets: discovery, authorization with PKCE, tokens, keys that rotate, userinfo.
 
-It is as strict as a good one: codes work once, for the client, the redirect URI and the verifier that they were made for.
-What a bad one does is asked for by name (`behave`).
+It is as strict as a good provider: codes work once, and only for their client, redirect URI and verifier. Misbehaviour is
+selected by name (`behave`).
 """
 
 import base64
@@ -34,11 +34,11 @@ SAYS: dict[str, Json] = {
     "wrong at_hash": {"at_hash": "AAAAAAAAAAAAAAAAAAAAAA"},
     "no subject": {"sub": None},
 }
-"""Behaviours that are other claims in the ID token; None leaves one out."""
+"""Behaviours that change claims of the ID token; None leaves a claim out."""
 
 
 class OidcProvider(CounterpartServer):
-    """`person` is who signs in, without being asked; `redirect_uris` are those of its only client, all if there are none."""
+    """`person` signs in without being asked; `redirect_uris` are those of its only client (empty: all are allowed)."""
 
     def __init__(self, *, secret: str | None = SECRET, methods: tuple[str, ...] = ("client_secret_basic",)) -> None:
         super().__init__()
@@ -157,12 +157,12 @@ class OidcProvider(CounterpartServer):
 
 @cache
 def make_key(kid: str | None, purpose: str = "signs") -> RSAKey:
-    """Return the RSA key of this name; the same each time, since making one takes a while."""
+    """Return the RSA key of this name, cached because generating one takes a while."""
     return RSAKey.generate_key(2048, {"kid": kid or "", "use": "sig", "alg": "RS256"})
 
 
 def query_of(url: str) -> dict[str, str]:
-    """Return what an address says behind its question mark."""
+    """Return the query parameters of a URL."""
     return dict(parse_qsl(urlsplit(url).query))
 
 

@@ -97,7 +97,7 @@ class OllamaServer(CounterpartServer):
         return self._failed[prompt] <= behaviour.n
 
     def _show(self, exchange: Exchange) -> None:
-        """What a model can do; one whose name begins with `old-show` tells it as versions before 0.6.4 did."""
+        """A model's capabilities; a name that begins with `old-show` gives the format of versions before 0.6.4."""
         model = exchange.record.model
         if self._missing(model):
             exchange.answer(404, {"error": f"model '{model}' not found"})
@@ -169,7 +169,7 @@ class Answer:
         return self._last() | {"message": message}
 
     def turn(self, turn: Turn) -> None:
-        """A turn of a script, streamed or whole; calls come whole and without ids, as Ollama sent them before 0.12."""
+        """Send a turn of a script, streamed or not; calls are whole and without ids, as Ollama sent them before 0.12."""
         self._to.record.tokens_sent = turn.tokens
         if turn.status != 200:
             self._to.answer(turn.status, {"error": turn.said})

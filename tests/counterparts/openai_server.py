@@ -1,7 +1,7 @@
 """A model server that speaks OpenAI's wire protocol: `python -m tests.counterparts.openai_server --port N`.
 
-Behaviour is chosen by the model's name (`behaviours.py`). A token costs it a few microseconds: without a pace, all
-tokens of one turn of the loop go out as one write.
+Behaviour is chosen by the model's name (`behaviours.py`). A token costs a few microseconds: without a rate, all tokens of one
+event loop iteration go out in one write.
 """
 
 import argparse

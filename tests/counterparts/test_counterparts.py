@@ -1,4 +1,4 @@
-"""The counterparts are honest: the vendors' own clients work with them, and their records say what happened."""
+"""The counterparts are realistic: the vendors' own clients work with them, and their records are correct."""
 
 import asyncio
 import sys

@@ -1,4 +1,4 @@
-"""Short ways to ask a provider something in tests."""
+"""Shortcuts for calling a provider in tests."""
 
 from contextlib import aclosing
 from typing import Any
@@ -9,12 +9,12 @@ QUICK = ProviderTimeouts(connect_s=0.5, first_token_s=0.25, between_tokens_s=0.2
 
 
 def ask(model: str, said: str = "which way does water flow", **fields: Any) -> ModelRequest:
-    """A request of one user message."""
+    """Return a request with one user message."""
     return ModelRequest(model=model, messages=(Message.of("user", said),), **fields)
 
 
 async def collect(provider: Provider, request: ModelRequest, into: list[Delta] | None = None) -> list[Delta]:
-    """All deltas; those before an error are in `into`."""
+    """Return all deltas; `into` also gets those before an error."""
     deltas = [] if into is None else into
     async with aclosing(provider.stream(request)) as stream:
         async for delta in stream:
@@ -23,5 +23,5 @@ async def collect(provider: Provider, request: ModelRequest, into: list[Delta] |
 
 
 def text_of(deltas: list[Delta]) -> str:
-    """The words among the deltas."""
+    """Return the text of the deltas."""
     return "".join(d.text for d in deltas if isinstance(d, TextDelta))

@@ -1,1 +1,1 @@
-"""The labelled set for searches, and what measures them: `python -m tests.retrieval`."""
+"""The labelled set for searches, and how they are measured: `python -m tests.retrieval`."""

@@ -1,8 +1,8 @@
-"""The labelled set: documents of a made-up company and town, in English and Vietnamese, and questions with the passage that
+"""The labelled set: documents of a fictional company and town, in English and Vietnamese, and questions with the passage that
 answers each, or none.
 
-`dev` is what figures may be fitted on. Whoever has looked at how single questions of `held_out` fare can't measure with them
-any more.
+Parameters may be tuned on `dev` only. Don't look at the results of single questions of `held_out`: it would no longer be a
+fair measure.
 """
 
 import json
@@ -13,7 +13,7 @@ from typing import Any, Literal
 from uuid import UUID
 
 from graphs.embeddings.registry import OpenEmbedder
-from tests.retrieval.shelf import MINILM, Shelf, Written
+from tests.retrieval.document_tables import MINILM, DocumentRows, DocumentTables
 
 DATA = Path(__file__).parent / "data"
 
@@ -22,7 +22,7 @@ Half = Literal["dev", "held_out"]
 
 @dataclass(frozen=True)
 class Question:
-    """A question, and the passages (`name#place`) that answer it; none: it is not in the documents."""
+    """A question and the passages (`name#index`) that answer it; none if the answer is not in the documents."""
 
     text: str
     kind: str
@@ -44,13 +44,13 @@ def read_documents() -> list[dict[str, Any]]:
     return _rows("documents.jsonl")
 
 
-async def stock(shelf: Shelf, embedder: OpenEmbedder) -> dict[UUID, str]:
-    """Put all documents into one collection of the tenant; return how questions name each chunk."""
+async def store_documents(tables: DocumentTables, embedder: OpenEmbedder) -> dict[UUID, str]:
+    """Store all documents in one collection of the tenant; return the name by which questions refer to each chunk."""
     documents = read_documents()
     texts = [text for document in documents for text in document["passages"]]
     vectors = iter(await embedder.embed(texts))
     written = [
-        Written(
+        DocumentRows(
             name=document["name"],
             passages=document["passages"],
             vectors=[next(vectors) for _ in document["passages"]],
@@ -58,13 +58,13 @@ async def stock(shelf: Shelf, embedder: OpenEmbedder) -> dict[UUID, str]:
         )
         for document in documents
     ]
-    space = shelf.space(MINILM, 384)
-    made = shelf.add(shelf.collection("labelled", space=space, embedder="minilm"), *written, space=space)
+    space = tables.space(MINILM, 384)
+    made = tables.add(tables.collection("labelled", space=space, embedder="minilm"), *written, space=space)
     return {chunk_id: f"{name}#{place}" for name, ids in made.items() for place, chunk_id in enumerate(ids)}
 
 
 def answered(questions: Sequence[Question]) -> list[Question]:
-    """Return those that the documents answer."""
+    """Return the questions that the documents answer."""
     return [question for question in questions if question.relevant]
 
 

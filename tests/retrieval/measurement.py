@@ -1,4 +1,4 @@
-"""How good searches are: recall@5, mean reciprocal rank and nDCG@10, and how often "not in the documents" is right."""
+"""Measures searches: recall@5, mean reciprocal rank, nDCG@10, and how often "not in the documents" is right."""
 
 import math
 from collections import defaultdict
@@ -13,7 +13,7 @@ from tests.retrieval.labelled import Question
 from workers.retrieval.request import SearchRequest, SearchResult
 from workers.retrieval.search import Searcher
 
-PLANS: dict[str, dict[str, Any]] = {
+SEARCH_MODES: dict[str, dict[str, Any]] = {
     "vector": {"mode": "vector"},
     "text": {"mode": "text"},
     "hybrid": {"mode": "hybrid"},
@@ -21,8 +21,8 @@ PLANS: dict[str, dict[str, Any]] = {
 }
 
 
-class Local:
-    """An embedder of this process as searches ask for one."""
+class LocalEmbedder:
+    """An embedder in this process, with the interface that searches expect."""
 
     def __init__(self, embedder: OpenEmbedder) -> None:
         self._embedder = embedder
@@ -32,15 +32,15 @@ class Local:
 
 
 @dataclass
-class Measured:
-    """Sums by group: all, a kind, a language."""
+class RetrievalMetrics:
+    """Values by group: all, a kind, a language."""
 
     recalls: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
     reciprocals: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
     gains: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
 
     def add(self, question: Question, found: Sequence[str]) -> None:
-        """Count the names of the passages that were found, best first."""
+        """Add a result: the names of the passages that were found, best first."""
         places = [place for place, name in enumerate(found, 1) if name in question.relevant]
         recall = sum(place <= 5 for place in places) / len(question.relevant)
         ideal = sum(1 / math.log2(place + 1) for place in range(1, min(10, len(question.relevant)) + 1))
@@ -57,7 +57,7 @@ class Measured:
 
 @dataclass(frozen=True)
 class Verdicts:
-    """How often something was found, or not, as it should be."""
+    """How often "not in the documents" was the result, and how often it was right."""
 
     absent: int
     said_absent: int
@@ -65,39 +65,39 @@ class Verdicts:
 
     @property
     def precision(self) -> float:
-        """Of the times that "not in the documents" was said: how many are right."""
+        """The share of "not in the documents" results that are right."""
         return self.rightly_absent / max(self.said_absent, 1)
 
     @property
     def recall(self) -> float:
-        """Of the questions without an answer: of how many it was said."""
+        """The share of unanswerable questions with the result "not in the documents"."""
         return self.rightly_absent / max(self.absent, 1)
 
 
 async def measure(
-    searcher: Searcher, tenant_id: UUID, names: dict[UUID, str], questions: Sequence[Question], **how: Any
-) -> Measured:
-    """Ask all questions that have an answer, in one way."""
-    measured = Measured()
+    searcher: Searcher, tenant_id: UUID, names: dict[UUID, str], questions: Sequence[Question], **options: Any
+) -> RetrievalMetrics:
+    """Search for all questions that have an answer, with these options."""
+    metrics = RetrievalMetrics()
     for question in questions:
         if question.relevant:
-            asked = SearchRequest(tenant_id=tenant_id, reader=None, query=question.text, **how)
+            asked = SearchRequest(tenant_id=tenant_id, reader=None, query=question.text, **options)
             findings = await searcher.search(asked)
-            measured.add(question, [names[one.chunk_id] for one in findings.passages])
-    return measured
+            metrics.add(question, [names[one.chunk_id] for one in findings.passages])
+    return metrics
 
 
-async def judge(
+async def judge_absence(
     searcher: Searcher,
     tenant_id: UUID,
     questions: Sequence[Question],
-    heard: Callable[[Question, SearchResult], None] = lambda question, findings: None,
+    on_result: Callable[[Question, SearchResult], None] = lambda question, findings: None,
 ) -> Verdicts:
-    """Ask all questions and count what was said of each."""
+    """Search for all questions and count the "not in the documents" results."""
     absent = said = rightly = 0
     for question in questions:
         findings = await searcher.search(SearchRequest(tenant_id=tenant_id, reader=None, query=question.text))
-        heard(question, findings)
+        on_result(question, findings)
         absent += not question.relevant
         said += not findings.found
         rightly += not findings.found and not question.relevant

@@ -1,5 +1,5 @@
-"""Searches find what answers, in the half of the labelled set that everything was fitted on. A third of its questions is enough
-to notice what breaks; `python -m tests.retrieval` has the other half."""
+"""Search quality on the dev half of the labelled set. A third of its questions is enough to notice regressions;
+`python -m tests.retrieval` measures the other half."""
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -10,47 +10,47 @@ import pytest
 from graphs.embeddings.registry import open_embedder
 from schema.db import pool_for
 from tests.conftest import make_tenant
-from tests.retrieval.labelled import Question, read_documents, read_questions, stock
-from tests.retrieval.measurement import Local, Measured, judge, measure
-from tests.retrieval.shelf import Shelf
+from tests.retrieval.document_tables import DocumentTables
+from tests.retrieval.labelled import Question, read_documents, read_questions, store_documents
+from tests.retrieval.measurement import LocalEmbedder, RetrievalMetrics, judge_absence, measure
 from workers.retrieval.search import Searcher
 
 ASKED = read_questions("dev")[::3]
 
 
 @dataclass(frozen=True)
-class Stocked:
+class SearchableDocuments:
     """The labelled documents, ready to be searched."""
 
     searcher: Searcher
     tenant_id: UUID
     names: dict[UUID, str]
 
-    async def measure(self, mode: str) -> Measured:
+    async def measure(self, mode: str) -> RetrievalMetrics:
         return await measure(self.searcher, self.tenant_id, self.names, ASKED, mode=mode)
 
 
 @pytest.fixture(scope="module")
-async def stocked(database_url: str) -> AsyncIterator[Stocked]:
-    shelf, embedder = Shelf(database_url, make_tenant(database_url).id), open_embedder()
-    names = await stock(shelf, embedder)
+async def documents(database_url: str) -> AsyncIterator[SearchableDocuments]:
+    tables, embedder = DocumentTables(database_url, make_tenant(database_url).id), open_embedder()
+    names = await store_documents(tables, embedder)
     async with pool_for(database_url, "headrace_app", max_size=4) as pool:
-        yield Stocked(Searcher(pool, Local(embedder)), shelf.tenant_id, names)
+        yield SearchableDocuments(Searcher(pool, LocalEmbedder(embedder)), tables.tenant_id, names)
 
 
-async def test_both_ways_together_find_more_than_each_alone(stocked: Stocked) -> None:
-    vector, text, hybrid = [(await stocked.measure(mode)).figures() for mode in ("vector", "text", "hybrid")]
+async def test_both_ways_together_find_more_than_each_alone(documents: SearchableDocuments) -> None:
+    vector, text, hybrid = [(await documents.measure(mode)).figures() for mode in ("vector", "text", "hybrid")]
     for figure, least in enumerate((0.88, 0.80, 0.84)):
         assert hybrid[figure] >= max(vector[figure], text[figure], least), (vector, text, hybrid)
 
 
-async def test_codes_and_rare_words_are_found_at_the_first_place(stocked: Stocked) -> None:
-    measured = await stocked.measure("hybrid")
-    assert min(measured.figures("exact")[2], measured.figures("rare word")[2]) > 0.95
+async def test_codes_and_rare_words_are_found_at_the_first_place(documents: SearchableDocuments) -> None:
+    metrics = await documents.measure("hybrid")
+    assert min(metrics.figures("exact")[2], metrics.figures("rare word")[2]) > 0.95
 
 
-async def test_what_is_said_not_to_be_in_the_documents_mostly_is_not(stocked: Stocked) -> None:
-    verdicts = await judge(stocked.searcher, stocked.tenant_id, ASKED)
+async def test_what_is_said_not_to_be_in_the_documents_mostly_is_not(documents: SearchableDocuments) -> None:
+    verdicts = await judge_absence(documents.searcher, documents.tenant_id, ASKED)
     assert verdicts.precision >= 0.8
     assert verdicts.recall >= 0.4
 

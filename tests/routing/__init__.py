@@ -1,1 +1,1 @@
-"""The labelled set for the router, and what measures it: `python -m tests.routing`."""
+"""The labelled set for the router, and how it is measured: `python -m tests.routing`."""

@@ -1,7 +1,7 @@
 """`python -m tests.routing [words]`: how often the router is right, and how long it takes. `… fit`: new weights.
 
-`words` leaves the embedder out; `fitting` measures the fitting half crosswise and lists its mistakes. Those of the
-held-out half are never listed: whoever has seen them can't measure with it any more.
+`words` runs without an embedder; `fitting` cross-validates the fitting half and lists its mistakes. Those of the held-out half
+are never listed, so that it stays a fair measure.
 """
 
 import asyncio
@@ -22,7 +22,7 @@ LANGUAGES, STYLES = ("en", "vi", "other"), ("plain", "typo", "bare", "mixed")
 
 
 async def main(arguments: Sequence[str]) -> None:
-    """Measure, or fit."""
+    """Measure the router, or fit its weights."""
     if "fit" in arguments:
         print(await fit())
         return
@@ -56,7 +56,7 @@ async def main(arguments: Sequence[str]) -> None:
 
 
 def print_table(name: str, results: RoutingResults) -> None:
-    """Accuracy by language, kind and style; what was taken for what; times."""
+    """Print accuracy by language, kind and style, confusions, and times."""
     times = sorted(results.milliseconds)
     print(f"{name}\n{'':12}{'asked':>7}{'right':>7}{'share':>8}{'with an ideal model':>22}")
     kinds = sorted(set(results.counts) - {"all", *LANGUAGES, *STYLES})
@@ -70,7 +70,7 @@ def print_table(name: str, results: RoutingResults) -> None:
 
 
 def print_wrong(results: RoutingResults) -> None:
-    """Every mistake, with what was wanted."""
+    """Print every mistake with the expected route."""
     for label, route in results.wrong:
         best = " ".join(f"{one.agent}={one.score:.2f}" for one in route.best)
         got = [i.agent for i in route.intents], "model" if route.needs_model else "", "asks" if route.clarify else ""

@@ -1,10 +1,9 @@
 """Fits the weights of `graphs/routing/weights.py` on the fitting half: conditional logistic regression, by Newton's method.
 
-Utterances with several intents, or that
-can't be told alone (several, follow), are left out. Features come by cross-validation: an utterance is judged
-by a panel that has not learned its group. Panels of four kinds, so that the weights suit young agents and old ones:
-the rows as they are, with the other utterances as learned examples, with four examples and no keywords, and another
-tenant's. The ridge keeps few data from making large weights.
+Utterances with several intents, or that depend on earlier ones (several, follow), are left out. Features are cross-validated:
+an utterance is classified by a candidate set that has not learned its group. There are four kinds of sets, so that the
+weights suit new agents and old ones: the rows as they are, with the other utterances as learned examples, with four examples
+and no keywords, and another tenant's. The ridge keeps sparse data from producing large weights.
 """
 
 import asyncio
@@ -37,7 +36,7 @@ ROUNDS = 12
 
 @dataclass
 class Rows:
-    """For each utterance the features of its candidates, by words and with meaning, and the place of the right one."""
+    """For each utterance, the features of its candidates, by words and with embeddings, and the index of the right one."""
 
     by_words: list[list[Features]] = field(default_factory=list)
     by_meaning: list[list[Features]] = field(default_factory=list)
@@ -45,7 +44,7 @@ class Rows:
 
 
 async def fit() -> str:
-    """The module's two lines, to be pasted."""
+    """Return the two lines to paste into `weights.py`."""
     rows, vectors = Rows(), VectorCache(open_embedder())
     for candidates, labelled in plans():
         await collect(rows, vectors, candidates, labelled)
@@ -54,7 +53,7 @@ async def fit() -> str:
 
 
 def plans() -> Iterator[tuple[tuple[Candidate, ...], list[Labelled]]]:
-    """Candidates, and the utterances they are to be judged by."""
+    """Yield candidates and the utterances to fit them on."""
     half = [one for one in read_half("fitting") if one.kind in KINDS and one.clarify != "ok"]
     agents = read_agents()
     sparse = tuple(replace(c, examples=(*c.examples[:2], *c.examples[6:8]), keywords=()) for c in agents)
@@ -71,7 +70,7 @@ def plans() -> Iterator[tuple[tuple[Candidate, ...], list[Labelled]]]:
 
 
 async def collect(rows: Rows, vectors: VectorCache, candidates: Sequence[Candidate], labelled: list[Labelled]) -> None:
-    """The rows of every utterance with every candidate."""
+    """Add the rows of every utterance."""
     candidate_set = await asyncio.to_thread(CandidateSet, candidates)
     candidate_set.train_on_vectors(await vectors.embed_examples([item.text for item in candidate_set.items]))
     utterance_vectors = await vectors.embed_examples([one.text for one in labelled])
@@ -83,7 +82,7 @@ async def collect(rows: Rows, vectors: VectorCache, candidates: Sequence[Candida
 
 
 def solve(rows: list[list[Features]], right: list[int]) -> list[float]:
-    """The weights of greatest likelihood, less a ridge."""
+    """Return the maximum-likelihood weights with ridge regularisation."""
     size = len(rows[0][0])
     weights = np.zeros(size)
     for _ in range(ROUNDS):

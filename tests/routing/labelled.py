@@ -10,12 +10,11 @@ A line of `data/<half>/<kind>.jsonl`:
     group       fitting half only: variants of one utterance, kept together in cross-validation
     last_agent  who answered before, if anybody
 
-The rule: the folder is the half, and no line ever changes its folder. `fitting` is for looking at, for weights and for
-learned examples; `held_out` was written before the weights were fitted, with other names, numbers and matters, and is
-for measuring only: its mistakes are never listed. A test holds that neither repeats the other.
+The rule: the folder is the half, and no line ever changes its folder. `fitting` may be looked at and is for weights and learned
+examples; `held_out` was written before the weights were fitted, with other names, numbers and subjects, and is only for
+measuring: its mistakes are never listed. A test checks that neither repeats the other.
 
-`data/demo` has the agents for both halves, `data/office` another tenant's for fitting, `data/unseen` agents that no fit
-has seen.
+Both halves use the demo's agents; `data/office` has another tenant's for fitting, `data/unseen` agents for measuring only.
 """
 
 import hashlib
@@ -34,13 +33,13 @@ from graphs.routing.small_talk import SMALL_TALK_NAME
 DATA = Path(__file__).parent / "data"
 DEMO_AGENTS = Path(__file__).parents[2] / "api" / "local" / "demo_agents.json"
 EXCLUDED_AGENT = "AgentAssistant"
-"""An agent of the demo that is no candidate here: to the labels, what it answers is small talk."""
+"""An agent of the demo that is not a candidate here: the labels count what it answers as small talk."""
 Half = Literal["fitting", "held_out"]
 FOLDS = 5
 
 
 class Labelled(msgspec.Struct, frozen=True):
-    """One line, and the file it stands in (`kind`: debt, shipment, analysis, ocr, chat, several, unclear, follow)."""
+    """One line, and the file that it is in (`kind`: debt, shipment, analysis, ocr, chat, several, unclear, follow)."""
 
     text: str
     agents: tuple[str, ...]
@@ -54,7 +53,7 @@ class Labelled(msgspec.Struct, frozen=True):
 
 @lru_cache
 def read_agents(name: str = "demo") -> tuple[Candidate, ...]:
-    """The candidates of `data/<name>/agents.json`; those of the demo are the ones that are delivered, but for one."""
+    """Return the candidates of `data/<name>/agents.json`, or the demo's agents except EXCLUDED_AGENT."""
     file = DEMO_AGENTS if name == "demo" else DATA / name / "agents.json"
     return tuple(
         one for one in msgspec.json.decode(file.read_bytes(), type=list[Candidate]) if one.name != EXCLUDED_AGENT
@@ -63,18 +62,18 @@ def read_agents(name: str = "demo") -> tuple[Candidate, ...]:
 
 @lru_cache
 def read_utterances(name: str) -> tuple[Labelled, ...]:
-    """What is said to the agents of another tenant, `data/<name>/said.jsonl`."""
+    """Return the utterances for another tenant's agents, `data/<name>/said.jsonl`."""
     return tuple(read_file(DATA / name / "said.jsonl"))
 
 
 @lru_cache
 def read_half(half: Half) -> tuple[Labelled, ...]:
-    """One half of the labelled utterances, in the order of the files."""
+    """Return one half of the labelled utterances, in the order of the files."""
     return tuple(one for path in sorted((DATA / half).glob("*.jsonl")) for one in read_file(path))
 
 
 def with_learned_examples(candidates: Sequence[Candidate], labelled: Sequence[Labelled]) -> tuple[Candidate, ...]:
-    """The candidates after feedback: what was said and belongs to one agent alone, or to nobody, are examples now."""
+    """Return the candidates after feedback: utterances that belong to one agent, or to none, are added as examples."""
     found = []
     for candidate in (*candidates, Candidate(SMALL_TALK_NAME, "")):
         wanted = (candidate.name,) if candidate.name else ()
@@ -84,12 +83,12 @@ def with_learned_examples(candidates: Sequence[Candidate], labelled: Sequence[La
 
 
 def fold_of(one: Labelled) -> int:
-    """The fifth of the fitting half that an utterance's group is in; for cross-validation."""
+    """Return the fold of the fitting half that an utterance's group is in, for cross-validation."""
     return hashlib.sha256(one.group.encode()).digest()[0] % FOLDS
 
 
 def read_file(path: Path) -> list[Labelled]:
-    """The lines of one file."""
+    """Return the lines of one file."""
     lines = [msgspec.json.decode(line, type=Labelled) for line in path.read_bytes().splitlines()]
     return [msgspec.structs.replace(one, kind=path.stem, style=_style(one)) for one in lines]
 

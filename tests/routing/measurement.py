@@ -1,8 +1,8 @@
-"""Routes a half of the labelled set and counts: right or wrong, as it is and with an ideal model, and how long it took.
+"""Routes a half of the labelled set and counts what is right, without a model and with an ideal one, and the time.
 
-Right without a model: the agents are the label's, in order, and nothing is asked; or something is asked and the label
-allows it. An ideal model turns every `needs_model` whose choices hold the right agent, or that should be plain chat,
-into a right route.
+Right without a model: the agents are the label's, in order, and nothing is asked; or something is asked and the label allows
+it. With an ideal model, every `needs_model` route is right if its choices include the right agent or if it should be plain
+chat.
 """
 
 import time
@@ -17,7 +17,7 @@ from tests.routing.labelled import FOLDS, Labelled, fold_of, read_half, with_lea
 
 @dataclass
 class RoutingResults:
-    """What came out, by kind, language and style."""
+    """Results by kind, language and style."""
 
     counts: Counter[str] = field(default_factory=Counter)
     right: Counter[str] = field(default_factory=Counter)
@@ -34,14 +34,14 @@ class RoutingResults:
 
 
 def is_right(label: Labelled, route: Route) -> bool:
-    """Whether a route needs nothing more and is the label's, or asks where it may."""
+    """Whether a route is the label's and needs no model, or asks a question that the label allows."""
     if route.needs_model or route.clarify:
         return label.clarify != "no"
     return label.clarify != "wanted" and agents_of(route) == label.agents
 
 
 def is_right_with_model(label: Labelled, route: Route) -> bool:
-    """The same, were an ideal model asked."""
+    """The same, if an ideal model were asked."""
     offered = {one.agent for one in route.best}
     return is_right(label, route) or (route.needs_model and len(label.agents) <= 1 and set(label.agents) <= offered)
 
@@ -54,7 +54,7 @@ def agents_of(route: Route) -> tuple[str, ...]:
 async def measure(
     router: Router, labelled: Sequence[Labelled], agents: Sequence[Candidate], results: RoutingResults | None = None
 ) -> RoutingResults:
-    """Route them one by one; the candidates are prepared first, as in a worker that has been up for a moment."""
+    """Route the utterances one by one; the candidates are prepared first, as in a worker that is already running."""
     results = results or RoutingResults()
     await router.prepare(agents)
     await router.route("warm up the threads of the library please", agents)
@@ -67,7 +67,7 @@ async def measure(
 
 
 async def measure_crosswise(router: Router, agents: Sequence[Candidate]) -> RoutingResults:
-    """The fitting half, each fifth of it with the others as learned examples."""
+    """Cross-validate the fitting half: route each fold with the other folds as learned examples."""
     half, results = read_half("fitting"), RoutingResults()
     for number in range(FOLDS):
         others = [one for one in half if fold_of(one) != number]

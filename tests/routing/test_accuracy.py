@@ -1,4 +1,4 @@
-"""How often the router is right, on utterances and agents that no weight was fitted on. Times are `python -m tests.routing`."""
+"""The router's accuracy on utterances and agents that no weight was fitted on. For times, run `python -m tests.routing`."""
 
 import asyncio
 import os
@@ -24,14 +24,14 @@ EMBEDDER = open_embedder()
 
 @lru_cache
 def held_out() -> RoutingResults:
-    """The held-out half, the fitting half being what was learned from feedback."""
+    """The held-out half, with the fitting half as learned examples."""
     agents = with_learned_examples(read_agents(), read_half("fitting"))
     return asyncio.run(measure(Router(EMBEDDER), read_half("held_out"), agents))
 
 
 @lru_cache
 def rows_alone() -> RoutingResults:
-    """The held-out half, by what the agents' rows say."""
+    """The held-out half, with the agents' rows alone."""
     return asyncio.run(measure(Router(EMBEDDER), read_half("held_out"), read_agents()))
 
 

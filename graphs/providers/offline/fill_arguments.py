@@ -165,13 +165,13 @@ def _text(name: str, schema: Mapping[str, Any], sources: Sources, used: set[str]
 
 def choose_enum(options: Sequence[Any], text: str) -> Any:
     """Return the option that a text names, literally or as an operation; None if there is none."""
-    said = f" {normalise_name(text)} "
+    words_in_text = f" {normalise_name(text)} "
     for option in sorted((o for o in options if isinstance(o, str)), key=len, reverse=True):
         words = normalise_name(option)
-        if words and f" {words} " in said:
+        if words and f" {words} " in words_in_text:
             return option
-    wanted = requested_operation(text)
-    return wanted if wanted in options and "evaluate" in options else None
+    operation = requested_operation(text)
+    return operation if operation in options and "evaluate" in options else None
 
 
 def _strings(name: str, schema: Mapping[str, Any], text: str, *, required_here: bool = True) -> list[str]:
@@ -233,9 +233,11 @@ def _kind(name: str, schema: Mapping[str, Any]) -> Kind:
     described = str(schema.get("description", "")).casefold()
     if name == "code" and re.search(r"python|script|program", described):
         return "source"
-    own = {word for said in normalise_name(name).split() for word in (said, said.removesuffix("s"))}
+    name_words = {
+        word for word_form in normalise_name(name).split() for word in (word_form, word_form.removesuffix("s"))
+    }
     for kind, words in _KIND_WORDS:
-        if own & words:
+        if name_words & words:
             return kind
     described_words = set(re.findall(r"[a-z]+", fold(described))[:8])
     for kind, words in _KIND_WORDS:
@@ -254,11 +256,11 @@ def _prefer_destination(name: str, text: str, found: list[str]) -> str:
 
 
 def _boolean(name: str, text: str) -> bool | None:
-    said = fold(text.casefold())
+    folded_text = fold(text.casefold())
     word = normalise_name(name).split()[-1] if normalise_name(name) else ""
-    if not word or not re.search(rf"\b{re.escape(word)}", said):
+    if not word or not re.search(rf"\b{re.escape(word)}", folded_text):
         return None
-    return not re.search(rf"\b(?:no|not|without|khong|don't)\s+(?:\w+\s+)?{re.escape(word)}", said)
+    return not re.search(rf"\b(?:no|not|without|khong|don't)\s+(?:\w+\s+)?{re.escape(word)}", folded_text)
 
 
 def _number(
@@ -305,5 +307,5 @@ def fits_type(value: Any, schema: Mapping[str, Any]) -> bool:
 
 def normalise_name(name: str) -> str:
     """Return a field's name as folded words: `taxCode` and `tax_code` are both "tax code"."""
-    apart = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", " ", name)
-    return " ".join(re.findall(r"[^\W_]+", fold(apart.casefold())))
+    spaced = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", " ", name)
+    return " ".join(re.findall(r"[^\W_]+", fold(spaced.casefold())))

@@ -70,8 +70,8 @@ def fill_form(response_format: Mapping[str, Any], context: FormContext) -> Any:
     match response_format:
         case {"type": "json_schema", "json_schema": {"schema": dict() as schema}}:
             return _value("", schema, SchemaPosition(context, schema))
-    asked = normalise_name(f"{context.conversation.instructions} {context.conversation.question}").split()
-    if "plan" in asked or {"ke", "hoach"} <= set(asked):
+    request_words = normalise_name(f"{context.conversation.instructions} {context.conversation.question}").split()
+    if "plan" in request_words or {"ke", "hoach"} <= set(request_words):
         return {
             "steps": [
                 {"id": s.number, "task": s.task, "tool": s.tool, "arguments": s.arguments} for s in plan_steps(context)

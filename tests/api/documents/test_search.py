@@ -11,7 +11,7 @@ import pytest
 from schema.errors import HeadraceError, Unavailable
 from tests.api.people import bearer, signed_in
 from tests.conftest import TestTenant, make_tenant
-from tests.retrieval.shelf import Shelf, Written
+from tests.retrieval.document_tables import DocumentRows, DocumentTables
 
 EAST, WEST = [1.0, 0.0, 0.0], [-1.0, 0.1, 0.0]
 
@@ -41,27 +41,27 @@ class Place:
 
     http: httpx.AsyncClient
     embedding: Embedding
-    shelf: Shelf
+    tables: DocumentTables
 
     async def search(self, headers: dict[str, str] | None = None, **body: Any) -> Any:
         answer = await self.http.post("/api/search", json=body, headers=headers)
         assert 200 == answer.status_code, answer.text
         return answer.json()
 
-    def stock(self, *documents: Written, name: str = "rivers") -> None:
-        space = self.shelf.space("test/three", 3)
-        self.shelf.add(self.shelf.collection(name, space=space, embedder="three"), *documents, space=space)
+    def stock(self, *documents: DocumentRows, name: str = "rivers") -> None:
+        space = self.tables.space("test/three", 3)
+        self.tables.add(self.tables.collection(name, space=space, embedder="three"), *documents, space=space)
 
 
 @pytest.fixture
 def place(api: httpx.AsyncClient, tenant: TestTenant, database_url: str) -> Place:
     resources, embedding = api._transport.app.state.resources, Embedding()
     object.__setattr__(resources, "embedding", embedding)  # which is frozen
-    return Place(api, embedding, Shelf(database_url, tenant.id))
+    return Place(api, embedding, DocumentTables(database_url, tenant.id))
 
 
 async def test_a_passage_comes_with_all_that_a_citation_needs(place: Place) -> None:
-    written = Written(
+    written = DocumentRows(
         name="weirs.pdf",
         passages=["", "The weir is open."],
         vectors=[WEST, EAST],
@@ -79,15 +79,15 @@ async def test_a_passage_comes_with_all_that_a_citation_needs(place: Place) -> N
         passage[name] for name in ("ranks", "cosine", "covered", "metadata", "private")
     )
     assert 0.99 < passage["score"] <= 1.0
-    assert str(place.shelf.document_id("weirs.pdf")) == passage["document_id"]
+    assert str(place.tables.document_id("weirs.pdf")) == passage["document_id"]
     assert datetime.fromisoformat(passage["created_at"])
 
 
 async def test_the_query_is_embedded_for_its_tenant_by_the_embedder_of_the_collection(place: Place) -> None:
-    place.stock(Written(name="a", passages=["x"], vectors=[EAST]))
+    place.stock(DocumentRows(name="a", passages=["x"], vectors=[EAST]))
     await place.search(query="Why?")
     (asked,) = place.embedding.asked
-    told = {"texts": ["Why?"], "purpose": "query", "embedder": "three", "lane": str(place.shelf.tenant_id)}
+    told = {"texts": ["Why?"], "purpose": "query", "embedder": "three", "lane": str(place.tables.tenant_id)}
     assert told == {name: asked[name] for name in told}
 
 
@@ -96,12 +96,15 @@ async def test_also_without_the_prefix(place: Place) -> None:
 
 
 async def test_people_find_shared_documents_and_their_own_and_no_others(place: Place, tenant: TestTenant) -> None:
-    url = place.shelf.database_url
+    url = place.tables.database_url
     ada, ben, boss = [await signed_in(place.http, url, tenant, role=role) for role in ("member", "member", "owner")]
     own = {name: person["user"]["id"] for name, person in (("ada", ada), ("ben", ben))}
     place.stock(
-        Written(name="shared", passages=["the weir"], vectors=[EAST]),
-        *(Written(name=name, passages=[f"{name}'s weir"], vectors=[EAST], user_id=user) for name, user in own.items()),
+        DocumentRows(name="shared", passages=["the weir"], vectors=[EAST]),
+        *(
+            DocumentRows(name=name, passages=[f"{name}'s weir"], vectors=[EAST], user_id=user)
+            for name, user in own.items()
+        ),
     )
     expected = [(ada, {"shared", "ada"}), (ben, {"shared", "ben"}), (boss, {"shared"})]
     for mode in ("hybrid", "vector", "text"):
@@ -115,14 +118,14 @@ async def test_people_find_shared_documents_and_their_own_and_no_others(place: P
 
 
 async def test_what_is_not_in_the_documents_is_said(place: Place) -> None:
-    place.stock(Written(name="a", passages=["the weir"], vectors=[EAST]))
+    place.stock(DocumentRows(name="a", passages=["the weir"], vectors=[EAST]))
     place.embedding.error = Unavailable("No worker embeds.")
     answer = await place.search(query="penguins")
     assert (False, []) == (answer["found"], answer["passages"])
 
 
 async def test_without_a_worker_words_alone_answer_and_it_says_so(place: Place) -> None:
-    place.stock(Written(name="a", passages=["the weir"], vectors=[EAST]))
+    place.stock(DocumentRows(name="a", passages=["the weir"], vectors=[EAST]))
     place.embedding.error = Unavailable("No worker embeds.")
     answer = await place.search(query="weir")
     assert (True, ["the weir"]) == (answer["found"], [passage["text"] for passage in answer["passages"]])
@@ -133,11 +136,11 @@ async def test_without_a_worker_words_alone_answer_and_it_says_so(place: Place) 
 
 
 async def test_filters_narrow_what_is_searched(place: Place) -> None:
-    place.stock(Written(name="a", passages=["a weir"], vectors=[EAST], metadata={"year": 2025}, language="en"))
-    place.stock(Written(name="b", passages=["the weir"], vectors=[EAST], metadata={"year": 2026}), name="roads")
+    place.stock(DocumentRows(name="a", passages=["a weir"], vectors=[EAST], metadata={"year": 2025}, language="en"))
+    place.stock(DocumentRows(name="b", passages=["the weir"], vectors=[EAST], metadata={"year": 2026}), name="roads")
     for narrowed, names in (
         ({"collections": ["roads"]}, ["b"]),
-        ({"documents": [str(place.shelf.document_id("a"))]}, ["a"]),
+        ({"documents": [str(place.tables.document_id("a"))]}, ["a"]),
         ({"filters": {"metadata": {"year": [2025, 2024]}}}, ["a"]),
         ({"filters": {"language": "en"}}, ["a"]),
         ({"filters": {"created_before": "2020-01-01T00:00:00Z"}}, []),
@@ -148,8 +151,8 @@ async def test_filters_narrow_what_is_searched(place: Place) -> None:
 
 
 async def test_a_collection_or_document_that_is_not_there_is_404(place: Place, database_url: str) -> None:
-    other = Shelf(database_url, make_tenant(database_url).id)
-    other.add(other.collection("theirs"), Written(name="theirs", passages=["the weir"]))
+    other = DocumentTables(database_url, make_tenant(database_url).id)
+    other.add(other.collection("theirs"), DocumentRows(name="theirs", passages=["the weir"]))
     for body, field in (
         ({"collections": ["theirs"]}, "collections"),
         ({"documents": [str(other.document_id("theirs"))]}, "documents"),
@@ -192,7 +195,7 @@ async def test_what_is_wrong_is_named(place: Place, body: dict[str, Any], field:
 async def test_the_installations_cross_encoder_has_the_last_word_where_that_is_wished(
     place: Place, tenant: TestTenant
 ) -> None:
-    place.stock(Written(name="a", passages=["the weir", "the lock"], vectors=[EAST, WEST]))
+    place.stock(DocumentRows(name="a", passages=["the weir", "the lock"], vectors=[EAST, WEST]))
     resources = place.http._transport.app.state.resources
     settings = resources.settings
     object.__setattr__(resources, "settings", replace(settings, reranker="some/cross-encoder"))
@@ -209,13 +212,13 @@ async def test_the_installations_cross_encoder_has_the_last_word_where_that_is_w
 
 @pytest.mark.parametrize("query", [" ", "?!", "'", "\\", "a & | b", "%", "\u202e", "🌊", '"unfinished'])
 async def test_no_query_is_too_strange(place: Place, query: str) -> None:
-    place.stock(Written(name="a", passages=["the weir"], vectors=[EAST]))
+    place.stock(DocumentRows(name="a", passages=["the weir"], vectors=[EAST]))
     assert query == (await place.search(query=query))["query"]
 
 
 async def test_results_are_spread_out_and_cut_where_that_is_wished(place: Place) -> None:
     vectors = [EAST, [0.99, 0.1, 0.0], [0.7, 0.7, 0.0]]
-    place.stock(Written(name="a", passages=["one", "two", "three"], vectors=vectors))
+    place.stock(DocumentRows(name="a", passages=["one", "two", "three"], vectors=vectors))
     spread = await place.search(query="q", mode="vector", k=2, mmr=0.3)
     assert ["one", "three"] == [passage["text"] for passage in spread["passages"]]
     near = await place.search(query="q", mode="vector", min_score=0.9)

@@ -11,9 +11,9 @@ from schema.db import pool_for
 from tests.bench.plan import Plan
 from tests.bench.reporting.measurement import Line, Measurement
 from tests.bench.testbed import Bed
-from tests.retrieval.labelled import read_questions, stock
-from tests.retrieval.measurement import PLANS, Local, Measured, Verdicts, judge, measure
-from tests.retrieval.shelf import Shelf
+from tests.retrieval.document_tables import DocumentTables
+from tests.retrieval.labelled import read_questions, store_documents
+from tests.retrieval.measurement import SEARCH_MODES, LocalEmbedder, RetrievalMetrics, Verdicts, judge_absence, measure
 from workers.retrieval.search import Searcher
 
 FIGURES = ("recall@5", "MRR", "nDCG@10")
@@ -24,20 +24,21 @@ async def measure_quality(bed: Bed, plan: Plan) -> Measurement:
     found = Measurement(name="retrieval", title="Whether searches find the passage that answers")
     with psycopg.connect(bed.database_url) as db:
         slug = f"retrieval-{time.monotonic_ns()}"
-        shelf = Shelf(bed.database_url, ensure_tenant(db, slug, slug))
+        tables = DocumentTables(bed.database_url, ensure_tenant(db, slug, slug))
     embedder, questions = open_embedder(), read_questions("held_out")
-    names = await stock(shelf, embedder)
+    names = await store_documents(tables, embedder)
     async with pool_for(bed.database_url, "headrace_app", max_size=4) as pool:
-        searcher = Searcher(pool, Local(embedder))
+        searcher = Searcher(pool, LocalEmbedder(embedder))
         measured = {
-            name: await measure(searcher, shelf.tenant_id, names, questions, **how) for name, how in PLANS.items()
+            name: await measure(searcher, tables.tenant_id, names, questions, **how)
+            for name, how in SEARCH_MODES.items()
         }
-        verdicts = await judge(searcher, shelf.tenant_id, questions)
+        verdicts = await judge_absence(searcher, tables.tenant_id, questions)
     _tell(found, measured, verdicts)
     return found
 
 
-def _tell(found: Measurement, measured: Mapping[str, Measured], verdicts: Verdicts) -> None:
+def _tell(found: Measurement, measured: Mapping[str, RetrievalMetrics], verdicts: Verdicts) -> None:
     figures = {name: dict(zip(FIGURES, one.figures(), strict=True)) for name, one in measured.items()}
     for name, own in figures.items():
         found.runs.append({name: own})

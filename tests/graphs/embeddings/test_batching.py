@@ -11,7 +11,7 @@ from graphs.providers.errors import ProviderOverloaded, ProviderRefused
 from tests.waiting import PATIENCE_S
 
 
-class Engine:
+class RecordingEngine:
     """An embedder that notes its calls, and answers each when it is allowed to. A text that says `bad` fails its call."""
 
     def __init__(self, *, held: bool = False) -> None:
@@ -37,7 +37,7 @@ class Engine:
         return [[float(text)] if text.isdigit() else [-1.0] for text in texts]
 
 
-def batcher(engine: Engine, **bounds: int) -> Batcher:
+def batcher(engine: RecordingEngine, **bounds: int) -> Batcher:
     return Batcher(OpenEmbedder(engine, "test", "m"), **{"max_texts": 4, **bounds})
 
 
@@ -46,7 +46,7 @@ def numbers(begin: int, count: int) -> list[str]:
 
 
 async def test_vectors_come_back_in_the_order_of_their_texts():
-    engine = Engine()
+    engine = RecordingEngine()
     wanted = [numbers(100 * caller, 11) for caller in range(6)]
     one = batcher(engine)
     found = await asyncio.gather(*(one.embed(texts, lane=str(i % 4)) for i, texts in enumerate(wanted)))
@@ -55,13 +55,13 @@ async def test_vectors_come_back_in_the_order_of_their_texts():
 
 
 async def test_no_texts_are_no_call():
-    engine = Engine()
+    engine = RecordingEngine()
     assert [] == await batcher(engine).embed([])
     assert [] == engine.calls
 
 
 async def test_what_comes_while_a_call_runs_goes_into_the_next():
-    engine = Engine(held=True)
+    engine = RecordingEngine(held=True)
     one = batcher(engine)
     first = asyncio.create_task(one.embed(["1"]))
     await engine.began.wait()
@@ -73,7 +73,7 @@ async def test_what_comes_while_a_call_runs_goes_into_the_next():
 
 
 async def test_a_question_waits_for_one_call_of_a_caller_with_very_many_texts():
-    engine = Engine(held=True)
+    engine = RecordingEngine(held=True)
     one = batcher(engine)
     many = asyncio.create_task(one.embed(numbers(1000, 10_000), lane="flood"))
     await engine.began.wait()
@@ -89,7 +89,7 @@ async def test_a_question_waits_for_one_call_of_a_caller_with_very_many_texts():
 
 
 async def test_lanes_share_alike_whatever_they_bring():
-    engine = Engine(held=True)
+    engine = RecordingEngine(held=True)
     one = batcher(engine)
     lanes = {"a": numbers(100, 9), "b": numbers(200, 3), "c": numbers(300, 3)}
     tasks = [asyncio.create_task(one.embed(texts, lane=lane)) for lane, texts in lanes.items()]
@@ -102,7 +102,7 @@ async def test_lanes_share_alike_whatever_they_bring():
 
 
 async def test_a_bad_text_fails_its_caller_alone():
-    engine = Engine()
+    engine = RecordingEngine()
     one = batcher(engine)
     found = await asyncio.gather(
         one.embed(["1", "2"], lane="a"),
@@ -116,7 +116,7 @@ async def test_a_bad_text_fails_its_caller_alone():
 
 
 async def test_the_waiting_texts_of_a_caller_that_failed_are_dropped():
-    engine = Engine()
+    engine = RecordingEngine()
     one = batcher(engine)
     with pytest.raises(ProviderRefused):
         await one.embed(["bad", *(f"{number:03}" for number in range(50))])
@@ -125,7 +125,7 @@ async def test_the_waiting_texts_of_a_caller_that_failed_are_dropped():
 
 
 async def test_a_caller_that_leaves_takes_its_waiting_texts_with_it():
-    engine = Engine(held=True)
+    engine = RecordingEngine(held=True)
     one = batcher(engine)
     leaving = asyncio.create_task(one.embed(numbers(0, 50), lane="a"))
     await engine.began.wait()
@@ -138,7 +138,7 @@ async def test_a_caller_that_leaves_takes_its_waiting_texts_with_it():
 
 
 async def test_a_provider_gets_several_calls_at_once_and_never_more():
-    engine = Engine(held=True)
+    engine = RecordingEngine(held=True)
     one = batcher(engine, concurrency=3)
     tasks = [asyncio.create_task(one.embed(numbers(0, 40), lane=str(lane))) for lane in range(4)]
     await engine.began.wait()
@@ -152,14 +152,14 @@ async def test_a_provider_gets_several_calls_at_once_and_never_more():
 
 
 async def test_a_call_holds_no_more_characters_than_it_may_but_any_single_text():
-    engine = Engine()
+    engine = RecordingEngine()
     one = batcher(engine, max_chars=10)
     await asyncio.gather(one.embed(["1" * 6, "2" * 6, "3", "4" * 30, "5"]))
     assert [["3", "5", "1" * 6], ["2" * 6], ["4" * 30]] == engine.calls
 
 
 async def test_it_works_on_after_everybody_has_left_and_come_again():
-    engine = Engine()
+    engine = RecordingEngine()
     one = batcher(engine)
     for number in range(5):
         assert [[float(number)]] == await one.embed([str(number)])
@@ -167,7 +167,7 @@ async def test_it_works_on_after_everybody_has_left_and_come_again():
 
 
 async def test_an_engine_that_answers_too_few_vectors_fails_and_does_not_hang():
-    class Short(Engine):
+    class Short(RecordingEngine):
         async def embed(self, texts: Sequence[str], model: str) -> list[list[float]]:
             return []
 
@@ -176,14 +176,14 @@ async def test_an_engine_that_answers_too_few_vectors_fails_and_does_not_hang():
 
 
 async def test_each_text_is_prepared_for_its_own_purpose():
-    engine = Engine()
+    engine = RecordingEngine()
     one = Batcher(OpenEmbedder(engine, "test", "intfloat/e5-small-v2"))
     await asyncio.gather(one.embed(["who"], purpose="query"), one.embed(["he"], purpose="passage"))
     assert [["query: who", "passage: he"]] == engine.calls
 
 
 async def test_an_error_of_a_shared_call_that_passes_reaches_nobody():
-    class Once(Engine):
+    class Once(RecordingEngine):
         async def embed(self, texts: Sequence[str], model: str) -> list[list[float]]:
             found = await super().embed(texts, model)
             if len(self.calls) == 1:
@@ -197,7 +197,7 @@ async def test_an_error_of_a_shared_call_that_passes_reaches_nobody():
 async def test_a_question_does_not_share_a_local_call_with_chunks_and_a_hosted_one_it_does():
     texts = {"a": "1" * 1000, "b": "2" * 30, "c": "3" * 20, "d": "4" * 900}
     for hosted, calls in ((False, [["a"], ["b", "c"], ["d"]]), (True, [["a", "b", "c", "d"]])):
-        engine = Engine()
+        engine = RecordingEngine()
         one = Batcher(OpenEmbedder(engine, "test", "m", hosted=hosted))
         await asyncio.gather(*(one.embed([text], lane=lane) for lane, text in texts.items()))
         assert [[texts[lane] for lane in call] for call in calls] == engine.calls

@@ -24,7 +24,7 @@ from tests.counterparts.openai_server import OpenAIServer, vector
 from tests.graphs.model_requests import QUICK
 
 
-def at_once(error: Exception, tries: int) -> float:
+def no_delay(error: Exception, tries: int) -> float:
     return 0.0
 
 
@@ -33,7 +33,7 @@ def unit(of: Sequence[float]) -> list[float]:
     return [x / length for x in of]
 
 
-class Failing(OpenAIServer):
+class FailingServer(OpenAIServer):
     """Fails so many calls with this status before it answers."""
 
     def __init__(self, fails: int, status: int = 503) -> None:
@@ -54,8 +54,8 @@ async def session() -> AsyncIterator[aiohttp.ClientSession]:
         yield session
 
 
-def opened(
-    server: CounterpartServer, session: aiohttp.ClientSession, model: str, *, again: bool = True
+def open_hosted(
+    server: CounterpartServer, session: aiohttp.ClientSession, model: str, *, with_retries: bool = True
 ) -> OpenEmbedder:
     """`model` of the provider that is this counterpart."""
     if isinstance(server, OllamaServer) and not model.startswith("absent-"):
@@ -66,7 +66,7 @@ def opened(
         else OpenAICompatible(session, VENDORS["openai"].at(server.url + "/v1"), timeouts=QUICK)
     )
     name = f"{provider.name}/{model}"
-    return open_embedder(name, lambda _: provider, retry_delay_s=at_once if again else None)
+    return open_embedder(name, lambda _: provider, retry_delay_s=no_delay if with_retries else None)
 
 
 @pytest.mark.parametrize("kind", [OllamaServer, OpenAIServer])
@@ -75,7 +75,7 @@ async def test_vectors_come_in_order_at_length_one_in_calls_of_bounded_size(
 ):
     texts = [f"text {number}" for number in range(2 * MAX_TEXTS + 5)]
     async with kind() as server:
-        found = await opened(server, session, "bge-m3").embed(texts, "passage")
+        found = await open_hosted(server, session, "bge-m3").embed(texts, "passage")
         sent = [record.body["input"] for record in server.requests]
     assert [pytest.approx(unit(vector(text))) for text in texts] == found
     assert [MAX_TEXTS, MAX_TEXTS, 5] == [len(call) for call in sent]
@@ -86,7 +86,7 @@ async def test_a_model_gets_the_words_that_it_was_trained_with(
     kind: type[CounterpartServer], session: aiohttp.ClientSession
 ):
     async with kind() as server:
-        one = opened(server, session, "nomic-embed-text:latest")
+        one = open_hosted(server, session, "nomic-embed-text:latest")
         await one.embed(["who?"])
         await one.embed(["him"], "passage")
         assert [["search_query: who?"], ["search_document: him"]] == [
@@ -95,39 +95,39 @@ async def test_a_model_gets_the_words_that_it_was_trained_with(
 
 
 async def test_what_may_pass_is_tried_again(session: aiohttp.ClientSession):
-    async with Failing(MAX_TRIES - 1) as server:
-        assert [pytest.approx(unit(vector("a")))] == await opened(server, session, "m").embed(["a"])
+    async with FailingServer(MAX_TRIES - 1) as server:
+        assert [pytest.approx(unit(vector("a")))] == await open_hosted(server, session, "m").embed(["a"])
         assert MAX_TRIES == len(server.requests)
 
 
 async def test_tries_are_spent_some_day(session: aiohttp.ClientSession):
-    async with Failing(MAX_TRIES) as server:
+    async with FailingServer(MAX_TRIES) as server:
         with pytest.raises(ProviderOverloaded):
-            await opened(server, session, "m").embed(["a"])
+            await open_hosted(server, session, "m").embed(["a"])
         assert MAX_TRIES == len(server.requests)
 
 
 async def test_what_can_not_pass_is_not_tried_again(session: aiohttp.ClientSession):
-    async with Failing(1, status=400) as server:
+    async with FailingServer(1, status=400) as server:
         with pytest.raises(ProviderRefused):
-            await opened(server, session, "m").embed(["a"])
+            await open_hosted(server, session, "m").embed(["a"])
         assert 1 == len(server.requests)
 
 
 async def test_nothing_is_tried_again_while_somebody_waits(session: aiohttp.ClientSession):
-    async with Failing(1) as server:
+    async with FailingServer(1) as server:
         with pytest.raises(ProviderOverloaded):
-            await opened(server, session, "m", again=False).embed(["a"])
+            await open_hosted(server, session, "m", with_retries=False).embed(["a"])
         assert 1 == len(server.requests)
 
 
 async def test_a_missing_model_is_named(session: aiohttp.ClientSession):
     async with OllamaServer() as server:
         with pytest.raises(ModelUnknown, match="absent-m"):
-            await opened(server, session, "absent-m").embed(["a"])
+            await open_hosted(server, session, "absent-m").embed(["a"])
 
 
-class Odd:
+class StubProvider:
     """A provider that sends what it is told."""
 
     def __init__(self, *vectors: list[float]) -> None:
@@ -140,12 +140,12 @@ class Odd:
 @pytest.mark.parametrize("wrong", [[], [0.0, 0.0], [float("nan"), 1.0], [float("inf"), 1.0]])
 async def test_a_vector_without_a_direction_is_garbage(wrong: list[float]):
     with pytest.raises(ProviderInvalidResponse, match="empty, zero or not finite"):
-        await HostedEmbedder("odd", Odd(wrong)).embed(["a"], "m")
+        await HostedEmbedder("odd", StubProvider(wrong)).embed(["a"], "m")
 
 
 async def test_vectors_of_two_sizes_are_garbage_and_the_sizes_are_named():
     with pytest.raises(ProviderInvalidResponse, match="2 and 3 numbers"):
-        await HostedEmbedder("odd", Odd([1.0, 2.0], [1.0, 2.0, 3.0])).embed(["a", "b"], "m")
+        await HostedEmbedder("odd", StubProvider([1.0, 2.0], [1.0, 2.0, 3.0])).embed(["a", "b"], "m")
 
 
 @pytest.mark.parametrize(

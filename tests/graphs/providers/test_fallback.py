@@ -36,7 +36,7 @@ from tests.graphs.model_requests import QUICK, ask, text_of
 
 @dataclass
 class Clock:
-    """A clock that stands until it is moved."""
+    """A clock that only the test moves."""
 
     now_s: float = 0.0
 
@@ -45,8 +45,8 @@ class Clock:
 
 
 @dataclass
-class World:
-    """Two vendors, breakers on a clock that the test moves, and the switches that were told."""
+class FallbackHarness:
+    """Two vendors, breakers with a clock that the test moves, and the reported switches."""
 
     openai: OpenAIServer
     ollama: OllamaServer
@@ -63,10 +63,10 @@ class World:
         return [*choices, Choice(self.second, second, f"ollama/{second}", "t/ollama")] if second else choices
 
     def stream(self, *models: str, request: ModelRequest | None = None) -> AsyncGenerator[Delta, None]:
-        def tell(*switch: str) -> None:
+        def on_switch(*switch: str) -> None:
             self.switches.append((switch[0], switch[1], switch[2]))
 
-        return stream_with_fallback(self.chain(*models), request or ask("left-out"), self.breakers, tell)
+        return stream_with_fallback(self.chain(*models), request or ask("left-out"), self.breakers, on_switch)
 
     async def ask(self, *models: str, into: list[Delta] | None = None) -> list[Delta]:
         deltas = [] if into is None else into
@@ -82,9 +82,9 @@ class World:
 
 
 @pytest.fixture
-async def world() -> AsyncGenerator[World, None]:
+async def harness() -> AsyncGenerator[FallbackHarness, None]:
     async with OpenAIServer() as openai, OllamaServer() as ollama, open_session() as session:
-        yield World(
+        yield FallbackHarness(
             openai,
             ollama,
             OpenAICompatible(session, VENDORS["openai"].at(openai.base_url), timeouts=QUICK),
@@ -92,12 +92,12 @@ async def world() -> AsyncGenerator[World, None]:
         )
 
 
-async def test_the_first_choice_answers_when_it_can(world: World):
-    deltas = await world.ask("text-5", "text-9")
+async def test_the_first_choice_answers_when_it_can(harness: FallbackHarness):
+    deltas = await harness.ask("text-5", "text-9")
 
     assert text(5) == text_of(deltas)
-    assert ([], []) == (world.switches, world.ollama.requests)
-    assert "text-5" == world.openai.records[0].model
+    assert ([], []) == (harness.switches, harness.ollama.requests)
+    assert "text-5" == harness.openai.records[0].model
 
 
 @pytest.mark.parametrize(
@@ -116,181 +116,181 @@ async def test_the_first_choice_answers_when_it_can(world: World):
         ("error-after-0", "provider_overloaded"),
     ],
 )
-async def test_a_failure_before_the_first_token_goes_on_with_the_next(world: World, model: str, code: str):
-    deltas = await world.ask(model, "text-9")
+async def test_a_failure_before_the_first_token_goes_on_with_the_next(harness: FallbackHarness, model: str, code: str):
+    deltas = await harness.ask(model, "text-9")
 
     assert text(9) == text_of(deltas)
     assert 1 == sum(isinstance(d, Finished) for d in deltas)
-    assert [(f"openai/{model}", code, "ollama/text-9")] == world.switches
+    assert [(f"openai/{model}", code, "ollama/text-9")] == harness.switches
 
 
 @pytest.mark.parametrize("model", ["refuse-400", "refuse-413", "refuse-422"])
-async def test_what_is_wrong_everywhere_is_raised_at_once(world: World, model: str):
+async def test_what_is_wrong_everywhere_is_raised_at_once(harness: FallbackHarness, model: str):
     with pytest.raises(ProviderRefused):
-        await world.ask(model, "text-9")
+        await harness.ask(model, "text-9")
 
-    assert ([], []) == (world.switches, world.ollama.requests)
+    assert ([], []) == (harness.switches, harness.ollama.requests)
 
 
 @pytest.mark.parametrize("model", ["cut-after-3", "stall-after-3", "error-after-3", "garbage-after-3"])
-async def test_after_the_first_token_the_error_is_raised(world: World, model: str):
+async def test_after_the_first_token_the_error_is_raised(harness: FallbackHarness, model: str):
     deltas: list[Delta] = []
 
     with pytest.raises(ProviderError) as caught:
-        await world.ask(model, "text-9", into=deltas)
+        await harness.ask(model, "text-9", into=deltas)
 
     assert caught.value.retryable
     assert text(3) == text_of(deltas)
-    assert ([], []) == (world.switches, world.ollama.requests)
+    assert ([], []) == (harness.switches, harness.ollama.requests)
 
 
-async def test_progress_is_no_token(world: World):
-    world.ollama.pulled.clear()
+async def test_progress_is_no_token(harness: FallbackHarness):
+    harness.ollama.pulled.clear()
     choices = [
-        Choice(world.second, "absent-halfway", "ollama/absent-halfway", "t/ollama"),
-        Choice(world.first, "text-4", "openai/text-4", "t/openai"),
+        Choice(harness.second, "absent-halfway", "ollama/absent-halfway", "t/ollama"),
+        Choice(harness.first, "text-4", "openai/text-4", "t/openai"),
     ]
 
-    deltas = [d async for d in stream_with_fallback(choices, ask("x"), world.breakers)]
+    deltas = [d async for d in stream_with_fallback(choices, ask("x"), harness.breakers)]
 
     assert any(isinstance(d, Progress) for d in deltas)
     assert text(4) == text_of(deltas)
 
 
-async def test_when_all_fail_the_error_names_all_that_were_tried(world: World):
+async def test_when_all_fail_the_error_names_all_that_were_tried(harness: FallbackHarness):
     with pytest.raises(ModelUnknown, match=r"openai/refuse-401, ollama/absent-never") as caught:
-        await world.ask("refuse-401", "absent-never")
+        await harness.ask("refuse-401", "absent-never")
 
     assert "model_unknown" == caught.value.code
 
 
-async def test_when_all_fail_an_error_that_may_pass_is_the_one_to_try_again_for(world: World):
+async def test_when_all_fail_an_error_that_may_pass_is_the_one_to_try_again_for(harness: FallbackHarness):
     with pytest.raises(ProviderRateLimited, match="openai/rate-limit-1, ollama/refuse-401") as caught:
-        await world.ask("rate-limit-1", "refuse-401")
+        await harness.ask("rate-limit-1", "refuse-401")
 
     assert (0.2, True) == (caught.value.retry_after_s, caught.value.retryable)
 
 
-async def test_a_chain_of_one_raises_what_its_provider_raised(world: World):
+async def test_a_chain_of_one_raises_what_its_provider_raised(harness: FallbackHarness):
     with pytest.raises(ProviderRejectedKey) as caught:
-        await world.ask("refuse-401")
+        await harness.ask("refuse-401")
 
     assert "chain" not in caught.value.message
 
 
-async def test_an_empty_chain_is_a_mistake(world: World):
+async def test_an_empty_chain_is_a_mistake(harness: FallbackHarness):
     with pytest.raises(ValueError, match="at least one"):
-        await anext(stream_with_fallback([], ask("x"), world.breakers))
+        await anext(stream_with_fallback([], ask("x"), harness.breakers))
 
 
-async def test_five_failures_in_a_row_open_the_breaker(world: World):
-    await world.fail(4)
-    assert "closed" == world.breakers.state("t/openai")
-    await world.fail(1)
-    assert "open" == world.breakers.state("t/openai")
+async def test_five_failures_in_a_row_open_the_breaker(harness: FallbackHarness):
+    await harness.fail(4)
+    assert "closed" == harness.breakers.state("t/openai")
+    await harness.fail(1)
+    assert "open" == harness.breakers.state("t/openai")
 
     with pytest.raises(ProviderCircuitOpen) as caught:
-        await world.ask("text-5")
+        await harness.ask("text-5")
 
     assert (True, 15.0) == (caught.value.retryable, caught.value.retry_after_s)
-    assert 5 == len(world.openai.requests)
+    assert 5 == len(harness.openai.requests)
 
 
-async def test_an_open_breaker_goes_on_with_the_next_without_a_call(world: World):
-    await world.fail(5)
+async def test_an_open_breaker_goes_on_with_the_next_without_a_call(harness: FallbackHarness):
+    await harness.fail(5)
 
-    assert text(9) == text_of(await world.ask("text-5", "text-9"))
-    assert [("openai/text-5", "provider_resting", "ollama/text-9")] == world.switches
-    assert 5 == len(world.openai.requests)
+    assert text(9) == text_of(await harness.ask("text-5", "text-9"))
+    assert [("openai/text-5", "provider_resting", "ollama/text-9")] == harness.switches
+    assert 5 == len(harness.openai.requests)
 
 
-async def test_an_answer_between_failures_starts_the_count_again(world: World):
-    await world.fail(4)
-    await world.ask("text-1")
-    await world.fail(4)
+async def test_an_answer_between_failures_starts_the_count_again(harness: FallbackHarness):
+    await harness.fail(4)
+    await harness.ask("text-1")
+    await harness.fail(4)
 
-    assert "closed" == world.breakers.state("t/openai")
+    assert "closed" == harness.breakers.state("t/openai")
 
 
 @pytest.mark.parametrize("model", ["refuse-401", "refuse-400", "rate-limit-9"])
-async def test_errors_of_a_vendor_in_good_health_open_nothing(world: World, model: str):
+async def test_errors_of_a_vendor_in_good_health_open_nothing(harness: FallbackHarness, model: str):
     for _ in range(6):
         with pytest.raises((ProviderRejectedKey, ProviderRefused, ProviderRateLimited)):
-            await world.ask(model)
+            await harness.ask(model)
 
-    assert "closed" == world.breakers.state("t/openai")
+    assert "closed" == harness.breakers.state("t/openai")
 
 
-async def test_failures_in_mid_answer_open_it_too(world: World):
+async def test_failures_in_mid_answer_open_it_too(harness: FallbackHarness):
     for _ in range(5):
         with pytest.raises(ProviderStreamCut):
-            await world.ask("cut-after-1")
+            await harness.ask("cut-after-1")
 
-    assert "open" == world.breakers.state("t/openai")
-
-
-async def test_another_tenants_breaker_stays_closed(world: World):
-    await world.fail(5)
-    choice = Choice(world.first, "text-3", "openai/text-3", "other/openai")
-
-    assert text(3) == text_of([d async for d in stream_with_fallback([choice], ask("x"), world.breakers)])
+    assert "open" == harness.breakers.state("t/openai")
 
 
-async def test_after_fifteen_seconds_one_probe_goes_and_closes_it(world: World):
-    await world.fail(5)
-    world.clock.now_s = 14.9
+async def test_another_tenants_breaker_stays_closed(harness: FallbackHarness):
+    await harness.fail(5)
+    choice = Choice(harness.first, "text-3", "openai/text-3", "other/openai")
+
+    assert text(3) == text_of([d async for d in stream_with_fallback([choice], ask("x"), harness.breakers)])
+
+
+async def test_after_fifteen_seconds_one_probe_goes_and_closes_it(harness: FallbackHarness):
+    await harness.fail(5)
+    harness.clock.now_s = 14.9
     with pytest.raises(ProviderCircuitOpen):
-        await world.ask("text-5")
-    world.clock.now_s = 15.0
-    assert "half_open" == world.breakers.state("t/openai")
+        await harness.ask("text-5")
+    harness.clock.now_s = 15.0
+    assert "half_open" == harness.breakers.state("t/openai")
 
-    assert text(5) == text_of(await world.ask("text-5"))
-    assert "closed" == world.breakers.state("t/openai")
+    assert text(5) == text_of(await harness.ask("text-5"))
+    assert "closed" == harness.breakers.state("t/openai")
 
 
-async def test_a_probe_that_fails_opens_it_for_as_long_again(world: World):
-    await world.fail(5)
-    world.clock.now_s = 15.0
-    await world.fail(1)
+async def test_a_probe_that_fails_opens_it_for_as_long_again(harness: FallbackHarness):
+    await harness.fail(5)
+    harness.clock.now_s = 15.0
+    await harness.fail(1)
 
-    world.clock.now_s = 29.9
+    harness.clock.now_s = 29.9
     with pytest.raises(ProviderCircuitOpen):
-        await world.ask("text-5")
+        await harness.ask("text-5")
 
 
-async def test_while_the_probe_is_on_its_way_nobody_else_calls(world: World):
-    await world.fail(5)
-    world.clock.now_s = 15.0
-    probe = asyncio.create_task(world.ask("stall-first"))
-    await world.openai.until_begun(6)
+async def test_while_the_probe_is_on_its_way_nobody_else_calls(harness: FallbackHarness):
+    await harness.fail(5)
+    harness.clock.now_s = 15.0
+    probe = asyncio.create_task(harness.ask("stall-first"))
+    await harness.openai.until_begun(6)
 
     with pytest.raises(ProviderCircuitOpen):
-        await world.ask("text-5")
+        await harness.ask("text-5")
     with pytest.raises(ProviderTimeout):
         await probe
 
-    assert 6 == len(world.openai.requests)
+    assert 6 == len(harness.openai.requests)
 
 
-async def test_a_probes_first_token_lets_the_others_call(world: World):
-    await world.fail(5)
-    world.clock.now_s = 15.0
+async def test_a_probes_first_token_lets_the_others_call(harness: FallbackHarness):
+    await harness.fail(5)
+    harness.clock.now_s = 15.0
 
-    async with aclosing(world.stream("text-5000-at-200")) as probe:
+    async with aclosing(harness.stream("text-5000-at-200")) as probe:
         await anext(probe)
-        assert text(5) == text_of(await world.ask("text-5"))
+        assert text(5) == text_of(await harness.ask("text-5"))
 
 
-async def test_a_cancelled_probe_makes_room_for_another(world: World):
-    await world.fail(5)
-    world.clock.now_s = 15.0
-    probe = asyncio.create_task(world.ask("slow-first-5"))
-    await world.openai.until_begun(6)
+async def test_a_cancelled_probe_makes_room_for_another(harness: FallbackHarness):
+    await harness.fail(5)
+    harness.clock.now_s = 15.0
+    probe = asyncio.create_task(harness.ask("slow-first-5"))
+    await harness.openai.until_begun(6)
     probe.cancel()
     with pytest.raises(asyncio.CancelledError):
         await probe
 
-    assert text(5) == text_of(await world.ask("text-5"))
+    assert text(5) == text_of(await harness.ask("text-5"))
 
 
 def test_a_late_failure_from_before_does_not_end_a_probe():
@@ -312,31 +312,31 @@ def test_a_late_failure_from_before_does_not_end_a_probe():
     assert "closed" == breakers.state("k")
 
 
-async def test_closing_the_stream_closes_the_vendors_socket_at_once(world: World):
-    async with aclosing(world.stream("refuse-500", "text-5000-at-200")) as stream:
+async def test_closing_the_stream_closes_the_vendors_socket_at_once(harness: FallbackHarness):
+    async with aclosing(harness.stream("refuse-500", "text-5000-at-200")) as stream:
         await anext(stream)
 
-    record = world.ollama.requests[-1]
-    await world.ollama.until(lambda: record.client_closed_ns > 0)
+    record = harness.ollama.requests[-1]
+    await harness.ollama.until(lambda: record.client_closed_ns > 0)
     assert 0 < record.tokens_sent < 1000
 
 
-async def test_cancelling_before_the_first_token_closes_the_vendors_socket(world: World):
-    task = asyncio.create_task(world.ask("slow-first-5", "text-9"))
-    await world.openai.until_begun()
+async def test_cancelling_before_the_first_token_closes_the_vendors_socket(harness: FallbackHarness):
+    task = asyncio.create_task(harness.ask("slow-first-5", "text-9"))
+    await harness.openai.until_begun()
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
 
-    await world.openai.until(lambda: world.openai.requests[-1].client_closed_ns > 0)
-    assert ([], []) == (world.switches, world.ollama.requests)
+    await harness.openai.until(lambda: harness.openai.requests[-1].client_closed_ns > 0)
+    assert ([], []) == (harness.switches, harness.ollama.requests)
 
 
-async def test_a_vendor_that_is_away_is_passed_over(world: World):
-    await world.openai.stop()
+async def test_a_vendor_that_is_away_is_passed_over(harness: FallbackHarness):
+    await harness.openai.stop()
 
-    assert text(9) == text_of(await world.ask("text-5", "text-9"))
-    assert "provider_unreachable" == world.switches[0][1]
+    assert text(9) == text_of(await harness.ask("text-5", "text-9"))
+    assert "provider_unreachable" == harness.switches[0][1]
 
 
 @pytest.mark.parametrize(

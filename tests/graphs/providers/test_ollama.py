@@ -35,7 +35,7 @@ from tests.counterparts.ollama_server import OllamaServer
 from tests.graphs.model_requests import QUICK, ask, collect, text_of
 
 
-def sent(request: ModelRequest) -> dict:
+def request_json(request: ModelRequest) -> dict:
     return msgspec.json.decode(request_body(request))
 
 
@@ -56,13 +56,13 @@ def test_the_address_that_servers_listen_on_is_this_machine():
 
 
 def test_settings_of_the_request_become_options():
-    body = sent(ask("m", max_tokens=5, seed=0, stop=("a", "b"), temperature=0.0, top_p=0.9))
+    body = request_json(ask("m", max_tokens=5, seed=0, stop=("a", "b"), temperature=0.0, top_p=0.9))
 
     assert body["options"] == {"num_predict": 5, "seed": 0, "stop": ["a", "b"], "temperature": 0.0, "top_p": 0.9}
 
 
 def test_nothing_is_sent_for_what_is_not_set():
-    assert {"model", "messages", "stream"} == set(sent(ask("m")))
+    assert {"model", "messages", "stream"} == set(request_json(ask("m")))
 
 
 def test_a_conversation_with_tools_and_pictures_becomes_ollamas():
@@ -72,7 +72,7 @@ def test_a_conversation_with_tools_and_pictures_becomes_ollamas():
         Message("tool", (ToolResultPart("c1", "rain"),)),
     )
 
-    body = sent(ModelRequest(model="m", messages=messages))["messages"]
+    body = request_json(ModelRequest(model="m", messages=messages))["messages"]
 
     assert body[0] == {"role": "user", "content": "what is it", "images": ["aGk="]}
     assert body[1]["tool_calls"] == [{"function": {"name": "weather", "arguments": {"city": "Huế"}}}]
@@ -82,23 +82,24 @@ def test_a_conversation_with_tools_and_pictures_becomes_ollamas():
 @pytest.mark.parametrize("url", ["https://example.com/cat.png", "data:image/png,raw", "data:image/png;base64,€"])
 def test_a_picture_that_ollama_cannot_take_is_refused(url: str):
     with pytest.raises(ProviderRefused):
-        sent(ModelRequest(model="m", messages=(Message("user", (ImagePart(url),)),)))
+        request_json(ModelRequest(model="m", messages=(Message("user", (ImagePart(url),)),)))
 
 
 def test_a_json_schema_becomes_the_format():
     schema = {"type": "object"}
 
     assert (
-        schema == sent(ask("m", response_format={"type": "json_schema", "json_schema": {"schema": schema}}))["format"]
+        schema
+        == request_json(ask("m", response_format={"type": "json_schema", "json_schema": {"schema": schema}}))["format"]
     )
-    assert sent(ask("m", response_format={"type": "json_object"}))["format"] == "json"
+    assert request_json(ask("m", response_format={"type": "json_object"}))["format"] == "json"
 
 
 def test_tool_choice_none_offers_no_tools():
     tools = ({"type": "function", "function": {"name": "f"}},)
 
-    assert list(tools) == sent(ask("m", tools=tools))["tools"]
-    assert "tools" not in sent(ask("m", tools=tools, tool_choice="none"))
+    assert list(tools) == request_json(ask("m", tools=tools))["tools"]
+    assert "tools" not in request_json(ask("m", tools=tools, tool_choice="none"))
 
 
 def test_a_cached_prompt_is_estimated_and_marked():

@@ -56,7 +56,7 @@ STREAM = (
 )
 
 
-def read(*pieces: bytes, request: ModelRequest | None = None):
+def parse_stream(*pieces: bytes, request: ModelRequest | None = None):
     """What the parsers make of a stream that arrives in these pieces."""
     events, chunks, deltas = SseSplitter("it"), ChunkReader("it", request or ask("m")), []
     for piece in pieces:
@@ -67,7 +67,7 @@ def read(*pieces: bytes, request: ModelRequest | None = None):
     return [*deltas, chunks.finish()]
 
 
-def sent(request: ModelRequest, vendor=LOCAL) -> dict:
+def request_json(request: ModelRequest, vendor=LOCAL) -> dict:
     return msgspec.json.decode(request_body(request, vendor))
 
 
@@ -81,19 +81,19 @@ def chunk_of(delta: dict, reason: str | None = None) -> bytes:
 
 @pytest.mark.parametrize("size", [1, 2, 3, 7, 50, 10_000])
 def test_a_stream_cut_anywhere_reads_the_same(size: int):
-    deltas = read(*(STREAM[i : i + size] for i in range(0, len(STREAM), size)))
+    deltas = parse_stream(*(STREAM[i : i + size] for i in range(0, len(STREAM), size)))
 
     assert "".join(d.text for d in deltas if isinstance(d, TextDelta)) == "Hà Nội"
     assert Finished("stop", Usage(3, 2)) == deltas[-1]
 
 
 def test_deltas_of_one_piece_are_one_delta():
-    assert [TextDelta("Hà Nội"), Finished("stop", Usage(3, 2))] == read(STREAM)
+    assert [TextDelta("Hà Nội"), Finished("stop", Usage(3, 2))] == parse_stream(STREAM)
 
 
 @pytest.mark.parametrize("field", ["reasoning", "reasoning_content"])
 def test_reasoning_is_kept_apart_from_the_answer_and_in_order(field: str):
-    deltas = read(chunk_of({field: "hm"}) + chunk_of({"content": "yes"}) + chunk_of({field: "!"}, "stop"))
+    deltas = parse_stream(chunk_of({field: "hm"}) + chunk_of({"content": "yes"}) + chunk_of({field: "!"}, "stop"))
 
     assert [ReasoningDelta("hm"), TextDelta("yes"), ReasoningDelta("!")] == deltas[:-1]
 
@@ -101,7 +101,7 @@ def test_reasoning_is_kept_apart_from_the_answer_and_in_order(field: str):
 def test_tool_calls_without_numbers_are_told_apart_by_their_ids():
     calls = [{"id": "a", "function": {"name": "f", "arguments": "{}"}}, {"id": "b", "function": {"name": "g"}}]
 
-    deltas = read(
+    deltas = parse_stream(
         chunk_of({"tool_calls": calls}), chunk_of({"tool_calls": [{"function": {"arguments": "{}"}}]}, "stop")
     )
 
@@ -111,11 +111,11 @@ def test_tool_calls_without_numbers_are_told_apart_by_their_ids():
 
 
 def test_a_finish_reason_without_the_done_mark_is_an_end():
-    assert read(chunk_of({"content": "a"}, "length"))[-1].reason == "length"
+    assert parse_stream(chunk_of({"content": "a"}, "length"))[-1].reason == "length"
 
 
 def test_the_done_mark_without_a_finish_reason_is_an_end_when_something_was_said():
-    assert read(chunk_of({"content": "a"}) + b"data: [DONE]\n\n")[-1].reason == "stop"
+    assert parse_stream(chunk_of({"content": "a"}) + b"data: [DONE]\n\n")[-1].reason == "stop"
 
 
 @pytest.mark.parametrize(
@@ -131,12 +131,12 @@ def test_the_done_mark_without_a_finish_reason_is_an_end_when_something_was_said
 )
 def test_an_error_in_mid_stream_is_told_by_its_code(error, expected):
     with pytest.raises(expected):
-        read(chunk_of({"content": "a"}), event({"error": error}))
+        parse_stream(chunk_of({"content": "a"}), event({"error": error}))
 
 
 def test_llama_cpps_error_line_is_an_error():
     with pytest.raises(ProviderOverloaded, match="no slot"):
-        read(b'error: {"message": "no slot"}\n\n')
+        parse_stream(b'error: {"message": "no slot"}\n\n')
 
 
 @pytest.mark.parametrize(
@@ -144,19 +144,19 @@ def test_llama_cpps_error_line_is_an_error():
 )
 def test_what_is_not_the_protocol_is_garbage(garbage: bytes):
     with pytest.raises(ProviderInvalidResponse):
-        read(garbage)
+        parse_stream(garbage)
 
 
 def test_fields_left_empty_are_not_sent():
     expected = {"model", "messages", "stream", "stream_options"}
 
-    assert expected == set(sent(ask("m")))
+    assert expected == set(request_json(ask("m")))
 
 
 def test_fields_travel_under_openais_names():
     fields = {"temperature": 0.0, "top_p": 0.5, "stop": ("a",), "seed": 0, "response_format": {"type": "json_object"}}
 
-    body = sent(ask("m", **fields, extra={"top_k": 3, "model": "not this"}))
+    body = request_json(ask("m", **fields, extra={"top_k": 3, "model": "not this"}))
 
     assert {**fields, "stop": ["a"], "top_k": 3, "model": "m"} == {k: body[k] for k in (*fields, "top_k", "model")}
 
@@ -164,9 +164,9 @@ def test_fields_travel_under_openais_names():
 def test_the_token_cap_has_the_name_that_the_vendor_knows():
     request = ask("m", max_tokens=9)
 
-    assert sent(request, VENDORS["openai"])["max_completion_tokens"] == 9
-    assert sent(request, LOCAL)["max_tokens"] == 9
-    assert "max_completion_tokens" not in sent(request, LOCAL)
+    assert request_json(request, VENDORS["openai"])["max_completion_tokens"] == 9
+    assert request_json(request, LOCAL)["max_tokens"] == 9
+    assert "max_completion_tokens" not in request_json(request, LOCAL)
 
 
 def test_a_conversation_with_tools_and_pictures_becomes_openais():
@@ -178,7 +178,7 @@ def test_a_conversation_with_tools_and_pictures_becomes_openais():
         Message("tool", (ToolResultPart("c1", "one"), ToolResultPart("c2", "two"))),
     )
 
-    body = sent(ModelRequest(model="m", messages=messages))["messages"]
+    body = request_json(ModelRequest(model="m", messages=messages))["messages"]
 
     image = {"type": "image_url", "image_url": {"url": picture, "detail": "low"}}
     call = {"id": "c1", "type": "function", "function": {"name": "f", "arguments": '{"a":1}'}}

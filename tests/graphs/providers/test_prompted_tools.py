@@ -35,33 +35,33 @@ DEBT = {
     },
 }
 CALL = '{"name": "get_debt", "arguments": {"tax_code": "0104985841"}}'
-READ = ("get_debt", {"tax_code": "0104985841"})
+PARSED_CALL = ("get_debt", {"tax_code": "0104985841"})
 
 
-def read(said: str, pieces: list[str] | None = None, *, parallel: bool = True) -> tuple[str, list[tuple[str, dict]]]:
+def parse(output: str, pieces: list[str] | None = None, *, parallel: bool = True) -> tuple[str, list[tuple[str, dict]]]:
     """(text, calls) of what a model wrote, in these pieces."""
     reader = PromptedToolsReader((Message.of("user", "hi"),), {"get_debt"}, parallel=parallel)
-    deltas = [delta for piece in pieces or [said] for delta in reader.feed(piece)] + reader.finish()
+    deltas = [delta for piece in pieces or [output] for delta in reader.feed(piece)] + reader.finish()
     called = [d for d in deltas if isinstance(d, ToolCallDelta)]
     assert list(range(len(called))) == [d.index for d in called]
     assert len(called) == len({d.id for d in called}) == reader.calls
     return text_of(deltas), [(d.name, json.loads(d.arguments)) for d in called]
 
 
-SAID = {
-    "a block": (f"```tool_call\n{CALL}\n```", "", [READ]),
-    "a thought before it": (f"I look it up.\n\n```tool_call\n{CALL}\n```", "I look it up.", [READ]),
-    "prose after it": (f"Wait.\n```tool_call\n{CALL}\n```\nDone soon.", "Wait.\nDone soon.", [READ]),
-    "two blocks": (f"```tool_call\n{CALL}\n```\n\n```tool_call\n{CALL}\n```\n", "", [READ, READ]),
-    "a list": (f"```tool_calls\n[{CALL}, {CALL}]\n```", "", [READ, READ]),
-    "two objects": (f"```tool_call\n{CALL}\n{CALL}\n```", "", [READ, READ]),
-    "tags": (f"Hm.<tool_call>\n{CALL}\n</tool_call>", "Hm.", [READ]),
-    "a tag closed by a fence": (f"<tool_call>{CALL}```", "", [READ]),
-    "one line": (f"```tool_call {CALL}```", "", [READ]),
-    "a json fence": (f"```json\n{CALL}\n```", "", [READ]),
-    "a bare fence": (f"```\n{CALL}\n```", "", [READ]),
-    "bare": (f"  {CALL}\n", "", [READ]),
-    "single quotes": ("```tool_call\n{'name': 'get_debt', 'arguments': {'tax_code': '0104985841',},}\n```", "", [READ]),
+MODEL_OUTPUTS = {
+    "a block": (f"```tool_call\n{CALL}\n```", "", [PARSED_CALL]),
+    "a thought before it": (f"I look it up.\n\n```tool_call\n{CALL}\n```", "I look it up.", [PARSED_CALL]),
+    "prose after it": (f"Wait.\n```tool_call\n{CALL}\n```\nDone soon.", "Wait.\nDone soon.", [PARSED_CALL]),
+    "two blocks": (f"```tool_call\n{CALL}\n```\n\n```tool_call\n{CALL}\n```\n", "", [PARSED_CALL, PARSED_CALL]),
+    "a list": (f"```tool_calls\n[{CALL}, {CALL}]\n```", "", [PARSED_CALL, PARSED_CALL]),
+    "two objects": (f"```tool_call\n{CALL}\n{CALL}\n```", "", [PARSED_CALL, PARSED_CALL]),
+    "tags": (f"Hm.<tool_call>\n{CALL}\n</tool_call>", "Hm.", [PARSED_CALL]),
+    "a tag closed by a fence": (f"<tool_call>{CALL}```", "", [PARSED_CALL]),
+    "one line": (f"```tool_call {CALL}```", "", [PARSED_CALL]),
+    "a json fence": (f"```json\n{CALL}\n```", "", [PARSED_CALL]),
+    "a bare fence": (f"```\n{CALL}\n```", "", [PARSED_CALL]),
+    "bare": (f"  {CALL}\n", "", [PARSED_CALL]),
+    "single quotes": ("```tool_call\n{'name': 'get_debt', 'arguments': {'tax_code': '0104985841',},}\n```", "", [PARSED_CALL]),
     "bare words": ("```tool_call\n{name: get_debt}\n```", "```tool_call\n{name: get_debt}\n```", []),
     "parameters": ('```tool_call\n{"name": "get_debt", "parameters": {}}\n```', "", [("get_debt", {})]),
     "arguments as text": ('<tool_call>{"name":"x","arguments":"{\\"a\\": 1}"}</tool_call>', "", [("x", {"a": 1})]),
@@ -70,13 +70,13 @@ SAID = {
     "fences in an argument": (
         '```tool_call\n{"name": "python", "arguments": {"code": "```x```"}}\n```', "", [("python", {"code": "```x```"})]
     ),
-    "no closing mark": (f"```tool_call\n{CALL}", "", [READ]),
+    "no closing mark": (f"```tool_call\n{CALL}", "", [PARSED_CALL]),
     "never ends": ('Ok ```tool_call\n{"name": "get_debt", "argu', 'Ok ```tool_call\n{"name": "get_debt", "argu', []),
     "no call inside": ("```tool_call\nhello\n```", "```tool_call\nhello\n```", []),
-    "broken, then whole": (f"```tool_call\n{{oops\n```\n```tool_call\n{CALL}\n```", "```tool_call\n{oops\n```", [READ]),
-    "made-up results": (f"```tool_call\n{CALL}\n```\n<tool_result>125</tool_result> So it is 125.", "", [READ]),
+    "broken, then whole": (f"```tool_call\n{{oops\n```\n```tool_call\n{CALL}\n```", "```tool_call\n{oops\n```", [PARSED_CALL]),
+    "made-up results": (f"```tool_call\n{CALL}\n```\n<tool_result>125</tool_result> So it is 125.", "", [PARSED_CALL]),
     "code": ("Run:\n```python\nprint({'name': 1})\n```\nok", "Run:\n```python\nprint({'name': 1})\n```\nok", []),
-    "code, then a block": (f"```sh\nls\n```\n```tool_call\n{CALL}\n```", "```sh\nls\n```", [READ]),
+    "code, then a block": (f"```sh\nls\n```\n```tool_call\n{CALL}\n```", "```sh\nls\n```", [PARSED_CALL]),
     "JSON that is no call": ('```json\n{"name": "Ann"}\n```\nok', '```json\n{"name": "Ann"}\n```\nok', []),
     "bare JSON that is no call": ('{"name": "Ann", "age": 3} is she', '{"name": "Ann", "age": 3} is she', []),
     "comparisons": ("a < b and <b>c</b> `d` ``e``", "a < b and <b>c</b> `d` ``e``", []),
@@ -85,24 +85,24 @@ SAID = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("said", SAID)
-def test_what_a_model_writes_is_read_as_it_was_meant(said: str):
-    written_by_model, expected_text, expected_calls = SAID[said]
+@pytest.mark.parametrize("output", MODEL_OUTPUTS)
+def test_what_a_model_writes_is_read_as_it_was_meant(output: str):
+    written_by_model, expected_text, expected_calls = MODEL_OUTPUTS[output]
 
-    assert (expected_text, expected_calls) == read(written_by_model)
+    assert (expected_text, expected_calls) == parse(written_by_model)
 
 
-@pytest.mark.parametrize("said", SAID)
-def test_any_cut_of_a_stream_reads_the_same(said: str):
-    whole = SAID[said][0]
-    expected = read(whole)
-    chance = random.Random(said)
+@pytest.mark.parametrize("output", MODEL_OUTPUTS)
+def test_any_cut_of_a_stream_reads_the_same(output: str):
+    whole = MODEL_OUTPUTS[output][0]
+    expected = parse(whole)
+    chance = random.Random(output)
 
-    assert expected == read(whole, list(whole))
+    assert expected == parse(whole, list(whole))
     for _ in range(60):
         cuts = sorted(chance.choices(range(len(whole) + 1), k=chance.randint(1, 6)))
         pieces = [whole[a:b] for a, b in zip([0, *cuts], [*cuts, len(whole)], strict=True)]
-        assert expected == read(whole, pieces)
+        assert expected == parse(whole, pieces)
 
 
 def test_any_mixture_of_marks_reads_the_same_however_it_is_cut():
@@ -126,7 +126,7 @@ def test_any_mixture_of_marks_reads_the_same_however_it_is_cut():
         whole = "".join(chance.choices(marks, k=chance.randint(1, 12)))
         cuts = sorted(chance.choices(range(len(whole) + 1), k=4))
         pieces = [whole[a:b] for a, b in zip([0, *cuts], [*cuts, len(whole)], strict=True)]
-        assert read(whole) == read(whole, list(whole)) == read(whole, pieces)
+        assert parse(whole) == parse(whole, list(whole)) == parse(whole, pieces)
 
 
 def test_plain_text_is_not_held_back():
@@ -141,27 +141,28 @@ def test_plain_text_is_not_held_back():
 
 
 def test_only_the_first_call_counts_where_several_were_not_asked_for():
-    assert ("", [READ]) == read(f"```tool_call\n[{CALL}, {CALL}]\n```", parallel=False)
+    assert ("", [PARSED_CALL]) == parse(f"```tool_call\n[{CALL}, {CALL}]\n```", parallel=False)
 
 
 @pytest.mark.parametrize(
-    "said", ["```tool_call\n" * 4000, "<tool_call>{" * 4000, '{"name":' * 8000, "`" * 60_000, "{'name':{" + "[" * 9000]
+    "output",
+    ["```tool_call\n" * 4000, "<tool_call>{" * 4000, '{"name":' * 8000, "`" * 60_000, "{'name':{" + "[" * 9000],
 )
-def test_a_hostile_answer_does_not_hold_up_the_worker(said: str):
+def test_a_hostile_answer_does_not_hold_up_the_worker(output: str):
     reader = PromptedToolsReader((), {"get_debt"})
-    deltas: list[Delta] = [delta for i in range(0, len(said), 500) for delta in reader.feed(said[i : i + 500])]
+    deltas: list[Delta] = [delta for i in range(0, len(output), 500) for delta in reader.feed(output[i : i + 500])]
 
-    assert said == text_of(deltas + reader.finish())
+    assert output == text_of(deltas + reader.finish())
 
 
 def test_a_block_that_is_too_long_becomes_text():
-    said = "```tool_call\n{" + "x" * (MAX_BLOCK_CHARS + 10)
+    output = "```tool_call\n{" + "x" * (MAX_BLOCK_CHARS + 10)
 
-    assert (said, []) == read(said) == read(said, [said[i : i + 999] for i in range(0, len(said), 999)])
+    assert (output, []) == parse(output) == parse(output, [output[i : i + 999] for i in range(0, len(output), 999)])
 
 
 @pytest.mark.parametrize(
-    ("said", "expected"),
+    ("output", "expected"),
     [
         ('{"a": 1, "b": [true, null, -2.5e3]}', {"a": 1, "b": [True, None, -2500.0]}),
         ("{'a': 'it\\'s', b: \"don't\", 'c': 'don't'}", {"a": "it's", "b": "don't", "c": "don't"}),
@@ -170,16 +171,16 @@ def test_a_block_that_is_too_long_becomes_text():
         ('{"code": 0104985841, "n": 0, "f": 0.5}', {"code": "0104985841", "n": 0, "f": 0.5}),
     ],
 )
-def test_small_mistakes_in_json_are_forgiven(said: str, expected: dict):
-    assert [expected] == read_values(said)
+def test_small_mistakes_in_json_are_forgiven(output: str, expected: dict):
+    assert [expected] == read_values(output)
 
 
 @pytest.mark.parametrize(
-    "said", ["{", "{]", '{"a"}', "[1 2", "{'a': hello}", '"open', "[" * 100, '{"a": "\\u12"}', "}"]
+    "output", ["{", "{]", '{"a"}', "[1 2", "{'a': hello}", '"open', "[" * 100, '{"a": "\\u12"}', "}"]
 )
-def test_what_is_no_json_is_refused(said: str):
+def test_what_is_no_json_is_refused(output: str):
     with pytest.raises(ValueError, match=r"."):
-        read_values(said)
+        read_values(output)
 
 
 def history(**fields) -> ModelRequest:
@@ -264,10 +265,10 @@ async def test_the_same_request_gives_the_same_ids_and_the_next_step_others():
         ids = [
             next(
                 d.id
-                for d in await collect(provider, ask("no-tools", said, tools=(DEBT,)))
+                for d in await collect(provider, ask("no-tools", output, tools=(DEBT,)))
                 if isinstance(d, ToolCallDelta)
             )
-            for said in ("debt?", "debt?", "debt again?")
+            for output in ("debt?", "debt?", "debt again?")
         ]
 
     assert ids[0] == ids[1] != ids[2]

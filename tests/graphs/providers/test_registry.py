@@ -11,27 +11,27 @@ from tests.counterparts.ollama_server import OllamaServer
 from tests.counterparts.openai_server import OpenAIServer
 from tests.graphs.model_requests import ask, collect
 
-NOBODY = "http://127.0.0.1:9"  # the discard port: nothing listens
+UNREACHABLE_URL = "http://127.0.0.1:9"  # the discard port: nothing listens
 
 
-def meant(model: str | None, **env: str) -> str:
+def resolved_model(model: str | None, **env: str) -> str:
     return str(resolve(model, ProviderSettings.from_env(env)))
 
 
 @pytest.mark.parametrize("model", [None, "", "auto", "offline/extractive", "extractive"])
 def test_offline_answers_when_nothing_is_configured(model):
-    assert meant(model) == "offline/extractive"
+    assert resolved_model(model) == "offline/extractive"
 
 
 def test_an_empty_variable_counts_as_unset():
-    assert meant("auto", OLLAMA_HOST="", OPENAI_API_KEY=" ", HEADRACE_DEFAULT_MODEL="") == "offline/extractive"
+    assert resolved_model("auto", OLLAMA_HOST="", OPENAI_API_KEY=" ", HEADRACE_DEFAULT_MODEL="") == "offline/extractive"
 
 
 def test_offline_is_not_chosen_once_a_provider_is_configured():
-    assert meant("auto", OLLAMA_HOST="localhost") == "ollama/"
-    assert meant("auto", OPENAI_API_KEY="k") == "openai/"
-    assert meant("auto", OPENAI_BASE_URL="http://localhost:8000/v1") == "openai/"
-    assert meant("auto", OPENAI_API_KEY="k", OLLAMA_HOST="localhost") == "ollama/"
+    assert resolved_model("auto", OLLAMA_HOST="localhost") == "ollama/"
+    assert resolved_model("auto", OPENAI_API_KEY="k") == "openai/"
+    assert resolved_model("auto", OPENAI_BASE_URL="http://localhost:8000/v1") == "openai/"
+    assert resolved_model("auto", OPENAI_API_KEY="k", OLLAMA_HOST="localhost") == "ollama/"
 
 
 @pytest.mark.parametrize(
@@ -45,40 +45,40 @@ def test_offline_is_not_chosen_once_a_provider_is_configured():
     ],
 )
 def test_names_are_read_with_the_default_model_in_mind(model, expected):
-    assert expected == meant(model, OLLAMA_HOST="h", OPENAI_API_KEY="k", HEADRACE_DEFAULT_MODEL="openai/gpt-x")
+    assert expected == resolved_model(model, OLLAMA_HOST="h", OPENAI_API_KEY="k", HEADRACE_DEFAULT_MODEL="openai/gpt-x")
 
 
 def test_a_vendors_name_may_have_slashes():
-    assert meant("openrouter/meta-llama/llama-3", OPENROUTER_API_KEY="k") == "openrouter/meta-llama/llama-3"
+    assert resolved_model("openrouter/meta-llama/llama-3", OPENROUTER_API_KEY="k") == "openrouter/meta-llama/llama-3"
 
 
 def test_a_bare_default_model_belongs_to_the_first_provider():
-    assert meant(None, OLLAMA_HOST="h", HEADRACE_DEFAULT_MODEL="llama3.2:3b") == "ollama/llama3.2:3b"
+    assert resolved_model(None, OLLAMA_HOST="h", HEADRACE_DEFAULT_MODEL="llama3.2:3b") == "ollama/llama3.2:3b"
 
 
 def test_an_unknown_provider_is_told_what_there_is():
     with pytest.raises(ProviderUnknown, match=r"no provider 'foo'.*Configured: openai.*Supported: ollama, openai"):
-        meant("foo/bar", OPENAI_API_KEY="k")
+        resolved_model("foo/bar", OPENAI_API_KEY="k")
 
 
 def test_a_provider_that_is_not_configured_says_what_to_set():
     with pytest.raises(ProviderUnknown, match="set OLLAMA_HOST"):
-        meant("ollama/llama3.2", OPENAI_API_KEY="k")
+        resolved_model("ollama/llama3.2", OPENAI_API_KEY="k")
     with pytest.raises(ProviderUnknown, match="AZURE_OPENAI_ENDPOINT"):
-        meant("azure/gpt", AZURE_OPENAI_API_KEY="k")
+        resolved_model("azure/gpt", AZURE_OPENAI_API_KEY="k")
     with pytest.raises(ProviderUnknown, match="OPENAI_API_KEY"):
-        meant("gpt", OPENAI_BASE_URL="https://api.openai.com/v1/")
+        resolved_model("gpt", OPENAI_BASE_URL="https://api.openai.com/v1/")
 
 
 def test_a_bare_name_without_a_provider_is_an_unknown_model():
     with pytest.raises(ModelUnknown, match="OLLAMA_HOST"):
-        meant("gpt-4o")
+        resolved_model("gpt-4o")
 
 
 @pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "[::1]", "0.0.0.0"])
 def test_a_base_url_that_is_headrace_itself_is_refused(host):
     with pytest.raises(ProviderIsHeadrace, match="OPENAI_BASE_URL"):
-        meant(
+        resolved_model(
             "auto", OPENAI_BASE_URL=f"http://{host}:8080/v1", OPENAI_API_KEY="k", HEADRACE_URL="http://127.0.0.1:8080"
         )
 
@@ -86,7 +86,7 @@ def test_a_base_url_that_is_headrace_itself_is_refused(host):
 def test_another_port_of_this_machine_is_not_headrace():
     env = {"OPENAI_BASE_URL": "http://127.0.0.1:8000/v1", "HEADRACE_URL": "http://127.0.0.1:8080"}
 
-    assert meant("m", **env) == "openai/m"
+    assert resolved_model("m", **env) == "openai/m"
 
 
 @pytest.mark.parametrize(
@@ -119,7 +119,7 @@ def test_keys_stay_out_of_what_is_printed():
 def test_every_vendor_row_can_be_configured():
     for vendor in VENDORS.values():
         env = dict.fromkeys(vendor.base_url_env[:1], "http://127.0.0.1:1/v1") | dict.fromkeys(vendor.key_env, "k")
-        assert f"{vendor.name}/m" == meant(f"{vendor.name}/m", **env)
+        assert f"{vendor.name}/m" == resolved_model(f"{vendor.name}/m", **env)
 
 
 async def test_the_unnamed_model_is_the_first_one_a_local_server_has():
@@ -137,14 +137,14 @@ async def test_an_empty_ollama_is_given_a_model_to_pull(monkeypatch):
 
 
 async def test_a_provider_that_is_down_is_an_error_and_not_the_offline_model():
-    async with Providers(ProviderSettings.from_env({"OLLAMA_HOST": NOBODY})) as providers:
+    async with Providers(ProviderSettings.from_env({"OLLAMA_HOST": UNREACHABLE_URL})) as providers:
         with pytest.raises(ProviderUnreachable):
             await providers.resolve("auto")
 
 
 async def test_one_provider_that_is_down_does_not_hide_the_others_models():
     async with OpenAIServer() as server:
-        env = {"OPENAI_BASE_URL": server.base_url, "OLLAMA_HOST": NOBODY}
+        env = {"OPENAI_BASE_URL": server.base_url, "OLLAMA_HOST": UNREACHABLE_URL}
         async with Providers(ProviderSettings.from_env(env)) as providers:
             models = await providers.list_models()
 

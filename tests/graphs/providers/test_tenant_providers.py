@@ -41,7 +41,9 @@ KEY_A, KEY_B = "sk-canaryA-" + "a1b2c3d4" * 5, "sk-canaryB-" + "e5f6g7h8" * 5
 LOOPBACK = EgressPolicy.from_env({"HEADRACE_EGRESS_ALLOW": "127.0.0.1"})
 
 
-def stored(tenant_id: UUID, key: str, base_url: str | None = None, service: str = "openai") -> TenantCredential:
+def make_credential(
+    tenant_id: UUID, key: str, base_url: str | None = None, service: str = "openai"
+) -> TenantCredential:
     """A credential as a row holds it."""
     row_id = uuid4()
     sealed = VAULT.seal(key, tenant_id=tenant_id, owner_id=row_id)
@@ -49,7 +51,7 @@ def stored(tenant_id: UUID, key: str, base_url: str | None = None, service: str 
 
 
 @asynccontextmanager
-async def opened(
+async def open_pool(
     env: dict[str, str] | None = None,
     policy: EgressPolicy = LOOPBACK,
     resolver: Callable[[str, int], Awaitable[Sequence[str]]] = resolve,
@@ -61,7 +63,7 @@ async def opened(
         yield own
 
 
-class Listing(CounterpartServer):
+class ModelListServer(CounterpartServer):
     """Answers everything with one body."""
 
     def __init__(self, body: Any, status: int = 200) -> None:
@@ -77,22 +79,25 @@ def keys_seen(server: OpenAIServer | EchoServer) -> list[str]:
 
 
 async def test_each_tenants_key_is_used_for_that_tenant_only() -> None:
-    async with OpenAIServer() as server, opened({"OPENAI_BASE_URL": server.base_url, "OPENAI_API_KEY": "ours"}) as own:
-        mine, theirs = stored(A, KEY_A, server.base_url), stored(B, KEY_B, server.base_url)
+    async with (
+        OpenAIServer() as server,
+        open_pool({"OPENAI_BASE_URL": server.base_url, "OPENAI_API_KEY": "ours"}) as own,
+    ):
+        mine, theirs = make_credential(A, KEY_A, server.base_url), make_credential(B, KEY_B, server.base_url)
         for providers in (own.providers(A, None, [mine]), own.providers(B, None, [theirs]), own.providers(A, None, [])):
             await collect(providers.get("openai"), ask("text-3"))
         assert [f"Bearer {KEY_A}", f"Bearer {KEY_B}", "Bearer ours"] == keys_seen(server)
 
 
 async def test_a_credential_of_another_tenant_is_not_taken() -> None:
-    async with opened() as own:
+    async with open_pool() as own:
         with pytest.raises(ValueError, match="another tenant"):
-            own.providers(B, None, [stored(A, KEY_A)])
+            own.providers(B, None, [make_credential(A, KEY_A)])
 
 
 async def test_a_row_that_was_copied_to_another_tenant_stays_shut_even_when_its_original_is_in_use() -> None:
-    async with opened() as own:
-        original = stored(A, KEY_A)
+    async with open_pool() as own:
+        original = make_credential(A, KEY_A)
         own.provider(original)
         copied = TenantCredential(B, original.id, original.service, None, original.sealed)
         with pytest.raises(SecretUnreadable) as caught:
@@ -103,16 +108,16 @@ async def test_a_row_that_was_copied_to_another_tenant_stays_shut_even_when_its_
 
 
 async def test_a_provider_is_built_once_and_a_changed_key_is_another() -> None:
-    async with opened() as own:
-        first, changed = stored(A, KEY_A), stored(A, KEY_B)
+    async with open_pool() as own:
+        first, changed = make_credential(A, KEY_A), make_credential(A, KEY_B)
         assert own.provider(first) is own.provider(first)
         assert own.provider(changed) is not own.provider(first)
 
 
 async def test_the_provider_that_was_used_longest_ago_makes_room(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tenant_providers_module, "MAX_CACHED", 2)
-    async with opened() as own:
-        one, two, three = (stored(A, KEY_A) for _ in range(3))
+    async with open_pool() as own:
+        one, two, three = (make_credential(A, KEY_A) for _ in range(3))
         built = own.provider(one), own.provider(two)
         assert built[0] is own.provider(one)
         own.provider(three)
@@ -128,18 +133,18 @@ async def test_without_anything_of_its_own_a_tenant_has_the_deployments_provider
 
 
 async def test_a_set_of_providers_is_kept_until_a_key_or_the_default_changes() -> None:
-    async with opened() as own:
-        openai, google = stored(A, KEY_A), stored(A, "AIza", service="google")
+    async with open_pool() as own:
+        openai, google = make_credential(A, KEY_A), make_credential(A, "AIza", service="google")
         first = own.providers(A, None, [openai, google])
         assert first is own.providers(A, None, [google, openai])
         assert first is not own.providers(A, "openai/gpt-x", [openai, google])
-        assert first is not own.providers(A, None, [openai, stored(A, "AIza", service="google")])
+        assert first is not own.providers(A, None, [openai, make_credential(A, "AIza", service="google")])
 
 
 async def test_the_tenants_own_services_come_first_and_replace_the_deployments() -> None:
     env = {"OLLAMA_HOST": "localhost", "OPENAI_API_KEY": "ours", "GROQ_API_KEY": "ours"}
-    async with opened(env) as own:
-        mine = [stored(A, "AIza", service="google"), stored(A, KEY_A)]
+    async with open_pool(env) as own:
+        mine = [make_credential(A, "AIza", service="google"), make_credential(A, KEY_A)]
         providers = own.providers(A, None, mine)
         assert ("openai", "google", "ollama", "groq") == providers.settings.names
         assert "openai/gpt-x" == str(await providers.resolve("gpt-x"))
@@ -148,15 +153,15 @@ async def test_the_tenants_own_services_come_first_and_replace_the_deployments()
 
 async def test_the_tenants_default_model_wins_over_the_deployments() -> None:
     env = {"OLLAMA_HOST": "localhost", "OPENAI_API_KEY": "ours", "HEADRACE_DEFAULT_MODEL": "ollama/llama3.2:3b"}
-    async with opened(env) as own:
-        assert "ollama/llama3.2:3b" == str(await own.providers(A, None, [stored(A, KEY_A)]).resolve(None))
+    async with open_pool(env) as own:
+        assert "ollama/llama3.2:3b" == str(await own.providers(A, None, [make_credential(A, KEY_A)]).resolve(None))
         assert "openai/gpt-x" == str(await own.providers(A, "openai/gpt-x", []).resolve(None))
 
 
 async def test_the_deployments_models_are_asked_for_once_for_all_tenants_and_their_own_with_their_key() -> None:
     async with OpenAIServer() as ours, OpenAIServer(key=KEY_A) as theirs:
-        async with opened({"GROQ_BASE_URL": ours.base_url}) as own:
-            mine = own.providers(A, None, [stored(A, KEY_A, theirs.base_url)])
+        async with open_pool({"GROQ_BASE_URL": ours.base_url}) as own:
+            mine = own.providers(A, None, [make_credential(A, KEY_A, theirs.base_url)])
             listed = await mine.list_models()
             await own.providers(B, "groq/text-3", []).list_models()
         assert {"openai", "groq"} == {model.provider for model in listed}
@@ -164,7 +169,7 @@ async def test_the_deployments_models_are_asked_for_once_for_all_tenants_and_the
 
 
 async def test_a_key_that_can_not_be_opened_hides_no_other_models() -> None:
-    async with OpenAIServer() as ours, opened({"GROQ_BASE_URL": ours.base_url}) as own:
+    async with OpenAIServer() as ours, open_pool({"GROQ_BASE_URL": ours.base_url}) as own:
         broken = TenantCredential(A, uuid4(), "openai", None, Sealed("gone", b"x"))
         providers = own.providers(A, None, [broken])
         assert {"groq"} == {model.provider for model in await providers.list_models()}
@@ -173,34 +178,34 @@ async def test_a_key_that_can_not_be_opened_hides_no_other_models() -> None:
 
 
 async def test_no_key_shows_in_what_is_printed_of_it() -> None:
-    async with opened() as own:
-        credential = stored(A, KEY_A)
+    async with open_pool() as own:
+        credential = make_credential(A, KEY_A)
         shown = [repr(x) for x in (credential, own.provider(credential), own.providers(A, None, [credential]).settings)]
         assert [] == [text for text in shown if "canary" in text]
 
 
 async def test_an_ollama_without_an_address_is_not_the_one_of_this_machine() -> None:
-    async with opened() as own:
+    async with open_pool() as own:
         with pytest.raises(ProviderUnknown):
-            own.provider(stored(A, "", service="ollama"))
+            own.provider(make_credential(A, "", service="ollama"))
 
 
 async def test_a_base_url_that_is_headrace_itself_is_refused() -> None:
-    async with opened({"HEADRACE_URL": "http://127.0.0.1:8000"}) as own:
+    async with open_pool({"HEADRACE_URL": "http://127.0.0.1:8000"}) as own:
         with pytest.raises(ProviderIsHeadrace):
-            own.provider(stored(A, KEY_A, "http://127.0.0.1:8000/v1"))
+            own.provider(make_credential(A, KEY_A, "http://127.0.0.1:8000/v1"))
 
 
 @pytest.mark.parametrize("url", HOSTILE, ids=ascii)
 async def test_a_hostile_base_url_is_refused_when_it_is_given_and_when_it_is_called(url: str) -> None:
-    async with Trap().listening() as trap, opened(policy=EgressPolicy(), resolver=names) as own:
+    async with Trap().listening() as trap, open_pool(policy=EgressPolicy(), resolver=names) as own:
         where = url.replace("{port}", str(trap.port))
         with pytest.raises(InputError) as caught:
             await own.read_base_url("openai", where)
         assert "base_url" == caught.value.field
         assert "canary" not in caught.value.message
         with pytest.raises(ProviderError):
-            await own.check(stored(A, KEY_A, where))
+            await own.check(make_credential(A, KEY_A, where))
         assert 0 == trap.connections
 
 
@@ -220,7 +225,7 @@ async def test_a_hostile_base_url_is_refused_when_it_is_given_and_when_it_is_cal
     ],
 )
 async def test_a_base_url_that_is_none_is_refused(url: str) -> None:
-    async with opened(policy=EgressPolicy(), resolver=names) as own:
+    async with open_pool(policy=EgressPolicy(), resolver=names) as own:
         with pytest.raises(InputError) as caught:
             await own.read_base_url("openai", url)
     assert "base_url" == caught.value.field
@@ -239,7 +244,7 @@ async def test_a_base_url_that_is_none_is_refused(url: str) -> None:
     ],
 )
 async def test_a_base_url_is_kept_in_one_spelling(service: str, given: str, kept: str | None) -> None:
-    async with opened(policy=EgressPolicy(), resolver=names) as own:
+    async with open_pool(policy=EgressPolicy(), resolver=names) as own:
         assert kept == await own.read_base_url(service, given)
 
 
@@ -249,10 +254,10 @@ async def test_a_name_that_leads_elsewhere_by_the_time_it_is_called_is_refused()
     async def rebinding(host: str, port: int) -> Sequence[str]:
         return answers.pop(0)
 
-    async with Trap().listening() as trap, opened(policy=EgressPolicy(), resolver=rebinding) as own:
+    async with Trap().listening() as trap, open_pool(policy=EgressPolicy(), resolver=rebinding) as own:
         kept = await own.read_base_url("openai", "https://public.example:8443/v1")
         with pytest.raises(ProviderAddressRefused, match=r"public\.example may not be called"):
-            await own.check(stored(A, KEY_A, kept))
+            await own.check(make_credential(A, KEY_A, kept))
         assert 0 == trap.connections
 
 
@@ -263,9 +268,9 @@ async def test_a_name_is_looked_up_once_for_a_connection_and_all_its_addresses_m
         asked.append(host)
         return ["127.0.0.1"]
 
-    async with OpenAIServer() as server, opened(resolver=counting) as own:
+    async with OpenAIServer() as server, open_pool(resolver=counting) as own:
         where = f"http://models.example:{server.port}/v1"
-        provider = own.provider(stored(A, KEY_A, where))
+        provider = own.provider(make_credential(A, KEY_A, where))
         assert "water flows down" == text_of(await collect(provider, ask("text-3")))
         await provider.list_models()
         assert ["models.example"] == asked
@@ -275,38 +280,38 @@ async def test_a_name_is_looked_up_once_for_a_connection_and_all_its_addresses_m
 
 
 async def test_a_policy_that_was_tightened_holds_for_keys_stored_before() -> None:
-    async with OpenAIServer() as server, opened(policy=EgressPolicy()) as own:
+    async with OpenAIServer() as server, open_pool(policy=EgressPolicy()) as own:
         with pytest.raises(ProviderAddressRefused):
-            own.provider(stored(A, KEY_A, server.base_url))
+            own.provider(make_credential(A, KEY_A, server.base_url))
         assert [] == server.requests
 
 
 async def test_an_address_of_the_deployment_is_not_restricted() -> None:
-    async with OpenAIServer() as server, opened({"OPENAI_BASE_URL": server.base_url}, EgressPolicy()) as own:
+    async with OpenAIServer() as server, open_pool({"OPENAI_BASE_URL": server.base_url}, EgressPolicy()) as own:
         await own.providers(A, "openai/text-3", []).get("openai").check_key()
         assert 1 == len(server.requests)
 
 
 async def test_an_unknown_name_is_unreachable() -> None:
-    async with opened(policy=EgressPolicy(), resolver=names) as own:
+    async with open_pool(policy=EgressPolicy(), resolver=names) as own:
         with pytest.raises(ProviderUnreachable):
-            await own.check(stored(A, KEY_A, "https://nobody-knows.example/v1"))
+            await own.check(make_credential(A, KEY_A, "https://nobody-knows.example/v1"))
 
 
 async def test_proxies_of_the_environment_are_not_asked(monkeypatch: pytest.MonkeyPatch) -> None:
     async with Trap().listening() as trap, OpenAIServer() as server:
         for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
             monkeypatch.setenv(name, f"http://127.0.0.1:{trap.port}")
-        async with opened() as own:
-            await own.check(stored(A, KEY_A, server.base_url))
+        async with open_pool() as own:
+            await own.check(make_credential(A, KEY_A, server.base_url))
         assert (0, 1) == (trap.connections, len(server.requests))
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308, 400, 401, 403, 404, 409, 422, 429, 500, 503])
 async def test_a_vendor_that_echoes_the_key_tells_it_to_nobody(status: int) -> None:
-    async with EchoServer(status) as server, OpenAIServer() as elsewhere, opened() as own:
+    async with EchoServer(status) as server, OpenAIServer() as elsewhere, open_pool() as own:
         server.redirect_to = elsewhere.url
-        credential = stored(A, KEY_A, f"{server.url}/v1")
+        credential = make_credential(A, KEY_A, f"{server.url}/v1")
         provider = own.provider(credential)
         for call in (own.check(credential), provider.list_models(), collect(provider, ask("m"))):
             with pytest.raises(ProviderError) as caught:
@@ -318,10 +323,10 @@ async def test_a_vendor_that_echoes_the_key_tells_it_to_nobody(status: int) -> N
 
 
 async def test_the_guarded_session_can_not_be_used_after_its_life() -> None:
-    async with opened() as own:
+    async with open_pool() as own:
         pass
     with pytest.raises(RuntimeError):
-        own.provider(stored(A, KEY_A, "http://127.0.0.1:1/v1"))
+        own.provider(make_credential(A, KEY_A, "http://127.0.0.1:1/v1"))
 
 
 async def test_anthropics_list_is_asked_for_in_its_own_way_and_its_chat_in_openais() -> None:
@@ -365,21 +370,21 @@ async def test_a_model_list_is_read_in_every_shape_that_vendors_give_it() -> Non
         ),
     ]
     for name, body, expected in shapes:
-        async with Listing(body) as server, aiohttp.ClientSession() as session:
+        async with ModelListServer(body) as server, aiohttp.ClientSession() as session:
             provider = OpenAICompatible(session, replace(VENDORS[name], base_url=server.url), key="k")
             assert expected == [model.name for model in await provider.list_models()]
 
 
 async def test_googles_word_for_a_wrong_key_is_understood() -> None:
     said = [{"error": {"code": 400, "message": "API key not valid.", "details": [{"reason": "API_KEY_INVALID"}]}}]
-    async with Listing(said, status=400) as server, aiohttp.ClientSession() as session:
+    async with ModelListServer(said, status=400) as server, aiohttp.ClientSession() as session:
         provider = OpenAICompatible(session, replace(VENDORS["google"], base_url=server.url), key="k")
         with pytest.raises(ProviderRejectedKey):
             await provider.check_key()
 
 
 async def test_hugging_faces_tokens_are_checked_where_they_are_made() -> None:
-    async with Listing({"name": "me"}) as server, aiohttp.ClientSession() as session:
+    async with ModelListServer({"name": "me"}) as server, aiohttp.ClientSession() as session:
         assert VENDORS["huggingface"].key_check.startswith("https://huggingface.co/")
         vendor = replace(VENDORS["huggingface"], base_url="http://127.0.0.1:9", key_check=f"{server.url}/whoami")
         await OpenAICompatible(session, vendor, key="k").check_key()

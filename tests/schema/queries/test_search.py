@@ -24,7 +24,7 @@ from schema.queries.documents.search import (
     read_words,
 )
 from tests.conftest import TestTenant, make_tenant
-from tests.retrieval.shelf import Shelf, Written
+from tests.retrieval.document_tables import DocumentRows, DocumentTables
 
 NEAR, FAR, AWAY = [1.0, 0.0, 0.1], [0.6, 0.8, 0.0], [-1.0, 0.1, 0.0]
 BOTH_WAYS = pytest.mark.parametrize("exact", [True, False], ids=["exact", "indexed"])
@@ -37,33 +37,33 @@ async def pool(database_url: str) -> AsyncIterator[Pool]:
 
 
 @pytest.fixture
-def shelf(database_url: str, tenant: TestTenant) -> Shelf:
-    return Shelf(database_url, tenant.id)
+def tables(database_url: str, tenant: TestTenant) -> DocumentTables:
+    return DocumentTables(database_url, tenant.id)
 
 
 @pytest.fixture
-def space(shelf: Shelf) -> Space:
-    return Space(shelf.space("test/three", 3), "test/three", 3)
+def space(tables: DocumentTables) -> Space:
+    return Space(tables.space("test/three", 3), "test/three", 3)
 
 
-def make_user(shelf: Shelf) -> UUID:
+def make_user(tables: DocumentTables) -> UUID:
     user_id = new_id()
-    with psycopg.connect(shelf.database_url) as db:
+    with psycopg.connect(tables.database_url) as db:
         sql = "INSERT INTO users (tenant_id, id, email, name, role) VALUES (%s, %s, %s, 'x', 'member')"
-        db.execute(sql, (shelf.tenant_id, user_id, f"{user_id}@example.com"))
+        db.execute(sql, (tables.tenant_id, user_id, f"{user_id}@example.com"))
     return user_id
 
 
 async def scope_of(
     pool: Pool,
-    shelf: Shelf,
+    tables: DocumentTables,
     *,
     reader: UUID | None = None,
     collections: Sequence[UUID] | None = None,
     filters: Filters | None = None,
 ) -> Scope:
-    async with tenant_tx(pool, shelf.tenant_id) as db:
-        return await find_scope(db, shelf.tenant_id, reader, collections=collections, filters=filters or Filters())
+    async with tenant_tx(pool, tables.tenant_id) as db:
+        return await find_scope(db, tables.tenant_id, reader, collections=collections, filters=filters or Filters())
 
 
 async def nearest(
@@ -95,23 +95,25 @@ async def by_words(
 
 
 @BOTH_WAYS
-async def test_the_nearest_chunks_come_first(pool: Pool, shelf: Shelf, space: Space, exact: bool) -> None:
-    document = Written(name="a", passages=["far", "near", "away"], vectors=[FAR, NEAR, AWAY])
-    far, near, away = shelf.add(shelf.collection("c", space=space.id), document, space=space.id)["a"]
-    scope = await scope_of(pool, shelf)
+async def test_the_nearest_chunks_come_first(pool: Pool, tables: DocumentTables, space: Space, exact: bool) -> None:
+    document = DocumentRows(name="a", passages=["far", "near", "away"], vectors=[FAR, NEAR, AWAY])
+    far, near, away = tables.add(tables.collection("c", space=space.id), document, space=space.id)["a"]
+    scope = await scope_of(pool, tables)
     assert [near, far, away] == await nearest(pool, scope, space, exact=exact)
-    async with tenant_tx(pool, shelf.tenant_id) as db:
+    async with tenant_tx(pool, tables.tenant_id) as db:
         (best, *_) = await find_nearest(db, scope, space, NEAR, limit=1, exact=exact)
     assert pytest.approx(1.0, abs=1e-3) == best.score
 
 
-async def test_exact_and_indexed_searches_have_the_intended_plans(pool: Pool, shelf: Shelf, space: Space) -> None:
-    collection = shelf.collection("c", space=space.id)
-    shelf.add(collection, Written(name="a", passages=["x"] * 50, vectors=[FAR] * 50), space=space.id)
+async def test_exact_and_indexed_searches_have_the_intended_plans(
+    pool: Pool, tables: DocumentTables, space: Space
+) -> None:
+    collection = tables.collection("c", space=space.id)
+    tables.add(collection, DocumentRows(name="a", passages=["x"] * 50, vectors=[FAR] * 50), space=space.id)
     plans = {}
     for exact in (True, False):
-        async with tenant_tx(pool, shelf.tenant_id) as db:
-            scope = await find_scope(db, shelf.tenant_id, None, collections=None, filters=Filters())
+        async with tenant_tx(pool, tables.tenant_id) as db:
+            scope = await find_scope(db, tables.tenant_id, None, collections=None, filters=Filters())
             plans[exact] = await explained(db, scope, space, exact=exact)
     assert "embedding_idx" not in plans[True]
     assert "embedding_idx" in plans[False]
@@ -134,18 +136,18 @@ async def explained(db, scope: Scope, space: Space, *, exact: bool | None) -> st
 
 @BOTH_WAYS
 async def test_another_tenants_passages_are_never_found(
-    pool: Pool, shelf: Shelf, space: Space, database_url: str, exact: bool
+    pool: Pool, tables: DocumentTables, space: Space, database_url: str, exact: bool
 ) -> None:
-    other = Shelf(database_url, make_tenant(database_url).id)
+    other = DocumentTables(database_url, make_tenant(database_url).id)
     theirs = other.add(
-        other.collection("c", space=space.id), Written(name="a", passages=["x"], vectors=[NEAR]), space=space.id
+        other.collection("c", space=space.id), DocumentRows(name="a", passages=["x"], vectors=[NEAR]), space=space.id
     )
-    own = shelf.add(
-        shelf.collection("c", space=space.id), Written(name="a", passages=["y"], vectors=[AWAY]), space=space.id
+    own = tables.add(
+        tables.collection("c", space=space.id), DocumentRows(name="a", passages=["y"], vectors=[AWAY]), space=space.id
     )
-    assert own["a"] == await nearest(pool, await scope_of(pool, shelf), space, exact=exact)
+    assert own["a"] == await nearest(pool, await scope_of(pool, tables), space, exact=exact)
     forged = Scope(tenant_id=other.tenant_id, reader=None, chunks=1)
-    async with tenant_tx(pool, shelf.tenant_id) as db:  # row-level security holds whatever the statement says
+    async with tenant_tx(pool, tables.tenant_id) as db:  # row-level security holds whatever the statement says
         assert [] == await find_nearest(db, forged, space, NEAR, limit=10, exact=exact)
         assert {} == await read_passages(db, other.tenant_id, None, theirs["a"], [], [])
         assert {} == await read_vectors(db, other.tenant_id, None, space, theirs["a"])
@@ -154,67 +156,69 @@ async def test_another_tenants_passages_are_never_found(
 @pytest.mark.parametrize("names_user", [True, False], ids=["a member's transaction", "an owner's transaction"])
 @BOTH_WAYS
 async def test_another_users_private_documents_are_never_found(
-    pool: Pool, shelf: Shelf, space: Space, exact: bool, names_user: bool
+    pool: Pool, tables: DocumentTables, space: Space, exact: bool, names_user: bool
 ) -> None:
-    ada, ben = make_user(shelf), make_user(shelf)
+    ada, ben = make_user(tables), make_user(tables)
     documents = [
-        Written(name="shared", passages=["the weir is shared"], vectors=[FAR]),
-        Written(name="ada's", passages=["the weir is Ada's"], vectors=[NEAR], user_id=ada),
-        Written(name="ben's", passages=["the weir is Ben's"], vectors=[NEAR], user_id=ben),
+        DocumentRows(name="shared", passages=["the weir is shared"], vectors=[FAR]),
+        DocumentRows(name="ada's", passages=["the weir is Ada's"], vectors=[NEAR], user_id=ada),
+        DocumentRows(name="ben's", passages=["the weir is Ben's"], vectors=[NEAR], user_id=ben),
     ]
-    made = shelf.add(shelf.collection("c", space=space.id), *documents, space=space.id)
+    made = tables.add(tables.collection("c", space=space.id), *documents, space=space.id)
     seen = {*made["shared"], *made["ada's"]}
-    scope, visible_user_id = await scope_of(pool, shelf, reader=ada), ada if names_user else None
+    scope, visible_user_id = await scope_of(pool, tables, reader=ada), ada if names_user else None
     assert seen == set(await nearest(pool, scope, space, exact=exact, visible_user_id=visible_user_id))
     assert seen == set(await by_words(pool, scope, "weir", visible_user_id=visible_user_id))
-    nobody = await scope_of(pool, shelf)
+    nobody = await scope_of(pool, tables)
     assert made["shared"] == await nearest(pool, nobody, space, exact=exact)
     assert made["shared"] == await by_words(pool, nobody, "weir")
-    by_id = await scope_of(pool, shelf, reader=ada, filters=Filters(documents=[shelf.document_id("ben's")]))
+    by_id = await scope_of(pool, tables, reader=ada, filters=Filters(documents=[tables.document_id("ben's")]))
     assert ("{}", 0) == (by_id.documents, by_id.chunks)
-    async with tenant_tx(pool, shelf.tenant_id, user_id=visible_user_id) as db:
-        assert {} == await read_passages(db, shelf.tenant_id, ada, made["ben's"], [], [])
-        assert {} == await read_vectors(db, shelf.tenant_id, ada, space, made["ben's"])
-        assert [1] == (await read_words(db, shelf.tenant_id, ada, "Ada", ())).counts
-        assert [0] == (await read_words(db, shelf.tenant_id, ada, "Ben", ())).counts
-        terms = [shelf.document_id(name) for name in made]
-        assert terms[2:] == await list_unknown_documents(db, shelf.tenant_id, ada, terms)
+    async with tenant_tx(pool, tables.tenant_id, user_id=visible_user_id) as db:
+        assert {} == await read_passages(db, tables.tenant_id, ada, made["ben's"], [], [])
+        assert {} == await read_vectors(db, tables.tenant_id, ada, space, made["ben's"])
+        assert [1] == (await read_words(db, tables.tenant_id, ada, "Ada", ())).counts
+        assert [0] == (await read_words(db, tables.tenant_id, ada, "Ben", ())).counts
+        terms = [tables.document_id(name) for name in made]
+        assert terms[2:] == await list_unknown_documents(db, tables.tenant_id, ada, terms)
 
 
 async def test_a_reader_other_than_the_transactions_user_gets_only_shared_documents(
-    pool: Pool, shelf: Shelf, space: Space
+    pool: Pool, tables: DocumentTables, space: Space
 ) -> None:
-    ada, ben = make_user(shelf), make_user(shelf)
-    mine = Written(name="ben's", passages=["the weir"], vectors=[NEAR], user_id=ben)
-    shelf.add(shelf.collection("c", space=space.id), mine, space=space.id)
-    scope = Scope(tenant_id=shelf.tenant_id, reader=ben, chunks=1)
+    ada, ben = make_user(tables), make_user(tables)
+    mine = DocumentRows(name="ben's", passages=["the weir"], vectors=[NEAR], user_id=ben)
+    tables.add(tables.collection("c", space=space.id), mine, space=space.id)
+    scope = Scope(tenant_id=tables.tenant_id, reader=ben, chunks=1)
     assert [] == await nearest(pool, scope, space, visible_user_id=ada)
     assert [] == await by_words(pool, scope, "weir", visible_user_id=ada)
 
 
 async def test_words_of_other_tenants_are_neither_found_nor_counted(
-    pool: Pool, shelf: Shelf, database_url: str
+    pool: Pool, tables: DocumentTables, database_url: str
 ) -> None:
-    other = Shelf(database_url, make_tenant(database_url).id)
-    other.add(other.collection("c"), Written(name="a", passages=["penstock"]))
-    shelf.add(shelf.collection("c"), Written(name="a", passages=["sluice"]))
-    scope = await scope_of(pool, shelf)
+    other = DocumentTables(database_url, make_tenant(database_url).id)
+    other.add(other.collection("c"), DocumentRows(name="a", passages=["penstock"]))
+    tables.add(tables.collection("c"), DocumentRows(name="a", passages=["sluice"]))
+    scope = await scope_of(pool, tables)
     assert [] == await by_words(pool, scope, "penstock")
-    async with tenant_tx(pool, shelf.tenant_id) as db:
-        assert [0] == (await read_words(db, shelf.tenant_id, None, "penstock", ())).counts
+    async with tenant_tx(pool, tables.tenant_id) as db:
+        assert [0] == (await read_words(db, tables.tenant_id, None, "penstock", ())).counts
 
 
 @pytest.mark.parametrize("query", ["công nợ", "cong no", "CÔNG NỢ", "co\u0302ng no\u031b\u0323"])
-async def test_accents_are_ignored(pool: Pool, shelf: Shelf, query: str) -> None:
-    made = shelf.add(shelf.collection("c"), Written(name="a", passages=["Quản lý công nợ khách hàng", "Vận đơn"]))
-    found = await by_words(pool, await scope_of(pool, shelf), normalize("NFC", query))
+async def test_accents_are_ignored(pool: Pool, tables: DocumentTables, query: str) -> None:
+    made = tables.add(
+        tables.collection("c"), DocumentRows(name="a", passages=["Quản lý công nợ khách hàng", "Vận đơn"])
+    )
+    found = await by_words(pool, await scope_of(pool, tables), normalize("NFC", query))
     assert made["a"][:1] == found
 
 
-async def test_a_phrase_matches_literally(pool: Pool, shelf: Shelf) -> None:
+async def test_a_phrase_matches_literally(pool: Pool, tables: DocumentTables) -> None:
     passages = ["the mill race runs dry", "a race to the mill"]
-    first, second = shelf.add(shelf.collection("c"), Written(name="a", passages=passages))["a"]
-    scope = await scope_of(pool, shelf)
+    first, second = tables.add(tables.collection("c"), DocumentRows(name="a", passages=passages))["a"]
+    scope = await scope_of(pool, tables)
     assert {first, second} == set(await by_words(pool, scope, "mill race"))
     assert [first] == await by_words(pool, scope, '"mill race"', "mill race")
 
@@ -240,34 +244,36 @@ async def test_a_phrase_matches_literally(pool: Pool, shelf: Shelf) -> None:
         "%s %(a)s {}",
     ],
 )
-async def test_no_character_of_a_query_is_an_operator(pool: Pool, shelf: Shelf, query: str) -> None:
-    made = shelf.add(shelf.collection("c"), Written(name="a", passages=[f"It says {query} here."]))
-    found = await by_words(pool, await scope_of(pool, shelf), f"says {query}")
+async def test_no_character_of_a_query_is_an_operator(pool: Pool, tables: DocumentTables, query: str) -> None:
+    made = tables.add(tables.collection("c"), DocumentRows(name="a", passages=[f"It says {query} here."]))
+    found = await by_words(pool, await scope_of(pool, tables), f"says {query}")
     assert made["a"] == found
 
 
 @pytest.mark.parametrize("query", ["", "   ", "?!…", "&|!()"])
-async def test_a_query_without_a_word_has_no_words(pool: Pool, shelf: Shelf, query: str) -> None:
-    async with tenant_tx(pool, shelf.tenant_id) as db:
-        row = await read_words(db, shelf.tenant_id, None, query, ())
+async def test_a_query_without_a_word_has_no_words(pool: Pool, tables: DocumentTables, query: str) -> None:
+    async with tenant_tx(pool, tables.tenant_id) as db:
+        row = await read_words(db, tables.tenant_id, None, query, ())
     assert ([], []) == (row.words, row.counts)
 
 
 @BOTH_WAYS
 async def test_collections_and_documents_limit_what_is_found(
-    pool: Pool, shelf: Shelf, space: Space, exact: bool
+    pool: Pool, tables: DocumentTables, space: Space, exact: bool
 ) -> None:
-    one, two = shelf.collection("one", space=space.id), shelf.collection("two", space=space.id)
-    made = shelf.add(one, Written(name="a", passages=["a weir"], vectors=[FAR]), space=space.id)
-    made |= shelf.add(two, *(Written(name=name, passages=["a weir"], vectors=[NEAR]) for name in "bc"), space=space.id)
+    one, two = tables.collection("one", space=space.id), tables.collection("two", space=space.id)
+    made = tables.add(one, DocumentRows(name="a", passages=["a weir"], vectors=[FAR]), space=space.id)
+    made |= tables.add(
+        two, *(DocumentRows(name=name, passages=["a weir"], vectors=[NEAR]) for name in "bc"), space=space.id
+    )
     for collections, filters, expected in (
         ([one], Filters(), made["a"]),
         ([two], Filters(), made["b"] + made["c"]),
-        (None, Filters(documents=[shelf.document_id("b")]), made["b"]),
-        ([one], Filters(documents=[shelf.document_id("b")]), []),
+        (None, Filters(documents=[tables.document_id("b")]), made["b"]),
+        ([one], Filters(documents=[tables.document_id("b")]), []),
         ([], Filters(), []),
     ):
-        scope = await scope_of(pool, shelf, collections=collections, filters=filters)
+        scope = await scope_of(pool, tables, collections=collections, filters=filters)
         assert sorted(expected) == sorted(await nearest(pool, scope, space, exact=exact))
         assert sorted(expected) == sorted(await by_words(pool, scope, "weir"))
 
@@ -293,39 +299,43 @@ MAY, JUNE = datetime(2026, 5, 1, tzinfo=UTC), datetime(2026, 6, 1, tzinfo=UTC)
         (Filters(metadata={"none": None}), "b"),
     ],
 )
-async def test_filters_select_the_matching_documents(pool: Pool, shelf: Shelf, filters: Filters, names: str) -> None:
+async def test_filters_select_the_matching_documents(
+    pool: Pool, tables: DocumentTables, filters: Filters, names: str
+) -> None:
     lease = {"year": 2026, "kind": "lease", "tags": ["river", "mill"]}
     deed = {"year": 2026, "kind": "deed", "tags": ["canal"], "owner": {"town": "Hue", "street": "x"}, "none": None}
-    made = shelf.add(
-        shelf.collection("c"),
-        Written(name="a", passages=["a weir"], metadata=lease, created_at=MAY, language="en"),
-        Written(name="b", passages=["a weir", "a lock"], metadata=deed, created_at=JUNE, language="vi"),
+    made = tables.add(
+        tables.collection("c"),
+        DocumentRows(name="a", passages=["a weir"], metadata=lease, created_at=MAY, language="en"),
+        DocumentRows(name="b", passages=["a weir", "a lock"], metadata=deed, created_at=JUNE, language="vi"),
     )
-    scope = await scope_of(pool, shelf, filters=filters)
+    scope = await scope_of(pool, tables, filters=filters)
     expected = {name: len(made[name]) for name in names}
     assert (len(expected), sum(expected.values())) == (scope.found, scope.chunks)
     assert {made[name][0] for name in names} == set(await by_words(pool, scope, "weir"))
 
 
-async def test_the_size_of_a_small_scope_is_exact(pool: Pool, shelf: Shelf) -> None:
-    one, two = shelf.collection("one"), shelf.collection("two")
-    shelf.add(one, Written(name="a", passages=["x"] * 3))
-    shelf.add(two, Written(name="b", passages=["x"] * 2))
-    assert 5 == (await scope_of(pool, shelf)).chunks
-    ada, ben = make_user(shelf), make_user(shelf)
-    shelf.add(two, *(Written(name="c", passages=["x"] * 4, user_id=user) for user in (ada, ben)))
-    with psycopg.connect(shelf.database_url) as db:  # as if it had a large document
+async def test_the_size_of_a_small_scope_is_exact(pool: Pool, tables: DocumentTables) -> None:
+    one, two = tables.collection("one"), tables.collection("two")
+    tables.add(one, DocumentRows(name="a", passages=["x"] * 3))
+    tables.add(two, DocumentRows(name="b", passages=["x"] * 2))
+    assert 5 == (await scope_of(pool, tables)).chunks
+    ada, ben = make_user(tables), make_user(tables)
+    tables.add(two, *(DocumentRows(name="c", passages=["x"] * 4, user_id=user) for user in (ada, ben)))
+    with psycopg.connect(tables.database_url) as db:  # as if it had a large document
         db.execute(
             "UPDATE documents SET chunks = %s WHERE name = 'a' AND tenant_id = %s",
-            (ALWAYS_EXACT_CHUNKS, shelf.tenant_id),
+            (ALWAYS_EXACT_CHUNKS, tables.tenant_id),
         )
     for reader, own in ((None, 0), (ada, 4)):
-        scopes = [await scope_of(pool, shelf, reader=reader, collections=chosen) for chosen in (None, [one], [two])]
+        scopes = [await scope_of(pool, tables, reader=reader, collections=chosen) for chosen in (None, [one], [two])]
         assert [ALWAYS_EXACT_CHUNKS + 2 + own, ALWAYS_EXACT_CHUNKS, 2 + own] == [scope.chunks for scope in scopes]
 
 
-async def test_the_cheaper_way_is_chosen(pool: Pool, shelf: Shelf, space: Space) -> None:
-    shelf.add(shelf.collection("c", space=space.id), Written(name="a", passages=["x"], vectors=[NEAR]), space=space.id)
+async def test_the_cheaper_way_is_chosen(pool: Pool, tables: DocumentTables, space: Space) -> None:
+    tables.add(
+        tables.collection("c", space=space.id), DocumentRows(name="a", passages=["x"], vectors=[NEAR]), space=space.id
+    )
     ways = []
     for chunks, indexed in (
         (ALWAYS_EXACT_CHUNKS, 10_000_000),
@@ -333,51 +343,57 @@ async def test_the_cheaper_way_is_chosen(pool: Pool, shelf: Shelf, space: Space)
         (20_000, 1_000_000),
         (200_000, 1_000_000),
     ):
-        with psycopg.connect(shelf.database_url) as db:
+        with psycopg.connect(tables.database_url) as db:
             parts = f"chunk_vectors_{space.id}_%"
             db.execute("UPDATE pg_class SET reltuples = %s WHERE relkind = 'r' AND relname LIKE %s", (indexed, parts))
-        scope = Scope(tenant_id=shelf.tenant_id, reader=None, chunks=chunks)
-        async with tenant_tx(pool, shelf.tenant_id) as db:
+        scope = Scope(tenant_id=tables.tenant_id, reader=None, chunks=chunks)
+        async with tenant_tx(pool, tables.tenant_id) as db:
             ways.append("embedding_idx" in await explained(db, scope, space, exact=None))
     assert [False, False, True, True] == ways
 
 
 @BOTH_WAYS
 async def test_only_vectors_of_the_searched_space_are_compared(
-    pool: Pool, shelf: Shelf, space: Space, exact: bool
+    pool: Pool, tables: DocumentTables, space: Space, exact: bool
 ) -> None:
-    other = Space(shelf.space("test/two", 2), "test/two", 2)
-    collection = shelf.collection("c", space=space.id, next_space=other.id, next_embedder="test/two")
-    made = shelf.add(collection, Written(name="a", passages=["x", "y"], vectors=[NEAR, FAR]), space=space.id)
-    shelf.embed(other.id, {made["a"][1]: [0.0, 1.0]})
-    scope = await scope_of(pool, shelf)
+    other = Space(tables.space("test/two", 2), "test/two", 2)
+    collection = tables.collection("c", space=space.id, next_space=other.id, next_embedder="test/two")
+    made = tables.add(collection, DocumentRows(name="a", passages=["x", "y"], vectors=[NEAR, FAR]), space=space.id)
+    tables.embed(other.id, {made["a"][1]: [0.0, 1.0]})
+    scope = await scope_of(pool, tables)
     assert made["a"] == await nearest(pool, scope, space, exact=exact)
     assert made["a"][1:] == await nearest(pool, scope, other, [0.0, 1.0], exact=exact)
-    async with tenant_tx(pool, shelf.tenant_id) as db:
-        vectors = await read_vectors(db, shelf.tenant_id, None, other, made["a"])
+    async with tenant_tx(pool, tables.tenant_id) as db:
+        vectors = await read_vectors(db, tables.tenant_id, None, other, made["a"])
     assert {made["a"][1]: [0.0, 1.0]} == vectors
 
 
-async def test_a_scope_that_the_index_misses_is_compared_one_by_one(pool: Pool, shelf: Shelf, space: Space) -> None:
+async def test_a_scope_that_the_index_misses_is_compared_one_by_one(
+    pool: Pool, tables: DocumentTables, space: Space
+) -> None:
     """As if nearly all of a tenant's documents belonged to other users."""
-    ada, ben = make_user(shelf), make_user(shelf)
-    collection = shelf.collection("c", space=space.id)
-    shelf.add(collection, Written(name="b", passages=["x"] * 300, vectors=[NEAR] * 300, user_id=ben), space=space.id)
-    mine = Written(name="a", passages=["y"] * 3, vectors=[AWAY] * 3, user_id=ada)
-    made = shelf.add(collection, mine, space=space.id)
-    scope = Scope(tenant_id=shelf.tenant_id, reader=ada, chunks=10**9)
-    async with tenant_tx(pool, shelf.tenant_id) as db:
+    ada, ben = make_user(tables), make_user(tables)
+    collection = tables.collection("c", space=space.id)
+    tables.add(
+        collection, DocumentRows(name="b", passages=["x"] * 300, vectors=[NEAR] * 300, user_id=ben), space=space.id
+    )
+    mine = DocumentRows(name="a", passages=["y"] * 3, vectors=[AWAY] * 3, user_id=ada)
+    made = tables.add(collection, mine, space=space.id)
+    scope = Scope(tenant_id=tables.tenant_id, reader=ada, chunks=10**9)
+    async with tenant_tx(pool, tables.tenant_id) as db:
         await db.execute("SELECT set_config('hnsw.max_scan_tuples', '1', true)")
         rows = await find_nearest(db, scope, space, NEAR, limit=3)
     assert sorted(made["a"]) == sorted(row.chunk_id for row in rows)
 
 
-async def test_a_passage_has_all_that_a_citation_needs(pool: Pool, shelf: Shelf) -> None:
-    collection = shelf.collection("rivers")
-    written = Written(name="a.pdf", passages=["the weir", "the mill"], headings=["One", "Two"], metadata={"year": 1})
-    _, second = shelf.add(collection, written)["a.pdf"]
-    async with tenant_tx(pool, shelf.tenant_id) as db:
-        row = (await read_passages(db, shelf.tenant_id, None, [second], ["'mill'", "'weir'"], [2.0, 0.5]))[second]
+async def test_a_passage_has_all_that_a_citation_needs(pool: Pool, tables: DocumentTables) -> None:
+    collection = tables.collection("rivers")
+    written = DocumentRows(
+        name="a.pdf", passages=["the weir", "the mill"], headings=["One", "Two"], metadata={"year": 1}
+    )
+    _, second = tables.add(collection, written)["a.pdf"]
+    async with tenant_tx(pool, tables.tenant_id) as db:
+        row = (await read_passages(db, tables.tenant_id, None, [second], ["'mill'", "'weir'"], [2.0, 0.5]))[second]
     assert ("the mill", "Two", 2, "a.pdf", "rivers", {"year": 1}, 2.0) == tuple(
         getattr(row, name) for name in ("text", "heading", "page", "document", "collection", "metadata", "covered")
     )

@@ -37,8 +37,8 @@ def form(properties: dict[str, Any], **more: Any) -> dict[str, Any]:
     return {"type": "json_schema", "json_schema": {"name": "form", "schema": schema}}
 
 
-def filled(said: str, response_format: dict[str, Any], system: str = "", *more: Message, **fields: Any) -> Any:
-    messages = (*((Message.of("system", system),) if system else ()), Message.of("user", said), *more)
+def fill(question: str, response_format: dict[str, Any], system: str = "", *more: Message, **fields: Any) -> Any:
+    messages = (*((Message.of("system", system),) if system else ()), Message.of("user", question), *more)
     got = reply(ModelRequest(model="extractive", messages=messages, response_format=response_format, **fields))
     assert () == got.calls
     return json.loads(got.text)
@@ -56,7 +56,7 @@ def steps(**inner: Any) -> dict[str, Any]:
 
 
 def test_a_plan_has_a_step_for_each_part_with_its_tool_and_arguments():
-    plan = filled(BOTH, steps(**STEP), PROMPT)
+    plan = fill(BOTH, steps(**STEP), PROMPT)
 
     assert [
         {
@@ -77,7 +77,7 @@ def test_a_plan_has_a_step_for_each_part_with_its_tool_and_arguments():
 
 
 def test_a_plan_of_one_lookup_ends_with_the_answer():
-    plan = filled("What is the debt for MST 0104985841?", steps(**STEP), PROMPT)["steps"]
+    plan = fill("What is the debt for MST 0104985841?", steps(**STEP), PROMPT)["steps"]
 
     assert [("get_customer_debt", 1), (None, 2)] == [(step["tool"], step["id"]) for step in plan]
 
@@ -96,9 +96,7 @@ def test_tools_may_be_offered_instead_of_written():
 
 @pytest.mark.parametrize(("options", "expected"), [(["get_customer_debt"], 1), (["get_customer_debt", "none"], 2)])
 def test_a_step_that_must_name_a_tool_is_written_only_with_one(options: list[str], expected: int):
-    plan = filled(
-        "What is the debt for MST 0104985841?", steps(task={"type": "string"}, tool={"enum": options}), PROMPT
-    )
+    plan = fill("What is the debt for MST 0104985841?", steps(task={"type": "string"}, tool={"enum": options}), PROMPT)
 
     assert expected == len(plan["steps"])
     assert options[-1] == plan["steps"][-1]["tool"]
@@ -109,21 +107,21 @@ def test_a_plan_may_be_a_list_of_words_and_behind_a_reference():
     step = {"type": "object", "properties": {"task": {"type": "string"}}, "required": ["task"]}
     referred = form({"plan": {"type": "array", "items": {"$ref": "#/$defs/Step"}}}, **{"$defs": {"Step": step}})
 
-    tasks = filled(BOTH, words, PROMPT)["plan"]
+    tasks = fill(BOTH, words, PROMPT)["plan"]
 
     assert ["What is the debt for MST 0104985841", "where is shipment SHP-1029?"] == tasks
-    assert tasks == [one["task"] for one in filled(BOTH, referred, PROMPT)["plan"]]
+    assert tasks == [one["task"] for one in fill(BOTH, referred, PROMPT)["plan"]]
 
 
 def test_json_without_a_schema_is_a_plan_where_one_was_asked_for():
-    plan = filled(BOTH, {"type": "json_object"}, PROMPT)
+    plan = fill(BOTH, {"type": "json_object"}, PROMPT)
 
     assert ["get_customer_debt", "track_shipment"] == [step["tool"] for step in plan["steps"]]
-    assert 2 == len(filled("Lập kế hoạch tìm công nợ", {"type": "json_object"})["steps"])
+    assert 2 == len(fill("Lập kế hoạch tìm công nợ", {"type": "json_object"})["steps"])
 
 
 def test_json_without_a_schema_is_else_the_answer_and_its_data():
-    got = filled("What is the debt?", {"type": "json_object"}, "", *result('{"debt": 5}'))
+    got = fill("What is the debt?", {"type": "json_object"}, "", *result('{"debt": 5}'))
 
     assert {"debt": 5} == got["data"]
     assert "- debt: 5" == got["answer"]
@@ -132,16 +130,16 @@ def test_json_without_a_schema_is_else_the_answer_and_its_data():
 def test_a_check_is_passed_when_a_tool_has_answered():
     check = form({"complete": {"type": "boolean"}, "missing": {"type": "string"}})
 
-    assert {"complete": True, "missing": ""} == filled("Debt?", check, "", *result('{"debt": 5}'))
-    assert {"complete": False, "missing": ""} == filled("Debt?", check, "", *result('{"error": "away"}'))
-    assert {"complete": False, "missing": ""} == filled("Debt?", check)
+    assert {"complete": True, "missing": ""} == fill("Debt?", check, "", *result('{"debt": 5}'))
+    assert {"complete": False, "missing": ""} == fill("Debt?", check, "", *result('{"error": "away"}'))
+    assert {"complete": False, "missing": ""} == fill("Debt?", check)
 
 
 def test_fields_are_taken_from_results_by_name_and_type():
     wanted = form({"taxCode": {"type": "string"}, "debt": {"type": "number"}, "currency": {"enum": ["USD", "VND"]}})
     found = '{"data": {"tax_code": "0104985841", "debt": 125.5}}'
 
-    assert {"taxCode": "0104985841", "debt": 125.5, "currency": "VND"} == filled(
+    assert {"taxCode": "0104985841", "debt": 125.5, "currency": "VND"} == fill(
         "Debt in VND?", wanted, "", *result(found)
     )
 
@@ -151,7 +149,7 @@ def test_rows_are_taken_from_the_records_that_have_such_fields():
     wanted = form({"rows": {"type": "array", "items": row}, "title": {"type": "string"}})
     found = '{"invoices": [{"no": "INV-1", "amount": 1, "due": "x"}, {"no": "INV-2", "amount": 2, "due": "y"}]}'
 
-    got = filled("Which invoices?", wanted, "", *result(found))
+    got = fill("Which invoices?", wanted, "", *result(found))
 
     assert [{"no": "INV-1", "amount": 1}, {"no": "INV-2", "amount": 2}] == got["rows"]
     assert "Which invoices?" == got["title"]
@@ -161,18 +159,20 @@ def test_what_is_optional_and_empty_is_left_out():
     wanted = form({"answer": {"type": "string"}})
     wanted["json_schema"]["schema"]["properties"]["note_of_nothing"] = {"type": "array", "items": {"type": "integer"}}
 
-    assert ["answer"] == list(filled("Debt?", wanted))
+    assert ["answer"] == list(fill("Debt?", wanted))
 
 
 def test_a_form_that_goes_round_in_circles_ends():
     node = {"type": "object", "properties": {"next": {"$ref": "#/$defs/Node"}}, "required": ["next"]}
 
-    filled("hello", form({"next": {"$ref": "#/$defs/Node"}}, **{"$defs": {"Node": node}}))
+    fill("hello", form({"next": {"$ref": "#/$defs/Node"}}, **{"$defs": {"Node": node}}))
 
 
 def test_a_form_that_asks_for_an_agent_alone_is_declined():
     wanted = form({"agent": {"enum": ["AgentDebt", "none"]}})
 
-    said = reply(ModelRequest(model="extractive", messages=(Message.of("user", "debt?"),), response_format=wanted)).text
+    question = reply(
+        ModelRequest(model="extractive", messages=(Message.of("user", "debt?"),), response_format=wanted)
+    ).text
 
-    assert "Choosing an agent for this needs a language model; please name the agent." == said
+    assert "Choosing an agent for this needs a language model; please name the agent." == question

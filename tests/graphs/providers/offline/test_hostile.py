@@ -8,7 +8,7 @@ from tests.waiting import not_for_ever
 
 
 @pytest.mark.parametrize(
-    "said",
+    "question",
     [
         "1+" * 100_000,
         "what is " * 40_000 + "?",
@@ -18,9 +18,9 @@ from tests.waiting import not_for_ever
         "'" * 90_001,
     ],
 )
-def test_a_hostile_question_with_tools_does_not_hold_up_the_worker(said: str):
+def test_a_hostile_question_with_tools_does_not_hold_up_the_worker(question: str):
     with not_for_ever():  # a quadratic search takes minutes
-        reply(request(said))
+        reply(request(question))
 
 
 @pytest.mark.parametrize(

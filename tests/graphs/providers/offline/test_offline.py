@@ -12,62 +12,64 @@ from tests.waiting import not_for_ever
 POND = "The pond holds 400 litres. Ducks visit in May. The pump takes 12 litres a minute. Nobody swims there."
 
 
-def quotes_of(said: str) -> list[str]:
-    return [line[2:] for line in said.split("\n") if line.startswith("> ")]
+def quotes_of(question: str) -> list[str]:
+    return [line[2:] for line in question.split("\n") if line.startswith("> ")]
 
 
 def test_a_greeting_is_answered_with_what_it_can_do():
-    for said in ("Hello!", "hi", "What can you do?"):
-        assert answer([Message.of("user", said)]).startswith("Hello! I can look things up")
+    for question in ("Hello!", "hi", "What can you do?"):
+        assert answer([Message.of("user", question)]).startswith("Hello! I can look things up")
     assert answer([Message.of("user", "Xin chào!")]).startswith("Xin chào! Tôi có thể tra cứu")
 
 
 def test_it_quotes_the_sentences_that_share_words_with_the_question_in_their_order():
-    said = answer([Message.of("system", POND), Message.of("user", "How many litres does the pump take from the pond?")])
+    question = answer(
+        [Message.of("system", POND), Message.of("user", "How many litres does the pump take from the pond?")]
+    )
 
-    assert quotes_of(said) == ["The pond holds 400 litres.", "The pump takes 12 litres a minute."]
+    assert quotes_of(question) == ["The pond holds 400 litres.", "The pump takes 12 litres a minute."]
 
 
 def test_the_passage_may_stand_in_the_same_message_as_the_question():
-    said = answer([Message.of("user", f"{POND} When do the ducks visit?")])
+    question = answer([Message.of("user", f"{POND} When do the ducks visit?")])
 
-    assert quotes_of(said) == ["Ducks visit in May."]
+    assert quotes_of(question) == ["Ducks visit in May."]
 
 
 def test_vietnamese_is_understood_word_by_word_in_either_unicode_form():
     text = "Kho Hà Nội mở cửa lúc 8 giờ. Kho Đà Nẵng đóng cửa ngày chủ nhật. Giá vận chuyển là 20 nghìn."
     decomposed = "Kho Hà Nội mở cửa lúc mấy giờ?"
 
-    said = answer([Message.of("system", text), Message.of("user", decomposed)])
+    question = answer([Message.of("system", text), Message.of("user", decomposed)])
 
-    assert quotes_of(said)[0] == "Kho Hà Nội mở cửa lúc 8 giờ."
-    assert "Giá vận chuyển là 20 nghìn." not in quotes_of(said)
+    assert quotes_of(question)[0] == "Kho Hà Nội mở cửa lúc 8 giờ."
+    assert "Giá vận chuyển là 20 nghìn." not in quotes_of(question)
 
 
 def test_with_nothing_to_quote_it_says_in_a_sentence_that_it_cannot_help_and_what_would():
-    said = answer([Message.of("system", POND), Message.of("user", "Who wrote Faust?")])
+    question = answer([Message.of("system", POND), Message.of("user", "Who wrote Faust?")])
 
-    assert len(sentences(said)) == 1
-    assert said.startswith("I can't answer that without a language model: connect one, or ")
+    assert len(sentences(question)) == 1
+    assert question.startswith("I can't answer that without a language model: connect one, or ")
 
 
 def test_an_answer_begins_with_what_was_asked_for():
-    said = answer([Message.of("system", POND), Message.of("user", "When do ducks visit?")])
+    question = answer([Message.of("system", POND), Message.of("user", "When do ducks visit?")])
 
-    assert said == "> Ducks visit in May."
+    assert question == "> Ducks visit in May."
 
 
 def test_a_heading_that_only_repeats_the_question_is_not_quoted():
     text = "Business trips\nTrips abroad are approved by the managing director."
 
-    said = answer([Message.of("system", text), Message.of("user", "Who approves business trips?")])
+    question = answer([Message.of("system", text), Message.of("user", "Who approves business trips?")])
 
-    assert quotes_of(said) == ["Trips abroad are approved by the managing director."]
+    assert quotes_of(question) == ["Trips abroad are approved by the managing director."]
 
 
-@pytest.mark.parametrize("said", ["", "   ", "\n\n", "???", "🙂"])
-def test_an_odd_message_gets_an_answer_all_the_same(said: str):
-    assert answer([Message.of("user", said)])
+@pytest.mark.parametrize("question", ["", "   ", "\n\n", "???", "🙂"])
+def test_an_odd_message_gets_an_answer_all_the_same(question: str):
+    assert answer([Message.of("user", question)])
 
 
 def test_no_message_at_all_gets_an_answer():
@@ -77,9 +79,9 @@ def test_no_message_at_all_gets_an_answer():
 def test_its_own_earlier_answers_are_not_quoted():
     first = answer([Message.of("system", POND), Message.of("user", "When do ducks visit?")])
 
-    said = answer([Message.of("assistant", first), Message.of("user", "Do ducks visit in June?")])
+    question = answer([Message.of("assistant", first), Message.of("user", "Do ducks visit in June?")])
 
-    assert quotes_of(said) == []
+    assert quotes_of(question) == []
 
 
 def test_stop_words_alone_are_nothing_to_go_by():
@@ -101,10 +103,12 @@ def test_a_number_with_a_point_does_not_end_a_sentence():
     assert sentences("It costs 3.50 now. Good!") == ["It costs 3.50 now.", "Good!"]
 
 
-@pytest.mark.parametrize("said", ["." * 300_000 + "x", "a" * 300_000, "a." * 150_000, " " * 300_000, "?! " * 100_000])
-def test_a_hostile_message_does_not_hold_up_the_worker(said: str):
+@pytest.mark.parametrize(
+    "question", ["." * 300_000 + "x", "a" * 300_000, "a." * 150_000, " " * 300_000, "?! " * 100_000]
+)
+def test_a_hostile_message_does_not_hold_up_the_worker(question: str):
     with not_for_ever():  # a quadratic search takes minutes
-        answer([Message.of("system", said), Message.of("user", said)])
+        answer([Message.of("system", question), Message.of("user", question)])
 
 
 def test_tokens_joined_are_the_text_again():

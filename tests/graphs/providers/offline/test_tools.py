@@ -78,25 +78,25 @@ TOOLS = (
 )
 
 
-def request(said: str, tools: tuple = TOOLS, *more: Message, **fields) -> ModelRequest:
-    return ModelRequest(model="extractive", messages=(Message.of("user", said), *more), tools=tools, **fields)
+def request(question: str, tools: tuple = TOOLS, *more: Message, **fields) -> ModelRequest:
+    return ModelRequest(model="extractive", messages=(Message.of("user", question), *more), tools=tools, **fields)
 
 
-def called(said: str, tools: tuple = TOOLS, *more: Message, **fields) -> list[tuple[str, dict]]:
-    return [(call.name, call.arguments) for call in reply(request(said, tools, *more, **fields)).calls]
+def calls_for(question: str, tools: tuple = TOOLS, *more: Message, **fields) -> list[tuple[str, dict]]:
+    return [(call.name, call.arguments) for call in reply(request(question, tools, *more, **fields)).calls]
 
 
-def answered(said: str, *results: tuple[dict, dict, str], **fields) -> str:
+def answer_to(question: str, *results: tuple[dict, dict, str], **fields) -> str:
     """What it says after these calls and their results."""
     parts = tuple(ToolCallPart(f"c{i}", t["function"]["name"], json.dumps(a)) for i, (t, a, _) in enumerate(results))
     told = tuple(Message("tool", (ToolResultPart(f"c{i}", text),)) for i, (_, _, text) in enumerate(results))
-    got = reply(request(said, TOOLS, Message("assistant", parts), *told, **fields))
+    got = reply(request(question, TOOLS, Message("assistant", parts), *told, **fields))
     assert () == got.calls
     return got.text
 
 
 @pytest.mark.parametrize(
-    ("said", "expected"),
+    ("question", "expected"),
     [
         ("What is the debt for customer MST 0104985841?", [("get_customer_debt", {"tax_code": "0104985841"})]),
         ("Công nợ của khách hàng MST 0104985841-001 là bao nhiêu?", [("get_customer_debt", {"tax_code": "0104985841-001"})]),
@@ -127,12 +127,12 @@ def answered(said: str, *results: tuple[dict, dict, str], **fields) -> str:
         ("Run this in Python:\n```python\nprint(1)\n```", [("python", {"code": "print(1)"})]),
     ],
 )  # fmt: skip
-def test_a_question_finds_its_tool_and_its_arguments(said: str, expected: list):
-    assert expected == called(said)
+def test_a_question_finds_its_tool_and_its_arguments(question: str, expected: list):
+    assert expected == calls_for(question)
 
 
 @pytest.mark.parametrize(
-    "said",
+    "question",
     [
         "hello",
         "Thanks!",
@@ -145,8 +145,8 @@ def test_a_question_finds_its_tool_and_its_arguments(said: str, expected: list):
         "on 2026-01-05",
     ],
 )
-def test_what_fits_no_tool_calls_none(said: str):
-    assert [] == called(said)
+def test_what_fits_no_tool_calls_none(question: str):
+    assert [] == calls_for(question)
 
 
 def test_several_parts_are_called_together():
@@ -154,25 +154,25 @@ def test_several_parts_are_called_together():
         ("get_customer_debt", {"tax_code": "0104985841"}),
         ("track_shipment", {"code": "SHP-1029"}),
         ("mathematics", {"operation": "evaluate", "expression": "3*7"}),
-    ] == called("What is the debt for MST 0104985841 and where is shipment SHP-1029? Calculate 3*7.")
+    ] == calls_for("What is the debt for MST 0104985841 and where is shipment SHP-1029? Calculate 3*7.")
 
 
 def test_two_codes_are_two_calls_of_the_tool_that_the_first_was_for():
-    assert [("get_customer_debt", {"tax_code": code}) for code in ("0104985841", "0312345678")] == called(
+    assert [("get_customer_debt", {"tax_code": code}) for code in ("0104985841", "0312345678")] == calls_for(
         "Debt of MST 0104985841 and MST 0312345678"
     )
 
 
 def test_dates_addresses_and_flags_are_read_by_their_format_and_name():
-    said = "Export the detailed report since 1/3/2026 to an@example.com"
+    question = "Export the detailed report since 1/3/2026 to an@example.com"
 
-    assert [("export_report", {"since": "2026-03-01", "email": "an@example.com", "detailed": True})] == called(
-        said, (EXPORT,)
+    assert [("export_report", {"since": "2026-03-01", "email": "an@example.com", "detailed": True})] == calls_for(
+        question, (EXPORT,)
     )
 
 
 def test_only_one_call_goes_out_where_several_were_not_asked_for():
-    assert 1 == len(called("Weather in Hanoi and Da Nang?", parallel_tool_calls=False))
+    assert 1 == len(calls_for("Weather in Hanoi and Da Nang?", parallel_tool_calls=False))
 
 
 def test_a_missing_argument_is_asked_for_in_the_questions_language():
@@ -198,15 +198,15 @@ def test_a_code_may_stand_in_an_earlier_message():
 
 
 def test_what_is_missing_is_taken_from_a_result_by_its_name():
-    said = "Find customer Vinamilk. Then show the debt."
-    first = called(said)
+    question = "Find customer Vinamilk. Then show the debt."
+    first = calls_for(question)
     steps = (
         Message("assistant", (ToolCallPart("c1", "find_customer", '{"name":"Vinamilk"}'),)),
         Message("tool", (ToolResultPart("c1", '{"data": {"name": "Vinamilk", "taxCode": "0300588569"}}'),)),
     )
 
     assert [("find_customer", {"name": "Vinamilk"})] == first
-    assert [("get_customer_debt", {"tax_code": "0300588569"})] == called(said, TOOLS, *steps)
+    assert [("get_customer_debt", {"tax_code": "0300588569"})] == calls_for(question, TOOLS, *steps)
 
 
 def test_a_record_is_answered_as_a_list_and_its_records_as_a_table():
@@ -216,9 +216,9 @@ def test_a_record_is_answered_as_a_list_and_its_records_as_a_table():
         "invoices": [{"no": "INV-1", "amount": 100}, {"no": "INV-2", "amount": None}],
     }
 
-    said = answered("What is the debt for MST 0104985841?", (DEBT, {"tax_code": "0104985841"}, json.dumps(found)))
+    question = answer_to("What is the debt for MST 0104985841?", (DEBT, {"tax_code": "0104985841"}, json.dumps(found)))
 
-    assert said == (
+    assert question == (
         "- debt: 125000000\n- overdue: true\n\n"
         "invoices:\n\n| no | amount |\n| --- | --- |\n| INV-1 | 100 |\n| INV-2 |  |"
     )
@@ -227,25 +227,27 @@ def test_a_record_is_answered_as_a_list_and_its_records_as_a_table():
 def test_fields_that_the_question_names_come_first():
     found = {"tax_code": "0104985841", "customer": "Vinamilk", "overdue": False, "debt": 5}
 
-    said = answered("What is the debt of customer 0104985841?", (DEBT, {"tax_code": "0104985841"}, json.dumps(found)))
+    question = answer_to(
+        "What is the debt of customer 0104985841?", (DEBT, {"tax_code": "0104985841"}, json.dumps(found))
+    )
 
-    assert ["debt", "customer", "tax_code", "overdue"] == [line[2:].partition(":")[0] for line in said.split("\n")]
+    assert ["debt", "customer", "tax_code", "overdue"] == [line[2:].partition(":")[0] for line in question.split("\n")]
 
 
 def test_of_several_results_each_stands_under_its_tool():
-    said = answered(
+    question = answer_to(
         "Weather in Hanoi and Da Nang?", (WEATHER, {"place": "Hanoi"}, "rain"), (WEATHER, {"place": "Da Nang"}, "sun")
     )
 
-    assert "From weather (place: Hanoi):\n\nrain\n\nFrom weather (place: Da Nang):\n\nsun" == said
+    assert "From weather (place: Hanoi):\n\nrain\n\nFrom weather (place: Da Nang):\n\nsun" == question
 
 
 def test_marks_around_a_result_are_not_quoted():
-    said = answered(
+    question = answer_to(
         "debt of 0104985841?", (DEBT, {"tax_code": "0104985841"}, '<tool_result tool="x">\n{"debt": 5}\n</tool_result>')
     )
 
-    assert said == "- debt: 5"
+    assert question == "- debt: 5"
 
 
 @pytest.mark.parametrize(
@@ -265,9 +267,11 @@ def test_marks_around_a_result_are_not_quoted():
 def test_passages_are_quoted_with_their_sources(found: str):
     asked = "How many days of leave do I get?"
 
-    said = answered(asked, (DOCUMENTS, {"query": asked}, found))
+    question = answer_to(asked, (DOCUMENTS, {"query": asked}, found))
 
-    assert ["> Every employee has 24 days of leave. [1]"] == [line for line in said.split("\n") if line.startswith(">")]
+    assert ["> Every employee has 24 days of leave. [1]"] == [
+        line for line in question.split("\n") if line.startswith(">")
+    ]
 
 
 def test_passages_of_a_prompt_are_cited_too():
@@ -285,14 +289,14 @@ def test_passages_of_a_prompt_are_cited_too():
     "found", ['{"error": {"message": "no such customer"}}', "Error: no such customer", '{"error": "no such customer"}']
 )
 def test_a_tool_that_failed_is_said_to_have_failed(found: str):
-    said = answered("debt of 0104985841?", (DEBT, {"tax_code": "0104985841"}, found))
+    question = answer_to("debt of 0104985841?", (DEBT, {"tax_code": "0104985841"}, found))
 
-    assert said.endswith("get_customer_debt (tax_code: 0104985841) failed: no such customer")
+    assert question.endswith("get_customer_debt (tax_code: 0104985841) failed: no such customer")
 
 
 def test_nothing_is_called_twice_for_one_question():
-    assert "rain" == answered("Weather in Hanoi?", (WEATHER, {"place": "Hanoi"}, "rain"))
-    assert "rain" == answered("Weather in Hanoi?", (WEATHER, {"place": "Hanoi"}, "rain"), tool_choice="required")
+    assert "rain" == answer_to("Weather in Hanoi?", (WEATHER, {"place": "Hanoi"}, "rain"))
+    assert "rain" == answer_to("Weather in Hanoi?", (WEATHER, {"place": "Hanoi"}, "rain"), tool_choice="required")
 
 
 def test_the_next_question_may_call_the_same_again():
@@ -303,30 +307,30 @@ def test_the_next_question_may_call_the_same_again():
         Message.of("user", "And now, what is the weather in Hanoi?"),
     )
 
-    assert [("weather", {"place": "Hanoi"})] == called("Weather in Hanoi?", TOOLS, *steps)
+    assert [("weather", {"place": "Hanoi"})] == calls_for("Weather in Hanoi?", TOOLS, *steps)
 
 
 def test_what_is_missing_is_asked_for_after_what_could_be_done():
-    said = answered("Show the debt. What is the weather in Hanoi?", (WEATHER, {"place": "Hanoi"}, "rain"))
+    question = answer_to("Show the debt. What is the weather in Hanoi?", (WEATHER, {"place": "Hanoi"}, "rain"))
 
-    assert said.index("rain") < said.index("tell me the tax code")
+    assert question.index("rain") < question.index("tell me the tax code")
 
 
 def test_the_choice_of_tools_is_honoured():
     named = {"type": "function", "function": {"name": "list_invoices"}}
 
-    assert [] == called("What is the weather in Hanoi?", tool_choice="none")
-    assert [("list_invoices", {})] == called("What is the weather in Hanoi?", tool_choice=named)
-    assert [("web_search", {"query": "hello"})] == called("hello", (WEB,), tool_choice="required")
+    assert [] == calls_for("What is the weather in Hanoi?", tool_choice="none")
+    assert [("list_invoices", {})] == calls_for("What is the weather in Hanoi?", tool_choice=named)
+    assert [("web_search", {"query": "hello"})] == calls_for("hello", (WEB,), tool_choice="required")
 
 
 def test_a_request_to_choose_an_agent_is_declined_in_words():
     agents = [Candidate("AgentDebt", "Debts of customers"), Candidate("AgentShipment", "Shipments")]
     prompt = build_prompt("debt?", [Scored(agent.name, 0.5) for agent in agents], agents)
 
-    said = reply(ModelRequest(model="extractive", messages=prompt)).text
+    question = reply(ModelRequest(model="extractive", messages=prompt)).text
 
-    assert "Choosing an agent for this needs a language model; please name the agent." == said
+    assert "Choosing an agent for this needs a language model; please name the agent." == question
 
 
 async def test_calls_stream_without_the_notice_and_answers_with_it():
@@ -348,17 +352,17 @@ async def test_calls_stream_without_the_notice_and_answers_with_it():
 def test_a_tool_whose_arguments_are_there_goes_before_one_whose_are_missing():
     asked = "What does the contract say about late payment?"
 
-    assert [("search_documents", {"query": asked})] == called(asked)
+    assert [("search_documents", {"query": asked})] == calls_for(asked)
 
 
 def test_a_bare_code_belongs_to_the_tool_of_the_part_before():
-    assert [("list_payments", {"tax_code": code}) for code in ("0104985841", "0312345678")] == called(
+    assert [("list_payments", {"tax_code": code}) for code in ("0104985841", "0312345678")] == calls_for(
         "Payments of MST 0104985841 and MST 0312345678"
     )
 
 
 def test_a_number_out_of_its_range_is_left_out():
-    assert [("weather", {"place": "Hanoi"})] == called("Weather in Hanoi for 30 days")
+    assert [("weather", {"place": "Hanoi"})] == calls_for("Weather in Hanoi for 30 days")
 
 
 def test_what_was_forced_is_done_once_even_if_its_result_would_fill_more():
@@ -368,5 +372,5 @@ def test_what_was_forced_is_done_once_even_if_its_result_would_fill_more():
         Message("tool", (ToolResultPart("c1", '{"number": 5}'),)),
     )
 
-    assert [("count_things", {})] == called("hello", (count,), tool_choice="required")
-    assert [] == called("hello", (count,), *steps, tool_choice="required")
+    assert [("count_things", {})] == calls_for("hello", (count,), tool_choice="required")
+    assert [] == calls_for("hello", (count,), *steps, tool_choice="required")

@@ -1,4 +1,4 @@
-"""Documents put straight into the tables, without uploads or ingestion: what searches are tested and measured on."""
+"""Inserts documents straight into the tables, without upload or ingestion, so that searches can be tested and measured."""
 
 import hashlib
 from collections.abc import Mapping, Sequence
@@ -18,8 +18,8 @@ MINILM = "numpy/all-MiniLM-L6-v2"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Written:
-    """A document: its passages, and a vector for each, or none."""
+class DocumentRows:
+    """A document: its passages, each with a vector or none at all."""
 
     name: str
     passages: Sequence[str]
@@ -31,8 +31,8 @@ class Written:
     created_at: datetime | None = None
 
 
-class Shelf:
-    """A tenant's documents. `database_url` names the tables' owner."""
+class DocumentTables:
+    """A tenant's documents. `database_url` connects as the tables' owner."""
 
     def __init__(self, database_url: str, tenant_id: UUID) -> None:
         self.database_url, self.tenant_id = database_url, tenant_id
@@ -52,8 +52,8 @@ class Shelf:
             _insert(db, "collections", tenant_id=self.tenant_id, id=collection_id, name=name, **about)
         return collection_id
 
-    def add(self, collection_id: UUID, *documents: Written, space: int | None = None) -> dict[str, list[UUID]]:
-        """Add documents as if they had been ingested; return the ids of their chunks by name."""
+    def add(self, collection_id: UUID, *documents: DocumentRows, space: int | None = None) -> dict[str, list[UUID]]:
+        """Insert documents as if they had been ingested; return the ids of their chunks by name."""
         with self._connect() as db:
             return {document.name: self._add(db, collection_id, document, space) for document in documents}
 
@@ -74,7 +74,7 @@ class Shelf:
                 db.execute(sql, (space, to_pgvector(values), chunk_id))
 
     def _add(
-        self, db: psycopg.Connection[dict[str, Any]], collection_id: UUID, document: Written, space: int | None
+        self, db: psycopg.Connection[dict[str, Any]], collection_id: UUID, document: DocumentRows, space: int | None
     ) -> list[UUID]:
         document_id, owner = new_id(), {"tenant_id": self.tenant_id, "user_id": document.user_id}
         about: dict[str, Any] = {"name": document.name, "language": document.language}
