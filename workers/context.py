@@ -70,7 +70,6 @@ async def open_worker_context(settings: WorkerSettings, queue: str, node: str) -
     """Open everything, and close it in reverse order. No store has to be available yet."""
     async with AsyncExitStack() as stack:
         pool = await _open_pool(stack, settings, "headrace_app", f"headrace {queue}")
-        system_pool = await _open_pool(stack, settings, "headrace_system", f"headrace {queue} dispatch", max_size=3)
         await check_keys(pool, settings.vault)
         redis = RedisClient(RedisAddress.from_url(settings.redis_url))
         stack.push_async_callback(redis.close)
@@ -78,20 +77,8 @@ async def open_worker_context(settings: WorkerSettings, queue: str, node: str) -
         embedding = await _open_embedding(stack, settings, pool, providers, bulk=queue == INGESTION)
         agents = await _open_agents(stack, settings, pool, redis, providers, embedding)
         ingestion = await _open_ingestion(stack, settings, pool, embedding.embedders) if queue == INGESTION else None
-        running = await _open_running(stack, settings)
-        serving = QueueContext(
-            name=queue,
-            node=node,
-            owner=owner_name(queue),
-            slots=settings.concurrency_of(queue),
-            lease_s=settings.lease_s,
-            pool=pool,
-            relay=Relay(redis),
-            limits=limits_over(redis, pool),
-            dispatcher=Dispatcher(system_pool, redis, window=settings.window),
-            running=running,
-        )
-        yield WorkerContext(settings, serving, agents, ingestion)
+        jobs = await _open_queue(stack, settings, pool, redis, queue=queue, node=node)
+        yield WorkerContext(settings, jobs, agents, ingestion)
 
 
 async def _open_pool(
@@ -101,6 +88,24 @@ async def _open_pool(
     await pool.open()
     stack.push_async_callback(pool.close)
     return pool
+
+
+async def _open_queue(
+    stack: AsyncExitStack, settings: WorkerSettings, pool: Pool, redis: RedisClient, *, queue: str, node: str
+) -> QueueContext:
+    system_pool = await _open_pool(stack, settings, "headrace_system", f"headrace {queue} dispatch", max_size=3)
+    return QueueContext(
+        name=queue,
+        node=node,
+        owner=owner_name(queue),
+        slots=settings.concurrency_of(queue),
+        lease_s=settings.lease_s,
+        pool=pool,
+        relay=Relay(redis),
+        limits=limits_over(redis, pool),
+        dispatcher=Dispatcher(system_pool, redis, window=settings.window),
+        running=await _open_running(stack, settings),
+    )
 
 
 async def _open_running(stack: AsyncExitStack, settings: WorkerSettings) -> RunningAttempts:

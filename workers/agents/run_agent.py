@@ -95,9 +95,7 @@ async def prepare_run(
     """Return the run of a claimed job, and the summary of the messages that the model no longer sees."""
     question, before, after = _split(asked.messages)
     question, images = name_images(question)
-    agents = {name: _spec(configuration, name) for name in configuration.agents}
-    if (graph := job.payload.get("graph")) and job.agent in agents:
-        agents[job.agent] = replace(agents[job.agent], graph=graph)
+    agents = _agent_specs(configuration, job)
     options = dict(asked.options)
     client_tools = tuple(options.pop("tools", None) or ())
     tool_contexts = ToolContextFactory(
@@ -163,7 +161,15 @@ def _split(messages: Sequence[Message]) -> tuple[Message, list[Message], list[Me
     return messages[at], list(messages[:at]), list(messages[at + 1 :])
 
 
-def _spec(configuration: Configuration, name: str) -> AgentSpec:
+def _agent_specs(configuration: Configuration, job: ClaimedJob) -> dict[str, AgentSpec]:
+    """Return the tenant's agents; the job's own with the graph that its request names, if any."""
+    agents = {name: _agent_spec(configuration, name) for name in configuration.agents}
+    if (graph := job.payload.get("graph")) and job.agent in agents:
+        agents[job.agent] = replace(agents[job.agent], graph=graph)
+    return agents
+
+
+def _agent_spec(configuration: Configuration, name: str) -> AgentSpec:
     config = configuration.agents[name]
     learned = [one for one in configuration.learned if one.agent == name]
     approved = tuple((one.question, one.answer) for one in learned if one.answer is not None)

@@ -31,6 +31,7 @@ from schema.events import (
 from schema.queries.jobs.attempts import ClaimedJob, claim_job
 from schema.queries.sessions.sessions import StoredMessage
 from schema.states import CancelMode
+from schema.tenancy import TenantSnapshot
 from workers.limits.reservation import Reservation
 from workers.queue.context import QueueContext
 from workers.queue.finish_attempt import AttemptFinisher
@@ -126,26 +127,12 @@ class Attempt:
         if history is None:
             self._log.info("attempt_fenced")
             return
-        self._stream = JobStream(
-            self._context.relay,
-            self.tenant_id,
-            self.job_id,
-            attempt=self.number,
-            inbox=self.job.inbox,
-            history=history,
-            on_fenced=lambda: self.stop("fenced"),
-        )
+        self._stream = self._open_stream(history)
         # The work starts before the first event is published, because a request to a model takes longer.
         self._task = asyncio.get_running_loop().create_task(work(self.job, self._messages, self._emit))
         self._publish_start(history)
         if self.job.tenant is not None:
-            self._reservation = Reservation(
-                self._context.limits,
-                self.job,
-                self.job.tenant,
-                input_tokens=self._prompt_tokens(),
-                on_exhausted=lambda: self.stop("limit"),
-            )
+            self._reservation = self._open_reservation(self.job.tenant)
         error = await self._wait(self._task)
         self._finishing = True
         if self._reservation is not None:
@@ -161,6 +148,26 @@ class Attempt:
             origin = self.number if self.number > 1 else 1
             return new_history(self.job_id, self.job.created_at, queued_event(self.job), origin=origin)
         return history
+
+    def _open_stream(self, history: History) -> JobStream:
+        return JobStream(
+            self._context.relay,
+            self.tenant_id,
+            self.job_id,
+            attempt=self.number,
+            inbox=self.job.inbox,
+            history=history,
+            on_fenced=lambda: self.stop("fenced"),
+        )
+
+    def _open_reservation(self, tenant: TenantSnapshot) -> Reservation:
+        return Reservation(
+            self._context.limits,
+            self.job,
+            tenant,
+            input_tokens=self._prompt_tokens(),
+            on_exhausted=lambda: self.stop("limit"),
+        )
 
     def _publish_start(self, history: History) -> None:
         worker = self._context.node
