@@ -90,7 +90,7 @@ class Asker:
 
 
 @dataclass(frozen=True)
-class Shop:
+class AgentWorker:
     """A worker's resources, the API's side of the job core, and the models behind them: for all tests of a module."""
 
     core: JobCore
@@ -107,12 +107,12 @@ class Shop:
 
 
 @asynccontextmanager
-async def open_shop(database_url: str, redis_url: str) -> AsyncIterator[Shop]:
+async def open_agent_worker(database_url: str, redis_url: str) -> AsyncIterator[AgentWorker]:
     """Open everything."""
     async with OpenAIServer() as models, open_job_core(JobCoreSettings(database_url, redis_url)) as core:
         env = {"OPENAI_API_KEY": "sk-x", "OPENAI_BASE_URL": models.base_url}
         async with worker_context(database_url, redis_url, providers=ProviderSettings.from_env(env)) as opened:
-            yield Shop(core, opened, models, database_url)
+            yield AgentWorker(core, opened, models, database_url)
 
 
 def script(asker: Asker, *turns: Turn) -> None:

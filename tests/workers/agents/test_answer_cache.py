@@ -14,7 +14,7 @@ from tests.api.people import make_user
 from tests.conftest import TestTenant, make_tenant
 from tests.counterparts.behaviours import calls, says
 from tests.journeys.agent_setup import add_agent, grant_tools
-from tests.workers.agent_runs import Asker, Shop, open_shop, script
+from tests.workers.agent_runs import AgentWorker, Asker, open_agent_worker, script
 from tests.workers.jobs import change, rows
 
 QUESTION = "What is a headrace?"
@@ -22,13 +22,13 @@ TIME = ("world_time", {"places": ["Hanoi"]})
 
 
 @pytest.fixture(scope="module")
-async def worker(database_url: str, redis_url: str) -> AsyncIterator[Shop]:
-    async with open_shop(database_url, redis_url) as opened:
+async def worker(database_url: str, redis_url: str) -> AsyncIterator[AgentWorker]:
+    async with open_agent_worker(database_url, redis_url) as opened:
         yield opened
 
 
 @pytest.fixture
-def asker(worker: Shop, database_url: str, tenant: TestTenant) -> Asker:
+def asker(worker: AgentWorker, database_url: str, tenant: TestTenant) -> Asker:
     add_agent(database_url, tenant, "Guide", graph="react", cache_s=600, tools=["world_time", "remember"])
     grant_tools(database_url, tenant, "world_time", "remember")
     return worker.asker(tenant)

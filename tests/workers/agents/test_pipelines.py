@@ -42,9 +42,9 @@ class Place:
     """A running headrace with a tenant that has tools of the shop's."""
 
     def __init__(
-        self, system: System, models: OpenAIServer, worker: Shop, database_url: str, owner: TestTenant, client: Client
+        self, system: System, models: OpenAIServer, shop: Shop, database_url: str, owner: TestTenant, client: Client
     ) -> None:
-        self.system, self.models, self.worker, self.database_url = system, models, worker, database_url
+        self.system, self.models, self.shop, self.database_url = system, models, shop, database_url
         self.owner, self.client = owner, client
 
     def tool(self, path: str, *, kind: str = "HTTP_POST") -> str:
@@ -73,7 +73,7 @@ class Place:
 @pytest.fixture(scope="module")
 async def place(database_url: str, redis_url: str, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Place]:
     owner = make_tenant(database_url, role="owner")
-    async with OpenAIServer() as models, Shop() as worker:
+    async with OpenAIServer() as models, Shop() as shop:
         system = System(
             database_url,
             redis_url,
@@ -83,7 +83,7 @@ async def place(database_url: str, redis_url: str, tmp_path_factory: pytest.Temp
             settings={"HEADRACE_DEFAULT_MODEL": "openai/text-5", "HEADRACE_LEASE_S": "3"},
         )
         async with system, Client(system.url, owner.headers) as client:
-            yield Place(system, models, worker, database_url, owner, client)
+            yield Place(system, models, shop, database_url, owner, client)
 
 
 def call(tool: str, q: str = "{{input}}", **more: Any) -> dict[str, Any]:
@@ -114,7 +114,7 @@ async def test_a_pipeline_runs_its_steps_and_tells_each(place: Place) -> None:
     async with await place.run("run") as stream:
         events = await stream.rest()
     assert text(5) == assert_whole(events)
-    assert {"/run/first": 1, "/run/second": 1} == {p: n for p, n in place.worker.calls.items() if p.startswith("/run/")}
+    assert {"/run/first": 1, "/run/second": 1} == {p: n for p, n in place.shop.calls.items() if p.startswith("/run/")}
     assert {"Step both", "Step a", "Step b", "Step way", "Step way goes on with say", "Step say"} == set(
         steps_of(events)
     )
@@ -140,7 +140,7 @@ async def test_a_worker_killed_between_two_tools_calls_each_once(place: Place) -
         await kill(place)
         events = await stream.rest()
     assert text(5) == assert_whole(events)
-    assert (1, 1) == (place.worker.calls["/kill/first"], place.worker.calls["/kill/second"])
+    assert (1, 1) == (place.shop.calls["/kill/first"], place.shop.calls["/kill/second"])
     restarted = next(event.seq for event in events if event.type == "job.restarted")
     told = [event.data["call_id"] for event in events[restarted:] if event.type == "tool.started"]
     assert ["call_a", "call_b"] == told
@@ -161,7 +161,7 @@ async def test_a_worker_killed_while_an_agent_answers_calls_its_tool_once(place:
         await kill(place)
         events = await stream.rest()
     assert text(WORDS) == assert_whole(events)
-    assert 1 == place.worker.calls["/agent/book"]
+    assert 1 == place.shop.calls["/agent/book"]
     restarted = next(event.seq for event in events if event.type == "job.restarted")
     told = ["job.progress", "agent.routed", "tool.started", "tool.finished", "message.delta", "message.completed"]
     assert told == kinds(events[restarted:])[: len(told)]
@@ -173,13 +173,13 @@ async def test_a_tool_that_acts_is_not_called_again_when_nobody_knows_whether_it
     stuck, other = place.tool("/stuck/pay"), place.tool("/paid/other")
     await place.make("stuck", "a", a=call(other, next="b"), b=call(stuck))
     async with await place.run("stuck") as stream:
-        await wait_for(lambda: place.worker.calls["/stuck/pay"], "the tool is called")
+        await wait_for(lambda: place.shop.calls["/stuck/pay"], "the tool is called")
         await kill(place)
         events = await stream.rest()
     assert "job.failed" == events[-1].type
     assert "step_failed" == events[-1].data["error"]["code"]
     assert "nobody knows" in events[-1].data["error"]["message"]
-    assert (1, 1) == (place.worker.calls["/stuck/pay"], place.worker.calls["/paid/other"])
+    assert (1, 1) == (place.shop.calls["/stuck/pay"], place.shop.calls["/paid/other"])
     assert [] == leftovers(place)
 
 
@@ -192,7 +192,7 @@ async def test_a_run_in_a_session_is_a_turn_of_it_and_the_next_begins_anew(place
             assert text(5) == assert_whole(await stream.rest())
     expected = [("user", "one"), ("assistant", text(5)), ("user", "two"), ("assistant", text(5))]
     assert expected == await place.client.said(session["id"])
-    asked = [record.body["q"] for record in place.worker.requests if record.path == "/turns/look"]
+    asked = [record.body["q"] for record in place.shop.requests if record.path == "/turns/look"]
     assert ["one", "two"] == asked
 
 
@@ -205,7 +205,7 @@ async def test_a_job_runs_the_version_that_it_was_given(place: Place) -> None:
     for version in (None, 1):
         async with await place.run("versions", version=version) as stream:
             assert_whole(await stream.rest())
-    assert ["second", "first"] == [r.body["q"] for r in place.worker.requests if r.path == "/versions/look"]
+    assert ["second", "first"] == [r.body["q"] for r in place.shop.requests if r.path == "/versions/look"]
 
 
 async def test_a_cancelled_pipeline_stops_and_keeps_nothing(place: Place) -> None:
@@ -231,7 +231,7 @@ async def test_a_pipeline_that_was_deleted_while_its_job_waited_fails_with_a_sen
     events = await stream.rest()
     assert ("job.failed", "not_found") == (events[-1].type, events[-1].data["error"]["code"])
     assert "was deleted" in events[-1].data["error"]["message"]
-    assert 0 == place.worker.calls["/deleted/look"]
+    assert 0 == place.shop.calls["/deleted/look"]
 
 
 def leftovers(place: Place) -> list[Any]:

@@ -18,7 +18,7 @@ from schema.queries.jobs.attempts import ClaimedJob
 from tests.conftest import TestTenant
 from tests.counterparts.behaviours import Behaviour, fails, says
 from tests.waiting import PATIENCE_S
-from tests.workers.agent_runs import MODEL, Shop, open_shop
+from tests.workers.agent_runs import MODEL, AgentWorker, open_agent_worker
 from tests.workers.jobs import change, claim, rows, turn
 from workers.agents import summaries
 from workers.agents.models import Models
@@ -30,15 +30,15 @@ FIRST_DUE = 9
 
 
 @pytest.fixture(scope="module")
-async def worker(database_url: str, redis_url: str) -> AsyncIterator[Shop]:
-    async with open_shop(database_url, redis_url) as opened:
+async def worker(database_url: str, redis_url: str) -> AsyncIterator[AgentWorker]:
+    async with open_agent_worker(database_url, redis_url) as opened:
         yield opened
 
 
 class Talk:
     """A session whose next question is `turn`: all turns before have a question and an answer."""
 
-    def __init__(self, worker: Shop, tenant: TestTenant, model: str = MODEL) -> None:
+    def __init__(self, worker: AgentWorker, tenant: TestTenant, model: str = MODEL) -> None:
         self.worker, self.tenant, self.model, self.id = worker, tenant, model, uuid4()
         sql = "INSERT INTO sessions (tenant_id, id, title, turns) VALUES (%s, %s, '', 0)"
         change(worker.url, sql, tenant.id, self.id)
@@ -108,16 +108,16 @@ def messages(found: list[DictRow]) -> list[Message]:
 
 
 @pytest.fixture
-def talk(worker: Shop, tenant: TestTenant) -> Talk:
+def talk(worker: AgentWorker, tenant: TestTenant) -> Talk:
     worker.asker(tenant)
     return Talk(worker, tenant)
 
 
-def prompt_of(worker: Shop) -> str:
+def prompt_of(worker: AgentWorker) -> str:
     return worker.models.records[-1].body["messages"][-1]["content"]
 
 
-async def test_a_conversation_is_summed_up_when_six_messages_have_fallen_out(talk: Talk, worker: Shop) -> None:
+async def test_a_conversation_is_summed_up_when_six_messages_have_fallen_out(talk: Talk, worker: AgentWorker) -> None:
     talk.reach(FIRST_DUE - 1)
     asked = len(worker.models.records)
     assert Summary() == await talk.ask()
@@ -125,7 +125,7 @@ async def test_a_conversation_is_summed_up_when_six_messages_have_fallen_out(tal
     assert asked + 1 == len(worker.models.records)
 
 
-async def test_the_model_is_shown_what_fell_out_and_nothing_else(talk: Talk, worker: Shop) -> None:
+async def test_the_model_is_shown_what_fell_out_and_nothing_else(talk: Talk, worker: AgentWorker) -> None:
     talk.reach(FIRST_DUE)
     await talk.ask()
     shown = prompt_of(worker)
@@ -135,7 +135,7 @@ async def test_the_model_is_shown_what_fell_out_and_nothing_else(talk: Talk, wor
     assert 200 == worker.models.records[-1].body["max_tokens"]
 
 
-async def test_a_summary_is_renewed_every_three_turns_from_the_one_before(talk: Talk, worker: Shop) -> None:
+async def test_a_summary_is_renewed_every_three_turns_from_the_one_before(talk: Talk, worker: AgentWorker) -> None:
     talk.reach(FIRST_DUE)
     assert ["answer 1", "answer 1", "answer 1", "answer 2"] == [(await talk.ask()).text for _ in range(4)]
     assert ("answer 2", 6) == talk.stored()
@@ -153,7 +153,7 @@ async def test_what_a_summary_costs_is_part_of_what_the_job_used(talk: Talk) -> 
 
 @pytest.mark.parametrize("how", [fails(400), fails(401), says("  "), Behaviour("cut-after", 2)], ids=str)
 async def test_a_model_that_fails_leaves_the_old_summary_and_is_asked_again_later(
-    talk: Talk, worker: Shop, how: Any
+    talk: Talk, worker: AgentWorker, how: Any
 ) -> None:
     worker.models.answer_with(lambda _: how, model="counting")
     change(worker.url, "UPDATE sessions SET summary = 'before' WHERE id = %s", talk.id)
@@ -166,7 +166,7 @@ async def test_a_model_that_fails_leaves_the_old_summary_and_is_asked_again_late
 
 
 async def test_a_model_that_is_slow_is_not_waited_for(
-    talk: Talk, worker: Shop, monkeypatch: pytest.MonkeyPatch
+    talk: Talk, worker: AgentWorker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(summaries, "TIMEOUT_S", 0.05)
     worker.models.answer_with(lambda _: Behaviour("stall-first"), model="counting")
@@ -177,7 +177,7 @@ async def test_a_model_that_is_slow_is_not_waited_for(
 
 
 async def test_without_a_model_the_first_sentences_of_the_user_stand_for_the_rest(
-    worker: Shop, tenant: TestTenant
+    worker: AgentWorker, tenant: TestTenant
 ) -> None:
     talk = Talk(worker, tenant, "offline/extractive")
     talk.reach(FIRST_DUE)
@@ -185,7 +185,7 @@ async def test_without_a_model_the_first_sentences_of_the_user_stand_for_the_res
     assert ("- user 1.\n- user 2.\n- user 3.", 3) == talk.stored()
 
 
-async def test_an_older_job_does_not_overwrite_a_newer_summary(talk: Talk, worker: Shop) -> None:
+async def test_an_older_job_does_not_overwrite_a_newer_summary(talk: Talk, worker: AgentWorker) -> None:
     talk.reach(FIRST_DUE)
     job, needs = await talk.job()
     change(worker.url, "UPDATE sessions SET summary = 'newer', summary_turn = 6 WHERE id = %s", talk.id)
