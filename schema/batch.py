@@ -10,7 +10,7 @@ Everything else uses `tenant_tx` in `schema/db.py`.
 
 import asyncio
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from operator import itemgetter
@@ -37,7 +37,8 @@ POLL_INTERVAL_S = 1.0
 SILENCE_TIMEOUT_S = 45.0  # longer than `statement_timeout`, after which a live server answers
 SET_TENANT = "SELECT set_config('headrace.tenant_id', %(tenant_id)s, true)"
 
-_prepared: WeakKeyDictionary[Db, set[bytes]] = WeakKeyDictionary()
+_prepared: WeakKeyDictionary[Db, dict[bytes, tuple[str, ...]]] = WeakKeyDictionary()
+"""The prepared statements of each connection, with the columns of their results; empty until the first result."""
 
 
 @dataclass(frozen=True)
@@ -49,8 +50,7 @@ class _Compiled:
     names: tuple[str, ...]
 
 
-@dataclass(frozen=True)
-class Rows:
+class Rows(msgspec.Struct, frozen=True):
     """What a statement returned: its columns, and in their order the values of each row."""
 
     columns: tuple[str, ...]
@@ -106,33 +106,36 @@ async def _exchange(db: Db, statements: Sequence[Statement]) -> list[Rows]:
 
 
 async def _send_and_receive(db: Db, statements: Sequence[Statement]) -> list[Rows]:
-    pgconn, known = db.pgconn, _prepared.setdefault(db, set())
+    pgconn, known = db.pgconn, _prepared.setdefault(db, {})
     pgconn.enter_pipeline_mode()
     sent = _send(db, statements, known)
     pgconn.pipeline_sync()
     results, failed = await _receive(db)
     pgconn.exit_pipeline_mode()
     # Statements prepared before an error stay prepared.
-    fresh = {name for name, result in zip(sent, results, strict=False) if name and result.status == COMMAND_OK}
+    fresh = [
+        key for (key, prepares), result in zip(sent, results, strict=False) if prepares and result.status == COMMAND_OK
+    ]
     if failed is not None and failed.error_field(pq.DiagnosticField.SQLSTATE) == UNKNOWN_STATEMENT:
         known.clear()
-    known.update(fresh)
+    known.update(dict.fromkeys(fresh, ()))
     if failed is not None:
         raise error_from_result(failed, encoding="utf-8")
     reader = Transformer(db)
-    return [_rows(reader, result) for prepared, result in zip(sent, results, strict=True) if not prepared]
+    answers = [(key, result) for (key, prepares), result in zip(sent, results, strict=True) if not prepares]
+    return [_rows(reader, result, known, key) for key, result in answers]
 
 
-def _send(db: Db, statements: Sequence[Statement], known: set[bytes]) -> list[bytes]:
-    """Send all statements. Return, for each expected result, the name of the prepared statement, or b"" for rows."""
-    pgconn, writer, sent = db.pgconn, Transformer(db), list[bytes]()
+def _send(db: Db, statements: Sequence[Statement], known: Collection[bytes]) -> list[tuple[bytes, bool]]:
+    """Send all statements. Return, for each expected result, the statement's key and whether it is that of preparing it."""
+    pgconn, writer, sent = db.pgconn, Transformer(db), list[tuple[bytes, bool]]()
     for sql, values in statements:
         compiled = _compile(sql)
-        if compiled.key not in known and compiled.key not in sent:
+        if compiled.key not in known and (compiled.key, True) not in sent:
             pgconn.send_prepare(compiled.key, compiled.sql)
-            sent.append(compiled.key)
+            sent.append((compiled.key, True))
         pgconn.send_query_prepared(compiled.key, [_text(writer, values[name]) for name in compiled.names])
-        sent.append(b"")
+        sent.append((compiled.key, False))
     return sent
 
 
@@ -189,9 +192,11 @@ async def _wait_readable(readable: asyncio.Event, loop: asyncio.AbstractEventLoo
         timer.cancel()
 
 
-def _rows(reader: abc.Transformer, result: PGresult) -> Rows:
+def _rows(reader: abc.Transformer, result: PGresult, known: dict[bytes, tuple[str, ...]], key: bytes) -> Rows:
     reader.set_pgresult(result)
-    columns = tuple([(result.fname(column) or b"").decode() for column in range(result.nfields)])
+    columns = known.get(key)
+    if not columns:  # they stay the same as long as the statement is prepared
+        columns = known[key] = tuple([(result.fname(column) or b"").decode() for column in range(result.nfields)])
     return Rows(columns, reader.load_rows(0, result.ntuples, tuple))
 
 

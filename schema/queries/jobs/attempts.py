@@ -103,8 +103,10 @@ class ClaimedJob(msgspec.Struct, frozen=True):
     tenant: TenantSnapshot | None
 
 
-JOB = ClaimedJob.__struct_fields__[:-2]
-CREDENTIAL = ("credential_id", "service", "base_url", "key_id", "sealed")
+CLAIMED = (
+    *ClaimedJob.__struct_fields__[:-2],
+    *("credential_id", "service", "base_url", "key_id", "sealed", "tenant"),
+)
 
 
 @dataclass(frozen=True)
@@ -157,10 +159,12 @@ async def claim_job(
 
 def _claimed_job(claimed: Rows) -> ClaimedJob:
     """Read the one row that was claimed: a few hundred a second, so by place and not by name."""
-    (job,), (credential,), ((tenant,),) = claimed.pick(JOB), claimed.pick(CREDENTIAL), claimed.pick(("tenant",))
+    (row,) = claimed.pick(CLAIMED)
+    *job, credential_id, service, base_url, key_id, sealed, tenant = row
+    credential = ProviderCredential(credential_id, service, base_url, key_id, sealed) if credential_id else None
     return ClaimedJob(
         *job,
-        credential=None if credential[0] is None else ProviderCredential(*credential),
+        credential=credential,
         tenant=None if tenant is None else read_tenant_snapshot(tenant),
     )
 
