@@ -1,17 +1,17 @@
-"""The guard that every outgoing request to an address from outside passes: tools, webhooks, key sets, OpenID sign-in.
+"""The guard for every outgoing request to a URL that comes from outside: tools, webhooks, key sets, OpenID sign-in.
 
-    policy.py     what is allowed (HEADRACE_EGRESS_ALLOW), and how large and how slow an answer may be
-    urls.py       which spellings of a URL are refused before anything is looked up
+    policy.py     what is allowed (HEADRACE_EGRESS_ALLOW), and limits for size and time of a response
+    urls.py       which URLs are refused before any DNS lookup
     addresses.py  which addresses are on the public internet
-    network.py    resolves once, has every address admitted, connects to just those
-    body.py       counts and unpacks an answer until it is too large or too late
-    transport.py  puts them together for httpx2, and for whatever takes a transport of httpx2 (Authlib does)
-    client.py     what callers use: `open_client` and `fetch_json`; `parse_url` for addresses that are to be stored
+    network.py    resolves once, checks every address, connects only to those
+    body.py       decompresses a response within its size and time limits
+    transport.py  combines them into a transport for httpx2, and for libraries that accept one, such as Authlib
+    client.py     what callers use: `open_client` and `fetch_json`; `parse_url` for URLs that will be stored
 
-It is built on httpx2, which goes on where httpx ended (0.28.1, 2024): Authlib's client is one of httpx2 wherever that is
-installed, and takes no transport of httpx.
+It is built on httpx2, which continues httpx (last release 0.28.1, 2024): Authlib's client uses httpx2 wherever it is installed,
+and accepts no httpx transport.
 
-Model vendors at the operator's own addresses do not pass it (Ollama's is usually private); an address that came with a tenant's
+Model vendors at the operator's own URLs do not pass through it (Ollama's is usually private); a URL that came with a tenant's
 credential does.
 """
 

@@ -1,5 +1,5 @@
-"""Which addresses are on the public internet. `is_global` alone does not tell: in Python 3.11.7 it holds for multicast,
-6to4 of a loopback address, Azure's and Oracle's metadata services, and more; the tests hold the list.
+"""Tells which addresses are on the public internet. `is_global` alone is not enough: in Python 3.11.7 it is true for multicast,
+6to4 of a loopback address, Azure's and Oracle's metadata services, and more; the tests contain the list.
 """
 
 from collections.abc import Iterable
@@ -9,12 +9,12 @@ Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
 
 GLOBAL_UNICAST = IPv6Network("2000::/3")
-"""All that IANA has given out for use between hosts; site-local, link-local and multicast lie elsewhere."""
+"""All that IANA has allocated for global unicast; site-local, link-local and multicast are elsewhere."""
 
 NAT64 = IPv6Network("64:ff9b::/96")
-"""The well-known prefix: a host with IPv6 only reaches the whole IPv4 internet through it, so what counts is the IPv4
-address in its last 32 bits. The local prefix 64:ff9b:1::/48 lies outside of GLOBAL_UNICAST and is refused: where the
-IPv4 address stands in it is each network's own choice, so it can't be checked."""
+"""The well-known prefix, through which IPv6-only hosts reach the IPv4 internet, so the IPv4 address in the last 32 bits is
+checked. The local prefix 64:ff9b:1::/48 is outside GLOBAL_UNICAST and refused: each network chooses where it embeds the IPv4
+address, so that can't be checked."""
 
 SPECIAL: tuple[Network, ...] = tuple(
     ip_network(text)
@@ -31,7 +31,7 @@ SPECIAL: tuple[Network, ...] = tuple(
 
 
 def is_public(address: Address) -> bool:
-    """Whether a host on the public internet answers at this address, and none of our own network or this machine."""
+    """Whether the address is on the public internet, not in a private network or on this machine."""
     address = unmapped(address)
     if isinstance(address, IPv6Address):
         if address in NAT64:
@@ -43,19 +43,19 @@ def is_public(address: Address) -> bool:
 
 
 def unmapped(address: Address) -> Address:
-    """Return the IPv4 address that a mapped one (::ffff:127.0.0.1) stands for: the kernel connects to that."""
+    """Return the IPv4 address for a mapped one (::ffff:127.0.0.1), since the kernel connects to that."""
     if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:
         return address.ipv4_mapped
     return address
 
 
 def within(address: Address, networks: Iterable[Network]) -> bool:
-    """Whether one of the networks holds the address."""
+    """Whether one of the networks contains the address."""
     return any(address.version == network.version and address in network for network in networks)
 
 
 def as_address(host: str) -> Address | None:
-    """Return the address that `host` is, or None when it is a name or another spelling (127.1, 0x7f000001)."""
+    """Return `host` as an address, or None if it is a name or a nonstandard spelling (127.1, 0x7f000001)."""
     try:
         return ip_address(host)
     except ValueError:

@@ -1,7 +1,7 @@
-"""The body of an answer, counted as it is unpacked, so that neither a bomb nor a drip can hold a worker.
+"""The body of a response, counted while it is decompressed, so that neither a gzip bomb nor a slow drip can hold a worker.
 
-httpx2 unpacks whole chunks: 64 KiB of gzip are up to 64 MiB at once. So the guard unpacks itself, never more than may
-still come, and callers see the plain body.
+httpx2 decompresses whole chunks: 64 KiB of gzip can become 64 MiB at once. So the guard decompresses itself, never beyond the
+limit, and callers see the plain body.
 """
 
 import asyncio
@@ -19,24 +19,24 @@ GZIP = 16 + zlib.MAX_WBITS
 
 @contextmanager
 def translate_errors(host: str) -> Iterator[None]:
-    """Turns what httpcore2 raises into our errors. Its texts may quote headers, so only those about connecting are kept."""
+    """Convert httpcore2's errors to ours. Their messages may quote headers, so only those about connecting are kept."""
     try:
         yield
     except (TimeoutError, httpcore2.TimeoutException):
-        raise EgressFailed(f"{host} did not answer in time.") from None
+        raise EgressFailed(f"{host} did not respond in time.") from None
     except httpcore2.ConnectError as error:
         raise EgressFailed(f"{host} can't be reached: {error}.") from None
     except httpcore2.NetworkError:
-        raise EgressFailed(f"The connection to {host} broke.") from None
+        raise EgressFailed(f"The connection to {host} was lost.") from None
     except httpcore2.LocalProtocolError:
-        raise EgressFailed(f"The request to {host} can't be sent: a header holds a character that it can't.") from None
+        raise EgressFailed(f"The request to {host} can't be sent: a header contains an invalid character.") from None
     except httpcore2.ProtocolError:
-        raise EgressFailed(f"{host} broke off or did not speak HTTP.") from None
+        raise EgressFailed(f"{host} closed the connection or did not speak HTTP.") from None
 
 
 class GuardedBody(httpx2.AsyncByteStream):
-    """The plain bytes of an answer. Raises EgressTooLarge after `max_bytes`, packed or plain, and EgressFailed at
-    `deadline` (the loop's time) or when the answer breaks off."""
+    """The plain bytes of a response. Raises EgressTooLarge beyond `max_bytes`, compressed or plain, and EgressFailed at
+    `deadline` (loop time) or if the response is incomplete."""
 
     def __init__(
         self, response: httpcore2.Response, host: str, *, compressed: bool, max_bytes: int, deadline: float
@@ -56,18 +56,18 @@ class GuardedBody(httpx2.AsyncByteStream):
                 plain = self._decompress(chunk)
                 self._decompressed_bytes += len(plain)
                 if max(self._received_bytes, self._decompressed_bytes) > self._max_bytes:
-                    raise EgressTooLarge(f"The answer of {self._host} is larger than {self._max_bytes:,} bytes.")
+                    raise EgressTooLarge(f"The response from {self._host} is larger than {self._max_bytes:,} bytes.")
                 if plain:
                     yield plain
         if self._decompressor is not None and self._received_bytes and not self._decompressor.eof:
-            raise EgressFailed(f"The answer of {self._host} breaks off.")
+            raise EgressFailed(f"The response from {self._host} is incomplete.")
 
     async def aclose(self) -> None:
         with translate_errors(self._host):
             await self._response.aclose()
 
     async def _next(self, stream: AsyncIterator[bytes]) -> bytes | None:
-        """The next bytes as they came; None at the end."""
+        """The next bytes as received; None at the end."""
         with translate_errors(self._host):
             async with asyncio.timeout_at(self._deadline):
                 return await anext(stream, None)
@@ -80,4 +80,4 @@ class GuardedBody(httpx2.AsyncByteStream):
         try:
             return self._decompressor.decompress(chunk, self._max_bytes - self._decompressed_bytes + 1)
         except zlib.error:
-            raise EgressFailed(f"The answer of {self._host} is not the gzip that it says it is.") from None
+            raise EgressFailed(f"The response from {self._host} is not valid gzip.") from None

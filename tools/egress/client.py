@@ -1,4 +1,4 @@
-"""What callers of the guard use: a client of httpx2 that can reach only what the policy admits, and `fetch_json`."""
+"""What callers of the guard use: an httpx2 client that can reach only what the policy allows, and `fetch_json`."""
 
 import json
 import ssl
@@ -15,10 +15,10 @@ from tools.egress.urls import check_characters, unreadable_url
 
 
 class EgressClient(httpx2.AsyncClient):
-    """httpx2's client with our errors, also for what fails before a request reaches the transport or after it."""
+    """httpx2's client with our errors, including for failures before and after the transport."""
 
     def build_request(self, method: str, url: httpx2.URL | str, **options: Any) -> httpx2.Request:
-        """Raises EgressRefused for a URL that can't be read."""
+        """Raises EgressRefused for an invalid URL."""
         check_characters(str(url))
         try:
             return super().build_request(method, url, **options)
@@ -30,10 +30,8 @@ class EgressClient(httpx2.AsyncClient):
         try:
             return await super().send(request, **options)
         except (httpx2.RequestError, httpx2.InvalidURL):
-            # The transport has its own errors; what is left is a redirect to somewhere that can't be read.
-            raise EgressFailed(
-                f"{request.url.raw_host.decode()} sends us on to an address that can't be read."
-            ) from None
+            # The transport raises our errors; what is left is a redirect to an invalid URL.
+            raise EgressFailed(f"{request.url.raw_host.decode()} redirects to an invalid URL.") from None
 
 
 def open_client(
@@ -44,8 +42,8 @@ def open_client(
     resolver: Resolver = resolve,
     ssl_context: ssl.SSLContext | None = None,
 ) -> httpx2.AsyncClient:
-    """Return a client that the caller closes. It follows no redirects, keeps no cookies, reads no proxies or passwords
-    from the environment; `max_bytes` and `timeout_s` replace the policy's."""
+    """Return a client, which the caller must close. It follows no redirects, keeps no cookies, and ignores proxies and
+    passwords in the environment. `max_bytes` and `timeout_s` override the policy's."""
     policy = replace(
         policy,
         max_bytes=policy.max_bytes if max_bytes is None else max_bytes,
@@ -61,12 +59,12 @@ def open_client(
 
 
 async def fetch_json(client: httpx2.AsyncClient, url: str) -> Any:
-    """Return the JSON at `url`. Raises EgressFailed when the answer is not 2xx or not JSON, and the guard's errors."""
+    """Return the JSON at `url`. Raises EgressFailed if the response is not 2xx or not JSON, and the guard's errors."""
     response = await client.get(url, headers={"accept": "application/json"})
     host = response.url.raw_host.decode("ascii")
     if not response.is_success:
-        raise EgressFailed(f"{host} answered with status {response.status_code}.")
+        raise EgressFailed(f"{host} responded with status {response.status_code}.")
     try:
         return json.loads(response.content)
     except (ValueError, RecursionError):
-        raise EgressFailed(f"The answer of {host} is not JSON.") from None
+        raise EgressFailed(f"The response from {host} is not JSON.") from None

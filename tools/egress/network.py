@@ -1,8 +1,7 @@
-"""The way to a socket: resolve once, have every answer admitted, connect to just those addresses.
+"""Opens connections: resolves the host once, checks every address, and connects only to those.
 
-httpcore2 calls `connect_tcp` with the host of the URL and goes on to use that host for TLS and the Host header, so the
-certificate is still checked against the name. A name that resolves to something else a moment later (DNS rebinding) finds
-nobody who asks again.
+httpcore2 calls `connect_tcp` with the host of the URL and keeps using that host for TLS and the Host header, so the certificate
+is still verified against the name. DNS rebinding has no effect, since the name is never resolved a second time.
 """
 
 import asyncio
@@ -21,15 +20,15 @@ Resolver = Callable[[str, int], Awaitable[Sequence[str]]]
 
 
 async def resolve(host: str, port: int) -> Sequence[str]:
-    """The system's resolver, in the loop's threads. `getaddrinfo` also reads 127.1 and the like, without asking DNS."""
+    """The system's resolver, in a thread. Note that `getaddrinfo` also accepts 127.1 and the like, without DNS."""
     loop = asyncio.get_running_loop()
     found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     return [str(address[0]) for *_, address in found]
 
 
 class GuardedNetwork(httpcore2.AsyncNetworkBackend):
-    """Opens connections for one scheme; there is one for http and one for https, since httpcore2 does not say here which
-    of them a connection is for."""
+    """Opens connections for one scheme. There is one instance for http and one for https, since httpcore2 does not pass the
+    scheme."""
 
     def __init__(self, policy: EgressPolicy, scheme: str, resolver: Resolver) -> None:
         self._policy = policy
@@ -46,7 +45,7 @@ class GuardedNetwork(httpcore2.AsyncNetworkBackend):
         local_address: str | None = None,
         socket_options: Iterable[httpcore2.SOCKET_OPTION] | None = None,
     ) -> httpcore2.AsyncNetworkStream:
-        """Raises EgressRefused, EgressFailed when the name has no address, and httpcore2's connection errors."""
+        """Raises EgressRefused, EgressFailed if the name can't be resolved, and httpcore2's connection errors."""
         budget_s = min(self._policy.connect_timeout_s, self._policy.connect_timeout_s if timeout is None else timeout)
         deadline = asyncio.get_running_loop().time() + budget_s
         try:
@@ -63,7 +62,7 @@ class GuardedNetwork(httpcore2.AsyncNetworkBackend):
         timeout: float | None = None,
         socket_options: Iterable[httpcore2.SOCKET_OPTION] | None = None,
     ) -> httpcore2.AsyncNetworkStream:
-        raise httpcore2.ConnectError("unix sockets are not called")
+        raise httpcore2.ConnectError("unix sockets are not supported")
 
     async def _resolve(self, host: str, port: int) -> list[Address]:
         literal = as_address(host)
@@ -74,13 +73,13 @@ class GuardedNetwork(httpcore2.AsyncNetworkBackend):
         except (OSError, UnicodeError):
             found = []
         if not found:
-            raise EgressFailed(f"{host} is not known to DNS, or DNS does not answer.")
+            raise EgressFailed(f"{host} can't be resolved; check the host name.")
         return list(dict.fromkeys(found))
 
     async def _connect_first(
         self, addresses: list[Address], port: int, deadline: float
     ) -> httpcore2.AsyncNetworkStream:
-        """Tries one address after another; each gets its share of the time that is left."""
+        """Try one address after another; each gets an equal share of the remaining time."""
         clock = asyncio.get_running_loop().time
         for remaining, address in zip(range(len(addresses), 1, -1), addresses, strict=False):
             try:

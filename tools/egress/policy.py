@@ -1,4 +1,4 @@
-"""What may go out: the public internet over https, and whatever an admin allowed besides it."""
+"""What may be reached: the public internet over https, plus what an admin has allowed."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -13,7 +13,7 @@ from tools.egress.urls import is_disguised_address
 
 SETTING = "HEADRACE_EGRESS_ALLOW"
 EXPECTED = (
-    "right are hosts, host:port or networks, separated by commas, such as erp.internal, 10.1.2.3:8080, 10.1.0.0/16"
+    "it must list hosts, host:port or networks, separated by commas, such as erp.internal, 10.1.2.3:8080, 10.1.0.0/16"
 )
 ENTRY = re.compile(r"(\[[0-9a-fA-F:.]+\]|[^\s:/?#@\\%*\[\]]+)(:[0-9]{1,5})?")
 
@@ -21,9 +21,9 @@ ENTRY = re.compile(r"(\[[0-9a-fA-F:.]+\]|[^\s:/?#@\\%*\[\]]+)(:[0-9]{1,5})?")
 @dataclass(frozen=True, kw_only=True)
 class EgressPolicy:
     """`allowed_hosts` (lower case: `erp.internal`, `erp.internal:8080`, `[::1]:9000`) and `allowed_networks` may be
-    reached although they are private, over plain http and at any port. Everything else must be public, at one of
-    `ports` (and 80 with `allow_http`). `max_bytes` bounds an answer after it is unpacked, `timeout_s` a request from
-    the look-up of its name to the last byte of the answer, `connect_timeout_s` the way to an open connection."""
+    reached even if they are private, over plain http and at any port. Everything else must be public, at one of `ports` (and
+    80 with `allow_http`). `max_bytes` limits a response after decompression, `timeout_s` a request from DNS lookup to the
+    last byte of the response, `connect_timeout_s` the time to connect."""
 
     allowed_hosts: frozenset[str] = frozenset()
     allowed_networks: tuple[Network, ...] = ()
@@ -35,7 +35,7 @@ class EgressPolicy:
 
     @classmethod
     def from_env(cls, env: Mapping[str, str]) -> "EgressPolicy":
-        """Read HEADRACE_EGRESS_ALLOW. Raises ValueError that names the setting, the wrong entry and what is right."""
+        """Read HEADRACE_EGRESS_ALLOW. Raises ValueError that names the setting, the invalid entry and what is expected."""
         entries = [_parse_entry(text.strip()) for text in env.get(SETTING, "").split(",") if text.strip()]
         return cls(
             allowed_hosts=frozenset(entry for entry in entries if isinstance(entry, str)),
@@ -43,17 +43,17 @@ class EgressPolicy:
         )
 
     def check(self, scheme: str, host: str, port: int, addresses: Sequence[Address]) -> None:
-        """Return when a request may go to any of the addresses that `host` has. Raises EgressRefused."""
+        """Return if `host`, with all of these addresses, may be called. Raises EgressRefused."""
         if self._allows_host(host, port) or all(self._allows_address(address) for address in addresses):
             return
         if scheme != "https" and not self.allow_http:
-            raise refusal(host, "may be called over https only")
+            raise refusal(host, "may be called only over https")
         if port not in self.ports and not (self.allow_http and port == 80):
-            raise refusal(host, f"may not be called at port {port}; right is {_join_ports(self.ports)}")
+            raise refusal(host, f"may not be called at port {port}; use port {_join_ports(self.ports)}")
         if is_disguised_address(host):
-            raise refusal(host, "is an odd spelling of an address; write it as four numbers with dots")
+            raise refusal(host, "is an unusual spelling of an IP address; write it as four decimal numbers with dots")
         if not all(self._allows_address(address) or is_public(address) for address in addresses):
-            raise refusal(host, "may not be called: it is not a public address, or leads to one that isn't")
+            raise refusal(host, "may not be called: it is not a public address, or resolves to one that isn't")
 
     def _allows_host(self, host: str, port: int) -> bool:
         name = host.lower().rstrip(".")
@@ -65,18 +65,18 @@ class EgressPolicy:
 
 
 def refusal(host: str, why: str) -> EgressRefused:
-    """The error for a host; an admin reads in it what to set."""
-    return EgressRefused(f"{host} {why}. If this host is meant, an admin allows it by adding it to {SETTING}.")
+    """The error for a refused host, which tells an admin what to set."""
+    return EgressRefused(f"{host} {why}. If this is intended, an admin can allow the host in {SETTING}.")
 
 
 def _parse_entry(text: str) -> str | Network:
-    """One entry of the setting: a network, or a host with or without its port, as URLs spell it."""
+    """Parse one entry of the setting: a network, or a host with or without a port, as in URLs."""
     if "/" in text:
         try:
             return ip_network(text)
         except ValueError as error:
             raise _setting_error(text, f" ({error})" if "host bits" in str(error) else "") from None
-    host = text if ":" in text and as_address(text) else ""  # IPv6 as it is written outside of URLs
+    host = text if ":" in text and as_address(text) else ""  # IPv6 as written outside URLs
     port = ""
     if not host and (found := ENTRY.fullmatch(text)):
         host, port = _normalize_host(found[1]), (found[2] or "")[1:]
@@ -89,7 +89,7 @@ def _parse_entry(text: str) -> str | Network:
 
 
 def _normalize_host(host: str) -> str:
-    """The host as it stands in parsed URLs: lower case, international names as xn--; empty if it can't."""
+    """The host as in a parsed URL: lower case, international names as xn--; empty if invalid."""
     try:
         return httpx2.URL(f"//{host}").raw_host.decode("ascii").rstrip(".")
     except httpx2.InvalidURL:
@@ -97,7 +97,7 @@ def _normalize_host(host: str) -> str:
 
 
 def _setting_error(text: str, why: str = "") -> ValueError:
-    return ValueError(f"{SETTING} holds {text!r}{why}; {EXPECTED}.")
+    return ValueError(f"{SETTING} contains {text!r}{why}; {EXPECTED}.")
 
 
 def _join_ports(ports: frozenset[int]) -> str:

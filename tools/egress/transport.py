@@ -1,5 +1,5 @@
-"""The guard as a transport of httpx2: whatever takes one (`httpx2.AsyncClient`, Authlib's `AsyncOAuth2Client`) is guarded,
-each hop of a redirect included.
+"""The guard as an httpx2 transport: every client that uses it (`httpx2.AsyncClient`, Authlib's `AsyncOAuth2Client`) is guarded,
+at each hop of a redirect too.
 """
 
 import asyncio
@@ -17,12 +17,12 @@ from tools.egress.urls import check_url
 KEEP_ALIVE_S = 5.0
 MAX_CONNECTIONS = 100
 STRIPPED_HEADERS = (b"set-cookie", b"content-encoding", b"content-length")
-"""Headers that no longer fit the plain body, and cookies: requests of different callers must not know of each other."""
+"""Headers that don't match the decompressed body, and cookies, which must not be shared between callers."""
 
 
 class EgressTransport(httpx2.AsyncBaseTransport):
-    """Sends requests that the policy admits. Raises EgressRefused, EgressTooLarge or EgressFailed, and nothing of
-    httpx2's. The system's proxies are not asked; `ssl_context` is for tests and for a company's own authority."""
+    """Sends requests that the policy allows. Raises EgressRefused, EgressTooLarge or EgressFailed, never httpx2's own errors.
+    Ignores system proxies; `ssl_context` is for tests and private certificate authorities."""
 
     def __init__(
         self, policy: EgressPolicy, *, resolver: Resolver = resolve, ssl_context: ssl.SSLContext | None = None
@@ -62,17 +62,17 @@ class EgressTransport(httpx2.AsyncBaseTransport):
         headers = httpx2.Headers(response.headers)
         encoding = headers.get("content-encoding", "identity").strip().lower()
         if encoding not in ("identity", "", "gzip", "x-gzip"):
-            raise EgressFailed(f"{host} packed its answer in a way that was not asked for; right is gzip or nothing.")
+            raise EgressFailed(f"{host} sent an unsupported content encoding; only gzip is accepted.")
         length = headers.get("content-length", "")
         if request.method != "HEAD" and length.isdigit() and int(length[:20]) > self._policy.max_bytes:
-            raise EgressTooLarge(f"The answer of {host} is larger than {self._policy.max_bytes:,} bytes.")
+            raise EgressTooLarge(f"The response from {host} is larger than {self._policy.max_bytes:,} bytes.")
         compressed = encoding.endswith("gzip")
         return GuardedBody(response, host, compressed=compressed, max_bytes=self._policy.max_bytes, deadline=deadline)
 
 
 def _wire_request(request: httpx2.Request) -> httpcore2.Request:
-    """The request as httpcore2 takes it. Of the extensions only time-outs go along: `sni_hostname` and `target` could
-    make it something else than what was checked."""
+    """Convert the request for httpcore2. Of the extensions only timeouts are passed on: `sni_hostname` and `target` could change
+    what was checked."""
     assert isinstance(request.stream, httpx2.AsyncByteStream)
     request.headers["accept-encoding"] = "gzip"
     url = request.url

@@ -187,7 +187,9 @@ async def test_an_admin_allows_hosts_ports_and_networks(answers: Answers, allow:
     ],
 )
 def test_a_wrong_entry_is_refused_with_the_setting_and_what_is_right(entry: str) -> None:
-    with pytest.raises(ValueError, match=r"HEADRACE_EGRESS_ALLOW holds .*; right are hosts, host:port or networks"):
+    with pytest.raises(
+        ValueError, match=r"HEADRACE_EGRESS_ALLOW contains .*; it must list hosts, host:port or networks"
+    ):
         EgressPolicy.from_env({"HEADRACE_EGRESS_ALLOW": f"fine.internal, {entry}"})
 
 
