@@ -1,6 +1,6 @@
-"""A formula as SymPy has it, built node by node from an allow-list. SymPy's own parser calls `eval`, so it is not used.
+"""Builds SymPy expressions node by node from an allowlist. SymPy's own parser calls `eval`, so it is not used.
 
-Sizes are looked at before they are computed: 9**9**9 and factorial(10**9) are refused at once, not after five seconds.
+Sizes are checked before computing: 9**9**9 and factorial(10**9) are refused at once, not after five seconds.
 """
 
 import ast
@@ -14,7 +14,7 @@ from tools.algebra.notation import to_python_syntax
 from tools.errors import ToolBadArguments, ToolTooLarge
 
 MAX_BITS = 1 << 16
-"""How large a whole number may become: about 20,000 digits."""
+"""The maximum size of an integer: about 20,000 digits."""
 
 MAX_DEPTH = 60
 
@@ -47,7 +47,7 @@ def read_formula(text: str) -> Any:
 
 
 def formula_error(why: str) -> ToolBadArguments:
-    return ToolBadArguments(f"{why}. Right is, say, x**2 - 4 = 0 or sin(x)/x.", field="expression")
+    return ToolBadArguments(f"{why}. Write it like x**2 - 4 = 0 or sin(x)/x.", field="expression")
 
 
 def _to_equality(written: str) -> str:
@@ -57,7 +57,7 @@ def _to_equality(written: str) -> str:
 
 def _convert(node: ast.expr, depth: int) -> Any:
     if depth > MAX_DEPTH:
-        raise ToolTooLarge("The formula is nested too deep; split it up.")
+        raise ToolTooLarge("The formula is nested too deeply; split it up.")
     if isinstance(node, ast.Constant | ast.Name):
         return _number(node.value) if isinstance(node, ast.Constant) else _name(node.id)
     if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub | ast.UAdd):
@@ -73,13 +73,13 @@ def _convert(node: ast.expr, depth: int) -> Any:
             if isinstance(node, ast.Call)
             else _matrix([_convert(n, depth + 1) for n in node.elts])
         )
-    raise formula_error(f"{type(node).__name__} has no place in a formula")
+    raise formula_error(f"{type(node).__name__} is not allowed in a formula")
 
 
 def _number(value: Any) -> Any:
-    """Exact: 0.1 is a tenth. `True` and texts are no numbers."""
+    """Convert exactly: 0.1 is a tenth. Refuses `True` and strings."""
     if type(value) not in (int, float):
-        raise formula_error(f"{str(value)[:30]!r} is no number")
+        raise formula_error(f"{str(value)[:30]!r} is not a number")
     return sympy.Integer(value) if isinstance(value, int) else sympy.Rational(str(value))
 
 
@@ -89,7 +89,7 @@ def _name(name: str) -> Any:
     if name in FUNCTIONS:
         raise formula_error(f"{name} needs its argument in brackets")
     if len(name) > 30 or name.startswith("_"):
-        raise formula_error(f"{name[:30]!r} is no name of a variable")
+        raise formula_error(f"{name[:30]!r} is not a valid variable name")
     return sympy.Symbol(name)
 
 
@@ -109,7 +109,7 @@ def _apply_operator(operator: ast.operator, left: Any, right: Any) -> Any:
             return sympy.Mod(left, right)
     except (TypeError, ValueError, AttributeError) as error:
         raise formula_error(f"This can't be computed ({str(error)[:100]})") from None
-    raise formula_error(f"{type(operator).__name__} is no operation of formulas")
+    raise formula_error(f"{type(operator).__name__} is not an allowed operation")
 
 
 def _checked_power(base: Any, exponent: Any) -> Any:
@@ -123,12 +123,12 @@ def _checked_power(base: Any, exponent: Any) -> Any:
 def _apply_function(node: ast.Call, depth: int) -> Any:
     if not isinstance(node.func, ast.Name) or node.func.id not in FUNCTIONS or node.keywords:
         raise formula_error(
-            f"{ast.unparse(node.func)[:30]} is no function here; there are sin, log, sqrt, factorial and the like"
+            f"{ast.unparse(node.func)[:30]} is not a known function; use sin, log, sqrt, factorial and the like"
         )
     name, values = node.func.id, [_convert(each, depth + 1) for each in node.args]
     limit = {"factorial": 5_000, "binomial": 20_000, "gamma": 5_000, "zeta": 5_000, "isprime": 10**60}.get(name)
     if limit and any(value.is_number and not abs(value) <= limit for value in values):
-        raise ToolTooLarge(f"{name} can be computed up to {limit:,} here.")
+        raise ToolTooLarge(f"{name} supports arguments up to {limit:,}.")
     try:
         return FUNCTIONS[name](*values)
     except (TypeError, ValueError, AttributeError) as error:
@@ -136,7 +136,7 @@ def _apply_function(node: ast.Call, depth: int) -> Any:
 
 
 def _matrix(rows: list[Any]) -> Any:
-    """A list of numbers is a column; a list of such lists a matrix, row by row. `_convert` makes the inner lists columns."""
+    """Build a matrix: a list of numbers is a column, a list of lists a matrix by rows (the inner lists are columns already)."""
     if len(rows) > 50 or not rows:
         raise ToolTooLarge("A matrix may have 1 to 50 rows.")
     if all(isinstance(row, sympy.MatrixBase) for row in rows):

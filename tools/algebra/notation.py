@@ -1,6 +1,6 @@
-"""Formulas as people and models write them (2x², 3·sin(x), x^2, √2, 2(x+1)) in the notation of Python's parser.
+"""Rewrites formulas as people and models write them (2x², 3·sin(x), x^2, √2, 2(x+1)) in Python syntax.
 
-Only the text changes here; what a name may mean is decided in `formulas.py`.
+Only rewrites text; `formulas.py` decides what a name may mean.
 """
 
 import re
@@ -31,17 +31,16 @@ TOKEN = re.compile(
     r"(?P<sign>\*\*|<=|>=|==|!=|[-+*/%()\[\],=<>!;]))"
 )
 VARIABLE = re.compile(r"[^\W\d_]\d*|pi")
-"""What a bracket multiplies: x(x + 1). Before a longer name's bracket a call was meant, of a function that there isn't."""
+"""Names that multiply a following bracket: x(x + 1). After a longer name, a bracket means a call of an unknown function."""
 
 IMPLICIT_MULTIPLICATION = {"number": ("name", "("), ")": ("name", "number", "("), "name": ("name", "number")}
-"""After which kind of token a missing `*` stands, and before which."""
+"""The token kinds between which a `*` is implied."""
 
 
 def to_python_syntax(text: str, functions: frozenset[str]) -> str:
-    """Return the formula with every sign written out. `functions` are the names that a bracket after them calls. Raises
-    ToolBadArguments."""
+    """Return the formula in Python syntax. A bracket after one of `functions` is a call. Raises ToolBadArguments."""
     if len(text) > MAX_CHARACTERS:
-        raise ToolBadArguments(f"A formula may have {MAX_CHARACTERS:,} characters at most.", field="expression")
+        raise ToolBadArguments(f"A formula may have at most {MAX_CHARACTERS:,} characters.", field="expression")
     for sign, spelled in REPLACEMENTS.items():
         text = text.replace(sign, spelled)
     tokens = _tokenize(unicodedata.normalize("NFKC", text), functions)
@@ -74,7 +73,7 @@ def _canonical_name(name: str) -> str:
 
 
 def _add_call_brackets(tokens: list[tuple[str, str]], functions: frozenset[str]) -> list[tuple[str, str]]:
-    """Give a function that stands before a plain number or name its brackets: √2 is sqrt(2)."""
+    """Add brackets to a function before a plain number or name: √2 becomes sqrt(2)."""
     result: list[tuple[str, str]] = []
     for position, (kind, token) in enumerate(tokens):
         result.append((kind, token))
@@ -85,7 +84,7 @@ def _add_call_brackets(tokens: list[tuple[str, str]], functions: frozenset[str])
 
 
 def _is_multiplication(before: tuple[str, str], after: tuple[str, str], functions: frozenset[str]) -> bool:
-    """Whether a `*` was left out between the two."""
+    """Whether a `*` is implied between the two tokens."""
     left = before[1] if before[1] == ")" else before[0]
     right = "(" if after[1] == "(" else after[0]
     if left == "name" and right == "(":

@@ -1,4 +1,4 @@
-"""What can be done with a formula. Each operation takes the question (what the model sent) and returns something of SymPy."""
+"""The operations on formulas. Each takes the parsed formulas and the request, and returns a SymPy object."""
 
 from collections.abc import Callable
 from typing import Any
@@ -13,7 +13,7 @@ Request = dict[str, Any]
 
 
 def run(request: Request, attachment: bytes = b"") -> dict[str, Any]:
-    """Return `result` (text), `latex`, and `decimal` where the result is a number that isn't one already."""
+    """Return `result` (text), `latex`, and `decimal` if the result is a number other than an integer."""
     formulas = [read_formula(part) for part in str(request["expression"]).split(";") if part.strip()]
     if not formulas:
         raise formula_error("There is no formula")
@@ -26,16 +26,14 @@ def run(request: Request, attachment: bytes = b"") -> dict[str, Any]:
 
 def _format_result(result: Any) -> str:
     if isinstance(result, sympy.Integer) and abs(int(result)) >= 10**MAX_DIGITS:
-        return (
-            f"a whole number of {len(_digits_of(int(result))):,} digits, beginning with {_digits_of(int(result))[:50]}"
-        )
+        return f"an integer of {len(_digits_of(int(result))):,} digits, starting with {_digits_of(int(result))[:50]}"
     return sympy.sstr(result.tolist() if isinstance(result, sympy.MatrixBase) else result)
 
 
 def _digits_of(number: int) -> str:
     import sys
 
-    sys.set_int_max_str_digits(50_000)  # formulas.py bounds what can come to half of that
+    sys.set_int_max_str_digits(50_000)  # formulas.py limits results to half of that
     return str(abs(number))
 
 
@@ -50,12 +48,12 @@ def _single_formula(formulas: list[Any]) -> Any:
 
 
 def _variable(formula: Any, request: Request) -> Any:
-    """The variable that was named, or the only one there is; x if several are there and x is one."""
+    """The variable named in the request, or the only one in the formula, or x."""
     name = str(request.get("variable") or "").strip()
     free = sorted(getattr(formula, "free_symbols", set()), key=str)
     if name:
         if not name.isidentifier() or len(name) > 30:
-            raise ToolBadArguments(f"{name[:30]!r} is no name of a variable.", field="variable")
+            raise ToolBadArguments(f"{name[:30]!r} is not a valid variable name.", field="variable")
         return sympy.Symbol(name)
     if len(free) == 1 or sympy.Symbol("x") in free:
         return free[0] if len(free) == 1 else sympy.Symbol("x")
@@ -104,7 +102,7 @@ def _integrate(formulas: list[Any], request: Request) -> Any:
 def _limit(formulas: list[Any], request: Request) -> Any:
     formula, point = _single_formula(formulas), _optional_formula(request, "point")
     if point is None:
-        raise ToolBadArguments("Say which point the variable goes to, such as 0 or oo.", field="point")
+        raise ToolBadArguments("Give the point that the variable approaches, such as 0 or oo.", field="point")
     return sympy.limit(formula, _variable(formula, request), point, str(request.get("direction") or "+-"))
 
 
@@ -144,5 +142,5 @@ OPERATIONS: dict[str, Callable[[list[Any], Request], Any]] = {
 
 
 def _factor(formula: Any) -> Any:
-    """A whole number into its primes, a formula into its factors."""
+    """Factor an integer into primes, an expression into factors."""
     return sympy.factorint(formula) if isinstance(formula, sympy.Integer) else sympy.factor(formula)

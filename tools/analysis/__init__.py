@@ -1,8 +1,8 @@
-"""What the tool for data computes with: tables from CSV and JSON, and figures about them, with the standard library alone.
+"""Data analysis for the `analyse_data` tool: tables from CSV and JSON and their statistics, with only the standard library.
 
-reading.py  text → a table of columns and rows
-figures.py  statistics of a column, correlations
-groups.py   rows chosen, grouped, summed up, sorted
+table.py              text → a table of columns and rows
+column_statistics.py  statistics of a column, correlations
+aggregation.py        filtering, grouping, aggregating and sorting rows
 
 It runs in a child process (`tools/run_sandboxed.py`).
 """

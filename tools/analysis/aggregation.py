@@ -1,4 +1,4 @@
-"""Rows of a table chosen, grouped, summed up and sorted, and the answer to a whole question."""
+"""Filters, groups, aggregates and sorts the rows of a table; `run` handles a whole request."""
 
 from collections.abc import Callable, Sequence
 from operator import ge, gt, le, lt
@@ -63,7 +63,7 @@ def _to_result(table: Table, request: Request) -> dict[str, Any]:
 
 
 def _sort_key(value: Value) -> tuple[int, float, str]:
-    """Numbers before texts, both before what is missing."""
+    """Sort numbers before text, and missing values last."""
     if isinstance(value, int | float):
         return 0, value, ""
     return (1, 0.0, value) if isinstance(value, str) else (2, 0.0, "")
@@ -88,7 +88,7 @@ def _aggregate(table: Table, aggregates: list[dict[str, str]], members: list[lis
     for number, each in enumerate(aggregates):
         if not each.get("column"):
             if each["function"] != "count":
-                raise ToolBadArguments("Name the column to sum up.", field=f"aggregates.{number}.column")
+                raise ToolBadArguments("Name the column to aggregate.", field=f"aggregates.{number}.column")
             results.append(len(members))
             continue
         place = table.column_index(each["column"], f"aggregates.{number}.column")
@@ -108,7 +108,7 @@ ORDERS = {"<": lt, "<=": le, ">": gt, ">=": ge}
 
 
 def _matches(value: Value, operator: str, operand: Value) -> bool:
-    """Numbers are compared as numbers, everything else as text without regard to case."""
+    """Compare numbers as numbers, everything else as case-insensitive text."""
     if operator in ("=", "!="):
         same = value == operand or str(value).casefold() == str(operand).casefold()
         return same == (operator == "=")

@@ -1,4 +1,4 @@
-"""Figures about the columns of a table. Numbers are those that are numbers; texts in between are counted as missing."""
+"""Statistics of a table's columns. Only numeric values count as numbers; text between them counts as missing."""
 
 import math
 from collections import Counter
@@ -12,12 +12,12 @@ MAX_CORRELATED = 20
 
 
 def numbers_in(values: Sequence[Value]) -> list[float]:
-    """The numbers among the values; True and False are none."""
+    """The numbers among the values, without booleans."""
     return [value for value in values if isinstance(value, int | float) and not isinstance(value, bool)]
 
 
 def describe(values: Sequence[Value]) -> dict[str, Any]:
-    """Statistics of a column: of its numbers where most of it are numbers, else of its texts."""
+    """Describe a column: numeric statistics if most values are numbers, else the most common texts."""
     present = [value for value in values if value is not None]
     figures: dict[str, Any] = {"count": len(present), "missing": len(values) - len(present)}
     numbers = numbers_in(present)
@@ -43,15 +43,15 @@ def _number_statistics(numbers: list[float]) -> dict[str, Any]:
 
 
 def exact_sum(numbers: Sequence[float]) -> float:
-    """The exactly rounded sum. Raises ToolBadArguments where it is larger than a float."""
+    """The exactly rounded sum. Raises ToolBadArguments if it overflows a float."""
     try:
         return math.fsum(numbers)
     except OverflowError:
-        raise ToolBadArguments("The numbers are too large to be summed up.", field="data") from None
+        raise ToolBadArguments("The numbers are too large to be summed.", field="data") from None
 
 
 def quantile(ordered: Sequence[float], fraction: float) -> float:
-    """The value below which `fraction` of the sorted numbers lie; between two, in proportion (as Excel's QUARTILE.INC)."""
+    """The quantile of sorted numbers, linearly interpolated (as Excel's QUARTILE.INC)."""
     place = fraction * (len(ordered) - 1)
     low = math.floor(place)
     high = min(low + 1, len(ordered) - 1)
@@ -59,7 +59,7 @@ def quantile(ordered: Sequence[float], fraction: float) -> float:
 
 
 def sample_stdev(numbers: Sequence[float]) -> float | None:
-    """The standard deviation of a sample (n - 1); None of a single number."""
+    """The sample standard deviation (n - 1); None for fewer than two numbers."""
     if len(numbers) < 2:
         return None
     mean = exact_sum(numbers) / len(numbers)
@@ -67,7 +67,7 @@ def sample_stdev(numbers: Sequence[float]) -> float | None:
 
 
 def round_off(number: float | None) -> float | int | None:
-    """Without the noise of binary fractions; whole numbers as such. None for what is not finite."""
+    """Round away binary noise and return whole numbers as int; None if not finite."""
     if number is None or isinstance(number, int):
         return number
     if not math.isfinite(number):
@@ -77,7 +77,7 @@ def round_off(number: float | None) -> float | int | None:
 
 
 def correlate(table: Table, columns: list[str]) -> list[dict[str, Any]]:
-    """Pearson's r for each pair of columns of numbers, over the rows in which both are numbers; strongest first."""
+    """Pearson's r for each pair of columns of numbers, over rows where both are numbers; strongest first."""
     names = columns or [name for name in table.columns if len(numbers_in(table.column(name, "columns"))) > 1]
     if not 2 <= len(names) <= MAX_CORRELATED:
         raise ToolBadArguments(f"Name 2 to {MAX_CORRELATED} columns of numbers.", field="columns")

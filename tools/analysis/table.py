@@ -1,4 +1,4 @@
-"""A table from CSV or JSON as people export it. Numbers become numbers; whatever can't is kept as text."""
+"""Reads a table from CSV or JSON as people export it. Numeric cells become numbers; everything else stays text."""
 
 import csv
 import io
@@ -21,17 +21,17 @@ Value = str | float | int | bool | None
 
 @dataclass(frozen=True)
 class Table:
-    """Each row has a value for each column; None where it is missing."""
+    """Each row has a value for each column; None if missing."""
 
     columns: list[str]
     rows: list[list[Value]]
 
     def column_index(self, column: str, field: str) -> int:
-        """The number of a column. Raises ToolBadArguments that lists what there is."""
+        """The index of a column. Raises ToolBadArguments that lists the columns."""
         if column in self.columns:
             return self.columns.index(column)
         there = ", ".join(self.columns[:50])
-        raise ToolBadArguments(f"There is no column {column[:60]!r}; there are: {there}.", field=field)
+        raise ToolBadArguments(f"There is no column {column[:60]!r}; the columns are: {there}.", field=field)
 
     def column(self, name: str, field: str) -> list[Value]:
         place = self.column_index(name, field)
@@ -39,12 +39,12 @@ class Table:
 
 
 def read_table(data: bytes, kind: str | None, path: str) -> Table:
-    """The table in `data`. `kind` is csv or json, or None to look; `path` leads to the list in JSON, as in result.items.
-    Raises ToolBadArguments and ToolTooLarge."""
+    """Read the table in `data`. `kind` is csv or json, or None to detect it; `path` points to the list in JSON, such as
+    result.items. Raises ToolBadArguments and ToolTooLarge."""
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError:
-        raise ToolBadArguments("The data is not text in UTF-8; save it as CSV in UTF-8.", field="data") from None
+        raise ToolBadArguments("The data is not UTF-8 text; save it as CSV in UTF-8.", field="data") from None
     json_like = text.lstrip()[:1] in ("[", "{")
     table = _from_json(text, path) if kind == "json" or (kind is None and json_like) else _from_csv(text)
     if not table.rows:
@@ -66,13 +66,13 @@ def _from_csv(text: str) -> Table:
 
 
 def _column_names(cells: list[Any]) -> list[str]:
-    """Names of columns, each once."""
+    """Unique column names."""
     names: list[str] = []
     for number, cell in enumerate(cells, 1):
         name = str(cell).strip() or f"column_{number}"
         names.append(name if name not in names else f"{name}_{number}")
     if len(names) > MAX_COLUMNS:
-        raise ToolTooLarge(f"The data has more than {MAX_COLUMNS} columns; send those that matter.")
+        raise ToolTooLarge(f"The data has more than {MAX_COLUMNS} columns; send only the relevant ones.")
     return names
 
 
@@ -81,7 +81,7 @@ def _collect_rows(rows: Any, columns: int) -> list[Any]:
     most = min(MAX_ROWS, MAX_CELLS // max(columns, 1))
     for row in rows:
         if len(found) >= most:
-            raise ToolTooLarge(f"The data has more than {most:,} rows; send a part of it.")
+            raise ToolTooLarge(f"The data has more than {most:,} rows; send part of it.")
         found.append(row)
     return found
 
@@ -106,11 +106,11 @@ def _from_json(text: str, path: str) -> Table:
         raise ToolBadArguments("The data can't be read as JSON.", field="data") from None
     records = _records(_value_at(value, path))
     if len(records) > MAX_ROWS:
-        raise ToolTooLarge(f"The data has more than {MAX_ROWS:,} rows; send a part of it.")
+        raise ToolTooLarge(f"The data has more than {MAX_ROWS:,} rows; send part of it.")
     flat = [_flatten(record) for record in records]
     names = list(dict.fromkeys(name for record in flat for name in record))
     if len(names) > MAX_COLUMNS or len(names) * len(flat) > MAX_CELLS:
-        raise ToolTooLarge(f"The data has more than {MAX_COLUMNS} columns or {MAX_CELLS:,} values; send a part of it.")
+        raise ToolTooLarge(f"The data has more than {MAX_COLUMNS} columns or {MAX_CELLS:,} values; send part of it.")
     return Table(names, [[record.get(name) for name in names] for record in flat])
 
 
@@ -123,7 +123,7 @@ def _value_at(value: Any, path: str) -> Any:
 
 
 def _records(value: Any) -> list[Any]:
-    """The list that is meant: the value itself, or the only list in it."""
+    """The list of records: the value itself, or the only list in it."""
     if isinstance(value, dict):
         lists = [inner for inner in value.values() if isinstance(inner, list)]
         value = lists[0] if len(lists) == 1 else [value]
@@ -133,7 +133,7 @@ def _records(value: Any) -> list[Any]:
 
 
 def _flatten(record: Any) -> dict[str, Value]:
-    """An object's fields, those of inner objects as outer.inner; anything deeper as JSON."""
+    """Flatten an object: fields of inner objects as outer.inner, anything deeper as JSON."""
     if not isinstance(record, dict):
         record = dict(enumerate(record, 1)) if isinstance(record, list) else {"value": record}
     flat: dict[str, Value] = {}

@@ -1,1 +1,1 @@
-"""The tools that headrace brings along: one file each with a `build()`, listed in `tools/registry.py`."""
+"""The built-in tools: one file each with a `build()`, listed in `tools/registry.py`."""

@@ -72,7 +72,7 @@ async def analyse(time_s: int, arguments: dict[str, Any], context: ToolContext) 
     """Raises ToolBadArguments that names the field, ToolTooLarge, ToolTimeout."""
     data = await _read_data(arguments, context)
     if len(data) > MAX_BYTES:
-        raise ToolTooLarge(f"The data is larger than {MAX_BYTES:,} bytes; send a part of it.")
+        raise ToolTooLarge(f"The data is larger than {MAX_BYTES:,} bytes; send part of it.")
     request = {name: value for name, value in arguments.items() if name not in ("data", "file_id")}
     found = await run_sandboxed("tools.analysis.aggregation:run", request, data, time_s=time_s)
     columns, rows = found["columns"], found["rows"]
@@ -90,7 +90,7 @@ async def _read_data(arguments: dict[str, Any], context: ToolContext) -> bytes:
     if "data" in arguments:
         return str(arguments["data"]).encode("utf-8", "replace")
     if context.files is None:
-        raise ToolUnavailable("No uploaded files can be read here; send the table as data.")
+        raise ToolUnavailable("Uploaded files are not available here; send the table as data.")
     return await context.files(arguments["file_id"])
 
 

@@ -12,7 +12,7 @@ OPERATIONS = (
     *("evaluate", "simplify", "expand", "factor", "solve", "differentiate", "integrate", "limit", "series"),
     *("determinant", "inverse", "eigenvalues", "rank", "transpose"),
 )
-"""The names of `tools/algebra/operations.py`; a test compares them, since SymPy is not loaded here."""
+"""The names in `tools/algebra/operations.py`; a test compares them, since importing SymPy here would be slow."""
 
 SPEC = ToolSpec(
     name="mathematics",
@@ -45,12 +45,12 @@ SPEC = ToolSpec(
 
 
 async def compute(time_s: int, arguments: dict[str, Any], context: ToolContext) -> ToolResult:
-    """Raises ToolBadArguments, ToolTooLarge and ToolTimeout, each with a sentence for the model."""
+    """Raises ToolBadArguments, ToolTooLarge and ToolTimeout."""
     try:
         found = await run_sandboxed("tools.algebra.operations:run", arguments, time_s=time_s)
     except ToolTimeout:
         raise ToolTimeout(
-            f"This was not computed within {time_s} seconds; it may have no closed form. Ask for less."
+            f"This could not be computed within {time_s} seconds; it may have no closed form. Ask for less."
         ) from None
     lines = [found["result"]] + ([f"≈ {found['decimal']}"] if "decimal" in found else [])
     return ToolResult("\n".join(lines), found, renderer="formula")

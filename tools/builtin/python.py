@@ -1,8 +1,8 @@
-"""`python`: runs Python that a model wrote. Without files, network or environment, 5 seconds, bounded memory (T6).
+"""`python`: runs Python code that a model wrote, without files, network or environment, within 5 seconds and limited memory.
 
-Two ways. `monty` (pydantic-monty, everywhere): an interpreter of a part of Python in which files and networks do not exist.
-`jail` (opt-in, Linux on x86-64): the whole language and its standard library, in the jail of `tools/sandbox.py`; where the
-kernel can't do that the call is refused. Code is never run in a plain child process.
+There are two modes. `monty` (pydantic-monty, everywhere) interprets a subset of Python that has no files and networks.
+`jail` (opt-in, Linux on x86-64) runs full Python with its standard library in the sandbox of `tools/sandbox.py`; if the kernel
+does not support it, the call is refused. Code never runs in an unsandboxed process.
 """
 
 import asyncio
@@ -24,7 +24,7 @@ MAX_OUTPUT_BYTES = 64 * 1024
 MAX_CODE_BYTES = 10 * 1024
 SANDBOX_PROGRAM = Path(__file__).parents[1] / "sandbox.py"
 MODE_SETTING = "PYTHON_MODE"
-"""The setting that opts in: `jail`."""
+"""The setting; `jail` opts in to the sandbox."""
 
 SPEC = ToolSpec(
     name="python",
@@ -52,12 +52,12 @@ async def run_code(time_s: float, arguments: dict[str, Any], context: ToolContex
         raise ToolTooLarge(f"The program is longer than {MAX_CODE_BYTES:,} bytes; write a shorter one.")
     mode = context.settings.get(MODE_SETTING, "monty")
     if mode not in ("monty", "jail"):
-        raise ToolUnavailable(f"{MODE_SETTING} is neither monty nor jail; an admin corrects it.")
+        raise ToolUnavailable(f"{MODE_SETTING} must be monty or jail; an admin must correct it.")
     return await (_run_in_sandbox(code, time_s) if mode == "jail" else _run_in_monty(code, time_s))
 
 
 async def _run_in_monty(code: str, time_s: float) -> ToolResult:
-    """A pool of one for one call: it costs some 40 ms, and nothing of one call can be left for the next."""
+    """Start a fresh interpreter for each call: it costs some 40 ms, and no state is carried over."""
     import pydantic_monty as monty
 
     printed = monty.CollectString(max_bytes=MAX_OUTPUT_BYTES)
@@ -73,7 +73,7 @@ async def _run_in_monty(code: str, time_s: float) -> ToolResult:
     except monty.MontyRuntimeError as error:
         raise _monty_error(str(error), time_s) from None
     except (monty.MontyError, TimeoutError):
-        raise ToolTimeout(f"The program was ended; it has {time_s:g} seconds. Make it do less.") from None
+        raise ToolTimeout(f"The program was stopped; it may run for {time_s:g} seconds. Make it do less.") from None
     shown = "" if value is None else await asyncio.to_thread(_safe_repr, value)
     return _result("\n".join(part for part in (printed.output.rstrip("\n"), shown) if part))
 
@@ -81,15 +81,15 @@ async def _run_in_monty(code: str, time_s: float) -> ToolResult:
 def _safe_repr(value: Any) -> str:
     try:
         return repr(value)
-    except (ValueError, RecursionError):  # whole numbers of more than 4,300 digits can't be printed
+    except (ValueError, RecursionError):  # integers of more than 4,300 digits can't be printed
         return "[a value that is too large to print]"
 
 
 def _monty_error(message: str, time_s: float) -> Exception:
     if message.startswith("TimeoutError: feed time limit"):
-        return ToolTimeout(f"The program did not end within {time_s:g} seconds; make it do less.")
+        return ToolTimeout(f"The program did not finish within {time_s:g} seconds; make it do less.")
     if message.startswith("MemoryError"):
-        return ToolTooLarge("The program used more memory, or printed more, than it may; make it do less.")
+        return ToolTooLarge("The program used too much memory or printed too much; make it do less.")
     if message.startswith(("NotImplementedError", "ModuleNotFoundError")):
         return ToolBadArguments(f"{message[:500]}. Write it without that.", field="code")
     return ToolBadArguments(message[:500], field="code")
@@ -106,14 +106,14 @@ async def _run_in_sandbox(code: str, time_s: float) -> ToolResult:
     if result.too_large:
         raise ToolTooLarge(f"The program printed more than {MAX_OUTPUT_BYTES:,} bytes; print less.")
     if result.timed_out or result.status in (-9, -24):  # RLIMIT_CPU ends with SIGXCPU or SIGKILL
-        raise ToolTimeout(f"The program did not end within {time_s:g} seconds; make it do less.")
+        raise ToolTimeout(f"The program did not finish within {time_s:g} seconds; make it do less.")
     if result.status:
         raise _sandbox_error(result)
     return _result(result.stdout.decode("utf-8", "replace").rstrip("\n"))
 
 
 def _real_python() -> str:
-    """The interpreter itself and not the one of our virtual environment, so that no package of ours can be imported."""
+    """The base interpreter, not that of our virtual environment, so that our packages can't be imported."""
     return getattr(sys, "_base_executable", "") or sys.executable
 
 
@@ -126,7 +126,7 @@ def _sandbox_error(result: SubprocessResult) -> Exception:
 
 
 def _result(text: str) -> ToolResult:
-    return ToolResult(text or "The program ended and printed nothing; print what you want to see.")
+    return ToolResult(text or "The program finished and printed nothing; print what you want to see.")
 
 
 def build(time_s: float = TIME_S) -> Tool:

@@ -1,4 +1,4 @@
-"""`query_database`: the model writes a SELECT, and it runs on one of the tenant's own data sources, read-only."""
+"""`query_database`: runs a SELECT that the model wrote on one of the tenant's own data sources, read-only."""
 
 from typing import Any
 
@@ -29,9 +29,9 @@ SPEC = ToolSpec(
 
 
 async def query(arguments: dict[str, Any], context: ToolContext) -> ToolResult:
-    """Raises ToolRefused for SQL that may not run, ToolUnavailable where no data source is set up."""
+    """Raises ToolRefused for SQL that is not allowed, ToolUnavailable if no data source is set up."""
     if context.open_database is None:
-        raise ToolUnavailable("No data source is set up here; an admin adds one.")
+        raise ToolUnavailable("No data source is set up; an admin must add one.")
     source = await context.open_database(arguments["data_source"])
     sql = arguments.get("sql", "").strip()
     if not sql:

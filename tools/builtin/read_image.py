@@ -36,9 +36,9 @@ SPEC = ToolSpec(
 
 
 async def read(time_s: int, arguments: dict[str, Any], context: ToolContext) -> ToolResult:
-    """Raises ToolUnavailable without files or without the packages, and what `read_text` raises."""
+    """Raises ToolUnavailable if there are no files, and what `read_text` raises."""
     if context.files is None:
-        raise ToolUnavailable("No uploaded files can be read here.")
+        raise ToolUnavailable("Uploaded files are not available here.")
     return await read_text(await context.files(arguments["file_id"]), time_s=time_s)
 
 
@@ -46,9 +46,13 @@ async def read_text(image: bytes, *, time_s: int = TIME_S) -> ToolResult:
     """The text in an image. `data` is `{"lines": [{"text", "score", "box"}]}`. Raises ToolBadArguments for what is no
     image, ToolTooLarge, ToolTimeout, ToolUnavailable."""
     if missing := [name for name in REQUIRED_PACKAGES if find_spec(name) is None]:
-        raise ToolUnavailable(f"Images can't be read here: {', '.join(missing)} is not installed; an admin adds it.")
+        raise ToolUnavailable(
+            f"Images can't be read here: {', '.join(missing)} is not installed; an admin must install it."
+        )
     if not _has_models():
-        raise ToolUnavailable("Images can't be read here: the rapidocr that is installed came without its models.")
+        raise ToolUnavailable(
+            "Images can't be read here: the installed rapidocr lacks its models; an admin must reinstall it."
+        )
     if len(image) > MAX_BYTES:
         raise ToolTooLarge(f"The image is larger than {MAX_BYTES:,} bytes; make it smaller.")
     found = await run_sandboxed("tools.ocr.recognition:run", {}, image, time_s=time_s, megabytes=MEGABYTES)
@@ -57,7 +61,7 @@ async def read_text(image: bytes, *, time_s: int = TIME_S) -> ToolResult:
 
 
 def _has_models() -> bool:
-    """Whether the models came with the package: rapidocr would else fetch them, past the egress guard."""
+    """Whether the package includes the models; otherwise rapidocr would download them, bypassing the egress guard."""
     package = find_spec("rapidocr")
     folders = package.submodule_search_locations or [] if package else []
     return any(len(list(Path(folder, "models").glob("*.onnx"))) >= len(MODELS) for folder in folders)

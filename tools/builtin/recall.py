@@ -1,4 +1,4 @@
-"""`recall`: finds by meaning what was remembered about the user."""
+"""`recall`: finds memories about the user by meaning."""
 
 from typing import Any
 
@@ -21,9 +21,9 @@ SPEC = ToolSpec(
 
 
 async def recall_memories(arguments: dict[str, Any], context: ToolContext) -> ToolResult:
-    """Raises ToolUnavailable where nothing is remembered."""
+    """Raises ToolUnavailable if memory is not set up."""
     if context.memory is None:
-        raise ToolUnavailable("Nothing is remembered here; go on without it.")
+        raise ToolUnavailable("Memory is not set up here; continue without it.")
     memories = await context.memory.recall(arguments["query"], arguments.get("max_results", 5))
     text = "\n".join(f"- {memory.text}" for memory in memories) or "Nothing about this was remembered."
     return ToolResult(text, {"memories": [{"id": memory.id, "text": memory.text} for memory in memories]})

@@ -1,4 +1,4 @@
-"""`remember`: keeps a fact about the user for later sessions. The user can read and erase what is kept."""
+"""`remember`: stores a fact about the user for later sessions. The user can read and delete what is stored."""
 
 from typing import Any
 
@@ -22,12 +22,12 @@ SPEC = ToolSpec(
 
 
 async def remember_fact(arguments: dict[str, Any], context: ToolContext) -> ToolResult:
-    """Raises ToolUnavailable where nothing is remembered."""
+    """Raises ToolUnavailable if memory is not set up."""
     if context.memory is None:
-        raise ToolUnavailable("Nothing is remembered here; go on without it.")
+        raise ToolUnavailable("Memory is not set up here; continue without it.")
     fact = " ".join(arguments["fact"].split())
     if not fact:
-        raise ToolBadArguments("There is nothing to remember; write one sentence.", field="fact")
+        raise ToolBadArguments("fact is empty; write one sentence.", field="fact")
     return ToolResult(f"Remembered: {fact}", {"id": await context.memory.remember(fact), "fact": fact})
 
 

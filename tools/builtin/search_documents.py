@@ -1,4 +1,4 @@
-"""`search_documents`: the passages of the caller's documents that fit a question, numbered so that an answer can cite them."""
+"""`search_documents`: finds passages in the caller's documents that match a question, numbered for citation."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -11,7 +11,7 @@ NO_PASSAGES = "Not in the documents: no passage fits. Say so."
 NOTHING_FOUND_BEFORE = (
     "The user's documents were searched and nothing in them fits. Say that it is not in the documents."
 )
-"""The same where they were searched before the model was asked."""
+"""Used instead of `NO_PASSAGES` if the documents were searched before the model was called."""
 
 SPEC = ToolSpec(
     name="search_documents",
@@ -40,9 +40,10 @@ SPEC = ToolSpec(
 
 
 async def search(arguments: dict[str, Any], context: ToolContext) -> ToolResult:
-    """`data` is `{"passages": […]}` with the fields of `Passage` and its number. Raises ToolUnavailable without documents."""
+    """`data` is `{"passages": […]}` with the fields of `Passage` and its number.
+    Raises ToolUnavailable if documents are not set up."""
     if context.documents is None:
-        raise ToolUnavailable("No documents can be searched here; go on without them.")
+        raise ToolUnavailable("Document search is not set up here; continue without it.")
     passages = await context.documents.search(
         arguments["query"], collection=arguments.get("collection"), k=arguments.get("max_results", 5)
     )
@@ -50,7 +51,7 @@ async def search(arguments: dict[str, Any], context: ToolContext) -> ToolResult:
 
 
 def to_citations(passages: Sequence[Passage]) -> ToolResult:
-    """The passages as a result whose numbers an answer cites."""
+    """The passages as a result, numbered for citation."""
     if not passages:
         return ToolResult(NO_PASSAGES, {"passages": []}, renderer="citations")
     data = [{"number": number, **asdict(passage)} for number, passage in enumerate(passages, 1)]
@@ -58,8 +59,8 @@ def to_citations(passages: Sequence[Passage]) -> ToolResult:
 
 
 def format_passages(passages: Sequence[Mapping[str, Any]]) -> str:
-    """Passages with their numbers as a model reads them: `[1] (document, page, heading)`, then the text without empty lines,
-    so that one ends where the next begins."""
+    """Format numbered passages for a model: `[1] (document, page, heading)`, then the text without blank lines, which
+    separate passages."""
     return "\n\n".join(
         f"[{passage['number']}] ({_source(passage)})\n{_without_blank_lines(passage['text'])}" for passage in passages
     )

@@ -1,4 +1,4 @@
-"""`system_info`: load, memory and disk of the machine that runs the worker, for admins. No names, addresses or paths."""
+"""`system_info`: load, memory and disk of the worker's machine, for admins. Contains no host names, addresses or paths."""
 
 import os
 import platform
@@ -33,7 +33,7 @@ async def report_system(arguments: dict[str, Any], context: ToolContext) -> Tool
 
 
 def measure_system() -> dict[str, Any]:
-    """What is known now; `memory` is empty where the system has no /proc."""
+    """Measure the current values; `memory` is empty on systems without /proc."""
     disk = shutil.disk_usage(".")
     return {
         "system": f"{platform.system()} {platform.machine()}",

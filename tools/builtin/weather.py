@@ -1,5 +1,4 @@
-"""`weather`: the weather now and for some days at a place, from Open-Meteo (no key). Temperatures in °C, wind in km/h, rain
-in mm."""
+"""`weather`: current weather and a forecast from Open-Meteo (no key needed). Temperatures in °C, wind in km/h, rain in mm."""
 
 from typing import Any
 
@@ -20,7 +19,7 @@ WEATHER_CODES = {
     **{82: "violent showers", 85: "snow showers", 86: "heavy snow showers", 95: "thunderstorm"},
     **{96: "thunderstorm with hail", 99: "thunderstorm with heavy hail"},
 }
-"""The WMO's codes, as Open-Meteo lists them (https://open-meteo.com/en/docs)."""
+"""WMO weather codes as listed by Open-Meteo (https://open-meteo.com/en/docs)."""
 
 SPEC = ToolSpec(
     name="weather",
@@ -40,7 +39,7 @@ SPEC = ToolSpec(
 
 
 async def forecast(arguments: dict[str, Any], context: ToolContext) -> ToolResult:
-    """Raises ToolBadArguments for a place that nobody knows, ToolUnavailable when Open-Meteo doesn't answer as it should."""
+    """Raises ToolBadArguments for an unknown place, ToolUnavailable for an unexpected response."""
     location = await _find_place(arguments, context)
     response = await request_json(
         context.fetch,
@@ -68,17 +67,15 @@ async def _find_place(arguments: dict[str, Any], context: ToolContext) -> dict[s
     response = await request_json(context.fetch, url, service=SERVICE, params=params)
     places = expect_type(expect_type(response, dict, SERVICE).get("results", []), list, SERVICE)
     if not places:
-        raise ToolBadArguments(
-            "No place of this name is known; write it in its own or the English spelling.", field="place"
-        )
+        raise ToolBadArguments("No place with this name was found; use the local or English spelling.", field="place")
     location = expect_type(places[0], dict, SERVICE)
     if not all(isinstance(location.get(name), int | float) for name in ("latitude", "longitude")):
-        raise ToolUnavailable(f"{SERVICE} answered in another shape than it should.")
+        raise ToolUnavailable(f"{SERVICE} returned a response in an unexpected format.")
     return location
 
 
 def _rows_by_day(daily: dict[str, Any]) -> list[dict[str, Any]]:
-    """Open-Meteo's columns as one dict a day."""
+    """Turn Open-Meteo's columns into one dict per day."""
     columns = {name: values for name, values in daily.items() if isinstance(values, list)}
     return [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=False)]
 

@@ -1,7 +1,7 @@
-"""`web_search`: Tavily where its key is set, else DuckDuckGo's page without scripts; when Tavily fails, DuckDuckGo as well.
+"""`web_search`: searches with Tavily if its key is set; without a key, or if Tavily fails, with DuckDuckGo's HTML page.
 
-DuckDuckGo has no interface for programs. The package `ddgs` brings a client of its own that can't be told to go through the
-egress guard, so the page is asked for and read here.
+DuckDuckGo has no API. The package `ddgs` has an HTTP client of its own that can't be routed through the egress guard, so the
+page is requested and parsed here.
 """
 
 from html.parser import HTMLParser
@@ -23,7 +23,7 @@ MAX_RESULTS = 10
 MAX_SNIPPET = 600
 
 Pages = list[dict[str, str]]
-"""Title, url and snippet of each page, best first."""
+"""Title, URL and snippet of each page, best first."""
 
 log = structlog.get_logger()
 
@@ -48,7 +48,7 @@ SPEC = ToolSpec(
 
 
 async def search_web(arguments: dict[str, Any], context: ToolContext) -> ToolResult:
-    """Raises ToolUnavailable when neither service answers."""
+    """Raises ToolUnavailable if neither service responds."""
     query, count = arguments["query"], arguments.get("max_results", 5)
     provider, found = "tavily", None
     if context.settings.get(TAVILY_KEY):
@@ -82,7 +82,7 @@ async def _search_tavily(query: str, count: int, context: ToolContext) -> Pages:
 
 
 async def _search_duckduckgo(query: str, count: int, context: ToolContext) -> Pages:
-    """Status 202 is its way to say that it takes us for a robot that asks too often."""
+    """Status 202 means that DuckDuckGo has rate-limited us as a bot."""
     response = await context.fetch.request(
         "POST",
         context.settings.get("DUCKDUCKGO_URL", DUCKDUCKGO_URL).rstrip("/") + "/html/",
@@ -90,18 +90,18 @@ async def _search_duckduckgo(query: str, count: int, context: ToolContext) -> Pa
         headers={"user-agent": "Mozilla/5.0 (compatible; headrace)", "accept": "text/html"},
     )
     if response.status_code == 202 or b"anomaly-modal" in response.content:
-        raise ToolUnavailable(f"DuckDuckGo takes no more searches from here for now; an admin can set {TAVILY_KEY}.")
+        raise ToolUnavailable(f"DuckDuckGo is rate-limiting searches; try later, or an admin can set {TAVILY_KEY}.")
     check_status(response, "DuckDuckGo")
     page = ResultPage()
     page.feed(response.content.decode("utf-8", "replace"))
     if not page.results and "no-results" not in page.classes:
-        raise ToolUnavailable(f"DuckDuckGo answered with a page that can't be read; an admin can set {TAVILY_KEY}.")
+        raise ToolUnavailable(f"DuckDuckGo returned a page that can't be parsed; an admin can set {TAVILY_KEY}.")
     return [{name: text.strip() for name, text in result.items()} for result in page.results[:count]]
 
 
 class ResultPage(HTMLParser):
-    """Reads `results` from DuckDuckGo's page: links of class result__a, and after each its text of class result__snippet.
-    Advertisements, which lead over DuckDuckGo's own y.js, are left out. `classes` is every class that was seen."""
+    """Parses `results` from DuckDuckGo's page: links of class result__a, each followed by text of class result__snippet.
+    Skips advertisements, which link to DuckDuckGo's own y.js. `classes` are all classes on the page."""
 
     def __init__(self) -> None:
         super().__init__(convert_charrefs=True)
@@ -132,7 +132,7 @@ class ResultPage(HTMLParser):
 
 
 def page_url(link: str) -> str:
-    """The address that a link of DuckDuckGo leads to; empty for its own pages and for what is not http."""
+    """The target of a DuckDuckGo link; empty for its own pages and for anything but http(s)."""
     try:
         parts = urlsplit(link)
         if parts.path == "/l/":

@@ -1,4 +1,4 @@
-"""`wikipedia`: the first paragraphs of the articles that fit a question, in English or Vietnamese."""
+"""`wikipedia`: the introductions of articles that match a query, in English or Vietnamese."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ from tools.contract import FunctionTool, Tool, ToolContext, ToolResult, ToolSpec
 from tools.http_calls import expect_type, request_json
 
 API_URL = "https://{language}.wikipedia.org/w/api.php"
-"""The setting WIKIPEDIA_URL replaces it; `{language}` may stand in it."""
+"""Overridden by the setting WIKIPEDIA_URL, which may contain `{language}`."""
 
 LANGUAGES = ("en", "vi")
 MAX_ARTICLE = 6_000
@@ -32,7 +32,7 @@ SPEC = ToolSpec(
 
 
 async def look_up(arguments: dict[str, Any], context: ToolContext) -> ToolResult:
-    """One request: a search as the generator, the introductions and addresses of what it found as its properties."""
+    """Uses one request: a search as generator, with the introductions and URLs of the results as properties."""
     language = arguments.get("language") or (context.language if context.language in LANGUAGES else "en")
     response = await request_json(
         context.fetch,
@@ -53,7 +53,7 @@ async def look_up(arguments: dict[str, Any], context: ToolContext) -> ToolResult
 
 
 def _search_rank(page: dict[str, Any]) -> int:
-    """Pages come in no order; the search's own order is in `index`."""
+    """The rank in the search results: pages come unordered, with their rank in `index`."""
     index = page.get("index")
     return index if isinstance(index, int) else 1_000
 

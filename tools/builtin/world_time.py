@@ -1,5 +1,5 @@
-"""`world_time`: what time it is somewhere, and what a time in one place is in others. From the time-zone database of this
-machine, so summer time is right for any year that it knows; nothing is asked over the network."""
+"""`world_time`: the current time in a place, and conversions between places. Uses the local time zone database, so daylight
+saving time is right for any year that it covers, without any network request."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -29,7 +29,7 @@ CITIES = {
     **{"dallas": "America/Chicago", "houston": "America/Chicago", "canberra": "Australia/Sydney"},
     **{"rio de janeiro": "America/Sao_Paulo", "gmt": "UTC", "utc": "UTC"},
 }
-"""Places that people name and the database doesn't, without accents."""
+"""Common place names that are missing from the database, without accents."""
 
 SPEC = ToolSpec(
     name="world_time",
@@ -57,7 +57,7 @@ SPEC = ToolSpec(
 
 
 def utc_now() -> datetime:
-    """The clock; tests pass another."""
+    """The current time; tests pass a fixed clock."""
     return datetime.now(UTC)
 
 
@@ -74,21 +74,21 @@ async def get_times(now: Callable[[], datetime], arguments: dict[str, Any], cont
 
 
 def find_zone(place: str, field: str = "places") -> ZoneInfo:
-    """The zone of a city, or the one of that name. Raises ToolBadArguments. Only names of the database are ever opened: a
-    zone's name is a path to a file."""
+    """Find a zone by city or zone name. Raises ToolBadArguments. Only names from the database are opened, since a zone's name is
+    a file path."""
     key = _normalize_name(place)
     name = CITIES.get(key) or _zone_names().get(key) or CITIES.get(key.partition(",")[0].strip())
     name = name or _zone_names().get(key.partition(",")[0].strip())
     if name is None:
         raise ToolBadArguments(
-            f"The time zone of {place!r} is not known; write a larger city or a zone such as Europe/Paris.", field=field
+            f"The time zone of {place!r} is unknown; name a larger city, or a zone such as Europe/Paris.", field=field
         )
     return ZoneInfo(name)
 
 
 @cache
 def _zone_names() -> dict[str, str]:
-    """Zones by their own name and by their city's, in plain letters."""
+    """Zone names by normalized zone and city names."""
     names = sorted(available_timezones())
     cities = {
         _normalize_name(name.rpartition("/")[2]): name for name in names if "/" in name and not name.startswith("Etc/")
@@ -97,13 +97,13 @@ def _zone_names() -> dict[str, str]:
 
 
 def _normalize_name(text: str) -> str:
-    """In lower case, without accents, `_` as a space: Hà Nội is ha noi."""
+    """Lower-case, without accents, with spaces for `_`: "Hà Nội" becomes "ha noi"."""
     letters = normalize("NFD", text.strip().lower().replace("đ", "d").replace("_", " "))
     return " ".join("".join(each for each in letters if not "\u0300" <= each <= "\u036f").split())
 
 
 def _parse_moment(text: str, zone: ZoneInfo, now: datetime) -> datetime:
-    """A moment in ISO 8601; a time alone is meant today, and one without an offset in `zone`."""
+    """Parse ISO 8601; a time alone means today, and one without an offset is in `zone`."""
     try:
         if "-" not in text.partition("T")[0] and ":" in text:
             text = f"{now.astimezone(zone):%Y-%m-%d}T{text.zfill(5) if text.count(':') == 1 else text}"
@@ -112,7 +112,7 @@ def _parse_moment(text: str, zone: ZoneInfo, now: datetime) -> datetime:
         return moment.astimezone(UTC)
     except (ValueError, OverflowError):
         raise ToolBadArguments(
-            f"{text[:40]!r} is no time; write 2026-05-01 09:00 or 09:00 (24 hours).", field="time"
+            f"{text[:40]!r} is not a valid time; write 2026-05-01 09:00 or 09:00 (24 hours).", field="time"
         ) from None
 
 
@@ -120,7 +120,7 @@ def _time_row(place: str, zone: ZoneInfo, moment: datetime) -> dict[str, str]:
     try:
         local = moment.astimezone(zone)
     except (ValueError, OverflowError):
-        raise ToolBadArguments("The time lies outside of the years 1 to 9999.", field="time") from None
+        raise ToolBadArguments("The time is outside the years 1 to 9999.", field="time") from None
     offset = local.strftime("%z")
     text = f"{local:%A, %Y-%m-%d %H:%M} (UTC{offset[:3]}:{offset[3:5]})"
     return {"place": place, "zone": zone.key, "time": local.isoformat(timespec="minutes"), "text": text}

@@ -1,4 +1,4 @@
-"""Starts the ERP: `python -m tools.erp --port 8099 --jwks URL --issuer ISSUER`; it serves until it is told to stop."""
+"""Starts the ERP: `python -m tools.erp --port 8099 --jwks URL --issuer ISSUER`; it serves until SIGINT or SIGTERM."""
 
 import argparse
 import signal
@@ -10,11 +10,11 @@ from tools.erp.service import Erp
 
 
 def main(arguments: list[str]) -> int:
-    """Serve; the first line that is printed is the address. Returns 0 after SIGINT or SIGTERM."""
+    """Serve; the first line printed is the URL. Returns 0 after SIGINT or SIGTERM."""
     parser = argparse.ArgumentParser(prog="python -m tools.erp", description="The demo's ERP.")
-    parser.add_argument("--port", type=int, required=True, help="0 takes a free one")
+    parser.add_argument("--port", type=int, required=True, help="0 picks a free one")
     parser.add_argument("--host", default="127.0.0.1")
-    parser.add_argument("--jwks", required=True, help="address of the key set that tokens are signed with")
+    parser.add_argument("--jwks", required=True, help="URL of the key set that tokens are signed with")
     parser.add_argument("--issuer", required=True, help="`iss` of the tokens")
     parser.add_argument("--audience", default="headrace", help="`aud` of the tokens")
     chosen = parser.parse_args(arguments)

@@ -1,7 +1,8 @@
-"""Who calls the ERP: a JWT signed with RS256 by a key of headrace's key set, for its audience, good now, with a tenant.
+"""Authenticates callers of the ERP: a JWT signed with RS256 by a key of headrace's key set, valid now, for its audience, with a
+tenant.
 
-The key set is read once and again when a token names a key that is not in it, at most every few seconds, so that strangers
-can't have it fetched for each request. Whatever is wrong with a token, who sent it hears the same sentence.
+The key set is cached, and fetched again when a token names an unknown key, at most every few seconds, so that strangers can't
+trigger a fetch per request. Whatever is wrong with a token, the error is the same.
 """
 
 import json
@@ -26,23 +27,23 @@ ALLOWED_HEADER_FIELDS = frozenset({"alg", "kid", "typ", "x5t", "x5t#S256"})
 
 
 class Unauthenticated(Exception):
-    """The caller has no token, or none that is good here."""
+    """The caller has no valid token."""
 
 
 class KeysUnavailable(Exception):
-    """The key set can't be read now, so nobody can be told from anybody."""
+    """The key set can't be fetched, so no token can be checked."""
 
 
 @dataclass(frozen=True)
 class Caller:
-    """For whom a request is made."""
+    """On whose behalf a request is made."""
 
     tenant_id: str
     subject: str
 
 
 def fetch(url: str) -> bytes:
-    """The bytes at an address that whoever started the ERP named. Raises OSError."""
+    """Fetch a URL given on the command line. Raises OSError."""
     with urllib.request.urlopen(url, timeout=FETCH_TIMEOUT_S) as answer:  # noqa: S310 (http or https, see Keys)
         return answer.read(MAX_KEYS_BYTES)
 
@@ -52,16 +53,14 @@ class KeySetCache:
 
     def __init__(self, url: str, *, refetch_s: float = REFETCH_S, read: Callable[[str], bytes] = fetch) -> None:
         if not url.startswith(("http://", "https://")):
-            raise ValueError(
-                f"{url!r} is no address of a key set; right is, say, http://127.0.0.1/.well-known/jwks.json."
-            )
+            raise ValueError(f"{url!r} must be the URL of a key set, such as http://127.0.0.1/.well-known/jwks.json.")
         self._url, self._refetch_s, self._read = url, refetch_s, read
         self._lock = threading.Lock()
         self._keys: dict[str, Key] = {}
         self._read_at = float("-inf")
 
     def find(self, kid: str) -> Key | None:
-        """The key of this name. Raises KeysAway where none was ever read."""
+        """The key with this id. Raises KeysUnavailable if no key set was ever fetched."""
         with self._lock:
             if kid not in self._keys and time.monotonic() - self._read_at >= self._refetch_s:
                 self._refetch()
@@ -78,7 +77,7 @@ class KeySetCache:
 
 
 class Authenticator:
-    """Knows for whom a token speaks."""
+    """Finds the caller that a token stands for."""
 
     def __init__(self, keys: KeySetCache, *, issuer: str, audience: str = "headrace") -> None:
         self._keys = keys
@@ -91,7 +90,7 @@ class Authenticator:
         )
 
     def find(self, authorization: str | None) -> Caller:
-        """Return who calls with this header. Raises Stranger and KeysAway."""
+        """Return the caller for an Authorization header. Raises Unauthenticated and KeysUnavailable."""
         scheme, _, token = (authorization or "").partition(" ")
         if scheme.lower() != "bearer" or not token or len(token) > MAX_TOKEN_CHARACTERS:
             raise Unauthenticated

@@ -1,5 +1,5 @@
-"""The tools of the demo: rows that call the ERP with the caller's own token. Nothing of them is code, so an admin can make
-the like for any other system with a few calls.
+"""The demo's tools: rows that call the ERP with the caller's own token. They contain no code, so an admin can define the same for
+any other system with a few API calls.
 """
 
 from typing import Any

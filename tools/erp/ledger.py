@@ -1,6 +1,6 @@
-"""What the ERP knows: customers, invoices, shipments and stock, from one file. Amounts are whole đồng (VND).
+"""The ERP's data: customers, invoices, shipments and stock, from one file. Amounts are whole đồng (VND).
 
-What a customer owes is computed from the invoices as of the day in the file, so that answers do not change with the date.
+Debts are computed from the invoices as of the date in the file, so that responses do not change over time.
 """
 
 import json
@@ -58,7 +58,7 @@ def list_shipments(tax_code: str) -> list[Row]:
 
 
 def list_stock(sku: str = "", warehouse: str = "") -> list[Row]:
-    """Stock by article, by warehouse, or both, with what is `available`; an empty word asks for all."""
+    """Stock by article, by warehouse, or both, with what is `available`; an empty string means all."""
     wanted = {name: word.upper() for name, word in (("sku", sku), ("warehouse", warehouse)) if word}
     rows = _where(_data()["inventory"], **wanted)
     return [{**row, "available": row["on_hand"] - row["reserved"]} for row in rows]

@@ -1,7 +1,6 @@
-"""The one thing that the ERP does: it sends a customer a reminder, once for each Idempotency-Key of a tenant.
+"""The ERP's one action: sends a customer a reminder, once per tenant and Idempotency-Key.
 
-`calls` counts how often a reminder was asked for with its key: more than one means that the caller tried again, and that
-nothing happened twice.
+`calls` counts requests with the same key: more than one means that the caller retried and nothing happened twice.
 """
 
 import threading
@@ -12,7 +11,7 @@ MAX_REMINDERS_PER_TENANT = 10_000
 
 
 class IdempotencyKeyReused(Exception):
-    """The same key came with another body."""
+    """The same key was used with a different body."""
 
 
 @dataclass

@@ -22,7 +22,7 @@ from tools.erp.reminders import IdempotencyKeyReused, Reminders
 
 MAX_BODY_BYTES = 16 * 1024
 MAX_DISCARDED_BYTES = 1024 * 1024
-"""What is read of a body that is too large: who still writes when the connection closes may not see the answer."""
+"""How much of a too large body is read and discarded: a client still writing when the connection closes may miss the response."""
 
 MAX_MESSAGE = 2000
 IDLE_S = 30.0
@@ -30,18 +30,18 @@ TAX_CODE = re.compile(r"[0-9]{10}(-[0-9]{3})?")
 IDEMPOTENCY_KEY = re.compile(r"[\x21-\x7e]{1,255}")
 
 TITLES = {
-    400: "Wrong request",
-    401: "Not signed in",
+    400: "Bad request",
+    401: "Unauthorized",
     404: "Not found",
-    405: "Wrong method",
-    409: "Key used again",
+    405: "Method not allowed",
+    409: "Idempotency-Key reused",
     413: "Too large",
-    503: "Keys away",
+    503: "Keys unavailable",
 }
 
 
 class Problem(Exception):
-    """An answer that is not a success."""
+    """An error response."""
 
     def __init__(self, status: int, detail: str) -> None:
         super().__init__(detail)
@@ -49,7 +49,7 @@ class Problem(Exception):
 
 
 class Erp(ThreadingHTTPServer):
-    """The server; `serve_forever()` runs it. Port 0 takes a free one."""
+    """The server; `serve_forever()` runs it. Port 0 picks a free one."""
 
     daemon_threads = True
 
@@ -80,7 +80,7 @@ class _Handler(BaseHTTPRequestHandler):
         self._handle("POST")
 
     def log_message(self, format: str, *args: Any) -> None:
-        """Addresses hold tax codes, so requests are not logged."""
+        """URLs contain tax codes, so requests are not logged."""
 
     def _handle(self, method: str) -> None:
         try:
@@ -95,7 +95,7 @@ class _Handler(BaseHTTPRequestHandler):
         except Unauthenticated:
             self._problem(Problem(401, "Send a valid access token as `Authorization: Bearer …`."))
         except KeysUnavailable:
-            self._problem(Problem(503, "The keys that tokens are checked with can't be read; try again later."))
+            self._problem(Problem(503, "The keys that tokens are checked with can't be fetched; try again later."))
         except Problem as problem:
             self._problem(problem)
 
@@ -107,7 +107,7 @@ class _Handler(BaseHTTPRequestHandler):
                 return self._send_reminder(body, caller)
             return 200, {"reminders": self._erp.reminders.list(caller.tenant_id)}
         if method != "GET":
-            raise Problem(405, "Only /reminders takes a POST.")
+            raise Problem(405, "Only /reminders accepts POST.")
         return 200, _look_up(steps, query)
 
     def _send_reminder(self, body: bytes, caller: Caller) -> tuple[int, Any]:
@@ -128,7 +128,7 @@ class _Handler(BaseHTTPRequestHandler):
         try:
             reminder, new = self._erp.reminders.send(caller.tenant_id, code, message, key)
         except IdempotencyKeyReused:
-            raise Problem(409, "This Idempotency-Key came with another reminder before.") from None
+            raise Problem(409, "This Idempotency-Key was used with a different reminder before.") from None
         return (201 if new else 200), reminder
 
     def _read_body(self) -> bytes:
@@ -136,7 +136,7 @@ class _Handler(BaseHTTPRequestHandler):
         if "Transfer-Encoding" in self.headers or not length.isdigit() or int(length[:10]) > MAX_BODY_BYTES:
             self.close_connection = True
             self.rfile.read(min(int(length[:10]), MAX_DISCARDED_BYTES) if length.isdigit() else 0)
-            raise Problem(413, f"Send a body with its Content-Length, of {MAX_BODY_BYTES:,} bytes at most.")
+            raise Problem(413, f"Send a body with a Content-Length of at most {MAX_BODY_BYTES:,} bytes.")
         return self.rfile.read(int(length))
 
     def _send(self, status: int, body: Any, content_type: str = "application/json") -> None:
@@ -157,7 +157,7 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 def _look_up(steps: list[str], query: dict[str, str]) -> dict[str, Any]:
-    """What a GET finds in the books. Raises Problem."""
+    """Look up what a GET requests. Raises Problem."""
     match steps:
         case ["debts", code]:
             return _require_found(ledger.find_debt(_valid_tax_code(code)), "customer")
@@ -169,7 +169,7 @@ def _look_up(steps: list[str], query: dict[str, str]) -> dict[str, Any]:
             return {"shipments": ledger.list_shipments(_known_customer(query))}
         case ["inventory"]:
             return {"stock": _list_stock(query)}
-    raise Problem(404, "There is no such address.")
+    raise Problem(404, "There is no such path.")
 
 
 def _valid_tax_code(code: str) -> str:

@@ -1,6 +1,6 @@
-"""The part that runs in the child: an image in, lines of text out, from top to bottom.
+"""Runs in the child process: takes an image, returns lines of text from top to bottom.
 
-Rapidocr's models read Latin letters and Chinese; of Vietnamese they drop some marks, and the tool says so.
+Rapidocr's models read Latin and Chinese; they drop some Vietnamese diacritics, and the tool's description says so.
 """
 
 import io
@@ -15,7 +15,7 @@ from tools.errors import ToolBadArguments, ToolTooLarge
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF", "GIF")
 MAX_PIXELS = 40_000_000
 MAX_SIDE_PIXELS = 2_400
-"""Larger images are made smaller first: a letter of a scanned page still has 20 pixels then."""
+"""Larger images are scaled down first; letters on a scanned page are still 20 pixels high then."""
 
 ENGINE = RapidOCR(
     params={
@@ -28,7 +28,7 @@ ENGINE = RapidOCR(
 
 
 def run(request: dict[str, Any], attachment: bytes) -> dict[str, Any]:
-    """Return `lines` of `text`, `score` (0 to 1) and `box` (left, top, right, bottom, in pixels of the image as it was)."""
+    """Return `lines` of `text`, `score` (0 to 1) and `box` (left, top, right, bottom, in pixels of the original image)."""
     image, scale = _open_image(attachment)
     found: Any = ENGINE(numpy.asarray(image)[:, :, ::-1])
     if not found.txts:
@@ -41,10 +41,10 @@ def run(request: dict[str, Any], attachment: bytes) -> dict[str, Any]:
 
 
 def _open_image(data: bytes) -> tuple[Image.Image, float]:
-    """The image upright, in colours, no larger than is read, and how much larger it was."""
+    """The image upright, in RGB, scaled down to the size limit, and the scale factor back to the original."""
     try:
         image = Image.open(io.BytesIO(data), formats=FORMATS)
-        if image.width * image.height > MAX_PIXELS:  # known from the head, before a pixel is unpacked
+        if image.width * image.height > MAX_PIXELS:  # known from the header, before any pixel is decoded
             raise Image.DecompressionBombError
         upright = ImageOps.exif_transpose(image)
         width = upright.width
@@ -54,13 +54,13 @@ def _open_image(data: bytes) -> tuple[Image.Image, float]:
         raise ToolTooLarge(f"The image has more than {MAX_PIXELS:,} pixels; make it smaller.") from None
     except (UnidentifiedImageError, OSError, SyntaxError, ValueError):
         raise ToolBadArguments(
-            f"The file is no image that can be read, or is damaged; right are {', '.join(FORMATS)}.", field="file_id"
+            f"The file is damaged or not a supported image; it must be {', '.join(FORMATS)}.", field="file_id"
         ) from None
     return upright, width / upright.width
 
 
 def _flatten_on_white(image: Image.Image) -> Image.Image:
-    """What is transparent becomes white: text is mostly dark."""
+    """Put transparent images on white, since text is mostly dark."""
     if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
         layer = image.convert("RGBA")
         white = Image.new("RGBA", layer.size, "white")

@@ -187,7 +187,7 @@ async def test_a_data_source_that_is_away_or_unknown_is_a_clear_error(shop: Shop
     assert [
         "The data source shop can't be reached; try later or tell an admin.",
         "There is no such data source.",
-        "No data source is set up here; an admin adds one.",
+        "No data source is set up; an admin must add one.",
     ] == [error.message for error in errors]
 
 
