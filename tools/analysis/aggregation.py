@@ -32,7 +32,7 @@ FUNCTIONS: dict[str, Callable[[Sequence[Value]], Any]] = {
 
 
 def run(request: Request, attachment: bytes) -> dict[str, Any]:
-    """What `analyse_data` is asked, over the data in `attachment`. Always `columns`, `rows` and `exact_sum` (rows in all)."""
+    """Handle a request of `analyse_data` over the data in `attachment`. Returns `columns`, `rows` and `total` (all rows)."""
     table = _filter(read_table(attachment, request.get("format"), request.get("path", "")), request.get("where", []))
     names: list[str] = request.get("columns", [])
     if request["operation"] == "correlate":

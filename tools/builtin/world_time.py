@@ -74,8 +74,8 @@ async def get_times(now: Callable[[], datetime], arguments: dict[str, Any], cont
 
 
 def find_zone(place: str, field: str = "places") -> ZoneInfo:
-    """Find a zone by city or zone name. Raises ToolBadArguments. Only names from the database are opened, since a zone's name is
-    a file path."""
+    """Find a zone by city or zone name. Raises ToolBadArguments. Only names from the database are opened, since a zone
+    name is a file path."""
     key = _normalize_name(place)
     name = CITIES.get(key) or _zone_names().get(key) or CITIES.get(key.partition(",")[0].strip())
     name = name or _zone_names().get(key.partition(",")[0].strip())

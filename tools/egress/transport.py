@@ -71,8 +71,8 @@ class EgressTransport(httpx2.AsyncBaseTransport):
 
 
 def _wire_request(request: httpx2.Request) -> httpcore2.Request:
-    """Convert the request for httpcore2. Of the extensions only timeouts are passed on: `sni_hostname` and `target` could change
-    what was checked."""
+    """Convert the request for httpcore2. Of the extensions only timeouts are passed on: `sni_hostname` and `target` could
+    change what was checked."""
     assert isinstance(request.stream, httpx2.AsyncByteStream)
     request.headers["accept-encoding"] = "gzip"
     url = request.url

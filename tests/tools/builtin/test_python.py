@@ -40,7 +40,7 @@ WAYS = [
         ("sum(range(101))", "5050"),
         ("import json, math\nprint(json.dumps({'r': math.floor(2.7)}))", '{"r": 2}'),
         ("sorted({'b': 1, 'a': 2}.items())", "[('a', 2), ('b', 1)]"),
-        ("x = 1", "The program ended and printed nothing; print what you want to see."),
+        ("x = 1", "The program finished and printed nothing; print what you want to see."),
         ("print('Tiếng Việt')", "Tiếng Việt"),
     ],
 )
@@ -134,7 +134,7 @@ async def test_hostile_programs_reach_nothing(context, surroundings: Surrounding
 
 async def test_programs_that_never_end_are_ended(surroundings: Surroundings) -> None:
     found = await outcomes(MONTY, ENDLESS, surroundings, 1, 0.3)
-    ended = ("tool_timeout", "tool_too_large", "tool_bad_arguments: ", "None", "The program ended")
+    ended = ("tool_timeout", "tool_too_large", "tool_bad_arguments: ", "None", "The program finished")
     assert [] == [text for text in found if not text.startswith(ended)]  # sleep takes no time, and a pattern is bounded
     assert sum(text.startswith("tool_timeout") for text in found) >= 4
 
