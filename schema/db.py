@@ -1,4 +1,4 @@
-"""Connections to Postgres: one pool a process and role, and the transactions that everything happens in.
+"""Connections to Postgres: one pool per process and role, and the transactions that all queries run in.
 
 Statements of a transaction are pipelined: they go out together, and only reading a result waits for it.
 """
@@ -24,19 +24,19 @@ Pool = AsyncConnectionPool[Db]
 Row = TypeVar("Row")
 """A frozen struct with a field for each column; a statement that fills one names its columns, as `*` may grow."""
 
-_checking: set[str] = set()  # names of pools that are being looked at
+_checking: set[str] = set()  # names of pools whose idle connections are being checked
 
 _used_at: WeakKeyDictionary[Db, float] = WeakKeyDictionary()
 
-BELIEVED_S = 0.5  # how long a connection that was in use is not looked at again
-WAIT_S = 3.0  # how long a request waits for a connection before it is told to come again
+ASSUME_ALIVE_S = 0.5  # how long after its use a connection is not checked
+POOL_TIMEOUT_S = 3.0  # how long a request waits for a connection before Unavailable is raised
 
 
-# All our statements look rows up by index, whatever the values are: planning one again for its values costs more than
-# running it (0.7 ms against 0.1 ms), so each is planned once a connection.
+# All statements find rows by an index, whatever the values. Planning one for its values would cost more than running it (0.7 ms
+# against 0.1 ms), so each is planned once per connection.
 SETTINGS = {
     "plan_cache_mode": "force_generic_plan",
-    "enable_seqscan": "off",  # a table that is empty when the plan is made won't stay so
+    "enable_seqscan": "off",  # a table that is empty at planning time won't stay empty
     "jit": "off",
     "statement_timeout": 30_000,
     "idle_in_transaction_session_timeout": 60_000,
@@ -50,7 +50,7 @@ def pool_for(database_url: str, role: Role, *, max_size: int = 16, name: str = "
         open=False,
         min_size=min(4, max_size),
         max_size=max_size,
-        timeout=WAIT_S,
+        timeout=POOL_TIMEOUT_S,
         max_idle=300,
         reconnect_timeout=5,
         connection_class=psycopg.AsyncConnection[DictRow],
@@ -59,7 +59,7 @@ def pool_for(database_url: str, role: Role, *, max_size: int = 16, name: str = "
 
 
 def connection_options(role: Role, name: str) -> dict[str, Any]:
-    """Return what every connection of ours is opened with."""
+    """Return the options of every connection."""
     return {
         "autocommit": True,
         "row_factory": dict_row,
@@ -74,65 +74,65 @@ def connection_options(role: Role, name: str) -> dict[str, Any]:
     }
 
 
-LONG = "SET LOCAL statement_timeout = '15min'"
-"""For a transaction that writes many vectors: one document may have a hundred thousand, and each goes into its index."""
+ALLOW_LONG_STATEMENTS = "SET LOCAL statement_timeout = '15min'"
+"""For transactions that write many vectors: a document may have a hundred thousand, and each is added to an index."""
 
-BE = "SELECT set_config('headrace.tenant_id', %s, true), set_config('headrace.user_id', %s, true)"
+SET_TENANT_AND_USER = "SELECT set_config('headrace.tenant_id', %s, true), set_config('headrace.user_id', %s, true)"
 
 
 @asynccontextmanager
 async def tenant_tx(pool: Pool, tenant_id: UUID, *, user_id: UUID | None = None) -> AsyncGenerator[Db, None]:
-    """One transaction that sees and writes the rows of `tenant_id` only; with `user_id`, of sessions and jobs that user's.
+    """A transaction limited to the rows of `tenant_id` and, with `user_id`, to that user's sessions and jobs.
 
-    Raises Unavailable when Postgres does not answer; then nothing of it was committed, unless the connection broke
-    during the commit itself, which only a compare-and-set can tell.
+    Raises Unavailable if Postgres does not answer. Then nothing was committed, unless the connection broke during the commit
+    itself; only a compare-and-set can detect that.
     """
     async with connection(pool) as db, db.pipeline(), db.transaction():
-        await db.execute(BE, (str(tenant_id), str(user_id or "")))
+        await db.execute(SET_TENANT_AND_USER, (str(tenant_id), str(user_id or "")))
         yield db
 
 
 @asynccontextmanager
 async def system_tx(pool: Pool) -> AsyncGenerator[Db, None]:
-    """One transaction of the dispatcher or the sweeper, over all tenants; `pool` has the role `headrace_system`."""
+    """A transaction of the dispatcher or the sweeper, across tenants; `pool` has the role `headrace_system`."""
     async with connection(pool) as db, db.pipeline(), db.transaction():
         yield db
 
 
 @asynccontextmanager
 async def connection(pool: Pool) -> AsyncGenerator[Db, None]:
-    """One connection for single statements, without a transaction. Raises Unavailable as the transactions do."""
+    """A connection for single statements, without a transaction. Raises Unavailable."""
     try:
         db = await _take(pool)
         try:
             yield db
         finally:
-            # One that was cancelled may be in the middle of psycopg's pipeline; the next would be in it, too.
+            # After a cancellation the connection may still be in pipeline mode, and must not be reused.
             if db.pgconn.pipeline_status:
                 await db.close()
             await pool.putconn(db)
     except (psycopg.OperationalError, PoolTimeout) as error:
         if _is_outage(error):
-            _sort_out(pool)
+            _check_idle(pool)
             raise Unavailable("The database is unavailable. Nothing was accepted; try again shortly.") from error
         raise
 
 
 async def _take(pool: Pool) -> Db:
-    """Return a connection that lives, as far as one can see without asking: after a restart of Postgres all idle ones are
-    dead, and their sockets say so. One that was in use a moment ago is believed."""
+    """Return a connection that is not known to be closed: after a restart of Postgres all idle connections are closed, and
+    their sockets show it without a round trip. A connection that was just in use is not checked."""
     now = time.monotonic()
     while True:
         db = await pool.getconn()
-        if _used_at.get(db, 0.0) + BELIEVED_S > now or not _has_hung_up(db):
+        if _used_at.get(db, 0.0) + ASSUME_ALIVE_S > now or not _has_hung_up(db):
             _used_at[db] = now
             return db
         await db.close()
-        await pool.putconn(db)  # which throws it away and opens another
+        await pool.putconn(db)  # discards it and opens another
 
 
 def _has_hung_up(db: Db) -> bool:
-    """Whether the server has closed the connection: an idle one that lives has nothing to read. Nothing is sent."""
+    """Whether the server has closed the connection: a live idle one has nothing to read. Sends nothing."""
     if db.closed:
         return True
     poll = select.poll()
@@ -140,9 +140,9 @@ def _has_hung_up(db: Db) -> bool:
     return bool(poll.poll(0))
 
 
-def _sort_out(pool: Pool) -> None:
-    """Have the pool look at its idle connections now: after a restart of Postgres all of them are dead, and each would
-    cost a caller its request."""
+def _check_idle(pool: Pool) -> None:
+    """Check the pool's idle connections in the background: after a restart of Postgres all of them are closed, and each would
+    fail a request."""
     if pool.closed or pool.name in _checking:
         return
     _checking.add(pool.name)
@@ -151,7 +151,7 @@ def _sort_out(pool: Pool) -> None:
 
 
 def _is_outage(error: Exception) -> bool:
-    """A lost, refused or shut-down connection, as opposed to a statement that failed (deadlock, time limit)."""
+    """Whether the connection was lost or refused, as opposed to a failed statement (deadlock, timeout)."""
     state = getattr(error, "sqlstate", None)
     return state is None or state[:2] in ("08", "57", "53")
 

@@ -1,35 +1,35 @@
-"""The one tree of errors. Each has a stable `code` and a sentence; HTTP statuses live in `api/http/errors.py`,
-decisions to retry in `workers/queue/errors.py`.
+"""The tree of all errors. Each has a stable `code` and a message; HTTP statuses are in `api/http/errors.py`, retry
+decisions in `workers/queue/errors.py`.
 
     HeadraceError
-    ├── InputError            the caller sent something that can't be used; names the field
+    ├── InputError            invalid input from the caller; names the field
     │   ├── UnknownModel
     │   ├── UnknownAgent
-    │   └── CredentialRefused a provider key was tried before it was stored, and its vendor did not take it
-    ├── NotFound              no such thing for this tenant (never says whether another tenant has it)
-    ├── Unauthenticated       no key or token, or one that isn't valid
+    │   └── CredentialRefused the vendor rejected a provider key that was to be stored
+    ├── NotFound              not found in this tenant (never says whether another tenant has it)
+    ├── Unauthenticated       no key or token, or an invalid one
     ├── Forbidden             the caller's role or key does not have the right
-    │   └── TenantSuspended   the tenant is switched off
-    ├── LimitReached          a limit or budget of the tenant; `retry_after_s` says when to come again
-    ├── Conflict              right in itself, but not now
-    │   ├── SessionBusy       on_busy=reject and a job of the session is not done
-    │   └── IdempotencyReused the same Idempotency-Key came with another body
-    ├── QueueFull             the tenant has as many waiting jobs as it may have
-    ├── StorageFull           the tenant may store no more bytes
+    │   └── TenantSuspended   the tenant is suspended
+    ├── LimitReached          a limit or budget of the tenant; `retry_after_s` says when to retry
+    ├── Conflict              valid, but in conflict with the current state
+    │   ├── SessionBusy       on_busy=reject, and a job of the session has not finished
+    │   └── IdempotencyReused the Idempotency-Key was used with a different body
+    ├── QueueFull             the tenant has the maximum number of waiting jobs
+    ├── StorageFull           the tenant's storage limit is reached
     ├── Unavailable           a store doesn't answer; nothing was accepted
-    ├── DeadlinePassed        the job did not end before its deadline
-    ├── WorkerLost            the worker that ran the job went away
-    ├── NothingIngested       none of the files of a job could be made searchable; says why the first could not
-    ├── SecretUnreadable      a stored secret can't be opened: unknown key, damaged, or sealed for another row
-    ├── EgressFailed          a request to an address from outside brought nothing that can be used
-    │   ├── EgressRefused     the egress guard did not let it out; says how an admin allows it
-    │   └── EgressTooLarge    the answer is larger than it may be
-    └── ProviderError         the model's vendor failed us; the tree goes on in `graphs/providers/errors.py`
+    ├── DeadlinePassed        the job did not finish before its deadline
+    ├── WorkerLost            the worker that ran the job was lost
+    ├── NothingIngested       none of a job's files could be ingested; says why the first could not
+    ├── SecretUnreadable      a stored secret can't be decrypted: unknown key, damaged, or sealed for another row
+    ├── EgressFailed          a request to an external address failed
+    │   ├── EgressRefused     the egress guard blocked it; says how an admin can allow it
+    │   └── EgressTooLarge    the response exceeds the size limit
+    └── ProviderError         a call of a model provider failed; continued in `graphs/providers/errors.py`
 """
 
 
 class HeadraceError(Exception):
-    """An error with a stable `code` and a sentence that says what to do."""
+    """An error with a stable `code` and a message that says what to do."""
 
     code: str = "internal"
 
@@ -72,7 +72,7 @@ class TenantSuspended(Forbidden):
 
 
 class LimitReached(HeadraceError):
-    """`code` names the limit; `headers` are those of the rate limits."""
+    """`code` names the limit; `headers` are the rate-limit headers."""
 
     code = "limit_reached"
 
@@ -123,7 +123,7 @@ class SecretUnreadable(HeadraceError):
 
 
 class EgressFailed(HeadraceError):
-    """Its sentences name the host, never a path, a query or a header: those may hold secrets."""
+    """Messages name the host, never a path, query or header, which may contain secrets."""
 
     code = "egress_failed"
 
@@ -137,7 +137,7 @@ class EgressTooLarge(EgressFailed):
 
 
 class ProviderError(HeadraceError):
-    """A model's vendor failed. `retryable`: whether another try may go better; `retry_after_s`: the vendor's own wish."""
+    """A call of a model provider failed. `retryable`: a retry may succeed; `retry_after_s`: as the vendor requested."""
 
     code = "provider_failed"
     retryable: bool = False

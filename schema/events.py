@@ -1,7 +1,7 @@
-"""The events of a job's stream: one typed struct each, and the bytes they become.
+"""The events of a job's stream, one typed struct each, and their encoding.
 
-An event's number (`seq`) is dense per job, over all attempts: 1, 2, 3 … It is given when the event is written, because
-deltas that meet on the way to Redis become one. A *frame* is one event as Server-Sent Events spell it:
+Event numbers (`seq`) have no gaps within a job, over all attempts: 1, 2, 3 … They are assigned when the event is written,
+because adjacent deltas are merged on the way to Redis. A *frame* is one event in the format of Server-Sent Events:
 
     id: 7
     event: message.delta
@@ -22,14 +22,14 @@ from schema.states import CancelMode
 
 
 class Event(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
-    """Base of all events; `type` is the wire name. Fields that hold their default are left out of the JSON."""
+    """Base of all events; `type` is the wire name. Fields with their default value are omitted from the JSON."""
 
     type: ClassVar[str] = ""
     ends: ClassVar[bool] = False
 
 
 class JobQueued(Event, frozen=True):
-    """The job is accepted: its row is committed."""
+    """The job was accepted and is stored."""
 
     type = "job.queued"
     kind: Annotated[str, Meta(description="What the job does: `chat`, `pipeline`, `ingestion` and so on.")]
@@ -47,28 +47,28 @@ class JobStarted(Event, frozen=True):
 
 
 class JobProgress(Event, frozen=True):
-    """Something long goes on, such as the download of a model; `done` and `total` in the unit that `text` names. With a
-    `document_id` it is about that document, without one about the whole job."""
+    """Progress of something that takes long, such as the download of a model; `done` and `total` are in the unit that `text`
+    names. With a `document_id` it concerns that document, else the whole job."""
 
     type = "job.progress"
-    text: Annotated[str, Meta(description="What is going on, for people.")]
+    text: Annotated[str, Meta(description="What is in progress, for people.")]
     done: Annotated[int | None, Meta(description="How much is done, in the unit that `text` names.")] = None
-    total: Annotated[int | None, Meta(description="How much there is in all, where that is known.")] = None
+    total: Annotated[int | None, Meta(description="The total, if known.")] = None
     document_id: Annotated[
-        str | None, Meta(description="The document that this is about; without it, the whole job.")
+        str | None, Meta(description="The document that this concerns; if absent, the whole job.")
     ] = None
 
 
 class JobRestarted(Event, frozen=True):
-    """An earlier attempt did not end well and another takes over. Whatever was said after event `discard_after` is
-    void and comes again."""
+    """An earlier attempt failed or was lost, and another one takes over. Discard the text after event `discard_after`; it is
+    sent again."""
 
     type = "job.restarted"
-    attempt: Annotated[int, Meta(description="Which attempt takes over.")]
-    reason: Annotated[str, Meta(description="Why the attempt before did not finish.")]
+    attempt: Annotated[int, Meta(description="The attempt that takes over.")]
+    reason: Annotated[str, Meta(description="Why the previous attempt did not finish.")]
     discard_after: Annotated[
         int,
-        Meta(description="Discard all message and reasoning text after the event with this number: it comes again."),
+        Meta(description="Discard all message and reasoning text after the event with this number; it is sent again."),
     ]
     worker: Annotated[str, Meta(description="The name of the worker process.")]
 
@@ -83,7 +83,7 @@ class AgentRouted(Event, frozen=True):
 
 
 class PlanCreated(Event, frozen=True):
-    """The steps that a planning graph means to take."""
+    """The steps that a planning graph is going to take."""
 
     type = "plan.created"
     steps: Annotated[list[str], Meta(description="The planned steps, in order.")]
@@ -100,34 +100,34 @@ class MessageDelta(Event, frozen=True):
 
 
 class ReasoningDelta(Event, frozen=True):
-    """More of what the model thinks aloud, where it does."""
+    """More of the model's reasoning, if it shows any."""
 
     type = "reasoning.delta"
     text: Annotated[str, Meta(description="Append this to the reasoning so far.")]
 
 
 class ToolStarted(Event, frozen=True):
-    """A tool call begins; `call_id` is unique in the job."""
+    """A tool call starts; `call_id` is unique in the job."""
 
     type = "tool.started"
     call_id: Annotated[str, Meta(description="The id of the call, unique in the job.")]
     name: Annotated[str, Meta(description="The tool.")]
-    arguments: Annotated[dict[str, Any], Meta(description="What the tool is called with.")] = {}
+    arguments: Annotated[dict[str, Any], Meta(description="The arguments of the call.")] = {}
 
 
 class ToolFinished(Event, frozen=True):
-    """A tool call has ended; `ok` is false when the tool said why it could not."""
+    """A tool call has ended; if it failed, `ok` is false and `output` says why."""
 
     type = "tool.finished"
     call_id: Annotated[str, Meta(description="The id of the call, as in `tool.started`.")]
     name: Annotated[str, Meta(description="The tool.")]
-    ok: Annotated[bool, Meta(description="Whether the tool did its work.")]
-    output: Annotated[str, Meta(description="What the tool returned, or why it could not.")] = ""
+    ok: Annotated[bool, Meta(description="Whether the call succeeded.")]
+    output: Annotated[str, Meta(description="What the tool returned, or why the call failed.")] = ""
     duration_ms: Annotated[int, Meta(description="How long the call took, in milliseconds.")] = 0
 
 
 class CitationAdded(Event, frozen=True):
-    """The answer rests on this passage, which it names as [`number`]."""
+    """The answer is based on this passage, which it cites as [`number`]."""
 
     type = "citation.added"
     document_id: Annotated[str, Meta(description="The cited document.")]
@@ -137,40 +137,40 @@ class CitationAdded(Event, frozen=True):
     page: Annotated[int | None, Meta(description="The page, where the document has pages.")] = None
     heading: Annotated[str | None, Meta(description="The headings above the passage.")] = None
     passage: Annotated[str, Meta(description="The text of the passage.")] = ""
-    score: Annotated[float | None, Meta(description="How well the passage fits, from 0 to 1.")] = None
+    score: Annotated[float | None, Meta(description="How relevant the passage is, from 0 to 1.")] = None
 
 
 class Reason(msgspec.Struct, frozen=True):
-    """Why a job or a document failed: a stable code and a sentence."""
+    """Why a job or a document failed: a stable code and a message."""
 
     code: Annotated[str, Meta(description="A stable code, such as `provider_timeout`.")]
     message: Annotated[str, Meta(description="What went wrong, for people.")]
 
 
 class Notice(msgspec.Struct, frozen=True):
-    """What a client should know about an answer besides its text: a stable code and a sentence. `no_language_model`: no
-    language model is connected, so the answer only quotes documents and tool results."""
+    """Information about an answer besides its text: a stable code and a message. `no_language_model`: no language model is
+    connected, so the answer only quotes documents and tool results."""
 
     code: Annotated[Literal["no_language_model"], Meta(description="A stable code.")]
     message: Annotated[str, Meta(description="What it means, and how to change it.")]
 
 
 class DocumentReady(Event, frozen=True):
-    """A version of a document is what searches see from now on. `embedded` of its `chunks` were embedded anew; the vectors of
-    the others were known. `notes` say what was left out."""
+    """A version of a document is searchable from now on. `embedded` of its `chunks` were newly embedded; the vectors of the
+    others were known. `notes` say what was left out."""
 
     type = "document.ready"
     document_id: Annotated[str, Meta(description="The document.")]
     name: Annotated[str, Meta(description="The document's name.")]
     version: Annotated[int, Meta(description="The version that is searched from now on.")]
     chunks: Annotated[int, Meta(description="How many passages it has.")]
-    embedded: Annotated[int, Meta(description="How many of them were embedded anew.")]
+    embedded: Annotated[int, Meta(description="How many of them were newly embedded.")]
     pages: Annotated[int | None, Meta(description="How many pages it has, where it has pages.")] = None
     notes: Annotated[list[str], Meta(description="What was left out, for people.")] = []
 
 
 class DocumentFailed(Event, frozen=True):
-    """A version of a document can't be made searchable, with the reason; an older version goes on being searched."""
+    """A version of a document can't be made searchable, with the reason. An older version stays searchable."""
 
     type = "document.failed"
     document_id: Annotated[str, Meta(description="The document.")]
@@ -180,13 +180,14 @@ class DocumentFailed(Event, frozen=True):
 
 
 class MessageCompleted(Event, frozen=True):
-    """The whole answer. `message_id` is the stored message, where the job belongs to a session. `agent` is who answered; `data`
-    is the answer as an object, where its agent's output format has one, and `renderer` a hint how to show it. `cached`:
-    the answer was given before and is given again. `citations` are the passages that it rests on, as `citation.added` told.
-    `notice` is there when no language model is connected: `code` is `no_language_model`, `message` says how to connect one."""
+    """The complete answer. `message_id` is the stored message, if the job belongs to a session. `agent` is the agent that
+    answered; `data` is the answer as an object, if the agent's output format has one, and `renderer` a hint how to show it.
+    `cached`: an earlier answer was reused. `citations` are the passages that the answer is based on, as in
+    `citation.added`. `notice` is set if no language model is connected: `code` is `no_language_model`, `message` says how to
+    connect one."""
 
     type = "message.completed"
-    text: Annotated[str, Meta(description="The whole answer.")]
+    text: Annotated[str, Meta(description="The complete answer.")]
     finish_reason: Annotated[
         str, Meta(description="Why the answer ended: `stop`, `length`, `tool_calls` and so on.")
     ] = "stop"
@@ -199,9 +200,10 @@ class MessageCompleted(Event, frozen=True):
     agent: Annotated[str | None, Meta(description="The agent that answered; null for the model alone.")] = None
     data: Annotated[Any, Meta(description="The answer as an object, where the agent's output format has one.")] = None
     renderer: Annotated[dict[str, Any] | None, Meta(description="A hint how to show `data`.")] = None
-    cached: Annotated[bool, Meta(description="Whether the answer was given before and is given again.")] = False
+    cached: Annotated[bool, Meta(description="Whether an earlier answer was reused.")] = False
     citations: Annotated[
-        list[dict[str, Any]] | None, Meta(description="The passages that the answer rests on, as in `citation.added`.")
+        list[dict[str, Any]] | None,
+        Meta(description="The passages that the answer is based on, as in `citation.added`."),
     ] = None
     notice: Annotated[
         Notice | None, Meta(description="Set if no language model is connected: a code, and how to connect one.")
@@ -209,7 +211,7 @@ class MessageCompleted(Event, frozen=True):
 
 
 class UsageRecorded(Event, frozen=True):
-    """Tokens that the job used; `estimated` where the provider did not count them."""
+    """Tokens that the job used; `estimated` if the provider did not count them."""
 
     type = "usage.recorded"
     model: Annotated[str, Meta(description="The model that was called, as `provider/name`.")]
@@ -221,14 +223,14 @@ class UsageRecorded(Event, frozen=True):
 
 
 class JobSucceeded(Event, frozen=True):
-    """The job ended well; nothing follows."""
+    """The job succeeded. This is the last event."""
 
     type = "job.succeeded"
     ends = True
 
 
 class JobFailed(Event, frozen=True):
-    """The job is out of tries, or failed in a way that another try can't mend; nothing follows."""
+    """The job has no tries left, or failed in a way that a retry can't fix. This is the last event."""
 
     type = "job.failed"
     ends = True
@@ -236,7 +238,7 @@ class JobFailed(Event, frozen=True):
 
 
 class JobCancelled(Event, frozen=True):
-    """The job was cancelled; nothing follows. `kept` says what became of the words already said."""
+    """The job was cancelled. This is the last event. `kept` says what became of the text so far."""
 
     type = "job.cancelled"
     ends = True
@@ -274,7 +276,7 @@ _decoders = {name: msgspec.json.Decoder(event) for name, event in EVENTS.items()
 
 
 class Frame(NamedTuple):
-    """One event as it stands in a stream; `data` is its JSON."""
+    """One event of a stream; `data` is its JSON."""
 
     seq: int
     type: str
@@ -288,7 +290,7 @@ def timestamp(moment: datetime | None = None) -> str:
 
 
 def encode_frame(event: Event, job_id: UUID | str, seq: int, at: str) -> bytes:
-    """Return `event` as one Server-Sent Events frame; JSON never holds a raw line break, so a frame can't be forged."""
+    """Return `event` as one Server-Sent Events frame; JSON never contains a raw line break, so a frame can't be forged."""
     fields = _encoder.encode(event)
     fields = b"," + fields[1:] if fields != b"{}" else b"}"
     return b'id: %d\nevent: %s\ndata: {"job_id":"%s","seq":%d,"at":"%s"%s\n\n' % (
@@ -302,7 +304,7 @@ def encode_frame(event: Event, job_id: UUID | str, seq: int, at: str) -> bytes:
 
 
 def split_frames(chunk: bytes) -> list[bytes]:
-    """Return the frames of a chunk that holds whole frames only, each with its blank line."""
+    """Return the frames of a chunk of whole frames, each with its blank line."""
     return [frame + b"\n\n" for frame in chunk.split(b"\n\n") if frame]
 
 
@@ -312,7 +314,7 @@ def frame_seq(frame: bytes) -> int:
 
 
 def read_frames(chunk: bytes) -> Iterator[Frame]:
-    """Yield the frames of a chunk that holds whole frames only. Comments and frames without a number are left out."""
+    """Yield the frames of a chunk of whole frames, without comments and frames that have no number."""
     for raw in chunk.split(b"\n\n"):
         if raw.startswith(b"id: "):
             seq, name, data = raw.split(b"\n", 2)
@@ -320,7 +322,7 @@ def read_frames(chunk: bytes) -> Iterator[Frame]:
 
 
 def decode_event(frame: Frame) -> Event:
-    """Return the typed event of a frame; `job_id`, `seq` and `at` stay in the frame."""
+    """Return the typed event of a frame, without `job_id`, `seq` and `at`."""
     return _decoders[frame.type].decode(frame.data)
 
 

@@ -1,4 +1,4 @@
-"""Ids of rows. For nothing secret: keys are made in `schema/api_keys.py`."""
+"""Ids of rows. Not for secrets: keys are created in `schema/api_keys.py`."""
 
 from datetime import datetime
 from uuid import UUID
@@ -7,10 +7,10 @@ import uuid_utils.compat as uuids
 
 
 def new_id() -> UUID:
-    """Return a fresh UUIDv7: ids sort by the time they were made, also across processes (to the millisecond)."""
+    """Return a new UUIDv7. Ids sort by creation time, also across processes (to the millisecond)."""
     return uuids.uuid7()
 
 
 def first_id(at: datetime) -> UUID:
-    """Return the smallest id that can be made at `at`: ids that are smaller are older."""
+    """Return the smallest id that can be created at `at`; smaller ids are older."""
     return UUID(int=int(at.timestamp() * 1000) << 80)

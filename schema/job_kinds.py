@@ -12,10 +12,10 @@ class JobKind:
     """`task` is the Celery wire name; `max_tries` counts attempts that were lost or failed; `deadline_s` counts from
     the submit to the end, waiting included.
 
-    For jobs that take minutes and of which a worker does few at once: `window`, how many doorbells may wait in the broker
-    (None: what the installation says); `at_once`, how many jobs of one tenant may be in flight, so that its flood leaves
-    slots to others; `patience`, how many times as long as usual a doorbell may go unanswered. `metered`: what it uses counts
-    against the tenant's tokens a minute."""
+    For jobs that take minutes, of which a worker runs only a few at a time: `window`, how many doorbells may wait in the
+    broker (None: the installation's setting); `at_once`, how many jobs of one tenant may be in flight, so that others get
+    slots; `patience`, by what factor a doorbell may take longer to be answered. `metered`: its tokens count against the
+    tenant's tokens per minute."""
 
     name: Kind
     queue: str
@@ -33,7 +33,7 @@ KINDS: dict[Kind, JobKind] = {
     for kind in (
         JobKind("chat", queue="chat", task="chat.answer", max_tries=4, deadline_s=3600.0),
         JobKind("pipeline", queue="default", task="pipeline.run", max_tries=4, deadline_s=3600.0),
-        # Thousands of files may take a night; each has a time of its own (`workers/ingestion/`).
+        # Thousands of files may take a night; each file has its own timeout (`workers/ingestion/`).
         JobKind(
             "ingestion",
             queue="ingestion",
@@ -43,7 +43,7 @@ KINDS: dict[Kind, JobKind] = {
             window=8,
             at_once=4,
             patience=12,
-            metered=False,  # a folder that is read must not keep people from chatting; money counts all the same
+            metered=False,  # ingesting a folder must not block chats; its cost counts all the same
         ),
     )
 }
@@ -51,4 +51,4 @@ KINDS: dict[Kind, JobKind] = {
 QUEUES: tuple[str, ...] = tuple(dict.fromkeys(kind.queue for kind in KINDS.values()))
 
 OF_QUEUE: dict[str, JobKind] = {kind.queue: kind for kind in KINDS.values()}
-"""What holds for all jobs of a queue."""
+"""The kind of a queue's jobs."""

@@ -1,7 +1,6 @@
-"""What a client is told about an answer besides its text: today, that no language model is connected.
+"""Notices about an answer besides its text: currently, that no language model is connected.
 
-Said once where a person looks (the commands, `/health`, `GET /v1/models`) and as the field `notice` of each answer; never
-inside an answer's text.
+Shown by the commands, `/health` and `GET /v1/models`, and in the field `notice` of each answer; never in an answer's text.
 """
 
 from schema.events import Notice
@@ -20,5 +19,5 @@ NO_LANGUAGE_MODEL = Notice(
 
 
 def notice_of(model: str | None) -> Notice | None:
-    """The notice that belongs to an answer of this model (`provider/name`); None for a language model."""
+    """Return the notice for answers of this model (`provider/name`); None for a language model."""
     return NO_LANGUAGE_MODEL if model == OFFLINE_MODEL else None

@@ -1,14 +1,14 @@
-"""Every Redis key and channel name is made here. Whatever belongs to a tenant carries its id."""
+"""The names of all Redis keys and channels. Those of a tenant contain its id."""
 
 from uuid import UUID
 
 CONTROL = "headrace:control"  # cancellations, to every worker
-WAKE = "headrace:wake"  # something waits in Postgres, to every dispatcher
-RESERVATIONS = "headrace:reservations"  # a zset: "tenant:job" of every open reservation, by the time it was made
+WAKE = "headrace:wake"  # jobs are waiting, to every dispatcher
+RESERVATIONS = "headrace:reservations"  # a zset: "tenant:job" of every open reservation, by creation time
 
 
 def job_events(tenant_id: UUID, job_id: UUID) -> str:
-    """The stream that replays a job's events."""
+    """The stream of a job's events."""
     return f"headrace:{tenant_id}:job:{job_id}:events"
 
 
@@ -18,7 +18,7 @@ def job_fence(tenant_id: UUID, job_id: UUID) -> str:
 
 
 def job_channel(tenant_id: UUID, job_id: UUID) -> str:
-    """The pub/sub channel of one job, for readers other than the submitting process."""
+    """The pub/sub channel of one job, for readers in other processes than the submitter's."""
     return f"headrace:{tenant_id}:job:{job_id}:live"
 
 
@@ -28,7 +28,7 @@ def inbox(process: str) -> str:
 
 
 def configuration(tenant_id: UUID, version: str) -> str:
-    """A tenant's agents, tools and settings as of a version; another version is another key."""
+    """A tenant's agents, tools and settings of one version."""
     return f"headrace:{tenant_id}:configuration:{version}"
 
 
@@ -44,17 +44,17 @@ def limit_window(tenant_id: UUID, name: str) -> str:
 
 
 def login_failures(tenant_id: UUID, digest: str) -> str:
-    """The counter of sign-ins of one person that failed of late; of unknown tenants under the platform's id."""
+    """The counter of recent failed sign-ins of one user; for unknown tenants, under the platform's id."""
     return f"headrace:{tenant_id}:logins:{digest}"
 
 
 def address_failures(digest: str) -> str:
-    """The counter of sign-ins from one address that failed of late, whichever tenant they were for."""
+    """The counter of recent failed sign-ins from one address, to any tenant."""
     return f"headrace:logins:{digest}"
 
 
 def spent_sign_in(tenant_id: UUID, digest: str) -> str:
-    """Marks the state of a sign-in at an identity provider that has come back: it does so once."""
+    """Marks the state of an OIDC sign-in as used: it is valid once."""
     return f"headrace:{tenant_id}:oidc:{digest}"
 
 

@@ -1,12 +1,12 @@
-"""Who may do what: rights, and the roles that have them. A handler names the right that it needs (`api/auth/principals.py`).
+"""Rights, and the roles that have them. A handler names the right that it requires (`api/auth/principals.py`).
 
-An API key may be narrowed further: its `scopes` are the rights that it keeps of its role's.
+The `scopes` of an API key limit it to some of its role's rights.
 """
 
 from typing import Literal, get_args
 
 Role = Literal["admin", "owner", "member", "viewer"]
-"""`admin` runs the installation, `owner` a tenant; a `member` works in it, a `viewer` only looks."""
+"""`admin` manages the installation, `owner` a tenant; a `member` works in it, a `viewer` can only read."""
 
 Right = Literal[
     "self",
@@ -40,7 +40,7 @@ Right = Literal[
     "tenants.manage",
     "models.manage",
 ]
-"""`self` is what everybody may do who is somebody: see who they are, sign out."""
+"""`self` is the right of every authenticated caller: to see who they are, and to sign out."""
 
 ROLES: tuple[Role, ...] = get_args(Role)
 RIGHTS: tuple[Right, ...] = get_args(Right)
@@ -72,10 +72,10 @@ RIGHTS_OF: dict[Role, frozenset[Right]] = {
 }
 
 SEES_ALL: frozenset[Role] = frozenset({"admin", "owner"})
-"""Roles whose people see what everybody in their tenant does; the others see what is theirs."""
+"""Roles that see the data of all users in their tenant; others see only their own."""
 
 
 def rights_of(role: Role, scopes: list[str] | None = None) -> frozenset[Right]:
-    """Return the rights of a role, narrowed to `scopes` where there are any. Unknown scopes give nothing."""
+    """Return the rights of a role, limited to `scopes` unless None. Unknown scopes are ignored."""
     rights = RIGHTS_OF[role]
     return rights if scopes is None else frozenset(right for right in rights if right == "self" or right in scopes)

@@ -1,5 +1,5 @@
-"""The demo's agents and tools: rows of the platform, granted to the demo tenant. Made when they are missing; only what changes
-from start to start (the address of the demo's ERP) is written again, so that what people changed stays.
+"""The demo's agents and tools: rows of the platform, granted to the demo tenant. Missing ones are inserted; of existing ones
+only the endpoint of the demo's ERP is updated, which changes with each start, so that users' changes are kept.
 """
 
 from collections.abc import Mapping, Sequence
@@ -37,8 +37,8 @@ def ensure_agents(
     tools: Sequence[Mapping[str, Any]],
     built_in: Sequence[str],
 ) -> None:
-    """Make sure that the platform has these agents and configured tools, and that the tenant `slug` may use them and the tools
-    that are code and named in `built_in`."""
+    """Make sure that the platform has these agents and configured tools, and that they and the `built_in` tools are granted
+    to the tenant `slug`."""
     with psycopg.connect(database_url) as db:
         for tool in tools:
             values = {"kind": tool["kind"], "definition": Jsonb(tool), "priority": tool.get("priority", 100)}

@@ -1,10 +1,10 @@
-"""The states of a job and the moves between them. Every move is a compare-and-set in `schema/queries/`.
+"""The states of a job and their transitions. Every transition is a compare-and-set in `schema/queries/`.
 
       queued ──dispatch──► dispatched ──claim──► running ──finish──► succeeded | failed | cancelled
         ▲  ◄──no answer──────┘                     │
         └──────── retry, lost lease, hand-back ────┘
 
-`dispatched` is the inner half of `queued`: a doorbell has been rung and no worker has come yet. Users see `queued`.
+`dispatched` is an internal part of `queued`: the doorbell was rung, but no worker has claimed the job yet. Users see `queued`.
 """
 
 from typing import Literal, LiteralString, cast, get_args
@@ -23,7 +23,7 @@ def _as_sql(states: tuple[State, ...]) -> LiteralString:
     return cast(LiteralString, f"({', '.join(map(repr, states))})")
 
 
-# Literals, because with parameters the planner can't tell that a partial index serves.
+# Literals, because with parameters the planner can't use a partial index.
 WAITING_SQL, IN_FLIGHT_SQL, LIVE_SQL = _as_sql(WAITING), _as_sql(IN_FLIGHT), _as_sql(LIVE)
 
 MOVES: dict[State, frozenset[State]] = {
@@ -31,13 +31,13 @@ MOVES: dict[State, frozenset[State]] = {
     "dispatched": frozenset({"queued", "running", "failed", "cancelled"}),
     "running": frozenset({"queued", "succeeded", "failed", "cancelled"}),
     "succeeded": frozenset(),
-    "failed": frozenset({"queued"}),  # driven again by hand
-    "cancelled": frozenset({"queued"}),  # driven again by hand
+    "failed": frozenset({"queued"}),  # retried manually
+    "cancelled": frozenset({"queued"}),  # retried manually
 }
 
 FileState = Literal["queued", "running", "ready", "failed", "cancelled"]
-"""Of a version of a document: its job waits, or hasn't come to it; it is read and embedded; it is what searches see, or was;
-it can't be read, with the reason; somebody stopped it. The last two wait again when they are tried again."""
+"""States of a version of a document. `queued`: waits for its job; `running`: is being read and embedded; `ready`: is, or was,
+searchable; `failed`: can't be ingested, with an error; `cancelled`. The last two become `queued` again when retried."""
 
 FILE_STATES: tuple[FileState, ...] = get_args(FileState)
 
@@ -45,10 +45,10 @@ Priority = Literal["high", "normal", "low"]
 PRIORITIES: dict[Priority, int] = {"high": 0, "normal": 5, "low": 9}  # smaller goes first
 
 OnBusy = Literal["queue", "reject", "interrupt", "rollback"]
-CancelMode = Literal["keep", "forget"]  # what becomes of the words already said
+CancelMode = Literal["keep", "forget"]  # what becomes of the text so far
 
 WaitingFor = Literal["worker", "tenant_cap", "session", "retry", "tenant"]
-"""`tenant`: it is suspended."""
+"""`tenant`: the tenant is suspended."""
 
 
 def public_state(state: State) -> PublicState:

@@ -1,5 +1,5 @@
-"""What every request must know of its tenant: state, limits, grants. Read with the caller's key or token, kept for a second
-(`api/auth/authentication.py`), so that no request asks twice.
+"""The tenant data that every request needs: state, limits, grants. It is read together with the caller's key or token and
+cached for a second (`api/auth/authentication.py`).
 """
 
 from typing import Any, Literal
@@ -8,15 +8,15 @@ from uuid import UUID
 import msgspec
 
 PLATFORM_SLUG = "platform"
-"""The tenant that the installation's own admins belong to; its id is `schema.vault.PLATFORM`."""
+"""The tenant of the installation's admins; its id is `schema.vault.PLATFORM`."""
 
 TenantState = Literal["active", "suspended", "deleting"]
 GrantKind = Literal["agent", "tool", "model"]
 
 
 class TenantSnapshot(msgspec.Struct, frozen=True, kw_only=True):
-    """A tenant as `tenant_facts()` in Postgres tells it. Money in nano-USD; None is no limit; `models` are
-    patterns, `agents` the names of those that may be called, with their first model if they name one."""
+    """A tenant as returned by `tenant_facts()` in Postgres. Money is in nano-USD; None is unlimited. `models` are patterns;
+    `agents` are the callable agents by name, with their first model if they have one."""
 
     id: UUID
     slug: str
@@ -37,10 +37,10 @@ class TenantSnapshot(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def matches(pattern: str, name: str) -> bool:
-    """Whether a grant covers a name: the name itself, or a beginning of it that ends with `*`."""
+    """Whether a grant covers a name: an equal name, or a prefix that ends with `*`."""
     return name.startswith(pattern[:-1]) if pattern.endswith("*") else name == pattern
 
 
 def read_tenant_snapshot(row: dict[str, Any]) -> TenantSnapshot:
-    """Return the snapshot of a tenant from what `tenant_facts()` gave."""
+    """Return the snapshot of a tenant from the result of `tenant_facts()`."""
     return msgspec.convert(row, TenantSnapshot, strict=False)

@@ -1,7 +1,7 @@
-"""A bounded map in memory whose entries may expire: the one cache that every folder uses.
+"""The in-memory cache that every folder uses: bounded, with entries that may expire.
 
-Not for what must outlive a process (Redis, Postgres), for a document that stays good while its source is away
-(`api/auth/tokens/cached_document.py`), or for pure functions (`functools.lru_cache`).
+Not for data that must outlive the process (Redis, Postgres), documents that stay valid while their source is unavailable
+(`api/auth/tokens/cached_document.py`), or pure functions (`functools.lru_cache`).
 """
 
 import asyncio
@@ -30,10 +30,10 @@ class _Load(Generic[V]):
 
 
 class TtlCache(Generic[K, V]):
-    """Holds `size` entries for `ttl_s` seconds each; the one that was used longest ago makes room for a new one.
+    """Holds up to `size` entries for `ttl_s` seconds each; the least recently used is evicted first.
 
-    Without `ttl_s` entries don't expire; as a function it says for how long a value is good. With `weigh`, `size` bounds the
-    sum of the weights, and the newest entry stays however heavy it is. Not for several threads at once.
+    Without `ttl_s` entries don't expire; it may be a function of the value. With `weigh`, `size` limits the sum of the
+    weights, but the newest entry is always kept. Not thread-safe.
     """
 
     def __init__(
@@ -50,7 +50,7 @@ class TtlCache(Generic[K, V]):
         self._weight = 0
 
     def get(self, key: K) -> V | None:
-        """Return the value, or None if there is none any more."""
+        """Return the value; None if it is missing or has expired."""
         entry = self._entries.get(key)
         if entry is None:
             return None
@@ -61,22 +61,22 @@ class TtlCache(Generic[K, V]):
         return entry.value
 
     def put(self, key: K, value: V) -> None:
-        """Hold a value from now on."""
+        """Store a value."""
         self._put(key, value, self._clock())
 
     def discard(self, key: K) -> None:
-        """Forget a key. A load that is under way is not kept either; who waits for it still gets it."""
+        """Delete a key. The result of a running load is not stored either, but its callers still get it."""
         self._loads.pop(key, None)
         self._remove(key)
 
     def clear(self) -> None:
-        """Forget everything."""
+        """Delete all entries."""
         self._loads.clear()
         self._entries.clear()
         self._weight = 0
 
     def get_or_make(self, key: K, make: Callable[[], V]) -> V:
-        """Return the value, made if there is none. What `make` raises is passed on."""
+        """Return the value, created if missing. Errors of `make` are passed on."""
         value = self.get(key)
         if value is None:
             value = make()
@@ -84,10 +84,10 @@ class TtlCache(Generic[K, V]):
         return value
 
     async def load(self, key: K, load: Callable[[], Awaitable[V]]) -> V:
-        """Return the value, loaded if there is none; callers that come together share one load.
+        """Return the value, loaded if missing. Concurrent callers share one load.
 
-        A value is as old as the beginning of its load. None and errors are not kept. A caller that is cancelled does not end
-        the load for the others.
+        The age of a value counts from the start of its load. None and errors are not cached. Cancelling one caller does not
+        cancel the load for the others.
         """
         value = self.get(key)
         if value is not None:
@@ -125,7 +125,7 @@ class TtlCache(Generic[K, V]):
         return under_way is not None and under_way.task is task
 
     def _is_late(self, under_way: _Load[V], now: float) -> bool:
-        """Whether what a load brings would be too old already."""
+        """Whether the result of a load would have expired already."""
         return isinstance(self._ttl_s, int | float) and under_way.began_at + self._ttl_s <= now
 
     def _put(self, key: K, value: V, now: float) -> None:
@@ -144,6 +144,6 @@ class TtlCache(Generic[K, V]):
 
 
 def _retrieve(task: "asyncio.Task[object]") -> None:
-    """Whoever waits sees the error; nobody waiting any more is none."""
+    """Mark an error as retrieved: the callers, if any, get it from the task."""
     if not task.cancelled():
         task.exception()

@@ -1,10 +1,10 @@
-"""Secrets at rest: what a vendor, a user or an identity provider trusted us with, sealed before it reaches the database.
+"""Secrets at rest: keys and tokens of vendors, users and identity providers, encrypted before they reach the database.
 
-A key is a Fernet key (AES-128-CBC with HMAC-SHA-256). Several may be known: the newest seals, all of them open, so keys are
-rotated while everything runs (`./headrace rotate-keys`). Fernet has no associated data, and a ciphertext copied into the
-row of another tenant would open there. So what is sealed names its owner, and opening compares.
+Keys are Fernet keys (AES-128-CBC with HMAC-SHA-256). There may be several: the newest encrypts, all of them decrypt, so keys
+can be rotated at run time (`./headrace rotate-keys`). Fernet has no associated data, and a ciphertext copied into another
+tenant's row would decrypt there. So the plaintext names its owner, and `open` compares it.
 
-Not here: which tables hold sealed secrets (`schema/queries/identity/secrets.py`), and hashes of API keys
+Not here: which tables contain sealed secrets (`schema/queries/identity/secrets.py`), and hashes of API keys
 (`schema/api_keys.py`).
 """
 
@@ -27,56 +27,58 @@ from schema.errors import SecretUnreadable
 log = structlog.get_logger()
 
 PLATFORM = UUID(int=0)
-"""The tenant of what belongs to no tenant, such as the keys that sign our own tokens."""
+"""The tenant of secrets that belong to no tenant, such as the keys that sign access tokens."""
 
 KEYS = "HEADRACE_SECRET_KEYS"
 KEYS_FILE = "HEADRACE_SECRET_KEYS_FILE"
 
-LOOK_S = 1.0  # how often a process that seals looks whether there is a newer key
+RELOAD_INTERVAL_S = 1.0  # how often a process checks the keys file for a newer key before it seals
 KEY_BYTES = 32
-LEAST_DISTINCT = 16  # of 32 random bytes, fewer than 16 different ones have a chance below 10⁻¹⁶
-HOW_TO_MAKE = "Right is a Fernet key (32 random bytes in URL-safe base64); make one with ./headrace rotate-keys --new."
+MIN_DISTINCT_BYTES = 16  # 32 random bytes have fewer distinct ones with a probability below 10⁻¹⁶
+HOW_TO_CREATE = (
+    "A key must be a Fernet key (32 random bytes in URL-safe base64); ./headrace rotate-keys --new creates one."
+)
 
 
 @dataclass(frozen=True)
 class Sealed:
-    """A ciphertext and the id of the key that opens it, as two columns of a row hold them."""
+    """A ciphertext and the id of its key, stored in two columns of a row."""
 
     key_id: str
     sealed: bytes = field(repr=False)
 
 
 class Vault:
-    """The keys that this process knows; its `repr` shows their ids, never the keys.
+    """The keys that this process knows. The `repr` shows their ids, never the keys.
 
-    `key_ids` are in the order of the keys, newest first. Keys of a `file` are read again when it has changed, so a new one
-    needs no restart.
+    `key_ids` are in the order of the keys, newest first. A `file` is read again when it changes, so a new key needs no
+    restart.
     """
 
     def __init__(self, keys: Sequence[str], *, file: Path | None = None) -> None:
-        """Raises ValueError that says which of the keys can't be used, by its place and not by its value."""
-        self._take(keys)
-        self._file, self._looked_at = file, time.monotonic()
+        """Raises ValueError if a key is invalid; the message has its position, not its value."""
+        self._set_keys(keys)
+        self._file, self._checked_at = file, time.monotonic()
         self._changed_at = _changed_at(file)
 
-    def _take(self, keys: Sequence[str]) -> None:
+    def _set_keys(self, keys: Sequence[str]) -> None:
         if not keys:
-            raise ValueError(f"there is no key. {HOW_TO_MAKE}")
+            raise ValueError(f"there is no key. {HOW_TO_CREATE}")
         key_ids = tuple(_key_id(key, place) for place, key in enumerate(keys, 1))
         for place, key_id in enumerate(key_ids):
             if key_id in key_ids[:place]:
                 first = key_ids.index(key_id) + 1
-                raise ValueError(f"key {place + 1} is the same as key {first}. Remove one of them.")
+                raise ValueError(f"key {place + 1} is a duplicate of key {first}. Remove one of them.")
         self.key_ids, self._fernet = key_ids, MultiFernet([Fernet(key) for key in keys])
 
-    def _look(self) -> None:
-        """Read the file again if it has changed; one that can't be used changes nothing."""
-        self._looked_at = time.monotonic()
+    def _reload(self) -> None:
+        """Read the file again if it has changed. An invalid file is logged and ignored."""
+        self._checked_at = time.monotonic()
         changed_at = _changed_at(self._file)
         if self._file is None or changed_at in (None, self._changed_at):
             return
         try:
-            self._take(read_keys_file(self._file))
+            self._set_keys(read_keys_file(self._file))
             self._changed_at = changed_at
             log.info("secret_keys_read", newest=self.newest, known=len(self.key_ids))
         except ValueError as error:
@@ -84,13 +86,13 @@ class Vault:
 
     @classmethod
     def from_env(cls, env: Mapping[str, str]) -> "Vault":
-        """Read the keys from HEADRACE_SECRET_KEYS (separated by commas) or from the file that HEADRACE_SECRET_KEYS_FILE
-        names (`read_keys_file`), newest first. Raises ValueError that names the setting and says what is right."""
+        """Read the keys from HEADRACE_SECRET_KEYS (separated by commas) or from the file HEADRACE_SECRET_KEYS_FILE
+        (`read_keys_file`), newest first. Raises ValueError with the setting's name and what it must be."""
         text, file = env.get(KEYS, "").strip(), env.get(KEYS_FILE, "").strip()
         if text and file:
-            raise ValueError(f"{KEYS} and {KEYS_FILE} are both set; set the one that holds the keys.")
+            raise ValueError(f"{KEYS} and {KEYS_FILE} are both set. Set only one of them.")
         if not text and not file:
-            raise ValueError(f"Neither {KEYS} nor {KEYS_FILE} is set. {HOW_TO_MAKE}")
+            raise ValueError(f"Neither {KEYS} nor {KEYS_FILE} is set. {HOW_TO_CREATE}")
         try:
             if text:
                 return cls([key.strip() for key in text.split(",")])
@@ -100,49 +102,49 @@ class Vault:
 
     @property
     def newest(self) -> str:
-        """The id of the key that seals."""
+        """The id of the key that encrypts."""
         return self.key_ids[0]
 
     def __repr__(self) -> str:
         return f"Vault(key_ids={list(self.key_ids)})"
 
     def seal(self, secret: str, *, tenant_id: UUID, owner_id: UUID) -> Sealed:
-        """Encrypt `secret` with the newest key, for the row `owner_id` of this tenant only (or of PLATFORM)."""
-        if time.monotonic() > self._looked_at + LOOK_S:
-            self._look()
+        """Encrypt `secret` with the newest key, bound to the row `owner_id` of this tenant (or PLATFORM)."""
+        if time.monotonic() > self._checked_at + RELOAD_INTERVAL_S:
+            self._reload()
         bound = {"tenant_id": str(tenant_id), "owner_id": str(owner_id), "secret": secret}
         return Sealed(self.newest, self._fernet.encrypt(json.dumps(bound).encode()))
 
     def open(self, sealed: Sealed, *, tenant_id: UUID, owner_id: UUID) -> str:
-        """Return the secret. Raises SecretUnreadable for an unknown key, a broken text and one of another row."""
+        """Return the secret. Raises SecretUnreadable for an unknown key, a damaged ciphertext, or one of another row."""
         if sealed.key_id not in self.key_ids:
-            self._look()
+            self._reload()
         if sealed.key_id not in self.key_ids:
-            raise SecretUnreadable(f"This process does not know the key {sealed.key_id!r} of a stored secret.")
+            raise SecretUnreadable(f"The key {sealed.key_id!r} of a stored secret is not known to this process.")
         bound = self._decrypt(sealed.sealed)
-        # Raised outside of the `except` in there: an error of the JSON parser carries the whole plaintext with it.
+        # Raised here and not in an `except`: the error of the JSON parser would carry the plaintext as its context.
         if bound is None:
-            raise SecretUnreadable("A stored secret is damaged, or was not sealed with the key that it names.")
+            raise SecretUnreadable("A stored secret is damaged, or was not encrypted with the key that it names.")
         if (bound.get("tenant_id"), bound.get("owner_id")) != (str(tenant_id), str(owner_id)):
-            raise SecretUnreadable("A stored secret was sealed for another owner than the row that it stands in.")
+            raise SecretUnreadable("A stored secret was encrypted for another row than the one that it is in.")
         return bound["secret"]
 
     def reseal(self, sealed: Sealed, *, tenant_id: UUID, owner_id: UUID) -> Sealed:
-        """Return the same secret under the newest key. Raises SecretUnreadable as `open` does: it compares the owner too."""
+        """Return the secret encrypted with the newest key. Raises SecretUnreadable, as `open` does."""
         secret = self.open(sealed, tenant_id=tenant_id, owner_id=owner_id)
         return self.seal(secret, tenant_id=tenant_id, owner_id=owner_id)
 
     def is_current(self, key_id: str) -> bool:
-        """Whether that key is the newest, so that what it sealed can stay as it is."""
+        """Whether a key is the newest, so that its ciphertexts need no rotation."""
         return key_id == self.newest
 
     def check_known(self, key_ids: Iterable[str]) -> None:
-        """Raise ValueError that names the ids which are not ours: a process without a key in use must not start."""
+        """Raise ValueError with the unknown ids: a process without a key that is in use must not start."""
         unknown = sorted(set(key_ids) - set(self.key_ids))
         if unknown:
             raise ValueError(
-                f"Stored secrets were sealed with keys that are not known here: {', '.join(unknown)}. Known are "
-                f"{', '.join(self.key_ids)}. Put the missing keys into {KEYS} or {KEYS_FILE}, behind the newest."
+                f"Stored secrets were encrypted with unknown keys: {', '.join(unknown)}. The known keys are "
+                f"{', '.join(self.key_ids)}. Add the missing ones to {KEYS} or {KEYS_FILE}, after the newest."
             )
 
     def _decrypt(self, ciphertext: bytes) -> dict[str, Any] | None:
@@ -164,32 +166,30 @@ def _changed_at(file: Path | None) -> int | None:
 
 
 def new_secret_key() -> str:
-    """Return a fresh key in plain text."""
+    """Return a new key in plain text."""
     return Fernet.generate_key().decode()
 
 
 def read_keys_file(file: Path) -> list[str]:
-    """Return the keys of a file: one a line, newest first, `#` begins a comment. Raises ValueError if it can't be read.
+    """Return the keys of a file: one per line, newest first, `#` starts a comment. Raises ValueError if it can't be read.
 
-    The name is not repeated, because a key that was put into the wrong setting would be.
+    The message does not contain the name, which may be a key that was put into the wrong setting.
     """
     try:
         lines = file.read_text(errors="replace").splitlines()
     except OSError as error:
-        raise ValueError(
-            f"the file can't be read ({error.strerror}). Right is a file, one Fernet key a line."
-        ) from None
+        raise ValueError(f"the file can't be read ({error.strerror}). It must have one Fernet key per line.") from None
     return [key for line in lines if (key := line.partition("#")[0].strip())]
 
 
 def _key_id(key: str, place: int) -> str:
-    """Return the id of the key at `place` (from 1), 12 hex digits of its SHA-256. Raises ValueError for a bad one."""
+    """Return the id of the key at `place` (from 1): 12 hex digits of its SHA-256. Raises ValueError if it is invalid."""
     try:
         raw = base64.b64decode(key.encode("ascii"), altchars=b"-_", validate=True)
     except (binascii.Error, UnicodeEncodeError):
         raw = b""
     if len(raw) != KEY_BYTES:
-        raise ValueError(f"key {place} is not a key. {HOW_TO_MAKE}")
-    if len(set(raw)) < LEAST_DISTINCT:
-        raise ValueError(f"key {place} is not random, as an example's key would be. {HOW_TO_MAKE}")
+        raise ValueError(f"key {place} is not a valid key. {HOW_TO_CREATE}")
+    if len(set(raw)) < MIN_DISTINCT_BYTES:
+        raise ValueError(f"key {place} is not random enough. {HOW_TO_CREATE}")
     return hashlib.sha256(raw).hexdigest()[:12]

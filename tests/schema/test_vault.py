@@ -46,7 +46,7 @@ def test_the_same_secret_never_looks_the_same(vault: Vault) -> None:
 def test_a_ciphertext_copied_to_another_row_does_not_open(vault: Vault, tenant_id: UUID, owner_id: UUID) -> None:
     sealed = vault.seal(CANARY, tenant_id=TENANT, owner_id=OWNER)
     for use in (vault.open, vault.reseal):
-        with pytest.raises(SecretUnreadable, match="for another owner"):
+        with pytest.raises(SecretUnreadable, match="for another row"):
             use(sealed, tenant_id=tenant_id, owner_id=owner_id)
 
 
@@ -71,7 +71,7 @@ def test_a_change_of_any_byte_is_noticed(vault: Vault) -> None:
 def test_a_key_that_is_not_known_is_named(vault: Vault) -> None:
     other = Vault([new_secret_key()])
     sealed = other.seal(CANARY, tenant_id=TENANT, owner_id=OWNER)
-    with pytest.raises(SecretUnreadable, match=f"does not know the key '{other.newest}'"):
+    with pytest.raises(SecretUnreadable, match=f"The key '{other.newest}' of a stored secret is not known"):
         vault.open(sealed, tenant_id=TENANT, owner_id=OWNER)
     with pytest.raises(SecretUnreadable, match="damaged"):  # and neither does it help to say that it was ours
         vault.open(replace(sealed, key_id=vault.newest), tenant_id=TENANT, owner_id=OWNER)
@@ -127,7 +127,7 @@ def test_a_key_has_the_same_id_wherever_it_stands() -> None:
 def test_ids_that_are_not_known_are_all_named(vault: Vault) -> None:
     vault.check_known([])
     vault.check_known(iter(vault.key_ids))
-    with pytest.raises(ValueError, match=r"not known here: aaaaaaaaaaaa, bbbbbbbbbbbb\. Known are ") as caught:
+    with pytest.raises(ValueError, match=r"unknown keys: aaaaaaaaaaaa, bbbbbbbbbbbb\. The known keys are ") as caught:
         vault.check_known(["bbbbbbbbbbbb", vault.newest, "aaaaaaaaaaaa", "bbbbbbbbbbbb"])
     assert "HEADRACE_SECRET_KEYS_FILE" in str(caught.value)
 
@@ -144,15 +144,15 @@ def test_keys_come_from_the_environment_or_from_a_file(tmp_path: Path) -> None:
 
 
 BAD = {
-    "a passphrase": ("correct horse battery staple", "key 1 is not a key"),
-    "31 bytes": (as_key(bytes(range(31))), "key 1 is not a key"),
-    "64 bytes": (as_key(bytes(range(64))), "key 1 is not a key"),
-    "not ascii": ("chìa khóa", "key 1 is not a key"),
+    "a passphrase": ("correct horse battery staple", "key 1 is not a valid key"),
+    "31 bytes": (as_key(bytes(range(31))), "key 1 is not a valid key"),
+    "64 bytes": (as_key(bytes(range(64))), "key 1 is not a valid key"),
+    "not ascii": ("chìa khóa", "key 1 is not a valid key"),
     "zeros": (as_key(bytes(32)), "key 1 is not random"),
     "one byte": (as_key(b"k" * 32), "key 1 is not random"),
     "one word": (as_key(b"changeme" * 4), "key 1 is not random"),
-    "a comma too many": (f"{NEW},", "key 2 is not a key"),
-    "one twice": (f"{NEW},{OLD},{NEW}", "key 3 is the same as key 1"),
+    "a comma too many": (f"{NEW},", "key 2 is not a valid key"),
+    "one twice": (f"{NEW},{OLD},{NEW}", "key 3 is a duplicate of key 1"),
 }
 
 
@@ -206,6 +206,6 @@ def test_a_key_that_comes_into_the_file_is_known_without_a_restart(
     assert "hush" == running.open(elsewhere, tenant_id=PLATFORM, owner_id=owner)
     assert "hush" == running.open(before, tenant_id=PLATFORM, owner_id=owner)
     assert elsewhere.key_id == running.seal("hush", tenant_id=PLATFORM, owner_id=owner).key_id
-    monkeypatch.setattr("schema.vault.LOOK_S", 0.0)
+    monkeypatch.setattr("schema.vault.RELOAD_INTERVAL_S", 0.0)
     file.write_text("not a key")
     assert elsewhere.key_id == running.seal("hush", tenant_id=PLATFORM, owner_id=owner).key_id

@@ -5,7 +5,7 @@ the returned names allow the caller to delete them at once.
 from collections.abc import Iterator, Sequence
 from uuid import UUID
 
-from schema.db import LONG, Db, fetch_all
+from schema.db import ALLOW_LONG_STATEMENTS, Db, fetch_all
 from schema.queries.documents.documents import DocumentSize
 
 MAX_BATCH_CHUNKS = 10_000  # per transaction: about a third of a second
@@ -50,7 +50,7 @@ def deletion_batches(documents: Sequence[DocumentSize]) -> Iterator[list[UUID]]:
 async def delete_documents(db: Db, tenant_id: UUID, ids: Sequence[UUID]) -> tuple[int, list[str]]:
     """Delete documents with their content; return how many there were, and the names of their files."""
     values = {"tenant_id": tenant_id, "ids": list(ids)}
-    await db.execute(LONG)
+    await db.execute(ALLOW_LONG_STATEMENTS)
     names = [row["stored_as"] for row in await fetch_all(db, LOCK, values)]
     for sql in DELETE_CHUNKS:
         await db.execute(sql, values)
@@ -59,6 +59,6 @@ async def delete_documents(db: Db, tenant_id: UUID, ids: Sequence[UUID]) -> tupl
 
 async def delete_collection(db: Db, tenant_id: UUID, collection_id: UUID) -> list[str] | None:
     """Delete a collection with its content; return the names of its files, None if it doesn't exist."""
-    await db.execute(LONG)
+    await db.execute(ALLOW_LONG_STATEMENTS)
     rows = await fetch_all(db, DELETE_COLLECTION, {"tenant_id": tenant_id, "id": collection_id})
     return [row["stored_as"] for row in rows if row["stored_as"] is not None] if rows else None

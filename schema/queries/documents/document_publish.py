@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from schema.db import LONG, Db, fetch_one
+from schema.db import ALLOW_LONG_STATEMENTS, Db, fetch_one
 from schema.queries.documents.ingestion import IS_CLAIMED, FileClaim
 
 SET_SPACE = """
@@ -75,7 +75,7 @@ async def publish(db: Db, file: FileClaim, collection_id: UUID, facts: DocumentF
     """Make a version live, all of whose chunks are drafted in `space`; return how many were embedded for it. None if the
     attempt no longer holds the file, or a newer version is live. Raises EmbedderChanged; then roll back."""
     values: dict[str, Any] = file.values | {"space": space, "collection_id": collection_id, **vars(facts)}
-    await db.execute(LONG)
+    await db.execute(ALLOW_LONG_STATEMENTS)
     await db.execute(SET_SPACE, values)
     collection = await fetch_one(db, LOCK_COLLECTION, values)
     document = await fetch_one(db, LOCK_DOCUMENT, values)

@@ -15,7 +15,7 @@ import msgspec
 from psycopg.types.json import Jsonb
 
 from schema.batch import Statement
-from schema.db import LONG, Db, fetch_all, fetch_one
+from schema.db import ALLOW_LONG_STATEMENTS, Db, fetch_all, fetch_one
 from schema.queries.jobs.submissions import NOTHING_TO_RETRY
 from schema.states import FileState
 
@@ -252,7 +252,7 @@ async def change_document(
     UniqueViolation, which aborts the transaction, if the collection has a shared document of this name."""
     values = {"tenant_id": tenant_id, "id": document_id, "title": title, "share": share}
     packed = None if metadata is None else Jsonb(dict(metadata))
-    await db.execute(LONG)
+    await db.execute(ALLOW_LONG_STATEMENTS)
     if await fetch_one(db, CHANGE, {**values, "metadata": packed}) is None:
         return False
     for sql in SHARE if share else ():

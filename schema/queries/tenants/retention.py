@@ -14,7 +14,7 @@ from uuid import UUID
 
 import msgspec
 
-from schema.db import LONG, Db, fetch_all
+from schema.db import ALLOW_LONG_STATEMENTS, Db, fetch_all
 from schema.ids import first_id
 from schema.states import LIVE_SQL
 from schema.tenancy import TenantState
@@ -179,7 +179,7 @@ async def delete_all_content(db: Db, tenant_id: UUID) -> int:
     """Delete a batch of everything that was said and done in a tenant that is being deleted, but for what runs; as the
     tenant. Returns how many rows went."""
     values = {"tenant_id": tenant_id, "running": "running", "limit": BATCH, "chunks": CHUNKS}
-    await db.execute(LONG)
+    await db.execute(ALLOW_LONG_STATEMENTS)
     await db.execute(TURN)
     return sum([len(await fetch_all(db, sql, values)) for sql in (ALL_DOCUMENTS, ALL_JOBS, ALL_SESSIONS)])
 

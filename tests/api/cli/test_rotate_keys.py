@@ -109,7 +109,7 @@ def test_a_file_that_holds_no_keys_is_not_changed(tmp_path: Path) -> None:
     file.write_text("hunter2\n")
     done = rotate_keys("--new", home=tmp_path, HEADRACE_SECRET_KEYS_FILE=str(file))
     assert (1, "", "hunter2\n") == (done.returncode, done.stdout, file.read_text())
-    assert f"{file}: key 1 is not a key" in done.stderr
+    assert f"{file}: key 1 is not a valid key" in done.stderr
     assert "hunter2" not in done.stderr
 
 
