@@ -1,10 +1,10 @@
 """Roles and row-level security, as SQL that migrations run.
 
 - The login role (the one in the database URL) owns the tables and migrates them.
-- `headrace_app` is what the API and the workers become: it owns nothing, can't bypass row security, and sees one tenant,
-  the one that the transaction names in `headrace.tenant_id`. No tenant named is an error, not an empty answer. A
-  transaction that also names a user in `headrace.user_id` sees that user's sessions and jobs only.
-- `headrace_system` is the dispatcher and the sweeper: all tenants, but only the columns of the queue.
+- `headrace_app` is for the API and the workers: it owns nothing, can't bypass row security, and sees only the tenant that the
+  transaction sets in `headrace.tenant_id`. Without one, queries raise an error instead of returning nothing. A transaction
+  that also sets `headrace.user_id` sees only that user's sessions and jobs.
+- `headrace_system` is for the dispatcher and the sweeper: all tenants, but only the columns of the queue.
 """
 
 ROLES = """
@@ -42,7 +42,7 @@ $$;
 
 
 def confine_to_user(table: str) -> str:
-    """Return the SQL that shows a transaction which names a user only that user's rows of `table`."""
+    """Return the SQL that limits a transaction with a user to that user's rows of `table`."""
     own = "(SELECT headrace_user()) IS NULL OR user_id = (SELECT headrace_user())"
     return f"""
 CREATE POLICY own ON {table} AS RESTRICTIVE TO headrace_app USING ({own}) WITH CHECK ({own});
@@ -50,7 +50,7 @@ CREATE POLICY own ON {table} AS RESTRICTIVE TO headrace_app USING ({own}) WITH C
 
 
 def share_with_user(table: str) -> str:
-    """Return the SQL that shows a transaction which names a user only that user's rows of `table` and those of nobody."""
+    """Return the SQL that limits a transaction with a user to that user's rows of `table` and those without a user."""
     seen = "(SELECT headrace_user()) IS NULL OR user_id IS NULL OR user_id = (SELECT headrace_user())"
     return f"""
 CREATE POLICY shared_or_own ON {table} AS RESTRICTIVE TO headrace_app USING ({seen}) WITH CHECK ({seen});
@@ -58,7 +58,7 @@ CREATE POLICY shared_or_own ON {table} AS RESTRICTIVE TO headrace_app USING ({se
 
 
 def isolate(table: str, *, column: str = "tenant_id", rights: str = "SELECT, INSERT, UPDATE, DELETE") -> str:
-    """Return the SQL that confines `headrace_app` to its tenant's rows of `table`."""
+    """Return the SQL that limits `headrace_app` to its tenant's rows of `table`."""
     return f"""
 ALTER TABLE {table} ENABLE ROW LEVEL SECURITY;
 ALTER TABLE {table} FORCE ROW LEVEL SECURITY;
@@ -69,8 +69,8 @@ CREATE POLICY tenant ON {table} TO headrace_app
 
 
 def isolate_threads(table: str) -> str:
-    """Return the SQL that confines `headrace_app` to its tenant's rows of one of LangGraph's tables, where the tenant stands in
-    the name of the thread only: `tenant_{id}__user_{id}__session_{id}`."""
+    """Return the SQL that limits `headrace_app` to its tenant's rows of one of LangGraph's tables, where the tenant is only
+    part of the thread id: `tenant_{id}__user_{id}__session_{id}`."""
     own = "split_part(thread_id, '__', 1) = (SELECT 'tenant_' || headrace_tenant())"
     return f"""
 ALTER TABLE {table} ENABLE ROW LEVEL SECURITY;
@@ -89,7 +89,7 @@ CREATE POLICY system ON {table} TO headrace_system USING (true) WITH CHECK (true
 
 
 def open_to_owner(table: str) -> str:
-    """Return the SQL that lets the owner of `table`, who migrates, work on it in spite of FORCE."""
+    """Return the SQL that lets the owner of `table`, who runs migrations, use it despite FORCE."""
     return f"CREATE POLICY owner ON {table} TO CURRENT_USER USING (true) WITH CHECK (true);"
 
 

@@ -1,7 +1,7 @@
-"""What an installation's admins and its tenants configure: agents, tools, data sources, pipelines, and a tenant's persona.
+"""Tables that admins and tenants configure: agents, tools, data sources, pipelines, and tenant settings.
 
-A row of the tenant `platform` is shared: tenants see it as far as it is granted to them (migration 0003). Every change
-raises `tenants.config_version`, so that whoever holds an older configuration knows (`workers/agents/configuration.py`).
+Rows of the tenant `platform` are shared: tenants see those that are granted to them (migration 0003). Every change increments
+`tenants.config_version`, which invalidates cached configurations (`workers/agents/configuration.py`).
 """
 
 from datetime import datetime
@@ -23,7 +23,7 @@ def _one_of(column: str, names: tuple[str, ...]) -> str:
 
 
 class Agent(Table, table=True):
-    """What a user addresses. `tools` are names; `models` are tried one after another, none is the tenant's default."""
+    """An agent. `tools` are names; `models` are tried in order, and if empty, the tenant's default model is used."""
 
     __tablename__ = "agents"
     __table_args__ = (
@@ -52,7 +52,7 @@ class Agent(Table, table=True):
 
 
 class ToolRow(Table, table=True):
-    """A tool that is configured (`tools/configured/definition.py`). `sealed` holds its secrets as one JSON object."""
+    """A configured tool (`tools/configured/definition.py`). `sealed` contains its secrets as one JSON object."""
 
     __tablename__ = "tools"
     __table_args__ = (
@@ -75,7 +75,7 @@ class ToolRow(Table, table=True):
 
 
 class DataSource(Table, table=True):
-    """A database of the tenant's own that tools may read. `sealed` is its DSN; `tables` are all that may be read."""
+    """A tenant's database that tools may read. `sealed` is its DSN; only `tables` may be read."""
 
     __tablename__ = "data_sources"
     __table_args__ = (UniqueConstraint("tenant_id", "name", name="data_sources_name"),)
@@ -95,7 +95,7 @@ class DataSource(Table, table=True):
 
 
 class Configuration(Table, table=True):
-    """What a tenant set for all its agents: persona, tools that are switched on, and defaults. No row is all defaults."""
+    """A tenant's settings for all its agents: persona, enabled tools, and defaults. Without a row, all are defaults."""
 
     __tablename__ = "configurations"
 
@@ -106,7 +106,7 @@ class Configuration(Table, table=True):
 
 
 class Pipeline(Table, table=True):
-    """A tenant's own pipeline as of its newest version."""
+    """A tenant's pipeline in its newest version."""
 
     __tablename__ = "pipelines"
     __table_args__ = (UniqueConstraint("tenant_id", "name", name="pipelines_name"),)
@@ -123,7 +123,7 @@ class Pipeline(Table, table=True):
 
 
 class PipelineVersion(Table, table=True):
-    """A pipeline as it once was; jobs name the version that they run."""
+    """A version of a pipeline; jobs refer to the version that they run."""
 
     __tablename__ = "pipeline_versions"
     __table_args__ = (within_tenant(["pipeline_id"], "pipelines", keys=["id"]),)

@@ -1,4 +1,4 @@
-"""Column shapes that several tables share."""
+"""Column types that several tables share."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ from sqlmodel import Field
 
 
 def timestamp(*, default: bool = False, nullable: bool = True) -> Any:
-    """A UTC time; with `default`, the transaction's own."""
+    """A UTC time; with `default`, the time of the transaction."""
     kind = DateTime(timezone=True)
     if default:
         return Field(sa_column_kwargs={"server_default": text("now()")}, sa_type=kind, nullable=False)
@@ -21,8 +21,8 @@ def json(*, nullable: bool = True) -> Any:
 
 
 def tenant_key(*, references: bool = True) -> Any:
-    """`tenant_id` as the first part of the primary key; row-level security compares it. Tables that hang on another
-    table of the tenant need no reference of their own: each would lock the tenant's row once per insert."""
+    """`tenant_id` as the first part of the primary key; row-level security compares it. Tables that refer to another table of
+    the tenant need no foreign key to `tenants`, which would lock the tenant's row for each insert."""
     if not references:
         return Field(sa_type=UUID(as_uuid=True), primary_key=True)
     return Field(sa_type=UUID(as_uuid=True), foreign_key="tenants.id", primary_key=True, ondelete="CASCADE")

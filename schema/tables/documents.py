@@ -1,7 +1,7 @@
-"""Collections, documents and their versions, the chunks that are searched and their vectors, and the bytes that are stored.
+"""Collections, documents and their versions, their chunks and vectors, and the removal of stored files.
 
-A document keeps its live version until the next one is whole. What is being made of a version stands in `chunk_drafts`, which
-nobody searches; one transaction moves it to `chunks` and `chunk_vectors` and removes what was there
+A document keeps its live version until the next one is complete. The chunks of a new version are prepared in `chunk_drafts`,
+which is not searched; one transaction moves them to `chunks` and `chunk_vectors` and deletes the old ones
 (`schema/queries/documents/document_publish.py`).
 """
 
@@ -25,7 +25,7 @@ WORDS = (
 
 
 def zero(*, big: bool = False) -> Any:
-    """A count that begins at 0."""
+    """A counter that starts at 0."""
     return (
         Field(sa_type=BigInteger, sa_column_kwargs={"server_default": text("0")})
         if big
@@ -34,8 +34,8 @@ def zero(*, big: bool = False) -> Any:
 
 
 class Collection(Table, table=True):
-    """A named set of documents, and how they are cut and embedded. `space` is the vector space that is searched; `next_space`
-    the one that is being filled, after the embedder was changed."""
+    """A named set of documents with its chunk settings and embedder. `space` is the vector space that is searched;
+    `next_space` the one that is being filled after a change of the embedder."""
 
     __tablename__ = "collections"
     __table_args__ = (Index("collections_name", "tenant_id", "name", unique=True),)
@@ -56,8 +56,8 @@ class Collection(Table, table=True):
 
 
 class Document(Table, table=True):
-    """A source. With a `user_id` it is private to that user. `live_version` is what searches see, NULL before the first is
-    ready; pages, characters and chunks are that version's."""
+    """A document. With a `user_id` it is private to that user. `live_version` is the one that is searched, NULL before the
+    first is ready; `pages`, `characters` and `chunks` are that version's."""
 
     __tablename__ = "documents"
     __table_args__ = (
@@ -96,9 +96,8 @@ class Document(Table, table=True):
 
 
 class DocumentVersion(Table, table=True):
-    """The bytes of a document, and how far they have come: `schema/states.py`. `job_id` and `attempt` are whose work it is;
-    `tries` counts how often a
-    worker came to it. `embedded` counts the texts that an engine really embedded, the others were known."""
+    """A version of a document: its stored file and the state of its ingestion (`schema/states.py`). `job_id` and `attempt` say
+    who ingests it; `tries` counts its claims. `embedded` counts the newly embedded texts; the vectors of others were known."""
 
     __tablename__ = "document_versions"
     __table_args__ = (
@@ -134,7 +133,7 @@ class DocumentVersion(Table, table=True):
 
 
 class ChunkDraft(Table, table=True):
-    """A chunk of a version that is not live yet, with its vector: what a killed worker leaves to the next."""
+    """A chunk of a version that is not live yet, with its vector. A new attempt reuses the drafts of a killed worker."""
 
     __tablename__ = "chunk_drafts"
     __table_args__ = (
@@ -158,8 +157,8 @@ class ChunkDraft(Table, table=True):
 
 
 class Chunk(Table, table=True):
-    """A passage of a live version. `start` and `stop` are the span in the document's text, `words` what full-text search
-    compares: without accents, stemmed, headings weighing more."""
+    """A passage of a live version. `start` and `stop` are its span in the document's text; `words` is for full-text search:
+    without accents, stemmed, with a higher weight for headings."""
 
     __tablename__ = "chunks"
     __table_args__ = (
@@ -186,7 +185,7 @@ class Chunk(Table, table=True):
 
 
 class ChunkVector(Table, table=True):
-    """The vector of a chunk in one space. One partition a space, in eight parts by tenant, each with its HNSW index
+    """The vector of a chunk in one space. Each space is a partition, divided by tenant into eight, each with an HNSW index
     (`open_vector_space`)."""
 
     __tablename__ = "chunk_vectors"
@@ -207,7 +206,7 @@ class ChunkVector(Table, table=True):
 
 
 class VectorSpace(Table, table=True):
-    """What made vectors that may be compared: engine and model (`numpy/all-MiniLM-L6-v2`), and how long they are."""
+    """A set of comparable vectors: their engine and model (`numpy/all-MiniLM-L6-v2`), and their length."""
 
     __tablename__ = "vector_spaces"
 
@@ -217,8 +216,8 @@ class VectorSpace(Table, table=True):
 
 
 class Knowledge(Table, table=True):
-    """What a tenant's documents come to, kept by triggers. `version` rises when what is searched changes: an answer that was
-    kept from before is not given again."""
+    """Totals of a tenant's documents, updated by triggers. `version` increases when searchable content changes, which
+    invalidates cached answers."""
 
     __tablename__ = "knowledge"
 
@@ -230,7 +229,7 @@ class Knowledge(Table, table=True):
 
 
 class FileRemoval(Table, table=True):
-    """Bytes in the storage that nothing refers to, or will not if an upload is not committed before `due_at`."""
+    """A stored file to be deleted at `due_at`, unless an upload is committed that refers to it."""
 
     __tablename__ = "file_removals"
     __table_args__ = (Index("file_removals_due", "due_at"),)

@@ -1,4 +1,4 @@
-"""Jobs, their attempts, their compacted event logs, and the idempotency keys that made them."""
+"""Jobs, their attempts, compacted event logs, and idempotency keys."""
 
 from datetime import datetime
 from typing import Any
@@ -12,16 +12,16 @@ from schema.tables.base import Table
 from schema.tables.columns import json, tenant_key, timestamp, within_tenant
 
 LIVE = f"state IN {LIVE_SQL}"
-# No index's condition may follow from another query's: with an empty table all plans cost the same, the planner takes any
-# index that fits, and a prepared statement keeps what it took.
+# No index condition may be implied by an unrelated query: on an empty table all plans cost the same, so the planner takes any
+# index that fits, and a prepared statement keeps it.
 
 
 class Job(Table, table=True):
-    """One unit of queued work; this row is the truth, and the queue.
+    """A unit of queued work. The rows are both the state of the jobs and the queue.
 
-    `attempt` is the fencing token: every claim raises it. `tries` counts the attempts that were lost or failed, which
-    a hand-back does not. `dispatch_seq` numbers the doorbells, `parked` marks a turn that waits for its session. `actor`
-    and `address` say who asked, from where; `user_id` whose it is, if it is a person's.
+    `attempt` is the fencing token: every claim increments it. `tries` counts attempts that were lost or failed, not those
+    handed back. `dispatch_seq` numbers the doorbells; `parked` marks a turn that waits for its session. `actor` and
+    `address` say who submitted the job, and from where; `user_id` is its owner, if that is a user.
     """
 
     __tablename__ = "jobs"
@@ -87,7 +87,7 @@ class Job(Table, table=True):
 
 
 class Attempt(Table, table=True):
-    """One try of a job by one worker."""
+    """An attempt at a job by one worker."""
 
     __tablename__ = "attempts"
     __table_args__ = (within_tenant(["job_id"], "jobs", keys=["id"]),)
@@ -115,7 +115,7 @@ class JobLog(Table, table=True):
 
 
 class IdempotencyKey(Table, table=True):
-    """A key that made a job: the same key and body gives that job again, another body an error."""
+    """The key of a request that created a job: the same key and body return that job, another body is an error."""
 
     __tablename__ = "idempotency_keys"
     __table_args__ = (

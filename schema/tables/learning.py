@@ -1,6 +1,6 @@
-"""What is kept to answer better: memories of users, answers that may be given again, feedback, and examples made from it.
+"""What is stored to improve answers: memories about users, cached answers, feedback, and examples learned from it.
 
-Vectors stand beside the name of the engine and model that made them; those of two names are never compared.
+Vectors are stored with the name of their engine and model; vectors of different names are never compared.
 """
 
 from datetime import datetime
@@ -16,7 +16,7 @@ from schema.tables.columns import json, tenant_key, timestamp, within_tenant
 
 
 class MemoryRow(Table, table=True):
-    """A fact about a user; without a user, of callers that stand for the tenant."""
+    """A fact about a user or, without one, about callers that act for the tenant."""
 
     __tablename__ = "memories"
     __table_args__ = (
@@ -34,7 +34,7 @@ class MemoryRow(Table, table=True):
 
 
 class CachedAnswer(Table, table=True):
-    """An answer that may be given again (G9). `scope` is the user's id where the caller made a difference, else ''."""
+    """An answer that may be reused. `scope` is the user's id if the answer depends on the user, else ''."""
 
     __tablename__ = "cached_answers"
     __table_args__ = (
@@ -57,7 +57,7 @@ class CachedAnswer(Table, table=True):
 
 
 class Feedback(Table, table=True):
-    """What a person thinks of an answer: `up` or `down`, a comment, and which agent should have answered."""
+    """A user's feedback on an answer: `up` or `down`, a comment, and which agent should have answered."""
 
     __tablename__ = "feedback"
     __table_args__ = (
@@ -78,7 +78,7 @@ class Feedback(Table, table=True):
 
 
 class LearnedExample(Table, table=True):
-    """A question that feedback says belongs to an agent (G10); with an `answer`, one that was approved."""
+    """A question that feedback assigned to an agent; `answer` is set if it was approved."""
 
     __tablename__ = "learned_examples"
     __table_args__ = (within_tenant(["message_id"], "messages", keys=["id"]),)

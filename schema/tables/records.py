@@ -1,4 +1,4 @@
-"""What is written down and never changed: usage with its cost, and the audit log. And what models cost."""
+"""Append-only records: usage with its cost, and the audit log. Also the prices of models."""
 
 from datetime import date, datetime
 from decimal import Decimal
@@ -13,7 +13,7 @@ from schema.tables.columns import json, tenant_key, timestamp
 
 
 class Model(Table, table=True):
-    """A model as `provider/name` and what it costs, in US dollars per million tokens. Belongs to the whole installation."""
+    """A model, as `provider/name`, and its price in US dollars per million tokens. Shared by all tenants."""
 
     __tablename__ = "models"
 
@@ -28,7 +28,7 @@ class Model(Table, table=True):
 
 
 class UsageRecord(Table, table=True):
-    """What one job used; the sweeper joins the rows of a day that is over. `cost_nanos` is in nano-USD."""
+    """The usage of one job; the sweeper merges the rows of past days. `cost_nanos` is in nano-USD."""
 
     __tablename__ = "usage_records"
     __table_args__ = (Index("usage_records_day", "tenant_id", "day"),)
@@ -46,7 +46,7 @@ class UsageRecord(Table, table=True):
 
 
 class AuditEntry(Table, table=True):
-    """Who did what, when, from where, and how it ended. `actor` is `user:ID`, `key:ID` or `system`; nothing that was said."""
+    """Who did what, when, from where, and how it ended. `actor` is `user:ID`, `key:ID` or `system`. Contains no messages."""
 
     __tablename__ = "audit_log"
     __table_args__ = (Index("audit_log_at", "tenant_id", "at"),)

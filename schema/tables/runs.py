@@ -1,4 +1,4 @@
-"""What makes a killed run of a graph go on where it was: the ledger of tool calls, and LangGraph's checkpoints.
+"""What allows an interrupted run of a graph to continue: the ledger of tool calls, and LangGraph's checkpoints.
 
 The checkpoint tables are those of langgraph-checkpoint-postgres 3.2 (its migrations 0–9); they have no tenant column, so
 row-level security reads the tenant from the thread's name, `tenant_{id}__user_{id}__session_{id}`.
@@ -17,7 +17,7 @@ from schema.tables.columns import json, tenant_key, timestamp, within_tenant
 
 
 class ToolEffect(Table, table=True):
-    """One tool call of a job. `result` is what it brought, when it has ended; a row without one was under way."""
+    """A tool call of a job. `result` is NULL while it runs, or if it was interrupted."""
 
     __tablename__ = "tool_effects"
     __table_args__ = (within_tenant(["job_id"], "jobs", keys=["id"]),)
@@ -37,7 +37,7 @@ def _text(**options: Any) -> Any:
 
 
 class Checkpoint(Table, table=True):
-    """A graph's state between two steps."""
+    """The state of a graph between two steps."""
 
     __tablename__ = "checkpoints"
     __table_args__ = (Index("checkpoints_thread_id_idx", "thread_id"),)
@@ -48,7 +48,7 @@ class Checkpoint(Table, table=True):
     parent_checkpoint_id: str | None = None
     type: str | None = None
     checkpoint: dict[str, Any] = json(nullable=False)
-    # `metadata` is taken by SQLAlchemy.
+    # `metadata` is reserved by SQLAlchemy.
     about: dict[str, Any] = Field(
         sa_type=JSONB, sa_column_kwargs={"name": "metadata", "server_default": text("'{}'")}, nullable=False
     )
@@ -69,7 +69,7 @@ class CheckpointBlob(Table, table=True):
 
 
 class CheckpointWrite(Table, table=True):
-    """What a step that has ended wrote, before its siblings have."""
+    """The writes of a finished step whose siblings are still running."""
 
     __tablename__ = "checkpoint_writes"
     __table_args__ = (Index("checkpoint_writes_thread_id_idx", "thread_id"),)

@@ -1,4 +1,4 @@
-"""What is stored sealed (`schema/vault.py`): provider keys, the callers' tokens of running jobs, our own signing keys."""
+"""Encrypted secrets (`schema/vault.py`): provider keys, the callers' tokens of running jobs, and our signing keys."""
 
 from datetime import datetime
 from typing import Any
@@ -12,7 +12,7 @@ from schema.tables.columns import json, tenant_key, timestamp, within_tenant
 
 
 class Credential(Table, table=True):
-    """A provider key that a tenant stored."""
+    """A tenant's key for a model provider."""
 
     __tablename__ = "credentials"
     __table_args__ = (UniqueConstraint("tenant_id", "service", name="credentials_service"),)
@@ -31,7 +31,7 @@ class Credential(Table, table=True):
 
 
 class JobSecret(Table, table=True):
-    """The token that a job's caller came with, for its tools; gone when the job ends."""
+    """The token of a job's caller, for its tools. Deleted when the job ends."""
 
     __tablename__ = "job_secrets"
     __table_args__ = (within_tenant(["job_id"], "jobs", keys=["id"]),)
@@ -43,7 +43,7 @@ class JobSecret(Table, table=True):
 
 
 class SigningKey(Table, table=True):
-    """A key that our tokens are signed with; `public` is its JWK. It signs from `signs_from` on, verifies to `retires_at`."""
+    """A key for signing our tokens; `public` is its JWK. It signs from `signs_from` on, and verifies until `retires_at`."""
 
     __tablename__ = "signing_keys"
 

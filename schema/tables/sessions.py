@@ -1,4 +1,4 @@
-"""Conversations and their stored turns."""
+"""Conversations and their messages."""
 
 from datetime import datetime
 from typing import Any
@@ -12,7 +12,7 @@ from schema.tables.columns import json, tenant_key, timestamp, within_tenant
 
 
 class Session(Table, table=True):
-    """One conversation; `turns` counts the jobs that were submitted to it."""
+    """A conversation; `turns` counts its jobs."""
 
     __tablename__ = "sessions"
     __table_args__ = (Index("sessions_recent", "tenant_id", text("updated_at DESC"), text("id DESC")),)
@@ -29,7 +29,7 @@ class Session(Table, table=True):
 
 
 class Message(Table, table=True):
-    """One stored message. (session, turn, ordinal) is unique, so no job can leave two answers."""
+    """A stored message. (session, turn, ordinal) is unique, so a job can't store two answers."""
 
     __tablename__ = "messages"
     __table_args__ = (

@@ -1,4 +1,4 @@
-"""Tenants and the keys that their clients call with."""
+"""Tenants, their API keys and grants."""
 
 from datetime import datetime
 from typing import Any
@@ -12,10 +12,10 @@ from schema.tables.columns import json, tenant_key, timestamp, within_tenant
 
 
 class Tenant(Table, table=True):
-    """A customer. `weight` and `max_running` shape its share of the workers, `max_queued` how much may wait.
+    """A tenant. `weight` and `max_running` determine its share of the workers, `max_queued` how many jobs may wait.
 
-    Money is in nano-USD. A limit that is NULL is no limit. `retention_days` bounds what was said, `audit_days` the audit
-    log. A tenant that is `deleting` is gone for everybody but the sweeper.
+    Money is in nano-USD. NULL is unlimited. `retention_days` applies to sessions and jobs, `audit_days` to the audit log. A
+    tenant that is `deleting` is only visible to the sweeper.
     """
 
     __tablename__ = "tenants"
@@ -43,10 +43,9 @@ class Tenant(Table, table=True):
 
 
 class ApiKey(Table, table=True):
-    """A client's key: `find` names the row, `digest` is the SHA-256 of the rest (`schema/api_keys.py`).
+    """An API key: `find` identifies the row, `digest` is the SHA-256 of the key (`schema/api_keys.py`).
 
-    With a `user_id` the key sees what that user sees, without one it stands for the tenant. `scopes` NULL means all rights
-    of its role.
+    With a `user_id` the key acts for that user, else for the tenant. `scopes` NULL means all rights of its role.
     """
 
     __tablename__ = "api_keys"
@@ -68,7 +67,7 @@ class ApiKey(Table, table=True):
 
 
 class Grant(Table, table=True):
-    """What a tenant may use: `kind` is agent, tool or model, `name` its name or a pattern (`ollama/*`, `*`)."""
+    """Something a tenant may use: `kind` is agent, tool or model, `name` its name or a pattern (`ollama/*`, `*`)."""
 
     __tablename__ = "grants"
     __table_args__ = (CheckConstraint("kind IN ('agent', 'tool', 'model')", name="grants_kind"),)

@@ -1,4 +1,4 @@
-"""People: users of a tenant, their sign-ins, and the identity providers that vouch for them."""
+"""Users of a tenant, their sign-ins, and identity providers."""
 
 from datetime import datetime
 from uuid import UUID
@@ -11,7 +11,7 @@ from schema.tables.columns import tenant_key, timestamp, within_tenant
 
 
 class User(Table, table=True):
-    """A person. `email` is in lower case; `subject` is who the identity provider says it is."""
+    """A user. `email` is in lower case; `subject` is the user's id at the identity provider."""
 
     __tablename__ = "users"
     __table_args__ = (
@@ -36,7 +36,7 @@ class User(Table, table=True):
 
 
 class Login(Table, table=True):
-    """One sign-in of a user; its tokens are good until it ends."""
+    """A sign-in of a user; its tokens are valid until it ends."""
 
     __tablename__ = "logins"
     __table_args__ = (
@@ -57,7 +57,7 @@ class Login(Table, table=True):
 
 
 class RefreshToken(Table, table=True):
-    """A refresh token as its SHA-256. One that was used and comes again was stolen, and ends the sign-in."""
+    """The SHA-256 of a refresh token. A token that is used twice was stolen, and ends the sign-in."""
 
     __tablename__ = "refresh_tokens"
     __table_args__ = (within_tenant(["login_id"], "logins", keys=["id"]),)
@@ -70,8 +70,8 @@ class RefreshToken(Table, table=True):
 
 
 class IdentityProvider(Table, table=True):
-    """Who else may vouch for a tenant's users. (issuer, audience) names one tenant, so that no issuer can speak for another.
-    `name` stands in the paths of its sign-in."""
+    """An external identity provider of a tenant. (issuer, audience) is unique, so an issuer can't act for another tenant.
+    `name` is part of its sign-in paths."""
 
     __tablename__ = "identity_providers"
     __table_args__ = (

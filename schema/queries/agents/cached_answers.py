@@ -1,4 +1,4 @@
-"""Answers that may be given again (G9), found by the words of a question or by its vector.
+"""Answers that may be reused, found by the words of a question or by its vector.
 
 An entry has the id of the job that gave the answer, and counts only while that job is there and has succeeded: what a killed
 worker left behind, what was cancelled, and what its owner has deleted is never given again. The message that shows an answer

@@ -1,4 +1,4 @@
-"""What people think of answers, and the examples that it makes (G10). Feedback is one for each answer; the last one counts."""
+"""Feedback on answers, and the examples learned from it. An answer has one feedback; the last one counts."""
 
 from datetime import datetime
 from typing import Any, Literal

@@ -1,4 +1,4 @@
-"""The audit log: who did what, when, from where, and how it ended (X7). Rows are added and read; only the sweeper takes away
+"""The audit log: who did what, when, from where, and how it ended. Rows are added and read; only the sweeper takes away
 what is older than the tenant keeps. What jobs did is added with their end (`schema/queries/jobs/attempts.py`).
 """
 

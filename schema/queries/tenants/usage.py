@@ -1,4 +1,4 @@
-"""What was used and what it cost, per day, user, agent and model (X6); what models cost and can do. Money is in nano-USD."""
+"""What was used and what it cost, per day, user, agent and model; what models cost and can do. Money is in nano-USD."""
 
 from collections.abc import Sequence
 from datetime import date, datetime
