@@ -55,6 +55,13 @@ def test_additions_are_formatted_and_pass_the_linter(extended: Path) -> None:
         assert 0 == done.returncode, done.stdout
 
 
+def test_additions_keep_the_import_rules(extended: Path) -> None:
+    command = [Path(sys.executable).with_name("lint-imports"), "--no-cache"]
+    env = os.environ | {"PYTHONPATH": str(extended)}
+    done = subprocess.run(command, cwd=extended, env=env, capture_output=True, text=True, check=False)
+    assert 0 == done.returncode, done.stdout[done.stdout.rfind("Broken contracts") :]
+
+
 def test_a_block_that_does_not_fit_is_refused(tmp_path: Path) -> None:
     (tmp_path / "a.py").write_text("one\ntwo\ntwo\n")
     CodeBlock("a.py", " one\n+more\n", new=False).apply(tmp_path)
