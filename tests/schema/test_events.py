@@ -1,4 +1,4 @@
-"""Frames: what an event becomes on the wire, and back."""
+"""Encoding of events as frames, and decoding."""
 
 from uuid import UUID
 
@@ -11,7 +11,7 @@ JOB = UUID("01900000-0000-7000-8000-000000000001")
 AT = "2026-01-31T12:00:00.123Z"
 
 
-def test_a_frame_is_what_server_sent_events_and_the_spec_ask_for() -> None:
+def test_a_frame_is_a_valid_server_sent_event() -> None:
     frame = encode_frame(events.MessageDelta(text="Hi"), JOB, 7, AT)
     expected = f'id: 7\nevent: message.delta\ndata: {{"job_id":"{JOB}","seq":7,"at":"{AT}","text":"Hi"}}\n\n'
     assert expected == frame.decode()
@@ -23,7 +23,7 @@ def test_an_event_without_fields_is_valid_json() -> None:
 
 
 @pytest.mark.parametrize("text", ["\n\nid: 9\nevent: job.succeeded\ndata: {}\n\n", "\r\n\r\n", "\u2028", "\x00", "é🌊"])
-def test_words_cannot_forge_a_frame(text: str) -> None:
+def test_text_cannot_forge_a_frame(text: str) -> None:
     (frame,) = read_frames(encode_frame(events.MessageDelta(text=text), JOB, 3, AT))
     assert events.MessageDelta(text=text) == decode_event(frame)
 
@@ -38,12 +38,12 @@ def test_one_event_ends_a_job_in_each_way() -> None:
     assert {"job.succeeded", "job.failed", "job.cancelled"} == {e.type for e in EVENTS.values() if e.ends}
 
 
-def test_frames_are_split_and_counted_again() -> None:
+def test_frames_are_split_and_numbered() -> None:
     frames = [encode_frame(events.MessageDelta(text=str(n)), JOB, n, AT) for n in (1, 2, 3)]
     assert frames == split_frames(b"".join(frames))
     assert [1, 2, 3] == [frame_seq(frame) for frame in frames]
 
 
-def test_comments_are_no_frames() -> None:
+def test_comments_are_not_frames() -> None:
     frame = encode_frame(events.JobSucceeded(), JOB, 1, AT)
     assert [1] == [f.seq for f in read_frames(b": keep-alive\n\n" + frame)]

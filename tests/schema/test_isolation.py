@@ -1,4 +1,4 @@
-"""Tenants are apart in the database itself, whatever the code above it does."""
+"""The database itself isolates tenants, whatever the code above it does."""
 
 from uuid import UUID
 
@@ -16,7 +16,7 @@ def connect(database_url: str, role: str) -> psycopg.Connection[dict[str, object
     return psycopg.connect(database_url, **options)
 
 
-def become(db: psycopg.Connection[dict[str, object]], tenant_id: UUID) -> None:
+def set_tenant(db: psycopg.Connection[dict[str, object]], tenant_id: UUID) -> None:
     db.execute("SELECT set_config('headrace.tenant_id', %s, true)", (str(tenant_id),))
 
 
@@ -26,16 +26,16 @@ def add_session(db: psycopg.Connection[dict[str, object]], tenant_id: UUID) -> U
     return session_id
 
 
-def test_a_tenant_sees_its_own_rows_only(database_url: str, tenant: TestTenant) -> None:
+def test_a_tenant_sees_only_its_own_rows(database_url: str, tenant: TestTenant) -> None:
     other = make_tenant(database_url)
     with connect(database_url, "headrace_app") as db:
-        become(db, tenant.id)
+        set_tenant(db, tenant.id)
         mine = add_session(db, tenant.id)
         db.commit()
-        become(db, other.id)
+        set_tenant(db, other.id)
         add_session(db, other.id)
         db.commit()
-        become(db, tenant.id)
+        set_tenant(db, tenant.id)
         seen = [row["id"] for row in db.execute("SELECT id FROM sessions")]
     assert [mine] == seen
 
@@ -43,14 +43,14 @@ def test_a_tenant_sees_its_own_rows_only(database_url: str, tenant: TestTenant) 
 def test_a_row_of_another_tenant_cannot_be_written(database_url: str, tenant: TestTenant) -> None:
     other = make_tenant(database_url)
     with connect(database_url, "headrace_app") as db:
-        become(db, tenant.id)
+        set_tenant(db, tenant.id)
         with pytest.raises(psycopg.errors.InsufficientPrivilege):
             add_session(db, other.id)
 
 
-def test_no_tenant_set_is_an_error_and_not_an_empty_answer(database_url: str, tenant: TestTenant) -> None:
+def test_a_query_without_a_tenant_is_an_error(database_url: str, tenant: TestTenant) -> None:
     with connect(database_url, "headrace_app") as db:
-        become(db, tenant.id)
+        set_tenant(db, tenant.id)
         db.commit()  # the setting ends with its transaction
         with pytest.raises(psycopg.errors.InsufficientPrivilege, match="no tenant is set"):
             db.execute("SELECT id FROM sessions").fetchall()
@@ -59,10 +59,10 @@ def test_no_tenant_set_is_an_error_and_not_an_empty_answer(database_url: str, te
 def test_a_reference_cannot_leave_the_tenant(database_url: str, tenant: TestTenant) -> None:
     other = make_tenant(database_url)
     with connect(database_url, "headrace_app") as db:
-        become(db, other.id)
+        set_tenant(db, other.id)
         theirs = add_session(db, other.id)
         db.commit()
-        become(db, tenant.id)
+        set_tenant(db, tenant.id)
         with pytest.raises(psycopg.errors.ForeignKeyViolation):
             db.execute(
                 "INSERT INTO messages (tenant_id, id, session_id, turn, ordinal, role, parts) "
@@ -80,7 +80,7 @@ def test_a_reference_cannot_leave_the_tenant(database_url: str, tenant: TestTena
         "SELECT frames FROM job_logs",
     ],
 )
-def test_the_dispatcher_cannot_read_what_was_said(database_url: str, statement: str) -> None:
+def test_the_dispatcher_cannot_read_content(database_url: str, statement: str) -> None:
     with connect(database_url, "headrace_system") as db, pytest.raises(psycopg.errors.InsufficientPrivilege):
         db.execute(statement)
 

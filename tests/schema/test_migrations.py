@@ -1,4 +1,4 @@
-"""The migrations, the tables and the rules for both."""
+"""The migrations, the tables, and the rules for both."""
 
 import psycopg
 from alembic.autogenerate import compare_metadata
@@ -11,7 +11,7 @@ from schema.migrate import alembic_config, migrate, newest_migration, sqlalchemy
 from schema.tables import TENANT_TABLES, THREAD_TABLES, metadata
 
 
-def test_migrations_and_tables_say_the_same(migrated: str) -> None:
+def test_migrations_and_tables_match(migrated: str) -> None:
     engine = create_engine(sqlalchemy_url(migrated), poolclass=NullPool)
     with engine.connect() as connection:
         context = MigrationContext.configure(connection, opts={"compare_type": True, "compare_server_default": True})
@@ -24,7 +24,7 @@ def test_the_newest_migration_is_the_only_head() -> None:
     assert [newest_migration()] == ScriptDirectory.from_config(alembic_config(None)).get_heads()
 
 
-def test_a_database_at_head_is_left_alone(database_url: str) -> None:
+def test_a_database_at_head_is_not_migrated(database_url: str) -> None:
     assert migrate(database_url) is False
 
 
@@ -49,7 +49,7 @@ def test_every_table_of_tenants_has_forced_row_security(migrated: str) -> None:
     assert expected - {"tenants"} - threads == with_tenant
 
 
-def test_the_roles_own_nothing_and_cannot_bypass(migrated: str) -> None:
+def test_the_roles_own_nothing_and_cannot_bypass_row_security(migrated: str) -> None:
     with psycopg.connect(migrated) as db:
         bypassing = db.execute(
             "SELECT rolname FROM pg_roles WHERE rolname LIKE 'headrace_%' AND (rolbypassrls OR rolsuper OR rolcanlogin)"

@@ -1,4 +1,4 @@
-"""The cache: what it holds, for how long, what makes room, and that callers who come together share one load."""
+"""The cache: expiry, eviction, and loads that concurrent callers share."""
 
 import asyncio
 from collections.abc import Callable
@@ -33,7 +33,7 @@ async def turn() -> None:
         await asyncio.sleep(0)
 
 
-def test_an_entry_is_there_until_its_time_is_over() -> None:
+def test_an_entry_expires_after_its_ttl() -> None:
     clock = Clock()
     cache: TtlCache[str, int] = TtlCache(10, 5.0, clock=clock)
     cache.put("a", 1)
@@ -43,7 +43,7 @@ def test_an_entry_is_there_until_its_time_is_over() -> None:
     assert (None, False, None, 0) == (cache.get("a"), "a" in cache, cache.get("b"), len(cache))
 
 
-def test_an_entry_that_is_put_again_lives_anew() -> None:
+def test_putting_an_entry_again_renews_it() -> None:
     clock = Clock()
     cache: TtlCache[str, int] = TtlCache(10, 5.0, clock=clock)
     cache.put("a", 1)
@@ -53,7 +53,7 @@ def test_an_entry_that_is_put_again_lives_anew() -> None:
     assert 2 == cache.get("a")
 
 
-def test_without_a_time_to_live_entries_stay() -> None:
+def test_without_a_ttl_entries_do_not_expire() -> None:
     clock = Clock()
     cache: TtlCache[str, int] = TtlCache(10, clock=clock)
     cache.put("a", 1)
@@ -61,7 +61,7 @@ def test_without_a_time_to_live_entries_stay() -> None:
     assert 1 == cache.get("a")
 
 
-def test_a_value_may_say_how_long_it_is_good() -> None:
+def test_the_ttl_may_depend_on_the_value() -> None:
     clock = Clock()
     cache: TtlCache[str, int] = TtlCache(10, float, clock=clock)
     cache.put("short", 1)
@@ -70,7 +70,7 @@ def test_a_value_may_say_how_long_it_is_good() -> None:
     assert (None, 9) == (cache.get("short"), cache.get("long"))
 
 
-def test_the_entry_that_was_used_longest_ago_makes_room() -> None:
+def test_the_least_recently_used_entry_is_evicted() -> None:
     cache: TtlCache[str, int] = TtlCache(2)
     cache.put("a", 1)
     cache.put("b", 2)
@@ -79,7 +79,7 @@ def test_the_entry_that_was_used_longest_ago_makes_room() -> None:
     assert ["a", "c"] == list(cache)
 
 
-def test_weights_bound_the_sum_and_the_newest_stays() -> None:
+def test_weights_limit_the_sum_and_the_newest_entry_is_kept() -> None:
     cache: TtlCache[str, str] = TtlCache(5, weigh=len)
     for value in ("aa", "bb", "cc"):
         cache.put(value, value)
@@ -95,7 +95,7 @@ def test_weights_bound_the_sum_and_the_newest_stays() -> None:
     assert ["aaaaa"] == list(cache)
 
 
-def test_what_is_made_is_made_once() -> None:
+def test_a_value_is_made_once() -> None:
     cache: TtlCache[str, list[int]] = TtlCache(2)
     assert cache.get_or_make("a", lambda: [1]) is cache.get_or_make("a", lambda: [2])
     with pytest.raises(ZeroDivisionError):
@@ -103,7 +103,7 @@ def test_what_is_made_is_made_once() -> None:
     assert [3] == cache.get_or_make("b", lambda: [3])
 
 
-async def test_callers_that_come_together_share_one_load() -> None:
+async def test_concurrent_callers_share_one_load() -> None:
     cache: TtlCache[str, str | None] = TtlCache(2, 5.0)
     source = Source()
     callers = [asyncio.ensure_future(cache.load("a", source.load)) for _ in range(3)]
@@ -114,7 +114,7 @@ async def test_callers_that_come_together_share_one_load() -> None:
     assert 1 == len(source.asked)
 
 
-async def test_the_caller_that_began_a_load_may_leave_while_others_wait() -> None:
+async def test_cancelling_the_first_caller_does_not_cancel_the_load() -> None:
     cache: TtlCache[str, str | None] = TtlCache(2, 5.0)
     source = Source()
     first, second = (asyncio.ensure_future(cache.load("a", source.load)) for _ in range(2))
@@ -126,7 +126,7 @@ async def test_the_caller_that_began_a_load_may_leave_while_others_wait() -> Non
 
 
 @pytest.mark.parametrize("outcome", [None, ZeroDivisionError("no")])
-async def test_nothing_and_errors_are_not_kept(outcome: ZeroDivisionError | None) -> None:
+async def test_none_and_errors_are_not_cached(outcome: ZeroDivisionError | None) -> None:
     cache: TtlCache[str, str | None] = TtlCache(2, 5.0)
 
     async def load() -> None:
@@ -142,7 +142,7 @@ async def test_nothing_and_errors_are_not_kept(outcome: ZeroDivisionError | None
     assert "found" == await again
 
 
-async def test_a_load_that_fails_when_nobody_waits_any_more_is_no_error(caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_failed_load_without_callers_is_not_reported(caplog: pytest.LogCaptureFixture) -> None:
     cache: TtlCache[str, str | None] = TtlCache(2, 5.0)
     source = Source()
     caller = asyncio.ensure_future(cache.load("a", source.load))
@@ -155,7 +155,7 @@ async def test_a_load_that_fails_when_nobody_waits_any_more_is_no_error(caplog: 
     assert ([], 0) == (caplog.records, len(cache))
 
 
-async def test_a_value_is_as_old_as_the_beginning_of_its_load() -> None:
+async def test_the_age_of_a_value_counts_from_the_start_of_its_load() -> None:
     """Whoever was let in because of it was let in for so long at most."""
     clock = Clock()
     cache: TtlCache[str, str | None] = TtlCache(2, 5.0, clock=clock)
@@ -169,7 +169,7 @@ async def test_a_value_is_as_old_as_the_beginning_of_its_load() -> None:
     assert cache.get("a") is None
 
 
-async def test_a_load_that_takes_longer_than_its_value_is_good_is_not_joined() -> None:
+async def test_a_load_that_takes_longer_than_the_ttl_is_not_shared() -> None:
     clock = Clock()
     cache: TtlCache[str, str | None] = TtlCache(2, 5.0, clock=clock)
     source = Source()
@@ -185,7 +185,7 @@ async def test_a_load_that_takes_longer_than_its_value_is_good_is_not_joined() -
 
 
 @pytest.mark.parametrize("forget", [lambda cache: cache.discard("a"), lambda cache: cache.clear()])
-async def test_what_is_forgotten_while_it_is_loaded_stays_forgotten(
+async def test_a_key_deleted_during_its_load_stays_deleted(
     forget: Callable[[TtlCache[str, str | None]], None],
 ) -> None:
     cache: TtlCache[str, str | None] = TtlCache(2, 5.0)

@@ -30,7 +30,7 @@ END = """
 UPDATE tool_effects SET result = %(result)s::jsonb, ended_at = now()
 WHERE tenant_id = %(tenant_id)s AND job_id = %(job_id)s AND call_id = %(call_id)s
 """
-TOLD = """
+ADD_AUDIT_ENTRY = """
 INSERT INTO audit_log (tenant_id, id, actor, action, target, result, address, request_id, detail)
 SELECT tenant_id, %(audit_id)s::uuid, coalesce(actor, 'system'), 'tool.called', 'tool/' || %(tool)s, %(outcome)s, address,
   request_id, jsonb_build_object('job_id', id, 'call_id', %(call_id)s::text)
@@ -64,4 +64,4 @@ async def end_call(
     values: dict[str, Any] = {"tenant_id": tenant_id, "job_id": job_id, "attempt": attempt, "running": "running"}
     outcome = "ok" if result["ok"] else result.get("code") or "failed"
     values |= {"call_id": call_id, "tool": tool, "result": Jsonb(result), "outcome": outcome, "audit_id": new_id()}
-    await run_batch(pool, tenant_id, [(HOLD, values), (END, values), (TOLD, values)])
+    await run_batch(pool, tenant_id, [(HOLD, values), (END, values), (ADD_AUDIT_ENTRY, values)])

@@ -5,8 +5,8 @@ from uuid import UUID
 from schema.db import Db, fetch_all, fetch_one
 from schema.queries.sessions.sessions import StoredMessage
 
-LOOKED_AT = 60
-"""Messages that are read for one summary, the newest: a session is summed up every few turns, so there are seldom more."""
+MAX_MESSAGES = 60
+"""How many of the newest messages are read for one summary. Summaries are made every few turns, so there are seldom more."""
 
 
 async def list_unsummarised(
@@ -20,7 +20,7 @@ async def list_unsummarised(
           AND turn > %(after)s::int AND turn < %(before)s::int
         ORDER BY turn DESC, ordinal DESC LIMIT %(limit)s) AS newest
       ORDER BY turn, ordinal"""
-    values = {"tenant_id": tenant_id, "session_id": session_id, "before": before, "limit": LOOKED_AT}
+    values = {"tenant_id": tenant_id, "session_id": session_id, "before": before, "limit": MAX_MESSAGES}
     values |= {"after": -1 if after is None else after, "roles": ["user", "assistant"]}
     return await fetch_all(db, sql, values, into=StoredMessage)
 
