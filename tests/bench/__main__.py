@@ -15,12 +15,12 @@ from api.local.local_stores import Stores, stores
 from schema.migrate import migrate
 from tests.bench.figures import NAMES, SETUPS, Setup
 from tests.bench.plan import FULL, QUICK, Plan
-from tests.bench.profiling.lanes import draw_busy_lanes, draw_lanes, drawn
-from tests.bench.profiling.samples import sampling, seen
-from tests.bench.profiling.statements import log_statements, logged
+from tests.bench.profiling.lanes import draw_busy_lanes, draw_lanes, format_lanes
+from tests.bench.profiling.samples import sample_report, sampler_environment
+from tests.bench.profiling.statements import log_statements, statement_report
 from tests.bench.reporting.measurement import Measurement
 from tests.bench.reporting.report import as_json, machine, table, verdicts, versions
-from tests.bench.testbed import Bed, fsync_ms, running_bed
+from tests.bench.testbed import Testbed, fsync_ms, running_testbed
 
 DESCRIPTION = f"""\
 Measures how fast headrace is, against a simulated model, with real processes and stores of their own on this machine.
@@ -100,17 +100,17 @@ async def _measure(
     logs = folder / setup.name.replace(" ", "-").replace(",", "")
     logs.mkdir()
     pids = {"redis": where.valkey and where.valkey.pid, "postgres": where.postgres and where.postgres.pid}
-    async with running_bed(
+    async with running_testbed(
         where.database_url,
         where.redis_url,
         folder=logs,
         pids={name: pid for name, pid in pids.items() if pid},
         roles=setup.roles,
-        settings={**setup.settings, **(sampling(logs) if profile else {})},
+        settings={**setup.settings, **(sampler_environment(logs) if profile else {})},
     ) as bed:
         if profile:
-            print(drawn(await draw_lanes(bed), "One chat, nothing else"), flush=True)
-            print(drawn(await draw_busy_lanes(bed), "One chat among 100 streams"), flush=True)
+            print(format_lanes(await draw_lanes(bed), "One chat, nothing else"), flush=True)
+            print(format_lanes(await draw_busy_lanes(bed), "One chat among 100 streams"), flush=True)
             await _show_statements(where, bed)
         for name, measure in setup.measures.items():
             if name in only:
@@ -119,10 +119,10 @@ async def _measure(
                 found.append(await measure(bed, plan))
                 print(table(found[-1]), flush=True)
     if profile:
-        print(seen(logs), flush=True)
+        print(sample_report(logs), flush=True)
 
 
-async def _show_statements(where: Stores, bed: Bed) -> None:
+async def _show_statements(where: Stores, bed: Testbed) -> None:
     if where.postgres is None:
         return
     log = where.postgres.log_file  # asked for once: asking turns a long log over
@@ -130,7 +130,7 @@ async def _show_statements(where: Stores, bed: Bed) -> None:
     log_statements(where.database_url, on=True)
     await draw_lanes(bed)
     log_statements(where.database_url, on=False)
-    print(logged(log, begin), flush=True)
+    print(statement_report(log, begin), flush=True)
 
 
 def _introduce(plan: Plan, disk_ms: float) -> None:

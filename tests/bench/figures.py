@@ -15,9 +15,9 @@ from tests.bench.benchmarks.search import measure_search
 from tests.bench.benchmarks.throughput import measure_chats, measure_saturation
 from tests.bench.plan import Plan
 from tests.bench.reporting.measurement import Measurement
-from tests.bench.testbed import ROLES, Bed
+from tests.bench.testbed import ROLES, Testbed
 
-Measure = Callable[[Bed, Plan], Awaitable[Measurement]]
+Measure = Callable[[Testbed, Plan], Awaitable[Measurement]]
 
 
 @dataclass(frozen=True)

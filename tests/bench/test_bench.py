@@ -8,13 +8,13 @@ import pytest
 from tests.bench.benchmarks.latency import measure_first_token
 from tests.bench.benchmarks.open_streams import most_open
 from tests.bench.load.client import Exchange
-from tests.bench.load.stream_reading import complaint, first_token_ms, token_delays_ms
+from tests.bench.load.stream_reading import first_token_ms, response_error, token_delays_ms
 from tests.bench.load.targets import Target
 from tests.bench.plan import TINY
 from tests.bench.reporting.measurement import Line, Measurement
 from tests.bench.reporting.percentiles import percentile, spread
 from tests.bench.reporting.report import as_json, table, verdicts
-from tests.bench.testbed import running_bed
+from tests.bench.testbed import running_testbed
 
 NATIVE = Target("native", 1)
 
@@ -54,7 +54,7 @@ def test_a_stamped_token_is_late_by_the_time_since_its_stamp() -> None:
     ],
 )
 def test_an_answer_counts_as_complete_only_with_every_token_and_a_good_end(answer: bytes, wrong: str) -> None:
-    said = complaint(NATIVE, exchange((1, answer)), "text-2")
+    said = response_error(NATIVE, exchange((1, answer)), "text-2")
     assert said.startswith(wrong)
     assert bool(said) == bool(wrong)
 
@@ -81,7 +81,7 @@ def test_what_did_not_complete_is_in_the_table() -> None:
 async def test_a_tiny_run_measures_both_ways_through_headrace(
     database_url: str, redis_url: str, tmp_path: Path
 ) -> None:
-    async with running_bed(database_url, redis_url, folder=tmp_path) as bed:
+    async with running_testbed(database_url, redis_url, folder=tmp_path) as bed:
         found = await measure_first_token(bed, TINY)
         used = bed.meter().read()
     assert [] == found.failures

@@ -19,14 +19,14 @@ from tests.bench.load.targets import Target
 from tests.bench.profiling.process_usage import Meter
 from tests.system import ROOT, System
 
-AS_DELIVERED = {"HEADRACE_LEASE_S": "30", "HEADRACE_UNANSWERED_S": "10", "HEADRACE_GRACE_S": "1"}
+PRODUCTION_SETTINGS = {"HEADRACE_LEASE_S": "30", "HEADRACE_UNANSWERED_S": "10", "HEADRACE_GRACE_S": "1"}
 """The tests' system has shorter times; a benchmark runs with those that users have. Only the end is hurried: what the
 flood left behind need not be waited for."""
 ROLES = ("api", "chat", "scheduler")
 
 
 @dataclass(frozen=True)
-class Bed:
+class Testbed:
     """A running headrace. `pids` of the stores by name, where they are ours."""
 
     system: System
@@ -69,7 +69,7 @@ def make_tenant(database_url: str, slug: str, **limits: int) -> str:
 
 
 @asynccontextmanager
-async def running_bed(
+async def running_testbed(
     database_url: str,
     redis_url: str,
     *,
@@ -77,7 +77,7 @@ async def running_bed(
     pids: Mapping[str, int] | None = None,
     roles: tuple[str, ...] = ROLES,
     settings: Mapping[str, str] | None = None,
-) -> AsyncIterator[Bed]:
+) -> AsyncIterator[Testbed]:
     """Start the stand-in and headrace over stores that run; stop both at the end. Logs go to `folder`."""
     model = _start_model()
     try:
@@ -90,9 +90,9 @@ async def running_bed(
             folder=folder,
             model_url=f"{url}/v1",
             roles=roles,
-            settings={**AS_DELIVERED, "OPENAI_API_KEY": "bench", **(settings or {})},
+            settings={**PRODUCTION_SETTINGS, "OPENAI_API_KEY": "bench", **(settings or {})},
         ) as system:
-            yield Bed(system, database_url, port, model.pid, pids or {})
+            yield Testbed(system, database_url, port, model.pid, pids or {})
     finally:
         model.terminate()
         model.wait()

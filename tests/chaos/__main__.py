@@ -11,7 +11,7 @@ from pathlib import Path
 
 from tests.chaos.cases import CASES, Case
 from tests.chaos.oracle import Verdict, judge
-from tests.chaos.world import World, open_world, wrong_readers
+from tests.chaos.world import World, open_world, reader_errors
 
 DESCRIPTION = """\
 Kills and restarts workers, API processes, Redis and Postgres under load, and checks afterwards that no job was lost or
@@ -45,7 +45,7 @@ def main() -> int:
         parser.error("no case matches; --list shows them all")
     folder = Path(tempfile.mkdtemp(prefix="headrace-chaos-"))
     print(f"{len(chosen)} cases; seed {wanted.seed}; logs of the processes in {folder}\n{HEAD}", flush=True)
-    findings = asyncio.run(play(chosen, folder, seed=wanted.seed, scale=wanted.scale))
+    findings = asyncio.run(run_cases(chosen, folder, seed=wanted.seed, scale=wanted.scale))
     for finding in findings:
         print(f"  {finding}")
     if not findings and not wanted.keep:
@@ -80,16 +80,16 @@ def _is_wanted(case: Case, quick: bool, named: list[str] | None) -> bool:
     return case.quick or not quick
 
 
-async def play(cases: list[Case], folder: Path, *, seed: int, scale: float = 1.0) -> list[str]:
+async def run_cases(cases: list[Case], folder: Path, *, seed: int, scale: float = 1.0) -> list[str]:
     """Play cases one after the other in one world, print a row for each, and return all findings."""
     findings: list[str] = []
     async with open_world(folder, random.Random(seed)) as world:
         for case in cases:
-            findings += await play_one(world, case, scale)
+            findings += await run_case(world, case, scale)
     return findings
 
 
-async def play_one(world: World, case: Case, scale: float) -> list[str]:
+async def run_case(world: World, case: Case, scale: float) -> list[str]:
     """Play one case in a world and have it judged."""
     world.faults, world.died = 0, []
     began, load = time.monotonic(), world.begin()
@@ -103,7 +103,7 @@ async def play_one(world: World, case: Case, scale: float) -> list[str]:
     await world.all_ready()
     seconds = time.monotonic() - began
     print(_row(case, verdict, world.faults, load.refused, seconds), flush=True)
-    return [f"{case.name}: {line}" for line in [*own, *verdict.findings, *wrong_readers(load), *world.died]]
+    return [f"{case.name}: {line}" for line in [*own, *verdict.findings, *reader_errors(load), *world.died]]
 
 
 def _row(case: Case, verdict: Verdict, faults: int, refused: int, seconds: float) -> str:

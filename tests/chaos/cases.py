@@ -15,7 +15,7 @@ import redis
 from tests.chaos.proxy import Proxy, one_in
 from tests.chaos.world import Load, World
 from tests.journeys.clients.test_late_joins import count_differences
-from tests.journeys.clients.test_slow_clients import listen_deaf
+from tests.journeys.clients.test_slow_clients import open_unread_streams
 from tests.waiting import PATIENCE_S, wait_for
 from workers.queue.doorbell import Doorbell, envelope
 
@@ -202,7 +202,7 @@ async def deaf_clients(world: World, load: Load, scale: float) -> None:
         await world.submit(big, 1, "text-100000")
         load.keys |= big.keys
         (job_id,) = big.keys.values()
-        deaf = [listen_deaf(world.system, "api", load.tenant, str(job_id)) for _ in range(20)]
+        deaf = [open_unread_streams(world.system, "api", load.tenant, str(job_id)) for _ in range(20)]
         world.faults += len(deaf)
         await world.pause(1, 2)
         for sock in deaf:

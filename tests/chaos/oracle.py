@@ -13,9 +13,9 @@ import psycopg
 from psycopg.rows import dict_row
 
 from schema.states import LIVE_SQL
-from tests.journeys.client import LAST, Told, shown
+from tests.journeys.client import TERMINAL_EVENTS, ReceivedEvent, format_events
 
-QUIESCE_S = 60.0
+QUIET_TIMEOUT_S = 60.0
 TERMINAL = ("succeeded", "failed", "cancelled")
 SAMPLE = 10
 
@@ -66,7 +66,7 @@ async def judge(
     for row in rows:
         spent = spends and _is_spent(row)
         verdict.spent += spent
-        wrong = _wrong_with(row, (*states, "failed") if spent else states)
+        wrong = _job_errors(row, (*states, "failed") if spent else states)
         verdict.doubled += any(line.startswith("two") for line in wrong)
         verdict.restarted += row["attempt"] > 1
         verdict.findings += [f"{row['id']}: {line}" for line in wrong]
@@ -85,7 +85,7 @@ def _is_spent(row: dict[str, Any]) -> bool:
 
 
 async def _quiesce(db: psycopg.AsyncConnection[Any], tenant_id: UUID) -> None:
-    give_up = time.monotonic() + QUIESCE_S
+    give_up = time.monotonic() + QUIET_TIMEOUT_S
     sql = f"SELECT count(*) AS open FROM jobs WHERE tenant_id = %s AND state IN {LIVE_SQL}"
     while time.monotonic() < give_up:
         row = await (await db.execute(sql, (tenant_id,))).fetchone()
@@ -94,11 +94,11 @@ async def _quiesce(db: psycopg.AsyncConnection[Any], tenant_id: UUID) -> None:
         await asyncio.sleep(0.1)
 
 
-def _wrong_with(row: dict[str, Any], states: tuple[str, ...]) -> list[str]:
+def _job_errors(row: dict[str, Any], states: tuple[str, ...]) -> list[str]:
     """Everything that contradicts itself in a job, its attempts, its messages and its log."""
     state, attempts = row["state"], [tuple(a.split(" ", 1)) for a in row["attempts"] or []]
     if state not in TERMINAL:
-        return [f"still {state} after {QUIESCE_S:g} s (attempts {attempts})"]
+        return [f"still {state} after {QUIET_TIMEOUT_S:g} s (attempts {attempts})"]
     wrong = [] if state in states else [f"it {state}: {row['error']}"]
     said = row["said"] or []
     if len(said) > 1:
@@ -114,23 +114,23 @@ def _wrong_with(row: dict[str, Any], states: tuple[str, ...]) -> list[str]:
         wrong.append(f"two results: {attempts}")
     if state == "succeeded" and attempts and attempts[-1][1] != "succeeded":
         wrong.append(f"it succeeded, and its last attempt {attempts[-1][1]}")
-    return wrong + _wrong_log(row, said)
+    return wrong + _log_errors(row, said)
 
 
-def _wrong_log(row: dict[str, Any], said: list[str]) -> list[str]:
+def _log_errors(row: dict[str, Any], said: list[str]) -> list[str]:
     if row["frames"] is None:
         return ["it has no log"]
     events = read_log(zlib.decompress(row["frames"]))
     wrong = []
     if [event.seq for event in events] != list(range(1, row["last_seq"] + 1)):
         wrong.append(f"its log is not dense: {[event.seq for event in events][:20]}…")
-    if [event.type for event in events if event.type in LAST] != [events[-1].type] or events[
+    if [event.type for event in events if event.type in TERMINAL_EVENTS] != [events[-1].type] or events[
         -1
     ].type != f"job.{row['state']}":
         wrong.append(f"its log ends with {events[-1].type}")
     if row["state"] == "succeeded":
         completed = [event.data["text"] for event in events if event.type == "message.completed"]
-        told = {*completed, *said, shown(events), row["result"]["text"]}
+        told = {*completed, *said, format_events(events), row["result"]["text"]}
         if len(told) != 1 or len(completed) != 1 or len(said) != 1:
             wrong.append(
                 f"log, message and result differ: {len(completed)} completed, {len(said)} said, {len(told)} texts"
@@ -138,11 +138,11 @@ def _wrong_log(row: dict[str, Any], said: list[str]) -> list[str]:
     return wrong
 
 
-def read_log(frames: bytes) -> list[Told]:
+def read_log(frames: bytes) -> list[ReceivedEvent]:
     """The events of a compacted log."""
     events = []
     for raw in frames.split(b"\n\n"):
         if raw:
             number, name, data = raw.decode().split("\n", 2)
-            events.append(Told(int(number[4:]), name[7:], json.loads(data[6:]), raw + b"\n\n"))
+            events.append(ReceivedEvent(int(number[4:]), name[7:], json.loads(data[6:]), raw + b"\n\n"))
     return events

@@ -16,24 +16,24 @@ from api.local.local_stores import Stores
 from api.local.local_stores import stores as local_stores
 from schema.migrate import migrate
 from tests.conftest import TestTenant, make_tenant
-from tests.journeys.client import LAST, Client, Told, assert_whole
+from tests.journeys.client import TERMINAL_EVENTS, Client, ReceivedEvent, assert_complete
 from tests.journeys.conftest import keep_commits
 from tests.system import ModelProcess, System
 from tests.waiting import wait_for
 
 ROLES = ("api", "api2", "chat", "chat2", "scheduler")
 SETTINGS = {"HEADRACE_MODEL_FIRST_TOKEN_S": "5", "HEADRACE_MODEL_BETWEEN_TOKENS_S": "12", "HEADRACE_SLOW_CLIENT_S": "2"}
-AT_ONCE = 12
+CONCURRENCY = 12
 RETRY_S = 0.1
-GIVE_UP_S = 90.0
-BROKEN = (aiohttp.ClientError, TimeoutError, OSError)
+READER_TIMEOUT_S = 90.0
+CONNECTION_ERRORS = (aiohttp.ClientError, TimeoutError, OSError)
 
 
 @dataclass
-class Reading:
+class ReaderResult:
     """What a reader was told, over however many connections."""
 
-    events: list[Told]
+    events: list[ReceivedEvent]
     resumed: int
 
 
@@ -43,7 +43,7 @@ class Load:
 
     tenant: TestTenant
     keys: dict[str, UUID] = field(default_factory=dict)
-    readers: list[Reading] = field(default_factory=list)
+    readers: list[ReaderResult] = field(default_factory=list)
     refused: int = 0
 
 
@@ -134,13 +134,13 @@ class World:
                 for _ in left:
                     await self._accepted(load, clients, model, f"{saying} {uuid4().hex}")
 
-        await asyncio.gather(*(work() for _ in range(min(AT_ONCE, jobs))))
+        await asyncio.gather(*(work() for _ in range(min(CONCURRENCY, jobs))))
 
     async def _accepted(self, load: Load, clients: list[Client], model: str, message: str) -> None:
         key, body = uuid4().hex, {"message": message, "model": f"openai/{model}"}
-        give_up = time.monotonic() + GIVE_UP_S
+        give_up = time.monotonic() + READER_TIMEOUT_S
         while time.monotonic() < give_up:
-            with contextlib.suppress(*BROKEN):
+            with contextlib.suppress(*CONNECTION_ERRORS):
                 async with asyncio.timeout(10):
                     client = self.rng.choice(clients)
                     status, said = await client.post("/api/chat", body, Prefer="respond-async", Idempotency_Key=key)
@@ -149,7 +149,7 @@ class World:
                     return
                 load.refused += 1
             await asyncio.sleep(RETRY_S)
-        raise AssertionError(f"no API process accepted a job for {GIVE_UP_S:g} s")
+        raise AssertionError(f"no API process accepted a job for {READER_TIMEOUT_S:g} s")
 
     async def read(self, load: Load, readers: int, model: str = "text-40-at-50", *, over_s: float = 0.0) -> None:
         """Submit jobs within `over_s` and follow each to its end over as many connections as it takes."""
@@ -165,28 +165,28 @@ class World:
 
         await asyncio.gather(*(one() for _ in range(readers)))
 
-    async def follow(self, load: Load, job_id: str) -> Reading:
+    async def follow(self, load: Load, job_id: str) -> ReaderResult:
         """Follow a job through any API process, resuming where a connection broke."""
-        told = Reading([], -1)
-        give_up = time.monotonic() + GIVE_UP_S
-        while not told.events or told.events[-1].type not in LAST:
-            assert time.monotonic() < give_up, f"{job_id} did not end for its reader within {GIVE_UP_S:g} s"
+        told = ReaderResult([], -1)
+        give_up = time.monotonic() + READER_TIMEOUT_S
+        while not told.events or told.events[-1].type not in TERMINAL_EVENTS:
+            assert time.monotonic() < give_up, f"{job_id} did not end for its reader within {READER_TIMEOUT_S:g} s"
             told.resumed += 1
             try:
                 last = told.events[-1].seq if told.events else None
                 async with (
-                    asyncio.timeout(GIVE_UP_S),
+                    asyncio.timeout(READER_TIMEOUT_S),
                     self.client(load) as client,
                     await client.follow(job_id, last_event_id=last) as stream,
                 ):
                     async for event in stream:
                         told.events.append(event)
-            except (*BROKEN, AssertionError):
+            except (*CONNECTION_ERRORS, AssertionError):
                 await asyncio.sleep(RETRY_S)
         return told
 
 
-def wrong_readers(load: Load) -> list[str]:
+def reader_errors(load: Load) -> list[str]:
     """What is wrong with what the readers of succeeded jobs saw."""
     wrong = []
     for told in load.readers:
@@ -198,7 +198,7 @@ def wrong_readers(load: Load) -> list[str]:
             if events[again].seq == 2:
                 events = [events[0], *events[again:]]
         try:
-            assert_whole(events)
+            assert_complete(events)
         except (AssertionError, ValueError):
             numbers = " ".join(str(event.seq) for event in told.events)
             wrong.append(f"a reader of {events[0].data['job_id']} ({told.resumed} resumptions) saw {numbers}")

@@ -12,12 +12,12 @@ import aiohttp
 
 from tests.waiting import PATIENCE_S
 
-TERMINAL = ("succeeded", "failed", "cancelled")
-LAST = tuple(f"job.{state}" for state in TERMINAL)
+TERMINAL_STATES = ("succeeded", "failed", "cancelled")
+TERMINAL_EVENTS = tuple(f"job.{state}" for state in TERMINAL_STATES)
 
 
 @dataclass(frozen=True)
-class Told:
+class ReceivedEvent:
     """One event as it came over the wire; `raw` are its bytes."""
 
     seq: int
@@ -124,7 +124,7 @@ class Stream:
     def __init__(self, answer: aiohttp.ClientResponse) -> None:
         self.answer = answer
         self.job_id = answer.headers.get("X-Job-ID", "")
-        self.events: list[Told] = []
+        self.events: list[ReceivedEvent] = []
 
     async def __aenter__(self) -> "Stream":
         return self
@@ -139,18 +139,18 @@ class Stream:
         """The number of the last event that came."""
         return self.events[-1].seq if self.events else 0
 
-    async def __aiter__(self) -> AsyncIterator[Told]:
+    async def __aiter__(self) -> AsyncIterator[ReceivedEvent]:
         lines: list[bytes] = []
         async for line in self.answer.content:
             lines.append(line)
             if line == b"\n":
-                event = _read(lines)
+                event = _parse_event(lines)
                 lines = []
                 if event is not None:
                     self.events.append(event)
                     yield event
 
-    async def until(self, kind: str, count: int = 1) -> Told:
+    async def until(self, kind: str, count: int = 1) -> ReceivedEvent:
         """Read on to the `count`-th event of this kind from here."""
         async for event in self:
             count -= event.type == kind
@@ -158,21 +158,21 @@ class Stream:
                 return event
         raise AssertionError(f"the stream ended before {kind}: {[e.type for e in self.events[-5:]]}")
 
-    async def rest(self) -> list[Told]:
+    async def rest(self) -> list[ReceivedEvent]:
         """Read to the end and return all events since the stream was opened."""
         async for _ in self:
             pass
         return self.events
 
 
-def _read(lines: list[bytes]) -> Told | None:
+def _parse_event(lines: list[bytes]) -> ReceivedEvent | None:
     fields = dict(line.rstrip(b"\n").split(b": ", 1) for line in lines if b": " in line and not line.startswith(b":"))
     if b"id" not in fields:
         return None
-    return Told(int(fields[b"id"]), fields[b"event"].decode(), json.loads(fields[b"data"]), b"".join(lines))
+    return ReceivedEvent(int(fields[b"id"]), fields[b"event"].decode(), json.loads(fields[b"data"]), b"".join(lines))
 
 
-def shown(events: Iterable[Told]) -> str:
+def format_events(events: Iterable[ReceivedEvent]) -> str:
     """What a client shows in the end: all deltas but those that a restart made void."""
     kept: list[tuple[int, str]] = []
     for event in events:
@@ -183,7 +183,7 @@ def shown(events: Iterable[Told]) -> str:
     return "".join(text for _, text in kept)
 
 
-def kinds(events: Iterable[Told]) -> list[str]:
+def event_types(events: Iterable[ReceivedEvent]) -> list[str]:
     """The types of events, with runs of deltas as one."""
     named: list[str] = []
     for event in events:
@@ -192,11 +192,11 @@ def kinds(events: Iterable[Told]) -> list[str]:
     return named
 
 
-def assert_whole(events: list[Told]) -> str:
+def assert_complete(events: list[ReceivedEvent]) -> str:
     """Assert that these are all events of a job that succeeded, dense and with one answer; return its text."""
     assert list(range(1, len(events) + 1)) == [event.seq for event in events]
     assert "job.succeeded" == events[-1].type, events[-1].data
-    assert 1 == sum(event.type in LAST for event in events)
+    assert 1 == sum(event.type in TERMINAL_EVENTS for event in events)
     (completed,) = [event.data["text"] for event in events if event.type == "message.completed"]
-    assert completed == shown(events)
+    assert completed == format_events(events)
     return completed

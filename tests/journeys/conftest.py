@@ -18,7 +18,7 @@ from tests.conftest import TestTenant, _create_database, make_tenant
 from tests.journeys.client import Client
 from tests.system import ROOT, ModelProcess, System
 
-IMPATIENT = {
+SHORT_TIMEOUTS = {
     **{"HEADRACE_MODEL_FIRST_TOKEN_S": "8", "HEADRACE_MODEL_BETWEEN_TOKENS_S": "8"},
     "HEADRACE_EMBEDDERS": "minilm,openai/small",
 }
@@ -64,7 +64,7 @@ def shared(
 ) -> Iterator[System]:
     """The system that all use who leave it as they found it: `api`, `chat` and `scheduler` run."""
     folder = tmp_path_factory.mktemp("shared")
-    system = System(shared_url, stores.redis_url, folder=folder, model_url=provider.base_url, settings=IMPATIENT)
+    system = System(shared_url, stores.redis_url, folder=folder, model_url=provider.base_url, settings=SHORT_TIMEOUTS)
     with running(system):
         yield system
 

@@ -22,7 +22,7 @@ from tools.erp.reminders import IdempotencyKeyReused, Reminders
 
 MAX_BODY_BYTES = 16 * 1024
 MAX_DISCARDED_BYTES = 1024 * 1024
-"""How much of a too large body is read and discarded: a client still writing when the connection closes may miss the response."""
+"""How much of an oversized body is read and discarded, so that a client that is still writing sees the response."""
 
 MAX_MESSAGE = 2000
 IDLE_S = 30.0

@@ -16,14 +16,14 @@ from schema.ids import new_id
 from tests.bench.plan import Plan
 from tests.bench.reporting.measurement import Line, Measurement
 from tests.bench.reporting.percentiles import percentile, spread
-from tests.bench.testbed import Bed
+from tests.bench.testbed import Testbed
 
 TOOL_S = 0.1
 WORDS, PER_S = 60, 60
 NEED_ADDED, NEED_HITS = 10.0, 90.0
 
 
-async def measure_agents(bed: Bed, plan: Plan) -> Measurement:
+async def measure_agents(bed: Testbed, plan: Plan) -> Measurement:
     """One agent, asked again and again: two tool calls of 100 ms each, then 60 tokens at 60 a second. The sum is measured too:
     the same three requests to the model and the same two to the tool, one after the other, without headrace."""
     found = Measurement(name="agents", title="An agent that calls two tools")
@@ -49,7 +49,7 @@ async def measure_agents(bed: Bed, plan: Plan) -> Measurement:
     return found
 
 
-async def _through(bed: Bed, http: aiohttp.ClientSession, key: str) -> float:
+async def _through(bed: Testbed, http: aiohttp.ClientSession, key: str) -> float:
     """Ask the agent and return how long the whole answer took, in ms."""
     await _script(bed, http)
     body = {"message": "How are the two wheels?", "agent": "Bench", "model": "openai/agent-bench"}
@@ -63,7 +63,7 @@ async def _through(bed: Bed, http: aiohttp.ClientSession, key: str) -> float:
     return took
 
 
-async def _sum(bed: Bed, http: aiohttp.ClientSession, tool_url: str) -> float:
+async def _sum(bed: Testbed, http: aiohttp.ClientSession, tool_url: str) -> float:
     """The model's three answers and the tool's two, asked directly; ms."""
     await _script(bed, http)
     body = {"model": "agent-bench", "messages": [{"role": "user", "content": "How?"}], "stream": True}
@@ -77,7 +77,7 @@ async def _sum(bed: Bed, http: aiohttp.ClientSession, tool_url: str) -> float:
     return (time.monotonic() - began) * 1e3
 
 
-async def _script(bed: Bed, http: aiohttp.ClientSession) -> None:
+async def _script(bed: Testbed, http: aiohttp.ClientSession) -> None:
     turns: list[dict[str, Any]] = [{"calls": [["look_at_wheel", {"wheel": str(turn)}]]} for turn in range(2)]
     turns.append({"behaviour": f"text-{WORDS}-at-{PER_S}"})
     script = {"model": "agent-bench", "turns": turns}
@@ -85,7 +85,7 @@ async def _script(bed: Bed, http: aiohttp.ClientSession) -> None:
         assert answer.status == 200
 
 
-def _agent(bed: Bed, tool_url: str) -> str:
+def _agent(bed: Testbed, tool_url: str) -> str:
     """Make a tenant with an agent and its tool, and return a key to it."""
     key = bed.tenant("agents")
     wheel = {"type": "object", "properties": {"wheel": {"type": "string"}}, "required": ["wheel"]}
@@ -106,7 +106,7 @@ def _agent(bed: Bed, tool_url: str) -> str:
     return key
 
 
-def _readings(bed: Bed) -> int:
+def _readings(bed: Testbed) -> int:
     """How often configurations were read from Postgres."""
     with psycopg.connect(bed.database_url) as db:
         sql = "SELECT coalesce(seq_scan, 0) + coalesce(idx_scan, 0) FROM pg_stat_user_tables WHERE relname = 'configurations'"

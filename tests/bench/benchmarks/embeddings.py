@@ -9,7 +9,7 @@ from graphs.embeddings.registry import open_embedder
 from tests.bench.plan import Plan
 from tests.bench.reporting.measurement import Line, Measurement
 from tests.bench.reporting.percentiles import percentile, spread
-from tests.bench.testbed import Bed
+from tests.bench.testbed import Testbed
 
 WORDS = "the supplier delivers the goods within thirty days of the order and the buyer pays on receipt of them "
 CHUNK = (WORDS * 11)[: len(WORDS) * 10 + 60]
@@ -18,7 +18,7 @@ TEXTS, QUESTIONS, NEED_MS = 48, 100, 10.0
 THREADS = (1, 2)
 
 
-async def measure_embeddings(bed: Bed, plan: Plan) -> Measurement:
+async def measure_embeddings(bed: Testbed, plan: Plan) -> Measurement:
     """Chunks in one list and questions one by one, each new; then a question while another lane has many chunks."""
     found = Measurement(name="embeddings", title="Embedding with all-MiniLM-L6-v2")
     for threads in THREADS:

@@ -4,13 +4,13 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable
 
-from tests.bench.load.client import Exchange, Link
-from tests.bench.load.stream_reading import complaints, first_tokens_ms
+from tests.bench.load.client import Exchange, HttpConnection
+from tests.bench.load.stream_reading import first_tokens_ms, response_errors
 from tests.bench.load.targets import Target
 from tests.bench.plan import Plan
 from tests.bench.reporting.measurement import Line, Measurement
 from tests.bench.reporting.percentiles import percentile, spread
-from tests.bench.testbed import Bed
+from tests.bench.testbed import Testbed
 
 FLOOD = "text-100-at-50"  # two seconds a job, so that a cap of 100 means 50 new jobs and 5,000 tokens a second
 LINKS = 4
@@ -19,7 +19,7 @@ PAUSE_S = 0.02
 NEED = 2.0
 
 
-async def measure_fairness(bed: Bed, plan: Plan) -> Measurement:
+async def measure_fairness(bed: Testbed, plan: Plan) -> Measurement:
     """B asks one short chat after another: before the flood, while A submits as fast as it can over four connections,
     and while A's jobs wait and run. A has the cap that tenants are given, 100. The worse of the two phases counts."""
     found = Measurement(name="fairness", title=f"Tenant B while tenant A floods {plan.flood:,} jobs")
@@ -52,12 +52,12 @@ async def measure_fairness(bed: Bed, plan: Plan) -> Measurement:
 
 async def _probe(found: Measurement, target: Target, go_on: Callable[[int], bool]) -> list[float]:
     """Ask one short chat after another while `go_on(asked)`; return the times to first token in milliseconds."""
-    link, request, asked = Link(target.port), target.request(PROBE), list[Exchange]()
+    link, request, asked = HttpConnection(target.port), target.request(PROBE), list[Exchange]()
     while go_on(len(asked)):
         asked.append(await link.ask(request))
         await asyncio.sleep(PAUSE_S)
     link.close()
-    found.failed(complaints(target, asked, PROBE), len(asked), "tenant B")
+    found.failed(response_errors(target, asked, PROBE), len(asked), "tenant B")
     return first_tokens_ms(target, asked)
 
 
@@ -70,7 +70,7 @@ async def _flood(found: Measurement, target: Target, jobs: int) -> float:
     request, left, refused = target.request(FLOOD, stream=False), iter(range(jobs)), list[str]()
 
     async def submit() -> None:
-        link = Link(target.port)
+        link = HttpConnection(target.port)
         for _ in left:
             exchange = await link.ask(request)
             if exchange.error:

@@ -12,7 +12,7 @@ import psutil
 from graphs.embeddings.minilm import MiniLM
 from tests.bench.plan import Plan
 from tests.bench.reporting.measurement import Line, Measurement
-from tests.bench.testbed import Bed
+from tests.bench.testbed import Testbed
 from tools.documents.blocks import Block
 from tools.documents.chunking import ChunkSettings, chunk_blocks
 
@@ -35,7 +35,7 @@ def write_file(number: int) -> str:
     return "\n\n".join(lines)
 
 
-async def measure_ingestion(bed: Bed, plan: Plan) -> Measurement:
+async def measure_ingestion(bed: Testbed, plan: Plan) -> Measurement:
     """The same files for the engine alone and for headrace: what is between them is reading, cutting, Postgres and the job."""
     found = Measurement(name="ingestion", title="Files that become searchable")
     files = [write_file(number) for number in range(3 * plan.files)]
@@ -77,7 +77,7 @@ async def _alone(engine: MiniLM, texts: Sequence[str]) -> float:
     return time.monotonic() - began
 
 
-async def ingested(bed: Bed, key: str, files: Sequence[str]) -> tuple[float, int]:
+async def ingested(bed: Testbed, key: str, files: Sequence[str]) -> tuple[float, int]:
     """Upload the files as one batch; return the seconds from the first event of its worker to the last, and its chunks."""
     form, began, chunks = aiohttp.FormData({"collection": "bench"}), 0.0, 0
     for number, text in enumerate(files):
@@ -100,7 +100,7 @@ async def ingested(bed: Bed, key: str, files: Sequence[str]) -> tuple[float, int
     return time.monotonic() - began, chunks
 
 
-def _memory(bed: Bed, name: str) -> float:
+def _memory(bed: Testbed, name: str) -> float:
     """Of the process and its children, what is theirs alone, in MB."""
     process = psutil.Process(bed.system.processes[name].pid)
     return sum(one.memory_full_info().uss for one in (process, *process.children(recursive=True))) / 1e6

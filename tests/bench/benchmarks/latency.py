@@ -3,14 +3,14 @@
 from collections.abc import Sequence
 from typing import Any
 
-from tests.bench.load.client import Exchange, at_once, in_turn
-from tests.bench.load.stream_reading import complaints, first_tokens_ms, token_delays_ms
+from tests.bench.load.client import Exchange, send_concurrently, send_sequentially
+from tests.bench.load.stream_reading import first_tokens_ms, response_errors, token_delays_ms
 from tests.bench.load.targets import Target
 from tests.bench.plan import Plan
 from tests.bench.profiling.job_rows import database_now, waits
 from tests.bench.reporting.measurement import Line, Measurement
 from tests.bench.reporting.percentiles import median, percentile, spread
-from tests.bench.testbed import Bed
+from tests.bench.testbed import Testbed
 
 SHORT = "text-5"
 PACED = "stamped-100-at-50"
@@ -19,7 +19,7 @@ RAMP_S = 4.0
 WARM_UP = 30
 
 
-async def measure_first_token(bed: Bed, plan: Plan) -> Measurement:
+async def measure_first_token(bed: Testbed, plan: Plan) -> Measurement:
     """One client, short answers one after another: time to first token, through headrace less direct."""
     found = Measurement(name="first-token", title="Added time to first token, 1 client")
     key = bed.tenant("single", max_running=5000)
@@ -37,7 +37,7 @@ async def measure_first_token(bed: Bed, plan: Plan) -> Measurement:
     return found
 
 
-async def measure_streams(bed: Bed, plan: Plan) -> Measurement:
+async def measure_streams(bed: Testbed, plan: Plan) -> Measurement:
     """Streams of 50 tokens a second, 1 and many at a time; each client begins its next chat when one has ended.
 
     The many are spread evenly, so that chats begin all the time. Chats begun in the first `RAMP_S` seconds of a run are
@@ -50,18 +50,18 @@ async def measure_streams(bed: Bed, plan: Plan) -> Measurement:
         for asked, for_s in ((bed.direct, RAMP_S + 1.0), (target, RAMP_S + plan.paced_s)):
             meter, since = bed.meter(), database_now(bed.database_url)
             request = asked.request(PACED)
-            many = await at_once(asked.port, request, clients=plan.clients, over_s=PACED_S, for_s=for_s)
+            many = await send_concurrently(asked.port, request, clients=plan.clients, over_s=PACED_S, for_s=for_s)
             if asked is target:
                 found.usage[f"run {number + 1}"] = meter.read()
                 found.notes.append(waits(bed.database_url, since)[0])
-            found.failed(complaints(asked, many, PACED), len(many), f"{asked.kind}, {plan.clients} clients")
+            found.failed(response_errors(asked, many, PACED), len(many), f"{asked.kind}, {plan.clients} clients")
             ramp_until_ns = min(one.sent_ns for one in many) + RAMP_S * 1e9
             steady = [one for one in many if one.sent_ns > ramp_until_ns]
             run[f"{asked.kind} first"] = first_tokens_ms(asked, steady)
             run[f"{asked.kind} ramp"] = first_tokens_ms(asked, [one for one in many if one.sent_ns <= ramp_until_ns])
             run[f"{asked.kind} tokens"] = _delays(steady)
-            alone = await in_turn(asked.port, lambda _, request=request: request, 1)
-            found.failed(complaints(asked, alone, PACED), len(alone), f"{asked.kind}, 1 client")
+            alone = await send_sequentially(asked.port, lambda _, request=request: request, 1)
+            found.failed(response_errors(asked, alone, PACED), len(alone), f"{asked.kind}, 1 client")
             run[f"{asked.kind} alone"] = _delays(alone)
         found.runs.append(run)
     found.lines += added(found.runs, "time to first token", "direct first", "native first", {"p50": 15.0, "p99": 40.0})
@@ -96,8 +96,8 @@ def added(
 
 async def _singles(found: Measurement, target: Target, count: int) -> list[Exchange]:
     request = target.request(SHORT)
-    exchanges = await in_turn(target.port, lambda _: request, count)
-    found.failed(complaints(target, exchanges, SHORT), count, f"{target.kind}, 1 client")
+    exchanges = await send_sequentially(target.port, lambda _: request, count)
+    found.failed(response_errors(target, exchanges, SHORT), count, f"{target.kind}, 1 client")
     return exchanges
 
 

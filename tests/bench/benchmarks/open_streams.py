@@ -2,12 +2,12 @@
 
 from collections.abc import Sequence
 
-from tests.bench.load.client import Exchange, at_once
-from tests.bench.load.stream_reading import complaints, first_tokens_ms, token_delays_ms
+from tests.bench.load.client import Exchange, send_concurrently
+from tests.bench.load.stream_reading import first_tokens_ms, response_errors, token_delays_ms
 from tests.bench.plan import Plan
 from tests.bench.reporting.measurement import Line, Measurement
 from tests.bench.reporting.percentiles import percentile, spread
-from tests.bench.testbed import Bed
+from tests.bench.testbed import Testbed
 
 CONCURRENCY = 1200  # jobs of each of the two workers
 SETTINGS = {"HEADRACE_CHAT_CONCURRENCY": str(CONCURRENCY)}
@@ -15,21 +15,21 @@ ROLES = ("api", "chat", "chat2", "scheduler")
 NEED = 2000
 
 
-async def measure_open_streams(bed: Bed, plan: Plan) -> Measurement:
+async def measure_open_streams(bed: Testbed, plan: Plan) -> Measurement:
     """Streams of one token a second, begun evenly, all of them open together for `hold_s` after the last began.
 
     Latency per token is from the stand-in's stamp to the client, nothing subtracted.
     """
     found = Measurement(name="open-streams", title="Open streams at 1 token/s, one API process, two chat workers")
     target = bed.native(bed.tenant("open", max_running=5000))
-    await at_once(target.port, target.request("text-5"), clients=20)
+    await send_concurrently(target.port, target.request("text-5"), clients=20)
     for count in plan.open_streams:
         ramp_s = count / plan.ramp_per_s
         model = f"stamped-{int(ramp_s + plan.hold_s)}-at-1"
         meter = bed.meter()
-        streams = await at_once(target.port, target.request(model), clients=count, over_s=ramp_s)
+        streams = await send_concurrently(target.port, target.request(model), clients=count, over_s=ramp_s)
         used = found.usage[f"{count} streams"] = meter.read()
-        said = complaints(target, streams, model)
+        said = response_errors(target, streams, model)
         found.failed(said, count, f"{count} streams")
         delays = [ms for one in streams for ms in token_delays_ms(one)]
         first = first_tokens_ms(target, streams)

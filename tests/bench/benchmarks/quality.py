@@ -10,7 +10,7 @@ from schema.bootstrap import ensure_tenant
 from schema.db import pool_for
 from tests.bench.plan import Plan
 from tests.bench.reporting.measurement import Line, Measurement
-from tests.bench.testbed import Bed
+from tests.bench.testbed import Testbed
 from tests.retrieval.document_tables import DocumentTables
 from tests.retrieval.labelled import read_questions, store_documents
 from tests.retrieval.measurement import SEARCH_MODES, LocalEmbedder, RetrievalMetrics, Verdicts, judge_absence, measure
@@ -19,7 +19,7 @@ from workers.retrieval.search import Searcher
 FIGURES = ("recall@5", "MRR", "nDCG@10")
 
 
-async def measure_quality(bed: Bed, plan: Plan) -> Measurement:
+async def measure_quality(bed: Testbed, plan: Plan) -> Measurement:
     """The held-out half of the labelled set, every way of searching; hybrid must be at least as good as each alone."""
     found = Measurement(name="retrieval", title="Whether searches find the passage that answers")
     with psycopg.connect(bed.database_url) as db:

@@ -5,14 +5,14 @@ from graphs.routing.router import Router
 from tests.bench.plan import Plan
 from tests.bench.reporting.measurement import Line, Measurement
 from tests.bench.reporting.percentiles import percentile, spread
-from tests.bench.testbed import Bed
+from tests.bench.testbed import Testbed
 from tests.routing.labelled import read_agents, read_half, with_learned_examples
 from tests.routing.measurement import measure
 
 NEED_RIGHT, NEED_MS = 95.0, 15.0
 
 
-async def measure_routing(bed: Bed, plan: Plan) -> Measurement:
+async def measure_routing(bed: Testbed, plan: Plan) -> Measurement:
     """The held-out half of the labelled set against the demo's agents: their rows alone, and with the other half
     learned, as by feedback. In this process, beside a headrace that rests."""
     found = Measurement(name="routing", title="Which agent a question is for")

@@ -16,11 +16,11 @@ import psycopg
 
 from schema.db import Pool, pool_for, tenant_tx
 from schema.queries.documents.search import Filters, find_nearest, find_scope
-from tests.bench.load.synthetic_library import Library, Reader, drop, fill, phrase
+from tests.bench.load.synthetic_library import Library, Reader, create_library, drop_library, phrase
 from tests.bench.plan import Plan
 from tests.bench.reporting.measurement import Line, Measurement
 from tests.bench.reporting.percentiles import percentile, spread
-from tests.bench.testbed import Bed
+from tests.bench.testbed import Testbed
 from workers.retrieval.request import SearchRequest
 from workers.retrieval.search import DEPTH, Searcher
 
@@ -42,15 +42,15 @@ class Given:
         return [self.vector for _ in texts]
 
 
-async def measure_search(bed: Bed, plan: Plan) -> Measurement:
+async def measure_search(bed: Testbed, plan: Plan) -> Measurement:
     """Fill a database of each size, search it as many tenants, remove it."""
     found = Measurement(name="search", title="Searches: time, and recall@10 against exact search")
     for chunks in plan.chunks:
-        library = await asyncio.to_thread(fill, bed.database_url, chunks)
+        library = await asyncio.to_thread(create_library, bed.database_url, chunks)
         try:
             await _measure(library, found)
         finally:
-            await asyncio.to_thread(drop, library)
+            await asyncio.to_thread(drop_library, library)
     return found
 
 

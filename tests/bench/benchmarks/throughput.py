@@ -1,12 +1,12 @@
 """How much goes through when the model is no limit: chats a second, tokens a second."""
 
-from tests.bench.load.client import at_once
-from tests.bench.load.stream_reading import complaints, token_arrivals_ns
+from tests.bench.load.client import send_concurrently
+from tests.bench.load.stream_reading import response_errors, token_arrivals_ns
 from tests.bench.load.targets import Target
 from tests.bench.plan import Plan
 from tests.bench.reporting.measurement import Line, Measurement
 from tests.bench.reporting.percentiles import median
-from tests.bench.testbed import Bed
+from tests.bench.testbed import Testbed
 
 CHAT = "text-100"
 NEED_CLIENTS = 10
@@ -15,7 +15,7 @@ ONE_BY_ONE = "stamped-300-at-100"
 ONE_BY_ONE_CLIENTS = 250
 
 
-async def measure_chats(bed: Bed, plan: Plan) -> Measurement:
+async def measure_chats(bed: Testbed, plan: Plan) -> Measurement:
     """100-token chats that ended within a few seconds, each client asking again as soon as it has its answer."""
     found = Measurement(name="chats", title="100-token chats per second, model as fast as possible")
     target = bed.native(bed.tenant("chats", max_running=5000))
@@ -52,13 +52,13 @@ def _clients(count: int) -> str:
 
 async def chats_per_second(found: Measurement, target: Target, *, clients: int, for_s: float) -> float:
     """Return how many chats a second ended within `for_s` seconds."""
-    chats = await at_once(target.port, target.request(CHAT), clients=clients, for_s=for_s)
-    found.failed(complaints(target, chats, CHAT), len(chats), f"{target.kind}, {clients} clients")
+    chats = await send_concurrently(target.port, target.request(CHAT), clients=clients, for_s=for_s)
+    found.failed(response_errors(target, chats, CHAT), len(chats), f"{target.kind}, {clients} clients")
     until_ns = min(chat.sent_ns for chat in chats) + for_s * 1e9
     return sum(chat.ended_ns <= until_ns and not chat.error for chat in chats) / for_s
 
 
-async def measure_saturation(bed: Bed, plan: Plan) -> Measurement:
+async def measure_saturation(bed: Testbed, plan: Plan) -> Measurement:
     """Long answers, all at once: tokens of the stand-in's text that arrived, from the first request to the last end.
 
     headrace joins what comes while a write is under way, so tokens are counted by the text, not by events.
@@ -70,10 +70,10 @@ async def measure_saturation(bed: Bed, plan: Plan) -> Measurement:
         run = {}
         for asked in (bed.direct, target):
             meter = bed.meter()
-            answers = await at_once(asked.port, asked.request(model), clients=plan.answers)
+            answers = await send_concurrently(asked.port, asked.request(model), clients=plan.answers)
             if asked is target:
                 found.usage[f"run {number + 1}"] = meter.read()
-            said = complaints(asked, answers, model)
+            said = response_errors(asked, answers, model)
             found.failed(said, len(answers), asked.kind)
             took_ns = max(one.ended_ns for one in answers) - min(one.sent_ns for one in answers)
             run[asked.kind] = (len(answers) - len(said)) * plan.answer_tokens / took_ns * 1e9
@@ -87,15 +87,15 @@ async def measure_saturation(bed: Bed, plan: Plan) -> Measurement:
     return found
 
 
-async def _measure_one_by_one(found: Measurement, bed: Bed, target: Target) -> None:
+async def _measure_one_by_one(found: Measurement, bed: Testbed, target: Target) -> None:
     """Add what arrives when each token is a write of its own, as real models make them, in the time when all stream."""
     each: dict[str, float] = {}
     for asked in (bed.direct, target):
         meter = bed.meter()
-        streams = await at_once(asked.port, asked.request(ONE_BY_ONE), clients=ONE_BY_ONE_CLIENTS, over_s=1.0)
+        streams = await send_concurrently(asked.port, asked.request(ONE_BY_ONE), clients=ONE_BY_ONE_CLIENTS, over_s=1.0)
         if asked is target:
             found.usage["one by one"] = meter.read()
-        found.failed(complaints(asked, streams, ONE_BY_ONE), len(streams), f"{asked.kind}, one by one")
+        found.failed(response_errors(asked, streams, ONE_BY_ONE), len(streams), f"{asked.kind}, one by one")
         begin_ns = min(one.sent_ns for one in streams) + 1.5e9
         came = [came_ns for one in streams for came_ns in token_arrivals_ns(one)]
         each[asked.kind] = sum(begin_ns <= came_ns < begin_ns + 1.5e9 for came_ns in came) / 1.5

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import cast
 
 LAST_CHUNK = b"\r\n0\r\n\r\n"
-LIMIT_S = 120.0
+TIMEOUT_S = 120.0
 
 
 @dataclass(slots=True)
@@ -33,7 +33,7 @@ class Exchange:
         return (self.ended_ns - self.sent_ns) / 1e6
 
 
-class Link(asyncio.Protocol):
+class HttpConnection(asyncio.Protocol):
     """One connection. A failed request leaves it closed; the next `ask` connects again."""
 
     def __init__(self, port: int) -> None:
@@ -55,10 +55,10 @@ class Link(asyncio.Protocol):
         exchange.sent_ns = time.monotonic_ns()
         self._transport.write(request)
         try:
-            async with asyncio.timeout(LIMIT_S):
+            async with asyncio.timeout(TIMEOUT_S):
                 await done
         except TimeoutError:
-            exchange.error = f"no end within {LIMIT_S:g} s"
+            exchange.error = f"no end within {TIMEOUT_S:g} s"
         exchange.ended_ns = time.monotonic_ns()
         if exchange.error:
             self.close()
@@ -106,9 +106,11 @@ class Link(asyncio.Protocol):
         self._exchange = None
 
 
-async def in_turn(port: int, request: Callable[[int], bytes], count: int, *, pause_s: float = 0.01) -> list[Exchange]:
+async def send_sequentially(
+    port: int, request: Callable[[int], bytes], count: int, *, pause_s: float = 0.01
+) -> list[Exchange]:
     """One client, `count` requests one after another; the pause lets what follows an answer come to rest."""
-    link, exchanges = Link(port), []
+    link, exchanges = HttpConnection(port), []
     for k in range(count):
         exchanges.append(await link.ask(request(k)))
         await asyncio.sleep(pause_s)
@@ -116,7 +118,7 @@ async def in_turn(port: int, request: Callable[[int], bytes], count: int, *, pau
     return exchanges
 
 
-async def at_once(
+async def send_concurrently(
     port: int, request: bytes, *, clients: int, each: int = 1, over_s: float = 0.0, for_s: float | None = None
 ) -> list[Exchange]:
     """Many clients, their starts spread evenly `over_s`; each asks `each` times, or again and again `for_s`.
@@ -128,7 +130,7 @@ async def at_once(
 
     async def client(number: int) -> list[Exchange]:
         await asyncio.sleep(over_s * number / clients)
-        link, asked = Link(port), []
+        link, asked = HttpConnection(port), []
         while loop.time() < began + for_s if for_s is not None else len(asked) < each:
             asked.append(await link.ask(request))
         link.close()

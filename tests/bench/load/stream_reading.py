@@ -33,17 +33,17 @@ def first_tokens_ms(target: Target, exchanges: Sequence[Exchange]) -> list[float
 
 def token_delays_ms(exchange: Exchange) -> list[float]:
     """Return for each stamped token the milliseconds from the stand-in's write until it was here."""
-    stamps = list(STAMP.finditer(_told(exchange)))
+    stamps = list(STAMP.finditer(_event_bytes(exchange)))
     arrivals = _arrivals(exchange, [stamp.end() for stamp in stamps])
     return [(came_ns - int(stamp[1])) / 1e6 for stamp, came_ns in zip(stamps, arrivals, strict=True)]
 
 
 def token_arrivals_ns(exchange: Exchange) -> list[int]:
     """Return when each stamped token was here."""
-    return _arrivals(exchange, [stamp.end() for stamp in STAMP.finditer(_told(exchange))])
+    return _arrivals(exchange, [stamp.end() for stamp in STAMP.finditer(_event_bytes(exchange))])
 
 
-def complaint(target: Target, exchange: Exchange, model: str) -> str:
+def response_error(target: Target, exchange: Exchange, model: str) -> str:
     """Return what is wrong with an answer, or nothing: it must have ended well and hold every token of the model."""
     answer, behaviour = exchange.answer, parse(model)
     assert behaviour is not None, model
@@ -52,7 +52,7 @@ def complaint(target: Target, exchange: Exchange, model: str) -> str:
     if target.end not in answer:
         return f"ended without {target.end.decode().strip()!r}: …{answer[-300:].decode(errors='replace')}"
     if behaviour.kind == "stamped":
-        came = len(STAMP.findall(_told(exchange)))
+        came = len(STAMP.findall(_event_bytes(exchange)))
         return "" if came == behaviour.tokens else f"{came} of {behaviour.tokens} tokens came"
     wanted = text(behaviour.tokens).encode()
     if target.kind == "native":
@@ -62,12 +62,12 @@ def complaint(target: Target, exchange: Exchange, model: str) -> str:
     return "" if same else "the text is not the model's"
 
 
-def complaints(target: Target, exchanges: Sequence[Exchange], model: str) -> list[str]:
+def response_errors(target: Target, exchanges: Sequence[Exchange], model: str) -> list[str]:
     """Return what is wrong with each answer that is not right."""
-    return [said for exchange in exchanges if (said := complaint(target, exchange, model))]
+    return [said for exchange in exchanges if (said := response_error(target, exchange, model))]
 
 
-def _told(exchange: Exchange) -> bytes:
+def _event_bytes(exchange: Exchange) -> bytes:
     """The answer as it was streamed; headrace's last events hold the whole text once more."""
     return exchange.answer.partition(COMPLETED)[0]
 

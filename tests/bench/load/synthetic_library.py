@@ -66,7 +66,7 @@ class Library:
         return found / np.linalg.norm(found, axis=1, keepdims=True)
 
 
-def fill(server_url: str, chunks: int, *, memory: str = "1GB") -> Library:
+def create_library(server_url: str, chunks: int, *, memory: str = "1GB") -> Library:
     """Make a database with so many chunks; the indexes are built when all are there."""
     name = f"library_{chunks}_{time.monotonic_ns()}"
     with psycopg.connect(server_url, autocommit=True) as db:
@@ -95,7 +95,7 @@ def fill(server_url: str, chunks: int, *, memory: str = "1GB") -> Library:
     return library
 
 
-def drop(library: Library) -> None:
+def drop_library(library: Library) -> None:
     """Remove the database."""
     server, _, name = library.url.rpartition("/")
     with psycopg.connect(f"{server}/postgres", autocommit=True) as db:

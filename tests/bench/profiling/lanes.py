@@ -14,11 +14,11 @@ from uuid import UUID
 
 import psycopg
 
-from tests.bench.load.client import Exchange, Link, at_once, in_turn
+from tests.bench.load.client import Exchange, HttpConnection, send_concurrently, send_sequentially
 from tests.bench.load.stream_reading import STAMP, moment_ns
 from tests.bench.load.targets import Target
 from tests.bench.reporting.percentiles import median, percentile
-from tests.bench.testbed import Bed
+from tests.bench.testbed import Testbed
 
 MODEL = "stamped-5"
 JOB_ID = re.compile(rb'"job_id":"([0-9a-f-]{36})"')
@@ -48,23 +48,23 @@ class Step:
     gap: float
 
 
-async def draw_busy_lanes(bed: Bed, clients: int = 100) -> list[Step]:
+async def draw_busy_lanes(bed: Testbed, clients: int = 100) -> list[Step]:
     """The same while so many clients ask for 100 tokens at 50 a second, again and again."""
     others = bed.native(bed.tenant("busy", max_running=5000))
     request = others.request("text-100-at-50")
-    busy = asyncio.create_task(at_once(others.port, request, clients=clients, over_s=2.0, for_s=8.0))
+    busy = asyncio.create_task(send_concurrently(others.port, request, clients=clients, over_s=2.0, for_s=8.0))
     await asyncio.sleep(3.0)
     steps = await draw_lanes(bed, 60)
     await busy
     return steps
 
 
-async def draw_lanes(bed: Bed, count: int = 150) -> list[Step]:
+async def draw_lanes(bed: Testbed, count: int = 150) -> list[Step]:
     """Ask `count` chats one after another and return the steps of one, as medians. Some lie in parallel."""
     target = bed.native(bed.tenant("lanes", max_running=5000))
-    await in_turn(target.port, lambda _: target.request(MODEL), count // 5)
+    await send_sequentially(target.port, lambda _: target.request(MODEL), count // 5)
     shift_us = (time.time_ns() - time.monotonic_ns()) / 1e3
-    asked = await in_turn(target.port, lambda k: target.request(MODEL, f"lane {k}"), count)
+    asked = await send_sequentially(target.port, lambda k: target.request(MODEL, f"lane {k}"), count)
     began_us = await _model_began_us(bed.direct)
     rows = _rows(bed.database_url, [UUID(_job_id(one)) for one in asked])
     chats = [
@@ -78,7 +78,7 @@ async def draw_lanes(bed: Bed, count: int = 150) -> list[Step]:
     return [Step(*step) for step in zip(STEPS, middles, worst, gaps, strict=True)]
 
 
-def drawn(steps: list[Step], title: str) -> str:
+def format_lanes(steps: list[Step], title: str) -> str:
     """Return the steps as text."""
     rows = [f"  {step.p50:8.2f} {step.gap:+8.2f} {step.p99:8.2f}   {step.what}" for step in steps]
     return "\n".join([f"\n{title}, ms after the request was sent", "       p50     step      p99", *rows])
@@ -110,7 +110,7 @@ def _steps_ms(one: Exchange, began_us: float, row: tuple[float, ...], shift_us: 
 
 async def _model_began_us(model: Target) -> dict[str, float]:
     """Return when the stand-in had each request, by what the user said in it."""
-    link = Link(model.port)
+    link = HttpConnection(model.port)
     exchange = await link.ask(b"GET /_records HTTP/1.1\r\nHost: bench\r\n\r\n")
     link.close()
     records: list[dict[str, Any]] = json.loads(exchange.answer.partition(b"\r\n\r\n")[2])

@@ -6,15 +6,15 @@ from pathlib import Path
 from tests.system import ROOT
 
 FOLDER = Path(__file__).parent / "sampler"
-SHOWN = 22
+MAX_SHOWN = 22
 
 
-def sampling(into: Path) -> dict[str, str]:
+def sampler_environment(into: Path) -> dict[str, str]:
     """Return the settings that put the sampler into every Python process; counts go to `into`."""
     return {"PYTHONPATH": f"{FOLDER}:{ROOT}", "HEADRACE_SAMPLES": str(into / "samples")}
 
 
-def seen(folder: Path) -> str:
+def sample_report(folder: Path) -> str:
     """Return for each process where Python code spent its time: shares of all samples that were not idle."""
     parts = []
     for file in sorted(folder.glob("samples-*.json")):
@@ -25,7 +25,7 @@ def seen(folder: Path) -> str:
         parts.append(f"\n{title}: {counts['seen']} samples")
         for name, key in (("in the function itself", "alone"), ("in it and what it calls", "within")):
             parts.append(f"  {name}")
-            ordered = sorted(counts[key].items(), key=lambda item: -item[1])[:SHOWN]
+            ordered = sorted(counts[key].items(), key=lambda item: -item[1])[:MAX_SHOWN]
             parts += [f"  {100 * count / counts['seen']:6.1f} %  {_short(place)}" for place, count in ordered]
     return "\n".join(parts)
 

@@ -12,7 +12,7 @@ from tests.bench.reporting.percentiles import percentile
 DURATION = re.compile(
     r"duration: ([\d.]+) ms  (parse|bind|execute|statement)[^:]*: (.{0,4000}?)(?=\n\d{4}-\d\d-|\Z)", re.DOTALL
 )
-SHOWN = 24
+MAX_SHOWN = 24
 
 
 def log_statements(database_url: str, *, on: bool) -> None:
@@ -24,14 +24,14 @@ def log_statements(database_url: str, *, on: bool) -> None:
         db.execute("SELECT pg_reload_conf()")
 
 
-def logged(log_file: Path, begin: int) -> str:
+def statement_report(log_file: Path, begin: int) -> str:
     """Return the statements that took most in the log from byte `begin` on: count, total, p50 and p99 of each step."""
     took: dict[tuple[str, str], list[float]] = defaultdict(list)
     with log_file.open("rb") as file:
         file.seek(begin)
         for ms, step, sql in DURATION.findall(file.read().decode(errors="replace")):
             took[" ".join(sql.split())[:90], step].append(float(ms))
-    ordered = sorted(took.items(), key=lambda item: -sum(item[1]))[:SHOWN]
+    ordered = sorted(took.items(), key=lambda item: -sum(item[1]))[:MAX_SHOWN]
     rows = [
         f"  {len(all_ms):6d} {sum(all_ms):9.1f} {percentile(all_ms, 0.5):7.3f} {percentile(all_ms, 0.99):7.3f}  {step:9} {sql}"
         for (sql, step), all_ms in ordered

@@ -14,7 +14,7 @@ from tests.api.people import PASSWORD, make_user, some_email
 from tests.conftest import TestTenant
 from tests.counterparts.behaviours import text
 from tests.journeys.agent_setup import DEBT, SHIPMENT, add_agent, add_tools, grant_tools, script
-from tests.journeys.client import Client, assert_whole, kinds
+from tests.journeys.client import Client, assert_complete, event_types
 from tests.system import ModelProcess, System
 
 WORDS = 120
@@ -35,11 +35,11 @@ async def test_a_question_finds_its_agent_which_asks_the_erp_with_the_callers_to
     await script(provider.url, "debt-model", debt, {"said": "They owe 125,750,000 VND."})
     async with await client.ask("debt-model", QUESTION, agent="auto") as stream:
         events = await stream.rest()
-    assert "They owe 125,750,000 VND." == assert_whole(events)
+    assert "They owe 125,750,000 VND." == assert_complete(events)
     assert [
         "job.queued", "job.started", "agent.routed", "tool.started", "tool.finished", "message.delta",
         "message.completed", "usage.recorded", "job.succeeded",
-    ] == kinds(events)  # fmt: skip
+    ] == event_types(events)  # fmt: skip
     told = {event.type: event.data for event in events}
     assert ("AgentDebt", "react") == (told["agent.routed"]["agent"], told["agent.routed"]["graph"])
     assert ("get_customer_debt", {"tax_code": "0104985841"}) == (
@@ -83,7 +83,7 @@ async def test_two_questions_in_one_are_answered_one_after_the_other(
     question = "What is the debt for customer MST 0104985841? And where is shipment VD1007?"
     async with await client.ask("two-model", question, agent="auto") as stream:
         events = await stream.rest()
-    assert "They owe much.\n\nIt is on its way." == assert_whole(events)
+    assert "They owe much.\n\nIt is on its way." == assert_complete(events)
     assert ["AgentDebt", "AgentShipment"] == [e.data["agent"] for e in events if e.type == "agent.routed"]
     assert ["get_customer_debt", "get_shipment"] == [e.data["name"] for e in events if e.type == "tool.started"]
 
@@ -92,7 +92,7 @@ async def test_small_talk_is_answered_by_the_model_alone(client: Client, provide
     await script(provider.url, "small-model", {"said": "Hello!"})
     async with await client.ask("small-model", "Hello, how are you today?", agent="auto") as stream:
         events = await stream.rest()
-    assert "Hello!" == assert_whole(events)
+    assert "Hello!" == assert_complete(events)
     assert ["chat"] == [event.data["graph"] for event in events if event.type == "agent.routed"]
 
 
@@ -108,7 +108,7 @@ async def test_a_plan_runs_its_steps_and_answers_from_them(
     await script(provider.url, "plan-model", {"said": plan}, {"said": verdict}, {"said": "Both are known."})
     async with await client.ask("plan-model", "Compare them.", agent="Planner") as stream:
         events = await stream.rest()
-    assert "Both are known." == assert_whole(events)
+    assert "Both are known." == assert_complete(events)
     assert [["Look up the debt", "Look up the shipment"]] == [
         event.data["steps"] for event in events if event.type == "plan.created"
     ]
@@ -122,7 +122,7 @@ async def test_a_tool_that_fails_is_told_to_the_model_and_the_job_goes_on(
     await script(provider.url, "wrong-model", wrong, {"said": "I could not find it."})
     async with await client.ask("wrong-model", QUESTION, agent="AgentDebt") as stream:
         events = await stream.rest()
-    assert "I could not find it." == assert_whole(events)
+    assert "I could not find it." == assert_complete(events)
     finished = {event.data["name"]: event.data for event in events if event.type == "tool.finished"}
     assert not finished["get_customer_debt"]["ok"]
     assert "tax_code" in finished["get_customer_debt"]["output"]
@@ -152,7 +152,7 @@ async def test_a_killed_worker_calls_no_tool_twice_and_the_stream_goes_on(
         system.kill("chat")
         system.start("chat")
         events = await stream.rest()
-    assert text(WORDS) == assert_whole(events)
+    assert text(WORDS) == assert_complete(events)
     restarted = next(event.seq for event in events if event.type == "job.restarted")
     for part in (events[:restarted], events[restarted:]):
         assert ["tool.started", "tool.finished"] == [e.type for e in part if e.type.startswith("tool.")]
@@ -192,7 +192,7 @@ async def test_a_form_that_is_wrong_is_mended_once(
     await script(provider.url, "form-model", {"said": "A lot!"}, {"said": '{"debt": 5}'})
     async with await client.ask("form-model", "How much?", agent="Formed") as stream:
         events = await stream.rest()
-    assert '{"debt": 5}' == assert_whole(events)
+    assert '{"debt": 5}' == assert_complete(events)
     (completed,) = [event.data for event in events if event.type == "message.completed"]
     assert ({"debt": 5}, {"type": "card"}) == (completed["data"], completed["renderer"])
     assert ['{"debt": 5}'] == [event.data["text"] for event in events if event.type == "message.delta"]
@@ -213,14 +213,14 @@ async def test_what_was_read_cannot_make_a_tool_act_without_the_user(
     await script(provider.url, "planted-model", look, act, {"said": "I was not allowed to."})
     async with await client.ask("planted-model", QUESTION, agent="AgentDebt") as stream:
         events = await stream.rest()
-    assert_whole(events)
+    assert_complete(events)
     finished = [event.data for event in events if event.type == "tool.finished"]
     assert [True, False] == [one["ok"] for one in finished]
     assert "confirm send_reminder" in finished[1]["output"]
     assert marker not in [sent["message"] for sent in await reminders(system, shared_url, tenant, erp_url)]
     await script(provider.url, "planted-model", look, act, {"said": "Done."})
     async with await client.ask("planted-model", "Yes, confirm send_reminder", agent="AgentDebt") as stream:
-        assert_whole(await stream.rest())
+        assert_complete(await stream.rest())
     assert marker in [sent["message"] for sent in await reminders(system, shared_url, tenant, erp_url)]
 
 

@@ -5,7 +5,7 @@ import os
 import random
 
 from tests.conftest import TestTenant
-from tests.journeys.client import Client, Stream, assert_whole
+from tests.journeys.client import Client, Stream, assert_complete
 from tests.system import System
 
 JOINS = int(os.environ.get("HEADRACE_LATE_JOINS", "100"))  # 1,000 in `python -m tests.chaos`
@@ -28,7 +28,7 @@ async def count_differences(clients: tuple[Client, ...], joins: int, rng: random
     late = [asyncio.ensure_future(_join(rng.choice(clients), rng, originals[n % JOBS])) for n in range(joins)]
     whole = [[event.raw for event in events] for events in await asyncio.gather(*reading)]
     for stream in originals:
-        assert_whole(stream.events)
+        assert_complete(stream.events)
     seen = await asyncio.gather(*late)
     return sum(raw != whole[n % JOBS][after:] for n, (after, raw) in enumerate(seen))
 
@@ -46,7 +46,7 @@ async def test_many_readers_of_one_job_see_the_same_bytes(client: Client):
 
     told = await asyncio.gather(*(stream.rest() for stream in (first, *others)))
 
-    assert_whole(told[0])
+    assert_complete(told[0])
     assert [[event.raw for event in told[0]]] * 31 == [[event.raw for event in events] for events in told]
 
 
@@ -60,7 +60,7 @@ async def test_a_client_that_is_cut_off_again_and_again_misses_nothing(client: C
                 if len(stream.events) == 7:
                     break
 
-    assert_whole(events)
+    assert_complete(events)
 
 
 async def test_a_client_that_has_read_all_gets_an_empty_stream(client: Client):
@@ -81,4 +81,4 @@ async def test_a_client_that_has_seen_only_that_its_job_waits_does_not_see_it_tw
         system.start("chat")
         events = stream.events + await rest.rest()
 
-    assert_whole(events)
+    assert_complete(events)

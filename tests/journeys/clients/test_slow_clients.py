@@ -8,7 +8,7 @@ import pytest
 
 from tests.conftest import TestTenant
 from tests.counterparts.behaviours import text
-from tests.journeys.client import Client, assert_whole
+from tests.journeys.client import Client, assert_complete
 from tests.system import System
 from tests.waiting import wait_for
 
@@ -16,7 +16,7 @@ TOKENS = 500_000  # 6 MB of events; the kernel alone holds 4 MB of a socket that
 DEAF = 8
 
 
-def listen_deaf(system: System, api: str, tenant: TestTenant, job_id: str) -> socket.socket:
+def open_unread_streams(system: System, api: str, tenant: TestTenant, job_id: str) -> socket.socket:
     """Follow a job over a socket with a small buffer that nobody reads."""
     deaf = socket.socket()
     deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
@@ -35,7 +35,7 @@ async def test_clients_that_read_nothing_delay_nobody_fill_no_memory_and_are_cut
     process = psutil.Process(system.processes["api2"].pid)
     before = process.memory_info().rss
     big = await client.ask(f"text-{TOKENS}")
-    sockets = [listen_deaf(system, "api2", tenant, big.job_id) for _ in range(DEAF)]
+    sockets = [open_unread_streams(system, "api2", tenant, big.job_id) for _ in range(DEAF)]
     try:
         async with Client(system.url_of("api2"), tenant.headers) as other:
             streams = [await other.ask("text-60-at-60") for _ in range(4)]
@@ -48,8 +48,8 @@ async def test_clients_that_read_nothing_delay_nobody_fill_no_memory_and_are_cut
             deaf.close()
 
     print(f"the API process grew by {grown >> 20} MiB for {DEAF} deaf clients")
-    assert [text(60)] * 4 == [assert_whole(events) for events in told]
-    assert text(TOKENS) == assert_whole(whole)
+    assert [text(60)] * 4 == [assert_complete(events) for events in told]
+    assert text(TOKENS) == assert_complete(whole)
     assert grown < 100 << 20
 
 
@@ -62,4 +62,4 @@ async def test_a_client_that_was_too_slow_resumes_where_it_was(system: System, c
     async with await client.follow(stream.job_id, last_event_id=first.seq) as rest:
         await rest.rest()
 
-    assert text(20000) == assert_whole(stream.events + rest.events)
+    assert text(20000) == assert_complete(stream.events + rest.events)

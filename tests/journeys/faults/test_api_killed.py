@@ -5,7 +5,7 @@ import pytest
 
 from tests.conftest import TestTenant
 from tests.counterparts.behaviours import text
-from tests.journeys.client import Client, Stream, assert_whole
+from tests.journeys.client import Client, Stream, assert_complete
 from tests.system import System
 
 
@@ -23,7 +23,7 @@ async def test_a_client_resumes_through_another_api_process(system: System, clie
     ):
         events = before + await rest.rest()
 
-    assert text(150) == assert_whole(events)
+    assert text(150) == assert_complete(events)
 
 
 async def test_a_job_that_was_submitted_through_a_killed_api_process_is_done(

@@ -1,7 +1,7 @@
 """SIGTERM, as a deployment sends it: short jobs end in their worker, long ones go on in the next, no try is spent."""
 
 from tests.counterparts.behaviours import text
-from tests.journeys.client import Client, assert_whole, kinds
+from tests.journeys.client import Client, assert_complete, event_types
 from tests.system import System
 
 LONG = 500  # tokens at 60 a second: longer than the grace of 5 s
@@ -16,9 +16,9 @@ async def test_a_deploy_hands_long_jobs_to_the_next_worker_without_spending_a_tr
     assert 0 == await system.stop("chat")
 
     short_events, long_events = await short.rest(), await long.rest()
-    assert text(90) == assert_whole(short_events)
-    assert "job.restarted" not in kinds(short_events)
-    assert text(LONG) == assert_whole(long_events)
+    assert text(90) == assert_complete(short_events)
+    assert "job.restarted" not in event_types(short_events)
+    assert text(LONG) == assert_complete(long_events)
     (restarted,) = [event for event in long_events if event.type == "job.restarted"]
     assert "worker_stopped" == restarted.data["reason"]
     job = await client.job(long.job_id)

@@ -8,7 +8,7 @@ import redis
 from api.local.local_stores import Stores
 from tests.conftest import TestTenant
 from tests.counterparts.behaviours import text
-from tests.journeys.client import Client, assert_whole
+from tests.journeys.client import Client, assert_complete
 from tests.system import ModelProcess, System
 from workers.queue.doorbell import Doorbell, envelope
 
@@ -31,7 +31,7 @@ async def test_a_hundred_doorbells_for_one_job_run_it_once(
     after = await client.ask("text-5")
     await after.rest()  # the queue is first in, first out: what was rung before has been heard
 
-    assert text(60) == assert_whole(during)
+    assert text(60) == assert_complete(during)
     job = await client.job(stream.job_id)
     assert ("succeeded", 1, 1) == (job["state"], job["attempt"], len(job["attempts"]))
     assert 1 == len(await provider.records(f"Once for {tenant.slug}."))

@@ -5,7 +5,7 @@ import re
 import signal
 
 from tests.counterparts.behaviours import text
-from tests.journeys.client import Client, assert_whole
+from tests.journeys.client import Client, assert_complete
 from tests.system import System
 from tests.waiting import wait_for
 
@@ -24,7 +24,7 @@ async def test_a_worker_that_comes_back_after_its_lease_changes_nothing(system: 
     # Its leases are lost, and its model seems to have stalled meanwhile: which it notices first is chance.
     await wait_for(lambda: re.search("attempt_(fenced|failed)", system.log("chat")), "the old worker has given up")
 
-    assert [text(120)] * 3 == [assert_whole(events) for events in told]
+    assert [text(120)] * 3 == [assert_complete(events) for events in told]
     for stream in streams:
         job = await client.job(stream.job_id)
         assert ("succeeded", 2) == (job["state"], job["attempt"])

@@ -11,7 +11,7 @@ import pytest
 
 from tests.conftest import make_tenant
 from tests.counterparts.behaviours import text
-from tests.journeys.client import Client, Told, shown
+from tests.journeys.client import Client, ReceivedEvent, format_events
 from tests.journeys.conftest import run
 from tests.system import System
 
@@ -26,7 +26,7 @@ LASTING = {
 }
 HOPELESS = {"refuse-401": "provider_rejected_key", "refuse-400": "provider_refused", "nobody-knows-me": "model_unknown"}
 
-Outcome = tuple[dict[str, Any], list[Told]]
+Outcome = tuple[dict[str, Any], list[ReceivedEvent]]
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +59,7 @@ def test_a_model_that_fails_for_a_moment_is_asked_again(outcomes: dict[str, Outc
 
     assert ("succeeded", text(10), 3) == (job["state"], job["result"]["text"], job["tries"])
     assert ["failed", "failed", "succeeded"] == [attempt["outcome"] for attempt in job["attempts"]]
-    assert text(10) == shown(events)
+    assert text(10) == format_events(events)
 
 
 @pytest.mark.parametrize("model", LASTING)

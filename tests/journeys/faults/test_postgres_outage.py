@@ -4,7 +4,7 @@ import pytest
 
 from api.local.local_stores import Stores
 from tests.counterparts.behaviours import text
-from tests.journeys.client import Client, assert_whole
+from tests.journeys.client import Client, assert_complete
 from tests.system import System
 from tests.waiting import wait_for
 
@@ -51,5 +51,5 @@ async def test_a_running_job_survives_a_restart_of_postgres(fragile: Fragile, fr
     await stream.until("message.delta", 40)
     stores.postgres.start()
 
-    assert text(60) == assert_whole(await stream.rest())
+    assert text(60) == assert_complete(await stream.rest())
     assert "succeeded" == (await fragile_client.job(stream.job_id))["state"]

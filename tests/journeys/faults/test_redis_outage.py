@@ -7,7 +7,7 @@ import redis
 
 from api.local.local_stores import Stores
 from tests.counterparts.behaviours import text
-from tests.journeys.client import Client, assert_whole
+from tests.journeys.client import Client, assert_complete
 from tests.system import System
 from tests.waiting import wait_for
 
@@ -33,7 +33,7 @@ async def test_streams_go_on_when_redis_is_wiped(fragile: Fragile, fragile_clien
 
     told = await asyncio.gather(*(stream.rest() for stream in (*streams, late)))
 
-    assert [text(120)] * 5 == [assert_whole(events) for events in told]
+    assert [text(120)] * 5 == [assert_complete(events) for events in told]
     assert [event.raw for event in told[0]] == [event.raw for event in told[4]]
 
 
@@ -46,7 +46,7 @@ async def test_streams_go_on_when_redis_is_killed_and_comes_back_empty(fragile: 
 
     told = await asyncio.gather(*(stream.rest() for stream in streams))
 
-    assert [text(120)] * 4 == [assert_whole(events) for events in told]
+    assert [text(120)] * 4 == [assert_complete(events) for events in told]
     again = await fragile_client.ended((await fragile_client.submit("text-5"))["job_id"])
     assert ("succeeded", None) == (again["state"], system.processes["chat"].poll())
 
@@ -59,7 +59,7 @@ async def test_a_stream_ends_as_it_would_have_when_redis_stays_away(fragile: Fra
 
     events = await stream.rest()
 
-    assert text(60) == assert_whole(events)
+    assert text(60) == assert_complete(events)
 
 
 async def test_a_job_that_was_accepted_without_redis_runs_when_it_is_back(fragile: Fragile, fragile_client: Client):

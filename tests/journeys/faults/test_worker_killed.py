@@ -4,7 +4,7 @@ import asyncio
 import json
 
 from tests.counterparts.behaviours import text
-from tests.journeys.client import Client, assert_whole, kinds
+from tests.journeys.client import Client, assert_complete, event_types
 from tests.system import System
 
 WORDS = 120
@@ -17,11 +17,11 @@ async def test_a_killed_worker_does_not_end_the_clients_stream(system: System, c
         system.start("chat")
         events = await stream.rest()
 
-    assert text(WORDS) == assert_whole(events)
+    assert text(WORDS) == assert_complete(events)
     assert [
         "job.queued", "job.started", "message.delta", "job.restarted", "message.delta",
         "message.completed", "usage.recorded", "job.succeeded",
-    ] == kinds(events)  # fmt: skip
+    ] == event_types(events)  # fmt: skip
     restarted = next(event for event in events if event.type == "job.restarted")
     assert {"attempt": 2, "reason": "worker_lost"}.items() <= restarted.data.items()
     session_id = events[0].data["session_id"]
@@ -41,7 +41,7 @@ async def test_another_worker_takes_over_from_a_killed_one(system: System, clien
 
     told = await asyncio.gather(*(stream.rest() for stream in streams))
 
-    assert [text(WORDS)] * 6 == [assert_whole(events) for events in told]
+    assert [text(WORDS)] * 6 == [assert_complete(events) for events in told]
 
 
 async def test_a_killed_worker_does_not_end_an_openai_stream(system: System, client: Client):

@@ -1,7 +1,7 @@
 """A second message while the first is being answered: `on_busy` says what becomes of both (J8)."""
 
 from tests.counterparts.behaviours import text
-from tests.journeys.client import Client, Stream, kinds
+from tests.journeys.client import Client, Stream, event_types
 
 LONG = "text-90-at-60"
 
@@ -55,7 +55,7 @@ async def test_a_rolled_back_turn_is_forgotten(client: Client):
     events = await stream.rest()
     await client.ended(second["job_id"])
 
-    assert "job.cancelled" == kinds(events)[-1]
+    assert "job.cancelled" == event_types(events)[-1]
     assert [("user", "Second."), ("assistant", text(5))] == await client.said(session_id)
 
 

@@ -6,7 +6,7 @@ import time
 from uuid import uuid4
 
 from tests.counterparts.behaviours import text
-from tests.journeys.client import Client, kinds
+from tests.journeys.client import Client, event_types
 from tests.system import ModelProcess, System
 from tests.waiting import wait_for
 
@@ -52,7 +52,7 @@ async def test_a_queued_job_is_cancelled_at_once(system: System, client: Client)
     assert "cancelled" == await client.cancel(job["job_id"])
 
     async with await client.follow(job["job_id"]) as stream:
-        assert ["job.queued", "job.cancelled"] == kinds(await stream.rest())
+        assert ["job.queued", "job.cancelled"] == event_types(await stream.rest())
 
 
 async def test_an_ended_job_stays_as_it_is_when_cancelled(client: Client):

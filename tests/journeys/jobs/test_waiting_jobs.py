@@ -3,7 +3,7 @@
 import psycopg
 
 from tests.conftest import make_tenant
-from tests.journeys.client import Client, kinds
+from tests.journeys.client import Client, event_types
 from tests.system import System
 from tests.waiting import wait_for
 
@@ -23,7 +23,7 @@ async def test_a_job_that_no_worker_takes_says_so_and_fails_at_its_deadline(
 
     assert ("failed", "deadline_passed", None) == (ended["state"], ended["error"]["code"], ended["waiting_for"])
     async with await client.follow(job_id) as stream:
-        assert ["job.queued", "job.failed"] == kinds(await stream.rest())
+        assert ["job.queued", "job.failed"] == event_types(await stream.rest())
 
 
 async def test_a_job_over_its_tenants_cap_waits_for_it(system: System, shared_url: str):

@@ -9,10 +9,10 @@ import secrets
 from collections.abc import Iterable, Iterator
 from urllib.parse import quote, quote_plus
 
-LEAST = 8  # shorter pieces would be found by chance
+MIN_FRAGMENT_LENGTH = 8  # shorter pieces would be found by chance
 
 
-class Finder:
+class CanaryFinder:
     """Knows all canaries and tells which of them some bytes hold."""
 
     def __init__(self) -> None:
@@ -20,7 +20,7 @@ class Finder:
 
     def add(self, name: str, text: str, *pieces: str) -> str:
         """Look for `text` too, whole or in one of its `pieces`; returns it."""
-        self._forms.setdefault(name, set()).update(form for said in (text, *pieces) for form in forms_of(said))
+        self._forms.setdefault(name, set()).update(form for said in (text, *pieces) for form in encodings_of(said))
         return text
 
     def make(self, name: str, pattern: str = "canary {}") -> str:
@@ -43,9 +43,9 @@ class Finder:
         return sorted({f"{name} in {place}" for place, said in places for name in self.find(said) - fine})
 
 
-def forms_of(text: str) -> Iterator[bytes]:
+def encodings_of(text: str) -> Iterator[bytes]:
     """Yield the spellings under which `text` may turn up."""
-    assert len(text) >= LEAST, "too short to be told from other text"
+    assert len(text) >= MIN_FRAGMENT_LENGTH, "too short to be told from other text"
     plain = {text, json.dumps(text)[1:-1], json.dumps(text, ensure_ascii=False)[1:-1], repr(text)[1:-1]}
     plain |= {json.dumps(said)[1:-1] for said in plain}  # a text in a text
     for said in plain | {html.escape(text), quote(text), quote(text, safe=""), quote_plus(text)}:

@@ -16,7 +16,7 @@ from tests.conftest import TestTenant, make_tenant
 from tests.counterparts.echo_server import EchoServer
 from tests.counterparts.http_server import CounterpartServer, Exchange, chunk
 from tests.journeys.client import Client
-from tests.journeys.secrets.canaries import Finder
+from tests.journeys.secrets.canaries import CanaryFinder
 from tests.journeys.secrets.leak_search import Place
 from tests.system import ROOT, System
 from tests.waiting import wait_for
@@ -69,7 +69,7 @@ def _say(exchange: Exchange, delta: dict[str, str], reason: str | None = None) -
 class Walk:
     """Who walks where, and what was heard on the way: errors, and what another tenant was told."""
 
-    find: Finder
+    find: CanaryFinder
     stores: Stores
     system: System
     vendor: Vendor
@@ -288,7 +288,7 @@ class Walk:
             await self.key.ended(job_id)
 
 
-def make_walk(find: Finder, stores: Stores, system: System, vendor: Vendor) -> Walk:
+def make_walk(find: CanaryFinder, stores: Stores, system: System, vendor: Vendor) -> Walk:
     """Return a walk for two fresh tenants."""
     role: Role = "owner"
     owner, stranger = make_tenant(stores.database_url, role=role), make_tenant(stores.database_url, role=role)

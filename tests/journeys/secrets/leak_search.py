@@ -51,7 +51,7 @@ def _unescape(escape: re.Match[bytes]) -> bytes:
     return bytes.fromhex(said[1:].decode()) if len(said) == 3 else CONTROLS.get(said, said)
 
 
-def kept_by_redis(redis_url: str) -> list[Place]:
+def redis_contents(redis_url: str) -> list[Place]:
     """Every key of every database with what it holds."""
     places: list[Place] = []
     with redis.Redis.from_url(redis_url) as db:
@@ -86,7 +86,7 @@ def _flat(held: object) -> Iterator[bytes]:
             yield from _flat(inner)
 
 
-def snapshot_of_redis(redis_url: str) -> bytes:
+def redis_snapshot(redis_url: str) -> bytes:
     """The file that Redis saves itself to, with nothing compressed."""
     with redis.Redis.from_url(redis_url) as db:
         db.config_set("rdbcompression", "no")
@@ -95,7 +95,7 @@ def snapshot_of_redis(redis_url: str) -> bytes:
     return (Path(names["dir"]) / names["dbfilename"]).read_bytes()
 
 
-def columns_of_postgres(database_url: str) -> list[Place]:
+def postgres_columns(database_url: str) -> list[Place]:
     """Every column of every table, all rows together, read as the tables' owner; what is deflated also inflated."""
     places: list[Place] = []
     with psycopg.connect(database_url) as db:
@@ -117,7 +117,7 @@ def _text(value: object) -> bytes:
     return (value if isinstance(value, str) else json.dumps(value, default=str, ensure_ascii=False)).encode()
 
 
-async def pages_of_flower(url: str, job_ids: list[str]) -> list[Place]:
+async def flower_pages(url: str, job_ids: list[str]) -> list[Place]:
     """Every page of Flower, and that of each job that it has heard of; a page that is closed says so (401)."""
     async with aiohttp.ClientSession(url) as http:
 

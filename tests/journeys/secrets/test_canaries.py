@@ -19,38 +19,38 @@ from api.local.local_stores import stores as local_stores
 from schema.migrate import migrate
 from schema.vault import new_secret_key
 from tests.journeys.conftest import keep_commits
-from tests.journeys.secrets.canaries import Finder
+from tests.journeys.secrets.canaries import CanaryFinder
 from tests.journeys.secrets.canary_walk import Vendor, Walk, make_walk
 from tests.journeys.secrets.leak_search import (
     Monitor,
     Place,
-    columns_of_postgres,
     command_lines,
     core_limit,
-    kept_by_redis,
-    pages_of_flower,
-    snapshot_of_redis,
+    flower_pages,
+    postgres_columns,
+    redis_contents,
+    redis_snapshot,
 )
 from tests.system import System
 from workers.logs import configure_logging
 
 ROLES = ("api", "chat", "scheduler", "flower")
-HASTY = {
+SHORT_INTERVALS = {
     "HEADRACE_LEASE_S": "4",
     "HEADRACE_UNANSWERED_S": "1",
     "HEADRACE_MODEL_FIRST_TOKEN_S": "4",
     "HEADRACE_MODEL_BETWEEN_TOKENS_S": "4",
 }
 
-SAID = {"messages.parts", "sessions.title"}  # a session is named for how it begins
-ENDED = {"jobs.error", "attempts.error", "job_logs.frames"}  # the tenant's own, and gone with the job
-BELONGS = {
-    "prompt": SAID,
-    "failed prompt": SAID,
-    "killed prompt": SAID,
-    "poisoned prompt": SAID,
-    "resealed prompt": SAID,
-    "quoted prompt": SAID | ENDED,
+CHAT_COLUMNS = {"messages.parts", "sessions.title"}  # a session is named for how it begins
+ERROR_COLUMNS = {"jobs.error", "attempts.error", "job_logs.frames"}  # the tenant's own, and gone with the job
+ALLOWED_PLACES = {
+    "prompt": CHAT_COLUMNS,
+    "failed prompt": CHAT_COLUMNS,
+    "killed prompt": CHAT_COLUMNS,
+    "poisoned prompt": CHAT_COLUMNS,
+    "resealed prompt": CHAT_COLUMNS,
+    "quoted prompt": CHAT_COLUMNS | ERROR_COLUMNS,
     "question": {"jobs.payload"},
     "system prompt": {"jobs.payload"},
     "answer": {"messages.parts", "jobs.result", "job_logs.frames"},
@@ -69,7 +69,7 @@ TOLD_AS_EVENTS = {"answer", "quoted prompt"}
 class Evidence:
     """What there is to be searched after the walk."""
 
-    find: Finder
+    find: CanaryFinder
     walk: Walk
     logs: list[Place]
     columns: list[Place]
@@ -83,7 +83,7 @@ class Evidence:
 
 @pytest.fixture(scope="module")
 def evidence(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Evidence]:
-    find, folder = Finder(), tmp_path_factory.mktemp("canaries")
+    find, folder = CanaryFinder(), tmp_path_factory.mktemp("canaries")
     with local_stores(tmp_path_factory.mktemp("canary-stores"), durable=False) as stores:
         assert stores.postgres is not None
         assert stores.valkey is not None
@@ -93,7 +93,7 @@ def evidence(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Evidence]:
         find.add("Redis password", urlsplit(stores.redis_url).password or "")
         vendor = Vendor(find.make("answer", 'wasser "{}" mühle'))
         settings = {
-            **HASTY,
+            **SHORT_INTERVALS,
             "HEADRACE_SECRET_KEYS": find.add("old secret key", new_secret_key()),
             "OPENAI_API_KEY": find.make("deployment's provider key", "sk-proj-{}xYz"),
         }
@@ -104,10 +104,10 @@ def evidence(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Evidence]:
                 system = System(*urls, folder=folder, model_url=vendor.base_url, settings=settings, roles=ROLES)
                 async with system, make_walk(find, stores, system, vendor) as walk:
                     await take(walk)
-                    pages = await pages_of_flower(system.url_of("flower"), walk.jobs)
-                    shown, kept = command_lines(), kept_by_redis(stores.redis_url)
+                    pages = await flower_pages(system.url_of("flower"), walk.jobs)
+                    shown, kept = command_lines(), redis_contents(stores.redis_url)
                     limits = {name: core_limit(process.pid) for name, process in system.processes.items()}
-                columns, snapshot = columns_of_postgres(stores.database_url), snapshot_of_redis(stores.redis_url)
+                columns, snapshot = postgres_columns(stores.database_url), redis_snapshot(stores.redis_url)
                 files = [*folder.glob("*.log"), stores.postgres.log_file, stores.valkey.log_file]
                 logs = [(file.name, file.read_bytes()) for file in files]
                 return Evidence(find, walk, logs, columns, kept, snapshot, monitor.commands, pages, shown, limits)
@@ -168,11 +168,11 @@ def test_every_column_of_postgres_holds_only_what_belongs_there(evidence: Eviden
     for column, held in evidence.columns:
         for name in evidence.find.find(held):
             found.setdefault(name, set()).add(column)
-    assert BELONGS == found
+    assert ALLOWED_PLACES == found
 
 
 def test_no_error_tells_a_secret_and_no_answer_what_is_another_tenants(evidence: Evidence) -> None:
-    said = {name for name in BELONGS if name not in ("email", "name")} | {
+    said = {name for name in ALLOWED_PLACES if name not in ("email", "name")} | {
         "lost text"
     }  # they come back to who said them
     assert [] == evidence.find.leaks(evidence.walk.errors, allowed=said)
@@ -197,7 +197,7 @@ def test_what_went_wrong_on_purpose_went_wrong(evidence: Evidence) -> None:
 
 
 def test_a_canary_that_is_logged_is_found(capsys: pytest.CaptureFixture[str]) -> None:
-    find, before = Finder(), (logging.getLogger().handlers[:], logging.getLogger().level)
+    find, before = CanaryFinder(), (logging.getLogger().handlers[:], logging.getLogger().level)
     prompt, key = find.make("prompt", 'Why "é" \n {}?'), find.make("key", "canary/{}+")
     try:
         configure_logging("test", style="json")
@@ -225,7 +225,7 @@ SPELLINGS: tuple[Callable[[str], str], ...] = (
 
 @pytest.mark.parametrize("wrap", SPELLINGS)
 def test_a_canary_is_found_in_whatever_it_is_wrapped(wrap: Callable[[str], str]) -> None:
-    find = Finder()
+    find = CanaryFinder()
     text = find.add("text", 'Why "é" & \n \\ + 7b1f?')
     assert {"text"} == find.find(wrap(text))
     assert set() == find.find(wrap("Why not?"))

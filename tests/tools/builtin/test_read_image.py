@@ -81,7 +81,7 @@ async def test_a_file_that_is_too_large_or_not_there_is_a_clear_error() -> None:
     context = make_context(files=files_of(large=b"x" * (21 << 20)))
     assert "tool_too_large" == (await failure(read_image.build(), context, file_id="large")).code
     assert "There is no such file." == (await failure(read_image.build(), context, file_id="other")).message
-    assert "No uploaded files can be read here." == (await failure(read_image.build(), file_id="x")).message
+    assert "Uploaded files are not available here." == (await failure(read_image.build(), file_id="x")).message
 
 
 async def test_without_the_package_or_its_models_the_tool_says_what_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -90,5 +90,5 @@ async def test_without_the_package_or_its_models_the_tool_says_what_is_missing(m
         await read_image.read_text(b"")
     monkeypatch.setattr(read_image, "REQUIRED_PACKAGES", ())
     monkeypatch.setattr(read_image, "_has_models", lambda: False)
-    with pytest.raises(ToolUnavailable, match="without its models"):
+    with pytest.raises(ToolUnavailable, match="lacks its models"):
         await read_image.read_text(b"")

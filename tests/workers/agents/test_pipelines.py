@@ -15,7 +15,7 @@ from tests.counterparts.behaviours import Turn, parse, text
 from tests.counterparts.http_server import CounterpartServer, Exchange
 from tests.counterparts.openai_server import OpenAIServer
 from tests.journeys.agent_setup import add_agent
-from tests.journeys.client import Client, assert_whole, kinds
+from tests.journeys.client import Client, assert_complete, event_types
 from tests.system import System
 from tests.waiting import PATIENCE_S, wait_for
 from tests.workers.jobs import rows
@@ -113,7 +113,7 @@ async def test_a_pipeline_runs_its_steps_and_tells_each(place: Place) -> None:
     )
     async with await place.run("run") as stream:
         events = await stream.rest()
-    assert text(5) == assert_whole(events)
+    assert text(5) == assert_complete(events)
     assert {"/run/first": 1, "/run/second": 1} == {p: n for p, n in place.shop.calls.items() if p.startswith("/run/")}
     assert {"Step both", "Step a", "Step b", "Step way", "Step way goes on with say", "Step say"} == set(
         steps_of(events)
@@ -139,7 +139,7 @@ async def test_a_worker_killed_between_two_tools_calls_each_once(place: Place) -
         await stream.until("job.progress")  # it thinks, for a second and a half
         await kill(place)
         events = await stream.rest()
-    assert text(5) == assert_whole(events)
+    assert text(5) == assert_complete(events)
     assert (1, 1) == (place.shop.calls["/kill/first"], place.shop.calls["/kill/second"])
     restarted = next(event.seq for event in events if event.type == "job.restarted")
     told = [event.data["call_id"] for event in events[restarted:] if event.type == "tool.started"]
@@ -160,11 +160,11 @@ async def test_a_worker_killed_while_an_agent_answers_calls_its_tool_once(place:
         await stream.until("message.delta", 3)
         await kill(place)
         events = await stream.rest()
-    assert text(WORDS) == assert_whole(events)
+    assert text(WORDS) == assert_complete(events)
     assert 1 == place.shop.calls["/agent/book"]
     restarted = next(event.seq for event in events if event.type == "job.restarted")
     told = ["job.progress", "agent.routed", "tool.started", "tool.finished", "message.delta", "message.completed"]
-    assert told == kinds(events[restarted:])[: len(told)]
+    assert told == event_types(events[restarted:])[: len(told)]
     assert {"a.call_0_1_0"} == {event.data["call_id"] for event in events if event.type == "tool.started"}
     assert [] == leftovers(place)
 
@@ -189,7 +189,7 @@ async def test_a_run_in_a_session_is_a_turn_of_it_and_the_next_begins_anew(place
     _, session = await place.client.post("/api/sessions", {})
     for said in ("one", "two"):
         async with await place.run("turns", said, session_id=session["id"]) as stream:
-            assert text(5) == assert_whole(await stream.rest())
+            assert text(5) == assert_complete(await stream.rest())
     expected = [("user", "one"), ("assistant", text(5)), ("user", "two"), ("assistant", text(5))]
     assert expected == await place.client.said(session["id"])
     asked = [record.body["q"] for record in place.shop.requests if record.path == "/turns/look"]
@@ -204,7 +204,7 @@ async def test_a_job_runs_the_version_that_it_was_given(place: Place) -> None:
         assert 2 == (await answer.json())["version"]
     for version in (None, 1):
         async with await place.run("versions", version=version) as stream:
-            assert_whole(await stream.rest())
+            assert_complete(await stream.rest())
     assert ["second", "first"] == [r.body["q"] for r in place.shop.requests if r.path == "/versions/look"]
 
 
