@@ -76,9 +76,9 @@ VENDORS: dict[str, Vendor] = {
         Vendor(
             "anthropic",
             "https://api.anthropic.com/v1",
-            # Not ANTHROPIC_BASE_URL: people set that to reach Anthropic's own protocol, which is another.
+            # Not ANTHROPIC_BASE_URL: people set that for Anthropic's native protocol.
             key_env=("ANTHROPIC_API_KEY",),
-            # Its layer for OpenAI's SDK (platform.claude.com/docs/en/api/openai-sdk) knows chat/completions only, with
+            # Its OpenAI compatibility (platform.claude.com/docs/en/api/openai-sdk) has chat/completions only, with
             # a bearer key. Its list of models is the native one, which wants other headers and gives pages of 20.
             models="models?limit=1000",
             key_check="models?limit=1",
@@ -125,7 +125,7 @@ VENDORS: dict[str, Vendor] = {
             "https://router.huggingface.co/v1",
             key_env=("HUGGINGFACE_API_KEY",),  # not HF_TOKEN: people set that to download weights, not to chat
             base_url_env=("HUGGINGFACE_BASE_URL",),
-            # The router's list says little of a token: fine-grained ones are refused there and may chat all the same.
+            # The router's model list doesn't check a token: it refuses fine-grained ones that may chat all the same.
             key_check="https://huggingface.co/api/whoami-v2",
         ),
         Vendor(
