@@ -25,8 +25,8 @@ FROM unnest(%(tenants)s::uuid[], %(ids)s::uuid[], %(seqs)s::int[]) AS d (tenant_
 WHERE j.tenant_id = d.tenant_id AND j.id = d.id AND j.state = %(from_state)s AND j.dispatch_seq = d.seq
 """
 
-# Rows that somebody holds are passed over here and in the sweeper: a worker that is cut off in the middle of a transaction
-# must not stop the sweep for everybody until Postgres gives its connection up.
+# Locked rows are skipped here and in the sweeper: a worker that is cut off in the middle of a transaction must not block the
+# sweep until Postgres closes its connection.
 UNANSWERED = """
 UPDATE jobs SET state = 'queued', dispatched_at = NULL WHERE (tenant_id, id) IN (
   SELECT tenant_id, id FROM jobs
@@ -60,7 +60,7 @@ async def dispatch_jobs(db: Db, queue: str, *, window: int) -> list[DispatchedJo
 
 
 async def undispatch_jobs(db: Db, jobs: list[DispatchedJob]) -> None:
-    """Take back dispatches whose doorbell could not be rung."""
+    """Undo dispatches whose doorbell could not be rung."""
     values = {
         "tenants": [job.tenant_id for job in jobs],
         "ids": [job.id for job in jobs],
@@ -71,6 +71,6 @@ async def undispatch_jobs(db: Db, jobs: list[DispatchedJob]) -> None:
 
 
 async def requeue_unanswered(db: Db, *, after_s: float) -> int:
-    """Queue again what was dispatched and never claimed; return how many."""
+    """Requeue jobs that were dispatched but never claimed; return how many."""
     patience = Jsonb({queue: kind.patience for queue, kind in OF_QUEUE.items()})
     return len(await fetch_all(db, UNANSWERED, {"after_s": after_s, "patience": patience}))

@@ -1,4 +1,4 @@
-"""What the sweeper looks for, as `headrace_system`: lost leases, passed deadlines, turns that nobody let go."""
+"""Queries of the sweeper, as `headrace_system`: expired leases, passed deadlines, turns that were never unparked."""
 
 from uuid import UUID
 
@@ -60,7 +60,7 @@ SELECT 1 FROM jobs WHERE queue = ANY(%(queues)s) AND state IN {WAITING_SQL}
 
 
 class OverdueJob(msgspec.Struct, frozen=True, kw_only=True):
-    """A job to be ended, if its last claim is still `attempt`."""
+    """A job to be finished, if its last claim is still `attempt`."""
 
     tenant_id: UUID
     id: UUID
@@ -68,7 +68,7 @@ class OverdueJob(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class LostJob(OverdueJob, frozen=True, kw_only=True):
-    """A job whose worker is gone."""
+    """A job whose worker is lost."""
 
     tries: int
     max_tries: int
@@ -82,14 +82,14 @@ async def list_lease_owners(db: Db) -> list[str]:
 
 
 async def list_lost(db: Db, *, dead: list[str], limit: int = 500) -> list[LostJob]:
-    """Return running jobs whose lease is over, or whose owner is one of the `dead`."""
+    """Return running jobs whose lease has expired, or whose owner is one of the `dead`."""
     return await fetch_all(db, LOST, {"dead": dead, "limit": limit}, into=LostJob)
 
 
 async def requeue_lost(
     db: Db, jobs: list[LostJob], delays: list[float], *, dead: list[str], error: dict[str, str]
 ) -> int:
-    """Queue lost jobs again, each after its delay in seconds, if they are still lost; return how many were."""
+    """Requeue lost jobs, each after its delay in seconds, if they are still lost; return how many."""
     values = {
         "tenants": [job.tenant_id for job in jobs],
         "ids": [job.id for job in jobs],
@@ -102,10 +102,10 @@ async def requeue_lost(
 
 
 async def list_overdue(db: Db, *, limit: int = 500) -> list[OverdueJob]:
-    """Return jobs that still wait although their deadline has passed; running ones watch their own."""
+    """Return waiting jobs whose deadline has passed; running ones check their own."""
     return await fetch_all(db, OVERDUE, {"limit": limit}, into=OverdueJob)
 
 
 async def unpark_stranded(db: Db) -> int:
-    """Let go turns whose session has nothing live any more; a safety net, the finish of a job does it at once."""
+    """Unpark turns whose session has no live job. A safety net: finishing a job does it at once."""
     return len(await fetch_all(db, STRANDED, {"state": "queued"}))

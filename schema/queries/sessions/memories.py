@@ -1,4 +1,4 @@
-"""What is remembered about users, found by meaning. Few rows a user, so they are compared one by one: exact, no index."""
+"""Memories about users, found by similarity. A user has few, so they are compared one by one, without an index."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -10,8 +10,8 @@ from schema.db import Db, fetch_all, fetch_one
 from schema.queries.documents.vector_spaces import to_pgvector
 
 OWN = "tenant_id = %(tenant_id)s AND user_id IS NOT DISTINCT FROM %(user_id)s::uuid"
-MOST = 1000
-"""Memories of one user; the oldest go first."""
+MAX_MEMORIES = 1000
+"""Memories per user; beyond this, the oldest are deleted."""
 
 
 class StoredMemory(msgspec.Struct, frozen=True, kw_only=True):
@@ -40,9 +40,9 @@ async def add_memory(
     embedder: str,
     embedding: Sequence[float],
 ) -> None:
-    """Keep a fact; the same text is kept once, and beyond MOST the oldest go."""
+    """Store a fact. Equal texts are stored once, and beyond MAX_MEMORIES the oldest are deleted."""
     values = {"tenant_id": tenant_id, "user_id": user_id, "id": memory_id, "text": text, "embedder": embedder}
-    values |= {"embedding": to_pgvector(embedding), "most": MOST - 1}
+    values |= {"embedding": to_pgvector(embedding), "most": MAX_MEMORIES - 1}
     await db.execute(
         f"""DELETE FROM memories WHERE {OWN} AND (text = %(text)s OR id IN (
           SELECT id FROM memories WHERE {OWN} ORDER BY id DESC OFFSET %(most)s))""",
@@ -77,12 +77,12 @@ async def list_memories(
 
 
 async def delete_memory(db: Db, tenant_id: UUID, user_id: UUID | None, memory_id: UUID) -> bool:
-    """Forget one; whether it was there."""
+    """Delete a memory; False if it doesn't exist."""
     sql = f"DELETE FROM memories WHERE {OWN} AND id = %(id)s RETURNING id"
     return await fetch_one(db, sql, {"tenant_id": tenant_id, "user_id": user_id, "id": memory_id}) is not None
 
 
 async def delete_memories(db: Db, tenant_id: UUID, user_id: UUID | None) -> int:
-    """Forget all of a user; how many there were."""
+    """Delete all memories of a user; return how many."""
     sql = f"DELETE FROM memories WHERE {OWN} RETURNING id"
     return len(await fetch_all(db, sql, {"tenant_id": tenant_id, "user_id": user_id}))
