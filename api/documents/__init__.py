@@ -1,1 +1,1 @@
-"""Documents over HTTP: upload, list, get, update, delete; and the collections that they are in."""
+"""Documents and collections: upload, list, get, search, update, retry, delete, and statistics."""

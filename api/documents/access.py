@@ -1,5 +1,4 @@
-"""Which documents a request means, and whether its caller may change them: not found if the caller can't see it, forbidden if
-it sees it and may not change it."""
+"""Checks access to documents: NotFound if the caller can't see a document, Forbidden if they can see but not change it."""
 
 from collections.abc import Sequence
 from typing import Annotated
@@ -21,28 +20,28 @@ NO_COLLECTION = "No such collection. GET /api/collections lists them."
 NOT_YOURS = "Only the user who uploaded this document, or an owner of your tenant, can do that."
 
 
-def whose(principal: Principal) -> DocumentEditor:
-    """Return whose documents the caller may change."""
+def access_of(principal: Principal) -> DocumentEditor:
+    """Return which documents the caller may change, as the queries take it."""
     return DocumentEditor(principal.actor, principal.user_id, "documents.manage" in principal.rights)
 
 
 async def require_document(db: Db, principal: Principal, document_id: UUID) -> Document:
-    """Return a document that the caller sees. Raises NotFound."""
+    """Return a document that the caller can see. Raises NotFound."""
     row = await documents.find_document(db, principal.tenant_id, document_id)
     if row is None:
         raise NotFound(NO_DOCUMENT)
     return row
 
 
-async def require_own(
+async def require_changeable(
     db: Db, principal: Principal, ids: Sequence[UUID], field: str | None = None
 ) -> list[OwnedDocument]:
-    """Return the documents, which the caller may change. Raises NotFound and Forbidden for the first that it does not
-    see, or may not."""
-    rows = {row.id: row for row in await documents.list_ownership(db, principal.tenant_id, ids, whose(principal))}
+    """Return documents that the caller may change. Raises NotFound if any can't be seen, Forbidden if any may not be
+    changed."""
+    rows = {row.id: row for row in await documents.list_ownership(db, principal.tenant_id, ids, access_of(principal))}
     if missing := [str(document_id) for document_id in ids if document_id not in rows]:
-        said = NO_DOCUMENT if field is None else f"No such documents: {', '.join(missing[:5])}."
-        raise NotFound(said, field=field)
+        message = NO_DOCUMENT if field is None else f"No such documents: {', '.join(missing[:5])}."
+        raise NotFound(message, field=field)
     if any(not row.own for row in rows.values()):
         raise Forbidden(NOT_YOURS, field=field)
     return list(rows.values())
@@ -56,9 +55,9 @@ async def require_collection(db: Db, principal: Principal, name: str, field: str
     return row
 
 
-async def read_chosen(db: Db, principal: Principal, data: ChosenIn) -> DocumentFilter:
-    """Return what a body chooses that names no ids. Raises InputError for one that chooses nothing, or in two ways, and
-    NotFound for its collection."""
+async def read_selection(db: Db, principal: Principal, data: ChosenIn) -> DocumentFilter:
+    """Return the filters of a selection; none if it names ids. Raises InputError for an empty or ambiguous selection, NotFound
+    for its collection."""
     filters = [name for name in data.__struct_fields__ if name != "ids" and getattr(data, name) is not None]
     if data.ids is not None and filters:
         raise InputError(

@@ -1,4 +1,4 @@
-"""Collections on the wire, and how a row becomes one."""
+"""Request and response structs of collections, and conversion of rows."""
 
 from datetime import datetime
 from typing import Annotated, Any
@@ -15,7 +15,7 @@ Description = Annotated[str, Meta(max_length=2000, description="What the collect
 Embedder = Annotated[
     str, Meta(max_length=200, description="Embedder: one that this installation offers (`HEADRACE_EMBEDDERS`).")
 ]
-CUT = "How documents are split into passages."
+CHUNKING = "How documents are split into passages."
 
 
 class ChunkingIn(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -43,7 +43,7 @@ class CollectionIn(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
         ),
     ]
     description: Description = ""
-    chunking: Annotated[ChunkingIn, Meta(description=CUT)] = ChunkingIn()
+    chunking: Annotated[ChunkingIn, Meta(description=CHUNKING)] = ChunkingIn()
     embedder: Embedder | None = None
 
 
@@ -51,7 +51,7 @@ class CollectionChangeIn(msgspec.Struct, frozen=True, kw_only=True, forbid_unkno
     """Changes to a collection. Fields that are omitted are not changed."""
 
     description: Description | UnsetType = UNSET
-    chunking: Annotated[ChunkingIn | UnsetType, Meta(description=CUT)] = UNSET
+    chunking: Annotated[ChunkingIn | UnsetType, Meta(description=CHUNKING)] = UNSET
     embedder: Embedder | UnsetType = UNSET
 
 
@@ -86,7 +86,7 @@ class CollectionOut(msgspec.Struct, frozen=True, kw_only=True):
     id: Annotated[UUID, Meta(description="Id of the collection.")]
     name: Annotated[str, Meta(description="Name, unique in the tenant.")]
     description: Annotated[str, Meta(description="What the collection is for.")]
-    chunking: Annotated[ChunkingOut, Meta(description=CUT)]
+    chunking: Annotated[ChunkingOut, Meta(description=CHUNKING)]
     embedder: Annotated[str, Meta(description="The embedder.")]
     space: Annotated[
         str | None, Meta(description="Model that made the vectors being searched; null before there are any.")
@@ -136,20 +136,20 @@ COLLECTION: dict[str, Any] = {
 }
 
 
-def collection_out(row: Collection, held: CollectionContents) -> CollectionOut:
+def collection_out(row: Collection, contents: CollectionContents) -> CollectionOut:
     """Return a collection as it is shown, with what is in it (`measure_collections`)."""
     reembedding = None
     if row.next_embedder is not None:
-        reembedding = ReembeddingOut(embedder=row.next_embedder, done=held.done, total=held.chunks)
+        reembedding = ReembeddingOut(embedder=row.next_embedder, done=contents.done, total=contents.chunks)
     return from_row(
         CollectionOut,
         row,
         chunking=ChunkingOut(row.chunk_characters, row.chunk_overlap),
         reembedding=reembedding,
-        states=from_row(StatesOut, held),
-        documents=held.documents,
-        chunks=held.chunks,
-        pages=held.pages,
-        characters=held.characters,
-        bytes=held.bytes,
+        states=from_row(StatesOut, contents),
+        documents=contents.documents,
+        chunks=contents.chunks,
+        pages=contents.pages,
+        characters=contents.characters,
+        bytes=contents.bytes,
     )

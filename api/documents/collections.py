@@ -1,4 +1,4 @@
-"""Collections: named sets of documents with their settings. Everyone in a tenant can read them, its owners change them."""
+"""Routes of collections: named sets of documents with settings. All users of a tenant can read them, owners change them."""
 
 import re
 from typing import Annotated, Any
@@ -21,9 +21,9 @@ from api.documents.collection_schemas import (
     CollectionsOut,
     collection_out,
 )
-from api.documents.delete import remove_bytes, remove_documents, uncrossed
-from api.documents.ingestion_job import ingestion
-from api.documents.retry import AGAIN, NOTHING, STARTED, ReadAgainOut, accepted, read_again
+from api.documents.delete import delete_bytes, delete_rows, retry_on_deadlock
+from api.documents.ingestion_job import ingestion_job
+from api.documents.retry import NOTHING, RETRYABLE_STATES, STARTED, ReadAgainOut, accepted_response, ingest_again
 from api.grants.tenant_rows import changing_own_tenant
 from api.http.errors import problems
 from api.http.headers import read_idempotency
@@ -39,16 +39,16 @@ from schema.ids import new_id
 from schema.queries.documents import collections, document_deletion, documents
 from workers.queue.submit import submit
 
-HERE = "/{name:str}"
+COLLECTION_PATH = "/{name:str}"
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
-RULE = "name must start with a letter or digit, followed by at most 63 letters (a to z), digits, dots, _ or -."
-MOST = 1000
-"""Collections of one tenant."""
+NAME_RULE = "name must start with a letter or digit, followed by at most 63 letters (a to z), digits, dots, _ or -."
+MAX_COLLECTIONS = 1000
+"""Most collections of a tenant."""
 
 PAGE = 1000
 
 CollectionName = Annotated[str, PathParameter(description="Name of the collection.")]
-EMPTY: dict[str, Any] = {
+NEW_COLLECTION: dict[str, Any] = {
     "space": None,
     "documents": 0,
     "states": {"queued": 0, "running": 0, "ready": 0, "failed": 0, "cancelled": 0},
@@ -57,7 +57,7 @@ EMPTY: dict[str, Any] = {
     "characters": 0,
     "bytes": 0,
 }
-CHANGED = {"chunking": {"characters": 1500, "overlap": 300}, "job_id": None}
+UPDATED = {"chunking": {"characters": 1500, "overlap": 300}, "job_id": None}
 
 
 @get("/", opt=described(response={"items": [COLLECTION], "next_cursor": None}), summary="List collections")
@@ -65,18 +65,18 @@ async def list_collections(
     principal: MayReadDocuments, resources: AppResources, cursor: Cursor = None, limit: Limit = 20
 ) -> CollectionsOut:
     """By name. The figures count the documents that you can see, not those that are private to others."""
-    return await page_of_collections(principal, resources, cursor, limit)
+    return await list_collection_page(principal, resources, cursor, limit)
 
 
-async def page_of_collections(
+async def list_collection_page(
     principal: Principal, resources: Resources, cursor: str | None, limit: int
 ) -> CollectionsOut:
-    """Return a page of collections, for members and for the admin's pages."""
+    """Return a page of collections; also for `document_stats`."""
     after = read_cursor(cursor, str) or ""
     async with principal.tx(resources.core.pool) as db:
         rows = await collections.list_collections(db, principal.tenant_id, limit=limit + 1, after=after)
-        held = await collections.measure_collections(db, principal.tenant_id, [row.id for row in rows[:limit]])
-    items = [collection_out(row, held[row.id]) for row in rows[:limit]]
+        contents = await collections.measure_collections(db, principal.tenant_id, [row.id for row in rows[:limit]])
+    items = [collection_out(row, contents[row.id]) for row in rows[:limit]]
     return CollectionsOut(items, write_cursor(items[-1].name) if len(rows) > limit else None)
 
 
@@ -86,7 +86,7 @@ async def page_of_collections(
     opt=described(
         response_headers=LOCATION_HEADER,
         example={"name": "manuals", "description": "Operating manuals of our machines."},
-        response=COLLECTION | EMPTY,
+        response=COLLECTION | NEW_COLLECTION,
     ),
     responses=problems("conflict"),
     summary="Create a collection",
@@ -97,8 +97,8 @@ async def create_collection(
     """An upload to a collection that does not exist creates it too, with default settings."""
     _check_name(data.name)
     embedder = resources.settings.embedder if data.embedder is None else data.embedder
-    cut = data.chunking
-    _check_chunking(cut.characters, cut.overlap)
+    chunking = data.chunking
+    _check_chunking(chunking.characters, chunking.overlap)
     _check_embedder(resources, embedder)
     async with changing_own_tenant(resources, principal) as db:
         if await collections.find_collection(db, principal.tenant_id, data.name):
@@ -112,29 +112,29 @@ async def create_collection(
             data.name,
             embedder=embedder,
             created_by=principal.actor,
-            max_collections=MOST,
+            max_collections=MAX_COLLECTIONS,
             description=data.description,
-            chunk_characters=cut.characters,
-            chunk_overlap=cut.overlap,
+            chunk_characters=chunking.characters,
+            chunk_overlap=chunking.overlap,
         )
         if added is None:
             raise Conflict(
-                f"Your tenant has reached the maximum of {MOST} collections. Delete one that you no longer need."
+                f"Your tenant has reached the maximum of {MAX_COLLECTIONS} collections. Delete one that you no longer need."
             )
         await record(db, principal, principal.tenant_id, "collection.created", data.name)
-        out = await _read(db, principal, data.name)
+        out = await _read_collection(db, principal, data.name)
     return Response(out, headers={"Location": f"/api/collections/{data.name}"})
 
 
-@get(HERE, opt=described(response=COLLECTION), responses=problems("not_found"), summary="Get a collection")
+@get(COLLECTION_PATH, opt=described(response=COLLECTION), responses=problems("not_found"), summary="Get a collection")
 async def get_collection(name: CollectionName, principal: MayReadDocuments, resources: AppResources) -> CollectionOut:
     async with principal.tx(resources.core.pool) as db:
-        return await _read(db, principal, name)
+        return await _read_collection(db, principal, name)
 
 
 @patch(
-    HERE,
-    opt=described(example={"chunking": {"characters": 1500, "overlap": 300}}, response=COLLECTION | CHANGED),
+    COLLECTION_PATH,
+    opt=described(example={"chunking": {"characters": 1500, "overlap": 300}}, response=COLLECTION | UPDATED),
     responses=problems("not_found", "queue_full"),
     summary="Update a collection",
 )
@@ -158,34 +158,37 @@ async def update_collection(
         await collections.change_collection(db, principal.tenant_id, row.id, values)
         if data.embedder == row.embedder and row.next_embedder:
             await collections.keep_embedder(db, principal.tenant_id, row.id)
-        if given := [field for field in data.__struct_fields__ if getattr(data, field) is not UNSET]:
-            await record(db, principal, principal.tenant_id, "collection.changed", name, {"fields": sorted(given)})
-    job_id = embedder and await _embed_anew(resources, principal, request.request_id, row.id, embedder)
+        if sent := [field for field in data.__struct_fields__ if getattr(data, field) is not UNSET]:
+            await record(db, principal, principal.tenant_id, "collection.changed", name, {"fields": sorted(sent)})
+    job_id = embedder and await _submit_reembedding(resources, principal, request.request_id, row.id, embedder)
     async with principal.tx(resources.core.pool) as db:
-        return from_row(CollectionChangedOut, await _read(db, principal, name), job_id=job_id or None)
+        return from_row(CollectionChangedOut, await _read_collection(db, principal, name), job_id=job_id or None)
 
 
-@delete(HERE, responses=problems("not_found", "unavailable"), summary="Delete a collection")
+@delete(COLLECTION_PATH, responses=problems("not_found", "unavailable"), summary="Delete a collection")
 async def delete_collection(name: CollectionName, principal: MayManageDocuments, resources: AppResources) -> None:
     """Deletes the collection with all its documents, private ones included, and stops their ingestion. Documents are deleted in
     batches, so a large collection takes a while. The next upload creates the collection `default` again."""
     async with principal.tx(resources.core.pool) as db:
         row = await require_collection(db, principal, name)
-    wanted, all_ = documents.DocumentFilter(collection_id=row.id), documents.DocumentEditor(principal.actor, None, True)
+    filters, any_owner = (
+        documents.DocumentFilter(collection_id=row.id),
+        documents.DocumentEditor(principal.actor, None, True),
+    )
     while True:
         async with principal.tx(resources.core.pool) as db:
-            rows = await documents.list_editable_documents(db, principal.tenant_id, wanted, all_, limit=PAGE)
+            rows = await documents.list_editable_documents(db, principal.tenant_id, filters, any_owner, limit=PAGE)
         if not rows:
             break
-        await remove_documents(resources, principal, rows)
-    names = await uncrossed(lambda: _delete(resources, principal, row.id, name))
+        await delete_rows(resources, principal, rows)
+    names = await retry_on_deadlock(lambda: _delete_collection(resources, principal, row.id, name))
     if names is None:
         raise NotFound(NO_COLLECTION)
-    await remove_bytes(resources, principal.tenant_id, names)
+    await delete_bytes(resources, principal.tenant_id, names)
 
 
 @post(
-    f"{HERE}/reingest",
+    f"{COLLECTION_PATH}/reingest",
     status_code=202,
     opt=described(
         request_headers=("Idempotency-Key",),
@@ -205,24 +208,26 @@ async def reingest_collection(
     key = read_idempotency(
         request.headers, f"POST /api/collections/{name}/reingest", NOTHING, visible_user_id=principal.visible_user_id
     )
-    again = await read_again(
-        resources, principal, request.request_id, key, model=row.embedder, collection_id=row.id, states=AGAIN
+    started = await ingest_again(
+        resources, principal, request.request_id, key, model=row.embedder, collection_id=row.id, states=RETRYABLE_STATES
     )
-    return accepted(again or NOTHING)
+    return accepted_response(started or NOTHING)
 
 
-async def _embed_anew(
+async def _submit_reembedding(
     resources: Resources, principal: Principal, request_id: str, collection_id: UUID, embedder: str
 ) -> UUID:
-    """Submit the job that gives a collection another embedder, and return it."""
+    """Submit the job that embeds a collection again with another embedder, and return its id."""
     job_id, work = new_id(), collections.embedder_statements(principal.tenant_id, collection_id, embedder)
     payload = {"reembed": str(collection_id)}
-    job = ingestion(principal, job_id, request_id, None, work, model=embedder, payload=payload)
+    job = ingestion_job(principal, job_id, request_id, None, work, model=embedder, payload=payload)
     await submit(resources.core, job)
     return job_id
 
 
-async def _delete(resources: Resources, principal: Principal, collection_id: UUID, name: str) -> list[str] | None:
+async def _delete_collection(
+    resources: Resources, principal: Principal, collection_id: UUID, name: str
+) -> list[str] | None:
     async with principal.tx(resources.core.pool) as db:
         names = await document_deletion.delete_collection(db, principal.tenant_id, collection_id)
         if names is not None:
@@ -230,25 +235,25 @@ async def _delete(resources: Resources, principal: Principal, collection_id: UUI
     return names
 
 
-async def _read(db: Db, principal: Principal, name: str) -> CollectionOut:
+async def _read_collection(db: Db, principal: Principal, name: str) -> CollectionOut:
     row = await require_collection(db, principal, name)
-    held = await collections.measure_collections(db, principal.tenant_id, [row.id])
-    return collection_out(row, held[row.id])
+    contents = await collections.measure_collections(db, principal.tenant_id, [row.id])
+    return collection_out(row, contents[row.id])
 
 
 def _columns(data: CollectionChangeIn) -> dict[str, Any]:
-    """Return the columns that are set besides the embedder. Raises InputError."""
+    """Return the columns to set, except the embedder. Raises InputError."""
     values: dict[str, Any] = {} if data.description is UNSET else {"description": data.description}
     if data.chunking is not UNSET:
-        cut: ChunkingIn = data.chunking
-        _check_chunking(cut.characters, cut.overlap)
-        values |= {"chunk_characters": cut.characters, "chunk_overlap": cut.overlap}
+        chunking: ChunkingIn = data.chunking
+        _check_chunking(chunking.characters, chunking.overlap)
+        values |= {"chunk_characters": chunking.characters, "chunk_overlap": chunking.overlap}
     return values
 
 
 def _check_name(name: str) -> None:
     if not NAME.fullmatch(name):
-        raise InputError(RULE, field="name")
+        raise InputError(NAME_RULE, field="name")
 
 
 def _check_chunking(characters: int, overlap: int) -> None:

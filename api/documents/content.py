@@ -1,5 +1,4 @@
-"""The bytes of a document, as they were uploaded. They are untrusted: nothing of them runs in a browser, whatever they claim
-to be."""
+"""Downloads a document as it was uploaded. Its bytes are untrusted: browsers must not run them, whatever their media type."""
 
 import re
 from collections.abc import AsyncIterator
@@ -24,7 +23,7 @@ from schema.queries.documents.documents import StoredVersion, find_stored_versio
 BYTES = "application/octet-stream"
 MEDIA_TYPE = re.compile(r"[A-Za-z0-9!#$&^_.+-]{1,100}/[A-Za-z0-9!#$&^_.+-]{1,100}(; ?charset=[A-Za-z0-9_-]{1,40})?")
 UNSAFE = re.compile(r'[^\x20-\x7e]|["\\%;]')
-LAST_VERSION = 2**31 - 1
+MAX_VERSION = 2**31 - 1
 NO_VERSION = "No such version of this document."
 
 
@@ -45,7 +44,7 @@ async def download_document(
     principal: MayReadDocuments,
     resources: AppResources,
     version: Annotated[
-        int | None, QueryParameter(ge=1, le=LAST_VERSION, description="Number of a version; see below for the default.")
+        int | None, QueryParameter(ge=1, le=MAX_VERSION, description="Number of a version; see below for the default.")
     ] = None,
 ) -> Response[Any]:
     """Returns the file as it was uploaded. The default is the live version, or the newest one if there is no live version."""
@@ -54,29 +53,30 @@ async def download_document(
         row = await find_stored_version(db, principal.tenant_id, document_id, version)
     if row is None:
         raise NotFound(NO_DOCUMENT if version is None else NO_VERSION, field="version" if version else None)
-    pieces = await begun(resources.storage.read(row.stored_as))  # what fails here is still an answer of its own
-    return Stream(pieces, headers=headers_of(row))
+    # A failure before the first chunk can still be an error response.
+    chunks = await start_reading(resources.storage.read(row.stored_as))
+    return Stream(chunks, headers=headers_of(row))
 
 
-async def begun(pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    """Return the pieces when the first one is there. Raises what the storage raises when it has none to give."""
-    first = await anext(pieces, b"")
+async def start_reading(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """Return the chunks once the first one has arrived. Raises what the storage raises if it can't be read."""
+    first = await anext(chunks, b"")
 
-    async def whole() -> AsyncIterator[bytes]:
+    async def quoted_name() -> AsyncIterator[bytes]:
         yield first
-        async for piece in pieces:
-            yield piece
+        async for chunk in chunks:
+            yield chunk
 
-    return whole()
+    return quoted_name()
 
 
 def headers_of(row: StoredVersion) -> dict[str, str]:
-    """Return the headers of a file that is to be saved, not opened. Its name comes twice: without what old clients stumble
-    over, and whole (RFC 6266, RFC 8187)."""
-    plain, whole = UNSAFE.sub("_", row.name), quote(row.name, safe="!#$&+-.^_`|~")
+    """Return headers that make browsers save the file, not open it. The name is sent twice: in ASCII for old clients, and in
+    full (RFC 6266, RFC 8187)."""
+    ascii_name, quoted_name = UNSAFE.sub("_", row.name), quote(row.name, safe="!#$&+-.^_`|~")
     return {
         "Content-Type": media_type_of(row),
-        "Content-Disposition": f"attachment; filename=\"{plain}\"; filename*=UTF-8''{whole}",
+        "Content-Disposition": f"attachment; filename=\"{ascii_name}\"; filename*=UTF-8''{quoted_name}",
         "Content-Length": str(row.size_bytes),
         "Content-Security-Policy": "default-src 'none'; sandbox",
         "X-Content-Type-Options": "nosniff",
@@ -86,7 +86,7 @@ def headers_of(row: StoredVersion) -> dict[str, str]:
 
 
 def media_type_of(row: StoredVersion) -> str:
-    """Return the stored media type, or that of mere bytes for one that can't stand in a header."""
+    """Return the stored media type, or `application/octet-stream` if it isn't valid in a header."""
     return row.media_type if MEDIA_TYPE.fullmatch(row.media_type) else BYTES
 
 

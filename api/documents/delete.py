@@ -1,5 +1,4 @@
-"""Deleting documents: rows first, then their bytes. Bytes that can't be removed now are noted for the
-scheduler."""
+"""Routes to delete documents: first the rows, then the bytes. Bytes that can't be deleted now are left to the scheduler."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
@@ -13,7 +12,7 @@ from litestar.params import JSONBody
 
 from api.audit.log import record
 from api.auth.principals import MayWriteDocuments, Principal
-from api.documents.access import DocumentId, read_chosen, require_own, whose
+from api.documents.access import DocumentId, access_of, read_selection, require_changeable
 from api.documents.schemas import ChosenIn, DeletedOut
 from api.http.errors import problems
 from api.openapi.operations import described
@@ -28,18 +27,18 @@ log = structlog.get_logger()
 
 Result = TypeVar("Result")
 
-AT_ONCE = 1000
-"""Documents that one call deletes."""
+MAX_DELETED = 1000
+"""Most documents that one call deletes."""
 
-TRIES = 5  # of a transaction that met another one crosswise
+MAX_ATTEMPTS = 5  # of a transaction that Postgres aborted because of a deadlock
 
 
 @delete("/{document_id:uuid}", responses=problems("not_found"), summary="Delete a document")
 async def delete_document(document_id: DocumentId, principal: MayWriteDocuments, resources: AppResources) -> None:
     """Deletes the document with all its versions, passages and bytes, and stops its ingestion. Searches no longer find it."""
     async with principal.tx(resources.core.pool) as db:
-        rows = await require_own(db, principal, [document_id])
-    await remove_documents(resources, principal, rows)
+        rows = await require_changeable(db, principal, [document_id])
+    await delete_rows(resources, principal, rows)
 
 
 @post(
@@ -55,54 +54,56 @@ async def delete_documents(
     """Deletes the documents of `ids`, or those of a collection that match and that you may delete. A call deletes at most 1,000
     documents; call again while `more` is true."""
     async with principal.tx(resources.core.pool) as db:
-        wanted = await read_chosen(db, principal, data)
+        filters = await read_selection(db, principal, data)
         if data.ids is not None:
-            rows: Sequence[DocumentSize] = await require_own(db, principal, list(dict.fromkeys(data.ids)), "ids")
+            rows: Sequence[DocumentSize] = await require_changeable(db, principal, list(dict.fromkeys(data.ids)), "ids")
         else:
             rows = await documents.list_editable_documents(
-                db, principal.tenant_id, wanted, whose(principal), limit=AT_ONCE + 1
+                db, principal.tenant_id, filters, access_of(principal), limit=MAX_DELETED + 1
             )
-    gone = await remove_documents(resources, principal, rows[:AT_ONCE])
-    return DeletedOut(gone, len(rows) > AT_ONCE)
+    deleted = await delete_rows(resources, principal, rows[:MAX_DELETED])
+    return DeletedOut(deleted, len(rows) > MAX_DELETED)
 
 
-async def remove_documents(resources: Resources, principal: Principal, rows: Sequence[DocumentSize]) -> int:
-    """Delete documents that the caller may delete, a batch at a time; return how many were still there."""
-    gone = 0
+async def delete_rows(resources: Resources, principal: Principal, rows: Sequence[DocumentSize]) -> int:
+    """Delete documents, in batches, and return how many still existed. The caller has checked access."""
+    deleted = 0
     for batch in document_deletion.deletion_batches(rows):
-        number, names = await uncrossed(lambda ids=batch: _delete(resources, principal, ids))
-        gone += number
-        await remove_bytes(resources, principal.tenant_id, names)
-    return gone
+        attempts, names = await retry_on_deadlock(lambda ids=batch: _delete_batch(resources, principal, ids))
+        deleted += attempts
+        await delete_bytes(resources, principal.tenant_id, names)
+    return deleted
 
 
-async def remove_bytes(resources: Resources, tenant_id: UUID, names: Sequence[str]) -> None:
-    """Remove the bytes of versions that are gone, as far as the storage answers."""
+async def delete_bytes(resources: Resources, tenant_id: UUID, names: Sequence[str]) -> None:
+    """Delete the bytes of deleted versions, unless the storage is unavailable."""
     try:
-        for start in range(0, len(names), AT_ONCE):
-            await delete_unused_files(resources.core.pool, resources.storage, tenant_id, names[start : start + AT_ONCE])
+        for start in range(0, len(names), MAX_DELETED):
+            await delete_unused_files(
+                resources.core.pool, resources.storage, tenant_id, names[start : start + MAX_DELETED]
+            )
     except Unavailable:
         log.warning("bytes_not_removed", tenant_id=str(tenant_id), files=len(names))
 
 
-async def uncrossed(attempt: Callable[[], Awaitable[Result]]) -> Result:
-    """Return what a transaction returns that may wait for another which waits for it: Postgres ends one of the two."""
-    for number in range(TRIES):
+async def retry_on_deadlock(attempt: Callable[[], Awaitable[Result]]) -> Result:
+    """Run a transaction again if Postgres aborts it because of a deadlock, and return its result."""
+    for attempts in range(MAX_ATTEMPTS):
         try:
             return await attempt()
         except psycopg.errors.DeadlockDetected:
-            log.info("transaction_repeated", tries=number + 1)
-            await asyncio.sleep(0.05 * number)
+            log.info("transaction_repeated", tries=attempts + 1)
+            await asyncio.sleep(0.05 * attempts)
     raise Unavailable("The documents are being changed by too many requests at once. Try again shortly.")
 
 
-async def _delete(resources: Resources, principal: Principal, ids: Sequence[UUID]) -> tuple[int, list[str]]:
+async def _delete_batch(resources: Resources, principal: Principal, ids: Sequence[UUID]) -> tuple[int, list[str]]:
     async with tenant_tx(resources.core.pool, principal.tenant_id, user_id=principal.visible_user_id) as db:
-        gone, names = await document_deletion.delete_documents(db, principal.tenant_id, ids)
-        if gone:
+        deleted, names = await document_deletion.delete_documents(db, principal.tenant_id, ids)
+        if deleted:
             target = f"document:{ids[0]}" if len(ids) == 1 else "documents"
-            await record(db, principal, principal.tenant_id, "document.deleted", target, {"documents": gone})
-    return gone, names
+            await record(db, principal, principal.tenant_id, "document.deleted", target, {"documents": deleted})
+    return deleted, names
 
 
 routes = Router("/documents", route_handlers=[delete_document, delete_documents], tags=["documents"])

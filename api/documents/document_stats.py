@@ -1,4 +1,4 @@
-"""Statistics of a tenant's documents, for its owners: storage, states, types, vectors, failures."""
+"""Routes of document statistics, for owners: storage, states, types, vectors, failures."""
 
 from datetime import datetime
 from typing import Annotated
@@ -10,7 +10,7 @@ from msgspec import Meta
 
 from api.auth.principals import MayManageDocuments
 from api.documents.collection_schemas import COLLECTION, CollectionsOut, StatesOut
-from api.documents.collections import page_of_collections
+from api.documents.collections import list_collection_page
 from api.http.paging import Cursor, Limit
 from api.http.rows import from_row
 from api.openapi.operations import described
@@ -77,7 +77,7 @@ EXAMPLE = {
 async def get_document_stats(principal: MayManageDocuments, resources: AppResources) -> DocumentStatsOut:
     """Counts every document of your tenant, also those that are private to a user."""
     async with principal.tx(resources.core.pool) as db:
-        return await _figures(db, principal.tenant_id)
+        return await _read_stats(db, principal.tenant_id)
 
 
 @get(
@@ -90,10 +90,10 @@ async def list_collection_stats(
     principal: MayManageDocuments, resources: AppResources, cursor: Cursor = None, limit: Limit = 20
 ) -> CollectionsOut:
     """Returns the same as GET /api/collections."""
-    return await page_of_collections(principal, resources, cursor, limit)
+    return await list_collection_page(principal, resources, cursor, limit)
 
 
-async def _figures(db: Db, tenant_id: UUID) -> DocumentStatsOut:
+async def _read_stats(db: Db, tenant_id: UUID) -> DocumentStatsOut:
     sums = await document_stats.get_document_totals(db, tenant_id)
     return DocumentStatsOut(
         storage=StorageOut(sums.stored_bytes, sums.max_storage_bytes),

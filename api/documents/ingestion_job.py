@@ -1,4 +1,4 @@
-"""The job that reads documents, as uploads, retries and changes of a collection submit it."""
+"""Builds the job that ingests documents, for uploads, retries and changes of a collection."""
 
 from typing import Any
 from uuid import UUID
@@ -9,7 +9,7 @@ from schema.job_kinds import KINDS
 from schema.queries.jobs.submissions import Idempotency, Submission, Submitter
 
 
-def ingestion(
+def ingestion_job(
     principal: Principal,
     job_id: UUID,
     request_id: str,
@@ -19,7 +19,7 @@ def ingestion(
     model: str,
     payload: dict[str, Any] | None = None,
 ) -> Submission:
-    """Return a job of ingestion with the statements that give it its work; `model` is what embeds."""
+    """Return an ingestion job. `extra_statements` assign its documents in the same transaction; `model` is the embedder."""
     return Submission(
         tenant_id=principal.tenant_id,
         job_id=job_id,

@@ -1,5 +1,5 @@
-"""Ingesting documents again from their stored bytes: those that failed or were cancelled, and ready ones whose collection has
-other settings by now. One call makes one job; until the job has come to a document, its old passages are searched."""
+"""Routes to ingest documents again from their stored bytes: failed and cancelled ones, and ready ones after a change of the
+collection's settings. One call submits one job; old passages stay searchable until it has processed their document."""
 
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal
@@ -11,8 +11,8 @@ from litestar.params import JSONBody
 from msgspec import Meta
 
 from api.auth.principals import MayWriteDocuments, Principal
-from api.documents.access import DocumentId, require_collection, require_document, require_own, whose
-from api.documents.ingestion_job import ingestion
+from api.documents.access import DocumentId, access_of, require_changeable, require_collection, require_document
+from api.documents.ingestion_job import ingestion_job
 from api.http.errors import problems
 from api.http.headers import read_idempotency
 from api.http.json_body import JsonRequest
@@ -27,17 +27,17 @@ from schema.queries.jobs.submissions import Idempotency, NothingToRetry
 from schema.states import FileState
 from workers.queue.submit import submit
 
-AT_ONCE = 1000
-AGAIN: tuple[FileState, ...] = ("failed", "cancelled", "ready")
-"""The states from which a document can be read again; in the others it is waiting for that already."""
+MAX_RETRIED = 1000
+RETRYABLE_STATES: tuple[FileState, ...] = ("failed", "cancelled", "ready")
+"""States in which a document can be retried; in the others it is already waiting or running."""
 
-Redone = Literal["failed", "cancelled", "ready"]
+RetryableState = Literal["failed", "cancelled", "ready"]
 
 
 class RetryDocumentsIn(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Which documents to ingest again."""
 
-    ids: Annotated[list[UUID], Meta(min_length=1, max_length=AT_ONCE, description="These documents.")] | None = None
+    ids: Annotated[list[UUID], Meta(min_length=1, max_length=MAX_RETRIED, description="These documents.")] | None = None
     collection: (
         Annotated[
             str, Meta(max_length=64, description="Documents of the collection with this name; of all if omitted.")
@@ -46,7 +46,7 @@ class RetryDocumentsIn(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     ) = None
     states: (
         Annotated[
-            list[Redone],
+            list[RetryableState],
             Meta(min_length=1, description="Only those in these states; failed ones by default, or any with `ids`."),
         ]
         | None
@@ -78,16 +78,16 @@ async def retry_document(
     """Ingests the newest version again from its stored bytes, as a new job, with the current settings of the collection. A
     `ready` document stays searchable meanwhile."""
     async with principal.tx(resources.core.pool) as db:
-        await require_own(db, principal, [document_id])
+        await require_changeable(db, principal, [document_id])
         row = await require_document(db, principal, document_id)
     route = f"POST /api/documents/{document_id}/retry"
     key = read_idempotency(request.headers, route, NOTHING, visible_user_id=principal.visible_user_id)
-    which: dict[str, Any] = {"ids": [document_id], "states": AGAIN}
-    again = await read_again(resources, principal, request.request_id, key, model=row.embedder, **which)
-    if again is None:
-        state = "queued" if row.state in AGAIN else row.state
+    selection: dict[str, Any] = {"ids": [document_id], "states": RETRYABLE_STATES}
+    submitted_out = await ingest_again(resources, principal, request.request_id, key, model=row.embedder, **selection)
+    if submitted_out is None:
+        state = "queued" if row.state in RETRYABLE_STATES else row.state
         raise Conflict(f"This document is {state} and will be ingested anyway. To start over, cancel it first.")
-    return accepted(again)
+    return accepted_response(submitted_out)
 
 
 @post(
@@ -108,24 +108,32 @@ async def retry_documents(
     """Ingests documents again as one job, at most 1,000 in a call; call again while `more` is true."""
     if data.ids is not None and data.collection is not None:
         raise InputError("ids cannot be combined with collection. Send one of them, or neither.", field="collection")
-    states: Sequence[FileState] = data.states or (AGAIN if data.ids is not None else ("failed",))
-    model, ids = await _pick(resources, principal, data, states)
+    states: Sequence[FileState] = data.states or (RETRYABLE_STATES if data.ids is not None else ("failed",))
+    model, ids = await _select_documents(resources, principal, data, states)
     key = read_idempotency(
         request.headers, "POST /api/documents/retry", data, visible_user_id=principal.visible_user_id
     )
-    which: dict[str, Any] = {"ids": ids[:AT_ONCE], "states": states}
-    again = await read_again(resources, principal, request.request_id, key, model=model, **which)
-    return accepted(msgspec.structs.replace(again, more=len(ids) > AT_ONCE) if again else NOTHING)
+    selection: dict[str, Any] = {"ids": ids[:MAX_RETRIED], "states": states}
+    submitted_out = await ingest_again(resources, principal, request.request_id, key, model=model, **selection)
+    return accepted_response(
+        msgspec.structs.replace(submitted_out, more=len(ids) > MAX_RETRIED) if submitted_out else NOTHING
+    )
 
 
-async def read_again(
-    resources: Resources, principal: Principal, request_id: str, key: Idempotency | None, *, model: str, **which: Any
+async def ingest_again(
+    resources: Resources,
+    principal: Principal,
+    request_id: str,
+    key: Idempotency | None,
+    *,
+    model: str,
+    **selection: Any,
 ) -> ReadAgainOut | None:
-    """Submit a job that reads documents again (`retry_statements` has `which`), or return the one that the key made
-    before; None if there is nothing to read. Whether the caller may have that done was checked."""
+    """Submit a job that ingests documents again (`selection` is passed to `retry_statements`), or return the one that the
+    idempotency key created before; None if no document matches. The caller has checked access."""
     job_id = new_id()
-    work = retry_statements(principal.tenant_id, job_id, **which)
-    submission = ingestion(principal, job_id, request_id, key, work, model=model)
+    work = retry_statements(principal.tenant_id, job_id, **selection)
+    submission = ingestion_job(principal, job_id, request_id, key, work, model=model)
     try:
         submitted = await submit(resources.core, submission)
     except NothingToRetry:
@@ -135,26 +143,26 @@ async def read_again(
     return ReadAgainOut(job_id=submitted.job_id, documents=counts.total)
 
 
-def accepted(body: ReadAgainOut) -> Response[ReadAgainOut]:
-    """Return the answer: the job's place is in its headers too."""
+def accepted_response(body: ReadAgainOut) -> Response[ReadAgainOut]:
+    """Return the response, with the job in its `Location`."""
     return Response(body, headers={"Location": f"/api/jobs/{body.job_id}"} if body.job_id else {})
 
 
-async def _pick(
+async def _select_documents(
     resources: Resources, principal: Principal, data: RetryDocumentsIn, states: Sequence[FileState]
 ) -> tuple[str, list[UUID]]:
-    """Return what embeds, and the documents that are meant: one more than is read at once if there are more."""
-    usual = resources.settings.embedder
+    """Return the embedder and the ids of the documents; one more than `MAX_RETRIED` if there are more."""
+    default = resources.settings.embedder
     async with principal.tx(resources.core.pool) as db:
         if data.ids is not None:
-            rows = await require_own(db, principal, list(dict.fromkeys(data.ids)), "ids")
-            return usual, [row.id for row in rows]
-        found = data.collection and await require_collection(db, principal, data.collection, "collection")
-        wanted = documents.DocumentFilter(collection_id=found.id if found else None, states=states)
+            rows = await require_changeable(db, principal, list(dict.fromkeys(data.ids)), "ids")
+            return default, [row.id for row in rows]
+        collection_row = data.collection and await require_collection(db, principal, data.collection, "collection")
+        filters = documents.DocumentFilter(collection_id=collection_row.id if collection_row else None, states=states)
         rows = await documents.list_editable_documents(
-            db, principal.tenant_id, wanted, whose(principal), limit=AT_ONCE + 1
+            db, principal.tenant_id, filters, access_of(principal), limit=MAX_RETRIED + 1
         )
-        return found.embedder if found else usual, [row.id for row in rows]
+        return collection_row.embedder if collection_row else default, [row.id for row in rows]
 
 
 routes = Router("/documents", route_handlers=[retry_document, retry_documents], tags=["documents"])

@@ -1,4 +1,4 @@
-"""Documents: list, get, list passages."""
+"""Routes to list documents, get one, and list its passages."""
 
 from typing import Annotated
 from uuid import UUID
@@ -8,7 +8,7 @@ from litestar.params import QueryParameter
 
 from api.auth.principals import MayReadDocuments
 from api.documents.access import DocumentId, require_collection, require_document
-from api.documents.schemas import DOCUMENT, ChunkOut, ChunksOut, DocumentOut, DocumentsOut, document_of
+from api.documents.schemas import DOCUMENT, ChunkOut, ChunksOut, DocumentOut, DocumentsOut, document_out
 from api.http.errors import problems
 from api.http.paging import Cursor, Limit, read_cursor, write_cursor
 from api.http.rows import from_row
@@ -18,8 +18,8 @@ from schema.errors import InputError
 from schema.queries.documents import documents
 from schema.states import FileState
 
-HERE = "/{document_id:uuid}"
-LAST = 2**31 - 1
+DOCUMENT_PATH = "/{document_id:uuid}"
+MAX_INT = 2**31 - 1
 CHUNK = {
     "place": 0,
     "text": "Close the sluice gate before you open the pump housing.",
@@ -43,7 +43,7 @@ async def list_documents(
     collection: Annotated[
         str | None, QueryParameter(max_length=64, description="Only documents of the collection with this name.")
     ] = None,
-    wanted: Annotated[
+    states: Annotated[
         list[FileState] | None,
         QueryParameter(name="state", description="Only documents in this state. Repeat to select several states."),
     ] = None,
@@ -64,24 +64,28 @@ async def list_documents(
     """Newest first."""
     before = read_cursor(cursor, UUID)
     async with principal.tx(resources.core.pool) as db:
-        found = collection and await require_collection(db, principal, collection, "collection")
-        chosen = documents.DocumentFilter(
-            collection_id=found.id if found else None, states=wanted, search=search, private=private, job_id=job_id
+        collection_row = collection and await require_collection(db, principal, collection, "collection")
+        filters = documents.DocumentFilter(
+            collection_id=collection_row.id if collection_row else None,
+            states=states,
+            search=search,
+            private=private,
+            job_id=job_id,
         )
-        rows = await documents.list_documents(db, principal.tenant_id, chosen, limit=limit + 1, before=before)
-    items = [document_of(row) for row in rows[:limit]]
+        rows = await documents.list_documents(db, principal.tenant_id, filters, limit=limit + 1, before=before)
+    items = [document_out(row) for row in rows[:limit]]
     return DocumentsOut(items, write_cursor(items[-1].id) if len(rows) > limit else None)
 
 
-@get(HERE, opt=described(response=DOCUMENT), responses=problems("not_found"), summary="Get a document")
+@get(DOCUMENT_PATH, opt=described(response=DOCUMENT), responses=problems("not_found"), summary="Get a document")
 async def get_document(document_id: DocumentId, principal: MayReadDocuments, resources: AppResources) -> DocumentOut:
     """Returns the document with the state and progress of its ingestion, and why it failed if it did."""
     async with principal.tx(resources.core.pool) as db:
-        return document_of(await require_document(db, principal, document_id))
+        return document_out(await require_document(db, principal, document_id))
 
 
 @get(
-    f"{HERE}/chunks",
+    f"{DOCUMENT_PATH}/chunks",
     opt=described(response={"items": [CHUNK], "next_cursor": None}),
     responses=problems("not_found"),
     summary="List a document's passages",
@@ -95,7 +99,7 @@ async def list_document_chunks(
 ) -> ChunksOut:
     """The passages of the live version, as searches see them; none before there is a live version."""
     after = read_cursor(cursor, int)
-    if after is not None and not 0 <= after <= LAST:
+    if after is not None and not 0 <= after <= MAX_INT:
         raise InputError("cursor must be the next_cursor of the previous page.", field="cursor")
     async with principal.tx(resources.core.pool) as db:
         await require_document(db, principal, document_id)

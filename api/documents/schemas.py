@@ -1,4 +1,4 @@
-"""Documents on the wire, and how a row becomes one."""
+"""Request and response structs of documents, and conversion of rows."""
 
 from datetime import datetime
 from typing import Annotated, Any
@@ -14,7 +14,7 @@ from schema.events import Reason
 from schema.queries.documents.documents import Document
 from schema.states import FileState
 
-MOST_METADATA = 16 * 1024
+MAX_METADATA_BYTES = 16 * 1024
 """Bytes of one document's metadata as JSON."""
 
 Metadata = Annotated[
@@ -156,11 +156,11 @@ DOCUMENT: dict[str, Any] = {
 
 def check_metadata(metadata: dict[str, Any], field: str = "metadata") -> None:
     """Raise InputError for metadata that is too large."""
-    if len(msgspec.json.encode(metadata)) > MOST_METADATA:
-        raise InputError(f"{field} must not exceed {MOST_METADATA // 1024} KiB as JSON.", field=field)
+    if len(msgspec.json.encode(metadata)) > MAX_METADATA_BYTES:
+        raise InputError(f"{field} must not exceed {MAX_METADATA_BYTES // 1024} KiB as JSON.", field=field)
 
 
-def document_of(row: Document) -> DocumentOut:
+def document_out(row: Document) -> DocumentOut:
     """Return a document as it is shown."""
     return from_row(
         DocumentOut,

@@ -24,7 +24,7 @@ from workers.embedding.client import EmbeddingClient
 from workers.retrieval.request import FoundPassage, Mode, SearchRequest
 from workers.retrieval.search import Searcher
 
-EMBED_S = 2.0
+EMBED_TIMEOUT_S = 2.0
 """How long a worker may take for the query's vector; it takes 10 ms when it is not busy."""
 
 NAMES = Meta(min_length=1, max_length=100, description="Names or ids of collections to search; all if omitted.")
@@ -188,20 +188,20 @@ async def search_documents(
     data: JSONBody[SearchIn], principal: MayReadDocuments, resources: AppResources
 ) -> FindingsOut:
     """Returns the most relevant passages of the documents that you can read, by meaning and by words."""
-    began = time.perf_counter()
-    asked = Asked(resources.embedding, principal.tenant_id)
+    started = time.perf_counter()
+    asked = TenantEmbedder(resources.embedding, principal.tenant_id)
     searcher = Searcher(resources.core.pool, asked, asked if resources.settings.reranker else None)
-    findings = await searcher.search(_ask_of(data, principal))
+    findings = await searcher.search(_search_request(data, principal))
     return FindingsOut(
         query=data.query,
         found=findings.found,
-        passages=[passage_of(one) for one in findings.passages],
+        passages=[passage_out(one) for one in findings.passages],
         degraded=findings.degraded,
-        took_ms=round((time.perf_counter() - began) * 1e3, 1),
+        took_ms=round((time.perf_counter() - started) * 1e3, 1),
     )
 
 
-def _ask_of(data: SearchIn, principal: Principal) -> SearchRequest:
+def _search_request(data: SearchIn, principal: Principal) -> SearchRequest:
     asked = data.filters or FiltersIn()
     check_metadata(asked.metadata, "filters.metadata")
     filters = Filters(
@@ -226,8 +226,8 @@ def _ask_of(data: SearchIn, principal: Principal) -> SearchRequest:
     )
 
 
-class Asked:
-    """Vectors and ratings for a tenant's queries: workers are asked for them, or the embedder's provider."""
+class TenantEmbedder:
+    """Embeds and rates texts for a tenant's searches, through workers or the embedder's provider."""
 
     def __init__(self, embedding: EmbeddingClient, tenant_id: UUID) -> None:
         self._embedding, self._tenant_id = embedding, tenant_id
@@ -235,15 +235,17 @@ class Asked:
     async def embed(self, texts: Sequence[str], *, purpose: Literal["query"], embedder: str) -> list[list[float]]:
         """Return a vector for each text. Raises what `EmbeddingClient.embed` does."""
         lane = str(self._tenant_id)
-        return await self._embedding.embed(texts, purpose=purpose, embedder=embedder, lane=lane, timeout_s=EMBED_S)
+        return await self._embedding.embed(
+            texts, purpose=purpose, embedder=embedder, lane=lane, timeout_s=EMBED_TIMEOUT_S
+        )
 
     async def rate(self, query: str, texts: Sequence[str]) -> list[float]:
         """Return how well each text answers, 0–1. Raises what `EmbeddingClient.rate` does."""
         return await self._embedding.rate(query, texts, lane=str(self._tenant_id))
 
 
-def passage_of(found: FoundPassage) -> FoundOut:
-    """Return a passage as it is shown."""
+def passage_out(found: FoundPassage) -> FoundOut:
+    """Return a passage as it is returned to clients."""
     same: dict[str, Any] = {
         name: getattr(found, name) for name in FoundOut.__struct_fields__ if name not in ("ranks", "metadata")
     }

@@ -1,4 +1,4 @@
-"""Documents: update one, cancel its ingestion."""
+"""Routes to update a document, and to cancel its ingestion."""
 
 from uuid import UUID
 
@@ -9,15 +9,15 @@ from msgspec import UNSET
 
 from api.audit.log import record
 from api.auth.principals import MayWriteDocuments, Principal
-from api.documents.access import NO_DOCUMENT, DocumentId, require_document, require_own
-from api.documents.schemas import DOCUMENT, DocumentChangeIn, DocumentOut, check_metadata, document_of
+from api.documents.access import NO_DOCUMENT, DocumentId, require_changeable, require_document
+from api.documents.schemas import DOCUMENT, DocumentChangeIn, DocumentOut, check_metadata, document_out
 from api.http.errors import problems
 from api.openapi.operations import described
 from api.resources import AppResources
 from schema.errors import Conflict, Forbidden, NotFound
 from schema.queries.documents import documents
 
-HERE = "/{document_id:uuid}"
+DOCUMENT_PATH = "/{document_id:uuid}"
 STAYS_SHARED = "A shared document cannot be made private. Delete it and upload it again as private."
 NOT_YOURS_TO_SHARE = "Only the user who owns this private document can share it."
 NAME_TAKEN = (
@@ -26,7 +26,7 @@ NAME_TAKEN = (
 
 
 @patch(
-    HERE,
+    DOCUMENT_PATH,
     opt=described(example={"metadata": {"year": 2026}, "private": False}, response=DOCUMENT),
     responses=problems("not_found", "conflict"),
     summary="Update a document",
@@ -40,21 +40,21 @@ async def update_document(
     check_metadata(metadata or {})
     try:
         async with principal.tx(resources.core.pool) as db:
-            (row,) = await require_own(db, principal, [document_id])
-            share = _shares(data, principal, row.user_id)
+            (row,) = await require_changeable(db, principal, [document_id])
+            share = _should_share(data, principal, row.user_id)
             title = None if data.title is UNSET else data.title.strip()
-            given = {"metadata": metadata, "title": title, "share": share}
-            if not await documents.change_document(db, principal.tenant_id, document_id, **given):
+            changes = {"metadata": metadata, "title": title, "share": share}
+            if not await documents.change_document(db, principal.tenant_id, document_id, **changes):
                 raise NotFound(NO_DOCUMENT)
             if share:
                 await record(db, principal, principal.tenant_id, "document.shared", f"document:{document_id}")
-            return document_of(await require_document(db, principal, document_id))
+            return document_out(await require_document(db, principal, document_id))
     except psycopg.errors.UniqueViolation as error:
         raise Conflict(NAME_TAKEN, field="private") from error
 
 
 @post(
-    f"{HERE}/cancel",
+    f"{DOCUMENT_PATH}/cancel",
     status_code=200,
     opt=described(
         response=DOCUMENT | {"state": "cancelled", "version": 2, "progress": {"done": 0, "total": None}},
@@ -68,13 +68,13 @@ async def cancel_document(
     """Cancels the ingestion of a document that is `queued` or `running`; a document in another state is not changed. Its job
     continues with the other documents. A version that was searchable before stays so."""
     async with principal.tx(resources.core.pool) as db:
-        await require_own(db, principal, [document_id])
+        await require_changeable(db, principal, [document_id])
         await documents.cancel_document(db, principal.tenant_id, document_id)
-        return document_of(await require_document(db, principal, document_id))
+        return document_out(await require_document(db, principal, document_id))
 
 
-def _shares(data: DocumentChangeIn, principal: Principal, user_id: UUID | None) -> bool:
-    """Whether the document is to become everybody's. Raises Conflict, Forbidden."""
+def _should_share(data: DocumentChangeIn, principal: Principal, user_id: UUID | None) -> bool:
+    """Whether to share the document with the tenant. Raises Conflict, Forbidden."""
     if data.private is UNSET or data.private == (user_id is not None):
         return False
     if data.private:

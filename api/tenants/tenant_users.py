@@ -40,7 +40,7 @@ async def list_tenant_users(
     tenant: TenantName,
     principal: MayManageTenants,
     resources: AppResources,
-    wanted: StateFilter = None,
+    state_filter: StateFilter = None,
     role: RoleFilter = None,
     search: Search = None,
     cursor: Cursor = None,
@@ -48,14 +48,14 @@ async def list_tenant_users(
 ) -> UsersOut:
     """Lists the users of a tenant; `search` looks in emails and names."""
     acting = await _principal_for_reading(resources, principal, tenant)
-    asked = {"wanted": wanted, "role": role, "search": search, "cursor": cursor, "limit": limit}
-    return await users.list_users.fn(principal=acting, resources=resources, **asked)
+    filters = {"state_filter": state_filter, "role": role, "search": search, "cursor": cursor, "limit": limit}
+    return await users.list_users.fn(principal=acting, resources=resources, **filters)
 
 
 @post(
     "/users",
     status_code=201,
-    opt=described(response_headers=LOCATION_HEADER, example=users.EXAMPLE, response=users.USER),
+    opt=described(response_headers=LOCATION_HEADER, example=users.NEW_USER, response=users.USER),
     responses=problems("not_found", "conflict"),
     summary="Create a tenant's user",
     tags=TAGS,

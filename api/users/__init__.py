@@ -1,1 +1,1 @@
-"""Users of a tenant, and their right to see and erase what is kept about them."""
+"""Users of a tenant: managing them (`routes.py`), and export and erasure of their data (`privacy.py`)."""

@@ -45,20 +45,20 @@ from workers.redis.connection import Command, ReplyError
 log = structlog.get_logger()
 
 NO_USER = "No such user. GET /api/users lists the users of your tenant."
-UNSTOPPED = (
+NOT_STOPPED = (
     "Nothing was erased because a job of this user is still stopping. The user is signed out; an owner can send "
     "POST /api/users/{user_id}/erase in a minute."
 )
 FORMAT = "headrace.user/1"
-PAGE = 100  # rows of an export in memory at once
-BATCH = 500  # rows of an erasure in one transaction
-TOGETHER = 8  # jobs that are cancelled at once
-STOP_S = 10.0  # how long running jobs are waited for
-BELIEVED_S = IDENTITY_TTL_S + 0.5  # how long somebody who was let in before may still begin something
-FENCED_S = 60  # how long late words of a job that is gone are refused
-NOBODY = 2**31 - 1  # an attempt that no job will ever reach
+EXPORT_PAGE = 100  # rows of an export in memory
+ERASE_BATCH = 500  # rows of an erasure in one transaction
+MAX_CONCURRENT_CANCELS = 8  # jobs that are cancelled at the same time
+STOP_TIMEOUT_S = 10.0  # how long to wait for running jobs
+IDENTITY_CACHE_S = IDENTITY_TTL_S + 0.5  # how long a cached identity may still submit jobs
+FENCE_TTL_S = 60  # how long late events of a deleted job are refused
+UNREACHABLE_ATTEMPT = 2**31 - 1  # an attempt number that no job reaches
 
-READS: frozenset[Right] = frozenset({"sessions.read", "jobs.read", "documents.read"})
+EXPORT_RIGHTS: frozenset[Right] = frozenset({"sessions.read", "jobs.read", "documents.read"})
 
 encode = msgspec.json.Encoder().encode
 
@@ -78,7 +78,7 @@ async def export_my_data(principal: SignedIn, resources: AppResources) -> Respon
     narrowed."""
     if principal.user_id is None:
         raise Forbidden("This key acts for its tenant, not for a user. Sign in to export your data.")
-    if not principal.rights >= READS:
+    if not principal.rights >= EXPORT_RIGHTS:
         raise Forbidden(
             "This key is not allowed to read all your sessions, jobs and documents, so it can't export them. Sign in, or use a "
             "key with the rights sessions.read, jobs.read and documents.read."
@@ -133,7 +133,7 @@ async def erase_user(
 
 
 async def _export(resources: Resources, principal: Principal, user_id: UUID) -> Response[Any]:
-    """Record the export, then stream it: once recorded it has begun, whatever the client does."""
+    """Record the export, then stream it."""
     pool, tenant_id = resources.core.pool, principal.tenant_id
     async with tenant_tx(pool, tenant_id, user_id=user_id) as db:
         held = await privacy.list_held(db, "users", tenant_id, user_id, limit=1)
@@ -148,7 +148,7 @@ async def _export(resources: Resources, principal: Principal, user_id: UUID) -> 
 
 
 async def _document(pool: Pool, tenant_id: UUID, user: privacy.HeldRow) -> AsyncIterator[bytes]:
-    """Yield the export piece by piece. No transaction is open while a client reads, so later changes may be missing."""
+    """Yield the export in chunks. No transaction is open while the client reads, so it isn't a snapshot."""
     head = {"format": FORMAT, "exported_at": datetime.now(UTC), "user": user, "left_out": privacy.LEFT_OUT}
     yield encode(head)[:-1]
     for section, table in privacy.SECTIONS.items():
@@ -165,10 +165,10 @@ async def _pages(pool: Pool, table: str, tenant_id: UUID, user_id: UUID) -> Asyn
     after: list[Any] | None = None
     while True:
         async with tenant_tx(pool, tenant_id, user_id=user_id) as db:
-            rows = await privacy.list_held(db, table, tenant_id, user_id, limit=PAGE, after=after)
+            rows = await privacy.list_held(db, table, tenant_id, user_id, limit=EXPORT_PAGE, after=after)
         if rows:
             yield rows
-        if len(rows) < PAGE:
+        if len(rows) < EXPORT_PAGE:
             return
         after = [rows[-1][name] for name in privacy.PERSONAL[table].key]
 
@@ -176,15 +176,15 @@ async def _pages(pool: Pool, table: str, tenant_id: UUID, user_id: UUID) -> Asyn
 async def _erase(resources: Resources, principal: Principal, user_id: UUID, confirm: str) -> ErasedOut:
     core, tenant_id = resources.core, principal.tenant_id
     if principal.user_id == user_id:
-        principal = replace(principal, address=None)  # what is noted from here on stays
+        principal = replace(principal, address=None)  # audit entries from here on are kept
     user = await _disable(core.pool, principal, user_id, confirm)
     await _stop_jobs(core, tenant_id, user_id)
-    await asyncio.sleep(BELIEVED_S)
+    await asyncio.sleep(IDENTITY_CACHE_S)
     await _stop_jobs(core, tenant_id, user_id)
     counts = Counter({"jobs": await _drop_streams(core, tenant_id, user_id)})
     while erased := await _erase_rows(
         core.pool, tenant_id, user_id
-    ):  # again: the sweeper may have joined rows of usage
+    ):  # repeated, because the sweeper may have merged rows of usage
         counts.update({table: rows for table, rows in erased.items() if table != "jobs"})
     await LoginThrottle(core.redis, tenant_id, f"{principal.tenant.slug} {user.email}", None).reset()
     async with tenant_tx(core.pool, tenant_id) as db:
@@ -205,8 +205,8 @@ async def _disable(pool: Pool, principal: Principal, user_id: UUID, confirm: str
         if read_email(confirm, "confirm") != row.email:
             raise InputError("confirm must be the email address of the user to erase.", field="confirm")
         if row.state == "active":
-            leads = row.role in SEES_ALL
-            if leads and await users.count_others(db, tenant_id, row.role, but=user_id) == 0:
+            is_leader = row.role in SEES_ALL
+            if is_leader and await users.count_others(db, tenant_id, row.role, but=user_id) == 0:
                 raise Conflict(f"This is the last active {row.role}. Create another one first.")
             await users.change_user(db, tenant_id, user_id, {"state": "disabled"})
             await end_logins(db, tenant_id, user_id, reason="user_erased")
@@ -215,51 +215,55 @@ async def _disable(pool: Pool, principal: Principal, user_id: UUID, confirm: str
 
 
 async def _stop_jobs(core: JobCore, tenant_id: UUID, user_id: UUID) -> None:
-    """Cancel all their jobs and wait until none is live. Raises Conflict when one doesn't stop in time."""
+    """Cancel all jobs of the user and wait until none is live. Raises Conflict if one doesn't stop in time."""
     loop = asyncio.get_running_loop()
-    asked, give_up = set[UUID](), loop.time() + STOP_S
+    cancelled, deadline = set[UUID](), loop.time() + STOP_TIMEOUT_S
     while True:
         async with tenant_tx(core.pool, tenant_id) as db:
-            live = await privacy.list_live_jobs(db, tenant_id, user_id, limit=BATCH)
+            live = await privacy.list_live_jobs(db, tenant_id, user_id, limit=ERASE_BATCH)
         if not live:
             return
-        fresh = [job_id for job_id in live if job_id not in asked]
-        for start in range(0, len(fresh), TOGETHER):
-            some = fresh[start : start + TOGETHER]
-            await asyncio.gather(*(_cancel(core, tenant_id, job_id) for job_id in some))
-        if fresh:
-            asked.update(fresh)
-            give_up = loop.time() + STOP_S
-        elif loop.time() > give_up:
+        not_cancelled = [job_id for job_id in live if job_id not in cancelled]
+        for start in range(0, len(not_cancelled), MAX_CONCURRENT_CANCELS):
+            batch = not_cancelled[start : start + MAX_CONCURRENT_CANCELS]
+            await asyncio.gather(*(_cancel(core, tenant_id, job_id) for job_id in batch))
+        if not_cancelled:
+            cancelled.update(not_cancelled)
+            deadline = loop.time() + STOP_TIMEOUT_S
+        elif loop.time() > deadline:
             raise Conflict("Nothing was erased because a job of this user is still stopping. Try again in a minute.")
         await asyncio.sleep(0.05)
 
 
 async def _cancel(core: JobCore, tenant_id: UUID, job_id: UUID) -> None:
-    with suppress(NotFound):  # somebody has deleted it meanwhile
+    with suppress(NotFound):  # deleted meanwhile
         await cancel(core, tenant_id, job_id, mode="forget")
 
 
 async def _drop_streams(core: JobCore, tenant_id: UUID, user_id: UUID) -> int:
-    """Remove what Redis holds of their jobs and return how many there are.
+    """Delete the streams of the user's jobs from Redis and return the number of jobs.
 
-    Each stream's fence stays for a minute, with a number and nothing else: the last words of a job that was just cancelled may
-    still be on their way, and a worker that finds no fence would write the whole stream anew.
+    Each stream's fence stays for a minute, as just a number: events of a job that was just cancelled may still arrive, and a
+    worker that finds no fence would write the whole stream again.
     """
     after, count = None, 0
     while True:
         async with tenant_tx(core.pool, tenant_id) as db:
-            ids = await privacy.list_own_jobs(db, tenant_id, user_id, limit=BATCH, after=after)
-        await _send(core.redis, [command for job_id in ids for command in _drop(tenant_id, job_id)])
+            ids = await privacy.list_own_jobs(db, tenant_id, user_id, limit=ERASE_BATCH, after=after)
+        await _send(core.redis, [command for job_id in ids for command in _drop_commands(tenant_id, job_id)])
         count += len(ids)
-        if len(ids) < BATCH:
+        if len(ids) < ERASE_BATCH:
             return count
         after = ids[-1]
 
 
-def _drop(tenant_id: UUID, job_id: UUID) -> tuple[Command, ...]:
+def _drop_commands(tenant_id: UUID, job_id: UUID) -> tuple[Command, ...]:
     events, fence = redis_names.job_events(tenant_id, job_id), redis_names.job_fence(tenant_id, job_id)
-    return ("UNLINK", events), ("HSET", fence, "attempt", NOBODY, "last", 0), ("EXPIRE", fence, FENCED_S)
+    return (
+        ("UNLINK", events),
+        ("HSET", fence, "attempt", UNREACHABLE_ATTEMPT, "last", 0),
+        ("EXPIRE", fence, FENCE_TTL_S),
+    )
 
 
 async def _send(redis: RedisClient, commands: list[Command]) -> None:
@@ -272,21 +276,21 @@ async def _send(redis: RedisClient, commands: list[Command]) -> None:
 
 
 async def _erase_rows(pool: Pool, tenant_id: UUID, user_id: UUID) -> Counter[str]:
-    """Carry out every erasure once and return how many rows of each table it found."""
+    """Run every erasure once and return the number of rows by table."""
     counts = Counter[str]()
     for table, held in privacy.PERSONAL.items():
         for erasure in held.erasures:
-            counts[table] += await _carry_out(pool, table, erasure, tenant_id, user_id)
+            counts[table] += await _run_erasure(pool, table, erasure, tenant_id, user_id)
     return +counts
 
 
-async def _carry_out(pool: Pool, table: str, erasure: privacy.Erasure, tenant_id: UUID, user_id: UUID) -> int:
+async def _run_erasure(pool: Pool, table: str, erasure: privacy.Erasure, tenant_id: UUID, user_id: UUID) -> int:
     after, count = None, 0
     while True:
         async with tenant_tx(pool, tenant_id) as db:
-            ids = await privacy.erase_held(db, table, erasure, tenant_id, user_id, limit=BATCH, after=after)
+            ids = await privacy.erase_held(db, table, erasure, tenant_id, user_id, limit=ERASE_BATCH, after=after)
         count += len(ids)
-        if len(ids) < BATCH:
+        if len(ids) < ERASE_BATCH:
             return count
         after = ids[-1]
 

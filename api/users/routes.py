@@ -1,4 +1,4 @@
-"""Users of the tenant: list, create, get, update, delete; and changing your own password."""
+"""Routes of users: list, create, get, update, delete, and change your own password."""
 
 from datetime import datetime
 from typing import Annotated, Any
@@ -39,8 +39,8 @@ RoleFilter = Annotated[Role | None, QueryParameter(description="Only users with 
 UserId = Annotated[UUID, PathParameter(description="The user's id.")]
 
 Name = Annotated[str, Meta(max_length=200, description="Display name.")]
-OfRole = Annotated[Role, Meta(description="`owner` manages the tenant, `member` works in it, `viewer` only reads.")]
-OfState = Annotated[State, Meta(description="`disabled` users can't sign in, and their API keys are refused.")]
+UserRole = Annotated[Role, Meta(description="`owner` manages the tenant, `member` works in it, `viewer` only reads.")]
+UserState = Annotated[State, Meta(description="`disabled` users can't sign in, and their API keys are refused.")]
 Password = Annotated[
     str, Meta(max_length=1000, description="Password of 10 to 200 characters; not a common one, nor the email address.")
 ]
@@ -51,7 +51,7 @@ class UserIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
 
     email: Annotated[str, Meta(max_length=300, description="Email address, unique in the tenant.")]
     name: Name = ""
-    role: OfRole = "member"
+    role: UserRole = "member"
     password: Password | None = None
 
     def __repr__(self) -> str:
@@ -62,8 +62,8 @@ class UserChangeIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     """Fields of a user to update. Omitted fields keep their value."""
 
     name: Name | UnsetType = UNSET
-    role: OfRole | UnsetType = UNSET
-    state: OfState | UnsetType = UNSET
+    role: UserRole | UnsetType = UNSET
+    state: UserState | UnsetType = UNSET
     password: Password | UnsetType = UNSET
 
     def __repr__(self) -> str:
@@ -86,8 +86,8 @@ class UserOut(msgspec.Struct, frozen=True, kw_only=True):
     id: Annotated[UUID, Meta(description="Id of the user.")]
     email: Annotated[str, Meta(description="Email address, in lower case.")]
     name: Name
-    role: OfRole
-    state: OfState
+    role: UserRole
+    state: UserState
     has_password: Annotated[bool, Meta(description="Whether they can sign in with a password.")]
     provider_id: Annotated[
         UUID | None, Meta(description="The identity provider they sign in through; null if there is none.")
@@ -104,7 +104,7 @@ class UsersOut(msgspec.Struct, frozen=True):
     next_cursor: NextCursor
 
 
-EXAMPLE: dict[str, Any] = {"email": "ada@example.com", "name": "Ada Lovelace", "role": "member"}
+NEW_USER: dict[str, Any] = {"email": "ada@example.com", "name": "Ada Lovelace", "role": "member"}
 USER: dict[str, Any] = {
     "id": "019514f2-6c1e-7a34-9d2b-3f5a8c7e1b20",
     "email": "ada@example.com",
@@ -123,7 +123,7 @@ USER: dict[str, Any] = {
 async def list_users(
     principal: MayReadUsers,
     resources: AppResources,
-    wanted: StateFilter = None,
+    state_filter: StateFilter = None,
     role: RoleFilter = None,
     search: Annotated[
         str | None, QueryParameter(max_length=200, description="Text that emails or names contain, in any case.")
@@ -133,9 +133,9 @@ async def list_users(
 ) -> UsersOut:
     """Lists the users of your tenant."""
     after = read_cursor(cursor, str) or ""
-    about: dict[str, Any] = {"state": wanted, "role": role, "search": search}
+    filters: dict[str, Any] = {"state": state_filter, "role": role, "search": search}
     async with tenant_tx(resources.core.pool, principal.tenant_id) as db:
-        rows = await users.list_users(db, principal.tenant_id, limit=limit + 1, after=after, **about)
+        rows = await users.list_users(db, principal.tenant_id, limit=limit + 1, after=after, **filters)
     items = [from_row(UserOut, row) for row in rows[:limit]]
     return UsersOut(items, write_cursor(items[-1].email) if len(rows) > limit else None)
 
@@ -143,7 +143,7 @@ async def list_users(
 @post(
     "/",
     status_code=201,
-    opt=described(response_headers=LOCATION_HEADER, example=EXAMPLE, response=USER),
+    opt=described(response_headers=LOCATION_HEADER, example=NEW_USER, response=USER),
     responses=problems("conflict"),
     summary="Create a user",
     tags=["users"],
@@ -151,11 +151,11 @@ async def list_users(
 async def create_user(data: JSONBody[UserIn], principal: MayManageUsers, resources: AppResources) -> Response[UserOut]:
     """You can't give a user a role above your own. Returns 409 if the email is taken."""
     email, user_id = read_email(data.email), new_id()
-    _require_power(principal, data.role)
+    _require_may_manage(principal, data.role)
     hashed = await _hash(resources, data.password, email)
-    about = {"email": email, "name": data.name, "role": data.role, "password_hash": hashed}
+    filters = {"email": email, "name": data.name, "role": data.role, "password_hash": hashed}
     async with tenant_tx(resources.core.pool, principal.tenant_id) as db:
-        row = await users.add_user(db, principal.tenant_id, user_id, **about)
+        row = await users.add_user(db, principal.tenant_id, user_id, **filters)
         if row is None:
             raise Conflict("A user with this email already exists.", field="email")
         await record(db, principal, principal.tenant_id, "user.created", f"user:{user_id}", {"role": data.role})
@@ -188,16 +188,16 @@ async def update_user(
     sign-ins. Returns 409 if the tenant would lose its last active owner."""
     values: dict[str, Any] = {name: value for name, value in msgspec.structs.asdict(data).items() if value is not UNSET}
     if "role" in values:
-        _require_power(principal, values["role"])
+        _require_may_manage(principal, values["role"])
     if "password" in values:
         before = await _find(resources, principal, user_id)
-        _require_power(principal, before.role)
+        _require_may_manage(principal, before.role)
         values["password_hash"] = await _hash(resources, values.pop("password"), before.email)
     async with tenant_tx(resources.core.pool, principal.tenant_id) as db:
         row = await _lock(db, principal, user_id)
         if values.get("role", row.role) != row.role or values.get("state") == "disabled":
-            await _require_another(db, principal, row)
-        return await _apply(db, principal, row, values)
+            await _require_not_last(db, principal, row)
+        return await _update(db, principal, row, values)
 
 
 @delete("/{user_id:uuid}", responses=problems("not_found", "conflict"), summary="Delete a user", tags=["users"])
@@ -206,7 +206,7 @@ async def delete_user(user_id: UserId, principal: MayManageUsers, resources: App
     erase the user instead. Returns 409 for the last active owner."""
     async with tenant_tx(resources.core.pool, principal.tenant_id) as db:
         row = await _lock(db, principal, user_id)
-        await _require_another(db, principal, row)
+        await _require_not_last(db, principal, row)
         await users.delete_user(db, principal.tenant_id, user_id)
         await record(db, principal, principal.tenant_id, "user.deleted", f"user:{user_id}", {"role": row.role})
 
@@ -223,7 +223,7 @@ async def change_my_password(data: JSONBody[PasswordIn], principal: SignedIn, re
     """Ends all your other sign-ins."""
     if principal.kind != "user":
         raise Forbidden("An API key has no password. Sign in to change yours.")
-    row = await _require_password(resources, principal, data.current_password)
+    row = await _require_own_password(resources, principal, data.current_password)
     hashed = await _hash(resources, data.new_password, row.email, "new_password")
     async with tenant_tx(resources.core.pool, principal.tenant_id) as db:
         await users.change_user(db, principal.tenant_id, principal.id, {"password_hash": hashed})
@@ -231,8 +231,8 @@ async def change_my_password(data: JSONBody[PasswordIn], principal: SignedIn, re
         await record(db, principal, principal.tenant_id, "password.changed", principal.actor)
 
 
-async def _apply(db: Db, principal: Principal, row: User, values: dict[str, Any]) -> UserOut:
-    """Write what changes, end what must end, and note it."""
+async def _update(db: Db, principal: Principal, row: User, values: dict[str, Any]) -> UserOut:
+    """Update the row, end the sign-ins that must end, and record it."""
     tenant_id, user_id = principal.tenant_id, row.id
     changed = await users.change_user(db, tenant_id, user_id, values)
     assert changed is not None
@@ -259,40 +259,40 @@ async def _lock(db: Db, principal: Principal, user_id: UUID) -> User:
     row = await users.lock_user(db, principal.tenant_id, user_id)
     if row is None:
         raise NotFound(NO_USER)
-    _require_power(principal, row.role)
+    _require_may_manage(principal, row.role)
     return row
 
 
-async def _require_another(db: Db, principal: Principal, row: User) -> None:
+async def _require_not_last(db: Db, principal: Principal, row: User) -> None:
     """Raise Conflict if the tenant (or the platform) would be left without an active owner (or admin)."""
-    leads = row.role in SEES_ALL and row.state == "active"
-    if leads and await users.count_others(db, principal.tenant_id, row.role, but=row.id) == 0:
+    is_leader = row.role in SEES_ALL and row.state == "active"
+    if is_leader and await users.count_others(db, principal.tenant_id, row.role, but=row.id) == 0:
         raise Conflict(f"This is the last active {row.role}. Create another one first.")
 
 
-async def _require_password(resources: Resources, principal: Principal, password: str) -> SignInUser:
+async def _require_own_password(resources: Resources, principal: Principal, password: str) -> SignInUser:
     """Return the caller's own row if the password is correct. Counts failures as signing in does."""
     tenant_id = principal.tenant_id
     async with tenant_tx(resources.core.pool, tenant_id) as db:
         row = await users.find_password(db, tenant_id, user_id=principal.id)
     if row is None or row.password_hash is None:
         raise Forbidden("You sign in through an identity provider. Change your password there.")
-    who = f"{principal.tenant.slug} {row.email}"
-    throttle = LoginThrottle(resources.core.redis, tenant_id, who, principal.address)
+    login_name = f"{principal.tenant.slug} {row.email}"
+    throttle = LoginThrottle(resources.core.redis, tenant_id, login_name, principal.address)
     await throttle.count_attempt()
     if await resources.passwords.verify(row.password_hash, password):
         await throttle.reset()
         return row
     await throttle.record_failure()
-    about = {"result": "denied", "address": principal.address, "request_id": principal.request_id}
+    filters = {"result": "denied", "address": principal.address, "request_id": principal.request_id}
     async with tenant_tx(resources.core.pool, tenant_id) as db:
         await add_audit(
-            db, tenant_id, actor=principal.actor, action="password.changed", target=principal.actor, **about
+            db, tenant_id, actor=principal.actor, action="password.changed", target=principal.actor, **filters
         )
     raise InputError("current_password is incorrect.", field="current_password")
 
 
-def _require_power(principal: Principal, role: Role) -> None:
+def _require_may_manage(principal: Principal, role: Role) -> None:
     require_may_manage(principal, role)
     if role == "admin" and principal.tenant_id != PLATFORM:
         raise Forbidden("role must not be admin: admins belong to the platform's own tenant.", field="role")

@@ -1,15 +1,14 @@
-"""Taking files in: from a request's body or from URLs, straight to disk, checked, and committed with the job that ingests
-them. The routes are in `api/documents/upload/routes.py`.
+"""Uploads: files from a request's body or from URLs are written to disk, checked, and committed with the job that ingests them.
 
-    limits.py      how much may come
-    receiving.py   the body, piece by piece, into a batch
-    parts.py       multipart/form-data
-    fields.py      what is sent besides the files
-    sinks.py       one file, written and hashed while it comes
-    batch.py       what has come so far, counted; what was refused
-    fetching.py    files from URLs
-    intake.py      types, zips, names: what becomes a document and what doesn't
-    committing.py  bytes into the storage, the job into the queue
-    answering.py   the response
-    documentation.py   what the OpenAPI document says of it
+routes.py           the routes, and the order of the steps
+receive.py          reads the body, chunk by chunk, into a batch
+multipart_parts.py  parses multipart/form-data
+fields.py           parses the fields that are sent with the files
+file_sink.py        writes and hashes one file while it arrives
+batch.py            counts what has arrived; lists what was refused
+fetch.py            fetches files from URLs
+classify.py         media types, zips, names: what becomes a document
+commit.py           stores the bytes, submits the job
+response.py         builds the response
+documentation.py    what the OpenAPI document says about uploads
 """

@@ -1,4 +1,4 @@
-"""The state of an upload: files in its temporary folder, counted against the limits, and the refused ones."""
+"""The state of an upload: received files in a temporary folder, counted against the limits, and refused files."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +15,7 @@ TOO_LARGE = "too_large"
 
 @dataclass(frozen=True)
 class ReceivedFile:
-    """A complete file in the temporary folder. `name` is what its owner calls it."""
+    """A complete file in the temporary folder. `name` is the name that was sent."""
 
     name: str
     path: Path
@@ -26,7 +26,7 @@ class ReceivedFile:
 
 @dataclass(frozen=True)
 class Refusal:
-    """Why a file becomes no document: a stable code, and a sentence for the person who sent it."""
+    """Why a file was not accepted: a stable code, and a message for people."""
 
     name: str
     code: str
@@ -34,36 +34,36 @@ class Refusal:
 
 
 class Batch:
-    """`space` is how many bytes the tenant may still store, None for no limit; the commit asks again, exactly."""
+    """`space`: bytes that the tenant may still store, None for no limit. The commit checks again, exactly."""
 
     def __init__(self, folder: Path, limits: UploadLimits, space: int | None) -> None:
         self.folder, self.limits, self.space = folder, limits, space
         self.received: list[ReceivedFile] = []
         self.refused: list[Refusal] = []
-        self.came = 0
-        self._held = 0
-        self._begun = 0
+        self.received_bytes = 0
+        self._stored_bytes = 0
+        self._file_count = 0
 
-    def count(self, size: int) -> None:
-        """Count bytes that came. Raises HTTPException (413) beyond what a request may bring."""
-        self.came += size
-        if self.came > self.limits.max_upload:
-            raise too_much(self.limits)
+    def count_received(self, size: int) -> None:
+        """Count received bytes. Raises HTTPException (413) if the request is too large."""
+        self.received_bytes += size
+        if self.received_bytes > self.limits.max_upload:
+            raise upload_too_large(self.limits)
 
-    def hold(self, size: int) -> None:
-        """Count bytes that are to be stored; negative ones won't be. Raises StorageFull."""
-        self._held += size
-        if self.space is not None and self._held > self.space:
+    def count_stored(self, size: int) -> None:
+        """Count bytes that will be stored; negative to take them back. Raises StorageFull."""
+        self._stored_bytes += size
+        if self.space is not None and self._stored_bytes > self.space:
             raise storage_full()
 
     def new_path(self) -> Path:
-        """Return a path in the folder that is not used yet."""
-        self._begun += 1
-        return self.folder / f"{self._begun:05}"
+        """Return an unused path in the folder."""
+        self._file_count += 1
+        return self.folder / f"{self._file_count:05}"
 
-    def begin(self) -> FileSink:
-        """Return a sink for one more file. Raises InputError when there are too many."""
-        if self._begun >= self.limits.max_files:
+    def open_sink(self) -> FileSink:
+        """Return a sink for another file. Raises InputError if there are too many."""
+        if self._file_count >= self.limits.max_files:
             raise InputError(
                 f"An upload can contain at most {self.limits.max_files:,} files. Send several uploads.", field="file"
             )
@@ -73,13 +73,13 @@ class Batch:
         self.refused.append(Refusal(name, code, message))
 
 
-def too_much(limits: UploadLimits) -> HTTPException:
-    """The error for a request that is too large as a whole."""
+def upload_too_large(limits: UploadLimits) -> HTTPException:
+    """Return the error for a request that is too large as a whole."""
     return HTTPException(
         status_code=413, detail=f"An upload must not exceed {limits.max_upload:,} bytes. Send several uploads."
     )
 
 
 def storage_full() -> StorageFull:
-    """The error for a tenant that may not store this much more."""
+    """Return the error for a tenant whose storage is full."""
     return StorageFull(STORAGE_IS_FULL)

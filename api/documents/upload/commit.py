@@ -1,7 +1,7 @@
-"""From files in a temporary folder to documents with a job: notes, bytes into the storage, one transaction; in this order.
+"""Turns files in a temporary folder into documents with a job. In this order: notes, bytes into the storage, one transaction.
 
-Killed in between, the notes let the bytes go an hour later (`schema/queries/documents/file_removals.py`). Refused at
-the end (queue, storage, limits), they go at once.
+If the process dies in between, the notes let the bytes be deleted an hour later (`schema/queries/documents/file_removals.py`).
+If the transaction is refused (queue, storage, limits), they are deleted at once.
 """
 
 import asyncio
@@ -14,8 +14,8 @@ from psycopg.types.json import Jsonb
 
 from api.auth.principals import Principal
 from api.documents.access import NOT_YOURS
-from api.documents.collections import MOST
-from api.documents.ingestion_job import ingestion
+from api.documents.collections import MAX_COLLECTIONS
+from api.documents.ingestion_job import ingestion_job
 from api.documents.upload.batch import Refusal
 from api.documents.upload.classify import CheckedFile
 from api.documents.upload.fields import Fields
@@ -42,12 +42,12 @@ from schema.queries.tenants import audit
 from workers.storage.contract import Storage, new_name
 from workers.storage.removals import delete_unused_files
 
-PUTS_AT_ONCE = 8
+MAX_CONCURRENT_PUTS = 8
 
 
 @dataclass(frozen=True)
 class Upload:
-    """An upload that is to be committed: who sends it, what it says, its files."""
+    """An upload to commit: sender, fields and files."""
 
     request: JsonRequest
     principal: Principal
@@ -63,8 +63,8 @@ class Upload:
 
 @dataclass(frozen=True)
 class Committed:
-    """What came of it. `same` are documents that were there, bytes for bytes; `refused` would change what somebody else shared;
-    `accepted` is None when nothing else is left."""
+    """Result of a commit. `same` are documents that already had these bytes; `refused` are files that would change somebody
+    else's document; `accepted` is None if no file is left."""
 
     accepted: Accepted | None
     same: list[UploadedDocument]
@@ -72,42 +72,51 @@ class Committed:
 
 
 async def commit(resources: Resources, upload: Upload) -> Committed:
-    """Store the files that are new and submit the job that reads them. Raises StorageFull, QueueFull, LimitReached, NotFound
-    (the collection), IdempotencyReused, Unavailable; then nothing was accepted."""
+    """Store the new files and submit the job that ingests them. Raises StorageFull, QueueFull, LimitReached, NotFound (the
+    collection), IdempotencyReused, Unavailable; then nothing was accepted."""
     principal, pool = upload.principal, resources.core.pool
     async with principal.tx(pool) as db:
         collection = await _collection(db, resources, principal, upload.fields.collection)
-        every = [_new_file(principal.tenant_id, upload, file) for file in upload.files]
-        same = await list_unchanged(db, principal.tenant_id, collection.id, upload.user_id, every)
-        others = set[int]()
+        new_files = [_new_file(principal.tenant_id, upload, file) for file in upload.files]
+        same = await list_unchanged(db, principal.tenant_id, collection.id, upload.user_id, new_files)
+        not_changeable = set[int]()
         if "documents.manage" not in principal.rights:
-            others = await list_owned_by_others(
-                db, principal.tenant_id, collection.id, upload.user_id, every, by=principal.actor
+            not_changeable = await list_owned_by_others(
+                db, principal.tenant_id, collection.id, upload.user_id, new_files, by=principal.actor
             )
-        chosen = [place for place in range(len(every)) if place not in same and place not in others]
-        if chosen:
-            await schedule_removals(db, principal.tenant_id, [every[place].stored_as for place in chosen])
-    refused = [Refusal(every[place].name, "not_yours", NOT_YOURS) for place in sorted(others - same.keys())]
-    unchanged = [_unchanged(every[place], row) for place, row in sorted(same.items())]
-    if not chosen:
+        accepted_indexes = [
+            index for index in range(len(new_files)) if index not in same and index not in not_changeable
+        ]
+        if accepted_indexes:
+            await schedule_removals(db, principal.tenant_id, [new_files[index].stored_as for index in accepted_indexes])
+    refused = [Refusal(new_files[index].name, "not_yours", NOT_YOURS) for index in sorted(not_changeable - same.keys())]
+    unchanged = [_unchanged(new_files[index], row) for index, row in sorted(same.items())]
+    if not accepted_indexes:
         return Committed(None, unchanged, refused)
-    files = [every[place] for place in chosen]
-    paths = [upload.files[place].path for place in chosen]
+    files = [new_files[index] for index in accepted_indexes]
+    paths = [upload.files[index].path for index in accepted_indexes]
     return Committed(await _store_and_submit(resources, upload, collection, files, paths), unchanged, refused)
 
 
 async def _collection(db: Db, resources: Resources, principal: Principal, name: str) -> Collection:
-    """Return the collection, made now if there is none. Raises Conflict when the tenant has too many."""
+    """Return the collection, created if needed. Raises Conflict if the tenant has too many."""
     tenant_id, embedder = principal.tenant_id, resources.settings.embedders[0]
     found = await find_collection(db, tenant_id, name)
     if found is None:
         await add_collection(
-            db, tenant_id, new_id(), name, embedder=embedder, created_by=principal.actor, max_collections=MOST
+            db,
+            tenant_id,
+            new_id(),
+            name,
+            embedder=embedder,
+            created_by=principal.actor,
+            max_collections=MAX_COLLECTIONS,
         )
         found = await find_collection(db, tenant_id, name)
     if found is None:
         raise Conflict(
-            f"Your tenant has reached the maximum of {MOST} collections. Name an existing one.", field="collection"
+            f"Your tenant has reached the maximum of {MAX_COLLECTIONS} collections. Name an existing one.",
+            field="collection",
         )
     return found
 
@@ -118,26 +127,26 @@ async def _store_and_submit(
     names = [file.stored_as for file in files]
     tenant_id, pool, storage = upload.principal.tenant_id, resources.core.pool, resources.storage
 
-    def forget() -> None:
+    def delete_bytes_later() -> None:
         resources.background.run(delete_unused_files(pool, storage, tenant_id, names), "upload-forgotten")
 
     try:
         await _put_all(storage, names, paths)
         accepted = await _submit(resources, upload, collection, files)
     except HeadraceError:
-        forget()
+        delete_bytes_later()
         raise
     if accepted.submitted.replayed:
-        forget()
+        delete_bytes_later()
     return accepted
 
 
 async def _put_all(storage: Storage, names: Sequence[str], paths: Sequence[Any]) -> None:
-    """Put every file. When one fails, the others have ended too before that is raised: nothing is written any more."""
-    turns = asyncio.Semaphore(PUTS_AT_ONCE)
+    """Store every file. If one fails, the error is raised once all others have ended, so nothing is still being written."""
+    semaphore = asyncio.Semaphore(MAX_CONCURRENT_PUTS)
 
     async def put(name: str, path: Any) -> None:
-        async with turns:
+        async with semaphore:
             await storage.put(name, path)
 
     puts = (put(name, path) for name, path in zip(names, paths, strict=True))
@@ -149,13 +158,13 @@ async def _put_all(storage: Storage, names: Sequence[str], paths: Sequence[Any])
 async def _submit(resources: Resources, upload: Upload, collection: Collection, files: Sequence[NewFile]) -> Accepted:
     principal, job_id = upload.principal, new_id()
     rows = file_statements(principal.tenant_id, job_id, collection.id, upload.user_id, files, by=principal.actor)
-    notes = cancel_removals(principal.tenant_id, [file.stored_as for file in files])
-    submission = ingestion(
+    delete_notes = cancel_removals(principal.tenant_id, [file.stored_as for file in files])
+    submission = ingestion_job(
         principal,
         job_id,
         upload.request.request_id,
         upload.idempotency,
-        (notes, *rows, _deed(upload, job_id, files)),
+        (delete_notes, *rows, _audit_statement(upload, job_id, files)),
         model=collection.next_embedder or collection.embedder,
         payload={"collection": str(collection.id), "files": len(files)},
     )
@@ -186,8 +195,8 @@ def _unchanged(file: NewFile, row: UnchangedDocument) -> UploadedDocument:
     )
 
 
-def _deed(upload: Upload, job_id: UUID, files: Sequence[NewFile]) -> Statement:
-    """The row of the audit log, in the same transaction: how much, and nobody's names."""
+def _audit_statement(upload: Upload, job_id: UUID, files: Sequence[NewFile]) -> Statement:
+    """Return the audit entry, for the same transaction. It has counts, but no file names."""
     principal = upload.principal
     detail = {"files": len(files), "bytes": sum(file.size_bytes for file in files), "private": upload.fields.private}
     values = {"tenant_id": principal.tenant_id, "id": new_id(), "actor": principal.actor, "result": "ok"}

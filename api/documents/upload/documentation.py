@@ -1,4 +1,4 @@
-"""What the OpenAPI document says of an upload: its handler reads the body itself, so that Litestar can't tell."""
+"""What the OpenAPI document says about uploads: the handler reads the body itself, so Litestar can't derive it."""
 
 from typing import Any
 
@@ -29,13 +29,13 @@ UNCHANGED = {
     "documents": [DOCUMENT | {"state": "ready", "unchanged": True}],
     "refused": [],
 }
-TAKEN = ResponseSpec(
+ACCEPTED_202 = ResponseSpec(
     UploadOut,
     description="The files are stored, and a job will ingest them.",
     generate_examples=False,
     examples=[Example(value=ACCEPTED_RESPONSE)],
 )
-DONE = ResponseSpec(
+OK_200 = ResponseSpec(
     UploadOut,
     description="The job has ended (`Prefer: wait=N`), or no file was new; or the job's events.",
     generate_examples=False,

@@ -1,4 +1,4 @@
-"""Files from addresses: fetched by this process through the egress guard, each hop of a redirect too, straight to disk."""
+"""Fetches files from URLs, straight to disk, through the egress guard, which also checks each redirect."""
 
 import asyncio
 from urllib.parse import unquote
@@ -11,73 +11,75 @@ from api.documents.upload.multipart_parts import EXTENDED_NAME
 from schema.errors import EgressFailed, EgressTooLarge
 from tools.egress import EgressPolicy, open_client
 
-AT_ONCE = 4
-FETCH_S = 120.0
-REDIRECTS = 5
+MAX_CONCURRENT = 4
+FETCH_TIMEOUT_S = 120.0
+MAX_REDIRECTS = 5
 
 
 async def fetch_files(urls: tuple[str, ...], batch: Batch, policy: EgressPolicy) -> None:
-    """Fetch all of them into the batch, in order; what can't be fetched is refused. Raises StorageFull, HTTPException (413)
-    and InputError for all together."""
+    """Fetch all URLs into the batch, in order; those that can't be fetched are refused. Raises StorageFull, HTTPException
+    (413) and InputError for the upload as a whole."""
     if not urls:
         return
-    turns = asyncio.Semaphore(AT_ONCE)
-    async with open_client(policy, max_bytes=batch.limits.max_file, timeout_s=FETCH_S) as client:
-        client.max_redirects = REDIRECTS
+    semaphore = asyncio.Semaphore(MAX_CONCURRENT)
+    async with open_client(policy, max_bytes=batch.limits.max_file, timeout_s=FETCH_TIMEOUT_S) as client:
+        client.max_redirects = MAX_REDIRECTS
         try:
             async with asyncio.TaskGroup() as tasks:
-                under_way = [tasks.create_task(_fetch(client, url, batch, turns)) for url in urls]
+                tasks_by_url = [tasks.create_task(_fetch(client, url, batch, semaphore)) for url in urls]
         except BaseExceptionGroup as group:
             raise group.exceptions[0] from None
-    for task in under_way:
-        found = task.result()
-        if isinstance(found, Refusal):
-            batch.refused.append(found)
+    for task in tasks_by_url:
+        outcome = task.result()
+        if isinstance(outcome, Refusal):
+            batch.refused.append(outcome)
         else:
-            batch.received.append(found)
+            batch.received.append(outcome)
 
 
 async def _fetch(
-    client: httpx2.AsyncClient, url: str, batch: Batch, turns: asyncio.Semaphore
+    client: httpx2.AsyncClient, url: str, batch: Batch, semaphore: asyncio.Semaphore
 ) -> ReceivedFile | Refusal:
-    async with turns:
+    async with semaphore:
         try:
             return await _download(client, url, batch)
         except EgressTooLarge as error:
-            return Refusal(_shown(url), TOO_LARGE, error.message)
+            return Refusal(_without_query(url), TOO_LARGE, error.message)
         except EgressFailed as error:
-            return Refusal(_shown(url), error.code, error.message)
+            return Refusal(_without_query(url), error.code, error.message)
 
 
 async def _download(client: httpx2.AsyncClient, url: str, batch: Batch) -> ReceivedFile:
-    sink = batch.begin()
+    sink = batch.open_sink()
     try:
-        async with client.stream("GET", url, follow_redirects=True) as answer:
-            if not answer.is_success:
-                host = answer.url.raw_host.decode("ascii")
-                raise EgressFailed(f"{host} answered with status {answer.status_code}.")
-            async for piece in answer.aiter_bytes():
-                batch.count(len(piece))
-                batch.hold(len(piece))
-                await sink.write(piece)
+        async with client.stream("GET", url, follow_redirects=True) as response:
+            if not response.is_success:
+                host = response.url.raw_host.decode("ascii")
+                raise EgressFailed(f"{host} answered with status {response.status_code}.")
+            async for chunk in response.aiter_bytes():
+                batch.count_received(len(chunk))
+                batch.count_stored(len(chunk))
+                await sink.write(chunk)
             await sink.close()
-            return ReceivedFile(_name_of(answer), sink.path, sink.size, sink.sha256, source_url=url)
+            return ReceivedFile(_name_of(response), sink.path, sink.size, sink.sha256, source_url=url)
     except EgressFailed:
-        batch.hold(-sink.size)
+        batch.count_stored(-sink.size)
         raise
     finally:
-        sink.abandon()
+        sink.close_unfinished()
 
 
-def _name_of(answer: httpx2.Response) -> str:
-    """What the file is called: as its server says, else the end of its address."""
-    disposition = answer.headers.get("content-disposition", "")[:2000]
+def _name_of(response: httpx2.Response) -> str:
+    """Return the file's name: from Content-Disposition, or else the end of the URL."""
+    disposition = response.headers.get("content-disposition", "")[:2000]
     extended = EXTENDED_NAME.search(f";{disposition}")
-    said = unquote(extended[1], errors="replace") if extended else parse_options_header(disposition)[1].get("filename")
-    last = unquote(answer.url.path, errors="replace").rstrip("/").rpartition("/")[2]
-    return (said or last or answer.url.host)[:1000]
+    message = (
+        unquote(extended[1], errors="replace") if extended else parse_options_header(disposition)[1].get("filename")
+    )
+    path_end = unquote(response.url.path, errors="replace").rstrip("/").rpartition("/")[2]
+    return (message or path_end or response.url.host)[:1000]
 
 
-def _shown(url: str) -> str:
-    """The address without its query, which may hold a key."""
+def _without_query(url: str) -> str:
+    """Return a URL without its query, which may contain a key."""
     return url.partition("?")[0][:300]

@@ -1,4 +1,4 @@
-"""What is said besides the files: which collection, whose, with which metadata; the same for a form and for JSON."""
+"""Parses the fields of an upload: collection, private, metadata, name, URLs; from a form or from JSON."""
 
 import json
 from dataclasses import dataclass, field
@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
-from api.documents.collections import NAME, RULE
+from api.documents.collections import NAME, NAME_RULE
 from api.http.json_body import read_body
 from api.settings import UploadLimits
 from schema.errors import InputError
@@ -29,7 +29,7 @@ class UploadIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
 
 @dataclass(frozen=True, kw_only=True)
 class Fields:
-    """What an upload says. `private`: only the person who sends it sees the documents; `name` is for a single file."""
+    """The fields of an upload. `private`: only the uploader can see the documents. `name`: name of a single file."""
 
     collection: str = DEFAULT
     private: bool = False
@@ -40,39 +40,39 @@ class Fields:
 
 def from_json(body: bytes, limits: UploadLimits) -> Fields:
     """Read a JSON body. Raises InputError that names the field."""
-    said: UploadIn = read_body(body, UploadIn)
+    message: UploadIn = read_body(body, UploadIn)
     return Fields(
-        collection=_collection(said.collection),
-        private=said.private,
-        metadata=_metadata(said.metadata),
-        name=said.name,
-        urls=_urls(said.urls, limits, "urls"),
+        collection=_collection(message.collection),
+        private=message.private,
+        metadata=_metadata(message.metadata),
+        name=message.name,
+        urls=_urls(message.urls, limits, "urls"),
     )
 
 
 def from_form(form: list[tuple[str, str]], limits: UploadLimits) -> Fields:
-    """Read the fields of a form, in the order in which they came. Raises InputError that names the field."""
-    said: dict[str, str] = {}
+    """Read the fields of a form, in order. Raises InputError that names the field."""
+    message: dict[str, str] = {}
     urls: list[str] = []
     for name, value in form:
         if name == "url":
             urls.append(value.strip())
         elif name not in FIELDS:
-            raise InputError(_unknown(name), field=name[:80])
-        elif name in said:
+            raise InputError(_unknown_field(name), field=name[:80])
+        elif name in message:
             raise InputError(f"{name} is duplicated. Send it once.", field=name)
         else:
-            said[name] = value
+            message[name] = value
     return Fields(
-        collection=_collection(said.get("collection") or DEFAULT),
-        private=_flag(said.get("private", "")),
-        metadata=_metadata(_decoded(said.get("metadata", ""))),
-        name=said.get("name"),
+        collection=_collection(message.get("collection") or DEFAULT),
+        private=_parse_bool(message.get("private", "")),
+        metadata=_metadata(_parse_metadata(message.get("metadata", ""))),
+        name=message.get("name"),
         urls=_urls(urls, limits, "url"),
     )
 
 
-def _unknown(name: str) -> str:
+def _unknown_field(name: str) -> str:
     if name in ("file", "files"):
         return f"{name} is a text field, not a file. A file part has a `filename` in its Content-Disposition."
     return f"Unknown field {name[:80]!r}. An upload can contain files, and the fields {', '.join(FIELDS)}."
@@ -80,18 +80,18 @@ def _unknown(name: str) -> str:
 
 def _collection(name: str) -> str:
     if not NAME.fullmatch(name):
-        raise InputError(f"collection: {RULE}", field="collection")
+        raise InputError(f"collection: {NAME_RULE}", field="collection")
     return name
 
 
-def _flag(text: str) -> bool:
-    words: dict[str, Literal[True, False]] = {"true": True, "1": True, "false": False, "0": False, "": False}
-    if text.strip().lower() not in words:
+def _parse_bool(text: str) -> bool:
+    values: dict[str, Literal[True, False]] = {"true": True, "1": True, "false": False, "0": False, "": False}
+    if text.strip().lower() not in values:
         raise InputError("private must be true or false.", field="private")
-    return words[text.strip().lower()]
+    return values[text.strip().lower()]
 
 
-def _decoded(text: str) -> Any:
+def _parse_metadata(text: str) -> Any:
     if not text.strip():
         return {}
     try:
@@ -101,7 +101,7 @@ def _decoded(text: str) -> Any:
 
 
 def _metadata(value: Any) -> dict[str, Any]:
-    """Check that it is flat and small. Raises InputError."""
+    """Return metadata that is flat and small enough. Raises InputError."""
     if not isinstance(value, dict):
         raise InputError('metadata must be a JSON object, such as {"year": 2026}.', field="metadata")
     if len(value) > MAX_KEYS or len(json.dumps(value, ensure_ascii=False).encode()) > MAX_METADATA:
@@ -110,8 +110,8 @@ def _metadata(value: Any) -> dict[str, Any]:
         if not 1 <= len(key) <= MAX_KEY or "\0" in key:
             raise InputError(f"metadata: keys must have 1 to {MAX_KEY} characters.", field="metadata")
         if not _is_flat(inner):
-            said = "text, a number, true, false or a list of text, without U+0000"
-            raise InputError(f"metadata.{key} must be {said}.", field=f"metadata.{key}")
+            message = "text, a number, true, false or a list of text, without U+0000"
+            raise InputError(f"metadata.{key} must be {message}.", field=f"metadata.{key}")
     return value
 
 

@@ -1,4 +1,4 @@
-"""One file on its way to disk: hashed and counted while it is written, a piece at a time, never whole in memory."""
+"""Writes one file to disk, hashing and counting it chunk by chunk; it is never in memory as a whole."""
 
 import asyncio
 import hashlib
@@ -8,72 +8,72 @@ from typing import BinaryIO
 from schema.errors import Unavailable
 from workers.storage.staging import STORAGE_UNAVAILABLE
 
-PIECE = 256 * 1024
-"""Smaller pieces are gathered up to this: going to a thread for each would cost more than the writing."""
+CHUNK_BYTES = 256 * 1024
+"""Smaller chunks are buffered up to this size: a thread call for each would cost more than the writing."""
 
 
 class FileSink:
-    """Takes the bytes of a file. What goes beyond `max_bytes` is thrown away, with all that came before: `overflowed`."""
+    """Takes the bytes of a file. Beyond `max_bytes` the whole file is discarded, and `overflowed` is true."""
 
     def __init__(self, path: Path, max_bytes: int) -> None:
         self.path, self.size, self.overflowed = path, 0, False
         self._max_bytes = max_bytes
         self._digest = hashlib.sha256()
-        self._waiting: list[bytes] = []
-        self._gathered = 0
+        self._buffer: list[bytes] = []
+        self._buffered_bytes = 0
         self._file: BinaryIO | None = None
 
     @property
     def sha256(self) -> bytes:
-        """The hash of what was written; of all of it after `close`."""
+        """Hash of what was written; of the whole file after `close`."""
         return self._digest.digest()
 
     async def write(self, data: bytes) -> None:
-        """Raises Unavailable when the disk is full."""
+        """Add bytes. Raises Unavailable if the disk is full."""
         if self.overflowed:
             return
         self.size += len(data)
         if self.size > self._max_bytes:
             self.overflowed = True
-            await asyncio.to_thread(self._throw_away)
+            await asyncio.to_thread(self._discard)
             return
-        self._waiting.append(data)
-        self._gathered += len(data)
-        if self._gathered >= PIECE:
+        self._buffer.append(data)
+        self._buffered_bytes += len(data)
+        if self._buffered_bytes >= CHUNK_BYTES:
             await self._flush()
 
     async def close(self) -> None:
-        """Write what is left. Raises Unavailable."""
+        """Write the buffer and close the file. Raises Unavailable."""
         if not self.overflowed:
             await self._flush()
             await asyncio.to_thread(self._close)
 
     async def _flush(self) -> None:
-        pieces, self._waiting, self._gathered = self._waiting, [], 0
+        chunks, self._buffer, self._buffered_bytes = self._buffer, [], 0
         try:
-            await asyncio.to_thread(self._write, pieces)
+            await asyncio.to_thread(self._write, chunks)
         except OSError as error:
             raise Unavailable(STORAGE_UNAVAILABLE) from error
 
-    def _write(self, pieces: list[bytes]) -> None:
+    def _write(self, chunks: list[bytes]) -> None:
         if self._file is None:
             self._file = self.path.open("xb", buffering=0)
-        for piece in pieces:
-            self._digest.update(piece)
-            left = memoryview(piece)
-            while left:
-                left = left[self._file.write(left) :]
+        for chunk in chunks:
+            self._digest.update(chunk)
+            remaining = memoryview(chunk)
+            while remaining:
+                remaining = remaining[self._file.write(remaining) :]
 
     def _close(self) -> None:
         if self._file is not None:
             self._file.close()
             self._file = None
 
-    def _throw_away(self) -> None:
+    def _discard(self) -> None:
         self._close()
-        self._waiting = []
+        self._buffer = []
         self.path.unlink(missing_ok=True)
 
-    def abandon(self) -> None:
+    def close_unfinished(self) -> None:
         """Close the file without finishing it; it is deleted with its folder."""
         self._close()

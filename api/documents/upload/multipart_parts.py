@@ -1,7 +1,7 @@
-"""multipart/form-data, as it comes: each part with a file name goes straight into a sink, the others are fields.
+"""Parses multipart/form-data while it arrives: parts with a file name go straight into a sink, the others are fields.
 
-The parser is the one that Litestar brings (`multipart`); what it leaves open is bounded here: how much may stand before the
-first part, how large fields may be, how many parts there are.
+The parser is `multipart`, which Litestar depends on. Limits that it lacks are enforced here: size of the preamble, size of
+fields, number of parts.
 """
 
 import re
@@ -16,13 +16,13 @@ from schema.errors import InputError
 
 MAX_BOUNDARY = 70  # RFC 2046
 MAX_PREAMBLE = 64 * 1024
-MAX_FIELD, MAX_FIELDS, MAX_SAID = 64 * 1024, 200, 256 * 1024
+MAX_FIELD, MAX_FIELDS, MAX_FORM = 64 * 1024, 200, 256 * 1024
 EXTENDED_NAME = re.compile(r";\s*filename\*\s*=\s*utf-8'[^']*'([^;\s\"]+)", re.IGNORECASE)
-WRONG = "The body is not valid multipart/form-data, or it is incomplete. Send it again."
+INVALID_FORM = "The body is not valid multipart/form-data, or it is incomplete. Send it again."
 
 
 class FormReader:
-    """Reads one body into a batch. `form` are its fields, in the order in which they came."""
+    """Reads one body into a batch. `form` has its fields, in order."""
 
     def __init__(self, boundary: str, batch: Batch) -> None:
         self.form: list[tuple[str, str]] = []
@@ -33,50 +33,50 @@ class FormReader:
         self._segment: MultipartSegment | None = None
         self._sink: FileSink | None = None
         self._value = b""
-        self._said = 0
-        self._begun = False
+        self._field_bytes = 0
+        self._started = False
 
     async def read(self, chunks: AsyncIterator[bytes]) -> None:
-        """Read all of it. Raises InputError, and what counting in the batch raises."""
+        """Read the whole body. Raises InputError, and what the batch raises when it counts."""
         try:
             async for chunk in chunks:
-                self._batch.count(len(chunk))
+                self._batch.count_received(len(chunk))
                 for event in self._parser.parse(chunk):
-                    await self._take(event)
-                if not self._begun and self._batch.came > MAX_PREAMBLE:
-                    raise InputError(WRONG)
+                    await self._on_event(event)
+                if not self._started and self._batch.received_bytes > MAX_PREAMBLE:
+                    raise InputError(INVALID_FORM)
             self._parser.close()
         except ParserLimitReached:
             raise InputError("The form has too many parts, or the headers of a part are too long.") from None
         except MultipartError:
-            raise InputError(WRONG) from None
+            raise InputError(INVALID_FORM) from None
         finally:
             if self._sink is not None:
-                self._sink.abandon()
+                self._sink.close_unfinished()
 
-    async def _take(self, event: MultipartSegment | bytes | bytearray | None) -> None:
+    async def _on_event(self, event: MultipartSegment | bytes | bytearray | None) -> None:
         if isinstance(event, MultipartSegment):
-            self._begun, self._segment, self._value = True, event, b""
-            self._sink = None if file_name(event) is None else self._batch.begin()
+            self._started, self._segment, self._value = True, event, b""
+            self._sink = None if file_name(event) is None else self._batch.open_sink()
         elif event is None:
-            await self._end()
+            await self._end_part()
         elif self._sink is not None:
             await self._write(self._sink, bytes(event))
         else:
             self._value += event
-            self._said += len(event)
-            if len(self._value) > MAX_FIELD or self._said > MAX_SAID:
+            self._field_bytes += len(event)
+            if len(self._value) > MAX_FIELD or self._field_bytes > MAX_FORM:
                 raise InputError(f"A form field must not exceed {MAX_FIELD:,} bytes.", field=self._name)
 
     async def _write(self, sink: FileSink, data: bytes) -> None:
         before = sink.size
         await sink.write(data)
         if not sink.overflowed:
-            self._batch.hold(len(data))
+            self._batch.count_stored(len(data))
         elif before <= self._batch.limits.max_file:
-            self._batch.hold(-before)
+            self._batch.count_stored(-before)
 
-    async def _end(self) -> None:
+    async def _end_part(self) -> None:
         assert self._segment is not None
         sink, self._sink = self._sink, None
         if sink is None:
@@ -86,7 +86,7 @@ class FormReader:
         await sink.close()
         if sink.overflowed:
             self._batch.refuse(name, TOO_LARGE, self._batch.limits.too_large())
-        elif name or sink.size:  # a browser sends an empty part for a field in which nothing was chosen
+        elif name or sink.size:  # browsers send an empty part for a file field that was left empty
             self._batch.received.append(ReceivedFile(name, sink.path, sink.size, sink.sha256))
 
     def _text(self) -> str:
@@ -112,7 +112,7 @@ def file_name(segment: MultipartSegment) -> str | None:
 
 
 def checked_boundary(boundary: str) -> str:
-    """Return the boundary. Raises InputError for none, and for one that no client makes."""
+    """Return the boundary. Raises InputError for a missing or invalid one."""
     if not 1 <= len(boundary) <= MAX_BOUNDARY or not boundary.isascii() or not boundary.isprintable():
         raise InputError("The Content-Type of a form must have a boundary of 1 to 70 characters.", field="Content-Type")
     return boundary

@@ -1,5 +1,4 @@
-"""The body of an upload, read piece by piece: a form, or JSON that names addresses. Whatever comes, however slowly or for
-however long, memory holds a few pieces of it."""
+"""Reads the body of an upload, chunk by chunk: a form, or JSON with URLs. Only a few chunks are in memory at a time."""
 
 import asyncio
 from collections.abc import AsyncGenerator
@@ -8,7 +7,7 @@ from contextlib import aclosing
 from litestar.exceptions import HTTPException, InternalServerException
 from multipart import parse_options_header
 
-from api.documents.upload.batch import Batch, storage_full, too_much
+from api.documents.upload.batch import Batch, storage_full, upload_too_large
 from api.documents.upload.fields import Fields, from_form, from_json
 from api.documents.upload.multipart_parts import FormReader, checked_boundary
 from api.http.json_body import JsonRequest, require_json
@@ -16,12 +15,12 @@ from api.settings import UploadLimits
 from schema.errors import InputError
 
 FORM = "multipart/form-data"
-AROUND = 64 * 1024
-"""What stands around the files of a form, roughly: a length that is larger than what is left by this much is refused unread."""
+FORM_OVERHEAD = 64 * 1024
+"""Allowance for the parts of a form that aren't files, when Content-Length is compared with the storage that is left."""
 
 
-def check_head(request: JsonRequest, limits: UploadLimits, space: int | None) -> None:
-    """Refuse what the head tells already. Raises HTTPException (413, 415), InputError, StorageFull."""
+def check_headers(request: JsonRequest, limits: UploadLimits, space: int | None) -> None:
+    """Refuse a request by its headers. Raises HTTPException (413, 415), InputError, StorageFull."""
     kind, options = parse_options_header(request.headers.get("content-type", ""))
     if kind != FORM:
         require_json(kind)
@@ -29,13 +28,13 @@ def check_head(request: JsonRequest, limits: UploadLimits, space: int | None) ->
     checked_boundary(options.get("boundary", ""))
     length = request.content_length
     if length is not None and length > limits.max_upload:
-        raise too_much(limits)
-    if space is not None and (space <= 0 or (length or 0) > space + AROUND):
+        raise upload_too_large(limits)
+    if space is not None and (space <= 0 or (length or 0) > space + FORM_OVERHEAD):
         raise storage_full()
 
 
 async def receive(request: JsonRequest, batch: Batch, *, max_body: int) -> Fields:
-    """Read the body into the batch and return what it says. Raises InputError, StorageFull, HTTPException (413)."""
+    """Read the body into the batch and return its fields. Raises InputError, StorageFull, HTTPException (413)."""
     kind, options = parse_options_header(request.headers.get("content-type", ""))
     try:
         async with (
@@ -46,12 +45,12 @@ async def receive(request: JsonRequest, batch: Batch, *, max_body: int) -> Field
                 reader = FormReader(options.get("boundary", ""), batch)
                 await reader.read(chunks)
                 return from_form(reader.form, batch.limits)
-            return from_json(await _whole(chunks, max_body), batch.limits)
+            return from_json(await _read_all(chunks, max_body), batch.limits)
     except TimeoutError:
         raise InputError("The body took too long to arrive. Send several smaller uploads.") from None
 
 
-async def _whole(chunks: AsyncGenerator[bytes, None], max_body: int) -> bytes:
+async def _read_all(chunks: AsyncGenerator[bytes, None], max_body: int) -> bytes:
     body = bytearray()
     async for chunk in chunks:
         body += chunk
@@ -61,7 +60,7 @@ async def _whole(chunks: AsyncGenerator[bytes, None], max_body: int) -> bytes:
 
 
 async def _chunks(request: JsonRequest, silent_s: float) -> AsyncGenerator[bytes, None]:
-    """The pieces as they come. Raises InputError when no more come, whether the client is silent or gone."""
+    """Yield chunks as they arrive. Raises InputError if the client stalls or disconnects."""
     stream = request.stream()
     try:
         while True:

@@ -1,4 +1,4 @@
-"""The response to an upload: the documents, what was refused and why, and the job; or its events; or how it ended."""
+"""Builds the response to an upload: documents, refused files and the job; or its events; or its result."""
 
 from collections.abc import Sequence
 from http import HTTPStatus
@@ -55,7 +55,7 @@ class UploadOut(msgspec.Struct, frozen=True, kw_only=True):
     refused: Annotated[list[RefusedFileOut], Meta(description="The files that were not accepted.")]
 
 
-async def answer_upload(
+async def upload_response(
     resources: Resources,
     principal: Principal,
     request: JsonRequest,
@@ -66,7 +66,7 @@ async def answer_upload(
     same: Sequence[UploadedDocument] = (),
     headers: dict[str, str] | None = None,
 ) -> Response[Any]:
-    """Answer in the response mode that the request asks for: the job's events, its end, or (by default) at once."""
+    """Respond in the mode that the request selects: stream the job's events, wait for its end, or (by default) at once."""
     preferences, status = read_preferences(request.headers), 202
     job_id, headers = follower.job_id, {"X-Job-ID": str(follower.job_id), **(headers or {})}
     if wants_events(request.headers):
@@ -86,7 +86,7 @@ async def answer_upload(
 
 
 async def _has_ended(follower: Follower, wait_s: float) -> bool:
-    """Wait for the end of a job; whether it came in time. However it ended, the documents tell what became of each."""
+    """Wait for the end of a job and return whether it came in time. Failures are in the state of each document."""
     try:
         return (await wait_for_answer(follower, wait_s)).state == "succeeded"
     except JobEnded:
@@ -100,31 +100,31 @@ def upload_out(
     same: Sequence[UploadedDocument],
     refused: Sequence[Refusal],
 ) -> UploadOut:
-    """Return the body of an answer."""
+    """Return the body of the response."""
     documents = [from_row(UploadedOut, row) for row in rows]
     documents += [from_row(UploadedOut, row, unchanged=True) for row in same]
     return UploadOut(
         job_id=job_id,
         collection=collection,
         documents=documents,
-        refused=[RefusedFileOut(one.name, one.code, one.message) for one in refused],
+        refused=[RefusedFileOut(refusal.name, refusal.code, refusal.message) for refusal in refused],
     )
 
 
-def all_refused(request: JsonRequest, refused: Sequence[Refusal]) -> Response[ProblemOut]:
-    """Return the answer when not one file was taken: 413 when all are too large, else 422."""
-    status = 413 if all(one.code == TOO_LARGE for one in refused) else 422
-    alone = refused[0] if len(refused) == 1 else None
-    code = alone.code if alone else ("body_too_large" if status == 413 else "files_refused")
-    said = alone.message if alone else f"None of the {len(refused):,} files was accepted. See errors for each of them."
+def all_refused_response(request: JsonRequest, refused: Sequence[Refusal]) -> Response[ProblemOut]:
+    """Return the response if no file was accepted: 413 if all are too large, else 422."""
+    status = 413 if all(refusal.code == TOO_LARGE for refusal in refused) else 422
+    only = refused[0] if len(refused) == 1 else None
+    code = only.code if only else ("body_too_large" if status == 413 else "files_refused")
+    message = only.message if only else f"None of the {len(refused):,} files was accepted. See errors for each of them."
     problem = ProblemOut(
         type=f"urn:headrace:problem:{code}",
         title=HTTPStatus(status).phrase,
         status=status,
-        detail=masked(said),
+        detail=masked(message),
         instance=masked(request.scope.get("original_path", request.scope["path"])),
         code=code,
         request_id=request.request_id,
-        errors=[FieldErrorOut(masked(one.name), masked(one.message)) for one in refused],
+        errors=[FieldErrorOut(masked(refusal.name), masked(refusal.message)) for refusal in refused],
     )
     return Response(problem, status_code=status, media_type="application/problem+json")

@@ -1,6 +1,6 @@
-"""`POST /api/documents`: files in. The answer comes when their bytes are stored; a job ingests them.
+"""`POST /api/documents`: uploads files. The response is sent once their bytes are stored; a job ingests them.
 
-How files are taken in is in `api/documents/upload/`; here is the order in which that happens.
+This module has the order of the steps; the steps themselves are in the modules beside it.
 """
 
 from typing import Any
@@ -12,11 +12,11 @@ from api.auth.principals import MayManageDocuments, MayWriteDocuments, Principal
 from api.documents.upload.batch import Batch
 from api.documents.upload.classify import UploadClassifier
 from api.documents.upload.commit import Upload, commit
-from api.documents.upload.documentation import BODY, DONE, TAKEN, UNCHANGED
+from api.documents.upload.documentation import ACCEPTED_202, BODY, OK_200, UNCHANGED
 from api.documents.upload.fetch import fetch_files
 from api.documents.upload.fields import Fields
-from api.documents.upload.receive import check_head, receive
-from api.documents.upload.response import all_refused, answer_upload, upload_out
+from api.documents.upload.receive import check_headers, receive
+from api.documents.upload.response import all_refused_response, upload_out, upload_response
 from api.http.errors import FILE_CODES, problems
 from api.http.headers import read_idempotency
 from api.http.json_body import JsonRequest
@@ -40,12 +40,12 @@ Returns `202` with the job as soon as the bytes are stored. `Accept: text/event-
 A file with the name of an existing document becomes its next version; the old version stays searchable until the new one is
 ready. Identical bytes change nothing; if all files are identical, `200` is returned. Repeating an upload with the same
 `Idempotency-Key` returns the same job."""
-FETCH_FAILURES = ((422, "egress_refused"), (422, "egress_failed"))
-UPLOAD_FAILURES = (
+FETCH_ERRORS = ((422, "egress_refused"), (422, "egress_failed"))
+UPLOAD_ERRORS = (
     *("not_found", "conflict", "storage_full", "body_too_large", "too_large", "unsupported_media_type"),
-    *("idempotency_key_reused", "queue_full", *FILE_CODES, *FETCH_FAILURES),
+    *("idempotency_key_reused", "queue_full", *FILE_CODES, *FETCH_ERRORS),
 )
-DOCUMENTED: dict[str, Any] = {
+ROUTE_OPTIONS: dict[str, Any] = {
     "status_code": 200,
     "opt": described(
         response=UNCHANGED,
@@ -55,17 +55,17 @@ DOCUMENTED: dict[str, Any] = {
         response_headers=JOB_RESPONSE_HEADERS,
     ),
     "responses": {
-        200: DONE,
-        202: TAKEN,
-        **problems(*UPLOAD_FAILURES),
+        200: OK_200,
+        202: ACCEPTED_202,
+        **problems(*UPLOAD_ERRORS),
     },
-    "request_max_body_size": None,  # bytes are counted while they come: `api/documents/upload/batch.py`
+    "request_max_body_size": None,  # counted while they arrive: `api/documents/upload/batch.py`
     "description": DESCRIPTION,
 }
 
 
 class Fingerprint(msgspec.Struct, frozen=True):
-    """What makes an upload the same as another: names and hashes of what was sent, and what was said besides."""
+    """What makes two uploads the same: names and hashes of the files, and the fields."""
 
     files: list[tuple[str, str]]
     urls: tuple[str, ...]
@@ -75,14 +75,14 @@ class Fingerprint(msgspec.Struct, frozen=True):
     name: str | None
 
 
-@post(["/documents", "/upload", "/files/upload"], summary="Upload documents", **DOCUMENTED)
+@post(["/documents", "/upload", "/files/upload"], summary="Upload documents", **ROUTE_OPTIONS)
 async def upload_documents(
     request: JsonRequest, principal: MayWriteDocuments, resources: AppResources
 ) -> Response[Any]:
     return await _upload(request, principal, resources)
 
 
-@post("/admin/knowledge/upload", summary="Upload documents as an admin", **DOCUMENTED)
+@post("/admin/knowledge/upload", summary="Upload documents as an admin", **ROUTE_OPTIONS)
 async def upload_documents_as_admin(
     request: JsonRequest, principal: MayManageDocuments, resources: AppResources
 ) -> Response[Any]:
@@ -91,27 +91,27 @@ async def upload_documents_as_admin(
 
 async def _upload(request: JsonRequest, principal: Principal, resources: Resources) -> Response[Any]:
     limits = resources.settings.uploads
-    space = await _space(principal, resources)
-    check_head(request, limits, space)
+    space = await _find_space(principal, resources)
+    check_headers(request, limits, space)
     async with resources.storage.staging.temporary_folder() as folder:
         batch = Batch(folder, limits, space)
         fields = await receive(request, batch, max_body=resources.settings.max_body)
-        _check(fields, batch, principal)
+        _check_fields(fields, batch, principal)
         key = _idempotency(request, principal, fields, batch)
-        intake = UploadClassifier(batch, fields.name)
-        await intake.take()
-        if key is not None and (earlier := await _earlier(principal, resources, key)):
-            return await answer_upload(
-                resources, principal, request, earlier, collection=fields.collection, refused=batch.refused
+        classifier = UploadClassifier(batch, fields.name)
+        await classifier.classify_new()
+        if key is not None and (earlier_job := await _follow_earlier_job(principal, resources, key)):
+            return await upload_response(
+                resources, principal, request, earlier_job, collection=fields.collection, refused=batch.refused
             )
         await fetch_files(fields.urls, batch, resources.settings.egress)
-        await intake.take()
-        if not intake.files:
-            return all_refused(request, batch.refused)
-        return await _commit(resources, Upload(request, principal, fields, intake.files, key), batch)
+        await classifier.classify_new()
+        if not classifier.files:
+            return all_refused_response(request, batch.refused)
+        return await _commit(resources, Upload(request, principal, fields, classifier.files, key), batch)
 
 
-async def _space(principal: Principal, resources: Resources) -> int | None:
+async def _find_space(principal: Principal, resources: Resources) -> int | None:
     """Return how many bytes the tenant may still store. Raises QueueFull, before anything of the body is read."""
     async with principal.tx(resources.core.pool) as db:
         if await is_queue_full(db, principal.tenant_id):
@@ -119,23 +119,23 @@ async def _space(principal: Principal, resources: Resources) -> int | None:
         return await find_free_storage(db, principal.tenant_id)
 
 
-def _check(fields: Fields, batch: Batch, principal: Principal) -> None:
+def _check_fields(fields: Fields, batch: Batch, principal: Principal) -> None:
     if fields.private and principal.user_id is None:
         raise InputError(
             "Private documents belong to users, and this API key belongs to its tenant. Sign in, or omit private.",
             field="private",
         )
-    sent = len(batch.received) + len(batch.refused) + len(fields.urls)
-    if not sent:
+    file_count = len(batch.received) + len(batch.refused) + len(fields.urls)
+    if not file_count:
         raise InputError("Nothing was uploaded. Send files as multipart/form-data, or urls as JSON.", field="file")
-    if fields.name is not None and sent > 1:
+    if fields.name is not None and file_count > 1:
         raise InputError("name can only be set for a single file. Omit it; each file has its own name.", field="name")
 
 
 def _idempotency(request: JsonRequest, principal: Principal, fields: Fields, batch: Batch) -> Idempotency | None:
-    """Return the request's key, with a fingerprint of what came; what is at an address may change, the address counts."""
+    """Return the idempotency key with a fingerprint of the upload. For URLs, the URL counts and not its content."""
     files = [(file.name, file.sha256.hex()) for file in batch.received]
-    same_as = Fingerprint(
+    fingerprint = Fingerprint(
         files=files + [(refusal.name, refusal.code) for refusal in batch.refused],
         urls=fields.urls,
         collection=fields.collection,
@@ -143,11 +143,11 @@ def _idempotency(request: JsonRequest, principal: Principal, fields: Fields, bat
         metadata=dict(sorted(fields.metadata.items())),
         name=fields.name,
     )
-    return read_idempotency(request.headers, ROUTE, same_as, visible_user_id=principal.visible_user_id)
+    return read_idempotency(request.headers, ROUTE, fingerprint, visible_user_id=principal.visible_user_id)
 
 
-async def _earlier(principal: Principal, resources: Resources, key: Idempotency) -> Follower | None:
-    """Return a follower of the job that the key made before; its files would look unchanged now. Raises IdempotencyReused."""
+async def _follow_earlier_job(principal: Principal, resources: Resources, key: Idempotency) -> Follower | None:
+    """Return a follower of the job that the key created before; None if there is none. Raises IdempotencyReused."""
     async with principal.tx(resources.core.pool) as db:
         job_id = await find_keyed_job(db, principal.tenant_id, key)
     return job_id and await resources.core.hub.join(
@@ -159,17 +159,22 @@ async def _commit(resources: Resources, upload: Upload, batch: Batch) -> Respons
     committed, collection = await commit(resources, upload), upload.fields.collection
     batch.refused += committed.refused
     if committed.accepted is None and not committed.same:
-        return all_refused(upload.request, batch.refused)
+        return all_refused_response(upload.request, batch.refused)
     if committed.accepted is None:
-        # It may be the same upload, under way twice, that has made these documents meanwhile.
+        # The same upload, sent twice concurrently, may have created these documents meanwhile.
         if upload.idempotency is not None:
-            earlier = await _earlier(upload.principal, resources, upload.idempotency)
-            if earlier is not None:
-                return await answer_upload(
-                    resources, upload.principal, upload.request, earlier, collection=collection, refused=batch.refused
+            earlier_job = await _follow_earlier_job(upload.principal, resources, upload.idempotency)
+            if earlier_job is not None:
+                return await upload_response(
+                    resources,
+                    upload.principal,
+                    upload.request,
+                    earlier_job,
+                    collection=collection,
+                    refused=batch.refused,
                 )
         return Response(upload_out(None, collection, [], committed.same, batch.refused), status_code=200)
-    return await answer_upload(
+    return await upload_response(
         resources,
         upload.principal,
         upload.request,

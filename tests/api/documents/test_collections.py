@@ -233,7 +233,7 @@ async def test_members_read_collections_and_owners_change_them(
 async def test_a_tenant_has_so_many_and_no_more(
     client: httpx.AsyncClient, shelf: Shelf, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(collections, "MOST", 1)
+    monkeypatch.setattr(collections, "MAX_COLLECTIONS", 1)
     await make(client)
     answer = await client.post("/api/collections", json={"name": "second"})
     assert (409, True, 1) == (answer.status_code, "reached the maximum" in answer.text, shelf.count("collections"))

@@ -142,7 +142,7 @@ async def test_many_are_read_again_by_one_job(
 
     assert 1 == (await again(collection="law"))["documents"]
     assert {"job_id": None, "documents": 0, "more": False} == await again(collection="law")
-    monkeypatch.setattr(retry, "AT_ONCE", 1)
+    monkeypatch.setattr(retry, "MAX_RETRIED", 1)
     some = await again()
     assert (1, True) == (some["documents"], some["more"])
     monkeypatch.undo()
@@ -210,7 +210,7 @@ async def test_many_are_deleted_in_batches(
     for document_id in ids[:4]:
         shelf.publish(document_id)
     monkeypatch.setattr("schema.queries.documents.document_deletion.MAX_BATCH_CHUNKS", 6)
-    monkeypatch.setattr(delete, "AT_ONCE", 3)
+    monkeypatch.setattr(delete, "MAX_DELETED", 3)
     answer = await client.post("/api/documents/delete", json={"collection": "default", "states": ["ready"]})
     assert {"deleted": 3, "more": True} == answer.json()
     sent = {"ids": [str(ids[0]), str(ids[4]), str(ids[0])]}
@@ -243,6 +243,6 @@ async def test_a_transaction_that_met_another_crosswise_is_tried_again() -> None
             raise psycopg.errors.DeadlockDetected
         return len(tries)
 
-    assert 3 == await delete.uncrossed(lambda: crossed(2))
+    assert 3 == await delete.retry_on_deadlock(lambda: crossed(2))
     with pytest.raises(Unavailable):
-        await delete.uncrossed(lambda: crossed(99))
+        await delete.retry_on_deadlock(lambda: crossed(99))

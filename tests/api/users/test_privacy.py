@@ -209,7 +209,7 @@ async def test_ten_thousand_messages_are_exported_each_once_in_flat_memory(
         peak = max(peak, tracemalloc.get_traced_memory()[1])
     tracemalloc.stop()
     assert peak < 5_000_000 < 10_000 * size
-    assert pieces > 10_000 / routes.PAGE
+    assert pieces > 10_000 / routes.EXPORT_PAGE
     assert list(range(1, 10_001)) == sorted(seen)
     answer = await api.get(f"/api/users/{user_id}/export")
     assert 10_000 == len({message["id"] for message in answer.json()["messages"]})
@@ -295,7 +295,7 @@ async def test_an_erasure_that_was_interrupted_is_sent_again(
     ada: Person,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(routes, "STOP_S", 0.2)
+    monkeypatch.setattr(routes, "STOP_TIMEOUT_S", 0.2)
     by = Submitter(f"user:{ada.id}", ada.id, ada.id)
     stuck = await submit(core, submission(tenant, submitted_by=by))
     sql = "UPDATE jobs SET state = 'running', attempt = 1, lease_until = now() + interval '1 hour' WHERE id = %s"
