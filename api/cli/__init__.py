@@ -1,5 +1,5 @@
-"""The commands of `./headrace`: one file each, or one for a few that are alike. `api/__main__.py` finds them.
+"""The commands of `./headrace`: one file each, or one for a few similar ones. `api/__main__.py` lists them.
 
-Every file has `add_arguments(parser)` and `run(arguments) -> int`, the exit status. Files are imported only when their
+Every file has `add_arguments(parser)` and `run(arguments) -> int`, the exit status. A file is imported only when its
 command is called, so that each starts quickly.
 """

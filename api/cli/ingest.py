@@ -1,5 +1,5 @@
-"""`ingest`: upload a folder or files, and watch how they become searchable, in the running stack or the server that
-HEADRACE_URL names."""
+"""`ingest`: uploads files or a folder and shows the progress until they are searchable, in the running stack or at
+HEADRACE_URL."""
 
 import argparse
 import asyncio
@@ -14,11 +14,11 @@ from api.cli.chat import dim, server_and_key
 from api.local.errors import LocalError
 from api.local.http_client import Client
 
-FILES_AT_ONCE = 40
-BYTES_AT_ONCE = 64 * 1024 * 1024
-"""What one request carries: each is a job, and every ingestion worker takes one."""
-SHOWN = 20
-BAR = 30
+MAX_FILES_PER_UPLOAD = 40
+MAX_BYTES_PER_UPLOAD = 64 * 1024 * 1024
+"""Limits of one request. Each request is a job, so several workers can ingest in parallel."""
+MAX_SHOWN = 20
+BAR_WIDTH = 30
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -80,7 +80,7 @@ def batches_of(files: Sequence[tuple[str, Path]]) -> Iterator[list[tuple[str, Pa
     size = 0
     for name, path in files:
         length = path.stat().st_size
-        if batch and (len(batch) == FILES_AT_ONCE or size + length > BYTES_AT_ONCE):
+        if batch and (len(batch) == MAX_FILES_PER_UPLOAD or size + length > MAX_BYTES_PER_UPLOAD):
             yield batch
             batch, size = [], 0
         batch.append((name, path))
@@ -97,7 +97,7 @@ class Progress:
         self._ready: dict[str, int] = {}
         self._failed: dict[str, str] = {}
         self._unchanged = 0
-        self._told = -1
+        self._reported_tenths = -1
 
     def take(self, answer: dict[str, Any]) -> None:
         """Learn from the answer to an upload."""
@@ -120,12 +120,12 @@ class Progress:
     def show(self, doing: str) -> None:
         done = len(self._ready) + len(self._failed) + self._unchanged
         if self._live:
-            filled = round(BAR * done / self._total)
-            line = f"{'█' * filled}{'░' * (BAR - filled)} {done} of {self._total} files  {doing}"
+            filled = round(BAR_WIDTH * done / self._total)
+            line = f"{'█' * filled}{'░' * (BAR_WIDTH - filled)} {done} of {self._total} files  {doing}"
             width = shutil.get_terminal_size().columns - 1
             print(f"\r\033[K{line[:width]}", end="", file=sys.stderr, flush=True)
-        elif 10 * done // self._total > self._told:
-            self._told = 10 * done // self._total
+        elif 10 * done // self._total > self._reported_tenths:
+            self._reported_tenths = 10 * done // self._total
             print(f"{done} of {self._total} files", file=sys.stderr, flush=True)
 
     def conclude(self, collection: str) -> int:
@@ -138,10 +138,10 @@ class Progress:
         print(
             f"{ready} of {self._total} files ingested into {collection!r} in {took_s:.1f} s: {passages} passages{unchanged}."
         )
-        for name, why in list(self._failed.items())[:SHOWN]:
+        for name, why in list(self._failed.items())[:MAX_SHOWN]:
             print(f"  {name}: {why}", file=sys.stderr)
-        if len(self._failed) > SHOWN:
-            print(f"  … and {len(self._failed) - SHOWN} more: GET /api/documents?state=failed", file=sys.stderr)
+        if len(self._failed) > MAX_SHOWN:
+            print(f"  … and {len(self._failed) - MAX_SHOWN} more: GET /api/documents?state=failed", file=sys.stderr)
         if ready or self._unchanged:
             print(dim(f'To ask about them: ./headrace chat --collection {collection} "…"'))
         return 1 if self._failed else 0

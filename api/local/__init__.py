@@ -1,4 +1,4 @@
-"""Postgres and Valkey from wheels, as children of this process: no root, no Docker, no account.
+"""The local stack: Postgres and Valkey from wheels as child processes, without root, Docker or an account.
 
 Not for production: there, `HEADRACE_DATABASE_URL` and `HEADRACE_REDIS_URL` name real servers.
 `api/local/local_stores.py` decides.

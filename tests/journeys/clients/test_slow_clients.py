@@ -1,4 +1,4 @@
-"""A client that reads nothing costs little memory, delays nobody, and is cut off (S3)."""
+"""A client that reads nothing costs little memory, delays nobody, and is cut off."""
 
 import asyncio
 import socket

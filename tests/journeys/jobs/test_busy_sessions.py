@@ -1,4 +1,4 @@
-"""A second message while the first is being answered: `on_busy` says what becomes of both (J8)."""
+"""A second message while the first is being answered: `on_busy` says what becomes of both."""
 
 from tests.counterparts.behaviours import text
 from tests.journeys.client import Client, Stream, event_types

@@ -1,4 +1,4 @@
-"""One tenant floods the queue, and another hardly notices (J7)."""
+"""One tenant floods the queue, and another hardly notices."""
 
 import asyncio
 import os

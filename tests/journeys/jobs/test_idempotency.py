@@ -1,4 +1,4 @@
-"""Idempotency keys: whatever a client repeats, there is one job (J6)."""
+"""Idempotency keys: whatever a client repeats, there is one job."""
 
 import asyncio
 from collections import Counter

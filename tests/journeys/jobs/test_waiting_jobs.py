@@ -1,4 +1,4 @@
-"""Jobs that wait say what for, and don't wait for ever (J9)."""
+"""Jobs that wait say what for, and don't wait for ever."""
 
 import psycopg
 

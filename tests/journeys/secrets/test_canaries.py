@@ -1,4 +1,4 @@
-"""What was said, and every secret, stays where it belongs (X4, X8, O5): unique strings are left everywhere in a whole running
+"""What was said, and every secret, stays where it belongs: unique strings are left everywhere in a whole running
 headrace, on ways that succeed and that fail; then all that it wrote, told and kept is searched for them.
 """
 

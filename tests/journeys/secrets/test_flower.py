@@ -1,4 +1,4 @@
-"""Flower shows workers and tasks by name, state and time, and nothing of what was said (O5)."""
+"""Flower shows workers and tasks by name, state and time, and nothing of what was said."""
 
 import json
 import re
