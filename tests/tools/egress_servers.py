@@ -12,7 +12,7 @@ from tests.tools.hostile.urls import NAMES
 from tools.egress.network import resolve
 
 
-class Trap:
+class ConnectionTrap:
     """Counts connections to one port of this machine, IPv6 included where there is any."""
 
     def __init__(self) -> None:
@@ -28,7 +28,7 @@ class Trap:
         writer.close()
 
     @asynccontextmanager
-    async def listening(self) -> AsyncIterator["Trap"]:
+    async def listening(self) -> AsyncIterator["ConnectionTrap"]:
         server = await asyncio.start_server(self._caught, "0.0.0.0", 0)
         self.port = server.sockets[0].getsockname()[1]
         servers = [server]
@@ -42,7 +42,7 @@ class Trap:
                 await each.wait_closed()
 
 
-async def names(host: str, port: int) -> Sequence[str]:
+async def resolve_test_names(host: str, port: int) -> Sequence[str]:
     """DNS as the tests have it; what isn't in it goes to getaddrinfo, which reads numbers without asking anybody."""
     if host in NAMES:
         return NAMES[host]
@@ -51,7 +51,7 @@ async def names(host: str, port: int) -> Sequence[str]:
     raise socket.gaierror(f"{host} is not known to the tests")
 
 
-class Answers(CounterpartServer):
+class ResponseServer(CounterpartServer):
     """Answers what the path says: `/json`, `/bytes/5000`, `/bomb/5000`, `/drip`, `/status/404`, and so on."""
 
     def __init__(self) -> None:
@@ -138,7 +138,7 @@ class Answers(CounterpartServer):
 
 
 @asynccontextmanager
-async def one_page_over_tls(context: ssl.SSLContext) -> AsyncIterator[int]:
+async def serve_page_over_tls(context: ssl.SSLContext) -> AsyncIterator[int]:
     """The port of a server that answers `{}` to everything."""
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

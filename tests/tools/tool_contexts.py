@@ -17,11 +17,11 @@ from tools.errors import ToolFailed
 def make_context(fetch: httpx2.AsyncClient | None = None, **given: Any) -> ToolContext:
     """A context of nobody in particular. Without `fetch` whatever goes out is refused."""
     ids = {"tenant_id": "t", "user_id": "u", "job_id": "j", "call_id": "c"}
-    return ToolContext(**ids, fetch=fetch or nowhere(), **given)
+    return ToolContext(**ids, fetch=fetch or unreachable_client(), **given)
 
 
 @cache
-def nowhere() -> httpx2.AsyncClient:
+def unreachable_client() -> httpx2.AsyncClient:
     """A client that may reach nothing, so it never holds a connection."""
     return open_client(EgressPolicy(ports=frozenset()))
 
@@ -33,7 +33,7 @@ async def web_context(**given: Any) -> AsyncIterator[ToolContext]:
         yield make_context(fetch, **given)
 
 
-def files_of(**contents: bytes) -> Callable[[str], Awaitable[bytes]]:
+def file_store(**contents: bytes) -> Callable[[str], Awaitable[bytes]]:
     """Uploaded files by their id."""
 
     async def read(file_id: str) -> bytes:

@@ -12,12 +12,12 @@ from tests.api.owned_rows import SECRET, SKU, TOOLS, grant, make_tool
 from tests.api.people import bearer, deeds, signed_in
 from tests.conftest import TestTenant, make_tenant
 from tests.counterparts.http_server import Exchange
-from tests.tools.egress_servers import Answers
+from tests.tools.egress_servers import ResponseServer
 
 TENANT_ROLE = "owner"
 
 
-class Service(Answers):
+class Service(ResponseServer):
     """The service behind the tools."""
 
     async def _words(self, exchange: Exchange, count: str) -> None:

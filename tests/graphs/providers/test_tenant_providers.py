@@ -31,7 +31,7 @@ from tests.counterparts.http_server import CounterpartServer, Exchange
 from tests.counterparts.openai_server import OpenAIServer
 from tests.graphs.model_requests import ask, collect, text_of
 from tests.secret import VAULT
-from tests.tools.egress_servers import Trap, names
+from tests.tools.egress_servers import ConnectionTrap, resolve_test_names
 from tests.tools.hostile.urls import HOSTILE
 from tools.egress import EgressPolicy
 from tools.egress.network import resolve
@@ -198,7 +198,10 @@ async def test_a_base_url_that_is_headrace_itself_is_refused() -> None:
 
 @pytest.mark.parametrize("url", HOSTILE, ids=ascii)
 async def test_a_hostile_base_url_is_refused_when_it_is_given_and_when_it_is_called(url: str) -> None:
-    async with Trap().listening() as trap, open_pool(policy=EgressPolicy(), resolver=names) as own:
+    async with (
+        ConnectionTrap().listening() as trap,
+        open_pool(policy=EgressPolicy(), resolver=resolve_test_names) as own,
+    ):
         where = url.replace("{port}", str(trap.port))
         with pytest.raises(InputError) as caught:
             await own.read_base_url("openai", where)
@@ -225,7 +228,7 @@ async def test_a_hostile_base_url_is_refused_when_it_is_given_and_when_it_is_cal
     ],
 )
 async def test_a_base_url_that_is_none_is_refused(url: str) -> None:
-    async with open_pool(policy=EgressPolicy(), resolver=names) as own:
+    async with open_pool(policy=EgressPolicy(), resolver=resolve_test_names) as own:
         with pytest.raises(InputError) as caught:
             await own.read_base_url("openai", url)
     assert "base_url" == caught.value.field
@@ -244,7 +247,7 @@ async def test_a_base_url_that_is_none_is_refused(url: str) -> None:
     ],
 )
 async def test_a_base_url_is_kept_in_one_spelling(service: str, given: str, kept: str | None) -> None:
-    async with open_pool(policy=EgressPolicy(), resolver=names) as own:
+    async with open_pool(policy=EgressPolicy(), resolver=resolve_test_names) as own:
         assert kept == await own.read_base_url(service, given)
 
 
@@ -254,7 +257,7 @@ async def test_a_name_that_leads_elsewhere_by_the_time_it_is_called_is_refused()
     async def rebinding(host: str, port: int) -> Sequence[str]:
         return answers.pop(0)
 
-    async with Trap().listening() as trap, open_pool(policy=EgressPolicy(), resolver=rebinding) as own:
+    async with ConnectionTrap().listening() as trap, open_pool(policy=EgressPolicy(), resolver=rebinding) as own:
         kept = await own.read_base_url("openai", "https://public.example:8443/v1")
         with pytest.raises(ProviderAddressRefused, match=r"public\.example may not be called"):
             await own.check(make_credential(A, KEY_A, kept))
@@ -276,7 +279,7 @@ async def test_a_name_is_looked_up_once_for_a_connection_and_all_its_addresses_m
         assert ["models.example"] == asked
         assert f"models.example:{server.port}" == server.requests[0].headers["host"]
     with pytest.raises(EgressRefused):
-        await GuardedResolver(EgressPolicy(), "https", names).resolve("dual.example", 443)
+        await GuardedResolver(EgressPolicy(), "https", resolve_test_names).resolve("dual.example", 443)
 
 
 async def test_a_policy_that_was_tightened_holds_for_keys_stored_before() -> None:
@@ -293,13 +296,13 @@ async def test_an_address_of_the_deployment_is_not_restricted() -> None:
 
 
 async def test_an_unknown_name_is_unreachable() -> None:
-    async with open_pool(policy=EgressPolicy(), resolver=names) as own:
+    async with open_pool(policy=EgressPolicy(), resolver=resolve_test_names) as own:
         with pytest.raises(ProviderUnreachable):
             await own.check(make_credential(A, KEY_A, "https://nobody-knows.example/v1"))
 
 
 async def test_proxies_of_the_environment_are_not_asked(monkeypatch: pytest.MonkeyPatch) -> None:
-    async with Trap().listening() as trap, OpenAIServer() as server:
+    async with ConnectionTrap().listening() as trap, OpenAIServer() as server:
         for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
             monkeypatch.setenv(name, f"http://127.0.0.1:{trap.port}")
         async with open_pool() as own:

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tests.tools.tool_contexts import call, failure, files_of, make_context
+from tests.tools.tool_contexts import call, failure, file_store, make_context
 from tools.analysis.aggregation import run
 from tools.builtin import analyse_data
 from tools.errors import ToolFailed
@@ -52,7 +52,7 @@ async def test_a_csv_is_grouped_and_summed_up() -> None:
 
 async def test_an_uploaded_json_is_described() -> None:
     orders = {"page": 1, "orders": [{"amount": n, "buyer": {"city": "Huế" if n % 2 else "Vinh"}} for n in range(1, 6)]}
-    context = make_context(files=files_of(f1=json.dumps(orders).encode()))
+    context = make_context(files=file_store(f1=json.dumps(orders).encode()))
     result = await call(TOOL, context, operation="describe", file_id="f1")
     amount, city = records(result.data)
     assert {"sum": 15, "mean": 3, "median": 3, "stdev": 1.58113883008, "min": 1, "q1": 2, "q3": 4, "max": 5} == {
@@ -132,6 +132,6 @@ async def test_exactly_one_source_is_needed() -> None:
 
 
 async def test_a_file_that_is_too_large_or_not_there_is_a_clear_error() -> None:
-    context = make_context(files=files_of(large=b"a\n" * (3 << 20)))
+    context = make_context(files=file_store(large=b"a\n" * (3 << 20)))
     assert "tool_too_large" == (await failure(TOOL, context, operation="describe", file_id="large")).code
     assert "There is no such file." == (await failure(TOOL, context, operation="describe", file_id="f")).message

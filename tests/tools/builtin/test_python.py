@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.tools.egress_servers import Trap
+from tests.tools.egress_servers import ConnectionTrap
 from tests.tools.hostile.python import CANARY, ENDLESS, EXHAUSTION, PROGRAMS, REACHING
 from tests.tools.tool_contexts import call, failure, make_context
 from tests.waiting import PATIENCE_S
@@ -123,7 +123,7 @@ async def outcomes(context, programs: list[str], around: Surroundings, port: int
 async def test_hostile_programs_reach_nothing(context, surroundings: Surroundings) -> None:
     before = surroundings.state()
     programs = [*REACHING, *(EXHAUSTION if context is MONTY else SANDBOX_EXHAUSTION)]
-    async with Trap().listening() as trap:
+    async with ConnectionTrap().listening() as trap:
         found = await outcomes(context, programs, surroundings, trap.port, 1.0)
         connections = trap.connections
     assert (before, 0) == (surroundings.state(), connections)

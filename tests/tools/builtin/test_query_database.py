@@ -12,7 +12,7 @@ import pytest
 
 from api.local.local_stores import Stores
 from schema.errors import EgressRefused, InputError, NotFound
-from tests.tools.egress_servers import Trap
+from tests.tools.egress_servers import ConnectionTrap
 from tests.tools.hostile.sql import HEAVY, STATEMENTS
 from tests.tools.shop_database import TABLES, Shop, open_shop
 from tests.tools.tool_contexts import call, failure, make_context
@@ -107,7 +107,7 @@ async def test_a_hostile_statement_is_refused_unseen_by_the_database(
 async def test_hostile_statements_do_no_harm_even_without_the_gate(shop: Shop, tmp_path: Path) -> None:
     """The second wall by itself: a role that only reads, a read-only transaction, an end to every statement."""
     before, few = shop.state(), asyncio.Semaphore(8)
-    async with Trap().listening() as trap:
+    async with ConnectionTrap().listening() as trap:
 
         async def send(sql: str) -> str:
             async with few:

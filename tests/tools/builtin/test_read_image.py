@@ -7,7 +7,7 @@ import zlib
 import pytest
 from PIL import Image, ImageDraw, ImageFont
 
-from tests.tools.tool_contexts import call, failure, files_of, make_context
+from tests.tools.tool_contexts import call, failure, file_store, make_context
 from tools.builtin import read_image
 from tools.errors import ToolUnavailable
 from tools.run_sandboxed import run_sandboxed
@@ -63,7 +63,7 @@ def inspect_all(question: dict[str, object], attached: bytes) -> list[str]:
 
 
 async def test_the_lines_of_an_image_are_read_from_top_to_bottom() -> None:
-    context = make_context(files=files_of(scan=picture("Invoice No 10498", "Total: 1,250,000 VND", kind="JPEG")))
+    context = make_context(files=file_store(scan=picture("Invoice No 10498", "Total: 1,250,000 VND", kind="JPEG")))
     result = await call(read_image.build(), context, file_id="scan")
     assert "Invoice No 10498\nTotal: 1,250,000 VND" == result.text
     assert [True, True] == [line["score"] > 0.9 and line["box"][0] < 60 for line in result.data["lines"]]
@@ -78,7 +78,7 @@ async def test_what_is_no_image_or_a_bomb_is_a_clear_error() -> None:
 
 
 async def test_a_file_that_is_too_large_or_not_there_is_a_clear_error() -> None:
-    context = make_context(files=files_of(large=b"x" * (21 << 20)))
+    context = make_context(files=file_store(large=b"x" * (21 << 20)))
     assert "tool_too_large" == (await failure(read_image.build(), context, file_id="large")).code
     assert "There is no such file." == (await failure(read_image.build(), context, file_id="other")).message
     assert "Uploaded files are not available here." == (await failure(read_image.build(), file_id="x")).message

@@ -11,7 +11,7 @@ from api.local.local_stores import Stores
 from schema.errors import NotFound
 from tests.counterparts.http_server import CounterpartServer, Exchange
 from tests.tools.shop_database import Shop, open_shop
-from tests.tools.tool_contexts import call, failure, files_of, make_context, web_context
+from tests.tools.tool_contexts import call, failure, file_store, make_context, web_context
 from tools.builtin.read_image import MAX_BYTES
 from tools.configured import ToolDefinition, build_tool
 from tools.contract import Passage, Tool, ToolContext
@@ -240,7 +240,7 @@ async def scan_reader(received: list[bytes]) -> AsyncIterator[str]:
 
 async def test_an_ocr_row_with_an_endpoint_sends_the_file_there_as_a_form() -> None:
     received: list[bytes] = []
-    async with scan_reader(received) as endpoint, web_context(files=files_of(f1=b"\x89PNG scan")) as context:
+    async with scan_reader(received) as endpoint, web_context(files=file_store(f1=b"\x89PNG scan")) as context:
         read = tool("OCR", endpoint=endpoint, config={"field": "scan", "result": "/pages/0/text"})
         assert "TOTAL 84.500.000" == (await call(read, context, file_id="f1")).text
         assert "no such file" in (await failure(read, context, file_id="f2")).message
@@ -249,6 +249,6 @@ async def test_an_ocr_row_with_an_endpoint_sends_the_file_there_as_a_form() -> N
 
 async def test_an_ocr_row_without_an_endpoint_reads_here_with_the_limits_of_the_built_in_tool() -> None:
     read = tool("OCR", config={"file": "scan"})
-    context = make_context(files=files_of(big=b"x" * (MAX_BYTES + 1)))
+    context = make_context(files=file_store(big=b"x" * (MAX_BYTES + 1)))
     error: ToolFailed = await failure(read, context, scan="big")
     assert (ToolTooLarge, ToolUnavailable) == (type(error), type(await failure(read, scan="big")))

@@ -9,7 +9,7 @@ from urllib.parse import parse_qsl
 import pytest
 
 from tests.counterparts.http_server import Exchange
-from tests.tools.egress_servers import Answers
+from tests.tools.egress_servers import ResponseServer
 from tests.tools.tool_contexts import call, failure, make_context, web_context
 from tools.calling import call_tool
 from tools.configured import ToolDefinition, build_tool
@@ -27,7 +27,7 @@ TOKEN = "eyJhbGciOiJSUzI1NiJ9.canary.token"
 SECRET = 'canary-"key"/1'
 
 
-class Service(Answers):
+class Service(ResponseServer):
     """Also answers with what it was told, as services do that quote a request back."""
 
     async def _told(self, exchange: Exchange, status: str = "200") -> None:
@@ -57,7 +57,7 @@ async def service() -> AsyncIterator[Service]:
 
 
 def tool(
-    server: Answers, path: str, *, kind: str = "HTTP_GET", secrets: dict[str, str] | None = None, **given: Any
+    server: ResponseServer, path: str, *, kind: str = "HTTP_GET", secrets: dict[str, str] | None = None, **given: Any
 ) -> Tool:
     names = {name: {"type": ["string", "integer", "boolean", "array", "object"]} for name in ("id", "day", "tags")}
     shape = {"name": "ask", "description": "Asks", "parameters": {"type": "object", "properties": names}}
@@ -69,7 +69,7 @@ async def token() -> str | None:
     return TOKEN
 
 
-def sent(server: Answers) -> tuple[str, list[tuple[str, str]], Any]:
+def sent(server: ResponseServer) -> tuple[str, list[tuple[str, str]], Any]:
     """Path, query and body of the last request."""
     path, _, query = server.requests[-1].path.partition("?")
     return path, parse_qsl(query, keep_blank_values=True), server.requests[-1].body

@@ -6,7 +6,7 @@ from urllib.parse import unquote
 import pytest
 
 from schema.errors import InputError
-from tests.tools.egress_servers import Answers
+from tests.tools.egress_servers import ResponseServer
 from tests.tools.hostile.paths import CARRIED, ENDPOINTS, HEADERS, REFUSED, SECRETS
 from tests.tools.tool_contexts import call, failure, web_context
 from tools.configured import ToolDefinition, build_tool, check_definition
@@ -21,7 +21,7 @@ PARAMETERS = {
 }
 
 
-class Items(Answers):
+class Items(ResponseServer):
     """Answers whatever is asked of it under /items."""
 
     async def handle(self, exchange) -> None:
@@ -39,7 +39,7 @@ def row(endpoint: str | None, **given) -> ToolDefinition:
     return ToolDefinition(**{**shape, **given}, endpoint=endpoint)
 
 
-def tool(server: Answers, path: str, secrets: dict[str, str] | None = None, **given) -> Tool:
+def tool(server: ResponseServer, path: str, secrets: dict[str, str] | None = None, **given) -> Tool:
     return build_tool(row(server.url + path, **given), secrets=secrets or {})
 
 

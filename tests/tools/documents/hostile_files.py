@@ -128,7 +128,7 @@ def paragraph(text: str) -> str:
     return f"<w:p><w:r><w:t>{text}</w:t></w:r></w:p>"
 
 
-def laughs() -> str:
+def entity_bomb() -> str:
     names = [f'<!ENTITY a{number} "{f"&a{number - 1};" * 10}">' for number in range(1, 12)]
     return f'<!DOCTYPE x [<!ENTITY a0 "{CANARY}">{"".join(names)}]>'
 
@@ -266,7 +266,7 @@ HOSTILE = [
     hostile("many-entries.docx", lambda: repacked(make_docx(), {f"x/{n}": b"" for n in range(5000)}), BOMB, TOO_LARGE),
     hostile("lying.docx", docx_lying, BOMB, DAMAGED),
     hostile("overlapping.xlsx", xlsx_overlapping, BOMB, DAMAGED),
-    hostile("laughs.docx", lambda: docx_of(paragraph("&a11;"), laughs()), *BAD, BOMB),
+    hostile("laughs.docx", lambda: docx_of(paragraph("&a11;"), entity_bomb()), *BAD, BOMB),
     hostile(
         "entity.docx", lambda: docx_of(paragraph("&e;"), '<!DOCTYPE x [<!ENTITY e SYSTEM "file:///etc/passwd">]>'), *BAD
     ),
@@ -287,7 +287,9 @@ HOSTILE = [
         ),
         *(READ, TOO_LARGE),
     ),
-    hostile("laughs.html", (laughs() + "<html><body><p>Hello &a11; there</p></body></html>").encode(), READ, DAMAGED),
+    hostile(
+        "laughs.html", (entity_bomb() + "<html><body><p>Hello &a11; there</p></body></html>").encode(), READ, DAMAGED
+    ),
     hostile("deep.html", b"<html><body>" + b"<div>" * 100_000 + b"deep", READ, *BAD),
     hostile("deep-lists.html", b"<html><body>" + b"<ul><li>" * 100_000 + b"deep", READ, *BAD),
     hostile("wide.html", b"<table><tr><td colspan=999999999 rowspan=999999999>a</td></tr></table>" * 50, READ, DAMAGED),

@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from schema.errors import EgressFailed, EgressRefused
-from tests.tools.egress_servers import Answers, Trap, names, one_page_over_tls
+from tests.tools.egress_servers import ConnectionTrap, ResponseServer, resolve_test_names, serve_page_over_tls
 from tests.tools.hostile.urls import HOSTILE, REACHABLE_WHEN_ALLOWED
 from tools.egress import EgressPolicy, EgressTransport, fetch_json, open_client, parse_url
 from tools.egress.addresses import is_public
@@ -27,23 +27,23 @@ LOOPBACK = (ipaddress.ip_network("127.0.0.0/8"), ipaddress.ip_network("::1"))
 
 
 @pytest.fixture
-async def trap() -> AsyncIterator[Trap]:
-    async with Trap().listening() as trap:
+async def trap() -> AsyncIterator[ConnectionTrap]:
+    async with ConnectionTrap().listening() as trap:
         yield trap
 
 
 @pytest.fixture
-async def answers() -> AsyncIterator[Answers]:
-    async with Answers() as server:
+async def answers() -> AsyncIterator[ResponseServer]:
+    async with ResponseServer() as server:
         yield server
 
 
-def open_policy(trap: Trap) -> EgressPolicy:
+def open_policy(trap: ConnectionTrap) -> EgressPolicy:
     """As lax as one can be without naming an address: only the address itself can be what is refused."""
     return EgressPolicy(allow_http=True, ports=frozenset({trap.port, 80, 443}), timeout_s=2, connect_timeout_s=1)
 
 
-def allowing(server: Answers) -> EgressPolicy:
+def allowing(server: ResponseServer) -> EgressPolicy:
     return EgressPolicy(allowed_hosts=frozenset({f"127.0.0.1:{server.port}"}), timeout_s=5)
 
 
@@ -52,8 +52,8 @@ def test_there_are_at_least_sixty_hostile_urls() -> None:
 
 
 @pytest.mark.parametrize("url", HOSTILE, ids=ascii)
-async def test_a_hostile_url_is_refused_and_connects_to_nothing(trap: Trap, url: str) -> None:
-    async with open_client(open_policy(trap), resolver=names, ssl_context=TLS) as client:
+async def test_a_hostile_url_is_refused_and_connects_to_nothing(trap: ConnectionTrap, url: str) -> None:
+    async with open_client(open_policy(trap), resolver=resolve_test_names, ssl_context=TLS) as client:
         with pytest.raises(EgressRefused) as refused:
             await client.get(url.replace("{port}", str(trap.port)), params={"token": "canary"})
     assert 0 == trap.connections
@@ -61,9 +61,9 @@ async def test_a_hostile_url_is_refused_and_connects_to_nothing(trap: Trap, url:
 
 
 @pytest.mark.parametrize("url", HOSTILE, ids=ascii)
-async def test_the_bare_transport_refuses_it_as_well(trap: Trap, url: str) -> None:
+async def test_the_bare_transport_refuses_it_as_well(trap: ConnectionTrap, url: str) -> None:
     """As Authlib uses it: without the client's own checks."""
-    transport = EgressTransport(open_policy(trap), resolver=names, ssl_context=TLS)
+    transport = EgressTransport(open_policy(trap), resolver=resolve_test_names, ssl_context=TLS)
     async with httpx2.AsyncClient(transport=transport) as client:
         with pytest.raises((EgressRefused, httpx2.InvalidURL)):
             await client.get(url.replace("{port}", str(trap.port)).replace("\\", "%5C"))
@@ -71,9 +71,9 @@ async def test_the_bare_transport_refuses_it_as_well(trap: Trap, url: str) -> No
 
 
 @pytest.mark.parametrize("url", REACHABLE_WHEN_ALLOWED, ids=ascii)
-async def test_the_trap_catches_what_the_guard_lets_through(trap: Trap, url: str) -> None:
+async def test_the_trap_catches_what_the_guard_lets_through(trap: ConnectionTrap, url: str) -> None:
     policy = replace(open_policy(trap), allowed_networks=LOOPBACK)
-    async with open_client(policy, resolver=names) as client:
+    async with open_client(policy, resolver=resolve_test_names) as client:
         assert 200 == (await client.get(url.replace("{port}", str(trap.port)))).status_code
     assert 1 == trap.connections
 
@@ -81,7 +81,7 @@ async def test_the_trap_catches_what_the_guard_lets_through(trap: Trap, url: str
 @pytest.mark.parametrize("follow", [False, True])
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
 async def test_a_redirect_to_this_machine_is_not_followed(
-    trap: Trap, answers: Answers, status: int, follow: bool
+    trap: ConnectionTrap, answers: ResponseServer, status: int, follow: bool
 ) -> None:
     answers.redirect_to = f"http://127.0.0.1:{trap.port}/?token=canary"
     policy = replace(allowing(answers), allow_http=True, ports=frozenset({trap.port}))
@@ -95,14 +95,14 @@ async def test_a_redirect_to_this_machine_is_not_followed(
 
 
 @pytest.mark.parametrize("location", ["http://[", "http://a:b/", "\\\\127.0.0.1\\", "gopher://a/"])
-async def test_a_redirect_that_cant_be_read_is_a_failure_of_ours(answers: Answers, location: str) -> None:
+async def test_a_redirect_that_cant_be_read_is_a_failure_of_ours(answers: ResponseServer, location: str) -> None:
     answers.redirect_to = location
     async with open_client(allowing(answers)) as client:
         with pytest.raises(EgressFailed):
             await fetch_json(client, f"{answers.url}/redirect/302")
 
 
-async def test_a_name_is_resolved_once_so_that_it_cannot_change_after_the_check(trap: Trap) -> None:
+async def test_a_name_is_resolved_once_so_that_it_cannot_change_after_the_check(trap: ConnectionTrap) -> None:
     asked = []
 
     async def rebinding(host: str, port: int) -> Sequence[str]:
@@ -118,7 +118,7 @@ async def test_a_name_is_resolved_once_so_that_it_cannot_change_after_the_check(
     assert (2, 1) == (len(asked), trap.connections)
 
 
-async def test_an_address_that_does_not_answer_gives_way_to_the_next(answers: Answers) -> None:
+async def test_an_address_that_does_not_answer_gives_way_to_the_next(answers: ResponseServer) -> None:
     async def two(host: str, port: int) -> Sequence[str]:
         return ["127.0.0.9", "127.0.0.1"]
 
@@ -139,7 +139,7 @@ async def test_https_checks_the_certificate_against_the_name_and_connects_to_the
         return ["127.0.0.1"]
 
     async with (
-        one_page_over_tls(server) as port,
+        serve_page_over_tls(server) as port,
         open_client(policy, resolver=home, ssl_context=client_side) as client,
     ):
         assert {} == await fetch_json(client, f"https://erp.internal:{port}/")
@@ -165,7 +165,9 @@ async def test_https_checks_the_certificate_against_the_name_and_connects_to_the
         ("", "http://127.0.0.1:{port}/json", False),
     ],
 )
-async def test_an_admin_allows_hosts_ports_and_networks(answers: Answers, allow: str, url: str, reached: bool) -> None:
+async def test_an_admin_allows_hosts_ports_and_networks(
+    answers: ResponseServer, allow: str, url: str, reached: bool
+) -> None:
     async def home(host: str, port: int) -> Sequence[str]:
         return ["127.0.0.1"]
 
@@ -226,7 +228,7 @@ def test_public_means_more_than_is_global(address: str, public: bool) -> None:
     assert public == is_public(ipaddress.ip_address(address))
 
 
-async def test_authlib_takes_the_guard_as_its_transport(trap: Trap, answers: Answers) -> None:
+async def test_authlib_takes_the_guard_as_its_transport(trap: ConnectionTrap, answers: ResponseServer) -> None:
     transport = EgressTransport(replace(allowing(answers), allow_http=True, ports=frozenset({trap.port})))
     async with AsyncOAuth2Client("id", "secret", token={"access_token": "t"}, transport=transport) as client:
         assert "Bearer t" == (await client.get(f"{answers.url}/echo")).json()["authorization"]

@@ -10,46 +10,48 @@ import httpx2
 import pytest
 
 from schema.errors import EgressFailed, EgressTooLarge
-from tests.tools.egress_servers import Answers
+from tests.tools.egress_servers import ResponseServer
 from tools.egress import EgressPolicy, fetch_json, open_client
 
 HOME = "127.0.0.1"
 
 
 @pytest.fixture
-async def answers() -> AsyncIterator[Answers]:
-    async with Answers() as server:
+async def answers() -> AsyncIterator[ResponseServer]:
+    async with ResponseServer() as server:
         yield server
 
 
 @pytest.fixture
-async def client(answers: Answers) -> AsyncIterator[httpx2.AsyncClient]:
+async def client(answers: ResponseServer) -> AsyncIterator[httpx2.AsyncClient]:
     """It takes 10,000 bytes and waits 5 s."""
     async with open_client(policy(answers), max_bytes=10_000) as client:
         yield client
 
 
-def policy(server: Answers) -> EgressPolicy:
+def policy(server: ResponseServer) -> EgressPolicy:
     return EgressPolicy(allowed_hosts=frozenset({f"{HOME}:{server.port}"}), timeout_s=5)
 
 
 @pytest.mark.parametrize("path", ["bytes/10000", "chunks/10000", "bomb/10000"])
-async def test_an_answer_may_be_as_large_as_was_said(client: httpx2.AsyncClient, answers: Answers, path: str) -> None:
+async def test_an_answer_may_be_as_large_as_was_said(
+    client: httpx2.AsyncClient, answers: ResponseServer, path: str
+) -> None:
     assert 10_000 == len((await client.get(f"{answers.url}/{path}")).content)
 
 
 @pytest.mark.parametrize("path", ["bytes/10001", "chunks/11000", "bomb/10001", "bomb/50000000", "endless"])
-async def test_a_larger_answer_is_cut_off(client: httpx2.AsyncClient, answers: Answers, path: str) -> None:
+async def test_a_larger_answer_is_cut_off(client: httpx2.AsyncClient, answers: ResponseServer, path: str) -> None:
     with pytest.raises(EgressTooLarge, match=r"127\.0\.0\.1 is larger than 10,000 bytes"):
         await client.get(f"{answers.url}/{path}")
     await answers.until(lambda: not answers.connections or bool(answers.requests[-1].finished_ns))
 
 
-async def test_a_bomb_takes_no_memory(answers: Answers) -> None:
+async def test_a_bomb_takes_no_memory(answers: ResponseServer) -> None:
     """100 MB in 97 KB; unpacked chunk by chunk it would be 64 MB at once."""
     async with open_client(policy(answers), max_bytes=500_000) as client:
         bomb = gzip.compress(b"\0" * 100_000_000)
-        answers.whole = lambda exchange, body, *lines: Answers.whole(answers, exchange, bomb, *lines)
+        answers.whole = lambda exchange, body, *lines: ResponseServer.whole(answers, exchange, bomb, *lines)
         tracemalloc.start()
         try:
             with pytest.raises(EgressTooLarge):
@@ -59,7 +61,7 @@ async def test_a_bomb_takes_no_memory(answers: Answers) -> None:
             tracemalloc.stop()
 
 
-async def test_a_stream_is_counted_while_it_is_read(client: httpx2.AsyncClient, answers: Answers) -> None:
+async def test_a_stream_is_counted_while_it_is_read(client: httpx2.AsyncClient, answers: ResponseServer) -> None:
     read: list[bytes] = []
     async with client.stream("GET", f"{answers.url}/endless") as answer:
         with pytest.raises(EgressTooLarge):
@@ -68,7 +70,7 @@ async def test_a_stream_is_counted_while_it_is_read(client: httpx2.AsyncClient, 
 
 
 @pytest.mark.parametrize("path", ["drip", "drips", "silence"])
-async def test_an_answer_that_drips_is_cut_at_the_deadline(answers: Answers, path: str) -> None:
+async def test_an_answer_that_drips_is_cut_at_the_deadline(answers: ResponseServer, path: str) -> None:
     async with open_client(policy(answers), timeout_s=0.3) as client:
         with pytest.raises(EgressFailed, match=r"127\.0\.0\.1 did not respond in time"):
             await client.get(f"{answers.url}/{path}")
@@ -110,21 +112,21 @@ async def test_a_name_without_an_address_says_so(found: list[str] | Exception) -
         ("nonsense", "127.0.0.1 closed the connection or did not speak HTTP."),
     ],
 )
-async def test_an_answer_that_is_no_use_says_why(answers: Answers, path: str, sentence: str) -> None:
+async def test_an_answer_that_is_no_use_says_why(answers: ResponseServer, path: str, sentence: str) -> None:
     async with open_client(policy(answers)) as client:
         with pytest.raises(EgressFailed) as failed:
             await fetch_json(client, f"{answers.url}/{path}?token=canary")
     assert sentence == failed.value.message
 
 
-async def test_nobody_listening_is_a_failure(answers: Answers) -> None:
+async def test_nobody_listening_is_a_failure(answers: ResponseServer) -> None:
     async with open_client(policy(answers)) as client:
         await answers.stop()
         with pytest.raises(EgressFailed, match=r"^127\.0\.0\.1 can't be reached: "):
             await client.get(f"{answers.url}/json?token=canary")
 
 
-async def test_a_header_that_cant_be_sent_is_not_repeated(client: httpx2.AsyncClient, answers: Answers) -> None:
+async def test_a_header_that_cant_be_sent_is_not_repeated(client: httpx2.AsyncClient, answers: ResponseServer) -> None:
     with pytest.raises(EgressFailed) as failed:
         await client.get(f"{answers.url}/json", headers={"authorization": "Bearer canary\r\nx: y"})
     assert "canary" not in failed.value.message
@@ -133,7 +135,7 @@ async def test_a_header_that_cant_be_sent_is_not_repeated(client: httpx2.AsyncCl
 
 
 async def test_cookies_and_proxies_of_the_environment_play_no_part(
-    answers: Answers, monkeypatch: pytest.MonkeyPatch
+    answers: ResponseServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")
     monkeypatch.setenv("ALL_PROXY", "http://127.0.0.1:1")
@@ -144,18 +146,18 @@ async def test_cookies_and_proxies_of_the_environment_play_no_part(
     assert ("gzip", f"{HOME}:{answers.port}") == (sent["accept-encoding"], sent["host"])
 
 
-async def test_a_caller_cannot_name_another_target(client: httpx2.AsyncClient, answers: Answers) -> None:
+async def test_a_caller_cannot_name_another_target(client: httpx2.AsyncClient, answers: ResponseServer) -> None:
     await client.get(f"{answers.url}/json", extensions={"target": b"/echo", "sni_hostname": "other"})
     assert "/json" == answers.requests[-1].path
 
 
-async def test_connections_are_kept_between_requests(client: httpx2.AsyncClient, answers: Answers) -> None:
+async def test_connections_are_kept_between_requests(client: httpx2.AsyncClient, answers: ResponseServer) -> None:
     for _ in range(3):
         await client.get(f"{answers.url}/json")
     assert 1 == len(answers.connections)
 
 
-async def test_a_head_request_may_tell_of_any_length(answers: Answers) -> None:
+async def test_a_head_request_may_tell_of_any_length(answers: ResponseServer) -> None:
     async with open_client(replace(policy(answers), max_bytes=10)) as client:
         assert 200 == (await client.head(f"{answers.url}/length/5000")).status_code
 
