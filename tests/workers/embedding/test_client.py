@@ -1,10 +1,8 @@
 """Embedding over Redis: workers answer the requests of API processes, and failures are reported soon."""
 
 import asyncio
-import sys
 import time
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -13,16 +11,14 @@ from structlog.testing import capture_logs
 from graphs.embeddings.batching import Batcher
 from graphs.embeddings.purposes import Purpose
 from graphs.embeddings.registry import open_embedder
-from graphs.providers.errors import ModelUnknown, ProviderTimeout
+from graphs.providers.errors import ProviderTimeout
 from schema import redis_names
 from schema.errors import InputError, Unavailable
-from tests.waiting import PATIENCE_S
+from tests.workers.embedding.fake_engines import FakeEngine, new_server, queue_key
 from workers.embedding.client import MAX_TEXTS, EmbeddingClient, EmbeddingFailed
 from workers.embedding.protocol import (
-    MAX_QUERY_TEXTS,
     MAX_QUEUED,
     MAX_REQUEST_TEXTS,
-    EmbeddingQueue,
     EmbeddingRequest,
     encode,
 )
@@ -30,72 +26,6 @@ from workers.embedding.server import EmbeddingServer
 from workers.queue.job_core import process_name
 from workers.redis.client import RedisClient
 from workers.redis.connection import RedisAddress
-
-QUEUES: tuple[EmbeddingQueue, ...] = ("query", "bulk")
-SILENT_SERVER = """
-import asyncio, sys
-from workers.embedding.server import EmbeddingServer
-from workers.redis.connection import RedisAddress
-
-class SilentEngine:
-    async def embed(self, texts, **_):
-        print("began", flush=True)
-        await asyncio.sleep(3600)
-
-async def main():
-    async with EmbeddingServer(RedisAddress.from_url(sys.argv[1]), SilentEngine()):
-        print("ready", flush=True)
-        await asyncio.sleep(3600)
-
-asyncio.run(main())
-"""
-
-
-class FakeEngine:
-    """A fake embedder: a text's vector is its length and its value as a number. With `held`, it waits for `released`."""
-
-    def __init__(self, *, held: bool = False) -> None:
-        self.calls: list[tuple[list[str], dict[str, Any]]] = []
-        self.began, self.released = asyncio.Event(), asyncio.Event()
-        if not held:
-            self.released.set()
-
-    async def embed(self, texts: Sequence[str], **options: Any) -> list[list[float]]:
-        self.calls.append((list(texts), options))
-        self.began.set()
-        await self.released.wait()
-        if "bad" in texts:
-            raise ModelUnknown("There is no such model.")
-        if "broken" in texts:
-            raise ZeroDivisionError
-        return [[float(len(text)), float(text or 0)] for text in texts]
-
-
-@pytest.fixture
-def address(redis_url: str) -> RedisAddress:
-    return RedisAddress.from_url(redis_url)
-
-
-@pytest.fixture
-async def redis_client(address: RedisAddress) -> AsyncIterator[RedisClient]:
-    redis_client = RedisClient(address)
-    await redis_client.call("FLUSHDB")
-    yield redis_client
-    await redis_client.close()
-
-
-@pytest.fixture
-async def client(address: RedisAddress, redis_client: RedisClient) -> AsyncIterator[EmbeddingClient]:
-    async with EmbeddingClient(address, redis_client, process=process_name()) as client:
-        yield client
-
-
-def new_server(address: RedisAddress, engine: FakeEngine, queues: Sequence[EmbeddingQueue] = QUEUES) -> EmbeddingServer:
-    return EmbeddingServer(address, engine, queues=queues)
-
-
-def queue_key(queue: EmbeddingQueue = "query") -> str:
-    return redis_names.embedding_requests(queue)
 
 
 async def test_vectors_come_back_in_the_order_of_their_texts(address: RedisAddress, client: EmbeddingClient) -> None:
@@ -284,89 +214,6 @@ async def test_a_workers_error_reaches_the_caller(
         with pytest.raises(EmbeddingFailed) as failed:
             await client.embed([text])
         assert code == failed.value.code
-        assert [[1.0, 2.0]] == await client.embed(["2"])
-
-
-async def test_a_closing_server_finishes_running_requests(address: RedisAddress, client: EmbeddingClient) -> None:
-    engine = FakeEngine(held=True)
-    server = new_server(address, engine)
-    await server.__aenter__()
-    calls = asyncio.create_task(client.embed(["3"]))
-    await engine.began.wait()
-    closing = asyncio.create_task(server.__aexit__())
-    async with asyncio.timeout(PATIENCE_S):
-        while not all(task.done() for task in server._serving):
-            await asyncio.sleep(0.001)
-    engine.released.set()
-    assert [[1.0, 3.0]] == await calls
-    await closing
-
-
-async def test_a_closed_server_takes_no_more_requests(
-    address: RedisAddress, redis_client: RedisClient, client: EmbeddingClient
-) -> None:
-    async with new_server(address, FakeEngine()):
-        await client.embed(["1"])
-    with pytest.raises(Unavailable):
-        await client.embed(["1"], timeout_s=0.05)
-    assert 1 == await redis_client.call("LLEN", queue_key())
-
-
-async def test_a_server_takes_no_more_requests_than_its_concurrency(
-    address: RedisAddress, redis_client: RedisClient, client: EmbeddingClient
-) -> None:
-    engine = FakeEngine(held=True)
-    async with new_server(address, engine, ("bulk",)):
-        texts = [str(number) for number in range(MAX_QUERY_TEXTS + 1)]
-        calls = [asyncio.create_task(client.embed(texts)) for _ in range(5)]
-        async with asyncio.timeout(PATIENCE_S):
-            while len(engine.calls) < 2 or await redis_client.call("LLEN", queue_key("bulk")) < 3:
-                await asyncio.sleep(0.001)
-        assert 2 == len(engine.calls)
-        engine.released.set()
-        await asyncio.gather(*calls)
-
-
-@asynccontextmanager
-async def silent_server(redis_url: str) -> AsyncIterator[asyncio.subprocess.Process]:
-    """A process that takes requests and never answers."""
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-c", SILENT_SERVER, redis_url, stdout=asyncio.subprocess.PIPE
-    )
-    try:
-        yield process
-    finally:
-        if process.returncode is None:
-            process.kill()
-        await process.wait()
-
-
-async def test_a_killed_server_loses_only_its_own_requests(
-    redis_url: str, address: RedisAddress, client: EmbeddingClient
-) -> None:
-    async with silent_server(redis_url) as process:
-        assert process.stdout is not None
-        assert b"ready\n" == await process.stdout.readline()
-        lost = asyncio.create_task(client.embed(["1"], timeout_s=2))
-        assert b"began\n" == await process.stdout.readline()
-        process.kill()
-        await process.wait()
-        async with new_server(address, FakeEngine()):
-            assert [[1.0, 2.0]] == await client.embed(["2"])
-            with pytest.raises(Unavailable):
-                await lost
-
-
-async def test_a_cancelled_caller_leaves_nothing_behind(address: RedisAddress, client: EmbeddingClient) -> None:
-    engine = FakeEngine(held=True)
-    async with new_server(address, engine):
-        calls = asyncio.create_task(client.embed(["1"]))
-        await engine.began.wait()
-        calls.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await calls
-        assert {} == client._pending
-        engine.released.set()
         assert [[1.0, 2.0]] == await client.embed(["2"])
 
 

@@ -1,0 +1,29 @@
+"""A client of embedding, and the Redis that it speaks through."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from workers.embedding.client import EmbeddingClient
+from workers.queue.job_core import process_name
+from workers.redis.client import RedisClient
+from workers.redis.connection import RedisAddress
+
+
+@pytest.fixture
+def address(redis_url: str) -> RedisAddress:
+    return RedisAddress.from_url(redis_url)
+
+
+@pytest.fixture
+async def redis_client(address: RedisAddress) -> AsyncIterator[RedisClient]:
+    redis_client = RedisClient(address)
+    await redis_client.call("FLUSHDB")
+    yield redis_client
+    await redis_client.close()
+
+
+@pytest.fixture
+async def client(address: RedisAddress, redis_client: RedisClient) -> AsyncIterator[EmbeddingClient]:
+    async with EmbeddingClient(address, redis_client, process=process_name()) as client:
+        yield client
