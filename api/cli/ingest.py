@@ -121,12 +121,12 @@ class Progress:
         done = len(self._ready) + len(self._failed) + self._unchanged
         if self._live:
             filled = round(BAR_WIDTH * done / self._total)
-            line = f"{'█' * filled}{'░' * (BAR_WIDTH - filled)} {done} of {self._total} files  {doing}"
+            line = f"{'█' * filled}{'░' * (BAR_WIDTH - filled)} {done} of {count_of(self._total, 'file')}  {doing}"
             width = shutil.get_terminal_size().columns - 1
             print(f"\r\033[K{line[:width]}", end="", file=sys.stderr, flush=True)
         elif 10 * done // self._total > self._reported_tenths:
             self._reported_tenths = 10 * done // self._total
-            print(f"{done} of {self._total} files", file=sys.stderr, flush=True)
+            print(f"{done} of {count_of(self._total, 'file')}", file=sys.stderr, flush=True)
 
     def conclude(self, collection: str) -> int:
         """Say what came of it; 0 when every file can be searched."""
@@ -134,9 +134,12 @@ class Progress:
             print("\r\033[K", end="", file=sys.stderr, flush=True)
         ready, passages = len(self._ready), sum(self._ready.values())
         took_s = time.monotonic() - self._began
-        unchanged = f", {self._unchanged} were already there" if self._unchanged else ""
+        unchanged = (
+            f", {self._unchanged} {'was' if self._unchanged == 1 else 'were'} already there" if self._unchanged else ""
+        )
         print(
-            f"{ready} of {self._total} files ingested into {collection!r} in {took_s:.1f} s: {passages} passages{unchanged}."
+            f"{ready} of {count_of(self._total, 'file')} ingested into {collection!r} in {took_s:.1f} s: "
+            f"{count_of(passages, 'passage')}{unchanged}."
         )
         for name, why in list(self._failed.items())[:MAX_SHOWN]:
             print(f"  {name}: {why}", file=sys.stderr)
@@ -145,3 +148,7 @@ class Progress:
         if ready or self._unchanged:
             print(dim(f'To ask about them: ./headrace chat --collection {collection} "…"'))
         return 1 if self._failed else 0
+
+
+def count_of(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

@@ -62,7 +62,7 @@ async def test_a_running_stack_is_found_by_other_commands_and_gone_afterwards(tm
 async def test_a_second_up_names_the_address_of_the_first(tmp_path: Path) -> None:
     with Home(tmp_path).held():
         async with stack(tmp_path) as (running, _):
-            expected = f"A stack runs already: {running.url} "
+            expected = f"headrace is already running at {running.url} "
             with (
                 pytest.raises(LocalError, match=expected),
                 prepared_stores(settings_from({"HEADRACE_HOME": str(tmp_path)})),
@@ -85,10 +85,10 @@ async def test_a_default_port_that_is_taken_is_replaced(tmp_path: Path, monkeypa
         assert not running.flower_url.endswith(":5555")
 
 
-async def test_a_process_that_always_dies_ends_the_start_with_its_last_words(tmp_path: Path) -> None:
+async def test_a_process_that_always_dies_ends_the_start_with_its_last_output(tmp_path: Path) -> None:
     broken = tmp_path / "broken.py"
     broken.write_text("raise SystemExit('the table jobs is missing')\n")
-    with pytest.raises(LocalError, match=r"process api ends as soon as it is started.*\n.*table jobs is missing"):
+    with pytest.raises(LocalError, match=r"process api keeps exiting as soon as it starts.*\n.*table jobs is missing"):
         async with stack(tmp_path, broken):
             pass
 

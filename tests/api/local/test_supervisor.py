@@ -156,7 +156,7 @@ def test_a_wrong_line_of_a_procfile_is_named(tmp_path: Path) -> None:
 
 
 def test_exits_are_told_in_words() -> None:
-    assert "ended with status 3" == describe_exit(3)
+    assert "exited with status 3" == describe_exit(3)
     assert "was killed by SIGTERM" == describe_exit(-signal.SIGTERM)
 
 
