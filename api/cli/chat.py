@@ -51,23 +51,23 @@ async def chat(
     url: str, key: str, message: str, session_id: str | None, agent: str | None = None, collections: Sequence[str] = ()
 ) -> int:
     async with Client(url, key) as client:
-        told = await show(client.chat(message, session_id, agent, collections), say_notice)
-    if told.error:
-        print(f"headrace: the job failed: {told.error}", file=sys.stderr)
+        result = await show(client.chat(message, session_id, agent, collections), print_notice)
+    if result.error:
+        print(f"headrace: the job failed: {result.error}", file=sys.stderr)
         return 1
-    if told.session_id:
-        print(dim(f"To continue this session: --session {told.session_id}", sys.stderr), file=sys.stderr)
+    if result.session_id:
+        print(dim(f"To continue this session: --session {result.session_id}", sys.stderr), file=sys.stderr)
     return 0
 
 
-def say_notice(told: "Told") -> None:
-    """Say before the answer, on stderr so that the answer alone can be piped on, that no language model will give it."""
-    if told.events == 1 and (notice := notice_of(told.model)):
+def print_notice(result: "ChatResult") -> None:
+    """Print a notice before the answer when no language model will give it; on stderr, so that stdout holds only the answer."""
+    if result.events == 1 and (notice := notice_of(result.model)):
         print(dim(notice.message, sys.stderr), file=sys.stderr, flush=True)
 
 
-class Told:
-    """What a stream of events says, gathered as a careful client does it."""
+class ChatResult:
+    """What a chat's events add up to; text that a restart voids is discarded."""
 
     def __init__(self) -> None:
         self.session_id = ""
@@ -114,11 +114,13 @@ class Told:
                 self.error = (data.get("error") or {}).get("message") or event.type
 
 
-async def show(events: AsyncIterator[StreamEvent], on_event: Callable[[Told], None] = lambda told: None) -> Told:
+async def show(
+    events: AsyncIterator[StreamEvent], on_event: Callable[[ChatResult], None] = lambda result: None
+) -> ChatResult:
     """Print a chat's text as it comes, and what happens to its job as dim lines. `on_event` sees each step."""
-    told = Told()
+    result = ChatResult()
     async for event in events:
-        told.add(event)
+        result.add(event)
         match event.type:
             case "message.delta":
                 print(event.data.get("text", ""), end="", flush=True)
@@ -126,20 +128,20 @@ async def show(events: AsyncIterator[StreamEvent], on_event: Callable[[Told], No
                 print(
                     dim(f"\n[{event.data.get('reason', 'the worker was lost')}; another worker takes over]"), flush=True
                 )
-                print(told.text, end="", flush=True)
+                print(result.text, end="", flush=True)
             case "job.progress":
                 print(dim(f"[{event.data.get('text', '')}]"), flush=True)
             case "citation.added":
                 print(dim(f"\n[{step(event)}]"), end="", flush=True)
             case "agent.routed" | "plan.created" | "tool.started" | "tool.finished":
                 print(dim(f"[{step(event)}]"), flush=True)
-        on_event(told)
+        on_event(result)
     print(flush=True)
-    return told
+    return result
 
 
 def step(event: StreamEvent) -> str:
-    """What an agent does, in a line."""
+    """Describe an agent's step in one line."""
     data = event.data
     match event.type:
         case "agent.routed":

@@ -11,7 +11,7 @@ import signal
 import time
 from collections.abc import AsyncIterator, Callable
 
-from api.cli.chat import Told, dim, show
+from api.cli.chat import ChatResult, dim, show
 from api.cli.up import stop_signals
 from api.local.demo_documents import upload_handbook
 from api.local.errors import LocalError
@@ -36,22 +36,22 @@ PASSAGE = (
     "spillway along the channel returns any flood to the river before it can break the banks or hurt the wheel. Monks "
     "dug long headraces in the Middle Ages; some of them ran for centuries."
 )
-FIRST = "What is a headrace, and what is the tailrace?"
-SECOND = "How do the sluice gate and the spillway protect the wheel and the river from a flood of water?"
-DEBT = "What is the debt for customer MST 0104985841?"
-OWED = "125750000"  # what the ERP's books say (tools/erp/data.json)
-LEAVE = "According to the handbook, how many working days of paid leave does everybody have a year?"
-DAYS = "24 working days"
-THIRD = "Who dug headraces in the Middle Ages?"
+FIRST_QUESTION = "What is a headrace, and what is the tailrace?"
+SECOND_QUESTION = "How do the sluice gate and the spillway protect the wheel and the river from a flood of water?"
+DEBT_QUESTION = "What is the debt for customer MST 0104985841?"
+EXPECTED_DEBT = "125750000"  # what the ERP's books say (tools/erp/data.json)
+LEAVE_QUESTION = "According to the handbook, how many working days of paid leave does everybody have a year?"
+EXPECTED_LEAVE = "24 working days"
+THIRD_QUESTION = "Who dug headraces in the Middle Ages?"
 
 KILL_AFTER_PIECES = 12
 """Kill in the middle: late enough to have seen text, early enough that most is still to come."""
 
-LIMIT_S = 300.0
+TIME_LIMIT_S = 300.0
 GRACE_S = 3.0
 """For stopping: when the demo ends its jobs are done, so nobody needs long."""
 
-GO_ON = """
+NEXT_STEPS = """
 Next steps
   ./headrace up                            start everything and serve until Ctrl-C, with the same data and key
   eval "$(./headrace env)"                 then use it from any OpenAI SDK
@@ -73,13 +73,13 @@ def run(arguments: argparse.Namespace) -> int:
         return asyncio.run(show_everything(running, None))
     say(f"Starting Postgres, Valkey and headrace (data and logs: {settings.home}) …")
     with prepared_stores(settings) as where:
-        code = asyncio.run(with_own_stack(settings, where, began))
+        code = asyncio.run(run_with_own_stack(settings, where, began))
     say("\nEverything has stopped.")
     return code
 
 
-async def with_own_stack(settings: StackSettings, where: Stores, began: float) -> int:
-    stop, hurry = stop_signals()
+async def run_with_own_stack(settings: StackSettings, where: Stores, began: float) -> int:
+    stop, stop_now = stop_signals()
     output = FileOutput(settings.home / "logs")
     stack = running_stack(
         settings,
@@ -87,24 +87,24 @@ async def with_own_stack(settings: StackSettings, where: Stores, began: float) -
         output=output,
         environ=os.environ,
         stop=stop,
-        hurry=hurry,
+        stop_now=stop_now,
         grace_s=GRACE_S,
         erp_port=prepare_demo(where),
     )
     async with stack as (running, supervisor):
         async with Client(running.url, running.key) as client:
-            await client.worker_ready()
+            await client.wait_for_worker()
         say(f"Ready in {time.monotonic() - began:.1f} s: {running.url}")
         showing = asyncio.create_task(show_everything(running, lambda: supervisor.pids.get("chat")))
         stopping = asyncio.create_task(stop.wait())
-        done, _ = await asyncio.wait({showing, stopping}, timeout=LIMIT_S, return_when=asyncio.FIRST_COMPLETED)
+        done, _ = await asyncio.wait({showing, stopping}, timeout=TIME_LIMIT_S, return_when=asyncio.FIRST_COMPLETED)
         stopping.cancel()
         if showing in done:
             return showing.result()
         showing.cancel()
         if stop.is_set():
             return 130
-        raise LocalError(f"The demo did not finish within {LIMIT_S:.0f} s. See the logs in {settings.home}/logs.")
+        raise LocalError(f"The demo did not finish within {TIME_LIMIT_S:.0f} s. See the logs in {settings.home}/logs.")
 
 
 async def show_everything(running: RunningStack, worker_pid: Callable[[], int | None] | None) -> int:
@@ -118,43 +118,43 @@ async def show_everything(running: RunningStack, worker_pid: Callable[[], int | 
         right &= await show_openai(client)
         right &= await show_agent(client)
         right &= await show_documents(client)
-    say(GO_ON)
+    say(NEXT_STEPS)
     return 0 if right else 1
 
 
 async def show_chat(client: Client) -> bool:
-    heading("1. A chat, streamed: HTTP → Postgres → Celery → LangGraph → model → Redis → Server-Sent Events")
-    timed = Timed(client.chat(asked(FIRST)))
-    told = await show(timed.events())
-    return report(told, await stored_text(client, told), timed)
+    print_heading("1. A chat, streamed: HTTP → Postgres → Celery → LangGraph → model → Redis → Server-Sent Events")
+    timed = TimedStream(client.chat(with_passage(FIRST_QUESTION)))
+    result = await show(timed.events())
+    return report(result, await stored_text(client, result), timed)
 
 
 async def show_kill(client: Client, worker_pid: Callable[[], int | None]) -> bool:
-    heading("2. Another chat, whose worker is killed (SIGKILL) halfway through the answer")
+    print_heading("2. Another chat, whose worker is killed (SIGKILL) halfway through the answer")
     killed: list[int] = []
 
-    def kill_once(told: Told) -> None:
-        if not killed and told.pieces >= KILL_AFTER_PIECES and (pid := worker_pid()):
+    def kill_once(result: ChatResult) -> None:
+        if not killed and result.pieces >= KILL_AFTER_PIECES and (pid := worker_pid()):
             os.kill(pid, signal.SIGKILL)
             killed.append(pid)
             print(dim(f"\n[killed the chat worker, process {pid}; this stream stays open]"), flush=True)
 
-    timed = Timed(client.chat(asked(SECOND)))
-    told = await show(timed.events(), kill_once)
-    right = report(told, await stored_text(client, told), timed)
+    timed = TimedStream(client.chat(with_passage(SECOND_QUESTION)))
+    result = await show(timed.events(), kill_once)
+    right = report(result, await stored_text(client, result), timed)
     if not killed:
         say("  The answer was complete before the worker could be killed.")
         return right
     say(
-        f"  {len(told.workers)} workers; longest pause {timed.longest_silence:.1f} s; "
+        f"  {len(result.workers)} workers; longest pause {timed.longest_pause_s:.1f} s; "
         f"this client reconnected {client.reconnections} times."
     )
-    return right and len(told.workers) > 1
+    return right and len(result.workers) > 1
 
 
 async def show_openai(client: Client) -> bool:
-    heading("3. The same queue through the OpenAI-compatible API: POST /v1/chat/completions")
-    message, began = asked(THIRD), time.monotonic()
+    print_heading("3. The same queue through the OpenAI-compatible API: POST /v1/chat/completions")
+    message, began = with_passage(THIRD_QUESTION), time.monotonic()
     answer = await client.complete(message)
     text = answer["choices"][0]["message"]["content"]
     print(text)
@@ -169,16 +169,18 @@ async def show_openai(client: Client) -> bool:
 
 
 async def show_agent(client: Client) -> bool:
-    heading("4. An agent is picked for the question; its tool calls the demo ERP over HTTP with the caller's token")
-    say(f"  {DEBT}\n")
-    timed = Timed(client.chat(DEBT))
-    told = await show(timed.events())
-    right = report(told, await stored_text(client, told), timed)
-    return right and OWED in told.text.replace(",", "").replace(".", "")
+    print_heading(
+        "4. An agent is picked for the question; its tool calls the demo ERP over HTTP with the caller's token"
+    )
+    say(f"  {DEBT_QUESTION}\n")
+    timed = TimedStream(client.chat(DEBT_QUESTION))
+    result = await show(timed.events())
+    right = report(result, await stored_text(client, result), timed)
+    return right and EXPECTED_DEBT in result.text.replace(",", "").replace(".", "")
 
 
 async def show_documents(client: Client) -> bool:
-    heading(
+    print_heading(
         "5. A document is ingested (read in a sandbox, chunked, embedded), and an agent answers from it with its source"
     )
     began = time.monotonic()
@@ -189,62 +191,62 @@ async def show_documents(client: Client) -> bool:
         say(f"  {len(ready)} document embedded as {passages} passages in {time.monotonic() - began:.1f} s.")
     else:
         say("  It was ingested earlier and has not changed.")
-    say(f"  {LEAVE}\n")
-    timed = Timed(client.chat(LEAVE, agent="AgentAnalysis"))
-    told = await show(timed.events())
-    right = report(told, await stored_text(client, told), timed)
-    say(f"  Sources: {', '.join(told.sources) or 'NONE: please report this'}")
-    return right and DAYS in told.text and bool(told.sources)
+    say(f"  {LEAVE_QUESTION}\n")
+    timed = TimedStream(client.chat(LEAVE_QUESTION, agent="AgentAnalysis"))
+    result = await show(timed.events())
+    right = report(result, await stored_text(client, result), timed)
+    say(f"  Sources: {', '.join(result.sources) or 'NONE: please report this'}")
+    return right and EXPECTED_LEAVE in result.text and bool(result.sources)
 
 
-async def stored_text(client: Client, told: Told) -> str | None:
+async def stored_text(client: Client, result: ChatResult) -> str | None:
     """The text of the message as Postgres has it now; None when there is none."""
-    if told.error:
+    if result.error:
         return None
-    answer = await client.get(f"/api/sessions/{told.session_id}/messages")
+    answer = await client.get(f"/api/sessions/{result.session_id}/messages")
     for message in answer.get("items", answer) if isinstance(answer, dict) else answer:
-        if message["id"] == told.message_id:
+        if message["id"] == result.message_id:
             return message.get("text") or "".join(part.get("text", "") for part in message.get("parts", []))
     return None
 
 
-def report(told: Told, stored: str | None, timed: "Timed") -> bool:
-    if told.error:
-        say(f"  The job failed: {told.error}")
+def report(result: ChatResult, stored: str | None, timed: "TimedStream") -> bool:
+    if result.error:
+        say(f"  The job failed: {result.error}")
         return False
-    same = stored == told.text
+    same = stored == result.text
     say(
-        f"  {told.events} events; first text after {timed.first_text_s * 1000:.0f} ms, complete after {timed.total_s:.1f} s. "
+        f"  {result.events} events; first text after {timed.first_text_s * 1000:.0f} ms, complete after {timed.total_s:.1f} s. "
         f"The stored message {'matches the stream' if same else 'DOES NOT MATCH the stream: please report this'}."
     )
     return same
 
 
-class Timed:
-    """A stream of events with a clock beside it."""
+class TimedStream:
+    """A stream of events, and when its text arrived."""
 
     def __init__(self, events: AsyncIterator[StreamEvent]) -> None:
         self._events = events
-        self.first_text_s = self.total_s = self.longest_silence = 0.0
+        self.first_text_s = self.total_s = self.longest_pause_s = 0.0
 
     async def events(self) -> AsyncIterator[StreamEvent]:
         began = last = time.monotonic()
         async for event in self._events:
             now = time.monotonic()
-            self.longest_silence, last = max(self.longest_silence, now - last), now
+            self.longest_pause_s, last = max(self.longest_pause_s, now - last), now
             if event.type == "message.delta" and not self.first_text_s:
                 self.first_text_s = now - began
             yield event
         self.total_s = time.monotonic() - began
 
 
-def asked(question: str) -> str:
+def with_passage(question: str) -> str:
     """The whole message for a question, which is printed: the passage about mills, then the question."""
     say(f"  (a paragraph about water mills, then:) {question}\n")
     return f"{PASSAGE}\n\n{question}"
 
 
-def heading(text: str) -> None:
+def print_heading(text: str) -> None:
     say(f"\n── {text}")
 
 

@@ -19,12 +19,16 @@ from urllib.parse import urlsplit
 from api.local.errors import LocalError
 from api.local.home import is_free
 from api.local.processes import user_mode
-from api.local.stack import RunningStack, StackSettings, answer_status, find_running, settings_from
+from api.local.stack import RunningStack, StackSettings, find_running, http_status, settings_from
 
-GOOD_PYTHONS = ((3, 11), (3, 12), (3, 13))
-ROOM_BYTES = 1_000_000_000
+TESTED_PYTHONS = ((3, 11), (3, 12), (3, 13))
+MIN_FREE_BYTES = 1_000_000_000
 DEFAULT_OLLAMA = "http://127.0.0.1:11434"
-MODES = {"same": "as this user", "userns": "in a user namespace", "nobody": "as uid 65534, from a copy in /var/tmp"}
+USER_MODES = {
+    "same": "as this user",
+    "userns": "in a user namespace",
+    "nobody": "as uid 65534, from a copy in /var/tmp",
+}
 
 
 @dataclass(frozen=True)
@@ -46,7 +50,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    findings = list(look(os.environ))
+    findings = list(run_checks(os.environ))
     for finding in findings:
         print(finding)
     wrong = sum(bool(finding.advice) and not finding.hint for finding in findings)
@@ -54,7 +58,7 @@ def run(arguments: argparse.Namespace) -> int:
     return 1 if wrong else 0
 
 
-def look(environ: Mapping[str, str]) -> Iterator[Finding]:
+def run_checks(environ: Mapping[str, str]) -> Iterator[Finding]:
     yield python()
     yield embeddings()
     try:
@@ -72,7 +76,7 @@ def look(environ: Mapping[str, str]) -> Iterator[Finding]:
 
 def python() -> Finding:
     state = f"{platform.python_version()} at {sys.executable}"
-    if sys.version_info[:2] in GOOD_PYTHONS:
+    if sys.version_info[:2] in TESTED_PYTHONS:
         return Finding("python", state)
     return Finding(
         "python", state, "headrace is tested on 3.11, 3.12 and 3.13. Remove .venv and use one of these.", True
@@ -94,13 +98,15 @@ def disk(home: Path) -> Finding:
     if not os.access(place, os.W_OK):
         return Finding("disk", f"{place} is not writable", "Set HEADRACE_HOME to a writable folder.")
     return Finding(
-        "disk", state, "" if free > ROOM_BYTES else "Free some space: on a full disk, Postgres stops accepting jobs."
+        "disk",
+        state,
+        "" if free > MIN_FREE_BYTES else "Free some space: on a full disk, Postgres stops accepting jobs.",
     )
 
 
 def stores(settings: StackSettings) -> Iterator[Finding]:
-    yield named_store("postgres", settings.database_url, 5432) if settings.database_url else embedded_postgres()
-    yield named_store("redis", settings.redis_url, 6379) if settings.redis_url else embedded_valkey()
+    yield external_store("postgres", settings.database_url, 5432) if settings.database_url else embedded_postgres()
+    yield external_store("redis", settings.redis_url, 6379) if settings.redis_url else embedded_valkey()
 
 
 def embedded_postgres() -> Finding:
@@ -110,7 +116,7 @@ def embedded_postgres() -> Finding:
         binaries()
     except LocalError as error:
         return Finding("postgres", "missing", error.message)
-    return Finding("postgres", f"embedded, run {MODES[user_mode()]}")
+    return Finding("postgres", f"embedded, run {USER_MODES[user_mode()]}")
 
 
 def embedded_valkey() -> Finding:
@@ -122,7 +128,7 @@ def embedded_valkey() -> Finding:
         return Finding("redis", "missing", error.message)
 
 
-def named_store(name: str, url: str, default_port: int) -> Finding:
+def external_store(name: str, url: str, default_port: int) -> Finding:
     """Whether the server of a URL takes connections; its password is not shown."""
     parts = urlsplit(url)
     host, port = parts.hostname or "127.0.0.1", parts.port or default_port
@@ -154,7 +160,7 @@ def stack(running: RunningStack | None) -> Finding:
     if running is None:
         return Finding("stack", "not running here", "Start it with ./headrace up.", hint=True)
     parts = urlsplit(running.url)
-    status = answer_status(parts.hostname or "", parts.port or 80, "/health/ready")
+    status = http_status(parts.hostname or "", parts.port or 80, "/health/ready")
     if status == 200:
         return Finding("stack", f"{running.url} is ready")
     advice = f"See {running.url}/health and the output of ./headrace up."

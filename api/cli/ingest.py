@@ -34,7 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    files = list(files_in(arguments.paths))
+    files = list(find_files(arguments.paths))
     if not files:
         searched = ", ".join(map(str, arguments.paths))
         raise LocalError(f"No files to ingest in {searched}. Hidden files and symbolic links are skipped.")
@@ -43,7 +43,7 @@ def run(arguments: argparse.Namespace) -> int:
     return asyncio.run(ingest(url, key, files, fields))
 
 
-def files_in(paths: Sequence[Path]) -> Iterator[tuple[str, Path]]:
+def find_files(paths: Sequence[Path]) -> Iterator[tuple[str, Path]]:
     """Yield the files with the names that they get: those of a folder with their path below it. Raises LocalError for a path
     where nothing is."""
     for path in paths:
@@ -62,7 +62,7 @@ async def ingest(url: str, key: str, files: Sequence[tuple[str, Path]], fields: 
     progress = Progress(len(files))
     try:
         async with Client(url, key) as client, asyncio.TaskGroup() as group:
-            for batch in batches_of(files):
+            for batch in batch_files(files):
                 progress.show(f"sending {batch[0][0]}")
                 answer = await client.upload(batch, fields)
                 progress.take(answer)
@@ -72,10 +72,10 @@ async def ingest(url: str, key: str, files: Sequence[tuple[str, Path]], fields: 
         if isinstance(first := errors.exceptions[0], LocalError):
             raise first from None
         raise
-    return progress.conclude(fields["collection"])
+    return progress.print_summary(fields["collection"])
 
 
-def batches_of(files: Sequence[tuple[str, Path]]) -> Iterator[list[tuple[str, Path]]]:
+def batch_files(files: Sequence[tuple[str, Path]]) -> Iterator[list[tuple[str, Path]]]:
     batch: list[tuple[str, Path]] = []
     size = 0
     for name, path in files:
@@ -128,7 +128,7 @@ class Progress:
             self._reported_tenths = 10 * done // self._total
             print(f"{done} of {count_of(self._total, 'file')}", file=sys.stderr, flush=True)
 
-    def conclude(self, collection: str) -> int:
+    def print_summary(self, collection: str) -> int:
         """Say what came of it; 0 when every file can be searched."""
         if self._live:
             print("\r\033[K", end="", file=sys.stderr, flush=True)

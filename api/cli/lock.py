@@ -12,7 +12,7 @@ from api.local.errors import LocalError
 
 ROOT = Path(__file__).resolve().parents[2]
 
-LEFT_OUT = re.compile(r"(torch|triton|nvidia-|cuda-)[\w.-]*==")
+EXCLUDED = re.compile(r"(torch|triton|nvidia-|cuda-)[\w.-]*==")
 """torch comes by its own line in `headrace` (the build differs by machine), and these come only with a GPU's torch."""
 
 HEADER = """\
@@ -41,7 +41,7 @@ def run(arguments: argparse.Namespace) -> int:
         draft.unlink()
         raise LocalError("uv could not resolve pyproject.toml (see above); constraints.txt is unchanged.")
     blocks = re.split(r"\n(?=\S)", draft.read_text().strip())
-    kept = [block for block in blocks if not LEFT_OUT.match(block)]
+    kept = [block for block in blocks if not EXCLUDED.match(block)]
     target.write_text(HEADER + "\n".join(kept) + "\n")
     draft.unlink()
     print(f"constraints.txt now pins {sum('==' in block for block in kept)} packages.")

@@ -4,9 +4,9 @@ import argparse
 import os
 
 from api.local.errors import LocalError
-from api.local.stack import StackSettings, database_of, demo_key, prepare_schema, settings_from
+from api.local.stack import StackSettings, demo_key, prepare_schema, running_database_url, settings_from
 
-ADMIN = """API key of the platform admin, shown only once: {key}
+ADMIN_KEY_MESSAGE = """API key of the platform admin, shown only once: {key}
 It has every right, so keep it safe. To create another: ./headrace migrate --new-admin-key"""
 
 
@@ -21,7 +21,7 @@ def run(arguments: argparse.Namespace) -> int:
     from schema.bootstrap import add_platform_admin, ensure_platform_admin
 
     settings = settings_from(os.environ)
-    database_url = _database(settings, running=arguments.new_admin_key)
+    database_url = _database_url(settings, running=arguments.new_admin_key)
     settings.home.mkdir(parents=True, exist_ok=True)
     key = demo_key(settings.home) if arguments.demo else None
     changed = prepare_schema(database_url, key)
@@ -30,14 +30,14 @@ def run(arguments: argparse.Namespace) -> int:
         print(f"API key of the tenant demo: {key}")
     made = add_platform_admin(database_url) if arguments.new_admin_key else ensure_platform_admin(database_url)
     if made:
-        print(ADMIN.format(key=made))
+        print(ADMIN_KEY_MESSAGE.format(key=made))
     return 0
 
 
-def _database(settings: StackSettings, *, running: bool) -> str:
+def _database_url(settings: StackSettings, *, running: bool) -> str:
     """Return the database that was named; with `running`, that of the stack that runs here will do."""
     if running:
-        return database_of(settings)
+        return running_database_url(settings)
     if settings.database_url is None:
         raise LocalError(
             "HEADRACE_DATABASE_URL is not set. (./headrace up migrates its embedded Postgres automatically.)"

@@ -17,7 +17,7 @@ from psycopg.rows import dict_row
 
 from api.local.errors import LocalError
 from api.local.home import write_private
-from api.local.stack import VAULT_KEYS, database_of, settings_from
+from api.local.stack import VAULT_KEYS, running_database_url, settings_from
 from schema.db import Db
 from schema.errors import SecretUnreadable
 from schema.queries.identity.secrets import (
@@ -31,19 +31,19 @@ from schema.queries.identity.secrets import (
 )
 from schema.vault import KEYS, KEYS_FILE, Sealed, Vault, new_secret_key, read_keys_file
 
-PASSES = 5
+MAX_PASSES = 5
 """How often rows that were being written are tried again before a person is asked to see to it."""
 
-SHOWN = 20  # rows that can't be opened; more of them have one reason, and it isn't theirs
+MAX_SHOWN = 20  # rows that can't be opened; more of them have one reason, and it isn't theirs
 
-NEXT = """
+NEXT_STEPS_FILE = """
 Next:
   1. Wait a moment: running processes check the file every second, and as soon as they meet a secret they can't read.
   2. Run ./headrace rotate-keys.
   3. Remove the old key once rotate-keys reports that nothing uses it.\
 """
 
-NEXT_LISTED = """
+NEXT_STEPS_ENV = """
 Next:
   1. Restart all processes together so that they all know the new key. A process that
      does not know it can't read what the others encrypt with it.
@@ -66,15 +66,15 @@ def run(arguments: argparse.Namespace) -> int:
     settings = settings_from(os.environ)
     file = keys_file(os.environ, settings.home)
     if arguments.new:
-        return make_new(file, listed=bool(os.environ.get(KEYS)))
+        return create_key(file, listed=bool(os.environ.get(KEYS)))
     try:
         vault = Vault.from_env(os.environ if file is None else {**os.environ, KEYS_FILE: str(file)})
     except ValueError as error:
         raise LocalError(str(error)) from error
     try:
         if arguments.signing:
-            return asyncio.run(rotate_signing(database_of(settings), vault, immediately=arguments.at_once))
-        return asyncio.run(rotate_all(database_of(settings), vault))
+            return asyncio.run(rotate_signing(running_database_url(settings), vault, immediately=arguments.at_once))
+        return asyncio.run(rotate_all(running_database_url(settings), vault))
     except psycopg.errors.UndefinedTable as error:
         raise LocalError("The database schema is out of date. Run ./headrace migrate first.") from error
     except psycopg.OperationalError as error:
@@ -89,18 +89,18 @@ def keys_file(environ: Mapping[str, str], home: Path) -> Path | None:
     return embedded if not environ.get(KEYS) and embedded.exists() else None
 
 
-def make_new(file: Path | None, *, listed: bool) -> int:
+def create_key(file: Path | None, *, listed: bool) -> int:
     """Print a fresh key alone on stdout, put it first in `file`, and say on stderr what remains to be done."""
     key = new_secret_key()
     if file is not None:
-        put_first(file, key)
+        prepend_key(file, key)
         said = f"The key above is now the first one in {file}."
     elif listed:
         said = f"Put the key above at the front of {KEYS}, followed by a comma."
     else:
         said = f"Set {KEYS} to the key above, or put it on the first line of a file and set {KEYS_FILE} to the file's path."
     print(key, flush=True)
-    print(said + (NEXT if file is not None else NEXT_LISTED), file=sys.stderr)
+    print(said + (NEXT_STEPS_FILE if file is not None else NEXT_STEPS_ENV), file=sys.stderr)
     return 0
 
 
@@ -118,7 +118,7 @@ async def rotate_signing(database_url: str, vault: Vault, *, immediately: bool) 
     return 0
 
 
-def put_first(file: Path, key: str) -> None:
+def prepend_key(file: Path, key: str) -> None:
     """Put `key` before the others of a file, at one stroke; a file that isn't there is made, private.
 
     Raises LocalError when the file can't be written, or holds something else than keys; then nothing was changed.
@@ -143,8 +143,8 @@ async def rotate_all(database_url: str, vault: Vault) -> int:
     options = {"autocommit": True, "connect_timeout": 5, "application_name": "headrace rotate-keys"}
     async with await Db.connect(database_url, row_factory=dict_row, **options) as db:
         uses, broken = await list_key_ids(db), []
-        refuse_unknown(uses, vault)
-        for _ in range(PASSES):
+        require_known_keys(uses, vault)
+        for _ in range(MAX_PASSES):
             changed, broken = await rotate_once(db, vault, uses)
             uses = await list_key_ids(db)
             if count_stale(uses, vault) <= len(broken) or not changed:
@@ -152,7 +152,7 @@ async def rotate_all(database_url: str, vault: Vault) -> int:
     return report(uses, vault, broken)
 
 
-def refuse_unknown(uses: list[KeyUse], vault: Vault) -> None:
+def require_known_keys(uses: list[KeyUse], vault: Vault) -> None:
     unknown = [f"{use.rows} rows of {use.table} need {use.key_id}" for use in uses if use.key_id not in vault.key_ids]
     if unknown:
         raise LocalError(
@@ -196,7 +196,7 @@ def count_stale(uses: list[KeyUse], vault: Vault) -> int:
 def report(uses: list[KeyUse], vault: Vault, broken: list[str]) -> int:
     """Say how it stands; the exit status is 0 only if no row needs an old key."""
     stale = count_stale(uses, vault)
-    for line in broken[:SHOWN]:
+    for line in broken[:MAX_SHOWN]:
         print(line, file=sys.stderr)
     if broken:
         print(

@@ -61,7 +61,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 async def serve_until_stopped(settings: StackSettings, where: Stores, *, grace_s: float) -> None:
-    stop, hurry = stop_signals()
+    stop, stop_now = stop_signals()
     output = TerminalOutput([*(line.name for line in read_procfile(ROOT / "Procfile")), "erp"], environ=os.environ)
     environ = {"HEADRACE_LOGS": "people" if sys.stdout.isatty() else "json", **os.environ}
     stack = running_stack(
@@ -70,7 +70,7 @@ async def serve_until_stopped(settings: StackSettings, where: Stores, *, grace_s
         output=output,
         environ=environ,
         stop=stop,
-        hurry=hurry,
+        stop_now=stop_now,
         grace_s=grace_s,
         erp_port=prepare_demo(where),
     )
@@ -84,16 +84,16 @@ async def serve_until_stopped(settings: StackSettings, where: Stores, *, grace_s
 
 
 def stop_signals() -> tuple[asyncio.Event, asyncio.Event]:
-    """Two events: the first Ctrl-C or SIGTERM sets `stop`, the second sets `hurry`."""
-    stop, hurry = asyncio.Event(), asyncio.Event()
+    """Two events: the first Ctrl-C or SIGTERM sets `stop`, the second sets `stop_now`."""
+    stop, stop_now = asyncio.Event(), asyncio.Event()
 
-    def heard() -> None:
-        (hurry if stop.is_set() else stop).set()
+    def on_signal() -> None:
+        (stop_now if stop.is_set() else stop).set()
 
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        loop.add_signal_handler(number, heard)
-    return stop, hurry
+        loop.add_signal_handler(number, on_signal)
+    return stop, stop_now
 
 
 def banner(running: RunningStack, settings: StackSettings, hint: str = "") -> str:

@@ -1,4 +1,4 @@
-"""The data folder `.headrace/`: who works on it, its secrets, and the ports that stay the same across restarts."""
+"""The data folder `.headrace/`: its lock, its secrets, and the ports that stay the same across restarts."""
 
 import contextlib
 import fcntl
@@ -91,7 +91,7 @@ class Home:
         folder.mkdir(exist_ok=True, mode=0o700)
         return folder / f"{name}.log"
 
-    def fresh_log(self, name: str) -> Path:
+    def rotated_log(self, name: str) -> Path:
         """The same for a process that starts now: an overlong file is put aside."""
         file = self.log(name)
         if file.exists() and file.stat().st_size > LOG_LIMIT_BYTES:
@@ -108,18 +108,18 @@ class Home:
             ) from error
 
     def _acquire(self, lock: IO[str], wait_s: float) -> None:
-        give_up = time.monotonic() + wait_s
+        deadline = time.monotonic() + wait_s
         while True:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 return
             except BlockingIOError:
-                if time.monotonic() >= give_up:
-                    raise HomeInUse(_in_use(self.path, lock)) from None
+                if time.monotonic() >= deadline:
+                    raise HomeInUse(_in_use_message(self.path, lock)) from None
             time.sleep(0.05)
 
 
-def _in_use(path: Path, lock: IO[str]) -> str:
+def _in_use_message(path: Path, lock: IO[str]) -> str:
     lock.seek(0)
     holder = lock.read().strip()
     return (

@@ -16,10 +16,10 @@ import aiohttp
 
 from api.local.errors import LocalError
 
-LAST = {"job.succeeded", "job.failed", "job.cancelled"}
-TRIES = 20
-PAUSE_S = 0.5
-SILENCE_S = 60.0
+FINAL_EVENTS = {"job.succeeded", "job.failed", "job.cancelled"}
+MAX_FAILURES = 20
+RECONNECT_DELAY_S = 0.5
+READ_TIMEOUT_S = 60.0
 """The server sends a comment every 15 s, so a connection that says nothing for so long is dead."""
 
 
@@ -44,7 +44,7 @@ class Client:
     async def __aenter__(self) -> Self:
         self._http = aiohttp.ClientSession(
             headers={"Authorization": f"Bearer {self._key}"},
-            timeout=aiohttp.ClientTimeout(total=None, connect=5, sock_read=SILENCE_S),
+            timeout=aiohttp.ClientTimeout(total=None, connect=5, sock_read=READ_TIMEOUT_S),
         )
         return self
 
@@ -53,18 +53,18 @@ class Client:
     ) -> None:
         await self._http.close()
 
-    async def worker_ready(self, *, within_s: float = 90.0) -> None:
+    async def wait_for_worker(self, *, within_s: float = 90.0) -> None:
         """Wait until somebody would answer a chat; a stack accepts jobs before its workers are up.
 
         Raises LocalError when nobody does in time.
         """
-        give_up = asyncio.get_running_loop().time() + within_s
+        deadline = asyncio.get_running_loop().time() + within_s
         while True:
             async with self._http.get(f"{self._url}/health") as answer:
                 health = await answer.json()
             if health["parts"]["workers"]["status"] == "up":
                 return
-            if asyncio.get_running_loop().time() > give_up:
+            if asyncio.get_running_loop().time() > deadline:
                 raise LocalError(f"No chat worker was ready within {within_s:.0f} s; its log says why.")
             await asyncio.sleep(0.05)
 
@@ -97,7 +97,7 @@ class Client:
                 async for event in read_events(answer.content):
                     after = event.seq
                     yield event
-                    if event.type in LAST:
+                    if event.type in FINAL_EVENTS:
                         return
         except (aiohttp.ClientError, TimeoutError) as error:
             if not job_id:
@@ -108,7 +108,7 @@ class Client:
     async def follow(self, job_id: str, after: str = "0") -> AsyncIterator[StreamEvent]:
         """Yield a job's events after the one numbered `after`, reconnecting while the server is away."""
         failures = 0
-        while failures < TRIES:
+        while failures < MAX_FAILURES:
             self.reconnections += 1
             headers = {"Accept": "text/event-stream", "Last-Event-ID": after}
             try:
@@ -118,12 +118,12 @@ class Client:
                         async for event in read_events(answer.content):
                             after, failures = event.seq, 0
                             yield event
-                            if event.type in LAST:
+                            if event.type in FINAL_EVENTS:
                                 return
             except (aiohttp.ClientError, TimeoutError):
                 pass  # counted below, like a stream that ended early
             failures += 1
-            await asyncio.sleep(PAUSE_S)
+            await asyncio.sleep(RECONNECT_DELAY_S)
         raise LocalError(f"{self._url} stopped answering. Job {job_id} is safe; follow it when the API is back.")
 
     async def upload(self, files: Sequence[tuple[str, Path]], fields: Mapping[str, str]) -> dict[str, Any]:
@@ -136,7 +136,7 @@ class Client:
             try:
                 async with self._http.post(f"{self._url}/api/documents", data=form) as answer:
                     if answer.status in (413, 422) and "errors" in (problem := await answer.json()):
-                        return {"documents": [], "refused": _refused(files, problem)}
+                        return {"documents": [], "refused": _refused_files(files, problem)}
                     await _require_success(answer)
                     return await answer.json()
             except (aiohttp.ClientError, TimeoutError) as error:
@@ -182,7 +182,7 @@ async def read_events(stream: aiohttp.StreamReader) -> AsyncIterator[StreamEvent
             fields = {}
 
 
-def _refused(files: Sequence[tuple[str, Path]], problem: dict[str, Any]) -> list[dict[str, str]]:
+def _refused_files(files: Sequence[tuple[str, Path]], problem: dict[str, Any]) -> list[dict[str, str]]:
     """All files of an upload with the reason of each; the server names them in order."""
     said = problem["errors"]
     return [

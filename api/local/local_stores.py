@@ -13,8 +13,8 @@ from api.local.postgres import EmbeddedPostgres
 from api.local.store import EmbeddedStore
 from api.local.valkey import EmbeddedValkey
 
-LEFTOVERS_S = 10.0
-"""How long the stores of a killed stack may take to end after it; they write a checkpoint."""
+LOCK_WAIT_S = 10.0
+"""How long to wait for the stores of a killed stack to release the data folder; they write a checkpoint first."""
 
 
 @dataclass(frozen=True)

@@ -30,7 +30,12 @@ SETTINGS = {
     "log_min_messages": "warning",
     "log_line_prefix": "%m [%p] ",
 }
-THROW_AWAY = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off", "autovacuum_naptime": "5min"}
+THROWAWAY_SETTINGS = {
+    "fsync": "off",
+    "synchronous_commit": "off",
+    "full_page_writes": "off",
+    "autovacuum_naptime": "5min",
+}
 """For tests: faster, and a crash of the machine (not of Postgres) may lose the data. Autovacuum visits each database once
 in that time, and a test run has more than a hundred."""
 
@@ -56,11 +61,11 @@ class EmbeddedPostgres(EmbeddedStore):
             self._binaries = readable_copy(self._binaries)
             make_reachable(self.home.path)
         if not (self.data / "PG_VERSION").exists():
-            self._make_data()
+            self._create_data()
         remove_stale_pid(self.data)
 
     def command(self) -> list[str]:
-        settings = SETTINGS | ({} if self.durable else THROW_AWAY) | {"port": str(self.port)}
+        settings = SETTINGS | ({} if self.durable else THROWAWAY_SETTINGS) | {"port": str(self.port)}
         options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
         return [str(self._binaries / "postgres"), "-D", str(self.data), *options]
 
@@ -69,7 +74,7 @@ class EmbeddedPostgres(EmbeddedStore):
         lines = pid_file_lines(self.data)
         return len(lines) >= 8 and lines[0] == str(self.pid) and lines[7].strip() == "ready"
 
-    def _make_data(self) -> None:
+    def _create_data(self) -> None:
         """Make the data folder beside its place and rename it when whole, so that a cut-off run leaves no half."""
         draft = self.data.with_name(f"{self.name}.new")
         shutil.rmtree(draft, ignore_errors=True)

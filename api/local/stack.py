@@ -17,10 +17,10 @@ from pathlib import Path
 from api.local.demo_agents import ensure_demo_agents
 from api.local.errors import LocalError
 from api.local.home import Home, free_port, is_free, read_json, write_private
-from api.local.local_stores import LEFTOVERS_S, Stores, stores
+from api.local.local_stores import LOCK_WAIT_S, Stores, stores
 from api.local.postgres import DATABASE, USER, EmbeddedPostgres
 from api.local.processes import is_alive
-from api.local.supervisor import Line, Output, Supervisor, read_procfile
+from api.local.supervisor import Output, ProcfileEntry, Supervisor, read_procfile
 from tools.egress.policy import SETTING as EGRESS_SETTING
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -93,7 +93,7 @@ def admin_key(home: Path) -> str | None:
     return file.read_text().strip() if file.exists() else None
 
 
-def keep_admin_key(home: Path, database_url: str) -> None:
+def ensure_admin_key(home: Path, database_url: str) -> None:
     """Make sure that the installation has an admin; a key that is made for that is kept where only the owner reads it."""
     from schema.bootstrap import ensure_platform_admin
 
@@ -111,7 +111,7 @@ def secret_keys_file(home: Path) -> Path:
     return file
 
 
-def secret_settings(environ: Mapping[str, str], home: Path) -> dict[str, str]:
+def secret_key_settings(environ: Mapping[str, str], home: Path) -> dict[str, str]:
     """Where the vault's keys are: what the environment says of them, else the file of the data folder."""
     from schema.vault import KEYS, KEYS_FILE
 
@@ -119,7 +119,7 @@ def secret_settings(environ: Mapping[str, str], home: Path) -> dict[str, str]:
     return told or {KEYS_FILE: str(secret_keys_file(home))}
 
 
-def database_of(settings: StackSettings) -> str:
+def running_database_url(settings: StackSettings) -> str:
     """The database to work on while a stack runs: the one that was named, else the stack's embedded one.
 
     Raises LocalError when there is neither. Nothing is started and no file is touched: both are the running stack's.
@@ -148,10 +148,10 @@ def prepared_stores(settings: StackSettings) -> Iterator[Stores]:
             'Use it with eval "$(./headrace env)", or stop it first.'
         )
     with stores(
-        settings.home, database_url=settings.database_url, redis_url=settings.redis_url, wait_s=LEFTOVERS_S
+        settings.home, database_url=settings.database_url, redis_url=settings.redis_url, wait_s=LOCK_WAIT_S
     ) as prepared:
         prepare_schema(prepared.database_url, demo_key(settings.home))
-        keep_admin_key(settings.home, prepared.database_url)
+        ensure_admin_key(settings.home, prepared.database_url)
         yield prepared
 
 
@@ -179,14 +179,14 @@ async def running_stack(
     output: Output,
     environ: Mapping[str, str],
     stop: asyncio.Event,
-    hurry: asyncio.Event,
+    stop_now: asyncio.Event,
     grace_s: float = 30.0,
     procfile: Path = ROOT / "Procfile",
     erp_port: int | None = None,
 ) -> AsyncIterator[tuple[RunningStack, Supervisor]]:
     """Every process of the Procfile, with the API ready to serve, and the demo's ERP at `erp_port`; all are stopped at the end.
 
-    `stop`, when it is set before the API is ready, ends the waiting; `hurry` cuts the grace short.
+    `stop`, when it is set before the API is ready, ends the waiting; `stop_now` cuts the grace short.
 
     Raises LocalError when a port is taken or the API doesn't become ready, naming the process that is to blame.
     """
@@ -203,7 +203,7 @@ async def running_stack(
     state = settings.home / "state.json"
     lines = read_procfile(procfile)
     if erp_port is not None:
-        lines.append(erp_line(erp_port, running.url, env["HEADRACE_ISSUER"]))
+        lines.append(erp_process(erp_port, running.url, env["HEADRACE_ISSUER"]))
     supervisor = Supervisor(lines, env=env, cwd=ROOT, output=output)
     try:
         await supervisor.start()
@@ -212,7 +212,7 @@ async def running_stack(
         yield running, supervisor
     finally:
         state.unlink(missing_ok=True)
-        await supervisor.stop(grace_s=grace_s, hurry=hurry)
+        await supervisor.stop(grace_s=grace_s, stop_now=stop_now)
 
 
 def child_environment(
@@ -229,8 +229,8 @@ def child_environment(
     tools may call the demo's ERP."""
     allowed = [environ.get(EGRESS_SETTING, ""), f"127.0.0.1:{erp_port}" if erp_port is not None else ""]
     return {
-        **without_ourselves(environ),
-        **secret_settings(environ, settings.home),
+        **without_own_exports(environ),
+        **secret_key_settings(environ, settings.home),
         "HEADRACE_URL": running.url,
         "HEADRACE_HOST": settings.host,
         "HEADRACE_PORT": str(port),
@@ -251,13 +251,15 @@ def prepare_demo(where: Stores) -> int:
     return port
 
 
-def erp_line(port: int, url: str, issuer: str) -> Line:
+def erp_process(port: int, url: str, issuer: str) -> ProcfileEntry:
     """The demo's ERP: it answers those whose token is signed with this headrace's keys."""
     keys = f"{url}/.well-known/jwks.json"
-    return Line("erp", (sys.executable, "-m", "tools.erp", "--port", str(port), "--jwks", keys, "--issuer", issuer))
+    return ProcfileEntry(
+        "erp", (sys.executable, "-m", "tools.erp", "--port", str(port), "--jwks", keys, "--issuer", issuer)
+    )
 
 
-def without_ourselves(environ: Mapping[str, str]) -> dict[str, str]:
+def without_own_exports(environ: Mapping[str, str]) -> dict[str, str]:
     """The environment less what `eval "$(./headrace env)"` put there: we are not our own provider of models."""
     own = f"{environ.get('HEADRACE_URL') or 'http://'}/v1"
     exported = {"OPENAI_BASE_URL", "OPENAI_API_KEY", "HEADRACE_API_KEY", "HEADRACE_ADMIN_KEY"}
@@ -265,7 +267,7 @@ def without_ourselves(environ: Mapping[str, str]) -> dict[str, str]:
     return {name: value for name, value in environ.items() if name not in ours}
 
 
-def answer_status(host: str, port: int, path: str, timeout_s: float = 2.0) -> int:
+def http_status(host: str, port: int, path: str, timeout_s: float = 2.0) -> int:
     """The HTTP status of a GET, or 0 when nobody answers."""
     link = http.client.HTTPConnection(reachable(host), port, timeout=timeout_s)
     try:
@@ -283,13 +285,13 @@ def reachable(host: str) -> str:
 
 
 async def _wait_ready(host: str, port: int, supervisor: Supervisor, stop: asyncio.Event) -> None:
-    give_up = time.monotonic() + READY_LIMIT_S
-    while not stop.is_set() and await asyncio.to_thread(answer_status, host, port, "/health/ready") != 200:
-        for name, said in supervisor.troubled.items():
+    deadline = time.monotonic() + READY_LIMIT_S
+    while not stop.is_set() and await asyncio.to_thread(http_status, host, port, "/health/ready") != 200:
+        for name, said in supervisor.crash_looping.items():
             if name in ("flower", "erp"):  # nobody waits for them; their trouble is in the log
                 continue
             raise LocalError(f"The process {name} keeps exiting as soon as it starts. Its last output:\n{said}")
-        if time.monotonic() > give_up:
+        if time.monotonic() > deadline:
             raise LocalError(f"The API was not ready after {READY_LIMIT_S:.0f} s; see its log above.")
         await asyncio.sleep(0.03)
 

@@ -54,7 +54,7 @@ class EmbeddedStore:
         if self.pid is not None:
             return
         self.prepare()
-        with self.home.fresh_log(self.name).open("ab") as log:
+        with self.home.rotated_log(self.name).open("ab") as log:
             self._process = start_child(
                 self.command(),
                 death_signal=self.stop_signal,
@@ -64,12 +64,12 @@ class EmbeddedStore:
             )
 
     def wait_ready(self) -> None:
-        give_up = time.monotonic() + START_LIMIT_S
+        deadline = time.monotonic() + START_LIMIT_S
         while not self.is_ready():
             if self.pid is None:
-                raise LocalError(self._failure("exited while starting"))
-            if time.monotonic() > give_up:
-                raise LocalError(self._failure(f"was not ready after {START_LIMIT_S:.0f} s"))
+                raise LocalError(self._failure_message("exited while starting"))
+            if time.monotonic() > deadline:
+                raise LocalError(self._failure_message(f"was not ready after {START_LIMIT_S:.0f} s"))
             time.sleep(POLL_S)
 
     def stop(self) -> None:
@@ -112,7 +112,7 @@ class EmbeddedStore:
     def is_ready(self) -> bool:
         raise NotImplementedError
 
-    def _failure(self, what: str) -> str:
+    def _failure_message(self, what: str) -> str:
         if self.pid is None and not is_free(self.port):
             what += f": port {self.port} has just been taken by another program; try again"
         lines = self.log_file.read_text(errors="replace").splitlines()[-5:]

@@ -20,18 +20,18 @@ from typing import Protocol
 from api.local.errors import LocalError
 from api.local.processes import launch_command
 
-DELAYS_S = (0.0, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
-"""Before the first, second … restart in a row; the last one goes on for ever."""
+RESTART_DELAYS_S = (0.0, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
+"""Before the first, second … restart in a row; the last delay repeats."""
 
-STEADY_S = 10.0
-"""A process that lived this long was well: its next death counts as the first."""
+STABLE_AFTER_S = 10.0
+"""A process that ran this long was stable: its next exit counts as the first."""
 
-CRASH_LOOP = 3
-"""From so many deaths in a row on, the message quotes what the process said last."""
+CRASH_LOOP_EXITS = 3
+"""From this many exits in a row on, the message quotes the last output of the process."""
 
 
 @dataclass(frozen=True)
-class Line:
+class ProcfileEntry:
     """One line of a Procfile."""
 
     name: str
@@ -44,7 +44,7 @@ class Output(Protocol):
     def write(self, name: str, line: str) -> None: ...
 
 
-def read_procfile(file: Path) -> list[Line]:
+def read_procfile(file: Path) -> list[ProcfileEntry]:
     """The lines of a Procfile, in order; `python` means the one that runs this. Raises LocalError, naming the line."""
     lines = []
     for number, text in enumerate(file.read_text().splitlines(), start=1):
@@ -55,7 +55,7 @@ def read_procfile(file: Path) -> list[Line]:
         if not colon or not words or not name.strip().replace("-", "_").isidentifier():
             raise LocalError(f"{file}, line {number}: expected 'name: command', found {text!r}.")
         program = sys.executable if words[0] == "python" else words[0]
-        lines.append(Line(name.strip(), (program, *words[1:])))
+        lines.append(ProcfileEntry(name.strip(), (program, *words[1:])))
     return lines
 
 
@@ -68,7 +68,7 @@ class Supervisor:
 
     def __init__(
         self,
-        lines: list[Line],
+        lines: list[ProcfileEntry],
         *,
         env: Mapping[str, str],
         cwd: Path,
@@ -76,7 +76,7 @@ class Supervisor:
         on_change: Callable[[], None] = lambda: None,
     ) -> None:
         self._children = [Child(line, env=env, cwd=cwd, output=output, on_change=on_change) for line in lines]
-        self._keepers: list[asyncio.Task[None]] = []
+        self._tasks: list[asyncio.Task[None]] = []
 
     @property
     def pids(self) -> dict[str, int]:
@@ -84,39 +84,43 @@ class Supervisor:
         return {child.line.name: pid for child in self._children if (pid := child.pid) is not None}
 
     @property
-    def troubled(self) -> dict[str, str]:
-        """Processes that die again and again, by name, with what they said last."""
-        return {child.line.name: child.last_words for child in self._children if child.deaths >= CRASH_LOOP}
+    def crash_looping(self) -> dict[str, str]:
+        """Processes that exit again and again, by name, with their last output."""
+        return {
+            child.line.name: child.last_output
+            for child in self._children
+            if child.consecutive_exits >= CRASH_LOOP_EXITS
+        }
 
     async def start(self) -> None:
         """Start all at once; returns when each has a process (not when it is ready)."""
         await asyncio.gather(*(child.spawn() for child in self._children))
-        self._keepers = [asyncio.create_task(child.keep()) for child in self._children]
+        self._tasks = [asyncio.create_task(child.keep_running()) for child in self._children]
 
-    async def stop(self, *, grace_s: float = 30.0, hurry: asyncio.Event | None = None) -> None:
-        """End all: SIGTERM, then SIGKILL for those still there after the grace or when `hurry` is set."""
+    async def stop(self, *, grace_s: float = 30.0, stop_now: asyncio.Event | None = None) -> None:
+        """End all: SIGTERM, then SIGKILL for those still there after the grace or when `stop_now` is set."""
         for child in self._children:
-            child.ask_to_end()
-        impatience = asyncio.create_task((hurry or asyncio.Event()).wait())
-        ended = asyncio.gather(*self._keepers)
-        await asyncio.wait([ended, impatience], timeout=grace_s, return_when=asyncio.FIRST_COMPLETED)
-        impatience.cancel()
+            child.terminate()
+        stop_now_wait = asyncio.create_task((stop_now or asyncio.Event()).wait())
+        ended = asyncio.gather(*self._tasks)
+        await asyncio.wait([ended, stop_now_wait], timeout=grace_s, return_when=asyncio.FIRST_COMPLETED)
+        stop_now_wait.cancel()
         for child in self._children:
-            child.end_group()
+            child.kill_group()
         await ended
 
 
 class Child:
-    """One line of the Procfile, across all the processes that it has been."""
+    """One line of the Procfile, across restarts."""
 
     def __init__(
-        self, line: Line, *, env: Mapping[str, str], cwd: Path, output: Output, on_change: Callable[[], None]
+        self, line: ProcfileEntry, *, env: Mapping[str, str], cwd: Path, output: Output, on_change: Callable[[], None]
     ) -> None:
         self.line = line
-        self.deaths = 0
+        self.consecutive_exits = 0
         self._env, self._cwd, self._output, self._on_change = env, cwd, output, on_change
         self._transport: asyncio.SubprocessTransport
-        self._ear: PipeReader
+        self._pipe: PipeReader
         self._started = 0.0
         self._stopping = asyncio.Event()
         self._tail: deque[str] = deque(maxlen=5)
@@ -126,12 +130,12 @@ class Child:
         return self._transport.get_pid() if self._transport.get_returncode() is None else None
 
     @property
-    def last_words(self) -> str:
+    def last_output(self) -> str:
         return "\n".join(self._tail)
 
     async def spawn(self) -> None:
-        self._transport, self._ear = await asyncio.get_running_loop().subprocess_exec(
-            lambda: PipeReader(self._hear),
+        self._transport, self._pipe = await asyncio.get_running_loop().subprocess_exec(
+            lambda: PipeReader(self._on_line),
             *launch_command(self.line.command, death_signal=signal.SIGTERM),
             stdin=asyncio.subprocess.DEVNULL,
             stderr=asyncio.subprocess.STDOUT,
@@ -142,12 +146,12 @@ class Child:
         self._started = time.monotonic()
         self._on_change()
 
-    async def keep(self) -> None:
-        """Start the process again whenever it ends, until `ask_to_end`."""
+    async def keep_running(self) -> None:
+        """Start the process again whenever it ends, until `terminate` is called."""
         while True:
-            await self._ear.exited.wait()
-            self.end_group()  # a prefork child that outlived its parent would keep ports, leases and the pipe
-            await self._ear.closed.wait()
+            await self._pipe.exited.wait()
+            self.kill_group()  # a prefork child that outlived its parent would keep ports, leases and the pipe
+            await self._pipe.closed.wait()
             self._transport.close()
             self._on_change()
             if not self._stopping.is_set():
@@ -156,17 +160,17 @@ class Child:
                 return
             await self.spawn()
 
-    def ask_to_end(self) -> None:
+    def terminate(self) -> None:
         self._stopping.set()
         with contextlib.suppress(ProcessLookupError):
             self._transport.terminate()
 
-    def end_group(self) -> None:
+    def kill_group(self) -> None:
         """SIGKILL what is left of the process and of those that it started."""
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self._transport.get_pid(), signal.SIGKILL)
 
-    def _hear(self, line: bytes) -> None:
+    def _on_line(self, line: bytes) -> None:
         text = line.decode(errors="replace").rstrip("\r")
         if text.strip():
             self._tail.append(text)
@@ -174,44 +178,44 @@ class Child:
 
     async def _wait_before_restart(self) -> None:
         lived = time.monotonic() - self._started
-        self.deaths = 1 if lived >= STEADY_S else self.deaths + 1
-        delay = DELAYS_S[min(self.deaths, len(DELAYS_S)) - 1]
-        for line in self._obituary(delay).splitlines():
+        self.consecutive_exits = 1 if lived >= STABLE_AFTER_S else self.consecutive_exits + 1
+        delay = RESTART_DELAYS_S[min(self.consecutive_exits, len(RESTART_DELAYS_S)) - 1]
+        for line in self._exit_message(delay).splitlines():
             self._output.write("headrace", line)
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._stopping.wait(), delay or 0.001)
 
-    def _obituary(self, delay: float) -> str:
+    def _exit_message(self, delay: float) -> str:
         name, how = self.line.name, describe_exit(self._transport.get_returncode() or 0)
         again = f"in {delay:g} s" if delay else "now"
-        if self.deaths < CRASH_LOOP:
+        if self.consecutive_exits < CRASH_LOOP_EXITS:
             return f"{name} {how}; restarting {again}."
         said = "".join(f"\n    {line}" for line in self._tail) or " none."
-        return f"{name} {how}, {self.deaths} times in a row; restarting {again}. Last output:{said}"
+        return f"{name} {how}, {self.consecutive_exits} times in a row; restarting {again}. Last output:{said}"
 
 
 class PipeReader(asyncio.SubprocessProtocol):
-    """Hears a process: its lines, its exit, and the end of its pipe.
+    """Reports what a process does: its lines, its exit, and the end of its pipe.
 
     Not asyncio's `Process`: its `wait` returns only when the pipe is closed, which a grandchild may keep open for ever.
     """
 
-    def __init__(self, hear: Callable[[bytes], None]) -> None:
+    def __init__(self, on_line: Callable[[bytes], None]) -> None:
         self.exited, self.closed = asyncio.Event(), asyncio.Event()
-        self._hear = hear
-        self._rest = b""
+        self._on_line = on_line
+        self._partial_line = b""
 
     def pipe_data_received(self, fd: int, data: bytes) -> None:
-        *whole, self._rest = (self._rest + data).split(b"\n")
+        *whole, self._partial_line = (self._partial_line + data).split(b"\n")
         for line in whole:
-            self._hear(line)
+            self._on_line(line)
 
     def process_exited(self) -> None:
         self.exited.set()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        if self._rest:
-            self._hear(self._rest)
+        if self._partial_line:
+            self._on_line(self._partial_line)
         self.closed.set()
 
 

@@ -75,7 +75,7 @@ def test_a_full_disk_is_told_before_anything_is_downloaded(
     assert "HEADRACE_TORCH=none" in str(ended.value)
     assert not script.VENV.exists()
     monkeypatch.setenv("HEADRACE_TORCH", "none")
-    script.require_room()
+    script.require_disk_space()
 
 
 @pytest.mark.parametrize(
@@ -101,7 +101,7 @@ def test_a_python_without_ensurepip_is_told_what_to_install(
 ) -> None:
     monkeypatch.setattr(script.importlib.util, "find_spec", lambda _: None)
     monkeypatch.setattr(script.shutil, "which", lambda _: None)
-    with pytest.raises(script.Trouble, match=r"sudo apt install python3\.\d+-venv"):
+    with pytest.raises(script.SetupError, match=r"sudo apt install python3\.\d+-venv"):
         script.venv_command()
     monkeypatch.setattr(script.shutil, "which", lambda name: f"/bin/{name}" if name == "virtualenv" else None)
     assert "/bin/virtualenv" == script.venv_command()[0]
@@ -110,9 +110,9 @@ def test_a_python_without_ensurepip_is_told_what_to_install(
 def test_a_python_that_is_too_old_is_told_what_to_install(
     script: types.ModuleType, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(script, "OLDEST", (99, 0))
+    monkeypatch.setattr(script, "MIN_PYTHON", (99, 0))
     monkeypatch.setattr(script.shutil, "which", lambda _: None)
-    with pytest.raises(script.Trouble, match=r"headrace needs 3\.11 or newer"):
+    with pytest.raises(script.SetupError, match=r"headrace needs 3\.11 or newer"):
         script.use_newer_python()
 
 
@@ -121,7 +121,7 @@ def test_a_half_made_environment_is_noticed_and_finished(
 ) -> None:
     (script.VENV / "bin").mkdir(parents=True)
     script.PYTHON.symlink_to("/nowhere/python")
-    monkeypatch.setattr(script, "require_room", lambda: None)
+    monkeypatch.setattr(script, "require_disk_space", lambda: None)
     steps: list[str] = []
 
     def record(self: object, name: str, *command: object) -> bool:
@@ -135,18 +135,18 @@ def test_a_half_made_environment_is_noticed_and_finished(
     script.make_environment()
     assert ["environment", "uv"] == steps[:2]
     assert "packages" == steps[-1]
-    assert script.stamp_is_right()
+    assert script.is_up_to_date()
     steps.clear()
     script.make_environment()
     assert [] == steps
 
 
 def test_an_interrupted_installation_leaves_no_stamp(script: types.ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(script, "require_room", lambda: None)
+    monkeypatch.setattr(script, "require_disk_space", lambda: None)
     monkeypatch.setattr(script, "venv_command", lambda: ["false"])
-    with pytest.raises(script.Trouble, match="environment failed"):
+    with pytest.raises(script.SetupError, match="environment failed"):
         script.make_environment()
-    assert not script.stamp_is_right()
+    assert not script.is_up_to_date()
 
 
 def test_changed_dependencies_bring_the_environment_up_to_date(script: types.ModuleType) -> None:

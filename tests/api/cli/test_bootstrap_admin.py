@@ -10,7 +10,7 @@ import pytest
 
 from api.cli.env import exports
 from api.cli.up import banner
-from api.local.stack import RunningStack, admin_key, keep_admin_key, settings_from, without_ourselves
+from api.local.stack import RunningStack, admin_key, ensure_admin_key, settings_from, without_own_exports
 from schema.api_keys import new_api_key, read_api_key
 from schema.bootstrap import (
     add_platform_admin,
@@ -91,27 +91,27 @@ def test_a_key_that_another_tenant_has_never_becomes_an_admins(database_url: str
 
 
 def test_the_stack_keeps_the_key_where_only_its_owner_reads_it(database_url: str, tmp_path: Path) -> None:
-    keep_admin_key(tmp_path, database_url)
+    ensure_admin_key(tmp_path, database_url)
     kept = admin_key(tmp_path)
     assert kept is not None
     assert "600" == oct((tmp_path / "admin.key").stat().st_mode)[-3:]
-    keep_admin_key(tmp_path, database_url)
+    ensure_admin_key(tmp_path, database_url)
     assert (kept, [(PLATFORM, "admin")]) == (admin_key(tmp_path), roles(database_url, kept))
 
 
 def test_a_database_that_was_made_anew_takes_the_kept_key_again(database_url: str, tmp_path: Path) -> None:
-    keep_admin_key(tmp_path, database_url)
+    ensure_admin_key(tmp_path, database_url)
     kept = admin_key(tmp_path)
     assert kept is not None
     with psycopg.connect(database_url) as db:
         db.execute("DELETE FROM api_keys")
-    keep_admin_key(tmp_path, database_url)
+    ensure_admin_key(tmp_path, database_url)
     assert (kept, [(PLATFORM, "admin")]) == (admin_key(tmp_path), roles(database_url, kept))
 
 
 def test_a_stack_on_a_database_that_has_an_admin_makes_no_other(database_url: str, tmp_path: Path) -> None:
     add_platform_admin(database_url)
-    keep_admin_key(tmp_path, database_url)
+    ensure_admin_key(tmp_path, database_url)
     assert admin_key(tmp_path) is None
 
 
@@ -143,4 +143,4 @@ def test_env_hands_the_admins_key_over_and_up_only_says_where_it_is() -> None:
 
 def test_the_processes_of_a_stack_are_not_told_the_admins_key() -> None:
     evaluated = {"HEADRACE_URL": "http://x", "OPENAI_BASE_URL": "http://x/v1", "HEADRACE_ADMIN_KEY": "hr_"}
-    assert {"HEADRACE_URL": "http://x"} == without_ourselves(evaluated)
+    assert {"HEADRACE_URL": "http://x"} == without_own_exports(evaluated)

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 from aiohttp.test_utils import TestServer
 
-from api.cli.chat import Told, chat, show
+from api.cli.chat import ChatResult, chat, show
 from api.cli.demo import stored_text
-from api.cli.doctor import look
+from api.cli.doctor import run_checks
 from api.cli.env import exports
-from api.cli.ingest import files_in, ingest
+from api.cli.ingest import find_files, ingest
 from api.local.errors import LocalError
 from api.local.http_client import Client
 from api.local.stack import RunningStack
@@ -76,7 +76,7 @@ def test_doctor_never_shows_a_secret() -> None:
         "HEADRACE_DATABASE_URL": "postgresql://u:hush@127.0.0.1:9/x",
         "HEADRACE_HOME": "/tmp",
     }
-    report = "\n".join(map(str, look(environ)))
+    report = "\n".join(map(str, run_checks(environ)))
     assert "WRONG postgres" in report
     assert [] == [secret for secret in ("sk-secret", "sesame", "hush") if secret in report]
 
@@ -95,11 +95,11 @@ def test_exports_can_be_evaluated_by_a_shell() -> None:
 async def test_a_chat_goes_on_after_a_broken_connection_and_says_what_was_void(capsys: pytest.CaptureFixture) -> None:
     app = make_app()
     async with TestServer(app) as server, Client(str(server.make_url("")), "hr_x") as client:
-        told = await show(client.chat("hello"))
-        stored = await stored_text(client, told)
+        result = await show(client.chat("hello"))
+        stored = await stored_text(client, result)
     assert ["5", "5"] == app[FOLLOWS]
-    assert "Hello, world" == told.text == stored
-    assert ["w1", "w2"] == told.workers
+    assert "Hello, world" == result.text == stored
+    assert ["w1", "w2"] == result.workers
     assert "lost \n[worker lost; another worker takes over]\nHello, world\n" == capsys.readouterr().out
 
 
@@ -117,7 +117,7 @@ async def test_a_refused_upload_is_told_in_a_sentence(tmp_path: Path) -> None:
     (tmp_path / "note.md").write_text("Water.")
     async with TestServer(make_app()) as server:
         with pytest.raises(LocalError, match="404"):
-            await ingest(str(server.make_url("")), "hr_x", list(files_in([tmp_path])), {"collection": "manuals"})
+            await ingest(str(server.make_url("")), "hr_x", list(find_files([tmp_path])), {"collection": "manuals"})
 
 
 def test_a_folder_without_files_is_named(tmp_path: Path) -> None:
@@ -132,4 +132,4 @@ async def test_a_refusal_is_told_with_the_servers_own_words() -> None:
 
 
 def test_nothing_is_said_of_a_stream_without_events() -> None:
-    assert ("", "", 0) == (Told().text, Told().error, Told().pieces)
+    assert ("", "", 0) == (ChatResult().text, ChatResult().error, ChatResult().pieces)

@@ -11,7 +11,7 @@ import pytest
 
 from api.local.errors import LocalError
 from api.local.local_stores import Stores, stores
-from api.local.stack import RunningStack, child_environment, database_of, secret_keys_file, settings_from
+from api.local.stack import RunningStack, child_environment, running_database_url, secret_keys_file, settings_from
 from schema.migrate import migrate
 from schema.vault import Vault, new_secret_key, read_keys_file
 from tests.waiting import PATIENCE_S
@@ -139,10 +139,10 @@ def test_the_embedded_database_of_a_running_stack_is_found_and_left_running(tmp_
     settings = settings_from({"HEADRACE_HOME": str(tmp_path)})
     with stores(tmp_path, durable=False) as running:
         with pytest.raises(LocalError, match="headrace is not running here"):
-            database_of(settings)
+            running_database_url(settings)
         state = {"pid": os.getpid(), "url": "http://x", "flower_url": "http://y"}
         (tmp_path / "state.json").write_text(json.dumps(state))
-        assert running.database_url == database_of(settings)
+        assert running.database_url == running_database_url(settings)
         secret_keys_file(tmp_path)
         done = rotate_keys(home=tmp_path)
         assert "Run ./headrace migrate first" in done.stderr

@@ -15,12 +15,12 @@ from api.local.local_stores import Stores
 from api.local.process_output import FileOutput
 from api.local.stack import (
     RunningStack,
-    answer_status,
     find_running,
+    http_status,
     prepared_stores,
     running_stack,
     settings_from,
-    without_ourselves,
+    without_own_exports,
 )
 from api.local.supervisor import Supervisor
 
@@ -41,7 +41,7 @@ async def stack(
         output=FileOutput(home / "logs"),
         environ=os.environ,
         stop=asyncio.Event(),
-        hurry=asyncio.Event(),
+        stop_now=asyncio.Event(),
         grace_s=5,
         procfile=procfile,
     ) as both:
@@ -54,9 +54,9 @@ async def test_a_running_stack_is_found_by_other_commands_and_gone_afterwards(tm
             assert running == find_running(tmp_path)
             assert running.key.startswith("hr_")
             port = int(running.url.rpartition(":")[2])
-            assert 200 == await asyncio.to_thread(answer_status, "127.0.0.1", port, "/health/ready")
+            assert 200 == await asyncio.to_thread(http_status, "127.0.0.1", port, "/health/ready")
         assert find_running(tmp_path) is None
-        assert 0 == answer_status("127.0.0.1", port, "/health/ready")
+        assert 0 == http_status("127.0.0.1", port, "/health/ready")
 
 
 async def test_a_second_up_names_the_address_of_the_first(tmp_path: Path) -> None:
@@ -104,7 +104,7 @@ async def test_the_key_of_the_demo_tenant_is_made_once_and_private(tmp_path: Pat
 
 def test_a_stack_is_not_its_own_provider_of_models() -> None:
     evaluated = {"HEADRACE_URL": "http://x", "OPENAI_BASE_URL": "http://x/v1", "OPENAI_API_KEY": "hr_", "HOME": "/"}
-    assert {"HEADRACE_URL": "http://x", "HOME": "/"} == without_ourselves(evaluated)
+    assert {"HEADRACE_URL": "http://x", "HOME": "/"} == without_own_exports(evaluated)
     elsewhere = {"HEADRACE_URL": "http://x", "OPENAI_BASE_URL": "http://y/v1", "OPENAI_API_KEY": "sk-"}
-    assert elsewhere == without_ourselves(elsewhere)
-    assert {"OPENAI_API_KEY": "sk-"} == without_ourselves({"OPENAI_API_KEY": "sk-"})
+    assert elsewhere == without_own_exports(elsewhere)
+    assert {"OPENAI_API_KEY": "sk-"} == without_own_exports({"OPENAI_API_KEY": "sk-"})

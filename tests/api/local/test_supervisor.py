@@ -15,7 +15,7 @@ import pytest
 from api.local.errors import LocalError
 from api.local.process_output import TerminalOutput
 from api.local.processes import is_alive
-from api.local.supervisor import Line, Supervisor, describe_exit, read_procfile
+from api.local.supervisor import ProcfileEntry, Supervisor, describe_exit, read_procfile
 from tests.waiting import PATIENCE_S, wait_for, wait_until
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -39,7 +39,7 @@ class Lines:
 @asynccontextmanager
 async def supervising(*programs: tuple[str, str]) -> AsyncIterator[tuple[Supervisor, Lines]]:
     lines = Lines()
-    commands = [Line(name, (sys.executable, "-c", code)) for name, code in programs]
+    commands = [ProcfileEntry(name, (sys.executable, "-c", code)) for name, code in programs]
     supervisor = Supervisor(commands, env=dict(os.environ), cwd=ROOT, output=lines)
     await supervisor.start()
     try:
@@ -61,9 +61,9 @@ async def test_a_dead_process_is_started_again_and_its_death_is_told() -> None:
 
 async def test_a_crash_loop_is_named_with_what_the_process_said_last() -> None:
     async with supervising(("default", "raise SystemExit('no such queue')")) as (supervisor, lines):
-        await wait_for(lambda: supervisor.troubled, "the crash loop is noticed")
+        await wait_for(lambda: supervisor.crash_looping, "the crash loop is noticed")
         assert {"default": "no such queue"} == {
-            name: said.splitlines()[-1] for name, said in supervisor.troubled.items()
+            name: said.splitlines()[-1] for name, said in supervisor.crash_looping.items()
         }
         said = "\n".join(lines.of("headrace"))
     assert "3 times in a row" in said
@@ -90,10 +90,10 @@ async def test_a_process_that_ignores_sigterm_is_killed_after_the_grace() -> Non
 async def test_hurry_cuts_the_grace_short() -> None:
     async with supervising(("a", STUBBORN)) as (supervisor, lines):
         await wait_for(lambda: lines.of("a"), "it is ready")
-        hurry = asyncio.Event()
-        hurry.set()
+        stop_now = asyncio.Event()
+        stop_now.set()
         async with asyncio.timeout(PATIENCE_S):
-            await supervisor.stop(grace_s=3600, hurry=hurry)
+            await supervisor.stop(grace_s=3600, stop_now=stop_now)
         assert {} == supervisor.pids
 
 
@@ -123,11 +123,11 @@ async def test_a_very_long_line_comes_through_whole() -> None:
 def test_kill_9_of_the_supervisor_leaves_nothing_behind() -> None:
     code = (
         "import asyncio, os, pathlib, sys\n"
-        "from api.local.supervisor import Line, Supervisor\n"
+        "from api.local.supervisor import ProcfileEntry, Supervisor\n"
         "class Quiet:\n"
         "    def write(self, name, line): pass\n"
         "async def main():\n"
-        f"    line = Line('a', (sys.executable, '-c', {SLEEPER!r}))\n"
+        f"    line = ProcfileEntry('a', (sys.executable, '-c', {SLEEPER!r}))\n"
         "    supervisor = Supervisor([line], env=dict(os.environ), cwd=pathlib.Path('/'), output=Quiet())\n"
         "    await supervisor.start()\n"
         "    print(supervisor.pids['a'], flush=True)\n"
