@@ -80,7 +80,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def introduction(rest: Sequence[str]) -> str:
-    """What a person reads before the first dot."""
+    """The lines printed before pytest starts."""
     if rest or os.environ.get("HEADRACE_TESTS"):
         return "headrace: running tests; failures are reported as they happen."
     return (

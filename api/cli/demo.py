@@ -1,7 +1,7 @@
-"""`demo`: the main job on real input, shown to a person who has never seen headrace.
+"""`demo`: shows what headrace does, on real input, to someone who has never seen it.
 
-It works on the ordinary data folder, so that `./headrace up` afterwards goes on with the same key and sessions. With a
-stack already running there it uses that one and leaves the kill out: that worker may have jobs of yours.
+It works on the ordinary data folder, so that `./headrace up` afterwards goes on with the same key and sessions. If a
+stack is already running there, the demo uses it and kills no worker, which may have jobs of yours.
 """
 
 import argparse
@@ -39,7 +39,7 @@ PASSAGE = (
 FIRST_QUESTION = "What is a headrace, and what is the tailrace?"
 SECOND_QUESTION = "How do the sluice gate and the spillway protect the wheel and the river from a flood of water?"
 DEBT_QUESTION = "What is the debt for customer MST 0104985841?"
-EXPECTED_DEBT = "125750000"  # what the ERP's books say (tools/erp/data.json)
+EXPECTED_DEBT = "125750000"  # from the demo ERP (tools/erp/data.json)
 LEAVE_QUESTION = "According to the handbook, how many working days of paid leave does everybody have a year?"
 EXPECTED_LEAVE = "24 working days"
 THIRD_QUESTION = "Who dug headraces in the Middle Ages?"
@@ -49,7 +49,7 @@ KILL_AFTER_PIECES = 12
 
 TIME_LIMIT_S = 300.0
 GRACE_S = 3.0
-"""For stopping: when the demo ends its jobs are done, so nobody needs long."""
+"""For stopping: the demo's jobs are done by then, so a short grace is enough."""
 
 NEXT_STEPS = """
 Next steps
@@ -108,7 +108,7 @@ async def run_with_own_stack(settings: StackSettings, where: Stores, began: floa
 
 
 async def show_everything(running: RunningStack, worker_pid: Callable[[], int | None] | None) -> int:
-    """All parts of the demo, one after the other; 1 when what came back isn't what was stored."""
+    """Run all parts of the demo in order; return 1 if an answer differs from what was stored."""
     async with Client(running.url, running.key) as client:
         if hint := await client.language_model_hint():
             say(hint)
@@ -241,7 +241,7 @@ class TimedStream:
 
 
 def with_passage(question: str) -> str:
-    """The whole message for a question, which is printed: the passage about mills, then the question."""
+    """Print the question and return the whole message: the passage about mills, then the question."""
     say(f"  (a paragraph about water mills, then:) {question}\n")
     return f"{PASSAGE}\n\n{question}"
 

@@ -90,7 +90,7 @@ def batch_files(files: Sequence[tuple[str, Path]]) -> Iterator[list[tuple[str, P
 
 
 class Progress:
-    """What is known of the files so far, as one line that is drawn again and again."""
+    """Progress of the upload, redrawn on one line."""
 
     def __init__(self, total: int) -> None:
         self._total, self._began, self._live = total, time.monotonic(), sys.stderr.isatty()
@@ -100,12 +100,12 @@ class Progress:
         self._reported_tenths = -1
 
     def take(self, answer: dict[str, Any]) -> None:
-        """Learn from the answer to an upload."""
+        """Count the files that the server refused or already had."""
         self._failed |= {one["name"]: one["message"] for one in answer["refused"]}
         self._unchanged += sum(1 for one in answer["documents"] if one.get("unchanged"))
 
     async def follow(self, client: Client, job_id: str) -> None:
-        """Learn from a job's events. A file that is told of again, after a worker died, counts once."""
+        """Count files as a job reports them. A file reported again after a worker died counts once."""
         async for event in client.follow(job_id):
             data = event.data
             match event.type:
@@ -129,7 +129,7 @@ class Progress:
             print(f"{done} of {count_of(self._total, 'file')}", file=sys.stderr, flush=True)
 
     def print_summary(self, collection: str) -> int:
-        """Say what came of it; 0 when every file can be searched."""
+        """Print the totals and return the exit status: 0 when every file can be searched."""
         if self._live:
             print("\r\033[K", end="", file=sys.stderr, flush=True)
         ready, passages = len(self._ready), sum(self._ready.values())

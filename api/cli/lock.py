@@ -1,4 +1,4 @@
-"""`lock`: write `constraints.txt` anew, the exact versions and hashes of everything but torch."""
+"""`lock`: regenerate `constraints.txt`, the exact versions and hashes of everything but torch."""
 
 # ruff: noqa: S603 (the commands are ours, never a user's text)
 

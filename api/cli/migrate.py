@@ -1,4 +1,4 @@
-"""`migrate`: bring a database to today's schema, for deployments, which run it before new workers start."""
+"""`migrate`: migrate a database to the current schema; deployments run it before new workers start."""
 
 import argparse
 import os
@@ -35,7 +35,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _database_url(settings: StackSettings, *, running: bool) -> str:
-    """Return the database that was named; with `running`, that of the stack that runs here will do."""
+    """Return the URL of the configured database; with `running`, the embedded one of the running stack will do."""
     if running:
         return running_database_url(settings)
     if settings.database_url is None:

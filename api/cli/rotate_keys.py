@@ -1,4 +1,4 @@
-"""`rotate-keys`: seal every stored secret anew with the newest key, while everything runs; `--new` makes such a key.
+"""`rotate-keys`: re-encrypt every stored secret with the newest key, while everything runs; `--new` creates a key.
 
 A secret is read, sealed and put back only if nobody has changed it meanwhile, in batches of 500. Whatever ends the command,
 the rest is done by running it again: processes know the old keys as well as the new one, so they can read every row.
@@ -32,7 +32,7 @@ from schema.queries.identity.secrets import (
 from schema.vault import KEYS, KEYS_FILE, Sealed, Vault, new_secret_key, read_keys_file
 
 MAX_PASSES = 5
-"""How often rows that were being written are tried again before a person is asked to see to it."""
+"""How often rows that were being written are tried again before the command gives up on them."""
 
 MAX_SHOWN = 20  # rows that can't be opened; more of them have one reason, and it isn't theirs
 
@@ -105,7 +105,7 @@ def create_key(file: Path | None, *, listed: bool) -> int:
 
 
 async def rotate_signing(database_url: str, vault: Vault, *, immediately: bool) -> int:
-    """Have another key sign our tokens, and say from when."""
+    """Replace the key that signs our tokens, and say from when the new one signs."""
     from api.auth.tokens.signing_keys import rotate_signing_key
 
     done = await rotate_signing_key(database_url, vault, immediately=immediately)
@@ -119,7 +119,7 @@ async def rotate_signing(database_url: str, vault: Vault, *, immediately: bool) 
 
 
 def prepend_key(file: Path, key: str) -> None:
-    """Put `key` before the others of a file, at one stroke; a file that isn't there is made, private.
+    """Put `key` before the others of a file, atomically; a missing file is created, private to its owner.
 
     Raises LocalError when the file can't be written, or holds something else than keys; then nothing was changed.
     """
@@ -138,7 +138,7 @@ def prepend_key(file: Path, key: str) -> None:
 
 
 async def rotate_all(database_url: str, vault: Vault) -> int:
-    """Seal anew until nothing needs an old key. Raises LocalError before anything is changed if a key isn't known."""
+    """Re-encrypt until nothing needs an old key. Raises LocalError before anything is changed if a key isn't known."""
     # The login role, which owns the tables: row security would show any other one tenant at most.
     options = {"autocommit": True, "connect_timeout": 5, "application_name": "headrace rotate-keys"}
     async with await Db.connect(database_url, row_factory=dict_row, **options) as db:
@@ -194,7 +194,7 @@ def count_stale(uses: list[KeyUse], vault: Vault) -> int:
 
 
 def report(uses: list[KeyUse], vault: Vault, broken: list[str]) -> int:
-    """Say how it stands; the exit status is 0 only if no row needs an old key."""
+    """Print the result and return the exit status: 0 only if no row needs an old key."""
     stale = count_stale(uses, vault)
     for line in broken[:MAX_SHOWN]:
         print(line, file=sys.stderr)

@@ -97,7 +97,7 @@ def stop_signals() -> tuple[asyncio.Event, asyncio.Event]:
 
 
 def banner(running: RunningStack, settings: StackSettings, hint: str = "") -> str:
-    """What a person needs to begin. `hint` says what could be better, if anything."""
+    """The text shown once the stack is ready. `hint` says what could be better, if anything."""
     admin = f"in {settings.home}/admin.key, and in HEADRACE_ADMIN_KEY after the eval below"
     if running.admin_key is None:
         admin = "printed when this database was first migrated; ./headrace migrate --new-admin-key creates another"

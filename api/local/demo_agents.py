@@ -1,4 +1,4 @@
-"""The agents that are there to try: seeded by `up` and `demo`, with tools that ask the demo's ERP (`tools/erp/`)."""
+"""The demo's agents: seeded by `up` and `demo`, with tools that ask the demo's ERP (`tools/erp/`)."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The document that is there to try: a made-up company's handbook, which `up` and `demo` ingest in a collection of its own."""
+"""The demo's document: a made-up company's handbook, which `up` and `demo` ingest in a collection of its own."""
 
 import sys
 from pathlib import Path

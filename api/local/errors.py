@@ -1,8 +1,8 @@
-"""What can go wrong with things that we run on this machine. The tree of `schema/errors.py` goes on here.
+"""Errors of the local stack; they extend the tree in `schema/errors.py`.
 
 HeadraceError
-└── LocalError            a store, a port, a folder or a process of this machine is not as it must be
-    └── HomeInUse         another process works on the same data folder
+└── LocalError            a store, a port, a folder or a process on this machine is not usable
+    └── HomeInUse         another process uses the same data folder
 """
 
 from schema.errors import HeadraceError

@@ -1,4 +1,4 @@
-"""headrace's own HTTP client for the terminal: chats over Server-Sent Events that go on when the connection breaks.
+"""headrace's own HTTP client for the terminal: chats over Server-Sent Events that resume when the connection breaks.
 
 Not a library for applications: they use an OpenAI SDK, or any SSE client.
 """
@@ -20,7 +20,7 @@ FINAL_EVENTS = {"job.succeeded", "job.failed", "job.cancelled"}
 MAX_FAILURES = 20
 RECONNECT_DELAY_S = 0.5
 READ_TIMEOUT_S = 60.0
-"""The server sends a comment every 15 s, so a connection that says nothing for so long is dead."""
+"""The server sends a comment every 15 s, so a connection that is silent for this long is dead."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class Client:
         self._url, self._key = url.rstrip("/"), key
         self._http: aiohttp.ClientSession
         self.reconnections = 0
-        """How often a stream was taken up again where it broke."""
+        """How often a broken stream was resumed."""
 
     async def __aenter__(self) -> Self:
         self._http = aiohttp.ClientSession(
@@ -54,9 +54,9 @@ class Client:
         await self._http.close()
 
     async def wait_for_worker(self, *, within_s: float = 90.0) -> None:
-        """Wait until somebody would answer a chat; a stack accepts jobs before its workers are up.
+        """Wait until a worker is ready to answer a chat; a stack accepts jobs before its workers are up.
 
-        Raises LocalError when nobody does in time.
+        Raises LocalError when none is ready in time.
         """
         deadline = asyncio.get_running_loop().time() + within_s
         while True:

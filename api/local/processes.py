@@ -1,4 +1,4 @@
-"""Starting children that do not outlive us, and reading what Linux knows about processes."""
+"""Starts child processes that do not outlive this one, and reads process state from /proc."""
 
 # ruff: noqa: S603 (the commands are ours, never a user's text)
 

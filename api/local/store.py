@@ -1,4 +1,4 @@
-"""The life that both embedded stores share: start, stop, kill, restart."""
+"""The lifecycle that both embedded stores share: start, stop, kill, restart."""
 
 import signal
 import subprocess
@@ -24,7 +24,7 @@ class EmbeddedStore:
 
     name: ClassVar[str]
     stop_signal: ClassVar[signal.Signals]
-    """What ends it cleanly; it is also sent when we die."""
+    """Stops the server cleanly; also sent when this process dies."""
 
     mode: Mode = "same"
 
