@@ -65,7 +65,7 @@ def test_an_unknown_command_is_refused_before_anything_is_installed(
     assert not script.VENV.exists()
 
 
-def test_a_full_disk_is_told_before_anything_is_downloaded(
+def test_a_full_disk_is_reported_before_anything_is_downloaded(
     script: types.ModuleType, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     usage = namedtuple("usage", "free")

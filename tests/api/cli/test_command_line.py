@@ -113,7 +113,7 @@ async def test_without_a_language_model_a_chat_says_so_once_and_not_in_the_answe
     assert said.err.startswith(NO_LANGUAGE_MODEL.message)
 
 
-async def test_a_refused_upload_is_told_in_a_sentence(tmp_path: Path) -> None:
+async def test_a_refused_upload_is_reported_in_a_sentence(tmp_path: Path) -> None:
     (tmp_path / "note.md").write_text("Water.")
     async with TestServer(make_app()) as server:
         with pytest.raises(LocalError, match="404"):
@@ -125,11 +125,11 @@ def test_a_folder_without_files_is_named(tmp_path: Path) -> None:
     assert (1, True) == (done.returncode, f"No files to ingest in {tmp_path}." in done.stderr)
 
 
-async def test_a_refusal_is_told_with_the_servers_own_words() -> None:
+async def test_a_refusal_is_reported_with_the_servers_message() -> None:
     async with TestServer(make_app()) as server, Client(str(server.make_url("")), "hr_x") as client:
         with pytest.raises(LocalError, match=r"422: Say something else\."):
             await show(client.chat("forbidden"))
 
 
-def test_nothing_is_said_of_a_stream_without_events() -> None:
+def test_a_stream_without_events_has_an_empty_result() -> None:
     assert ("", "", 0) == (ChatResult().text, ChatResult().error, ChatResult().pieces)

@@ -48,7 +48,7 @@ async def supervising(*programs: tuple[str, str]) -> AsyncIterator[tuple[Supervi
         await supervisor.stop(grace_s=0.2)
 
 
-async def test_a_dead_process_is_started_again_and_its_death_is_told() -> None:
+async def test_a_dead_process_is_restarted_and_its_exit_is_reported() -> None:
     async with supervising(("chat", SLEEPER), ("api", SLEEPER)) as (supervisor, lines):
         await wait_for(lambda: len(lines.all) == 2, "both are ready")
         first = supervisor.pids
@@ -59,7 +59,7 @@ async def test_a_dead_process_is_started_again_and_its_death_is_told() -> None:
         assert first["api"] == supervisor.pids["api"]
 
 
-async def test_a_crash_loop_is_named_with_what_the_process_said_last() -> None:
+async def test_a_crash_loop_is_reported_with_the_last_output_of_the_process() -> None:
     async with supervising(("default", "raise SystemExit('no such queue')")) as (supervisor, lines):
         await wait_for(lambda: supervisor.crash_looping, "the crash loop is noticed")
         assert {"default": "no such queue"} == {
@@ -155,7 +155,7 @@ def test_a_wrong_line_of_a_procfile_is_named(tmp_path: Path) -> None:
         read_procfile(file)
 
 
-def test_exits_are_told_in_words() -> None:
+def test_exits_are_described_in_words() -> None:
     assert "exited with status 3" == describe_exit(3)
     assert "was killed by SIGTERM" == describe_exit(-signal.SIGTERM)
 
