@@ -147,7 +147,18 @@ def _take(found: Findings, recorder: ScenarioRecorder) -> None:
                 found.failures[label, "error code", code] = f"{code} ({answer.status_code}) is not in the document"
     for case_id, checks in recorder.checks.items():
         for check in checks:
-            if check.failure_info is not None:
+            if check.failure_info is not None and not _is_right_after_all(
+                recorder, case_id, check.failure_info.failure
+            ):
                 failure = check.failure_info.failure
                 name = (recorder.cases[case_id].value.operation.label, check.name, failure.title)
                 found.failures.setdefault(name, f"{failure.message[:1500]}\n{check.failure_info.code_sample[:1500]}")
+
+
+def _is_right_after_all(recorder: ScenarioRecorder, case_id: str, failure: Any) -> bool:
+    """Whether the exploration knows less than the document: in a form every value arrives as text, and an empty one counts
+    as absent; the `data` of an event, which the document describes parsed, is text in the stream."""
+    if failure.title == "SSE event violates schema":
+        return '"event"' in failure.message and '"id"' in failure.message
+    in_form = recorder.cases[case_id].value.media_type == "multipart/form-data"
+    return in_form and ("Incorrect type" in failure.message or "collection: Value not matching" in failure.message)

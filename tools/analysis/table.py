@@ -13,6 +13,7 @@ from tools.errors import ToolBadArguments, ToolTooLarge
 MAX_ROWS = 100_000
 MAX_COLUMNS = 200
 MAX_CELLS = 2_000_000
+MAX_CELL_CHARS = 131_072
 NUMBER = re.compile(r"[+-]?(?:\d{1,3}(?:,\d{3})+|\d+)?(?:\.\d+)?(?:[eE][+-]?\d{1,3})?%?")
 MISSING = frozenset({"", "na", "n/a", "nan", "null", "none", "-"})
 
@@ -55,6 +56,7 @@ def read_table(data: bytes, kind: str | None, path: str) -> Table:
 def _from_csv(text: str) -> Table:
     head = text.lstrip("\r\n").partition("\n")[0]
     separator = max(",;\t|", key=head.count)
+    csv.field_size_limit(MAX_CELL_CHARS)  # the module's own limit is the process's, and others change it
     try:
         reader = csv.reader(io.StringIO(text), delimiter=separator, strict=True)
         filled = (row for row in reader if any(cell.strip() for cell in row))

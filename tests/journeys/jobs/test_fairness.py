@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import time
 
 import psycopg
 
@@ -13,29 +12,22 @@ from tests.system import System
 from tests.waiting import wait_for
 
 FLOOD = int(os.environ.get("HEADRACE_FLOOD", "1000"))  # 5,000 in `python -m tests.chaos`
-CAP = 20
+CAP = 2
 AT_ONCE = 16
 
 
 async def test_a_tenant_that_floods_the_queue_does_not_delay_another(system: System, shared_url: str):
+    """The flood is slow enough to be there while the other asks, on any machine; then its cap is raised, so that it ends."""
     flooder, other = make_tenant(shared_url, max_running=CAP), make_tenant(shared_url)
     async with Client(system.url, flooder.headers) as flood, Client(system.url, other.headers) as calm:
-        began = time.monotonic()
-        await flood_queue(flood, FLOOD)
-        watch = asyncio.ensure_future(most_in_flight(shared_url, flooder.id))
-        waits = []
-        while len(waits) < 20:
-            asked = time.monotonic()
+        await flood_queue(flood, FLOOD, model="text-3-at-10")
+        for _ in range(20):
             async with await calm.ask("text-5") as stream:
                 await stream.until("message.delta")
-                waits.append(time.monotonic() - asked)
         behind = await count_open(shared_url, flooder.id)
+        await set_cap(shared_url, flooder.id, 100)
         await wait_for(lambda: drained(shared_url, flooder.id), "the flood has been worked off")
-        drain_s = time.monotonic() - began
-        watch.cancel()
 
-    waits.sort()
-    print(f"{FLOOD} jobs in {drain_s:.1f} s; the other waited {waits[10] * 1e3:.0f} ms, at most {waits[-1] * 1e3:.0f}")
     assert behind > 0, "the other tenant waited until the flood was over"
     assert {"succeeded": FLOOD} == await states(shared_url, flooder.id)
 
@@ -85,6 +77,12 @@ async def states(database_url: str, tenant_id: object) -> dict[str, int]:
     async with await psycopg.AsyncConnection.connect(database_url, autocommit=True) as db:
         sql = "SELECT state, count(*) FROM jobs WHERE tenant_id = %s GROUP BY state"
         return dict(await (await db.execute(sql, (tenant_id,))).fetchall())
+
+
+async def set_cap(database_url: str, tenant_id: object, max_running: int) -> None:
+    """Change how many jobs a tenant may run at once."""
+    async with await psycopg.AsyncConnection.connect(database_url, autocommit=True) as db:
+        await db.execute("UPDATE tenants SET max_running = %s WHERE id = %s", (max_running, tenant_id))
 
 
 async def count_open(database_url: str, tenant_id: object) -> int:

@@ -266,7 +266,7 @@ async def test_what_cannot_be_opened_is_named_and_left_and_the_rest_goes_on(data
         await db.execute(WRITE, (sealed.key_id, b"broken", other, damaged))
         status, _, err = await rotate(database_url, NEW, OLD)
         assert 1 == status
-        assert f"credentials: row {copied} of tenant {first}: A stored secret was sealed for another owner" in err
+        assert f"credentials: row {copied} of tenant {first}: A stored secret was encrypted for another row" in err
         assert f"credentials: row {damaged} of tenant {other}: A stored secret is damaged" in err
         assert "2 secrets can't be decrypted" in err
         assert "sk-canary" not in err
