@@ -13,9 +13,9 @@ class JobKind:
     the submit to the end, waiting included.
 
     For jobs that take minutes, of which a worker runs only a few at a time: `window`, how many doorbells may wait in the
-    broker (None: the installation's setting); `at_once`, how many jobs of one tenant may be in flight, so that others get
-    slots; `patience`, by what factor a doorbell may take longer to be answered. `metered`: its tokens count against the
-    tenant's tokens per minute."""
+    broker (None: the installation's setting); `max_running_per_tenant`, how many jobs of one tenant may be in flight,
+    so that others get slots; `claim_timeout_factor`, by what factor a doorbell may take longer to be answered. `metered`: its
+    tokens count against the tenant's tokens per minute."""
 
     name: Kind
     queue: str
@@ -23,8 +23,8 @@ class JobKind:
     max_tries: int
     deadline_s: float
     window: int | None = None
-    at_once: int | None = None
-    patience: int = 1
+    max_running_per_tenant: int | None = None
+    claim_timeout_factor: int = 1
     metered: bool = True
 
 
@@ -41,8 +41,8 @@ KINDS: dict[Kind, JobKind] = {
             max_tries=8,
             deadline_s=86_400.0,
             window=8,
-            at_once=4,
-            patience=12,
+            max_running_per_tenant=4,
+            claim_timeout_factor=12,
             metered=False,  # ingesting a folder must not block chats; its cost counts all the same
         ),
     )

@@ -32,12 +32,12 @@ FROM data_sources WHERE tenant_id = %(tenant_id)s ORDER BY name
 SETTINGS = "SELECT settings FROM configurations WHERE tenant_id = %(tenant_id)s"
 GRANTS = "SELECT kind, name, overrides FROM grants WHERE tenant_id = %(tenant_id)s ORDER BY kind, name"
 MODELS = "SELECT name, context_tokens, tools, images, fallbacks FROM models ORDER BY name"
-LEARNED = """
+LEARNED_EXAMPLES = """
 SELECT agent, question, answer FROM (
   SELECT agent, question, answer, created_at FROM learned_examples WHERE tenant_id = %(tenant_id)s
   ORDER BY created_at DESC LIMIT 500) AS newest ORDER BY created_at
 """
-PARTS = {
+CONFIGURATION_QUERIES = {
     "version": VERSION,
     "agents": AGENTS,
     "tools": TOOLS,
@@ -45,7 +45,7 @@ PARTS = {
     "settings": SETTINGS,
     "grants": GRANTS,
     "models": MODELS,
-    "learned": LEARNED,
+    "learned": LEARNED_EXAMPLES,
 }
 
 CREDENTIALS = """
@@ -63,7 +63,7 @@ SELECT count(*) AS held FROM memories WHERE tenant_id = %(tenant_id)s
 """
 ROLE = "SELECT role FROM users WHERE tenant_id = %(tenant_id)s AND id = %(user_id)s::uuid"
 KNOWLEDGE = "SELECT version FROM knowledge WHERE tenant_id = %(tenant_id)s"
-NEEDS = {
+RUN_QUERIES = {
     "version": VERSION,
     "knowledge": KNOWLEDGE,
     "credentials": CREDENTIALS,
@@ -190,7 +190,7 @@ class JobNeeds(msgspec.Struct, frozen=True, kw_only=True):
 
 async def read_configuration(pool: Pool, tenant_id: UUID) -> StoredConfiguration:
     """Return the tenant's configuration."""
-    rows = await _read(pool, tenant_id, PARTS, {"tenant_id": tenant_id})
+    rows = await _read(pool, tenant_id, CONFIGURATION_QUERIES, {"tenant_id": tenant_id})
     ((version,),) = rows["version"].values
     settings: list[dict[str, Any]] = [found for (found,) in rows["settings"].values]
     return StoredConfiguration(
@@ -210,7 +210,7 @@ async def read_needs(
 ) -> JobNeeds:
     """Return what the run of one job needs."""
     values = {"tenant_id": tenant_id, "job_id": job_id, "session_id": session_id, "user_id": user_id}
-    rows = await _read(pool, tenant_id, NEEDS, values)
+    rows = await _read(pool, tenant_id, RUN_QUERIES, values)
     first = {name: found.first() for name, found in rows.items()}
     return JobNeeds(
         version=first["version"]["version"],

@@ -49,13 +49,13 @@ CHANGEABLE = (
     *("description", "examples", "prompt", "models", "graph", "tools", "output_format", "output_schema", "renderer"),
     *("max_steps", "cache_s", "enabled"),
 )
-SHOWN = f"name, {', '.join(CHANGEABLE)}, created_at, updated_at, created_by"
+COLUMNS = f"name, {', '.join(CHANGEABLE)}, created_at, updated_at, created_by"
 JSON = frozenset({"examples", "models", "tools", "output_schema", "renderer"})
-ROWS = NamedTable("agents", CHANGEABLE, SHOWN, Agent, JSON)
+ROWS = NamedTable("agents", CHANGEABLE, COLUMNS, Agent, JSON)
 
 # In the order of bytes, as cursors compare.
 LIST = f"""
-SELECT {SHOWN} FROM agents
+SELECT {COLUMNS} FROM agents
 WHERE tenant_id = %(tenant_id)s AND name COLLATE "C" > %(after)s
   AND (%(enabled)s::boolean IS NULL OR enabled = %(enabled)s)
   AND (%(search)s::text IS NULL OR strpos(lower(name || ' ' || description), lower(%(search)s)) > 0)
@@ -74,7 +74,7 @@ WHERE enabled
 USING_TOOL = """
 SELECT name FROM agents WHERE tenant_id = %(tenant_id)s AND tools ? %(tool)s ORDER BY name COLLATE "C"
 """
-TAKE_TOOL_OUT = """
+REMOVE_TOOL = """
 UPDATE agents SET tools = tools - %(tool)s::text, updated_at = now() WHERE tenant_id = %(tenant_id)s AND tools ? %(tool)s
 """
 
@@ -94,7 +94,7 @@ async def list_callable_agents(db: Db, tenant_id: UUID) -> list[CallableAgent]:
 
 async def find_agent(db: Db, tenant_id: UUID, name: str) -> Agent | None:
     """Return one of the tenant's own agents."""
-    sql = f"SELECT {SHOWN} FROM agents WHERE tenant_id = %(tenant_id)s AND name = %(name)s"
+    sql = f"SELECT {COLUMNS} FROM agents WHERE tenant_id = %(tenant_id)s AND name = %(name)s"
     return await fetch_one(db, sql, {"tenant_id": tenant_id, "name": name}, into=Agent)
 
 
@@ -105,7 +105,7 @@ async def list_agents_using(db: Db, tenant_id: UUID, tool: str) -> list[str]:
 
 async def take_tool_out(db: Db, tenant_id: UUID, tool: str) -> None:
     """Take a tool out of all of the tenant's agents."""
-    await db.execute(TAKE_TOOL_OUT, {"tenant_id": tenant_id, "tool": tool})
+    await db.execute(REMOVE_TOOL, {"tenant_id": tenant_id, "tool": tool})
 
 
 async def get_config_version(db: Db, tenant_id: UUID) -> str:

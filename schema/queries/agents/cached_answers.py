@@ -16,18 +16,19 @@ from psycopg.types.json import Jsonb
 from schema.db import Db, fetch_all, fetch_one
 from schema.queries.documents.vector_spaces import to_pgvector
 
-COMPARED = 2000
+MAX_COMPARED = 2000
 """The newest entries of an agent whose vectors are compared; one by one, about 2 ms."""
 
-FIRST = "coalesce((e.answer ->> 'repeats')::uuid, e.id)"
-COUNTS = """f.config_version = %(version)s AND f.expires_at > now() AND f.answer ->> 'context' = %(context)s
+ORIGINAL_ID = "coalesce((e.answer ->> 'repeats')::uuid, e.id)"
+STILL_VALID = """f.config_version = %(version)s AND f.expires_at > now() AND f.answer ->> 'context' = %(context)s
   AND j.state = %(succeeded)s"""
 
 EXACT = f"""
 SELECT f.id, f.answer FROM cached_answers e
-  JOIN cached_answers f ON f.tenant_id = e.tenant_id AND f.id = {FIRST}
+  JOIN cached_answers f ON f.tenant_id = e.tenant_id AND f.id = {ORIGINAL_ID}
   JOIN jobs j ON j.tenant_id = f.tenant_id AND j.id = f.id
-WHERE e.tenant_id = %(tenant_id)s AND e.agent = %(agent)s AND e.scope = ANY(%(scopes)s) AND e.digest = %(digest)s AND {COUNTS}
+WHERE e.tenant_id = %(tenant_id)s AND e.agent = %(agent)s AND e.scope = ANY(%(scopes)s) AND e.digest = %(digest)s
+  AND {STILL_VALID}
 ORDER BY f.id DESC LIMIT 1
 """
 NEAREST = f"""
@@ -35,8 +36,8 @@ WITH newest AS MATERIALIZED (
   SELECT f.id, f.question, f.answer, f.embedding FROM cached_answers f
     JOIN jobs j ON j.tenant_id = f.tenant_id AND j.id = f.id
   WHERE f.tenant_id = %(tenant_id)s AND f.agent = %(agent)s AND f.scope = ANY(%(scopes)s) AND f.embedder = %(embedder)s
-    AND NOT f.answer ? 'repeats' AND {COUNTS}
-  ORDER BY f.id DESC LIMIT {COMPARED})
+    AND NOT f.answer ? 'repeats' AND {STILL_VALID}
+  ORDER BY f.id DESC LIMIT {MAX_COMPARED})
 SELECT id, question, answer, 1 - (embedding <=> %(embedding)s::vector) AS score FROM newest
 ORDER BY embedding <=> %(embedding)s::vector LIMIT %(limit)s
 """
@@ -60,11 +61,11 @@ ON CONFLICT DO NOTHING
 DELETE = f"""
 WITH first AS MATERIALIZED (
   SELECT f.id, f.agent, f.scope, f.digest FROM cached_answers e
-    JOIN cached_answers f ON f.tenant_id = e.tenant_id AND f.id = {FIRST}
+    JOIN cached_answers f ON f.tenant_id = e.tenant_id AND f.id = {ORIGINAL_ID}
   WHERE e.tenant_id = %(tenant_id)s AND e.id = %(id)s)
 DELETE FROM cached_answers e USING first f
 WHERE e.tenant_id = %(tenant_id)s AND e.agent = f.agent AND e.scope = f.scope
-  AND (e.digest = f.digest OR {FIRST} = f.id)
+  AND (e.digest = f.digest OR {ORIGINAL_ID} = f.id)
 RETURNING e.id
 """
 
@@ -87,7 +88,7 @@ async def find_exact(
     db: Db, tenant_id: UUID, *, agent: str, scopes: Sequence[str], version: str, context: str, digest: str
 ) -> FoundAnswer | None:
     """Return the newest entry for a question of these words that still counts."""
-    values = _asked(tenant_id, agent, scopes, version, context)
+    values = _lookup_values(tenant_id, agent, scopes, version, context)
     return await fetch_one(db, EXACT, {**values, "digest": digest}, into=FoundAnswer)
 
 
@@ -104,12 +105,12 @@ async def list_nearest(
     limit: int,
 ) -> list[NearAnswer]:
     """Return the entries whose questions are nearest, best first."""
-    values = _asked(tenant_id, agent, scopes, version, context)
+    values = _lookup_values(tenant_id, agent, scopes, version, context)
     values |= {"embedder": embedder, "embedding": to_pgvector(embedding), "limit": limit}
     return await fetch_all(db, NEAREST, values, into=NearAnswer)
 
 
-def _asked(tenant_id: UUID, agent: str, scopes: Sequence[str], version: str, context: str) -> dict[str, Any]:
+def _lookup_values(tenant_id: UUID, agent: str, scopes: Sequence[str], version: str, context: str) -> dict[str, Any]:
     named = {"tenant_id": tenant_id, "agent": agent, "scopes": list(scopes), "version": version, "context": context}
     return {**named, "succeeded": "succeeded"}
 

@@ -39,11 +39,11 @@ class SealedDataSource(StoredDataSource, frozen=True, kw_only=True):
 
 
 CHANGEABLE = ("description", "tables", "max_rows", "timeout_s", "key_id", "sealed")
-SHOWN = "id, name, description, tables, max_rows, timeout_s, created_at, updated_at, created_by"
-ROWS = NamedTable("data_sources", CHANGEABLE, SHOWN, StoredDataSource, frozenset({"tables"}))
+COLUMNS = "id, name, description, tables, max_rows, timeout_s, created_at, updated_at, created_by"
+ROWS = NamedTable("data_sources", CHANGEABLE, COLUMNS, StoredDataSource, frozenset({"tables"}))
 
 LIST = f"""
-SELECT {SHOWN} FROM data_sources
+SELECT {COLUMNS} FROM data_sources
 WHERE tenant_id = %(tenant_id)s AND name COLLATE "C" > %(after)s
   AND (%(search)s::text IS NULL OR strpos(lower(name || ' ' || description), lower(%(search)s)) > 0)
 ORDER BY name COLLATE "C" LIMIT %(limit)s
@@ -60,5 +60,5 @@ async def list_data_sources(
 
 async def find_data_source(db: Db, tenant_id: UUID, name: str) -> SealedDataSource | None:
     """Return one data source with its sealed DSN."""
-    sql = f"SELECT {SHOWN}, key_id, sealed FROM data_sources WHERE tenant_id = %(tenant_id)s AND name = %(name)s"
+    sql = f"SELECT {COLUMNS}, key_id, sealed FROM data_sources WHERE tenant_id = %(tenant_id)s AND name = %(name)s"
     return await fetch_one(db, sql, {"tenant_id": tenant_id, "name": name}, into=SealedDataSource)

@@ -37,14 +37,14 @@ class PipelineVersion(msgspec.Struct, frozen=True, kw_only=True):
     created_by: str | None
 
 
-SHOWN = "id, name, description, version, created_at, updated_at, created_by"
+COLUMNS = "id, name, description, version, created_at, updated_at, created_by"
 
 ADD = f"""
 WITH added AS (
   INSERT INTO pipelines (tenant_id, id, name, description, version, definition, created_by)
   SELECT %(tenant_id)s, %(id)s, %(name)s, %(description)s, 1, %(definition)s, %(by)s
   WHERE (SELECT count(*) FROM pipelines WHERE tenant_id = %(tenant_id)s) < %(most)s
-  ON CONFLICT (tenant_id, name) DO NOTHING RETURNING {SHOWN}, definition)
+  ON CONFLICT (tenant_id, name) DO NOTHING RETURNING {COLUMNS}, definition)
 SELECT * FROM added
 """
 
@@ -53,7 +53,7 @@ CHANGE = f"""
 UPDATE pipelines SET name = %(name)s, description = %(description)s, definition = %(definition)s, version = version + 1,
   updated_at = now()
 WHERE tenant_id = %(tenant_id)s AND id = %(id)s AND definition IS DISTINCT FROM %(definition)s::jsonb
-RETURNING {SHOWN}, definition
+RETURNING {COLUMNS}, definition
 """
 
 ADD_VERSION = """
@@ -61,18 +61,18 @@ INSERT INTO pipeline_versions (tenant_id, pipeline_id, version, definition, crea
 VALUES (%(tenant_id)s, %(id)s, %(version)s, %(definition)s, %(by)s)
 """
 
-BY = "(id = %(id)s::uuid OR (%(id)s::uuid IS NULL AND name = %(name)s))"
+BY_ID_OR_NAME = "(id = %(id)s::uuid OR (%(id)s::uuid IS NULL AND name = %(name)s))"
 
 
 async def list_pipelines(db: Db, tenant_id: UUID) -> list[Pipeline]:
     """Return the tenant's pipelines by name, without their definitions."""
-    sql = f'SELECT {SHOWN} FROM pipelines WHERE tenant_id = %(tenant_id)s ORDER BY name COLLATE "C"'
+    sql = f'SELECT {COLUMNS} FROM pipelines WHERE tenant_id = %(tenant_id)s ORDER BY name COLLATE "C"'
     return await fetch_all(db, sql, {"tenant_id": tenant_id}, into=Pipeline)
 
 
 async def find_pipeline(db: Db, tenant_id: UUID, name: str, pipeline_id: UUID | None = None) -> DefinedPipeline | None:
     """Return a pipeline with its newest definition, by its id if there is one, else by its name."""
-    sql = f"SELECT {SHOWN}, definition FROM pipelines WHERE tenant_id = %(tenant_id)s AND {BY}"
+    sql = f"SELECT {COLUMNS}, definition FROM pipelines WHERE tenant_id = %(tenant_id)s AND {BY_ID_OR_NAME}"
     values = {"tenant_id": tenant_id, "id": pipeline_id, "name": name}
     return await fetch_one(db, sql, values, into=DefinedPipeline)
 

@@ -43,19 +43,19 @@ class ToolWithSecrets(ConfiguredTool, frozen=True, kw_only=True):
 
 
 CHANGEABLE = ("kind", "definition", "priority", "enabled", "key_id", "sealed")
-SHOWN = "tenant_id, id, name, kind, definition, priority, enabled, created_at, updated_at, created_by"
-ROWS = NamedTable("tools", CHANGEABLE, f"{SHOWN}, true AS own", ConfiguredTool, frozenset({"definition"}))
-OWN = "tenant_id = %(tenant_id)s AS own"
+COLUMNS = "tenant_id, id, name, kind, definition, priority, enabled, created_at, updated_at, created_by"
+ROWS = NamedTable("tools", CHANGEABLE, f"{COLUMNS}, true AS own", ConfiguredTool, frozenset({"definition"}))
+IS_OWN = "tenant_id = %(tenant_id)s AS own"
 
 # The platform's rows are there as far as they are granted (row-level security); one's own hide those of the same name.
 LIST = f"""
-SELECT DISTINCT ON (name COLLATE "C") {SHOWN}, {OWN} FROM tools
+SELECT DISTINCT ON (name COLLATE "C") {COLUMNS}, {IS_OWN} FROM tools
 WHERE name COLLATE "C" > %(after)s AND (%(enabled)s::boolean IS NULL OR enabled = %(enabled)s)
   AND (%(search)s::text IS NULL OR strpos(lower(name || ' ' || (definition ->> 'description')), lower(%(search)s)) > 0)
 ORDER BY name COLLATE "C", (tenant_id = %(tenant_id)s) DESC LIMIT %(limit)s
 """
 FIND = f"""
-SELECT {SHOWN}, key_id, sealed, {OWN} FROM tools WHERE name = %(name)s ORDER BY (tenant_id = %(tenant_id)s) DESC LIMIT 1
+SELECT {COLUMNS}, key_id, sealed, {IS_OWN} FROM tools WHERE name = %(name)s ORDER BY (tenant_id = %(tenant_id)s) DESC LIMIT 1
 """
 
 

@@ -32,12 +32,12 @@ class ApiKey(msgspec.Struct, frozen=True, kw_only=True):
 COLUMNS = "id, find, name, role, scopes, user_id, created_by, created_at, expires_at, revoked_at, last_used_at"
 
 # A person's keys are those that act for them. A key that acts for the tenant has itself, and those that it made.
-OWN = """(%(of)s::uuid IS NULL OR user_id = %(of)s)
+OWNED_BY = """(%(of)s::uuid IS NULL OR user_id = %(of)s)
   AND (%(of_key)s::uuid IS NULL OR (user_id IS NULL AND (id = %(of_key)s OR created_by = 'key:' || %(of_key)s::text)))"""
 
 LIST = f"""
 SELECT {COLUMNS} FROM api_keys
-WHERE tenant_id = %(tenant_id)s AND {OWN} AND (%(before)s::uuid IS NULL OR id < %(before)s)
+WHERE tenant_id = %(tenant_id)s AND {OWNED_BY} AND (%(before)s::uuid IS NULL OR id < %(before)s)
 ORDER BY id DESC LIMIT %(limit)s
 """
 
@@ -51,7 +51,7 @@ RETURNING {COLUMNS}
 # One statement, so that the answer tells a key that was revoked before from one that isn't there.
 REVOKE = f"""
 WITH found AS (
-  SELECT id, revoked_at FROM api_keys WHERE tenant_id = %(tenant_id)s AND id = %(id)s AND {OWN} FOR UPDATE),
+  SELECT id, revoked_at FROM api_keys WHERE tenant_id = %(tenant_id)s AND id = %(id)s AND {OWNED_BY} FOR UPDATE),
 changed AS (
   UPDATE api_keys k SET revoked_at = now() FROM found
   WHERE k.tenant_id = %(tenant_id)s AND k.id = found.id AND found.revoked_at IS NULL)

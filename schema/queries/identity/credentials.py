@@ -37,25 +37,25 @@ class SealedCredential(Credential, frozen=True, kw_only=True):
         return f"SealedCredential(id={self.id})"
 
 
-SHOWN = "id, service, base_url, created_at, updated_at, created_by, tested_at, test_code"
-SEALED = f"{SHOWN}, key_id, sealed"
+COLUMNS = "id, service, base_url, created_at, updated_at, created_by, tested_at, test_code"
+SEALED_COLUMNS = f"{COLUMNS}, key_id, sealed"
 
 
 async def list_credentials(db: Db, tenant_id: UUID) -> list[Credential]:
     """Return the tenant's credentials as they may be shown: without the keys."""
-    sql = f"SELECT {SHOWN} FROM credentials WHERE tenant_id = %(tenant_id)s ORDER BY service"
+    sql = f"SELECT {COLUMNS} FROM credentials WHERE tenant_id = %(tenant_id)s ORDER BY service"
     return await fetch_all(db, sql, {"tenant_id": tenant_id}, into=Credential)
 
 
 async def find_credential(db: Db, tenant_id: UUID, service: str) -> SealedCredential | None:
     """Return one credential with its sealed key."""
-    sql = f"SELECT {SEALED} FROM credentials WHERE tenant_id = %(tenant_id)s AND service = %(service)s"
+    sql = f"SELECT {SEALED_COLUMNS} FROM credentials WHERE tenant_id = %(tenant_id)s AND service = %(service)s"
     return await fetch_one(db, sql, {"tenant_id": tenant_id, "service": service}, into=SealedCredential)
 
 
 async def find_credentials(db: Db, tenant_id: UUID) -> list[SealedCredential]:
     """Return all credentials with their sealed keys, for whoever builds the providers of this tenant."""
-    sql = f"SELECT {SEALED} FROM credentials WHERE tenant_id = %(tenant_id)s"
+    sql = f"SELECT {SEALED_COLUMNS} FROM credentials WHERE tenant_id = %(tenant_id)s"
     return await fetch_all(db, sql, {"tenant_id": tenant_id}, into=SealedCredential)
 
 
@@ -75,7 +75,7 @@ async def put_credential(
       ON CONFLICT (tenant_id, service) DO UPDATE SET id = excluded.id, base_url = excluded.base_url,
         key_id = excluded.key_id, sealed = excluded.sealed, updated_at = now(), created_by = excluded.created_by,
         tested_at = NULL, test_code = NULL
-      RETURNING {SHOWN}"""
+      RETURNING {COLUMNS}"""
     values: dict[str, Any] = {"tenant_id": tenant_id, "id": credential_id, "service": service, "base_url": base_url}
     values |= {"key_id": sealed.key_id, "sealed": sealed.sealed, "created_by": created_by}
     stored = await fetch_one(db, sql, values, into=Credential)

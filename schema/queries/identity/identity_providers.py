@@ -63,15 +63,15 @@ class SignInProvider(TrustedIssuer, frozen=True, kw_only=True):
         return f"SignInProvider(id={self.id})"
 
 
-SHOWN = """id, name, issuer, audience, client_id, key_id IS NOT NULL AS has_client_secret, jwks_url, role, role_claim, sign_up,
-  created_at, created_by"""
+COLUMNS = """id, name, issuer, audience, client_id, key_id IS NOT NULL AS has_client_secret, jwks_url, role, role_claim,
+  sign_up, created_at, created_by"""
 
 ADD = f"""
 INSERT INTO identity_providers (tenant_id, id, name, issuer, audience, client_id, key_id, sealed, jwks_url, role, role_claim,
   sign_up, created_by)
 VALUES (%(tenant_id)s, %(id)s, %(name)s, %(issuer)s, %(audience)s, %(client_id)s, %(key_id)s, %(sealed)s, %(jwks_url)s,
   %(role)s, %(role_claim)s, %(sign_up)s, %(created_by)s)
-ON CONFLICT DO NOTHING RETURNING {SHOWN}
+ON CONFLICT DO NOTHING RETURNING {COLUMNS}
 """
 
 CHANGEABLE = ("audience", "client_id", "key_id", "sealed", "jwks_url", "role", "role_claim", "sign_up")
@@ -98,24 +98,24 @@ UPDATE users SET provider_id = NULL, subject = NULL, updated_at = now()
 WHERE tenant_id = %(tenant_id)s AND provider_id = %(id)s
 """
 
-TAKEN = "A provider with this issuer and audience is registered already."
+ALREADY_REGISTERED = "A provider with this issuer and audience is registered already."
 
 
 async def list_identity_providers(db: Db, tenant_id: UUID) -> list[IdentityProvider]:
     """Return the tenant's providers by name, as they may be shown: without the secrets."""
-    sql = f"SELECT {SHOWN} FROM identity_providers WHERE tenant_id = %(tenant_id)s ORDER BY name"
+    sql = f"SELECT {COLUMNS} FROM identity_providers WHERE tenant_id = %(tenant_id)s ORDER BY name"
     return await fetch_all(db, sql, {"tenant_id": tenant_id}, into=IdentityProvider)
 
 
 async def find_identity_provider(db: Db, tenant_id: UUID, provider_id: UUID) -> IdentityProvider | None:
     """Return one provider as it may be shown."""
-    sql = f"SELECT {SHOWN} FROM identity_providers WHERE tenant_id = %(tenant_id)s AND id = %(id)s"
+    sql = f"SELECT {COLUMNS} FROM identity_providers WHERE tenant_id = %(tenant_id)s AND id = %(id)s"
     return await fetch_one(db, sql, {"tenant_id": tenant_id, "id": provider_id}, into=IdentityProvider)
 
 
 async def lock_identity_provider(db: Db, tenant_id: UUID, provider_id: UUID) -> IdentityProvider | None:
     """Return one provider, which nobody else changes before this transaction ends."""
-    sql = f"SELECT {SHOWN} FROM identity_providers WHERE tenant_id = %(tenant_id)s AND id = %(id)s FOR NO KEY UPDATE"
+    sql = f"SELECT {COLUMNS} FROM identity_providers WHERE tenant_id = %(tenant_id)s AND id = %(id)s FOR NO KEY UPDATE"
     return await fetch_one(db, sql, {"tenant_id": tenant_id, "id": provider_id}, into=IdentityProvider)
 
 
@@ -142,7 +142,7 @@ async def add_identity_provider(
     sql = "SELECT id FROM identity_providers WHERE tenant_id = %(tenant_id)s AND name = %(name)s"
     if await fetch_one(db, sql, {"tenant_id": tenant_id, "name": values["name"]}):
         raise Conflict("An identity provider with this name already exists.", field="name")
-    raise Conflict(TAKEN, field="audience")
+    raise Conflict(ALREADY_REGISTERED, field="audience")
 
 
 async def change_identity_provider(
@@ -151,11 +151,11 @@ async def change_identity_provider(
     """Set the given columns of CHANGEABLE and return the provider. Raises Conflict, after which the transaction is over."""
     changes = ", ".join(f"{name} = %({name})s" for name in CHANGEABLE if name in values)
     sql = f"""UPDATE identity_providers SET {changes} WHERE tenant_id = %(tenant_id)s AND id = %(id)s
-      RETURNING {SHOWN}"""
+      RETURNING {COLUMNS}"""
     try:
         return await fetch_one(db, sql, {**values, "tenant_id": tenant_id, "id": provider_id}, into=IdentityProvider)
     except UniqueViolation:
-        raise Conflict(TAKEN, field="audience") from None
+        raise Conflict(ALREADY_REGISTERED, field="audience") from None
 
 
 async def delete_identity_provider(db: Db, tenant_id: UUID, provider_id: UUID) -> int:

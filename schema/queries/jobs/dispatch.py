@@ -31,7 +31,7 @@ UNANSWERED = """
 UPDATE jobs SET state = 'queued', dispatched_at = NULL WHERE (tenant_id, id) IN (
   SELECT tenant_id, id FROM jobs
   WHERE state = 'dispatched' AND dispatched_at < now() - make_interval(
-    secs => %(after_s)s * coalesce((%(patience)s::jsonb ->> queue)::int, 1))
+    secs => %(after_s)s * coalesce((%(claim_timeout_factor)s::jsonb ->> queue)::int, 1))
   FOR UPDATE SKIP LOCKED)
 RETURNING queue
 """
@@ -54,7 +54,12 @@ async def dispatch_jobs(db: Db, queue: str, *, window: int) -> list[DispatchedJo
         return []
     tenants = [row["tenant_id"] for row in locked]
     kind = OF_QUEUE[queue]
-    values = {"queue": queue, "window": kind.window or window, "tenants": tenants, "at_once": kind.at_once}
+    values = {
+        "queue": queue,
+        "window": kind.window or window,
+        "tenants": tenants,
+        "max_running_per_tenant": kind.max_running_per_tenant,
+    }
     values |= {"from_state": "queued", "tenant_state": "active"}
     return await fetch_all(db, DISPATCH, values, into=DispatchedJob)
 
@@ -72,5 +77,5 @@ async def undispatch_jobs(db: Db, jobs: list[DispatchedJob]) -> None:
 
 async def requeue_unanswered(db: Db, *, after_s: float) -> int:
     """Requeue jobs that were dispatched but never claimed; return how many."""
-    patience = Jsonb({queue: kind.patience for queue, kind in OF_QUEUE.items()})
-    return len(await fetch_all(db, UNANSWERED, {"after_s": after_s, "patience": patience}))
+    claim_timeout_factor = Jsonb({queue: kind.claim_timeout_factor for queue, kind in OF_QUEUE.items()})
+    return len(await fetch_all(db, UNANSWERED, {"after_s": after_s, "claim_timeout_factor": claim_timeout_factor}))

@@ -13,7 +13,8 @@ from schema.db import Db, fetch_all, fetch_one
 from schema.job_kinds import OF_QUEUE, Kind
 from schema.states import LIVE_SQL, CancelMode, State, WaitingFor
 
-AT_ONCE = f"'{json.dumps({queue: kind.at_once for queue, kind in OF_QUEUE.items() if kind.at_once})}'::jsonb"
+QUEUE_LIMITS = {queue: kind.max_running_per_tenant for queue, kind in OF_QUEUE.items() if kind.max_running_per_tenant}
+MAX_RUNNING_PER_TENANT = f"'{json.dumps(QUEUE_LIMITS)}'::jsonb"
 
 WAITING_FOR = f"""
 CASE WHEN j.state = 'dispatched' THEN 'worker'
@@ -22,7 +23,7 @@ CASE WHEN j.state = 'dispatched' THEN 'worker'
   WHEN j.parked THEN 'session'
   WHEN j.run_at > now() THEN 'retry'
   WHEN count_in_flight(j.tenant_id) >= t.max_running THEN 'tenant_cap'
-  WHEN count_in_queue(j.tenant_id, j.queue) >= ({AT_ONCE} ->> j.queue)::int THEN 'tenant_cap'
+  WHEN count_in_queue(j.tenant_id, j.queue) >= ({MAX_RUNNING_PER_TENANT} ->> j.queue)::int THEN 'tenant_cap'
   ELSE 'worker' END AS waiting_for
 """
 

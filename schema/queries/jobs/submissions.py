@@ -197,7 +197,7 @@ def _values(job: Submission, *, window: int, has_room: bool) -> dict[str, Any]:
         "parts": Jsonb(job.parts),
         "deadline_s": job.deadline_s or kind.deadline_s,
         "max_tries": kind.max_tries,
-        "at_once": kind.at_once,
+        "max_running_per_tenant": kind.max_running_per_tenant,
         "window": kind.window or window,
         "has_room": has_room,
         "message_id": new_id(),

@@ -35,7 +35,7 @@ class RatedMessage(msgspec.Struct, frozen=True, kw_only=True):
     alone: bool
 
 
-SHOWN = "message_id, rating, comment, agent, created_at, updated_at"
+COLUMNS = "message_id, rating, comment, agent, created_at, updated_at"
 
 # `alone`: as far as is known, only the question made the answer. Tools may have brought text from outside, or what only the
 # caller may see, and memories are their user's: such an answer is no example for others. A job that is gone can't tell.
@@ -54,7 +54,7 @@ INSERT INTO feedback (tenant_id, message_id, rating, comment, agent, user_id)
 VALUES (%(tenant_id)s, %(message_id)s, %(rating)s, %(comment)s, %(agent)s, %(user_id)s)
 ON CONFLICT (tenant_id, message_id) DO UPDATE SET rating = excluded.rating, comment = excluded.comment,
   agent = excluded.agent, user_id = excluded.user_id, updated_at = now()
-RETURNING {SHOWN}
+RETURNING {COLUMNS}
 """
 # An example that is the same is not written again: each change gives the tenant's configuration a new version.
 LEARN = """
@@ -74,7 +74,7 @@ async def find_rated(db: Db, tenant_id: UUID, message_id: UUID) -> RatedMessage 
 
 async def find_feedback(db: Db, tenant_id: UUID, message_id: UUID) -> Feedback | None:
     """Return the feedback on a message."""
-    sql = f"SELECT {SHOWN} FROM feedback WHERE tenant_id = %(tenant_id)s AND message_id = %(message_id)s"
+    sql = f"SELECT {COLUMNS} FROM feedback WHERE tenant_id = %(tenant_id)s AND message_id = %(message_id)s"
     return await fetch_one(db, sql, {"tenant_id": tenant_id, "message_id": message_id}, into=Feedback)
 
 

@@ -13,7 +13,7 @@ WITH room AS MATERIALIZED (
 capped AS MATERIALIZED (
   SELECT room.*, max_running <= (
     SELECT count(*) FROM jobs j WHERE j.tenant_id = %(tenant_id)s AND j.state IN {IN_FLIGHT_SQL})
-    OR CASE WHEN %(at_once)s::int IS NULL THEN false ELSE %(at_once)s::int <= (
+    OR CASE WHEN %(max_running_per_tenant)s::int IS NULL THEN false ELSE %(max_running_per_tenant)s::int <= (
       SELECT count(*) FROM jobs j WHERE j.tenant_id = %(tenant_id)s AND j.queue = %(queue)s
         AND j.state IN {IN_FLIGHT_SQL}) END AS capped
   FROM room),

@@ -13,7 +13,7 @@ ranked AS (
     WHERE j.tenant_id = t.id AND j.queue = %(queue)s AND j.state = 'queued' AND NOT j.parked AND j.run_at <= now()
     ORDER BY j.priority, j.id
     LIMIT least(room.jobs, greatest(0, t.max_running - coalesce(flight.jobs, 0)),
-      CASE WHEN %(at_once)s::int IS NOT NULL THEN greatest(0, %(at_once)s::int - coalesce(flight.here, 0)) END)
+      CASE WHEN %(max_running_per_tenant)s::int IS NOT NULL THEN greatest(0, %(max_running_per_tenant)s::int - coalesce(flight.here, 0)) END)
     FOR UPDATE SKIP LOCKED) AS next
   WHERE t.id = ANY(%(tenants)s) AND t.state = %(tenant_state)s),
 chosen AS (

@@ -33,7 +33,7 @@ INSERT INTO audit_log (tenant_id, id, actor, action, target, result, address, re
 VALUES (%(tenant_id)s, %(id)s, %(actor)s, %(action)s, %(target)s, %(result)s, %(address)s, %(request_id)s, %(detail)s)
 """
 
-BE = "SELECT set_config('headrace.tenant_id', %s, true)"
+SET_TENANT = "SELECT set_config('headrace.tenant_id', %s, true)"
 
 LIST = """
 SELECT id, at, actor, action, target, result, address, request_id, detail FROM audit_log
@@ -70,9 +70,9 @@ async def add_audit(
 
 async def add_platform_audit(db: Db, tenant_id: UUID, **deed: Any) -> None:
     """Write a deed down for the installation itself, in the same transaction, which is then `tenant_id`'s again."""
-    await db.execute(BE, (str(PLATFORM),))
+    await db.execute(SET_TENANT, (str(PLATFORM),))
     await add_audit(db, PLATFORM, **deed)
-    await db.execute(BE, (str(tenant_id),))
+    await db.execute(SET_TENANT, (str(tenant_id),))
 
 
 async def list_audit(

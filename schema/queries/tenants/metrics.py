@@ -64,7 +64,7 @@ SELECT count(*) AS all,
 FROM jobs WHERE tenant_id = %(tenant_id)s
 """
 
-KEPT = """
+STORED_COUNTS = """
 SELECT (SELECT count(*) FROM sessions WHERE tenant_id = %(tenant_id)s) AS sessions,
   (SELECT count(*) FROM messages WHERE tenant_id = %(tenant_id)s) AS messages,
   (SELECT count(*) FROM users WHERE tenant_id = %(tenant_id)s) AS users,
@@ -74,14 +74,14 @@ SELECT (SELECT count(*) FROM sessions WHERE tenant_id = %(tenant_id)s) AS sessio
   coalesce((SELECT stored_bytes FROM knowledge WHERE tenant_id = %(tenant_id)s), 0) AS stored_bytes
 """
 
-USED = """
+USAGE = """
 SELECT coalesce(sum(input_tokens), 0)::bigint AS input_tokens, coalesce(sum(output_tokens), 0)::bigint AS output_tokens,
   coalesce(sum(cost_nanos), 0)::bigint AS cost_nanos
 FROM usage_records WHERE tenant_id = %(tenant_id)s AND day >= {since}
 """
 
-TODAY = USED.format(since="(now() AT TIME ZONE 'UTC')::date")
-MONTH = USED.format(since="date_trunc('month', now() AT TIME ZONE 'UTC')::date")
+USAGE_TODAY = USAGE.format(since="(now() AT TIME ZONE 'UTC')::date")
+USAGE_THIS_MONTH = USAGE.format(since="date_trunc('month', now() AT TIME ZONE 'UTC')::date")
 
 
 async def get_job_figures(db: Db, tenant_id: UUID) -> JobFigures:
@@ -91,17 +91,17 @@ async def get_job_figures(db: Db, tenant_id: UUID) -> JobFigures:
 
 async def get_kept(db: Db, tenant_id: UUID) -> Kept:
     """Return how many sessions, messages, users, living keys, documents and stored bytes the tenant has."""
-    return await _get(db, KEPT, tenant_id, Kept)
+    return await _get(db, STORED_COUNTS, tenant_id, Kept)
 
 
 async def get_used_today(db: Db, tenant_id: UUID) -> Used:
     """Return tokens and cost of this UTC day."""
-    return await _get(db, TODAY, tenant_id, Used)
+    return await _get(db, USAGE_TODAY, tenant_id, Used)
 
 
 async def get_used_this_month(db: Db, tenant_id: UUID) -> Used:
     """Return tokens and cost of this UTC month."""
-    return await _get(db, MONTH, tenant_id, Used)
+    return await _get(db, USAGE_THIS_MONTH, tenant_id, Used)
 
 
 async def _get(db: Db, sql: str, tenant_id: UUID, into: type[Figures]) -> Figures:

@@ -2,7 +2,7 @@
 keys that have expired, and tenants that were deleted. Always in batches, so that no transaction holds much for long.
 
 What was said is deleted as `headrace_app`, a tenant at a time; the rest as `headrace_system`, which can't read it. Schedulers
-take turns at a transaction (`TURN`), so that two never lock each other out of the same rows.
+take turns at a transaction (`TAKE_LOCK`), so that two never lock each other out of the same rows.
 
 A row that is to be deleted is looked at twice: when it is chosen, and when it is deleted. In between somebody may have gone
 on with the session, or driven the job again, and then it stays.
@@ -28,7 +28,7 @@ TENANTS = """
 SELECT id, state, retention_days FROM tenants WHERE state = ANY(%(states)s) OR retention_days IS NOT NULL
 """
 
-TURN = "SELECT pg_advisory_xact_lock(1213354580)"  # "HRRT"
+TAKE_LOCK = "SELECT pg_advisory_xact_lock(1213354580)"  # "HRRT"
 
 EXPIRED_LOGINS = """
 DELETE FROM logins WHERE expires_at < now() - interval '1 day' AND (tenant_id, id) IN (
@@ -60,7 +60,7 @@ RETURNING a.tenant_id
 """
 
 # The rows of a day that is over become one for each user, agent and model.
-JOIN_USAGE = """
+MERGE_USAGE = """
 WITH days AS MATERIALIZED (
   SELECT DISTINCT tenant_id, day FROM (
     SELECT tenant_id, day FROM usage_records WHERE day < (now() AT TIME ZONE 'UTC')::date - 1
@@ -149,7 +149,7 @@ async def delete_expired(db: Db) -> int:
     Returns how many rows went; BATCH or more means that there may be others.
     """
     values = {"limit": BATCH, "hours": IDEMPOTENCY_HOURS}
-    await db.execute(TURN)
+    await db.execute(TAKE_LOCK)
     expired = (EXPIRED_LOGINS, EXPIRED_KEYS, EXPIRED_ANSWERS, OLD_AUDIT)
     return sum([len(await fetch_all(db, sql, values)) for sql in expired])
 
@@ -159,14 +159,14 @@ async def merge_usage(db: Db) -> int:
 
     Returns of how many days of tenants; DAYS means that there may be others.
     """
-    await db.execute(TURN)
-    return len(await fetch_all(db, JOIN_USAGE, {"days": DAYS}))
+    await db.execute(TAKE_LOCK)
+    return len(await fetch_all(db, MERGE_USAGE, {"days": DAYS}))
 
 
 async def delete_old_content(db: Db, tenant_id: UUID, before: datetime) -> int:
     """Delete sessions that nobody used since `before`, with all that was said, and jobs that ended before it; as the tenant."""
     values: dict[str, Any] = {"tenant_id": tenant_id, "before": before, "first_id": first_id(before), "limit": BATCH}
-    await db.execute(TURN)
+    await db.execute(TAKE_LOCK)
     return sum([len(await fetch_all(db, sql, values)) for sql in (OLD_SESSIONS, OLD_JOBS)])
 
 
@@ -180,7 +180,7 @@ async def delete_all_content(db: Db, tenant_id: UUID) -> int:
     tenant. Returns how many rows went."""
     values = {"tenant_id": tenant_id, "running": "running", "limit": BATCH, "chunks": CHUNKS}
     await db.execute(ALLOW_LONG_STATEMENTS)
-    await db.execute(TURN)
+    await db.execute(TAKE_LOCK)
     return sum([len(await fetch_all(db, sql, values)) for sql in (ALL_DOCUMENTS, ALL_JOBS, ALL_SESSIONS)])
 
 
@@ -188,7 +188,7 @@ async def delete_records(db: Db, tenant_id: UUID) -> int:
     """Delete a batch of the usage and the audit log of a tenant that is being deleted; as the system. Returns how many rows
     went."""
     gone = 0
-    await db.execute(TURN)
+    await db.execute(TAKE_LOCK)
     for table in ("audit_log", "usage_records"):
         sql = f"""DELETE FROM {table} WHERE tenant_id = %(tenant_id)s AND id IN (
           SELECT id FROM {table} WHERE tenant_id = %(tenant_id)s ORDER BY id LIMIT %(limit)s) RETURNING id"""

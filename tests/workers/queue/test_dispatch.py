@@ -169,7 +169,7 @@ async def test_a_flood_of_files_leaves_slots_of_ingestion_to_others_and_says_wha
     jobs = [(await submit_one(core, flood, kind=ingestion)).job_id for _ in range(10)]
     chats = [(await submit_one(core, flood)).job_id for _ in range(2)]
     await dispatcher.dispatch("ingestion")
-    assert {*jobs[: ingestion.at_once], *chats} == set(dispatched(database_url))
+    assert {*jobs[: ingestion.max_running_per_tenant], *chats} == set(dispatched(database_url))
     assert "dispatched" == job_row(database_url, (await submit_one(core, other, kind=ingestion)).job_id)["state"]
     async with tenant_tx(core.pool, flood.id) as db:
         waits = await list_jobs(db, flood.id, limit=20, kind="ingestion", states=["queued"])
