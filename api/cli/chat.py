@@ -145,7 +145,7 @@ def step(event: StreamEvent) -> str:
     data = event.data
     match event.type:
         case "agent.routed":
-            return "answered by the model alone" if data["graph"] == "chat" else f"{data['agent']}, {data['graph']}"
+            return "no agent" if data["graph"] == "chat" else f"{data['agent']}, {data['graph']}"
         case "plan.created":
             return f"plan: {'; '.join(data['steps'])}"
         case "citation.added":

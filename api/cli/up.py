@@ -23,7 +23,7 @@ from api.local.supervisor import read_procfile
 
 BANNER = """
 headrace is up: {url}
-  API docs    {url}/schema
+  API docs    {url}/schema/swagger
   Flower      {flower_url}
   API key     {key}   (tenant demo)
   admin key   {admin}
