@@ -5,7 +5,8 @@ decisions in `workers/queue/errors.py`.
     ├── InputError            invalid input from the caller; names the field
     │   ├── UnknownModel
     │   ├── UnknownAgent
-    │   └── CredentialRefused the vendor rejected a provider key that was to be stored
+    │   ├── CredentialRefused the vendor rejected a provider key that was to be stored
+    │   └── SecretsRequired   the address changed, so its stored secrets must be sent again
     ├── NotFound              not found in this tenant (never says whether another tenant has it)
     ├── Unauthenticated       no key or token, or an invalid one
     ├── Forbidden             the caller's role or key does not have the right
@@ -53,6 +54,10 @@ class UnknownAgent(InputError):
 
 class CredentialRefused(InputError):
     code = "credential_refused"
+
+
+class SecretsRequired(InputError):
+    code = "secrets_required"
 
 
 class NotFound(HeadraceError):

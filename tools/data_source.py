@@ -23,6 +23,11 @@ CONNECT_TIMEOUT_S = 5
 ALLOWED_DSN_KEYS = frozenset({"host", "port", "user", "password", "dbname", "sslmode", "hostaddr"})
 """What a DSN may set. Other keys name local files, or override the options set below."""
 
+OWN_LOGIN = {"passfile": "/dev/null", "gssencmode": "disable"}
+NO_PASSWORD = {"password": ""}
+"""libpq takes what a DSN lacks from this process: PGPASSWORD, ~/.pgpass, a Kerberos ticket. The operator's secrets must not go
+to a tenant's host."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class DataSource:
@@ -57,7 +62,7 @@ async def resolve_dsn(dsn: str, policy: EgressPolicy, *, resolver: Resolver = re
     if not found:
         raise InputError(f"The host of dsn, {host}, can't be resolved.", field="dsn")
     replace(policy, ports=frozenset({int(port)})).check("https", host, int(port), found)
-    return make_conninfo(dsn, hostaddr=str(found[0]))
+    return make_conninfo(dsn, hostaddr=str(found[0]), **(OWN_LOGIN if "password" in parts else OWN_LOGIN | NO_PASSWORD))
 
 
 @asynccontextmanager

@@ -69,6 +69,11 @@ CATALOG: dict[str, ErrorDoc] = {
     "credential_refused": ErrorDoc(
         "The service rejected the key", "openai does not accept this key, so it was not stored.", "api_key"
     ),
+    "secrets_required": ErrorDoc(
+        "The address has changed, so stored secrets must be sent again",
+        "endpoint now leads to https://other.example.com, so the stored secrets are not kept. Send ERP_KEY in secrets again.",
+        "secrets",
+    ),
     "nothing_ingested": ErrorDoc(
         "None of the files could be read", "None of the files could be made searchable: report.pdf is encrypted."
     ),

@@ -45,6 +45,7 @@ STATUS_BY_CODE = {
     "storage_full": 409,
     "idempotency_key_reused": 422,
     "credential_refused": 422,
+    "secrets_required": 422,
     "nothing_ingested": 422,
     "queue_full": 429,
     "rate_limit_exceeded": 429,

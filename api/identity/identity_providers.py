@@ -214,7 +214,7 @@ async def get_identity_provider(
         example={"role": "viewer", "role_claim": "headrace_role"},
         response=PROVIDER | {"role": "viewer", "role_claim": "headrace_role"},
     ),
-    responses=problems("not_found", "conflict"),
+    responses=problems("not_found", "conflict", "secrets_required"),
     summary="Update an identity provider",
     tags=TAGS,
 )
@@ -224,8 +224,8 @@ async def update_identity_provider(
     principal: MayManageSignIn,
     resources: AppResources,
 ) -> IdentityProviderOut:
-    """Changes the fields you send; the others keep their value, and null removes one. Takes effect within a second; users
-    who are signed in stay so."""
+    """Changes the fields you send; the others keep their value, and null removes one. If `jwks_url` moves to another scheme,
+    host or port, send `client_secret` again. Takes effect within a second; users who are signed in stay so."""
     _require_may_manage_sign_in(principal)
     changes = {name: value for name, value in msgspec.structs.asdict(data).items() if value is not UNSET}
     async with tenant_tx(resources.core.pool, principal.tenant_id) as db:
@@ -284,6 +284,8 @@ async def _check_change(resources: Resources, before: providers.IdentityProvider
     if {"jwks_url", "client_id"} & set(changes):
         jwks_url = changes.get("jwks_url", before.jwks_url)
         await checks.check_keys(resources.remote_keys, before.issuer, jwks_url, signs_in=client_id is not None)
+        if secret is not None and "client_secret" not in changes:
+            checks.check_same_origin(before.jwks_url or before.issuer, jwks_url or before.issuer)
 
 
 def _sealed_columns(

@@ -7,7 +7,7 @@ from ipaddress import ip_address
 from api.auth.oidc.oidc_discovery import read_endpoints
 from api.auth.tokens.jwks import RemoteKeys
 from api.settings import ApiSettings
-from schema.errors import EgressFailed, InputError
+from schema.errors import EgressFailed, InputError, SecretsRequired
 from tools.egress import EgressPolicy, parse_url
 from tools.egress.addresses import as_address
 from tools.egress.network import resolve
@@ -35,6 +35,22 @@ def check_client(client_id: str | None, secret: str | None) -> None:
             raise InputError(f"{field} must be printable ASCII. Copy it from the provider again.", field=field)
     if secret is not None and not 0 < len(secret) <= MAX_SECRET:
         raise InputError(f"client_secret must be 1 to {MAX_SECRET:,} characters long.", field="client_secret")
+
+
+def check_same_origin(before: str, now: str) -> None:
+    """Raise SecretsRequired if the keys now come from another scheme, host or port: who moves a provider's addresses must know
+    its secret."""
+    if _origin(before) != _origin(now):
+        raise SecretsRequired(
+            "jwks_url now leads to another host, so the stored client_secret is not kept. Send client_secret again, or null "
+            "for a public client.",
+            field="client_secret",
+        )
+
+
+def _origin(url: str) -> tuple[str, str, int]:
+    parsed = parse_url(url)
+    return parsed.scheme, parsed.host.rstrip("."), parsed.port or (443 if parsed.scheme == "https" else 80)
 
 
 async def check_issuer(settings: ApiSettings, issuer: str) -> None:

@@ -32,9 +32,9 @@ from api.tools.schemas import (
 from api.tools.tool_catalog import NO_TOOL, ToolName, granted_builtin_tools, load_builtin_tools
 from api.tools.tool_secrets import (
     check_headers_hold_no_secret,
-    open_secrets,
     resolve_secrets,
     seal_secrets,
+    stored_secrets_of,
 )
 from schema.db import Db
 from schema.errors import Conflict, NotFound
@@ -118,13 +118,14 @@ async def get_tool(name: ToolName, principal: MayManageTools, resources: AppReso
 @patch(
     TOOL_PATH,
     opt=described(example={"timeout_s": 30, "secrets": {"ERP_KEY": "…"}}, response=TOOL | {"timeout_s": 30.0}),
-    responses=problems("not_found", "conflict"),
+    responses=problems("not_found", "conflict", "secrets_required"),
     summary="Update a tool",
 )
 async def update_tool(
     name: ToolName, data: JSONBody[ToolChangeIn], principal: MayManageTools, resources: AppResources
 ) -> ToolOut:
-    """Changes the fields you send; the others keep their value."""
+    """Changes the fields you send; the others keep their value. If `endpoint` moves to another scheme, host or port, send the
+    secrets in use again: stored ones go only where they were stored for."""
     sent_fields = sorted(field for field in data.__struct_fields__ if getattr(data, field) is not UNSET)
     async with changing_own_tenant(resources, principal) as db:
         row = await _require_own(db, principal, name)
@@ -132,7 +133,7 @@ async def update_tool(
             return tool_out(row)
         definition = await _validated(changed_definition(row, data), resources)
         values = _columns(definition) | ({} if data.enabled is UNSET else {"enabled": data.enabled})
-        if "secrets" in sent_fields or "headers" in sent_fields:
+        if {"secrets", "headers", "endpoint", "kind"} & set(sent_fields):
             values |= _reseal_secrets(resources.vault, row, definition, {} if data.secrets is UNSET else data.secrets)
         changed = await tools.ROWS.change(db, principal.tenant_id, name, values)
         await record(db, principal, principal.tenant_id, "tool.changed", name, {"fields": sent_fields})
@@ -182,7 +183,7 @@ def _reseal_secrets(
     vault: Vault, row: tools.ToolWithSecrets, definition: ToolDefinition, sent_fields: Mapping[str, str | None]
 ) -> dict[str, Any]:
     """Return the columns of a tool's secrets after an update: only those that its headers still use."""
-    secrets = resolve_secrets(definition, sent_fields, open_secrets(vault, row))
+    secrets = resolve_secrets(definition, sent_fields, stored_secrets_of(vault, row, definition, sent_fields))
     return seal_secrets(vault, secrets, tenant_id=row.tenant_id, tool_id=row.id)
 
 

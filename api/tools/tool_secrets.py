@@ -8,10 +8,11 @@ from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
-from schema.errors import InputError
+from schema.errors import InputError, SecretsRequired
 from schema.queries.agents.tools import ToolWithSecrets
 from schema.vault import Vault
 from tools.configured.definition import ToolDefinition
+from tools.configured.endpoints import parse_endpoint
 from tools.configured.headers import SECRET, SENSITIVE_NAME
 
 NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,63}")
@@ -71,6 +72,35 @@ def check_headers_hold_no_secret(headers: Mapping[str, str]) -> None:
                 f"{field} contains a secret in plain text. Write {{{{secret:NAME}}}} instead, and send its value in secrets.",
                 field=field,
             )
+
+
+def stored_secrets_of(
+    vault: Vault, tool: ToolWithSecrets, definition: ToolDefinition, sent: Mapping[str, str | None]
+) -> dict[str, str]:
+    """Return a tool's stored secrets, which may be sent to the endpoint of `definition`.
+
+    Raises SecretsRequired if that is another scheme, host or port than before and `sent` lacks one of those in use: else
+    whoever may change a tool could read its secrets at a host of their own. Raises SecretUnreadable.
+    """
+    before, now = _origin(tool.definition.get("endpoint")), _origin(definition.endpoint)
+    if before == now:
+        return open_secrets(vault, tool)
+    if lacking := sorted(name for name in needed_secrets(definition.headers) if sent.get(name) is None):
+        raise SecretsRequired(
+            f"endpoint now leads to {now or 'nowhere'}, so the stored secrets are not kept. Send {', '.join(lacking)} in "
+            "secrets again.",
+            field="secrets",
+        )
+    return {}
+
+
+def _origin(endpoint: str | None) -> str | None:
+    """Scheme, host and port, written one way: `https://a.example` is `https://A.example:443/x`."""
+    if not endpoint:
+        return None
+    base = parse_endpoint(endpoint).base
+    default = ":443" if base.startswith("https:") else ":80"
+    return base.removesuffix(default).rstrip(".")
 
 
 def seal_secrets(vault: Vault, secrets: Mapping[str, str], *, tenant_id: UUID, tool_id: UUID) -> dict[str, Any]:

@@ -76,6 +76,17 @@ async def test_a_second_key_takes_the_place_of_the_first(
     assert datetime.fromisoformat(first["updated_at"]) < datetime.fromisoformat(again.json()["updated_at"])
 
 
+async def test_a_stored_key_does_not_follow_base_url_to_another_host(
+    api: httpx.AsyncClient, database_url: str, tenant: TestTenant
+) -> None:
+    assert 201 == (await api.post("/api/api-keys", json={"service_name": "openai", "api_key": KEY})).status_code
+    moved = await api.post("/api/api-keys", json={"service_name": "openai", "base_url": "https://1.1.1.1/v1"})
+    assert 201 == moved.status_code  # a server of their own may have no key
+    (row,) = stored(database_url, tenant)
+    key = VAULT.open(Sealed(row["key_id"], row["sealed"]), tenant_id=tenant.id, owner_id=row["id"])
+    assert ("https://1.1.1.1/v1", "") == (row["base_url"], key)
+
+
 async def test_the_list_shows_what_is_configured_and_what_can_be_but_no_key(api: httpx.AsyncClient) -> None:
     await put(api)
     await put(api, None, "ollama", base_url="http://127.0.0.1:11434")

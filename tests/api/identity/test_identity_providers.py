@@ -208,6 +208,21 @@ async def test_a_change_that_can_not_work_is_refused(
     assert made == (await api.get(f"{HERE}/{made['id']}")).json()
 
 
+async def test_a_client_secret_does_not_stay_when_the_keys_move_to_another_host(
+    api: httpx.AsyncClient, provider: OidcProvider, database_url: str
+) -> None:
+    made = await make(api, provider)
+    elsewhere = f"{provider.url.replace('127.0.0.1', 'localhost')}/jwks"
+    refused = await api.patch(f"{HERE}/{made['id']}", json={"jwks_url": elsewhere})
+    assert (422, "secrets_required") == (refused.status_code, refused.json()["code"])
+    assert SECRET not in refused.text
+    assert made == (await api.get(f"{HERE}/{made['id']}")).json()
+    near = await api.patch(f"{HERE}/{made['id']}", json={"jwks_url": f"{provider.url}/jwks"})
+    assert (200, SECRET) == (near.status_code, opened(row_of(database_url, made["id"])))
+    anew = await api.patch(f"{HERE}/{made['id']}", json={"jwks_url": elsewhere, "client_secret": "another"})
+    assert (200, "another") == (anew.status_code, opened(row_of(database_url, made["id"])))
+
+
 async def test_a_removed_provider_ends_what_it_vouched_for_and_its_people_stay(
     api: httpx.AsyncClient, provider: OidcProvider, tenant: TestTenant, database_url: str
 ) -> None:

@@ -139,6 +139,53 @@ async def test_a_secret_is_changed_kept_and_forgotten_by_its_name(api: httpx.Asy
     assert ([], None) == (none.json()["secrets"], kept(database_url, KEPT, name)["sealed"])
 
 
+@pytest.mark.parametrize(
+    "endpoint",
+    [
+        "https://mine.example.com/stock",
+        "https://erp.example.com:8443/stock",
+        "https://erp.example.com.mine.example/stock",
+        "https://erp.example.co/m",
+    ],
+)
+async def test_a_stored_secret_does_not_follow_the_endpoint_to_another_host(
+    api: httpx.AsyncClient, database_url: str, endpoint: str
+) -> None:
+    name = await make_tool(api, headers={"X-Key": "{{secret:KEY}}"}, secrets={"KEY": SECRET})
+    for change in (
+        {"endpoint": endpoint},
+        {"endpoint": endpoint, "headers": {"X-Other": "{{secret:KEY}}"}},
+        {"endpoint": endpoint, "secrets": {}},
+    ):
+        refused = await api.patch(f"{TOOLS}/{name}", json=change)
+        assert (422, "secrets_required") == (refused.status_code, refused.json()["code"])
+        assert "KEY" in refused.json()["detail"]
+        assert SECRET not in refused.text
+    assert "https://erp.example.com/stock" == kept(database_url, KEPT, name)["definition"]["endpoint"]
+    anew = await api.patch(f"{TOOLS}/{name}", json={"endpoint": endpoint, "secrets": {"KEY": "another-key"}})
+    assert (200, {"KEY": "another-key"}) == (anew.status_code, opened(kept(database_url, KEPT, name)))
+
+
+async def test_a_secret_that_no_header_uses_any_more_does_not_wait_for_another_host(
+    api: httpx.AsyncClient, database_url: str
+) -> None:
+    name = await make_tool(api, headers={"X-Key": "{{secret:KEY}}"}, secrets={"KEY": SECRET})
+    moved = await api.patch(f"{TOOLS}/{name}", json={"endpoint": "https://mine.example.com/", "headers": {}})
+    assert (200, None) == (moved.status_code, kept(database_url, KEPT, name)["sealed"])
+    refused = await api.patch(f"{TOOLS}/{name}", json={"headers": {"X-Key": "{{secret:KEY}}"}})
+    assert 400 == refused.status_code
+
+
+@pytest.mark.parametrize(
+    "endpoint",
+    ["https://erp.example.com/other?x=1", "https://ERP.example.com:443/stock", "https://erp.example.com./stock"],
+)
+async def test_a_stored_secret_stays_with_its_host(api: httpx.AsyncClient, database_url: str, endpoint: str) -> None:
+    name = await make_tool(api, headers={"X-Key": "{{secret:KEY}}"}, secrets={"KEY": SECRET})
+    moved = await api.patch(f"{TOOLS}/{name}", json={"endpoint": endpoint})
+    assert (200, {"KEY": SECRET}) == (moved.status_code, opened(kept(database_url, KEPT, name)))
+
+
 async def test_a_change_leaves_the_rest_as_it_is(api: httpx.AsyncClient, database_url: str) -> None:
     name = await make_tool(api, priority=7, renderer={"type": "table"}, side_effects=True)
     changed = (await api.patch(f"{TOOLS}/{name}", json={"description": "New.", "enabled": False})).json()
