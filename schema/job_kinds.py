@@ -50,5 +50,5 @@ KINDS: dict[Kind, JobKind] = {
 
 QUEUES: tuple[str, ...] = tuple(dict.fromkeys(kind.queue for kind in KINDS.values()))
 
-OF_QUEUE: dict[str, JobKind] = {kind.queue: kind for kind in KINDS.values()}
+KIND_BY_QUEUE: dict[str, JobKind] = {kind.queue: kind for kind in KINDS.values()}
 """The kind of a queue's jobs."""

@@ -26,7 +26,7 @@ def _as_sql(states: tuple[State, ...]) -> LiteralString:
 # Literals, because with parameters the planner can't use a partial index.
 WAITING_SQL, IN_FLIGHT_SQL, LIVE_SQL = _as_sql(WAITING), _as_sql(IN_FLIGHT), _as_sql(LIVE)
 
-MOVES: dict[State, frozenset[State]] = {
+TRANSITIONS: dict[State, frozenset[State]] = {
     "queued": frozenset({"dispatched", "failed", "cancelled"}),
     "dispatched": frozenset({"queued", "running", "failed", "cancelled"}),
     "running": frozenset({"queued", "succeeded", "failed", "cancelled"}),

@@ -53,7 +53,16 @@ SECRET = re.compile(
     )
 )
 MASK = "***"
-QUOTING = {"psycopg", "psycopg_pool", "sqlalchemy", "pydantic", "pydantic_core", "msgspec", "langchain_core", "yarl"}
+PACKAGES_QUOTING_INPUT = {
+    "psycopg",
+    "psycopg_pool",
+    "sqlalchemy",
+    "pydantic",
+    "pydantic_core",
+    "msgspec",
+    "langchain_core",
+    "yarl",
+}
 """Packages whose errors quote values of their input."""
 
 
@@ -141,7 +150,7 @@ def _parts(error: BaseException, seen: set[int]) -> Iterator[str]:
 
 def _safe_message(error: BaseException) -> str:
     """Return the message of an error, or only where it occurred if the message may quote data."""
-    if not any(kind.__module__.partition(".")[0] in QUOTING for kind in type(error).__mro__):
+    if not any(kind.__module__.partition(".")[0] in PACKAGES_QUOTING_INPUT for kind in type(error).__mro__):
         return str(error)
     place = getattr(error, "diag", None)
     about = {

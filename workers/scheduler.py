@@ -23,7 +23,7 @@ from workers.queue.dispatch import Dispatcher
 from workers.queue.errors import reason_of, retry_delay_s
 from workers.queue.finish import end_job
 from workers.queue.job_core import limits_over
-from workers.queue.leases import is_gone
+from workers.queue.leases import has_died
 from workers.redis.client import RedisClient
 from workers.redis.connection import RedisAddress
 from workers.retention import Retention
@@ -128,7 +128,7 @@ class Scheduler:
 
     async def _sweep_lost(self) -> None:
         async with system_tx(self._system_pool) as db:
-            dead = [owner for owner in await queries.list_lease_owners(db) if is_gone(owner)]
+            dead = [owner for owner in await queries.list_lease_owners(db) if has_died(owner)]
             lost = await queries.list_lost(db, dead=dead)
         retried = [job for job in lost if job.tries < job.max_tries and not job.cancel_requested]
         if retried:

@@ -17,7 +17,7 @@ from api.resources import AppResources, Resources
 from api.tenants.schemas import LIMITS_EXAMPLE, LimitsOut, limits_of
 from api.usage.money import usd_of
 from schema.db import Db
-from schema.queries.tenants.metrics import get_job_figures, get_kept, get_used_this_month, get_used_today
+from schema.queries.tenants.metrics import get_job_stats, get_stored_counts, get_usage_this_month, get_usage_today
 from schema.queries.tenants.tenants import Tenant, find_tenant
 from schema.tenancy import TenantState
 from workers.limits.limits import WINDOWS, Quota
@@ -156,8 +156,8 @@ MY_TENANT = {
 async def get_tenant_metrics(tenant: TenantName, principal: MayManageTenants, resources: AppResources) -> MetricsOut:
     """Returns job counts and latencies, what is stored, and how much of the limits is used."""
     async with reading_tenant(resources.core.pool, tenant) as (db, found):
-        figures = await _get_figures(db, found.id)
-    return MetricsOut(**figures, limits=await _get_quotas(resources, found))
+        metrics = await _get_metrics(db, found.id)
+    return MetricsOut(**metrics, limits=await _get_quotas(resources, found))
 
 
 @get(
@@ -170,8 +170,8 @@ async def get_metrics(principal: MayReadUsage, resources: AppResources) -> Metri
     """Returns job counts and latencies, what is stored, and how much of the limits is used."""
     async with principal.tx(resources.core.pool) as db:
         found = await _own_tenant(db, principal.tenant_id)
-        figures = await _get_figures(db, found.id)
-    return MetricsOut(**figures, limits=await _get_quotas(resources, found))
+        metrics = await _get_metrics(db, found.id)
+    return MetricsOut(**metrics, limits=await _get_quotas(resources, found))
 
 
 @get("/tenant", opt=described(response=MY_TENANT), summary="Get your tenant", tags=TAGS)
@@ -189,9 +189,9 @@ async def _own_tenant(db: Db, tenant_id: UUID) -> Tenant:
     return tenant
 
 
-async def _get_figures(db: Db, tenant_id: UUID) -> dict[str, Any]:
-    jobs, stored = await get_job_figures(db, tenant_id), await get_kept(db, tenant_id)
-    today, month = await get_used_today(db, tenant_id), await get_used_this_month(db, tenant_id)
+async def _get_metrics(db: Db, tenant_id: UUID) -> dict[str, Any]:
+    jobs, stored = await get_job_stats(db, tenant_id), await get_stored_counts(db, tenant_id)
+    today, month = await get_usage_today(db, tenant_id), await get_usage_this_month(db, tenant_id)
     waits, runs = (PercentilesOut(*(both or (None, None))) for both in (jobs.waits, jobs.runs))
     return {
         "jobs": from_row(JobStatsOut, jobs, wait_24h=waits, run_24h=runs),

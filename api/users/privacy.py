@@ -136,20 +136,20 @@ async def _export(resources: Resources, principal: Principal, user_id: UUID) -> 
     """Record the export, then stream it."""
     pool, tenant_id = resources.core.pool, principal.tenant_id
     async with tenant_tx(pool, tenant_id, user_id=user_id) as db:
-        held = await privacy.list_held(db, "users", tenant_id, user_id, limit=1)
-        if not held:
+        rows = await privacy.list_exported_rows(db, "users", tenant_id, user_id, limit=1)
+        if not rows:
             raise NotFound(NO_USER)
         if principal.user_id != user_id:
-            require_may_manage(principal, held[0]["role"])
-        counts = await privacy.count_held(db, tenant_id, user_id)
+            require_may_manage(principal, rows[0]["role"])
+        counts = await privacy.count_exported_rows(db, tenant_id, user_id)
         await record(db, principal, tenant_id, "user.exported", f"user:{user_id}", counts)
     headers = {"Content-Disposition": f'attachment; filename="user-{user_id}.json"', "Cache-Control": "no-store"}
-    return Stream(_document(pool, tenant_id, held[0]), headers=headers, media_type="application/json")
+    return Stream(_document(pool, tenant_id, rows[0]), headers=headers, media_type="application/json")
 
 
-async def _document(pool: Pool, tenant_id: UUID, user: privacy.HeldRow) -> AsyncIterator[bytes]:
+async def _document(pool: Pool, tenant_id: UUID, user: privacy.ExportedRow) -> AsyncIterator[bytes]:
     """Yield the export in chunks. No transaction is open while the client reads, so it isn't a snapshot."""
-    head = {"format": FORMAT, "exported_at": datetime.now(UTC), "user": user, "left_out": privacy.LEFT_OUT}
+    head = {"format": FORMAT, "exported_at": datetime.now(UTC), "user": user, "left_out": privacy.NOT_EXPORTED}
     yield encode(head)[:-1]
     for section, table in privacy.SECTIONS.items():
         yield f',"{section}":['.encode()
@@ -161,16 +161,18 @@ async def _document(pool: Pool, tenant_id: UUID, user: privacy.HeldRow) -> Async
     yield b"}\n"
 
 
-async def _pages(pool: Pool, table: str, tenant_id: UUID, user_id: UUID) -> AsyncIterator[Sequence[privacy.HeldRow]]:
+async def _pages(
+    pool: Pool, table: str, tenant_id: UUID, user_id: UUID
+) -> AsyncIterator[Sequence[privacy.ExportedRow]]:
     after: list[Any] | None = None
     while True:
         async with tenant_tx(pool, tenant_id, user_id=user_id) as db:
-            rows = await privacy.list_held(db, table, tenant_id, user_id, limit=EXPORT_PAGE, after=after)
+            rows = await privacy.list_exported_rows(db, table, tenant_id, user_id, limit=EXPORT_PAGE, after=after)
         if rows:
             yield rows
         if len(rows) < EXPORT_PAGE:
             return
-        after = [rows[-1][name] for name in privacy.PERSONAL[table].key]
+        after = [rows[-1][name] for name in privacy.PERSONAL_DATA[table].key]
 
 
 async def _erase(resources: Resources, principal: Principal, user_id: UUID, confirm: str) -> ErasedOut:
@@ -249,7 +251,7 @@ async def _drop_streams(core: JobCore, tenant_id: UUID, user_id: UUID) -> int:
     after, count = None, 0
     while True:
         async with tenant_tx(core.pool, tenant_id) as db:
-            ids = await privacy.list_own_jobs(db, tenant_id, user_id, limit=ERASE_BATCH, after=after)
+            ids = await privacy.list_user_jobs(db, tenant_id, user_id, limit=ERASE_BATCH, after=after)
         await _send(core.redis, [command for job_id in ids for command in _drop_commands(tenant_id, job_id)])
         count += len(ids)
         if len(ids) < ERASE_BATCH:
@@ -278,8 +280,8 @@ async def _send(redis: RedisClient, commands: list[Command]) -> None:
 async def _erase_rows(pool: Pool, tenant_id: UUID, user_id: UUID) -> Counter[str]:
     """Run every erasure once and return the number of rows by table."""
     counts = Counter[str]()
-    for table, held in privacy.PERSONAL.items():
-        for erasure in held.erasures:
+    for table, data in privacy.PERSONAL_DATA.items():
+        for erasure in data.erasures:
             counts[table] += await _run_erasure(pool, table, erasure, tenant_id, user_id)
     return +counts
 
@@ -288,7 +290,7 @@ async def _run_erasure(pool: Pool, table: str, erasure: privacy.Erasure, tenant_
     after, count = None, 0
     while True:
         async with tenant_tx(pool, tenant_id) as db:
-            ids = await privacy.erase_held(db, table, erasure, tenant_id, user_id, limit=ERASE_BATCH, after=after)
+            ids = await privacy.erase_rows(db, table, erasure, tenant_id, user_id, limit=ERASE_BATCH, after=after)
         count += len(ids)
         if len(ids) < ERASE_BATCH:
             return count

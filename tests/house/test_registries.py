@@ -148,14 +148,14 @@ def test_a_fork_copies_every_column(table: Table) -> None:
 @TABLES
 def test_an_export_shows_every_column(table: Table) -> None:
     name, columns = describe(table)
-    shown = words(privacy.PERSONAL[name].shown)
+    shown = words(privacy.PERSONAL_DATA[name].columns)
     assert columns == shown | NOT_EXPORTED[name].keys()
     assert set() == shown & NOT_EXPORTED[name].keys()
 
 
 def test_an_erasure_takes_sessions_and_their_messages() -> None:
     """Rows are deleted whole, so no column can stay: sessions by their person, messages with their session."""
-    assert [privacy.Erasure(privacy.OWN)] == list(privacy.PERSONAL["sessions"].erasures)
+    assert [privacy.Erasure(privacy.WHERE_USER)] == list(privacy.PERSONAL_DATA["sessions"].erasures)
     (key,) = [key for key in Message.metadata.tables["messages"].foreign_keys if key.column.name == "id"]
     assert ("sessions", "CASCADE") == (key.column.table.name, key.ondelete)
 

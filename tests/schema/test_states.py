@@ -1,14 +1,16 @@
 """The states of a job."""
 
-from schema.states import IN_FLIGHT, MOVES, PRIORITIES, STATES, TERMINAL, priority_name, public_state
+from schema.states import IN_FLIGHT, PRIORITIES, STATES, TERMINAL, TRANSITIONS, priority_name, public_state
 
 
 def test_every_state_has_its_moves() -> None:
-    assert set(STATES) == set(MOVES)
+    assert set(STATES) == set(TRANSITIONS)
 
 
 def test_nothing_but_a_person_moves_an_ended_job() -> None:
-    assert {"succeeded": set(), "failed": {"queued"}, "cancelled": {"queued"}} == {s: set(MOVES[s]) for s in TERMINAL}
+    assert {"succeeded": set(), "failed": {"queued"}, "cancelled": {"queued"}} == {
+        s: set(TRANSITIONS[s]) for s in TERMINAL
+    }
 
 
 def test_users_never_see_the_inner_state() -> None:

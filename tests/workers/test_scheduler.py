@@ -122,9 +122,9 @@ async def test_schedulers_at_the_same_time_sweep_once(
 
 
 def test_an_owner_tells_whether_it_lives() -> None:
-    from workers.queue.leases import is_gone
+    from workers.queue.leases import has_died
 
     mine = owner_name("chat")
     reused = mine.rsplit("/", 1)[0] + "/1"
-    assert [False, False, True, True] == [is_gone(owner) for owner in (mine, ELSEWHERE, GONE, reused)]
+    assert [False, False, True, True] == [has_died(owner) for owner in (mine, ELSEWHERE, GONE, reused)]
     assert str(os.getpid()) == mine.split("/")[1]

@@ -13,7 +13,7 @@ import msgspec
 from schema.db import Pool, tenant_tx
 from schema.events import JobCancelled, JobFailed
 from schema.queries.jobs.attempts import Ended, Ending, finish_job
-from schema.queries.jobs.jobs import compact, find_job_status
+from schema.queries.jobs.jobs import compress_frames, find_job_status
 from schema.states import State
 from workers.limits.limits import Limits
 from workers.limits.reservation import settle_reservation
@@ -64,7 +64,7 @@ async def end_job(
 
 
 def _ending(event: JobFailed | JobCancelled, frames: list[bytes]) -> Ending:
-    stored: dict[str, Any] = {"last_seq": len(frames), "frames": compact(frames)}
+    stored: dict[str, Any] = {"last_seq": len(frames), "frames": compress_frames(frames)}
     if isinstance(event, JobFailed):
         return Ending(state="failed", error=msgspec.to_builtins(event.error), **stored)
     return Ending(state="cancelled", forget=event.kept == "forget", **stored)

@@ -18,7 +18,7 @@ from schema.ids import new_id
 from schema.job_kinds import KINDS
 from schema.notices import notice_of
 from schema.queries.jobs.attempts import ClaimedJob, Ending, requeue_job
-from schema.queries.jobs.jobs import compact
+from schema.queries.jobs.jobs import compress_frames
 from schema.states import CancelMode
 from workers.limits.reservation import settle_reservation
 from workers.queue.context import QueueContext
@@ -127,7 +127,7 @@ class AttemptFinisher:
         """Commit the end of the job, then publish its last events."""
         job = self._job
         frames = self._stream.preview(last)
-        ending = Ending(state=state, last_seq=len(frames), frames=compact(frames), **facts)
+        ending = Ending(state=state, last_seq=len(frames), frames=compress_frames(frames), **facts)
         ended = await finish_with_retries(self._context.pool, job, ending, is_fenced=self._is_fenced)
         if ended is None:
             self._log.info("attempt_fenced")

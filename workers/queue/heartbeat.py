@@ -19,7 +19,7 @@ import structlog
 
 from schema.db import connection_options
 from schema.queries.jobs.attempts import RENEW, renew_values
-from schema.queries.jobs.sweeper import UNHEARD
+from schema.queries.jobs.sweeper import UNANSWERED_DOORBELLS
 from workers.queue.context import QueueContext
 
 log = structlog.get_logger()
@@ -80,7 +80,7 @@ class Heartbeat(threading.Thread):
             return False
         if running.loop.time() - running.last_message_at < STALLED_S:
             return False
-        return db.execute(UNHEARD, {"queues": [self._context.name]}).fetchone() is not None
+        return db.execute(UNANSWERED_DOORBELLS, {"queues": [self._context.name]}).fetchone() is not None
 
     def _exit(self) -> None:
         log.error("consumer_stalled", queue=self._context.name)

@@ -31,7 +31,7 @@ def owner_name(kind: str) -> str:
     return f"{kind}@{host_name()}/{pid}/{_start_time(pid)}"
 
 
-def is_gone(owner: str) -> bool:
+def has_died(owner: str) -> bool:
     """Whether `owner` ran on this host and has died. False for owners on other hosts: only their lease tells."""
     host, pid, started = owner.rsplit("/", 2)
     if not host.endswith("@" + host_name()) or started == "0":

@@ -48,7 +48,7 @@ async def submit(core: JobCore, submission: Submission) -> Submitted:
     job = replace(submission, session_id=session_id, inbox=core.hub.inbox)
     try:
         async with core.throttle.admit(job.tenant_id):
-            has_room = core.capacity.is_ample(job.tenant_id)
+            has_room = core.capacity.has_ample_capacity(job.tenant_id)
             added = await submissions.add_job(core.pool, job, window=core.window, has_room=has_room)
     except submissions.KeyTaken:
         assert job.idempotency is not None

@@ -10,7 +10,7 @@ import msgspec
 from psycopg.types.json import Jsonb
 
 from schema.db import Db, fetch_all
-from schema.job_kinds import OF_QUEUE, Kind
+from schema.job_kinds import KIND_BY_QUEUE, Kind
 from schema.queries.jobs.submissions import DISPATCH_LOCK
 from schema.queries.statements import read_sql
 from schema.states import IN_FLIGHT_SQL
@@ -53,7 +53,7 @@ async def dispatch_jobs(db: Db, queue: str, *, window: int) -> list[DispatchedJo
     if not locked:
         return []
     tenants = [row["tenant_id"] for row in locked]
-    kind = OF_QUEUE[queue]
+    kind = KIND_BY_QUEUE[queue]
     values = {
         "queue": queue,
         "window": kind.window or window,
@@ -77,5 +77,5 @@ async def undispatch_jobs(db: Db, jobs: list[DispatchedJob]) -> None:
 
 async def requeue_unanswered(db: Db, *, after_s: float) -> int:
     """Requeue jobs that were dispatched but never claimed; return how many."""
-    claim_timeout_factor = Jsonb({queue: kind.claim_timeout_factor for queue, kind in OF_QUEUE.items()})
+    claim_timeout_factor = Jsonb({queue: kind.claim_timeout_factor for queue, kind in KIND_BY_QUEUE.items()})
     return len(await fetch_all(db, UNANSWERED, {"after_s": after_s, "claim_timeout_factor": claim_timeout_factor}))

@@ -1,4 +1,4 @@
-"""Reading jobs, asking for their cancellation, driving them again, deleting them; and their compacted logs."""
+"""Reading jobs, cancelling, retrying and deleting them; and their compressed logs."""
 
 import json
 import zlib
@@ -10,10 +10,12 @@ from uuid import UUID
 import msgspec
 
 from schema.db import Db, fetch_all, fetch_one
-from schema.job_kinds import OF_QUEUE, Kind
+from schema.job_kinds import KIND_BY_QUEUE, Kind
 from schema.states import LIVE_SQL, CancelMode, State, WaitingFor
 
-QUEUE_LIMITS = {queue: kind.max_running_per_tenant for queue, kind in OF_QUEUE.items() if kind.max_running_per_tenant}
+QUEUE_LIMITS = {
+    queue: kind.max_running_per_tenant for queue, kind in KIND_BY_QUEUE.items() if kind.max_running_per_tenant
+}
 MAX_RUNNING_PER_TENANT = f"'{json.dumps(QUEUE_LIMITS)}'::jsonb"
 
 WAITING_FOR = f"""
@@ -198,7 +200,7 @@ async def find_log(db: Db, tenant_id: UUID, job_id: UUID) -> bytes | None:
     return None if row is None else zlib.decompress(row["frames"])
 
 
-def compact(frames: Sequence[bytes]) -> bytes:
+def compress_frames(frames: Sequence[bytes]) -> bytes:
     """Return the frames as they are stored: one deflated blob, a tenth of the size, byte for byte the same after.
 
     A small window, because most logs are small and preparing a large one costs ten times the work (64 against 5 µs).

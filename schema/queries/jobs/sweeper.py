@@ -10,7 +10,7 @@ from schema.states import LIVE_SQL, WAITING_SQL, CancelMode
 
 LEASE_OWNERS = "SELECT DISTINCT lease_owner FROM jobs WHERE state = 'running' AND lease_owner IS NOT NULL"
 
-LOST = """
+LIST_LOST = """
 SELECT tenant_id, id, attempt, tries, max_tries, cancel_requested, lease_owner
 FROM jobs
 WHERE state = 'running' AND (lease_until < now() OR lease_owner = ANY(%(dead)s))
@@ -36,12 +36,12 @@ WHERE a.tenant_id = back.tenant_id AND a.job_id = back.id AND a.attempt = back.a
 RETURNING a.job_id
 """
 
-OVERDUE = f"""
+LIST_OVERDUE = f"""
 SELECT tenant_id, id, attempt FROM jobs
 WHERE finished_at IS NULL AND deadline_at < now() AND state IN {WAITING_SQL} ORDER BY deadline_at LIMIT %(limit)s
 """
 
-STRANDED = f"""
+UNPARK_STRANDED = f"""
 WITH parked AS MATERIALIZED (SELECT tenant_id, session_id, turn, id FROM jobs WHERE state = 'queued' AND parked),
 first AS (
   SELECT DISTINCT ON (tenant_id, session_id) tenant_id, id FROM parked p
@@ -53,7 +53,7 @@ UPDATE jobs j SET parked = false FROM first WHERE j.tenant_id = first.tenant_id 
 RETURNING j.queue
 """
 
-UNHEARD = f"""
+UNANSWERED_DOORBELLS = f"""
 SELECT 1 FROM jobs WHERE queue = ANY(%(queues)s) AND state IN {WAITING_SQL}
   AND dispatch_seq - attempt >= 3 AND NOT parked LIMIT 1
 """
@@ -83,7 +83,7 @@ async def list_lease_owners(db: Db) -> list[str]:
 
 async def list_lost(db: Db, *, dead: list[str], limit: int = 500) -> list[LostJob]:
     """Return running jobs whose lease has expired, or whose owner is one of the `dead`."""
-    return await fetch_all(db, LOST, {"dead": dead, "limit": limit}, into=LostJob)
+    return await fetch_all(db, LIST_LOST, {"dead": dead, "limit": limit}, into=LostJob)
 
 
 async def requeue_lost(
@@ -103,9 +103,9 @@ async def requeue_lost(
 
 async def list_overdue(db: Db, *, limit: int = 500) -> list[OverdueJob]:
     """Return waiting jobs whose deadline has passed; running ones check their own."""
-    return await fetch_all(db, OVERDUE, {"limit": limit}, into=OverdueJob)
+    return await fetch_all(db, LIST_OVERDUE, {"limit": limit}, into=OverdueJob)
 
 
 async def unpark_stranded(db: Db) -> int:
     """Unpark turns whose session has no live job. A safety net: finishing a job does it at once."""
-    return len(await fetch_all(db, STRANDED, {"state": "queued"}))
+    return len(await fetch_all(db, UNPARK_STRANDED, {"state": "queued"}))

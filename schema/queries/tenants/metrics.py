@@ -10,10 +10,10 @@ import msgspec
 from schema.db import Db, fetch_one
 from schema.states import WAITING_SQL
 
-Figures = TypeVar("Figures")
+Row = TypeVar("Row")
 
 
-class JobFigures(msgspec.Struct, frozen=True, kw_only=True):
+class JobStats(msgspec.Struct, frozen=True, kw_only=True):
     """Jobs by state and of the last 24 h; `waits` and `runs` are [p50, p95] in seconds, None when there were none."""
 
     all: int
@@ -28,7 +28,7 @@ class JobFigures(msgspec.Struct, frozen=True, kw_only=True):
     runs: list[float] | None
 
 
-class Kept(msgspec.Struct, frozen=True, kw_only=True):
+class StoredCounts(msgspec.Struct, frozen=True, kw_only=True):
     """What a tenant has; `keys` are those that are good."""
 
     sessions: int
@@ -39,7 +39,7 @@ class Kept(msgspec.Struct, frozen=True, kw_only=True):
     stored_bytes: int
 
 
-class Used(msgspec.Struct, frozen=True, kw_only=True):
+class UsageTotals(msgspec.Struct, frozen=True, kw_only=True):
     """Tokens of ended jobs and what they cost."""
 
     input_tokens: int
@@ -48,7 +48,7 @@ class Used(msgspec.Struct, frozen=True, kw_only=True):
 
 
 # `started_at` is the first claim, so a wait ends there, and a run is all tries together.
-JOBS = f"""
+JOB_STATS = f"""
 SELECT count(*) AS all,
   count(*) FILTER (WHERE state IN {WAITING_SQL}) AS queued,
   count(*) FILTER (WHERE state = 'running') AS running,
@@ -84,27 +84,27 @@ USAGE_TODAY = USAGE.format(since="(now() AT TIME ZONE 'UTC')::date")
 USAGE_THIS_MONTH = USAGE.format(since="date_trunc('month', now() AT TIME ZONE 'UTC')::date")
 
 
-async def get_job_figures(db: Db, tenant_id: UUID) -> JobFigures:
+async def get_job_stats(db: Db, tenant_id: UUID) -> JobStats:
     """Return how the tenant's jobs are doing."""
-    return await _get(db, JOBS, tenant_id, JobFigures)
+    return await _get(db, JOB_STATS, tenant_id, JobStats)
 
 
-async def get_kept(db: Db, tenant_id: UUID) -> Kept:
+async def get_stored_counts(db: Db, tenant_id: UUID) -> StoredCounts:
     """Return how many sessions, messages, users, living keys, documents and stored bytes the tenant has."""
-    return await _get(db, STORED_COUNTS, tenant_id, Kept)
+    return await _get(db, STORED_COUNTS, tenant_id, StoredCounts)
 
 
-async def get_used_today(db: Db, tenant_id: UUID) -> Used:
+async def get_usage_today(db: Db, tenant_id: UUID) -> UsageTotals:
     """Return tokens and cost of this UTC day."""
-    return await _get(db, USAGE_TODAY, tenant_id, Used)
+    return await _get(db, USAGE_TODAY, tenant_id, UsageTotals)
 
 
-async def get_used_this_month(db: Db, tenant_id: UUID) -> Used:
+async def get_usage_this_month(db: Db, tenant_id: UUID) -> UsageTotals:
     """Return tokens and cost of this UTC month."""
-    return await _get(db, USAGE_THIS_MONTH, tenant_id, Used)
+    return await _get(db, USAGE_THIS_MONTH, tenant_id, UsageTotals)
 
 
-async def _get(db: Db, sql: str, tenant_id: UUID, into: type[Figures]) -> Figures:
+async def _get(db: Db, sql: str, tenant_id: UUID, into: type[Row]) -> Row:
     found = await fetch_one(db, sql, {"tenant_id": tenant_id}, into=into)
     assert found is not None
     return found

@@ -23,7 +23,7 @@ async def test_an_export_lists_the_documents_that_are_theirs_alone(
     found = own.json()["documents"]
     assert [("ada alone", {"of": "ada"})] == [(row["name"], row["metadata"]) for row in found]
     assert found == (await client.get(f"/api/users/{ada.id}/export")).json()["documents"]
-    assert {"chunks", "document_versions"} < set(privacy.LEFT_OUT)
+    assert {"chunks", "document_versions"} < set(privacy.NOT_EXPORTED)
 
 
 async def test_who_is_erased_takes_their_private_documents_along_and_their_bytes_are_noted(

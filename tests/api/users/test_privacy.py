@@ -145,17 +145,17 @@ async def keys_with(core: JobCore, *words: str) -> set[str]:
 
 
 def test_every_table_of_a_tenant_says_what_it_holds_of_a_person() -> None:
-    assert {table.__tablename__ for table in TENANT_TABLES} == set(privacy.PERSONAL)
+    assert {table.__tablename__ for table in TENANT_TABLES} == set(privacy.PERSONAL_DATA)
 
 
 @pytest.mark.parametrize("table", TENANT_TABLES, ids=lambda table: table.__tablename__)
 def test_a_table_with_somebodys_id_says_how_that_is_found_and_erased(table: Any) -> None:
-    held = privacy.PERSONAL[table.__tablename__]
+    data = privacy.PERSONAL_DATA[table.__tablename__]
     if "user_id" in table.model_fields and table.__tablename__ not in COPIES:
-        assert held.of
-        assert held.erasures
-    assert bool(held.of) == bool(held.section) == bool(held.shown)
-    assert held.why
+        assert data.where
+        assert data.erasures
+    assert bool(data.where) == bool(data.section) == bool(data.columns)
+    assert data.description
 
 
 async def test_an_export_holds_everything_of_a_person_once_and_nothing_of_others(
