@@ -124,4 +124,5 @@ def _principal_of_key(key: PresentedKey) -> Principal:
         rights=rights,
         user_id=key.user_id,
         visible_user_id=visible_user_id,
+        expires_at=key.expires_at,
     )

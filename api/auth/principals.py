@@ -7,6 +7,7 @@ right is the scope of the route's security.
 
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Annotated, Any, Literal
 from urllib.parse import parse_qsl
 from uuid import UUID
@@ -41,7 +42,8 @@ class Principal:
     """Who is calling, for which tenant, with which rights.
 
     `user_id` is None for a key that acts for its tenant. `visible_user_id` limits what is visible to rows of that user; None
-    is the whole tenant. `token` is the JWT that was sent, for tools that call services on behalf of the user.
+    is the whole tenant. `token` is the JWT that was sent, for tools that call services on behalf of the user. `expires_at` is
+    when the API key expires.
     """
 
     tenant: TenantSnapshot
@@ -52,6 +54,7 @@ class Principal:
     user_id: UUID | None = None
     visible_user_id: UUID | None = None
     login_id: UUID | None = None
+    expires_at: datetime | None = None
     token: str | None = field(default=None, repr=False)
     address: str | None = None
     request_id: str | None = None

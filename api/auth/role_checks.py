@@ -13,7 +13,7 @@ from api.auth.principals import Principal, address_of
 from api.http.rows import from_row
 from schema.errors import Forbidden, InputError
 from schema.queries.identity.users import SignInUser, User
-from schema.rights import ROLES, SEES_ALL, Role, rights_of
+from schema.rights import RIGHTS, ROLES, Role, rights_of
 
 EMAIL = re.compile(r"[^@\s\x00-\x1f\x7f]{1,64}@[^@\s\x00-\x1f\x7f]{1,189}")
 
@@ -32,13 +32,18 @@ def is_at_most(role: Role, highest: Role) -> bool:
 
 
 def require_may_manage(principal: Principal, role: Role) -> None:
-    """Raise Forbidden unless the caller may manage users with this role, which can't be above their own. A narrowed key may
-    not manage owners and admins, who could remove the narrowing."""
-    narrowed = role in SEES_ALL and not rights_of(role) <= principal.rights
-    if not is_at_most(role, principal.role) or narrowed:
-        raise Forbidden(
-            f"Your role ({principal.role}) or key does not allow managing users with the role {role}.", field="role"
-        )
+    """Raise Forbidden unless the caller has every right of this role. Whoever can create, change or export a user can act as
+    them: a narrowed key could remove its narrowing that way."""
+    missing = rights_of(role) - principal.rights
+    if is_at_most(role, principal.role) and not missing:
+        return
+    if not is_at_most(role, principal.role):
+        raise Forbidden(f"Your role ({principal.role}) does not allow managing users with the role {role}.", field="role")
+    first = next(right for right in RIGHTS if right in missing)
+    raise Forbidden(
+        f"Managing users with the role {role} requires all of that role's rights; your API key does not include {first!r}.",
+        field="role",
+    )
 
 
 class PersonOut(msgspec.Struct, frozen=True, kw_only=True):

@@ -121,8 +121,9 @@ CREATED_KEY = KEY | {"key": "hr_…"}
 async def create_api_key(
     data: JSONBody[ApiKeyIn], principal: MayHaveKeys, resources: AppResources
 ) -> Response[ApiKeyCreatedOut]:
-    """The key can do no more than you can. It acts for you: it sees what you see, and stops working when you are disabled or
-    deleted. With `for_tenant`, which requires the right `keys.manage`, it acts for the tenant."""
+    """The key can do no more than you can, and expires no later than the key that you create it with. It acts for you: it sees
+    what you see, and stops working when you are disabled or deleted. With `for_tenant`, which requires the right
+    `keys.manage`, it acts for the tenant."""
     key, key_id = new_api_key(), new_id()
     parts, fields = read_api_key(key), _key_fields(principal, data)
     assert parts is not None
@@ -167,7 +168,7 @@ def _key_fields(principal: Principal, data: ApiKeyIn) -> dict[str, Any]:
         "name": data.name,
         "role": role,
         "scopes": _key_scopes(principal, data, role),
-        "expires_at": _expires_at(data),
+        "expires_at": _expires_at(principal, data),
         "user_id": None if data.for_tenant else principal.user_id,
     }
 
@@ -204,7 +205,19 @@ def _key_scopes(principal: Principal, data: ApiKeyIn, role: Role) -> list[str] |
     return sorted(set(data.scopes))
 
 
-def _expires_at(data: ApiKeyIn) -> datetime | None:
+def _expires_at(principal: Principal, data: ApiKeyIn) -> datetime | None:
+    """Return when the new key expires. Raises Forbidden if that is after the key that creates it."""
+    wanted, latest = _wanted_expiry(data), principal.expires_at
+    if latest is None or (wanted is not None and wanted <= latest):
+        return wanted
+    if wanted is not None:
+        field = "expires_at" if data.expires_at else "expires_in_days"
+        when = latest.astimezone(UTC).isoformat(timespec="seconds")
+        raise Forbidden(f"{field}: a key must not outlive the key that creates it, until {when}.", field=field)
+    return latest
+
+
+def _wanted_expiry(data: ApiKeyIn) -> datetime | None:
     now = datetime.now(UTC)
     if data.expires_in_days is not None:
         if data.expires_at is not None:

@@ -248,6 +248,7 @@ async def delete_identity_provider(
 ) -> None:
     """Within a second, its tokens are refused and the sign-ins of its users end. The users remain: they can sign in with a
     password, or through another provider that has verified their email."""
+    _require_may_manage_sign_in(principal)
     async with tenant_tx(resources.core.pool, principal.tenant_id) as db:
         row = _require_found(await providers.lock_identity_provider(db, principal.tenant_id, provider_id))
         ended = await providers.delete_identity_provider(db, principal.tenant_id, provider_id)

@@ -9,7 +9,7 @@ from msgspec import UNSET
 from api.audit.log import record_also_for_platform
 from api.auth.passwords import check_password
 from api.auth.principals import Principal
-from api.auth.role_checks import read_email
+from api.auth.role_checks import read_email, require_may_manage
 from api.auth.slugs import check_slug
 from api.grants.patterns import check_model, check_pattern
 from api.http.rows import from_row
@@ -28,7 +28,9 @@ KEY_NAME = "first client"
 
 
 async def onboard_tenant(resources: Resources, principal: Principal, data: TenantIn) -> TenantCreatedOut:
-    """Create a tenant and return it with its key in plain text. Raises InputError, or Conflict when the slug is taken."""
+    """Create a tenant and return it with its key in plain text. Raises InputError, Forbidden, or Conflict when the slug is taken."""
+    if data.owner or data.key:
+        require_may_manage(principal, "owner")
     values, grants, key = _checked_columns(data), _grants(data), new_api_key() if data.key else None
     owner = await _owner(resources, data.owner) if data.owner else None
     tenant_id = new_id()

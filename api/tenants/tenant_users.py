@@ -99,8 +99,8 @@ async def update_tenant_user(
     principal: MayManageTenants,
     resources: AppResources,
 ) -> UserOut:
-    """Changes the fields you send; the others keep their value. Setting a password or disabling the user ends their
-    sign-ins. Returns 409 if the tenant would lose its last active owner."""
+    """Changes the fields you send; the others keep their value. Setting a password ends the user's sign-ins and revokes their
+    API keys; disabling the user ends their sign-ins. Returns 409 if the tenant would lose its last active owner."""
     acting = await _principal_for_changes(resources, principal, tenant)
     return await users.update_user.fn(user_id=user_id, data=data, principal=acting, resources=resources)
 

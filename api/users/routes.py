@@ -25,6 +25,7 @@ from schema.db import Db, tenant_tx
 from schema.errors import Conflict, Forbidden, InputError, NotFound
 from schema.ids import new_id
 from schema.queries.identity import users
+from schema.queries.identity.api_keys import revoke_user_keys
 from schema.queries.identity.logins import end_logins
 from schema.queries.identity.users import SignInUser, User
 from schema.queries.identity.users import UserState as State
@@ -184,12 +185,13 @@ async def get_user(user_id: UserId, principal: MayReadUsers, resources: AppResou
 async def update_user(
     user_id: UserId, data: JSONBody[UserChangeIn], principal: MayManageUsers, resources: AppResources
 ) -> UserOut:
-    """Changes the fields you send; the others keep their value. Setting a password or disabling the user ends their
-    sign-ins. Returns 409 if the tenant would lose its last active owner."""
+    """Changes the fields you send; the others keep their value. Setting a password ends the user's sign-ins and revokes their
+    API keys; disabling the user ends their sign-ins. Returns 409 if the tenant would lose its last active owner."""
     values: dict[str, Any] = {name: value for name, value in msgspec.structs.asdict(data).items() if value is not UNSET}
     if "role" in values:
         _require_may_manage(principal, values["role"])
     if "password" in values:
+        _require_somebody_else(principal, user_id)
         before = await _find(resources, principal, user_id)
         _require_may_manage(principal, before.role)
         values["password_hash"] = await _hash(resources, values.pop("password"), before.email)
@@ -238,9 +240,11 @@ async def _update(db: Db, principal: Principal, row: User, values: dict[str, Any
     assert changed is not None
     if values.get("state") == "disabled":
         await end_logins(db, tenant_id, user_id, reason="user_disabled")
-    if "password_hash" in values:
-        await end_logins(db, tenant_id, user_id, reason="password_changed")
-        await record(db, principal, tenant_id, "password.changed", f"user:{user_id}")
+    if "password_hash" in values:  # whoever knew the old one may have made keys
+        ended = await end_logins(db, tenant_id, user_id, reason="password_changed")
+        revoked = await revoke_user_keys(db, tenant_id, user_id)
+        counts = {"logins_ended": ended, "keys_revoked": revoked}
+        await record(db, principal, tenant_id, "password.changed", f"user:{user_id}", counts)
     detail = {name: value for name, value in values.items() if name in ("role", "state")}
     if set(values) - {"password_hash"}:
         await record(db, principal, tenant_id, "user.changed", f"user:{user_id}", detail)
@@ -296,6 +300,14 @@ def _require_may_manage(principal: Principal, role: Role) -> None:
     require_may_manage(principal, role)
     if role == "admin" and principal.tenant_id != PLATFORM:
         raise Forbidden("role must not be admin: admins belong to the platform's own tenant.", field="role")
+
+
+def _require_somebody_else(principal: Principal, user_id: UUID) -> None:
+    """Raise Forbidden if the callers would set their own password: a token or key that was stolen must not be enough."""
+    if principal.user_id == user_id:
+        raise Forbidden(
+            "To change your own password, send POST /api/users/me/password with your current one.", field="password"
+        )
 
 
 async def _hash(resources: Resources, password: str | None, email: str, field: str = "password") -> str | None:

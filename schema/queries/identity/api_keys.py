@@ -108,3 +108,10 @@ async def revoke_api_key(
     been revoked before, None if there is no such key."""
     row = await fetch_one(db, REVOKE, {"tenant_id": tenant_id, "id": key_id, "of": of, "of_key": of_key})
     return row["fresh"] if row else None
+
+
+async def revoke_user_keys(db: Db, tenant_id: UUID, user_id: UUID) -> int:
+    """Revoke all keys that act for a user; return how many worked until now."""
+    sql = """UPDATE api_keys SET revoked_at = now()
+      WHERE tenant_id = %(tenant_id)s AND user_id = %(user_id)s AND revoked_at IS NULL RETURNING id"""
+    return len(await fetch_all(db, sql, {"tenant_id": tenant_id, "user_id": user_id}))

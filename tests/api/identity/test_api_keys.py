@@ -193,3 +193,13 @@ async def test_a_key_ends_with_its_person(
     with psycopg.connect(database_url) as db:
         db.execute("UPDATE users SET state = 'disabled' WHERE id = %s", (member["user"]["id"],))
     assert 401 == await status_of(api, key)
+
+
+async def test_a_key_does_not_outlive_the_key_that_made_it(api: httpx.AsyncClient, member: Json) -> None:
+    short = await made(api, member["access_token"], expires_in_days=2)
+    assert short["expires_at"] == (await made(api, short["key"]))["expires_at"]
+    sooner = await made(api, short["key"], expires_in_days=1)
+    assert sooner["expires_at"] < short["expires_at"]
+    for wanted in ({"expires_in_days": 3}, {"expires_at": "2090-01-01T00:00:00Z"}):
+        answer = await make(api, short["key"], **wanted)
+        assert (403, *wanted) == (answer.status_code, answer.json()["errors"][0]["field"])

@@ -4,6 +4,7 @@ from typing import Any
 from uuid import uuid4
 
 import httpx
+import pytest
 
 from schema.vault import PLATFORM
 from tests.conftest import TestTenant
@@ -87,3 +88,30 @@ async def test_nobody_is_added_to_a_tenant_that_is_being_deleted(admin: httpx.As
     await admin.delete(f"/api/admin/tenants/{tenant.slug}", params={"confirm": tenant.slug})
     for place, body in (("users", {"email": "ada@example.com"}), ("keys", {"name": "late"})):
         assert 409 == (await admin.post(path(tenant, place), json=body)).status_code
+
+
+@pytest.mark.parametrize("scopes", [["tenants.manage"], ["tenants.manage", "users.manage", "keys.manage", "keys.own"]])
+async def test_an_admins_narrowed_key_makes_nobody_who_may_do_more(
+    admin: httpx.AsyncClient, tenant: TestTenant, scopes: list[str]
+) -> None:
+    made = await add(admin, tenant, role="member", password="a long pass phrase")
+    wide = (await admin.post(path(TestTenant(PLATFORM, "platform", ""), "keys"), json={"name": "x", "role": "admin"})).json()
+    body = {"name": "onboarding", "role": "admin", "scopes": scopes, "for_tenant": True}
+    headers = {"Authorization": f"Bearer {wide['key']}"}
+    narrow = (await admin.post("/api/auth/keys", json=body, headers=headers)).json()["key"]
+    admin.headers.update({"Authorization": f"Bearer {narrow}"})
+    slug = f"new-{uuid4().hex[:8]}"
+    answers = [
+        await admin.patch(path(tenant, f"users/{made['id']}"), json={"password": "another long one"}),
+        await admin.post(path(tenant, "users"), json={"email": "x@example.com", "role": "owner"}),
+        await admin.delete(path(tenant, f"users/{made['id']}")),
+        await admin.post("/api/admin/tenants", json={"slug": slug, "name": "New"}),
+        await admin.post(
+            "/api/admin/tenants",
+            json={"slug": slug, "name": "New", "key": False, "owner": {"email": "x@example.com", "password": "a long one"}},
+        ),
+    ]
+    assert [403] * 5 == [answer.status_code for answer in answers]
+    assert 201 == (await admin.post("/api/admin/tenants", json={"slug": slug, "name": "New", "key": False})).status_code
+    key = await admin.post(path(tenant, "keys"), json={"name": "k", "role": "owner"})
+    assert key.status_code == 403 or set(key.json()["scopes"]) <= {*scopes, "self"}

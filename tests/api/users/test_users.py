@@ -8,6 +8,7 @@ import httpx
 import psycopg
 import pytest
 
+from schema.rights import MEMBER, VIEWER
 from schema.vault import PLATFORM
 from tests.api.people import PASSWORD, bearer, deeds, log_in, make_user, signed_in, some_email, status_of
 from tests.conftest import TestTenant
@@ -186,14 +187,64 @@ async def test_owners_who_demote_each_other_at_once_leave_one(
     assert (1,) == row
 
 
-async def test_a_narrowed_key_has_no_power_over_owners(api: httpx.AsyncClient, boss: Json, database_url: str) -> None:
-    scopes = ["users.read", "users.manage"]
+NARROW: list[tuple[list[str], list[str]]] = [
+    (["users.read", "users.manage"], []),
+    ([*MEMBER, "users.read", "users.manage"], ["viewer", "member"]),
+    ([*VIEWER, "users.read", "users.manage", "keys.manage"], ["viewer"]),
+]
+
+
+@pytest.mark.parametrize(("scopes", "within_reach"), NARROW, ids=["users only", "a member's rights", "a viewer's rights"])
+async def test_a_narrowed_key_acts_on_nobody_who_may_do_more(
+    api: httpx.AsyncClient, boss: Json, scopes: list[str], within_reach: list[str]
+) -> None:
+    people = {role: await make(api, role=role, password=PASSWORD) for role in ("viewer", "member", "owner")}
+    created = await api.post("/api/auth/keys", json={"name": "hr", "scopes": scopes})
+    api.headers.update(bearer(created.json()["key"]))
+    for role, user in people.items():
+        expected = 200 if role in within_reach else 403
+        path = f"/api/users/{user['id']}"
+        for change in ({"password": NEW}, {"name": "x"}, {"role": role}, {"state": "disabled"}, {"state": "active"}):
+            assert (role, change, expected) == (role, change, (await api.patch(path, json=change)).status_code)
+        added = await api.post("/api/users", json={"email": some_email(), "role": role, "password": PASSWORD})
+        assert (role, 201 if expected == 200 else 403) == (role, added.status_code)
+        higher = await api.patch(path, json={"role": "owner"})
+        assert (403, "role") == (higher.status_code, higher.json()["errors"][0]["field"])
+        assert (role, 204 if expected == 200 else 403) == (role, (await api.delete(path)).status_code)
+
+
+async def test_a_narrowed_key_is_told_which_right_it_lacks(api: httpx.AsyncClient, boss: Json) -> None:
+    scopes = [*MEMBER, "users.manage"]
+    scopes.remove("chat")
     key = (await api.post("/api/auth/keys", json={"name": "hr", "scopes": scopes})).json()["key"]
-    api.headers.update(bearer(key))
-    assert "member" == (await make(api))["role"]
-    assert 403 == (await api.post("/api/users", json={"email": "x@example.com", "role": "owner"})).status_code
-    for change in ({"password": NEW}, {"state": "disabled"}, {"name": "x"}):
-        assert 403 == (await api.patch(f"/api/users/{boss['user']['id']}", json=change)).status_code
+    answer = await api.post("/api/users", json={"email": some_email(), "role": "member"}, headers=bearer(key))
+    assert (403, "'chat'") == (answer.status_code, answer.json()["detail"].split()[-1].rstrip("."))
+
+
+async def test_a_password_that_somebody_else_sets_revokes_the_keys(
+    api: httpx.AsyncClient, boss: Json, tenant: TestTenant, database_url: str
+) -> None:
+    user = await make(api, password=PASSWORD, role="owner")
+    token = (await log_in(api, tenant, user["email"])).json()["access_token"]
+    keys = [(await api.post("/api/auth/keys", json={"name": "x"}, headers=bearer(token))).json() for _ in range(2)]
+    keys.append((await api.post("/api/auth/keys", json={"name": "y"}, headers=bearer(keys[0]["key"]))).json())
+    mine = (await api.post("/api/auth/keys", json={"name": "mine"})).json()["key"]
+    assert [200] * 3 == [await status_of(api, key["key"]) for key in keys]
+    assert 200 == (await api.patch(f"/api/users/{user['id']}", json={"password": NEW})).status_code
+    for key in keys:
+        await eventually(lambda secret=key["key"]: status_of(api, secret), 401)
+    assert 200 == await status_of(api, mine)
+    (deed,) = deeds(database_url, tenant.id, "password.changed")
+    assert (f"user:{boss['user']['id']}", f"user:{user['id']}") == (deed["actor"], deed["target"])
+    assert {"logins_ended": 1, "keys_revoked": 3} == deed["detail"]
+
+
+async def test_nobody_sets_their_own_password_without_the_current_one(api: httpx.AsyncClient, boss: Json) -> None:
+    key = (await api.post("/api/auth/keys", json={"name": "mine"})).json()["key"]
+    for secret in (boss["access_token"], key):
+        path = f"/api/users/{boss['user']['id']}"
+        answer = await api.patch(path, json={"password": NEW}, headers=bearer(secret))
+        assert (403, "password") == (answer.status_code, answer.json()["errors"][0]["field"])
 
 
 async def test_an_owner_has_no_power_over_an_admin(
