@@ -169,6 +169,24 @@ async def test_an_owner_is_no_admin_of_any_tenant(operation: Operation, matrix: 
     assert before == world.digest()
 
 
+def acts_on_users(operation: Operation) -> bool:
+    """Whether an operation makes, changes, exports or erases users other than the caller."""
+    about = operation.right in ("users.manage", "privacy.manage", "sign_in.manage") or (
+        operation.right == "tenants.manage" and operation.path.partition("{tenant}")[2].startswith("/users")
+    )
+    return about and (operation.method != "GET" or operation.path.endswith("/export"))
+
+
+@every([operation for operation in CALLED if acts_on_users(operation)])
+async def test_a_key_with_only_the_right_for_it_acts_on_no_user(operation: Operation, matrix: Matrix) -> None:
+    call, world = CALLS[str(operation)], matrix.world
+    role, home = ("owner", world.a) if call.right in rights_of("owner") else ("admin", world.platform)
+    key = home.api_key(role=role, scopes=[call.right])[1]
+    answer = await matrix.call(operation, {"X-API-Key": key}, matrix.values(call, world.a))
+    assert 403 == answer.status_code, answer.text
+    _check_error(operation, answer, "forbidden")
+
+
 @every(list(dict.fromkeys(op for kind in ("session", "job", "key", "document") for op in in_question(kind))))
 async def test_what_another_member_has_does_not_exist(operation: Operation, matrix: Matrix) -> None:
     call, world = CALLS[str(operation)], matrix.world
