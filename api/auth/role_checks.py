@@ -38,7 +38,9 @@ def require_may_manage(principal: Principal, role: Role) -> None:
     if is_at_most(role, principal.role) and not missing:
         return
     if not is_at_most(role, principal.role):
-        raise Forbidden(f"Your role ({principal.role}) does not allow managing users with the role {role}.", field="role")
+        raise Forbidden(
+            f"Your role ({principal.role}) does not allow managing users with the role {role}.", field="role"
+        )
     first = next(right for right in RIGHTS if right in missing)
     raise Forbidden(
         f"Managing users with the role {role} requires all of that role's rights; your API key does not include {first!r}.",

@@ -28,7 +28,7 @@ KEY_NAME = "first client"
 
 
 async def onboard_tenant(resources: Resources, principal: Principal, data: TenantIn) -> TenantCreatedOut:
-    """Create a tenant and return it with its key in plain text. Raises InputError, Forbidden, or Conflict when the slug is taken."""
+    """Create a tenant and return it with its key in plain text. Raises Forbidden, InputError, or Conflict for a taken slug."""
     if data.owner or data.key:
         require_may_manage(principal, "owner")
     values, grants, key = _checked_columns(data), _grants(data), new_api_key() if data.key else None

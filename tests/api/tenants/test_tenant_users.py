@@ -95,7 +95,9 @@ async def test_an_admins_narrowed_key_makes_nobody_who_may_do_more(
     admin: httpx.AsyncClient, tenant: TestTenant, scopes: list[str]
 ) -> None:
     made = await add(admin, tenant, role="member", password="a long pass phrase")
-    wide = (await admin.post(path(TestTenant(PLATFORM, "platform", ""), "keys"), json={"name": "x", "role": "admin"})).json()
+    wide = (
+        await admin.post(path(TestTenant(PLATFORM, "platform", ""), "keys"), json={"name": "x", "role": "admin"})
+    ).json()
     body = {"name": "onboarding", "role": "admin", "scopes": scopes, "for_tenant": True}
     headers = {"Authorization": f"Bearer {wide['key']}"}
     narrow = (await admin.post("/api/auth/keys", json=body, headers=headers)).json()["key"]
@@ -108,7 +110,12 @@ async def test_an_admins_narrowed_key_makes_nobody_who_may_do_more(
         await admin.post("/api/admin/tenants", json={"slug": slug, "name": "New"}),
         await admin.post(
             "/api/admin/tenants",
-            json={"slug": slug, "name": "New", "key": False, "owner": {"email": "x@example.com", "password": "a long one"}},
+            json={
+                "slug": slug,
+                "name": "New",
+                "key": False,
+                "owner": {"email": "x@example.com", "password": "a long one"},
+            },
         ),
     ]
     assert [403] * 5 == [answer.status_code for answer in answers]

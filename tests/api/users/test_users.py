@@ -194,7 +194,9 @@ NARROW: list[tuple[list[str], list[str]]] = [
 ]
 
 
-@pytest.mark.parametrize(("scopes", "within_reach"), NARROW, ids=["users only", "a member's rights", "a viewer's rights"])
+@pytest.mark.parametrize(
+    ("scopes", "within_reach"), NARROW, ids=["users only", "a member's rights", "a viewer's rights"]
+)
 async def test_a_narrowed_key_acts_on_nobody_who_may_do_more(
     api: httpx.AsyncClient, boss: Json, scopes: list[str], within_reach: list[str]
 ) -> None:
