@@ -54,7 +54,9 @@ def main(arguments: list[str]) -> int:
 def run(file: str, arguments: argparse.Namespace) -> int:
     """Run a command. Errors become a message on stderr and an exit status here."""
     from schema.errors import HeadraceError
+    from workers.process_limits import keep_files_private
 
+    keep_files_private()
     try:
         return importlib.import_module(f"api.cli.{file}").run(arguments)
     except HeadraceError as error:

@@ -16,7 +16,7 @@ from dotenv import load_dotenv
 
 from schema.job_kinds import QUEUES
 from workers.logs import configure_logging, log_uncaught
-from workers.process_limits import disable_core_dumps, raise_file_limit, relax_garbage_collection
+from workers.process_limits import disable_core_dumps, keep_files_private, raise_file_limit, relax_garbage_collection
 from workers.settings import WorkerSettings, settings_from
 
 log = structlog.get_logger()
@@ -28,6 +28,7 @@ def main(role: str) -> int:
     """Run the process until it is told to stop; return its exit status."""
     load_dotenv()
     disable_core_dumps()
+    keep_files_private()
     try:
         settings = settings_from(os.environ)
     except ValueError as error:

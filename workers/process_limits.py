@@ -1,12 +1,18 @@
 """Limits of a process that the operating system and the interpreter set."""
 
 import gc
+import os
 import resource
 
 
 def disable_core_dumps() -> None:
     """Disable core dumps of this process and its children, because memory holds keys, prompts and answers."""
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+
+def keep_files_private() -> None:
+    """Let only our own user read the files that this process and its children create, whatever umask it was started with."""
+    os.umask(0o077)
 
 
 def raise_file_limit() -> None:

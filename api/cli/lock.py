@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 from api.local.errors import LocalError
+from workers.storage.private_files import make_private_folder
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -32,7 +33,7 @@ def run(arguments: argparse.Namespace) -> int:
     target = ROOT / "constraints.txt"
     # Without the old file as a preference, uv would always take the newest.
     draft = ROOT / ".headrace" / "constraints.draft"
-    draft.parent.mkdir(exist_ok=True)
+    make_private_folder(draft.parent)
     draft.write_text(target.read_text() if target.exists() and not arguments.upgrade else "")
     command = [sys.executable, "-m", "uv", "pip", "compile", "--quiet", "--universal", "--python-version", "3.11"]
     options = ["--generate-hashes", "--no-header", "--no-annotate", "--group", "dev", "--output-file", str(draft)]

@@ -5,6 +5,7 @@ import os
 
 from api.local.errors import LocalError
 from api.local.stack import StackSettings, demo_key, prepare_schema, running_database_url, settings_from
+from workers.storage.private_files import make_private_folder
 
 ADMIN_KEY_MESSAGE = """API key of the platform admin, shown only once: {key}
 It has every right, so keep it safe. To create another: ./headrace migrate --new-admin-key"""
@@ -22,7 +23,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     settings = settings_from(os.environ)
     database_url = _database_url(settings, running=arguments.new_admin_key)
-    settings.home.mkdir(parents=True, exist_ok=True)
+    make_private_folder(settings.home)
     key = demo_key(settings.home) if arguments.demo else None
     changed = prepare_schema(database_url, key)
     print("The schema has been migrated." if changed else "The schema is already up to date.")

@@ -6,6 +6,7 @@ from typing import Any
 
 from api.local.errors import LocalError
 from api.local.http_client import Client
+from workers.storage.private_files import FILE_MODE
 
 HANDBOOK = Path(__file__).parent / "demo_handbook.md"
 COLLECTION = "handbook"
@@ -27,4 +28,4 @@ async def ensure_handbook(client: Client, home: Path) -> None:
     except LocalError as error:
         print(f"headrace: the demo's handbook was not ingested: {error.message}", file=sys.stderr, flush=True)
     else:
-        (home / MARKER).touch()
+        (home / MARKER).touch(FILE_MODE)

@@ -5,6 +5,7 @@ import fcntl
 import json
 import os
 import random
+import re
 import secrets
 import socket
 import stat
@@ -14,11 +15,19 @@ from pathlib import Path
 from typing import IO
 
 from api.local.errors import HomeInUse, LocalError
+from workers.storage.private_files import close_to_others, make_private_folder, private_opener
 
 PORTS = range(20_000, 32_000)
 """Below what Linux gives to outgoing connections (32768…), so that none of those takes a stopped store's port."""
 
 LOG_LIMIT_BYTES = 10_000_000
+
+
+OURS = re.compile(
+    r"lock|install\.lock|logs|files|(postgres|valkey)(\.new)?|valkey\.conf|ports\.json|state\.json|handbook\.ingested"
+    r"|constraints\.draft|\.?[a-z]+\.(password|keys?)|\..+\.\d+"
+)
+"""What headrace itself puts into the folder."""
 
 
 class Home:
@@ -39,9 +48,10 @@ class Home:
         the holder nobody starts a second Postgres or Valkey on the same files.
         """
         self._make()
-        lock = (self.path / "lock").open("a+")
+        lock = open(self.path / "lock", "a+", opener=private_opener)  # noqa: SIM115 (closed below)
         try:
             self._acquire(lock, wait_s)
+            self._close_to_others()
             lock.truncate(0)
             lock.write(str(os.getpid()))
             lock.flush()
@@ -60,7 +70,7 @@ class Home:
     def is_held(self) -> bool:
         """Whether some process works on this folder now."""
         try:
-            with (self.path / "lock").open("a+") as lock:
+            with open(self.path / "lock", "a+", opener=private_opener) as lock:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             return True
@@ -88,7 +98,7 @@ class Home:
     def log(self, name: str) -> Path:
         """The file for a process's output."""
         folder = self.path / "logs"
-        folder.mkdir(exist_ok=True, mode=0o700)
+        make_private_folder(folder)
         return folder / f"{name}.log"
 
     def rotated_log(self, name: str) -> Path:
@@ -100,12 +110,24 @@ class Home:
 
     def _make(self) -> None:
         try:
-            self.path.mkdir(parents=True, exist_ok=True, mode=0o700)
+            make_private_folder(self.path)
         except OSError as error:
             raise LocalError(
                 f"The data folder {self.path} can't be created ({error.strerror}). "
                 "Set HEADRACE_HOME to a writable folder."
             ) from error
+
+    def _close_to_others(self) -> None:
+        """Take from other users of the machine what older versions let them read. The folder itself is closed unless it
+        holds something else too: somebody may have named `/tmp`, or their own folder."""
+        foreign = False
+        for entry in self.path.iterdir():
+            if OURS.fullmatch(entry.name):
+                close_to_others(entry)
+            else:
+                foreign = True
+        if not foreign:
+            close_to_others(self.path)
 
     def _acquire(self, lock: IO[str], wait_s: float) -> None:
         deadline = time.monotonic() + wait_s
@@ -153,13 +175,13 @@ def free_port(*, avoid: set[int] | None = None) -> int:
 def write_private(file: Path, text: str, *, like: os.stat_result | None = None) -> None:
     """Write a file that only its owner can read, whole or not at all, even if the power fails.
 
-    `like` gives it another owner and mode: those of the file that it replaces.
+    `like` gives it the owner and the mode of the file that it replaces, less what all users of the machine may do.
     """
     draft = file.with_name(f".{file.name}.{os.getpid()}")
-    with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as out:
+    with open(draft, "w", opener=private_opener) as out:
         if like is not None:
             os.fchown(out.fileno(), like.st_uid, like.st_gid)
-            os.fchmod(out.fileno(), stat.S_IMODE(like.st_mode))
+            os.fchmod(out.fileno(), stat.S_IMODE(like.st_mode) & ~stat.S_IRWXO)
         out.write(text)
         out.flush()
         os.fsync(out.fileno())

@@ -1,4 +1,5 @@
-"""The last step before a child's program: tie its life to its parent's, leave root, then become the program.
+"""The last step before a child's program: tie its life to its parent's, leave root, keep its files private, then
+become the program.
 
 Run as a script (`python -I -S launch.py PARENT SIGNAL MODE program args…`), not imported by the stack. A script and not
 a `preexec_fn`, because code between fork and exec can deadlock in a process with threads, and Python 3.12 warns of it.
@@ -29,6 +30,7 @@ def main(argv: list[str]) -> None:
         os.setgroups([])
         os.setgid(NOBODY)
         os.setuid(NOBODY)
+    os.umask(0o077)  # what stores and processes create is for their own user only
     # After the change of user, because that change clears the setting.
     tie_to_parent(int(parent), int(signal_number))
     if not command:

@@ -151,8 +151,9 @@ def readable_copy(folder: Path) -> Path:
 
 
 def make_reachable(path: Path) -> None:
-    """Let uid 65534 walk into our own folder; says what to do when a folder above it is closed."""
-    path.chmod(0o711)
+    """Let uid 65534, and nobody else, walk into our own folder; says what to do when a folder above it is closed."""
+    os.chown(path, -1, NOBODY)
+    path.chmod(0o710)
     for above in path.parents:
         if not above.stat().st_mode & 0o001:
             raise LocalError(

@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TextIO
 
+from workers.storage.private_files import make_private_folder, private_opener
+
 COLOURS = (36, 33, 35, 32, 34, 31)
 
 
@@ -35,10 +37,11 @@ class FileOutput:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._begun: set[str] = set()
-        folder.mkdir(parents=True, exist_ok=True)
+        make_private_folder(folder)
 
     def write(self, name: str, line: str) -> None:
-        with (self._folder / f"{name}.log").open("a" if name in self._begun else "w") as file:
+        mode = "a" if name in self._begun else "w"
+        with open(self._folder / f"{name}.log", mode, opener=private_opener) as file:
             file.write(f"{line}\n")
         self._begun.add(name)
 

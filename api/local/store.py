@@ -9,6 +9,7 @@ from typing import ClassVar
 from api.local.errors import LocalError
 from api.local.home import Home, is_free
 from api.local.processes import Mode, kill_tree, start_child
+from workers.storage.private_files import private_opener
 
 START_LIMIT_S = 60.0
 STOP_LIMIT_S = 20.0
@@ -54,7 +55,7 @@ class EmbeddedStore:
         if self.pid is not None:
             return
         self.prepare()
-        with self.home.rotated_log(self.name).open("ab") as log:
+        with open(self.home.rotated_log(self.name), "ab", opener=private_opener) as log:
             self._process = start_child(
                 self.command(),
                 death_signal=self.stop_signal,

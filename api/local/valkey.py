@@ -10,6 +10,7 @@ from pathlib import Path
 from api.local.errors import LocalError
 from api.local.home import Home, write_private
 from api.local.store import EmbeddedStore
+from workers.storage.private_files import make_private_folder
 
 SETTINGS = """\
 bind 127.0.0.1
@@ -40,7 +41,7 @@ class EmbeddedValkey(EmbeddedStore):
         return f"redis://:{self._password}@127.0.0.1:{self.port}/0"
 
     def prepare(self) -> None:
-        self.data.mkdir(exist_ok=True, mode=0o700)
+        make_private_folder(self.data)
         # In a file and not on the command line, where everybody on this machine could read the password.
         text = SETTINGS.format(
             port=self.port,

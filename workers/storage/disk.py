@@ -2,12 +2,14 @@
 
 import asyncio
 import os
+import re
 from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
 from schema.errors import NotFound, Unavailable
-from workers.storage.contract import FILE_NOT_FOUND, NAME, check_name, check_prefix
+from workers.storage.contract import FILE_NOT_FOUND, ID, NAME, check_name, check_prefix
+from workers.storage.private_files import FILE_MODE, close_to_others, make_private_folder
 from workers.storage.staging import STORAGE_UNAVAILABLE, Staging
 
 CHUNK_BYTES = 256 * 1024
@@ -52,6 +54,11 @@ class DiskStorage:
         for name in await asyncio.to_thread(self._names, check_prefix(prefix)):
             yield name
 
+    async def close_to_others(self) -> None:
+        """Take from other users of the machine the right to read what older versions stored. The folder itself may be an
+        operator's; its mode is left alone."""
+        await asyncio.to_thread(_close_tenants_folders, self._folder)
+
     def _path(self, name: str) -> Path:
         return self._folder / check_name(name)
 
@@ -66,10 +73,17 @@ def _move_durably(path: Path, target: Path) -> None:
     with path.open("rb") as file:
         os.fsync(file.fileno())
     if not target.parent.is_dir():
-        target.parent.mkdir(parents=True, exist_ok=True)
+        make_private_folder(target.parent)
         _fsync_folder(target.parent.parent)
+    path.chmod(FILE_MODE)
     path.rename(target)
     _fsync_folder(target.parent)
+
+
+def _close_tenants_folders(folder: Path) -> None:
+    for each in folder.iterdir() if folder.is_dir() else ():
+        if each.name == STAGING_FOLDER or re.fullmatch(ID, each.name):
+            close_to_others(each)
 
 
 def _fsync_folder(folder: Path) -> None:

@@ -16,7 +16,9 @@ async def open_storage(settings: StorageSettings) -> AsyncIterator[Storage]:
     await staging.sweep()
     try:
         if settings.s3 is None:
-            yield DiskStorage(settings.folder.absolute(), staging)
+            storage = DiskStorage(settings.folder.absolute(), staging)
+            await storage.close_to_others()
+            yield storage
         else:
             from workers.storage.s3 import S3Storage
 

@@ -15,6 +15,7 @@ from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 from schema.errors import Unavailable
+from workers.storage.private_files import FILE_MODE, FOLDER_MODE, make_private_folder
 
 STORAGE_UNAVAILABLE = "The document storage is unavailable. Nothing was changed; try again shortly."
 
@@ -35,7 +36,7 @@ class Staging:
             async with self._open_lock:
                 await asyncio.to_thread(self._open)
             request_folder = self._own_folder / secrets.token_hex(8)
-            await asyncio.to_thread(request_folder.mkdir)
+            await asyncio.to_thread(request_folder.mkdir, FOLDER_MODE)
         except OSError as error:
             raise Unavailable(STORAGE_UNAVAILABLE) from error
         try:
@@ -58,9 +59,9 @@ class Staging:
     def _open(self) -> None:
         if self._lock is not None:
             return
-        self._folder.mkdir(parents=True, exist_ok=True)
+        make_private_folder(self._folder)
         self._lock = _acquire(_lock_path(self._own_folder))
-        self._own_folder.mkdir()
+        self._own_folder.mkdir(FOLDER_MODE)
         self._sweep()
 
     def _sweep(self) -> None:
@@ -77,7 +78,7 @@ def _lock_path(folder: Path) -> Path:
 def _acquire(lock: Path) -> int:
     """Create and lock the file; return its descriptor. Repeats if a sweep deleted the file between the two steps."""
     while True:
-        descriptor = os.open(lock, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+        descriptor = os.open(lock, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, FILE_MODE)
         fcntl.flock(descriptor, fcntl.LOCK_EX)
         with suppress(FileNotFoundError):
             if os.stat(lock).st_ino == os.fstat(descriptor).st_ino:

@@ -14,6 +14,7 @@ from tools.documents.blocks import Unreadable
 from tools.documents.display_names import clean_name
 from tools.documents.media_types import detect
 from tools.documents.zips import Unpacked, ZipLimits, unpack
+from workers.storage.private_files import FOLDER_MODE
 
 MAX_NAME = 300
 DUPLICATE = "duplicate_name"
@@ -70,7 +71,7 @@ class UploadClassifier:
     def _unpack(self, file: ReceivedFile) -> list[Unpacked]:
         """Unpack a zip. Raises Unreadable if the archive is refused as a whole."""
         folder = self.batch.new_path()
-        folder.mkdir()
+        folder.mkdir(mode=FOLDER_MODE)
         max_members = self.batch.limits.max_files - len(self.files)
         with file.path.open("rb") as opened:
             members = list(unpack(opened, folder, ZipLimits()))

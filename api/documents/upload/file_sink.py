@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from schema.errors import Unavailable
+from workers.storage.private_files import private_opener
 from workers.storage.staging import STORAGE_UNAVAILABLE
 
 CHUNK_BYTES = 256 * 1024
@@ -57,7 +58,7 @@ class FileSink:
 
     def _write(self, chunks: list[bytes]) -> None:
         if self._file is None:
-            self._file = self.path.open("xb", buffering=0)
+            self._file = open(self.path, "xb", buffering=0, opener=private_opener)  # noqa: SIM115 (closed by `_close`)
         for chunk in chunks:
             self._digest.update(chunk)
             remaining = memoryview(chunk)
