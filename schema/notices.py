@@ -18,6 +18,6 @@ NO_LANGUAGE_MODEL = Notice(
 )
 
 
-def notice_of(model: str | None) -> Notice | None:
+def notice_for_model(model: str | None) -> Notice | None:
     """Return the notice for answers of this model (`provider/name`); None for a language model."""
     return NO_LANGUAGE_MODEL if model == OFFLINE_MODEL else None

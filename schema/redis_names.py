@@ -58,7 +58,7 @@ def spent_sign_in(tenant_id: UUID, digest: str) -> str:
     return f"headrace:{tenant_id}:oidc:{digest}"
 
 
-def all_of(tenant_id: UUID) -> str:
+def tenant_pattern(tenant_id: UUID) -> str:
     """The pattern of every key of one tenant."""
     return f"headrace:{tenant_id}:*"
 

@@ -64,7 +64,7 @@ OWNER: tuple[Right, ...] = (
 )
 ADMIN: tuple[Right, ...] = (*OWNER, "tenants.manage", "models.manage")
 
-RIGHTS_OF: dict[Role, frozenset[Right]] = {
+RIGHTS_BY_ROLE: dict[Role, frozenset[Right]] = {
     "viewer": frozenset(VIEWER),
     "member": frozenset(MEMBER),
     "owner": frozenset(OWNER),
@@ -75,7 +75,7 @@ SEES_ALL: frozenset[Role] = frozenset({"admin", "owner"})
 """Roles that see the data of all users in their tenant; others see only their own."""
 
 
-def rights_of(role: Role, scopes: list[str] | None = None) -> frozenset[Right]:
+def rights_for_role(role: Role, scopes: list[str] | None = None) -> frozenset[Right]:
     """Return the rights of a role, limited to `scopes` unless None. Unknown scopes are ignored."""
-    rights = RIGHTS_OF[role]
+    rights = RIGHTS_BY_ROLE[role]
     return rights if scopes is None else frozenset(right for right in rights if right == "self" or right in scopes)

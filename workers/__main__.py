@@ -61,7 +61,7 @@ def _run_worker(settings: WorkerSettings, queue: str) -> int:
             logging.WARNING
         )  # one line per message, which the events of jobs make redundant
     warnings.filterwarnings("ignore", message=".*superuser privileges.*")
-    concurrency = settings.concurrency_of(queue)
+    concurrency = settings.queue_concurrency(queue)
     # Any: the types of an application know neither steps nor attributes of ours.
     app: Any = build_app(settings.redis_url, concurrency=concurrency, task_events=settings.task_events)
     app.steps["consumer"].add(FlushEvents)

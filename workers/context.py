@@ -98,7 +98,7 @@ async def _open_queue(
         name=queue,
         node=node,
         owner=owner_name(queue),
-        slots=settings.concurrency_of(queue),
+        slots=settings.queue_concurrency(queue),
         lease_s=settings.lease_s,
         pool=pool,
         relay=Relay(redis),

@@ -134,7 +134,9 @@ async def clear_redis(redis: RedisClient, tenant_id: UUID) -> None:
     cursor = b"0"
     try:
         while True:
-            cursor, names = await redis.call("SCAN", cursor, "MATCH", redis_names.all_of(tenant_id), "COUNT", 500)
+            cursor, names = await redis.call(
+                "SCAN", cursor, "MATCH", redis_names.tenant_pattern(tenant_id), "COUNT", 500
+            )
             if names:
                 await redis.call("UNLINK", *names)
             if cursor == b"0":

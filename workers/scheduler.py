@@ -20,7 +20,7 @@ from schema.queries.jobs.dispatch import requeue_unanswered
 from schema.queries.jobs.sweeper import OverdueJob
 from schema.states import WAITING
 from workers.queue.dispatch import Dispatcher
-from workers.queue.errors import reason_of, retry_delay_s
+from workers.queue.errors import public_reason, retry_delay_s
 from workers.queue.finish import end_job
 from workers.queue.job_core import limits_over
 from workers.queue.leases import has_died
@@ -141,13 +141,13 @@ class Scheduler:
             if job.cancel_requested:
                 await self._end(job, JobCancelled(kept=job.cancel_requested), running=True)
             elif job.tries >= job.max_tries:
-                await self._end(job, JobFailed(error=reason_of(OUT_OF_TRIES)), running=True)
+                await self._end(job, JobFailed(error=public_reason(OUT_OF_TRIES)), running=True)
 
     async def _sweep_overdue(self) -> None:
         async with system_tx(self._system_pool) as db:
             overdue = await queries.list_overdue(db)
         for job in overdue:
-            await self._end(job, JobFailed(error=reason_of(OVERDUE)), running=False)
+            await self._end(job, JobFailed(error=public_reason(OVERDUE)), running=False)
 
     async def _end(self, job: OverdueJob, event: JobFailed | JobCancelled, *, running: bool) -> None:
         ended = await end_job(

@@ -46,7 +46,7 @@ class WorkerSettings:
     """A cross-encoder that reranks the passages for a chat."""
     storage: StorageSettings = field(default_factory=StorageSettings)
 
-    def concurrency_of(self, queue: str) -> int:
+    def queue_concurrency(self, queue: str) -> int:
         """Return how many jobs of a queue one process runs at once."""
         return self.ingestion_concurrency if queue == KINDS["ingestion"].queue else self.concurrency
 

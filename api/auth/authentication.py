@@ -16,7 +16,7 @@ from schema.api_keys import PREFIX, read_api_key
 from schema.db import Pool
 from schema.errors import HeadraceError, TenantSuspended, Unauthenticated, Unavailable
 from schema.queries.identity.callers import PresentedKey, find_key, touch_keys
-from schema.rights import SEES_ALL, rights_of
+from schema.rights import SEES_ALL, rights_for_role
 from schema.ttl_cache import TtlCache
 
 log = structlog.get_logger()
@@ -109,11 +109,11 @@ def _is_live(key: PresentedKey) -> bool:
 
 
 def _principal_of_key(key: PresentedKey) -> Principal:
-    role, rights = key.role, rights_of(key.role, key.scopes)
+    role, rights = key.role, rights_for_role(key.role, key.scopes)
     visible_user_id = None
     if key.user_id is not None:  # a user's key can do no more than the user
         assert key.user_role is not None, "a key is deleted with the user that it acts for"
-        rights &= rights_of(key.user_role)
+        rights &= rights_for_role(key.user_role)
         role = role if key.user_role in SEES_ALL else key.user_role
         visible_user_id = None if key.user_role in SEES_ALL else key.user_id
     return Principal(

@@ -21,7 +21,7 @@ from litestar.handlers import BaseRouteHandler, HTTPRouteHandler
 from schema.db import Db, Pool, tenant_tx
 from schema.errors import Forbidden, InputError, NotFound, Unauthenticated
 from schema.queries.identity.users import SignInUser
-from schema.rights import SEES_ALL, Right, Role, rights_of
+from schema.rights import SEES_ALL, Right, Role, rights_for_role
 from schema.tenancy import TenantSnapshot
 
 PUBLIC = {"public": True}
@@ -80,7 +80,7 @@ def principal_of_user(user: SignInUser, *, token: str, login_id: UUID | None) ->
         kind="user",
         id=user.id,
         role=user.role,
-        rights=rights_of(user.role),
+        rights=rights_for_role(user.role),
         user_id=user.id,
         visible_user_id=None if user.role in SEES_ALL else user.id,
         login_id=login_id,
@@ -128,7 +128,7 @@ MayManageTenants = Annotated[Caller, Requires("tenants.manage")]
 MayManageModels = Annotated[Caller, Requires("models.manage")]
 
 
-def right_of(handler: BaseRouteHandler) -> Right | None:
+def required_right(handler: BaseRouteHandler) -> Right | None:
     """Return the right that a handler requires, None if it is public. Raises LookupError if it declares neither."""
     principal = handler.parsed_fn_signature.parameters.get("principal")
     requirements = [meta for meta in principal.metadata if isinstance(meta, Requires)] if principal else []
@@ -144,7 +144,7 @@ def document_rights(app: Litestar) -> None:
     for route in app.routes:
         for handler in getattr(route, "route_handlers", ()):
             if isinstance(handler, HTTPRouteHandler) and is_ours(handler):
-                right = right_of(handler)
+                right = required_right(handler)
                 handler.security = (
                     [] if right is None else [{"key": [right]}, {"token": [right]}, {"x-api-key": [right]}]
                 )
@@ -170,20 +170,20 @@ async def authorise(connection: ASGIConnection[Any, Any, Any, Any], handler: Bas
     if not is_ours(handler) or connection.scope.get("method") == "OPTIONS":
         return
     reject_nul(connection.scope)
-    right = right_of(handler)
+    right = required_right(handler)
     if right is None:
         return
     principal = await connection.app.state.resources.authenticator.authenticate(
         presented_secret(connection.headers),
-        address=address_of(connection),
+        address=client_address(connection),
         request_id=connection.scope.get("request_id"),
     )
     if right not in principal.rights:
-        raise Forbidden(f"This requires the right {right!r}; {_credential_of(principal)} does not include it.")
+        raise Forbidden(f"This requires the right {right!r}; {_describe_credential(principal)} does not include it.")
     connection.scope["user"] = principal
 
 
-def _credential_of(principal: Principal) -> str:
+def _describe_credential(principal: Principal) -> str:
     """Return what grants the rights, for error messages: a role, or a key, which may be narrowed."""
     return f"your API key (role {principal.role})" if principal.kind == "key" else f"your role ({principal.role})"
 
@@ -199,7 +199,7 @@ def reject_nul(scope: Any) -> None:
                 raise InputError(f"{name} must not contain the character U+0000.", field=name)
 
 
-def address_of(connection: ASGIConnection[Any, Any, Any, Any]) -> str | None:
+def client_address(connection: ASGIConnection[Any, Any, Any, Any]) -> str | None:
     """Return the client's IP address. uvicorn decides which forwarded headers to trust (`forwarded_allow_ips`)."""
     return connection.client.host if connection.client else None
 

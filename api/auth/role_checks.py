@@ -9,11 +9,11 @@ import msgspec
 from litestar import Request
 from msgspec import Meta
 
-from api.auth.principals import Principal, address_of
+from api.auth.principals import Principal, client_address
 from api.http.rows import from_row
 from schema.errors import Forbidden, InputError
 from schema.queries.identity.users import SignInUser, User
-from schema.rights import RIGHTS, ROLES, Role, rights_of
+from schema.rights import RIGHTS, ROLES, Role, rights_for_role
 
 EMAIL = re.compile(r"[^@\s\x00-\x1f\x7f]{1,64}@[^@\s\x00-\x1f\x7f]{1,189}")
 
@@ -34,7 +34,7 @@ def is_at_most(role: Role, highest: Role) -> bool:
 def require_may_manage(principal: Principal, role: Role) -> None:
     """Raise Forbidden unless the caller has every right of this role. Whoever can create, change or export a user can act as
     them: a narrowed key could remove its narrowing that way."""
-    missing = rights_of(role) - principal.rights
+    missing = rights_for_role(role) - principal.rights
     if is_at_most(role, principal.role) and not missing:
         return
     if not is_at_most(role, principal.role):
@@ -71,7 +71,7 @@ class ClientInfo:
     request_id: str | None
 
 
-def client_info_of(request: Request[Any, Any, Any]) -> ClientInfo:
+def read_client_info(request: Request[Any, Any, Any]) -> ClientInfo:
     """Return where a request came from."""
     client = request.headers.get("user-agent", "").replace("\0", "")[:200] or None
-    return ClientInfo(address_of(request), client, request.scope.get("request_id"))
+    return ClientInfo(client_address(request), client, request.scope.get("request_id"))

@@ -11,7 +11,7 @@ from api.local.errors import LocalError
 from api.local.http_client import Client, StreamEvent
 from api.local.process_output import wants_colour
 from api.local.stack import find_running, home_from
-from schema.notices import notice_of
+from schema.notices import notice_for_model
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -62,7 +62,7 @@ async def chat(
 
 def print_notice(result: "ChatResult") -> None:
     """Print a notice before the answer when no language model will give it; on stderr, so that stdout holds only the answer."""
-    if result.events == 1 and (notice := notice_of(result.model)):
+    if result.events == 1 and (notice := notice_for_model(result.model)):
         print(dim(notice.message, sys.stderr), file=sys.stderr, flush=True)
 
 

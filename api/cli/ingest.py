@@ -121,12 +121,12 @@ class Progress:
         done = len(self._ready) + len(self._failed) + self._unchanged
         if self._live:
             filled = round(BAR_WIDTH * done / self._total)
-            line = f"{'█' * filled}{'░' * (BAR_WIDTH - filled)} {done} of {count_of(self._total, 'file')}  {doing}"
+            line = f"{'█' * filled}{'░' * (BAR_WIDTH - filled)} {done} of {pluralize(self._total, 'file')}  {doing}"
             width = shutil.get_terminal_size().columns - 1
             print(f"\r\033[K{line[:width]}", end="", file=sys.stderr, flush=True)
         elif 10 * done // self._total > self._reported_tenths:
             self._reported_tenths = 10 * done // self._total
-            print(f"{done} of {count_of(self._total, 'file')}", file=sys.stderr, flush=True)
+            print(f"{done} of {pluralize(self._total, 'file')}", file=sys.stderr, flush=True)
 
     def print_summary(self, collection: str) -> int:
         """Print the totals and return the exit status: 0 when every file can be searched."""
@@ -138,8 +138,8 @@ class Progress:
             f", {self._unchanged} {'was' if self._unchanged == 1 else 'were'} already there" if self._unchanged else ""
         )
         print(
-            f"{ready} of {count_of(self._total, 'file')} ingested into {collection!r} in {took_s:.1f} s: "
-            f"{count_of(passages, 'passage')}{unchanged}."
+            f"{ready} of {pluralize(self._total, 'file')} ingested into {collection!r} in {took_s:.1f} s: "
+            f"{pluralize(passages, 'passage')}{unchanged}."
         )
         for name, why in list(self._failed.items())[:MAX_SHOWN]:
             print(f"  {name}: {why}", file=sys.stderr)
@@ -150,5 +150,5 @@ class Progress:
         return 1 if self._failed else 0
 
 
-def count_of(number: int, noun: str) -> str:
+def pluralize(number: int, noun: str) -> str:
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

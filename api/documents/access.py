@@ -20,7 +20,7 @@ NO_COLLECTION = "No such collection. GET /api/collections lists them."
 NOT_YOURS = "Only the user who uploaded this document, or an owner of your tenant, can do that."
 
 
-def access_of(principal: Principal) -> DocumentEditor:
+def document_editor(principal: Principal) -> DocumentEditor:
     """Return which documents the caller may change, as the queries take it."""
     return DocumentEditor(principal.actor, principal.user_id, "documents.manage" in principal.rights)
 
@@ -38,7 +38,9 @@ async def require_changeable(
 ) -> list[OwnedDocument]:
     """Return documents that the caller may change. Raises NotFound if any can't be seen, Forbidden if any may not be
     changed."""
-    rows = {row.id: row for row in await documents.list_ownership(db, principal.tenant_id, ids, access_of(principal))}
+    rows = {
+        row.id: row for row in await documents.list_ownership(db, principal.tenant_id, ids, document_editor(principal))
+    }
     if missing := [str(document_id) for document_id in ids if document_id not in rows]:
         message = NO_DOCUMENT if field is None else f"No such documents: {', '.join(missing[:5])}."
         raise NotFound(message, field=field)

@@ -55,7 +55,7 @@ async def download_document(
         raise NotFound(NO_DOCUMENT if version is None else NO_VERSION, field="version" if version else None)
     # A failure before the first chunk can still be an error response.
     chunks = await start_reading(resources.storage.read(row.stored_as))
-    return Stream(chunks, headers=headers_of(row))
+    return Stream(chunks, headers=download_headers(row))
 
 
 async def start_reading(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
@@ -70,12 +70,12 @@ async def start_reading(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
     return quoted_name()
 
 
-def headers_of(row: StoredVersion) -> dict[str, str]:
+def download_headers(row: StoredVersion) -> dict[str, str]:
     """Return headers that make browsers save the file, not open it. The name is sent twice: in ASCII for old clients, and in
     full (RFC 6266, RFC 8187)."""
     ascii_name, quoted_name = UNSAFE.sub("_", row.name), quote(row.name, safe="!#$&+-.^_`|~")
     return {
-        "Content-Type": media_type_of(row),
+        "Content-Type": safe_media_type(row),
         "Content-Disposition": f"attachment; filename=\"{ascii_name}\"; filename*=UTF-8''{quoted_name}",
         "Content-Length": str(row.size_bytes),
         "Content-Security-Policy": "default-src 'none'; sandbox",
@@ -85,7 +85,7 @@ def headers_of(row: StoredVersion) -> dict[str, str]:
     }
 
 
-def media_type_of(row: StoredVersion) -> str:
+def safe_media_type(row: StoredVersion) -> str:
     """Return the stored media type, or `application/octet-stream` if it isn't valid in a header."""
     return row.media_type if MEDIA_TYPE.fullmatch(row.media_type) else BYTES
 

@@ -12,7 +12,7 @@ from litestar.params import JSONBody
 
 from api.audit.log import record
 from api.auth.principals import MayWriteDocuments, Principal
-from api.documents.access import DocumentId, access_of, read_selection, require_changeable
+from api.documents.access import DocumentId, document_editor, read_selection, require_changeable
 from api.documents.schemas import ChosenIn, DeletedOut
 from api.http.errors import problems
 from api.openapi.operations import described
@@ -59,7 +59,7 @@ async def delete_documents(
             rows: Sequence[DocumentSize] = await require_changeable(db, principal, list(dict.fromkeys(data.ids)), "ids")
         else:
             rows = await documents.list_editable_documents(
-                db, principal.tenant_id, filters, access_of(principal), limit=MAX_DELETED + 1
+                db, principal.tenant_id, filters, document_editor(principal), limit=MAX_DELETED + 1
             )
     deleted = await delete_rows(resources, principal, rows[:MAX_DELETED])
     return DeletedOut(deleted, len(rows) > MAX_DELETED)

@@ -11,7 +11,7 @@ from litestar.params import JSONBody
 from msgspec import Meta
 
 from api.auth.principals import MayWriteDocuments, Principal
-from api.documents.access import DocumentId, access_of, require_changeable, require_collection, require_document
+from api.documents.access import DocumentId, document_editor, require_changeable, require_collection, require_document
 from api.documents.ingestion_job import ingestion_job
 from api.http.errors import problems
 from api.http.headers import read_idempotency
@@ -160,7 +160,7 @@ async def _select_documents(
         collection_row = data.collection and await require_collection(db, principal, data.collection, "collection")
         filters = documents.DocumentFilter(collection_id=collection_row.id if collection_row else None, states=states)
         rows = await documents.list_editable_documents(
-            db, principal.tenant_id, filters, access_of(principal), limit=MAX_RETRIED + 1
+            db, principal.tenant_id, filters, document_editor(principal), limit=MAX_RETRIED + 1
         )
         return collection_row.embedder if collection_row else default, [row.id for row in rows]
 

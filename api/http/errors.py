@@ -145,7 +145,7 @@ class JobEnded(HeadraceError):
         self.job_id = job_id
 
 
-def status_of(code: str, *, openai: bool = False) -> int:
+def status_for_code(code: str, *, openai: bool = False) -> int:
     """Return the status for an error code."""
     if openai and code in OPENAI_STATUSES:
         return OPENAI_STATUSES[code]
@@ -185,7 +185,7 @@ def _spec(openai: bool) -> ProblemSpec:
 
 def documented_status(code: str, *, openai: bool = False) -> int:
     """Return the status of a code, including those that are not raised as a `HeadraceError`."""
-    return OTHER_STATUSES.get(code) or status_of(code, openai=openai)
+    return OTHER_STATUSES.get(code) or status_for_code(code, openai=openai)
 
 
 def error_response(request: Request[Any, Any, Any], error: Exception) -> Response[Any]:
@@ -221,7 +221,7 @@ def error_response(request: Request[Any, Any, Any], error: Exception) -> Respons
 
 def _classify(error: Exception, openai: bool) -> tuple[Exception, int, str]:
     if isinstance(error, HeadraceError):
-        return error, status_of(error.code, openai=openai), error.code
+        return error, status_for_code(error.code, openai=openai), error.code
     if isinstance(error, HTTPException):
         return (
             error,

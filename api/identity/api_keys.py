@@ -23,7 +23,7 @@ from schema.db import tenant_tx
 from schema.errors import Forbidden, InputError, NotFound
 from schema.ids import new_id
 from schema.queries.identity import api_keys
-from schema.rights import Right, Role, rights_of
+from schema.rights import Right, Role, rights_for_role
 
 NO_KEY = "No such API key. GET /api/auth/keys lists the keys that you can see."
 
@@ -189,7 +189,7 @@ def _key_role(principal: Principal, data: ApiKeyIn) -> Role:
 
 def _key_scopes(principal: Principal, data: ApiKeyIn, role: Role) -> list[str] | None:
     """Return the scopes of the new key: at most the rights of its creator, which may be a narrowed key too."""
-    role_rights = rights_of(role)
+    role_rights = rights_for_role(role)
     if data.scopes is None:
         return None if role_rights <= principal.rights else sorted(role_rights & principal.rights)
     for index, scope in enumerate(data.scopes):

@@ -12,7 +12,7 @@ from msgspec import Meta
 
 from api.audit.log import record
 from api.auth.principals import PUBLIC, Principal, SignedIn
-from api.auth.role_checks import PersonOut, client_info_of, person_out
+from api.auth.role_checks import PersonOut, person_out, read_client_info
 from api.http.errors import problems
 from api.http.rows import from_row
 from api.identity.login_sessions import LoggedIn, authenticate, begin_login, renew_login
@@ -139,7 +139,7 @@ async def login(
 ) -> Response[TokensOut]:
     """Signs in with a password and returns tokens. Five failures for a user, or twenty from an IP address, within 15 minutes
     lead to 429 for the rest of that time."""
-    client_info = client_info_of(request)
+    client_info = read_client_info(request)
     user = await authenticate(resources, data.tenant, data.email, data.password, client_info)
     return tokens_out(resources, await begin_login(resources, user, client_info, password=data.password))
 
@@ -157,7 +157,7 @@ async def refresh_tokens(
 ) -> Response[TokensOut]:
     """Exchanges a refresh token for new tokens. Each refresh token works once: using one again ends the sign-in with all its
     tokens. A sign-in also ends after 30 days without a refresh."""
-    return tokens_out(resources, await renew_login(resources, data.refresh_token, client_info_of(request)))
+    return tokens_out(resources, await renew_login(resources, data.refresh_token, read_client_info(request)))
 
 
 @post(

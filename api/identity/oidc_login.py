@@ -12,7 +12,7 @@ from msgspec import Meta
 
 from api.auth.oidc import login_state as login_states
 from api.auth.principals import PUBLIC
-from api.auth.role_checks import client_info_of
+from api.auth.role_checks import read_client_info
 from api.http.errors import problems
 from api.identity.login import NO_STORE, TOKENS, TokensOut, tokens_out
 from api.identity.login_sessions import LoggedIn
@@ -110,7 +110,7 @@ async def start_oidc_sign_in(
     url = await resources.code_flow.authorization_url(row, login_state, _redirect_uri(resources, row))
     secure = _is_secure(resources)
     cookies = login_states.excess_cookies(request.cookies, secure=secure)
-    return _redirect(url, *cookies, login_states.cookie_of(login_state, resources.vault, row, secure=secure))
+    return _redirect(url, *cookies, login_states.login_state_cookie(login_state, resources.vault, row, secure=secure))
 
 
 @get(
@@ -135,7 +135,7 @@ async def complete_oidc_sign_in(
     start."""
     row = await _find(resources, tenant, provider)
     parameters = CallbackParameters(code, oidc_state, error, error_description, iss)
-    logged_in, login_state = await finish_login(resources, row, parameters, request.cookies, client_info_of(request))
+    logged_in, login_state = await finish_login(resources, row, parameters, request.cookies, read_client_info(request))
     response = tokens_out(resources, logged_in)
     if login_state.return_to is not None:
         response = _redirect(_return_url(resources, login_state.return_to, logged_in))

@@ -16,7 +16,7 @@ from schema.queries.tenants.audit import add_audit
 from schema.queries.tenants.usage import get_spent, list_models
 from workers.limits.headers import rate_limit_headers
 from workers.limits.limits import WINDOWS, LimitPolicy, Verdict
-from workers.limits.reservation import cost_nanos, policy_of, settle_reservation
+from workers.limits.reservation import cost_nanos, limit_policy, settle_reservation
 from workers.queue.submit import Submitted, submit
 from workers.redis.client import RedisUnavailable
 from workers.stream.follow import Follower
@@ -94,7 +94,7 @@ async def reserve(
     resources: Resources, principal: Principal, job_id: UUID, model: str, tokens: tuple[int, int]
 ) -> Verdict | None:
     """Reserve what the job may use from the tenant's limits; None if nothing is limited. Raises LimitReached."""
-    policy = policy_of(principal.tenant)
+    policy = limit_policy(principal.tenant)
     if policy.is_unlimited:
         return None
     nanos = await _estimate_cost(resources, principal, model, tokens)

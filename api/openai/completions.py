@@ -22,7 +22,7 @@ from api.http.openai_chunks import COMPLETION, CompletionOut
 from api.http.sse import EVENT_STREAM, EventStream
 from api.jobs.submit import submit_and_follow, submitter
 from api.openai.non_streaming import collect_completion
-from api.openai.schemas import CompletionIn, options_of, reject_unsupported
+from api.openai.schemas import CompletionIn, model_options, reject_unsupported
 from api.openai.stream import ChunkStream
 from api.openapi.headers import JOB_RESPONSE_HEADERS
 from api.openapi.operations import CHUNKS, described
@@ -110,7 +110,7 @@ async def _build_submission(
     reject_unsupported(data)
     job_id = new_id()
     target = await resolve_target(resources, principal, data.model, None)
-    payload = {"messages": msgspec.to_builtins(data.messages), "options": options_of(data)}
+    payload = {"messages": msgspec.to_builtins(data.messages), "options": model_options(data)}
     return Submission(
         tenant_id=principal.tenant_id,
         job_id=job_id,

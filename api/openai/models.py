@@ -16,7 +16,7 @@ from api.resources import AppResources, Resources
 from graphs.providers.settings import AUTO
 from schema.errors import UnknownModel
 from schema.events import Notice
-from schema.notices import notice_of
+from schema.notices import notice_for_model
 
 ModelId = Annotated[
     str, PathParameter(description="Id of the model with its slashes, or a bare name of the default provider.")
@@ -86,7 +86,7 @@ async def get_model(model_id: ModelId, principal: MayReadModels, resources: AppR
 async def _models(resources: Resources, principal: Principal) -> list[ModelOut]:
     listed = await list_granted_models(resources, principal)
     models = [
-        ModelOut(model.id, model.created, model.provider, notice=notice_of(model.id) or msgspec.UNSET)
+        ModelOut(model.id, model.created, model.provider, notice=notice_for_model(model.id) or msgspec.UNSET)
         for model in listed
     ]
     agents = [ModelOut(f"{AGENT}{name}", 0, "headrace") for name in sorted(principal.tenant.agents)]

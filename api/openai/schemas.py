@@ -271,7 +271,7 @@ def _check_response_format(request: dict[str, Any]) -> None:
         )
 
 
-def options_of(request: CompletionIn) -> dict[str, Any]:
+def model_options(request: CompletionIn) -> dict[str, Any]:
     """Return what the model is called with, only what was given."""
     options = {name: value for name in PASSED_THROUGH if (value := getattr(request, name)) is not None}
     max_tokens = request.max_completion_tokens or request.max_tokens

@@ -7,7 +7,7 @@ Nothing is sent before the first word, so that earlier errors can still set the 
 import asyncio
 from collections.abc import AsyncGenerator
 
-from api.http.errors import JobEnded, status_of
+from api.http.errors import JobEnded, status_for_code
 from api.http.openai_chunks import DONE, Chunks, error_chunk
 from api.http.openai_errors import error_out
 from api.openai.replay_dedup import ReplayDedup, ReplayMismatch
@@ -138,4 +138,4 @@ class ChunkStream:
 
 
 def _error_chunk(code: str, message: str) -> bytes:
-    return error_chunk(error_out(status_of(code, openai=True), message, code=code))
+    return error_chunk(error_out(status_for_code(code, openai=True), message, code=code))

@@ -8,16 +8,16 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.openapi.datastructures import ResponseSpec
 from litestar.openapi.spec import Example, OpenAPIResponse, Reference
 
-from api.auth.principals import right_of
+from api.auth.principals import required_right
 from api.http.error_catalog import CATALOG
 from api.http.errors import FieldErrorOut, ProblemOut, ProblemSpec, documented_status, problems
 from api.http.openai_errors import OpenAIErrorOut, error_out
 
 
-def errors_of(handler: HTTPRouteHandler, path: str) -> dict[int, ResponseSpec]:
+def responses_for_errors(handler: HTTPRouteHandler, path: str) -> dict[int, ResponseSpec]:
     """Return the errors of a route: its handler's own, and those raised before the handler is reached."""
     codes: list[str | tuple[int, str]] = ["invalid_input", "internal"]
-    if right_of(handler) is not None:
+    if required_right(handler) is not None:
         codes += ["unauthenticated", "forbidden", "tenant_suspended", "unavailable"]
     if handler.parsed_data_field is not None:
         codes += ["body_too_large", "unsupported_media_type"]
@@ -45,7 +45,7 @@ def describe_errors(response: OpenAPIResponse, status: int, spec: ProblemSpec, h
 
 
 def _description(code: str, handler: HTTPRouteHandler) -> str:
-    right = right_of(handler)
+    right = required_right(handler)
     return f"The caller lacks the right `{right}`" if code == "forbidden" and right else CATALOG[code].when
 
 

@@ -31,7 +31,7 @@ from litestar.routes import HTTPRoute
 
 from api.auth.principals import is_ours
 from api.http.errors import ProblemSpec
-from api.openapi.errors import describe_errors, error_examples, errors_of
+from api.openapi.errors import describe_errors, error_examples, responses_for_errors
 from api.openapi.events import COMPLETION_CHUNK, JOB_EVENT, event_schemas
 from api.openapi.headers import HEADERS, PARAMETERS, parameter, response_headers
 
@@ -83,7 +83,7 @@ def describe_routes(app: Litestar) -> None:
                     for status, spec in (handler.responses or {}).items()
                     if not isinstance(spec, ProblemSpec)
                 }
-                handler.responses = own | errors_of(handler, route.path)
+                handler.responses = own | responses_for_errors(handler, route.path)
                 handler.operation_class = cast(type[Operation], partial(_operation, handler))  # it is only called
 
 

@@ -36,7 +36,7 @@ from api.resources import AppResources, Resources
 from graphs.pipelines.builtin import BUILTIN, builtin_topology, find_builtin
 from graphs.pipelines.mermaid import draw_mermaid
 from graphs.pipelines.svg import draw_svg
-from graphs.pipelines.topology import Topology, topology_of
+from graphs.pipelines.topology import Topology, build_topology
 from schema.db import Db
 from schema.errors import Conflict, InputError, NotFound
 from schema.ids import new_id
@@ -225,7 +225,7 @@ async def _topology(
     async with principal.tx(resources.core.pool) as db:
         row = await find_own(db, principal, pipeline, version)
     definition = stored_definition(row)
-    return definition.name, row.version, topology_of(definition)
+    return definition.name, row.version, build_topology(definition)
 
 
 async def _require_free_name(db: Db, principal: Principal, name: str) -> None:

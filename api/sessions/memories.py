@@ -54,7 +54,7 @@ async def list_memories(
     principal: SignedIn, resources: AppResources, cursor: Cursor = None, limit: Limit = 20
 ) -> MemoriesOut:
     """What agents remember about you, newest first."""
-    user_id, after = _user_of(principal), read_cursor(cursor, UUID)
+    user_id, after = _require_user(principal), read_cursor(cursor, UUID)
     async with principal.tx(resources.core.pool) as db:
         rows = await memories.list_memories(db, principal.tenant_id, user_id, limit=limit + 1, after=after)
     items = [from_row(MemoryOut, row) for row in rows[:limit]]
@@ -67,7 +67,7 @@ async def delete_memory(
     principal: SignedIn,
     resources: AppResources,
 ) -> None:
-    user_id = _user_of(principal)
+    user_id = _require_user(principal)
     async with principal.tx(resources.core.pool) as db:
         if not await memories.delete_memory(db, principal.tenant_id, user_id, memory_id):
             raise NotFound(NO_MEMORY)
@@ -76,12 +76,12 @@ async def delete_memory(
 @delete("/", responses=problems("not_found"), summary="Delete all memories")
 async def delete_memories(principal: SignedIn, resources: AppResources) -> None:
     """Deletes everything that agents remember about you. Your sessions are not changed."""
-    user_id = _user_of(principal)
+    user_id = _require_user(principal)
     async with principal.tx(resources.core.pool) as db:
         await memories.delete_memories(db, principal.tenant_id, user_id)
 
 
-def _user_of(principal: Principal) -> UUID:
+def _require_user(principal: Principal) -> UUID:
     if principal.user_id is None:
         raise NotFound(NO_USER)
     return principal.user_id

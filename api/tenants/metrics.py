@@ -14,14 +14,14 @@ from api.http.errors import problems
 from api.http.rows import from_row
 from api.openapi.operations import described
 from api.resources import AppResources, Resources
-from api.tenants.schemas import LIMITS_EXAMPLE, LimitsOut, limits_of
-from api.usage.money import usd_of
+from api.tenants.schemas import LIMITS_EXAMPLE, LimitsOut, limits_out
+from api.usage.money import to_usd
 from schema.db import Db
 from schema.queries.tenants.metrics import get_job_stats, get_stored_counts, get_usage_this_month, get_usage_today
 from schema.queries.tenants.tenants import Tenant, find_tenant
 from schema.tenancy import TenantState
 from workers.limits.limits import WINDOWS, Quota
-from workers.limits.reservation import policy_of
+from workers.limits.reservation import limit_policy
 from workers.redis.client import RedisUnavailable
 
 log = structlog.get_logger()
@@ -180,7 +180,7 @@ async def get_my_tenant(principal: SignedIn, resources: AppResources) -> MyTenan
     async with principal.tx(resources.core.pool) as db:
         tenant = await _own_tenant(db, principal.tenant_id)
     granted = {"models": list(principal.tenant.models), "services": sorted(principal.tenant.services)}
-    return from_row(MyTenantOut, tenant, limits=limits_of(tenant), **granted)
+    return from_row(MyTenantOut, tenant, limits=limits_out(tenant), **granted)
 
 
 async def _own_tenant(db: Db, tenant_id: UUID) -> Tenant:
@@ -196,15 +196,15 @@ async def _get_metrics(db: Db, tenant_id: UUID) -> dict[str, Any]:
     return {
         "jobs": from_row(JobStatsOut, jobs, wait_24h=waits, run_24h=runs),
         "kept": from_row(StoredOut, stored),
-        "today": from_row(TokensAndCostOut, today, cost_usd=usd_of(today.cost_nanos)),
-        "month": from_row(TokensAndCostOut, month, cost_usd=usd_of(month.cost_nanos)),
+        "today": from_row(TokensAndCostOut, today, cost_usd=to_usd(today.cost_nanos)),
+        "month": from_row(TokensAndCostOut, month, cost_usd=to_usd(month.cost_nanos)),
     }
 
 
 async def _get_quotas(resources: Resources, tenant: Tenant) -> list[QuotaOut] | None:
     """Return how much of the limits is used; None while Redis is unavailable."""
     try:
-        return [_quota_out(quota) for quota in await resources.limits.get_quotas(tenant.id, policy_of(tenant))]
+        return [_quota_out(quota) for quota in await resources.limits.get_quotas(tenant.id, limit_policy(tenant))]
     except RedisUnavailable:
         log.warning("limits_not_known", tenant_id=str(tenant.id))
         return None
@@ -213,7 +213,7 @@ async def _get_quotas(resources: Resources, tenant: Tenant) -> list[QuotaOut] | 
 def _quota_out(quota: Quota) -> QuotaOut:
     is_money = quota.name.startswith("budget")
     amounts = {"limit": quota.limit, "used": quota.used, "remaining": quota.remaining}
-    in_unit = {name: usd_of(amount) if is_money else amount for name, amount in amounts.items()}
+    in_unit = {name: to_usd(amount) if is_money else amount for name, amount in amounts.items()}
     return QuotaOut(name=quota.name, unit="usd" if is_money else UNITS[quota.name], reset_s=quota.reset_s, **in_unit)
 
 

@@ -14,7 +14,7 @@ from api.auth.slugs import check_slug
 from api.grants.patterns import check_model, check_pattern
 from api.http.rows import from_row
 from api.resources import Resources
-from api.tenants.schemas import GrantCountsOut, OwnerIn, TenantCreatedOut, TenantIn, columns_of, limits_of
+from api.tenants.schemas import GrantCountsOut, OwnerIn, TenantCreatedOut, TenantIn, limits_out, settings_columns
 from schema.api_keys import new_api_key, read_api_key
 from schema.db import Db, tenant_tx
 from schema.errors import Conflict, InputError
@@ -49,7 +49,7 @@ async def onboard_tenant(resources: Resources, principal: Principal, data: Tenan
         row, counts = await find_tenant(db, tenant_id), await count_grants(db, tenant_id)
     assert row is not None
     secrets = {"api_key": key or UNSET, "owner_id": owner["user_id"] if owner else UNSET}
-    return from_row(TenantCreatedOut, row, limits=limits_of(row), grants=GrantCountsOut(**counts), **secrets)
+    return from_row(TenantCreatedOut, row, limits=limits_out(row), grants=GrantCountsOut(**counts), **secrets)
 
 
 def _checked_columns(data: TenantIn) -> dict[str, Any]:
@@ -58,7 +58,7 @@ def _checked_columns(data: TenantIn) -> dict[str, Any]:
     check_name(data.name)
     if data.default_model:
         check_default(data.default_model, data.models)
-    return columns_of(data)
+    return settings_columns(data)
 
 
 def check_name(name: str) -> None:

@@ -30,8 +30,8 @@ from api.tenants.schemas import (
     TenantIn,
     TenantOut,
     TenantsOut,
-    columns_of,
-    limits_of,
+    limits_out,
+    settings_columns,
     tenant_out,
 )
 from schema.db import Db
@@ -113,7 +113,7 @@ async def get_tenant(tenant: TenantName, principal: MayManageTenants, resources:
         counts = await tenants.count_grants(scope.db, scope.id)
         stored = await get_stored_bytes(scope.db, scope.id)
     tenant_row = scope.tenant
-    extra = {"limits": limits_of(tenant_row), "grants": GrantCountsOut(**counts), "stored_bytes": stored}
+    extra = {"limits": limits_out(tenant_row), "grants": GrantCountsOut(**counts), "stored_bytes": stored}
     return from_row(TenantDetailOut, tenant_row, **extra)
 
 
@@ -130,7 +130,7 @@ async def update_tenant(
     """Changes the fields you send; the others keep their value, and null removes a limit. Takes effect within a second."""
     if data.name is not UNSET:
         check_name(data.name)
-    values = columns_of(data)
+    values = settings_columns(data)
     async with changing_tenant(resources.core.pool, tenant) as (db, found):
         if values.get("default_model"):
             await _check_default(db, found.id, values["default_model"])

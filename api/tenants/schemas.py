@@ -10,7 +10,7 @@ from msgspec import UNSET, Meta, UnsetType
 from api.grants.patterns import Pattern
 from api.http.fields import CreatedAt, NextCursor, UpdatedAt
 from api.http.rows import from_row
-from api.usage.money import Usd, nanos_of, usd_of
+from api.usage.money import Usd, to_nanos, to_usd
 from schema.queries.tenants.tenants import Tenant
 from schema.tenancy import TenantState
 
@@ -209,14 +209,14 @@ TENANT_EXAMPLE = {
 DETAIL_EXAMPLE = TENANT_EXAMPLE | {"grants": {"model": 1, "agent": 0, "tool": 0}, "stored_bytes": 48_318_208}
 
 
-def columns_of(data: SettingsIn) -> dict[str, Any]:
+def settings_columns(data: SettingsIn) -> dict[str, Any]:
     """Return the columns that `data` sets. Raises InputError for an amount of money that can't be stored."""
     columns = _sent_fields(data, *(name for name in ("name", *SettingsIn.__struct_fields__) if name != "limits"))
     limits = {} if data.limits is UNSET else _sent_fields(data.limits, *LimitsIn.__struct_fields__)
     for field, column in BUDGETS.items():
         if field in limits:
             usd = limits.pop(field)
-            columns[column] = None if usd is None else nanos_of(usd, f"limits.{field}")
+            columns[column] = None if usd is None else to_nanos(usd, f"limits.{field}")
     return columns | limits
 
 
@@ -225,13 +225,13 @@ def _sent_fields(data: msgspec.Struct, *names: str) -> dict[str, Any]:
     return {name: value for name in names if (value := getattr(data, name, UNSET)) is not UNSET}
 
 
-def limits_of(tenant: Tenant) -> LimitsOut:
+def limits_out(tenant: Tenant) -> LimitsOut:
     """Return the limits of a tenant."""
     budgets = {field: getattr(tenant, column) for field, column in BUDGETS.items()}
-    in_usd: dict[str, Any] = {field: None if nanos is None else usd_of(nanos) for field, nanos in budgets.items()}
+    in_usd: dict[str, Any] = {field: None if nanos is None else to_usd(nanos) for field, nanos in budgets.items()}
     return from_row(LimitsOut, tenant, **in_usd)
 
 
 def tenant_out(tenant: Tenant) -> TenantOut:
     """Return a tenant as it is returned to clients."""
-    return from_row(TenantOut, tenant, limits=limits_of(tenant))
+    return from_row(TenantOut, tenant, limits=limits_out(tenant))

@@ -26,15 +26,15 @@ from api.tools.schemas import (
     ToolsOut,
     builtin_tool_out,
     changed_definition,
-    definition_of,
+    tool_definition,
     tool_out,
 )
 from api.tools.tool_catalog import NO_TOOL, ToolName, granted_builtin_tools, load_builtin_tools
 from api.tools.tool_secrets import (
     check_headers_hold_no_secret,
+    read_stored_secrets,
     resolve_secrets,
     seal_secrets,
-    stored_secrets_of,
 )
 from schema.db import Db
 from schema.errors import Conflict, NotFound
@@ -63,7 +63,7 @@ async def create_tool(
 
     A tool that a platform admin creates is shared: a tenant can use it once it has been granted to it.
     """
-    definition = await _validated(definition_of(data), resources)
+    definition = await _validated(tool_definition(data), resources)
     secrets = resolve_secrets(definition, data.secrets, {})
     if data.name in await load_builtin_tools():
         raise Conflict(f"{data.name!r} is the name of a built-in tool. Choose another name.")
@@ -183,7 +183,7 @@ def _reseal_secrets(
     vault: Vault, row: tools.ToolWithSecrets, definition: ToolDefinition, sent_fields: Mapping[str, str | None]
 ) -> dict[str, Any]:
     """Return the columns of a tool's secrets after an update: only those that its headers still use."""
-    secrets = resolve_secrets(definition, sent_fields, stored_secrets_of(vault, row, definition, sent_fields))
+    secrets = resolve_secrets(definition, sent_fields, read_stored_secrets(vault, row, definition, sent_fields))
     return seal_secrets(vault, secrets, tenant_id=row.tenant_id, tool_id=row.id)
 
 

@@ -135,7 +135,7 @@ TOOL: dict[str, Any] = NEW_TOOL | {
 }
 
 
-def definition_of(data: NewToolIn) -> ToolDefinition:
+def tool_definition(data: NewToolIn) -> ToolDefinition:
     """Return the part of a new tool that is its row's definition."""
     return ToolDefinition(**{name: getattr(data, name) for name in ToolDefinition.__struct_fields__})
 

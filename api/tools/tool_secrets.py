@@ -74,7 +74,7 @@ def check_headers_hold_no_secret(headers: Mapping[str, str]) -> None:
             )
 
 
-def stored_secrets_of(
+def read_stored_secrets(
     vault: Vault, tool: ToolWithSecrets, definition: ToolDefinition, sent: Mapping[str, str | None]
 ) -> dict[str, str]:
     """Return a tool's stored secrets, which may be sent to the endpoint of `definition`.

@@ -19,7 +19,7 @@ Usd = Annotated[
 ]
 
 
-def nanos_of(usd: float, field: str) -> int:
+def to_nanos(usd: float, field: str) -> int:
     """Return the nano-USD of a dollar amount. Raises InputError for fractions of one, which can't be stored."""
     nanos = Decimal(repr(usd)) * NANOS_PER_USD
     if nanos != int(nanos):
@@ -27,6 +27,6 @@ def nanos_of(usd: float, field: str) -> int:
     return int(nanos)
 
 
-def usd_of(nanos: int) -> float:
+def to_usd(nanos: int) -> float:
     """Return nano-USD as dollars."""
     return nanos / NANOS_PER_USD

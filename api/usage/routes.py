@@ -14,7 +14,7 @@ from api.auth.tenant_scope import TenantName, reading_tenant
 from api.http.errors import problems
 from api.openapi.operations import described
 from api.resources import AppResources
-from api.usage.money import usd_of
+from api.usage.money import to_usd
 from schema.db import Db
 from schema.errors import Forbidden, InputError
 from schema.queries.documents.document_stats import get_stored_bytes
@@ -203,15 +203,15 @@ async def _usage_fields(
 
 def _sums(row: UsageSum) -> dict[str, Any]:
     counts = {"jobs": row.jobs, "input_tokens": row.input_tokens, "output_tokens": row.output_tokens}
-    return counts | {"cost_usd": usd_of(row.cost_nanos)}
+    return counts | {"cost_usd": to_usd(row.cost_nanos)}
 
 
 def _budget(limit: int | None, spent: int, warn_percent: int) -> BudgetOut:
     if limit is None:
-        return BudgetOut(limit_usd=None, spent_usd=usd_of(spent), percent=None, warning=False)
+        return BudgetOut(limit_usd=None, spent_usd=to_usd(spent), percent=None, warning=False)
     percent = round(100 * spent / limit, 1) if limit else 100.0
     warning = 100 * spent >= warn_percent * limit
-    return BudgetOut(limit_usd=usd_of(limit), spent_usd=usd_of(spent), percent=percent, warning=warning)
+    return BudgetOut(limit_usd=to_usd(limit), spent_usd=to_usd(spent), percent=percent, warning=warning)
 
 
 routes = Router("/", route_handlers=[get_tenant_usage, get_usage, get_my_usage])

@@ -43,7 +43,7 @@ def _numbered(passage: dict[str, Any], sources: dict[str, dict[str, Any]]) -> di
     return found
 
 
-def citations_of(text: str, sources: Sequence[Mapping[str, Any]]) -> list[CitationAdded]:
+def find_citations(text: str, sources: Sequence[Mapping[str, Any]]) -> list[CitationAdded]:
     """Return the sources of an answer in the order in which it cites them. For an answer that cites none, these are the
     passages that it quotes."""
     by_number = {source["number"]: source for source in sources}

@@ -60,7 +60,7 @@ async def begin(state: AgentState, runtime: Runtime[AgentRun]) -> AgentState:
     run, emitter = runtime.context, Emitter(runtime.context.emit)
     intent = state["intents"][state.get("at", 0)]
     agent = run.agent(intent["agent"])
-    graph = graph_of(run, agent, intent["text"])
+    graph = select_graph(run, agent, intent["text"])
     emitter.emit(AgentRouted(agent=agent.name, graph=graph, reason=state.get("routed", "")))
     update: AgentState = {"step": 0, "rounds": 0, "calls": [], "plan": [], "results": {}, "missing": ""}
     text = intent["text"] if len(state["intents"]) > 1 else None
@@ -70,7 +70,7 @@ async def begin(state: AgentState, runtime: Runtime[AgentRun]) -> AgentState:
     return update | {"agent": agent.name, "graph": graph, "messages": messages, "trail": emitter.trail}
 
 
-def graph_of(run: AgentRun, agent: AgentSpec, text: str) -> str:
+def select_graph(run: AgentRun, agent: AgentSpec, text: str) -> str:
     """Return the graph that an agent runs: its own, or the one that suits the question."""
     if agent.graph in ("react", "plan_execute"):
         return agent.graph if run.offered_tools(agent) or run.client_tools else "chat"

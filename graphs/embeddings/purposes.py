@@ -38,7 +38,7 @@ TRUNCATABLE = (
 """Models whose vectors can be truncated: their first numbers alone are a valid vector (Matryoshka)."""
 
 
-def prefix_of(model: str, purpose: Purpose) -> str:
+def purpose_prefix(model: str, purpose: Purpose) -> str:
     """Return the prefix for `model` (`intfloat/e5-small-v2`, `nomic-embed-text:latest`, …); empty for most."""
     name = _bare_name(model)
     for pattern, query, passage in PREFIXES:

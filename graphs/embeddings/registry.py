@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from graphs.embeddings import minilm, reference
 from graphs.embeddings.hosted import HostedEmbedder, RetryDelay
 from graphs.embeddings.minilm import MiniLM
-from graphs.embeddings.purposes import Purpose, prefix_of
+from graphs.embeddings.purposes import Purpose, purpose_prefix
 from graphs.embeddings.reference import SentenceTransformers
 from graphs.embeddings.texts import clean
 from graphs.providers.contract import Embedder
@@ -49,7 +49,7 @@ class OpenEmbedder:
 
     def prepare(self, text: str, purpose: Purpose) -> str:
         """Return the text as the model sees it."""
-        return prefix_of(self.model, purpose) + clean(text)
+        return purpose_prefix(self.model, purpose) + clean(text)
 
     async def embed_prepared(self, texts: Sequence[str]) -> list[list[float]]:
         """As `embed`, for texts from `prepare`; both purposes may share a call."""

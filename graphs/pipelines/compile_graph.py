@@ -8,20 +8,20 @@ from langgraph.graph import START as LANGGRAPH_START
 from langgraph.graph import StateGraph
 
 from graphs.pipelines.definition import Definition, ParallelStep, RouterStep
-from graphs.pipelines.state import State, output_of, state_of
+from graphs.pipelines.state import State, build_state_type, output_key
 from graphs.pipelines.steps import PipelineRun, build_join, build_node
-from graphs.pipelines.topology import END, START, Topology, join_of, topology_of
-from graphs.pipelines.validation import final_steps_of
+from graphs.pipelines.topology import END, START, Topology, build_topology, join_node
+from graphs.pipelines.validation import find_final_steps
 
 
 def build_pipeline(definition: Definition) -> StateGraph[Any, Any, Any, Any]:
     """Return the graph of a valid definition."""
-    graph: StateGraph[Any, Any, Any, Any] = StateGraph(state_of(definition), context_schema=PipelineRun)
-    final_steps, topology = final_steps_of(definition), topology_of(definition)
+    graph: StateGraph[Any, Any, Any, Any] = StateGraph(build_state_type(definition), context_schema=PipelineRun)
+    final_steps, topology = find_final_steps(definition), build_topology(definition)
     for name, step in definition.steps.items():
         if isinstance(step, ParallelStep):
             graph.add_node(node_name(name), build_node(name, step, is_last=False))
-            graph.add_node(node_name(join_of(name)), build_join(name, step, is_last=name in final_steps))
+            graph.add_node(node_name(join_node(name)), build_join(name, step, is_last=name in final_steps))
         else:
             graph.add_node(node_name(name), build_node(name, step, is_last=name in final_steps))
     _add_edges(graph, definition, topology)
@@ -29,7 +29,7 @@ def build_pipeline(definition: Definition) -> StateGraph[Any, Any, Any, Any]:
 
 
 def _add_edges(graph: StateGraph[Any, Any, Any, Any], definition: Definition, topology: Topology) -> None:
-    joins = {join_of(name): step for name, step in definition.steps.items() if isinstance(step, ParallelStep)}
+    joins = {join_node(name): step for name, step in definition.steps.items() if isinstance(step, ParallelStep)}
     for edge in topology.edges:
         if not edge.conditional and edge.target not in joins:
             graph.add_edge(node_name(edge.source), node_name(edge.target))
@@ -45,10 +45,10 @@ def _add_edges(graph: StateGraph[Any, Any, Any, Any], definition: Definition, to
 
 
 def _router_target(name: str) -> Any:
-    def target_of(state: State) -> str:
-        return state[output_of(name)]["next"]
+    def read_target(state: State) -> str:
+        return state[output_key(name)]["next"]
 
-    return target_of
+    return read_target
 
 
 def node_name(node_id: str) -> str:

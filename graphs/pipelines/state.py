@@ -15,7 +15,7 @@ State = dict[str, Any]
 """`said`, `data`, `renderer` and `finish` are the final step's; `trail` has the events so far; tokens are of all steps."""
 
 
-def output_of(step: str) -> str:
+def output_key(step: str) -> str:
     """Return the state's key for a step's output: {text, data, ok, untrusted}; a router's is {next}."""
     return f"output.{step}"
 
@@ -24,9 +24,9 @@ def _latest_model(old: str, new: str) -> str:
     return new or old
 
 
-def state_of(definition: Definition) -> type:
+def build_state_type(definition: Definition) -> type:
     """Return the state's type, which says how the writes of parallel steps are merged."""
-    fields: dict[str, Any] = {output_of(name): dict for name in definition.steps}
+    fields: dict[str, Any] = {output_key(name): dict for name in definition.steps}
     fields |= {"said": str, "data": Any, "renderer": Any, "finish": str, "model": Annotated[str, _latest_model]}
     fields |= {"input_tokens": Annotated[int, operator.add], "output_tokens": Annotated[int, operator.add]}
     fields |= {"estimated": Annotated[bool, operator.or_], "trail": Annotated[list, operator.add]}
@@ -46,7 +46,7 @@ class PlaceholderValues:
         """Return a placeholder's value; Absent if it doesn't exist or its step was skipped."""
         if placeholder.step is None:
             return self._input
-        output = self._state.get(output_of(placeholder.step))
+        output = self._state.get(output_key(placeholder.step))
         if output is None:
             return Absent
         value = _output_field(output, placeholder.path) if placeholder.path else output["text"]

@@ -21,7 +21,7 @@ from graphs.agents.tool_calls import call_tools
 from graphs.pipelines.agent_steps import AgentTask, run_agent
 from graphs.pipelines.definition import AgentStep, AnyStep, ParallelStep, PromptStep, RouterStep, ToolStep
 from graphs.pipelines.errors import StepFailed
-from graphs.pipelines.state import PlaceholderValues, State, output_of
+from graphs.pipelines.state import PlaceholderValues, State, output_key
 from graphs.pipelines.templates import fill_text, fill_tree
 from graphs.providers.contract import Message
 from schema.events import JobProgress
@@ -58,7 +58,7 @@ def build_node(name: str, step: AnyStep, *, is_last: bool) -> Node:
     async def node(state: State, config: RunnableConfig, runtime: Runtime[PipelineRun]) -> State:
         run = runtime.context
         ctx = StepContext(name, run, state, Emitter(run.agent_run.emit), is_last, config)
-        number = sum(output_of(other) in state for other in _finished_steps(state)) + 1
+        number = sum(output_key(other) in state for other in _finished_steps(state)) + 1
         ctx.emitter.emit(JobProgress(text=f"Step {name}", done=min(number, run.step_count), total=run.step_count))
         return {**await _run_step(ctx, step), "trail": ctx.emitter.trail}
 
@@ -66,7 +66,7 @@ def build_node(name: str, step: AnyStep, *, is_last: bool) -> Node:
 
 
 def _finished_steps(state: State) -> list[str]:
-    prefix = output_of("")
+    prefix = output_key("")
     return [name.removeprefix(prefix) for name in state if name.startswith(prefix)]
 
 
@@ -89,7 +89,7 @@ def build_join(name: str, step: ParallelStep, *, is_last: bool) -> Node:
 
     async def join(state: State, config: RunnableConfig, runtime: Runtime[PipelineRun]) -> State:
         ctx = StepContext(name, runtime.context, state, Emitter(runtime.context.agent_run.emit), is_last, config)
-        ends = {branch: state[output_of(steps[-1])] for branch, steps in sorted(step.branches.items())}
+        ends = {branch: state[output_key(steps[-1])] for branch, steps in sorted(step.branches.items())}
         texts = {branch: output["text"] for branch, output in ends.items()}
         text_of_branches = "\n\n".join(text for text in texts.values() if text)
         untrusted = any(output["untrusted"] for output in ends.values())
@@ -105,7 +105,7 @@ def _output(
     ctx: StepContext, text: str, *, data: Any = None, ok: bool = True, untrusted: bool = False, streamed: bool
 ) -> State:
     """Return a step's output for the state. If it is the answer and was not streamed, emit it now."""
-    update: State = {output_of(ctx.name): {"text": text, "data": data, "ok": ok, "untrusted": untrusted}}
+    update: State = {output_key(ctx.name): {"text": text, "data": data, "ok": ok, "untrusted": untrusted}}
     if not ctx.is_last:
         return update
     if not streamed and text:
@@ -178,7 +178,7 @@ def _route(ctx: StepContext, step: RouterStep) -> State:
     text = fill_text(step.by, PlaceholderValues(ctx.run.agent_run, ctx.state, wrap_untrusted=False))
     target = choose_case(text, step)
     ctx.emitter.emit(JobProgress(text=f"Step {ctx.name} goes on with {target}"))
-    return {output_of(ctx.name): {"next": target}}
+    return {output_key(ctx.name): {"next": target}}
 
 
 def choose_case(text: str, step: RouterStep) -> str:

@@ -41,22 +41,22 @@ class Topology(msgspec.Struct, frozen=True):
         return targets
 
 
-def join_of(step: str) -> str:
+def join_node(step: str) -> str:
     """Return the id of the node where a parallel step's branches join; step names have no dots."""
     return f"{step}.join"
 
 
-def topology_of(definition: Definition) -> Topology:
+def build_topology(definition: Definition) -> Topology:
     """Return the topology of a definition in which every name must be a step's."""
     nodes = [Node(START, "start", "start")]
     edges = [Edge(START, definition.start)]
     inside = branch_steps(definition)
     for name, step in definition.steps.items():
-        nodes.append(Node(name, kind_of(step), _label(name, step)))
+        nodes.append(Node(name, step_kind(step), _label(name, step)))
         if isinstance(step, ParallelStep):
-            nodes.append(Node(join_of(name), "join", f"{name}: all done"))
+            nodes.append(Node(join_node(name), "join", f"{name}: all done"))
             edges += _branches(name, step)
-            edges.append(Edge(join_of(name), step.next or END))
+            edges.append(Edge(join_node(name), step.next or END))
         elif isinstance(step, RouterStep):
             edges += [Edge(name, target, label, conditional=True) for label, target in step.cases.items()]
             edges.append(Edge(name, step.otherwise, "otherwise", conditional=True))
@@ -70,7 +70,7 @@ def _branches(name: str, step: ParallelStep) -> list[Edge]:
     for label, steps in step.branches.items():
         edges.append(Edge(name, steps[0], label))
         edges += [Edge(before, after) for before, after in pairwise(steps)]
-        edges.append(Edge(steps[-1], join_of(name)))
+        edges.append(Edge(steps[-1], join_node(name)))
     return edges
 
 
@@ -85,12 +85,12 @@ def branch_steps(definition: Definition) -> dict[str, str]:
     }
 
 
-def kind_of(step: Any) -> str:
+def step_kind(step: Any) -> str:
     """Return the kind of a step as in the JSON."""
     return step.__struct_config__.tag
 
 
 def _label(name: str, step: Any) -> str:
-    about = {"agent": "agent", "tool": "tool", "prompt": "model"}.get(kind_of(step))
+    about = {"agent": "agent", "tool": "tool", "prompt": "model"}.get(step_kind(step))
     value = getattr(step, about, None) if about else None
     return f"{name}: {value}" if value else name

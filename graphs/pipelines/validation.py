@@ -20,7 +20,7 @@ from graphs.pipelines.definition import (
     read_definition,
 )
 from graphs.pipelines.templates import Placeholder, placeholders_in
-from graphs.pipelines.topology import END, START, Topology, branch_steps, join_of, topology_of
+from graphs.pipelines.topology import END, START, Topology, branch_steps, build_topology, join_node
 from schema.errors import InputError
 
 BUILTIN_NAMES = ("chat", "react", "plan_execute", "supervisor", "auto")
@@ -48,7 +48,7 @@ def check_definition(
                 f"{field} names the step {target[:64]!r}, which doesn't exist. Steps: {known}.", field=field
             )
     _check_branches(definition)
-    topology = topology_of(definition)
+    topology = build_topology(definition)
     _check_cycles(topology)
     _check_reachable(definition, topology)
     for name, step in definition.steps.items():
@@ -228,7 +228,7 @@ def _check_placeholder(definition: Definition, placeholder: Placeholder, field: 
         )
     if isinstance(named, RouterStep):
         raise InputError(f"{field} refers to the output of {placeholder.step}, a router, which has none.", field=field)
-    output_step = join_of(placeholder.step or "") if isinstance(named, ParallelStep) else placeholder.step
+    output_step = join_node(placeholder.step or "") if isinstance(named, ParallelStep) else placeholder.step
     if output_step not in predecessors:
         raise InputError(
             f"{field} refers to the output of {placeholder.step}, which never runs before this step.", field=field
@@ -241,8 +241,8 @@ def _check_placeholder(definition: Definition, placeholder: Placeholder, field: 
         )
 
 
-def final_steps_of(definition: Definition) -> set[str]:
+def find_final_steps(definition: Definition) -> set[str]:
     """Return the steps whose output is the pipeline's answer: those that lead to the end."""
     inside = branch_steps(definition)
-    edges = topology_of(definition).edges
+    edges = build_topology(definition).edges
     return {edge.source.removesuffix(".join") for edge in edges if edge.target == END} - inside.keys()

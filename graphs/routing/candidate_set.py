@@ -14,7 +14,7 @@ from graphs.routing.ambiguity import AMBIGUOUS
 from graphs.routing.classifiers import Array, Classifier, train
 from graphs.routing.contract import Candidate, Scored
 from graphs.routing.scoring import Features, features, probabilities
-from graphs.routing.signals import MAX_EXAMPLES, Item, LexicalIndex, items_of, prepare
+from graphs.routing.signals import MAX_EXAMPLES, Item, LexicalIndex, prepare, training_items
 from graphs.routing.small_talk import SMALL_TALK, SMALL_TALK_NAME
 
 MIN_EXAMPLE_WORDS = 3
@@ -44,7 +44,7 @@ class CandidateSet:
     def __init__(self, candidates: Sequence[Candidate]) -> None:
         self.agents = tuple(c for c in candidates if c.name != SMALL_TALK_NAME)
         self.all_candidates = (*self.agents, AMBIGUOUS, small_talk_candidate(candidates))
-        self.items: list[Item] = items_of(self.all_candidates)
+        self.items: list[Item] = training_items(self.all_candidates)
         self.lexical = LexicalIndex(self.all_candidates, self.items)
         self._by_words = self._train(None)
         self._by_meaning: dict[bool, Classifier] | None = None
@@ -59,7 +59,7 @@ class CandidateSet:
         counts = np.bincount(self._owners, minlength=len(self.all_candidates))
         self._scarcity: list[float] = (1 / np.sqrt(np.maximum(counts, 1))).tolist()
 
-    def owner_of(self, text: str) -> str | None:
+    def find_example_owner(self, text: str) -> str | None:
         """Return the name of the agent (or small talk's) that has this text as an example, with any numbers; else None."""
         return self._example_owners.get(_plain_words(text))
 
@@ -83,7 +83,7 @@ class CandidateSet:
 
     def features(self, text: str, meaning: Array | None = None) -> list[Features]:
         """Return the features for `scoring.py`, for each of `all_candidates`."""
-        signals = self.lexical.signals_of(text)
+        signals = self.lexical.compute_signals(text)
         if meaning is None or self._by_meaning is None or self._vectors is None:
             scores = self._by_words[signals.folded].score(signals.vector, None)
             return features(scores, signals, None, self._scarcity)

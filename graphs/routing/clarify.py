@@ -126,13 +126,13 @@ def apply_choice(route: Route, chosen: str | None) -> Route:
 def clarifying_question(candidates: Sequence[Candidate], language: Language) -> str:
     """Return a question that names what the candidates do, in the user's language (English for "other")."""
     between, joint, among, open_question = _QUESTIONS["vi" if language == "vi" else "en"]
-    hints = list(dict.fromkeys(hint for c in candidates if (hint := hint_of(c, language))))
+    hints = list(dict.fromkeys(hint for c in candidates if (hint := candidate_hint(c, language))))
     if len(hints) < 2:
         return open_question
     return between.format(joint.join(hints)) if len(hints) == 2 else among.format("; ".join(hints))
 
 
-def hint_of(candidate: Candidate, language: Language) -> str:
+def candidate_hint(candidate: Candidate, language: Language) -> str:
     """Return the first sentence of the description in this language, else the first; shortened, without a full stop."""
     sentences = [s.strip() for s in re.split(r"(?<=[.!?])\s+|\n+", candidate.description) if s.strip()]
     sentence = next((s for s in sentences if detect_language(s) == language), sentences[0] if sentences else "")

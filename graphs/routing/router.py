@@ -75,7 +75,7 @@ class Router:
         candidate_set = await self._candidate_set(tuple(candidates))
         if (route := self._route_codes(candidate_set, text, context, language)) is not None:
             return route
-        if (owner := candidate_set.owner_of(text)) is not None:
+        if (owner := candidate_set.find_example_owner(text)) is not None:
             return _route_by_example(owner, utterance, language)
         clauses = split_clauses(text) if len(utterance) <= MAX_UTTERANCE_CHARS else ()  # a truncated text is not split
         predictions = await self._predict(

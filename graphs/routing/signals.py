@@ -46,13 +46,13 @@ class LexicalSignals:
     code: tuple[float, ...]
 
 
-def items_of(candidates: Sequence[Candidate]) -> list[Item]:
+def training_items(candidates: Sequence[Candidate]) -> list[Item]:
     """Return the texts of all candidates, each an item of its own."""
     limit = min(MAX_EXAMPLES, max(3, MAX_ITEMS // max(1, len(candidates))))
-    return [Item(o, t) for o, c in enumerate(candidates) for t in _texts_of(c, limit) if t.strip()]
+    return [Item(o, t) for o, c in enumerate(candidates) for t in _candidate_texts(c, limit) if t.strip()]
 
 
-def _texts_of(candidate: Candidate, limit: int) -> Iterable[str]:
+def _candidate_texts(candidate: Candidate, limit: int) -> Iterable[str]:
     for sentence in re.split(r"(?<=[.!?])\s+|\n+", candidate.description[:2000]):
         yield sentence
         if len(clauses := re.split(r"[,;:]\s+", sentence)) > 1:
@@ -61,9 +61,9 @@ def _texts_of(candidate: Candidate, limit: int) -> Iterable[str]:
     yield from candidate.keywords[:limit]
 
 
-def phrases_of(candidate: Candidate) -> tuple[str, ...]:
+def candidate_keywords(candidate: Candidate) -> tuple[str, ...]:
     """Return a candidate's keywords: the given ones, and the short ones among its texts ("credit limit")."""
-    texts = dict.fromkeys(text.strip(" .") for text in _texts_of(candidate, MAX_EXAMPLES))
+    texts = dict.fromkeys(text.strip(" .") for text in _candidate_texts(candidate, MAX_EXAMPLES))
     return (
         *candidate.keywords,
         *(text for text in texts if 0 < len(text.split()) <= MAX_KEYWORD_WORDS and "?" not in text),
@@ -85,7 +85,7 @@ class LexicalIndex:
         self.codes = [codes_in(" ".join(texts)) for texts in owners]
         self._views = {folded: _View(candidates, items, folded=folded) for folded in (True, False)}
 
-    def signals_of(self, text: str) -> LexicalSignals:
+    def compute_signals(self, text: str) -> LexicalSignals:
         """Return the signals of an utterance."""
         folded = not has_diacritics(text)
         prepared = prepare(text)
@@ -143,7 +143,7 @@ class _View:
     def _index_keywords(self, candidates: Sequence[Candidate]) -> dict[str, dict[int, float]]:
         weights: dict[str, dict[int, float]] = defaultdict(dict)
         for owner, candidate in enumerate(candidates):
-            for keyword in phrases_of(candidate)[:MAX_EXAMPLES]:
+            for keyword in candidate_keywords(candidate)[:MAX_EXAMPLES]:
                 words = tokenize(prepare(keyword), folded=self._folded)
                 # without its marks "ảnh" is everybody's "anh": a lone syllable that lost something counts for less
                 lost_marks = self._folded and len(words) == 1 and fold(keyword) != keyword

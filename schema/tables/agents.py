@@ -18,7 +18,7 @@ from schema.tool_kinds import TOOL_KINDS
 GRAPHS = ("auto", "chat", "react", "plan_execute", "supervisor")
 
 
-def _one_of(column: str, names: tuple[str, ...]) -> str:
+def _check_in(column: str, names: tuple[str, ...]) -> str:
     return f"{column} IN ({', '.join(repr(name) for name in names)})"
 
 
@@ -28,7 +28,7 @@ class Agent(Table, table=True):
     __tablename__ = "agents"
     __table_args__ = (
         UniqueConstraint("tenant_id", "name", name="agents_name"),
-        CheckConstraint(_one_of("graph", GRAPHS), name="agents_graph"),
+        CheckConstraint(_check_in("graph", GRAPHS), name="agents_graph"),
     )
 
     tenant_id: UUID = tenant_key()
@@ -57,7 +57,7 @@ class ToolRow(Table, table=True):
     __tablename__ = "tools"
     __table_args__ = (
         UniqueConstraint("tenant_id", "name", name="tools_name"),
-        CheckConstraint(_one_of("kind", TOOL_KINDS), name="tools_kind"),
+        CheckConstraint(_check_in("kind", TOOL_KINDS), name="tools_kind"),
     )
 
     tenant_id: UUID = tenant_key()

@@ -9,7 +9,7 @@ import pytest
 from api.app import create_app
 from api.settings import ApiSettings
 from graphs.providers.settings import OFFLINE, ProviderSettings
-from schema.notices import NO_LANGUAGE_MODEL, notice_of
+from schema.notices import NO_LANGUAGE_MODEL, notice_for_model
 from tests.api.conftest import serving
 from tests.secret import VAULT
 
@@ -52,8 +52,8 @@ async def test_the_list_of_models_says_that_no_language_model_is_connected(api: 
 
 
 def test_the_notice_is_about_the_embedded_model_and_names_the_settings() -> None:
-    assert NO_LANGUAGE_MODEL == notice_of(str(OFFLINE))
-    assert notice_of("ollama/llama3.2:3b") is None
+    assert NO_LANGUAGE_MODEL == notice_for_model(str(OFFLINE))
+    assert notice_for_model("ollama/llama3.2:3b") is None
     assert {"OLLAMA_HOST", "OPENAI_API_KEY", "HEADRACE_DEFAULT_MODEL"} <= set(NO_LANGUAGE_MODEL.message.split())
 
 

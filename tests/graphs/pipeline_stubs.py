@@ -11,7 +11,7 @@ from graphs.agents.contract import AgentRun, AgentSpec, CallResult
 from graphs.agents.graphs import AgentGraphs, Thread
 from graphs.pipelines.definition import Definition
 from graphs.pipelines.run import PipelineGraphs
-from graphs.pipelines.state import output_of
+from graphs.pipelines.state import output_key
 from graphs.pipelines.validation import check_definition
 from graphs.providers.breakers import Breakers
 from graphs.providers.contract import (
@@ -144,7 +144,7 @@ class PipelineHarness:
     def is_checkpointed(self, step: str) -> bool:
         """Whether a step's output was written to the checkpoints."""
         written = (write for writes in self.saver.writes.values() for write in writes.values())
-        return any(output_of(step) == channel for _, channel, *_ in written)
+        return any(output_key(step) == channel for _, channel, *_ in written)
 
     def text(self) -> str:
         return "".join(event.text for event in self.emitted if isinstance(event, MessageDelta))

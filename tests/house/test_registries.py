@@ -24,7 +24,7 @@ from schema.vault import PLATFORM
 from workers.celery.app import build_app
 from workers.celery.tasks import work_by_kind
 from workers.limits import headers, limits
-from workers.limits.reservation import policy_of
+from workers.limits.reservation import limit_policy
 
 ROOT = Path(__file__).resolve().parents[2]
 FOLDERS = ("api", "workers", "graphs", "tools", "schema")
@@ -103,7 +103,7 @@ def test_a_rate_limit_is_a_field_wherever_a_tenants_limits_are() -> None:
         assert f";w={window.seconds}" in headers.POLICY_PARAMETERS[window.name]
     fields = [window.limit for window in limits.WINDOWS]
     snapshot = TenantSnapshot(id=PLATFORM, slug="x", **dict.fromkeys(fields, 7))
-    assert dict.fromkeys((window.name for window in limits.WINDOWS), 7) == policy_of(snapshot).limits
+    assert dict.fromkeys((window.name for window in limits.WINDOWS), 7) == limit_policy(snapshot).limits
 
 
 def test_the_windows_of_rate_limits_stand_in_one_place() -> None:

@@ -17,7 +17,7 @@ from joserfc import jwt
 from api.auth.tokens.access_tokens import JWT_TYPE, AccessTokens
 from api.resources import Resources
 from schema.api_keys import new_api_key
-from schema.rights import RIGHTS, ROLES, SEES_ALL, Right, Role, rights_of
+from schema.rights import RIGHTS, ROLES, SEES_ALL, Right, Role, rights_for_role
 from tests.api.people import bearer
 from tests.isolation.operation_table import Call
 from tests.isolation.routes import Operation
@@ -95,7 +95,7 @@ class Matrix:
 
     async def leader(self, call: Call) -> dict[str, str]:
         """Return the headers of A's owner, or of the platform's admin where an owner may not do this."""
-        if call.right in rights_of("owner"):
+        if call.right in rights_for_role("owner"):
             return await self.person(self.world.a, "owner")
         return await self.person(self.world.platform, "admin")
 
@@ -160,10 +160,10 @@ class Matrix:
         risen = bearer(member.api_key(role="owner")[1])
         authenticator: dict[Right, list[Caller]] = {}
         for right in RIGHTS:
-            lacking = [role for role in ROLES if right not in rights_of(role)]
+            lacking = [role for role in ROLES if right not in rights_for_role(role)]
             found = [Caller(f"a person who is {role}", signed_in[role], weak) for role in lacking]
             found += [Caller(f"a key that is {role}", keys[role], weak) for role in lacking]
-            if right not in rights_of("member"):
+            if right not in rights_for_role("member"):
                 found.append(Caller("a member's key that says owner", risen, weak))
             if right != "self":
                 others = [other for other in RIGHTS if other != right]

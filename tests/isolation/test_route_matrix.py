@@ -13,7 +13,7 @@ import pytest
 from api.app import create_app
 from api.settings import ApiSettings
 from graphs.providers.settings import ProviderSettings
-from schema.rights import Right, rights_of
+from schema.rights import Right, rights_for_role
 from tests.api.conftest import serving
 from tests.counterparts.openai_server import OpenAIServer
 from tests.isolation.operation_calls import Caller, Matrix, Values, made_up, told, unknown
@@ -146,7 +146,7 @@ async def test_what_another_tenant_has_does_not_exist(operation: Operation, matr
     call, world = CALLS[str(operation)], matrix.world
     before = world.digest()
     for place, ref in call.refers.items():
-        if "tenant" in ref.kind and call.right not in rights_of("owner"):
+        if "tenant" in ref.kind and call.right not in rights_for_role("owner"):
             continue  # any tenant is an admin's business; an owner's is refused below
         for foreign in world.foreign.get(ref.kind, ()):
             answer = await _swapped(matrix, operation, place, foreign)
@@ -158,7 +158,7 @@ async def test_what_another_tenant_has_does_not_exist(operation: Operation, matr
     world.forget_names()
 
 
-@every([operation for operation in CALLED if operation.right not in rights_of("owner")])
+@every([operation for operation in CALLED if operation.right not in rights_for_role("owner")])
 async def test_an_owner_is_no_admin_of_any_tenant(operation: Operation, matrix: Matrix) -> None:
     call, world = CALLS[str(operation)], matrix.world
     before, owner = world.digest(), await matrix.person(world.a, "owner")
@@ -180,7 +180,7 @@ def acts_on_users(operation: Operation) -> bool:
 @every([operation for operation in CALLED if acts_on_users(operation)])
 async def test_a_key_with_only_the_right_for_it_acts_on_no_user(operation: Operation, matrix: Matrix) -> None:
     call, world = CALLS[str(operation)], matrix.world
-    role, home = ("owner", world.a) if call.right in rights_of("owner") else ("admin", world.platform)
+    role, home = ("owner", world.a) if call.right in rights_for_role("owner") else ("admin", world.platform)
     key = home.api_key(role=role, scopes=[call.right])[1]
     answer = await matrix.call(operation, {"X-API-Key": key}, matrix.values(call, world.a))
     assert 403 == answer.status_code, answer.text
@@ -190,7 +190,7 @@ async def test_a_key_with_only_the_right_for_it_acts_on_no_user(operation: Opera
 @every(list(dict.fromkeys(op for kind in ("session", "job", "key", "document") for op in in_question(kind))))
 async def test_what_another_member_has_does_not_exist(operation: Operation, matrix: Matrix) -> None:
     call, world = CALLS[str(operation)], matrix.world
-    if call.right not in rights_of("member"):
+    if call.right not in rights_for_role("member"):
         return
     user_id = world.a.user("member")
     member = Holder(world.db, "a", tenant_id=world.a.tenant_id, user_id=user_id)
@@ -218,7 +218,7 @@ async def test_a_page_that_begins_at_another_tenants_place_is_ones_own(operation
         world.b.audited()
         world.b.api_key()
         world.b.email()
-    right = rights_of("owner")
+    right = rights_for_role("owner")
     asker = await matrix.person(*((world.b, "owner") if call.right in right else (world.platform, "admin")))
     first = await matrix.call(operation, asker, {**theirs, "query.limit": 1})
     cursor = first.json()["next_cursor"]

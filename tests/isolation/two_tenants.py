@@ -376,7 +376,7 @@ class World:
             for table, column in self.tables()
         ]
         rows = self.db.execute(" UNION ALL ".join(parts), {"id": self.b.tenant_id}).fetchall()
-        keys = sorted(self.redis.scan_iter(match=redis_names.all_of(self.b.tenant_id)))
+        keys = sorted(self.redis.scan_iter(match=redis_names.tenant_pattern(self.b.tenant_id)))
         return {row["name"]: row["digest"] for row in rows} | {key.decode(): str(self.redis.dump(key)) for key in keys}
 
     def tables(self) -> list[tuple[str, str]]:

@@ -13,7 +13,7 @@ from psycopg.types.json import Jsonb
 from schema.db import pool_for, tenant_tx
 from schema.ids import new_id
 from schema.queries.tenants import retention as queries
-from schema.redis_names import RESERVATIONS, all_of
+from schema.redis_names import RESERVATIONS, tenant_pattern
 from schema.tables import TENANT_TABLES
 from tests.api.documents.stored_documents import shelve
 from tests.conftest import TestTenant, make_tenant
@@ -59,7 +59,7 @@ def count(database_url: str, table: str, tenant: TestTenant) -> int:
 
 
 async def redis_keys(core: JobCore, tenant: TestTenant) -> set[bytes]:
-    return set(await core.redis.call("KEYS", all_of(tenant.id)))
+    return set(await core.redis.call("KEYS", tenant_pattern(tenant.id)))
 
 
 async def ended_chat(core: JobCore, database_url: str, redis_url: str, tenant: TestTenant) -> UUID:

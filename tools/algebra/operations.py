@@ -26,11 +26,11 @@ def run(request: Request, attachment: bytes = b"") -> dict[str, Any]:
 
 def _format_result(result: Any) -> str:
     if isinstance(result, sympy.Integer) and abs(int(result)) >= 10**MAX_DIGITS:
-        return f"an integer of {len(_digits_of(int(result))):,} digits, starting with {_digits_of(int(result))[:50]}"
+        return f"an integer of {len(_digits(int(result))):,} digits, starting with {_digits(int(result))[:50]}"
     return sympy.sstr(result.tolist() if isinstance(result, sympy.MatrixBase) else result)
 
 
-def _digits_of(number: int) -> str:
+def _digits(number: int) -> str:
     import sys
 
     sys.set_int_max_str_digits(50_000)  # formulas.py limits results to half of that

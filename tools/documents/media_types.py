@@ -80,7 +80,7 @@ def detect(file: BinaryIO, name: str) -> MediaType:
     if not head.strip(b"\0 \t\r\n\x0c\xef\xbb\xbf\xff\xfe") and size <= HEAD_BYTES:
         raise Unreadable("empty", "The file is empty.")
     found = _detect_binary(file, head, size, name)
-    extension = extension_of(name)
+    extension = file_extension(name)
     if found is None:
         found = _detect_text(head, extension)
     _check_label(found, extension)
@@ -88,7 +88,7 @@ def detect(file: BinaryIO, name: str) -> MediaType:
     return found
 
 
-def extension_of(name: str) -> str:
+def file_extension(name: str) -> str:
     """The extension of a name, in lower case with its dot; empty without one."""
     return PurePosixPath(name.replace("\\", "/").strip().lower()).suffix
 
@@ -118,9 +118,9 @@ def _detect_binary(file: BinaryIO, head: bytes, size: int, name: str) -> MediaTy
         if head.startswith(magic) and _is_that_image(kind, head):
             return kind
     if (unsupported := unsupported_type(file, head, size)) and not (unsupported.ambiguous and is_text(head)):
-        _raise_unsupported(unsupported.code, unsupported.reason, extension_of(name), unsupported.extensions)
+        _raise_unsupported(unsupported.code, unsupported.reason, file_extension(name), unsupported.extensions)
     if not is_text(head):
-        _raise_unsupported("unsupported", "The file is neither text nor of a supported type", extension_of(name))
+        _raise_unsupported("unsupported", "The file is neither text nor of a supported type", file_extension(name))
     return None
 
 
@@ -142,7 +142,7 @@ def _raise_unsupported(code: str, expected: str, extension: str, extensions: tup
 def _detect_zip(file: BinaryIO, name: str) -> MediaType:
     """The type of a zip: an office file, or an archive of files."""
     names = list_names(file)
-    extension = extension_of(name)
+    extension = file_extension(name)
     if not names:
         raise Unreadable("empty", "The archive is empty.")
     if "[Content_Types].xml" in names:

@@ -106,7 +106,7 @@ def _build_document(kind: MediaType, found: ReadBlocks, settings: ChunkSettings)
     return ReadDocument(
         media_type=kind.media_type,
         title=found.title,
-        language=language_of(block.text for block in found.blocks),
+        language=detect_document_language(block.text for block in found.blocks),
         pages=found.pages,
         characters=sum(len(block.text) for block in found.blocks) + len(BLOCK_SEPARATOR) * (len(found.blocks) - 1),
         notes=found.notes,
@@ -114,7 +114,7 @@ def _build_document(kind: MediaType, found: ReadBlocks, settings: ChunkSettings)
     )
 
 
-def language_of(texts: Iterable[str]) -> str:
+def detect_document_language(texts: Iterable[str]) -> str:
     """`vi`, `en`, or `und` if it is neither or unclear, judged by the first texts."""
     sample, length = [], 0
     for text in texts:

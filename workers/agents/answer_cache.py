@@ -24,7 +24,7 @@ from graphs.providers.contract import TextPart
 from schema.db import tenant_tx
 from schema.errors import HeadraceError
 from schema.events import AgentRouted, CitationAdded, MessageCompleted, MessageDelta, Notice, ToolFinished
-from schema.notices import notice_of
+from schema.notices import notice_for_model
 from schema.queries.agents import cached_answers
 from schema.queries.agents.agent_config import JobNeeds
 from schema.queries.jobs.attempts import ClaimedJob
@@ -108,7 +108,7 @@ async def store_answer(
         data=completed.data,
         renderer=completed.renderer,
         citations=completed.citations,
-        notice=notice_of(ended.get("model") or job.model),
+        notice=notice_for_model(ended.get("model") or job.model),
     )
     try:
         await _store(context, job, configuration, run, answer, str(job.user_id) if personal else "", ttl_s)

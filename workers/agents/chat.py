@@ -18,4 +18,4 @@ async def answer_chat(
         await run_agent(context, job, messages, emit)
         return
     run = read_chat(job.model, job.payload, messages)
-    await run_chat(context.chat_graphs, context.models.provider_of(job), run, emit)
+    await run_chat(context.chat_graphs, context.models.get_provider(job), run, emit)

@@ -32,7 +32,7 @@ class ModelContext:
     tenant_providers: TenantProviderPool
     breakers: Breakers
 
-    def provider_of(self, job: ClaimedJob) -> Provider:
+    def get_provider(self, job: ClaimedJob) -> Provider:
         """Return the provider of a claimed job's model: with the tenant's own key if it has stored one, else the
         installation's. Raises ProviderUnknown, SecretUnreadable."""
         own = job.credential

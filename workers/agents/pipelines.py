@@ -20,7 +20,7 @@ from schema.queries.jobs.attempts import ClaimedJob
 from schema.queries.sessions.sessions import StoredMessage
 from schema.thread_id import thread_name
 from workers.agents.context import AgentContext
-from workers.agents.run_agent import prepare_run, usage_of
+from workers.agents.run_agent import prepare_run, usage_from_state
 
 DELETED = "The pipeline of this job was deleted. Create it again and run it."
 
@@ -38,7 +38,7 @@ async def run_pipeline(
     with lease_holder(LeaseHolder(job.tenant_id, job.id, job.attempt)):
         ended = await context.pipeline_graphs.run(version, definition, run, thread, resume=job.attempt > 1)
     emit(_completed(ended))
-    emit(usage_of(job, ended))
+    emit(usage_from_state(job, ended))
 
 
 async def _read(pool: Pool, job: ClaimedJob) -> tuple[Version, Definition]:

@@ -7,7 +7,7 @@ from typing import Any, cast
 import msgspec
 
 from graphs.agents.checkpointer import LeaseHolder, lease_holder
-from graphs.agents.citations import citations_of
+from graphs.agents.citations import find_citations
 from graphs.agents.contract import CHAT_AGENT, AgentRun, AgentSpec, GraphName
 from graphs.agents.graphs import Thread
 from graphs.agents.state import AgentState
@@ -64,7 +64,7 @@ async def run_agent(context: AgentContext, job: ClaimedJob, messages: Sequence[S
     for citation in completed.citations or ():
         emit(msgspec.convert(citation, CitationAdded))
     emit(completed)
-    emit(usage_of(job, ended))
+    emit(usage_from_state(job, ended))
     await answer_cache.store_answer(context, job, configuration, needs, run, ended, completed)
 
 
@@ -217,11 +217,11 @@ def _completed(run: AgentRun, state: AgentState) -> MessageCompleted:
         agent=agent.name if agent is not None else None,
         data=None if several else state.get("data"),
         renderer=agent.renderer if agent is not None and not several else None,
-        citations=msgspec.to_builtins(citations_of(state.get("said", ""), state.get("sources") or ())) or None,
+        citations=msgspec.to_builtins(find_citations(state.get("said", ""), state.get("sources") or ())) or None,
     )
 
 
-def usage_of(job: ClaimedJob, state: Mapping[str, Any]) -> UsageRecorded:
+def usage_from_state(job: ClaimedJob, state: Mapping[str, Any]) -> UsageRecorded:
     """Return the usage of a run, from its last state."""
     return UsageRecorded(
         model=state.get("model") or job.model,

@@ -48,7 +48,7 @@ class EmbedderPool:
         """Return a vector for each text. `lane` is the unit of fair sharing. Raises as `get` and the engine do."""
         return await self.get(embedder).embed(texts, lane=lane or purpose, purpose=purpose)
 
-    async def space_of(self, name: str) -> int:
+    async def get_vector_space(self, name: str) -> int:
         """Return the id of the vector space of an embedder. Raises Conflict, Unavailable, and the errors of the provider,
         which is asked for a vector's length."""
         if name not in self._spaces:

@@ -51,7 +51,7 @@ class FileRun:
         """
         document = await self._read()
         drafts = make_drafts(document.chunks)
-        space = await self._context.embedders.space_of(self._row.embedder)
+        space = await self._context.embedders.get_vector_space(self._row.embedder)
         missing = await self._begin(document, drafts, space)
         self._drafted = len(drafts) - len(missing)
         missing = await self._copy(missing, space)

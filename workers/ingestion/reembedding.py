@@ -34,7 +34,7 @@ class _Reembedding:
 
     async def run(self) -> None:
         embedder, current_space = await self._find_embedder()
-        space = await self._context.embedders.space_of(embedder) if embedder else current_space
+        space = await self._context.embedders.get_vector_space(embedder) if embedder else current_space
         if embedder is None or not await self._begin(embedder, space):
             while current_space and await self._delete_old_vectors(current_space):
                 pass  # vectors that an earlier, abandoned change left

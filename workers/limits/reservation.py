@@ -26,7 +26,7 @@ EXTEND_TOKENS = 256  # how much a growing answer reserves at a time
 EXTEND_AHEAD_TOKENS = 64  # how many tokens before the end it does so
 
 
-def policy_of(tenant: TenantSnapshot | Tenant) -> LimitPolicy:
+def limit_policy(tenant: TenantSnapshot | Tenant) -> LimitPolicy:
     """Return the limits of a tenant."""
     return LimitPolicy(
         requests_per_minute=tenant.requests_per_minute,
@@ -67,7 +67,7 @@ class Reservation:
         self._limits, self._on_exhausted = limits, on_exhausted
         self._tenant_id: UUID = job.tenant_id
         self._job_id: UUID = job.id
-        self._policy = policy_of(tenant)
+        self._policy = limit_policy(tenant)
         self._output_price = job.output_usd or Decimal(0)
         self._granted: int = job.payload["reserved"] - input_tokens
         self._chars = 0

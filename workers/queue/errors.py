@@ -28,7 +28,7 @@ def retry_delay_s(error: Exception, tries: int) -> float:
     return max(delay, min(wanted or 0.0, MAX_S))
 
 
-def reason_of(error: Exception) -> Reason:
+def public_reason(error: Exception) -> Reason:
     """Return the reason in the job's row and last event. The text of unknown errors is only logged, as it may hold data."""
     if isinstance(error, HeadraceError):
         return Reason(error.code, error.message)

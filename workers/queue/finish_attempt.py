@@ -16,15 +16,15 @@ from schema.errors import Unavailable
 from schema.events import Event, JobCancelled, JobFailed, JobSucceeded, MessageCompleted, UsageRecorded
 from schema.ids import new_id
 from schema.job_kinds import KINDS
-from schema.notices import notice_of
+from schema.notices import notice_for_model
 from schema.queries.jobs.attempts import ClaimedJob, Ending, requeue_job
 from schema.queries.jobs.jobs import compress_frames
 from schema.states import CancelMode
 from workers.limits.reservation import settle_reservation
 from workers.queue.context import QueueContext
-from workers.queue.errors import is_retryable, reason_of, retry_delay_s
+from workers.queue.errors import is_retryable, public_reason, retry_delay_s
 from workers.queue.finish_retry import finish_with_retries
-from workers.queue.results import detail_of, parts_of, result_of, usage_of
+from workers.queue.results import job_result, message_detail, text_parts, usage_fields
 from workers.stream.relay import JobStream
 
 FLUSH_S = 5.0
@@ -52,18 +52,18 @@ class AttemptFinisher:
         completed = msgspec.structs.replace(
             completed,
             message_id=str(message_id) if message_id else None,
-            notice=completed.notice or notice_of(usage.model if usage else job.model),
+            notice=completed.notice or notice_for_model(usage.model if usage else job.model),
         )
         last: list[Event] = [completed, *([usage] if usage else []), JobSucceeded()]
         await self._end(
             last,
             "succeeded",
-            result=result_of(completed, usage, job.model),
+            result=job_result(completed, usage, job.model),
             message_id=message_id,
-            parts=parts_of(completed.text),
-            usage=usage_of(usage),
+            parts=text_parts(completed.text),
+            usage=usage_fields(usage),
             agent=completed.agent,
-            detail=detail_of(completed) or None,
+            detail=message_detail(completed) or None,
         )
 
     async def cancelled(self, text: str, usage: UsageRecorded | None, *, mode: CancelMode) -> None:
@@ -74,15 +74,15 @@ class AttemptFinisher:
             "cancelled",
             result={"text": text} if kept else None,
             message_id=new_id() if kept else None,
-            parts=parts_of(text) if kept else None,
+            parts=text_parts(text) if kept else None,
             message_status="interrupted",
-            usage=usage_of(usage),
+            usage=usage_fields(usage),
             forget=mode == "forget",
         )
 
     async def failed(self, error: Exception) -> None:
         """Requeue the job if a retry may succeed and tries are left, else fail it."""
-        reason = reason_of(error)
+        reason = public_reason(error)
         if reason.code == "internal":
             self._log.error("attempt_failed", code=reason.code, exc_info=error)
         else:

@@ -7,19 +7,19 @@ import msgspec
 from schema.events import MessageCompleted, UsageRecorded
 
 
-def parts_of(text: str) -> list[dict[str, Any]]:
+def text_parts(text: str) -> list[dict[str, Any]]:
     """Return text as the parts of a stored message."""
     return [{"type": "text", "text": text}]
 
 
-def usage_of(usage: UsageRecorded | None) -> dict[str, Any] | None:
+def usage_fields(usage: UsageRecorded | None) -> dict[str, Any] | None:
     """Return usage as it is stored and charged."""
     if usage is None:
         return None
     return {"input_tokens": usage.input_tokens, "output_tokens": usage.output_tokens, "estimated": usage.estimated}
 
 
-def detail_of(completed: MessageCompleted) -> dict[str, Any]:
+def message_detail(completed: MessageCompleted) -> dict[str, Any]:
     """Return what an answer has besides its text."""
     found = {
         "agent": completed.agent,
@@ -32,15 +32,15 @@ def detail_of(completed: MessageCompleted) -> dict[str, Any]:
     return {name: value for name, value in found.items() if value is not None}
 
 
-def result_of(completed: MessageCompleted, usage: UsageRecorded | None, model: str) -> dict[str, Any]:
+def job_result(completed: MessageCompleted, usage: UsageRecorded | None, model: str) -> dict[str, Any]:
     """Return the result of a job that succeeded. `model` is the job's, for answers without usage."""
     result: dict[str, Any] = {
         "text": completed.text,
         "finish_reason": completed.finish_reason,
         "model": usage.model if usage else model,
-        "usage": usage_of(usage),
+        "usage": usage_fields(usage),
         "tool_calls": completed.tool_calls or None,
         "message_id": completed.message_id,
     }
     absent = {name for name in ("tool_calls", "message_id") if result[name] is None}
-    return {name: value for name, value in result.items() if name not in absent} | detail_of(completed)
+    return {name: value for name, value in result.items() if name not in absent} | message_detail(completed)

@@ -46,7 +46,7 @@ def new_login_state(return_to: str | None) -> LoginState:
     return LoginState(state, nonce, verifier, return_to, time.time() + LOGIN_STATE_TTL_S)
 
 
-def cookie_of(login_state: LoginState, vault: Vault, provider: SignInProvider, *, secure: bool) -> Cookie:
+def login_state_cookie(login_state: LoginState, vault: Vault, provider: SignInProvider, *, secure: bool) -> Cookie:
     """Return the cookie that holds the state."""
     text = msgspec.json.encode(login_state).decode()
     sealed = vault.seal(text, tenant_id=provider.tenant_id, owner_id=provider.id)

@@ -136,7 +136,7 @@ class ExternalTokens:
         async with tenant_tx(self._pool, provider.tenant_id) as db:
             user = await find_subject(db, provider.tenant_id, provider.id, claims.sub)
             if user is None:
-                await link_or_add_user(db, provider, claims, role=role_of(provider, verified))
+                await link_or_add_user(db, provider, claims, role=assigned_role(provider, verified))
                 user = await find_subject(db, provider.tenant_id, provider.id, claims.sub)
             return user
 
@@ -144,7 +144,7 @@ class ExternalTokens:
 async def link_or_add_user(db: Db, provider: TrustedIssuer, claims: ExternalClaims, *, role: str) -> None:
     """Link somebody new to the user with the same email, if the provider has verified it, or add a user with `role`, if the
     provider allows sign-up. Otherwise do nothing."""
-    email = _email_of(claims)
+    email = _valid_email(claims)
     if email is None:
         return
     tenant_id, provider_id = provider.tenant_id, provider.id
@@ -160,14 +160,14 @@ async def link_or_add_user(db: Db, provider: TrustedIssuer, claims: ExternalClai
             await _add_audit(db, provider, user_id, "user.created", {"role": role})
 
 
-def role_of(provider: TrustedIssuer, verified: dict[str, Any]) -> str:
+def assigned_role(provider: TrustedIssuer, verified: dict[str, Any]) -> str:
     """Return the role of a new user: the highest assignable one in the token's `role_claim`, or the provider's default."""
     roles = verified.get(provider.role_claim) if provider.role_claim else None
     roles = roles if isinstance(roles, list) else [roles]
     return next((role for role in ASSIGNABLE_ROLES if role in roles), provider.role)
 
 
-def _email_of(claims: ExternalClaims) -> str | None:
+def _valid_email(claims: ExternalClaims) -> str | None:
     try:
         return read_email(claims.email or "")
     except HeadraceError:

@@ -61,7 +61,7 @@ async def _download(client: httpx2.AsyncClient, url: str, batch: Batch) -> Recei
                 batch.count_stored(len(chunk))
                 await sink.write(chunk)
             await sink.close()
-            return ReceivedFile(_name_of(response), sink.path, sink.size, sink.sha256, source_url=url)
+            return ReceivedFile(_file_name(response), sink.path, sink.size, sink.sha256, source_url=url)
     except EgressFailed:
         batch.count_stored(-sink.size)
         raise
@@ -69,7 +69,7 @@ async def _download(client: httpx2.AsyncClient, url: str, batch: Batch) -> Recei
         sink.close_unfinished()
 
 
-def _name_of(response: httpx2.Response) -> str:
+def _file_name(response: httpx2.Response) -> str:
     """Return the file's name: from Content-Disposition, or else the end of the URL."""
     disposition = response.headers.get("content-disposition", "")[:2000]
     extended = EXTENDED_NAME.search(f";{disposition}")

@@ -47,7 +47,7 @@ GENERIC_WORDS = word_set(
 """Words in tools' names and descriptions that say nothing about their subject."""
 
 
-def concepts_of(text: str) -> frozenset[int]:
+def find_concepts(text: str) -> frozenset[int]:
     """Return the concepts that a text mentions. A Vietnamese one without diacritics counts only as a whole phrase."""
     words_in_text = re.findall(r"[^\W_]+", fold(text.casefold()))
     phrases = (
@@ -58,7 +58,7 @@ def concepts_of(text: str) -> frozenset[int]:
     return frozenset(number for phrase in phrases for number in _CONCEPTS.get(phrase, ()))
 
 
-def terms_of(text: str) -> frozenset[str]:
+def extract_terms(text: str) -> frozenset[str]:
     """Return the significant words without diacritics. Generic words and numbers say nothing about a tool."""
     found = (fold(word) for word in words(text.replace("_", " ").replace("-", " ")))
     return frozenset(

@@ -82,7 +82,7 @@ def fill_arguments(parameters: Mapping[str, Any], sources: Sources) -> list[Fill
     if (
         len(required) == 1
         and isinstance(properties[required[0]], dict)
-        and type_of(properties[required[0]]) == "string"
+        and schema_type(properties[required[0]]) == "string"
     ):
         found = _strings(required[0], properties[required[0]], sources.part)
         kind = _kind(required[0], properties[required[0]])
@@ -141,7 +141,7 @@ def _default_value(name: str, schema: Mapping[str, Any], sources: Sources) -> An
 def _value(name: str, schema: Mapping[str, Any], sources: Sources, used: set[str], *, required_here: bool) -> Any:
     if schema.get("enum"):
         return choose_enum(schema["enum"], sources.part)
-    match type_of(schema):
+    match schema_type(schema):
         case "boolean":
             return _boolean(name, sources.part)
         case "integer" | "number" as kind:
@@ -284,7 +284,7 @@ def _number(
     return None
 
 
-def type_of(schema: Mapping[str, Any]) -> str:
+def schema_type(schema: Mapping[str, Any]) -> str:
     """Return the type of a schema: of several the first that is not null, "string" if none is given."""
     kind = schema.get("type")
     if isinstance(kind, list):
@@ -302,7 +302,7 @@ def fits_type(value: Any, schema: Mapping[str, Any]) -> bool:
         "number": (int, float),
         "boolean": (bool,),
     }
-    return isinstance(value, kinds.get(type_of(schema), (object,)))
+    return isinstance(value, kinds.get(schema_type(schema), (object,)))
 
 
 def normalise_name(name: str) -> str:

@@ -12,7 +12,7 @@ from graphs.providers.offline.fill_arguments import (
     fill_arguments,
     fits_type,
     normalise_name,
-    type_of,
+    schema_type,
 )
 from graphs.providers.offline.phrases import phrase
 from graphs.providers.offline.results import failure_reason, unwrap
@@ -120,7 +120,7 @@ def _value(name: str, schema: Mapping[str, Any], position: SchemaPosition) -> An
         "number": _number,
         "null": _null,
     }
-    return fillers.get(type_of(schema), _string)(name, schema, position)
+    return fillers.get(schema_type(schema), _string)(name, schema, position)
 
 
 def _resolved(schema: Mapping[str, Any], root: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -174,7 +174,7 @@ def _array(name: str, schema: Mapping[str, Any], position: SchemaPosition) -> li
     if _matches(name, _DEPENDENCY_NAMES):
         return []
     steps = plan_steps(position.context) if position.step is None and _matches(name, _STEPS_NAMES) else []
-    if type_of(items) == "object":
+    if schema_type(items) == "object":
         found: list[Any] = [] if position.step is not None else _records(items, position.context)
         usable = [s for s in steps if s.tool is not None or not _needs_tool(items)]
         found = found or [_value("", items, position.inside(step)) for step in usable]
@@ -183,7 +183,7 @@ def _array(name: str, schema: Mapping[str, Any], position: SchemaPosition) -> li
     elif steps:
         found = [step.task for step in steps]
     else:
-        quotes = position.step is None and type_of(items) == "string"
+        quotes = position.step is None and schema_type(items) == "string"
         found = pick(position.context.conversation.question, position.context.conversation.quotable) if quotes else []
     return found[: schema.get("maxItems", len(found))]
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from graphs.language.tokenization import fold
-from graphs.providers.offline.concepts import concepts_of, terms_of
+from graphs.providers.offline.concepts import extract_terms, find_concepts
 from graphs.providers.offline.conversation import CalledTool
 from graphs.providers.offline.phrases import phrase
 from graphs.providers.offline.texts import pick, sentences_with_sources
@@ -89,8 +89,8 @@ def _field_rank(question: str, name: str, value: Any, arguments: Mapping[str, An
     if value in arguments.values():
         return math.inf
     folded_question = fold(question.casefold())
-    found = [at for term in terms_of(name) if (at := folded_question.find(term)) >= 0]
-    meant = concepts_of(name) & concepts_of(question)
+    found = [at for term in extract_terms(name) if (at := folded_question.find(term)) >= 0]
+    meant = find_concepts(name) & find_concepts(question)
     return min(found, default=len(folded_question) if meant else math.inf)
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from graphs.providers.offline.concepts import concepts_of, terms_of
+from graphs.providers.offline.concepts import extract_terms, find_concepts
 from graphs.providers.offline.conversation import CalledTool, Conversation
 from graphs.providers.offline.fill_arguments import FilledArguments, Sources, fill_arguments
 
@@ -17,8 +17,8 @@ MIN_SCORE, MIN_SCORE_NAMED = 3.0, 1.5
 MAX_CALLS = 6
 """Per step."""
 
-_DOCUMENTS = concepts_of("documents")
-_WIKIPEDIA = concepts_of("wikipedia")
+_DOCUMENTS = find_concepts("documents")
+_WIKIPEDIA = find_concepts("wikipedia")
 _SEARCHES = frozenset({"query", "q", "question", "search", "text", "keywords"})
 _IS_QUESTION = re.compile(
     r"\?|\b(?:what|who|when|where|which|how|why|explain|summari[sz]e|describe|gì|ai|khi nào|bao nhiêu|thế nào|tại sao|ở đâu|mấy"
@@ -49,20 +49,20 @@ class Tool:
 
     @cached_property
     def name_words(self) -> frozenset[str]:
-        return terms_of(self.name)
+        return extract_terms(self.name)
 
     @cached_property
     def name_concepts(self) -> frozenset[int]:
-        return concepts_of(self.name.replace("_", " ").replace("-", " "))
+        return find_concepts(self.name.replace("_", " ").replace("-", " "))
 
     @cached_property
     def description_words(self) -> frozenset[str]:
         about = " ".join(str(p.get("description", "")) for p in self.properties.values() if isinstance(p, dict))
-        return terms_of(f"{self.description} {' '.join(self.properties)} {about}")
+        return extract_terms(f"{self.description} {' '.join(self.properties)} {about}")
 
     @cached_property
     def description_concepts(self) -> frozenset[int]:
-        return concepts_of(self.description)
+        return find_concepts(self.description)
 
     @property
     def is_search(self) -> bool:
@@ -133,7 +133,7 @@ def choose_tool(part: str, tools: Sequence[Tool], previous: Tool | None = None) 
 
 def _is_named(part: str, tool: Tool) -> bool:
     """Whether the part matches a tool by more than words of its description."""
-    by_name = terms_of(part) & tool.name_words or concepts_of(part) & tool.name_concepts
+    by_name = extract_terms(part) & tool.name_words or find_concepts(part) & tool.name_concepts
     return bool(by_name) or _has_distinctive(fill_arguments(tool.parameters, Sources(part))[0], tool, "code")
 
 
@@ -145,7 +145,7 @@ def score_tool(part: str, tool: Tool, tools: Sequence[Tool]) -> float:
         return 6.0 if _has_distinctive(filled, tool, "code") else 0.0
     if part.rstrip().endswith("?") and _stores_facts(tool):
         return 0.0
-    words_said, concepts_meant = terms_of(part), concepts_of(part)
+    words_said, concepts_meant = extract_terms(part), find_concepts(part)
     total = 0.0
     for word in words_said & (tool.name_words | tool.description_words):
         tools_with_it = sum(word in other.name_words | other.description_words for other in tools)

@@ -8,7 +8,7 @@ import unicodedata
 from itertools import pairwise
 
 from graphs.language.tokenization import fold
-from graphs.providers.offline.concepts import concepts_of
+from graphs.providers.offline.concepts import find_concepts
 from graphs.providers.offline.texts import word_set
 
 _QUOTED = re.compile(
@@ -125,7 +125,7 @@ def find_names(text: str) -> list[str]:
         proper = token[0].isupper() and not any(c.isdigit() for c in token)
         if (
             proper
-            and not (begins and (plain in _SENTENCE_STARTS or concepts_of(plain)))
+            and not (begins and (plain in _SENTENCE_STARTS or find_concepts(plain)))
             and not (len(token) > 1 and plain in ("mst",))
         ):
             after_preposition = (

@@ -194,14 +194,14 @@ def message_body(message: Message, tool_names: dict[str, str]) -> list[dict[str,
         ]
     role = "system" if message.role == "developer" else message.role
     body: dict[str, Any] = {"role": role, "content": message.text}
-    if images := [_base64_of(p) for p in message.parts if isinstance(p, ImagePart)]:
+    if images := [_image_base64(p) for p in message.parts if isinstance(p, ImagePart)]:
         body["images"] = images
     if calls := [p for p in message.parts if isinstance(p, ToolCallPart)]:
         body["tool_calls"] = [{"function": {"name": p.name, "arguments": _arguments(p)}} for p in calls]
     return [body]
 
 
-def _base64_of(image: ImagePart) -> str:
+def _image_base64(image: ImagePart) -> str:
     head, _, data = image.url.partition(",")
     if not (head.startswith("data:") and head.endswith(";base64")):
         raise ProviderRefused("ollama accepts images only as base64 data: URLs, not as URLs to fetch.")

@@ -7,7 +7,7 @@ import aiohttp
 import pytest
 
 from graphs.embeddings.hosted import MAX_TEXTS, MAX_TRIES, HostedEmbedder, split_batches
-from graphs.embeddings.purposes import can_truncate, prefix_of
+from graphs.embeddings.purposes import can_truncate, purpose_prefix
 from graphs.embeddings.registry import OpenEmbedder, open_embedder
 from graphs.providers.errors import (
     ModelUnknown,
@@ -172,13 +172,13 @@ def test_texts_are_cut_into_calls(lengths: list[int], pieces: list[int]):
     ],
 )
 def test_queries_and_passages_begin_as_the_models_card_says(model: str, query: str, passage: str):
-    assert (query, passage) == (prefix_of(model, "query"), prefix_of(model, "passage"))
+    assert (query, passage) == (purpose_prefix(model, "query"), purpose_prefix(model, "passage"))
 
 
 def test_instructed_models_are_given_an_instruction_and_not_their_namesakes_prefix():
-    assert prefix_of("intfloat/multilingual-e5-large-instruct", "query").startswith("Instruct: ")
-    assert "" == prefix_of("intfloat/multilingual-e5-large-instruct", "passage")
-    assert prefix_of("qwen3-embedding:0.6b", "query").endswith("\nQuery:")
+    assert purpose_prefix("intfloat/multilingual-e5-large-instruct", "query").startswith("Instruct: ")
+    assert "" == purpose_prefix("intfloat/multilingual-e5-large-instruct", "passage")
+    assert purpose_prefix("qwen3-embedding:0.6b", "query").endswith("\nQuery:")
 
 
 def test_only_some_models_vectors_may_be_shortened():

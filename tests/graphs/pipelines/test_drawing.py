@@ -12,7 +12,7 @@ from graphs.pipelines.builtin import BUILTIN, TOPOLOGY_FILE, builtin_topology
 from graphs.pipelines.layout import lay_out
 from graphs.pipelines.mermaid import draw_mermaid
 from graphs.pipelines.svg import draw_svg
-from graphs.pipelines.topology import Edge, Node, Topology, topology_of
+from graphs.pipelines.topology import Edge, Node, Topology, build_topology
 from graphs.pipelines.validation import BUILTIN_NAMES, check_definition
 from tests.graphs.compiled_topologies import encoded_topologies
 
@@ -33,7 +33,7 @@ OWN_PIPELINE: dict[str, Any] = {
 
 
 def own_topology() -> Topology:
-    return topology_of(check_definition(OWN_PIPELINE, agents=["Helper"], tools={"find": None}))
+    return build_topology(check_definition(OWN_PIPELINE, agents=["Helper"], tools={"find": None}))
 
 
 def test_the_built_in_ones_are_drawn_as_they_are_compiled() -> None:

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from graphs.pipelines.definition import Definition
-from graphs.pipelines.validation import check_definition, final_steps_of
+from graphs.pipelines.validation import check_definition, find_final_steps
 from schema.errors import InputError
 
 SCHEMA = {"type": "object", "properties": {"q": {}, "n": {}}, "required": ["q"], "additionalProperties": False}
@@ -56,7 +56,7 @@ def test_a_right_one_is_read_with_all_its_kinds() -> None:
         r2=prompt("{{steps.r1.rows.0}}"),
         talk=agent(input="{{steps.both.left}} {{input}} {{ steps.both }}"),
     )
-    assert {"talk"} == final_steps_of(found)
+    assert {"talk"} == find_final_steps(found)
     assert ["ask", "way", "both", "l", "r1", "r2", "talk"] == list(found.steps)
 
 
@@ -146,4 +146,4 @@ def test_masses_are_refused_before_they_are_read() -> None:
 
 def test_fifty_steps_and_a_long_chain_are_right() -> None:
     steps = {f"s{i}": tool(next=f"s{i + 1}" if i < 49 else None) for i in range(50)}
-    assert {"s49"} == final_steps_of(check("s0", **steps))
+    assert {"s49"} == find_final_steps(check("s0", **steps))

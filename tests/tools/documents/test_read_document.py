@@ -6,7 +6,7 @@ import pytest
 
 from tests.tools.documents.sample_files import LEAVE
 from tools.documents.blocks import Unreadable
-from tools.documents.read_document import language_of
+from tools.documents.read_document import detect_document_language
 from tools.documents.reader_pool import ReadLimits, _parse_outcome
 
 ENGLISH = "The office opens at eight and closes at half past five on every day that is a working day."
@@ -45,4 +45,4 @@ def test_a_child_that_died_says_why_by_how_it_died(status: int, memory: int, cpu
     ],
 )
 def test_the_language_is_told_by_letters_and_common_words(text: str, language: str) -> None:
-    assert language == language_of([text])
+    assert language == detect_document_language([text])

@@ -32,7 +32,7 @@ class Scanner:
 
         self._images_left -= 1
         try:
-            return paragraphs_of(run({}, image)["lines"])
+            return group_paragraphs(run({}, image)["lines"])
         except ToolTooLarge as error:
             raise Unreadable("too_large", error.message) from error
         except ToolBadArguments as error:
@@ -41,7 +41,7 @@ class Scanner:
             raise Unreadable("damaged", error.message) from error
 
 
-def paragraphs_of(lines: list[dict[str, Any]]) -> list[str]:
+def group_paragraphs(lines: list[dict[str, Any]]) -> list[str]:
     """Put pieces of lines (`text`, `score`, `box` of left, top, right, bottom) together into rows, and paragraphs."""
     rows = _rows([line for line in lines if line["score"] >= MIN_SCORE])
     if not rows:

@@ -72,16 +72,16 @@ class Styles:
     def _chain(self, paragraph: Any) -> list[tuple[Any, str]]:
         """The paragraph's own properties, then those of its style and base styles, each with the style's name."""
         properties = paragraph.find(qn("w:pPr"))
-        chain, style_id = [(properties, "")], _style_of(properties, "w:pStyle")
+        chain, style_id = [(properties, "")], _style_id(properties, "w:pStyle")
         while style_id in self._styles and len(chain) < MAX_STYLE_CHAIN:
             style = self._styles[style_id]
             name = style.find(qn("w:name"))
             chain.append((style.find(qn("w:pPr")), name.get(qn("w:val"), "") if name is not None else style_id))
-            style_id = _style_of(style, "w:basedOn")
+            style_id = _style_id(style, "w:basedOn")
         return chain
 
 
-def _style_of(element: Any, tag: str) -> str:
+def _style_id(element: Any, tag: str) -> str:
     found = element.find(qn(tag)) if element is not None else None
     return found.get(qn("w:val"), "") if found is not None else ""
 
