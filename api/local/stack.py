@@ -20,6 +20,7 @@ from api.local.home import Home, free_port, is_free, read_json, write_private
 from api.local.local_stores import LOCK_WAIT_S, Stores, stores
 from api.local.postgres import DATABASE, USER, EmbeddedPostgres
 from api.local.processes import is_alive
+from api.local.store_supervision import supervised_stores
 from api.local.supervisor import Output, ProcfileEntry, Supervisor, read_procfile
 from tools.egress.policy import SETTING as EGRESS_SETTING
 
@@ -205,14 +206,15 @@ async def running_stack(
     if erp_port is not None:
         lines.append(erp_process(erp_port, running.url, env["HEADRACE_ISSUER"]))
     supervisor = Supervisor(lines, env=env, cwd=ROOT, output=output)
-    try:
-        await supervisor.start()
-        await _wait_ready(settings.host, port, supervisor, stop)
-        _write_state(state, running)
-        yield running, supervisor
-    finally:
-        state.unlink(missing_ok=True)
-        await supervisor.stop(grace_s=grace_s, stop_now=stop_now)
+    async with supervised_stores(where, output):
+        try:
+            await supervisor.start()
+            await _wait_ready(settings.host, port, supervisor, stop)
+            _write_state(state, running)
+            yield running, supervisor
+        finally:
+            state.unlink(missing_ok=True)
+            await supervisor.stop(grace_s=grace_s, stop_now=stop_now)
 
 
 def child_environment(

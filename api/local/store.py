@@ -45,6 +45,11 @@ class EmbeddedStore:
         """The server's process id while it runs."""
         return self._process.pid if self._process is not None and self._process.poll() is None else None
 
+    @property
+    def exit_code(self) -> int | None:
+        """How the server ended, if it did by itself; None while it runs and after it was stopped."""
+        return self._process.poll() if self._process is not None else None
+
     def start(self) -> None:
         """Start the server and return when it answers. Raises LocalError with the end of its log if it doesn't."""
         self.launch()
@@ -92,6 +97,15 @@ class EmbeddedStore:
             self._process.wait()
             self._process = None
 
+    def signal_kill(self) -> None:
+        """Send SIGKILL to the server and its children; how it ended is then seen as of any other exit."""
+        if self.pid is not None:
+            kill_tree(self.pid)
+
+    def last_output(self) -> list[str]:
+        """The end of its log."""
+        return self.log_file.read_text(errors="replace").splitlines()[-5:] if self.log_file.exists() else []
+
     def restart(self, *, clean: bool = True) -> None:
         """Stop (or kill) the server and start it again on the same port with the same data."""
         if clean:
@@ -116,6 +130,6 @@ class EmbeddedStore:
     def _failure_message(self, what: str) -> str:
         if self.pid is None and not is_free(self.port):
             what += f": port {self.port} has just been taken by another program; try again"
-        lines = self.log_file.read_text(errors="replace").splitlines()[-5:]
+        lines = self.last_output()
         self.kill()
         return "\n    ".join([f"The embedded {self.name} {what}. Last lines of {self.log_file}:", *lines])

@@ -10,7 +10,6 @@ import os
 import shlex
 import signal
 import sys
-import time
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -19,15 +18,7 @@ from typing import Protocol
 
 from api.local.errors import LocalError
 from api.local.processes import launch_command
-
-RESTART_DELAYS_S = (0.0, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
-"""Before the first, second … restart in a row; the last delay repeats."""
-
-STABLE_AFTER_S = 10.0
-"""A process that ran this long was stable: its next exit counts as the first."""
-
-CRASH_LOOP_EXITS = 3
-"""From this many exits in a row on, the message quotes the last output of the process."""
+from api.local.restarts import Restarts
 
 
 @dataclass(frozen=True)
@@ -86,11 +77,7 @@ class Supervisor:
     @property
     def crash_looping(self) -> dict[str, str]:
         """Processes that exit again and again, by name, with their last output."""
-        return {
-            child.line.name: child.last_output
-            for child in self._children
-            if child.consecutive_exits >= CRASH_LOOP_EXITS
-        }
+        return {child.line.name: child.last_output for child in self._children if child.restarts.is_crash_loop}
 
     async def start(self) -> None:
         """Start all at once; returns when each has a process (not when it is ready)."""
@@ -117,11 +104,10 @@ class Child:
         self, line: ProcfileEntry, *, env: Mapping[str, str], cwd: Path, output: Output, on_change: Callable[[], None]
     ) -> None:
         self.line = line
-        self.consecutive_exits = 0
+        self.restarts = Restarts(line.name)
         self._env, self._cwd, self._output, self._on_change = env, cwd, output, on_change
         self._transport: asyncio.SubprocessTransport
         self._pipe: PipeReader
-        self._started = 0.0
         self._stopping = asyncio.Event()
         self._tail: deque[str] = deque(maxlen=5)
 
@@ -143,7 +129,7 @@ class Child:
             cwd=self._cwd,
             start_new_session=True,  # Ctrl-C comes to the supervisor only, which ends all in order
         )
-        self._started = time.monotonic()
+        self.restarts.note_start()
         self._on_change()
 
     async def keep_running(self) -> None:
@@ -177,21 +163,12 @@ class Child:
         self._output.write(self.line.name, text)
 
     async def _wait_before_restart(self) -> None:
-        lived = time.monotonic() - self._started
-        self.consecutive_exits = 1 if lived >= STABLE_AFTER_S else self.consecutive_exits + 1
-        delay = RESTART_DELAYS_S[min(self.consecutive_exits, len(RESTART_DELAYS_S)) - 1]
-        for line in self._exit_message(delay).splitlines():
+        delay = self.restarts.note_exit()
+        message = self.restarts.message(self._transport.get_returncode() or 0, delay, self._tail)
+        for line in message.splitlines():
             self._output.write("headrace", line)
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._stopping.wait(), delay or 0.001)
-
-    def _exit_message(self, delay: float) -> str:
-        name, how = self.line.name, describe_exit(self._transport.get_returncode() or 0)
-        again = f"in {delay:g} s" if delay else "now"
-        if self.consecutive_exits < CRASH_LOOP_EXITS:
-            return f"{name} {how}; restarting {again}."
-        said = "".join(f"\n    {line}" for line in self._tail) or " none."
-        return f"{name} {how}, {self.consecutive_exits} times in a row; restarting {again}. Last output:{said}"
 
 
 class PipeReader(asyncio.SubprocessProtocol):
@@ -217,9 +194,3 @@ class PipeReader(asyncio.SubprocessProtocol):
         if self._partial_line:
             self._on_line(self._partial_line)
         self.closed.set()
-
-
-def describe_exit(code: int) -> str:
-    if code >= 0:
-        return f"exited with status {code}"
-    return f"was killed by {signal.Signals(-code).name}"

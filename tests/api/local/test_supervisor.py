@@ -15,7 +15,8 @@ import pytest
 from api.local.errors import LocalError
 from api.local.process_output import TerminalOutput
 from api.local.processes import is_alive
-from api.local.supervisor import ProcfileEntry, Supervisor, describe_exit, read_procfile
+from api.local.restarts import describe_exit
+from api.local.supervisor import ProcfileEntry, Supervisor, read_procfile
 from tests.waiting import PATIENCE_S, wait_for, wait_until
 
 ROOT = Path(__file__).resolve().parents[3]
