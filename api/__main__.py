@@ -53,7 +53,7 @@ def main(arguments: list[str]) -> int:
 
 def run(file: str, arguments: argparse.Namespace) -> int:
     """Run a command. Errors become a message on stderr and an exit status here."""
-    from schema.errors import HeadraceError
+    from schema.errors import HeadraceError, LoginRefused
     from workers.process_limits import keep_files_private
 
     keep_files_private()
@@ -61,7 +61,7 @@ def run(file: str, arguments: argparse.Namespace) -> int:
         return importlib.import_module(f"api.cli.{file}").run(arguments)
     except HeadraceError as error:
         print(f"headrace: {error.message}", file=sys.stderr)
-        return 1
+        return 2 if isinstance(error, LoginRefused) else 1
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:

@@ -9,6 +9,7 @@ import uvicorn
 from api.app import create_app
 from api.http.sse import OpenStreams
 from api.settings import ApiSettings
+from schema.logins import check_login
 from workers.logs import configure_logging, log_uncaught
 from workers.process_limits import disable_core_dumps, raise_file_limit, relax_garbage_collection
 
@@ -19,12 +20,13 @@ KEEP_ALIVE_S = 75  # longer than the 60 s of common proxies, so that the proxy c
 
 
 def serve() -> None:
-    """Serve until SIGTERM or Ctrl-C. Raises InputError for an invalid setting."""
+    """Serve until SIGTERM or Ctrl-C. Raises InputError for an invalid setting, LoginRefused for a wrong user of Postgres."""
     disable_core_dumps()
     configure_logging("api", style=os.environ.get("HEADRACE_LOGS"))
     log_uncaught()
     raise_file_limit()
     settings = ApiSettings.from_env(os.environ)
+    check_login(settings.database_url, "headrace_app")
     app = create_app(settings)
     relax_garbage_collection()
     config = uvicorn.Config(

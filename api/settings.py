@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from graphs.providers.settings import ProviderSettings
 from schema.errors import InputError
+from schema.logins import url_from
 from schema.vault import Vault
 from tools.egress import EgressPolicy
 from workers.queue.job_core import JobCoreSettings
@@ -77,7 +78,7 @@ class ApiSettings:
         except ValueError as error:
             raise InputError(str(error)) from error
         return cls(
-            database_url=_read_url(env, "HEADRACE_DATABASE_URL", DATABASE_SCHEMES),
+            database_url=_read_database_url(env),
             redis_url=_read_url(env, "HEADRACE_REDIS_URL", REDIS_SCHEMES),
             host=env.get("HEADRACE_HOST") or cls.host,
             port=int(_read_number(env, "HEADRACE_PORT", cls.port, 1, 65_535, "a port number")),
@@ -117,6 +118,15 @@ def _read_embedders(env: Mapping[str, str]) -> tuple[str, ...]:
     default = env.get("HEADRACE_EMBEDDER", "").strip() or ApiSettings.embedders[0]
     listed = [name.strip() for name in env.get("HEADRACE_EMBEDDERS", "").split(",")]
     return tuple(dict.fromkeys(filter(None, [default, *listed])))
+
+
+def _read_database_url(env: Mapping[str, str]) -> str:
+    """Return HEADRACE_APP_DATABASE_URL, or else HEADRACE_DATABASE_URL."""
+    try:
+        own = url_from(env, "headrace_app", "")
+    except ValueError as error:
+        raise InputError(str(error)) from error
+    return own or _read_url(env, "HEADRACE_DATABASE_URL", DATABASE_SCHEMES)
 
 
 def _read_url(env: Mapping[str, str], name: str, schemes: tuple[str, ...]) -> str:

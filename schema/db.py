@@ -8,7 +8,7 @@ import select
 import time
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
-from typing import Any, Literal, LiteralString, TypeVar, cast, overload
+from typing import Any, LiteralString, TypeVar, cast, overload
 from uuid import UUID
 from weakref import WeakKeyDictionary
 
@@ -17,8 +17,8 @@ from psycopg.rows import DictRow, class_row, dict_row
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
 from schema.errors import Unavailable
+from schema.logins import PROOF, Role, check_proof, login_conninfo
 
-Role = Literal["headrace_app", "headrace_system"]
 Db = psycopg.AsyncConnection[DictRow]
 Pool = AsyncConnectionPool[Db]
 Row = TypeVar("Row")
@@ -32,21 +32,16 @@ ASSUME_ALIVE_S = 0.5  # how long after its use a connection is not checked
 POOL_TIMEOUT_S = 3.0  # how long a request waits for a connection before Unavailable is raised
 
 
-# All statements find rows by an index, whatever the values. Planning one for its values would cost more than running it (0.7 ms
-# against 0.1 ms), so each is planned once per connection.
-SETTINGS = {
-    "plan_cache_mode": "force_generic_plan",
-    "enable_seqscan": "off",  # a table that is empty at planning time won't stay empty
-    "jit": "off",
-    "statement_timeout": 30_000,
-    "idle_in_transaction_session_timeout": 60_000,
-}
-
-
 def pool_for(database_url: str, role: Role, *, max_size: int = 16, name: str = "headrace") -> Pool:
-    """Return a closed pool whose connections have become `role`; open it inside the loop that will use it."""
+    """Return a closed pool whose connections are `role`'s; open it inside the loop that will use it. `database_url` is that
+    role's or the owner's (`schema/logins.py`)."""
+
+    async def configure(db: Db) -> None:
+        await prove(db, role)
+
     return AsyncConnectionPool(
-        database_url,
+        login_conninfo(database_url, role),
+        configure=configure,
         open=False,
         min_size=min(4, max_size),
         max_size=max_size,
@@ -54,11 +49,17 @@ def pool_for(database_url: str, role: Role, *, max_size: int = 16, name: str = "
         max_idle=300,
         reconnect_timeout=5,
         connection_class=psycopg.AsyncConnection[DictRow],
-        kwargs=connection_options(role, name),
+        kwargs=connection_options(name),
     )
 
 
-def connection_options(role: Role, name: str) -> dict[str, Any]:
+async def prove(db: Db, role: Role) -> None:
+    """Check that a new connection is `role`'s, with its settings. Raises LoginRefused; then the pool logs it, discards the
+    connection and tries again."""
+    check_proof(await (await db.execute(PROOF, prepare=False)).fetchone(), role)
+
+
+def connection_options(name: str) -> dict[str, Any]:
     """Return the options of every connection."""
     return {
         "autocommit": True,
@@ -66,7 +67,6 @@ def connection_options(role: Role, name: str) -> dict[str, Any]:
         "prepare_threshold": 0,
         "connect_timeout": 3,
         "application_name": name,
-        "options": " ".join(f"-c {name}={value}" for name, value in {"role": role, **SETTINGS}.items()),
         "keepalives_idle": 10,
         "keepalives_interval": 5,
         "keepalives_count": 3,

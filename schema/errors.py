@@ -18,6 +18,7 @@ decisions in `workers/queue/errors.py`.
     ├── QueueFull             the tenant has the maximum number of waiting jobs
     ├── StorageFull           the tenant's storage limit is reached
     ├── Unavailable           a store doesn't answer; nothing was accepted
+    ├── LoginRefused          a user of Postgres is refused, or has rights that it must not have; ends a process at its start
     ├── DeadlinePassed        the job did not finish before its deadline
     ├── WorkerLost            the worker that ran the job was lost
     ├── NothingIngested       none of a job's files could be ingested; says why the first could not
@@ -109,6 +110,10 @@ class StorageFull(HeadraceError):
 
 class Unavailable(HeadraceError):
     code = "unavailable"
+
+
+class LoginRefused(HeadraceError):
+    code = "login_refused"
 
 
 class DeadlinePassed(HeadraceError):

@@ -1,24 +1,29 @@
 """Brings a database to the newest schema. Called by `up`, by tests and by deployments before new workers start."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import psycopg
 
+from schema.logins import Role, ensure_logins
+
 MIGRATIONS = Path(__file__).parent / "migrations"
 
 
-def migrate(database_url: str) -> bool:
-    """Run the missing migrations, one transaction each, and return whether there were any.
+def migrate(database_url: str, role_urls: Mapping[Role, str] | None = None) -> bool:
+    """Run the missing migrations, one transaction each, and return whether there were any. Then prepare the users of the
+    processes (`schema/logins.py`); `role_urls` are those with passwords of their own.
 
-    At head it costs one query and does not even import Alembic. Processes that start together wait for one another.
+    At head it costs a few queries and does not even import Alembic. Processes that start together wait for one another.
     """
     with psycopg.connect(database_url, autocommit=True) as db:
         db.execute("SELECT pg_advisory_lock(hashtext('headrace migrate'))")
-        if _version(db) == newest_migration():
-            return False
-        _upgrade(database_url)
-        return True
+        behind = _version(db) != newest_migration()
+        if behind:
+            _upgrade(database_url)
+        ensure_logins(database_url, role_urls or {})
+        return behind
 
 
 def newest_migration() -> str:

@@ -14,7 +14,10 @@ from typing import Any
 import structlog
 from dotenv import load_dotenv
 
+from schema.errors import LoginRefused
 from schema.job_kinds import QUEUES
+from schema.logins import ROLES as ROLES_OF_POSTGRES
+from schema.logins import check_login
 from workers.logs import configure_logging, log_uncaught
 from workers.process_limits import disable_core_dumps, keep_files_private, raise_file_limit, relax_garbage_collection
 from workers.settings import WorkerSettings, settings_from
@@ -31,8 +34,13 @@ def main(role: str) -> int:
     keep_files_private()
     try:
         settings = settings_from(os.environ)
+        if role != "flower":
+            check_logins(settings)
     except ValueError as error:
         print(error, file=sys.stderr)
+        return 2
+    except LoginRefused as error:
+        print(error.message, file=sys.stderr)
         return 2
     configure_logging(role, style=os.environ.get("HEADRACE_LOGS"))
     log_uncaught()
@@ -42,6 +50,12 @@ def main(role: str) -> int:
     if role == "flower":
         return _run_flower(settings)
     return _run_worker(settings, role)
+
+
+def check_logins(settings: WorkerSettings) -> None:
+    """Raise LoginRefused if a user of Postgres is not what it must be."""
+    for name in ROLES_OF_POSTGRES:
+        check_login(settings.role_database_url(name), name)
 
 
 def _run_worker(settings: WorkerSettings, queue: str) -> int:

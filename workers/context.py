@@ -18,8 +18,9 @@ from graphs.providers.tenant_providers import TenantProviderPool
 from graphs.routing.router import Router
 from graphs.runner import Graphs
 from schema import redis_names
-from schema.db import Pool, Role, pool_for
+from schema.db import Pool, pool_for
 from schema.job_kinds import KINDS
+from schema.logins import Role
 from schema.queries.identity.secrets import check_keys
 from tools.documents.reader_pool import ReaderPool
 from tools.egress import open_client
@@ -84,7 +85,7 @@ async def open_worker_context(settings: WorkerSettings, queue: str, node: str) -
 async def _open_pool(
     stack: AsyncExitStack, settings: WorkerSettings, role: Role, name: str, *, max_size: int = POOL_SIZE
 ) -> Pool:
-    pool = pool_for(settings.database_url, role, max_size=max_size, name=name)
+    pool = pool_for(settings.role_database_url(role), role, max_size=max_size, name=name)
     await pool.open()
     stack.push_async_callback(pool.close)
     return pool

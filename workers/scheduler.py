@@ -56,9 +56,13 @@ class Scheduler:
         self._stack = AsyncExitStack()
 
     async def __aenter__(self) -> "Scheduler":
-        url, address = self._settings.database_url, RedisAddress.from_url(self._settings.redis_url)
-        self._system_pool: Pool = pool_for(url, "headrace_system", max_size=4, name="headrace scheduler")
-        self._pool: Pool = pool_for(url, "headrace_app", max_size=4, name="headrace scheduler tenants")
+        settings, address = self._settings, RedisAddress.from_url(self._settings.redis_url)
+        self._system_pool: Pool = pool_for(
+            settings.role_database_url("headrace_system"), "headrace_system", max_size=4, name="headrace scheduler"
+        )
+        self._pool: Pool = pool_for(
+            settings.role_database_url("headrace_app"), "headrace_app", max_size=4, name="headrace scheduler tenants"
+        )
         for pool in (self._system_pool, self._pool):
             await pool.open()
             self._stack.push_async_callback(pool.close)

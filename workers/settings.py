@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from graphs.providers.settings import ProviderSettings
 from schema.job_kinds import KINDS
+from schema.logins import URL_SETTINGS, Role, url_from
 from schema.vault import Vault
 from tools.egress import EgressPolicy
 from workers.queue.dispatch import WINDOW
@@ -29,6 +30,8 @@ class WorkerSettings:
 
     database_url: str = field(repr=False)
     redis_url: str = field(repr=False)
+    system_database_url: str | None = field(default=None, repr=False)
+    """Where the dispatcher and the sweeper connect, if it isn't `database_url`."""
     providers: ProviderSettings = field(default_factory=ProviderSettings)
     concurrency: int = 300
     ingestion_concurrency: int = 8
@@ -46,6 +49,10 @@ class WorkerSettings:
     """A cross-encoder that reranks the passages for a chat."""
     storage: StorageSettings = field(default_factory=StorageSettings)
 
+    def role_database_url(self, role: Role) -> str:
+        """Return the database URL for connections of `role`."""
+        return self.system_database_url or self.database_url if role == "headrace_system" else self.database_url
+
     def queue_concurrency(self, queue: str) -> int:
         """Return how many jobs of a queue one process runs at once."""
         return self.ingestion_concurrency if queue == KINDS["ingestion"].queue else self.concurrency
@@ -54,8 +61,10 @@ class WorkerSettings:
 def settings_from(env: Mapping[str, str]) -> WorkerSettings:
     """Read and check the settings. Raises ValueError, which names the setting and says what is valid."""
     RedisAddress.from_url(_required_url(env, "HEADRACE_REDIS_URL", "redis://127.0.0.1:6379/0"))
+    database_urls = _database_urls(env)
     return WorkerSettings(
-        database_url=_required_url(env, "HEADRACE_DATABASE_URL", "postgresql://user:password@127.0.0.1:5432/headrace"),
+        database_url=database_urls["headrace_app"],
+        system_database_url=database_urls["headrace_system"],
         redis_url=env["HEADRACE_REDIS_URL"],
         providers=ProviderSettings.from_env(env),
         concurrency=int(_number(env, "HEADRACE_CHAT_CONCURRENCY", 300, least=1)),
@@ -72,6 +81,14 @@ def settings_from(env: Mapping[str, str]) -> WorkerSettings:
         storage=StorageSettings.from_env(env),
         task_events=env.get("HEADRACE_TASK_EVENTS", "on").lower() not in ("off", "0", "false", "no"),
     )
+
+
+def _database_urls(env: Mapping[str, str]) -> dict[Role, str]:
+    """Return the URL of each role: its own, or HEADRACE_DATABASE_URL for both."""
+    if all(env.get(name, "").strip() for name in URL_SETTINGS.values()):
+        return {role: url_from(env, role, "") for role in URL_SETTINGS}
+    default = _required_url(env, "HEADRACE_DATABASE_URL", "postgresql://user:password@127.0.0.1:5432/headrace")
+    return {role: url_from(env, role, default) for role in URL_SETTINGS}
 
 
 def _required_url(env: Mapping[str, str], name: str, example: str) -> str:

@@ -25,7 +25,7 @@ def run(arguments: argparse.Namespace) -> int:
     database_url = _database_url(settings, running=arguments.new_admin_key)
     make_private_folder(settings.home)
     key = demo_key(settings.home) if arguments.demo else None
-    changed = prepare_schema(database_url, key)
+    changed = prepare_schema(database_url, key, settings.role_urls)
     print("The schema has been migrated." if changed else "The schema is already up to date.")
     if key:
         print(f"API key of the tenant demo: {key}")

@@ -13,6 +13,7 @@ import time
 from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from api.local.demo_agents import ensure_demo_agents
 from api.local.errors import LocalError
@@ -23,6 +24,9 @@ from api.local.processes import is_alive
 from api.local.store_supervision import supervised_stores
 from api.local.supervisor import Output, ProcfileEntry, Supervisor, read_procfile
 from tools.egress.policy import SETTING as EGRESS_SETTING
+
+if TYPE_CHECKING:  # it imports psycopg, and `env` should answer at once
+    from schema.logins import Role
 
 ROOT = Path(__file__).resolve().parents[2]
 READY_LIMIT_S = 120.0
@@ -40,6 +44,8 @@ class StackSettings:
     flower_port: int | None
     database_url: str | None = field(repr=False)
     redis_url: str | None = field(repr=False)
+    role_urls: "Mapping[Role, str]" = field(default_factory=dict, repr=False)
+    """Database URLs with passwords of their own (`schema/logins.py`)."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +68,17 @@ def settings_from(environ: Mapping[str, str]) -> StackSettings:
         flower_port=_port_from(environ, "HEADRACE_FLOWER_PORT"),
         database_url=_url_from(environ, "HEADRACE_DATABASE_URL", ("postgresql://", "postgres://")),
         redis_url=_url_from(environ, "HEADRACE_REDIS_URL", ("redis://", "rediss://", "unix://")),
+        role_urls=_role_urls_from(environ),
     )
+
+
+def _role_urls_from(environ: Mapping[str, str]) -> "dict[Role, str]":
+    from schema.logins import ROLES, url_from
+
+    try:
+        return {role: url for role in ROLES if (url := url_from(environ, role, ""))}
+    except ValueError as error:
+        raise LocalError(str(error)) from error
 
 
 def home_from(environ: Mapping[str, str]) -> Path:
@@ -151,20 +167,21 @@ def prepared_stores(settings: StackSettings) -> Iterator[Stores]:
     with stores(
         settings.home, database_url=settings.database_url, redis_url=settings.redis_url, wait_s=LOCK_WAIT_S
     ) as prepared:
-        prepare_schema(prepared.database_url, demo_key(settings.home))
+        prepare_schema(prepared.database_url, demo_key(settings.home), settings.role_urls)
         ensure_admin_key(settings.home, prepared.database_url)
         yield prepared
 
 
-def prepare_schema(database_url: str, key: str | None) -> bool:
-    """Migrate, and make sure that `key` opens the demo tenant; returns whether the schema changed."""
+def prepare_schema(database_url: str, key: str | None, role_urls: "Mapping[Role, str]") -> bool:
+    """Migrate, prepare the users of the processes, and make sure that `key` opens the demo tenant; return whether the schema
+    changed."""
     import psycopg
 
     from schema.bootstrap import ensure_demo_tenant
     from schema.migrate import migrate
 
     try:
-        changed = migrate(database_url)
+        changed = migrate(database_url, role_urls)
         if key:
             ensure_demo_tenant(database_url, key)
     except psycopg.OperationalError as error:

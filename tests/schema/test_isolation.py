@@ -8,12 +8,13 @@ from psycopg.rows import dict_row
 
 from schema.db import connection_options
 from schema.ids import new_id
+from schema.logins import Role, login_conninfo
 from tests.conftest import TestTenant, make_tenant
 
 
-def connect(database_url: str, role: str) -> psycopg.Connection[dict[str, object]]:
-    options = {**connection_options(role, "test"), "row_factory": dict_row, "autocommit": False}
-    return psycopg.connect(database_url, **options)
+def connect(database_url: str, role: Role) -> psycopg.Connection[dict[str, object]]:
+    options = {**connection_options("test"), "row_factory": dict_row, "autocommit": False}
+    return psycopg.connect(login_conninfo(database_url, role), **options)
 
 
 def set_tenant(db: psycopg.Connection[dict[str, object]], tenant_id: UUID) -> None:

@@ -52,7 +52,7 @@ def test_every_table_of_tenants_has_forced_row_security(migrated: str) -> None:
 def test_the_roles_own_nothing_and_cannot_bypass_row_security(migrated: str) -> None:
     with psycopg.connect(migrated) as db:
         bypassing = db.execute(
-            "SELECT rolname FROM pg_roles WHERE rolname LIKE 'headrace_%' AND (rolbypassrls OR rolsuper OR rolcanlogin)"
+            "SELECT rolname FROM pg_roles WHERE rolname LIKE 'headrace_%' AND (rolbypassrls OR rolsuper OR rolcreaterole)"
         ).fetchall()
         owned = db.execute(
             "SELECT relname FROM pg_class c JOIN pg_roles r ON r.oid = c.relowner WHERE r.rolname LIKE 'headrace_%'"

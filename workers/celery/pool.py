@@ -123,7 +123,9 @@ class AsyncPool(BasePool):
         app.worker_context = context
         self._attempts, self._grace_s = context.queue.running, context.settings.grace_s
         self._heartbeat = Heartbeat(
-            context.queue, database_url=context.settings.database_url, grace_s=context.settings.grace_s
+            context.queue,
+            database_url=context.settings.role_database_url("headrace_system"),
+            grace_s=context.settings.grace_s,
         )
         self._heartbeat.start()
 

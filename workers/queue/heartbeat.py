@@ -18,6 +18,8 @@ import psycopg
 import structlog
 
 from schema.db import connection_options
+from schema.errors import LoginRefused
+from schema.logins import PROOF, check_proof, login_conninfo
 from schema.queries.jobs.attempts import RENEW, renew_values
 from schema.queries.jobs.sweeper import UNANSWERED_DOORBELLS
 from workers.queue.context import QueueContext
@@ -52,7 +54,7 @@ class Heartbeat(threading.Thread):
         while not self._stopping.wait(self._every_s):
             try:
                 self._beat()
-            except psycopg.Error as error:
+            except (psycopg.Error, LoginRefused) as error:
                 log.warning("heartbeat_missed", error=type(error).__name__)
                 self._disconnect()
         self._disconnect()
@@ -90,8 +92,9 @@ class Heartbeat(threading.Thread):
 
     def _connection(self) -> psycopg.Connection[Any]:
         if self._db is None or self._db.closed:
-            options = connection_options("headrace_system", "headrace heartbeat")
-            self._db = psycopg.connect(self._database_url, **options)
+            conninfo = login_conninfo(self._database_url, "headrace_system")
+            self._db = psycopg.connect(conninfo, **connection_options("headrace heartbeat"))
+            check_proof(self._db.execute(PROOF, prepare=False).fetchone(), "headrace_system")
         return self._db
 
     def _disconnect(self) -> None:
