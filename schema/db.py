@@ -111,8 +111,8 @@ async def connection(pool: Pool) -> AsyncGenerator[Db, None]:
             if db.pgconn.pipeline_status:
                 await db.close()
             await pool.putconn(db)
-    except (psycopg.OperationalError, PoolTimeout) as error:
-        if _is_outage(error):
+    except (psycopg.Error, PoolTimeout) as error:
+        if is_outage(error):
             _check_idle(pool)
             raise Unavailable("The database is unavailable. Nothing was accepted; try again shortly.") from error
         raise
@@ -150,10 +150,22 @@ def _check_idle(pool: Pool) -> None:
     task.add_done_callback(lambda _: _checking.discard(pool.name))
 
 
-def _is_outage(error: Exception) -> bool:
-    """Whether the connection was lost or refused, as opposed to a failed statement (deadlock, timeout)."""
+OUTAGES = {
+    "08": "the connection failed",
+    "25": "the transaction can't write: Postgres is read-only, as a standby is, or a limit ended it",
+    "53": "no disk space, memory or connections are left",
+    "57": "an operator or a time-out intervened",
+    "58": "the system below Postgres failed, such as its disk",
+}
+"""Classes of SQLSTATE that say nothing about the statement: it may succeed later, unchanged."""
+
+
+def is_outage(error: Exception) -> bool:
+    """Whether Postgres is unavailable, wholly or for writing, as opposed to a failed statement (deadlock, constraint)."""
     state = getattr(error, "sqlstate", None)
-    return state is None or state[:2] in ("08", "57", "53")
+    if state is None:  # no reply, so the connection was lost or refused
+        return isinstance(error, psycopg.OperationalError | PoolTimeout)
+    return state[:2] in OUTAGES
 
 
 @overload

@@ -25,7 +25,7 @@ from workers.queue.finish import end_job
 from workers.queue.job_core import limits_over
 from workers.queue.leases import has_died
 from workers.redis.client import RedisClient
-from workers.redis.connection import RedisAddress
+from workers.redis.connection import RedisAddress, ReplyError
 from workers.retention import Retention
 from workers.settings import WorkerSettings
 from workers.storage.factory import open_storage
@@ -42,6 +42,8 @@ RETENTION_S = 60.0
 FILES_S = 60.0
 USAGE_S = 3600.0
 SWEEPER_LOCK = 0x48525357  # an advisory lock in Postgres
+
+UNAVAILABLE = (HeadraceError, ReplyError, OSError)  # a store is; RedisUnavailable is an OSError
 
 LOST = WorkerLost("The worker that ran the job was lost.")
 OUT_OF_TRIES = WorkerLost("The job lost its worker in each of its tries and will not be retried.")
@@ -96,8 +98,12 @@ class Scheduler:
         while True:
             try:
                 await run()
-            except HeadraceError as error:
-                log.warning("maintenance_postponed", what=run.__name__, code=error.code)
+            except UNAVAILABLE as error:
+                code = error.code if isinstance(error, HeadraceError) else type(error).__name__
+                log.warning("maintenance_postponed", what=run.__name__, code=code)
+            except Exception:
+                # The other work must go on: without a scheduler no lost job is found.
+                log.exception("maintenance_failed", what=run.__name__)
             await asyncio.sleep(interval_s)
 
     async def dispatch(self) -> None:

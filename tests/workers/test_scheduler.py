@@ -5,11 +5,14 @@ import os
 from collections.abc import AsyncIterator
 
 import pytest
+from structlog.testing import capture_logs
 
 from schema import events
 from schema.events import decode_event
 from tests.conftest import TestTenant, make_tenant
+from tests.schema.read_only import read_only
 from tests.secret import VAULT
+from tests.waiting import wait_for
 from tests.workers.jobs import change, claim, job_row, read_all, rows, submit_one, turn
 from workers.queue.job_core import JobCore
 from workers.queue.leases import host_name, owner_name
@@ -128,3 +131,41 @@ def test_an_owner_tells_whether_it_lives() -> None:
     reused = mine.rsplit("/", 1)[0] + "/1"
     assert [False, False, True, True] == [has_died(owner) for owner in (mine, ELSEWHERE, GONE, reused)]
     assert str(os.getpid()) == mine.split("/")[1]
+
+
+async def test_the_scheduler_goes_on_while_postgres_is_read_only(
+    core: JobCore, scheduler: Scheduler, database_url: str, tenant: TestTenant
+) -> None:
+    job = await submit_one(core, tenant)
+    change(database_url, "UPDATE jobs SET dispatched_at = now() - interval '1 minute' WHERE id = %s", job.job_id)
+    with read_only(database_url), capture_logs() as logs:
+        task = asyncio.create_task(scheduler.run())
+        await wait_for(lambda: any(line.get("what") == "sweep" for line in logs), "the sweep was postponed")
+    assert {"maintenance_postponed"} == {line["event"] for line in logs if line.get("what")}
+    await wait_for(lambda: job_row(database_url, job.job_id)["dispatch_seq"] > 1, "the same scheduler swept")
+    assert not task.done()
+    task.cancel()
+    await asyncio.wait((task,))
+
+
+async def test_one_kind_of_work_that_fails_does_not_stop_the_others(
+    scheduler: Scheduler, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sweeps = 0
+
+    async def fail() -> None:
+        raise RuntimeError("a defect")
+
+    async def sweep() -> None:
+        nonlocal sweeps
+        sweeps += 1
+
+    monkeypatch.setattr(scheduler, "dispatch", fail)
+    monkeypatch.setattr(scheduler, "sweep", sweep)
+    with capture_logs() as logs:
+        task = asyncio.create_task(scheduler.run())
+        await wait_for(lambda: sweeps > 1, "the scheduler went on sweeping")
+    assert not task.done()
+    assert "maintenance_failed" in {line["event"] for line in logs}
+    task.cancel()
+    await asyncio.wait((task,))

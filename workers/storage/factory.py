@@ -3,10 +3,14 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+import structlog
+
 from workers.storage.contract import Storage
 from workers.storage.disk import STAGING_FOLDER, DiskStorage
 from workers.storage.settings import StorageSettings
 from workers.storage.staging import Staging
+
+log = structlog.get_logger()
 
 
 @asynccontextmanager
@@ -17,7 +21,10 @@ async def open_storage(settings: StorageSettings) -> AsyncIterator[Storage]:
     try:
         if settings.s3 is None:
             storage = DiskStorage(settings.folder.absolute(), staging)
-            await storage.close_to_others()
+            try:
+                await storage.close_to_others()
+            except OSError as error:  # read-only, for instance; reading still works
+                log.warning("storage_not_closed_to_others", error=type(error).__name__)
             yield storage
         else:
             from workers.storage.s3 import S3Storage

@@ -90,7 +90,7 @@ def _try_acquire(lock: Path) -> int | None:
     """Lock the file of a dead process and return its descriptor; None if the process lives or another sweep has it."""
     try:
         descriptor = os.open(lock, os.O_RDWR | os.O_CLOEXEC)
-    except FileNotFoundError:
+    except OSError:  # gone meanwhile, or the storage is read-only
         return None
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -104,4 +104,5 @@ def _delete(folder: Path) -> None:
     """Delete a process's folder and then its lock, so that no folder is left without one."""
     shutil.rmtree(folder, ignore_errors=True)
     if not folder.exists():
-        _lock_path(folder).unlink(missing_ok=True)
+        with suppress(OSError):  # the storage has become read-only; a later sweep deletes it
+            _lock_path(folder).unlink(missing_ok=True)
