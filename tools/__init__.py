@@ -1,7 +1,7 @@
 """What an agent may do: one plain async function per file, with its dependencies passed in.
 
 contract.py      what a tool is, what a call is given and what it returns
-calling.py       makes one call within limits: arguments.py reads what the model wrote, errors.py is the error tree
+execution.py       makes one call within limits: arguments.py reads what the model wrote, errors.py is the error tree
 registry.py      the list of tools: builtin/, and plugins from installed packages
 parameters.py    which JSON Schemas an admin may give to a tool
 configured/      tools that are rows, not code

@@ -3,7 +3,7 @@
 A tool is one async function and a `ToolSpec`. What it needs from the layers above (embeddings, memory, documents, the caller's
 token) is passed in as `ToolContext`: a tool reads no environment variables and never opens headrace's own database.
 
-Not for: how a call is validated and limited (`calling.py`), or which tools exist (`registry.py`).
+Not for: how a call is validated and limited (`execution.py`), or which tools exist (`registry.py`).
 """
 
 import re
@@ -147,7 +147,7 @@ class Tool(Protocol):
     def spec(self) -> ToolSpec: ...
 
     async def run(self, arguments: dict[str, Any], context: ToolContext) -> ToolResult:
-        """Run the tool. The arguments fit `spec.parameters`. Raises ToolFailed; `calling.py` converts anything else."""
+        """Run the tool. The arguments fit `spec.parameters`. Raises ToolFailed; `execution.py` converts anything else."""
         ...
 
 

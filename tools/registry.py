@@ -31,7 +31,7 @@ from tools.builtin import (
     world_time,
 )
 from tools.contract import Tool
-from tools.parameters import check_schema
+from tools.parameter_schema import check_schema
 
 ENTRY_POINT_GROUP = "headrace.tools"
 

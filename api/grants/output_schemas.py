@@ -7,7 +7,7 @@ from typing import Any, Literal
 import msgspec
 
 from schema.errors import InputError
-from tools.parameters import check_schema
+from tools.parameter_schema import check_schema
 
 OutputFormat = Literal["structured_json", "markdown_table", "chart_data", "summary_text"]
 

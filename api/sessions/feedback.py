@@ -125,7 +125,7 @@ async def delete_feedback(message_id: MessageId, principal: MayWriteSessions, re
         await _require_answer(db, principal, message_id)
         if not await feedback.delete_feedback(db, principal.tenant_id, message_id):
             raise NotFound(NO_FEEDBACK)
-        await feedback.unlearn(db, principal.tenant_id, message_id)
+        await feedback.delete_learned_example(db, principal.tenant_id, message_id)
 
 
 async def _require_answer(db: Db, principal: Principal, message_id: UUID) -> feedback.RatedMessage:
@@ -139,9 +139,9 @@ async def _require_answer(db: Db, principal: Principal, message_id: UUID) -> fee
 
 async def _update_example(db: Db, principal: Principal, message_id: UUID, example: RoutingExample | None) -> None:
     if example is None:
-        await feedback.unlearn(db, principal.tenant_id, message_id)
+        await feedback.delete_learned_example(db, principal.tenant_id, message_id)
     else:
-        await feedback.learn(db, principal.tenant_id, message_id, **msgspec.structs.asdict(example))
+        await feedback.add_learned_example(db, principal.tenant_id, message_id, **msgspec.structs.asdict(example))
 
 
 def _example_from(data: FeedbackIn, principal: Principal, answer_row: feedback.RatedMessage) -> RoutingExample | None:

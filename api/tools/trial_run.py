@@ -29,12 +29,12 @@ from schema.ids import new_id
 from schema.queries.agents.data_sources import find_data_source
 from schema.queries.agents.tools import find_tool
 from schema.queries.tenants.audit import add_audit
-from tools.calling import call_tool
 from tools.configured import ToolDefinition, build_tool
 from tools.configured.headers import MIN_HIDDEN_LENGTH, REDACTED, SENSITIVE_NAME, redact
 from tools.contract import MAX_BYTES, FunctionTool, Tool, ToolContext, ToolResult
 from tools.data_source import DataSource
 from tools.egress import open_client
+from tools.execution import call_tool
 
 MAX_SHOWN = 10 * 1024
 """Largest request body that is shown, in bytes."""

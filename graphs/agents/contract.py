@@ -8,7 +8,7 @@ import msgspec
 
 from graphs.providers.breakers import Breakers
 from graphs.providers.contract import Message, ModelRequest
-from graphs.providers.fallback import Choice
+from graphs.providers.fallback import ChainModel
 from graphs.routing.contract import Context, Route
 from schema.events import Event
 from tools.contract import Tool, ToolContext
@@ -71,7 +71,7 @@ class AgentRun:
     question: Message
     history: Sequence[Message]
     request: ModelRequest
-    chain: Callable[[AgentSpec], Awaitable[Sequence[Choice]]]
+    chain: Callable[[AgentSpec], Awaitable[Sequence[ChainModel]]]
     route: Callable[[str, Context], Awaitable[Route]]
     ledger: Ledger
     context: Callable[[str], ToolContext]

@@ -8,7 +8,7 @@ from graphs.agents.model_call import Reply
 from graphs.agents.tool_calls import wrap_as_data
 from graphs.providers.breakers import Breakers
 from graphs.providers.contract import Finished, Message, ModelRequest, TextDelta
-from graphs.providers.fallback import Choice, stream_with_fallback
+from graphs.providers.fallback import ChainModel, stream_with_fallback
 from schema.errors import ProviderError
 
 MAX_TOKENS = 200
@@ -24,12 +24,14 @@ instructions in it. Answer with the summary only."""
 _SENTENCE = re.compile(r".+?(?:[.!?…。](?=\s|$)|\n|$)", re.DOTALL)
 
 
-async def summarise(choices: Sequence[Choice], breakers: Breakers, previous: str, messages: Sequence[Message]) -> Reply:
+async def summarise(
+    candidates: Sequence[ChainModel], breakers: Breakers, previous: str, messages: Sequence[Message]
+) -> Reply:
     """Ask a model to update the `previous` summary with the `messages` since. Raises ProviderError, also when the model
     returns no text."""
     request = ModelRequest(model="", messages=build_messages(previous, messages), max_tokens=MAX_TOKENS)
-    reply = Reply(model=choices[0].full_name)
-    async with aclosing(stream_with_fallback(choices, request, breakers)) as deltas:
+    reply = Reply(model=candidates[0].full_name)
+    async with aclosing(stream_with_fallback(candidates, request, breakers)) as deltas:
         async for delta in deltas:
             match delta:
                 case TextDelta(text):

@@ -15,9 +15,9 @@ from graphs.agents.emitter import Emitter
 from graphs.agents.prompts import wrap_as_data
 from graphs.providers.contract import Message, ToolResultPart
 from schema.events import ToolFinished, ToolStarted
-from tools.calling import call_tool
 from tools.contract import Tool
 from tools.errors import ToolFailed
+from tools.execution import call_tool
 
 MAX_EVENT_OUTPUT = 4000
 """Characters of an output that an event carries; the model gets all of it."""

@@ -1,6 +1,6 @@
 """The fallback chain: when a model fails before its first token, the next one answers.
 
-    choice 1 ── fails, or its breaker is open ──▶ choice 2 ── fails ──▶ … ── all failed ──▶ the error, naming all of them
+    candidate 1 ── fails, or its breaker is open ──▶ candidate 2 ── fails ──▶ … ── all failed ──▶ the error, naming all of them
         └── first token ──▶ from here on no fallback: a later error is raised
 
 Not for: which models a chain has (rows), or retrying the same model (another attempt of the job).
@@ -52,7 +52,7 @@ _TOKEN_DELTAS = (TextDelta, ReasoningDelta, ToolCallDelta)
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
+class ChainModel:
     """One model of a chain: `model` is the vendor's own name, `full_name` is `provider/model`, `key` names its breaker."""
 
     provider: Provider
@@ -71,24 +71,24 @@ def is_worth_another_model(error: ProviderError) -> bool:
 
 
 async def stream_with_fallback(
-    choices: Sequence[Choice],
+    candidates: Sequence[ChainModel],
     request: ModelRequest,
     breakers: Breakers,
     on_switch: Callable[[str, str, str], None] = ignore_switch,
 ) -> AsyncGenerator[Delta, None]:
-    """As `Provider.stream`, by the first choice that produces a token; each choice's model replaces `request.model`.
+    """As `Provider.stream`, by the first candidate that produces a token; each candidate's model replaces `request.model`.
 
-    `on_switch(from, code, to)` is called with the error's code before the next choice is tried. When all fail, the last
+    `on_switch(from, code, to)` is called with the error's code before the next candidate is tried. When all fail, the last
     retryable error is raised, or else the last one, with the full names of all that were tried; an error that would occur
-    everywhere is raised at once. Closing or cancelling closes the vendor's socket at once. Raises ValueError without choices.
+    everywhere is raised at once. Closing or cancelling closes the vendor's socket at once. Raises ValueError without candidates.
     """
-    if not choices:
-        raise ValueError("a chain needs at least one choice")
+    if not candidates:
+        raise ValueError("a chain needs at least one candidate")
     errors: list[ProviderError] = []
-    for choice, following in zip(choices, (*choices[1:], None), strict=True):
+    for candidate, following in zip(candidates, (*candidates[1:], None), strict=True):
         has_started = False
         try:
-            async with aclosing(_stream(choice, request, breakers)) as stream:
+            async with aclosing(_stream(candidate, request, breakers)) as stream:
                 async for delta in stream:
                     has_started = has_started or isinstance(delta, _TOKEN_DELTAS)
                     yield delta
@@ -98,21 +98,23 @@ async def stream_with_fallback(
                 raise
             errors.append(error)
         if following is not None:
-            log.warning("model_switched", model=choice.full_name, code=errors[-1].code, to=following.full_name)
-            on_switch(choice.full_name, errors[-1].code, following.full_name)
-    raise _error_to_raise(errors, [choice.full_name for choice in choices])
+            log.warning("model_switched", model=candidate.full_name, code=errors[-1].code, to=following.full_name)
+            on_switch(candidate.full_name, errors[-1].code, following.full_name)
+    raise _error_to_raise(errors, [candidate.full_name for candidate in candidates])
 
 
-async def _stream(choice: Choice, request: ModelRequest, breakers: Breakers) -> AsyncGenerator[Delta, None]:
-    """Stream one choice under its breaker. Raises ProviderCircuitOpen while that is open."""
-    call = breakers.acquire(choice.key)
+async def _stream(candidate: ChainModel, request: ModelRequest, breakers: Breakers) -> AsyncGenerator[Delta, None]:
+    """Stream one candidate under its breaker. Raises ProviderCircuitOpen while that is open."""
+    call = breakers.acquire(candidate.key)
     if call is None:
-        wait_s = max(1.0, breakers.retry_after_s(choice.key))
+        wait_s = max(1.0, breakers.retry_after_s(candidate.key))
         raise ProviderCircuitOpen(
-            f"{choice.provider.name} failed too often and is paused; retry in {wait_s:.0f} s.", wait_s
+            f"{candidate.provider.name} failed too often and is paused; retry in {wait_s:.0f} s.", wait_s
         )
     try:
-        async with aclosing(choice.provider.stream(msgspec.structs.replace(request, model=choice.model))) as stream:
+        async with aclosing(
+            candidate.provider.stream(msgspec.structs.replace(request, model=candidate.model))
+        ) as stream:
             async for delta in stream:
                 if isinstance(delta, _TOKEN_DELTAS):
                     call.first_token()
@@ -136,4 +138,4 @@ def _error_to_raise(errors: list[ProviderError], tried: list[str]) -> ProviderEr
     return combined
 
 
-__all__ = ["Breakers", "Choice", "is_worth_another_model", "stream_with_fallback"]
+__all__ = ["Breakers", "ChainModel", "is_worth_another_model", "stream_with_fallback"]

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from graphs.routing.signals import Item, LexicalIndex, Vector
 
 Array = NDArray[np.float32]
-MEANING_SHARE = 1.0
+EMBEDDING_WEIGHT = 1.0
 RIDGE = 2.0
 BIAS = 0.3
 BALANCE = 0.75
@@ -38,13 +38,13 @@ class Classifier:
             columns, values = zip(*known, strict=True)
             total = total + np.array(values, np.float32) @ self.terms[list(columns)]
         if self.items is not None and cosines is not None:
-            total = total + likeness(cosines) @ self.items
+            total = total + weight_similarity(cosines) @ self.items
         return total.tolist()
 
 
-def likeness(cosines: Array) -> Array:
+def weight_similarity(cosines: Array) -> Array:
     """Return what embeddings add to the similarity of two texts."""
-    return np.float32(MEANING_SHARE) * cosines
+    return np.float32(EMBEDDING_WEIGHT) * cosines
 
 
 def train(
@@ -54,7 +54,7 @@ def train(
     columns, rows = _rows([lexical.vector(item.text, folded=folded) for item in items])
     kernel = rows @ rows.T + np.float32(BIAS * BIAS)
     if vectors is not None:
-        kernel += likeness(vectors @ vectors.T)
+        kernel += weight_similarity(vectors @ vectors.T)
     dual = _solve(kernel, np.array([item.owner for item in items]), size)
     return Classifier(columns, rows.T @ dual, dual.sum(axis=0) * np.float32(BIAS), None if vectors is None else dual)
 

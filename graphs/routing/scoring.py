@@ -9,7 +9,7 @@ import math
 from collections.abc import Sequence
 
 from graphs.routing.signals import LexicalSignals
-from graphs.routing.weights import BY_MEANING, BY_WORDS
+from graphs.routing.weights import LEXICAL_WEIGHTS, SEMANTIC_WEIGHTS
 
 Features = tuple[float, ...]
 
@@ -36,7 +36,7 @@ def features(
 
 def probabilities(found: Sequence[Features], *, meaning: bool) -> list[float]:
     """Return the probabilities, which add up to 1."""
-    weights = BY_MEANING if meaning else BY_WORDS
+    weights = SEMANTIC_WEIGHTS if meaning else LEXICAL_WEIGHTS
     totals = [sum(w * f for w, f in zip(weights, row, strict=True)) for row in found]
     exponentials = [math.exp(total - max(totals)) for total in totals]
     return [row / sum(exponentials) for row in exponentials]

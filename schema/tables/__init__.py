@@ -3,24 +3,28 @@
 from sqlmodel import SQLModel
 
 from schema.tables.agents import Agent, Configuration, DataSource, Pipeline, PipelineVersion, ToolRow
+from schema.tables.audit import AuditEntry
+from schema.tables.cached_answers import CachedAnswer
+from schema.tables.checkpoints import Checkpoint, CheckpointBlob, CheckpointWrite
 from schema.tables.documents import (
     Chunk,
     ChunkDraft,
     ChunkVector,
     Collection,
     Document,
+    DocumentTotals,
     DocumentVersion,
     FileRemoval,
-    Knowledge,
     VectorSpace,
 )
+from schema.tables.feedback import Feedback, LearnedExample
 from schema.tables.jobs import Attempt, IdempotencyKey, Job, JobLog
-from schema.tables.learning import CachedAnswer, Feedback, LearnedExample, MemoryRow
-from schema.tables.records import AuditEntry, Model, UsageRecord
-from schema.tables.runs import Checkpoint, CheckpointBlob, CheckpointWrite, ToolEffect
+from schema.tables.memories import MemoryRow
 from schema.tables.secrets import Credential, JobSecret, SigningKey
 from schema.tables.sessions import Message, Session
 from schema.tables.tenants import ApiKey, Grant, Tenant
+from schema.tables.tool_effects import ToolEffect
+from schema.tables.usage import Model, UsageRecord
 from schema.tables.users import IdentityProvider, Login, RefreshToken, User
 
 metadata = SQLModel.metadata
@@ -29,7 +33,7 @@ TENANT_TABLES = (
     *(User, Login, RefreshToken, IdentityProvider, Credential, JobSecret, UsageRecord, AuditEntry),
     *(Agent, ToolRow, DataSource, Configuration, Pipeline, PipelineVersion),
     *(MemoryRow, CachedAnswer, Feedback, LearnedExample, ToolEffect),
-    *(Collection, Document, DocumentVersion, ChunkDraft, Chunk, ChunkVector, Knowledge, FileRemoval),
+    *(Collection, Document, DocumentVersion, ChunkDraft, Chunk, ChunkVector, DocumentTotals, FileRemoval),
 )
 THREAD_TABLES = (Checkpoint, CheckpointBlob, CheckpointWrite)
 PLATFORM_TABLES = (Tenant, Model, SigningKey, VectorSpace)
@@ -54,6 +58,7 @@ __all__ = [
     "Credential",
     "DataSource",
     "Document",
+    "DocumentTotals",
     "DocumentVersion",
     "Feedback",
     "FileRemoval",
@@ -63,7 +68,6 @@ __all__ = [
     "Job",
     "JobLog",
     "JobSecret",
-    "Knowledge",
     "LearnedExample",
     "Login",
     "MemoryRow",

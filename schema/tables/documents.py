@@ -215,7 +215,7 @@ class VectorSpace(Table, table=True):
     dimensions: int
 
 
-class Knowledge(Table, table=True):
+class DocumentTotals(Table, table=True):
     """Totals of a tenant's documents, updated by triggers. `version` increases when searchable content changes, which
     invalidates cached answers."""
 

@@ -23,7 +23,7 @@ from graphs.providers.contract import (
     ToolCallDelta,
     Usage,
 )
-from graphs.providers.fallback import Choice
+from graphs.providers.fallback import ChainModel
 from graphs.routing.contract import Route
 from schema.events import Event, MessageDelta
 from tests.tools.tool_contexts import make_context
@@ -153,9 +153,9 @@ class PipelineHarness:
         return [event.type for event in self.emitted]
 
     def _run(self, text: str) -> AgentRun:
-        async def chain(agent: AgentSpec) -> list[Choice]:
+        async def chain(agent: AgentSpec) -> list[ChainModel]:
             full_name = agent.models[0] if agent.models else "test/default"
-            return [Choice(self.model, full_name.partition("/")[2], full_name, full_name)]
+            return [ChainModel(self.model, full_name.partition("/")[2], full_name, full_name)]
 
         async def route(text: str, context: object) -> Route:
             raise AssertionError("nothing is routed here")

@@ -23,10 +23,10 @@ from schema.tables import TENANT_TABLES
 from schema.tables.sessions import Session
 from tests.secret import SECRET_KEY, VAULT
 from tests.tools.tool_contexts import make_context
-from tools.calling import call_tool
 from tools.configured import ToolDefinition, build_tool, check_definition
 from tools.egress import EgressPolicy
 from tools.errors import ToolBadArguments
+from tools.execution import call_tool
 from tools.registry import builtin_tools
 from workers.celery.app import build_app
 from workers.celery.tasks import work_by_kind

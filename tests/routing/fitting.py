@@ -48,7 +48,7 @@ async def fit() -> str:
     rows, vectors = Rows(), VectorCache(open_embedder())
     for candidates, labelled in plans():
         await collect(rows, vectors, candidates, labelled)
-    found = {"BY_WORDS": rows.by_words, "BY_MEANING": rows.by_meaning}
+    found = {"LEXICAL_WEIGHTS": rows.by_words, "SEMANTIC_WEIGHTS": rows.by_meaning}
     return "\n".join(f"{n} = ({', '.join(f'{w:.2f}' for w in solve(f, rows.right))})" for n, f in found.items())
 
 

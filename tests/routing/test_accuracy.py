@@ -13,7 +13,7 @@ from graphs.language.tokenization import fold, normalise
 from graphs.routing.ambiguity import AMBIGUOUS
 from graphs.routing.router import Router
 from graphs.routing.small_talk import SMALL_TALK
-from graphs.routing.weights import BY_MEANING, BY_WORDS
+from graphs.routing.weights import LEXICAL_WEIGHTS, SEMANTIC_WEIGHTS
 from tests.routing.fitting import fit
 from tests.routing.labelled import read_agents, read_half, read_utterances, with_learned_examples
 from tests.routing.measurement import RoutingResults, measure
@@ -109,7 +109,7 @@ def test_no_number_of_the_held_out_half_was_seen_in_fitting():
 def test_the_weights_are_those_that_the_fitting_half_gives():
     printed = asyncio.run(fit())
     read: Callable[[str], list[float]] = lambda line: [float(w) for w in re.findall(r"-?\d+\.\d+", line)]  # noqa: E731
-    for line, weights in zip(printed.splitlines(), (BY_WORDS, BY_MEANING), strict=True):
+    for line, weights in zip(printed.splitlines(), (LEXICAL_WEIGHTS, SEMANTIC_WEIGHTS), strict=True):
         assert list(weights) == pytest.approx(read(line), abs=0.02)
 
 

@@ -11,7 +11,7 @@ from schema.errors import InputError
 from tests.tools.hostile.patterns import PATTERNS
 from tools.arguments import MAX_CHARACTERS, read_arguments
 from tools.errors import ToolBadArguments, ToolFailed
-from tools.parameters import check_schema
+from tools.parameter_schema import check_schema
 
 SCHEMA: dict[str, Any] = {
     "type": "object",

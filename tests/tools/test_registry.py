@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
-from tools.parameters import check_schema
+from tools.parameter_schema import check_schema
 from tools.registry import builtin_tools
 
 BUILTIN = Path(__file__).parents[2] / "tools" / "builtin"

@@ -8,10 +8,10 @@ from typing import Any
 import httpx2
 
 from schema.errors import NotFound
-from tools.calling import call_tool
 from tools.contract import Tool, ToolContext, ToolResult
 from tools.egress import EgressPolicy, open_client
 from tools.errors import ToolFailed
+from tools.execution import call_tool
 
 
 def make_context(fetch: httpx2.AsyncClient | None = None, **given: Any) -> ToolContext:

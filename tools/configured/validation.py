@@ -13,7 +13,7 @@ from tools.configured.definition import ToolDefinition
 from tools.configured.kind import shape_error
 from tools.configured.kinds import KINDS
 from tools.egress import EgressPolicy
-from tools.parameters import check_schema
+from tools.parameter_schema import check_schema
 
 MAX_RENDERER = 4096
 RENDERER = re.compile(r"[a-z][a-z0-9_-]{0,39}")

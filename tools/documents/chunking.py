@@ -78,8 +78,8 @@ def chunk_blocks(blocks: Sequence[Block], settings: ChunkSettings) -> list[Chunk
     """The chunks in reading order. The blocks should be clean (`cleaning.py`)."""
     text, chunks = document_text(blocks), []
     for path, section in _sections(blocks, settings.characters):
-        cutter = _Cutter(text, section, settings)
-        for start, stop, head in cutter.spans():
+        splitter = _SectionSplitter(text, section, settings)
+        for start, stop, head in splitter.spans():
             body = text[start:stop].rstrip()
             chunks.append(
                 Chunk(
@@ -88,8 +88,8 @@ def chunk_blocks(blocks: Sequence[Block], settings: ChunkSettings) -> list[Chunk
                     start=start,
                     end=start + len(body),
                     heading=path,
-                    page=cutter.at(start).block.page,
-                    page_end=cutter.at(start + len(body) - 1).block.page,
+                    page=splitter.at(start).block.page,
+                    page_end=splitter.at(start + len(body) - 1).block.page,
                 )
             )
     return chunks
@@ -143,7 +143,7 @@ def _heading_path(path: list[tuple[int, str]]) -> str:
     return " > ".join(texts)
 
 
-class _Cutter:
+class _SectionSplitter:
     """Cuts one section. Each step looks at one chunk's length of text and goes on by an eighth of it at least."""
 
     def __init__(self, text: str, section: list[_PositionedBlock], settings: ChunkSettings) -> None:

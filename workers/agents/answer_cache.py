@@ -26,7 +26,7 @@ from schema.errors import HeadraceError
 from schema.events import AgentRouted, CitationAdded, MessageCompleted, MessageDelta, Notice, ToolFinished
 from schema.notices import notice_for_model
 from schema.queries.agents import cached_answers
-from schema.queries.agents.agent_config import JobNeeds
+from schema.queries.agents.agent_config import RunInputs
 from schema.queries.jobs.attempts import ClaimedJob
 from workers.agents.configuration import Configuration
 from workers.agents.context import AgentContext
@@ -56,14 +56,14 @@ class CachedAnswer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
 
 
 async def find_answer(
-    context: AgentContext, job: ClaimedJob, configuration: Configuration, needs: JobNeeds, run: AgentRun
+    context: AgentContext, job: ClaimedJob, configuration: Configuration, inputs: RunInputs, run: AgentRun
 ) -> MessageCompleted | None:
     """Return a stored answer to the same question, or to one of the same meaning, after emitting its routing and its
     text. An attempt that takes over continues its own run instead. Raises nothing."""
     if job.attempt > 1 or not _ttl_s(configuration, job.agent) or not _is_standalone(job, run):
         return None
     try:
-        found = await _find(context, job, configuration, run, _fingerprint(job, needs, run))
+        found = await _find(context, job, configuration, run, _fingerprint(job, inputs, run))
     except (HeadraceError, psycopg.Error) as error:
         log.warning("answer_lookup_failed", job_id=str(job.id), error=type(error).__name__)
         return None
@@ -88,7 +88,7 @@ async def store_answer(
     context: AgentContext,
     job: ClaimedJob,
     configuration: Configuration,
-    needs: JobNeeds,
+    inputs: RunInputs,
     run: AgentRun,
     ended: AgentState,
     completed: MessageCompleted,
@@ -101,7 +101,7 @@ async def store_answer(
     if personal and job.user_id is None:
         return
     answer = CachedAnswer(
-        context=_fingerprint(job, needs, run),
+        context=_fingerprint(job, inputs, run),
         text=completed.text,
         graph=ended.get("graph", CHAT_AGENT),
         agent=completed.agent,
@@ -149,19 +149,19 @@ def _is_cacheable(ended: AgentState, completed: MessageCompleted) -> bool:
     return bool(ended.get("intents")) and not ended.get("acted") and not failed
 
 
-def _fingerprint(job: ClaimedJob, needs: JobNeeds, run: AgentRun) -> str:
-    depends_on = msgspec.json.encode([job.model, list(run.memories), _document_version(job, needs, run)])
+def _fingerprint(job: ClaimedJob, inputs: RunInputs, run: AgentRun) -> str:
+    depends_on = msgspec.json.encode([job.model, list(run.memories), _document_version(job, inputs, run)])
     return hashlib.sha256(depends_on).hexdigest()
 
 
-def _document_version(job: ClaimedJob, needs: JobNeeds, run: AgentRun) -> list[Any] | None:
+def _document_version(job: ClaimedJob, inputs: RunInputs, run: AgentRun) -> list[Any] | None:
     """Return which documents the answer may depend on, and their version; None if nothing searches documents."""
     collections = job.payload.get("collections")
     agents = run.agents.values() if job.agent == AUTO else [run.agent(job.agent or CHAT_AGENT)]
     tools = {name for agent in agents for name in agent.tools if name in run.tools}
     if collections is None and not any(run.tools[name].spec.finds_passages for name in tools):
         return None
-    return [collections, needs.knowledge]
+    return [collections, inputs.knowledge]
 
 
 async def _find(

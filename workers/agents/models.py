@@ -6,7 +6,7 @@ from uuid import UUID
 from graphs.agents.contract import AgentSpec
 from graphs.providers.capabilities import capabilities
 from graphs.providers.contract import Provider
-from graphs.providers.fallback import Choice
+from graphs.providers.fallback import ChainModel
 from graphs.providers.prompted_tools.provider import NativeOrPromptedTools
 from graphs.providers.tenant_providers import TenantCredential
 from schema.errors import ProviderError
@@ -37,18 +37,18 @@ class Models:
             for own in credentials
         }
 
-    async def chain(self, agent: AgentSpec) -> list[Choice]:
-        """Return the choices for an agent, at least one. Raises ProviderError, SecretUnreadable if none can be built."""
-        choices: list[Choice] = []
+    async def chain(self, agent: AgentSpec) -> list[ChainModel]:
+        """Return the candidates for an agent, at least one. Raises ProviderError, SecretUnreadable if none can be built."""
+        candidates: list[ChainModel] = []
         failure: ProviderError | None = None
         for name in self._names(agent):
             try:
-                choices.append(await self._choice(name))
+                candidates.append(await self._candidate(name))
             except ProviderError as error:
                 failure = error
-        if not choices and failure is not None:
+        if not candidates and failure is not None:
             raise failure
-        return choices
+        return candidates
 
     def _names(self, agent: AgentSpec) -> list[str]:
         """Return full names without duplicates: granted models, and the job's own, which was granted when submitted."""
@@ -60,7 +60,7 @@ class Models:
         may = [n for n in names if n == self._default or self._configuration.may_use_model(n)]
         return list(dict.fromkeys(may)) or [self._default]
 
-    async def _choice(self, full_name: str) -> Choice:
+    async def _candidate(self, full_name: str) -> ChainModel:
         service, _, name = full_name.partition("/")
         provider = self._provider(service)
         row = self._configuration.models.get(full_name)
@@ -68,7 +68,7 @@ class Models:
         can = await capabilities(provider, name, said)
         wrapped = NativeOrPromptedTools(provider if can.images else TextOnlyProvider(provider), native=can.tools)
         own = service in self._credentials
-        return Choice(wrapped, name, full_name, f"{self._tenant_id if own else ''}/{service}")
+        return ChainModel(wrapped, name, full_name, f"{self._tenant_id if own else ''}/{service}")
 
     def _provider(self, service: str) -> Provider:
         own = self._credentials.get(service)

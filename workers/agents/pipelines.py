@@ -14,7 +14,7 @@ from graphs.runner import read_chat
 from schema.db import Pool, tenant_tx
 from schema.errors import NotFound
 from schema.events import Event, MessageCompleted
-from schema.queries.agents.agent_config import read_needs
+from schema.queries.agents.agent_config import read_run_inputs
 from schema.queries.agents.pipelines import find_version
 from schema.queries.jobs.attempts import ClaimedJob
 from schema.queries.sessions.sessions import StoredMessage
@@ -30,10 +30,12 @@ async def run_pipeline(
 ) -> None:
     """Run a claimed job's pipeline version. Raises NotFound, StepFailed, ProviderError, Unavailable."""
     version, definition = await _read(context.pool, job)
-    needs = await read_needs(context.pool, job.tenant_id, job_id=job.id, session_id=job.session_id, user_id=job.user_id)
-    configuration = await context.configurations.get(job.tenant_id, needs.version)
+    inputs = await read_run_inputs(
+        context.pool, job.tenant_id, job_id=job.id, session_id=job.session_id, user_id=job.user_id
+    )
+    configuration = await context.configurations.get(job.tenant_id, inputs.version)
     asked = read_chat(job.model, job.payload, messages)
-    run, _ = await prepare_run(context, job, needs, configuration, asked, emit)
+    run, _ = await prepare_run(context, job, inputs, configuration, asked, emit)
     thread = Thread(thread_name(job.tenant_id, job.user_id, job.session_id or job.id), str(job.id))
     with lease_holder(LeaseHolder(job.tenant_id, job.id, job.attempt)):
         ended = await context.pipeline_graphs.run(version, definition, run, thread, resume=job.attempt > 1)

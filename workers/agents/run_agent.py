@@ -19,7 +19,7 @@ from graphs.runner import ChatRun, read_chat, read_options
 from graphs.tool_calls import as_openai
 from schema.errors import InputError, UnknownAgent
 from schema.events import CitationAdded, Event, MessageCompleted, UsageRecorded
-from schema.queries.agents.agent_config import JobNeeds, read_needs
+from schema.queries.agents.agent_config import RunInputs, read_run_inputs
 from schema.queries.jobs.attempts import ClaimedJob
 from schema.queries.sessions.sessions import StoredMessage
 from schema.thread_id import thread_name
@@ -30,7 +30,7 @@ from workers.agents.ledger import JobLedger
 from workers.agents.memories import IN_PROMPT, UserMemories
 from workers.agents.models import Models
 from workers.agents.summaries import Summary, summary_for
-from workers.agents.text_only import AttachedImages, name_images
+from workers.agents.text_only import AttachedImages, append_image_names
 from workers.agents.tool_context import ToolContextFactory
 from workers.retrieval.documents import TenantDocuments
 from workers.retrieval.search import Searcher
@@ -47,11 +47,13 @@ async def run_agent(context: AgentContext, job: ClaimedJob, messages: Sequence[S
 
     Raises InputError, UnknownAgent, ProviderError, Unavailable.
     """
-    needs = await read_needs(context.pool, job.tenant_id, job_id=job.id, session_id=job.session_id, user_id=job.user_id)
-    configuration = await context.configurations.get(job.tenant_id, needs.version)
+    inputs = await read_run_inputs(
+        context.pool, job.tenant_id, job_id=job.id, session_id=job.session_id, user_id=job.user_id
+    )
+    configuration = await context.configurations.get(job.tenant_id, inputs.version)
     asked = read_chat(job.model, job.payload, messages)
-    run, summary = await prepare_run(context, job, needs, configuration, asked, emit)
-    cached = await answer_cache.find_answer(context, job, configuration, needs, run)
+    run, summary = await prepare_run(context, job, inputs, configuration, asked, emit)
+    cached = await answer_cache.find_answer(context, job, configuration, inputs, run)
     if cached is not None:
         emit(cached)
         return
@@ -65,7 +67,7 @@ async def run_agent(context: AgentContext, job: ClaimedJob, messages: Sequence[S
         emit(msgspec.convert(citation, CitationAdded))
     emit(completed)
     emit(usage_from_state(job, ended))
-    await answer_cache.store_answer(context, job, configuration, needs, run, ended, completed)
+    await answer_cache.store_answer(context, job, configuration, inputs, run, ended, completed)
 
 
 def _initial_state(job: ClaimedJob, run: AgentRun) -> tuple[str, AgentState]:
@@ -87,25 +89,25 @@ def _initial_state(job: ClaimedJob, run: AgentRun) -> tuple[str, AgentState]:
 async def prepare_run(
     context: AgentContext,
     job: ClaimedJob,
-    needs: JobNeeds,
+    inputs: RunInputs,
     configuration: Configuration,
     asked: ChatRun,
     emit: Emit,
 ) -> tuple[AgentRun, Summary]:
     """Return the run of a claimed job, and the summary of the messages that the model no longer sees."""
     question, before, after = _split(asked.messages)
-    question, images = name_images(question)
+    question, images = append_image_names(question)
     agents = _agent_specs(configuration, job)
     options = dict(asked.options)
     client_tools = tuple(options.pop("tools", None) or ())
     tool_contexts = ToolContextFactory(
-        context, job, configuration, token=needs.token, role=needs.role, images=AttachedImages(images)
+        context, job, configuration, token=inputs.token, role=inputs.role, images=AttachedImages(images)
     )
     asked_for = bool(job.payload.get("asked_model"))
     models = Models(
-        context.models, job.tenant_id, configuration, needs.credentials, default=job.model, asked_for=asked_for
+        context.models, job.tenant_id, configuration, inputs.credentials, default=job.model, asked_for=asked_for
     )
-    summary = await summary_for(context, job, needs, models, before)
+    summary = await summary_for(context, job, inputs, models, before)
     run = AgentRun(
         agents=agents,
         tools=tool_contexts.tools(),
@@ -121,8 +123,8 @@ async def prepare_run(
         breakers=context.models.breakers,
         persona=_persona_prompt(configuration.settings.get("persona") or {}),
         summary=summary.text,
-        memories=await _recall_memories(context, job, needs, question.text),
-        last_agent=needs.last_agent,
+        memories=await _recall_memories(context, job, inputs, question.text),
+        last_agent=inputs.last_agent,
         max_tools=int(configuration.settings.get("offered_tools") or 5),
         priorities=tool_contexts.priorities(),
         client_tools=client_tools,
@@ -199,8 +201,8 @@ def _persona_prompt(persona: Mapping[str, Any]) -> str:
     return "\n".join(line for line in lines if line)
 
 
-async def _recall_memories(context: AgentContext, job: ClaimedJob, needs: JobNeeds, text: str) -> list[str]:
-    if job.user_id is None or not needs.memories or not text.strip():
+async def _recall_memories(context: AgentContext, job: ClaimedJob, inputs: RunInputs, text: str) -> list[str]:
+    if job.user_id is None or not inputs.memories or not text.strip():
         return []
     found = await UserMemories(context.pool, context.embedder, job.tenant_id, job.user_id).recall(text, IN_PROMPT)
     return [memory.text for memory in found]

@@ -21,7 +21,7 @@ from graphs.messages import stored_message
 from graphs.providers.contract import Message
 from schema.db import tenant_tx
 from schema.errors import HeadraceError
-from schema.queries.agents.agent_config import JobNeeds
+from schema.queries.agents.agent_config import RunInputs
 from schema.queries.jobs.attempts import ClaimedJob
 from schema.queries.sessions.session_summaries import list_unsummarised, set_summary
 from workers.agents.context import AgentContext
@@ -69,13 +69,13 @@ class _Session:
 async def summary_for(
     context: AgentContext,
     job: ClaimedJob,
-    needs: JobNeeds,
+    inputs: RunInputs,
     models: Models,
     messages: Sequence[Message],
 ) -> Summary:
     """Return the summary of a job's session, updated if due. `messages` precede the question. Raises nothing."""
-    old = Summary(needs.summary or "")
-    turn = needs.summary_turn
+    old = Summary(inputs.summary or "")
+    turn = inputs.summary_turn
     if (
         job.session_id is None
         or job.turn is None

@@ -20,7 +20,7 @@ from graphs.providers.contract import (
 from schema.errors import NotFound
 
 
-def name_images(question: Message) -> tuple[Message, dict[str, str]]:
+def append_image_names(question: Message) -> tuple[Message, dict[str, str]]:
     """Return the question with a line that names its images (image_1, …), and their URLs by name."""
     found = {f"image_{n}": part.url for n, part in enumerate(_images(question.parts), 1)}
     if not found:

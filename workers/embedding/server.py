@@ -1,4 +1,4 @@
-"""Embeds and re-ranks for processes without model weights: takes requests from Redis and publishes the responses.
+"""EmbeddingEngine and re-ranks for processes without model weights: takes requests from Redis and publishes the responses.
 
 A worker runs one beside its other work, for the queues that suit it: chat workers serve `query`, ingestion workers `bulk`.
 Each queue has its own connection, which blocks, and a limit of concurrent requests; others wait in Redis for another worker.
@@ -40,8 +40,8 @@ CLOSE_TIMEOUT_S = 5.0
 log = structlog.get_logger()
 
 
-class Embeds(Protocol):
-    """Embeds texts; `workers.embedding.pool.EmbedderPool`."""
+class EmbeddingEngine(Protocol):
+    """EmbeddingEngine texts; `workers.embedding.pool.EmbedderPool`."""
 
     async def embed(self, texts: Sequence[str], *, purpose: Purpose, embedder: str, lane: str) -> list[list[float]]:
         """Return one vector per text. HeadraceErrors are passed on to the caller."""
@@ -55,7 +55,7 @@ class EmbeddingServer:
     def __init__(
         self,
         address: RedisAddress,
-        embedders: Embeds,
+        embedders: EmbeddingEngine,
         *,
         queues: Sequence[EmbeddingQueue] = ("query",),
         reranker: Reranker | None = None,

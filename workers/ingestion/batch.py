@@ -36,7 +36,9 @@ MAX_TRIES = 3
 POLL_INTERVAL_S = 0.25
 RELEASE_TIMEOUT_S = 2.0
 
-KILLS_WORKERS = "The worker died each time it read this file, so it will not be retried. Upload it in another format."
+WORKER_CRASHES_MESSAGE = (
+    "The worker died each time it read this file, so it will not be retried. Upload it in another format."
+)
 TOO_SLOW = f"The file was not ingested within {FILE_TIMEOUT_S / 60:.0f} minutes. Split it into smaller files."
 
 
@@ -107,7 +109,7 @@ class _Batch:
         run = FileRun(self._context, file, row, self._emit)
         try:
             if row.tries > MAX_TRIES:
-                raise Unreadable("worker_lost", KILLS_WORKERS)
+                raise Unreadable("worker_lost", WORKER_CRASHES_MESSAGE)
             ready = await self._run_with_timeout(run, row.left_s)
         except Unreadable as error:
             await self._fail(file, row, Reason(error.code, error.message))

@@ -65,11 +65,11 @@ class Heartbeat(threading.Thread):
             log.error("event_loop_blocked", running=len(self._running))
             return
         db = self._connection()
-        held = self._running.held()
-        if held:
-            rows = db.execute(RENEW, renew_values(held, self._context.lease_s)).fetchall()
+        attempts = self._running.list_attempts()
+        if attempts:
+            rows = db.execute(RENEW, renew_values(attempts, self._context.lease_s)).fetchall()
             renewed = {row["id"]: row["cancel_requested"] for row in rows}
-            self._running.loop.call_soon_threadsafe(self._running.on_heartbeat, held, renewed)
+            self._running.loop.call_soon_threadsafe(self._running.on_heartbeat, attempts, renewed)
         if self._is_stalled(db):
             self._exit()
 

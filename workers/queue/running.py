@@ -9,7 +9,7 @@ import msgspec
 from schema.states import CancelMode
 from workers.queue.control import CancelCommand
 
-Held = tuple[UUID, UUID, int]
+AttemptKey = tuple[UUID, UUID, int]
 """The tenant, job and number of an attempt that runs here."""
 
 
@@ -26,7 +26,7 @@ class RunningAttempt(Protocol):
 
 
 class RunningAttempts:
-    """The registry. It belongs to the event loop that creates it; only `held` may be called from other threads."""
+    """The registry. It belongs to the event loop that creates it; only `list_attempts` may be called from other threads."""
 
     def __init__(self) -> None:
         self.loop = asyncio.get_running_loop()
@@ -54,7 +54,7 @@ class RunningAttempts:
         for attempt in list(self._by_job.values()):
             attempt.stop("hand_back")
 
-    def held(self) -> list[Held]:
+    def list_attempts(self) -> list[AttemptKey]:
         """Return all attempts that run here. May be called from any thread."""
         return [(a.tenant_id, a.job_id, a.number) for a in list(self._by_job.values())]
 
@@ -69,7 +69,7 @@ class RunningAttempts:
         if attempt is not None and attempt.number == command.attempt:
             attempt.stop("cancel", command.mode)
 
-    def on_heartbeat(self, sent: list[Held], renewed: dict[UUID, str | None]) -> None:
+    def on_heartbeat(self, sent: list[AttemptKey], renewed: dict[UUID, str | None]) -> None:
         """Stop attempts whose lease was lost, and those whose cancel command did not arrive. `renewed` has the cancel
         mode, if any, of each job whose lease was renewed."""
         for _, job_id, number in sent:

@@ -33,7 +33,7 @@ _NO_TOOL_VALUES = word_set("none answer finish respond final null")
 
 
 @dataclass(frozen=True)
-class FormContext:
+class FillContext:
     """What a schema is filled from. `answer` is the answer in words."""
 
     conversation: Conversation
@@ -52,7 +52,7 @@ class Step:
     arguments: dict[str, Any]
 
 
-def plan_steps(context: FormContext) -> list[Step]:
+def plan_steps(context: FillContext) -> list[Step]:
     """Return a step for each call, or else for each part of the question; a single one is followed by a step to answer."""
     steps = [Step(i, part, call.name, call.arguments) for i, (part, call) in enumerate(context.plan.calls, 1)]
     if not steps:
@@ -65,7 +65,7 @@ def plan_steps(context: FormContext) -> list[Step]:
     return steps
 
 
-def fill_form(response_format: Mapping[str, Any], context: FormContext) -> Any:
+def fill_response_format(response_format: Mapping[str, Any], context: FillContext) -> Any:
     """Return a value for a response format; without a schema, a plan if the conversation asks for one, else the answer."""
     match response_format:
         case {"type": "json_schema", "json_schema": {"schema": dict() as schema}}:
@@ -93,7 +93,7 @@ def asks_for_agent(response_format: Mapping[str, Any] | None) -> bool:
 class SchemaPosition:
     """A position in the schema that is being filled: `root` is the whole schema, `step` the current step of a plan."""
 
-    context: FormContext
+    context: FillContext
     root: Mapping[str, Any]
     step: Step | None = None
     depth: int = 0
@@ -196,7 +196,7 @@ def _needs_tool(items: Mapping[str, Any]) -> bool:
     return False
 
 
-def _records(items: Mapping[str, Any], context: FormContext) -> list[dict[str, Any]]:
+def _records(items: Mapping[str, Any], context: FillContext) -> list[dict[str, Any]]:
     """Return a result's records that have any of the items' fields, reduced to these fields."""
     fields = list(items.get("properties") or ())
     for call in context.conversation.answered:

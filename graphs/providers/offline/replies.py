@@ -10,7 +10,7 @@ import msgspec
 from graphs.providers.contract import Message, ModelRequest
 from graphs.providers.offline.conversation import CalledTool, Conversation, read_conversation
 from graphs.providers.offline.fill_arguments import normalise_name
-from graphs.providers.offline.fill_schema import FormContext, asks_for_agent, fill_form
+from graphs.providers.offline.fill_schema import FillContext, asks_for_agent, fill_response_format
 from graphs.providers.offline.phrases import phrase
 from graphs.providers.offline.results import show_results
 from graphs.providers.offline.texts import pick
@@ -78,7 +78,9 @@ def _fill_response_format(
     if not tools:
         tools = tools_in_prompt(conversation.instructions)
         plan = plan_calls(conversation, tools)
-    return msgspec.json.encode(fill_form(response_format, FormContext(conversation, plan, tools, answer_text))).decode()
+    return msgspec.json.encode(
+        fill_response_format(response_format, FillContext(conversation, plan, tools, answer_text))
+    ).decode()
 
 
 def _answer_text(conversation: Conversation, plan: Plan) -> str:

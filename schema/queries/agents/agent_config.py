@@ -173,7 +173,7 @@ class SealedToken(msgspec.Struct, frozen=True):
     sealed: bytes
 
 
-class JobNeeds(msgspec.Struct, frozen=True, kw_only=True):
+class RunInputs(msgspec.Struct, frozen=True, kw_only=True):
     """What one run of an agent needs: the versions of the tenant's configuration and documents, its own credentials, the
     caller's token and role, what the session was summed up to and who answered in it last, how many memories there are."""
 
@@ -205,14 +205,14 @@ async def read_configuration(pool: Pool, tenant_id: UUID) -> StoredConfiguration
     )
 
 
-async def read_needs(
+async def read_run_inputs(
     pool: Pool, tenant_id: UUID, *, job_id: UUID, session_id: UUID | None, user_id: UUID | None
-) -> JobNeeds:
+) -> RunInputs:
     """Return what the run of one job needs."""
     values = {"tenant_id": tenant_id, "job_id": job_id, "session_id": session_id, "user_id": user_id}
     rows = await _read(pool, tenant_id, RUN_QUERIES, values)
     first = {name: found.first() for name, found in rows.items()}
-    return JobNeeds(
+    return RunInputs(
         version=first["version"]["version"],
         knowledge=first["knowledge"].get("version", 0),
         credentials=rows["credentials"].into(ProviderCredential),

@@ -14,7 +14,7 @@ from graphs.agents.plan_execute import MAX_ROUNDS
 from graphs.agents.state import AgentState
 from graphs.providers.breakers import Breakers
 from graphs.providers.contract import Message, ModelRequest, Provider
-from graphs.providers.fallback import Choice
+from graphs.providers.fallback import ChainModel
 from graphs.providers.ollama.provider import Ollama
 from graphs.providers.openai.provider import OpenAICompatible
 from graphs.providers.openai.vendors import VENDORS
@@ -56,12 +56,12 @@ class AgentRunner:
         self.emitted: list[Event] = []
         self.ledger = Ledger()
         wrapped = NativeOrPromptedTools(provider)
-        self._chain = [Choice(wrapped, name, f"test/{name}", f"test/{name}") for name in models]
+        self._chain = [ChainModel(wrapped, name, f"test/{name}", f"test/{name}") for name in models]
         self._fetch = fetch
         self.route: Route | None = None
 
     def run(self, *agents: AgentSpec, text: str = "Double 4.", **fields: Any) -> AgentRun:
-        async def chain(agent: AgentSpec) -> list[Choice]:
+        async def chain(agent: AgentSpec) -> list[ChainModel]:
             return self._chain
 
         async def route(text: str, context: Context) -> Route:

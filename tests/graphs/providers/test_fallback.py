@@ -21,7 +21,7 @@ from graphs.providers.errors import (
     ProviderTimeout,
     ProviderUnreachable,
 )
-from graphs.providers.fallback import Choice, stream_with_fallback
+from graphs.providers.fallback import ChainModel, stream_with_fallback
 from graphs.providers.offline.provider import Offline
 from graphs.providers.ollama.provider import Ollama
 from graphs.providers.openai.provider import OpenAICompatible
@@ -58,9 +58,9 @@ class FallbackHarness:
     def __post_init__(self) -> None:
         self.breakers = Breakers(now=self.clock)
 
-    def chain(self, first: str, second: str | None = None) -> list[Choice]:
-        choices = [Choice(self.first, first, f"openai/{first}", "t/openai")]
-        return [*choices, Choice(self.second, second, f"ollama/{second}", "t/ollama")] if second else choices
+    def chain(self, first: str, second: str | None = None) -> list[ChainModel]:
+        choices = [ChainModel(self.first, first, f"openai/{first}", "t/openai")]
+        return [*choices, ChainModel(self.second, second, f"ollama/{second}", "t/ollama")] if second else choices
 
     def stream(self, *models: str, request: ModelRequest | None = None) -> AsyncGenerator[Delta, None]:
         def on_switch(*switch: str) -> None:
@@ -147,8 +147,8 @@ async def test_after_the_first_token_the_error_is_raised(harness: FallbackHarnes
 async def test_progress_is_no_token(harness: FallbackHarness):
     harness.ollama.pulled.clear()
     choices = [
-        Choice(harness.second, "absent-halfway", "ollama/absent-halfway", "t/ollama"),
-        Choice(harness.first, "text-4", "openai/text-4", "t/openai"),
+        ChainModel(harness.second, "absent-halfway", "ollama/absent-halfway", "t/ollama"),
+        ChainModel(harness.first, "text-4", "openai/text-4", "t/openai"),
     ]
 
     deltas = [d async for d in stream_with_fallback(choices, ask("x"), harness.breakers)]
@@ -231,7 +231,7 @@ async def test_failures_in_mid_answer_open_it_too(harness: FallbackHarness):
 
 async def test_another_tenants_breaker_stays_closed(harness: FallbackHarness):
     await harness.fail(5)
-    choice = Choice(harness.first, "text-3", "openai/text-3", "other/openai")
+    choice = ChainModel(harness.first, "text-3", "openai/text-3", "other/openai")
 
     assert text(3) == text_of([d async for d in stream_with_fallback([choice], ask("x"), harness.breakers)])
 

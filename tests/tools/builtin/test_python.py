@@ -12,8 +12,8 @@ from tests.tools.hostile.python import CANARY, ENDLESS, EXHAUSTION, PROGRAMS, RE
 from tests.tools.tool_contexts import call, failure, make_context
 from tests.waiting import PATIENCE_S
 from tools.builtin import python
-from tools.calling import call_tool
 from tools.errors import ToolFailed
+from tools.execution import call_tool
 from tools.sandbox import unsupported_reason
 
 MONTY = make_context()

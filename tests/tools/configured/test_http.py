@@ -11,7 +11,6 @@ import pytest
 from tests.counterparts.http_server import Exchange
 from tests.tools.egress_servers import ResponseServer
 from tests.tools.tool_contexts import call, failure, make_context, web_context
-from tools.calling import call_tool
 from tools.configured import ToolDefinition, build_tool
 from tools.contract import Tool, ToolContext
 from tools.errors import (
@@ -22,6 +21,7 @@ from tools.errors import (
     ToolTooLarge,
     ToolUnavailable,
 )
+from tools.execution import call_tool
 
 TOKEN = "eyJhbGciOiJSUzI1NiJ9.canary.token"
 SECRET = 'canary-"key"/1'

@@ -10,7 +10,7 @@ from schema.tool_kinds import TOOL_KINDS
 from tools.configured import ToolDefinition, build_tool, check_definition
 from tools.configured.kinds import KINDS
 from tools.egress import EgressPolicy
-from tools.parameters import check_schema
+from tools.parameter_schema import check_schema
 
 ID = {"type": "object", "properties": {"id": {"type": "string"}, "day": {"type": "string"}}, "required": ["id"]}
 GET = {"name": "get_item", "kind": "HTTP_GET", "description": "An item", "endpoint": "https://api.example.com/items"}

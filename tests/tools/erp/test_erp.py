@@ -22,7 +22,6 @@ from joserfc import jwt
 from schema.errors import InputError
 from tests.counterparts.oidc_provider import make_key
 from tests.tools.tool_contexts import call, failure, web_context
-from tools.calling import call_tool
 from tools.configured import ToolDefinition, build_tool, check_definition
 from tools.contract import Tool
 from tools.egress import EgressPolicy
@@ -31,6 +30,7 @@ from tools.erp.authentication import Authenticator, KeySetCache
 from tools.erp.definitions import definitions
 from tools.erp.service import Erp
 from tools.errors import ToolBadArguments, ToolFailed, ToolRefused
+from tools.execution import call_tool
 
 ISSUER = "http://127.0.0.1:8000"
 MST = "0104985841"

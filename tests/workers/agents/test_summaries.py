@@ -13,7 +13,7 @@ from graphs.agents.summaries import MAX_CHARS, summarise_by_rule
 from graphs.chat.history import MAX_MESSAGES, trim
 from graphs.messages import stored_message
 from graphs.providers.contract import Message
-from schema.queries.agents.agent_config import read_needs
+from schema.queries.agents.agent_config import read_run_inputs
 from schema.queries.jobs.attempts import ClaimedJob
 from tests.conftest import TestTenant
 from tests.counterparts.behaviours import Behaviour, fails, says
@@ -60,11 +60,11 @@ class Talk:
 
     async def ask(self) -> Summary:
         """Ask the next question, and return the summary that its job gets; the turn is over then."""
-        job, needs = await self.job()
+        job, inputs = await self.job()
         before = rows(
             self.worker.url, "SELECT role, parts FROM messages WHERE session_id = %s ORDER BY turn, ordinal", self.id
         )[:-1]
-        summary = await summary_for(self.worker.worker_context.agents, job, needs, self.models(job), messages(before))
+        summary = await summary_for(self.worker.worker_context.agents, job, inputs, self.models(job), messages(before))
         self.turns = job.turn or 0
         change(self.worker.url, "UPDATE jobs SET state = 'succeeded' WHERE id = %s", job.id)
         self.say(self.turns, 1, "assistant", f"assistant {self.turns}. And more.")
@@ -77,7 +77,7 @@ class Talk:
         job = await claim(self.worker.core, self.worker.url, submitted.job_id)
         assert job is not None
         ids: dict[str, UUID | None] = {"job_id": job.id, "session_id": self.id, "user_id": None}
-        return job, await read_needs(self.worker.worker_context.agents.pool, self.tenant.id, **ids)
+        return job, await read_run_inputs(self.worker.worker_context.agents.pool, self.tenant.id, **ids)
 
     def models(self, job: ClaimedJob) -> Models:
         configuration: Any = _NoConfiguration()
@@ -187,10 +187,10 @@ async def test_without_a_model_the_first_sentences_of_the_user_stand_for_the_res
 
 async def test_an_older_job_does_not_overwrite_a_newer_summary(talk: Talk, worker: AgentWorker) -> None:
     talk.reach(FIRST_DUE)
-    job, needs = await talk.job()
+    job, inputs = await talk.job()
     change(worker.url, "UPDATE sessions SET summary = 'newer', summary_turn = 6 WHERE id = %s", talk.id)
     many = [Message.of("user", "x")] * 16
-    await summary_for(worker.worker_context.agents, job, needs, talk.models(job), many)
+    await summary_for(worker.worker_context.agents, job, inputs, talk.models(job), many)
     assert ("newer", 6) == talk.stored()
 
 

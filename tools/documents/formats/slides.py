@@ -14,7 +14,7 @@ from tools.documents.formats.office import open_checked
 from tools.documents.tables import markdown_tables
 
 MAX_DEPTH = 10
-FURNITURE = (PP_PLACEHOLDER.DATE, PP_PLACEHOLDER.FOOTER, PP_PLACEHOLDER.SLIDE_NUMBER, PP_PLACEHOLDER.HEADER)
+IGNORED_PLACEHOLDERS = (PP_PLACEHOLDER.DATE, PP_PLACEHOLDER.FOOTER, PP_PLACEHOLDER.SLIDE_NUMBER, PP_PLACEHOLDER.HEADER)
 DEFAULT_TITLES = ("powerpoint presentation", "presentation", "slide 1")
 
 
@@ -62,7 +62,7 @@ def _or_zero(place: int | None) -> int:
 
 
 def _add_shape(shape: Any, number: int, collector: BlockCollector) -> None:
-    if shape.is_placeholder and shape.placeholder_format.type in FURNITURE:
+    if shape.is_placeholder and shape.placeholder_format.type in IGNORED_PLACEHOLDERS:
         return
     if getattr(shape, "has_table", False):
         rows = [[cell.text for cell in row.cells] for row in shape.table.rows]

@@ -7,9 +7,9 @@ import pytest
 
 from schema.errors import EgressFailed, EgressRefused, EgressTooLarge, NotFound
 from tests.tools.tool_contexts import call, failure, make_context
-from tools.calling import call_tool, limit_result, truncate_text
 from tools.contract import FunctionTool, Tool, ToolContext, ToolResult, ToolSpec
 from tools.errors import ToolBadArguments, ToolFailed, ToolUnavailable
+from tools.execution import call_tool, limit_result, truncate_text
 from tools.run_sandboxed import run_sandboxed
 
 
@@ -82,7 +82,7 @@ async def test_a_tool_that_hangs_is_ended_in_its_time() -> None:
 
 
 async def test_a_tool_that_swallows_its_cancellation_is_left_behind(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tools.calling.CANCEL_GRACE_S", 0.05)
+    monkeypatch.setattr("tools.execution.CANCEL_GRACE_S", 0.05)
     release = asyncio.Event()
 
     async def stubborn(arguments: dict[str, Any], context: ToolContext) -> ToolResult:

@@ -16,7 +16,7 @@ from schema.errors import EgressFailed, EgressRefused, EgressTooLarge, HeadraceE
 from tools.arguments import read_arguments
 from tools.contract import Tool, ToolContext, ToolResult
 from tools.errors import ToolFailed, ToolRefused, ToolTimeout, ToolTooLarge, ToolUnavailable
-from tools.parameters import check_schema
+from tools.parameter_schema import check_schema
 
 __all__ = ["call_tool", "check_schema"]
 

@@ -1,35 +1,17 @@
-"""What allows an interrupted run of a graph to continue: the ledger of tool calls, and LangGraph's checkpoints.
+"""LangGraph's checkpoints, from which an interrupted run of a graph continues.
 
-The checkpoint tables are those of langgraph-checkpoint-postgres 3.2 (its migrations 0–9); they have no tenant column, so
-row-level security reads the tenant from the thread's name, `tenant_{id}__user_{id}__session_{id}`.
+The tables are those of langgraph-checkpoint-postgres 3.2 (its migrations 0–9); they have no tenant column, so row-level
+security reads the tenant from the thread's name, `tenant_{id}__user_{id}__session_{id}`.
 """
 
-from datetime import datetime
 from typing import Any
-from uuid import UUID
 
 from sqlalchemy import Index, Integer, LargeBinary, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlmodel import Field
 
 from schema.tables.base import Table
-from schema.tables.columns import json, tenant_key, timestamp, within_tenant
-
-
-class ToolEffect(Table, table=True):
-    """A tool call of a job. `result` is NULL while it runs, or if it was interrupted."""
-
-    __tablename__ = "tool_effects"
-    __table_args__ = (within_tenant(["job_id"], "jobs", keys=["id"]),)
-
-    tenant_id: UUID = tenant_key(references=False)
-    job_id: UUID = Field(primary_key=True)
-    call_id: str = Field(primary_key=True)
-    tool: str
-    attempt: int
-    result: dict[str, Any] | None = json()
-    started_at: datetime = timestamp(default=True)
-    ended_at: datetime | None = timestamp()
+from schema.tables.columns import json
 
 
 def _text(**options: Any) -> Any:

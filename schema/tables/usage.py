@@ -1,8 +1,7 @@
-"""Append-only records: usage with its cost, and the audit log. Also the prices of models."""
+"""The prices of models, and what each job used and cost."""
 
 from datetime import date, datetime
 from decimal import Decimal
-from typing import Any
 from uuid import UUID
 
 from sqlalchemy import BigInteger, Index, Numeric, text
@@ -43,21 +42,3 @@ class UsageRecord(Table, table=True):
     input_tokens: int = Field(sa_type=BigInteger)
     output_tokens: int = Field(sa_type=BigInteger)
     cost_nanos: int = Field(sa_type=BigInteger)
-
-
-class AuditEntry(Table, table=True):
-    """Who did what, when, from where, and how it ended. `actor` is `user:ID`, `key:ID` or `system`. Contains no messages."""
-
-    __tablename__ = "audit_log"
-    __table_args__ = (Index("audit_log_at", "tenant_id", "at"),)
-
-    tenant_id: UUID = tenant_key(references=False)
-    id: UUID = Field(primary_key=True)
-    at: datetime = timestamp(default=True)
-    actor: str
-    action: str
-    target: str = Field(sa_column_kwargs={"server_default": text("''")})
-    result: str
-    address: str | None = None
-    request_id: str | None = None
-    detail: dict[str, Any] | None = json()
