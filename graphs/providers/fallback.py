@@ -80,7 +80,7 @@ async def stream_with_fallback(
 
     `on_switch(from, code, to)` is called with the error's code before the next candidate is tried. When all fail, the last
     retryable error is raised, or else the last one, with the full names of all that were tried; an error that would occur
-    everywhere is raised at once. Closing or cancelling closes the vendor's socket at once. Raises ValueError without candidates.
+    everywhere is raised at once. Closing or cancelling closes the vendor's socket at once. Raises ValueError for none.
     """
     if not candidates:
         raise ValueError("a chain needs at least one candidate")

@@ -1,4 +1,4 @@
-"""EmbeddingEngine and re-ranks for processes without model weights: takes requests from Redis and publishes the responses.
+"""Embeds and re-ranks for processes without model weights: takes requests from Redis and publishes the responses.
 
 A worker runs one beside its other work, for the queues that suit it: chat workers serve `query`, ingestion workers `bulk`.
 Each queue has its own connection, which blocks, and a limit of concurrent requests; others wait in Redis for another worker.
@@ -41,7 +41,7 @@ log = structlog.get_logger()
 
 
 class EmbeddingEngine(Protocol):
-    """EmbeddingEngine texts; `workers.embedding.pool.EmbedderPool`."""
+    """Embeds texts; `workers.embedding.pool.EmbedderPool`."""
 
     async def embed(self, texts: Sequence[str], *, purpose: Purpose, embedder: str, lane: str) -> list[list[float]]:
         """Return one vector per text. HeadraceErrors are passed on to the caller."""

@@ -52,7 +52,7 @@ WHERE m.tenant_id = %(tenant_id)s AND m.id = %(message_id)s
 UPSERT_FEEDBACK = f"""
 INSERT INTO feedback (tenant_id, message_id, rating, comment, agent, user_id)
 VALUES (%(tenant_id)s, %(message_id)s, %(rating)s, %(comment)s, %(agent)s, %(user_id)s)
-ON CONFLICT (tenant_id, message_id) DO UPDATE UPSERT_FEEDBACK rating = excluded.rating, comment = excluded.comment,
+ON CONFLICT (tenant_id, message_id) DO UPDATE SET rating = excluded.rating, comment = excluded.comment,
   agent = excluded.agent, user_id = excluded.user_id, updated_at = now()
 RETURNING {COLUMNS}
 """
@@ -60,7 +60,7 @@ RETURNING {COLUMNS}
 UPSERT_EXAMPLE = """
 INSERT INTO learned_examples (tenant_id, message_id, agent, question, answer)
 VALUES (%(tenant_id)s, %(message_id)s, %(agent)s, %(question)s, %(answer)s)
-ON CONFLICT (tenant_id, message_id) DO UPDATE UPSERT_FEEDBACK agent = excluded.agent, question = excluded.question,
+ON CONFLICT (tenant_id, message_id) DO UPDATE SET agent = excluded.agent, question = excluded.question,
   answer = excluded.answer
 WHERE (learned_examples.agent, learned_examples.question, learned_examples.answer)
   IS DISTINCT FROM (excluded.agent, excluded.question, excluded.answer)
