@@ -17,13 +17,14 @@ from schema.events import JobCancelled, JobFailed
 from schema.job_kinds import QUEUES
 from schema.queries.jobs import sweeper as queries
 from schema.queries.jobs.dispatch import requeue_unanswered
-from schema.queries.jobs.sweeper import OverdueJob
+from schema.queries.jobs.sweeper import OverdueJob, Return
 from schema.states import WAITING
 from workers.queue.dispatch import Dispatcher
-from workers.queue.errors import public_reason, retry_delay_s
+from workers.queue.errors import public_reason
 from workers.queue.finish import end_job
 from workers.queue.job_core import limits_over
 from workers.queue.leases import has_died
+from workers.queue.suspects import LOST, judge
 from workers.redis.client import RedisClient
 from workers.redis.connection import RedisAddress, ReplyError
 from workers.retention import Retention
@@ -45,7 +46,6 @@ SWEEPER_LOCK = 0x48525357  # an advisory lock in Postgres
 
 UNAVAILABLE = (HeadraceError, ReplyError, OSError)  # a store is; RedisUnavailable is an OSError
 
-LOST = WorkerLost("The worker that ran the job was lost.")
 OUT_OF_TRIES = WorkerLost("The job lost its worker in each of its tries and will not be retried.")
 OVERDUE = DeadlinePassed("The job did not start before its deadline because no worker was free.")
 
@@ -138,20 +138,28 @@ class Scheduler:
 
     async def _sweep_lost(self) -> None:
         async with system_tx(self._system_pool) as db:
-            dead = [owner for owner in await queries.list_lease_owners(db) if has_died(owner)]
-            lost = await queries.list_lost(db, dead=dead)
-        retried = [job for job in lost if job.tries < job.max_tries and not job.cancel_requested]
+            owners = await queries.list_lease_owners(db, lease_s=self._settings.lease_s)
+            dead = [owner for owner, silent in owners.items() if silent or has_died(owner)]
+            lost = await queries.list_lost(db, dead=dead, lease_s=self._settings.lease_s)
+        returns = judge(lost)
+        retried = [back for back in returns if back.is_tried_again]
         if retried:
-            delays = [retry_delay_s(LOST, job.tries) for job in retried]
-            async with system_tx(self._system_pool) as db:
-                error = {"code": LOST.code, "message": LOST.message}
-                requeued = await queries.requeue_lost(db, retried, delays, dead=dead, error=error)
-            log.warning("workers_lost", requeued=requeued, owners=sorted({job.lease_owner for job in retried}))
-        for job in lost:
-            if job.cancel_requested:
-                await self._end(job, JobCancelled(kept=job.cancel_requested), running=True)
-            elif job.tries >= job.max_tries:
-                await self._end(job, JobFailed(error=public_reason(OUT_OF_TRIES)), running=True)
+            await self._requeue_lost(retried, dead)
+        for back in returns:
+            if back.job.cancel_requested:
+                await self._end(back.job, JobCancelled(kept=back.job.cancel_requested), running=True)
+            elif not back.is_tried_again:
+                await self._end(back.job, JobFailed(error=public_reason(OUT_OF_TRIES)), running=True)
+
+    async def _requeue_lost(self, returns: list[Return], dead: list[str]) -> None:
+        async with system_tx(self._system_pool) as db:
+            error = {"code": LOST.code, "message": LOST.message}
+            requeued = await queries.requeue_lost(db, returns, dead=dead, error=error)
+        owners = sorted({back.job.lease_owner for back in returns})
+        spent = [str(back.job.id) for back in returns if not back.refund]
+        log.warning("workers_lost", requeued=requeued, owners=owners, spent_a_try=spent)
+        for queue, delay_s in {(back.job.queue, back.delay_s) for back in returns}:
+            self._dispatcher.kick_later(queue, delay_s)
 
     async def _sweep_overdue(self) -> None:
         async with system_tx(self._system_pool) as db:

@@ -19,9 +19,10 @@ LIVE = f"state IN {LIVE_SQL}"
 class Job(Table, table=True):
     """A unit of queued work. The rows are both the state of the jobs and the queue.
 
-    `attempt` is the fencing token: every claim increments it. `tries` counts attempts that were lost or failed, not those
-    handed back. `dispatch_seq` numbers the doorbells; `parked` marks a turn that waits for its session. `actor` and
-    `address` say who submitted the job, and from where; `user_id` is its owner, if that is a user.
+    `attempt` is the fencing token: every claim increments it. `tries` counts attempts that failed or were lost alone, not
+    those handed back. `losses`, `suspect` and `probation_s` are explained in `workers/queue/suspects.py`. `dispatch_seq`
+    numbers the doorbells; `parked` marks a turn that waits for its session. `actor` and `address` say who submitted the job,
+    and from where; `user_id` is its owner, if that is a user.
     """
 
     __tablename__ = "jobs"
@@ -42,6 +43,7 @@ class Job(Table, table=True):
         Index("jobs_leases", "lease_until", postgresql_where=text("state = 'running'")),
         Index("jobs_deadlines", "deadline_at", postgresql_where=text("finished_at IS NULL")),
         Index("jobs_of_session", "tenant_id", "session_id", "turn", postgresql_where=text("session_id IS NOT NULL")),
+        Index("jobs_suspects", "queue", "state", postgresql_where=text(f"suspect AND {LIVE}")),
         Index("jobs_failed", "tenant_id", "id", postgresql_where=text("state = 'failed'")),
         Index(
             "jobs_turn",
@@ -84,6 +86,9 @@ class Job(Table, table=True):
     user_id: UUID | None = None
     actor: str | None = None
     address: str | None = None
+    losses: int = Field(sa_column_kwargs={"server_default": text("0")})
+    suspect: bool = Field(sa_column_kwargs={"server_default": text("false")})
+    probation_s: float | None = None
 
 
 class Attempt(Table, table=True):

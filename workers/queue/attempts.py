@@ -35,6 +35,7 @@ from schema.tenancy import TenantSnapshot
 from workers.limits.reservation import Reservation
 from workers.queue.context import QueueContext
 from workers.queue.finish_attempt import AttemptFinisher
+from workers.queue.suspects import probation
 from workers.stream.relay import History, JobStream, new_history, queued_event
 
 log = structlog.get_logger()
@@ -90,7 +91,8 @@ async def _claim_and_run(context: QueueContext, work: Work, tenant_id: UUID, job
     attempt = Attempt(context, job, messages)
     context.running.register(attempt)
     try:
-        await attempt.run(work)
+        async with probation(context.pool, context.dispatcher, job):
+            await attempt.run(work)
     finally:
         context.running.unregister(attempt)
 

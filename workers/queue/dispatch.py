@@ -21,6 +21,9 @@ log = structlog.get_logger()
 
 WINDOW = 256  # doorbells of a queue that no worker has answered yet; it bounds how far one tenant gets ahead of others
 
+BATCHES = (100, 16, 4, 1)
+"""How many suspects of a queue are in flight together, by how often they were lost (`workers/queue/suspects.py`)."""
+
 
 class Dispatcher:
     """Dispatches the jobs of all tenants; `pool` has the role `headrace_system`."""
@@ -54,7 +57,7 @@ class Dispatcher:
     async def dispatch(self, queue: str) -> int:
         """Dispatch as many waiting jobs of `queue` as caps and the window allow; return how many."""
         async with system_tx(self._pool) as db:
-            jobs = await dispatch_jobs(db, queue, window=self._window)
+            jobs = await dispatch_jobs(db, queue, window=self._window, batches=BATCHES)
         if not jobs:
             return 0
         doorbells = [Doorbell(job.tenant_id, job.id, job.kind, job.dispatch_seq, job.inbox) for job in jobs]

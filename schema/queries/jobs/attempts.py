@@ -40,6 +40,11 @@ WHERE j.tenant_id = held.tenant_id AND j.id = held.id AND j.state = %(from_state
 RETURNING j.id, j.cancel_requested
 """
 
+CLEAR = """
+UPDATE jobs SET suspect = false
+WHERE tenant_id = %(tenant_id)s AND id = %(id)s AND attempt = %(attempt)s AND state = %(from_state)s AND suspect
+"""
+
 # As `thread_name` in schema/thread_id.py spells it. What a graph remembers between its steps is needed by its own job only.
 THREAD = """'tenant_' || ended.tenant_id || '__user_' || coalesce(ended.user_id::text, 'none') || '__session_' ||
     coalesce(ended.session_id, ended.id)"""
@@ -76,7 +81,8 @@ RETURNING job_id
 
 class ClaimedJob(msgspec.Struct, frozen=True):
     """A job as its attempt runs it. `left_s` is the time up to its deadline, `credential` the tenant's own for the model's
-    provider. Prices are in US dollars per million tokens. `tenant` is read for jobs that run within limits."""
+    provider. A `suspect` is cleared when it has run for `probation_s`. Prices are in US dollars per million tokens. `tenant`
+    is read for jobs that run within limits."""
 
     id: UUID
     tenant_id: UUID
@@ -97,6 +103,8 @@ class ClaimedJob(msgspec.Struct, frozen=True):
     created_at: datetime
     left_s: float
     user_id: UUID | None
+    suspect: bool
+    probation_s: float | None
     input_usd: Decimal | None
     output_usd: Decimal | None
     credential: ProviderCredential | None
@@ -243,6 +251,12 @@ async def requeue_job(
     values["from_state"] = "running"
     row = await fetch_one(db, REQUEUE, {**values, "error": _json(error), "refund": int(refund)})
     return row is not None
+
+
+async def clear_suspect(db: Db, tenant_id: UUID, job_id: UUID, attempt: int) -> None:
+    """Record that a suspect has run for its probation, if `attempt` still holds it."""
+    values = {"tenant_id": tenant_id, "id": job_id, "attempt": attempt, "from_state": "running"}
+    await db.execute(CLEAR, values)
 
 
 def renew_values(held: list[tuple[UUID, UUID, int]], lease_s: float) -> dict[str, Any]:

@@ -47,8 +47,9 @@ class DispatchedJob(msgspec.Struct, frozen=True, kw_only=True):
     inbox: str | None
 
 
-async def dispatch_jobs(db: Db, queue: str, *, window: int) -> list[DispatchedJob]:
-    """Move jobs from `queued` to `dispatched` as far as caps and the window allow; return them, for their doorbells."""
+async def dispatch_jobs(db: Db, queue: str, *, window: int, batches: tuple[int, ...]) -> list[DispatchedJob]:
+    """Move jobs from `queued` to `dispatched` as far as caps and the window allow; return them, for their doorbells.
+    `batches` says how many suspects may be in flight together, by how often they were lost."""
     locked = await fetch_all(db, LOCK_TENANTS, {"queue": queue, "lock": DISPATCH_LOCK})
     if not locked:
         return []
@@ -59,6 +60,7 @@ async def dispatch_jobs(db: Db, queue: str, *, window: int) -> list[DispatchedJo
         "window": kind.window or window,
         "tenants": tenants,
         "max_running_per_tenant": kind.max_running_per_tenant,
+        "batches": list(batches),
     }
     values |= {"from_state": "queued", "tenant_state": "active"}
     return await fetch_all(db, DISPATCH, values, into=DispatchedJob)

@@ -8,25 +8,34 @@ from psycopg.types.json import Jsonb
 from schema.db import Db, fetch_all
 from schema.states import LIVE_SQL, WAITING_SQL, CancelMode
 
-LEASE_OWNERS = "SELECT DISTINCT lease_owner FROM jobs WHERE state = 'running' AND lease_owner IS NOT NULL"
+# An owner is silent when a lease has expired and it has not renewed the others either. It takes all its jobs at the same time,
+# so that they are seen to have been lost together. (A job can also be forgotten by a worker that lives on.)
+LEASE_OWNERS = """
+SELECT lease_owner, min(lease_until) < now() AND max(lease_until) < now() + make_interval(secs => %(lease_s)s / 3) AS silent
+FROM jobs WHERE state = 'running' AND lease_owner IS NOT NULL GROUP BY lease_owner
+"""
 
+# A worker renews its leases three times per lease, so it died within a third of one after the last time.
 LIST_LOST = """
-SELECT tenant_id, id, attempt, tries, max_tries, cancel_requested, lease_owner
-FROM jobs
-WHERE state = 'running' AND (lease_until < now() OR lease_owner = ANY(%(dead)s))
-ORDER BY lease_until LIMIT %(limit)s
+SELECT j.tenant_id, j.id, j.queue, j.attempt, j.tries, j.max_tries, j.cancel_requested, j.lease_owner, j.losses, j.suspect,
+  greatest(0, extract(epoch FROM least(now(), j.lease_until - make_interval(secs => %(lease_s)s * 2 / 3)) - a.started_at)
+    )::float8 AS lived_s
+FROM jobs j JOIN attempts a ON a.tenant_id = j.tenant_id AND a.job_id = j.id AND a.attempt = j.attempt
+WHERE j.state = 'running' AND (j.lease_until < now() OR j.lease_owner = ANY(%(dead)s))
+ORDER BY j.lease_owner, j.id LIMIT %(limit)s
 """
 
 REQUEUE_LOST = """
 WITH lost AS (
-  SELECT * FROM unnest(%(tenants)s::uuid[], %(ids)s::uuid[], %(attempts)s::int[], %(delays)s::float[])
-    AS l (tenant_id, id, attempt, delay_s)),
+  SELECT * FROM unnest(%(tenants)s::uuid[], %(ids)s::uuid[], %(attempts)s::int[], %(delays)s::float[], %(refunds)s::int[],
+    %(losses)s::int[], %(probations)s::float[]) AS l (tenant_id, id, attempt, delay_s, refund, losses, probation_s)),
 free AS (
   SELECT j.tenant_id, j.id FROM jobs j JOIN lost ON j.tenant_id = lost.tenant_id AND j.id = lost.id
   WHERE j.state = 'running' AND j.attempt = lost.attempt FOR UPDATE OF j SKIP LOCKED),
 back AS (
   UPDATE jobs j SET state = 'queued', run_at = now() + make_interval(secs => lost.delay_s), lease_owner = NULL,
-    lease_until = NULL, dispatched_at = NULL
+    lease_until = NULL, dispatched_at = NULL, tries = j.tries - lost.refund, losses = lost.losses, suspect = true,
+    probation_s = lost.probation_s
   FROM lost JOIN free ON free.tenant_id = lost.tenant_id AND free.id = lost.id
   WHERE j.tenant_id = lost.tenant_id AND j.id = lost.id AND j.attempt = lost.attempt AND j.state = 'running'
     AND (j.lease_until < now() OR j.lease_owner = ANY(%(dead)s))
@@ -68,33 +77,54 @@ class OverdueJob(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class LostJob(OverdueJob, frozen=True, kw_only=True):
-    """A job whose worker is lost."""
+    """A job whose worker is lost, after it had run there for `lived_s`."""
 
+    queue: str
     tries: int
     max_tries: int
     cancel_requested: CancelMode | None
     lease_owner: str
+    losses: int
+    suspect: bool
+    lived_s: float
 
 
-async def list_lease_owners(db: Db) -> list[str]:
-    """Return the workers that hold leases."""
-    return [row["lease_owner"] for row in await fetch_all(db, LEASE_OWNERS, {})]
+class Return(msgspec.Struct, frozen=True, kw_only=True):
+    """How a lost job goes back to the queue, as a suspect."""
+
+    job: LostJob
+    delay_s: float
+    refund: bool
+    losses: int
+    probation_s: float
+
+    @property
+    def is_tried_again(self) -> bool:
+        """Whether it goes back at all: it was not to be cancelled, and a try is left."""
+        return not self.job.cancel_requested and (self.refund or self.job.tries < self.job.max_tries)
 
 
-async def list_lost(db: Db, *, dead: list[str], limit: int = 500) -> list[LostJob]:
+async def list_lease_owners(db: Db, *, lease_s: float) -> dict[str, bool]:
+    """Return the workers that hold leases, and whether they have stopped renewing them."""
+    return {row["lease_owner"]: row["silent"] for row in await fetch_all(db, LEASE_OWNERS, {"lease_s": lease_s})}
+
+
+async def list_lost(db: Db, *, dead: list[str], lease_s: float, limit: int = 2000) -> list[LostJob]:
     """Return running jobs whose lease has expired, or whose owner is one of the `dead`."""
-    return await fetch_all(db, LIST_LOST, {"dead": dead, "limit": limit}, into=LostJob)
+    return await fetch_all(db, LIST_LOST, {"dead": dead, "lease_s": lease_s, "limit": limit}, into=LostJob)
 
 
-async def requeue_lost(
-    db: Db, jobs: list[LostJob], delays: list[float], *, dead: list[str], error: dict[str, str]
-) -> int:
-    """Requeue lost jobs, each after its delay in seconds, if they are still lost; return how many."""
+async def requeue_lost(db: Db, returns: list[Return], *, dead: list[str], error: dict[str, str]) -> int:
+    """Requeue lost jobs if they are still lost; return how many."""
+    jobs = [back.job for back in returns]
     values = {
         "tenants": [job.tenant_id for job in jobs],
         "ids": [job.id for job in jobs],
         "attempts": [job.attempt for job in jobs],
-        "delays": delays,
+        "delays": [back.delay_s for back in returns],
+        "refunds": [int(back.refund) for back in returns],
+        "losses": [back.losses for back in returns],
+        "probations": [back.probation_s for back in returns],
         "dead": dead,
         "error": Jsonb(error),
     }
