@@ -1,8 +1,11 @@
 """Health checks: `/health` for people, `/health/live` and `/health/ready` for machines.
 
-Ready means that jobs can be accepted: Postgres answers within a second. Redis is not checked: while it is unavailable, jobs
-are accepted and wait; if every API process left the load balancer, they would be refused. Model vendors are not called either:
-`/health` only says whether a language model is configured, with a hint if not.
+A check does what users do: it writes to Postgres, to Redis and to the storage. A store that only answers may be full or
+read-only. Checks are shared and remembered for two seconds, so that many callers cost as much as one.
+
+Ready means that jobs can be accepted: Postgres takes a write, and has refused none of late. Redis and the storage are not part
+of it: without them jobs are accepted and wait; if every API process left the load balancer, they would be refused. Model
+vendors are not called: `/health` only says whether a language model is configured, with a hint if not.
 """
 
 import asyncio
@@ -20,11 +23,23 @@ from api.http.errors import RETRY_AFTER
 from api.openapi.operations import described
 from api.resources import AppResources, Resources
 from graphs.providers.settings import has_language_model
+from schema.batch import run_batch
+from schema.db import was_refused
+from schema.ids import new_id
 from schema.job_kinds import QUEUES
 from schema.notices import NO_LANGUAGE_MODEL
-from schema.redis_names import CONTROL
+from schema.redis_names import CONTROL, HEALTH_CHECK
+from schema.vault import PLATFORM
+from workers.redis.connection import Command
+from workers.storage.contract import new_name
 
-CHECK_TIMEOUT_S = 1.0
+CHECK_TIMEOUT_S = 2.0
+REFUSED_S = 5.0  # how long after a refused write Postgres counts as down, if a small one succeeds
+BLOCK = bytes(4096)
+CHECK_FILE = new_name(PLATFORM)  # of this process, so that one that is left behind is overwritten
+
+ADD_SESSION = "INSERT INTO sessions (tenant_id, id, title) VALUES (%(tenant_id)s, %(id)s, 'health')"
+DELETE_SESSION = "DELETE FROM sessions WHERE tenant_id = %(tenant_id)s AND id = %(id)s"
 
 Status = Literal["up", "down"]
 
@@ -68,6 +83,7 @@ HEALTH = {
     "parts": {
         "postgres": UP,
         "redis": {"status": "up", "latency_ms": 0.31},
+        "storage": {"status": "up", "latency_ms": 1.2},
         "workers": {"status": "up", "latency_ms": 0.4, "detail": {"processes": 3}},
         "queues": {"status": "up", "latency_ms": 0.37, "detail": {"chat": 0, "default": 0, "ingestion": 2}},
         "language_model": {"status": "up"},
@@ -89,7 +105,8 @@ async def check_liveness() -> LiveOut:
     tags=["health"],
 )
 async def check_readiness(resources: AppResources) -> Response[HealthOut]:
-    """Returns 200 if jobs can be accepted, 503 while Postgres is unavailable or the process is shutting down."""
+    """Returns 200 if jobs can be accepted. Returns 503 while Postgres is unavailable, full or read-only, or while the process
+    is shutting down."""
     parts = await _check({"postgres": _postgres}, resources)
     up = not resources.streams.closing and all(part.status == "up" for part in parts.values())
     if up:
@@ -100,7 +117,13 @@ async def check_readiness(resources: AppResources) -> Response[HealthOut]:
 @get("/", opt=PUBLIC | described(response=HEALTH), summary="Get system health", tags=["health"])
 async def get_health(resources: AppResources) -> HealthOut:
     """Checks each component. Always returns 200: this is for people; probes use `/health/ready`."""
-    checks = {"postgres": _postgres, "redis": _redis, "workers": _workers, "queues": _queues}
+    checks = {
+        "postgres": _postgres,
+        "redis": _redis,
+        "storage": _storage,
+        "workers": _workers,
+        "queues": _queues,
+    }
     parts = {**await _check(checks, resources), "language_model": _language_model(resources)}
     if parts["postgres"].status == "down":
         return HealthOut("down", parts)
@@ -111,7 +134,10 @@ Check = Callable[[Resources], Awaitable[dict[str, int] | None]]
 
 
 async def _check(checks: dict[str, Check], resources: Resources) -> dict[str, PartOut]:
-    parts = await asyncio.gather(*(_measure(check, resources) for check in checks.values()))
+    async def part(name: str, check: Check) -> PartOut:
+        return await resources.health.load(name, lambda: _measure(check, resources))
+
+    parts = await asyncio.gather(*(part(name, check) for name, check in checks.items()))
     return dict(zip(checks, parts, strict=True))
 
 
@@ -123,18 +149,39 @@ async def _measure(check: Check, resources: Resources) -> PartOut:
         async with asyncio.timeout(CHECK_TIMEOUT_S):
             detail = await check(resources)
     except Exception as exc:  # noqa: BLE001 -- a health page reports whatever is wrong
-        error = type(exc).__name__
+        error = type(exc.__cause__ or exc).__name__
     latency_ms = round((time.perf_counter() - started) * 1000, 2)
     return PartOut(status="down" if error else "up", latency_ms=latency_ms, detail=detail, error=error)
 
 
 async def _postgres(resources: Resources) -> None:
-    async with resources.core.pool.connection() as db:
-        await db.execute("SELECT 1")
+    """Commit a write, as a request does. Raises WritesRefused if one was refused of late: the disk may be too full for more
+    than this."""
+    row = {"tenant_id": PLATFORM, "id": new_id()}
+    await run_batch(resources.health_pool, PLATFORM, [(ADD_SESSION, row), (DELETE_SESSION, row)])
+    if was_refused(resources.core.pool, REFUSED_S):
+        raise WritesRefused
 
 
 async def _redis(resources: Resources) -> None:
-    await resources.core.redis.call("PING")
+    """Write a key, and publish to this process's own subscription. Raises NotSubscribed if that is lost."""
+    commands: list[Command] = [("SET", HEALTH_CHECK, "up", "EX", "60"), ("PUBLISH", resources.core.hub.inbox, b"")]
+    replies = await resources.core.redis.send(commands)
+    for reply in replies:
+        if isinstance(reply, Exception):
+            raise reply
+    if not replies[-1]:
+        raise NotSubscribed
+
+
+async def _storage(resources: Resources) -> None:
+    """Store a file and delete it."""
+    storage = resources.storage
+    async with storage.staging.temporary_folder() as folder:
+        path = folder / "health"
+        await asyncio.to_thread(path.write_bytes, BLOCK)
+        await storage.put(CHECK_FILE, path)
+    await storage.delete([CHECK_FILE])
 
 
 async def _workers(resources: Resources) -> dict[str, int]:
@@ -155,6 +202,14 @@ async def _queues(resources: Resources) -> dict[str, int]:
     """Count the doorbells that no worker has taken yet, by queue."""
     replies: list[Any] = await resources.core.redis.send([("LLEN", queue) for queue in QUEUES])
     return {queue: int(reply) for queue, reply in zip(QUEUES, replies, strict=True)}
+
+
+class WritesRefused(Exception):
+    """Postgres refused a write a moment ago."""
+
+
+class NotSubscribed(Exception):
+    """This process does not receive what is published to it."""
 
 
 class NoWorkers(Exception):

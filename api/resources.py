@@ -20,6 +20,7 @@ from api.http.sse import BackgroundTasks, OpenStreams
 from api.settings import ApiSettings
 from graphs.providers.registry import Providers
 from graphs.providers.tenant_providers import TenantCredential, TenantProviderPool
+from schema.db import Pool, pool_for
 from schema.queries.identity.secrets import check_keys
 from schema.ttl_cache import TtlCache
 from schema.vault import Vault
@@ -32,6 +33,7 @@ from workers.storage.factory import open_storage
 
 MAX_CACHED_TENANTS = 10_000
 CACHE_TTL_S = 1.0
+HEALTH_TTL_S = 2.0
 
 Price = tuple[Decimal, Decimal]
 """USD per million tokens of input and of output."""
@@ -41,7 +43,8 @@ Price = tuple[Decimal, Decimal]
 class Resources:
     """What handlers use. `providers` have the installation's keys and `tenant_providers` those of tenants; `storage` holds
     the bytes of documents; `embedding` asks workers for vectors; `credentials` (by tenant) and `prices` are cached for
-    a second; `streams` are the open ones; `background` runs tasks that outlive their request."""
+    a second; `streams` are the open ones; `background` runs tasks that outlive their request.
+    `health_pool` is one connection, so that health doesn't wait behind requests; `health` remembers its checks."""
 
     settings: ApiSettings
     core: JobCore
@@ -60,6 +63,8 @@ class Resources:
     prices: TtlCache[str, dict[str, Price]]
     streams: OpenStreams
     background: BackgroundTasks
+    health_pool: Pool
+    health: TtlCache[str, Any]
 
     @property
     def limits(self) -> Limits:
@@ -104,6 +109,9 @@ async def open_resources(settings: ApiSettings, streams: OpenStreams) -> AsyncIt
         storage = await stack.enter_async_context(open_storage(settings.storage))
         authenticator = Authenticator(core.pool, tokens)
         stack.push_async_callback(authenticator.close)
+        health_pool = pool_for(settings.database_url, "headrace_app", max_size=1, name="headrace health")
+        await health_pool.open()
+        stack.push_async_callback(health_pool.close)
         background = BackgroundTasks()
         stack.push_async_callback(background.close)
         yield Resources(
@@ -124,6 +132,8 @@ async def open_resources(settings: ApiSettings, streams: OpenStreams) -> AsyncIt
             prices=TtlCache(1, CACHE_TTL_S),
             streams=streams,
             background=background,
+            health_pool=health_pool,
+            health=TtlCache(16, HEALTH_TTL_S),
         )
 
 

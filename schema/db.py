@@ -26,6 +26,8 @@ Row = TypeVar("Row")
 
 _checking: set[str] = set()  # names of pools whose idle connections are being checked
 
+_refused_at: WeakKeyDictionary[Pool, float] = WeakKeyDictionary()
+
 _used_at: WeakKeyDictionary[Db, float] = WeakKeyDictionary()
 
 ASSUME_ALIVE_S = 0.5  # how long after its use a connection is not checked
@@ -114,6 +116,8 @@ async def connection(pool: Pool) -> AsyncGenerator[Db, None]:
     except (psycopg.Error, PoolTimeout) as error:
         if is_outage(error):
             _check_idle(pool)
+            if (getattr(error, "sqlstate", None) or "")[:2] in REFUSES_WRITES:
+                _refused_at[pool] = time.monotonic()
             raise Unavailable("The database is unavailable. Nothing was accepted; try again shortly.") from error
         raise
 
@@ -150,6 +154,12 @@ def _check_idle(pool: Pool) -> None:
     task.add_done_callback(lambda _: _checking.discard(pool.name))
 
 
+def was_refused(pool: Pool, within_s: float) -> bool:
+    """Whether Postgres refused a write in the last `within_s` although it answers, for instance as its disk is full."""
+    at = _refused_at.get(pool)
+    return at is not None and time.monotonic() - at < within_s
+
+
 OUTAGES = {
     "08": "the connection failed",
     "25": "the transaction can't write: Postgres is read-only, as a standby is, or a limit ended it",
@@ -158,6 +168,9 @@ OUTAGES = {
     "58": "the system below Postgres failed, such as its disk",
 }
 """Classes of SQLSTATE that say nothing about the statement: it may succeed later, unchanged."""
+
+
+REFUSES_WRITES = ("25", "53", "58")
 
 
 def is_outage(error: Exception) -> bool:

@@ -7,6 +7,9 @@ WAKE = "headrace:wake"  # jobs are waiting, to every dispatcher
 RESERVATIONS = "headrace:reservations"  # a zset: "tenant:job" of every open reservation, by creation time
 
 
+HEALTH_CHECK = "headrace:health"  # written by health checks
+
+
 def job_events(tenant_id: UUID, job_id: UUID) -> str:
     """The stream of a job's events."""
     return f"headrace:{tenant_id}:job:{job_id}:events"

@@ -1,17 +1,27 @@
 """Health pages over HTTP; no worker runs."""
 
+import asyncio
+import errno
+from collections.abc import AsyncIterator
 from dataclasses import replace
 
 import httpx
 import msgspec
+import psycopg
 import pytest
+import redis
+from litestar import Litestar
 
 from api.app import create_app
 from api.settings import ApiSettings
 from graphs.providers.settings import OFFLINE, ProviderSettings
 from schema.notices import NO_LANGUAGE_MODEL, notice_for_model
 from tests.api.conftest import serving
+from tests.conftest import TestTenant
+from tests.schema.read_only import read_only
 from tests.secret import VAULT
+from tests.waiting import wait_for
+from workers.storage import disk
 
 
 async def test_a_process_with_its_stores_is_live_and_ready(api: httpx.AsyncClient) -> None:
@@ -23,7 +33,7 @@ async def test_a_process_with_its_stores_is_live_and_ready(api: httpx.AsyncClien
 async def test_health_shows_every_part_and_that_no_worker_is_there(api: httpx.AsyncClient) -> None:
     answer = await api.get("/health")
     parts = answer.json()["parts"]
-    assert ["postgres", "redis", "workers", "queues", "language_model"] == list(parts)
+    assert ["postgres", "redis", "storage", "workers", "queues", "language_model"] == list(parts)
     assert {"chat"} <= set(parts["queues"]["detail"])
     assert all(part["latency_ms"] >= 0 for name, part in parts.items() if name != "language_model")
 
@@ -72,3 +82,107 @@ async def test_a_process_that_is_about_to_stop_is_not_ready(settings: ApiSetting
     async with serving(app) as client:
         app.state.streams.close()
         assert 503 == (await client.get("/health/ready")).status_code
+
+
+async def health_of(client: httpx.AsyncClient) -> tuple[str, dict[str, str | None]]:
+    """The overall status, and what is wrong with each part; of fresh checks."""
+    health = (await client.get("/health")).json()
+    wrong = {name: part.get("error") for name, part in health["parts"].items() if part["status"] == "down"}
+    wrong.pop("workers", None)  # none runs here
+    return health["status"], wrong
+
+
+@pytest.fixture
+async def checked(settings: ApiSettings) -> AsyncIterator[tuple[Litestar, httpx.AsyncClient]]:
+    """An application of the test's own, as checks are remembered, and a client of it."""
+    app = create_app(settings)
+    async with serving(app) as client:
+        assert ("degraded", {}) == await health_of(client)
+        app.state.resources.health.clear()
+        yield app, client
+
+
+async def test_a_postgres_that_is_read_only_is_down(
+    checked: tuple[Litestar, httpx.AsyncClient], database_url: str
+) -> None:
+    app, client = checked
+    with read_only(database_url):
+        await wait_for(lambda: is_ready(app, client, 503), "the write is refused")
+        status, wrong = await health_of(client)
+        assert ("down", True) == (status, "postgres" in wrong)
+    await wait_for(lambda: is_ready(app, client, 200), "the write succeeds again")
+
+
+async def is_ready(app: Litestar, client: httpx.AsyncClient, status: int) -> bool:
+    app.state.resources.health.clear()
+    return status == (await client.get("/health/ready")).status_code
+
+
+async def test_a_postgres_that_has_refused_a_request_is_not_ready_even_if_a_small_write_succeeds(
+    checked: tuple[Litestar, httpx.AsyncClient], database_url: str, tenant: TestTenant
+) -> None:
+    """As when its disk is full, but for a few pages."""
+    app, client = checked
+    with psycopg.connect(database_url, autocommit=True) as db:
+        db.execute(
+            "CREATE FUNCTION full_disk() RETURNS trigger LANGUAGE plpgsql AS "
+            "$$ BEGIN RAISE EXCEPTION 'could not extend file' USING ERRCODE = '53100'; END $$;"
+            "CREATE TRIGGER full_disk BEFORE INSERT ON jobs FOR EACH ROW EXECUTE FUNCTION full_disk()"
+        )
+        try:
+            answer = await client.post("/api/chat", json={"message": "Hi"}, headers=tenant.headers)
+            assert 503 == answer.status_code, answer.text
+            assert await is_ready(app, client, 503)
+            assert ("down", {"postgres": "WritesRefused"}) == await health_of(client)
+        finally:
+            db.execute("DROP FUNCTION full_disk CASCADE")
+    await wait_for(lambda: is_ready(app, client, 200), "nothing was refused of late")
+
+
+@pytest.mark.parametrize(
+    ("breaks", "mends"),
+    [
+        (("maxmemory", "1"), ("maxmemory", "0")),
+        (("min-replicas-to-write", "1"), ("min-replicas-to-write", "0")),
+    ],
+)
+async def test_a_redis_that_refuses_writes_is_down_and_jobs_are_accepted(
+    checked: tuple[Litestar, httpx.AsyncClient], redis_url: str, breaks: tuple[str, str], mends: tuple[str, str]
+) -> None:
+    _, client = checked
+    with redis.Redis.from_url(redis_url) as valkey:
+        policy = str(valkey.config_get("maxmemory-policy")["maxmemory-policy"])
+        valkey.config_set("maxmemory-policy", "noeviction")
+        valkey.config_set(*breaks)
+        try:
+            status, wrong = await health_of(client)
+            assert 200 == (await client.get("/health/ready")).status_code
+        finally:
+            valkey.config_set(*mends)
+            valkey.config_set("maxmemory-policy", policy)
+    assert ("degraded", True) == (status, "redis" in wrong)
+
+
+async def test_a_storage_that_takes_no_file_is_down(
+    checked: tuple[Litestar, httpx.AsyncClient], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, client = checked
+
+    def refuse(*_: object) -> None:
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    monkeypatch.setattr(disk, "_move_durably", refuse)
+    assert ("degraded", {"storage": "OSError"}) == await health_of(client)
+
+
+async def test_checks_leave_nothing_behind_and_many_callers_cost_as_much_as_one(
+    checked: tuple[Litestar, httpx.AsyncClient], database_url: str
+) -> None:
+    app, client = checked
+    await asyncio.gather(*(client.get("/health") for _ in range(50)))
+    with psycopg.connect(database_url) as db:
+        assert [] == db.execute("SELECT id FROM sessions WHERE title = 'health'").fetchall()
+    assert [] == [name async for name in app.state.resources.storage.list_names()]
+    assert 1 == app.state.resources.health_pool.get_stats()["connections_num"]
+    requests = app.state.resources.health_pool.get_stats()["requests_num"]
+    assert requests <= 3, "each of the checks wrote"
