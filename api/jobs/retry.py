@@ -9,7 +9,8 @@ from msgspec import Meta
 from api.auth.principals import Principal
 from schema.errors import NotFound
 from schema.job_kinds import Kind
-from schema.queries.jobs.jobs import list_jobs, list_missing
+from schema.queries.jobs.job_lists import list_jobs
+from schema.queries.jobs.jobs import list_missing
 from workers.queue.cancel import retry
 from workers.queue.job_core import JobCore
 
@@ -77,7 +78,13 @@ async def _select_jobs(core: JobCore, principal: Principal, selection: RetryIn) 
         while len(job_ids) <= MAX_RETRIED:
             before = job_ids[-1] if job_ids else None
             rows = await list_jobs(
-                db, principal.tenant_id, limit=PAGE, before=before, kind=selection.kind, states=list(selection.states)
+                db,
+                principal.tenant_id,
+                limit=PAGE,
+                before=before,
+                kind=selection.kind,
+                states=selection.states,
+                user_id=principal.visible_user_id,
             )
             job_ids += [row.id for row in rows]
             if len(rows) < PAGE:

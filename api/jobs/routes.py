@@ -23,7 +23,7 @@ from api.resources import AppResources, Resources
 from schema.errors import Conflict, NotFound
 from schema.events import describe_events
 from schema.job_kinds import Kind
-from schema.queries.jobs import jobs
+from schema.queries.jobs import job_lists, jobs
 from schema.states import (
     WAITING,
     CancelMode,
@@ -188,8 +188,15 @@ async def list_jobs(
     before = read_cursor(cursor, UUID)
     states = [inner for public in public_states or [] for inner in INTERNAL_STATES.get(public, [public])]
     async with principal.tx(resources.core.pool) as db:
-        rows = await jobs.list_jobs(
-            db, principal.tenant_id, limit=limit + 1, before=before, kind=kind, states=states, session_id=session_id
+        rows = await job_lists.list_jobs(
+            db,
+            principal.tenant_id,
+            limit=limit + 1,
+            before=before,
+            kind=kind,
+            states=states,
+            session_id=session_id,
+            user_id=principal.visible_user_id,
         )
     items = [from_row(JobOut, row, **_state_fields(row)) for row in rows[:limit]]
     return JobsOut(items, write_cursor(items[-1].id) if len(rows) > limit else None)

@@ -138,7 +138,9 @@ async def list_sessions(
     """Most recently used first."""
     before = read_cursor(cursor, tuple[datetime, UUID])
     async with principal.tx(resources.core.pool) as db:
-        rows = await sessions.list_sessions(db, principal.tenant_id, limit=limit + 1, before=before)
+        rows = await sessions.list_sessions(
+            db, principal.tenant_id, limit=limit + 1, before=before, user_id=principal.visible_user_id
+        )
     items = [_session_out(row) for row in rows[:limit]]
     more = len(rows) > limit
     return SessionsOut(items, write_cursor((items[-1].updated_at, items[-1].id)) if more else None)

@@ -15,7 +15,13 @@ class AuditEntry(Table, table=True):
     """Who did what, when, from where, and how it ended. `actor` is `user:ID`, `key:ID` or `system`. Contains no messages."""
 
     __tablename__ = "audit_log"
-    __table_args__ = (Index("audit_log_at", "tenant_id", "at"),)
+    __table_args__ = (
+        Index("audit_log_at", "tenant_id", "at", "id"),
+        Index("audit_log_actor", "tenant_id", "actor", "at", "id"),
+        Index("audit_log_action", "tenant_id", "action", "at", "id"),
+        Index("audit_log_target", "tenant_id", "target", "at", "id"),
+        Index("audit_log_result", "tenant_id", "result", "at", "id"),
+    )
 
     tenant_id: UUID = tenant_key(references=False)
     id: UUID = Field(primary_key=True)

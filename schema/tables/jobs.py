@@ -40,11 +40,13 @@ class Job(Table, table=True):
         ),
         Index("jobs_in_flight", "tenant_id", "queue", postgresql_where=text(f"state IN {IN_FLIGHT_SQL}")),
         Index("jobs_dispatched", "queue", "dispatched_at", postgresql_where=text("state = 'dispatched'")),
-        Index("jobs_leases", "lease_until", postgresql_where=text("state = 'running'")),
         Index("jobs_deadlines", "deadline_at", postgresql_where=text("finished_at IS NULL")),
         Index("jobs_of_session", "tenant_id", "session_id", "turn", postgresql_where=text("session_id IS NOT NULL")),
         Index("jobs_suspects", "queue", "state", postgresql_where=text(f"suspect AND {LIVE}")),
-        Index("jobs_failed", "tenant_id", "id", postgresql_where=text("state = 'failed'")),
+        Index("jobs_listed", "tenant_id", "kind", "state", "id"),
+        Index(
+            "jobs_of_user", "tenant_id", "user_id", "kind", "state", "id", postgresql_where=text("user_id IS NOT NULL")
+        ),
         Index(
             "jobs_turn",
             "tenant_id",

@@ -15,7 +15,12 @@ class Session(Table, table=True):
     """A conversation; `turns` counts its jobs."""
 
     __tablename__ = "sessions"
-    __table_args__ = (Index("sessions_recent", "tenant_id", text("updated_at DESC"), text("id DESC")),)
+    __table_args__ = (
+        Index("sessions_recent", "tenant_id", "updated_at", "id"),
+        Index(
+            "sessions_of_user", "tenant_id", "user_id", "updated_at", "id", postgresql_where=text("user_id IS NOT NULL")
+        ),
+    )
 
     tenant_id: UUID = tenant_key()
     id: UUID = Field(primary_key=True)

@@ -48,16 +48,22 @@ async def test_every_answer_under_load_is_the_callers_own(crowd: list[Tenant], s
     async def ask_on(http: aiohttp.ClientSession) -> None:
         nonlocal answered
         for asked in todo:
-            method = "POST" if asked.body else "GET"
-            headers = asked.asker.headers
-            async with http.request(method, system.url + asked.path, headers=headers, json=asked.body) as answer:
-                text = await answer.text()
-            leaks.extend(wrongs(asked, answer.status, text, crowd))
+            status, text = await ask(http, system, asked)
+            while status == 503:  # a slow machine refuses what waits too long for a connection; clients ask again
+                await asyncio.sleep(1)
+                status, text = await ask(http, system, asked)
+            leaks.extend(wrongs(asked, status, text, crowd))
             answered += 1
 
     async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=CONNECTIONS)) as http:
         await asyncio.gather(*(ask_on(http) for _ in range(CONNECTIONS)))
     assert (REQUESTS, []) == (answered, leaks[:5])
+
+
+async def ask(http: aiohttp.ClientSession, system: System, asked: Asked) -> tuple[int, str]:
+    method = "POST" if asked.body else "GET"
+    async with http.request(method, system.url + asked.path, headers=asked.asker.headers, json=asked.body) as answer:
+        return answer.status, await answer.text()
 
 
 def wrongs(asked: Asked, status: int, text: str, crowd: list[Tenant]) -> Iterator[str]:

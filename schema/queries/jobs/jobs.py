@@ -36,15 +36,6 @@ SELECT j.id, j.kind, j.state, j.priority, j.session_id, j.model, j.agent, j.resu
 FROM jobs j JOIN tenants t ON t.id = j.tenant_id
 """
 
-LIST = f"""{VIEW}
-WHERE j.tenant_id = %(tenant_id)s
-  AND (%(before)s::uuid IS NULL OR j.id < %(before)s)
-  AND (%(kind)s::text IS NULL OR j.kind = %(kind)s)
-  AND (%(states)s::text[] IS NULL OR j.state = ANY(%(states)s))
-  AND (%(session_id)s::uuid IS NULL OR j.session_id = %(session_id)s)
-ORDER BY j.id DESC LIMIT %(limit)s
-"""
-
 RETRY = f"""
 UPDATE jobs j SET state = 'queued', tries = 0, run_at = now(), error = NULL, result = NULL, finished_at = NULL,
   cancel_requested = NULL, deadline_at = now() + (j.deadline_at - j.created_at),
@@ -112,22 +103,6 @@ async def find_job(db: Db, tenant_id: UUID, job_id: UUID) -> Job | None:
     """Return one job as users see it, with the reason why it waits (`waiting_for`)."""
     sql = f"{VIEW} WHERE j.tenant_id = %(tenant_id)s AND j.id = %(id)s"
     return await fetch_one(db, sql, {"tenant_id": tenant_id, "id": job_id}, into=Job)
-
-
-async def list_jobs(
-    db: Db,
-    tenant_id: UUID,
-    *,
-    limit: int,
-    before: UUID | None = None,
-    kind: str | None = None,
-    states: Sequence[str] | None = None,
-    session_id: UUID | None = None,
-) -> list[Job]:
-    """Return jobs, newest first; `before` is the last id of the page before."""
-    values: dict[str, Any] = {"tenant_id": tenant_id, "limit": limit, "before": before, "kind": kind}
-    values |= {"states": list(states) if states else None, "session_id": session_id}
-    return await fetch_all(db, LIST, values, into=Job)
 
 
 async def find_job_status(db: Db, tenant_id: UUID, job_id: UUID) -> JobStatus | None:

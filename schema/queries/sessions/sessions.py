@@ -7,6 +7,7 @@ from uuid import UUID
 import msgspec
 
 from schema.db import Db, fetch_all, fetch_one
+from schema.queries.pages import END, LAST_ID
 from schema.states import LIVE_SQL
 
 MessageRole = Literal["system", "developer", "user", "assistant", "tool"]
@@ -62,14 +63,19 @@ async def add_session(db: Db, tenant_id: UUID, session_id: UUID, title: str, *, 
 
 
 async def list_sessions(
-    db: Db, tenant_id: UUID, *, limit: int, before: tuple[datetime, UUID] | None = None
+    db: Db,
+    tenant_id: UUID,
+    *,
+    limit: int,
+    before: tuple[datetime, UUID] | None = None,
+    user_id: UUID | None = None,
 ) -> list[Session]:
-    """Return sessions, the last used first; `before` is (updated_at, id) of the last row of the page before."""
-    moment, session_id = before or (None, None)
-    sql = f"""SELECT {COLUMNS} FROM sessions WHERE tenant_id = %(tenant_id)s
-      AND (%(moment)s::timestamptz IS NULL OR (updated_at, id) < (%(moment)s, %(id)s))
-      ORDER BY updated_at DESC, id DESC LIMIT %(limit)s"""
-    values = {"tenant_id": tenant_id, "moment": moment, "id": session_id, "limit": limit}
+    """Return sessions, the last used first; `before` is (updated_at, id) of the last row of the page before; `user_id` is to be
+    that of the transaction, which sees no others' sessions."""
+    moment, session_id = before or (END, LAST_ID)
+    sql = f"""SELECT {COLUMNS} FROM sessions WHERE tenant_id = %(tenant_id)s {"AND user_id = %(user_id)s" if user_id else ""}
+      AND (updated_at, id) < (%(moment)s, %(id)s) ORDER BY updated_at DESC, id DESC LIMIT %(limit)s"""
+    values = {"tenant_id": tenant_id, "user_id": user_id, "moment": moment, "id": session_id, "limit": limit}
     return await fetch_all(db, sql, values, into=Session)
 
 

@@ -11,6 +11,7 @@ from psycopg.types.json import Jsonb
 
 from schema.db import Db, fetch_all
 from schema.ids import new_id
+from schema.queries.pages import BEGINNING, END, LAST_ID
 from schema.vault import PLATFORM
 
 
@@ -35,17 +36,26 @@ VALUES (%(tenant_id)s, %(id)s, %(actor)s, %(action)s, %(target)s, %(result)s, %(
 
 SET_TENANT = "SELECT set_config('headrace.tenant_id', %s, true)"
 
-LIST = """
-SELECT id, at, actor, action, target, result, address, request_id, detail FROM audit_log
-WHERE tenant_id = %(tenant_id)s
-  AND (%(before)s::timestamptz IS NULL OR (at, id) < (%(before)s, %(before_id)s::uuid))
-  AND (%(since)s::timestamptz IS NULL OR at >= %(since)s)
-  AND (%(until)s::timestamptz IS NULL OR at < %(until)s)
-  AND (%(actor)s::text IS NULL OR actor = %(actor)s)
-  AND (%(action)s::text IS NULL OR action = %(action)s OR starts_with(action, %(action)s || '.'))
-  AND (%(target)s::text IS NULL OR target = %(target)s)
-  AND (%(result)s::text IS NULL OR result = %(result)s)
+COLUMNS = "id, at, actor, action, target, result, address, request_id, detail"
+
+# Times are always given, if need be as infinity, and other filters only if they were asked for: each has its index.
+NEWEST = f"""
+SELECT {COLUMNS} FROM audit_log a
+WHERE tenant_id = %(tenant_id)s {{filters}} AND at >= %(since)s AND at < %(until)s AND (at, id) < (%(before)s, %(before_id)s)
 ORDER BY at DESC, id DESC LIMIT %(limit)s
+"""
+
+# An action may be a noun, which stands for all its verbs. The actions that occur are read one by one from their index, as they
+# are dozens where the rows are millions.
+NEWEST_OF_ACTIONS = """
+WITH RECURSIVE occurring (action) AS (
+  (SELECT action FROM audit_log WHERE tenant_id = %(tenant_id)s ORDER BY action LIMIT 1)
+  UNION ALL
+  SELECT (SELECT l.action FROM audit_log l WHERE l.tenant_id = %(tenant_id)s AND l.action > o.action ORDER BY l.action LIMIT 1)
+  FROM occurring o WHERE o.action IS NOT NULL)
+SELECT newest.* FROM occurring o, LATERAL ({newest}) AS newest
+WHERE o.action = %(action)s OR starts_with(o.action, %(action)s || '.')
+ORDER BY newest.at DESC, newest.id DESC LIMIT %(limit)s
 """
 
 
@@ -89,7 +99,12 @@ async def list_audit(
     result: str | None = None,
 ) -> list[AuditEntry]:
     """Return deeds, newest first; `before` is (at, id) of the last row of the page before; `action` may be a noun alone."""
-    moment, last_id = before or (None, None)
+    asked = {"actor": actor, "target": target, "result": result}
+    filters = " ".join(f"AND {column} = %({column})s" for column, value in asked.items() if value is not None)
+    sql = NEWEST.format(filters=filters)
+    if action is not None:
+        sql = NEWEST_OF_ACTIONS.format(newest=NEWEST.format(filters=f"{filters} AND a.action = o.action"))
+    moment, last_id = before or (END, LAST_ID)
     values: dict[str, Any] = {"tenant_id": tenant_id, "limit": limit, "before": moment, "before_id": last_id}
-    values |= {"since": since, "until": until, "actor": actor, "action": action, "target": target, "result": result}
-    return await fetch_all(db, LIST, values, into=AuditEntry)
+    values |= {"since": since or BEGINNING, "until": until or END, "action": action, **asked}
+    return await fetch_all(db, sql, values, into=AuditEntry)

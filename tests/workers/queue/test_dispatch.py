@@ -10,7 +10,7 @@ import redis
 from schema.db import pool_for, system_tx, tenant_tx
 from schema.job_kinds import KINDS
 from schema.queries.jobs.dispatch import requeue_unanswered
-from schema.queries.jobs.jobs import list_jobs
+from schema.queries.jobs.job_lists import list_jobs
 from tests.conftest import TestTenant, make_tenant
 from tests.workers.jobs import change, claim, job_row, rows, submit_one, turn
 from workers.queue.dispatch import Dispatcher
