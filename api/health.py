@@ -76,12 +76,12 @@ class LiveOut(msgspec.Struct, frozen=True):
     status: Annotated[Literal["up"], Meta(description="Always `up`.")] = "up"
 
 
-UP = {"status": "up", "latency_ms": 0.84}
-READY = {"status": "up", "parts": {"postgres": UP}}
-HEALTH = {
+UP_EXAMPLE = {"status": "up", "latency_ms": 0.84}
+READY_EXAMPLE = {"status": "up", "parts": {"postgres": UP_EXAMPLE}}
+HEALTH_EXAMPLE = {
     "status": "up",
     "parts": {
-        "postgres": UP,
+        "postgres": UP_EXAMPLE,
         "redis": {"status": "up", "latency_ms": 0.31},
         "storage": {"status": "up", "latency_ms": 1.2},
         "workers": {"status": "up", "latency_ms": 0.4, "detail": {"processes": 3}},
@@ -99,7 +99,7 @@ async def check_liveness() -> LiveOut:
 
 @get(
     "/ready",
-    opt=PUBLIC | described(response=READY),
+    opt=PUBLIC | described(response=READY_EXAMPLE),
     responses={503: ResponseSpec(HealthOut, description="Not ready.", generate_examples=False)},
     summary="Readiness probe",
     tags=["health"],
@@ -114,7 +114,7 @@ async def check_readiness(resources: AppResources) -> Response[HealthOut]:
     return Response(HealthOut("down", parts), status_code=503, headers={"Retry-After": RETRY_AFTER[503]})
 
 
-@get("/", opt=PUBLIC | described(response=HEALTH), summary="Get system health", tags=["health"])
+@get("/", opt=PUBLIC | described(response=HEALTH_EXAMPLE), summary="Get system health", tags=["health"])
 async def get_health(resources: AppResources) -> HealthOut:
     """Checks each component. Always returns 200: this is for people; probes use `/health/ready`."""
     checks = {

@@ -41,7 +41,7 @@ NOTHING_TO_RELOAD = (
     "Changes take effect with the next job, so there is nothing to reload. config_version is what it will use."
 )
 
-NEW_AGENT: dict[str, Any] = {
+NEW_AGENT_EXAMPLE: dict[str, Any] = {
     "name": "AgentInventory",
     "description": "Answers how many units of an article are in which warehouse.",
     "examples": ["How many CF-ROB-01 are left in HN01?", "Tồn kho của mã CF-ROB-01 là bao nhiêu?"],
@@ -51,7 +51,7 @@ NEW_AGENT: dict[str, Any] = {
     "output_format": "markdown_table",
     "renderer": {"type": "table", "sortable": True},
 }
-AGENT: dict[str, Any] = NEW_AGENT | {
+AGENT_EXAMPLE: dict[str, Any] = NEW_AGENT_EXAMPLE | {
     "models": [],
     "output_schema": None,
     "max_steps": 5,
@@ -66,7 +66,7 @@ AGENT: dict[str, Any] = NEW_AGENT | {
 @post(
     "/",
     status_code=201,
-    opt=described(response_headers=LOCATION_HEADER, example=NEW_AGENT, response=AGENT),
+    opt=described(response_headers=LOCATION_HEADER, example=NEW_AGENT_EXAMPLE, response=AGENT_EXAMPLE),
     responses=problems("conflict"),
     summary="Create an agent",
 )
@@ -89,7 +89,7 @@ async def create_agent(
 
 @get(
     "/",
-    opt=described(response={"items": [AGENT], "next_cursor": None}),
+    opt=described(response={"items": [AGENT_EXAMPLE], "next_cursor": None}),
     summary="List your tenant's agents",
 )
 async def list_managed_agents(
@@ -125,7 +125,7 @@ async def reload_agents(principal: MayManageAgents, resources: AppResources) -> 
     return ReloadOut(config_version=version, message=NOTHING_TO_RELOAD)
 
 
-@get(AGENT_PATH, opt=described(response=AGENT), responses=problems("not_found"), summary="Get an agent")
+@get(AGENT_PATH, opt=described(response=AGENT_EXAMPLE), responses=problems("not_found"), summary="Get an agent")
 async def get_agent(name: AgentName, principal: MayManageAgents, resources: AppResources) -> AgentOut:
     """Returns one of your tenant's own agents with its full configuration."""
     async with principal.tx(resources.core.pool) as db:
@@ -134,7 +134,9 @@ async def get_agent(name: AgentName, principal: MayManageAgents, resources: AppR
 
 @patch(
     AGENT_PATH,
-    opt=described(example={"max_steps": 8, "enabled": False}, response=AGENT | {"max_steps": 8, "enabled": False}),
+    opt=described(
+        example={"max_steps": 8, "enabled": False}, response=AGENT_EXAMPLE | {"max_steps": 8, "enabled": False}
+    ),
     responses=problems("not_found"),
     summary="Update an agent",
 )
@@ -152,7 +154,7 @@ async def update_agent(
 
 @put(
     f"{AGENT_PATH}/tools",
-    opt=described(example={"tools": ["get_inventory"]}, response=AGENT),
+    opt=described(example={"tools": ["get_inventory"]}, response=AGENT_EXAMPLE),
     responses=problems("not_found"),
     summary="Set an agent's tools",
 )

@@ -25,7 +25,7 @@ from schema.vault import PLATFORM
 
 TAGS = ["audit"]
 
-ENTRY = {
+ENTRY_EXAMPLE = {
     "id": "019514f2-8d3b-7c15-a4e6-7b9d2f1c5e80",
     "at": "2026-03-02T08:15:30Z",
     "actor": "user:019514f2-6c1e-7a34-9d2b-3f5a8c7e1b20",
@@ -36,7 +36,7 @@ ENTRY = {
     "request_id": "3f9c2a7be1d84c06",
     "detail": {"graph": "react"},
 }
-PLATFORM_ENTRY = ENTRY | {"action": "tenant.created", "target": "acme", "detail": {"name": "Acme"}}
+PLATFORM_ENTRY_EXAMPLE = ENTRY_EXAMPLE | {"action": "tenant.created", "target": "acme", "detail": {"name": "Acme"}}
 
 Actor = Annotated[
     str | None,
@@ -123,7 +123,7 @@ AuditQuery = NamedDependency[AuditFilter]
 
 @get(
     "/admin/tenants/{tenant:str}/audit",
-    opt=described(response={"items": [ENTRY], "next_cursor": None}),
+    opt=described(response={"items": [ENTRY_EXAMPLE], "next_cursor": None}),
     responses=problems("not_found"),
     summary="List a tenant's audit log",
     tags=TAGS,
@@ -138,7 +138,7 @@ async def list_tenant_audit_entries(
 
 @get(
     "/admin/audit",
-    opt=described(response={"items": [PLATFORM_ENTRY], "next_cursor": None}),
+    opt=described(response={"items": [PLATFORM_ENTRY_EXAMPLE], "next_cursor": None}),
     summary="List the platform's audit log",
     tags=TAGS,
 )
@@ -152,7 +152,7 @@ async def list_platform_audit_entries(
 
 @get(
     "/audit",
-    opt=described(response={"items": [ENTRY], "next_cursor": None}),
+    opt=described(response={"items": [ENTRY_EXAMPLE], "next_cursor": None}),
     summary="List your tenant's audit log",
     tags=TAGS,
 )

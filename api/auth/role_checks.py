@@ -48,7 +48,7 @@ def require_may_manage(principal: Principal, role: Role) -> None:
     )
 
 
-class PersonOut(msgspec.Struct, frozen=True, kw_only=True):
+class SignedInUserOut(msgspec.Struct, frozen=True, kw_only=True):
     """The signed-in user."""
 
     id: Annotated[UUID, Meta(description="Id of the user.")]
@@ -57,9 +57,9 @@ class PersonOut(msgspec.Struct, frozen=True, kw_only=True):
     role: Annotated[Role, Meta(description="Role in the tenant.")]
 
 
-def person_out(user: User | SignInUser) -> PersonOut:
+def signed_in_user_out(user: User | SignInUser) -> SignedInUserOut:
     """Return a user as they see themselves."""
-    return from_row(PersonOut, user)
+    return from_row(SignedInUserOut, user)
 
 
 @dataclass(frozen=True)

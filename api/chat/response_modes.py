@@ -85,7 +85,7 @@ ACCEPTED_RESPONSE = ResponseSpec(
         )
     ],
 )
-ANSWER = {
+ANSWER_EXAMPLE = {
     "job_id": "019a5c9e-6f0a-7c11-9f53-0c9d2f6f6b1e",
     "session_id": "019a5c9e-6f0a-7c11-9f53-0c9d2f6f6b1f",
     "message_id": "019a5c9e-7d20-7e02-8a41-5b1f0c3d9e77",

@@ -11,7 +11,7 @@ from msgspec import Meta
 from api.auth.principals import MayChat, Principal
 from api.chat.response_modes import (
     ACCEPTED_RESPONSE,
-    ANSWER,
+    ANSWER_EXAMPLE,
     ANSWER_RESPONSE,
     JOB_ERRORS,
     ON_BUSY,
@@ -113,7 +113,7 @@ class ChatIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
 
 OPT = described(
     example={"message": "What is a headrace?", "agent": "auto"},
-    response=ANSWER,
+    response=ANSWER_EXAMPLE,
     other_media_types={EVENT_STREAM: EVENTS},
     request_headers=JOB_REQUEST_HEADERS,
     response_headers=JOB_RESPONSE_HEADERS,

@@ -7,7 +7,7 @@ from uuid import UUID
 from litestar.params import PathParameter
 
 from api.auth.principals import Principal
-from api.documents.schemas import ChosenIn
+from api.documents.schemas import DocumentSelectionIn
 from schema.db import Db
 from schema.errors import Forbidden, InputError, NotFound
 from schema.queries.documents import documents
@@ -57,7 +57,7 @@ async def require_collection(db: Db, principal: Principal, name: str, field: str
     return row
 
 
-async def read_selection(db: Db, principal: Principal, data: ChosenIn) -> DocumentFilter:
+async def read_selection(db: Db, principal: Principal, data: DocumentSelectionIn) -> DocumentFilter:
     """Return the filters of a selection; none if it names ids. Raises InputError for an empty or ambiguous selection, NotFound
     for its collection."""
     filters = [name for name in data.__struct_fields__ if name != "ids" and getattr(data, name) is not None]

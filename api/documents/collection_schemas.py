@@ -116,7 +116,7 @@ class CollectionsOut(msgspec.Struct, frozen=True):
     next_cursor: NextCursor
 
 
-COLLECTION: dict[str, Any] = {
+COLLECTION_EXAMPLE: dict[str, Any] = {
     "id": "019a5ca1-7e10-7b31-8f42-5a6172839405",
     "name": "manuals",
     "description": "Operating manuals of our machines.",

@@ -12,7 +12,7 @@ from api.audit.log import record
 from api.auth.principals import MayManageDocuments, MayReadDocuments, Principal
 from api.documents.access import NO_COLLECTION, require_collection
 from api.documents.collection_schemas import (
-    COLLECTION,
+    COLLECTION_EXAMPLE,
     ChunkingIn,
     CollectionChangedOut,
     CollectionChangeIn,
@@ -23,7 +23,14 @@ from api.documents.collection_schemas import (
 )
 from api.documents.delete import delete_bytes, delete_rows, retry_on_deadlock
 from api.documents.ingestion_job import ingestion_job
-from api.documents.retry import NOTHING, RETRYABLE_STATES, STARTED, ReadAgainOut, accepted_response, ingest_again
+from api.documents.retry import (
+    NOTHING,
+    RETRYABLE_STATES,
+    STARTED_EXAMPLE,
+    ReingestionOut,
+    accepted_response,
+    ingest_again,
+)
 from api.grants.tenant_rows import changing_own_tenant
 from api.http.errors import problems
 from api.http.headers import read_idempotency
@@ -48,7 +55,7 @@ MAX_COLLECTIONS = 1000
 PAGE = 1000
 
 CollectionName = Annotated[str, PathParameter(description="Name of the collection.")]
-NEW_COLLECTION: dict[str, Any] = {
+NEW_COLLECTION_EXAMPLE: dict[str, Any] = {
     "space": None,
     "documents": 0,
     "states": {"queued": 0, "running": 0, "ready": 0, "failed": 0, "cancelled": 0},
@@ -57,10 +64,10 @@ NEW_COLLECTION: dict[str, Any] = {
     "characters": 0,
     "bytes": 0,
 }
-UPDATED = {"chunking": {"characters": 1500, "overlap": 300}, "job_id": None}
+UPDATED_EXAMPLE = {"chunking": {"characters": 1500, "overlap": 300}, "job_id": None}
 
 
-@get("/", opt=described(response={"items": [COLLECTION], "next_cursor": None}), summary="List collections")
+@get("/", opt=described(response={"items": [COLLECTION_EXAMPLE], "next_cursor": None}), summary="List collections")
 async def list_collections(
     principal: MayReadDocuments, resources: AppResources, cursor: Cursor = None, limit: Limit = 20
 ) -> CollectionsOut:
@@ -86,7 +93,7 @@ async def list_collection_page(
     opt=described(
         response_headers=LOCATION_HEADER,
         example={"name": "manuals", "description": "Operating manuals of our machines."},
-        response=COLLECTION | NEW_COLLECTION,
+        response=COLLECTION_EXAMPLE | NEW_COLLECTION_EXAMPLE,
     ),
     responses=problems("conflict"),
     summary="Create a collection",
@@ -126,7 +133,12 @@ async def create_collection(
     return Response(out, headers={"Location": f"/api/collections/{data.name}"})
 
 
-@get(COLLECTION_PATH, opt=described(response=COLLECTION), responses=problems("not_found"), summary="Get a collection")
+@get(
+    COLLECTION_PATH,
+    opt=described(response=COLLECTION_EXAMPLE),
+    responses=problems("not_found"),
+    summary="Get a collection",
+)
 async def get_collection(name: CollectionName, principal: MayReadDocuments, resources: AppResources) -> CollectionOut:
     async with principal.tx(resources.core.pool) as db:
         return await _read_collection(db, principal, name)
@@ -134,7 +146,9 @@ async def get_collection(name: CollectionName, principal: MayReadDocuments, reso
 
 @patch(
     COLLECTION_PATH,
-    opt=described(example={"chunking": {"characters": 1500, "overlap": 300}}, response=COLLECTION | UPDATED),
+    opt=described(
+        example={"chunking": {"characters": 1500, "overlap": 300}}, response=COLLECTION_EXAMPLE | UPDATED_EXAMPLE
+    ),
     responses=problems("not_found", "queue_full"),
     summary="Update a collection",
 )
@@ -193,14 +207,14 @@ async def delete_collection(name: CollectionName, principal: MayManageDocuments,
     opt=described(
         request_headers=("Idempotency-Key",),
         response_headers={202: ("Location",)},
-        response=STARTED | {"documents": 12},
+        response=STARTED_EXAMPLE | {"documents": 12},
     ),
     responses=problems("not_found", "idempotency_key_reused", "queue_full"),
     summary="Ingest a collection again",
 )
 async def reingest_collection(
     name: CollectionName, request: JsonRequest, principal: MayManageDocuments, resources: AppResources
-) -> Response[ReadAgainOut]:
+) -> Response[ReingestionOut]:
     """Ingests every document again from its stored bytes, failed ones included, as one job with the current settings. Passages
     whose text is unchanged are not embedded again. Documents stay searchable meanwhile."""
     async with principal.tx(resources.core.pool) as db:

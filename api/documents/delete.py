@@ -13,7 +13,7 @@ from litestar.params import JSONBody
 from api.audit.log import record
 from api.auth.principals import MayWriteDocuments, Principal
 from api.documents.access import DocumentId, document_editor, read_selection, require_changeable
-from api.documents.schemas import ChosenIn, DeletedOut
+from api.documents.schemas import DeletedOut, DocumentSelectionIn
 from api.http.errors import problems
 from api.openapi.operations import described
 from api.resources import AppResources, Resources
@@ -49,7 +49,7 @@ async def delete_document(document_id: DocumentId, principal: MayWriteDocuments,
     summary="Delete documents",
 )
 async def delete_documents(
-    data: JSONBody[ChosenIn], principal: MayWriteDocuments, resources: AppResources
+    data: JSONBody[DocumentSelectionIn], principal: MayWriteDocuments, resources: AppResources
 ) -> DeletedOut:
     """Deletes the documents of `ids`, or those of a collection that match and that you may delete. A call deletes at most 1,000
     documents; call again while `more` is true."""

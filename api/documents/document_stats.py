@@ -9,7 +9,7 @@ from litestar import Router, get
 from msgspec import Meta
 
 from api.auth.principals import MayManageDocuments
-from api.documents.collection_schemas import COLLECTION, CollectionsOut, StatesOut
+from api.documents.collection_schemas import COLLECTION_EXAMPLE, CollectionsOut, StatesOut
 from api.documents.collections import list_collection_page
 from api.http.paging import Cursor, Limit
 from api.http.rows import from_row
@@ -82,7 +82,7 @@ async def get_document_stats(principal: MayManageDocuments, resources: AppResour
 
 @get(
     "/collections",
-    opt=described(response={"items": [COLLECTION], "next_cursor": None}),
+    opt=described(response={"items": [COLLECTION_EXAMPLE], "next_cursor": None}),
     summary="List collections with statistics",
     tags=TAGS,
 )

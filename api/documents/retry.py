@@ -53,7 +53,7 @@ class RetryDocumentsIn(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     ) = None
 
 
-class ReadAgainOut(msgspec.Struct, frozen=True, kw_only=True):
+class ReingestionOut(msgspec.Struct, frozen=True, kw_only=True):
     """The documents that will be ingested again."""
 
     job_id: Annotated[UUID | None, Meta(description="The job that ingests them; null if no document matched.")]
@@ -61,20 +61,22 @@ class ReadAgainOut(msgspec.Struct, frozen=True, kw_only=True):
     more: Annotated[bool, Meta(description="Whether more documents match; call again to retry them.")] = False
 
 
-NOTHING = ReadAgainOut(job_id=None, documents=0)
-STARTED = {"job_id": "019a5ca3-1c20-7e51-8d62-7f8091a2b3c4", "documents": 1, "more": False}
+NOTHING = ReingestionOut(job_id=None, documents=0)
+STARTED_EXAMPLE = {"job_id": "019a5ca3-1c20-7e51-8d62-7f8091a2b3c4", "documents": 1, "more": False}
 
 
 @post(
     "/{document_id:uuid}/retry",
     status_code=202,
-    opt=described(request_headers=("Idempotency-Key",), response_headers={202: ("Location",)}, response=STARTED),
+    opt=described(
+        request_headers=("Idempotency-Key",), response_headers={202: ("Location",)}, response=STARTED_EXAMPLE
+    ),
     responses=problems("not_found", "conflict", "idempotency_key_reused", "queue_full"),
     summary="Retry a document",
 )
 async def retry_document(
     document_id: DocumentId, request: JsonRequest, principal: MayWriteDocuments, resources: AppResources
-) -> Response[ReadAgainOut]:
+) -> Response[ReingestionOut]:
     """Ingests the newest version again from its stored bytes, as a new job, with the current settings of the collection. A
     `ready` document stays searchable meanwhile."""
     async with principal.tx(resources.core.pool) as db:
@@ -97,14 +99,14 @@ async def retry_document(
         request_headers=("Idempotency-Key",),
         response_headers={202: ("Location",)},
         example={"collection": "manuals", "states": ["failed", "cancelled"]},
-        response=STARTED | {"documents": 12},
+        response=STARTED_EXAMPLE | {"documents": 12},
     ),
     responses=problems("not_found", "idempotency_key_reused", "queue_full"),
     summary="Retry documents",
 )
 async def retry_documents(
     data: JSONBody[RetryDocumentsIn], request: JsonRequest, principal: MayWriteDocuments, resources: AppResources
-) -> Response[ReadAgainOut]:
+) -> Response[ReingestionOut]:
     """Ingests documents again as one job, at most 1,000 in a call; call again while `more` is true."""
     if data.ids is not None and data.collection is not None:
         raise InputError("ids cannot be combined with collection. Send one of them, or neither.", field="collection")
@@ -128,7 +130,7 @@ async def ingest_again(
     *,
     model: str,
     **selection: Any,
-) -> ReadAgainOut | None:
+) -> ReingestionOut | None:
     """Submit a job that ingests documents again (`selection` is passed to `retry_statements`), or return the one that the
     idempotency key created before; None if no document matches. The caller has checked access."""
     job_id = new_id()
@@ -140,10 +142,10 @@ async def ingest_again(
         return None
     async with principal.tx(resources.core.pool) as db:
         counts = await count_files(db, principal.tenant_id, submitted.job_id)
-    return ReadAgainOut(job_id=submitted.job_id, documents=counts.total)
+    return ReingestionOut(job_id=submitted.job_id, documents=counts.total)
 
 
-def accepted_response(body: ReadAgainOut) -> Response[ReadAgainOut]:
+def accepted_response(body: ReingestionOut) -> Response[ReingestionOut]:
     """Return the response, with the job in its `Location`."""
     return Response(body, headers={"Location": f"/api/jobs/{body.job_id}"} if body.job_id else {})
 

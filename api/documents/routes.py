@@ -8,7 +8,7 @@ from litestar.params import QueryParameter
 
 from api.auth.principals import MayReadDocuments
 from api.documents.access import DocumentId, require_collection, require_document
-from api.documents.schemas import DOCUMENT, ChunkOut, ChunksOut, DocumentOut, DocumentsOut, document_out
+from api.documents.schemas import DOCUMENT_EXAMPLE, ChunkOut, ChunksOut, DocumentOut, DocumentsOut, document_out
 from api.http.errors import problems
 from api.http.paging import Cursor, Limit, read_cursor, write_cursor
 from api.http.rows import from_row
@@ -20,7 +20,7 @@ from schema.states import FileState
 
 DOCUMENT_PATH = "/{document_id:uuid}"
 MAX_INT = 2**31 - 1
-CHUNK = {
+CHUNK_EXAMPLE = {
     "place": 0,
     "text": "Close the sluice gate before you open the pump housing.",
     "heading": "Pump manual > Safety",
@@ -33,7 +33,7 @@ CHUNK = {
 
 @get(
     "/",
-    opt=described(response={"items": [DOCUMENT], "next_cursor": None}),
+    opt=described(response={"items": [DOCUMENT_EXAMPLE], "next_cursor": None}),
     responses=problems("not_found"),
     summary="List documents",
 )
@@ -77,7 +77,7 @@ async def list_documents(
     return DocumentsOut(items, write_cursor(items[-1].id) if len(rows) > limit else None)
 
 
-@get(DOCUMENT_PATH, opt=described(response=DOCUMENT), responses=problems("not_found"), summary="Get a document")
+@get(DOCUMENT_PATH, opt=described(response=DOCUMENT_EXAMPLE), responses=problems("not_found"), summary="Get a document")
 async def get_document(document_id: DocumentId, principal: MayReadDocuments, resources: AppResources) -> DocumentOut:
     """Returns the document with the state and progress of its ingestion, and why it failed if it did."""
     async with principal.tx(resources.core.pool) as db:
@@ -86,7 +86,7 @@ async def get_document(document_id: DocumentId, principal: MayReadDocuments, res
 
 @get(
     f"{DOCUMENT_PATH}/chunks",
-    opt=described(response={"items": [CHUNK], "next_cursor": None}),
+    opt=described(response={"items": [CHUNK_EXAMPLE], "next_cursor": None}),
     responses=problems("not_found"),
     summary="List a document's passages",
 )

@@ -105,7 +105,7 @@ class DocumentChangeIn(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     ] = UNSET
 
 
-class ChosenIn(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class DocumentSelectionIn(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Which documents: `ids`, or a `collection` with filters."""
 
     ids: Annotated[list[UUID], Meta(min_length=1, max_length=1000, description="These documents.")] | None = None
@@ -125,7 +125,7 @@ class DeletedOut(msgspec.Struct, frozen=True):
     more: Annotated[bool, Meta(description="Whether more documents match; call again to delete them.")]
 
 
-DOCUMENT: dict[str, Any] = {
+DOCUMENT_EXAMPLE: dict[str, Any] = {
     "id": "019a5ca2-0b10-7d21-8e32-4f5061728394",
     "name": "pump-manual.pdf",
     "title": "Pump manual",

@@ -91,7 +91,7 @@ class SearchIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     min_score: Annotated[float, Meta(ge=0, le=1, description="Leave out passages with a lower score.")] | None = None
 
 
-class PlacesOut(msgspec.Struct, frozen=True, kw_only=True):
+class RanksOut(msgspec.Struct, frozen=True, kw_only=True):
     """Ranks of a passage in the two searches."""
 
     vector: Annotated[int | None, Meta(description="Rank by meaning, from 1; null if it was not found that way.")] = (
@@ -100,7 +100,7 @@ class PlacesOut(msgspec.Struct, frozen=True, kw_only=True):
     text: Annotated[int | None, Meta(description="Rank by words, from 1; null if it was not found that way.")] = None
 
 
-class FoundOut(msgspec.Struct, frozen=True, kw_only=True):
+class PassageOut(msgspec.Struct, frozen=True, kw_only=True):
     """A passage that was found."""
 
     chunk_id: Annotated[UUID, Meta(description="Id of the passage.")]
@@ -121,7 +121,7 @@ class FoundOut(msgspec.Struct, frozen=True, kw_only=True):
             "similarity; after `rerank`: the cross-encoder's score."
         ),
     ]
-    ranks: Annotated[PlacesOut, Meta(description="Ranks in the two searches.")]
+    ranks: Annotated[RanksOut, Meta(description="Ranks in the two searches.")]
     cosine: Annotated[float | None, Meta(description="Cosine similarity to the query; null if not compared.")]
     covered: Annotated[
         float,
@@ -133,12 +133,12 @@ class FoundOut(msgspec.Struct, frozen=True, kw_only=True):
     created_at: Annotated[datetime, Meta(description="When the document was uploaded.")]
 
 
-class FindingsOut(msgspec.Struct, frozen=True, kw_only=True):
+class SearchResultsOut(msgspec.Struct, frozen=True, kw_only=True):
     """The result of a search."""
 
     query: Annotated[str, Meta(description="The query.")]
     found: Annotated[bool, Meta(description="Whether the passages are likely to contain an answer.")]
-    passages: Annotated[list[FoundOut], Meta(description="Passages, most relevant first.")]
+    passages: Annotated[list[PassageOut], Meta(description="Passages, most relevant first.")]
     degraded: Annotated[
         str | None, Meta(description="Why the search was done by words alone; null if it was done as requested.")
     ]
@@ -146,7 +146,7 @@ class FindingsOut(msgspec.Struct, frozen=True, kw_only=True):
 
 
 EXAMPLE = {"query": "How long is the notice period?", "filters": {"metadata": {"kind": "lease"}}, "k": 5}
-FOUND: dict[str, Any] = {
+FOUND_EXAMPLE: dict[str, Any] = {
     "query": "How long is the notice period?",
     "found": True,
     "passages": [
@@ -180,19 +180,19 @@ FOUND: dict[str, Any] = {
 @post(
     "/",
     status_code=200,
-    opt=described(example=EXAMPLE, response=FOUND),
+    opt=described(example=EXAMPLE, response=FOUND_EXAMPLE),
     responses=problems("not_found", "unavailable"),
     summary="Search documents",
 )
 async def search_documents(
     data: JSONBody[SearchIn], principal: MayReadDocuments, resources: AppResources
-) -> FindingsOut:
+) -> SearchResultsOut:
     """Returns the most relevant passages of the documents that you can read, by meaning and by words."""
     started = time.perf_counter()
     asked = TenantEmbedder(resources.embedding, principal.tenant_id)
     searcher = Searcher(resources.core.pool, asked, asked if resources.settings.reranker else None)
     findings = await searcher.search(_search_request(data, principal))
-    return FindingsOut(
+    return SearchResultsOut(
         query=data.query,
         found=findings.found,
         passages=[passage_out(one) for one in findings.passages],
@@ -244,13 +244,13 @@ class TenantEmbedder:
         return await self._embedding.rate(query, texts, lane=str(self._tenant_id))
 
 
-def passage_out(found: FoundPassage) -> FoundOut:
+def passage_out(found: FoundPassage) -> PassageOut:
     """Return a passage as it is returned to clients."""
     same: dict[str, Any] = {
-        name: getattr(found, name) for name in FoundOut.__struct_fields__ if name not in ("ranks", "metadata")
+        name: getattr(found, name) for name in PassageOut.__struct_fields__ if name not in ("ranks", "metadata")
     }
     same |= {name: None if same[name] is None else round(same[name], 4) for name in ("score", "cosine", "covered")}
-    return FoundOut(**same, ranks=PlacesOut(**found.ranks), metadata=dict(found.metadata))
+    return PassageOut(**same, ranks=RanksOut(**found.ranks), metadata=dict(found.metadata))
 
 
 routes = Router("/search", route_handlers=[search_documents], tags=["documents"])

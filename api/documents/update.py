@@ -10,7 +10,7 @@ from msgspec import UNSET
 from api.audit.log import record
 from api.auth.principals import MayWriteDocuments, Principal
 from api.documents.access import NO_DOCUMENT, DocumentId, require_changeable, require_document
-from api.documents.schemas import DOCUMENT, DocumentChangeIn, DocumentOut, check_metadata, document_out
+from api.documents.schemas import DOCUMENT_EXAMPLE, DocumentChangeIn, DocumentOut, check_metadata, document_out
 from api.http.errors import problems
 from api.openapi.operations import described
 from api.resources import AppResources
@@ -27,7 +27,7 @@ NAME_TAKEN = (
 
 @patch(
     DOCUMENT_PATH,
-    opt=described(example={"metadata": {"year": 2026}, "private": False}, response=DOCUMENT),
+    opt=described(example={"metadata": {"year": 2026}, "private": False}, response=DOCUMENT_EXAMPLE),
     responses=problems("not_found", "conflict"),
     summary="Update a document",
 )
@@ -57,7 +57,7 @@ async def update_document(
     f"{DOCUMENT_PATH}/cancel",
     status_code=200,
     opt=described(
-        response=DOCUMENT | {"state": "cancelled", "version": 2, "progress": {"done": 0, "total": None}},
+        response=DOCUMENT_EXAMPLE | {"state": "cancelled", "version": 2, "progress": {"done": 0, "total": None}},
     ),
     responses=problems("not_found"),
     summary="Cancel a document",

@@ -38,8 +38,8 @@ NamePath = Annotated[
     ),
 ]
 
-NEW_GRANT = {"overrides": {"output_format": "markdown_table", "models": ["ollama/llama3.2:3b"]}}
-GRANT = NEW_GRANT | {
+NEW_GRANT_EXAMPLE = {"overrides": {"output_format": "markdown_table", "models": ["ollama/llama3.2:3b"]}}
+GRANT_EXAMPLE = NEW_GRANT_EXAMPLE | {
     "kind": "agent",
     "name": "AgentInventory",
     "created_at": "2026-03-02T08:15:30Z",
@@ -92,7 +92,7 @@ class GrantsOut(msgspec.Struct, frozen=True):
 
 @get(
     "/",
-    opt=described(response={"items": [GRANT]}),
+    opt=described(response={"items": [GRANT_EXAMPLE]}),
     responses=problems("not_found"),
     summary="List a tenant's grants",
     tags=TAGS,
@@ -108,7 +108,7 @@ async def list_grants(
 
 @put(
     "/{kind:str}/{name:path}",
-    opt=described(example=NEW_GRANT, response=GRANT),
+    opt=described(example=NEW_GRANT_EXAMPLE, response=GRANT_EXAMPLE),
     responses=problems("not_found", "conflict"),
     summary="Set a grant",
     tags=TAGS,

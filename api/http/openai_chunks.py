@@ -62,7 +62,7 @@ class CompletionOut(msgspec.Struct, frozen=True, kw_only=True):
     ] = msgspec.UNSET
 
 
-COMPLETION: dict[str, Any] = {
+COMPLETION_EXAMPLE: dict[str, Any] = {
     "id": "chatcmpl-019a5c9e6f0a7c119f530c9d2f6f6b1e",
     "object": "chat.completion",
     "created": 1_777_882_530,

@@ -94,8 +94,8 @@ class ApiKeysOut(msgspec.Struct, frozen=True):
     next_cursor: NextCursor
 
 
-NEW_KEY: dict[str, Any] = {"name": "my laptop", "expires_in_days": 90}
-KEY: dict[str, Any] = {
+NEW_KEY_EXAMPLE: dict[str, Any] = {"name": "my laptop", "expires_in_days": 90}
+KEY_EXAMPLE: dict[str, Any] = {
     "id": "019514f2-9e4c-7d26-b5f7-8c0e3a2d6f91",
     "prefix": "hr_4kPz9Qw2…",
     "name": "my laptop",
@@ -108,13 +108,13 @@ KEY: dict[str, Any] = {
     "revoked_at": None,
     "last_used_at": None,
 }
-CREATED_KEY = KEY | {"key": "hr_…"}
+CREATED_KEY_EXAMPLE = KEY_EXAMPLE | {"key": "hr_…"}
 
 
 @post(
     "/",
     status_code=201,
-    opt=described(example=NEW_KEY, response=CREATED_KEY),
+    opt=described(example=NEW_KEY_EXAMPLE, response=CREATED_KEY_EXAMPLE),
     summary="Create an API key",
     tags=["auth"],
 )
@@ -136,7 +136,7 @@ async def create_api_key(
     )
 
 
-@get("/", opt=described(response={"items": [KEY], "next_cursor": None}), summary="List API keys", tags=["auth"])
+@get("/", opt=described(response={"items": [KEY_EXAMPLE], "next_cursor": None}), summary="List API keys", tags=["auth"])
 async def list_api_keys(
     principal: MayHaveKeys, resources: AppResources, cursor: Cursor = None, limit: Limit = 20
 ) -> ApiKeysOut:

@@ -89,7 +89,7 @@ class ProviderKeyTestOut(msgspec.Struct, frozen=True, kw_only=True):
     latency_ms: Annotated[int, Meta(description="How long the test took, in milliseconds.")]
 
 
-CREDENTIAL = {
+CREDENTIAL_EXAMPLE = {
     "service_name": "openai",
     "base_url": None,
     "created_at": "2026-03-02T08:15:30Z",
@@ -98,8 +98,8 @@ CREDENTIAL = {
     "tested_at": "2026-03-02T08:15:30Z",
     "test_code": "ok",
 }
-SERVICE = {"service_name": "openai", "needs_key": True, "needs_base_url": False, "example": "sk-…"}
-TEST_RESULT = {"ok": True, "code": "ok", "message": "openai accepts the key.", "latency_ms": 212}
+SERVICE_EXAMPLE = {"service_name": "openai", "needs_key": True, "needs_base_url": False, "example": "sk-…"}
+TEST_RESULT_EXAMPLE = {"ok": True, "code": "ok", "message": "openai accepts the key.", "latency_ms": 212}
 
 
 SUPPORTED = [
@@ -116,7 +116,7 @@ SUPPORTED = [
 @post(
     "/",
     status_code=201,
-    opt=described(example={"service_name": "openai", "api_key": "sk-…", "validate": True}, response=CREDENTIAL),
+    opt=described(example={"service_name": "openai", "api_key": "sk-…", "validate": True}, response=CREDENTIAL_EXAMPLE),
     responses=problems(*STORE_ERRORS),
     summary="Store a provider key",
 )
@@ -136,7 +136,11 @@ async def store_provider_key(
         return _key_out(await _require_stored(db, principal, credential.service))
 
 
-@get("/", opt=described(response={"configured": [CREDENTIAL], "supported": [SERVICE]}), summary="List provider keys")
+@get(
+    "/",
+    opt=described(response={"configured": [CREDENTIAL_EXAMPLE], "supported": [SERVICE_EXAMPLE]}),
+    summary="List provider keys",
+)
 async def list_provider_keys(principal: MayReadCredentials, resources: AppResources) -> ProviderKeysOut:
     """Lists the services that your tenant has stored a key for, and all supported services. Never returns the keys."""
     async with principal.tx(resources.core.pool) as db:
@@ -147,7 +151,7 @@ async def list_provider_keys(principal: MayReadCredentials, resources: AppResour
 @post(
     "/{service:str}/test",
     status_code=200,
-    opt=described(response=TEST_RESULT),
+    opt=described(response=TEST_RESULT_EXAMPLE),
     responses=problems("not_found"),
     summary="Test a provider key",
 )

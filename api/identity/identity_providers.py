@@ -133,13 +133,13 @@ class IdentityProvidersOut(msgspec.Struct, frozen=True):
     items: Annotated[list[IdentityProviderOut], Meta(description="The providers, ordered by name.")]
 
 
-NEW_PROVIDER: dict[str, Any] = {
+NEW_PROVIDER_EXAMPLE: dict[str, Any] = {
     "name": "okta",
     "issuer": "https://acme.okta.com",
     "client_id": "0oa1b2c3",
     "client_secret": "…",
 }
-PROVIDER: dict[str, Any] = {
+PROVIDER_EXAMPLE: dict[str, Any] = {
     "id": "019514f2-af5d-7e37-86a8-9d1f4b3e7a02",
     "name": "okta",
     "issuer": "https://acme.okta.com",
@@ -160,7 +160,7 @@ PROVIDER: dict[str, Any] = {
 @post(
     "/",
     status_code=201,
-    opt=described(response_headers=LOCATION_HEADER, example=NEW_PROVIDER, response=PROVIDER),
+    opt=described(response_headers=LOCATION_HEADER, example=NEW_PROVIDER_EXAMPLE, response=PROVIDER_EXAMPLE),
     responses=problems("conflict"),
     summary="Create an identity provider",
     tags=TAGS,
@@ -184,7 +184,7 @@ async def create_identity_provider(
     )
 
 
-@get("/", opt=described(response={"items": [PROVIDER]}), summary="List identity providers", tags=TAGS)
+@get("/", opt=described(response={"items": [PROVIDER_EXAMPLE]}), summary="List identity providers", tags=TAGS)
 async def list_identity_providers(principal: MayManageSignIn, resources: AppResources) -> IdentityProvidersOut:
     """Lists the identity providers of your tenant, without their client secrets."""
     async with tenant_tx(resources.core.pool, principal.tenant_id) as db:
@@ -194,7 +194,7 @@ async def list_identity_providers(principal: MayManageSignIn, resources: AppReso
 
 @get(
     "/{provider_id:uuid}",
-    opt=described(response=PROVIDER),
+    opt=described(response=PROVIDER_EXAMPLE),
     responses=problems("not_found"),
     summary="Get an identity provider",
     tags=TAGS,
@@ -212,7 +212,7 @@ async def get_identity_provider(
     "/{provider_id:uuid}",
     opt=described(
         example={"role": "viewer", "role_claim": "headrace_role"},
-        response=PROVIDER | {"role": "viewer", "role_claim": "headrace_role"},
+        response=PROVIDER_EXAMPLE | {"role": "viewer", "role_claim": "headrace_role"},
     ),
     responses=problems("not_found", "conflict", "secrets_required"),
     summary="Update an identity provider",

@@ -12,7 +12,7 @@ from msgspec import Meta
 
 from api.audit.log import record
 from api.auth.principals import PUBLIC, Principal, SignedIn
-from api.auth.role_checks import PersonOut, person_out, read_client_info
+from api.auth.role_checks import SignedInUserOut, read_client_info, signed_in_user_out
 from api.http.errors import problems
 from api.http.rows import from_row
 from api.identity.login_sessions import LoggedIn, authenticate, begin_login, renew_login
@@ -72,14 +72,14 @@ class TokensOut(msgspec.Struct, frozen=True, kw_only=True):
     token_type: Annotated[Literal["Bearer"], Meta(description="Always `Bearer`.")] = "Bearer"  # noqa: S105 (no secret)
     expires_in: Annotated[int, Meta(description="Seconds until the access token expires.")]
     refresh_token: Annotated[str, Meta(description="Exchange it for new tokens at POST /api/auth/refresh; works once.")]
-    user: Annotated[PersonOut, Meta(description="The signed-in user.")]
+    user: Annotated[SignedInUserOut, Meta(description="The signed-in user.")]
     tenant: Annotated[TenantNameOut, Meta(description="The user's tenant.")]
 
     def __repr__(self) -> str:
         return f"TokensOut(user={self.user.id})"
 
 
-class KeyInUseOut(msgspec.Struct, frozen=True):
+class CurrentKeyOut(msgspec.Struct, frozen=True):
     """The API key that a request was sent with."""
 
     id: Annotated[UUID, Meta(description="Id of the key.")]
@@ -92,33 +92,33 @@ class CallerOut(msgspec.Struct, frozen=True, kw_only=True):
 
     kind: Annotated[Literal["user", "key"], Meta(description="`user` for an access token, `key` for an API key.")]
     tenant: Annotated[TenantNameOut, Meta(description="The caller's tenant.")]
-    user: Annotated[PersonOut | None, Meta(description="The user; null for a key that acts for its tenant.")]
-    key: Annotated[KeyInUseOut | None, Meta(description="The API key; null for an access token.")]
+    user: Annotated[SignedInUserOut | None, Meta(description="The user; null for a key that acts for its tenant.")]
+    key: Annotated[CurrentKeyOut | None, Meta(description="The API key; null for an access token.")]
     role: Annotated[Role, Meta(description="Role of the caller.")]
     rights: Annotated[list[Right], Meta(description="What the caller may do.")]
     scopes: Annotated[list[str] | None, Meta(description="Rights that the key is narrowed to; null if it isn't.")]
 
 
-PERSON = {
+PERSON_EXAMPLE = {
     "id": "019514f2-6c1e-7a34-9d2b-3f5a8c7e1b20",
     "email": "ada@example.com",
     "name": "Ada Lovelace",
     "role": "member",
 }
-TENANT = {"id": "019514f2-5a0d-7e61-8f3c-1d4b6a9e2c70", "slug": "acme", "state": "active"}
-LOGIN = {"tenant": "acme", "email": "ada@example.com", "password": "seven mill wheels"}
-TOKENS = {
+TENANT_EXAMPLE = {"id": "019514f2-5a0d-7e61-8f3c-1d4b6a9e2c70", "slug": "acme", "state": "active"}
+LOGIN_EXAMPLE = {"tenant": "acme", "email": "ada@example.com", "password": "seven mill wheels"}
+TOKENS_EXAMPLE = {
     "access_token": "eyJhbGciOiJSUzI1NiIsInR5cCI6ImF0K2p3dCJ9.…",
     "token_type": "Bearer",
     "expires_in": 3600,
     "refresh_token": "hrr_…",
-    "user": PERSON,
-    "tenant": TENANT,
+    "user": PERSON_EXAMPLE,
+    "tenant": TENANT_EXAMPLE,
 }
-CALLER = {
+CALLER_EXAMPLE = {
     "kind": "user",
-    "tenant": TENANT,
-    "user": PERSON,
+    "tenant": TENANT_EXAMPLE,
+    "user": PERSON_EXAMPLE,
     "key": None,
     "role": "member",
     "rights": ["self", "jobs.read", "jobs.write", "chat"],
@@ -129,7 +129,7 @@ CALLER = {
 @post(
     "/login",
     status_code=200,
-    opt=PUBLIC | described(example=LOGIN, response=TOKENS),
+    opt=PUBLIC | described(example=LOGIN_EXAMPLE, response=TOKENS_EXAMPLE),
     responses=problems("unauthenticated", "tenant_suspended", "rate_limit_exceeded", "unavailable"),
     summary="Sign in",
     tags=["auth"],
@@ -147,7 +147,7 @@ async def login(
 @post(
     "/refresh",
     status_code=200,
-    opt=PUBLIC | described(example={"refresh_token": "hrr_…"}, response=TOKENS),
+    opt=PUBLIC | described(example={"refresh_token": "hrr_…"}, response=TOKENS_EXAMPLE),
     responses=problems("unauthenticated", "tenant_suspended", "unavailable"),
     summary="Refresh tokens",
     tags=["auth"],
@@ -184,7 +184,7 @@ async def logout(principal: SignedIn, resources: AppResources, data: JSONBody[Lo
         await record(db, principal, principal.tenant_id, "login.ended", target, {"everywhere": everywhere})
 
 
-@get("/me", opt=described(response=CALLER), summary="Get the caller's identity", tags=["auth"])
+@get("/me", opt=described(response=CALLER_EXAMPLE), summary="Get the caller's identity", tags=["auth"])
 async def get_caller_identity(principal: SignedIn, resources: AppResources) -> CallerOut:
     """Returns who the API key or access token belongs to, and what it may do."""
     user: User | None = None
@@ -201,8 +201,8 @@ def _me(principal: Principal, user: User | None, key: ApiKey | None) -> CallerOu
     return CallerOut(
         kind=principal.kind,
         tenant=tenant_out(principal.tenant),
-        user=person_out(user) if user else None,
-        key=from_row(KeyInUseOut, key) if key else None,
+        user=signed_in_user_out(user) if user else None,
+        key=from_row(CurrentKeyOut, key) if key else None,
         role=principal.role,
         rights=[right for right in RIGHTS if right in principal.rights],
         scopes=key.scopes if key else None,

@@ -16,7 +16,7 @@ from uuid import UUID
 
 from api.auth.login_throttle import LoginThrottle, short_hash
 from api.auth.passwords import is_outdated
-from api.auth.role_checks import ClientInfo, PersonOut, person_out
+from api.auth.role_checks import ClientInfo, SignedInUserOut, signed_in_user_out
 from api.resources import Resources
 from schema.db import Db, tenant_tx
 from schema.errors import TenantSuspended, Unauthenticated
@@ -58,7 +58,7 @@ class LoggedIn:
 
     access_token: str = field(repr=False)
     refresh_token: str = field(repr=False)
-    person: PersonOut
+    person: SignedInUserOut
     tenant: TenantSnapshot
 
 
@@ -127,7 +127,7 @@ async def begin_login(
         if new_hash is not None:
             await change_user(db, tenant.id, user.id, {"password_hash": new_hash})
         await _record(db, tenant.id, login_id, user.id, "login.succeeded", client_info, detail={"how": method})
-    return LoggedIn(access_token, refresh_token, person_out(user), tenant)
+    return LoggedIn(access_token, refresh_token, signed_in_user_out(user), tenant)
 
 
 async def renew_login(resources: Resources, text: str, client_info: ClientInfo) -> LoggedIn:
@@ -143,7 +143,7 @@ async def renew_login(resources: Resources, text: str, client_info: ClientInfo) 
     if user is None:
         raise Unauthenticated(CANNOT_REFRESH)
     access_token = await resources.tokens.issue(presented.tenant_id, presented.login_id, user)
-    return LoggedIn(access_token, refresh_token, person_out(user), user.tenant_snapshot)
+    return LoggedIn(access_token, refresh_token, signed_in_user_out(user), user.tenant_snapshot)
 
 
 async def _exchange(db: Db, presented: RefreshToken, new_digest: str, client_info: ClientInfo) -> SignInUser | None:

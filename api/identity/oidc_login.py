@@ -14,7 +14,7 @@ from api.auth.oidc import login_state as login_states
 from api.auth.principals import PUBLIC
 from api.auth.role_checks import read_client_info
 from api.http.errors import problems
-from api.identity.login import NO_STORE, TOKENS, TokensOut, tokens_out
+from api.identity.login import NO_STORE, TOKENS_EXAMPLE, TokensOut, tokens_out
 from api.identity.login_sessions import LoggedIn
 from api.identity.oidc_callback import CallbackParameters, finish_login
 from api.identity.oidc_paths import absolute_url, read_return_to, redirect_uri, sign_in_url
@@ -115,7 +115,7 @@ async def start_oidc_sign_in(
 
 @get(
     "/{tenant:str}/{provider:str}/callback",
-    opt=PUBLIC | described(response=TOKENS),
+    opt=PUBLIC | described(response=TOKENS_EXAMPLE),
     responses={**problems(*CALLBACK_FAILURES), **REDIRECT},
     summary="Complete a sign-in at an identity provider",
     tags=TAGS,

@@ -120,7 +120,7 @@ class JobStateOut(msgspec.Struct, frozen=True):
     state: Annotated[PublicState, Meta(description="State of the job now.")]
 
 
-JOB: dict[str, Any] = {
+JOB_EXAMPLE: dict[str, Any] = {
     "id": "019a5c9e-6f0a-7c11-9f53-0c9d2f6f6b1e",
     "kind": "chat",
     "state": "succeeded",
@@ -148,13 +148,13 @@ JOB: dict[str, Any] = {
     "started_at": "2026-05-04T08:15:30.012Z",
     "finished_at": "2026-05-04T08:15:32.480Z",
 }
-DETAIL = JOB | {
+DETAIL_EXAMPLE = JOB_EXAMPLE | {
     "attempts": [
         {
             "attempt": 1,
             "worker": "chat-1",
-            "started_at": JOB["started_at"],
-            "ended_at": JOB["finished_at"],
+            "started_at": JOB_EXAMPLE["started_at"],
+            "ended_at": JOB_EXAMPLE["finished_at"],
             "outcome": "succeeded",
             "error": None,
         }
@@ -168,7 +168,7 @@ def _state_fields(job: jobs.Job) -> dict[str, Any]:
 
 @get(
     "/",
-    opt=described(response={"items": [JOB], "next_cursor": None}),
+    opt=described(response={"items": [JOB_EXAMPLE], "next_cursor": None}),
     summary="List jobs",
     tags=["jobs"],
 )
@@ -213,7 +213,7 @@ Each event has `id:` (1, 2, 3, … without gaps), `event:` and `data:`, a JSON o
 
 @get(
     "/{job_id:uuid}",
-    opt=described(response=DETAIL),
+    opt=described(response=DETAIL_EXAMPLE),
     responses=problems("not_found"),
     summary="Get a job",
     tags=["jobs"],
@@ -264,7 +264,7 @@ async def stream_job_events(
 @post(
     "/{job_id:uuid}/cancel",
     status_code=200,
-    opt=described(example={"mode": "forget"}, response={"job_id": JOB["id"], "state": "cancelled"}),
+    opt=described(example={"mode": "forget"}, response={"job_id": JOB_EXAMPLE["id"], "state": "cancelled"}),
     responses=problems("not_found"),
     summary="Cancel a job",
     tags=["jobs"],
@@ -284,7 +284,7 @@ async def cancel_job(
 @post(
     "/{job_id:uuid}/retry",
     status_code=202,
-    opt=described(response={"job_id": JOB["id"], "state": "queued"}, response_headers={202: ("Location",)}),
+    opt=described(response={"job_id": JOB_EXAMPLE["id"], "state": "queued"}, response_headers={202: ("Location",)}),
     responses=problems("not_found", "conflict"),
     summary="Retry a job",
     tags=["jobs"],
@@ -300,7 +300,8 @@ async def retry_job(job_id: JobId, principal: MayWriteJobs, resources: AppResour
     "/retry",
     status_code=202,
     opt=described(
-        example={"states": ["failed"], "kind": "chat"}, response={"retried": 1, "ids": [JOB["id"]], "more": False}
+        example={"states": ["failed"], "kind": "chat"},
+        response={"retried": 1, "ids": [JOB_EXAMPLE["id"]], "more": False},
     ),
     responses=problems("not_found"),
     summary="Retry jobs",

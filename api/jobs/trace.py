@@ -74,7 +74,7 @@ class TraceOut(msgspec.Struct, frozen=True, kw_only=True):
     ] = None
 
 
-TRACE: dict[str, Any] = {
+TRACE_EXAMPLE: dict[str, Any] = {
     "job_id": "019a5c9e-6f0a-7c11-9f53-0c9d2f6f6b1e",
     "state": "succeeded",
     "restarts": 0,
@@ -101,7 +101,7 @@ TRACE: dict[str, Any] = {
 
 @get(
     "/{job_id:uuid}/trace",
-    opt=described(response=TRACE),
+    opt=described(response=TRACE_EXAMPLE),
     responses=problems("not_found", "conflict"),
     summary="Get a job's trace",
     tags=["jobs"],

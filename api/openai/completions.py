@@ -18,7 +18,7 @@ from api.http.disconnect import ClientDisconnected, cancel_on_disconnect
 from api.http.errors import JobEnded, problems
 from api.http.headers import read_idempotency
 from api.http.json_body import JsonRequest
-from api.http.openai_chunks import COMPLETION, CompletionOut
+from api.http.openai_chunks import COMPLETION_EXAMPLE, CompletionOut
 from api.http.sse import EVENT_STREAM, EventStream
 from api.jobs.submit import submit_and_follow, submitter
 from api.openai.non_streaming import collect_completion
@@ -67,7 +67,7 @@ class Call:
     status_code=200,
     opt=described(
         example={"model": "auto", "messages": [{"role": "user", "content": "What is a headrace?"}]},
-        response=COMPLETION,
+        response=COMPLETION_EXAMPLE,
         other_media_types={EVENT_STREAM: CHUNKS},
         request_headers=("Idempotency-Key",),
         response_headers=JOB_RESPONSE_HEADERS,

@@ -86,7 +86,7 @@ class VectorOut(msgspec.Struct, frozen=True, kw_only=True):
     ]
 
 
-class TokensReadOut(msgspec.Struct, frozen=True):
+class EmbeddingUsageOut(msgspec.Struct, frozen=True):
     """Token usage."""
 
     prompt_tokens: Annotated[int, Meta(description="Tokens in the texts, estimated.")]
@@ -99,10 +99,10 @@ class EmbeddingsOut(msgspec.Struct, frozen=True, kw_only=True):
     object: Annotated[Literal["list"], Meta(description="Always `list`.")] = "list"
     data: Annotated[list[VectorOut], Meta(description="A vector for each text, in the same order.")]
     model: Annotated[str, Meta(description="The model, as it was requested.")]
-    usage: Annotated[TokensReadOut, Meta(description="Token usage.")]
+    usage: Annotated[EmbeddingUsageOut, Meta(description="Token usage.")]
 
 
-EMBEDDINGS: dict[str, Any] = {
+EMBEDDINGS_EXAMPLE: dict[str, Any] = {
     "object": "list",
     "data": [{"object": "embedding", "index": 0, "embedding": [0.0131, -0.0572, 0.0918]}],
     "model": LOCAL_MODEL,
@@ -113,7 +113,7 @@ EMBEDDINGS: dict[str, Any] = {
 @post(
     "/",
     status_code=200,
-    opt=described(example={"model": LOCAL_MODEL, "input": ["What is a headrace?"]}, response=EMBEDDINGS),
+    opt=described(example={"model": LOCAL_MODEL, "input": ["What is a headrace?"]}, response=EMBEDDINGS_EXAMPLE),
     responses={
         200: ResponseSpec(EmbeddingsOut, description="A vector for each text.", generate_examples=False),
         **problems("model_unknown", "rate_limit_exceeded", "budget_exceeded", *PROVIDER_FAILURES),
@@ -134,7 +134,7 @@ async def create_embeddings(data: JSONBody[EmbeddingIn], principal: MayChat, res
     return EmbeddingsOut(
         data=[VectorOut(index=index, embedding=_encode(vector, data)) for index, vector in enumerate(vectors)],
         model=data.model,
-        usage=TokensReadOut(tokens, tokens),
+        usage=EmbeddingUsageOut(tokens, tokens),
     )
 
 

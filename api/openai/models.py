@@ -49,13 +49,18 @@ class ModelsOut(msgspec.Struct, frozen=True):
     object: Annotated[Literal["list"], Meta(description="Always `list`.")] = "list"
 
 
-MODEL: dict[str, Any] = {"id": "ollama/llama3.2:3b", "created": 1_727_222_400, "owned_by": "ollama", "object": "model"}
-AUTO_MODEL = {"id": AUTO, "created": 0, "owned_by": "headrace", "object": "model"}
+MODEL_EXAMPLE: dict[str, Any] = {
+    "id": "ollama/llama3.2:3b",
+    "created": 1_727_222_400,
+    "owned_by": "ollama",
+    "object": "model",
+}
+AUTO_MODEL_EXAMPLE = {"id": AUTO, "created": 0, "owned_by": "headrace", "object": "model"}
 
 
 @get(
     "/",
-    opt=described(response={"data": [MODEL, AUTO_MODEL], "object": "list"}),
+    opt=described(response={"data": [MODEL_EXAMPLE, AUTO_MODEL_EXAMPLE], "object": "list"}),
     summary="List models",
     tags=["openai"],
 )
@@ -68,7 +73,7 @@ async def list_models(principal: MayReadModels, resources: AppResources) -> Mode
 @get(
     "/{model_id:path}",
     responses=problems("model_unknown", *PROVIDER_FAILURES),
-    opt=described(response=MODEL),
+    opt=described(response=MODEL_EXAMPLE),
     summary="Get a model",
     tags=["openai"],
 )

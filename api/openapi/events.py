@@ -27,7 +27,7 @@ ENVELOPE: list[tuple[str, Any]] = [
 ]
 
 
-class Closing(msgspec.Struct, frozen=True):
+class StreamClosedReason(msgspec.Struct, frozen=True):
     """Why a stream was closed before the job's end, and where to resume."""
 
     reason: Annotated[str, Meta(description="`slow_client`: events were not read as fast as they came.")]
@@ -37,7 +37,7 @@ class Closing(msgspec.Struct, frozen=True):
 class StreamClosed(msgspec.Struct, frozen=True, tag_field="event", tag="stream.closed"):
     """Ends a stream that is not read fast enough. It belongs to no job and has no `id`."""
 
-    data: Annotated[Closing, Meta(description="The event's JSON.")]
+    data: Annotated[StreamClosedReason, Meta(description="The event's JSON.")]
 
 
 class ChunkDelta(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -53,7 +53,7 @@ SVG_HEADERS = {"Content-Security-Policy": "default-src 'none'; style-src 'unsafe
 
 
 PipelineId = Annotated[str, PathParameter(description="Name or id of the pipeline.")]
-PIPELINE: dict[str, Any] = {
+PIPELINE_EXAMPLE: dict[str, Any] = {
     "id": "019a5c9e-9b30-7a44-8d55-6e7f80919293",
     "name": EXAMPLE["name"],
     "description": EXAMPLE["description"],
@@ -64,9 +64,9 @@ PIPELINE: dict[str, Any] = {
     "updated_at": "2026-05-04T08:15:30Z",
     "created_by": "user:019a5c9e-1111-7c11-9f53-0c9d2f6f6b1e",
 }
-DETAIL = PIPELINE | {"definition": EXAMPLE}
-VERSION = {name: DETAIL[name] for name in ("version", "definition", "created_at", "created_by")}
-TOPOLOGY: dict[str, Any] = {
+DETAIL_EXAMPLE = PIPELINE_EXAMPLE | {"definition": EXAMPLE}
+VERSION_EXAMPLE = {name: DETAIL_EXAMPLE[name] for name in ("version", "definition", "created_at", "created_by")}
+TOPOLOGY_EXAMPLE: dict[str, Any] = {
     "name": "summarize",
     "version": 1,
     "nodes": [
@@ -81,7 +81,7 @@ TOPOLOGY: dict[str, Any] = {
 }
 
 
-@get("/", opt=described(response={"items": [PIPELINE]}), summary="List pipelines")
+@get("/", opt=described(response={"items": [PIPELINE_EXAMPLE]}), summary="List pipelines")
 async def list_pipelines(principal: MayReadPipelines, resources: AppResources) -> PipelinesOut:
     """Returns the built-in pipelines and your tenant's own."""
     async with principal.tx(resources.core.pool) as db:
@@ -93,7 +93,7 @@ async def list_pipelines(principal: MayReadPipelines, resources: AppResources) -
 @post(
     "/",
     status_code=201,
-    opt=described(response_headers=LOCATION_HEADER, example=EXAMPLE, response=DETAIL),
+    opt=described(response_headers=LOCATION_HEADER, example=EXAMPLE, response=DETAIL_EXAMPLE),
     responses=problems("conflict"),
     summary="Create a pipeline",
 )
@@ -116,7 +116,7 @@ async def create_pipeline(
     return Response(_detail_out(row), headers={"Location": f"/api/pipelines/{pipeline_id}"})
 
 
-@get(PIPELINE_PATH, opt=described(response=DETAIL), responses=problems("not_found"), summary="Get a pipeline")
+@get(PIPELINE_PATH, opt=described(response=DETAIL_EXAMPLE), responses=problems("not_found"), summary="Get a pipeline")
 async def get_pipeline(pipeline: PipelineId, principal: MayReadPipelines, resources: AppResources) -> PipelineDetailOut:
     """Returns the pipeline with its newest definition."""
     if builtin := find_builtin(pipeline):
@@ -127,7 +127,7 @@ async def get_pipeline(pipeline: PipelineId, principal: MayReadPipelines, resour
 
 @put(
     PIPELINE_PATH,
-    opt=described(example=EXAMPLE, response=DETAIL),
+    opt=described(example=EXAMPLE, response=DETAIL_EXAMPLE),
     responses=problems("not_found", "conflict"),
     summary="Update a pipeline",
 )
@@ -165,7 +165,7 @@ async def delete_pipeline(pipeline: PipelineId, principal: MayManagePipelines, r
 
 @get(
     f"{PIPELINE_PATH}/versions",
-    opt=described(response={"items": [VERSION], "next_cursor": None}),
+    opt=described(response={"items": [VERSION_EXAMPLE], "next_cursor": None}),
     responses=problems("not_found"),
     summary="List a pipeline's versions",
 )
@@ -187,7 +187,7 @@ async def list_pipeline_versions(
 
 @get(
     f"{PIPELINE_PATH}/topology",
-    opt=described(response=TOPOLOGY, other_media_types={"text/plain": TEXT, "image/svg+xml": TEXT}),
+    opt=described(response=TOPOLOGY_EXAMPLE, other_media_types={"text/plain": TEXT, "image/svg+xml": TEXT}),
     responses={
         200: ResponseSpec(TopologyOut, description="The topology in the requested format.", generate_examples=False),
         **problems("not_found"),

@@ -12,7 +12,7 @@ from litestar import Response, post
 from litestar.params import JSONBody, PathParameter
 
 from api.auth.principals import MayRunPipelines, Principal
-from api.chat.response_modes import ACCEPTED_RESPONSE, ANSWER, ANSWER_RESPONSE, JOB_ERRORS, respond
+from api.chat.response_modes import ACCEPTED_RESPONSE, ANSWER_EXAMPLE, ANSWER_RESPONSE, JOB_ERRORS, respond
 from api.grants.model_access import Target, resolve_model, resolve_target
 from api.http.errors import problems
 from api.http.headers import read_idempotency
@@ -37,7 +37,7 @@ from schema.queries.jobs.submissions import Submission
 NO_PIPELINE = "No such pipeline in your tenant. GET /api/pipelines lists them."
 NO_VERSION = "No such version of this pipeline. GET /api/pipelines/{id}/versions lists them."
 MAX_VERSION = 2**31 - 1
-PIPELINE_ANSWER = ANSWER | {"session_id": None, "message_id": None}
+PIPELINE_ANSWER_EXAMPLE = ANSWER_EXAMPLE | {"session_id": None, "message_id": None}
 DESCRIPTION = """Runs the pipeline as a job, with the same response modes as `POST /api/chat`: a stream, `Prefer: respond-async`
 or waiting; `Idempotency-Key` works too. Each step sends events. If a worker is lost, another one continues at the unfinished
 step. The built-in pipelines `react` and `plan_execute` require `agent`. With `session_id`, the input and the answer become
@@ -49,7 +49,7 @@ messages of that session."""
     status_code=200,
     opt=described(
         example={"input": "What is a headrace?"},
-        response=PIPELINE_ANSWER,
+        response=PIPELINE_ANSWER_EXAMPLE,
         other_media_types={EVENT_STREAM: EVENTS},
         request_headers=JOB_REQUEST_HEADERS,
         response_headers=JOB_RESPONSE_HEADERS,

@@ -55,8 +55,8 @@ class FeedbackOut(msgspec.Struct, frozen=True, kw_only=True):
     updated_at: Annotated[datetime, Meta(description="When it was last changed.")]
 
 
-NEW_FEEDBACK: dict[str, Any] = {"rating": "down", "comment": "Wrong customer", "agent": "AgentDebt"}
-FEEDBACK = NEW_FEEDBACK | {
+NEW_FEEDBACK_EXAMPLE: dict[str, Any] = {"rating": "down", "comment": "Wrong customer", "agent": "AgentDebt"}
+FEEDBACK_EXAMPLE = NEW_FEEDBACK_EXAMPLE | {
     "message_id": "019a5c9e-7d20-7e02-8a41-5b1f0c3d9e77",
     "created_at": "2026-05-04T08:16:00Z",
     "updated_at": "2026-05-04T08:16:00Z",
@@ -73,7 +73,7 @@ class RoutingExample(msgspec.Struct, frozen=True):
 
 @put(
     "/{message_id:uuid}/feedback",
-    opt=described(example=NEW_FEEDBACK, response=FEEDBACK),
+    opt=described(example=NEW_FEEDBACK_EXAMPLE, response=FEEDBACK_EXAMPLE),
     responses=problems("not_found", "agent_unknown"),
     summary="Set feedback on an answer",
     tags=["sessions"],
@@ -98,7 +98,7 @@ async def set_feedback(
 
 @get(
     "/{message_id:uuid}/feedback",
-    opt=described(response=FEEDBACK),
+    opt=described(response=FEEDBACK_EXAMPLE),
     responses=problems("not_found"),
     summary="Get feedback on an answer",
     tags=["sessions"],

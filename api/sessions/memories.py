@@ -37,7 +37,7 @@ class MemoriesOut(msgspec.Struct, frozen=True):
     next_cursor: NextCursor
 
 
-MEMORY: dict[str, Any] = {
+MEMORY_EXAMPLE: dict[str, Any] = {
     "id": "019a5c9e-8a10-7b21-9c32-4d5e6f708192",
     "text": "Prefers short answers.",
     "created_at": "2026-05-04T08:15:32Z",
@@ -46,7 +46,7 @@ MEMORY: dict[str, Any] = {
 
 @get(
     "/",
-    opt=described(response={"items": [MEMORY], "next_cursor": None}),
+    opt=described(response={"items": [MEMORY_EXAMPLE], "next_cursor": None}),
     responses=problems("not_found"),
     summary="List memories",
 )

@@ -71,14 +71,14 @@ class MessagesOut(msgspec.Struct, frozen=True):
     next_cursor: NextCursor
 
 
-SESSION: dict[str, Any] = {
+SESSION_EXAMPLE: dict[str, Any] = {
     "id": "019a5c9e-6f0a-7c11-9f53-0c9d2f6f6b1f",
     "title": "Mill wheels",
     "turns": 1,
     "created_at": "2026-05-04T08:15:30Z",
     "updated_at": "2026-05-04T08:15:32Z",
 }
-MESSAGES: list[dict[str, Any]] = [
+MESSAGES_EXAMPLE: list[dict[str, Any]] = [
     {
         "id": "019a5c9e-6f0a-7c11-9f53-0c9d2f6f6b20",
         "job_id": "019a5c9e-6f0a-7c11-9f53-0c9d2f6f6b1e",
@@ -109,7 +109,9 @@ MESSAGES: list[dict[str, Any]] = [
 @post(
     "/",
     status_code=201,
-    opt=described(response_headers=LOCATION_HEADER, example={"title": "Mill wheels"}, response=SESSION | {"turns": 0}),
+    opt=described(
+        response_headers=LOCATION_HEADER, example={"title": "Mill wheels"}, response=SESSION_EXAMPLE | {"turns": 0}
+    ),
     summary="Create a session",
     tags=["sessions"],
 )
@@ -128,7 +130,7 @@ async def create_session(
 
 @get(
     "/",
-    opt=described(response={"items": [SESSION], "next_cursor": None}),
+    opt=described(response={"items": [SESSION_EXAMPLE], "next_cursor": None}),
     summary="List sessions",
     tags=["sessions"],
 )
@@ -148,7 +150,7 @@ async def list_sessions(
 
 @get(
     "/{session_id:uuid}",
-    opt=described(response=SESSION),
+    opt=described(response=SESSION_EXAMPLE),
     responses=problems("not_found"),
     summary="Get a session",
     tags=["sessions"],
@@ -160,7 +162,7 @@ async def get_session(session_id: SessionId, principal: MayReadSessions, resourc
 
 @patch(
     "/{session_id:uuid}",
-    opt=described(example={"title": "Mill wheels"}, response=SESSION),
+    opt=described(example={"title": "Mill wheels"}, response=SESSION_EXAMPLE),
     responses=problems("not_found"),
     summary="Rename a session",
     tags=["sessions"],
@@ -194,8 +196,8 @@ async def delete_session(session_id: SessionId, principal: MayWriteSessions, res
     status_code=201,
     opt=described(
         response_headers=LOCATION_HEADER,
-        example={"message_id": MESSAGES[1]["id"], "title": "Mill wheels, take two"},
-        response=SESSION | {"id": "019a5ca0-1b2c-7d3e-8f40-5a6b7c8d9e0f", "title": "Mill wheels, take two"},
+        example={"message_id": MESSAGES_EXAMPLE[1]["id"], "title": "Mill wheels, take two"},
+        response=SESSION_EXAMPLE | {"id": "019a5ca0-1b2c-7d3e-8f40-5a6b7c8d9e0f", "title": "Mill wheels, take two"},
     ),
     responses=problems("not_found"),
     summary="Fork a session",
@@ -221,7 +223,7 @@ async def fork_session(
 
 @get(
     "/{session_id:uuid}/messages",
-    opt=described(response={"items": MESSAGES, "next_cursor": None}),
+    opt=described(response={"items": MESSAGES_EXAMPLE, "next_cursor": None}),
     responses=problems("not_found"),
     summary="List a session's messages",
     tags=["sessions"],
@@ -241,7 +243,7 @@ async def list_messages(
 
 @get(
     "/{session_id:uuid}/export",
-    opt=described(response=SESSION | {"messages": MESSAGES}, other_media_types={"text/markdown": TEXT}),
+    opt=described(response=SESSION_EXAMPLE | {"messages": MESSAGES_EXAMPLE}, other_media_types={"text/markdown": TEXT}),
     responses={
         200: ResponseSpec(
             SessionExportOut, description="The session in the requested format.", generate_examples=False

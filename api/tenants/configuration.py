@@ -89,16 +89,16 @@ class ConfigurationOut(msgspec.Struct, frozen=True, kw_only=True):
     ] = None
 
 
-PERSONA = {"system_prompt": "You work for Acme.", "traits": ["friendly", "brief"], "style": "Plain words."}
-NEW_CONFIGURATION = {"persona": PERSONA, "disabled_tools": ["fetch_url"], "offered_tools": 5}
-CONFIGURATION: dict[str, Any] = NEW_CONFIGURATION | {
+PERSONA_EXAMPLE = {"system_prompt": "You work for Acme.", "traits": ["friendly", "brief"], "style": "Plain words."}
+NEW_CONFIGURATION_EXAMPLE = {"persona": PERSONA_EXAMPLE, "disabled_tools": ["fetch_url"], "offered_tools": 5}
+CONFIGURATION_EXAMPLE: dict[str, Any] = NEW_CONFIGURATION_EXAMPLE | {
     "cache_s": None,
     "updated_at": "2026-03-02T08:15:30Z",
     "updated_by": "user:019514f2-6c1e-7a34-9d2b-3f5a8c7e1b20",
 }
 
 
-@get("/", opt=described(response=CONFIGURATION), summary="Get the agent configuration")
+@get("/", opt=described(response=CONFIGURATION_EXAMPLE), summary="Get the agent configuration")
 async def get_configuration(principal: MayManageConfiguration, resources: AppResources) -> ConfigurationOut:
     """Returns the defaults for whatever was never set."""
     async with principal.tx(resources.core.pool) as db:
@@ -108,7 +108,7 @@ async def get_configuration(principal: MayManageConfiguration, resources: AppRes
 
 @put(
     "/",
-    opt=described(example=NEW_CONFIGURATION, response=CONFIGURATION),
+    opt=described(example=NEW_CONFIGURATION_EXAMPLE, response=CONFIGURATION_EXAMPLE),
     summary="Replace the agent configuration",
 )
 async def replace_configuration(
@@ -121,7 +121,7 @@ async def replace_configuration(
 
 @patch(
     "/",
-    opt=described(example={"offered_tools": 8}, response=CONFIGURATION | {"offered_tools": 8}),
+    opt=described(example={"offered_tools": 8}, response=CONFIGURATION_EXAMPLE | {"offered_tools": 8}),
     summary="Update the agent configuration",
 )
 async def update_configuration(
@@ -136,7 +136,7 @@ async def update_configuration(
 
 @put(
     "/persona",
-    opt=described(example=PERSONA, response=CONFIGURATION),
+    opt=described(example=PERSONA_EXAMPLE, response=CONFIGURATION_EXAMPLE),
     summary="Import a persona",
 )
 async def import_persona(

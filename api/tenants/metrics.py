@@ -113,8 +113,8 @@ class MyTenantOut(msgspec.Struct, frozen=True, kw_only=True):
     services: Annotated[list[str], Meta(description="Services that it has stored a provider key for.")]
 
 
-USED = {"input_tokens": 51_230, "output_tokens": 18_704, "cost_usd": 0.3152}
-METRICS = {
+USED_EXAMPLE = {"input_tokens": 51_230, "output_tokens": 18_704, "cost_usd": 0.3152}
+METRICS_EXAMPLE = {
     "jobs": {
         "all": 1204,
         "queued": 2,
@@ -128,11 +128,11 @@ METRICS = {
         "run_24h": {"p50_s": 2.3, "p95_s": 9.8},
     },
     "kept": {"sessions": 310, "messages": 2844, "users": 14, "keys": 5, "documents": 112, "stored_bytes": 48_318_208},
-    "today": USED,
-    "month": USED | {"input_tokens": 1_204_511, "output_tokens": 402_877, "cost_usd": 7.0412},
+    "today": USED_EXAMPLE,
+    "month": USED_EXAMPLE | {"input_tokens": 1_204_511, "output_tokens": 402_877, "cost_usd": 7.0412},
     "limits": [{"name": "requests", "unit": "requests", "limit": 60, "used": 4, "remaining": 56, "reset_s": 31}],
 }
-MY_TENANT = {
+MY_TENANT_EXAMPLE = {
     "id": "019514f2-5a0d-7e61-8f3c-1d4b6a9e2c70",
     "slug": "acme",
     "name": "Acme",
@@ -148,7 +148,7 @@ MY_TENANT = {
 
 @get(
     "/admin/tenants/{tenant:str}/metrics",
-    opt=described(response=METRICS),
+    opt=described(response=METRICS_EXAMPLE),
     responses=problems("not_found"),
     summary="Get a tenant's metrics",
     tags=TAGS,
@@ -162,7 +162,7 @@ async def get_tenant_metrics(tenant: TenantName, principal: MayManageTenants, re
 
 @get(
     "/tenant/metrics",
-    opt=described(response=METRICS),
+    opt=described(response=METRICS_EXAMPLE),
     summary="Get your tenant's metrics",
     tags=TAGS,
 )
@@ -174,7 +174,7 @@ async def get_metrics(principal: MayReadUsage, resources: AppResources) -> Metri
     return MetricsOut(**metrics, limits=await _get_quotas(resources, found))
 
 
-@get("/tenant", opt=described(response=MY_TENANT), summary="Get your tenant", tags=TAGS)
+@get("/tenant", opt=described(response=MY_TENANT_EXAMPLE), summary="Get your tenant", tags=TAGS)
 async def get_my_tenant(principal: SignedIn, resources: AppResources) -> MyTenantOut:
     """Returns the tenant that the key or token belongs to, with its limits and the models it may use."""
     async with principal.tx(resources.core.pool) as db:

@@ -43,25 +43,25 @@ from schema.tenancy import TenantState
 TAGS = ["tenants"]
 TENANT_PATH = "/{tenant:str}"
 
-NEW_TENANT = {
+NEW_TENANT_EXAMPLE = {
     "slug": "acme",
     "name": "Acme",
     "models": ["ollama/*"],
     "limits": {"requests_per_minute": 60, "budget_day_usd": 5},
     "owner": {"email": "ada@acme.example", "password": "seven mill wheels"},
 }
-CREATED = DETAIL_EXAMPLE | {
+CREATED_EXAMPLE = DETAIL_EXAMPLE | {
     "stored_bytes": 0,
     "api_key": "hr_…",
     "owner_id": "019514f2-6c1e-7a34-9d2b-3f5a8c7e1b20",
 }
-UPDATED = TENANT_EXAMPLE | {"limits": LIMITS_EXAMPLE | {"budget_month_usd": 250}, "max_running": 40}
+UPDATED_EXAMPLE = TENANT_EXAMPLE | {"limits": LIMITS_EXAMPLE | {"budget_month_usd": 250}, "max_running": 40}
 
 
 @post(
     "/",
     status_code=201,
-    opt=described(response_headers=LOCATION_HEADER, example=NEW_TENANT, response=CREATED),
+    opt=described(response_headers=LOCATION_HEADER, example=NEW_TENANT_EXAMPLE, response=CREATED_EXAMPLE),
     responses=problems("conflict"),
     summary="Create a tenant",
     tags=TAGS,
@@ -119,7 +119,7 @@ async def get_tenant(tenant: TenantName, principal: MayManageTenants, resources:
 
 @patch(
     TENANT_PATH,
-    opt=described(example={"limits": {"budget_month_usd": 250}, "max_running": 40}, response=UPDATED),
+    opt=described(example={"limits": {"budget_month_usd": 250}, "max_running": 40}, response=UPDATED_EXAMPLE),
     responses=problems("not_found", "conflict"),
     summary="Update a tenant",
     tags=TAGS,

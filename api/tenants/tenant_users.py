@@ -31,7 +31,7 @@ USER_PATH = "/users/{user_id:uuid}"
 
 @get(
     "/users",
-    opt=described(response={"items": [users.USER], "next_cursor": None}),
+    opt=described(response={"items": [users.USER_EXAMPLE], "next_cursor": None}),
     responses=problems("not_found"),
     summary="List a tenant's users",
     tags=TAGS,
@@ -55,7 +55,7 @@ async def list_tenant_users(
 @post(
     "/users",
     status_code=201,
-    opt=described(response_headers=LOCATION_HEADER, example=users.NEW_USER, response=users.USER),
+    opt=described(response_headers=LOCATION_HEADER, example=users.NEW_USER_EXAMPLE, response=users.USER_EXAMPLE),
     responses=problems("not_found", "conflict"),
     summary="Create a tenant's user",
     tags=TAGS,
@@ -72,7 +72,7 @@ async def create_tenant_user(
 
 @get(
     USER_PATH,
-    opt=described(response=users.USER),
+    opt=described(response=users.USER_EXAMPLE),
     responses=problems("not_found"),
     summary="Get a tenant's user",
     tags=TAGS,
@@ -87,7 +87,7 @@ async def get_tenant_user(
 
 @patch(
     USER_PATH,
-    opt=described(example={"role": "owner"}, response=users.USER | {"role": "owner"}),
+    opt=described(example={"role": "owner"}, response=users.USER_EXAMPLE | {"role": "owner"}),
     responses=problems("not_found", "conflict"),
     summary="Update a tenant's user",
     tags=TAGS,
@@ -117,7 +117,7 @@ async def delete_tenant_user(
 
 @get(
     "/keys",
-    opt=described(response={"items": [api_keys.KEY], "next_cursor": None}),
+    opt=described(response={"items": [api_keys.KEY_EXAMPLE], "next_cursor": None}),
     responses=problems("not_found"),
     summary="List a tenant's API keys",
     tags=TAGS,
@@ -133,7 +133,7 @@ async def list_tenant_api_keys(
 @post(
     "/keys",
     status_code=201,
-    opt=described(example=api_keys.NEW_KEY, response=api_keys.CREATED_KEY | {"user_id": None}),
+    opt=described(example=api_keys.NEW_KEY_EXAMPLE, response=api_keys.CREATED_KEY_EXAMPLE | {"user_id": None}),
     responses=problems("not_found", "conflict"),
     summary="Create a tenant's API key",
     tags=TAGS,

@@ -107,13 +107,13 @@ class SourceTestOut(msgspec.Struct, frozen=True, kw_only=True):
     ] = []
 
 
-NEW_SOURCE = {
+NEW_SOURCE_EXAMPLE = {
     "name": "warehouse",
     "description": "Orders and customers of the shop.",
     "dsn": "postgresql://reader:…@db.example.com/shop",
     "tables": ["shop.orders", "shop.customers"],
 }
-SOURCE = {
+SOURCE_EXAMPLE = {
     "name": "warehouse",
     "description": "Orders and customers of the shop.",
     "tables": ["shop.orders", "shop.customers"],
@@ -123,7 +123,7 @@ SOURCE = {
     "updated_at": "2026-03-02T08:15:30Z",
     "created_by": "user:019514f2-6c1e-7a34-9d2b-3f5a8c7e1b20",
 }
-TEST_RESULT = {
+TEST_RESULT_EXAMPLE = {
     "ok": False,
     "code": "tables_unreadable",
     "message": "Missing, or not readable by this role: shop.customers.",

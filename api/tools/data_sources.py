@@ -22,9 +22,9 @@ from api.openapi.headers import LOCATION_HEADER
 from api.openapi.operations import described
 from api.resources import AppResources, Resources
 from api.tools.data_source_schemas import (
-    NEW_SOURCE,
-    SOURCE,
-    TEST_RESULT,
+    NEW_SOURCE_EXAMPLE,
+    SOURCE_EXAMPLE,
+    TEST_RESULT_EXAMPLE,
     DataSourceChangeIn,
     DataSourceIn,
     DataSourceOut,
@@ -59,7 +59,7 @@ ORDER BY place
 @post(
     "/",
     status_code=201,
-    opt=described(response_headers=LOCATION_HEADER, example=NEW_SOURCE, response=SOURCE),
+    opt=described(response_headers=LOCATION_HEADER, example=NEW_SOURCE_EXAMPLE, response=SOURCE_EXAMPLE),
     responses=problems("conflict"),
     summary="Create a data source",
 )
@@ -83,7 +83,7 @@ async def create_data_source(
 
 @get(
     "/",
-    opt=described(response={"items": [SOURCE], "next_cursor": None}),
+    opt=described(response={"items": [SOURCE_EXAMPLE], "next_cursor": None}),
     summary="List data sources",
 )
 async def list_data_sources(
@@ -103,7 +103,7 @@ async def list_data_sources(
     return DataSourcesOut(items, write_cursor(items[-1].name) if len(rows) > limit else None)
 
 
-@get(SOURCE_PATH, opt=described(response=SOURCE), responses=problems("not_found"), summary="Get a data source")
+@get(SOURCE_PATH, opt=described(response=SOURCE_EXAMPLE), responses=problems("not_found"), summary="Get a data source")
 async def get_data_source(name: SourceName, principal: MayManageDataSources, resources: AppResources) -> DataSourceOut:
     """Returns a data source without its DSN."""
     async with principal.tx(resources.core.pool) as db:
@@ -112,7 +112,7 @@ async def get_data_source(name: SourceName, principal: MayManageDataSources, res
 
 @patch(
     SOURCE_PATH,
-    opt=described(example={"max_rows": 500}, response=SOURCE | {"max_rows": 500}),
+    opt=described(example={"max_rows": 500}, response=SOURCE_EXAMPLE | {"max_rows": 500}),
     responses=problems("not_found"),
     summary="Update a data source",
 )
@@ -148,7 +148,7 @@ async def delete_data_source(name: SourceName, principal: MayManageDataSources, 
 @post(
     f"{SOURCE_PATH}/test",
     status_code=200,
-    opt=described(response=TEST_RESULT),
+    opt=described(response=TEST_RESULT_EXAMPLE),
     responses=problems("not_found"),
     summary="Test a data source",
 )

@@ -18,8 +18,8 @@ from api.openapi.headers import LOCATION_HEADER
 from api.openapi.operations import described
 from api.resources import AppResources, Resources
 from api.tools.schemas import (
-    NEW_TOOL,
-    TOOL,
+    NEW_TOOL_EXAMPLE,
+    TOOL_EXAMPLE,
     NewToolIn,
     ToolChangeIn,
     ToolOut,
@@ -52,7 +52,7 @@ Force = Annotated[bool, QueryParameter(description="Whether to remove the tool f
 @post(
     "/",
     status_code=201,
-    opt=described(response_headers=LOCATION_HEADER, example=NEW_TOOL, response=TOOL),
+    opt=described(response_headers=LOCATION_HEADER, example=NEW_TOOL_EXAMPLE, response=TOOL_EXAMPLE),
     responses=problems("conflict"),
     summary="Create a tool",
 )
@@ -79,7 +79,7 @@ async def create_tool(
     return Response(tool_out(row), headers={"Location": f"/api/admin/tools/{data.name}"})
 
 
-@get("/", opt=described(response={"items": [TOOL], "next_cursor": None}), summary="List tools")
+@get("/", opt=described(response={"items": [TOOL_EXAMPLE], "next_cursor": None}), summary="List tools")
 async def list_tools(
     principal: MayManageTools,
     resources: AppResources,
@@ -101,7 +101,7 @@ async def list_tools(
     return ToolsOut(items[:limit], write_cursor(items[limit - 1].name) if len(items) > limit else None)
 
 
-@get(TOOL_PATH, opt=described(response=TOOL), responses=problems("not_found"), summary="Get a tool")
+@get(TOOL_PATH, opt=described(response=TOOL_EXAMPLE), responses=problems("not_found"), summary="Get a tool")
 async def get_tool(name: ToolName, principal: MayManageTools, resources: AppResources) -> ToolOut:
     """Returns one of your tenant's own tools, or a shared or built-in tool that is granted to it."""
     require_name(name, NO_TOOL)
@@ -117,7 +117,7 @@ async def get_tool(name: ToolName, principal: MayManageTools, resources: AppReso
 
 @patch(
     TOOL_PATH,
-    opt=described(example={"timeout_s": 30, "secrets": {"ERP_KEY": "…"}}, response=TOOL | {"timeout_s": 30.0}),
+    opt=described(example={"timeout_s": 30, "secrets": {"ERP_KEY": "…"}}, response=TOOL_EXAMPLE | {"timeout_s": 30.0}),
     responses=problems("not_found", "conflict", "secrets_required"),
     summary="Update a tool",
 )

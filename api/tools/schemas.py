@@ -109,7 +109,7 @@ class ToolsOut(msgspec.Struct, frozen=True):
     next_cursor: NextCursor
 
 
-NEW_TOOL = {
+NEW_TOOL_EXAMPLE = {
     "name": "get_stock",
     "kind": "HTTP_GET",
     "description": "Returns how many units of an article are in stock, by warehouse.",
@@ -118,7 +118,7 @@ NEW_TOOL = {
     "secrets": {"ERP_KEY": "…"},
     "parameters": {"type": "object", "properties": {"sku": {"type": "string"}}, "required": ["sku"]},
 }
-TOOL: dict[str, Any] = NEW_TOOL | {
+TOOL_EXAMPLE: dict[str, Any] = NEW_TOOL_EXAMPLE | {
     "origin": "own",
     "config": {},
     "output_format": None,

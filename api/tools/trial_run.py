@@ -78,7 +78,7 @@ class ToolTestOut(msgspec.Struct, frozen=True, kw_only=True):
     error: Annotated[ToolErrorOut | None, Meta(description="Why it failed; null if it succeeded.")] = None
 
 
-TEST_RESULT = {
+TEST_RESULT_EXAMPLE = {
     "ok": True,
     "text": '{"sku": "CF-ROB-01", "HN01": 42}',
     "data": {"sku": "CF-ROB-01", "HN01": 42},
@@ -120,7 +120,7 @@ class CallRecorder:
 @post(
     "/{name:str}/test",
     status_code=200,
-    opt=described(example={"arguments": {"sku": "CF-ROB-01"}}, response=TEST_RESULT),
+    opt=described(example={"arguments": {"sku": "CF-ROB-01"}}, response=TEST_RESULT_EXAMPLE),
     responses=problems("not_found"),
     summary="Test a tool",
 )

@@ -86,7 +86,7 @@ class PricedModelsOut(msgspec.Struct, frozen=True):
     items: Annotated[list[PricedModelOut], Meta(description="The models, ordered by name.")]
 
 
-NEW_PRICE = {
+NEW_PRICE_EXAMPLE = {
     "input_usd": 0.15,
     "output_usd": 0.6,
     "context_tokens": 128_000,
@@ -94,10 +94,10 @@ NEW_PRICE = {
     "images": True,
     "fallbacks": ["ollama/llama3.2:3b"],
 }
-PRICE = {"name": "openai/gpt-4o-mini", **NEW_PRICE, "updated_at": "2026-03-02T08:15:30Z"}
+PRICE_EXAMPLE = {"name": "openai/gpt-4o-mini", **NEW_PRICE_EXAMPLE, "updated_at": "2026-03-02T08:15:30Z"}
 
 
-@get("/", opt=described(response={"items": [PRICE]}), summary="List model prices", tags=TAGS)
+@get("/", opt=described(response={"items": [PRICE_EXAMPLE]}), summary="List model prices", tags=TAGS)
 async def list_model_prices(principal: MayManageModels, resources: AppResources) -> PricedModelsOut:
     """Lists every model with a price. Models without one can be used and cost nothing."""
     async with principal.tx(resources.core.pool) as db:
@@ -107,7 +107,7 @@ async def list_model_prices(principal: MayManageModels, resources: AppResources)
 
 @put(
     "/{name:path}",
-    opt=described(example=NEW_PRICE, response=PRICE),
+    opt=described(example=NEW_PRICE_EXAMPLE, response=PRICE_EXAMPLE),
     summary="Set a model's price",
     tags=TAGS,
 )

@@ -40,7 +40,7 @@ Groups = Annotated[
 ]
 
 
-class UsedOut(msgspec.Struct, frozen=True, kw_only=True):
+class UsageTotalsOut(msgspec.Struct, frozen=True, kw_only=True):
     """Usage and cost in total."""
 
     jobs: Annotated[int, Meta(description="Jobs.")]
@@ -49,7 +49,7 @@ class UsedOut(msgspec.Struct, frozen=True, kw_only=True):
     cost_usd: Annotated[float, Meta(description="Cost in US dollars.")]
 
 
-class UsageRowOut(UsedOut, frozen=True, kw_only=True):
+class UsageRowOut(UsageTotalsOut, frozen=True, kw_only=True):
     """Usage of one group. It has a field for each grouping in `by`."""
 
     day: Annotated[date, Meta(description="The UTC day.")] | UnsetType = UNSET
@@ -84,7 +84,7 @@ class OwnUsageOut(msgspec.Struct, frozen=True, kw_only=True):
     by: Annotated[list[By], Meta(description="What the rows are grouped by.")]
     rows: Annotated[list[UsageRowOut], Meta(description="Usage by group, at most 5,000 rows.")]
     more: Annotated[bool, Meta(description="Whether rows are missing; ask for fewer days or groups.")]
-    total: Annotated[UsedOut, Meta(description="Usage of all days and groups, missing rows included.")]
+    total: Annotated[UsageTotalsOut, Meta(description="Usage of all days and groups, missing rows included.")]
 
 
 class TenantUsageOut(OwnUsageOut, frozen=True, kw_only=True):
@@ -95,16 +95,16 @@ class TenantUsageOut(OwnUsageOut, frozen=True, kw_only=True):
     max_storage_bytes: Annotated[int | None, Meta(description="Most bytes they may take; null is unlimited.")]
 
 
-USED = {"jobs": 96, "input_tokens": 51_230, "output_tokens": 18_704, "cost_usd": 0.3152}
-MY_USAGE = {
+USED_EXAMPLE = {"jobs": 96, "input_tokens": 51_230, "output_tokens": 18_704, "cost_usd": 0.3152}
+MY_USAGE_EXAMPLE = {
     "from": "2026-03-02",
     "to": "2026-03-02",
     "by": ["day", "model"],
-    "rows": [USED | {"day": "2026-03-02", "model": "openai/gpt-4o-mini"}],
+    "rows": [USED_EXAMPLE | {"day": "2026-03-02", "model": "openai/gpt-4o-mini"}],
     "more": False,
-    "total": USED,
+    "total": USED_EXAMPLE,
 }
-USAGE = MY_USAGE | {
+USAGE_EXAMPLE = MY_USAGE_EXAMPLE | {
     "budgets": {
         "day": {"limit_usd": 5.0, "spent_usd": 0.3152, "percent": 6.3, "warning": False},
         "month": {"limit_usd": None, "spent_usd": 7.0412, "percent": None, "warning": False},
@@ -116,7 +116,7 @@ USAGE = MY_USAGE | {
 
 @get(
     "/admin/tenants/{tenant:str}/usage",
-    opt=described(response=USAGE),
+    opt=described(response=USAGE_EXAMPLE),
     responses=problems("not_found"),
     summary="Get a tenant's usage",
     tags=TAGS,
@@ -135,7 +135,7 @@ async def get_tenant_usage(
         return await _tenant_usage(db, found, date_range, by)
 
 
-@get("/usage", opt=described(response=USAGE), summary="Get your tenant's usage", tags=TAGS)
+@get("/usage", opt=described(response=USAGE_EXAMPLE), summary="Get your tenant's usage", tags=TAGS)
 async def get_usage(
     principal: MayReadUsage, resources: AppResources, first: From = None, last: To = None, by: Groups = None
 ) -> TenantUsageOut:
@@ -147,7 +147,7 @@ async def get_usage(
         return await _tenant_usage(db, found, date_range, by)
 
 
-@get("/usage/me", opt=described(response=MY_USAGE), summary="Get your own usage", tags=TAGS)
+@get("/usage/me", opt=described(response=MY_USAGE_EXAMPLE), summary="Get your own usage", tags=TAGS)
 async def get_my_usage(
     principal: SignedIn, resources: AppResources, first: From = None, last: To = None, by: Groups = None
 ) -> OwnUsageOut:
@@ -197,7 +197,7 @@ async def _usage_fields(
             for row in rows[:MAX_ROWS]
         ],
         "more": len(rows) > MAX_ROWS,
-        "total": UsedOut(**_sums(total[0] if total else UsageSum())),
+        "total": UsageTotalsOut(**_sums(total[0] if total else UsageSum())),
     }
 
 

@@ -29,7 +29,7 @@ from api.auth.role_checks import read_email, require_may_manage
 from api.http.errors import problems
 from api.openapi.operations import described
 from api.resources import AppResources, Resources
-from api.users.privacy_schemas import ERASE, ERASED, EXPORTED, ErasedOut, EraseIn, UserExportOut
+from api.users.privacy_schemas import ERASE_EXAMPLE, ERASED_EXAMPLE, EXPORTED_EXAMPLE, ErasedOut, EraseIn, UserExportOut
 from api.users.routes import UserId
 from schema import redis_names
 from schema.db import Pool, tenant_tx
@@ -68,7 +68,7 @@ EXPORT = ResponseSpec(UserExportOut, description="The export, streamed row by ro
 
 @get(
     "/me/export",
-    opt=described(response=EXPORTED),
+    opt=described(response=EXPORTED_EXAMPLE),
     responses={200: EXPORT, **problems("not_found")},
     summary="Export your data",
     tags=["users"],
@@ -88,7 +88,7 @@ async def export_my_data(principal: SignedIn, resources: AppResources) -> Respon
 
 @get(
     "/{user_id:uuid}/export",
-    opt=described(response=EXPORTED),
+    opt=described(response=EXPORTED_EXAMPLE),
     responses={200: EXPORT, **problems("not_found")},
     summary="Export a user's data",
     tags=["users"],
@@ -101,7 +101,7 @@ async def export_user_data(user_id: UserId, principal: MayManagePrivacy, resourc
 @post(
     "/me/erase",
     status_code=200,
-    opt=described(example=ERASE, response=ERASED),
+    opt=described(example=ERASE_EXAMPLE, response=ERASED_EXAMPLE),
     responses=problems("not_found", "conflict", "unavailable"),
     summary="Erase your account",
     tags=["users"],
@@ -117,7 +117,7 @@ async def erase_my_account(data: JSONBody[EraseIn], principal: SignedIn, resourc
 @post(
     "/{user_id:uuid}/erase",
     status_code=200,
-    opt=described(example=ERASE, response=ERASED),
+    opt=described(example=ERASE_EXAMPLE, response=ERASED_EXAMPLE),
     responses=problems("not_found", "conflict", "unavailable"),
     summary="Erase a user",
     tags=["users"],

@@ -48,12 +48,12 @@ class ErasedOut(msgspec.Struct, frozen=True, kw_only=True):
     ]
 
 
-ERASE = {"confirm": "ada@example.com"}
-ERASED = {
+ERASE_EXAMPLE = {"confirm": "ada@example.com"}
+ERASED_EXAMPLE = {
     "user_id": "019514f2-6c1e-7a34-9d2b-3f5a8c7e1b20",
     "rows": {"jobs": 42, "sessions": 17, "usage_records": 30, "api_keys": 1, "logins": 9},
 }
-EXPORTED: dict[str, Any] = {
+EXPORTED_EXAMPLE: dict[str, Any] = {
     "format": "headrace.user/1",
     "exported_at": "2026-03-02T08:15:30Z",
     "user": {"id": "019514f2-6c1e-7a34-9d2b-3f5a8c7e1b20", "email": "ada@example.com", "role": "member"},

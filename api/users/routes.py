@@ -105,8 +105,8 @@ class UsersOut(msgspec.Struct, frozen=True):
     next_cursor: NextCursor
 
 
-NEW_USER: dict[str, Any] = {"email": "ada@example.com", "name": "Ada Lovelace", "role": "member"}
-USER: dict[str, Any] = {
+NEW_USER_EXAMPLE: dict[str, Any] = {"email": "ada@example.com", "name": "Ada Lovelace", "role": "member"}
+USER_EXAMPLE: dict[str, Any] = {
     "id": "019514f2-6c1e-7a34-9d2b-3f5a8c7e1b20",
     "email": "ada@example.com",
     "name": "Ada Lovelace",
@@ -120,7 +120,7 @@ USER: dict[str, Any] = {
 }
 
 
-@get("/", opt=described(response={"items": [USER], "next_cursor": None}), summary="List users", tags=["users"])
+@get("/", opt=described(response={"items": [USER_EXAMPLE], "next_cursor": None}), summary="List users", tags=["users"])
 async def list_users(
     principal: MayReadUsers,
     resources: AppResources,
@@ -144,7 +144,7 @@ async def list_users(
 @post(
     "/",
     status_code=201,
-    opt=described(response_headers=LOCATION_HEADER, example=NEW_USER, response=USER),
+    opt=described(response_headers=LOCATION_HEADER, example=NEW_USER_EXAMPLE, response=USER_EXAMPLE),
     responses=problems("conflict"),
     summary="Create a user",
     tags=["users"],
@@ -165,7 +165,7 @@ async def create_user(data: JSONBody[UserIn], principal: MayManageUsers, resourc
 
 @get(
     "/{user_id:uuid}",
-    opt=described(response=USER),
+    opt=described(response=USER_EXAMPLE),
     responses=problems("not_found"),
     summary="Get a user",
     tags=["users"],
@@ -177,7 +177,7 @@ async def get_user(user_id: UserId, principal: MayReadUsers, resources: AppResou
 
 @patch(
     "/{user_id:uuid}",
-    opt=described(example={"role": "viewer"}, response=USER | {"role": "viewer"}),
+    opt=described(example={"role": "viewer"}, response=USER_EXAMPLE | {"role": "viewer"}),
     responses=problems("not_found", "conflict"),
     summary="Update a user",
     tags=["users"],

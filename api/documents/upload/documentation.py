@@ -8,7 +8,7 @@ from litestar.openapi.spec.enums import OpenAPIFormat, OpenAPIType
 
 from api.documents.upload.response import UploadOut
 
-DOCUMENT: dict[str, Any] = {
+DOCUMENT_EXAMPLE: dict[str, Any] = {
     "id": "019a5ca2-0b10-7d21-8e32-4f5061728394",
     "name": "pump-manual.pdf",
     "version": 1,
@@ -20,13 +20,13 @@ DOCUMENT: dict[str, Any] = {
 ACCEPTED_RESPONSE = {
     "job_id": "019a5ca2-0b11-7a41-9c52-6d7e8f90a1b2",
     "collection": "manuals",
-    "documents": [DOCUMENT],
+    "documents": [DOCUMENT_EXAMPLE],
     "refused": [{"name": "notes.txt", "code": "empty", "message": "The file is empty."}],
 }
-UNCHANGED = {
+UNCHANGED_EXAMPLE = {
     "job_id": None,
     "collection": "manuals",
-    "documents": [DOCUMENT | {"state": "ready", "unchanged": True}],
+    "documents": [DOCUMENT_EXAMPLE | {"state": "ready", "unchanged": True}],
     "refused": [],
 }
 ACCEPTED_202 = ResponseSpec(

@@ -12,7 +12,7 @@ from api.auth.principals import MayManageDocuments, MayWriteDocuments, Principal
 from api.documents.upload.batch import Batch
 from api.documents.upload.classify import UploadClassifier
 from api.documents.upload.commit import Upload, commit
-from api.documents.upload.documentation import ACCEPTED_202, BODY, OK_200, UNCHANGED
+from api.documents.upload.documentation import ACCEPTED_202, BODY, OK_200, UNCHANGED_EXAMPLE
 from api.documents.upload.fetch import fetch_files
 from api.documents.upload.fields import Fields
 from api.documents.upload.receive import check_headers, receive
@@ -48,7 +48,7 @@ UPLOAD_ERRORS = (
 ROUTE_OPTIONS: dict[str, Any] = {
     "status_code": 200,
     "opt": described(
-        response=UNCHANGED,
+        response=UNCHANGED_EXAMPLE,
         other_media_types={EVENT_STREAM: EVENTS},
         body=BODY,
         request_headers=JOB_REQUEST_HEADERS,
