@@ -41,7 +41,8 @@ APPEND = (LUA / "append.lua").read_text()
 TAKE_OVER = (LUA / "take_over.lua").read_text()
 
 RUNNING_TTL_MS = 26 * 3600 * 1000  # of a running job's stream
-ENDED_TTL_MS = 3600 * 1000  # after the job's end; later readers get the log in Postgres
+ENDED_TTL_MS = 5 * 60 * 1000  # after the job's end; later readers get the log in Postgres
+ENDED_FENCE_TTL_MS = 3600 * 1000  # a worker that was suspended may come back later than readers do
 RETRY_DELAY_S = 0.2
 REFUSED = -1
 
@@ -134,9 +135,14 @@ class JobStream:
             ends=self.ended,
             body=self.frames[-1] if first == last else b"".join(self.frames[self._written :]),
         )
-        ttl_ms: int | str = ENDED_TTL_MS if self.ended else RUNNING_TTL_MS if first == 1 else ""
         self._sent = last
-        return (2, *self._keys, self.attempt, first, last, batch, ttl_ms, self._channel, self._inbox)
+        return (2, *self._keys, self.attempt, first, last, batch, *self._ttls(first), self._channel, self._inbox)
+
+    def _ttls(self, first: int) -> tuple[int | str, int | str]:
+        """Return the times to live of the stream and of its fence; empty to keep them."""
+        if self.ended:
+            return ENDED_TTL_MS, ENDED_FENCE_TTL_MS
+        return (RUNNING_TTL_MS, RUNNING_TTL_MS) if first == 1 else ("", "")
 
     def on_reply(self, last: int) -> bool:
         """Handle the reply to the last command; True if there is more to write."""

@@ -16,7 +16,7 @@ from workers.redis.client import RedisClient
 from workers.redis.connection import RedisAddress
 from workers.stream import relay as relays
 from workers.stream.batches import read_batch
-from workers.stream.relay import JobStream, Relay, merge_deltas, new_history
+from workers.stream.relay import ENDED_TTL_MS, JobStream, Relay, merge_deltas, new_history
 
 TENANT = new_id()
 
@@ -199,7 +199,8 @@ async def test_the_last_events_can_be_committed_before_they_are_published(
     job_stream.end(frames)
     assert await job_stream.flush(5)
     assert list(read_frames(b"".join(frames))) == stored(client, job_stream.job_id)
-    assert client.pttl(redis_names.job_events(TENANT, job_stream.job_id)) <= 3600_000
+    assert client.pttl(redis_names.job_events(TENANT, job_stream.job_id)) <= ENDED_TTL_MS
+    assert client.pttl(redis_names.job_fence(TENANT, job_stream.job_id)) > ENDED_TTL_MS
 
 
 def test_only_adjacent_deltas_of_one_kind_are_merged() -> None:

@@ -1,8 +1,9 @@
 -- Appends frames to a job's stream and publishes them, unless a newer attempt has taken the job over.
 --
 -- KEYS  1 stream   2 fence {attempt, last}
--- ARGV  1 attempt   2 number of the first frame   3 number of the last   4 batch   5 time to live, ms ('' keeps it)
---       6 the job's channel   7 the submitter's inbox, or ''
+-- ARGV  1 attempt   2 number of the first frame   3 number of the last   4 batch
+--       5 time to live of the stream, ms ('' keeps both)   6 time to live of the fence, ms
+--       7 the job's channel   8 the submitter's inbox, or ''
 --
 -- Returns the number of the stream's last event after the call:
 --   = ARGV[3]  written (a batch that begins at 1 replaces the whole stream)
@@ -23,10 +24,10 @@ redis.call('XADD', KEYS[1], ARGV[3] .. '-1', 'p', ARGV[4])
 redis.call('HSET', KEYS[2], 'attempt', mine, 'last', ARGV[3])
 if ARGV[5] ~= '' then
   redis.call('PEXPIRE', KEYS[1], ARGV[5])
-  redis.call('PEXPIRE', KEYS[2], ARGV[5])
+  redis.call('PEXPIRE', KEYS[2], ARGV[6])
 end
-redis.call('PUBLISH', ARGV[6], ARGV[4])
-if ARGV[7] ~= '' then
-  redis.call('PUBLISH', ARGV[7], ARGV[4])
+redis.call('PUBLISH', ARGV[7], ARGV[4])
+if ARGV[8] ~= '' then
+  redis.call('PUBLISH', ARGV[8], ARGV[4])
 end
 return tonumber(ARGV[3])
