@@ -41,6 +41,12 @@ def ensure_platform_admin(database_url: str, key: str | None = None) -> str | No
         return key
 
 
+def is_admin_key(database_url: str, key: str) -> bool:
+    """Return whether the database knows `key` as a key of the installation's admin."""
+    with psycopg.connect(database_url) as db:
+        return _is_known(db, key)
+
+
 def add_platform_admin(database_url: str) -> str:
     """Create another admin key and return it in plain text."""
     key = new_api_key()

@@ -16,6 +16,7 @@ def migrate(database_url: str, role_urls: Mapping[Role, str] | None = None) -> b
     processes (`schema/logins.py`); `role_urls` are those with passwords of their own.
 
     At head it costs a few queries and does not even import Alembic. Processes that start together wait for one another.
+    Raises psycopg's errors.
     """
     with psycopg.connect(database_url, autocommit=True) as db:
         db.execute("SELECT pg_advisory_lock(hashtext('headrace migrate'))")
@@ -42,11 +43,15 @@ def _version(db: psycopg.Connection[Any]) -> str | None:
 def _upgrade(database_url: str) -> None:
     from alembic import command
     from sqlalchemy import create_engine
+    from sqlalchemy.exc import DBAPIError
     from sqlalchemy.pool import NullPool
 
     engine = create_engine(sqlalchemy_url(database_url), poolclass=NullPool)
-    with engine.connect() as connection:
-        command.upgrade(alembic_config(connection), "head")
+    try:
+        with engine.connect() as connection:
+            command.upgrade(alembic_config(connection), "head")
+    except DBAPIError as error:
+        raise error.orig or error from None
 
 
 def sqlalchemy_url(database_url: str) -> str:

@@ -2,6 +2,7 @@
 
 import contextlib
 import fcntl
+import itertools
 import json
 import os
 import random
@@ -10,7 +11,7 @@ import secrets
 import socket
 import stat
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO
 
@@ -24,7 +25,7 @@ LOG_LIMIT_BYTES = 10_000_000
 
 
 OURS = re.compile(
-    r"lock|install\.lock|logs|files|(postgres|valkey)(\.new)?|valkey\.conf|ports\.json|state\.json|handbook\.ingested"
+    r"lock|install\.lock|logs|files|(postgres|valkey)(\.new|\.unusable\.\d+)?|valkey\.conf|ports\.json|state\.json|handbook\.ingested"
     r"|constraints\.draft|\.?[a-z]+\.(password|keys?)|\..+\.\d+"
 )
 """What headrace itself puts into the folder."""
@@ -80,10 +81,10 @@ class Home:
 
     def secret(self, name: str) -> str:
         """A password made at first use and kept in a file that only its owner reads."""
-        file = self.path / name
-        if not file.exists():
-            write_private(file, secrets.token_hex(20))
-        return file.read_text().strip()
+        return kept_text(self.path / name, lambda: secrets.token_hex(20))
+
+    def has_secret(self, name: str) -> bool:
+        return bool(read_text(self.path / name))
 
     def port(self, name: str) -> int:
         """The port of a store: the one it had, or another if somebody else took it meanwhile."""
@@ -178,15 +179,38 @@ def write_private(file: Path, text: str, *, like: os.stat_result | None = None) 
     `like` gives it the owner and the mode of the file that it replaces, less what all users of the machine may do.
     """
     draft = file.with_name(f".{file.name}.{os.getpid()}")
-    with open(draft, "w", opener=private_opener) as out:
-        if like is not None:
-            os.fchown(out.fileno(), like.st_uid, like.st_gid)
-            os.fchmod(out.fileno(), stat.S_IMODE(like.st_mode) & ~stat.S_IRWXO)
-        out.write(text)
-        out.flush()
-        os.fsync(out.fileno())
-    draft.replace(file)
+    try:
+        with open(draft, "w", opener=private_opener) as out:
+            if like is not None:
+                os.fchown(out.fileno(), like.st_uid, like.st_gid)
+                os.fchmod(out.fileno(), stat.S_IMODE(like.st_mode) & ~stat.S_IRWXO)
+            out.write(text)
+            out.flush()
+            os.fsync(out.fileno())
+        draft.replace(file)
+    finally:
+        draft.unlink(missing_ok=True)
     _sync_folder(file.parent)
+
+
+def kept_text(file: Path, make: Callable[[], str]) -> str:
+    """The text of a private file, which is made if it is missing or empty, as a full disk may have left it."""
+    if not read_text(file):
+        write_private(file, make())
+    return read_text(file)
+
+
+def read_text(file: Path) -> str:
+    """A file's text without the space around it; empty when the file is missing."""
+    return file.read_text().strip() if file.exists() else ""
+
+
+def set_aside(folder: Path) -> Path:
+    """Rename a folder that can't be used to the first free name beside it, and return that."""
+    names = (folder.with_name(f"{folder.name}.unusable.{number}") for number in itertools.count(1))
+    kept = next(name for name in names if not name.exists())
+    folder.rename(kept)
+    return kept
 
 
 def _sync_folder(folder: Path) -> None:

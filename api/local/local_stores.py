@@ -64,4 +64,7 @@ def _running(embedded: list[EmbeddedStore]) -> Iterator[None]:
             store.launch()
         for store in embedded:
             store.wait_ready()
+        for store in embedded:
+            if isinstance(store, EmbeddedPostgres):
+                store.ensure_database()
         yield

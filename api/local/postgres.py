@@ -3,23 +3,19 @@
 The wheel's own launcher is not used: as root it makes a system user and opens /root, and it trusts every local user.
 """
 
-# ruff: noqa: S603 (the commands are ours, never a user's text)
-
 import contextlib
 import importlib.util
 import os
 import shutil
 import signal
-import subprocess
 from pathlib import Path
 
 from api.local.errors import LocalError
-from api.local.home import Home, write_private
+from api.local.home import Home
 from api.local.launch import NOBODY
-from api.local.processes import is_alive, launch_command, user_mode
+from api.local.postgres_data import DATABASE, USER, PostgresData, pid_file_lines
+from api.local.processes import user_mode
 from api.local.store import EmbeddedStore
-
-DATABASE = USER = "headrace"
 
 SETTINGS = {
     "listen_addresses": "127.0.0.1",
@@ -50,6 +46,7 @@ class EmbeddedPostgres(EmbeddedStore):
         super().__init__(home, durable=durable)
         self.mode = user_mode()
         self._binaries = binaries()
+        self._password_is_new = not home.has_secret("postgres.password")
         self._password = home.secret("postgres.password")
 
     @property
@@ -60,9 +57,16 @@ class EmbeddedPostgres(EmbeddedStore):
         if self.mode == "nobody":
             self._binaries = readable_copy(self._binaries)
             make_reachable(self.home.path)
-        if not (self.data / "PG_VERSION").exists():
-            self._create_data()
-        remove_stale_pid(self.data)
+        PostgresData(
+            home=self.home,
+            data=self.data,
+            binaries=self._binaries,
+            mode=self.mode,
+            durable=self.durable,
+            password=self._password,
+            password_is_new=self._password_is_new,
+        ).prepare()
+        self._password_is_new = False
 
     def command(self) -> list[str]:
         settings = SETTINGS | ({} if self.durable else THROWAWAY_SETTINGS) | {"port": str(self.port)}
@@ -74,47 +78,13 @@ class EmbeddedPostgres(EmbeddedStore):
         lines = pid_file_lines(self.data)
         return len(lines) >= 8 and lines[0] == str(self.pid) and lines[7].strip() == "ready"
 
-    def _create_data(self) -> None:
-        """Make the data folder beside its place and rename it when whole, so that a cut-off run leaves no half."""
-        draft = self.data.with_name(f"{self.name}.new")
-        shutil.rmtree(draft, ignore_errors=True)
-        draft.mkdir(mode=0o700)
-        password = self.home.path / ".initdb.password"
-        write_private(password, self._password)
-        if self.mode == "nobody":
-            os.chown(draft, NOBODY, NOBODY)
-            os.chown(password, NOBODY, NOBODY)
-        # Signing in takes longer than most tests' queries, and a throw-away password needs no protection against guessing.
-        sync = [] if self.durable else ["--no-sync", "-c", "scram_iterations=1"]
-        try:
-            self._run([*self._initdb(draft, password), *sync])
-        finally:
-            password.unlink()
-        # A single-user server, so that no moment exists in which the folder is there and the database isn't.
-        no_sync = [] if self.durable else ["-c", "fsync=off"]
-        postgres = [str(self._binaries / "postgres"), "--single", *no_sync, "-D", str(draft), "postgres"]
-        self._run(postgres, text=f"CREATE DATABASE {DATABASE}\n")
-        draft.rename(self.data)
+    def ensure_database(self) -> None:
+        """Make the database if it is missing, as in a folder that an older version made on a full disk. Call it when ready."""
+        import psycopg
 
-    def _initdb(self, data: Path, password: Path) -> list[str]:
-        return [
-            *(str(self._binaries / "initdb"), "-D", str(data), "-U", USER, f"--pwfile={password}"),
-            *("--auth=scram-sha-256", "--encoding=UTF8", "--no-instructions"),
-            *("--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--locale=C"),
-        ]
-
-    def _run(self, command: list[str], text: str = "") -> None:
-        done = subprocess.run(
-            launch_command(command, death_signal=signal.SIGTERM, mode=self.mode),
-            input=text,
-            capture_output=True,
-            text=True,
-            cwd="/",
-            check=False,
-        )
-        if done.returncode:
-            last = "\n    ".join((done.stderr or done.stdout).splitlines()[-5:])
-            raise LocalError(f"Postgres could not create its data folder {self.data}:\n    {last}")
+        with psycopg.connect(self.url.rsplit("/", 1)[0] + "/postgres", autocommit=True) as db:
+            if db.execute("SELECT FROM pg_database WHERE datname = %s", (DATABASE,)).fetchone() is None:
+                db.execute(f"CREATE DATABASE {DATABASE}")
 
 
 def binaries() -> Path:
@@ -160,28 +130,3 @@ def make_reachable(path: Path) -> None:
                 f"Postgres can't run as root, and another user can't reach {path}, because {above} is closed to others. "
                 "Set HEADRACE_HOME to a folder such as /var/lib/headrace, or run headrace as a regular user."
             )
-
-
-def remove_stale_pid(data: Path) -> None:
-    """Remove a pid file whose number belongs to some other program now; Postgres itself would refuse to start.
-
-    Only for the holder of the folder's lock. If the process is gone, the file stays: it names the shared memory by
-    which Postgres makes sure that no old backend is left.
-    """
-    lines = pid_file_lines(data)
-    if not lines or not lines[0].isdigit() or not is_alive(pid := int(lines[0])):
-        return
-    try:
-        works_here = Path(os.readlink(f"/proc/{pid}/cwd")) == data
-    except OSError:
-        works_here = False  # another user's process, or no /proc: the lock says that it isn't ours
-    if works_here:
-        raise LocalError(f"Postgres (process {pid}) is still running in {data}. Stop it and try again.")
-    (data / "postmaster.pid").unlink()
-
-
-def pid_file_lines(data: Path) -> list[str]:
-    try:
-        return (data / "postmaster.pid").read_text().splitlines()
-    except OSError:
-        return []

@@ -16,8 +16,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from api.local.demo_agents import ensure_demo_agents
+from api.local.disk_space import naming_a_full_disk
 from api.local.errors import LocalError
-from api.local.home import Home, free_port, is_free, read_json, write_private
+from api.local.home import Home, free_port, is_free, kept_text, read_json, read_text, write_private
 from api.local.local_stores import LOCK_WAIT_S, Stores, stores
 from api.local.postgres import DATABASE, USER, EmbeddedPostgres
 from api.local.processes import is_alive
@@ -96,36 +97,39 @@ def find_running(home: Path) -> RunningStack | None:
 
 def demo_key(home: Path) -> str:
     """The demo tenant's API key: made once, kept where only the owner of the folder reads it."""
-    file = home / "demo.key"
-    if not file.exists():
-        from schema.api_keys import new_api_key
+    from schema.api_keys import new_api_key
 
-        write_private(file, new_api_key())
-    return file.read_text().strip()
+    return kept_text(home / "demo.key", new_api_key)
 
 
 def admin_key(home: Path) -> str | None:
     """The key of the installation's admin, if it was made from this folder."""
-    file = home / "admin.key"
-    return file.read_text().strip() if file.exists() else None
+    return read_text(home / "admin.key") or None
 
 
 def ensure_admin_key(home: Path, database_url: str) -> None:
     """Make sure that the installation has an admin; a key that is made for that is kept where only the owner reads it."""
-    from schema.bootstrap import ensure_platform_admin
+    from schema.api_keys import new_api_key
+    from schema.bootstrap import ensure_platform_admin, is_admin_key
 
-    if made := ensure_platform_admin(database_url, admin_key(home)):
+    kept = admin_key(home)
+    # On disk before it is in the database: otherwise a full disk would leave an admin whose key nobody has.
+    draft = home / "new.admin.key"
+    candidate = kept or kept_text(draft, new_api_key)
+    made = ensure_platform_admin(database_url, candidate)
+    if made and made != candidate:
         write_private(home / "admin.key", made)
+    elif not kept and is_admin_key(database_url, candidate):
+        draft.rename(home / "admin.key")
+    draft.unlink(missing_ok=True)
 
 
 def secret_keys_file(home: Path) -> Path:
     """The keys that seal secrets at rest (`schema/vault.py`): the file is made once, with one fresh key."""
-    file = home / VAULT_KEYS
-    if not file.exists():
-        from schema.vault import new_secret_key
+    from schema.vault import new_secret_key
 
-        write_private(file, f"{new_secret_key()}\n")
-    return file
+    kept_text(home / VAULT_KEYS, lambda: f"{new_secret_key()}\n")
+    return home / VAULT_KEYS
 
 
 def secret_key_settings(environ: Mapping[str, str], home: Path) -> dict[str, str]:
@@ -164,15 +168,21 @@ def prepared_stores(settings: StackSettings) -> Iterator[Stores]:
             f"headrace is already running at {running.url} (process {running.pid}, data in {settings.home}). "
             'Use it with eval "$(./headrace env)", or stop it first.'
         )
-    with stores(
-        settings.home, database_url=settings.database_url, redis_url=settings.redis_url, wait_s=LOCK_WAIT_S
-    ) as prepared:
-        prepare_schema(prepared.database_url, demo_key(settings.home), settings.role_urls)
+    with (
+        naming_a_full_disk(settings.home),
+        stores(
+            settings.home, database_url=settings.database_url, redis_url=settings.redis_url, wait_s=LOCK_WAIT_S
+        ) as prepared,
+    ):
+        embedded = prepared.postgres is not None
+        prepare_schema(prepared.database_url, demo_key(settings.home), settings.role_urls, embedded=embedded)
         ensure_admin_key(settings.home, prepared.database_url)
         yield prepared
 
 
-def prepare_schema(database_url: str, key: str | None, role_urls: "Mapping[Role, str]") -> bool:
+def prepare_schema(
+    database_url: str, key: str | None, role_urls: "Mapping[Role, str]", *, embedded: bool = False
+) -> bool:
     """Migrate, prepare the users of the processes, and make sure that `key` opens the demo tenant; return whether the schema
     changed."""
     import psycopg
@@ -185,7 +195,8 @@ def prepare_schema(database_url: str, key: str | None, role_urls: "Mapping[Role,
         if key:
             ensure_demo_tenant(database_url, key)
     except psycopg.OperationalError as error:
-        raise LocalError(f"Can't use the Postgres at HEADRACE_DATABASE_URL: {str(error).strip()}") from error
+        which = "embedded Postgres" if embedded else "Postgres at HEADRACE_DATABASE_URL"
+        raise LocalError(f"Can't use the {which}: {str(error).strip()}") from error
     return changed
 
 

@@ -2,6 +2,7 @@
 
 import signal
 import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import ClassVar
@@ -72,7 +73,10 @@ class EmbeddedStore:
     def wait_ready(self) -> None:
         deadline = time.monotonic() + START_LIMIT_S
         while not self.is_ready():
-            if self.pid is None:
+            if self.pid is None and (mended := self.mend()):
+                print(f"headrace: {mended}", file=sys.stderr, flush=True)
+                self.launch()
+            elif self.pid is None:
                 raise LocalError(self._failure_message("exited while starting"))
             if time.monotonic() > deadline:
                 raise LocalError(self._failure_message(f"was not ready after {START_LIMIT_S:.0f} s"))
@@ -120,6 +124,10 @@ class EmbeddedStore:
 
     def prepare(self) -> None:
         raise NotImplementedError
+
+    def mend(self) -> str:
+        """After an exit: put aside what makes a start impossible and isn't needed. Returns what was done, if anything."""
+        return ""
 
     def command(self) -> list[str]:
         raise NotImplementedError

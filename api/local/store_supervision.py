@@ -34,6 +34,8 @@ async def _keep_running(store: EmbeddedStore, output: Output) -> None:
             await asyncio.sleep(CHECK_INTERVAL_S)
         delay = restarts.note_exit()
         _say(output, restarts.message(code, delay, store.last_output()))
+        if mended := store.mend():
+            _say(output, mended)
         await asyncio.sleep(delay)
         restarts.note_start()
         await _start(store, output)

@@ -2,13 +2,14 @@
 
 import importlib.util
 import platform
+import re
 import shutil
 import signal
 import socket
 from pathlib import Path
 
 from api.local.errors import LocalError
-from api.local.home import Home, write_private
+from api.local.home import Home, set_aside, write_private
 from api.local.store import EmbeddedStore
 from workers.storage.private_files import make_private_folder
 
@@ -23,6 +24,13 @@ save ""
 maxmemory-policy noeviction
 daemonize no
 """
+
+
+UNREADABLE = re.compile(
+    r"AOF MANIFEST FILE ERROR|empty AOF manifest|RDB returned error|reading RDB file|AOF file .*: make a backup"
+    r"|append only file .*: make a backup|Unable to obtain the AOF file"
+)
+"""What Valkey says at its end when it can't read its own files."""
 
 
 class EmbeddedValkey(EmbeddedStore):
@@ -50,6 +58,13 @@ class EmbeddedValkey(EmbeddedStore):
             appendonly="yes" if self.durable else "no",
         )
         write_private(self.config, text)
+
+    def mend(self) -> str:
+        """Put aside files that were cut off, as by a full disk. Redis holds nothing that can't be lost."""
+        if not UNREADABLE.search("\n".join(self.last_output())):
+            return ""
+        kept = set_aside(self.data)
+        return f"Valkey's files were damaged; it starts without them, which loses no job. They are kept as {kept}."
 
     @property
     def config(self) -> Path:

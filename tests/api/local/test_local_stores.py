@@ -16,7 +16,7 @@ import redis
 from api.local.errors import HomeInUse, LocalError
 from api.local.home import Home, free_port, is_free
 from api.local.local_stores import Stores, stores
-from api.local.postgres import remove_stale_pid
+from api.local.postgres_data import remove_stale_pid
 from api.local.processes import is_alive
 from tests.waiting import wait_until
 
