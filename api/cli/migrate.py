@@ -4,7 +4,8 @@ import argparse
 import os
 
 from api.local.errors import LocalError
-from api.local.stack import StackSettings, demo_key, prepare_schema, running_database_url, settings_from
+from api.local.keys import demo_key
+from api.local.stack import StackSettings, prepare_schema, running_database_url, settings_from
 from workers.storage.private_files import make_private_folder
 
 ADMIN_KEY_MESSAGE = """API key of the platform admin, shown only once: {key}

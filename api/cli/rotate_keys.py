@@ -17,7 +17,8 @@ from psycopg.rows import dict_row
 
 from api.local.errors import LocalError
 from api.local.home import write_private
-from api.local.stack import VAULT_KEYS, running_database_url, settings_from
+from api.local.keys import VAULT_KEYS
+from api.local.stack import running_database_url, settings_from
 from schema.db import Db
 from schema.errors import SecretUnreadable
 from schema.queries.identity.secrets import (

@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING
 from api.local.demo_agents import ensure_demo_agents
 from api.local.disk_space import naming_a_full_disk
 from api.local.errors import LocalError
-from api.local.home import Home, free_port, is_free, kept_text, read_json, read_text, write_private
+from api.local.home import Home, free_port, is_free, read_json, write_private
+from api.local.keys import admin_key, demo_key, ensure_admin_key, secret_key_settings
 from api.local.local_stores import LOCK_WAIT_S, Stores, stores
 from api.local.postgres import DATABASE, USER, EmbeddedPostgres
 from api.local.processes import is_alive
@@ -32,7 +33,6 @@ if TYPE_CHECKING:  # it imports psycopg, and `env` should answer at once
 ROOT = Path(__file__).resolve().parents[2]
 READY_LIMIT_S = 120.0
 ERP_PORT = 8765  # of the demo's ERP, or a free one
-VAULT_KEYS = "secret.keys"
 
 
 @dataclass(frozen=True)
@@ -93,51 +93,6 @@ def find_running(home: Path) -> RunningStack | None:
             if is_alive(pid) and Home(home).is_held():
                 return RunningStack(pid, url, flower_url, key=demo_key(home), admin_key=admin_key(home))
     return None
-
-
-def demo_key(home: Path) -> str:
-    """The demo tenant's API key: made once, kept where only the owner of the folder reads it."""
-    from schema.api_keys import new_api_key
-
-    return kept_text(home / "demo.key", new_api_key)
-
-
-def admin_key(home: Path) -> str | None:
-    """The key of the installation's admin, if it was made from this folder."""
-    return read_text(home / "admin.key") or None
-
-
-def ensure_admin_key(home: Path, database_url: str) -> None:
-    """Make sure that the installation has an admin; a key that is made for that is kept where only the owner reads it."""
-    from schema.api_keys import new_api_key
-    from schema.bootstrap import ensure_platform_admin, is_admin_key
-
-    kept = admin_key(home)
-    # On disk before it is in the database: otherwise a full disk would leave an admin whose key nobody has.
-    draft = home / "new.admin.key"
-    candidate = kept or kept_text(draft, new_api_key)
-    made = ensure_platform_admin(database_url, candidate)
-    if made and made != candidate:
-        write_private(home / "admin.key", made)
-    elif not kept and is_admin_key(database_url, candidate):
-        draft.rename(home / "admin.key")
-    draft.unlink(missing_ok=True)
-
-
-def secret_keys_file(home: Path) -> Path:
-    """The keys that seal secrets at rest (`schema/vault.py`): the file is made once, with one fresh key."""
-    from schema.vault import new_secret_key
-
-    kept_text(home / VAULT_KEYS, lambda: f"{new_secret_key()}\n")
-    return home / VAULT_KEYS
-
-
-def secret_key_settings(environ: Mapping[str, str], home: Path) -> dict[str, str]:
-    """Where the vault's keys are: what the environment says of them, else the file of the data folder."""
-    from schema.vault import KEYS, KEYS_FILE
-
-    told = {name: environ[name] for name in (KEYS, KEYS_FILE) if environ.get(name)}
-    return told or {KEYS_FILE: str(secret_keys_file(home))}
 
 
 def running_database_url(settings: StackSettings) -> str:
