@@ -51,6 +51,7 @@ def celery_settings(concurrency: int, *, task_events: bool) -> dict[str, Any]:
         "worker_cancel_long_running_tasks_on_connection_loss": False,
         "broker_connection_retry_on_startup": True,
         "broker_connection_max_retries": None,
+        "broker_channel_error_retry": True,  # a Redis that is demoted or full answers with errors: wait, don't end
         "broker_connection_timeout": 3,
         "broker_pool_limit": 64,  # Flower sends many requests to every worker at once, and deadlocks with few connections
         "broker_transport_options": {

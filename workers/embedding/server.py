@@ -32,7 +32,7 @@ from workers.redis.client import RedisClient, RedisUnavailable
 from workers.redis.connection import RETRY_DELAY_S, RedisAddress, ReplyError
 from workers.retrieval.reranking import Reranker
 
-POP_TIMEOUT_S = 2  # shorter than the Redis client's reply timeout
+POP_TIMEOUT_S = 2
 CONCURRENCY: dict[EmbeddingQueue, int] = {"query": 16, "bulk": 2}
 """Concurrent requests per queue: enough to fill batches, and few enough to leave some to other workers."""
 CLOSE_TIMEOUT_S = 5.0
@@ -71,7 +71,7 @@ class EmbeddingServer:
     async def __aenter__(self) -> "EmbeddingServer":
         self._stack.push_async_callback(self._redis.close)
         for queue in self._queues:
-            redis = RedisClient(self._address)
+            redis = RedisClient(self._address, blocks_s=POP_TIMEOUT_S)
             self._stack.push_async_callback(redis.close)
             self._serving.append(
                 asyncio.get_running_loop().create_task(self._serve(queue, redis), name=f"embed-{queue}")

@@ -34,7 +34,6 @@ ReadSpent = Callable[[UUID], Awaitable[tuple[int, int]]]
 LUA = Path(__file__).parent / "lua"
 SPENT_TTL_MS = 3600 * 1000  # how long Redis' copy of what was spent is valid
 MAX_SEED_ATTEMPTS = 3
-UNAVAILABLE_ERRORS = ("LOADING", "OOM", "READONLY", "MASTERDOWN", "MISCONF", "BUSY")  # Redis runs, but can't execute
 
 GRANTED = 1
 UNSEEDED = -1
@@ -200,14 +199,16 @@ class Limits:
     async def get_reserved(self, tenant_id: UUID) -> Reserved:
         """Return what the tenant's running jobs have reserved."""
         jobs, reserved, *_ = redis_names.limits(tenant_id)
-        count, sums = await self._call("HLEN", jobs), await self._call("HMGET", reserved, "tokens", "nanos")
+        count, sums = await self._redis.call("HLEN", jobs), await self._redis.call("HMGET", reserved, "tokens", "nanos")
         return Reserved(count, *(int(value or 0) for value in sums))
 
     async def list_old_reservations(self, older_than_s: float, limit: int = 500) -> list[tuple[UUID, UUID]]:
         """Return (tenant, job) of reservations that are older, the oldest first."""
         now_ms = await self._read_clock_ms()
         until = now_ms - int(older_than_s * 1000)
-        found = await self._call("ZRANGEBYSCORE", redis_names.RESERVATIONS, "-inf", f"({until}", "LIMIT", 0, limit)
+        found = await self._redis.call(
+            "ZRANGEBYSCORE", redis_names.RESERVATIONS, "-inf", f"({until}", "LIMIT", 0, limit
+        )
         return [_parse_member(member) for member in found]
 
     async def seed(self, tenant_id: UUID, day_nanos: int, month_nanos: int) -> None:
@@ -217,7 +218,7 @@ class Limits:
     async def _read_clock_ms(self) -> int:
         if self._now_ms:
             return self._now_ms()
-        seconds, micros = await self._call("TIME")
+        seconds, micros = await self._redis.call("TIME")
         return int(seconds) * 1000 + int(micros) // 1000
 
     async def _run_seeded(self, script: Script, tenant_id: UUID, *arguments: int | str | bytes) -> list[Any]:
@@ -235,19 +236,11 @@ class Limits:
         now_ms = self._now_ms() if self._now_ms else ""
         command = (len(keys), *keys, now_ms, *arguments, WINDOWS_JSON)
         try:
-            return await self._call("EVALSHA", script.sha, *command)
+            return await self._redis.call("EVALSHA", script.sha, *command)
         except ReplyError as error:
             if not str(error).startswith("NOSCRIPT"):
                 raise
-        return await self._call("EVAL", script.text, *command)
-
-    async def _call(self, *command: Any) -> Any:
-        try:
-            return await self._redis.call(*command)
-        except ReplyError as error:
-            if str(error).startswith(UNAVAILABLE_ERRORS):
-                raise RedisUnavailable(f"Redis rejected a command: {error}") from error
-            raise
+        return await self._redis.call("EVAL", script.text, *command)
 
 
 def _member(tenant_id: UUID, job_id: UUID) -> str:

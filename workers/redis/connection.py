@@ -17,8 +17,9 @@ from redis.asyncio.connection import SSLConnection, UnixDomainSocketConnection, 
 Command = tuple[Any, ...]
 ReplyError = hiredis.ReplyError
 
-CONNECT_TIMEOUT_S = 2.0
-REPLY_TIMEOUT_S = 5.0  # a connection whose oldest request has waited longer is closed
+CONNECT_TIMEOUT_S = 1.5
+REPLY_TIMEOUT_S = 1.5  # a connection whose oldest request waited longer is closed; accepting a chat may wait for that
+LATE_READ_S = 0.1  # for replies that have arrived while the event loop was busy
 PING_AFTER_S = 5.0  # a silent subscription is pinged
 SILENCE_TIMEOUT_S = 12.0  # and closed if it stays silent
 RETRY_DELAY_S = 0.25  # pause after a failed connect
@@ -61,21 +62,26 @@ def pack(commands: Sequence[Command]) -> bytes:
 class RedisConnection(asyncio.Protocol):
     """One socket, from `open` until it is lost. A lost connection can't be reused."""
 
-    def __init__(self, on_message: Callable[[Any], None] | None = None) -> None:
+    def __init__(self, on_message: Callable[[Any], None] | None = None, *, blocks_s: float = 0.0) -> None:
         self.lost = False
+        self.timed_out = False
         self.closed = asyncio.Event()
+        self.blocks_s = blocks_s
         self._on_message = on_message or self._on_unexpected_reply
         self._reader = hiredis.Reader()
         self._pending: deque[tuple[asyncio.Future[list[Any]], list[Any], int, float]] = deque()
         self._timeout_timer: asyncio.TimerHandle | None = None
 
     @classmethod
-    async def open(cls, address: RedisAddress, on_message: Callable[[Any], None] | None = None) -> "RedisConnection":
-        """Connect and authenticate. Replies that no request is waiting for go to `on_message`.
+    async def open(
+        cls, address: RedisAddress, on_message: Callable[[Any], None] | None = None, *, blocks_s: float = 0.0
+    ) -> "RedisConnection":
+        """Connect and authenticate. Replies that no request is waiting for go to `on_message`; `blocks_s` is how long a
+        command may block in Redis.
 
         Raises OSError, TimeoutError, or ReplyError if Redis rejects the password or the database.
         """
-        connection = cls(on_message)
+        connection = cls(on_message, blocks_s=blocks_s)
         async with asyncio.timeout(CONNECT_TIMEOUT_S):
             await connection._connect(address)
         if address.handshake:
@@ -106,7 +112,7 @@ class RedisConnection(asyncio.Protocol):
         self._pending.append((future, [], replies, self._loop.time()))
         self._transport.write(data)
         if self._timeout_timer is None:
-            self._timeout_timer = self._loop.call_later(REPLY_TIMEOUT_S, self._check_timeout)
+            self._timeout_timer = self._loop.call_later(REPLY_TIMEOUT_S + self.blocks_s, self._check_timeout)
         return future
 
     def write(self, commands: Sequence[Command]) -> None:
@@ -175,9 +181,12 @@ class RedisConnection(asyncio.Protocol):
         self._timeout_timer = None
         if not self._pending:
             return
-        remaining_s = self._pending[0][3] + REPLY_TIMEOUT_S - self._loop.time()
-        if remaining_s <= 0:
+        remaining_s = self._pending[0][3] + REPLY_TIMEOUT_S + self.blocks_s - self._loop.time()
+        if remaining_s <= -LATE_READ_S:
+            self.timed_out = True
             self.abort()
+        elif remaining_s <= 0:
+            self._timeout_timer = self._loop.call_later(LATE_READ_S, self._check_timeout)
         else:
             self._timeout_timer = self._loop.call_later(remaining_s, self._check_timeout)
 

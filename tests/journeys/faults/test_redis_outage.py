@@ -1,6 +1,8 @@
 """Redis is only the wire: wiped, killed or away, no job is lost, and streams end as they would have."""
 
 import asyncio
+import os
+import signal
 
 import pytest
 import redis
@@ -8,6 +10,7 @@ import redis
 from api.local.local_stores import Stores
 from tests.counterparts.behaviours import text
 from tests.journeys.client import Client, assert_complete
+from tests.redis_faults import FAULTS, Fault, refusing_writes
 from tests.system import System
 from tests.waiting import wait_for
 
@@ -72,6 +75,37 @@ async def test_a_job_that_was_accepted_without_redis_runs_when_it_is_back(fragil
     ended = await fragile_client.ended(job["job_id"])
 
     assert ("succeeded", text(10)) == (ended["state"], ended["result"]["text"])
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+async def test_workers_wait_out_a_redis_that_answers_with_errors(
+    fragile: Fragile, fragile_client: Client, unused_tcp_port: int, fault: Fault
+):
+    stores, system = fragile
+    running = await fragile_client.ask("text-120-at-60")
+    await running.until("message.delta", 10)
+    before, seen = {name: process.pid for name, process in system.processes.items()}, system.log("chat")
+    async with refusing_writes(stores.redis_url, fault, primary=("127.0.0.1", unused_tcp_port)):
+        job = await fragile_client.submit("text-10")
+        await wait_for(lambda: "relay_write_failed" in system.log("chat")[len(seen) :], "the worker met the error")
+        assert text(120) == assert_complete(await running.rest())
+
+    ended = await fragile_client.ended(job["job_id"])
+
+    assert ("succeeded", text(10)) == (ended["state"], ended["result"]["text"])
+    assert before == {name: process.pid for name, process in system.processes.items()}
+    assert [None] * len(before) == [process.poll() for process in system.processes.values()]
+
+
+async def test_a_job_is_accepted_while_redis_is_frozen(fragile: Fragile, fragile_client: Client):
+    stores, _ = fragile
+    os.kill(stores.valkey.pid, signal.SIGSTOP)
+    try:
+        jobs = [await fragile_client.submit("text-10") for _ in range(10)]
+    finally:
+        os.kill(stores.valkey.pid, signal.SIGCONT)
+    ended = [await fragile_client.ended(job["job_id"]) for job in jobs]
+    assert ["succeeded"] * 10 == [job["state"] for job in ended]
 
 
 async def test_a_queued_job_can_be_cancelled_without_redis(fragile: Fragile, fragile_client: Client):

@@ -125,3 +125,78 @@ async def test_a_subscriber_reconnects_and_reports_a_gap(redis_url: str) -> None
         assert b"two" == await received.get()
     await subscriber.close()
     await redis_client.close()
+
+
+@pytest.mark.parametrize("error", ["READONLY You can't write", "LOADING in memory", "NOAUTH Authentication required."])
+async def test_a_redis_that_is_no_longer_the_right_one_is_left(error: str) -> None:
+    """A client that stayed connected would never reach the replica that was promoted."""
+    answers, connections = [f"-{error}\r\n".encode()], 0
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal connections
+        connections += 1
+        while await reader.read(1000):
+            writer.write(answers[-1])
+        writer.close()
+
+    async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
+        redis_client = RedisClient(RedisAddress(host="127.0.0.1", port=server.sockets[0].getsockname()[1]))
+        with pytest.raises(RedisUnavailable):
+            await redis_client.call("SET", "a", "b")
+        answers.append(b"+OK\r\n")
+        async with asyncio.timeout(PATIENCE_S):
+            while True:
+                try:
+                    assert b"OK" == await redis_client.call("SET", "a", "b")
+                    break
+                except RedisUnavailable:
+                    await asyncio.sleep(0.01)
+        assert 2 == connections
+        await redis_client.close()
+
+
+@pytest.mark.parametrize("error", ["OOM command not allowed", "MISCONF Redis is configured to save RDB snapshots"])
+async def test_a_redis_that_takes_no_writes_is_unavailable_and_can_still_be_read(error: str) -> None:
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while data := await reader.read(1000):
+            writer.write(b"+read\r\n" if b"GET" in data else f"-{error}\r\n".encode())
+        writer.close()
+
+    async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
+        redis_client = RedisClient(RedisAddress(host="127.0.0.1", port=server.sockets[0].getsockname()[1]))
+        with pytest.raises(RedisUnavailable):
+            await redis_client.call("SET", "a", "b")
+        assert b"read" == await redis_client.call("GET", "a")
+        await redis_client.close()
+
+
+async def test_a_frozen_redis_is_skipped_until_it_answers_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    silent, writers = True, list[asyncio.StreamWriter]()
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writers.append(writer)
+        while data := await reader.read(1000):
+            if not silent:
+                writer.write(b"+PONG\r\n" * data.count(b"PING"))
+        writer.close()
+
+    monkeypatch.setattr("workers.redis.connection.REPLY_TIMEOUT_S", 0.1)
+    async with await asyncio.start_server(answer, "127.0.0.1", 0) as server, asyncio.timeout(PATIENCE_S):
+        redis_client = RedisClient(RedisAddress(host="127.0.0.1", port=server.sockets[0].getsockname()[1]))
+        with pytest.raises(RedisUnavailable):
+            await redis_client.call("PING")
+        monkeypatch.setattr("workers.redis.connection.REPLY_TIMEOUT_S", 10 * PATIENCE_S)  # who waits now fails
+        for _ in range(100):
+            with pytest.raises(RedisUnavailable):
+                await redis_client.call("PING")
+            await asyncio.sleep(0.01)
+        silent = False
+        for writer in writers:
+            writer.close()
+        while True:
+            try:
+                assert b"PONG" == await redis_client.call("PING")
+                break
+            except RedisUnavailable:
+                await asyncio.sleep(0.01)
+        await redis_client.close()
