@@ -220,6 +220,15 @@ class UsageRecorded(Event, frozen=True):
     estimated: Annotated[
         bool, Meta(description="Whether the counts are estimates, because the provider sent none.")
     ] = False
+    own_key_input_tokens: Annotated[
+        int, Meta(description="Of the tokens sent, those with the tenant's own provider key; they cost nothing here.")
+    ] = 0
+    own_key_output_tokens: Annotated[int, Meta(description="Of the tokens that came back, those with that key.")] = 0
+
+    def with_own_key(self) -> "UsageRecorded":
+        """Return the usage as all of the tenant's own provider key."""
+        own = {"own_key_input_tokens": self.input_tokens, "own_key_output_tokens": self.output_tokens}
+        return msgspec.structs.replace(self, **own)
 
 
 class JobSucceeded(Event, frozen=True):

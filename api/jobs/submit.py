@@ -116,9 +116,16 @@ async def reserve(
 async def _estimate_cost(resources: Resources, principal: Principal, model: str, tokens: tuple[int, int]) -> int:
     if principal.tenant.budget_day_nanos is None and principal.tenant.budget_month_nanos is None:
         return 0
+    if uses_own_key(principal, model):
+        return 0
     prices = await resources.prices.load("all", lambda: _read_prices(resources, principal))
     price = prices.get(model)
     return cost_nanos(*tokens, *price) if price else 0
+
+
+def uses_own_key(principal: Principal, model: str) -> bool:
+    """Whether the tenant has a provider key of its own for the model, so that a call costs the operator nothing."""
+    return model.partition("/")[0] in principal.tenant.services
 
 
 async def _read_prices(resources: Resources, principal: Principal) -> dict[str, Price]:

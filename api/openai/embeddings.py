@@ -20,7 +20,7 @@ from msgspec import Meta
 from api.auth.principals import MayChat, Principal
 from api.grants.model_access import find_providers, resolve_model
 from api.http.errors import PROVIDER_FAILURES, problems
-from api.jobs.submit import reserve
+from api.jobs.submit import reserve, uses_own_key
 from api.openapi.operations import described
 from api.resources import AppResources, Resources
 from graphs.embeddings.hosted import normalise
@@ -179,7 +179,14 @@ async def _reserved(resources: Resources, principal: Principal, model: str, toke
     try:
         yield
         async with principal.tx(resources.core.pool) as db:
-            nanos = await add_call(db, principal.tenant_id, user_id=principal.user_id, model=model, input_tokens=tokens)
+            nanos = await add_call(
+                db,
+                principal.tenant_id,
+                user_id=principal.user_id,
+                model=model,
+                input_tokens=tokens,
+                own_key=uses_own_key(principal, model),
+            )
     except BaseException:
         if verdict is not None:
             await settle_reservation(

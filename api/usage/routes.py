@@ -47,6 +47,10 @@ class UsageTotalsOut(msgspec.Struct, frozen=True, kw_only=True):
     input_tokens: Annotated[int, Meta(description="Tokens sent to models.")]
     output_tokens: Annotated[int, Meta(description="Tokens that models generated.")]
     cost_usd: Annotated[float, Meta(description="Cost in US dollars.")]
+    own_key_input_tokens: Annotated[
+        int, Meta(description="Of `input_tokens`, those with your tenant's own provider keys. They cost nothing here.")
+    ]
+    own_key_output_tokens: Annotated[int, Meta(description="Of `output_tokens`, those with these keys.")]
 
 
 class UsageRowOut(UsageTotalsOut, frozen=True, kw_only=True):
@@ -95,7 +99,14 @@ class TenantUsageOut(OwnUsageOut, frozen=True, kw_only=True):
     max_storage_bytes: Annotated[int | None, Meta(description="Most bytes they may take; null is unlimited.")]
 
 
-USED_EXAMPLE = {"jobs": 96, "input_tokens": 51_230, "output_tokens": 18_704, "cost_usd": 0.3152}
+USED_EXAMPLE = {
+    "jobs": 96,
+    "input_tokens": 51_230,
+    "output_tokens": 18_704,
+    "cost_usd": 0.3152,
+    "own_key_input_tokens": 2_048,
+    "own_key_output_tokens": 512,
+}
 MY_USAGE_EXAMPLE = {
     "from": "2026-03-02",
     "to": "2026-03-02",
@@ -202,7 +213,8 @@ async def _usage_fields(
 
 
 def _sums(row: UsageSum) -> dict[str, Any]:
-    counts = {"jobs": row.jobs, "input_tokens": row.input_tokens, "output_tokens": row.output_tokens}
+    names = ("jobs", "input_tokens", "output_tokens", "own_key_input_tokens", "own_key_output_tokens")
+    counts = {name: getattr(row, name) for name in names}
     return counts | {"cost_usd": to_usd(row.cost_nanos)}
 
 

@@ -1,5 +1,6 @@
 """One call of a model: tries the agent's models in order, streams text as it arrives, collects tool calls."""
 
+from collections.abc import Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Any
@@ -18,8 +19,9 @@ from graphs.providers.contract import (
     TextPart,
     ToolCallDelta,
     ToolCallPart,
+    Usage,
 )
-from graphs.providers.fallback import stream_with_fallback
+from graphs.providers.fallback import ChainModel, stream_with_fallback
 from graphs.tool_calls import ToolCalls
 from schema import events
 
@@ -35,6 +37,23 @@ class Reply:
     input_tokens: int = 0
     output_tokens: int = 0
     estimated: bool = False
+    own_key: bool = False
+
+    def count(self, usage: Usage, candidates: Sequence[ChainModel]) -> None:
+        """Take the usage of the call; whose key it was made with is known by the model that answered."""
+        self.estimated, self.input_tokens, self.output_tokens = usage.estimated, usage.input_tokens, usage.output_tokens
+        self.own_key = any(one.own_key for one in candidates if one.full_name == self.model)
+
+    @property
+    def usage(self) -> dict[str, Any]:
+        """The usage as fields of a graph's state: tokens by the tenant's own key are counted once more, apart."""
+        return {
+            "input_tokens": self.input_tokens,
+            "output_tokens": self.output_tokens,
+            "own_key_input_tokens": self.input_tokens if self.own_key else 0,
+            "own_key_output_tokens": self.output_tokens if self.own_key else 0,
+            "estimated": self.estimated,
+        }
 
     def message(self, ids: list[str]) -> Message:
         """Return the reply as a message of the conversation, with our ids for its calls."""
@@ -86,7 +105,7 @@ async def call_model(
                 case Progress(text, done, total):
                     run.emit(events.JobProgress(text=text, done=done or None, total=total or None))
                 case Finished(reason, usage):
-                    reply.finish, reply.estimated = reason, usage.estimated
-                    reply.input_tokens, reply.output_tokens = usage.input_tokens, usage.output_tokens
+                    reply.finish = reason
+                    reply.count(usage, choices)
     reply.calls = calls.in_order
     return reply

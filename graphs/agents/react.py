@@ -3,7 +3,7 @@
 think ── calls ──▶ use_tools ──▶ think … (at most max_steps times) ──▶ done
 """
 
-from typing import Any
+from typing import Any, cast
 
 from langgraph.runtime import Runtime
 
@@ -119,9 +119,7 @@ def join_texts(before: str, text: str) -> str:
 
 def add_usage(state: AgentState, reply: Reply) -> AgentState:
     """Return the run's token counts with those of a reply added."""
-    return {
-        "input_tokens": state.get("input_tokens", 0) + reply.input_tokens,
-        "output_tokens": state.get("output_tokens", 0) + reply.output_tokens,
-        "estimated": state.get("estimated", False) or reply.estimated,
-        "model": reply.model,
-    }
+    counts = {name: state.get(name, 0) + value for name, value in reply.usage.items() if name != "estimated"}
+    return cast(
+        AgentState, {**counts, "estimated": state.get("estimated", False) or reply.estimated, "model": reply.model}
+    )

@@ -37,6 +37,8 @@ class AgentState(TypedDict, total=False):
     model: str
     input_tokens: int
     output_tokens: int
+    own_key_input_tokens: int
+    own_key_output_tokens: int
     estimated: bool
     untrusted: bool
     acted: bool

@@ -31,14 +31,18 @@ async def summarise(
     returns no text."""
     request = ModelRequest(model="", messages=build_messages(previous, messages), max_tokens=MAX_TOKENS)
     reply = Reply(model=candidates[0].full_name)
-    async with aclosing(stream_with_fallback(candidates, request, breakers)) as deltas:
+
+    def on_switch(before: str, code: str, after: str) -> None:
+        reply.model = after
+
+    async with aclosing(stream_with_fallback(candidates, request, breakers, on_switch)) as deltas:
         async for delta in deltas:
             match delta:
                 case TextDelta(text):
                     reply.text += text
                 case Finished(reason, usage):
-                    reply.finish, reply.estimated = reason, usage.estimated
-                    reply.input_tokens, reply.output_tokens = usage.input_tokens, usage.output_tokens
+                    reply.finish = reason
+                    reply.count(usage, candidates)
     reply.text = reply.text.strip()[:MAX_CHARS]
     if not reply.text:
         raise ProviderError("The model gave no summary.")

@@ -15,6 +15,9 @@ State = dict[str, Any]
 """`said`, `data`, `renderer` and `finish` are the final step's; `trail` has the events so far; tokens are of all steps."""
 
 
+TOKENS = ("input_tokens", "output_tokens", "own_key_input_tokens", "own_key_output_tokens")
+
+
 def output_key(step: str) -> str:
     """Return the state's key for a step's output: {text, data, ok, untrusted}; a router's is {next}."""
     return f"output.{step}"
@@ -28,7 +31,7 @@ def build_state_type(definition: Definition) -> type:
     """Return the state's type, which says how the writes of parallel steps are merged."""
     fields: dict[str, Any] = {output_key(name): dict for name in definition.steps}
     fields |= {"said": str, "data": Any, "renderer": Any, "finish": str, "model": Annotated[str, _latest_model]}
-    fields |= {"input_tokens": Annotated[int, operator.add], "output_tokens": Annotated[int, operator.add]}
+    fields |= dict.fromkeys(TOKENS, Annotated[int, operator.add])
     fields |= {"estimated": Annotated[bool, operator.or_], "trail": Annotated[list, operator.add]}
     make: Any = TypedDict  # type checkers want to read the fields, which only the definition has
     return make("PipelineState", fields, total=False)

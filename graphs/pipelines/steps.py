@@ -21,7 +21,7 @@ from graphs.agents.tool_calls import call_tools
 from graphs.pipelines.agent_steps import AgentTask, run_agent
 from graphs.pipelines.definition import AgentStep, AnyStep, ParallelStep, PromptStep, RouterStep, ToolStep
 from graphs.pipelines.errors import StepFailed
-from graphs.pipelines.state import PlaceholderValues, State, output_key
+from graphs.pipelines.state import TOKENS, PlaceholderValues, State, output_key
 from graphs.pipelines.templates import fill_text, fill_tree
 from graphs.providers.contract import Message
 from schema.events import JobProgress
@@ -142,12 +142,7 @@ async def _prompt(ctx: StepContext, step: PromptStep) -> State:
 
 
 def _usage(reply: Reply) -> State:
-    return {
-        "model": reply.model,
-        "input_tokens": reply.input_tokens,
-        "output_tokens": reply.output_tokens,
-        "estimated": reply.estimated,
-    }
+    return {"model": reply.model, **reply.usage}
 
 
 async def _agent(ctx: StepContext, step: AgentStep) -> State:
@@ -160,11 +155,7 @@ async def _agent(ctx: StepContext, step: AgentStep) -> State:
     final_state = await run_agent(ctx.run.graphs, run, task, ctx.emitter, ctx.config)
     untrusted = values.untrusted or final_state.get("untrusted", False)
     update = _output(ctx, final_state.get("said", ""), data=final_state.get("data"), untrusted=untrusted, streamed=True)
-    counts = {
-        name: final_state[name]
-        for name in ("model", "input_tokens", "output_tokens", "estimated")
-        if name in final_state
-    }
+    counts = {name: final_state[name] for name in ("model", "estimated", *TOKENS) if name in final_state}
     if ctx.is_last:
         agent = run.agents.get(final_state.get("agent", ""))
         update |= {

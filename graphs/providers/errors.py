@@ -164,5 +164,5 @@ def safe_excerpt(text: str, key: str = "") -> str:
     if key:
         text = text.replace(key, "***")
         text = _FRAGMENT.sub(lambda fragment: "***" if fragment[0] in key else fragment[0], text)
-    text = _KEY_LIKE.sub("***", " ".join(text.split()))
+    text = _KEY_LIKE.sub("***", " ".join(text.replace("\0", "").split()))  # Postgres can't store U+0000
     return text if len(text) <= MAX_EXCERPT_CHARS else text[: MAX_EXCERPT_CHARS - 1] + "…"

@@ -53,12 +53,14 @@ _TOKEN_DELTAS = (TextDelta, ReasoningDelta, ToolCallDelta)
 
 @dataclass(frozen=True, slots=True)
 class ChainModel:
-    """One model of a chain: `model` is the vendor's own name, `full_name` is `provider/model`, `key` names its breaker."""
+    """One model of a chain: `model` is the vendor's own name, `full_name` is `provider/model`, `key` names its breaker.
+    `own_key`: it is called with the tenant's own provider key, so the operator pays nothing for it."""
 
     provider: Provider
     model: str
     full_name: str
     key: str
+    own_key: bool = False
 
 
 def ignore_switch(full_name_from: str, code: str, full_name_to: str) -> None:

@@ -4,7 +4,7 @@ from datetime import date, datetime
 from decimal import Decimal
 from uuid import UUID
 
-from sqlalchemy import BigInteger, Index, Numeric, text
+from sqlalchemy import BigInteger, CheckConstraint, Index, Numeric, text
 from sqlmodel import Field
 
 from schema.tables.base import Table
@@ -27,10 +27,18 @@ class Model(Table, table=True):
 
 
 class UsageRecord(Table, table=True):
-    """The usage of one job; the sweeper merges the rows of past days. `cost_nanos` is in nano-USD."""
+    """The usage of one job; the sweeper merges the rows of past days. `cost_nanos` is in nano-USD. Of the tokens,
+    those of `own_key_…` were used with the tenant's own provider key and cost nothing."""
 
     __tablename__ = "usage_records"
-    __table_args__ = (Index("usage_records_day", "tenant_id", "day"),)
+    __table_args__ = (
+        Index("usage_records_day", "tenant_id", "day"),
+        CheckConstraint(
+            "input_tokens >= 0 AND output_tokens >= 0 AND cost_nanos >= 0 AND own_key_input_tokens >= 0"
+            " AND own_key_output_tokens >= 0",
+            name="usage_records_not_negative",
+        ),
+    )
 
     tenant_id: UUID = tenant_key(references=False)
     id: UUID = Field(primary_key=True)
@@ -42,3 +50,5 @@ class UsageRecord(Table, table=True):
     input_tokens: int = Field(sa_type=BigInteger)
     output_tokens: int = Field(sa_type=BigInteger)
     cost_nanos: int = Field(sa_type=BigInteger)
+    own_key_input_tokens: int = Field(sa_type=BigInteger, sa_column_kwargs={"server_default": text("0")})
+    own_key_output_tokens: int = Field(sa_type=BigInteger, sa_column_kwargs={"server_default": text("0")})

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 
 from graphs.runner import read_chat, run_chat
-from schema.events import Event
+from schema.events import Event, UsageRecorded
 from schema.queries.jobs.attempts import ClaimedJob
 from schema.queries.sessions.sessions import StoredMessage
 from workers.agents.context import AgentContext
@@ -18,4 +18,8 @@ async def answer_chat(
         await run_agent(context, job, messages, emit)
         return
     run = read_chat(job.model, job.payload, messages)
-    await run_chat(context.chat_graphs, context.models.get_provider(job), run, emit)
+
+    def emit_counted(event: Event) -> None:
+        emit(event.with_own_key() if isinstance(event, UsageRecorded) and job.credential else event)
+
+    await run_chat(context.chat_graphs, context.models.get_provider(job), run, emit_counted)

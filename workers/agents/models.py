@@ -18,7 +18,8 @@ from workers.agents.text_only import TextOnlyProvider
 
 
 class Models:
-    """The models of one job. `default` is the job's; with `asked_for` the request named it, and it comes first."""
+    """The models of one job. `default` is the job's; with `asked_for` the request named it, and it comes first. With
+    `own_keys_only`, only those that the tenant has a provider key of its own for: no money was reserved for others."""
 
     def __init__(
         self,
@@ -29,9 +30,10 @@ class Models:
         *,
         default: str,
         asked_for: bool,
+        own_keys_only: bool = False,
     ) -> None:
         self._context, self._tenant_id, self._configuration = context, tenant_id, configuration
-        self._default, self._asked_for = default, asked_for
+        self._default, self._asked_for, self._own_keys_only = default, asked_for, own_keys_only
         self._credentials: Mapping[str, TenantCredential] = {
             own.service: TenantCredential(tenant_id, own.id, own.service, own.base_url, Sealed(own.key_id, own.sealed))
             for own in credentials
@@ -58,6 +60,8 @@ class Models:
             known = self._configuration.models.get(name)
             names += known.fallbacks if known is not None else []
         may = [n for n in names if n == self._default or self._configuration.may_use_model(n)]
+        if self._own_keys_only:
+            may = [n for n in may if n.partition("/")[0] in self._credentials]
         return list(dict.fromkeys(may)) or [self._default]
 
     async def _candidate(self, full_name: str) -> ChainModel:
@@ -68,7 +72,7 @@ class Models:
         can = await capabilities(provider, name, said)
         wrapped = NativeOrPromptedTools(provider if can.images else TextOnlyProvider(provider), native=can.tools)
         own = service in self._credentials
-        return ChainModel(wrapped, name, full_name, f"{self._tenant_id if own else ''}/{service}")
+        return ChainModel(wrapped, name, full_name, f"{self._tenant_id if own else ''}/{service}", own_key=own)
 
     def _provider(self, service: str) -> Provider:
         own = self._credentials.get(service)

@@ -105,7 +105,13 @@ async def prepare_run(
     )
     asked_for = bool(job.payload.get("asked_model"))
     models = Models(
-        context.models, job.tenant_id, configuration, inputs.credentials, default=job.model, asked_for=asked_for
+        context.models,
+        job.tenant_id,
+        configuration,
+        inputs.credentials,
+        default=job.model,
+        asked_for=asked_for,
+        own_keys_only=job.is_own_key_in_budget,
     )
     summary = await summary_for(context, job, inputs, models, before)
     run = AgentRun(
@@ -230,4 +236,6 @@ def usage_from_state(job: ClaimedJob, state: Mapping[str, Any]) -> UsageRecorded
         input_tokens=state.get("input_tokens", 0),
         output_tokens=state.get("output_tokens", 0),
         estimated=state.get("estimated", False),
+        own_key_input_tokens=state.get("own_key_input_tokens", 0),
+        own_key_output_tokens=state.get("own_key_output_tokens", 0),
     )

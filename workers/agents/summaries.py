@@ -8,12 +8,14 @@ the job's model is asked for a new one before it answers. If that fails or takes
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import cast
 from uuid import UUID
 
 import psycopg
 import structlog
 
 from graphs.agents.contract import CHAT_AGENT, AgentSpec
+from graphs.agents.model_call import Reply
 from graphs.agents.state import AgentState
 from graphs.agents.summaries import summarise, summarise_by_rule
 from graphs.chat.history import MAX_MESSAGES
@@ -42,19 +44,11 @@ class Summary:
     """A summary, and the usage of making it."""
 
     text: str = ""
-    input_tokens: int = 0
-    output_tokens: int = 0
-    estimated: bool = False
+    reply: Reply | None = None
 
     def initial_state(self) -> AgentState:
         """Return the usage as the initial state of a run, so that it is part of the job's usage."""
-        if not self.input_tokens and not self.output_tokens:
-            return {}
-        return {
-            "input_tokens": self.input_tokens,
-            "output_tokens": self.output_tokens,
-            "estimated": self.estimated,
-        }
+        return cast(AgentState, self.reply.usage) if self.reply is not None else {}
 
 
 @dataclass(frozen=True)
@@ -116,4 +110,4 @@ async def _summarise(context: AgentContext, models: Models, old: Summary, messag
         return Summary(summarise_by_rule(old.text, messages))
     async with asyncio.timeout(TIMEOUT_S):
         reply = await summarise(choices, context.models.breakers, old.text, messages)
-    return Summary(reply.text, reply.input_tokens, reply.output_tokens, reply.estimated)
+    return Summary(reply.text, reply)

@@ -170,7 +170,7 @@ class _Batch:
         if self._embedded_characters:
             tokens = estimate_tokens(self._embedded_characters)
             used = UsageRecorded(model=self._job.model, input_tokens=tokens, output_tokens=0, estimated=True)
-            self._emit(used)
+            self._emit(used.with_own_key() if self._job.credential else used)
         self._emit(MessageCompleted(text=summarize(counts), data=data))
 
 

@@ -46,7 +46,8 @@ class _Reembedding:
             pass
         if self._characters:
             tokens = estimate_tokens(self._characters)
-            self._emit(UsageRecorded(model=embedder, input_tokens=tokens, output_tokens=0, estimated=True))
+            used = UsageRecorded(model=embedder, input_tokens=tokens, output_tokens=0, estimated=True)
+            self._emit(used.with_own_key() if self._job.credential else used)
         self._emit(MessageCompleted(text=f"The collection is searched with {embedder}."))
 
     async def _find_embedder(self) -> tuple[str | None, int]:

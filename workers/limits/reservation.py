@@ -68,7 +68,7 @@ class Reservation:
         self._tenant_id: UUID = job.tenant_id
         self._job_id: UUID = job.id
         self._policy = limit_policy(tenant)
-        self._output_price = job.output_usd or Decimal(0)
+        self._output_price = Decimal(0) if job.credential else job.output_usd or Decimal(0)
         self._granted: int = job.payload["reserved"] - input_tokens
         self._chars = 0
         self._extending: asyncio.Task[None] | None = None

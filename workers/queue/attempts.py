@@ -239,9 +239,10 @@ class Attempt:
     def _estimate_usage(self) -> UsageRecorded:
         """Estimate the usage of an answer that was cut off, because providers report it only at the end."""
         output_tokens = estimate_tokens(sum(map(len, self._deltas)))
-        return UsageRecorded(
+        usage = UsageRecorded(
             model=self.job.model, input_tokens=self._prompt_tokens(), output_tokens=output_tokens, estimated=True
         )
+        return usage.with_own_key() if self.job.credential else usage
 
 
 def _events_before_output(frames: Sequence[bytes]) -> int:

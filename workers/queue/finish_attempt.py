@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 import msgspec
+import psycopg
 import structlog
 
 from schema.db import tenant_tx
@@ -20,15 +21,18 @@ from schema.notices import notice_for_model
 from schema.queries.jobs.attempts import ClaimedJob, Ending, requeue_job
 from schema.queries.jobs.jobs import compress_frames
 from schema.states import CancelMode
+from schema.storable import storable, storable_text
 from workers.limits.reservation import settle_reservation
 from workers.queue.context import QueueContext
 from workers.queue.errors import is_retryable, public_reason, retry_delay_s
 from workers.queue.finish_retry import finish_with_retries
-from workers.queue.results import job_result, message_detail, text_parts, usage_fields
+from workers.queue.results import job_result, message_detail, own_key_tokens, text_parts, usage_fields
 from workers.stream.relay import JobStream
 
 FLUSH_S = 5.0
 REQUEUE_FLUSH_S = 1.0
+UNSTORABLE = (psycopg.DataError, ValueError, OverflowError, TypeError, msgspec.MsgspecError)
+"""What is raised where a result can't be written down, by psycopg, msgspec or Postgres: the same result never can."""
 
 
 class AttemptFinisher:
@@ -51,6 +55,8 @@ class AttemptFinisher:
         message_id = new_id() if job.session_id is not None else None
         completed = msgspec.structs.replace(
             completed,
+            text=storable_text(completed.text),
+            data=storable(completed.data),
             message_id=str(message_id) if message_id else None,
             notice=completed.notice or notice_for_model(usage.model if usage else job.model),
         )
@@ -62,6 +68,7 @@ class AttemptFinisher:
             message_id=message_id,
             parts=text_parts(completed.text),
             usage=usage_fields(usage),
+            own_key_tokens=own_key_tokens(usage),
             agent=completed.agent,
             detail=message_detail(completed) or None,
         )
@@ -77,6 +84,7 @@ class AttemptFinisher:
             parts=text_parts(text) if kept else None,
             message_status="interrupted",
             usage=usage_fields(usage),
+            own_key_tokens=own_key_tokens(usage),
             forget=mode == "forget",
         )
 
@@ -98,6 +106,13 @@ class AttemptFinisher:
         """Return the job to the queue because this worker stops; that uses up no try."""
         error = {"code": "worker_stopped", "message": "The worker was stopped and returned the job to the queue."}
         await self._requeue(outcome="handed_back", error=error, refund=True)
+
+    async def _end_unstorable(self, error: Exception, facts: dict[str, Any]) -> None:
+        """Fail the job at once, since another paid attempt would end the same. Its usage is charged all the same."""
+        self._log.error("result_not_storable", exc_info=error)
+        reason = public_reason(error)
+        charged = {name: facts[name] for name in ("usage", "own_key_tokens") if name in facts}
+        await self._end([JobFailed(error=reason)], "failed", error=msgspec.to_builtins(reason), **charged)
 
     async def _requeue(
         self, *, outcome: str, error: dict[str, Any], delay_s: float = 0.0, refund: bool = False
@@ -126,9 +141,15 @@ class AttemptFinisher:
     async def _end(self, last: list[Event], state: Any, **facts: Any) -> None:
         """Commit the end of the job, then publish its last events."""
         job = self._job
-        frames = self._stream.preview(last)
-        ending = Ending(state=state, last_seq=len(frames), frames=compress_frames(frames), **facts)
-        ended = await finish_with_retries(self._context.pool, job, ending, is_fenced=self._is_fenced)
+        try:
+            frames = self._stream.preview(last)
+            ending = Ending(state=state, last_seq=len(frames), frames=compress_frames(frames), **facts)
+            ended = await finish_with_retries(self._context.pool, job, ending, is_fenced=self._is_fenced)
+        except UNSTORABLE as error:
+            if state == "failed":
+                raise
+            await self._end_unstorable(error, facts)
+            return
         if ended is None:
             self._log.info("attempt_fenced")
             return
@@ -139,6 +160,6 @@ class AttemptFinisher:
         await self._stream.flush(FLUSH_S)
         if "reserved" in job.payload:
             used = ending.usage or {"input_tokens": 0, "output_tokens": 0}
-            tokens = used["input_tokens"] + used["output_tokens"] if KINDS[job.kind].metered else 0
+            tokens = max(0, used["input_tokens"] + used["output_tokens"]) if KINDS[job.kind].metered else 0
             limits = self._context.limits
             await settle_reservation(limits, job.tenant_id, job.id, tokens=tokens, nanos=ended.cost_nanos)

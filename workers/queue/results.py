@@ -6,6 +6,9 @@ import msgspec
 
 from schema.events import MessageCompleted, UsageRecorded
 
+MAX_COUNT = 2**53
+"""The largest integer that Redis' Lua counts exactly."""
+
 
 def text_parts(text: str) -> list[dict[str, Any]]:
     """Return text as the parts of a stored message."""
@@ -16,7 +19,18 @@ def usage_fields(usage: UsageRecorded | None) -> dict[str, Any] | None:
     """Return usage as it is stored and charged."""
     if usage is None:
         return None
-    return {"input_tokens": usage.input_tokens, "output_tokens": usage.output_tokens, "estimated": usage.estimated}
+    read, written = _count(usage.input_tokens), _count(usage.output_tokens)
+    return {"input_tokens": read, "output_tokens": written, "estimated": usage.estimated}
+
+
+def _count(tokens: int) -> int:
+    """Return tokens as they may be charged: never below 0, which would give money back, nor more than is counted exactly."""
+    return max(0, min(tokens, MAX_COUNT))
+
+
+def own_key_tokens(usage: UsageRecorded | None) -> tuple[int, int]:
+    """Return the tokens, in and out, that the tenant's own provider key was used for; they cost nothing."""
+    return (_count(usage.own_key_input_tokens), _count(usage.own_key_output_tokens)) if usage else (0, 0)
 
 
 def message_detail(completed: MessageCompleted) -> dict[str, Any]:

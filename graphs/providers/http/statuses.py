@@ -70,7 +70,7 @@ def error_for_status(  # noqa: PLR0911 -- one return per kind of answer reads be
 def error_in_stream(provider: str, error: Any, *, key: str = "") -> ProviderError:
     """Return the error for an error object in the middle of a 200 response."""
     message, code = _message_and_code(error)
-    status = int(code) if code.isdigit() else 0
+    status = int(code) if code.isdecimal() and len(code) == 3 else 0
     if status == 429 or "rate_limit" in code:
         return ProviderRateLimited(f"{provider} is rate-limiting our requests: {safe_excerpt(message, key)}")
     if status in (401, 403):

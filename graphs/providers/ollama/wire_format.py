@@ -26,7 +26,7 @@ from graphs.providers.contract import (
 from graphs.providers.errors import ProviderRefused, ProviderStreamCut
 from graphs.providers.http.statuses import error_in_stream
 from graphs.providers.http.vendor_client import decode_response
-from graphs.providers.tokens import estimate_input, estimate_tokens
+from graphs.providers.reported import storable, usage_from
 from schema.errors import ProviderError
 
 
@@ -50,8 +50,8 @@ class _Line(msgspec.Struct):
     message: _Message | None = None
     done: bool = False
     done_reason: str | None = None
-    prompt_eval_count: int | None = None
-    eval_count: int | None = None
+    prompt_eval_count: Any = None  # older versions don't count a prompt that is in their cache
+    eval_count: Any = None
     error: str | None = None
 
 
@@ -85,7 +85,7 @@ class LineReader:
         except ProviderError as exc:
             self._failure = exc
         self._flush(text, deltas)
-        return deltas
+        return [storable(delta) for delta in deltas]
 
     def check(self) -> None:
         """Raise the error of the last `feed`, if any: ProviderInvalidResponse, or Ollama's own."""
@@ -134,12 +134,8 @@ class LineReader:
         )
 
     def _count(self, last: _Line) -> Usage:
-        if last.eval_count is None:
-            return Usage(estimate_input(self._request.messages), estimate_tokens(self._chars), estimated=True)
-        # Older versions don't count a prompt that is in their cache.
-        if last.prompt_eval_count is None:
-            return Usage(estimate_input(self._request.messages), last.eval_count, estimated=True)
-        return Usage(last.prompt_eval_count, last.eval_count)
+        read, written = last.prompt_eval_count, last.eval_count
+        return usage_from(read, written, messages=self._request.messages, chars=self._chars)
 
 
 def request_body(request: ModelRequest) -> bytes:

@@ -27,7 +27,7 @@ from graphs.providers.errors import ProviderStreamCut
 from graphs.providers.http.statuses import error_in_stream
 from graphs.providers.http.vendor_client import decode_response
 from graphs.providers.openai.vendors import Vendor
-from graphs.providers.tokens import estimate_input, estimate_tokens
+from graphs.providers.reported import storable, usage_from
 from schema.errors import ProviderError
 
 _REASONS: dict[str, FinishReason] = {
@@ -63,14 +63,9 @@ class _Choice(msgspec.Struct):
     finish_reason: str | None = None
 
 
-class _Usage(msgspec.Struct):
-    prompt_tokens: int | None = None
-    completion_tokens: int | None = None
-
-
 class _Chunk(msgspec.Struct):
     choices: list[_Choice] | None = None
-    usage: _Usage | None = None
+    usage: Any = None  # {"prompt_tokens", "completion_tokens"}; what isn't must not cost the answer
     error: Any = None
 
 
@@ -85,7 +80,7 @@ class ChunkReader:
         self._request = request
         self._key = key
         self._reason: str | None = None
-        self._usage: _Usage | None = None
+        self._usage: Any = None
         self._chars = 0
         self._calls = -1
         self._ended = False
@@ -115,7 +110,7 @@ class ChunkReader:
         except ProviderError as exc:
             self._failure = exc
         self._flush(text, deltas)
-        return deltas
+        return [storable(delta) for delta in deltas]
 
     def check(self) -> None:
         """Raise the error of the last `feed`, if any: ProviderInvalidResponse, or the vendor's own."""
@@ -169,10 +164,9 @@ class ChunkReader:
             deltas.append(ToolCallDelta(self._calls, call.id or "", function.name or "", function.arguments or ""))
 
     def _count(self) -> Usage:
-        usage = self._usage
-        if usage is not None and usage.prompt_tokens is not None and usage.completion_tokens is not None:
-            return Usage(usage.prompt_tokens, usage.completion_tokens)
-        return Usage(estimate_input(self._request.messages), estimate_tokens(self._chars), estimated=True)
+        usage = self._usage if isinstance(self._usage, dict) else {}
+        read, written = usage.get("prompt_tokens"), usage.get("completion_tokens")
+        return usage_from(read, written, messages=self._request.messages, chars=self._chars)
 
 
 def request_body(request: ModelRequest, vendor: Vendor) -> bytes:

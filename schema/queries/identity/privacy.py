@@ -105,7 +105,8 @@ PERSONAL_DATA: dict[str, PersonalData] = {
         description="What was used and what it cost; becomes nobody's, since the money was spent.",
         where=WHERE_USER,
         section="usage",
-        columns="id, day, agent, model, jobs, input_tokens, output_tokens, cost_nanos",
+        columns="id, day, agent, model, jobs, input_tokens, output_tokens, cost_nanos, own_key_input_tokens, "
+        "own_key_output_tokens",
         erasures=(Erasure(WHERE_USER, "user_id = NULL"),),
     ),
     "audit_log": PersonalData(

@@ -18,6 +18,7 @@ from schema.queries.agents.agent_config import ProviderCredential
 from schema.queries.sessions.sessions import StoredMessage
 from schema.queries.statements import read_sql
 from schema.states import LIVE_SQL, State
+from schema.storable import storable_json
 from schema.tenancy import TenantSnapshot, read_tenant_snapshot
 
 # Where a job is known by its id, its state is compared with a parameter: a literal would let the planner take a partial index
@@ -110,6 +111,13 @@ class ClaimedJob(msgspec.Struct, frozen=True):
     credential: ProviderCredential | None
     tenant: TenantSnapshot | None
 
+    @property
+    def is_own_key_in_budget(self) -> bool:
+        """Whether the tenant has a budget, of which nothing was reserved because it calls the model with its own key."""
+        limits = self.tenant
+        has_budget = limits is not None and (limits.budget_day_nanos, limits.budget_month_nanos) != (None, None)
+        return has_budget and self.credential is not None
+
 
 CLAIMED = (
     *ClaimedJob.__struct_fields__[:-2],
@@ -122,8 +130,9 @@ class Ending:
     """How a job ends: its last state, what is stored of it, and the deflated log of all its frames.
 
     `parts` None stores no answer. `usage` is what was used, {input_tokens, output_tokens, …}, and is charged with the end, in
-    the same transaction. `forget` removes what the user said too (`on_busy=rollback`). `agent` is who answered where a
-    router chose; `detail` is what the message says besides its parts (renderer, citations, whether it was kept from before).
+    the same transaction, except for `own_key_tokens` (in, out): the tenant's own provider key was used for them. `forget`
+    removes what the user said too (`on_busy=rollback`). `agent` is who answered where a router chose; `detail` is what the
+    message says besides its parts (renderer, citations, whether it was kept from before).
     """
 
     state: State
@@ -135,6 +144,7 @@ class Ending:
     parts: list[dict[str, Any]] | None = None
     message_status: str = "completed"
     usage: dict[str, Any] | None = None
+    own_key_tokens: tuple[int, int] = (0, 0)
     forget: bool = False
     agent: str | None = None
     detail: dict[str, Any] | None = None
@@ -226,11 +236,13 @@ def _finish_values(
         "audit_id": new_id(),
         "input_tokens": ending.usage and ending.usage["input_tokens"],
         "output_tokens": ending.usage and ending.usage["output_tokens"],
+        "own_key_input_tokens": ending.own_key_tokens[0],
+        "own_key_output_tokens": ending.own_key_tokens[1],
     }
 
 
 def _json(value: Any) -> Jsonb | None:
-    return None if value is None else Jsonb(value)
+    return None if value is None else storable_json(value)
 
 
 async def requeue_job(

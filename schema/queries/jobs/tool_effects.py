@@ -4,11 +4,11 @@ from typing import Any
 from uuid import UUID
 
 import msgspec
-from psycopg.types.json import Jsonb
 
 from schema.batch import run_batch
 from schema.db import Pool
 from schema.ids import new_id
+from schema.storable import storable_json
 
 FENCED = "HR004"
 
@@ -63,5 +63,11 @@ async def end_call(
     """Keep what a call brought, and write it into the audit log. Raises as `begin_call`."""
     values: dict[str, Any] = {"tenant_id": tenant_id, "job_id": job_id, "attempt": attempt, "running": "running"}
     outcome = "ok" if result["ok"] else result.get("code") or "failed"
-    values |= {"call_id": call_id, "tool": tool, "result": Jsonb(result), "outcome": outcome, "audit_id": new_id()}
+    values |= {
+        "call_id": call_id,
+        "tool": tool,
+        "result": storable_json(result),
+        "outcome": outcome,
+        "audit_id": new_id(),
+    }
     await run_batch(pool, tenant_id, [(HOLD, values), (END, values), (ADD_AUDIT_ENTRY, values)])

@@ -18,10 +18,14 @@ said AS (
     model, coalesce(%(agent)s, agent), %(usage)s::jsonb, %(detail)s::jsonb
   FROM ended WHERE session_id IS NOT NULL AND %(parts)s::jsonb IS NOT NULL),
 used AS (
-  INSERT INTO usage_records (tenant_id, id, day, user_id, agent, model, jobs, input_tokens, output_tokens, cost_nanos)
+  -- What was used with the tenant's own provider key costs the operator nothing. No count can give money back.
+  INSERT INTO usage_records (tenant_id, id, day, user_id, agent, model, jobs, input_tokens, output_tokens, cost_nanos,
+    own_key_input_tokens, own_key_output_tokens)
   SELECT tenant_id, %(usage_id)s::uuid, (now() AT TIME ZONE 'UTC')::date, user_id, coalesce(%(agent)s, agent, ''), model, 1,
-    %(input_tokens)s::bigint, %(output_tokens)s::bigint,
-    round(1000 * coalesce(%(input_tokens)s * m.input_usd + %(output_tokens)s * m.output_usd, 0))::bigint
+    greatest(%(input_tokens)s::bigint, 0), greatest(%(output_tokens)s::bigint, 0),
+    least(2::numeric ^ 53, round(1000 * coalesce(greatest(%(input_tokens)s::bigint - %(own_key_input_tokens)s::bigint, 0) * m.input_usd
+      + greatest(%(output_tokens)s::bigint - %(own_key_output_tokens)s::bigint, 0) * m.output_usd, 0)))::bigint,
+    greatest(%(own_key_input_tokens)s::bigint, 0), greatest(%(own_key_output_tokens)s::bigint, 0)
   FROM ended LEFT JOIN models m ON m.name = ended.model
   WHERE %(input_tokens)s::bigint IS NOT NULL AND ended.model IS NOT NULL
   RETURNING cost_nanos),

@@ -69,9 +69,10 @@ WITH days AS MATERIALIZED (
 gone AS (
   DELETE FROM usage_records u USING days WHERE u.tenant_id = days.tenant_id AND u.day = days.day RETURNING u.*),
 joined AS (
-  INSERT INTO usage_records (tenant_id, id, day, user_id, agent, model, jobs, input_tokens, output_tokens, cost_nanos)
-  SELECT tenant_id, gen_random_uuid(), day, user_id, agent, model, sum(jobs), sum(input_tokens), sum(output_tokens),
-    sum(cost_nanos)
+  INSERT INTO usage_records (tenant_id, id, day, user_id, agent, model, jobs, input_tokens, output_tokens, cost_nanos,
+    own_key_input_tokens, own_key_output_tokens)
+  SELECT tenant_id, gen_random_uuid(), day, user_id, agent, model, sum(jobs), greatest(sum(input_tokens), 0),
+    greatest(sum(output_tokens), 0), greatest(sum(cost_nanos), 0), sum(own_key_input_tokens), sum(own_key_output_tokens)
   FROM gone GROUP BY tenant_id, day, user_id, agent, model)
 SELECT day FROM days
 """

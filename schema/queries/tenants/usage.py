@@ -26,6 +26,8 @@ class UsageSum(msgspec.Struct, frozen=True, kw_only=True):
     input_tokens: int = 0
     output_tokens: int = 0
     cost_nanos: int = 0
+    own_key_input_tokens: int = 0
+    own_key_output_tokens: int = 0
 
 
 class PricedModel(msgspec.Struct, frozen=True, kw_only=True):
@@ -57,17 +59,22 @@ async def get_spent(db: Db, tenant_id: UUID) -> tuple[int, int]:
 
 
 ADD_CALL = """
-INSERT INTO usage_records (tenant_id, id, day, user_id, agent, model, jobs, input_tokens, output_tokens, cost_nanos)
+INSERT INTO usage_records (tenant_id, id, day, user_id, agent, model, jobs, input_tokens, output_tokens, cost_nanos,
+  own_key_input_tokens, own_key_output_tokens)
 SELECT %(tenant_id)s::uuid, %(id)s::uuid, (now() AT TIME ZONE 'UTC')::date, %(user_id)s::uuid, '', %(model)s::text, 0,
   %(input_tokens)s::bigint, 0,
-  coalesce((SELECT round(1000 * %(input_tokens)s::bigint * input_usd) FROM models WHERE name = %(model)s::text), 0)::bigint
+  coalesce((SELECT round(1000 * (%(input_tokens)s::bigint - %(own_key_tokens)s::bigint) * input_usd) FROM models
+    WHERE name = %(model)s::text), 0)::bigint, %(own_key_tokens)s::bigint, 0
 RETURNING cost_nanos
 """
 
 
-async def add_call(db: Db, tenant_id: UUID, *, user_id: UUID | None, model: str, input_tokens: int) -> int:
-    """Write down a call of a model that was no job; return what it cost."""
+async def add_call(
+    db: Db, tenant_id: UUID, *, user_id: UUID | None, model: str, input_tokens: int, own_key: bool
+) -> int:
+    """Write down a call of a model that was no job; return what it cost: nothing with the tenant's `own_key`."""
     values = {"tenant_id": tenant_id, "id": new_id(), "user_id": user_id, "model": model, "input_tokens": input_tokens}
+    values |= {"own_key_tokens": input_tokens if own_key else 0}
     row = await fetch_one(db, ADD_CALL, values)
     assert row is not None
     return row["cost_nanos"]
@@ -90,7 +97,8 @@ async def list_usage(
     columns = ", ".join(names)
     sql = f"""SELECT {columns + "," if columns else ""} sum(jobs)::bigint AS jobs,
         sum(input_tokens)::bigint AS input_tokens, sum(output_tokens)::bigint AS output_tokens,
-        sum(cost_nanos)::bigint AS cost_nanos
+        sum(cost_nanos)::bigint AS cost_nanos, sum(own_key_input_tokens)::bigint AS own_key_input_tokens,
+        sum(own_key_output_tokens)::bigint AS own_key_output_tokens
       FROM usage_records
       WHERE tenant_id = %(tenant_id)s AND day BETWEEN %(first)s AND %(last)s
         AND (%(user_id)s::uuid IS NULL OR user_id = %(user_id)s)

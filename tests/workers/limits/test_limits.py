@@ -41,6 +41,31 @@ def limits(redis_client: RedisClient, clock: Clock, spending: FakeSpending) -> L
     return Limits(redis_client, spending, now_ms=clock)
 
 
+# What was used
+
+
+@pytest.mark.parametrize("used", [-(10**9), -1])
+async def test_what_a_job_used_can_give_nothing_back(limits: Limits, used: int) -> None:
+    tenant = Tenant(limits, tokens_per_minute=1000, budget_day_nanos=USD, budget_month_nanos=USD)
+    spent, job_id = new_id(), new_id()
+    await tenant.reserve(spent, tokens=500, nanos=USD // 2)
+    await tenant.settle(spent, tokens=500, nanos=USD // 2)
+    before = await tenant.used()
+    await tenant.reserve(job_id, tokens=100, nanos=100)
+    await tenant.settle(job_id, tokens=used, nanos=used)
+    assert before == await tenant.used()
+
+
+async def test_a_reservation_can_give_nothing_back(limits: Limits) -> None:
+    tenant = Tenant(limits, tokens_per_minute=1000, budget_day_nanos=USD, budget_month_nanos=USD)
+    job_id = new_id()
+    await tenant.reserve(job_id, tokens=500, nanos=USD // 2)
+    before = await tenant.used()
+    await tenant.extend(job_id, tokens=-400, nanos=-USD)
+    await tenant.reserve(new_id(), tokens=1, nanos=-USD)
+    assert {**before, "tokens": 501} == await tenant.used()
+
+
 # Requests
 
 

@@ -118,6 +118,66 @@ async def test_a_job_out_of_tries_is_failed_with_its_reason(
     assert ("failed", "provider_rate_limited") == (row["state"], row["error"]["code"])
 
 
+async def test_a_result_that_can_not_be_stored_ends_the_job_at_once_and_is_charged(
+    core: JobCore, worker: WorkerContext, database_url: str, tenant: TestTenant
+) -> None:
+    job = await submit(core, turn(tenant))
+    unstorable = events.MessageCompleted(text="good day", agent="a\0b")
+    usage = events.UsageRecorded(model="offline/extractive", input_tokens=3, output_tokens=2)
+    await begin(worker, Script(unstorable, usage), tenant, job)
+    row = job_row(database_url, job.job_id)
+    assert ("failed", "internal", 1) == (row["state"], row["error"]["code"], row["attempt"])
+    used = rows(database_url, "SELECT input_tokens, output_tokens FROM usage_records WHERE tenant_id = %s", tenant.id)
+    assert [{"input_tokens": 3, "output_tokens": 2}] == used
+    assert "job.failed" == (await read_all(await core.hub.join(tenant.id, job.job_id)))[-1].type
+
+
+async def test_text_and_data_that_postgres_refuses_are_stored_without_it(
+    core: JobCore, worker: WorkerContext, database_url: str, tenant: TestTenant
+) -> None:
+    job = await submit(core, turn(tenant))
+    data = {"k\0ey": ["v\0", "half \ud800", float("nan"), 2**70, r"\u0000"]}
+    completed = events.MessageCompleted(text="good\0 day", data=data)
+    await begin(worker, Script(completed), tenant, job)
+    row = job_row(database_url, job.job_id)
+    assert ("succeeded", "good day") == (row["state"], row["result"]["text"])
+    assert {"key": ["v", "half \ufffd", None, 2**70, r"\u0000"]} == row["result"]["data"]
+
+
+@pytest.mark.parametrize(("read", "written"), [(-(10**9), -(10**9)), (2**62, 2**62), (2**63, 1)])
+async def test_no_usage_gives_money_back(
+    core: JobCore, worker: WorkerContext, database_url: str, tenant: TestTenant, read: int, written: int
+) -> None:
+    change(database_url, "INSERT INTO models (name, input_usd, output_usd) VALUES ('offline/priced', 1, 2)")
+    try:
+        job = await submit_one(core, tenant, model="offline/priced")
+        usage = events.UsageRecorded(model="offline/priced", input_tokens=read, output_tokens=written)
+        await begin(worker, Script(events.MessageCompleted(text="hi"), usage), tenant, job)
+    finally:
+        change(database_url, "DELETE FROM models WHERE name = 'offline/priced'")
+    assert job_row(database_url, job.job_id)["state"] in ("succeeded", "failed")
+    spent = rows(database_url, "SELECT * FROM usage_records WHERE tenant_id = %s", tenant.id)
+    assert [] == [row for row in spent if min(row["cost_nanos"], row["input_tokens"], row["output_tokens"]) < 0]
+
+
+async def test_usage_of_a_tenants_own_key_costs_nothing_and_is_counted_apart(
+    core: JobCore, worker: WorkerContext, database_url: str, tenant: TestTenant
+) -> None:
+    change(database_url, "INSERT INTO models (name, input_usd, output_usd) VALUES ('offline/own', 1, 2)")
+    try:
+        for own in (0, 400, 1000):
+            job = await submit_one(core, tenant, model="offline/own")
+            usage = events.UsageRecorded(
+                model="offline/own", input_tokens=1000, output_tokens=0, own_key_input_tokens=own
+            )
+            await begin(worker, Script(events.MessageCompleted(text="hi"), usage), tenant, job)
+    finally:
+        change(database_url, "DELETE FROM models WHERE name = 'offline/own'")
+    spent = rows(database_url, "SELECT * FROM usage_records WHERE tenant_id = %s", tenant.id)
+    found = sorted((row["own_key_input_tokens"], row["cost_nanos"]) for row in spent)
+    assert [(0, 1_000_000), (400, 600_000), (1000, 0)] == found
+
+
 async def test_an_error_of_ours_tells_no_secret(
     core: JobCore, worker: WorkerContext, database_url: str, tenant: TestTenant
 ) -> None:

@@ -5,7 +5,7 @@
 -- Returns {-1} if a budget isn't seeded, {1} if granted, {0} if refused. A job without a reservation gets {1} and takes
 -- nothing: Redis has lost it, and a running answer isn't stopped for that.
 local now = clock()
-local job, tokens, nanos = ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5])
+local job, tokens, nanos = ARGV[3], amount_of(ARGV[4]), amount_of(ARGV[5])
 local held = redis.call('HGET', KEYS[1], job)
 if not held then
   return {1}

@@ -23,6 +23,11 @@ local function int(number)
   return string.format('%.0f', number + 0) -- + 0 turns -0 into 0; Redis does not parse -0
 end
 
+-- A sum of tokens or money: from 0 to 2^53, up to which Lua counts exactly.
+local function amount_of(text)
+  return math.max(0, math.min(tonumber(text) or 0, 2 ^ 53))
+end
+
 local function clock()
   if ARGV[1] ~= '' then
     return tonumber(ARGV[1])

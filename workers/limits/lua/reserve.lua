@@ -9,7 +9,7 @@ local policies, seeded = read_policies(now)
 if not seeded then
   return {-1}
 end
-local job, tokens, nanos = ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5])
+local job, tokens, nanos = ARGV[3], amount_of(ARGV[4]), amount_of(ARGV[5])
 
 local held = redis.call('HGET', KEYS[1], job)
 if held then

@@ -4,7 +4,8 @@
 --
 -- Returns 1, or 0 without effect if the job holds no reservation: already settled, or lost by Redis.
 local now = clock()
-local job, tokens, nanos = ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
+-- Never below 0: what a job used can't give anything back, whatever a vendor reported.
+local job, tokens, nanos = ARGV[2], amount_of(ARGV[3]), amount_of(ARGV[4])
 redis.call('ZREM', KEYS[5], ARGV[6])
 local held = redis.call('HGET', KEYS[1], job)
 if not held then
