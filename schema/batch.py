@@ -25,9 +25,11 @@ from psycopg.adapt import PyFormat, Transformer
 from psycopg.errors import error_from_result
 from psycopg.pq.abc import PGresult
 
-from schema.db import Db, Pool, connection
+from schema.db import Db, Pool, connection, tenant_share
 
 Statement = tuple[str, Mapping[str, Any]]
+ScopedStatement = tuple[UUID, UUID | None, Statement]
+"""A statement with the tenant, and perhaps the user, that it runs as."""
 Struct = TypeVar("Struct", bound=msgspec.Struct)
 
 NAMED = re.compile(r"%\((\w+)\)s")
@@ -35,6 +37,8 @@ COMMAND_OK = pq.ExecStatus.COMMAND_OK
 UNKNOWN_STATEMENT = b"26000"  # invalid_sql_statement_name
 POLL_INTERVAL_S = 1.0
 SILENCE_TIMEOUT_S = 45.0  # longer than `statement_timeout`, after which a live server answers
+SET_SCOPE = """SELECT set_config('headrace.tenant_id', %(tenant_id)s, true),
+  set_config('headrace.user_id', %(user_id)s, true)"""
 SET_TENANT = "SELECT set_config('headrace.tenant_id', %(tenant_id)s, true)"
 
 _prepared: WeakKeyDictionary[Db, dict[bytes, tuple[str, ...]]] = WeakKeyDictionary()
@@ -85,12 +89,26 @@ async def run_batch(pool: Pool, tenant_id: UUID, statements: Sequence[Statement]
     does not answer, and then, if it went away during the commit, it may have.
     """
     every = [(SET_TENANT, {"tenant_id": str(tenant_id)}), *statements]
+    async with tenant_share(pool, tenant_id):
+        return (await _run(pool, every))[1:]
+
+
+async def run_each(pool: Pool, statements: Sequence[ScopedStatement]) -> list[Rows]:
+    """Run statements of several tenants and users in one round trip and return the rows of each. Each sees what its tenant
+    and, if there is one, its user see. They are one transaction: if one fails, all do. Raises what `run_batch` raises."""
+    every: list[Statement] = []
+    for tenant_id, user_id, statement in statements:
+        every += [(SET_SCOPE, {"tenant_id": str(tenant_id), "user_id": str(user_id or "")}), statement]
+    return (await _run(pool, every))[1::2]
+
+
+async def _run(pool: Pool, statements: Sequence[Statement]) -> list[Rows]:
     async with connection(pool) as db:
         try:
-            return (await _exchange(db, every))[1:]
+            return await _exchange(db, statements)
         except psycopg.errors.InvalidSqlStatementName:
             # psycopg deallocates all prepared statements of a connection after a rollback, including ours.
-            return (await _exchange(db, every))[1:]
+            return await _exchange(db, statements)
 
 
 async def _exchange(db: Db, statements: Sequence[Statement]) -> list[Rows]:

@@ -7,7 +7,7 @@ import asyncio
 import select
 import time
 from collections.abc import AsyncGenerator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from typing import Any, LiteralString, TypeVar, cast, overload
 from uuid import UUID
 from weakref import WeakKeyDictionary
@@ -18,6 +18,7 @@ from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
 from schema.errors import Unavailable
 from schema.logins import PROOF, Role, check_proof, login_conninfo
+from schema.tenant_shares import TenantShares
 
 Db = psycopg.AsyncConnection[DictRow]
 Pool = AsyncConnectionPool[Db]
@@ -25,6 +26,8 @@ Row = TypeVar("Row")
 """A frozen struct with a field for each column; a statement that fills one names its columns, as `*` may grow."""
 
 _checking: set[str] = set()  # names of pools whose idle connections are being checked
+
+_shares: WeakKeyDictionary[Pool, TenantShares] = WeakKeyDictionary()
 
 _refused_at: WeakKeyDictionary[Pool, float] = WeakKeyDictionary()
 
@@ -89,9 +92,20 @@ async def tenant_tx(pool: Pool, tenant_id: UUID, *, user_id: UUID | None = None)
     Raises Unavailable if Postgres does not answer. Then nothing was committed, unless the connection broke during the commit
     itself; only a compare-and-set can detect that.
     """
-    async with connection(pool) as db, db.pipeline(), db.transaction():
+    async with tenant_share(pool, tenant_id), connection(pool) as db, db.pipeline(), db.transaction():
         await db.execute(SET_TENANT_AND_USER, (str(tenant_id), str(user_id or "")))
         yield db
+
+
+def limit_tenants(pool: Pool, most: int) -> None:
+    """Let each tenant hold up to `most` of the pool's connections at once; more of its transactions wait."""
+    _shares[pool] = TenantShares(most)
+
+
+def tenant_share(pool: Pool, tenant_id: UUID) -> AbstractAsyncContextManager[None]:
+    """Hold a place in the tenant's share of the pool, if it has shares. Raises Unavailable."""
+    shares = _shares.get(pool)
+    return nullcontext() if shares is None else shares.hold(tenant_id)
 
 
 @asynccontextmanager

@@ -13,9 +13,10 @@ import structlog
 from api.auth.principals import IDENTITY_TTL_S, MAX_CACHED_IDENTITIES, Principal
 from api.auth.tokens.access_tokens import AccessTokens
 from schema.api_keys import PREFIX, read_api_key
+from schema.batched_lookup import BatchedLookup
 from schema.db import Pool
 from schema.errors import HeadraceError, TenantSuspended, Unauthenticated, Unavailable
-from schema.queries.identity.callers import PresentedKey, find_key, touch_keys
+from schema.queries.identity.callers import PresentedKey, find_keys, touch_keys
 from schema.rights import SEES_ALL, rights_for_role
 from schema.ttl_cache import TtlCache
 
@@ -35,6 +36,7 @@ class Authenticator:
     def __init__(self, pool: Pool, tokens: AccessTokens) -> None:
         self._pool, self._tokens = pool, tokens
         self._keys: TtlCache[str, PresentedKey | None] = TtlCache(MAX_CACHED_IDENTITIES, IDENTITY_TTL_S)
+        self._lookups = BatchedLookup[str, PresentedKey](lambda finds: find_keys(pool, finds))
         self._used: dict[UUID, UUID] = {}
         self._touch_task: asyncio.Task[None] | None = None
 
@@ -70,7 +72,7 @@ class Authenticator:
 
     async def _load_key(self, find: str) -> PresentedKey | None:
         try:
-            return await find_key(self._pool, find)
+            return await self._lookups.find(find)
         except Unavailable as error:
             raise Unavailable(
                 "API keys can't be checked because the database is unavailable. Try again shortly."

@@ -8,7 +8,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from uuid import UUID
 
-from schema.db import Pool, pool_for, tenant_tx
+from schema.db import Pool, limit_tenants, pool_for, tenant_tx
 from schema.queries.tenants.usage import get_spent
 from workers.limits.limits import Limits
 from workers.queue.capacity import CapacityCache
@@ -50,6 +50,7 @@ async def open_job_core(settings: JobCoreSettings) -> AsyncGenerator[JobCore, No
     address = RedisAddress.from_url(settings.redis_url)
     async with AsyncExitStack() as stack:
         pool = pool_for(settings.database_url, "headrace_app", max_size=settings.pool_size, name="headrace api")
+        limit_tenants(pool, max(1, settings.pool_size // 2))  # the others' requests always find a connection
         await pool.open()
         stack.push_async_callback(pool.close)
         redis = RedisClient(address)

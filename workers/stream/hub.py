@@ -2,8 +2,8 @@
 
 The submitter's follower exists before the job does and receives everything through the process's inbox. A later one
 subscribes to the job's channel, waits for the confirmation, reads the stream, and continues with the messages that arrived
-meanwhile: no gaps, no duplicates. Pub/sub may lose the last message, so silent followers are checked against the jobs' rows
-every few seconds.
+meanwhile: no gaps, no duplicates. Many that join at once are looked up together. Pub/sub may lose the last message, so silent
+followers are checked against the jobs' rows every few seconds.
 """
 
 import asyncio
@@ -11,9 +11,10 @@ from itertools import groupby
 from uuid import UUID
 
 from schema import redis_names
+from schema.batched_lookup import BatchedLookup
 from schema.db import Pool, tenant_tx
 from schema.errors import HeadraceError, NotFound
-from schema.queries.jobs.jobs import JobStatus, find_job_status, find_log, list_ended
+from schema.queries.jobs.jobs import JobStatus, VisibleJob, find_job_statuses, find_logs, list_ended
 from schema.states import TERMINAL
 from workers.redis.client import RedisClient, RedisUnavailable
 from workers.redis.connection import RedisAddress, ReplyError
@@ -22,6 +23,7 @@ from workers.stream.follow import Follower
 from workers.stream.pubsub import Subscriber
 from workers.stream.relay import queued_event, queued_frame
 
+LOGS_AT_ONCE = 20  # a log may have a megabyte
 CHECK_AFTER_S = 3.0  # a follower that has received nothing for this long is checked
 
 
@@ -34,6 +36,8 @@ class Hub:
         self._subscriber = Subscriber(address, self._on_message, self._on_gap)
         self._followers: dict[bytes, set[Follower]] = {}
         self._channel_users: dict[str, int] = {}
+        self._statuses = BatchedLookup[VisibleJob, JobStatus](lambda wanted: find_job_statuses(pool, wanted))
+        self._logs = BatchedLookup[tuple[UUID, UUID], bytes](lambda wanted: find_logs(pool, wanted), most=LOGS_AT_ONCE)
         self._checker: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
@@ -63,8 +67,7 @@ class Hub:
     ) -> Follower:
         """Return a follower of an existing job that starts after event `after`. `visible_user_id` limits it to that
         user's jobs. Raises NotFound."""
-        async with tenant_tx(self._pool, tenant_id, user_id=visible_user_id) as db:
-            job = await find_job_status(db, tenant_id, job_id)
+        job = await self._statuses.find((tenant_id, visible_user_id, job_id))
         if job is None:
             raise NotFound("No such job.")
         follower = self._add(Follower(self, tenant_id, job_id, after=after))
@@ -126,8 +129,7 @@ class Hub:
 
     async def read_log(self, tenant_id: UUID, job_id: UUID) -> bytes | None:
         """Return all frames of a finished job from Postgres."""
-        async with tenant_tx(self._pool, tenant_id) as db:
-            return await find_log(db, tenant_id, job_id)
+        return await self._logs.find((tenant_id, job_id))
 
     def _on_message(self, channel: str, data: bytes) -> None:
         group = self._followers.get(data[:16])

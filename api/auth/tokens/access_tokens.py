@@ -23,10 +23,11 @@ from api.auth.tokens.jwt_verify import (
     verify,
 )
 from api.auth.tokens.signing_keys import SigningKeys
+from schema.batched_lookup import BatchedLookup
 from schema.db import Pool
 from schema.errors import Unauthenticated
 from schema.ids import new_id
-from schema.queries.identity.callers import find_login
+from schema.queries.identity.callers import find_logins
 from schema.queries.identity.users import SignInUser
 from schema.ttl_cache import TtlCache
 
@@ -63,6 +64,7 @@ class AccessTokens:
         self._pool, self._signing = pool, signing
         self._issuer, self._audience, self.lifetime_s = issuer, audience, int(lifetime_s)
         self._users: TtlCache[tuple[UUID, UUID], SignInUser | None] = TtlCache(MAX_CACHED_IDENTITIES, IDENTITY_TTL_S)
+        self._logins = BatchedLookup[tuple[UUID, UUID], SignInUser](lambda wanted: find_logins(pool, wanted))
         self.external = ExternalTokens(pool, remote_keys)
 
     async def issue(self, tenant_id: UUID, login_id: UUID, user: SignInUser) -> str:
@@ -109,7 +111,7 @@ class AccessTokens:
         with raising_unauthenticated():
             claims = msgspec.convert(verified, OwnClaims)
         login_key = (claims.tenant_id, claims.sid)
-        user = await self._users.load(login_key, lambda: find_login(self._pool, *login_key))
+        user = await self._users.load(login_key, lambda: self._logins.find(login_key))
         if user is None or user.id != claims.sub:
             raise Unauthenticated(INVALID_OR_EXPIRED)
         return principal_of_user(user, token=token, login_id=claims.sid)

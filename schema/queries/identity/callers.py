@@ -7,7 +7,8 @@ from uuid import UUID
 
 import msgspec
 
-from schema.db import Pool, connection, fetch_all, fetch_one, tenant_tx
+from schema.batch import ScopedStatement, run_each
+from schema.db import Pool, connection, fetch_all
 from schema.queries.identity.identity_providers import TrustedIssuer
 from schema.queries.identity.users import SignInUser, UserState, read_sign_in_user
 from schema.rights import Role
@@ -33,11 +34,13 @@ class PresentedKey(msgspec.Struct, frozen=True, kw_only=True):
         return f"PresentedKey(id={self.id})"
 
 
-async def find_key(pool: Pool, find: str) -> PresentedKey | None:
-    """Return a key by its public half."""
+async def find_keys(pool: Pool, finds: Sequence[str]) -> dict[str, PresentedKey]:
+    """Return keys by their public halves."""
+    sql = """SELECT w.find AS wanted, k.*, k.facts AS tenant_snapshot
+      FROM unnest(%(finds)s::text[]) AS w (find), LATERAL find_key(w.find) AS k"""
     async with connection(pool) as db:
-        row = await fetch_one(db, "SELECT *, facts AS tenant_snapshot FROM find_key(%(find)s)", {"find": find})
-    return None if row is None else msgspec.convert(row, PresentedKey, strict=False)
+        rows = await fetch_all(db, sql, {"finds": list(finds)})
+    return {row["wanted"]: msgspec.convert(row, PresentedKey, strict=False) for row in rows}
 
 
 async def touch_keys(pool: Pool, tenant_ids: Sequence[UUID], key_ids: Sequence[UUID]) -> None:
@@ -46,14 +49,19 @@ async def touch_keys(pool: Pool, tenant_ids: Sequence[UUID], key_ids: Sequence[U
         await db.execute("SELECT touch_keys(%s, %s)", (list(tenant_ids), list(key_ids)))
 
 
-async def find_login(pool: Pool, tenant_id: UUID, login_id: UUID) -> SignInUser | None:
-    """Return the user of a sign-in that is not over; None if the sign-in was ended or the user disabled."""
+async def find_logins(pool: Pool, wanted: Sequence[tuple[UUID, UUID]]) -> dict[tuple[UUID, UUID], SignInUser]:
+    """Return the users of sign-ins, by tenant and id, in one round trip. A sign-in that was ended is missing, and so is one of
+    a disabled user."""
     sql = """SELECT u.id, u.role, u.email, u.name, u.state, tenant_facts(u.tenant_id) AS tenant_snapshot
       FROM logins l JOIN users u ON u.tenant_id = l.tenant_id AND u.id = l.user_id
       WHERE l.tenant_id = %(tenant_id)s AND l.id = %(login_id)s AND l.revoked_at IS NULL AND l.expires_at > now()
         AND u.state = 'active'"""
-    async with tenant_tx(pool, tenant_id) as db:
-        return read_sign_in_user(await fetch_one(db, sql, {"tenant_id": tenant_id, "login_id": login_id}))
+    statements: list[ScopedStatement] = [
+        (tenant_id, None, (sql, {"tenant_id": tenant_id, "login_id": login_id})) for tenant_id, login_id in wanted
+    ]
+    results = zip(wanted, await run_each(pool, statements), strict=True)
+    users = {login: read_sign_in_user(rows.first() or None) for login, rows in results}
+    return {login: user for login, user in users.items() if user is not None}
 
 
 async def find_identity_providers(pool: Pool, issuer: str) -> list[TrustedIssuer]:

@@ -2,6 +2,7 @@
 
 import json
 import zlib
+from collections import defaultdict
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
@@ -9,7 +10,8 @@ from uuid import UUID
 
 import msgspec
 
-from schema.db import Db, fetch_all, fetch_one
+from schema.batch import ScopedStatement, run_each
+from schema.db import Db, Pool, fetch_all, fetch_one
 from schema.job_kinds import KIND_BY_QUEUE, Kind
 from schema.states import LIVE_SQL, CancelMode, State, WaitingFor
 
@@ -88,6 +90,14 @@ class JobStatus(msgspec.Struct, frozen=True, kw_only=True):
     cancel_requested: CancelMode | None
 
 
+STATUS = """SELECT id, queue, state, attempt, session_id, kind, model, agent, inbox, created_at, cancel_requested
+  FROM jobs"""
+FIND_STATUSES = f"{STATUS} WHERE tenant_id = %(tenant_id)s AND id = ANY(%(ids)s::uuid[])"
+
+VisibleJob = tuple[UUID, UUID | None, UUID]
+"""A job as somebody asks for it: its tenant, the user whose jobs the caller may see if not all, and its id."""
+
+
 class JobAttempt(msgspec.Struct, frozen=True, kw_only=True):
     """One attempt at a job."""
 
@@ -107,9 +117,21 @@ async def find_job(db: Db, tenant_id: UUID, job_id: UUID) -> Job | None:
 
 async def find_job_status(db: Db, tenant_id: UUID, job_id: UUID) -> JobStatus | None:
     """Return what it takes to follow or end a job."""
-    sql = """SELECT id, queue, state, attempt, session_id, kind, model, agent, inbox, created_at, cancel_requested FROM jobs
-      WHERE tenant_id = %(tenant_id)s AND id = %(id)s"""
+    sql = f"{STATUS} WHERE tenant_id = %(tenant_id)s AND id = %(id)s"
     return await fetch_one(db, sql, {"tenant_id": tenant_id, "id": job_id}, into=JobStatus)
+
+
+async def find_job_statuses(pool: Pool, wanted: Sequence[VisibleJob]) -> dict[VisibleJob, JobStatus]:
+    """Return the jobs among `wanted` that exist and that their callers may see, in one round trip."""
+    scopes = defaultdict[tuple[UUID, UUID | None], list[UUID]](list)
+    for tenant_id, user_id, job_id in wanted:
+        scopes[tenant_id, user_id].append(job_id)
+    statements: list[ScopedStatement] = [
+        (tenant_id, user_id, (FIND_STATUSES, {"tenant_id": tenant_id, "ids": job_ids}))
+        for (tenant_id, user_id), job_ids in scopes.items()
+    ]
+    results = zip(scopes, await run_each(pool, statements), strict=True)
+    return {(*scope, row["id"]): JobStatus(**row) for scope, rows in results for row in rows.dicts()}
 
 
 async def list_ended(db: Db, tenant_id: UUID, job_ids: Sequence[UUID]) -> list[UUID]:
@@ -168,11 +190,22 @@ async def list_attempts(db: Db, tenant_id: UUID, job_id: UUID) -> list[JobAttemp
     return await fetch_all(db, sql, {"tenant_id": tenant_id, "id": job_id}, into=JobAttempt)
 
 
+FIND_LOG = "SELECT frames FROM job_logs WHERE tenant_id = %(tenant_id)s AND job_id = %(id)s"
+
+
 async def find_log(db: Db, tenant_id: UUID, job_id: UUID) -> bytes | None:
     """Return all frames of an ended job, numbered as they were sent."""
-    sql = "SELECT frames FROM job_logs WHERE tenant_id = %(tenant_id)s AND job_id = %(id)s"
-    row = await fetch_one(db, sql, {"tenant_id": tenant_id, "id": job_id})
+    row = await fetch_one(db, FIND_LOG, {"tenant_id": tenant_id, "id": job_id})
     return None if row is None else zlib.decompress(row["frames"])
+
+
+async def find_logs(pool: Pool, wanted: Sequence[tuple[UUID, UUID]]) -> dict[tuple[UUID, UUID], bytes]:
+    """Return the logs of these jobs, by tenant and id, in one round trip; those that have none are missing."""
+    statements: list[ScopedStatement] = [
+        (tenant_id, None, (FIND_LOG, {"tenant_id": tenant_id, "id": job_id})) for tenant_id, job_id in wanted
+    ]
+    results = zip(wanted, await run_each(pool, statements), strict=True)
+    return {job: zlib.decompress(rows.first()["frames"]) for job, rows in results if rows}
 
 
 def compress_frames(frames: Sequence[bytes]) -> bytes:
