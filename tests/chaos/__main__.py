@@ -9,9 +9,12 @@ import tempfile
 import time
 from pathlib import Path
 
+from tests.chaos.accounts import judge_accounts
 from tests.chaos.cases import CASES, Case
+from tests.chaos.mutants import run_mutants
 from tests.chaos.oracle import Verdict, judge
-from tests.chaos.world import World, open_world, reader_errors
+from tests.chaos.processes import Logs, count_files, judge_files
+from tests.chaos.world import Load, World, open_world, reader_errors
 
 DESCRIPTION = """\
 Kills and restarts workers, API processes, Redis and Postgres under load, and checks afterwards that no job was lost or
@@ -28,15 +31,21 @@ examples:
   ./headrace chaos --list                      the cases, with their numbers
   ./headrace chaos --case 5 --case "late"      some cases only
   ./headrace chaos --case 5 --seed 1234        a run once more, with the same random choices
+  ./headrace chaos --mutant all                break a promise in a copy of the code: the oracle must notice
 """
 
-HEAD = f"{'case':<40}{'jobs':>6}{'faults':>8}{'lost':>6}{'doubled':>9}{'restarted':>11}{'spent':>7}{'refused':>9}{'seconds':>9}"
+HEAD = (
+    f"{'case':<40}{'jobs':>6}{'faults':>8}{'lost':>6}{'doubled':>9}"
+    f"{'wrong':>7}{'innocent':>10}{'restarted':>11}{'refused':>9}{'seconds':>9}"
+)
 
 
 def main() -> int:
     """Run what was asked for and return the exit status."""
     parser = _parser()
     wanted = parser.parse_args()
+    if wanted.mutant:
+        return run_mutants(wanted.mutant)
     if wanted.list:
         print("\n".join(f"{case.number:>3}  {case.name}{'  (quick)' if case.quick else ''}" for case in CASES))
         return 0
@@ -66,6 +75,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--quick", action="store_true", help="only the cases of the quick set")
     parser.add_argument("--list", action="store_true", help="list the cases and exit")
     parser.add_argument("--case", action="append", help="a case's number or part of its name; may be repeated")
+    parser.add_argument("--mutant", help="break headrace in a copy, and show that it is noticed; a name, or all")
     parser.add_argument(
         "--seed", type=int, default=random.randrange(1 << 32), help="make the choices of an earlier run"
     )
@@ -76,7 +86,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _is_wanted(case: Case, quick: bool, named: list[str] | None) -> bool:
     if named:
-        return any(name == str(case.number) or name.lower() in case.name.lower() for name in named)
+        return any(name == str(case.number) if name.isdigit() else name.lower() in case.name.lower() for name in named)
     return case.quick or not quick
 
 
@@ -93,24 +103,42 @@ async def run_case(world: World, case: Case, scale: float) -> list[str]:
     """Play one case in a world and have it judged."""
     world.faults, world.died = 0, []
     began, load = time.monotonic(), world.begin()
+    files, logs = count_files(world.system.processes), Logs(world.system.folder)
     try:
         own = await case.play(world, load, scale) or []
     except AssertionError as error:
         own = [str(error)]
     verdict = await judge(
-        world.stores.database_url, load.tenant.id, set(load.keys.values()), states=case.states, spends=case.spends
+        world.stores.database_url,
+        load.tenant.id,
+        set(load.keys.values()),
+        states=case.states,
+        guilty=frozenset(load.guilty),
     )
     await world.all_ready()
+    own += reader_errors(load) + world.died
+    own += await _judge_rest(world, load, verdict, files, logs)
     seconds = time.monotonic() - began
     print(_row(case, verdict, world.faults, load.refused, seconds), flush=True)
-    return [f"{case.name}: {line}" for line in [*own, *verdict.findings, *reader_errors(load), *world.died]]
+    return [f"{case.name}: {line}" for line in [*verdict.findings, *own]]
+
+
+async def _judge_rest(
+    world: World, load: Load, verdict: Verdict, files: dict[int, tuple[str, int]], logs: Logs
+) -> list[str]:
+    """Judge what was charged and reserved, what is held open and what was logged."""
+    stores = world.stores
+    wrong, charged_twice = await judge_accounts(stores.database_url, stores.redis_url, load.tenant.id, verdict.used)
+    verdict.doubled += charged_twice
+    wrong += await judge_files(world.system.processes, files)
+    return wrong + logs.find(world.secrets_of(load))
 
 
 def _row(case: Case, verdict: Verdict, faults: int, refused: int, seconds: float) -> str:
     name = f"{case.number:>2} {case.name}"
     return (
-        f"{name:<40}{verdict.jobs:>6}{faults:>8}{verdict.lost:>6}{verdict.doubled:>9}{verdict.restarted:>11}{verdict.spent:>7}"
-        f"{refused:>9}{seconds:>9.1f}"
+        f"{name:<40}{verdict.jobs:>6}{faults:>8}{verdict.lost:>6}{verdict.doubled:>9}{verdict.wrong:>7}{verdict.innocent:>10}"
+        f"{verdict.restarted:>11}{refused:>9}{seconds:>9.1f}"
     )
 
 

@@ -38,6 +38,11 @@ class Proxy:
         self.cut()
         self._through.set()
 
+    def lead_to(self, port: int) -> None:
+        """Lead to another server from now on, as an address does after a failover."""
+        self._target = port
+        self.cut()
+
     def cut(self) -> None:
         """Break all connections."""
         for writer in tuple(self._writers):

@@ -1,0 +1,102 @@
+"""Mutants: headrace with one promise broken on purpose, in a copy. The oracle must say so, or it sees nothing.
+
+python -m tests.chaos --mutant all
+"""
+
+import shutil
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent.parent
+FOLDERS = ("api", "workers", "graphs", "tools", "schema", "tests")
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """A change of one place in `path`, the case that must notice it, and words of the finding."""
+
+    name: str
+    path: str
+    before: str
+    after: str
+    case: int
+    finding: str
+    scale: float = 0.1
+
+
+MUTANTS = (
+    Mutant(
+        "claim-without-compare-and-set",
+        "schema/queries/sql/claim_job.sql",
+        "AND state = %(from_state)s AND dispatch_seq = %(dispatch_seq)s",
+        "AND %(from_state)s::text IS NOT NULL AND %(dispatch_seq)s::int >= 0",
+        case=19,
+        finding="jobs: ",
+    ),
+    Mutant(
+        "no-sweeper",
+        "workers/scheduler.py",
+        "            await self._sweep_lost()\n",
+        "",
+        case=1,
+        finding="jobs: still running",
+    ),
+    Mutant(
+        "dropped-delta",
+        "workers/queue/attempts.py",
+        "        match event:\n            case MessageCompleted():\n",
+        """        if isinstance(event, MessageDelta | MessageCompleted):
+            import msgspec
+
+            event = msgspec.structs.replace(event, text=event.text.replace(" wheel", ""))
+        match event:
+            case MessageCompleted():
+""",
+        case=19,
+        finding="said other words",
+    ),
+    Mutant(
+        "usage-charged-twice",
+        "schema/queries/sql/finish_job.sql",
+        "model, 1,\n    %(input_tokens)s::bigint, %(output_tokens)s::bigint,",
+        "model, 2,\n    2 * %(input_tokens)s::bigint, 2 * %(output_tokens)s::bigint,",
+        case=19,
+        finding="were charged",
+    ),
+)
+
+
+def run_mutants(name: str) -> int:
+    """Run the mutant of this name, or "all"; return 0 if the oracle noticed each."""
+    chosen = [mutant for mutant in MUTANTS if name in (mutant.name, "all")]
+    if not chosen:
+        print(f"no mutant is called {name}; there are: {', '.join(mutant.name for mutant in MUTANTS)}")
+        return 2
+    noticed = [_is_noticed(mutant) for mutant in chosen]
+    return 0 if all(noticed) else 1
+
+
+def _is_noticed(mutant: Mutant) -> bool:
+    with tempfile.TemporaryDirectory(prefix="headrace-mutant-") as folder:
+        copy = Path(folder)
+        for part in FOLDERS:
+            shutil.copytree(ROOT / part, copy / part, ignore=shutil.ignore_patterns("__pycache__"))
+        apply(mutant, copy)
+        command = [sys.executable, "-m", "tests.chaos", "--case", str(mutant.case), "--scale", str(mutant.scale)]
+        run = subprocess.run(command, cwd=copy, capture_output=True, text=True, check=False)
+    found = [line for line in run.stdout.splitlines() if mutant.finding in line]
+    print(f"{mutant.name}: {'noticed' if run.returncode == 1 and found else 'NOT NOTICED'}", flush=True)
+    for line in found[:3] if found else (run.stdout + run.stderr).splitlines()[-15:]:
+        print(f"   {line.strip()}", flush=True)
+    return run.returncode == 1 and bool(found)
+
+
+def apply(mutant: Mutant, root: Path) -> None:
+    """Change the code under `root`. Raises AssertionError if the place is not there, or more than once."""
+    path = root / mutant.path
+    code = path.read_text()
+    assert code.count(mutant.before) == 1, f"{mutant.name}: {mutant.path} has changed"
+    path.write_text(code.replace(mutant.before, mutant.after))

@@ -1,0 +1,174 @@
+"""Cases in which a store is killed, full, frozen, demoted or read-only."""
+
+import asyncio
+import contextlib
+import os
+import signal
+from collections.abc import AsyncIterator
+from urllib.parse import urlsplit
+
+import psycopg
+import redis
+
+from api.local.home import Home
+from api.local.valkey import EmbeddedValkey
+from tests.chaos.proxy import Proxy, one_in
+from tests.chaos.table import case, load_of, proxied_worker
+from tests.chaos.world import ROLES, Load, World
+from tests.redis_faults import refusing_writes
+from tests.system import free_port
+from tests.waiting import wait_for
+
+ACCEPTED_P99_S = 2.0
+
+
+@case(4, "Redis killed", quick=True)
+async def redis_killed(world: World, load: Load, scale: float) -> None:
+    async with load_of(world, load, 600 * scale, 40 * scale):
+        for down_s in (0.2, 1.0, 4.0)[: max(1, int(3 * scale))]:
+            world.faults += 1
+            world.stores.valkey.kill()
+            await asyncio.sleep(down_s)
+            world.stores.valkey.start()
+            await world.pause(1.0, 3.0)
+
+
+@case(5, "Redis answers with errors")
+async def redis_errors(world: World, load: Load, scale: float) -> None:
+    """Demoted, then unable to save: it runs and refuses every write. No process may end because of that."""
+    async with load_of(world, load, 400 * scale, 40, long="text-250-at-25"):
+        for fault in ("demoted", "cannot save"):
+            world.faults += 1
+            async with refusing_writes(world.stores.redis_url, fault, primary=("127.0.0.1", free_port())):
+                await world.pause(3, 4)
+            await world.pause(1, 2)
+
+
+@case(6, "Redis failover")
+async def redis_failover(world: World, load: Load, scale: float) -> list[str]:
+    """The primary is demoted, its replica promoted, and the address leads to the replica a moment later."""
+    primary, stale = urlsplit(world.stores.redis_url), {"redis_url": world.stores.redis_url}
+    async with _replica(world) as replica, Proxy(primary.port or 6379) as proxy, _behind(world, proxy):
+        pids = {name: world.system.processes[name].pid for name in ROLES}
+        async with load_of(world, load, 400 * scale, 40, long="text-250-at-25"):
+            await world.pause(1, 2)
+            world.faults += 1
+            with redis.Redis.from_url(stale["redis_url"]) as old, redis.Redis.from_url(replica.url) as new:
+                new.replicaof("NO", "ONE")
+                old.replicaof("127.0.0.1", replica.port)
+                await world.pause(2, 3)
+                proxy.lead_to(replica.port)
+                await world.pause(2, 3)
+        ended = [name for name in ROLES if world.system.processes[name].poll() is not None]
+        again = [name for name in ROLES if world.system.processes[name].pid != pids[name]]
+        with redis.Redis.from_url(stale["redis_url"]) as old:
+            old.replicaof("NO", "ONE")
+    return [f"{name} ended in the failover" for name in sorted({*ended, *again})]
+
+
+@contextlib.asynccontextmanager
+async def _replica(world: World) -> AsyncIterator[EmbeddedValkey]:
+    """A second server with the password of the first, which it follows."""
+    url = urlsplit(world.stores.redis_url)
+    store = EmbeddedValkey(Home(world.system.folder / "replica"), durable=False)
+    store.launch()
+    try:
+        await asyncio.to_thread(store.wait_ready)
+        with redis.Redis.from_url(store.url) as db:
+            db.config_set("masterauth", url.password or "")
+            db.replicaof("127.0.0.1", url.port or 6379)
+            await wait_for(lambda: db.info("replication")["master_link_status"] == "up", "the replica had caught up")
+            db.config_set("requirepass", url.password or "")
+        store._password = url.password or ""
+        yield store
+    finally:
+        store.stop()
+
+
+@contextlib.asynccontextmanager
+async def _behind(world: World, proxy: Proxy) -> AsyncIterator[None]:
+    """All processes reach Redis through a proxy."""
+    through = f"redis://:{urlsplit(world.stores.redis_url).password}@127.0.0.1:{proxy.port}/0"
+    await _restart_all(world, HEADRACE_REDIS_URL=through)
+    try:
+        yield
+    finally:
+        await _restart_all(world)
+        for name in ROLES:
+            world.keep(name)
+
+
+async def _restart_all(world: World, **env: str) -> None:
+    for name in ROLES:
+        await world.remove(name)
+    for name in ROLES:
+        await world.add(name, **env)
+
+
+@case(7, "Redis full")
+async def redis_full(world: World, load: Load, scale: float) -> None:
+    async with load_of(world, load, 200 * scale, 10):
+        with redis.Redis.from_url(world.stores.redis_url) as db:
+            world.faults += 1
+            db.config_set("maxmemory", "1mb")
+            await world.pause(4, 6)
+            db.config_set("maxmemory", "0")
+
+
+@case(8, "Redis frozen")
+async def redis_frozen(world: World, load: Load, scale: float) -> list[str]:
+    """It holds its connections and says nothing: jobs are accepted without it."""
+    async with load_of(world, load, 100 * scale, 20):
+        await wait_for(lambda: len(load.keys) >= int(100 * scale), "the first jobs were accepted")
+        frozen = Load(load.tenant)
+        world.faults += 1
+        pid = world.stores.valkey.pid
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            await world.submit(frozen, int(200 * scale))
+        finally:
+            os.kill(pid, signal.SIGCONT)
+    load.keys |= frozen.keys
+    load.refused += frozen.refused
+    slowest = sorted(frozen.accepted_s)
+    p99_s = slowest[int(0.99 * (len(slowest) - 1))]
+    print(f"   accepted while Redis was frozen: p50 {slowest[len(slowest) // 2]:.2f} s, p99 {p99_s:.2f} s", flush=True)
+    return [] if p99_s < ACCEPTED_P99_S else [f"with Redis frozen, accepting took {p99_s:.1f} s (p99)"]
+
+
+@case(9, "Postgres restarts", quick=True)
+async def postgres_restarts(world: World, load: Load, scale: float) -> None:
+    async with load_of(world, load, 400 * scale, 30 * scale):
+        for down_s in (0.1, 1.0, 3.0)[: max(1, int(3 * scale))]:
+            world.faults += 1
+            world.stores.postgres.kill()
+            await asyncio.sleep(down_s)
+            world.stores.postgres.start()
+            await world.pause(1.0, 3.0)
+
+
+@case(10, "commit unanswered")
+async def commit_unanswered(world: World, load: Load, scale: float) -> None:
+    async with proxied_worker(world) as proxy:
+        proxy.cut_after = one_in(15, b"COMMIT", world.rng)
+        async with load_of(world, load, 600 * scale, 20):
+            await world.pause(4, 6)
+        world.faults += proxy.cuts
+        proxy.cut_after = lambda data: False
+
+
+@case(17, "Postgres read-only")
+async def postgres_read_only(world: World, load: Load, scale: float) -> None:
+    """As after a failover, or on a full disk: it answers and takes no writes."""
+    async with load_of(world, load, 300 * scale, 30, long="text-150-at-25"):
+        await world.pause(1, 2)
+        world.faults += 1
+        async with await psycopg.AsyncConnection.connect(world.stores.database_url, autocommit=True) as db:
+            await db.execute("SET default_transaction_read_only = off")
+            try:
+                await db.execute("ALTER SYSTEM SET default_transaction_read_only = on")
+                await db.execute("SELECT pg_reload_conf()")
+                await world.pause(4, 6)
+            finally:
+                await db.execute("ALTER SYSTEM RESET default_transaction_read_only")
+                await db.execute("SELECT pg_reload_conf()")

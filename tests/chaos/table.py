@@ -1,0 +1,68 @@
+"""The table of cases: each breaks one thing under load, and the oracle judges. `cases.py` names the modules that enter them."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from tests.chaos.proxy import Proxy
+from tests.chaos.world import Load, World
+
+Play = Callable[[World, Load, float], Awaitable[list[str] | None]]
+
+
+@dataclass(frozen=True)
+class Case:
+    """One fault. `play` gets the world, a load to fill, and a scale; what it returns are findings of its own."""
+
+    number: int
+    name: str
+    play: Play
+    quick: bool
+    states: tuple[str, ...] = ("succeeded",)
+    spends: bool = False
+
+
+CASES: list[Case] = []
+
+
+def case(
+    number: int, name: str, *, quick: bool = False, states: tuple[str, ...] = ("succeeded",)
+) -> Callable[[Play], Play]:
+    """Enter a case into the table."""
+
+    def enter(play: Play) -> Play:
+        CASES.append(Case(number, name, play, quick, states))
+        return play
+
+    return enter
+
+
+@contextlib.asynccontextmanager
+async def load_of(
+    world: World, load: Load, jobs: float, readers: float, *, over_s: float = 0.0, long: str = "text-40-at-50"
+) -> AsyncIterator[None]:
+    """Submit short jobs, and follow longer ones that begin within `over_s`, while the body breaks things; at the end wait
+    for both."""
+    work = asyncio.gather(world.submit(load, int(jobs)), world.read(load, int(readers), long, over_s=over_s))
+    await world.pause(0.3, 0.6)
+    try:
+        yield
+    except BaseException:
+        work.cancel()
+        raise
+    await work
+
+
+@contextlib.asynccontextmanager
+async def proxied_worker(world: World) -> AsyncIterator[Proxy]:
+    """A third worker, which reaches Postgres through a proxy."""
+    url = urlsplit(world.stores.database_url)
+    async with Proxy(url.port or 5432) as proxy:
+        through = url._replace(netloc=f"{url.username}:{url.password}@127.0.0.1:{proxy.port}").geturl()
+        await world.add("chat3", HEADRACE_DATABASE_URL=through)
+        try:
+            yield proxy
+        finally:
+            await world.remove("chat3")
