@@ -29,7 +29,7 @@ SETTINGS = {"HEADRACE_MODEL_FIRST_TOKEN_S": "5", "HEADRACE_MODEL_BETWEEN_TOKENS_
 SAYING = "Tell me, and say no word of it to the log."
 CONCURRENCY = 12
 RETRY_S = 0.1
-READER_TIMEOUT_S = 300.0
+READER_TIMEOUT_S = 600.0
 CONNECTION_ERRORS = (aiohttp.ClientError, TimeoutError, OSError)
 
 
