@@ -47,13 +47,13 @@ def limit_window(tenant_id: UUID, name: str) -> str:
 
 
 def login_failures(tenant_id: UUID, digest: str) -> str:
-    """The counter of recent failed sign-ins of one user; for unknown tenants, under the platform's id."""
-    return f"headrace:{tenant_id}:logins:{digest}"
+    """The hash {who tries: attempts} of recent sign-ins of one user; for unknown tenants, under the platform's id."""
+    return f"headrace:{tenant_id}:sign_ins:{digest}"
 
 
 def address_failures(digest: str) -> str:
-    """The counter of recent failed sign-ins from one address, to any tenant."""
-    return f"headrace:logins:{digest}"
+    """The hash {all: attempts} of recent sign-ins from one address, to any tenant."""
+    return f"headrace:sign_ins:{digest}"
 
 
 def spent_sign_in(tenant_id: UUID, digest: str) -> str:

@@ -11,6 +11,7 @@ Not here: which tables contain sealed secrets (`schema/queries/identity/secrets.
 import base64
 import binascii
 import hashlib
+import hmac
 import json
 import time
 from collections.abc import Iterable, Mapping, Sequence
@@ -70,6 +71,7 @@ class Vault:
                 first = key_ids.index(key_id) + 1
                 raise ValueError(f"key {place + 1} is a duplicate of key {first}. Remove one of them.")
         self.key_ids, self._fernet = key_ids, MultiFernet([Fernet(key) for key in keys])
+        self._derivation_key = base64.urlsafe_b64decode(keys[0])
 
     def _reload(self) -> None:
         """Read the file again if it has changed. An invalid file is logged and ignored."""
@@ -133,6 +135,10 @@ class Vault:
         """Return the secret encrypted with the newest key. Raises SecretUnreadable, as `open` does."""
         secret = self.open(sealed, tenant_id=tenant_id, owner_id=owner_id)
         return self.seal(secret, tenant_id=tenant_id, owner_id=owner_id)
+
+    def derive(self, purpose: str, data: bytes) -> bytes:
+        """Return 32 bytes that follow from `data`, the purpose and the newest key; nobody without the key can compute them."""
+        return hmac.digest(self._derivation_key, purpose.encode() + b"\0" + data, "sha256")
 
     def is_current(self, key_id: str) -> bool:
         """Whether a key is the newest, so that its ciphertexts need no rotation."""

@@ -7,11 +7,13 @@ as long as known ones: their password is compared with a dummy hash.
 import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import TypeVar
 
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 
+from api.auth.password_strength import is_common
 from schema.errors import InputError, Unavailable
 
 T = TypeVar("T")
@@ -25,19 +27,6 @@ DUMMY_HASH = "$argon2id$v=19$m=19456,t=2,p=1$5emnT9qu7Ih/a0LHH4BiXw$xevrnpzAqK4v
 MAX_CONCURRENT = 2
 MAX_WAITING = 64  # further ones would wait longer than a client does, so they get 503
 MIN_LENGTH, MAX_LENGTH = 10, 200
-
-# The most common passwords that are long enough to pass the length check.
-COMMON_PASSWORDS = frozenset(
-    (
-        *("0123456789", "1111111111", "1122334455", "1234512345", "1234567890", "12345678910", "123456789a"),
-        *("123456789q", "0987654321", "0000000000", "1q2w3e4r5t", "1q2w3e4r5t6y", "1qaz2wsx3edc", "a123456789"),
-        *("aa12345678", "abcd123456", "abcdefghij", "administrator", "asdfghjkl1", "asdfghjkl;", "baseball123"),
-        *("changeme123", "football123", "iloveyou123", "letmein123", "password12", "password123", "password1234"),
-        *("password12345", "passw0rd123", "p@ssw0rd123", "princess123", "q1w2e3r4t5", "q1w2e3r4t5y6", "qwerty1234"),
-        *("qwerty12345", "qwerty123456", "qwertyuiop", "qwertyuiop123", "superman123", "welcome123", "welcome1234"),
-        *("zaq12wsxcde", "headrace123", "matkhau123", "matkhau1234", "anhyeuem123", "correcthorsebatterystaple"),
-    )
-)
 
 
 def hash_password(password: str) -> str:
@@ -69,8 +58,12 @@ def check_password(password: str, *, email: str, field: str = "password") -> Non
         raise InputError(f"{field} must be {MIN_LENGTH} to {MAX_LENGTH} characters long.", field=field)
     if lowered in (email, email.partition("@")[0]):
         raise InputError(f"{field} must not be the email address, or the part of it before the @.", field=field)
-    if lowered in COMMON_PASSWORDS or len(set(lowered)) < 3:
-        raise InputError(f"{field} is too common. Choose a password that is harder to guess.", field=field)
+    if is_common(password, email=email):
+        raise InputError(
+            f"{field} is too common: it is among the first million that are guessed. Choose one that is harder to guess, such "
+            "as four unrelated words.",
+            field=field,
+        )
 
 
 class Passwords:
@@ -83,6 +76,10 @@ class Passwords:
     async def hash(self, password: str) -> str:
         """Return the hash to store. Raises Unavailable if too many are waiting."""
         return await self._run(hash_password, password)
+
+    async def check(self, password: str, *, email: str, field: str = "password") -> None:
+        """Raise InputError as `check_password` does, or Unavailable if too many are waiting."""
+        await self._run(partial(check_password, email=email, field=field), password)
 
     async def verify(self, hashed: str | None, password: str) -> bool:
         """Whether a password matches; `hashed` is None for an unknown user. Raises Unavailable if too many are waiting."""

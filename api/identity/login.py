@@ -11,6 +11,7 @@ from litestar.params import JSONBody
 from msgspec import Meta
 
 from api.audit.log import record
+from api.auth.device_cookie import new_device_cookie, read_device
 from api.auth.principals import PUBLIC, Principal, SignedIn
 from api.auth.role_checks import SignedInUserOut, read_client_info, signed_in_user_out
 from api.http.errors import problems
@@ -22,7 +23,7 @@ from schema.db import tenant_tx
 from schema.errors import Conflict, Forbidden
 from schema.queries.identity.api_keys import ApiKey, find_api_key
 from schema.queries.identity.logins import end_login, end_logins
-from schema.queries.identity.users import User, find_user
+from schema.queries.identity.users import SignInUser, User, find_user
 from schema.rights import RIGHTS, Right, Role
 from schema.tenancy import TenantSnapshot, TenantState
 
@@ -44,7 +45,7 @@ class RefreshIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A refresh token to exchange."""
 
     refresh_token: Annotated[
-        str, Meta(min_length=1, max_length=200, description="The latest refresh token of the sign-in, not used before.")
+        str, Meta(min_length=1, max_length=200, description="The latest refresh token of the sign-in.")
     ]
 
     def __repr__(self) -> str:
@@ -71,7 +72,7 @@ class TokensOut(msgspec.Struct, frozen=True, kw_only=True):
     access_token: Annotated[str, Meta(description="Send it as `Authorization: Bearer …`.")]
     token_type: Annotated[Literal["Bearer"], Meta(description="Always `Bearer`.")] = "Bearer"  # noqa: S105 (no secret)
     expires_in: Annotated[int, Meta(description="Seconds until the access token expires.")]
-    refresh_token: Annotated[str, Meta(description="Exchange it for new tokens at POST /api/auth/refresh; works once.")]
+    refresh_token: Annotated[str, Meta(description="Exchange it for new tokens at POST /api/auth/refresh, once.")]
     user: Annotated[SignedInUserOut, Meta(description="The signed-in user.")]
     tenant: Annotated[TenantNameOut, Meta(description="The user's tenant.")]
 
@@ -137,11 +138,19 @@ CALLER_EXAMPLE = {
 async def login(
     data: JSONBody[LoginIn], request: Request[Any, Any, Any], resources: AppResources
 ) -> Response[TokensOut]:
-    """Signs in with a password and returns tokens. Five failures for a user, or twenty from an IP address, within 15 minutes
-    lead to 429 for the rest of that time."""
-    client_info = read_client_info(request)
-    user = await authenticate(resources, data.tenant, data.email, data.password, client_info)
-    return tokens_out(resources, await begin_login(resources, user, client_info, password=data.password))
+    """Signs in with a password and returns tokens. After five failures for a user from one IP address, or twenty for any users,
+    within 15 minutes, that address gets 429 for the rest of that time. The cookie of the response marks the device: with it,
+    the failures of others don't count."""
+    client_info, secure = read_client_info(request), resources.settings.issuer.startswith("https:")
+
+    def device_of(user: SignInUser) -> str | None:
+        return read_device(request.cookies, resources.vault, user.tenant_snapshot.id, user.id, secure=secure)
+
+    user = await authenticate(resources, data.tenant, data.email, data.password, client_info, device_of)
+    response = tokens_out(resources, await begin_login(resources, user, client_info, password=data.password))
+    tenant_id, device = user.tenant_snapshot.id, device_of(user)
+    response.set_cookie(new_device_cookie(resources.vault, tenant_id, user.id, device, secure=secure))
+    return response
 
 
 @post(
@@ -155,8 +164,9 @@ async def login(
 async def refresh_tokens(
     data: JSONBody[RefreshIn], request: Request[Any, Any, Any], resources: AppResources
 ) -> Response[TokensOut]:
-    """Exchanges a refresh token for new tokens. Each refresh token works once: using one again ends the sign-in with all its
-    tokens. A sign-in also ends after 30 days without a refresh."""
+    """Exchanges a refresh token for new tokens. Within ten seconds, the same refresh token gives the same new one, so that two
+    tabs can refresh at once. Using it again later ends the sign-in with all its tokens. A sign-in also ends after 30 days
+    without a refresh."""
     return tokens_out(resources, await renew_login(resources, data.refresh_token, read_client_info(request)))
 
 

@@ -1,42 +1,45 @@
 """The life of a sign-in: it starts with a password or at an identity provider, is prolonged by refresh tokens, and ends.
 
-A refresh token contains its tenant, its sign-in and 32 random bytes; Postgres stores only its SHA-256. Each works once. If a
-used one is sent again, somebody has copied it, so the sign-in ends with all its tokens. That also happens to a client that
-sends the same token twice concurrently: one request succeeds, then the sign-in is over.
+A refresh token contains its tenant, its sign-in and 32 secret bytes; Postgres stores only its SHA-256. Each is exchanged for
+its successor, which follows from it and the installation's secret key. Two tabs may send the same token: within `GRACE` it has
+the same successor. If it is sent again later, somebody has copied it, so the sign-in ends with all its tokens (RFC 9700, 4.14).
+A thief who comes within `GRACE` gets the successor that the user has too, so the next refresh tells.
 """
 
 import base64
 import binascii
 import hashlib
 import secrets
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
-from api.auth.login_throttle import LoginThrottle, short_hash
+from api.auth.login_throttle import LoginThrottle, login_name, short_hash, sign_in_throttle
 from api.auth.passwords import is_outdated
 from api.auth.role_checks import ClientInfo, SignedInUserOut, signed_in_user_out
 from api.resources import Resources
 from schema.db import Db, tenant_tx
-from schema.errors import TenantSuspended, Unauthenticated
+from schema.errors import TenantSuspended, Unauthenticated, Unavailable
 from schema.ids import new_id
 from schema.queries.identity.callers import find_tenant_id
 from schema.queries.identity.logins import (
     add_login,
     add_refresh_token,
     end_login,
-    is_refresh_token_used,
     prolong_login,
     use_refresh_token,
 )
 from schema.queries.identity.users import SignInUser, change_user, find_password
 from schema.queries.tenants.audit import add_audit
 from schema.tenancy import TenantSnapshot
-from schema.vault import PLATFORM
+from schema.vault import PLATFORM, Vault
 
 PREFIX = "hrr_"
 LOGIN_LIFETIME = timedelta(days=30)  # since the last refresh
+GRACE = timedelta(seconds=10)
+"""How long after its first use a refresh token may be sent again."""
 
 INVALID_CREDENTIALS = "The tenant, email or password is incorrect."
 CANNOT_REFRESH = "The refresh token is invalid or has already been used. Sign in again with POST /api/auth/login."
@@ -62,10 +65,17 @@ class LoggedIn:
     tenant: TenantSnapshot
 
 
-def new_refresh_token(tenant_id: UUID, login_id: UUID) -> str:
-    """Return a new refresh token in plain text."""
-    body = base64.urlsafe_b64encode(tenant_id.bytes + login_id.bytes + secrets.token_bytes(32))
+def new_refresh_token(tenant_id: UUID, login_id: UUID, secret: bytes | None = None) -> str:
+    """Return a new refresh token in plain text, with these 32 secret bytes or random ones."""
+    body = base64.urlsafe_b64encode(tenant_id.bytes + login_id.bytes + (secret or secrets.token_bytes(32)))
     return PREFIX + body.rstrip(b"=").decode()
+
+
+def derive_successor(presented: RefreshToken, vault: Vault) -> str:
+    """Return the refresh token that this one is exchanged for, always the same while the secret key is."""
+    return new_refresh_token(
+        presented.tenant_id, presented.login_id, vault.derive("refresh token", presented.digest.encode())
+    )
 
 
 def read_refresh_token(text: str) -> RefreshToken | None:
@@ -80,29 +90,49 @@ def read_refresh_token(text: str) -> RefreshToken | None:
 
 
 async def authenticate(
-    resources: Resources, slug: str, email: str, password: str, client_info: ClientInfo
+    resources: Resources,
+    slug: str,
+    email: str,
+    password: str,
+    client_info: ClientInfo,
+    read_device: Callable[[SignInUser], str | None],
 ) -> SignInUser:
     """Return the user with this password. Fails with the same message, after the same work, for an unknown tenant, an unknown
     user, a wrong password and a disabled user.
 
-    Raises Unauthenticated, TenantSuspended (only if the password is correct), LimitReached or Unavailable.
+    `read_device` returns the id of the device if the user has signed in on it before. Raises Unauthenticated, TenantSuspended
+    (only if the password is correct), LimitReached or Unavailable.
     """
     email = email.strip().lower()
     tenant_id = await find_tenant_id(resources.core.pool, slug)
-    throttle = LoginThrottle(resources.core.redis, tenant_id or PLATFORM, f"{slug} {email}", client_info.address)
-    await throttle.count_attempt()
     async with tenant_tx(resources.core.pool, tenant_id or PLATFORM) as db:
         user = await find_password(db, tenant_id or PLATFORM, email=email if tenant_id else "")
-    matches = await resources.passwords.verify(user.password_hash if user else None, password)
+    throttle = sign_in_throttle(
+        resources.core.redis,
+        tenant_id or PLATFORM,
+        login_name(slug, email),
+        address=client_info.address,
+        device=read_device(user) if user else None,
+        known_addresses=user.known_addresses if user else (),
+    )
+    matches = await _verify(resources, throttle, user, password)
     reason = _refusal_reason(user, matches)
     if user is None or reason is not None:
-        await throttle.record_failure()
         actor = f"user:{user.id}" if user else "anonymous"
         detail = {"reason": reason} if user else {"tenant": short_hash(slug), "email": short_hash(email)}
         await _record_failure(resources, tenant_id or PLATFORM, actor, detail, client_info)
         raise TenantSuspended(SUSPENDED) if reason == "suspended" else Unauthenticated(INVALID_CREDENTIALS)
     await throttle.reset()
     return user
+
+
+async def _verify(resources: Resources, throttle: LoginThrottle, user: SignInUser | None, password: str) -> bool:
+    await throttle.count_attempt()
+    try:
+        return await resources.passwords.verify(user.password_hash if user else None, password)
+    except Unavailable:  # nothing was guessed
+        await throttle.take_back()
+        raise
 
 
 async def begin_login(
@@ -135,7 +165,7 @@ async def renew_login(resources: Resources, text: str, client_info: ClientInfo) 
     presented = read_refresh_token(text)
     if presented is None:
         raise Unauthenticated(CANNOT_REFRESH)
-    refresh_token = new_refresh_token(presented.tenant_id, presented.login_id)
+    refresh_token = derive_successor(presented, resources.vault)
     async with tenant_tx(resources.core.pool, presented.tenant_id) as db:
         user = await _exchange(db, presented, _digest(refresh_token), client_info)
         if user is not None and user.tenant_snapshot.state != "active":
@@ -147,14 +177,15 @@ async def renew_login(resources: Resources, text: str, client_info: ClientInfo) 
 
 
 async def _exchange(db: Db, presented: RefreshToken, new_digest: str, client_info: ClientInfo) -> SignInUser | None:
-    """Return the user if the sign-in continues, else None. A token that was used before ends the sign-in."""
+    """Return the user if the sign-in continues, else None. A token that was used before `GRACE` ends the sign-in."""
     login_key = (presented.tenant_id, presented.login_id)
-    if await use_refresh_token(db, *login_key, presented.digest):
+    use = await use_refresh_token(db, *login_key, presented.digest, grace=GRACE)
+    if use in ("first", "repeated"):
         user = await prolong_login(db, *login_key, lasts=LOGIN_LIFETIME)
         if user is not None:
             await add_refresh_token(db, *login_key, new_digest)
         return user
-    if await is_refresh_token_used(db, *login_key, presented.digest):
+    if use == "reused":
         user_id = await end_login(db, *login_key, reason="refresh_reused")
         if user_id is not None:
             await _record(db, *login_key, user_id, "refresh.reused", client_info, result="denied")

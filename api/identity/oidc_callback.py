@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
-from api.auth.login_throttle import LoginThrottle, short_hash
+from api.auth.login_throttle import guess_throttle, short_hash
 from api.auth.oidc.code_flow import TokensIn, escape_for_display
 from api.auth.oidc.login_state import LoginState, read_login_state
 from api.auth.role_checks import ClientInfo
@@ -65,16 +65,17 @@ async def finish_login(
     """Sign in the user that the provider identifies. Raises Unauthenticated, TenantSuspended, LimitReached, EgressFailed if
     the provider is at fault, or Unavailable."""
     state = parameters.state or ""
-    throttle = LoginThrottle(resources.core.redis, provider.tenant_id, f"oidc {state}", client_info.address)
+    throttle = guess_throttle(resources.core.redis, provider.tenant_id, f"oidc {state}", client_info.address)
     await throttle.count_attempt()
     try:
         login_state = await _resume(resources, provider, state, cookies)
         user = await _find_user(resources, provider, login_state, parameters)
     except HeadraceError as error:
-        if not isinstance(error, EgressFailed | Unavailable):
-            await throttle.record_failure()
+        if isinstance(error, EgressFailed | Unavailable):
+            await throttle.take_back()
         await _record_failure(resources, provider, error, client_info)
         raise
+    await throttle.reset()
     return await begin_login(resources, user, client_info, method="oidc"), login_state
 
 

@@ -7,7 +7,6 @@ import msgspec
 from msgspec import UNSET
 
 from api.audit.log import record_also_for_platform
-from api.auth.passwords import check_password
 from api.auth.principals import Principal
 from api.auth.role_checks import read_email, require_may_manage
 from api.auth.slugs import check_slug
@@ -88,7 +87,7 @@ async def _owner(resources: Resources, data: OwnerIn) -> dict[str, Any]:
     """Return the first user as a row to add. Raises InputError for an invalid email or password."""
     email, hashed = read_email(data.email, "owner.email"), None
     if data.password is not None:
-        check_password(data.password, email=email, field="owner.password")
+        await resources.passwords.check(data.password, email=email, field="owner.password")
         hashed = await resources.passwords.hash(data.password)
     return {"user_id": new_id(), "email": email, "name": data.name, "role": "owner", "password_hash": hashed}
 

@@ -23,7 +23,7 @@ from litestar.params import JSONBody
 from litestar.response import Stream
 
 from api.audit.log import record
-from api.auth.login_throttle import LoginThrottle
+from api.auth.login_throttle import forget_attempts, login_name
 from api.auth.principals import IDENTITY_TTL_S, MayManagePrivacy, Principal, SignedIn
 from api.auth.role_checks import read_email, require_may_manage
 from api.http.errors import problems
@@ -188,7 +188,7 @@ async def _erase(resources: Resources, principal: Principal, user_id: UUID, conf
         core.pool, tenant_id, user_id
     ):  # repeated, because the sweeper may have merged rows of usage
         counts.update({table: rows for table, rows in erased.items() if table != "jobs"})
-    await LoginThrottle(core.redis, tenant_id, f"{principal.tenant.slug} {user.email}", None).reset()
+    await forget_attempts(core.redis, tenant_id, login_name(principal.tenant.slug, user.email))
     async with tenant_tx(core.pool, tenant_id) as db:
         if await users.delete_user(db, tenant_id, user_id):
             await record(db, principal, tenant_id, "user.erased", f"user:{user_id}", dict(counts))

@@ -10,8 +10,7 @@ from litestar.params import JSONBody, PathParameter, QueryParameter
 from msgspec import UNSET, Meta, UnsetType
 
 from api.audit.log import record
-from api.auth.login_throttle import LoginThrottle
-from api.auth.passwords import check_password
+from api.auth.login_throttle import guess_throttle
 from api.auth.principals import MayManageUsers, MayReadUsers, Principal, SignedIn
 from api.auth.role_checks import read_email, require_may_manage
 from api.http.errors import problems
@@ -281,13 +280,11 @@ async def _require_own_password(resources: Resources, principal: Principal, pass
         row = await users.find_password(db, tenant_id, user_id=principal.id)
     if row is None or row.password_hash is None:
         raise Forbidden("You sign in through an identity provider. Change your password there.")
-    login_name = f"{principal.tenant.slug} {row.email}"
-    throttle = LoginThrottle(resources.core.redis, tenant_id, login_name, principal.address)
+    throttle = guess_throttle(resources.core.redis, tenant_id, f"password of {principal.id}", principal.address)
     await throttle.count_attempt()
     if await resources.passwords.verify(row.password_hash, password):
         await throttle.reset()
         return row
-    await throttle.record_failure()
     filters = {"result": "denied", "address": principal.address, "request_id": principal.request_id}
     async with tenant_tx(resources.core.pool, tenant_id) as db:
         await add_audit(
@@ -314,7 +311,7 @@ async def _hash(resources: Resources, password: str | None, email: str, field: s
     """Return the hash of a password, None for none. Raises InputError for one that isn't acceptable."""
     if password is None:
         return None
-    check_password(password, email=email, field=field)
+    await resources.passwords.check(password, email=email, field=field)
     return await resources.passwords.hash(password)
 
 

@@ -57,7 +57,7 @@ class Login(Table, table=True):
 
 
 class RefreshToken(Table, table=True):
-    """The SHA-256 of a refresh token. A token that is used twice was stolen, and ends the sign-in."""
+    """The SHA-256 of a refresh token. A token that is used again, more than seconds later, was stolen and ends the sign-in."""
 
     __tablename__ = "refresh_tokens"
     __table_args__ = (within_tenant(["login_id"], "logins", keys=["id"]),)

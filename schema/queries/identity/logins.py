@@ -1,10 +1,13 @@
-"""Sign-ins and their refresh tokens. A refresh token stands here as its SHA-256 and works once."""
+"""Sign-ins and their refresh tokens. A refresh token is stored as its SHA-256."""
 
 from datetime import timedelta
+from typing import Literal
 from uuid import UUID
 
 from schema.db import Db, fetch_all, fetch_one
 from schema.queries.identity.users import SignInUser, read_sign_in_user
+
+TokenUse = Literal["first", "repeated", "reused", "unknown"]
 
 ADD = """
 INSERT INTO logins (tenant_id, id, user_id, expires_at, address, client)
@@ -18,9 +21,10 @@ WHERE tenant_id = %(tenant_id)s AND login_id = %(login_id)s AND digest = %(diges
 RETURNING login_id
 """
 
-KNOWN = """
-SELECT used_at FROM refresh_tokens
-WHERE tenant_id = %(tenant_id)s AND login_id = %(login_id)s AND digest = %(digest)s
+# The row of a concurrent use is read as that left it, since `USE` has waited for it.
+FIND_USE = """
+SELECT used_at > now() - %(grace)s AS just_used FROM refresh_tokens
+WHERE tenant_id = %(tenant_id)s AND login_id = %(login_id)s AND digest = %(digest)s AND used_at IS NOT NULL
 """
 
 PROLONG = """
@@ -56,24 +60,23 @@ async def add_login(
 
 
 async def add_refresh_token(db: Db, tenant_id: UUID, login_id: UUID, digest: str) -> None:
-    """Insert a refresh token by its SHA-256; used ones that would have expired by now go."""
-    sql = "INSERT INTO refresh_tokens (tenant_id, login_id, digest) VALUES (%s, %s, %s)"
+    """Insert a refresh token by its SHA-256, if it isn't there yet; delete used ones that would have expired by now."""
+    sql = "INSERT INTO refresh_tokens (tenant_id, login_id, digest) VALUES (%s, %s, %s) ON CONFLICT DO NOTHING"
     await db.execute(sql, (tenant_id, login_id, digest))
     sql = """DELETE FROM refresh_tokens
       WHERE tenant_id = %s AND login_id = %s AND used_at < now() - interval '30 days'"""
     await db.execute(sql, (tenant_id, login_id))
 
 
-async def use_refresh_token(db: Db, tenant_id: UUID, login_id: UUID, digest: str) -> bool:
-    """Mark a refresh token as used; False if it isn't there, or somebody else has used it."""
-    values = {"tenant_id": tenant_id, "login_id": login_id, "digest": digest}
-    return await fetch_one(db, USE, values) is not None
-
-
-async def is_refresh_token_used(db: Db, tenant_id: UUID, login_id: UUID, digest: str) -> bool:
-    """Whether we made this refresh token and it was used."""
-    row = await fetch_one(db, KNOWN, {"tenant_id": tenant_id, "login_id": login_id, "digest": digest})
-    return row is not None and row["used_at"] is not None
+async def use_refresh_token(db: Db, tenant_id: UUID, login_id: UUID, digest: str, *, grace: timedelta) -> TokenUse:
+    """Mark a refresh token as used, and return whether that was its first use, one within `grace` after it, or a later one."""
+    values = {"tenant_id": tenant_id, "login_id": login_id, "digest": digest, "grace": grace}
+    if await fetch_one(db, USE, values) is not None:
+        return "first"
+    row = await fetch_one(db, FIND_USE, values)
+    if row is None:
+        return "unknown"
+    return "repeated" if row["just_used"] else "reused"
 
 
 async def prolong_login(db: Db, tenant_id: UUID, login_id: UUID, *, lasts: timedelta) -> SignInUser | None:

@@ -30,8 +30,8 @@ class User(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SignInUser(msgspec.Struct, frozen=True, kw_only=True):
-    """A person who signs in or comes with a token, and what requests must know of their tenant. `password_hash` is there only
-    where a password is about to be checked."""
+    """A person who signs in or comes with a token, and what requests must know of their tenant. `password_hash` and
+    `known_addresses`, those of the latest sign-ins, are there only where a password is about to be checked."""
 
     id: UUID
     email: str
@@ -40,6 +40,7 @@ class SignInUser(msgspec.Struct, frozen=True, kw_only=True):
     state: UserState
     tenant_snapshot: TenantSnapshot
     password_hash: str | None = None
+    known_addresses: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
         return f"SignInUser(id={self.id})"
@@ -68,6 +69,14 @@ LINK = """
 UPDATE users SET provider_id = %(provider_id)s, subject = %(subject)s, updated_at = now()
 WHERE tenant_id = %(tenant_id)s AND email = %(email)s AND provider_id IS NULL AND state = 'active' AND role <> 'admin'
 RETURNING id
+"""
+
+FOR_SIGN_IN = """
+SELECT id, email, name, role, state, password_hash, tenant_facts(tenant_id) AS tenant_snapshot,
+  ARRAY(SELECT address FROM (
+    SELECT id, address FROM logins l WHERE l.tenant_id = u.tenant_id AND l.user_id = u.id AND address IS NOT NULL
+    ORDER BY id DESC LIMIT 50) latest) AS known_addresses
+FROM users u WHERE tenant_id = %(tenant_id)s AND (email = %(email)s OR id = %(id)s)
 """
 
 CHANGEABLE = ("name", "role", "state", "password_hash")
@@ -106,10 +115,8 @@ async def count_others(db: Db, tenant_id: UUID, role: str, *, but: UUID) -> int:
 async def find_password(
     db: Db, tenant_id: UUID, *, email: str | None = None, user_id: UUID | None = None
 ) -> SignInUser | None:
-    """Return what a check of a user's password needs, by email or by id: the hash, who it is, the tenant's snapshot."""
-    sql = """SELECT id, email, name, role, state, password_hash, tenant_facts(tenant_id) AS tenant_snapshot FROM users
-      WHERE tenant_id = %(tenant_id)s AND (email = %(email)s OR id = %(id)s)"""
-    return read_sign_in_user(await fetch_one(db, sql, {"tenant_id": tenant_id, "email": email, "id": user_id}))
+    """Return what a check of a user's password needs, by email or by id."""
+    return read_sign_in_user(await fetch_one(db, FOR_SIGN_IN, {"tenant_id": tenant_id, "email": email, "id": user_id}))
 
 
 async def find_subject(db: Db, tenant_id: UUID, provider_id: UUID, subject: str) -> SignInUser | None:

@@ -13,10 +13,10 @@ from argon2 import PasswordHasher
 from api.app import create_app
 from api.auth import passwords
 from api.auth.passwords import HASHER
-from api.identity.login_sessions import new_refresh_token, read_refresh_token
+from api.identity.login_sessions import new_refresh_token, read_refresh_token, derive_successor
 from api.settings import ApiSettings
 from schema.ids import new_id
-from schema.vault import PLATFORM
+from schema.vault import PLATFORM, Vault, new_secret_key
 from tests.api.conftest import serving
 from tests.api.people import PASSWORD, bearer, deeds, log_in, make_user, signed_in, some_email, status_of
 from tests.conftest import TestTenant
@@ -206,7 +206,14 @@ async def test_a_hash_of_old_parameters_is_made_anew_at_the_sign_in(
     assert 200 == (await log_in(api, tenant, email)).status_code
 
 
-async def test_a_refresh_token_works_once(api: httpx.AsyncClient, tenant: TestTenant, database_url: str) -> None:
+def let_pass(database_url: str, *, seconds: float) -> None:
+    """Let refresh tokens have been used that much earlier."""
+    execute(database_url, "UPDATE refresh_tokens SET used_at = used_at - make_interval(secs => %s)", seconds)
+
+
+async def test_a_refresh_token_is_exchanged_for_another(
+    api: httpx.AsyncClient, tenant: TestTenant, database_url: str
+) -> None:
     tokens = await signed_in(api, database_url, tenant)
     fresh = await refresh(api, tokens["refresh_token"])
     assert (200, tokens["user"]) == (fresh.status_code, fresh.json()["user"])
@@ -219,6 +226,7 @@ async def test_a_used_refresh_token_ends_the_sign_in_with_all_its_tokens(
 ) -> None:
     stolen = await signed_in(api, database_url, tenant)
     fresh = (await refresh(api, stolen["refresh_token"])).json()
+    let_pass(database_url, seconds=11)
     assert 401 == (await refresh(api, stolen["refresh_token"])).status_code
     assert 401 == (await refresh(api, fresh["refresh_token"])).status_code
     await eventually(lambda: status_of(api, fresh["access_token"]), 401)
@@ -227,13 +235,42 @@ async def test_a_used_refresh_token_ends_the_sign_in_with_all_its_tokens(
     assert (f"user:{stolen['user']['id']}", "denied") == (deed["actor"], deed["result"])
 
 
-async def test_of_many_who_refresh_at_once_one_wins(
+async def test_tabs_that_refresh_at_once_get_the_same_successor_and_all_go_on(
     api: httpx.AsyncClient, tenant: TestTenant, database_url: str
 ) -> None:
     tokens = await signed_in(api, database_url, tenant)
     answers = await asyncio.gather(*(refresh(api, tokens["refresh_token"]) for _ in range(8)))
-    assert [200] + [401] * 7 == sorted(answer.status_code for answer in answers)
+    let_pass(database_url, seconds=8)
+    answers.append(await refresh(api, tokens["refresh_token"]))
+    assert [200] * 9 == [answer.status_code for answer in answers]
+    (successor,) = {answer.json()["refresh_token"] for answer in answers}
+    for answer in answers:
+        assert 200 == await status_of(api, answer.json()["access_token"])
+    assert 200 == (await refresh(api, successor)).status_code
+    assert [] == deeds(database_url, tenant.id, "refresh.reused")
+
+
+async def test_a_thief_who_refreshes_at_once_is_found_at_the_next_refresh(
+    api: httpx.AsyncClient, tenant: TestTenant, database_url: str
+) -> None:
+    tokens = await signed_in(api, database_url, tenant)
+    mine, theirs = [(await refresh(api, tokens["refresh_token"])).json() for _ in range(2)]
+    assert 200 == (await refresh(api, theirs["refresh_token"])).status_code
+    let_pass(database_url, seconds=11)
+    assert 401 == (await refresh(api, mine["refresh_token"])).status_code
     assert 1 == len(deeds(database_url, tenant.id, "refresh.reused"))
+    await eventually(lambda: status_of(api, theirs["access_token"]), 401)
+
+
+async def test_a_successor_can_not_be_computed_without_the_secret_key(
+    api: httpx.AsyncClient, tenant: TestTenant, database_url: str
+) -> None:
+    text = (await signed_in(api, database_url, tenant))["refresh_token"]
+    parts = read_refresh_token(text)
+    assert parts is not None
+    vaults = [Vault([new_secret_key()]) for _ in range(2)]
+    assert 2 == len({derive_successor(parts, vault) for vault in vaults})
+    assert derive_successor(parts, vaults[0]) == derive_successor(parts, vaults[0]) != text
 
 
 async def test_a_refresh_token_is_stored_as_its_hash(
