@@ -15,7 +15,6 @@ from api.auth.oidc.code_flow import CodeFlow
 from api.auth.passwords import Passwords
 from api.auth.tokens.access_tokens import AccessTokens
 from api.auth.tokens.jwks import RemoteKeys
-from api.auth.tokens.signing_keys import SigningKeys
 from api.http.sse import BackgroundTasks, OpenStreams
 from api.settings import ApiSettings
 from graphs.providers.registry import Providers
@@ -25,9 +24,11 @@ from schema.queries.identity.secrets import check_keys
 from schema.ttl_cache import TtlCache
 from schema.vault import Vault
 from workers.embedding.client import EmbeddingClient
+from workers.job_tokens import JobTokens
 from workers.limits.limits import Limits
 from workers.queue.job_core import JobCore, JobCoreSettings, open_job_core, process_name
 from workers.redis.connection import RedisAddress
+from workers.signing_keys import SigningKeys
 from workers.storage.contract import Storage
 from workers.storage.factory import open_storage
 
@@ -54,6 +55,7 @@ class Resources:
     authenticator: Authenticator
     tokens: AccessTokens
     signing: SigningKeys
+    job_tokens: JobTokens
     remote_keys: RemoteKeys
     code_flow: CodeFlow
     passwords: Passwords
@@ -123,6 +125,7 @@ async def open_resources(settings: ApiSettings, streams: OpenStreams) -> AsyncIt
             authenticator=authenticator,
             tokens=tokens,
             signing=signing,
+            job_tokens=JobTokens(signing),
             remote_keys=remote_keys,
             code_flow=code_flow,
             passwords=passwords,

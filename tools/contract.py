@@ -1,7 +1,7 @@
 """The contract of a tool: what the model is told, what a call is given, and what it returns.
 
-A tool is one async function and a `ToolSpec`. What it needs from the layers above (embeddings, memory, documents, the caller's
-token) is passed in as `ToolContext`: a tool reads no environment variables and never opens headrace's own database.
+A tool is one async function and a `ToolSpec`. What it needs from the layers above (embeddings, memory, documents, tokens) is
+passed in as `ToolContext`: a tool reads no environment variables and never opens headrace's own database.
 
 Not for: how a call is validated and limited (`execution.py`), or which tools exist (`registry.py`).
 """
@@ -105,8 +105,13 @@ class DocumentSearch(Protocol):
         ...
 
 
-async def no_token() -> str | None:
-    """The default: the caller has no token to pass on."""
+async def no_job_token(audience: str) -> str | None:
+    """The default: the job works for nobody."""
+    return None
+
+
+async def no_provider_token() -> str | None:
+    """The default: the caller has no token of an identity provider."""
     return None
 
 
@@ -127,7 +132,10 @@ class ToolContext:
     language: str = "en"
     rights: frozenset[str] = frozenset()
     settings: Mapping[str, str] = field(default_factory=dict, repr=False)
-    caller_token: Callable[[], Awaitable[str | None]] = no_token
+    job_token: Callable[[str], Awaitable[str | None]] = no_job_token
+    """Returns a token for the service at this URL, which says for whom the job works and is accepted nowhere else."""
+    provider_token: Callable[[], Awaitable[str | None]] = no_provider_token
+    """Returns the caller's own token if the tenant's identity provider issued it."""
     embed: Callable[[Sequence[str]], Awaitable[list[list[float]]]] | None = None
     memory: MemoryStore | None = None
     documents: DocumentSearch | None = None

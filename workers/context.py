@@ -31,6 +31,7 @@ from workers.embedding.pool import EmbedderPool
 from workers.embedding.protocol import EmbeddingQueue
 from workers.embedding.server import EmbeddingServer
 from workers.ingestion.context import IngestionContext
+from workers.job_tokens import JobTokens
 from workers.queue.context import QueueContext
 from workers.queue.dispatch import Dispatcher
 from workers.queue.errors import retry_delay_s
@@ -42,6 +43,7 @@ from workers.redis.connection import RedisAddress
 from workers.retrieval.reranking import CrossEncoder
 from workers.retrieval.search import Searcher
 from workers.settings import WorkerSettings
+from workers.signing_keys import SigningKeys
 from workers.storage.factory import open_storage
 from workers.stream.pubsub import Subscriber
 from workers.stream.relay import Relay
@@ -170,13 +172,14 @@ async def _open_agents(
         router=Router(embedding.embedder),
         embedder=embedding.embedder,
         searcher=embedding.searcher,
-        tools=await _open_tools(stack, settings),
+        tools=await _open_tools(stack, settings, pool),
     )
 
 
-async def _open_tools(stack: AsyncExitStack, settings: WorkerSettings) -> ToolResources:
+async def _open_tools(stack: AsyncExitStack, settings: WorkerSettings, pool: Pool) -> ToolResources:
     fetch = await stack.enter_async_context(open_client(settings.egress, timeout_s=TOOL_TIMEOUT_S))
-    return ToolResources(builtin_tools(), settings.tools, fetch, settings.egress, settings.vault)
+    job_tokens = JobTokens(SigningKeys(pool, settings.vault))
+    return ToolResources(builtin_tools(), settings.tools, fetch, settings.egress, settings.vault, job_tokens)
 
 
 async def _open_ingestion(

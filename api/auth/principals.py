@@ -42,8 +42,8 @@ class Principal:
     """Who is calling, for which tenant, with which rights.
 
     `user_id` is None for a key that acts for its tenant. `visible_user_id` limits what is visible to rows of that user; None
-    is the whole tenant. `token` is the JWT that was sent, for tools that call services on behalf of the user. `expires_at` is
-    when the API key expires.
+    is the whole tenant. `provider_token` is the token that was sent, if the tenant's identity provider issued it, for
+    tools that ask for it. `expires_at` is when the API key expires.
     """
 
     tenant: TenantSnapshot
@@ -55,7 +55,7 @@ class Principal:
     visible_user_id: UUID | None = None
     login_id: UUID | None = None
     expires_at: datetime | None = None
-    token: str | None = field(default=None, repr=False)
+    provider_token: str | None = field(default=None, repr=False)
     address: str | None = None
     request_id: str | None = None
 
@@ -73,8 +73,10 @@ class Principal:
         return tenant_tx(pool, self.tenant_id, user_id=self.visible_user_id)
 
 
-def principal_of_user(user: SignInUser, *, token: str, login_id: UUID | None) -> Principal:
-    """Return the principal of a user who sent a token."""
+def principal_of_user(
+    user: SignInUser, *, login_id: UUID | None = None, provider_token: str | None = None
+) -> Principal:
+    """Return the principal of a user who sent a token: ours, of a sign-in, or their identity provider's."""
     return Principal(
         tenant=user.tenant_snapshot,
         kind="user",
@@ -84,7 +86,7 @@ def principal_of_user(user: SignInUser, *, token: str, login_id: UUID | None) ->
         user_id=user.id,
         visible_user_id=None if user.role in SEES_ALL else user.id,
         login_id=login_id,
-        token=token,
+        provider_token=provider_token,
     )
 
 

@@ -184,7 +184,7 @@ async def _build_submission(
             request.headers, "POST /api/chat", data, visible_user_id=principal.visible_user_id
         ),
         request_id=request.request_id,
-        submitted_by=await submitter(resources, principal, job_id, for_tools=target.agent is not None),
+        submitted_by=submitter(resources, principal, job_id, for_tools=target.agent is not None),
     )
 
 

@@ -107,7 +107,7 @@ def create_key(file: Path | None, *, listed: bool) -> int:
 
 async def rotate_signing(database_url: str, vault: Vault, *, immediately: bool) -> int:
     """Replace the key that signs our tokens, and say from when the new one signs."""
-    from api.auth.tokens.signing_keys import rotate_signing_key
+    from workers.signing_keys import rotate_signing_key
 
     done = await rotate_signing_key(database_url, vault, immediately=immediately)
     minutes = done.signs_in.total_seconds() / 60

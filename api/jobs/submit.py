@@ -14,6 +14,7 @@ from schema.errors import LimitReached
 from schema.queries.jobs.submissions import Submission, Submitter
 from schema.queries.tenants.audit import add_audit
 from schema.queries.tenants.usage import get_spent, list_models
+from workers.job_tokens import JobCaller, seal_caller, sorted_rights
 from workers.limits.headers import rate_limit_headers
 from workers.limits.limits import WINDOWS, LimitPolicy, Verdict
 from workers.limits.reservation import cost_nanos, limit_policy, settle_reservation
@@ -35,15 +36,22 @@ class Accepted:
     headers: dict[str, str]
 
 
-async def submitter(resources: Resources, principal: Principal, job_id: UUID, *, for_tools: bool = False) -> Submitter:
-    """Return who submits the job, with their token encrypted for its tools. `for_tools`: issue a token if the caller used an
-    API key; it is valid for the services behind tools, and not accepted here."""
-    token, secret = principal.token, None
-    if token is None and for_tools:
-        token = await resources.tokens.issue_for_tools(principal, job_id)
-    if token is not None:
-        secret = resources.vault.seal(token, tenant_id=principal.tenant_id, owner_id=job_id)
+def submitter(resources: Resources, principal: Principal, job_id: UUID, *, for_tools: bool = False) -> Submitter:
+    """Return who submits the job. `for_tools`: with what its tools' tokens say of them, encrypted."""
+    secret = seal_caller(resources.vault, job_caller(resources, principal), job_id) if for_tools else None
     return Submitter(principal.actor, principal.user_id, principal.visible_user_id, principal.address, secret)
+
+
+def job_caller(resources: Resources, principal: Principal) -> JobCaller:
+    """Return for whom a job works, as the tokens of its tools say it."""
+    return JobCaller(
+        issuer=resources.settings.issuer,
+        tenant_id=principal.tenant_id,
+        subject=str(principal.user_id or principal.actor),
+        role=principal.role,
+        rights=sorted_rights(principal.rights),
+        provider_token=principal.provider_token,
+    )
 
 
 async def submit_and_follow(

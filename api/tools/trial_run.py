@@ -1,7 +1,7 @@
 """Runs a tool once with sample arguments, so that an admin can see the request and the response.
 
-The call goes through the same code and egress guard as in a job, with the caller's own token. What only workers have (vectors,
-memories, documents) is missing; a tool that needs it fails with an error that says so.
+The call goes through the same code and egress guard as in a job, with the same token for the service. What only workers have
+(vectors, memories, documents) is missing; a tool that needs it fails with an error that says so.
 """
 
 import time
@@ -19,6 +19,7 @@ from msgspec import Meta
 from api.auth.principals import MayManageTools, Principal
 from api.grants.tenant_rows import require_name
 from api.http.errors import problems
+from api.jobs.submit import job_caller
 from api.openapi.operations import described
 from api.resources import AppResources, Resources
 from api.tools.data_sources import open_source
@@ -35,6 +36,7 @@ from tools.contract import MAX_BYTES, FunctionTool, Tool, ToolContext, ToolResul
 from tools.data_source import DataSource
 from tools.egress import open_client
 from tools.execution import call_tool
+from workers.job_tokens import read_audience
 
 MAX_SHOWN = 10 * 1024
 """Largest request body that is shown, in bytes."""
@@ -130,7 +132,7 @@ async def test_tool(
     resources: AppResources,
     data: JSONBody[ToolTestIn | None] = None,  # noqa: PT028
 ) -> ToolTestOut:
-    """Runs the tool once, for real, with these arguments and your own token, even if it is disabled or has side effects.
+    """Runs the tool once, for real, with these arguments and on your behalf, even if it is disabled or has side effects.
     Returns 200 even if the call fails; see `ok` and `error`."""
     try:
         tool_under_test = await _load_subject(resources, principal, name)
@@ -183,11 +185,10 @@ async def _run(
     tool, secrets = tool_under_test.tool, tool_under_test.secrets
     bounded = FunctionTool(replace(tool.spec, max_bytes=min(tool.spec.max_bytes, MAX_BYTES)), tool.run)
     call_id, recorder, started = new_id(), CallRecorder(), time.perf_counter()
-    token = principal.token or await resources.tokens.issue_for_tools(principal, call_id)
-    secret_values = [value for value in (*secrets.values(), token) if len(value) >= MIN_HIDDEN_LENGTH]
+    secret_values = [value for value in secrets.values() if len(value) >= MIN_HIDDEN_LENGTH]
     async with open_client(resources.settings.egress) as fetch:
         fetch.event_hooks = {"request": [recorder.on_request], "response": [recorder.on_response]}
-        context = _context(resources, principal, fetch, token, str(call_id))
+        context = _context(resources, principal, fetch, secret_values, str(call_id))
         try:
             outcome = _success(await call_tool(bounded, arguments, context), secret_values)
         except HeadraceError as error:
@@ -210,10 +211,18 @@ def _success(result: ToolResult, secret_values: Sequence[str]) -> dict[str, Any]
 
 
 def _context(
-    resources: Resources, principal: Principal, fetch: httpx2.AsyncClient, token: str, call_id: str
+    resources: Resources, principal: Principal, fetch: httpx2.AsyncClient, secret_values: list[str], call_id: str
 ) -> ToolContext:
-    async def caller_token() -> str | None:
-        return token
+    """Return the context of the call. Tokens that are used in it are added to `secret_values`."""
+    caller = job_caller(resources, principal)
+
+    async def job_token(url: str) -> str | None:
+        secret_values.append(await resources.job_tokens.issue(caller, call_id, read_audience(url)))
+        return secret_values[-1]
+
+    async def provider_token() -> str | None:
+        secret_values.extend([caller.provider_token] if caller.provider_token else [])
+        return caller.provider_token
 
     async def open_database(name: str) -> DataSource:
         async with principal.tx(resources.core.pool) as db:
@@ -230,8 +239,9 @@ def _context(
         job_id="",
         call_id=f"test:{call_id}",
         fetch=fetch,
-        rights=frozenset({"admin"}) if principal.role == "admin" else frozenset(),
-        caller_token=caller_token,
+        rights=frozenset({"admin"}) if "tenants.manage" in principal.rights else frozenset(),
+        job_token=job_token,
+        provider_token=provider_token,
         open_database=open_database,
     )
 

@@ -17,12 +17,13 @@ from joserfc import jwt
 from api.auth.tokens.access_tokens import JWT_TYPE, AccessTokens
 from api.resources import Resources
 from schema.api_keys import new_api_key
-from schema.rights import RIGHTS, ROLES, SEES_ALL, Right, Role, rights_for_role
+from schema.rights import OWNER, RIGHTS, ROLES, SEES_ALL, Right, Role, rights_for_role
 from tests.api.people import bearer
 from tests.isolation.operation_table import Call
 from tests.isolation.routes import Operation
 from tests.isolation.two_tenants import UNKNOWN, Holder, World
 from tests.waiting import PATIENCE_S
+from workers.job_tokens import JobCaller
 
 UUIDS = re.compile(r"[0-9a-f]{8}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{12}")
 TIMES = re.compile(r"\d{4}-\d\d-\d\dT[\d:.]+(Z|\+00:00)?")
@@ -122,6 +123,9 @@ class Matrix:
             "a token of B's sign-in that names A": await self.forge(b, tenant_id=str(a.tenant_id)),
             "a token of A's sign-in that names B": await self.forge(a, tenant_id=str(b.tenant_id)),
             "a token whose sign-in has ended": ended,
+            "a job's token": await self.job_token(a, "erp.example.com"),
+            "a job's token for our own audience": await self.job_token(a, "headrace"),
+            "a job's token that says it is an access token": await self.forge(a, sid=None, job_id=str(uuid4())),
             "a token of a removed user": gone,
             "a token of a disabled user": (await self.sign_in(a, disabled.user_id or uuid4()))[1],
             "a key of a disabled user": disabled.api_key(role="owner")[1],
@@ -149,6 +153,12 @@ class Matrix:
         said |= {"tenant_id": str(holder.tenant_id), "sid": str(holder.login(user_id)), "iat": now, "exp": now + 600}
         said |= {name: int(value) if isinstance(value, float) else value for name, value in claims.items()}
         return jwt.encode({"alg": "RS256", "typ": JWT_TYPE, "kid": key.kid}, said, key, algorithms=["RS256"])
+
+    async def job_token(self, holder: Holder, audience: str) -> str:
+        """Return a token as the service behind a tool would get it."""
+        said: Values = {"issuer": self.resources.settings.issuer, "tenant_id": holder.tenant_id, "role": "owner"}
+        caller = JobCaller(subject=str(holder.user("owner")), rights=OWNER, **said)
+        return await self.resources.job_tokens.issue(caller, uuid4(), audience)
 
     async def weak_callers(self) -> dict[Right, list[Caller]]:
         """Return for each right everybody who is somebody and does not have it."""

@@ -6,7 +6,7 @@
     kinds.py        the table of kinds; each kind is one file
     kind.py         what a kind consists of, and how its config is read
     endpoints.py    URLs with `{name}` in their path, filled so that no value can leave its path segment
-    headers.py      headers with `{{secret:NAME}}`, the caller's own token, and redacting both from responses
+    headers.py      headers with `{{secret:NAME}}`, a token, and redacting both from responses
     templates.py    JSON with `{name}` in it: values are inserted, text is never concatenated
     responses.py    turns a service's JSON into what a model reads
     web_calls.py    how all kinds with an endpoint call it

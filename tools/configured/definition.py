@@ -35,8 +35,8 @@ Endpoint = Annotated[
 Headers = Annotated[
     dict[str, str],
     Meta(
-        description="Request headers; values may contain `{{secret:NAME}}`. Without `Authorization`, the caller's own token "
-        "is sent."
+        description="Request headers; values may contain `{{secret:NAME}}`. Without `Authorization`, a token of the "
+        "job is sent, which says for whom it works."
     ),
 ]
 Parameters = Annotated[dict[str, Any], Meta(description="JSON Schema of the arguments.")]

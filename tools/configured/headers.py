@@ -1,4 +1,4 @@
-"""Headers of a configured tool: literal text and `{{secret:NAME}}`, the caller's own token, and redacting both from responses,
+"""Headers of a configured tool: literal text and `{{secret:NAME}}`, a token, and redacting both from responses,
 which models and users read.
 """
 
@@ -40,7 +40,7 @@ MIN_HIDDEN_LENGTH = 4
 
 
 def check_headers(headers: Mapping[str, str], *, with_token: bool) -> None:
-    """Raises InputError with a field such as `headers.X-Key`. `with_token`: the caller's token goes into Authorization."""
+    """Raises InputError with a field such as `headers.X-Key`. `with_token`: a token goes into Authorization."""
     seen: set[str] = set()
     for name, value in headers.items():
         lower, field = name.lower(), f"headers.{name[:64]}" if HEADER_NAME.fullmatch(name) else "headers"
@@ -52,7 +52,7 @@ def check_headers(headers: Mapping[str, str], *, with_token: bool) -> None:
             raise InputError(f"{field} is duplicated.", field=field)
         if lower == "authorization" and with_token:
             raise InputError(
-                f"{field} is used for the caller's token; remove it, or set config.pass_caller_token to false.",
+                f"{field} is used for the token of the job; remove it, or set config.pass_caller_token to false.",
                 field=field,
             )
         bare = SECRET.sub("", value)
@@ -66,7 +66,7 @@ def check_headers(headers: Mapping[str, str], *, with_token: bool) -> None:
 
 
 def has_authorization(headers: Mapping[str, str]) -> bool:
-    """Whether the row sets Authorization, so that the caller's token is not sent."""
+    """Whether the row sets Authorization, so that no token is sent."""
     return any(name.lower() == "authorization" for name in headers)
 
 
@@ -89,15 +89,23 @@ def fill_headers(headers: Mapping[str, str], secrets: Mapping[str, str]) -> tupl
     return found, sensitive
 
 
-async def caller_authorization(context: ToolContext, *, wanted: bool, tool: str) -> str | None:
-    """The caller's token, or None if the caller has none and the tool can do without. Raises ToolRefused if the row demands
-    it."""
-    token = await context.caller_token()
-    if token and TOKEN.fullmatch(token):
-        return token
-    if token or wanted:
-        raise ToolRefused(f"{tool} acts on behalf of the caller and needs their token; sign in, then try again.")
-    return None
+async def job_authorization(context: ToolContext, url: str, *, wanted: bool, tool: str) -> str | None:
+    """The job's token for this URL, or None if the job works for nobody and the tool can do without. Raises ToolRefused if the
+    row demands one."""
+    token = await context.job_token(url)
+    if token is None and wanted:
+        raise ToolRefused(f"{tool} acts on behalf of a caller, and this job has none; send the message again.")
+    return token
+
+
+async def provider_authorization(context: ToolContext, *, tool: str) -> str:
+    """The caller's own token of the identity provider. Raises ToolRefused if they came without one."""
+    token = await context.provider_token()
+    if not token or not TOKEN.fullmatch(token):
+        raise ToolRefused(
+            f"{tool} needs the caller's own token of the tenant's identity provider; call headrace with that token."
+        )
+    return token
 
 
 def redact(value: Any, sensitive: Sequence[str]) -> Any:

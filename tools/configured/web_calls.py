@@ -1,16 +1,16 @@
-"""How all kinds with an endpoint call it: through the egress guard, with the row's headers and the caller's token, both
-redacted from the response.
+"""How all kinds with an endpoint call it: through the egress guard, with the row's headers and a token, both redacted from the
+response.
 
-The caller's own JWT is sent as `Authorization: Bearer` unless the row has an Authorization header or sets
-`pass_caller_token: false`. A caller with an API key has no JWT: the call is then made without one, or refused if the row sets
-`pass_caller_token: true`.
+A job token (`workers/job_tokens.py`) is sent as `Authorization: Bearer` unless the row has an Authorization header or sets
+`pass_caller_token: false`. With `authorization: identity_provider` it is the caller's own token, if the tenant's identity
+provider issued it; a caller without one is refused. A token that headrace issued to a person never leaves.
 """
 
 import hashlib
 import json
 import re
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import httpx2
 import msgspec
@@ -20,10 +20,11 @@ from tools.arguments import is_too_deep
 from tools.configured.definition import ToolDefinition
 from tools.configured.endpoints import Endpoint, check_egress, parse_endpoint
 from tools.configured.headers import (
-    caller_authorization,
     check_headers,
     fill_headers,
     has_authorization,
+    job_authorization,
+    provider_authorization,
     redact,
 )
 from tools.configured.kind import Secrets
@@ -39,9 +40,12 @@ MAX_DEPTH = 64
 
 
 class WebConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Config of all kinds with an endpoint. `result` is a JSON pointer to the relevant part of the response."""
+    """Config of all kinds with an endpoint. `pass_caller_token`: whether to send a token that says for whom the job works
+    (null: unless the row sets Authorization), `authorization`: which. `result` is a JSON pointer to the relevant part of the
+    response."""
 
     pass_caller_token: bool | None = None
+    authorization: Literal["job", "identity_provider"] = "job"
     result: str = ""
 
 
@@ -66,8 +70,7 @@ class WebCall:
         reject_lone_surrogates(content.get("json"))
         headers_to_send, sensitive = fill_headers(self.definition.headers, self.secrets)
         if self.passes_token:
-            wanted = bool(self.config.pass_caller_token)
-            token = await caller_authorization(context, wanted=wanted, tool=self.definition.name)
+            token = await self._token(context, url)
             headers_to_send, sensitive = (
                 {**headers_to_send, **({"authorization": f"Bearer {token}"} if token else {})},
                 [*sensitive, token or ""],
@@ -79,6 +82,12 @@ class WebCall:
         check_status(_redact_error(response, sensitive), self.service)
         return redact(_read_value(response, self.service), sensitive)
 
+    async def _token(self, context: ToolContext, url: str) -> str | None:
+        name = self.definition.name
+        if self.config.authorization == "identity_provider":
+            return await provider_authorization(context, tool=name)
+        return await job_authorization(context, url, wanted=bool(self.config.pass_caller_token), tool=name)
+
     def result(self, value: Any) -> Any:
         """The relevant part of a response. Raises ToolUnavailable."""
         return resolve_pointer(value, self.config.result, self.service) if self.config.result else value
@@ -89,7 +98,9 @@ class WebCall:
 
 
 def passes_token(definition: ToolDefinition, config: WebConfig) -> bool:
-    """Whether the caller's token is sent."""
+    """Whether a token is sent."""
+    if config.authorization == "identity_provider":
+        return config.pass_caller_token is not False
     return not has_authorization(definition.headers) if config.pass_caller_token is None else config.pass_caller_token
 
 
@@ -97,6 +108,11 @@ def check_web_config(definition: ToolDefinition, config: WebConfig, policy: Egre
     """Return the parsed endpoint. Raises InputError for an unusable endpoint, header or pointer."""
     endpoint = parse_endpoint(definition.endpoint or "")
     check_egress(endpoint, policy)
+    if config.authorization == "identity_provider" and config.pass_caller_token is False:
+        raise InputError(
+            "config.authorization says which token to send, and config.pass_caller_token that none is. Leave one out.",
+            field="config.authorization",
+        )
     check_headers(definition.headers, with_token=passes_token(definition, config))
     check_pointer(config.result)
     for name in sorted(endpoint.names):

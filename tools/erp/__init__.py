@@ -1,4 +1,4 @@
-"""A small ERP of a fictional trading company, which the demo's tools call with the caller's own token.
+"""A small ERP of a fictional trading company, which the demo's tools call with a token of the job.
 
 It stands for a customer's business system, so it is a separate process that knows nothing of headrace but the keys its tokens
 are signed with. The data is fictional and fixed (`data.json`); reminders are kept in memory.

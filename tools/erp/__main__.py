@@ -5,7 +5,7 @@ import signal
 import sys
 import threading
 
-from tools.erp.authentication import Authenticator, KeySetCache
+from tools.erp.authentication import KeySetCache
 from tools.erp.service import Erp
 
 
@@ -16,10 +16,12 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--jwks", required=True, help="URL of the key set that tokens are signed with")
     parser.add_argument("--issuer", required=True, help="`iss` of the tokens")
-    parser.add_argument("--audience", default="headrace", help="`aud` of the tokens")
+    parser.add_argument(
+        "--audience", default="", help="`aud` of the tokens; by default the host and port where it answers"
+    )
     chosen = parser.parse_args(arguments)
-    callers = Authenticator(KeySetCache(chosen.jwks), issuer=chosen.issuer, audience=chosen.audience)
-    with Erp(callers, port=chosen.port, host=chosen.host) as erp:
+    keys, told = KeySetCache(chosen.jwks), {"issuer": chosen.issuer, "audience": chosen.audience}
+    with Erp(keys, port=chosen.port, host=chosen.host, **told) as erp:
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda *_: threading.Thread(target=erp.shutdown).start())
         print(erp.url, flush=True)

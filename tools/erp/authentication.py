@@ -1,5 +1,5 @@
-"""Authenticates callers of the ERP: a JWT signed with RS256 by a key of headrace's key set, valid now, for its audience, with a
-tenant.
+"""Authenticates callers of the ERP: a job token of headrace, which is a JWT signed with RS256 by a key of its key set, valid
+now, for this host, with a tenant.
 
 The key set is cached, and fetched again when a token names an unknown key, at most every few seconds, so that strangers can't
 trigger a fetch per request. Whatever is wrong with a token, the error is the same.
@@ -22,7 +22,7 @@ MAX_KEYS_BYTES = 256 * 1024
 LEEWAY_S = 30
 FETCH_TIMEOUT_S = 5.0
 REFETCH_S = 5.0
-ALLOWED_TOKEN_TYPES = (None, "JWT", "at+jwt")
+TOKEN_TYPE = "job+jwt"  # noqa: S105 (no secret)
 ALLOWED_HEADER_FIELDS = frozenset({"alg", "kid", "typ", "x5t", "x5t#S256"})
 
 
@@ -79,7 +79,7 @@ class KeySetCache:
 class Authenticator:
     """Finds the caller that a token stands for."""
 
-    def __init__(self, keys: KeySetCache, *, issuer: str, audience: str = "headrace") -> None:
+    def __init__(self, keys: KeySetCache, *, issuer: str, audience: str) -> None:
         self._keys = keys
         self._rules = jwt.JWTClaimsRegistry(
             leeway=LEEWAY_S,
@@ -98,7 +98,7 @@ class Authenticator:
             header = jws.extract_compact(token.encode("ascii")).headers()
             if (
                 set(header) - ALLOWED_HEADER_FIELDS
-                or header.get("typ") not in ALLOWED_TOKEN_TYPES
+                or header.get("typ") != TOKEN_TYPE
                 or not isinstance(header.get("kid"), str)
             ):
                 raise Unauthenticated

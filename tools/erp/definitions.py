@@ -1,4 +1,4 @@
-"""The demo's tools: rows that call the ERP with the caller's own token. They contain no code: an admin can define the same for
+"""The demo's tools: rows that call the ERP with a token of the job. They contain no code: an admin can define the same for
 any other system with a few API calls.
 """
 

@@ -17,7 +17,7 @@ from typing import Any
 from urllib.parse import parse_qsl, unquote
 
 from tools.erp import ledger
-from tools.erp.authentication import Authenticator, Caller, KeysUnavailable, Unauthenticated
+from tools.erp.authentication import Authenticator, Caller, KeySetCache, KeysUnavailable, Unauthenticated
 from tools.erp.reminders import IdempotencyKeyReused, Reminders
 
 MAX_BODY_BYTES = 16 * 1024
@@ -53,9 +53,14 @@ class Erp(ThreadingHTTPServer):
 
     daemon_threads = True
 
-    def __init__(self, authenticator: Authenticator, *, port: int, host: str = "127.0.0.1") -> None:
-        self.authenticator, self.reminders = authenticator, Reminders()
+    def __init__(
+        self, keys: KeySetCache, *, issuer: str, port: int, host: str = "127.0.0.1", audience: str = ""
+    ) -> None:
+        """`audience` is what tokens must name; '' is the address at which this server answers."""
+        self.reminders = Reminders()
         super().__init__((host, port), _Handler)
+        own = self.url.partition("://")[2]
+        self.authenticator = Authenticator(keys, issuer=issuer, audience=audience or own)
 
     @property
     def url(self) -> str:

@@ -21,6 +21,7 @@ from schema.vault import Sealed, Vault
 from tools.contract import Tool
 from tools.egress import EgressPolicy
 from workers.agents.configuration import Configurations
+from workers.job_tokens import JobTokens
 from workers.retrieval.search import Searcher
 
 
@@ -53,6 +54,7 @@ class ToolResources:
     fetch: httpx2.AsyncClient
     egress: EgressPolicy
     vault: Vault
+    job_tokens: JobTokens
 
 
 @dataclass(frozen=True)

@@ -31,7 +31,7 @@ from workers.agents.memories import IN_PROMPT, UserMemories
 from workers.agents.models import Models
 from workers.agents.summaries import Summary, summary_for
 from workers.agents.text_only import AttachedImages, append_image_names
-from workers.agents.tool_context import ToolContextFactory
+from workers.agents.tool_context import ToolContextFactory, find_caller
 from workers.retrieval.documents import TenantDocuments
 from workers.retrieval.search import Searcher
 
@@ -101,7 +101,7 @@ async def prepare_run(
     options = dict(asked.options)
     client_tools = tuple(options.pop("tools", None) or ())
     tool_contexts = ToolContextFactory(
-        context, job, configuration, token=inputs.token, role=inputs.role, images=AttachedImages(images)
+        context, job, configuration, caller=find_caller(context, job, inputs), images=AttachedImages(images)
     )
     asked_for = bool(job.payload.get("asked_model"))
     models = Models(

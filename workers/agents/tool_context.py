@@ -6,8 +6,8 @@ from uuid import UUID
 import msgspec
 import structlog
 
-from schema.errors import HeadraceError, NotFound
-from schema.queries.agents.agent_config import SealedToken
+from schema.errors import HeadraceError, NotFound, SecretUnreadable
+from schema.queries.agents.agent_config import RunInputs
 from schema.queries.jobs.attempts import ClaimedJob
 from schema.vault import Sealed
 from tools.configured.build import build_tool
@@ -18,6 +18,7 @@ from workers.agents.configuration import Configuration, SealedConfig, ToolConfig
 from workers.agents.context import AgentContext
 from workers.agents.memories import UserMemories
 from workers.agents.text_only import AttachedImages
+from workers.job_tokens import JobCaller, open_caller, read_audience
 from workers.retrieval.documents import TenantDocuments
 
 log = structlog.get_logger()
@@ -32,12 +33,11 @@ class ToolContextFactory:
         job: ClaimedJob,
         configuration: Configuration,
         *,
-        token: SealedToken | None,
-        role: str | None,
+        caller: JobCaller | None,
         images: AttachedImages,
     ) -> None:
         self._context, self._job, self._configuration = context, job, configuration
-        self._token, self._role, self._images = token, role, images
+        self._caller, self._images = caller, images
         self._tenant_id: UUID = job.tenant_id
 
     def tools(self) -> dict[str, Tool]:
@@ -68,9 +68,10 @@ class ToolContextFactory:
             job_id=str(job.id),
             call_id=f"{job.id}:{call_id}",
             fetch=self._context.tools.fetch,
-            rights=frozenset({"admin"}) if self._role == "admin" else frozenset(),
+            rights=tool_rights(self._caller),
             settings=self._context.tools.settings,
-            caller_token=self._caller_token,
+            job_token=self._job_token,
+            provider_token=self._provider_token,
             embed=self._context.embedder.embed,
             memory=self._memory(),
             documents=TenantDocuments(
@@ -96,11 +97,13 @@ class ToolContextFactory:
     def _open(self, secret: SealedConfig) -> str:
         return self._context.tools.vault.open(secret.read(), tenant_id=secret.tenant_id, owner_id=secret.owner_id)
 
-    async def _caller_token(self) -> str | None:
-        if self._token is None:
+    async def _job_token(self, url: str) -> str | None:
+        if self._caller is None:
             return None
-        sealed = Sealed(self._token.key_id, self._token.sealed)
-        return self._context.tools.vault.open(sealed, tenant_id=self._tenant_id, owner_id=self._job.id)
+        return await self._context.tools.job_tokens.issue(self._caller, self._job.id, read_audience(url))
+
+    async def _provider_token(self) -> str | None:
+        return self._caller.provider_token if self._caller else None
 
     async def _open_database(self, name: str) -> DataSource:
         config = self._configuration.data_sources.get(name)
@@ -115,3 +118,22 @@ class ToolContextFactory:
             max_rows=config.max_rows,
             statement_timeout_s=config.timeout_s,
         )
+
+
+def find_caller(context: AgentContext, job: ClaimedJob, needs: RunInputs) -> JobCaller | None:
+    """Return for whom the job works, with no more rights than the user has by now; None if nobody is stored."""
+    if needs.token is None:
+        return None
+    sealed = Sealed(needs.token.key_id, needs.token.sealed)
+    try:
+        caller = open_caller(context.tools.vault, sealed, job.tenant_id, job.id)
+    except SecretUnreadable as error:
+        log.warning("job_caller_unreadable", job_id=str(job.id), why=error.message)
+        return None
+    return caller.narrowed_to(needs.role)
+
+
+def tool_rights(caller: JobCaller | None) -> frozenset[str]:
+    """Return the rights by which tools in code decide (`ToolSpec.rights`)."""
+    is_admin = caller is not None and caller.role == "admin" and "tenants.manage" in caller.rights
+    return frozenset({"admin"}) if is_admin else frozenset()

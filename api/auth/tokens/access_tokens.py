@@ -22,7 +22,6 @@ from api.auth.tokens.jwt_verify import (
     read_token,
     verify,
 )
-from api.auth.tokens.signing_keys import SigningKeys
 from schema.batched_lookup import BatchedLookup
 from schema.db import Pool
 from schema.errors import Unauthenticated
@@ -30,10 +29,9 @@ from schema.ids import new_id
 from schema.queries.identity.callers import find_logins
 from schema.queries.identity.users import SignInUser
 from schema.ttl_cache import TtlCache
+from workers.signing_keys import SigningKeys
 
 JWT_TYPE = "at+jwt"
-TOOL_TOKEN_LIFETIME_S = 3600
-"""Lifetime of a token for tools: as long as a chat may take."""
 
 
 class OwnClaims(msgspec.Struct, frozen=True):
@@ -76,26 +74,6 @@ class AccessTokens:
         header = {"alg": "RS256", "typ": JWT_TYPE, "kid": key.kid}
         return jwt.encode(header, {**claims, "iat": now, "exp": now + self.lifetime_s}, key, algorithms=ALGORITHMS)
 
-    async def issue_for_tools(self, principal: Principal, job_id: UUID) -> str:
-        """Return a token that tells the service behind a tool whom a job works for, if the caller used an API key. It names
-        no sign-in, so it is not accepted here."""
-        key = await self._signing.current()
-        now = int(time.time())
-        claims = {
-            "iss": self._issuer,
-            "aud": self._audience,
-            "tenant_id": str(principal.tenant_id),
-            "role": principal.role,
-        }
-        claims |= {
-            "sub": str(principal.user_id or principal.actor),
-            "jti": job_id.hex,
-            "iat": now,
-            "exp": now + TOOL_TOKEN_LIFETIME_S,
-        }
-        header = {"alg": "RS256", "typ": JWT_TYPE, "kid": key.kid}
-        return jwt.encode(header, claims, key, algorithms=ALGORITHMS)
-
     async def find_principal(self, token: str) -> Principal:
         """Return the principal of a token. Raises Unauthenticated, always with the same message, or Unavailable."""
         header, issuer_claims = read_token(token)
@@ -114,4 +92,4 @@ class AccessTokens:
         user = await self._users.load(login_key, lambda: self._logins.find(login_key))
         if user is None or user.id != claims.sub:
             raise Unauthenticated(INVALID_OR_EXPIRED)
-        return principal_of_user(user, token=token, login_id=claims.sid)
+        return principal_of_user(user, login_id=claims.sid)

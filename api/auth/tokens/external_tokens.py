@@ -81,7 +81,7 @@ class ExternalTokens:
             # Logged to help set up the provider: only tokens that name it get this far. Nothing of the token is logged.
             log.info("external_token_rejected", provider_id=str(provider.id), why=type(error.__cause__).__name__)
             raise
-        return principal_of_user(user, token=token, login_id=None)
+        return principal_of_user(user, provider_token=token)
 
     async def read_id_token(
         self, provider: SignInProvider, token: str, *, nonce: str, access_token: str | None

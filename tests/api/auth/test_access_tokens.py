@@ -19,7 +19,6 @@ from joserfc import jwt
 from joserfc.jwk import RSAKey
 
 from api.auth.tokens.access_tokens import AccessTokens
-from api.auth.tokens.signing_keys import SigningKeys, rotate_signing_key
 from schema.db import tenant_tx
 from schema.errors import Unauthenticated
 from tests.api.people import Issuer, bearer, make_key, signed_in, status_of, trust
@@ -27,6 +26,7 @@ from tests.conftest import TestTenant
 from tests.secret import VAULT
 from tests.waiting import eventually
 from workers.queue.job_core import JobCore
+from workers.signing_keys import SigningKeys, rotate_signing_key
 
 DAY = 24 * 3600
 

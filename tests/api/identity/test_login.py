@@ -13,7 +13,7 @@ from argon2 import PasswordHasher
 from api.app import create_app
 from api.auth import passwords
 from api.auth.passwords import HASHER
-from api.identity.login_sessions import new_refresh_token, read_refresh_token, derive_successor
+from api.identity.login_sessions import derive_successor, new_refresh_token, read_refresh_token
 from api.settings import ApiSettings
 from schema.ids import new_id
 from schema.vault import PLATFORM, Vault, new_secret_key

@@ -6,10 +6,13 @@ from typing import Any
 import httpx
 import psycopg
 import pytest
+from joserfc import jwt
+from joserfc.jwk import KeySet
 
+from schema.rights import OWNER
 from schema.vault import PLATFORM
 from tests.api.owned_rows import SECRET, SKU, TOOLS, grant, make_tool
-from tests.api.people import bearer, deeds, signed_in
+from tests.api.people import Issuer, bearer, deeds, signed_in, some_email, trust
 from tests.conftest import TestTenant, make_tenant
 from tests.counterparts.http_server import Exchange
 from tests.tools.egress_servers import ResponseServer
@@ -54,19 +57,63 @@ async def test_a_try_shows_the_request_and_what_came_back_but_no_secret(
     tried = answer.json()
     assert (True, 200, "GET") == (tried["ok"], tried["request"]["status"], tried["request"]["method"])
     assert tried["request"]["url"].startswith(f"{service.url}/echo?api_key=")
-    assert (SECRET, f"Bearer {owner['access_token']}") == tuple(
-        service.requests[-1].headers[header] for header in ("x-api-key", "authorization")
-    )
+    token = service.requests[-1].headers["authorization"].removeprefix("Bearer ")
+    assert SECRET == service.requests[-1].headers["x-api-key"]
+    assert token not in (owner["access_token"], "")
+    assert token not in answer.text
     assert "[hidden]" == tried["data"]["x-api-key"]
     assert [] == [secret for secret in ("canary", owner["access_token"]) if secret in answer.text]
     (deed,) = deeds(database_url, tenant.id, "tool.tested")
     assert (name, "ok") == (deed["target"], deed["result"])
 
 
-async def test_a_caller_with_a_key_acts_in_a_token_made_for_tools(api: httpx.AsyncClient, service: Service) -> None:
+async def sent_token(api: httpx.AsyncClient, service: Service, name: str, secret: str) -> str:
+    """Return the token that the service gets when somebody with this key or token tries the tool."""
+    answer = await api.post(f"{TOOLS}/{name}/test", json={}, headers=bearer(secret))
+    assert answer.json()["ok"], answer.text
+    return service.requests[-1].headers["authorization"].removeprefix("Bearer ")
+
+
+def claims_of(api: httpx.AsyncClient, token: str, jwks: Any) -> dict[str, Any]:
+    return jwt.decode(token, KeySet.import_key_set(jwks), algorithms=["RS256"]).claims
+
+
+async def test_a_service_gets_a_token_for_its_own_host_that_opens_nothing_here(
+    api: httpx.AsyncClient, application: httpx.AsyncClient, service: Service, database_url: str, tenant: TestTenant
+) -> None:
+    """Replayed, a caller's own token opened `/api/auth/me` and made an owner's key."""
+    owner = await signed_in(application, database_url, tenant, role="owner")
+    body = {"name": "narrow", "scopes": ["tools.manage", "chat"]}
+    narrow = await application.post("/api/auth/keys", json=body, headers=bearer(owner["access_token"]))
     name = await make_tool(api, endpoint=f"{service.url}/echo", config={"pass_caller_token": True})
-    assert (await try_(api, name))["ok"]
-    assert service.requests[-1].headers["authorization"].startswith("Bearer ey")
+    jwks = (await application.get("/.well-known/jwks.json")).json()
+    for secret, scope in ((owner["access_token"], None), (narrow.json()["key"], "chat self tools.manage")):
+        token = await sent_token(application, service, name, secret)
+        said = claims_of(application, token, jwks)
+        assert (service.url.partition("://")[2], str(tenant.id)) == (said["aud"], said["tenant_id"])
+        assert (owner["user"]["id"], "owner") == (said["sub"], said["role"])
+        assert said["scope"] == (scope or " ".join(sorted(OWNER)))
+        assert "sid" not in said
+        assert said["exp"] - said["iat"] <= 300
+        for method, path in (("GET", "/api/auth/me"), ("POST", "/api/auth/keys"), ("GET", "/v1/models")):
+            replayed = await application.request(method, path, json={"name": "x"}, headers=bearer(token))
+            assert 401 == replayed.status_code, replayed.text
+
+
+async def test_a_token_of_the_identity_provider_goes_to_the_tools_that_ask_for_it(
+    api: httpx.AsyncClient, application: httpx.AsyncClient, service: Service, database_url: str, tenant: TestTenant
+) -> None:
+    issuer = Issuer()
+    issuer.register(database_url, tenant.id, role="owner")
+    trust(application, issuer)
+    own = issuer.token(email=some_email())
+    usual = await make_tool(api, endpoint=f"{service.url}/echo")
+    asks = await make_tool(api, endpoint=f"{service.url}/echo", config={"authorization": "identity_provider"})
+    assert own not in (await sent_token(application, service, usual, own))
+    assert own == await sent_token(application, service, asks, own)
+    before = len(service.requests)
+    refused = await try_(api, asks)
+    assert (False, "tool_refused", before) == (refused["ok"], refused["error"]["code"], len(service.requests))
 
 
 async def test_a_post_shows_the_body_that_was_sent(api: httpx.AsyncClient, service: Service) -> None:

@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any
 from urllib.parse import parse_qsl
 
+import httpx2
 import pytest
 
 from tests.counterparts.http_server import Exchange
@@ -24,6 +25,7 @@ from tools.errors import (
 from tools.execution import call_tool
 
 TOKEN = "eyJhbGciOiJSUzI1NiJ9.canary.token"
+PROVIDER_TOKEN = "eyJhbGciOiJSUzI1NiJ9.canary.of-the-provider"
 SECRET = 'canary-"key"/1'
 
 
@@ -65,8 +67,12 @@ def tool(
     return build_tool(row, secrets=secrets or {})
 
 
-async def token() -> str | None:
-    return TOKEN
+async def job_token(url: str) -> str | None:
+    return f"{TOKEN}.{httpx2.URL(url).port}"
+
+
+async def provider_token() -> str | None:
+    return PROVIDER_TOKEN
 
 
 def sent(server: ResponseServer) -> tuple[str, list[tuple[str, str]], Any]:
@@ -117,38 +123,49 @@ async def test_a_body_is_built_from_values_and_never_from_text(service: Service)
     assert expected == sent(service)[2]
 
 
-async def test_the_callers_token_and_secrets_go_along_and_never_come_back(service: Service) -> None:
+async def test_the_jobs_token_and_secrets_go_along_and_never_come_back(service: Service) -> None:
     headers = {"X-Key": "{{secret:KEY}}", "X-Mixed": "id={{secret:KEY}};v=1", "Cookie": "canary-literal"}
     for path in ("/told", "/told/400", "/told/500", "/told/401"):
         ask = tool(service, path, headers=headers, secrets={"KEY": SECRET})
-        async with web_context(caller_token=token) as context:
+        async with web_context(job_token=job_token, provider_token=provider_token) as context:
             try:
                 result = await call(ask, context)
                 shown = result.text + json.dumps(result.data)
             except ToolFailed as error:
                 shown = error.message
         got = service.requests[-1].headers
-        assert (f"Bearer {TOKEN}", SECRET) == (got["authorization"], got["x-key"])
+        assert (f"Bearer {await job_token(service.url)}", SECRET) == (got["authorization"], got["x-key"])
         assert f"id={SECRET};v=1" == got["x-mixed"]
         assert ("canary" in shown, "eyJ" in shown) == (False, False)
 
 
-async def test_a_literal_authorization_keeps_the_callers_token_here(service: Service) -> None:
+async def test_a_literal_authorization_keeps_the_jobs_token_here(service: Service) -> None:
     ask = tool(service, "/told", headers={"authorization": "Basic canaryabc="})
-    async with web_context(caller_token=token) as context:
+    async with web_context(job_token=job_token, provider_token=provider_token) as context:
         result = await call(ask, context)
     assert "Basic canaryabc=" == service.requests[-1].headers["authorization"]
     assert ("canary" in result.text, TOKEN in result.text) == (False, False)
 
 
-async def test_a_row_can_keep_the_callers_token_here(service: Service) -> None:
+async def test_a_row_can_keep_the_jobs_token_here(service: Service) -> None:
     ask = tool(service, "/json", config={"pass_caller_token": False})
-    async with web_context(caller_token=token) as context:
+    async with web_context(job_token=job_token, provider_token=provider_token) as context:
         await call(ask, context)
     assert "authorization" not in service.requests[-1].headers
 
 
-async def test_a_caller_without_a_token_is_refused_only_where_the_row_insists_on_one(service: Service) -> None:
+async def test_the_token_of_the_identity_provider_goes_where_the_row_asks_for_it(service: Service) -> None:
+    ask = tool(service, "/told", config={"authorization": "identity_provider"})
+    async with web_context(job_token=job_token, provider_token=provider_token) as context:
+        result = await call(ask, context)
+    assert f"Bearer {PROVIDER_TOKEN}" == service.requests[-1].headers["authorization"]
+    assert PROVIDER_TOKEN not in result.text
+    async with web_context(job_token=job_token) as context:
+        refused = await failure(ask, context)
+    assert (1, ToolRefused, True) == (len(service.requests), type(refused), "identity provider" in refused.message)
+
+
+async def test_a_job_of_nobody_is_refused_only_where_the_row_insists_on_one(service: Service) -> None:
     async with web_context() as context:
         await call(tool(service, "/json"), context)
         error = await failure(tool(service, "/json", config={"pass_caller_token": True}), context)
@@ -159,8 +176,9 @@ async def test_a_token_that_is_none_is_not_put_into_a_header(service: Service) -
     async def odd() -> str:
         return "a\r\nX-Admin: 1"
 
-    async with web_context(caller_token=odd) as context:
-        assert isinstance(await failure(tool(service, "/json"), context), ToolRefused)
+    ask = tool(service, "/json", config={"authorization": "identity_provider"})
+    async with web_context(provider_token=odd) as context:
+        assert isinstance(await failure(ask, context), ToolRefused)
     assert [] == service.requests
 
 

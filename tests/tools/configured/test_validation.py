@@ -61,6 +61,13 @@ INVALID_CHANGES: list[tuple[dict[str, Any], dict[str, Any], str]] = [
     (GET, {"config": {"result": "data"}}, "config.result"),
     (GET, {"config": {"result": "/~2"}}, "config.result"),
     (GET, {"config": {"pass_caller_token": "yes"}}, "config.pass_caller_token"),
+    (GET, {"config": {"authorization": "anybody"}}, "config.authorization"),
+    (GET, {"config": {"authorization": "identity_provider", "pass_caller_token": False}}, "config.authorization"),
+    (
+        GET,
+        {"config": {"authorization": "identity_provider"}, "headers": {"Authorization": "Bearer canary"}},
+        "headers.Authorization",
+    ),
     (
         GET,
         {"config": {"pass_caller_token": True}, "headers": {"Authorization": "Bearer canary"}},

@@ -26,13 +26,14 @@ from tools.configured import ToolDefinition, build_tool, check_definition
 from tools.contract import Tool
 from tools.egress import EgressPolicy
 from tools.erp import ledger
-from tools.erp.authentication import Authenticator, KeySetCache
+from tools.erp.authentication import KeySetCache
 from tools.erp.definitions import definitions
 from tools.erp.service import Erp
 from tools.errors import ToolBadArguments, ToolFailed, ToolRefused
 from tools.execution import call_tool
 
 ISSUER = "http://127.0.0.1:8000"
+HOST = "erp.example.com"
 MST = "0104985841"
 TLS = httpx2.create_ssl_context(trust_env=False)
 """Made once: it takes longer than a test."""
@@ -66,7 +67,7 @@ def erp(source: KeySource) -> Iterator[Erp]:
 
 @contextmanager
 def serving(keys: KeySetCache) -> Iterator[Erp]:
-    with Erp(Authenticator(keys, issuer=ISSUER), port=0) as server:
+    with Erp(keys, issuer=ISSUER, audience=HOST, port=0) as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
         try:
@@ -86,8 +87,8 @@ def make_token(
     kid: str = "first", *, key: str | None = None, header: dict[str, Any] | None = None, **claims: Any
 ) -> str:
     now = int(time.time())
-    said = {"iss": ISSUER, "aud": "headrace", "sub": "u1", "tenant_id": "t1", "iat": now, "exp": now + 600, **claims}
-    head = {"alg": "RS256", "typ": "at+jwt", "kid": kid, **(header or {})}
+    said = {"iss": ISSUER, "aud": HOST, "sub": "u1", "tenant_id": "t1", "iat": now, "exp": now + 600, **claims}
+    head = {"alg": "RS256", "typ": "job+jwt", "kid": kid, **(header or {})}
     said = {name: value for name, value in said.items() if value is not None}
     return jwt.encode(head, said, make_key(key or kid), algorithms=["RS256"], default_type=None)
 
@@ -109,7 +110,7 @@ def tools(base_url: str) -> dict[str, Tool]:
     return {row["name"]: build_tool(msgspec.convert(row, ToolDefinition)) for row in definitions(base_url)}
 
 
-async def caller_token() -> str:
+async def job_token(url: str) -> str:
     return make_token()
 
 
@@ -175,6 +176,9 @@ async def test_what_is_not_there_is_a_problem(http: httpx2.AsyncClient, path: st
         lambda: make_token(exp=None),
         lambda: make_token(iss="https://evil.example"),
         lambda: make_token(aud="another"),
+        lambda: make_token(aud="headrace"),
+        lambda: make_token(header={"typ": "at+jwt"}),
+        lambda: make_token(header={"typ": "JWT"}),
         lambda: make_token(tenant_id=None),
         lambda: make_token(tenant_id=["t1"]),
         lambda: make_token(sub=None),
@@ -266,7 +270,7 @@ def test_every_tool_of_the_erp_is_a_right_row_where_an_admin_allowed_its_address
 
 async def test_the_tools_answer_with_the_callers_own_token(erp: Erp) -> None:
     found = tools(erp.url)
-    async with web_context(caller_token=caller_token) as context:
+    async with web_context(job_token=job_token) as context:
         debt = await call(found["get_customer_debt"], context, tax_code=MST)
         invoices = await call(found["list_invoices"], context, tax_code=MST)
         shipment = await call(found["get_shipment"], context, code="VD1014")
@@ -278,7 +282,7 @@ async def test_the_tools_answer_with_the_callers_own_token(erp: Erp) -> None:
 
 async def test_a_tool_call_that_comes_again_reminds_nobody_twice(erp: Erp, http: httpx2.AsyncClient) -> None:
     remind = tools(erp.url)["send_reminder"]
-    async with web_context(caller_token=caller_token) as context:
+    async with web_context(job_token=job_token) as context:
         for call_id in ("call_1", "call_1", "call_2"):
             await call_tool(remind, {"tax_code": MST, "message": "Please pay."}, replace(context, call_id=call_id))
     sent = (await http.get("/reminders")).json()["reminders"]
@@ -287,7 +291,7 @@ async def test_a_tool_call_that_comes_again_reminds_nobody_twice(erp: Erp, http:
 
 async def test_a_wrong_argument_or_caller_is_a_sentence_and_not_a_call(erp: Erp) -> None:
     found = tools(erp.url)
-    async with web_context(caller_token=caller_token) as context:
+    async with web_context(job_token=job_token) as context:
         wrong = await failure(found["get_customer_debt"], context, tax_code="../admin")
         empty = await failure(found["get_inventory"], context)
         unknown = await failure(found["get_customer_debt"], context, tax_code="0000000000")
