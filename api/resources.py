@@ -68,6 +68,15 @@ class Resources:
     health_pool: Pool
     health: TtlCache[str, Any]
 
+    def forget(self, tenant_id: UUID | None) -> None:
+        """Forget what is cached of a tenant and its callers, or of all: it was changed here, or is about to be refused."""
+        self.authenticator.forget(tenant_id)
+        self.prices.clear()
+        if tenant_id is None:
+            self.credentials.clear()
+        else:
+            self.credentials.discard(tenant_id)
+
     @property
     def limits(self) -> Limits:
         """Rate limits and budgets of tenants."""

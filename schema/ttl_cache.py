@@ -69,6 +69,12 @@ class TtlCache(Generic[K, V]):
         self._loads.pop(key, None)
         self._remove(key)
 
+    def discard_where(self, belongs: Callable[[K, V], bool]) -> None:
+        """Delete the entries that `belongs` is true of. The results of running loads are not stored either."""
+        self._loads.clear()
+        for key in [key for key, entry in self._entries.items() if belongs(key, entry.value)]:
+            self._remove(key)
+
     def clear(self) -> None:
         """Delete all entries."""
         self._loads.clear()

@@ -1,5 +1,9 @@
-"""Authenticates API keys and access tokens. Results are cached for a second, so a revoked key, a disabled user or a suspended
-tenant is locked out within that time. Fails closed: while Postgres is unavailable, only cached callers get in (others get 503).
+"""Authenticates API keys and access tokens. Results are cached for a second. A process that changes who may do what
+forgets what it has cached (`forget`), so the change holds there at once; in other processes a revoked key, a disabled user or a suspended
+tenant is locked out within the second. Before a caller is refused, what is cached is read again: what was just granted anywhere
+is never refused.
+
+Fails closed: while Postgres is unavailable, only cached callers get in (others get 503).
 """
 
 import asyncio
@@ -17,7 +21,7 @@ from schema.batched_lookup import BatchedLookup
 from schema.db import Pool
 from schema.errors import HeadraceError, TenantSuspended, Unauthenticated, Unavailable
 from schema.queries.identity.callers import PresentedKey, find_keys, touch_keys
-from schema.rights import SEES_ALL, rights_for_role
+from schema.rights import SEES_ALL, Right, rights_for_role
 from schema.ttl_cache import TtlCache
 
 log = structlog.get_logger()
@@ -40,31 +44,52 @@ class Authenticator:
         self._used: dict[UUID, UUID] = {}
         self._touch_task: asyncio.Task[None] | None = None
 
-    async def authenticate(self, secret: str, *, address: str | None, request_id: str | None) -> Principal:
-        """Return the principal of an API key or a token.
+    async def authenticate(
+        self, secret: str, right: Right | None = None, *, address: str | None, request_id: str | None
+    ) -> Principal:
+        """Return the principal of an API key or a token. If they seem to lack the `right` that they need, they are read again.
 
         Raises Unauthenticated, with the same message whatever is wrong with it, TenantSuspended, or Unavailable.
         """
-        found = await (self._by_key(secret) if secret.startswith(PREFIX) else self._by_token(secret))
+        found = await self._find(secret)
+        if found.tenant.state != "active" or (right is not None and right not in found.rights):
+            found = await self._find(secret, fresh=True)
         if found.tenant.state != "active":
             raise TenantSuspended(
                 "This tenant is suspended. Its data is kept. Contact the operator of this installation."
             )
         return replace(found, address=address, request_id=request_id)
 
-    async def _by_key(self, key: str) -> Principal:
+    def forget(self, tenant_id: UUID | None) -> None:
+        """Forget what is cached of a tenant's callers, or of all callers: something about them was changed here."""
+        if tenant_id is None:
+            self._keys.clear()
+        else:
+            self._keys.discard_where(lambda _, key: key is None or key.tenant_id == tenant_id)
+        self._tokens.forget(tenant_id)
+
+    async def _find(self, secret: str, *, fresh: bool = False) -> Principal:
+        return await (self._by_key(secret, fresh) if secret.startswith(PREFIX) else self._by_token(secret, fresh))
+
+    async def _by_key(self, key: str, fresh: bool) -> Principal:
         parts = read_api_key(key)
         if parts is None:
             raise Unauthenticated(INVALID_KEY)
+        if fresh:
+            self._keys.discard(parts.find)
         found = await self._keys.load(parts.find, lambda: self._load_key(parts.find))
-        if found is None or not hmac.compare_digest(found.digest, parts.digest) or not _is_live(found):
+        if found is None or not hmac.compare_digest(found.digest, parts.digest):
             raise Unauthenticated(INVALID_KEY)
+        if not _is_live(found):
+            if fresh or found.revoked_at is not None:
+                raise Unauthenticated(INVALID_KEY)
+            return await self._by_key(key, fresh=True)
         self._record_use(found)
         return _principal_of_key(found)
 
-    async def _by_token(self, token: str) -> Principal:
+    async def _by_token(self, token: str, fresh: bool) -> Principal:
         try:
-            return await self._tokens.find_principal(token)
+            return await self._tokens.find_principal(token, fresh=fresh)
         except Unavailable as error:
             raise Unavailable(
                 "Tokens can't be checked because the database is unavailable. Try again shortly."

@@ -8,6 +8,7 @@ right is the scope of the route's security.
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 from typing import Annotated, Any, Literal
 from urllib.parse import parse_qsl
 from uuid import UUID
@@ -18,11 +19,13 @@ from litestar.datastructures import Headers
 from litestar.di import NamedDependency
 from litestar.handlers import BaseRouteHandler, HTTPRouteHandler
 
+from api.http.middleware import BEFORE_RESPONSE
 from schema.db import Db, Pool, tenant_tx
 from schema.errors import Forbidden, InputError, NotFound, Unauthenticated
 from schema.queries.identity.users import SignInUser
 from schema.rights import SEES_ALL, Right, Role, rights_for_role
 from schema.tenancy import TenantSnapshot
+from schema.vault import PLATFORM
 
 PUBLIC = {"public": True}
 """`opt` of a handler that anybody may call."""
@@ -30,6 +33,15 @@ PUBLIC = {"public": True}
 IDENTITY_TTL_S = 1.0
 """How long a caller's identity is cached; a revoked key stops working within this time."""
 MAX_CACHED_IDENTITIES = 10_000
+
+CHANGES_CALLERS: frozenset[Right] = frozenset(
+    {
+        *("self", "keys.own", "keys.manage", "users.manage", "credentials.manage", "sign_in.manage", "agents.manage"),
+        *("configuration.manage", "privacy.manage", "tenants.manage", "models.manage"),
+    }
+)
+"""Rights to change what is cached of callers: who they are, what they may do, which agents and models they can use. After such
+a request this process forgets it, before it responds (`Resources.forget`)."""
 
 NO_CREDENTIALS = (
     "An API key or access token is required. Send `Authorization: Bearer hr_…` (or `X-API-Key: hr_…`) with a key of your "
@@ -175,14 +187,19 @@ async def authorise(connection: ASGIConnection[Any, Any, Any, Any], handler: Bas
     right = required_right(handler)
     if right is None:
         return
-    principal = await connection.app.state.resources.authenticator.authenticate(
+    resources = connection.app.state.resources
+    principal: Principal = await resources.authenticator.authenticate(
         presented_secret(connection.headers),
+        right,
         address=client_address(connection),
         request_id=connection.scope.get("request_id"),
     )
     if right not in principal.rights:
         raise Forbidden(f"This requires the right {right!r}; {_describe_credential(principal)} does not include it.")
     connection.scope["user"] = principal
+    if right in CHANGES_CALLERS and connection.scope.get("method") != "GET":
+        changed = None if principal.tenant_id == PLATFORM else principal.tenant_id  # an admin may change any tenant
+        connection.scope[BEFORE_RESPONSE] = partial(resources.forget, changed)
 
 
 def _describe_credential(principal: Principal) -> str:

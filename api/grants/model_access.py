@@ -1,6 +1,6 @@
 """The models and agents that a caller may use: granted to the tenant, or its own."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from api.auth.principals import Principal
 from api.resources import Resources
@@ -11,6 +11,7 @@ from graphs.providers.settings import AUTO
 from graphs.providers.tenant_providers import TenantCredential
 from schema.db import tenant_tx
 from schema.errors import UnknownAgent, UnknownModel
+from schema.queries.identity.callers import find_tenant_snapshot
 from schema.queries.identity.credentials import find_credentials
 
 AGENT = "agent/"
@@ -47,6 +48,25 @@ async def resolve_target(resources: Resources, principal: Principal, model: str 
 
     Raises UnknownAgent, and what `resolve_model` raises.
     """
+    try:
+        return await _resolve_target(resources, principal, model, agent)
+    except (UnknownAgent, UnknownModel):
+        renewed = await reread_tenant(resources, principal)
+        return await _resolve_target(resources, renewed, model, agent)
+
+
+async def reread_tenant(resources: Resources, principal: Principal) -> Principal:
+    """Return the principal with what its tenant has been granted by now. What is cached may lack what was granted a moment ago
+    in another process, so it is read again before something is refused."""
+    async with tenant_tx(resources.core.pool, principal.tenant_id) as db:
+        tenant = await find_tenant_snapshot(db, principal.tenant_id)
+    if tenant is None or tenant == principal.tenant:
+        return principal
+    resources.forget(principal.tenant_id)
+    return replace(principal, tenant=tenant)
+
+
+async def _resolve_target(resources: Resources, principal: Principal, model: str | None, agent: str | None) -> Target:
     if model and model.startswith(AGENT):
         if agent is not None and agent != model.removeprefix(AGENT):
             raise UnknownAgent("agent and model name different agents. Omit one of them.", field="agent")
@@ -57,7 +77,7 @@ async def resolve_target(resources: Resources, principal: Principal, model: str 
     agents = principal.tenant.agents
     if agent is None or agent == AUTO:
         use_router = bool(agents) and (agent == AUTO or not model_requested)
-        return Target(await resolve_model(resources, principal, model), AUTO if use_router else None, model_requested)
+        return Target(await _resolve_model(resources, principal, model), AUTO if use_router else None, model_requested)
     if agent not in agents:
         known = ", ".join(sorted(agents)[:20]) or "none"
         message = f"No such agent: {agent[:80]!r}. Agents you can use: {known}. Omit agent to have one selected."
@@ -65,7 +85,7 @@ async def resolve_target(resources: Resources, principal: Principal, model: str 
     agent_model = agents[agent]
     if not model_requested and agent_model is not None and principal.tenant.may_use_model(agent_model):
         model = agent_model
-    return Target(await resolve_model(resources, principal, model), agent, model_requested)
+    return Target(await _resolve_model(resources, principal, model), agent, model_requested)
 
 
 async def resolve_model(resources: Resources, principal: Principal, model: str | None) -> str:
@@ -74,6 +94,13 @@ async def resolve_model(resources: Resources, principal: Principal, model: str |
     Raises UnknownModel for a model that doesn't exist or isn't granted, and ProviderError if a provider can't list its
     models.
     """
+    try:
+        return await _resolve_model(resources, principal, model)
+    except UnknownModel:
+        return await _resolve_model(resources, await reread_tenant(resources, principal), model)
+
+
+async def _resolve_model(resources: Resources, principal: Principal, model: str | None) -> str:
     providers = await find_providers(resources, principal)
     if model in (None, "", AUTO):
         return await _choose_model(providers, principal)

@@ -16,6 +16,9 @@ from schema.ids import new_id
 log = structlog.get_logger()
 
 ROOTS = frozenset({"", "api", "v1", "health", "schema", ".well-known"})
+BEFORE_RESPONSE = "headrace_before_response"
+"""The key of a request's scope for a function that is called when the handler is done, before the client hears of it."""
+
 REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{8,64}")
 
 
@@ -34,7 +37,7 @@ class RequestMiddleware:
         scope["original_path"] = path = scope["path"]
         if path.split("/", 2)[1:2] and path.split("/", 2)[1] not in ROOTS:
             scope["path"] = "/api" + path
-        with SendDeadline(send, request_id, self._slow_client_s) as deadline:
+        with SendDeadline(send, scope, self._slow_client_s) as deadline:
             await self._app(scope, receive, deadline)
 
 
@@ -46,15 +49,16 @@ def _request_id(scope: HTTPScope) -> str:
 
 
 class SendDeadline:
-    """`send` that adds the request id to the headers and limits how long one call may take.
+    """`send` that calls what must be done before the response, adds the request id to its headers, and limits how long one
+    call may take.
 
     uvicorn waits forever for a client that doesn't read. One timer per stream checks now and then whether a write hangs:
     a timer per write would cost more than the write.
     """
 
-    def __init__(self, send: Send, request_id: str, limit_s: float) -> None:
+    def __init__(self, send: Send, scope: Any, limit_s: float) -> None:
         self._send, self._limit_s = send, limit_s
-        self._id = request_id
+        self._scope, self._id = scope, scope["request_id"]
         self._write_started_at = 0.0
         self._timer: asyncio.TimerHandle | None = None
 
@@ -68,6 +72,8 @@ class SendDeadline:
 
     async def __call__(self, message: Message) -> None:
         if message["type"] == "http.response.start":
+            if (before := self._scope.pop(BEFORE_RESPONSE, None)) is not None:
+                before()
             message["headers"] = [*message.get("headers", ()), (b"x-request-id", self._id.encode())]
         elif self._timer is None and message.get("more_body"):
             self._timer = self._loop.call_later(self._limit_s, self._check)

@@ -171,6 +171,7 @@ async def renew_login(resources: Resources, text: str, client_info: ClientInfo) 
         if user is not None and user.tenant_snapshot.state != "active":
             raise TenantSuspended(SUSPENDED)  # rolls back, so the token still works when the tenant is resumed
     if user is None:
+        resources.forget(presented.tenant_id)  # the sign-in may have been ended
         raise Unauthenticated(CANNOT_REFRESH)
     access_token = await resources.tokens.issue(presented.tenant_id, presented.login_id, user)
     return LoggedIn(access_token, refresh_token, signed_in_user_out(user), user.tenant_snapshot)

@@ -14,6 +14,7 @@ from litestar.params import JSONBody, PathParameter
 from msgspec import Meta
 
 from api.auth.principals import MayReadSessions, MayWriteSessions, Principal
+from api.grants.model_access import reread_tenant
 from api.http.errors import problems
 from api.http.rows import from_row
 from api.openapi.operations import described
@@ -82,6 +83,8 @@ async def set_feedback(
     message_id: MessageId, data: JSONBody[FeedbackIn], principal: MayWriteSessions, resources: AppResources
 ) -> FeedbackOut:
     """Replaces earlier feedback on this answer. Routing learns from a corrected `agent`, and agents from approved answers."""
+    if data.agent is not None and data.agent not in principal.tenant.agents:
+        principal = await reread_tenant(resources, principal)
     if data.agent is not None and data.agent not in principal.tenant.agents:
         known = ", ".join(sorted(principal.tenant.agents)[:20]) or "none"
         raise UnknownAgent(f"No such agent: {data.agent[:80]!r}. Agents you can use: {known}.", field="agent")

@@ -68,13 +68,23 @@ class ExternalTokens:
             MAX_CACHED_IDENTITIES, IDENTITY_TTL_S
         )
 
-    async def find_principal(self, token: str, header: Header, issuer_claims: IssuerClaims) -> Principal:
-        """Return the principal of a token. Raises Unauthenticated, always with the same message, or Unavailable."""
+    def forget(self, tenant_id: UUID | None) -> None:
+        """Forget what is cached of a tenant's providers and their users, or of all."""
+        self._providers.clear()
+        self._users.discard_where(lambda subject, _: tenant_id in (None, subject[0]))
+
+    async def find_principal(
+        self, token: str, header: Header, issuer_claims: IssuerClaims, *, fresh: bool = False
+    ) -> Principal:
+        """Return the principal of a token; `fresh`: read again who that is. Raises Unauthenticated, always with the same
+        message, or Unavailable."""
         provider = await self._find_provider(issuer_claims)
         try:
             key = await self._find_key(provider, header.kid)
             claims = verify(token, key, issuer=issuer_claims.iss, audience=provider.audience)
-            user = await self.find_user(provider, claims)
+            user = await self.find_user(provider, claims, fresh=fresh)
+            if user is not None and user.state != "active" and not fresh:
+                user = await self.find_user(provider, claims, fresh=True)
             if user is None or user.state != "active":
                 raise Unauthenticated(INVALID_OR_EXPIRED)
         except Unauthenticated as error:
@@ -96,7 +106,9 @@ class ExternalTokens:
         check_id_claims(claims, client_id=provider.client_id, nonce=nonce, access_token=access_token)
         return claims
 
-    async def find_user(self, provider: TrustedIssuer, verified: dict[str, Any]) -> SignInUser | None:
+    async def find_user(
+        self, provider: TrustedIssuer, verified: dict[str, Any], *, fresh: bool = False
+    ) -> SignInUser | None:
         """Return the user that verified claims belong to, disabled or not. Somebody new is linked or added; None if that isn't
         possible. Raises Unauthenticated for claims that can't belong to a user of this tenant."""
         with raising_unauthenticated():
@@ -105,16 +117,24 @@ class ExternalTokens:
         if tenant_id != str(provider.tenant_id) or not 0 < len(claims.sub) <= 255 or "\0" in claims.sub:
             raise Unauthenticated(INVALID_OR_EXPIRED)
         subject_key = (provider.tenant_id, provider.id, claims.sub)
+        if fresh:
+            self._users.discard(subject_key)
         return await self._users.load(subject_key, lambda: self._find_or_add_user(provider, claims, verified))
 
     async def _find_provider(self, issuer_claims: IssuerClaims) -> TrustedIssuer:
-        issuers = await self._providers.load(
-            issuer_claims.iss, lambda: find_identity_providers(self._pool, issuer_claims.iss)
-        )
-        matching = [provider for provider in issuers if provider.audience in issuer_claims.audiences]
+        matching = await self._match_providers(issuer_claims)
+        if len(matching) != 1:  # it may have been registered just now
+            self._providers.discard(issuer_claims.iss)
+            matching = await self._match_providers(issuer_claims)
         if len(matching) != 1:  # a token for two tenants is valid for neither
             raise Unauthenticated(INVALID_OR_EXPIRED)
         return matching[0]
+
+    async def _match_providers(self, issuer_claims: IssuerClaims) -> list[TrustedIssuer]:
+        issuers = await self._providers.load(
+            issuer_claims.iss, lambda: find_identity_providers(self._pool, issuer_claims.iss)
+        )
+        return [provider for provider in issuers if provider.audience in issuer_claims.audiences]
 
     async def _find_key(self, provider: TrustedIssuer, kid: str) -> RSAKey:
         try:

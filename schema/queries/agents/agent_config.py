@@ -7,6 +7,7 @@ import msgspec
 
 from schema.batch import Rows, run_batch
 from schema.db import Pool
+from schema.rights import Role
 
 VERSION = "SELECT config_version(%(tenant_id)s::uuid) AS version"
 
@@ -185,7 +186,7 @@ class RunInputs(msgspec.Struct, frozen=True, kw_only=True):
     summary_turn: int | None
     last_agent: str | None
     memories: int
-    role: str | None
+    role: Role | None
 
 
 async def read_configuration(pool: Pool, tenant_id: UUID) -> StoredConfiguration:

@@ -8,11 +8,11 @@ from uuid import UUID
 import msgspec
 
 from schema.batch import ScopedStatement, run_each
-from schema.db import Pool, connection, fetch_all
+from schema.db import Db, Pool, connection, fetch_all, fetch_one
 from schema.queries.identity.identity_providers import TrustedIssuer
 from schema.queries.identity.users import SignInUser, UserState, read_sign_in_user
 from schema.rights import Role
-from schema.tenancy import TenantSnapshot
+from schema.tenancy import TenantSnapshot, read_tenant_snapshot
 
 
 class PresentedKey(msgspec.Struct, frozen=True, kw_only=True):
@@ -70,6 +70,12 @@ async def find_identity_providers(pool: Pool, issuer: str) -> list[TrustedIssuer
       FROM find_identity_providers(%(issuer)s)"""
     async with connection(pool) as db:
         return await fetch_all(db, sql, {"issuer": issuer}, into=TrustedIssuer)
+
+
+async def find_tenant_snapshot(db: Db, tenant_id: UUID) -> TenantSnapshot | None:
+    """Return what every request needs of its tenant, as it is now."""
+    row = await fetch_one(db, "SELECT tenant_facts(%(tenant_id)s) AS facts", {"tenant_id": tenant_id})
+    return read_tenant_snapshot(row["facts"]) if row and row["facts"] else None
 
 
 async def find_tenant_id(pool: Pool, slug: str) -> UUID | None:
