@@ -1,7 +1,8 @@
-"""Authenticates API keys and access tokens. Results are cached for a second. A process that changes who may do what
-forgets what it has cached (`forget`), so the change holds there at once; in other processes a revoked key, a disabled user or a suspended
-tenant is locked out within the second. Before a caller is refused, what is cached is read again: what was just granted anywhere
-is never refused.
+"""Authenticates API keys and access tokens. Results are cached for a second.
+
+A process that changes who may do what forgets what it has cached (`forget`), so the change holds there at once; in other
+processes a revoked key, a disabled user or a suspended tenant is locked out within the second. Before a caller is refused, what
+is cached is read again: what was just granted anywhere is never refused.
 
 Fails closed: while Postgres is unavailable, only cached callers get in (others get 503).
 """

@@ -120,17 +120,17 @@ class ToolContextFactory:
         )
 
 
-def find_caller(context: AgentContext, job: ClaimedJob, needs: RunInputs) -> JobCaller | None:
+def find_caller(context: AgentContext, job: ClaimedJob, inputs: RunInputs) -> JobCaller | None:
     """Return for whom the job works, with no more rights than the user has by now; None if nobody is stored."""
-    if needs.token is None:
+    if inputs.token is None:
         return None
-    sealed = Sealed(needs.token.key_id, needs.token.sealed)
+    sealed = Sealed(inputs.token.key_id, inputs.token.sealed)
     try:
         caller = open_caller(context.tools.vault, sealed, job.tenant_id, job.id)
     except SecretUnreadable as error:
         log.warning("job_caller_unreadable", job_id=str(job.id), why=error.message)
         return None
-    return caller.narrowed_to(needs.role)
+    return caller.narrowed_to(inputs.role)
 
 
 def tool_rights(caller: JobCaller | None) -> frozenset[str]:
