@@ -131,13 +131,14 @@ async def _until_cancelled(task: "asyncio.Task[None]") -> None:
 
 def _run_flower(settings: WorkerSettings) -> int:
     from workers.celery.app import build_app
+    from workers.celery.flower import start_flower
 
     app = build_app(settings.redis_url, task_events=settings.task_events)
     logging.getLogger("flower.command").setLevel(logging.WARNING)
     host = os.environ.get("HEADRACE_FLOWER_HOST") or "127.0.0.1"
     port = os.environ.get("HEADRACE_FLOWER_PORT") or "5555"
     try:
-        app.start(["flower", f"--address={host}", f"--port={port}", "--persistent=False"])
+        start_flower(app, host=host, port=port)
     except (SystemExit, KeyboardInterrupt):
         log.info("flower_stopped", pid=os.getpid())
     # Its threads wait for replies of workers that have stopped, and a normal exit would wait for those threads.

@@ -79,7 +79,6 @@ def download_headers(row: StoredVersion) -> dict[str, str]:
         "Content-Disposition": f"attachment; filename=\"{ascii_name}\"; filename*=UTF-8''{quoted_name}",
         "Content-Length": str(row.size_bytes),
         "Content-Security-Policy": "default-src 'none'; sandbox",
-        "X-Content-Type-Options": "nosniff",
         "Cache-Control": "private, no-cache",
         "ETag": f'"{row.sha256.hex()}"',
     }

@@ -11,6 +11,7 @@ from msgspec import UNSET, Meta, UnsetType
 from api.audit.log import record
 from api.auth.principals import MayManageTenants
 from api.auth.tenant_scope import TenantName, changing_tenant, reading_tenant
+from api.grants.existing_names import notice_for_grant
 from api.grants.output_schemas import OutputFormat, check_output, check_output_schema, check_renderer
 from api.grants.patterns import check_model, check_pattern
 from api.http.errors import problems
@@ -20,6 +21,7 @@ from api.openapi.operations import described
 from api.resources import AppResources
 from schema.db import Db
 from schema.errors import InputError, NotFound
+from schema.events import Notice
 from schema.queries.tenants import tenants
 from schema.tenancy import GrantKind, matches
 
@@ -84,6 +86,14 @@ class GrantOut(msgspec.Struct, frozen=True, kw_only=True):
     created_by: CreatedBy
 
 
+class GrantSetOut(GrantOut, frozen=True, kw_only=True):
+    """A grant that was just set."""
+
+    notice: Annotated[
+        Notice | UnsetType, Meta(description="That the grant has no effect yet, and why; left out if it has.")
+    ] = UNSET
+
+
 class GrantsOut(msgspec.Struct, frozen=True):
     """All grants of a tenant."""
 
@@ -120,8 +130,9 @@ async def set_grant(
     principal: MayManageTenants,
     resources: AppResources,
     data: JSONBody[GrantIn | None] = None,
-) -> GrantOut:
-    """Grants a tenant a model, an agent or a tool. If the grant exists, its overrides are replaced."""
+) -> GrantSetOut:
+    """Grants a tenant a model, an agent or a tool. If the grant exists, its overrides are replaced. `notice` says so if
+    there is no such agent or tool yet."""
     pattern = check_pattern(kind, name.removeprefix("/"), "name")
     overrides = _overrides(kind, (data or GrantIn()).overrides)
     async with changing_tenant(resources.core.pool, tenant) as (db, found):
@@ -129,7 +140,8 @@ async def set_grant(
         grant = await tenants.put_grant(db, found.id, kind, pattern, overrides=overrides, created_by=principal.actor)
         detail = {"overrides": sorted(overrides), "output_format": overrides.get("output_format")}
         await record(db, principal, found.id, "grant.stored", f"{kind}/{pattern}", detail)
-    return from_row(GrantOut, grant)
+    notice = await notice_for_grant(resources.core.pool, kind, pattern)
+    return from_row(GrantSetOut, grant, notice=notice or UNSET)
 
 
 @delete("/{kind:str}/{name:path}", responses=problems("not_found", "conflict"), summary="Revoke a grant", tags=TAGS)

@@ -16,6 +16,9 @@ from schema.ids import new_id
 log = structlog.get_logger()
 
 ROOTS = frozenset({"", "api", "v1", "health", "schema", ".well-known"})
+NOSNIFF = (b"x-content-type-options", b"nosniff")
+"""On every response, whatever its type: browsers must not guess another one."""
+
 BEFORE_RESPONSE = "headrace_before_response"
 """The key of a request's scope for a function that is called when the handler is done, before the client hears of it."""
 
@@ -49,7 +52,7 @@ def _request_id(scope: HTTPScope) -> str:
 
 
 class SendDeadline:
-    """`send` that calls what must be done before the response, adds the request id to its headers, and limits how long one
+    """`send` that calls what must be done before the response, adds the headers that all have, and limits how long one
     call may take.
 
     uvicorn waits forever for a client that doesn't read. One timer per stream checks now and then whether a write hangs:
@@ -74,7 +77,7 @@ class SendDeadline:
         if message["type"] == "http.response.start":
             if (before := self._scope.pop(BEFORE_RESPONSE, None)) is not None:
                 before()
-            message["headers"] = [*message.get("headers", ()), (b"x-request-id", self._id.encode())]
+            message["headers"] = [*message.get("headers", ()), (b"x-request-id", self._id.encode()), NOSNIFF]
         elif self._timer is None and message.get("more_body"):
             self._timer = self._loop.call_later(self._limit_s, self._check)
         self._write_started_at = self._loop.time()

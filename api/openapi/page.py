@@ -80,7 +80,7 @@ def get_asset(asset_version: FromPath[str], name: FromPath[str]) -> Response[byt
     content = _read_asset(name) if asset_version == assets_version() else None
     if content is None:
         raise NotFound("There is nothing at this path; the paths are listed at /schema.")
-    headers = {"Cache-Control": CACHE_FOREVER, "X-Content-Type-Options": "nosniff"}
+    headers = {"Cache-Control": CACHE_FOREVER}
     return Response(content, media_type=MEDIA_TYPES[Path(name).suffix], headers=headers)
 
 

@@ -48,7 +48,10 @@ MAX_PIPELINES = 500
 BUILT_IN_READ_ONLY = (
     "{} is built in and cannot be changed or deleted. Create a pipeline of your own under another name."
 )
-SVG_HEADERS = {"Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; sandbox"}
+SVG_HEADERS = {
+    "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; sandbox",
+    "Content-Disposition": 'attachment; filename="pipeline.svg"',  # shown in a page as an image, but not opened as one
+}
 """An SVG that is opened on its own must run no scripts and load nothing."""
 
 

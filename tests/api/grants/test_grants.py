@@ -73,6 +73,33 @@ async def test_what_can_not_be_granted_is_refused(admin: httpx.AsyncClient, tena
     assert answer.json()["errors"][0]["field"] in ("name", "kind")
 
 
+@pytest.mark.parametrize("kind", ["agent", "tool"])
+async def test_a_grant_of_something_that_does_not_exist_says_so(
+    admin: httpx.AsyncClient, tenant: TestTenant, kind: str
+) -> None:
+    granted = (await admin.put(path(tenant, f"/{kind}/Nobody"))).json()
+    assert ("Nobody", "name_unknown") == (granted["name"], granted["notice"]["code"])
+    assert f"There is no shared {kind} 'Nobody' yet." in granted["notice"]["message"]
+
+
+async def test_a_grant_of_what_exists_has_no_notice(admin: httpx.AsyncClient, tenant: TestTenant) -> None:
+    agent = f"Shared{uuid4().hex[:8]}"
+    body = {"name": agent, "description": "x", "prompt": "x", "models": ["offline/extractive"]}
+    created = await admin.post("/api/admin/agents", json=body)
+    assert 201 == created.status_code, created.text
+    for grant in (
+        f"agent/{agent}",
+        f"agent/{agent}*",
+        "agent/*",
+        "tool/world_time",
+        "tool/no*",
+        "model/ollama/pulled:1b",
+    ):
+        answer = await admin.put(path(tenant, f"/{grant}"))
+        assert 200 == answer.status_code
+        assert "notice" not in answer.json(), grant
+
+
 async def test_overrides_are_set_anew_with_each_grant(admin: httpx.AsyncClient, tenant: TestTenant) -> None:
     overrides = {"output_format": "markdown_table", "renderer": {"columns": ["a", "b"], "wide": True}}
     answer = await admin.put(path(tenant, "/agent/sql"), json={"overrides": overrides})

@@ -19,7 +19,7 @@ async def test_flower_lists_workers_and_tasks_and_shows_no_prompt(system: System
 
         async def page(path: str) -> str:
             async with http.get(path) as answer:
-                assert 200 == answer.status, path
+                assert (200, ["nosniff"]) == (answer.status, answer.headers.getall("X-Content-Type-Options")), path
                 return await answer.text()
 
         jobs: list[str] = []
@@ -36,7 +36,13 @@ async def test_flower_lists_workers_and_tasks_and_shows_no_prompt(system: System
         workers = json.loads(await page("/workers?json=1"))["data"]
         tasks = await page(TASKS)
         details = await page(f"/task/{job_id}")
+        assets = re.findall(r"(?:src|href)=\"(/static/[^\"]+)\"", await page("/tasks"))
+        for asset in assets[:5]:
+            await page(asset)
+        async with http.get("/nowhere") as answer:
+            assert (404, "nosniff") == (answer.status, answer.headers["X-Content-Type-Options"])
 
+    assert assets
     assert [True] == [worker["status"] for worker in workers]
     assert re.fullmatch(r"chat-\d+@.+", workers[0]["hostname"])
     assert {"chat.answer"} == {task["name"] for task in json.loads(tasks)["data"]} - {None}
