@@ -1,24 +1,32 @@
 """Tells whether a grant by name is of something that exists. It may come first: an installation is set up in any order."""
 
 import asyncio
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta
 
 from schema.db import Pool, tenant_tx
-from schema.events import Notice
 from schema.queries.agents.agents import find_agent
 from schema.queries.agents.tools import find_tool
 from schema.tenancy import GrantKind
 from schema.vault import PLATFORM
 
-NOTHING_YET = "name_unknown"
+
+class GrantNotice(msgspec.Struct, frozen=True):
+    """What a client should know of a grant that was set."""
+
+    code: Annotated[Literal["name_unknown"], Meta(description="A stable code.")]
+    message: Annotated[str, Meta(description="What it means, and what to do.")]
 
 
-async def notice_for_grant(pool: Pool, kind: GrantKind, name: str) -> Notice | None:
+async def notice_for_grant(pool: Pool, kind: GrantKind, name: str) -> GrantNotice | None:
     """Return a notice if a grant names a shared agent or tool that doesn't exist. Models can't be told: providers pull them on
     demand, and tenants bring their own."""
     if kind == "model" or name.endswith("*") or await _exists(pool, kind, name):
         return None
-    return Notice(
-        NOTHING_YET,
+    return GrantNotice(
+        "name_unknown",
         f"There is no shared {kind} {name[:80]!r} yet. The grant takes effect when an admin creates one; check the spelling. "
         f"GET /api/admin/{kind}s lists the shared {kind}s, and a tenant's own need no grant.",
     )

@@ -11,7 +11,7 @@ from msgspec import UNSET, Meta, UnsetType
 from api.audit.log import record
 from api.auth.principals import MayManageTenants
 from api.auth.tenant_scope import TenantName, changing_tenant, reading_tenant
-from api.grants.existing_names import notice_for_grant
+from api.grants.existing_names import GrantNotice, notice_for_grant
 from api.grants.output_schemas import OutputFormat, check_output, check_output_schema, check_renderer
 from api.grants.patterns import check_model, check_pattern
 from api.http.errors import problems
@@ -21,7 +21,6 @@ from api.openapi.operations import described
 from api.resources import AppResources
 from schema.db import Db
 from schema.errors import InputError, NotFound
-from schema.events import Notice
 from schema.queries.tenants import tenants
 from schema.tenancy import GrantKind, matches
 
@@ -90,7 +89,7 @@ class GrantSetOut(GrantOut, frozen=True, kw_only=True):
     """A grant that was just set."""
 
     notice: Annotated[
-        Notice | UnsetType, Meta(description="That the grant has no effect yet, and why; left out if it has.")
+        GrantNotice | UnsetType, Meta(description="That the grant has no effect yet, and why; left out if it has.")
     ] = UNSET
 
 
