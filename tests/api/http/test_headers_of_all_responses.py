@@ -55,7 +55,7 @@ async def test_a_drawing_of_a_pipeline_runs_nothing_and_is_not_opened_as_a_page(
     api: httpx.AsyncClient, boss: dict[str, Any]
 ) -> None:
     listed = (await api.get("/api/pipelines")).json()["items"]
-    answer = await api.get(f"/api/pipelines/{listed[0]['id']}/topology", params={"format": "svg"})
+    answer = await api.get(f"/api/pipelines/{listed[0]['name']}/topology", params={"format": "svg"})
     assert (200, "image/svg+xml") == (answer.status_code, answer.headers["content-type"].partition(";")[0])
     assert NOSNIFF == answer.headers.get_list("x-content-type-options")
     assert answer.headers["content-disposition"].startswith("attachment")
