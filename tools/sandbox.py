@@ -23,6 +23,8 @@ import sys
 
 LANDLOCK_CREATE_RULESET, LANDLOCK_ADD_RULE, LANDLOCK_RESTRICT_SELF = 444, 445, 446
 PR_SET_NO_NEW_PRIVS, PR_SET_SECCOMP, SECCOMP_MODE_FILTER = 38, 22, 2
+PR_CAPBSET_DROP, PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL = 24, 47, 4
+CAPSET, CAPABILITY_VERSION_3, MAX_CAPABILITIES = 126, 0x20080522, 64
 READ_FILE, READ_DIRECTORY = 1 << 2, 1 << 3
 
 EPERM, ENOSYS = 1, 38
@@ -40,6 +42,8 @@ DENIED_SYSCALLS = {
         *(90, 91, 92, 93, 94, 132, 188, 189, 190, 197, 198, 199, 235, 260, 261, 268, 280, 452),
     ),
     "limits: root could raise its own": (160, 302),
+    "priorities, of itself and of others: root could put itself before the workers": (141, 142, 144, 203, 251, 314),
+    "capabilities, and other processes' memory": (126, 440, 448),
     "keys, kernel, clocks, devices": (
         *(103, 133, 134, 153, 156, 159, 163, 164, 167, 168, 169, 170, 171, 172, 173, 175, 176, 179),
         *(227, 246, 248, 249, 250, 259, 298, 303, 304, 305, 313, 320, 321, 323, 425, 426, 427),
@@ -74,6 +78,7 @@ def enter_sandbox(readable: list[str], *, megabytes: int, cpu_s: int) -> None:
     """Sandbox this process for good. It may read below the folders `readable` and write to what is already open. Raises OSError
     if the kernel refuses; then untrusted code must not run."""
     set_resource_limits(megabytes, cpu_s)
+    _drop_capabilities()
     _raise_on_error(_libc().prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
     _restrict_files(readable)
     _restrict_syscalls()
@@ -101,8 +106,23 @@ def set_resource_limits(megabytes: int, cpu_s: int) -> None:
         (resource.RLIMIT_FSIZE, 0),
         (resource.RLIMIT_NOFILE, 64),
         (resource.RLIMIT_CORE, 0),
+        (getattr(resource, "RLIMIT_NICE", None), 0),  # these two exist on Linux only
+        (getattr(resource, "RLIMIT_RTPRIO", None), 0),
     ):
+        if what is None:
+            continue
         resource.setrlimit(what, (value, value))
+
+
+def _drop_capabilities() -> None:
+    """Give up what root may do beyond others, such as to raise its own priority (CAP_SYS_NICE). What Landlock lets it read
+    must then be readable by its user, as for everybody else."""
+    libc = _libc()
+    for capability in range(MAX_CAPABILITIES):
+        libc.prctl(PR_CAPBSET_DROP, capability, 0, 0, 0)  # fails for those that don't exist, and unless root
+    libc.prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0)
+    header = ctypes.create_string_buffer(struct.pack("Ii", CAPABILITY_VERSION_3, 0))
+    _raise_on_error(libc.syscall(CAPSET, header, ctypes.create_string_buffer(24)))
 
 
 def _restrict_files(readable: list[str]) -> None:

@@ -2,6 +2,8 @@
 
 import asyncio
 import os
+import subprocess
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -164,7 +166,35 @@ BARRED = [
     "socket.socketpair()",
     "resource.setrlimit(resource.RLIMIT_CPU, (60, 60))",
     "resource.prlimit(os.getppid(), resource.RLIMIT_CPU)",
+    "os.nice(-20)",
+    "os.nice(5)",
+    "os.setpriority(os.PRIO_PROCESS, os.getppid(), 19)",
+    "os.setpriority(os.PRIO_USER, 0, 19)",
+    "os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(50))",
+    "os.sched_setparam(0, os.sched_param(0))",
+    "os.sched_setaffinity(os.getppid(), {0})",
+    "open('/proc/self/oom_score_adj', 'w')",
+    "resource.setrlimit(resource.RLIMIT_NICE, (40, 40))",
+    "os.setuid(65534)",
 ]
+
+CAPABILITIES = """
+import sys
+sys.path.insert(0, {root!r})
+from tools.sandbox import enter_sandbox
+enter_sandbox(["/proc", "/usr", "/lib"], megabytes=512, cpu_s=5)
+import ctypes
+libc = ctypes.CDLL(None)
+held = [line.split()[1] for line in open("/proc/self/status") if line.startswith("Cap")]
+print({{int(text, 16) for text in held}}, libc.syscall(251, 1, 0, 1 << 13), libc.syscall(314, 0, 0, 0))
+"""
+
+
+@pytest.mark.skipif(bool(NO_SANDBOX), reason=NO_SANDBOX)
+def test_a_sandboxed_process_has_no_capability_and_sets_no_priority_of_its_input_and_output() -> None:
+    program = CAPABILITIES.format(root=str(Path(__file__).parents[3]))
+    ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert "{0} -1 -1" == ran.stdout.strip()
 
 
 @pytest.mark.skipif(bool(NO_SANDBOX), reason=NO_SANDBOX)
