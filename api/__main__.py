@@ -33,6 +33,10 @@ PASSTHROUGH_COMMANDS = {"test", "check", "bench", "chaos"}
 """Commands that pass their arguments on unchanged, and run without `.env`: tests must not see a developer's keys."""
 
 
+CLIENT_COMMANDS = {"env", "chat", "ingest"}
+"""Commands that read only who to talk to; those that read more settings check them all themselves."""
+
+
 def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="./headrace", description="A backend for AI agents built around a job queue.")
     subparsers = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
@@ -54,11 +58,17 @@ def main(arguments: list[str]) -> int:
 def run(file: str, arguments: argparse.Namespace) -> int:
     """Run a command. Errors become a message on stderr and an exit status here."""
     from schema.errors import HeadraceError, LoginRefused
+    from schema.settings_check import SettingsInvalid, require_valid
     from workers.process_limits import keep_files_private
 
     keep_files_private()
     try:
+        if arguments.command in CLIENT_COMMANDS:
+            require_valid(os.environ)
         return importlib.import_module(f"api.cli.{file}").run(arguments)
+    except SettingsInvalid as error:
+        print(f"headrace: {error.message}", file=sys.stderr)
+        return 2
     except HeadraceError as error:
         print(f"headrace: {error.message}", file=sys.stderr)
         return 2 if isinstance(error, LoginRefused) else 1

@@ -10,6 +10,7 @@ from api.app import create_app
 from api.http.sse import OpenStreams
 from api.settings import ApiSettings
 from schema.logins import check_login
+from schema.settings_check import require_valid
 from workers.logs import configure_logging, log_uncaught
 from workers.process_limits import disable_core_dumps, raise_file_limit, relax_garbage_collection
 
@@ -20,12 +21,13 @@ KEEP_ALIVE_S = 75  # longer than the 60 s of common proxies, so that the proxy c
 
 
 def serve() -> None:
-    """Serve until SIGTERM or Ctrl-C. Raises InputError for an invalid setting, LoginRefused for a wrong user of Postgres."""
+    """Serve until SIGTERM or Ctrl-C. Raises SettingsInvalid, and LoginRefused for a wrong user of Postgres."""
     disable_core_dumps()
-    configure_logging("api", style=os.environ.get("HEADRACE_LOGS"))
+    require_valid(os.environ, ApiSettings.from_env)
+    settings = ApiSettings.from_env(os.environ)
+    configure_logging("api", style=settings.logs)
     log_uncaught()
     raise_file_limit()
-    settings = ApiSettings.from_env(os.environ)
     check_login(settings.database_url, "headrace_app")
     app = create_app(settings)
     relax_garbage_collection()

@@ -1,15 +1,20 @@
 """Settings of the API process: frozen objects, read from the environment by `server.py`."""
 
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from ipaddress import ip_network
 
+from graphs.embeddings.names import check_embedder
 from graphs.providers.settings import ProviderSettings
 from schema.errors import InputError
 from schema.logins import url_from
+from schema.settings_check import read_choice
 from schema.vault import Vault
 from tools.egress import EgressPolicy
 from workers.queue.job_core import JobCoreSettings
+from workers.settings import LOG_STYLES
 from workers.storage.settings import StorageSettings
 
 DATABASE_SCHEMES = ("postgresql://", "postgres://")
@@ -41,7 +46,7 @@ class ApiSettings:
     client may take. `window`: most doorbells in a queue, the same in all processes. `issuer`: the `iss` of our access tokens;
     `token_s`: their lifetime. `trusted_proxies`: proxies whose X-Forwarded-For is trusted. `embedders`: those that collections
     can choose; the first is the default. `storage`: where the bytes of documents are; `uploads`: limits of uploads.
-    `reranker`: the cross-encoder that workers use."""
+    `reranker`: the cross-encoder that workers use. `logs`: `people` or `json`."""
 
     database_url: str = field(repr=False)
     redis_url: str = field(repr=False)
@@ -62,6 +67,7 @@ class ApiSettings:
     storage: StorageSettings = field(default_factory=StorageSettings)
     uploads: UploadLimits = field(default_factory=UploadLimits)
     reranker: str | None = None
+    logs: str | None = None
 
     @property
     def embedder(self) -> str:
@@ -75,6 +81,9 @@ class ApiSettings:
             providers = ProviderSettings.from_env(env)
             vault, egress = Vault.from_env(env), EgressPolicy.from_env(env)
             storage = StorageSettings.from_env(env)
+            embedders, logs = _read_embedders(env), read_choice(env, "HEADRACE_LOGS", LOG_STYLES)
+            issuer = _read_address(env, "HEADRACE_ISSUER") or _read_address(env, "HEADRACE_URL") or cls.issuer
+            trusted_proxies = _read_proxies(env)
         except ValueError as error:
             raise InputError(str(error)) from error
         return cls(
@@ -94,12 +103,13 @@ class ApiSettings:
             ),
             window=int(_read_number(env, "HEADRACE_WINDOW", cls.window, 1, 2**31, "a whole number")),
             vault=vault,
-            issuer=(env.get("HEADRACE_ISSUER") or env.get("HEADRACE_URL") or cls.issuer).rstrip("/"),
+            issuer=issuer.rstrip("/"),
             token_s=_read_number(env, "HEADRACE_TOKEN_S", cls.token_s, 60, 86_400, "a number of seconds"),
             egress=egress,
-            trusted_proxies=env.get("HEADRACE_TRUSTED_PROXIES", "").strip(),
+            trusted_proxies=trusted_proxies,
             providers=providers,
-            embedders=_read_embedders(env),
+            embedders=embedders,
+            logs=logs,
             storage=storage,
             reranker=env.get("HEADRACE_RERANKER", "").strip() or None,
             uploads=UploadLimits(
@@ -117,7 +127,28 @@ def _read_embedders(env: Mapping[str, str]) -> tuple[str, ...]:
     """Return the embedders of the installation, the default first: it is the one that workers always load."""
     default = env.get("HEADRACE_EMBEDDER", "").strip() or ApiSettings.embedders[0]
     listed = [name.strip() for name in env.get("HEADRACE_EMBEDDERS", "").split(",")]
-    return tuple(dict.fromkeys(filter(None, [default, *listed])))
+    check_embedder("HEADRACE_EMBEDDER", default)
+    return tuple(dict.fromkeys([default, *(check_embedder("HEADRACE_EMBEDDERS", name) for name in listed if name)]))
+
+
+def _read_address(env: Mapping[str, str], name: str) -> str:
+    text = env.get(name, "").strip()
+    if text and not re.match(r"https?://[^/\s]", text):
+        raise ValueError(f"{name} is {text!r}; it must be a URL that starts with http:// or https://.")
+    return text
+
+
+def _read_proxies(env: Mapping[str, str]) -> str:
+    text = env.get("HEADRACE_TRUSTED_PROXIES", "").strip()
+    for entry in filter(None, (part.strip() for part in text.split(","))):
+        try:
+            _ = entry == "*" or ip_network(entry)
+        except ValueError:
+            raise ValueError(
+                f"HEADRACE_TRUSTED_PROXIES has {entry!r}; it must list addresses or networks, separated by commas, such as "
+                "10.0.0.0/8, or be *."
+            ) from None
+    return text
 
 
 def _read_database_url(env: Mapping[str, str]) -> str:

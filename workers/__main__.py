@@ -18,6 +18,7 @@ from schema.errors import LoginRefused
 from schema.job_kinds import QUEUES
 from schema.logins import ROLES as ROLES_OF_POSTGRES
 from schema.logins import check_login
+from schema.settings_check import SettingsInvalid, require_valid
 from workers.logs import configure_logging, log_uncaught
 from workers.process_limits import disable_core_dumps, keep_files_private, raise_file_limit, relax_garbage_collection
 from workers.settings import WorkerSettings, settings_from
@@ -33,16 +34,14 @@ def main(role: str) -> int:
     disable_core_dumps()
     keep_files_private()
     try:
+        require_valid(os.environ, settings_from)
         settings = settings_from(os.environ)
         if role != "flower":
             check_logins(settings)
-    except ValueError as error:
-        print(error, file=sys.stderr)
-        return 2
-    except LoginRefused as error:
+    except (SettingsInvalid, LoginRefused) as error:
         print(error.message, file=sys.stderr)
         return 2
-    configure_logging(role, style=os.environ.get("HEADRACE_LOGS"))
+    configure_logging(role, style=settings.logs)
     log_uncaught()
     raise_file_limit()
     if role == "scheduler":
@@ -135,10 +134,8 @@ def _run_flower(settings: WorkerSettings) -> int:
 
     app = build_app(settings.redis_url, task_events=settings.task_events)
     logging.getLogger("flower.command").setLevel(logging.WARNING)
-    host = os.environ.get("HEADRACE_FLOWER_HOST") or "127.0.0.1"
-    port = os.environ.get("HEADRACE_FLOWER_PORT") or "5555"
     try:
-        start_flower(app, host=host, port=port)
+        start_flower(app, host=settings.flower_host, port=settings.flower_port)
     except (SystemExit, KeyboardInterrupt):
         log.info("flower_stopped", pid=os.getpid())
     # Its threads wait for replies of workers that have stopped, and a normal exit would wait for those threads.

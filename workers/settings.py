@@ -1,11 +1,14 @@
 """The workers' settings. `workers/__main__.py` reads them from the environment, and nothing else does."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from graphs.embeddings.names import check_embedder
 from graphs.providers.settings import ProviderSettings
 from schema.job_kinds import KINDS
 from schema.logins import URL_SETTINGS, Role, url_from
+from schema.settings_check import read_choice
 from schema.vault import Vault
 from tools.egress import EgressPolicy
 from workers.queue.dispatch import WINDOW
@@ -22,6 +25,11 @@ TOOL_SETTINGS = {
     "PYTHON_MODE": "HEADRACE_PYTHON_MODE",
 }
 """The names under which tools that are code find their settings, each with its environment variable."""
+
+
+PYTHON_MODES = ("monty", "jail")
+LOG_STYLES = ("people", "json")
+ON, OFF = ("on", "1", "true", "yes"), ("off", "0", "false", "no")
 
 
 @dataclass(frozen=True)
@@ -48,6 +56,10 @@ class WorkerSettings:
     reranker: str | None = None
     """A cross-encoder that reranks the passages for a chat."""
     storage: StorageSettings = field(default_factory=StorageSettings)
+    logs: str | None = None
+    """`people` or `json`; without it people on a terminal, JSON elsewhere."""
+    flower_host: str = "127.0.0.1"
+    flower_port: int = 5555
 
     def role_database_url(self, role: Role) -> str:
         """Return the database URL for connections of `role`."""
@@ -60,27 +72,45 @@ class WorkerSettings:
 
 def settings_from(env: Mapping[str, str]) -> WorkerSettings:
     """Read and check the settings. Raises ValueError, which names the setting and says what is valid."""
-    RedisAddress.from_url(_required_url(env, "HEADRACE_REDIS_URL", "redis://127.0.0.1:6379/0"))
+    redis_url = _redis_url(env)
     database_urls = _database_urls(env)
     return WorkerSettings(
         database_url=database_urls["headrace_app"],
         system_database_url=database_urls["headrace_system"],
-        redis_url=env["HEADRACE_REDIS_URL"],
+        redis_url=redis_url,
         providers=ProviderSettings.from_env(env),
-        concurrency=int(_number(env, "HEADRACE_CHAT_CONCURRENCY", 300, least=1)),
-        ingestion_concurrency=int(_number(env, "HEADRACE_INGESTION_CONCURRENCY", 8, least=1)),
+        concurrency=_whole(env, "HEADRACE_CHAT_CONCURRENCY", 300),
+        ingestion_concurrency=_whole(env, "HEADRACE_INGESTION_CONCURRENCY", 8),
         lease_s=_number(env, "HEADRACE_LEASE_S", 30, least=1),
         grace_s=_number(env, "HEADRACE_GRACE_S", 25, least=0),
-        window=int(_number(env, "HEADRACE_WINDOW", 256, least=1)),
+        window=_whole(env, "HEADRACE_WINDOW", 256),
         unanswered_s=_number(env, "HEADRACE_UNANSWERED_S", 10, least=0.5),
         vault=Vault.from_env(env),
         egress=EgressPolicy.from_env(env),
-        tools={name: env[setting] for name, setting in TOOL_SETTINGS.items() if env.get(setting)},
-        embedder=env.get("HEADRACE_EMBEDDER", "").strip() or "minilm",
+        tools=_tool_settings(env),
+        embedder=check_embedder("HEADRACE_EMBEDDER", env.get("HEADRACE_EMBEDDER", "").strip() or "minilm"),
         reranker=env.get("HEADRACE_RERANKER", "").strip() or None,
         storage=StorageSettings.from_env(env),
-        task_events=env.get("HEADRACE_TASK_EVENTS", "on").lower() not in ("off", "0", "false", "no"),
+        task_events=read_choice(env, "HEADRACE_TASK_EVENTS", (*ON, *OFF)) not in OFF,
+        logs=read_choice(env, "HEADRACE_LOGS", LOG_STYLES),
+        flower_host=env.get("HEADRACE_FLOWER_HOST", "").strip() or WorkerSettings.flower_host,
+        flower_port=_port(env, "HEADRACE_FLOWER_PORT", WorkerSettings.flower_port),
     )
+
+
+def _redis_url(env: Mapping[str, str]) -> str:
+    name, example = "HEADRACE_REDIS_URL", "redis://127.0.0.1:6379/0"
+    url = _required_url(env, name, example)
+    try:
+        RedisAddress.from_url(url)
+    except ValueError:  # its message may quote the password
+        raise ValueError(f"{name} is no URL of a Redis; it looks like {example}.") from None
+    return url
+
+
+def _tool_settings(env: Mapping[str, str]) -> dict[str, str]:
+    read_choice(env, TOOL_SETTINGS["PYTHON_MODE"], PYTHON_MODES)
+    return {name: env[setting] for name, setting in TOOL_SETTINGS.items() if env.get(setting)}
 
 
 def _database_urls(env: Mapping[str, str]) -> dict[Role, str]:
@@ -106,6 +136,20 @@ def _number(env: Mapping[str, str], name: str, default: float, *, least: float) 
         value = float(text)
     except ValueError:
         value = float("nan")
-    if not value >= least:
+    if not least <= value < math.inf:
         raise ValueError(f"{name} is {text!r}; it must be a number, {least:g} or more (default {default:g}).")
     return value
+
+
+def _whole(env: Mapping[str, str], name: str, default: int) -> int:
+    value = _number(env, name, default, least=1)
+    if value != int(value):
+        raise ValueError(f"{name} is {env[name]!r}; it must be a whole number, 1 or more (default {default}).")
+    return int(value)
+
+
+def _port(env: Mapping[str, str], name: str, default: int) -> int:
+    text = env.get(name, "").strip()
+    if text and not (text.isascii() and text.isdigit() and 0 < int(text) < 65_536):
+        raise ValueError(f"{name} is {text!r}; it must be a port number from 1 to 65535.")
+    return int(text or default)

@@ -10,7 +10,8 @@ from typing import TextIO
 from api.local.errors import LocalError
 from api.local.http_client import Client, StreamEvent
 from api.local.process_output import wants_colour
-from api.local.stack import find_running, home_from
+from api.local.stack import find_running
+from api.local.stack_settings import home_from
 from schema.notices import notice_for_model
 
 

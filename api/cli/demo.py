@@ -11,6 +11,7 @@ import signal
 import time
 from collections.abc import AsyncIterator, Callable
 
+from api.cli.all_settings import check_all_settings
 from api.cli.chat import ChatResult, dim, show
 from api.cli.up import stop_signals
 from api.local.demo_documents import upload_handbook
@@ -18,15 +19,8 @@ from api.local.errors import LocalError
 from api.local.http_client import Client, StreamEvent
 from api.local.local_stores import Stores
 from api.local.process_output import FileOutput
-from api.local.stack import (
-    RunningStack,
-    StackSettings,
-    find_running,
-    prepare_demo,
-    prepared_stores,
-    running_stack,
-    settings_from,
-)
+from api.local.stack import RunningStack, find_running, prepare_demo, prepared_stores, running_stack
+from api.local.stack_settings import StackSettings, settings_from
 
 PASSAGE = (
     "A headrace is the channel that carries water from a river or a dam to a mill wheel or to the turbines of a power "
@@ -64,6 +58,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
+    check_all_settings(os.environ)
     settings = settings_from(os.environ)
     began = time.monotonic()
     if running := find_running(settings.home):

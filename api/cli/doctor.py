@@ -16,10 +16,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from api.cli.all_settings import check_all_settings
 from api.local.errors import LocalError
 from api.local.home import is_free
 from api.local.processes import user_mode
-from api.local.stack import RunningStack, StackSettings, find_running, http_status, settings_from
+from api.local.stack import RunningStack, find_running, http_status
+from api.local.stack_settings import StackSettings, settings_from
+from schema.settings_check import SettingsInvalid
 
 TESTED_PYTHONS = ((3, 11), (3, 12), (3, 13))
 MIN_FREE_BYTES = 1_000_000_000
@@ -62,10 +65,12 @@ def run_checks(environ: Mapping[str, str]) -> Iterator[Finding]:
     yield python()
     yield embeddings()
     try:
-        settings = settings_from(environ)
-    except LocalError as error:
-        yield Finding("settings", "invalid", error.message)
+        check_all_settings(environ)
+    except SettingsInvalid as error:
+        for problem in error.problems:
+            yield Finding("settings", "invalid", problem)
         return
+    settings = settings_from(environ)
     yield disk(settings.home)
     running = find_running(settings.home)
     yield from stores(settings)

@@ -5,7 +5,8 @@ import os
 import shlex
 
 from api.local.errors import LocalError
-from api.local.stack import RunningStack, find_running, home_from
+from api.local.stack import RunningStack, find_running
+from api.local.stack_settings import home_from
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

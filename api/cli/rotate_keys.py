@@ -18,7 +18,8 @@ from psycopg.rows import dict_row
 from api.local.errors import LocalError
 from api.local.home import write_private
 from api.local.keys import VAULT_KEYS
-from api.local.stack import running_database_url, settings_from
+from api.local.stack import running_database_url
+from api.local.stack_settings import settings_from
 from schema.db import Db
 from schema.errors import SecretUnreadable
 from schema.queries.identity.secrets import (
@@ -30,6 +31,7 @@ from schema.queries.identity.secrets import (
     list_stale,
     replace,
 )
+from schema.settings_check import require_valid
 from schema.vault import KEYS, KEYS_FILE, Sealed, Vault, new_secret_key, read_keys_file
 
 MAX_PASSES = 5
@@ -64,6 +66,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
+    require_valid(os.environ, settings_from)
     settings = settings_from(os.environ)
     file = keys_file(os.environ, settings.home)
     if arguments.new:

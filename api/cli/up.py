@@ -6,19 +6,13 @@ import os
 import signal
 import sys
 
+from api.cli.all_settings import check_all_settings
 from api.local.demo_documents import ensure_handbook
 from api.local.http_client import Client
 from api.local.local_stores import Stores
 from api.local.process_output import TerminalOutput
-from api.local.stack import (
-    ROOT,
-    RunningStack,
-    StackSettings,
-    prepare_demo,
-    prepared_stores,
-    running_stack,
-    settings_from,
-)
+from api.local.stack import RunningStack, prepare_demo, prepared_stores, running_stack
+from api.local.stack_settings import ROOT, StackSettings, settings_from
 from api.local.supervisor import read_procfile
 
 BANNER = """
@@ -53,6 +47,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
+    check_all_settings(os.environ)
     settings = settings_from(os.environ)
     with prepared_stores(settings) as where:
         asyncio.run(serve_until_stopped(settings, where, grace_s=arguments.grace))

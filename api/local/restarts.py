@@ -14,6 +14,10 @@ CRASH_LOOP_EXITS = 3
 """From this many exits in a row on, the message quotes the last output of the process."""
 
 
+WRONG_SETTINGS = 2
+"""The exit status of a process whose settings are wrong: it would end the same way again."""
+
+
 class Restarts:
     """The exits of one process. Call `note_start` and `note_exit` in turn."""
 
@@ -42,6 +46,12 @@ class Restarts:
         quoted = "".join(f"\n    {line}" for line in last_output) or " none."
         times = f"{self.consecutive_exits} times in a row"
         return f"{self.name} {how}, {times}; restarting {again}. Last output:{quoted}"
+
+
+def refusal_message(name: str, last_output: Sequence[str]) -> str:
+    """What to say of a process that is not started again, because its settings are wrong."""
+    quoted = "".join(f"\n    {line}" for line in last_output)
+    return f"{name} {describe_exit(WRONG_SETTINGS)} and isn't restarted: its settings are wrong. Last output:{quoted}"
 
 
 def describe_exit(code: int) -> str:

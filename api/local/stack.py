@@ -23,6 +23,7 @@ from api.local.keys import admin_key, demo_key, ensure_admin_key, secret_key_set
 from api.local.local_stores import LOCK_WAIT_S, Stores, stores
 from api.local.postgres import DATABASE, USER, EmbeddedPostgres
 from api.local.processes import is_alive
+from api.local.stack_settings import ROOT, StackSettings, without_own_exports
 from api.local.store_supervision import supervised_stores
 from api.local.supervisor import Output, ProcfileEntry, Supervisor, read_procfile
 from tools.egress.policy import SETTING as EGRESS_SETTING
@@ -30,23 +31,8 @@ from tools.egress.policy import SETTING as EGRESS_SETTING
 if TYPE_CHECKING:  # it imports psycopg, and `env` should answer at once
     from schema.logins import Role
 
-ROOT = Path(__file__).resolve().parents[2]
 READY_LIMIT_S = 120.0
 ERP_PORT = 8765  # of the demo's ERP, or a free one
-
-
-@dataclass(frozen=True)
-class StackSettings:
-    """What may be chosen about a stack; read from the environment by `settings_from`."""
-
-    home: Path
-    host: str
-    port: int | None
-    flower_port: int | None
-    database_url: str | None = field(repr=False)
-    redis_url: str | None = field(repr=False)
-    role_urls: "Mapping[Role, str]" = field(default_factory=dict, repr=False)
-    """Database URLs with passwords of their own (`schema/logins.py`)."""
 
 
 @dataclass(frozen=True)
@@ -58,32 +44,6 @@ class RunningStack:
     flower_url: str
     key: str = field(repr=False)
     admin_key: str | None = field(default=None, repr=False)
-
-
-def settings_from(environ: Mapping[str, str]) -> StackSettings:
-    """Read and check the settings. Raises LocalError that names the wrong one and says what is right."""
-    return StackSettings(
-        home=home_from(environ),
-        host=environ.get("HEADRACE_HOST") or "127.0.0.1",
-        port=_port_from(environ, "HEADRACE_PORT"),
-        flower_port=_port_from(environ, "HEADRACE_FLOWER_PORT"),
-        database_url=_url_from(environ, "HEADRACE_DATABASE_URL", ("postgresql://", "postgres://")),
-        redis_url=_url_from(environ, "HEADRACE_REDIS_URL", ("redis://", "rediss://", "unix://")),
-        role_urls=_role_urls_from(environ),
-    )
-
-
-def _role_urls_from(environ: Mapping[str, str]) -> "dict[Role, str]":
-    from schema.logins import ROLES, url_from
-
-    try:
-        return {role: url for role in ROLES if (url := url_from(environ, role, ""))}
-    except ValueError as error:
-        raise LocalError(str(error)) from error
-
-
-def home_from(environ: Mapping[str, str]) -> Path:
-    return ROOT / (environ.get("HEADRACE_HOME") or ".headrace")
 
 
 def find_running(home: Path) -> RunningStack | None:
@@ -244,14 +204,6 @@ def erp_process(port: int, url: str, issuer: str) -> ProcfileEntry:
     )
 
 
-def without_own_exports(environ: Mapping[str, str]) -> dict[str, str]:
-    """The environment less what `eval "$(./headrace env)"` put there: we are not our own provider of models."""
-    own = f"{environ.get('HEADRACE_URL') or 'http://'}/v1"
-    exported = {"OPENAI_BASE_URL", "OPENAI_API_KEY", "HEADRACE_API_KEY", "HEADRACE_ADMIN_KEY"}
-    ours = exported if environ.get("OPENAI_BASE_URL") == own else set()
-    return {name: value for name, value in environ.items() if name not in ours}
-
-
 def http_status(host: str, port: int, path: str, timeout_s: float = 2.0) -> int:
     """The HTTP status of a GET, or 0 when nobody answers."""
     link = http.client.HTTPConnection(reachable(host), port, timeout=timeout_s)
@@ -272,6 +224,8 @@ def reachable(host: str) -> str:
 async def _wait_ready(host: str, port: int, supervisor: Supervisor, stop: asyncio.Event) -> None:
     deadline = time.monotonic() + READY_LIMIT_S
     while not stop.is_set() and await asyncio.to_thread(http_status, host, port, "/health/ready") != 200:
+        for name, printed in supervisor.refusing.items():
+            raise LocalError(f"The process {name} refused its settings:\n{printed}")
         for name, said in supervisor.crash_looping.items():
             if name in ("flower", "erp"):  # nobody waits for them; their trouble is in the log
                 continue
@@ -294,19 +248,3 @@ def _choose_port(name: str, explicit: int | None, default: int) -> int:
     if not is_free(explicit):
         raise LocalError(f"{name}={explicit} is in use by another program. Stop that program or choose another port.")
     return explicit
-
-
-def _port_from(environ: Mapping[str, str], name: str) -> int | None:
-    text = environ.get(name)
-    if not text:
-        return None
-    if not text.isdigit() or not 0 < int(text) < 65_536:
-        raise LocalError(f"{name} is {text!r}; it must be a port number from 1 to 65535.")
-    return int(text)
-
-
-def _url_from(environ: Mapping[str, str], name: str, schemes: tuple[str, ...]) -> str | None:
-    text = environ.get(name)
-    if text and not text.startswith(schemes):
-        raise LocalError(f"{name} must start with {' or '.join(schemes)}.")
-    return text or None

@@ -18,7 +18,7 @@ from typing import Protocol
 
 from api.local.errors import LocalError
 from api.local.processes import launch_command
-from api.local.restarts import Restarts
+from api.local.restarts import WRONG_SETTINGS, Restarts, refusal_message
 
 
 @dataclass(frozen=True)
@@ -79,6 +79,11 @@ class Supervisor:
         """Processes that exit again and again, by name, with their last output."""
         return {child.line.name: child.last_output for child in self._children if child.restarts.is_crash_loop}
 
+    @property
+    def refusing(self) -> dict[str, str]:
+        """Processes that ended because of their settings and aren't restarted, by name, with their last output."""
+        return {child.line.name: child.last_output for child in self._children if child.refused_settings}
+
     async def start(self) -> None:
         """Start all at once; returns when each has a process (not when it is ready)."""
         await asyncio.gather(*(child.spawn() for child in self._children))
@@ -116,6 +121,11 @@ class Child:
         return self._transport.get_pid() if self._transport.get_returncode() is None else None
 
     @property
+    def refused_settings(self) -> bool:
+        """Whether the process has ended because its settings are wrong."""
+        return self._transport.get_returncode() == WRONG_SETTINGS
+
+    @property
     def last_output(self) -> str:
         return "\n".join(self._tail)
 
@@ -140,7 +150,10 @@ class Child:
             await self._pipe.closed.wait()
             self._transport.close()
             self._on_change()
-            if not self._stopping.is_set():
+            if self.refused_settings and not self._stopping.is_set():
+                self._say(refusal_message(self.line.name, self._tail))
+                await self._stopping.wait()
+            elif not self._stopping.is_set():
                 await self._wait_before_restart()
             if self._stopping.is_set():
                 return
@@ -162,11 +175,13 @@ class Child:
             self._tail.append(text)
         self._output.write(self.line.name, text)
 
-    async def _wait_before_restart(self) -> None:
-        delay = self.restarts.note_exit()
-        message = self.restarts.message(self._transport.get_returncode() or 0, delay, self._tail)
+    def _say(self, message: str) -> None:
         for line in message.splitlines():
             self._output.write("headrace", line)
+
+    async def _wait_before_restart(self) -> None:
+        delay = self.restarts.note_exit()
+        self._say(self.restarts.message(self._transport.get_returncode() or 0, delay, self._tail))
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._stopping.wait(), delay or 0.001)
 

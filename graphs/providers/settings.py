@@ -63,7 +63,8 @@ class ProviderSettings:
     @classmethod
     def from_env(cls, env: Mapping[str, str]) -> "ProviderSettings":
         """Reads OLLAMA_HOST, the vendors' names, HEADRACE_DEFAULT_MODEL, HEADRACE_URL, HEADRACE_OFFLINE_TOKENS_PER_S
-        and HEADRACE_MODEL_{CONNECT,FIRST_TOKEN,BETWEEN_TOKENS,PULL,END_MARK,MANAGE}_S.
+        and the time-outs HEADRACE_MODEL_CONNECT_S, HEADRACE_MODEL_FIRST_TOKEN_S, HEADRACE_MODEL_BETWEEN_TOKENS_S,
+        HEADRACE_MODEL_PULL_S, HEADRACE_MODEL_END_MARK_S and HEADRACE_MODEL_MANAGE_S.
 
         An empty value counts as unset. Raises ValueError that names the setting and what it must be.
         """
@@ -71,7 +72,7 @@ class ProviderSettings:
         accesses += [_vendor_access(vendor, env) for vendor in VENDORS.values()]
         return cls(
             configured=tuple(access for access in accesses if access is not None),
-            default_model=env.get("HEADRACE_DEFAULT_MODEL", "").strip(),
+            default_model=_default_model(env),
             own_url=env.get("HEADRACE_URL", "").strip(),
             offline_tokens_per_s=_number(env, "HEADRACE_OFFLINE_TOKENS_PER_S", offline.TOKENS_PER_S),
             timeouts=_timeouts(env),
@@ -147,6 +148,17 @@ def has_language_model(settings: ProviderSettings) -> bool:
         return resolve(None, settings) != OFFLINE
     except HeadraceError:
         return True
+
+
+def _default_model(env: Mapping[str, str]) -> str:
+    text = env.get("HEADRACE_DEFAULT_MODEL", "").strip()
+    provider, slash, name = text.partition("/")
+    if slash and (provider not in SUPPORTED or not name):
+        raise ValueError(
+            f"HEADRACE_DEFAULT_MODEL is {text[:80]!r}; it must be provider/model, such as ollama/llama3.2:3b. "
+            f"Providers: {', '.join(SUPPORTED)}."
+        )
+    return text
 
 
 def _timeouts(env: Mapping[str, str]) -> ProviderTimeouts:

@@ -64,7 +64,7 @@ def test_a_password_in_a_wrong_url_is_not_repeated() -> None:
         ({}, ("minilm",)),
         ({"HEADRACE_EMBEDDER": "ollama/bge-m3"}, ("ollama/bge-m3",)),
         ({"HEADRACE_EMBEDDERS": "ollama/bge-m3, minilm,,"}, ("minilm", "ollama/bge-m3")),
-        ({"HEADRACE_EMBEDDER": "a/b", "HEADRACE_EMBEDDERS": "c/d"}, ("a/b", "c/d")),
+        ({"HEADRACE_EMBEDDER": "openai/b", "HEADRACE_EMBEDDERS": "cohere/d"}, ("openai/b", "cohere/d")),
     ],
 )
 def test_the_embedder_of_the_workers_is_the_usual_one_of_those_that_there_are(

@@ -18,6 +18,7 @@ from schema import events, job_kinds
 from schema.queries.identity import privacy
 from schema.queries.sessions import session_forks
 from schema.queries.tenants.tenants import Tenant
+from schema.settings_check import DEVELOPMENT
 from schema.tables.sessions import Message, Session
 from schema.tenancy import TenantSnapshot
 from schema.vault import PLATFORM
@@ -54,7 +55,7 @@ SETTING = r"[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+"
 NOT_SETTINGS = (
     "NO_COLOR",  # a convention of terminals
     "AWS_",  # of AWS's own tools, where HEADRACE_S3_… is not set
-    "HEADRACE_TESTS",  # how much of the test suite runs
+    *DEVELOPMENT,  # how much of the test suite runs, and such
 )
 
 

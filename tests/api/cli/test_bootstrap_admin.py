@@ -11,7 +11,8 @@ import pytest
 from api.cli.env import exports
 from api.cli.up import banner
 from api.local.keys import admin_key, ensure_admin_key
-from api.local.stack import RunningStack, settings_from, without_own_exports
+from api.local.stack import RunningStack
+from api.local.stack_settings import settings_from, without_own_exports
 from schema.api_keys import new_api_key, read_api_key
 from schema.bootstrap import (
     add_platform_admin,

@@ -65,8 +65,55 @@ def test_a_server_that_cannot_be_reached_is_named(tmp_path: Path) -> None:
 )
 def test_a_wrong_setting_is_named(name: str, value: str, tmp_path: Path) -> None:
     done = command("up", home=tmp_path, **{name: value})
-    assert 1 == done.returncode
+    assert 2 == done.returncode
     assert name in done.stderr
+
+
+@pytest.mark.parametrize("arguments", [["up"], ["demo"], ["serve"], ["migrate"], ["rotate-keys"]], ids=" ".join)
+def test_all_wrong_and_unknown_settings_are_named_at_once(arguments: list[str], tmp_path: Path) -> None:
+    wrong = {"HEADRACE_DATABASE_URL": "mysql://u:hush@x/y", "HEADRACE_PROT": "80", "HEADRACE_WINDO": "9"}
+    if arguments[0] in ("up", "demo", "serve"):
+        wrong |= {"HEADRACE_LOGS": "xml", "HEADRACE_EMBEDDER": "nothing", "HEADRACE_PORT": "http"}
+    done = command(*arguments, home=tmp_path / "home", **wrong)
+    assert (2, "") == (done.returncode, done.stdout)
+    assert [] == [name for name in wrong if name not in done.stderr]
+    assert "There is no setting HEADRACE_PROT. Did you mean HEADRACE_PORT?" in done.stderr
+    assert "hush" not in done.stderr
+    assert not (tmp_path / "home").exists()
+
+
+@pytest.mark.parametrize("role", ["chat", "scheduler", "flower"])
+def test_a_worker_names_all_its_wrong_settings_too(role: str) -> None:
+    wrong = {
+        "HEADRACE_CHAT_CONCURRENCY": "inf",
+        "HEADRACE_LOGS": "xml",
+        "HEADRACE_FLOWER_PORT": "0",
+        "HEADRACE_PROT": "1",
+    }
+    own = {name: value for name, value in os.environ.items() if not name.startswith("HEADRACE_")}
+    done = subprocess.run(
+        [sys.executable, "-m", "workers", role],
+        env=own | wrong | {"HEADRACE_DATABASE_URL": "postgresql://h/d", "HEADRACE_REDIS_URL": "redis://h/0"},
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_S,
+        check=False,
+    )
+    assert 2 == done.returncode
+    assert [] == [name for name in (*wrong, "HEADRACE_SECRET_KEYS") if name not in done.stderr]
+
+
+@pytest.mark.parametrize("arguments", [["env"], ["chat", "hello"], ["ingest", "."]], ids=" ".join)
+def test_a_client_command_refuses_an_unknown_setting(arguments: list[str], tmp_path: Path) -> None:
+    done = command(*arguments, home=tmp_path, HEADRACE_APIKEY="hr_x")
+    assert (2, "") == (done.returncode, done.stdout)
+    assert "headrace: There is no setting HEADRACE_APIKEY. Did you mean HEADRACE_API_KEY?\n" == done.stderr
+
+
+def test_doctor_reports_every_wrong_setting() -> None:
+    report = [str(one) for one in run_checks({"HEADRACE_LOGS": "xml", "HEADRACE_PROT": "1", "HEADRACE_HOME": "/tmp"})]
+    assert 2 == sum(line.startswith("WRONG settings") for line in report)
 
 
 def test_doctor_never_shows_a_secret() -> None:

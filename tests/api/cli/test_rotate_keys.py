@@ -12,7 +12,8 @@ import pytest
 from api.local.errors import LocalError
 from api.local.keys import secret_keys_file
 from api.local.local_stores import Stores, stores
-from api.local.stack import RunningStack, child_environment, running_database_url, settings_from
+from api.local.stack import RunningStack, child_environment, running_database_url
+from api.local.stack_settings import settings_from
 from schema.migrate import migrate
 from schema.vault import Vault, new_secret_key, read_keys_file
 from tests.waiting import PATIENCE_S

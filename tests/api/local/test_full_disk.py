@@ -10,7 +10,8 @@ import redis
 
 from api.local.errors import LocalError
 from api.local.keys import admin_key
-from api.local.stack import StackSettings, prepared_stores, settings_from
+from api.local.stack import prepared_stores
+from api.local.stack_settings import StackSettings, settings_from
 
 TOO_SMALL = ("4k", "64k", "8m", "24m", "38m", "42m", "46m", "47m", "48m")
 """From no room for the lock to room for all but the last migrations: a new database takes about 49 MB."""

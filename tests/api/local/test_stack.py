@@ -13,15 +13,8 @@ from api.local.errors import LocalError
 from api.local.home import Home, free_port
 from api.local.local_stores import Stores
 from api.local.process_output import FileOutput
-from api.local.stack import (
-    RunningStack,
-    find_running,
-    http_status,
-    prepared_stores,
-    running_stack,
-    settings_from,
-    without_own_exports,
-)
+from api.local.stack import RunningStack, find_running, http_status, prepared_stores, running_stack
+from api.local.stack_settings import settings_from, without_own_exports
 from api.local.supervisor import Supervisor
 
 STUB = Path(__file__).with_name("stub_api.py")

@@ -71,6 +71,19 @@ async def test_a_crash_loop_is_reported_with_the_last_output_of_the_process() ->
     assert "no such queue" in said
 
 
+async def test_a_process_that_refuses_its_settings_is_not_restarted() -> None:
+    code = "import sys; print('HEADRACE_LOGS must be people or json'); sys.exit(2)"
+    async with supervising(("chat", code), ("api", SLEEPER)) as (supervisor, lines):
+        await wait_for(lambda: lines.of("headrace"), "the exit is reported")
+        await wait_for(lambda: lines.of("api"), "the other one is ready")
+        assert {"chat": "HEADRACE_LOGS must be people or json"} == supervisor.refusing
+        assert ["api"] == list(supervisor.pids)
+    assert [
+        "chat exited with status 2 and isn't restarted: its settings are wrong. Last output:",
+        "    HEADRACE_LOGS must be people or json",
+    ] == lines.of("headrace")
+
+
 async def test_stop_ends_all_processes_cleanly() -> None:
     async with supervising(("a", SLEEPER), ("b", SLEEPER)) as (supervisor, lines):
         await wait_for(lambda: len(lines.all) == 2, "both are ready")
