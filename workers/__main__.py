@@ -135,7 +135,7 @@ def _run_flower(settings: WorkerSettings) -> int:
     app = build_app(settings.redis_url, task_events=settings.task_events)
     logging.getLogger("flower.command").setLevel(logging.WARNING)
     try:
-        start_flower(app, host=settings.flower_host, port=settings.flower_port)
+        start_flower(app, host=settings.flower_host, port=str(settings.flower_port))
     except (SystemExit, KeyboardInterrupt):
         log.info("flower_stopped", pid=os.getpid())
     # Its threads wait for replies of workers that have stopped, and a normal exit would wait for those threads.
