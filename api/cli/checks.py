@@ -70,6 +70,7 @@ def run(arguments: argparse.Namespace) -> int:
     if command == "check":
         return check(rest)
     if command == "test":
+        os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # each process would compile all tests and sources at every run
         if "--full" in rest:
             rest.remove("--full")
             os.environ["HEADRACE_TESTS"] = "full"
