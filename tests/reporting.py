@@ -1,4 +1,4 @@
-"""A pytest plugin that names a failure when it happens, and hands out the slow test files first."""
+"""A pytest plugin that tells the number of tests, names a failure when it happens, and hands out the slow test files first."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -16,6 +16,14 @@ class Reporting:
     def __init__(self, config: pytest.Config) -> None:
         self._config = config
         self._failed = 0
+        self._collected = False
+
+    def pytest_xdist_node_collection_finished(self, node: Any, ids: Sequence[str]) -> None:
+        """Each process collects all tests; the first to be ready tells their number."""
+        terminal: Any = self._config.pluginmanager.get_plugin("terminalreporter")
+        if terminal is not None and not self._collected:
+            terminal.write_line(f"{len(ids):,} tests")
+        self._collected = True
 
     @pytest.hookimpl(trylast=True)
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:

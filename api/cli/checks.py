@@ -27,8 +27,8 @@ MODULES = {"bench": ["tests.bench"], "chaos": ["tests.chaos"]}
 TEST_HELP = """\
 usage: ./headrace test [PATH ...] [pytest options]
 
-Runs the tests: all of them, or those in the files and folders you name. The whole suite takes six to eight minutes on two
-cores. It needs no services and no network: each of its two processes starts a Postgres and a Valkey of its own in a
+Runs the tests: all of them, or those in the files and folders you name. The whole suite takes about ten minutes on two
+idle cores. It needs no services and no network: each of its two processes starts a Postgres and a Valkey of its own in a
 temporary folder and removes them at the end. Failures are reported as they happen, and in full at the end.
 
   ./headrace test                                      everything
@@ -85,7 +85,7 @@ def introduction(rest: Sequence[str]) -> str:
     if rest or os.environ.get("HEADRACE_TESTS"):
         return "headrace: running tests; failures are reported as they happen."
     return (
-        "headrace: running all tests, about 5,800, in two processes. On two cores this takes six to eight minutes.\n"
+        "headrace: running all tests in two processes. On two idle cores this takes about ten minutes.\n"
         "Failures are reported as they happen. To run only some of the tests: ./headrace test --help"
     )
 
