@@ -11,7 +11,7 @@ from tests.chaos.world import Load, World
 from tests.journeys.client import Client
 from tests.journeys.clients.test_late_joins import count_differences
 from tests.journeys.clients.test_slow_clients import open_unread_streams
-from tests.waiting import PATIENCE_S
+from tests.waiting import PATIENCE_S, wait_for
 from workers.queue.doorbell import Doorbell, envelope
 
 
@@ -65,6 +65,7 @@ async def deaf_clients(world: World, load: Load, scale: float) -> None:
 @case(19, "doorbells doubled", quick=True)
 async def doorbells_doubled(world: World, load: Load, scale: float) -> list[str]:
     async with load_of(world, load, 200 * scale, 20 * scale):
+        await wait_for(lambda: len(load.keys) >= 5, "the first jobs were accepted")
         with redis.Redis.from_url(world.stores.redis_url) as db:
             for _ in range(int(10 * scale) + 1):
                 for job_id in world.rng.sample(sorted(load.keys.values()), min(5, len(load.keys))):

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 import psycopg
 import redis
 
-from api.local.home import Home
+from api.local.local_stores import stores as local_stores
 from api.local.valkey import EmbeddedValkey
 from tests.chaos.proxy import Proxy, one_in
 from tests.chaos.table import case, load_of, proxied_worker
@@ -47,13 +47,13 @@ async def redis_errors(world: World, load: Load, scale: float) -> None:
 @case(6, "Redis failover")
 async def redis_failover(world: World, load: Load, scale: float) -> list[str]:
     """The primary is demoted, its replica promoted, and the address leads to the replica a moment later."""
-    primary, stale = urlsplit(world.stores.redis_url), {"redis_url": world.stores.redis_url}
+    primary = urlsplit(world.stores.redis_url)
     async with _replica(world) as replica, Proxy(primary.port or 6379) as proxy, _behind(world, proxy):
         pids = {name: world.system.processes[name].pid for name in ROLES}
         async with load_of(world, load, 400 * scale, 40, long="text-250-at-25"):
             await world.pause(1, 2)
             world.faults += 1
-            with redis.Redis.from_url(stale["redis_url"]) as old, redis.Redis.from_url(replica.url) as new:
+            with redis.Redis.from_url(world.stores.redis_url) as old, _at(world, replica.port) as new:
                 new.replicaof("NO", "ONE")
                 old.replicaof("127.0.0.1", replica.port)
                 await world.pause(2, 3)
@@ -61,7 +61,7 @@ async def redis_failover(world: World, load: Load, scale: float) -> list[str]:
                 await world.pause(2, 3)
         ended = [name for name in ROLES if world.system.processes[name].poll() is not None]
         again = [name for name in ROLES if world.system.processes[name].pid != pids[name]]
-        with redis.Redis.from_url(stale["redis_url"]) as old:
+        with redis.Redis.from_url(world.stores.redis_url) as old:
             old.replicaof("NO", "ONE")
     return [f"{name} ended in the failover" for name in sorted({*ended, *again})]
 
@@ -70,26 +70,22 @@ async def redis_failover(world: World, load: Load, scale: float) -> list[str]:
 async def _replica(world: World) -> AsyncIterator[EmbeddedValkey]:
     """A second server with the password of the first, which it follows."""
     url = urlsplit(world.stores.redis_url)
-    store = EmbeddedValkey(Home(world.system.folder / "replica"), durable=False)
-    store.launch()
-    try:
-        await asyncio.to_thread(store.wait_ready)
-        with redis.Redis.from_url(store.url) as db:
-            db.config_set("masterauth", url.password or "")
+    folder = world.system.folder / "replica"
+    with local_stores(folder, durable=False, database_url=world.stores.database_url) as stores:
+        assert stores.valkey is not None
+        with redis.Redis.from_url(world.stores.redis_url) as first, redis.Redis.from_url(stores.redis_url) as db:
+            for each in (first, db):
+                each.config_set("masterauth", url.password or "")
             db.replicaof("127.0.0.1", url.port or 6379)
             await wait_for(lambda: db.info("replication")["master_link_status"] == "up", "the replica had caught up")
             db.config_set("requirepass", url.password or "")
-        store._password = url.password or ""
-        yield store
-    finally:
-        store.stop()
+        yield stores.valkey
 
 
 @contextlib.asynccontextmanager
 async def _behind(world: World, proxy: Proxy) -> AsyncIterator[None]:
     """All processes reach Redis through a proxy."""
-    through = f"redis://:{urlsplit(world.stores.redis_url).password}@127.0.0.1:{proxy.port}/0"
-    await _restart_all(world, HEADRACE_REDIS_URL=through)
+    await _restart_all(world, HEADRACE_REDIS_URL=_url_at(world, proxy.port))
     try:
         yield
     finally:
@@ -98,11 +94,18 @@ async def _behind(world: World, proxy: Proxy) -> AsyncIterator[None]:
             world.keep(name)
 
 
+def _url_at(world: World, port: int) -> str:
+    return f"redis://:{urlsplit(world.stores.redis_url).password}@127.0.0.1:{port}/0"
+
+
+def _at(world: World, port: int) -> redis.Redis:
+    """A client of the server at `port`, which has the password of the first."""
+    return redis.Redis.from_url(_url_at(world, port))
+
+
 async def _restart_all(world: World, **env: str) -> None:
-    for name in ROLES:
-        await world.remove(name)
-    for name in ROLES:
-        await world.add(name, **env)
+    await asyncio.gather(*(world.remove(name) for name in ROLES))
+    await asyncio.gather(*(world.add(name, **env) for name in ROLES))
 
 
 @case(7, "Redis full")
