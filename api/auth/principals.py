@@ -199,7 +199,8 @@ async def authorise(connection: ASGIConnection[Any, Any, Any, Any], handler: Bas
     connection.scope["user"] = principal
     if right in CHANGES_CALLERS and connection.scope.get("method") != "GET":
         changed = None if principal.tenant_id == PLATFORM else principal.tenant_id  # an admin may change any tenant
-        connection.scope[BEFORE_RESPONSE] = partial(resources.forget, changed)
+        scope: Any = connection.scope
+        scope[BEFORE_RESPONSE] = partial(resources.forget, changed)
 
 
 def _describe_credential(principal: Principal) -> str:

@@ -163,7 +163,7 @@ class Matrix:
     async def weak_callers(self) -> dict[Right, list[Caller]]:
         """Return for each right everybody who is somebody and does not have it."""
         world, weak = self.world, frozenset({403})
-        people = {role: self._at_home(role) for role in ROLES}
+        people: dict[Role, Holder] = {role: self._at_home(role) for role in ROLES}
         signed_in = {role: await self.person(home, role) for role, home in people.items()}
         keys = {role: bearer(home.api_key(role=role)[1]) for role, home in people.items()}
         member = Holder(world.db, "a", tenant_id=world.a.tenant_id, user_id=world.a.user("member"))

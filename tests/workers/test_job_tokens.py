@@ -1,5 +1,6 @@
 """Tokens of jobs: whom they are for, and what they let the caller do."""
 
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -11,8 +12,14 @@ from workers.agents.tool_context import tool_rights
 from workers.job_tokens import JobCaller, open_caller, read_audience, seal_caller, sorted_rights
 
 
-def make_caller(**fields: object) -> JobCaller:
-    said = {"issuer": "https://h.example", "tenant_id": uuid4(), "subject": "u1", "role": "owner", "rights": OWNER}
+def make_caller(**fields: Any) -> JobCaller:
+    said: dict[str, Any] = {
+        "issuer": "https://h.example",
+        "tenant_id": uuid4(),
+        "subject": "u1",
+        "role": "owner",
+        "rights": OWNER,
+    }
     return JobCaller(**said | fields)
 
 

@@ -1,4 +1,4 @@
-"""Agents end to end: a question, the right agent, real HTTP calls with the caller's token, every step to be seen."""
+"""Agents end to end: a question, the right agent, real HTTP calls with a token of the job, every step to be seen."""
 
 import base64
 import io
@@ -10,12 +10,15 @@ import aiohttp
 import pytest
 from PIL import Image, ImageDraw, ImageFont
 
-from tests.api.people import PASSWORD, make_user, some_email
+from schema.db import pool_for
 from tests.conftest import TestTenant
 from tests.counterparts.behaviours import text
 from tests.journeys.agent_setup import DEBT, SHIPMENT, add_agent, add_tools, grant_tools, script
 from tests.journeys.client import Client, assert_complete, event_types
+from tests.secret import VAULT
 from tests.system import ModelProcess, System
+from workers.job_tokens import JobCaller, JobTokens, read_audience
+from workers.signing_keys import SigningKeys
 
 WORDS = 120
 QUESTION = "What is the debt for customer MST 0104985841?"
@@ -28,7 +31,7 @@ def agents(shared_url: str, tenant: TestTenant, erp_url: str) -> None:
     add_agent(shared_url, tenant, "AgentShipment", **SHIPMENT)
 
 
-async def test_a_question_finds_its_agent_which_asks_the_erp_with_the_callers_token(
+async def test_a_question_finds_its_agent_which_asks_the_erp_with_a_token_of_the_job(
     client: Client, provider: ModelProcess, agents: None
 ) -> None:
     debt = {"calls": [["get_customer_debt", {"tax_code": "0104985841"}]]}
@@ -156,21 +159,24 @@ async def test_a_killed_worker_calls_no_tool_twice_and_the_stream_goes_on(
     restarted = next(event.seq for event in events if event.type == "job.restarted")
     for part in (events[:restarted], events[restarted:]):
         assert ["tool.started", "tool.finished"] == [e.type for e in part if e.type.startswith("tool.")]
-    assert [1] == [
-        sent["calls"] for sent in await reminders(system, shared_url, tenant, erp_url) if sent["message"] == marker
-    ]
+    assert [1] == [sent["calls"] for sent in await reminders(shared_url, tenant, erp_url) if sent["message"] == marker]
 
 
-async def reminders(system: System, shared_url: str, tenant: TestTenant, erp_url: str) -> list[dict[str, Any]]:
-    """What the ERP has sent for a tenant, asked with a token of one of its people."""
-    email = some_email()
-    make_user(shared_url, tenant.id, email=email)
-    async with aiohttp.ClientSession() as http:
-        sign_in = {"tenant": tenant.slug, "email": email, "password": PASSWORD}
-        async with http.post(f"{system.url}/api/auth/login", json=sign_in) as answer:
-            token = (await answer.json())["access_token"]
-        async with http.get(f"{erp_url}/reminders", headers={"Authorization": f"Bearer {token}"}) as answer:
-            return (await answer.json())["reminders"]
+async def reminders(shared_url: str, tenant: TestTenant, erp_url: str) -> list[dict[str, Any]]:
+    """What the ERP has sent for a tenant, asked with a token as its tools have it: nobody's access token is good there."""
+    said: dict[str, Any] = {"issuer": "http://localhost:8000", "role": "member", "rights": ()}
+    caller = JobCaller(tenant_id=tenant.id, subject="ada", **said)
+    pool = pool_for(shared_url, "headrace_app", max_size=1)
+    await pool.open()
+    try:
+        token = await JobTokens(SigningKeys(pool, VAULT)).issue(caller, uuid4(), read_audience(erp_url))
+    finally:
+        await pool.close()
+    async with (
+        aiohttp.ClientSession(headers={"Authorization": f"Bearer {token}"}) as http,
+        http.get(f"{erp_url}/reminders") as answer,
+    ):
+        return (await answer.json())["reminders"]
 
 
 async def test_a_clients_own_tools_are_called_by_the_client(
@@ -217,11 +223,11 @@ async def test_what_was_read_cannot_make_a_tool_act_without_the_user(
     finished = [event.data for event in events if event.type == "tool.finished"]
     assert [True, False] == [one["ok"] for one in finished]
     assert "confirm send_reminder" in finished[1]["output"]
-    assert marker not in [sent["message"] for sent in await reminders(system, shared_url, tenant, erp_url)]
+    assert marker not in [sent["message"] for sent in await reminders(shared_url, tenant, erp_url)]
     await script(provider.url, "planted-model", look, act, {"said": "Done."})
     async with await client.ask("planted-model", "Yes, confirm send_reminder", agent="AgentDebt") as stream:
         assert_complete(await stream.rest())
-    assert marker in [sent["message"] for sent in await reminders(system, shared_url, tenant, erp_url)]
+    assert marker in [sent["message"] for sent in await reminders(shared_url, tenant, erp_url)]
 
 
 async def test_a_model_without_tools_calls_them_in_writing(
