@@ -18,13 +18,20 @@ from api.http.json_body import JsonRequest
 from api.http.middleware import RequestMiddleware
 from api.http.sse import OpenStreams
 from api.openapi.operations import answer_options_with_all_methods, components, describe_routes, operation_id
-from api.openapi.page import get_asset, show_api_page
+from api.openapi.page import get_asset, redirect_browsers, show_api_page
 from api.resources import get_resources, open_resources
 from api.root_page import NAME, VERSION
 from api.routes import NATIVE, OPENAI, ROOT
 from api.settings import ApiSettings
 
 API_PAGE = [show_api_page, get_asset]
+DESCRIPTION = """\
+A backend for AI agents, built around a job queue. Paths under `/api` also work without that prefix.
+
+**Authentication.** Send `Authorization: Bearer hr_…` with an API key. On your own machine, `./headrace up` prints a key and
+`./headrace env` shows it again. Elsewhere, ask an owner of your tenant, or sign in with `POST /api/auth/login` and create one
+with `POST /api/auth/keys`. On this page, press **Authorize** and paste the key without `Bearer`.
+"""
 
 
 def create_app(settings: ApiSettings) -> Litestar:
@@ -75,9 +82,13 @@ def _openapi() -> OpenAPIConfig:
     return OpenAPIConfig(
         title=NAME,
         version=VERSION,
-        description="A backend for AI agents, built around a job queue. Paths under `/api` also work without that prefix.",
+        description=DESCRIPTION,
         openapi_router=Router(
-            "/schema", route_handlers=API_PAGE, include_in_schema=False, after_request=_raise_not_found
+            "/schema",
+            route_handlers=API_PAGE,
+            include_in_schema=False,
+            before_request=redirect_browsers,
+            after_request=_raise_not_found,
         ),
         render_plugins=[JsonRenderPlugin(path=["/", "/openapi.json"])],
         components=components(),

@@ -20,11 +20,13 @@ SUMMARY = "A backend for AI agents, built around a job queue."
 class LinksOut(msgspec.Struct, frozen=True):
     """Paths of this server."""
 
-    api_page: Annotated[str, Meta(description="The API, to read and to try.")] = "/schema/swagger"
-    openapi: Annotated[str, Meta(description="The OpenAPI document, for client generators.")] = "/schema/openapi.json"
-    health: Annotated[str, Meta(description="How each part of the system is.")] = "/health"
+    api_page: Annotated[str, Meta(description="All routes, fields and errors, to try in the browser.")] = (
+        "/schema/swagger"
+    )
+    openapi: Annotated[str, Meta(description="For client generators.")] = "/schema/openapi.json"
+    health: Annotated[str, Meta(description="The state of each part of the system.")] = "/health"
     ready: Annotated[str, Meta(description="Whether jobs can be accepted.")] = "/health/ready"
-    models: Annotated[str, Meta(description="The models that a caller may use, in OpenAI's shape.")] = "/v1/models"
+    models: Annotated[str, Meta(description="The models you can use. Needs an API key.")] = "/v1/models"
 
 
 class AboutOut(msgspec.Struct, frozen=True):
@@ -62,7 +64,7 @@ CONTENT_SECURITY_POLICY = (
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
 TITLES = {
-    "api_page": "API page",
+    "api_page": "API reference",
     "openapi": "OpenAPI document",
     "health": "Health",
     "ready": "Readiness",
@@ -92,7 +94,7 @@ def _page() -> str:
 <ul>
 {rows}
 </ul>
-<footer>The guide is <code>README.md</code>, in the project's folder.</footer>
+<footer>First steps: <code>README.md</code>. How jobs and streams work: <code>docs/api.md</code>.</footer>
 </main>
 </body>
 </html>

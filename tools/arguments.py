@@ -17,6 +17,15 @@ from tools.errors import ToolBadArguments, ToolTooLarge
 MAX_CHARACTERS = 256 * 1024
 MAX_DEPTH = 32
 CODE_FENCE = re.compile(r"\A```[a-zA-Z]*\s*\n?(.*?)\n?```\Z", re.DOTALL)
+TYPE_NAMES = {
+    "string": "a string",
+    "integer": "an integer",
+    "number": "a number",
+    "boolean": "true or false",
+    "array": "a list",
+    "object": "an object",
+    "null": "null",
+}
 NUMBER = re.compile(r"-?\d{1,15}(\.\d{1,15})?")
 
 
@@ -102,12 +111,38 @@ def validate(arguments: dict[str, Any], schema: dict[str, Any]) -> None:
         validator(schema).validate(arguments)
     except jsonschema_rs.ValidationError as error:
         path = ".".join(str(step)[:60] for step in error.instance_path)
-        missing = getattr(error.kind, "property", "") if error.kind.name == "required" else ""
-        name = ".".join(part for part in (path, str(missing)) if part)
-        about = f"In the argument {path}: " if path else ""
-        raise ToolBadArguments(f"{about}{error.message[:300]}.", field=name or None) from None
+        name, message = _explain(error, path, schema)
+        raise ToolBadArguments(message, field=name or None) from None
     except ValueError:
         raise ToolBadArguments("The arguments can't be checked against this tool's schema.") from None
+
+
+def _explain(error: jsonschema_rs.ValidationError, path: str, schema: dict[str, Any]) -> tuple[str, str]:
+    """Return the argument that doesn't fit, and a sentence that says what is right."""
+    kind: Any = error.kind
+    name = path or "The arguments"
+    match kind.name:
+        case "required":
+            name = f"{path}.{kind.property}".lstrip(".")
+            return name, f"The argument {name} is required."
+        case "additionalProperties":
+            unknown = f"{path}.{str(kind.unexpected[0])[:60]}".lstrip(".")
+            known = ", ".join(schema.get("properties") or ()) if not path else ""
+            hint = f" Known arguments: {known[:300]}." if known else " This tool takes none." if not path else ""
+            return unknown, f"Unknown argument {unknown}.{hint}"
+        case "type":
+            return path, f"{name} must be {_join_with_or([TYPE_NAMES.get(one, one) for one in kind.types])}."
+        case "enum":
+            return path, f"{name} must be {_join_with_or([str(one) for one in kind.options])[:300]}."
+        case "minimum" | "maximum":
+            return path, f"{name} must be at {'least' if kind.name == 'minimum' else 'most'} {kind.limit}."
+        case _:
+            about = f"In the argument {path}: " if path else ""
+            return path, f"{about}{error.message[:300]}."
+
+
+def _join_with_or(words: list[str]) -> str:
+    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} or {words[-1]}"
 
 
 def validator(schema: dict[str, Any]) -> jsonschema_rs.Validator:

@@ -101,13 +101,13 @@ async def list_managed_agents(
     limit: Limit = 20,
 ) -> AgentsOut:
     """Lists your tenant's own agents with their configuration. GET /api/agents lists every agent that you can call."""
-    after = read_cursor(cursor, str) or ""
+    after = read_cursor("agents", cursor, str) or ""
     async with principal.tx(resources.core.pool) as db:
         rows = await agents.list_agents(
             db, principal.tenant_id, limit=limit + 1, after=after, search=search, enabled=enabled
         )
     items = [from_row(AgentOut, row) for row in rows[:limit]]
-    return AgentsOut(items, write_cursor(items[-1].name) if len(rows) > limit else None)
+    return AgentsOut(items, write_cursor("agents", items[-1].name) if len(rows) > limit else None)
 
 
 @post(

@@ -107,7 +107,7 @@ async def read_filter(
     limit: Limit = 50,
 ) -> AuditFilter:
     """Dependency `audit_filter`. Raises InputError for a malformed cursor or time."""
-    position = read_cursor(cursor, tuple[datetime, UUID])
+    position = read_cursor("audit", cursor, tuple[datetime, UUID])
     filters = {"actor": actor, "action": action, "target": target, "result": result}
     return AuditFilter(
         limit=limit,
@@ -169,7 +169,7 @@ async def _page(db: Db, tenant_id: UUID, audit_filter: AuditFilter) -> AuditEntr
     rows = await list_audit(db, tenant_id, **filters)
     items = [from_row(AuditEntryOut, row) for row in rows[: audit_filter.limit]]
     more = len(rows) > audit_filter.limit
-    return AuditEntriesOut(items, write_cursor((items[-1].at, items[-1].id)) if more else None)
+    return AuditEntriesOut(items, write_cursor("audit", (items[-1].at, items[-1].id)) if more else None)
 
 
 routes = Router(

@@ -35,6 +35,12 @@ INVALID_KEY = (
 )
 
 
+NEITHER_KEY_NOR_JWT = (
+    "This is neither an API key, which starts with hr_, nor an access token, which is a JWT. Check what your client sends as "
+    "`Authorization: Bearer …` or `X-API-Key: …`."
+)
+
+
 class Authenticator:
     """Turns the credentials of a request into a principal. `close()` writes the last uses of keys."""
 
@@ -50,8 +56,11 @@ class Authenticator:
     ) -> Principal:
         """Return the principal of an API key or a token. If they seem to lack the `right` that they need, they are read again.
 
-        Raises Unauthenticated, with the same message whatever is wrong with it, TenantSuspended, or Unavailable.
+        Raises Unauthenticated, with the same message whatever is wrong with a key or a token, TenantSuspended, or
+        Unavailable.
         """
+        if not secret.startswith(PREFIX) and "." not in secret:
+            raise Unauthenticated(NEITHER_KEY_NOR_JWT)
         found = await self._find(secret)
         if found.tenant.state != "active" or (right is not None and right not in found.rights):
             found = await self._find(secret, fresh=True)

@@ -20,6 +20,8 @@ from litestar.di import NamedDependency
 from litestar.handlers import BaseRouteHandler, HTTPRouteHandler
 
 from api.http.middleware import BEFORE_RESPONSE
+from api.http.query_params import reject_unknown_parameters
+from api.http.unmatched_paths import NO_SUCH_PATH
 from schema.db import Db, Pool, tenant_tx
 from schema.errors import Forbidden, InputError, NotFound, Unauthenticated
 from schema.queries.identity.users import SignInUser
@@ -186,6 +188,7 @@ async def authorise(connection: ASGIConnection[Any, Any, Any, Any], handler: Bas
     reject_nul(connection.scope)
     right = required_right(handler)
     if right is None:
+        reject_unknown_parameters(connection.scope, handler)
         return
     resources = connection.app.state.resources
     principal: Principal = await resources.authenticator.authenticate(
@@ -196,6 +199,7 @@ async def authorise(connection: ASGIConnection[Any, Any, Any, Any], handler: Bas
     )
     if right not in principal.rights:
         raise Forbidden(f"This requires the right {right!r}; {_describe_credential(principal)} does not include it.")
+    reject_unknown_parameters(connection.scope, handler)
     connection.scope["user"] = principal
     if right in CHANGES_CALLERS and connection.scope.get("method") != "GET":
         changed = None if principal.tenant_id == PLATFORM else principal.tenant_id  # an admin may change any tenant
@@ -212,7 +216,7 @@ def reject_nul(scope: Any) -> None:
     """Reject U+0000, which Postgres can't store or compare: NotFound in a path, since nothing has such a name; InputError in a
     query."""
     if "\0" in scope["path"]:
-        raise NotFound("There is nothing at this path; the paths are listed at /schema.")
+        raise NotFound(NO_SUCH_PATH)
     if b"%00" in scope["query_string"]:
         for name, value in parse_qsl(scope["query_string"].decode("latin-1")):
             if "\0" in value:

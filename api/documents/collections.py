@@ -48,7 +48,7 @@ from workers.queue.submit import submit
 
 COLLECTION_PATH = "/{name:str}"
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
-NAME_RULE = "name must start with a letter or digit, followed by at most 63 letters (a to z), digits, dots, _ or -."
+NAME_RULE = "must start with a letter or digit, followed by at most 63 letters (a to z), digits, dots, _ or -."
 MAX_COLLECTIONS = 1000
 """Most collections of a tenant."""
 
@@ -79,12 +79,12 @@ async def list_collection_page(
     principal: Principal, resources: Resources, cursor: str | None, limit: int
 ) -> CollectionsOut:
     """Return a page of collections; also for `document_stats`."""
-    after = read_cursor(cursor, str) or ""
+    after = read_cursor("collections", cursor, str) or ""
     async with principal.tx(resources.core.pool) as db:
         rows = await collections.list_collections(db, principal.tenant_id, limit=limit + 1, after=after)
         contents = await collections.measure_collections(db, principal.tenant_id, [row.id for row in rows[:limit]])
     items = [collection_out(row, contents[row.id]) for row in rows[:limit]]
-    return CollectionsOut(items, write_cursor(items[-1].name) if len(rows) > limit else None)
+    return CollectionsOut(items, write_cursor("collections", items[-1].name) if len(rows) > limit else None)
 
 
 @post(
@@ -267,7 +267,7 @@ def _columns(data: CollectionChangeIn) -> dict[str, Any]:
 
 def _check_name(name: str) -> None:
     if not NAME.fullmatch(name):
-        raise InputError(NAME_RULE, field="name")
+        raise InputError(f"name {NAME_RULE}", field="name")
 
 
 def _check_chunking(characters: int, overlap: int) -> None:

@@ -62,7 +62,7 @@ async def list_documents(
     limit: Limit = 20,
 ) -> DocumentsOut:
     """Newest first."""
-    before = read_cursor(cursor, UUID)
+    before = read_cursor("documents", cursor, UUID)
     async with principal.tx(resources.core.pool) as db:
         collection_row = collection and await require_collection(db, principal, collection, "collection")
         filters = documents.DocumentFilter(
@@ -74,7 +74,7 @@ async def list_documents(
         )
         rows = await documents.list_documents(db, principal.tenant_id, filters, limit=limit + 1, before=before)
     items = [document_out(row) for row in rows[:limit]]
-    return DocumentsOut(items, write_cursor(items[-1].id) if len(rows) > limit else None)
+    return DocumentsOut(items, write_cursor("documents", items[-1].id) if len(rows) > limit else None)
 
 
 @get(DOCUMENT_PATH, opt=described(response=DOCUMENT_EXAMPLE), responses=problems("not_found"), summary="Get a document")
@@ -98,14 +98,14 @@ async def list_document_chunks(
     limit: Limit = 20,
 ) -> ChunksOut:
     """The passages of the live version, as searches see them; none before there is a live version."""
-    after = read_cursor(cursor, int)
+    after = read_cursor("chunks", cursor, int)
     if after is not None and not 0 <= after <= MAX_INT:
         raise InputError("cursor must be the next_cursor of the previous page.", field="cursor")
     async with principal.tx(resources.core.pool) as db:
         await require_document(db, principal, document_id)
         rows = await documents.list_chunks(db, principal.tenant_id, document_id, limit=limit + 1, after=after)
     items = [from_row(ChunkOut, row) for row in rows[:limit]]
-    return ChunksOut(items, write_cursor(items[-1].place) if len(rows) > limit else None)
+    return ChunksOut(items, write_cursor("chunks", items[-1].place) if len(rows) > limit else None)
 
 
 routes = Router("/documents", route_handlers=[list_documents, get_document, list_document_chunks], tags=["documents"])

@@ -15,7 +15,7 @@ from schema.queries.identity.callers import find_tenant_snapshot
 from schema.queries.identity.credentials import find_credentials
 
 AGENT = "agent/"
-NONE_GRANTED = "No model has been granted to this tenant yet. An admin can grant one, such as ollama/*."
+NONE_GRANTED = "No model has been granted to this tenant yet. Ask the operator of this installation to grant one."
 
 
 async def find_providers(resources: Resources, principal: Principal) -> Providers:
@@ -116,6 +116,17 @@ async def _resolve_model(resources: Resources, principal: Principal, model: str 
     return name
 
 
+def _none_granted(principal: Principal) -> str:
+    """Return the message for a tenant without models: admins are told how to grant one, others whom to ask."""
+    if "tenants.manage" not in principal.rights:
+        return NONE_GRANTED
+    slug = principal.tenant.slug
+    return (
+        f"No model has been granted to the tenant {slug} of this key. Use a key of another tenant, or grant one: "
+        f"PUT /api/admin/tenants/{slug}/grants/model/*"
+    )
+
+
 def _unknown_model(model: str) -> UnknownModel:
     message = f"No such model: {model[:80]!r}. GET /v1/models lists the models you can use."
     return UnknownModel(message, field="model")
@@ -128,7 +139,7 @@ def _is_granted_in_part(principal: Principal, model: str) -> bool:
 async def _choose_model(providers: Providers, principal: Principal) -> str:
     """Return the model for a request that names none: the default if it is granted, else the first that is."""
     if not principal.tenant.models:
-        raise UnknownModel(NONE_GRANTED, field="model")
+        raise UnknownModel(_none_granted(principal), field="model")
     default = str(await providers.resolve(None))
     if principal.tenant.may_use_model(default):
         return default

@@ -22,6 +22,7 @@ from msgspec import Meta
 
 from api.http.error_catalog import CATALOG
 from api.http.openai_errors import OpenAIErrorOut, openai_error
+from api.http.unmatched_paths import explain_no_method, explain_no_route
 from api.http.validation_messages import explain
 from schema.errors import HeadraceError
 from workers.logs import masked
@@ -197,7 +198,7 @@ def error_response(request: Request[Any, Any, Any], error: Exception) -> Respons
     if status == 500 or (status > 500 and not isinstance(error, HeadraceError)):
         log.error("request_failed", request_id=request_id, path=request.scope["path"], exc_info=error)
     fields = _fields(request, error)
-    detail = masked(_detail(error, fields))  # the message may quote a secret that was sent in the wrong field
+    detail = masked(_detail(request, error, fields))  # the message may quote a secret that was sent in the wrong field
     job_id = getattr(error, "job_id", None)
     if job_id:
         # The job was already retried as often as makes sense; OpenAI's SDKs would retry it three times more.
@@ -264,19 +265,25 @@ def _parameter_error(error: dict[str, Any], parameters: dict[str, FieldDefinitio
     return FieldErrorOut(name, message.replace("The body", name, 1))
 
 
-def _detail(error: Exception, fields: list[FieldErrorOut]) -> str:
+def _detail(request: Request[Any, Any, Any], error: Exception, fields: list[FieldErrorOut]) -> str:
     if isinstance(error, HeadraceError):
         return error.message
     if fields:
         return " ".join(field.message for field in fields)
     if not isinstance(error, HTTPException) or error.status_code >= 500:
         return "Something went wrong here, not with your request. It is logged under the request id; try again."
-    messages = {
-        404: "There is nothing at this path; the paths are listed at /schema.",
-        405: "This path does not take this method; /schema lists what it takes.",
-        413: "The body is larger than this server takes; send less at once.",
-    }
-    return messages.get(error.status_code) or error.detail
+    return _http_detail(request, error)
+
+
+def _http_detail(request: Request[Any, Any, Any], error: HTTPException) -> str:
+    """Return the message for an error that Litestar raised."""
+    if error.status_code == 404:
+        return explain_no_route(request.app, request.scope["path"])
+    if error.status_code == 405:
+        return explain_no_method(request.scope["method"], (error.headers or {}).get("allow", ""))
+    if error.status_code == 413:
+        return "The body is larger than this server takes; send less at once."
+    return error.detail
 
 
 EXCEPTION_HANDLERS: dict[Any, Any] = {

@@ -3,6 +3,7 @@
 Litestar itself would parse to dicts first, convert leniently (accepting "5" for 5) and treat any Content-Type as JSON.
 """
 
+import re
 from collections.abc import Mapping
 from functools import cache
 from typing import Any
@@ -13,6 +14,9 @@ from litestar.exceptions import HTTPException
 
 from api.http.validation_messages import explain
 from schema.errors import InputError
+
+HEX = "[0-9a-fA-F]{2}"
+LONE_SURROGATE = re.compile(rf"\\u[dD][89abAB]{HEX}(?!\\u[dD][c-fC-F]{HEX})|(?<!\\u[dD][89abAB]..)\\u[dD][c-fC-F]{HEX}")
 
 
 class JsonRequest(Request[Any, Any, Any]):
@@ -45,13 +49,27 @@ def read_body(body: bytes, type_: Any) -> Any:
         problem = explain(str(error), type_)
         raise InputError(problem.message, field=problem.field or None) from error
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        reason = str(error).removeprefix("JSON is malformed: ")
-        raise InputError(f"The body is not valid JSON: {reason}.") from error
+        raise InputError(_explain_malformed(body, str(error))) from error
     except RecursionError as error:
         raise InputError("The body is nested too deeply.") from error
     if b"\\u0000" in body:
         _reject_nul(msgspec.to_builtins(value))
     return value
+
+
+def _explain_malformed(body: bytes, reason: str) -> str:
+    """Return what is wrong with a body that can't be decoded."""
+    try:
+        text = body.decode()
+    except UnicodeDecodeError as error:
+        return f"The body is not UTF-8: byte {error.start} is invalid. Send JSON that is encoded as UTF-8."
+    if text.startswith("\ufeff"):
+        return "The body starts with a byte order mark. Remove it."
+    if half := LONE_SURROGATE.search(text):
+        return f"The body contains {half[0]}, which is half of a surrogate pair and no character. Remove it."
+    if reason == "Input data was truncated":
+        return "The body is not valid JSON: it ends too early."
+    return f"The body is not valid JSON: {reason.removeprefix('JSON is malformed: ')}."
 
 
 @cache

@@ -6,7 +6,7 @@ lists each route once.
 
 import asyncio
 import re
-from typing import Any
+from typing import Any, cast
 
 import structlog
 from litestar.types import ASGIApp, HTTPScope, Message, Receive, Scope, Send
@@ -40,8 +40,23 @@ class RequestMiddleware:
         scope["original_path"] = path = scope["path"]
         if path.split("/", 2)[1:2] and path.split("/", 2)[1] not in ROOTS:
             scope["path"] = "/api" + path
+        is_head = scope.get("method") == "HEAD"
+        if is_head:
+            scope = cast(HTTPScope, {**scope, "method": "GET"})
         with SendDeadline(send, scope, self._slow_client_s) as deadline:
-            await self._app(scope, receive, deadline)
+            await self._app(scope, receive, _without_body(deadline) if is_head else deadline)
+
+
+def _without_body(send: Send) -> Send:
+    """Return a `send` that answers HEAD as GET without its body. A stream ends at once, because `receive` then reports the end
+    of the response."""
+
+    async def send_head(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            await send(message)
+            await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    return send_head
 
 
 def _request_id(scope: HTTPScope) -> str:

@@ -23,21 +23,26 @@ NextCursor = Annotated[
 ]
 
 
-def write_cursor(position: Any) -> str:
-    """Encode a position, which is any JSON value, as a cursor."""
-    return base64.urlsafe_b64encode(msgspec.json.encode(position)).rstrip(b"=").decode()
+def write_cursor(list_name: str, position: Any) -> str:
+    """Encode a position in a list, which is any JSON value, as a cursor."""
+    return base64.urlsafe_b64encode(msgspec.json.encode((list_name, position))).rstrip(b"=").decode()
 
 
-def read_cursor(cursor: str | None, type_: type[Position]) -> Position | None:
-    """Return the position of a cursor; None for the first page. Raises InputError for an invalid one."""
+def read_cursor(list_name: str, cursor: str | None, type_: type[Position]) -> Position | None:
+    """Return the position of a cursor; None for the first page. Raises InputError for an invalid one, and for one of another
+    list."""
     if cursor is None:
         return None
     try:
         data = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4))
         if b"\\u0000" in data:
             raise ValueError("Postgres can't compare with U+0000")
-        return msgspec.json.decode(data, type=type_)
+        name, position = msgspec.json.decode(data, type=tuple[str, msgspec.Raw])
+        if name != list_name:
+            raise ValueError("the cursor of another list")
+        return msgspec.json.decode(position, type=type_)
     except (binascii.Error, msgspec.DecodeError, ValueError) as error:
         raise InputError(
-            "cursor must be the next_cursor of the previous page. Omit it for the first page.", field="cursor"
+            "cursor must be the next_cursor of the previous page of this list. Omit it for the first page.",
+            field="cursor",
         ) from error

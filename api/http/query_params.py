@@ -1,9 +1,13 @@
-"""Query parameters that lists share: search text, flags and times."""
+"""Query parameters: those that lists share (search text, flags, times), and the refusal of unknown ones."""
 
 from datetime import UTC, datetime
-from typing import Annotated
+from difflib import get_close_matches
+from functools import cache
+from typing import Annotated, Any
+from urllib.parse import parse_qsl
 
 import msgspec
+from litestar.handlers import BaseRouteHandler
 from litestar.params import QueryParameter
 
 from schema.errors import InputError
@@ -31,6 +35,31 @@ Until = Annotated[
         description="Only entries before this time (ISO 8601; UTC if it has no zone).",
     ),
 ]
+
+
+def reject_unknown_parameters(scope: Any, handler: BaseRouteHandler) -> None:
+    """Raise InputError for a query parameter that the route doesn't have: a filter with a typing error would be ignored, and
+    the list be taken for filtered. Routes outside `/api` accept any, because OpenAI's SDKs and proxies add their own."""
+    if not scope["query_string"] or not scope["path"].startswith("/api/"):
+        return
+    known = _parameter_names(handler)
+    for name, _ in parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True):
+        if name not in known:
+            raise InputError(_unknown_parameter(name[:80], known), field=name[:80])
+
+
+def _unknown_parameter(name: str, known: tuple[str, ...]) -> str:
+    if not known:
+        return f"Unknown query parameter {name}. This path takes none."
+    if close := get_close_matches(name, known, n=1):
+        return f"Unknown query parameter {name}. Did you mean {close[0]}?"
+    return f"Unknown query parameter {name}. Known ones: {', '.join(known)}."
+
+
+@cache
+def _parameter_names(handler: BaseRouteHandler) -> tuple[str, ...]:
+    definitions = {name: field.kwarg_definition for name, field in handler.parsed_fn_signature.parameters.items()}
+    return tuple(kwarg.name or name for name, kwarg in definitions.items() if isinstance(kwarg, QueryParameter))
 
 
 def parse_time(text: str | None, field: str) -> datetime | None:

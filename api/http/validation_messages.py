@@ -11,6 +11,7 @@ TYPE_NAMES = {
     "int": "an integer",
     "float": "a number",
     "bool": "true or false",
+    "date": "a date",
     "array": "an array",
     "object": "an object",
     "null": "null",
@@ -26,6 +27,14 @@ BOUND = re.compile(r"Expected `(\w+)` (<=|>=|<|>) (\S+)")
 PATTERN = re.compile(r"Expected `str` matching regex (.*)")
 PATH_STEP = re.compile(r"\w*[A-Za-z_]\w*|\[")
 INVALID_CHOICE = re.compile(r"Invalid (?:enum )?value (.*)")
+OTHER_RULES = {
+    "Invalid UUID": "must be a UUID",
+    "Invalid RFC3339 encoded date": "must be a date such as 2026-01-31",
+    "Invalid RFC3339 encoded datetime": "must be an ISO 8601 time such as 2026-01-31T12:00:00Z",
+    "Expected `datetime` with a timezone component": "must have a time zone, such as Z for UTC",
+    "Number out of range": "is too large a number",
+    "Integer value out of range": "is too large a number",
+}
 COMPARISONS = {"<=": "at most", ">=": "at least", "<": "less than", ">": "more than", "==": "exactly"}
 
 
@@ -57,15 +66,13 @@ def _rule(text: str, field: str, shape: Any) -> str:
     elif match := LENGTH.fullmatch(text):
         rule = _length(match[1], match[2], int(match[3]))
     elif match := BOUND.fullmatch(text):
-        rule = f"must be {COMPARISONS[match[2]]} {match[3]}"
+        rule = f"must be {COMPARISONS[match[2]]} {match[3].removesuffix('.0')}"
     elif match := PATTERN.fullmatch(text):
         rule = f"must match the pattern {match[1]}"
     elif match := INVALID_CHOICE.fullmatch(text):
         choices = _choices(field, shape)
         rule = f"must be {choices}, not {match[1][:80]}" if choices else f"must not be {match[1][:80]}"
-    elif text == "Invalid UUID":
-        rule = "must be a UUID"
-    return rule
+    return OTHER_RULES.get(text, rule)
 
 
 def _length(kind: str, bound: str, limit: int) -> str:
@@ -77,7 +84,7 @@ def _length(kind: str, bound: str, limit: int) -> str:
 
 
 def _type_names(types: str) -> str:
-    return _join_with_or([TYPE_NAMES.get(name, name) for name in types.split(" | ")])
+    return _join_with_or([word for name in types.split(" | ") for word in TYPE_NAMES.get(name, name).split(" or ")])
 
 
 def _join_with_or(words: list[str]) -> str:

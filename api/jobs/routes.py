@@ -185,7 +185,7 @@ async def list_jobs(
     limit: Limit = 20,
 ) -> JobsOut:
     """Newest first."""
-    before = read_cursor(cursor, UUID)
+    before = read_cursor("jobs", cursor, UUID)
     states = [inner for public in public_states or [] for inner in INTERNAL_STATES.get(public, [public])]
     async with principal.tx(resources.core.pool) as db:
         rows = await job_lists.list_jobs(
@@ -199,7 +199,7 @@ async def list_jobs(
             user_id=principal.visible_user_id,
         )
     items = [from_row(JobOut, row, **_state_fields(row)) for row in rows[:limit]]
-    return JobsOut(items, write_cursor(items[-1].id) if len(rows) > limit else None)
+    return JobsOut(items, write_cursor("jobs", items[-1].id) if len(rows) > limit else None)
 
 
 EVENTS_HELP = f"""Streams the job's events as Server-Sent Events and closes after the last one. Starts with the first event, or

@@ -132,7 +132,7 @@ class Client:
         with ExitStack() as opened:
             form = aiohttp.FormData(dict(fields))
             for name, path in files:
-                form.add_field("file", opened.enter_context(path.open("rb")), filename=name)
+                form.add_field("files", opened.enter_context(path.open("rb")), filename=name)
             try:
                 async with self._http.post(f"{self._url}/api/documents", data=form) as answer:
                     if answer.status in (413, 422) and "errors" in (problem := await answer.json()):

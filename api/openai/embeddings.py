@@ -30,8 +30,9 @@ from graphs.embeddings.registry import DEFAULT, is_local
 from graphs.embeddings.texts import MAX_CHARS
 from graphs.providers.settings import AUTO
 from graphs.providers.tokens import estimate_tokens
-from schema.errors import InputError, Unavailable
+from schema.errors import InputError, Unavailable, UnknownModel
 from schema.ids import new_id
+from schema.notices import OFFLINE_MODEL
 from schema.queries.tenants.usage import add_call
 from workers.embedding.client import MAX_TEXTS, TIMEOUT_S
 from workers.embedding.protocol import MAX_QUERY_TEXTS
@@ -151,7 +152,19 @@ async def _resolve(resources: Resources, principal: Principal, model: str) -> st
     model = default if model == AUTO else model
     if model in LOCAL_MODEL_NAMES:
         return DEFAULT
-    return default if model == default and is_local(default) else await resolve_model(resources, principal, model)
+    if model == default and is_local(default):
+        return default
+    unknown = UnknownModel(
+        f"No such embedding model: {model[:80]!r}. Use {LOCAL_MODEL}, auto, or a provider's as provider/name.",
+        field="model",
+    )
+    try:
+        name = await resolve_model(resources, principal, model)
+    except UnknownModel as error:
+        raise unknown from error
+    if name == OFFLINE_MODEL:
+        raise unknown
+    return name
 
 
 async def _embed(resources: Resources, principal: Principal, texts: Sequence[str], model: str) -> list[list[float]]:

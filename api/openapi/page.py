@@ -1,4 +1,4 @@
-"""The API page, `/schema/swagger`: Swagger UI, served from an installed package. It loads nothing from other hosts, so it
+"""The API reference, `/schema/swagger`: Swagger UI, served from an installed package. It loads nothing from other hosts, so it
 works offline, and its content security policy allows nothing else.
 
 URLs on the page are relative, for an API behind a proxy that adds a path prefix.
@@ -7,11 +7,14 @@ URLs on the page are relative, for an API behind a proxy that adds a path prefix
 import hashlib
 from importlib.metadata import distribution, version
 from pathlib import Path
+from typing import Any
 
-from litestar import Response, get
+from litestar import Request, Response, get
 from litestar.params import FromPath
+from litestar.response import Redirect
 
 from api.auth.principals import PUBLIC
+from api.http.unmatched_paths import NO_SUCH_PATH
 from schema.errors import NotFound
 
 PACKAGE = "swagger-ui-py"
@@ -63,6 +66,14 @@ PAGE = """\
 """
 
 
+def redirect_browsers(request: Request[Any, Any, Any]) -> Response[Any] | None:
+    """Lead people who open `/schema` to the page; programs get the OpenAPI document. The address is relative, see above."""
+    path = request.scope.get("original_path", request.scope["path"])
+    if path.rstrip("/") != "/schema" or "text/html" not in request.headers.get("accept", ""):
+        return None
+    return Redirect("swagger" if path.endswith("/") else "schema/swagger", headers={"Vary": "Accept"})
+
+
 @get("/swagger", opt=PUBLIC, sync_to_thread=False, media_type="text/html")
 def show_api_page() -> Response[str]:
     """The page, which loads its assets."""
@@ -79,7 +90,7 @@ def get_asset(asset_version: FromPath[str], name: FromPath[str]) -> Response[byt
     """One of the page's assets. Raises NotFound."""
     content = _read_asset(name) if asset_version == assets_version() else None
     if content is None:
-        raise NotFound("There is nothing at this path; the paths are listed at /schema.")
+        raise NotFound(NO_SUCH_PATH)
     headers = {"Cache-Control": CACHE_FOREVER}
     return Response(content, media_type=MEDIA_TYPES[Path(name).suffix], headers=headers)
 

@@ -15,7 +15,7 @@ from api.http.paging import Cursor, Limit, NextCursor, read_cursor, write_cursor
 from api.http.rows import from_row
 from api.openapi.operations import described
 from api.resources import AppResources
-from schema.errors import NotFound
+from schema.errors import Forbidden, NotFound
 from schema.queries.sessions import memories
 
 NO_MEMORY = "No such memory."
@@ -54,11 +54,11 @@ async def list_memories(
     principal: SignedIn, resources: AppResources, cursor: Cursor = None, limit: Limit = 20
 ) -> MemoriesOut:
     """What agents remember about you, newest first."""
-    user_id, after = _require_user(principal), read_cursor(cursor, UUID)
+    user_id, after = _require_user(principal), read_cursor("memories", cursor, UUID)
     async with principal.tx(resources.core.pool) as db:
         rows = await memories.list_memories(db, principal.tenant_id, user_id, limit=limit + 1, after=after)
     items = [from_row(MemoryOut, row) for row in rows[:limit]]
-    return MemoriesOut(items, write_cursor(items[-1].id) if len(rows) > limit else None)
+    return MemoriesOut(items, write_cursor("memories", items[-1].id) if len(rows) > limit else None)
 
 
 @delete("/{memory_id:uuid}", responses=problems("not_found"), summary="Delete a memory")
@@ -83,7 +83,7 @@ async def delete_memories(principal: SignedIn, resources: AppResources) -> None:
 
 def _require_user(principal: Principal) -> UUID:
     if principal.user_id is None:
-        raise NotFound(NO_USER)
+        raise Forbidden(NO_USER)
     return principal.user_id
 
 

@@ -138,14 +138,14 @@ async def list_sessions(
     principal: MayReadSessions, resources: AppResources, cursor: Cursor = None, limit: Limit = 20
 ) -> SessionsOut:
     """Most recently used first."""
-    before = read_cursor(cursor, tuple[datetime, UUID])
+    before = read_cursor("sessions", cursor, tuple[datetime, UUID])
     async with principal.tx(resources.core.pool) as db:
         rows = await sessions.list_sessions(
             db, principal.tenant_id, limit=limit + 1, before=before, user_id=principal.visible_user_id
         )
     items = [_session_out(row) for row in rows[:limit]]
     more = len(rows) > limit
-    return SessionsOut(items, write_cursor((items[-1].updated_at, items[-1].id)) if more else None)
+    return SessionsOut(items, write_cursor("sessions", (items[-1].updated_at, items[-1].id)) if more else None)
 
 
 @get(
@@ -232,13 +232,13 @@ async def list_messages(
     session_id: SessionId, principal: MayReadSessions, resources: AppResources, cursor: Cursor = None, limit: Limit = 50
 ) -> MessagesOut:
     """Oldest first."""
-    after = read_cursor(cursor, tuple[int, int])
+    after = read_cursor("messages", cursor, tuple[int, int])
     async with principal.tx(resources.core.pool) as db:
         await _require_session(db, principal, session_id)
         rows = await sessions.list_messages(db, principal.tenant_id, session_id, limit=limit + 1, after=after)
     items = [_message_out(row) for row in rows[:limit]]
     position = (rows[limit - 1].turn, rows[limit - 1].ordinal) if len(rows) > limit else None
-    return MessagesOut(items, write_cursor(position) if position else None)
+    return MessagesOut(items, write_cursor("messages", position) if position else None)
 
 
 @get(

@@ -92,12 +92,12 @@ async def list_tenants(
     limit: Limit = 20,
 ) -> TenantsOut:
     """Lists all tenants of the installation; `search` looks in slugs and names."""
-    after = read_cursor(cursor, str) or ""
+    after = read_cursor("tenants", cursor, str) or ""
     rows = await tenants.list_tenants(
         resources.core.pool, limit=limit + 1, after=after, state=tenant_state, search=search
     )
     items = [tenant_out(row) for row in rows[:limit]]
-    return TenantsOut(items, write_cursor(items[-1].slug) if len(rows) > limit else None)
+    return TenantsOut(items, write_cursor("tenants", items[-1].slug) if len(rows) > limit else None)
 
 
 @get(

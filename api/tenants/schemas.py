@@ -72,9 +72,7 @@ class TenantChangeIn(SettingsIn, frozen=True, forbid_unknown_fields=True, kw_onl
 class OwnerIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """The first user of a tenant, who gets the role `owner`."""
 
-    email: Annotated[
-        str, Meta(min_length=3, max_length=254, description="Email address.", examples=["ada@acme.example"])
-    ]
+    email: Annotated[str, Meta(max_length=254, description="Email address.", examples=["ada@acme.example"])]
     name: Annotated[str, Meta(max_length=200, description="Display name.")] = ""
     password: (
         Annotated[

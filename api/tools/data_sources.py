@@ -94,13 +94,13 @@ async def list_data_sources(
     limit: Limit = 20,
 ) -> DataSourcesOut:
     """Lists the data sources of your tenant, without their DSNs."""
-    after = read_cursor(cursor, str) or ""
+    after = read_cursor("data_sources", cursor, str) or ""
     async with principal.tx(resources.core.pool) as db:
         rows = await data_sources.list_data_sources(
             db, principal.tenant_id, limit=limit + 1, after=after, search=search
         )
     items = [_source_out(row) for row in rows[:limit]]
-    return DataSourcesOut(items, write_cursor(items[-1].name) if len(rows) > limit else None)
+    return DataSourcesOut(items, write_cursor("data_sources", items[-1].name) if len(rows) > limit else None)
 
 
 @get(SOURCE_PATH, opt=described(response=SOURCE_EXAMPLE), responses=problems("not_found"), summary="Get a data source")

@@ -89,7 +89,7 @@ async def list_tools(
     limit: Limit = 20,
 ) -> ToolsOut:
     """Lists every tool that your tenant's agents can be given: its own, and the shared and built-in tools granted to it."""
-    after = read_cursor(cursor, str) or ""
+    after = read_cursor("tools", cursor, str) or ""
     async with principal.tx(resources.core.pool) as db:
         rows = await tools.list_tools(
             db, principal.tenant_id, limit=limit + 1, after=after, search=search, enabled=enabled
@@ -98,7 +98,7 @@ async def list_tools(
     found = {tool.name: tool for tool in builtin_tools if tool.name > after and _matches_filter(tool, search, enabled)}
     found |= {row.name: tool_out(row) for row in rows}
     items = [found[name] for name in sorted(found)[: limit + 1]]
-    return ToolsOut(items[:limit], write_cursor(items[limit - 1].name) if len(items) > limit else None)
+    return ToolsOut(items[:limit], write_cursor("tools", items[limit - 1].name) if len(items) > limit else None)
 
 
 @get(TOOL_PATH, opt=described(response=TOOL_EXAMPLE), responses=problems("not_found"), summary="Get a tool")

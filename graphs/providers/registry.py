@@ -117,7 +117,7 @@ class Providers:
         if not candidates and native is not None and native.fallback:
             return native.fallback
         if not candidates:
-            raise ModelUnknown(f"No model was named. Name one, or set HEADRACE_DEFAULT_MODEL to {name}/MODEL.")
+            raise ModelUnknown(f"{name} has no default model. Name one as {name}/MODEL; GET /v1/models lists them.")
         return candidates[0]
 
     async def _list(self, name: str) -> ModelList:

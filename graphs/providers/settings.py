@@ -108,9 +108,12 @@ class ProviderSettings:
     def _unknown(self, name: str) -> str:
         configured = ", ".join(self.names) or f"none but {offline.NAME}"
         if name in SUPPORTED:
-            return f"The provider {name!r} is not configured: set {' or '.join(_env_names(name))}. Configured: {configured}."
+            return (
+                f"The provider {name!r} is not connected here. Connected: {configured}. An owner of your tenant can store a "
+                "key with POST /api/api-keys."
+            )
         return (
-            f"There is no provider {name[:80]!r}. Configured: {configured}. Supported: {', '.join(SUPPORTED)}. "
+            f"There is no provider {name[:80]!r}. Connected: {configured}. Supported: {', '.join(SUPPORTED)}. "
             "If a model's own name has a slash, write provider/its/name."
         )
 
@@ -135,8 +138,8 @@ def resolve(model: str | None, settings: ProviderSettings) -> ModelRef:
         return ModelRef(settings.get_access(ref.provider).name, ref.name)
     if ref.name != offline.MODEL:
         raise ModelUnknown(
-            f"There is no model {requested[:80]!r}, because no provider is connected. Set OLLAMA_HOST or OPENAI_API_KEY to "
-            f"connect one; without a provider, {OFFLINE} is the only model."
+            f"There is no model {requested[:80]!r}: no model provider is connected, so {OFFLINE} is the only model. An owner "
+            "of your tenant can store a key for a provider with POST /api/api-keys."
         )
     return ref
 

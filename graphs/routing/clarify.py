@@ -111,16 +111,22 @@ def parse_reply(reply: str, names: Sequence[str]) -> str | None:
     return named[0] if len(named) == 1 else None
 
 
+AGENT_BY_MODEL = "The model chose this agent."
+NO_AGENT_BY_MODEL = "The model found that no agent is meant, so it answers alone."
+
+
 def apply_choice(route: Route, chosen: str | None) -> Route:
     """Return the route after the model's choice: that agent, plain chat (`NONE`), or the question to the user."""
     change = msgspec.structs.replace
     if chosen is None or chosen == UNCLEAR:
-        reason = "the model can't tell" if chosen else "the model gave no usable answer"
+        reason = (
+            "The model can't tell which agent is meant." if chosen else "The model named no agent that can be used."
+        )
         return change(route, agent=None, intents=(), needs_model=False, reason=reason)
     if chosen == NONE:
-        return change(route, agent=None, intents=(), needs_model=False, clarify=None, reason="nobody's, by the model")
+        return change(route, agent=None, intents=(), needs_model=False, clarify=None, reason=NO_AGENT_BY_MODEL)
     intents = tuple(Intent(chosen, intent.text) for intent in route.intents[:1])
-    return change(route, agent=chosen, intents=intents, needs_model=False, clarify=None, reason="by the model")
+    return change(route, agent=chosen, intents=intents, needs_model=False, clarify=None, reason=AGENT_BY_MODEL)
 
 
 def clarifying_question(candidates: Sequence[Candidate], language: Language) -> str:

@@ -46,7 +46,7 @@ class Route(msgspec.Struct, frozen=True):
     `agent` is the first intent's, None for plain chat. With `needs_model`, the decision is the router's best guess and `best`
     are the choices for the model (`clarify.py`). `clarify` is a question in the user's language, asked instead of an answer;
     with `needs_model`, only if there is no model or it can't tell either. `confidence` is that of the decision, plain chat
-    included. `reason` is for traces, in English.
+    included. `reason` is a sentence for people, in English.
     """
 
     agent: str | None

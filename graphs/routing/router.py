@@ -38,6 +38,9 @@ MAX_AWAITED_VECTORS = 32
 log = structlog.get_logger(__name__)
 
 
+CONTINUED = "The message continues the conversation with this agent."
+
+
 @dataclass(frozen=True, slots=True)
 class Thresholds:
     """Probabilities. An agent is chosen from `accept` on if it leads by `margin`; below `reject`, none is. From `words_only`
@@ -71,7 +74,9 @@ class Router:
         utterance, text, context = text, clean_utterance(text), context or Context()
         language = _language(text, context)
         if not text or not any(c.name for c in candidates):
-            return Route(None, 1.0, language, (), "nothing to choose from" if text else "empty")
+            return Route(
+                None, 1.0, language, (), "There is no agent to choose from." if text else "The message is empty."
+            )
         candidate_set = await self._candidate_set(tuple(candidates))
         if (route := self._route_codes(candidate_set, text, context, language)) is not None:
             return route
@@ -93,11 +98,11 @@ class Router:
             return None
         agents = candidate_set.agents
         if any(c.name == context.last_agent for c in agents):
-            return _route_to(context.last_agent or "", 0.8, language, text, "goes on with the last agent")
+            return _route_to(context.last_agent or "", 0.8, language, text, CONTINUED)
         found = codes_in(mark_codes(text))
         matching = [c for c, known in zip(agents, candidate_set.lexical.codes, strict=False) if known & found]
         if len(matching) == 1:
-            return _route_to(matching[0].name, 0.75, language, text, "only this agent knows such a code")
+            return _route_to(matching[0].name, 0.75, language, text, "Only this agent knows codes of this form.")
         return _ask_user(
             matching[:3] or agents[:4], language, tuple(Scored(c.name, 1 / len(matching)) for c in matching[:3])
         )
@@ -144,7 +149,13 @@ class Router:
                 lead = f"{lead}{part.text}. "
         if len(intents) < 2:
             return None
-        return Route(intents[0].agent, sure, language, tuple(intents), f"{len(intents)} intents")
+        return Route(
+            intents[0].agent,
+            sure,
+            language,
+            tuple(intents),
+            f"The message contains {len(intents)} requests.",
+        )
 
     def _decide(
         self, prediction: Prediction, candidate_set: CandidateSet, context: Context, language: Language
@@ -156,17 +167,22 @@ class Router:
         last_agent = next((c for c in agents if c.name == context.last_agent), None)
         needs_context = is_vague or (last_agent is not None and ambiguity.is_afterthought(prediction.text))
         if self._is_sure(prediction) and (first.score >= limits.ambiguous or not needs_context):
-            return _route_to(first.agent, first.score, language, prediction.text, prediction.basis, prediction.ranked)
+            reason = f"The {prediction.basis} of the message fit this agent."
+            return _route_to(first.agent, first.score, language, prediction.text, reason, prediction.ranked)
         if last_agent and (is_vague or ambiguity.is_follow_up(prediction.text, prediction.small_talk)):
             return _route_to(
-                last_agent.name, 0.7, language, prediction.text, "goes on with the last agent", prediction.ranked
+                last_agent.name,
+                0.7,
+                language,
+                prediction.text,
+                CONTINUED,
+                prediction.ranked,
             )
         if is_vague:
             return _ask_user(agents[:4], language, ())
         if first.score < limits.reject:
-            return Route(
-                None, 1 - first.score, language, (), f"nobody's, by {prediction.basis}", best=prediction.ranked[:3]
-            )
+            reason = f"The {prediction.basis} of the message fit no agent, so the model answers alone."
+            return Route(None, 1 - first.score, language, (), reason, best=prediction.ranked[:3])
         return self._route_to_model(prediction, agents, language)
 
     def _route_to_model(self, prediction: Prediction, agents: Sequence[Candidate], language: Language) -> Route:
@@ -174,7 +190,7 @@ class Router:
         by_name = {c.name: c for c in agents}
         question = clarifying_question([by_name[s.agent] for s in best[:2]], language)
         intents = (Intent(best[0].agent, prediction.text),)
-        reason = f"unsure, by {prediction.basis}"
+        reason = f"The {prediction.basis} of the message fit several agents."
         return Route(best[0].agent, best[0].score, language, intents, reason, True, question, best)
 
     async def _candidate_set(self, candidates: tuple[Candidate, ...]) -> CandidateSet:
@@ -215,8 +231,8 @@ def _language(text: str, context: Context) -> Language:
 
 def _route_by_example(owner: str, utterance: str, language: Language) -> Route:
     if not owner:
-        return Route(None, 0.99, language, (), "nobody's, an example says the same")
-    return _route_to(owner, 0.99, language, utterance, "an example says the same")
+        return Route(None, 0.99, language, (), "An example of small talk says the same, so the model answers alone.")
+    return _route_to(owner, 0.99, language, utterance, "One of this agent's examples says the same.")
 
 
 def _with_full_text(route: Route, utterance: str) -> Route:
@@ -234,4 +250,4 @@ def _route_to(
 
 def _ask_user(candidates: Sequence[Candidate], language: Language, best: tuple[Scored, ...]) -> Route:
     question = clarifying_question(candidates, language)
-    return Route(None, 0.5, language, (), "does not say what it is about", clarify=question, best=best)
+    return Route(None, 0.5, language, (), "The message does not say what it is about.", clarify=question, best=best)

@@ -54,3 +54,10 @@ async def test_the_root_says_what_runs_here_as_json_or_as_a_page(api: httpx.Asyn
 async def test_everybody_may_see_the_pages(application: httpx.AsyncClient) -> None:
     for path in ("/", "/schema/swagger", "/schema/openapi.json"):
         assert 200 == (await application.get(path, headers=HTML)).status_code
+
+
+@pytest.mark.parametrize(("path", "location"), [("/schema", "schema/swagger"), ("/schema/", "swagger")])
+async def test_a_browser_is_led_from_the_document_to_the_page(api: httpx.AsyncClient, path: str, location: str) -> None:
+    answer = await api.get(path, headers=HTML)
+    assert (True, location) == (answer.is_redirect, answer.headers["location"])
+    assert "openapi" in (await api.get(path, headers={"Accept": "*/*"})).json()

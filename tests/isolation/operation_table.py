@@ -90,8 +90,8 @@ DOCUMENT = {"path.document_id": thing("document")}
 COLLECTION = {"path.name": thing("collection")}
 COLLECTION_PLAIN = "body.description body.embedder"
 UPLOAD = {"body.collection": word("collection")}
-UPLOAD_PLAIN = "body.file[] body.url[] body.urls[] body.metadata body.name"
-SENT = {"file.file": "{fresh}"}
+UPLOAD_PLAIN = "body.files[] body.url[] body.urls[] body.metadata body.name"
+SENT = {"file.files": "{fresh}"}
 OPENAI_PLAIN = """body.messages[].content body.messages[].content[].text body.messages[].content[].refusal
   body.messages[].content[].image_url.url body.messages[].tool_calls[].id body.messages[].tool_calls[].function.name
   body.messages[].tool_calls[].function.arguments body.messages[].tool_call_id body.stop body.stop[] body.tools[]

@@ -296,7 +296,7 @@ KINDS: dict[str, Callable[[Holder], str | None]] = {
     "rated answer": lambda holder: holder.answer(rated=True),
     "same answer": lambda _: None,  # one of `path.session_id`, which is copied as a whole without
     "memory": Holder.memory,
-    "place of a memory": lambda holder: write_cursor(UUID(holder.memory())),
+    "place of a memory": lambda holder: write_cursor("memories", UUID(holder.memory())),
     "user": lambda holder: str(holder.user()),
     "key": lambda holder: str(holder.api_key()[0]),
     "email": Holder.email,
@@ -329,7 +329,7 @@ UNKNOWN: dict[str, Callable[[], str]] = {
     "new email": lambda: f"{uuid4().hex}@example.com",
     "service": lambda: "cohere",
     "grant": lambda: uuid4().hex,
-    "place of a memory": lambda: write_cursor(uuid4()),
+    "place of a memory": lambda: write_cursor("memories", uuid4()),
     **{kind: lambda: f"nobody-{uuid4().hex}" for kind in ("agent", "tool", "spare tool", "data source", "collection")},
     **{kind: lambda: f"nobody-{uuid4().hex}" for kind in ("other collection", "document name")},
     "model": lambda: f"openai/{uuid4().hex}",

@@ -57,7 +57,7 @@ def test_arguments_are_read_as_they_were_meant(raw: str | dict[str, Any], read: 
         ('{"name": ""}', "name"),
         ('{"tags": ["a", 1]}', "tags.1"),
         ('{"inner": {}}', "inner.code"),
-        ('{"other": 1}', None),
+        ('{"other": 1}', "other"),
         ("[1]", None),
         ("name: An", None),
         ("__import__('os').system('id')", None),
@@ -71,6 +71,38 @@ def test_arguments_that_do_not_fit_name_the_field(raw: str, field: str | None) -
     with pytest.raises(ToolBadArguments) as caught:
         read_arguments(raw, SCHEMA)
     assert field == caught.value.field
+
+
+@pytest.mark.parametrize(
+    ("arguments", "field", "sentence"),
+    [
+        ({"colour": 1, "sku": "a"}, "colour", "Unknown argument colour. Known arguments: sku, amount, lines, unit."),
+        ({}, "sku", "The argument sku is required."),
+        ({"sku": 1}, "sku", "sku must be a string."),
+        ({"sku": "a", "amount": 0}, "amount", "amount must be at least 1."),
+        ({"sku": "a", "amount": 9}, "amount", "amount must be at most 5."),
+        ({"sku": "a", "lines": [{"x": 1}]}, "lines.0.x", "Unknown argument lines.0.x."),
+        ({"sku": "a", "unit": "ft"}, "unit", "unit must be m or km."),
+        ({"sku": "a", "unit": 5}, "unit", "unit must be m or km."),
+    ],
+)
+def test_arguments_that_do_not_fit_are_refused_in_plain_words(
+    arguments: dict[str, Any], field: str, sentence: str
+) -> None:
+    schema = {
+        "type": "object",
+        "properties": {
+            "sku": {"type": "string"},
+            "amount": {"type": "integer", "minimum": 1, "maximum": 5},
+            "lines": {"type": "array", "items": {"properties": {"sku": {}}, "additionalProperties": False}},
+            "unit": {"enum": ["m", "km"]},
+        },
+        "required": ["sku"],
+        "additionalProperties": False,
+    }
+    with pytest.raises(ToolBadArguments) as caught:
+        read_arguments(arguments, schema)
+    assert (field, sentence) == (caught.value.field, caught.value.message)
 
 
 def test_arguments_that_are_too_long_are_refused_unread() -> None:

@@ -37,7 +37,7 @@ log = structlog.get_logger()
 AUTO = "auto"
 CANDIDATES = 5
 """How many similar questions are compared by words; the nearest often differs in a number only."""
-CACHED_REASON = "kept answer"
+CACHED_REASON = "A stored answer to the same question is used."
 """The reason in `agent.routed`."""
 
 

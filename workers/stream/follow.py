@@ -17,6 +17,7 @@ from schema.events import frame_seq, split_frames
 from workers.stream.batches import StreamBatch
 
 MAX_BUFFER_BYTES = 1 << 20  # how far a client may fall behind before it is disconnected
+RESTARTED = b"\nevent: job.restarted\n"
 KEEP_ALIVE = b": keep-alive\n\n"
 
 WakeReason = Literal["gap", "ended"]
@@ -192,7 +193,8 @@ class Follower:
         self._ended = True
         frames = split_frames(body or b"")
         if len(frames) < self.seq:
-            self.seq = min(self.seq, 1)
+            # Numbering restarted since the client left, or it names an event that never was: then the end is all it lacks.
+            self.seq = 1 if any(RESTARTED in frame for frame in frames) else max(len(frames) - 1, 0)
         fresh = b"".join(frame for frame in frames if frame_seq(frame) > self.seq)
         self.seq = len(frames)
         return fresh

@@ -65,7 +65,7 @@ class Batch:
         """Return a sink for another file. Raises InputError if there are too many."""
         if self._file_count >= self.limits.max_files:
             raise InputError(
-                f"An upload can contain at most {self.limits.max_files:,} files. Send several uploads.", field="file"
+                f"An upload can contain at most {self.limits.max_files:,} files. Send several uploads.", field="files"
             )
         return FileSink(self.new_path(), self.limits.max_file)
 

@@ -67,7 +67,7 @@ ADDRESS = Schema(type=OpenAPIType.STRING, min_length=1, max_length=2000)
 FORM = Schema(
     type=OpenAPIType.OBJECT,
     properties={
-        "file": Schema(
+        "files": Schema(
             type=OpenAPIType.ARRAY,
             items=Schema(type=OpenAPIType.STRING, format=OpenAPIFormat.BINARY),
             description="Files or zip archives. Any part with a file name counts as a file, whatever its field name.",
@@ -111,7 +111,7 @@ BODY = RequestBody(
             schema=FORM,
             examples={
                 "example": Example(
-                    value={"file": ["pump-manual.pdf"], "collection": "manuals", "metadata": '{"year": 2026}'}
+                    value={"files": ["pump-manual.pdf"], "collection": "manuals", "metadata": '{"year": 2026}'}
                 )
             },
         ),

@@ -80,7 +80,7 @@ def _unknown_field(name: str) -> str:
 
 def _collection(name: str) -> str:
     if not NAME.fullmatch(name):
-        raise InputError(f"collection: {NAME_RULE}", field="collection")
+        raise InputError(f"collection {NAME_RULE}", field="collection")
     return name
 
 

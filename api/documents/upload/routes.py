@@ -127,7 +127,7 @@ def _check_fields(fields: Fields, batch: Batch, principal: Principal) -> None:
         )
     file_count = len(batch.received) + len(batch.refused) + len(fields.urls)
     if not file_count:
-        raise InputError("Nothing was uploaded. Send files as multipart/form-data, or urls as JSON.", field="file")
+        raise InputError("Nothing was uploaded. Send files as multipart/form-data, or urls as JSON.", field="files")
     if fields.name is not None and file_count > 1:
         raise InputError("name can only be set for a single file. Omit it; each file has its own name.", field="name")
 

@@ -33,7 +33,7 @@ async def refused(api: httpx.AsyncClient, body: Any, path: str = "/api/chat") ->
 @pytest.mark.parametrize(
     ("body", "field", "sentence"),
     [
-        ('{"message": ', "", "The body is not valid JSON: Input data was truncated."),
+        ('{"message": ', "", "The body is not valid JSON: it ends too early."),
         ("", "", "The body is empty; send a JSON object."),
         ([], "", "The body must be an object, not an array."),
         ({}, "message", "message is required."),
@@ -252,3 +252,117 @@ def test_an_error_that_its_route_does_not_list_is_noticed(
 def code_of(answer: httpx.Response) -> str:
     body = answer.json()
     return body["error"]["code"] if "error" in body else body["code"]
+
+
+@pytest.mark.parametrize(
+    ("body", "sentence"),
+    [
+        (
+            rb'{"message": "\ud800"}',
+            r"The body contains \ud800, which is half of a surrogate pair and no character. Remove it.",
+        ),
+        (
+            rb'{"message": "\ude00 x"}',
+            r"The body contains \ude00, which is half of a surrogate pair and no character. Remove it.",
+        ),
+        (b'{"message": "\xff"}', "The body is not UTF-8: byte 13 is invalid. Send JSON that is encoded as UTF-8."),
+        ("{}".encode("utf-16"), "The body is not UTF-8: byte 0 is invalid. Send JSON that is encoded as UTF-8."),
+        ("\ufeff{}".encode(), "The body starts with a byte order mark. Remove it."),
+    ],
+)
+async def test_a_body_that_is_no_text_is_refused_in_plain_words(
+    api: httpx.AsyncClient, body: bytes, sentence: str
+) -> None:
+    assert (400, "", sentence) == await refused(api, body)
+
+
+async def test_a_surrogate_pair_is_a_character(api: httpx.AsyncClient) -> None:
+    assert (400, "colour") == (await refused(api, rb'{"message": "\ud83d\ude00", "colour": 1}'))[:2]
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "noun"),
+    [
+        ("GET", "/api/jobs/nope", "job"),
+        ("GET", "/jobs/nope", "job"),
+        ("POST", "/api/jobs/nope/cancel", "job"),
+        ("PATCH", "/api/sessions/1", "session"),
+        ("GET", "/api/messages/1/feedback", "message"),
+        ("DELETE", "/api/memories/1", "memory"),
+        ("GET", "/api/documents/x/chunks", "document"),
+        ("DELETE", "/api/auth/keys/1", "API key"),
+        ("GET", "/api/auth/providers/1", "identity provider"),
+        ("GET", "/api/users/ada", "user"),
+        ("GET", "/api/admin/tenants/acme/users/ada", "user"),
+    ],
+)
+async def test_an_id_that_is_no_uuid_is_not_found_by_its_noun(
+    api: httpx.AsyncClient, method: str, path: str, noun: str
+) -> None:
+    answer = await api.request(method, path)
+    assert (404, "not_found", f"No such {noun}; ids are UUIDs.") == (
+        answer.status_code,
+        code_of(answer),
+        answer.json()["detail"],
+    )
+
+
+async def test_an_unknown_path_is_told_where_all_are_listed(api: httpx.AsyncClient) -> None:
+    for path in ("/api/nothing", "/nothing/at/all", f"/api/jobs/{NOBODYS}/nothing"):
+        answer = await api.get(path)
+        assert (404, "No such path; the API reference at /schema/swagger lists all paths.") == (
+            answer.status_code,
+            answer.json()["detail"],
+        )
+
+
+async def test_a_wrong_method_is_told_the_right_ones(api: httpx.AsyncClient) -> None:
+    answer = await api.put("/api/chat")
+    assert (405, "This path does not take PUT. It takes POST.") == (answer.status_code, answer.json()["detail"])
+
+
+@pytest.mark.parametrize(
+    ("query", "field", "sentence"),
+    [
+        ("lmit=3", "lmit", "Unknown query parameter lmit. Did you mean limit?"),
+        ("colour=blue", "colour", "Unknown query parameter colour. Known ones: "),
+        ("limit=0", "limit", "limit must be at least 1."),
+        ("cursor=bm9wZQ", "cursor", "cursor must be the next_cursor of the previous page of this list. "),
+    ],
+)
+async def test_a_wrong_query_parameter_is_refused_by_name(
+    api: httpx.AsyncClient, query: str, field: str, sentence: str
+) -> None:
+    answer = await api.get(f"/api/jobs?{query}")
+    problem = answer.json()
+    assert (400, field) == (answer.status_code, problem["errors"][0]["field"])
+    assert problem["detail"].startswith(sentence)
+
+
+async def test_routes_for_openai_sdks_accept_parameters_that_proxies_add(api: httpx.AsyncClient) -> None:
+    assert 200 == (await api.get("/v1/models?api-version=2024-10-21")).status_code
+
+
+async def test_a_date_that_is_none_is_refused_in_plain_words(api: httpx.AsyncClient) -> None:
+    answer = await api.get("/api/usage?from=yesterday")
+    assert (400, "from must be a date such as 2026-01-31.") == (answer.status_code, answer.json()["detail"])
+
+
+async def test_a_cursor_of_another_list_is_refused(api: httpx.AsyncClient) -> None:
+    for title in ("one", "two"):
+        assert 201 == (await api.post("/api/sessions", json={"title": title})).status_code
+    cursor = (await api.get("/api/sessions?limit=1")).json()["next_cursor"]
+    assert 200 == (await api.get(f"/api/sessions?cursor={cursor}")).status_code
+    for path in ("/api/jobs", "/api/audit", "/api/documents", "/api/auth/keys"):
+        answer = await api.get(f"{path}?cursor={cursor}")
+        assert (400, "cursor") == (answer.status_code, answer.json()["errors"][0]["field"]), path
+
+
+@pytest.mark.parametrize("path", ["/", "/health/live", "/api/jobs", "/v1/models", "/schema/openapi.json"])
+async def test_head_answers_as_get_without_a_body(api: httpx.AsyncClient, path: str) -> None:
+    head, whole = await api.head(path), await api.get(path)
+    assert (whole.status_code, whole.headers["content-type"], b"") == (
+        head.status_code,
+        head.headers["content-type"],
+        head.content,
+    )

@@ -121,6 +121,11 @@ async def test_an_ended_job_replays_its_events_and_then_closes(api: httpx.AsyncC
     assert [] == events_in((await api.get(f"/api/jobs/{job_id}/events", headers={"Last-Event-ID": "2"})).text)
 
 
+async def test_a_position_after_the_end_of_a_job_gets_its_last_event_only(api: httpx.AsyncClient) -> None:
+    job_id = await cancelled(api)
+    assert ["job.cancelled"] == events_in((await api.get(f"/api/jobs/{job_id}/events?after=999")).text)
+
+
 @pytest.mark.parametrize("position", ["abc", "-1", "1.5", "99999999999", "１"])
 async def test_a_position_that_is_none_is_refused_with_what_is_right(api: httpx.AsyncClient, position: str) -> None:
     job_id = await cancelled(api)

@@ -88,5 +88,5 @@ async def test_a_key_of_the_tenant_is_told_that_memories_are_a_persons(
     remember(database_url, tenant, str(make_user(database_url, tenant.id)), "Likes rivers.")
     for method, path in (("GET", ""), ("DELETE", ""), ("DELETE", f"/{new_id()}")):
         answer = await api.request(method, f"/api/memories{path}")
-        assert 404 == answer.status_code
+        assert (403, "forbidden") == (answer.status_code, answer.json()["code"])
         assert "Sign in, or use a user's key." in answer.json()["detail"]

@@ -171,7 +171,7 @@ async def test_pages_show_every_tenant_once_and_never_the_platform(admin: httpx.
     ("params", "field"),
     [
         ({"search": "a\0"}, "search"),
-        ({"cursor": write_cursor("a\0")}, "cursor"),
+        ({"cursor": write_cursor("tenants", "a\0")}, "cursor"),
         ({"cursor": "x"}, "cursor"),
         ({"state": "gone"}, "state"),
         ({"search": "x" * 301}, "search"),

@@ -57,7 +57,7 @@ def test_a_bare_default_model_belongs_to_the_first_provider():
 
 
 def test_an_unknown_provider_is_told_what_there_is():
-    with pytest.raises(ProviderUnknown, match=r"no provider 'foo'.*Configured: openai.*Supported: ollama, openai"):
+    with pytest.raises(ProviderUnknown, match=r"no provider 'foo'.*Connected: openai.*Supported: ollama, openai"):
         resolved_model("foo/bar", OPENAI_API_KEY="k")
 
 

@@ -55,7 +55,10 @@ async def test_an_answer_given_again_is_told_as_any_answer_and_costs_nothing(ask
     again = await asker.ask(QUESTION)
     expected = ["job.queued", "job.started", "agent.routed", "message.delta", "message.completed", "job.succeeded"]
     assert expected == again.kinds
-    assert AgentRouted(agent="Guide", graph="react", reason="kept answer") == again.events[2]
+    assert (
+        AgentRouted(agent="Guide", graph="react", reason="A stored answer to the same question is used.")
+        == again.events[2]
+    )
     assert again.message is not None
     assert ("Guide", True, None) == (again.message["agent"], again.message["detail"]["cached"], again.message["usage"])
     used = rows(asker.url, "SELECT output_tokens FROM usage_records WHERE tenant_id = %s", asker.tenant.id)
