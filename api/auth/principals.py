@@ -187,8 +187,7 @@ async def authorise(connection: ASGIConnection[Any, Any, Any, Any], handler: Bas
         return
     reject_nul(connection.scope)
     right = required_right(handler)
-    if right is None:
-        reject_unknown_parameters(connection.scope, handler)
+    if right is None:  # identity providers add parameters of their own to the callback of a sign-in
         return
     resources = connection.app.state.resources
     principal: Principal = await resources.authenticator.authenticate(

@@ -11,7 +11,6 @@ from typing import Any
 
 from litestar import Request, Response, get
 from litestar.params import FromPath
-from litestar.response import Redirect
 
 from api.auth.principals import PUBLIC
 from api.http.unmatched_paths import NO_SUCH_PATH
@@ -71,7 +70,8 @@ def redirect_browsers(request: Request[Any, Any, Any]) -> Response[Any] | None:
     path = request.scope.get("original_path", request.scope["path"])
     if path.rstrip("/") != "/schema" or "text/html" not in request.headers.get("accept", ""):
         return None
-    return Redirect("swagger" if path.endswith("/") else "schema/swagger", headers={"Vary": "Accept"})
+    location = "swagger" if path.endswith("/") else "schema/swagger"
+    return Response(None, status_code=302, headers={"Location": location, "Vary": "Accept"}, media_type="text/plain")
 
 
 @get("/swagger", opt=PUBLIC, sync_to_thread=False, media_type="text/html")

@@ -200,7 +200,7 @@ async def test_a_fault_of_ours_tells_nothing_but_the_request_id(
     async def broken(*_: object, **__: object) -> None:
         raise RuntimeError("secret of the house")
 
-    monkeypatch.setattr("api.jobs.routes.jobs.list_jobs", broken)
+    monkeypatch.setattr("api.jobs.routes.job_lists.list_jobs", broken)
     answer = await api.get("/api/jobs")
     assert (answer.status_code, code_of(answer)) == (500, "internal")
     assert "secret" not in answer.text
@@ -344,7 +344,7 @@ async def test_routes_for_openai_sdks_accept_parameters_that_proxies_add(api: ht
 
 
 async def test_a_date_that_is_none_is_refused_in_plain_words(api: httpx.AsyncClient) -> None:
-    answer = await api.get("/api/usage?from=yesterday")
+    answer = await api.get("/api/usage/me?from=yesterday")
     assert (400, "from must be a date such as 2026-01-31.") == (answer.status_code, answer.json()["detail"])
 
 
@@ -353,7 +353,7 @@ async def test_a_cursor_of_another_list_is_refused(api: httpx.AsyncClient) -> No
         assert 201 == (await api.post("/api/sessions", json={"title": title})).status_code
     cursor = (await api.get("/api/sessions?limit=1")).json()["next_cursor"]
     assert 200 == (await api.get(f"/api/sessions?cursor={cursor}")).status_code
-    for path in ("/api/jobs", "/api/audit", "/api/documents", "/api/auth/keys"):
+    for path in ("/api/jobs", "/api/documents", "/api/auth/keys", "/api/collections"):
         answer = await api.get(f"{path}?cursor={cursor}")
         assert (400, "cursor") == (answer.status_code, answer.json()["errors"][0]["field"]), path
 
