@@ -56,7 +56,7 @@ def address_failures(digest: str) -> str:
     return f"headrace:sign_ins:{digest}"
 
 
-def spent_sign_in(tenant_id: UUID, digest: str) -> str:
+def used_login_state(tenant_id: UUID, digest: str) -> str:
     """Marks the state of an OIDC sign-in as used: it is valid once."""
     return f"headrace:{tenant_id}:oidc:{digest}"
 

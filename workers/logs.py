@@ -17,7 +17,7 @@ from typing import Any
 import structlog
 from structlog.typing import EventDict, WrappedLogger
 
-QUIET = (
+QUIET_LOGGERS = (
     "httpx",
     "httpx2",
     "httpcore",
@@ -108,7 +108,7 @@ def configure_logging(process: str, *, style: str | None = None, level: int = lo
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level)
-    for name in QUIET:
+    for name in QUIET_LOGGERS:
         logging.getLogger(name).setLevel(logging.WARNING)
 
 

@@ -187,7 +187,10 @@ def providers(environ: Mapping[str, str]) -> Iterator[Finding]:
         yield Finding("openai", "OPENAI_API_KEY is set")
     else:
         yield Finding(
-            "openai", "OPENAI_API_KEY is not set", "Set it to use OpenAI; add OPENAI_BASE_URL for another vendor.", True
+            "openai",
+            "OPENAI_API_KEY is not set",
+            "Set it to use OpenAI; add OPENAI_BASE_URL for another provider.",
+            True,
         )
 
 

@@ -24,7 +24,7 @@ from api.documents.collection_schemas import (
 from api.documents.delete import delete_bytes, delete_rows, retry_on_deadlock
 from api.documents.ingestion_job import ingestion_job
 from api.documents.retry import (
-    NOTHING,
+    NOTHING_TO_INGEST,
     RETRYABLE_STATES,
     STARTED_EXAMPLE,
     ReingestionOut,
@@ -220,12 +220,15 @@ async def reingest_collection(
     async with principal.tx(resources.core.pool) as db:
         row = await require_collection(db, principal, name)
     key = read_idempotency(
-        request.headers, f"POST /api/collections/{name}/reingest", NOTHING, visible_user_id=principal.visible_user_id
+        request.headers,
+        f"POST /api/collections/{name}/reingest",
+        NOTHING_TO_INGEST,
+        visible_user_id=principal.visible_user_id,
     )
     started = await ingest_again(
         resources, principal, request.request_id, key, model=row.embedder, collection_id=row.id, states=RETRYABLE_STATES
     )
-    return accepted_response(started or NOTHING)
+    return accepted_response(started or NOTHING_TO_INGEST)
 
 
 async def _submit_reembedding(

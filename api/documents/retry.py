@@ -61,7 +61,7 @@ class ReingestionOut(msgspec.Struct, frozen=True, kw_only=True):
     more: Annotated[bool, Meta(description="Whether more documents match; call again to retry them.")] = False
 
 
-NOTHING = ReingestionOut(job_id=None, documents=0)
+NOTHING_TO_INGEST = ReingestionOut(job_id=None, documents=0)
 STARTED_EXAMPLE = {"job_id": "019a5ca3-1c20-7e51-8d62-7f8091a2b3c4", "documents": 1, "more": False}
 
 
@@ -83,7 +83,7 @@ async def retry_document(
         await require_changeable(db, principal, [document_id])
         row = await require_document(db, principal, document_id)
     route = f"POST /api/documents/{document_id}/retry"
-    key = read_idempotency(request.headers, route, NOTHING, visible_user_id=principal.visible_user_id)
+    key = read_idempotency(request.headers, route, NOTHING_TO_INGEST, visible_user_id=principal.visible_user_id)
     selection: dict[str, Any] = {"ids": [document_id], "states": RETRYABLE_STATES}
     submitted_out = await ingest_again(resources, principal, request.request_id, key, model=row.embedder, **selection)
     if submitted_out is None:
@@ -118,7 +118,7 @@ async def retry_documents(
     selection: dict[str, Any] = {"ids": ids[:MAX_RETRIED], "states": states}
     submitted_out = await ingest_again(resources, principal, request.request_id, key, model=model, **selection)
     return accepted_response(
-        msgspec.structs.replace(submitted_out, more=len(ids) > MAX_RETRIED) if submitted_out else NOTHING
+        msgspec.structs.replace(submitted_out, more=len(ids) > MAX_RETRIED) if submitted_out else NOTHING_TO_INGEST
     )
 
 

@@ -42,7 +42,8 @@ class ProviderKeyIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         None
     )
     base_url: (
-        Annotated[str, Meta(description="Address to use instead of the vendor's; some services require one.")] | None
+        Annotated[str, Meta(description="Address to use instead of the provider's own; some services require one.")]
+        | None
     ) = None
     validate: Annotated[bool, Meta(description="Whether to test the key before it is stored.")] = False
 
@@ -54,7 +55,9 @@ class ProviderKeyOut(msgspec.Struct, frozen=True, kw_only=True):
     """A stored provider key, without the key itself."""
 
     service_name: Annotated[str, Meta(description="The service it is for.")]
-    base_url: Annotated[str | None, Meta(description="Address to use instead of the vendor's; null for the vendor's.")]
+    base_url: Annotated[
+        str | None, Meta(description="Address to use instead of the provider's own; null for that one.")
+    ]
     created_at: CreatedAt
     updated_at: UpdatedAt
     created_by: CreatedBy

@@ -100,7 +100,7 @@ class CallerOut(msgspec.Struct, frozen=True, kw_only=True):
     scopes: Annotated[list[str] | None, Meta(description="Rights that the key is narrowed to; null if it isn't.")]
 
 
-PERSON_EXAMPLE = {
+USER_EXAMPLE = {
     "id": "019514f2-6c1e-7a34-9d2b-3f5a8c7e1b20",
     "email": "ada@example.com",
     "name": "Ada Lovelace",
@@ -113,13 +113,13 @@ TOKENS_EXAMPLE = {
     "token_type": "Bearer",
     "expires_in": 3600,
     "refresh_token": "hrr_…",
-    "user": PERSON_EXAMPLE,
+    "user": USER_EXAMPLE,
     "tenant": TENANT_EXAMPLE,
 }
 CALLER_EXAMPLE = {
     "kind": "user",
     "tenant": TENANT_EXAMPLE,
-    "user": PERSON_EXAMPLE,
+    "user": USER_EXAMPLE,
     "key": None,
     "role": "member",
     "rights": ["self", "jobs.read", "jobs.write", "chat"],

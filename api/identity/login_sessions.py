@@ -28,7 +28,7 @@ from schema.queries.identity.logins import (
     add_login,
     add_refresh_token,
     end_login,
-    prolong_login,
+    extend_login,
     use_refresh_token,
 )
 from schema.queries.identity.users import SignInUser, change_user, find_password
@@ -182,7 +182,7 @@ async def _exchange(db: Db, presented: RefreshToken, new_digest: str, client_inf
     login_key = (presented.tenant_id, presented.login_id)
     use = await use_refresh_token(db, *login_key, presented.digest, grace=GRACE)
     if use in ("first", "repeated"):
-        user = await prolong_login(db, *login_key, lasts=LOGIN_LIFETIME)
+        user = await extend_login(db, *login_key, lasts=LOGIN_LIFETIME)
         if user is not None:
             await add_refresh_token(db, *login_key, new_digest)
         return user

@@ -20,7 +20,7 @@ from schema.errors import EgressFailed, HeadraceError, TenantSuspended, Unauthen
 from schema.queries.identity.identity_providers import SignInProvider
 from schema.queries.identity.users import SignInUser
 from schema.queries.tenants.audit import add_audit
-from schema.redis_names import spent_sign_in
+from schema.redis_names import used_login_state
 from workers.redis.client import RedisUnavailable
 
 USED_STATE_TTL_S = 900  # longer than a sign-in may take
@@ -85,7 +85,7 @@ async def _resume(resources: Resources, provider: SignInProvider, state: str, co
     login_state = read_login_state(cookies, state, resources.vault, provider, secure=secure)
     if login_state is None:
         raise LoginRefused("not_begun", NO_LOGIN_STATE)
-    name = spent_sign_in(provider.tenant_id, short_hash(state))
+    name = used_login_state(provider.tenant_id, short_hash(state))
     try:
         first_use = await resources.core.redis.call("SET", name, 1, "NX", "EX", USED_STATE_TTL_S)
     except RedisUnavailable:

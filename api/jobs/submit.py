@@ -13,7 +13,7 @@ from schema.db import tenant_tx
 from schema.errors import LimitReached
 from schema.queries.jobs.submissions import Submission, Submitter
 from schema.queries.tenants.audit import add_audit
-from schema.queries.tenants.usage import get_spent, list_models
+from schema.queries.tenants.usage import get_spending, list_models
 from workers.job_tokens import JobCaller, seal_caller, sorted_rights
 from workers.limits.headers import rate_limit_headers
 from workers.limits.limits import WINDOWS, LimitPolicy, Verdict
@@ -146,7 +146,7 @@ async def _check_budgets(resources: Resources, principal: Principal, policy: Lim
     if policy.budget_day_nanos is None and policy.budget_month_nanos is None:
         return
     async with tenant_tx(resources.core.pool, principal.tenant_id) as db:
-        spent = await get_spent(db, principal.tenant_id)
+        spent = await get_spending(db, principal.tenant_id)
     for used, budget in zip(spent, (policy.budget_day_nanos, policy.budget_month_nanos), strict=True):
         if budget is not None and nanos > 0 and used + nanos > budget:
             raise LimitReached(BUDGET_EXCEEDED, code="budget_exceeded", retry_after_s=600)

@@ -151,7 +151,7 @@ async def delete_tool(name: ToolName, principal: MayManageTools, resources: AppR
             agents_ = f"{', '.join(used_by[:10])}{more}"
             message = f"{name!r} is used by {agents_}. Remove it from these agents, or send ?force=true to do so."
             raise Conflict(message)
-        await agents.take_tool_out(db, principal.tenant_id, name)
+        await agents.remove_tool_from_agents(db, principal.tenant_id, name)
         await tools.ROWS.delete(db, principal.tenant_id, name)
         await record(db, principal, principal.tenant_id, "tool.deleted", name, {"taken_from": used_by})
 

@@ -16,9 +16,9 @@ from tools.configured.definition import (
     Endpoint,
     Format,
     Headers,
+    KindField,
     MaxBytes,
     Name,
-    OfKind,
     Parameters,
     Priority,
     Renderer,
@@ -48,7 +48,7 @@ class NewToolIn(ToolDefinition, frozen=True, kw_only=True, forbid_unknown_fields
 class ToolChangeIn(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Fields of a tool to update. Omitted fields keep their value; the name can't be changed."""
 
-    kind: OfKind | UnsetType = UNSET
+    kind: KindField | UnsetType = UNSET
     description: Annotated[str, Meta(description="What the tool does, for the model.")] | UnsetType = UNSET
     endpoint: Annotated[str, Meta(description="URL to call.")] | UnsetType | None = UNSET
     headers: Headers | UnsetType = UNSET

@@ -11,7 +11,7 @@ from api.auth.principals import Principal
 from api.grants.tenant_rows import list_patterns
 from schema.db import Db
 from schema.errors import InputError
-from schema.queries.agents.tools import list_tools_there
+from schema.queries.agents.tools import list_existing_tools
 from schema.tenancy import matches
 from tools.contract import Tool
 
@@ -45,7 +45,7 @@ async def check_tools(
 ) -> None:
     """Raise InputError for the first of `names` that the caller's tenant may not use, unless it is `known`, and for a
     duplicate. Gives no hint whether another tenant has a tool of that name."""
-    available = await list_tools_there(db, names) | set(known)
+    available = await list_existing_tools(db, names) | set(known)
     builtin_tools = {} if available.issuperset(names) else await granted_builtin_tools(db, principal)
     for index, name in enumerate(names):
         path = f"{field}[{index}]"

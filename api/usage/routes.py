@@ -19,15 +19,15 @@ from schema.db import Db
 from schema.errors import Forbidden, InputError
 from schema.queries.documents.document_stats import get_stored_bytes
 from schema.queries.tenants.tenants import Tenant, find_tenant
-from schema.queries.tenants.usage import GroupBy, UsageSum, get_spent, list_usage
+from schema.queries.tenants.usage import GroupBy, UsageSum, get_spending, list_usage
 
 TAGS = ["usage"]
 MAX_DAYS = 400
 DEFAULT_DAYS = 30
 MAX_ROWS = 5000
 
-By = Literal["day", "user", "agent", "model"]
-COLUMNS: dict[By, GroupBy] = {"day": "day", "user": "user_id", "agent": "agent", "model": "model"}
+Grouping = Literal["day", "user", "agent", "model"]
+COLUMNS: dict[Grouping, GroupBy] = {"day": "day", "user": "user_id", "agent": "agent", "model": "model"}
 
 From = Annotated[
     date | None,
@@ -35,7 +35,7 @@ From = Annotated[
 ]
 To = Annotated[date | None, QueryParameter(name="to", description="Last day (UTC, inclusive); today by default.")]
 Groups = Annotated[
-    list[By] | None,
+    list[Grouping] | None,
     QueryParameter(name="by", max_items=8, description="Group by these: one row per combination; `day` by default."),
 ]
 
@@ -85,7 +85,7 @@ class OwnUsageOut(msgspec.Struct, frozen=True, kw_only=True):
 
     first: Annotated[date, Meta(description="First day (UTC).")] = msgspec.field(name="from")
     last: Annotated[date, Meta(description="Last day (UTC), inclusive.")] = msgspec.field(name="to")
-    by: Annotated[list[By], Meta(description="What the rows are grouped by.")]
+    by: Annotated[list[Grouping], Meta(description="What the rows are grouped by.")]
     rows: Annotated[list[UsageRowOut], Meta(description="Usage by group, at most 5,000 rows.")]
     more: Annotated[bool, Meta(description="Whether rows are missing; ask for fewer days or groups.")]
     total: Annotated[UsageTotalsOut, Meta(description="Usage of all days and groups, missing rows included.")]
@@ -181,9 +181,11 @@ def _date_range(first: date | None, last: date | None) -> tuple[date, date]:
     return first, last
 
 
-async def _tenant_usage(db: Db, tenant: Tenant, date_range: tuple[date, date], by: list[By] | None) -> TenantUsageOut:
+async def _tenant_usage(
+    db: Db, tenant: Tenant, date_range: tuple[date, date], by: list[Grouping] | None
+) -> TenantUsageOut:
     used = await _usage_fields(db, tenant.id, date_range, by)
-    day, month = await get_spent(db, tenant.id)
+    day, month = await get_spending(db, tenant.id)
     warn = tenant.budget_warn_percent
     budgets = BudgetsOut(_budget(tenant.budget_day_nanos, day, warn), _budget(tenant.budget_month_nanos, month, warn))
     stored = await get_stored_bytes(db, tenant.id)
@@ -191,11 +193,11 @@ async def _tenant_usage(db: Db, tenant: Tenant, date_range: tuple[date, date], b
 
 
 async def _usage_fields(
-    db: Db, tenant_id: UUID, date_range: tuple[date, date], by: list[By] | None, *, user_id: UUID | None = None
+    db: Db, tenant_id: UUID, date_range: tuple[date, date], by: list[Grouping] | None, *, user_id: UUID | None = None
 ) -> dict[str, Any]:
     """Return the fields of OwnUsageOut."""
     first, last = date_range
-    default: list[By] = ["day"]
+    default: list[Grouping] = ["day"]
     groups = list(dict.fromkeys(by or default))
     columns: list[GroupBy] = [COLUMNS[group] for group in groups]
     filters: dict[str, Any] = {"first": first, "last": last, "user_id": user_id}

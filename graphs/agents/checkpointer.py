@@ -16,7 +16,7 @@ from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 from psycopg import AsyncCursor
 
 from schema.db import Pool, tenant_tx
-from schema.queries.jobs.tool_effects import HOLD
+from schema.queries.jobs.tool_effects import LOCK_LEASE
 
 
 @dataclass(frozen=True)
@@ -54,6 +54,6 @@ class TenantCheckpointer(AsyncPostgresSaver):
         holder = _holder.get()
         values: dict[str, Any] = {"tenant_id": holder.tenant_id, "job_id": holder.job_id}
         async with tenant_tx(self._pool, holder.tenant_id) as db:
-            await db.execute(HOLD, {**values, "attempt": holder.attempt, "running": "running"})
+            await db.execute(LOCK_LEASE, {**values, "attempt": holder.attempt, "running": "running"})
             async with db.cursor(binary=True) as cursor:
                 yield cursor

@@ -13,7 +13,7 @@ from graphs.providers.contract import Provider, ProviderTimeouts
 from graphs.providers.ollama import provider as ollama
 
 
-class Build(Protocol):
+class BuildProvider(Protocol):
     """A provider's class, as a rule."""
 
     def __call__(
@@ -34,7 +34,7 @@ class NativeProvider:
     """
 
     name: str
-    build: Build
+    build: BuildProvider
     url_env: str
     key_env: str
     base_url: str = ""

@@ -24,7 +24,7 @@ Name = Annotated[
         examples=["get_stock"],
     ),
 ]
-OfKind = Annotated[ToolKind, Meta(description="What a call does. Each kind has its own `config`.")]
+KindField = Annotated[ToolKind, Meta(description="What a call does. Each kind has its own `config`.")]
 Description = Annotated[
     str, Meta(min_length=1, max_length=4000, description="What the tool does and when to call it, for the model.")
 ]
@@ -61,7 +61,7 @@ class ToolDefinition(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     """A configured tool, as its row stores it."""
 
     name: Name
-    kind: OfKind
+    kind: KindField
     description: Description
     endpoint: Endpoint | None = None
     headers: Headers = {}

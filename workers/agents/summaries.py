@@ -88,7 +88,7 @@ async def summary_for(
 async def _update(context: AgentContext, session: _Session, models: Models, old: Summary, turn: int | None) -> Summary:
     async with tenant_tx(context.pool, session.tenant_id) as db:
         rows = await list_unsummarised(db, session.tenant_id, session.id, after=turn, before=session.turn)
-    dropped = rows[: first_shown([row.role for row in rows])]
+    dropped = rows[: first_included([row.role for row in rows])]
     if len(dropped) < MIN_DROPPED:
         return old
     new = await _summarise(context, models, old, [stored_message(row.role, row.parts) for row in dropped])
@@ -97,7 +97,7 @@ async def _update(context: AgentContext, session: _Session, models: Models, old:
     return new
 
 
-def first_shown(roles: Sequence[str]) -> int:
+def first_included(roles: Sequence[str]) -> int:
     """Return the index of the first message that the history still includes, as `graphs.chat.history.trim` does."""
     start = max(0, len(roles) - MAX_MESSAGES)
     first = next((i for i in range(start, len(roles)) if roles[i] == "user"), None)

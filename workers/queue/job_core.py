@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from uuid import UUID
 
 from schema.db import Pool, limit_tenants, pool_for, tenant_tx
-from schema.queries.tenants.usage import get_spent
+from schema.queries.tenants.usage import get_spending
 from workers.limits.limits import Limits
 from workers.queue.capacity import CapacityCache
 from workers.queue.dispatch import WINDOW
@@ -68,7 +68,7 @@ def limits_over(redis: RedisClient, pool: Pool) -> Limits:
 
     async def spent(tenant_id: UUID) -> tuple[int, int]:
         async with tenant_tx(pool, tenant_id) as db:
-            return await get_spent(db, tenant_id)
+            return await get_spending(db, tenant_id)
 
     return Limits(redis, spent)
 

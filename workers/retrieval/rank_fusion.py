@@ -38,7 +38,7 @@ class Span(Protocol):
     def digest(self) -> bytes: ...
 
 
-SomeSpan = TypeVar("SomeSpan", bound=Span)
+SpanType = TypeVar("SpanType", bound=Span)
 
 
 def fuse(lists: Sequence[RankedList]) -> dict[UUID, float]:
@@ -65,9 +65,9 @@ def ranks_by_id(lists: Sequence[RankedList]) -> dict[UUID, dict[str, int]]:
     return ranks
 
 
-def deduplicate(spans: Iterable[SomeSpan]) -> list[SomeSpan]:
+def deduplicate(spans: Iterable[SpanType]) -> list[SpanType]:
     """Return the spans without those whose text, or most of it, is in an earlier one."""
-    kept: list[SomeSpan] = []
+    kept: list[SpanType] = []
     digests: set[bytes] = set()
     for span in spans:
         if span.digest not in digests and not any(_overlaps(span, other) for other in kept):

@@ -14,9 +14,9 @@ from graphs.providers.offline.fill_arguments import (
     normalise_name,
     schema_type,
 )
-from graphs.providers.offline.phrases import phrase
+from graphs.providers.offline.phrases import fixed_phrase
 from graphs.providers.offline.results import failure_reason, unwrap
-from graphs.providers.offline.texts import pick, word_set
+from graphs.providers.offline.texts import pick_sentences, word_set
 from graphs.providers.offline.tool_choice import Plan, Tool
 
 MAX_DEPTH = 8
@@ -61,7 +61,7 @@ def plan_steps(context: FillContext) -> list[Step]:
             for i, part in enumerate(context.conversation.parts or (context.conversation.question,), 1)
         ]
     if len(steps) == 1:
-        steps.append(Step(2, phrase("done", context.conversation.question), None, {}))
+        steps.append(Step(2, fixed_phrase("done", context.conversation.question), None, {}))
     return steps
 
 
@@ -184,7 +184,11 @@ def _array(name: str, schema: Mapping[str, Any], position: SchemaPosition) -> li
         found = [step.task for step in steps]
     else:
         quotes = position.step is None and schema_type(items) == "string"
-        found = pick(position.context.conversation.question, position.context.conversation.quotable) if quotes else []
+        found = (
+            pick_sentences(position.context.conversation.question, position.context.conversation.quotable)
+            if quotes
+            else []
+        )
     return found[: schema.get("maxItems", len(found))]
 
 

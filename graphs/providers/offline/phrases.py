@@ -48,6 +48,6 @@ _PHRASES = {
 }
 
 
-def phrase(name: str, question: str, **values: object) -> str:
+def fixed_phrase(name: str, question: str, **values: object) -> str:
     """Return a phrase in the language of the question: Vietnamese or else English."""
     return _PHRASES["vi" if detect_language(question) == "vi" else "en"][name].format(**values)

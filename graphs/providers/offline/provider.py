@@ -79,9 +79,9 @@ from graphs.providers.contract import (
 from graphs.providers.errors import ModelUnknown
 from graphs.providers.offline.conversation import CalledTool
 from graphs.providers.offline.replies import answer, reply
-from graphs.providers.offline.texts import pick, sentences, split_tokens, words
+from graphs.providers.offline.texts import pick_sentences, sentences, split_tokens, words
 
-__all__ = ["MODEL", "NAME", "Offline", "answer", "limit", "pick", "sentences", "split_tokens", "words"]
+__all__ = ["MODEL", "NAME", "Offline", "answer", "limit", "pick_sentences", "sentences", "split_tokens", "words"]
 
 NAME = "offline"
 MODEL = "extractive"

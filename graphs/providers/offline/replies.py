@@ -11,9 +11,9 @@ from graphs.providers.contract import Message, ModelRequest
 from graphs.providers.offline.conversation import CalledTool, Conversation, read_conversation
 from graphs.providers.offline.fill_arguments import normalise_name
 from graphs.providers.offline.fill_schema import FillContext, asks_for_agent, fill_response_format
-from graphs.providers.offline.phrases import phrase
+from graphs.providers.offline.phrases import fixed_phrase
 from graphs.providers.offline.results import show_results
-from graphs.providers.offline.texts import pick
+from graphs.providers.offline.texts import pick_sentences
 from graphs.providers.offline.tool_choice import Plan, Tool, plan_calls, read_tools, tools_in_prompt
 from tools.builtin.search_documents import NOTHING_FOUND_BEFORE
 
@@ -37,7 +37,7 @@ def reply(request: ModelRequest) -> Reply:
     """Return the reply to a request."""
     conversation = read_conversation(request.messages)
     if asks_for_agent(request.response_format) or _ROUTING_PROMPT.match(conversation.instructions):
-        return Reply(phrase("routing", conversation.question))
+        return Reply(fixed_phrase("routing", conversation.question))
     tools, forced = _offered_tools(request)
     plan = plan_calls(conversation, tools, forced=forced)
     done = {call.identity for call in conversation.called}
@@ -88,16 +88,16 @@ def _answer_text(conversation: Conversation, plan: Plan) -> str:
     blocks = [show_results(conversation.question, conversation.answered)] if conversation.answered else []
     for tool, missing in plan.incomplete:
         fields = ", ".join(_described(tool, name) for name in missing)
-        blocks.append(phrase("ask", conversation.question, tool=tool.name, fields=fields))
+        blocks.append(fixed_phrase("ask", conversation.question, tool=tool.name, fields=fields))
     if blocks:
         return "\n\n".join(blocks)
     if NOTHING_FOUND_BEFORE in conversation.instructions:
-        return phrase("nowhere", conversation.question)
-    if quotes := pick(conversation.question, conversation.quotable):
+        return fixed_phrase("nowhere", conversation.question)
+    if quotes := pick_sentences(conversation.question, conversation.quotable):
         return "\n\n".join(f"> {quote}" for quote in quotes)
     if not conversation.question.strip():
-        return phrase("wordless", conversation.question)
-    return phrase("greeting" if _GREETING.match(conversation.question) else "helpless", conversation.question)
+        return fixed_phrase("wordless", conversation.question)
+    return fixed_phrase("greeting" if _GREETING.match(conversation.question) else "helpless", conversation.question)
 
 
 def _described(tool: Tool, name: str) -> str:

@@ -8,8 +8,8 @@ from typing import Any
 from graphs.language.tokenization import fold
 from graphs.providers.offline.concepts import extract_terms, find_concepts
 from graphs.providers.offline.conversation import CalledTool
-from graphs.providers.offline.phrases import phrase
-from graphs.providers.offline.texts import pick, sentences_with_sources
+from graphs.providers.offline.phrases import fixed_phrase
+from graphs.providers.offline.texts import pick_sentences, sentences_with_sources
 from tools.builtin.search_documents import NO_PASSAGES
 
 MAX_ROWS, MAX_COLUMNS, MAX_FIELDS, MAX_LINES = 10, 6, 12, 6
@@ -30,11 +30,11 @@ def _show_result(question: str, call: CalledTool, *, is_only: bool) -> str:
         label += f" ({', '.join(f'{name}: {_cell(value)}' for name, value in call.arguments.items())})"
     data = unwrap(call.data)
     if reason := failure_reason(data):
-        return phrase("failed", question, tool=label, why=reason)
-    body = phrase("nowhere", question) if data == NO_PASSAGES else _body(question, data, call.arguments)
+        return fixed_phrase("failed", question, tool=label, why=reason)
+    body = fixed_phrase("nowhere", question) if data == NO_PASSAGES else _body(question, data, call.arguments)
     if not body:
-        return phrase("empty", question, tool=label)
-    return body if is_only else f"{phrase('from', question, tool=label)}\n\n{body}"
+        return fixed_phrase("empty", question, tool=label)
+    return body if is_only else f"{fixed_phrase('from', question, tool=label)}\n\n{body}"
 
 
 def unwrap(data: Any) -> Any:
@@ -80,7 +80,7 @@ def _record(question: str, data: dict[str, Any], arguments: Mapping[str, Any]) -
             tables.append(f"{name}:\n\n{_body(question, value)}")
         elif value not in ([], {}):
             lines.append(f"- {name}: {_cell(value)}")
-    more = [phrase("more", question, n=len(lines) - MAX_FIELDS)] if len(lines) > MAX_FIELDS else []
+    more = [fixed_phrase("more", question, n=len(lines) - MAX_FIELDS)] if len(lines) > MAX_FIELDS else []
     return "\n\n".join(["\n".join([*lines[:MAX_FIELDS], *more])] * bool(lines) + tables)
 
 
@@ -108,7 +108,7 @@ def _table(question: str, records: list[dict[str, Any]]) -> str:
     names = list(dict.fromkeys(name for record in records for name in record))[:MAX_COLUMNS]
     rows = [names, ["---"] * len(names), *([_cell(r.get(name)) for name in names] for r in records[:MAX_ROWS])]
     lines = [f"| {' | '.join(row)} |" for row in rows]
-    more = [f"\n{phrase('more', question, n=len(records) - MAX_ROWS)}"] if len(records) > MAX_ROWS else []
+    more = [f"\n{fixed_phrase('more', question, n=len(records) - MAX_ROWS)}"] if len(records) > MAX_ROWS else []
     return "\n".join([*lines, *more])
 
 
@@ -130,7 +130,7 @@ def _quotes(question: str, text: str) -> str:
     if len(lines) <= MAX_LINES and len(text) <= 600 and not text.lstrip().startswith("["):
         return "\n".join(lines)
     sentences = sentences_with_sources(text)
-    return "\n".join(f"> {line}" for line in pick(question, sentences) or sentences[:3])
+    return "\n".join(f"> {line}" for line in pick_sentences(question, sentences) or sentences[:3])
 
 
 def _cell(value: Any) -> str:

@@ -34,7 +34,7 @@ _TRAILING_MARK = re.compile(r" \[\d+\]$")
 STOP_WORDS = word_set(_ENGLISH_AND_VIETNAMESE)
 
 
-def pick(question: str, quotable: Iterable[str]) -> list[str]:
+def pick_sentences(question: str, quotable: Iterable[str]) -> list[str]:
     """Return the sentences worth quoting (rules 4–6), in order; none if no word is shared."""
     question_words = words(question)
     candidates = [one for one in dict.fromkeys(quotable) if not _is_repeated_heading(one, question_words)]

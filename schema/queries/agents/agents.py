@@ -71,7 +71,7 @@ SELECT name, description, examples, graph, output_format, renderer, own FROM (
 WHERE enabled
 """
 
-USING_TOOL = """
+LIST_USING_TOOL = """
 SELECT name FROM agents WHERE tenant_id = %(tenant_id)s AND tools ? %(tool)s ORDER BY name COLLATE "C"
 """
 REMOVE_TOOL = """
@@ -100,10 +100,10 @@ async def find_agent(db: Db, tenant_id: UUID, name: str) -> Agent | None:
 
 async def list_agents_using(db: Db, tenant_id: UUID, tool: str) -> list[str]:
     """Return the names of the tenant's agents that have a tool."""
-    return [row["name"] for row in await fetch_all(db, USING_TOOL, {"tenant_id": tenant_id, "tool": tool})]
+    return [row["name"] for row in await fetch_all(db, LIST_USING_TOOL, {"tenant_id": tenant_id, "tool": tool})]
 
 
-async def take_tool_out(db: Db, tenant_id: UUID, tool: str) -> None:
+async def remove_tool_from_agents(db: Db, tenant_id: UUID, tool: str) -> None:
     """Take a tool out of all of the tenant's agents."""
     await db.execute(REMOVE_TOOL, {"tenant_id": tenant_id, "tool": tool})
 

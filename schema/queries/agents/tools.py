@@ -72,7 +72,7 @@ async def find_tool(db: Db, tenant_id: UUID, name: str) -> ToolWithSecrets | Non
     return await fetch_one(db, FIND, {"tenant_id": tenant_id, "name": name}, into=ToolWithSecrets)
 
 
-async def list_tools_there(db: Db, names: Sequence[str]) -> set[str]:
+async def list_existing_tools(db: Db, names: Sequence[str]) -> set[str]:
     """Return those of `names` that are configured tools which the tenant of the transaction may use."""
     rows = await fetch_all(db, "SELECT name FROM tools WHERE name = ANY(%(names)s)", {"names": list(names)})
     return {row["name"] for row in rows}

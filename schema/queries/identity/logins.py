@@ -27,7 +27,7 @@ SELECT used_at > now() - %(grace)s AS just_used FROM refresh_tokens
 WHERE tenant_id = %(tenant_id)s AND login_id = %(login_id)s AND digest = %(digest)s AND used_at IS NOT NULL
 """
 
-PROLONG = """
+EXTEND = """
 UPDATE logins l SET expires_at = now() + %(lasts)s FROM users u
 WHERE l.tenant_id = %(tenant_id)s AND l.id = %(id)s AND l.revoked_at IS NULL AND l.expires_at > now()
   AND u.tenant_id = l.tenant_id AND u.id = l.user_id AND u.state = 'active'
@@ -79,10 +79,10 @@ async def use_refresh_token(db: Db, tenant_id: UUID, login_id: UUID, digest: str
     return "repeated" if row["just_used"] else "reused"
 
 
-async def prolong_login(db: Db, tenant_id: UUID, login_id: UUID, *, lasts: timedelta) -> SignInUser | None:
+async def extend_login(db: Db, tenant_id: UUID, login_id: UUID, *, lasts: timedelta) -> SignInUser | None:
     """Let a sign-in go on for `lasts` from now and return its user with the tenant's snapshot; None if it has ended or the
     user is disabled."""
-    row = await fetch_one(db, PROLONG, {"tenant_id": tenant_id, "id": login_id, "lasts": lasts})
+    row = await fetch_one(db, EXTEND, {"tenant_id": tenant_id, "id": login_id, "lasts": lasts})
     return read_sign_in_user(row)
 
 

@@ -10,14 +10,14 @@ from schema.db import Pool
 from schema.ids import new_id
 from schema.storable import storable_json
 
-FENCED = "HR004"
+LEASE_LOST = "HR004"
 
-HOLD = f"""
+LOCK_LEASE = f"""
 SELECT CASE WHEN (
     SELECT attempt FROM jobs WHERE tenant_id = %(tenant_id)s AND id = %(job_id)s AND state = %(running)s FOR SHARE)
-  IS DISTINCT FROM %(attempt)s::int THEN refuse('{FENCED}') END
+  IS DISTINCT FROM %(attempt)s::int THEN refuse('{LEASE_LOST}') END
 """
-"""Raises FENCED for an attempt that no longer holds the job; until the transaction ends nobody takes it away."""
+"""Raises LEASE_LOST for an attempt that no longer holds the job; until the transaction ends nobody takes it away."""
 
 BEGIN = """
 WITH begun AS (
@@ -38,7 +38,7 @@ FROM jobs WHERE tenant_id = %(tenant_id)s AND id = %(job_id)s
 """
 
 
-class NotedCall(msgspec.Struct, frozen=True):
+class RecordedCall(msgspec.Struct, frozen=True):
     """A call that was noted before, with what it brought; None of one that has not ended."""
 
     result: dict[str, Any] | None
@@ -46,15 +46,15 @@ class NotedCall(msgspec.Struct, frozen=True):
 
 async def begin_call(
     pool: Pool, tenant_id: UUID, job_id: UUID, attempt: int, *, call_id: str, tool: str
-) -> NotedCall | None:
+) -> RecordedCall | None:
     """Note that a call begins; None when it is new, else what was noted before.
 
-    Raises psycopg.Error with the state FENCED when the attempt no longer holds the job.
+    Raises psycopg.Error with the state LEASE_LOST when the attempt no longer holds the job.
     """
     values: dict[str, Any] = {"tenant_id": tenant_id, "job_id": job_id, "attempt": attempt, "running": "running"}
     values |= {"call_id": call_id, "tool": tool}
-    _, found = await run_batch(pool, tenant_id, [(HOLD, values), (BEGIN, values)])
-    return next(iter(found.into(NotedCall)), None)
+    _, found = await run_batch(pool, tenant_id, [(LOCK_LEASE, values), (BEGIN, values)])
+    return next(iter(found.into(RecordedCall)), None)
 
 
 async def end_call(
@@ -70,4 +70,4 @@ async def end_call(
         "outcome": outcome,
         "audit_id": new_id(),
     }
-    await run_batch(pool, tenant_id, [(HOLD, values), (END, values), (ADD_AUDIT_ENTRY, values)])
+    await run_batch(pool, tenant_id, [(LOCK_LEASE, values), (END, values), (ADD_AUDIT_ENTRY, values)])

@@ -48,8 +48,8 @@ class Grant(msgspec.Struct, frozen=True, kw_only=True):
 
 COLUMNS = ", ".join(Tenant.__struct_fields__)
 GRANT = ", ".join(Grant.__struct_fields__)
-FIXED = ("id", "slug", "created_at", "updated_at")
-CHANGEABLE = tuple(name for name in Tenant.__struct_fields__ if name not in FIXED)
+UNCHANGEABLE = ("id", "slug", "created_at", "updated_at")
+CHANGEABLE = tuple(name for name in Tenant.__struct_fields__ if name not in UNCHANGEABLE)
 
 
 async def find_tenant(db: Db, tenant_id: UUID) -> Tenant | None:

@@ -43,7 +43,7 @@ class PricedModel(msgspec.Struct, frozen=True, kw_only=True):
     updated_at: datetime
 
 
-SPENT = """
+SPENDING = """
 SELECT coalesce(sum(cost_nanos) FILTER (WHERE day = (now() AT TIME ZONE 'UTC')::date), 0)::bigint AS day_nanos,
   coalesce(sum(cost_nanos), 0)::bigint AS month_nanos
 FROM usage_records
@@ -51,9 +51,9 @@ WHERE tenant_id = %(tenant_id)s AND day >= date_trunc('month', now() AT TIME ZON
 """
 
 
-async def get_spent(db: Db, tenant_id: UUID) -> tuple[int, int]:
+async def get_spending(db: Db, tenant_id: UUID) -> tuple[int, int]:
     """Return what the tenant has spent today and this month (UTC)."""
-    row = await fetch_one(db, SPENT, {"tenant_id": tenant_id})
+    row = await fetch_one(db, SPENDING, {"tenant_id": tenant_id})
     assert row is not None
     return row["day_nanos"], row["month_nanos"]
 

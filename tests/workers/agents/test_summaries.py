@@ -22,7 +22,7 @@ from tests.workers.agent_runs import MODEL, AgentWorker, open_agent_worker
 from tests.workers.jobs import change, claim, rows, turn
 from workers.agents import summaries
 from workers.agents.models import Models
-from workers.agents.summaries import Summary, first_shown, summary_for
+from workers.agents.summaries import Summary, first_included, summary_for
 from workers.queue.submit import submit
 
 FIRST_DUE = 9
@@ -197,8 +197,8 @@ async def test_an_older_job_does_not_overwrite_a_newer_summary(talk: Talk, worke
 async def test_the_history_and_its_summary_meet_without_a_gap() -> None:
     for roles in (["user", "assistant"] * 9, ["user"] * 17, ["user", "assistant", "assistant"] * 7, ["user"] * 3):
         said = [Message.of(role, str(n)) for n, role in enumerate(roles)]
-        assert trim(said) == said[first_shown(roles) :]
-        assert len(said) - first_shown(roles) <= MAX_MESSAGES
+        assert trim(said) == said[first_included(roles) :]
+        assert len(said) - first_included(roles) <= MAX_MESSAGES
 
 
 async def test_a_rule_keeps_the_newest_when_it_grows_long() -> None:

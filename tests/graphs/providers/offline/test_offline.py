@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from graphs.providers.contract import Finished, Message, ModelRequest
-from graphs.providers.offline.provider import Offline, answer, pick, sentences, split_tokens, words
+from graphs.providers.offline.provider import Offline, answer, pick_sentences, sentences, split_tokens, words
 from tests.graphs.model_requests import ask, collect, text_of
 from tests.waiting import not_for_ever
 
@@ -85,13 +85,13 @@ def test_its_own_earlier_answers_are_not_quoted():
 
 
 def test_stop_words_alone_are_nothing_to_go_by():
-    assert pick("what is the", ["This is the way.", "The end is near."]) == []
+    assert pick_sentences("what is the", ["This is the way.", "The end is near."]) == []
 
 
 def test_rare_words_weigh_more_than_common_ones():
     at_hand = ["Order A is late.", "Order B is late.", "Order C is paid.", "Order D is late."]
 
-    assert pick("Which order is paid?", at_hand) == ["Order C is paid."]
+    assert pick_sentences("Which order is paid?", at_hand) == ["Order C is paid."]
 
 
 def test_a_plural_meets_its_singular():
