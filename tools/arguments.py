@@ -131,7 +131,7 @@ def _explain(error: jsonschema_rs.ValidationError, path: str, schema: dict[str, 
             hint = f" Known arguments: {known[:300]}." if known else " This tool takes none." if not path else ""
             return unknown, f"Unknown argument {unknown}.{hint}"
         case "type":
-            return path, f"{name} must be {_join_with_or([TYPE_NAMES.get(one, one) for one in kind.types])}."
+            return path, f"{name} must be {_join_with_or([TYPE_NAMES.get(str(one), str(one)) for one in kind.types])}."
         case "enum":
             return path, f"{name} must be {_join_with_or([str(one) for one in kind.options])[:300]}."
         case "minimum" | "maximum":

@@ -213,12 +213,6 @@ def _check_complete(vendor: Vendor, access: ProviderAccess) -> None:
         raise ProviderUnknown(f"The provider {vendor.name!r} has no key: set {' or '.join(vendor.key_env)}.")
 
 
-def _env_names(name: str) -> tuple[str, ...]:
-    if name in NATIVE:
-        return NATIVE[name].configured_by
-    return (*VENDORS[name].key_env, *VENDORS[name].base_url_env)
-
-
 def _url_names(name: str) -> tuple[str, ...]:
     return VENDORS[name].base_url_env if name in VENDORS else (NATIVE[name].url_env,)
 

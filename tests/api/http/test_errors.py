@@ -366,3 +366,9 @@ async def test_head_answers_as_get_without_a_body(api: httpx.AsyncClient, path: 
         head.headers["content-type"],
         head.content,
     )
+
+
+async def test_what_is_neither_a_key_nor_a_token_is_called_so(application: httpx.AsyncClient) -> None:
+    answer = await application.get("/api/jobs", headers={"X-API-Key": "foo"})
+    assert 401 == answer.status_code
+    assert answer.json()["detail"].startswith("This is neither an API key, which starts with hr_, nor an access token")
