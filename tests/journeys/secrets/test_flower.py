@@ -20,7 +20,7 @@ async def test_flower_lists_workers_and_tasks_and_shows_no_prompt(system: System
         async def page(path: str) -> str:
             async with http.get(path) as answer:
                 assert (200, ["nosniff"]) == (answer.status, answer.headers.getall("X-Content-Type-Options")), path
-                return await answer.text()
+                return await answer.text(errors="replace")
 
         jobs: list[str] = []
 
