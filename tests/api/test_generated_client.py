@@ -80,7 +80,7 @@ async def test_a_chat_is_sent_and_its_job_and_session_are_read_back(client: Any)
 async def test_a_document_is_uploaded_and_read_back(client: Any) -> None:
     models, types = part("models"), part("types")
     body = models.UploadDocumentsFilesBody(
-        file=[
+        files=[
             types.File(
                 payload=BytesIO(b"The notice period is three months."), file_name="lease.txt", mime_type="text/plain"
             )
