@@ -19,8 +19,10 @@ LOCK_TENANTS = read_sql("lock_tenants")
 
 DISPATCH = read_sql("dispatch_jobs", IN_FLIGHT_SQL=IN_FLIGHT_SQL)
 
+# The number is taken back too: the watchdog of a worker (`UNANSWERED_DOORBELLS`) must not count what was never rung. If one was
+# rung after all, it is the same doorbell as the next.
 UNDISPATCH = """
-UPDATE jobs j SET state = 'queued', dispatched_at = NULL
+UPDATE jobs j SET state = 'queued', dispatched_at = NULL, dispatch_seq = j.dispatch_seq - 1
 FROM unnest(%(tenants)s::uuid[], %(ids)s::uuid[], %(seqs)s::int[]) AS d (tenant_id, id, seq)
 WHERE j.tenant_id = d.tenant_id AND j.id = d.id AND j.state = %(from_state)s AND j.dispatch_seq = d.seq
 """

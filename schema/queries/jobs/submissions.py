@@ -249,7 +249,7 @@ async def find_keyed_job(db: Db, tenant_id: UUID, key: Idempotency) -> UUID | No
 
 
 async def undispatch_job(db: Db, tenant_id: UUID, job_id: UUID, dispatch_seq: int) -> None:
-    """Take back a dispatch whose doorbell could not be rung."""
-    sql = """UPDATE jobs SET state = 'queued', dispatched_at = NULL
+    """Take back a dispatch whose doorbell could not be rung, and its number (`UNDISPATCH` says why)."""
+    sql = """UPDATE jobs SET state = 'queued', dispatched_at = NULL, dispatch_seq = dispatch_seq - 1
       WHERE tenant_id = %s AND id = %s AND state = 'dispatched' AND dispatch_seq = %s"""
     await db.execute(sql, (tenant_id, job_id, dispatch_seq))

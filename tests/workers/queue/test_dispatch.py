@@ -11,6 +11,7 @@ from schema.db import pool_for, system_tx, tenant_tx
 from schema.job_kinds import KINDS
 from schema.queries.jobs.dispatch import requeue_unanswered
 from schema.queries.jobs.job_lists import list_jobs
+from schema.queries.jobs.sweeper import UNANSWERED_DOORBELLS
 from tests.conftest import TestTenant, make_tenant
 from tests.workers.jobs import change, claim, job_row, rows, submit_one, turn
 from workers.queue.dispatch import Dispatcher
@@ -139,7 +140,7 @@ async def test_submits_and_dispatchers_at_the_same_time_keep_the_cap(
     assert 7 == len(dispatched(database_url))
 
 
-async def test_doorbells_that_redis_does_not_take_are_taken_back(
+async def test_doorbells_that_redis_does_not_take_are_taken_back_and_count_against_no_worker(
     core: JobCore, database_url: str, unused_tcp_port: int
 ) -> None:
     tenant = make_tenant(database_url, max_running=0)
@@ -147,9 +148,12 @@ async def test_doorbells_that_redis_does_not_take_are_taken_back(
     give_room(database_url, tenant)
     nowhere = RedisClient(RedisAddress(port=unused_tcp_port))
     async with pool_for(database_url, "headrace_system", max_size=2) as pool:
-        assert 0 == await Dispatcher(pool, nowhere).dispatch("chat")
+        for _ in range(5):
+            assert 0 == await Dispatcher(pool, nowhere).dispatch("chat")
+        async with system_tx(pool) as db:
+            assert [] == await (await db.execute(UNANSWERED_DOORBELLS, {"queues": ["chat"]})).fetchall()
     row = job_row(database_url, job)
-    assert ("queued", 1) == (row["state"], row["dispatch_seq"])
+    assert ("queued", 0) == (row["state"], row["dispatch_seq"])
 
 
 async def test_the_window_bounds_what_waits_in_redis(core: JobCore, dispatcher: Dispatcher, database_url: str) -> None:
