@@ -43,6 +43,7 @@ MUTANTS = (
         "",
         case=1,
         finding="jobs: still running",
+        scale=0.4,  # enough kills to meet workers that have jobs
     ),
     Mutant(
         "dropped-delta",
