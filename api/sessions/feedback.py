@@ -107,9 +107,12 @@ async def set_feedback(
     tags=["sessions"],
 )
 async def get_feedback(message_id: MessageId, principal: MayReadSessions, resources: AppResources) -> FeedbackOut:
-    """Returns `404` if the answer has no feedback."""
+    """Returns `404` if the answer has no feedback, and for a question, which can have none."""
     async with principal.tx(resources.core.pool) as db:
-        await _require_answer(db, principal, message_id)
+        try:
+            await _require_answer(db, principal, message_id)
+        except InputError:
+            raise NotFound(NO_FEEDBACK) from None
         row = await feedback.find_feedback(db, principal.tenant_id, message_id)
     if row is None:
         raise NotFound(NO_FEEDBACK)

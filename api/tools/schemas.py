@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Annotated, Any, Literal
 
 import msgspec
-from msgspec import UNSET, Meta, UnsetType
+from msgspec import UNSET, Meta, UnsetType, to_builtins
 
 from api.http.fields import CreatedBy, NextCursor
 from api.tools.tool_secrets import needed_secrets
@@ -150,9 +150,13 @@ def changed_definition(tool: ConfiguredTool, data: ToolChangeIn) -> ToolDefiniti
         raise shape_error(error) from None
 
 
+DEFAULTS: dict[str, Any] = to_builtins(ToolDefinition(name="x", kind="HTTP_GET", description=""))
+
+
 def tool_out(tool: ConfiguredTool) -> ToolOut:
     """Return a configured tool; of a shared one only what a model sees."""
-    message = dict(tool.definition)
+    # A definition that was seeded, or stored by an older version, may leave out what has a default.
+    message = DEFAULTS | {name: value for name, value in tool.definition.items() if name in DEFAULTS}
     about = {name: getattr(tool, name) for name in ("name", "kind", "priority", "enabled", *BUILTIN)}
     if tool.own:
         secrets = sorted(needed_secrets(message.get("headers") or {}))
