@@ -7,9 +7,7 @@ from typing import Any
 import httpx
 import msgspec
 
-from api.app import create_app
-from api.settings import ApiSettings
-from tests.secret import VAULT
+from tests.openapi_document import openapi_document
 
 NOT_ROUTED = {"method_not_allowed"}
 """Of paths, not of operations."""
@@ -44,7 +42,7 @@ def find_codes(method: str, path: str) -> frozenset[str | None] | None:
 @cache
 def _operations(method: str) -> list[tuple[re.Pattern[str], frozenset[str | None]]]:
     """Return the patterns of paths with their codes, those with the fewest parameters first."""
-    items = sorted(_document()["paths"].items(), key=lambda item: (item[0].count("{"), item[0]))
+    items = sorted(openapi_document()["paths"].items(), key=lambda item: (item[0].count("{"), item[0]))
     return [
         (re.compile(re.sub(r"\{(\w+)\}", lambda found: _hole(found[1]), path)), _codes(item[method.lower()]))
         for path, item in items
@@ -57,7 +55,7 @@ def _hole(name: str) -> str:
 
 
 def _codes(operation: dict[str, Any]) -> frozenset[str | None]:
-    examples = _document()["components"]["examples"]
+    examples = openapi_document()["components"]["examples"]
     codes: set[str | None] = set()
     for status, answer in operation["responses"].items():
         for media in answer.get("content", {}).values() if status >= "4" else ():
@@ -65,9 +63,3 @@ def _codes(operation: dict[str, Any]) -> frozenset[str | None]:
                 value = (examples[example["$ref"].rsplit("/", 1)[1]] if "$ref" in example else example)["value"]
                 codes.add(value["error"]["code"] if "error" in value else name)
     return frozenset(codes)
-
-
-@cache
-def _document() -> dict[str, Any]:
-    settings = ApiSettings(database_url="postgresql://nowhere/x", redis_url="redis://nowhere/0", vault=VAULT)
-    return msgspec.to_builtins(create_app(settings).openapi_schema.to_schema())

@@ -8,19 +8,15 @@ from pathlib import Path
 from typing import Any
 
 import jsonschema_rs
-import msgspec
 import pytest
-from litestar import Litestar
 from litestar.routes import HTTPRoute
 
 from api.__main__ import COMMANDS
-from api.app import create_app
 from api.http.error_catalog import CATALOG
 from api.http.errors import documented_status
-from api.settings import ApiSettings
 from schema.events import EVENTS, describe_events
 from tests.house.code_blocks import BLOCK
-from tests.secret import VAULT
+from tests.openapi_document import documented_app, openapi_document
 from tools.configured.kinds import KINDS
 
 ROOT = Path(__file__).parents[2]
@@ -118,15 +114,10 @@ def fits(asked: list[str], route: list[str]) -> bool:
 
 
 @cache
-def app() -> Litestar:
-    return create_app(ApiSettings(database_url="postgresql://nowhere/x", redis_url="redis://nowhere/0", vault=VAULT))
-
-
-@cache
 def served() -> dict[str, set[str]]:
     """The methods of every route."""
     found: dict[str, set[str]] = {}
-    for route in app().routes:
+    for route in documented_app().routes:
         if isinstance(route, HTTPRoute):
             found.setdefault(route.path, set()).update(route.methods)
     return found
@@ -197,7 +188,7 @@ def test_every_body_that_a_document_sends_is_what_its_route_takes(name: str) -> 
 
 def body_schema(path: str) -> dict[str, Any]:
     """Return the schema of the body that a POST to `path` takes."""
-    document = msgspec.to_builtins(app().openapi_schema.to_schema())
+    document = openapi_document()
     asked = path.split("/")
     (found,) = [
         item["post"]

@@ -8,18 +8,14 @@ from typing import Any
 from uuid import UUID
 
 import jsonschema_rs
-import msgspec
 import pytest
 
-from api.app import create_app
 from api.http.error_catalog import CATALOG
 from api.http.errors import CODE_BY_STATUS, STATUS_BY_CODE
-from api.settings import ApiSettings
 from schema.events import EVENTS, MessageDelta, encode_frame, read_frames
-from tests.secret import VAULT
+from tests.openapi_document import openapi_document
 
-SETTINGS = ApiSettings(database_url="postgresql://nowhere/x", redis_url="redis://nowhere/0", vault=VAULT)
-DOCUMENT: dict[str, Any] = msgspec.to_builtins(create_app(SETTINGS).openapi_schema.to_schema())
+DOCUMENT: dict[str, Any] = openapi_document()
 SCHEMAS: dict[str, Any] = DOCUMENT["components"]["schemas"]
 OPERATIONS: dict[str, dict[str, Any]] = {
     f"{method.upper()} {path}": operation

@@ -9,13 +9,10 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-from litestar import Litestar
 from litestar.handlers import HTTPRouteHandler
 
-from api.app import create_app
 from api.auth.principals import is_ours
-from api.settings import ApiSettings
-from tests.secret import VAULT
+from tests.openapi_document import documented_app, openapi_document
 
 TYPES = re.compile(r":\w+}")
 METHODS = ("get", "put", "post", "patch", "delete", "head", "options", "trace")
@@ -44,7 +41,7 @@ class Operation:
 @cache
 def operations() -> tuple[Operation, ...]:
     """Every operation of the document, in an order that is the same in every process."""
-    document = _app().openapi_schema.to_schema()
+    document = openapi_document()
     return tuple(
         _operation(method, path, described, document)
         for path, item in sorted(document["paths"].items())
@@ -58,16 +55,12 @@ def undocumented() -> list[str]:
     told = {str(operation) for operation in operations()}
     return sorted(
         f"{method} {path}"
-        for route in _app().routes
+        for route in documented_app().routes
         for handler in getattr(route, "route_handlers", ())
         if isinstance(handler, HTTPRouteHandler) and is_ours(handler) and not route.path.startswith("/schema/")
         for method in handler.http_methods
         if f"{method} {(path := TYPES.sub('}', route.path_format))}" not in told
     )
-
-
-def _app() -> Litestar:
-    return create_app(ApiSettings(database_url="postgresql://nowhere/x", redis_url="redis://nowhere/0", vault=VAULT))
 
 
 def _operation(method: str, path: str, described: dict[str, Any], document: dict[str, Any]) -> Operation:
