@@ -15,6 +15,7 @@ import schemathesis
 from schemathesis.config import SchemathesisConfig
 from schemathesis.engine import events, from_schema
 from schemathesis.engine.recorder import ScenarioRecorder
+from schemathesis.generation.meta import CoveragePhaseData, CoverageScenario
 
 from tests.api.documented_errors import undocumented
 from tests.waiting import PATIENCE_S
@@ -41,6 +42,9 @@ REQUEST_S = PATIENCE_S
 
 PATIENT = 15
 """By how much a run may be longer, on a slow machine, before it is ended although it has not seen enough."""
+
+WHOLE_OBJECTS = 4
+"""How many times as many edges are tried of what is no single field, such as the combinations of optional ones."""
 
 ANSWER_EVENTS = {200, 201, 204, 400, 401, 404, 405, 415}
 """Statuses without which a run has not seen enough: one in which everything was refused would find nothing."""
@@ -85,9 +89,12 @@ class Findings:
         return counts
 
 
-def explore(url: str, key: str, key_id: str, *, paths: str, examples: int, most_s: int) -> Findings:
-    """Explore the operations whose path matches `paths`, calling with `key`; `examples` are drawn for each operation. After
-    `most_s` the run ends, but not before each operation was tried: a slow machine takes longer and sees as much."""
+def explore(
+    url: str, key: str, key_id: str, *, paths: str, examples: int, most_s: int, repeats: int | None = None
+) -> Findings:
+    """Explore the operations whose path matches `paths`, calling with `key`; `examples` are drawn for each operation, and at
+    most `repeats` edges of a kind tried at each of its parameters and fields. After `most_s` the run ends, but not before each
+    operation was tried: a slow machine takes longer and sees as much."""
     config = _config(key, examples)
     schema = schemathesis.openapi.from_url(f"{url}/schema/openapi.json", config=config, timeout=PATIENCE_S)
     schema = schema.include(path_regex=paths)
@@ -97,10 +104,30 @@ def explore(url: str, key: str, key_id: str, *, paths: str, examples: int, most_
         if (case.path_parameters or {}).get("key_id") == key_id:
             case.path_parameters["key_id"] = str(uuid4())  # revoking the key that we call with would end the run
 
+    tried: Counter[tuple[Any, ...]] = Counter()
+
+    @schemathesis.hook
+    def filter_case(context: Any, case: Any) -> bool:
+        if repeats is None or (edge := _edge(case)) is None:
+            return True
+        tried[edge] += 1
+        return tried[edge] <= (repeats if case.meta.phase.data.location else WHOLE_OBJECTS * repeats)
+
     try:
         return _run(schema, most_s)
     finally:
         schemathesis.hooks.unregister(before_call)
+        schemathesis.hooks.unregister(filter_case)
+
+
+def _edge(case: Any) -> tuple[Any, ...] | None:
+    """What a case of the second part tries, and where; None for those of the others."""
+    found = getattr(case.meta.phase, "data", None) if case.meta else None
+    if not isinstance(found, CoveragePhaseData):
+        return None
+    is_method = found.scenario == CoverageScenario.UNSPECIFIED_HTTP_METHOD
+    where = case.method if is_method else (found.parameter_location, found.parameter, found.location)
+    return case.operation.label, found.scenario, where
 
 
 def _run(schema: schemathesis.BaseSchema, most_s: int) -> Findings:
