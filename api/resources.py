@@ -21,8 +21,10 @@ from graphs.providers.registry import Providers
 from graphs.providers.tenant_providers import TenantCredential, TenantProviderPool
 from schema.db import Pool, pool_for
 from schema.queries.identity.secrets import check_keys
+from schema.queries.tenants.egress_grants import read_egress_hosts
 from schema.ttl_cache import TtlCache
 from schema.vault import Vault
+from tools.egress import TenantEgress
 from workers.embedding.client import EmbeddingClient
 from workers.job_tokens import JobTokens
 from workers.limits.limits import Limits
@@ -44,7 +46,8 @@ Price = tuple[Decimal, Decimal]
 class Resources:
     """What handlers use. `providers` have the installation's keys and `tenant_providers` those of tenants; `storage` holds
     the bytes of documents; `embedding` asks workers for vectors; `credentials` (by tenant) and `prices` are cached for
-    a second; `streams` are the open ones; `background` runs tasks that outlive their request.
+    a second; `egress` tells what each tenant may reach; `streams` are the open ones; `background` runs tasks that outlive
+    their request.
     `health_pool` is one connection, so that health doesn't wait behind requests; `health` remembers its checks."""
 
     settings: ApiSettings
@@ -56,6 +59,7 @@ class Resources:
     tokens: AccessTokens
     signing: SigningKeys
     job_tokens: JobTokens
+    egress: TenantEgress
     remote_keys: RemoteKeys
     code_flow: CodeFlow
     passwords: Passwords
@@ -71,6 +75,7 @@ class Resources:
     def forget(self, tenant_id: UUID | None) -> None:
         """Forget what is cached of a tenant and its callers, or of all: it was changed here, or is about to be refused."""
         self.authenticator.forget(tenant_id)
+        self.egress.forget(tenant_id)
         self.prices.clear()
         if tenant_id is None:
             self.credentials.clear()
@@ -98,13 +103,14 @@ async def open_resources(settings: ApiSettings, streams: OpenStreams) -> AsyncIt
         core = await stack.enter_async_context(open_job_core(stores))
         await check_keys(core.pool, settings.vault)
         providers = await stack.enter_async_context(Providers(settings.providers))
+        egress = TenantEgress(settings.egress, lambda tenant_id: read_egress_hosts(core.pool, tenant_id))
+        stack.push_async_callback(egress.aclose)
         tenant_providers = await stack.enter_async_context(
             TenantProviderPool(providers, settings.vault, settings.egress)
         )
         signing = SigningKeys(core.pool, settings.vault)
-        remote_keys = await stack.enter_async_context(RemoteKeys(settings.egress))
-        code_flow = CodeFlow(settings.egress, remote_keys)
-        stack.push_async_callback(code_flow.aclose)
+        remote_keys = await stack.enter_async_context(RemoteKeys(settings.egress, egress))
+        code_flow = CodeFlow(egress, remote_keys)
         tokens = AccessTokens(core.pool, signing, remote_keys, issuer=settings.issuer, lifetime_s=settings.token_s)
         passwords = Passwords()
         stack.callback(passwords.close)
@@ -135,6 +141,7 @@ async def open_resources(settings: ApiSettings, streams: OpenStreams) -> AsyncIt
             tokens=tokens,
             signing=signing,
             job_tokens=JobTokens(signing),
+            egress=egress,
             remote_keys=remote_keys,
             code_flow=code_flow,
             passwords=passwords,

@@ -12,6 +12,7 @@ from api.documents import routes as documents
 from api.documents import search as search_documents
 from api.documents import update as update_documents
 from api.documents.upload import routes as upload_documents
+from api.grants import egress
 from api.grants import routes as grants
 from api.identity import api_keys, credentials, identity_providers, login, oidc_login, well_known
 from api.jobs import routes as jobs
@@ -38,7 +39,16 @@ NATIVE = (
     *(configuration.routes, pipelines.routes),
     *(upload_documents.routes, documents.routes, content.routes, update_documents.routes, delete_documents.routes),
     *(retry_documents.routes, collections.routes, document_stats.routes, search_documents.routes),
-    *(tenants.routes, grants.routes, tenant_users.routes, prices.routes, usage.routes, audit.routes, metrics.routes),
+    *(
+        tenants.routes,
+        grants.routes,
+        egress.routes,
+        tenant_users.routes,
+        prices.routes,
+        usage.routes,
+        audit.routes,
+        metrics.routes,
+    ),
 )
 """Under `/api`."""
 

@@ -29,6 +29,22 @@ INSERT INTO grants (tenant_id, kind, name, overrides, created_by)
 SELECT t.id, %(kind)s, %(name)s, '{}', 'system' FROM tenants t WHERE t.slug = %(slug)s ON CONFLICT DO NOTHING
 """
 
+GRANT_EGRESS = """
+INSERT INTO egress_grants (tenant_id, use, host, created_by)
+SELECT t.id, 'tools', %(host)s, 'system' FROM tenants t WHERE t.slug = %(slug)s ON CONFLICT DO NOTHING
+"""
+
+
+def ensure_egress(database_url: str, slug: str, host: str) -> None:
+    """Make sure that the tools of the tenant `slug` may call a private host; former ones of the demo are taken back."""
+    with psycopg.connect(database_url) as db:
+        db.execute(
+            """DELETE FROM egress_grants e USING tenants t WHERE t.slug = %(slug)s AND e.tenant_id = t.id
+              AND e.use = 'tools' AND e.host <> %(host)s AND e.created_by = 'system'""",
+            {"slug": slug, "host": host},
+        )
+        db.execute(GRANT_EGRESS, {"slug": slug, "host": host})
+
 
 def ensure_agents(
     database_url: str,

@@ -21,6 +21,7 @@ from api.local.local_stores import Stores
 from api.local.local_stores import stores as local_stores
 from schema.api_keys import new_api_key
 from schema.bootstrap import ensure_api_key, ensure_tenant
+from schema.egress_uses import EGRESS_USES
 from schema.migrate import migrate
 from schema.rights import Role
 from tests.reporting import Reporting, slow_first
@@ -109,12 +110,16 @@ def tenant(database_url: str, request: pytest.FixtureRequest) -> TestTenant:
     return make_tenant(database_url, role=getattr(request.module, "TENANT_ROLE", "member"))
 
 
-def make_tenant(database_url: str, *, role: Role = "member", **limits: int) -> TestTenant:
-    """Make a tenant with a key of `role`; `limits` are weight, max_running and max_queued."""
+def make_tenant(database_url: str, *, role: Role = "member", egress: bool = True, **limits: int) -> TestTenant:
+    """Make a tenant with a key of `role`; `limits` are weight, max_running and max_queued. With `egress` it may reach
+    127.0.0.1, where the counterparts are."""
     slug, key = f"t-{uuid.uuid4().hex[:8]}", new_api_key()
     with psycopg.connect(database_url) as db:
         tenant_id = ensure_tenant(db, slug, slug, **limits)
         ensure_api_key(db, tenant_id, key, name="test", role=role)
+        for use in EGRESS_USES if egress else ():
+            sql = "INSERT INTO egress_grants (tenant_id, use, host) VALUES (%s, %s, '127.0.0.1/32')"
+            db.execute(sql, (tenant_id, use))
     return TestTenant(tenant_id, slug, key)
 
 

@@ -22,8 +22,9 @@ from schema.db import Pool, pool_for
 from schema.job_kinds import KINDS
 from schema.logins import Role
 from schema.queries.identity.secrets import check_keys
+from schema.queries.tenants.egress_grants import read_egress_hosts
 from tools.documents.reader_pool import ReaderPool
-from tools.egress import open_client
+from tools.egress import TenantEgress
 from tools.registry import builtin_tools
 from workers.agents.configuration import Configurations
 from workers.agents.context import AgentContext, ModelContext, ToolResources
@@ -54,8 +55,6 @@ READERS = 2
 """Files that one worker process reads at the same time, each in a child process."""
 BULK_CHARS = 12_000
 """Characters in one call of a local embedder when no question waits: half a second, fifteen chunks."""
-TOOL_TIMEOUT_S = 120.0
-"""The longest that any tool may wait for a response; each tool also has its own limit."""
 
 
 @dataclass(frozen=True)
@@ -157,6 +156,8 @@ async def _open_agents(
     providers: Providers,
     embedding: _Embedding,
 ) -> AgentContext:
+    egress = TenantEgress(settings.egress, lambda tenant_id: read_egress_hosts(pool, tenant_id))
+    stack.push_async_callback(egress.aclose)
     tenant_providers = TenantProviderPool(providers, settings.vault, settings.egress)
     await stack.enter_async_context(tenant_providers)
     chat_graphs, checkpointer = Graphs(), TenantCheckpointer(pool)
@@ -164,7 +165,7 @@ async def _open_agents(
     agent_graphs = AgentGraphs(checkpointer)
     return AgentContext(
         pool=pool,
-        models=ModelContext(providers, tenant_providers, Breakers()),
+        models=ModelContext(providers, tenant_providers, Breakers(), egress),
         chat_graphs=chat_graphs,
         agent_graphs=agent_graphs,
         pipeline_graphs=PipelineGraphs(checkpointer, agent_graphs),
@@ -172,14 +173,10 @@ async def _open_agents(
         router=Router(embedding.embedder),
         embedder=embedding.embedder,
         searcher=embedding.searcher,
-        tools=await _open_tools(stack, settings, pool),
+        tools=ToolResources(
+            builtin_tools(), settings.tools, egress, settings.vault, JobTokens(SigningKeys(pool, settings.vault))
+        ),
     )
-
-
-async def _open_tools(stack: AsyncExitStack, settings: WorkerSettings, pool: Pool) -> ToolResources:
-    fetch = await stack.enter_async_context(open_client(settings.egress, timeout_s=TOOL_TIMEOUT_S))
-    job_tokens = JobTokens(SigningKeys(pool, settings.vault))
-    return ToolResources(builtin_tools(), settings.tools, fetch, settings.egress, settings.vault, job_tokens)
 
 
 async def _open_ingestion(

@@ -30,7 +30,8 @@ async def find_providers(resources: Resources, principal: Principal) -> Provider
 async def _read_credentials(resources: Resources, principal: Principal) -> list[TenantCredential]:
     async with tenant_tx(resources.core.pool, principal.tenant_id) as db:
         rows = await find_credentials(db, principal.tenant_id)
-    return [TenantCredential(principal.tenant_id, name.id, name.service, name.base_url, name.key) for name in rows]
+    hosts = tuple(await resources.egress.hosts(principal.tenant_id, "providers"))
+    return [TenantCredential(principal.tenant_id, row.id, row.service, row.base_url, row.key, hosts) for row in rows]
 
 
 @dataclass(frozen=True)

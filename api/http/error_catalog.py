@@ -34,7 +34,9 @@ CATALOG: dict[str, ErrorDoc] = {
     ),
     "egress_refused": ErrorDoc(
         "The address may not be called from here",
-        "intranet.example leads to a private address (10.0.0.7). An admin can allow it in HEADRACE_EGRESS_ALLOW.",
+        "intranet.example may not be called: it is not a public address, or resolves to one that isn't. If this is intended, "
+        "the operator of this installation can allow the host in HEADRACE_EGRESS_ALLOW, and a platform admin can grant it to "
+        "your tenant.",
     ),
     "unauthenticated": ErrorDoc(
         "No valid API key or token was sent",

@@ -164,7 +164,8 @@ async def test_provider_key(
     """Tests the stored key with a request to the provider that costs no tokens. Returns 200 even if it is refused; see `ok` and
     `code`."""
     async with principal.tx(resources.core.pool) as db:
-        credential = _credential(principal, await _require_stored(db, principal, service))
+        row = await _require_stored(db, principal, service)
+    credential = await _credential(principal, resources, row)
     result = await _test_key(resources, credential)
     async with principal.tx(resources.core.pool) as db:
         await credentials.mark_tested(db, principal.tenant_id, credential.id, result.code)
@@ -184,11 +185,13 @@ async def delete_provider_key(service: ServiceName, principal: MayManageCredenti
 async def _seal(data: ProviderKeyIn, principal: Principal, resources: Resources) -> TenantCredential:
     """Return the request as a credential with a new id. Raises InputError that names the field."""
     service = find_service(data.service_name)
-    base_url = await resources.tenant_providers.read_base_url(service.name, data.base_url) if data.base_url else None
+    hosts, base_url = await _granted_hosts(principal, resources), None
+    if data.base_url:
+        base_url = await resources.tenant_providers.read_base_url(service.name, data.base_url, hosts)
     check_key(service, data.api_key or "", base_url)
     credential_id = new_id()
     sealed = resources.vault.seal(data.api_key or "", tenant_id=principal.tenant_id, owner_id=credential_id)
-    return TenantCredential(principal.tenant_id, credential_id, service.name, base_url, sealed)
+    return TenantCredential(principal.tenant_id, credential_id, service.name, base_url, sealed, hosts)
 
 
 async def _store(db: Db, principal: Principal, credential: TenantCredential) -> None:
@@ -246,8 +249,15 @@ async def _require_stored(db: Db, principal: Principal, service: str) -> credent
     return row
 
 
-def _credential(principal: Principal, row: credentials.SealedCredential) -> TenantCredential:
-    return TenantCredential(principal.tenant_id, row.id, row.service, row.base_url, row.key)
+async def _credential(
+    principal: Principal, resources: Resources, row: credentials.SealedCredential
+) -> TenantCredential:
+    hosts = await _granted_hosts(principal, resources)
+    return TenantCredential(principal.tenant_id, row.id, row.service, row.base_url, row.key, hosts)
+
+
+async def _granted_hosts(principal: Principal, resources: Resources) -> tuple[str, ...]:
+    return tuple(await resources.egress.hosts(principal.tenant_id, "providers"))
 
 
 def _key_out(row: credentials.Credential) -> ProviderKeyOut:

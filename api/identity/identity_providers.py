@@ -171,7 +171,7 @@ async def create_identity_provider(
     """Fetches the issuer's OpenID configuration, or the keys at `jwks_url`, to check that the provider works. Returns 409 if
     the name is taken, or if the issuer and audience are already registered, by this or any other tenant."""
     _require_may_manage_sign_in(principal)
-    values, provider_id = await _checked_columns(resources, data), new_id()
+    values, provider_id = await _checked_columns(resources, principal, data), new_id()
     sealed = _seal(resources, principal, provider_id, data.client_secret)
     async with tenant_tx(resources.core.pool, principal.tenant_id) as db:
         if len(await providers.list_identity_providers(db, principal.tenant_id)) >= MAX_PROVIDERS:
@@ -230,7 +230,7 @@ async def update_identity_provider(
     changes = {name: value for name, value in msgspec.structs.asdict(data).items() if value is not UNSET}
     async with tenant_tx(resources.core.pool, principal.tenant_id) as db:
         before = _require_found(await providers.find_identity_provider(db, principal.tenant_id, provider_id))
-    await _check_change(resources, before, changes)
+    await _check_change(resources, principal, before, changes)
     values = _sealed_columns(resources, principal, provider_id, changes)
     async with tenant_tx(resources.core.pool, principal.tenant_id) as db:
         row = _require_found(await providers.lock_identity_provider(db, principal.tenant_id, provider_id))
@@ -261,7 +261,7 @@ def _require_may_manage_sign_in(principal: Principal) -> None:
     require_may_manage(principal, "owner")
 
 
-async def _checked_columns(resources: Resources, data: IdentityProviderIn) -> dict[str, Any]:
+async def _checked_columns(resources: Resources, principal: Principal, data: IdentityProviderIn) -> dict[str, Any]:
     """Return the columns of the new row, except the secret. Raises InputError that names the field."""
     checks.check_name(data.name)
     checks.check_client(data.client_id, data.client_secret)
@@ -271,20 +271,25 @@ async def _checked_columns(resources: Resources, data: IdentityProviderIn) -> di
             "audience is required without a client_id. Send the audience that tokens name, a client_id, or both.",
             field="audience",
         )
-    await checks.check_issuer(resources.settings, data.issuer)
-    await checks.check_keys(resources.remote_keys, data.issuer, data.jwks_url, signs_in=data.client_id is not None)
+    tenant_id, signs_in = principal.tenant_id, data.client_id is not None
+    await checks.check_issuer(resources.settings, await resources.egress.policy(tenant_id, "sign_in"), data.issuer)
+    await checks.check_keys(resources.remote_keys, tenant_id, data.issuer, data.jwks_url, signs_in=signs_in)
     changes = {name: getattr(data, name) for name in IdentityProviderIn.__struct_fields__ if name != "client_secret"}
     return {**changes, "audience": audience}
 
 
-async def _check_change(resources: Resources, before: providers.IdentityProvider, changes: dict[str, Any]) -> None:
+async def _check_change(
+    resources: Resources, principal: Principal, before: providers.IdentityProvider, changes: dict[str, Any]
+) -> None:
     """Raise InputError unless the provider would be valid after the change."""
     client_id = changes.get("client_id", before.client_id)
     secret = changes.get("client_secret", "kept" if before.has_client_secret else None)
     checks.check_client(client_id, secret)
     if {"jwks_url", "client_id"} & set(changes):
         jwks_url = changes.get("jwks_url", before.jwks_url)
-        await checks.check_keys(resources.remote_keys, before.issuer, jwks_url, signs_in=client_id is not None)
+        await checks.check_keys(
+            resources.remote_keys, principal.tenant_id, before.issuer, jwks_url, signs_in=client_id is not None
+        )
         if secret is not None and "client_secret" not in changes:
             checks.check_same_origin(before.jwks_url or before.issuer, jwks_url or before.issuer)
 

@@ -3,6 +3,7 @@ egress guard."""
 
 import re
 from ipaddress import ip_address
+from uuid import UUID
 
 from api.auth.oidc.oidc_discovery import read_endpoints
 from api.auth.tokens.jwks import RemoteKeys
@@ -53,28 +54,28 @@ def _origin(url: str) -> tuple[str, str, int]:
     return parsed.scheme, parsed.host.rstrip("."), parsed.port or (443 if parsed.scheme == "https" else 80)
 
 
-async def check_issuer(settings: ApiSettings, issuer: str) -> None:
+async def check_issuer(settings: ApiSettings, policy: EgressPolicy, issuer: str) -> None:
     """Raise InputError unless this can be the issuer of an external provider."""
     if issuer.rstrip("/") == settings.issuer:
         raise InputError("issuer must not be this server itself, whose tokens are accepted anyway.", field="issuer")
     try:
-        await _require_https(settings.egress, issuer)
+        await _require_https(policy, issuer)
     except EgressFailed as refused:
         raise InputError(f"issuer: {refused.message}", field="issuer") from None
     if "?" in issuer or "#" in issuer:
         raise InputError("issuer must have neither a query nor a fragment.", field="issuer")
 
 
-async def check_keys(keys: RemoteKeys, issuer: str, jwks_url: str | None, *, signs_in: bool) -> None:
+async def check_keys(keys: RemoteKeys, tenant_id: UUID, issuer: str, jwks_url: str | None, *, signs_in: bool) -> None:
     """Fetch the keys at `jwks_url`, or at the one that the issuer's configuration names. If users sign in at the provider
     (`signs_in`), the configuration must also name the endpoints for that. Raises InputError."""
     field = "issuer" if jwks_url is None else "jwks_url"
     try:
         if jwks_url is None:
-            document = await keys.discover(issuer)
+            document = await keys.discover(issuer, tenant_id)
             read_endpoints(issuer, document, *(("authorization_endpoint", "token_endpoint") if signs_in else ()))
             jwks_url = read_endpoints(issuer, document, "jwks_uri")[0]
-        usable = await keys.get(jwks_url)
+        usable = await keys.get(jwks_url, tenant_id)
     except EgressFailed as failure:
         raise InputError(f"{field}: {failure.message}", field=field) from None
     if not usable.keys:
@@ -85,7 +86,7 @@ async def check_keys(keys: RemoteKeys, issuer: str, jwks_url: str | None, *, sig
 
 
 async def _require_https(policy: EgressPolicy, issuer: str) -> None:
-    """Raise EgressRefused for a plain http URL, unless an admin has allowed its host."""
+    """Raise EgressRefused for a plain http URL, unless its host is allowed."""
     url = parse_url(issuer)
     if url.scheme == "https":
         return

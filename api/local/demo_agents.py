@@ -3,9 +3,10 @@
 import json
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from schema.bootstrap import DEMO_SLUG
-from schema.seeding import ensure_agents
+from schema.seeding import ensure_agents, ensure_egress
 from tools.erp.definitions import definitions
 
 BUILT_IN = (
@@ -46,3 +47,4 @@ def ensure_demo_agents(database_url: str, erp_url: str) -> None:
     ensure_agents(
         database_url, DEMO_SLUG, [{**one, **AGENTS[one["name"]]} for one in said], definitions(erp_url), BUILT_IN
     )
+    ensure_egress(database_url, DEMO_SLUG, urlsplit(erp_url).netloc)

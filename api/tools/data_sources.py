@@ -178,7 +178,7 @@ async def open_source(resources: Resources, tenant_id: UUID, row: data_sources.S
     dsn = resources.vault.open(row.dsn, tenant_id=tenant_id, owner_id=row.id)
     return DataSource(
         name=row.name,
-        dsn=await resolve_dsn(dsn, resources.settings.egress),
+        dsn=await resolve_dsn(dsn, await resources.egress.policy(tenant_id, "tools")),
         tables=dict.fromkeys(row.tables, ""),
         max_rows=row.max_rows,
         statement_timeout_s=row.timeout_s,
@@ -212,7 +212,7 @@ async def _checked_columns(
     columns = {name: value for name, value in sent_fields.items() if value is not UNSET}
     _check_tables(columns.get("tables", []))
     if data.dsn is not UNSET:
-        await _check_dsn(resources, data.dsn)
+        await _check_dsn(resources, principal, data.dsn)
         sealed = resources.vault.seal(data.dsn, tenant_id=principal.tenant_id, owner_id=source_id)
         columns |= {"key_id": sealed.key_id, "sealed": sealed.sealed}
     return columns
@@ -227,7 +227,7 @@ def _check_tables(tables: list[str]) -> None:
             raise InputError(f"{field} duplicates {table!r}; list each table once.", field=field)
 
 
-async def _check_dsn(resources: Resources, dsn: str) -> None:
+async def _check_dsn(resources: Resources, principal: Principal, dsn: str) -> None:
     """Raise InputError for an unusable DSN. Quotes nothing of it but a valid host name."""
     try:
         parts = conninfo_to_dict(dsn)
@@ -238,8 +238,9 @@ async def _check_dsn(resources: Resources, dsn: str) -> None:
             "dsn must be a Postgres connection string with exactly one host: postgresql://USER:PASSWORD@HOST/DATABASE."
         )
         raise InputError(message, field="dsn")
+    policy = await resources.egress.policy(principal.tenant_id, "tools")
     try:
-        admitted = conninfo_to_dict(await resolve_dsn(dsn, resources.settings.egress))
+        admitted = conninfo_to_dict(await resolve_dsn(dsn, policy))
     except EgressRefused as refused:
         raise InputError(f"dsn: {refused.message}", field="dsn") from None
     if _database_address(admitted) == _database_address(conninfo_to_dict(resources.settings.database_url)):

@@ -131,7 +131,7 @@ async def update_tool(
         row = await _require_own(db, principal, name)
         if not sent_fields:
             return tool_out(row)
-        definition = await _validated(changed_definition(row, data), resources)
+        definition = await _validated(changed_definition(row, data), principal, resources)
         values = _columns(definition) | ({} if data.enabled is UNSET else {"enabled": data.enabled})
         if {"secrets", "headers", "endpoint", "kind"} & set(sent_fields):
             values |= _reseal_secrets(resources.vault, row, definition, {} if data.secrets is UNSET else data.secrets)
@@ -168,9 +168,10 @@ def _matches_filter(tool: ToolOut, search: str | None, enabled: bool | None) -> 
     return (search is None or search.lower() in text) and (enabled is None or tool.enabled == enabled)
 
 
-async def _validated(definition: ToolDefinition, resources: Resources) -> ToolDefinition:
+async def _validated(definition: ToolDefinition, principal: Principal, resources: Resources) -> ToolDefinition:
     """Return the definition. Raises InputError if it is invalid. Checked in a thread, because SQL is parsed."""
-    await asyncio.to_thread(check_definition, definition, resources.settings.egress)
+    policy = await resources.egress.policy(principal.tenant_id, "tools")
+    await asyncio.to_thread(check_definition, definition, policy)
     check_headers_hold_no_secret(definition.headers)
     return definition
 

@@ -186,7 +186,7 @@ async def _run(
     bounded = FunctionTool(replace(tool.spec, max_bytes=min(tool.spec.max_bytes, MAX_BYTES)), tool.run)
     call_id, recorder, started = new_id(), CallRecorder(), time.perf_counter()
     secret_values = [value for value in secrets.values() if len(value) >= MIN_HIDDEN_LENGTH]
-    async with open_client(resources.settings.egress) as fetch:
+    async with open_client(await resources.egress.policy(principal.tenant_id, "tools")) as fetch:
         fetch.event_hooks = {"request": [recorder.on_request], "response": [recorder.on_response]}
         context = _context(resources, principal, fetch, secret_values, str(call_id))
         try:

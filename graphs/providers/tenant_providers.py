@@ -6,7 +6,6 @@ Not for: rows (`schema/queries/identity/credentials.py`), key formats (`key_form
 """
 
 from collections.abc import Mapping, Sequence
-from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 from uuid import UUID
 
@@ -33,13 +32,15 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class TenantCredential:
-    """A tenant's stored key. `base_url` is None for the vendor's own address; a changed key has a new `id`."""
+    """A tenant's stored key. `base_url` is None for the vendor's own address; a changed key has a new `id`. `hosts` are the
+    private ones that the tenant was granted for its providers."""
 
     tenant_id: UUID
     id: UUID
     service: str
     base_url: str | None
     sealed: Sealed
+    hosts: tuple[str, ...] = ()
 
 
 class TenantProviderPool:
@@ -51,27 +52,29 @@ class TenantProviderPool:
 
     def __init__(self, base: Providers, vault: Vault, policy: EgressPolicy, *, resolver: Resolver = resolve) -> None:
         self._base, self._vault, self._policy, self._resolver = base, vault, policy, resolver
-        self._guarded: dict[str, aiohttp.ClientSession] = {}
+        self._guarded: dict[tuple[EgressPolicy, str], aiohttp.ClientSession] = {}
+        self._open = False
         # The tenant is part of the key: a row that was copied to another tenant must be decrypted there, and fail.
-        self._built: TtlCache[tuple[UUID, UUID], Provider] = TtlCache(MAX_CACHED)
-        self._sets: TtlCache[tuple[UUID, str | None, tuple[UUID, ...]], Providers] = TtlCache(MAX_CACHED)
-        self._stack = AsyncExitStack()
+        self._built: TtlCache[tuple[UUID, UUID, tuple[str, ...]], Provider] = TtlCache(MAX_CACHED)
+        self._sets: TtlCache[tuple[UUID, str | None, tuple[tuple[UUID, tuple[str, ...]], ...]], Providers] = TtlCache(
+            MAX_CACHED
+        )
 
     async def __aenter__(self) -> "TenantProviderPool":
-        for scheme in ("http", "https"):
-            session = open_guarded_session(self._policy, scheme, self._resolver)
-            self._guarded[scheme] = await self._stack.enter_async_context(session)
+        self._open = True
         return self
 
     async def __aexit__(self, *exc: object) -> None:
         self._built.clear()
         self._sets.clear()
+        self._open = False
+        for session in self._guarded.values():
+            await session.close()
         self._guarded.clear()
-        await self._stack.aclose()
 
     def provider(self, credential: TenantCredential) -> Provider:
         """Return the provider that calls with this key, built once. Raises SecretUnreadable or a ProviderError."""
-        key = (credential.tenant_id, credential.id)
+        key = (credential.tenant_id, credential.id, credential.hosts)
         return self._built.get_or_make(key, lambda: self._build(credential))
 
     def providers(
@@ -87,7 +90,7 @@ class TenantProviderPool:
         own = {c.service: c for c in sorted(credentials, key=_rank) if c.service in SUPPORTED}
         if not own and not default_model:
             return self._base
-        key = (tenant_id, default_model, tuple(credential.id for credential in own.values()))
+        key = (tenant_id, default_model, tuple((credential.id, credential.hosts) for credential in own.values()))
         return self._sets.get_or_make(key, lambda: TenantProviders(self, self._base, default_model, own))
 
     async def check(self, credential: TenantCredential) -> None:
@@ -95,8 +98,9 @@ class TenantProviderPool:
         SecretUnreadable or a ProviderError."""
         await self._build(credential).check_key()
 
-    async def read_base_url(self, service: str, text: str) -> str | None:
-        """Return a tenant's base URL as it is to be stored; None for the vendor's own. Resolves the host.
+    async def read_base_url(self, service: str, text: str, hosts: Sequence[str]) -> str | None:
+        """Return a tenant's base URL as it is to be stored; None for the vendor's own. Resolves the host; `hosts` are the
+        private ones that the tenant was granted.
 
         Raises InputError for the field `base_url`.
         """
@@ -104,8 +108,9 @@ class TenantProviderPool:
         if pool and text.strip().rstrip("/") == pool:
             return None
         try:
-            url = parse_base_url(text, self._policy)
-            await admit_name(url, self._policy, self._resolver)
+            policy = self._policy.for_tenant(hosts)
+            url = parse_base_url(text, policy)
+            await admit_name(url, policy, self._resolver)
         except EgressRefused as refused:
             raise InputError(refused.message, field="base_url") from None
         return url + vendor.path if vendor is not None and not URL(url).path.strip("/") else url
@@ -122,14 +127,18 @@ class TenantProviderPool:
 
     def _session_to(self, credential: TenantCredential) -> aiohttp.ClientSession:
         """Return the guarded session for an address, which is checked again: the policy may have changed since."""
-        if not self._guarded:
+        if not self._open:
             raise RuntimeError("TenantProviderPool is used before `async with` or after it")
+        policy = self._policy.for_tenant(credential.hosts)
         try:
-            url = parse_base_url(credential.base_url or "", self._policy)
+            url = parse_base_url(credential.base_url or "", policy)
         except EgressRefused as refused:
             message = f"The address of {credential.service} was refused: {refused.message}"
             raise ProviderAddressRefused(message) from None
-        return self._guarded[URL(url).scheme]
+        key = (policy, URL(url).scheme)
+        if key not in self._guarded:
+            self._guarded[key] = open_guarded_session(policy, key[1], self._resolver)
+        return self._guarded[key]
 
 
 class TenantProviders(Providers):

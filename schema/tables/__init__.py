@@ -22,14 +22,14 @@ from schema.tables.jobs import Attempt, IdempotencyKey, Job, JobLog
 from schema.tables.memories import MemoryRow
 from schema.tables.secrets import Credential, JobSecret, SigningKey
 from schema.tables.sessions import Message, Session
-from schema.tables.tenants import ApiKey, Grant, Tenant
+from schema.tables.tenants import ApiKey, EgressGrant, Grant, Tenant
 from schema.tables.tool_effects import ToolEffect
 from schema.tables.usage import Model, UsageRecord
 from schema.tables.users import IdentityProvider, Login, RefreshToken, User
 
 metadata = SQLModel.metadata
 TENANT_TABLES = (
-    *(ApiKey, Grant, Session, Message, Job, Attempt, JobLog, IdempotencyKey),
+    *(ApiKey, EgressGrant, Grant, Session, Message, Job, Attempt, JobLog, IdempotencyKey),
     *(User, Login, RefreshToken, IdentityProvider, Credential, JobSecret, UsageRecord, AuditEntry),
     *(Agent, ToolRow, DataSource, Configuration, Pipeline, PipelineVersion),
     *(MemoryRow, CachedAnswer, Feedback, LearnedExample, ToolEffect),
@@ -60,6 +60,7 @@ __all__ = [
     "Document",
     "DocumentTotals",
     "DocumentVersion",
+    "EgressGrant",
     "Feedback",
     "FileRemoval",
     "Grant",

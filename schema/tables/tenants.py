@@ -78,3 +78,18 @@ class Grant(Table, table=True):
     overrides: dict[str, Any] = json(nullable=False)
     created_at: datetime = timestamp(default=True)
     created_by: str | None = None
+
+
+class EgressGrant(Table, table=True):
+    """A private host, host:port or network that a tenant may reach for a use; HEADRACE_EGRESS_ALLOW is the outer bound."""
+
+    __tablename__ = "egress_grants"
+    __table_args__ = (
+        CheckConstraint("use IN ('tools', 'documents', 'providers', 'sign_in')", name="egress_grants_use"),
+    )
+
+    tenant_id: UUID = tenant_key()
+    use: str = Field(primary_key=True)
+    host: str = Field(primary_key=True)
+    created_at: datetime = timestamp(default=True)
+    created_by: str | None = None

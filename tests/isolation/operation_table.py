@@ -338,6 +338,13 @@ CALLS: dict[str, Call] = {
     "DELETE /api/admin/tenants/{tenant}/grants/{kind}/{name}": Call(
         "tenants.manage", TENANT | {"path.name": thing("grant")}, send={"path.kind": "agent"}, gets=204
     ),
+    "GET /api/admin/tenants/{tenant}/egress": Call("tenants.manage", TENANT),
+    "PUT /api/admin/tenants/{tenant}/egress/{use}/{host}": Call(
+        "tenants.manage", TENANT, "path.host", {"path.use": "tools", "path.host": "h-{fresh}.internal"}
+    ),
+    "DELETE /api/admin/tenants/{tenant}/egress/{use}/{host}": Call(
+        "tenants.manage", TENANT | {"path.host": thing("egress grant")}, send={"path.use": "tools"}, gets=204
+    ),
     "GET /api/admin/tenants/{tenant}/users": Call(
         "tenants.manage", TENANT | {"query.search": word("email")}, "query.cursor"
     ),

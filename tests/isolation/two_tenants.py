@@ -137,6 +137,11 @@ class Holder:
         self.insert("grants", kind="agent", name=name, overrides={}, created_by=self.marker)
         return name
 
+    def egress_grant(self) -> str:
+        host = f"{self.marker}-{uuid4().hex[:12]}.internal"
+        self.insert("egress_grants", use="tools", host=host, created_by=self.marker)
+        return host
+
     def spare_tenant(self) -> str:
         return Holder.of_new_tenant(self.db, self.letter).slug
 

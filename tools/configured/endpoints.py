@@ -86,7 +86,7 @@ def check_egress(endpoint: Endpoint, policy: EgressPolicy) -> None:
     name = host.rstrip(".")
     if name == "localhost" or name.endswith(".localhost"):
         address = ip_address("127.0.0.1")
-    if address is None and policy.allowed_networks:
+    if address is None and policy.may_allow_names:
         return  # its address may be in one of them, where http and any port are allowed
     try:
         policy.check(

@@ -1,6 +1,7 @@
 """The guard for every outgoing request to a URL that comes from outside: tools, webhooks, key sets, OpenID sign-in.
 
     policy.py     what is allowed (HEADRACE_EGRESS_ALLOW), and limits for size and time of a response
+    tenants.py    what each tenant was granted of that
     urls.py       which URLs are refused before any DNS lookup
     addresses.py  which addresses are on the public internet
     network.py    resolves once, checks every address, connects only to those
@@ -15,10 +16,20 @@ Model vendors at the operator's own URLs do not pass through it (Ollama's is usu
 credential does.
 """
 
-from tools.egress.client import fetch_json, open_client
+from tools.egress.client import client_over, fetch_json, open_client
 from tools.egress.network import Resolver
 from tools.egress.policy import EgressPolicy
+from tools.egress.tenants import TenantEgress
 from tools.egress.transport import EgressTransport
 from tools.egress.urls import parse_url
 
-__all__ = ["EgressPolicy", "EgressTransport", "Resolver", "fetch_json", "open_client", "parse_url"]
+__all__ = [
+    "EgressPolicy",
+    "EgressTransport",
+    "Resolver",
+    "TenantEgress",
+    "client_over",
+    "fetch_json",
+    "open_client",
+    "parse_url",
+]

@@ -49,9 +49,17 @@ def open_client(
         max_bytes=policy.max_bytes if max_bytes is None else max_bytes,
         timeout_s=policy.timeout_s if timeout_s is None else timeout_s,
     )
+    transport = EgressTransport(policy, resolver=resolver, ssl_context=ssl_context)
+    return client_over(transport, policy.timeout_s, connect_timeout_s=policy.connect_timeout_s)
+
+
+def client_over(
+    transport: EgressTransport, timeout_s: float, *, connect_timeout_s: float = EgressPolicy.connect_timeout_s
+) -> httpx2.AsyncClient:
+    """Return a client over a transport; as `open_client` otherwise. Closing the client closes the transport."""
     return EgressClient(
-        transport=EgressTransport(policy, resolver=resolver, ssl_context=ssl_context),
-        timeout=httpx2.Timeout(policy.timeout_s, connect=policy.connect_timeout_s),
+        transport=transport,
+        timeout=httpx2.Timeout(timeout_s, connect=connect_timeout_s),
         trust_env=False,
         follow_redirects=False,
         headers={"user-agent": "headrace"},

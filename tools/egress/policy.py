@@ -1,8 +1,8 @@
-"""What may be reached: the public internet over https, plus what an admin has allowed."""
+"""What may be reached: the public internet over https, plus what the operator has allowed and a tenant was granted."""
 
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from ipaddress import ip_network
 
 import httpx2
@@ -18,15 +18,42 @@ EXPECTED = (
 ENTRY = re.compile(r"(\[[0-9a-fA-F:.]+\]|[^\s:/?#@\\%*\[\]]+)(:[0-9]{1,5})?")
 
 
+@dataclass(frozen=True)
+class AllowList:
+    """Hosts (lower case: `erp.internal`, `erp.internal:8080`, `[::1]:9000`) and networks."""
+
+    hosts: frozenset[str] = frozenset()
+    networks: tuple[Network, ...] = ()
+
+    @classmethod
+    def parse(cls, texts: Iterable[str]) -> "AllowList":
+        """Raises ValueError that names the invalid entry and what is expected."""
+        entries = [parse_entry(text) for text in texts]
+        return cls(
+            frozenset(entry for entry in entries if isinstance(entry, str)),
+            tuple(entry for entry in entries if not isinstance(entry, str)),
+        )
+
+    def allows(self, host: str, port: int, address: Address) -> bool:
+        """Whether it lists the host, with or without the port, or a network with the address."""
+        name = host.lower().rstrip(".")
+        shown = f"[{name}]" if ":" in name else name
+        if not self.hosts.isdisjoint((shown, f"{shown}:{port}")):
+            return True
+        return within(address, self.networks) or within(unmapped(address), self.networks)
+
+
 @dataclass(frozen=True, kw_only=True)
 class EgressPolicy:
-    """`allowed_hosts` (lower case: `erp.internal`, `erp.internal:8080`, `[::1]:9000`) and `allowed_networks` may be
-    reached even if they are private, over plain http and at any port. Everything else must be public, at one of `ports` (and
-    80 with `allow_http`). `max_bytes` limits a response after decompression, `timeout_s` a request from DNS lookup to the
-    last byte of the response, `connect_timeout_s` the time to connect."""
+    """`allowed_hosts` and `allowed_networks` (as in AllowList) may be reached even if they are private, over plain http and at
+    any port, if they are also in `granted`: what a tenant was granted for this use; None for the operator's own calls.
+    Everything else must be public, at one of `ports` (and 80 with `allow_http`). `max_bytes` limits a response after
+    decompression, `timeout_s` a request from DNS lookup to the last byte of the response, `connect_timeout_s` the time to
+    connect."""
 
     allowed_hosts: frozenset[str] = frozenset()
     allowed_networks: tuple[Network, ...] = ()
+    granted: AllowList | None = None
     ports: frozenset[int] = frozenset({443, 8443})
     allow_http: bool = False
     max_bytes: int = 1024 * 1024
@@ -36,52 +63,65 @@ class EgressPolicy:
     @classmethod
     def from_env(cls, env: Mapping[str, str]) -> "EgressPolicy":
         """Read HEADRACE_EGRESS_ALLOW. Raises ValueError that names the setting, the invalid entry and what is expected."""
-        entries = [_parse_entry(text.strip()) for text in env.get(SETTING, "").split(",") if text.strip()]
-        return cls(
-            allowed_hosts=frozenset(entry for entry in entries if isinstance(entry, str)),
-            allowed_networks=tuple(entry for entry in entries if not isinstance(entry, str)),
-        )
+        try:
+            listed = AllowList.parse(text.strip() for text in env.get(SETTING, "").split(",") if text.strip())
+        except ValueError as error:
+            raise ValueError(f"{SETTING} contains {error}") from None
+        return cls(allowed_hosts=listed.hosts, allowed_networks=listed.networks)
+
+    def for_tenant(self, granted: Iterable[str]) -> "EgressPolicy":
+        """Return the policy for a tenant that was granted these entries: of what this policy allows, only they remain."""
+        return replace(self, granted=AllowList.parse(granted))
+
+    @property
+    def may_allow_names(self) -> bool:
+        """Whether a host name could be allowed because of the address that it turns out to have."""
+        granted = self.granted
+        if granted is None:
+            return bool(self.allowed_networks)
+        some = bool(self.allowed_hosts or self.allowed_networks) and bool(granted.hosts or granted.networks)
+        return some and bool(self.allowed_networks or granted.networks)
 
     def check(self, scheme: str, host: str, port: int, addresses: Sequence[Address]) -> None:
         """Return if `host`, with all of these addresses, may be called. Raises EgressRefused."""
-        if self._allows_host(host, port) or all(self._allows_address(address) for address in addresses):
+        admitted = [self._admits(host, port, address) for address in addresses]
+        if all(admitted):
             return
+        if is_disguised_address(host):
+            raise refusal(host, "is an unusual spelling of an IP address; write it as four decimal numbers with dots")
+        if not all(known or is_public(address) for known, address in zip(admitted, addresses, strict=True)):
+            raise refusal(host, "may not be called: it is not a public address, or resolves to one that isn't")
         if scheme != "https" and not self.allow_http:
             raise refusal(host, "may be called only over https")
         if port not in self.ports and not (self.allow_http and port == 80):
             raise refusal(host, f"may not be called at port {port}; use port {_join_ports(self.ports)}")
-        if is_disguised_address(host):
-            raise refusal(host, "is an unusual spelling of an IP address; write it as four decimal numbers with dots")
-        if not all(self._allows_address(address) or is_public(address) for address in addresses):
-            raise refusal(host, "may not be called: it is not a public address, or resolves to one that isn't")
 
-    def _allows_host(self, host: str, port: int) -> bool:
-        name = host.lower().rstrip(".")
-        shown = f"[{name}]" if ":" in name else name
-        return not self.allowed_hosts.isdisjoint((shown, f"{shown}:{port}"))
-
-    def _allows_address(self, address: Address) -> bool:
-        return within(address, self.allowed_networks) or within(unmapped(address), self.allowed_networks)
+    def _admits(self, host: str, port: int, address: Address) -> bool:
+        outer = AllowList(self.allowed_hosts, self.allowed_networks)
+        return outer.allows(host, port, address) and (self.granted is None or self.granted.allows(host, port, address))
 
 
 def refusal(host: str, why: str) -> EgressRefused:
-    """The error for a refused host, which tells an admin what to set."""
-    return EgressRefused(f"{host} {why}. If this is intended, an admin can allow the host in {SETTING}.")
+    """The error for a refused host, which says who can allow it."""
+    return EgressRefused(
+        f"{host} {why}. If this is intended, the operator of this installation can allow the host in {SETTING}, and a platform "
+        "admin can grant it to your tenant."
+    )
 
 
-def _parse_entry(text: str) -> str | Network:
-    """Parse one entry of the setting: a network, or a host with or without a port, as in URLs."""
+def parse_entry(text: str) -> str | Network:
+    """Parse one entry of the setting or a grant: a network, or a host with or without a port, as in URLs."""
     if "/" in text:
         try:
             return ip_network(text)
         except ValueError as error:
-            raise _setting_error(text, f" ({error})" if "host bits" in str(error) else "") from None
+            raise _entry_error(text, f" ({error})" if "host bits" in str(error) else "") from None
     host = text if ":" in text and as_address(text) else ""  # IPv6 as written outside URLs
     port = ""
     if not host and (found := ENTRY.fullmatch(text)):
         host, port = _normalize_host(found[1]), (found[2] or "")[1:]
     if not host or "%" in host or (port and not 1 <= int(port) <= 65_535):
-        raise _setting_error(text)
+        raise _entry_error(text)
     if not port and (address := as_address(host)):
         return ip_network(address)
     shown = f"[{host}]" if ":" in host else host
@@ -96,8 +136,8 @@ def _normalize_host(host: str) -> str:
         return ""
 
 
-def _setting_error(text: str, why: str = "") -> ValueError:
-    return ValueError(f"{SETTING} contains {text!r}{why}; {EXPECTED}.")
+def _entry_error(text: str, why: str = "") -> ValueError:
+    return ValueError(f"{text!r}{why}; {EXPECTED}.")
 
 
 def _join_ports(ports: frozenset[int]) -> str:

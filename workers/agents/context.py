@@ -4,8 +4,6 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-import httpx2
-
 from graphs.agents.graphs import AgentGraphs
 from graphs.embeddings.registry import OpenEmbedder
 from graphs.pipelines.run import PipelineGraphs
@@ -19,7 +17,7 @@ from schema.db import Pool
 from schema.queries.jobs.attempts import ClaimedJob
 from schema.vault import Sealed, Vault
 from tools.contract import Tool
-from tools.egress import EgressPolicy
+from tools.egress import TenantEgress
 from workers.agents.configuration import Configurations
 from workers.job_tokens import JobTokens
 from workers.retrieval.search import Searcher
@@ -32,27 +30,28 @@ class ModelContext:
     providers: Providers
     tenant_providers: TenantProviderPool
     breakers: Breakers
+    egress: TenantEgress
 
-    def get_provider(self, job: ClaimedJob) -> Provider:
+    async def get_provider(self, job: ClaimedJob) -> Provider:
         """Return the provider of a claimed job's model: with the tenant's own key if it has stored one, else the
         installation's. Raises ProviderUnknown, SecretUnreadable."""
         own = job.credential
         if own is None:
             return self.providers.get(job.model.partition("/")[0])
         sealed = Sealed(own.key_id, own.sealed)
+        hosts = tuple(await self.egress.hosts(job.tenant_id, "providers")) if own.base_url else ()
         return self.tenant_providers.provider(
-            TenantCredential(job.tenant_id, own.id, own.service, own.base_url, sealed)
+            TenantCredential(job.tenant_id, own.id, own.service, own.base_url, sealed, hosts)
         )
 
 
 @dataclass(frozen=True)
 class ToolResources:
-    """What tools are built from and given: tools in code, settings, an HTTP client behind the egress guard."""
+    """What tools are built from and given: tools in code, settings, and what each tenant may reach."""
 
     builtin: Mapping[str, Tool]
     settings: Mapping[str, str] = field(repr=False)
-    fetch: httpx2.AsyncClient
-    egress: EgressPolicy
+    egress: TenantEgress
     vault: Vault
     job_tokens: JobTokens
 

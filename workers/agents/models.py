@@ -19,7 +19,8 @@ from workers.agents.text_only import TextOnlyProvider
 
 class Models:
     """The models of one job. `default` is the job's; with `asked_for` the request named it, and it comes first. With
-    `own_keys_only`, only those that the tenant has a provider key of its own for: no money was reserved for others."""
+    `own_keys_only`, only those that the tenant has a provider key of its own for: no money was reserved for others.
+    `hosts` are the private ones that the tenant was granted for its providers."""
 
     def __init__(
         self,
@@ -31,11 +32,14 @@ class Models:
         default: str,
         asked_for: bool,
         own_keys_only: bool = False,
+        hosts: Sequence[str] = (),
     ) -> None:
         self._context, self._tenant_id, self._configuration = context, tenant_id, configuration
         self._default, self._asked_for, self._own_keys_only = default, asked_for, own_keys_only
         self._credentials: Mapping[str, TenantCredential] = {
-            own.service: TenantCredential(tenant_id, own.id, own.service, own.base_url, Sealed(own.key_id, own.sealed))
+            own.service: TenantCredential(
+                tenant_id, own.id, own.service, own.base_url, Sealed(own.key_id, own.sealed), tuple(hosts)
+            )
             for own in credentials
         }
 

@@ -31,7 +31,7 @@ from workers.agents.memories import IN_PROMPT, UserMemories
 from workers.agents.models import Models
 from workers.agents.summaries import Summary, summary_for
 from workers.agents.text_only import AttachedImages, append_image_names
-from workers.agents.tool_context import ToolContextFactory, find_caller
+from workers.agents.tool_context import TOOL_TIMEOUT_S, ToolContextFactory, find_caller
 from workers.retrieval.documents import TenantDocuments
 from workers.retrieval.search import Searcher
 
@@ -101,7 +101,12 @@ async def prepare_run(
     options = dict(asked.options)
     client_tools = tuple(options.pop("tools", None) or ())
     tool_contexts = ToolContextFactory(
-        context, job, configuration, caller=find_caller(context, job, inputs), images=AttachedImages(images)
+        context,
+        job,
+        configuration,
+        caller=find_caller(context, job, inputs),
+        images=AttachedImages(images),
+        fetch=await context.tools.egress.client(job.tenant_id, "tools", timeout_s=TOOL_TIMEOUT_S),
     )
     asked_for = bool(job.payload.get("asked_model"))
     models = Models(
@@ -112,6 +117,7 @@ async def prepare_run(
         default=job.model,
         asked_for=asked_for,
         own_keys_only=job.is_own_key_in_budget,
+        hosts=await context.models.egress.hosts(job.tenant_id, "providers") if inputs.credentials else (),
     )
     summary = await summary_for(context, job, inputs, models, before)
     run = AgentRun(

@@ -3,6 +3,7 @@
 import json
 from uuid import UUID
 
+import httpx2
 import msgspec
 import structlog
 
@@ -23,6 +24,9 @@ from workers.retrieval.documents import TenantDocuments
 
 log = structlog.get_logger()
 
+TOOL_TIMEOUT_S = 120.0
+"""Most seconds of one request; tools have limits of their own."""
+
 
 class ToolContextFactory:
     """The tools of one job, and the contexts of their calls. Secrets are decrypted when needed, and never stored."""
@@ -35,8 +39,9 @@ class ToolContextFactory:
         *,
         caller: JobCaller | None,
         images: AttachedImages,
+        fetch: httpx2.AsyncClient,
     ) -> None:
-        self._context, self._job, self._configuration = context, job, configuration
+        self._context, self._job, self._configuration, self._fetch = context, job, configuration, fetch
         self._caller, self._images = caller, images
         self._tenant_id: UUID = job.tenant_id
 
@@ -67,7 +72,7 @@ class ToolContextFactory:
             user_id=str(job.user_id or ""),
             job_id=str(job.id),
             call_id=f"{job.id}:{call_id}",
-            fetch=self._context.tools.fetch,
+            fetch=self._fetch,
             rights=tool_rights(self._caller),
             settings=self._context.tools.settings,
             job_token=self._job_token,
@@ -110,7 +115,8 @@ class ToolContextFactory:
         if config is None:
             known = ", ".join(self._configuration.data_sources) or "none"
             raise NotFound(f"No such data source: {name[:80]!r}. Data sources: {known}.")
-        dsn = await resolve_dsn(self._open(config.secret), self._context.tools.egress)
+        policy = await self._context.tools.egress.policy(self._tenant_id, "tools")
+        dsn = await resolve_dsn(self._open(config.secret), policy)
         return DataSource(
             name=name,
             dsn=dsn,

@@ -7,7 +7,7 @@ import asyncio
 import html
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
@@ -18,7 +18,7 @@ from api.auth.oidc.oidc_discovery import read_endpoints
 from api.auth.tokens.external_tokens import ExternalKeys
 from schema.errors import EgressFailed, Unauthenticated
 from schema.queries.identity.identity_providers import SignInProvider
-from tools.egress import EgressPolicy, EgressTransport
+from tools.egress import TenantEgress
 
 if TYPE_CHECKING:
     from authlib.integrations.httpx_client import AsyncOAuth2Client
@@ -45,22 +45,14 @@ class TokensIn:
 
 
 class CodeFlow:
-    """Client for the identity providers of all tenants. Close it when done."""
+    """Client for the identity providers of all tenants; each is called as its tenant may."""
 
-    def __init__(self, policy: EgressPolicy, keys: ExternalKeys) -> None:
-        timeout_s = min(TIMEOUT_S, policy.timeout_s)
-        # As with key sets, plain http is only for hosts that an admin has allowed.
-        self._policy = replace(policy, allow_http=False, max_bytes=MAX_BYTES, timeout_s=timeout_s)
-        self._issuer_keys = keys
-        self._transport: EgressTransport | None = None
-
-    async def aclose(self) -> None:
-        if self._transport is not None:
-            await self._transport.aclose()
+    def __init__(self, egress: TenantEgress, keys: ExternalKeys) -> None:
+        self._egress, self._issuer_keys = egress, keys
 
     async def authorization_url(self, provider: SignInProvider, login_state: LoginState, redirect_uri: str) -> str:
         """Return the URL to redirect the browser to. Raises EgressFailed."""
-        document = await self._issuer_keys.discover(provider.issuer)
+        document = await self._issuer_keys.discover(provider.issuer, provider.tenant_id)
         (url,) = read_endpoints(provider.issuer, document, "authorization_endpoint")
         client = await self._client(provider, redirect_uri)
         parameters = {"state": login_state.state, "nonce": login_state.nonce, "code_verifier": login_state.verifier}
@@ -70,7 +62,7 @@ class CodeFlow:
         """Whether a response with this `iss` can be this provider's. A provider that supports RFC 9207 must send its issuer."""
         if issuer is not None:
             return issuer == provider.issuer
-        document = await self._issuer_keys.discover(provider.issuer)
+        document = await self._issuer_keys.discover(provider.issuer, provider.tenant_id)
         return document.get("authorization_response_iss_parameter_supported") is not True
 
     async def exchange(
@@ -78,7 +70,7 @@ class CodeFlow:
     ) -> TokensIn:
         """Exchange a code for tokens. Raises Unauthenticated if the provider rejects the code, EgressFailed if it rejects our
         client or sends no usable response."""
-        document = await self._issuer_keys.discover(provider.issuer)
+        document = await self._issuer_keys.discover(provider.issuer, provider.tenant_id)
         (url,) = read_endpoints(provider.issuer, document, "token_endpoint")
         client = await self._client(provider, redirect_uri)
         auth = _client_auth(provider.client_id, secret, document)
@@ -96,7 +88,7 @@ class CodeFlow:
     ) -> dict[str, Any]:
         """Return the claims together with the provider's user info; some providers leave the email out of ID tokens. Raises
         EgressFailed, and Unauthenticated if the user info is about somebody else."""
-        document = await self._issuer_keys.discover(provider.issuer)
+        document = await self._issuer_keys.discover(provider.issuer, provider.tenant_id)
         if access_token is None or "userinfo_endpoint" not in document:
             return claims
         (url,) = read_endpoints(provider.issuer, document, "userinfo_endpoint")
@@ -113,10 +105,11 @@ class CodeFlow:
 
     async def _client(self, provider: SignInProvider, redirect_uri: str) -> "AsyncOAuth2Client":
         """Return a client for one call. Don't close it: that would close the shared transport."""
-        if self._transport is None:
-            # Loading certificates and Authlib takes 150 ms: not at startup, and not on the event loop.
-            transport = await asyncio.to_thread(_open_transport, self._policy)
-            self._transport = self._transport or transport
+        # Loading certificates and Authlib takes 150 ms: not at startup, and not on the event loop.
+        await asyncio.to_thread(_load_authlib)
+        # As with key sets, plain http is only for hosts that the tenant was granted.
+        limits = {"allow_http": False, "max_bytes": MAX_BYTES, "timeout_s": TIMEOUT_S}
+        transport = await self._egress.transport(provider.tenant_id, "sign_in", **limits)
         from authlib.integrations.httpx_client import AsyncOAuth2Client
 
         return AsyncOAuth2Client(
@@ -124,8 +117,8 @@ class CodeFlow:
             scope=SCOPE,
             redirect_uri=redirect_uri,
             code_challenge_method="S256",
-            transport=self._transport,
-            timeout=httpx2.Timeout(self._policy.timeout_s, connect=self._policy.connect_timeout_s),
+            transport=transport,
+            timeout=httpx2.Timeout(TIMEOUT_S),
             trust_env=False,
             follow_redirects=False,
         )
@@ -136,10 +129,8 @@ def escape_for_display(text: str, max_length: int = 200) -> str:
     return html.escape("".join(char if char.isprintable() else " " for char in text[:max_length]))
 
 
-def _open_transport(policy: EgressPolicy) -> EgressTransport:
+def _load_authlib() -> None:
     import authlib.integrations.httpx_client  # noqa: F401 (so that the next import finds it)
-
-    return EgressTransport(policy)
 
 
 def _client_auth(client_id: str, secret: str | None, document: dict[str, Any]) -> Any:

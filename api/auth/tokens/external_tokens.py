@@ -42,11 +42,11 @@ ASSIGNABLE_ROLES = ("owner", "member", "viewer")
 class ExternalKeys(Protocol):
     """Source of the public keys of issuers (`api/auth/tokens/jwks.py`)."""
 
-    async def get(self, url: str) -> KeySet: ...
+    async def get(self, url: str, tenant_id: UUID = ...) -> KeySet: ...
 
-    async def refetch(self, url: str) -> KeySet: ...
+    async def refetch(self, url: str, tenant_id: UUID = ...) -> KeySet: ...
 
-    async def discover(self, issuer: str) -> dict[str, Any]: ...
+    async def discover(self, issuer: str, tenant_id: UUID = ...) -> dict[str, Any]: ...
 
 
 class ExternalClaims(msgspec.Struct, frozen=True):
@@ -138,12 +138,12 @@ class ExternalTokens:
 
     async def _find_key(self, provider: TrustedIssuer, kid: str) -> RSAKey:
         try:
-            url = provider.jwks_url or (await self._keys.discover(provider.issuer)).get("jwks_uri")
+            url = provider.jwks_url or (await self._keys.discover(provider.issuer, provider.tenant_id)).get("jwks_uri")
             if not isinstance(url, str):
                 raise Unauthenticated(INVALID_OR_EXPIRED)
             # An unknown key may be new, so the issuer is asked again, as often as `RemoteKeys` allows.
             for get_keys in (self._keys.get, self._keys.refetch):
-                for key in await get_keys(url):
+                for key in await get_keys(url, provider.tenant_id):
                     if isinstance(key, RSAKey) and can_verify(key, kid):
                         return key
         except HeadraceError as error:

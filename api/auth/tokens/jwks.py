@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, Self
+from uuid import UUID
 
 from joserfc.errors import JoseError
 from joserfc.jwk import KeySet, RSAKey
@@ -13,7 +14,8 @@ from joserfc.util import urlsafe_b64decode
 
 from api.auth.tokens.cached_document import CachedDocument
 from schema.errors import EgressFailed
-from tools.egress import EgressPolicy, Resolver, fetch_json, open_client, parse_url
+from schema.vault import PLATFORM
+from tools.egress import EgressPolicy, Resolver, TenantEgress, client_over, fetch_json, open_client, parse_url
 from tools.egress.network import resolve
 
 MAX_KEYS = 100
@@ -31,14 +33,21 @@ class RemoteKeys:
     `x5u`). Close it, or use it as a context manager."""
 
     def __init__(
-        self, policy: EgressPolicy, *, clock: Callable[[], float] = time.monotonic, resolver: Resolver = resolve
+        self,
+        policy: EgressPolicy,
+        egress: TenantEgress | None = None,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        resolver: Resolver = resolve,
     ) -> None:
         # Keys fetched over plain http could be anybody's, so that is only for hosts that an admin has allowed.
         policy = replace(policy, allow_http=False)
         self._client = open_client(policy, max_bytes=MAX_BYTES, timeout_s=TIMEOUT_S, resolver=resolver)
         self._clock = clock
-        self._key_sets: dict[str, CachedDocument[KeySet]] = {}
-        self._documents: dict[str, CachedDocument[dict[str, Any]]] = {}
+        self._egress = egress
+        # By tenant as well: what one was granted, another does not learn from a cache.
+        self._key_sets: dict[tuple[UUID, str], CachedDocument[KeySet]] = {}
+        self._documents: dict[tuple[UUID, str], CachedDocument[dict[str, Any]]] = {}
 
     async def __aenter__(self) -> Self:
         return self
@@ -51,38 +60,49 @@ class RemoteKeys:
             await cached.aclose()
         await self._client.aclose()
 
-    async def get(self, url: str) -> KeySet:
+    async def get(self, url: str, tenant_id: UUID = PLATFORM) -> KeySet:
         """Return the usable keys at `url`; there may be none. Raises EgressFailed if the set can't be fetched and the last one
         is older than a day."""
-        return await self._key_set(url).get()
+        return await self._key_set(url, tenant_id).get()
 
-    async def refetch(self, url: str) -> KeySet:
+    async def refetch(self, url: str, tenant_id: UUID = PLATFORM) -> KeySet:
         """Like `get`, for a token whose `kid` is not in the set: the issuer may have a new key. It is asked at most once a
         minute, so that made-up `kid`s can't flood it."""
-        return await self._key_set(url).refetch()
+        return await self._key_set(url, tenant_id).refetch()
 
-    async def discover(self, issuer: str) -> dict[str, Any]:
+    async def discover(self, issuer: str, tenant_id: UUID = PLATFORM) -> dict[str, Any]:
         """Return the OpenID configuration of `issuer`. Raises EgressFailed if it can't be fetched or names another issuer."""
-        cached = self._documents.get(issuer)
+        cached = self._documents.get((tenant_id, issuer))
         if cached is None:
             cached = CachedDocument(
-                f"The OpenID configuration of {_host(issuer)}", lambda: self._read_document(issuer), self._clock
+                f"The OpenID configuration of {_host(issuer)}",
+                lambda: self._read_document(issuer, tenant_id),
+                self._clock,
             )
-            self._documents[issuer] = cached
+            self._documents[tenant_id, issuer] = cached
         return await cached.get()
 
-    def _key_set(self, url: str) -> CachedDocument[KeySet]:
-        cached = self._key_sets.get(url)
+    def _key_set(self, url: str, tenant_id: UUID) -> CachedDocument[KeySet]:
+        cached = self._key_sets.get((tenant_id, url))
         if cached is None:
-            cached = CachedDocument(f"The key set of {_host(url)}", lambda: self._read_keys(url), self._clock)
-            self._key_sets[url] = cached
+            cached = CachedDocument(
+                f"The key set of {_host(url)}", lambda: self._read_keys(url, tenant_id), self._clock
+            )
+            self._key_sets[tenant_id, url] = cached
         return cached
 
-    async def _read_keys(self, url: str) -> KeySet:
-        return usable_keys(await fetch_json(self._client, url), _host(url))
+    async def _read_keys(self, url: str, tenant_id: UUID) -> KeySet:
+        return usable_keys(await self._fetch(url, tenant_id), _host(url))
 
-    async def _read_document(self, issuer: str) -> dict[str, Any]:
-        document = await fetch_json(self._client, f"{issuer.rstrip('/')}/.well-known/openid-configuration")
+    async def _fetch(self, url: str, tenant_id: UUID) -> Any:
+        if self._egress is None or tenant_id == PLATFORM:
+            return await fetch_json(self._client, url)
+        limits = {"allow_http": False, "max_bytes": MAX_BYTES, "timeout_s": TIMEOUT_S}
+        transport = await self._egress.transport(tenant_id, "sign_in", **limits)
+        return await fetch_json(client_over(transport, TIMEOUT_S), url)
+
+    async def _read_document(self, issuer: str, tenant_id: UUID) -> dict[str, Any]:
+        document = await self._fetch(f"{issuer.rstrip('/')}/.well-known/openid-configuration", tenant_id)
         if not isinstance(document, dict) or document.get("issuer") != issuer:
             raise EgressFailed(
                 f"The OpenID configuration of {_host(issuer)} has another issuer than the one registered."

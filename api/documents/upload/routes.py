@@ -104,7 +104,7 @@ async def _upload(request: JsonRequest, principal: Principal, resources: Resourc
             return await upload_response(
                 resources, principal, request, earlier_job, collection=fields.collection, refused=batch.refused
             )
-        await fetch_files(fields.urls, batch, resources.settings.egress)
+        await fetch_files(fields.urls, batch, await resources.egress.policy(principal.tenant_id, "documents"))
         await classifier.classify_new()
         if not classifier.files:
             return all_refused_response(request, batch.refused)

@@ -144,6 +144,9 @@ PERSONAL_DATA: dict[str, PersonalData] = {
         description="Nothing personal but the id of its creator: the tenant's keys of model providers."
     ),
     "grants": PersonalData(description="Nothing personal but the id of its creator: what the tenant may use."),
+    "egress_grants": PersonalData(
+        description="Nothing personal but the id of its creator: hosts the tenant may reach."
+    ),
     "memories": PersonalData(
         description="What was remembered about them; deleted.",
         where=WHERE_USER,

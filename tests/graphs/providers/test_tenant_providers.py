@@ -38,6 +38,7 @@ from tools.egress.network import resolve
 
 A, B = uuid4(), uuid4()
 KEY_A, KEY_B = "sk-canaryA-" + "a1b2c3d4" * 5, "sk-canaryB-" + "e5f6g7h8" * 5
+HOSTS = ("127.0.0.1",)
 LOOPBACK = EgressPolicy.from_env({"HEADRACE_EGRESS_ALLOW": "127.0.0.1"})
 
 
@@ -47,7 +48,7 @@ def make_credential(
     """A credential as a row holds it."""
     row_id = uuid4()
     sealed = VAULT.seal(key, tenant_id=tenant_id, owner_id=row_id)
-    return TenantCredential(tenant_id, row_id, service, base_url, sealed)
+    return TenantCredential(tenant_id, row_id, service, base_url, sealed, HOSTS)
 
 
 @asynccontextmanager
@@ -204,7 +205,7 @@ async def test_a_hostile_base_url_is_refused_when_it_is_given_and_when_it_is_cal
     ):
         where = url.replace("{port}", str(trap.port))
         with pytest.raises(InputError) as caught:
-            await own.read_base_url("openai", where)
+            await own.read_base_url("openai", where, HOSTS)
         assert "base_url" == caught.value.field
         assert "canary" not in caught.value.message
         with pytest.raises(ProviderError):
@@ -230,7 +231,7 @@ async def test_a_hostile_base_url_is_refused_when_it_is_given_and_when_it_is_cal
 async def test_a_base_url_that_is_none_is_refused(url: str) -> None:
     async with open_pool(policy=EgressPolicy(), resolver=resolve_test_names) as own:
         with pytest.raises(InputError) as caught:
-            await own.read_base_url("openai", url)
+            await own.read_base_url("openai", url, HOSTS)
     assert "base_url" == caught.value.field
 
 
@@ -248,7 +249,7 @@ async def test_a_base_url_that_is_none_is_refused(url: str) -> None:
 )
 async def test_a_base_url_is_kept_in_one_spelling(service: str, given: str, kept: str | None) -> None:
     async with open_pool(policy=EgressPolicy(), resolver=resolve_test_names) as own:
-        assert kept == await own.read_base_url(service, given)
+        assert kept == await own.read_base_url(service, given, HOSTS)
 
 
 async def test_a_name_that_leads_elsewhere_by_the_time_it_is_called_is_refused() -> None:
@@ -258,7 +259,7 @@ async def test_a_name_that_leads_elsewhere_by_the_time_it_is_called_is_refused()
         return answers.pop(0)
 
     async with ConnectionTrap().listening() as trap, open_pool(policy=EgressPolicy(), resolver=rebinding) as own:
-        kept = await own.read_base_url("openai", "https://public.example:8443/v1")
+        kept = await own.read_base_url("openai", "https://public.example:8443/v1", HOSTS)
         with pytest.raises(ProviderAddressRefused, match=r"public\.example may not be called"):
             await own.check(make_credential(A, KEY_A, kept))
         assert 0 == trap.connections
