@@ -16,7 +16,7 @@ from api.http.paging import Cursor, Limit, read_cursor, write_cursor
 from api.http.query_params import EnabledFilter, Search
 from api.openapi.headers import LOCATION_HEADER
 from api.openapi.operations import described
-from api.resources import AppResources, Resources
+from api.resources import AppResources
 from api.tools.schemas import (
     NEW_TOOL_EXAMPLE,
     TOOL_EXAMPLE,
@@ -43,6 +43,7 @@ from schema.queries.agents import agents, tools
 from schema.queries.tenants import tenant_settings
 from schema.vault import Vault
 from tools.configured import ToolDefinition, check_definition
+from tools.egress import EgressPolicy
 
 TOOL_PATH = "/{name:str}"
 
@@ -63,7 +64,8 @@ async def create_tool(
 
     A tool that a platform admin creates is shared: a tenant can use it once it has been granted to it.
     """
-    definition = await _validated(tool_definition(data), resources)
+    policy = await resources.egress.policy(principal.tenant_id, "tools")
+    definition = await _validated(tool_definition(data), policy)
     secrets = resolve_secrets(definition, data.secrets, {})
     if data.name in await load_builtin_tools():
         raise Conflict(f"{data.name!r} is the name of a built-in tool. Choose another name.")
@@ -127,11 +129,12 @@ async def update_tool(
     """Changes the fields you send; the others keep their value. If `endpoint` moves to another scheme, host or port, send the
     secrets in use again: stored ones go only where they were stored for."""
     sent_fields = sorted(field for field in data.__struct_fields__ if getattr(data, field) is not UNSET)
+    policy = await resources.egress.policy(principal.tenant_id, "tools")
     async with changing_own_tenant(resources, principal) as db:
         row = await _require_own(db, principal, name)
         if not sent_fields:
             return tool_out(row)
-        definition = await _validated(changed_definition(row, data), principal, resources)
+        definition = await _validated(changed_definition(row, data), policy)
         values = _columns(definition) | ({} if data.enabled is UNSET else {"enabled": data.enabled})
         if {"secrets", "headers", "endpoint", "kind"} & set(sent_fields):
             values |= _reseal_secrets(resources.vault, row, definition, {} if data.secrets is UNSET else data.secrets)
@@ -168,9 +171,8 @@ def _matches_filter(tool: ToolOut, search: str | None, enabled: bool | None) -> 
     return (search is None or search.lower() in text) and (enabled is None or tool.enabled == enabled)
 
 
-async def _validated(definition: ToolDefinition, principal: Principal, resources: Resources) -> ToolDefinition:
+async def _validated(definition: ToolDefinition, policy: EgressPolicy) -> ToolDefinition:
     """Return the definition. Raises InputError if it is invalid. Checked in a thread, because SQL is parsed."""
-    policy = await resources.egress.policy(principal.tenant_id, "tools")
     await asyncio.to_thread(check_definition, definition, policy)
     check_headers_hold_no_secret(definition.headers)
     return definition

@@ -110,14 +110,14 @@ class Issuer:
             db.execute(f"INSERT INTO identity_providers ({', '.join(row)}) VALUES ({places})", row)
         return row["id"]
 
-    async def get(self, url: str) -> KeySet:
+    async def get(self, url: str, tenant_id: UUID | None = None) -> KeySet:
         return KeySet([key for key in self.published[:1] if url.startswith(self.url)])
 
-    async def refetch(self, url: str) -> KeySet:
+    async def refetch(self, url: str, tenant_id: UUID | None = None) -> KeySet:
         self.asked += 1
         return KeySet([key for key in self.published if url.startswith(self.url)])
 
-    async def discover(self, issuer: str) -> dict[str, Any]:
+    async def discover(self, issuer: str, tenant_id: UUID | None = None) -> dict[str, Any]:
         return {"issuer": issuer, "jwks_uri": f"{self.url}/discovered"}
 
 
