@@ -21,7 +21,7 @@ from api.local.errors import LocalError
 from api.local.home import is_free
 from api.local.processes import user_mode
 from api.local.stack import RunningStack, find_running, http_status
-from api.local.stack_settings import StackSettings, settings_from
+from api.local.stack_settings import StackSettings, settings_from, without_own_exports
 from schema.settings_check import SettingsInvalid
 
 TESTED_PYTHONS = ((3, 11), (3, 12), (3, 13))
@@ -76,7 +76,7 @@ def run_checks(environ: Mapping[str, str]) -> Iterator[Finding]:
     yield from stores(settings)
     yield from ports(settings, running)
     yield stack(running)
-    yield from providers(environ)
+    yield from providers(without_own_exports(environ))
 
 
 def python() -> Finding:

@@ -137,6 +137,10 @@ class Progress:
         unchanged = (
             f", {self._unchanged} {'was' if self._unchanged == 1 else 'were'} already there" if self._unchanged else ""
         )
+        if self._unchanged == self._total:
+            print(f"{pluralize(self._total, 'file')} already there in {collection!r}; nothing has changed.")
+            print(dim(f'To ask about them: ./headrace chat --collection {collection} "…"'))
+            return 0
         print(
             f"{ready} of {pluralize(self._total, 'file')} ingested into {collection!r} in {took_s:.1f} s: "
             f"{pluralize(passages, 'passage')}{unchanged}."

@@ -5,6 +5,7 @@ Not a library for applications: they use an OpenAI SDK, or any SSE client.
 
 import asyncio
 import json
+import re
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -21,6 +22,10 @@ MAX_FAILURES = 20
 RECONNECT_DELAY_S = 0.5
 READ_TIMEOUT_S = 60.0
 """The server sends a comment every 15 s, so a connection that is silent for this long is dead."""
+
+
+CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+"""What may stand in the name of a file, but not in a header."""
 
 
 @dataclass(frozen=True)
@@ -130,9 +135,10 @@ class Client:
         """Upload files under these names; the answer says which job reads them and which were refused. Raises LocalError, also
         when all of them were refused."""
         with ExitStack() as opened:
-            form = aiohttp.FormData(dict(fields))
+            # Names are sent as they are; aiohttp would percent-encode them, and the server keep that. It escapes only quotes.
+            form = aiohttp.FormData(dict(fields), quote_fields=False)
             for name, path in files:
-                form.add_field("files", opened.enter_context(path.open("rb")), filename=name)
+                form.add_field("files", opened.enter_context(path.open("rb")), filename=CONTROL.sub("_", name))
             try:
                 async with self._http.post(f"{self._url}/api/documents", data=form) as answer:
                     if answer.status in (413, 422) and "errors" in (problem := await answer.json()):

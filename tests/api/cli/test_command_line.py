@@ -6,13 +6,14 @@ import sys
 from pathlib import Path
 
 import pytest
+from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from api.cli.chat import ChatResult, chat, show
 from api.cli.demo import stored_text
 from api.cli.doctor import run_checks
 from api.cli.env import exports
-from api.cli.ingest import find_files, ingest
+from api.cli.ingest import Progress, find_files, ingest
 from api.local.errors import LocalError
 from api.local.http_client import Client
 from api.local.stack import RunningStack
@@ -165,6 +166,36 @@ async def test_a_refused_upload_is_reported_in_a_sentence(tmp_path: Path) -> Non
     async with TestServer(make_app()) as server:
         with pytest.raises(LocalError, match="404"):
             await ingest(str(server.make_url("")), "hr_x", list(find_files([tmp_path])), {"collection": "manuals"})
+
+
+@pytest.mark.parametrize("name", ["Quy định.txt", 'a "quoted" name.txt', "100% + ü.txt"])
+async def test_a_file_keeps_its_name(name: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_text("Water.")
+    sent: list[bytes] = []
+
+    async def take(request: web.Request) -> web.Response:
+        sent.append(await request.read())
+        return web.json_response({"documents": [{"unchanged": True}], "refused": []}, status=202)
+
+    app = web.Application()
+    app.router.add_post("/api/documents", take)
+    async with TestServer(app) as server, Client(str(server.make_url("")), "hr_x") as client:
+        await client.upload(list(find_files([tmp_path])), {})
+    escaped = name.replace('"', '\\"')
+    assert f'filename="{escaped}"'.encode() in sent[0]
+
+
+def test_files_that_were_there_already_are_not_counted_as_missing(capsys: pytest.CaptureFixture[str]) -> None:
+    progress = Progress(1)
+    progress.take({"documents": [{"unchanged": True}], "refused": []})
+    assert 0 == progress.print_summary("default")
+    assert "1 file already there in 'default'; nothing has changed." in capsys.readouterr().out
+
+
+def test_doctor_does_not_take_our_own_key_for_a_vendors() -> None:
+    exported = {"HEADRACE_URL": "http://x", "OPENAI_BASE_URL": "http://x/v1", "OPENAI_API_KEY": "hr_x"}
+    report = "\n".join(map(str, run_checks(exported | {"HEADRACE_HOME": "/tmp"})))
+    assert "OPENAI_API_KEY is not set" in report
 
 
 def test_a_folder_without_files_is_named(tmp_path: Path) -> None:
