@@ -17,14 +17,14 @@ from schema.events import JobCancelled, JobFailed
 from schema.job_kinds import QUEUES
 from schema.queries.jobs import sweeper as queries
 from schema.queries.jobs.dispatch import requeue_unanswered
-from schema.queries.jobs.sweeper import OverdueJob, Return
+from schema.queries.jobs.sweeper import OverdueJob, RequeuedJob
 from schema.states import WAITING
 from workers.queue.dispatch import Dispatcher
 from workers.queue.errors import public_reason
 from workers.queue.finish import end_job
 from workers.queue.job_core import limits_over
 from workers.queue.leases import has_died
-from workers.queue.suspects import LOST, judge
+from workers.queue.suspects import LOST, assess_losses
 from workers.redis.client import RedisClient
 from workers.redis.connection import RedisAddress, ReplyError
 from workers.retention import Retention
@@ -141,7 +141,7 @@ class Scheduler:
             owners = await queries.list_lease_owners(db, lease_s=self._settings.lease_s)
             dead = [owner for owner, silent in owners.items() if silent or has_died(owner)]
             lost = await queries.list_lost(db, dead=dead, lease_s=self._settings.lease_s)
-        returns = judge(lost)
+        returns = assess_losses(lost)
         retried = [back for back in returns if back.is_tried_again]
         if retried:
             await self._requeue_lost(retried, dead)
@@ -151,7 +151,7 @@ class Scheduler:
             elif not back.is_tried_again:
                 await self._end(back.job, JobFailed(error=public_reason(OUT_OF_TRIES)), running=True)
 
-    async def _requeue_lost(self, returns: list[Return], dead: list[str]) -> None:
+    async def _requeue_lost(self, returns: list[RequeuedJob], dead: list[str]) -> None:
         async with system_tx(self._system_pool) as db:
             error = {"code": LOST.code, "message": LOST.message}
             requeued = await queries.requeue_lost(db, returns, dead=dead, error=error)

@@ -24,7 +24,7 @@ PORTS = range(20_000, 32_000)
 LOG_LIMIT_BYTES = 10_000_000
 
 
-OURS = re.compile(
+FILE_NAMES = re.compile(
     r"lock|install\.lock|logs|files|(postgres|valkey)(\.new|\.unusable\.\d+)?|valkey\.conf|ports\.json|state\.json|handbook\.ingested"
     r"|constraints\.draft|\.?[a-z]+\.(password|keys?)|\..+\.\d+"
 )
@@ -81,7 +81,7 @@ class Home:
 
     def secret(self, name: str) -> str:
         """A password made at first use and kept in a file that only its owner reads."""
-        return kept_text(self.path / name, lambda: secrets.token_hex(20))
+        return read_or_create(self.path / name, lambda: secrets.token_hex(20))
 
     def has_secret(self, name: str) -> bool:
         return bool(read_text(self.path / name))
@@ -123,7 +123,7 @@ class Home:
         holds something else too: somebody may have named `/tmp`, or their own folder."""
         foreign = False
         for entry in self.path.iterdir():
-            if OURS.fullmatch(entry.name):
+            if FILE_NAMES.fullmatch(entry.name):
                 close_to_others(entry)
             else:
                 foreign = True
@@ -193,7 +193,7 @@ def write_private(file: Path, text: str, *, like: os.stat_result | None = None) 
     _sync_folder(file.parent)
 
 
-def kept_text(file: Path, make: Callable[[], str]) -> str:
+def read_or_create(file: Path, make: Callable[[], str]) -> str:
     """The text of a private file, which is made if it is missing or empty, as a full disk may have left it."""
     if not read_text(file):
         write_private(file, make())

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-from api.local.home import kept_text, read_text, write_private
+from api.local.home import read_or_create, read_text, write_private
 
 VAULT_KEYS = "secret.keys"
 
@@ -12,7 +12,7 @@ def demo_key(home: Path) -> str:
     """The demo tenant's API key: made once, kept where only the owner of the folder reads it."""
     from schema.api_keys import new_api_key
 
-    return kept_text(home / "demo.key", new_api_key)
+    return read_or_create(home / "demo.key", new_api_key)
 
 
 def admin_key(home: Path) -> str | None:
@@ -28,7 +28,7 @@ def ensure_admin_key(home: Path, database_url: str) -> None:
     kept = admin_key(home)
     # On disk before it is in the database: otherwise a full disk would leave an admin whose key nobody has.
     draft = home / "new.admin.key"
-    candidate = kept or kept_text(draft, new_api_key)
+    candidate = kept or read_or_create(draft, new_api_key)
     made = ensure_platform_admin(database_url, candidate)
     if made and made != candidate:
         write_private(home / "admin.key", made)
@@ -41,7 +41,7 @@ def secret_keys_file(home: Path) -> Path:
     """The keys that seal secrets at rest (`schema/vault.py`): the file is made once, with one fresh key."""
     from schema.vault import new_secret_key
 
-    kept_text(home / VAULT_KEYS, lambda: f"{new_secret_key()}\n")
+    read_or_create(home / VAULT_KEYS, lambda: f"{new_secret_key()}\n")
     return home / VAULT_KEYS
 
 

@@ -27,40 +27,42 @@ import structlog
 from schema.db import Pool, tenant_tx
 from schema.errors import Unavailable, WorkerLost
 from schema.queries.jobs.attempts import ClaimedJob, clear_suspect
-from schema.queries.jobs.sweeper import LostJob, Return
+from schema.queries.jobs.sweeper import LostJob, RequeuedJob
 from workers.queue.dispatch import Dispatcher
 from workers.queue.errors import retry_delay_s
 
 log = structlog.get_logger()
 
 FIRST_PROBATION_S, MAX_PROBATION_S = 1.0, 30.0
-LONGER = 1.5  # a probation, as a multiple of how long the job had run
+PROBATION_FACTOR = 1.5  # a probation, as a multiple of how long the job had run
 RETRY_S = 1.0
 
 LOST = WorkerLost("The worker that ran the job was lost.")
 
 
-def judge(lost: Sequence[LostJob]) -> list[Return]:
+def assess_losses(lost: Sequence[LostJob]) -> list[RequeuedJob]:
     """Return how each lost job goes back to the queue, by which jobs were lost together. One that spends its last try is
     not left out; the caller ends it."""
     by_owner = sorted(lost, key=lambda job: job.lease_owner)
-    return [back for _, jobs in groupby(by_owner, key=lambda job: job.lease_owner) for back in _judge_one(list(jobs))]
+    return [
+        back for _, jobs in groupby(by_owner, key=lambda job: job.lease_owner) for back in _assess_worker(list(jobs))
+    ]
 
 
-def _judge_one(jobs: list[LostJob]) -> list[Return]:
+def _assess_worker(jobs: list[LostJob]) -> list[RequeuedJob]:
     suspects = [job for job in jobs if job.suspect]
     blamed = suspects or jobs
     return [_return(job, blamed=job in blamed, alone=len(blamed) == 1) for job in jobs]
 
 
-def _return(job: LostJob, *, blamed: bool, alone: bool) -> Return:
+def _return(job: LostJob, *, blamed: bool, alone: bool) -> RequeuedJob:
     losses = job.losses + 1 if blamed else 1
     probation_s = FIRST_PROBATION_S
     if losses > 1:
-        probation_s = min(max(LONGER * job.lived_s, FIRST_PROBATION_S), MAX_PROBATION_S)
+        probation_s = min(max(PROBATION_FACTOR * job.lived_s, FIRST_PROBATION_S), MAX_PROBATION_S)
     spends = blamed and alone
     delay_s = retry_delay_s(LOST, job.tries) if spends else 0.0
-    return Return(job=job, delay_s=delay_s, refund=not spends, losses=losses, probation_s=probation_s)
+    return RequeuedJob(job=job, delay_s=delay_s, refund=not spends, losses=losses, probation_s=probation_s)
 
 
 @asynccontextmanager

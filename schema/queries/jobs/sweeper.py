@@ -89,7 +89,7 @@ class LostJob(OverdueJob, frozen=True, kw_only=True):
     lived_s: float
 
 
-class Return(msgspec.Struct, frozen=True, kw_only=True):
+class RequeuedJob(msgspec.Struct, frozen=True, kw_only=True):
     """How a lost job goes back to the queue, as a suspect."""
 
     job: LostJob
@@ -114,7 +114,7 @@ async def list_lost(db: Db, *, dead: list[str], lease_s: float, limit: int = 200
     return await fetch_all(db, LIST_LOST, {"dead": dead, "lease_s": lease_s, "limit": limit}, into=LostJob)
 
 
-async def requeue_lost(db: Db, returns: list[Return], *, dead: list[str], error: dict[str, str]) -> int:
+async def requeue_lost(db: Db, returns: list[RequeuedJob], *, dead: list[str], error: dict[str, str]) -> int:
     """Requeue lost jobs if they are still lost; return how many."""
     jobs = [back.job for back in returns]
     values = {

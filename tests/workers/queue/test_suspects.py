@@ -9,7 +9,7 @@ import pytest
 from schema.db import tenant_tx
 from schema.queries.jobs.attempts import Ending, clear_suspect, finish_job
 from schema.queries.jobs.jobs import compress_frames
-from schema.queries.jobs.sweeper import LostJob, Return
+from schema.queries.jobs.sweeper import LostJob, RequeuedJob
 from tests.conftest import TestTenant, make_tenant
 from tests.secret import VAULT
 from tests.waiting import wait_for
@@ -18,7 +18,7 @@ from workers.queue.attempts import attempt_job
 from workers.queue.dispatch import BATCHES, Dispatcher
 from workers.queue.job_core import JobCore
 from workers.queue.leases import host_name, owner_name
-from workers.queue.suspects import FIRST_PROBATION_S, MAX_PROBATION_S, judge
+from workers.queue.suspects import FIRST_PROBATION_S, MAX_PROBATION_S, assess_losses
 from workers.scheduler import Scheduler
 from workers.settings import WorkerSettings
 
@@ -41,7 +41,7 @@ def lost(owner: str = "a", *, losses: int = 0, suspect: bool = False, lived_s: f
     )  # fmt: skip
 
 
-def verdicts(returns: list[Return]) -> list[tuple[int, bool]]:
+def verdicts(returns: list[RequeuedJob]) -> list[tuple[int, bool]]:
     return [(back.losses, back.refund) for back in returns]
 
 
@@ -50,23 +50,23 @@ def gone(number: int) -> str:
 
 
 def test_a_job_that_is_lost_alone_spends_a_try_and_several_that_are_lost_together_spend_none():
-    assert [(1, False)] == verdicts(judge([lost()]))
-    assert [(1, True)] * 3 == verdicts(judge([lost(), lost(), lost()]))
-    assert [(1, False), (1, False)] == verdicts(judge([lost("a"), lost("b")]))
+    assert [(1, False)] == verdicts(assess_losses([lost()]))
+    assert [(1, True)] * 3 == verdicts(assess_losses([lost(), lost(), lost()]))
+    assert [(1, False), (1, False)] == verdicts(assess_losses([lost("a"), lost("b")]))
 
 
 def test_the_only_suspect_of_a_lost_worker_is_blamed_and_its_neighbours_start_over():
-    returns = judge([lost(), lost(losses=2, suspect=True), lost(losses=3)])
+    returns = assess_losses([lost(), lost(losses=2, suspect=True), lost(losses=3)])
     assert [(1, True), (3, False), (1, True)] == verdicts(returns)
 
 
 def test_of_several_suspects_each_is_lost_once_more_and_none_spends_a_try():
-    returns = judge([lost(losses=1, suspect=True), lost(losses=1, suspect=True), lost()])
+    returns = assess_losses([lost(losses=1, suspect=True), lost(losses=1, suspect=True), lost()])
     assert [(2, True), (2, True), (1, True)] == verdicts(returns)
 
 
 def test_cleared_jobs_that_are_lost_together_again_are_tried_for_longer_than_they_ran():
-    first, again, long = judge([lost(), lost(losses=1, lived_s=8.0), lost(losses=1, lived_s=900.0)])
+    first, again, long = assess_losses([lost(), lost(losses=1, lived_s=8.0), lost(losses=1, lived_s=900.0)])
     assert [1, 2, 2] == [back.losses for back in (first, again, long)]
     assert [FIRST_PROBATION_S, 12.0, MAX_PROBATION_S] == [back.probation_s for back in (first, again, long)]
 
