@@ -68,6 +68,7 @@ def _make_tenant(db: psycopg.Connection[Row], number: int) -> Tenant:
     holder.everything()
     holder.audited()
     holder.grant()
+    holder.egress_grant()
     members = [Holder(db, holder.letter, tenant_id=holder.tenant_id, user_id=holder.user()) for _ in range(MEMBERS)]
     tenant = Tenant(holder, model)
     owned = {member.marker: _belongings(member) for member in members}
