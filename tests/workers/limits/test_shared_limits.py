@@ -4,7 +4,6 @@ import asyncio
 import random
 import sys
 from asyncio.subprocess import PIPE
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -16,17 +15,8 @@ from tests.workers.limit_calls import Clock, FakeSpending, Tenant
 from workers.limits import limits
 from workers.limits.limits import Limits, Reserved
 from workers.redis.client import RedisClient
-from workers.redis.connection import RedisAddress
 
 ROOT = Path(__file__).parents[3]
-
-
-@pytest.fixture
-async def redis_client(redis_url: str) -> AsyncIterator[RedisClient]:
-    redis_client = RedisClient(RedisAddress.from_url(redis_url))
-    await redis_client.call("FLUSHDB")
-    yield redis_client
-    await redis_client.close()
 
 
 async def test_four_processes_with_fifty_calls_each_allow_exactly_the_limit(redis_url: str) -> None:
