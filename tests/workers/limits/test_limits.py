@@ -8,9 +8,9 @@ import pytest
 from schema import redis_names
 from schema.ids import new_id
 from tests.workers.limit_calls import Clock, FakeSpending, Tenant
-from workers.limits.limits import SETTLE, STATE, UNSEEDED, LimitPolicy, Limits, Reserved
+from workers.limits.limits import STATE, UNSEEDED, LimitPolicy, Limits, Reserved
 from workers.redis.client import RedisClient, RedisUnavailable
-from workers.redis.connection import RedisAddress, ReplyError
+from workers.redis.connection import RedisAddress
 
 USD = 10**9
 
@@ -288,17 +288,3 @@ async def test_an_unavailable_redis_raises_for_the_caller_to_decide(unused_tcp_p
             await call()
     with pytest.raises(RedisUnavailable):
         await tenant.limits.list_old_reservations(1)
-
-
-@pytest.mark.parametrize(
-    ("reply", "raised"), [("LOADING still", RedisUnavailable), ("OOM", RedisUnavailable), ("ERR x", ReplyError)]
-)
-async def test_errors_of_an_unhealthy_redis_mean_unavailable_and_others_are_raised(
-    reply: str, raised: type[Exception], limits: Limits, redis_client: RedisClient, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    async def refuse(*_: object) -> None:
-        raise ReplyError(reply)
-
-    monkeypatch.setattr(redis_client, "call", refuse)
-    with pytest.raises(raised):
-        await limits._run_script(SETTLE, new_id())
