@@ -1,5 +1,6 @@
 """Query parameters: those that lists share (search text, flags, times), and the refusal of unknown ones."""
 
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from difflib import get_close_matches
 from functools import cache
@@ -7,8 +8,10 @@ from typing import Annotated, Any
 from urllib.parse import parse_qsl
 
 import msgspec
+from litestar.di import Provide
 from litestar.handlers import BaseRouteHandler
 from litestar.params import QueryParameter
+from litestar.utils.signature import ParsedSignature
 
 from schema.errors import InputError
 
@@ -58,8 +61,16 @@ def _unknown_parameter(name: str, known: tuple[str, ...]) -> str:
 
 @cache
 def _parameter_names(handler: BaseRouteHandler) -> tuple[str, ...]:
-    definitions = {name: field.kwarg_definition for name, field in handler.parsed_fn_signature.parameters.items()}
-    return tuple(kwarg.name or name for name, kwarg in definitions.items() if isinstance(kwarg, QueryParameter))
+    return tuple(dict.fromkeys(_names_in(handler.parsed_fn_signature, handler.resolve_dependencies())))
+
+
+def _names_in(signature: ParsedSignature, dependencies: Mapping[str, Provide]) -> Iterator[str]:
+    """Yield the query parameters of a handler, and those of the dependencies that it takes."""
+    for name, field in signature.parameters.items():
+        if isinstance(field.kwarg_definition, QueryParameter):
+            yield field.kwarg_definition.name or name
+        elif name in dependencies:
+            yield from _names_in(dependencies[name].parsed_fn_signature, dependencies)
 
 
 def parse_time(text: str | None, field: str) -> datetime | None:

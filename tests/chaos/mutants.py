@@ -62,7 +62,7 @@ MUTANTS = (
     Mutant(
         "usage-charged-twice",
         "schema/queries/sql/finish_job.sql",
-        "model, 1,\n    %(input_tokens)s::bigint, %(output_tokens)s::bigint,",
+        "model, 1,\n    greatest(%(input_tokens)s::bigint, 0), greatest(%(output_tokens)s::bigint, 0),",
         "model, 2,\n    2 * %(input_tokens)s::bigint, 2 * %(output_tokens)s::bigint,",
         case=19,
         finding="were charged",

@@ -21,7 +21,8 @@ from schema.rights import OWNER, RIGHTS, ROLES, SEES_ALL, Right, Role, rights_fo
 from tests.api.people import bearer
 from tests.isolation.operation_table import Call
 from tests.isolation.routes import Operation
-from tests.isolation.two_tenants import UNKNOWN, Holder, World
+from tests.isolation.two_tenants import UNKNOWN, Holder
+from tests.isolation.world import World
 from tests.waiting import PATIENCE_S
 from workers.job_tokens import JobCaller
 

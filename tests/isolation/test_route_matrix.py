@@ -19,7 +19,8 @@ from tests.counterparts.openai_server import OpenAIServer
 from tests.isolation.operation_calls import Caller, Matrix, Values, made_up, told, unknown
 from tests.isolation.operation_table import CALLS, PUBLIC
 from tests.isolation.routes import Operation, operations, undocumented
-from tests.isolation.two_tenants import KINDS, Holder, World, open_world
+from tests.isolation.two_tenants import KINDS, Holder
+from tests.isolation.world import World, open_world
 from tests.secret import VAULT
 from tools.egress import EgressPolicy
 from workers.storage.settings import StorageSettings

@@ -77,6 +77,8 @@ class Installation:
         body = {"slug": f"c-{uuid4().hex[:8]}", "name": word, "models": models, "default_model": models[0], **settings}
         made = await self.admin.post(TENANTS, json=body)
         assert 201 == made.status_code, made.text
+        allowed = await self.admin.put(f"{TENANTS}/{body['slug']}/egress/providers/127.0.0.1")
+        assert allowed.is_success, allowed.text
         http = httpx.AsyncClient(base_url=self.system.url, headers=bearer(made.json()["api_key"]), timeout=PATIENCE_S)
         await stack.enter_async_context(http)
         stored = await http.post(
