@@ -96,18 +96,21 @@ async def run_batch(pool: Pool, tenant_id: UUID, statements: Sequence[Statement]
 async def run_each(pool: Pool, statements: Sequence[ScopedStatement]) -> list[Rows]:
     """Run statements of several tenants and users in one round trip and return the rows of each. Each sees what its tenant
     and, if there is one, its user see. They are one transaction: if one fails, all do. Raises what `run_batch` raises."""
-    every: list[Statement] = []
+    if not statements:
+        return []
+    every: list[Statement] = [(SET_TENANT, {"tenant_id": str(statements[0][0])})]
     for tenant_id, user_id, statement in statements:
         every += [(SET_SCOPE, {"tenant_id": str(tenant_id), "user_id": str(user_id or "")}), statement]
-    return (await _run(pool, every))[1::2]
+    return (await _run(pool, every))[2::2]
 
 
 async def _run(pool: Pool, statements: Sequence[Statement]) -> list[Rows]:
+    """Run statements, of which the first is always SET_TENANT: psycopg deallocates all prepared statements of a connection after
+    a rollback, including ours, and then that one is missing before others are prepared again."""
     async with connection(pool) as db:
         try:
             return await _exchange(db, statements)
         except psycopg.errors.InvalidSqlStatementName:
-            # psycopg deallocates all prepared statements of a connection after a rollback, including ours.
             return await _exchange(db, statements)
 
 

@@ -7,7 +7,7 @@ import psycopg
 import pytest
 
 from schema import batch
-from schema.batch import Rows, run_batch
+from schema.batch import Rows, Statement, run_batch, run_each
 from schema.db import Pool, pool_for, tenant_tx
 from schema.ids import new_id
 from tests.conftest import TestTenant, make_tenant
@@ -93,3 +93,16 @@ async def test_a_lost_wake_up_only_delays_the_batch(
     monkeypatch.setattr(asyncio.get_running_loop(), "add_reader", lambda *_: None, raising=False)
     async with asyncio.timeout(PATIENCE_S):
         assert [Rows(("one",), [(1,)])] == await run_batch(pool, tenant.id, [("SELECT 1 AS one", {})])
+
+
+async def test_batches_of_all_kinds_work_after_a_rollback_on_their_connection(pool: Pool, tenant: TestTenant) -> None:
+    """The kinds begin alike, so what is prepared and what is known to be stay the same."""
+    read: Statement = ("SELECT 1 AS one", {})
+    await run_each(pool, [(tenant.id, None, read)])
+    with pytest.raises(LookupError):
+        await roll_back(pool, tenant)
+    async with tenant_tx(pool, tenant.id) as db:
+        await db.execute("SELECT 1")  # psycopg deallocates now
+    await count(pool, tenant)
+    await run_each(pool, [(tenant.id, None, read)])
+    assert [1] == [row["one"] for rows in await run_batch(pool, tenant.id, [read]) for row in rows.dicts()]
