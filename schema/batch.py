@@ -105,8 +105,8 @@ async def run_each(pool: Pool, statements: Sequence[ScopedStatement]) -> list[Ro
 
 
 async def _run(pool: Pool, statements: Sequence[Statement]) -> list[Rows]:
-    """Run statements, of which the first is always SET_TENANT: psycopg deallocates all prepared statements of a connection after
-    a rollback, including ours, and then that one is missing before others are prepared again."""
+    """Run statements, of which the first is always SET_TENANT: psycopg deallocates all prepared statements of a connection
+    after a rollback, including ours, and then that one is missing before others are prepared again."""
     async with connection(pool) as db:
         try:
             return await _exchange(db, statements)

@@ -29,7 +29,7 @@ LISTS = {
 }
 """Where a parameter's values are listed, if it isn't at the path before it."""
 
-PERSONAL = ("/api/users/me/export", "/api/usage/me")
+PERSONAL = ("/api/users/me/export", "/api/usage/me", "/api/memories")
 """For people who are signed in; a key is nobody's, and is refused."""
 
 NAMES = ("id", "name", "slug")
