@@ -271,7 +271,7 @@ async def test_an_attempt_whose_lease_is_gone_stops_at_the_next_beat(
     script = Script(asyncio.Event())
     running = begin(worker, script, tenant, job)
     await script.at_work.wait()
-    held = worker.queue.running.held()
+    held = worker.queue.running.list_attempts()
     worker.queue.running.on_heartbeat(held, {})
     await asyncio.wait_for(running, PATIENCE_S)
     assert ("running", True) == (job_row(database_url, job.job_id)["state"], script.closed)
