@@ -11,6 +11,7 @@ import psycopg
 import redis
 
 from api.local.local_stores import stores as local_stores
+from api.local.postgres import EmbeddedPostgres
 from api.local.valkey import EmbeddedValkey
 from tests.chaos.proxy import Proxy, one_in
 from tests.chaos.table import case, load_of, proxied_worker
@@ -25,12 +26,7 @@ ACCEPTED_P99_S = 2.0
 @case(4, "Redis killed", quick=True)
 async def redis_killed(world: World, load: Load, scale: float) -> None:
     async with load_of(world, load, 600 * scale, 40 * scale):
-        for down_s in (0.2, 1.0, 4.0)[: max(1, int(3 * scale))]:
-            world.faults += 1
-            world.stores.valkey.kill()
-            await asyncio.sleep(down_s)
-            world.stores.valkey.start()
-            await world.pause(1.0, 3.0)
+        await _kill_repeatedly(world, world.stores.valkey, (0.2, 1.0, 4.0), scale)
 
 
 @case(5, "Redis answers with errors")
@@ -64,6 +60,19 @@ async def redis_failover(world: World, load: Load, scale: float) -> list[str]:
         with redis.Redis.from_url(world.stores.redis_url) as old:
             old.replicaof("NO", "ONE")
     return [f"{name} ended in the failover" for name in sorted({*ended, *again})]
+
+
+async def _kill_repeatedly(
+    world: World, store: EmbeddedPostgres | EmbeddedValkey | None, down_s: tuple[float, ...], scale: float
+) -> None:
+    """Kill a store and start it again after each of these pauses; at a small scale only after the first ones."""
+    assert store is not None
+    for pause_s in down_s[: max(1, int(len(down_s) * scale))]:
+        world.faults += 1
+        store.kill()
+        await asyncio.sleep(pause_s)
+        store.start()
+        await world.pause(1.0, 3.0)
 
 
 @contextlib.asynccontextmanager
@@ -142,12 +151,7 @@ async def redis_frozen(world: World, load: Load, scale: float) -> list[str]:
 @case(9, "Postgres restarts", quick=True)
 async def postgres_restarts(world: World, load: Load, scale: float) -> None:
     async with load_of(world, load, 400 * scale, 30 * scale):
-        for down_s in (0.1, 1.0, 3.0)[: max(1, int(3 * scale))]:
-            world.faults += 1
-            world.stores.postgres.kill()
-            await asyncio.sleep(down_s)
-            world.stores.postgres.start()
-            await world.pause(1.0, 3.0)
+        await _kill_repeatedly(world, world.stores.postgres, (0.1, 1.0, 3.0), scale)
 
 
 @case(10, "commit unanswered")

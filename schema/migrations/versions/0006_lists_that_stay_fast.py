@@ -50,4 +50,19 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    raise NotImplementedError("the version before would be slow: restore a backup instead")
+    for column in AUDIT_FILTERS:
+        op.drop_index(f"audit_log_{column}", "audit_log")
+    op.drop_index("audit_log_at", "audit_log")
+    op.create_index("audit_log_at", "audit_log", ["tenant_id", "at"])
+    op.drop_index("sessions_of_user", "sessions")
+    op.drop_index("sessions_recent", "sessions")
+    op.create_index("sessions_recent", "sessions", ["tenant_id", sa.text("updated_at DESC"), sa.text("id DESC")])
+    for table in BUSY_TABLES:
+        op.execute(
+            f"ALTER TABLE {table} RESET ({', '.join(option.split(' = ')[0] for option in VACUUM_OFTEN.split(', '))})"
+        )
+    op.execute("ALTER TABLE jobs RESET (fillfactor)")
+    op.create_index("jobs_leases", "jobs", ["lease_until"], postgresql_where=sa.text("state = 'running'"))
+    op.create_index("jobs_failed", "jobs", ["tenant_id", "id"], postgresql_where=sa.text("state = 'failed'"))
+    op.drop_index("jobs_of_user", "jobs")
+    op.drop_index("jobs_listed", "jobs")
