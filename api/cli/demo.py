@@ -165,7 +165,7 @@ async def show_openai(client: Client) -> bool:
 
 async def show_agent(client: Client) -> bool:
     print_heading(
-        "4. An agent is picked for the question; its tool calls the demo ERP over HTTP with the caller's token"
+        "4. An agent is picked for the question; its tool calls the demo ERP over HTTP with a token of the job"
     )
     say(f"  {DEBT_QUESTION}\n")
     timed = TimedStream(client.chat(DEBT_QUESTION))

@@ -181,7 +181,7 @@ async def _load_subject(resources: Resources, principal: Principal, name: str) -
 async def _run(
     resources: Resources, principal: Principal, tool_under_test: ToolUnderTest, arguments: dict[str, Any]
 ) -> ToolTestOut:
-    """Call the tool and return the result, with its secrets and the caller's token masked."""
+    """Call the tool and return the result, with its secrets and the job token masked."""
     tool, secrets = tool_under_test.tool, tool_under_test.secrets
     bounded = FunctionTool(replace(tool.spec, max_bytes=min(tool.spec.max_bytes, MAX_BYTES)), tool.run)
     call_id, recorder, started = new_id(), CallRecorder(), time.perf_counter()

@@ -176,7 +176,7 @@ class SealedToken(msgspec.Struct, frozen=True):
 
 class RunInputs(msgspec.Struct, frozen=True, kw_only=True):
     """What one run of an agent needs: the versions of the tenant's configuration and documents, its own credentials, the
-    caller's token and role, what the session was summed up to and who answered in it last, how many memories there are."""
+    caller with their role, what the session was summed up to and who answered in it last, how many memories there are."""
 
     version: str
     knowledge: int
