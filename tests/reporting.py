@@ -7,6 +7,11 @@ import pytest
 from xdist.scheduler import LoadFileScheduling
 
 JOURNEYS = "tests/journeys"
+ON_THEIR_OWN = tuple(
+    f"{JOURNEYS}/{path}" for path in ("local/", "faults/test_postgres_outage", "faults/test_redis_outage")
+)
+"""Journeys that don't use the shared system."""
+
 SLOW_FIRST = (JOURNEYS, "tests/chaos", "tests/isolation", "tests/api/test_schema_holds", "tests/api", "tests/workers")
 
 
@@ -49,11 +54,12 @@ class Reporting:
 
 
 class BySlowness(LoadFileScheduling):
-    """A file stays in one process, and all journeys do, because they share one running system. The slow ones go first, so that
-    no process works on alone at the end."""
+    """A file stays in one process, and all journeys of the shared running system do. The slow ones go first, so that no process
+    works on alone at the end."""
 
     def _split_scope(self, nodeid: str) -> str:
-        return JOURNEYS if nodeid.startswith(JOURNEYS) else super()._split_scope(nodeid)
+        shares = nodeid.startswith(JOURNEYS) and not nodeid.startswith(ON_THEIR_OWN)
+        return JOURNEYS if shares else super()._split_scope(nodeid)
 
     def schedule(self) -> None:
         if self.collection is None:
