@@ -30,13 +30,16 @@ REPEATS = None if FULL else 2
 MOST_S = 1500 if FULL else 20
 ADMINS = "^/api/admin"
 OTHERS = "^/(?!api/admin)"
+ROLES = ("api", "chat", "ingestion", "scheduler")
+"""Every kind of job ends, since the stream of one that doesn't is followed until the request times out."""
 
 
 @pytest.fixture(scope="module")
 async def system(database_url: str, redis_url: str, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[System]:
     async with OpenAIServer() as models:
         folder, settings = tmp_path_factory.mktemp("system"), {"HEADRACE_DEFAULT_MODEL": "openai/text-5"}
-        async with System(database_url, redis_url, folder=folder, model_url=models.base_url, settings=settings) as up:
+        made = System(database_url, redis_url, folder=folder, model_url=models.base_url, roles=ROLES, settings=settings)
+        async with made as up:
             yield up
 
 
