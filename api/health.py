@@ -23,11 +23,11 @@ from api.http.errors import RETRY_AFTER
 from api.openapi.operations import described
 from api.resources import AppResources, Resources
 from graphs.providers.settings import has_language_model
-from schema.batch import run_batch
-from schema.db import was_refused
 from schema.ids import new_id
 from schema.job_kinds import QUEUES
 from schema.notices import NO_LANGUAGE_MODEL
+from schema.postgres.batch import run_batch
+from schema.postgres.connections import was_refused
 from schema.redis_names import CONTROL, HEALTH_CHECK
 from schema.vault import PLATFORM
 from workers.redis.connection import Command

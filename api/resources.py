@@ -19,7 +19,7 @@ from api.http.sse import BackgroundTasks, OpenStreams
 from api.settings import ApiSettings
 from graphs.providers.registry import Providers
 from graphs.providers.tenant_providers import TenantCredential, TenantProviderPool
-from schema.db import Pool, pool_for
+from schema.postgres.connections import Pool, pool_for
 from schema.queries.identity.secrets import check_keys
 from schema.queries.tenants.egress_grants import read_egress_hosts
 from schema.ttl_cache import TtlCache

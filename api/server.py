@@ -9,7 +9,7 @@ import uvicorn
 from api.app import create_app
 from api.http.sse import OpenStreams
 from api.settings import ApiSettings
-from schema.logins import check_login
+from schema.postgres.logins import check_login
 from schema.settings_check import require_valid
 from workers.logs import configure_logging, log_uncaught
 from workers.process_limits import disable_core_dumps, raise_file_limit, relax_garbage_collection

@@ -9,7 +9,7 @@ from ipaddress import ip_network
 from graphs.embeddings.names import check_embedder
 from graphs.providers.settings import ProviderSettings
 from schema.errors import InputError
-from schema.logins import url_from
+from schema.postgres.logins import url_from
 from schema.settings_check import read_choice
 from schema.vault import Vault
 from tools.egress import EgressPolicy

@@ -6,14 +6,14 @@ from typing import Any
 
 import psycopg
 
-from schema.logins import Role, ensure_logins
+from schema.postgres.logins import Role, ensure_logins
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 
 
 def migrate(database_url: str, role_urls: Mapping[Role, str] | None = None) -> bool:
     """Run the missing migrations, one transaction each, and return whether there were any. Then prepare the users of the
-    processes (`schema/logins.py`); `role_urls` are those with passwords of their own.
+    processes (`schema/postgres/logins.py`); `role_urls` are those with passwords of their own.
 
     At head it costs a few queries and does not even import Alembic. Processes that start together wait for one another.
     Raises psycopg's errors.

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from schema.db import Db, fetch_all
+from schema.postgres.connections import Db, fetch_all
 
 GROWING = ("jobs", "attempts", "job_logs", "sessions", "messages", "usage_records", "audit_log")
 

@@ -18,9 +18,9 @@ from graphs.providers.tenant_providers import TenantProviderPool
 from graphs.routing.router import Router
 from graphs.runner import Graphs
 from schema import redis_names
-from schema.db import Pool, pool_for
 from schema.job_kinds import KINDS
-from schema.logins import Role
+from schema.postgres.connections import Pool, pool_for
+from schema.postgres.logins import Role
 from schema.queries.identity.secrets import check_keys
 from schema.queries.tenants.egress_grants import read_egress_hosts
 from tools.documents.reader_pool import ReaderPool

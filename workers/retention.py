@@ -12,7 +12,7 @@ import msgspec
 import structlog
 
 from schema import redis_names
-from schema.db import Pool, system_tx, tenant_tx
+from schema.postgres.connections import Pool, system_tx, tenant_tx
 from schema.queries.jobs.jobs import list_ended
 from schema.queries.tenants import retention as queries
 from workers.limits.limits import Limits

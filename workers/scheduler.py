@@ -11,10 +11,10 @@ from contextlib import AsyncExitStack
 import structlog
 
 from schema import redis_names
-from schema.db import Pool, fetch_one, pool_for, system_tx
 from schema.errors import DeadlinePassed, HeadraceError, WorkerLost
 from schema.events import JobCancelled, JobFailed
 from schema.job_kinds import QUEUES
+from schema.postgres.connections import Pool, fetch_one, pool_for, system_tx
 from schema.queries.jobs import sweeper as queries
 from schema.queries.jobs.dispatch import requeue_unanswered
 from schema.queries.jobs.sweeper import OverdueJob, RequeuedJob

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from graphs.embeddings.names import check_embedder
 from graphs.providers.settings import ProviderSettings
 from schema.job_kinds import KINDS
-from schema.logins import URL_SETTINGS, Role, url_from
+from schema.postgres.logins import URL_SETTINGS, Role, url_from
 from schema.settings_check import read_choice
 from schema.vault import Vault
 from tools.egress import EgressPolicy

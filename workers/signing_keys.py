@@ -19,9 +19,9 @@ import structlog
 from joserfc.jwk import RSAKey
 from psycopg.rows import dict_row
 
-from schema.db import Db, Pool, tenant_tx
 from schema.errors import Unavailable
 from schema.ids import new_id
+from schema.postgres.connections import Db, Pool, tenant_tx
 from schema.queries.identity.signing_keys import (
     SigningKey,
     add_signing_key,

@@ -29,9 +29,9 @@ from api.openapi.headers import LOCATION_HEADER
 from api.openapi.operations import described
 from api.resources import AppResources
 from api.tools.tool_catalog import check_tools
-from schema.db import Db
 from schema.errors import Conflict, NotFound
 from schema.ids import new_id
+from schema.postgres.connections import Db
 from schema.queries.agents import agents
 
 AGENT_PATH = "/{name:str}"

@@ -4,7 +4,7 @@ from typing import Any
 from uuid import UUID
 
 from api.auth.principals import Principal
-from schema.db import Db
+from schema.postgres.connections import Db
 from schema.queries.tenants.audit import add_audit, add_platform_audit
 
 

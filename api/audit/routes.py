@@ -19,7 +19,7 @@ from api.http.query_params import Since, Until, default_to_utc, parse_time
 from api.http.rows import from_row
 from api.openapi.operations import described
 from api.resources import AppResources
-from schema.db import Db, tenant_tx
+from schema.postgres.connections import Db, tenant_tx
 from schema.queries.tenants.audit import list_audit
 from schema.vault import PLATFORM
 

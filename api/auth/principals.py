@@ -22,8 +22,8 @@ from litestar.handlers import BaseRouteHandler, HTTPRouteHandler
 from api.http.middleware import BEFORE_RESPONSE
 from api.http.query_params import reject_unknown_parameters
 from api.http.unmatched_paths import NO_SUCH_PATH
-from schema.db import Db, Pool, tenant_tx
 from schema.errors import Forbidden, InputError, NotFound, Unauthenticated
+from schema.postgres.connections import Db, Pool, tenant_tx
 from schema.queries.identity.users import SignInUser
 from schema.rights import SEES_ALL, Right, Role, rights_for_role
 from schema.tenancy import TenantSnapshot

@@ -8,8 +8,8 @@ from uuid import UUID
 
 from litestar.params import PathParameter
 
-from schema.db import Db, Pool, tenant_tx
 from schema.errors import Conflict, NotFound
+from schema.postgres.connections import Db, Pool, tenant_tx
 from schema.queries.identity.callers import find_tenant_id
 from schema.queries.tenants.tenants import Tenant, find_tenant, lock_tenant
 from schema.vault import PLATFORM

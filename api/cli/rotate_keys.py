@@ -20,8 +20,8 @@ from api.local.home import write_private
 from api.local.keys import VAULT_KEYS
 from api.local.stack import running_database_url
 from api.local.stack_settings import settings_from
-from schema.db import Db
 from schema.errors import SecretUnreadable
+from schema.postgres.connections import Db
 from schema.queries.identity.secrets import (
     BEGINNING,
     SEALED_TABLES,

@@ -8,8 +8,8 @@ from litestar.params import PathParameter
 
 from api.auth.principals import Principal
 from api.documents.schemas import DocumentSelectionIn
-from schema.db import Db
 from schema.errors import Forbidden, InputError, NotFound
+from schema.postgres.connections import Db
 from schema.queries.documents import documents
 from schema.queries.documents.collections import Collection, find_collection
 from schema.queries.documents.documents import Document, DocumentEditor, DocumentFilter, OwnedDocument

@@ -40,9 +40,9 @@ from api.http.rows import from_row
 from api.openapi.headers import LOCATION_HEADER
 from api.openapi.operations import described
 from api.resources import AppResources, Resources
-from schema.db import Db
 from schema.errors import Conflict, InputError, NotFound
 from schema.ids import new_id
+from schema.postgres.connections import Db
 from schema.queries.documents import collections, document_deletion, documents
 from workers.queue.submit import submit
 

@@ -17,8 +17,8 @@ from api.documents.schemas import DeletedOut, DocumentSelectionIn
 from api.http.errors import problems
 from api.openapi.operations import described
 from api.resources import AppResources, Resources
-from schema.db import tenant_tx
 from schema.errors import Unavailable
+from schema.postgres.connections import tenant_tx
 from schema.queries.documents import document_deletion, documents
 from schema.queries.documents.documents import DocumentSize
 from workers.storage.removals import delete_unused_files

@@ -15,7 +15,7 @@ from api.http.paging import Cursor, Limit
 from api.http.rows import from_row
 from api.openapi.operations import described
 from api.resources import AppResources
-from schema.db import Db
+from schema.postgres.connections import Db
 from schema.queries.documents import document_stats
 
 TAGS = ["documents"]

@@ -4,8 +4,8 @@ from typing import Any
 from uuid import UUID
 
 from api.auth.principals import Principal
-from schema.batch import Statement
 from schema.job_kinds import KINDS
+from schema.postgres.batch import Statement
 from schema.queries.jobs.submissions import Idempotency, Submission, Submitter
 
 

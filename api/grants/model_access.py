@@ -9,8 +9,8 @@ from graphs.providers.errors import ModelUnknown, ProviderUnknown
 from graphs.providers.registry import Providers
 from graphs.providers.settings import AUTO
 from graphs.providers.tenant_providers import TenantCredential
-from schema.db import tenant_tx
 from schema.errors import UnknownAgent, UnknownModel
+from schema.postgres.connections import tenant_tx
 from schema.queries.identity.callers import find_tenant_snapshot
 from schema.queries.identity.credentials import find_credentials
 

@@ -19,8 +19,8 @@ from api.http.fields import CreatedAt, CreatedBy
 from api.http.rows import from_row
 from api.openapi.operations import described
 from api.resources import AppResources
-from schema.db import Db
 from schema.errors import InputError, NotFound
+from schema.postgres.connections import Db
 from schema.queries.tenants import tenants
 from schema.tenancy import GrantKind, matches
 

@@ -8,8 +8,8 @@ from contextlib import asynccontextmanager
 
 from api.auth.principals import Principal
 from api.resources import Resources
-from schema.db import Db
 from schema.errors import InputError, NotFound
+from schema.postgres.connections import Db
 from schema.queries.tenants.tenants import list_grants, lock_tenant
 from schema.tenancy import GrantKind
 from schema.vault import PLATFORM

@@ -19,9 +19,9 @@ from api.http.rows import from_row
 from api.openapi.operations import described
 from api.resources import AppResources
 from schema.api_keys import PREFIX, new_api_key, read_api_key
-from schema.db import tenant_tx
 from schema.errors import Forbidden, InputError, NotFound
 from schema.ids import new_id
+from schema.postgres.connections import tenant_tx
 from schema.queries.identity import api_keys
 from schema.rights import Right, Role, rights_for_role
 

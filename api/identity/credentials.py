@@ -20,9 +20,9 @@ from api.resources import AppResources, Resources
 from graphs.providers.errors import ProviderRejectedKey
 from graphs.providers.key_formats import SERVICES, check_key, find_service
 from graphs.providers.tenant_providers import TenantCredential
-from schema.db import Db
 from schema.errors import CredentialRefused, EgressFailed, NotFound, ProviderError, SecretUnreadable
 from schema.ids import new_id
+from schema.postgres.connections import Db
 from schema.queries.identity import credentials
 from schema.queries.tenants.audit import add_audit
 

@@ -20,9 +20,9 @@ from api.identity.oidc_paths import redirect_uri, sign_in_url
 from api.openapi.headers import LOCATION_HEADER
 from api.openapi.operations import described
 from api.resources import AppResources, Resources
-from schema.db import Db, tenant_tx
 from schema.errors import Conflict, InputError, NotFound
 from schema.ids import new_id
+from schema.postgres.connections import Db, tenant_tx
 from schema.queries.identity import identity_providers as providers
 from schema.vault import Sealed
 

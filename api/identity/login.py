@@ -19,8 +19,8 @@ from api.http.rows import from_row
 from api.identity.login_sessions import LoggedIn, authenticate, begin_login, renew_login
 from api.openapi.operations import described
 from api.resources import AppResources, Resources
-from schema.db import tenant_tx
 from schema.errors import Conflict, Forbidden
+from schema.postgres.connections import tenant_tx
 from schema.queries.identity.api_keys import ApiKey, find_api_key
 from schema.queries.identity.logins import end_login, end_logins
 from schema.queries.identity.users import SignInUser, User, find_user

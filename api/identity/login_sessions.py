@@ -20,9 +20,9 @@ from api.auth.login_throttle import LoginThrottle, login_name, short_hash, sign_
 from api.auth.passwords import is_outdated
 from api.auth.role_checks import ClientInfo, SignedInUserOut, signed_in_user_out
 from api.resources import Resources
-from schema.db import Db, tenant_tx
 from schema.errors import TenantSuspended, Unauthenticated, Unavailable
 from schema.ids import new_id
+from schema.postgres.connections import Db, tenant_tx
 from schema.queries.identity.callers import find_tenant_id
 from schema.queries.identity.logins import (
     add_login,

@@ -15,8 +15,8 @@ from api.auth.role_checks import ClientInfo
 from api.identity.login_sessions import SUSPENDED, LoggedIn, begin_login
 from api.identity.oidc_paths import redirect_uri
 from api.resources import Resources
-from schema.db import tenant_tx
 from schema.errors import EgressFailed, HeadraceError, TenantSuspended, Unauthenticated, Unavailable
+from schema.postgres.connections import tenant_tx
 from schema.queries.identity.identity_providers import SignInProvider
 from schema.queries.identity.users import SignInUser
 from schema.queries.tenants.audit import add_audit

@@ -20,9 +20,9 @@ from api.identity.oidc_callback import CallbackParameters, finish_login
 from api.identity.oidc_paths import absolute_url, read_return_to, redirect_uri, sign_in_url
 from api.openapi.operations import described
 from api.resources import AppResources, Resources
-from schema.db import tenant_tx
 from schema.errors import NotFound
 from schema.ids import new_id
+from schema.postgres.connections import tenant_tx
 from schema.queries.identity.callers import find_tenant_id
 from schema.queries.identity.identity_providers import SignInProvider, find_sign_in, list_sign_ins
 

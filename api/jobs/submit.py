@@ -9,8 +9,8 @@ from msgspec.structs import replace
 
 from api.auth.principals import Principal
 from api.resources import Price, Resources
-from schema.db import tenant_tx
 from schema.errors import LimitReached
+from schema.postgres.connections import tenant_tx
 from schema.queries.jobs.submissions import Submission, Submitter
 from schema.queries.tenants.audit import add_audit
 from schema.queries.tenants.usage import get_spending, list_models

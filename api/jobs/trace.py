@@ -12,7 +12,6 @@ from api.auth.principals import MayReadJobs
 from api.http.errors import problems
 from api.openapi.operations import described
 from api.resources import AppResources
-from schema.db import Pool
 from schema.errors import Conflict, NotFound
 from schema.events import (
     AgentRouted,
@@ -29,6 +28,7 @@ from schema.events import (
     decode_event,
     read_frames,
 )
+from schema.postgres.connections import Pool
 from schema.queries.jobs.jobs import find_job_status, find_log
 from schema.states import TERMINAL
 

@@ -29,7 +29,7 @@ from api.local.supervisor import Output, ProcfileEntry, Supervisor, read_procfil
 from tools.egress.policy import SETTING as EGRESS_SETTING
 
 if TYPE_CHECKING:  # it imports psycopg, and `env` should answer at once
-    from schema.logins import Role
+    from schema.postgres.logins import Role
 
 READY_LIMIT_S = 120.0
 ERP_PORT = 8765  # of the demo's ERP, or a free one

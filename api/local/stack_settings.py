@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from schema.settings_check import read_choice
 
 if TYPE_CHECKING:
-    from schema.logins import Role
+    from schema.postgres.logins import Role
 
 ROOT = Path(__file__).resolve().parents[2]
 TORCH_CHOICES = ("cpu", "auto", "none")
@@ -26,7 +26,7 @@ class StackSettings:
     database_url: str | None = field(repr=False)
     redis_url: str | None = field(repr=False)
     role_urls: "Mapping[Role, str]" = field(default_factory=dict, repr=False)
-    """Database URLs with passwords of their own (`schema/logins.py`)."""
+    """Database URLs with passwords of their own (`schema/postgres/logins.py`)."""
 
 
 def settings_from(environ: Mapping[str, str]) -> StackSettings:
@@ -44,7 +44,7 @@ def settings_from(environ: Mapping[str, str]) -> StackSettings:
 
 
 def _role_urls_from(environ: Mapping[str, str]) -> "dict[Role, str]":
-    from schema.logins import ROLES, url_from
+    from schema.postgres.logins import ROLES, url_from
 
     return {role: url for role in ROLES if (url := url_from(environ, role, ""))}
 

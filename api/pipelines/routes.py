@@ -37,9 +37,9 @@ from graphs.pipelines.builtin import BUILTIN, builtin_topology, find_builtin
 from graphs.pipelines.mermaid import draw_mermaid
 from graphs.pipelines.svg import draw_svg
 from graphs.pipelines.topology import Topology, build_topology
-from schema.db import Db
 from schema.errors import Conflict, InputError, NotFound
 from schema.ids import new_id
+from schema.postgres.connections import Db
 from schema.queries.agents import pipelines
 
 PIPELINE_PATH = "/{pipeline:str}"

@@ -27,10 +27,10 @@ from graphs.pipelines.builtin import BuiltinPipeline, find_builtin
 from graphs.pipelines.definition import NAME
 from graphs.providers.settings import AUTO
 from graphs.providers.tokens import estimate_tokens
-from schema.db import Db
 from schema.errors import InputError, NotFound
 from schema.ids import new_id
 from schema.job_kinds import KINDS, Kind
+from schema.postgres.connections import Db
 from schema.queries.agents.pipelines import DefinedPipeline, find_pipeline, find_version
 from schema.queries.jobs.submissions import Submission
 

@@ -19,8 +19,8 @@ from api.http.errors import problems
 from api.http.rows import from_row
 from api.openapi.operations import described
 from api.resources import AppResources
-from schema.db import Db
 from schema.errors import InputError, NotFound, UnknownAgent
+from schema.postgres.connections import Db
 from schema.queries.agents.cached_answers import delete_answer
 from schema.queries.sessions import feedback
 from schema.queries.sessions.feedback import Rating

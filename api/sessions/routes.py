@@ -19,10 +19,10 @@ from api.openapi.headers import LOCATION_HEADER
 from api.openapi.operations import TEXT, described
 from api.resources import AppResources
 from api.sessions.export import MessageOut, SessionExportOut, SessionOut, as_markdown
-from schema.db import Db
 from schema.errors import Conflict, NotFound
 from schema.events import Notice
 from schema.ids import new_id
+from schema.postgres.connections import Db
 from schema.queries.sessions import sessions
 from schema.queries.sessions.session_forks import copy_session, find_place
 

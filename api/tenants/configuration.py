@@ -16,7 +16,7 @@ from api.grants.tenant_rows import changing_own_tenant
 from api.openapi.operations import described
 from api.resources import AppResources
 from api.tools.tool_catalog import check_tools
-from schema.db import Db
+from schema.postgres.connections import Db
 from schema.queries.tenants.tenant_settings import TenantSettings, find_configuration, put_configuration
 
 DEFAULT_OFFERED_TOOLS = 5

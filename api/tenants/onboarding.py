@@ -15,9 +15,9 @@ from api.http.rows import from_row
 from api.resources import Resources
 from api.tenants.schemas import GrantCountsOut, OwnerIn, TenantCreatedOut, TenantIn, limits_out, settings_columns
 from schema.api_keys import new_api_key, read_api_key
-from schema.db import Db, tenant_tx
 from schema.errors import Conflict, InputError
 from schema.ids import new_id
+from schema.postgres.connections import Db, tenant_tx
 from schema.queries.identity.api_keys import add_api_key
 from schema.queries.identity.users import add_user
 from schema.queries.tenants.tenants import add_grants, add_tenant, count_grants, find_tenant

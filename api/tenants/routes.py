@@ -34,8 +34,8 @@ from api.tenants.schemas import (
     settings_columns,
     tenant_out,
 )
-from schema.db import Db
 from schema.errors import InputError
+from schema.postgres.connections import Db
 from schema.queries.documents.document_stats import get_stored_bytes
 from schema.queries.tenants import tenants
 from schema.tenancy import TenantState

@@ -32,9 +32,9 @@ from api.tools.data_source_schemas import (
     SourceTestOut,
     TableOut,
 )
-from schema.db import Db
 from schema.errors import Conflict, EgressRefused, HeadraceError, InputError, NotFound
 from schema.ids import new_id
+from schema.postgres.connections import Db
 from schema.queries.agents import data_sources
 from schema.queries.tenants.audit import add_audit
 from tools.data_source import DataSource, connect_read_only, resolve_dsn

@@ -36,9 +36,9 @@ from api.tools.tool_secrets import (
     resolve_secrets,
     seal_secrets,
 )
-from schema.db import Db
 from schema.errors import Conflict, NotFound
 from schema.ids import new_id
+from schema.postgres.connections import Db
 from schema.queries.agents import agents, tools
 from schema.queries.tenants import tenant_settings
 from schema.vault import Vault

@@ -15,8 +15,8 @@ from api.http.errors import problems
 from api.openapi.operations import described
 from api.resources import AppResources
 from api.usage.money import to_usd
-from schema.db import Db
 from schema.errors import Forbidden, InputError
+from schema.postgres.connections import Db
 from schema.queries.documents.document_stats import get_stored_bytes
 from schema.queries.tenants.tenants import Tenant, find_tenant
 from schema.queries.tenants.usage import GroupBy, UsageSum, get_spending, list_usage

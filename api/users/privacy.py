@@ -32,8 +32,8 @@ from api.resources import AppResources, Resources
 from api.users.privacy_schemas import ERASE_EXAMPLE, ERASED_EXAMPLE, EXPORTED_EXAMPLE, ErasedOut, EraseIn, UserExportOut
 from api.users.routes import UserId
 from schema import redis_names
-from schema.db import Pool, tenant_tx
 from schema.errors import Conflict, Forbidden, InputError, NotFound, Unavailable
+from schema.postgres.connections import Pool, tenant_tx
 from schema.queries.identity import privacy, users
 from schema.queries.identity.logins import end_logins
 from schema.rights import SEES_ALL, Right

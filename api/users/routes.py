@@ -20,9 +20,9 @@ from api.http.rows import from_row
 from api.openapi.headers import LOCATION_HEADER
 from api.openapi.operations import described
 from api.resources import AppResources, Resources
-from schema.db import Db, tenant_tx
 from schema.errors import Conflict, Forbidden, InputError, NotFound
 from schema.ids import new_id
+from schema.postgres.connections import Db, tenant_tx
 from schema.queries.identity import users
 from schema.queries.identity.api_keys import revoke_user_keys
 from schema.queries.identity.logins import end_logins

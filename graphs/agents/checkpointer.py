@@ -15,7 +15,7 @@ from langgraph.checkpoint.postgres.aio import AsyncPostgresSaver
 from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 from psycopg import AsyncCursor
 
-from schema.db import Pool, tenant_tx
+from schema.postgres.connections import Pool, tenant_tx
 from schema.queries.jobs.tool_effects import LOCK_LEASE
 
 

@@ -1,6 +1,7 @@
 """Roles and row-level security, as SQL that migrations run.
 
-- The user in HEADRACE_DATABASE_URL owns the tables and migrates them; no process works as that user (`schema/logins.py`).
+- The user in HEADRACE_DATABASE_URL owns the tables and migrates them; no process works as that user
+  (`schema/postgres/logins.py`).
 - `headrace_app` is for the API and the workers: it owns nothing, can't bypass row security, and sees only the tenant that the
   transaction sets in `headrace.tenant_id`. Without one, queries raise an error instead of returning nothing. A transaction
   that also sets `headrace.user_id` sees only that user's sessions and jobs.

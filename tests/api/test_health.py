@@ -18,7 +18,7 @@ from graphs.providers.settings import OFFLINE, ProviderSettings
 from schema.notices import NO_LANGUAGE_MODEL, notice_for_model
 from tests.api.conftest import serving
 from tests.conftest import TestTenant
-from tests.schema.read_only import read_only
+from tests.schema.postgres.read_only import read_only
 from tests.secret import VAULT
 from tests.waiting import wait_for
 from workers.storage import disk

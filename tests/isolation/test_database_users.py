@@ -5,10 +5,10 @@ from typing import LiteralString
 import psycopg
 import pytest
 
-from schema.db import pool_for, system_tx, tenant_tx
 from schema.errors import Unavailable
 from schema.ids import new_id
-from schema.logins import ROLES, Role
+from schema.postgres.connections import pool_for, system_tx, tenant_tx
+from schema.postgres.logins import ROLES, Role
 from tests.conftest import TestTenant
 
 ESCAPES: tuple[LiteralString, ...] = (

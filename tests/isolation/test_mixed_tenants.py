@@ -13,7 +13,7 @@ import pytest
 from psycopg.rows import dict_row
 
 from api.openai.embeddings import LOCAL_MODEL
-from schema.db import pool_for, tenant_tx
+from schema.postgres.connections import pool_for, tenant_tx
 from schema.queries.sessions.sessions import list_sessions
 from tests.counterparts.openai_server import OpenAIServer
 from tests.isolation.eight_tenants import Asked, Tenant, make_crowd, requests

@@ -5,12 +5,12 @@ import psycopg
 import pytest
 from structlog.testing import capture_logs
 
-from schema.db import OUTAGES
+from schema.postgres.connections import OUTAGES
 from tests.isolation.operation_calls import Matrix
 from tests.isolation.operation_table import CALLS
 from tests.isolation.routes import Operation
 from tests.isolation.test_route_matrix import CALLED, matrix
-from tests.schema.read_only import read_only
+from tests.schema.postgres.read_only import read_only
 from tests.waiting import wait_for
 
 __all__ = ["matrix"]

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from api.local.local_stores import stores
 from graphs.embeddings.registry import open_embedder
-from schema.db import pool_for
 from schema.migrate import migrate
+from schema.postgres.connections import pool_for
 from tests.conftest import make_tenant
 from tests.retrieval.document_tables import DocumentTables
 from tests.retrieval.labelled import Half, read_documents, read_questions, store_documents

@@ -8,7 +8,7 @@ from uuid import UUID
 import pytest
 
 from graphs.embeddings.registry import open_embedder
-from schema.db import pool_for
+from schema.postgres.connections import pool_for
 from tests.conftest import make_tenant
 from tests.retrieval.document_tables import DocumentTables
 from tests.retrieval.labelled import Question, read_documents, read_questions, store_documents

@@ -6,9 +6,9 @@ import psycopg
 import pytest
 from psycopg.rows import dict_row
 
-from schema.db import connection_options
 from schema.ids import new_id
-from schema.logins import Role, login_conninfo
+from schema.postgres.connections import connection_options
+from schema.postgres.logins import Role, login_conninfo
 from tests.conftest import TestTenant, make_tenant
 
 

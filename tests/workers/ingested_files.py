@@ -6,9 +6,9 @@ from functools import partial
 from typing import Any
 from uuid import UUID
 
-from schema.db import tenant_tx
 from schema.ids import new_id
 from schema.job_kinds import KINDS
+from schema.postgres.connections import tenant_tx
 from schema.queries.documents.ingestion import FileClaim
 from schema.queries.documents.uploads import NewFile, file_statements
 from schema.queries.jobs.submissions import Submission

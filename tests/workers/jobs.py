@@ -10,10 +10,10 @@ import psycopg
 from psycopg.rows import DictRow, dict_row
 
 from schema import events
-from schema.db import tenant_tx
 from schema.events import Event, Frame, read_frames
 from schema.ids import new_id
 from schema.job_kinds import KINDS
+from schema.postgres.connections import tenant_tx
 from schema.queries.jobs.attempts import ClaimedJob, claim_job
 from schema.queries.jobs.jobs import find_log
 from schema.queries.jobs.submissions import Submission

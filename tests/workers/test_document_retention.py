@@ -2,7 +2,7 @@
 
 import pytest
 
-from schema.db import tenant_tx
+from schema.postgres.connections import tenant_tx
 from schema.queries.tenants import retention as queries
 from tests.api.documents.stored_documents import shelve
 from tests.conftest import TestTenant

@@ -10,8 +10,8 @@ from uuid import UUID, uuid4
 import pytest
 from psycopg.types.json import Jsonb
 
-from schema.db import pool_for, tenant_tx
 from schema.ids import new_id
+from schema.postgres.connections import pool_for, tenant_tx
 from schema.queries.tenants import retention as queries
 from schema.redis_names import RESERVATIONS, tenant_pattern
 from schema.tables import TENANT_TABLES

@@ -10,7 +10,7 @@ from structlog.testing import capture_logs
 from schema import events
 from schema.events import decode_event
 from tests.conftest import TestTenant, make_tenant
-from tests.schema.read_only import read_only
+from tests.schema.postgres.read_only import read_only
 from tests.secret import VAULT
 from tests.waiting import wait_for
 from tests.workers.jobs import change, claim, job_row, read_all, rows, submit_one, turn

@@ -21,10 +21,10 @@ from graphs.agents.contract import CHAT_AGENT, AgentRun
 from graphs.agents.state import AgentState
 from graphs.embeddings.texts import clean
 from graphs.providers.contract import TextPart
-from schema.db import tenant_tx
 from schema.errors import HeadraceError
 from schema.events import AgentRouted, CitationAdded, MessageCompleted, MessageDelta, Notice, ToolFinished
 from schema.notices import notice_for_model
+from schema.postgres.connections import tenant_tx
 from schema.queries.agents import cached_answers
 from schema.queries.agents.agent_config import RunInputs
 from schema.queries.jobs.attempts import ClaimedJob

@@ -14,7 +14,7 @@ import msgspec
 import structlog
 
 from schema import redis_names
-from schema.db import Pool
+from schema.postgres.connections import Pool
 from schema.queries.agents.agent_config import (
     StoredAgent,
     StoredConfiguration,

@@ -13,7 +13,7 @@ from graphs.providers.registry import Providers
 from graphs.providers.tenant_providers import TenantCredential, TenantProviderPool
 from graphs.routing.router import Router
 from graphs.runner import Graphs
-from schema.db import Pool
+from schema.postgres.connections import Pool
 from schema.queries.jobs.attempts import ClaimedJob
 from schema.vault import Sealed, Vault
 from tools.contract import Tool

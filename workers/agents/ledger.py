@@ -5,7 +5,7 @@ from uuid import UUID
 import msgspec
 
 from graphs.agents.contract import CallResult
-from schema.db import Pool
+from schema.postgres.connections import Pool
 from schema.queries.jobs.tool_effects import begin_call, end_call
 
 UNKNOWN = CallResult(

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from uuid import UUID
 
 from graphs.embeddings.registry import OpenEmbedder
-from schema.db import Pool, tenant_tx
 from schema.ids import new_id
+from schema.postgres.connections import Pool, tenant_tx
 from schema.queries.sessions import memories
 from tools.contract import Memory
 

@@ -11,9 +11,9 @@ from graphs.pipelines.definition import Definition
 from graphs.pipelines.run import Version
 from graphs.pipelines.state import State
 from graphs.runner import read_chat
-from schema.db import Pool, tenant_tx
 from schema.errors import NotFound
 from schema.events import Event, MessageCompleted
+from schema.postgres.connections import Pool, tenant_tx
 from schema.queries.agents.agent_config import read_run_inputs
 from schema.queries.agents.pipelines import find_version
 from schema.queries.jobs.attempts import ClaimedJob

@@ -21,8 +21,8 @@ from graphs.agents.summaries import summarise, summarise_by_rule
 from graphs.chat.history import MAX_MESSAGES
 from graphs.messages import stored_message
 from graphs.providers.contract import Message
-from schema.db import tenant_tx
 from schema.errors import HeadraceError
+from schema.postgres.connections import tenant_tx
 from schema.queries.agents.agent_config import RunInputs
 from schema.queries.jobs.attempts import ClaimedJob
 from schema.queries.sessions.session_summaries import list_unsummarised, set_summary

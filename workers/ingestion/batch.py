@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 import structlog
 
 from graphs.providers.tokens import estimate_tokens
-from schema.db import tenant_tx
 from schema.errors import NothingIngested, Unavailable
 from schema.events import (
     DocumentFailed,
@@ -17,6 +16,7 @@ from schema.events import (
     Reason,
     UsageRecorded,
 )
+from schema.postgres.connections import tenant_tx
 from schema.queries.documents import ingestion as queries
 from schema.queries.documents.ingestion import ClaimedFile, FileClaim, FileCounts
 from schema.queries.jobs.attempts import ClaimedJob

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from schema.db import Pool
+from schema.postgres.connections import Pool
 from tools.documents.reader_pool import ReaderPool
 from workers.embedding.pool import EmbedderPool
 from workers.storage.contract import Storage

@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterator, Sequence
 
 import structlog
 
-from schema.db import tenant_tx
 from schema.errors import NotFound
 from schema.events import DocumentReady, Event, JobProgress
+from schema.postgres.connections import tenant_tx
 from schema.queries.documents import ingestion as queries
 from schema.queries.documents.document_publish import DocumentFacts, EmbedderChanged, publish
 from schema.queries.documents.ingestion import ClaimedFile, Draft, FileClaim

@@ -4,9 +4,9 @@ from collections.abc import Callable
 from uuid import UUID
 
 from graphs.providers.tokens import estimate_tokens
-from schema.db import tenant_tx
 from schema.errors import NotFound
 from schema.events import Event, JobProgress, MessageCompleted, UsageRecorded
+from schema.postgres.connections import tenant_tx
 from schema.queries.documents import reembedding as queries
 from schema.queries.jobs.attempts import ClaimedJob
 from workers.ingestion.context import IngestionContext

@@ -6,9 +6,9 @@ import msgspec
 import structlog
 
 from schema import redis_names
-from schema.db import tenant_tx
 from schema.errors import NotFound
 from schema.events import JobCancelled
+from schema.postgres.connections import tenant_tx
 from schema.queries.jobs.jobs import find_job_status, request_cancel, requeue_ended_job
 from schema.states import TERMINAL, WAITING, CancelMode, State
 from workers.queue.control import CancelCommand

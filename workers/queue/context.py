@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from schema.db import Pool
+from schema.postgres.connections import Pool
 from workers.limits.limits import Limits
 from workers.queue.dispatch import Dispatcher
 from workers.queue.running import RunningAttempts

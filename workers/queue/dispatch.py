@@ -10,8 +10,8 @@ import asyncio
 import structlog
 
 from schema import redis_names
-from schema.db import Pool, system_tx
 from schema.errors import Unavailable
+from schema.postgres.connections import Pool, system_tx
 from schema.queries.jobs.dispatch import dispatch_jobs, undispatch_jobs
 from workers.queue.doorbell import Doorbell, ring
 from workers.redis.client import RedisClient, RedisUnavailable

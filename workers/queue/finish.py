@@ -10,8 +10,8 @@ from uuid import UUID
 
 import msgspec
 
-from schema.db import Pool, tenant_tx
 from schema.events import JobCancelled, JobFailed
+from schema.postgres.connections import Pool, tenant_tx
 from schema.queries.jobs.attempts import Ended, Ending, finish_job
 from schema.queries.jobs.jobs import compress_frames, find_job_status
 from schema.states import State

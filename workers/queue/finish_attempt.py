@@ -12,12 +12,12 @@ import msgspec
 import psycopg
 import structlog
 
-from schema.db import tenant_tx
 from schema.errors import Unavailable
 from schema.events import Event, JobCancelled, JobFailed, JobSucceeded, MessageCompleted, UsageRecorded
 from schema.ids import new_id
 from schema.job_kinds import KINDS
 from schema.notices import notice_for_model
+from schema.postgres.connections import tenant_tx
 from schema.queries.jobs.attempts import ClaimedJob, Ending, requeue_job
 from schema.queries.jobs.jobs import compress_frames
 from schema.states import CancelMode

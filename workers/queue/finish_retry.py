@@ -7,8 +7,8 @@ whether it was ours.
 import asyncio
 from collections.abc import Callable
 
-from schema.db import Pool, tenant_tx
 from schema.errors import Unavailable
+from schema.postgres.connections import Pool, tenant_tx
 from schema.queries.jobs.attempts import ClaimedJob, Ended, Ending, finish_job
 from schema.queries.jobs.jobs import find_job_status
 from schema.states import TERMINAL

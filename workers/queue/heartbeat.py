@@ -17,9 +17,9 @@ from typing import Any
 import psycopg
 import structlog
 
-from schema.db import connection_options
 from schema.errors import LoginRefused
-from schema.logins import PROOF, check_proof, login_conninfo
+from schema.postgres.connections import connection_options
+from schema.postgres.logins import PROOF, check_proof, login_conninfo
 from schema.queries.jobs.attempts import RENEW, renew_values
 from schema.queries.jobs.sweeper import UNANSWERED_DOORBELLS
 from workers.queue.context import QueueContext

@@ -8,7 +8,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from uuid import UUID
 
-from schema.db import Pool, limit_tenants, pool_for, tenant_tx
+from schema.postgres.connections import Pool, limit_tenants, pool_for, tenant_tx
 from schema.queries.tenants.usage import get_spending
 from workers.limits.limits import Limits
 from workers.queue.capacity import CapacityCache

@@ -11,10 +11,10 @@ from uuid import UUID
 import structlog
 from msgspec.structs import replace
 
-from schema.db import tenant_tx
 from schema.errors import HeadraceError, NotFound
 from schema.events import JobQueued
 from schema.ids import new_id
+from schema.postgres.connections import tenant_tx
 from schema.queries.jobs import submissions
 from schema.queries.jobs.jobs import find_job_status
 from schema.queries.jobs.submissions import Added, Idempotency, Submission

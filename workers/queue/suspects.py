@@ -24,8 +24,8 @@ from itertools import groupby
 
 import structlog
 
-from schema.db import Pool, tenant_tx
 from schema.errors import Unavailable, WorkerLost
+from schema.postgres.connections import Pool, tenant_tx
 from schema.queries.jobs.attempts import ClaimedJob, clear_suspect
 from schema.queries.jobs.sweeper import LostJob, RequeuedJob
 from workers.queue.dispatch import Dispatcher

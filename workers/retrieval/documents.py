@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from uuid import UUID
 
-from schema.db import tenant_tx
 from schema.errors import NotFound
+from schema.postgres.connections import tenant_tx
 from schema.queries.documents.search import list_searchable
 from tools.contract import Passage
 from workers.retrieval.request import FoundPassage, SearchRequest

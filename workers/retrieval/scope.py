@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from uuid import UUID
 
-from schema.db import Db
 from schema.errors import InputError, NotFound
+from schema.postgres.connections import Db
 from schema.queries.documents.search import (
     MAX_DOCUMENTS,
     Filters,

@@ -15,8 +15,8 @@ from uuid import UUID
 import msgspec
 import structlog
 
-from schema.db import Db, Pool, tenant_tx
 from schema.errors import HeadraceError, InputError
+from schema.postgres.connections import Db, Pool, tenant_tx
 from schema.queries.documents.search import (
     Scope,
     StoredPassage,

@@ -10,7 +10,7 @@ from uuid import UUID
 
 import structlog
 
-from schema.db import Pool, system_tx, tenant_tx
+from schema.postgres.connections import Pool, system_tx, tenant_tx
 from schema.queries.documents.file_removals import claim_due_removals, claim_removals
 from workers.storage.contract import NAME, Storage
 

@@ -11,9 +11,9 @@ from itertools import groupby
 from uuid import UUID
 
 from schema import redis_names
-from schema.batched_lookup import BatchedLookup
-from schema.db import Pool, tenant_tx
 from schema.errors import HeadraceError, NotFound
+from schema.postgres.batched_lookup import BatchedLookup
+from schema.postgres.connections import Pool, tenant_tx
 from schema.queries.jobs.jobs import JobStatus, VisibleJob, find_job_statuses, find_logs, list_ended
 from schema.states import TERMINAL
 from workers.redis.client import RedisClient, RedisUnavailable

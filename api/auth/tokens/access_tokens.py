@@ -22,10 +22,10 @@ from api.auth.tokens.jwt_verify import (
     read_token,
     verify,
 )
-from schema.batched_lookup import BatchedLookup
-from schema.db import Pool
 from schema.errors import Unauthenticated
 from schema.ids import new_id
+from schema.postgres.batched_lookup import BatchedLookup
+from schema.postgres.connections import Pool
 from schema.queries.identity.callers import find_logins
 from schema.queries.identity.users import SignInUser
 from schema.ttl_cache import TtlCache

@@ -24,9 +24,9 @@ from api.auth.tokens.jwt_verify import (
     read_token,
     verify,
 )
-from schema.db import Db, Pool, tenant_tx
 from schema.errors import HeadraceError, Unauthenticated
 from schema.ids import new_id
+from schema.postgres.connections import Db, Pool, tenant_tx
 from schema.queries.identity.callers import find_identity_providers
 from schema.queries.identity.identity_providers import SignInProvider, TrustedIssuer
 from schema.queries.identity.users import SignInUser, add_user, find_subject, link_user

@@ -22,10 +22,10 @@ from api.documents.upload.fields import Fields
 from api.http.json_body import JsonRequest
 from api.jobs.submit import Accepted, submit_and_follow
 from api.resources import Resources
-from schema.batch import Statement
-from schema.db import Db
 from schema.errors import Conflict, HeadraceError
 from schema.ids import new_id
+from schema.postgres.batch import Statement
+from schema.postgres.connections import Db
 from schema.queries.documents.collections import Collection, add_collection, find_collection
 from schema.queries.documents.file_removals import cancel_removals
 from schema.queries.documents.upload_checks import UploadedDocument

@@ -42,7 +42,7 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
 $$;
 """
 
-# A statement of a batch can't be told to stop, so what must stop it raises (`schema/batch.py`).
+# A statement of a batch can't be told to stop, so what must stop it raises (`schema/postgres/batch.py`).
 REFUSE = """
 CREATE FUNCTION refuse(code text) RETURNS boolean LANGUAGE plpgsql AS $$
 BEGIN

@@ -5,8 +5,8 @@ from uuid import UUID
 
 import msgspec
 
-from schema.batch import Rows, run_batch
-from schema.db import Pool
+from schema.postgres.batch import Rows, run_batch
+from schema.postgres.connections import Pool
 from schema.rights import Role
 
 VERSION = "SELECT config_version(%(tenant_id)s::uuid) AS version"

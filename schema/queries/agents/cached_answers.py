@@ -13,7 +13,7 @@ from uuid import UUID
 import msgspec
 from psycopg.types.json import Jsonb
 
-from schema.db import Db, fetch_all, fetch_one
+from schema.postgres.connections import Db, fetch_all, fetch_one
 from schema.queries.documents.vector_spaces import to_pgvector
 
 MAX_COMPARED = 2000

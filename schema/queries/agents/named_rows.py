@@ -9,7 +9,7 @@ from uuid import UUID
 
 from psycopg.types.json import Jsonb
 
-from schema.db import Db, fetch_one
+from schema.postgres.connections import Db, fetch_one
 
 Named = TypeVar("Named")
 

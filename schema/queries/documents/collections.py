@@ -9,8 +9,8 @@ from uuid import UUID
 
 import msgspec
 
-from schema.batch import Statement
-from schema.db import Db, fetch_all, fetch_one
+from schema.postgres.batch import Statement
+from schema.postgres.connections import Db, fetch_all, fetch_one
 from schema.states import FILE_STATES
 
 DEFAULT = "default"

@@ -5,7 +5,7 @@ the returned names allow the caller to delete them at once.
 from collections.abc import Iterator, Sequence
 from uuid import UUID
 
-from schema.db import ALLOW_LONG_STATEMENTS, Db, fetch_all
+from schema.postgres.connections import ALLOW_LONG_STATEMENTS, Db, fetch_all
 from schema.queries.documents.documents import DocumentSize
 
 MAX_BATCH_CHUNKS = 10_000  # per transaction: about a third of a second

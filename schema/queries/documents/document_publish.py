@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from schema.db import ALLOW_LONG_STATEMENTS, Db, fetch_one
+from schema.postgres.connections import ALLOW_LONG_STATEMENTS, Db, fetch_one
 from schema.queries.documents.ingestion import IS_CLAIMED, FileClaim
 
 SET_SPACE = """

@@ -14,8 +14,8 @@ from uuid import UUID
 import msgspec
 from psycopg.types.json import Jsonb
 
-from schema.batch import Statement
-from schema.db import ALLOW_LONG_STATEMENTS, Db, fetch_all, fetch_one
+from schema.postgres.batch import Statement
+from schema.postgres.connections import ALLOW_LONG_STATEMENTS, Db, fetch_all, fetch_one
 from schema.queries.jobs.submissions import NOTHING_TO_RETRY
 from schema.states import FileState
 

@@ -11,8 +11,8 @@ So a file that a version refers to is never deleted, however long the upload too
 from collections.abc import Sequence
 from uuid import UUID
 
-from schema.batch import Statement
-from schema.db import Db, fetch_all, fetch_one
+from schema.postgres.batch import Statement
+from schema.postgres.connections import Db, fetch_all, fetch_one
 from schema.queries.jobs.submissions import REMOVAL_STARTED
 
 DUE_LOCK = 0x4852464C  # the advisory lock of the process that deletes due files

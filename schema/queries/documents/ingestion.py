@@ -12,8 +12,8 @@ from uuid import UUID
 import msgspec
 from psycopg.types.json import Jsonb
 
-from schema.batch import run_batch
-from schema.db import Db, Pool, fetch_all, fetch_one
+from schema.postgres.batch import run_batch
+from schema.postgres.connections import Db, Pool, fetch_all, fetch_one
 from schema.queries.documents.vector_spaces import to_pgvector
 from schema.states import FileState
 

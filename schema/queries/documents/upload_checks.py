@@ -6,7 +6,7 @@ from uuid import UUID
 
 import msgspec
 
-from schema.db import Db, fetch_all, fetch_one
+from schema.postgres.connections import Db, fetch_all, fetch_one
 from schema.states import FileState
 
 QUEUE = """

@@ -12,8 +12,8 @@ from uuid import UUID
 import msgspec
 from psycopg.types.json import Jsonb
 
-from schema.batch import Statement
-from schema.db import Db, fetch_all
+from schema.postgres.batch import Statement
+from schema.postgres.connections import Db, fetch_all
 from schema.queries.jobs.submissions import NO_COLLECTION, STORAGE_FULL
 from schema.states import FileState
 

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 import psycopg
 
-from schema.db import Db, fetch_one
 from schema.errors import Conflict
+from schema.postgres.connections import Db, fetch_one
 
 DIMENSIONS_CHANGED = "HR010"
 

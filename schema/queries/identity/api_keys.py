@@ -9,7 +9,7 @@ import msgspec
 from psycopg.types.json import Jsonb
 
 from schema.api_keys import ApiKeyParts
-from schema.db import Db, fetch_all, fetch_one
+from schema.postgres.connections import Db, fetch_all, fetch_one
 from schema.rights import Role
 
 

@@ -7,8 +7,8 @@ from uuid import UUID
 
 import msgspec
 
-from schema.batch import ScopedStatement, run_each
-from schema.db import Db, Pool, connection, fetch_all, fetch_one
+from schema.postgres.batch import ScopedStatement, run_each
+from schema.postgres.connections import Db, Pool, connection, fetch_all, fetch_one
 from schema.queries.identity.identity_providers import TrustedIssuer
 from schema.queries.identity.users import SignInUser, UserState, read_sign_in_user
 from schema.rights import Role

@@ -10,8 +10,8 @@ from uuid import UUID
 import msgspec
 from psycopg.errors import UniqueViolation
 
-from schema.db import Db, fetch_all, fetch_one
 from schema.errors import Conflict
+from schema.postgres.connections import Db, fetch_all, fetch_one
 from schema.rights import Role
 from schema.vault import Sealed
 

@@ -4,7 +4,7 @@ from datetime import timedelta
 from typing import Literal
 from uuid import UUID
 
-from schema.db import Db, fetch_all, fetch_one
+from schema.postgres.connections import Db, fetch_all, fetch_one
 from schema.queries.identity.users import SignInUser, read_sign_in_user
 
 TokenUse = Literal["first", "repeated", "reused", "unknown"]

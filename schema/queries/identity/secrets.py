@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
-from schema.db import Db, Pool, connection, fetch_all
 from schema.errors import Unavailable
+from schema.postgres.connections import Db, Pool, connection, fetch_all
 from schema.vault import PLATFORM, Sealed, Vault
 
 

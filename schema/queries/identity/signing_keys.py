@@ -8,7 +8,7 @@ from uuid import UUID
 import msgspec
 from psycopg.types.json import Jsonb
 
-from schema.db import Db, fetch_all, fetch_one
+from schema.postgres.connections import Db, fetch_all, fetch_one
 from schema.vault import Sealed
 
 

@@ -10,10 +10,10 @@ from uuid import UUID
 import msgspec
 from psycopg.types.json import Jsonb
 
-from schema.batch import Rows, run_batch
-from schema.db import Db, Pool, fetch_one
 from schema.ids import new_id
 from schema.job_kinds import Kind
+from schema.postgres.batch import Rows, run_batch
+from schema.postgres.connections import Db, Pool, fetch_one
 from schema.queries.agents.agent_config import ProviderCredential
 from schema.queries.sessions.sessions import StoredMessage
 from schema.queries.statements import read_sql

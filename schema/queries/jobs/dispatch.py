@@ -9,8 +9,8 @@ from uuid import UUID
 import msgspec
 from psycopg.types.json import Jsonb
 
-from schema.db import Db, fetch_all
 from schema.job_kinds import KIND_BY_QUEUE, Kind
+from schema.postgres.connections import Db, fetch_all
 from schema.queries.jobs.submissions import DISPATCH_LOCK
 from schema.queries.statements import read_sql
 from schema.states import IN_FLIGHT_SQL

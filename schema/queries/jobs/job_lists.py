@@ -8,8 +8,8 @@ from collections.abc import Collection
 from typing import Any
 from uuid import UUID
 
-from schema.db import Db, fetch_all
 from schema.job_kinds import KINDS
+from schema.postgres.connections import Db, fetch_all
 from schema.queries.jobs.jobs import VIEW, Job
 from schema.queries.pages import LAST_ID
 from schema.states import STATES

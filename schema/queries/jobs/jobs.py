@@ -10,9 +10,9 @@ from uuid import UUID
 
 import msgspec
 
-from schema.batch import ScopedStatement, run_each
-from schema.db import Db, Pool, fetch_all, fetch_one
 from schema.job_kinds import KIND_BY_QUEUE, Kind
+from schema.postgres.batch import ScopedStatement, run_each
+from schema.postgres.connections import Db, Pool, fetch_all, fetch_one
 from schema.states import LIVE_SQL, CancelMode, State, WaitingFor
 
 QUEUE_LIMITS = {

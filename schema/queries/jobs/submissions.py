@@ -1,4 +1,4 @@
-"""Writing a job's row and what comes with it, as one batch (`schema/batch.py`). Called by `workers/queue/submit.py`.
+"""Writing a job's row and what comes with it, as one batch (`schema/postgres/batch.py`). Called by `workers/queue/submit.py`.
 
 A job starts as `dispatched`, so that its doorbell can be rung right after the commit, if nothing stands in its way: the
 tenant is under its cap, none of its older jobs wait, the queue's window has room, and no other submit of this tenant is
@@ -16,11 +16,11 @@ import psycopg
 from msgspec.structs import asdict
 from psycopg.types.json import Jsonb
 
-from schema.batch import Statement, run_batch
-from schema.db import Db, Pool, fetch_one
 from schema.errors import IdempotencyReused, NotFound, QueueFull, SessionBusy, StorageFull, Unavailable
 from schema.ids import new_id
 from schema.job_kinds import JobKind
+from schema.postgres.batch import Statement, run_batch
+from schema.postgres.connections import Db, Pool, fetch_one
 from schema.queries.statements import read_sql
 from schema.states import IN_FLIGHT_SQL, LIVE_SQL, PRIORITIES, OnBusy, Priority, State
 from schema.vault import Sealed

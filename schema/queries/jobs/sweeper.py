@@ -5,7 +5,7 @@ from uuid import UUID
 import msgspec
 from psycopg.types.json import Jsonb
 
-from schema.db import Db, fetch_all
+from schema.postgres.connections import Db, fetch_all
 from schema.states import LIVE_SQL, WAITING_SQL, CancelMode
 
 # An owner is silent when a lease has expired and it has not renewed the others either. It takes all its jobs at the same time,

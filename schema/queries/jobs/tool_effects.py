@@ -5,9 +5,9 @@ from uuid import UUID
 
 import msgspec
 
-from schema.batch import run_batch
-from schema.db import Pool
 from schema.ids import new_id
+from schema.postgres.batch import run_batch
+from schema.postgres.connections import Pool
 from schema.storable import storable_json
 
 LEASE_LOST = "HR004"

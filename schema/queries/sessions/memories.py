@@ -6,7 +6,7 @@ from uuid import UUID
 
 import msgspec
 
-from schema.db import Db, fetch_all, fetch_one
+from schema.postgres.connections import Db, fetch_all, fetch_one
 from schema.queries.documents.vector_spaces import to_pgvector
 
 OWNED_BY_USER = "tenant_id = %(tenant_id)s AND user_id IS NOT DISTINCT FROM %(user_id)s::uuid"

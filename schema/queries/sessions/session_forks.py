@@ -4,8 +4,8 @@ from uuid import UUID
 
 import msgspec
 
-from schema.db import Db, fetch_one
 from schema.ids import new_id
+from schema.postgres.connections import Db, fetch_one
 
 
 class ForkPlace(msgspec.Struct, frozen=True):

@@ -2,7 +2,7 @@
 
 from uuid import UUID
 
-from schema.db import Db, fetch_all, fetch_one
+from schema.postgres.connections import Db, fetch_all, fetch_one
 from schema.queries.sessions.sessions import StoredMessage
 
 MAX_MESSAGES = 60

@@ -6,8 +6,8 @@ from uuid import UUID
 
 import msgspec
 
-from schema.db import Db, Pool, fetch_all, fetch_one, tenant_tx
 from schema.egress_uses import EgressUse
+from schema.postgres.connections import Db, Pool, fetch_all, fetch_one, tenant_tx
 
 
 class EgressGrant(msgspec.Struct, frozen=True, kw_only=True):

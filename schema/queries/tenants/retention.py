@@ -14,8 +14,8 @@ from uuid import UUID
 
 import msgspec
 
-from schema.db import ALLOW_LONG_STATEMENTS, Db, fetch_all
 from schema.ids import first_id
+from schema.postgres.connections import ALLOW_LONG_STATEMENTS, Db, fetch_all
 from schema.states import LIVE_SQL
 from schema.tenancy import TenantState
 

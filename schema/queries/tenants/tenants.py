@@ -9,7 +9,7 @@ from uuid import UUID
 import msgspec
 from psycopg.types.json import Jsonb
 
-from schema.db import Db, Pool, connection, fetch_all, fetch_one
+from schema.postgres.connections import Db, Pool, connection, fetch_all, fetch_one
 from schema.tenancy import GrantKind, TenantState
 
 

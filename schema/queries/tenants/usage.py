@@ -9,8 +9,8 @@ from uuid import UUID
 import msgspec
 from psycopg.types.json import Jsonb
 
-from schema.db import Db, fetch_all, fetch_one
 from schema.ids import new_id
+from schema.postgres.connections import Db, fetch_all, fetch_one
 
 GroupBy = Literal["day", "user_id", "agent", "model"]
 

@@ -19,8 +19,8 @@ from joserfc import jwt
 from joserfc.jwk import RSAKey
 
 from api.auth.tokens.access_tokens import AccessTokens
-from schema.db import tenant_tx
 from schema.errors import Unauthenticated
+from schema.postgres.connections import tenant_tx
 from tests.api.people import Issuer, bearer, make_key, signed_in, status_of, trust
 from tests.conftest import TestTenant
 from tests.secret import VAULT

@@ -11,9 +11,9 @@ from uuid import UUID
 import psycopg
 from psycopg.rows import DictRow
 
-from schema.db import Db, tenant_tx
 from schema.ids import new_id
 from schema.job_kinds import KINDS
+from schema.postgres.connections import Db, tenant_tx
 from schema.queries.documents.collections import add_collection, find_collection
 from schema.queries.documents.uploads import NewFile, file_statements
 from schema.queries.jobs.submissions import Submission, Submitter

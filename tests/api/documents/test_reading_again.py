@@ -9,8 +9,8 @@ import psycopg
 import pytest
 
 from api.documents import delete, retry
-from schema.db import fetch_all, tenant_tx
 from schema.errors import Unavailable
+from schema.postgres.connections import fetch_all, tenant_tx
 from schema.queries.documents import documents
 from schema.queries.documents.ingestion import claim_file
 from tests.api.documents.stored_documents import Person, Shelf

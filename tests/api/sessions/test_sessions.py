@@ -6,7 +6,7 @@ import httpx
 import pytest
 from psycopg.types.json import Jsonb
 
-from schema.db import tenant_tx
+from schema.postgres.connections import tenant_tx
 from tests.conftest import TestTenant
 from workers.queue.job_core import JobCore
 

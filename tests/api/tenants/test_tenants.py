@@ -13,7 +13,7 @@ from api.auth.slugs import RESERVED_SLUGS
 from api.auth.tenant_scope import SLUG
 from api.http.paging import write_cursor
 from api.settings import ApiSettings
-from schema.db import tenant_tx
+from schema.postgres.connections import tenant_tx
 from schema.queries.tenants.audit import list_audit
 from schema.vault import PLATFORM
 from tests.conftest import TestTenant, make_tenant

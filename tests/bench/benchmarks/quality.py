@@ -7,7 +7,7 @@ import psycopg
 
 from graphs.embeddings.registry import open_embedder
 from schema.bootstrap import ensure_tenant
-from schema.db import pool_for
+from schema.postgres.connections import pool_for
 from tests.bench.plan import Plan
 from tests.bench.reporting.measurement import Line, Measurement
 from tests.bench.testbed import Testbed

@@ -14,7 +14,7 @@ from uuid import UUID
 import numpy as np
 import psycopg
 
-from schema.db import Pool, pool_for, tenant_tx
+from schema.postgres.connections import Pool, pool_for, tenant_tx
 from schema.queries.documents.search import Filters, find_nearest, find_scope
 from tests.bench.load.synthetic_library import Library, Reader, create_library, drop_library, phrase
 from tests.bench.plan import Plan

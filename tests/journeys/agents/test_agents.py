@@ -10,7 +10,7 @@ import aiohttp
 import pytest
 from PIL import Image, ImageDraw, ImageFont
 
-from schema.db import pool_for
+from schema.postgres.connections import pool_for
 from tests.conftest import TestTenant
 from tests.counterparts.behaviours import text
 from tests.journeys.agent_setup import DEBT, SHIPMENT, add_agent, add_tools, grant_tools, script

@@ -8,8 +8,8 @@ from uuid import UUID
 import psycopg
 import pytest
 
-from schema.db import Pool, pool_for, tenant_tx
 from schema.ids import new_id
+from schema.postgres.connections import Pool, pool_for, tenant_tx
 from schema.queries.jobs.attempts import RENEW
 from schema.queries.jobs.job_lists import list_jobs
 from schema.queries.sessions.sessions import list_sessions

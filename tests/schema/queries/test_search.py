@@ -8,8 +8,8 @@ from uuid import UUID
 import psycopg
 import pytest
 
-from schema.db import Pool, pool_for, tenant_tx
 from schema.ids import new_id
+from schema.postgres.connections import Pool, pool_for, tenant_tx
 from schema.queries.documents.search import (
     ALWAYS_EXACT_CHUNKS,
     Filters,

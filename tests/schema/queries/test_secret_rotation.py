@@ -14,8 +14,8 @@ import psycopg
 import pytest
 from psycopg.rows import dict_row
 
-from schema.db import Db
 from schema.errors import SecretUnreadable
+from schema.postgres.connections import Db
 from schema.queries.identity.secrets import SEALED_TABLES, KeyUse, list_key_ids, list_stale, replace
 from schema.vault import PLATFORM, Sealed, Vault, new_secret_key
 from tests.conftest import make_tenant

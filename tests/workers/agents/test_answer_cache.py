@@ -7,8 +7,8 @@ import pytest
 from psycopg.types.json import Jsonb
 
 from graphs.providers.tokens import estimate_tokens
-from schema.db import tenant_tx
 from schema.events import AgentRouted
+from schema.postgres.connections import tenant_tx
 from schema.queries.agents.cached_answers import delete_answer
 from tests.api.people import make_user
 from tests.conftest import TestTenant, make_tenant

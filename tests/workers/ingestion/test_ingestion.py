@@ -9,9 +9,9 @@ from uuid import UUID
 import pytest
 from msgspec.structs import replace
 
-from schema.db import tenant_tx
 from schema.ids import new_id
 from schema.job_kinds import KINDS
+from schema.postgres.connections import tenant_tx
 from schema.queries.documents import ingestion as queries
 from schema.queries.documents.file_removals import cancel_removals
 from schema.queries.documents.uploads import schedule_removals

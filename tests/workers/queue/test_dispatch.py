@@ -7,8 +7,8 @@ from uuid import UUID
 import pytest
 import redis
 
-from schema.db import pool_for, system_tx, tenant_tx
 from schema.job_kinds import KINDS
+from schema.postgres.connections import pool_for, system_tx, tenant_tx
 from schema.queries.jobs.dispatch import requeue_unanswered
 from schema.queries.jobs.job_lists import list_jobs
 from schema.queries.jobs.sweeper import UNANSWERED_DOORBELLS

@@ -6,7 +6,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from schema.db import tenant_tx
+from schema.postgres.connections import tenant_tx
 from schema.queries.jobs.attempts import Ending, clear_suspect, finish_job
 from schema.queries.jobs.jobs import compress_frames
 from schema.queries.jobs.sweeper import LostJob, RequeuedJob

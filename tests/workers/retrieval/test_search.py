@@ -9,8 +9,8 @@ import psycopg
 import pytest
 
 from graphs.embeddings.registry import open_embedder
-from schema.db import Pool, pool_for
 from schema.errors import HeadraceError, InputError, NotFound, Unavailable
+from schema.postgres.connections import Pool, pool_for
 from schema.queries.documents.search import Filters
 from tests.conftest import TestTenant, make_tenant
 from tests.retrieval.document_tables import MINILM, DocumentRows, DocumentTables

@@ -7,8 +7,8 @@ from typing import Any
 import psycopg
 import pytest
 
-from schema.db import pool_for, system_tx, tenant_tx
 from schema.errors import Unavailable
+from schema.postgres.connections import pool_for, system_tx, tenant_tx
 from schema.queries.documents.file_removals import claim_due_removals
 from schema.queries.documents.uploads import schedule_removals
 from tests.conftest import TestTenant, make_tenant

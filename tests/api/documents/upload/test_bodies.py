@@ -11,7 +11,7 @@ import httpx
 import psycopg
 import pytest
 
-from schema.db import pool_for
+from schema.postgres.connections import pool_for
 from tests.api.documents.upload.uploads import (
     LIMITS,
     change,

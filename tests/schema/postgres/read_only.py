@@ -7,7 +7,7 @@ import psycopg
 from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict
 
-from schema.logins import ROLES
+from schema.postgres.logins import ROLES
 
 
 @contextmanager

@@ -6,10 +6,10 @@ from collections.abc import AsyncIterator
 import psycopg
 import pytest
 
-from schema import batch
-from schema.batch import Rows, Statement, run_batch, run_each
-from schema.db import Pool, pool_for, tenant_tx
 from schema.ids import new_id
+from schema.postgres import batch
+from schema.postgres.batch import Rows, Statement, run_batch, run_each
+from schema.postgres.connections import Pool, pool_for, tenant_tx
 from tests.conftest import TestTenant, make_tenant
 from tests.waiting import PATIENCE_S
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from psycopg.conninfo import conninfo_to_dict
 
-from schema.logins import ROLES, derived_password
+from schema.postgres.logins import ROLES, derived_password
 from tests.system import free_port
 from tests.waiting import wait_until
 

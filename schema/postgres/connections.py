@@ -17,8 +17,8 @@ from psycopg.rows import DictRow, class_row, dict_row
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
 from schema.errors import Unavailable
-from schema.logins import PROOF, Role, check_proof, login_conninfo
-from schema.tenant_shares import TenantShares
+from schema.postgres.logins import PROOF, Role, check_proof, login_conninfo
+from schema.postgres.tenant_shares import TenantShares
 
 Db = psycopg.AsyncConnection[DictRow]
 Pool = AsyncConnectionPool[Db]
@@ -39,7 +39,7 @@ POOL_TIMEOUT_S = 3.0  # how long a request waits for a connection before Unavail
 
 def pool_for(database_url: str, role: Role, *, max_size: int = 16, name: str = "headrace") -> Pool:
     """Return a closed pool whose connections are `role`'s; open it inside the loop that will use it. `database_url` is that
-    role's or the owner's (`schema/logins.py`)."""
+    role's or the owner's (`schema/postgres/logins.py`)."""
 
     async def configure(db: Db) -> None:
         await prove(db, role)

@@ -5,10 +5,10 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from schema import tenant_shares
-from schema.batch import run_batch
-from schema.db import Pool, limit_tenants, pool_for, tenant_tx
 from schema.errors import Unavailable
+from schema.postgres import tenant_shares
+from schema.postgres.batch import run_batch
+from schema.postgres.connections import Pool, limit_tenants, pool_for, tenant_tx
 from tests.conftest import TestTenant, make_tenant
 from tests.waiting import wait_for
 from workers.queue.job_core import JobCore

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from schema.batched_lookup import BatchedLookup
+from schema.postgres.batched_lookup import BatchedLookup
 
 
 class Loads:

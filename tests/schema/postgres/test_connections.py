@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from schema.batch import Rows, run_batch
-from schema.db import Pool, pool_for, tenant_tx
+from schema.postgres.batch import Rows, run_batch
+from schema.postgres.connections import Pool, pool_for, tenant_tx
 from tests.conftest import TestTenant
 
 CURRENT_TENANT = "SELECT current_setting('headrace.tenant_id') AS tenant"

@@ -10,12 +10,20 @@ import psycopg
 import pytest
 
 from api.local.local_stores import stores as local_stores
-from schema.db import pool_for, tenant_tx
 from schema.errors import LoginRefused, Unavailable
 from schema.ids import new_id
-from schema.logins import ROLES, SETTINGS, check_login, derived_password, ensure_logins, login_conninfo, url_from
 from schema.migrate import migrate
-from tests.schema.poolers import PGBOUNCER, OptionsDropper, pgbouncer
+from schema.postgres.connections import pool_for, tenant_tx
+from schema.postgres.logins import (
+    ROLES,
+    SETTINGS,
+    check_login,
+    derived_password,
+    ensure_logins,
+    login_conninfo,
+    url_from,
+)
+from tests.schema.postgres.poolers import PGBOUNCER, OptionsDropper, pgbouncer
 from tests.system import ROOT, System
 
 
