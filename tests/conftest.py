@@ -17,8 +17,7 @@ import psycopg
 import pytest
 import redis
 
-from api.local.local_stores import Stores
-from api.local.local_stores import stores as local_stores
+from api.local.local_stores import Stores, open_stores
 from schema.api_keys import new_api_key
 from schema.bootstrap import ensure_api_key, ensure_tenant
 from schema.egress_uses import EGRESS_USES
@@ -72,7 +71,7 @@ class TestTenant:
 
 @pytest.fixture(scope="session")
 def stores(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stores]:
-    with local_stores(Path(tmp_path_factory.mktemp("stores")), durable=False) as running:
+    with open_stores(Path(tmp_path_factory.mktemp("stores")), durable=False) as running:
         yield running
 
 

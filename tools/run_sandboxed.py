@@ -85,9 +85,9 @@ def _run_function(run: Any, request: dict[str, Any], attachment: bytes) -> dict[
     except ToolFailed as error:
         return {"kind": type(error).__name__, "error": error.message, "field": error.field}
     except (MemoryError, RecursionError):
-        said = "This needs more memory than allowed, or is nested too deeply; ask for less."
-        return {"kind": "ToolTooLarge", "error": said, "field": None}
+        message = "This needs more memory than allowed, or is nested too deeply; ask for less."
+        return {"kind": "ToolTooLarge", "error": message, "field": None}
     except Exception as error:  # noqa: BLE001 - the edge of this process; libraries raise anything
         about = "" if isinstance(error, OSError) else f": {str(error)[:200]}"  # OSErrors name local folders
-        said = f"This can't be done ({type(error).__name__}{about}). Try other arguments."
-        return {"kind": "ToolBadArguments", "error": said, "field": None}
+        message = f"This can't be done ({type(error).__name__}{about}). Try other arguments."
+        return {"kind": "ToolBadArguments", "error": message, "field": None}

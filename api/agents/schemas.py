@@ -175,23 +175,25 @@ def _check_prompt(prompt: str) -> None:
     check_prompt(prompt)
     for _, name, form, conversion in string.Formatter().parse(prompt):
         if name is not None and (form or conversion):
-            said = f"prompt must use the placeholder {{{name}}} without a conversion or format specification."
-            raise InputError(said, field="prompt")
+            message = f"prompt must use the placeholder {{{name}}} without a conversion or format specification."
+            raise InputError(message, field="prompt")
 
 
 def check_models(models: Sequence[str], granted: Sequence[str]) -> None:
     """Raise InputError unless the tenant may use all of the models, or any model at all if none is named."""
     if not models and not granted:
-        said = (
+        message = (
             "models is empty and there is no default: this tenant has not been granted any model. Ask a platform admin "
             "to grant one, such as ollama/*."
         )
-        raise InputError(said, field="models")
+        raise InputError(message, field="models")
     for place, model in enumerate(models):
         field = f"models[{place}]"
         check_model(model, field)
         if model in models[:place]:
             raise InputError(f"{field} duplicates {model!r}; list each model once.", field=field)
         if not any(matches(pattern, model) for pattern in granted):
-            said = f"{field}: model {model!r} is not granted to this tenant. GET /v1/models lists the available models."
-            raise InputError(said, field=field)
+            message = (
+                f"{field}: model {model!r} is not granted to this tenant. GET /v1/models lists the available models."
+            )
+            raise InputError(message, field=field)

@@ -155,8 +155,8 @@ def step(event: StreamEvent) -> str:
         case "tool.started":
             given = ", ".join(f"{name}={value!r}" for name, value in data.get("arguments", {}).items())
             return f"{data['name']}({given if len(given) <= 100 else given[:100] + '…'})"
-    said = "" if data["ok"] else f": {data.get('output', '')}"
-    return f"{data['name']} {'answered' if data['ok'] else 'failed'} in {data.get('duration_ms', 0)} ms{said}"
+    output = "" if data["ok"] else f": {data.get('output', '')}"
+    return f"{data['name']} {'answered' if data['ok'] else 'failed'} in {data.get('duration_ms', 0)} ms{output}"
 
 
 def dim(text: str, stream: TextIO | None = None) -> str:

@@ -107,14 +107,14 @@ async def show_everything(running: RunningStack, worker_pid: Callable[[], int | 
     async with Client(running.url, running.key) as client:
         if hint := await client.language_model_hint():
             say(hint)
-        right = await show_chat(client)
+        passed = await show_chat(client)
         if worker_pid is not None:
-            right &= await show_kill(client, worker_pid)
-        right &= await show_openai(client)
-        right &= await show_agent(client)
-        right &= await show_documents(client)
+            passed &= await show_kill(client, worker_pid)
+        passed &= await show_openai(client)
+        passed &= await show_agent(client)
+        passed &= await show_documents(client)
     say(NEXT_STEPS)
-    return 0 if right else 1
+    return 0 if passed else 1
 
 
 async def show_chat(client: Client) -> bool:
@@ -136,15 +136,15 @@ async def show_kill(client: Client, worker_pid: Callable[[], int | None]) -> boo
 
     timed = TimedStream(client.chat(with_passage(SECOND_QUESTION)))
     result = await show(timed.events(), kill_once)
-    right = report(result, await stored_text(client, result), timed)
+    passed = report(result, await stored_text(client, result), timed)
     if not killed:
         say("  The answer was complete before the worker could be killed.")
-        return right
+        return passed
     say(
         f"  {len(result.workers)} workers; longest pause {timed.longest_pause_s:.1f} s; "
         f"this client reconnected {client.reconnections} times."
     )
-    return right and len(result.workers) > 1
+    return passed and len(result.workers) > 1
 
 
 async def show_openai(client: Client) -> bool:
@@ -170,8 +170,8 @@ async def show_agent(client: Client) -> bool:
     say(f"  {DEBT_QUESTION}\n")
     timed = TimedStream(client.chat(DEBT_QUESTION))
     result = await show(timed.events())
-    right = report(result, await stored_text(client, result), timed)
-    return right and EXPECTED_DEBT in result.text.replace(",", "").replace(".", "")
+    passed = report(result, await stored_text(client, result), timed)
+    return passed and EXPECTED_DEBT in result.text.replace(",", "").replace(".", "")
 
 
 async def show_documents(client: Client) -> bool:
@@ -189,9 +189,9 @@ async def show_documents(client: Client) -> bool:
     say(f"  {LEAVE_QUESTION}\n")
     timed = TimedStream(client.chat(LEAVE_QUESTION, agent="AgentAnalysis"))
     result = await show(timed.events())
-    right = report(result, await stored_text(client, result), timed)
+    passed = report(result, await stored_text(client, result), timed)
     say(f"  Sources: {', '.join(result.sources) or 'NONE: please report this'}")
-    return right and EXPECTED_LEAVE in result.text and bool(result.sources)
+    return passed and EXPECTED_LEAVE in result.text and bool(result.sources)
 
 
 async def stored_text(client: Client, result: ChatResult) -> str | None:

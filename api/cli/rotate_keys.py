@@ -98,13 +98,15 @@ def create_key(file: Path | None, *, listed: bool) -> int:
     key = new_secret_key()
     if file is not None:
         prepend_key(file, key)
-        said = f"The key above is now the first one in {file}."
+        next_step = f"The key above is now the first one in {file}."
     elif listed:
-        said = f"Put the key above at the front of {KEYS}, followed by a comma."
+        next_step = f"Put the key above at the front of {KEYS}, followed by a comma."
     else:
-        said = f"Set {KEYS} to the key above, or put it on the first line of a file and set {KEYS_FILE} to the file's path."
+        next_step = (
+            f"Set {KEYS} to the key above, or put it on the first line of a file, and set {KEYS_FILE} to its path."
+        )
     print(key, flush=True)
-    print(said + (NEXT_STEPS_FILE if file is not None else NEXT_STEPS_ENV), file=sys.stderr)
+    print(next_step + (NEXT_STEPS_FILE if file is not None else NEXT_STEPS_ENV), file=sys.stderr)
     return 0
 
 

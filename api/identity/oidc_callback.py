@@ -107,9 +107,9 @@ async def _find_user(
         _raise_provider_error(provider, parameters)
     if not parameters.code:
         raise LoginRefused("no_code", INVALID_RESPONSE)
-    where = redirect_uri(resources.settings.issuer, provider.slug, provider.name)
+    redirect = redirect_uri(resources.settings.issuer, provider.slug, provider.name)
     tokens = await resources.code_flow.exchange(
-        provider, _secret(resources, provider), login_state, parameters.code, where
+        provider, _secret(resources, provider), login_state, parameters.code, redirect
     )
     claims = await _read_claims(resources, provider, tokens, login_state)
     if not claims.get("email"):

@@ -42,7 +42,7 @@ class Home:
         self._lock: IO[str] | None = None
 
     @contextlib.contextmanager
-    def held(self, *, wait_s: float = 0.0) -> Iterator[None]:
+    def locked(self, *, wait_s: float = 0.0) -> Iterator[None]:
         """Hold the folder's lock. Raises HomeInUse, naming the holder, if it is not free within `wait_s`.
 
         The stores inherit the lock's file, so it is free only when the last of them is gone too: after a kill -9 of
@@ -65,10 +65,10 @@ class Home:
     @property
     def lock_fd(self) -> int:
         if self._lock is None:
-            raise RuntimeError("the data folder is not held")
+            raise RuntimeError("the data folder is not locked")
         return self._lock.fileno()
 
-    def is_held(self) -> bool:
+    def is_locked(self) -> bool:
         """Whether some process works on this folder now."""
         try:
             with open(self.path / "lock", "a+", opener=private_opener) as lock:

@@ -190,9 +190,9 @@ async def read_events(stream: aiohttp.StreamReader) -> AsyncIterator[StreamEvent
 
 def _refused_files(files: Sequence[tuple[str, Path]], problem: dict[str, Any]) -> list[dict[str, str]]:
     """All files of an upload with the reason of each; the server names them in order."""
-    said = problem["errors"]
+    errors = problem["errors"]
     return [
-        {"name": name, "message": said[place]["message"] if place < len(said) else problem["detail"]}
+        {"name": name, "message": errors[place]["message"] if place < len(errors) else problem["detail"]}
         for place, (name, _) in enumerate(files)
     ]
 
@@ -203,7 +203,7 @@ async def _require_success(answer: aiohttp.ClientResponse) -> None:
     text = await answer.text()
     try:
         problem = json.loads(text)
-        said = problem.get("detail") or problem.get("error", {}).get("message") or text
+        reason = problem.get("detail") or problem.get("error", {}).get("message") or text
     except (ValueError, AttributeError):
-        said = text[:300]
-    raise LocalError(f"The server answered {answer.status}: {said}")
+        reason = text[:300]
+    raise LocalError(f"The server answered {answer.status}: {reason}")

@@ -28,7 +28,7 @@ class Stores:
 
 
 @contextlib.contextmanager
-def stores(
+def open_stores(
     home: Path,
     *,
     durable: bool = True,
@@ -43,7 +43,7 @@ def stores(
     start. Call it from the main thread, or the stores die with the thread.
     """
     folder = Home(home)
-    with folder.held(wait_s=wait_s):
+    with folder.locked(wait_s=wait_s):
         postgres = None if database_url else EmbeddedPostgres(folder, durable=durable)
         valkey = None if redis_url else EmbeddedValkey(folder, durable=durable)
         with _running([store for store in (valkey, postgres) if store is not None]):

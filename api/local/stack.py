@@ -20,7 +20,7 @@ from api.local.disk_space import naming_a_full_disk
 from api.local.errors import LocalError
 from api.local.home import Home, free_port, is_free, read_json, write_private
 from api.local.keys import admin_key, demo_key, ensure_admin_key, secret_key_settings
-from api.local.local_stores import LOCK_WAIT_S, Stores, stores
+from api.local.local_stores import LOCK_WAIT_S, Stores, open_stores
 from api.local.postgres import DATABASE, USER, EmbeddedPostgres
 from api.local.processes import is_alive
 from api.local.stack_settings import ROOT, StackSettings, without_own_exports
@@ -50,7 +50,7 @@ def find_running(home: Path) -> RunningStack | None:
     """The stack that works on this folder now, if it is up."""
     match read_json(home / "state.json"):
         case {"pid": int(pid), "url": str(url), "flower_url": str(flower_url)}:
-            if is_alive(pid) and Home(home).is_held():
+            if is_alive(pid) and Home(home).is_locked():
                 return RunningStack(pid, url, flower_url, key=demo_key(home), admin_key=admin_key(home))
     return None
 
@@ -85,7 +85,7 @@ def prepared_stores(settings: StackSettings) -> Iterator[Stores]:
         )
     with (
         naming_a_full_disk(settings.home),
-        stores(
+        open_stores(
             settings.home, database_url=settings.database_url, redis_url=settings.redis_url, wait_s=LOCK_WAIT_S
         ) as prepared,
     ):

@@ -21,7 +21,7 @@ class EmbeddedStore:
     """A database server as our child, on one loopback port for its whole life.
 
     Subclasses say how to prepare its files, which command runs it, and when it is ready. Make and start it inside
-    `home.held()`, from the main thread.
+    `home.locked()`, from the main thread.
     """
 
     name: ClassVar[str]

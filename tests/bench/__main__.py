@@ -11,7 +11,7 @@ from pathlib import Path
 
 import uvloop
 
-from api.local.local_stores import Stores, stores
+from api.local.local_stores import Stores, open_stores
 from schema.migrate import migrate
 from tests.bench.figures import NAMES, SETUPS, Setup
 from tests.bench.plan import FULL, QUICK, Plan
@@ -54,7 +54,7 @@ def main(arguments: Sequence[str]) -> int:
         folder = Path(name)
         disk_ms = fsync_ms(folder)
         _introduce(plan, disk_ms)
-        with stores(folder / "home", durable=True) as running:
+        with open_stores(folder / "home", durable=True) as running:
             migrate(running.database_url)
             for setup in SETUPS:
                 if any(figure in only for figure in setup.measures):

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 import psycopg
 import redis
 
-from api.local.local_stores import stores as local_stores
+from api.local.local_stores import open_stores
 from api.local.postgres import EmbeddedPostgres
 from api.local.valkey import EmbeddedValkey
 from tests.chaos.proxy import Proxy, one_in
@@ -80,7 +80,7 @@ async def _replica(world: World) -> AsyncIterator[EmbeddedValkey]:
     """A second server with the password of the first, which it follows."""
     url = urlsplit(world.stores.redis_url)
     folder = world.system.folder / "replica"
-    with local_stores(folder, durable=False, database_url=world.stores.database_url) as stores:
+    with open_stores(folder, durable=False, database_url=world.stores.database_url) as stores:
         assert stores.valkey is not None
         with redis.Redis.from_url(world.stores.redis_url) as first, redis.Redis.from_url(stores.redis_url) as db:
             for each in (first, db):

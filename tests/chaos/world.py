@@ -13,8 +13,7 @@ from uuid import UUID, uuid4
 
 import aiohttp
 
-from api.local.local_stores import Stores
-from api.local.local_stores import stores as local_stores
+from api.local.local_stores import Stores, open_stores
 from schema.migrate import migrate
 from tests.chaos.accounts import give_limit
 from tests.chaos.oracle import one_line_each, words_of
@@ -228,7 +227,7 @@ async def open_world(
     folder: Path, rng: random.Random, *, durable: bool = False, **settings: str
 ) -> AsyncIterator[World]:
     """Start stores, a model, and all processes; stop them at the end."""
-    with local_stores(folder / "stores", durable=durable) as stores, ModelProcess(folder) as model:
+    with open_stores(folder / "stores", durable=durable) as stores, ModelProcess(folder) as model:
         migrate(stores.database_url)
         keep_commits(stores.database_url)
         system = System(

@@ -11,8 +11,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from api.local.local_stores import Stores
-from api.local.local_stores import stores as local_stores
+from api.local.local_stores import Stores, open_stores
 from schema.migrate import migrate
 from tests.conftest import TestTenant, _create_database, make_tenant
 from tests.journeys.client import Client
@@ -110,7 +109,7 @@ def erp_url(shared: System) -> Iterator[str]:
 @pytest.fixture(scope="session")
 def fragile(provider: ModelProcess, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Stores, System]]:
     """A system over stores of its own, which tests may kill and must start again."""
-    with local_stores(tmp_path_factory.mktemp("fragile-stores"), durable=False) as stores:
+    with open_stores(tmp_path_factory.mktemp("fragile-stores"), durable=False) as stores:
         migrate(stores.database_url)
         keep_commits(stores.database_url)
         folder = tmp_path_factory.mktemp("fragile")

@@ -7,7 +7,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from api.local.local_stores import stores
+from api.local.local_stores import open_stores
 from graphs.embeddings.registry import open_embedder
 from schema.migrate import migrate
 from schema.postgres.connections import pool_for
@@ -53,7 +53,7 @@ def print_groups(found: dict[str, RetrievalMetrics]) -> None:
 if __name__ == "__main__":
     with (
         tempfile.TemporaryDirectory(prefix="headrace-retrieval-") as folder,
-        stores(Path(folder) / "home", durable=False) as running,
+        open_stores(Path(folder) / "home", durable=False) as running,
     ):
         migrate(running.database_url)
         asyncio.run(main(sys.argv[1:], running.database_url))

@@ -72,8 +72,8 @@ class Models:
         service, _, name = full_name.partition("/")
         provider = self._provider(service)
         row = self._configuration.models.get(full_name)
-        said = {"tools": row.tools, "images": row.images, "context_tokens": row.context_tokens} if row else None
-        can = await capabilities(provider, name, said)
+        known = {"tools": row.tools, "images": row.images, "context_tokens": row.context_tokens} if row else None
+        can = await capabilities(provider, name, known)
         wrapped = NativeOrPromptedTools(provider if can.images else TextOnlyProvider(provider), native=can.tools)
         own = service in self._credentials
         return ChainModel(wrapped, name, full_name, f"{self._tenant_id if own else ''}/{service}", own_key=own)

@@ -11,7 +11,7 @@ import pytest
 
 from api.local.errors import LocalError
 from api.local.keys import secret_keys_file
-from api.local.local_stores import Stores, stores
+from api.local.local_stores import Stores, open_stores
 from api.local.stack import RunningStack, child_environment, running_database_url
 from api.local.stack_settings import settings_from
 from schema.migrate import migrate
@@ -139,7 +139,7 @@ def test_a_database_that_is_away_is_told(environ: dict[str, str], sentence: str,
 
 def test_the_embedded_database_of_a_running_stack_is_found_and_left_running(tmp_path: Path) -> None:
     settings = settings_from({"HEADRACE_HOME": str(tmp_path)})
-    with stores(tmp_path, durable=False) as running:
+    with open_stores(tmp_path, durable=False) as running:
         with pytest.raises(LocalError, match="headrace is not running here"):
             running_database_url(settings)
         state = {"pid": os.getpid(), "url": "http://x", "flower_url": "http://y"}

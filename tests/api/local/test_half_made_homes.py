@@ -11,20 +11,20 @@ import redis
 from api.local import postgres_data
 from api.local.errors import LocalError
 from api.local.keys import demo_key, ensure_admin_key, secret_keys_file
-from api.local.local_stores import Stores, stores
+from api.local.local_stores import Stores, open_stores
 from schema.vault import read_keys_file
 from tests.conftest import _create_database
 
 
 @contextmanager
 def postgres_only(home: Path) -> Iterator[Stores]:
-    with stores(home, durable=False, redis_url="redis://elsewhere") as running:
+    with open_stores(home, durable=False, redis_url="redis://elsewhere") as running:
         yield running
 
 
 @contextmanager
 def valkey_only(home: Path) -> Iterator[Stores]:
-    with stores(home, database_url="postgresql://elsewhere/db") as running:
+    with open_stores(home, database_url="postgresql://elsewhere/db") as running:
         yield running
 
 

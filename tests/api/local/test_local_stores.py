@@ -15,7 +15,7 @@ import redis
 
 from api.local.errors import HomeInUse, LocalError
 from api.local.home import Home, free_port, is_free
-from api.local.local_stores import Stores, stores
+from api.local.local_stores import Stores, open_stores
 from api.local.postgres_data import remove_stale_pid
 from api.local.processes import is_alive
 from tests.waiting import wait_until
@@ -25,7 +25,7 @@ ROOT = Path(__file__).resolve().parents[3]
 
 @pytest.fixture(scope="module")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stores]:
-    with stores(tmp_path_factory.mktemp("running")) as both:
+    with open_stores(tmp_path_factory.mktemp("running")) as both:
         yield both
 
 
@@ -95,14 +95,14 @@ def test_a_killed_store_is_gone_until_it_is_started(running: Stores) -> None:
 
 def test_a_second_start_says_at_once_that_the_folder_is_in_use_and_by_whom(running: Stores) -> None:
     assert running.postgres
-    with pytest.raises(HomeInUse, match=f"in use by process {os.getpid()}"), stores(running.postgres.home.path):
+    with pytest.raises(HomeInUse, match=f"in use by process {os.getpid()}"), open_stores(running.postgres.home.path):
         pass
 
 
 def test_data_and_ports_are_the_same_at_the_next_start(tmp_path: Path) -> None:
-    with stores(tmp_path, durable=False) as first, psycopg.connect(first.database_url, autocommit=True) as db:
+    with open_stores(tmp_path, durable=False) as first, psycopg.connect(first.database_url, autocommit=True) as db:
         db.execute("CREATE TABLE kept (n int)")
-    with stores(tmp_path, durable=False) as second, psycopg.connect(second.database_url) as db:
+    with open_stores(tmp_path, durable=False) as second, psycopg.connect(second.database_url) as db:
         assert (0,) == db.execute("SELECT count(*) FROM kept").fetchone()
     assert first.database_url == second.database_url
     assert first.redis_url == second.redis_url
@@ -112,7 +112,7 @@ def test_a_database_folder_that_was_cut_off_in_the_making_is_made_anew(tmp_path:
     (tmp_path / "postgres.new").mkdir()
     (tmp_path / "postgres.new" / "PG_VERSION").write_text("18")
     with (
-        stores(tmp_path, durable=False, redis_url="redis://elsewhere") as both,
+        open_stores(tmp_path, durable=False, redis_url="redis://elsewhere") as both,
         psycopg.connect(both.database_url) as db,
     ):
         assert ("headrace",) == db.execute("SELECT current_database()").fetchone()
@@ -120,7 +120,7 @@ def test_a_database_folder_that_was_cut_off_in_the_making_is_made_anew(tmp_path:
 
 
 def test_a_given_url_replaces_that_store_only(tmp_path: Path) -> None:
-    with stores(tmp_path, database_url="postgresql://elsewhere/db") as both:
+    with open_stores(tmp_path, database_url="postgresql://elsewhere/db") as both:
         assert both.postgres is None
         assert "postgresql://elsewhere/db" == both.database_url
         with redis.Redis.from_url(both.redis_url) as client:
@@ -129,7 +129,7 @@ def test_a_given_url_replaces_that_store_only(tmp_path: Path) -> None:
 
 
 def test_a_pid_file_that_names_a_foreign_process_does_not_stop_the_start(tmp_path: Path) -> None:
-    with stores(tmp_path, durable=False, redis_url="redis://elsewhere") as both:
+    with open_stores(tmp_path, durable=False, redis_url="redis://elsewhere") as both:
         assert both.postgres
         both.postgres.kill()
         file = tmp_path / "postgres" / "postmaster.pid"
@@ -152,7 +152,7 @@ def test_a_pid_file_of_a_server_that_works_on_the_folder_is_left_alone(tmp_path:
 
 def test_a_port_that_somebody_took_is_replaced_and_the_new_one_kept(tmp_path: Path) -> None:
     home = Home(tmp_path)
-    with home.held():
+    with home.locked():
         first = home.port("valkey")
         assert first == home.port("valkey")
         import socket
@@ -166,8 +166,8 @@ def test_a_port_that_somebody_took_is_replaced_and_the_new_one_kept(tmp_path: Pa
 def test_kill_9_of_the_launcher_takes_the_stores_along_and_frees_the_folder(tmp_path: Path) -> None:
     code = (
         "import sys, pathlib, signal\n"
-        "from api.local.local_stores import stores\n"
-        "with stores(pathlib.Path(sys.argv[1]), durable=False) as s:\n"
+        "from api.local.local_stores import open_stores\n"
+        "with open_stores(pathlib.Path(sys.argv[1]), durable=False) as s:\n"
         "    print(s.postgres.pid, s.valkey.pid, flush=True)\n"
         "    signal.pause()\n"
     )
@@ -178,23 +178,23 @@ def test_kill_9_of_the_launcher_takes_the_stores_along_and_frees_the_folder(tmp_
         assert 2 == len(pids)
         launcher.send_signal(signal.SIGKILL)
     wait_until(lambda: not any(map(is_alive, pids)), "both stores are gone")
-    with stores(tmp_path, durable=False, wait_s=10) as both, psycopg.connect(both.database_url) as db:
+    with open_stores(tmp_path, durable=False, wait_s=10) as both, psycopg.connect(both.database_url) as db:
         assert db.execute("SELECT 1").fetchone()
 
 
 def test_a_store_that_cannot_start_says_why_with_the_end_of_its_log(tmp_path: Path) -> None:
-    with stores(tmp_path, durable=False, redis_url="redis://elsewhere"):
+    with open_stores(tmp_path, durable=False, redis_url="redis://elsewhere"):
         pass
     (tmp_path / "postgres" / "postgresql.conf").write_text("no such setting = 1\n")
     expected = re.compile(r"embedded postgres exited while starting.*postgresql\.conf", re.DOTALL)
-    with pytest.raises(LocalError, match=expected), stores(tmp_path, durable=False):
+    with pytest.raises(LocalError, match=expected), open_stores(tmp_path, durable=False):
         pass
-    assert not Home(tmp_path).is_held()
+    assert not Home(tmp_path).is_locked()
 
 
 def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(LocalError, match="HEADRACE_HOME"), stores(tmp_path / "file" / "home"):
+    with pytest.raises(LocalError, match="HEADRACE_HOME"), open_stores(tmp_path / "file" / "home"):
         pass
 
 

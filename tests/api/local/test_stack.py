@@ -42,7 +42,7 @@ async def stack(
 
 
 async def test_a_running_stack_is_found_by_other_commands_and_gone_afterwards(tmp_path: Path) -> None:
-    with Home(tmp_path).held():
+    with Home(tmp_path).locked():
         async with stack(tmp_path) as (running, _):
             assert running == find_running(tmp_path)
             assert running.key.startswith("hr_")
@@ -53,7 +53,7 @@ async def test_a_running_stack_is_found_by_other_commands_and_gone_afterwards(tm
 
 
 async def test_a_second_up_names_the_address_of_the_first(tmp_path: Path) -> None:
-    with Home(tmp_path).held():
+    with Home(tmp_path).locked():
         async with stack(tmp_path) as (running, _):
             expected = f"headrace is already running at {running.url} "
             with (

@@ -15,7 +15,7 @@ from urllib.parse import quote_plus, urlsplit
 import pytest
 import structlog
 
-from api.local.local_stores import stores as local_stores
+from api.local.local_stores import open_stores
 from schema.migrate import migrate
 from schema.vault import new_secret_key
 from tests.journeys.conftest import keep_commits
@@ -84,7 +84,7 @@ class Evidence:
 @pytest.fixture(scope="module")
 def evidence(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Evidence]:
     find, folder = CanaryFinder(), tmp_path_factory.mktemp("canaries")
-    with local_stores(tmp_path_factory.mktemp("canary-stores"), durable=False) as stores:
+    with open_stores(tmp_path_factory.mktemp("canary-stores"), durable=False) as stores:
         assert stores.postgres is not None
         assert stores.valkey is not None
         migrate(stores.database_url)

@@ -9,7 +9,7 @@ from typing import LiteralString
 import psycopg
 import pytest
 
-from api.local.local_stores import stores as local_stores
+from api.local.local_stores import open_stores
 from schema.errors import LoginRefused, Unavailable
 from schema.ids import new_id
 from schema.migrate import migrate
@@ -30,7 +30,7 @@ from tests.system import ROOT, System
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A server of this module's own, as users belong to a whole server."""
-    with local_stores(Path(tmp_path_factory.mktemp("logins")), durable=False) as running:
+    with open_stores(Path(tmp_path_factory.mktemp("logins")), durable=False) as running:
         migrate(running.database_url)
         with psycopg.connect(running.database_url) as db:
             db.execute("INSERT INTO tenants (id, slug, name) VALUES (%s, 'one', 'One')", (new_id(),))
