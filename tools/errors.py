@@ -6,6 +6,7 @@ what to do next and never contains a traceback, a key, or a URL with its query.
     ├── ToolTimeout           the call did not finish in time
     ├── ToolTooLarge          the input or output exceeds its limit
     ├── ToolRefused           not allowed: a right is missing, or a security rule forbids it
+    ├── ToolUnconfirmed       not called, because the user has to confirm it first
     └── ToolUnavailable       a required service is down, returns an error, or isn't set up here
 """
 
@@ -30,6 +31,10 @@ class ToolTooLarge(ToolFailed):
 
 class ToolRefused(ToolFailed):
     code = "tool_refused"
+
+
+class ToolUnconfirmed(ToolFailed):
+    code = "tool_unconfirmed"
 
 
 class ToolUnavailable(ToolFailed):

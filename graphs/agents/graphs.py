@@ -22,6 +22,7 @@ from graphs.agents.plan_execute import MAX_ROUNDS, act, answer, plan, verify
 from graphs.agents.react import think, use_tools
 from graphs.agents.routing import begin, next_intent, route
 from graphs.agents.state import AgentState
+from graphs.data_marks import DataMark
 
 CompiledGraph = CompiledStateGraph[Any, AgentRun, Any, Any]
 Node = Literal["think", "plan"]
@@ -156,7 +157,7 @@ class AgentGraphs:
             "metadata": {"job_id": thread.job_id},
             "recursion_limit": 100,
         }
-        input_state: AgentState | None = state
+        input_state: AgentState | None = {"mark": DataMark.new().code, **state}
         if resume and self._checkpointer is not None:
             snapshot = await graph.aget_state(config)
             if snapshot.values and (snapshot.metadata or {}).get("job_id") == thread.job_id:

@@ -17,9 +17,9 @@ from graphs.agents.citations import number_sources
 from graphs.agents.contract import AgentRun, CallResult
 from graphs.agents.emitter import Emitter
 from graphs.agents.model_call import call_model
-from graphs.agents.prompts import wrap_as_data
 from graphs.agents.react import add_usage, as_openai_tool, finish
-from graphs.agents.state import AgentState, load_messages
+from graphs.agents.state import AgentState, data_mark, load_messages
+from graphs.data_marks import DataMark
 from graphs.providers.contract import Message
 from schema.events import PlanCreated
 
@@ -101,7 +101,8 @@ async def plan(state: AgentState, runtime: Runtime[AgentRun]) -> AgentState:
     run, emitter = runtime.context, Emitter(runtime.context.emit)
     agent, rounds = run.agent(state["agent"]), state.get("rounds", 0) + 1
     tools = "\n".join(_tool_line(as_openai_tool(tool)["function"]) for tool in run.offered_tools(agent))
-    missing = f" The plan before missed: {state['missing']}" if state.get("missing") else ""
+    # What is missing was said by a model that had read results, so it may repeat them.
+    missing = f" The plan before missed:\n{data_mark(state).wrap(state['missing'])}" if state.get("missing") else ""
     prompt = Message.of("system", PLAN_PROMPT.format(tools=tools, most=MAX_STEPS, missing=missing))
     response_format = {"type": "json_schema", "json_schema": {"name": "plan", "schema": PLAN_SCHEMA}}
     messages = [*load_messages(state["messages"]), prompt]
@@ -194,7 +195,7 @@ async def verify(state: AgentState, runtime: Runtime[AgentRun]) -> AgentState:
     """Ask the model whether the results are enough."""
     run, emitter = runtime.context, Emitter(runtime.context.emit)
     agent = run.agent(state["agent"])
-    prompt = Message.of("system", VERIFY_PROMPT.format(results=_format_results(run, state["results"])))
+    prompt = Message.of("system", VERIFY_PROMPT.format(results=_format_results(state)))
     response_format = {"type": "json_schema", "json_schema": {"name": "verdict", "schema": VERDICT_SCHEMA}}
     messages = [*load_messages(state["messages"]), prompt]
     reply = await call_model(run, agent, emitter, messages, response_format=response_format, stream_text=False)
@@ -220,17 +221,17 @@ async def answer(state: AgentState, runtime: Runtime[AgentRun]) -> AgentState:
     agent = run.agent(state["agent"])
     messages = [
         *load_messages(state["messages"]),
-        Message.of("system", ANSWER_PROMPT.format(results=_format_results(run, state["results"]))),
+        Message.of("system", ANSWER_PROMPT.format(results=_format_results(state))),
     ]
     reply = await call_model(run, agent, emitter, messages, stream_text=agent.output_format is None)
     return await finish(run, agent, state, emitter, messages, reply)
 
 
-def _format_results(run: AgentRun, results: dict[str, Any]) -> str:
-    return "\n\n".join(_format_result(run, name, result) for name, result in results.items())
+def _format_results(state: AgentState) -> str:
+    mark = data_mark(state)
+    return "\n\n".join(_format_result(name, result, mark) for name, result in state["results"].items())
 
 
-def _format_result(run: AgentRun, name: str, result: dict[str, Any]) -> str:
-    tool = run.tools.get(result["tool"])
-    text = wrap_as_data(result["text"]) if tool is not None and tool.spec.untrusted else result["text"]
+def _format_result(name: str, result: dict[str, Any], mark: DataMark) -> str:
+    text = tool_calls.mark_result(msgspec.convert(result, CallResult), mark)
     return f"[{name}] {result['task']} ({result['tool']}{'' if result['ok'] else ', failed'}):\n{text}"

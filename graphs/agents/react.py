@@ -13,7 +13,7 @@ from graphs.agents.contract import AgentRun, AgentSpec
 from graphs.agents.emitter import Emitter
 from graphs.agents.model_call import Reply, call_model
 from graphs.agents.output_formats import parse_output
-from graphs.agents.state import AgentState, dump_messages, load_messages
+from graphs.agents.state import AgentState, data_mark, dump_messages, load_messages
 from graphs.providers.contract import Message
 from tools.contract import Tool
 
@@ -77,7 +77,7 @@ async def use_tools(state: AgentState, runtime: Runtime[AgentRun]) -> AgentState
     calls, agent = state["calls"], run.agent(state["agent"])
     results = await tool_calls.call_tools(run, agent, emitter, calls, untrusted=state.get("untrusted", False))
     results, sources = number_sources(run, calls, results, state.get("sources") or ())
-    shown = [tool_calls.result_message(run, c, r) for c, r in zip(calls, results, strict=True)]
+    shown = [tool_calls.result_message(c, r, data_mark(state)) for c, r in zip(calls, results, strict=True)]
     return {
         "messages": [*state["messages"], *dump_messages(shown)],
         "calls": [],
@@ -97,7 +97,9 @@ async def finish(
     if agent.output_format is not None:
         data, problem = parse_output(agent.output_format, agent.output_schema, text)
         if problem:
-            again = Message.of("user", f"That answer can't be used. {problem} Send the whole answer again, mended.")
+            # The problem may repeat a part of the answer, which may repeat text from outside.
+            reason = f"\n{data_mark(state).wrap(problem)}\n" if state.get("untrusted") else f" {problem} "
+            again = Message.of("user", f"That answer can't be used.{reason}Send the whole answer again, mended.")
             corrected = await call_model(run, agent, emitter, [*messages, reply.message([]), again], stream_text=False)
             update = add_usage({**state, **update}, corrected)
             data, still_a_problem = parse_output(agent.output_format, agent.output_schema, corrected.text)

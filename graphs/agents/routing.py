@@ -9,7 +9,7 @@ from graphs.agents.emitter import Emitter
 from graphs.agents.model_call import Reply, call_model
 from graphs.agents.prompts import opening_messages
 from graphs.agents.react import add_usage
-from graphs.agents.state import AgentState, dump_messages
+from graphs.agents.state import AgentState, data_mark, dump_messages
 from graphs.providers.contract import ModelRequest
 from graphs.routing import clarify
 from graphs.routing.clarify import NONE
@@ -64,7 +64,8 @@ async def begin(state: AgentState, runtime: Runtime[AgentRun]) -> AgentState:
     emitter.emit(AgentRouted(agent=agent.name, graph=graph, reason=state.get("routed", "")))
     update: AgentState = {"step": 0, "rounds": 0, "calls": [], "plan": [], "results": {}, "missing": ""}
     text = intent["text"] if len(state["intents"]) > 1 else None
-    messages = dump_messages(opening_messages(run, agent, text))
+    untrusted = state.get("untrusted", False)
+    messages = dump_messages(opening_messages(run, agent, data_mark(state), text, untrusted=untrusted))
     if run.sources and not state.get("sources"):
         update |= {"sources": list(run.sources), "untrusted": True}
     return update | {"agent": agent.name, "graph": graph, "messages": messages, "trail": emitter.trail}

@@ -1,10 +1,12 @@
 """What the graphs remember from node to node. Plain JSON values only: the state is stored after every node."""
 
 import operator
+from collections.abc import Mapping
 from typing import Annotated, Any, TypedDict
 
 import msgspec
 
+from graphs.data_marks import DataMark
 from graphs.providers.contract import Message
 
 
@@ -14,10 +16,12 @@ class AgentState(TypedDict, total=False):
     `intents` are {agent, text}, handled one after the other; `at` is the index of the current one, handled by `agent` with
     `graph`. `routed` is the router's reason. `messages` is what the model sees, `calls` are pending tool calls, `step` counts
     the model's turns, `rounds` the plans. `said` is the answer so far. `sources` are the numbered passages that tools found.
-    `trail` has the events so far ([type, fields]), which a resumed run replays. `untrusted`: text from outside was read.
+    `trail` has the events so far ([type, fields]), which a resumed run replays. `mark` is the code of the run's data marks: a
+    resumed run keeps it, since its messages contain it. `untrusted`: text from outside was read.
     `acted`: a tool may have changed something. `asked_tools`: a tool was called.
     """
 
+    mark: str
     agent: str
     graph: str
     intents: list[dict[str, str]]
@@ -45,6 +49,11 @@ class AgentState(TypedDict, total=False):
     asked_tools: bool
     sources: list[dict[str, Any]]
     trail: Annotated[list[Any], operator.add]
+
+
+def data_mark(state: Mapping[str, Any]) -> DataMark:
+    """Return the marks of a run, of an agent or of a pipeline."""
+    return DataMark(state.get("mark", ""))
 
 
 def dump_messages(messages: list[Message]) -> list[dict[str, Any]]:

@@ -12,13 +12,15 @@ from typing import Any
 
 from graphs.agents.contract import AgentRun, AgentSpec, CallResult
 from graphs.agents.emitter import Emitter
-from graphs.agents.prompts import wrap_as_data
+from graphs.data_marks import DataMark
 from graphs.providers.contract import Message, ToolResultPart
 from schema.events import ToolFinished, ToolStarted
 from tools.contract import Tool
-from tools.errors import ToolFailed
+from tools.errors import ToolFailed, ToolUnconfirmed
 from tools.execution import call_tool
 
+UNMADE_CODES = frozenset({"tool_unknown", ToolUnconfirmed.code, "tool_interrupted"})
+"""Codes of calls that were not made."""
 MAX_EVENT_OUTPUT = 4000
 """Characters of an output that an event carries; the model gets all of it."""
 
@@ -59,7 +61,7 @@ async def _call_once(
         message = f"There is no tool {name[:64]!r} here. There are: {', '.join(names) or 'none'}."
         return CallResult(ok=False, text=message, code="tool_unknown")
     if tool.spec.side_effects and untrusted and name not in confirmed_tools(run.question.text, names):
-        return CallResult(ok=False, text=confirmation_request(name), code="tool_unconfirmed")
+        return CallResult(ok=False, text=confirmation_request(name), code=ToolUnconfirmed.code)
     recorded = await run.ledger.begin(call_id, name, side_effects=tool.spec.side_effects)
     if recorded is not None:
         return recorded
@@ -80,11 +82,16 @@ def confirmation_request(name: str) -> str:
     )
 
 
-def result_message(run: AgentRun, call: dict[str, Any], result: CallResult) -> Message:
-    """Return a result as the model sees it: text from outside is marked as data."""
-    tool = run.tools.get(call["name"])
-    text = wrap_as_data(result.text) if tool is not None and tool.spec.untrusted and result.ok else result.text
-    return Message("tool", (ToolResultPart(call["id"], text if result.ok else f"Error: {text}", call["name"]),))
+def result_message(call: dict[str, Any], result: CallResult, mark: DataMark) -> Message:
+    """Return a result as the model sees it."""
+    text = mark_result(result, mark)
+    return Message("tool", (ToolResultPart(call["id"], text if result.ok else f"Error:\n{text}", call["name"]),))
+
+
+def mark_result(result: CallResult, mark: DataMark) -> str:
+    """Return the text of a result or error, marked as data: even a calculator repeats what it was given. What we ourselves
+    tell the model about a call that was not made stays unmarked, or it would not be followed."""
+    return result.text if result.code in UNMADE_CODES else mark.wrap(result.text)
 
 
 def event_arguments(arguments: Any) -> dict[str, Any]:
@@ -99,9 +106,10 @@ def event_arguments(arguments: Any) -> dict[str, Any]:
 
 
 def returned_untrusted(run: AgentRun, calls: Sequence[dict[str, Any]], results: Sequence[CallResult]) -> bool:
-    """Whether these calls returned text from outside."""
+    """Whether these calls returned text from outside, be it as the reason for a failure."""
     pairs = zip(calls, results, strict=True)
-    return any(r.ok and c["name"] in run.tools and run.tools[c["name"]].spec.untrusted for c, r in pairs)
+    told = [c["name"] for c, r in pairs if (r.ok or r.code == ToolFailed.code) and c["name"] in run.tools]
+    return any(run.tools[name].spec.untrusted for name in told)
 
 
 def has_side_effects(run: AgentRun, calls: Sequence[dict[str, Any]]) -> bool:

@@ -21,7 +21,7 @@ from graphs.pipelines.errors import StepFailed
 from graphs.providers.contract import Message
 from schema.events import Event, JobProgress, MessageDelta, ReasoningDelta, ToolFinished, ToolStarted
 from tools.contract import FunctionTool, Tool, ToolContext, ToolResult
-from tools.errors import ToolRefused
+from tools.errors import ToolUnconfirmed
 
 AUTO = "auto"
 RECURSION_LIMIT = 100
@@ -30,13 +30,14 @@ RECURSION_LIMIT = 100
 @dataclasses.dataclass(frozen=True)
 class AgentTask:
     """An agent's task in a step. `untrusted`: the question contains text from outside. `is_answer`: the agent's text is the
-    pipeline's answer."""
+    pipeline's answer. `mark`: the code of the pipeline's data marks, which the question may have."""
 
     step: str
     agent: str
     question: Message
     untrusted: bool
     is_answer: bool
+    mark: str
 
 
 async def run_agent(
@@ -67,7 +68,7 @@ async def run_agent(
 
 def _initial_state(run: AgentRun, task: AgentTask) -> tuple[str, AgentState]:
     """Return the name of the agent's graph, and its initial state."""
-    base: AgentState = {"said": "", "intents": [], "untrusted": task.untrusted}
+    base: AgentState = {"mark": task.mark, "said": "", "intents": [], "untrusted": task.untrusted}
     if task.agent == AUTO:
         return AUTO, {**base, "graph": AUTO}
     agent = run.agents.get(task.agent)
@@ -119,7 +120,7 @@ def _guarded_tools(run: AgentRun, task: AgentTask) -> Mapping[str, Tool]:
 
 def _refusing_tool(tool: Tool) -> Tool:
     async def refuse(arguments: dict[str, Any], context: ToolContext) -> ToolResult:
-        raise ToolRefused(confirmation_request(tool.spec.name))
+        raise ToolUnconfirmed(confirmation_request(tool.spec.name))
 
     return FunctionTool(tool.spec, refuse)
 

@@ -9,6 +9,7 @@ from langgraph.graph.state import CompiledStateGraph
 from graphs.agents.contract import AgentRun
 from graphs.agents.emitter import replay_trail
 from graphs.agents.graphs import AgentGraphs, Thread
+from graphs.data_marks import DataMark
 from graphs.pipelines.compile_graph import build_pipeline
 from graphs.pipelines.definition import Definition
 from graphs.pipelines.state import State
@@ -49,7 +50,7 @@ class PipelineGraphs:
             "metadata": {"job_id": thread.job_id},
             "recursion_limit": 3 * len(definition.steps) + 10,
         }
-        input_state: State | None = {"trail": []}
+        input_state: State | None = {"trail": [], "mark": DataMark.new().code}
         if resume:
             snapshot = await graph.aget_state(config)
             if snapshot.values and (snapshot.metadata or {}).get("job_id") == thread.job_id:

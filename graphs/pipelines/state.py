@@ -7,12 +7,13 @@ import operator
 from typing import Annotated, Any, TypedDict
 
 from graphs.agents.contract import AgentRun
-from graphs.agents.tool_calls import wrap_as_data
+from graphs.agents.state import data_mark
 from graphs.pipelines.definition import Definition
 from graphs.pipelines.templates import Absent, Placeholder, as_text, resolve_path
 
 State = dict[str, Any]
-"""`said`, `data`, `renderer` and `finish` are the final step's; `trail` has the events so far; tokens are of all steps."""
+"""`said`, `data`, `renderer` and `finish` are the final step's; `trail` has the events so far; tokens are of all steps;
+`mark` is the code of the run's data marks."""
 
 
 TOKENS = ("input_tokens", "output_tokens", "own_key_input_tokens", "own_key_output_tokens")
@@ -30,7 +31,14 @@ def _latest_model(old: str, new: str) -> str:
 def build_state_type(definition: Definition) -> type:
     """Return the state's type, which says how the writes of parallel steps are merged."""
     fields: dict[str, Any] = {output_key(name): dict for name in definition.steps}
-    fields |= {"said": str, "data": Any, "renderer": Any, "finish": str, "model": Annotated[str, _latest_model]}
+    fields |= {
+        "mark": str,
+        "said": str,
+        "data": Any,
+        "renderer": Any,
+        "finish": str,
+        "model": Annotated[str, _latest_model],
+    }
     fields |= dict.fromkeys(TOKENS, Annotated[int, operator.add])
     fields |= {"estimated": Annotated[bool, operator.or_], "trail": Annotated[list, operator.add]}
     make: Any = TypedDict  # type checkers want to read the fields, which only the definition has
@@ -55,7 +63,7 @@ class PlaceholderValues:
         value = _output_field(output, placeholder.path) if placeholder.path else output["text"]
         if output["untrusted"] and value is not Absent:
             self.untrusted = True
-            return wrap_as_data(as_text(value)) if self._wrap_untrusted else value
+            return data_mark(self._state).wrap(as_text(value)) if self._wrap_untrusted else value
         return value
 
 

@@ -16,7 +16,8 @@ from graphs.agents.emitter import Emitter
 from graphs.agents.graphs import AgentGraphs
 from graphs.agents.model_call import Reply, call_model
 from graphs.agents.output_formats import parse_output
-from graphs.agents.prompts import SAFETY_INSTRUCTIONS
+from graphs.agents.prompts import safety_instructions
+from graphs.agents.state import data_mark
 from graphs.agents.tool_calls import call_tools
 from graphs.pipelines.agent_steps import AgentTask, run_agent
 from graphs.pipelines.definition import AgentStep, AnyStep, ParallelStep, PromptStep, RouterStep, ToolStep
@@ -133,7 +134,8 @@ async def _prompt(ctx: StepContext, step: PromptStep) -> State:
     run = ctx.run.agent_run
     values = PlaceholderValues(run, ctx.state, wrap_untrusted=True)
     prompt = Message.of("user", fill_text(step.prompt, values))
-    system = Message.of("system", "\n\n".join(part for part in (run.persona, SAFETY_INSTRUCTIONS) if part))
+    safety = safety_instructions(data_mark(ctx.state) if values.untrusted else None)
+    system = Message.of("system", "\n\n".join(part for part in (run.persona, safety) if part))
     agent = AgentSpec(name=ctx.name, models=(step.model,) if step.model else ())
     reply = await call_model(run, agent, ctx.emitter, [system, prompt], stream_text=ctx.is_last)
     data, wrong = parse_output("structured_json", None, reply.text)
@@ -151,7 +153,7 @@ async def _agent(ctx: StepContext, step: AgentStep) -> State:
     # A question that is passed on unchanged keeps its images.
     is_whole = step.input.strip() == "{{input}}"
     question = run.question if is_whole else Message.of("user", fill_text(step.input, values))
-    task = AgentTask(ctx.name, step.agent, question, values.untrusted, ctx.is_last)
+    task = AgentTask(ctx.name, step.agent, question, values.untrusted, ctx.is_last, ctx.state.get("mark", ""))
     final_state = await run_agent(ctx.run.graphs, run, task, ctx.emitter, ctx.config)
     untrusted = values.untrusted or final_state.get("untrusted", False)
     update = _output(ctx, final_state.get("said", ""), data=final_state.get("data"), untrusted=untrusted, streamed=True)

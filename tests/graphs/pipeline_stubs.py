@@ -9,6 +9,8 @@ from langgraph.checkpoint.memory import InMemorySaver
 
 from graphs.agents.contract import AgentRun, AgentSpec, CallResult
 from graphs.agents.graphs import AgentGraphs, Thread
+from graphs.agents.state import AgentState
+from graphs.data_marks import MARK
 from graphs.pipelines.definition import Definition
 from graphs.pipelines.run import PipelineGraphs
 from graphs.pipelines.state import output_key
@@ -33,8 +35,8 @@ StubAnswer = str | list[tuple[str, str]] | Exception
 
 
 class StubModel:
-    """A model that answers with `answer(text of the last message)`: text, calls (name, arguments as JSON), or an error.
-    Records its requests."""
+    """A model that answers with `answer(text of the last message without data marks)`: text, calls (name, arguments as
+    JSON), or an error. Records its requests."""
 
     name = "test"
 
@@ -44,7 +46,7 @@ class StubModel:
 
     async def stream(self, request: ModelRequest) -> AsyncGenerator[Delta, None]:
         self.requests.append(request)
-        answer = self._answer(request.messages[-1].text)
+        answer = self._answer(unmarked(request.messages[-1].text))
         if isinstance(answer, Exception):
             raise answer
         if isinstance(answer, str):
@@ -54,6 +56,11 @@ class StubModel:
             for index, (name, arguments) in enumerate(answer):
                 yield ToolCallDelta(index=index, id="", name=name, arguments=arguments)
         yield Finished("stop", Usage(input_tokens=3, output_tokens=2, estimated=False))
+
+
+def unmarked(text: str) -> str:
+    """Return the text without its data marks."""
+    return MARK.sub("", text).strip()
 
 
 class CountingTool:
@@ -139,7 +146,15 @@ class PipelineHarness:
         graphs = PipelineGraphs(self.saver, AgentGraphs(self.saver))
         self.emitted = []
         definition = self.checked(steps, start)
-        return await graphs.run(self.version, definition, self._run(text), self.thread, resume=resume)
+        return await graphs.run(self.version, definition, self.agent_run(text), self.thread, resume=resume)
+
+    async def run_agent(self, name: str, *, resume: bool = False, **fields: Any) -> AgentState:
+        """Run an agent without a pipeline, with fresh graphs; `fields` are those of its run."""
+        self.emitted = []
+        graphs, run = AgentGraphs(self.saver), self.agent_run("hello", **fields)
+        graph = "react" if self.agents[name].graph in ("react", "chat") else "plan_execute"
+        state: AgentState = {"said": "", "at": 0, "intents": [{"agent": name, "text": "hello"}]}
+        return await graphs.run(graph, run, state, self.thread, resume=resume)
 
     def is_checkpointed(self, step: str) -> bool:
         """Whether a step's output was written to the checkpoints."""
@@ -152,7 +167,9 @@ class PipelineHarness:
     def event_types(self) -> list[str]:
         return [event.type for event in self.emitted]
 
-    def _run(self, text: str) -> AgentRun:
+    def agent_run(self, text: str, **fields: Any) -> AgentRun:
+        """Return a run that asks `text`."""
+
         async def chain(agent: AgentSpec) -> list[ChainModel]:
             full_name = agent.models[0] if agent.models else "test/default"
             return [ChainModel(self.model, full_name.partition("/")[2], full_name, full_name)]
@@ -164,7 +181,7 @@ class PipelineHarness:
             agents=self.agents,
             tools=self.tools,
             question=Message.of("user", text),
-            history=(),
+            history=fields.pop("history", ()),
             request=ModelRequest(model="default", messages=()),
             chain=chain,
             route=route,
@@ -172,4 +189,5 @@ class PipelineHarness:
             context=lambda call_id: make_context().__class__(**{**vars(make_context()), "call_id": call_id}),
             emit=self.emitted.append,
             breakers=Breakers(),
+            **fields,
         )

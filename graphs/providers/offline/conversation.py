@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+from graphs.data_marks import BLOCK, MARK
 from graphs.language.clauses import split_clauses
 from graphs.providers.contract import Message, TextPart, ToolCallPart, ToolResultPart
 from graphs.providers.offline.fill_arguments import normalise_name
@@ -17,9 +18,6 @@ MAX_QUESTION_CHARS = 600
 """A message up to this length is all question; of a longer one, only its questions are considered for tools."""
 
 _MARKER_LINE = re.compile(r"^\s*(?:</?[a-zA-Z_][^<>\n]*>|```\w*|-{3,}|={3,})\s*$")
-
-FENCE = re.compile(r"</?data>")
-"""Marks data in prompts; a sentence that contains one is about the marks."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +42,7 @@ class CalledTool:
 @dataclass(frozen=True)
 class Conversation:
     """`question` by rule 2; `parts` are its requests; `earlier` are messages in which codes may be found; `quotable` are
-    sentences to quote; `instructions` are the system messages."""
+    sentences to quote; `instructions` are the system messages without the data in them."""
 
     question: str
     parts: tuple[str, ...]
@@ -83,9 +81,9 @@ def read_conversation(messages: Sequence[Message]) -> Conversation:
         quotable=tuple(
             one
             for one in (*(s for text in texts for s in sentences_with_sources(text)), *context)
-            if not FENCE.search(one)
+            if not MARK.search(one)
         ),
-        instructions="\n".join(m.text for m in messages if m.role in ("system", "developer")),
+        instructions="\n".join(BLOCK.sub("", m.text) for m in messages if m.role in ("system", "developer")),
         called=_called(messages[last_user + 1 :]),
     )
 

@@ -5,7 +5,7 @@ them.
 
 Quoting:
 1. The text at hand is every earlier message (system prompt, history, tool results; not answers of a model, nor
-   sentences that name the marks <data> and </data>) and the last user message without its question.
+   sentences that name the marks of data, `graphs/data_marks.py`) and the last user message without its question.
 2. The question is the sentences of the last user message that end in a question mark; without one, its first sentence.
 3. A sentence ends at `.`, `!`, `?`, `…` or `。` before white space, or at a line break.
 4. Words are runs of letters and digits, case folded, in Unicode NFC, so Vietnamese syllables count as words. Stop
