@@ -13,6 +13,7 @@ from litestar.openapi.plugins import JsonRenderPlugin
 from litestar.openapi.spec import Tag
 
 from api.auth.principals import authorise, document_rights, get_principal
+from api.http.body_limits import SMALL_BODY_BYTES, allow_large_bodies
 from api.http.errors import EXCEPTION_HANDLERS
 from api.http.json_body import JsonRequest
 from api.http.middleware import RequestMiddleware
@@ -61,9 +62,10 @@ def create_app(settings: ApiSettings) -> Litestar:
         logging_config=None,
         openapi_config=_openapi(),
         request_class=JsonRequest,
-        request_max_body_size=settings.max_body,
+        request_max_body_size=min(SMALL_BODY_BYTES, settings.max_body),
         state=State({"streams": streams}),
     )
+    allow_large_bodies(app, settings.max_body)
     document_rights(app)
     describe_routes(app)
     answer_options_with_all_methods(app)

@@ -58,10 +58,17 @@ Tools = Annotated[
 ]
 Format = Annotated[OutputFormat, Meta(description="Format of the answers; null leaves it to the model.")]
 OutputSchema = Annotated[
-    dict[str, Any], Meta(description="JSON Schema that answers must match; only for `structured_json`.")
+    dict[str, Any],
+    Meta(
+        description="JSON Schema that answers must match; only for `structured_json`.", extra={"max_bytes": 256 * 1024}
+    ),
 ]
 Renderer = Annotated[
-    dict[str, Any], Meta(description='Display hint for clients, such as `{"type": "table"}`; at most 4 KB.')
+    dict[str, Any],
+    Meta(
+        description='Display hint for clients, such as `{"type": "table"}`; at most 4 KB.',
+        extra={"max_bytes": 16 * 1024},
+    ),
 ]
 Steps = Annotated[int, Meta(ge=1, le=20, description="Most rounds of model and tool calls per answer.")]
 CacheS = Annotated[

@@ -20,6 +20,7 @@ from api.chat.response_modes import (
     respond,
 )
 from api.grants.model_access import resolve_target
+from api.http.body_limits import LARGE_BODY
 from api.http.errors import problems
 from api.http.headers import read_idempotency
 from api.http.json_body import JsonRequest
@@ -38,6 +39,7 @@ from schema.states import OnBusy, Priority
 from workers.retrieval.scope import select_collections
 
 TITLE_LENGTH = 80
+MAX_IMAGE_URL = 30_000_000  # an image of 20 MB, the most that providers take, as a `data:` URL
 
 
 class TextPartIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="type", tag="text"):
@@ -49,7 +51,14 @@ class TextPartIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_fi
 class ImagePartUrlIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """An image by URL."""
 
-    url: Annotated[str, Meta(min_length=1, description="A `data:` URL, or a URL that the model provider can fetch.")]
+    url: Annotated[
+        str,
+        Meta(
+            min_length=1,
+            max_length=MAX_IMAGE_URL,
+            description="A `data:` URL, or a URL that the model provider can fetch.",
+        ),
+    ]
     detail: Annotated[
         Literal["auto", "low", "high"] | None,
         Meta(description="Resolution at which the model sees the image; the provider decides by default."),
@@ -111,7 +120,7 @@ class ChatIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     priority: Annotated[Priority, Meta(description=PRIORITY)] = "normal"
 
 
-OPT = described(
+OPT = LARGE_BODY | described(
     example={"message": "What is a headrace?", "agent": "auto"},
     response=ANSWER_EXAMPLE,
     other_media_types={EVENT_STREAM: EVENTS},

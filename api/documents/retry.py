@@ -47,7 +47,11 @@ class RetryDocumentsIn(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     states: (
         Annotated[
             list[RetryableState],
-            Meta(min_length=1, description="Only those in these states; failed ones by default, or any with `ids`."),
+            Meta(
+                min_length=1,
+                max_length=10,
+                description="Only those in these states; failed ones by default, or any with `ids`.",
+            ),
         ]
         | None
     ) = None

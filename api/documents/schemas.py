@@ -96,6 +96,7 @@ class DocumentChangeIn(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
             Meta(
                 description="New metadata; replaces all key-value pairs. At most 16 KiB as JSON.",
                 examples=[{"year": 2026}],
+                extra={"max_bytes": 64 * 1024},
             ),
         ]
         | UnsetType
@@ -112,7 +113,9 @@ class DocumentSelectionIn(msgspec.Struct, frozen=True, kw_only=True, forbid_unkn
     collection: (
         Annotated[str, Meta(max_length=64, description="Documents of the collection with this name.")] | None
     ) = None
-    states: Annotated[list[FileState], Meta(min_length=1, description="Only those in these states.")] | None = None
+    states: (
+        Annotated[list[FileState], Meta(min_length=1, max_length=10, description="Only those in these states.")] | None
+    ) = None
     search: (
         Annotated[str, Meta(max_length=300, description="Only those whose name or title contains this text.")] | None
     ) = None

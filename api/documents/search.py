@@ -71,7 +71,9 @@ class SearchIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     documents: (
         Annotated[list[UUID], Meta(min_length=1, max_length=1000, description="Ids of documents to search.")] | None
     ) = None
-    filters: Annotated[FiltersIn | None, Meta(description="Conditions that documents must meet.")] = None
+    filters: Annotated[
+        FiltersIn | None, Meta(description="Conditions that documents must meet.", extra={"max_bytes": 64 * 1024})
+    ] = None
     k: Annotated[int, Meta(ge=1, le=50, description="Maximum number of passages to return.")] = 10
     mode: Annotated[Mode, Meta(description="Search by meaning (`vector`), by words (`text`), or by both.")] = "hybrid"
     mmr: (

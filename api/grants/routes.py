@@ -70,9 +70,10 @@ class OverridesIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
 class GrantIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Options of a grant."""
 
-    overrides: Annotated[OverridesIn, Meta(description="What differs for this tenant; nothing by default.")] = (
-        OverridesIn()
-    )
+    overrides: Annotated[
+        OverridesIn,
+        Meta(description="What differs for this tenant; nothing by default.", extra={"max_bytes": 288 * 1024}),
+    ] = OverridesIn()
 
 
 class GrantOut(msgspec.Struct, frozen=True, kw_only=True):

@@ -122,7 +122,8 @@ CATALOG: dict[str, ErrorDoc] = {
     ),
     "timeout": ErrorDoc("It took too long", "This took too long and was stopped."),
     "body_too_large": ErrorDoc(
-        "The body is too large", "The body is larger than this server takes; send less at once."
+        "The body is too large",
+        "The body exceeds 8,388,608 bytes, the limit of this installation (HEADRACE_MAX_BODY). Send less at once.",
     ),
     "unsupported_media_type": ErrorDoc(
         "The media type is not supported", "The body must be JSON: send Content-Type: application/json."

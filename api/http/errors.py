@@ -15,11 +15,13 @@ import msgspec
 import structlog
 from litestar import Request, Response
 from litestar.exceptions import HTTPException, ValidationException
+from litestar.exceptions.http_exceptions import RequestEntityTooLarge
 from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import ParameterKwarg
 from litestar.typing import FieldDefinition
 from msgspec import Meta
 
+from api.http.body_limits import explain_too_large
 from api.http.error_catalog import CATALOG
 from api.http.openai_errors import OpenAIErrorOut, openai_error
 from api.http.unmatched_paths import explain_no_method, explain_no_route
@@ -281,8 +283,8 @@ def _http_detail(request: Request[Any, Any, Any], error: HTTPException) -> str:
         return explain_no_route(request.app, request.scope["path"])
     if error.status_code == 405:
         return explain_no_method(request.scope["method"], (error.headers or {}).get("allow", ""))
-    if error.status_code == 413:
-        return "The body is larger than this server takes; send less at once."
+    if isinstance(error, RequestEntityTooLarge):  # Litestar's own; uploads raise others
+        return explain_too_large(request.route_handler)
     return error.detail
 
 

@@ -18,8 +18,9 @@ TYPE_NAMES = {
     "uuid": "a UUID",
     "datetime": "an ISO 8601 time",
 }
-PATH = re.compile(r" - at `\$\.?(.*)`$")
-UNKNOWN_FIELD = re.compile(r"Object contains unknown field `(.*)`")
+PATH = " - at `$"
+PATH_ENDS = re.compile(r"[\w.\-\[\]]*`")
+UNKNOWN_FIELD = re.compile(r"Object contains unknown field `(.*)`", re.DOTALL)
 MISSING_FIELD = re.compile(r"Object missing required field `(.*)`")
 WRONG_TYPE = re.compile(r"Expected `(.*)`, got `(.*)`")
 LENGTH = re.compile(r"Expected `(\w+)` of length (<=|>=|==) (\d+)")
@@ -35,6 +36,9 @@ OTHER_RULES = {
     "Number out of range": "is too large a number",
     "Integer value out of range": "is too large a number",
 }
+MAX_SHOWN = 200
+"""Characters of a field's name, which may be whatever was sent."""
+
 COMPARISONS = {"<=": "at most", ">=": "at least", "<": "less than", ">": "more than", "==": "exactly"}
 
 
@@ -47,11 +51,12 @@ class ValidationMessage(NamedTuple):
 
 def explain(message: str, shape: Any) -> ValidationMessage:
     """Rewrite msgspec's message about a value of type `shape`."""
-    path = PATH.search(message)
-    field = path[1] if path else ""
-    text = message[: path.start()] if path else message
+    text, found, path = message.rpartition(PATH)  # a regex would try each of a million such words in a field's name
+    if not (found and PATH_ENDS.fullmatch(path)):
+        text, path = message, ""
+    field = path.removeprefix(".").removesuffix("`")[:MAX_SHOWN]
     if match := UNKNOWN_FIELD.fullmatch(text):
-        return ValidationMessage(_join(field, match[1]), _unknown_field_message(field, match[1], shape))
+        return ValidationMessage(_join(field, match[1])[:MAX_SHOWN], _unknown_field_message(field, match[1], shape))
     if match := MISSING_FIELD.fullmatch(text):
         name = _join(field, match[1])
         return ValidationMessage(name, f"{name} is required.")
@@ -101,13 +106,13 @@ def _unknown_field_message(field: str, name: str, shape: Any) -> str:
 
 
 def _field_names(shape: Any) -> list[str]:
-    structs = [kind for kind in _member_types(shape) if _is_struct(kind)]
+    structs = [kind for kind in member_types(shape) if _is_struct(kind)]
     return [field.encode_name for kind in structs for field in msgspec.structs.fields(kind)]
 
 
 def _choices(field: str, shape: Any) -> str:
     """Return the literals or tags that are valid at `field`, such as "a, b or c"; empty if it isn't an enumeration."""
-    kinds, choices = _member_types(shape), []
+    kinds, choices = member_types(shape), []
     for step in PATH_STEP.findall(field):
         configs = [kind.__struct_config__ for kind in kinds if _is_struct(kind)]
         choices = [config.tag for config in configs if config.tag is not None and config.tag_field == step]
@@ -118,18 +123,18 @@ def _choices(field: str, shape: Any) -> str:
     return _join_with_or([str(choice) for choice in dict.fromkeys(choices)]) if choices else ""
 
 
-def _member_types(shape: Any) -> list[Any]:
+def member_types(shape: Any) -> list[Any]:
     """Return the types that a value of type `shape` may have, with unions and `Annotated` resolved."""
     if get_origin(shape) in (Union, UnionType):
-        return [kind for inner in get_args(shape) for kind in _member_types(inner)]
-    return _member_types(get_args(shape)[0]) if get_origin(shape) is Annotated else [shape]
+        return [kind for inner in get_args(shape) for kind in member_types(inner)]
+    return member_types(get_args(shape)[0]) if get_origin(shape) is Annotated else [shape]
 
 
 def _types_at(kind: Any, step: str) -> list[Any]:
     """Return the types at one step of a path: a field's name, or the `[…]` of a list."""
     if step == "[":
-        return _member_types(get_args(kind)[0]) if get_origin(kind) is list else []
-    return _member_types(get_type_hints(kind, include_extras=True).get(step)) if _is_struct(kind) else []
+        return member_types(get_args(kind)[0]) if get_origin(kind) is list else []
+    return member_types(get_type_hints(kind, include_extras=True).get(step)) if _is_struct(kind) else []
 
 
 def _is_struct(kind: Any) -> bool:

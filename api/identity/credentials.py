@@ -37,12 +37,23 @@ class ProviderKeyIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A provider key to store."""
 
     # Plain strings: a struct's validation error would quote the value, and people paste keys into the wrong field.
-    service_name: Annotated[str, Meta(description=f"One of {', '.join(SERVICES)}.", examples=["openai"])]
-    api_key: Annotated[str, Meta(description="The key; null for a service without keys. Stored encrypted.")] | None = (
-        None
-    )
+    service_name: Annotated[
+        str, Meta(max_length=100, description=f"One of {', '.join(SERVICES)}.", examples=["openai"])
+    ]
+    api_key: (
+        Annotated[
+            str, Meta(max_length=10_000, description="The key; null for a service without keys. Stored encrypted.")
+        ]
+        | None
+    ) = None
     base_url: (
-        Annotated[str, Meta(description="Address to use instead of the provider's own; some services require one.")]
+        Annotated[
+            str,
+            Meta(
+                max_length=2048,
+                description="Address to use instead of the provider's own; some services require one.",
+            ),
+        ]
         | None
     ) = None
     validate: Annotated[bool, Meta(description="Whether to test the key before it is stored.")] = False

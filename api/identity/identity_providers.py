@@ -55,7 +55,7 @@ ClientId = Annotated[
 ]
 # A plain string: a struct's validation error would quote the value.
 ClientSecret = Annotated[
-    str, Meta(description="Client secret, of up to 1,000 characters; null for a public client. Never returned.")
+    str, Meta(max_length=checks.MAX_SECRET, description="Client secret; null for a public client. Never returned.")
 ]
 JwksUrl = Annotated[
     str,

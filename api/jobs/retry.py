@@ -23,7 +23,11 @@ class RetryIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
 
     states: Annotated[
         list[Literal["failed", "cancelled"]],
-        Meta(min_length=1, description="Jobs in these states; failed ones by default. Ignored if `ids` is given."),
+        Meta(
+            min_length=1,
+            max_length=10,
+            description="Jobs in these states; failed ones by default. Ignored if `ids` is given.",
+        ),
     ] = msgspec.field(default_factory=lambda: ["failed"])
     kind: Annotated[Kind | None, Meta(description="Only jobs of this kind. Ignored if `ids` is given.")] = None
     ids: (

@@ -14,6 +14,7 @@ from litestar.params import JSONBody
 from api.auth.principals import MayChat, Principal
 from api.chat.response_modes import JOB_ERRORS
 from api.grants.model_access import resolve_target
+from api.http.body_limits import LARGE_BODY
 from api.http.disconnect import ClientDisconnected, cancel_on_disconnect
 from api.http.errors import JobEnded, problems
 from api.http.headers import read_idempotency
@@ -65,7 +66,8 @@ class Call:
 @post(
     "/chat/completions",
     status_code=200,
-    opt=described(
+    opt=LARGE_BODY
+    | described(
         example={"model": "auto", "messages": [{"role": "user", "content": "What is a headrace?"}]},
         response=COMPLETION_EXAMPLE,
         other_media_types={EVENT_STREAM: CHUNKS},

@@ -19,6 +19,7 @@ from msgspec import Meta
 
 from api.auth.principals import MayChat, Principal
 from api.grants.model_access import find_providers, resolve_model
+from api.http.body_limits import LARGE_BODY
 from api.http.errors import PROVIDER_FAILURES, problems
 from api.jobs.submit import reserve, uses_own_key
 from api.openapi.operations import described
@@ -74,7 +75,7 @@ class EmbeddingIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
         ]
         | None
     ) = None
-    user: Annotated[str | None, Meta(description="Accepted and ignored.")] = None
+    user: Annotated[str, Meta(max_length=512, description="Accepted and ignored.")] | None = None
 
 
 class VectorOut(msgspec.Struct, frozen=True, kw_only=True):
@@ -114,7 +115,8 @@ EMBEDDINGS_EXAMPLE: dict[str, Any] = {
 @post(
     "/",
     status_code=200,
-    opt=described(example={"model": LOCAL_MODEL, "input": ["What is a headrace?"]}, response=EMBEDDINGS_EXAMPLE),
+    opt=LARGE_BODY
+    | described(example={"model": LOCAL_MODEL, "input": ["What is a headrace?"]}, response=EMBEDDINGS_EXAMPLE),
     responses={
         200: ResponseSpec(EmbeddingsOut, description="A vector for each text.", generate_examples=False),
         **problems("model_unknown", "rate_limit_exceeded", "budget_exceeded", *PROVIDER_FAILURES),

@@ -11,11 +11,20 @@ from msgspec import Meta
 
 from schema.errors import InputError
 
+MAX_TEXT = 8_000_000
+"""Characters of one text: more than any model reads. HEADRACE_MAX_BODY bounds all of them together."""
+
+MAX_PARTS = 10_000
+"""Parts of all messages."""
+
+MAX_TOOLS = 128
+MAX_IMAGE_URL = 30_000_000  # an image of 20 MB, the most that providers take, as a `data:` URL
+
 
 class TextIn(msgspec.Struct, frozen=True, tag_field="type", tag="text"):
     """Text content."""
 
-    text: Annotated[str, Meta(description="The text.")]
+    text: Annotated[str, Meta(max_length=MAX_TEXT, description="The text.")]
 
 
 # A tag works only in a union: alone, msgspec does not require it.
@@ -23,19 +32,26 @@ class OnlyTextIn(msgspec.Struct, frozen=True):
     """Text content, where no other content is allowed."""
 
     type: Annotated[Literal["text"], Meta(description="Always `text`.")]
-    text: Annotated[str, Meta(description="The text.")]
+    text: Annotated[str, Meta(max_length=MAX_TEXT, description="The text.")]
 
 
 class RefusalIn(msgspec.Struct, frozen=True, tag_field="type", tag="refusal"):
     """A refusal of the assistant."""
 
-    refusal: Annotated[str, Meta(description="Text of the refusal.")]
+    refusal: Annotated[str, Meta(max_length=MAX_TEXT, description="Text of the refusal.")]
 
 
 class ImageUrlIn(msgspec.Struct, frozen=True, omit_defaults=True):
     """An image by URL."""
 
-    url: Annotated[str, Meta(min_length=1, description="A `data:` URL, or a URL that the model provider can fetch.")]
+    url: Annotated[
+        str,
+        Meta(
+            min_length=1,
+            max_length=MAX_IMAGE_URL,
+            description="A `data:` URL, or a URL that the model provider can fetch.",
+        ),
+    ]
     detail: Annotated[
         Literal["auto", "low", "high"] | None,
         Meta(description="Resolution at which the model sees the image; the provider decides by default."),
@@ -51,19 +67,20 @@ class ImageIn(msgspec.Struct, frozen=True, tag_field="type", tag="image_url"):
 class FunctionCallIn(msgspec.Struct, frozen=True):
     """The function of a tool call."""
 
-    name: Annotated[str, Meta(description="Name of the function.")]
-    arguments: Annotated[str, Meta(description="Arguments as JSON text.")] = "{}"
+    name: Annotated[str, Meta(max_length=256, description="Name of the function.")]
+    arguments: Annotated[str, Meta(max_length=MAX_TEXT, description="Arguments as JSON text.")] = "{}"
 
 
 class ToolCallIn(msgspec.Struct, frozen=True):
     """A tool call of the assistant."""
 
-    id: Annotated[str, Meta(description="Id of the call.")]
+    id: Annotated[str, Meta(max_length=512, description="Id of the call.")]
     function: Annotated[FunctionCallIn, Meta(description="The function that was called.")]
     type: Annotated[Literal["function"], Meta(description="Always `function`.")] = "function"
 
 
-Text = str | list[OnlyTextIn]
+LongText = Annotated[str, Meta(max_length=MAX_TEXT)]
+Text = LongText | Annotated[list[OnlyTextIn], Meta(max_length=MAX_PARTS)]
 
 
 class SystemIn(msgspec.Struct, frozen=True, tag_field="role", tag="system"):
@@ -81,23 +98,30 @@ class DeveloperIn(msgspec.Struct, frozen=True, tag_field="role", tag="developer"
 class UserMessageIn(msgspec.Struct, frozen=True, tag_field="role", tag="user"):
     """A message of the user."""
 
-    content: Annotated[str | list[TextIn | ImageIn], Meta(description="Text, or a list of text and image parts.")]
+    content: Annotated[
+        LongText | Annotated[list[TextIn | ImageIn], Meta(max_length=MAX_PARTS)],
+        Meta(description="Text, or a list of text and image parts."),
+    ]
 
 
 class AssistantIn(msgspec.Struct, frozen=True, tag_field="role", tag="assistant", omit_defaults=True):
     """An earlier answer of the assistant."""
 
     content: Annotated[
-        str | list[TextIn | RefusalIn] | None, Meta(description="The answer; null if there were only tool calls.")
+        LongText | Annotated[list[TextIn | RefusalIn], Meta(max_length=MAX_PARTS)] | None,
+        Meta(description="The answer; null if there were only tool calls."),
     ] = None
-    tool_calls: Annotated[list[ToolCallIn] | None, Meta(description="Tool calls that the assistant asked for.")] = None
+    tool_calls: Annotated[
+        Annotated[list[ToolCallIn], Meta(max_length=MAX_TOOLS)] | None,
+        Meta(description="Tool calls that the assistant asked for."),
+    ] = None
 
 
 class ToolIn(msgspec.Struct, frozen=True, tag_field="role", tag="tool"):
     """The result of a tool call."""
 
     content: Annotated[Text, Meta(description="The result.")]
-    tool_call_id: Annotated[str, Meta(description="Id of the tool call.")]
+    tool_call_id: Annotated[str, Meta(max_length=512, description="Id of the tool call.")]
 
 
 MessageIn = SystemIn | DeveloperIn | UserMessageIn | AssistantIn | ToolIn
@@ -106,7 +130,7 @@ MessageIn = SystemIn | DeveloperIn | UserMessageIn | AssistantIn | ToolIn
 class FunctionIn(msgspec.Struct, frozen=True):
     """A function that the model may call."""
 
-    name: Annotated[str, Meta(pattern="^[a-zA-Z0-9_.-]{1,64}$", description="Name of the function.")]
+    name: Annotated[str, Meta(max_length=64, pattern="^[a-zA-Z0-9_.-]{1,64}$", description="Name of the function.")]
 
 
 class OfferedToolIn(msgspec.Struct, frozen=True):
@@ -123,8 +147,10 @@ class StreamOptionsIn(msgspec.Struct, frozen=True):
 
 
 Stop = Annotated[str, Meta(max_length=1000)]
+Word = Annotated[str, Meta(max_length=512)]
 IGNORED = Meta(description="Accepted and ignored.")
-UNAVAILABLE = Meta(description="Not supported; rejected if set.")
+IGNORED_JSON = Meta(description="Accepted and ignored.", extra={"max_bytes": 256 * 1024})
+UNAVAILABLE = Meta(description="Not supported; rejected if set.", extra={"max_bytes": 16 * 1024})
 
 
 class CompletionIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, omit_defaults=True):
@@ -167,20 +193,32 @@ class CompletionIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     ) = None
     tools: (
         Annotated[
-            list[dict[str, Any]],
-            Meta(max_length=128, description="Functions that the model may call; your client runs them."),
+            list[Annotated[dict[str, Any], Meta(extra={"max_bytes": 32 * 1024})]],
+            Meta(
+                max_length=MAX_TOOLS,
+                description="Functions that the model may call; your client runs them. Each has at most 32 KB of JSON, and "
+                "all together 512 KB.",
+                extra={"max_bytes": 512 * 1024},
+            ),
         ]
         | None
     ) = None
     tool_choice: Annotated[
         Literal["none", "auto", "required"] | dict[str, Any] | None,
-        Meta(description="Whether the model calls tools: a mode, or the tool that it must call."),
+        Meta(
+            description="Whether the model calls tools: a mode, or the tool that it must call.",
+            extra={"max_bytes": 32 * 1024},
+        ),
     ] = None
     parallel_tool_calls: Annotated[
         bool | None, Meta(description="Whether the model may call several tools at once.")
     ] = None
     response_format: Annotated[
-        dict[str, Any] | None, Meta(description="`type`: `text`, `json_object`, or `json_schema` with a schema.")
+        dict[str, Any] | None,
+        Meta(
+            description="`type`: `text`, `json_object`, or `json_schema` with a schema; at most 256 KB of JSON.",
+            extra={"max_bytes": 256 * 1024},
+        ),
     ] = None
     reasoning_effort: (
         Annotated[str, Meta(max_length=20, description="Effort of reasoning models, such as `low` or `high`.")] | None
@@ -191,22 +229,34 @@ class CompletionIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     logprobs: Annotated[bool | None, UNAVAILABLE] = None
     top_logprobs: Annotated[int | None, UNAVAILABLE] = None
     logit_bias: Annotated[dict[str, float] | None, UNAVAILABLE] = None
-    modalities: Annotated[list[str] | None, Meta(description='Must be `["text"]`.')] = None
+    modalities: Annotated[
+        Annotated[list[Word], Meta(max_length=10, extra={"max_bytes": 16 * 1024})] | None,
+        Meta(description='Must be `["text"]`.'),
+    ] = None
     audio: Annotated[Any, UNAVAILABLE] = None
-    functions: Annotated[Any, Meta(description="Not supported; use `tools`.")] = None
-    function_call: Annotated[Any, Meta(description="Not supported; use `tool_choice`.")] = None
+    functions: Annotated[Any, Meta(description="Not supported; use `tools`.", extra={"max_bytes": 256 * 1024})] = None
+    function_call: Annotated[
+        Any, Meta(description="Not supported; use `tool_choice`.", extra={"max_bytes": 16 * 1024})
+    ] = None
     web_search_options: Annotated[Any, UNAVAILABLE] = None
 
     # no effect on the answer
-    user: Annotated[str | None, IGNORED] = None
-    metadata: Annotated[dict[str, Any] | None, IGNORED] = None
+    user: Annotated[Word | None, IGNORED] = None
+    metadata: Annotated[
+        Annotated[dict[Annotated[str, Meta(max_length=64)], Annotated[str, Meta(max_length=512)]], Meta(max_length=16)]
+        | None,
+        Meta(
+            description="Up to 16 pairs of your own, with keys of 64 and values of 512 characters. Accepted and ignored.",
+            extra={"max_bytes": 128 * 1024},
+        ),
+    ] = None
     store: Annotated[bool | None, IGNORED] = None
-    service_tier: Annotated[str | None, IGNORED] = None
-    prediction: Annotated[Any, IGNORED] = None
-    verbosity: Annotated[str | None, IGNORED] = None
-    safety_identifier: Annotated[str | None, IGNORED] = None
-    prompt_cache_key: Annotated[str | None, IGNORED] = None
-    prompt_cache_retention: Annotated[str | None, IGNORED] = None
+    service_tier: Annotated[Word | None, IGNORED] = None
+    prediction: Annotated[Any, IGNORED_JSON] = None
+    verbosity: Annotated[Word | None, IGNORED] = None
+    safety_identifier: Annotated[Word | None, IGNORED] = None
+    prompt_cache_key: Annotated[Word | None, IGNORED] = None
+    prompt_cache_retention: Annotated[Word | None, IGNORED] = None
 
 
 PASSED_THROUGH = (
@@ -242,9 +292,16 @@ def reject_unsupported(request: CompletionIn) -> None:
     for name, why in UNSUPPORTED.items():
         if getattr(request, name):
             raise InputError(why, field=name)
+    _check_parts(request)
     _check_tools(request)
     if request.response_format is not None:
         _check_response_format(request.response_format)
+
+
+def _check_parts(request: CompletionIn) -> None:
+    contents = (getattr(message, "content", None) for message in request.messages)
+    if sum(len(content) for content in contents if isinstance(content, list)) > MAX_PARTS:
+        raise InputError(f"messages must have at most {MAX_PARTS:,} parts together.", field="messages")
 
 
 def _check_tools(request: CompletionIn) -> None:

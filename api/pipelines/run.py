@@ -14,6 +14,7 @@ from litestar.params import JSONBody, PathParameter
 from api.auth.principals import MayRunPipelines, Principal
 from api.chat.response_modes import ACCEPTED_RESPONSE, ANSWER_EXAMPLE, ANSWER_RESPONSE, JOB_ERRORS, respond
 from api.grants.model_access import Target, resolve_model, resolve_target
+from api.http.body_limits import LARGE_BODY
 from api.http.errors import problems
 from api.http.headers import read_idempotency
 from api.http.json_body import JsonRequest
@@ -47,7 +48,8 @@ messages of that session."""
 @post(
     "/{pipeline:str}/execute",
     status_code=200,
-    opt=described(
+    opt=LARGE_BODY
+    | described(
         example={"input": "What is a headrace?"},
         response=PIPELINE_ANSWER_EXAMPLE,
         other_media_types={EVENT_STREAM: EVENTS},

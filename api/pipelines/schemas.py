@@ -49,7 +49,7 @@ class PipelineIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
             description="Name of the first step. The pipeline ends at a step without `next`; its output is the answer.",
         ),
     ]
-    steps: Annotated[dict[str, dict[str, Any]], Meta(description=STEPS)]
+    steps: Annotated[dict[str, dict[str, Any]], Meta(description=STEPS, extra={"max_bytes": 512 * 1024})]
     description: Annotated[str, Meta(max_length=2000, description="What the pipeline is for.")] = ""
 
 

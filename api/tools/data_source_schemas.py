@@ -23,8 +23,9 @@ Description = Annotated[str, Meta(max_length=2000, description="What the databas
 Dsn = Annotated[
     str,
     Meta(
+        max_length=4096,
         description="Connection string of a read-only role: `postgresql://USER:PASSWORD@HOST/DATABASE`. "
-        "Stored encrypted, never returned."
+        "Stored encrypted, never returned.",
     ),
 ]
 Tables = Annotated[

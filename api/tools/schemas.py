@@ -39,7 +39,9 @@ class NewToolIn(ToolDefinition, frozen=True, kw_only=True, forbid_unknown_fields
     """A tool to create."""
 
     enabled: Enabled = True
-    secrets: Annotated[dict[str, str], Meta(description=SECRETS)] = msgspec.field(default_factory=dict)
+    secrets: Annotated[dict[str, str], Meta(description=SECRETS, extra={"max_bytes": 128 * 1024})] = msgspec.field(
+        default_factory=dict
+    )
 
     def __repr__(self) -> str:
         return f"NewToolIn({self.kind} {self.name})"
@@ -49,8 +51,10 @@ class ToolChangeIn(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     """Fields of a tool to update. Omitted fields keep their value; the name can't be changed."""
 
     kind: KindField | UnsetType = UNSET
-    description: Annotated[str, Meta(description="What the tool does, for the model.")] | UnsetType = UNSET
-    endpoint: Annotated[str, Meta(description="URL to call.")] | UnsetType | None = UNSET
+    description: Annotated[str, Meta(max_length=4000, description="What the tool does, for the model.")] | UnsetType = (
+        UNSET
+    )
+    endpoint: Annotated[str, Meta(max_length=2048, description="URL to call.")] | UnsetType | None = UNSET
     headers: Headers | UnsetType = UNSET
     parameters: Parameters | UnsetType = UNSET
     config: Config | UnsetType = UNSET
@@ -64,7 +68,10 @@ class ToolChangeIn(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     secrets: (
         Annotated[
             dict[str, str | None],
-            Meta(description=f"{SECRETS} Null deletes one; those that are omitted keep their value."),
+            Meta(
+                description=f"{SECRETS} Null deletes one; those that are omitted keep their value.",
+                extra={"max_bytes": 128 * 1024},
+            ),
         ]
         | UnsetType
     ) = UNSET

@@ -45,7 +45,9 @@ MAX_SHOWN = 10 * 1024
 class ToolTestIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Arguments of a test call."""
 
-    arguments: Annotated[dict[str, Any], Meta(description="Arguments of the call, by name.")] = {}
+    arguments: Annotated[
+        dict[str, Any], Meta(description="Arguments of the call, by name.", extra={"max_bytes": 256 * 1024})
+    ] = {}
 
 
 class ToolRequestOut(msgspec.Struct, frozen=True, kw_only=True):

@@ -19,6 +19,7 @@ def any_object() -> dict[str, Any]:
 Name = Annotated[
     str,
     Meta(
+        max_length=64,
         pattern=r"^[a-zA-Z][a-zA-Z0-9_-]{0,63}$(?!\n)",
         description="Unique name: a letter, then up to 63 letters, digits, `_` or `-`. Can't be changed later.",
         examples=["get_stock"],
@@ -36,15 +37,21 @@ Headers = Annotated[
     dict[str, str],
     Meta(
         description="Request headers; values may contain `{{secret:NAME}}`. Without `Authorization`, a token of the "
-        "job is sent, which says for whom it works."
+        "job is sent, which says for whom it works.",
+        extra={"max_bytes": 64 * 1024},
     ),
 ]
-Parameters = Annotated[dict[str, Any], Meta(description="JSON Schema of the arguments.")]
-Config = Annotated[dict[str, Any], Meta(description="Options of the kind.")]
+Parameters = Annotated[
+    dict[str, Any], Meta(description="JSON Schema of the arguments.", extra={"max_bytes": 256 * 1024})
+]
+Config = Annotated[dict[str, Any], Meta(description="Options of the kind.", extra={"max_bytes": 256 * 1024})]
 Format = Annotated[OutputFormat, Meta(description="Format of the output; null leaves it to the agent.")]
 Renderer = Annotated[
     dict[str, Any],
-    Meta(description='Display hint for clients, such as `{"type": "table", "fields": ["due"]}`.'),
+    Meta(
+        description='Display hint for clients, such as `{"type": "table", "fields": ["due"]}`.',
+        extra={"max_bytes": 16 * 1024},
+    ),
 ]
 Priority = Annotated[int, Meta(ge=0, le=1000, description="Tools with a higher priority are offered to models first.")]
 TimeoutS = Annotated[float, Meta(ge=0.1, le=120, description="Most seconds that a call may take.")]

@@ -23,8 +23,8 @@ class UploadIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     urls: Annotated[list[Annotated[str, Meta(min_length=1, max_length=MAX_URL)]], Meta(min_length=1, max_length=100)]
     collection: Annotated[str, Meta(min_length=1, max_length=64)] = DEFAULT
     private: bool = False
-    metadata: dict[str, Any] = {}
-    name: str | None = None
+    metadata: Annotated[dict[str, Any], Meta(extra={"max_bytes": 64 * 1024})] = {}
+    name: Annotated[str, Meta(max_length=1000)] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -55,7 +55,8 @@ async def _read_all(chunks: AsyncGenerator[bytes, None], max_body: int) -> bytes
     async for chunk in chunks:
         body += chunk
         if len(body) > max_body:
-            raise HTTPException(status_code=413, detail="The body is too large for this server. Send less at once.")
+            limit = f"{max_body:,} bytes, the limit of this installation (HEADRACE_MAX_BODY)"
+            raise HTTPException(status_code=413, detail=f"The JSON exceeds {limit}. Send less at once.")
     return bytes(body)
 
 

@@ -1,6 +1,7 @@
 """What wrong requests get: the field, what is right, and the request id; OpenAI's shape under /v1."""
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import httpx
@@ -109,6 +110,18 @@ async def test_a_nested_bomb_is_a_bad_request(api: httpx.AsyncClient, path: str)
 async def test_a_body_that_is_too_large_is_413(api: httpx.AsyncClient, path: str) -> None:
     answer = await api.post(path, json={"message": "x" * 1_000_001})
     assert (answer.status_code, code_of(answer)) == (413, "body_too_large")
+    assert "1,000,000 bytes, the limit of this installation (HEADRACE_MAX_BODY)" in answer.text
+
+
+async def test_only_bodies_with_texts_and_images_are_large(settings: ApiSettings, tenant: TestTenant) -> None:
+    """Where the fields together are small, more than 1 MB can only be meant to harm."""
+    async with serving(create_app(replace(settings, max_body=4 << 20))) as api:
+        api.headers["Authorization"] = f"Bearer {tenant.key}"
+        long = {"message": [{"type": "image_url", "image_url": {"url": "data:" + "x" * (3 << 20)}}], "agent": "nobody"}
+        assert (await refused(api, long))[:2] == (400, "agent")
+        answer = await api.post("/api/sessions", json={"title": "x" * (1 << 20)})
+    assert (answer.status_code, code_of(answer)) == (413, "body_too_large")
+    assert answer.json()["detail"].startswith("The body exceeds 1,048,576 bytes, which are more than its fields")
 
 
 @pytest.mark.parametrize("path", ["/api/chat", "/v1/chat/completions"])

@@ -1,0 +1,118 @@
+"""Bodies that are made to be slow are refused for what is wrong with them, and others get their turn meanwhile."""
+
+from typing import Annotated, Any
+
+import msgspec
+import pytest
+from msgspec import Meta
+
+from api.http.json_body import read_body
+from api.openai.schemas import CompletionIn
+from schema.errors import InputError
+
+MB = 1024 * 1024
+SIZE = 8 * MB
+HEAD = b'{"model":"auto","messages":[{"role":"user","content":"hi"}],'
+
+
+class FreeIn(msgspec.Struct, forbid_unknown_fields=True):
+    """A body with a field of any shape, as large as those of the API."""
+
+    free: Annotated[Any, Meta(extra={"max_bytes": 512 * 1024})] = None
+
+
+def times(unit: bytes, size: int = SIZE) -> bytes:
+    return b",".join([unit] * (size // (len(unit) + 1)))
+
+
+HOSTILE = {
+    "objects": (b'"tools":[' + times(b"{}") + b"]}", "tools must not exceed 512 KB"),
+    "nested lists": (
+        b'"response_format":{"a":[' + times(b"[[[[]]]]") + b"]}}",
+        "response_format must not exceed 256 KB",
+    ),
+    "many keys": (
+        b'"metadata":{' + b",".join(b'"%x":0' % n for n in range(10**6)) + b"}}",
+        "metadata must not exceed 128 KB",
+    ),
+    "repeated keys": (b'"metadata":{' + times(b'"a":0') + b"}}", "metadata must not exceed 128 KB"),
+    "numbers that msgspec reads slowly": (b'"prediction":[' + times(b"1.5e300") + b"]}", "prediction must not exceed"),
+    "a number of many digits": (b'"seed":' + b"9" * SIZE + b"}", "seed is too large a number."),
+    "depth": (b'"audio":' + b"[" * SIZE, "The body is nested too deeply."),
+    "backslashes": (b'"user":"' + rb"\\" * (SIZE // 2) + b'"}', "user must be at most 512 characters long."),
+    "half pairs": (b'"user":"' + rb"\ud800" * (SIZE // 6) + b'"}', r"The body contains \ud800, which is half of"),
+    "pairs without an end": (
+        b'"user":"' + rb"\ud83d\ude00" * (SIZE // 12),
+        "The body is not valid JSON: it ends too early.",
+    ),
+    "spaces": (b" " * SIZE, "The body is not valid JSON: it ends too early."),
+    "a name that looks like a path": (
+        b'"' + b" - at `$" * (SIZE // 8) + rb'\n":1}',
+        "Unknown field  - at `$",
+    ),
+    "texts that are too many": (b'"modalities":[' + times(b'""') + b"]}", "modalities must not exceed 16 KB"),
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_a_hostile_body_is_refused_for_what_is_wrong_with_it(name: str) -> None:
+    rest, sentence = HOSTILE[name]
+    with pytest.raises(InputError) as refused:
+        read_body(HEAD + rest, CompletionIn)
+    assert sentence in refused.value.message
+    assert len(refused.value.message) < 2000
+    assert len(refused.value.field or "") <= 200
+
+
+@pytest.mark.parametrize(
+    ("body", "half"),
+    [
+        (rb'{"free":"\ud800"}', r"\ud800"),
+        (rb'{"free":"x\ud800y"}', r"\ud800"),
+        (rb'{"free":"\ud83d\ude00\udc00"}', r"\udc00"),
+        (rb'{"free":"' + rb"\ud83d\ude00" * 50_000 + rb'\udc00 and more"}', r"\udc00"),
+        (rb'{"free":"' + rb"\ud83d\ude00" * 50_000 + rb'\ud800"}', r"\ud800"),
+    ],
+)
+def test_half_of_a_surrogate_pair_is_named_wherever_it_stands(body: bytes, half: str) -> None:
+    with pytest.raises(InputError) as refused:
+        read_body(body, FreeIn)
+    assert f"The body contains {half}, which is half of a surrogate pair and no character. Remove it." == str(
+        refused.value
+    )
+
+
+@pytest.mark.parametrize(
+    ("free", "field"),
+    [
+        ("a\0", "free"),
+        ({"a": [1, {"b": "\0"}]}, "free.a[1].b"),
+        ({"a": {"\0": 1}}, "free.a"),
+        ([[]] * 100_000 + ["\0"], "free[100000]"),
+        ({**dict.fromkeys(map(str, range(20_000)), "x"), "y": ["z", "\0"]}, "free.y[1]"),
+    ],
+)
+def test_a_character_that_cannot_be_stored_is_found_wherever_it_stands(free: Any, field: str) -> None:
+    with pytest.raises(InputError) as refused:
+        read_body(msgspec.json.encode({"free": free}), FreeIn)
+    assert (refused.value.field, str(refused.value)) == (field, f"{field} contains the character U+0000. Remove it.")
+
+
+def test_a_backslash_before_u0000_is_no_such_character() -> None:
+    assert r"\u0000" == read_body(rb'{"free":"\\u0000"}', FreeIn).free
+
+
+@pytest.mark.parametrize(
+    ("number", "value"),
+    [("1.5e300", 1.5e300), ("-0.0", -0.0), ("5e-324", 5e-324), ("1.7976931348623157e308", 1.7976931348623157e308)],
+)
+def test_numbers_without_a_type_are_exact(number: str, value: float) -> None:
+    found = read_body(b'{"free":[%b]}' % number.encode(), FreeIn).free
+    assert [value] == found
+    assert str(value) == str(found[0])
+
+
+@pytest.mark.parametrize("number", ["1e999999", "-1e400", "9" * 5000])
+def test_a_number_that_is_too_large_is_refused(number: str) -> None:
+    with pytest.raises(InputError, match="is too large a number"):
+        read_body(b'{"free":{"a":%b}}' % number.encode(), FreeIn)
