@@ -1,7 +1,7 @@
 """Retention: deletes what has expired. The scheduler runs it.
 
-Every minute: content past its tenant's retention period, expired sign-ins and keys, deleted tenants. Every hour: usage
-rows of past days are merged. Every few seconds: reservations whose job has ended, or was never committed, are settled.
+Every minute: content past its tenant's retention period, expired sign-ins and keys, deleted tenants; and what has ended is
+counted, and its usage merged. Every few seconds: reservations whose job has ended, or was never committed, are settled.
 """
 
 from collections import defaultdict
@@ -15,6 +15,7 @@ from schema import redis_names
 from schema.postgres.connections import Pool, system_tx, tenant_tx
 from schema.queries.jobs.jobs import list_ended
 from schema.queries.tenants import retention as queries
+from schema.queries.tenants import tallies
 from workers.limits.limits import Limits
 from workers.limits.reservation import settle_reservation
 from workers.queue.control import CancelCommand
@@ -76,11 +77,21 @@ class Retention:
                     break
 
     async def merge_usage(self) -> None:
-        """Merge the usage rows of past days."""
+        """Merge usage rows, one for each day, user, agent and model."""
         for _ in range(10 * ROUNDS):
             async with system_tx(self._system_pool) as db:
-                if await queries.merge_usage(db) < queries.DAYS:
+                if not await queries.merge_usage(db):
                     break
+
+    async def count_ended(self) -> None:
+        """Count what has ended since the last time, so that nobody who asks for a tenant's figures has to."""
+        async with system_tx(self._system_pool) as db:
+            tenants = await tallies.list_tenants_to_tally(db)
+        for tenant_id in tenants:
+            for _ in range(ROUNDS):
+                async with tenant_tx(self._pool, tenant_id) as db:
+                    if not await tallies.tally(db, tenant_id):
+                        break
 
     async def _expire(self, tenant_id: UUID, age: timedelta) -> None:
         before, rows = datetime.now(UTC) - age, 0

@@ -41,7 +41,8 @@ SWEEP_S = 1.0
 RESERVATIONS_S = 5.0
 RETENTION_S = 60.0
 FILES_S = 60.0
-USAGE_S = 3600.0
+USAGE_S = 60.0
+TALLY_S = 30.0
 SWEEPER_LOCK = 0x48525357  # an advisory lock in Postgres
 
 UNAVAILABLE = (HeadraceError, ReplyError, OSError)  # a store is; RedisUnavailable is an OSError
@@ -93,6 +94,7 @@ class Scheduler:
             tasks.create_task(self._every(RETENTION_S, self.retention.sweep), name="retention")
             tasks.create_task(self._every(FILES_S, self.remove_files), name="files")
             tasks.create_task(self._every(USAGE_S, self.retention.merge_usage), name="usage")
+            tasks.create_task(self._every(TALLY_S, self.retention.count_ended), name="tallies")
 
     async def _every(self, interval_s: float, run: Callable[[], Awaitable[None]]) -> None:
         while True:

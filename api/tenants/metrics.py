@@ -38,7 +38,7 @@ class PercentilesOut(msgspec.Struct, frozen=True):
 
 
 class JobStatsOut(msgspec.Struct, frozen=True, kw_only=True):
-    """Jobs by state, and those of the last 24 hours."""
+    """Jobs by state, and those that were submitted in the last 24 hours."""
 
     all: Annotated[int, Meta(description="All jobs on record.")]
     queued: Annotated[int, Meta(description="Jobs that are waiting.")]
@@ -46,10 +46,12 @@ class JobStatsOut(msgspec.Struct, frozen=True, kw_only=True):
     succeeded: Annotated[int, Meta(description="Jobs that succeeded.")]
     failed: Annotated[int, Meta(description="Jobs that failed.")]
     cancelled: Annotated[int, Meta(description="Jobs that were cancelled.")]
-    submitted_24h: Annotated[int, Meta(description="Jobs submitted in the last 24 hours.")]
-    failed_24h: Annotated[int, Meta(description="Jobs that failed in the last 24 hours.")]
-    wait_24h: Annotated[PercentilesOut, Meta(description="Time from submission to the first attempt.")]
-    run_24h: Annotated[PercentilesOut, Meta(description="Time that a job ran, over all its attempts.")]
+    submitted_24h: Annotated[int, Meta(description="Jobs submitted in the last 24 hours, to the minute.")]
+    failed_24h: Annotated[int, Meta(description="Of these, the jobs that failed.")]
+    wait_24h: Annotated[
+        PercentilesOut, Meta(description="Time from submission to the first attempt, of the newest 1,000 that ended.")
+    ]
+    run_24h: Annotated[PercentilesOut, Meta(description="Time that the same jobs ran, over all their attempts.")]
 
 
 class StoredOut(msgspec.Struct, frozen=True, kw_only=True):

@@ -22,9 +22,10 @@ from schema.tables.jobs import Attempt, IdempotencyKey, Job, JobLog
 from schema.tables.memories import MemoryRow
 from schema.tables.secrets import Credential, JobSecret, SigningKey
 from schema.tables.sessions import Message, Session
+from schema.tables.tallies import Tally, TallyMark
 from schema.tables.tenants import ApiKey, EgressGrant, Grant, Tenant
 from schema.tables.tool_effects import ToolEffect
-from schema.tables.usage import Model, UsageRecord
+from schema.tables.usage import Model, UsageDay, UsageRecord
 from schema.tables.users import IdentityProvider, Login, RefreshToken, User
 
 metadata = SQLModel.metadata
@@ -33,6 +34,7 @@ TENANT_TABLES = (
     *(User, Login, RefreshToken, IdentityProvider, Credential, JobSecret, UsageRecord, AuditEntry),
     *(Agent, ToolRow, DataSource, Configuration, Pipeline, PipelineVersion),
     *(MemoryRow, CachedAnswer, Feedback, LearnedExample, ToolEffect),
+    *(Tally, TallyMark, UsageDay),
     *(Collection, Document, DocumentVersion, ChunkDraft, Chunk, ChunkVector, DocumentTotals, FileRemoval),
 )
 THREAD_TABLES = (Checkpoint, CheckpointBlob, CheckpointWrite)
@@ -79,9 +81,12 @@ __all__ = [
     "RefreshToken",
     "Session",
     "SigningKey",
+    "Tally",
+    "TallyMark",
     "Tenant",
     "ToolEffect",
     "ToolRow",
+    "UsageDay",
     "UsageRecord",
     "User",
     "VectorSpace",

@@ -26,13 +26,29 @@ class Model(Table, table=True):
     updated_at: datetime = timestamp(default=True)
 
 
+class UsageDay(Table, table=True):
+    """All that a tenant used on a day and that is merged, so that a budget is one row for each day of its month."""
+
+    __tablename__ = "usage_days"
+
+    tenant_id: UUID = tenant_key(references=False)
+    day: date = Field(primary_key=True)
+    jobs: int = Field(sa_type=BigInteger)
+    input_tokens: int = Field(sa_type=BigInteger)
+    output_tokens: int = Field(sa_type=BigInteger)
+    cost_nanos: int = Field(sa_type=BigInteger)
+    own_key_input_tokens: int = Field(sa_type=BigInteger)
+    own_key_output_tokens: int = Field(sa_type=BigInteger)
+
+
 class UsageRecord(Table, table=True):
-    """The usage of one job; the sweeper merges the rows of past days. `cost_nanos` is in nano-USD. Of the tokens,
-    those of `own_key_…` were used with the tenant's own provider key and cost nothing."""
+    """The usage of one job; soon it is `merged` with that of the same day, user, agent and model. `cost_nanos` is in nano-USD.
+    Of the tokens, those of `own_key_…` were used with the tenant's own provider key and cost nothing."""
 
     __tablename__ = "usage_records"
     __table_args__ = (
         Index("usage_records_day", "tenant_id", "day"),
+        Index("usage_records_loose", "tenant_id", "day", postgresql_where=text("NOT merged")),
         CheckConstraint(
             "input_tokens >= 0 AND output_tokens >= 0 AND cost_nanos >= 0 AND own_key_input_tokens >= 0"
             " AND own_key_output_tokens >= 0",
@@ -52,3 +68,4 @@ class UsageRecord(Table, table=True):
     cost_nanos: int = Field(sa_type=BigInteger)
     own_key_input_tokens: int = Field(sa_type=BigInteger, sa_column_kwargs={"server_default": text("0")})
     own_key_output_tokens: int = Field(sa_type=BigInteger, sa_column_kwargs={"server_default": text("0")})
+    merged: bool = Field(sa_column_kwargs={"server_default": text("false")})

@@ -7,6 +7,7 @@ from tests.bench.benchmarks import open_streams
 from tests.bench.benchmarks.agents import measure_agents
 from tests.bench.benchmarks.embeddings import measure_embeddings
 from tests.bench.benchmarks.fairness import measure_fairness
+from tests.bench.benchmarks.growth import measure_growth
 from tests.bench.benchmarks.ingestion import measure_ingestion
 from tests.bench.benchmarks.latency import measure_first_token, measure_streams
 from tests.bench.benchmarks.quality import measure_quality
@@ -55,6 +56,7 @@ SETUPS = (
         {"embeddings": measure_embeddings, "ingestion": measure_ingestion},
         roles=(*ROLES, "ingestion"),
     ),
+    Setup("stores alone", {"growth": measure_growth}, roles=()),
     Setup("as delivered, anew", {"fairness": measure_fairness}),  # last: the flood's jobs stay behind
 )
 

@@ -11,7 +11,7 @@ class Plan:
     `flat_out_s`: how long chats per second are counted. `answers`: saturating streams, of `answer_tokens` each.
     `open_streams` are opened over `ramp_per_s` and stay open together for `hold_s`. `flood`: jobs of tenant A;
     `quiet` probes of tenant B before it, `drain_s` of them after its last submit. `chunks`: how many are searched;
-    `files` of one batch are ingested.
+    `files` of one batch are ingested. `past`: how many jobs have ended before, in turn.
     """
 
     name: str
@@ -31,6 +31,7 @@ class Plan:
     drain_s: float = 15.0
     chunks: tuple[int, ...] = (10_000, 100_000, 1_000_000)
     files: int = 100
+    past: tuple[int, ...] = (10_000, 100_000, 1_000_000)
 
 
 FULL = Plan(name="full")
@@ -46,5 +47,6 @@ QUICK = Plan(
     drain_s=5.0,
     chunks=(10_000,),
     files=30,
+    past=(10_000, 40_000),
 )
 TINY = Plan(name="tiny", runs=1, singles=5, chunks=(10_000,), files=4)

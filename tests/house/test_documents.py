@@ -130,7 +130,7 @@ def test_the_readme_fits_on_a_few_screens() -> None:
 def test_decisions_are_short_and_numbered_in_order() -> None:
     text = (ROOT / "DECISIONS.md").read_text()
     numbers = [int(number) for number in re.findall(r"^## (\d+)\. ", text, re.MULTILINE)]
-    assert list(range(1, len(numbers) + 1)) == numbers
+    assert sorted(set(numbers)) == numbers  # with gaps, while branches have numbers of their own
     entries = re.split(r"^## ", text, flags=re.MULTILINE)[1:]
     assert [] == [entry.splitlines()[0] for entry in entries if len(entry.strip().splitlines()) > 21]
 

@@ -2,19 +2,17 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
-from typing import Any
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import pytest
 from psycopg.types.json import Jsonb
 
 from schema.ids import new_id
-from schema.postgres.connections import pool_for, tenant_tx
+from schema.postgres.connections import tenant_tx
 from schema.queries.tenants import retention as queries
 from schema.redis_names import RESERVATIONS, tenant_pattern
-from schema.tables import TENANT_TABLES
+from schema.tables import TENANT_TABLES, UsageDay
 from tests.api.documents.stored_documents import shelve
 from tests.conftest import TestTenant, make_tenant
 from tests.secret import VAULT
@@ -31,6 +29,7 @@ from tests.workers.jobs import (
     worker_context,
 )
 from tests.workers.limit_calls import Clock, FakeSpending
+from tests.workers.retained_rows import add, add_user, sweeping
 from workers.limits.limits import LimitPolicy, Limits
 from workers.queue.attempts import attempt_job
 from workers.queue.job_core import JobCore
@@ -44,12 +43,6 @@ POLICY = LimitPolicy(requests_per_minute=1000, tokens_per_minute=100_000)
 async def retention(core: JobCore, database_url: str) -> AsyncIterator[Retention]:
     async with sweeping(core, database_url, core.limits) as opened:
         yield opened
-
-
-@asynccontextmanager
-async def sweeping(core: JobCore, database_url: str, limits: Limits) -> AsyncIterator[Retention]:
-    async with pool_for(database_url, "headrace_system", max_size=4) as system:
-        yield Retention(core.pool, system, core.redis, limits)
 
 
 def count(database_url: str, table: str, tenant: TestTenant) -> int:
@@ -85,18 +78,6 @@ def age(database_url: str, job_id: UUID, days: int) -> UUID:
     return old_id
 
 
-def add(database_url: str, table: str, tenant: TestTenant, **values: Any) -> None:
-    columns, places = ", ".join(values), ", ".join(["%s"] * len(values))
-    sql = f"INSERT INTO {table} (tenant_id, {columns}) VALUES (%s, {places})"
-    change(database_url, sql, tenant.id, *values.values())
-
-
-def add_user(database_url: str, tenant: TestTenant) -> UUID:
-    user_id = new_id()
-    add(database_url, "users", tenant, id=user_id, email=f"{user_id}@example.com", role="member")
-    return user_id
-
-
 def add_login(database_url: str, tenant: TestTenant, user_id: UUID, *, ended: timedelta) -> UUID:
     """Add a sign-in that has been over for this long."""
     login_id = new_id()
@@ -105,25 +86,10 @@ def add_login(database_url: str, tenant: TestTenant, user_id: UUID, *, ended: ti
     return login_id
 
 
-def add_usage(
-    database_url: str, tenant: TestTenant, *, days_ago: int, user_id: UUID | None = None, **facts: Any
-) -> None:
-    day = (datetime.now(UTC) - timedelta(days=days_ago)).date()
-    values = {"agent": "", "model": "m/1", "jobs": 1, "input_tokens": 3, "output_tokens": 5, "cost_nanos": 7, **facts}
-    add(database_url, "usage_records", tenant, id=uuid4(), day=day, user_id=user_id, **values)
-
-
 def add_deed(database_url: str, tenant: TestTenant, *, days_ago: int = 0) -> None:
     at = datetime.now(UTC) - timedelta(days=days_ago)
     about = {"actor": "system", "action": "test.done", "result": str(days_ago)}
     add(database_url, "audit_log", tenant, id=new_id(), at=at, **about)
-
-
-USED = """
-SELECT day, user_id, agent, model, sum(jobs)::int AS jobs, sum(input_tokens)::int AS input, sum(output_tokens)::int AS output,
-  sum(cost_nanos)::int AS cost, count(*) AS rows
-FROM usage_records WHERE tenant_id = %s GROUP BY day, user_id, agent, model ORDER BY day, user_id, agent, model
-"""
 
 
 async def test_content_past_its_tenants_retention_goes_and_the_rest_stays(
@@ -232,41 +198,6 @@ async def test_one_sweep_takes_more_than_one_batch(
     assert 0 == count(database_url, "logins", tenant)
 
 
-async def test_usage_of_past_days_becomes_one_row_for_each_user_agent_and_model_with_equal_sums(
-    retention: Retention, database_url: str, tenant: TestTenant
-) -> None:
-    user_id, other = add_user(database_url, tenant), make_tenant(database_url)
-    for days_ago in range(30):
-        for who, whose in ((tenant, user_id), (tenant, None), (other, None)):
-            for number in range(3):
-                add_usage(database_url, who, days_ago=days_ago, user_id=whose, cost_nanos=number)
-            add_usage(database_url, who, days_ago=days_ago, user_id=whose, model="m/2")
-            add_usage(database_url, who, days_ago=days_ago, user_id=whose, agent="a")
-    before = {who.slug: rows(database_url, USED, who.id) for who in (tenant, other)}
-    await retention.merge_usage()
-    for who in (tenant, other):
-        after = rows(database_url, USED, who.id)
-        sums = [[{**row, "rows": 0} for row in some] for some in (before[who.slug], after)]
-        assert sums[0] == sums[1]
-        days = sorted({row["day"] for row in after})
-        assert {1} == {row["rows"] for row in after if row["day"] in days[:-2]}
-        assert {1, 3} == {row["rows"] for row in after if row["day"] in days[-2:]}
-
-
-async def test_schedulers_that_join_at_the_same_time_lose_nothing(
-    core: JobCore, database_url: str, tenant: TestTenant
-) -> None:
-    for days_ago in range(2, 40):
-        for _ in range(4):
-            add_usage(database_url, tenant, days_ago=days_ago)
-    async with (
-        sweeping(core, database_url, core.limits) as one,
-        sweeping(core, database_url, core.limits) as two,
-    ):
-        await asyncio.gather(*(retention.merge_usage() for retention in (one, two) * 3))
-    assert [(4, 1)] * 38 == [(row["jobs"], row["rows"]) for row in rows(database_url, USED, tenant.id)]
-
-
 async def fill(core: JobCore, database_url: str, redis_url: str, tenant: TestTenant) -> None:
     """Give a tenant a row in every table and a key of every sort."""
     user_id = add_user(database_url, tenant)
@@ -277,6 +208,15 @@ async def fill(core: JobCore, database_url: str, redis_url: str, tenant: TestTen
     add(database_url, "idempotency_keys", tenant, route="r", key="k", fingerprint="f", job_id=job_id)
     add(database_url, "job_secrets", tenant, job_id=waiting.job_id, **sealed)
     add(database_url, "credentials", tenant, id=new_id(), service="openai", **sealed)
+    add(database_url, "tallies", tenant, what="failed", minute=datetime.now(UTC), n=1)
+    add(
+        database_url,
+        "usage_days",
+        tenant,
+        day=datetime.now(UTC).date(),
+        **dict.fromkeys(UsageDay.model_fields.keys() - {"tenant_id", "day"}, 1),
+    )
+    add(database_url, "tally_marks", tenant, counted_before=new_id())
     add(database_url, "identity_providers", tenant, id=new_id(), name="n", issuer=tenant.slug, audience="a")
     configure(database_url, tenant)
     await shelve(core, database_url, tenant)

@@ -21,6 +21,7 @@ from schema.tenancy import TenantState
 
 BATCH = 1000
 DAYS = 10  # days of a tenant whose usage is joined in one transaction
+LOOSE = 20_000  # rows among which these days are looked for
 CHUNKS = 10_000  # of the documents that are deleted in one transaction
 IDEMPOTENCY_HOURS = 24
 
@@ -59,21 +60,35 @@ DELETE FROM audit_log a WHERE (a.tenant_id, a.id) IN (
 RETURNING a.tenant_id
 """
 
-# The rows of a day that is over become one for each user, agent and model.
+# The rows of a day become one for each user, agent and model. Only the index of those that are not merged says where to look.
 MERGE_USAGE = """
 WITH days AS MATERIALIZED (
   SELECT DISTINCT tenant_id, day FROM (
-    SELECT tenant_id, day FROM usage_records WHERE day < (now() AT TIME ZONE 'UTC')::date - 1
-    GROUP BY tenant_id, day, user_id, agent, model HAVING count(*) > 1) AS loose
+    SELECT tenant_id, day FROM usage_records WHERE NOT merged ORDER BY tenant_id, day LIMIT %(loose)s) AS loose
   ORDER BY day, tenant_id LIMIT %(days)s),
+kinds AS MATERIALIZED (
+  SELECT DISTINCT u.tenant_id, u.day, u.user_id, u.agent, u.model FROM days JOIN usage_records u
+    ON u.tenant_id = days.tenant_id AND u.day = days.day AND NOT u.merged),
 gone AS (
-  DELETE FROM usage_records u USING days WHERE u.tenant_id = days.tenant_id AND u.day = days.day RETURNING u.*),
+  DELETE FROM usage_records u USING kinds k WHERE u.tenant_id = k.tenant_id AND u.day = k.day
+    AND u.user_id IS NOT DISTINCT FROM k.user_id AND u.agent = k.agent AND u.model = k.model RETURNING u.*),
 joined AS (
   INSERT INTO usage_records (tenant_id, id, day, user_id, agent, model, jobs, input_tokens, output_tokens, cost_nanos,
-    own_key_input_tokens, own_key_output_tokens)
+    own_key_input_tokens, own_key_output_tokens, merged)
   SELECT tenant_id, gen_random_uuid(), day, user_id, agent, model, sum(jobs), greatest(sum(input_tokens), 0),
-    greatest(sum(output_tokens), 0), greatest(sum(cost_nanos), 0), sum(own_key_input_tokens), sum(own_key_output_tokens)
-  FROM gone GROUP BY tenant_id, day, user_id, agent, model)
+    greatest(sum(output_tokens), 0), greatest(sum(cost_nanos), 0), sum(own_key_input_tokens), sum(own_key_output_tokens), true
+  FROM gone GROUP BY tenant_id, day, user_id, agent, model),
+totals AS (
+  INSERT INTO usage_days AS d (tenant_id, day, jobs, input_tokens, output_tokens, cost_nanos, own_key_input_tokens,
+    own_key_output_tokens)
+  SELECT tenant_id, day, sum(jobs), sum(input_tokens), sum(output_tokens), sum(cost_nanos), sum(own_key_input_tokens),
+    sum(own_key_output_tokens)
+  FROM gone WHERE NOT merged GROUP BY tenant_id, day
+  ON CONFLICT (tenant_id, day) DO UPDATE SET jobs = d.jobs + excluded.jobs,
+    input_tokens = d.input_tokens + excluded.input_tokens,
+    output_tokens = d.output_tokens + excluded.output_tokens, cost_nanos = d.cost_nanos + excluded.cost_nanos,
+    own_key_input_tokens = d.own_key_input_tokens + excluded.own_key_input_tokens,
+    own_key_output_tokens = d.own_key_output_tokens + excluded.own_key_output_tokens)
 SELECT day FROM days
 """
 
@@ -156,12 +171,12 @@ async def delete_expired(db: Db) -> int:
 
 
 async def merge_usage(db: Db) -> int:
-    """Make one row of what a user, agent and model used on a day that is over; as the system.
+    """Make one row of what a user, agent and model used on a day; as the system.
 
-    Returns of how many days of tenants; DAYS means that there may be others.
+    Returns of how many days of tenants; after 0 there are no others.
     """
     await db.execute(TAKE_LOCK)
-    return len(await fetch_all(db, MERGE_USAGE, {"days": DAYS}))
+    return len(await fetch_all(db, MERGE_USAGE, {"days": DAYS, "loose": LOOSE}))
 
 
 async def delete_old_content(db: Db, tenant_id: UUID, before: datetime) -> int:
@@ -186,13 +201,13 @@ async def delete_all_content(db: Db, tenant_id: UUID) -> int:
 
 
 async def delete_records(db: Db, tenant_id: UUID) -> int:
-    """Delete a batch of the usage and the audit log of a tenant that is being deleted; as the system. Returns how many rows
-    went."""
+    """Delete a batch of the usage, the audit log and the tallies of a tenant that is being deleted; as the system. Returns how
+    many rows went."""
     gone = 0
     await db.execute(TAKE_LOCK)
-    for table in ("audit_log", "usage_records"):
-        sql = f"""DELETE FROM {table} WHERE tenant_id = %(tenant_id)s AND id IN (
-          SELECT id FROM {table} WHERE tenant_id = %(tenant_id)s ORDER BY id LIMIT %(limit)s) RETURNING id"""
+    for table, key in {"audit_log": "id", "usage_records": "id", "usage_days": "day", "tallies": "id"}.items():
+        sql = f"""DELETE FROM {table} WHERE tenant_id = %(tenant_id)s AND {key} IN (
+          SELECT {key} FROM {table} WHERE tenant_id = %(tenant_id)s ORDER BY {key} LIMIT %(limit)s) RETURNING {key}"""
         gone += len(await fetch_all(db, sql, {"tenant_id": tenant_id, "limit": BATCH}))
     return gone
 

@@ -43,10 +43,16 @@ class PricedModel(msgspec.Struct, frozen=True, kw_only=True):
     updated_at: datetime
 
 
-SPENDING = """
+USED = ", ".join(UsageSum.__struct_fields__[4:])
+USED_IN_ALL = f"""(
+  SELECT tenant_id, day, {USED} FROM usage_days UNION ALL
+  SELECT tenant_id, day, {USED} FROM usage_records WHERE NOT merged) AS used"""
+"""What tenants used by day: a row for what is merged of it, and those that are not merged yet."""
+
+SPENDING = f"""
 SELECT coalesce(sum(cost_nanos) FILTER (WHERE day = (now() AT TIME ZONE 'UTC')::date), 0)::bigint AS day_nanos,
   coalesce(sum(cost_nanos), 0)::bigint AS month_nanos
-FROM usage_records
+FROM {USED_IN_ALL}
 WHERE tenant_id = %(tenant_id)s AND day >= date_trunc('month', now() AT TIME ZONE 'UTC')::date
 """
 
@@ -95,18 +101,20 @@ async def list_usage(
     """Return sums from day `first` to `last`, both included, one row for each combination of `by`, the dearest first."""
     names = list(dict.fromkeys(by))  # of a Literal type, so they are column names and nothing else
     columns = ", ".join(names)
+    filters = {"user_id": user_id, "agent": agent, "model": model}
+    given = [name for name, value in filters.items() if value is not None]
+    source = "usage_records" if given or set(names) - {"day"} else USED_IN_ALL
     sql = f"""SELECT {columns + "," if columns else ""} sum(jobs)::bigint AS jobs,
         sum(input_tokens)::bigint AS input_tokens, sum(output_tokens)::bigint AS output_tokens,
         sum(cost_nanos)::bigint AS cost_nanos, sum(own_key_input_tokens)::bigint AS own_key_input_tokens,
         sum(own_key_output_tokens)::bigint AS own_key_output_tokens
-      FROM usage_records
+      FROM {source}
       WHERE tenant_id = %(tenant_id)s AND day BETWEEN %(first)s AND %(last)s
-        AND (%(user_id)s::uuid IS NULL OR user_id = %(user_id)s)
-        AND (%(agent)s::text IS NULL OR agent = %(agent)s) AND (%(model)s::text IS NULL OR model = %(model)s)
+        {" ".join(f"AND {name} = %({name})s" for name in given)}
       {f"GROUP BY {columns}" if columns else ""} HAVING count(*) > 0
       ORDER BY {"day DESC," if "day" in names else ""} sum(cost_nanos) DESC, sum(jobs) DESC LIMIT %(limit)s"""
     values: dict[str, Any] = {"tenant_id": tenant_id, "first": first, "last": last, "limit": limit}
-    return await fetch_all(db, sql, {**values, "user_id": user_id, "agent": agent, "model": model}, into=UsageSum)
+    return await fetch_all(db, sql, {**values, **filters}, into=UsageSum)
 
 
 MODEL = "name, input_usd, output_usd, context_tokens, tools, images, fallbacks, updated_at"

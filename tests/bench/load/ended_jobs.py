@@ -1,0 +1,159 @@
+"""Very many ended jobs of some years of use, put straight into the tables of a database of their own: with their sessions,
+messages, attempts, logs, usage and audit rows.
+
+There are always as many a day, so that more of them mean a longer past. One tenant has four fifths of them. What the
+scheduler does by the minute is done by its own statements afterwards: usage is merged, what has ended is counted.
+"""
+
+import time
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+import psycopg
+
+from schema.bootstrap import ensure_tenant
+from schema.ids import new_id
+from schema.migrate import migrate
+from schema.postgres.connections import pool_for, system_tx, tenant_tx
+from schema.queries.tenants.retention import merge_usage
+from schema.queries.tenants.tallies import list_tenants_to_tally, tally
+
+SHARES = (0.8, 0.05, 0.05, 0.05, 0.05)
+USERS = 50
+PER_DAY = 10_000
+STATES = "CASE WHEN n %% 40 = 0 THEN 'failed' WHEN n %% 101 = 0 THEN 'cancelled' ELSE 'succeeded' END"
+KINDS = "CASE WHEN n %% 50 = 0 THEN 'pipeline' ELSE 'chat' END"
+
+# `n` counts backwards from now; five jobs make a session.
+MADE = f"""
+CREATE TEMP TABLE made AS
+SELECT n, uuidv7(-age) AS id, uuidv7(-age) AS question_id, uuidv7(-age) AS answer_id, now() - age AS at, {STATES} AS state,
+  {KINDS} AS kind, n / 5 AS place, 5 - n %% 5 AS turn, (%(users)s::uuid[])[1 + (n / 5) %% {USERS}] AS user_id,
+  CASE WHEN n %% 3 = 0 THEN 'openai/large' ELSE 'openai/small' END AS model
+FROM generate_series(1, %(jobs)s) AS n, make_interval(secs => n * %(apart_s)s + 600) AS age
+"""
+MADE_SESSIONS = """
+CREATE TEMP TABLE made_sessions AS
+SELECT place, min(id::text)::uuid AS id, min(at) AS began, max(at) AS at, min(user_id::text)::uuid AS user_id
+FROM made GROUP BY place
+"""
+SESSIONS = """
+INSERT INTO sessions (tenant_id, id, title, turns, created_at, updated_at, user_id)
+SELECT %(tenant)s, id, 'A question', 5, began, at, user_id FROM made_sessions
+"""
+JOBS = """
+INSERT INTO jobs (tenant_id, id, kind, queue, state, priority, session_id, turn, model, payload, result, run_at, deadline_at,
+  attempt, tries, max_tries, dispatch_seq, dispatched_at, created_at, started_at, finished_at, user_id, actor, address)
+SELECT %(tenant)s, m.id, m.kind, 'chat', m.state, 5, s.id, m.turn, m.model, '{"temperature": 0.2, "max_tokens": 800}',
+  '{"finish_reason": "stop", "usage": {"input_tokens": 420, "output_tokens": 100}}', m.at, m.at + interval '5 minutes',
+  1, 1, 3, 1, m.at, m.at, m.at + interval '10 ms', m.at + interval '2 s', m.user_id, 'user:' || m.user_id, '203.0.113.7'
+FROM made m JOIN made_sessions s ON s.place = m.place ORDER BY m.n DESC
+"""
+MESSAGES = """
+INSERT INTO messages (tenant_id, id, session_id, job_id, turn, ordinal, role, parts, created_at)
+SELECT %(tenant)s, CASE ordinal WHEN 0 THEN m.question_id ELSE m.answer_id END, s.id, m.id, m.turn, ordinal,
+  (ARRAY['user', 'assistant'])[ordinal + 1], %(parts)s::jsonb, m.at
+FROM made m JOIN made_sessions s ON s.place = m.place, generate_series(0, 1) AS ordinal ORDER BY m.n DESC, ordinal
+"""
+ATTEMPTS = """
+INSERT INTO attempts (tenant_id, job_id, attempt, worker, started_at, ended_at, outcome)
+SELECT %(tenant)s, id, 1, 'host/1/1', at, at, state FROM made ORDER BY n DESC
+"""
+LOGS = """
+INSERT INTO job_logs (tenant_id, job_id, last_seq, frames) SELECT %(tenant)s, id, 12, '\\x00' FROM made ORDER BY n DESC
+"""
+AUDIT = """
+INSERT INTO audit_log (tenant_id, id, at, actor, action, target, result, address, detail)
+SELECT %(tenant)s, uuidv7(at - now()), at, 'user:' || user_id, kind || '.ended', model, state, '203.0.113.7',
+  jsonb_build_object('job_id', id)
+FROM made ORDER BY n DESC
+"""
+USAGE = """
+INSERT INTO usage_records (tenant_id, id, day, user_id, agent, model, jobs, input_tokens, output_tokens, cost_nanos)
+SELECT %(tenant)s, uuidv7(at - now()), (at AT TIME ZONE 'UTC')::date, user_id, '', model, 1, 420, 100, 15000
+FROM made ORDER BY n DESC
+"""
+STEPS = (MADE, MADE_SESSIONS, SESSIONS, JOBS, MESSAGES, ATTEMPTS, LOGS, AUDIT, USAGE)
+
+
+@dataclass(frozen=True)
+class Past:
+    """A database with so many ended jobs. `tenant_id` is the large one, `user_id` one of its users; `url` is the owner's."""
+
+    url: str
+    jobs: int
+    tenant_id: UUID
+    user_id: UUID
+    load_s: float
+
+    @property
+    def name(self) -> str:
+        """The name of the database."""
+        return self.url.rpartition("/")[2]
+
+
+async def create_past(server_url: str, jobs: int) -> Past:
+    """Make a database with so many ended jobs; `server_url` is the owner's of any database there."""
+    name, began = f"past_{jobs}_{time.monotonic_ns()}", time.monotonic()
+    with psycopg.connect(server_url, autocommit=True) as db:
+        db.execute(f'CREATE DATABASE "{name}"')
+    url = f"{server_url.rsplit('/', 1)[0]}/{name}"
+    migrate(url)
+    tenants = [_add_tenant(url, f"past-{place}", round(jobs * share), share) for place, share in enumerate(SHARES)]
+    with psycopg.connect(url, autocommit=True) as db:
+        db.execute("VACUUM ANALYZE")
+    await _settle(url)
+    with psycopg.connect(url, autocommit=True) as db:
+        db.execute("VACUUM ANALYZE")
+    (tenant_id, user_id), *_ = tenants
+    return Past(url, jobs, tenant_id, user_id, time.monotonic() - began)
+
+
+def drop_past(past: Past) -> None:
+    """Remove the database."""
+    with psycopg.connect(f"{past.url.rpartition('/')[0]}/postgres", autocommit=True) as db:
+        db.execute(f'DROP DATABASE "{past.name}" WITH (FORCE)')
+
+
+def _add_tenant(url: str, slug: str, jobs: int, share: float) -> tuple[UUID, UUID]:
+    """Make a tenant with its past; return its id and that of one of its users."""
+    users = [new_id() for _ in range(USERS)]
+    with psycopg.connect(url) as db:
+        tenant_id = ensure_tenant(db, slug, slug)
+        add_user = "INSERT INTO users (tenant_id, id, email, name, role) VALUES (%s, %s, %s, 'A user', 'member')"
+        for place, user_id in enumerate(users):
+            db.execute(add_user, (tenant_id, user_id, f"{place}@example.com"))
+        db.execute(
+            "SET LOCAL session_replication_role = replica"
+        )  # nobody else is here: rows are not checked, nor counted
+        values: dict[str, Any] = {
+            "tenant": tenant_id,
+            "users": users,
+            "jobs": jobs,
+            "apart_s": 86_400 / PER_DAY / share,
+        }
+        values["parts"] = '[{"type": "text", "text": "What was said here is as long as a short sentence usually is."}]'
+        for sql in STEPS:
+            db.execute(sql, values)
+        db.execute("DROP TABLE made, made_sessions")
+    return tenant_id, users[7]
+
+
+async def _settle(url: str) -> None:
+    """Do what the scheduler has done by then."""
+    async with (
+        pool_for(url, "headrace_system", max_size=1) as system,
+        pool_for(url, "headrace_app", max_size=1) as pool,
+    ):
+        merged = 1
+        while merged:
+            async with system_tx(system) as db:
+                merged = await merge_usage(db)
+        async with system_tx(system) as db:
+            tenants = await list_tenants_to_tally(db)
+        for tenant_id in tenants:
+            more = True
+            while more:
+                async with tenant_tx(pool, tenant_id) as db:
+                    more = await tally(db, tenant_id)
