@@ -1,5 +1,6 @@
 """Routes of the audit log: of your own tenant, and for admins of any tenant and of the platform."""
 
+import re
 from datetime import datetime
 from typing import Annotated, Any
 from uuid import UUID
@@ -19,8 +20,10 @@ from api.http.query_params import Since, Until, default_to_utc, parse_time
 from api.http.rows import from_row
 from api.openapi.operations import described
 from api.resources import AppResources
+from schema.errors import InputError
 from schema.postgres.connections import Db, tenant_tx
 from schema.queries.tenants.audit import list_audit
+from schema.states import TERMINAL
 from schema.vault import PLATFORM
 
 TAGS = ["audit"]
@@ -38,9 +41,19 @@ ENTRY_EXAMPLE = {
 }
 PLATFORM_ENTRY_EXAMPLE = ENTRY_EXAMPLE | {"action": "tenant.created", "target": "acme", "detail": {"name": "Acme"}}
 
+_ID = "[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
+ACTOR = re.compile(rf"(?:user|key|identity_provider):{_ID}|anonymous|system")
+ACTORS = "user:ID, key:ID or identity_provider:ID with the id in full, anonymous, or system"
+ACTION = re.compile(r"[a-z]+(?:_[a-z]+)*(?:\.[a-z]+(?:_[a-z]+)*)?")
+RESULTS = ("ok", "denied", "failed", *sorted(TERMINAL - {"failed"}))
+TOOL_RESULT = re.compile("tool_[a-z_]+")
+
 Actor = Annotated[
     str | None,
-    QueryParameter(max_length=300, description="Only actions of this caller: `user:ID`, `key:ID` or `system`."),
+    QueryParameter(
+        max_length=300,
+        description="Only actions of this caller: `user:ID`, `key:ID`, `identity_provider:ID`, `anonymous`, `system`.",
+    ),
 ]
 Action = Annotated[
     str | None,
@@ -53,7 +66,11 @@ Target = Annotated[str | None, QueryParameter(max_length=300, description="Only 
 Result = Annotated[
     str | None,
     QueryParameter(
-        max_length=300, description="Only this result: `ok`, `denied`, `failed`, or the state a job ended in."
+        max_length=300,
+        description=(
+            "Only this result: `ok`, `denied`, `failed`, the state a job ended in (`succeeded`, `cancelled`), or a tool's "
+            "error code."
+        ),
     ),
 ]
 
@@ -68,7 +85,9 @@ class AuditEntryOut(msgspec.Struct, frozen=True, kw_only=True):
     ]
     action: Annotated[str, Meta(description="What was done, as `noun.verb`, such as `user.created`.")]
     target: Annotated[str, Meta(description="What it was done to: a name, or `noun:ID`; may be empty.")]
-    result: Annotated[str, Meta(description="`ok`, `denied`, `failed`, or the state a job ended in.")]
+    result: Annotated[
+        str, Meta(description="`ok`, `denied`, `failed`, the state a job ended in, or the error code of a tool.")
+    ]
     address: Annotated[str | None, Meta(description="IP address of the caller; null if there was no request.")]
     request_id: Annotated[str | None, Meta(description="`X-Request-ID` of the request; null if there was none.")]
     detail: Annotated[
@@ -87,7 +106,7 @@ class AuditFilter(msgspec.Struct, frozen=True, kw_only=True):
     """Which entries to list, and which page."""
 
     limit: int
-    before: tuple[datetime, UUID] | None
+    cursor: str | None
     since: datetime | None
     until: datetime | None
     actor: str | None
@@ -106,16 +125,23 @@ async def read_filter(
     cursor: Cursor = None,
     limit: Limit = 50,
 ) -> AuditFilter:
-    """Dependency `audit_filter`. Raises InputError for a malformed cursor or time."""
-    position = read_cursor("audit", cursor, tuple[datetime, UUID])
-    filters = {"actor": actor, "action": action, "target": target, "result": result}
+    """Dependency `audit_filter`. Raises InputError for a filter that nothing could ever match."""
+    if actor is not None and not ACTOR.fullmatch(actor):
+        raise InputError(f"actor must be {ACTORS}.", field="actor")
+    if action is not None and not ACTION.fullmatch(action):
+        raise InputError("action must be a noun, such as user, or noun.verb, such as user.created.", field="action")
+    if result is not None and result not in RESULTS and not TOOL_RESULT.fullmatch(result):
+        raise InputError(
+            f"result must be {_listed(RESULTS)}, or a tool's error code such as tool_timeout.", field="result"
+        )
+    filters = {"actor": actor and actor.lower(), "action": action, "target": target, "result": result}
     return AuditFilter(
-        limit=limit,
-        before=position and (default_to_utc(position[0]), position[1]),
-        since=parse_time(since, "since"),
-        until=parse_time(until, "until"),
-        **filters,
+        limit=limit, cursor=cursor, since=parse_time(since, "since"), until=parse_time(until, "until"), **filters
     )
+
+
+def _listed(words: tuple[str, ...]) -> str:
+    return ", ".join(words)
 
 
 AuditQuery = NamedDependency[AuditFilter]
@@ -165,11 +191,13 @@ async def list_audit_entries(
 
 
 async def _page(db: Db, tenant_id: UUID, audit_filter: AuditFilter) -> AuditEntriesOut:
-    filters: dict[str, Any] = msgspec.structs.asdict(audit_filter) | {"limit": audit_filter.limit + 1}
-    rows = await list_audit(db, tenant_id, **filters)
-    items = [from_row(AuditEntryOut, row) for row in rows[: audit_filter.limit]]
-    more = len(rows) > audit_filter.limit
-    return AuditEntriesOut(items, write_cursor("audit", (items[-1].at, items[-1].id)) if more else None)
+    list_name, limit = f"audit/{tenant_id}", audit_filter.limit
+    filters: dict[str, Any] = msgspec.structs.asdict(audit_filter) | {"limit": limit + 1}
+    position = read_cursor(list_name, filters.pop("cursor"), tuple[datetime, UUID])
+    before = position and (default_to_utc(position[0]), position[1])
+    rows = await list_audit(db, tenant_id, before=before, **filters)
+    items = [from_row(AuditEntryOut, row) for row in rows[:limit]]
+    return AuditEntriesOut(items, write_cursor(list_name, (items[-1].at, items[-1].id)) if len(rows) > limit else None)
 
 
 routes = Router(

@@ -98,14 +98,15 @@ async def list_document_chunks(
     limit: Limit = 20,
 ) -> ChunksOut:
     """The passages of the live version, as searches see them; none before there is a live version."""
-    after = read_cursor("chunks", cursor, int)
+    list_name = f"chunks/{document_id}"
+    after = read_cursor(list_name, cursor, int)
     if after is not None and not 0 <= after <= MAX_INT:
         raise InputError("cursor must be the next_cursor of the previous page.", field="cursor")
     async with principal.tx(resources.core.pool) as db:
         await require_document(db, principal, document_id)
         rows = await documents.list_chunks(db, principal.tenant_id, document_id, limit=limit + 1, after=after)
     items = [from_row(ChunkOut, row) for row in rows[:limit]]
-    return ChunksOut(items, write_cursor("chunks", items[-1].place) if len(rows) > limit else None)
+    return ChunksOut(items, write_cursor(list_name, items[-1].place) if len(rows) > limit else None)
 
 
 routes = Router("/documents", route_handlers=[list_documents, get_document, list_document_chunks], tags=["documents"])

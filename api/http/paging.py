@@ -16,7 +16,7 @@ Position = TypeVar("Position")
 Limit = Annotated[int, QueryParameter(ge=1, le=100, description="Maximum number of items to return, from 1 to 100.")]
 Cursor = Annotated[
     str | None,
-    QueryParameter(max_length=400, description="`next_cursor` of the previous page. Omit for the first page."),
+    QueryParameter(max_length=600, description="`next_cursor` of the previous page. Omit for the first page."),
 ]
 NextCursor = Annotated[
     str | None, Meta(description="Send as `cursor` to get the next page; null if this is the last one.")
@@ -24,7 +24,8 @@ NextCursor = Annotated[
 
 
 def write_cursor(list_name: str, position: Any) -> str:
-    """Encode a position in a list, which is any JSON value, as a cursor."""
+    """Encode a position in a list, which is any JSON value, as a cursor. The name of a list that belongs to something, such
+    as a session's messages, contains its id."""
     return base64.urlsafe_b64encode(msgspec.json.encode((list_name, position))).rstrip(b"=").decode()
 
 
@@ -38,11 +39,14 @@ def read_cursor(list_name: str, cursor: str | None, type_: type[Position]) -> Po
         if b"\\u0000" in data:
             raise ValueError("Postgres can't compare with U+0000")
         name, position = msgspec.json.decode(data, type=tuple[str, msgspec.Raw])
-        if name != list_name:
-            raise ValueError("the cursor of another list")
-        return msgspec.json.decode(position, type=type_)
+        if name == list_name:
+            return msgspec.json.decode(position, type=type_)
     except (binascii.Error, msgspec.DecodeError, ValueError) as error:
         raise InputError(
             "cursor must be the next_cursor of the previous page of this list. Omit it for the first page.",
             field="cursor",
         ) from error
+    raise InputError(
+        "cursor is of another list. Send the next_cursor of the previous page of this one, or omit it for the first page.",
+        field="cursor",
+    )

@@ -1,5 +1,6 @@
 """Query parameters: those that lists share (search text, flags, times), and the refusal of unknown ones."""
 
+import re
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from difflib import get_close_matches
@@ -11,6 +12,7 @@ import msgspec
 from litestar.di import Provide
 from litestar.handlers import BaseRouteHandler
 from litestar.params import QueryParameter
+from litestar.typing import FieldDefinition
 from litestar.utils.signature import ParsedSignature
 
 from schema.errors import InputError
@@ -26,18 +28,32 @@ Since = Annotated[
     str | None,
     QueryParameter(
         max_length=64,
-        format="date-time",
-        description="Only entries from this time on (ISO 8601; UTC if it has no zone).",
+        description="Only entries from this time on: ISO 8601, UTC if it has no zone; a date alone is the start of its day.",
     ),
 ]
 Until = Annotated[
     str | None,
     QueryParameter(
         max_length=64,
-        format="date-time",
-        description="Only entries before this time (ISO 8601; UTC if it has no zone).",
+        description="Only entries before this time: ISO 8601, UTC if it has no zone; a date alone is the start of its day.",
     ),
 ]
+
+
+_DATE = re.compile(r"\d{4}-\d\d-\d\d")
+_ZONE_AFTER_SPACE = re.compile(r"\d \d\d(?::?\d\d)?$")
+
+
+def reject_repeated_parameters(scope: Any, handler: BaseRouteHandler) -> None:
+    """Raise InputError for a query parameter that is sent more than once but has one value: only one would be read. Routes
+    outside `/api` accept it."""
+    if not scope["query_string"] or not scope["path"].startswith("/api/"):
+        return
+    seen = set[str]()
+    for name, _ in parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True):
+        if name in seen and _parameters(handler).get(name) is False:
+            raise InputError(f"The query parameter {name} is there more than once; send it once.", field=name)
+        seen.add(name)
 
 
 def reject_unknown_parameters(scope: Any, handler: BaseRouteHandler) -> None:
@@ -45,7 +61,7 @@ def reject_unknown_parameters(scope: Any, handler: BaseRouteHandler) -> None:
     the list be taken for filtered. Routes outside `/api` accept any, because OpenAI's SDKs and proxies add their own."""
     if not scope["query_string"] or not scope["path"].startswith("/api/"):
         return
-    known = _parameter_names(handler)
+    known = tuple(_parameters(handler))
     for name, _ in parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True):
         if name not in known:
             raise InputError(_unknown_parameter(name[:80], known), field=name[:80])
@@ -60,28 +76,37 @@ def _unknown_parameter(name: str, known: tuple[str, ...]) -> str:
 
 
 @cache
-def _parameter_names(handler: BaseRouteHandler) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(_names_in(handler.parsed_fn_signature, handler.resolve_dependencies())))
+def _parameters(handler: BaseRouteHandler) -> dict[str, bool]:
+    """Return the query parameters of a handler and of the dependencies that it takes, each with whether it is a list."""
+    return dict(_parameters_in(handler.parsed_fn_signature, handler.resolve_dependencies()))
 
 
-def _names_in(signature: ParsedSignature, dependencies: Mapping[str, Provide]) -> Iterator[str]:
-    """Yield the query parameters of a handler, and those of the dependencies that it takes."""
+def _parameters_in(signature: ParsedSignature, dependencies: Mapping[str, Provide]) -> Iterator[tuple[str, bool]]:
     for name, field in signature.parameters.items():
         if isinstance(field.kwarg_definition, QueryParameter):
-            yield field.kwarg_definition.name or name
+            yield field.kwarg_definition.name or name, any(one.is_non_string_collection for one in _alternatives(field))
         elif name in dependencies:
-            yield from _names_in(dependencies[name].parsed_fn_signature, dependencies)
+            yield from _parameters_in(dependencies[name].parsed_fn_signature, dependencies)
+
+
+def _alternatives(field: FieldDefinition) -> tuple[FieldDefinition, ...]:
+    """Return the types of a union, or the type."""
+    return field.inner_types if field.is_union else (field,)
 
 
 def parse_time(text: str | None, field: str) -> datetime | None:
-    """Parse an ISO 8601 time, in UTC if it has no zone. Raises InputError for anything else, including bare numbers, which
-    Litestar would accept as seconds since 1970 if the handler took a datetime."""
+    """Parse an ISO 8601 time, in UTC if it has no zone, or a date alone. Raises InputError for anything else, including bare
+    numbers, which Litestar would accept as seconds since 1970 if the handler took a datetime."""
     if text is None:
         return None
+    if _DATE.fullmatch(text):
+        text = f"{text}T00:00:00Z"
     try:
         return default_to_utc(msgspec.convert(text, datetime))
     except msgspec.ValidationError as error:
-        raise InputError(f"{field} must be an ISO 8601 time such as 2026-01-31T12:00:00Z.", field=field) from error
+        hint = " A + in a query string means a space: write it as %2B." if _ZONE_AFTER_SPACE.search(text) else ""
+        example = "2026-01-31, or an ISO 8601 time such as 2026-01-31T12:00:00Z"
+        raise InputError(f"{field} must be a date such as {example}.{hint}", field=field) from error
 
 
 def default_to_utc(time: datetime) -> datetime:

@@ -141,13 +141,14 @@ async def list_api_keys(
     principal: MayHaveKeys, resources: AppResources, cursor: Cursor = None, limit: Limit = 20
 ) -> ApiKeysOut:
     """Lists your own keys; with the right `keys.manage`, those of the whole tenant."""
-    before = read_cursor("api_keys", cursor, UUID)
+    list_name = f"api_keys/{principal.tenant_id}"
+    before = read_cursor(list_name, cursor, UUID)
     async with tenant_tx(resources.core.pool, principal.tenant_id) as db:
         rows = await api_keys.list_api_keys(
             db, principal.tenant_id, limit=limit + 1, before=before, **_visible_keys(principal)
         )
     items = [from_row(ApiKeyOut, row, prefix=_prefix(row)) for row in rows[:limit]]
-    return ApiKeysOut(items, write_cursor("api_keys", items[-1].id) if len(rows) > limit else None)
+    return ApiKeysOut(items, write_cursor(list_name, items[-1].id) if len(rows) > limit else None)
 
 
 @delete("/{key_id:uuid}", responses=problems("not_found"), summary="Revoke an API key", tags=["auth"])

@@ -176,7 +176,8 @@ async def list_pipeline_versions(
     pipeline: PipelineId, principal: MayReadPipelines, resources: AppResources, cursor: Cursor = None, limit: Limit = 20
 ) -> PipelineVersionsOut:
     """Newest first. Built-in pipelines have no versions."""
-    before = read_cursor("pipeline_versions", cursor, int)
+    list_name = f"pipeline_versions/{pipeline}"
+    before = read_cursor(list_name, cursor, int)
     if before is not None and abs(before) >= 2**31:
         raise InputError("cursor must be the next_cursor of the previous page.", field="cursor")
     if find_builtin(pipeline):
@@ -185,9 +186,7 @@ async def list_pipeline_versions(
         row = await find_own(db, principal, pipeline)
         rows = await pipelines.list_versions(db, principal.tenant_id, row.id, limit=limit + 1, before=before)
     items = [from_row(PipelineVersionOut, row) for row in rows[:limit]]
-    return PipelineVersionsOut(
-        items, write_cursor("pipeline_versions", items[-1].version) if len(rows) > limit else None
-    )
+    return PipelineVersionsOut(items, write_cursor(list_name, items[-1].version) if len(rows) > limit else None)
 
 
 @get(

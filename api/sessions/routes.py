@@ -232,13 +232,14 @@ async def list_messages(
     session_id: SessionId, principal: MayReadSessions, resources: AppResources, cursor: Cursor = None, limit: Limit = 50
 ) -> MessagesOut:
     """Oldest first."""
-    after = read_cursor("messages", cursor, tuple[int, int])
+    list_name = f"messages/{session_id}"
+    after = read_cursor(list_name, cursor, tuple[int, int])
     async with principal.tx(resources.core.pool) as db:
         await _require_session(db, principal, session_id)
         rows = await sessions.list_messages(db, principal.tenant_id, session_id, limit=limit + 1, after=after)
     items = [_message_out(row) for row in rows[:limit]]
     position = (rows[limit - 1].turn, rows[limit - 1].ordinal) if len(rows) > limit else None
-    return MessagesOut(items, write_cursor("messages", position) if position else None)
+    return MessagesOut(items, write_cursor(list_name, position) if position else None)
 
 
 @get(

@@ -132,12 +132,13 @@ async def list_users(
     limit: Limit = 20,
 ) -> UsersOut:
     """Lists the users of your tenant."""
-    after = read_cursor("users", cursor, str) or ""
+    list_name = f"users/{principal.tenant_id}"
+    after = read_cursor(list_name, cursor, str) or ""
     filters: dict[str, Any] = {"state": state_filter, "role": role, "search": search}
     async with tenant_tx(resources.core.pool, principal.tenant_id) as db:
         rows = await users.list_users(db, principal.tenant_id, limit=limit + 1, after=after, **filters)
     items = [from_row(UserOut, row) for row in rows[:limit]]
-    return UsersOut(items, write_cursor("users", items[-1].email) if len(rows) > limit else None)
+    return UsersOut(items, write_cursor(list_name, items[-1].email) if len(rows) > limit else None)
 
 
 @post(

@@ -50,6 +50,8 @@ class Caller:
             self._lists[path] = []
             for client in self._callers.values():
                 answer = await client.get(path, params={"limit": MOST_EACH})
+                if answer.status_code == 400:  # a list without pages
+                    answer = await client.get(path)
                 if answer.status_code == 200:
                     body = answer.json()
                     found = body if isinstance(body, list) else body.get("items") or body.get("data") or []

@@ -13,6 +13,7 @@ from schema.ids import new_id
 from tests.conftest import TestTenant
 
 BEGIN = datetime(2026, 3, 1, 12, tzinfo=UTC)
+USER, KEY = f"user:{uuid4()}", f"key:{uuid4()}"
 
 
 @pytest.fixture
@@ -20,14 +21,14 @@ def log(database_url: str, owner: TestTenant) -> TestTenant:
     """A tenant whose log has six deeds, a minute apart."""
     deeds = [
         *(
-            ("user:1", "user.create", "a", "ok"),
-            ("user:1", "user.delete", "a", "ok"),
-            ("key:2", "tool.call", "web", "ok"),
+            (USER, "user.create", "a", "ok"),
+            (USER, "user.delete", "a", "ok"),
+            (KEY, "tool.call", "web", "ok"),
         ),
         *(
-            ("key:2", "tool.call", "sql", "failed"),
+            (KEY, "tool.call", "sql", "failed"),
             ("system", "users.sweep", "", "ok"),
-            ("key:3", "login", "b", "denied"),
+            (f"key:{uuid4()}", "login", "b", "denied"),
         ),
     ]
     sql = "INSERT INTO audit_log (tenant_id, id, at, actor, action, target, result, detail) VALUES (%s,%s,%s,%s,%s,%s,%s,%s)"
@@ -50,14 +51,20 @@ async def places(api: httpx.AsyncClient, tenant: TestTenant, **params: Any) -> l
         ({"action": "user"}, [1, 0]),
         ({"action": "user.delete"}, [1]),
         ({"action": "use"}, []),
-        ({"actor": "key:2"}, [3, 2]),
-        ({"actor": "key:2", "result": "failed"}, [3]),
+        ({"actor": KEY}, [3, 2]),
+        ({"actor": KEY, "result": "failed"}, [3]),
         ({"target": "web"}, [2]),
         ({"since": "2026-03-01T12:02:00Z", "until": "2026-03-01T12:04:00Z"}, [3, 2]),
         ({"since": "2026-03-01T14:04:00+02:00"}, [5, 4]),
         ({"since": "2026-03-01T12:04:00"}, [5, 4]),
-        ({"action": "người"}, []),
-        ({"action": "%' OR true --"}, []),
+        ({"since": "2026-03-01"}, [5, 4, 3, 2, 1, 0]),
+        ({"since": "2026-03-02"}, []),
+        ({"until": "2026-03-01"}, []),
+        ({"until": "2026-03-02"}, [5, 4, 3, 2, 1, 0]),
+        ({"actor": f"key:{KEY[4:].upper()}"}, [3, 2]),
+        ({"actor": "anonymous"}, []),
+        ({"result": "cancelled"}, []),
+        ({"result": "tool_timeout"}, []),
     ],
 )
 async def test_the_log_is_read_by_what_is_asked_for_the_newest_first(
@@ -108,7 +115,17 @@ async def test_the_platforms_log_holds_what_concerns_the_installation(admin: htt
         ({"since": "0.5"}, "since"),
         ({"until": "\0"}, "until"),
         ({"until": "2026-13-01T00:00:00Z"}, "until"),
+        ({"since": "2026-02-30"}, "since"),
+        ({"since": "2026-3-1"}, "since"),
         ({"actor": "a\0"}, "actor"),
+        ({"actor": "ada@example.com"}, "actor"),
+        ({"actor": "user:1"}, "actor"),
+        ({"actor": "System"}, "actor"),
+        ({"action": "người"}, "action"),
+        ({"action": "%' OR true --"}, "action"),
+        ({"action": "user.created.twice"}, "action"),
+        ({"result": "okay"}, "result"),
+        ({"result": "TOOL_TIMEOUT"}, "result"),
         ({"action": "\0"}, "action"),
         ({"target": "x" * 301}, "target"),
         ({"result": "\0"}, "result"),
@@ -123,6 +140,33 @@ async def test_a_wrong_question_is_refused_with_the_field(
 ) -> None:
     answer = await api.get("/api/audit", params=params, headers=owner.headers)
     assert (400, field) == (answer.status_code, answer.json()["errors"][0]["field"])
+
+
+@pytest.mark.parametrize(
+    ("query", "sentence"),
+    [
+        (
+            "result=error",
+            "result must be ok, denied, failed, cancelled, succeeded, or a tool's error code such as tool_timeout.",
+        ),
+        (
+            "actor=ada@example.com",
+            "actor must be user:ID, key:ID or identity_provider:ID with the id in full, anonymous, or system.",
+        ),
+        ("action=User", "action must be a noun, such as user, or noun.verb, such as user.created."),
+        (
+            "since=2026-03-01T07:00:00+07:00",
+            "since must be a date such as 2026-01-31, or an ISO 8601 time such as 2026-01-31T12:00:00Z. A + in a query string "
+            "means a space: write it as %2B.",
+        ),
+        ("until=now", "until must be a date such as 2026-01-31, or an ISO 8601 time such as 2026-01-31T12:00:00Z."),
+    ],
+)
+async def test_a_refusal_says_what_is_right(
+    api: httpx.AsyncClient, owner: TestTenant, query: str, sentence: str
+) -> None:
+    answer = await api.get(f"/api/audit?{query}", headers=owner.headers)
+    assert (400, sentence) == (answer.status_code, answer.json()["detail"])
 
 
 @pytest.mark.parametrize("moment", ["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00"])

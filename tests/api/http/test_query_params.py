@@ -1,0 +1,64 @@
+"""Query parameters: unknown, wrong and repeated ones are refused under /api, in a sentence."""
+
+import re
+from typing import Any
+
+import httpx
+import pytest
+
+
+@pytest.mark.parametrize(
+    ("query", "field", "sentence"),
+    [
+        ("lmit=3", "lmit", "Unknown query parameter lmit. Did you mean limit?"),
+        ("colour=blue", "colour", "Unknown query parameter colour. Known ones: "),
+        ("limit=0", "limit", "limit must be at least 1."),
+        ("limit=1&limit=2", "limit", "The query parameter limit is there more than once; send it once."),
+        ("limit=1&state=failed&limit=1", "limit", "The query parameter limit is there more than once; send it once."),
+        ("cursor=bm9wZQ", "cursor", "cursor must be the next_cursor of the previous page of this list. "),
+    ],
+)
+async def test_a_wrong_query_parameter_is_refused_by_name(
+    api: httpx.AsyncClient, query: str, field: str, sentence: str
+) -> None:
+    answer = await api.get(f"/api/jobs?{query}")
+    problem = answer.json()
+    assert (400, field) == (answer.status_code, problem["errors"][0]["field"])
+    assert problem["detail"].startswith(sentence)
+
+
+async def test_a_filter_that_takes_several_values_may_be_repeated(api: httpx.AsyncClient) -> None:
+    assert 200 == (await api.get("/api/jobs?state=failed&state=queued")).status_code
+
+
+async def test_no_query_parameter_with_one_value_may_be_repeated_under_api(
+    application: httpx.AsyncClient, admin: httpx.AsyncClient
+) -> None:
+    """Whether anybody has signed in or not, for every operation of the document."""
+    document = (await application.get("/schema/openapi.json")).json()
+    parameters = [
+        (method, path, parameter)
+        for path, methods in document["paths"].items()
+        for method, operation in methods.items()
+        for parameter in operation.get("parameters", ())
+        if path.startswith("/api/") and parameter.get("in") == "query" and not _takes_several(parameter["schema"])
+    ]
+    assert len(parameters) > 40
+    for method, path, parameter in parameters:
+        filled = re.sub(r"\{\w+\}", "00000000-0000-0000-0000-000000000000", path)
+        name = parameter["name"]
+        answer = await admin.request(method, f"{filled}?{name}=1&{name}=1")
+        told = answer.json()
+        assert (400, f"The query parameter {name} is there more than once; send it once.") == (
+            answer.status_code,
+            told["detail"],
+        ), (method, path)
+        assert name == told["errors"][0]["field"]
+
+
+def _takes_several(schema: dict[str, Any]) -> bool:
+    return any(one.get("type") == "array" for one in (schema, *schema.get("oneOf", ()), *schema.get("anyOf", ())))
+
+
+async def test_routes_for_openai_sdks_accept_parameters_that_proxies_add(api: httpx.AsyncClient) -> None:
+    assert 200 == (await api.get("/v1/models?api-version=2024-10-21")).status_code
