@@ -28,7 +28,9 @@ SETTINGS = {"HEADRACE_MODEL_FIRST_TOKEN_S": "5", "HEADRACE_MODEL_BETWEEN_TOKENS_
 SAYING = "Tell me, and say no word of it to the log."
 CONCURRENCY = 12
 RETRY_S = 0.1
-READER_TIMEOUT_S = 600.0
+ACCEPT_TIMEOUT_S = 600.0
+SILENCE_S = 300.0
+"""How long a reader waits for the next event."""
 CONNECTION_ERRORS = (aiohttp.ClientError, TimeoutError, OSError)
 
 
@@ -36,9 +38,15 @@ CONNECTION_ERRORS = (aiohttp.ClientError, TimeoutError, OSError)
 class ReaderResult:
     """What a reader was told, over however many connections."""
 
+    job_id: str
     events: list[ReceivedEvent]
     resumed: int
     model: str = ""
+
+    @property
+    def ended(self) -> bool:
+        """Whether its last event ends a job."""
+        return bool(self.events) and self.events[-1].type in TERMINAL_EVENTS
 
 
 @dataclass
@@ -152,7 +160,7 @@ class World:
 
     async def _accepted(self, load: Load, clients: list[Client], model: str, message: str) -> None:
         key, body = uuid4().hex, {"message": message, "model": f"openai/{model}"}
-        give_up = time.monotonic() + READER_TIMEOUT_S
+        give_up = time.monotonic() + ACCEPT_TIMEOUT_S
         while time.monotonic() < give_up:
             began = time.monotonic()
             with contextlib.suppress(*CONNECTION_ERRORS):
@@ -165,7 +173,7 @@ class World:
                     return
                 load.refused += 1
             await asyncio.sleep(RETRY_S)
-        raise AssertionError(f"no API process accepted a job for {READER_TIMEOUT_S:g} s")
+        raise AssertionError(f"no API process accepted a job for {ACCEPT_TIMEOUT_S:g} s")
 
     async def read(self, load: Load, readers: int, model: str = "text-40-at-50", *, over_s: float = 0.0) -> None:
         """Submit jobs within `over_s` and follow each to its end over as many connections as it takes."""
@@ -184,21 +192,24 @@ class World:
         await asyncio.gather(*(one() for _ in range(readers)))
 
     async def follow(self, load: Load, job_id: str) -> ReaderResult:
-        """Follow a job through any API process, resuming where a connection broke."""
-        told = ReaderResult([], -1)
-        give_up = time.monotonic() + READER_TIMEOUT_S
-        while not told.events or told.events[-1].type not in TERMINAL_EVENTS:
-            assert time.monotonic() < give_up, f"{job_id} did not end for its reader within {READER_TIMEOUT_S:g} s"
+        """Follow a job through any API process, resuming where a connection broke, until it ends or nothing has come for
+        too long."""
+        told = ReaderResult(job_id, [], -1)
+        clock = asyncio.get_running_loop().time
+        give_up = clock() + SILENCE_S
+        while not told.ended and clock() < give_up:
             told.resumed += 1
             try:
                 last = told.events[-1].seq if told.events else None
                 async with (
-                    asyncio.timeout(READER_TIMEOUT_S),
+                    asyncio.timeout_at(give_up) as silence,
                     self.client(load) as client,
                     await client.follow(job_id, last_event_id=last) as stream,
                 ):
                     async for event in stream:
                         told.events.append(event)
+                        give_up = clock() + SILENCE_S
+                        silence.reschedule(give_up)
             except (*CONNECTION_ERRORS, AssertionError):
                 await asyncio.sleep(RETRY_S)
         return told
@@ -208,7 +219,9 @@ def reader_errors(load: Load) -> list[str]:
     """What is wrong with what the readers of succeeded jobs saw."""
     wrong: list[tuple[str, str]] = []
     for told in load.readers:
-        if told.events[-1].type != "job.succeeded":
+        if not told.ended:
+            wrong.append((told.job_id, f"its reader heard nothing more for {SILENCE_S:g} s"))
+        if not told.ended or told.events[-1].type != "job.succeeded":
             continue
         events = told.events
         for again in [n for n, event in enumerate(events) if n and event.seq <= events[n - 1].seq]:
@@ -218,7 +231,7 @@ def reader_errors(load: Load) -> list[str]:
         try:
             assert assert_complete(events) == words_of(told.model)
         except (AssertionError, ValueError):
-            wrong.append((events[0].data["job_id"], f"its reader saw not what {told.model} says, or not once"))
+            wrong.append((told.job_id, f"its reader saw not what {told.model} says, or not once"))
     return one_line_each(wrong)
 
 
