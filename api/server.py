@@ -1,5 +1,6 @@
 """Runs the API process: `python -m api serve`. Nothing else in it reads the environment."""
 
+import asyncio
 import os
 import socket
 
@@ -7,6 +8,7 @@ import structlog
 import uvicorn
 
 from api.app import create_app
+from api.http.connections import check_connections, connection_class
 from api.http.sse import OpenStreams
 from api.settings import ApiSettings
 from schema.postgres.logins import check_login
@@ -17,6 +19,7 @@ from workers.process_limits import disable_core_dumps, raise_file_limit, relax_g
 log = structlog.get_logger()
 
 SHUTDOWN_GRACE_S = 5
+TICKS_PER_S = 10  # uvicorn's
 KEEP_ALIVE_S = 75  # longer than the 60 s of common proxies, so that the proxy closes the connection
 
 
@@ -36,7 +39,7 @@ def serve() -> None:
         host=settings.host,
         port=settings.port,
         loop="uvloop",
-        http="httptools",
+        http=connection_class(head_s=settings.header_timeout_s, body_s=settings.body_timeout_s),
         ws="none",
         lifespan="on",
         log_config=None,
@@ -52,7 +55,8 @@ def serve() -> None:
 
 
 class Server(uvicorn.Server):
-    """uvicorn, but on shutdown open streams end at once, instead of delaying it for the whole grace period."""
+    """uvicorn that looks at its connections every second. On shutdown open streams end at once, instead of delaying it for the
+    whole grace period."""
 
     def __init__(self, config: uvicorn.Config, streams: OpenStreams) -> None:
         super().__init__(config)
@@ -62,6 +66,11 @@ class Server(uvicorn.Server):
         await super().startup(sockets)
         if self.started:
             log.info("server_ready", host=self.config.host, port=self.config.port)
+
+    async def on_tick(self, counter: int) -> bool:
+        if counter % TICKS_PER_S == 0:
+            check_connections(self.server_state.connections, asyncio.get_running_loop().time)
+        return await super().on_tick(counter)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         log.info("server_stopping")

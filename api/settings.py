@@ -25,13 +25,12 @@ MIB = 1 << 20
 @dataclass(frozen=True, kw_only=True)
 class UploadLimits:
     """`max_file` and `max_upload`: bytes of one file and of a whole request. `max_files` includes the files inside zips.
-    `silent_s`: how long a client may send nothing; `longest_s`: how long the whole upload may take."""
+    `longest_s`: how long the whole upload may take."""
 
     max_file: int = 100 * MIB
     max_upload: int = 1024 * MIB
     max_files: int = 1000
     max_urls: int = 100
-    silent_s: float = 30.0
     longest_s: float = 3600.0
 
     def too_large(self) -> str:
@@ -43,7 +42,8 @@ class UploadLimits:
 class ApiSettings:
     """`request_timeout_s`: how long `POST /api/chat` waits for the answer. `completion_timeout_s`: the same for
     `/v1/chat/completions`, whose clients are used to waiting. `max_body`: in bytes. `slow_client_s`: how long one write to a
-    client may take. `window`: most doorbells in a queue, the same in all processes. `issuer`: the `iss` of our access tokens;
+    client may take; `header_timeout_s`, `body_timeout_s`: how long a request's headers may take, and how long nothing of its
+    body may come. `window`: most doorbells in a queue, the same in all processes. `issuer`: the `iss` of our access tokens;
     `token_s`: their lifetime. `trusted_proxies`: proxies whose X-Forwarded-For is trusted. `embedders`: those that collections
     can choose; the first is the default. `storage`: where the bytes of documents are; `uploads`: limits of uploads.
     `reranker`: the cross-encoder that workers use. `logs`: `people` or `json`."""
@@ -56,6 +56,8 @@ class ApiSettings:
     completion_timeout_s: float = 600.0
     max_body: int = 8 * 1024 * 1024
     slow_client_s: float = 30.0
+    header_timeout_s: float = 10.0
+    body_timeout_s: float = 15.0
     window: int = JobCoreSettings.window
     vault: Vault
     issuer: str = "http://localhost:8000"
@@ -100,6 +102,12 @@ class ApiSettings:
             max_body=int(_read_number(env, "HEADRACE_MAX_BODY", cls.max_body, 1024, 2**31, "a number of bytes")),
             slow_client_s=_read_number(
                 env, "HEADRACE_SLOW_CLIENT_S", cls.slow_client_s, 1, 3600, "a number of seconds"
+            ),
+            header_timeout_s=_read_number(
+                env, "HEADRACE_HEADER_TIMEOUT_S", cls.header_timeout_s, 1, 3600, "a number of seconds"
+            ),
+            body_timeout_s=_read_number(
+                env, "HEADRACE_BODY_TIMEOUT_S", cls.body_timeout_s, 1, 3600, "a number of seconds"
             ),
             window=int(_read_number(env, "HEADRACE_WINDOW", cls.window, 1, 2**31, "a whole number")),
             vault=vault,

@@ -121,6 +121,16 @@ CATALOG: dict[str, ErrorDoc] = {
         "The model provider's answer stopped midway", "openai fell silent in the middle of its answer."
     ),
     "timeout": ErrorDoc("It took too long", "This took too long and was stopped."),
+    "request_timeout": ErrorDoc(
+        "The request did not arrive in time",
+        "The request did not arrive in time. Send its headers within a few seconds, and its body without long pauses.",
+    ),
+    "headers_too_large": ErrorDoc(
+        "The headers are too large", "The headers exceed 64 KB, or are more than 200. Send fewer or shorter ones."
+    ),
+    "malformed_request": ErrorDoc(
+        "The bytes are no HTTP request", "This is not a valid HTTP/1.1 request. Use a client that speaks HTTP."
+    ),
     "body_too_large": ErrorDoc(
         "The body is too large",
         "The body exceeds 8,388,608 bytes, the limit of this installation (HEADRACE_MAX_BODY). Send less at once.",

@@ -14,7 +14,7 @@ from typing import Annotated, Any
 import msgspec
 import structlog
 from litestar import Request, Response
-from litestar.exceptions import HTTPException, ValidationException
+from litestar.exceptions import HTTPException, InternalServerException, ValidationException
 from litestar.exceptions.http_exceptions import RequestEntityTooLarge
 from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import ParameterKwarg
@@ -79,6 +79,7 @@ CODE_BY_STATUS = {
     403: "forbidden",
     404: "not_found",
     405: "method_not_allowed",
+    408: "request_timeout",
     413: "body_too_large",
     415: "unsupported_media_type",
 }
@@ -103,6 +104,8 @@ OTHER_STATUSES = {
     **{code: status for status, code in CODE_BY_STATUS.items()},
     **dict.fromkeys(FILE_CODES, 422),
     "too_large": 413,
+    "malformed_request": 400,
+    "headers_too_large": 431,
     "internal": 500,
 }
 """Code → status, for responses that don't come from a `HeadraceError`."""
@@ -197,7 +200,7 @@ def error_response(request: Request[Any, Any, Any], error: Exception) -> Respons
     error, status, code = _classify(error, openai)
     headers = _headers(error, status)
     request_id = request.scope.get("request_id", "")
-    if status == 500 or (status > 500 and not isinstance(error, HeadraceError)):
+    if (status == 500 and not _is_gone(error)) or (status > 500 and not isinstance(error, HeadraceError)):
         log.error("request_failed", request_id=request_id, path=request.scope["path"], exc_info=error)
     fields = _fields(request, error)
     detail = masked(_detail(request, error, fields))  # the message may quote a secret that was sent in the wrong field
@@ -220,6 +223,11 @@ def error_response(request: Request[Any, Any, Any], error: Exception) -> Respons
         job_id=job_id,
     )
     return Response(problem, status_code=status, headers=headers, media_type="application/problem+json")
+
+
+def _is_gone(error: Exception) -> bool:
+    """Whether the client has closed its connection, or was refused, before its body was complete; Litestar says no more."""
+    return isinstance(error, InternalServerException) and error.detail == "client disconnected prematurely"
 
 
 def _classify(error: Exception, openai: bool) -> tuple[Exception, int, str]:

@@ -20,7 +20,7 @@ def responses_for_errors(handler: HTTPRouteHandler, path: str) -> dict[int, Resp
     if required_right(handler) is not None:
         codes += ["unauthenticated", "forbidden", "tenant_suspended", "unavailable"]
     if handler.parsed_data_field is not None:
-        codes += ["body_too_large", "unsupported_media_type"]
+        codes += ["body_too_large", "unsupported_media_type", "request_timeout"]
     if "{" in path:
         codes += ["not_found"]
     own = {status: spec for status, spec in (handler.responses or {}).items() if isinstance(spec, ProblemSpec)}

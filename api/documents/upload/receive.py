@@ -39,7 +39,7 @@ async def receive(request: JsonRequest, batch: Batch, *, max_body: int) -> Field
     try:
         async with (
             asyncio.timeout(batch.limits.longest_s),
-            aclosing(_chunks(request, batch.limits.silent_s)) as chunks,
+            aclosing(_chunks(request)) as chunks,
         ):
             if kind == FORM:
                 reader = FormReader(options.get("boundary", ""), batch)
@@ -60,13 +60,12 @@ async def _read_all(chunks: AsyncGenerator[bytes, None], max_body: int) -> bytes
     return bytes(body)
 
 
-async def _chunks(request: JsonRequest, silent_s: float) -> AsyncGenerator[bytes, None]:
-    """Yield chunks as they arrive. Raises InputError if the client stalls or disconnects."""
+async def _chunks(request: JsonRequest) -> AsyncGenerator[bytes, None]:
+    """Yield chunks as they arrive. Raises InputError if the client disconnects; `connections.py` ends silent ones."""
     stream = request.stream()
     try:
         while True:
-            async with asyncio.timeout(silent_s):
-                chunk = await anext(stream, None)
+            chunk = await anext(stream, None)
             if chunk is None:
                 return
             if chunk:

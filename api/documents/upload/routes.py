@@ -43,6 +43,7 @@ ready. Identical bytes change nothing; if all files are identical, `200` is retu
 FETCH_ERRORS = ((422, "egress_refused"), (422, "egress_failed"))
 UPLOAD_ERRORS = (
     *("not_found", "conflict", "storage_full", "body_too_large", "too_large", "unsupported_media_type"),
+    "request_timeout",
     *("idempotency_key_reused", "queue_full", *FILE_CODES, *FETCH_ERRORS),
 )
 ROUTE_OPTIONS: dict[str, Any] = {

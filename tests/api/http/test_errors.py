@@ -232,6 +232,7 @@ async def test_the_openapi_document_lists_each_route_once_with_its_problems(api:
         "401",
         "403",
         "404",
+        "408",
         "409",
         "413",
         "415",

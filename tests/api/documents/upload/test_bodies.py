@@ -144,15 +144,6 @@ async def test_a_body_without_end_is_ended(
     assert body.read <= most
 
 
-async def test_a_client_that_falls_silent_is_not_waited_for(api: httpx.AsyncClient) -> None:
-    async def silent() -> AsyncIterator[bytes]:
-        yield HEAD + b"half"
-        await asyncio.Event().wait()
-
-    answer = await send(api, silent())
-    assert (400, True) == (answer.status_code, "took too long" in answer.json()["detail"])
-
-
 async def test_what_is_more_than_the_storage_holds_ends_the_reading(
     api: httpx.AsyncClient, tenant: TestTenant, database_url: str
 ) -> None:
