@@ -39,10 +39,10 @@ class JobQueued(Event, frozen=True):
 
 
 class JobStarted(Event, frozen=True):
-    """A worker has claimed the job. `attempt` counts claims, from 1."""
+    """A worker has claimed the job. `attempt` is the attempt's number; a later one has a higher number."""
 
     type = "job.started"
-    attempt: Annotated[int, Meta(description="Which attempt this is, from 1.")]
+    attempt: Annotated[int, Meta(description="The attempt's number: 1, or more if nobody answered the first call.")]
     worker: Annotated[str, Meta(description="The name of the worker process.")]
 
 

@@ -6,6 +6,7 @@ CONTROL = "headrace:control"  # cancellations, to every worker
 WAKE = "headrace:wake"  # jobs are waiting, to every dispatcher
 RESERVATIONS = "headrace:reservations"  # a zset: "tenant:job" of every open reservation, by creation time
 
+BORN = "headrace:born"  # a time in seconds that is gone if Redis is wiped: what is older, it may have forgotten
 
 HEALTH_CHECK = "headrace:health"  # written by health checks
 
@@ -16,7 +17,7 @@ def job_events(tenant_id: UUID, job_id: UUID) -> str:
 
 
 def job_fence(tenant_id: UUID, job_id: UUID) -> str:
-    """The hash {attempt, last}: who may append to the stream, and the number of its last event."""
+    """The hash {attempt, holder, last}: who may append to the stream, and the number of its last event."""
     return f"headrace:{tenant_id}:job:{job_id}:fence"
 
 

@@ -45,7 +45,9 @@ INTERNAL_STATES: dict[PublicState, list[State]] = {"queued": list(WAITING)}
 class AttemptOut(msgspec.Struct, frozen=True, kw_only=True):
     """A single attempt at a job by one worker."""
 
-    attempt: Annotated[int, Meta(description="Number of the attempt, from 1.")]
+    attempt: Annotated[
+        int, Meta(description="Number of the attempt; a later one has a higher number, and there may be gaps.")
+    ]
     worker: Annotated[str, Meta(description="Name of the worker.")]
     started_at: Annotated[datetime, Meta(description="When the worker claimed the job.")]
     ended_at: Annotated[datetime | None, Meta(description="When the attempt ended; null while it runs.")]
@@ -75,7 +77,7 @@ class JobOut(msgspec.Struct, frozen=True, kw_only=True):
     model: Annotated[str | None, Meta(description="The model, as `provider/name`; the embedder for ingestion.")]
     agent: Annotated[str | None, Meta(description="The agent, `auto` before one is selected; null for none.")]
     priority: Annotated[Priority, Meta(description="Order among the waiting jobs of the tenant.")]
-    attempt: Annotated[int, Meta(description="How often a worker has claimed the job.")]
+    attempt: Annotated[int, Meta(description="Number of the last attempt, 0 before the first; numbers may have gaps.")]
     tries: Annotated[int, Meta(description="Attempts that failed or lost their worker.")]
     max_tries: Annotated[int, Meta(description="Number of tries after which the job fails.")]
     cancel_requested: Annotated[

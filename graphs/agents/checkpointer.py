@@ -21,11 +21,12 @@ from schema.queries.jobs.tool_effects import LOCK_LEASE
 
 @dataclass(frozen=True)
 class LeaseHolder:
-    """The tenant of a run, and the attempt that holds its job."""
+    """The tenant of a run, and the attempt and worker that hold its job."""
 
     tenant_id: UUID
     job_id: UUID
     attempt: int
+    worker: str
 
 
 _holder: ContextVar[LeaseHolder] = ContextVar("headrace_holder")
@@ -52,7 +53,7 @@ class TenantCheckpointer(AsyncPostgresSaver):
     @asynccontextmanager
     async def _cursor(self, *, pipeline: bool = False) -> AsyncIterator[AsyncCursor[dict[str, Any]]]:
         holder = _holder.get()
-        values: dict[str, Any] = {"tenant_id": holder.tenant_id, "job_id": holder.job_id}
+        values: dict[str, Any] = {"tenant_id": holder.tenant_id, "job_id": holder.job_id, "worker": holder.worker}
         async with tenant_tx(self._pool, holder.tenant_id) as db:
             await db.execute(LOCK_LEASE, {**values, "attempt": holder.attempt, "running": "running"})
             async with db.cursor(binary=True) as cursor:

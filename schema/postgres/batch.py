@@ -40,6 +40,8 @@ SILENCE_TIMEOUT_S = 45.0  # longer than `statement_timeout`, after which a live 
 SET_SCOPE = """SELECT set_config('headrace.tenant_id', %(tenant_id)s, true),
   set_config('headrace.user_id', %(user_id)s, true)"""
 SET_TENANT = "SELECT set_config('headrace.tenant_id', %(tenant_id)s, true)"
+SET_TENANT_AND_FORGETTABLE = """SELECT set_config('headrace.tenant_id', %(tenant_id)s, true),
+  set_config('synchronous_commit', 'off', true)"""
 
 _prepared: WeakKeyDictionary[Db, dict[bytes, tuple[str, ...]]] = WeakKeyDictionary()
 """The prepared statements of each connection, with the columns of their results; empty until the first result."""
@@ -82,13 +84,19 @@ class Rows(msgspec.Struct, frozen=True):
         return [dict(zip(self.columns, row, strict=True)) for row in self.values]
 
 
-async def run_batch(pool: Pool, tenant_id: UUID, statements: Sequence[Statement]) -> list[Rows]:
+async def run_batch(
+    pool: Pool, tenant_id: UUID, statements: Sequence[Statement], *, forgettable: bool = False
+) -> list[Rows]:
     """Run `statements` as one transaction of the tenant and return the rows of each.
+
+    With `forgettable`, the commit doesn't wait for the disk: if Postgres crashes within the next half second, and nobody else
+    has committed since, it never happened.
 
     Raises psycopg's error of the statement that failed, and then nothing of them has happened; Unavailable when Postgres
     does not answer, and then, if it went away during the commit, it may have.
     """
-    every = [(SET_TENANT, {"tenant_id": str(tenant_id)}), *statements]
+    begin = SET_TENANT_AND_FORGETTABLE if forgettable else SET_TENANT
+    every = [(begin, {"tenant_id": str(tenant_id)}), *statements]
     async with tenant_share(pool, tenant_id):
         return (await _run(pool, every))[1:]
 
@@ -105,7 +113,7 @@ async def run_each(pool: Pool, statements: Sequence[ScopedStatement]) -> list[Ro
 
 
 async def _run(pool: Pool, statements: Sequence[Statement]) -> list[Rows]:
-    """Run statements, of which the first is always SET_TENANT: psycopg deallocates all prepared statements of a connection
+    """Run statements, of which the first sets the tenant: psycopg deallocates all prepared statements of a connection
     after a rollback, including ours, and then that one is missing before others are prepared again."""
     async with connection(pool) as db:
         try:

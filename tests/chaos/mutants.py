@@ -37,6 +37,15 @@ MUTANTS = (
         finding="jobs: ",
     ),
     Mutant(
+        "fence-without-holder",
+        "workers/stream/lua/append.lua",
+        " or (attempt == mine and holder and holder ~= ARGV[9])",
+        "",
+        case=28,
+        finding="its reader saw not what",
+        scale=0.4,
+    ),
+    Mutant(
         "no-sweeper",
         "workers/scheduler.py",
         "            await self._sweep_lost()\n",

@@ -4,8 +4,11 @@ import asyncio
 import contextlib
 import os
 import signal
+import time
 from collections.abc import AsyncIterator
+from typing import LiteralString
 from urllib.parse import urlsplit
+from uuid import UUID
 
 import psycopg
 import redis
@@ -18,7 +21,8 @@ from tests.chaos.table import case, load_of, proxied_worker
 from tests.chaos.world import ROLES, Load, World
 from tests.redis_faults import refusing_writes
 from tests.system import free_port
-from tests.waiting import wait_for
+from tests.waiting import PATIENCE_S, wait_for
+from workers.queue.doorbell import Doorbell, envelope
 
 ACCEPTED_P99_S = 2.0
 
@@ -152,6 +156,70 @@ async def redis_frozen(world: World, load: Load, scale: float) -> list[str]:
 async def postgres_restarts(world: World, load: Load, scale: float) -> None:
     async with load_of(world, load, 400 * scale, 30 * scale):
         await _kill_repeatedly(world, world.stores.postgres, (0.1, 1.0, 3.0), scale)
+
+
+@case(28, "claims forgotten", quick=True)
+async def claims_forgotten(world: World, load: Load, scale: float) -> list[str]:
+    """Postgres is killed between claim and finish, before the claim is on disk: it forgets it, and the attempt goes on. The
+    same doorbell comes again for half of the jobs, while the first attempt still speaks."""
+    postgres, forgotten, readings = world.stores.postgres, 0, list[asyncio.Future[None]]()
+    assert postgres is not None
+    async with _flushed_only_by_commits(world):
+        while world.faults < max(3, 50 * scale) or (forgotten < 2 and world.faults < 50):
+            readings.append(asyncio.ensure_future(world.read(load, 1, "text-150-at-50")))
+            running = await _running_jobs(world, load)
+            await world.pause(0.0, 0.03)
+            world.faults += 1
+            postgres.kill()
+            postgres.start()
+            lost = await _dispatched_jobs(world, load) & running
+            forgotten += len(lost)
+            with redis.Redis.from_url(world.stores.redis_url) as db:
+                for job_id, seq in lost:
+                    if world.rng.random() < 0.5:
+                        db.lpush("chat", envelope(Doorbell(load.tenant.id, job_id, "chat", seq, None)))
+        await asyncio.gather(*readings)
+    print(f"   Postgres forgot {forgotten} claims of running attempts", flush=True)
+    return [] if forgotten else ["Postgres forgot no claim, so nothing was tried"]
+
+
+Numbered = tuple[UUID, int]
+"""A job and the number of its last dispatch."""
+
+
+@contextlib.asynccontextmanager
+async def _flushed_only_by_commits(world: World) -> AsyncIterator[None]:
+    """Postgres writes what need not be on disk only together with what must."""
+    await _configure(world, "SET wal_writer_delay = '10s'")
+    try:
+        yield
+    finally:
+        await _configure(world, "RESET wal_writer_delay")
+
+
+async def _configure(world: World, change: LiteralString) -> None:
+    async with await psycopg.AsyncConnection.connect(world.stores.database_url, autocommit=True) as db:
+        await db.execute(f"ALTER SYSTEM {change}")
+        await db.execute("SELECT pg_reload_conf()")
+
+
+async def _running_jobs(world: World, load: Load) -> set[Numbered]:
+    """Wait until a job that has not run before is running, and return what runs."""
+    seen = "SELECT id, dispatch_seq FROM jobs WHERE tenant_id = %s AND state = 'running'"
+    give_up = time.monotonic() + PATIENCE_S
+    async with await psycopg.AsyncConnection.connect(world.stores.database_url, autocommit=True) as db:
+        while time.monotonic() < give_up:
+            running = set(await (await db.execute(seen, (load.tenant.id,))).fetchall())
+            if any(seq == 1 for _, seq in running):
+                return running
+            await asyncio.sleep(0.002)
+    raise AssertionError("no job was claimed")
+
+
+async def _dispatched_jobs(world: World, load: Load) -> set[Numbered]:
+    seen = "SELECT id, dispatch_seq FROM jobs WHERE tenant_id = %s AND state = 'dispatched'"
+    async with await psycopg.AsyncConnection.connect(world.stores.database_url, autocommit=True) as db:
+        return set(await (await db.execute(seen, (load.tenant.id,))).fetchall())
 
 
 @case(10, "commit unanswered")

@@ -10,7 +10,7 @@ from tests.chaos.mutants import MUTANTS, apply
 from tests.chaos.oracle import one_line_each
 
 ROOT = Path(__file__).parent.parent.parent
-PIECES = ("worker killed", "doorbells doubled")
+PIECES = ("worker killed", "doorbells doubled", "claims forgotten")
 
 
 async def test_a_small_chaos_run_finds_nothing(tmp_path: Path):

@@ -1,11 +1,10 @@
 """The ledger of a job's tool calls, in Postgres (`schema/queries/jobs/tool_effects.py`)."""
 
-from uuid import UUID
-
 import msgspec
 
 from graphs.agents.contract import CallResult
 from schema.postgres.connections import Pool
+from schema.queries.jobs.attempts import ClaimedJob
 from schema.queries.jobs.tool_effects import begin_call, end_call
 
 UNKNOWN = CallResult(
@@ -18,12 +17,13 @@ UNKNOWN = CallResult(
 class JobLedger:
     """Implements `graphs.agents.contract.Ledger`."""
 
-    def __init__(self, pool: Pool, tenant_id: UUID, job_id: UUID, attempt: int) -> None:
-        self._pool, self._tenant_id, self._job_id, self._attempt = pool, tenant_id, job_id, attempt
+    def __init__(self, pool: Pool, job: ClaimedJob) -> None:
+        self._pool, self._worker = pool, job.lease_owner
+        self._job = (job.tenant_id, job.id, job.attempt)
 
     async def begin(self, call_id: str, tool: str, *, side_effects: bool) -> CallResult | None:
         """Raises Unavailable, and psycopg.Error for an attempt that no longer holds the job."""
-        noted = await begin_call(self._pool, self._tenant_id, self._job_id, self._attempt, call_id=call_id, tool=tool)
+        noted = await begin_call(self._pool, *self._job, worker=self._worker, call_id=call_id, tool=tool)
         if noted is None:
             return None
         if noted.result is not None:
@@ -33,6 +33,4 @@ class JobLedger:
     async def end(self, call_id: str, tool: str, result: CallResult) -> None:
         """Raises what `begin` raises."""
         told = msgspec.to_builtins(result) | {"ok": result.ok, "text": result.text}
-        await end_call(
-            self._pool, self._tenant_id, self._job_id, self._attempt, call_id=call_id, tool=tool, result=told
-        )
+        await end_call(self._pool, *self._job, worker=self._worker, call_id=call_id, tool=tool, result=told)

@@ -37,7 +37,7 @@ async def run_pipeline(
     asked = read_chat(job.model, job.payload, messages)
     run, _ = await prepare_run(context, job, inputs, configuration, asked, emit)
     thread = Thread(thread_name(job.tenant_id, job.user_id, job.session_id or job.id), str(job.id))
-    with lease_holder(LeaseHolder(job.tenant_id, job.id, job.attempt)):
+    with lease_holder(LeaseHolder(job.tenant_id, job.id, job.attempt, job.lease_owner)):
         ended = await context.pipeline_graphs.run(version, definition, run, thread, resume=job.attempt > 1)
     emit(_completed(ended))
     emit(usage_from_state(job, ended))

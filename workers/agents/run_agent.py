@@ -60,7 +60,7 @@ async def run_agent(context: AgentContext, job: ClaimedJob, messages: Sequence[S
     name, state = _initial_state(job, run)
     state |= summary.initial_state()
     thread = Thread(thread_name(job.tenant_id, job.user_id, job.session_id or job.id), str(job.id))
-    with lease_holder(LeaseHolder(job.tenant_id, job.id, job.attempt)):
+    with lease_holder(LeaseHolder(job.tenant_id, job.id, job.attempt, job.lease_owner)):
         ended = await context.agent_graphs.run(name, run, state, thread, resume=job.attempt > 1)
     completed = _completed(run, ended)
     for citation in completed.citations or ():
@@ -129,7 +129,7 @@ async def prepare_run(
         request=read_options(job.model.partition("/")[2], options),
         chain=models.chain,
         route=lambda text, routing: _route(context.router, agents, text, routing),
-        ledger=JobLedger(context.pool, job.tenant_id, job.id, job.attempt),
+        ledger=JobLedger(context.pool, job),
         context=tool_contexts.context,
         emit=emit,
         breakers=context.models.breakers,

@@ -4,7 +4,7 @@
                              │──► work failed ─────────► queued again (with backoff) or failed
                              │──► cancelled, deadline ─► cancelled, failed
                              │──► worker stops ────────► queued again, without using up a try
-                             └──► fenced ──────────────► nothing: a newer attempt has the job
+                             └──► fenced ──────────────► nothing: a newer attempt has the job (else queued again)
 
 How each of these is committed and published is in `workers/queue/finish_attempt.py`.
 """
@@ -34,12 +34,13 @@ from schema.states import CancelMode
 from schema.tenancy import TenantSnapshot
 from workers.limits.reservation import Reservation
 from workers.queue.context import QueueContext
-from workers.queue.finish_attempt import AttemptFinisher
+from workers.queue.finish_attempt import AttemptFinisher, give_up_refused
 from workers.queue.suspects import probation
-from workers.stream.relay import History, JobStream, new_history, queued_event
+from workers.stream.relay import History, JobStream, new_history, new_holder, queued_event
 
 log = structlog.get_logger()
 
+HOLD_S = 1.0  # how long a job that is done sooner than its first event is written waits to hear whether the stream is its own
 HISTORY_MESSAGES = 24  # read with a claim; graphs trim further
 
 StopReason = Literal["cancel", "hand_back", "fenced", "limit"]
@@ -71,6 +72,9 @@ async def attempt_job(context: QueueContext, work: Work, tenant_id: UUID, job_id
 
 
 async def _claim_and_run(context: QueueContext, work: Work, tenant_id: UUID, job_id: UUID, dispatch_seq: int) -> None:
+    if context.running.holds(job_id, dispatch_seq):
+        log.debug("doorbell_ignored", job_id=str(job_id), dispatch_seq=dispatch_seq)
+        return
     try:
         claimed = await claim_job(
             context.pool,
@@ -103,6 +107,7 @@ class Attempt:
     def __init__(self, context: QueueContext, job: ClaimedJob, messages: Sequence[StoredMessage]) -> None:
         self.job, self.tenant_id, self.job_id = job, job.tenant_id, job.id
         self.number: int = job.attempt
+        self._holder = new_holder()
         self._context, self._messages = context, messages
         self._reservation: Reservation | None = None
         self._deltas: list[str] = []
@@ -127,7 +132,7 @@ class Attempt:
         """Run the work to its end and finish the job."""
         history = await self._take_over()
         if history is None:
-            self._log.info("attempt_fenced")
+            await give_up_refused(self._context, self.job, self._log)
             return
         self._stream = self._open_stream(history)
         # The work starts before the first event is published, because a request to a model takes longer.
@@ -142,14 +147,19 @@ class Attempt:
         await self._finish(error)
 
     async def _take_over(self) -> History | None:
-        """Return what the stream holds already; None if a newer attempt has it."""
-        if self.number == 1 and self.job.dispatch_seq == 1:
-            return new_history(self.job_id, self.job.created_at, queued_event(self.job))
-        history = await self._context.relay.take_over(self.tenant_id, self.job_id, self.number)
+        """Return what the stream holds already; None if somebody else has it."""
+        if self.number == 1:
+            return self._first_history(origin=1)
+        history = await self._context.relay.take_over(
+            self.tenant_id, self.job_id, self.number, holder=self._holder, created_at=self.job.created_at
+        )
         if history is not None and not history.frames:
-            origin = self.number if self.number > 1 else 1
-            return new_history(self.job_id, self.job.created_at, queued_event(self.job), origin=origin)
+            is_new = self.job.is_first and history.untouched
+            return self._first_history(origin=1 if is_new else self.number)
         return history
+
+    def _first_history(self, *, origin: int) -> History:
+        return new_history(self.job_id, self.job.created_at, queued_event(self.job), origin=origin)
 
     def _open_stream(self, history: History) -> JobStream:
         return JobStream(
@@ -157,6 +167,7 @@ class Attempt:
             self.tenant_id,
             self.job_id,
             attempt=self.number,
+            holder=self._holder,
             inbox=self.job.inbox,
             history=history,
             on_fenced=lambda: self.stop("fenced"),
@@ -172,9 +183,10 @@ class Attempt:
         )
 
     def _publish_start(self, history: History) -> None:
+        """Say that the job starts; or that it starts over, if an earlier attempt wrote, or may have written what is lost."""
         worker = self._context.node
-        if self.number == 1:
-            self._stream.put(JobStarted(attempt=1, worker=worker))
+        if history.untouched:
+            self._stream.put(JobStarted(attempt=self.number, worker=worker))
             return
         reason = (self.job.error or {}).get("code") or "worker_lost"
         kept = _events_before_output(history.frames)
@@ -214,11 +226,15 @@ class Attempt:
                 self._stream.put(event)
 
     async def _finish(self, error: Exception | None) -> None:
+        if self.number == 1 and not self._stream.held:  # others have asked before they began
+            await self._stream.flush(HOLD_S)
         reason, completed = self._stop_reason, self._completed
         finish = AttemptFinisher(
             self._context, self.job, self._stream, self._log, is_fenced=lambda: self._stop_reason == "fenced"
         )
-        if reason == "fenced":
+        if reason == "fenced" and self._stream.fenced:
+            await give_up_refused(self._context, self.job, self._log)
+        elif reason == "fenced":
             self._log.info("attempt_fenced")
         elif reason == "cancel" and completed is None:
             usage = self._estimate_usage() if self._deltas else None

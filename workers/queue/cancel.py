@@ -78,7 +78,7 @@ async def retry(core: JobCore, tenant_id: UUID, job_id: UUID, *, visible_user_id
     if job.state not in ("failed", "cancelled"):
         return False
     try:
-        await core.relay.delete_stream(tenant_id, job_id, attempt=job.attempt)
+        await core.relay.delete_stream(tenant_id, job_id, dispatch_seq=job.dispatch_seq)
     except RedisUnavailable:
         log.warning("stream_not_deleted", job_id=str(job_id))
     async with tenant_tx(core.pool, tenant_id) as db:

@@ -1,8 +1,9 @@
 """Ends jobs without a running attempt: cancelled while waiting, past their deadline, out of tries.
 
-An attempt that was lost may still believe that it runs, so the order matters. First the fence in Redis revokes its
-right to write, and the log no longer changes. Then the row is updated by compare-and-set, together with the log. Then
-the last event is published. If the row was not updated, nothing is published.
+An attempt that was lost may still believe that it runs, and a doorbell may still be answered, so the order matters. First
+the job's next number is taken, as by a dispatch: doorbells that were rung before are void. Then the fence in Redis revokes
+everyone else's right to write, and the log no longer changes. Then the row is updated by compare-and-set, together with the
+log. Then the last event is published. If the row was not updated, nothing is published.
 """
 
 from typing import Any
@@ -12,12 +13,12 @@ import msgspec
 
 from schema.events import JobCancelled, JobFailed
 from schema.postgres.connections import Pool, tenant_tx
-from schema.queries.jobs.attempts import Ended, Ending, finish_job
-from schema.queries.jobs.jobs import compress_frames, find_job_status
+from schema.queries.jobs.attempts import Ended, Ending, finish_job, reserve_ending
+from schema.queries.jobs.jobs import compress_frames
 from schema.states import State
 from workers.limits.limits import Limits
 from workers.limits.reservation import settle_reservation
-from workers.stream.relay import JobStream, Relay, new_history, queued_event
+from workers.stream.relay import JobStream, Relay, new_history, new_holder, queued_event
 
 FLUSH_S = 1.0
 
@@ -36,16 +37,16 @@ async def end_job(
     """End a job with `event` if its state is one of `from_states` and `attempt` is its last attempt; else return
     None."""
     async with tenant_tx(pool, tenant_id) as db:
-        job = await find_job_status(db, tenant_id, job_id)
-    if job is None or job.attempt != attempt or job.state not in from_states:
+        job = await reserve_ending(db, tenant_id, job_id, attempt, from_states)
+    if job is None:
         return None
-    history = await relay.take_over(tenant_id, job_id, attempt + 1)
+    number, holder = job.dispatch_seq, new_holder()
+    history = await relay.take_over(tenant_id, job_id, number, holder=holder, created_at=job.created_at)
     if history is None:
         return None
     if not history.frames:
-        origin = attempt + 1 if attempt else 1
-        history = new_history(job_id, job.created_at, queued_event(job), origin=origin)
-    stream = JobStream(relay, tenant_id, job_id, attempt=attempt + 1, inbox=job.inbox, history=history)
+        history = new_history(job_id, job.created_at, queued_event(job), origin=history.origin)
+    stream = JobStream(relay, tenant_id, job_id, attempt=number, holder=holder, inbox=job.inbox, history=history)
     frames = stream.preview([event])
     ended = await finish_job(
         pool,
@@ -54,6 +55,7 @@ async def end_job(
         attempt,
         _ending(event, frames),
         session_id=job.session_id,
+        dispatch_seq=number,
         from_states=from_states,
     )
     if ended is not None:

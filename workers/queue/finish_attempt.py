@@ -12,7 +12,7 @@ import msgspec
 import psycopg
 import structlog
 
-from schema.errors import Unavailable
+from schema.errors import Unavailable, WorkerLost
 from schema.events import Event, JobCancelled, JobFailed, JobSucceeded, MessageCompleted, UsageRecorded
 from schema.ids import new_id
 from schema.job_kinds import KINDS
@@ -31,6 +31,8 @@ from workers.stream.relay import JobStream
 
 FLUSH_S = 5.0
 REQUEUE_FLUSH_S = 1.0
+REFUSED_DELAY_S = 1.0  # so that a fence that no number passes makes no busy loop; the job's deadline ends it
+LOST = WorkerLost("Another attempt holds the job's stream.")
 UNSTORABLE = (psycopg.DataError, ValueError, OverflowError, TypeError, msgspec.MsgspecError)
 """What is raised where a result can't be written down, by psycopg, msgspec or Postgres: the same result never can."""
 
@@ -117,26 +119,10 @@ class AttemptFinisher:
     async def _requeue(
         self, *, outcome: str, error: dict[str, Any], delay_s: float = 0.0, refund: bool = False
     ) -> None:
-        job = self._job
-        try:
-            async with tenant_tx(self._context.pool, job.tenant_id) as db:
-                requeued = await requeue_job(
-                    db,
-                    job.tenant_id,
-                    job.id,
-                    job.attempt,
-                    outcome=outcome,
-                    delay_s=delay_s,
-                    error=error,
-                    refund=refund,
-                )
-        except Unavailable:
-            self._log.warning("requeue_postponed")  # the lease expires, and the sweeper requeues the job
-            return
         await self._stream.flush(REQUEUE_FLUSH_S)
-        if requeued:
-            self._log.info("job_requeued", outcome=outcome, delay_s=round(delay_s, 2))
-            self._context.dispatcher.kick_later(job.queue, delay_s)
+        await _requeue(
+            self._context, self._job, self._log, outcome=outcome, error=error, delay_s=delay_s, refund=refund
+        )
 
     async def _end(self, last: list[Event], state: Any, **facts: Any) -> None:
         """Commit the end of the job, then publish its last events."""
@@ -163,3 +149,45 @@ class AttemptFinisher:
             tokens = max(0, used["input_tokens"] + used["output_tokens"]) if KINDS[job.kind].metered else 0
             limits = self._context.limits
             await settle_reservation(limits, job.tenant_id, job.id, tokens=tokens, nanos=ended.cost_nanos)
+
+
+async def give_up_refused(context: QueueContext, job: ClaimedJob, log: structlog.stdlib.BoundLogger) -> None:
+    """End an attempt whose stream is held by somebody else: as a rule by a newer attempt, and then nothing happens.
+
+    If the row is ours all the same, another worker has our number by a claim that Postgres forgot, or a standby that knows less
+    has become Postgres. Then the job is queued again, and its next dispatch has a higher number.
+    """
+    log.info("attempt_fenced")
+    error = {"code": LOST.code, "message": LOST.message}
+    await _requeue(context, job, log, outcome="lost", error=error, delay_s=REFUSED_DELAY_S, refund=True)
+
+
+async def _requeue(
+    context: QueueContext,
+    job: ClaimedJob,
+    log: structlog.stdlib.BoundLogger,
+    *,
+    outcome: str,
+    error: dict[str, Any],
+    delay_s: float,
+    refund: bool,
+) -> None:
+    try:
+        async with tenant_tx(context.pool, job.tenant_id) as db:
+            requeued = await requeue_job(
+                db,
+                job.tenant_id,
+                job.id,
+                job.attempt,
+                worker=job.lease_owner,
+                outcome=outcome,
+                delay_s=delay_s,
+                error=error,
+                refund=refund,
+            )
+    except Unavailable:
+        log.warning("requeue_postponed")  # the lease expires, and the sweeper requeues the job
+        return
+    if requeued:
+        log.info("job_requeued", outcome=outcome, delay_s=round(delay_s, 2))
+        context.dispatcher.kick_later(job.queue, delay_s)

@@ -5,13 +5,13 @@ whether it was ours.
 """
 
 import asyncio
+import zlib
 from collections.abc import Callable
 
 from schema.errors import Unavailable
 from schema.postgres.connections import Pool, tenant_tx
 from schema.queries.jobs.attempts import ClaimedJob, Ended, Ending, finish_job
-from schema.queries.jobs.jobs import find_job_status
-from schema.states import TERMINAL
+from schema.queries.jobs.jobs import find_log
 
 RETRY_S = 60.0  # how long to retry while Postgres is unavailable
 
@@ -27,8 +27,16 @@ async def finish_with_retries(
     until, pause_s, may_be_committed = loop.time() + RETRY_S, 0.1, False
     while True:
         try:
-            ended = await finish_job(pool, job.tenant_id, job.id, job.attempt, ending, session_id=job.session_id)
-            if ended is None and may_be_committed and await _was_ours(pool, job, ending):
+            ended = await finish_job(
+                pool,
+                job.tenant_id,
+                job.id,
+                job.attempt,
+                ending,
+                session_id=job.session_id,
+                worker=job.lease_owner,
+            )
+            if ended is None and may_be_committed and await was_ours(pool, job, ending):
                 ended = Ended(more=True, next_turn=True)
             return ended
         except Unavailable:
@@ -39,7 +47,7 @@ async def finish_with_retries(
             pause_s = min(pause_s * 2, 2.0)
 
 
-async def _was_ours(pool: Pool, job: ClaimedJob, ending: Ending) -> bool:
+async def was_ours(pool: Pool, job: ClaimedJob, ending: Ending) -> bool:
+    """Whether the job's log is the one that we wrote: its frames have our times, so nobody else's are the same."""
     async with tenant_tx(pool, job.tenant_id) as db:
-        row = await find_job_status(db, job.tenant_id, job.id)
-    return row is not None and row.state == ending.state in TERMINAL and row.attempt == job.attempt
+        return await find_log(db, job.tenant_id, job.id) == zlib.decompress(ending.frames)

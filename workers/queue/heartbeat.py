@@ -67,7 +67,8 @@ class Heartbeat(threading.Thread):
         db = self._connection()
         attempts = self._running.list_attempts()
         if attempts:
-            rows = db.execute(RENEW, renew_values(attempts, self._context.lease_s)).fetchall()
+            values = renew_values(attempts, self._context.lease_s, worker=self._context.owner)
+            rows = db.execute(RENEW, values).fetchall()
             renewed = {row["id"]: row["cancel_requested"] for row in rows}
             self._running.loop.call_soon_threadsafe(self._running.on_heartbeat, attempts, renewed)
         if self._is_stalled(db):

@@ -48,6 +48,11 @@ class RunningAttempts:
         if self._by_job.get(attempt.job_id) is attempt:
             del self._by_job[attempt.job_id]
 
+    def holds(self, job_id: UUID, number: int) -> bool:
+        """Whether the attempt of this number runs here. If its claim was forgotten, the same doorbell must not run it twice."""
+        attempt = self._by_job.get(job_id)
+        return attempt is not None and attempt.number == number
+
     def hand_back(self) -> None:
         """Return all running jobs to the queue, and any that are still claimed after this."""
         self.draining = True

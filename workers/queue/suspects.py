@@ -84,7 +84,7 @@ async def _clear(pool: Pool, dispatcher: Dispatcher, job: ClaimedJob) -> None:
     while True:
         try:
             async with tenant_tx(pool, job.tenant_id) as db:
-                await clear_suspect(db, job.tenant_id, job.id, job.attempt)
+                await clear_suspect(db, job.tenant_id, job.id, job.attempt, worker=job.lease_owner)
         except Unavailable:
             await asyncio.sleep(RETRY_S)
         else:

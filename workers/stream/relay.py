@@ -11,7 +11,9 @@ the stream is rewritten with the same numbers. While Redis is unavailable nothin
 """
 
 import asyncio
+import os
 from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -61,13 +63,16 @@ class JobStream:
         job_id: UUID,
         *,
         attempt: int,
+        holder: str,
         inbox: str | None,
         history: "History",
         on_fenced: Callable[[], None] = lambda: None,
     ) -> None:
-        self.tenant_id, self.job_id, self.attempt = tenant_id, job_id, attempt
+        self.tenant_id, self.job_id, self.attempt, self.holder = tenant_id, job_id, attempt, holder
         self.frames = history.frames
         self.fenced = False
+        self.held = False
+        """Whether Redis has accepted a write, so that nobody else of the same number can write."""
         self.ended = False
         self._id = str(job_id)
         self._origin = history.origin
@@ -136,7 +141,10 @@ class JobStream:
             body=self.frames[-1] if first == last else b"".join(self.frames[self._written :]),
         )
         self._sent = last
-        return (2, *self._keys, self.attempt, first, last, batch, *self._ttls(first), self._channel, self._inbox)
+        return (
+            *(2, *self._keys, self.attempt, first, last, batch),
+            *(*self._ttls(first), self._channel, self._inbox, self.holder),
+        )
 
     def _ttls(self, first: int) -> tuple[int | str, int | str]:
         """Return the times to live of the stream and of its fence; empty to keep them."""
@@ -151,6 +159,7 @@ class JobStream:
             self._flushed.set()
             self._on_fenced()
             return False
+        self.held = True
         # Less than we sent: Redis lost its data, so start over. More: an earlier write succeeded, but its reply was lost.
         self._written = self._sent if last == self._sent else last if 0 < last <= len(self.frames) else 0
         if self._written < len(self.frames) or self._pending:
@@ -160,10 +169,11 @@ class JobStream:
 
 
 class History:
-    """What earlier attempts wrote: their frames, how many of them are in Redis, and the attempt that started the numbering."""
+    """What earlier attempts wrote: their frames, how many of them are in Redis, and the attempt that started the numbering.
+    `untouched` says that nobody wrote, and that Redis would know."""
 
-    def __init__(self, frames: list[bytes], *, written: int, origin: int) -> None:
-        self.frames, self.written, self.origin = frames, written, origin
+    def __init__(self, frames: list[bytes], *, written: int, origin: int, untouched: bool = False) -> None:
+        self.frames, self.written, self.origin, self.untouched = frames, written, origin, untouched
 
 
 class Relay:
@@ -223,35 +233,48 @@ class Relay:
         self._shas[script] = sha
         return sha
 
-    async def take_over(self, tenant_id: UUID, job_id: UUID, attempt: int) -> History | None:
-        """Make `attempt` the stream's only writer and return what earlier ones wrote; None if a newer one holds it.
+    async def take_over(
+        self, tenant_id: UUID, job_id: UUID, attempt: int, *, holder: str, created_at: datetime
+    ) -> History | None:
+        """Make `attempt` of `holder` the stream's only writer and return what earlier ones wrote; None if a newer one holds it,
+        or another holder of the same number.
 
-        If Redis is unavailable or has lost the stream, numbering restarts with this attempt.
+        If Redis is unavailable or has lost the stream, numbering restarts with this attempt. `created_at` is the job's: a
+        Redis that has forgotten nothing since then would know of it.
         """
-        keys = (redis_names.job_events(tenant_id, job_id), redis_names.job_fence(tenant_id, job_id))
+        keys = (redis_names.job_events(tenant_id, job_id), redis_names.job_fence(tenant_id, job_id), redis_names.BORN)
         try:
-            held, batches = await self._redis.call("EVAL", TAKE_OVER, 2, *keys, attempt, RUNNING_TTL_MS)
+            found = await self._redis.call("EVAL", TAKE_OVER, 3, *keys, attempt, RUNNING_TTL_MS, holder)
         except (RedisUnavailable, ReplyError):
             return History([], written=0, origin=attempt)
-        if held > attempt:
+        if found == [0]:
             return None
-        return _history([read_batch(data) for data in batches], attempt)
+        _, held, since, batches = found
+        untouched = held == 0 and since < created_at.timestamp()
+        return _history([read_batch(data) for data in batches], attempt, untouched=untouched)
 
-    async def delete_stream(self, tenant_id: UUID, job_id: UUID, *, attempt: int) -> None:
-        """Delete the stream of a job that is retried, and keep attempts up to `attempt` from writing to it."""
+    async def delete_stream(self, tenant_id: UUID, job_id: UUID, *, dispatch_seq: int) -> None:
+        """Delete the stream of a job that is retried, and keep everyone from writing to it who has a number up to
+        `dispatch_seq`."""
         keys = (redis_names.job_events(tenant_id, job_id), redis_names.job_fence(tenant_id, job_id))
-        await self._redis.send([("DEL", keys[0]), ("HSET", keys[1], "attempt", attempt + 1, "last", 0)])
+        fence = ("attempt", dispatch_seq, "holder", "nobody", "last", 0)
+        await self._redis.send([("DEL", keys[0]), ("HSET", keys[1], *fence)])
 
 
-def _history(batches: list[StreamBatch], attempt: int) -> History:
+def new_holder() -> str:
+    """Return a name for one claim, by which the fence tells two apart that have the same number."""
+    return os.urandom(6).hex()
+
+
+def _history(batches: list[StreamBatch], attempt: int, *, untouched: bool) -> History:
     frames = [frame for batch in batches for frame in split_frames(batch.body)]
-    origin = batches[0].origin if batches else attempt
-    return History(frames, written=len(frames), origin=origin)
+    origin = batches[0].origin if batches else 1 if untouched else attempt
+    return History(frames, written=len(frames), origin=origin, untouched=untouched)
 
 
 def new_history(job_id: UUID, created_at: Any, queued: JobQueued, *, origin: int = 1) -> History:
-    """Return the history of a job that has never run: `job.queued`, not yet written."""
-    return History([queued_frame(job_id, created_at, queued)], written=0, origin=origin)
+    """Return the history of a job of which nothing is written: `job.queued`. `origin` 1 says that nothing was lost either."""
+    return History([queued_frame(job_id, created_at, queued)], written=0, origin=origin, untouched=origin == 1)
 
 
 def queued_frame(job_id: UUID, created_at: Any, queued: JobQueued) -> bytes:

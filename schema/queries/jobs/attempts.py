@@ -1,5 +1,9 @@
 """Claiming a job, keeping its lease, and every way in which an attempt ends. All moves are compare-and-set: an old
-attempt that comes back changes nothing, and learns so from an empty answer."""
+attempt that comes back changes nothing, and learns so from an empty answer.
+
+An attempt is known by its number and its worker. The number alone can be given twice, if Postgres forgets a claim in a crash
+and the same doorbell is answered again; but one process never holds a number twice (DECISIONS 73).
+"""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -15,6 +19,7 @@ from schema.job_kinds import Kind
 from schema.postgres.batch import Rows, run_batch
 from schema.postgres.connections import Db, Pool, fetch_one
 from schema.queries.agents.agent_config import ProviderCredential
+from schema.queries.jobs.jobs import STATUS_COLUMNS, JobStatus
 from schema.queries.sessions.sessions import StoredMessage
 from schema.queries.statements import read_sql
 from schema.states import LIVE_SQL, State
@@ -38,12 +43,14 @@ RENEW = """
 UPDATE jobs j SET lease_until = now() + make_interval(secs => %(lease_s)s)
 FROM unnest(%(tenants)s::uuid[], %(ids)s::uuid[], %(attempts)s::int[]) AS held (tenant_id, id, attempt)
 WHERE j.tenant_id = held.tenant_id AND j.id = held.id AND j.state = %(from_state)s AND j.attempt = held.attempt
+  AND j.lease_owner = %(worker)s
 RETURNING j.id, j.cancel_requested
 """
 
 CLEAR = """
 UPDATE jobs SET suspect = false
-WHERE tenant_id = %(tenant_id)s AND id = %(id)s AND attempt = %(attempt)s AND state = %(from_state)s AND suspect
+WHERE tenant_id = %(tenant_id)s AND id = %(id)s AND attempt = %(attempt)s AND state = %(from_state)s
+  AND lease_owner = %(worker)s AND suspect
 """
 
 # As `thread_name` in schema/thread_id.py spells it. What a graph remembers between its steps is needed by its own job only.
@@ -51,6 +58,12 @@ THREAD = """'tenant_' || ended.tenant_id || '__user_' || coalesce(ended.user_id:
     coalesce(ended.session_id, ended.id)"""
 
 FINISH = read_sql("finish_job", THREAD=THREAD)
+
+RESERVE_ENDING = f"""
+UPDATE jobs SET dispatch_seq = dispatch_seq + 1
+WHERE tenant_id = %(tenant_id)s AND id = %(id)s AND attempt = %(attempt)s AND state = ANY(%(from_states)s)
+RETURNING {STATUS_COLUMNS}
+"""
 
 LOCK_SESSION = "UPDATE sessions SET updated_at = now() WHERE tenant_id = %(tenant_id)s AND id = %(session_id)s"
 
@@ -68,11 +81,13 @@ UPDATE jobs SET parked = false WHERE tenant_id = %(tenant_id)s AND id = (
 RETURNING id
 """
 
+# A higher dispatch_seq than the attempt's belongs to someone who is ending the job (`workers/queue/finish.py`).
 REQUEUE = """
 WITH back AS (
   UPDATE jobs SET state = 'queued', run_at = now() + make_interval(secs => %(delay_s)s), lease_owner = NULL,
     lease_until = NULL, dispatched_at = NULL, error = %(error)s, tries = tries - %(refund)s
   WHERE tenant_id = %(tenant_id)s AND id = %(id)s AND attempt = %(attempt)s AND state = %(from_state)s
+    AND lease_owner = %(worker)s AND dispatch_seq = attempt
   RETURNING id)
 UPDATE attempts SET ended_at = now(), outcome = %(outcome)s, error = %(error)s
 WHERE tenant_id = %(tenant_id)s AND job_id = %(id)s AND attempt = %(attempt)s AND EXISTS (SELECT 1 FROM back)
@@ -81,9 +96,9 @@ RETURNING job_id
 
 
 class ClaimedJob(msgspec.Struct, frozen=True):
-    """A job as its attempt runs it. `left_s` is the time up to its deadline, `credential` the tenant's own for the model's
-    provider. A `suspect` is cleared when it has run for `probation_s`. Prices are in US dollars per million tokens. `tenant`
-    is read for jobs that run within limits."""
+    """A job as its attempt runs it. `lease_owner` is the worker's name; `is_first`: no earlier claim is known. `left_s` is the
+    time up to its deadline, `credential` the tenant's own for the model's provider. A `suspect` is cleared when it has run for
+    `probation_s`. Prices are in US dollars per million tokens. `tenant` is read for jobs that run within limits."""
 
     id: UUID
     tenant_id: UUID
@@ -95,9 +110,10 @@ class ClaimedJob(msgspec.Struct, frozen=True):
     agent: str | None
     payload: dict[str, Any]
     attempt: int
+    lease_owner: str
+    is_first: bool
     tries: int
     max_tries: int
-    dispatch_seq: int
     inbox: str | None
     request_id: str | None
     error: dict[str, Any] | None
@@ -165,11 +181,11 @@ async def claim_job(
 ) -> tuple[ClaimedJob, list[StoredMessage]] | None:
     """Make a dispatched job this worker's; return it with the last `history` messages of its session, oldest first.
 
-    None means that the doorbell was a duplicate or came too late.
+    None means that the doorbell was a duplicate or came too late. The claim is committed, but perhaps not on disk.
     """
     values = {"tenant_id": tenant_id, "id": job_id, "dispatch_seq": dispatch_seq, "worker": worker}
     values |= {"lease_s": lease_s, "history": history, "from_state": "dispatched"}
-    claimed, messages = await run_batch(pool, tenant_id, [(CLAIM, values), (HISTORY, values)])
+    claimed, messages = await run_batch(pool, tenant_id, [(CLAIM, values), (HISTORY, values)], forgettable=True)
     if not claimed:
         return None
     return _claimed_job(claimed), messages.into(StoredMessage)[::-1]
@@ -195,14 +211,18 @@ async def finish_job(
     ending: Ending,
     *,
     session_id: UUID | None,
+    worker: str | None = None,
+    dispatch_seq: int | None = None,
     from_states: tuple[State, ...] = ("running",),
 ) -> Ended | None:
-    """End a job if `attempt` still holds it, in one transaction with all that comes of it; None if it doesn't.
+    """End a job in one transaction with all that comes of it, if `attempt` of this `worker` still holds it; None if it doesn't.
 
-    `session_id` is the job's own, if it has one: it is locked first, as a submit does, so that the next turn can't
-    slip in between.
+    Without a worker, `attempt` is the last one, and nobody may have taken another number than `dispatch_seq`
+    (`reserve_ending`). `session_id` is the job's own, if it has one: it is locked first, as a submit does, so that the next
+    turn can't slip in between.
     """
     values = _finish_values(tenant_id, job_id, attempt, ending, from_states) | {"session_id": session_id}
+    values |= {"worker": worker, "dispatch_seq": dispatch_seq}
     steps = [FINISH]
     if session_id is not None:
         steps = [LOCK_SESSION, FINISH, *([FORGET] if ending.forget else []), UNPARK]
@@ -245,38 +265,48 @@ def _json(value: Any) -> Jsonb | None:
     return None if value is None else storable_json(value)
 
 
+async def reserve_ending(
+    db: Db, tenant_id: UUID, job_id: UUID, attempt: int, from_states: tuple[State, ...]
+) -> JobStatus | None:
+    """Take a job's next number, so that nobody can claim it by a doorbell that was rung before, and return the job; None if it
+    is in another state, or `attempt` is not its last."""
+    values = {"tenant_id": tenant_id, "id": job_id, "attempt": attempt, "from_states": list(from_states)}
+    return await fetch_one(db, RESERVE_ENDING, values, into=JobStatus)
+
+
 async def requeue_job(
     db: Db,
     tenant_id: UUID,
     job_id: UUID,
     attempt: int,
     *,
+    worker: str,
     outcome: str,
     delay_s: float = 0.0,
     error: dict[str, Any] | None = None,
     refund: bool = False,
 ) -> bool:
     """Give a running job back to the queue, to be tried again after `delay_s`; `refund` spends no try (a hand-back).
-    False if `attempt` no longer holds it."""
+    False if `attempt` of this worker no longer holds it."""
     values: dict[str, Any] = {"tenant_id": tenant_id, "id": job_id, "attempt": attempt, "outcome": outcome}
-    values |= {"delay_s": delay_s}
-    values["from_state"] = "running"
+    values |= {"delay_s": delay_s, "worker": worker, "from_state": "running"}
     row = await fetch_one(db, REQUEUE, {**values, "error": _json(error), "refund": int(refund)})
     return row is not None
 
 
-async def clear_suspect(db: Db, tenant_id: UUID, job_id: UUID, attempt: int) -> None:
-    """Record that a suspect has run for its probation, if `attempt` still holds it."""
-    values = {"tenant_id": tenant_id, "id": job_id, "attempt": attempt, "from_state": "running"}
+async def clear_suspect(db: Db, tenant_id: UUID, job_id: UUID, attempt: int, *, worker: str) -> None:
+    """Record that a suspect has run for its probation, if `attempt` of this worker still holds it."""
+    values = {"tenant_id": tenant_id, "id": job_id, "attempt": attempt, "worker": worker, "from_state": "running"}
     await db.execute(CLEAR, values)
 
 
-def renew_values(held: list[tuple[UUID, UUID, int]], lease_s: float) -> dict[str, Any]:
+def renew_values(held: list[tuple[UUID, UUID, int]], lease_s: float, *, worker: str) -> dict[str, Any]:
     """Return the parameters of RENEW; the heartbeat thread runs it on a connection of its own."""
     return {
         "tenants": [tenant_id for tenant_id, _, _ in held],
         "ids": [job_id for _, job_id, _ in held],
         "attempts": [attempt for _, _, attempt in held],
         "lease_s": lease_s,
+        "worker": worker,
         "from_state": "running",
     }

@@ -81,6 +81,7 @@ class JobStatus(msgspec.Struct, frozen=True, kw_only=True):
     queue: str
     state: State
     attempt: int
+    dispatch_seq: int
     session_id: UUID | None
     kind: Kind
     model: str
@@ -90,8 +91,9 @@ class JobStatus(msgspec.Struct, frozen=True, kw_only=True):
     cancel_requested: CancelMode | None
 
 
-STATUS = """SELECT id, queue, state, attempt, session_id, kind, model, agent, inbox, created_at, cancel_requested
-  FROM jobs"""
+STATUS_COLUMNS = """id, queue, state, attempt, dispatch_seq, session_id, kind, model, agent, inbox, created_at,
+  cancel_requested"""
+STATUS = f"SELECT {STATUS_COLUMNS} FROM jobs"
 FIND_STATUSES = f"{STATUS} WHERE tenant_id = %(tenant_id)s AND id = ANY(%(ids)s::uuid[])"
 
 VisibleJob = tuple[UUID, UUID | None, UUID]

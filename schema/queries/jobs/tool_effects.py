@@ -14,10 +14,11 @@ LEASE_LOST = "HR004"
 
 LOCK_LEASE = f"""
 SELECT CASE WHEN (
-    SELECT attempt FROM jobs WHERE tenant_id = %(tenant_id)s AND id = %(job_id)s AND state = %(running)s FOR SHARE)
+    SELECT attempt FROM jobs WHERE tenant_id = %(tenant_id)s AND id = %(job_id)s AND state = %(running)s
+      AND lease_owner = %(worker)s FOR SHARE)
   IS DISTINCT FROM %(attempt)s::int THEN refuse('{LEASE_LOST}') END
 """
-"""Raises LEASE_LOST for an attempt that no longer holds the job; until the transaction ends nobody takes it away."""
+"""Raises LEASE_LOST for an attempt and worker that no longer hold the job; until the transaction ends nobody takes it away."""
 
 BEGIN = """
 WITH begun AS (
@@ -45,25 +46,34 @@ class RecordedCall(msgspec.Struct, frozen=True):
 
 
 async def begin_call(
-    pool: Pool, tenant_id: UUID, job_id: UUID, attempt: int, *, call_id: str, tool: str
+    pool: Pool, tenant_id: UUID, job_id: UUID, attempt: int, *, worker: str, call_id: str, tool: str
 ) -> RecordedCall | None:
     """Note that a call begins; None when it is new, else what was noted before.
 
     Raises psycopg.Error with the state LEASE_LOST when the attempt no longer holds the job.
     """
     values: dict[str, Any] = {"tenant_id": tenant_id, "job_id": job_id, "attempt": attempt, "running": "running"}
-    values |= {"call_id": call_id, "tool": tool}
+    values |= {"worker": worker, "call_id": call_id, "tool": tool}
     _, found = await run_batch(pool, tenant_id, [(LOCK_LEASE, values), (BEGIN, values)])
     return next(iter(found.into(RecordedCall)), None)
 
 
 async def end_call(
-    pool: Pool, tenant_id: UUID, job_id: UUID, attempt: int, *, call_id: str, tool: str, result: dict[str, Any]
+    pool: Pool,
+    tenant_id: UUID,
+    job_id: UUID,
+    attempt: int,
+    *,
+    worker: str,
+    call_id: str,
+    tool: str,
+    result: dict[str, Any],
 ) -> None:
     """Keep what a call brought, and write it into the audit log. Raises as `begin_call`."""
     values: dict[str, Any] = {"tenant_id": tenant_id, "job_id": job_id, "attempt": attempt, "running": "running"}
     outcome = "ok" if result["ok"] else result.get("code") or "failed"
     values |= {
+        "worker": worker,
         "call_id": call_id,
         "tool": tool,
         "result": storable_json(result),

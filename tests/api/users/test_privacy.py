@@ -5,6 +5,7 @@ import json
 import tracemalloc
 import zlib
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -285,7 +286,9 @@ async def test_live_jobs_stop_before_anything_is_erased_and_their_last_words_are
         await asyncio.wait_for(script.at_work.wait(), PATIENCE_S)
         answer = await api.post(f"/api/users/{ada.id}/erase", json={"confirm": ada.email})
         await asyncio.wait_for(attempt, PATIENCE_S)
-        late = await worker.queue.relay.take_over(tenant.id, running.job_id, 2)
+        late = await worker.queue.relay.take_over(
+            tenant.id, running.job_id, 2, holder="late", created_at=datetime.now(UTC)
+        )
     assert (200, 5) == (answer.status_code, answer.json()["rows"]["jobs"])
     assert (True, None) == (script.closed, late)
     assert set() == tables_with(database_url, ada.word) | await keys_with(core, ada.word)

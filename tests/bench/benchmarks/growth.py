@@ -39,6 +39,7 @@ PAGE, TIMES = 50, 15
 MAX_SORTED_SHARE, MAX_SORTED = 0.1, 5_000
 """How many rows may be sorted, of all jobs and at least: those of one user are few beside those of the tenant."""
 WINDOW = 200
+WORKER = "bench/1/1"
 
 
 @dataclass
@@ -71,12 +72,12 @@ class Asker:
 
     async def claim(self) -> None:
         """Claim the job that was submitted last."""
-        await claim_job(self.pool, self.tenant_id, self.jobs[-1], 1, worker="bench/1/1", lease_s=30, history=40)
+        await claim_job(self.pool, self.tenant_id, self.jobs[-1], 1, worker=WORKER, lease_s=30, history=40)
 
     async def renew(self) -> None:
         """Renew the lease of that job."""
         async with system_tx(self.system) as db:
-            await db.execute(RENEW, renew_values([(self.tenant_id, self.jobs[-1], 1)], 30))
+            await db.execute(RENEW, renew_values([(self.tenant_id, self.jobs[-1], 1)], 30, worker=WORKER))
 
     async def finish(self) -> None:
         """End that job."""
@@ -85,7 +86,7 @@ class Asker:
         async with tenant_tx(self.pool, self.tenant_id) as db:
             job = await find_job(db, self.tenant_id, self.jobs[-1])
         assert job is not None
-        await finish_job(self.pool, self.tenant_id, job.id, 1, said, session_id=job.session_id)
+        await finish_job(self.pool, self.tenant_id, job.id, 1, said, session_id=job.session_id, worker=WORKER)
 
 
 Ask = Callable[[Asker], Awaitable[Any]]

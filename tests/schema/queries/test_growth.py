@@ -10,7 +10,7 @@ import pytest
 
 from schema.ids import new_id
 from schema.postgres.connections import Pool, pool_for, tenant_tx
-from schema.queries.jobs.attempts import RENEW
+from schema.queries.jobs.attempts import RENEW, renew_values
 from schema.queries.jobs.job_lists import list_jobs
 from schema.queries.sessions.sessions import list_sessions
 from schema.queries.tenants.audit import list_audit
@@ -127,14 +127,15 @@ async def test_pages_of_filtered_jobs_follow_one_another(pool: Pool, crowded: Te
 
 
 def test_renewing_a_lease_writes_the_row_and_no_index(database_url: str, crowded: TestTenant) -> None:
-    job = {"tenants": [crowded.id], "ids": [new_id()], "attempts": [1], "lease_s": 30, "from_state": "running"}
+    job_id = new_id()
     with psycopg.connect(database_url) as db:
         db.execute(
-            """INSERT INTO jobs (tenant_id, id, kind, queue, state, priority, payload, max_tries, deadline_at, attempt)
-            VALUES (%s, %s, 'chat', 'chat', 'running', 1, '{}', 3, now(), 1)""",
-            (crowded.id, job["ids"][0]),
+            """INSERT INTO jobs (tenant_id, id, kind, queue, state, priority, payload, max_tries, deadline_at, attempt,
+              lease_owner)
+            VALUES (%s, %s, 'chat', 'chat', 'running', 1, '{}', 3, now(), 1, 'w/1/1')""",
+            (crowded.id, job_id),
         )
-        db.execute(RENEW, job)
+        db.execute(RENEW, renew_values([(crowded.id, job_id, 1)], 30, worker="w/1/1"))
         updates = db.execute(
             "SELECT n_tup_upd, n_tup_hot_upd FROM pg_stat_xact_user_tables WHERE relname = 'jobs'"
         ).fetchone()

@@ -99,7 +99,7 @@ async def _answer_doorbells(core: JobCore, database_url: str, tenant: TestTenant
         assert job is not None
         if job_id not in doomed:
             ending = Ending("succeeded", 0, compress_frames([]))
-            await finish_job(core.pool, tenant.id, job_id, job.attempt, ending, session_id=None)
+            await finish_job(core.pool, tenant.id, job_id, job.attempt, ending, session_id=None, worker=ALIVE)
 
 
 async def test_suspects_are_dispatched_in_batches_and_other_jobs_beside_them(
@@ -121,14 +121,14 @@ async def test_suspects_are_dispatched_in_batches_and_other_jobs_beside_them(
     assert BATCHES[1] + 1 == len(batch)
     assert not set(suspects[:2]) & set(batch)
 
-    for job_id in batch:
-        await claim(core, database_url, job_id, worker=ALIVE)
+    claimed = [await claim(core, database_url, job_id, worker=ALIVE) for job_id in batch]
     await scheduler.dispatch()
     assert [] == rows(database_url, "SELECT id FROM jobs WHERE state = 'dispatched'")
 
-    for job_id in set(batch) & set(suspects):
-        async with tenant_tx(core.pool, tenant.id) as db:
-            await clear_suspect(db, tenant.id, job_id, 1)
+    for job in claimed:
+        assert job is not None
+        async with tenant_tx(core.pool, job.tenant_id) as db:
+            await clear_suspect(db, job.tenant_id, job.id, job.attempt, worker=ALIVE)
     await scheduler.dispatch()
     assert 2 == len(rows(database_url, "SELECT id FROM jobs WHERE state = 'dispatched' AND losses = 2"))
 

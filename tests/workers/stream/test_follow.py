@@ -47,7 +47,9 @@ async def live(core: JobCore, database_url: str, tenant: TestTenant) -> JobStrea
     row = await claim(core, database_url, done.job_id)
     assert row is not None
     history = new_history(done.job_id, row.created_at, queued_event(row))
-    return JobStream(core.relay, tenant.id, done.job_id, attempt=1, inbox=core.hub.inbox, history=history)
+    return JobStream(
+        core.relay, tenant.id, done.job_id, attempt=1, holder="first", inbox=core.hub.inbox, history=history
+    )
 
 
 async def say(stream: JobStream, *texts: str) -> None:
@@ -165,7 +167,7 @@ async def test_a_restarted_stream_is_read_from_its_beginning(core: JobCore, tena
     follower._origin = 1
     queued = events.JobQueued(kind="chat")
     history = new_history(done.job_id, datetime.now(UTC), queued, origin=2)
-    restarted = JobStream(core.relay, tenant.id, done.job_id, attempt=2, inbox=None, history=history)
+    restarted = JobStream(core.relay, tenant.id, done.job_id, attempt=2, holder="second", inbox=None, history=history)
     frames = restarted.preview([events.JobRestarted(attempt=2, reason="worker_lost", discard_after=1, worker="w")])
     follower.receive(StreamBatch(done.job_id.bytes, 2, 2, 1, 2, False, b"".join(frames)))
     assert frames[1] == await follower._next_chunk()

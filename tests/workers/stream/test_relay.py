@@ -19,6 +19,7 @@ from workers.stream.batches import read_batch
 from workers.stream.relay import ENDED_TTL_MS, JobStream, Relay, merge_deltas, new_history
 
 TENANT = new_id()
+NOW = datetime.now(UTC)
 
 
 class CountingRedisClient(RedisClient):
@@ -58,7 +59,7 @@ def new_stream(
         relay or Relay(redis_client),
         TENANT,
         job_id,
-        **{"attempt": attempt, "inbox": None, "history": history, **changes},
+        **{"attempt": attempt, "holder": f"holder {attempt}", "inbox": None, "history": history, **changes},
     )
 
 
@@ -125,7 +126,7 @@ async def test_a_newer_attempt_fences_an_older_one(redis_client: CountingRedisCl
     old = new_stream(redis_client, on_fenced=lambda: fenced.append(True))
     old.put(events.MessageDelta(text="old"))
     assert await old.flush(5)
-    history = await Relay(redis_client).take_over(TENANT, old.job_id, 2)
+    history = await Relay(redis_client).take_over(TENANT, old.job_id, 2, holder="holder 2", created_at=NOW)
     assert history is not None
     new = new_stream(redis_client, old.job_id, attempt=2, history=history)
     old.put(events.MessageDelta(text="zombie"))
@@ -138,8 +139,66 @@ async def test_a_newer_attempt_fences_an_older_one(redis_client: CountingRedisCl
 
 async def test_an_old_attempt_cannot_take_over(redis_client: CountingRedisClient) -> None:
     job_id = new_id()
-    assert await Relay(redis_client).take_over(TENANT, job_id, 3) is not None
-    assert await Relay(redis_client).take_over(TENANT, job_id, 2) is None
+    assert await Relay(redis_client).take_over(TENANT, job_id, 3, holder="holder 3", created_at=NOW) is not None
+    assert await Relay(redis_client).take_over(TENANT, job_id, 2, holder="holder 2", created_at=NOW) is None
+
+
+async def test_of_two_holders_of_one_number_the_second_writes_nothing(
+    redis_client: CountingRedisClient, client: Any
+) -> None:
+    """The same doorbell was answered twice, because Postgres had forgotten the first claim."""
+    first = new_stream(redis_client, holder="first")
+    first.put(events.MessageDelta(text="first"))
+    assert await first.flush(5)
+    second = new_stream(redis_client, first.job_id, holder="second")
+    second.put(events.MessageDelta(text="second"))
+    assert await second.flush(5)
+    assert None is await Relay(redis_client).take_over(TENANT, first.job_id, 1, holder="second", created_at=NOW)
+    first.put(events.MessageDelta(text=" and last"))
+    assert await first.flush(5)
+    assert (False, True) == (first.fenced, second.fenced)
+    assert "first and last" == text_of(stored(client, first.job_id))
+
+
+async def test_nobody_continues_what_another_wrote_into_a_wiped_redis(
+    redis_client: CountingRedisClient, client: Any
+) -> None:
+    old = new_stream(redis_client)
+    old.put(events.MessageDelta(text="old "))
+    assert await old.flush(5)
+    history = await Relay(redis_client).take_over(TENANT, old.job_id, 2, holder="holder 2", created_at=NOW)
+    assert history is not None
+    new = new_stream(redis_client, old.job_id, attempt=2, history=history)
+    new.put(events.MessageDelta(text="new "))
+    assert await new.flush(5)
+    client.flushall()
+    old.put(events.MessageDelta(text="zombie "))  # it has not heard of the other, and Redis does not know it
+    assert await old.flush(5)
+    new.put(events.MessageDelta(text="words"))
+    assert await new.flush(5)
+    assert "old new words" == text_of(stored(client, old.job_id))
+
+
+async def test_a_stream_is_untouched_only_if_redis_has_forgotten_nothing_since_the_job_was_made(
+    redis_client: CountingRedisClient, client: Any
+) -> None:
+    async def is_untouched(job_id: UUID, created_at: datetime) -> bool:
+        history = await Relay(redis_client).take_over(TENANT, job_id, 2, holder="it", created_at=created_at)
+        assert history is not None
+        return history.untouched
+
+    started_s = int(client.time()[0]) - client.info("server")["uptime_in_seconds"]
+    born_s = client.time()[0] + 100
+    client.set(redis_names.BORN, born_s)
+    try:
+        assert not await is_untouched(new_id(), datetime.fromtimestamp(born_s - 1, UTC))
+        assert await is_untouched(job_id := new_id(), datetime.fromtimestamp(born_s + 2, UTC))
+        assert not await is_untouched(job_id, datetime.fromtimestamp(born_s + 2, UTC))
+        client.set(redis_names.BORN, started_s - 100)
+        assert not await is_untouched(new_id(), datetime.fromtimestamp(started_s - 2, UTC))
+        assert await is_untouched(new_id(), datetime.fromtimestamp(started_s + 3, UTC))
+    finally:
+        client.delete(redis_names.BORN)
 
 
 async def test_a_wiped_redis_gets_the_whole_stream_again_with_the_same_numbers(

@@ -1,19 +1,24 @@
--- Makes `attempt` the only one that may append to a job's stream, and returns everything earlier ones wrote.
+-- Makes one holder of `attempt` the only one that may append to a job's stream, and returns everything earlier ones wrote.
 --
--- KEYS  1 stream   2 fence {attempt, last}
--- ARGV  1 attempt   2 time to live of the fence, ms
+-- KEYS  1 stream   2 fence {attempt, holder, last}   3 a time in seconds, kept for as long as this Redis is not wiped
+-- ARGV  1 attempt   2 time to live of the fence, ms   3 who takes over: a name for one claim
 --
--- Returns {attempt that holds the fence now, {batch, …}}.
-local held = tonumber(redis.call('HGET', KEYS[2], 'attempt') or 0)
-local mine = tonumber(ARGV[1])
-if held > mine then
-  return {held, {}}
+-- Returns {1, the number that held it, since when this Redis has forgotten nothing, {batch, …}}; {0} if a newer attempt holds
+-- the stream, or another holder of the same number. A Redis that was started again may have forgotten the last second.
+local fence = redis.call('HMGET', KEYS[2], 'attempt', 'holder')
+local held, holder, mine = tonumber(fence[1] or 0), fence[2], tonumber(ARGV[1])
+if held > mine or (held == mine and holder and holder ~= ARGV[3]) then
+  return {0}
 end
-redis.call('HSET', KEYS[2], 'attempt', mine)
+local now = tonumber(redis.call('TIME')[1])
+redis.call('SET', KEYS[3], now, 'NX')
+local started = now - tonumber(string.match(redis.call('INFO', 'server'), 'uptime_in_seconds:(%d+)') or 0)
+local since = math.max(started, tonumber(redis.call('GET', KEYS[3]))) + 1
+redis.call('HSET', KEYS[2], 'attempt', mine, 'holder', ARGV[3])
 redis.call('HSETNX', KEYS[2], 'last', 0)
 redis.call('PEXPIRE', KEYS[2], ARGV[2])
 local batches = {}
 for _, entry in ipairs(redis.call('XRANGE', KEYS[1], '-', '+')) do
   table.insert(batches, entry[2][2])
 end
-return {mine, batches}
+return {1, held, since, batches}
