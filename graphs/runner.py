@@ -67,11 +67,20 @@ class _StandbyRun:
 
 @dataclass(frozen=True)
 class ChatRun:
-    """A chat job's request: `model` as `provider/name`, the conversation, and the options of the model request."""
+    """A chat job's request: `model` as `provider/name`, the conversation, and the options of the model request.
+
+    The conversation is `whole` if the client sent it with the request: then the model is shown all of it, in its order. A
+    session's is trimmed.
+    """
 
     model: str
     messages: list[Message]
     options: dict[str, Any]
+    whole: bool
+
+    def shown(self, messages: Sequence[Message]) -> list[Message]:
+        """Return what the model is shown of these messages of the conversation."""
+        return list(messages) if self.whole else trim(messages)
 
 
 def read_chat(model: str, payload: dict[str, Any], stored: Sequence[StoredMessage]) -> ChatRun:
@@ -84,7 +93,12 @@ def read_chat(model: str, payload: dict[str, Any], stored: Sequence[StoredMessag
         messages = [read_message(message, field=f"messages[{i}]") for i, message in enumerate(raw_messages)]
     else:
         messages = [stored_message(row.role, row.parts) for row in stored]
-    return ChatRun(model, messages, payload.get("options") or {})
+    return ChatRun(model, messages, _read_options(payload), whole=raw_messages is not None)
+
+
+def _read_options(payload: dict[str, Any]) -> dict[str, Any]:
+    options = payload.get("options") or {}
+    return msgspec.json.decode(options) if isinstance(options, str) else options
 
 
 def read_options(model: str, options: dict[str, Any]) -> ModelRequest:
@@ -100,7 +114,8 @@ def read_options(model: str, options: dict[str, Any]) -> ModelRequest:
 def estimate_prompt(payload: dict[str, Any], stored: Sequence[StoredMessage]) -> int:
     """Estimate the input tokens of a chat job; 0 if its payload is invalid."""
     try:
-        return estimate_input(trim(read_chat("", payload, stored).messages))
+        run = read_chat("", payload, stored)
+        return estimate_input(run.shown(run.messages))
     except InputError:
         return 0
 
@@ -111,4 +126,4 @@ async def run_chat(graphs: Graphs, provider: Provider, run: ChatRun, emit: Calla
     Raises ProviderError. Cancelling the task closes the provider's connection.
     """
     request = read_options(run.model.partition("/")[2], run.options)
-    await graphs.chat(Question(run.messages, provider, request, run.model, emit))
+    await graphs.chat(Question(run.shown(run.messages), provider, request, run.model, emit))

@@ -112,7 +112,7 @@ async def _build_submission(
     reject_unsupported(data)
     job_id = new_id()
     target = await resolve_target(resources, principal, data.model, None)
-    payload = {"messages": msgspec.to_builtins(data.messages), "options": model_options(data)}
+    payload = {"messages": msgspec.to_builtins(data.messages), "options": _in_order(model_options(data))}
     return Submission(
         tenant_id=principal.tenant_id,
         job_id=job_id,
@@ -126,6 +126,12 @@ async def _build_submission(
         request_id=request.request_id,
         submitted_by=submitter(resources, principal, job_id, for_tools=target.agent is not None),
     )
+
+
+def _in_order(options: dict[str, Any]) -> str | dict[str, Any]:
+    """Return options as JSON text: `jsonb` would sort the keys of schemas, and a model that is asked for its reasons before its
+    decision would decide first."""
+    return msgspec.json.encode(options).decode() if options else {}
 
 
 async def _complete(call: Call) -> Response[Any]:

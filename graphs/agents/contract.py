@@ -63,8 +63,8 @@ class Ledger(Protocol):
 
 @dataclass(kw_only=True)
 class AgentRun:
-    """The run of one job. `history` is the trimmed conversation before the question, `chain` returns an agent's models,
-    `route` chooses among `agents`, `priorities` rank tools (lower first) when there are more than `max_tools`."""
+    """The run of one job. `history` is what is shown of the conversation before the question, `chain` returns an agent's
+    models, `route` chooses among `agents`, `priorities` rank tools (lower first) when there are more than `max_tools`."""
 
     agents: Mapping[str, AgentSpec]
     tools: Mapping[str, Tool]

@@ -99,12 +99,11 @@ def opening_messages(
     run: AgentRun, agent: AgentSpec, mark: DataMark, text: str | None = None, *, untrusted: bool = False
 ) -> list[Message]:
     """Return what an agent's model sees first: instructions, conversation, and the question or its part `text`."""
-    system = [m for m in run.history if m.role in ("system", "developer")]
-    conversation = [_with_marked_results(m, mark) for m in run.history if m.role not in ("system", "developer")]
+    conversation = [_with_marked_results(message, mark) for message in run.history]
     continued = [_with_marked_results(message, mark) for message in run.continued]
     question = run.question if text is None or text == run.question.text else Message.of("user", text)
     first = system_prompt(run, agent, mark, untrusted=untrusted)
-    return [first, *system, *conversation, *_source_messages(run, mark), question, *continued]
+    return [first, *conversation, *_source_messages(run, mark), question, *continued]
 
 
 def _with_marked_results(message: Message, mark: DataMark) -> Message:

@@ -1,1 +1,1 @@
-"""The graph `chat`: one call of the model with a trimmed history. Read `state`, `context`, `graph` in that order."""
+"""The graph `chat`: one call of the model. Read `state`, `context`, `graph` in that order."""

@@ -9,8 +9,8 @@ from schema.events import Event
 
 @dataclass(frozen=True)
 class Question:
-    """The conversation, the provider to call, the request without its messages, the model's full name, and where events go
-    as they happen."""
+    """The conversation as the model is shown it, the provider to call, the request without its messages, the model's full name,
+    and where events go as they happen."""
 
     messages: list[Message]
     provider: Provider

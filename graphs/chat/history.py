@@ -1,4 +1,4 @@
-"""How much of a conversation a model is shown."""
+"""How much of a session's conversation a model is shown. Clients that send the conversation themselves decide that (`/v1`)."""
 
 from collections.abc import Sequence
 

@@ -11,7 +11,6 @@ from graphs.agents.citations import find_citations
 from graphs.agents.contract import CHAT_AGENT, AgentRun, AgentSpec, GraphName
 from graphs.agents.graphs import Thread
 from graphs.agents.state import AgentState
-from graphs.chat.history import trim
 from graphs.providers.contract import Message
 from graphs.routing.contract import Candidate, Context, Route
 from graphs.routing.router import Router
@@ -124,7 +123,7 @@ async def prepare_run(
         agents=agents,
         tools=tool_contexts.tools(),
         question=question,
-        history=trim(before),
+        history=asked.shown(before),
         continued=after,
         request=read_options(job.model.partition("/")[2], options),
         chain=models.chain,
