@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import psycopg
-from psycopg.types.json import Jsonb
+from psycopg.types.json import Json
 
 from schema.ids import new_id
 from schema.vault import PLATFORM
@@ -21,8 +21,8 @@ ADD_TOOL = """
 INSERT INTO tools (tenant_id, id, name, kind, definition, priority, created_by)
 VALUES (%(tenant_id)s, %(id)s, %(name)s, %(kind)s, %(definition)s, %(priority)s, 'system')
 ON CONFLICT (tenant_id, name) DO UPDATE SET
-  definition = jsonb_set(tools.definition, '{endpoint}', excluded.definition -> 'endpoint')
-  WHERE tools.created_by = 'system' AND tools.definition -> 'endpoint' <> excluded.definition -> 'endpoint'
+  definition = jsonb_set(tools.definition::jsonb, '{endpoint}', (excluded.definition -> 'endpoint')::jsonb)
+  WHERE tools.created_by = 'system' AND tools.definition ->> 'endpoint' <> excluded.definition ->> 'endpoint'
 """
 GRANT = """
 INSERT INTO grants (tenant_id, kind, name, overrides, created_by)
@@ -57,11 +57,11 @@ def ensure_agents(
     to the tenant `slug`."""
     with psycopg.connect(database_url) as db:
         for tool in tools:
-            values = {"kind": tool["kind"], "definition": Jsonb(tool), "priority": tool.get("priority", 100)}
+            values = {"kind": tool["kind"], "definition": Json(tool), "priority": tool.get("priority", 100)}
             db.execute(ADD_TOOL, {"tenant_id": PLATFORM, "id": new_id(), "name": tool["name"], **values})
         for agent in agents:
             row = {"graph": "auto", "output_format": None, "renderer": None, **agent}
-            packed = {k: Jsonb(v) if isinstance(v, (list, dict)) else v for k, v in row.items()}
+            packed = {k: Json(v) if isinstance(v, (list, dict)) else v for k, v in row.items()}
             db.execute(ADD_AGENT, {"tenant_id": PLATFORM, "id": new_id(), **packed})
         wanted = [("agent", agent["name"]) for agent in agents]
         wanted += [("tool", tool["name"]) for tool in tools] + [("tool", name) for name in built_in]

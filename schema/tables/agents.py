@@ -12,7 +12,7 @@ from sqlalchemy import CheckConstraint, UniqueConstraint, text
 from sqlmodel import Field
 
 from schema.tables.base import Table
-from schema.tables.columns import json, tenant_key, timestamp, within_tenant
+from schema.tables.columns import json, ordered_json, tenant_key, timestamp, within_tenant
 from schema.tool_kinds import TOOL_KINDS
 
 GRAPHS = ("auto", "chat", "react", "plan_execute", "supervisor")
@@ -41,7 +41,7 @@ class Agent(Table, table=True):
     graph: str = Field(sa_column_kwargs={"server_default": text("'auto'")})
     tools: list[str] = json(nullable=False)
     output_format: str | None = None
-    output_schema: dict[str, Any] | None = json()
+    output_schema: dict[str, Any] | None = ordered_json()
     renderer: dict[str, Any] | None = json()
     max_steps: int = Field(sa_column_kwargs={"server_default": text("5")})
     cache_s: int = Field(sa_column_kwargs={"server_default": text("0")})
@@ -64,7 +64,7 @@ class ToolRow(Table, table=True):
     id: UUID = Field(primary_key=True)
     name: str
     kind: str
-    definition: dict[str, Any] = json(nullable=False)
+    definition: dict[str, Any] = ordered_json(nullable=False)
     priority: int = Field(sa_column_kwargs={"server_default": text("100")})
     enabled: bool = Field(sa_column_kwargs={"server_default": text("true")})
     key_id: str | None = None
@@ -116,7 +116,7 @@ class Pipeline(Table, table=True):
     name: str
     description: str = Field(sa_column_kwargs={"server_default": text("''")})
     version: int
-    definition: dict[str, Any] = json(nullable=False)
+    definition: dict[str, Any] = ordered_json(nullable=False)
     created_at: datetime = timestamp(default=True)
     updated_at: datetime = timestamp(default=True)
     created_by: str | None = None
@@ -131,6 +131,6 @@ class PipelineVersion(Table, table=True):
     tenant_id: UUID = tenant_key(references=False)
     pipeline_id: UUID = Field(primary_key=True)
     version: int = Field(primary_key=True)
-    definition: dict[str, Any] = json(nullable=False)
+    definition: dict[str, Any] = ordered_json(nullable=False)
     created_at: datetime = timestamp(default=True)
     created_by: str | None = None

@@ -3,7 +3,7 @@
 from typing import Any
 
 from sqlalchemy import DateTime, ForeignKeyConstraint, text
-from sqlalchemy.dialects.postgresql import JSONB, UUID
+from sqlalchemy.dialects.postgresql import JSON, JSONB, UUID
 from sqlmodel import Field
 
 
@@ -18,6 +18,11 @@ def timestamp(*, default: bool = False, nullable: bool = True) -> Any:
 def json(*, nullable: bool = True) -> Any:
     """A JSON document."""
     return Field(default=None, sa_type=JSONB, nullable=nullable)
+
+
+def ordered_json(*, nullable: bool = True) -> Any:
+    """A JSON document whose keys keep their order, as in schemas that models read. It can't be compared or indexed."""
+    return Field(default=None, sa_type=JSON, nullable=nullable)
 
 
 def tenant_key(*, references: bool = True) -> Any:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 from uuid import UUID
 
-from psycopg.types.json import Jsonb
+from psycopg.types.json import Json
 
 from schema.postgres.connections import Db, fetch_one
 
@@ -51,6 +51,6 @@ class NamedTable(Generic[Named]):
 
     def _packed(self, values: Mapping[str, Any]) -> dict[str, Any]:
         return {
-            column: Jsonb(value) if column in self.json and value is not None else value
+            column: Json(value) if column in self.json and value is not None else value
             for column, value in values.items()
         }

@@ -5,7 +5,7 @@ from typing import Any
 from uuid import UUID
 
 import msgspec
-from psycopg.types.json import Jsonb
+from psycopg.types.json import Json
 
 from schema.postgres.connections import Db, fetch_all, fetch_one
 
@@ -52,7 +52,7 @@ SELECT * FROM added
 CHANGE = f"""
 UPDATE pipelines SET name = %(name)s, description = %(description)s, definition = %(definition)s, version = version + 1,
   updated_at = now()
-WHERE tenant_id = %(tenant_id)s AND id = %(id)s AND definition IS DISTINCT FROM %(definition)s::jsonb
+WHERE tenant_id = %(tenant_id)s AND id = %(id)s AND definition::text IS DISTINCT FROM %(definition)s::json::text
 RETURNING {COLUMNS}, definition
 """
 
@@ -127,4 +127,4 @@ async def delete_pipeline(db: Db, tenant_id: UUID, pipeline_id: UUID) -> bool:
 
 def _values(tenant_id: UUID, pipeline_id: UUID, definition: dict[str, Any], by: str) -> dict[str, Any]:
     about = {"name": definition["name"], "description": definition.get("description", "")}
-    return {"tenant_id": tenant_id, "id": pipeline_id, "definition": Jsonb(definition), "by": by, **about}
+    return {"tenant_id": tenant_id, "id": pipeline_id, "definition": Json(definition), "by": by, **about}

@@ -19,11 +19,11 @@ LOOK_UP = {
         "parameters": {
             "type": "object",
             "properties": {
-                "reason": {"type": "string"},
+                "deliberation": {"type": "string"},
                 "because": {"type": "string"},
-                "decision": {"type": "boolean"},
+                "settled": {"type": "boolean"},
             },
-            "required": ["reason", "decision"],
+            "required": ["deliberation", "settled"],
             "additionalProperties": False,
         },
     },
@@ -43,7 +43,7 @@ def word() -> str:
 
 
 def call_and_result(n: int) -> list[dict[str, Any]]:
-    function = {"name": "look_up", "arguments": json.dumps({"reason": f"r{n}"})}
+    function = {"name": "look_up", "arguments": json.dumps({"deliberation": f"r{n}"})}
     call = {"id": f"c{n}", "type": "function", "function": function}
     return [
         {"role": "assistant", "content": None, "tool_calls": [call]},
