@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from graphs.agents.checkpointer import TenantCheckpointer
 from graphs.agents.graphs import AgentGraphs
-from graphs.embeddings.registry import OpenEmbedder, open_embedder
+from graphs.embeddings.registry import OpenEmbedder, open_embedder, routing_embedder
 from graphs.pipelines.run import PipelineGraphs
 from graphs.providers.breakers import Breakers
 from graphs.providers.registry import Providers
@@ -170,7 +170,7 @@ async def _open_agents(
         agent_graphs=agent_graphs,
         pipeline_graphs=PipelineGraphs(checkpointer, agent_graphs),
         configurations=Configurations(pool, redis),
-        router=Router(embedding.embedder),
+        router=Router(routing_embedder(embedding.embedder)),
         embedder=embedding.embedder,
         searcher=embedding.searcher,
         tools=ToolResources(

@@ -5,7 +5,7 @@
     react:             begin ─▶ think ⇄ use_tools
     plan_execute:      begin ─▶ plan ─▶ act ─▶ verify ─▶ answer
 
-`supervisor` and `auto` are the same graph; with `auto`, the model alone answers what belongs to no agent.
+`supervisor` and `auto` are the same graph; with `auto`, the model alone answers what belongs to no agent, in `route` itself.
 """
 
 from collections.abc import Callable
@@ -16,6 +16,7 @@ from langgraph.checkpoint.base import BaseCheckpointSaver
 from langgraph.graph import END, START, StateGraph
 from langgraph.graph.state import CompiledStateGraph
 
+from graphs.agents.checkpointer import start_anew
 from graphs.agents.contract import AgentRun
 from graphs.agents.emitter import replay_trail
 from graphs.agents.plan_execute import MAX_ROUNDS, act, answer, plan, verify
@@ -29,7 +30,8 @@ Node = Literal["think", "plan"]
 
 
 def _after_route(state: AgentState) -> Literal["begin", "end"]:
-    return "begin" if state["intents"] else "end"
+    answered = bool(state.get("agent"))  # by the model alone, in `route`
+    return "begin" if state["intents"] and not answered else "end"
 
 
 def _after_begin(state: AgentState) -> Node:
@@ -149,8 +151,8 @@ class AgentGraphs:
         return self._compiled[name]
 
     async def run(self, name: str, run: AgentRun, state: AgentState, thread: Thread, *, resume: bool) -> AgentState:
-        """Run a graph to its end and return the final state. With `resume`, continue after the last finished node, if there
-        is one, and replay the events so far. Raises what the nodes raise."""
+        """Run a graph to its end and return the final state. With `resume`, continue where the job's state was stored, if it
+        was, and replay the events so far. Raises what the nodes raise."""
         graph = self.get(name)
         config: Any = {
             "configurable": {"thread_id": thread.name},
@@ -163,5 +165,7 @@ class AgentGraphs:
             if snapshot.values and (snapshot.metadata or {}).get("job_id") == thread.job_id:
                 replay_trail(snapshot.values.get("trail", ()), run.emit)
                 input_state = None  # resume; a run that has already ended returns its final state
+            else:
+                start_anew()
         durability: Any = "sync" if self._checkpointer is not None else None
         return cast(AgentState, await graph.ainvoke(input_state, config, context=run, durability=durability))

@@ -1,4 +1,4 @@
-"""What the graphs remember from node to node. Plain JSON values only: the state is stored after every node."""
+"""What the graphs remember from node to node. Plain JSON values only, since the state is stored (`checkpointer.py`)."""
 
 import operator
 from collections.abc import Mapping
@@ -8,6 +8,9 @@ import msgspec
 
 from graphs.data_marks import DataMark
 from graphs.providers.contract import Message
+
+TOOL_NODES = frozenset({"use_tools", "act"})
+"""The nodes that call tools. The ledger stores the state with their first call."""
 
 
 class AgentState(TypedDict, total=False):

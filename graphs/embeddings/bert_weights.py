@@ -4,6 +4,7 @@ They are memory-mapped from the safetensors file, so worker processes on one mac
 """
 
 import json
+import mmap
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -41,11 +42,18 @@ class Bert:
     norm: tuple[Array, Array]
     layers: tuple[Layer, ...]
     heads: int
+    mapped: mmap.mmap
+    """The file; its pages are in memory only while they are used."""
+
+    def release(self) -> None:
+        """Let the pages go that were read so far; they are read again when they are needed."""
+        if hasattr(mmap, "MADV_DONTNEED"):  # Linux, macOS
+            self.mapped.madvise(mmap.MADV_DONTNEED)
 
 
 def load_bert(folder: Path) -> Bert:
     """Map the model in `folder` (`model.safetensors`, `config.json`). Raises OSError or KeyError if it isn't one."""
-    weights = map_tensors(folder / "model.safetensors")
+    weights, mapped = map_tensors(folder / "model.safetensors")
     config = json.loads((folder / "config.json").read_text())
     positions = weights["embeddings.position_embeddings.weight"]
     return Bert(
@@ -55,22 +63,24 @@ def load_bert(folder: Path) -> Bert:
         norm=_norm(weights, "embeddings.LayerNorm"),
         layers=tuple(_layer(weights, f"encoder.layer.{i}") for i in range(config["num_hidden_layers"])),
         heads=config["num_attention_heads"],
+        mapped=mapped,
     )
 
 
-def map_tensors(path: Path) -> dict[str, Any]:
-    """Return the tensors of a safetensors file (8 bytes of length, a JSON header, the data) as views of the mapped file."""
+def map_tensors(path: Path) -> tuple[dict[str, Any], mmap.mmap]:
+    """Return the tensors of a safetensors file (8 bytes of length, a JSON header, the data) as views of the mapped file, and
+    that."""
     with path.open("rb") as file:
         length = int.from_bytes(file.read(8), "little")
         header = json.loads(file.read(length))
-    header.pop("__metadata__", None)
-    data = np.memmap(path, dtype=np.uint8, mode="r", offset=8 + length)
+        header.pop("__metadata__", None)
+        mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+    data = np.frombuffer(mapped, dtype=np.uint8, offset=8 + length)
     found = {}
     for name, entry in header.items():
         start, end = entry["data_offsets"]
-        # np.asarray: a plain view; operations on the memmap subclass are slower and return memmaps
-        found[name] = np.asarray(data[start:end]).view(_TYPES[entry["dtype"]]).reshape(entry["shape"])
-    return found
+        found[name] = data[start:end].view(_TYPES[entry["dtype"]]).reshape(entry["shape"])
+    return found, mapped
 
 
 def _layer(weights: dict[str, Any], name: str) -> Layer:

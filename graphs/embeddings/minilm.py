@@ -39,15 +39,16 @@ class MiniLM:
     """The model. Loads on first use, runs in threads, caches the vectors of short texts (at most 4 MB).
 
     Matrix products release the GIL, so the event loop keeps running. One call uses `threads`: more processes scale better,
-    and with one thread per core they wait for each other as soon as another process is busy too.
+    and with one thread per core they wait for each other as soon as another process is busy too. `quantised`: rounded weights,
+    for what `onnx_bert.py` says.
     """
 
     model = MODEL
     dimensions = DIMENSIONS
 
-    def __init__(self, folder: Path | None = None, *, threads: int = 1) -> None:
+    def __init__(self, folder: Path | None = None, *, threads: int = 1, quantised: bool = False) -> None:
         self._folder = folder
-        self._threads = threads
+        self._threads, self._quantised = threads, quantised
         self._lock = threading.Lock()
         self._loaded: tuple[Any, OnnxBert] | None = None
         self._cache: TtlCache[str, array[float]] = TtlCache(MAX_CACHED_TEXTS)
@@ -87,7 +88,7 @@ class MiniLM:
         with self._lock:
             if self._loaded is None:
                 folder = self._folder or find_weights()
-                self._loaded = _open_tokenizer(folder), _open_bert(folder, self._threads)
+                self._loaded = _open_tokenizer(folder), _open_bert(folder, self._threads, quantised=self._quantised)
             return self._loaded
 
 
@@ -108,12 +109,12 @@ def _open_tokenizer(folder: Path) -> Any:
     return tokenizer
 
 
-def _open_bert(folder: Path, threads: int) -> "OnnxBert":
+def _open_bert(folder: Path, threads: int, *, quantised: bool) -> "OnnxBert":
     try:
         from graphs.embeddings.onnx_bert import OnnxBert
     except ImportError as exc:
         raise ProviderUnknown(f"The engine {ENGINE!r} needs onnxruntime, which can't be imported here.") from exc
-    return OnnxBert(folder, threads=threads)
+    return OnnxBert(folder, threads=threads, quantised=quantised)
 
 
 def _run(bert: "OnnxBert", ids: list[list[int]]) -> Any:

@@ -4,12 +4,15 @@ ONNX is one protobuf message that the runtime reads from memory, so a few dozen 
 nor protobuf. Field numbers and types are those of the ONNX project's `onnx.proto3`.
 """
 
+import math
 import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-FLOAT, INT32, INT64 = 1, 6, 7
+FLOAT, INT8, INT32, INT64 = 1, 3, 6, 7
 """Tensor types (`TensorProto.DataType`)."""
+BYTES = {FLOAT: 4, INT8: 1}
+"""Sizes of the types that weights may have."""
 MICROSOFT = "com.microsoft"
 """The domain of onnxruntime's fused operators (its `docs/ContribOperators.md`)."""
 
@@ -31,22 +34,23 @@ class Tensor:
 
 @dataclass(frozen=True, slots=True)
 class Graph:
-    """Nodes in the order in which they run. `weights` are shapes of external data that the session is given by name;
-    `constants` are int64 vectors inside the file."""
+    """Nodes in the order in which they run. `weights` are external data that the session is given by name; `constants` are
+    int64 vectors inside the file."""
 
     inputs: Sequence[Tensor]
     outputs: Sequence[Tensor]
     nodes: list[bytes] = field(default_factory=list)
-    weights: dict[str, tuple[int, ...]] = field(default_factory=dict)
+    weights: list[Tensor] = field(default_factory=list)
     constants: dict[str, tuple[int, ...]] = field(default_factory=dict)
 
 
 def node(
-    op: str, inputs: Sequence[str], output: str, *, domain: str = "", options: Mapping[str, float] | None = None
+    op: str, inputs: Sequence[str], *outputs: str, domain: str = "", options: Mapping[str, float] | None = None
 ) -> bytes:
-    """Encode a node: `output` = op(inputs)."""
+    """Encode a node: `outputs` = op(inputs). An optional input that is left out is ""."""
     parts = [_text(1, name) for name in inputs]
-    parts += [_text(2, output), _text(4, op), *(_part(5, _attribute(*item)) for item in (options or {}).items())]
+    parts += [_text(2, name) for name in outputs]
+    parts += [_text(4, op), *(_part(5, _attribute(*item)) for item in (options or {}).items())]
     return b"".join(parts) + (_text(7, domain) if domain else b"")
 
 
@@ -54,7 +58,7 @@ def model(graph: Graph) -> bytes:
     """Encode the whole file. The runtime validates it on opening."""
     parts = [_part(1, item) for item in graph.nodes]
     parts.append(_text(2, "graph"))
-    parts += [_part(5, _weight(name, shape)) for name, shape in graph.weights.items()]
+    parts += [_part(5, _weight(weight)) for weight in graph.weights]
     parts += [_part(5, _constant(name, values)) for name, values in graph.constants.items()]
     parts += [_part(11, _value(item)) for item in graph.inputs]
     parts += [_part(12, _value(item)) for item in graph.outputs]
@@ -62,14 +66,14 @@ def model(graph: Graph) -> bytes:
     return _number(1, IR_VERSION) + _part(7, b"".join(parts)) + b"".join(_part(8, opset) for opset in opsets)
 
 
-def _weight(name: str, shape: tuple[int, ...]) -> bytes:
-    length = 4
-    for size in shape:
-        length *= size
-    location = {"location": name, "offset": "0", "length": str(length)}  # never opened: the session is given the data
+def _weight(weight: Tensor) -> bytes:
+    sizes = [int(size) for size in weight.shape]
+    length = math.prod(sizes) * BYTES[weight.kind]
+    # The location is never opened: the session is given the data.
+    location = {"location": weight.name, "offset": "0", "length": str(length)}
     entries = [_part(13, _text(1, key) + _text(2, value)) for key, value in location.items()]
-    dims = b"".join(_number(1, size) for size in shape)
-    return dims + _number(2, FLOAT) + _text(8, name) + b"".join(entries) + _number(14, _EXTERNAL)
+    dims = b"".join(_number(1, size) for size in sizes)
+    return dims + _number(2, weight.kind) + _text(8, weight.name) + b"".join(entries) + _number(14, _EXTERNAL)
 
 
 def _constant(name: str, values: tuple[int, ...]) -> bytes:

@@ -14,7 +14,7 @@ from graphs.routing.ambiguity import AMBIGUOUS
 from graphs.routing.classifiers import Array, Classifier, train
 from graphs.routing.contract import Candidate, Scored
 from graphs.routing.scoring import Features, features, probabilities
-from graphs.routing.signals import MAX_EXAMPLES, Item, LexicalIndex, prepare, training_items
+from graphs.routing.signals import MAX_EXAMPLES, Item, LexicalIndex, LexicalSignals, prepare, training_items
 from graphs.routing.small_talk import SMALL_TALK, SMALL_TALK_NAME
 
 MIN_EXAMPLE_WORDS = 3
@@ -73,17 +73,20 @@ class CandidateSet:
         self._by_meaning = self._train(vectors)
         self._vectors = vectors
 
-    def predict(self, text: str, meaning: Array | None = None) -> Prediction:
-        """Return the probabilities of a text; by words alone without its vector (`meaning`)."""
+    def predict(self, text: str, meaning: Array | None = None, signals: LexicalSignals | None = None) -> Prediction:
+        """Return the probabilities of a text; by words alone without its vector (`meaning`). `signals` are the text's own, if
+        they are known already."""
         with_meaning = meaning is not None and self.has_vectors
-        found = probabilities(self.features(text, meaning), meaning=with_meaning)
+        found = probabilities(self.features(text, meaning, signals), meaning=with_meaning)
         scored = (Scored(c.name, p) for c, p in zip(self.agents, found, strict=False))
         ranked = tuple(sorted(scored, key=lambda item: -item.score))
         return Prediction(text, ranked, found[-1], found[-2], "words and meaning" if with_meaning else "words")
 
-    def features(self, text: str, meaning: Array | None = None) -> list[Features]:
+    def features(
+        self, text: str, meaning: Array | None = None, signals: LexicalSignals | None = None
+    ) -> list[Features]:
         """Return the features for `scoring.py`, for each of `all_candidates`."""
-        signals = self.lexical.compute_signals(text)
+        signals = signals or self.lexical.compute_signals(text)
         if meaning is None or self._by_meaning is None or self._vectors is None:
             scores = self._by_words[signals.folded].score(signals.vector, None)
             return features(scores, signals, None, self._scarcity)

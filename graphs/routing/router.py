@@ -110,7 +110,8 @@ class Router:
     async def _predict(
         self, candidates: tuple[Candidate, ...], candidate_set: CandidateSet, texts: list[str]
     ) -> list[Prediction]:
-        predictions = [candidate_set.predict(text) for text in texts]
+        signals = [candidate_set.lexical.compute_signals(text) for text in texts]
+        predictions = [candidate_set.predict(text, None, found) for text, found in zip(texts, signals, strict=True)]
         unclear = [index for index, prediction in enumerate(predictions) if not self._is_clear_by_words(prediction)]
         if self._vectors is None or not unclear or not await self._ensure_vectors(candidates, candidate_set):
             return predictions
@@ -120,7 +121,7 @@ class Router:
             log.warning("routing_embed_failed", code=exc.code)
             return predictions
         for index, meaning in zip(unclear, vectors, strict=True):
-            predictions[index] = candidate_set.predict(texts[index], meaning)
+            predictions[index] = candidate_set.predict(texts[index], meaning, signals[index])
         return predictions
 
     def _is_clear_by_words(self, prediction: Prediction) -> bool:

@@ -18,6 +18,7 @@ from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
 from schema.errors import Unavailable
 from schema.postgres.logins import PROOF, Role, check_proof, login_conninfo
+from schema.postgres.outages import patience_s
 from schema.postgres.tenant_shares import TenantShares
 
 Db = psycopg.AsyncConnection[DictRow]
@@ -141,12 +142,23 @@ async def _take(pool: Pool) -> Db:
     their sockets show it without a round trip. A connection that was just in use is not checked."""
     now = time.monotonic()
     while True:
-        db = await pool.getconn()
+        db = await _wait_for_connection(pool)
         if _used_at.get(db, 0.0) + ASSUME_ALIVE_S > now or not _has_hung_up(db):
             _used_at[db] = now
             return db
         await db.close()
         await pool.putconn(db)  # discards it and opens another
+
+
+async def _wait_for_connection(pool: Pool) -> Db:
+    """Return a connection of the pool; a task with patience waits through an outage (`schema/postgres/outages.py`)."""
+    give_up_at = time.monotonic() + patience_s()
+    while True:
+        try:
+            return await pool.getconn()
+        except PoolTimeout:
+            if time.monotonic() >= give_up_at:
+                raise
 
 
 def _has_hung_up(db: Db) -> bool:

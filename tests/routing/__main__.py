@@ -11,7 +11,7 @@ import sys
 import time
 from collections.abc import Sequence
 
-from graphs.embeddings.registry import open_embedder
+from graphs.embeddings.registry import open_embedder, routing_embedder
 from graphs.routing.contract import Candidate
 from graphs.routing.router import Router
 from tests.routing.fitting import fit
@@ -26,7 +26,7 @@ async def main(arguments: Sequence[str]) -> None:
     if "fit" in arguments:
         print(await fit())
         return
-    embedder = None if "words" in arguments else open_embedder()
+    embedder = None if "words" in arguments else routing_embedder(open_embedder())
     if "fitting" in arguments:
         results = await measure_crosswise(Router(embedder), read_agents())
         print_table("fitting half, crosswise", results)

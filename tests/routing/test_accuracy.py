@@ -8,7 +8,7 @@ from functools import lru_cache
 
 import pytest
 
-from graphs.embeddings.registry import open_embedder
+from graphs.embeddings.registry import open_embedder, routing_embedder
 from graphs.language.tokenization import fold, normalise
 from graphs.routing.ambiguity import AMBIGUOUS
 from graphs.routing.router import Router
@@ -19,7 +19,7 @@ from tests.routing.labelled import read_agents, read_half, read_utterances, with
 from tests.routing.measurement import RoutingResults, measure
 
 MAX_OVERLAP = 0.65
-EMBEDDER = open_embedder()
+EMBEDDER = routing_embedder(open_embedder())
 
 
 @lru_cache

@@ -15,6 +15,7 @@ import structlog
 
 from schema import redis_names
 from schema.postgres.connections import Pool
+from schema.postgres.outages import outlast
 from schema.queries.agents.agent_config import (
     StoredAgent,
     StoredConfiguration,
@@ -136,7 +137,8 @@ class Configurations:
         """Return a tenant's configuration in `version`, or in a newer one. Raises Unavailable."""
         found = self._cached.get((tenant_id, version)) or await self._read_from_redis(tenant_id, version)
         if found is None:
-            found = parse_configuration(await read_configuration(self._pool, tenant_id), tenant_id)
+            stored = await outlast(lambda: read_configuration(self._pool, tenant_id))
+            found = parse_configuration(stored, tenant_id)
             await self._write_to_redis(tenant_id, found)
         self._cached.put((tenant_id, found.version), found)
         return found

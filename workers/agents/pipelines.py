@@ -14,6 +14,7 @@ from graphs.runner import read_chat
 from schema.errors import NotFound
 from schema.events import Event, MessageCompleted
 from schema.postgres.connections import Pool, tenant_tx
+from schema.postgres.outages import outlast
 from schema.queries.agents.agent_config import read_run_inputs
 from schema.queries.agents.pipelines import find_version
 from schema.queries.jobs.attempts import ClaimedJob
@@ -29,9 +30,11 @@ async def run_pipeline(
     context: AgentContext, job: ClaimedJob, messages: Sequence[StoredMessage], emit: Callable[[Event], None]
 ) -> None:
     """Run a claimed job's pipeline version. Raises NotFound, StepFailed, ProviderError, Unavailable."""
-    version, definition = await _read(context.pool, job)
-    inputs = await read_run_inputs(
-        context.pool, job.tenant_id, job_id=job.id, session_id=job.session_id, user_id=job.user_id
+    version, definition = await outlast(lambda: _read(context.pool, job))
+    inputs = await outlast(
+        lambda: read_run_inputs(
+            context.pool, job.tenant_id, job_id=job.id, session_id=job.session_id, user_id=job.user_id
+        )
     )
     configuration = await context.configurations.get(job.tenant_id, inputs.version)
     asked = read_chat(job.model, job.payload, messages)

@@ -6,7 +6,7 @@ from typing import Any, cast
 
 import msgspec
 
-from graphs.agents.checkpointer import LeaseHolder, lease_holder
+from graphs.agents.checkpointer import LeaseHolder, UnstoredState, lease_holder
 from graphs.agents.citations import find_citations
 from graphs.agents.contract import CHAT_AGENT, AgentRun, AgentSpec, GraphName
 from graphs.agents.graphs import Thread
@@ -18,6 +18,7 @@ from graphs.runner import ChatRun, read_chat, read_options
 from graphs.tool_calls import as_openai
 from schema.errors import InputError, UnknownAgent
 from schema.events import CitationAdded, Event, MessageCompleted, UsageRecorded
+from schema.postgres.outages import outlast
 from schema.queries.agents.agent_config import RunInputs, read_run_inputs
 from schema.queries.jobs.attempts import ClaimedJob
 from schema.queries.sessions.sessions import StoredMessage
@@ -46,8 +47,10 @@ async def run_agent(context: AgentContext, job: ClaimedJob, messages: Sequence[S
 
     Raises InputError, UnknownAgent, ProviderError, Unavailable.
     """
-    inputs = await read_run_inputs(
-        context.pool, job.tenant_id, job_id=job.id, session_id=job.session_id, user_id=job.user_id
+    inputs = await outlast(
+        lambda: read_run_inputs(
+            context.pool, job.tenant_id, job_id=job.id, session_id=job.session_id, user_id=job.user_id
+        )
     )
     configuration = await context.configurations.get(job.tenant_id, inputs.version)
     asked = read_chat(job.model, job.payload, messages)
@@ -59,7 +62,8 @@ async def run_agent(context: AgentContext, job: ClaimedJob, messages: Sequence[S
     name, state = _initial_state(job, run)
     state |= summary.initial_state()
     thread = Thread(thread_name(job.tenant_id, job.user_id, job.session_id or job.id), str(job.id))
-    with lease_holder(LeaseHolder(job.tenant_id, job.id, job.attempt, job.lease_owner)):
+    unstored = UnstoredState(is_new_run=job.attempt == 1)
+    with lease_holder(LeaseHolder(job.tenant_id, job.id, job.attempt, job.lease_owner, unstored)):
         ended = await context.agent_graphs.run(name, run, state, thread, resume=job.attempt > 1)
     completed = _completed(run, ended)
     for citation in completed.citations or ():

@@ -28,6 +28,7 @@ from schema.events import (
     UsageRecorded,
     read_frames,
 )
+from schema.postgres.outages import patience
 from schema.queries.jobs.attempts import ClaimedJob, claim_job
 from schema.queries.sessions.sessions import StoredMessage
 from schema.states import CancelMode
@@ -136,7 +137,8 @@ class Attempt:
             return
         self._stream = self._open_stream(history)
         # The work starts before the first event is published, because a request to a model takes longer.
-        self._task = asyncio.get_running_loop().create_task(work(self.job, self._messages, self._emit))
+        with patience():
+            self._task = asyncio.get_running_loop().create_task(work(self.job, self._messages, self._emit))
         self._publish_start(history)
         if self.job.tenant is not None:
             self._reservation = self._open_reservation(self.job.tenant)

@@ -52,28 +52,20 @@ CONFIGURATION_QUERIES = {
 CREDENTIALS = """
 SELECT id, service, base_url, key_id, sealed FROM credentials WHERE tenant_id = %(tenant_id)s ORDER BY service
 """
-CALLER = "SELECT key_id, sealed FROM job_secrets WHERE tenant_id = %(tenant_id)s AND job_id = %(job_id)s"
-SESSION = "SELECT summary, summary_turn FROM sessions WHERE tenant_id = %(tenant_id)s AND id = %(session_id)s::uuid"
-LAST_AGENT = """
-SELECT agent FROM messages WHERE tenant_id = %(tenant_id)s AND session_id = %(session_id)s::uuid AND role = 'assistant'
-ORDER BY turn DESC, ordinal DESC LIMIT 1
+RUN_FACTS = """
+SELECT config_version(%(tenant_id)s::uuid) AS version,
+  coalesce((SELECT k.version FROM knowledge k WHERE k.tenant_id = %(tenant_id)s::uuid), 0) AS knowledge,
+  (SELECT count(*) FROM memories m WHERE m.tenant_id = %(tenant_id)s::uuid
+    AND m.user_id IS NOT DISTINCT FROM %(user_id)s::uuid) AS memories,
+  (SELECT u.role FROM users u WHERE u.tenant_id = %(tenant_id)s::uuid AND u.id = %(user_id)s::uuid) AS role,
+  (SELECT m.agent FROM messages m WHERE m.tenant_id = %(tenant_id)s::uuid AND m.session_id = %(session_id)s::uuid
+      AND m.role = 'assistant'
+    ORDER BY m.turn DESC, m.ordinal DESC LIMIT 1) AS last_agent,
+  s.summary, s.summary_turn, c.key_id, c.sealed
+FROM (SELECT 1) AS one
+  LEFT JOIN sessions s ON s.tenant_id = %(tenant_id)s::uuid AND s.id = %(session_id)s::uuid
+  LEFT JOIN job_secrets c ON c.tenant_id = %(tenant_id)s::uuid AND c.job_id = %(job_id)s::uuid
 """
-MEMORIES = """
-SELECT count(*) AS held FROM memories WHERE tenant_id = %(tenant_id)s
-  AND user_id IS NOT DISTINCT FROM %(user_id)s::uuid
-"""
-ROLE = "SELECT role FROM users WHERE tenant_id = %(tenant_id)s AND id = %(user_id)s::uuid"
-KNOWLEDGE = "SELECT version FROM knowledge WHERE tenant_id = %(tenant_id)s"
-RUN_QUERIES = {
-    "version": VERSION,
-    "knowledge": KNOWLEDGE,
-    "credentials": CREDENTIALS,
-    "token": CALLER,
-    "session": SESSION,
-    "last_agent": LAST_AGENT,
-    "memories": MEMORIES,
-    "user": ROLE,
-}
 
 
 class StoredAgent(msgspec.Struct, frozen=True):
@@ -211,19 +203,11 @@ async def read_run_inputs(
 ) -> RunInputs:
     """Return what the run of one job needs."""
     values = {"tenant_id": tenant_id, "job_id": job_id, "session_id": session_id, "user_id": user_id}
-    rows = await _read(pool, tenant_id, RUN_QUERIES, values)
-    first = {name: found.first() for name, found in rows.items()}
-    return RunInputs(
-        version=first["version"]["version"],
-        knowledge=first["knowledge"].get("version", 0),
-        credentials=rows["credentials"].into(ProviderCredential),
-        token=SealedToken(**first["token"]) if first["token"] else None,
-        summary=first["session"].get("summary"),
-        summary_turn=first["session"].get("summary_turn"),
-        last_agent=first["last_agent"].get("agent"),
-        memories=first["memories"]["held"],
-        role=first["user"].get("role"),
-    )
+    rows, credentials = await run_batch(pool, tenant_id, [(RUN_FACTS, values), (CREDENTIALS, values)])
+    facts = rows.first()
+    key_id, sealed = facts.pop("key_id"), facts.pop("sealed")
+    token = SealedToken(key_id, sealed) if key_id is not None else None
+    return RunInputs(**facts, credentials=credentials.into(ProviderCredential), token=token)
 
 
 async def _read(pool: Pool, tenant_id: UUID, parts: dict[str, str], values: dict[str, Any]) -> dict[str, Rows]:

@@ -1,6 +1,6 @@
 """How often the router finds the right agent without a model, and how long it takes: `tests/routing` says what is counted."""
 
-from graphs.embeddings.registry import open_embedder
+from graphs.embeddings.registry import open_embedder, routing_embedder
 from graphs.routing.router import Router
 from tests.bench.plan import Plan
 from tests.bench.reporting.measurement import Line, Measurement
@@ -19,7 +19,7 @@ async def measure_routing(bed: Testbed, plan: Plan) -> Measurement:
     agents, held_out = read_agents(), read_half("held_out")
     plans = {"rows alone": agents, "with learned examples": with_learned_examples(agents, read_half("fitting"))}
     for name, candidates in plans.items():
-        measured = await measure(Router(open_embedder()), held_out, candidates)
+        measured = await measure(Router(routing_embedder(open_embedder())), held_out, candidates)
         found.runs.append({name: spread(measured.milliseconds)})
         found.lines += [
             Line(what=f"right, {name}", figure=100 * measured.share(), unit="%", need=NEED_RIGHT, sense="at least"),

@@ -11,7 +11,7 @@ import pytest
 from graphs.embeddings.hosted import HostedEmbedder
 from graphs.embeddings.minilm import DIMENSIONS, SPACE, MiniLM
 from graphs.embeddings.reference import SentenceTransformers
-from graphs.embeddings.registry import OpenEmbedder, open_embedder
+from graphs.embeddings.registry import OpenEmbedder, open_embedder, routing_embedder
 from graphs.providers.errors import ModelUnknown, ProviderUnknown
 
 ENGINE = MiniLM()
@@ -106,6 +106,18 @@ async def test_the_event_loop_goes_on_while_texts_are_embedded():
     done.set()
     await counting
     assert turns > 50
+
+
+async def test_rounded_weights_give_nearly_the_same_vectors_of_sentences():
+    exact, rounded = await MiniLM().embed(TEXTS), await MiniLM(quantised=True).embed(TEXTS)
+    assert all(cosine(one, other) > 0.97 for one, other in zip(exact, rounded, strict=True))
+    assert any(cosine(one, other) < 0.9999 for one, other in zip(exact, rounded, strict=True))
+
+
+def test_the_router_has_rounded_weights_whose_vectors_share_no_index():
+    exact, other = open_embedder(), OpenEmbedder(SentenceTransformers("intfloat/e5-small-v2"), "e", "e5")
+    assert "minilm-int8/all-MiniLM-L6-v2" == routing_embedder(exact).space != exact.space
+    assert other is routing_embedder(other)
 
 
 async def test_many_at_once_load_the_weights_once_and_agree():
