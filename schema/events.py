@@ -12,27 +12,21 @@ Not here: who writes (`workers/stream/relay.py`) and who reads (`workers/stream/
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from typing import Annotated, Any, ClassVar, Literal, NamedTuple
+from typing import Annotated, Any, NamedTuple
 from uuid import UUID
 
 import msgspec
 from msgspec import Meta
 
+from schema.event_base import Event, Notice, Reason
 from schema.states import CancelMode
-
-
-class Event(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
-    """Base of all events; `type` is the wire name. Fields with their default value are omitted from the JSON."""
-
-    type: ClassVar[str] = ""
-    ends: ClassVar[bool] = False
 
 
 class JobQueued(Event, frozen=True):
     """The job was accepted and is stored."""
 
     type = "job.queued"
-    kind: Annotated[str, Meta(description="What the job does: `chat`, `pipeline`, `ingestion` and so on.")]
+    kind: Annotated[str, Meta(description="What the job does: `chat`, `pipeline`, `ingestion`, `benchmark`.")]
     session_id: Annotated[str | None, Meta(description="The session that the job belongs to.")] = None
     model: Annotated[str | None, Meta(description="The model as `provider/name`.")] = None
     agent: Annotated[str | None, Meta(description="The agent, or `auto` while none has been chosen.")] = None
@@ -112,7 +106,7 @@ class ToolStarted(Event, frozen=True):
     type = "tool.started"
     call_id: Annotated[str, Meta(description="The id of the call, unique in the job.")]
     name: Annotated[str, Meta(description="The tool.")]
-    arguments: Annotated[dict[str, Any], Meta(description="The arguments of the call.")] = {}
+    arguments: Annotated[dict[str, Any], Meta(description="The arguments of the call.")] = {}  # noqa: RUF012 -- copied
 
 
 class ToolFinished(Event, frozen=True):
@@ -140,21 +134,6 @@ class CitationAdded(Event, frozen=True):
     score: Annotated[float | None, Meta(description="How relevant the passage is, from 0 to 1.")] = None
 
 
-class Reason(msgspec.Struct, frozen=True):
-    """Why a job or a document failed: a stable code and a message."""
-
-    code: Annotated[str, Meta(description="A stable code, such as `provider_timeout`.")]
-    message: Annotated[str, Meta(description="What went wrong, for people.")]
-
-
-class Notice(msgspec.Struct, frozen=True):
-    """Information about an answer besides its text: a stable code and a message. `no_language_model`: no language model is
-    connected, so the answer only quotes documents and tool results."""
-
-    code: Annotated[Literal["no_language_model"], Meta(description="A stable code.")]
-    message: Annotated[str, Meta(description="What it means, and how to change it.")]
-
-
 class DocumentReady(Event, frozen=True):
     """A version of a document is searchable from now on. `embedded` of its `chunks` were newly embedded; the vectors of the
     others were known. `notes` say what was left out."""
@@ -166,7 +145,7 @@ class DocumentReady(Event, frozen=True):
     chunks: Annotated[int, Meta(description="How many passages it has.")]
     embedded: Annotated[int, Meta(description="How many of them were newly embedded.")]
     pages: Annotated[int | None, Meta(description="How many pages it has, where it has pages.")] = None
-    notes: Annotated[list[str], Meta(description="What was left out, for people.")] = []
+    notes: Annotated[list[str], Meta(description="What was left out, for people.")] = []  # noqa: RUF012 -- copied
 
 
 class DocumentFailed(Event, frozen=True):
@@ -177,6 +156,24 @@ class DocumentFailed(Event, frozen=True):
     name: Annotated[str, Meta(description="The document's name.")]
     version: Annotated[int, Meta(description="The version that could not be read.")]
     error: Annotated[Reason, Meta(description="Why it could not be read.")]
+
+
+class BenchmarkIteration(Event, frozen=True):
+    """A call of a model was measured. An attempt that takes over repeats those of earlier ones, with the same `place`."""
+
+    type = "benchmark.iteration"
+    model: Annotated[str, Meta(description="The model, as `provider/name`.")]
+    place: Annotated[int, Meta(description="Place of the call in the benchmark, from 0; unique in the job.")]
+    number: Annotated[int, Meta(description="Which of the model's calls it is, from 1.")]
+    total_ms: Annotated[float, Meta(description="Milliseconds to the end of the answer.")]
+    first_token_ms: Annotated[float | None, Meta(description="Milliseconds to the first token.")] = None
+    tokens_per_second: Annotated[float | None, Meta(description="Speed between the first and the last token.")] = None
+    input_tokens: Annotated[int, Meta(description="Tokens that were sent.")] = 0
+    output_tokens: Annotated[int, Meta(description="Tokens that came back.")] = 0
+    cost_usd: Annotated[float, Meta(description="What the call cost, in US dollars.")] = 0.0
+    error: Annotated[Reason | None, Meta(description="Why the call failed, if it did.")] = None
+    done: Annotated[int, Meta(description="How many calls have ended.")] = 0
+    total: Annotated[int, Meta(description="How many there are.")] = 0
 
 
 class MessageCompleted(Event, frozen=True):
@@ -272,6 +269,7 @@ EVENTS: dict[str, type[Event]] = {
         CitationAdded,
         DocumentReady,
         DocumentFailed,
+        BenchmarkIteration,
         MessageCompleted,
         UsageRecorded,
         JobSucceeded,

@@ -4,7 +4,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-Kind = Literal["chat", "pipeline", "ingestion"]
+Kind = Literal["chat", "pipeline", "ingestion", "benchmark"]
 
 
 @dataclass(frozen=True)
@@ -45,6 +45,8 @@ KINDS: dict[Kind, JobKind] = {
             claim_timeout_factor=12,
             metered=False,  # ingesting a folder must not block chats; its cost counts all the same
         ),
+        # Thousands of calls of a slow model take hours; each has its own timeout (`workers/benchmarks/measure.py`).
+        JobKind("benchmark", queue="default", task="benchmark.run", max_tries=4, deadline_s=43_200.0),
     )
 }
 

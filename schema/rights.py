@@ -18,6 +18,8 @@ Right = Literal[
     "agents.read",
     "pipelines.read",
     "pipelines.run",
+    "benchmarks.read",
+    "benchmarks.run",
     "documents.read",
     "documents.write",
     "documents.manage",
@@ -52,10 +54,20 @@ VIEWER: tuple[Right, ...] = (
     "models.read",
     "agents.read",
     "pipelines.read",
+    "benchmarks.read",
     "documents.read",
 )
 MEMBER: tuple[Right, ...] = (
-    *(*VIEWER, "chat", "pipelines.run", "jobs.write", "sessions.write", "documents.write", "keys.own"),
+    *(
+        *VIEWER,
+        "chat",
+        "pipelines.run",
+        "benchmarks.run",
+        "jobs.write",
+        "sessions.write",
+        "documents.write",
+        "keys.own",
+    ),
 )
 OWNER: tuple[Right, ...] = (
     *(*MEMBER, "keys.manage", "users.read", "users.manage", "credentials.read", "credentials.manage"),

@@ -61,10 +61,10 @@ class AttemptOut(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class JobOut(msgspec.Struct, frozen=True, kw_only=True):
-    """A unit of work in the queue: a chat, a pipeline run, or the ingestion of documents."""
+    """A unit of work in the queue: a chat, a pipeline run, the ingestion of documents, or a benchmark."""
 
     id: Annotated[UUID, Meta(description="Id of the job.")]
-    kind: Annotated[str, Meta(description="Kind of job, such as `chat`, `pipeline` or `ingestion`.")]
+    kind: Annotated[str, Meta(description="Kind of job, such as `chat`, `pipeline`, `ingestion` or `benchmark`.")]
     state: Annotated[PublicState, Meta(description="State of the job.")]
     waiting_for: Annotated[
         WaitingFor | None,

@@ -32,6 +32,7 @@ class UserExportOut(msgspec.Struct, frozen=True, kw_only=True):
     sign_ins: Annotated[Rows, Meta(description="Sign-ins.")]
     memories: Annotated[Rows, Meta(description="What is remembered about the user.")]
     feedback: Annotated[Rows, Meta(description="Feedback on answers.")]
+    benchmarks: Annotated[Rows, Meta(description="Benchmarks that the user ran.")]
     documents: Annotated[Rows, Meta(description="Private documents.")]
 
 
@@ -67,5 +68,6 @@ EXPORTED_EXAMPLE: dict[str, Any] = {
     "sign_ins": [],
     "memories": [],
     "feedback": [],
+    "benchmarks": [],
     "documents": [],
 }

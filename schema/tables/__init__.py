@@ -4,6 +4,7 @@ from sqlmodel import SQLModel
 
 from schema.tables.agents import Agent, Configuration, DataSource, Pipeline, PipelineVersion, ToolRow
 from schema.tables.audit import AuditEntry
+from schema.tables.benchmarks import Benchmark, BenchmarkIteration, BenchmarkResult
 from schema.tables.cached_answers import CachedAnswer
 from schema.tables.checkpoints import Checkpoint, CheckpointBlob, CheckpointWrite
 from schema.tables.documents import (
@@ -35,6 +36,7 @@ TENANT_TABLES = (
     *(Agent, ToolRow, DataSource, Configuration, Pipeline, PipelineVersion),
     *(MemoryRow, CachedAnswer, Feedback, LearnedExample, ToolEffect),
     *(Tally, TallyMark, UsageDay),
+    *(Benchmark, BenchmarkIteration, BenchmarkResult),
     *(Collection, Document, DocumentVersion, ChunkDraft, Chunk, ChunkVector, DocumentTotals, FileRemoval),
 )
 THREAD_TABLES = (Checkpoint, CheckpointBlob, CheckpointWrite)
@@ -48,6 +50,9 @@ __all__ = [
     "ApiKey",
     "Attempt",
     "AuditEntry",
+    "Benchmark",
+    "BenchmarkIteration",
+    "BenchmarkResult",
     "CachedAnswer",
     "Checkpoint",
     "CheckpointBlob",

@@ -80,6 +80,7 @@ TOOL_PLAIN = """body.description body.endpoint body.headers body.parameters body
   body.secrets"""
 SOURCE = {"path.name": thing("data source")}
 SOURCE_PLAIN = "body.description body.dsn body.tables[]"
+BENCHMARK = {"path.benchmark_id": thing("benchmark")}
 DSN = "postgresql://reader:water@127.0.0.1:9/shop"
 PIPELINE = {"path.pipeline": thing("pipeline")}
 PIPELINE_PLAIN = "body.name body.description body.start body.steps"
@@ -127,6 +128,17 @@ CALLS: dict[str, Call] = {
     "POST /api/jobs/{job_id}/cancel": Call("jobs.write", {"path.job_id": thing("waiting job")}),
     "POST /api/jobs/{job_id}/retry": Call("jobs.write", {"path.job_id": thing("failed job")}, gets=202),
     "POST /api/jobs/retry": Call("jobs.write", {"body.ids[]": thing("failed job")}, gets=202),
+    "POST /api/benchmark/llm": Call(
+        "benchmarks.run",
+        {"body.model_name": word("model"), "body.models[]": word("other model"), "query.model_name": word("model")},
+        "body.prompt body.prompts[] query.prompt",
+        gets=202,
+    ),
+    "GET /api/benchmarks": Call("benchmarks.read", {"query.model": word("model")}, "query.cursor"),
+    "GET /api/benchmarks/compare": Call("benchmarks.read", {"query.ids": thing("pair of benchmarks")}),
+    "GET /api/benchmarks/history": Call("benchmarks.read", {"query.model": word("model")}, "query.cursor"),
+    "GET /api/benchmarks/{benchmark_id}": Call("benchmarks.read", BENCHMARK),
+    "GET /api/benchmarks/{benchmark_id}/iterations": Call("benchmarks.read", BENCHMARK, "query.cursor"),
     "GET /api/sessions": Call("sessions.read", plain="query.cursor"),
     "POST /api/sessions": Call("sessions.write", plain="body.title", gets=201),
     "GET /api/sessions/{session_id}": Call("sessions.read", SESSION),

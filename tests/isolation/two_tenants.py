@@ -286,6 +286,19 @@ class Holder:
         self.insert("chunk_drafts", document_id=UUID(self.document("running")), **draft)
         self.insert("file_removals", stored_as=self.marker, due_at=datetime.now(UTC))
 
+    def benchmark(self) -> str:
+        """One that has ended, with a call and its result."""
+        benchmark_id, model = UUID(self.job("ended job")), self.marker
+        self.insert("benchmarks", id=benchmark_id, models=[model], settings={}, total=1, user_id=self.user_id)
+        figures: Row = dict.fromkeys(("iterations", "succeeded", "input_tokens", "output_tokens", "cost_usd"), 0)
+        figures |= {"errors": {}, "estimated": False}
+        figures |= dict.fromkeys(("first_token_ms", "tokens_per_second", "total_ms"))
+        call: Row = {"model": model, "number": 1, "prompt": 0, "attempt": 1, "started_at": datetime.now(UTC)}
+        for place in (0, 1):
+            self.insert("benchmark_iterations", benchmark_id=benchmark_id, place=place, total_ms=7.0, **call)
+        self.insert("benchmark_results", benchmark_id=benchmark_id, model=model, figures=figures)
+        return str(benchmark_id)
+
     def _slug(self, tenant_id: UUID) -> str:
         found = self.db.execute("SELECT slug FROM tenants WHERE id = %s", (tenant_id,)).fetchone()
         assert found is not None
@@ -314,6 +327,9 @@ KINDS: dict[str, Callable[[Holder], str | None]] = {
     "spare tool": lambda holder: holder.tool(uuid4().hex[:12]),
     "data source": Holder.data_source,
     "pipeline": Holder.pipeline,
+    "benchmark": Holder.benchmark,
+    "pair of benchmarks": lambda holder: f"{holder.benchmark()},{holder.benchmark()}",
+    "other model": lambda _: None,  # a benchmark names one model, or several
     "collection": Holder.collection,
     "other collection": lambda _: None,  # documents are named by their ids, or by a collection
     "document": Holder.document,
@@ -337,7 +353,8 @@ UNKNOWN: dict[str, Callable[[], str]] = {
     "place of a memory": lambda: write_cursor("memories", uuid4()),
     **{kind: lambda: f"nobody-{uuid4().hex}" for kind in ("agent", "tool", "spare tool", "data source", "collection")},
     **{kind: lambda: f"nobody-{uuid4().hex}" for kind in ("other collection", "document name")},
-    "model": lambda: f"openai/{uuid4().hex}",
+    **{kind: lambda: f"openai/{uuid4().hex}" for kind in ("model", "other model")},
+    "pair of benchmarks": lambda: f"{uuid4()},{uuid4()}",
     "tenant": lambda: f"nobody-{uuid4().hex[:8]}",
     "spare tenant": lambda: f"nobody-{uuid4().hex[:8]}",
     "same tenant": lambda: f"nobody-{uuid4().hex[:8]}",

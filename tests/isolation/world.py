@@ -34,7 +34,16 @@ class World:
         self.platform = Holder(self.db, "a", tenant_id=PLATFORM)
         self.fellow = Holder(self.db, "a", tenant_id=self.a.tenant_id, user_id=self.a.user())
         self.foreign = {kind: self._owned(self.b, kind) for kind in KINDS if kind != "price"}
-        theirs = ("session", "key", "document", "failed document", "document name", *JOBS)
+        theirs = (
+            "session",
+            "key",
+            "benchmark",
+            "pair of benchmarks",
+            "document",
+            "failed document",
+            "document name",
+            *JOBS,
+        )
         self.fellows = {kind: self._owned(self.fellow, kind) for kind in theirs}
         self.b.everything()
         self._stream(self.b)
@@ -75,7 +84,7 @@ class World:
     def _owned(self, holder: Holder, kind: str) -> list[str]:
         """Return things of this kind that somebody else must not reach; of jobs one in every state."""
         names = [holder.new(other) for other in (JOBS if kind in JOBS else (kind,))]
-        if kind in ("new email", "same answer", "other collection"):
+        if kind in ("new email", "same answer", "other collection", "other model"):
             names = [holder.new(kind.split()[1])]
         return [name for name in names if name is not None]
 

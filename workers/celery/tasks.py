@@ -9,6 +9,8 @@ from uuid import UUID
 from schema.job_kinds import KINDS, Kind
 from workers.agents.chat import answer_chat
 from workers.agents.pipelines import run_pipeline
+from workers.benchmarks.context import BenchmarkContext
+from workers.benchmarks.run import run_benchmark
 from workers.celery.pool import CoroutineTask
 from workers.context import WorkerContext
 from workers.ingestion.batch import ingest
@@ -21,6 +23,7 @@ def work_by_kind() -> dict[Kind, Callable[[WorkerContext], Work]]:
         "chat": lambda worker: partial(answer_chat, worker.agents),
         "pipeline": lambda worker: partial(run_pipeline, worker.agents),
         "ingestion": _ingest,
+        "benchmark": lambda worker: partial(run_benchmark, BenchmarkContext(worker.agents, worker.queue.limits)),
     }
 
 

@@ -61,7 +61,7 @@ async def end_job(
     if ended is not None:
         stream.end(frames)
         await stream.flush(FLUSH_S)
-        await settle_reservation(limits, tenant_id, job_id, tokens=0, nanos=0)
+        await settle_reservation(limits, tenant_id, job_id, tokens=ended.booked_tokens, nanos=ended.cost_nanos)
     return ended
 
 

@@ -146,7 +146,8 @@ class AttemptFinisher:
         await self._stream.flush(FLUSH_S)
         if "reserved" in job.payload:
             used = ending.usage or {"input_tokens": 0, "output_tokens": 0}
-            tokens = max(0, used["input_tokens"] + used["output_tokens"]) if KINDS[job.kind].metered else 0
+            tokens = max(0, used["input_tokens"] + used["output_tokens"]) + ended.booked_tokens
+            tokens = tokens if KINDS[job.kind].metered else 0
             limits = self._context.limits
             await settle_reservation(limits, job.tenant_id, job.id, tokens=tokens, nanos=ended.cost_nanos)
 

@@ -168,6 +168,17 @@ PERSONAL_DATA: dict[str, PersonalData] = {
     "tool_effects": PersonalData(
         description="Results of tool calls in a job, so that none is repeated; deleted with the job."
     ),
+    "benchmarks": PersonalData(
+        description="Benchmarks that they ran, with their prompts; deleted with the job.",
+        where=WHERE_USER,
+        section="benchmarks",
+        columns="id, models, settings, total, created_at",
+        erasures=(Erasure(WHERE_USER),),
+    ),
+    "benchmark_iterations": PersonalData(
+        description="Measured calls of models, without what was said; deleted with the benchmark."
+    ),
+    "benchmark_results": PersonalData(description="Figures of benchmarks; deleted with them."),
     "documents": PersonalData(
         description="What they keep for themselves; deleted. Documents that they shared are the tenant's and stay.",
         where=WHERE_USER,

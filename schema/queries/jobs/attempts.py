@@ -168,12 +168,13 @@ class Ending:
 
 @dataclass(frozen=True)
 class Ended:
-    """What follows from an ending: `more` jobs of the tenant wait, or the next turn of the session was let go; and what it
-    cost, in nano-USD."""
+    """What follows from an ending: `more` jobs of the tenant wait, or the next turn of the session was let go; what the job
+    cost, in nano-USD; and the tokens of those calls of it that were booked before (a benchmark's)."""
 
     more: bool
     next_turn: bool
     cost_nanos: int = 0
+    booked_tokens: int = 0
 
 
 async def claim_job(
@@ -229,8 +230,8 @@ async def finish_job(
     rows = dict(zip(steps, await run_batch(pool, tenant_id, [(sql, values) for sql in steps]), strict=True))
     if not rows[FINISH]:
         return None
-    ((more, cost_nanos),) = rows[FINISH].pick(("more", "cost_nanos"))
-    return Ended(more=more, next_turn=bool(rows.get(UNPARK)), cost_nanos=cost_nanos)
+    ((more, cost_nanos, booked),) = rows[FINISH].pick(("more", "cost_nanos", "booked_tokens"))
+    return Ended(more=more, next_turn=bool(rows.get(UNPARK)), cost_nanos=cost_nanos, booked_tokens=booked)
 
 
 def _finish_values(

@@ -30,6 +30,12 @@ used AS (
   FROM ended LEFT JOIN models m ON m.name = ended.model
   WHERE %(input_tokens)s::bigint IS NOT NULL AND ended.model IS NOT NULL
   RETURNING cost_nanos),
+booked AS (
+  -- What a benchmark used was booked with each of its iterations (`add_iteration.sql`).
+  SELECT coalesce(sum(i.cost_nanos), 0)::bigint AS cost_nanos,
+    coalesce(sum(i.input_tokens + i.output_tokens), 0)::bigint AS tokens
+  FROM ended JOIN benchmark_iterations i ON i.tenant_id = ended.tenant_id AND i.benchmark_id = ended.id
+  WHERE ended.kind = 'benchmark'),
 told AS (
   INSERT INTO audit_log (tenant_id, id, actor, action, target, result, address, request_id, detail)
   SELECT tenant_id, %(audit_id)s::uuid, coalesce(actor, 'system'), kind || '.ended',
@@ -45,7 +51,8 @@ dropped_writes AS (
   DELETE FROM checkpoint_writes c USING ended WHERE ended.agent IS NOT NULL AND c.thread_id = {THREAD}),
 silenced AS (
   DELETE FROM job_secrets WHERE tenant_id = %(tenant_id)s AND job_id = %(id)s AND EXISTS (SELECT 1 FROM ended))
-SELECT ended.session_id, coalesce((SELECT cost_nanos FROM used), 0) AS cost_nanos, (
+SELECT ended.session_id, coalesce((SELECT cost_nanos FROM used), 0) + booked.cost_nanos AS cost_nanos,
+  booked.tokens AS booked_tokens, (
   SELECT 1 FROM jobs w WHERE w.tenant_id = ended.tenant_id AND w.queue = ended.queue AND w.state = 'queued'
     AND NOT w.parked ORDER BY w.priority, w.id LIMIT 1) IS NOT NULL AS more
-FROM ended
+FROM ended, booked

@@ -1,0 +1,98 @@
+"""From a request to the job of a benchmark: checks, defaults, what is stored."""
+
+from collections.abc import Sequence
+
+import msgspec
+
+from api.auth.principals import Principal
+from api.benchmarks.schemas import DEFAULT_PROMPT, MAX_CALLS, BenchmarkIn
+from api.grants.model_access import resolve_model
+from api.jobs.submit import submitter
+from api.resources import Resources
+from schema.errors import InputError, UnknownModel
+from schema.ids import new_id
+from schema.job_kinds import KINDS
+from schema.queries.benchmarks.benchmarks import add_benchmark
+from schema.queries.jobs.submissions import Idempotency, Submission
+from workers.benchmarks.plan import BenchmarkSettings, total_steps
+
+DEFAULT_ITERATIONS = 10
+
+
+async def read_settings(resources: Resources, principal: Principal, data: BenchmarkIn) -> BenchmarkSettings:
+    """Return a request with its defaults filled in. Raises InputError and UnknownModel, which name the field."""
+    models = await _resolve_models(resources, principal, data)
+    settings = BenchmarkSettings(
+        models=models,
+        prompts=_prompts(data),
+        iterations=data.iterations or DEFAULT_ITERATIONS,
+        concurrency=data.concurrency,
+        warmup=data.warmup,
+        max_tokens=data.max_tokens,
+        temperature=data.temperature,
+        seed=data.seed,
+    )
+    if total_steps(settings) > MAX_CALLS:
+        most = MAX_CALLS // len(models)
+        raise InputError(
+            f"{settings.iterations} iterations of {len(models)} models are more than the {MAX_CALLS:,} calls that a benchmark "
+            f"may make. Send at most {most} iterations.",
+            field="iterations",
+        )
+    return settings
+
+
+async def _resolve_models(resources: Resources, principal: Principal, data: BenchmarkIn) -> list[str]:
+    if data.model_name is not None and data.models is not None:
+        raise InputError("model_name and models say the same twice. Send one of them.", field="models")
+    asked: Sequence[str | None] = data.models or [data.model_name]
+    found: list[str] = []
+    for place, model in enumerate(asked):
+        field = f"models[{place}]" if data.models else "model_name"
+        try:
+            name = await resolve_model(resources, principal, model)
+        except UnknownModel as error:
+            raise UnknownModel(error.message, field=field) from error
+        if name in found:
+            raise InputError(f"{field} names {name} a second time. Name each model once.", field=field)
+        found.append(name)
+    return found
+
+
+def _prompts(data: BenchmarkIn) -> list[str]:
+    if data.prompt is not None and data.prompts is not None:
+        raise InputError("prompt and prompts say the same twice. Send one of them.", field="prompts")
+    prompts = data.prompts or [data.prompt if data.prompt is not None else DEFAULT_PROMPT]
+    for place, prompt in enumerate(prompts):
+        if not prompt.strip():
+            field = f"prompts[{place}]" if data.prompts else "prompt"
+            raise InputError(f"{field} must not be empty.", field=field)
+    return prompts
+
+
+def build_submission(
+    resources: Resources,
+    principal: Principal,
+    data: BenchmarkIn,
+    settings: BenchmarkSettings,
+    *,
+    idempotency: Idempotency | None,
+    request_id: str | None,
+) -> Submission:
+    """Return the job of a benchmark, with its row."""
+    job_id, stored = new_id(), msgspec.to_builtins(settings)
+    row = add_benchmark(
+        principal.tenant_id, job_id, models=settings.models, settings=stored, total=total_steps(settings)
+    )
+    return Submission(
+        tenant_id=principal.tenant_id,
+        job_id=job_id,
+        kind=KINDS["benchmark"],
+        payload={},
+        model=settings.models[0],
+        priority=data.priority,
+        idempotency=idempotency,
+        request_id=request_id,
+        submitted_by=submitter(resources, principal, job_id),
+        extra_statements=(row,),
+    )

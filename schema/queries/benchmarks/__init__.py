@@ -1,0 +1,1 @@
+"""Benchmarks, their iterations and their results."""
