@@ -11,6 +11,10 @@ BORN = "headrace:born"  # a time in seconds that is gone if Redis is wiped: what
 HEALTH_CHECK = "headrace:health"  # written by health checks
 
 
+JOB_EVENTS, JOB_FENCES = "headrace:*:job:*:events", "headrace:*:job:*:fence"
+"""Patterns of `job_events` and `job_fence` of all jobs."""
+
+
 def job_events(tenant_id: UUID, job_id: UUID) -> str:
     """The stream of a job's events."""
     return f"headrace:{tenant_id}:job:{job_id}:events"

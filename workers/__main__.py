@@ -132,7 +132,7 @@ def _run_flower(settings: WorkerSettings) -> int:
     from workers.celery.app import build_app
     from workers.celery.flower import start_flower
 
-    app = build_app(settings.redis_url, task_events=settings.task_events)
+    app = build_app(settings.redis_url, task_events=settings.task_events, tasks=False)
     logging.getLogger("flower.command").setLevel(logging.WARNING)
     try:
         start_flower(app, host=settings.flower_host, port=str(settings.flower_port))

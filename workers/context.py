@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from graphs.agents.checkpointer import TenantCheckpointer
 from graphs.agents.graphs import AgentGraphs
+from graphs.embeddings.minilm import MiniLM
 from graphs.embeddings.registry import OpenEmbedder, open_embedder, routing_embedder
 from graphs.pipelines.run import PipelineGraphs
 from graphs.providers.breakers import Breakers
@@ -53,6 +54,8 @@ POOL_SIZE = 16
 INGESTION = KINDS["ingestion"].queue
 READERS = 2
 """Files that one worker process reads at the same time, each in a child process."""
+IDLE_S = 60.0
+"""After how long without a file the weights of a local embedder are unloaded."""
 BULK_CHARS = 12_000
 """Characters in one call of a local embedder when no question waits: half a second, fifteen chunks."""
 
@@ -132,6 +135,8 @@ async def _open_embedding(
 ) -> _Embedding:
     """Open the embedders, and serve them over Redis: to searches, or with `bulk` to other callers."""
     embedder = open_embedder(settings.embedder, providers.get)
+    if bulk and isinstance(embedder.embedder, MiniLM):
+        embedder.embedder.unload_when_idle(IDLE_S)
     embedders = EmbedderPool(
         pool,
         settings.embedder,

@@ -31,6 +31,7 @@ from workers.retention import Retention
 from workers.settings import WorkerSettings
 from workers.storage.factory import open_storage
 from workers.storage.removals import delete_due_files
+from workers.stream.memory_bound import keep_below_bound
 from workers.stream.pubsub import Subscriber
 from workers.stream.relay import Relay
 
@@ -41,6 +42,7 @@ SWEEP_S = 1.0
 RESERVATIONS_S = 5.0
 RETENTION_S = 60.0
 FILES_S = 60.0
+BOUND_S = 1.0
 USAGE_S = 60.0
 TALLY_S = 30.0
 SWEEPER_LOCK = 0x48525357  # an advisory lock in Postgres
@@ -69,7 +71,7 @@ class Scheduler:
         for pool in (self._system_pool, self._pool):
             await pool.open()
             self._stack.push_async_callback(pool.close)
-        redis = RedisClient(address)
+        redis = self._redis = RedisClient(address)
         self._stack.push_async_callback(redis.close)
         self._relay = Relay(redis)
         self._limits = limits_over(redis, self._pool)
@@ -91,6 +93,7 @@ class Scheduler:
             tasks.create_task(self._every(POLL_S, self.dispatch), name="dispatch poll")
             tasks.create_task(self._every(SWEEP_S, self.sweep), name="sweep")
             tasks.create_task(self._every(RESERVATIONS_S, self.retention.settle_reservations), name="reservations")
+            tasks.create_task(self._every(BOUND_S, self.keep_redis_below_bound), name="redis")
             tasks.create_task(self._every(RETENTION_S, self.retention.sweep), name="retention")
             tasks.create_task(self._every(FILES_S, self.remove_files), name="files")
             tasks.create_task(self._every(USAGE_S, self.retention.merge_usage), name="usage")
@@ -113,6 +116,10 @@ class Scheduler:
         for queue in QUEUES:
             while await self._dispatcher.dispatch(queue) >= self._settings.window:
                 await asyncio.sleep(0.02)
+
+    async def keep_redis_below_bound(self) -> None:
+        """Make room in Redis if it is nearly full."""
+        await keep_below_bound(self._redis)
 
     async def remove_files(self) -> None:
         """Delete stored files that no document refers to any more."""

@@ -106,7 +106,7 @@ def prepare_schema(
     from schema.migrate import migrate
 
     try:
-        changed = migrate(database_url, role_urls)
+        changed = migrate(database_url, role_urls, in_child=True)
         if key:
             ensure_demo_tenant(database_url, key)
     except psycopg.OperationalError as error:

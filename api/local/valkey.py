@@ -21,6 +21,7 @@ requirepass {password}
 appendonly {appendonly}
 appendfsync everysec
 save ""
+maxmemory 512mb
 maxmemory-policy noeviction
 daemonize no
 """

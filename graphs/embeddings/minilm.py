@@ -52,6 +52,8 @@ class MiniLM:
         self._lock = threading.Lock()
         self._loaded: tuple[Any, OnnxBert] | None = None
         self._cache: TtlCache[str, array[float]] = TtlCache(MAX_CACHED_TEXTS)
+        self._idle_s: float | None = None
+        self._idle: asyncio.TimerHandle | None = None
 
     async def embed(self, texts: Sequence[str], model: str = MODEL) -> list[list[float]]:
         """Return one vector per text, in order. If all are cached, no thread is used. Raises ModelUnknown, or ProviderUnknown
@@ -65,7 +67,23 @@ class MiniLM:
         if missing:
             fresh = await asyncio.to_thread(self._embed, missing)
             found.update(zip(missing, fresh, strict=True))
+            self._unload_later()
         return [list(found[text] or ()) for text in cleaned]
+
+    def unload_when_idle(self, idle_s: float) -> None:
+        """Let go of the weights' 60 MB whenever nothing was embedded for so long. To load them again takes a tenth of a second,
+        so this is for processes for which nobody waits."""
+        self._idle_s = idle_s
+
+    def _unload_later(self) -> None:
+        if self._idle is not None:
+            self._idle.cancel()
+        if self._idle_s is not None:
+            self._idle = asyncio.get_running_loop().call_later(self._idle_s, self._unload)
+
+    def _unload(self) -> None:
+        with self._lock:
+            self._loaded = None
 
     def load(self) -> None:
         """Load now; a worker calls this at start-up, so that no question has to wait for it."""

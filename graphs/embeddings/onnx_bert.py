@@ -32,8 +32,7 @@ class OnnxBert:
         bert = load_bert(folder)
         self._words, self._positions = bert.words, bert.positions + bert.kind
         self._session = _open(bert, threads, _QuantisedWriter if quantised else _Writer)
-        if quantised:
-            bert.release()
+        bert.release()  # the session has what it needs of them, arranged for its kernels
 
     def encode(self, ids: NDArray[np.int64], mask: Array) -> Array:
         """Return vectors of length 1 for a batch: `ids` and `mask` are (texts, tokens); the mask is 1 for a token, 0 for
@@ -60,6 +59,7 @@ def _open(bert: Bert, threads: int, writer: "type[_Writer]") -> ort.InferenceSes
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
+    options.enable_cpu_mem_arena = False  # it keeps the largest batch's memory for good, and is no faster
     # Idle threads sleep instead of spinning: other work shares these cores.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     values = [ort.OrtValue.ortvalue_from_numpy(weight) for weight in weights.values()]

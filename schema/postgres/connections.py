@@ -35,6 +35,8 @@ _refused_at: WeakKeyDictionary[Pool, float] = WeakKeyDictionary()
 _used_at: WeakKeyDictionary[Db, float] = WeakKeyDictionary()
 
 ASSUME_ALIVE_S = 0.5  # how long after its use a connection is not checked
+MIN_SIZE = 1
+"""How many connections an idle pool keeps, as each is 2.5 MB in the server. Busy ones keep what they used for five minutes."""
 POOL_TIMEOUT_S = 3.0  # how long a request waits for a connection before Unavailable is raised
 
 
@@ -49,7 +51,7 @@ def pool_for(database_url: str, role: Role, *, max_size: int = 16, name: str = "
         login_conninfo(database_url, role),
         configure=configure,
         open=False,
-        min_size=min(4, max_size),
+        min_size=min(MIN_SIZE, max_size),
         max_size=max_size,
         timeout=POOL_TIMEOUT_S,
         max_idle=300,

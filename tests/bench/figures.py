@@ -10,6 +10,7 @@ from tests.bench.benchmarks.fairness import measure_fairness
 from tests.bench.benchmarks.growth import measure_growth
 from tests.bench.benchmarks.ingestion import measure_ingestion
 from tests.bench.benchmarks.latency import measure_first_token, measure_streams
+from tests.bench.benchmarks.memory import measure_memory
 from tests.bench.benchmarks.quality import measure_quality
 from tests.bench.benchmarks.routing import measure_routing
 from tests.bench.benchmarks.search import measure_search
@@ -56,7 +57,7 @@ SETUPS = (
         {"embeddings": measure_embeddings, "ingestion": measure_ingestion},
         roles=(*ROLES, "ingestion"),
     ),
-    Setup("stores alone", {"growth": measure_growth}, roles=()),
+    Setup("stores alone", {"growth": measure_growth, "memory": measure_memory}, roles=()),
     Setup("as delivered, anew", {"fairness": measure_fairness}),  # last: the flood's jobs stay behind
 )
 

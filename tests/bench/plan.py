@@ -12,6 +12,7 @@ class Plan:
     `open_streams` are opened over `ramp_per_s` and stay open together for `hold_s`. `flood`: jobs of tenant A;
     `quiet` probes of tenant B before it, `drain_s` of them after its last submit. `chunks`: how many are searched;
     `files` of one batch are ingested. `past`: how many jobs have ended before, in turn.
+    `rest_s`: how long nothing happens before memory is measured.
     """
 
     name: str
@@ -32,6 +33,7 @@ class Plan:
     chunks: tuple[int, ...] = (10_000, 100_000, 1_000_000)
     files: int = 100
     past: tuple[int, ...] = (10_000, 100_000, 1_000_000)
+    rest_s: float = 330.0
 
 
 FULL = Plan(name="full")
@@ -48,5 +50,6 @@ QUICK = Plan(
     chunks=(10_000,),
     files=30,
     past=(10_000, 40_000),
+    rest_s=90.0,
 )
 TINY = Plan(name="tiny", runs=1, singles=5, chunks=(10_000,), files=4)

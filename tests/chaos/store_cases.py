@@ -128,7 +128,21 @@ async def redis_full(world: World, load: Load, scale: float) -> None:
             world.faults += 1
             db.config_set("maxmemory", "1mb")
             await world.pause(4, 6)
-            db.config_set("maxmemory", "0")
+            db.config_set("maxmemory", "512mb")
+
+
+@case(28, "Redis at its bound")
+async def redis_at_its_bound(world: World, load: Load, scale: float) -> None:
+    """Ended jobs fill what is left of its memory within seconds: they make room for one another, and running ones go on."""
+    with redis.Redis.from_url(world.stores.redis_url) as db:
+        before = str(db.config_get("maxmemory")["maxmemory"])
+        db.config_set("maxmemory", db.info("memory")["used_memory"] + (2 << 20))
+        world.faults += 1
+        try:
+            async with load_of(world, load, 1500 * scale, 40 * scale, over_s=6, long="text-250-at-25"):
+                await world.pause(4, 6)
+        finally:
+            db.config_set("maxmemory", before)
 
 
 @case(8, "Redis frozen")

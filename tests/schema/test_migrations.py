@@ -7,6 +7,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import create_engine
 from sqlalchemy.pool import NullPool
 
+from api.local.local_stores import Stores
 from schema.migrate import alembic_config, migrate, newest_migration, sqlalchemy_url
 from schema.tables import TENANT_TABLES, THREAD_TABLES, metadata
 
@@ -26,6 +27,14 @@ def test_the_newest_migration_is_the_only_head() -> None:
 
 def test_a_database_at_head_is_not_migrated(database_url: str) -> None:
     assert migrate(database_url) is False
+
+
+def test_a_process_that_stays_lets_a_child_migrate(stores: Stores) -> None:
+    url = f"{stores.database_url.rpartition('/')[0]}/migrated_by_a_child"
+    with psycopg.connect(stores.database_url, autocommit=True) as db:
+        db.execute("CREATE DATABASE migrated_by_a_child")
+    assert migrate(url, in_child=True) is True
+    assert migrate(url) is False
 
 
 def test_every_table_of_tenants_has_forced_row_security(migrated: str) -> None:

@@ -4,7 +4,6 @@ from typing import Any
 
 from tools.contract import FunctionTool, Tool, ToolContext, ToolResult, ToolSpec
 from tools.errors import ToolUnavailable
-from tools.sql_allowlist import check_sql
 from tools.sql_reading import read_rows, to_table_result
 
 SPEC = ToolSpec(
@@ -37,6 +36,8 @@ async def query(arguments: dict[str, Any], context: ToolContext) -> ToolResult:
     if not sql:
         tables = [f"{name}: {about}" if about else name for name, about in sorted(source.tables.items())]
         return ToolResult("Tables:\n" + "\n".join(tables), {"tables": dict(source.tables)})
+    from tools.sql_allowlist import check_sql  # its parser is 8 MB, and most workers never see SQL
+
     return to_table_result(await read_rows(source, check_sql(sql, source.tables)))
 
 

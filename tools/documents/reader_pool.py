@@ -26,6 +26,9 @@ from tools.documents.chunking import ChunkSettings
 from tools.documents.fork_server import EXIT_REPORT, LENGTH_PREFIX, ReadRequest, server_command
 from tools.documents.read_document import OUT_OF_MEMORY, ReadDocument, ReadFailure, ReadOutcome
 
+IDLE_S = 60.0
+"""How long a fork server waits for its next file; then it ends, and gives back 50 MB."""
+
 STARTUP_TIMEOUT_S = 60.0
 """How long a fork server may take to import the parsers; under a second on an idle machine."""
 
@@ -64,22 +67,23 @@ class ReaderPool:
         self._free: asyncio.LifoQueue[_Slot] = asyncio.LifoQueue()
 
     async def __aenter__(self) -> Self:
-        """Start the fork servers. Raises Unavailable if that fails."""
+        """Start a fork server; others are started when as many files are read at a time. Raises Unavailable if that fails."""
+        first, *others = self._slots
         try:
-            async with asyncio.TaskGroup() as group:
-                for slot in self._slots:
-                    group.create_task(slot.server())
-        except ExceptionGroup as failed:
+            await first.server()
+        except BaseException:
             await self.__aexit__(None, None, None)
-            raise failed.exceptions[0] from None
-        for slot in self._slots:
-            self._free.put_nowait(slot)
+            raise
+        for slot in (*others, first):
+            slot.kill_when_idle()
+            self._free.put_nowait(slot)  # the last one is taken first
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         for slot in self._slots:
+            slot.keep()
             slot.kill()
         for slot in self._slots:
             await slot.wait_until_dead()
@@ -90,10 +94,12 @@ class ReaderPool:
         """Read the file at `path`, uploaded as `name`. Raises Unreadable, or Unavailable if no process can be started, which is
         not the file's fault. The wall-clock limit counts from when a slot is free."""
         slot = await self._free.get()
+        slot.keep()
         try:
             with _open_regular_file(path) as file:
                 return await slot.read(file.fileno(), name, settings, limits)
         finally:
+            slot.kill_when_idle()
             self._free.put_nowait(slot)
 
 
@@ -108,6 +114,7 @@ class _Slot:
         self._process: asyncio.subprocess.Process | None = None
         self._control: socket.socket | None = None
         self._terminating: set[asyncio.Task[int]] = set()
+        self._idle: asyncio.TimerHandle | None = None
 
     async def read(self, file: int, name: str, settings: ChunkSettings, limits: ReadLimits) -> ReadDocument:
         request = ReadRequest(
@@ -164,6 +171,15 @@ class _Slot:
             self.kill()
             raise
         return parent_end
+
+    def kill_when_idle(self) -> None:
+        """Kill the fork server in IDLE_S, unless it is kept before."""
+        self._idle = asyncio.get_running_loop().call_later(IDLE_S, self.kill)
+
+    def keep(self) -> None:
+        """Don't kill it: a file is to be read."""
+        if self._idle is not None:
+            self._idle.cancel()
 
     def kill(self) -> None:
         """Kill the fork server and its child at once; the event loop reaps them."""

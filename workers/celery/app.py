@@ -15,13 +15,14 @@ from kombu.entity import Queue
 from schema.job_kinds import QUEUES
 
 
-def build_app(redis_url: str, *, concurrency: int = 300, task_events: bool = True) -> Celery:
-    """Return the application, which is not connected yet."""
+def build_app(redis_url: str, *, concurrency: int = 300, task_events: bool = True, tasks: bool = True) -> Celery:
+    """Return the application, which is not connected yet; without `tasks` for who only watches: they bring LangGraph along."""
     app = Celery("headrace", broker=redis_url, set_as_current=True)
     app.conf.update(celery_settings(concurrency, task_events=task_events))
-    from workers.celery.tasks import register
+    if tasks:
+        from workers.celery.tasks import register
 
-    register(app)
+        register(app)
     return app
 
 

@@ -22,12 +22,14 @@ from schema.postgres.connections import connection_options
 from schema.postgres.logins import PROOF, check_proof, login_conninfo
 from schema.queries.jobs.attempts import RENEW, renew_values
 from schema.queries.jobs.sweeper import UNANSWERED_DOORBELLS
+from workers.process_limits import return_free_memory
 from workers.queue.context import QueueContext
 
 log = structlog.get_logger()
 
 BLOCKED_S = 60.0
 STALLED_S = 20.0
+IDLE_S = 60.0
 EXIT_S = 30.0
 """How long after its grace a stalled worker may take to stop."""
 
@@ -41,7 +43,7 @@ class Heartbeat(threading.Thread):
         self._database_url, self._grace_s = database_url, grace_s
         self._every_s = context.lease_s / 3
         self._stopping = threading.Event()
-        self._loop_turned_at = time.monotonic()
+        self._loop_turned_at = self._memory_returned_at = time.monotonic()
         self._db: psycopg.Connection[Any] | None = None
 
     def stop(self) -> None:
@@ -66,13 +68,21 @@ class Heartbeat(threading.Thread):
             return
         db = self._connection()
         attempts = self._running.list_attempts()
-        if attempts:
+        if not attempts:
+            self._return_memory()
+        else:
             values = renew_values(attempts, self._context.lease_s, worker=self._context.owner)
             rows = db.execute(RENEW, values).fetchall()
             renewed = {row["id"]: row["cancel_requested"] for row in rows}
             self._running.loop.call_soon_threadsafe(self._running.on_heartbeat, attempts, renewed)
         if self._is_stalled(db):
             self._exit()
+
+    def _return_memory(self) -> None:
+        """Once a minute, while nothing runs."""
+        if time.monotonic() - self._memory_returned_at > IDLE_S:
+            return_free_memory()
+            self._memory_returned_at = time.monotonic()
 
     def _on_loop_turn(self) -> None:
         self._loop_turned_at = time.monotonic()

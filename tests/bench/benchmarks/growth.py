@@ -6,7 +6,7 @@ the run is a plan that reads a table that grows from end to end, or sorts very m
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -213,28 +213,24 @@ GROW_WITH_WHAT_IS_ASKED = {
 
 
 async def measure_growth(bed: Testbed, plan: Plan) -> Measurement:
-    """Make a past of each size and ask it everything."""
-    title = f"What grows with the jobs that have ended, ms: {', '.join(f'{jobs:,}' for jobs in plan.past)} of them"
-    found = Measurement(name="growth", title=title)
-    took: dict[str, list[float]] = {name: [] for name in ASKS}
+    """Make a past of each size, and ask all of them everything, in turns."""
+    sizes = ", ".join(f"{jobs:,}" for jobs in plan.past)
+    found = Measurement(name="growth", title=f"What grows with the jobs that have ended: ms after {sizes}")
     read: dict[str, list[int]] = {name: [] for name in ASKS}
-    for jobs in plan.past:
-        past = await create_past(bed.database_url, jobs)
-        try:
-            for name, (rows, faults) in (await explain(past)).items():
+    async with AsyncExitStack() as stack:
+        pasts: list[Past] = []
+        for jobs in plan.past:
+            pasts.append(await create_past(bed.database_url, jobs))
+            stack.push_async_callback(asyncio.to_thread, drop_past, pasts[-1])
+            for name, (rows, faults) in (await explain(pasts[-1])).items():
                 read[name].append(rows)
                 found.failures += [f"{name}, {jobs:,} jobs: {fault}" for fault in faults]
-            for name, took_ms in (await _time(past)).items():
-                took[name].append(took_ms)
-            found.notes.append(_told(past))
-        finally:
-            await asyncio.to_thread(drop_past, past)
+        took = await _time(pasts)
+        found.notes = [_told(past) for past in pasts]
+    for name in ASKS:
+        what = f"{name}: {', '.join(f'{ms:.1f}' for ms in took[name])} ms, {read[name][-1]:,} rows"
+        found.lines.append(Line(what=what, figure=took[name][-1] / took[name][0], unit="times"))
     found.notes += [f"{name} reads {rows}" for name, rows in GROW_WITH_WHAT_IS_ASKED.items()]
-    found.lines += [
-        Line(what=f"{name} ({' '.join(f'{ms:.1f}' for ms in took[name])})", direct=took[name][0], through=took[name][-1],
-             figure=read[name][-1], unit="rows")
-        for name in ASKS
-    ]  # fmt: skip
     found.runs = [{name: {"ms": took[name], "rows": read[name]} for name in ASKS}]
     return found
 
@@ -260,16 +256,18 @@ async def _prepare(asker: Asker, name: str) -> None:
         await asker.claim()
 
 
-async def _time(past: Past) -> dict[str, float]:
-    """Return the median of what each way to ask takes, in milliseconds."""
-    took: dict[str, list[float]] = {name: [] for name in ASKS}
-    async with _asking(past) as (asker, _):
+async def _time(pasts: Sequence[Past]) -> dict[str, list[float]]:
+    """Return the median of what each way to ask takes at each of the pasts, in milliseconds."""
+    took: dict[str, list[list[float]]] = {name: [[] for _ in pasts] for name in ASKS}
+    async with AsyncExitStack() as stack:
+        askers = [(await stack.enter_async_context(_asking(past)))[0] for past in pasts]
         for _ in range(TIMES + 1):  # the first prepares statements
             for name, ask in ASKS.items():
-                began = time.perf_counter()
-                await ask(asker)
-                took[name].append((time.perf_counter() - began) * 1e3)
-    return {name: sorted(every[1:])[TIMES // 2] for name, every in took.items()}
+                for asker, times in zip(askers, took[name], strict=True):
+                    began = time.perf_counter()
+                    await ask(asker)
+                    times.append((time.perf_counter() - began) * 1e3)
+    return {name: [sorted(times[1:])[TIMES // 2] for times in every] for name, every in took.items()}
 
 
 @asynccontextmanager
@@ -294,5 +292,5 @@ def _told(past: Past) -> str:
     assert row is not None
     return (
         f"{past.jobs:,} jobs: {row[2] / 2**20:,.0f} MB, made in {past.load_s:.0f} s; of {row[0]} updates of jobs "
-        f"{row[1]} were HOT (renewals: all; claims and ends never, they move between indexes)"
+        f"{row[1]} were HOT: all renewals; claims and ends move between indexes"
     )

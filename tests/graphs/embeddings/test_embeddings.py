@@ -13,6 +13,7 @@ from graphs.embeddings.minilm import DIMENSIONS, SPACE, MiniLM
 from graphs.embeddings.reference import SentenceTransformers
 from graphs.embeddings.registry import OpenEmbedder, open_embedder, routing_embedder
 from graphs.providers.errors import ModelUnknown, ProviderUnknown
+from tests.waiting import wait_for
 
 ENGINE = MiniLM()
 TEXTS = (
@@ -124,6 +125,16 @@ async def test_many_at_once_load_the_weights_once_and_agree():
     engine = MiniLM()
     found = await asyncio.gather(*(engine.embed([TEXTS[1]]) for _ in range(8)))
     assert all(cosine(one[0], found[0][0]) > 0.99999 for one in found)
+
+
+async def test_idle_weights_are_unloaded_and_come_back_with_the_next_text():
+    engine = MiniLM()
+    engine.unload_when_idle(0.05)
+    first = await engine.embed([TEXTS[1]])
+    await wait_for(lambda: engine._loaded is None, "the weights were unloaded")
+    again = await engine.embed([TEXTS[2], TEXTS[1] * 20])
+    assert first == await MiniLM().embed([TEXTS[1]])
+    assert [1.0, 1.0] == pytest.approx([cosine(v, v) for v in again], abs=1e-5)
 
 
 @pytest.mark.parametrize("name", ["minilm", "minilm/all-MiniLM-L6-v2", SPACE])

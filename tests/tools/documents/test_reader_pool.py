@@ -5,6 +5,7 @@ import os
 import signal
 import sys
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -67,9 +68,10 @@ async def busy(worker: int) -> set[int]:
     """Wait until a server of the worker has a child that reads; return both. The worker may have other children."""
     async with asyncio.timeout(PATIENCE_S):
         while True:
-            servers = [psutil.Process(pid) for pid in servers_of(worker)]
-            if reading := [child for server in servers for child in server.children()]:
-                return {child.pid for child in (*servers, *reading)}
+            with suppress(psutil.NoSuchProcess):  # one that was idle has ended meanwhile
+                servers = [psutil.Process(pid) for pid in servers_of(worker)]
+                if reading := [child for server in servers for child in server.children()]:
+                    return {child.pid for child in (*servers, *reading)}
             await asyncio.sleep(0.01)
 
 
@@ -166,10 +168,22 @@ async def test_more_files_than_slots_wait_for_their_turn(reader: ReaderPool, not
 async def test_nothing_is_left_when_the_reader_closes(note: Path) -> None:
     open_before, before = len(os.listdir("/proc/self/fd")), servers_of(os.getpid())
     async with ReaderPool(slots=2) as reader:
+        await asyncio.gather(*(reader.read(note, "a.md", SETTINGS) for _ in range(2)))
         started = servers_of(os.getpid()) - before
-        await reader.read(note, "a.md", SETTINGS)
     assert (2, set()) == (len(started), started & servers_of(os.getpid()))
     assert open_before == len(os.listdir("/proc/self/fd"))
+
+
+async def test_fork_servers_come_and_go_with_the_files(note: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each is 50 MB: one is enough for a file at a time, and none for no file."""
+    monkeypatch.setattr(reader_module, "IDLE_S", 0.1)
+    before = servers_of(os.getpid())
+    async with ReaderPool(slots=2) as reader:
+        for _ in range(3):
+            await reader.read(note, "a.md", SETTINGS)
+            started = servers_of(os.getpid()) - before
+            assert 1 == len(started)
+            await gone(started)
 
 
 async def test_what_is_no_ordinary_file_is_refused(reader: ReaderPool, tmp_path: Path) -> None:

@@ -7,7 +7,9 @@ from types import SimpleNamespace
 from uuid import UUID
 
 import psycopg
+import pytest
 
+import workers.queue.heartbeat as heartbeat_module
 from schema import events
 from schema.ids import new_id
 from schema.job_kinds import KINDS
@@ -77,6 +79,30 @@ async def test_an_attempt_that_another_has_taken_over_is_stopped_by_the_beat(
         heartbeat.stop()
     row = job_row(database_url, job.job_id)
     assert ("running", 2) == (row["state"], row["attempt"])
+
+
+async def test_memory_is_given_back_once_a_minute_while_nothing_runs(
+    core: JobCore, database_url: str, redis_url: str, tenant: TestTenant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given_back: list[int] = []
+    monkeypatch.setattr(heartbeat_module, "return_free_memory", lambda: given_back.append(1))
+    async with worker_context(database_url, redis_url) as worker:
+        heartbeat = heartbeat_of(worker)
+        heartbeat._beat()
+        heartbeat._memory_returned_at -= 61
+        for _ in range(3):
+            heartbeat._beat()
+        assert 1 == len(given_back)
+        job = await submit_one(core, tenant)
+        script = Script(asyncio.Event())
+        running = asyncio.create_task(attempt_job(worker.queue, script, tenant.id, job.job_id, 1))
+        await script.at_work.wait()
+        heartbeat._memory_returned_at -= 61
+        heartbeat._beat()
+        heartbeat._disconnect()
+        worker.queue.running.hand_back()
+        await running
+    assert 1 == len(given_back)
 
 
 async def test_a_worker_whose_slots_are_all_busy_is_not_deaf(

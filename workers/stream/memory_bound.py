@@ -1,0 +1,61 @@
+"""Keeps Redis below its bound: near `maxmemory`, it is emptied of what Postgres has as well.
+
+Redis itself must not evict (`maxmemory-policy noeviction`): which keys it takes is chance, and that somebody tried to sign in
+or used a login state must not be forgotten. Ended jobs are all that there is much of: their streams are only faster to read
+than their logs in Postgres, and their fences only matter to workers that were suspended. Streams of running jobs stay. When
+that is not enough, writes fail as if Redis were away (`workers/redis/client.py`), and nothing is lost either.
+"""
+
+import structlog
+
+from schema import redis_names
+from workers.redis.client import RedisClient, RedisUnavailable
+from workers.redis.connection import Command, ReplyError
+from workers.stream.relay import ENDED_FENCE_TTL_MS, ENDED_TTL_MS
+
+log = structlog.get_logger()
+
+FULL, ENOUGH = 0.75, 0.6
+"""Of `maxmemory`: above the first, keys are removed until it is below the second."""
+SCANNED = 1000
+MIN_FENCE_AGE_MS = 10 * 60 * 1000
+"""How long a fence outlives its job at least; without a bound it is an hour."""
+
+
+async def keep_below_bound(redis: RedisClient) -> int:
+    """Remove streams of ended jobs, then old fences, if Redis is nearly full; return how many keys."""
+    try:
+        if await read_fill(redis) < FULL:
+            return 0
+        removed = await _remove(redis, redis_names.JOB_EVENTS, within_ms=ENDED_TTL_MS)
+        removed += await _remove(redis, redis_names.JOB_FENCES, within_ms=ENDED_FENCE_TTL_MS - MIN_FENCE_AGE_MS)
+        log.warning("redis_nearly_full", removed=removed, fill=round(await read_fill(redis), 2))
+    except (RedisUnavailable, ReplyError):
+        return 0
+    return removed
+
+
+async def read_fill(redis: RedisClient) -> float:
+    """Return which share of `maxmemory` is used; 0 where there is no bound."""
+    told = dict(
+        line.split(":", 1) for line in (await redis.call("INFO", "memory")).decode().splitlines() if ":" in line
+    )
+    bound = int(told.get("maxmemory", 0))
+    return int(told["used_memory"]) / bound if bound else 0.0
+
+
+async def _remove(redis: RedisClient, pattern: str, *, within_ms: int) -> int:
+    """Remove keys like this that expire within that time, until there is enough room."""
+    cursor, removed = b"0", 0
+    while await read_fill(redis) >= ENOUGH:
+        cursor, names = await redis.call("SCAN", cursor, "MATCH", pattern, "COUNT", SCANNED)
+        asked: list[Command] = [("PTTL", name) for name in names]
+        left_ms = await redis.send(asked) if asked else []
+        ended = [
+            name for name, left in zip(names, left_ms, strict=True) if isinstance(left, int) and 0 <= left <= within_ms
+        ]
+        if ended:
+            removed += await redis.call("UNLINK", *ended)
+        if cursor == b"0":
+            break
+    return removed
