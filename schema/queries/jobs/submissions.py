@@ -1,9 +1,10 @@
 """Writing a job's row and what comes with it, as one batch (`schema/postgres/batch.py`). Called by `workers/queue/submit.py`.
 
 A job starts as `dispatched`, so that its doorbell can be rung right after the commit, if nothing stands in its way: the
-tenant is under its cap, none of its older jobs wait, the queue's window has room, and no other submit of this tenant is
-in flight (the tenant's dispatch lock is an advisory lock; whoever finds it taken leaves the job to the dispatcher). So
-caps are exact and no submit ever waits for another.
+tenant is under its cap, none of its older jobs wait, the queue's window has room, and it gets the tenant's dispatch lock
+(an advisory lock; whoever finds it taken leaves the job to the dispatcher). So caps are exact and no submit ever waits for
+another. A tenant with a large cap has a lock for several submits at a time: as many as there are slots, and each starts its
+job only if the cap has room for a job in every slot, since it can't see those that are not committed yet.
 """
 
 from collections.abc import Callable
@@ -27,6 +28,10 @@ from schema.vault import Sealed
 
 # First half of the advisory locks that guard a tenant's caps. Versions that run side by side must agree on it.
 DISPATCH_LOCK = 0x48524143
+SLOT_LOCK = 0x48535400
+"""The first of the locks of which a submit holds one, beside a share of the tenant's lock."""
+DISPATCH_SLOTS, SLOTTED_CAP = 16, 64
+"""How many submits of a tenant may dispatch at the same time, if its cap is at least `SLOTTED_CAP`."""
 
 SESSION_BUSY, QUEUE_FULL, NOT_YOURS, STORAGE_FULL, NO_COLLECTION = "HR001", "HR002", "HR003", "HR004", "HR005"
 NOTHING_TO_RETRY, REMOVAL_STARTED = "HR007", "HR008"
@@ -127,15 +132,22 @@ SELECT id FROM jobs WHERE tenant_id = %(tenant_id)s AND session_id = %(session_i
   AND state IN {LIVE_SQL} ORDER BY turn
 """
 
-TRY_DISPATCH_LOCK = """
-SELECT set_config('headrace.dispatch_lock',
-  CASE WHEN pg_try_advisory_xact_lock(%(lock)s, hashtext(%(tenant_id)s::text)) THEN 'mine' ELSE 'taken' END, true)
+TRY_DISPATCH_LOCK = f"""
+SELECT set_config('headrace.dispatch_lock', CASE
+  WHEN t.max_running < {SLOTTED_CAP} OR %(max_running_per_tenant)s::int IS NOT NULL THEN
+    CASE WHEN pg_try_advisory_xact_lock(%(lock)s, hashtext(%(tenant_id)s::text)) THEN 'all' ELSE 'none' END
+  WHEN pg_try_advisory_xact_lock_shared(%(lock)s, hashtext(%(tenant_id)s::text)) AND EXISTS (
+    SELECT 1 FROM generate_series(0, {DISPATCH_SLOTS - 1}) AS n
+    WHERE pg_try_advisory_xact_lock(%(slot_lock)s + mod(%(slot)s + n, {DISPATCH_SLOTS}), hashtext(%(tenant_id)s::text)))
+  THEN 'one' ELSE 'none' END, true)
+FROM tenants t WHERE t.id = %(tenant_id)s::uuid
 """
 
 ADD_JOB = read_sql(
     "add_job",
     IN_FLIGHT_SQL=IN_FLIGHT_SQL,
     LIVE_SQL=LIVE_SQL,
+    DISPATCH_SLOTS=str(DISPATCH_SLOTS),
     NOT_YOURS=NOT_YOURS,
     QUEUE_FULL=QUEUE_FULL,
     SESSION_BUSY=SESSION_BUSY,
@@ -204,6 +216,8 @@ def _values(job: Submission, *, window: int, has_room: bool) -> dict[str, Any]:
         "secret": secret and secret.sealed,
         "secret_key_id": secret and secret.key_id,
         "lock": DISPATCH_LOCK,
+        "slot_lock": SLOT_LOCK,
+        "slot": job.job_id.int % DISPATCH_SLOTS,  # where the search for a free one begins
     }
 
 

@@ -10,16 +10,20 @@ WITH room AS MATERIALIZED (
         AND j.state IN {LIVE_SQL}) AS parked
   FROM tenants t LEFT JOIN sessions s ON s.tenant_id = t.id AND s.id = %(session_id)s::uuid
   WHERE t.id = %(tenant_id)s),
+flight AS MATERIALIZED (
+  SELECT room.*, (
+    SELECT count(*) FROM jobs j WHERE j.tenant_id = %(tenant_id)s AND j.state IN {IN_FLIGHT_SQL}) AS in_flight
+  FROM room),
 capped AS MATERIALIZED (
-  SELECT room.*, max_running <= (
-    SELECT count(*) FROM jobs j WHERE j.tenant_id = %(tenant_id)s AND j.state IN {IN_FLIGHT_SQL})
+  SELECT flight.*, max_running <= in_flight
     OR CASE WHEN %(max_running_per_tenant)s::int IS NULL THEN false ELSE %(max_running_per_tenant)s::int <= (
       SELECT count(*) FROM jobs j WHERE j.tenant_id = %(tenant_id)s AND j.queue = %(queue)s
         AND j.state IN {IN_FLIGHT_SQL}) END AS capped
-  FROM room),
+  FROM flight),
 start AS MATERIALIZED (
   SELECT capped.*, NOT parked AND NOT capped
-    AND current_setting('headrace.dispatch_lock', true) = 'mine'
+    AND CASE current_setting('headrace.dispatch_lock', true)
+      WHEN 'all' THEN true WHEN 'one' THEN in_flight + {DISPATCH_SLOTS} <= max_running ELSE false END
     AND (SELECT 1 FROM jobs j WHERE j.tenant_id = %(tenant_id)s AND j.queue = %(queue)s AND j.state = 'queued'
       AND NOT j.parked AND j.run_at <= now() ORDER BY j.priority, j.id LIMIT 1) IS NULL
     AND NOT window_is_full(%(queue)s, %(window)s::int) AS now

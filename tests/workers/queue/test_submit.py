@@ -1,7 +1,9 @@
 """Submitting: what a 2xx promises, and when a job may start at once."""
 
 import asyncio
+from uuid import UUID
 
+import psycopg
 import pytest
 from psycopg.rows import DictRow
 
@@ -9,9 +11,16 @@ from api.local.local_stores import Stores
 from schema.errors import IdempotencyReused, NotFound, QueueFull, SessionBusy
 from schema.events import read_frames
 from schema.ids import new_id
-from schema.queries.jobs.submissions import Idempotency
+from schema.queries.jobs.submissions import (
+    DISPATCH_LOCK,
+    DISPATCH_SLOTS,
+    SLOT_LOCK,
+    SLOTTED_CAP,
+    TRY_DISPATCH_LOCK,
+    Idempotency,
+)
 from tests.conftest import TestTenant, make_tenant
-from tests.workers.jobs import claim, job_row, rows, submission, submit_one, turn
+from tests.workers.jobs import change, claim, job_row, rows, submission, submit_one, turn
 from workers.queue.cancel import cancel
 from workers.queue.job_core import JobCore, JobCoreSettings, open_job_core
 from workers.queue.submit import submit
@@ -34,11 +43,43 @@ async def test_a_tenant_at_its_cap_waits_in_postgres(core: JobCore, database_url
     assert ["dispatched", "dispatched", "queued", "queued"] == states
 
 
-async def test_many_submits_at_once_never_pass_the_cap(core: JobCore, database_url: str) -> None:
-    tenant = make_tenant(database_url, max_running=5)
-    await asyncio.gather(*(submit_one(core, tenant) for _ in range(40)))
+@pytest.mark.parametrize("cap", [5, 70])
+async def test_many_submits_at_once_never_pass_the_cap(core: JobCore, database_url: str, cap: int) -> None:
+    tenant = make_tenant(database_url, max_running=cap)
+    await asyncio.gather(*(submit_one(core, tenant) for _ in range(40 + cap)))
     in_flight = rows(database_url, "SELECT 1 FROM jobs WHERE tenant_id = %s AND state = 'dispatched'", tenant.id)
-    assert len(in_flight) <= 5
+    assert len(in_flight) <= cap
+
+
+async def test_submits_beside_others_that_are_not_committed_leave_room_for_each_of_them(
+    core: JobCore, database_url: str
+) -> None:
+    """A submit can't see what is not committed. Here others have begun, one in every slot but one, and the cap has room for
+    fewer: it must not start its job."""
+    tenant = make_tenant(database_url, max_running=SLOTTED_CAP)
+    first = await submit_one(core, tenant)
+    change(
+        database_url,
+        """INSERT INTO jobs (tenant_id, id, kind, queue, state, priority, payload, max_tries, deadline_at)
+        SELECT tenant_id, gen_random_uuid(), kind, queue, 'running', priority, payload, max_tries, deadline_at
+        FROM jobs, generate_series(1, %s) WHERE id = %s""",
+        SLOTTED_CAP - DISPATCH_SLOTS - 1,
+        first.job_id,
+    )
+    last, too_many = await submit_one(core, tenant), await submit_one(core, tenant)
+    states = [job_row(database_url, job.job_id)["state"] for job in (first, last, too_many)]
+    assert ["dispatched", "dispatched", "queued"] == states
+
+
+async def test_submits_of_a_tenant_with_a_large_cap_do_not_wait_for_one_another(
+    core: JobCore, database_url: str
+) -> None:
+    tenant = make_tenant(database_url, max_running=100)
+    with psycopg.connect(database_url) as db:
+        values = {"tenant_id": tenant.id, "lock": DISPATCH_LOCK, "slot_lock": SLOT_LOCK, "slot": 3}
+        db.execute(TRY_DISPATCH_LOCK, values | {"max_running_per_tenant": None})  # a submit that is not committed yet
+        jobs = [await submit_one(core, tenant, job_id=UUID(int=new_id().int // 16 * 16 + 3)) for _ in range(3)]
+    assert ["dispatched"] * 3 == [job_row(database_url, job.job_id)["state"] for job in jobs]
 
 
 async def test_a_younger_job_does_not_overtake_a_waiting_one(core: JobCore, database_url: str) -> None:
