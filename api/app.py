@@ -12,6 +12,7 @@ from litestar.openapi import OpenAPIConfig
 from litestar.openapi.plugins import JsonRenderPlugin
 from litestar.openapi.spec import Tag
 
+from api.audit.refusals import RefusalLog
 from api.auth.principals import authorise, document_rights, get_principal
 from api.http.body_limits import SMALL_BODY_BYTES, allow_large_bodies
 from api.http.errors import EXCEPTION_HANDLERS
@@ -56,6 +57,7 @@ def create_app(settings: ApiSettings) -> Litestar:
             "principal": Provide(get_principal, sync_to_thread=False),
             "resources": Provide(get_resources, sync_to_thread=False),
         },
+        after_exception=[RefusalLog().record],
         exception_handlers=EXCEPTION_HANDLERS,
         guards=[authorise],
         lifespan=[lifespan],

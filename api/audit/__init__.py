@@ -1,1 +1,2 @@
-"""The audit log: `log.py` writes entries, `routes.py` lets owners and admins read them."""
+"""The audit log: `log.py` writes entries, `refusals.py` those of refused changes, `routes.py` lets owners and
+admins read them."""

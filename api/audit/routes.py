@@ -171,7 +171,8 @@ async def list_tenant_audit_entries(
 async def list_platform_audit_entries(
     principal: MayManageTenants, resources: AppResources, audit_filter: AuditQuery
 ) -> AuditEntriesOut:
-    """Lists what admins did to the installation as a whole, such as creating tenants and setting prices, newest first."""
+    """Lists what admins did to the installation and to its tenants, such as setting prices and granting models, newest first;
+    and who tried to without being an admin. `detail.tenant_id` says which tenant it was."""
     async with tenant_tx(resources.core.pool, PLATFORM) as db:
         return await _page(db, PLATFORM, audit_filter)
 

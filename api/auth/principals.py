@@ -199,10 +199,10 @@ async def authorise(connection: ASGIConnection[Any, Any, Any, Any], handler: Bas
         address=client_address(connection),
         request_id=connection.scope.get("request_id"),
     )
+    connection.scope["user"] = principal  # before the refusal, which is recorded with its name
     if right not in principal.rights:
         raise Forbidden(f"This requires the right {right!r}; {_describe_credential(principal)} does not include it.")
     reject_unknown_parameters(connection.scope, handler)
-    connection.scope["user"] = principal
     if right in CHANGES_CALLERS and connection.scope.get("method") != "GET":
         changed = None if principal.tenant_id == PLATFORM else principal.tenant_id  # an admin may change any tenant
         scope: Any = connection.scope

@@ -15,7 +15,7 @@ from api.http.errors import problems
 from api.http.fields import CreatedAt, CreatedBy
 from api.http.rows import from_row
 from api.openapi.operations import described
-from api.resources import AppResources
+from api.resources import AppResources, Resources
 from schema.egress_uses import EgressUse
 from schema.errors import Conflict, InputError, NotFound
 from schema.queries.tenants import egress_grants
@@ -24,6 +24,10 @@ from tools.egress.policy import parse_entry
 TAGS = ["tenants"]
 MAX_GRANTS = 200
 MAX_LENGTH = 300
+NOT_OPEN = (
+    "HEADRACE_EGRESS_ALLOW of this installation opens nothing of {host}, so the grant has no effect. The operator has to add "
+    "it there and restart."
+)
 HOST = "A host, a host with its port, or a network: `erp.internal`, `10.1.2.3:8080`, `10.1.0.0/16`."
 USE = (
     "What for: `tools` (configured tools, data sources, what tools fetch), `documents` (uploads by address), `providers` "
@@ -36,6 +40,8 @@ HostPath = Annotated[str, PathParameter(description=HOST)]
 GRANT = {
     "use": "tools",
     "host": "erp.internal:8080",
+    "in_effect": True,
+    "note": None,
     "created_at": "2026-03-02T08:15:30Z",
     "created_by": "user:019514f2-6c1e-7a34-9d2b-3f5a8c7e1b20",
 }
@@ -46,6 +52,12 @@ class EgressGrantOut(msgspec.Struct, frozen=True, kw_only=True):
 
     use: Annotated[EgressUse, Meta(description=USE)]
     host: Annotated[str, Meta(description=HOST)]
+    in_effect: Annotated[
+        bool, Meta(description="False if HEADRACE_EGRESS_ALLOW of this installation opens nothing of it.")
+    ]
+    note: Annotated[
+        str | None, Meta(description="Why the grant has no effect, and what would give it one; null if it has.")
+    ]
     created_at: CreatedAt
     created_by: CreatedBy
 
@@ -70,7 +82,7 @@ async def list_egress_grants(
     open."""
     async with reading_tenant(resources.core.pool, tenant) as (db, found):
         rows = await egress_grants.list_egress_grants(db, found.id)
-    return EgressGrantsOut([from_row(EgressGrantOut, row) for row in rows])
+    return EgressGrantsOut([_grant_out(resources, row) for row in rows])
 
 
 @put(
@@ -84,14 +96,15 @@ async def set_egress_grant(
     tenant: TenantName, use: UsePath, host: HostPath, principal: MayManageTenants, resources: AppResources
 ) -> EgressGrantOut:
     """Lets a tenant reach a private host, at any port unless one is named, and over plain http. HEADRACE_EGRESS_ALLOW must list
-    it, too. Takes effect within a second."""
+    it, too: if it doesn't, the grant is stored, has no effect, and `in_effect` and `note` say so. Else it takes effect within a
+    second."""
     entry = _entry(host)
     async with changing_tenant(resources.core.pool, tenant) as (db, found):
         if len(await egress_grants.list_egress_grants(db, found.id)) >= MAX_GRANTS:
             raise Conflict(f"A tenant can have at most {MAX_GRANTS} egress grants. Delete one, or grant a network.")
         row = await egress_grants.put_egress_grant(db, found.id, use, entry, created_by=principal.actor)
         await record(db, principal, found.id, "egress_grant.stored", f"{use}/{entry}")
-    return from_row(EgressGrantOut, row)
+    return _grant_out(resources, row)
 
 
 @delete(
@@ -108,6 +121,12 @@ async def revoke_egress_grant(
                 "The tenant has no such egress grant. GET /api/admin/tenants/{tenant}/egress lists its grants."
             )
         await record(db, principal, found.id, "egress_grant.deleted", f"{use}/{entry}")
+
+
+def _grant_out(resources: Resources, row: egress_grants.EgressGrant) -> EgressGrantOut:
+    is_open = resources.settings.egress.may_open(parse_entry(row.host))
+    note = None if is_open else NOT_OPEN.format(host=row.host)
+    return from_row(EgressGrantOut, row, in_effect=is_open, note=note)
 
 
 def _entry(host: str) -> str:

@@ -27,7 +27,7 @@ from schema.queries.identity import credentials
 from schema.queries.tenants.audit import add_audit
 
 OK = "ok"
-STORE_ERRORS = ("credential_refused", *PROVIDER_FAILURES)
+STORE_ERRORS = ("credential_refused", "egress_refused", *PROVIDER_FAILURES)
 NOT_STORED = "No key is stored for this service. GET /api/api-keys lists the stored keys."
 
 ServiceName = Annotated[str, PathParameter(description="Name of the service, such as `openai`.")]

@@ -161,7 +161,7 @@ PROVIDER_EXAMPLE: dict[str, Any] = {
     "/",
     status_code=201,
     opt=described(response_headers=LOCATION_HEADER, example=NEW_PROVIDER_EXAMPLE, response=PROVIDER_EXAMPLE),
-    responses=problems("conflict"),
+    responses=problems("conflict", "egress_refused"),
     summary="Create an identity provider",
     tags=TAGS,
 )
@@ -214,7 +214,7 @@ async def get_identity_provider(
         example={"role": "viewer", "role_claim": "headrace_role"},
         response=PROVIDER_EXAMPLE | {"role": "viewer", "role_claim": "headrace_role"},
     ),
-    responses=problems("not_found", "conflict", "secrets_required"),
+    responses=problems("not_found", "conflict", "secrets_required", "egress_refused"),
     summary="Update an identity provider",
     tags=TAGS,
 )

@@ -8,7 +8,7 @@ from uuid import UUID
 from api.auth.oidc.oidc_discovery import read_endpoints
 from api.auth.tokens.jwks import RemoteKeys
 from api.settings import ApiSettings
-from schema.errors import EgressFailed, InputError, SecretsRequired
+from schema.errors import EgressFailed, EgressRefused, HeadraceError, InputError, SecretsRequired
 from tools.egress import EgressPolicy, parse_url
 from tools.egress.addresses import as_address
 from tools.egress.network import resolve
@@ -55,13 +55,13 @@ def _origin(url: str) -> tuple[str, str, int]:
 
 
 async def check_issuer(settings: ApiSettings, policy: EgressPolicy, issuer: str) -> None:
-    """Raise InputError unless this can be the issuer of an external provider."""
+    """Raise InputError or EgressRefused unless this can be the issuer of an external provider."""
     if issuer.rstrip("/") == settings.issuer:
         raise InputError("issuer must not be this server itself, whose tokens are accepted anyway.", field="issuer")
     try:
         await _require_https(policy, issuer)
-    except EgressFailed as refused:
-        raise InputError(f"issuer: {refused.message}", field="issuer") from None
+    except EgressFailed as failure:
+        raise _of_field(failure, "issuer") from None
     if "?" in issuer or "#" in issuer:
         raise InputError("issuer must have neither a query nor a fragment.", field="issuer")
 
@@ -77,12 +77,18 @@ async def check_keys(keys: RemoteKeys, tenant_id: UUID, issuer: str, jwks_url: s
             jwks_url = read_endpoints(issuer, document, "jwks_uri")[0]
         usable = await keys.get(jwks_url, tenant_id)
     except EgressFailed as failure:
-        raise InputError(f"{field}: {failure.message}", field=field) from None
+        raise _of_field(failure, field) from None
     if not usable.keys:
         raise InputError(
             f"{field}: the key set contains no RSA signing key of at least 2048 bits, which RS256 requires.",
             field=field,
         )
+
+
+def _of_field(failure: EgressFailed, field: str) -> HeadraceError:
+    """Return the error of a field whose address could not be fetched, or may not be."""
+    kind = EgressRefused if isinstance(failure, EgressRefused) else InputError
+    return kind(f"{field}: {failure.message}", field=field)
 
 
 async def _require_https(policy: EgressPolicy, issuer: str) -> None:

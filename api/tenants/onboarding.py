@@ -6,7 +6,7 @@ from uuid import UUID
 import msgspec
 from msgspec import UNSET
 
-from api.audit.log import record_also_for_platform
+from api.audit.log import record
 from api.auth.principals import Principal
 from api.auth.role_checks import read_email, require_may_manage
 from api.auth.slugs import check_slug
@@ -42,9 +42,7 @@ async def onboard_tenant(resources: Resources, principal: Principal, data: Tenan
             await add_user(db, tenant_id, **owner)
         if key:
             await _add_key(db, tenant_id, key, principal)
-        await record_also_for_platform(
-            db, principal, tenant_id, "tenant.created", data.slug, _audit_detail(data, tenant_id)
-        )
+        await record(db, principal, tenant_id, "tenant.created", data.slug, _audit_detail(data, tenant_id))
         row, counts = await find_tenant(db, tenant_id), await count_grants(db, tenant_id)
     assert row is not None
     secrets = {"api_key": key or UNSET, "owner_id": owner["user_id"] if owner else UNSET}

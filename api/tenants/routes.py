@@ -8,7 +8,7 @@ from litestar import Response, Router, delete, get, patch, post
 from litestar.params import JSONBody, QueryParameter
 from msgspec import UNSET
 
-from api.audit.log import record, record_also_for_platform
+from api.audit.log import record
 from api.auth.principals import MayManageTenants, Principal
 from api.auth.tenant_scope import TenantName, changing_tenant, reading_tenant
 from api.http.errors import problems
@@ -192,7 +192,7 @@ async def delete_tenant(
         row = found
         if found.state != "deleting":
             row = await tenants.change_tenant(db, found.id, {"state": "deleting"}) or found
-            await record_also_for_platform(db, principal, found.id, "tenant.deleted", found.slug, {"id": str(found.id)})
+            await record(db, principal, found.id, "tenant.deleted", found.slug, {"id": str(found.id)})
     return tenant_out(row)
 
 

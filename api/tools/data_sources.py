@@ -60,7 +60,7 @@ ORDER BY place
     "/",
     status_code=201,
     opt=described(response_headers=LOCATION_HEADER, example=NEW_SOURCE_EXAMPLE, response=SOURCE_EXAMPLE),
-    responses=problems("conflict"),
+    responses=problems("conflict", "egress_refused"),
     summary="Create a data source",
 )
 async def create_data_source(
@@ -113,7 +113,7 @@ async def get_data_source(name: SourceName, principal: MayManageDataSources, res
 @patch(
     SOURCE_PATH,
     opt=described(example={"max_rows": 500}, response=SOURCE_EXAMPLE | {"max_rows": 500}),
-    responses=problems("not_found"),
+    responses=problems("not_found", "egress_refused"),
     summary="Update a data source",
 )
 async def update_data_source(
@@ -228,7 +228,8 @@ def _check_tables(tables: list[str]) -> None:
 
 
 async def _check_dsn(resources: Resources, principal: Principal, dsn: str) -> None:
-    """Raise InputError for an unusable DSN. Quotes nothing of it but a valid host name."""
+    """Raise InputError for an unusable DSN, EgressRefused for a host that may not be reached. Quotes nothing of it but a valid
+    host name."""
     try:
         parts = conninfo_to_dict(dsn)
     except psycopg.ProgrammingError:
@@ -242,7 +243,7 @@ async def _check_dsn(resources: Resources, principal: Principal, dsn: str) -> No
     try:
         admitted = conninfo_to_dict(await resolve_dsn(dsn, policy))
     except EgressRefused as refused:
-        raise InputError(f"dsn: {refused.message}", field="dsn") from None
+        raise EgressRefused(f"dsn: {refused.message}", field="dsn") from None
     if _database_address(admitted) == _database_address(conninfo_to_dict(resources.settings.database_url)):
         raise InputError("dsn must not point to headrace's own database.", field="dsn")
 

@@ -54,7 +54,7 @@ Force = Annotated[bool, QueryParameter(description="Whether to remove the tool f
     "/",
     status_code=201,
     opt=described(response_headers=LOCATION_HEADER, example=NEW_TOOL_EXAMPLE, response=TOOL_EXAMPLE),
-    responses=problems("conflict"),
+    responses=problems("conflict", "egress_refused"),
     summary="Create a tool",
 )
 async def create_tool(
@@ -120,7 +120,7 @@ async def get_tool(name: ToolName, principal: MayManageTools, resources: AppReso
 @patch(
     TOOL_PATH,
     opt=described(example={"timeout_s": 30, "secrets": {"ERP_KEY": "…"}}, response=TOOL_EXAMPLE | {"timeout_s": 30.0}),
-    responses=problems("not_found", "conflict", "secrets_required"),
+    responses=problems("not_found", "conflict", "secrets_required", "egress_refused"),
     summary="Update a tool",
 )
 async def update_tool(

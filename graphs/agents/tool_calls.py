@@ -16,11 +16,9 @@ from graphs.data_marks import DataMark
 from graphs.providers.contract import Message, ToolResultPart
 from schema.events import ToolFinished, ToolStarted
 from tools.contract import Tool
-from tools.errors import ToolFailed, ToolUnconfirmed
+from tools.errors import NOT_CALLED, ToolFailed, ToolUnconfirmed, ToolUnknown
 from tools.execution import call_tool
 
-UNMADE_CODES = frozenset({"tool_unknown", ToolUnconfirmed.code, "tool_interrupted"})
-"""Codes of calls that were not made."""
 MAX_EVENT_OUTPUT = 4000
 """Characters of an output that an event carries; the model gets all of it."""
 
@@ -59,7 +57,7 @@ async def _call_once(
     name, call_id = call["name"], call["id"]
     if tool is None:
         message = f"There is no tool {name[:64]!r} here. There are: {', '.join(names) or 'none'}."
-        return CallResult(ok=False, text=message, code="tool_unknown")
+        return CallResult(ok=False, text=message, code=ToolUnknown.code)
     if tool.spec.side_effects and untrusted and name not in confirmed_tools(run.question.text, names):
         return CallResult(ok=False, text=confirmation_request(name), code=ToolUnconfirmed.code)
     recorded = await run.ledger.begin(call_id, name, side_effects=tool.spec.side_effects)
@@ -91,7 +89,7 @@ def result_message(call: dict[str, Any], result: CallResult, mark: DataMark) -> 
 def mark_result(result: CallResult, mark: DataMark) -> str:
     """Return the text of a result or error, marked as data: even a calculator repeats what it was given. What we ourselves
     tell the model about a call that was not made stays unmarked, or it would not be followed."""
-    return result.text if result.code in UNMADE_CODES else mark.wrap(result.text)
+    return result.text if result.code in NOT_CALLED else mark.wrap(result.text)
 
 
 def event_arguments(arguments: Any) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from graphs.providers.http.egress_session import admit_name, open_guarded_sessio
 from graphs.providers.openai.vendors import VENDORS
 from graphs.providers.registry import ModelList, Providers, build_provider
 from graphs.providers.settings import SUPPORTED, ProviderAccess, ProviderSettings, own_address
-from schema.errors import EgressRefused, InputError, SecretUnreadable
+from schema.errors import EgressRefused, SecretUnreadable
 from schema.ttl_cache import TtlCache
 from schema.vault import Sealed, Vault
 from tools.egress import EgressPolicy, Resolver
@@ -102,7 +102,7 @@ class TenantProviderPool:
         """Return a tenant's base URL as it is to be stored; None for the vendor's own. Resolves the host; `hosts` are the
         private ones that the tenant was granted.
 
-        Raises InputError for the field `base_url`.
+        Raises InputError or EgressRefused for the field `base_url`.
         """
         vendor, pool = VENDORS.get(service), own_address(service)
         if pool and text.strip().rstrip("/") == pool:
@@ -112,7 +112,7 @@ class TenantProviderPool:
             url = parse_base_url(text, policy)
             await admit_name(url, policy, self._resolver)
         except EgressRefused as refused:
-            raise InputError(refused.message, field="base_url") from None
+            raise EgressRefused(refused.message, field="base_url") from None
         return url + vendor.path if vendor is not None and not URL(url).path.strip("/") else url
 
     def _build(self, credential: TenantCredential) -> Provider:

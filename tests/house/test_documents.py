@@ -18,9 +18,11 @@ from schema.events import EVENTS, describe_events
 from tests.house.code_blocks import BLOCK
 from tests.openapi_document import documented_app, openapi_document
 from tools.configured.kinds import KINDS
+from tools.errors import ToolFailed
 
 ROOT = Path(__file__).parents[2]
 PAGES = [f"docs/{path.name}" for path in sorted((ROOT / "docs").glob("*.md"))]
+FOLDERS = ("api", "workers", "graphs", "tools", "schema")
 API_PAGE = ROOT / "docs" / "api.md"
 DOCUMENTS = ("README.md", "ARCHITECTURE.md", "DECISIONS.md", "CONTRIBUTING.md", "CHANGELOG.md", *PAGES)
 SHORT = re.compile(r"`((?:\.\./)?[\w-][\w/-]*\.(?:py|lua|sql))`")
@@ -143,13 +145,15 @@ def test_every_event_is_in_the_documentation() -> None:
 def test_the_tables_of_events_and_errors_are_those_of_the_code() -> None:
     """After a change, write them anew with `python -m tests.house.test_documents`."""
     text = API_PAGE.read_text()
-    assert {"| event |", "| code |"} <= {line[:9].strip() for line in text.splitlines()}
+    assert {"| event |", "| code |", "| tool's code |"} <= {
+        line[:15].split(" |")[0] + " |" for line in text.splitlines()
+    }
     assert with_tables(text) == text
 
 
 def with_tables(text: str) -> str:
     """Return the page with today's tables of events and errors in place of those that it has."""
-    for table in (describe_events(), describe_errors()):
+    for table in (describe_events(), describe_errors(), describe_tool_errors()):
         head = re.escape(table.splitlines()[0])
         text = re.sub(rf"^{head}\n(?:\|.*\n)*", lambda _, table=table: f"{table}\n", text, flags=re.MULTILINE)
     return text
@@ -165,6 +169,22 @@ def describe_errors() -> str:
             *(f"| `{code}` | {status} | {when} |" for status, code, when in rows),
         ]
     )
+
+
+def describe_tool_errors() -> str:
+    """Return the error codes of tools as a Markdown table: each is a class, and its docstring the meaning."""
+    classes = [ToolFailed, *(one for one in ToolFailed.__subclasses__() if one.__module__ == ToolFailed.__module__)]
+    rows = {one.code: (one.__doc__ or "").split(".")[0] for one in reversed(classes) if "code" in vars(one)}
+    return "\n".join(
+        ["| tool's code | meaning |", "|---|---|", *(f"| `{code}` | {rows[code]} |" for code in sorted(rows))]
+    )
+
+
+def test_every_code_of_a_tool_is_a_class() -> None:
+    """So that it is in the documentation."""
+    texts = [path.read_text() for folder in FOLDERS for path in (ROOT / folder).rglob("*.py")]
+    written = {code for text in texts for code in re.findall(r"\bcode ?= ?\"(tool_\w+)\"", text)}
+    assert written == set(re.findall(r"`(tool_\w+)`", describe_tool_errors()))
 
 
 def test_every_kind_of_configured_tool_is_explained() -> None:

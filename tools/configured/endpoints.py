@@ -78,7 +78,7 @@ def parse_endpoint(text: str) -> Endpoint:
 
 
 def check_egress(endpoint: Endpoint, policy: EgressPolicy) -> None:
-    """Raises InputError if it is clear without DNS that the egress guard will refuse the endpoint. A name that resolves to a
+    """Raises EgressRefused if it is clear without DNS that the egress guard will refuse the endpoint. A name that resolves to a
     private address is refused when it is called."""
     url = httpx2.URL(endpoint.base)
     host = url.raw_host.decode("ascii")
@@ -93,7 +93,7 @@ def check_egress(endpoint: Endpoint, policy: EgressPolicy) -> None:
             url.scheme, host, url.port or (443 if url.scheme == "https" else 80), [address or PUBLIC_PLACEHOLDER]
         )
     except EgressRefused as error:
-        raise _endpoint_error(f"endpoint: {error.message}") from None
+        raise EgressRefused(f"endpoint: {error.message}", field="endpoint") from None
 
 
 def _endpoint_error(sentence: str) -> InputError:

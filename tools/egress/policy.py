@@ -73,6 +73,22 @@ class EgressPolicy:
         """Return the policy for a tenant that was granted these entries: of what this policy allows, only they remain."""
         return replace(self, granted=AllowList.parse(granted))
 
+    def may_open(self, entry: "str | Network") -> bool:
+        """Whether the operator's setting opens anything of a grant's entry. Without a look into DNS, so that a name counts as
+        possible where networks are listed."""
+        if isinstance(entry, str):
+            host, port = _split_port(entry)
+            address = as_address(host)
+            if address is not None:
+                return AllowList(self.allowed_hosts, self.allowed_networks).allows(host, int(port or 0), address)
+            return bool(self.allowed_networks) or any(
+                _overlap((host, port), _split_port(one)) for one in self.allowed_hosts
+            )
+        within_entry = (as_address(_split_port(one)[0]) for one in self.allowed_hosts)
+        if any(address is None or within(address, (entry,)) for address in within_entry):
+            return True
+        return any(entry.version == one.version and entry.overlaps(one) for one in self.allowed_networks)
+
     @property
     def may_allow_names(self) -> bool:
         """Whether a host name could be allowed because of the address that it turns out to have."""
@@ -126,6 +142,17 @@ def parse_entry(text: str) -> str | Network:
         return ip_network(address)
     shown = f"[{host}]" if ":" in host else host
     return f"{shown}:{port}" if port else shown
+
+
+def _split_port(entry: str) -> tuple[str, str]:
+    """Return host and port of an entry; the port is empty if any is meant."""
+    found = re.fullmatch(r"\[(.+)\](?::(\d+))?|([^:]+)(?::(\d+))?", entry)
+    assert found is not None, "entries are parsed"
+    return found[1] or found[3], found[2] or found[4] or ""
+
+
+def _overlap(one: tuple[str, str], other: tuple[str, str]) -> bool:
+    return one[0] == other[0] and (one[1] == other[1] or not one[1] or not other[1])
 
 
 def _normalize_host(host: str) -> str:

@@ -13,11 +13,12 @@ from schema.postgres.connections import Pool
 from schema.postgres.outages import outlast
 from schema.queries.jobs.attempts import ClaimedJob
 from schema.queries.jobs.tool_effects import RecordedCall, ToolCall, begin_call, end_call
+from tools.errors import ToolInterrupted
 
 UNKNOWN = CallResult(
     ok=False,
     text="This call was interrupted, and nobody knows whether it was carried out. It was not repeated; look before you try.",
-    code="tool_interrupted",
+    code=ToolInterrupted.code,
 )
 
 

@@ -30,7 +30,8 @@ async def test_the_setting_opens_a_private_host_to_no_tenant_until_an_admin_gran
     api: httpx.AsyncClient, admin: httpx.AsyncClient, database_url: str, outsider: TestTenant
 ) -> None:
     refused = await make(api, outsider)
-    assert (400, "endpoint") == (refused.status_code, refused.json()["errors"][0]["field"])
+    problem = refused.json()
+    assert (400, "egress_refused", "endpoint") == (refused.status_code, problem["code"], problem["errors"][0]["field"])
     assert "platform admin" in refused.json()["detail"]
     for use in ("documents", "providers", "sign_in"):
         assert 200 == (await admin.put(at(outsider, f"/{use}/127.0.0.1"))).status_code
@@ -61,6 +62,38 @@ async def test_what_is_no_host_is_refused(admin: httpx.AsyncClient, outsider: Te
     answer = await admin.put(at(outsider, f"/tools/{host}"))
     assert answer.status_code in (400, 404, 405)
     assert [] == (await admin.get(at(outsider))).json()["items"]
+
+
+@pytest.mark.parametrize(
+    ("host", "in_effect"), [("127.0.0.1", True), ("198.51.100.7", False), ("erp.internal:8080", None)]
+)
+async def test_a_grant_says_whether_the_installations_setting_opens_it(
+    admin: httpx.AsyncClient, outsider: TestTenant, host: str, in_effect: bool | None
+) -> None:
+    granted = (await admin.put(at(outsider, f"/tools/{host}"))).json()
+    assert [granted] == (await admin.get(at(outsider))).json()["items"]
+    if in_effect is not None:
+        assert in_effect == granted["in_effect"]
+    assert granted["in_effect"] == (granted["note"] is None)
+    if granted["note"]:
+        assert "HEADRACE_EGRESS_ALLOW" in granted["note"]
+        assert granted["host"] in granted["note"]
+
+
+@pytest.mark.parametrize("path", ["/api/admin/data-sources", "/api/api-keys", "/api/auth/providers"])
+async def test_an_address_that_may_not_be_called_has_the_same_code_everywhere(
+    api: httpx.AsyncClient, outsider: TestTenant, path: str
+) -> None:
+    bodies = {
+        "/api/admin/data-sources": {"name": "erp", "dsn": "postgresql://a:b@127.0.0.1:9/c", "tables": ["a.b"]},
+        "/api/api-keys": {"service_name": "ollama", "base_url": "http://127.0.0.1:9"},
+        "/api/auth/providers": {"name": "theirs", "issuer": "http://127.0.0.1:9", "audience": "a"},
+    }
+    answer = await api.post(path, json=bodies[path], headers=outsider.headers)
+    fields = {"/api/admin/data-sources": "dsn", "/api/api-keys": "base_url", "/api/auth/providers": "issuer"}
+    problem = answer.json()
+    assert (400, "egress_refused") == (answer.status_code, problem["code"]), problem
+    assert fields[path] == problem["errors"][0]["field"]
 
 
 async def test_only_platform_admins_grant_hosts(api: httpx.AsyncClient, outsider: TestTenant) -> None:

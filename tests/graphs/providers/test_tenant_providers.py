@@ -24,7 +24,7 @@ from graphs.providers.openai.vendors import VENDORS
 from graphs.providers.registry import Providers
 from graphs.providers.settings import ProviderSettings
 from graphs.providers.tenant_providers import TenantCredential, TenantProviderPool
-from schema.errors import EgressRefused, InputError, SecretUnreadable
+from schema.errors import EgressRefused, SecretUnreadable
 from schema.vault import Sealed
 from tests.counterparts.echo_server import EchoServer
 from tests.counterparts.http_server import CounterpartServer, Exchange
@@ -204,7 +204,7 @@ async def test_a_hostile_base_url_is_refused_when_it_is_given_and_when_it_is_cal
         open_pool(policy=EgressPolicy(), resolver=resolve_test_names) as own,
     ):
         where = url.replace("{port}", str(trap.port))
-        with pytest.raises(InputError) as caught:
+        with pytest.raises(EgressRefused) as caught:
             await own.read_base_url("openai", where, HOSTS)
         assert "base_url" == caught.value.field
         assert "canary" not in caught.value.message
@@ -230,7 +230,7 @@ async def test_a_hostile_base_url_is_refused_when_it_is_given_and_when_it_is_cal
 )
 async def test_a_base_url_that_is_none_is_refused(url: str) -> None:
     async with open_pool(policy=EgressPolicy(), resolver=resolve_test_names) as own:
-        with pytest.raises(InputError) as caught:
+        with pytest.raises(EgressRefused) as caught:
             await own.read_base_url("openai", url, HOSTS)
     assert "base_url" == caught.value.field
 

@@ -5,7 +5,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from schema.errors import InputError
+from schema.errors import EgressRefused, InputError
 from schema.tool_kinds import TOOL_KINDS
 from tools.configured import ToolDefinition, build_tool, check_definition
 from tools.configured.kinds import KINDS
@@ -131,7 +131,7 @@ def test_a_mistake_is_refused_with_the_name_of_its_field(
     right: dict[str, Any], change: dict[str, Any], field: str
 ) -> None:
     definition = ToolDefinition(**{**right, **change})
-    with pytest.raises(InputError) as refused:
+    with pytest.raises((InputError, EgressRefused)) as refused:
         check_definition(definition, EgressPolicy())
     assert field == refused.value.field
     assert "canary" not in refused.value.message
