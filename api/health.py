@@ -9,11 +9,14 @@ vendors are not called: `/health` only says whether a language model is configur
 """
 
 import asyncio
+import os
+import re
 import time
 from collections.abc import Awaitable, Callable
 from typing import Annotated, Any, Literal
 
 import msgspec
+import psycopg
 from litestar import Response, Router, get
 from litestar.openapi.datastructures import ResponseSpec
 from msgspec import Meta
@@ -23,6 +26,7 @@ from api.http.errors import RETRY_AFTER
 from api.openapi.operations import described
 from api.resources import AppResources, Resources
 from graphs.providers.settings import has_language_model
+from schema.errors import Unavailable
 from schema.ids import new_id
 from schema.job_kinds import QUEUES
 from schema.notices import NO_LANGUAGE_MODEL
@@ -30,7 +34,8 @@ from schema.postgres.batch import run_batch
 from schema.postgres.connections import was_refused
 from schema.redis_names import CONTROL, HEALTH_CHECK
 from schema.vault import PLATFORM
-from workers.redis.connection import Command
+from workers.redis.client import RedisUnavailable
+from workers.redis.connection import Command, ReplyError
 from workers.storage.contract import new_name
 
 CHECK_TIMEOUT_S = 2.0
@@ -40,6 +45,17 @@ CHECK_FILE = new_name(PLATFORM)  # of this process, so that one that is left beh
 
 ADD_SESSION = "INSERT INTO sessions (tenant_id, id, title) VALUES (%(tenant_id)s, %(id)s, 'health')"
 DELETE_SESSION = "DELETE FROM sessions WHERE tenant_id = %(tenant_id)s AND id = %(id)s"
+
+REFUSED_BECAUSE = {
+    "25006": "it is read-only",
+    "53100": "its disk is full",
+    "53200": "it is out of memory",
+    "53300": "it has too many connections",
+    "57P01": "it is shutting down",
+    "57P03": "it is starting or shutting down",
+}
+"""Common states of Postgres that a write fails with."""
+REDIS_CODE = re.compile(r"(?:READONLY|OOM|MISCONF|NOREPLICAS|LOADING|MASTERDOWN|NOAUTH|NOPERM|BUSY)\b")
 
 Status = Literal["up", "down"]
 
@@ -54,7 +70,7 @@ class PartOut(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     detail: Annotated[dict[str, int] | None, Meta(description="Counts, such as worker processes or queue lengths.")] = (
         None
     )
-    error: Annotated[str | None, Meta(description="Kind of the failure; absent if there is none.")] = None
+    error: Annotated[str | None, Meta(description="What is wrong, in a sentence; absent if nothing is.")] = None
     hint: Annotated[str | None, Meta(description="What could be improved, and how; absent if nothing could.")] = None
 
 
@@ -149,9 +165,30 @@ async def _measure(check: Check, resources: Resources) -> PartOut:
         async with asyncio.timeout(CHECK_TIMEOUT_S):
             detail = await check(resources)
     except Exception as exc:  # noqa: BLE001 -- a health page reports whatever is wrong
-        error = type(exc.__cause__ or exc).__name__
+        error = describe_failure(exc)
     latency_ms = round((time.perf_counter() - started) * 1000, 2)
     return PartOut(status="down" if error else "up", latency_ms=latency_ms, detail=detail, error=error)
+
+
+def describe_failure(error: BaseException) -> str:
+    """Return what is wrong, for people. Names no address and quotes no message: anybody may ask for health."""
+    # The cause of a time-out is that the check was cancelled, which says nothing.
+    match error if isinstance(error, TimeoutError) else error.__cause__ or error:
+        case PartDown() as down:
+            sentence = str(down.__doc__)
+        case TimeoutError():
+            sentence = f"It did not answer within {CHECK_TIMEOUT_S:g} seconds."
+        case psycopg.Error(sqlstate=str(state)) as refused:
+            sentence = f"Postgres refused a write: {REFUSED_BECAUSE.get(state, type(refused).__name__)}."
+        case ReplyError() as reply if code := REDIS_CODE.match(str(reply)):
+            sentence = f"Redis refused a write ({code[0]})."
+        case psycopg.OperationalError() | RedisUnavailable() | Unavailable() | ConnectionError():
+            sentence = "It can't be reached."
+        case OSError(errno=int(number)):
+            sentence = f"It failed: {os.strerror(number)}."
+        case other:
+            sentence = f"It failed ({type(other).__name__})."
+    return sentence
 
 
 async def _postgres(resources: Resources) -> None:
@@ -204,15 +241,19 @@ async def _queues(resources: Resources) -> dict[str, int]:
     return {queue: int(reply) for queue, reply in zip(QUEUES, replies, strict=True)}
 
 
-class WritesRefused(Exception):
+class PartDown(Exception):
+    """A part does not work; the docstring of the class is what people are told."""
+
+
+class WritesRefused(PartDown):
     """Postgres refused a write a moment ago."""
 
 
-class NotSubscribed(Exception):
+class NotSubscribed(PartDown):
     """This process does not receive what is published to it."""
 
 
-class NoWorkers(Exception):
+class NoWorkers(PartDown):
     """No worker is running."""
 
 

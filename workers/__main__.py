@@ -130,8 +130,12 @@ async def _until_cancelled(task: "asyncio.Task[None]") -> None:
 
 def _run_flower(settings: WorkerSettings) -> int:
     from workers.celery.app import build_app
-    from workers.celery.flower import start_flower
+    from workers.celery.flower import is_port_free, start_flower
 
+    if not is_port_free(settings.flower_host, settings.flower_port):
+        where = f"HEADRACE_FLOWER_PORT={settings.flower_port} is in use at {settings.flower_host}"
+        print(f"{where}. Stop the other program, or set HEADRACE_FLOWER_PORT to another port.", file=sys.stderr)
+        return 2
     app = build_app(settings.redis_url, task_events=settings.task_events, tasks=False)
     logging.getLogger("flower.command").setLevel(logging.WARNING)
     try:

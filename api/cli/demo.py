@@ -18,6 +18,7 @@ from api.local.demo_documents import upload_handbook
 from api.local.errors import LocalError
 from api.local.http_client import Client, StreamEvent
 from api.local.local_stores import Stores
+from api.local.ports import StackPorts, choose_ports
 from api.local.process_output import FileOutput
 from api.local.stack import RunningStack, find_running, prepare_demo, prepared_stores, running_stack
 from api.local.stack_settings import StackSettings, settings_from
@@ -66,25 +67,27 @@ def run(arguments: argparse.Namespace) -> int:
             f"headrace is already running at {running.url}. The demo uses it and kills no worker: it may have your jobs."
         )
         return asyncio.run(show_everything(running, None))
+    ports = choose_ports(settings)
     say(f"Starting Postgres, Valkey and headrace (data and logs: {settings.home}) …")
     with prepared_stores(settings) as where:
-        code = asyncio.run(run_with_own_stack(settings, where, began))
+        code = asyncio.run(run_with_own_stack(settings, where, ports, began))
     say("\nEverything has stopped.")
     return code
 
 
-async def run_with_own_stack(settings: StackSettings, where: Stores, began: float) -> int:
+async def run_with_own_stack(settings: StackSettings, where: Stores, ports: StackPorts, began: float) -> int:
     stop, stop_now = stop_signals()
     output = FileOutput(settings.home / "logs")
+    prepare_demo(where, ports)
     stack = running_stack(
         settings,
         where,
+        ports,
         output=output,
         environ=os.environ,
         stop=stop,
         stop_now=stop_now,
         grace_s=GRACE_S,
-        erp_port=prepare_demo(where),
     )
     async with stack as (running, supervisor):
         async with Client(running.url, running.key) as client:

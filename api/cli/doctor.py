@@ -19,6 +19,7 @@ from urllib.parse import urlsplit
 from api.cli.all_settings import check_all_settings
 from api.local.errors import LocalError
 from api.local.home import is_free
+from api.local.ports import API_PORT, FLOWER_PORT, find_listener
 from api.local.processes import user_mode
 from api.local.stack import RunningStack, find_running, http_status
 from api.local.stack_settings import StackSettings, settings_from, without_own_exports
@@ -148,13 +149,17 @@ def external_store(name: str, url: str, default_port: int) -> Finding:
 def ports(settings: StackSettings, running: RunningStack | None) -> Iterator[Finding]:
     if running:
         return
-    chosen = {"HEADRACE_PORT": (settings.port, 8000), "HEADRACE_FLOWER_PORT": (settings.flower_port, 5555)}
-    for name, (explicit, default) in chosen.items():
+    chosen = {
+        "HEADRACE_PORT": (settings.port, API_PORT, settings.host),
+        "HEADRACE_FLOWER_PORT": (settings.flower_port, FLOWER_PORT, settings.flower_host),
+    }
+    for name, (explicit, default, host) in chosen.items():
         port = explicit or default
-        if is_free(port):
+        if is_free(port, host):
             yield Finding("port", f"{port} is free ({name})")
         elif explicit:
-            yield Finding("port", f"{port} is in use ({name})", "Stop the other program or choose another port.")
+            advice = f"Stop it, or set {name} to another port."
+            yield Finding("port", f"{port} is in use by {find_listener(port)} ({name})", advice)
         else:
             yield Finding(
                 "port", f"{port} is in use", f"Another port will be chosen; set {name} to pick one.", hint=True

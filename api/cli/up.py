@@ -10,8 +10,9 @@ from api.cli.all_settings import check_all_settings
 from api.local.demo_documents import ensure_handbook
 from api.local.http_client import Client
 from api.local.local_stores import Stores
+from api.local.ports import StackPorts, choose_ports
 from api.local.process_output import TerminalOutput
-from api.local.stack import RunningStack, prepare_demo, prepared_stores, running_stack
+from api.local.stack import RunningStack, prepare_demo, prepared_stores, refuse_second, running_stack
 from api.local.stack_settings import ROOT, StackSettings, settings_from
 from api.local.supervisor import read_procfile
 
@@ -49,25 +50,28 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     check_all_settings(os.environ)
     settings = settings_from(os.environ)
+    refuse_second(settings.home)
+    ports = choose_ports(settings)
     with prepared_stores(settings) as where:
-        asyncio.run(serve_until_stopped(settings, where, grace_s=arguments.grace))
+        asyncio.run(serve_until_stopped(settings, where, ports, grace_s=arguments.grace))
     print("headrace: stopped.", file=sys.stderr)
     return 0
 
 
-async def serve_until_stopped(settings: StackSettings, where: Stores, *, grace_s: float) -> None:
+async def serve_until_stopped(settings: StackSettings, where: Stores, ports: StackPorts, *, grace_s: float) -> None:
     stop, stop_now = stop_signals()
     output = TerminalOutput([*(line.name for line in read_procfile(ROOT / "Procfile")), "erp"], environ=os.environ)
     environ = {"HEADRACE_LOGS": "people" if sys.stdout.isatty() else "json", **os.environ}
+    prepare_demo(where, ports)
     stack = running_stack(
         settings,
         where,
+        ports,
         output=output,
         environ=environ,
         stop=stop,
         stop_now=stop_now,
         grace_s=grace_s,
-        erp_port=prepare_demo(where),
     )
     async with stack as (running, _supervisor):
         if not stop.is_set():

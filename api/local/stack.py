@@ -18,9 +18,10 @@ from typing import TYPE_CHECKING
 from api.local.demo_agents import ensure_demo_agents
 from api.local.disk_space import naming_a_full_disk
 from api.local.errors import LocalError
-from api.local.home import Home, free_port, is_free, read_json, write_private
+from api.local.home import Home, is_free, read_json, write_private
 from api.local.keys import admin_key, demo_key, ensure_admin_key, secret_key_settings
 from api.local.local_stores import LOCK_WAIT_S, Stores, open_stores
+from api.local.ports import StackPorts
 from api.local.postgres import DATABASE, USER, EmbeddedPostgres
 from api.local.processes import is_alive
 from api.local.stack_settings import ROOT, StackSettings, without_own_exports
@@ -32,7 +33,7 @@ if TYPE_CHECKING:  # it imports psycopg, and `env` should answer at once
     from schema.postgres.logins import Role
 
 READY_LIMIT_S = 120.0
-ERP_PORT = 8765  # of the demo's ERP, or a free one
+NOT_WAITED_FOR = ("flower", "erp")  # their trouble is in the log
 
 
 @dataclass(frozen=True)
@@ -75,14 +76,19 @@ def running_database_url(settings: StackSettings) -> str:
     return f"postgresql://{USER}:{home.secret('postgres.password')}@127.0.0.1:{port}/{DATABASE}"
 
 
+def refuse_second(home: Path) -> None:
+    """Raise LocalError if a stack works on this folder now."""
+    if running := find_running(home):
+        raise LocalError(
+            f"headrace is already running at {running.url} (process {running.pid}, data in {home}). "
+            'Use it with eval "$(./headrace env)", or stop it first.'
+        )
+
+
 @contextlib.contextmanager
 def prepared_stores(settings: StackSettings) -> Iterator[Stores]:
     """Stores that answer, with today's schema, an admin and the demo tenant in them. Raises LocalError if one runs already."""
-    if running := find_running(settings.home):
-        raise LocalError(
-            f"headrace is already running at {running.url} (process {running.pid}, data in {settings.home}). "
-            'Use it with eval "$(./headrace env)", or stop it first.'
-        )
+    refuse_second(settings.home)
     with (
         naming_a_full_disk(settings.home),
         open_stores(
@@ -119,6 +125,7 @@ def prepare_schema(
 async def running_stack(
     settings: StackSettings,
     where: Stores,
+    ports: StackPorts,
     *,
     output: Output,
     environ: Mapping[str, str],
@@ -126,33 +133,31 @@ async def running_stack(
     stop_now: asyncio.Event,
     grace_s: float = 30.0,
     procfile: Path = ROOT / "Procfile",
-    erp_port: int | None = None,
+    with_erp: bool = True,
 ) -> AsyncIterator[tuple[RunningStack, Supervisor]]:
-    """Every process of the Procfile, with the API ready to serve, and the demo's ERP at `erp_port`; all are stopped at the end.
+    """Every process of the Procfile, with the API ready to serve, and the demo's ERP (`with_erp`); all are stopped at the end.
 
     `stop`, when it is set before the API is ready, ends the waiting; `stop_now` cuts the grace short.
 
-    Raises LocalError when a port is taken or the API doesn't become ready, naming the process that is to blame.
+    Raises LocalError when the API doesn't become ready, naming the process that is to blame.
     """
-    port = _choose_port("HEADRACE_PORT", settings.port, 8000)
-    flower_port = _choose_port("HEADRACE_FLOWER_PORT", settings.flower_port, 5555)
     running = RunningStack(
         pid=os.getpid(),
-        url=f"http://{reachable(settings.host)}:{port}",
-        flower_url=f"http://127.0.0.1:{flower_port}",
+        url=f"http://{reachable(settings.host)}:{ports.api}",
+        flower_url=f"http://{reachable(settings.flower_host)}:{ports.flower}",
         key=demo_key(settings.home),
         admin_key=admin_key(settings.home),
     )
-    env = child_environment(environ, settings, where, running, port=port, flower_port=flower_port, erp_port=erp_port)
+    env = child_environment(environ, settings, where, running, ports)
     state = settings.home / "state.json"
     lines = read_procfile(procfile)
-    if erp_port is not None:
-        lines.append(erp_process(erp_port, running.url, env["HEADRACE_ISSUER"]))
+    if with_erp:
+        lines.append(erp_process(ports.erp, running.url, env["HEADRACE_ISSUER"]))
     supervisor = Supervisor(lines, env=env, cwd=ROOT, output=output)
     async with supervised_stores(where, output):
         try:
             await supervisor.start()
-            await _wait_ready(settings.host, port, supervisor, stop)
+            await _wait_ready(settings.host, ports.api, supervisor, stop)
             _write_state(state, running)
             yield running, supervisor
         finally:
@@ -165,21 +170,18 @@ def child_environment(
     settings: StackSettings,
     where: Stores,
     running: RunningStack,
-    *,
-    port: int,
-    flower_port: int,
-    erp_port: int | None = None,
+    ports: StackPorts,
 ) -> dict[str, str]:
     """What the processes of the stack are told: our environment, where stores and keys are, the chosen ports, and that
     tools may call the demo's ERP."""
-    allowed = [environ.get(EGRESS_SETTING, ""), f"127.0.0.1:{erp_port}" if erp_port is not None else ""]
+    allowed = [environ.get(EGRESS_SETTING, ""), f"127.0.0.1:{ports.erp}"]
     return {
         **without_own_exports(environ),
         **secret_key_settings(environ, settings.home),
         "HEADRACE_URL": running.url,
         "HEADRACE_HOST": settings.host,
-        "HEADRACE_PORT": str(port),
-        "HEADRACE_FLOWER_PORT": str(flower_port),
+        "HEADRACE_PORT": str(ports.api),
+        "HEADRACE_FLOWER_PORT": str(ports.flower),
         "HEADRACE_DATABASE_URL": where.database_url,
         "HEADRACE_REDIS_URL": where.redis_url,
         "HEADRACE_HOME": str(settings.home),
@@ -189,11 +191,9 @@ def child_environment(
     }
 
 
-def prepare_demo(where: Stores) -> int:
-    """Make sure that the demo's agents are there, and return the port for the ERP that their tools ask."""
-    port = ERP_PORT if is_free(ERP_PORT) else free_port()
-    ensure_demo_agents(where.database_url, f"http://127.0.0.1:{port}")
-    return port
+def prepare_demo(where: Stores, ports: StackPorts) -> None:
+    """Make sure that the demo's agents are there, with tools that ask the demo's ERP."""
+    ensure_demo_agents(where.database_url, f"http://127.0.0.1:{ports.erp}")
 
 
 def erp_process(port: int, url: str, issuer: str) -> ProcfileEntry:
@@ -225,9 +225,11 @@ async def _wait_ready(host: str, port: int, supervisor: Supervisor, stop: asynci
     deadline = time.monotonic() + READY_LIMIT_S
     while not stop.is_set() and await asyncio.to_thread(http_status, host, port, "/health/ready") != 200:
         for name, printed in supervisor.refusing.items():
+            if name in NOT_WAITED_FOR:
+                continue
             raise LocalError(f"The process {name} refused its settings:\n{printed}")
         for name, said in supervisor.crash_looping.items():
-            if name in ("flower", "erp"):  # nobody waits for them; their trouble is in the log
+            if name in NOT_WAITED_FOR:
                 continue
             raise LocalError(f"The process {name} keeps exiting as soon as it starts. Its last output:\n{said}")
         if time.monotonic() > deadline:
@@ -239,12 +241,3 @@ def _write_state(file: Path, running: RunningStack) -> None:
     """For `env`, `chat` and a second `up`; the key is not in it, it has a file of its own."""
     state = {"pid": running.pid, "url": running.url, "flower_url": running.flower_url}
     write_private(file, json.dumps(state))
-
-
-def _choose_port(name: str, explicit: int | None, default: int) -> int:
-    """The port that was asked for, or the default, or a free one if only the default is taken."""
-    if explicit is None:
-        return default if is_free(default) else free_port()
-    if not is_free(explicit):
-        raise LocalError(f"{name}={explicit} is in use by another program. Stop that program or choose another port.")
-    return explicit

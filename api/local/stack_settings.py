@@ -22,6 +22,7 @@ class StackSettings:
     home: Path
     host: str
     port: int | None
+    flower_host: str
     flower_port: int | None
     database_url: str | None = field(repr=False)
     redis_url: str | None = field(repr=False)
@@ -36,6 +37,7 @@ def settings_from(environ: Mapping[str, str]) -> StackSettings:
         home=home_from(environ),
         host=environ.get("HEADRACE_HOST") or "127.0.0.1",
         port=_port_from(environ, "HEADRACE_PORT"),
+        flower_host=environ.get("HEADRACE_FLOWER_HOST") or "127.0.0.1",
         flower_port=_port_from(environ, "HEADRACE_FLOWER_PORT"),
         database_url=_url_from(environ, "HEADRACE_DATABASE_URL", ("postgresql://", "postgres://")),
         redis_url=_url_from(environ, "HEADRACE_REDIS_URL", ("redis://", "rediss://", "unix://")),

@@ -11,8 +11,10 @@ import psycopg
 import pytest
 import redis
 from litestar import Litestar
+from psycopg_pool import PoolTimeout
 
 from api.app import create_app
+from api.health import NoWorkers, describe_failure
 from api.settings import ApiSettings
 from graphs.providers.settings import OFFLINE, ProviderSettings
 from schema.notices import NO_LANGUAGE_MODEL, notice_for_model
@@ -21,7 +23,15 @@ from tests.conftest import TestTenant
 from tests.schema.postgres.read_only import read_only
 from tests.secret import VAULT
 from tests.waiting import wait_for
+from workers.redis.client import RedisUnavailable
+from workers.redis.connection import ReplyError
 from workers.storage import disk
+
+
+def because(error: BaseException, cause: BaseException) -> BaseException:
+    """The error with its cause."""
+    error.__cause__ = cause
+    return error
 
 
 async def test_a_process_with_its_stores_is_live_and_ready(api: httpx.AsyncClient) -> None:
@@ -65,6 +75,41 @@ def test_the_notice_is_about_the_embedded_model_and_names_the_settings() -> None
     assert NO_LANGUAGE_MODEL == notice_for_model(str(OFFLINE))
     assert notice_for_model("ollama/llama3.2:3b") is None
     assert {"OLLAMA_HOST", "OPENAI_API_KEY", "HEADRACE_DEFAULT_MODEL"} <= set(NO_LANGUAGE_MODEL.message.split())
+
+
+async def test_a_part_that_does_not_answer_in_time_is_told_of_in_a_sentence(
+    settings: ApiSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def never(_: object) -> None:
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr("api.health.CHECK_TIMEOUT_S", 0.01)
+    monkeypatch.setattr("api.health._storage", never)
+    async with serving(create_app(settings)) as client:
+        _, wrong = await health_of(client)
+    assert "It did not answer within 0.01 seconds." == wrong["storage"]
+
+
+@pytest.mark.parametrize(
+    ("error", "sentence"),
+    [
+        (psycopg.errors.ReadOnlySqlTransaction("x"), "Postgres refused a write: it is read-only."),
+        (psycopg.errors.DiskFull("x"), "Postgres refused a write: its disk is full."),
+        (psycopg.errors.DeadlockDetected("x"), "Postgres refused a write: DeadlockDetected."),
+        (psycopg.OperationalError("to 10.0.0.7"), "It can't be reached."),
+        (PoolTimeout("x"), "It can't be reached."),
+        (ConnectionRefusedError(errno.ECONNREFUSED, "x"), "It can't be reached."),
+        (RedisUnavailable("x"), "It can't be reached."),
+        (because(RedisUnavailable("x"), ReplyError("OOM command not allowed")), "Redis refused a write (OOM)."),
+        (because(RedisUnavailable("x"), TimeoutError()), "It did not answer within 2 seconds."),
+        (because(TimeoutError(), asyncio.CancelledError()), "It did not answer within 2 seconds."),
+        (OSError(errno.ENOSPC, "/secret/path"), "It failed: No space left on device."),
+        (NoWorkers(), "No worker is running."),
+        (RuntimeError("secret"), "It failed (RuntimeError)."),
+    ],
+)
+def test_what_is_wrong_is_said_to_people_without_addresses(error: BaseException, sentence: str) -> None:
+    assert sentence == describe_failure(error)
 
 
 async def test_without_redis_it_is_ready_because_jobs_are_accepted(settings: ApiSettings) -> None:
@@ -133,7 +178,7 @@ async def test_a_postgres_that_has_refused_a_request_is_not_ready_even_if_a_smal
             answer = await client.post("/api/chat", json={"message": "Hi"}, headers=tenant.headers)
             assert 503 == answer.status_code, answer.text
             assert await is_ready(app, client, 503)
-            assert ("down", {"postgres": "WritesRefused"}) == await health_of(client)
+            assert ("down", {"postgres": "Postgres refused a write a moment ago."}) == await health_of(client)
         finally:
             db.execute("DROP FUNCTION full_disk CASCADE")
     await wait_for(lambda: is_ready(app, client, 200), "nothing was refused of late")
@@ -172,7 +217,7 @@ async def test_a_storage_that_takes_no_file_is_down(
         raise OSError(errno.EROFS, "Read-only file system")
 
     monkeypatch.setattr(disk, "_move_durably", refuse)
-    assert ("degraded", {"storage": "OSError"}) == await health_of(client)
+    assert ("degraded", {"storage": "It failed: Read-only file system."}) == await health_of(client)
 
 
 async def test_checks_leave_nothing_behind_and_many_callers_cost_as_much_as_one(

@@ -1,5 +1,6 @@
 """Starts Flower, with the header on every response that keeps browsers from guessing types."""
 
+import socket
 from typing import Any
 
 from celery import Celery
@@ -11,6 +12,18 @@ def start_flower(app: Celery, *, host: str, port: str) -> None:
     """Serve Flower until SIGINT or SIGTERM, then raise SystemExit or KeyboardInterrupt."""
     add_nosniff_to_static_files()
     app.start(["flower", f"--address={host}", f"--port={port}", "--persistent=False"])
+
+
+def is_port_free(host: str, port: int) -> bool:
+    """Whether Flower could listen there. Asked before: Flower itself would end with a traceback, and be started again."""
+    try:
+        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+        with socket.socket(family) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(address)
+    except OSError:
+        return False
+    return True
 
 
 def add_nosniff_to_static_files() -> None:

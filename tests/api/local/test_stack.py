@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -10,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from api.local.errors import LocalError
-from api.local.home import Home, free_port
+from api.local.home import Home
 from api.local.local_stores import Stores
+from api.local.ports import choose_ports
 from api.local.process_output import FileOutput
 from api.local.stack import RunningStack, find_running, http_status, prepared_stores, running_stack
 from api.local.stack_settings import settings_from, without_own_exports
@@ -31,12 +31,14 @@ async def stack(
     async with running_stack(
         settings,
         ELSEWHERE,
+        choose_ports(settings),
         output=FileOutput(home / "logs"),
         environ=os.environ,
         stop=asyncio.Event(),
         stop_now=asyncio.Event(),
         grace_s=5,
         procfile=procfile,
+        with_erp=False,
     ) as both:
         yield both
 
@@ -61,21 +63,6 @@ async def test_a_second_up_names_the_address_of_the_first(tmp_path: Path) -> Non
                 prepared_stores(settings_from({"HEADRACE_HOME": str(tmp_path)})),
             ):
                 pass
-
-
-async def test_a_taken_port_that_was_asked_for_is_an_error_that_names_it(tmp_path: Path) -> None:
-    with socket.create_server(("127.0.0.1", free_port())) as other:
-        port = str(other.getsockname()[1])
-        with pytest.raises(LocalError, match=f"HEADRACE_PORT={port} is in use"):
-            async with stack(tmp_path, HEADRACE_PORT=port):
-                pass
-
-
-async def test_a_default_port_that_is_taken_is_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("api.local.stack.is_free", lambda port: port not in (8000, 5555))
-    async with stack(tmp_path) as (running, _):
-        assert not running.url.endswith(":8000")
-        assert not running.flower_url.endswith(":5555")
 
 
 async def test_a_process_that_always_dies_ends_the_start_with_its_last_output(tmp_path: Path) -> None:

@@ -258,8 +258,8 @@ async def test_every_change_is_written_down_without_its_secrets(admin: httpx.Asy
     assert {"max_running": 3, "default_model": None} == written[3]["detail"]
     assert all(deed["actor"].startswith("key:") and deed["request_id"] for deed in written)
     assert [] == [secret for secret in (owner["password"], made["api_key"]) if secret in str(written)]
-    platform = [deed["action"] for deed in await deeds(core, PLATFORM) if deed["target"] == made["slug"]]
-    assert ["tenant.deleted", "tenant.created"] == platform
+    platform = [one for one in await deeds(core, PLATFORM) if (one["detail"] or {}).get("tenant_id") == made["id"]]
+    assert expected == [deed["action"] for deed in reversed(platform)]
 
 
 async def test_of_two_who_make_the_same_tenant_one_is_told(admin: httpx.AsyncClient) -> None:

@@ -1,0 +1,109 @@
+"""The ports of a stack are chosen before anything is started."""
+
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from api.local.errors import PortTaken
+from api.local.home import free_port, is_free
+from api.local.ports import API_PORT, ERP_PORT, FLOWER_PORT, choose_ports
+from api.local.stack_settings import ROOT, settings_from
+from tests.secret import SECRET_KEY
+from tests.waiting import PATIENCE_S
+
+
+@pytest.mark.parametrize("name", ["HEADRACE_PORT", "HEADRACE_FLOWER_PORT"])
+def test_a_taken_port_that_was_asked_for_is_refused_with_who_has_it(name: str) -> None:
+    with socket.create_server(("127.0.0.1", free_port())) as other:
+        port = other.getsockname()[1]
+        with pytest.raises(PortTaken) as raised:
+            choose_ports(settings_from({name: str(port)}))
+    sentence = raised.value.message
+    assert sentence.startswith(f"{name}={port} is in use by ")
+    assert f"(process {os.getpid()})" in sentence
+    assert f"set {name} to another port, such as " in sentence
+
+
+def test_a_port_that_is_taken_at_the_address_to_listen_on_is_taken() -> None:
+    with socket.create_server(("127.0.0.2", free_port())) as other:
+        port = other.getsockname()[1]
+        assert is_free(port)
+        assert not is_free(port, "127.0.0.2")
+        assert not is_free(port, "0.0.0.0")
+        with pytest.raises(PortTaken):
+            choose_ports(settings_from({"HEADRACE_PORT": str(port), "HEADRACE_HOST": "0.0.0.0"}))
+
+
+def test_one_port_for_both_is_refused() -> None:
+    port = str(free_port())
+    with pytest.raises(PortTaken, match=f"HEADRACE_PORT and HEADRACE_FLOWER_PORT are both {port}"):
+        choose_ports(settings_from({"HEADRACE_PORT": port, "HEADRACE_FLOWER_PORT": port}))
+
+
+def test_a_default_port_that_is_taken_is_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
+    taken = (API_PORT, FLOWER_PORT, ERP_PORT)
+    monkeypatch.setattr("api.local.ports.is_free", lambda port, host: port not in taken)
+    ports = choose_ports(settings_from({}))
+    assert not {ports.api, ports.flower, ports.erp} & {*taken}
+    assert 3 == len({ports.api, ports.flower, ports.erp})
+
+
+@pytest.mark.parametrize(
+    ("name", "port"), [("HEADRACE_PORT", FLOWER_PORT), ("HEADRACE_FLOWER_PORT", API_PORT), ("HEADRACE_PORT", ERP_PORT)]
+)
+def test_a_default_gives_way_to_a_port_that_was_asked_for(
+    name: str, port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("api.local.ports.is_free", lambda port, host: True)
+    ports = choose_ports(settings_from({name: str(port)}))
+    assert port == (ports.api if name == "HEADRACE_PORT" else ports.flower)
+    assert 3 == len({ports.api, ports.flower, ports.erp})
+
+
+@pytest.mark.parametrize("command", ["up", "demo"])
+@pytest.mark.parametrize("name", ["HEADRACE_PORT", "HEADRACE_FLOWER_PORT"])
+def test_a_command_starts_nothing_when_a_port_is_taken(command: str, name: str, tmp_path: Path) -> None:
+    own = {key: value for key, value in os.environ.items() if not key.startswith(("HEADRACE_", "OPENAI_"))}
+    home = tmp_path / "home"
+    with socket.create_server(("127.0.0.1", free_port())) as other:
+        port = str(other.getsockname()[1])
+        done = subprocess.run(
+            [sys.executable, "-m", "api", command],
+            env=own | {"HEADRACE_HOME": str(home), name: port},
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE_S,
+            check=False,
+        )
+    assert (2, "") == (done.returncode, done.stdout)
+    assert done.stderr.startswith(f"headrace: {name}={port} is in use by ")
+    assert 1 == len(done.stderr.splitlines())
+    assert not home.exists()
+
+
+def test_flower_says_that_its_port_is_taken_and_is_not_started_again(redis_url: str) -> None:
+    own = {key: value for key, value in os.environ.items() if not key.startswith("HEADRACE_")}
+    with socket.create_server(("127.0.0.1", free_port())) as other:
+        port = str(other.getsockname()[1])
+        settings = {
+            "HEADRACE_FLOWER_PORT": port,
+            "HEADRACE_REDIS_URL": redis_url,
+            "HEADRACE_SECRET_KEYS": SECRET_KEY,
+        }
+        done = subprocess.run(
+            [sys.executable, "-m", "workers", "flower"],
+            env=own | settings | {"HEADRACE_DATABASE_URL": "postgresql://h/d"},
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE_S,
+            check=False,
+        )
+    assert 2 == done.returncode, done.stderr
+    assert f"HEADRACE_FLOWER_PORT={port} is in use at 127.0.0.1." in done.stderr
+    assert "Traceback" not in done.stderr
