@@ -17,6 +17,8 @@ from typing import Any
 import structlog
 from structlog.typing import EventDict, WrappedLogger
 
+from schema.postgres.outage_log import quiet_pools
+
 QUIET_LOGGERS = (
     "httpx",
     "httpx2",
@@ -110,6 +112,7 @@ def configure_logging(process: str, *, style: str | None = None, level: int = lo
     root.setLevel(level)
     for name in QUIET_LOGGERS:
         logging.getLogger(name).setLevel(logging.WARNING)
+    quiet_pools()
 
 
 def log_uncaught() -> None:

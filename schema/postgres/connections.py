@@ -17,6 +17,7 @@ from psycopg.rows import DictRow, class_row, dict_row
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
 from schema.errors import Unavailable
+from schema.postgres import outage_log
 from schema.postgres.logins import PROOF, Role, check_proof, login_conninfo
 from schema.postgres.outages import patience_s
 from schema.postgres.tenant_shares import TenantShares
@@ -46,6 +47,7 @@ def pool_for(database_url: str, role: Role, *, max_size: int = 16, name: str = "
 
     async def configure(db: Db) -> None:
         await prove(db, role)
+        outage_log.PROCESS.connected()
 
     return AsyncConnectionPool(
         login_conninfo(database_url, role),

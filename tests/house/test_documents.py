@@ -221,7 +221,7 @@ def body_schema(path: str) -> dict[str, Any]:
 def test_every_log_event_that_operators_are_told_of_is_logged() -> None:
     table = (ROOT / "docs/operations.md").read_text().partition("| this log event |")[2].partition("\n\n")[0]
     told = re.findall(r"^\| `(\w+)`", table, re.MULTILINE)
-    sources = "".join(path.read_text() for folder in ("api", "workers") for path in (ROOT / folder).rglob("*.py"))
+    sources = "".join(path.read_text() for folder in FOLDERS for path in (ROOT / folder).rglob("*.py"))
     assert told
     assert [] == [event for event in told if not re.search(rf"log\.\w+\(\s*\"{event}\"", sources)]
 
