@@ -5,13 +5,14 @@ and unanswered doorbells are in Postgres.
 """
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 
 import structlog
 
 from schema import redis_names
-from schema.errors import DeadlinePassed, HeadraceError, WorkerLost
+from schema.errors import DeadlinePassed, HeadraceError, Unavailable, WorkerLost
 from schema.events import JobCancelled, JobFailed
 from schema.job_kinds import QUEUES
 from schema.postgres.connections import Pool, fetch_one, pool_for, system_tx
@@ -59,6 +60,7 @@ class Scheduler:
     def __init__(self, settings: WorkerSettings) -> None:
         self._settings = settings
         self._stack = AsyncExitStack()
+        self._outage_at: float | None = None
 
     async def __aenter__(self) -> "Scheduler":
         settings, address = self._settings, RedisAddress.from_url(self._settings.redis_url)
@@ -126,7 +128,14 @@ class Scheduler:
         await delete_due_files(self._system_pool, self._storage)
 
     async def sweep(self) -> None:
-        """Sweep once, unless another scheduler is sweeping."""
+        """Sweep once, unless another scheduler is sweeping. Raises Unavailable."""
+        try:
+            await self._sweep()
+        except Unavailable:
+            self._outage_at = time.monotonic()
+            raise
+
+    async def _sweep(self) -> None:
         async with system_tx(self._system_pool) as db:
             lock = await fetch_one(db, "SELECT pg_try_advisory_xact_lock(%(lock)s) AS locked", {"lock": SWEEPER_LOCK})
             if lock is None or not lock["locked"]:
@@ -149,7 +158,11 @@ class Scheduler:
         async with system_tx(self._system_pool) as db:
             owners = await queries.list_lease_owners(db, lease_s=self._settings.lease_s)
             dead = [owner for owner, silent in owners.items() if silent or has_died(owner)]
+            if self._is_outage_recent():
+                dead = [owner for owner in owners if has_died(owner)]
             lost = await queries.list_lost(db, dead=dead, lease_s=self._settings.lease_s)
+            if self._is_outage_recent():
+                lost = [job for job in lost if job.lease_owner in dead]
         returns = assess_losses(lost)
         retried = [back for back in returns if back.is_tried_again]
         if retried:
@@ -159,6 +172,12 @@ class Scheduler:
                 await self._end(back.job, JobCancelled(kept=back.job.cancel_requested), running=True)
             elif not back.is_tried_again:
                 await self._end(back.job, JobFailed(error=public_reason(OUT_OF_TRIES)), running=True)
+
+    def _is_outage_recent(self) -> bool:
+        """Whether Postgres was unavailable a moment ago: leases have expired that live workers could not renew. They beat again
+        within a few seconds."""
+        at = self._outage_at
+        return at is not None and time.monotonic() - at < self._settings.lease_s / 2
 
     async def _requeue_lost(self, returns: list[RequeuedJob], dead: list[str]) -> None:
         async with system_tx(self._system_pool) as db:

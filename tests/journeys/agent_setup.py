@@ -37,6 +37,19 @@ def add_tools(database_url: str, tenant: TestTenant, erp_url: str) -> None:
         _add(database_url, "tools", tenant, row["name"], columns)
 
 
+def add_http_tool(database_url: str, tenant: TestTenant, name: str, endpoint: str) -> None:
+    """Give a tenant a tool that posts to a service on this machine, which it may reach; `{gate}` is its argument."""
+    parameters = {"type": "object", "properties": {"gate": {"type": "string"}}, "required": ["gate"]}
+    definition = {"name": name, "kind": "HTTP_POST", "description": f"{name} a gate", "parameters": parameters}
+    columns = {"kind": "HTTP_POST", "definition": {**definition, "endpoint": endpoint}}
+    _add(database_url, "tools", tenant, name, columns)
+    with psycopg.connect(database_url) as db:
+        sql = (
+            "INSERT INTO egress_grants (tenant_id, use, host) VALUES (%s, 'tools', '127.0.0.1') ON CONFLICT DO NOTHING"
+        )
+        db.execute(sql, (tenant.id,))
+
+
 def grant_tools(database_url: str, tenant: TestTenant, *names: str) -> None:
     """Let a tenant use tools that are code."""
     with psycopg.connect(database_url) as db:

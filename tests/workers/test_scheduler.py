@@ -3,11 +3,13 @@
 import asyncio
 import os
 from collections.abc import AsyncIterator
+from unittest.mock import AsyncMock
 
 import pytest
 from structlog.testing import capture_logs
 
 from schema import events
+from schema.errors import Unavailable
 from schema.events import decode_event
 from tests.conftest import TestTenant, make_tenant
 from tests.schema.postgres.read_only import read_only
@@ -54,6 +56,33 @@ async def test_a_lease_that_ran_out_gives_the_job_back(
     row = job_row(database_url, job.job_id)
     (attempt,) = rows(database_url, "SELECT outcome FROM attempts WHERE job_id = %s", job.job_id)
     assert ("queued", 1, "lost") == (row["state"], row["tries"], attempt["outcome"])
+
+
+async def test_after_an_outage_live_workers_have_time_to_renew_their_leases(
+    core: JobCore,
+    database_url: str,
+    redis_url: str,
+    tenant: TestTenant,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    gone, silent = await submit_one(core, tenant), await submit_one(core, tenant)
+    await claim(core, database_url, gone.job_id, worker=GONE)
+    await claim(core, database_url, silent.job_id, worker=ELSEWHERE)
+    change(database_url, "UPDATE jobs SET lease_until = now() - interval '1 s' WHERE id = %s", silent.job_id)
+    async with Scheduler(WorkerSettings(database_url, redis_url, lease_s=4, vault=VAULT)) as scheduler:
+        with monkeypatch.context() as outage:
+            outage.setattr("workers.scheduler.queries.list_lease_owners", AsyncMock(side_effect=Unavailable("away")))
+            with pytest.raises(Unavailable):
+                await scheduler.sweep()
+        await scheduler.sweep()
+        states = [job_row(database_url, job.job_id)["state"] for job in (gone, silent)]
+        assert ["queued", "running"] == states  # who is known to be dead needs no time
+
+        async def is_swept() -> bool:
+            await scheduler.sweep()
+            return "queued" == job_row(database_url, silent.job_id)["state"]
+
+        await wait_for(is_swept, "who has not renewed for half a lease after the outage is lost")
 
 
 async def test_a_worker_of_this_host_that_is_gone_holds_no_lease(

@@ -6,6 +6,7 @@ from uuid import UUID
 from graphs.embeddings.registry import OpenEmbedder
 from schema.ids import new_id
 from schema.postgres.connections import Pool, tenant_tx
+from schema.postgres.outages import outlast
 from schema.queries.sessions import memories
 from tools.contract import Memory
 
@@ -24,25 +25,39 @@ class UserMemories:
         """Raises Unavailable."""
         (embedding,) = await self._embedder.embed([text])
         memory_id = new_id()
-        async with tenant_tx(self._pool, self._tenant_id) as db:
-            await memories.add_memory(
-                db, self._tenant_id, self._user_id, memory_id, text, embedder=self._embedder.space, embedding=embedding
-            )
+
+        async def store() -> None:  # twice is as once: an equal text is replaced
+            async with tenant_tx(self._pool, self._tenant_id) as db:
+                await memories.add_memory(
+                    db,
+                    self._tenant_id,
+                    self._user_id,
+                    memory_id,
+                    text,
+                    embedder=self._embedder.space,
+                    embedding=embedding,
+                )
+
+        await outlast(store)
         return str(memory_id)
 
     async def recall(self, query: str, k: int) -> Sequence[Memory]:
         """Raises Unavailable."""
         (embedding,) = await self._embedder.embed([query])
-        async with tenant_tx(self._pool, self._tenant_id) as db:
-            rows = await memories.recall_memories(
-                db,
-                self._tenant_id,
-                self._user_id,
-                embedder=self._embedder.space,
-                embedding=embedding,
-                limit=k,
-                near=MIN_SIMILARITY,
-            )
+
+        async def read() -> list[memories.RecalledMemory]:
+            async with tenant_tx(self._pool, self._tenant_id) as db:
+                return await memories.recall_memories(
+                    db,
+                    self._tenant_id,
+                    self._user_id,
+                    embedder=self._embedder.space,
+                    embedding=embedding,
+                    limit=k,
+                    near=MIN_SIMILARITY,
+                )
+
+        rows = await outlast(read)
         return [Memory(str(row.id), row.text) for row in rows]
 
     async def forget(self, id: str) -> bool:

@@ -10,6 +10,7 @@ from schema.events import Reason
 BASE_S = 2.0
 LOST_BASE_S = 0.25  # a lost worker says nothing about the job or the provider, so the retry is soon
 MAX_S = 300.0
+MAX_FREE_RETRIES = 10
 
 
 def is_retryable(error: Exception) -> bool:
@@ -18,6 +19,12 @@ def is_retryable(error: Exception) -> bool:
     if isinstance(error, ProviderError):
         return error.retryable
     return isinstance(error, Unavailable | WorkerLost | psycopg.errors.DeadlockDetected)
+
+
+def spends_no_try(error: Exception, *, attempt: int, tries: int) -> bool:
+    """Whether a retry is free: a store of ours was unavailable, which is no fault of the job. Not for ever, since a job may be
+    the one that the store can't stand; attempts are numbered at least as high as there were claims."""
+    return isinstance(error, Unavailable) and attempt - tries < MAX_FREE_RETRIES
 
 
 def retry_delay_s(error: Exception, tries: int) -> float:

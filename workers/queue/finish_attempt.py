@@ -18,13 +18,14 @@ from schema.ids import new_id
 from schema.job_kinds import KINDS
 from schema.notices import notice_for_model
 from schema.postgres.connections import tenant_tx
+from schema.postgres.outages import PATIENCE_S, outlast, patience
 from schema.queries.jobs.attempts import ClaimedJob, Ending, requeue_job
 from schema.queries.jobs.jobs import compress_frames
 from schema.states import CancelMode
 from schema.storable import storable, storable_text
 from workers.limits.reservation import settle_reservation
 from workers.queue.context import QueueContext
-from workers.queue.errors import is_retryable, public_reason, retry_delay_s
+from workers.queue.errors import is_retryable, public_reason, retry_delay_s, spends_no_try
 from workers.queue.finish_retry import finish_with_retries
 from workers.queue.results import job_result, message_detail, own_key_tokens, text_parts, usage_fields
 from workers.stream.relay import JobStream
@@ -91,7 +92,7 @@ class AttemptFinisher:
         )
 
     async def failed(self, error: Exception) -> None:
-        """Requeue the job if a retry may succeed and tries are left, else fail it."""
+        """Requeue the job if a retry may succeed and tries are left, else fail it. An outage of ours spends none."""
         reason = public_reason(error)
         if reason.code == "internal":
             self._log.error("attempt_failed", code=reason.code, exc_info=error)
@@ -99,8 +100,11 @@ class AttemptFinisher:
             # The message may quote the provider, and the provider the prompt. It is in the job's row.
             self._log.warning("attempt_failed", code=reason.code)
         stored = msgspec.to_builtins(reason)
-        if is_retryable(error) and self._job.tries < self._job.max_tries:
-            await self._requeue(outcome="failed", error=stored, delay_s=retry_delay_s(error, self._job.tries))
+        job = self._job
+        is_free = spends_no_try(error, attempt=job.attempt, tries=job.tries)
+        if is_free or (is_retryable(error) and job.tries < job.max_tries):
+            delay_s = retry_delay_s(error, job.attempt if is_free else job.tries)
+            await self._requeue(outcome="failed", error=stored, delay_s=delay_s, refund=is_free)
         else:
             await self._end([JobFailed(error=reason)], "failed", error=stored)
 
@@ -173,9 +177,9 @@ async def _requeue(
     delay_s: float,
     refund: bool,
 ) -> None:
-    try:
+    async def store() -> bool:
         async with tenant_tx(context.pool, job.tenant_id) as db:
-            requeued = await requeue_job(
+            return await requeue_job(
                 db,
                 job.tenant_id,
                 job.id,
@@ -186,6 +190,11 @@ async def _requeue(
                 error=error,
                 refund=refund,
             )
+
+    try:
+        # The lease is renewed until then. A worker that stops doesn't wait: its leases expire.
+        with patience(0.0 if context.running.draining else PATIENCE_S):
+            requeued = await outlast(store)
     except Unavailable:
         log.warning("requeue_postponed")  # the lease expires, and the sweeper requeues the job
         return

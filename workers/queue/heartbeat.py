@@ -27,6 +27,7 @@ from workers.queue.context import QueueContext
 
 log = structlog.get_logger()
 
+AGAIN_S = 1.0
 BLOCKED_S = 60.0
 STALLED_S = 20.0
 IDLE_S = 60.0
@@ -52,13 +53,17 @@ class Heartbeat(threading.Thread):
         self.join(5)
 
     def run(self) -> None:
-        """Beat until stopped. While Postgres is unavailable, beats are skipped."""
-        while not self._stopping.wait(self._every_s):
+        """Beat until stopped. While Postgres is unavailable, beat more often: when it is back, leases must be renewed before
+        the sweeper looks at them again (`Scheduler`)."""
+        wait_s = self._every_s
+        while not self._stopping.wait(wait_s):
+            wait_s = self._every_s
             try:
                 self._beat()
             except (psycopg.Error, LoginRefused) as error:
                 log.warning("heartbeat_missed", error=type(error).__name__)
                 self._disconnect()
+                wait_s = min(self._every_s, AGAIN_S)
         self._disconnect()
 
     def _beat(self) -> None:

@@ -1,12 +1,19 @@
 """Without Postgres nothing is accepted, and everything works again when it is back, in the same processes."""
 
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import psycopg
 import pytest
 
 from api.local.local_stores import Stores
+from tests.conftest import make_tenant
 from tests.counterparts.behaviours import text
+from tests.journeys.agent_setup import add_agent, add_http_tool, script
 from tests.journeys.client import Client, assert_complete
-from tests.system import System
-from tests.waiting import wait_for
+from tests.system import ModelProcess, System
+from tests.waiting import PATIENCE_S, wait_for
 
 Fragile = tuple[Stores, System]
 ASK = {"message": "Tell me.", "model": "openai/text-5"}
@@ -53,3 +60,60 @@ async def test_a_running_job_survives_a_restart_of_postgres(fragile: Fragile, fr
 
     assert text(60) == assert_complete(await stream.rest())
     assert "succeeded" == (await fragile_client.job(stream.job_id))["state"]
+
+
+@asynccontextmanager
+async def counting_tool() -> AsyncIterator[tuple[str, list[str], asyncio.Event, asyncio.Event]]:
+    """An HTTP service: its address, the paths that were called, an event for the first call, and one that lets calls end."""
+    paths: list[str] = []
+    called, may_end = asyncio.Event(), asyncio.Event()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = await reader.readuntil(b"\r\n\r\n")
+        paths.append(head.split()[1].decode())
+        called.set()
+        await may_end.wait()
+        writer.write(
+            b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{}"
+        )
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    async with server:
+        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", paths, called, may_end
+
+
+async def test_an_agent_outlasts_an_outage_between_its_tools(fragile: Fragile, provider: ModelProcess) -> None:
+    """Ten seconds, which is longer than its lease and than a request waits for a connection."""
+    stores, system = fragile
+    tenant = make_tenant(stores.database_url)
+    async with counting_tool() as (address, paths, called, may_end), Client(system.url, tenant.headers) as client:
+        for name in ("open", "shut"):
+            add_http_tool(stores.database_url, tenant, name, f"{address}/{name}/{{gate}}")
+        add_agent(stores.database_url, tenant, "Gates", graph="react", tools=["open", "shut"])
+        await script(
+            provider.url,
+            "gates",
+            {"calls": [["open", {"gate": "1"}]]},
+            {"calls": [["shut", {"gate": "2"}]]},
+            {"behaviour": "text-5"},
+        )
+        stream = await client.ask("gates", "Open the first gate, then confirm shut.", agent="Gates")
+        await asyncio.wait_for(called.wait(), PATIENCE_S)
+        stores.postgres.kill()
+        missed = system.log("chat").count("heartbeat_missed")
+        may_end.set()  # and now nothing that it brought can be noted
+
+        async def is_ten_seconds_later() -> bool:
+            return system.log("chat").count("heartbeat_missed") >= missed + 10
+
+        await wait_for(is_ten_seconds_later, "ten beats, one a second, were missed")
+        stores.postgres.start()
+        events = await stream.rest()
+
+    assert text(5) == assert_complete(events)
+    assert ["/open/1", "/shut/2"] == paths
+    assert "job.restarted" not in [event.type for event in events]
+    with psycopg.connect(stores.database_url) as db:
+        sql = "SELECT j.tries, a.outcome FROM jobs j JOIN attempts a ON a.job_id = j.id WHERE j.id = %s"
+        assert [(1, "succeeded")] == db.execute(sql, (stream.job_id,)).fetchall()

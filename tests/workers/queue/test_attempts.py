@@ -2,11 +2,13 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from unittest.mock import AsyncMock
 
 import pytest
 
 from graphs.providers.errors import ProviderRateLimited, ProviderRejectedKey
 from schema import events
+from schema.errors import Unavailable
 from tests.conftest import TestTenant
 from tests.waiting import PATIENCE_S
 from tests.workers.jobs import (
@@ -24,6 +26,7 @@ from tests.workers.jobs import (
 from workers.context import WorkerContext
 from workers.queue.attempts import attempt_job
 from workers.queue.cancel import cancel
+from workers.queue.errors import spends_no_try
 from workers.queue.job_core import JobCore
 from workers.queue.submit import Submitted, submit
 
@@ -106,6 +109,32 @@ async def test_a_failure_that_cannot_pass_ends_the_job(
     told = events.decode_event(last)
     assert events.JobFailed(error=events.Reason("provider_rejected_key", "The key was rejected.")) == told
     assert "failed" == job_row(database_url, job.job_id)["state"]
+
+
+async def test_an_outage_of_ours_spends_no_try(
+    core: JobCore, worker: WorkerContext, database_url: str, tenant: TestTenant
+) -> None:
+    job = await submit_one(core, tenant)
+    change(database_url, "UPDATE jobs SET tries = max_tries - 1 WHERE id = %s", job.job_id)
+    await begin(worker, Script(Unavailable("The database is unavailable.")), tenant, job)
+    row = job_row(database_url, job.job_id)
+    assert ("queued", row["max_tries"] - 1, "unavailable") == (row["state"], row["tries"], row["error"]["code"])
+
+
+def test_a_job_that_a_store_cannot_stand_spends_its_tries_in_the_end() -> None:
+    free = [spends_no_try(Unavailable("away"), attempt=attempt, tries=1) for attempt in (1, 10, 11, 50)]
+    assert [True, True, False, False] == free
+    assert not spends_no_try(ProviderRateLimited("later"), attempt=1, tries=1)
+
+
+async def test_a_job_goes_back_when_postgres_is_back(
+    core: JobCore, worker: WorkerContext, database_url: str, tenant: TestTenant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = await submit_one(core, tenant)
+    outage = AsyncMock(side_effect=[Unavailable("away"), Unavailable("away"), True])
+    monkeypatch.setattr("workers.queue.finish_attempt.requeue_job", outage)
+    await begin(worker, Script(Unavailable("away")), tenant, job)
+    assert 3 == outage.await_count
 
 
 async def test_a_job_out_of_tries_is_failed_with_its_reason(
