@@ -57,11 +57,12 @@ class Heartbeat(threading.Thread):
         the sweeper looks at them again (`Scheduler`)."""
         wait_s = self._every_s
         while not self._stopping.wait(wait_s):
-            wait_s = self._every_s
             try:
                 self._beat()
+                wait_s = self._every_s
             except (psycopg.Error, LoginRefused) as error:
-                log.warning("heartbeat_missed", error=type(error).__name__)
+                if wait_s == self._every_s:  # one line of an outage, however many beats it costs
+                    log.warning("heartbeat_missed", error=type(error).__name__)
                 self._disconnect()
                 wait_s = min(self._every_s, AGAIN_S)
         self._disconnect()
