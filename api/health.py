@@ -32,7 +32,7 @@ from schema.job_kinds import QUEUES
 from schema.notices import NO_LANGUAGE_MODEL
 from schema.postgres.batch import run_batch
 from schema.postgres.connections import was_refused
-from schema.redis_names import CONTROL, HEALTH_CHECK
+from schema.redis_names import CONTROL, HEALTH_CHECK, ROUTES_BY_WORDS
 from schema.vault import PLATFORM
 from workers.redis.client import RedisUnavailable
 from workers.redis.connection import Command, ReplyError
@@ -102,6 +102,7 @@ HEALTH_EXAMPLE = {
         "storage": {"status": "up", "latency_ms": 1.2},
         "workers": {"status": "up", "latency_ms": 0.4, "detail": {"processes": 3}},
         "queues": {"status": "up", "latency_ms": 0.37, "detail": {"chat": 0, "default": 0, "ingestion": 2}},
+        "routing": {"status": "up", "latency_ms": 0.3},
         "language_model": {"status": "up"},
     },
 }
@@ -139,6 +140,7 @@ async def get_health(resources: AppResources) -> HealthOut:
         "storage": _storage,
         "workers": _workers,
         "queues": _queues,
+        "routing": _routing,
     }
     parts = {**await _check(checks, resources), "language_model": _language_model(resources)}
     if parts["postgres"].status == "down":
@@ -235,6 +237,13 @@ def _language_model(resources: Resources) -> PartOut:
     return PartOut(status="up", hint=None if connected else NO_LANGUAGE_MODEL.message)
 
 
+async def _routing(resources: Resources) -> None:
+    """Raises RoutesByWords if a worker lacks what it routes with."""
+    _, listening = await resources.core.redis.call("PUBSUB", "NUMSUB", ROUTES_BY_WORDS)
+    if listening:
+        raise RoutesByWords
+
+
 async def _queues(resources: Resources) -> dict[str, int]:
     """Count the doorbells that no worker has taken yet, by queue."""
     replies: list[Any] = await resources.core.redis.send([("LLEN", queue) for queue in QUEUES])
@@ -251,6 +260,10 @@ class WritesRefused(PartDown):
 
 class NotSubscribed(PartDown):
     """This process does not receive what is published to it."""
+
+
+class RoutesByWords(PartDown):
+    """A worker finds agents by words alone, since its embedder can't be loaded; its log says why (routing_by_words)."""
 
 
 class NoWorkers(PartDown):

@@ -6,6 +6,11 @@ CONTROL = "headrace:control"  # cancellations, to every worker
 WAKE = "headrace:wake"  # jobs are waiting, to every dispatcher
 RESERVATIONS = "headrace:reservations"  # a zset: "tenant:job" of every open reservation, by creation time
 
+ROUTED = "headrace:routed"  # a zset: tenants whose questions were routed among agents, by when
+ROUTES_BY_WORDS = (
+    "headrace:routes_by_words"  # a channel that workers listen to which lack what they route with: /health counts them
+)
+
 BORN = "headrace:born"  # a time in seconds that is gone if Redis is wiped: what is older, it may have forgotten
 
 HEALTH_CHECK = "headrace:health"  # written by health checks

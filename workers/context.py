@@ -29,6 +29,7 @@ from tools.egress import TenantEgress
 from tools.registry import builtin_tools
 from workers.agents.configuration import Configurations
 from workers.agents.context import AgentContext, ModelContext, ToolResources
+from workers.agents.routing_readiness import RoutedTenants, routing_ready
 from workers.embedding.pool import EmbedderPool
 from workers.embedding.protocol import EmbeddingQueue
 from workers.embedding.server import EmbeddingServer
@@ -51,7 +52,7 @@ from workers.stream.pubsub import Subscriber
 from workers.stream.relay import Relay
 
 POOL_SIZE = 16
-INGESTION = KINDS["ingestion"].queue
+CHAT, INGESTION = KINDS["chat"].queue, KINDS["ingestion"].queue
 READERS = 2
 """Files that one worker process reads at the same time, each in a child process."""
 IDLE_S = 60.0
@@ -82,6 +83,10 @@ async def open_worker_context(settings: WorkerSettings, queue: str, node: str) -
         embedding = await _open_embedding(stack, settings, pool, providers, bulk=queue == INGESTION)
         agents = await _open_agents(stack, settings, pool, redis, providers, embedding)
         ingestion = await _open_ingestion(stack, settings, pool, embedding.embedders) if queue == INGESTION else None
+        if queue == CHAT:
+            address = RedisAddress.from_url(settings.redis_url)
+            ready = routing_ready(agents.router, agents.configurations, agents.routed, address)
+            await stack.enter_async_context(ready)
         jobs = await _open_queue(stack, settings, pool, redis, queue=queue, node=node)
         yield WorkerContext(settings, jobs, agents, ingestion)
 
@@ -176,6 +181,7 @@ async def _open_agents(
         pipeline_graphs=PipelineGraphs(checkpointer, agent_graphs),
         configurations=Configurations(pool, redis),
         router=Router(routing_embedder(embedding.embedder)),
+        routed=RoutedTenants(redis),
         embedder=embedding.embedder,
         searcher=embedding.searcher,
         tools=ToolResources(

@@ -32,8 +32,9 @@ from schema.ttl_cache import TtlCache
 
 MAX_CACHED_ITEMS = 20_000
 """Texts in the cached candidate sets, the most recently used ones; about 8 KB each."""
-MAX_AWAITED_VECTORS = 32
-"""Missing vectors that a question waits for; more are computed in the background, and words decide until then."""
+VECTORS_WAIT_S = 3.0
+"""How long a question waits for the vectors of its agents' texts, which a new process or a changed agent has to compute (a
+millisecond each); words decide until they are there."""
 
 log = structlog.get_logger(__name__)
 
@@ -198,14 +199,13 @@ class Router:
         return await self._candidate_sets.load(candidates, lambda: asyncio.to_thread(CandidateSet, candidates))
 
     async def _ensure_vectors(self, candidates: tuple[Candidate, ...], candidate_set: CandidateSet) -> bool:
-        """Whether vectors can be used. A few missing ones are computed now, many in the background."""
+        """Whether vectors can be used. Missing ones are computed, in the background if that takes long."""
         if candidate_set.has_vectors or self._vectors is None:
             return candidate_set.has_vectors
         if (training := self._training.get(candidates)) is None:
             training = self._training[candidates] = asyncio.create_task(self._train_in_background(candidate_set))
             training.add_done_callback(lambda _: self._training.pop(candidates, None))
-        if self._vectors.missing([item.text for item in candidate_set.items]) <= MAX_AWAITED_VECTORS:
-            await asyncio.shield(training)
+        await asyncio.wait({training}, timeout=VECTORS_WAIT_S)
         return candidate_set.has_vectors
 
     async def _train_in_background(self, candidate_set: CandidateSet) -> None:

@@ -43,10 +43,6 @@ class VectorCache:
         self._embedder = embedder
         self._cache: TtlCache[str, Array] = TtlCache(MAX_CACHED_TEXTS)
 
-    def missing(self, texts: Sequence[str]) -> int:
-        """Return how many of these texts are not cached."""
-        return sum(text not in self._cache for text in set(texts))
-
     async def embed_examples(self, texts: Sequence[str]) -> Array:
         """Return the vectors of candidates' texts, (texts, dimensions), of length 1. Raises what the embedder raises."""
         found = {text: vector for text in texts if (vector := self._cache.get(text)) is not None}

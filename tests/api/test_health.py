@@ -43,7 +43,7 @@ async def test_a_process_with_its_stores_is_live_and_ready(api: httpx.AsyncClien
 async def test_health_shows_every_part_and_that_no_worker_is_there(api: httpx.AsyncClient) -> None:
     answer = await api.get("/health")
     parts = answer.json()["parts"]
-    assert ["postgres", "redis", "storage", "workers", "queues", "language_model"] == list(parts)
+    assert ["postgres", "redis", "storage", "workers", "queues", "routing", "language_model"] == list(parts)
     assert {"chat"} <= set(parts["queues"]["detail"])
     assert all(part["latency_ms"] >= 0 for name, part in parts.items() if name != "language_model")
 

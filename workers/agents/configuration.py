@@ -13,6 +13,7 @@ from uuid import UUID
 import msgspec
 import structlog
 
+from graphs.routing.contract import Candidate
 from schema import redis_names
 from schema.postgres.connections import Pool
 from schema.postgres.outages import outlast
@@ -143,6 +144,12 @@ class Configurations:
         self._cached.put((tenant_id, found.version), found)
         return found
 
+    async def get_latest(self, tenant_id: UUID) -> Configuration:
+        """Return a tenant's configuration as it is now, and cache it. Raises Unavailable."""
+        found = parse_configuration(await read_configuration(self._pool, tenant_id), tenant_id)
+        self._cached.put((tenant_id, found.version), found)
+        return found
+
     async def _read_from_redis(self, tenant_id: UUID, version: str) -> Configuration | None:
         try:
             stored = await self._redis.call("GET", redis_names.configuration(tenant_id, version))
@@ -157,6 +164,17 @@ class Configurations:
             await self._redis.call("SET", name, msgspec.msgpack.encode(found), "EX", REDIS_TTL_S)
         except RedisUnavailable:
             log.warning("configuration_not_cached")
+
+
+def routing_candidates(configuration: Configuration) -> tuple[Candidate, ...]:
+    """Return the agents among which the router chooses. What was learned belongs to their examples."""
+    learned: dict[str, list[str]] = {}
+    for one in configuration.learned:
+        learned.setdefault(one.agent, []).append(one.question)
+    return tuple(
+        Candidate(agent.name, agent.description, (*agent.examples, *learned.get(agent.name, ())))
+        for agent in configuration.agents.values()
+    )
 
 
 def parse_configuration(stored: StoredConfiguration, tenant_id: UUID) -> Configuration:

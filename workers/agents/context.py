@@ -19,6 +19,7 @@ from schema.vault import Sealed, Vault
 from tools.contract import Tool
 from tools.egress import TenantEgress
 from workers.agents.configuration import Configurations
+from workers.agents.routing_readiness import RoutedTenants
 from workers.job_tokens import JobTokens
 from workers.retrieval.search import Searcher
 
@@ -67,6 +68,7 @@ class AgentContext:
     pipeline_graphs: PipelineGraphs
     configurations: Configurations
     router: Router
+    routed: RoutedTenants
     embedder: OpenEmbedder
     searcher: Searcher
     tools: ToolResources

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
+from functools import partial
 from typing import Any, cast
 
 import msgspec
@@ -12,8 +13,7 @@ from graphs.agents.contract import CHAT_AGENT, AgentRun, AgentSpec, GraphName
 from graphs.agents.graphs import Thread
 from graphs.agents.state import AgentState
 from graphs.providers.contract import Message
-from graphs.routing.contract import Candidate, Context, Route
-from graphs.routing.router import Router
+from graphs.routing.contract import Context, Route
 from graphs.runner import ChatRun, read_chat, read_options
 from graphs.tool_calls import as_openai
 from schema.errors import InputError, UnknownAgent
@@ -24,7 +24,7 @@ from schema.queries.jobs.attempts import ClaimedJob
 from schema.queries.sessions.sessions import StoredMessage
 from schema.thread_id import thread_name
 from workers.agents import answer_cache
-from workers.agents.configuration import Configuration
+from workers.agents.configuration import Configuration, routing_candidates
 from workers.agents.context import AgentContext
 from workers.agents.ledger import JobLedger
 from workers.agents.memories import IN_PROMPT, UserMemories
@@ -131,7 +131,7 @@ async def prepare_run(
         continued=after,
         request=read_options(job.model.partition("/")[2], options),
         chain=models.chain,
-        route=lambda text, routing: _route(context.router, agents, text, routing),
+        route=partial(_route, context, job, configuration),
         ledger=JobLedger(context.pool, job),
         context=tool_contexts.context,
         emit=emit,
@@ -164,9 +164,11 @@ async def _search_documents(searcher: Searcher, job: ClaimedJob, text: str) -> l
     return [{"number": number, **asdict(passage)} for number, passage in enumerate(passages, 1)]
 
 
-async def _route(router: Router, agents: Mapping[str, AgentSpec], text: str, routing: Context) -> Route:
-    candidates = [Candidate(agent.name, agent.description, agent.examples) for agent in agents.values()]
-    return await router.route(text, candidates, routing)
+async def _route(
+    context: AgentContext, job: ClaimedJob, configuration: Configuration, text: str, routing: Context
+) -> Route:
+    await context.routed.note(job.tenant_id)
+    return await context.router.route(text, routing_candidates(configuration), routing)
 
 
 def _split(messages: Sequence[Message]) -> tuple[Message, list[Message], list[Message]]:
