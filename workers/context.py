@@ -17,7 +17,6 @@ from graphs.providers.breakers import Breakers
 from graphs.providers.registry import Providers
 from graphs.providers.tenant_providers import TenantProviderPool
 from graphs.routing.router import Router
-from graphs.runner import Graphs
 from schema import redis_names
 from schema.job_kinds import KINDS
 from schema.postgres.connections import Pool, pool_for
@@ -170,13 +169,11 @@ async def _open_agents(
     stack.push_async_callback(egress.aclose)
     tenant_providers = TenantProviderPool(providers, settings.vault, settings.egress)
     await stack.enter_async_context(tenant_providers)
-    chat_graphs, checkpointer = Graphs(), TenantCheckpointer(pool)
-    stack.push_async_callback(chat_graphs.close)
+    checkpointer = TenantCheckpointer(pool)
     agent_graphs = AgentGraphs(checkpointer)
     return AgentContext(
         pool=pool,
         models=ModelContext(providers, tenant_providers, Breakers(), egress),
-        chat_graphs=chat_graphs,
         agent_graphs=agent_graphs,
         pipeline_graphs=PipelineGraphs(checkpointer, agent_graphs),
         configurations=Configurations(pool, redis),

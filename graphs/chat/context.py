@@ -1,6 +1,6 @@
 """What differs from run to run and doesn't belong into the state."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from graphs.providers.contract import Message, ModelRequest, Provider
@@ -17,10 +17,3 @@ class Question:
     request: ModelRequest
     model: str
     emit: Callable[[Event], None]
-
-
-@dataclass(frozen=True)
-class ChatContext:
-    """The question, which may not be there yet when the graph starts (`graphs/runner.py`)."""
-
-    question: Awaitable[Question]

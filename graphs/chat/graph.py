@@ -1,4 +1,5 @@
-"""One node that answers. (The history is trimmed before: a node of its own would add 0.3 ms before the first token.)
+"""One node that answers. (The history is trimmed before: a node of its own would add 0.3 ms before the first token.) As long as
+it is the only one, `graphs/runner.py` calls it without the graph around it.
 
 Events leave through `Question.emit` as `schema.events` structs, the moment they happen. That call costs 1 µs a token;
 LangGraph's custom stream would cost 30 µs (a queue, a task and a wait each), LangChain callbacks 0.7 ms.
@@ -12,25 +13,25 @@ from langgraph.graph import END, START, StateGraph
 from langgraph.graph.state import CompiledStateGraph
 from langgraph.runtime import Runtime
 
-from graphs.chat.context import ChatContext
+from graphs.chat.context import Question
 from graphs.chat.state import ChatState
 from graphs.providers.contract import Finished, Progress, ReasoningDelta, TextDelta, ToolCallDelta, Usage
 from graphs.tool_calls import ToolCalls
 from schema import events
 
 
-def build_chat() -> CompiledStateGraph[Any, ChatContext, Any, Any]:
-    """Return the compiled graph; one serves a whole process."""
-    graph = StateGraph(ChatState, context_schema=ChatContext)
+def build_chat() -> CompiledStateGraph[Any, Question, Any, Any]:
+    """Return the compiled graph."""
+    graph = StateGraph(ChatState, context_schema=Question)
     graph.add_node("answer", answer)
     graph.add_edge(START, "answer")
     graph.add_edge("answer", END)
     return graph.compile()
 
 
-async def answer(state: ChatState, runtime: Runtime[ChatContext]) -> ChatState:
+async def answer(state: ChatState, runtime: Runtime[Question]) -> ChatState:
     """Call the model and emit its deltas; the last events are the whole message and its usage."""
-    question = await runtime.context.question
+    question = runtime.context
     emit = question.emit
     texts: list[str] = []
     calls = ToolCalls()

@@ -22,4 +22,4 @@ async def answer_chat(
     def emit_counted(event: Event) -> None:
         emit(event.with_own_key() if isinstance(event, UsageRecorded) and job.credential else event)
 
-    await run_chat(context.chat_graphs, await context.models.get_provider(job), run, emit_counted)
+    await run_chat(await context.models.get_provider(job), run, emit_counted)

@@ -12,7 +12,6 @@ from graphs.providers.contract import Provider
 from graphs.providers.registry import Providers
 from graphs.providers.tenant_providers import TenantCredential, TenantProviderPool
 from graphs.routing.router import Router
-from graphs.runner import Graphs
 from schema.postgres.connections import Pool
 from schema.queries.jobs.attempts import ClaimedJob
 from schema.vault import Sealed, Vault
@@ -63,7 +62,6 @@ class AgentContext:
 
     pool: Pool
     models: ModelContext
-    chat_graphs: Graphs
     agent_graphs: AgentGraphs
     pipeline_graphs: PipelineGraphs
     configurations: Configurations

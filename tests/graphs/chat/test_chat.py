@@ -1,11 +1,12 @@
 """The chat graph: what a model is shown, and the events of a run."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator
 
 import pytest
 
 from graphs.chat.context import Question
+from graphs.chat.graph import build_chat
 from graphs.chat.history import trim
 from graphs.messages import read_message, read_parts
 from graphs.providers.contract import (
@@ -21,7 +22,7 @@ from graphs.providers.contract import (
     ToolResultPart,
     Usage,
 )
-from graphs.runner import Graphs, read_chat, read_options
+from graphs.runner import ChatRun, read_chat, read_options, run_chat
 from schema import events
 from schema.errors import InputError
 from schema.events import Event
@@ -54,24 +55,13 @@ class Scripted:
     async def check_key(self) -> None: ...
 
 
-@pytest.fixture
-async def graphs() -> AsyncIterator[Graphs]:
-    opened = Graphs()
-    yield opened
-    await opened.close()
-
-
-def question(provider: Scripted, emitted: list[Event], *messages: Message) -> Question:
-    asked = list(messages) or [Message.of("user", "hi")]
-    return Question(asked, provider, ModelRequest(model="m", messages=()), "scripted/m", emitted.append)
-
-
+HELLO = ChatRun("scripted/m", [Message.of("user", "hi")], {}, whole=True)
 END = Finished("stop", Usage(3, 2))
 
 
-async def test_a_run_says_what_the_model_says_and_sums_it_up(graphs: Graphs) -> None:
+async def test_a_run_says_what_the_model_says_and_sums_it_up() -> None:
     emitted: list[Event] = []
-    await graphs.chat(question(Scripted(TextDelta("good "), TextDelta("day"), END), emitted))
+    await run_chat(Scripted(TextDelta("good "), TextDelta("day"), END), HELLO, emitted.append)
     assert [
         events.MessageDelta(text="good "),
         events.MessageDelta(text="day"),
@@ -80,25 +70,32 @@ async def test_a_run_says_what_the_model_says_and_sums_it_up(graphs: Graphs) -> 
     ] == emitted
 
 
-async def test_runs_at_the_same_time_do_not_mix(graphs: Graphs) -> None:
+async def test_runs_at_the_same_time_do_not_mix() -> None:
     said: list[list[Event]] = [[] for _ in range(50)]
-    runs = [graphs.chat(question(Scripted(TextDelta(str(n)), END), said[n])) for n in range(50)]
+    runs = [run_chat(Scripted(TextDelta(str(n)), END), HELLO, said[n].append) for n in range(50)]
     await asyncio.gather(*runs)
     assert [events.MessageDelta(text=str(n)) for n in range(50)] == [emitted[0] for emitted in said]
 
 
-async def test_a_run_that_was_entered_ahead_answers_its_own_question(graphs: Graphs) -> None:
-    for n in range(3):
-        graphs._prepare_standby()
-        emitted: list[Event] = []
-        await graphs.chat(question(Scripted(TextDelta(str(n)), END), emitted))
-        assert events.MessageDelta(text=str(n)) == emitted[0]
+async def test_the_graph_says_what_its_only_node_says_alone() -> None:
+    """A chat calls the node. Who adds another one runs the graph."""
+    by_graph: list[Event] = []
+    by_node: list[Event] = []
+    pieces = (TextDelta("good "), TextDelta("day"), END)
+    graph = build_chat()
+    question = Question(
+        HELLO.messages, Scripted(*pieces), ModelRequest(model="m", messages=()), HELLO.model, by_graph.append
+    )
+    await graph.ainvoke({}, context=question)
+    await run_chat(Scripted(*pieces), HELLO, by_node.append)
+    assert by_graph == by_node
+    assert {"__start__", "answer"} == set(graph.nodes)
 
 
-async def test_cancelling_a_run_closes_the_provider(graphs: Graphs) -> None:
+async def test_cancelling_a_run_closes_the_provider() -> None:
     provider = Scripted(TextDelta("a"), wait=asyncio.Event())
     emitted: list[Event] = []
-    run = asyncio.create_task(graphs.chat(question(provider, emitted)))
+    run = asyncio.create_task(run_chat(provider, HELLO, emitted.append))
     async with asyncio.timeout(PATIENCE_S):
         while not emitted:
             await asyncio.sleep(0.001)
@@ -107,10 +104,10 @@ async def test_cancelling_a_run_closes_the_provider(graphs: Graphs) -> None:
     assert (True, True) == (run.cancelled(), provider.closed)
 
 
-async def test_tool_calls_come_in_pieces_and_as_a_whole(graphs: Graphs) -> None:
+async def test_tool_calls_come_in_pieces_and_as_a_whole() -> None:
     pieces = (ToolCallDelta(0, "c1", "add", ""), ToolCallDelta(0, arguments='{"a":'), ToolCallDelta(0, arguments="1}"))
     emitted: list[Event] = []
-    await graphs.chat(question(Scripted(*pieces, Finished("tool_calls", Usage(1, 1))), emitted))
+    await run_chat(Scripted(*pieces, Finished("tool_calls", Usage(1, 1))), HELLO, emitted.append)
     completed = emitted[-2]
     assert isinstance(completed, events.MessageCompleted)
     whole = [{"id": "c1", "type": "function", "function": {"name": "add", "arguments": '{"a":1}'}}]
