@@ -6,6 +6,7 @@ Statements of a transaction are pipelined: they go out together, and only readin
 import asyncio
 import select
 import time
+from collections import deque
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from typing import Any, LiteralString, TypeVar, cast, overload
@@ -49,7 +50,7 @@ def pool_for(database_url: str, role: Role, *, max_size: int = 16, name: str = "
         await prove(db, role)
         outage_log.PROCESS.connected()
 
-    return AsyncConnectionPool(
+    pool = AsyncConnectionPool(
         login_conninfo(database_url, role),
         configure=configure,
         open=False,
@@ -61,6 +62,16 @@ def pool_for(database_url: str, role: Role, *, max_size: int = 16, name: str = "
         connection_class=psycopg.AsyncConnection[DictRow],
         kwargs=connection_options(name),
     )
+    pool._pool = _LastUsedFirst()  # pyright: ignore[reportPrivateUsage] -- psycopg_pool has no setting for it
+    return pool
+
+
+class _LastUsedFirst(deque[Any]):
+    """The idle connections of a pool. psycopg_pool takes the one that was idle longest, and so uses all in turn; but a server
+    process that was just busy still has its caches warm, and those that nobody needs can be closed."""
+
+    def popleft(self) -> Any:
+        return self.pop()
 
 
 async def prove(db: Db, role: Role) -> None:

@@ -52,3 +52,15 @@ async def test_a_transaction_cancelled_at_any_moment_leaves_a_working_connection
     assert task.cancelled() or str(tenant.id) == task.result()
     assert [Rows(("tenant",), [(str(tenant.id),)])] == await run_batch(pool, tenant.id, [(CURRENT_TENANT, {})])
     assert str(tenant.id) == await read_current_tenant(pool, tenant)
+
+
+async def test_the_connection_that_was_used_last_is_used_next(database_url: str) -> None:
+    """Its server process still has its caches warm."""
+    async with pool_for(database_url, "headrace_app", max_size=4) as pool:
+        held = [await pool.getconn() for _ in range(4)]
+        for db in held:
+            await pool.putconn(db)
+        again = [await pool.getconn() for _ in range(4)]
+        assert held[::-1] == again
+        for db in again:
+            await pool.putconn(db)
