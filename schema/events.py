@@ -207,20 +207,32 @@ class MessageCompleted(Event, frozen=True):
     ] = None
 
 
+OwnKeyTokens = Annotated[
+    int, Meta(description="Of these tokens, those with the tenant's own provider key; they cost nothing.")
+]
+
+
+class ModelUsage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Tokens that one of the models used."""
+
+    model: Annotated[str, Meta(description="The model, as `provider/name`.")]
+    input_tokens: Annotated[int, Meta(description="Tokens that were sent to it.")]
+    output_tokens: Annotated[int, Meta(description="Tokens that it sent back.")]
+    own_key_input_tokens: OwnKeyTokens = 0
+    own_key_output_tokens: OwnKeyTokens = 0
+
+
 class UsageRecorded(Event, frozen=True):
     """Tokens that the job used; `estimated` if the provider did not count them."""
 
     type = "usage.recorded"
-    model: Annotated[str, Meta(description="The model that was called, as `provider/name`.")]
+    model: Annotated[str, Meta(description="The model that answered, as `provider/name`.")]
     input_tokens: Annotated[int, Meta(description="Tokens that were sent.")]
     output_tokens: Annotated[int, Meta(description="Tokens that came back.")]
-    estimated: Annotated[
-        bool, Meta(description="Whether the counts are estimates, because the provider sent none.")
-    ] = False
-    own_key_input_tokens: Annotated[
-        int, Meta(description="Of the tokens sent, those with the tenant's own provider key; they cost nothing here.")
-    ] = 0
-    own_key_output_tokens: Annotated[int, Meta(description="Of the tokens that came back, those with that key.")] = 0
+    estimated: Annotated[bool, Meta(description="Whether the counts are estimates: the provider sent none.")] = False
+    own_key_input_tokens: OwnKeyTokens = 0
+    own_key_output_tokens: OwnKeyTokens = 0
+    models: Annotated[list[ModelUsage] | None, Meta(description="The tokens by model, if several were called.")] = None
 
     def with_own_key(self) -> "UsageRecorded":
         """Return the usage as all of the tenant's own provider key."""

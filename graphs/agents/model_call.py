@@ -46,13 +46,16 @@ class Reply:
 
     @property
     def usage(self) -> dict[str, Any]:
-        """The usage as fields of a graph's state: tokens by the tenant's own key are counted once more, apart."""
+        """The usage as fields of a graph's state: tokens by the tenant's own key are counted once more, apart, and all by the
+        model that was called."""
+        own = [self.input_tokens, self.output_tokens] if self.own_key else [0, 0]
         return {
             "input_tokens": self.input_tokens,
             "output_tokens": self.output_tokens,
             "own_key_input_tokens": self.input_tokens if self.own_key else 0,
             "own_key_output_tokens": self.output_tokens if self.own_key else 0,
             "estimated": self.estimated,
+            "used": {self.model: [self.input_tokens, self.output_tokens, *own]},
         }
 
     def message(self, ids: list[str]) -> Message:

@@ -13,7 +13,7 @@ from graphs.agents.contract import AgentRun, AgentSpec
 from graphs.agents.emitter import Emitter
 from graphs.agents.model_call import Reply, call_model
 from graphs.agents.output_formats import parse_output
-from graphs.agents.state import AgentState, data_mark, dump_messages, load_messages
+from graphs.agents.state import AgentState, data_mark, dump_messages, load_messages, merge_used
 from graphs.providers.contract import Message
 from tools.contract import Tool
 
@@ -121,7 +121,8 @@ def join_texts(before: str, text: str) -> str:
 
 def add_usage(state: AgentState, reply: Reply) -> AgentState:
     """Return the run's token counts with those of a reply added."""
-    counts = {name: state.get(name, 0) + value for name, value in reply.usage.items() if name != "estimated"}
-    return cast(
-        AgentState, {**counts, "estimated": state.get("estimated", False) or reply.estimated, "model": reply.model}
-    )
+    usage = reply.usage
+    counts = {name: state.get(name, 0) + value for name, value in usage.items() if name not in ("estimated", "used")}
+    used = merge_used(state.get("used", {}), usage["used"])
+    estimated = state.get("estimated", False) or reply.estimated
+    return cast(AgentState, {**counts, "used": used, "estimated": estimated, "model": reply.model})

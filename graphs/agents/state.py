@@ -19,8 +19,9 @@ class AgentState(TypedDict, total=False):
     `intents` are {agent, text}, handled one after the other; `at` is the index of the current one, handled by `agent` with
     `graph`. `routed` is the router's reason. `messages` is what the model sees, `calls` are pending tool calls, `step` counts
     the model's turns, `rounds` the plans. `said` is the answer so far. `sources` are the numbered passages that tools found.
-    `trail` has the events so far ([type, fields]), which a resumed run replays. `mark` is the code of the run's data marks: a
-    resumed run keeps it, since its messages contain it. `untrusted`: text from outside was read.
+    `trail` has the events so far ([type, fields]), which a resumed run replays. `used` has the tokens of each model: in, out,
+    and those with the tenant's own key. `mark` is the code of the run's data marks: a resumed run keeps it, since its messages
+    contain it. `untrusted`: text from outside was read.
     `acted`: a tool may have changed something. `asked_tools`: a tool was called.
     """
 
@@ -46,12 +47,22 @@ class AgentState(TypedDict, total=False):
     output_tokens: int
     own_key_input_tokens: int
     own_key_output_tokens: int
+    used: dict[str, list[int]]
     estimated: bool
     untrusted: bool
     acted: bool
     asked_tools: bool
     sources: list[dict[str, Any]]
     trail: Annotated[list[Any], operator.add]
+
+
+def merge_used(one: Mapping[str, list[int]], other: Mapping[str, list[int]]) -> dict[str, list[int]]:
+    """Return the tokens of both, by model."""
+    none = [0, 0, 0, 0]
+    return {
+        model: [a + b for a, b in zip(one.get(model, none), other.get(model, none), strict=True)]
+        for model in {**one, **other}
+    }
 
 
 def data_mark(state: Mapping[str, Any]) -> DataMark:

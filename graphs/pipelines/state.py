@@ -7,7 +7,7 @@ import operator
 from typing import Annotated, Any, TypedDict
 
 from graphs.agents.contract import AgentRun
-from graphs.agents.state import data_mark
+from graphs.agents.state import data_mark, merge_used
 from graphs.pipelines.definition import Definition
 from graphs.pipelines.templates import Absent, Placeholder, as_text, resolve_path
 
@@ -40,7 +40,11 @@ def build_state_type(definition: Definition) -> type:
         "model": Annotated[str, _latest_model],
     }
     fields |= dict.fromkeys(TOKENS, Annotated[int, operator.add])
-    fields |= {"estimated": Annotated[bool, operator.or_], "trail": Annotated[list, operator.add]}
+    fields |= {
+        "used": Annotated[dict, merge_used],
+        "estimated": Annotated[bool, operator.or_],
+        "trail": Annotated[list, operator.add],
+    }
     make: Any = TypedDict  # type checkers want to read the fields, which only the definition has
     return make("PipelineState", fields, total=False)
 

@@ -157,7 +157,7 @@ async def _agent(ctx: StepContext, step: AgentStep) -> State:
     final_state = await run_agent(ctx.run.graphs, run, task, ctx.emitter, ctx.config)
     untrusted = values.untrusted or final_state.get("untrusted", False)
     update = _output(ctx, final_state.get("said", ""), data=final_state.get("data"), untrusted=untrusted, streamed=True)
-    counts = {name: final_state[name] for name in ("model", "estimated", *TOKENS) if name in final_state}
+    counts = {name: final_state[name] for name in ("model", "estimated", "used", *TOKENS) if name in final_state}
     if ctx.is_last:
         agent = run.agents.get(final_state.get("agent", ""))
         update |= {

@@ -17,7 +17,7 @@ from graphs.routing.contract import Context, Route
 from graphs.runner import ChatRun, read_chat, read_options
 from graphs.tool_calls import as_openai
 from schema.errors import InputError, UnknownAgent
-from schema.events import CitationAdded, Event, MessageCompleted, UsageRecorded
+from schema.events import CitationAdded, Event, MessageCompleted, ModelUsage, UsageRecorded
 from schema.postgres.outages import outlast
 from schema.queries.agents.agent_config import RunInputs, read_run_inputs
 from schema.queries.jobs.attempts import ClaimedJob
@@ -240,9 +240,16 @@ def _completed(run: AgentRun, state: AgentState) -> MessageCompleted:
     )
 
 
+def _model_usage(model: str, read: int, written: int, own_read: int, own_written: int) -> ModelUsage:
+    own = {"own_key_input_tokens": own_read, "own_key_output_tokens": own_written}
+    return ModelUsage(model=model, input_tokens=read, output_tokens=written, **own)
+
+
 def usage_from_state(job: ClaimedJob, state: Mapping[str, Any]) -> UsageRecorded:
     """Return the usage of a run, from its last state."""
+    used = state.get("used") or {}
     return UsageRecorded(
+        models=[_model_usage(model, *counts) for model, counts in used.items()] if len(used) > 1 else None,
         model=state.get("model") or job.model,
         input_tokens=state.get("input_tokens", 0),
         output_tokens=state.get("output_tokens", 0),

@@ -27,7 +27,7 @@ from workers.limits.reservation import settle_reservation
 from workers.queue.context import QueueContext
 from workers.queue.errors import is_retryable, public_reason, retry_delay_s, spends_no_try
 from workers.queue.finish_retry import finish_with_retries
-from workers.queue.results import job_result, message_detail, own_key_tokens, text_parts, usage_fields
+from workers.queue.results import job_result, message_detail, text_parts, usage_by_model, usage_fields
 from workers.stream.relay import JobStream
 
 FLUSH_S = 5.0
@@ -71,7 +71,7 @@ class AttemptFinisher:
             message_id=message_id,
             parts=text_parts(completed.text),
             usage=usage_fields(usage),
-            own_key_tokens=own_key_tokens(usage),
+            used=usage_by_model(usage),
             agent=completed.agent,
             detail=message_detail(completed) or None,
         )
@@ -87,7 +87,7 @@ class AttemptFinisher:
             parts=text_parts(text) if kept else None,
             message_status="interrupted",
             usage=usage_fields(usage),
-            own_key_tokens=own_key_tokens(usage),
+            used=usage_by_model(usage),
             forget=mode == "forget",
         )
 
@@ -117,7 +117,7 @@ class AttemptFinisher:
         """Fail the job at once, since another paid attempt would end the same. Its usage is charged all the same."""
         self._log.error("result_not_storable", exc_info=error)
         reason = public_reason(error)
-        charged = {name: facts[name] for name in ("usage", "own_key_tokens") if name in facts}
+        charged = {name: facts[name] for name in ("usage", "used") if name in facts}
         await self._end([JobFailed(error=reason)], "failed", error=msgspec.to_builtins(reason), **charged)
 
     async def _requeue(

@@ -4,7 +4,7 @@ from typing import Any
 
 import msgspec
 
-from schema.events import MessageCompleted, UsageRecorded
+from schema.events import MessageCompleted, ModelUsage, UsageRecorded
 
 MAX_COUNT = 2**53
 """The largest integer that Redis' Lua counts exactly."""
@@ -28,9 +28,28 @@ def _count(tokens: int) -> int:
     return max(0, min(tokens, MAX_COUNT))
 
 
-def own_key_tokens(usage: UsageRecorded | None) -> tuple[int, int]:
-    """Return the tokens, in and out, that the tenant's own provider key was used for; they cost nothing."""
-    return (_count(usage.own_key_input_tokens), _count(usage.own_key_output_tokens)) if usage else (0, 0)
+def usage_by_model(usage: UsageRecorded | None) -> tuple[ModelUsage, ...]:
+    """Return what was used of each model, as it is charged; the one that answered is first."""
+    if usage is None:
+        return ()
+    whole = ModelUsage(
+        model=usage.model,
+        input_tokens=usage.input_tokens,
+        output_tokens=usage.output_tokens,
+        own_key_input_tokens=usage.own_key_input_tokens,
+        own_key_output_tokens=usage.own_key_output_tokens,
+    )
+    models = sorted(usage.models or [whole], key=lambda used: used.model != usage.model)
+    return tuple(
+        ModelUsage(
+            model=used.model,
+            input_tokens=_count(used.input_tokens),
+            output_tokens=_count(used.output_tokens),
+            own_key_input_tokens=_count(used.own_key_input_tokens),
+            own_key_output_tokens=_count(used.own_key_output_tokens),
+        )
+        for used in models
+    )
 
 
 def message_detail(completed: MessageCompleted) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from uuid import UUID
 import msgspec
 from psycopg.types.json import Jsonb
 
+from schema.events import ModelUsage
 from schema.ids import new_id
 from schema.job_kinds import Kind
 from schema.postgres.batch import Rows, run_batch
@@ -145,8 +146,8 @@ CLAIMED = (
 class Ending:
     """How a job ends: its last state, what is stored of it, and the deflated log of all its frames.
 
-    `parts` None stores no answer. `usage` is what was used, {input_tokens, output_tokens, …}, and is charged with the end, in
-    the same transaction, except for `own_key_tokens` (in, out): the tenant's own provider key was used for them. `forget`
+    `parts` None stores no answer. `usage` is what was used in all, {input_tokens, output_tokens, …}, and `used` what was used
+    of each model, which is charged with the end, in the same transaction, at that model's price. `forget`
     removes what the user said too (`on_busy=rollback`). `agent` is who answered where a router chose; `detail` is what the
     message says besides its parts (renderer, citations, whether it was kept from before).
     """
@@ -160,7 +161,7 @@ class Ending:
     parts: list[dict[str, Any]] | None = None
     message_status: str = "completed"
     usage: dict[str, Any] | None = None
-    own_key_tokens: tuple[int, int] = (0, 0)
+    used: tuple[ModelUsage, ...] = ()
     forget: bool = False
     agent: str | None = None
     detail: dict[str, Any] | None = None
@@ -253,13 +254,14 @@ def _finish_values(
         "agent": ending.agent,
         "detail": _json(ending.detail),
         "usage": _json(ending.usage),
-        "usage_id": new_id(),
+        "used": _json([_usage_row(used, is_first=place == 0) for place, used in enumerate(ending.used)]),
         "audit_id": new_id(),
-        "input_tokens": ending.usage and ending.usage["input_tokens"],
-        "output_tokens": ending.usage and ending.usage["output_tokens"],
-        "own_key_input_tokens": ending.own_key_tokens[0],
-        "own_key_output_tokens": ending.own_key_tokens[1],
     }
+
+
+def _usage_row(used: ModelUsage, *, is_first: bool) -> dict[str, Any]:
+    """Return what was used of a model; the job is counted with the first, which is the one that answered."""
+    return {"id": str(new_id()), "jobs": int(is_first), **msgspec.structs.asdict(used)}
 
 
 def _json(value: Any) -> Jsonb | None:

@@ -19,16 +19,19 @@ said AS (
     model, coalesce(%(agent)s, agent), %(usage)s::jsonb, %(detail)s::jsonb
   FROM ended WHERE session_id IS NOT NULL AND %(parts)s::jsonb IS NOT NULL),
 used AS (
-  -- What was used with the tenant's own provider key costs the operator nothing. No count can give money back.
+  -- A row for each model that was called, at its own price. What was used with the tenant's own provider key costs the operator
+  -- nothing. No count can give money back.
   INSERT INTO usage_records (tenant_id, id, day, user_id, agent, model, jobs, input_tokens, output_tokens, cost_nanos,
     own_key_input_tokens, own_key_output_tokens)
-  SELECT tenant_id, %(usage_id)s::uuid, (now() AT TIME ZONE 'UTC')::date, user_id, coalesce(%(agent)s, agent, ''), model, 1,
-    greatest(%(input_tokens)s::bigint, 0), greatest(%(output_tokens)s::bigint, 0),
-    least(2::numeric ^ 53, round(1000 * coalesce(greatest(%(input_tokens)s::bigint - %(own_key_input_tokens)s::bigint, 0) * m.input_usd
-      + greatest(%(output_tokens)s::bigint - %(own_key_output_tokens)s::bigint, 0) * m.output_usd, 0)))::bigint,
-    greatest(%(own_key_input_tokens)s::bigint, 0), greatest(%(own_key_output_tokens)s::bigint, 0)
-  FROM ended LEFT JOIN models m ON m.name = ended.model
-  WHERE %(input_tokens)s::bigint IS NOT NULL AND ended.model IS NOT NULL
+  SELECT ended.tenant_id, u.id, (now() AT TIME ZONE 'UTC')::date, ended.user_id, coalesce(%(agent)s, ended.agent, ''), u.model,
+    u.jobs, greatest(u.input_tokens, 0), greatest(u.output_tokens, 0),
+    least(2::numeric ^ 53, round(1000 * coalesce(greatest(u.input_tokens - u.own_key_input_tokens, 0) * m.input_usd
+      + greatest(u.output_tokens - u.own_key_output_tokens, 0) * m.output_usd, 0)))::bigint,
+    greatest(u.own_key_input_tokens, 0), greatest(u.own_key_output_tokens, 0)
+  FROM ended, jsonb_to_recordset(%(used)s::jsonb) AS u (id uuid, model text, jobs integer, input_tokens bigint,
+      output_tokens bigint, own_key_input_tokens bigint, own_key_output_tokens bigint)
+    LEFT JOIN models m ON m.name = u.model
+  WHERE ended.model IS NOT NULL
   RETURNING cost_nanos),
 booked AS (
   -- What a benchmark used was booked with each of its iterations (`add_iteration.sql`).
@@ -51,7 +54,7 @@ dropped_writes AS (
   DELETE FROM checkpoint_writes c USING ended WHERE ended.agent IS NOT NULL AND c.thread_id = {THREAD}),
 silenced AS (
   DELETE FROM job_secrets WHERE tenant_id = %(tenant_id)s AND job_id = %(id)s AND EXISTS (SELECT 1 FROM ended))
-SELECT ended.session_id, coalesce((SELECT cost_nanos FROM used), 0) + booked.cost_nanos AS cost_nanos,
+SELECT ended.session_id, coalesce((SELECT sum(cost_nanos) FROM used), 0)::bigint + booked.cost_nanos AS cost_nanos,
   booked.tokens AS booked_tokens, (
   SELECT 1 FROM jobs w WHERE w.tenant_id = ended.tenant_id AND w.queue = ended.queue AND w.state = 'queued'
     AND NOT w.parked ORDER BY w.priority, w.id LIMIT 1) IS NOT NULL AS more

@@ -245,3 +245,18 @@ async def test_a_clients_own_tool_ends_the_turn_and_is_left_to_the_client(
     state = await runner.ask(REACT, client_tools=(door,))
     assert ["open_door"] == [call["name"] for call in state["client_calls"]]
     assert {} == runner.ledger.ended
+
+
+async def test_tokens_are_counted_by_the_model_that_was_called(
+    openai_server: OpenAIServer, session: aiohttp.ClientSession, fetch: httpx2.AsyncClient
+) -> None:
+    """The first model calls a tool and fails then; the second one answers."""
+    openai_server.script(calls(("double", {"n": 4})), fails(500), model="first")
+    openai_server.script(says("It is 8."), model="second")
+    provider = OpenAICompatible(session, VENDORS["openai"].at(openai_server.base_url), key="k")
+    state = await AgentRunner(provider, fetch, models=("first", "second")).ask(REACT)
+    assert ("It is 8.", "test/second") == (state["said"], state["model"])
+    assert ["test/first", "test/second"] == list(state["used"])
+    counts = [sum(column) for column in zip(*state["used"].values(), strict=True)]
+    assert [state["input_tokens"], state["output_tokens"], 0, 0] == counts
+    assert all(read > 0 and written > 0 for read, written, *_ in state["used"].values())

@@ -303,3 +303,16 @@ async def test_a_killed_agent_goes_on_behind_its_last_node() -> None:
     assert ["hello", "find(z)", "find(z)"] == asked
     assert 1 == len(find.calls)
     assert ["act.call_0_1_0"] == [event.call_id for event in pipeline.emitted if isinstance(event, ToolStarted)]
+
+
+async def test_tokens_of_parallel_steps_are_counted_by_model() -> None:
+    pipeline = PipelineHarness(model=StubModel(lambda text: "a b"), agents=(AgentSpec(name="Helper", graph="chat"),))
+    steps = {
+        "both": {"kind": "parallel", "branches": {"one": ["a"], "two": ["b"]}, "next": "c"},
+        "a": {"kind": "prompt", "prompt": "x", "model": "test/first"},
+        "b": {"kind": "prompt", "prompt": "y"},
+        "c": {"kind": "agent", "agent": "Helper"},
+    }
+    state = await pipeline.run(steps, "both")
+    assert {"test/first": [3, 2, 0, 0], "test/default": [6, 4, 0, 0]} == state["used"]
+    assert (9, 6) == (state["input_tokens"], state["output_tokens"])

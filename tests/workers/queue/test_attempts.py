@@ -1,7 +1,7 @@
 """One try of a job: every way in which it can end, and that an old one changes nothing."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from unittest.mock import AsyncMock
 
 import pytest
@@ -205,6 +205,47 @@ async def test_usage_of_a_tenants_own_key_costs_nothing_and_is_counted_apart(
     spent = rows(database_url, "SELECT * FROM usage_records WHERE tenant_id = %s", tenant.id)
     found = sorted((row["own_key_input_tokens"], row["cost_nanos"]) for row in spent)
     assert [(0, 1_000_000), (400, 600_000), (1000, 0)] == found
+
+
+@pytest.fixture
+def prices(database_url: str) -> Iterator[None]:
+    """Two models with prices."""
+    change(
+        database_url,
+        "INSERT INTO models (name, input_usd, output_usd) VALUES ('offline/a', 1, 2), ('offline/b', 10, 20)",
+    )
+    yield
+    change(database_url, "DELETE FROM models WHERE name IN ('offline/a', 'offline/b')")
+
+
+async def test_an_answer_of_another_model_has_that_models_price(
+    core: JobCore, worker: WorkerContext, database_url: str, tenant: TestTenant, prices: None
+) -> None:
+    job = await submit_one(core, tenant, model="offline/a")
+    usage = events.UsageRecorded(model="offline/b", input_tokens=1000, output_tokens=100)
+    await begin(worker, Script(events.MessageCompleted(text="hi"), usage), tenant, job)
+    (spent,) = rows(database_url, "SELECT * FROM usage_records WHERE tenant_id = %s", tenant.id)
+    assert ("offline/b", 1, 12_000_000) == (spent["model"], spent["jobs"], spent["cost_nanos"])
+
+
+async def test_of_several_models_each_has_its_row_and_its_price(
+    core: JobCore, worker: WorkerContext, database_url: str, tenant: TestTenant, prices: None
+) -> None:
+    job = await submit_one(core, tenant, model="offline/a")
+    used = [
+        events.ModelUsage(model="offline/a", input_tokens=1000, output_tokens=0),
+        events.ModelUsage(model="offline/b", input_tokens=1000, output_tokens=500, own_key_input_tokens=400),
+        events.ModelUsage(model="offline/none", input_tokens=7, output_tokens=-(10**9)),
+    ]
+    usage = events.UsageRecorded(model="offline/b", input_tokens=2007, output_tokens=500, models=used)
+    await begin(worker, Script(events.MessageCompleted(text="hi"), usage), tenant, job)
+    spent = rows(database_url, "SELECT * FROM usage_records WHERE tenant_id = %s", tenant.id)
+    found = {row["model"]: (row["jobs"], row["input_tokens"], row["output_tokens"], row["cost_nanos"]) for row in spent}
+    assert {
+        "offline/b": (1, 1000, 500, 6_000_000 + 10_000_000),
+        "offline/a": (0, 1000, 0, 1_000_000),
+        "offline/none": (0, 7, 0, 0),
+    } == found
 
 
 async def test_an_error_of_ours_tells_no_secret(
