@@ -31,6 +31,8 @@ from api.usage import prices
 from api.usage import routes as usage
 from api.users import privacy
 from api.users import routes as users
+from api.webhooks import deliveries
+from api.webhooks import routes as webhooks
 
 NATIVE = (
     *(chat.routes, jobs.routes, trace.routes, sessions.routes, feedback.routes, memories.routes),
@@ -50,6 +52,7 @@ NATIVE = (
         audit.routes,
         metrics.routes,
     ),
+    *(webhooks.routes, deliveries.routes),
 )
 """Under `/api`."""
 

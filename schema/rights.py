@@ -39,6 +39,7 @@ Right = Literal[
     "usage.read",
     "audit.read",
     "privacy.manage",
+    "webhooks.manage",
     "tenants.manage",
     "models.manage",
 ]
@@ -73,6 +74,7 @@ OWNER: tuple[Right, ...] = (
     *(*MEMBER, "keys.manage", "users.read", "users.manage", "credentials.read", "credentials.manage"),
     *("sign_in.manage", "agents.manage", "tools.manage", "data_sources.manage", "configuration.manage"),
     *("pipelines.manage", "documents.manage", "usage.read", "audit.read", "privacy.manage"),
+    "webhooks.manage",
 )
 ADMIN: tuple[Right, ...] = (*OWNER, "tenants.manage", "models.manage")
 

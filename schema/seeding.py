@@ -8,6 +8,7 @@ from typing import Any
 import psycopg
 from psycopg.types.json import Json
 
+from schema.egress_uses import EgressUse
 from schema.ids import new_id
 from schema.vault import PLATFORM
 
@@ -31,19 +32,20 @@ SELECT t.id, %(kind)s, %(name)s, '{}', 'system' FROM tenants t WHERE t.slug = %(
 
 GRANT_EGRESS = """
 INSERT INTO egress_grants (tenant_id, use, host, created_by)
-SELECT t.id, 'tools', %(host)s, 'system' FROM tenants t WHERE t.slug = %(slug)s ON CONFLICT DO NOTHING
+SELECT t.id, %(use)s, %(host)s, 'system' FROM tenants t WHERE t.slug = %(slug)s ON CONFLICT DO NOTHING
 """
 
 
-def ensure_egress(database_url: str, slug: str, host: str) -> None:
-    """Make sure that the tools of the tenant `slug` may call a private host; former ones of the demo are taken back."""
+def ensure_egress(database_url: str, slug: str, use: EgressUse, hosts: Sequence[str]) -> None:
+    """Make sure that the tenant `slug` may call private hosts for a use; former ones of the demo are taken back."""
     with psycopg.connect(database_url) as db:
         db.execute(
             """DELETE FROM egress_grants e USING tenants t WHERE t.slug = %(slug)s AND e.tenant_id = t.id
-              AND e.use = 'tools' AND e.host <> %(host)s AND e.created_by = 'system'""",
-            {"slug": slug, "host": host},
+              AND e.use = %(use)s AND e.host <> ALL(%(hosts)s) AND e.created_by = 'system'""",
+            {"slug": slug, "use": use, "hosts": list(hosts)},
         )
-        db.execute(GRANT_EGRESS, {"slug": slug, "host": host})
+        for host in hosts:
+            db.execute(GRANT_EGRESS, {"slug": slug, "use": use, "host": host})
 
 
 def ensure_agents(

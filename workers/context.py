@@ -49,9 +49,12 @@ from workers.signing_keys import SigningKeys
 from workers.storage.factory import open_storage
 from workers.stream.pubsub import Subscriber
 from workers.stream.relay import Relay
+from workers.webhooks.deliverer import Deliverer
 
 POOL_SIZE = 16
 CHAT, INGESTION = KINDS["chat"].queue, KINDS["ingestion"].queue
+DELIVERERS = KINDS["pipeline"].queue
+"""The queue whose workers deliver webhooks, too: they wait more than they compute, as its jobs do."""
 READERS = 2
 """Files that one worker process reads at the same time, each in a child process."""
 IDLE_S = 60.0
@@ -87,6 +90,8 @@ async def open_worker_context(settings: WorkerSettings, queue: str, node: str) -
             ready = routing_ready(agents.router, agents.configurations, agents.routed, address)
             await stack.enter_async_context(ready)
         jobs = await _open_queue(stack, settings, pool, redis, queue=queue, node=node)
+        if queue == DELIVERERS:
+            await _open_deliverer(stack, settings, pool, agents.models.egress)
         yield WorkerContext(settings, jobs, agents, ingestion)
 
 
@@ -193,3 +198,10 @@ async def _open_ingestion(
     storage = await stack.enter_async_context(open_storage(settings.storage))
     reader = await stack.enter_async_context(ReaderPool(slots=READERS))
     return IngestionContext(pool, storage, reader, embedders)
+
+
+async def _open_deliverer(stack: AsyncExitStack, settings: WorkerSettings, pool: Pool, egress: TenantEgress) -> None:
+    system_pool = await _open_pool(stack, settings, "headrace_system", "headrace webhooks", max_size=2)
+    address = RedisAddress.from_url(settings.redis_url)
+    deliverer = Deliverer(pool, system_pool, egress, settings.vault, address, owner=owner_name("webhooks"))
+    await stack.enter_async_context(deliverer)

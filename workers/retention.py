@@ -21,6 +21,7 @@ from workers.limits.reservation import settle_reservation
 from workers.queue.control import CancelCommand
 from workers.redis.client import RedisClient, RedisUnavailable
 from workers.redis.connection import ReplyError
+from workers.webhooks.schedule import DELIVERY_DAYS
 
 log = structlog.get_logger()
 
@@ -34,7 +35,10 @@ ROUNDS = 20  # batches of one tenant in one sweep
 class Retention:
     """Deletes expired data. `pool` sees one tenant at a time, `system_pool` all tenants."""
 
-    def __init__(self, pool: Pool, system_pool: Pool, redis: RedisClient, limits: Limits) -> None:
+    def __init__(
+        self, pool: Pool, system_pool: Pool, redis: RedisClient, limits: Limits, *, delivery_days: int = DELIVERY_DAYS
+    ) -> None:
+        self._delivery_days = delivery_days
         self._pool, self._system_pool, self._redis, self._limits = pool, system_pool, redis, limits
         self._checked = CHECKED
 
@@ -73,7 +77,7 @@ class Retention:
                 await self._expire(tenant.id, timedelta(days=tenant.retention_days))
         for _ in range(ROUNDS):
             async with system_tx(self._system_pool) as db:
-                if await queries.delete_expired(db) < queries.BATCH:
+                if await queries.delete_expired(db, delivery_days=self._delivery_days) < queries.BATCH:
                     break
 
     async def merge_usage(self) -> None:

@@ -77,7 +77,9 @@ class Scheduler:
         self._stack.push_async_callback(redis.close)
         self._relay = Relay(redis)
         self._limits = limits_over(redis, self._pool)
-        self.retention = Retention(self._pool, self._system_pool, redis, self._limits)
+        self.retention = Retention(
+            self._pool, self._system_pool, redis, self._limits, delivery_days=self._settings.webhook_days
+        )
         self._storage = await self._stack.enter_async_context(open_storage(self._settings.storage))
         self._dispatcher = Dispatcher(self._system_pool, redis, window=self._settings.window)
         subscriber = Subscriber(address, lambda _, queue: self._dispatcher.kick(queue.decode()))

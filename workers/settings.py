@@ -14,6 +14,7 @@ from tools.egress import EgressPolicy
 from workers.queue.dispatch import WINDOW
 from workers.redis.connection import RedisAddress
 from workers.storage.settings import StorageSettings
+from workers.webhooks.schedule import DELIVERY_DAYS
 
 TOOL_SETTINGS = {
     "TAVILY_API_KEY": "TAVILY_API_KEY",
@@ -56,6 +57,8 @@ class WorkerSettings:
     reranker: str | None = None
     """A cross-encoder that reranks the passages for a chat."""
     storage: StorageSettings = field(default_factory=StorageSettings)
+    webhook_days: int = DELIVERY_DAYS
+    """How long webhook deliveries are kept after they ended."""
     logs: str | None = None
     """`people` or `json`; without it people on a terminal, JSON elsewhere."""
     flower_host: str = "127.0.0.1"
@@ -91,6 +94,7 @@ def settings_from(env: Mapping[str, str]) -> WorkerSettings:
         embedder=check_embedder("HEADRACE_EMBEDDER", env.get("HEADRACE_EMBEDDER", "").strip() or "minilm"),
         reranker=env.get("HEADRACE_RERANKER", "").strip() or None,
         storage=StorageSettings.from_env(env),
+        webhook_days=_whole(env, "HEADRACE_WEBHOOK_DAYS", DELIVERY_DAYS),
         task_events=read_choice(env, "HEADRACE_TASK_EVENTS", (*ON, *OFF)) not in OFF,
         logs=read_choice(env, "HEADRACE_LOGS", LOG_STYLES),
         flower_host=env.get("HEADRACE_FLOWER_HOST", "").strip() or WorkerSettings.flower_host,

@@ -142,6 +142,7 @@ MayManageConfiguration = Annotated[Caller, Requires("configuration.manage")]
 MayReadUsage = Annotated[Caller, Requires("usage.read")]
 MayReadAudit = Annotated[Caller, Requires("audit.read")]
 MayManagePrivacy = Annotated[Caller, Requires("privacy.manage")]
+MayManageWebhooks = Annotated[Caller, Requires("webhooks.manage")]
 MayManageTenants = Annotated[Caller, Requires("tenants.manage")]
 MayManageModels = Annotated[Caller, Requires("models.manage")]
 

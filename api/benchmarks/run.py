@@ -31,6 +31,7 @@ from api.jobs.submit import Accepted, submit_and_follow
 from api.openapi.headers import JOB_REQUEST_HEADERS, JOB_RESPONSE_HEADERS
 from api.openapi.operations import EVENTS, described
 from api.resources import AppResources, Resources
+from api.webhooks.callbacks import callback_of_body
 from graphs.providers.tokens import estimate_tokens
 from schema.errors import InputError
 from schema.queries.benchmarks import benchmarks
@@ -95,6 +96,7 @@ async def benchmark_models(
         settings,
         idempotency=read_idempotency(request.headers, "POST /api/benchmark/llm", data, visible_user_id=whose),
         request_id=request.request_id,
+        callback=await callback_of_body(resources, principal, request.headers, data),
     )
     input_tokens = estimate_tokens(len(settings.prompts[0]))
     accepted = await submit_and_follow(

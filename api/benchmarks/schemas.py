@@ -8,6 +8,7 @@ import msgspec
 from msgspec import Meta
 
 from api.http.paging import NextCursor
+from api.webhooks.callbacks import CallbackEvents, CallbackInclude, CallbackUrl
 from schema.states import Priority, PublicState
 
 MAX_ITERATIONS, MAX_MODELS, MAX_PROMPTS, MAX_CALLS = 1000, 8, 100, 5000
@@ -72,6 +73,9 @@ class BenchmarkIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
         Meta(description="Sent with each call, for providers that take one."),
     ] = None
     priority: Annotated[Priority, Meta(description="Order among the waiting jobs of your tenant.")] = "normal"
+    callback_url: CallbackUrl | None = None
+    callback_events: CallbackEvents | None = None
+    callback_include: CallbackInclude | None = None
 
 
 class SpreadOut(msgspec.Struct, frozen=True, kw_only=True):

@@ -13,7 +13,7 @@ from schema.errors import InputError, UnknownModel
 from schema.ids import new_id
 from schema.job_kinds import KINDS
 from schema.queries.benchmarks.benchmarks import add_benchmark
-from schema.queries.jobs.submissions import Idempotency, Submission
+from schema.queries.jobs.submissions import Callback, Idempotency, Submission
 from workers.benchmarks.plan import BenchmarkSettings, total_steps
 
 DEFAULT_ITERATIONS = 10
@@ -78,6 +78,7 @@ def build_submission(
     *,
     idempotency: Idempotency | None,
     request_id: str | None,
+    callback: Callback | None,
 ) -> Submission:
     """Return the job of a benchmark, with its row."""
     job_id, stored = new_id(), msgspec.to_builtins(settings)
@@ -93,6 +94,7 @@ def build_submission(
         priority=data.priority,
         idempotency=idempotency,
         request_id=request_id,
+        callback=callback,
         submitted_by=submitter(resources, principal, job_id),
         extra_statements=(row,),
     )

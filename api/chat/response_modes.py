@@ -102,6 +102,7 @@ ANSWER_EXAMPLE = {
 ANSWER_RESPONSE = ResponseSpec(AnswerOut, description="The answer, or the job's events.", generate_examples=False)
 JOB_ERRORS = (
     *("model_unknown", "agent_unknown", "not_found", "session_busy", "conflict", "cancelled", "idempotency_key_reused"),
+    "egress_refused",
     *("queue_full", "rate_limit_exceeded", "budget_exceeded", "worker_lost", "deadline_passed", *PROVIDER_FAILURES),
 )
 """Errors of a request that submits a job and waits for its answer."""

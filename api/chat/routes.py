@@ -29,6 +29,7 @@ from api.jobs.submit import submitter
 from api.openapi.headers import JOB_REQUEST_HEADERS, JOB_RESPONSE_HEADERS
 from api.openapi.operations import EVENTS, described
 from api.resources import AppResources, Resources
+from api.webhooks.callbacks import CallbackEvents, CallbackInclude, CallbackUrl, callback_of_body
 from graphs.providers.tokens import estimate_tokens
 from schema.errors import Forbidden, InputError, NotFound
 from schema.ids import new_id
@@ -118,6 +119,9 @@ class ChatIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     ) = None
     on_busy: Annotated[OnBusy, Meta(description=ON_BUSY)] = "queue"
     priority: Annotated[Priority, Meta(description=PRIORITY)] = "normal"
+    callback_url: CallbackUrl | None = None
+    callback_events: CallbackEvents | None = None
+    callback_include: CallbackInclude | None = None
 
 
 OPT = LARGE_BODY | described(
@@ -193,6 +197,7 @@ async def _build_submission(
             request.headers, "POST /api/chat", data, visible_user_id=principal.visible_user_id
         ),
         request_id=request.request_id,
+        callback=await callback_of_body(resources, principal, request.headers, data),
         submitted_by=submitter(resources, principal, job_id, for_tools=target.agent is not None),
     )
 

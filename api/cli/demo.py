@@ -22,6 +22,7 @@ from api.local.ports import StackPorts, choose_ports
 from api.local.process_output import FileOutput
 from api.local.stack import RunningStack, find_running, prepare_demo, prepared_stores, running_stack
 from api.local.stack_settings import StackSettings, settings_from
+from api.local.webhook_receiver import WebhookReceiver, free_webhook_port
 
 PASSAGE = (
     "A headrace is the channel that carries water from a river or a dam to a mill wheel or to the turbines of a power "
@@ -38,6 +39,9 @@ EXPECTED_DEBT = "125750000"  # from the demo ERP (tools/erp/data.json)
 LEAVE_QUESTION = "According to the handbook, how many working days of paid leave does everybody have a year?"
 EXPECTED_LEAVE = "24 working days"
 THIRD_QUESTION = "Who dug headraces in the Middle Ages?"
+
+WEBHOOK_QUESTION = "What is 17 × 23?"
+WEBHOOK_LIMIT_S = 30.0
 
 KILL_AFTER_PIECES = 12
 """Kill in the middle: late enough to have seen text, early enough that most is still to come."""
@@ -116,6 +120,7 @@ async def show_everything(running: RunningStack, worker_pid: Callable[[], int | 
         passed &= await show_openai(client)
         passed &= await show_agent(client)
         passed &= await show_documents(client)
+        passed &= await show_webhook(client)
     say(NEXT_STEPS)
     return 0 if passed else 1
 
@@ -195,6 +200,26 @@ async def show_documents(client: Client) -> bool:
     passed = report(result, await stored_text(client, result), timed)
     say(f"  Sources: {', '.join(result.sources) or 'NONE: please report this'}")
     return passed and EXPECTED_LEAVE in result.text and bool(result.sources)
+
+
+async def show_webhook(client: Client) -> bool:
+    print_heading("6. A webhook: the end of a job is told to another system, signed; a receiver here verifies it")
+    async with WebhookReceiver(free_webhook_port()) as receiver:
+        made = await client.post("/api/webhooks", {"url": receiver.url, "events": ["job.succeeded"]})
+        receiver.secret = made["secret"]
+        try:
+            say(f"  An endpoint for job.succeeded: {receiver.url}\n  {WEBHOOK_QUESTION}\n")
+            result = await show(client.chat(WEBHOOK_QUESTION))
+            began = time.monotonic()
+            async with asyncio.timeout(WEBHOOK_LIMIT_S):
+                message = await receiver.messages.get()
+        finally:
+            await client.delete(f"/api/webhooks/{made['id']}")
+    say(f"  {message.type} {message.id}, {(time.monotonic() - began) * 1000:.0f} ms after the answer.")
+    say(
+        f"  Its signature {'is right' if not message.refused else f'IS WRONG ({message.refused}): please report this'}."
+    )
+    return not message.refused and message.data.get("session_id") == result.session_id
 
 
 async def stored_text(client: Client, result: ChatResult) -> str | None:

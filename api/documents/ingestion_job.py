@@ -6,7 +6,7 @@ from uuid import UUID
 from api.auth.principals import Principal
 from schema.job_kinds import KINDS
 from schema.postgres.batch import Statement
-from schema.queries.jobs.submissions import Idempotency, Submission, Submitter
+from schema.queries.jobs.submissions import Callback, Idempotency, Submission, Submitter
 
 
 def ingestion_job(
@@ -18,6 +18,7 @@ def ingestion_job(
     *,
     model: str,
     payload: dict[str, Any] | None = None,
+    callback: Callback | None = None,
 ) -> Submission:
     """Return an ingestion job. `extra_statements` assign its documents in the same transaction; `model` is the embedder."""
     return Submission(
@@ -28,6 +29,7 @@ def ingestion_job(
         model=model,
         idempotency=key,
         request_id=request_id,
+        callback=callback,
         submitted_by=Submitter(principal.actor, principal.user_id, principal.visible_user_id, principal.address),
         extra_statements=extra_statements,
     )

@@ -18,12 +18,13 @@ from api.http.headers import read_idempotency
 from api.http.json_body import JsonRequest
 from api.openapi.operations import described
 from api.resources import AppResources, Resources
+from api.webhooks.callbacks import CALLBACK_HEADERS, read_callback
 from schema.errors import Conflict, InputError
 from schema.ids import new_id
 from schema.queries.documents import documents
 from schema.queries.documents.documents import retry_statements
 from schema.queries.documents.ingestion import count_files
-from schema.queries.jobs.submissions import Idempotency, NothingToRetry
+from schema.queries.jobs.submissions import Callback, Idempotency, NothingToRetry
 from schema.states import FileState
 from workers.queue.submit import submit
 
@@ -73,9 +74,11 @@ STARTED_EXAMPLE = {"job_id": "019a5ca3-1c20-7e51-8d62-7f8091a2b3c4", "documents"
     "/{document_id:uuid}/retry",
     status_code=202,
     opt=described(
-        request_headers=("Idempotency-Key",), response_headers={202: ("Location",)}, response=STARTED_EXAMPLE
+        request_headers=("Idempotency-Key", *CALLBACK_HEADERS),
+        response_headers={202: ("Location",)},
+        response=STARTED_EXAMPLE,
     ),
-    responses=problems("not_found", "conflict", "idempotency_key_reused", "queue_full"),
+    responses=problems("not_found", "conflict", "egress_refused", "idempotency_key_reused", "queue_full"),
     summary="Retry a document",
 )
 async def retry_document(
@@ -89,6 +92,7 @@ async def retry_document(
     route = f"POST /api/documents/{document_id}/retry"
     key = read_idempotency(request.headers, route, NOTHING_TO_INGEST, visible_user_id=principal.visible_user_id)
     selection: dict[str, Any] = {"ids": [document_id], "states": RETRYABLE_STATES}
+    selection["callback"] = await read_callback(resources, principal, request.headers)
     submitted_out = await ingest_again(resources, principal, request.request_id, key, model=row.embedder, **selection)
     if submitted_out is None:
         state = "queued" if row.state in RETRYABLE_STATES else row.state
@@ -100,12 +104,12 @@ async def retry_document(
     "/retry",
     status_code=202,
     opt=described(
-        request_headers=("Idempotency-Key",),
+        request_headers=("Idempotency-Key", *CALLBACK_HEADERS),
         response_headers={202: ("Location",)},
         example={"collection": "manuals", "states": ["failed", "cancelled"]},
         response=STARTED_EXAMPLE | {"documents": 12},
     ),
-    responses=problems("not_found", "idempotency_key_reused", "queue_full"),
+    responses=problems("not_found", "egress_refused", "idempotency_key_reused", "queue_full"),
     summary="Retry documents",
 )
 async def retry_documents(
@@ -120,6 +124,7 @@ async def retry_documents(
         request.headers, "POST /api/documents/retry", data, visible_user_id=principal.visible_user_id
     )
     selection: dict[str, Any] = {"ids": ids[:MAX_RETRIED], "states": states}
+    selection["callback"] = await read_callback(resources, principal, request.headers)
     submitted_out = await ingest_again(resources, principal, request.request_id, key, model=model, **selection)
     return accepted_response(
         msgspec.structs.replace(submitted_out, more=len(ids) > MAX_RETRIED) if submitted_out else NOTHING_TO_INGEST
@@ -133,13 +138,14 @@ async def ingest_again(
     key: Idempotency | None,
     *,
     model: str,
+    callback: Callback | None = None,
     **selection: Any,
 ) -> ReingestionOut | None:
     """Submit a job that ingests documents again (`selection` is passed to `retry_statements`), or return the one that the
     idempotency key created before; None if no document matches. The caller has checked access."""
     job_id = new_id()
     work = retry_statements(principal.tenant_id, job_id, **selection)
-    submission = ingestion_job(principal, job_id, request_id, key, work, model=model)
+    submission = ingestion_job(principal, job_id, request_id, key, work, model=model, callback=callback)
     try:
         submitted = await submit(resources.core, submission)
     except NothingToRetry:

@@ -31,7 +31,8 @@ NOT_OPEN = (
 HOST = "A host, a host with its port, or a network: `erp.internal`, `10.1.2.3:8080`, `10.1.0.0/16`."
 USE = (
     "What for: `tools` (configured tools, data sources, what tools fetch), `documents` (uploads by address), `providers` "
-    "(`base_url` of the tenant's own provider keys) or `sign_in` (its identity providers)."
+    "(`base_url` of the tenant's own provider keys), `sign_in` (its identity providers) or `webhooks` (its webhook endpoints "
+    "and the callbacks of its jobs)."
 )
 
 UsePath = Annotated[EgressUse, PathParameter(description=USE)]

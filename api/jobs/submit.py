@@ -14,10 +14,12 @@ from schema.postgres.connections import tenant_tx
 from schema.queries.jobs.submissions import Submission, Submitter
 from schema.queries.tenants.audit import add_audit
 from schema.queries.tenants.usage import get_spending, list_models
+from schema.queries.webhooks.outbox import announce
 from workers.job_tokens import JobCaller, seal_caller, sorted_rights
 from workers.limits.headers import rate_limit_headers
 from workers.limits.limits import WINDOWS, LimitPolicy, Verdict
 from workers.limits.reservation import cost_nanos, limit_policy, settle_reservation
+from workers.queue.dispatch import wake_deliverers
 from workers.queue.submit import Submitted, submit
 from workers.redis.client import RedisUnavailable
 from workers.stream.follow import Follower
@@ -170,9 +172,15 @@ def _limit_error(verdict: Verdict) -> LimitReached:
 
 
 async def _record_warning(resources: Resources, principal: Principal, budgets: tuple[str, ...]) -> None:
-    """Record in the audit log that a budget is nearly spent; called once per period."""
+    """Record that a budget is nearly spent, and tell its webhooks; called once per period."""
+    deliveries = 0
     async with tenant_tx(resources.core.pool, principal.tenant_id) as db:
         for name in budgets:
             log.warning("budget_nearly_spent", tenant_id=str(principal.tenant_id), budget=name)
             detail = {"percent": principal.tenant.budget_warn_percent}
             await add_audit(db, principal.tenant_id, actor="system", action="budget.warned", target=name, detail=detail)
+            deliveries += await announce(
+                db, principal.tenant_id, "budget.reached", {"budget": name.removeprefix("budget_"), **detail}
+            )
+    if deliveries:
+        await wake_deliverers(resources.core.redis)

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from api.local.webhook_ports import WEBHOOK_PORTS
 from schema.bootstrap import DEMO_SLUG
 from schema.seeding import ensure_agents, ensure_egress
 from tools.erp.definitions import definitions
@@ -42,9 +43,11 @@ AGENTS: dict[str, dict[str, Any]] = {
 
 
 def ensure_demo_agents(database_url: str, erp_url: str) -> None:
-    """Make sure that the demo tenant has its agents, whose tools ask the ERP at `erp_url`."""
+    """Make sure that the demo tenant has its agents, whose tools ask the ERP at `erp_url`, and may post webhooks to a receiver
+    on this machine."""
     said = json.loads(Path(__file__).with_suffix(".json").read_text())
     ensure_agents(
         database_url, DEMO_SLUG, [{**one, **AGENTS[one["name"]]} for one in said], definitions(erp_url), BUILT_IN
     )
-    ensure_egress(database_url, DEMO_SLUG, urlsplit(erp_url).netloc)
+    ensure_egress(database_url, DEMO_SLUG, "tools", [urlsplit(erp_url).netloc])
+    ensure_egress(database_url, DEMO_SLUG, "webhooks", [f"127.0.0.1:{port}" for port in WEBHOOK_PORTS])

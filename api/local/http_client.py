@@ -154,6 +154,17 @@ class Client:
             await _require_success(answer)
             return await answer.json()
 
+    async def post(self, path: str, body: Any) -> Any:
+        """The JSON answer to a POST."""
+        async with self._http.post(f"{self._url}{path}", json=body) as answer:
+            await _require_success(answer)
+            return await answer.json()
+
+    async def delete(self, path: str) -> None:
+        """DELETE something."""
+        async with self._http.delete(f"{self._url}{path}") as answer:
+            await _require_success(answer)
+
     async def complete(self, message: str) -> dict[str, Any]:
         """One POST /v1/chat/completions, as an OpenAI SDK sends it."""
         body = {"model": "auto", "messages": [{"role": "user", "content": message}]}

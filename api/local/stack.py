@@ -27,6 +27,7 @@ from api.local.processes import is_alive
 from api.local.stack_settings import ROOT, StackSettings, without_own_exports
 from api.local.store_supervision import supervised_stores
 from api.local.supervisor import Output, ProcfileEntry, Supervisor, read_procfile
+from api.local.webhook_ports import WEBHOOK_PORTS
 from tools.egress.policy import SETTING as EGRESS_SETTING
 
 if TYPE_CHECKING:  # it imports psycopg, and `env` should answer at once
@@ -173,8 +174,9 @@ def child_environment(
     ports: StackPorts,
 ) -> dict[str, str]:
     """What the processes of the stack are told: our environment, where stores and keys are, the chosen ports, and that
-    tools may call the demo's ERP."""
-    allowed = [environ.get(EGRESS_SETTING, ""), f"127.0.0.1:{ports.erp}"]
+    tools may call the demo's ERP, and webhooks this machine's receiver."""
+    private = [f"127.0.0.1:{port}" for port in (ports.erp, *WEBHOOK_PORTS)]
+    allowed = [environ.get(EGRESS_SETTING, ""), *private]
     return {
         **without_own_exports(environ),
         **secret_key_settings(environ, settings.home),

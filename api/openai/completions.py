@@ -28,6 +28,7 @@ from api.openai.stream import ChunkStream
 from api.openapi.headers import JOB_RESPONSE_HEADERS
 from api.openapi.operations import CHUNKS, described
 from api.resources import AppResources, Resources
+from api.webhooks.callbacks import CALLBACK_HEADERS, read_callback
 from graphs.providers.tokens import estimate_tokens
 from schema.ids import new_id
 from schema.job_kinds import KINDS
@@ -71,7 +72,7 @@ class Call:
         example={"model": "auto", "messages": [{"role": "user", "content": "What is a headrace?"}]},
         response=COMPLETION_EXAMPLE,
         other_media_types={EVENT_STREAM: CHUNKS},
-        request_headers=("Idempotency-Key",),
+        request_headers=("Idempotency-Key", *CALLBACK_HEADERS),
         response_headers=JOB_RESPONSE_HEADERS,
     ),
     responses={
@@ -124,6 +125,7 @@ async def _build_submission(
             request.headers, "POST /v1/chat/completions", data, visible_user_id=principal.visible_user_id
         ),
         request_id=request.request_id,
+        callback=await read_callback(resources, principal, request.headers),
         submitted_by=submitter(resources, principal, job_id, for_tools=target.agent is not None),
     )
 

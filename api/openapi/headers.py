@@ -13,7 +13,7 @@ TEXT = Schema(type=OpenAPIType.STRING)
 REQUEST_ID = Schema(type=OpenAPIType.STRING, pattern="^[A-Za-z0-9._-]{8,64}$")
 SECONDS = Schema(type=OpenAPIType.INTEGER, minimum=1)
 
-JOB_REQUEST_HEADERS = ("Idempotency-Key", "Prefer")
+JOB_REQUEST_HEADERS = ("Idempotency-Key", "Prefer", "X-Headrace-Callback-URL", "X-Headrace-Callback-Events")
 """Request headers of a route that submits a job and waits for its result."""
 
 RATE_LIMIT_HEADERS = ("RateLimit", "RateLimit-Policy")
@@ -53,6 +53,16 @@ PARAMETERS = {
         TEXT,
         "`respond-async` answers at once with the job; `wait=N` waits for its end, for up to N seconds (RFC 7240). Other "
         "preferences are ignored.",
+    ),
+    "X-Headrace-Callback-URL": _request(
+        "X-Headrace-Callback-URL",
+        TEXT,
+        "Address to tell when the job ends, as `callback_url` in the bodies that have it.",
+    ),
+    "X-Headrace-Callback-Events": _request(
+        "X-Headrace-Callback-Events",
+        TEXT,
+        "Of which ends, separated by commas: `job.succeeded`, `job.failed`, `job.cancelled`; all of them by default.",
     ),
 }
 """Request headers by name; `X-Request-ID` is on every operation."""

@@ -24,6 +24,7 @@ from api.openapi.headers import JOB_REQUEST_HEADERS, JOB_RESPONSE_HEADERS
 from api.openapi.operations import EVENTS, described
 from api.pipelines.schemas import ExecuteIn
 from api.resources import AppResources, Resources
+from api.webhooks.callbacks import callback_of_body
 from graphs.pipelines.builtin import BuiltinPipeline, find_builtin
 from graphs.pipelines.definition import NAME
 from graphs.providers.settings import AUTO
@@ -102,6 +103,7 @@ async def _build_submission(
         priority=data.priority,
         idempotency=read_idempotency(request.headers, route, data, visible_user_id=principal.visible_user_id),
         request_id=request.request_id,
+        callback=await callback_of_body(resources, principal, request.headers, data),
         submitted_by=submitter(resources, principal, job_id, for_tools=target.agent is not None),
     )
 

@@ -12,6 +12,7 @@ from api.chat.response_modes import ON_BUSY, PRIORITY
 from api.http.paging import NextCursor
 from api.resources import Resources
 from api.tools.tool_catalog import load_builtin_tools
+from api.webhooks.callbacks import CallbackEvents, CallbackInclude, CallbackUrl
 from graphs.pipelines.builtin import BuiltinPipeline
 from graphs.pipelines.definition import Definition
 from graphs.pipelines.topology import Topology
@@ -153,7 +154,9 @@ class ExecuteIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
     ) = None
     on_busy: Annotated[OnBusy, Meta(description=ON_BUSY)] = "queue"
     priority: Annotated[Priority, Meta(description=PRIORITY)] = "normal"
-    callback_url: Annotated[str, Meta(max_length=2048, description="Reserved; accepted and ignored.")] | None = None
+    callback_url: CallbackUrl | None = None
+    callback_events: CallbackEvents | None = None
+    callback_include: CallbackInclude | None = None
 
 
 async def validated_definition(resources: Resources, principal: Principal, data: PipelineIn) -> dict[str, Any]:

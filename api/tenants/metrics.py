@@ -1,6 +1,6 @@
 """Metrics of a tenant, and a tenant's view of itself."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
 import msgspec
@@ -8,7 +8,7 @@ import structlog
 from litestar import Router, get
 from msgspec import Meta
 
-from api.auth.principals import MayManageTenants, MayReadUsage, SignedIn
+from api.auth.principals import MayManageTenants, MayReadUsage, Principal, SignedIn
 from api.auth.tenant_scope import TenantName, reading_tenant
 from api.http.errors import problems
 from api.http.rows import from_row
@@ -19,6 +19,7 @@ from api.usage.money import to_usd
 from schema.postgres.connections import Db
 from schema.queries.tenants.metrics import get_job_stats, get_stored_counts, get_usage_this_month, get_usage_today
 from schema.queries.tenants.tenants import Tenant, find_tenant
+from schema.queries.webhooks.endpoints import count_switched_off
 from schema.tenancy import TenantState
 from workers.limits.limits import WINDOWS, Quota
 from workers.limits.reservation import limit_policy
@@ -27,6 +28,10 @@ from workers.redis.client import RedisUnavailable
 log = structlog.get_logger()
 
 TAGS = ["usage"]
+WEBHOOKS_DISABLED = (
+    "{} webhook {} switched off after failures. GET /api/webhooks?enabled=false says which and why; enable them when the "
+    "receivers work again, and what waited is sent."
+)
 UNITS = {window.name: window.unit for window in WINDOWS}
 
 
@@ -98,6 +103,13 @@ class MetricsOut(msgspec.Struct, frozen=True, kw_only=True):
     ]
 
 
+class TenantNoticeOut(msgspec.Struct, frozen=True):
+    """Something that whoever manages the tenant should look at."""
+
+    code: Annotated[Literal["webhooks_disabled"], Meta(description="A stable code.")]
+    message: Annotated[str, Meta(description="What it is, and what to do.")]
+
+
 class MyTenantOut(msgspec.Struct, frozen=True, kw_only=True):
     """The caller's tenant."""
 
@@ -113,6 +125,10 @@ class MyTenantOut(msgspec.Struct, frozen=True, kw_only=True):
         list[str], Meta(description="Models that it may use: `provider/name`, or prefixes that end in `*`.")
     ]
     services: Annotated[list[str], Meta(description="Services that it has stored a provider key for.")]
+    notices: Annotated[
+        list[TenantNoticeOut],
+        Meta(description="What those who manage the tenant should look at; empty for everybody else."),
+    ]
 
 
 USED_EXAMPLE = {"input_tokens": 51_230, "output_tokens": 18_704, "cost_usd": 0.3152}
@@ -145,6 +161,7 @@ MY_TENANT_EXAMPLE = {
     "max_queued": 1000,
     "models": ["ollama/*"],
     "services": ["openai"],
+    "notices": [],
 }
 
 
@@ -181,8 +198,20 @@ async def get_my_tenant(principal: SignedIn, resources: AppResources) -> MyTenan
     """Returns the tenant that the key or token belongs to, with its limits and the models it may use."""
     async with principal.tx(resources.core.pool) as db:
         tenant = await _own_tenant(db, principal.tenant_id)
+        notices = await _get_notices(db, principal)
     granted = {"models": list(principal.tenant.models), "services": sorted(principal.tenant.services)}
-    return from_row(MyTenantOut, tenant, limits=limits_out(tenant), **granted)
+    return from_row(MyTenantOut, tenant, limits=limits_out(tenant), **granted, notices=notices)
+
+
+async def _get_notices(db: Db, principal: Principal) -> list[TenantNoticeOut]:
+    """Return what those who manage the tenant should look at."""
+    if "webhooks.manage" not in principal.rights:
+        return []
+    disabled = await count_switched_off(db, principal.tenant_id)
+    if not disabled:
+        return []
+    message = WEBHOOKS_DISABLED.format(disabled, "endpoint was" if disabled == 1 else "endpoints were")
+    return [TenantNoticeOut(code="webhooks_disabled", message=message)]
 
 
 async def _own_tenant(db: Db, tenant_id: UUID) -> Tenant:

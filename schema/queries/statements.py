@@ -16,3 +16,8 @@ def read_sql(name: str, **fragments: str) -> str:
             raise KeyError(fragment)
         sql = sql.replace(f"{{{fragment}}}", text)
     return sql
+
+
+def utc(column: str) -> str:
+    """Return the SQL of a time as JSON has it: UTC, ISO 8601."""
+    return f"""to_char({column} AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')"""

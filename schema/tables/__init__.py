@@ -28,6 +28,7 @@ from schema.tables.tenants import ApiKey, EgressGrant, Grant, Tenant
 from schema.tables.tool_effects import ToolEffect
 from schema.tables.usage import Model, UsageDay, UsageRecord
 from schema.tables.users import IdentityProvider, Login, RefreshToken, User
+from schema.tables.webhooks import CallbackSecret, WebhookAttempt, WebhookDelivery, WebhookEndpoint
 
 metadata = SQLModel.metadata
 TENANT_TABLES = (
@@ -38,6 +39,7 @@ TENANT_TABLES = (
     *(Tally, TallyMark, UsageDay),
     *(Benchmark, BenchmarkIteration, BenchmarkResult),
     *(Collection, Document, DocumentVersion, ChunkDraft, Chunk, ChunkVector, DocumentTotals, FileRemoval),
+    *(WebhookEndpoint, CallbackSecret, WebhookDelivery, WebhookAttempt),
 )
 THREAD_TABLES = (Checkpoint, CheckpointBlob, CheckpointWrite)
 PLATFORM_TABLES = (Tenant, Model, SigningKey, VectorSpace)
@@ -54,6 +56,7 @@ __all__ = [
     "BenchmarkIteration",
     "BenchmarkResult",
     "CachedAnswer",
+    "CallbackSecret",
     "Checkpoint",
     "CheckpointBlob",
     "CheckpointWrite",
@@ -95,5 +98,8 @@ __all__ = [
     "UsageRecord",
     "User",
     "VectorSpace",
+    "WebhookAttempt",
+    "WebhookDelivery",
+    "WebhookEndpoint",
     "metadata",
 ]

@@ -22,7 +22,8 @@ class Job(Table, table=True):
     `attempt` is the fencing token: every claim increments it. `tries` counts attempts that failed or were lost alone, not
     those handed back. `losses`, `suspect` and `probation_s` are explained in `workers/queue/suspects.py`. `dispatch_seq`
     numbers the doorbells; `parked` marks a turn that waits for its session. `actor` and `address` say who submitted the job,
-    and from where; `user_id` is its owner, if that is a user.
+    and from where; `user_id` is its owner, if that is a user. `callback` is {url, events, include} of whoever wants to be told
+    of its end.
     """
 
     __tablename__ = "jobs"
@@ -91,6 +92,7 @@ class Job(Table, table=True):
     losses: int = Field(sa_column_kwargs={"server_default": text("0")})
     suspect: bool = Field(sa_column_kwargs={"server_default": text("false")})
     probation_s: float | None = None
+    callback: dict[str, Any] | None = json()
 
 
 class Attempt(Table, table=True):

@@ -85,7 +85,7 @@ class EgressGrant(Table, table=True):
 
     __tablename__ = "egress_grants"
     __table_args__ = (
-        CheckConstraint("use IN ('tools', 'documents', 'providers', 'sign_in')", name="egress_grants_use"),
+        CheckConstraint("use IN ('tools', 'documents', 'providers', 'sign_in', 'webhooks')", name="egress_grants_use"),
     )
 
     tenant_id: UUID = tenant_key()

@@ -12,6 +12,7 @@ import pytest
 
 from api.http.error_catalog import CATALOG
 from api.http.errors import CODE_BY_STATUS, STATUS_BY_CODE
+from api.webhooks.callbacks import CALLBACK_HEADERS
 from schema.events import EVENTS, MessageDelta, encode_frame, read_frames
 from tests.openapi_document import openapi_document
 
@@ -140,9 +141,9 @@ def test_an_event_as_it_is_sent_has_the_shape_of_the_document() -> None:
 @pytest.mark.parametrize(
     ("name", "headers"),
     [
-        ("POST /api/chat", {"X-Request-ID", "Idempotency-Key", "Prefer"}),
-        ("POST /api/documents", {"X-Request-ID", "Idempotency-Key", "Prefer"}),
-        ("POST /v1/chat/completions", {"X-Request-ID", "Idempotency-Key"}),
+        ("POST /api/chat", {"X-Request-ID", "Idempotency-Key", "Prefer", *CALLBACK_HEADERS}),
+        ("POST /api/documents", {"X-Request-ID", "Idempotency-Key", "Prefer", *CALLBACK_HEADERS}),
+        ("POST /v1/chat/completions", {"X-Request-ID", "Idempotency-Key", *CALLBACK_HEADERS}),
         ("GET /api/jobs/{job_id}/events", {"X-Request-ID", "Last-Event-ID"}),
         ("GET /api/jobs", {"X-Request-ID"}),
     ],

@@ -59,12 +59,13 @@ TENANT = {"path.tenant": thing("tenant")}
 SPARE = {"path.tenant": thing("spare tenant")}
 SESSION = {"path.session_id": thing("session")}
 AUDIT = {"query.actor": word("actor"), "query.target": word("target")}
-AUDIT_PLAIN = "query.action query.result query.cursor"
+AUDIT_PLAIN = "query.action query.result query.cursor query.since query.until"
 CHAT = {
     **{"body.session_id": thing("session"), "body.model": word("model"), "body.agent": word("agent")},
     "body.collections[]": thing("collection"),
 }
-CHAT_PLAIN = "body.message body.message[].text body.message[].image_url.url"
+CALLBACK_PLAIN = "body.callback_url body.callback_events[]"
+CHAT_PLAIN = f"body.message body.message[].text body.message[].image_url.url {CALLBACK_PLAIN}"
 LATER = {"body.message": "hi", "header.Prefer": "respond-async"}
 USER_PLAIN = "body.name body.password"
 PROVIDER = {"path.provider_id": thing("provider")}
@@ -91,7 +92,7 @@ DOCUMENT = {"path.document_id": thing("document")}
 COLLECTION = {"path.name": thing("collection")}
 COLLECTION_PLAIN = "body.description body.embedder"
 UPLOAD = {"body.collection": word("collection")}
-UPLOAD_PLAIN = "body.files[] body.url[] body.urls[] body.metadata body.name"
+UPLOAD_PLAIN = "body.files[] body.url[] body.urls[] body.metadata body.name body.callback_url"
 SENT = {"file.files": "{fresh}"}
 OPENAI_PLAIN = """body.messages[].content body.messages[].content[].text body.messages[].content[].refusal
   body.messages[].content[].image_url.url body.messages[].tool_calls[].id body.messages[].tool_calls[].function.name
@@ -100,7 +101,34 @@ OPENAI_PLAIN = """body.messages[].content body.messages[].content[].text body.me
   body.function_call body.web_search_options body.user body.metadata body.service_tier body.prediction body.verbosity
   body.safety_identifier body.prompt_cache_key body.prompt_cache_retention"""
 
+HOOK = {"path.endpoint_id": thing("webhook endpoint")}
+HOOK_PLAIN = "body.url body.events[] body.description body.kinds[] body.agents[] body.headers"
+NEW_HOOK = {"body.url": "http://127.0.0.1:9/hook", "body.events": ["job.*"]}
+DELIVERIES = {"query.endpoint_id": word("webhook endpoint"), "query.job_id": word("ended job")}
+
 CALLS: dict[str, Call] = {
+    "POST /api/webhooks": Call("webhooks.manage", {}, f"{HOOK_PLAIN} body.secret", NEW_HOOK, 201),
+    "GET /api/webhooks": Call("webhooks.manage", plain="query.cursor"),
+    "GET /api/webhooks/{endpoint_id}": Call("webhooks.manage", HOOK),
+    "PATCH /api/webhooks/{endpoint_id}": Call("webhooks.manage", HOOK, HOOK_PLAIN, {"body.description": "New"}),
+    "DELETE /api/webhooks/{endpoint_id}": Call("webhooks.manage", HOOK, gets=204),
+    "POST /api/webhooks/{endpoint_id}/test": Call("webhooks.manage", HOOK, gets=202),
+    "POST /api/webhooks/{endpoint_id}/rotate-secret": Call("webhooks.manage", HOOK, "body.secret"),
+    "GET /api/webhooks/secret": Call("webhooks.manage"),
+    "POST /api/webhooks/secret/rotate": Call("webhooks.manage", plain="body.secret"),
+    "GET /api/webhooks/deliveries": Call(
+        "webhooks.manage", DELIVERIES, "query.type query.cursor query.since query.until"
+    ),
+    "GET /api/webhooks/deliveries/{delivery_id}": Call("webhooks.manage", {"path.delivery_id": thing("delivery")}),
+    "POST /api/webhooks/deliveries/{delivery_id}/redeliver": Call(
+        "webhooks.manage", {"path.delivery_id": thing("delivery")}, gets=202
+    ),
+    "POST /api/webhooks/deliveries/redeliver": Call(
+        "webhooks.manage",
+        {"body.endpoint_id": thing("webhook endpoint"), "body.job_id": word("ended job")},
+        "body.types[]",
+        gets=202,
+    ),
     "POST /api/chat": Call("chat", CHAT, CHAT_PLAIN, LATER, 202),
     "POST /api/{tenant}/chat": Call("chat", CHAT | TENANT, CHAT_PLAIN, LATER, 202),
     "POST /v1/chat/completions": Call(
@@ -131,7 +159,7 @@ CALLS: dict[str, Call] = {
     "POST /api/benchmark/llm": Call(
         "benchmarks.run",
         {"body.model_name": word("model"), "body.models[]": word("other model"), "query.model_name": word("model")},
-        "body.prompt body.prompts[] query.prompt",
+        f"body.prompt body.prompts[] query.prompt {CALLBACK_PLAIN}",
         gets=202,
     ),
     "GET /api/benchmarks": Call("benchmarks.read", {"query.model": word("model")}, "query.cursor"),
@@ -270,7 +298,7 @@ CALLS: dict[str, Call] = {
     "POST /api/pipelines/{pipeline}/execute": Call(
         "pipelines.run",
         PIPELINE | {"body.session_id": thing("session"), "body.model": word("model")},
-        "body.input body.agent body.callback_url",
+        f"body.input body.agent {CALLBACK_PLAIN}",
         {"body.input": "hi", "header.Prefer": "respond-async"},
         202,
     ),

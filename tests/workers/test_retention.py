@@ -219,6 +219,7 @@ async def fill(core: JobCore, database_url: str, redis_url: str, tenant: TestTen
     add(database_url, "tally_marks", tenant, counted_before=new_id())
     add(database_url, "identity_providers", tenant, id=new_id(), name="n", issuer=tenant.slug, audience="a")
     configure(database_url, tenant)
+    hook(database_url, tenant)
     await shelve(core, database_url, tenant)
     learn(database_url, tenant, user_id, job_id)
     await core.limits.reserve(tenant.id, waiting.job_id, POLICY, tokens=5, nanos=0)
@@ -234,6 +235,18 @@ def configure(database_url: str, tenant: TestTenant) -> None:
     add(database_url, "configurations", tenant, settings=Jsonb({}))
     add(database_url, "pipelines", tenant, id=pipeline_id, name="n", version=1, definition=Jsonb({}))
     add(database_url, "pipeline_versions", tenant, pipeline_id=pipeline_id, version=1, definition=Jsonb({}))
+
+
+def hook(database_url: str, tenant: TestTenant) -> None:
+    """Give a tenant a webhook endpoint with a delivery, a callback that was delivered, and the secret of callbacks."""
+    sealed, endpoint_id = {"key_id": VAULT.key_ids[0], "sealed": b"s"}, new_id()
+    add(database_url, "webhook_endpoints", tenant, id=endpoint_id, url="u", events=Jsonb(["*"]), **sealed)
+    add(database_url, "callback_secrets", tenant, **sealed)
+    about = {"event_id": new_id(), "lane": "x", "type": "job.failed", "sequence": 1, "data": Jsonb({})}
+    for to in ({"endpoint_id": endpoint_id}, {"callback": Jsonb({"url": "u"})}):
+        delivery_id = new_id()
+        add(database_url, "webhook_deliveries", tenant, id=delivery_id, **about, **to)
+        add(database_url, "webhook_attempts", tenant, delivery_id=delivery_id, attempt=1, duration_ms=1)
 
 
 def learn(database_url: str, tenant: TestTenant, user_id: UUID, job_id: UUID) -> None:

@@ -7,6 +7,7 @@
     network.py    resolves once, checks every address, connects only to those
     body.py       decompresses a response within its size and time limits
     transport.py  combines them into a transport for httpx2, and for libraries that accept one, such as Authlib
+    targets.py    checks an address when it is stored
     client.py     what callers use: `open_client` and `fetch_json`; `parse_url` for URLs that will be stored
 
 It is built on httpx2, which continues httpx (last release 0.28.1, 2024): Authlib's client uses httpx2 wherever it is installed,
@@ -19,6 +20,7 @@ credential does.
 from tools.egress.client import client_over, fetch_json, open_client
 from tools.egress.network import Resolver
 from tools.egress.policy import EgressPolicy
+from tools.egress.targets import check_target
 from tools.egress.tenants import TenantEgress
 from tools.egress.transport import EgressTransport
 from tools.egress.urls import parse_url
@@ -28,6 +30,7 @@ __all__ = [
     "EgressTransport",
     "Resolver",
     "TenantEgress",
+    "check_target",
     "client_over",
     "fetch_json",
     "open_client",

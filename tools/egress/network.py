@@ -26,6 +26,17 @@ async def resolve(host: str, port: int) -> Sequence[str]:
     return [str(address[0]) for *_, address in found]
 
 
+async def ip_addresses(host: str, port: int, resolver: Resolver) -> list[Address]:
+    """Return the addresses of a host name. Raises EgressFailed if there are none."""
+    try:
+        found = [ip_address(text) for text in await resolver(host, port)]
+    except (OSError, UnicodeError):
+        found = []
+    if not found:
+        raise EgressFailed(f"{host} can't be resolved; check the host name.")
+    return list(dict.fromkeys(found))
+
+
 class GuardedNetwork(httpcore2.AsyncNetworkBackend):
     """Opens connections for one scheme. There is one instance for http and one for https, since httpcore2 does not pass the
     scheme."""
@@ -66,15 +77,7 @@ class GuardedNetwork(httpcore2.AsyncNetworkBackend):
 
     async def _resolve(self, host: str, port: int) -> list[Address]:
         literal = as_address(host)
-        if literal is not None:
-            return [literal]
-        try:
-            found = [ip_address(text) for text in await self._resolver(host, port)]
-        except (OSError, UnicodeError):
-            found = []
-        if not found:
-            raise EgressFailed(f"{host} can't be resolved; check the host name.")
-        return list(dict.fromkeys(found))
+        return [literal] if literal is not None else await ip_addresses(host, port, self._resolver)
 
     async def _connect_first(
         self, addresses: list[Address], port: int, deadline: float

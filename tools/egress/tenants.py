@@ -33,7 +33,7 @@ class TenantEgress:
     def __init__(self, policy: EgressPolicy, read_grants: ReadGrants) -> None:
         self._policy, self._read_grants = policy, read_grants
         self._grants: TtlCache[UUID, Mapping[EgressUse, Sequence[str]]] = TtlCache(MAX_TENANTS, TTL_S)
-        self._clients: dict[tuple[EgressPolicy, float | None], httpx2.AsyncClient] = {}
+        self._clients: dict[tuple[EgressPolicy, float | None, int | None], httpx2.AsyncClient] = {}
         self._transports: dict[EgressPolicy, EgressTransport] = {}
         self._context: ssl.SSLContext | None = None
 
@@ -48,12 +48,14 @@ class TenantEgress:
             return self._policy
         return self._policy.for_tenant(await self.hosts(tenant_id, use))
 
-    async def client(self, tenant_id: UUID, use: EgressUse, *, timeout_s: float | None = None) -> httpx2.AsyncClient:
+    async def client(
+        self, tenant_id: UUID, use: EgressUse, *, timeout_s: float | None = None, max_bytes: int | None = None
+    ) -> httpx2.AsyncClient:
         """Return a client that keeps to the tenant's policy; don't close it. Raises Unavailable."""
         policy = await self.policy(tenant_id, use)
-        key = (policy, timeout_s)
+        key = (policy, timeout_s, max_bytes)
         if key not in self._clients:
-            self._clients[key] = open_client(policy, timeout_s=timeout_s, ssl_context=self._ssl())
+            self._clients[key] = open_client(policy, max_bytes=max_bytes, timeout_s=timeout_s, ssl_context=self._ssl())
         return self._clients[key]
 
     async def transport(self, tenant_id: UUID, use: EgressUse, **limits: Any) -> EgressTransport:

@@ -12,7 +12,7 @@ from schema.postgres.connections import tenant_tx
 from schema.queries.jobs.jobs import find_job_status, request_cancel, requeue_ended_job
 from schema.states import TERMINAL, WAITING, CancelMode, State
 from workers.queue.control import CancelCommand
-from workers.queue.dispatch import wake_dispatchers
+from workers.queue.dispatch import wake_deliverers, wake_dispatchers
 from workers.queue.finish import end_job
 from workers.queue.job_core import JobCore
 from workers.redis.client import RedisUnavailable
@@ -54,6 +54,8 @@ async def cancel(
         if ended is not None:
             if ended.more or ended.next_turn:
                 await wake_dispatchers(core.redis, job.queue)
+            if ended.deliveries:
+                await wake_deliverers(core.redis)
             return "cancelled"
         # The state changed in between, so read it again. A job has few states to go through, so this ends.
 

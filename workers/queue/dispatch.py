@@ -39,6 +39,10 @@ class Dispatcher:
         if self._task is None:
             self._task = asyncio.get_running_loop().create_task(self._dispatch_kicked(), name="dispatch")
 
+    async def wake_deliverers(self) -> None:
+        """Tell the deliverers that webhooks are due."""
+        await wake_deliverers(self._redis)
+
     def kick_later(self, queue: str, delay_s: float) -> None:
         """Dispatch waiting jobs of `queue` once a retry is due."""
         asyncio.get_running_loop().call_later(delay_s + 0.01, self.kick, queue)
@@ -75,3 +79,11 @@ async def wake_dispatchers(redis: RedisClient, queue: str) -> None:
         await redis.call("PUBLISH", redis_names.WAKE, queue)
     except (RedisUnavailable, ReplyError):
         log.debug("wake_not_sent", queue=queue)
+
+
+async def wake_deliverers(redis: RedisClient) -> None:
+    """Tell the deliverers that webhooks are due. If Redis is unavailable, their poll finds them."""
+    try:
+        await redis.call("PUBLISH", redis_names.WEBHOOKS, "")
+    except (RedisUnavailable, ReplyError):
+        log.debug("wake_not_sent", queue="webhooks")

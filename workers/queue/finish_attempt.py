@@ -148,6 +148,8 @@ class AttemptFinisher:
         if ended.more or ended.next_turn:
             self._context.dispatcher.kick(job.queue)
         await self._stream.flush(FLUSH_S)
+        if ended.deliveries:
+            await self._context.dispatcher.wake_deliverers()
         if "reserved" in job.payload:
             used = ending.usage or {"input_tokens": 0, "output_tokens": 0}
             tokens = max(0, used["input_tokens"] + used["output_tokens"]) + ended.booked_tokens

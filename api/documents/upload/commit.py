@@ -37,7 +37,7 @@ from schema.queries.documents.uploads import (
     list_unchanged,
     schedule_removals,
 )
-from schema.queries.jobs.submissions import Idempotency
+from schema.queries.jobs.submissions import Callback, Idempotency
 from schema.queries.tenants import audit
 from workers.storage.contract import Storage, new_name
 from workers.storage.removals import delete_unused_files
@@ -54,6 +54,7 @@ class Upload:
     fields: Fields
     files: Sequence[CheckedFile]
     idempotency: Idempotency | None
+    callback: Callback | None = None
 
     @property
     def user_id(self) -> UUID | None:
@@ -167,6 +168,7 @@ async def _submit(resources: Resources, upload: Upload, collection: Collection, 
         (delete_notes, *rows, _audit_statement(upload, job_id, files)),
         model=collection.next_embedder or collection.embedder,
         payload={"collection": str(collection.id), "files": len(files)},
+        callback=upload.callback,
     )
     return await submit_and_follow(resources, principal, submission, input_tokens=0, max_tokens=1)
 

@@ -62,6 +62,12 @@ VALUE = Schema(
         Schema(type=OpenAPIType.ARRAY, items=TEXT),
     ]
 )
+CALLBACK = Schema(
+    type=OpenAPIType.STRING,
+    min_length=1,
+    max_length=2048,
+    description="Address to tell when the job ends, as `callback_url` of `POST /api/chat`.",
+)
 ADDRESS = Schema(type=OpenAPIType.STRING, min_length=1, max_length=2000)
 
 FORM = Schema(
@@ -80,6 +86,7 @@ FORM = Schema(
             description='Your own key-value pairs to filter by, as a flat JSON object such as `{"year": 2026}`.',
         ),
         "name": NAME,
+        "callback_url": CALLBACK,
     },
 )
 JSON = Schema(
@@ -102,6 +109,7 @@ JSON = Schema(
             description="Your own key-value pairs to filter by: text, numbers, booleans or lists of text.",
         ),
         "name": NAME,
+        "callback_url": CALLBACK,
     },
 )
 BODY = RequestBody(

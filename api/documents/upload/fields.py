@@ -10,11 +10,12 @@ from msgspec import Meta
 from api.documents.collections import NAME, NAME_RULE
 from api.http.json_body import read_body
 from api.settings import UploadLimits
+from api.webhooks.callbacks import CallbackUrl
 from schema.errors import InputError
 from schema.queries.documents.collections import DEFAULT
 
 MAX_KEYS, MAX_KEY, MAX_METADATA, MAX_URL = 50, 100, 16 * 1024, 2000
-FIELDS = ("collection", "private", "metadata", "name", "url")
+FIELDS = ("collection", "private", "metadata", "name", "url", "callback_url")
 
 
 class UploadIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -25,6 +26,7 @@ class UploadIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     private: bool = False
     metadata: Annotated[dict[str, Any], Meta(extra={"max_bytes": 64 * 1024})] = {}
     name: Annotated[str, Meta(max_length=1000)] | None = None
+    callback_url: CallbackUrl | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,6 +38,7 @@ class Fields:
     metadata: dict[str, Any] = field(default_factory=dict)
     name: str | None = None
     urls: tuple[str, ...] = ()
+    callback_url: str | None = None
 
 
 def from_json(body: bytes, limits: UploadLimits) -> Fields:
@@ -47,6 +50,7 @@ def from_json(body: bytes, limits: UploadLimits) -> Fields:
         metadata=_metadata(message.metadata),
         name=message.name,
         urls=_urls(message.urls, limits, "urls"),
+        callback_url=message.callback_url,
     )
 
 
@@ -69,6 +73,7 @@ def from_form(form: list[tuple[str, str]], limits: UploadLimits) -> Fields:
         metadata=_metadata(_parse_metadata(message.get("metadata", ""))),
         name=message.get("name"),
         urls=_urls(urls, limits, "url"),
+        callback_url=message.get("callback_url"),
     )
 
 

@@ -24,6 +24,7 @@ from api.http.sse import EVENT_STREAM
 from api.openapi.headers import JOB_REQUEST_HEADERS, JOB_RESPONSE_HEADERS
 from api.openapi.operations import EVENTS, described
 from api.resources import AppResources, Resources
+from api.webhooks.callbacks import read_callback
 from schema.errors import InputError, QueueFull
 from schema.queries.documents.upload_checks import is_queue_full
 from schema.queries.documents.uploads import find_free_storage
@@ -44,7 +45,7 @@ FETCH_ERRORS = ((422, "egress_refused"), (422, "egress_failed"))
 UPLOAD_ERRORS = (
     *("not_found", "conflict", "storage_full", "body_too_large", "too_large", "unsupported_media_type"),
     "request_timeout",
-    *("idempotency_key_reused", "queue_full", *FILE_CODES, *FETCH_ERRORS),
+    *("egress_refused", "idempotency_key_reused", "queue_full", *FILE_CODES, *FETCH_ERRORS),
 )
 ROUTE_OPTIONS: dict[str, Any] = {
     "status_code": 200,
@@ -65,7 +66,7 @@ ROUTE_OPTIONS: dict[str, Any] = {
 }
 
 
-class Fingerprint(msgspec.Struct, frozen=True):
+class Fingerprint(msgspec.Struct, frozen=True, omit_defaults=True):
     """What makes two uploads the same: names and hashes of the files, and the fields."""
 
     files: list[tuple[str, str]]
@@ -74,6 +75,7 @@ class Fingerprint(msgspec.Struct, frozen=True):
     private: bool
     metadata: dict[str, Any]
     name: str | None
+    callback_url: str | None = None
 
 
 @post(["/documents", "/upload", "/files/upload"], summary="Upload documents", **ROUTE_OPTIONS)
@@ -98,6 +100,7 @@ async def _upload(request: JsonRequest, principal: Principal, resources: Resourc
         batch = Batch(folder, limits, space)
         fields = await receive(request, batch, max_body=resources.settings.max_body)
         _check_fields(fields, batch, principal)
+        callback = await read_callback(resources, principal, request.headers, fields.callback_url)
         key = _idempotency(request, principal, fields, batch)
         classifier = UploadClassifier(batch, fields.name)
         await classifier.classify_new()
@@ -109,7 +112,7 @@ async def _upload(request: JsonRequest, principal: Principal, resources: Resourc
         await classifier.classify_new()
         if not classifier.files:
             return all_refused_response(request, batch.refused)
-        return await _commit(resources, Upload(request, principal, fields, classifier.files, key), batch)
+        return await _commit(resources, Upload(request, principal, fields, classifier.files, key, callback), batch)
 
 
 async def _find_space(principal: Principal, resources: Resources) -> int | None:
@@ -143,6 +146,7 @@ def _idempotency(request: JsonRequest, principal: Principal, fields: Fields, bat
         private=fields.private,
         metadata=dict(sorted(fields.metadata.items())),
         name=fields.name,
+        callback_url=fields.callback_url,
     )
     return read_idempotency(request.headers, ROUTE, fingerprint, visible_user_id=principal.visible_user_id)
 

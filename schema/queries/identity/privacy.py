@@ -165,6 +165,17 @@ PERSONAL_DATA: dict[str, PersonalData] = {
     "learned_examples": PersonalData(
         description="Questions and answers that feedback turned into examples; deleted with the message."
     ),
+    "webhook_deliveries": PersonalData(
+        description="Messages to the tenant's systems about their jobs and documents, by ids; deleted, also those that wait.",
+        where=WHERE_USER,
+        section="webhook_deliveries",
+        columns="id, event_id, endpoint_id, callback ->> 'url' AS callback_url, type, occurred_at, job_id, document_id, data, "
+        "state, last_status, created_at, ended_at",
+        erasures=(Erasure(WHERE_USER),),
+    ),
+    "webhook_attempts": PersonalData(description="How receivers answered these messages; deleted with the message."),
+    "webhook_endpoints": PersonalData(description=ONLY_CREATOR_ID),
+    "callback_secrets": PersonalData(description="Nothing personal: the secret that signs callbacks of jobs."),
     "tool_effects": PersonalData(
         description="Results of tool calls in a job, so that none is repeated; deleted with the job."
     ),

@@ -34,6 +34,8 @@ SEALED_TABLES = {
         SealedTable("signing_keys", has_tenant=False),
         SealedTable("tools"),
         SealedTable("data_sources"),
+        SealedTable("webhook_endpoints"),
+        SealedTable("callback_secrets", owner="tenant_id"),
     )
 }
 """Every table that holds sealed secrets. One that is forgotten here would be lost with the old key; a test looks."""

@@ -22,7 +22,7 @@ from schema.postgres.connections import Db, Pool, fetch_one
 from schema.queries.agents.agent_config import ProviderCredential
 from schema.queries.jobs.jobs import STATUS_COLUMNS, JobStatus
 from schema.queries.sessions.sessions import StoredMessage
-from schema.queries.statements import read_sql
+from schema.queries.statements import read_sql, utc
 from schema.states import LIVE_SQL, State
 from schema.storable import storable_json
 from schema.tenancy import TenantSnapshot, read_tenant_snapshot
@@ -58,7 +58,13 @@ WHERE tenant_id = %(tenant_id)s AND id = %(id)s AND attempt = %(attempt)s AND st
 THREAD = """'tenant_' || ended.tenant_id || '__user_' || coalesce(ended.user_id::text, 'none') || '__session_' ||
     coalesce(ended.session_id, ended.id)"""
 
-FINISH = read_sql("finish_job", THREAD=THREAD)
+FINISH = read_sql(
+    "finish_job",
+    THREAD=THREAD,
+    CREATED=utc("ended.created_at"),
+    STARTED=utc("ended.started_at"),
+    FINISHED=utc("ended.finished_at"),
+)
 
 RESERVE_ENDING = f"""
 UPDATE jobs SET dispatch_seq = dispatch_seq + 1
@@ -170,12 +176,14 @@ class Ending:
 @dataclass(frozen=True)
 class Ended:
     """What follows from an ending: `more` jobs of the tenant wait, or the next turn of the session was let go; what the job
-    cost, in nano-USD; and the tokens of those calls of it that were booked before (a benchmark's)."""
+    cost, in nano-USD; the tokens of those calls of it that were booked before (a benchmark's); and how many `deliveries` of
+    webhooks it wrote."""
 
     more: bool
     next_turn: bool
     cost_nanos: int = 0
     booked_tokens: int = 0
+    deliveries: int = 0
 
 
 async def claim_job(
@@ -231,8 +239,14 @@ async def finish_job(
     rows = dict(zip(steps, await run_batch(pool, tenant_id, [(sql, values) for sql in steps]), strict=True))
     if not rows[FINISH]:
         return None
-    ((more, cost_nanos, booked),) = rows[FINISH].pick(("more", "cost_nanos", "booked_tokens"))
-    return Ended(more=more, next_turn=bool(rows.get(UNPARK)), cost_nanos=cost_nanos, booked_tokens=booked)
+    ((more, cost_nanos, booked, deliveries),) = rows[FINISH].pick(("more", "cost_nanos", "booked_tokens", "deliveries"))
+    return Ended(
+        more=more,
+        next_turn=bool(rows.get(UNPARK)),
+        cost_nanos=cost_nanos,
+        booked_tokens=booked,
+        deliveries=deliveries,
+    )
 
 
 def _finish_values(

@@ -25,6 +25,7 @@ from schema.postgres.connections import Db, Pool, fetch_one
 from schema.queries.statements import read_sql
 from schema.states import IN_FLIGHT_SQL, LIVE_SQL, PRIORITIES, OnBusy, Priority, State
 from schema.vault import Sealed
+from schema.webhooks import Include
 
 # First half of the advisory locks that guard a tenant's caps. Versions that run side by side must agree on it.
 DISPATCH_LOCK = 0x48524143
@@ -67,6 +68,14 @@ class Submitter(msgspec.Struct, frozen=True):
     secret: Sealed | None = None
 
 
+class Callback(msgspec.Struct, frozen=True):
+    """An address that is told of a job's end: of which `events` (or wildcards), and what the message should `include`."""
+
+    url: str
+    events: tuple[str, ...] = ("job.*",)
+    include: tuple[Include, ...] = ()
+
+
 class Submission(msgspec.Struct, frozen=True, kw_only=True):
     """A job to be submitted. The statements below take their parameters from its fields, by name.
 
@@ -74,8 +83,8 @@ class Submission(msgspec.Struct, frozen=True, kw_only=True):
     session's messages. `parts` is what the user said; it is stored as a message, so it needs a session: an existing one
     (`session_id`) or a `new_session`. A job of a session belongs to the session's user, any other to the submitter's.
     `extra_statements` run in the same transaction, after the job's own: the files of an ingestion, for example
-    (`schema/queries/documents/uploads.py`). `inbox`, the channel of the submitting process, is set by
-    `workers/queue/submit.py`.
+    (`schema/queries/documents/uploads.py`). `callback` is who is told of its end. `inbox`, the channel of the submitting
+    process, is set by `workers/queue/submit.py`.
     """
 
     tenant_id: UUID
@@ -94,6 +103,7 @@ class Submission(msgspec.Struct, frozen=True, kw_only=True):
     request_id: str | None = None
     deadline_s: float | None = None
     inbox: str | None = None
+    callback: Callback | None = None
     submitted_by: Submitter = Submitter()
     extra_statements: tuple[Statement, ...] = ()
 
@@ -207,6 +217,7 @@ def _values(job: Submission, *, window: int, has_room: bool) -> dict[str, Any]:
         "priority": PRIORITIES[job.priority],
         "payload": Jsonb(job.payload),
         "parts": Jsonb(job.parts),
+        "callback": None if job.callback is None else Jsonb(msgspec.to_builtins(job.callback)),
         "deadline_s": job.deadline_s or kind.deadline_s,
         "max_tries": kind.max_tries,
         "max_running_per_tenant": kind.max_running_per_tenant,

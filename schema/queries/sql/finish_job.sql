@@ -1,11 +1,13 @@
--- Ends a job, if the attempt still holds it, with all that comes of it: log, attempt, message, usage, audit row. What only the
--- run needed is removed: the agent's checkpoints and the caller's token. Without a row in `ended`, nothing happens.
+-- Ends a job, if the attempt still holds it, with all that comes of it: log, attempt, message, usage, audit row, webhooks. What
+-- only the run needed is removed: the agent's checkpoints and the caller's token. Without a row in `ended`, nothing happens.
+-- Of webhooks, a tenant that has none pays one look into an index.
 WITH ended AS (
   UPDATE jobs SET state = %(state)s, result = %(result)s, error = %(error)s, finished_at = now(), lease_owner = NULL,
     lease_until = NULL, parked = false
   WHERE tenant_id = %(tenant_id)s AND id = %(id)s AND attempt = %(attempt)s AND state = ANY(%(from_states)s)
     AND CASE WHEN %(worker)s::text IS NULL THEN dispatch_seq = %(dispatch_seq)s::int ELSE lease_owner = %(worker)s::text END
-  RETURNING tenant_id, id, kind, queue, session_id, turn, model, agent, user_id, actor, address, request_id),
+  RETURNING tenant_id, id, kind, queue, session_id, turn, model, agent, user_id, actor, address, request_id, callback,
+    created_at, started_at, finished_at),
 log AS (
   INSERT INTO job_logs (tenant_id, job_id, last_seq, frames)
   SELECT tenant_id, id, %(last_seq)s::int, %(frames)s::bytea FROM ended
@@ -57,5 +59,12 @@ silenced AS (
 SELECT ended.session_id, coalesce((SELECT sum(cost_nanos) FROM used), 0)::bigint + booked.cost_nanos AS cost_nanos,
   booked.tokens AS booked_tokens, (
   SELECT 1 FROM jobs w WHERE w.tenant_id = ended.tenant_id AND w.queue = ended.queue AND w.state = 'queued'
-    AND NOT w.parked ORDER BY w.priority, w.id LIMIT 1) IS NOT NULL AS more
+    AND NOT w.parked ORDER BY w.priority, w.id LIMIT 1) IS NOT NULL AS more,
+  CASE WHEN ended.callback IS NULL AND NOT EXISTS (
+    SELECT 1 FROM webhook_endpoints e WHERE e.tenant_id = ended.tenant_id AND e.enabled) THEN 0
+  ELSE announce(ended.tenant_id, 'job.' || %(state)s, jsonb_build_object('job_id', ended.id, 'kind', ended.kind, 'state', %(state)s::text,
+    'session_id', ended.session_id, 'agent', coalesce(%(agent)s, ended.agent), 'model', ended.model,
+    'created_at', {CREATED}, 'started_at', {STARTED}, 'finished_at', {FINISHED}, 'usage', %(usage)s::jsonb,
+    'error', CASE WHEN %(error)s::jsonb IS NOT NULL THEN jsonb_build_object('code', %(error)s::jsonb ->> 'code') END),
+    ended.kind, coalesce(%(agent)s, ended.agent), ended.callback, ended.user_id, ended.id, NULL) END AS deliveries
 FROM ended, booked

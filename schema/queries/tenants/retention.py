@@ -50,6 +50,13 @@ DELETE FROM cached_answers WHERE (tenant_id, id) IN (
 RETURNING tenant_id
 """
 
+OLD_DELIVERIES = """
+DELETE FROM webhook_deliveries WHERE ended_at < now() - make_interval(days => %(delivery_days)s) AND (tenant_id, id) IN (
+  SELECT tenant_id, id FROM webhook_deliveries WHERE ended_at < now() - make_interval(days => %(delivery_days)s)
+  ORDER BY ended_at LIMIT %(limit)s)
+RETURNING tenant_id
+"""
+
 OLD_AUDIT = """
 DELETE FROM audit_log a WHERE (a.tenant_id, a.id) IN (
   SELECT o.tenant_id, o.id FROM tenants t CROSS JOIN LATERAL (
@@ -109,6 +116,20 @@ DELETE FROM sessions WHERE tenant_id = %(tenant_id)s AND updated_at < %(before)s
 RETURNING id
 """
 
+# What was never sent goes too: its endpoint has been off for longer than anything is kept.
+OLD_CONTENT_DELIVERIES = """
+DELETE FROM webhook_deliveries WHERE tenant_id = %(tenant_id)s AND id IN (
+  SELECT id FROM webhook_deliveries WHERE tenant_id = %(tenant_id)s AND id < %(first_id)s AND occurred_at < %(before)s
+    AND state IN ('paused', 'delivered', 'exhausted') ORDER BY id LIMIT %(limit)s)
+RETURNING id
+"""
+
+ALL_DELIVERIES = """
+DELETE FROM webhook_deliveries WHERE tenant_id = %(tenant_id)s AND id IN (
+  SELECT id FROM webhook_deliveries WHERE tenant_id = %(tenant_id)s ORDER BY id LIMIT %(limit)s)
+RETURNING id
+"""
+
 # A job that runs is stopped first (`stop_running`): its attempt would go on, and write its stream to Redis anew.
 ALL_JOBS = """
 DELETE FROM jobs WHERE tenant_id = %(tenant_id)s AND state <> %(running)s AND id IN (
@@ -159,14 +180,15 @@ async def list_tenants_to_sweep(db: Db) -> list[SweptTenant]:
     return await fetch_all(db, TENANTS, {"states": ["deleting"]}, into=SweptTenant)
 
 
-async def delete_expired(db: Db) -> int:
-    """Delete expired sign-ins, idempotency keys and cached answers, and audit rows past their days; as the system.
+async def delete_expired(db: Db, *, delivery_days: int) -> int:
+    """Delete expired sign-ins, idempotency keys and cached answers, audit rows past their days, and webhook deliveries that
+    ended `delivery_days` ago; as the system.
 
     Returns how many rows went; BATCH or more means that there may be others.
     """
-    values = {"limit": BATCH, "hours": IDEMPOTENCY_HOURS}
+    values = {"limit": BATCH, "hours": IDEMPOTENCY_HOURS, "delivery_days": delivery_days}
     await db.execute(TAKE_LOCK)
-    expired = (EXPIRED_LOGINS, EXPIRED_KEYS, EXPIRED_ANSWERS, OLD_AUDIT)
+    expired = (EXPIRED_LOGINS, EXPIRED_KEYS, EXPIRED_ANSWERS, OLD_DELIVERIES, OLD_AUDIT)
     return sum([len(await fetch_all(db, sql, values)) for sql in expired])
 
 
@@ -183,7 +205,7 @@ async def delete_old_content(db: Db, tenant_id: UUID, before: datetime) -> int:
     """Delete sessions that nobody used since `before`, with all that was said, and jobs that ended before it; as the tenant."""
     values: dict[str, Any] = {"tenant_id": tenant_id, "before": before, "first_id": first_id(before), "limit": BATCH}
     await db.execute(TAKE_LOCK)
-    return sum([len(await fetch_all(db, sql, values)) for sql in (OLD_SESSIONS, OLD_JOBS)])
+    return sum([len(await fetch_all(db, sql, values)) for sql in (OLD_SESSIONS, OLD_JOBS, OLD_CONTENT_DELIVERIES)])
 
 
 async def stop_running(db: Db, tenant_id: UUID) -> list[StoppedJob]:
@@ -197,7 +219,9 @@ async def delete_all_content(db: Db, tenant_id: UUID) -> int:
     values = {"tenant_id": tenant_id, "running": "running", "limit": BATCH, "chunks": CHUNKS}
     await db.execute(ALLOW_LONG_STATEMENTS)
     await db.execute(TAKE_LOCK)
-    return sum([len(await fetch_all(db, sql, values)) for sql in (ALL_DOCUMENTS, ALL_JOBS, ALL_SESSIONS)])
+    return sum(
+        [len(await fetch_all(db, sql, values)) for sql in (ALL_DOCUMENTS, ALL_JOBS, ALL_SESSIONS, ALL_DELIVERIES)]
+    )
 
 
 async def delete_records(db: Db, tenant_id: UUID) -> int:

@@ -34,7 +34,7 @@ Row = tuple[UUID, UUID]
 @pytest.fixture(autouse=True)
 def _emptied(database_url: str) -> None:
     with psycopg.connect(database_url) as db:
-        db.execute(f"TRUNCATE {', '.join(SEALED_TABLES)}")
+        db.execute(f"TRUNCATE {', '.join(SEALED_TABLES)} CASCADE")
 
 
 @asynccontextmanager
@@ -203,7 +203,7 @@ async def test_batches_follow_one_another_without_a_gap(database_url: str) -> No
 
 async def test_every_sealed_table_changes_keys(database_url: str) -> None:
     tenant_id = make_tenant(database_url).id
-    ids = {name: uuid4() for name in SEALED_TABLES}
+    ids = {name: uuid4() for name in SEALED_TABLES} | {"callback_secrets": tenant_id}
     bound = {name: (tenant_id if table.has_tenant else PLATFORM, ids[name]) for name, table in SEALED_TABLES.items()}
     sealed = {name: BEFORE.seal(name, tenant_id=at[0], owner_id=at[1]) for name, at in bound.items()}
     secret = {name: (ids[name], one.key_id, one.sealed) for name, one in sealed.items()}
@@ -227,6 +227,10 @@ async def test_every_sealed_table_changes_keys(database_url: str) -> None:
         await db.execute(tool + "(%s, %s, 'a', 'HTTP_GET', '{}', %s, %s)", (tenant_id, *secret["tools"]))
         source = "INSERT INTO data_sources (tenant_id, id, name, tables, key_id, sealed) VALUES "
         await db.execute(source + "(%s, %s, 'a', '[]', %s, %s)", (tenant_id, *secret["data_sources"]))
+        hook = "INSERT INTO webhook_endpoints (tenant_id, id, url, events, key_id, sealed) VALUES (%s, %s, 'u', '[]', %s, %s)"
+        await db.execute(hook, (tenant_id, *secret["webhook_endpoints"]))
+        callbacks = "INSERT INTO callback_secrets (tenant_id, key_id, sealed) VALUES (%s, %s, %s)"
+        await db.execute(callbacks, secret["callback_secrets"])
         assert (0, "") == (await rotate(database_url, NEW, OLD))[::2]
         assert [KeyUse(name, AFTER.newest, 1) for name in sorted(SEALED_TABLES)] == await list_key_ids(db)
         for name in SEALED_TABLES:

@@ -1,0 +1,77 @@
+"""`webhooks listen`: a receiver on this machine that verifies what it is sent, and prints it."""
+
+import argparse
+import asyncio
+import json
+import os
+from contextlib import AsyncExitStack
+from dataclasses import asdict
+
+from api.cli.chat import dim, server_and_key
+from api.local.errors import LocalError
+from api.local.http_client import Client
+from api.local.webhook_receiver import ReceivedMessage, WebhookReceiver, free_webhook_port
+from workers.webhooks.signing import secret_bytes
+
+SECRET = "HEADRACE_WEBHOOK_SECRET"  # noqa: S105 (the setting's name)
+SHOWN = ("job_id", "document_id", "kind", "state", "agent", "model", "sequence")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    subparsers = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
+    listen = subparsers.add_parser("listen", help="receive, verify and print webhooks until Ctrl-C")
+    listen.add_argument("--port", type=int, help="where to listen; 8766 by default, which ./headrace up may post to")
+    listen.add_argument(
+        "--event",
+        action="append",
+        default=[],
+        help="an event or wildcard to listen for, all by default; may be repeated",
+    )
+    listen.add_argument("--count", type=int, default=0, help="end after so many messages")
+    listen.add_argument("--json", action="store_true", help="print a line of JSON for each message")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """With HEADRACE_WEBHOOK_SECRET it only listens; without, it creates an endpoint, and deletes it at the end."""
+    secret = os.environ.get(SECRET, "").strip()
+    if secret:
+        try:
+            secret_bytes(secret)
+        except ValueError as error:
+            raise LocalError(f"{SECRET} {error}.") from None
+    return asyncio.run(
+        listen(arguments.port, secret, arguments.event or ["*"], count=arguments.count, as_json=arguments.json)
+    )
+
+
+async def listen(port: int | None, secret: str, events: list[str], *, count: int = 0, as_json: bool = False) -> int:
+    """Print messages until cancelled, or `count` have come; return 1 if one of these was refused."""
+    async with AsyncExitStack() as stack:
+        receiver = await stack.enter_async_context(WebhookReceiver(port or free_webhook_port(), secret))
+        if not secret:
+            client = await stack.enter_async_context(Client(*server_and_key()))
+            made = await client.post("/api/webhooks", {"url": receiver.url, "events": events, "description": "listen"})
+            stack.push_async_callback(client.delete, f"/api/webhooks/{made['id']}")
+            receiver.secret = made["secret"]
+        if not as_json:
+            print(dim(f"Listening at {receiver.url} for {', '.join(events)}. Ctrl-C ends this."), flush=True)
+        refused, seen = False, 0
+        while not count or seen < count:
+            message = await receiver.messages.get()
+            print(as_line(message) if as_json else describe(message), flush=True)
+            refused, seen = refused or bool(message.refused), seen + 1
+    return int(refused)
+
+
+def as_line(message: ReceivedMessage) -> str:
+    """A message as a line of JSON."""
+    return json.dumps(asdict(message) | {"verified": not message.refused})
+
+
+def describe(message: ReceivedMessage) -> str:
+    """A message for a person."""
+    if message.refused:
+        return f"✗ refused: {message.refused}"
+    facts = "  ".join(f"{name} {message.data[name]}" for name in SHOWN if message.data.get(name) is not None)
+    again = "  (again: it came before)" if message.repeated else ""
+    return f"✓ {message.type}  {message.id}{again}\n    {facts}"

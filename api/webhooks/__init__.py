@@ -1,0 +1,1 @@
+"""Webhooks: endpoints, their deliveries, and callbacks of single jobs."""
