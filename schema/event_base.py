@@ -26,3 +26,18 @@ class Notice(msgspec.Struct, frozen=True):
 
     code: Annotated[Literal["no_language_model"], Meta(description="A stable code.")]
     message: Annotated[str, Meta(description="What it means, and how to change it.")]
+
+
+OwnKeyTokens = Annotated[
+    int, Meta(description="Of these tokens, those with the tenant's own provider key; they cost nothing.")
+]
+
+
+class ModelUsage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Tokens that one of the models used."""
+
+    model: Annotated[str, Meta(description="The model, as `provider/name`.")]
+    input_tokens: Annotated[int, Meta(description="Tokens that were sent to it.")]
+    output_tokens: Annotated[int, Meta(description="Tokens that it sent back.")]
+    own_key_input_tokens: OwnKeyTokens = 0
+    own_key_output_tokens: OwnKeyTokens = 0

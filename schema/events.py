@@ -18,7 +18,7 @@ from uuid import UUID
 import msgspec
 from msgspec import Meta
 
-from schema.event_base import Event, Notice, Reason
+from schema.event_base import Event, ModelUsage, Notice, OwnKeyTokens, Reason
 from schema.states import CancelMode
 
 
@@ -202,24 +202,9 @@ class MessageCompleted(Event, frozen=True):
         list[dict[str, Any]] | None,
         Meta(description="The passages that the answer is based on, as in `citation.added`."),
     ] = None
-    notice: Annotated[
-        Notice | None, Meta(description="Set if no language model is connected: a code, and how to connect one.")
-    ] = None
-
-
-OwnKeyTokens = Annotated[
-    int, Meta(description="Of these tokens, those with the tenant's own provider key; they cost nothing.")
-]
-
-
-class ModelUsage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Tokens that one of the models used."""
-
-    model: Annotated[str, Meta(description="The model, as `provider/name`.")]
-    input_tokens: Annotated[int, Meta(description="Tokens that were sent to it.")]
-    output_tokens: Annotated[int, Meta(description="Tokens that it sent back.")]
-    own_key_input_tokens: OwnKeyTokens = 0
-    own_key_output_tokens: OwnKeyTokens = 0
+    notice: Annotated[Notice | None, Meta(description="Set if no language model is connected: how to connect one.")] = (
+        None
+    )
 
 
 class UsageRecorded(Event, frozen=True):

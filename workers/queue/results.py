@@ -4,7 +4,8 @@ from typing import Any
 
 import msgspec
 
-from schema.events import MessageCompleted, ModelUsage, UsageRecorded
+from schema.event_base import ModelUsage
+from schema.events import MessageCompleted, UsageRecorded
 
 MAX_COUNT = 2**53
 """The largest integer that Redis' Lua counts exactly."""

@@ -9,6 +9,7 @@ import pytest
 from graphs.providers.errors import ProviderRateLimited, ProviderRejectedKey
 from schema import events
 from schema.errors import Unavailable
+from schema.event_base import ModelUsage
 from tests.conftest import TestTenant
 from tests.waiting import PATIENCE_S
 from tests.workers.jobs import (
@@ -233,9 +234,9 @@ async def test_of_several_models_each_has_its_row_and_its_price(
 ) -> None:
     job = await submit_one(core, tenant, model="offline/a")
     used = [
-        events.ModelUsage(model="offline/a", input_tokens=1000, output_tokens=0),
-        events.ModelUsage(model="offline/b", input_tokens=1000, output_tokens=500, own_key_input_tokens=400),
-        events.ModelUsage(model="offline/none", input_tokens=7, output_tokens=-(10**9)),
+        ModelUsage(model="offline/a", input_tokens=1000, output_tokens=0),
+        ModelUsage(model="offline/b", input_tokens=1000, output_tokens=500, own_key_input_tokens=400),
+        ModelUsage(model="offline/none", input_tokens=7, output_tokens=-(10**9)),
     ]
     usage = events.UsageRecorded(model="offline/b", input_tokens=2007, output_tokens=500, models=used)
     await begin(worker, Script(events.MessageCompleted(text="hi"), usage), tenant, job)
