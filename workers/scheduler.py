@@ -32,7 +32,7 @@ from workers.retention import Retention
 from workers.settings import WorkerSettings
 from workers.storage.factory import open_storage
 from workers.storage.removals import delete_due_files
-from workers.stream.memory_bound import keep_below_bound
+from workers.stream.memory_bound import MemoryBound
 from workers.stream.pubsub import Subscriber
 from workers.stream.relay import Relay
 
@@ -73,7 +73,8 @@ class Scheduler:
         for pool in (self._system_pool, self._pool):
             await pool.open()
             self._stack.push_async_callback(pool.close)
-        redis = self._redis = RedisClient(address)
+        redis = RedisClient(address)
+        self._memory_bound = MemoryBound(redis)
         self._stack.push_async_callback(redis.close)
         self._relay = Relay(redis)
         self._limits = limits_over(redis, self._pool)
@@ -123,7 +124,7 @@ class Scheduler:
 
     async def keep_redis_below_bound(self) -> None:
         """Make room in Redis if it is nearly full."""
-        await keep_below_bound(self._redis)
+        await self._memory_bound.keep()
 
     async def remove_files(self) -> None:
         """Delete stored files that no document refers to any more."""

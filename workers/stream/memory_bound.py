@@ -6,6 +6,7 @@ than their logs in Postgres, and their fences only matter to workers that were s
 that is not enough, writes fail as if Redis were away (`workers/redis/client.py`), and nothing is lost either.
 """
 
+import msgspec
 import structlog
 
 from schema import redis_names
@@ -17,37 +18,57 @@ log = structlog.get_logger()
 
 FULL, ENOUGH = 0.75, 0.6
 """Of `maxmemory`: above the first, keys are removed until it is below the second."""
+NO_EVICTION = "noeviction"
 SCANNED = 1000
 MIN_FENCE_AGE_MS = 10 * 60 * 1000
 """How long a fence outlives its job at least; without a bound it is an hour."""
 
 
-async def keep_below_bound(redis: RedisClient) -> int:
-    """Remove streams of ended jobs, then old fences, if Redis is nearly full; return how many keys."""
-    try:
-        if await read_fill(redis) < FULL:
+class MemoryBound:
+    """Looks after one Redis."""
+
+    def __init__(self, redis: RedisClient) -> None:
+        self._redis = redis
+        self._told_policy = NO_EVICTION
+
+    async def keep(self) -> int:
+        """Remove streams of ended jobs, then old fences, if Redis is nearly full; return how many keys. Say so, once, if it
+        evicts keys by itself."""
+        try:
+            memory = await read_memory(self._redis)
+            if memory.policy != self._told_policy:
+                log.warning("redis_evicts_keys", policy=memory.policy)
+                self._told_policy = memory.policy
+            if memory.fill < FULL:
+                return 0
+            removed = await _remove(self._redis, redis_names.JOB_EVENTS, within_ms=ENDED_TTL_MS)
+            old_ms = ENDED_FENCE_TTL_MS - MIN_FENCE_AGE_MS
+            removed += await _remove(self._redis, redis_names.JOB_FENCES, within_ms=old_ms)
+            log.warning("redis_nearly_full", removed=removed, fill=round((await read_memory(self._redis)).fill, 2))
+        except (RedisUnavailable, ReplyError):
             return 0
-        removed = await _remove(redis, redis_names.JOB_EVENTS, within_ms=ENDED_TTL_MS)
-        removed += await _remove(redis, redis_names.JOB_FENCES, within_ms=ENDED_FENCE_TTL_MS - MIN_FENCE_AGE_MS)
-        log.warning("redis_nearly_full", removed=removed, fill=round(await read_fill(redis), 2))
-    except (RedisUnavailable, ReplyError):
-        return 0
-    return removed
+        return removed
 
 
-async def read_fill(redis: RedisClient) -> float:
-    """Return which share of `maxmemory` is used; 0 where there is no bound."""
-    told = dict(
-        line.split(":", 1) for line in (await redis.call("INFO", "memory")).decode().splitlines() if ":" in line
-    )
+class Memory(msgspec.Struct, frozen=True):
+    """Which share of `maxmemory` is used, 0 where there is no bound; and what Redis does when it is full."""
+
+    fill: float
+    policy: str
+
+
+async def read_memory(redis: RedisClient) -> Memory:
+    """Return how full Redis is. Raises RedisUnavailable."""
+    lines = (await redis.call("INFO", "memory")).decode().splitlines()
+    told = dict(line.split(":", 1) for line in lines if ":" in line)
     bound = int(told.get("maxmemory", 0))
-    return int(told["used_memory"]) / bound if bound else 0.0
+    return Memory(int(told["used_memory"]) / bound if bound else 0.0, told.get("maxmemory_policy", NO_EVICTION))
 
 
 async def _remove(redis: RedisClient, pattern: str, *, within_ms: int) -> int:
     """Remove keys like this that expire within that time, until there is enough room."""
     cursor, removed = b"0", 0
-    while await read_fill(redis) >= ENOUGH:
+    while (await read_memory(redis)).fill >= ENOUGH:
         cursor, names = await redis.call("SCAN", cursor, "MATCH", pattern, "COUNT", SCANNED)
         asked: list[Command] = [("PTTL", name) for name in names]
         left_ms = await redis.send(asked) if asked else []

@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 import redis
+from structlog.testing import capture_logs
 
 from api.local.valkey import EmbeddedValkey
 from schema.ids import new_id
@@ -11,7 +12,7 @@ from schema.redis_names import job_events, job_fence, used_login_state
 from tests.conftest import Stores
 from workers.redis.client import RedisClient
 from workers.redis.connection import RedisAddress
-from workers.stream.memory_bound import keep_below_bound, read_fill
+from workers.stream.memory_bound import MemoryBound, read_memory
 from workers.stream.relay import ENDED_FENCE_TTL_MS, ENDED_TTL_MS, RUNNING_TTL_MS
 
 MB = 1 << 20
@@ -50,9 +51,9 @@ async def test_ended_streams_go_and_what_is_needed_stays(client: RedisClient, bo
     bounded.set(sign_in, "1", ex=60)
     bounded.rpush("chat", "doorbell")
     ended = [add_job(bounded, stream_ms=ENDED_TTL_MS, fence_ms=ENDED_FENCE_TTL_MS) for _ in range(230)]
-    assert await read_fill(client) > 0.75
-    assert await keep_below_bound(client) > 0
-    assert await read_fill(client) < 0.75
+    assert (await read_memory(client)).fill > 0.75
+    assert await MemoryBound(client).keep() > 0
+    assert (await read_memory(client)).fill < 0.75
     assert 2 + 2 == bounded.exists(*running, sign_in, "chat")
     assert len(ended) == bounded.exists(*(fence for _, fence in ended))
     assert bounded.exists(*(stream for stream, _ in ended)) < len(ended)
@@ -61,7 +62,19 @@ async def test_ended_streams_go_and_what_is_needed_stays(client: RedisClient, bo
 async def test_with_room_nothing_is_removed(client: RedisClient, redis_url: str) -> None:
     with redis.Redis.from_url(redis_url) as db:
         add_job(db, stream_ms=ENDED_TTL_MS, fence_ms=ENDED_FENCE_TTL_MS)
-    assert 0 == await keep_below_bound(client)
+    assert 0 == await MemoryBound(client).keep()
+
+
+async def test_a_redis_that_evicts_keys_is_told_once(client: RedisClient, bounded: redis.Redis) -> None:
+    bound = MemoryBound(client)
+    bounded.config_set("maxmemory-policy", "volatile-lru")
+    try:
+        with capture_logs() as logs:
+            for _ in range(3):
+                await bound.keep()
+    finally:
+        bounded.config_set("maxmemory-policy", "noeviction")
+    assert [("redis_evicts_keys", "volatile-lru")] == [(line["event"], line["policy"]) for line in logs]
 
 
 def test_the_embedded_store_has_a_bound_and_evicts_nothing(stores: Stores) -> None:
