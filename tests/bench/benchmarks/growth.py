@@ -198,7 +198,7 @@ ASKS: dict[str, Ask] = {
     "sweep: parked turns": as_system(sweeper.unpark_stranded),
     "a worker's watchdog": as_system(_unanswered),
     "expire content": _expire,
-    "expire the rest": as_system(retention.delete_expired),
+    "expire the rest": as_system(retention.delete_expired, delivery_days=30),
     "merge usage": as_system(retention.merge_usage),
     "count what ended": _tally,
     "export of a user": as_tenant(_export, own=True),
