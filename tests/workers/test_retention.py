@@ -222,6 +222,7 @@ async def fill(core: JobCore, database_url: str, redis_url: str, tenant: TestTen
     hook(database_url, tenant)
     await shelve(core, database_url, tenant)
     learn(database_url, tenant, user_id, job_id)
+    measure(database_url, tenant, job_id)
     await core.limits.reserve(tenant.id, waiting.job_id, POLICY, tokens=5, nanos=0)
 
 
@@ -247,6 +248,15 @@ def hook(database_url: str, tenant: TestTenant) -> None:
         delivery_id = new_id()
         add(database_url, "webhook_deliveries", tenant, id=delivery_id, **about, **to)
         add(database_url, "webhook_attempts", tenant, delivery_id=delivery_id, attempt=1, duration_ms=1)
+
+
+def measure(database_url: str, tenant: TestTenant, job_id: UUID) -> None:
+    """Make a job a benchmark of a model."""
+    of, now = {"benchmark_id": job_id, "model": "m"}, datetime.now(UTC)
+    add(database_url, "benchmarks", tenant, id=job_id, models=Jsonb(["m"]), settings=Jsonb({}), total=1)
+    call = {"place": 0, "number": 1, "prompt": 0, "attempt": 1, "started_at": now, "total_ms": 1}
+    add(database_url, "benchmark_iterations", tenant, **of, **call)
+    add(database_url, "benchmark_results", tenant, **of, figures=Jsonb({}))
 
 
 def learn(database_url: str, tenant: TestTenant, user_id: UUID, job_id: UUID) -> None:
