@@ -3,7 +3,9 @@
 The document says what there is, `operation_table.py` how it is called, `two_tenants.py` holds what must stay out of reach.
 """
 
-from collections.abc import AsyncIterator
+import base64
+import json
+from collections.abc import AsyncIterator, Mapping
 from typing import Any
 from uuid import UUID
 
@@ -11,6 +13,7 @@ import httpx
 import pytest
 
 from api.app import create_app
+from api.http.paging import write_cursor
 from api.settings import ApiSettings
 from graphs.providers.settings import ProviderSettings
 from schema.rights import Right, rights_for_role
@@ -225,9 +228,22 @@ async def test_a_page_that_begins_at_another_tenants_place_is_ones_own(operation
     cursor = first.json()["next_cursor"]
     assert cursor is not None, "B has too few of these"
     mine = {place: name for place, name in matrix.values(call, world.a).items() if call.refers[place].missing}
-    answer = await matrix.call(operation, await matrix.leader(call), mine | {"query.cursor": cursor})
-    assert 200 == answer.status_code
-    _check_silence(matrix, answer, "")
+    changes = {str(theirs[place]): str(mine[place]) for place in mine} | {
+        str(world.b.tenant_id): str(world.a.tenant_id)
+    }
+    forged = _of_another_list(cursor, changes)
+    for place, status in ((forged, 200), *(((cursor, 400),) if forged != cursor else ())):
+        answer = await matrix.call(operation, await matrix.leader(call), mine | {"query.cursor": place})
+        assert status == answer.status_code
+        _check_silence(matrix, answer, "")
+
+
+def _of_another_list(cursor: str, changes: Mapping[str, str]) -> str:
+    """Return a cursor with its position, but the name of another list: cursors are not signed."""
+    name, position = json.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
+    for theirs, mine in changes.items():
+        name = name.replace(theirs, mine)
+    return write_cursor(name, position)
 
 
 @pytest.mark.parametrize(
