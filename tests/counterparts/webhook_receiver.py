@@ -35,8 +35,8 @@ Behaviour = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 class WebhookReceiver:
-    """`async with` it. `/` takes everything; `/hang`, `/drip`, `/big`, `/close` and `/status/N` misbehave; `answers` are
-    statuses for the next requests to `/`, with headers."""
+    """`async with` it. `/` takes everything; `/hang`, `/drip`, `/big`, `/close`, `/flaky` and `/status/N` misbehave;
+    `answers` are statuses for the next requests to `/`, with headers."""
 
     def __init__(self) -> None:
         self.messages: list[Message] = []
@@ -92,6 +92,8 @@ class WebhookReceiver:
             assert request.transport is not None
             request.transport.abort()
             return web.Response()
+        if path == "/flaky" and len(self.messages) % 2:
+            return web.Response(status=500)
         if path.startswith("/status/"):
             status = int(path.rsplit("/", 1)[1])
             return web.Response(status=status, text="no", headers={"Location": "http://127.0.0.1:9/"})
