@@ -1,0 +1,130 @@
+"""Webhooks through kill -9 of whoever takes part, and without Redis: each end at least once, with one id, and nothing else."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from uuid import UUID
+
+import pytest
+import redis
+from standardwebhooks.webhooks import Webhook
+
+from api.local.local_stores import Stores
+from tests.conftest import TestTenant, make_tenant
+from tests.counterparts.webhook_receiver import Message, WebhookReceiver
+from tests.journeys.client import Client
+from tests.system import System
+from tests.waiting import wait_for
+from tests.workers.jobs import rows
+
+Fragile = tuple[Stores, System]
+
+
+@pytest.fixture
+async def deliverer(fragile: Fragile) -> AsyncIterator[System]:
+    """The system with a worker that delivers; whoever was killed runs again after each test."""
+    _, system = fragile
+    system.start("default")
+    await system.ready("default")
+    yield system
+    system.kill("default")
+    del system.processes["default"]
+    for name in system.roles:
+        await back(system, name)
+
+
+async def back(system: System, name: str) -> None:
+    """Start a process again if it has died."""
+    if system.processes[name].poll() is not None:
+        system.start(name)
+        await system.ready(name)
+
+
+@pytest.fixture
+def tenant(fragile: Fragile) -> TestTenant:
+    return make_tenant(fragile[0].database_url, role="owner")
+
+
+async def have_endpoint(client: Client, receiver: WebhookReceiver, *events: str) -> tuple[str, str]:
+    status, made = await client.post("/api/webhooks", {"url": receiver.url(), "events": list(events)})
+    assert status == 201, made
+    return made["id"], made["secret"]
+
+
+def by_job(messages: list[Message]) -> dict[str, set[str]]:
+    """The ids under which each job was told."""
+    told: dict[str, set[str]] = {}
+    for message in messages:
+        told.setdefault(message.json["data"]["job_id"], set()).add(message.id)
+    return told
+
+
+async def test_a_deliverer_killed_after_the_send_and_before_the_commit_sends_the_same_again(
+    deliverer: System, tenant: TestTenant
+) -> None:
+    async with Client(deliverer.url, tenant.headers) as client, WebhookReceiver() as receiver:
+        _, secret = await have_endpoint(client, receiver, "job.*")
+        receiver.hold = asyncio.Event()
+        job_id = (await client.submit("text-5"))["job_id"]
+        (first,) = await receiver.until(1)
+        deliverer.kill("default")
+        receiver.hold.set()
+        deliverer.start("default")
+        first, second = await receiver.until(2)
+        found = "/api/webhooks/deliveries?state=delivered"
+
+        async def delivered() -> bool:
+            return bool((await client.get(found))["items"])
+
+        await wait_for(delivered, "it is delivered")
+    assert first.id == second.id
+    assert first.body == second.body
+    assert {job_id: {first.id}} == by_job(receiver.messages)
+    for message in (first, second):
+        Webhook(secret).verify(message.body, message.headers)
+
+
+async def test_everybody_may_die_and_each_end_is_told(fragile: Fragile, deliverer: System, tenant: TestTenant) -> None:
+    stores, system = fragile
+    async with Client(system.url, tenant.headers) as client, WebhookReceiver() as receiver:
+        _, secret = await have_endpoint(client, receiver, "job.*")
+        running = (await client.submit("text-6000-at-1"))["job_id"]
+        jobs = [(await client.submit("text-20-at-40"))["job_id"] for _ in range(10)]
+        for victim in ("default", "chat", "scheduler", "api"):
+            system.kill(victim)
+            await back(system, victim)
+            with redis.Redis.from_url(stores.redis_url) as wire:
+                wire.flushall()
+            jobs += [(await client.submit("text-20-at-40"))["job_id"] for _ in range(5)]
+        await wait_for(lambda: set(jobs) <= by_job(receiver.messages).keys(), "all are told", within_s=240)
+        told = by_job(receiver.messages)
+        assert set(jobs) == told.keys()
+        assert {1} == {len(ids) for ids in told.values()}
+        for message in receiver.messages:
+            Webhook(secret).verify(message.body, message.headers)
+        assert "running" == await client.cancel(running)
+        await wait_for(lambda: running in by_job(receiver.messages), "the cancelled one is told")
+    stored = rows(stores.database_url, "SELECT job_id FROM webhook_deliveries WHERE tenant_id = %s", tenant.id)
+    assert {UUID(job_id) for job_id in (*jobs, running)} == {row["job_id"] for row in stored}
+    assert len(jobs) + 1 == len(stored)
+
+
+async def test_both_secrets_verify_while_one_is_rotated(deliverer: System, tenant: TestTenant) -> None:
+    async with Client(deliverer.url, tenant.headers) as client, WebhookReceiver() as receiver:
+        endpoint_id, before = await have_endpoint(client, receiver, "job.succeeded")
+        _, rotated = await client.post(f"/api/webhooks/{endpoint_id}/rotate-secret")
+        await client.ended((await client.submit("text-5"))["job_id"])
+        (message,) = await receiver.until(1)
+    for secret in (before, rotated["secret"]):
+        Webhook(secret).verify(message.body, message.headers)
+
+
+async def test_a_callback_by_header_through_openais_route(deliverer: System, tenant: TestTenant) -> None:
+    async with Client(deliverer.url, tenant.headers) as client, WebhookReceiver() as receiver:
+        _, made = await client.post("/api/webhooks/secret/rotate")
+        body = {"model": "openai/text-5", "messages": [{"role": "user", "content": "hi"}]}
+        headers = {"X_Headrace_Callback_URL": receiver.url("/cb"), "X_Headrace_Callback_Events": "job.succeeded"}
+        status, _ = await client.post("/v1/chat/completions", body, **headers)
+        assert 200 == status
+        (message,) = await receiver.until(1)
+    Webhook(made["secret"]).verify(message.body, message.headers)
+    assert "job.succeeded" == message.json["type"]
