@@ -107,6 +107,7 @@ def _openapi() -> OpenAPIConfig:
             Tag("agents", "The agents you can call, and those your tenant manages."),
             Tag("tools", "The tools that agents can use, and the databases those tools read."),
             Tag("benchmarks", "Models called again and again: how fast they are, what they cost, how they compare."),
+            Tag("schedules", "Jobs that start by themselves, at times of a cron expression in a time zone."),
             Tag("pipelines", "Graphs of steps, built in or your tenant's own: list, draw, run."),
             Tag("documents", "Documents and collections: upload, manage, search."),
             Tag("configuration", "Settings that apply to all agents of your tenant."),

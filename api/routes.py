@@ -21,6 +21,7 @@ from api.jobs import trace
 from api.openai import completions, embeddings, models
 from api.pipelines import routes as pipelines
 from api.root_page import get_about
+from api.schedules import routes as schedules
 from api.sessions import feedback, memories
 from api.sessions import routes as sessions
 from api.tenants import configuration, metrics, tenant_users
@@ -39,7 +40,7 @@ NATIVE = (
     *(login.routes, identity_providers.routes, oidc_login.routes, api_keys.routes, credentials.routes),
     *(users.routes, privacy.routes),
     *(agents.routes, manage_agents.routes, tools.routes, trial_run.routes, data_sources.routes),
-    *(configuration.routes, pipelines.routes, benchmarks.routes),
+    *(configuration.routes, pipelines.routes, benchmarks.routes, schedules.routes),
     *(upload_documents.routes, documents.routes, content.routes, update_documents.routes, delete_documents.routes),
     *(retry_documents.routes, collections.routes, document_stats.routes, search_documents.routes),
     *(

@@ -328,12 +328,3 @@ def read_frames(chunk: bytes) -> Iterator[Frame]:
 def decode_event(frame: Frame) -> Event:
     """Return the typed event of a frame, without `job_id`, `seq` and `at`."""
     return _decoders[frame.type].decode(frame.data)
-
-
-def describe_events() -> str:
-    """Return all events as a Markdown table, from the structs and their docstrings: what the API's documentation shows."""
-    rows = ["| event | fields | meaning |", "|---|---|---|"]
-    for name, event in EVENTS.items():
-        fields = ", ".join(f"`{field.encode_name}`" for field in msgspec.structs.fields(event))
-        rows.append(f"| `{name}` | {fields or '—'} | {' '.join((event.__doc__ or '').split())} |")
-    return "\n".join(rows)

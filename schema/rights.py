@@ -20,6 +20,8 @@ Right = Literal[
     "pipelines.run",
     "benchmarks.read",
     "benchmarks.run",
+    "schedules.read",
+    "schedules.write",
     "documents.read",
     "documents.write",
     "documents.manage",
@@ -56,6 +58,7 @@ VIEWER: tuple[Right, ...] = (
     "agents.read",
     "pipelines.read",
     "benchmarks.read",
+    "schedules.read",
     "documents.read",
 )
 MEMBER: tuple[Right, ...] = (
@@ -64,6 +67,7 @@ MEMBER: tuple[Right, ...] = (
         "chat",
         "pipelines.run",
         "benchmarks.run",
+        "schedules.write",
         "jobs.write",
         "sessions.write",
         "documents.write",

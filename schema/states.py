@@ -41,14 +41,27 @@ searchable; `failed`: can't be ingested, with an error; `cancelled`. The last tw
 
 FILE_STATES: tuple[FileState, ...] = get_args(FileState)
 
+ScheduleState = Literal["active", "paused", "ended"]
+"""States of a schedule. `paused`: by somebody, or by itself, and then it says why; `ended`: no due time is left."""
+
+SCHEDULE_STATES: tuple[ScheduleState, ...] = get_args(ScheduleState)
+
+RunOutcome = Literal["submitted", "waiting", "skipped", "missed", "refused"]
+"""What became of a due time. `waiting`: for the job before it; `skipped`: that job had not ended; `missed`: no scheduler was
+there; `refused`: a limit, or the owner may not do it any more."""
+
+OnMissed = Literal["skip", "run_once"]
+OnOverlap = Literal["skip", "queue", "cancel_previous"]
+ScheduleSession = Literal["new", "continue"]
+
 Priority = Literal["high", "normal", "low"]
 PRIORITIES: dict[Priority, int] = {"high": 0, "normal": 5, "low": 9}  # smaller goes first
 
 OnBusy = Literal["queue", "reject", "interrupt", "rollback"]
 CancelMode = Literal["keep", "forget"]  # what becomes of the text so far
 
-WaitingFor = Literal["worker", "tenant_cap", "session", "retry", "tenant"]
-"""`tenant`: the tenant is suspended."""
+WaitingFor = Literal["worker", "tenant_cap", "session", "retry", "time", "tenant"]
+"""`time`: for its `run_at`; `tenant`: the tenant is suspended."""
 
 
 def public_state(state: State) -> PublicState:

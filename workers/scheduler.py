@@ -20,18 +20,23 @@ from schema.queries.jobs import sweeper as queries
 from schema.queries.jobs.dispatch import requeue_unanswered
 from schema.queries.jobs.sweeper import OverdueJob, RequeuedJob
 from schema.states import WAITING
+from workers.queue.capacity import CapacityCache
 from workers.queue.dispatch import Dispatcher
 from workers.queue.errors import public_reason
 from workers.queue.finish import end_job
-from workers.queue.job_core import limits_over
+from workers.queue.job_core import JobCore, limits_over, process_name
 from workers.queue.leases import has_died
+from workers.queue.submit_throttle import SubmitThrottle
 from workers.queue.suspects import LOST, assess_losses
 from workers.redis.client import RedisClient
 from workers.redis.connection import RedisAddress, ReplyError
 from workers.retention import Retention
+from workers.schedules.due import DueSchedules
+from workers.schedules.submitting import ScheduledJobs
 from workers.settings import WorkerSettings
 from workers.storage.factory import open_storage
 from workers.storage.removals import delete_due_files
+from workers.stream.hub import Hub
 from workers.stream.memory_bound import MemoryBound
 from workers.stream.pubsub import Subscriber
 from workers.stream.relay import Relay
@@ -42,6 +47,7 @@ POLL_S = 0.5
 SWEEP_S = 1.0
 RESERVATIONS_S = 5.0
 RETENTION_S = 60.0
+SCHEDULES_S = 1.0
 FILES_S = 60.0
 BOUND_S = 1.0
 USAGE_S = 60.0
@@ -77,12 +83,20 @@ class Scheduler:
         self._memory_bound = MemoryBound(redis)
         self._stack.push_async_callback(redis.close)
         self._relay = Relay(redis)
+        hub = Hub(address, redis, self._pool, process=process_name())
+        await hub.start()
+        self._stack.push_async_callback(hub.close)
         self._limits = limits_over(redis, self._pool)
         self.retention = Retention(
             self._pool, self._system_pool, redis, self._limits, delivery_days=self._settings.webhook_days
         )
         self._storage = await self._stack.enter_async_context(open_storage(self._settings.storage))
         self._dispatcher = Dispatcher(self._system_pool, redis, window=self._settings.window)
+        core = JobCore(
+            *(self._pool, redis, hub, self._relay, settings.window),
+            *(CapacityCache(), SubmitThrottle(), self._limits),
+        )
+        self.schedules = DueSchedules(ScheduledJobs(core, settings.vault), self._system_pool)
         subscriber = Subscriber(address, lambda _, queue: self._dispatcher.kick(queue.decode()))
         subscriber.start()
         self._stack.push_async_callback(subscriber.close)
@@ -97,6 +111,7 @@ class Scheduler:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._every(POLL_S, self.dispatch), name="dispatch poll")
             tasks.create_task(self._every(SWEEP_S, self.sweep), name="sweep")
+            tasks.create_task(self._every(SCHEDULES_S, self.schedules.run_due_schedules), name="schedules")
             tasks.create_task(self._every(RESERVATIONS_S, self.retention.settle_reservations), name="reservations")
             tasks.create_task(self._every(BOUND_S, self.keep_redis_below_bound), name="redis")
             tasks.create_task(self._every(RETENTION_S, self.retention.sweep), name="retention")

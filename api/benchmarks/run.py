@@ -128,7 +128,7 @@ async def _respond(
     if wants_events(request.headers):
         return follow_stream(resources, accepted.follower, headers)
     wait_s = preferences.wait_s or (resources.settings.request_timeout_s if wait else 0)
-    if preferences.respond_async or not wait_s:
+    if preferences.respond_async or not wait_s or submission.run_at is not None:
         accepted.follower.close()
         if preferences.respond_async:
             headers["Preference-Applied"] = "respond-async"

@@ -7,6 +7,7 @@ from uuid import UUID
 import msgspec
 from msgspec import Meta
 
+from api.chat.response_modes import PRIORITY, RUN_AT
 from api.http.paging import NextCursor
 from api.webhooks.callbacks import CallbackEvents, CallbackInclude, CallbackUrl
 from schema.states import Priority, PublicState
@@ -72,7 +73,8 @@ class BenchmarkIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
         Annotated[int, Meta(ge=0, le=2**31 - 1)] | None,
         Meta(description="Sent with each call, for providers that take one."),
     ] = None
-    priority: Annotated[Priority, Meta(description="Order among the waiting jobs of your tenant.")] = "normal"
+    priority: Annotated[Priority, Meta(description=PRIORITY)] = "normal"
+    run_at: Annotated[datetime | None, Meta(description=RUN_AT)] = None
     callback_url: CallbackUrl | None = None
     callback_events: CallbackEvents | None = None
     callback_include: CallbackInclude | None = None

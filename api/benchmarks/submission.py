@@ -6,6 +6,7 @@ import msgspec
 
 from api.auth.principals import Principal
 from api.benchmarks.schemas import DEFAULT_PROMPT, MAX_CALLS, BenchmarkIn
+from api.chat.response_modes import check_run_at
 from api.grants.model_access import resolve_model
 from api.jobs.submit import submitter
 from api.resources import Resources
@@ -92,6 +93,7 @@ def build_submission(
         payload={},
         model=settings.models[0],
         priority=data.priority,
+        run_at=check_run_at(data.run_at, None),
         idempotency=idempotency,
         request_id=request_id,
         callback=callback,

@@ -1,5 +1,6 @@
 """`POST /api/chat`: takes a message; returns the answer as a stream, as one body, or as a job to poll."""
 
+from datetime import datetime
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
@@ -17,6 +18,8 @@ from api.chat.response_modes import (
     ON_BUSY,
     PRIORITY,
     RESPONSE_MODES,
+    RUN_AT,
+    check_run_at,
     respond,
 )
 from api.grants.model_access import resolve_target
@@ -122,6 +125,7 @@ class ChatIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     callback_url: CallbackUrl | None = None
     callback_events: CallbackEvents | None = None
     callback_include: CallbackInclude | None = None
+    run_at: Annotated[datetime | None, Meta(description=RUN_AT)] = None
 
 
 OPT = LARGE_BODY | described(
@@ -175,6 +179,16 @@ async def send_tenant_message(
 async def _build_submission(
     data: ChatIn, request: JsonRequest, principal: Principal, resources: Resources
 ) -> Submission:
+    idempotency = read_idempotency(request.headers, "POST /api/chat", data, visible_user_id=principal.visible_user_id)
+    submission = await build_chat(data, principal, resources)
+    callback = await callback_of_body(resources, principal, request.headers, data)
+    return msgspec.structs.replace(
+        submission, idempotency=idempotency, request_id=request.request_id, callback=callback
+    )
+
+
+async def build_chat(data: ChatIn, principal: Principal, resources: Resources) -> Submission:
+    """Return the job of a chat. Raises UnknownModel, UnknownAgent, Forbidden, NotFound and InputError, which name the field."""
     target = await resolve_target(resources, principal, data.model, data.agent)
     parts, job_id = _message_parts(data.message), new_id()
     payload: dict[str, Any] = {"options": {}, **({"asked_model": True} if target.model_requested else {})}
@@ -193,11 +207,7 @@ async def _build_submission(
         title=_title(parts),
         on_busy=data.on_busy,
         priority=data.priority,
-        idempotency=read_idempotency(
-            request.headers, "POST /api/chat", data, visible_user_id=principal.visible_user_id
-        ),
-        request_id=request.request_id,
-        callback=await callback_of_body(resources, principal, request.headers, data),
+        run_at=check_run_at(data.run_at, data.session_id),
         submitted_by=submitter(resources, principal, job_id, for_tools=target.agent is not None),
     )
 

@@ -18,10 +18,10 @@ from api.http.rows import from_row
 from api.http.sse import EVENT_STREAM
 from api.jobs.event_stream import follow_stream
 from api.jobs.retry import RetriedOut, RetryIn, retry_selected
+from api.openapi.events import describe_events
 from api.openapi.operations import EVENTS, described
 from api.resources import AppResources, Resources
 from schema.errors import Conflict, NotFound
-from schema.events import describe_events
 from schema.job_kinds import Kind
 from schema.queries.jobs import job_lists, jobs
 from schema.states import (
@@ -70,7 +70,8 @@ class JobOut(msgspec.Struct, frozen=True, kw_only=True):
         WaitingFor | None,
         Meta(
             description="Why a queued job has not started: no free `worker`, the `tenant_cap` on concurrent jobs, an earlier "
-            "job of its `session`, the delay before a `retry`, or a suspended `tenant`. Null if it is not queued."
+            "job of its `session`, the delay before a `retry`, its `run_at` (`time`), or a suspended `tenant`. Null if it is "
+            "not queued."
         ),
     ]
     session_id: Annotated[UUID | None, Meta(description="The session; null if the job has none.")]

@@ -103,3 +103,12 @@ def _frame(event: type[Event]) -> type[msgspec.Struct]:
         tag_field="event",
         tag=event.type,
     )
+
+
+def describe_events() -> str:
+    """Return all events as a Markdown table, from the structs and their docstrings: what the API's documentation shows."""
+    rows = ["| event | fields | meaning |", "|---|---|---|"]
+    for name, event in EVENTS.items():
+        fields = ", ".join(f"`{field.encode_name}`" for field in msgspec.structs.fields(event))
+        rows.append(f"| `{name}` | {fields or '—'} | {' '.join((event.__doc__ or '').split())} |")
+    return "\n".join(rows)

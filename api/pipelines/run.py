@@ -12,7 +12,14 @@ from litestar import Response, post
 from litestar.params import JSONBody, PathParameter
 
 from api.auth.principals import MayRunPipelines, Principal
-from api.chat.response_modes import ACCEPTED_RESPONSE, ANSWER_EXAMPLE, ANSWER_RESPONSE, JOB_ERRORS, respond
+from api.chat.response_modes import (
+    ACCEPTED_RESPONSE,
+    ANSWER_EXAMPLE,
+    ANSWER_RESPONSE,
+    JOB_ERRORS,
+    check_run_at,
+    respond,
+)
 from api.grants.model_access import Target, resolve_model, resolve_target
 from api.http.body_limits import LARGE_BODY
 from api.http.errors import problems
@@ -68,14 +75,23 @@ async def run_pipeline(
     principal: MayRunPipelines,
     resources: AppResources,
 ) -> Response[Any]:
-    submission = await _build_submission(pipeline, data, request, principal, resources)
+    submission, name = await build_run(pipeline, data, principal, resources)
+    route, whose = f"POST /api/pipelines/{name}/execute", principal.visible_user_id
+    submission = msgspec.structs.replace(
+        submission,
+        idempotency=read_idempotency(request.headers, route, data, visible_user_id=whose),
+        request_id=request.request_id,
+        callback=await callback_of_body(resources, principal, request.headers, data),
+    )
     input_tokens = estimate_tokens(len(data.input))
     return await respond(resources, principal, request, submission, input_tokens=input_tokens)
 
 
-async def _build_submission(
-    pipeline: str, data: ExecuteIn, request: JsonRequest, principal: Principal, resources: Resources
-) -> Submission:
+async def build_run(
+    pipeline: str, data: ExecuteIn, principal: Principal, resources: Resources
+) -> tuple[Submission, str]:
+    """Return the job of a run, and the pipeline's name in the scope of idempotency keys. Raises InputError, NotFound,
+    UnknownModel and UnknownAgent, which name the field."""
     if not data.input.strip():
         raise InputError("input must not be empty.", field="input")
     builtin = find_builtin(pipeline)
@@ -89,8 +105,8 @@ async def _build_submission(
         payload["messages"] = [{"role": "user", "content": data.input}]
     if target.model_requested:
         payload["asked_model"] = True
-    job_id, route = new_id(), f"POST /api/pipelines/{selected.name}/execute"
-    return Submission(
+    job_id = new_id()
+    submission = Submission(
         tenant_id=principal.tenant_id,
         job_id=job_id,
         kind=KINDS[selected.kind],
@@ -101,11 +117,10 @@ async def _build_submission(
         session_id=data.session_id,
         on_busy=data.on_busy,
         priority=data.priority,
-        idempotency=read_idempotency(request.headers, route, data, visible_user_id=principal.visible_user_id),
-        request_id=request.request_id,
-        callback=await callback_of_body(resources, principal, request.headers, data),
+        run_at=check_run_at(data.run_at, data.session_id),
         submitted_by=submitter(resources, principal, job_id, for_tools=target.agent is not None),
     )
+    return submission, selected.name
 
 
 @dataclass(frozen=True)

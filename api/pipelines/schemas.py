@@ -8,7 +8,7 @@ import msgspec
 from msgspec import Meta
 
 from api.auth.principals import Principal
-from api.chat.response_modes import ON_BUSY, PRIORITY
+from api.chat.response_modes import ON_BUSY, PRIORITY, RUN_AT
 from api.http.paging import NextCursor
 from api.resources import Resources
 from api.tools.tool_catalog import load_builtin_tools
@@ -154,6 +154,7 @@ class ExecuteIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
     ) = None
     on_busy: Annotated[OnBusy, Meta(description=ON_BUSY)] = "queue"
     priority: Annotated[Priority, Meta(description=PRIORITY)] = "normal"
+    run_at: Annotated[datetime | None, Meta(description=RUN_AT)] = None
     callback_url: CallbackUrl | None = None
     callback_events: CallbackEvents | None = None
     callback_include: CallbackInclude | None = None

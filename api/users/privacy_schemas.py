@@ -34,6 +34,7 @@ class UserExportOut(msgspec.Struct, frozen=True, kw_only=True):
     feedback: Annotated[Rows, Meta(description="Feedback on answers.")]
     benchmarks: Annotated[Rows, Meta(description="Benchmarks that the user ran.")]
     webhook_deliveries: Annotated[Rows, Meta(description="Messages to the tenant's systems about the user's jobs.")]
+    schedules: Annotated[Rows, Meta(description="Schedules of the user's jobs.")]
     documents: Annotated[Rows, Meta(description="Private documents.")]
 
 
@@ -71,5 +72,6 @@ EXPORTED_EXAMPLE: dict[str, Any] = {
     "feedback": [],
     "benchmarks": [],
     "webhook_deliveries": [],
+    "schedules": [],
     "documents": [],
 }

@@ -21,6 +21,7 @@ from schema.tables.documents import (
 from schema.tables.feedback import Feedback, LearnedExample
 from schema.tables.jobs import Attempt, IdempotencyKey, Job, JobLog
 from schema.tables.memories import MemoryRow
+from schema.tables.schedules import Schedule, ScheduleRun
 from schema.tables.secrets import Credential, JobSecret, SigningKey
 from schema.tables.sessions import Message, Session
 from schema.tables.tallies import Tally, TallyMark
@@ -37,7 +38,7 @@ TENANT_TABLES = (
     *(Agent, ToolRow, DataSource, Configuration, Pipeline, PipelineVersion),
     *(MemoryRow, CachedAnswer, Feedback, LearnedExample, ToolEffect),
     *(Tally, TallyMark, UsageDay),
-    *(Benchmark, BenchmarkIteration, BenchmarkResult),
+    *(Benchmark, BenchmarkIteration, BenchmarkResult, Schedule, ScheduleRun),
     *(Collection, Document, DocumentVersion, ChunkDraft, Chunk, ChunkVector, DocumentTotals, FileRemoval),
     *(WebhookEndpoint, CallbackSecret, WebhookDelivery, WebhookAttempt),
 )
@@ -87,6 +88,8 @@ __all__ = [
     "Pipeline",
     "PipelineVersion",
     "RefreshToken",
+    "Schedule",
+    "ScheduleRun",
     "Session",
     "SigningKey",
     "Tally",

@@ -13,6 +13,7 @@ from aiohttp import ClientSession, web
 from aiohttp.test_utils import TestServer
 
 from api.app import create_app
+from api.openapi.events import describe_events
 from api.settings import ApiSettings
 from graphs.providers.contract import Finished, Message, ModelRequest, TextDelta, Usage
 from graphs.providers.registry import build_provider
@@ -109,7 +110,7 @@ def test_the_event_is_published_read_and_documented() -> None:
     assert ("words.counted", event) == (frame.type, events.decode_event(frame))
     schemas = document()["components"]["schemas"]
     assert "words.counted" in schemas["JobEvent"]["discriminator"]["mapping"]
-    assert "`words.counted`" in events.describe_events()
+    assert "`words.counted`" in describe_events()
 
 
 def test_the_kind_of_job_has_its_route_and_its_task() -> None:

@@ -14,7 +14,8 @@ from litestar.routes import HTTPRoute
 from api.__main__ import COMMANDS
 from api.http.error_catalog import CATALOG
 from api.http.errors import documented_status
-from schema.events import EVENTS, describe_events
+from api.openapi.events import describe_events
+from schema.events import EVENTS
 from tests.house.code_blocks import BLOCK
 from tests.openapi_document import documented_app, openapi_document
 from tools.configured.kinds import KINDS

@@ -19,7 +19,7 @@ from api.resources import Resources
 from schema.api_keys import new_api_key
 from schema.rights import OWNER, RIGHTS, ROLES, SEES_ALL, Right, Role, rights_for_role
 from tests.api.people import bearer
-from tests.isolation.operation_table import Call
+from tests.isolation.call_shapes import Call
 from tests.isolation.routes import Operation
 from tests.isolation.two_tenants import UNKNOWN, Holder
 from tests.isolation.world import World

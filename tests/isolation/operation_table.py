@@ -4,11 +4,9 @@ A new route gets a row in CALLS (or in PUBLIC, if it needs no caller). Each of i
 `refers`, with the kind of thing that it names (`two_tenants.py` knows how to make one), or in `plain`.
 """
 
-from dataclasses import dataclass, field
-from typing import Any
-
-from schema.rights import Right
 from tests.api.people import PASSWORD
+from tests.isolation import measuring_and_scheduling
+from tests.isolation.call_shapes import CALLBACK_PLAIN, Call, thing, word
 
 PUBLIC = {
     "POST /api/auth/login",
@@ -25,36 +23,6 @@ PUBLIC = {
 """Operations that need no caller."""
 
 
-@dataclass(frozen=True)
-class Ref:
-    """What a field names. Somebody else's is always answered as one that nobody has; with `missing`, by 404."""
-
-    kind: str
-    missing: bool = True
-
-
-def thing(kind: str) -> Ref:
-    """Something that is there or not: a stranger's is 404."""
-    return Ref(kind)
-
-
-def word(kind: str) -> Ref:
-    """A filter, or a name that the body is refused for: nothing tells a stranger's from one that nobody has."""
-    return Ref(kind, missing=False)
-
-
-@dataclass(frozen=True)
-class Call:
-    """A request that is right: the right that it needs, what its fields refer to, what else it `send`s (`{fresh}` is new
-    every time; `file.NAME` is one of a form), and the status that it `gets`. `plain` are fields whose text names nothing."""
-
-    right: Right
-    refers: dict[str, Ref] = field(default_factory=dict)
-    plain: str = ""
-    send: dict[str, Any] = field(default_factory=dict)
-    gets: int = 200
-
-
 TENANT = {"path.tenant": thing("tenant")}
 SPARE = {"path.tenant": thing("spare tenant")}
 SESSION = {"path.session_id": thing("session")}
@@ -64,7 +32,6 @@ CHAT = {
     **{"body.session_id": thing("session"), "body.model": word("model"), "body.agent": word("agent")},
     "body.collections[]": thing("collection"),
 }
-CALLBACK_PLAIN = "body.callback_url body.callback_events[]"
 CHAT_PLAIN = f"body.message body.message[].text body.message[].image_url.url {CALLBACK_PLAIN}"
 LATER = {"body.message": "hi", "header.Prefer": "respond-async"}
 USER_PLAIN = "body.name body.password"
@@ -81,7 +48,6 @@ TOOL_PLAIN = """body.description body.endpoint body.headers body.parameters body
   body.secrets"""
 SOURCE = {"path.name": thing("data source")}
 SOURCE_PLAIN = "body.description body.dsn body.tables[]"
-BENCHMARK = {"path.benchmark_id": thing("benchmark")}
 DSN = "postgresql://reader:water@127.0.0.1:9/shop"
 PIPELINE = {"path.pipeline": thing("pipeline")}
 PIPELINE_PLAIN = "body.name body.description body.start body.steps"
@@ -107,6 +73,7 @@ NEW_HOOK = {"body.url": "http://127.0.0.1:9/hook", "body.events": ["job.*"]}
 DELIVERIES = {"query.endpoint_id": word("webhook endpoint"), "query.job_id": word("ended job")}
 
 CALLS: dict[str, Call] = {
+    **measuring_and_scheduling.CALLS,
     "POST /api/webhooks": Call("webhooks.manage", {}, f"{HOOK_PLAIN} body.secret", NEW_HOOK, 201),
     "GET /api/webhooks": Call("webhooks.manage", plain="query.cursor"),
     "GET /api/webhooks/{endpoint_id}": Call("webhooks.manage", HOOK),
@@ -156,17 +123,6 @@ CALLS: dict[str, Call] = {
     "POST /api/jobs/{job_id}/cancel": Call("jobs.write", {"path.job_id": thing("waiting job")}),
     "POST /api/jobs/{job_id}/retry": Call("jobs.write", {"path.job_id": thing("failed job")}, gets=202),
     "POST /api/jobs/retry": Call("jobs.write", {"body.ids[]": thing("failed job")}, gets=202),
-    "POST /api/benchmark/llm": Call(
-        "benchmarks.run",
-        {"body.model_name": word("model"), "body.models[]": word("other model"), "query.model_name": word("model")},
-        f"body.prompt body.prompts[] query.prompt {CALLBACK_PLAIN}",
-        gets=202,
-    ),
-    "GET /api/benchmarks": Call("benchmarks.read", {"query.model": word("model")}, "query.cursor"),
-    "GET /api/benchmarks/compare": Call("benchmarks.read", {"query.ids": thing("pair of benchmarks")}),
-    "GET /api/benchmarks/history": Call("benchmarks.read", {"query.model": word("model")}, "query.cursor"),
-    "GET /api/benchmarks/{benchmark_id}": Call("benchmarks.read", BENCHMARK),
-    "GET /api/benchmarks/{benchmark_id}/iterations": Call("benchmarks.read", BENCHMARK, "query.cursor"),
     "GET /api/sessions": Call("sessions.read", plain="query.cursor"),
     "POST /api/sessions": Call("sessions.write", plain="body.title", gets=201),
     "GET /api/sessions/{session_id}": Call("sessions.read", SESSION),

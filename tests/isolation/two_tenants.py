@@ -294,6 +294,7 @@ class Holder:
         self.data_source("another")
         self.insert("configurations", settings={"persona": {"system_prompt": self.marker}})
         self.pipeline()
+        self.schedule()
         draft: Row = {
             "version": 1,
             "place": 0,
@@ -319,6 +320,21 @@ class Holder:
             self.insert("benchmark_iterations", benchmark_id=benchmark_id, place=place, total_ms=7.0, **call)
         self.insert("benchmark_results", benchmark_id=benchmark_id, model=model, figures=figures)
         return str(benchmark_id)
+
+    def schedule(self) -> str:
+        """One that was due twice, and may be run."""
+        schedule_id, model, right = new_id(), MODELS[self.letter], "chat"
+        user_id = self.user_id or self.user()
+        compiled: Row = {"kind": "chat", "right": right, "rights": [right], "payload": {"options": {}}, "model": model}
+        compiled |= {"models": [model], "parts": [{"type": "text", "text": self.marker}]}
+        about: Row = {"name": self.marker, "job": {"message": self.marker}, "compiled": compiled, "kind": "chat"}
+        about |= {"cron": "0 8 1 1 *", "timezone": "UTC", "on_missed": "skip", "on_overlap": "skip", "session": "new"}
+        about |= {"created_by": f"user:{user_id}", "issuer": "x", "state": "paused"}
+        self.insert("schedules", id=schedule_id, user_id=user_id, **about)
+        for day in (1, 2):
+            due_at = datetime(2026, 5, day, tzinfo=UTC)
+            self.insert("schedule_runs", schedule_id=schedule_id, due_at=due_at, outcome="missed")
+        return str(schedule_id)
 
     def _slug(self, tenant_id: UUID) -> str:
         found = self.db.execute("SELECT slug FROM tenants WHERE id = %s", (tenant_id,)).fetchone()
@@ -350,6 +366,8 @@ KINDS: dict[str, Callable[[Holder], str | None]] = {
     "pipeline": Holder.pipeline,
     "benchmark": Holder.benchmark,
     "pair of benchmarks": lambda holder: f"{holder.benchmark()},{holder.benchmark()}",
+    "schedule": Holder.schedule,
+    "other pipeline": lambda _: None,  # a schedule is of a chat here
     "other model": lambda _: None,  # a benchmark names one model, or several
     "webhook endpoint": Holder.webhook_endpoint,
     "delivery": Holder.delivery,
@@ -377,6 +395,7 @@ UNKNOWN: dict[str, Callable[[], str]] = {
     **{kind: lambda: f"nobody-{uuid4().hex}" for kind in ("agent", "tool", "spare tool", "data source", "collection")},
     **{kind: lambda: f"nobody-{uuid4().hex}" for kind in ("other collection", "document name")},
     **{kind: lambda: f"openai/{uuid4().hex}" for kind in ("model", "other model")},
+    "other pipeline": lambda: f"nobody-{uuid4().hex}",
     "pair of benchmarks": lambda: f"{uuid4()},{uuid4()}",
     "tenant": lambda: f"nobody-{uuid4().hex[:8]}",
     "spare tenant": lambda: f"nobody-{uuid4().hex[:8]}",

@@ -38,6 +38,7 @@ class World:
             "session",
             "key",
             "benchmark",
+            "schedule",
             "pair of benchmarks",
             "document",
             "failed document",
@@ -84,7 +85,7 @@ class World:
     def _owned(self, holder: Holder, kind: str) -> list[str]:
         """Return things of this kind that somebody else must not reach; of jobs one in every state."""
         names = [holder.new(other) for other in (JOBS if kind in JOBS else (kind,))]
-        if kind in ("new email", "same answer", "other collection", "other model"):
+        if kind in ("new email", "same answer", "other collection", "other model", "other pipeline"):
             names = [holder.new(kind.split()[1])]
         return [name for name in names if name is not None]
 

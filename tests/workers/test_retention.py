@@ -220,6 +220,7 @@ async def fill(core: JobCore, database_url: str, redis_url: str, tenant: TestTen
     add(database_url, "identity_providers", tenant, id=new_id(), name="n", issuer=tenant.slug, audience="a")
     configure(database_url, tenant)
     hook(database_url, tenant)
+    plan(database_url, tenant)
     await shelve(core, database_url, tenant)
     learn(database_url, tenant, user_id, job_id)
     measure(database_url, tenant, job_id)
@@ -257,6 +258,14 @@ def measure(database_url: str, tenant: TestTenant, job_id: UUID) -> None:
     call = {"place": 0, "number": 1, "prompt": 0, "attempt": 1, "started_at": now, "total_ms": 1}
     add(database_url, "benchmark_iterations", tenant, **of, **call)
     add(database_url, "benchmark_results", tenant, **of, figures=Jsonb({}))
+
+
+def plan(database_url: str, tenant: TestTenant) -> None:
+    """Give a tenant a schedule that was due."""
+    schedule_id, names = new_id(), ("name", "created_by", "issuer", "kind", "on_missed", "on_overlap", "session")
+    about = {**dict.fromkeys(names, "x"), "job": Jsonb({}), "compiled": Jsonb({}), "cron": "* * * * *"}
+    add(database_url, "schedules", tenant, id=schedule_id, timezone="UTC", state="paused", **about)
+    add(database_url, "schedule_runs", tenant, schedule_id=schedule_id, due_at=datetime.now(UTC), outcome="missed")
 
 
 def learn(database_url: str, tenant: TestTenant, user_id: UUID, job_id: UUID) -> None:

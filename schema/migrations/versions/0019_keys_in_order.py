@@ -8,7 +8,7 @@ version writes `jsonb` into these columns, and Postgres turns it into text.
 from alembic import op
 
 revision = "0019"
-down_revision = "0016"
+down_revision = "0018"
 
 COLUMNS = {
     "agents": "output_schema",

@@ -190,6 +190,14 @@ PERSONAL_DATA: dict[str, PersonalData] = {
         description="Measured calls of models, without what was said; deleted with the benchmark."
     ),
     "benchmark_results": PersonalData(description="Figures of benchmarks; deleted with them."),
+    "schedules": PersonalData(
+        description="Jobs that they let start by themselves; deleted.",
+        where=WHERE_USER,
+        section="schedules",
+        columns="id, name, kind, job, cron, timezone, starts_at, ends_at, state, created_at, updated_at",
+        erasures=(Erasure(WHERE_USER),),
+    ),
+    "schedule_runs": PersonalData(description="When their schedules were due; deleted with the schedule."),
     "documents": PersonalData(
         description="What they keep for themselves; deleted. Documents that they shared are the tenant's and stay.",
         where=WHERE_USER,

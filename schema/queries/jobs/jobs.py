@@ -25,7 +25,7 @@ CASE WHEN j.state = 'dispatched' THEN 'worker'
   WHEN j.state <> 'queued' THEN NULL
   WHEN t.state <> 'active' THEN 'tenant'
   WHEN j.parked THEN 'session'
-  WHEN j.run_at > now() THEN 'retry'
+  WHEN j.run_at > now() THEN CASE WHEN j.started_at IS NULL THEN 'time' ELSE 'retry' END
   WHEN count_in_flight(j.tenant_id) >= t.max_running THEN 'tenant_cap'
   WHEN count_in_queue(j.tenant_id, j.queue) >= ({MAX_RUNNING_PER_TENANT} ->> j.queue)::int THEN 'tenant_cap'
   ELSE 'worker' END AS waiting_for

@@ -35,7 +35,7 @@ DISPATCH_SLOTS, SLOTTED_CAP = 16, 64
 """How many submits of a tenant may dispatch at the same time, if its cap is at least `SLOTTED_CAP`."""
 
 SESSION_BUSY, QUEUE_FULL, NOT_YOURS, STORAGE_FULL, NO_COLLECTION = "HR001", "HR002", "HR003", "HR004", "HR005"
-NOTHING_TO_RETRY, REMOVAL_STARTED = "HR007", "HR008"
+NOTHING_TO_RETRY, REMOVAL_STARTED, SCHEDULE_MOVED = "HR007", "HR008", "HR011"
 
 QUEUE_IS_FULL = "Too many jobs of this tenant are waiting. Retry when some have finished."
 STORAGE_IS_FULL = "Your tenant's storage is full. Delete documents, or ask an admin to raise the limit."
@@ -47,6 +47,10 @@ class KeyTaken(Exception):
 
 class NothingToRetry(Exception):
     """None of the documents that the job was to read again is in a state for that."""
+
+
+class ScheduleMoved(Exception):
+    """A due time has its job already, or its schedule was changed meanwhile."""
 
 
 class Idempotency(msgspec.Struct, frozen=True):
@@ -83,8 +87,8 @@ class Submission(msgspec.Struct, frozen=True, kw_only=True):
     session's messages. `parts` is what the user said; it is stored as a message, so it needs a session: an existing one
     (`session_id`) or a `new_session`. A job of a session belongs to the session's user, any other to the submitter's.
     `extra_statements` run in the same transaction, after the job's own: the files of an ingestion, for example
-    (`schema/queries/documents/uploads.py`). `callback` is who is told of its end. `inbox`, the channel of the submitting
-    process, is set by `workers/queue/submit.py`.
+    (`schema/queries/documents/uploads.py`). Before `run_at` it waits. `callback` is who is told of its end. `inbox`,
+    the channel of the submitting process, is set by `workers/queue/submit.py`.
     """
 
     tenant_id: UUID
@@ -102,6 +106,7 @@ class Submission(msgspec.Struct, frozen=True, kw_only=True):
     idempotency: Idempotency | None = None
     request_id: str | None = None
     deadline_s: float | None = None
+    run_at: datetime | None = None
     inbox: str | None = None
     callback: Callback | None = None
     submitted_by: Submitter = Submitter()
@@ -242,6 +247,7 @@ REFUSALS: dict[str, Callable[[], Exception]] = {
     STORAGE_FULL: lambda: StorageFull(STORAGE_IS_FULL),
     NO_COLLECTION: lambda: NotFound("No such collection. GET /api/collections lists them.", field="collection"),
     NOTHING_TO_RETRY: NothingToRetry,
+    SCHEDULE_MOVED: ScheduleMoved,
     REMOVAL_STARTED: lambda: Unavailable("The upload took too long to store. Nothing was accepted; send it again."),
 }
 """What `refuse(code)` in a statement means."""
@@ -251,6 +257,8 @@ def _refusal(error: psycopg.Error) -> Exception | None:
     """Return what a failed batch means, or None if it isn't a refusal."""
     if error.diag.constraint_name == "idempotency_keys_pkey":
         return KeyTaken()
+    if error.diag.constraint_name == "schedule_runs_pkey":
+        return ScheduleMoved()
     if error.diag.constraint_name == "documents_tenant_id_collection_id_fkey":  # deleted a moment ago
         return REFUSALS[NO_COLLECTION]()
     make = REFUSALS.get(error.sqlstate or "")

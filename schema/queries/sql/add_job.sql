@@ -21,7 +21,7 @@ capped AS MATERIALIZED (
         AND j.state IN {IN_FLIGHT_SQL}) END AS capped
   FROM flight),
 start AS MATERIALIZED (
-  SELECT capped.*, NOT parked AND NOT capped
+  SELECT capped.*, NOT parked AND NOT capped AND coalesce(%(run_at)s::timestamptz <= now(), true)
     AND CASE current_setting('headrace.dispatch_lock', true)
       WHEN 'all' THEN true WHEN 'one' THEN in_flight + {DISPATCH_SLOTS} <= max_running ELSE false END
     AND (SELECT 1 FROM jobs j WHERE j.tenant_id = %(tenant_id)s AND j.queue = %(queue)s AND j.state = 'queued'
@@ -34,10 +34,11 @@ depth AS MATERIALIZED (
       LIMIT start.max_queued) AS waiting) END AS queued
   FROM start)
 INSERT INTO jobs (tenant_id, id, kind, queue, state, priority, session_id, turn, model, agent, payload, parked,
-  deadline_at, max_tries, dispatch_seq, dispatched_at, inbox, request_id, user_id, actor, address, callback)
+  run_at, deadline_at, max_tries, dispatch_seq, dispatched_at, inbox, request_id, user_id, actor, address, callback)
 SELECT %(tenant_id)s::uuid, %(job_id)s::uuid, %(kind)s, %(queue)s, CASE WHEN depth.now THEN 'dispatched' ELSE 'queued' END,
   %(priority)s::int, %(session_id)s::uuid, depth.turn, %(model)s, %(agent)s, %(payload)s, depth.parked,
-  now() + make_interval(secs => %(deadline_s)s), %(max_tries)s::int,
+  greatest(%(run_at)s::timestamptz, now()),
+  greatest(%(run_at)s::timestamptz, now()) + make_interval(secs => %(deadline_s)s), %(max_tries)s::int,
   depth.now::int, CASE WHEN depth.now THEN now() END, %(inbox)s, %(request_id)s, depth.user_id, %(actor)s, %(address)s,
   %(callback)s::jsonb
 FROM depth

@@ -24,6 +24,7 @@ DAYS = 10  # days of a tenant whose usage is joined in one transaction
 LOOSE = 20_000  # rows among which these days are looked for
 CHUNKS = 10_000  # of the documents that are deleted in one transaction
 IDEMPOTENCY_HOURS = 24
+RUN_DAYS = 90  # for which is known what became of the due times of schedules
 
 TENANTS = """
 SELECT id, state, retention_days FROM tenants WHERE state = ANY(%(states)s) OR retention_days IS NOT NULL
@@ -54,6 +55,13 @@ OLD_DELIVERIES = """
 DELETE FROM webhook_deliveries WHERE ended_at < now() - make_interval(days => %(delivery_days)s) AND (tenant_id, id) IN (
   SELECT tenant_id, id FROM webhook_deliveries WHERE ended_at < now() - make_interval(days => %(delivery_days)s)
   ORDER BY ended_at LIMIT %(limit)s)
+RETURNING tenant_id
+"""
+
+OLD_RUNS = """
+DELETE FROM schedule_runs WHERE (tenant_id, schedule_id, due_at) IN (
+  SELECT tenant_id, schedule_id, due_at FROM schedule_runs
+  WHERE due_at < now() - make_interval(days => %(run_days)s) ORDER BY due_at LIMIT %(limit)s)
 RETURNING tenant_id
 """
 
@@ -181,14 +189,14 @@ async def list_tenants_to_sweep(db: Db) -> list[SweptTenant]:
 
 
 async def delete_expired(db: Db, *, delivery_days: int) -> int:
-    """Delete expired sign-ins, idempotency keys and cached answers, audit rows past their days, and webhook deliveries that
-    ended `delivery_days` ago; as the system.
+    """Delete expired sign-ins, idempotency keys and cached answers, old due times, audit rows past their days, and webhook
+    deliveries that ended `delivery_days` ago; as the system.
 
     Returns how many rows went; BATCH or more means that there may be others.
     """
-    values = {"limit": BATCH, "hours": IDEMPOTENCY_HOURS, "delivery_days": delivery_days}
+    values = {"limit": BATCH, "hours": IDEMPOTENCY_HOURS, "delivery_days": delivery_days, "run_days": RUN_DAYS}
     await db.execute(TAKE_LOCK)
-    expired = (EXPIRED_LOGINS, EXPIRED_KEYS, EXPIRED_ANSWERS, OLD_DELIVERIES, OLD_AUDIT)
+    expired = (EXPIRED_LOGINS, EXPIRED_KEYS, EXPIRED_ANSWERS, OLD_DELIVERIES, OLD_RUNS, OLD_AUDIT)
     return sum([len(await fetch_all(db, sql, values)) for sql in expired])
 
 

@@ -56,7 +56,8 @@ async def refused(api: httpx.AsyncClient, body: Any, path: str = "/api/chat") ->
         (
             {"message": "a", "colour": 1},
             "colour",
-            "Unknown field colour. Known fields: message, session_id, agent, model, collections, on_busy, priority.",
+            "Unknown field colour. Known fields: message, session_id, agent, model, collections, on_busy, priority, "
+            "callback_url, callback_events, callback_include, run_at.",
         ),
         ({"message": "a", "session_id": "x"}, "session_id", "session_id must be a UUID."),
         (

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -207,3 +208,13 @@ async def test_calls_wait_for_tokens_per_minute(bench: Bench, client: Client, te
     assert "tokens per minute" in waiting.data["text"]
     assert sum(row["input_tokens"] + row["output_tokens"] for row in bench.stored(asked)) <= 100
     await client.cancel(asked)
+
+
+async def test_a_job_for_later_is_run_then_and_not_before(bench: Bench, client: Client) -> None:
+    run_at = datetime.now(UTC) + timedelta(seconds=2)
+    asked = await bench.submit(client, model_name=FAST, iterations=1, warmup=0, run_at=run_at.isoformat())
+    assert "time" == (await client.job(asked))["waiting_for"]
+    await bench.ended(client, asked)
+    job = await client.job(asked)
+    assert "succeeded" == job["state"]
+    assert run_at <= datetime.fromisoformat(job["started_at"])

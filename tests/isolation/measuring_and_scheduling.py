@@ -1,0 +1,37 @@
+"""How benchmarks and schedules are called: a part of the table in `operation_table.py`."""
+
+from tests.isolation.call_shapes import CALLBACK_PLAIN, Call, thing, word
+
+BENCHMARK = {"path.benchmark_id": thing("benchmark")}
+SCHEDULE = {"path.schedule_id": thing("schedule")}
+SCHEDULED = {
+    **{"body.job.model": word("model"), "body.job.agent": word("agent"), "body.job.collections[]": thing("collection")},
+    **{"body.job.model_name": word("other model"), "body.job.models[]": word("other model")},
+    "body.job.pipeline": word("other pipeline"),
+}
+SCHEDULE_PLAIN = """body.name body.cron body.timezone body.job.message body.job.input body.job.prompt body.job.prompts[]
+  body.job.callback_url body.job.callback_events[] body.callback_url body.callback_events[]"""
+EACH_MORNING = {"body.name": "s", "body.cron": "0 8 * * *", "body.job.kind": "chat", "body.job.message": "hi"}
+
+CALLS: dict[str, Call] = {
+    "POST /api/benchmark/llm": Call(
+        "benchmarks.run",
+        {"body.model_name": word("model"), "body.models[]": word("other model"), "query.model_name": word("model")},
+        f"body.prompt body.prompts[] query.prompt {CALLBACK_PLAIN}",
+        gets=202,
+    ),
+    "GET /api/benchmarks": Call("benchmarks.read", {"query.model": word("model")}, "query.cursor"),
+    "GET /api/benchmarks/compare": Call("benchmarks.read", {"query.ids": thing("pair of benchmarks")}),
+    "GET /api/benchmarks/history": Call("benchmarks.read", {"query.model": word("model")}, "query.cursor"),
+    "GET /api/benchmarks/{benchmark_id}": Call("benchmarks.read", BENCHMARK),
+    "GET /api/benchmarks/{benchmark_id}/iterations": Call("benchmarks.read", BENCHMARK, "query.cursor"),
+    "GET /api/schedules": Call("schedules.read", plain="query.cursor"),
+    "POST /api/schedules": Call("schedules.write", SCHEDULED, SCHEDULE_PLAIN, EACH_MORNING, 201),
+    "GET /api/schedules/{schedule_id}": Call("schedules.read", SCHEDULE),
+    "PUT /api/schedules/{schedule_id}": Call("schedules.write", SCHEDULE | SCHEDULED, SCHEDULE_PLAIN, EACH_MORNING),
+    "DELETE /api/schedules/{schedule_id}": Call("schedules.write", SCHEDULE, gets=204),
+    "POST /api/schedules/{schedule_id}/pause": Call("schedules.write", SCHEDULE),
+    "POST /api/schedules/{schedule_id}/resume": Call("schedules.write", SCHEDULE),
+    "POST /api/schedules/{schedule_id}/run": Call("schedules.write", SCHEDULE, gets=202),
+    "GET /api/schedules/{schedule_id}/runs": Call("schedules.read", SCHEDULE, "query.cursor"),
+}

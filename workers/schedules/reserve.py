@@ -1,0 +1,57 @@
+"""Reserves what a scheduled job may use from its tenant's limits, as the API does for requests."""
+
+import math
+from uuid import UUID
+
+import structlog
+
+from schema.errors import LimitReached
+from schema.postgres.connections import Pool, tenant_tx
+from schema.queries.benchmarks.benchmarks import list_prices
+from schema.queries.tenants.usage import get_spending
+from schema.tenancy import TenantSnapshot
+from workers.limits.limits import Limits, Verdict
+from workers.limits.reservation import limit_policy
+from workers.redis.client import RedisUnavailable
+from workers.schedules.template import CompiledJob
+
+log = structlog.get_logger()
+
+RESERVED_OUTPUT_TOKENS = 1024
+EXCEEDED = {"budget": "The tenant's budget was used up.", "rate": "The tenant's rate limit was reached."}
+
+
+async def reserve(
+    pool: Pool, limits: Limits, tenant: TenantSnapshot, compiled: CompiledJob, job_id: UUID
+) -> Verdict | None:
+    """Reserve; None if nothing is limited, or Redis is away and the budget is not used up. Raises LimitReached."""
+    policy = limit_policy(tenant)
+    if policy.is_unlimited:
+        return None
+    write = compiled.max_tokens or RESERVED_OUTPUT_TOKENS
+    nanos = await _cost_nanos(pool, tenant, compiled, write)
+    try:
+        verdict = await limits.reserve(tenant.id, job_id, policy, tokens=compiled.input_tokens + write, nanos=nanos)
+    except RedisUnavailable:
+        log.warning("limits_unchecked", tenant_id=str(tenant.id))
+        async with tenant_tx(pool, tenant.id) as db:
+            spent = await get_spending(db, tenant.id)
+        for used, budget in zip(spent, (policy.budget_day_nanos, policy.budget_month_nanos), strict=True):
+            if budget is not None and nanos > 0 and used + nanos > budget:
+                raise LimitReached(EXCEEDED["budget"], code="budget_exceeded", retry_after_s=600) from None
+        return None
+    if not verdict.allowed:
+        kind = "budget" if any(name.startswith("budget") for name in verdict.violated) else "rate"
+        code = "budget_exceeded" if kind == "budget" else "rate_limit_exceeded"
+        raise LimitReached(EXCEEDED[kind], code=code, retry_after_s=float(verdict.retry_after_s))
+    return verdict
+
+
+async def _cost_nanos(pool: Pool, tenant: TenantSnapshot, compiled: CompiledJob, write: int) -> int:
+    if (tenant.budget_day_nanos, tenant.budget_month_nanos) == (None, None):
+        return 0
+    if compiled.model.partition("/")[0] in tenant.services:
+        return 0
+    async with tenant_tx(pool, tenant.id) as db:
+        prices = await list_prices(db, [compiled.model])
+    return sum(math.ceil(1000 * (compiled.input_tokens * one.input_usd + write * one.output_usd)) for one in prices)
