@@ -137,5 +137,10 @@ def _is_right(operation: dict[str, Any], statuses: dict[str, int]) -> bool:
     if operation["operationId"] == "getJobTrace":  # a job that hasn't ended has none yet, which is a conflict
         answered += [status for status in refused if status == 409]
         refused -= {409}
+    if any(
+        parameter.get("required") and parameter.get("in") == "query" for parameter in operation.get("parameters", ())
+    ):
+        answered += [status for status in refused if status == 400]  # it is asked without
+        refused -= {400}
     by_health = operation["operationId"] in ("getReadiness", "getHealth") and set(statuses.values()) == {503}
     return by_health or (bool(answered) and refused <= {401, 403, 422} & {int(code) for code in operation["responses"]})

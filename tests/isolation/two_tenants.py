@@ -283,6 +283,9 @@ class Holder:
         self.insert("job_secrets", job_id=job_id, key_id=sealed.key_id, sealed=sealed.sealed)
         used: Row = {"jobs": 1, "input_tokens": 77, "output_tokens": 77, "cost_nanos": 77}
         self.insert("usage_records", id=new_id(), day=date.today(), model=self.marker, agent=self.marker, **used)
+        self.insert("usage_days", day=date.today(), **used, own_key_input_tokens=0, own_key_output_tokens=0)
+        self.insert("tallies", what="sessions", minute=datetime.now(UTC), n=77)
+        self.insert("tally_marks", counted_before=new_id())
         self.login(self.user())
         self.insert("tool_effects", job_id=job_id, call_id=self.marker, tool=self.marker, attempt=1)
         self.learned()
