@@ -126,7 +126,7 @@ async def open_resources(settings: ApiSettings, streams: OpenStreams) -> AsyncIt
         storage = await stack.enter_async_context(open_storage(settings.storage))
         authenticator = Authenticator(core.pool, tokens)
         stack.push_async_callback(authenticator.close)
-        health_pool = pool_for(settings.database_url, "headrace_app", max_size=1, name="headrace health")
+        health_pool = pool_for(settings.database_url, "headrace_app", max_size=1, kept=0, name="headrace health")
         await health_pool.open()
         stack.push_async_callback(health_pool.close)
         background = BackgroundTasks()

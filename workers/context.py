@@ -96,9 +96,9 @@ async def open_worker_context(settings: WorkerSettings, queue: str, node: str) -
 
 
 async def _open_pool(
-    stack: AsyncExitStack, settings: WorkerSettings, role: Role, name: str, *, max_size: int = POOL_SIZE
+    stack: AsyncExitStack, settings: WorkerSettings, role: Role, name: str, *, max_size: int = POOL_SIZE, kept: int = 1
 ) -> Pool:
-    pool = pool_for(settings.role_database_url(role), role, max_size=max_size, name=name)
+    pool = pool_for(settings.role_database_url(role), role, max_size=max_size, kept=kept, name=name)
     await pool.open()
     stack.push_async_callback(pool.close)
     return pool
@@ -107,7 +107,7 @@ async def _open_pool(
 async def _open_queue(
     stack: AsyncExitStack, settings: WorkerSettings, pool: Pool, redis: RedisClient, *, queue: str, node: str
 ) -> QueueContext:
-    system_pool = await _open_pool(stack, settings, "headrace_system", f"headrace {queue} dispatch", max_size=3)
+    system_pool = await _open_pool(stack, settings, "headrace_system", f"headrace {queue} dispatch", max_size=3, kept=0)
     return QueueContext(
         name=queue,
         node=node,

@@ -42,9 +42,11 @@ MIN_SIZE = 1
 POOL_TIMEOUT_S = 3.0  # how long a request waits for a connection before Unavailable is raised
 
 
-def pool_for(database_url: str, role: Role, *, max_size: int = 16, name: str = "headrace") -> Pool:
+def pool_for(
+    database_url: str, role: Role, *, max_size: int = 16, kept: int = MIN_SIZE, name: str = "headrace"
+) -> Pool:
     """Return a closed pool whose connections are `role`'s; open it inside the loop that will use it. `database_url` is that
-    role's or the owner's (`schema/postgres/logins.py`)."""
+    role's or the owner's (`schema/postgres/logins.py`). An idle pool keeps `kept` connections."""
 
     async def configure(db: Db) -> None:
         await prove(db, role)
@@ -54,7 +56,7 @@ def pool_for(database_url: str, role: Role, *, max_size: int = 16, name: str = "
         login_conninfo(database_url, role),
         configure=configure,
         open=False,
-        min_size=min(MIN_SIZE, max_size),
+        min_size=min(kept, max_size),
         max_size=max_size,
         timeout=POOL_TIMEOUT_S,
         max_idle=300,

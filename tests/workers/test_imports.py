@@ -7,7 +7,7 @@ import pytest
 
 from tests.system import ROOT
 
-HEAVY = {"alembic", "langchain_core", "langgraph", "numpy", "onnxruntime", "sqlalchemy", "sqlglot", "torch"}
+HEAVY = {"alembic", "langchain_core", "langgraph", "numpy", "onnxruntime", "redis", "sqlalchemy", "sqlglot", "torch"}
 
 FLOWER = """
 from workers.celery.app import build_app
@@ -28,10 +28,10 @@ builtin_tools()
 @pytest.mark.parametrize(
     ("program", "allowed"),
     [
-        (FLOWER, set()),
+        (FLOWER, {"redis"}),
         ("import workers.scheduler", set()),
         ("import api.cli.up, api.local.stack, schema.migrate", set()),
-        (WORKER, {"langchain_core", "langgraph", "numpy"}),
+        (WORKER, {"langchain_core", "langgraph", "numpy", "redis"}),
     ],
     ids=["flower", "scheduler", "up", "worker"],
 )
