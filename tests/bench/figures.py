@@ -12,6 +12,7 @@ from tests.bench.benchmarks.ingestion import measure_ingestion
 from tests.bench.benchmarks.latency import measure_first_token, measure_streams
 from tests.bench.benchmarks.memory import measure_memory
 from tests.bench.benchmarks.quality import measure_quality
+from tests.bench.benchmarks.routed_answers import measure_routed_answers
 from tests.bench.benchmarks.routing import measure_routing
 from tests.bench.benchmarks.search import measure_search
 from tests.bench.benchmarks.throughput import measure_chats, measure_saturation
@@ -41,6 +42,7 @@ SETUPS = (
             "chats": measure_chats,
             "saturation": measure_saturation,
             "agents": measure_agents,
+            "auto": measure_routed_answers,
             "routing": measure_routing,
             "retrieval": measure_quality,
             "search": measure_search,

@@ -94,6 +94,7 @@ def _agent(bed: Testbed, tool_url: str) -> str:
     with psycopg.connect(bed.database_url) as db:
         row = db.execute("SELECT id FROM tenants WHERE slug LIKE 'agents-%' ORDER BY created_at DESC").fetchone()
         assert row is not None
+        db.execute("INSERT INTO egress_grants (tenant_id, use, host) VALUES (%s, 'tools', '127.0.0.1')", (row[0],))
         db.execute(
             "INSERT INTO tools (tenant_id, id, name, kind, definition) VALUES (%s, %s, 'look_at_wheel', 'HTTP_GET', %s)",
             (row[0], new_id(), Jsonb(definition)),

@@ -36,10 +36,16 @@ class Target:
         """What stands at the end of an answer that is whole."""
         return ENDS[self.kind]
 
-    def request(self, model: str, text: str = "What turns the wheel?", *, stream: bool = True) -> bytes:
-        """Return the bytes of one request; with `stream` false the native one only leaves the job behind."""
+    def request(
+        self, model: str, text: str = "What turns the wheel?", *, stream: bool = True, agent: str | None = None
+    ) -> bytes:
+        """Return the bytes of one request; with `stream` false the native one only leaves the job behind. Only the native one
+        names an `agent`."""
         if self.kind == "native":
-            path, body = "/api/chat", {"message": text, "model": f"openai/{model}"}
+            path, body = (
+                "/api/chat",
+                {"message": text, "model": f"openai/{model}"} | ({"agent": agent} if agent else {}),
+            )
             extra = "Accept: text/event-stream" if stream else "Prefer: respond-async"
         else:
             path, extra = "/v1/chat/completions", "Accept: text/event-stream"

@@ -1,7 +1,7 @@
 """What processes cost: the share of one core while something ran, and memory."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 import psutil
@@ -31,6 +31,10 @@ class Meter:
         took_s = time.monotonic() - self._began
         cpu = {n: round(100 * (self._cpu_s(n) - self._before[n]) / took_s, 1) for n in self._pids}
         return Usage(cpu, {name: round(self._memory(name) / MB, 1) for name in self._pids})
+
+    def cpu_s(self, *, without: Collection[str] = ()) -> dict[str, float]:
+        """Return the seconds of CPU that each process has used since the making."""
+        return {n: self._cpu_s(n) - before for n, before in self._before.items() if n not in without}
 
     def _processes(self, name: str) -> list[psutil.Process]:
         try:
