@@ -12,6 +12,7 @@ import pytest
 from api.local.errors import LocalError
 from api.local.keys import secret_keys_file
 from api.local.local_stores import Stores, open_stores
+from api.local.ports import StackPorts
 from api.local.stack import RunningStack, child_environment, running_database_url
 from api.local.stack_settings import settings_from
 from schema.migrate import migrate
@@ -39,7 +40,7 @@ def rotate_keys(*arguments: str, home: Path, **environ: str) -> subprocess.Compl
 def told(home: Path, **environ: str) -> dict[str, str]:
     """What the processes of a stack on `home` are told about keys."""
     settings = settings_from({"HEADRACE_HOME": str(home)})
-    env = child_environment(environ, settings, ELSEWHERE, RUNNING, port=1, flower_port=2)
+    env = child_environment(environ, settings, ELSEWHERE, RUNNING, StackPorts(1, 2, 3))
     return {name: value for name, value in env.items() if "SECRET" in name}
 
 
