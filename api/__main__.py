@@ -17,6 +17,8 @@ COMMANDS = {
     "env": ("env", 'print shell exports for the running stack: eval "$(./headrace env)"'),
     "chat": ("chat", "stream a chat to the terminal"),
     "webhooks": ("webhooks", "listen: receive webhooks on this machine, verify and print them"),
+    "benchmark": ("benchmark", "measure models, and show the figures as they come"),
+    "jobs": ("jobs", "list jobs; --follow ID prints the events of one"),
     "ingest": ("ingest", "upload documents and follow them until they are searchable"),
     "test": ("checks", "run the tests"),
     "check": ("checks", "run every check: lint, format, types, import rules, tests"),
@@ -34,7 +36,7 @@ PASSTHROUGH_COMMANDS = {"test", "check", "bench", "chaos"}
 """Commands that pass their arguments on unchanged, and run without `.env`: tests must not see a developer's keys."""
 
 
-CLIENT_COMMANDS = {"env", "chat", "ingest", "webhooks"}
+CLIENT_COMMANDS = {"env", "chat", "benchmark", "jobs", "ingest", "webhooks"}
 """Commands that read only who to talk to; those that read more settings check them all themselves."""
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from tests.bench.benchmarks import open_streams
 from tests.bench.benchmarks.agents import measure_agents
+from tests.bench.benchmarks.benchmarks import measure_benchmarks
 from tests.bench.benchmarks.embeddings import measure_embeddings
 from tests.bench.benchmarks.fairness import measure_fairness
 from tests.bench.benchmarks.growth import measure_growth
@@ -58,6 +59,11 @@ SETUPS = (
         "with ingestion",
         {"embeddings": measure_embeddings, "ingestion": measure_ingestion},
         roles=(*ROLES, "ingestion"),
+    ),
+    Setup(
+        "with a worker for benchmarks",
+        {"benchmarks": measure_benchmarks},
+        roles=("api", "default", "scheduler"),
     ),
     Setup("stores alone", {"growth": measure_growth, "memory": measure_memory}, roles=()),
     Setup("as delivered, anew", {"fairness": measure_fairness}),  # last: the flood's jobs stay behind

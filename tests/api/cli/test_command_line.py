@@ -105,7 +105,9 @@ def test_a_worker_names_all_its_wrong_settings_too(role: str) -> None:
     assert [] == [name for name in (*wrong, "HEADRACE_SECRET_KEYS") if name not in done.stderr]
 
 
-@pytest.mark.parametrize("arguments", [["env"], ["chat", "hello"], ["ingest", "."]], ids=" ".join)
+@pytest.mark.parametrize(
+    "arguments", [["env"], ["chat", "hello"], ["ingest", "."], ["benchmark"], ["jobs"]], ids=" ".join
+)
 def test_a_client_command_refuses_an_unknown_setting(arguments: list[str], tmp_path: Path) -> None:
     done = command(*arguments, home=tmp_path, HEADRACE_APIKEY="hr_x")
     assert (2, "") == (done.returncode, done.stdout)
