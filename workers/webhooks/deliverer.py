@@ -3,8 +3,9 @@ number may run.
 
 A delivery is claimed under a lease before it is sent, and ended after. A process that dies in between leaves it `sending`; it
 is sent again with the same `webhook-id` as soon as somebody sees that the process is gone, or when the lease is over. At most
-PER_LANE deliveries of a receiver and PER_TENANT of a tenant are on their way at once, over all deliverers, and receivers that
-were slow lately share half of the places: one that hangs takes 15 s of its own places, and nothing of anybody else's.
+two deliveries of a receiver (`outbox.PER_LANE`) and PER_TENANT of a tenant are on their way at once, over all deliverers, and
+receivers that were slow lately share half of the places: one that hangs takes 15 s of its own places, and nothing of anybody
+else's.
 
 When Redis is away, the poll finds what is due; when Postgres is, nothing is sent.
 """
@@ -38,9 +39,9 @@ from workers.webhooks.signing import new_secret, signed_headers
 
 log = structlog.get_logger()
 
-SLOTS = 100
+SLOTS = outbox.MOST
 """Messages that one process has on their way."""
-PER_LANE, PER_TENANT = 2, 20
+PER_TENANT = 20
 SLOW_S = 5.0
 SLOW_FOR_S = 60.0
 """A receiver that took longer counts as slow for a while."""
@@ -155,7 +156,6 @@ class Deliverer:
                 lease_s=LEASE_S,
                 room=room,
                 slow_room=max(0, SLOTS // 2 - slow_sending),
-                per_lane=PER_LANE,
                 per_tenant=PER_TENANT,
                 slow=list(self._slow),
                 held=list(self._held),

@@ -170,7 +170,8 @@ def upgrade() -> None:
         ["tenant_id", "lane"],
         postgresql_where=sa.text("state = 'sending'"),
     )
-    op.create_index("webhook_deliveries_of_endpoint", "webhook_deliveries", ["tenant_id", "endpoint_id", "id"])
+    op.create_index("webhook_deliveries_of_endpoint", "webhook_deliveries", ["tenant_id", "endpoint_id", "state", "id"])
+    op.create_index("webhook_deliveries_of_type", "webhook_deliveries", ["tenant_id", "type", "state", "id"])
     op.create_index("webhook_deliveries_in_state", "webhook_deliveries", ["tenant_id", "state", "id"])
     op.create_index("webhook_deliveries_of_job", "webhook_deliveries", ["tenant_id", "job_id", "id"])
     op.create_index(

@@ -1,15 +1,16 @@
 """Deliveries as their tenant sees them: pages, attempts, and sending again."""
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 import msgspec
 
+from schema.ids import first_id
 from schema.postgres.connections import Db, fetch_all, fetch_one
 from schema.queries.pages import BEGINNING, END, LAST_ID
-from schema.webhooks import DeliveryState
+from schema.webhooks import DELIVERY_STATES, DeliveryState
 
 COLUMNS = """d.id, d.event_id, d.endpoint_id, d.callback ->> 'url' AS callback_url, d.type, d.occurred_at, d.sequence, d.job_id,
   d.document_id, d.state, d.attempt AS attempts, CASE WHEN d.state = 'pending' THEN d.next_at END AS next_at, d.last_status,
@@ -18,18 +19,35 @@ COLUMNS = """d.id, d.event_id, d.endpoint_id, d.callback ->> 'url' AS callback_u
 FILTERS = {
     "endpoint_id": "d.endpoint_id = %(endpoint_id)s",
     "job_id": "d.job_id = %(job_id)s",
-    "states": "d.state = ANY(%(states)s)",
-    "types": "d.type = ANY(%(types)s)",
+    "types": "d.type = kind.type",
 }
 """Filters of lists. Those that were not given are left out, so that each has its index."""
+
+# As pages of jobs (`schema/queries/jobs/job_lists.py`): one index, read once for each state and type. Ids begin with their
+# time, which is the event's or, in a long transaction, a little later.
+FIND = """
+SELECT found.* FROM unnest(%(states)s::text[]) AS wanted (state)
+  CROSS JOIN unnest(%(types)s::text[]) AS kind (type) CROSS JOIN LATERAL (
+  SELECT {columns} FROM webhook_deliveries d
+  WHERE d.tenant_id = %(tenant_id)s AND d.state = wanted.state {filters}
+    AND d.id >= %(first_id)s AND d.id < %(end_id)s AND d.occurred_at >= %(since)s AND d.occurred_at < %(until)s
+  ORDER BY d.id DESC LIMIT %(limit)s) AS found
+ORDER BY found.id DESC LIMIT %(limit)s
+"""
+LATE = timedelta(hours=1)
+"""By how much an id may be later than its event."""
 
 # What is being sent now is left to its deliverer. Whatever was paused stays so until its endpoint is enabled.
 REDELIVER = """
 UPDATE webhook_deliveries SET state = 'pending', tries = 0, next_at = now(), ended_at = NULL
-WHERE tenant_id = %(tenant_id)s AND id = ANY(%(ids)s::uuid[]) AND state IN ('pending', 'delivered', 'exhausted') RETURNING id
+WHERE tenant_id = %(tenant_id)s AND id = ANY(%(ids)s::uuid[]) AND state = ANY(%(states)s) RETURNING id
 """
+REDELIVERABLE: tuple[DeliveryState, ...] = ("pending", "delivered", "exhausted")
 
 MAX_REDELIVERED = 10_000
+
+EPOCH, FAR = datetime(1970, 1, 2, tzinfo=UTC), datetime(9000, 1, 1, tzinfo=UTC)
+"""Between these, ids can say when they were made."""
 
 
 class StoredDelivery(msgspec.Struct, frozen=True, kw_only=True):
@@ -75,25 +93,26 @@ class DeliveryFilter(msgspec.Struct, frozen=True, kw_only=True):
     since: datetime | None = None
     until: datetime | None = None
 
-    def where(self) -> tuple[str, dict[str, Any]]:
-        """Return the conditions, and their values."""
+    def statement(self, columns: str, states: Sequence[str] = DELIVERY_STATES) -> tuple[str, dict[str, Any]]:
+        """Return the statement that finds them, of these states, and its values but for `tenant_id` and `limit`."""
         values: dict[str, Any] = {"endpoint_id": self.endpoint_id, "job_id": self.job_id}
-        values |= {"states": self.states and list(self.states), "types": self.types and list(self.types)}
-        conditions = " ".join(f"AND {FILTERS[name]}" for name, value in values.items() if value is not None)
-        return conditions, values | {"since": self.since or BEGINNING, "until": self.until or END}
+        values["types"] = self.types and list(self.types)
+        filters = " ".join(f"AND {FILTERS[name]}" for name, value in values.items() if value is not None)
+        values["types"] = values["types"] or [""]  # one round for all types, if none was asked for
+        values["states"] = [state for state in states if self.states is None or state in self.states]
+        values |= {"since": self.since or BEGINNING, "until": self.until or END}
+        values["first_id"] = first_id(self.since) if self.since and self.since > EPOCH else UUID(int=0)
+        values["end_id"] = first_id(self.until + LATE) if self.until and EPOCH < self.until < FAR else LAST_ID
+        return FIND.format(columns=columns, filters=filters), values
 
 
 async def list_deliveries(
     db: Db, tenant_id: UUID, wanted: DeliveryFilter, *, limit: int, before: UUID = LAST_ID
 ) -> list[StoredDelivery]:
     """Return deliveries, newest first; `before` is the last of the page before."""
-    conditions, values = wanted.where()
-    sql = f"""SELECT {COLUMNS} FROM webhook_deliveries d
-      WHERE d.tenant_id = %(tenant_id)s {conditions} AND d.occurred_at >= %(since)s AND d.occurred_at < %(until)s
-        AND d.id < %(before)s ORDER BY d.id DESC LIMIT %(limit)s"""
-    return await fetch_all(
-        db, sql, values | {"tenant_id": tenant_id, "limit": limit, "before": before}, into=StoredDelivery
-    )
+    sql, values = wanted.statement(COLUMNS)
+    values |= {"tenant_id": tenant_id, "limit": limit, "end_id": min(before, values["end_id"])}
+    return await fetch_all(db, sql, values, into=StoredDelivery)
 
 
 async def find_delivery(db: Db, tenant_id: UUID, delivery_id: UUID) -> StoredDelivery | None:
@@ -118,14 +137,12 @@ async def list_attempts(db: Db, tenant_id: UUID, delivery_id: UUID, *, limit: in
 
 async def redeliver(db: Db, tenant_id: UUID, ids: Sequence[UUID]) -> list[UUID]:
     """Send deliveries again from the beginning of the schedule; return those that could be."""
-    return [row["id"] for row in await fetch_all(db, REDELIVER, {"tenant_id": tenant_id, "ids": list(ids)})]
+    values = {"tenant_id": tenant_id, "ids": list(ids), "states": list(REDELIVERABLE)}
+    return [row["id"] for row in await fetch_all(db, REDELIVER, values)]
 
 
 async def redeliver_matching(db: Db, tenant_id: UUID, wanted: DeliveryFilter) -> int:
     """Send again what a filter finds, the newest MAX_REDELIVERED of them; return how many."""
-    conditions, values = wanted.where()
-    sql = f"""SELECT d.id FROM webhook_deliveries d WHERE d.tenant_id = %(tenant_id)s {conditions}
-      AND d.occurred_at >= %(since)s AND d.occurred_at < %(until)s AND d.state IN ('pending', 'delivered', 'exhausted')
-      ORDER BY d.id DESC LIMIT %(limit)s"""
+    sql, values = wanted.statement("d.id", REDELIVERABLE)
     found = await fetch_all(db, sql, values | {"tenant_id": tenant_id, "limit": MAX_REDELIVERED})
     return len(await redeliver(db, tenant_id, [row["id"] for row in found]))

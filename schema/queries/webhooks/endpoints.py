@@ -8,7 +8,7 @@ from uuid import UUID
 import msgspec
 from psycopg.types.json import Jsonb
 
-from schema.postgres.connections import Db, fetch_all, fetch_one
+from schema.postgres.connections import ALLOW_LONG_STATEMENTS, Db, fetch_all, fetch_one
 from schema.vault import Sealed
 from schema.webhooks import DisabledFor
 
@@ -147,6 +147,7 @@ async def change_endpoint(
 
 async def delete_endpoint(db: Db, tenant_id: UUID, endpoint_id: UUID) -> bool:
     """Delete an endpoint with its deliveries; False if there is none."""
+    await db.execute(ALLOW_LONG_STATEMENTS)
     sql = "DELETE FROM webhook_endpoints WHERE tenant_id = %(tenant_id)s AND id = %(id)s RETURNING id"
     return await fetch_one(db, sql, {"tenant_id": tenant_id, "id": endpoint_id}) is not None
 

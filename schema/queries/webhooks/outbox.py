@@ -29,7 +29,12 @@ SELECT EXISTS (SELECT 1 FROM webhook_deliveries WHERE state = 'pending')
   OR EXISTS (SELECT 1 FROM webhook_deliveries WHERE state = 'sending') AS any
 """
 
-CLAIM = read_sql("claim_deliveries")
+PER_LANE = 2
+"""Deliveries of a lane that may be on their way at once."""
+MOST = 100
+"""Deliveries that are claimed at once."""
+
+CLAIM = read_sql("claim_deliveries", PER_LANE=str(PER_LANE), MOST=str(MOST))
 
 OWNERS = (
     "SELECT DISTINCT lease_owner AS owner FROM webhook_deliveries WHERE state = 'sending' AND lease_owner IS NOT NULL"
@@ -208,17 +213,16 @@ async def claim_deliveries(
     lease_s: float,
     room: int,
     slow_room: int,
-    per_lane: int,
     per_tenant: int,
     slow: Sequence[str],
     held: Sequence[str],
 ) -> list[ClaimedDelivery]:
     """Claim what is due; `slow` and `held` are names of lanes."""
     values: dict[str, Any] = {"owner": owner, "lease_s": lease_s, "room": room, "slow_room": slow_room}
-    values |= {"per_lane": per_lane, "per_tenant": per_tenant, "slow": list(slow), "held": list(held)}
+    values |= {"per_tenant": per_tenant, "slow": list(slow), "held": list(held)}
     await db.execute(UNFLUSHED)
     await db.execute(LOCK, {"lock": CLAIM_LOCK})
-    return await fetch_all(db, CLAIM, values | {"from_state": "pending"}, into=ClaimedDelivery)
+    return await fetch_all(db, CLAIM, values, into=ClaimedDelivery)
 
 
 async def list_lease_owners(db: Db) -> list[str]:

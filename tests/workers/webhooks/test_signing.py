@@ -11,7 +11,7 @@ from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 
 from schema.ids import new_id
 from workers.webhooks.payload import message_name
-from workers.webhooks.secrets import MAX_FORMER, OVERLAP, EndpointSecrets
+from workers.webhooks.secrets import MAX_FORMER, EndpointSecrets
 from workers.webhooks.signing import NotVerified, new_secret, secret_bytes, signed_headers, verify
 
 BODY = b'{"type":"job.succeeded"}'
@@ -29,13 +29,13 @@ def test_a_thousand_messages_are_verified_by_the_independent_package() -> None:
 
 
 def test_both_secrets_verify_while_rotating_and_only_the_new_one_after() -> None:
-    before, now = EndpointSecrets(new_secret()), datetime.now(UTC)
+    before, now, day = EndpointSecrets(new_secret()), datetime.now(UTC), timedelta(hours=24)
     after = before.rotated(now=now)
-    during = message(*after.signing(now + OVERLAP - timedelta(seconds=1)))
+    during = message(*after.signing(now + day - timedelta(seconds=1)))
     for secret in (before.secret, after.secret):
         Webhook(secret).verify(BODY, during)
         verify(secret, during, BODY, now=time.time())
-    later = message(*after.signing(now + OVERLAP))
+    later = message(*after.signing(now + day))
     Webhook(after.secret).verify(BODY, later)
     with pytest.raises(WebhookVerificationError):
         Webhook(before.secret).verify(BODY, later)
