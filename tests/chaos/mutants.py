@@ -41,7 +41,7 @@ MUTANTS = (
         "workers/stream/lua/append.lua",
         " or (attempt == mine and holder and holder ~= ARGV[9])",
         "",
-        case=28,
+        case=29,
         finding="its reader saw not what",
         scale=0.4,
     ),

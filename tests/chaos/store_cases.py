@@ -172,7 +172,7 @@ async def postgres_restarts(world: World, load: Load, scale: float) -> None:
         await _kill_repeatedly(world, world.stores.postgres, (0.1, 1.0, 3.0), scale)
 
 
-@case(28, "claims forgotten", quick=True)
+@case(29, "claims forgotten", quick=True)
 async def claims_forgotten(world: World, load: Load, scale: float) -> list[str]:
     """Postgres is killed between claim and finish, before the claim is on disk: it forgets it, and the attempt goes on. The
     same doorbell comes again for half of the jobs, while the first attempt still speaks."""

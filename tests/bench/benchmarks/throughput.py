@@ -1,6 +1,8 @@
 """How much goes through when the model is no limit: chats a second, tokens a second."""
 
-from tests.bench.load.client import send_concurrently
+from collections.abc import Sequence
+
+from tests.bench.load.client import Exchange, send_concurrently
 from tests.bench.load.stream_reading import response_errors, token_arrivals_ns
 from tests.bench.load.targets import Target
 from tests.bench.plan import Plan
@@ -10,6 +12,7 @@ from tests.bench.testbed import Testbed
 
 CHAT = "text-100"
 NEED_CLIENTS = 10
+LOAD = ("model stand-in", "load client")
 DIRECT_S = 0.5
 ONE_BY_ONE = "stamped-300-at-100"
 ONE_BY_ONE_CLIENTS = 250
@@ -18,16 +21,21 @@ ONE_BY_ONE_CLIENTS = 250
 async def measure_chats(bed: Testbed, plan: Plan) -> Measurement:
     """100-token chats that ended within a few seconds, each client asking again as soon as it has its answer."""
     found = Measurement(name="chats", title="100-token chats per second, model as fast as possible")
-    target = bed.native(bed.tenant("chats", max_running=5000))
-    await chats_per_second(found, target, clients=10, for_s=1.0)
+    target, costs = bed.native(bed.tenant("chats", max_running=5000)), list[float]()
+    await _ask(found, target, clients=10, for_s=1.0)
     for _ in range(plan.runs):
         run = {}
         for clients in plan.flat_out_clients:
             what = _clients(clients)
-            run[f"direct {clients}"] = await chats_per_second(found, bed.direct, clients=clients, for_s=DIRECT_S)
+            direct = await _ask(found, bed.direct, clients=clients, for_s=DIRECT_S)
+            run[f"direct {clients}"] = per_second(direct, DIRECT_S)
             meter = bed.meter()
-            run[f"native {clients}"] = await chats_per_second(found, target, clients=clients, for_s=plan.flat_out_s)
+            chats = await _ask(found, target, clients=clients, for_s=plan.flat_out_s)
+            run[f"native {clients}"] = per_second(chats, plan.flat_out_s)
             found.usage[what] = meter.read()
+            if clients == NEED_CLIENTS:
+                used_s = sum(meter.cpu_s(without=LOAD).values())
+                costs.append(1000 * used_s / len(chats))
         found.runs.append(run)
     for clients in plan.flat_out_clients:
         direct, through = (median([run[f"{kind} {clients}"] for run in found.runs]) for kind in ("direct", "native"))
@@ -43,6 +51,8 @@ async def measure_chats(bed: Testbed, plan: Plan) -> Measurement:
                 sense="at least",
             )
         )
+    what = f"CPU per 100-token chat, {NEED_CLIENTS} clients, all processes but Flower"
+    found.lines.append(Line(what=what, figure=median(costs), unit="ms", need=6.0))
     return found
 
 
@@ -50,10 +60,15 @@ def _clients(count: int) -> str:
     return "1 client" if count == 1 else f"{count} clients"
 
 
-async def chats_per_second(found: Measurement, target: Target, *, clients: int, for_s: float) -> float:
-    """Return how many chats a second ended within `for_s` seconds."""
+async def _ask(found: Measurement, target: Target, *, clients: int, for_s: float) -> list[Exchange]:
+    """Ask again and again for `for_s` seconds, and wait for the last answers."""
     chats = await send_concurrently(target.port, target.request(CHAT), clients=clients, for_s=for_s)
     found.failed(response_errors(target, chats, CHAT), len(chats), f"{target.kind}, {clients} clients")
+    return chats
+
+
+def per_second(chats: Sequence[Exchange], for_s: float) -> float:
+    """Return how many chats a second ended within `for_s` seconds."""
     until_ns = min(chat.sent_ns for chat in chats) + for_s * 1e9
     return sum(chat.ended_ns <= until_ns and not chat.error for chat in chats) / for_s
 

@@ -1,10 +1,13 @@
-"""The doorbell is the message that Celery itself would send."""
+"""The doorbell is a message that Celery reads as its own."""
 
-import base64
 import json
 from typing import Any
+from unittest.mock import MagicMock
 
+import pytest
 import redis
+from celery import Celery
+from celery.worker.strategy import default
 
 from schema.ids import new_id
 from schema.job_kinds import KINDS
@@ -12,40 +15,61 @@ from workers.celery.app import build_app
 from workers.queue.doorbell import MAX_QUEUED, Doorbell, envelope, ring
 from workers.queue.job_core import JobCore
 
+TASK = KINDS["chat"].task
+
 
 def doorbell() -> Doorbell:
     return Doorbell(new_id(), new_id(), "chat", 3, "headrace:inbox:a")
 
 
-def sent_by_celery(redis_url: str, bell: Doorbell) -> dict[str, Any]:
-    app = build_app(redis_url)
-    args = [str(bell.tenant_id), str(bell.job_id), bell.dispatch_seq, bell.inbox]
-    app.send_task(KINDS["chat"].task, args, task_id=str(bell.job_id), queue="chat", ignore_result=True)
-    app.pool.force_close_all()
-    app.close()
-    with redis.Redis.from_url(redis_url) as client:
-        return json.loads(client.rpop("chat"))
+def read_by_celery(app: Celery) -> Any:
+    """The next message of the queue, as the request that a worker makes of it."""
+    consumer = MagicMock(hostname="h", event_dispatcher=None, disable_rate_limits=True)
+    consumer.controller.state.revoked = set()
+    with app.connection_for_read() as connection:
+        message = connection.default_channel.basic_get("chat")
+        assert message is not None
+        default(app.tasks[TASK], app, consumer)(message, None, MagicMock(), MagicMock(), ())
+        message.ack()
+    return consumer.on_task_request.call_args[0][0]
 
 
-def shape(message: dict[str, Any]) -> dict[str, Any]:
-    """The message without what differs by its nature, or on purpose (what Flower shows as the arguments)."""
-    headers = {name: value for name, value in message["headers"].items() if name not in ("origin", "argsrepr")}
-    properties = {k: value for k, value in message["properties"].items() if k not in ("delivery_tag", "reply_to")}
-    body = json.loads(base64.b64decode(message["body"]))
-    return {**message, "headers": headers, "properties": properties, "body": body}
-
-
-def test_it_is_celerys_envelope_field_by_field(redis_url: str) -> None:
+@pytest.fixture
+def app(redis_url: str) -> Any:
     with redis.Redis.from_url(redis_url) as client:
         client.delete("chat")
+    with build_app(redis_url) as app:
+        yield app
+
+
+async def test_celery_reads_it_as_what_it_sends_itself(core: JobCore, app: Celery) -> None:
     bell = doorbell()
-    assert shape(sent_by_celery(redis_url, bell)) == shape(json.loads(envelope(bell)))
+    args = [str(bell.tenant_id), str(bell.job_id), bell.dispatch_seq, bell.inbox]
+    with app.connection_for_write() as connection:
+        told = {"task_id": str(bell.job_id), "queue": "chat", "ignore_result": True, "argsrepr": "-"}
+        app.send_task(TASK, args, connection=connection, **told)
+    theirs = read_by_celery(app)
+    assert await ring(core.redis, [bell])
+    ours = read_by_celery(app)
+    same = ("id", "name", "args", "kwargs", "kwargsrepr", "root_id", "parent_id", "eta", "expires")
+    assert {name: getattr(theirs, name) for name in same} == {name: getattr(ours, name) for name in same}
+    assert theirs.delivery_info == ours.delivery_info
+    assert (theirs.ignore_result, f"('{bell.job_id}',)") == (ours.ignore_result, ours.argsrepr)
+
+
+async def test_nothing_of_it_is_left_to_decode(core: JobCore, app: Celery) -> None:
+    bell = doorbell()
+    assert await ring(core.redis, [bell])
+    request = read_by_celery(app)
+    assert (None, dict) == (request.content_type, type(request.message.body))
+    put_back = request.message.serializable()  # by a worker that stops
+    assert json.loads(envelope(bell))["body"] == json.loads(json.dumps(put_back))["body"]
 
 
 def test_it_carries_ids_and_nothing_else() -> None:
     bell = doorbell()
-    args, kwargs, _ = json.loads(base64.b64decode(json.loads(envelope(bell))["body"]))
-    assert ([str(bell.tenant_id), str(bell.job_id), 3, "headrace:inbox:a"], {}) == (args, kwargs)
+    body = json.loads(envelope(bell))["body"]
+    assert {"args": [str(bell.tenant_id), str(bell.job_id), 3, "headrace:inbox:a"], "kwargs": {}} == body
 
 
 async def test_a_queue_holds_a_bounded_number(core: JobCore, redis_url: str) -> None:
