@@ -71,8 +71,8 @@ MUTANTS = (
     Mutant(
         "usage-charged-twice",
         "schema/queries/sql/finish_job.sql",
-        "model, 1,\n    greatest(%(input_tokens)s::bigint, 0), greatest(%(output_tokens)s::bigint, 0),",
-        "model, 2,\n    2 * %(input_tokens)s::bigint, 2 * %(output_tokens)s::bigint,",
+        "u.jobs, greatest(u.input_tokens, 0), greatest(u.output_tokens, 0),",
+        "2 * u.jobs, 2 * u.input_tokens, 2 * u.output_tokens,",
         case=19,
         finding="were charged",
     ),
