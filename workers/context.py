@@ -201,7 +201,7 @@ async def _open_ingestion(
 
 
 async def _open_deliverer(stack: AsyncExitStack, settings: WorkerSettings, pool: Pool, egress: TenantEgress) -> None:
-    system_pool = await _open_pool(stack, settings, "headrace_system", "headrace webhooks", max_size=2)
+    system_pool = await _open_pool(stack, settings, "headrace_system", "headrace webhooks", max_size=2, kept=1)
     address = RedisAddress.from_url(settings.redis_url)
     deliverer = Deliverer(pool, system_pool, egress, settings.vault, address, owner=owner_name("webhooks"))
     await stack.enter_async_context(deliverer)

@@ -46,6 +46,22 @@ MUTANTS = (
         scale=0.4,
     ),
     Mutant(
+        "webhook-under-another-id-each-time",
+        "workers/webhooks/deliverer.py",
+        "message_name(message.event_id), int(",
+        "message_name(message.id) + str(claimed.attempt), int(",
+        case=30,
+        finding="under several ids",
+    ),
+    Mutant(
+        "end-without-its-webhooks",
+        "schema/queries/sql/finish_job.sql",
+        "CASE WHEN ended.callback IS NULL AND NOT EXISTS (",
+        "CASE WHEN extract(microseconds FROM clock_timestamp())::int % 5 = 0 OR ended.callback IS NULL AND NOT EXISTS (",
+        case=30,
+        finding="was not told of",
+    ),
+    Mutant(
         "no-sweeper",
         "workers/scheduler.py",
         "            await self._sweep_lost()\n",

@@ -7,7 +7,9 @@ import httpx
 import pytest
 
 from schema.ids import new_id
+from tests.api.people import deeds
 from tests.conftest import TestTenant
+from tests.waiting import wait_for
 from tests.workers.jobs import change, job_row
 from tests.workers.webhooks.hooks import deliveries, end_one, have_endpoint
 from workers.queue.job_core import JobCore
@@ -123,6 +125,26 @@ async def test_a_bad_callback_is_refused_before_anything_is_accepted(
         refused = await api.post(path, json=body | fields)
         assert (400, [field]) == (refused.status_code, [error["field"] for error in refused.json()["errors"]])
     assert 0 == len((await api.get("/api/jobs")).json()["items"])
+
+
+async def test_a_budget_that_is_nearly_spent_is_told_with_its_audit_row(
+    api: httpx.AsyncClient, core: JobCore, tenant: TestTenant, database_url: str
+) -> None:
+    await have_endpoint(core, tenant, RECEIVER, events=["budget.*"])
+    change(
+        database_url,
+        "INSERT INTO models (name, input_usd, output_usd) VALUES ('offline/extractive', 100, 100) ON CONFLICT DO NOTHING",
+    )
+    change(
+        database_url,
+        "UPDATE tenants SET budget_day_nanos = 110000000, budget_warn_percent = 50 WHERE id = %s",
+        tenant.id,
+    )
+    sent = await api.post("/api/chat", json={"message": "hi"}, headers={"Prefer": "respond-async"})
+    assert 202 == sent.status_code
+    (row,) = await wait_for(lambda: deliveries(database_url, tenant), "the warning is told")
+    assert ("budget.reached", {"budget": "day", "percent": 50}) == (row["type"], row["data"])
+    assert 1 == len(deeds(database_url, tenant.id, "budget.warned"))
 
 
 async def test_openai_routes_refuse_a_bad_callback_in_their_own_words(api: httpx.AsyncClient) -> None:

@@ -11,6 +11,7 @@ from schema.vault import Sealed
 from tests.api.people import deeds
 from tests.conftest import TestTenant, make_tenant
 from tests.secret import VAULT
+from tests.tools.hostile.urls import HOSTILE
 from tests.workers.jobs import change, rows
 from tests.workers.webhooks.hooks import deliveries
 from workers.webhooks.secrets import open_secrets
@@ -20,6 +21,12 @@ TENANT_ROLE = "owner"
 HOOKS = "/api/webhooks"
 RECEIVER = "http://127.0.0.1:9/hook"
 OWN_SECRET = "whsec_" + "QUJD" * 8
+
+
+@pytest.fixture(scope="module")
+def stranger(database_url: str) -> TestTenant:
+    """An owner whose tenant was granted no private host."""
+    return make_tenant(database_url, role="owner", egress=False)
 
 
 async def make(api: httpx.AsyncClient, **fields: Any) -> dict[str, Any]:
@@ -161,3 +168,16 @@ async def test_a_tenant_has_a_limited_number_of_endpoints(
 async def test_members_may_not(application: httpx.AsyncClient, database_url: str) -> None:
     member = make_tenant(database_url, role="member")
     assert 403 == (await application.get(HOOKS, headers=member.headers)).status_code
+
+
+@pytest.mark.parametrize("url", HOSTILE, ids=ascii)
+async def test_a_hostile_address_is_kept_nowhere(
+    application: httpx.AsyncClient, stranger: TestTenant, url: str
+) -> None:
+    url = url.replace("{port}", "8443")
+    hook = await application.post(HOOKS, json={"url": url, "events": ["*"]}, headers=stranger.headers)
+    body = {"message": "hi", "callback_url": url}
+    chat = await application.post("/api/chat", json=body, headers=stranger.headers | {"Prefer": "respond-async"})
+    assert [(400, "url"), (400, "callback_url")] == [
+        (refused.status_code, refused.json()["errors"][0]["field"]) for refused in (hook, chat)
+    ]

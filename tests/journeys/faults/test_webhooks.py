@@ -1,6 +1,8 @@
 """Webhooks through kill -9 of whoever takes part, and without Redis: each end at least once, with one id, and nothing else."""
 
 import asyncio
+import json
+import sys
 from collections.abc import AsyncIterator
 from uuid import UUID
 
@@ -12,8 +14,8 @@ from api.local.local_stores import Stores
 from tests.conftest import TestTenant, make_tenant
 from tests.counterparts.webhook_receiver import Message, WebhookReceiver
 from tests.journeys.client import Client
-from tests.system import System
-from tests.waiting import wait_for
+from tests.system import ROOT, System, free_port
+from tests.waiting import PATIENCE_S, wait_for
 from tests.workers.jobs import rows
 
 Fragile = tuple[Stores, System]
@@ -116,6 +118,32 @@ async def test_both_secrets_verify_while_one_is_rotated(deliverer: System, tenan
         (message,) = await receiver.until(1)
     for secret in (before, rotated["secret"]):
         Webhook(secret).verify(message.body, message.headers)
+
+
+async def test_listening_on_the_command_line_makes_an_endpoint_and_deletes_it(
+    deliverer: System, tenant: TestTenant
+) -> None:
+    port = free_port()
+    command = [sys.executable, "-m", "api", "webhooks", "listen", "--json", "--count", "1", "--port", str(port)]
+    env = deliverer.env | {"HEADRACE_URL": deliverer.url, "HEADRACE_API_KEY": tenant.key}
+    async with Client(deliverer.url, tenant.headers) as client:
+        process = await asyncio.create_subprocess_exec(*command, cwd=ROOT, env=env, stdout=asyncio.subprocess.PIPE)
+
+        async def listening() -> bool:
+            return bool((await client.get("/api/webhooks"))["items"])
+
+        await wait_for(listening, "it listens")
+        job_id = (await client.submit("text-5"))["job_id"]
+        out, _ = await asyncio.wait_for(process.communicate(), PATIENCE_S)
+        left = (await client.get("/api/webhooks"))["items"]
+    said = json.loads(out)
+    assert (0, True, "job.succeeded", job_id) == (
+        process.returncode,
+        said["verified"],
+        said["type"],
+        said["data"]["job_id"],
+    )
+    assert [] == left
 
 
 async def test_a_callback_by_header_through_openais_route(deliverer: System, tenant: TestTenant) -> None:

@@ -187,6 +187,24 @@ class Walk:
         for wrong in ({"service_name": key}, {"base_url": key}, {key: key}, {"api_key": f" {key}"}, {"validate": key}):
             await self.ask(self.key, "POST", "/api/api-keys", 400, body={**body, **wrong})
 
+    async def have_webhooks(self) -> None:
+        """Make an endpoint with a secret and a header, and others that are refused."""
+        secret, header = (
+            self.find.make("webhook secret", "whsec_{}AAAAAAAA"),
+            self.find.make("webhook header", "key-{}"),
+        )
+        wrong = self.find.make("wrong webhook secret", "whsec-{}")
+        hook = {"url": "http://127.0.0.1:9/", "events": ["job.*"], "secret": secret, "headers": {"X-Api-Key": header}}
+        made = await self.ask(self.key, "POST", "/api/webhooks", 201, body=hook)
+        for bad in ({"secret": wrong}, {"secret": [secret]}, {"headers": {"X": [header]}}, {"events": ["x"]}):
+            await self.ask(self.key, "POST", "/api/webhooks", 400, body={**hook, **bad})
+        path = f"/api/webhooks/{made['id']}"
+        await self.ask(self.key, "PATCH", path, body={"headers": {"X-Api-Key": header, "X-Other": header}})
+        await self.ask(self.key, "POST", f"{path}/rotate-secret", 400, body={"secret": wrong})
+        rotated = await self.ask(self.key, "POST", f"{path}/rotate-secret", body={})
+        self.find.add("rotated webhook secret", rotated["secret"], rotated["secret"][10:])
+        await self.ask(self.other, "GET", path, 404)
+
     async def go_wrong(self) -> None:
         """Vendors that refuse, fail and stall, a cancel, bodies that are none, paths that there are not."""
         find, ada, key = self.find, self.ada, self.owner.key

@@ -120,6 +120,7 @@ async def take(walk: Walk) -> None:
     await walk.sign_in()
     await walk.talk()
     await walk.store_keys()
+    await walk.have_webhooks()
     await walk.go_wrong()
     await walk.look_from_outside()
     await walk.rotate_keys()
