@@ -1,6 +1,8 @@
 """When an agent's state is stored: with its calls of tools and no sooner; and what a worker that takes over makes of it."""
 
 import asyncio
+import json
+import re
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from functools import partial
@@ -200,3 +202,27 @@ async def test_the_next_question_of_a_session_begins_without_the_state_of_the_la
     await run.ask()
     assert first != run.job
     assert ("succeeded", ["look a"]) == (run.state, run.made)
+
+
+@pytest.mark.parametrize(("lost_at", "codes"), [(1, 2), (2, 1), (3, 1)])
+async def test_a_run_that_is_taken_over_keeps_its_code_once_its_state_is_stored(
+    run: Run, lost_at: int, codes: int
+) -> None:
+    """Before the first call nothing is stored, and the run begins anew, with a code of its own (`graphs/data_marks.py`)."""
+    run.answers(calls(("look", {"at": "a"})), calls(("look", {"at": "b"})), says("Done."))
+    asked = len(run.worker.models.records)
+    lost: list[int] = []
+
+    def lose_once(number: int) -> None:
+        if number == lost_at and not lost:
+            lost.append(number)
+            run.lose_worker()
+
+    run.on_request = lose_once
+    await run.ask()
+    again = {1: [calls(("look", {"at": "a"})), calls(("look", {"at": "b"}))], 2: [calls(("look", {"at": "b"}))], 3: []}
+    run.answers(*again[lost_at], says("Done."))
+    await run.attempt(2)
+    assert "succeeded" == run.state
+    texts = [json.dumps(record.body["messages"]) for record in run.worker.models.records[asked:]]
+    assert codes == len({code for text in texts for code in re.findall(r"<data ([0-9a-f]{16})>", text)})
