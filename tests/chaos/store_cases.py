@@ -131,7 +131,7 @@ async def redis_full(world: World, load: Load, scale: float) -> None:
             db.config_set("maxmemory", "512mb")
 
 
-@case(29, "Redis at its bound")
+@case(28, "Redis at its bound")
 async def redis_at_its_bound(world: World, load: Load, scale: float) -> None:
     """Ended jobs fill what is left of its memory within seconds: they make room for one another, and running ones go on."""
     with redis.Redis.from_url(world.stores.redis_url) as db:
