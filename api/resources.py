@@ -28,6 +28,7 @@ from tools.egress import TenantEgress
 from workers.embedding.client import EmbeddingClient
 from workers.job_tokens import JobTokens
 from workers.limits.limits import Limits
+from workers.limits.rates import Rates
 from workers.queue.job_core import JobCore, JobCoreSettings, open_job_core, process_name
 from workers.redis.connection import RedisAddress
 from workers.signing_keys import SigningKeys
@@ -46,12 +47,13 @@ Price = tuple[Decimal, Decimal]
 class Resources:
     """What handlers use. `providers` have the installation's keys and `tenant_providers` those of tenants; `storage` holds
     the bytes of documents; `embedding` asks workers for vectors; `credentials` (by tenant) and `prices` are cached for
-    a second; `egress` tells what each tenant may reach; `streams` are the open ones; `background` runs tasks that outlive
-    their request.
+    a second; `rates` counts reads and searches; `egress` tells what each tenant may reach; `streams` are the open ones;
+    `background` runs tasks that outlive their request.
     `health_pool` is one connection, so that health doesn't wait behind requests; `health` remembers its checks."""
 
     settings: ApiSettings
     core: JobCore
+    rates: Rates
     vault: Vault
     providers: Providers
     tenant_providers: TenantProviderPool
@@ -131,9 +133,12 @@ async def open_resources(settings: ApiSettings, streams: OpenStreams) -> AsyncIt
         stack.push_async_callback(health_pool.close)
         background = BackgroundTasks()
         stack.push_async_callback(background.close)
+        rates = Rates(core.redis)
+        stack.push_async_callback(rates.close)
         yield Resources(
             settings=settings,
             core=core,
+            rates=rates,
             vault=settings.vault,
             providers=providers,
             tenant_providers=tenant_providers,

@@ -24,6 +24,8 @@ class TenantSnapshot(msgspec.Struct, frozen=True, kw_only=True):
     default_model: str | None = None
     requests_per_minute: int | None = None
     tokens_per_minute: int | None = None
+    reads_per_minute: int | None = None
+    searches_per_minute: int | None = None
     budget_day_nanos: int | None = None
     budget_month_nanos: int | None = None
     budget_warn_percent: int = 80

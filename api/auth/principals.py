@@ -19,6 +19,7 @@ from litestar.datastructures import Headers
 from litestar.di import NamedDependency
 from litestar.handlers import BaseRouteHandler, HTTPRouteHandler
 
+from api.http.limit_errors import require_rate
 from api.http.middleware import BEFORE_RESPONSE
 from api.http.query_params import reject_repeated_parameters, reject_unknown_parameters
 from api.http.unmatched_paths import NO_SUCH_PATH
@@ -28,6 +29,7 @@ from schema.queries.identity.users import SignInUser
 from schema.rights import SEES_ALL, Right, Role, rights_for_role
 from schema.tenancy import TenantSnapshot
 from schema.vault import PLATFORM
+from workers.limits.rates import READS
 
 PUBLIC = {"public": True}
 """`opt` of a handler that anybody may call."""
@@ -206,6 +208,8 @@ async def authorise(connection: ASGIConnection[Any, Any, Any, Any], handler: Bas
     if right not in principal.rights:
         raise Forbidden(f"This requires the right {right!r}; {_describe_credential(principal)} does not include it.")
     reject_unknown_parameters(connection.scope, handler)
+    if connection.scope.get("method") == "GET":
+        require_rate(resources.rates, principal.tenant, READS)
     if right in CHANGES_CALLERS and connection.scope.get("method") != "GET":
         changed = None if principal.tenant_id == PLATFORM else principal.tenant_id  # an admin may change any tenant
         scope: Any = connection.scope

@@ -17,10 +17,12 @@ from msgspec import Meta
 from api.auth.principals import MayReadDocuments, Principal
 from api.documents.schemas import check_metadata
 from api.http.errors import problems
+from api.http.limit_errors import require_rate
 from api.openapi.operations import described
 from api.resources import AppResources
 from schema.queries.documents.search import Filters
 from workers.embedding.client import EmbeddingClient
+from workers.limits.rates import SEARCHES
 from workers.retrieval.request import FoundPassage, Mode, SearchRequest
 from workers.retrieval.search import Searcher
 
@@ -183,13 +185,14 @@ FOUND_EXAMPLE: dict[str, Any] = {
     "/",
     status_code=200,
     opt=described(example=EXAMPLE, response=FOUND_EXAMPLE),
-    responses=problems("not_found", "unavailable"),
+    responses=problems("not_found", "unavailable", "rate_limit_exceeded"),
     summary="Search documents",
 )
 async def search_documents(
     data: JSONBody[SearchIn], principal: MayReadDocuments, resources: AppResources
 ) -> SearchResultsOut:
     """Returns the most relevant passages of the documents that you can read, by meaning and by words."""
+    require_rate(resources.rates, principal.tenant, SEARCHES)
     started = time.perf_counter()
     asked = TenantEmbedder(resources.embedding, principal.tenant_id)
     searcher = Searcher(resources.core.pool, asked, asked if resources.settings.reranker else None)

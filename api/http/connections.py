@@ -1,6 +1,6 @@
 """A connection's limits: how long headers and bodies may take to arrive, and how large headers may be.
 
-    connected ──head_s──► headers ──► body: some bytes every body_s, and MIN_BYTES_PER_S on average ──► response
+    connected ──head_s──► headers ──► body: in every body_s as many bytes as MIN_BYTES_PER_S makes ──► response
 
 uvicorn waits for ever. Whoever is too slow gets 408, whoever sends too much 431, both with `Connection: close`; a connection
 on which nothing at all was sent is just closed. Not here: idle connections after a response (uvicorn's `timeout_keep_alive`),
@@ -43,13 +43,13 @@ class Connection(HttpToolsProtocol):
     """uvicorn's connection with limits. `check` is called every second.
 
     `_head_since`: since when a request's head is awaited, 0 while none is. `_body_since`: when the running period of
-    `body_s` began, 0 while no body is incomplete; `_body_bytes` came in it, the last at `_body_at`.
+    `body_s` began, 0 while no body is incomplete; `_body_bytes` came in it.
     """
 
     def __init__(self, head_s: float, body_s: float, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **named)
         self._head_s, self._body_s = head_s, body_s
-        self._head_since = self._body_since = self._body_at = self._answered_at = 0.0
+        self._head_since = self._body_since = self._answered_at = 0.0
         self._head_bytes = self._body_bytes = 0
         self._refused = False
 
@@ -83,12 +83,11 @@ class Connection(HttpToolsProtocol):
         if len(self.headers) > MAX_HEADERS or len(self.url) + sum(map(_size, self.headers)) > MAX_HEADER_BYTES:
             self._refuse("headers_too_large")
             raise ValueError("refused")  # so the parser stops, and no request begins
-        self._body_since = self._body_at = self.loop.time()
+        self._body_since = self.loop.time()
         super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
         self._body_bytes += len(body)
-        self._body_at = self.loop.time()
         super().on_body(body)
 
     def on_message_complete(self) -> None:
@@ -128,12 +127,10 @@ class Connection(HttpToolsProtocol):
                 self.transport.close()
             return
         if self.flow.read_paused or self.cycle.waiting_for_100_continue:  # the client waits for us
-            self._body_since, self._body_at, self._body_bytes = now, now, 0
+            self._body_since, self._body_bytes = now, 0
             return
         elapsed = now - self._body_since
-        if now - self._body_at > self._body_s:
-            self._refuse("request_timeout")
-        elif elapsed > self._body_s:
+        if elapsed > self._body_s:
             if self._body_bytes < MIN_BYTES_PER_S * elapsed:
                 self._refuse("request_timeout")
             else:

@@ -8,6 +8,7 @@ import structlog
 from msgspec.structs import replace
 
 from api.auth.principals import Principal
+from api.http.limit_errors import BUDGET_EXCEEDED, limit_error
 from api.resources import Price, Resources
 from schema.errors import LimitReached
 from schema.postgres.connections import tenant_tx
@@ -17,7 +18,7 @@ from schema.queries.tenants.usage import get_spending, list_models
 from schema.queries.webhooks.outbox import announce
 from workers.job_tokens import JobCaller, seal_caller, sorted_rights
 from workers.limits.headers import rate_limit_headers
-from workers.limits.limits import WINDOWS, LimitPolicy, Verdict
+from workers.limits.limits import LimitPolicy, Verdict
 from workers.limits.reservation import cost_nanos, limit_policy, settle_reservation
 from workers.queue.dispatch import wake_deliverers
 from workers.queue.submit import Submitted, submit
@@ -119,7 +120,7 @@ async def reserve(
     if verdict.warn:
         resources.background.run(_record_warning(resources, principal, verdict.warn), "budget-warning")
     if not verdict.allowed:
-        raise _limit_error(verdict)
+        raise limit_error(verdict)
     return verdict
 
 
@@ -152,23 +153,6 @@ async def _check_budgets(resources: Resources, principal: Principal, policy: Lim
     for used, budget in zip(spent, (policy.budget_day_nanos, policy.budget_month_nanos), strict=True):
         if budget is not None and nanos > 0 and used + nanos > budget:
             raise LimitReached(BUDGET_EXCEEDED, code="budget_exceeded", retry_after_s=600)
-
-
-BUDGET_EXCEEDED = (
-    "This tenant's budget is used up. It renews with the next day or month (UTC), or an admin can raise it."
-)
-RATE_EXCEEDED = "This tenant's rate limit is reached ({}). Retry after {} s. The RateLimit header shows what is left."
-
-
-def _limit_error(verdict: Verdict) -> LimitReached:
-    """Return the error of a refused reservation; an exceeded budget takes precedence over a rate."""
-    headers = rate_limit_headers(verdict)
-    retry_after_s = float(headers.get("Retry-After") or verdict.retry_after_s)
-    if any(name.startswith("budget") for name in verdict.violated):
-        return LimitReached(BUDGET_EXCEEDED, code="budget_exceeded", retry_after_s=retry_after_s, headers=headers)
-    what = " and ".join(window.limit.replace("_", " ") for window in WINDOWS if window.name in verdict.violated)
-    message = RATE_EXCEEDED.format(what, round(retry_after_s))
-    return LimitReached(message, code="rate_limit_exceeded", retry_after_s=retry_after_s, headers=headers)
 
 
 async def _record_warning(resources: Resources, principal: Principal, budgets: tuple[str, ...]) -> None:

@@ -19,6 +19,8 @@ def responses_for_errors(handler: HTTPRouteHandler, path: str) -> dict[int, Resp
     codes: list[str | tuple[int, str]] = ["invalid_input", "internal"]
     if required_right(handler) is not None:
         codes += ["unauthenticated", "forbidden", "tenant_suspended", "unavailable"]
+    if required_right(handler) is not None and "GET" in handler.http_methods:
+        codes += ["rate_limit_exceeded"]
     if handler.parsed_data_field is not None:
         codes += ["body_too_large", "unsupported_media_type", "request_timeout"]
     if "{" in path:

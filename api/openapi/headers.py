@@ -20,7 +20,6 @@ RATE_LIMIT_HEADERS = ("RateLimit", "RateLimit-Policy")
 JOB_RESPONSE_HEADERS = {
     200: ("X-Job-ID", *RATE_LIMIT_HEADERS),
     202: ("Location", "X-Job-ID", "Retry-After", "Preference-Applied", *RATE_LIMIT_HEADERS),
-    429: RATE_LIMIT_HEADERS,
 }
 """Response headers of such a route, by status."""
 
@@ -103,4 +102,6 @@ def response_headers(status: int, names: tuple[str, ...]) -> dict[str, Any]:
         names += ("WWW-Authenticate",)
     if status in (429, 503):
         names += ("Retry-After",)
+    if status == 429:
+        names += RATE_LIMIT_HEADERS
     return {name: Reference(f"#/components/headers/{name}") for name in names if HEADERS[name]}

@@ -22,6 +22,17 @@ ModelName = Annotated[
 ]
 RequestsPerMinute = Annotated[int, Meta(ge=1, le=MAX_COUNT, description="Most requests per minute; null is unlimited.")]
 TokensPerMinute = Annotated[int, Meta(ge=1, le=MAX_COUNT, description="Most tokens per minute; null is unlimited.")]
+ReadsPerMinute = Annotated[
+    int,
+    Meta(
+        ge=1,
+        le=MAX_COUNT,
+        description="Most reads (GET) per minute, followed streams too; null is unlimited.",
+    ),
+]
+SearchesPerMinute = Annotated[
+    int, Meta(ge=1, le=MAX_COUNT, description="Most searches in documents per minute; null is unlimited.")
+]
 BudgetDay = Annotated[Usd, Meta(description="Most US dollars spent per UTC day; null is unlimited.")]
 BudgetMonth = Annotated[Usd, Meta(description="Most US dollars spent per UTC month; null is unlimited.")]
 WarnPercent = Annotated[int, Meta(ge=1, le=100, description="Percentage of a budget at which a warning is issued.")]
@@ -45,6 +56,8 @@ class LimitsIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
 
     requests_per_minute: RequestsPerMinute | UnsetType | None = UNSET
     tokens_per_minute: TokensPerMinute | UnsetType | None = UNSET
+    reads_per_minute: ReadsPerMinute | UnsetType | None = UNSET
+    searches_per_minute: SearchesPerMinute | UnsetType | None = UNSET
     budget_day_usd: BudgetDay | UnsetType | None = UNSET
     budget_month_usd: BudgetMonth | UnsetType | None = UNSET
     budget_warn_percent: WarnPercent | UnsetType = UNSET
@@ -122,6 +135,8 @@ class LimitsOut(msgspec.Struct, frozen=True, kw_only=True):
 
     requests_per_minute: RequestsPerMinute | None
     tokens_per_minute: TokensPerMinute | None
+    reads_per_minute: ReadsPerMinute | None
+    searches_per_minute: SearchesPerMinute | None
     budget_day_usd: BudgetDay | None
     budget_month_usd: BudgetMonth | None
     budget_warn_percent: WarnPercent
@@ -184,6 +199,8 @@ class TenantsOut(msgspec.Struct, frozen=True):
 LIMITS_EXAMPLE = {
     "requests_per_minute": 60,
     "tokens_per_minute": 100_000,
+    "reads_per_minute": 30_000,
+    "searches_per_minute": 3000,
     "budget_day_usd": 5,
     "budget_month_usd": 100,
     "budget_warn_percent": 80,

@@ -32,6 +32,8 @@ class Tenant(Table, table=True):
     default_model: str | None = None
     requests_per_minute: int | None = None
     tokens_per_minute: int | None = None
+    reads_per_minute: int | None = Field(default=None, sa_column_kwargs={"server_default": text("30000")})
+    searches_per_minute: int | None = Field(default=None, sa_column_kwargs={"server_default": text("3000")})
     budget_day_nanos: int | None = Field(default=None, sa_type=BigInteger)
     budget_month_nanos: int | None = Field(default=None, sa_type=BigInteger)
     budget_warn_percent: int = Field(sa_column_kwargs={"server_default": text("80")})

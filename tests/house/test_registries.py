@@ -24,7 +24,7 @@ from schema.tenancy import TenantSnapshot
 from schema.vault import PLATFORM
 from workers.celery.app import build_app
 from workers.celery.tasks import work_by_kind
-from workers.limits import headers, limits
+from workers.limits import headers, limits, rates
 from workers.limits.reservation import limit_policy
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -105,6 +105,13 @@ def test_a_rate_limit_is_a_field_wherever_a_tenants_limits_are() -> None:
     fields = [window.limit for window in limits.WINDOWS]
     snapshot = TenantSnapshot(id=PLATFORM, slug="x", **dict.fromkeys(fields, 7))
     assert dict.fromkeys((window.name for window in limits.WINDOWS), 7) == limit_policy(snapshot).limits
+
+
+def test_a_rate_of_reads_is_a_field_wherever_a_tenants_limits_are() -> None:
+    shapes = (TenantSnapshot, Tenant, LimitsIn, LimitsOut)
+    for rate in rates.RATES:
+        assert [] == [shape.__name__ for shape in shapes if rate.limit not in shape.__annotations__]
+        assert f";w={rate.seconds}" in headers.POLICY_PARAMETERS[rate.name]
 
 
 def test_the_windows_of_rate_limits_stand_in_one_place() -> None:

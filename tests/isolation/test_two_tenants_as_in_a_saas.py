@@ -210,6 +210,44 @@ async def test_the_limit_of_one_is_no_limit_of_the_other(installation: Installat
     assert 2 == len(small.heard())
 
 
+async def test_a_flood_of_reads_and_searches_of_one_is_refused_and_the_other_is_served(
+    installation: Installation, stack: AsyncExitStack
+) -> None:
+    """The defaults are for nobody to notice; who floods has them at some time, here sooner."""
+    rates = {"reads_per_minute": 50, "searches_per_minute": 10}
+    flood = await installation.take_in(stack, "openai/text-100", limits=rates)
+    calm = await installation.take_in(stack, "openai/text-100")
+
+    async def read(customer: Customer) -> int:
+        return (await customer.http.get("/api/jobs")).status_code
+
+    async def search(customer: Customer) -> int:
+        body = {"query": "notice period", "mode": "text"}
+        return (await customer.http.post("/api/search", json=body)).status_code
+
+    floods = [read(flood) for _ in range(300)] + [search(flood) for _ in range(60)]
+    others = [read(calm) for _ in range(60)] + [search(calm) for _ in range(15)]
+    told = await asyncio.gather(*floods, *others)
+    assert (50, 250) == (told[:300].count(200), told[:300].count(429))
+    assert (10, 50) == (told[300:360].count(200), told[300:360].count(429))
+    assert [200] * 75 == told[360:]
+    assert 200 == (await flood.ask()).status_code
+
+
+async def test_two_processes_share_a_rate(installation: Installation, stack: AsyncExitStack) -> None:
+    flood = await installation.take_in(stack, "openai/text-100", limits={"reads_per_minute": 20})
+    assert [200] * 20 + [429] == [(await flood.http.get("/api/jobs")).status_code for _ in range(21)]
+    installation.system.start("api2")
+    await installation.system.ready("api2")
+    key = {"Authorization": flood.http.headers["Authorization"]}
+    async with httpx.AsyncClient(base_url=installation.system.url_of("api2"), headers=key, timeout=PATIENCE_S) as other:
+
+        async def read() -> int:
+            return (await other.get("/api/jobs")).status_code
+
+        await eventually(read, 429)
+
+
 async def test_suspending_one_shuts_it_out_within_a_second_and_leaves_the_other_alone(
     installation: Installation, acme: Customer, bolt: Customer
 ) -> None:

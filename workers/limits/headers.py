@@ -7,13 +7,14 @@ Not here: the problem document of a 429; its `violated-policies` are `Verdict.vi
 """
 
 from workers.limits.limits import WINDOWS, Quota, Verdict
+from workers.limits.rates import RATES
 
 MAX_INTEGER = 10**15 - 1  # integers of structured fields have up to 15 digits (RFC 9651 §3.3.1)
 NANOS_PER_MICRO = 1000  # money is given in micro-USD, to fit in 15 digits
 
 QUOTA_UNITS = {"requests": "", "tokens": ';qu="tokens"'}  # requests are the draft's own unit
 POLICY_PARAMETERS = {
-    **{window.name: f";w={window.seconds}" + QUOTA_UNITS[window.unit] for window in WINDOWS},
+    **{window.name: f";w={window.seconds}" + QUOTA_UNITS[window.unit] for window in (*WINDOWS, *RATES)},
     "budget_day": ';w=86400;qu="micro-usd"',
     "budget_month": ';qu="micro-usd"',  # months differ in length, so there is no `w`
 }

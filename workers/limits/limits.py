@@ -253,7 +253,7 @@ def _parse_member(member: bytes) -> tuple[UUID, UUID]:
 
 
 def _read_verdict(reply: list[Any]) -> Verdict:
-    """Parse an `answer` of lua/limits.lua."""
+    """Return an `answer` of lua/limits.lua."""
     status, tokens, nanos, *policies = reply
     quotas, violated, warn, retry_ms = [], [], [], 0
     for name, limit, used, reset_ms, policy_retry_ms, warns in policies:

@@ -11,7 +11,7 @@ from alembic import op
 from schema.migrations import security
 
 revision = "0013"
-down_revision = "0008"
+down_revision = "0010"
 
 # Rows with an id below `counted_before` are counted in `tallies`, others when somebody asks. Whoever changes what may have been
 # counted takes the tenant's lock together with others, until the commit; counting takes it alone. So a row is either counted

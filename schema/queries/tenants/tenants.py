@@ -26,6 +26,8 @@ class Tenant(msgspec.Struct, frozen=True, kw_only=True):
     max_queued: int
     requests_per_minute: int | None
     tokens_per_minute: int | None
+    reads_per_minute: int | None
+    searches_per_minute: int | None
     budget_day_nanos: int | None
     budget_month_nanos: int | None
     budget_warn_percent: int

@@ -83,6 +83,14 @@ async def test_limits_are_kept_to_the_nano_dollar_and_null_takes_one_away(admin:
     assert (7, "Other") == (changed["max_running"], changed["name"])
 
 
+async def test_rates_of_reads_and_searches_have_generous_defaults_and_can_be_changed(admin: httpx.AsyncClient) -> None:
+    made = await make(admin)
+    assert (30_000, 3000) == (made["limits"]["reads_per_minute"], made["limits"]["searches_per_minute"])
+    change = {"limits": {"reads_per_minute": None, "searches_per_minute": 5}}
+    changed = (await admin.patch(f"{TENANTS}/{made['slug']}", json=change)).json()
+    assert (None, 5) == (changed["limits"]["reads_per_minute"], changed["limits"]["searches_per_minute"])
+
+
 async def test_a_change_of_nothing_changes_nothing(admin: httpx.AsyncClient) -> None:
     made = await make(admin, retention_days=30)
     answer = await admin.patch(f"{TENANTS}/{made['id']}", json={})

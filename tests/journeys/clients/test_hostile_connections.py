@@ -216,6 +216,12 @@ async def test_large_headers_are_431(wires: Wires, head: str) -> None:
     assert (answer.status, answer.problem["code"]) == (431, "headers_too_large")
 
 
+async def test_headers_without_an_end_are_431(wires: Wires) -> None:
+    wire = await wires.connect()
+    wire.send("GET /api/jobs HTTP/1.1\r\nX-A: " + "a" * 100_000)
+    assert 431 == (await wire.answer()).status
+
+
 async def test_headers_below_the_bounds_are_taken(wires: Wires) -> None:
     wire = await wires.connect()
     wire.begin("GET /health/ready HTTP/1.1", *(f"X-{n}: {'a' * 300}" for n in range(190)))

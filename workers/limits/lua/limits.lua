@@ -1,5 +1,5 @@
 -- Shared by the scripts of a tenant's limits: the clock, the sliding windows, the budgets, the answer.
--- Prepended to reserve.lua, extend.lua, settle.lua, seed.lua and state.lua.
+-- Prepended to reserve.lua, extend.lua, settle.lua, seed.lua, state.lua and share.lua.
 --
 -- KEYS  1 jobs             {job: reservation}
 --       2 reserved         {tokens, nanos}: the sum of the reservations
