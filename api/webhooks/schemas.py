@@ -55,7 +55,11 @@ Secret = Annotated[
 ]
 NewHeaders = Annotated[
     dict[str, str],
-    Meta(max_length=20, description="Headers of your own for each message. Stored encrypted, never returned."),
+    Meta(
+        max_length=20,
+        description="Headers of your own for each message. Stored encrypted, never returned.",
+        extra={"max_bytes": 64 * 1024},
+    ),
 ]
 
 
