@@ -26,6 +26,7 @@ from workers.queue.job_core import JobCore
 from workers.queue.leases import host_name
 from workers.webhooks import deliverer as deliverer_module
 from workers.webhooks import send as send_module
+from workers.webhooks.schedule import DELAYS_S
 from workers.webhooks.signing import new_secret, signed_headers
 
 
@@ -296,3 +297,21 @@ def test_a_verifier_refuses_what_was_tampered_with() -> None:
     with pytest.raises(WebhookVerificationError):
         Webhook(secret).verify(b'{"a":2}', headers)
     assert send_module.SEND_S == 15.0
+
+
+async def test_each_failed_try_is_followed_by_the_next_when_the_schedule_says(
+    core: JobCore, tenant: TestTenant, database_url: str, redis_url: str
+) -> None:
+    waits = "SELECT extract(epoch FROM d.next_at - a.at)::float8 AS s FROM webhook_deliveries d, (SELECT max(started_at) AS at "
+    waits += "FROM webhook_attempts WHERE tenant_id = %s) AS a WHERE d.tenant_id = %s AND d.state = 'pending'"
+    async with WebhookReceiver() as receiver, deliverer(database_url, redis_url):
+        await have_endpoint(core, tenant, receiver.url("/status/500"))
+        await end_one(core, tenant)
+        for tries, delay_s in enumerate(DELAYS_S[1:], 1):
+            await wait_for(lambda tries=tries: tries == len(attempts(database_url, tenant)), f"try {tries} has failed")
+            (wait,) = rows(database_url, waits, tenant.id, tenant.id)
+            assert 0.8 * delay_s <= wait["s"] <= 1.2 * delay_s + 60
+            make_due(database_url, tenant)
+        await until_states(database_url, tenant, "exhausted")
+    assert 1 == len(set(receiver.ids()))
+    assert 10 == len(receiver.messages)
