@@ -156,3 +156,21 @@ async def test_a_callback_by_header_through_openais_route(deliverer: System, ten
         (message,) = await receiver.until(1)
     Webhook(made["secret"]).verify(message.body, message.headers)
     assert "job.succeeded" == message.json["type"]
+
+
+async def test_a_deliverer_that_is_stopped_gives_back_what_it_was_sending(
+    fragile: Fragile, deliverer: System, tenant: TestTenant
+) -> None:
+    sql = "SELECT state, tries, lease_owner FROM webhook_deliveries WHERE tenant_id = %s"
+    async with Client(deliverer.url, tenant.headers) as client, WebhookReceiver() as receiver:
+        await have_endpoint(client, receiver, "job.*")
+        receiver.hold = asyncio.Event()
+        await client.submit("text-5")
+        await receiver.until(1)
+        await deliverer.stop("default")
+        stopped = rows(fragile[0].database_url, sql, tenant.id)
+        deliverer.start("default")
+        first, second = await receiver.until(2)
+        receiver.hold.set()
+    assert [("pending", 0, None)] == [tuple(row.values()) for row in stopped]
+    assert first.id == second.id
