@@ -14,6 +14,10 @@ from graphs.providers.contract import (
 )
 from schema.errors import InputError
 
+FIELDS = frozenset({"role", "content", "tool_calls", "tool_call_id"})
+TEXT_FIELDS = frozenset({"type", "text"})
+IMAGE_FIELDS = frozenset({"type", "image_url", "url"})
+CALL_FIELDS = frozenset({"id", "type", "function"})
 ROLES: tuple[Role, ...] = ("system", "developer", "user", "assistant", "tool")
 
 
@@ -26,9 +30,14 @@ def read_message(message: dict[str, Any], *, field: str = "messages") -> Message
         call_id = message.get("tool_call_id")
         if not isinstance(call_id, str):
             raise InputError("A message with the role tool needs a tool_call_id.", field=f"{field}.tool_call_id")
-        return Message(role, (ToolResultPart(call_id, _text(message.get("content"), field)),))
+        return Message(role, (ToolResultPart(call_id, _text(message.get("content"), field)),), _beyond(FIELDS, message))
     calls = [_tool_call(call, field) for call in message.get("tool_calls") or ()]
-    return Message(role, (*read_parts(message.get("content"), field=f"{field}.content"), *calls))
+    parts = (*read_parts(message.get("content"), field=f"{field}.content"), *calls)
+    return Message(role, parts, _beyond(FIELDS, message))
+
+
+def _beyond(known: frozenset[str], fields: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in fields.items() if name not in known}
 
 
 def read_parts(content: Any, *, field: str = "content") -> tuple[Part, ...]:
@@ -50,11 +59,11 @@ def stored_message(role: Role, parts: Sequence[dict[str, Any]]) -> Message:
 def _part(part: Any, field: str) -> Part:
     match part:
         case {"type": "text", "text": str(text)}:
-            return TextPart(text)
+            return TextPart(text, _beyond(TEXT_FIELDS, part))
         case {"type": "image_url", "image_url": {"url": str(url), **more}}:
-            return ImagePart(url, more.get("detail"))
+            return ImagePart(url, more.get("detail"), _beyond(IMAGE_FIELDS, part))
         case {"type": "image_url", "image_url": str(url)} | {"type": "image", "url": str(url)}:
-            return ImagePart(url)
+            return ImagePart(url, extra=_beyond(IMAGE_FIELDS, part))
         case {"type": "tool_call", "id": str(call_id), "name": str(name), "arguments": str(arguments)}:
             return ToolCallPart(call_id, name, arguments)
         case {"type": "refusal", "refusal": str(text)}:
@@ -65,7 +74,7 @@ def _part(part: Any, field: str) -> Part:
 def _tool_call(call: Any, field: str) -> ToolCallPart:
     match call:
         case {"id": str(call_id), "function": {"name": str(name), "arguments": str(arguments)}}:
-            return ToolCallPart(call_id, name, arguments)
+            return ToolCallPart(call_id, name, arguments, _beyond(CALL_FIELDS, call))
     raise InputError("A tool call needs an id and a function with a name and arguments.", field=f"{field}.tool_calls")
 
 

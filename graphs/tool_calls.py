@@ -6,9 +6,10 @@ from typing import Any
 from graphs.providers.contract import ToolCallDelta
 
 
-def as_openai(call: Mapping[str, str]) -> dict[str, Any]:
-    """Return a call ({id, name, arguments}) in OpenAI's format."""
+def as_openai(call: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a call ({id, name, arguments} and perhaps the vendor's extra) in OpenAI's format."""
     return {
+        **call.get("extra", {}),
         "id": call["id"],
         "type": "function",
         "function": {"name": call["name"], "arguments": call["arguments"]},
@@ -19,7 +20,7 @@ class ToolCalls:
     """Tool calls that arrive in deltas."""
 
     def __init__(self) -> None:
-        self._calls: dict[int, dict[str, str]] = {}
+        self._calls: dict[int, dict[str, Any]] = {}
 
     def add(self, delta: ToolCallDelta) -> dict[str, Any]:
         """Add a delta and return it in the format of OpenAI's stream chunks."""
@@ -27,15 +28,17 @@ class ToolCalls:
         call["id"] = delta.id or call["id"]
         call["name"] += delta.name
         call["arguments"] += delta.arguments
-        chunk: dict[str, Any] = {"index": delta.index, "function": {"arguments": delta.arguments}}
+        if delta.extra:
+            call["extra"] = call.get("extra", {}) | delta.extra
+        chunk: dict[str, Any] = {**delta.extra, "index": delta.index, "function": {"arguments": delta.arguments}}
         if delta.id or delta.name:
             chunk |= {"id": call["id"], "type": "function"}
             chunk["function"] = {"name": delta.name, "arguments": delta.arguments}
         return chunk
 
     @property
-    def in_order(self) -> list[dict[str, str]]:
-        """The calls so far, in order, as {id, name, arguments}."""
+    def in_order(self) -> list[dict[str, Any]]:
+        """The calls so far, in order, as {id, name, arguments} and perhaps the vendor's extra."""
         return [call for _, call in sorted(self._calls.items())]
 
     def all_as_openai(self) -> list[dict[str, Any]] | None:

@@ -2,7 +2,7 @@
 
 import hashlib
 import re
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from uuid import UUID
 
 import msgspec
@@ -23,7 +23,7 @@ class Preferences(NamedTuple):
 
 
 def read_idempotency(
-    headers: Headers, route: str, body: msgspec.Struct, *, visible_user_id: UUID | None = None
+    headers: Headers, route: str, body: Any, *, visible_user_id: UUID | None = None
 ) -> Idempotency | None:
     """Return the request's idempotency key with a hash of its body. The keys of users who see only their own rows
     (`visible_user_id`) are separate from those of others. Raises InputError for an invalid key."""

@@ -81,6 +81,11 @@ def _explained(error: Exception, body: bytes, type_: Any) -> InputError:
     return InputError(explain_malformed(body, str(error)))
 
 
+def decode_any(body: bytes | msgspec.Raw) -> Any:
+    """Decode JSON of any shape. Raises what msgspec raises (UNDECODABLE)."""
+    return _decoder(Any).decode(body)
+
+
 @cache
 def _decoder(type_: Any) -> msgspec.json.Decoder[Any]:
     return msgspec.json.Decoder(type_, float_hook=_number)

@@ -22,6 +22,8 @@ from api.http.json_body import JsonRequest
 from api.http.openai_chunks import COMPLETION_EXAMPLE, CompletionOut
 from api.http.sse import EVENT_STREAM, EventStream
 from api.jobs.submit import submit_and_follow, submitter
+from api.openai.extras import read_extras
+from api.openai.message_extras import read_messages
 from api.openai.non_streaming import collect_completion
 from api.openai.schemas import CompletionIn, model_options, reject_unsupported
 from api.openai.stream import ChunkStream
@@ -29,6 +31,7 @@ from api.openapi.headers import JOB_RESPONSE_HEADERS
 from api.openapi.operations import CHUNKS, described
 from api.resources import AppResources, Resources
 from api.webhooks.callbacks import CALLBACK_HEADERS, read_callback
+from graphs.providers.extras import ignored_extras
 from graphs.providers.tokens import estimate_tokens
 from schema.ids import new_id
 from schema.job_kinds import KINDS
@@ -51,11 +54,11 @@ class Call:
     model: str
     submitted: Submitted
     follower: Follower
-    limits: dict[str, str]
+    more_headers: dict[str, str]
 
     @property
     def headers(self) -> dict[str, str]:
-        return {"X-Job-ID": str(self.submitted.job_id), **self.limits}
+        return {"X-Job-ID": str(self.submitted.job_id), **self.more_headers}
 
     def cancel_job(self) -> None:
         """Cancel the job, unless another request created it: that client may still be waiting."""
@@ -73,7 +76,7 @@ class Call:
         response=COMPLETION_EXAMPLE,
         other_media_types={EVENT_STREAM: CHUNKS},
         request_headers=("Idempotency-Key", *CALLBACK_HEADERS),
-        response_headers=JOB_RESPONSE_HEADERS,
+        response_headers={**JOB_RESPONSE_HEADERS, 200: (*JOB_RESPONSE_HEADERS[200], "X-Headrace-Ignored")},
     ),
     responses={
         200: ResponseSpec(
@@ -87,16 +90,18 @@ class Call:
 async def create_chat_completion(
     data: JSONBody[CompletionIn], request: JsonRequest, principal: MayChat, resources: AppResources
 ) -> Response[Any]:
-    """Compatible with OpenAI's API. Closing the connection cancels the job. Parameters that cannot be honoured are rejected by
-    name."""
-    submission = await _build_submission(data, request, principal, resources)
+    """Compatible with OpenAI's API. Closing the connection cancels the job. Parameters beyond OpenAI's are passed on to the
+    provider; those that it has no place for are named in `X-Headrace-Ignored`, those that can't be honoured are rejected."""
+    extras = read_extras(await request.body())
+    submission = await _build_submission(data, extras, request, principal, resources)
     input_tokens = estimate_tokens(len(msgspec.json.encode(data.messages)))
     max_tokens = data.max_completion_tokens or data.max_tokens
     accepted = await submit_and_follow(
         resources, principal, submission, input_tokens=input_tokens, max_tokens=max_tokens
     )
     submitted, follower = accepted.submitted, accepted.follower
-    call = Call(data, request, resources, principal.tenant_id, submission.model, submitted, follower, accepted.headers)
+    headers = accepted.headers | _ignored(submission.model, data, extras)
+    call = Call(data, request, resources, principal.tenant_id, submission.model, submitted, follower, headers)
     try:
         return await (_stream(call) if data.stream else _complete(call))
     except ClientDisconnected:
@@ -107,13 +112,20 @@ async def create_chat_completion(
         raise
 
 
+def _ignored(model: str, data: CompletionIn, extras: dict[str, Any]) -> dict[str, str]:
+    """Return a header that names the parameters of which the answer knows nothing."""
+    names = ignored_extras(model.partition("/")[0], model_options(data, extras).get("extra", {}))
+    return {"X-Headrace-Ignored": ", ".join(names)} if names else {}
+
+
 async def _build_submission(
-    data: CompletionIn, request: JsonRequest, principal: Principal, resources: Resources
+    data: CompletionIn, extras: dict[str, Any], request: JsonRequest, principal: Principal, resources: Resources
 ) -> Submission:
     reject_unsupported(data)
     job_id = new_id()
     target = await resolve_target(resources, principal, data.model, None)
-    payload = {"messages": msgspec.to_builtins(data.messages), "options": _in_order(model_options(data))}
+    messages = read_messages(await request.body(), data.messages)
+    payload = {"messages": messages, "options": _in_order(model_options(data, extras))}
     return Submission(
         tenant_id=principal.tenant_id,
         job_id=job_id,
@@ -122,7 +134,10 @@ async def _build_submission(
         model=target.model,
         agent=target.agent,
         idempotency=read_idempotency(
-            request.headers, "POST /v1/chat/completions", data, visible_user_id=principal.visible_user_id
+            request.headers,
+            "POST /v1/chat/completions",
+            [msgspec.structs.replace(data, messages=[]), messages, extras],
+            visible_user_id=principal.visible_user_id,
         ),
         request_id=request.request_id,
         callback=await read_callback(resources, principal, request.headers),

@@ -1,5 +1,5 @@
-"""The request of `POST /v1/chat/completions`. Unknown parameters are rejected by name, as OpenAI does; known ones that can't be
-honoured are rejected in `reject_unsupported`; harmless ones are accepted and ignored.
+"""The request of `POST /v1/chat/completions`. Those that can't be honoured are rejected in
+`reject_unsupported`; unknown ones are passed on (`api/openai/extras.py`), as are those that only the vendor needs.
 
 Messages are read leniently, because clients send back what they were given, with whatever fields it has.
 """
@@ -148,13 +148,13 @@ class StreamOptionsIn(msgspec.Struct, frozen=True):
 
 Stop = Annotated[str, Meta(max_length=1000)]
 Word = Annotated[str, Meta(max_length=512)]
-IGNORED = Meta(description="Accepted and ignored.")
-IGNORED_JSON = Meta(description="Accepted and ignored.", extra={"max_bytes": 256 * 1024})
+FOR_VENDOR = Meta(description="Passed on to the provider.")
+JSON_FOR_VENDOR = Meta(description="Passed on to the provider.", extra={"max_bytes": 256 * 1024})
 UNAVAILABLE = Meta(description="Not supported; rejected if set.", extra={"max_bytes": 16 * 1024})
 
 
-class CompletionIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, omit_defaults=True):
-    """A chat completion request."""
+class CompletionIn(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A chat completion request. Parameters beyond these are passed on to the provider."""
 
     model: Annotated[
         str,
@@ -228,7 +228,6 @@ class CompletionIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     n: Annotated[int | None, Meta(description="Number of choices; must be 1.")] = None
     logprobs: Annotated[bool | None, UNAVAILABLE] = None
     top_logprobs: Annotated[int | None, UNAVAILABLE] = None
-    logit_bias: Annotated[dict[str, float] | None, UNAVAILABLE] = None
     modalities: Annotated[
         Annotated[list[Word], Meta(max_length=10, extra={"max_bytes": 16 * 1024})] | None,
         Meta(description='Must be `["text"]`.'),
@@ -238,25 +237,26 @@ class CompletionIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     function_call: Annotated[
         Any, Meta(description="Not supported; use `tool_choice`.", extra={"max_bytes": 16 * 1024})
     ] = None
-    web_search_options: Annotated[Any, UNAVAILABLE] = None
 
-    # no effect on the answer
-    user: Annotated[Word | None, IGNORED] = None
+    # for the vendor alone
+    user: Annotated[Word | None, FOR_VENDOR] = None
+    logit_bias: Annotated[dict[str, int | float] | None, JSON_FOR_VENDOR] = None
+    web_search_options: Annotated[Any, JSON_FOR_VENDOR] = None
     metadata: Annotated[
         Annotated[dict[Annotated[str, Meta(max_length=64)], Annotated[str, Meta(max_length=512)]], Meta(max_length=16)]
         | None,
         Meta(
-            description="Up to 16 pairs of your own, with keys of 64 and values of 512 characters. Accepted and ignored.",
+            description="Up to 16 pairs of your own, with keys of 64 and values of 512 characters. Passed on to the provider.",
             extra={"max_bytes": 128 * 1024},
         ),
     ] = None
-    store: Annotated[bool | None, IGNORED] = None
-    service_tier: Annotated[Word | None, IGNORED] = None
-    prediction: Annotated[Any, IGNORED_JSON] = None
-    verbosity: Annotated[Word | None, IGNORED] = None
-    safety_identifier: Annotated[Word | None, IGNORED] = None
-    prompt_cache_key: Annotated[Word | None, IGNORED] = None
-    prompt_cache_retention: Annotated[Word | None, IGNORED] = None
+    store: Annotated[bool | None, FOR_VENDOR] = None
+    service_tier: Annotated[Word | None, FOR_VENDOR] = None
+    prediction: Annotated[Any, JSON_FOR_VENDOR] = None
+    verbosity: Annotated[Word | None, FOR_VENDOR] = None
+    safety_identifier: Annotated[Word | None, FOR_VENDOR] = None
+    prompt_cache_key: Annotated[Word | None, FOR_VENDOR] = None
+    prompt_cache_retention: Annotated[Word | None, FOR_VENDOR] = None
 
 
 PASSED_THROUGH = (
@@ -272,14 +272,18 @@ PASSED_THROUGH = (
     "reasoning_effort",
 )
 
+FOR_VENDORS = (
+    *("user", "metadata", "store", "service_tier", "prediction", "verbosity", "safety_identifier", "prompt_cache_key"),
+    *("prompt_cache_retention", "logit_bias", "web_search_options"),
+)
+"""Parameters of OpenAI's that are passed on as they came."""
+
 UNSUPPORTED = {
     "logprobs": "logprobs is not supported. Omit it.",
     "top_logprobs": "top_logprobs is not supported. Omit it.",
-    "logit_bias": "logit_bias is not supported. Omit it.",
     "audio": "audio output is not supported. Omit audio.",
     "functions": "functions is deprecated. Use tools.",
     "function_call": "function_call is deprecated. Use tool_choice.",
-    "web_search_options": "web_search_options is not supported. Omit it.",
 }
 
 
@@ -328,12 +332,14 @@ def _check_response_format(request: dict[str, Any]) -> None:
         )
 
 
-def model_options(request: CompletionIn) -> dict[str, Any]:
-    """Return what the model is called with, only what was given."""
+def model_options(request: CompletionIn, extras: dict[str, Any]) -> dict[str, Any]:
+    """Return what the model is called with, only what was given; `extras` are parameters that the request alone knows."""
     options = {name: value for name in PASSED_THROUGH if (value := getattr(request, name)) is not None}
     max_tokens = request.max_completion_tokens or request.max_tokens
     if max_tokens is not None:
         options["max_tokens"] = max_tokens
     if request.stop:
         options["stop"] = [request.stop] if isinstance(request.stop, str) else request.stop
+    if extra := {name: value for name in FOR_VENDORS if (value := getattr(request, name)) is not None} | extras:
+        options["extra"] = extra
     return options

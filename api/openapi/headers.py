@@ -84,6 +84,7 @@ HEADERS = {
     "RateLimit-Policy": _response(
         TEXT, 'The tenant\'s limits: `"requests";q=60;w=60`. Absent when nothing is limited.'
     ),
+    "X-Headrace-Ignored": _response(TEXT, "Parameters for which the model's provider has no place: `top_k, min_p`."),
     "X-Should-Retry": _response(TEXT, "`false` when the job was already retried as often as is sensible."),
 }
 """Response headers by name; `X-Request-ID` is on every response."""

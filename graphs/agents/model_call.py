@@ -28,10 +28,11 @@ from schema import events
 
 @dataclass
 class Reply:
-    """A model's reply. `calls` are tool calls as {id, name, arguments}, with the model's own ids."""
+    """A model's reply. `calls` are tool calls as {id, name, arguments}, with the model's own ids, and perhaps the vendor's
+    extra."""
 
     text: str = ""
-    calls: list[dict[str, str]] = field(default_factory=list)
+    calls: list[dict[str, Any]] = field(default_factory=list)
     finish: str = "stop"
     model: str = ""
     input_tokens: int = 0
@@ -61,8 +62,10 @@ class Reply:
     def message(self, ids: list[str]) -> Message:
         """Return the reply as a message of the conversation, with our ids for its calls."""
         parts: list[Part] = [TextPart(self.text)] if self.text else []
-        parts += [ToolCallPart(i, c["name"], c["arguments"]) for i, c in zip(ids, self.calls, strict=True)]
-        return Message("assistant", tuple(parts))
+        parts += [
+            ToolCallPart(i, c["name"], c["arguments"], c.get("extra", {})) for i, c in zip(ids, self.calls, strict=True)
+        ]
+        return Message("assistant", tuple(parts), vendor=self.model.partition("/")[0])
 
 
 async def call_model(

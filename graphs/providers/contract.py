@@ -17,10 +17,11 @@ Role = Literal["system", "developer", "user", "assistant", "tool"]
 FinishReason = Literal["stop", "length", "tool_calls", "content_filter"]
 
 
-class TextPart(msgspec.Struct, frozen=True, tag_field="type", tag="text"):
-    """Text."""
+class TextPart(msgspec.Struct, frozen=True, tag_field="type", tag="text", omit_defaults=True):
+    """Text. `extra` of a part is as that of its message."""
 
     text: str
+    extra: dict[str, Any] = {}
 
 
 class ImagePart(msgspec.Struct, frozen=True, tag_field="type", tag="image", omit_defaults=True):
@@ -28,14 +29,16 @@ class ImagePart(msgspec.Struct, frozen=True, tag_field="type", tag="image", omit
 
     url: str
     detail: Literal["auto", "low", "high"] | None = None
+    extra: dict[str, Any] = {}
 
 
-class ToolCallPart(msgspec.Struct, frozen=True, tag_field="type", tag="tool_call"):
+class ToolCallPart(msgspec.Struct, frozen=True, tag_field="type", tag="tool_call", omit_defaults=True):
     """The model wants a tool run; `arguments` is the JSON text as the model wrote it."""
 
     id: str
     name: str
     arguments: str
+    extra: dict[str, Any] = {}
 
 
 class ToolResultPart(msgspec.Struct, frozen=True, tag_field="type", tag="tool_result", omit_defaults=True):
@@ -50,10 +53,16 @@ Part = TextPart | ImagePart | ToolCallPart | ToolResultPart
 
 
 class Message(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A message of a conversation. `Message.of("user", "hi")` is short for text alone."""
+    """A message of a conversation. `Message.of("user", "hi")` is short for text alone.
+
+    `extra` are fields that only a vendor understands, such as signatures of its thoughts, as they came. They go back to
+    `vendor` alone, from which they are; those of a client, without a vendor, to whichever is asked.
+    """
 
     role: Role
     parts: tuple[Part, ...] = ()
+    extra: dict[str, Any] = {}
+    vendor: str = ""
 
     @classmethod
     def of(cls, role: Role, text: str) -> "Message":
@@ -65,13 +74,18 @@ class Message(msgspec.Struct, frozen=True, omit_defaults=True):
         """The text of all parts, including tool results, joined by line breaks."""
         return "\n".join(p.text for p in self.parts if isinstance(p, (TextPart, ToolResultPart)))
 
+    def without_extras(self) -> "Message":
+        """Return the message as other vendors than its own may see it."""
+        parts = (p if isinstance(p, ToolResultPart) else msgspec.structs.replace(p, extra={}) for p in self.parts)
+        return Message(self.role, tuple(parts))
+
 
 class ModelRequest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One call of a model.
 
     `model` is the vendor's own name, without our provider prefix. None and empty mean "the vendor's default"; nothing
     is sent then. `tools`, `tool_choice` and `response_format` have OpenAI's shape. `extra` is sent verbatim by
-    OpenAI-compatible vendors (it wins over nothing we set) and ignored by the others.
+    OpenAI-compatible vendors (it wins over nothing we set); `extras.py` says what the others take of it.
     """
 
     model: str
@@ -112,12 +126,13 @@ class ReasoningDelta(msgspec.Struct, frozen=True, tag=True, gc=False):
 
 
 class ToolCallDelta(msgspec.Struct, frozen=True, tag=True, gc=False):
-    """More of tool call number `index`: `id` and `name` come once, `arguments` is appended JSON text."""
+    """More of tool call number `index`: `id` and `name` come once, `arguments` is appended JSON text, `extra` the vendor's."""
 
     index: int
     id: str = ""
     name: str = ""
     arguments: str = ""
+    extra: dict[str, Any] = {}
 
 
 class Progress(msgspec.Struct, frozen=True, tag=True, gc=False):

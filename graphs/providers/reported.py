@@ -10,6 +10,7 @@ import msgspec
 
 from graphs.providers.contract import Delta, Message, ReasoningDelta, TextDelta, ToolCallDelta, Usage
 from graphs.providers.tokens import estimate_input, estimate_tokens
+from schema import storable as cleaning
 
 MAX_TOKENS = 10**9
 """Far more than any model reads or writes in one call; sums of it fit into what Postgres and Lua count exactly."""
@@ -35,7 +36,8 @@ def storable(delta: Delta) -> Delta:
     match delta:
         case TextDelta(text) | ReasoningDelta(text) if "\0" in text:
             return msgspec.structs.replace(delta, text=text.replace("\0", ""))
-        case ToolCallDelta(_, id, name, arguments) if "\0" in id or "\0" in name or "\0" in arguments:
-            return ToolCallDelta(delta.index, *(text.replace("\0", "") for text in (id, name, arguments)))
+        case ToolCallDelta(_, id, name, arguments) if "\0" in id or "\0" in name or "\0" in arguments or delta.extra:
+            cleaned = (text.replace("\0", "") for text in (id, name, arguments))
+            return ToolCallDelta(delta.index, *cleaned, extra=cleaning.storable(delta.extra))
         case _:
             return delta

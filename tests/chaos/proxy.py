@@ -16,6 +16,7 @@ class Proxy:
         self._through = asyncio.Event()
         self._through.set()
         self._writers: set[asyncio.StreamWriter] = set()
+        self._serving: set[asyncio.Task[None] | None] = set()
         self.cut_after: Callable[[bytes], bool] = lambda data: False
         self.deafen: Callable[[bytes], bool] = lambda data: False
         self.cuts = 0
@@ -28,6 +29,10 @@ class Proxy:
     async def __aexit__(self, *exc: object) -> None:
         self._server.close()
         self.cut()
+        serving = [task for task in self._serving if task is not None]
+        for task in serving:
+            task.cancel()
+        await asyncio.gather(*serving, return_exceptions=True)
 
     def swallow(self) -> None:
         """Let nothing through in either direction, as a network that drops packets."""
@@ -49,6 +54,13 @@ class Proxy:
             writer.transport.abort()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._serving.add(asyncio.current_task())
+        try:
+            await self._relay(reader, writer)
+        finally:
+            self._serving.discard(asyncio.current_task())
+
+    async def _relay(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with suppress(OSError, asyncio.CancelledError):
             await self._through.wait()
             far_reader, far_writer = await asyncio.open_connection("127.0.0.1", self._target)

@@ -36,6 +36,7 @@ from dataclasses import dataclass
 from typing import Any
 
 WORDS = ("water", "flows", "down", "the", "channel", "and", "turns", "a", "wheel", "again")
+SIGNATURE = {"extra_content": {"google": {"thought_signature": "c2lnbmF0dXJl"}}}
 _NAME = re.compile(r"^(?P<kind>[a-z]+(?:-[a-z]+)*?)(?:-(?P<n>\d+(?:\.\d+)?))?(?:-at-(?P<rate>\d+))?$")
 _KINDS = (
     "text stamped long reasoning tool-call refuse rate-limit overloaded stall-first stall-after cut-after short-after "
@@ -85,13 +86,15 @@ def prompt_tokens(messages: list[dict]) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """One answer of a script: reasoning, text and calls, or an error with this status. `said` is streamed in `pieces`."""
+    """One answer of a script: reasoning, text and calls, or an error with this status. `said` is streamed in `pieces`. Calls
+    that are `signed` carry SIGNATURE, as Google's do; a request without it is refused there."""
 
     said: str = ""
     calls: tuple[tuple[str, dict[str, Any] | str], ...] = ()
     thought: str = ""
     status: int = 200
     pieces: int = 3
+    signed: bool = False
 
     @property
     def parts(self) -> list[str]:

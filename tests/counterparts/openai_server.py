@@ -11,7 +11,7 @@ import time
 from collections import Counter
 from typing import Any
 
-from tests.counterparts.behaviours import WORDS, Behaviour, Scripts, Turn, parse, prompt_tokens, word
+from tests.counterparts.behaviours import SIGNATURE, WORDS, Behaviour, Scripts, Turn, parse, prompt_tokens, word
 from tests.counterparts.http_server import CounterpartServer, Exchange, Record, chunk, run
 
 LISTED = ("text-100", "text-100-at-50", "stamped-100-at-50", "reasoning", "tool-call")
@@ -177,7 +177,8 @@ class Answer:
             self._event({"content": part})
         for i, (call_id, name, arguments) in enumerate(named):
             function = {"name": name, "arguments": ""}
-            self._event({"tool_calls": [{"index": i, "id": call_id, "type": "function", "function": function}]})
+            head = {"index": i, "id": call_id, "type": "function", "function": function}
+            self._event({"tool_calls": [head | SIGNATURE if turn.signed else head]})
             half = len(arguments) // 2
             for piece in (arguments[:half], arguments[half:]):
                 self._event({"tool_calls": [{"index": i, "function": {"arguments": piece}}]})

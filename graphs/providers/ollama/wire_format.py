@@ -24,6 +24,7 @@ from graphs.providers.contract import (
     Usage,
 )
 from graphs.providers.errors import ProviderRefused, ProviderStreamCut
+from graphs.providers.extras import ollama_fields, ollama_options
 from graphs.providers.http.statuses import error_in_stream
 from graphs.providers.http.vendor_client import decode_response
 from graphs.providers.reported import storable, usage_from
@@ -142,6 +143,7 @@ def request_body(request: ModelRequest) -> bytes:
     """Return the JSON body of a streaming chat. Raises ProviderRefused for an image that is not a `data:` URL."""
     names = {p.id: p.name for m in request.messages for p in m.parts if isinstance(p, ToolCallPart)}
     body: dict[str, Any] = {
+        **ollama_fields(request.extra),
         "model": request.model,
         "messages": [wire for m in request.messages for wire in message_body(m, names)],
         "stream": True,
@@ -167,7 +169,7 @@ def _options(request: ModelRequest) -> dict[str, Any]:
         "frequency_penalty": request.frequency_penalty,
         "stop": list(request.stop) or None,
     }
-    return {name: value for name, value in named.items() if value is not None}
+    return ollama_options(request.extra) | {name: value for name, value in named.items() if value is not None}
 
 
 def _format(response_format: dict[str, Any] | None) -> str | dict[str, Any] | None:

@@ -48,6 +48,7 @@ class _ToolCall(msgspec.Struct):
     index: int | None = None
     id: str | None = None
     function: _Function | None = None
+    extra_content: Any = None  # Google's: the signature of a thought, without which the next request is refused
 
 
 class _Delta(msgspec.Struct):
@@ -161,7 +162,10 @@ class ChunkReader:
             elif call.id or self._calls < 0:
                 self._calls += 1  # a vendor that doesn't number its calls starts each one with an id
             self._chars += len(function.arguments or "")
-            deltas.append(ToolCallDelta(self._calls, call.id or "", function.name or "", function.arguments or ""))
+            extra = {} if call.extra_content is None else {"extra_content": call.extra_content}
+            deltas.append(
+                ToolCallDelta(self._calls, call.id or "", function.name or "", function.arguments or "", extra)
+            )
 
     def _count(self) -> Usage:
         usage = self._usage if isinstance(self._usage, dict) else {}
@@ -204,30 +208,35 @@ _SAME_NAME_FIELDS = (
 
 def message_body(message: Message, vendor: Vendor) -> list[dict[str, Any]]:
     """Return OpenAI's messages for one of ours; one with several tool results becomes several."""
+    if message.vendor not in ("", vendor.name):
+        message = message.without_extras()
+    extra = message.extra
     results = [p for p in message.parts if isinstance(p, ToolResultPart)]
     if results:
-        return [{"role": "tool", "tool_call_id": p.tool_call_id, "content": p.text} for p in results]
+        return [{**extra, "role": "tool", "tool_call_id": p.tool_call_id, "content": p.text} for p in results]
     role = "system" if message.role == "developer" and not vendor.developer_role else message.role
-    body: dict[str, Any] = {"role": role, "content": _content(message)}
+    body: dict[str, Any] = {**extra, "role": role, "content": _content(message)}
     calls = [p for p in message.parts if isinstance(p, ToolCallPart)]
     if calls:
         body["tool_calls"] = [
-            {"id": p.id, "type": "function", "function": {"name": p.name, "arguments": p.arguments}} for p in calls
+            {**p.extra, "id": p.id, "type": "function", "function": {"name": p.name, "arguments": p.arguments}}
+            for p in calls
         ]
     return [body]
 
 
 def _content(message: Message) -> str | list[dict[str, Any]] | None:
-    if not any(isinstance(p, ImagePart) for p in message.parts):
+    shown = [part for part in message.parts if isinstance(part, TextPart | ImagePart)]
+    if not any(isinstance(part, ImagePart) or part.extra for part in shown):
         # A plain string wherever possible: many servers' chat templates support nothing else.
-        return message.text if any(isinstance(p, TextPart) for p in message.parts) else None
+        return message.text if shown else None
     return [content_part for part in message.parts if (content_part := _content_part(part))]
 
 
 def _content_part(part: Part) -> dict[str, Any] | None:
     if isinstance(part, TextPart):
-        return {"type": "text", "text": part.text}
+        return {**part.extra, "type": "text", "text": part.text}
     if isinstance(part, ImagePart):
         image = {"url": part.url} if part.detail is None else {"url": part.url, "detail": part.detail}
-        return {"type": "image_url", "image_url": image}
+        return {**part.extra, "type": "image_url", "image_url": image}
     return None
