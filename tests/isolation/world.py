@@ -11,6 +11,7 @@ from psycopg.rows import dict_row
 from schema import redis_names
 from schema.vault import PLATFORM
 from tests.isolation.two_tenants import JOBS, KINDS, Holder, Row
+from workers.limits.rates import RATES
 
 
 @contextmanager
@@ -50,14 +51,19 @@ class World:
         self._stream(self.b)
 
     def digest(self) -> dict[str, str]:
-        """Return a fingerprint of all that B has: of its rows in each table, and of each of its keys in Redis."""
+        """Return a fingerprint of all that B has: of its rows in each table, and of each of its keys in Redis.
+
+        Without what follows a call of B's own some time later: when its key was used last, and how much it has read.
+        """
+        row = "(to_jsonb(t) - 'last_used_at')::text"
         parts = [
-            f"SELECT '{table}' AS name, md5(coalesce(string_agg(t::text, '|' ORDER BY t::text), '')) AS digest "
+            f"SELECT '{table}' AS name, md5(coalesce(string_agg({row}, '|' ORDER BY {row}), '')) AS digest "
             f"FROM {table} t WHERE {column} = %(id)s"
             for table, column in self.tables()
         ]
         rows = self.db.execute(" UNION ALL ".join(parts), {"id": self.b.tenant_id}).fetchall()
-        keys = sorted(self.redis.scan_iter(match=redis_names.tenant_pattern(self.b.tenant_id)))
+        counted_later = {redis_names.limit_window(self.b.tenant_id, rate.name).encode() for rate in RATES}
+        keys = sorted({*self.redis.scan_iter(match=redis_names.tenant_pattern(self.b.tenant_id))} - counted_later)
         return {row["name"]: row["digest"] for row in rows} | {key.decode(): str(self.redis.dump(key)) for key in keys}
 
     def tables(self) -> list[tuple[str, str]]:
