@@ -6,6 +6,8 @@ from api.agents import routes as agents
 from api.audit import routes as audit
 from api.benchmarks import routes as benchmarks
 from api.chat import routes as chat
+from api.datasets import quality
+from api.datasets import routes as datasets
 from api.documents import collections, content, document_stats
 from api.documents import delete as delete_documents
 from api.documents import retry as retry_documents
@@ -40,7 +42,7 @@ NATIVE = (
     *(login.routes, identity_providers.routes, oidc_login.routes, api_keys.routes, credentials.routes),
     *(users.routes, privacy.routes),
     *(agents.routes, manage_agents.routes, tools.routes, trial_run.routes, data_sources.routes),
-    *(configuration.routes, pipelines.routes, benchmarks.routes, schedules.routes),
+    *(configuration.routes, pipelines.routes, benchmarks.routes, datasets.routes, quality.routes, schedules.routes),
     *(upload_documents.routes, documents.routes, content.routes, update_documents.routes, delete_documents.routes),
     *(retry_documents.routes, collections.routes, document_stats.routes, search_documents.routes),
     *(

@@ -176,6 +176,17 @@ class BenchmarkIteration(Event, frozen=True):
     total: Annotated[int, Meta(description="How many there are.")] = 0
 
 
+class BenchmarkItem(Event, frozen=True):
+    """A question of a dataset was judged. An attempt that takes over repeats those of earlier ones, with the same `place`."""
+
+    type = "benchmark.item"
+    place: Annotated[int, Meta(description="Place of the question in the dataset, from 0; unique in the job.")]
+    correct: Annotated[bool | None, Meta(description="Whether it came out right; null if nobody could tell.")] = None
+    outcome: Annotated[dict[str, Any] | None, Meta(description="What was expected, and what came.")] = None
+    done: Annotated[int, Meta(description="How many questions were judged.")] = 0
+    total: Annotated[int, Meta(description="How many there are.")] = 0
+
+
 class MessageCompleted(Event, frozen=True):
     """The complete answer. `message_id` is the stored message, if the job belongs to a session. `agent` is the agent that
     answered; `data` is the answer as an object, if the agent's output format has one, and `renderer` a hint how to show it.
@@ -267,6 +278,7 @@ EVENTS: dict[str, type[Event]] = {
         DocumentReady,
         DocumentFailed,
         BenchmarkIteration,
+        BenchmarkItem,
         MessageCompleted,
         UsageRecorded,
         JobSucceeded,

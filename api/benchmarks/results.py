@@ -24,7 +24,9 @@ from schema.errors import NotFound
 from schema.postgres.connections import Db
 from schema.queries.benchmarks import benchmarks
 from schema.queries.benchmarks.benchmarks import Benchmark, Iteration
+from schema.queries.benchmarks.datasets import JudgedItem
 from schema.states import public_state
+from workers.benchmarks.quality.summary import summarize_quality
 from workers.benchmarks.statistics import METRICS, NANOS, compare_models, compare_runs, summarize
 
 CSV_COLUMNS = (
@@ -52,8 +54,11 @@ def benchmark_out(row: Benchmark) -> BenchmarkOut:
     return from_row(BenchmarkOut, row, state=public_state(row.state))
 
 
-async def detail_out(row: Benchmark, iterations: Sequence[Iteration]) -> BenchmarkDetailOut:
-    """Return a benchmark with what its iterations add up to."""
+async def detail_out(
+    row: Benchmark, iterations: Sequence[Iteration], judged: Sequence[JudgedItem] = ()
+) -> BenchmarkDetailOut:
+    """Return a benchmark with what its iterations, and its judged questions, add up to."""
+    quality = row.settings.get("quality")
     figures = await asyncio.to_thread(summarize, iterations)
     compared = await asyncio.to_thread(compare_models, iterations, row.models)
     results = [result_out(ResultOut, model, figures[model]) for model in row.models if model in figures]
@@ -62,6 +67,7 @@ async def detail_out(row: Benchmark, iterations: Sequence[Iteration]) -> Benchma
         row,
         state=public_state(row.state),
         results=results,
+        quality=summarize_quality(quality["measure"], judged) if quality else None,
         comparison=[ComparisonOut(**one) for one in compared],
     )
 

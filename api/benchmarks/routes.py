@@ -40,6 +40,7 @@ from api.openapi.operations import TEXT, described
 from api.resources import AppResources
 from schema.errors import InputError
 from schema.queries.benchmarks import benchmarks
+from schema.queries.benchmarks.datasets import list_judged
 from schema.states import WAITING, PublicState, State
 
 CSV, MARKDOWN = "text/csv", "text/markdown"
@@ -89,10 +90,11 @@ async def get_benchmark(
     async with principal.tx(resources.core.pool) as db:
         row = await require_benchmark(db, principal, benchmark_id)
         iterations = await benchmarks.list_iterations(db, principal.tenant_id, benchmark_id)
+        judged = await list_judged(db, principal.tenant_id, benchmark_id) if "quality" in row.settings else []
     accept = request.headers.get("accept", "")
     if CSV in accept:
         return Response(write_csv(iterations), media_type=f"{CSV}; charset=utf-8; header=present")
-    detail = await detail_out(row, iterations)
+    detail = await detail_out(row, iterations, judged)
     if MARKDOWN in accept:
         return Response(write_markdown(detail), media_type=f"{MARKDOWN}; charset=utf-8")
     return Response(detail)

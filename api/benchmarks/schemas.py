@@ -151,6 +151,12 @@ class BenchmarkDetailOut(BenchmarkOut, frozen=True, kw_only=True):
     """A benchmark with what was measured so far."""
 
     settings: Annotated[dict[str, Any], Meta(description="What was asked for, with defaults filled in.")]
+    quality: Annotated[
+        dict[str, Any] | None,
+        Meta(
+            description="Of a benchmark of quality, how many questions came out right, and more by `measure`; else null."
+        ),
+    ]
     results: Annotated[list[ResultOut], Meta(description="Figures of each model.")]
     comparison: Annotated[
         list[ComparisonOut],
@@ -280,6 +286,7 @@ SETTINGS_EXAMPLE: dict[str, Any] = {
 }
 DETAIL_EXAMPLE: dict[str, Any] = BENCHMARK_EXAMPLE | {
     "settings": SETTINGS_EXAMPLE,
+    "quality": None,
     "results": [RESULT_EXAMPLE],
     "comparison": [COMPARISON_EXAMPLE],
 }

@@ -7,6 +7,7 @@ from schema.tables.audit import AuditEntry
 from schema.tables.benchmarks import Benchmark, BenchmarkIteration, BenchmarkResult
 from schema.tables.cached_answers import CachedAnswer
 from schema.tables.checkpoints import Checkpoint, CheckpointBlob, CheckpointWrite
+from schema.tables.datasets import BenchmarkItem, Dataset, DatasetItem
 from schema.tables.documents import (
     Chunk,
     ChunkDraft,
@@ -39,6 +40,7 @@ TENANT_TABLES = (
     *(MemoryRow, CachedAnswer, Feedback, LearnedExample, ToolEffect),
     *(Tally, TallyMark, UsageDay),
     *(Benchmark, BenchmarkIteration, BenchmarkResult, Schedule, ScheduleRun),
+    *(Dataset, DatasetItem, BenchmarkItem),
     *(Collection, Document, DocumentVersion, ChunkDraft, Chunk, ChunkVector, DocumentTotals, FileRemoval),
     *(WebhookEndpoint, CallbackSecret, WebhookDelivery, WebhookAttempt),
 )
@@ -54,6 +56,7 @@ __all__ = [
     "Attempt",
     "AuditEntry",
     "Benchmark",
+    "BenchmarkItem",
     "BenchmarkIteration",
     "BenchmarkResult",
     "CachedAnswer",
@@ -68,6 +71,8 @@ __all__ = [
     "Configuration",
     "Credential",
     "DataSource",
+    "Dataset",
+    "DatasetItem",
     "Document",
     "DocumentTotals",
     "DocumentVersion",

@@ -13,7 +13,33 @@ SCHEDULE_PLAIN = """body.name body.cron body.timezone body.job.message body.job.
   body.job.callback_url body.job.callback_events[] body.callback_url body.callback_events[]"""
 EACH_MORNING = {"body.name": "s", "body.cron": "0 8 * * *", "body.job.kind": "chat", "body.job.message": "hi"}
 
+DATASET = {"path.name": thing("dataset")}
+QUALITY = {
+    **{"body.dataset": thing("dataset"), "body.model": word("other model"), "body.judge": word("other model")},
+    "body.collections[]": thing("other collection"),
+}
+ITEMS = """body.items[].question body.items[].agent body.items[].passages[] body.items[].answer.value
+  body.items[].answer.rubric"""
+
 CALLS: dict[str, Call] = {
+    "GET /api/datasets": Call("agents.manage", plain="query.cursor"),
+    "POST /api/datasets": Call(
+        "agents.manage",
+        plain=f"body.name body.jsonl body.csv {ITEMS}",
+        send={"body.name": "d-{fresh}", "body.jsonl": '{"question": "hi", "agent": "x"}'},
+        gets=201,
+    ),
+    "POST /api/datasets/from-feedback": Call(
+        "agents.manage", plain="body.name", send={"body.name": "d-{fresh}"}, gets=201
+    ),
+    "GET /api/datasets/{name}": Call("agents.manage", DATASET),
+    "DELETE /api/datasets/{name}": Call("agents.manage", DATASET, gets=204),
+    "GET /api/datasets/{name}/items": Call("agents.manage", DATASET, "query.cursor"),
+    "POST /api/benchmark/quality": Call("agents.manage", QUALITY, send={"body.measure": "routing"}, gets=202),
+    "GET /api/benchmarks/{benchmark_id}/items": Call("benchmarks.read", BENCHMARK, "query.cursor"),
+    "GET /api/benchmarks/{benchmark_id}/changes": Call(
+        "benchmarks.read", BENCHMARK | {"query.since": thing("benchmark")}
+    ),
     "POST /api/benchmark/llm": Call(
         "benchmarks.run",
         {"body.model_name": word("model"), "body.models[]": word("other model"), "query.model_name": word("model")},

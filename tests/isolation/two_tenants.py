@@ -298,6 +298,7 @@ class Holder:
         self.insert("configurations", settings={"persona": {"system_prompt": self.marker}})
         self.pipeline()
         self.schedule()
+        self.dataset()
         draft: Row = {
             "version": 1,
             "place": 0,
@@ -314,21 +315,30 @@ class Holder:
     def benchmark(self) -> str:
         """One that has ended, with a call and its result."""
         benchmark_id, model = UUID(self.job("ended job")), self.marker
-        self.insert("benchmarks", id=benchmark_id, models=[model], settings={}, total=1, user_id=self.user_id)
+        about: Row = {"models": [model], "settings": {"quality": {"measure": "answers"}}, "total": 1}
+        self.insert("benchmarks", id=benchmark_id, user_id=self.user_id, **about)
         figures: Row = dict.fromkeys(("iterations", "succeeded", "input_tokens", "output_tokens", "cost_usd"), 0)
-        figures |= {"errors": {}, "estimated": False}
-        figures |= dict.fromkeys(("first_token_ms", "tokens_per_second", "total_ms"))
+        figures |= {"errors": {}, **dict.fromkeys(("first_token_ms", "tokens_per_second", "total_ms", "estimated"))}
         call: Row = {"model": model, "number": 1, "prompt": 0, "attempt": 1, "started_at": datetime.now(UTC)}
         for place in (0, 1):
             self.insert("benchmark_iterations", benchmark_id=benchmark_id, place=place, total_ms=7.0, **call)
+            self.insert("benchmark_items", benchmark_id=benchmark_id, place=place, question="q", outcome={}, attempt=1)
         self.insert("benchmark_results", benchmark_id=benchmark_id, model=model, figures=figures)
         return str(benchmark_id)
 
+    def dataset(self) -> str:
+        """One with two questions."""
+        dataset_id, name = new_id(), f"{self.marker}-{uuid4().hex[:12]}"
+        self.insert("datasets", id=dataset_id, name=name, version=1, items=2, created_by=self.marker)
+        of: Row = {"dataset_id": dataset_id, "version": 1, "item": {"question": "q", "agent": "a"}}
+        for place in (0, 1):
+            self.insert("dataset_items", place=place, **of)
+        return name
+
     def schedule(self) -> str:
         """One that was due twice, and may be run."""
-        schedule_id, model, right = new_id(), MODELS[self.letter], "chat"
-        user_id = self.user_id or self.user()
-        compiled: Row = {"kind": "chat", "right": right, "rights": [right], "payload": {"options": {}}, "model": model}
+        schedule_id, model, user_id = new_id(), MODELS[self.letter], self.user_id or self.user()
+        compiled: Row = {"kind": "chat", "right": "chat", "rights": ["chat"], "payload": {}, "model": model}
         compiled |= {"models": [model], "parts": [{"type": "text", "text": self.marker}]}
         about: Row = {"name": self.marker, "job": {"message": self.marker}, "compiled": compiled, "kind": "chat"}
         about |= {"cron": "0 8 1 1 *", "timezone": "UTC", "on_missed": "skip", "on_overlap": "skip", "session": "new"}
@@ -370,6 +380,7 @@ KINDS: dict[str, Callable[[Holder], str | None]] = {
     "benchmark": Holder.benchmark,
     "pair of benchmarks": lambda holder: f"{holder.benchmark()},{holder.benchmark()}",
     "schedule": Holder.schedule,
+    "dataset": Holder.dataset,
     "other pipeline": lambda _: None,  # a schedule is of a chat here
     "other model": lambda _: None,  # a benchmark names one model, or several
     "webhook endpoint": Holder.webhook_endpoint,
@@ -396,7 +407,7 @@ UNKNOWN: dict[str, Callable[[], str]] = {
     "egress grant": lambda: f"{uuid4().hex}.internal",
     "place of a memory": lambda: write_cursor("memories", uuid4()),
     **{kind: lambda: f"nobody-{uuid4().hex}" for kind in ("agent", "tool", "spare tool", "data source", "collection")},
-    **{kind: lambda: f"nobody-{uuid4().hex}" for kind in ("other collection", "document name")},
+    **{kind: lambda: f"nobody-{uuid4().hex}" for kind in ("other collection", "document name", "dataset")},
     **{kind: lambda: f"openai/{uuid4().hex}" for kind in ("model", "other model")},
     "other pipeline": lambda: f"nobody-{uuid4().hex}",
     "pair of benchmarks": lambda: f"{uuid4()},{uuid4()}",

@@ -224,6 +224,7 @@ async def fill(core: JobCore, database_url: str, redis_url: str, tenant: TestTen
     await shelve(core, database_url, tenant)
     learn(database_url, tenant, user_id, job_id)
     measure(database_url, tenant, job_id)
+    judge(database_url, tenant, job_id)
     await core.limits.reserve(tenant.id, waiting.job_id, POLICY, tokens=5, nanos=0)
 
 
@@ -258,6 +259,15 @@ def measure(database_url: str, tenant: TestTenant, job_id: UUID) -> None:
     call = {"place": 0, "number": 1, "prompt": 0, "attempt": 1, "started_at": now, "total_ms": 1}
     add(database_url, "benchmark_iterations", tenant, **of, **call)
     add(database_url, "benchmark_results", tenant, **of, figures=Jsonb({}))
+
+
+def judge(database_url: str, tenant: TestTenant, job_id: UUID) -> None:
+    """Give a tenant a dataset, and a benchmark a question that was judged."""
+    dataset_id = new_id()
+    add(database_url, "datasets", tenant, id=dataset_id, name="d", version=1, items=1, created_by="x")
+    add(database_url, "dataset_items", tenant, dataset_id=dataset_id, version=1, place=0, item=Jsonb({}))
+    about = {"place": 0, "question": "q", "outcome": Jsonb({}), "attempt": 1}
+    add(database_url, "benchmark_items", tenant, benchmark_id=job_id, **about)
 
 
 def plan(database_url: str, tenant: TestTenant) -> None:

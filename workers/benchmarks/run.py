@@ -25,6 +25,8 @@ from workers.benchmarks.call_budget import CallBudget
 from workers.benchmarks.context import BenchmarkContext
 from workers.benchmarks.measure import measure
 from workers.benchmarks.plan import BenchmarkSettings, Step, measured_steps, total_steps, warmup_steps
+from workers.benchmarks.quality.run import run_quality
+from workers.benchmarks.quality.settings import QualitySettings
 from workers.benchmarks.statistics import NANOS, compare_models, summarize
 from workers.benchmarks.targets import BenchmarkTarget, open_targets
 
@@ -51,6 +53,9 @@ async def run_benchmark(
         places = await queries.list_places(db, job.tenant_id, job.id)
     if row is None:
         raise NotFound(DELETED)
+    if quality := row.settings.get("quality"):
+        await run_quality(context, job, msgspec.convert(quality, QualitySettings), emit)
+        return
     settings = msgspec.convert(row.settings, BenchmarkSettings)
     targets = await open_targets(context.agents, job, settings.models)
     await _Benchmark(context, job, settings, targets, places, emit).run()

@@ -26,8 +26,10 @@ ADD_ITERATION = read_sql("add_iteration")
 
 VIEW = """
 SELECT b.id, b.models, b.settings, b.total, j.state, j.error, j.created_at, j.started_at, j.finished_at,
-  (SELECT count(*) FROM benchmark_iterations i
-    WHERE i.tenant_id = b.tenant_id AND i.benchmark_id = b.id AND i.place >= 0) AS done
+  CASE WHEN b.settings ? 'quality' THEN
+    (SELECT count(*) FROM benchmark_items i WHERE i.tenant_id = b.tenant_id AND i.benchmark_id = b.id)
+  ELSE (SELECT count(*) FROM benchmark_iterations i
+    WHERE i.tenant_id = b.tenant_id AND i.benchmark_id = b.id AND i.place >= 0) END AS done
 FROM benchmarks b JOIN jobs j ON j.tenant_id = b.tenant_id AND j.id = b.id
 """
 

@@ -190,6 +190,11 @@ PERSONAL_DATA: dict[str, PersonalData] = {
         description="Measured calls of models, without what was said; deleted with the benchmark."
     ),
     "benchmark_results": PersonalData(description="Figures of benchmarks; deleted with them."),
+    "benchmark_items": PersonalData(description="How questions of datasets came out; deleted with the benchmark."),
+    "datasets": PersonalData(description=ONLY_CREATOR_ID),
+    "dataset_items": PersonalData(
+        description="Questions that the tenant has collected; those that come from feedback are deleted with their message."
+    ),
     "schedules": PersonalData(
         description="Jobs that they let start by themselves; deleted.",
         where=WHERE_USER,

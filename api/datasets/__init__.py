@@ -1,0 +1,1 @@
+"""Datasets of questions, and benchmarks of quality over them."""
