@@ -112,6 +112,7 @@ def _openapi() -> OpenAPIConfig:
             Tag("documents", "Documents and collections: upload, manage, search."),
             Tag("configuration", "Settings that apply to all agents of your tenant."),
             Tag("usage", "Tokens and money spent, and what is left."),
+            Tag("triggers", "Addresses that start a job from a template when they are called."),
             Tag("webhooks", "Signed messages to your systems when jobs end, and how each delivery went."),
             Tag("audit", "A record of who did what."),
             Tag("tenants", "Your tenant; for admins, all tenants with their grants, users and keys."),

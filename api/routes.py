@@ -30,6 +30,8 @@ from api.tenants import configuration, metrics, tenant_users
 from api.tenants import routes as tenants
 from api.tools import data_sources, trial_run
 from api.tools import routes as tools
+from api.triggers import hooks
+from api.triggers import routes as triggers
 from api.usage import prices
 from api.usage import routes as usage
 from api.users import privacy
@@ -55,7 +57,7 @@ NATIVE = (
         audit.routes,
         metrics.routes,
     ),
-    *(webhooks.routes, deliveries.routes),
+    *(webhooks.routes, deliveries.routes, triggers.routes, hooks.routes),
 )
 """Under `/api`."""
 

@@ -6,6 +6,7 @@ decisions in `workers/queue/errors.py`.
     │   ├── UnknownModel
     │   ├── UnknownAgent
     │   ├── CredentialRefused the vendor rejected a provider key that was to be stored
+    │   ├── FieldsAbsent      the body of a call lacks what a trigger's job needs
     │   └── SecretsRequired   the address changed, so its stored secrets must be sent again
     ├── NotFound              not found in this tenant (never says whether another tenant has it)
     ├── Unauthenticated       no key or token, or an invalid one
@@ -59,6 +60,10 @@ class CredentialRefused(InputError):
 
 class SecretsRequired(InputError):
     code = "secrets_required"
+
+
+class FieldsAbsent(InputError):
+    code = "fields_missing"
 
 
 class NotFound(HeadraceError):

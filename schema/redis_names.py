@@ -57,6 +57,11 @@ def limit_window(tenant_id: UUID, name: str) -> str:
     return f"headrace:{tenant_id}:limits:{name}"
 
 
+def trigger_calls(tenant_id: UUID, trigger_id: UUID, which: str) -> str:
+    """The number of calls of a trigger, of one sort in one minute."""
+    return f"headrace:{tenant_id}:trigger:{trigger_id}:{which}"
+
+
 def login_failures(tenant_id: UUID, digest: str) -> str:
     """The hash {who tries: attempts} of recent sign-ins of one user; for unknown tenants, under the platform's id."""
     return f"headrace:{tenant_id}:sign_ins:{digest}"

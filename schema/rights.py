@@ -42,6 +42,7 @@ Right = Literal[
     "audit.read",
     "privacy.manage",
     "webhooks.manage",
+    "triggers.manage",
     "tenants.manage",
     "models.manage",
 ]
@@ -79,6 +80,7 @@ OWNER: tuple[Right, ...] = (
     *("sign_in.manage", "agents.manage", "tools.manage", "data_sources.manage", "configuration.manage"),
     *("pipelines.manage", "documents.manage", "usage.read", "audit.read", "privacy.manage"),
     "webhooks.manage",
+    "triggers.manage",
 )
 ADMIN: tuple[Right, ...] = (*OWNER, "tenants.manage", "models.manage")
 

@@ -43,7 +43,7 @@ SECRET = re.compile(
             r"\beyJ[\w-]{8,}(?:\.[\w-]*){0,4}",  # a JWT, also a part of one
             r"(?<![\w-])[\w-]{43}=(?![\w=])",  # a Fernet key
             r"\bgAAAA[\w-]{20,}=*",  # what a Fernet key has sealed
-            r"\b(?:sk|pk|rk|hf|gsk|xai|csk|nvapi|pplx|whsec|gh[pousr]|github_pat|xox[abeprs]|api_org|tgp_v1)[-_][\w-]{8,}",
+            r"\b(?:sk|pk|rk|hf|gsk|xai|csk|nvapi|pplx|whsec|hrt|gh[pousr]|github_pat|xox[abeprs]|api_org|tgp_v1)[-_][\w-]{8,}",
             r"\bAIza[\w-]{16,}|\bAQ\.[\w-]{16,}|\b(?:AKIA|ASIA)[0-9A-Z]{12,}",  # Google's and Amazon's
             r"-----BEGIN [A-Z ]*PRIVATE KEY-----(?s:.)*?(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)",
             r"(?i:\bbearer)\s+[\w.~+/=-]{6,}|(?i:\bbasic)\s+[\w+/=-]{16,}",

@@ -147,6 +147,7 @@ MayReadUsage = Annotated[Caller, Requires("usage.read")]
 MayReadAudit = Annotated[Caller, Requires("audit.read")]
 MayManagePrivacy = Annotated[Caller, Requires("privacy.manage")]
 MayManageWebhooks = Annotated[Caller, Requires("webhooks.manage")]
+MayManageTriggers = Annotated[Caller, Requires("triggers.manage")]
 MayManageTenants = Annotated[Caller, Requires("tenants.manage")]
 MayManageModels = Annotated[Caller, Requires("models.manage")]
 

@@ -76,6 +76,11 @@ CATALOG: dict[str, ErrorDoc] = {
         "endpoint now leads to https://other.example.com, so the stored secrets are not kept. Send ERP_KEY in secrets again.",
         "secrets",
     ),
+    "fields_missing": ErrorDoc(
+        "The body of a call lacks what the trigger's job needs",
+        "The body lacks $.issue.title, which the trigger's job needs.",
+        "$.issue.title",
+    ),
     "nothing_ingested": ErrorDoc(
         "None of the files could be read", "None of the files could be made searchable: report.pdf is encrypted."
     ),

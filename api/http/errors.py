@@ -49,6 +49,7 @@ STATUS_BY_CODE = {
     "idempotency_key_reused": 422,
     "credential_refused": 422,
     "secrets_required": 422,
+    "fields_missing": 422,
     "nothing_ingested": 422,
     "queue_full": 429,
     "rate_limit_exceeded": 429,

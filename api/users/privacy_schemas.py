@@ -33,6 +33,7 @@ class UserExportOut(msgspec.Struct, frozen=True, kw_only=True):
     memories: Annotated[Rows, Meta(description="What is remembered about the user.")]
     feedback: Annotated[Rows, Meta(description="Feedback on answers.")]
     benchmarks: Annotated[Rows, Meta(description="Benchmarks that the user ran.")]
+    triggers: Annotated[Rows, Meta(description="Triggers of the user's jobs.")]
     webhook_deliveries: Annotated[Rows, Meta(description="Messages to the tenant's systems about the user's jobs.")]
     schedules: Annotated[Rows, Meta(description="Schedules of the user's jobs.")]
     documents: Annotated[Rows, Meta(description="Private documents.")]
@@ -71,6 +72,7 @@ EXPORTED_EXAMPLE: dict[str, Any] = {
     "memories": [],
     "feedback": [],
     "benchmarks": [],
+    "triggers": [],
     "webhook_deliveries": [],
     "schedules": [],
     "documents": [],

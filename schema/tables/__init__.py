@@ -28,6 +28,7 @@ from schema.tables.sessions import Message, Session
 from schema.tables.tallies import Tally, TallyMark
 from schema.tables.tenants import ApiKey, EgressGrant, Grant, Tenant
 from schema.tables.tool_effects import ToolEffect
+from schema.tables.triggers import Trigger, TriggerCall
 from schema.tables.usage import Model, UsageDay, UsageRecord
 from schema.tables.users import IdentityProvider, Login, RefreshToken, User
 from schema.tables.webhooks import CallbackSecret, WebhookAttempt, WebhookDelivery, WebhookEndpoint
@@ -42,7 +43,7 @@ TENANT_TABLES = (
     *(Benchmark, BenchmarkIteration, BenchmarkResult, Schedule, ScheduleRun),
     *(Dataset, DatasetItem, BenchmarkItem),
     *(Collection, Document, DocumentVersion, ChunkDraft, Chunk, ChunkVector, DocumentTotals, FileRemoval),
-    *(WebhookEndpoint, CallbackSecret, WebhookDelivery, WebhookAttempt),
+    *(WebhookEndpoint, CallbackSecret, WebhookDelivery, WebhookAttempt, Trigger, TriggerCall),
 )
 THREAD_TABLES = (Checkpoint, CheckpointBlob, CheckpointWrite)
 PLATFORM_TABLES = (Tenant, Model, SigningKey, VectorSpace)
@@ -102,6 +103,8 @@ __all__ = [
     "Tenant",
     "ToolEffect",
     "ToolRow",
+    "Trigger",
+    "TriggerCall",
     "UsageDay",
     "UsageRecord",
     "User",

@@ -1,4 +1,4 @@
-"""How benchmarks and schedules are called: a part of the table in `operation_table.py`."""
+"""How benchmarks, schedules and triggers are called: a part of the table in `operation_table.py`."""
 
 from tests.isolation.call_shapes import CALLBACK_PLAIN, Call, thing, word
 
@@ -11,6 +11,10 @@ SCHEDULED = {
 }
 SCHEDULE_PLAIN = """body.name body.cron body.timezone body.job.message body.job.input body.job.prompt body.job.prompts[]
   body.job.callback_url body.job.callback_events[] body.callback_url body.callback_events[]"""
+TRIGGER = {"path.trigger_id": thing("trigger")}
+TRIGGERED = {name: ref for name, ref in SCHEDULED.items() if "model_name" not in name and "models" not in name}
+TRIGGER_PLAIN = "body.name body.job.message body.job.input body.callback_url body.callback_events[] body.secret"
+CALLED = {"body.name": "t", "body.job.kind": "chat", "body.job.message": "hi {{$.x}}"}
 EACH_MORNING = {"body.name": "s", "body.cron": "0 8 * * *", "body.job.kind": "chat", "body.job.message": "hi"}
 
 DATASET = {"path.name": thing("dataset")}
@@ -51,6 +55,13 @@ CALLS: dict[str, Call] = {
     "GET /api/benchmarks/history": Call("benchmarks.read", {"query.model": word("model")}, "query.cursor"),
     "GET /api/benchmarks/{benchmark_id}": Call("benchmarks.read", BENCHMARK),
     "GET /api/benchmarks/{benchmark_id}/iterations": Call("benchmarks.read", BENCHMARK, "query.cursor"),
+    "GET /api/triggers": Call("triggers.manage", plain="query.cursor"),
+    "POST /api/triggers": Call("triggers.manage", TRIGGERED, TRIGGER_PLAIN, CALLED, 201),
+    "GET /api/triggers/{trigger_id}": Call("triggers.manage", TRIGGER),
+    "PUT /api/triggers/{trigger_id}": Call("triggers.manage", TRIGGER | TRIGGERED, TRIGGER_PLAIN, CALLED),
+    "DELETE /api/triggers/{trigger_id}": Call("triggers.manage", TRIGGER, gets=204),
+    "POST /api/triggers/{trigger_id}/rotate-secret": Call("triggers.manage", TRIGGER),
+    "GET /api/triggers/{trigger_id}/calls": Call("triggers.manage", TRIGGER),
     "GET /api/schedules": Call("schedules.read", plain="query.cursor"),
     "POST /api/schedules": Call("schedules.write", SCHEDULED, SCHEDULE_PLAIN, EACH_MORNING, 201),
     "GET /api/schedules/{schedule_id}": Call("schedules.read", SCHEDULE),

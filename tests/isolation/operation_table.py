@@ -9,6 +9,8 @@ from tests.isolation import measuring_and_scheduling
 from tests.isolation.call_shapes import CALLBACK_PLAIN, Call, thing, word
 
 PUBLIC = {
+    "POST /api/hooks/{trigger_id}",
+    "POST /api/hooks/{trigger_id}/{secret}",
     "POST /api/auth/login",
     "POST /api/auth/refresh",
     "GET /api/auth/oidc/{tenant}",

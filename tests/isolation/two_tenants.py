@@ -19,6 +19,7 @@ from schema.api_keys import new_api_key, read_api_key
 from schema.egress_uses import EGRESS_USES
 from schema.ids import new_id
 from tests.api.people import PASSWORD, hashed
+from tests.isolation import hooked_things
 from tests.secret import VAULT
 from tools.configured import ToolDefinition
 from workers.webhooks.secrets import EndpointSecrets, seal_secrets
@@ -188,22 +189,6 @@ class Holder:
             self.insert("pipeline_versions", pipeline_id=pipeline_id, version=version, definition=definition)
         return str(pipeline_id)
 
-    def webhook_endpoint(self) -> str:
-        endpoint_id = new_id()
-        secrets = EndpointSecrets(new_secret(), headers={"X-Of": self.marker})
-        sealed = seal_secrets(VAULT, secrets, self.tenant_id, endpoint_id)
-        about: Row = {"description": self.marker, "key_id": sealed.key_id, "sealed": sealed.sealed}
-        self.insert("webhook_endpoints", id=endpoint_id, url=f"{NOWHERE}/{self.marker}", events=["job.*"], **about)
-        return str(endpoint_id)
-
-    def delivery(self) -> str:
-        delivery_id, endpoint_id = new_id(), self.webhook_endpoint()
-        about: Row = {"type": "job.failed", "sequence": 1, "data": {"of": self.marker}, "state": "exhausted"}
-        self.insert("webhook_deliveries", id=delivery_id, event_id=new_id(), endpoint_id=endpoint_id, lane="x", **about)
-        attempt: Row = {"attempt": 1, "duration_ms": 1, "response": self.marker}
-        self.insert("webhook_attempts", delivery_id=delivery_id, **attempt)
-        return str(delivery_id)
-
     def _configured(self, table: str, name: str, **columns: Any) -> str:
         name = f"{self.marker}-{name}"
         sql = f"SELECT 1 FROM {table} WHERE tenant_id = %s AND name = %s"
@@ -289,7 +274,8 @@ class Holder:
         self.login(self.user())
         self.insert("tool_effects", job_id=job_id, call_id=self.marker, tool=self.marker, attempt=1)
         self.learned()
-        self.delivery()
+        hooked_things.delivery(self)
+        hooked_things.trigger(self)
         sealed = seal_secrets(VAULT, EndpointSecrets(new_secret()), self.tenant_id, self.tenant_id)
         self.insert("callback_secrets", key_id=sealed.key_id, sealed=sealed.sealed)
         self.agent("another", enabled=False)  # so that nobody's list of models has it
@@ -383,8 +369,9 @@ KINDS: dict[str, Callable[[Holder], str | None]] = {
     "dataset": Holder.dataset,
     "other pipeline": lambda _: None,  # a schedule is of a chat here
     "other model": lambda _: None,  # a benchmark names one model, or several
-    "webhook endpoint": Holder.webhook_endpoint,
-    "delivery": Holder.delivery,
+    "webhook endpoint": hooked_things.webhook_endpoint,
+    "delivery": hooked_things.delivery,
+    "trigger": hooked_things.trigger,
     "collection": Holder.collection,
     "other collection": lambda _: None,  # documents are named by their ids, or by a collection
     "document": Holder.document,

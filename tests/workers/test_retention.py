@@ -245,6 +245,11 @@ def hook(database_url: str, tenant: TestTenant) -> None:
     sealed, endpoint_id = {"key_id": VAULT.key_ids[0], "sealed": b"s"}, new_id()
     add(database_url, "webhook_endpoints", tenant, id=endpoint_id, url="u", events=Jsonb(["*"]), **sealed)
     add(database_url, "callback_secrets", tenant, **sealed)
+    trigger = {"name": "n", "created_by": "system", "issuer": "i", "kind": "chat", "auth": "secret"}
+    does = {"job": Jsonb({}), "compiled": Jsonb({}), "calls_per_minute": 1}
+    add(database_url, "triggers", tenant, id=endpoint_id, **trigger, **does, **sealed)
+    call = {"status": 404, "code": "c", "size_bytes": 1}
+    add(database_url, "trigger_calls", tenant, id=endpoint_id, trigger_id=endpoint_id, **call)
     about = {"event_id": new_id(), "lane": "x", "type": "job.failed", "sequence": 1, "data": Jsonb({})}
     for to in ({"endpoint_id": endpoint_id}, {"callback": Jsonb({"url": "u"})}):
         delivery_id = new_id()

@@ -1,7 +1,7 @@
 """Whether a schedule's job may still be submitted: its owner, the agent, the pipeline and the models as they are by now."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 from uuid import UUID
 
 from schema.errors import Forbidden, NotFound, UnknownAgent, UnknownModel
@@ -9,7 +9,7 @@ from schema.postgres.connections import Db
 from schema.queries.agents.pipelines import find_pipeline
 from schema.queries.identity.callers import find_tenant_snapshot
 from schema.queries.jobs.submissions import Submitter
-from schema.queries.schedules.schedules import Owner, Schedule, find_owner
+from schema.queries.schedules.schedules import Owner, find_owner
 from schema.rights import SEES_ALL, Right, rights_for_role
 from schema.tenancy import TenantSnapshot
 from schema.vault import Vault
@@ -17,6 +17,17 @@ from workers.job_tokens import JobCaller, seal_caller, sorted_rights
 from workers.schedules.template import CompiledJob
 
 AUTO = "auto"
+
+
+class WorksFor(Protocol):
+    """Whatever submits jobs in somebody's name: a schedule, a trigger."""
+
+    @property
+    def user_id(self) -> UUID | None: ...
+    @property
+    def created_by(self) -> str: ...
+    @property
+    def issuer(self) -> str: ...
 
 
 @dataclass(frozen=True)
@@ -30,25 +41,28 @@ class Permission:
     payload: dict[str, Any]
 
 
-async def require_permission(db: Db, tenant_id: UUID, schedule: Schedule, compiled: CompiledJob) -> Permission:
-    """Return the permission. Raises Forbidden, UnknownAgent, UnknownModel or NotFound, which say what is missing."""
+async def require_permission(
+    db: Db, tenant_id: UUID, schedule: WorksFor, compiled: CompiledJob, *, what: str = "schedule"
+) -> Permission:
+    """Return the permission; `what` it is for, in the words of errors. Raises Forbidden, UnknownAgent, UnknownModel or
+    NotFound, which say what is missing."""
     owner = await find_owner(db, tenant_id, user_id=schedule.user_id, actor=schedule.created_by)
     tenant = await find_tenant_snapshot(db, tenant_id)
     if owner is None or tenant is None or not owner.is_active:
         who = "user" if schedule.user_id is not None else "API key"
         raise Forbidden(
-            f"The {who} that this schedule works for is gone or was disabled. Save the schedule anew to take it over."
+            f"The {who} that this {what} works for is gone or was disabled. Save the {what} anew to take it over."
         )
     rights = rights_for_role(owner.role, owner.scopes) & frozenset(compiled.rights)
     if compiled.right not in rights:
-        raise Forbidden(f"The schedule's owner no longer has the right {compiled.right!r}.")
+        raise Forbidden(f"The {what}'s owner no longer has the right {compiled.right!r}.")
     for model in compiled.models:
         if not tenant.may_use_model(model):
             raise UnknownModel(f"The model {model[:80]!r} is no longer granted to this tenant.")
     if compiled.pipeline is not None:
         pipeline = await find_pipeline(db, tenant_id, "", compiled.pipeline)
         if pipeline is None:
-            raise NotFound("The pipeline of this schedule was deleted.")
+            raise NotFound(f"The pipeline of this {what} was deleted.")
         return Permission(tenant, owner, rights, {"pipeline": str(pipeline.id), "version": pipeline.version})
     if compiled.agent not in (None, AUTO) and compiled.agent not in tenant.agents:
         raise UnknownAgent(
@@ -58,7 +72,7 @@ async def require_permission(db: Db, tenant_id: UUID, schedule: Schedule, compil
 
 
 def submitter(
-    vault: Vault, tenant_id: UUID, schedule: Schedule, permission: Permission, job_id: UUID, *, for_tools: bool
+    vault: Vault, tenant_id: UUID, schedule: WorksFor, permission: Permission, job_id: UUID, *, for_tools: bool
 ) -> Submitter:
     """Return in whose name the job is submitted. `for_tools`: with what its tools' tokens say of them, encrypted."""
     owner, secret = permission.owner, None

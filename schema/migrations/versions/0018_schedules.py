@@ -11,7 +11,7 @@ from sqlalchemy.dialects import postgresql
 from schema.migrations import security
 
 revision = "0018"
-down_revision = "0016"
+down_revision = "0017"
 
 
 def upgrade() -> None:

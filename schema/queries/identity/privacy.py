@@ -165,6 +165,14 @@ PERSONAL_DATA: dict[str, PersonalData] = {
     "learned_examples": PersonalData(
         description="Questions and answers that feedback turned into examples; deleted with the message."
     ),
+    "triggers": PersonalData(
+        description="Triggers whose jobs run in their name; deleted.",
+        where=WHERE_USER,
+        section="triggers",
+        columns="id, name, kind, job, auth, enabled, created_at, updated_at",
+        erasures=(Erasure(WHERE_USER),),
+    ),
+    "trigger_calls": PersonalData(description="The last calls of a trigger; deleted with it."),
     "webhook_deliveries": PersonalData(
         description="Messages to the tenant's systems about their jobs and documents, by ids; deleted, also those that wait.",
         where=WHERE_USER,

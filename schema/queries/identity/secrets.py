@@ -36,6 +36,7 @@ SEALED_TABLES = {
         SealedTable("data_sources"),
         SealedTable("webhook_endpoints"),
         SealedTable("callback_secrets", owner="tenant_id"),
+        SealedTable("triggers"),
     )
 }
 """Every table that holds sealed secrets. One that is forgotten here would be lost with the old key; a test looks."""

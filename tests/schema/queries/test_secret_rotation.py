@@ -229,6 +229,9 @@ async def test_every_sealed_table_changes_keys(database_url: str) -> None:
         await db.execute(source + "(%s, %s, 'a', '[]', %s, %s)", (tenant_id, *secret["data_sources"]))
         hook = "INSERT INTO webhook_endpoints (tenant_id, id, url, events, key_id, sealed) VALUES (%s, %s, 'u', '[]', %s, %s)"
         await db.execute(hook, (tenant_id, *secret["webhook_endpoints"]))
+        trigger = "INSERT INTO triggers (tenant_id, id, name, created_by, issuer, kind, job, compiled, auth, calls_per_minute, "
+        trigger += "key_id, sealed) VALUES (%s, %s, 'n', 'c', 'i', 'chat', '{}', '{}', 'secret', 1, %s, %s)"
+        await db.execute(trigger, (tenant_id, *secret["triggers"]))
         callbacks = "INSERT INTO callback_secrets (tenant_id, key_id, sealed) VALUES (%s, %s, %s)"
         await db.execute(callbacks, secret["callback_secrets"])
         assert (0, "") == (await rotate(database_url, NEW, OLD))[::2]

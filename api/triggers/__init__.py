@@ -1,0 +1,1 @@
+"""Triggers: addresses that start a job from a template."""

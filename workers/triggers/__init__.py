@@ -1,0 +1,1 @@
+"""Triggers: from the body of a call to a job."""
