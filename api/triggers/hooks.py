@@ -9,7 +9,7 @@ import hashlib
 import hmac
 import re
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -68,8 +68,8 @@ class Call:
     tenant_id: UUID
     trigger: StoredTrigger
     request: JsonRequest
-    body: bytes
-    path_secret: str | None
+    body: bytes = field(repr=False)
+    path_secret: str | None = field(repr=False)
 
     @property
     def delivery_id(self) -> str | None:
