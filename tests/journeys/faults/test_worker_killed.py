@@ -23,7 +23,8 @@ async def test_a_killed_worker_does_not_end_the_clients_stream(system: System, c
         "message.completed", "usage.recorded", "job.succeeded",
     ] == event_types(events)  # fmt: skip
     restarted = next(event for event in events if event.type == "job.restarted")
-    assert {"attempt": 2, "reason": "worker_lost"}.items() <= restarted.data.items()
+    # Numbers have gaps: a doorbell that rang while no worker was up yet is rung again.
+    assert ("worker_lost", True) == (restarted.data["reason"], restarted.data["attempt"] > 1)
     session_id = events[0].data["session_id"]
     assert [("user", "Tell me."), ("assistant", text(WORDS))] == await client.said(session_id)
     job = await client.job(stream.job_id)
