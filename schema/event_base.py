@@ -13,11 +13,14 @@ class Event(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     ends: ClassVar[bool] = False
 
 
-class Reason(msgspec.Struct, frozen=True):
+class Reason(msgspec.Struct, frozen=True, omit_defaults=True):
     """Why a job or a document failed: a stable code and a message."""
 
     code: Annotated[str, Meta(description="A stable code, such as `provider_timeout`.")]
     message: Annotated[str, Meta(description="What went wrong, for people.")]
+    retry_after_s: Annotated[
+        float | None, Meta(description="How long the model provider asked to wait before another request, if it did.")
+    ] = None
 
 
 class Notice(msgspec.Struct, frozen=True):

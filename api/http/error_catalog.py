@@ -29,6 +29,11 @@ CATALOG: dict[str, ErrorDoc] = {
     "provider_refused": ErrorDoc(
         "The model provider rejected the request", "openai refused the request: this model does not take images."
     ),
+    "context_length_exceeded": ErrorDoc(
+        "The conversation is too long for the model",
+        "openai refused the request (400): This model's maximum context length is 8192 tokens. Shorten the conversation, or "
+        "choose a model that reads more.",
+    ),
     "provider_tools_unsupported": ErrorDoc(
         "The model cannot call tools", "The model ollama/gemma3:1b cannot call tools. Choose another model."
     ),

@@ -36,6 +36,7 @@ STATUS_BY_CODE = {
     "model_unknown": 400,
     "agent_unknown": 400,
     "provider_refused": 400,
+    "context_length_exceeded": 400,
     "provider_tools_unsupported": 400,
     "egress_refused": 400,
     "unauthenticated": 401,
@@ -71,8 +72,8 @@ STATUS_BY_CODE = {
 """Error code → status, for errors raised in this process and those that a job failed with. A provider's code that is not
 listed is 502, any other 500."""
 
-OPENAI_STATUSES = {"model_unknown": 404, "agent_unknown": 404}
-"""Where OpenAI uses another status: its SDKs turn 404 into NotFoundError."""
+OPENAI_STATUSES = {"model_unknown": 404, "agent_unknown": 404, "provider_spent": 429}
+"""Where OpenAI uses another status: its SDKs turn 404 into NotFoundError, and 429 into RateLimitError."""
 
 CODE_BY_STATUS = {
     400: "invalid_input",
@@ -112,7 +113,14 @@ OTHER_STATUSES = {
 """Code → status, for responses that don't come from a `HeadraceError`."""
 
 PROVIDER_FAILURES = (
-    *("provider_refused", "provider_rate_limited", "provider_failed", "provider_overloaded", "provider_resting"),
+    *(
+        "provider_refused",
+        "context_length_exceeded",
+        "provider_rate_limited",
+        "provider_failed",
+        "provider_overloaded",
+        "provider_resting",
+    ),
     *("provider_timeout", "provider_stalled"),
 )
 """Codes that a call to a model provider can fail with."""
@@ -144,12 +152,14 @@ class ProblemOut(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class JobEnded(HeadraceError):
-    """A job that a request waited for failed or was cancelled; `code` is the job's error code."""
+    """A job that a request waited for failed or was cancelled; `code` is the job's error code, `retry_after_s` what its
+    model provider asked for."""
 
-    def __init__(self, code: str, message: str, job_id: str) -> None:
+    def __init__(self, code: str, message: str, job_id: str, retry_after_s: float | None = None) -> None:
         super().__init__(message)
         self.code = code
         self.job_id = job_id
+        self.retry_after_s = retry_after_s
 
 
 def status_for_code(code: str, *, openai: bool = False) -> int:

@@ -29,6 +29,7 @@ CODES = {
     "queue_full": "rate_limit_exceeded",
     "provider_rate_limited": "rate_limit_exceeded",
     "budget_exceeded": "insufficient_quota",
+    "provider_spent": "insufficient_quota",
     "invalid_input": None,
 }
 """Our code → the one that OpenAI's clients know; other codes stay as they are."""

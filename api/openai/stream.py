@@ -113,7 +113,8 @@ class ChunkStream:
                 return self._end()
             case JobFailed():
                 self.ended = True
-                raise JobEnded(event.error.code, event.error.message, str(self._follower.job_id))
+                error, job_id = event.error, str(self._follower.job_id)
+                raise JobEnded(error.code, error.message, job_id, error.retry_after_s)
             case JobCancelled():
                 self.ended = True
                 raise JobEnded("cancelled", "The job was cancelled before it finished.", str(self._follower.job_id))

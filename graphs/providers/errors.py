@@ -13,6 +13,7 @@
     └── permanent: a person must change something
         ├── ProviderRejectedKey      provider_rejected_key     401, 403
         ├── ProviderRefused          provider_refused          the vendor refused this request
+        │   ├── ContextTooLong          context_length_exceeded  the conversation doesn't fit into the model's window
         │   ├── ProviderQuotaExhausted  provider_spent         the account at the vendor has no credit left
         │   ├── ProviderWrongBaseUrl    provider_elsewhere     the protocol is not served at this base URL
         │   └── ToolsUnsupported     provider_tools_unsupported  the model can't call tools natively
@@ -114,6 +115,12 @@ class ProviderRefused(ProviderError):
     """The vendor refused this request; the message has a short reason."""
 
     code: ClassVar[str] = "provider_refused"
+
+
+class ContextTooLong(ProviderRefused):
+    """The conversation is longer than the model reads. Clients know the code, which is OpenAI's, and shorten it."""
+
+    code: ClassVar[str] = "context_length_exceeded"
 
 
 class ProviderQuotaExhausted(ProviderRefused):

@@ -38,5 +38,5 @@ def retry_delay_s(error: Exception, tries: int) -> float:
 def public_reason(error: Exception) -> Reason:
     """Return the reason in the job's row and last event. The text of unknown errors is only logged, as it may hold data."""
     if isinstance(error, HeadraceError):
-        return Reason(error.code, error.message)
+        return Reason(error.code, error.message, error.retry_after_s if isinstance(error, ProviderError) else None)
     return Reason("internal", "Something in headrace went wrong; the operators' log has it under this job's id.")

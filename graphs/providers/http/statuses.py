@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 from graphs.providers.errors import (
+    ContextTooLong,
     ModelUnknown,
     ProviderInvalidResponse,
     ProviderOverloaded,
@@ -32,6 +33,18 @@ NO_TOOLS_PHRASES = (
     "requires --enable-auto-tool-choice",  # vLLM, 400
     "tools param requires --jinja",  # llama.cpp, 500
 )
+TOO_LONG_CODES = frozenset({"context_length_exceeded", "exceed_context_size_error"})
+TOO_LONG_PHRASES = (
+    "maximum context length",  # OpenAI, vLLM, 400
+    "exceeds the available context size",  # llama.cpp, 400
+    "prompt is too long",  # Anthropic, 400
+    "input token count",  # Google: "The input token count (…) exceeds the maximum number of tokens allowed"
+    "too many tokens",  # Cohere, 400
+    "exceeds the model's maximum",  # Groq, Together
+    "maximum model length",  # vLLM, 400
+)
+"""What vendors say when a conversation is too long for a model."""
+
 BAD_KEY_REASON = "API_KEY_INVALID"  # Google's reason; the status is 400
 
 
@@ -60,6 +73,8 @@ def error_for_status(  # noqa: PLR0911 -- one return per kind of answer reads be
     error_class = (
         ProviderQuotaExhausted
         if status in (402, 429)
+        else ContextTooLong
+        if status in (400, 413, 422) and is_too_long(message, code)
         else ProviderWrongBaseUrl
         if status in (404, 405, 410)
         else ProviderRefused
@@ -77,9 +92,17 @@ def error_in_stream(provider: str, error: Any, *, key: str = "") -> ProviderErro
         return ProviderRejectedKey(f"{provider} rejected the key ({status}). Check the key and its permissions.")
     if code in QUOTA_CODES or status == 402:
         return ProviderQuotaExhausted(f"{provider} refused the request: {safe_excerpt(message, key)}")
-    if 400 <= status < 500 or code.startswith(("invalid", "context_length", "content_")):
+    if is_too_long(message, code):
+        return ContextTooLong(f"{provider} refused the request: {safe_excerpt(message, key)}")
+    if 400 <= status < 500 or code.startswith(("invalid", "content_")):
         return ProviderRefused(f"{provider} refused the request: {safe_excerpt(message, key)}")
     return ProviderOverloaded(f"{provider} failed in mid-answer: {safe_excerpt(message, key)}")
+
+
+def is_too_long(message: str, code: str) -> bool:
+    """Whether a vendor says that the conversation exceeds the model's window."""
+    said = message.lower()
+    return code in TOO_LONG_CODES or any(phrase in said for phrase in TOO_LONG_PHRASES)
 
 
 def parse_error_body(text: str) -> tuple[str, str]:

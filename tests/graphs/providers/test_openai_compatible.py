@@ -21,6 +21,7 @@ from graphs.providers.contract import (
     Usage,
 )
 from graphs.providers.errors import (
+    ContextTooLong,
     ModelUnknown,
     ProviderInvalidResponse,
     ProviderOverloaded,
@@ -123,7 +124,7 @@ def test_the_done_mark_without_a_finish_reason_is_an_end_when_something_was_said
     [
         ({"message": "slow down", "code": 429}, ProviderRateLimited),
         ({"message": "slow down", "type": "rate_limit_exceeded"}, ProviderRateLimited),
-        ({"message": "too long", "code": "context_length_exceeded"}, ProviderRefused),
+        ({"message": "too long", "code": "context_length_exceeded"}, ContextTooLong),
         ({"message": "no", "code": 401}, ProviderRejectedKey),
         ({"message": "boom", "type": "server_error"}, ProviderOverloaded),
         ("boom", ProviderOverloaded),
@@ -224,6 +225,19 @@ def test_retry_after_is_read_in_every_form(headers, expected):
         (529, "", ProviderOverloaded),
         (302, "", ProviderInvalidResponse),
         (413, "[]", ProviderRefused),
+        (400, '{"error":{"message":"too long","code":"context_length_exceeded"}}', ContextTooLong),
+        (400, '{"object":"error","message":"This model\'s maximum context length is 4096 tokens."}', ContextTooLong),
+        (
+            400,
+            '{"error":{"code":400,"message":"it exceeds the available context size","type":"exceed_context_size_error"}}',
+            ContextTooLong,
+        ),
+        (400, '{"error":{"message":"prompt is too long: 210000 tokens > 200000 maximum"}}', ContextTooLong),
+        (
+            400,
+            '[{"error":{"message":"The input token count (9) exceeds the maximum number of tokens allowed (8)."}}]',
+            ContextTooLong,
+        ),
         (400, '{"error": null}', ProviderRefused),
         (
             400,

@@ -169,3 +169,23 @@ async def test_an_agent_gives_it_back_with_the_result(
     _, second = await provider.records(word)
     (made,) = [call for message in second["body"]["messages"] for call in message.get("tool_calls", ())]
     assert SIGNATURE == {name: made[name] for name in made.keys() - {"id", "type", "function"}}
+
+
+async def test_a_conversation_that_is_too_long_fails_with_openais_code(ai: openai.OpenAI, provider: ModelProcess):
+    word, said = uuid.uuid4().hex, "This model's maximum context length is 8192 tokens."
+    await script(provider.url, word, *[{"said": said, "status": 400}] * 2)
+    asked = {"model": f"openai/{word}", "messages": question()}
+
+    for stream in (False, True):
+        with pytest.raises(openai.BadRequestError, match=said) as refused:
+            ai.chat.completions.create(**asked, stream=stream)
+        assert "context_length_exceeded" == refused.value.code
+
+
+async def test_an_account_without_credit_fails_with_openais_code(ai: openai.OpenAI, provider: ModelProcess):
+    word = uuid.uuid4().hex
+    await script(provider.url, word, {"said": "Pay first.", "status": 402})
+
+    with pytest.raises(openai.RateLimitError, match="Pay first") as refused:
+        ai.chat.completions.create(model=f"openai/{word}", messages=question())
+    assert "insufficient_quota" == refused.value.code
