@@ -63,7 +63,10 @@ async def test_a_person_sees_what_they_may_do(api: httpx.AsyncClient, tenant: Te
     assert (
         "user",
         "viewer",
-        ["self", "jobs.read", "sessions.read", "models.read", "agents.read", "pipelines.read", "documents.read"],
+        [
+            *("self", "jobs.read", "sessions.read", "models.read", "agents.read", "pipelines.read", "benchmarks.read"),
+            *("schedules.read", "documents.read"),
+        ],
     ) == (
         said["kind"],
         said["role"],
