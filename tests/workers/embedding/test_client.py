@@ -99,8 +99,17 @@ async def test_each_of_many_concurrent_calls_gets_its_own_vectors(
     address: RedisAddress, client: EmbeddingClient
 ) -> None:
     async with new_server(address, FakeEngine()), new_server(address, FakeEngine()):
-        found = await asyncio.gather(*(client.embed([str(number), "5"]) for number in range(200)))
+        found = await asyncio.gather(*(_embed_patiently(client, [str(number), "5"]) for number in range(200)))
     assert [[float(number), 5.0] for number in range(200)] == [[vector[1] for vector in one] for one in found]
+
+
+async def _embed_patiently(client: EmbeddingClient, texts: list[str]) -> list[list[float]]:
+    """Embed, again if a busy machine kept Redis waiting for longer than anybody waits for it."""
+    async with asyncio.timeout(PATIENCE_S):
+        while True:
+            with contextlib.suppress(Unavailable):
+                return await client.embed(texts)
+            await asyncio.sleep(0.2)
 
 
 async def test_two_processes_receive_their_own_responses(
