@@ -19,7 +19,7 @@ import msgspec
 import pytest
 from joserfc import jwt
 
-from schema.errors import InputError
+from schema.errors import EgressRefused
 from tests.counterparts.oidc_provider import make_key
 from tests.tools.tool_contexts import call, failure, web_context
 from tools.configured import ToolDefinition, build_tool, check_definition
@@ -263,7 +263,7 @@ def test_every_tool_of_the_erp_is_a_right_row_where_an_admin_allowed_its_address
     rows = [msgspec.convert(row, ToolDefinition) for row in definitions("http://127.0.0.1:8099/")]
     for row in rows:
         check_definition(row, policy)
-        with pytest.raises(InputError, match="HEADRACE_EGRESS_ALLOW"):
+        with pytest.raises(EgressRefused, match="HEADRACE_EGRESS_ALLOW"):
             check_definition(row, EgressPolicy())
     assert ["send_reminder"] == [row.name for row in rows if build_tool(row).spec.side_effects]
 
