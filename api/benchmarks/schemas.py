@@ -60,6 +60,10 @@ class BenchmarkIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
         ]
         | None
     ) = None
+    dataset: Annotated[
+        Annotated[str, Meta(min_length=1, max_length=100)] | None,
+        Meta(description=f"The first {MAX_PROMPTS} questions of this dataset as prompts; for those who manage agents."),
+    ] = None
     iterations: Annotated[Iterations | None, Meta(description="How often each model is called; 10 if omitted.")] = None
     concurrency: Annotated[int, Meta(ge=1, le=32, description="How many calls are under way at once.")] = 1
     warmup: Annotated[

@@ -5,15 +5,16 @@ from collections.abc import Sequence
 import msgspec
 
 from api.auth.principals import Principal
-from api.benchmarks.schemas import DEFAULT_PROMPT, MAX_CALLS, BenchmarkIn
+from api.benchmarks.schemas import DEFAULT_PROMPT, MAX_CALLS, MAX_PROMPTS, BenchmarkIn
 from api.chat.response_modes import check_run_at
 from api.grants.model_access import resolve_model
 from api.jobs.submit import submitter
 from api.resources import Resources
-from schema.errors import InputError, UnknownModel
+from schema.errors import Forbidden, InputError, NotFound, UnknownModel
 from schema.ids import new_id
 from schema.job_kinds import KINDS
 from schema.queries.benchmarks.benchmarks import add_benchmark
+from schema.queries.benchmarks.datasets import find_dataset, list_items
 from schema.queries.jobs.submissions import Callback, Idempotency, Submission
 from workers.benchmarks.plan import BenchmarkSettings, total_steps
 
@@ -25,7 +26,7 @@ async def read_settings(resources: Resources, principal: Principal, data: Benchm
     models = await _resolve_models(resources, principal, data)
     settings = BenchmarkSettings(
         models=models,
-        prompts=_prompts(data),
+        prompts=_prompts(data) if data.dataset is None else await _questions(resources, principal, data),
         iterations=data.iterations or DEFAULT_ITERATIONS,
         concurrency=data.concurrency,
         warmup=data.warmup,
@@ -58,6 +59,22 @@ async def _resolve_models(resources: Resources, principal: Principal, data: Benc
             raise InputError(f"{field} names {name} a second time. Name each model once.", field=field)
         found.append(name)
     return found
+
+
+async def _questions(resources: Resources, principal: Principal, data: BenchmarkIn) -> list[str]:
+    """Return the questions of a dataset. Raises InputError, Forbidden and NotFound."""
+    if data.prompt is not None or data.prompts is not None:
+        raise InputError("dataset and prompts say the same twice. Send one of them.", field="dataset")
+    if "agents.manage" not in principal.rights:
+        raise Forbidden(
+            "dataset requires the right 'agents.manage', which your role or key does not have. Send prompts."
+        )
+    async with principal.tx(resources.core.pool) as db:
+        row = await find_dataset(db, principal.tenant_id, data.dataset or "")
+        if row is None:
+            raise NotFound("No such dataset. GET /api/datasets lists them.", field="dataset")
+        items = await list_items(db, principal.tenant_id, row.id, row.version, limit=MAX_PROMPTS)
+    return [one.item["question"] for one in items]
 
 
 def _prompts(data: BenchmarkIn) -> list[str]:

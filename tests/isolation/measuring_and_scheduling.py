@@ -9,6 +9,7 @@ SCHEDULED = {
     **{"body.job.model_name": word("other model"), "body.job.models[]": word("other model")},
     "body.job.pipeline": word("other pipeline"),
 }
+PROMPTS = {"body.job.dataset": word("other dataset")}
 SCHEDULE_PLAIN = """body.name body.cron body.timezone body.job.message body.job.input body.job.prompt body.job.prompts[]
   body.job.callback_url body.job.callback_events[] body.callback_url body.callback_events[]"""
 TRIGGER = {"path.trigger_id": thing("trigger")}
@@ -46,7 +47,12 @@ CALLS: dict[str, Call] = {
     ),
     "POST /api/benchmark/llm": Call(
         "benchmarks.run",
-        {"body.model_name": word("model"), "body.models[]": word("other model"), "query.model_name": word("model")},
+        {
+            "body.model_name": word("model"),
+            "body.models[]": word("other model"),
+            "query.model_name": word("model"),
+            "body.dataset": thing("other dataset"),
+        },
         f"body.prompt body.prompts[] query.prompt {CALLBACK_PLAIN}",
         gets=202,
     ),
@@ -63,9 +69,11 @@ CALLS: dict[str, Call] = {
     "POST /api/triggers/{trigger_id}/rotate-secret": Call("triggers.manage", TRIGGER),
     "GET /api/triggers/{trigger_id}/calls": Call("triggers.manage", TRIGGER),
     "GET /api/schedules": Call("schedules.read", plain="query.cursor"),
-    "POST /api/schedules": Call("schedules.write", SCHEDULED, SCHEDULE_PLAIN, EACH_MORNING, 201),
+    "POST /api/schedules": Call("schedules.write", SCHEDULED | PROMPTS, SCHEDULE_PLAIN, EACH_MORNING, 201),
     "GET /api/schedules/{schedule_id}": Call("schedules.read", SCHEDULE),
-    "PUT /api/schedules/{schedule_id}": Call("schedules.write", SCHEDULE | SCHEDULED, SCHEDULE_PLAIN, EACH_MORNING),
+    "PUT /api/schedules/{schedule_id}": Call(
+        "schedules.write", SCHEDULE | SCHEDULED | PROMPTS, SCHEDULE_PLAIN, EACH_MORNING
+    ),
     "DELETE /api/schedules/{schedule_id}": Call("schedules.write", SCHEDULE, gets=204),
     "POST /api/schedules/{schedule_id}/pause": Call("schedules.write", SCHEDULE),
     "POST /api/schedules/{schedule_id}/resume": Call("schedules.write", SCHEDULE),

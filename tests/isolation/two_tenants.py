@@ -367,13 +367,11 @@ KINDS: dict[str, Callable[[Holder], str | None]] = {
     "pair of benchmarks": lambda holder: f"{holder.benchmark()},{holder.benchmark()}",
     "schedule": Holder.schedule,
     "dataset": Holder.dataset,
-    "other pipeline": lambda _: None,  # a schedule is of a chat here
-    "other model": lambda _: None,  # a benchmark names one model, or several
+    **{f"other {kind}": lambda _: None for kind in ("collection", "pipeline", "dataset", "model")},
     "webhook endpoint": hooked_things.webhook_endpoint,
     "delivery": hooked_things.delivery,
     "trigger": hooked_things.trigger,
     "collection": Holder.collection,
-    "other collection": lambda _: None,  # documents are named by their ids, or by a collection
     "document": Holder.document,
     "failed document": lambda holder: holder.document("failed"),
     "document name": Holder.document_name,
@@ -394,13 +392,11 @@ UNKNOWN: dict[str, Callable[[], str]] = {
     "egress grant": lambda: f"{uuid4().hex}.internal",
     "place of a memory": lambda: write_cursor("memories", uuid4()),
     **{kind: lambda: f"nobody-{uuid4().hex}" for kind in ("agent", "tool", "spare tool", "data source", "collection")},
-    **{kind: lambda: f"nobody-{uuid4().hex}" for kind in ("other collection", "document name", "dataset")},
+    **{kind: lambda: f"nobody-{uuid4().hex}" for kind in ("document name", "dataset")},
+    **{f"other {kind}": lambda: f"nobody-{uuid4().hex}" for kind in ("collection", "pipeline", "dataset")},
     **{kind: lambda: f"openai/{uuid4().hex}" for kind in ("model", "other model")},
-    "other pipeline": lambda: f"nobody-{uuid4().hex}",
     "pair of benchmarks": lambda: f"{uuid4()},{uuid4()}",
-    "tenant": lambda: f"nobody-{uuid4().hex[:8]}",
-    "spare tenant": lambda: f"nobody-{uuid4().hex[:8]}",
-    "same tenant": lambda: f"nobody-{uuid4().hex[:8]}",
+    **{kind: lambda: f"nobody-{uuid4().hex[:8]}" for kind in ("tenant", "spare tenant", "same tenant")},
     "actor": lambda: f"user:{uuid4()}",
     "target": lambda: f"key:{uuid4()}",
 }

@@ -34,6 +34,9 @@ class World:
             self.db.execute("UPDATE tenants SET state = %s WHERE id = %s", (state, holder.tenant_id))
         self.platform = Holder(self.db, "a", tenant_id=PLATFORM)
         self.fellow = Holder(self.db, "a", tenant_id=self.a.tenant_id, user_id=self.a.user())
+        self.a.insert(
+            "feedback", message_id=UUID(self.a.answer()), rating="down", agent="x"
+        )  # for a dataset of feedback
         self.foreign = {kind: self._owned(self.b, kind) for kind in KINDS if kind != "price"}
         theirs = (
             "session",
@@ -91,7 +94,7 @@ class World:
     def _owned(self, holder: Holder, kind: str) -> list[str]:
         """Return things of this kind that somebody else must not reach; of jobs one in every state."""
         names = [holder.new(other) for other in (JOBS if kind in JOBS else (kind,))]
-        if kind in ("new email", "same answer", "other collection", "other model", "other pipeline"):
+        if kind in ("new email", "same answer", "other collection", "other model", "other pipeline", "other dataset"):
             names = [holder.new(kind.split()[1])]
         return [name for name in names if name is not None]
 

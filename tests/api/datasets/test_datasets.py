@@ -116,6 +116,17 @@ async def test_what_cant_be_judged_is_refused(
     assert (status, field) == (answer.status_code, answer.json()["errors"][0]["field"]), answer.text
 
 
+async def test_questions_can_be_prompts(api: httpx.AsyncClient) -> None:
+    await upload(api, "d", items=[ITEM, {"question": "And 17 × 24?", "agent": "x"}])
+    body = {"model_name": "offline/extractive", "dataset": "d"}
+    asked = (await api.post("/api/benchmark/llm", json=body)).json()["job_id"]
+    found = (await api.get(f"/api/benchmarks/{asked}")).json()
+    assert ["What is 17 × 23?", "And 17 × 24?"] == found["settings"]["prompts"]
+    for wrong, status in (({"dataset": "nothing"}, 404), ({"prompt": "x"}, 400)):
+        answer = await api.post("/api/benchmark/llm", json=body | wrong)
+        assert (status, "dataset") == (answer.status_code, answer.json()["errors"][0]["field"])
+
+
 async def test_only_quality_is_compared_by_question(api: httpx.AsyncClient) -> None:
     timed = (await api.post("/api/benchmark/llm", json={"model_name": "offline/extractive"})).json()["job_id"]
     await upload(api, "d", items=[ITEM])

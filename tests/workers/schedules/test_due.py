@@ -204,6 +204,16 @@ async def test_a_scheduler_that_comes_late_cancels_no_job_of_the_same_time(place
     assert ["dispatched"] == [job["state"] for job in place.submitted()]
 
 
+async def test_a_schedule_that_was_changed_meanwhile_submits_nothing(place: Place) -> None:
+    schedule_id = place.add()
+    place.clock.now = NOON
+    seen = await place.find(schedule_id)
+    change(place.url, "UPDATE schedules SET next_at = %s WHERE id = %s", NOON + 60 * MINUTE, schedule_id)
+    with pytest.raises(ScheduleMoved):
+        await place.due._run_due(place.tenant.id, seen)
+    assert ([], []) == (place.submitted(), place.runs(schedule_id))
+
+
 async def test_a_session_goes_on_and_begins_anew_when_it_was_deleted(place: Place) -> None:
     schedule_id = place.add(session="continue")
     for minute in range(3):
