@@ -1,10 +1,11 @@
 """Builds the Litestar application from routes, resources, error handlers and OpenAPI. Nothing is opened until it starts."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
 from litestar import Litestar, Response, Router
+from litestar.config.cors import CORSConfig
 from litestar.datastructures import State
 from litestar.di import Provide
 from litestar.exceptions import NotFoundException
@@ -19,6 +20,7 @@ from api.http.errors import EXCEPTION_HANDLERS
 from api.http.json_body import JsonRequest
 from api.http.middleware import RequestMiddleware
 from api.http.sse import OpenStreams
+from api.openapi.headers import HEADERS
 from api.openapi.operations import answer_options_with_all_methods, components, describe_routes, operation_id
 from api.openapi.page import get_asset, redirect_browsers, show_api_page
 from api.resources import get_resources, open_resources
@@ -58,6 +60,7 @@ def create_app(settings: ApiSettings) -> Litestar:
             "resources": Provide(get_resources, sync_to_thread=False),
         },
         after_exception=[RefusalLog().record],
+        cors_config=_cors(settings.cors_origins),
         exception_handlers=EXCEPTION_HANDLERS,
         guards=[authorise],
         lifespan=[lifespan],
@@ -73,6 +76,12 @@ def create_app(settings: ApiSettings) -> Litestar:
     answer_options_with_all_methods(app)
     app.asgi_handler = RequestMiddleware(app.asgi_handler, slow_client_s=settings.slow_client_s)
     return app
+
+
+def _cors(origins: Sequence[str]) -> CORSConfig | None:
+    """Return which pages of other sites may call from a browser, by default none. Callers send a key and no cookie, so no
+    credentials are allowed; a page may read all headers of a response."""
+    return CORSConfig(allow_origins=list(origins), expose_headers=list(HEADERS)) if origins else None
 
 
 def _raise_not_found(response: Response[Any]) -> Response[Any]:

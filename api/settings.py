@@ -38,13 +38,18 @@ class UploadLimits:
         return f"The file must not exceed {self.max_file:,} bytes. Split it."
 
 
+ORIGIN = re.compile(r"https?://[a-z0-9.-]+(:\d{1,5})?")
+"""As browsers send it."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class ApiSettings:
     """`request_timeout_s`: how long `POST /api/chat` waits for the answer. `completion_timeout_s`: the same for
     `/v1/chat/completions`, whose clients are used to waiting. `max_body`: in bytes. `slow_client_s`: how long one write to a
     client may take; `header_timeout_s`, `body_timeout_s`: how long a request's headers may take, and how long its body may be
     too slow. `window`: most doorbells in a queue, the same in all processes. `issuer`: the `iss` of our access tokens;
-    `token_s`: their lifetime. `trusted_proxies`: proxies whose X-Forwarded-For is trusted. `embedders`: those that collections
+    `token_s`: their lifetime. `trusted_proxies`: proxies whose X-Forwarded-For is trusted. `cors_origins`: other
+    sites whose pages may call the API. `embedders`: those that collections
     can choose; the first is the default. `storage`: where the bytes of documents are; `uploads`: limits of uploads.
     `reranker`: the cross-encoder that workers use. `logs`: `people` or `json`."""
 
@@ -64,6 +69,7 @@ class ApiSettings:
     token_s: float = 86_400.0
     egress: EgressPolicy = field(default_factory=EgressPolicy)
     trusted_proxies: str = ""
+    cors_origins: tuple[str, ...] = ()
     providers: ProviderSettings = field(default_factory=ProviderSettings)
     embedders: tuple[str, ...] = ("minilm",)
     storage: StorageSettings = field(default_factory=StorageSettings)
@@ -85,7 +91,7 @@ class ApiSettings:
             storage = StorageSettings.from_env(env)
             embedders, logs = _read_embedders(env), read_choice(env, "HEADRACE_LOGS", LOG_STYLES)
             issuer = _read_address(env, "HEADRACE_ISSUER") or _read_address(env, "HEADRACE_URL") or cls.issuer
-            trusted_proxies = _read_proxies(env)
+            trusted_proxies, cors_origins = _read_proxies(env), _read_origins(env)
         except ValueError as error:
             raise InputError(str(error)) from error
         return cls(
@@ -115,6 +121,7 @@ class ApiSettings:
             token_s=_read_number(env, "HEADRACE_TOKEN_S", cls.token_s, 60, 86_400, "a number of seconds"),
             egress=egress,
             trusted_proxies=trusted_proxies,
+            cors_origins=cors_origins,
             providers=providers,
             embedders=embedders,
             logs=logs,
@@ -157,6 +164,17 @@ def _read_proxies(env: Mapping[str, str]) -> str:
                 "10.0.0.0/8, or be *."
             ) from None
     return text
+
+
+def _read_origins(env: Mapping[str, str]) -> tuple[str, ...]:
+    origins = tuple(part for part in (part.strip() for part in env.get("HEADRACE_CORS_ORIGINS", "").split(",")) if part)
+    for origin in origins:
+        if origin != "*" and not ORIGIN.fullmatch(origin):
+            raise ValueError(
+                f"HEADRACE_CORS_ORIGINS has {origin!r}; it must list origins, separated by commas, such as "
+                "https://chat.example.com, without a path, or be *."
+            )
+    return origins
 
 
 def _read_database_url(env: Mapping[str, str]) -> str:
