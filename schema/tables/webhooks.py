@@ -55,7 +55,7 @@ class CallbackSecret(Table, table=True):
 
 
 class WebhookDelivery(Table, table=True):
-    """An event on its way to one receiver, written in the transaction in which it happened (`announce` in migration 0015).
+    """An event on its way to one receiver, written in the transaction in which it happened (`announce` in migration 0011).
 
     `event_id` is the `webhook-id`, the same for all receivers and attempts. Either `endpoint_id` or `callback` says where it
     goes. At most two deliveries of a `lane` are sent at once. `attempt` is the fencing token, `tries` the place in the

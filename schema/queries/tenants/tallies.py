@@ -3,7 +3,7 @@
     count of anything  =  its tallies  +  rows with ids from the mark on
 
 What changes below the mark, because it is deleted, retried, ends late or comes with an old id, is added to the tallies by
-triggers, in the same transaction (migration 0013). Each takes the tenant's lock together with others, and counting takes it
+triggers, in the same transaction (migration 0010). Each takes the tenant's lock together with others, and counting takes it
 alone. Triggers leave out what is younger than a minute, as nearly everything is that is added or ends; the mark stays LAG_S
 behind, which is longer than any transaction lasts.
 """

@@ -10,8 +10,8 @@ from sqlalchemy.dialects import postgresql
 
 from schema.migrations import security
 
-revision = "0017"
-down_revision = "0016"
+revision = "0013"
+down_revision = "0012"
 
 # A trigger is called before its tenant is known.
 FIND_TRIGGER = """

@@ -10,8 +10,8 @@ from sqlalchemy.dialects import postgresql
 
 from schema.migrations import security
 
-revision = "0016"
-down_revision = "0015"
+revision = "0012"
+down_revision = "0011"
 
 TABLES = (
     *("benchmarks", "benchmark_iterations", "benchmark_results"),

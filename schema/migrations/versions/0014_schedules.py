@@ -10,8 +10,8 @@ from sqlalchemy.dialects import postgresql
 
 from schema.migrations import security
 
-revision = "0018"
-down_revision = "0017"
+revision = "0014"
+down_revision = "0013"
 
 
 def upgrade() -> None:

@@ -10,8 +10,8 @@ from alembic import op
 
 from schema.migrations import security
 
-revision = "0013"
-down_revision = "0010"
+revision = "0010"
+down_revision = "0009"
 
 # Rows with an id below `counted_before` are counted in `tallies`, others when somebody asks. Whoever changes what may have been
 # counted takes the tenant's lock together with others, until the commit; counting takes it alone. So a row is either counted

@@ -7,8 +7,8 @@ version writes `jsonb` into these columns, and Postgres turns it into text.
 
 from alembic import op
 
-revision = "0019"
-down_revision = "0018"
+revision = "0015"
+down_revision = "0014"
 
 COLUMNS = {
     "agents": "output_schema",

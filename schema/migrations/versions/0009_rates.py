@@ -7,7 +7,7 @@ with `tenant_id` gets forced row-level security in the same migration (`schema/m
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0010"
+revision = "0009"
 down_revision = "0008"
 
 # As in 0003, and the two rates.

@@ -12,8 +12,8 @@ from sqlalchemy.dialects import postgresql
 
 from schema.migrations import security
 
-revision = "0015"
-down_revision = "0013"
+revision = "0011"
+down_revision = "0010"
 
 USES_BEFORE = "use IN ('tools', 'documents', 'providers', 'sign_in')"
 USES = "use IN ('tools', 'documents', 'providers', 'sign_in', 'webhooks')"
