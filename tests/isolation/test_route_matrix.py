@@ -216,6 +216,7 @@ async def test_what_another_member_has_does_not_exist(operation: Operation, matr
 )
 async def test_a_page_that_begins_at_another_tenants_place_is_ones_own(operation: Operation, matrix: Matrix) -> None:
     call, world = CALLS[str(operation)], matrix.world
+    world.forget_names()
     for _ in range(2):  # so that there is a second page
         theirs = {place: world.b.new(ref.kind) for place, ref in call.refers.items() if ref.missing}
         world.b.job("ended job")

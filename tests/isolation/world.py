@@ -86,10 +86,14 @@ class World:
         return [table for table, row in counts.items() if not row or not row["number"]]
 
     def forget_names(self) -> None:
-        """Remove A's users and collections that were made under names of B's, which are no secrets of B's."""
+        """Remove A's users and collections that were made under names of B's, which are no secrets of B's, and what A's audit log
+        says of them and of refusals."""
         for table, column in (("users", "email"), ("collections", "name")):
             sql = f"DELETE FROM {table} WHERE tenant_id = %s AND {column} LIKE %s"
             self.db.execute(sql, (self.a.tenant_id, f"{self.b.marker}%"))
+        for word in (self.b.marker, str(self.b.tenant_id), self.b.slug):
+            sql = "DELETE FROM audit_log a WHERE tenant_id = %s AND strpos(a::text, %s) > 0"
+            self.db.execute(sql, (self.a.tenant_id, word))
 
     def _owned(self, holder: Holder, kind: str) -> list[str]:
         """Return things of this kind that somebody else must not reach; of jobs one in every state."""
