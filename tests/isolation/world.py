@@ -86,8 +86,8 @@ class World:
         return [table for table, row in counts.items() if not row or not row["number"]]
 
     def forget_names(self) -> None:
-        """Remove A's users and collections that were made under names of B's, which are no secrets of B's, and what A's audit log
-        says of them and of refusals."""
+        """Remove A's users and collections that were made under names of B's, which are no secrets of B's, and what A's audit
+        log says of them and of refusals."""
         for table, column in (("users", "email"), ("collections", "name")):
             sql = f"DELETE FROM {table} WHERE tenant_id = %s AND {column} LIKE %s"
             self.db.execute(sql, (self.a.tenant_id, f"{self.b.marker}%"))
