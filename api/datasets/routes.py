@@ -65,7 +65,7 @@ async def upload_dataset(
 
 
 @post(
-    "/datasets/from-feedback",
+    "/feedback/dataset",
     status_code=201,
     opt=described(example={"name": "from-feedback"}, response=DATASET_EXAMPLE | {"name": "from-feedback"}),
     responses=problems("conflict"),

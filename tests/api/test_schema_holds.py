@@ -30,7 +30,7 @@ REPEATS = None if FULL else 2
 MOST_S = 1500 if FULL else 20
 ADMINS = "^/api/admin"
 OTHERS = "^/(?!api/admin)"
-ROLES = ("api", "chat", "ingestion", "scheduler")
+ROLES = ("api", "chat", "default", "ingestion", "scheduler")
 """Every kind of job ends, since the stream of one that doesn't is followed until the request times out."""
 
 

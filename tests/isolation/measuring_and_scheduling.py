@@ -34,9 +34,7 @@ CALLS: dict[str, Call] = {
         send={"body.name": "d-{fresh}", "body.jsonl": '{"question": "hi", "agent": "x"}'},
         gets=201,
     ),
-    "POST /api/datasets/from-feedback": Call(
-        "agents.manage", plain="body.name", send={"body.name": "d-{fresh}"}, gets=201
-    ),
+    "POST /api/feedback/dataset": Call("agents.manage", plain="body.name", send={"body.name": "d-{fresh}"}, gets=201),
     "GET /api/datasets/{name}": Call("agents.manage", DATASET),
     "DELETE /api/datasets/{name}": Call("agents.manage", DATASET, gets=204),
     "GET /api/datasets/{name}/items": Call("agents.manage", DATASET, "query.cursor"),

@@ -63,7 +63,7 @@ async def test_what_is_no_dataset_is_refused(
 async def test_feedback_becomes_a_dataset_that_goes_with_its_messages(
     api: httpx.AsyncClient, tenant: TestTenant, database_url: str
 ) -> None:
-    answer = await api.post("/api/datasets/from-feedback", json={"name": "f"})
+    answer = await api.post("/api/feedback/dataset", json={"name": "f"})
     assert (400, "name") == (answer.status_code, answer.json()["errors"][0]["field"])
     session_id = new_id()
     change(
@@ -87,7 +87,7 @@ async def test_feedback_becomes_a_dataset_that_goes_with_its_messages(
                 "INSERT INTO feedback (tenant_id, message_id, rating, agent) VALUES (%s, %s, %s, %s)",
                 (tenant.id, ids[-1], rating, agent),
             )
-    made = await api.post("/api/datasets/from-feedback", json={"name": "f"})
+    made = await api.post("/api/feedback/dataset", json={"name": "f"})
     assert (201, 2) == (made.status_code, made.json()["items"])
     items = (await api.get("/api/datasets/f/items")).json()["items"]
     assert {("user 1", "Debts"), ("user 2", "Weather")} == {
