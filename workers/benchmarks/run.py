@@ -185,7 +185,7 @@ class _Benchmark:
                 input_tokens=row.input_tokens,
                 output_tokens=row.output_tokens,
                 cost_usd=row.cost_nanos / NANOS,
-                error=Reason(**row.error) if row.error else None,
+                error=msgspec.convert(row.error, Reason) if row.error else None,
                 done=done,
                 total=self._total,
             )

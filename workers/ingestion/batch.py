@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable, Sequence
 
+import msgspec
 import structlog
 
 from graphs.providers.tokens import estimate_tokens
@@ -89,7 +90,7 @@ class _Batch:
                 counts = {"chunks": row.chunks or 0, "embedded": row.embedded, "pages": row.pages}
                 self._emit(DocumentReady(**about, **counts, notes=row.notes or []))
             elif row.error is not None and row.state == "failed":
-                self._emit(DocumentFailed(**about, error=Reason(**row.error)))
+                self._emit(DocumentFailed(**about, error=msgspec.convert(row.error, Reason)))
 
     async def _process_files(self) -> None:
         """Claim and ingest files until none is left."""
