@@ -5,9 +5,11 @@ Not a library for applications: they use an OpenAI SDK, or any SSE client.
 
 import asyncio
 import json
+import os
 import re
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import ExitStack
+import socket
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -65,8 +67,9 @@ class Client:
         """
         deadline = asyncio.get_running_loop().time() + within_s
         while True:
-            async with self._http.get(f"{self._url}/health") as answer:
-                health = await answer.json()
+            with self._reaching():
+                async with self._http.get(f"{self._url}/health") as answer:
+                    health = self._read(answer, await answer.text())
             if health["parts"]["workers"]["status"] == "up":
                 return
             if asyncio.get_running_loop().time() > deadline:
@@ -97,7 +100,9 @@ class Client:
         accept = {"Accept": "text/event-stream"}
         try:
             async with self._http.post(f"{self._url}/api/chat", json=body, headers=accept) as answer:
-                await _require_success(answer)
+                await self._require_success(answer)
+                if "X-Job-ID" not in answer.headers:
+                    raise self._is_another(answer.status)
                 job_id = answer.headers["X-Job-ID"]
                 async for event in read_events(answer.content):
                     after = event.seq
@@ -106,7 +111,7 @@ class Client:
                         return
         except (aiohttp.ClientError, TimeoutError) as error:
             if not job_id:
-                raise LocalError(f"{self._url} can't be reached ({error or 'no answer'}).") from error
+                raise self._unreachable(error) from error
         async for event in self.follow(job_id, after):
             yield event
 
@@ -119,7 +124,7 @@ class Client:
             try:
                 async with self._http.get(f"{self._url}/api/jobs/{job_id}/events", headers=headers) as answer:
                     if answer.status < 500:
-                        await _require_success(answer)
+                        await self._require_success(answer)
                         async for event in read_events(answer.content):
                             after, failures = event.seq, 0
                             yield event
@@ -139,49 +144,99 @@ class Client:
             form = aiohttp.FormData(dict(fields), quote_fields=False)
             for name, path in files:
                 form.add_field("files", opened.enter_context(path.open("rb")), filename=CONTROL.sub("_", name))
-            try:
+            with self._reaching():
                 async with self._http.post(f"{self._url}/api/documents", data=form) as answer:
-                    if answer.status in (413, 422) and "errors" in (problem := await answer.json()):
+                    if answer.status in (413, 422) and "errors" in (problem := self._read(answer, await answer.text())):
                         return {"documents": [], "refused": _refused_files(files, problem)}
-                    await _require_success(answer)
-                    return await answer.json()
-            except (aiohttp.ClientError, TimeoutError) as error:
-                raise LocalError(f"{self._url} can't be reached ({error or 'no answer'}).") from error
+                    await self._require_success(answer)
+                    return self._read(answer, await answer.text())
 
     async def get(self, path: str) -> Any:
-        """The JSON answer to a GET."""
-        async with self._http.get(f"{self._url}{path}") as answer:
-            await _require_success(answer)
-            return await answer.json()
+        """The JSON answer to a GET. Raises LocalError, as all of these do, when headrace can't be reached there or refuses."""
+        return await self._call("GET", path)
 
     async def post(self, path: str, body: Any) -> Any:
         """The JSON answer to a POST."""
-        async with self._http.post(f"{self._url}{path}", json=body) as answer:
-            await _require_success(answer)
-            return await answer.json()
+        return await self._call("POST", path, body)
 
     async def delete(self, path: str) -> None:
         """DELETE something."""
-        async with self._http.delete(f"{self._url}{path}") as answer:
-            await _require_success(answer)
+        with self._reaching():
+            async with self._http.delete(f"{self._url}{path}") as answer:
+                await self._require_success(answer)
 
     async def complete(self, message: str) -> dict[str, Any]:
         """One POST /v1/chat/completions, as an OpenAI SDK sends it."""
         body = {"model": "auto", "messages": [{"role": "user", "content": message}]}
-        async with self._http.post(f"{self._url}/v1/chat/completions", json=body) as answer:
-            await _require_success(answer)
-            return await answer.json()
+        return await self._call("POST", "/v1/chat/completions", body)
 
     async def stream_completion(self, message: str) -> AsyncIterator[str]:
         """The pieces of text of one streaming POST /v1/chat/completions."""
         body = {"model": "auto", "stream": True, "messages": [{"role": "user", "content": message}]}
-        async with self._http.post(f"{self._url}/v1/chat/completions", json=body) as answer:
-            await _require_success(answer)
-            async for line in answer.content:
-                payload = line.decode().strip().removeprefix("data: ")
-                if payload.startswith("{"):
-                    for choice in json.loads(payload).get("choices", []):
-                        yield choice.get("delta", {}).get("content") or ""
+        with self._reaching():
+            async with self._http.post(f"{self._url}/v1/chat/completions", json=body) as answer:
+                await self._require_success(answer)
+                async for line in answer.content:
+                    payload = line.decode().strip().removeprefix("data: ")
+                    if payload.startswith("{"):
+                        for choice in json.loads(payload).get("choices", []):
+                            yield choice.get("delta", {}).get("content") or ""
+
+    async def _call(self, method: str, path: str, body: Any = None) -> Any:
+        with self._reaching():
+            async with self._http.request(method, f"{self._url}{path}", json=body) as answer:
+                await self._require_success(answer)
+                return self._read(answer, await answer.text())
+
+    @contextmanager
+    def _reaching(self) -> Iterator[None]:
+        """Turn what goes wrong on the way to the server and back into a LocalError."""
+        try:
+            yield
+        except (aiohttp.ClientError, TimeoutError) as error:
+            raise self._unreachable(error) from error
+
+    def _unreachable(self, error: Exception) -> LocalError:
+        if isinstance(error, aiohttp.InvalidURL):
+            return LocalError(
+                f"{self._url[:200]!r} is no URL of a server. Correct HEADRACE_URL; it must be like http://127.0.0.1:8000."
+            )
+        advice = "Start headrace there, or correct HEADRACE_URL."
+        return LocalError(f"{self._url} can't be reached ({_why(error)}). {advice}")
+
+    def _read(self, answer: aiohttp.ClientResponse, text: str) -> "Answer":
+        """The fields of an answer. Raises LocalError where it is not one of headrace's."""
+        try:
+            found = json.loads(text)
+        except ValueError:
+            found = None
+        if not isinstance(found, dict):
+            raise self._is_another(answer.status)
+        return Answer(found, self._is_another(answer.status))
+
+    def _is_another(self, status: int) -> LocalError:
+        return LocalError(f"{self._url} answers {status}, but not as headrace does. Correct HEADRACE_URL.")
+
+    async def _require_success(self, answer: aiohttp.ClientResponse) -> None:
+        if answer.status < 400:
+            return
+        problem = self._read(answer, await answer.text())
+        of_openai = problem.get("error")
+        reason = problem.get("detail") or (of_openai.get("message") if isinstance(of_openai, dict) else None)
+        if not reason:
+            raise self._is_another(answer.status)
+        raise LocalError(f"The server answered {answer.status}: {reason}")
+
+
+class Answer(dict[str, Any]):
+    """The fields of an answer; asking for one that headrace always sends says that another server has answered."""
+
+    def __init__(self, fields: Mapping[str, Any], error: LocalError) -> None:
+        super().__init__(fields)
+        self._error = error
+
+    def __missing__(self, name: str) -> Any:
+        raise self._error
 
 
 async def read_events(stream: aiohttp.StreamReader) -> AsyncIterator[StreamEvent]:
@@ -208,13 +263,15 @@ def _refused_files(files: Sequence[tuple[str, Path]], problem: dict[str, Any]) -
     ]
 
 
-async def _require_success(answer: aiohttp.ClientResponse) -> None:
-    if answer.status < 400:
-        return
-    text = await answer.text()
-    try:
-        problem = json.loads(text)
-        reason = problem.get("detail") or problem.get("error", {}).get("message") or text
-    except (ValueError, AttributeError):
-        reason = text[:300]
-    raise LocalError(f"The server answered {answer.status}: {reason}")
+def _why(error: Exception) -> str:
+    """Why a server could not be reached, for people: aiohttp's own words name its objects."""
+    cause = error.os_error if isinstance(error, aiohttp.ClientConnectorError) else error
+    if isinstance(error, aiohttp.ClientSSLError):
+        return "no encrypted connection can be made"
+    if isinstance(cause, socket.gaierror):
+        return "no such host is known"
+    if isinstance(error, TimeoutError):
+        return "no answer in time"
+    if isinstance(cause, OSError) and cause.errno:
+        return os.strerror(cause.errno).lower()
+    return "the connection was closed"
