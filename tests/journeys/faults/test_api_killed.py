@@ -37,7 +37,7 @@ async def test_a_job_that_was_submitted_through_a_killed_api_process_is_done(
     async with Client(system.url_of("api2"), tenant.headers) as other:
         ended = [await other.ended(job["job_id"]) for job in jobs]
 
-    assert [("succeeded", 1)] * 5 == [(job["state"], job["attempt"]) for job in ended]
+    assert [("succeeded", 1)] * 5 == [(job["state"], len(job["attempts"])) for job in ended]
 
 
 async def until_lost(stream: Stream) -> list:
