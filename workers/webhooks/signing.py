@@ -14,6 +14,8 @@ MIN_BYTES, MAX_BYTES, NEW_BYTES = 24, 64, 32
 TOLERANCE_S = 300
 """How far the time of a message may be from the receiver's."""
 
+NO_SIGNATURE = "no signature matches the secret and the body"
+
 SECRET_RULE = (
     f"must be {PREFIX} followed by {MIN_BYTES} to {MAX_BYTES} random bytes in base64, such as the one that headrace makes if "
     "none is sent"
@@ -66,5 +68,5 @@ def verify(secret: str, headers: Mapping[str, str], body: bytes, *, now: float) 
         raise NotVerified(f"it was sent {round(now - timestamp)} s ago; {TOLERANCE_S} s are allowed")
     right = sign(secret, message_id, timestamp, body).encode()
     if not any(hmac.compare_digest(right, signature.encode()) for signature in given.split(" ")):
-        raise NotVerified("no signature matches the secret and the body")
+        raise NotVerified(NO_SIGNATURE)
     return message_id
