@@ -93,7 +93,7 @@ async def get_benchmark(
         judged = await list_judged(db, principal.tenant_id, benchmark_id) if "quality" in row.settings else []
     accept = request.headers.get("accept", "")
     if CSV in accept:
-        return Response(write_csv(iterations), media_type=f"{CSV}; charset=utf-8; header=present")
+        return Response(write_csv(iterations), media_type=f"{CSV}; header=present")
     detail = await detail_out(row, iterations, judged)
     if MARKDOWN in accept:
         return Response(write_markdown(detail), media_type=f"{MARKDOWN}; charset=utf-8")

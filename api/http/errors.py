@@ -268,7 +268,10 @@ def _fields(request: Request[Any, Any, Any], error: Exception) -> list[FieldErro
         return [FieldErrorOut(error.field, error.message)]
     if isinstance(error, ValidationException) and isinstance(error.extra, list):
         parameters = request.route_handler.parsed_fn_signature.parameters
-        return [_parameter_error(item, parameters) for item in error.extra if isinstance(item, dict)]
+        items = [item for item in error.extra if isinstance(item, dict)]
+        # A body that may be left out is reported as missing beside a parameter that is wrong.
+        wrong = [item for item in items if item.get("key") != "data" or not parameters["data"].is_optional]
+        return [_parameter_error(item, parameters) for item in wrong]
     return []
 
 

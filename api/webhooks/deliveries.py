@@ -25,6 +25,7 @@ from api.webhooks.schemas import (
     RedeliveredOut,
     RedeliveryIn,
 )
+from api.webhooks.targets import check_delivered_type
 from schema.errors import Conflict, InputError, NotFound
 from schema.queries.pages import LAST_ID
 from schema.queries.webhooks import deliveries
@@ -63,6 +64,8 @@ async def list_webhook_deliveries(
     """Lists what was sent, or waits to be, to endpoints and callbacks of your tenant, newest first. Deliveries that
     have ended are kept for 30 days, or as long as your tenant keeps anything."""
     before = read_cursor("webhook_deliveries", cursor, UUID) or LAST_ID
+    if event_type is not None:
+        check_delivered_type(event_type, "type")
     wanted = DeliveryFilter(
         endpoint_id=endpoint_id,
         job_id=job_id,
@@ -147,6 +150,8 @@ async def redeliver_webhooks(
             '["exhausted"]}.',
             field="states",
         )
+    for place, event in enumerate(data.types or ()):
+        check_delivered_type(event, f"types[{place}]")
     wanted = msgspec.structs.asdict(data)
     for name in ("since", "until"):
         wanted[name] = wanted[name] and default_to_utc(wanted[name])

@@ -8,7 +8,7 @@ from api.auth.principals import Principal
 from api.resources import Resources
 from schema.errors import EgressFailed, EgressRefused, InputError
 from schema.job_kinds import KINDS
-from schema.webhooks import JOB_EVENTS, WEBHOOK_EVENTS, WILDCARDS, selects
+from schema.webhooks import JOB_EVENTS, TEST_EVENT, WEBHOOK_EVENTS, WILDCARDS, selects
 from tools.egress import check_target
 from workers.webhooks.signing import secret_bytes
 
@@ -41,6 +41,13 @@ def check_events(events: Sequence[str], field: str, *, only_jobs: bool = False) 
         if event not in known or not selects(event):
             name = f"{field}[{place}]"
             raise InputError(f"{name} is {event[:40]!r}; it must be one of {', '.join(known)}.", field=name)
+
+
+def check_delivered_type(event: str, field: str) -> None:
+    """Raise InputError for what no delivery has as its type; wildcards are for endpoints only."""
+    known = (*WEBHOOK_EVENTS, TEST_EVENT)
+    if event not in known:
+        raise InputError(f"{field} is {event[:40]!r}; it must be one of {', '.join(known)}.", field=field)
 
 
 def check_kinds(kinds: Sequence[str]) -> None:

@@ -23,6 +23,10 @@ FIELDS = {
     "month": "1 to 12, or JAN to DEC",
     "day-of-week": "0 to 7, or SUN to SAT",
 }
+STEPS = {"minute": 60, "hour": 24, "day-of-month": 31, "month": 12, "day-of-week": 7}
+"""The longest step of each part. A longer one is never taken: something else was meant."""
+NO_ZONES = {"localtime", "posixrules", "Factory"}
+"""Names that the system's list has, which mean whatever the machine is set to, or nothing."""
 MAX_LENGTH = 200
 
 
@@ -39,7 +43,7 @@ def check_cron(expression: str, timezone: str, *, field: str = "cron") -> None:
     for position, (name, rule) in enumerate(FIELDS.items()):
         alone = ["*"] * len(FIELDS)
         alone[position] = parts[position]
-        if not _is_valid(" ".join(alone)):
+        if not _is_valid(" ".join(alone)) or _steps_too_far(parts[position], STEPS[name]):
             raise InputError(
                 f"{field}: {parts[position][:40]!r} is no {name}: {rule}, lists such as 1,15, ranges such as 1-5, or steps "
                 f"such as */10. For example, {EXAMPLE!r} is every working day at eight.",
@@ -66,7 +70,7 @@ def read_zone(name: str) -> ZoneInfo:
 
 @lru_cache(maxsize=1)
 def _zones() -> frozenset[str]:
-    return frozenset(available_timezones())
+    return frozenset(available_timezones()) - NO_ZONES
 
 
 def next_due(expression: str, timezone: str, after: datetime) -> datetime | None:
@@ -90,6 +94,12 @@ def _cron(expression: str, after: datetime, *, backwards: bool = False) -> "Cron
     from cronsim import CronSim
 
     return CronSim(expression, after, reverse=backwards)
+
+
+def _steps_too_far(part: str, longest: int) -> bool:
+    """Whether a valid part of an expression has a step longer than the part can be."""
+    steps = [item.partition("/")[2] for item in part.split(",")]
+    return any(int(step) > longest for step in steps if step)
 
 
 def _is_valid(expression: str) -> bool:

@@ -130,6 +130,13 @@ async def test_lists_are_pages_and_filters_choose(
         assert wanted == [one["id"] for one in found]
 
 
+async def test_a_wrong_query_parameter_is_refused_alone_where_no_body_is_needed(api: httpx.AsyncClient) -> None:
+    answer = await api.post("/api/benchmark/llm", params={"iterations": "abc", "prompt": "x"})
+    problem = answer.json()
+    assert (400, ["iterations"]) == (answer.status_code, [one["field"] for one in problem["errors"]])
+    assert "iterations must be an integer or null, not a string." == problem["detail"]
+
+
 async def test_the_figures_come_as_json_csv_and_markdown(
     api: httpx.AsyncClient, tenant: TestTenant, database_url: str
 ) -> None:
@@ -143,7 +150,7 @@ async def test_the_figures_come_as_json_csv_and_markdown(
 
     answer = await api.get(f"/api/benchmarks/{asked}", headers={"Accept": "text/csv"})
     lines = list(csv.DictReader(io.StringIO(answer.text)))
-    assert answer.headers["content-type"].startswith("text/csv")
+    assert "text/csv; header=present; charset=utf-8" == answer.headers["content-type"]
     assert [("0", MODEL, "100.0"), ("4", OTHER, "1.0")] == [
         (lines[place]["place"], lines[place]["model"], lines[place]["total_ms"]) for place in (0, 4)
     ]

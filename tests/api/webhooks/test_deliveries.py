@@ -49,6 +49,16 @@ async def test_a_list_has_filters_and_pages(
     assert sorted(ordered) == ordered
 
 
+async def test_a_type_that_no_delivery_has_is_refused_with_those_that_are(api: httpx.AsyncClient) -> None:
+    for answer, field in (
+        (await api.get(DELIVERIES, params={"type": "zz"}), "type"),
+        (await api.post(f"{DELIVERIES}/redeliver", json={"types": ["job.failed", "job.*"]}), "types[1]"),
+    ):
+        assert (400, field) == (answer.status_code, answer.json()["errors"][0]["field"])
+        assert "must be one of job.succeeded, job.failed, " in answer.json()["detail"]
+    assert 200 == (await api.get(DELIVERIES, params={"type": "webhook.test"})).status_code
+
+
 async def test_deliveries_are_sent_again_one_or_many(
     api: httpx.AsyncClient, core: JobCore, tenant: TestTenant, database_url: str
 ) -> None:

@@ -105,6 +105,10 @@ def test_a_schedule_starts_at_its_start_and_ends_with_its_end() -> None:
         ("0 8 * * FUNDAY", "'FUNDAY' is no day-of-week"),
         ("0 8-6 * * *", "'8-6' is no hour"),
         ("*/0 8 * * *", "'*/0' is no minute"),
+        ("*/61 * * * *", "'*/61' is no minute"),
+        ("0,5-50/61 * * * *", "is no minute"),
+        ("0 */25 * * *", "'*/25' is no hour: 0 to 23"),
+        ("0 8 */32 * *", "is no day-of-month"),
         ("0 8 30 2 *", "is never due"),
         ("0 8 31 4,6,9,11 *", "is never due"),
         ("0 8 ٣ * *", "is no day-of-month"),
@@ -118,12 +122,19 @@ def test_what_is_no_cron_expression_is_refused_with_the_part_and_an_example(cron
     assert "'0 8 * * MON-FRI'" in refused.value.message
 
 
-@pytest.mark.parametrize("zone", ["", "Hanoi", "UTC+7", "../etc/passwd", "Europe/Berlin\0", "x" * 300])
+@pytest.mark.parametrize(
+    "zone", ["", "Hanoi", "UTC+7", "localtime", "Factory", "../etc/passwd", "Europe/Berlin\0", "x" * 300]
+)
 def test_what_is_no_time_zone_is_refused(zone: str) -> None:
     with pytest.raises(InputError) as refused:
         check_cron("0 8 * * *", zone)
     assert "timezone" == refused.value.field
     assert "Asia/Ho_Chi_Minh" in refused.value.message
+
+
+@pytest.mark.parametrize("cron", ["*/60 * * * *", "0 */24 * * *", "0 8 */31 */12 */7"])
+def test_a_step_as_long_as_its_part_is_taken(cron: str) -> None:
+    check_cron(cron, "UTC")
 
 
 def test_what_is_due_every_fourth_year_is_due() -> None:
