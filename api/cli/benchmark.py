@@ -93,7 +93,7 @@ def format_benchmark(found: Mapping[str, Any]) -> str:
         errors = ", ".join(f"{code} {count}×" for code, count in result["errors"].items())
         lines.append(
             f"{result['model']}: {result['succeeded']} of {result['iterations']} answered, "
-            f"{result['output_tokens']} tokens, ${result['cost_usd']:.4f}{'; failed: ' + errors if errors else ''}"
+            f"{result['output_tokens']} tokens, {describe_cost(result)}{'; failed: ' + errors if errors else ''}"
         )
     for one in found["comparison"]:
         ratio = f"{one['ratio']:.2f} times" if one["ratio"] is not None else "?"
@@ -101,6 +101,14 @@ def format_benchmark(found: Mapping[str, Any]) -> str:
             f"{one['model']} against {one['baseline']}, {FIGURES[one['metric']]}: {ratio}, {VERDICTS[one['differs']]}"
         )
     return "\n".join(lines)
+
+
+def describe_cost(result: Mapping[str, Any]) -> str:
+    """Return what a model's calls cost; one that has no price costs nothing, whatever it answers."""
+    cost = result["cost_usd"]
+    if not cost:
+        return "no price" if result["output_tokens"] else "no cost"
+    return f"${cost:.4f}" if cost >= 0.0001 else "less than $0.0001"
 
 
 def _spread_row(model: str, name: str, spread: Mapping[str, Any]) -> tuple[str, ...]:

@@ -28,6 +28,7 @@ from schema.settings_check import SettingsInvalid
 TESTED_PYTHONS = ((3, 11), (3, 12), (3, 13))
 MIN_FREE_BYTES = 1_000_000_000
 DEFAULT_OLLAMA = "http://127.0.0.1:11434"
+LOOKED_AT = "in this shell or .env"
 USER_MODES = {
     "same": "as this user",
     "userns": "in a user namespace",
@@ -77,7 +78,7 @@ def run_checks(environ: Mapping[str, str]) -> Iterator[Finding]:
     yield from stores(settings)
     yield from ports(settings, running)
     yield stack(running)
-    yield from providers(without_own_exports(environ))
+    yield from providers(without_own_exports(environ), running)
 
 
 def python() -> Finding:
@@ -177,7 +178,7 @@ def stack(running: RunningStack | None) -> Finding:
     return Finding("stack", f"{running.url}/health/ready answers {status or 'nothing'}", advice)
 
 
-def providers(environ: Mapping[str, str]) -> Iterator[Finding]:
+def providers(environ: Mapping[str, str], running: RunningStack | None) -> Iterator[Finding]:
     host = environ.get("OLLAMA_HOST", "")
     url = host if "://" in host else f"http://{host}" if host else DEFAULT_OLLAMA
     if ollama := ollama_version(url):
@@ -188,15 +189,19 @@ def providers(environ: Mapping[str, str]) -> Iterator[Finding]:
         yield Finding(
             "ollama", "not found on this machine", "Install Ollama or set OLLAMA_HOST to use local models.", True
         )
-    if environ.get("OPENAI_API_KEY"):
-        yield Finding("openai", "OPENAI_API_KEY is set")
-    else:
-        yield Finding(
-            "openai",
-            "OPENAI_API_KEY is not set",
-            "Set it to use OpenAI; add OPENAI_BASE_URL for another provider.",
-            True,
+    yield openai(bool(environ.get("OPENAI_API_KEY")), running)
+
+
+def openai(is_set: bool, running: RunningStack | None) -> Finding:
+    """Whether this shell or `.env` has a key; a stack that runs has the environment in which it was started."""
+    if is_set:
+        return Finding("openai", f"OPENAI_API_KEY is set {LOOKED_AT}")
+    advice = "Set it to use OpenAI; add OPENAI_BASE_URL for another provider."
+    if running:
+        advice = (
+            f"The running stack may have one from where it was started: {running.url}/health says which model answers."
         )
+    return Finding("openai", f"OPENAI_API_KEY of a provider is not set {LOOKED_AT}", advice, hint=True)
 
 
 def ollama_version(url: str) -> str:

@@ -21,6 +21,7 @@ from api.jobs.retry import RetriedOut, RetryIn, retry_selected
 from api.openapi.events import describe_events
 from api.openapi.operations import EVENTS, described
 from api.resources import AppResources, Resources
+from graphs.providers.settings import AUTO
 from schema.errors import Conflict, NotFound
 from schema.job_kinds import Kind
 from schema.queries.jobs import job_lists, jobs
@@ -76,7 +77,9 @@ class JobOut(msgspec.Struct, frozen=True, kw_only=True):
     ]
     session_id: Annotated[UUID | None, Meta(description="The session; null if the job has none.")]
     model: Annotated[str | None, Meta(description="The model, as `provider/name`; the embedder for ingestion.")]
-    agent: Annotated[str | None, Meta(description="The agent, `auto` before one is selected; null for none.")]
+    agent: Annotated[
+        str | None, Meta(description="The agent, `auto` until one that it selected has answered; null for none.")
+    ]
     priority: Annotated[Priority, Meta(description="Order among the waiting jobs of the tenant.")]
     attempt: Annotated[int, Meta(description="Number of the last attempt, 0 before the first; numbers may have gaps.")]
     tries: Annotated[int, Meta(description="Attempts that failed or lost their worker.")]
@@ -165,8 +168,14 @@ DETAIL_EXAMPLE = JOB_EXAMPLE | {
 }
 
 
-def _state_fields(job: jobs.Job) -> dict[str, Any]:
-    return {"state": public_state(job.state), "priority": priority_name(job.priority)}
+def _shown_fields(job: jobs.Job) -> dict[str, Any]:
+    """Return what is shown otherwise than it is stored. The row keeps `auto`, so that a retry selects again."""
+    answered = (job.result or {}).get("agent") if job.agent == AUTO else None
+    return {
+        "state": public_state(job.state),
+        "priority": priority_name(job.priority),
+        "agent": answered or job.agent,
+    }
 
 
 @get(
@@ -201,7 +210,7 @@ async def list_jobs(
             session_id=session_id,
             user_id=principal.visible_user_id,
         )
-    items = [from_row(JobOut, row, **_state_fields(row)) for row in rows[:limit]]
+    items = [from_row(JobOut, row, **_shown_fields(row)) for row in rows[:limit]]
     return JobsOut(items, write_cursor("jobs", items[-1].id) if len(rows) > limit else None)
 
 
@@ -229,7 +238,7 @@ async def get_job(job_id: JobId, principal: MayReadJobs, resources: AppResources
     if row is None:
         raise NotFound(NO_JOB)
     return from_row(
-        JobDetailOut, row, **_state_fields(row), attempts=[from_row(AttemptOut, attempt) for attempt in attempts]
+        JobDetailOut, row, **_shown_fields(row), attempts=[from_row(AttemptOut, attempt) for attempt in attempts]
     )
 
 

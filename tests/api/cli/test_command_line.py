@@ -9,9 +9,10 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
+from api.cli.benchmark import describe_cost
 from api.cli.chat import ChatResult, chat, show
 from api.cli.demo import stored_text
-from api.cli.doctor import run_checks
+from api.cli.doctor import openai, run_checks
 from api.cli.env import exports
 from api.cli.ingest import Progress, find_files, ingest
 from api.local.errors import LocalError
@@ -197,7 +198,23 @@ def test_files_that_were_there_already_are_not_counted_as_missing(capsys: pytest
 def test_doctor_does_not_take_our_own_key_for_a_vendors() -> None:
     exported = {"HEADRACE_URL": "http://x", "OPENAI_BASE_URL": "http://x/v1", "OPENAI_API_KEY": "hr_x"}
     report = "\n".join(map(str, run_checks(exported | {"HEADRACE_HOME": "/tmp"})))
-    assert "OPENAI_API_KEY is not set" in report
+    assert "OPENAI_API_KEY of a provider is not set in this shell or .env" in report
+
+
+def test_doctor_says_that_a_running_stack_may_have_what_this_shell_has_not() -> None:
+    running = RunningStack(pid=1, url="http://127.0.0.1:1", flower_url="", key="hr_x")
+    beside, alone, known = (str(openai(*asked)) for asked in ((False, running), (False, None), (True, running)))
+    assert "is not set in this shell or .env" in beside
+    assert "The running stack may have one from where it was started: http://127.0.0.1:1/health says" in beside
+    assert "Set it to use OpenAI" in alone
+    assert "ok    openai       OPENAI_API_KEY is set in this shell or .env" == known
+
+
+def test_the_cost_of_a_model_without_a_price_is_not_called_nothing() -> None:
+    costs = ((0.0, 7), (0.0, 0), (0.00001, 7), (0.0123, 7))
+    assert ["no price", "no cost", "less than $0.0001", "$0.0123"] == [
+        describe_cost({"cost_usd": cost, "output_tokens": tokens}) for cost, tokens in costs
+    ]
 
 
 def test_a_folder_without_files_is_named(tmp_path: Path) -> None:

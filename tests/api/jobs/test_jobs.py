@@ -6,6 +6,7 @@ import httpx
 import pytest
 
 from tests.conftest import TestTenant
+from tests.workers.jobs import change
 
 
 async def submit(api: httpx.AsyncClient, message: str = "hi", **headers: str) -> dict[str, Any]:
@@ -27,6 +28,18 @@ async def test_an_accepted_job_is_found_where_its_location_says(api: httpx.Async
     assert "respond-async" == answer.headers["preference-applied"]
     assert answer.headers["x-request-id"] == job["request_id"]
     assert [] == job["attempts"]
+
+
+async def test_a_job_shows_the_agent_that_auto_selected_once_it_is_known(
+    api: httpx.AsyncClient, database_url: str
+) -> None:
+    job_id = (await submit(api))["job_id"]
+    change(database_url, "UPDATE jobs SET agent = 'auto' WHERE id = %s", job_id)
+    assert "auto" == (await api.get(f"/api/jobs/{job_id}")).json()["agent"]
+    result = '{"text": "7", "agent": "AgentInventory"}'
+    change(database_url, "UPDATE jobs SET state = 'succeeded', result = %s WHERE id = %s", result, job_id)
+    (listed,) = (await api.get("/api/jobs")).json()["items"]
+    assert ["AgentInventory"] * 2 == [listed["agent"], (await api.get(f"/api/jobs/{job_id}")).json()["agent"]]
 
 
 async def test_a_chat_that_is_not_answered_in_time_becomes_a_job(api: httpx.AsyncClient) -> None:

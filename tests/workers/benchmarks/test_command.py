@@ -22,8 +22,8 @@ async def test_a_benchmark_shows_its_figures(
     told = capsys.readouterr()
     assert f"\n{FAST} " in told.out
     assert "first token, ms" in told.out
-    assert f"{FAST}: 5 of 5 answered, 40 tokens, $0.0000" in told.out
-    assert "openai/overloaded-99: 0 of 5 answered, 0 tokens, $0.0000; failed: provider_overloaded 5×" in told.out
+    assert f"{FAST}: 5 of 5 answered, 40 tokens, no price" in told.out
+    assert "openai/overloaded-99: 0 of 5 answered, 0 tokens, no cost; failed: provider_overloaded 5×" in told.out
     assert f"{OTHER} against {FAST}, total, ms: " in told.out
     assert "15 of 15 calls" in told.err
 
