@@ -15,7 +15,7 @@ from schema import redis_names
 from schema.errors import DeadlinePassed, HeadraceError, Unavailable, WorkerLost
 from schema.events import JobCancelled, JobFailed
 from schema.job_kinds import QUEUES
-from schema.postgres.connections import Pool, fetch_one, pool_for, system_tx
+from schema.postgres.connections import Db, Pool, fetch_one, pool_for, system_tx
 from schema.queries.jobs import sweeper as queries
 from schema.queries.jobs.dispatch import requeue_unanswered
 from schema.queries.jobs.sweeper import OverdueJob, RequeuedJob
@@ -28,6 +28,7 @@ from workers.queue.job_core import JobCore, limits_over, process_name
 from workers.queue.leases import has_died
 from workers.queue.submit_throttle import SubmitThrottle
 from workers.queue.suspects import LOST, assess_losses
+from workers.queue.sweep_pauses import SweepPauses
 from workers.redis.client import RedisClient
 from workers.redis.connection import RedisAddress, ReplyError
 from workers.retention import Retention
@@ -53,6 +54,7 @@ BOUND_S = 1.0
 USAGE_S = 60.0
 TALLY_S = 30.0
 SWEEPER_LOCK = 0x48525357  # an advisory lock in Postgres
+TRY_LOCK = "SELECT pg_try_advisory_xact_lock(%(lock)s) AS locked"
 
 UNAVAILABLE = (HeadraceError, ReplyError, OSError)  # a store is; RedisUnavailable is an OSError
 
@@ -67,6 +69,7 @@ class Scheduler:
         self._settings = settings
         self._stack = AsyncExitStack()
         self._outage_at: float | None = None
+        self._pauses = SweepPauses(longest_s=max(2 * SWEEP_S, settings.lease_s / 2))
 
     async def __aenter__(self) -> "Scheduler":
         settings, address = self._settings, RedisAddress.from_url(self._settings.redis_url)
@@ -155,7 +158,8 @@ class Scheduler:
 
     async def _sweep(self) -> None:
         async with system_tx(self._system_pool) as db:
-            lock = await fetch_one(db, "SELECT pg_try_advisory_xact_lock(%(lock)s) AS locked", {"lock": SWEEPER_LOCK})
+            lock = await fetch_one(db, TRY_LOCK, {"lock": SWEEPER_LOCK})
+            await self._note_time(db)
             if lock is None or not lock["locked"]:
                 return
             await self._requeue_unanswered()
@@ -175,11 +179,11 @@ class Scheduler:
     async def _sweep_lost(self) -> None:
         async with system_tx(self._system_pool) as db:
             owners = await queries.list_lease_owners(db, lease_s=self._settings.lease_s)
-            dead = [owner for owner, silent in owners.items() if silent or has_died(owner)]
-            if self._is_outage_recent():
-                dead = [owner for owner in owners if has_died(owner)]
+            await self._note_time(db)
+            is_outage = self._is_outage_recent()
+            dead = [owner for owner, silent in owners.items() if has_died(owner) or (silent and not is_outage)]
             lost = await queries.list_lost(db, dead=dead, lease_s=self._settings.lease_s)
-            if self._is_outage_recent():
+            if is_outage:
                 lost = [job for job in lost if job.lease_owner in dead]
         returns = assess_losses(lost)
         retried = [back for back in returns if back.is_tried_again]
@@ -190,6 +194,12 @@ class Scheduler:
                 await self._end(back.job, JobCancelled(kept=back.job.cancel_requested), running=True)
             elif not back.is_tried_again:
                 await self._end(back.job, JobFailed(error=public_reason(OUT_OF_TRIES)), running=True)
+
+    async def _note_time(self, db: Db) -> None:
+        """Ask Postgres for its time. If it stood still since the last answer, that was an outage too, without an error."""
+        if pause_s := self._pauses.note(await queries.read_clock(db)):
+            self._outage_at = time.monotonic()
+            log.warning("sweep_paused", pause_s=round(pause_s, 1))
 
     def _is_outage_recent(self) -> bool:
         """Whether Postgres was unavailable a moment ago: leases have expired that live workers could not renew. They beat again

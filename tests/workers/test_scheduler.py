@@ -5,6 +5,7 @@ import os
 from collections.abc import AsyncIterator
 from unittest.mock import AsyncMock
 
+import psycopg
 import pytest
 from structlog.testing import capture_logs
 
@@ -83,6 +84,31 @@ async def test_after_an_outage_live_workers_have_time_to_renew_their_leases(
             return "queued" == job_row(database_url, silent.job_id)["state"]
 
         await wait_for(is_swept, "who has not renewed for half a lease after the outage is lost")
+
+
+async def test_a_postgres_that_stood_still_without_an_error_was_an_outage(
+    core: JobCore, database_url: str, redis_url: str, tenant: TestTenant
+) -> None:
+    gone, silent = await submit_one(core, tenant), await submit_one(core, tenant)
+    await claim(core, database_url, silent.job_id, worker=ELSEWHERE)
+    change(database_url, "UPDATE jobs SET lease_until = now() + interval '1 minute' WHERE id = %s", silent.job_id)
+    async with Scheduler(WorkerSettings(database_url, redis_url, lease_s=4, vault=VAULT)) as scheduler:
+        await scheduler.sweep()
+        await claim(core, database_url, gone.job_id, worker=GONE)
+        with psycopg.connect(database_url) as frozen:
+            frozen.execute("LOCK TABLE jobs")
+            sweep = asyncio.create_task(scheduler.sweep())
+            await asyncio.sleep(2.5)  # longer than half a lease
+            frozen.execute("UPDATE jobs SET lease_until = now() - interval '1 s' WHERE id = %s", (silent.job_id,))
+        await sweep
+        states = [job_row(database_url, job.job_id)["state"] for job in (gone, silent)]
+        assert ["queued", "running"] == states
+
+        async def is_swept() -> bool:
+            await scheduler.sweep()
+            return "queued" == job_row(database_url, silent.job_id)["state"]
+
+        await wait_for(is_swept, "who has not renewed for half a lease after that is lost")
 
 
 async def test_a_worker_of_this_host_that_is_gone_holds_no_lease(

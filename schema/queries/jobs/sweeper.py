@@ -5,7 +5,7 @@ from uuid import UUID
 import msgspec
 from psycopg.types.json import Jsonb
 
-from schema.postgres.connections import Db, fetch_all
+from schema.postgres.connections import Db, fetch_all, fetch_one
 from schema.states import LIVE_SQL, WAITING_SQL, CancelMode
 
 # An owner is silent when a lease has expired and it has not renewed the others either. It takes all its jobs at the same time,
@@ -102,6 +102,13 @@ class RequeuedJob(msgspec.Struct, frozen=True, kw_only=True):
     def is_tried_again(self) -> bool:
         """Whether it goes back at all: it was not to be cancelled, and a try is left."""
         return not self.job.cancel_requested and (self.refund or self.job.tries < self.job.max_tries)
+
+
+async def read_clock(db: Db) -> float:
+    """Return the time of Postgres, in seconds; it goes on during a transaction."""
+    row = await fetch_one(db, "SELECT extract(epoch FROM clock_timestamp())::float8 AS now_s", {})
+    assert row is not None, "it has one row"
+    return row["now_s"]
 
 
 async def list_lease_owners(db: Db, *, lease_s: float) -> dict[str, bool]:

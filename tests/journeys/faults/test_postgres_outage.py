@@ -1,14 +1,17 @@
 """Without Postgres nothing is accepted, and everything works again when it is back, in the same processes."""
 
 import asyncio
+import os
+import signal
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Generator
+from contextlib import asynccontextmanager, contextmanager, suppress
 
 import psycopg
 import pytest
 
 from api.local.local_stores import Stores
+from api.local.processes import descendants
 from tests.conftest import make_tenant
 from tests.counterparts.behaviours import text
 from tests.journeys.agent_setup import add_agent, add_http_tool, script
@@ -61,6 +64,35 @@ async def test_a_running_job_survives_a_restart_of_postgres(fragile: Fragile, fr
 
     assert text(60) == assert_complete(await stream.rest())
     assert "succeeded" == (await fragile_client.job(stream.job_id))["state"]
+
+
+@contextmanager
+def frozen(pid: int) -> Generator[None]:
+    """Nothing of the process and those below it runs, and their connections stay."""
+    pids = [pid, *descendants(pid)]
+    for each in pids:
+        os.kill(each, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for each in pids:
+            with suppress(ProcessLookupError):
+                os.kill(each, signal.SIGCONT)
+
+
+async def test_a_frozen_postgres_makes_no_live_worker_a_lost_one(fragile: Fragile, fragile_client: Client):
+    """For longer than a lease, and without an error: whoever asks is answered when it goes on."""
+    stores, _ = fragile
+    assert stores.postgres is not None
+    assert stores.postgres.pid is not None
+    stream = await fragile_client.ask("text-400-at-40")
+    await stream.until("message.delta", 10)
+    with frozen(stores.postgres.pid):
+        await asyncio.sleep(14)
+    assert text(400) == assert_complete(await stream.rest())
+    with psycopg.connect(stores.database_url) as db:
+        sql = "SELECT outcome FROM attempts WHERE job_id = %s"
+        assert [("succeeded",)] == db.execute(sql, (stream.job_id,)).fetchall()
 
 
 @asynccontextmanager
