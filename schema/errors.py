@@ -83,11 +83,13 @@ class TenantSuspended(Forbidden):
 
 
 class LimitReached(HeadraceError):
-    """`code` names the limit; `headers` are the rate-limit headers."""
+    """`code` names the limit; `headers` are the rate-limit headers. Without `retry_after_s`, waiting doesn't help."""
 
     code = "limit_reached"
 
-    def __init__(self, message: str, *, code: str, retry_after_s: float, headers: dict[str, str] | None = None) -> None:
+    def __init__(
+        self, message: str, *, code: str, retry_after_s: float | None, headers: dict[str, str] | None = None
+    ) -> None:
         super().__init__(message)
         self.code = code
         self.retry_after_s, self.headers = retry_after_s, headers or {}

@@ -26,7 +26,7 @@ from api.http.error_catalog import CATALOG
 from api.http.openai_errors import OpenAIErrorOut, openai_error
 from api.http.unmatched_paths import explain_no_method, explain_no_route
 from api.http.validation_messages import explain
-from schema.errors import HeadraceError
+from schema.errors import HeadraceError, LimitReached
 from workers.logs import masked
 
 log = structlog.get_logger()
@@ -257,7 +257,8 @@ def _headers(error: Exception, status: int) -> dict[str, str]:
     headers = dict(getattr(error, "headers", None) or {})
     if status == 401:
         headers["WWW-Authenticate"] = 'Bearer realm="headrace"'
-    if status in RETRY_AFTER:
+    is_hopeless = isinstance(error, LimitReached) and error.retry_after_s is None
+    if status in RETRY_AFTER and not is_hopeless:
         retry_after_s = getattr(error, "retry_after_s", None)
         headers["Retry-After"] = str(max(1, round(retry_after_s))) if retry_after_s else RETRY_AFTER[status]
     return headers

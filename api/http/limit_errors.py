@@ -5,6 +5,7 @@ from schema.tenancy import TenantSnapshot
 from workers.limits.headers import rate_limit_headers
 from workers.limits.limits import WINDOWS, Verdict, Window
 from workers.limits.rates import RATES, Rates
+from workers.limits.refusals import Wanted, find_too_large
 
 BUDGET_EXCEEDED = (
     "This tenant's budget is used up. It renews with the next day or month (UTC), or an admin can raise it."
@@ -12,11 +13,19 @@ BUDGET_EXCEEDED = (
 RATE_EXCEEDED = "This tenant's rate limit is reached ({}). Retry after {} s. The RateLimit header shows what is left."
 
 
-def limit_error(verdict: Verdict) -> LimitReached:
-    """Return the error of a refused reservation; an exceeded budget takes precedence over a rate."""
+def limit_error(verdict: Verdict, wanted: Wanted | None = None) -> LimitReached:
+    """Return the error of a refused reservation; an exceeded budget takes precedence over a rate. One of a request that no
+    waiting makes fit has no `Retry-After`."""
     headers = rate_limit_headers(verdict)
     retry_after_s = float(headers.get("Retry-After") or verdict.retry_after_s)
-    if any(name.startswith("budget") for name in verdict.violated):
+    is_budget = any(name.startswith("budget") for name in verdict.violated)
+    if wanted is not None and (too_large := find_too_large(verdict, wanted)):
+        code = "budget_exceeded" if is_budget else "rate_limit_exceeded"
+        if too_large.ever_fits:
+            return LimitReached(too_large.message, code=code, retry_after_s=retry_after_s, headers=headers)
+        headers.pop("Retry-After", None)
+        return LimitReached(too_large.message, code=code, retry_after_s=None, headers=headers)
+    if is_budget:
         return LimitReached(BUDGET_EXCEEDED, code="budget_exceeded", retry_after_s=retry_after_s, headers=headers)
     what = " and ".join(
         window.limit.replace("_", " ") for window in (*WINDOWS, *RATES) if window.name in verdict.violated

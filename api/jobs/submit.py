@@ -18,7 +18,8 @@ from schema.queries.tenants.usage import get_spending, list_models
 from schema.queries.webhooks.outbox import announce
 from workers.job_tokens import JobCaller, seal_caller, sorted_rights
 from workers.limits.headers import rate_limit_headers
-from workers.limits.limits import LimitPolicy, Verdict
+from workers.limits.limits import LimitPolicy, Quota, Verdict
+from workers.limits.refusals import Wanted, budget_too_small
 from workers.limits.reservation import cost_nanos, limit_policy, settle_reservation
 from workers.queue.dispatch import wake_deliverers
 from workers.queue.submit import Submitted, submit
@@ -108,19 +109,19 @@ async def reserve(
     policy = limit_policy(principal.tenant)
     if policy.is_unlimited:
         return None
-    nanos = await _estimate_cost(resources, principal, model, tokens)
+    wanted = Wanted(*tokens, nanos=await _estimate_cost(resources, principal, model, tokens))
     try:
         verdict = await resources.core.limits.reserve(
-            principal.tenant_id, job_id, policy, tokens=sum(tokens), nanos=nanos
+            principal.tenant_id, job_id, policy, tokens=wanted.tokens, nanos=wanted.nanos
         )
     except RedisUnavailable:
         log.warning("limits_unchecked", tenant_id=str(principal.tenant_id))
-        await _check_budgets(resources, principal, policy, nanos)
+        await _check_budgets(resources, principal, policy, wanted)
         return None
     if verdict.warn:
         resources.background.run(_record_warning(resources, principal, verdict.warn), "budget-warning")
     if not verdict.allowed:
-        raise limit_error(verdict)
+        raise limit_error(verdict, wanted)
     return verdict
 
 
@@ -144,15 +145,20 @@ async def _read_prices(resources: Resources, principal: Principal) -> dict[str, 
         return {row.name: (row.input_usd, row.output_usd) for row in await list_models(db)}
 
 
-async def _check_budgets(resources: Resources, principal: Principal, policy: LimitPolicy, nanos: int) -> None:
+async def _check_budgets(resources: Resources, principal: Principal, policy: LimitPolicy, wanted: Wanted) -> None:
     """Check budgets by the usage in Postgres while Redis is unavailable. Rates are not limited then; queue and cap are."""
     if policy.budget_day_nanos is None and policy.budget_month_nanos is None:
         return
     async with tenant_tx(resources.core.pool, principal.tenant_id) as db:
         spent = await get_spending(db, principal.tenant_id)
-    for used, budget in zip(spent, (policy.budget_day_nanos, policy.budget_month_nanos), strict=True):
-        if budget is not None and nanos > 0 and used + nanos > budget:
-            raise LimitReached(BUDGET_EXCEEDED, code="budget_exceeded", retry_after_s=600)
+    budgets = zip(("budget_day", "budget_month"), spent, strict=True)
+    quotas = [Quota(name, policy.limits[name], used, reset_s=600) for name, used in budgets if name in policy.limits]
+    violated = [quota for quota in quotas if 0 < wanted.nanos > quota.limit - quota.used]
+    if not violated:
+        return
+    too_large = budget_too_small(violated, wanted)
+    message, ever_fits = (too_large.message, too_large.ever_fits) if too_large else (BUDGET_EXCEEDED, True)
+    raise LimitReached(message, code="budget_exceeded", retry_after_s=600 if ever_fits else None)
 
 
 async def _record_warning(resources: Resources, principal: Principal, budgets: tuple[str, ...]) -> None:

@@ -71,7 +71,7 @@ HEADERS = {
         REQUEST_ID, "The request's id: the one sent as `X-Request-ID`, or a new one.", required=True
     ),
     "WWW-Authenticate": _response(TEXT, "How to authenticate.", required=True),
-    "Retry-After": _response(SECONDS, "Seconds to wait before the next request.", required=True),
+    "Retry-After": _response(SECONDS, "Seconds to wait before the next request; absent where waiting doesn't help."),
     "Location": _response(TEXT, "The path of what was created or accepted."),
     "X-Job-ID": _response(
         Schema(type=OpenAPIType.STRING, format=OpenAPIFormat.UUID),

@@ -11,6 +11,7 @@ from schema.queries.benchmarks.benchmarks import list_prices
 from schema.queries.tenants.usage import get_spending
 from schema.tenancy import TenantSnapshot
 from workers.limits.limits import Limits, Verdict
+from workers.limits.refusals import Wanted, find_too_large
 from workers.limits.reservation import limit_policy
 from workers.redis.client import RedisUnavailable
 from workers.schedules.template import CompiledJob
@@ -30,8 +31,9 @@ async def reserve(
         return None
     write = compiled.max_tokens or RESERVED_OUTPUT_TOKENS
     nanos = await _cost_nanos(pool, tenant, compiled, write)
+    wanted = Wanted(compiled.input_tokens, write, nanos)
     try:
-        verdict = await limits.reserve(tenant.id, job_id, policy, tokens=compiled.input_tokens + write, nanos=nanos)
+        verdict = await limits.reserve(tenant.id, job_id, policy, tokens=wanted.tokens, nanos=nanos)
     except RedisUnavailable:
         log.warning("limits_unchecked", tenant_id=str(tenant.id))
         async with tenant_tx(pool, tenant.id) as db:
@@ -43,7 +45,9 @@ async def reserve(
     if not verdict.allowed:
         kind = "budget" if any(name.startswith("budget") for name in verdict.violated) else "rate"
         code = "budget_exceeded" if kind == "budget" else "rate_limit_exceeded"
-        raise LimitReached(EXCEEDED[kind], code=code, retry_after_s=float(verdict.retry_after_s))
+        too_large = find_too_large(verdict, wanted)
+        message = too_large.message if too_large else EXCEEDED[kind]
+        raise LimitReached(message, code=code, retry_after_s=float(verdict.retry_after_s))
     return verdict
 
 
