@@ -74,7 +74,7 @@ def create_app(settings: ApiSettings) -> Litestar:
     document_rights(app)
     describe_routes(app)
     answer_options_with_all_methods(app)
-    app.asgi_handler = RequestMiddleware(app.asgi_handler, slow_client_s=settings.slow_client_s)
+    app.asgi_handler = RequestMiddleware(app.asgi_handler)
     return app
 
 

@@ -39,7 +39,9 @@ def serve() -> None:
         host=settings.host,
         port=settings.port,
         loop="uvloop",
-        http=connection_class(head_s=settings.header_timeout_s, body_s=settings.body_timeout_s),
+        http=connection_class(
+            head_s=settings.header_timeout_s, body_s=settings.body_timeout_s, unread_s=settings.slow_client_s
+        ),
         ws="none",
         lifespan="on",
         log_config=None,

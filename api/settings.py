@@ -45,10 +45,10 @@ ORIGIN = re.compile(r"https?://[a-z0-9.-]+(:\d{1,5})?")
 @dataclass(frozen=True, kw_only=True)
 class ApiSettings:
     """`request_timeout_s`: how long `POST /api/chat` waits for the answer. `completion_timeout_s`: the same for
-    `/v1/chat/completions`, whose clients are used to waiting. `max_body`: in bytes. `slow_client_s`: how long one write to a
-    client may take; `header_timeout_s`, `body_timeout_s`: how long a request's headers may take, and how long its body may be
-    too slow. `window`: most doorbells in a queue, the same in all processes. `issuer`: the `iss` of our access tokens;
-    `token_s`: their lifetime. `trusted_proxies`: proxies whose X-Forwarded-For is trusted. `cors_origins`: other
+    `/v1/chat/completions`, whose clients are used to waiting. `max_body`: in bytes. `slow_client_s`: how long a client
+    may read nothing of a response; `header_timeout_s`, `body_timeout_s`: how long a request's headers may take, and how long
+    its body may be too slow. `window`: most doorbells in a queue, the same in all processes. `issuer`: the `iss` of our
+    access tokens; `token_s`: their lifetime. `trusted_proxies`: proxies whose X-Forwarded-For is trusted. `cors_origins`: other
     sites whose pages may call the API. `embedders`: those that collections
     can choose; the first is the default. `storage`: where the bytes of documents are; `uploads`: limits of uploads.
     `reranker`: the cross-encoder that workers use. `logs`: `people` or `json`."""

@@ -1,23 +1,31 @@
-"""A connection's limits: how long headers and bodies may take to arrive, and how large headers may be.
+"""A connection's limits: how long headers and bodies may take to arrive, how large headers may be, and how long a client may
+not read.
 
-    connected ──head_s──► headers ──► body: in every body_s as many bytes as MIN_BYTES_PER_S makes ──► response
+    connected ──head_s──► headers ──► body: in every body_s as many bytes as MIN_BYTES_PER_S makes ──► response: in every
+    unread_s, some of it is read
 
 uvicorn waits for ever. Whoever is too slow gets 408, whoever sends too much 431, both with `Connection: close`; a connection
-on which nothing at all was sent is just closed. Not here: idle connections after a response (uvicorn's `timeout_keep_alive`),
-clients that don't read (`middleware.py`), and how large a body may be (`body_limits.py`).
+on which nothing at all was sent is just closed. Whoever doesn't read is cut off, whatever the response and also after it:
+`close` would wait until all is read. Not here: idle connections after a response (uvicorn's `timeout_keep_alive`), and how
+large a body may be (`body_limits.py`).
 
 One look at all connections a second costs less than a timer for each request.
 """
 
 import asyncio
+import fcntl
+import sys
+import termios
 from collections.abc import Callable, Iterable
 from http import HTTPStatus
 from typing import Any
 
+import httptools
 import msgspec
 import structlog
 import uvicorn
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn._types import ASGI3Application
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
 from api.http.error_catalog import CATALOG
@@ -38,27 +46,53 @@ LINGER_S = 30.0
 LAST_WORDS_S = 2.0
 """How long a refused client may go on sending: closed at once, its system would drop the response."""
 
+NOT_ENCODED = (
+    "The path or query has a character that must be percent-encoded, as %E1%BB%93 for ồ. Encode it; curl does with "
+    "-G --data-urlencode."
+)
+
 
 class Connection(HttpToolsProtocol):
     """uvicorn's connection with limits. `check` is called every second.
 
     `_head_since`: since when a request's head is awaited, 0 while none is. `_body_since`: when the running period of
-    `body_s` began, 0 while no body is incomplete; `_body_bytes` came in it.
+    `body_s` began, 0 while no body is incomplete; `_body_bytes` came in it. `_unread`: bytes that wait here and in the
+    system for the client to read them, as the last check saw them; `_read_at`: when they last became fewer. `_answering`: the
+    request that is being answered; `cycle` is the newest. `_refusal`: with what and why to refuse what follows it.
     """
 
-    def __init__(self, head_s: float, body_s: float, *arguments: Any, **named: Any) -> None:
+    def __init__(self, head_s: float, body_s: float, unread_s: float, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **named)
-        self._head_s, self._body_s = head_s, body_s
-        self._head_since = self._body_since = self._answered_at = 0.0
+        self._head_s, self._body_s, self._unread_s = head_s, body_s, unread_s
+        self._head_since = self._body_since = self._answered_at = self._read_at = 0.0
         self._head_bytes = self._body_bytes = 0
+        self._unread = (0, 0)
+        self._answering: RequestResponseCycle | None = None
         self._refused = False
+        self._refusal: tuple[str, str] | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        self._head_since = self.loop.time()
+        self._head_since = self._read_at = self.loop.time()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Tell also the request that is being answered; uvicorn tells only the newest, and those between are not begun."""
+        if (answering := self._answering) is not None and not answering.response_complete:
+            answering.disconnected = True
+            answering.message_event.set()
+        self.pipeline.clear()
+        super().connection_lost(exc)
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
+        self._answering = cycle
+        super()._start_asgi_task(cycle, app)
+
+    def resume_writing(self) -> None:
+        self._read_at = self.loop.time()
+        super().resume_writing()
 
     def data_received(self, data: bytes) -> None:
-        if self._refused:
+        if self._refused or self._refusal:
             return
         self._head_bytes += len(data)
         super().data_received(data)
@@ -83,8 +117,8 @@ class Connection(HttpToolsProtocol):
         if len(self.headers) > MAX_HEADERS or len(self.url) + sum(map(_size, self.headers)) > MAX_HEADER_BYTES:
             self._refuse("headers_too_large")
             raise ValueError("refused")  # so the parser stops, and no request begins
-        self._body_since = self.loop.time()
         super().on_headers_complete()
+        self._body_since = self.loop.time()
 
     def on_body(self, body: bytes) -> None:
         self._body_bytes += len(body)
@@ -100,13 +134,18 @@ class Connection(HttpToolsProtocol):
         if self._head_since:  # of the next request, which could not be answered before
             self._head_since = now
         super().on_response_complete()
+        if self._refusal and self._is_idle:
+            self._refuse(*self._refusal)
 
     def send_400_response(self, msg: str) -> None:
         """What uvicorn calls for bytes that are no HTTP."""
-        self._refuse("malformed_request")
+        error = sys.exception()
+        is_not_encoded = isinstance(error, httptools.HttpParserInvalidURLError) and "Invalid char" in str(error)
+        self._refuse("malformed_request", NOT_ENCODED if is_not_encoded else "")
 
     def check(self, now: float) -> None:
         """Refuse what is too slow."""
+        self._check_unread(now)
         if self._refused or self.transport.is_closing():
             return
         if self._body_since:
@@ -120,6 +159,17 @@ class Connection(HttpToolsProtocol):
     @property
     def _is_idle(self) -> bool:
         return self.cycle is None or self.cycle.response_complete
+
+    def _check_unread(self, now: float) -> None:
+        size = self.transport.get_write_buffer_size()
+        unread = (size, _unread_in_system(self.transport)) if size else (0, 0)
+        if not size or unread[0] < self._unread[0] or unread[1] < self._unread[1]:
+            self._read_at = now
+        self._unread = unread
+        if now - self._read_at > self._unread_s:
+            request_id = self._answering.scope.get("request_id") if self._answering else None
+            log.warning("slow_client_cut", request_id=request_id, address=self.client[0] if self.client else None)
+            self.transport.abort()
 
     def _check_body(self, now: float) -> None:
         if self.cycle.response_complete:
@@ -136,21 +186,25 @@ class Connection(HttpToolsProtocol):
             else:
                 self._body_since, self._body_bytes = now, 0
 
-    def _refuse(self, code: str) -> None:
-        """Answer with an error and end the connection; without one in the middle of a response."""
+    def _refuse(self, code: str, detail: str = "") -> None:
+        """Answer with an error, after the requests before, and end the connection; without one in the middle of a response."""
         if self._refused or self.transport.is_closing():
+            return
+        if not self._is_idle and not self._body_since:
+            self._refusal = self._refusal or (code, detail)
             return
         self._refused = True
         self._unset_keepalive_if_required()
         log.info("connection_refused", code=code, address=self.client[0] if self.client else None)
         if not self._is_idle:
-            if self.cycle.response_started or self.pipeline or not self._body_since:
+            if self.cycle.response_started or self.pipeline:
                 self.transport.abort()
                 return
             self.cycle.disconnected = True  # whatever waits for the rest of the body ends
             self.cycle.message_event.set()
         self.flow.resume_reading()
-        self.transport.write(_response(code, (getattr(self, "url", b"") or b"/").partition(b"?")[0]))
+        path = (getattr(self, "url", b"") or b"/").partition(b"?")[0]
+        self.transport.write(_response(code, path, detail or CATALOG[code].detail))
         self.loop.call_later(LAST_WORDS_S, self.transport.close)
 
 
@@ -158,8 +212,19 @@ def _size(header: tuple[bytes, bytes]) -> int:
     return len(header[0]) + len(header[1])
 
 
-def _response(code: str, path: bytes) -> bytes:
-    status, detail, request_id = OTHER_STATUSES[code], CATALOG[code].detail, new_id().hex
+def _unread_in_system(transport: asyncio.Transport) -> int:
+    """Return how many sent bytes the client's system has not taken, 0 where that can't be asked. The system takes from us only
+    when much of its buffer is free, for a slow reader once in minutes; its own count goes down all the time."""
+    left = bytearray(4)
+    try:
+        fcntl.ioctl(transport.get_extra_info("socket").fileno(), termios.TIOCOUTQ, left)
+    except OSError:
+        return 0
+    return int.from_bytes(left, sys.byteorder)
+
+
+def _response(code: str, path: bytes, detail: str) -> bytes:
+    status, request_id = OTHER_STATUSES[code], new_id().hex
     phrase, instance = HTTPStatus(status).phrase, path[:200].decode("ascii", "replace")
     if instance.startswith("/v1/"):
         kind, body = "application/json", error_out(status, detail, code=code)
@@ -182,12 +247,12 @@ def _response(code: str, path: bytes) -> bytes:
     return head.encode() + content
 
 
-def connection_class(*, head_s: float, body_s: float) -> Any:
+def connection_class(*, head_s: float, body_s: float, unread_s: float) -> Any:
     """Return the `http` of uvicorn's configuration, with these limits."""
 
     class LimitedConnection(Connection):
         def __init__(self, config: uvicorn.Config, server_state: ServerState, *arguments: Any, **named: Any) -> None:
-            super().__init__(head_s, body_s, config, server_state, *arguments, **named)
+            super().__init__(head_s, body_s, unread_s, config, server_state, *arguments, **named)
 
     return LimitedConnection
 

@@ -1,19 +1,15 @@
-"""ASGI middleware around every request: assigns the request id, adds `/api` to paths without it, and cuts off slow clients.
+"""ASGI middleware around every request: assigns the request id, and adds `/api` to paths without it.
 
 Native routes are registered once, under `/api`. Paths outside the other roots get that prefix here, so the OpenAPI document
 lists each route once.
 """
 
-import asyncio
 import re
 from typing import Any, cast
 
-import structlog
 from litestar.types import ASGIApp, HTTPScope, Message, Receive, Scope, Send
 
 from schema.ids import new_id
-
-log = structlog.get_logger()
 
 ROOTS = frozenset({"", "api", "v1", "health", "schema", ".well-known"})
 NOSNIFF = (b"x-content-type-options", b"nosniff")
@@ -26,10 +22,10 @@ REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{8,64}")
 
 
 class RequestMiddleware:
-    """Wraps the application. `slow_client_s`: how long one write may take before the client is cut off."""
+    """Wraps the application."""
 
-    def __init__(self, app: ASGIApp, *, slow_client_s: float) -> None:
-        self._app, self._slow_client_s = app, slow_client_s
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -43,8 +39,21 @@ class RequestMiddleware:
         is_head = scope.get("method") == "HEAD"
         if is_head:
             scope = cast(HTTPScope, {**scope, "method": "GET"})
-        with SendDeadline(send, scope, self._slow_client_s) as deadline:
-            await self._app(scope, receive, _without_body(deadline) if is_head else deadline)
+        send = _with_headers(send, scope, request_id)
+        await self._app(scope, receive, _without_body(send) if is_head else send)
+
+
+def _with_headers(send: Send, scope: Any, request_id: str) -> Send:
+    """Return a `send` that calls what must be done before the response, and adds the headers that all have."""
+
+    async def send_with_headers(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            if (before := scope.pop(BEFORE_RESPONSE, None)) is not None:
+                before()
+            message["headers"] = [*message.get("headers", ()), (b"x-request-id", request_id.encode()), NOSNIFF]
+        await send(message)
+
+    return send_with_headers
 
 
 def _without_body(send: Send) -> Send:
@@ -64,55 +73,3 @@ def _request_id(scope: HTTPScope) -> str:
         if name == b"x-request-id" and REQUEST_ID.fullmatch(value):
             return value.decode()
     return new_id().hex
-
-
-class SendDeadline:
-    """`send` that calls what must be done before the response, adds the headers that all have, and limits how long one
-    call may take.
-
-    uvicorn waits forever for a client that doesn't read. One timer per stream checks now and then whether a write hangs:
-    a timer per write would cost more than the write.
-    """
-
-    def __init__(self, send: Send, scope: Any, limit_s: float) -> None:
-        self._send, self._limit_s = send, limit_s
-        self._scope, self._id = scope, scope["request_id"]
-        self._write_started_at = 0.0
-        self._timer: asyncio.TimerHandle | None = None
-
-    def __enter__(self) -> "SendDeadline":
-        self._loop = asyncio.get_running_loop()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-
-    async def __call__(self, message: Message) -> None:
-        if message["type"] == "http.response.start":
-            if (before := self._scope.pop(BEFORE_RESPONSE, None)) is not None:
-                before()
-            message["headers"] = [*message.get("headers", ()), (b"x-request-id", self._id.encode()), NOSNIFF]
-        elif self._timer is None and message.get("more_body"):
-            self._timer = self._loop.call_later(self._limit_s, self._check)
-        self._write_started_at = self._loop.time()
-        await self._send(message)
-        self._write_started_at = 0.0
-
-    def _check(self) -> None:
-        remaining = (
-            self._write_started_at + self._limit_s - self._loop.time() if self._write_started_at else self._limit_s
-        )
-        if remaining > 0:
-            self._timer = self._loop.call_later(remaining, self._check)
-            return
-        log.warning("slow_client_cut", request_id=self._id)
-        transport = _transport(self._send)
-        if transport is not None:
-            # `close` would wait until the client has read the buffer, which it doesn't.
-            transport.abort()
-
-
-def _transport(send: Any) -> asyncio.Transport | None:
-    """Return the connection behind uvicorn's `send`; ASGI has no way to abort it."""
-    return getattr(getattr(send, "__self__", None), "transport", None)

@@ -8,7 +8,6 @@ from typing import Any
 import httpx
 from httpx_sse import aconnect_sse
 
-from api.http.middleware import RequestMiddleware
 from api.jobs.event_stream import follow_stream
 from tests.api.conftest import Running
 from tests.system import System
@@ -65,29 +64,6 @@ async def test_a_client_that_reads_nothing_is_cut_off_and_the_job_goes_on(runnin
 
     assert "succeeded" == (await wait_for(ended, "the job ends"))["state"]
     await running.system.stop("api3")
-
-
-async def test_a_write_that_hangs_aborts_the_connection() -> None:
-    aborted = asyncio.Event()
-
-    class Cycle:
-        """uvicorn's side of a connection whose client reads nothing."""
-
-        class transport:
-            abort = staticmethod(aborted.set)
-
-        async def send(self, message: Any) -> None:
-            if message.get("more_body"):
-                await aborted.wait()
-
-    async def app(scope: Any, receive: Any, send: Any) -> None:
-        await send({"type": "http.response.start", "status": 200, "headers": []})
-        await send({"type": "http.response.body", "body": b"x", "more_body": True})
-
-    scope: Any = {"type": "http", "path": "/", "headers": []}
-    async with asyncio.timeout(PATIENCE_S):
-        await RequestMiddleware(app, slow_client_s=0.05)(scope, None, Cycle().send)
-    assert aborted.is_set()
 
 
 async def test_a_reader_that_fell_behind_is_told_where_to_resume() -> None:

@@ -2,9 +2,12 @@
 
 import asyncio
 import json
+import socket
+import struct
 from collections.abc import AsyncIterator, Iterator
 from typing import Any, NamedTuple
 
+import psutil
 import pytest
 
 from api.local.local_stores import Stores
@@ -15,7 +18,10 @@ from tests.journeys.conftest import running
 from tests.system import ModelProcess, System
 from tests.waiting import PATIENCE_S, wait_for
 
-SHORT = {"HEADRACE_HEADER_TIMEOUT_S": "1", "HEADRACE_BODY_TIMEOUT_S": "1"}
+SHORT = {"HEADRACE_HEADER_TIMEOUT_S": "1", "HEADRACE_BODY_TIMEOUT_S": "1", "HEADRACE_SLOW_CLIENT_S": "3"}
+LARGE = b"GET /schema/openapi.json HTTP/1.1\r\nHost: x\r\n\r\n"
+"""Its answer has 1 MB, and systems keep some MB of what nobody reads."""
+
 CHUNKED = "Transfer-Encoding: chunked"
 
 
@@ -276,3 +282,81 @@ async def test_refused_connections_leave_no_tracebacks(impatient: System, wires:
     assert 408 == (await wire.answer()).status
     await wait_for(lambda: "connection_refused" in impatient.log("api"), "the refusal is logged")
     assert "Traceback" not in impatient.log("api")
+
+
+@pytest.fixture
+def raw(impatient: System) -> Iterator[socket.socket]:
+    """A connection of which nothing is read that the test doesn't read."""
+    with socket.socket() as made:
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
+        made.connect(("127.0.0.1", impatient.ports["api"]))
+        yield made
+
+
+async def test_a_client_that_reads_none_of_its_answers_is_cut_off(impatient: System, raw: socket.socket) -> None:
+    before = impatient.log("api").count("slow_client_cut")
+    raw.sendall(LARGE * 20)
+    await wait_for(lambda: impatient.log("api").count("slow_client_cut") == before + 1, "the client is cut off")
+
+
+@pytest.mark.parametrize("count", [3, 4, 5, 6])
+async def test_nothing_unread_stays_after_the_last_answer(impatient: System, raw: socket.socket, count: int) -> None:
+    """At some count the system has room for all answers but the last, which waits complete and with `close` behind it."""
+    raw.sendall(LARGE * (count - 1) + LARGE.replace(b"Host: x", b"Host: x\r\nConnection: close"))
+    port, process = raw.getsockname()[1], psutil.Process(impatient.processes["api"].pid)
+    await wait_for(lambda: port in _ports(process), "the connection is accepted")
+    await wait_for(lambda: port not in _ports(process), "the process has let go of the connection")
+
+
+def _ports(process: psutil.Process) -> set[int]:
+    return {connection.raddr[1] for connection in process.net_connections() if connection.raddr}
+
+
+async def test_a_slow_reader_that_makes_progress_gets_everything(raw: socket.socket) -> None:
+    """The system takes from the process in large pieces, here one in many seconds; what counts is what the client reads."""
+    raw.setblocking(False)
+    raw.sendall(LARGE * 19 + LARGE.replace(b"Host: x", b"Host: x\r\nConnection: close"))
+    loop, read = asyncio.get_running_loop(), bytearray()
+    for _ in range(80):
+        await asyncio.sleep(0.1)
+        read += await loop.sock_recv(raw, 8192)
+    async with asyncio.timeout(PATIENCE_S):
+        while piece := await loop.sock_recv(raw, 1 << 20):
+            read += piece
+    assert 20 == read.count(b"HTTP/1.1 200 OK")
+
+
+async def test_clients_that_leave_before_their_answers_leave_no_tracebacks(impatient: System, wires: Wires) -> None:
+    for path in (b"/schema/openapi.json", b"/health/ready"):
+        for linger in (0, 1):  # 0 resets
+            for _ in range(5):
+                with socket.create_connection(("127.0.0.1", impatient.ports["api"])) as leaving:
+                    leaving.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1 - linger, 0))
+                    leaving.sendall(LARGE.replace(b"/schema/openapi.json", path) * 20)
+                    leaving.recv(1)
+    wire = await wires.connect()
+    for _ in range(5):
+        wire.begin("GET /health/ready HTTP/1.1")
+        assert 200 == (await wire.answer()).status
+    assert "Traceback" not in impatient.log("api")
+    assert "Exception in ASGI" not in impatient.log("api")
+
+
+@pytest.mark.parametrize("garbage", ["nonsense", "GET http://[x HTTP/1.1"])
+@pytest.mark.parametrize("path", ["/health/ready", "/schema/openapi.json"])
+async def test_what_is_no_http_after_a_request_is_400_after_its_answer(wires: Wires, path: str, garbage: str) -> None:
+    wire = await wires.connect()
+    wire.send(f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n" * 2 + f"{garbage}\r\n\r\n")
+    answers = [await wire.answer() for _ in range(3)]
+    assert [200, 200, 400] == [answer.status for answer in answers]
+    assert "malformed_request" == answers[-1].problem["code"]
+    assert b"" == await wire.rest()
+
+
+@pytest.mark.parametrize("path", ["/api/audit?target=Tồn", "/api/agents/Tồn"])
+async def test_characters_that_must_be_encoded_are_400_that_says_so(wires: Wires, path: str) -> None:
+    wire = await wires.connect()
+    wire.begin(f"GET {path} HTTP/1.1")
+    answer = await wire.answer()
+    assert (400, "malformed_request") == (answer.status, answer.problem["code"])
+    assert "percent-encoded" in answer.problem["detail"]
