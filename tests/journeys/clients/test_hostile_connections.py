@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import select
 import socket
 import struct
 from collections.abc import AsyncIterator, Iterator
@@ -304,7 +305,7 @@ async def test_nothing_unread_stays_after_the_last_answer(impatient: System, raw
     """At some count the system has room for all answers but the last, which waits complete and with `close` behind it."""
     raw.sendall(LARGE * (count - 1) + LARGE.replace(b"Host: x", b"Host: x\r\nConnection: close"))
     port, process = raw.getsockname()[1], psutil.Process(impatient.processes["api"].pid)
-    await wait_for(lambda: port in _ports(process), "the connection is accepted")
+    await wait_for(lambda: select.select([raw], [], [], 0)[0], "the first answer begins")
     await wait_for(lambda: port not in _ports(process), "the process has let go of the connection")
 
 
