@@ -34,7 +34,14 @@ async def listening(port: int, *options: str, **env: str) -> asyncio.subprocess.
         env=own | env,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
+        preexec_fn=_heed_signals,
     )
+
+
+def _heed_signals() -> None:
+    """Undo what the tests may run under: `nohup` has SIGHUP ignored, a shell that starts them in the background SIGINT."""
+    for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_DFL)
 
 
 async def post(port: int, headers: dict[str, str], body: bytes) -> int:
