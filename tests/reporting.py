@@ -8,7 +8,11 @@ from xdist.scheduler import LoadFileScheduling
 
 JOURNEYS = "tests/journeys"
 ON_THEIR_OWN = tuple(
-    f"{JOURNEYS}/{path}" for path in ("local/", "faults/test_postgres_outage", "faults/test_redis_outage")
+    f"{JOURNEYS}/{path}"
+    for path in (
+        *("local/", "secrets/test_canaries", "clients/test_hostile_connections"),
+        *("faults/test_postgres_outage", "faults/test_redis_outage"),
+    )
 )
 """Journeys that don't use the shared system."""
 

@@ -88,7 +88,7 @@ async def test_a_document_is_uploaded_and_read_back(client: Any) -> None:
         collection="leases",
     )
     upload = part("api.documents.upload_documents")
-    taken = await upload.asyncio(client=client, body=body, prefer="wait=30", idempotency_key="lease-1")
+    taken = await upload.asyncio(client=client, body=body, prefer="wait=1", idempotency_key="lease-1")
     assert isinstance(taken, models.UploadOut)
     document = await part("api.documents.get_document").asyncio(client=client, document_id=taken.documents[0].id)
     assert "lease.txt" == document.name
