@@ -70,6 +70,7 @@ class Deliverer:
         self._owner, self._uniform = owner, uniform
         self._sending: set[asyncio.Task[None]] = set()
         self._kicked = asyncio.Event()
+        self._closing = False
         self._slow: dict[str, float] = {}
         self._held: dict[str, float] = {}
         self._looked_at = 0.0
@@ -89,13 +90,11 @@ class Deliverer:
 
     async def _stop(self, task: "asyncio.Task[None]") -> None:
         """Take nothing more, let what is on its way arrive for a moment, and give back the rest."""
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
-        if self._sending:
-            await asyncio.wait(self._sending, timeout=CLOSE_S)
-        for sending in list(self._sending):
-            sending.cancel()
-        await asyncio.gather(*self._sending, return_exceptions=True)
+        self._closing = True
+        self._kicked.set()
+        # It ends by itself. Cancelled in the middle of a claim, psycopg may wait for an answer that has come already.
+        await _end({task})
+        await _end(set(self._sending))
         try:
             async with system_tx(self._system_pool) as db:
                 await outbox.release_own(db, self._owner)
@@ -103,7 +102,7 @@ class Deliverer:
             log.warning("deliveries_not_given_back")
 
     async def _run(self) -> None:
-        while True:
+        while not self._closing:
             took_s = 0.0
             try:
                 began = time.monotonic()
@@ -270,3 +269,12 @@ class Deliverer:
             self._slow.pop(lane, None)
         if held_s := hold_s(answer.status, answer.retry_after_s):
             self._held[lane] = now + held_s
+
+
+async def _end(tasks: "set[asyncio.Task[None]]") -> None:
+    """Wait for tasks for a moment, cancel those that are left, and wait for these no longer than that."""
+    for _ in range(2):
+        if tasks:
+            _, tasks = await asyncio.wait(tasks, timeout=CLOSE_S)
+        for task in tasks:
+            task.cancel()
