@@ -50,8 +50,9 @@ async def test_ended_streams_go_and_what_is_needed_stays(client: RedisClient, bo
     sign_in = used_login_state(new_id(), "d")
     bounded.set(sign_in, "1", ex=60)
     bounded.rpush("chat", "doorbell")
-    ended = [add_job(bounded, stream_ms=ENDED_TTL_MS, fence_ms=ENDED_FENCE_TTL_MS) for _ in range(230)]
-    assert (await read_memory(client)).fill > 0.75
+    ended = []
+    while (await read_memory(client)).fill < 0.9:  # what other tests left may go meanwhile: no number of jobs is right
+        ended += [add_job(bounded, stream_ms=ENDED_TTL_MS, fence_ms=ENDED_FENCE_TTL_MS) for _ in range(10)]
     assert await MemoryBound(client).keep() > 0
     assert (await read_memory(client)).fill < 0.75
     assert 2 + 2 == bounded.exists(*running, sign_in, "chat")
