@@ -8,7 +8,7 @@ import re
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from graphs.providers.openai.vendors import VENDORS
+from graphs.providers.settings import own_address
 from schema.errors import InputError
 
 MAX_KEY_LENGTH = 512
@@ -137,8 +137,7 @@ def _mismatch_message(service: Service, key: str) -> str:
 def _may_have_no_key(service: Service) -> bool:
     """Whether other servers speak the vendor's protocol without keys, as vLLM does. Not if every customer has an address at
     the vendor: then there are no other servers."""
-    vendor = VENDORS.get(service.name)
-    return vendor is not None and bool(vendor.base_url)
+    return bool(own_address(service.name))
 
 
 def _key_error(message: str) -> InputError:

@@ -27,17 +27,19 @@ class BuildProvider(Protocol):
 class NativeProvider:
     """How one provider differs from the others.
 
-    `url_env` and `key_env` are its settings. `base_url` is the vendor's own address, with which a key is enough; empty if
-    every user has one of their own. `parse_url` parses the value of `url_env` and raises ValueError for an invalid one;
-    `url_shape` says what it must be. `preferred`, `lists_own`: as in `openai/vendors.py`. `fallback` is the model to use if
-    none is named and none of those is listed.
+    `url_env` and `key_env` are its settings; of several keys the first that is set counts. `base_url` is the vendor's own
+    address, with which a key is enough, and where one is needed if `needs_key`; empty if every user has one of their own.
+    `parse_url` parses an address that somebody set, and raises ValueError for an invalid one; `url_shape` says what it must
+    be. `preferred`, `lists_own`: as in `openai/vendors.py`. `fallback` is the model to use if none is named and none of those
+    is listed.
     """
 
     name: str
     build: BuildProvider
     url_env: str
-    key_env: str
+    key_env: tuple[str, ...]
     base_url: str = ""
+    needs_key: bool = False
     parse_url: Callable[[str], str] = str
     url_shape: str = "http://host:port"
     preferred: tuple[str, ...] = ()
@@ -47,7 +49,11 @@ class NativeProvider:
     @property
     def configured_by(self) -> tuple[str, ...]:
         """The settings each of which configures it."""
-        return (self.key_env, self.url_env) if self.base_url else (self.url_env,)
+        return (*self.key_env, self.url_env) if self.base_url else (self.url_env,)
+
+    def demands_key_at(self, base_url: str) -> bool:
+        """Whether a call to this address needs a key: the vendor's own does, a gateway of yours may not."""
+        return self.needs_key and base_url.rstrip("/") == self.base_url
 
 
 NATIVE: dict[str, NativeProvider] = {
@@ -57,7 +63,7 @@ NATIVE: dict[str, NativeProvider] = {
             name=ollama.NAME,
             build=ollama.Ollama,
             url_env="OLLAMA_HOST",
-            key_env="OLLAMA_API_KEY",
+            key_env=("OLLAMA_API_KEY",),
             parse_url=ollama.parse_host,
             url_shape="host:port or http://host:port",
             lists_own=True,

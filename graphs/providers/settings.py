@@ -4,7 +4,7 @@ Not for: calling them (`registry.py`), or keys that tenants store (rows in the d
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import NamedTuple
 from urllib.parse import urlsplit
@@ -16,7 +16,11 @@ from graphs.providers.offline import provider as offline
 from graphs.providers.openai.vendors import VENDORS, Vendor
 from schema.errors import HeadraceError
 
-SUPPORTED = (*NATIVE, *VENDORS, offline.NAME)
+PREFERENCE = ("ollama", "openai", "anthropic", "google", "cohere", "azure")
+"""The first configured one of these is the default provider; others come after them. Ollama is local and free."""
+
+_NAMES = (*NATIVE, *VENDORS)
+SUPPORTED = (*(n for n in PREFERENCE if n in _NAMES), *(n for n in _NAMES if n not in PREFERENCE), offline.NAME)
 AUTO = "auto"
 _THIS_MACHINE = frozenset({"localhost", "127.0.0.1", "::1", "0.0.0.0", "::"})  # noqa: S104 -- compared, never bound
 
@@ -49,7 +53,7 @@ class ProviderAccess:
 
 @dataclass(frozen=True, slots=True)
 class ProviderSettings:
-    """The configured providers in order of preference: Ollama first (local, free), then as in `vendors.py`.
+    """The configured providers in order of preference: as in `PREFERENCE`, then as in `vendors.py`.
 
     `default_model` is HEADRACE_DEFAULT_MODEL and may be empty; `own_url` is HEADRACE_URL, to detect calls to ourselves.
     """
@@ -68,8 +72,7 @@ class ProviderSettings:
 
         An empty value counts as unset. Raises ValueError that names the setting and what it must be.
         """
-        accesses = [_native_access(native, env) for native in NATIVE.values()]
-        accesses += [_vendor_access(vendor, env) for vendor in VENDORS.values()]
+        accesses = (_access(name, env) for name in SUPPORTED if name != offline.NAME)
         return cls(
             configured=tuple(access for access in accesses if access is not None),
             default_model=_default_model(env),
@@ -101,8 +104,7 @@ class ProviderSettings:
                 f"The base URL of {name} is headrace itself, so a call would loop forever. "
                 f"Unset {' or '.join(_url_names(name))} for headrace, or set it to a model server."
             )
-        if (vendor := VENDORS.get(name)) is not None:
-            _check_complete(vendor, access)
+        _check_complete(access)
         return access
 
     def _unknown(self, name: str) -> str:
@@ -177,6 +179,11 @@ def own_address(name: str) -> str:
     return row.base_url if row is not None else ""
 
 
+def _access(name: str, env: Mapping[str, str]) -> ProviderAccess | None:
+    native = NATIVE.get(name)
+    return _vendor_access(VENDORS[name], env) if native is None else _native_access(native, env)
+
+
 def _native_access(native: NativeProvider, env: Mapping[str, str]) -> ProviderAccess | None:
     if not any(env.get(name, "").strip() for name in native.configured_by):
         return None
@@ -185,16 +192,21 @@ def _native_access(native: NativeProvider, env: Mapping[str, str]) -> ProviderAc
         address = native.parse_url(url) if url else native.base_url
     except ValueError as exc:
         raise ValueError(f"{native.url_env} is {url!r}; it must be {native.url_shape}.") from exc
-    return ProviderAccess(native.name, address, env.get(native.key_env, ""))
+    return ProviderAccess(native.name, address, _key(native.key_env, env))
+
+
+def _key(names: Sequence[str], env: Mapping[str, str]) -> str:
+    key = next((value for name in names if (value := env.get(name, "").strip())), "")
+    if not (key.isascii() and (not key or key.isprintable())):
+        raise ValueError(f"The key in {' or '.join(names)} is invalid; it must be ASCII without line breaks.")
+    return key
 
 
 def _vendor_access(vendor: Vendor, env: Mapping[str, str]) -> ProviderAccess | None:
-    key = next((value for name in vendor.key_env if (value := env.get(name, "").strip())), "")
+    key = _key(vendor.key_env, env)
     set_name = next((name for name in vendor.base_url_env if env.get(name, "").strip()), "")
     if not (key or set_name):
         return None
-    if not (key.isascii() and key.isprintable()):
-        raise ValueError(f"The key in {' or '.join(vendor.key_env)} is invalid; it must be ASCII without line breaks.")
     url = env[set_name].strip().rstrip("/") if set_name else vendor.base_url
     if set_name:
         parts = urlsplit(url)
@@ -206,10 +218,16 @@ def _vendor_access(vendor: Vendor, env: Mapping[str, str]) -> ProviderAccess | N
     return ProviderAccess(vendor.name, url, key)
 
 
-def _check_complete(vendor: Vendor, access: ProviderAccess) -> None:
+def _check_complete(access: ProviderAccess) -> None:
+    has_key = bool(access.key or access.sealed)
+    if (native := NATIVE.get(access.name)) is not None:
+        if native.demands_key_at(access.base_url) and not has_key:
+            raise ProviderUnknown(f"The provider {native.name!r} has no key: set {' or '.join(native.key_env)}.")
+        return
+    vendor = VENDORS[access.name]
     if not access.base_url:
         raise ProviderUnknown(f"The provider {vendor.name!r} has no address: set {' or '.join(vendor.base_url_env)}.")
-    if vendor.at(access.base_url).needs_key and not (access.key or access.sealed):
+    if vendor.at(access.base_url).needs_key and not has_key:
         raise ProviderUnknown(f"The provider {vendor.name!r} has no key: set {' or '.join(vendor.key_env)}.")
 
 

@@ -16,6 +16,7 @@ from yarl import URL
 from graphs.providers.contract import Provider
 from graphs.providers.errors import ProviderAddressRefused, ProviderUnknown
 from graphs.providers.http.egress_session import admit_name, open_guarded_session, parse_base_url
+from graphs.providers.native import NATIVE
 from graphs.providers.openai.vendors import VENDORS
 from graphs.providers.registry import ModelList, Providers, build_provider
 from graphs.providers.settings import SUPPORTED, ProviderAccess, ProviderSettings, own_address
@@ -104,8 +105,8 @@ class TenantProviderPool:
 
         Raises InputError or EgressRefused for the field `base_url`.
         """
-        vendor, pool = VENDORS.get(service), own_address(service)
-        if pool and text.strip().rstrip("/") == pool:
+        own = own_address(service)
+        if own and text.strip().rstrip("/") == own:
             return None
         try:
             policy = self._policy.for_tenant(hosts)
@@ -113,7 +114,8 @@ class TenantProviderPool:
             await admit_name(url, policy, self._resolver)
         except EgressRefused as refused:
             raise EgressRefused(refused.message, field="base_url") from None
-        return url + vendor.path if vendor is not None and not URL(url).path.strip("/") else url
+        address = _as_called(service, url)
+        return None if own and address == own else address
 
     def _build(self, credential: TenantCredential) -> Provider:
         session = self._base.session if credential.base_url is None else self._session_to(credential)
@@ -182,6 +184,14 @@ def _access(credential: TenantCredential) -> ProviderAccess:
     return ProviderAccess(credential.service, credential.base_url or own_address(credential.service), sealed=True)
 
 
+def _as_called(service: str, url: str) -> str:
+    """Return a checked address as its provider calls it."""
+    if (native := NATIVE.get(service)) is not None:
+        return native.parse_url(url)
+    vendor = VENDORS.get(service)
+    return url + vendor.path if vendor is not None and not URL(url).path.strip("/") else url
+
+
 def _rank(credential: TenantCredential) -> int:
-    """The order of preference, as for the deployment's own: Ollama first (local, free), then as in `vendors.py`."""
+    """The order of preference, as for the deployment's own."""
     return SUPPORTED.index(credential.service) if credential.service in SUPPORTED else len(SUPPORTED)

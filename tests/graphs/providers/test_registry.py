@@ -185,3 +185,10 @@ async def test_a_session_that_was_passed_in_stays_open():
         async with Providers(ProviderSettings(), session=session):
             pass
         assert not session.closed
+
+
+def test_providers_are_preferred_in_one_order_whatever_they_speak():
+    keys = ("GEMINI_API_KEY", "COHERE_API_KEY", "ANTHROPIC_API_KEY", "OPENAI_API_KEY", "GROQ_API_KEY")
+    settings = ProviderSettings.from_env(dict.fromkeys(keys, "k") | {"OLLAMA_HOST": "h"})
+
+    assert ("ollama", "openai", "anthropic", "google", "cohere", "groq") == settings.names
