@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from typing import Any
 
+import msgspec
+
 from graphs.providers.contract import (
     ImagePart,
     Message,
@@ -56,6 +58,28 @@ def stored_message(role: Role, parts: Sequence[dict[str, Any]]) -> Message:
     return Message(role, read_parts(list(parts)))
 
 
+def with_answered_calls(messages: Sequence[Message]) -> list[Message]:
+    """Return a conversation without calls that nobody answered, and without results that nobody asked for: vendors refuse
+    both. A message of which nothing is left is left out."""
+    asked = {part.id for message in messages for part in message.parts if isinstance(part, ToolCallPart)}
+    answered = {part.tool_call_id for message in messages for part in message.parts if isinstance(part, ToolResultPart)}
+    both = asked & answered
+    if len(both) == len(asked) == len(answered):
+        return list(messages)
+    kept = (
+        msgspec.structs.replace(m, parts=tuple(p for p in m.parts if _call_id(p) in (None, *both))) for m in messages
+    )
+    return [message for message in kept if message.parts]
+
+
+def _call_id(part: Part) -> str | None:
+    match part:
+        case ToolCallPart(id=call_id) | ToolResultPart(tool_call_id=call_id):
+            return call_id
+        case _:
+            return None
+
+
 def _part(part: Any, field: str) -> Part:
     match part:
         case {"type": "text", "text": str(text)}:
@@ -66,6 +90,8 @@ def _part(part: Any, field: str) -> Part:
             return ImagePart(url, extra=_beyond(IMAGE_FIELDS, part))
         case {"type": "tool_call", "id": str(call_id), "name": str(name), "arguments": str(arguments)}:
             return ToolCallPart(call_id, name, arguments)
+        case {"type": "tool_result", "tool_call_id": str(call_id), "text": str(text)}:
+            return ToolResultPart(call_id, text)
         case {"type": "refusal", "refusal": str(text)}:
             return TextPart(text)
     raise InputError(f'{field} must be {{"type": "text", "text": …}} or {{"type": "image_url", …}}.', field=field)

@@ -10,7 +10,7 @@ from langgraph.runtime import Runtime
 from graphs.chat.context import Question
 from graphs.chat.graph import answer
 from graphs.chat.history import trim
-from graphs.messages import read_message, stored_message
+from graphs.messages import read_message, stored_message, with_answered_calls
 from graphs.providers.contract import Message, ModelRequest, Provider
 from graphs.providers.tokens import estimate_input
 from schema.errors import InputError
@@ -45,7 +45,9 @@ def read_chat(model: str, payload: dict[str, Any], stored: Sequence[StoredMessag
     if raw_messages is not None:
         messages = [read_message(message, field=f"messages[{i}]") for i, message in enumerate(raw_messages)]
     else:
-        messages = [stored_message(row.role, row.parts) for row in stored]
+        messages = with_answered_calls([stored_message(row.role, row.parts) for row in stored])
+        if system := payload.get("system"):
+            messages.insert(0, Message.of("system", system))
     return ChatRun(model, messages, _read_options(payload), whole=raw_messages is not None)
 
 

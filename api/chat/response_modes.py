@@ -46,6 +46,13 @@ class AnswerOut(msgspec.Struct, frozen=True, kw_only=True):
     model: Annotated[str, Meta(description="The model that answered, as `provider/name`.")]
     usage: Annotated[UsageOut | None, Meta(description="Tokens used; null if unknown.")]
     agent: Annotated[str | None, Meta(description="The agent that answered; null if the model answered alone.")] = None
+    tool_calls: Annotated[
+        list[dict[str, Any]] | None,
+        Meta(
+            description="Calls of your own `tools`, in OpenAI's shape; `finish_reason` is `tool_calls`. Send what they return "
+            "as `tool_results`."
+        ),
+    ] = None
     data: Annotated[
         Any, Meta(description="The answer as structured data, if the agent's output format defines it.")
     ] = None
@@ -183,6 +190,7 @@ def _answer_response(
         model=usage.model if usage else submission.model,
         usage=UsageOut(usage.input_tokens, usage.output_tokens, usage.estimated) if usage else None,
         agent=message.agent,
+        tool_calls=message.tool_calls,
         data=message.data,
         renderer=message.renderer,
         cached=message.cached,

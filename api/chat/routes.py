@@ -1,27 +1,23 @@
 """`POST /api/chat`: takes a message; returns the answer as a stream, as one body, or as a job to poll."""
 
-from datetime import datetime
-from typing import Annotated, Any, Literal
-from uuid import UUID
+from typing import Annotated, Any
 
 import msgspec
 from litestar import Response, Router, post
 from litestar.params import JSONBody, PathParameter
-from msgspec import Meta
 
 from api.auth.principals import MayChat, Principal
+from api.chat.model_options import check_response_format, check_tools, in_order
 from api.chat.response_modes import (
     ACCEPTED_RESPONSE,
     ANSWER_EXAMPLE,
     ANSWER_RESPONSE,
     JOB_ERRORS,
-    ON_BUSY,
-    PRIORITY,
     RESPONSE_MODES,
-    RUN_AT,
     check_run_at,
     respond,
 )
+from api.chat.schemas import ChatIn, ImagePartIn, TextPartIn, ToolResultIn
 from api.grants.model_access import resolve_target
 from api.http.body_limits import LARGE_BODY
 from api.http.errors import problems
@@ -32,101 +28,19 @@ from api.jobs.submit import submitter
 from api.openapi.headers import JOB_REQUEST_HEADERS, JOB_RESPONSE_HEADERS
 from api.openapi.operations import EVENTS, described
 from api.resources import AppResources, Resources
-from api.webhooks.callbacks import CallbackEvents, CallbackInclude, CallbackUrl, callback_of_body
+from api.webhooks.callbacks import callback_of_body
 from graphs.providers.tokens import estimate_tokens
 from schema.errors import Forbidden, InputError, NotFound
 from schema.ids import new_id
 from schema.job_kinds import KINDS
 from schema.queries.documents.search import list_searchable
 from schema.queries.jobs.submissions import Submission
-from schema.states import OnBusy, Priority
+from schema.queries.sessions.sessions import list_open_calls
 from workers.retrieval.scope import select_collections
 
 TITLE_LENGTH = 80
-MAX_IMAGE_URL = 30_000_000  # an image of 20 MB, the most that providers take, as a `data:` URL
-
-
-class TextPartIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="type", tag="text"):
-    """Text content."""
-
-    text: Annotated[str, Meta(max_length=200_000, description="The text.")]
-
-
-class ImagePartUrlIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """An image by URL."""
-
-    url: Annotated[
-        str,
-        Meta(
-            min_length=1,
-            max_length=MAX_IMAGE_URL,
-            description="A `data:` URL, or a URL that the model provider can fetch.",
-        ),
-    ]
-    detail: Annotated[
-        Literal["auto", "low", "high"] | None,
-        Meta(description="Resolution at which the model sees the image; the provider decides by default."),
-    ] = None
-
-
-class ImagePartIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="type", tag="image_url"):
-    """Image content."""
-
-    image_url: Annotated[ImagePartUrlIn, Meta(description="The image.")]
-
-
-class ChatIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, omit_defaults=True):
-    """A message to answer, with the session, agent and model that it is for."""
-
-    message: Annotated[
-        Annotated[str, Meta(min_length=1, max_length=200_000, examples=["What is a headrace?"])]
-        | Annotated[list[TextPartIn | ImagePartIn], Meta(min_length=1, max_length=100)],
-        Meta(description="The message: a string, or a list of text and image parts."),
-    ]
-    session_id: Annotated[
-        UUID | None, Meta(description="The session to continue. A new session is created if omitted.")
-    ] = None
-    agent: (
-        Annotated[
-            str,
-            Meta(
-                min_length=1,
-                max_length=200,
-                description="Name of the agent to ask. `auto` selects one by the message; so does omitting agent and model.",
-            ),
-        ]
-        | None
-    ) = None
-    model: (
-        Annotated[
-            str,
-            Meta(
-                min_length=1,
-                max_length=200,
-                examples=["ollama/llama3.2:3b"],
-                description="`provider/name`, a bare name of the default provider, `agent/NAME`, or `auto` (the default).",
-            ),
-        ]
-        | None
-    ) = None
-    collections: (
-        Annotated[
-            list[Annotated[str, Meta(min_length=1, max_length=100)]],
-            Meta(
-                min_length=1,
-                max_length=20,
-                description="Names or ids of document collections to answer from, with citations.",
-            ),
-        ]
-        | None
-    ) = None
-    on_busy: Annotated[OnBusy, Meta(description=ON_BUSY)] = "queue"
-    priority: Annotated[Priority, Meta(description=PRIORITY)] = "normal"
-    callback_url: CallbackUrl | None = None
-    callback_events: CallbackEvents | None = None
-    callback_include: CallbackInclude | None = None
-    run_at: Annotated[datetime | None, Meta(description=RUN_AT)] = None
-
+MODEL_OPTIONS = ("temperature", "max_tokens", "response_format", "tools", "tool_choice")
+"""Fields of a chat that are passed on to the model."""
 
 OPT = LARGE_BODY | described(
     example={"message": "What is a headrace?", "agent": "auto"},
@@ -189,9 +103,16 @@ async def _build_submission(
 
 async def build_chat(data: ChatIn, principal: Principal, resources: Resources) -> Submission:
     """Return the job of a chat. Raises UnknownModel, UnknownAgent, Forbidden, NotFound and InputError, which name the field."""
+    check_tools(data.tools, data.tool_choice)
+    check_response_format(data.response_format)
+    parts, job_id = await _said(data, principal, resources), new_id()
     target = await resolve_target(resources, principal, data.model, data.agent)
-    parts, job_id = _message_parts(data.message), new_id()
-    payload: dict[str, Any] = {"options": {}, **({"asked_model": True} if target.model_requested else {})}
+    options = {name: value for name in MODEL_OPTIONS if (value := getattr(data, name)) is not None}
+    payload: dict[str, Any] = {
+        "options": in_order(options),
+        **({"asked_model": True} if target.model_requested else {}),
+    }
+    payload |= {name: value for name in ("system", "output_format") if (value := getattr(data, name)) is not None}
     if data.collections:
         payload["collections"] = await _collection_ids(resources, principal, data.collections)
     return Submission(
@@ -202,12 +123,14 @@ async def build_chat(data: ChatIn, principal: Principal, resources: Resources) -
         model=target.model,
         agent=target.agent,
         parts=parts,
+        role="user" if data.tool_results is None else "tool",
         session_id=data.session_id,
         new_session=data.session_id is None,
         title=_title(parts),
         on_busy=data.on_busy,
         priority=data.priority,
         run_at=check_run_at(data.run_at, data.session_id),
+        metadata=data.metadata,
         submitted_by=submitter(resources, principal, job_id, for_tools=target.agent is not None),
     )
 
@@ -221,6 +144,31 @@ async def _collection_ids(resources: Resources, principal: Principal, names: lis
     async with principal.tx(resources.core.pool) as db:
         rows = await list_searchable(db, principal.tenant_id)
     return [str(row.id) for row in select_collections(rows, names)]
+
+
+async def _said(data: ChatIn, principal: Principal, resources: Resources) -> list[dict[str, Any]]:
+    """Return the message, or results in its place, as it is stored. Raises InputError for neither, both, and results of calls
+    that nobody made."""
+    results: list[ToolResultIn] = data.tool_results or []
+    if data.message is not None and results:
+        raise InputError("Send a message or tool_results, not both.", field="message")
+    if data.message is not None:
+        return _message_parts(data.message)
+    if not results:
+        raise InputError("message is required.", field="message")
+    if data.session_id is None:
+        raise InputError(
+            "tool_results belong to the session whose answer has the calls. Set session_id.", field="session_id"
+        )
+    async with principal.tx(resources.core.pool) as db:
+        open_calls = await list_open_calls(db, principal.tenant_id, data.session_id)
+    if sorted(result.tool_call_id for result in results) != sorted(open_calls):
+        waiting = ", ".join(call_id[:80] for call_id in open_calls) or "none"
+        raise InputError(
+            f"tool_results must have one result for each call that waits in the session ({waiting}), and no other.",
+            field="tool_results",
+        )
+    return [{"type": "tool_result", "tool_call_id": one.tool_call_id, "text": one.text} for one in results]
 
 
 def _message_parts(message: str | list[TextPartIn | ImagePartIn]) -> list[dict[str, Any]]:

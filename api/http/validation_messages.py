@@ -19,6 +19,7 @@ TYPE_NAMES = {
     "datetime": "an ISO 8601 time",
 }
 PATH = " - at `$"
+KEY_PATH = " - at `key` in `$"
 PATH_ENDS = re.compile(r"[\w.\-\[\]]*`")
 UNKNOWN_FIELD = re.compile(r"Object contains unknown field `(.*)`", re.DOTALL)
 MISSING_FIELD = re.compile(r"Object missing required field `(.*)`")
@@ -51,16 +52,26 @@ class ValidationMessage(NamedTuple):
 
 def explain(message: str, shape: Any) -> ValidationMessage:
     """Rewrite msgspec's message about a value of type `shape`."""
-    text, found, path = message.rpartition(PATH)  # a regex would try each of a million such words in a field's name
-    if not (found and PATH_ENDS.fullmatch(path)):
-        text, path = message, ""
+    text, path, about_key = _split(message)
     field = path.removeprefix(".").removesuffix("`")[:MAX_SHOWN]
     if match := UNKNOWN_FIELD.fullmatch(text):
         return ValidationMessage(_join(field, match[1])[:MAX_SHOWN], _unknown_field_message(field, match[1], shape))
     if match := MISSING_FIELD.fullmatch(text):
         name = _join(field, match[1])
         return ValidationMessage(name, f"{name} is required.")
-    return ValidationMessage(field, f"{field or 'The body'} {_rule(text, field, shape)}.")
+    subject = f"A key of {field or 'the body'}" if about_key else field or "The body"
+    return ValidationMessage(field, f"{subject} {_rule(text, field, shape)}.")
+
+
+def _split(message: str) -> tuple[str, str, bool]:
+    """Return what is wrong, the path where, and whether it is a key of the object there."""
+    for start in (PATH, KEY_PATH):
+        text, found, path = message.rpartition(
+            start
+        )  # a regex would try each of a million such words in a field's name
+        if found and PATH_ENDS.fullmatch(path):
+            return text, path, start == KEY_PATH
+    return message, "", False
 
 
 def _rule(text: str, field: str, shape: Any) -> str:

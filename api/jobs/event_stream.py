@@ -1,8 +1,11 @@
 """Streams a job's events as Server-Sent Events."""
 
 from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from typing import Any
 
 import msgspec
+from litestar import Response
 
 from api.http.sse import EventStream
 from api.resources import Resources
@@ -12,6 +15,25 @@ from workers.stream.follow import Follower, SlowReader
 def follow_stream(resources: Resources, follower: Follower, headers: dict[str, str]) -> EventStream:
     """Return a response that streams the follower's events until the job ends. A client that disconnects cancels nothing."""
     return EventStream(_frames(follower), streams=resources.streams, headers=headers)
+
+
+async def resume_stream(resources: Resources, follower: Follower, headers: dict[str, str]) -> Response[Any]:
+    """The same for a client that has a part of the stream already. If nothing is left, the answer is 204: with any other,
+    a browser's `EventSource` would come back for ever."""
+    if not follower.joined_after_end:
+        return follow_stream(resources, follower, headers)
+    frames = _frames(follower)
+    first = await anext(frames, b"")
+    if not first:
+        return Response(None, status_code=204, headers=headers)
+    return EventStream(_continued(first, frames), streams=resources.streams, headers=headers)
+
+
+async def _continued(first: bytes, frames: AsyncGenerator[bytes, None]) -> AsyncGenerator[bytes, None]:
+    yield first
+    async with aclosing(frames):
+        async for chunk in frames:
+            yield chunk
 
 
 async def _frames(follower: Follower) -> AsyncGenerator[bytes, None]:

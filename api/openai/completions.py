@@ -12,6 +12,7 @@ from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import JSONBody
 
 from api.auth.principals import MayChat, Principal
+from api.chat.model_options import in_order
 from api.chat.response_modes import JOB_ERRORS
 from api.grants.model_access import resolve_target
 from api.http.body_limits import LARGE_BODY
@@ -125,7 +126,7 @@ async def _build_submission(
     job_id = new_id()
     target = await resolve_target(resources, principal, data.model, None)
     messages = read_messages(await request.body(), data.messages)
-    payload = {"messages": messages, "options": _in_order(model_options(data, extras))}
+    payload = {"messages": messages, "options": in_order(model_options(data, extras))}
     return Submission(
         tenant_id=principal.tenant_id,
         job_id=job_id,
@@ -143,12 +144,6 @@ async def _build_submission(
         callback=await read_callback(resources, principal, request.headers),
         submitted_by=submitter(resources, principal, job_id, for_tools=target.agent is not None),
     )
-
-
-def _in_order(options: dict[str, Any]) -> str | dict[str, Any]:
-    """Return options as JSON text: `jsonb` would sort the keys of schemas, and a model that is asked for its reasons before its
-    decision would decide first."""
-    return msgspec.json.encode(options).decode() if options else {}
 
 
 async def _complete(call: Call) -> Response[Any]:

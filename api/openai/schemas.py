@@ -9,6 +9,15 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
+from api.chat.model_options import (
+    MAX_TOOLS,
+    OfferedTools,
+    ResponseFormat,
+    Temperature,
+    ToolChoice,
+    check_response_format,
+    check_tools,
+)
 from schema.errors import InputError
 
 MAX_TEXT = 8_000_000
@@ -17,7 +26,6 @@ MAX_TEXT = 8_000_000
 MAX_PARTS = 10_000
 """Parts of all messages."""
 
-MAX_TOOLS = 128
 MAX_IMAGE_URL = 30_000_000  # an image of 20 MB, the most that providers take, as a `data:` URL
 
 
@@ -127,19 +135,6 @@ class ToolIn(msgspec.Struct, frozen=True, tag_field="role", tag="tool"):
 MessageIn = SystemIn | DeveloperIn | UserMessageIn | AssistantIn | ToolIn
 
 
-class FunctionIn(msgspec.Struct, frozen=True):
-    """A function that the model may call."""
-
-    name: Annotated[str, Meta(max_length=64, pattern="^[a-zA-Z0-9_.-]{1,64}$", description="Name of the function.")]
-
-
-class OfferedToolIn(msgspec.Struct, frozen=True):
-    """A tool that the model may call. Used for validation only: tools are passed on as they came."""
-
-    type: Annotated[Literal["function"], Meta(description="Always `function`.")]
-    function: Annotated[FunctionIn, Meta(description="The function.")]
-
-
 class StreamOptionsIn(msgspec.Struct, frozen=True):
     """Options of a stream."""
 
@@ -170,9 +165,7 @@ class CompletionIn(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     stream_options: Annotated[StreamOptionsIn | None, Meta(description="Options of the stream.")] = None
 
     # passed on to the model
-    temperature: (
-        Annotated[float, Meta(ge=0, le=2, description="Sampling temperature; higher values are more random.")] | None
-    ) = None
+    temperature: Temperature | None = None
     top_p: Annotated[float, Meta(ge=0, le=1, description="Probability mass for nucleus sampling.")] | None = None
     max_tokens: (
         Annotated[int, Meta(ge=1, le=2**31 - 1, description="Older name of `max_completion_tokens`.")] | None
@@ -191,35 +184,12 @@ class CompletionIn(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     frequency_penalty: (
         Annotated[float, Meta(ge=-2, le=2, description="Penalty for tokens by how often they have appeared.")] | None
     ) = None
-    tools: (
-        Annotated[
-            list[Annotated[dict[str, Any], Meta(extra={"max_bytes": 32 * 1024})]],
-            Meta(
-                max_length=MAX_TOOLS,
-                description="Functions that the model may call; your client runs them. Each has at most 32 KB of JSON, and "
-                "all together 512 KB.",
-                extra={"max_bytes": 512 * 1024},
-            ),
-        ]
-        | None
-    ) = None
-    tool_choice: Annotated[
-        Literal["none", "auto", "required"] | dict[str, Any] | None,
-        Meta(
-            description="Whether the model calls tools: a mode, or the tool that it must call.",
-            extra={"max_bytes": 32 * 1024},
-        ),
-    ] = None
+    tools: OfferedTools | None = None
+    tool_choice: ToolChoice = None
     parallel_tool_calls: Annotated[
         bool | None, Meta(description="Whether the model may call several tools at once.")
     ] = None
-    response_format: Annotated[
-        dict[str, Any] | None,
-        Meta(
-            description="`type`: `text`, `json_object`, or `json_schema` with a schema; at most 256 KB of JSON.",
-            extra={"max_bytes": 256 * 1024},
-        ),
-    ] = None
+    response_format: ResponseFormat = None
     reasoning_effort: (
         Annotated[str, Meta(max_length=20, description="Effort of reasoning models, such as `low` or `high`.")] | None
     ) = None
@@ -297,39 +267,14 @@ def reject_unsupported(request: CompletionIn) -> None:
         if getattr(request, name):
             raise InputError(why, field=name)
     _check_parts(request)
-    _check_tools(request)
-    if request.response_format is not None:
-        _check_response_format(request.response_format)
+    check_tools(request.tools, request.tool_choice)
+    check_response_format(request.response_format)
 
 
 def _check_parts(request: CompletionIn) -> None:
     contents = (getattr(message, "content", None) for message in request.messages)
     if sum(len(content) for content in contents if isinstance(content, list)) > MAX_PARTS:
         raise InputError(f"messages must have at most {MAX_PARTS:,} parts together.", field="messages")
-
-
-def _check_tools(request: CompletionIn) -> None:
-    for place, tool in enumerate(request.tools or []):
-        try:
-            msgspec.convert(tool, OfferedToolIn)
-        except msgspec.ValidationError as error:
-            raise InputError(
-                f'tools[{place}] must be {{"type": "function", "function": {{"name": …}}}} with a name of letters, '
-                "digits, _, . and -, at most 64 of them.",
-                field=f"tools[{place}]",
-            ) from error
-    if request.tool_choice not in (None, "none", "auto") and not request.tools:
-        raise InputError("tool_choice requires tools. Send tools, or omit tool_choice.", field="tool_choice")
-
-
-def _check_response_format(request: dict[str, Any]) -> None:
-    kind = request.get("type")
-    if kind not in ("text", "json_object", "json_schema"):
-        raise InputError("response_format.type must be text, json_object or json_schema.", field="response_format.type")
-    if kind == "json_schema" and not isinstance((request.get("json_schema") or {}).get("schema"), dict):
-        raise InputError(
-            "response_format.json_schema.schema must be a JSON Schema.", field="response_format.json_schema.schema"
-        )
 
 
 def model_options(request: CompletionIn, extras: dict[str, Any]) -> dict[str, Any]:

@@ -10,7 +10,8 @@ from litestar.datastructures import Headers
 
 from api.auth.principals import Principal
 from api.benchmarks.submission import read_settings
-from api.chat.routes import ChatIn, build_chat
+from api.chat.routes import build_chat
+from api.chat.schemas import ChatIn
 from api.http.query_params import default_to_utc
 from api.pipelines.run import build_run
 from api.pipelines.schemas import ExecuteIn

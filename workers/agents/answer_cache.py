@@ -135,7 +135,7 @@ def _is_standalone(job: ClaimedJob, run: AgentRun) -> bool:
     """Whether the answer depends on the text of the question only: no history, no images, no options."""
     if run.history or run.continued or run.client_tools or run.summary:
         return False
-    if job.payload.get("options") or job.payload.get("asked_model"):
+    if any(job.payload.get(name) for name in ("options", "asked_model", "system", "output_format")):
         return False
     is_text = all(isinstance(part, TextPart) for part in run.question.parts)
     return is_text and 0 < len(run.question.text.strip()) <= MAX_CHARS

@@ -13,8 +13,9 @@ from workers.agents.run_agent import run_agent
 async def answer_chat(
     context: AgentContext, job: ClaimedJob, messages: Sequence[StoredMessage], emit: Callable[[Event], None]
 ) -> None:
-    """Run a claimed job's agent, or the plain chat graph. Chats over documents run as an agent in any case."""
-    if job.agent is not None or job.payload.get("collections"):
+    """Run a claimed job's agent, or the plain chat graph. Chats over documents, and those with an output format, which is
+    checked, run as an agent in any case."""
+    if job.agent is not None or job.payload.get("collections") or job.payload.get("output_format"):
         await run_agent(context, job, messages, emit)
         return
     run = read_chat(job.model, job.payload, messages)

@@ -145,6 +145,7 @@ async def prepare_run(
         priorities=tool_contexts.priorities(),
         client_tools=client_tools,
         sources=await _search_documents(context.searcher, job, question.text),
+        chat_agent=AgentSpec(name=CHAT_AGENT, graph="chat", output_format=job.payload.get("output_format")),
     )
     return run, summary
 
@@ -182,11 +183,20 @@ def _split(messages: Sequence[Message]) -> tuple[Message, list[Message], list[Me
 
 
 def _agent_specs(configuration: Configuration, job: ClaimedJob) -> dict[str, AgentSpec]:
-    """Return the tenant's agents; the job's own with the graph that its request names, if any."""
+    """Return the tenant's agents: with the output format that the request names, if any, and the job's own with its graph."""
     agents = {name: _agent_spec(configuration, name) for name in configuration.agents}
+    if output_format := job.payload.get("output_format"):
+        agents = {name: _in_format(agent, output_format) for name, agent in agents.items()}
     if (graph := job.payload.get("graph")) and job.agent in agents:
         agents[job.agent] = replace(agents[job.agent], graph=graph)
     return agents
+
+
+def _in_format(agent: AgentSpec, output_format: str) -> AgentSpec:
+    """Return the agent with another output format than its own, for which its schema and renderer were made."""
+    if agent.output_format == output_format:
+        return agent
+    return replace(agent, output_format=output_format, output_schema=None, renderer=None)
 
 
 def _agent_spec(configuration: Configuration, name: str) -> AgentSpec:

@@ -27,7 +27,7 @@ from workers.limits.reservation import settle_reservation
 from workers.queue.context import QueueContext
 from workers.queue.errors import is_retryable, public_reason, retry_delay_s, spends_no_try
 from workers.queue.finish_retry import finish_with_retries
-from workers.queue.results import job_result, message_detail, text_parts, usage_by_model, usage_fields
+from workers.queue.results import answer_parts, job_result, message_detail, text_parts, usage_by_model, usage_fields
 from workers.stream.relay import JobStream
 
 FLUSH_S = 5.0
@@ -69,7 +69,7 @@ class AttemptFinisher:
             "succeeded",
             result=job_result(completed, usage, job.model),
             message_id=message_id,
-            parts=text_parts(completed.text),
+            parts=answer_parts(completed),
             usage=usage_fields(usage),
             used=usage_by_model(usage),
             agent=completed.agent,

@@ -16,6 +16,12 @@ def text_parts(text: str) -> list[dict[str, Any]]:
     return [{"type": "text", "text": text}]
 
 
+def answer_parts(completed: MessageCompleted) -> list[dict[str, Any]]:
+    """Return an answer as the parts of a stored message: its text, and its calls of the client's tools."""
+    calls = [{"type": "tool_call", "id": call["id"], **call["function"]} for call in completed.tool_calls or ()]
+    return [*(text_parts(completed.text) if completed.text or not calls else ()), *calls]
+
+
 def usage_fields(usage: UsageRecorded | None) -> dict[str, Any] | None:
     """Return usage as it is stored and charged."""
     if usage is None:

@@ -50,11 +50,13 @@ class Source(Protocol):
 
 
 class Follower:
-    """One reader of one job's stream, used with `async with`. `chunks()` yields whole frames and ends with the job."""
+    """One reader of one job's stream, used with `async with`. `chunks()` yields whole frames and ends with the job. Of one that
+    `joined_after_end`, no chunk waits for anything."""
 
     def __init__(self, hub: "Source", tenant_id: UUID, job_id: UUID, *, after: int = 0, live: bool = True) -> None:
         self.tenant_id, self.job_id, self.seq = tenant_id, job_id, after
         self.active_at = 0.0
+        self.joined_after_end = False
         self._hub, self.live = hub, live
         self._origin: int | None = None
         self._queue: deque[StreamBatch] = deque()

@@ -89,6 +89,7 @@ class Hub:
             follower.seq = 1  # numbering restarted since the client left; event 1 is the same in all of them
         if follower.seq == 0 and not last and not ended:
             follower.start_with(queued_frame(job.id, job.created_at, queued_event(job)))
+        follower.joined_after_end = ended
         follower.wake("ended" if ended else "gap")
 
     async def _last_seq(self, tenant_id: UUID, job_id: UUID) -> int | None:

@@ -34,7 +34,7 @@ CASE WHEN j.state = 'dispatched' THEN 'worker'
 VIEW = f"""
 SELECT j.id, j.kind, j.state, j.priority, j.session_id, j.model, j.agent, j.result, j.error, j.run_at, j.deadline_at,
   j.attempt, j.tries, j.max_tries, j.cancel_requested, j.request_id, j.created_at, j.started_at, j.finished_at,
-  {WAITING_FOR}
+  j.metadata, {WAITING_FOR}
 FROM jobs j JOIN tenants t ON t.id = j.tenant_id
 """
 
@@ -71,6 +71,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     created_at: datetime
     started_at: datetime | None
     finished_at: datetime | None
+    metadata: dict[str, str] | None
     waiting_for: WaitingFor | None
 
 

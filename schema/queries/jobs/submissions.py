@@ -9,7 +9,7 @@ job only if the cap has room for a job in every slot, since it can't see those t
 
 from collections.abc import Callable
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 from uuid import UUID
 
 import msgspec
@@ -84,11 +84,12 @@ class Submission(msgspec.Struct, frozen=True, kw_only=True):
     """A job to be submitted. The statements below take their parameters from its fields, by name.
 
     `job_id` is the caller's, so that it can follow the job before it exists. `payload` is what the worker needs besides the
-    session's messages. `parts` is what the user said; it is stored as a message, so it needs a session: an existing one
-    (`session_id`) or a `new_session`. A job of a session belongs to the session's user, any other to the submitter's.
-    `extra_statements` run in the same transaction, after the job's own: the files of an ingestion, for example
-    (`schema/queries/documents/uploads.py`). Before `run_at` it waits. `callback` is who is told of its end. `inbox`,
-    the channel of the submitting process, is set by `workers/queue/submit.py`.
+    session's messages. `parts` is what the user said, or with the `role` tool what the client's tools returned; it is stored
+    as a message, so it needs a session: an existing one (`session_id`) or a `new_session`. A job of a session belongs to the
+    session's user, any other to the submitter's. `extra_statements` run in the same transaction, after the job's own: the
+    files of an ingestion, for example (`schema/queries/documents/uploads.py`). Before `run_at` it waits. `callback` is who is
+    told of its end, `metadata` are pairs of the submitter's own. `inbox`, the channel of the submitting process, is set by
+    `workers/queue/submit.py`.
     """
 
     tenant_id: UUID
@@ -98,6 +99,7 @@ class Submission(msgspec.Struct, frozen=True, kw_only=True):
     model: str
     agent: str | None = None
     parts: list[dict[str, Any]] | None = None
+    role: Literal["user", "tool"] = "user"
     session_id: UUID | None = None
     new_session: bool = False
     title: str = ""
@@ -109,6 +111,7 @@ class Submission(msgspec.Struct, frozen=True, kw_only=True):
     run_at: datetime | None = None
     inbox: str | None = None
     callback: Callback | None = None
+    metadata: dict[str, str] | None = None
     submitted_by: Submitter = Submitter()
     extra_statements: tuple[Statement, ...] = ()
 
@@ -170,7 +173,7 @@ ADD_JOB = read_sql(
 
 ADD_MESSAGE = """
 INSERT INTO messages (tenant_id, id, session_id, job_id, turn, ordinal, role, parts)
-SELECT j.tenant_id, %(message_id)s::uuid, j.session_id, j.id, j.turn, 0, 'user', %(parts)s::jsonb
+SELECT j.tenant_id, %(message_id)s::uuid, j.session_id, j.id, j.turn, 0, %(role)s, %(parts)s::jsonb
 FROM jobs j WHERE j.tenant_id = %(tenant_id)s AND j.id = %(job_id)s
 """
 
@@ -222,6 +225,7 @@ def _values(job: Submission, *, window: int, has_room: bool) -> dict[str, Any]:
         "priority": PRIORITIES[job.priority],
         "payload": Jsonb(job.payload),
         "parts": Jsonb(job.parts),
+        "metadata": job.metadata and Jsonb(job.metadata),
         "callback": None if job.callback is None else Jsonb(msgspec.to_builtins(job.callback)),
         "deadline_s": job.deadline_s or kind.deadline_s,
         "max_tries": kind.max_tries,

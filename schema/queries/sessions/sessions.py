@@ -55,6 +55,16 @@ async def find_session(db: Db, tenant_id: UUID, session_id: UUID) -> Session | N
     return await fetch_one(db, sql, {"tenant_id": tenant_id, "id": session_id}, into=Session)
 
 
+async def list_open_calls(db: Db, tenant_id: UUID, session_id: UUID) -> list[str]:
+    """Return the ids of the calls of the client's tools that the session's last message asks for; none if it is no answer."""
+    sql = """SELECT role, parts FROM messages WHERE tenant_id = %(tenant_id)s AND session_id = %(session_id)s
+      ORDER BY turn DESC, ordinal DESC LIMIT 1"""
+    last = await fetch_one(db, sql, {"tenant_id": tenant_id, "session_id": session_id})
+    if last is None or last["role"] != "assistant":
+        return []
+    return [part["id"] for part in last["parts"] if part.get("type") == "tool_call"]
+
+
 async def add_session(db: Db, tenant_id: UUID, session_id: UUID, title: str, *, user_id: UUID | None = None) -> None:
     """Insert an empty session, of a user or of nobody in particular. One that begins with a chat comes with its job
     (`schema/queries/jobs/submissions.py`)."""

@@ -7,7 +7,7 @@ WITH ended AS (
   WHERE tenant_id = %(tenant_id)s AND id = %(id)s AND attempt = %(attempt)s AND state = ANY(%(from_states)s)
     AND CASE WHEN %(worker)s::text IS NULL THEN dispatch_seq = %(dispatch_seq)s::int ELSE lease_owner = %(worker)s::text END
   RETURNING tenant_id, id, kind, queue, session_id, turn, model, agent, user_id, actor, address, request_id, callback,
-    created_at, started_at, finished_at),
+    metadata, created_at, started_at, finished_at),
 log AS (
   INSERT INTO job_logs (tenant_id, job_id, last_seq, frames)
   SELECT tenant_id, id, %(last_seq)s::int, %(frames)s::bytea FROM ended
@@ -64,7 +64,7 @@ SELECT ended.session_id, coalesce((SELECT sum(cost_nanos) FROM used), 0)::bigint
     SELECT 1 FROM webhook_endpoints e WHERE e.tenant_id = ended.tenant_id AND e.enabled) THEN 0
   ELSE announce(ended.tenant_id, 'job.' || %(state)s, jsonb_build_object('job_id', ended.id, 'kind', ended.kind, 'state', %(state)s::text,
     'session_id', ended.session_id, 'agent', coalesce(%(agent)s, ended.agent), 'model', ended.model,
-    'created_at', {CREATED}, 'started_at', {STARTED}, 'finished_at', {FINISHED}, 'usage', %(usage)s::jsonb,
+    'created_at', {CREATED}, 'started_at', {STARTED}, 'finished_at', {FINISHED}, 'usage', %(usage)s::jsonb, 'metadata', ended.metadata,
     'error', CASE WHEN %(error)s::jsonb IS NOT NULL THEN jsonb_build_object('code', %(error)s::jsonb ->> 'code') END),
     ended.kind, coalesce(%(agent)s, ended.agent), ended.callback, ended.user_id, ended.id, NULL) END AS deliveries
 FROM ended, booked

@@ -131,7 +131,12 @@ async def test_an_ended_job_replays_its_events_and_then_closes(api: httpx.AsyncC
     assert "text/event-stream; charset=utf-8" == stream.headers["content-type"]
     assert ["job.queued", "job.cancelled"] == events_in(stream.text)
     assert ["job.cancelled"] == events_in((await api.get(f"/jobs/{job_id}/events?after=1")).text)
-    assert [] == events_in((await api.get(f"/api/jobs/{job_id}/events", headers={"Last-Event-ID": "2"})).text)
+
+
+async def test_a_client_that_has_the_last_event_need_not_come_back(api: httpx.AsyncClient) -> None:
+    job_id = await cancelled(api)
+    over = await api.get(f"/api/jobs/{job_id}/events", headers={"Last-Event-ID": "2"})
+    assert (204, b"", job_id) == (over.status_code, over.content, over.headers["x-job-id"])
 
 
 async def test_a_position_after_the_end_of_a_job_gets_its_last_event_only(api: httpx.AsyncClient) -> None:

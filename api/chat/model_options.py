@@ -1,0 +1,83 @@
+"""What a request may say of how its answer is made, and is passed on to the model: the same for `/api/chat` and `/v1`."""
+
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta
+
+from schema.errors import InputError
+
+MAX_TOOLS = 128
+
+
+class FunctionIn(msgspec.Struct, frozen=True):
+    """A function that the model may call."""
+
+    name: Annotated[str, Meta(max_length=64, pattern="^[a-zA-Z0-9_.-]{1,64}$", description="Name of the function.")]
+
+
+class OfferedToolIn(msgspec.Struct, frozen=True):
+    """A tool that the model may call. Used for validation only: tools are passed on as they came."""
+
+    type: Annotated[Literal["function"], Meta(description="Always `function`.")]
+    function: Annotated[FunctionIn, Meta(description="The function.")]
+
+
+Temperature = Annotated[float, Meta(ge=0, le=2, description="Sampling temperature; higher values are more random.")]
+OfferedTools = Annotated[
+    list[Annotated[dict[str, Any], Meta(extra={"max_bytes": 32 * 1024})]],
+    Meta(
+        max_length=MAX_TOOLS,
+        description="Functions that the model may call; your client runs them. Each has at most 32 KB of JSON, and "
+        "all together 512 KB.",
+        extra={"max_bytes": 512 * 1024},
+    ),
+]
+ToolChoice = Annotated[
+    Literal["none", "auto", "required"] | dict[str, Any] | None,
+    Meta(
+        description="Whether the model calls tools: a mode, or the tool that it must call.",
+        extra={"max_bytes": 32 * 1024},
+    ),
+]
+ResponseFormat = Annotated[
+    dict[str, Any] | None,
+    Meta(
+        description="`type`: `text`, `json_object`, or `json_schema` with a schema; at most 256 KB of JSON.",
+        extra={"max_bytes": 256 * 1024},
+    ),
+]
+
+
+def check_tools(tools: list[dict[str, Any]] | None, tool_choice: str | dict[str, Any] | None) -> None:
+    """Raise InputError for tools that no model can be offered, and for a choice among none."""
+    for place, tool in enumerate(tools or []):
+        try:
+            msgspec.convert(tool, OfferedToolIn)
+        except msgspec.ValidationError as error:
+            raise InputError(
+                f'tools[{place}] must be {{"type": "function", "function": {{"name": …}}}} with a name of letters, '
+                "digits, _, . and -, at most 64 of them.",
+                field=f"tools[{place}]",
+            ) from error
+    if tool_choice not in (None, "none", "auto") and not tools:
+        raise InputError("tool_choice requires tools. Send tools, or omit tool_choice.", field="tool_choice")
+
+
+def check_response_format(response_format: dict[str, Any] | None) -> None:
+    """Raise InputError for a format that no model can be asked for."""
+    if response_format is None:
+        return
+    kind = response_format.get("type")
+    if kind not in ("text", "json_object", "json_schema"):
+        raise InputError("response_format.type must be text, json_object or json_schema.", field="response_format.type")
+    if kind == "json_schema" and not isinstance((response_format.get("json_schema") or {}).get("schema"), dict):
+        raise InputError(
+            "response_format.json_schema.schema must be a JSON Schema.", field="response_format.json_schema.schema"
+        )
+
+
+def in_order(options: dict[str, Any]) -> str | dict[str, Any]:
+    """Return options as JSON text: `jsonb` would sort the keys of schemas, and a model that is asked for its reasons before its
+    decision would decide first."""
+    return msgspec.json.encode(options).decode() if options else {}
