@@ -15,6 +15,7 @@ from litestar.openapi.spec import Tag
 
 from api.audit.refusals import RefusalLog
 from api.auth.principals import authorise, document_rights, get_principal
+from api.http.body_budget import budget_for
 from api.http.body_limits import SMALL_BODY_BYTES, allow_large_bodies
 from api.http.errors import EXCEPTION_HANDLERS
 from api.http.json_body import JsonRequest
@@ -68,7 +69,7 @@ def create_app(settings: ApiSettings) -> Litestar:
         openapi_config=_openapi(),
         request_class=JsonRequest,
         request_max_body_size=min(SMALL_BODY_BYTES, settings.max_body),
-        state=State({"streams": streams}),
+        state=State({"streams": streams, "bodies": budget_for(settings.max_body, settings.body_timeout_s)}),
     )
     allow_large_bodies(app, settings.max_body)
     document_rights(app)

@@ -8,7 +8,8 @@ import structlog
 import uvicorn
 
 from api.app import create_app
-from api.http.connections import check_connections, connection_class
+from api.http.body_budget import BodyBudget
+from api.http.connections import check_connections, connection_class, quiet_malformed
 from api.http.sse import OpenStreams
 from api.settings import ApiSettings
 from schema.postgres.logins import check_login
@@ -30,6 +31,7 @@ def serve() -> None:
     settings = ApiSettings.from_env(os.environ)
     configure_logging("api", style=settings.logs)
     log_uncaught()
+    quiet_malformed()
     raise_file_limit()
     check_login(settings.database_url, "headrace_app")
     app = create_app(settings)
@@ -53,16 +55,16 @@ def serve() -> None:
         timeout_keep_alive=KEEP_ALIVE_S,
         timeout_graceful_shutdown=SHUTDOWN_GRACE_S,
     )
-    Server(config, app.state.streams).run()
+    Server(config, app.state.streams, app.state.bodies).run()
 
 
 class Server(uvicorn.Server):
     """uvicorn that looks at its connections every second. On shutdown open streams end at once, instead of delaying it for the
     whole grace period."""
 
-    def __init__(self, config: uvicorn.Config, streams: OpenStreams) -> None:
+    def __init__(self, config: uvicorn.Config, streams: OpenStreams, bodies: BodyBudget) -> None:
         super().__init__(config)
-        self._streams = streams
+        self._streams, self._bodies = streams, bodies
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
@@ -72,6 +74,7 @@ class Server(uvicorn.Server):
     async def on_tick(self, counter: int) -> bool:
         if counter % TICKS_PER_S == 0:
             check_connections(self.server_state.connections, asyncio.get_running_loop().time)
+            self._bodies.check()
         return await super().on_tick(counter)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:

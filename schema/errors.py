@@ -18,7 +18,7 @@ decisions in `workers/queue/errors.py`.
     │   └── IdempotencyReused the Idempotency-Key was used with a different body
     ├── QueueFull             the tenant has the maximum number of waiting jobs
     ├── StorageFull           the tenant's storage limit is reached
-    ├── Unavailable           a store doesn't answer; nothing was accepted
+    ├── Unavailable           a store doesn't answer; `effect` says what became of the request
     ├── LoginRefused          a user of Postgres is refused, or has rights that it must not have; ends a process at its start
     ├── DeadlinePassed        the job did not finish before its deadline
     ├── WorkerLost            the worker that ran the job was lost
@@ -29,6 +29,8 @@ decisions in `workers/queue/errors.py`.
     │   └── EgressTooLarge    the response exceeds the size limit
     └── ProviderError         a call of a model provider failed; continued in `graphs/providers/errors.py`
 """
+
+from typing import Literal
 
 
 class HeadraceError(Exception):
@@ -116,7 +118,13 @@ class StorageFull(HeadraceError):
 
 
 class Unavailable(HeadraceError):
+    """`effect`: what became of the request, where that is worth saying: `nothing` was done, or it is `unknown`."""
+
     code = "unavailable"
+
+    def __init__(self, message: str, *, effect: Literal["nothing", "unknown"] | None = None) -> None:
+        super().__init__(message)
+        self.effect = effect
 
 
 class LoginRefused(HeadraceError):

@@ -21,7 +21,7 @@ from litestar.handlers import BaseRouteHandler, HTTPRouteHandler
 
 from api.http.limit_errors import require_rate
 from api.http.middleware import BEFORE_RESPONSE
-from api.http.query_params import reject_repeated_parameters, reject_unknown_parameters
+from api.http.query_params import check_parameters, reject_unknown_parameters
 from api.http.unmatched_paths import NO_SUCH_PATH
 from schema.errors import Forbidden, InputError, NotFound, Unauthenticated
 from schema.postgres.connections import Db, Pool, tenant_tx
@@ -195,7 +195,7 @@ async def authorise(connection: ASGIConnection[Any, Any, Any, Any], handler: Bas
         return
     reject_nul(connection.scope)
     right = required_right(handler)
-    reject_repeated_parameters(connection.scope, handler)
+    check_parameters(connection.scope, handler)
     if right is None:  # identity providers add parameters of their own to the callback of a sign-in
         return
     resources = connection.app.state.resources

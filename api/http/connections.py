@@ -14,6 +14,7 @@ One look at all connections a second costs less than a timer for each request.
 
 import asyncio
 import fcntl
+import logging
 import sys
 import termios
 from collections.abc import Callable, Iterable
@@ -32,8 +33,10 @@ from api.http.error_catalog import CATALOG
 from api.http.errors import OTHER_STATUSES, ProblemOut
 from api.http.openai_errors import error_out
 from schema.ids import new_id
+from workers.counted_lines import CountedLines
 
 log = structlog.get_logger()
+refused = CountedLines("connection_refused", by="code")
 
 MIN_BYTES_PER_S = 500
 """A body must come faster than this on average; Apache's default (mod_reqtimeout). The slowest mobile networks have more."""
@@ -137,6 +140,10 @@ class Connection(HttpToolsProtocol):
         if self._refusal and self._is_idle:
             self._refuse(*self._refusal)
 
+    def _unsupported_upgrade_warning(self) -> None:
+        """uvicorn would log two lines for each request that wants WebSockets; it is answered as if it did not."""
+        refused.count("unsupported_upgrade", address=self.client[0] if self.client else None)
+
     def send_400_response(self, msg: str) -> None:
         """What uvicorn calls for bytes that are no HTTP."""
         error = sys.exception()
@@ -195,7 +202,7 @@ class Connection(HttpToolsProtocol):
             return
         self._refused = True
         self._unset_keepalive_if_required()
-        log.info("connection_refused", code=code, address=self.client[0] if self.client else None)
+        refused.count(code, address=self.client[0] if self.client else None)
         if not self._is_idle:
             if self.cycle.response_started or self.pipeline:
                 self.transport.abort()
@@ -247,6 +254,11 @@ def _response(code: str, path: bytes, detail: str) -> bytes:
     return head.encode() + content
 
 
+def quiet_malformed() -> None:
+    """Keep back uvicorn's line for each request that is no HTTP; `connection_refused` counts them."""
+    logging.getLogger("uvicorn.error").addFilter(lambda record: record.msg != "Invalid HTTP request received.")
+
+
 def connection_class(*, head_s: float, body_s: float, unread_s: float) -> Any:
     """Return the `http` of uvicorn's configuration, with these limits."""
 
@@ -260,6 +272,7 @@ def connection_class(*, head_s: float, body_s: float, unread_s: float) -> Any:
 def check_connections(connections: Iterable[Any], clock: Callable[[], float]) -> None:
     """Look at all connections of a server; called every second."""
     now = clock()
+    refused.flush()
     for connection in list(connections):
         if isinstance(connection, Connection):
             connection.check(now)

@@ -26,7 +26,7 @@ from api.http.error_catalog import CATALOG
 from api.http.openai_errors import OpenAIErrorOut, openai_error
 from api.http.unmatched_paths import explain_no_method, explain_no_route
 from api.http.validation_messages import explain
-from schema.errors import HeadraceError, LimitReached
+from schema.errors import HeadraceError, LimitReached, Unavailable
 from workers.logs import masked
 
 log = structlog.get_logger()
@@ -126,6 +126,15 @@ PROVIDER_FAILURES = (
 """Codes that a call to a model provider can fail with."""
 
 RETRY_AFTER = {429: "1", 503: "2"}
+
+READING = ("GET", "HEAD")
+TRY_AGAIN = "Try again shortly."
+WHAT_NOW = {
+    "nothing": "Nothing was accepted; try again shortly.",
+    "unknown": "It broke while this was on its way, which may have been accepted: look before you send it again, or send it "
+    "with the same Idempotency-Key.",
+}
+"""What a request that changes something is told when a store is unavailable, by what became of it."""
 
 
 class FieldErrorOut(msgspec.Struct, frozen=True):
@@ -291,6 +300,9 @@ def _parameter_error(error: dict[str, Any], parameters: dict[str, FieldDefinitio
 
 
 def _detail(request: Request[Any, Any, Any], error: Exception, fields: list[FieldErrorOut]) -> str:
+    if isinstance(error, Unavailable) and error.effect:
+        reads = request.scope["method"] in READING
+        return f"{error.message} {TRY_AGAIN if reads else WHAT_NOW[error.effect]}"
     if isinstance(error, HeadraceError):
         return error.message
     if fields:

@@ -39,7 +39,7 @@ class Splitter(NamedTuple):
 
 
 def keep_bounds(body: bytes, shape: Any) -> bytes:
-    """Return the body, each field once: of repeated ones the last, which is the one that counts. Raises InputError for a field
+    """Return the body, each field once: of repeated ones the last, as they are refused later. Raises InputError for a field
     that is too large, and msgspec's errors for what is no JSON object of known fields."""
     splitter = splitter_for(shape)
     if splitter is None or len(body) <= splitter.smallest:

@@ -5,15 +5,20 @@ Litestar itself would parse to dicts first, convert leniently (accepting "5" for
 
 import asyncio
 import math
+from collections.abc import AsyncGenerator, Hashable
+from contextlib import AbstractContextManager
 from functools import cache
 from typing import Any
 
 import msgspec
 from litestar import Request
 from litestar.exceptions import HTTPException
+from litestar.types import Empty
 
+from api.http.body_budget import Reading
 from api.http.field_sizes import keep_bounds
 from api.http.malformed_json import explain_malformed, has_nul, nul_path
+from api.http.repeated_keys import reject_repeated_keys
 from api.http.validation_messages import explain
 from schema.errors import InputError
 
@@ -31,15 +36,54 @@ class JsonRequest(Request[Any, Any, Any]):
         """The id that the middleware gave the request."""
         return self.scope.get("request_id", "")
 
+    def stream(self) -> AsyncGenerator[bytes, None]:
+        """Return the chunks of the body, as they come. Raises 415 if it is encoded."""
+        require_identity(self.headers.get("content-encoding", ""))
+        return super().stream()
+
+    def counted(self) -> AbstractContextManager[Reading]:
+        """Count what is read into memory within against the caller's share (`body_budget.py`)."""
+        principal = self.scope.get("user")
+        holder: Hashable = self.client and self.client.host if principal is None else principal.tenant_id
+        return self.app.state.bodies.reading(holder)
+
+    async def body(self) -> bytes:
+        """Return the body. Raises 413, 415, and what `counted` raises."""
+        if self._body is Empty and (known := self._connection_state.body) is not Empty:
+            self._body = known
+        if self._body is Empty:
+            chunks: list[bytes] = []
+            with self.counted() as reading:
+                async for chunk in self.stream():
+                    reading.add(len(chunk))
+                    chunks.append(chunk)
+            self._body = self._connection_state.body = b"".join(chunks)
+        return self._body
+
     async def json(self) -> Any:
         """Return the body as the type of the handler's `data`. Raises InputError that names the field, or 415."""
         require_json(self.headers.get("content-type", ""))
         field = self.route_handler.parsed_data_field
         type_ = Any if field is None else field.annotation
-        body = _bounded(await self.body(), type_)
+        whole = await self.body()
+        body = _bounded(whole, type_)
         if len(body) > LONG_BODY_BYTES:
             await asyncio.sleep(0)
-        return _decode(body, type_)
+        value = _decode(body, type_)
+        reject_repeated_keys(whole)
+        return value
+
+
+def require_identity(encoding: str) -> None:
+    """Raise 415 for a compressed body: a small one may become a huge one, and no client needs to compress what it asks."""
+    name = encoding.strip().lower()
+    if name not in ("", "identity"):
+        raise HTTPException(
+            status_code=415,
+            detail=f"The body is compressed (Content-Encoding: {name[:40]}). Send it without Content-Encoding; only "
+            "identity is taken.",
+            headers={"Accept-Encoding": "identity"},
+        )
 
 
 def require_json(content_type: str) -> None:
@@ -51,7 +95,9 @@ def require_json(content_type: str) -> None:
 
 def read_body(body: bytes, type_: Any) -> Any:
     """Decode JSON as a `type_`. Raises InputError that names the field and says what it must be."""
-    return _decode(_bounded(body, type_), type_)
+    value = _decode(_bounded(body, type_), type_)
+    reject_repeated_keys(body)
+    return value
 
 
 def _bounded(body: bytes, type_: Any) -> bytes:

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from difflib import get_close_matches
 from functools import cache
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 from urllib.parse import parse_qsl
 
 import msgspec
@@ -41,19 +41,41 @@ Until = Annotated[
 
 
 _DATE = re.compile(r"\d{4}-\d\d-\d\d")
+_INTEGER = re.compile(r"-?(?:0|[1-9][0-9]{0,18})")
 _ZONE_AFTER_SPACE = re.compile(r"\d \d\d(?::?\d\d)?$")
 
 
-def reject_repeated_parameters(scope: Any, handler: BaseRouteHandler) -> None:
-    """Raise InputError for a query parameter that is sent more than once but has one value: only one would be read. Routes
-    outside `/api` accept it."""
-    if not scope["query_string"] or not scope["path"].startswith("/api/"):
+class Parameter(NamedTuple):
+    """A query parameter: whether it is a list, and what its values are."""
+
+    is_list: bool
+    kinds: frozenset[Any]
+
+
+def check_parameters(scope: Any, handler: BaseRouteHandler) -> None:
+    """Raise InputError for a value that is no number or no boolean as people write them, and under `/api` for a query
+    parameter that is sent more than once but has one value: only one would be read."""
+    if not scope["query_string"]:
         return
-    seen = set[str]()
-    for name, _ in parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True):
-        if name in seen and _parameters(handler).get(name) is False:
+    known, seen = _parameters(handler), set[str]()
+    pairs = parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True)
+    sent = [(name, value, known[name]) for name, value in pairs if name in known]
+    for name, _, parameter in sent:
+        if name in seen and not parameter.is_list and scope["path"].startswith("/api/"):
             raise InputError(f"The query parameter {name} is there more than once; send it once.", field=name)
         seen.add(name)
+    for name, value, parameter in sent:
+        _check_value(name, value, parameter)
+
+
+def _check_value(name: str, value: str, parameter: Parameter) -> None:
+    """Python would take ` 5`, `+5`, `1_000`, `1e1` and digits of other scripts for numbers, and `1` or `yes` for true."""
+    if str in parameter.kinds:
+        return
+    if int in parameter.kinds and not _INTEGER.fullmatch(value):
+        raise InputError(f"{name} must be an integer in plain digits, such as 20.", field=name)
+    if bool in parameter.kinds and value.lower() not in ("true", "false"):
+        raise InputError(f"{name} must be true or false.", field=name)
 
 
 def reject_unknown_parameters(scope: Any, handler: BaseRouteHandler) -> None:
@@ -76,15 +98,17 @@ def _unknown_parameter(name: str, known: tuple[str, ...]) -> str:
 
 
 @cache
-def _parameters(handler: BaseRouteHandler) -> dict[str, bool]:
-    """Return the query parameters of a handler and of the dependencies that it takes, each with whether it is a list."""
+def _parameters(handler: BaseRouteHandler) -> dict[str, Parameter]:
+    """Return the query parameters of a handler and of the dependencies that it takes."""
     return dict(_parameters_in(handler.parsed_fn_signature, handler.resolve_dependencies()))
 
 
-def _parameters_in(signature: ParsedSignature, dependencies: Mapping[str, Provide]) -> Iterator[tuple[str, bool]]:
+def _parameters_in(signature: ParsedSignature, dependencies: Mapping[str, Provide]) -> Iterator[tuple[str, Parameter]]:
     for name, field in signature.parameters.items():
         if isinstance(field.kwarg_definition, QueryParameter):
-            yield field.kwarg_definition.name or name, any(one.is_non_string_collection for one in _alternatives(field))
+            kinds = _alternatives(field)
+            is_list = any(one.is_non_string_collection for one in kinds)
+            yield field.kwarg_definition.name or name, Parameter(is_list, frozenset(one.annotation for one in kinds))
         elif name in dependencies:
             yield from _parameters_in(dependencies[name].parsed_fn_signature, dependencies)
 

@@ -9,7 +9,7 @@ import time
 from collections import deque
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
-from typing import Any, LiteralString, TypeVar, cast, overload
+from typing import Any, Literal, LiteralString, TypeVar, cast, overload
 from uuid import UUID
 from weakref import WeakKeyDictionary
 
@@ -150,8 +150,14 @@ async def connection(pool: Pool) -> AsyncGenerator[Db, None]:
             _check_idle(pool)
             if (getattr(error, "sqlstate", None) or "")[:2] in REFUSES_WRITES:
                 _refused_at[pool] = time.monotonic()
-            raise Unavailable("The database is unavailable. Nothing was accepted; try again shortly.") from error
+            raise Unavailable("The database is unavailable.", effect=_effect(error)) from error
         raise
+
+
+def _effect(error: Exception) -> Literal["nothing", "unknown"]:
+    """Return whether what was sent may have been done: the connection may have broken after the commit had arrived."""
+    broke = isinstance(error, psycopg.OperationalError) and error.sqlstate is None
+    return "unknown" if broke else "nothing"
 
 
 async def _take(pool: Pool) -> Db:

@@ -43,6 +43,4 @@ async def _acquire(gate: asyncio.Semaphore) -> None:
         async with asyncio.timeout(SHARE_TIMEOUT_S):
             await gate.acquire()
     except TimeoutError:
-        raise Unavailable(
-            "Requests of your tenant use its whole share of the database. Nothing was accepted; try again shortly."
-        ) from None
+        raise Unavailable("Requests of your tenant use its whole share of the database.", effect="nothing") from None

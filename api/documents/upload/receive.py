@@ -45,18 +45,20 @@ async def receive(request: JsonRequest, batch: Batch, *, max_body: int) -> Field
                 reader = FormReader(options.get("boundary", ""), batch)
                 await reader.read(chunks)
                 return from_form(reader.form, batch.limits)
-            return from_json(await _read_all(chunks, max_body), batch.limits)
+            return from_json(await _read_all(request, chunks, max_body), batch.limits)
     except TimeoutError:
         raise InputError("The body took too long to arrive. Send several smaller uploads.") from None
 
 
-async def _read_all(chunks: AsyncGenerator[bytes, None], max_body: int) -> bytes:
+async def _read_all(request: JsonRequest, chunks: AsyncGenerator[bytes, None], max_body: int) -> bytes:
     body = bytearray()
-    async for chunk in chunks:
-        body += chunk
-        if len(body) > max_body:
-            limit = f"{max_body:,} bytes, the limit of this installation (HEADRACE_MAX_BODY)"
-            raise HTTPException(status_code=413, detail=f"The JSON exceeds {limit}. Send less at once.")
+    with request.counted() as reading:
+        async for chunk in chunks:
+            reading.add(len(chunk))
+            body += chunk
+            if len(body) > max_body:
+                limit = f"{max_body:,} bytes, the limit of this installation (HEADRACE_MAX_BODY)"
+                raise HTTPException(status_code=413, detail=f"The JSON exceeds {limit}. Send less at once.")
     return bytes(body)
 
 

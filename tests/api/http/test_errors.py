@@ -2,13 +2,14 @@
 
 import json
 from dataclasses import replace
-from typing import Any
+from typing import Any, Literal
 
 import httpx
 import pytest
 
 from api.app import create_app
 from api.settings import ApiSettings
+from schema.errors import Unavailable
 from tests.api.conftest import serving
 from tests.api.documented_errors import undocumented
 from tests.conftest import TestTenant
@@ -205,6 +206,32 @@ async def test_without_postgres_requests_are_told_to_come_again(settings: ApiSet
         assert (answer.status_code, code_of(answer), answer.headers["retry-after"]) == (503, "unavailable", "2")
         assert (await client.get("/health/ready")).status_code == 503
         assert (await client.get("/health")).json()["parts"]["postgres"]["status"] == "down"
+
+
+@pytest.mark.parametrize(
+    ("effect", "reading", "writing"),
+    [
+        ("nothing", "The database is unavailable. Try again shortly.", "Nothing was accepted; try again shortly."),
+        ("unknown", "The database is unavailable. Try again shortly.", "which may have been accepted: look before"),
+    ],
+)
+async def test_a_503_says_what_became_of_the_request_only_if_there_was_something_to_do(
+    api: httpx.AsyncClient,
+    monkeypatch: pytest.MonkeyPatch,
+    effect: Literal["nothing", "unknown"],
+    reading: str,
+    writing: str,
+) -> None:
+    async def away(*_: object, **__: object) -> None:
+        raise Unavailable("The database is unavailable.", effect=effect)
+
+    monkeypatch.setattr("api.jobs.routes.job_lists.list_jobs", away)
+    monkeypatch.setattr("api.jobs.routes.cancel", away)
+    read = await api.get("/api/jobs")
+    assert (503, reading) == (read.status_code, read.json()["detail"])
+    wrote = await api.post(f"/api/jobs/{NOBODYS}/cancel")
+    assert 503 == wrote.status_code
+    assert writing in wrote.json()["detail"]
 
 
 async def test_a_fault_of_ours_tells_nothing_but_the_request_id(

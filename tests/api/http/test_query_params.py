@@ -62,3 +62,25 @@ def _takes_several(schema: dict[str, Any]) -> bool:
 
 async def test_routes_for_openai_sdks_accept_parameters_that_proxies_add(api: httpx.AsyncClient) -> None:
     assert 200 == (await api.get("/v1/models?api-version=2024-10-21")).status_code
+
+
+@pytest.mark.parametrize(
+    "value", ["1e1", "%2B5", "+5", "5%20", "1_0", "%EF%BC%95", "5.0", "05", "0x5", "", "five", "%D9%A5"]
+)
+async def test_a_number_is_written_in_plain_digits(api: httpx.AsyncClient, value: str) -> None:
+    answer = await api.get(f"/api/jobs?limit={value}")
+    assert (400, "limit must be an integer in plain digits, such as 20.") == (
+        answer.status_code,
+        answer.json()["detail"],
+    )
+
+
+@pytest.mark.parametrize("value", ["1", "0", "yes", "on", "t", "true%20", ""])
+async def test_a_boolean_is_true_or_false(admin: httpx.AsyncClient, value: str) -> None:
+    answer = await admin.get(f"/api/admin/agents?enabled={value}")
+    assert (400, "enabled must be true or false.") == (answer.status_code, answer.json()["detail"])
+
+
+@pytest.mark.parametrize("value", ["true", "false", "True"])
+async def test_a_boolean_may_be_capitalised_as_python_writes_it(admin: httpx.AsyncClient, value: str) -> None:
+    assert 200 == (await admin.get(f"/api/admin/agents?enabled={value}")).status_code

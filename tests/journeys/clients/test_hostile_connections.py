@@ -285,6 +285,35 @@ async def test_refused_connections_leave_no_tracebacks(impatient: System, wires:
     assert "Traceback" not in impatient.log("api")
 
 
+async def test_requests_that_are_no_http_or_want_websockets_do_not_fill_the_log(
+    impatient: System, wires: Wires
+) -> None:
+    for _ in range(20):
+        wire = await wires.connect()
+        wire.send(b"\x16\x03\x01\x02\x00\x01")
+        assert 400 == (await wire.answer()).status
+        wire = await wires.connect()
+        wire.begin(
+            "GET /health/live HTTP/1.1", "Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Version: 13"
+        )
+        assert 200 == (await wire.answer()).status
+    told = impatient.log("api")
+    assert "Invalid HTTP request received" not in told
+    assert "upgrade request" not in told
+    assert [1, 1] == [told.count(code) for code in ("malformed_request", "unsupported_upgrade")]
+
+
+async def test_a_large_body_of_which_the_end_trickles_is_408(impatient: System, wires: Wires) -> None:
+    """Fast enough for a small body, and never complete."""
+    wire = await wires.connect()
+    wire.post("Content-Length: 1000000", path="/api/chat")
+    wire.send(b'{"message":"' + b"x" * 900_000)
+    dribbling = asyncio.create_task(wire.dribble(b"x" * 60, 0.1))
+    answer = await wire.answer()
+    assert (408, "request_timeout", "close") == (answer.status, answer.problem["code"], answer.headers["connection"])
+    dribbling.cancel()
+
+
 @pytest.fixture
 def raw(impatient: System) -> Iterator[socket.socket]:
     """A connection of which nothing is read that the test doesn't read."""
