@@ -16,7 +16,11 @@ from graphs.providers.contract import (
 )
 from schema.errors import InputError
 
-FIELDS = frozenset({"role", "content", "tool_calls", "tool_call_id"})
+VENDOR_MARK = "headrace_vendor"
+"""A field of messages in OpenAI's format: whose the other fields beyond OpenAI's are, and those of its tool calls. Answers have
+it, and clients send it back with them."""
+
+FIELDS = frozenset({"role", "content", "tool_calls", "tool_call_id", VENDOR_MARK})
 TEXT_FIELDS = frozenset({"type", "text"})
 IMAGE_FIELDS = frozenset({"type", "image_url", "url"})
 CALL_FIELDS = frozenset({"id", "type", "function"})
@@ -35,7 +39,8 @@ def read_message(message: dict[str, Any], *, field: str = "messages") -> Message
         return Message(role, (ToolResultPart(call_id, _text(message.get("content"), field)),), _beyond(FIELDS, message))
     calls = [_tool_call(call, field) for call in message.get("tool_calls") or ()]
     parts = (*read_parts(message.get("content"), field=f"{field}.content"), *calls)
-    return Message(role, parts, _beyond(FIELDS, message))
+    vendor = message.get(VENDOR_MARK)
+    return Message(role, parts, _beyond(FIELDS, message), vendor if isinstance(vendor, str) else "")
 
 
 def _beyond(known: frozenset[str], fields: dict[str, Any]) -> dict[str, Any]:
@@ -53,9 +58,11 @@ def read_parts(content: Any, *, field: str = "content") -> tuple[Part, ...]:
     return tuple(_part(part, f"{field}[{i}]") for i, part in enumerate(content))
 
 
-def stored_message(role: Role, parts: Sequence[dict[str, Any]]) -> Message:
-    """Return a message from its stored parts."""
-    return Message(role, read_parts(list(parts)))
+def stored_message(
+    role: Role, parts: Sequence[dict[str, Any]], extra: dict[str, Any] | None = None, vendor: str | None = None
+) -> Message:
+    """Return a message from its stored parts, with what goes back to its vendor."""
+    return Message(role, read_parts(list(parts)), extra or {}, vendor or "")
 
 
 def with_answered_calls(messages: Sequence[Message]) -> list[Message]:
@@ -89,7 +96,8 @@ def _part(part: Any, field: str) -> Part:
         case {"type": "image_url", "image_url": str(url)} | {"type": "image", "url": str(url)}:
             return ImagePart(url, extra=_beyond(IMAGE_FIELDS, part))
         case {"type": "tool_call", "id": str(call_id), "name": str(name), "arguments": str(arguments)}:
-            return ToolCallPart(call_id, name, arguments)
+            extra = part.get("extra")
+            return ToolCallPart(call_id, name, arguments, extra if isinstance(extra, dict) else {})
         case {"type": "tool_result", "tool_call_id": str(call_id), "text": str(text)}:
             return ToolResultPart(call_id, text)
         case {"type": "refusal", "refusal": str(text)}:

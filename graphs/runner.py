@@ -45,7 +45,7 @@ def read_chat(model: str, payload: dict[str, Any], stored: Sequence[StoredMessag
     if raw_messages is not None:
         messages = [read_message(message, field=f"messages[{i}]") for i, message in enumerate(raw_messages)]
     else:
-        messages = with_answered_calls([stored_message(row.role, row.parts) for row in stored])
+        messages = with_answered_calls([stored_message(row.role, row.parts, row.extra, row.vendor) for row in stored])
         if system := payload.get("system"):
             messages.insert(0, Message.of("system", system))
     return ChatRun(model, messages, _read_options(payload), whole=raw_messages is not None)

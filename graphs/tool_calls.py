@@ -41,6 +41,11 @@ class ToolCalls:
         """The calls so far, in order, as {id, name, arguments} and perhaps the vendor's extra."""
         return [call for _, call in sorted(self._calls.items())]
 
+    @property
+    def have_extra(self) -> bool:
+        """Whether a call has an extra of its vendor's."""
+        return any("extra" in call for call in self._calls.values())
+
     def all_as_openai(self) -> list[dict[str, Any]] | None:
         """Return the finished calls, or None if there was none."""
         return [as_openai(call) for call in self.in_order] or None

@@ -36,6 +36,13 @@ OwnKeyTokens = Annotated[
 ]
 
 
+CachedTokens = Annotated[int, Meta(description="Of the tokens that were sent, those from the provider's cache.")]
+CacheWriteTokens = Annotated[
+    int, Meta(description="Of the tokens that were sent, those put into the provider's cache.")
+]
+ReasoningTokens = Annotated[int, Meta(description="Of the tokens that came back, those of the model's reasoning.")]
+
+
 class ModelUsage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Tokens that one of the models used."""
 
@@ -44,3 +51,6 @@ class ModelUsage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     output_tokens: Annotated[int, Meta(description="Tokens that it sent back.")]
     own_key_input_tokens: OwnKeyTokens = 0
     own_key_output_tokens: OwnKeyTokens = 0
+    cached_tokens: CachedTokens = 0
+    cache_write_tokens: CacheWriteTokens = 0
+    reasoning_tokens: ReasoningTokens = 0

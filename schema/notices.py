@@ -3,7 +3,7 @@
 Shown by the commands, `/health` and `GET /v1/models`, and in the field `notice` of each answer; never in an answer's text.
 """
 
-from schema.events import Notice
+from schema.event_base import Notice
 
 OFFLINE_MODEL = "offline/extractive"
 """The embedded model that answers when no provider of language models is configured

@@ -21,7 +21,8 @@ from api.jobs.event_stream import follow_stream
 from api.jobs.submit import submit_and_follow
 from api.resources import Resources
 from schema.errors import InputError
-from schema.events import Notice
+from schema.event_base import CachedTokens, CacheWriteTokens, Notice, ReasoningTokens
+from schema.events import UsageRecorded
 from schema.queries.jobs.submissions import Submission
 from schema.states import PublicState
 from workers.queue.submit import Submitted
@@ -33,6 +34,9 @@ class UsageOut(msgspec.Struct, frozen=True):
     input_tokens: Annotated[int, Meta(description="Tokens read by the model.")]
     output_tokens: Annotated[int, Meta(description="Tokens written by the model.")]
     estimated: Annotated[bool, Meta(description="Whether the counts are estimates because the provider sent none.")]
+    cached_tokens: CachedTokens = 0
+    cache_write_tokens: CacheWriteTokens = 0
+    reasoning_tokens: ReasoningTokens = 0
 
 
 class AnswerOut(msgspec.Struct, frozen=True, kw_only=True):
@@ -64,6 +68,12 @@ class AnswerOut(msgspec.Struct, frozen=True, kw_only=True):
     ] = None
     notice: Annotated[
         Notice | None, Meta(description="Set if no language model is connected: a code, and how to connect one.")
+    ] = None
+    refusal: Annotated[str | None, Meta(description="The words with which the model refused to answer, if it did.")] = (
+        None
+    )
+    resolved_model: Annotated[
+        str | None, Meta(description="The model that answered, in its provider's words; null if it didn't say.")
     ] = None
 
 
@@ -188,7 +198,7 @@ def _answer_response(
         text=message.text,
         finish_reason=message.finish_reason,
         model=usage.model if usage else submission.model,
-        usage=UsageOut(usage.input_tokens, usage.output_tokens, usage.estimated) if usage else None,
+        usage=_usage_out(usage) if usage else None,
         agent=message.agent,
         tool_calls=message.tool_calls,
         data=message.data,
@@ -196,8 +206,21 @@ def _answer_response(
         cached=message.cached,
         citations=message.citations,
         notice=message.notice,
+        refusal=message.refusal,
+        resolved_model=message.resolved_model,
     )
     return Response(body, status_code=200, headers=headers)
+
+
+def _usage_out(usage: UsageRecorded) -> UsageOut:
+    return UsageOut(
+        usage.input_tokens,
+        usage.output_tokens,
+        usage.estimated,
+        usage.cached_tokens,
+        usage.cache_write_tokens,
+        usage.reasoning_tokens,
+    )
 
 
 def accepted_response(

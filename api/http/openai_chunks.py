@@ -7,11 +7,31 @@ from uuid import UUID
 import msgspec
 from msgspec import Meta
 
-from schema.events import MessageCompleted, Notice, UsageRecorded
+from graphs.messages import VENDOR_MARK
+from schema.event_base import CachedTokens, CacheWriteTokens, Notice, ReasoningTokens
+from schema.events import MessageCompleted, UsageRecorded
 
 DONE = b"data: [DONE]\n\n"
 
+NOT_EXTRA = frozenset(
+    {"role", "content", "refusal", "tool_calls", "reasoning_content", "reasoning", "function_call", VENDOR_MARK}
+)
+"""Fields of a message that are sent for what they are; no vendor's extra replaces them."""
+
 _encode = msgspec.json.Encoder().encode
+
+
+class PromptDetailsOut(msgspec.Struct, frozen=True):
+    """Parts of the prompt's tokens."""
+
+    cached_tokens: CachedTokens = 0
+    cache_write_tokens: CacheWriteTokens = 0
+
+
+class CompletionDetailsOut(msgspec.Struct, frozen=True):
+    """Parts of the answer's tokens."""
+
+    reasoning_tokens: ReasoningTokens = 0
 
 
 class TokenCountsOut(msgspec.Struct, frozen=True):
@@ -20,6 +40,15 @@ class TokenCountsOut(msgspec.Struct, frozen=True):
     prompt_tokens: Annotated[int, Meta(description="Tokens in the prompt.")]
     completion_tokens: Annotated[int, Meta(description="Tokens in the answer.")]
     total_tokens: Annotated[int, Meta(description="Sum of both.")]
+    prompt_tokens_details: Annotated[PromptDetailsOut, Meta(description="Parts of the prompt's tokens.")]
+    completion_tokens_details: Annotated[CompletionDetailsOut, Meta(description="Parts of the answer's tokens.")]
+
+
+class LogprobsOut(msgspec.Struct, frozen=True, kw_only=True):
+    """Log probabilities of an answer's tokens."""
+
+    content: Annotated[list[dict[str, Any]] | None, Meta(description="Those of the text; null if there is none.")]
+    refusal: Annotated[list[dict[str, Any]] | None, Meta(description="Those of the refusal; null if there is none.")]
 
 
 class AssistantOut(msgspec.Struct, frozen=True, kw_only=True):
@@ -27,7 +56,7 @@ class AssistantOut(msgspec.Struct, frozen=True, kw_only=True):
 
     role: Annotated[str, Meta(description="Always `assistant`.")] = "assistant"
     content: Annotated[str | None, Meta(description="Text content; null if there are only tool calls.")]
-    refusal: Annotated[str | None, Meta(description="Always null.")] = None
+    refusal: Annotated[str | None, Meta(description="Words with which the model refuses; null if it doesn't.")] = None
     tool_calls: Annotated[
         list[dict[str, Any]] | msgspec.UnsetType,
         Meta(description="Tool calls that the model asks for; omitted if none."),
@@ -42,7 +71,9 @@ class ChoiceOut(msgspec.Struct, frozen=True, kw_only=True):
 
     index: Annotated[int, Meta(description="Always 0.")] = 0
     message: Annotated[AssistantOut, Meta(description="The message.")]
-    logprobs: Annotated[None, Meta(description="Always null.")] = None
+    logprobs: Annotated[
+        LogprobsOut | None, Meta(description="Log probabilities of the tokens; null if they weren't asked for.")
+    ] = None
     finish_reason: Annotated[str, Meta(description="Why the model stopped: `stop`, `length`, `tool_calls`, …")]
 
 
@@ -52,10 +83,14 @@ class CompletionOut(msgspec.Struct, frozen=True, kw_only=True):
     id: Annotated[str, Meta(description="Id of the completion: `chatcmpl-` and the id of its job.")]
     object: Annotated[str, Meta(description="Always `chat.completion`.")] = "chat.completion"
     created: Annotated[int, Meta(description="When it was created, in seconds since 1970.")]
-    model: Annotated[str, Meta(description="The model that answered, as `provider/name`.")]
+    model: Annotated[
+        str, Meta(description="The model that answered, as `provider/name`, with the name that the provider told.")
+    ]
     choices: Annotated[list[ChoiceOut], Meta(description="The choices: always one.")]
     usage: Annotated[TokenCountsOut | None, Meta(description="Token usage; null if unknown.")]
-    system_fingerprint: Annotated[str | None, Meta(description="Always null.")] = None
+    system_fingerprint: Annotated[
+        str | None, Meta(description="The provider's version of its server; null if it told none.")
+    ] = None
     notice: Annotated[
         Notice | msgspec.UnsetType,
         Meta(description="Not in OpenAI's API: says that no language model is connected; omitted otherwise."),
@@ -79,7 +114,13 @@ COMPLETION_EXAMPLE: dict[str, Any] = {
             "finish_reason": "stop",
         }
     ],
-    "usage": {"prompt_tokens": 14, "completion_tokens": 15, "total_tokens": 29},
+    "usage": {
+        "prompt_tokens": 14,
+        "completion_tokens": 15,
+        "total_tokens": 29,
+        "prompt_tokens_details": {"cached_tokens": 0, "cache_write_tokens": 0},
+        "completion_tokens_details": {"reasoning_tokens": 0},
+    },
     "system_fingerprint": None,
 }
 
@@ -93,51 +134,104 @@ def usage_out(usage: UsageRecorded | None) -> TokenCountsOut | None:
     """Return token counts in OpenAI's format."""
     if usage is None:
         return None
-    return TokenCountsOut(usage.input_tokens, usage.output_tokens, usage.input_tokens + usage.output_tokens)
+    return TokenCountsOut(
+        usage.input_tokens,
+        usage.output_tokens,
+        usage.input_tokens + usage.output_tokens,
+        PromptDetailsOut(usage.cached_tokens, usage.cache_write_tokens),
+        CompletionDetailsOut(usage.reasoning_tokens),
+    )
+
+
+def answered_by(model: str, message: MessageCompleted, usage: UsageRecorded | None) -> str:
+    """Return the model that answered: of a chain another one than was asked for, and as its provider calls it."""
+    asked = usage.model if usage else model
+    return f"{asked.partition('/')[0]}/{message.resolved_model}" if message.resolved_model else asked
+
+
+def returned_extra(message: MessageCompleted) -> dict[str, Any]:
+    """Return the vendor's own fields of an answer's message, with the mark that leads them back to it alone.
+    Reasoning is among the deltas already."""
+    extra = {name: value for name, value in (message.extra or {}).items() if name not in NOT_EXTRA}
+    return {**extra, VENDOR_MARK: message.vendor} if message.vendor else extra
 
 
 def completion_out(
-    job_id: UUID, model: str, message: MessageCompleted, usage: UsageRecorded | None, reasoning: str
-) -> CompletionOut:
-    """Return a complete answer."""
+    job_id: UUID,
+    model: str,
+    message: MessageCompleted,
+    usage: UsageRecorded | None,
+    reasoning: str = "",
+    logprobs: LogprobsOut | None = None,
+) -> msgspec.Raw:
+    """Return a complete answer, a `CompletionOut` with the vendor's own fields in its message."""
     answer = AssistantOut(
-        content=message.text or (None if message.tool_calls else ""),
+        content=message.text or (None if message.tool_calls or message.refusal else ""),
+        refusal=message.refusal,
         tool_calls=message.tool_calls or msgspec.UNSET,
         reasoning_content=reasoning or msgspec.UNSET,
     )
-    return CompletionOut(
+    completion = CompletionOut(
         id=completion_id(job_id),
         created=int(time.time()),
-        model=model,
-        choices=[ChoiceOut(message=answer, finish_reason=message.finish_reason)],
+        model=answered_by(model, message, usage),
+        choices=[ChoiceOut(message=answer, finish_reason=message.finish_reason, logprobs=logprobs)],
         usage=usage_out(usage),
+        system_fingerprint=message.system_fingerprint,
         notice=message.notice or msgspec.UNSET,
     )
+    if extra := returned_extra(message):
+        built = msgspec.to_builtins(completion)
+        built["choices"][0]["message"] = {**extra, **built["choices"][0]["message"]}
+        return msgspec.Raw(_encode(built))
+    return msgspec.Raw(_encode(completion))
 
 
 class Chunks:
     """Encodes the chunks of one stream. The parts that all chunks share are encoded once."""
 
     def __init__(self, job_id: UUID, model: str, *, include_usage: bool) -> None:
-        head = {
+        self._head = {
             "id": completion_id(job_id),
             "object": "chat.completion.chunk",
             "created": int(time.time()),
             "model": model,
             "system_fingerprint": None,
         }
-        self._start = b"data: " + _encode(head)[:-1] + b',"choices":'
         self._end = b',"usage":null}\n\n' if include_usage else b"}\n\n"
-        self._delta_start = self._start + b'[{"index":0,"delta":'
         self._delta_end = b',"logprobs":null,"finish_reason":null}]' + self._end
+        self._set_start()
+
+    def _set_start(self) -> None:
+        self._start = b"data: " + _encode(self._head)[:-1] + b',"choices":'
+        self._delta_start = self._start + b'[{"index":0,"delta":'
+
+    def answered(self, message: MessageCompleted, usage: UsageRecorded | None) -> None:
+        """Let the following chunks name what answered: providers tell it with the answer's end."""
+        model = answered_by(self._head["model"], message, usage)
+        self._head |= {"model": model, "system_fingerprint": message.system_fingerprint}
+        self._set_start()
 
     def role(self) -> bytes:
         """The first chunk."""
         return self._delta_start + b'{"role":"assistant","content":"","refusal":null}' + self._delta_end
 
-    def text(self, text: str) -> bytes:
+    def text(self, text: str, logprobs: list[dict[str, Any]] | None = None) -> bytes:
         """A chunk with more text of the answer."""
-        return self._delta_start + b'{"content":' + _encode(text) + b"}" + self._delta_end
+        end = self._delta_end if logprobs is None else self._with_logprobs(LogprobsOut(content=logprobs, refusal=None))
+        return self._delta_start + b'{"content":' + _encode(text) + b"}" + end
+
+    def refusal(self, text: str, logprobs: list[dict[str, Any]] | None = None) -> bytes:
+        """A chunk with more of a refusal."""
+        end = self._delta_end if logprobs is None else self._with_logprobs(LogprobsOut(content=None, refusal=logprobs))
+        return self._delta_start + b'{"refusal":' + _encode(text) + b"}" + end
+
+    def vendor_fields(self, fields: dict[str, Any]) -> bytes:
+        """A chunk with the vendor's own fields, all at once: clients join what comes in pieces."""
+        return self._delta_start + _encode(fields) + self._delta_end
+
+    def _with_logprobs(self, logprobs: LogprobsOut) -> bytes:
+        return b',"logprobs":' + _encode(logprobs) + b',"finish_reason":null}]' + self._end
 
     def reasoning(self, text: str) -> bytes:
         """A chunk with more of the reasoning."""

@@ -13,6 +13,7 @@ from api.http.errors import problems
 from api.openapi.operations import described
 from api.resources import AppResources
 from schema.errors import Conflict, NotFound
+from schema.event_base import Notice
 from schema.events import (
     AgentRouted,
     Event,
@@ -20,7 +21,6 @@ from schema.events import (
     JobRestarted,
     MessageCompleted,
     MessageDelta,
-    Notice,
     PlanCreated,
     ToolFinished,
     ToolStarted,

@@ -15,7 +15,7 @@ from api.openapi.operations import described
 from api.resources import AppResources, Resources
 from graphs.providers.settings import AUTO
 from schema.errors import UnknownModel
-from schema.events import Notice
+from schema.event_base import Notice
 from schema.notices import notice_for_model
 
 ModelId = Annotated[

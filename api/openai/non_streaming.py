@@ -1,26 +1,39 @@
 """Builds a complete answer in OpenAI's format from a job's events."""
 
+import msgspec
+
 from api.chat.await_answer import ANSWER_EVENTS, Answer
-from api.http.openai_chunks import CompletionOut, completion_out
-from schema.events import JobRestarted, MessageCompleted, ReasoningDelta, decode_event, read_frames
+from api.http.openai_chunks import LogprobsOut, completion_out
+from schema.events import JobRestarted, MessageCompleted, MessageDelta, ReasoningDelta, decode_event, read_frames
 from workers.stream.follow import Follower
 
 RELEVANT_EVENTS = ANSWER_EVENTS | {JobRestarted.type, ReasoningDelta.type}
+Pieces = list[tuple[int, ReasoningDelta | MessageDelta]]
 
 
-async def collect_completion(follower: Follower, model: str) -> CompletionOut:
-    """Follow a job to its end. Raises JobEnded if it fails or is cancelled."""
-    answer = Answer(str(follower.job_id))
-    reasoning_parts: list[tuple[int, str]] = []
+async def collect_completion(follower: Follower, model: str, *, logprobs: bool = False) -> msgspec.Raw:
+    """Follow a job to its end and return its completion; with `logprobs`, those that its deltas have too. Raises JobEnded if
+    it fails or is cancelled."""
+    answer, pieces = Answer(str(follower.job_id)), Pieces()
+    relevant = RELEVANT_EVENTS | ({MessageDelta.type} if logprobs else set())
     async with follower:
         async for chunk in follower.chunks(heartbeat_s=None):
             for frame in read_frames(chunk):
-                if frame.type in RELEVANT_EVENTS:
+                if frame.type in relevant:
                     event = decode_event(frame)
                     answer.add(event)
-                    if isinstance(event, ReasoningDelta):
-                        reasoning_parts.append((frame.seq, event.text))
+                    if isinstance(event, ReasoningDelta | MessageDelta):
+                        pieces.append((frame.seq, event))
                     elif isinstance(event, JobRestarted):
-                        reasoning_parts = [part for part in reasoning_parts if part[0] <= event.discard_after]
-    reasoning = "".join(text for _, text in reasoning_parts)
-    return completion_out(follower.job_id, model, answer.message or MessageCompleted(text=""), answer.usage, reasoning)
+                        pieces = [piece for piece in pieces if piece[0] <= event.discard_after]
+    message = answer.message or MessageCompleted(text="")
+    reasoning = "".join(event.text for _, event in pieces if isinstance(event, ReasoningDelta))
+    return completion_out(follower.job_id, model, message, answer.usage, reasoning, _logprobs(pieces))
+
+
+def _logprobs(pieces: Pieces) -> LogprobsOut | None:
+    """Return the logprobs of all pieces, or None if none has any."""
+    told = [event for _, event in pieces if isinstance(event, MessageDelta) and event.logprobs]
+    content = [token for event in told if not event.refusal for token in event.logprobs or ()]
+    refusal = [token for event in told if event.refusal for token in event.logprobs or ()]
+    return LogprobsOut(content=content or None, refusal=refusal or None) if told else None

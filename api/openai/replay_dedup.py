@@ -18,6 +18,8 @@ class ReplayDedup:
 
     def __init__(self) -> None:
         self.sent = ""  # sent to the client
+        self.refused = ""  # of the refusal
+        self._refusal_position = 0
         self._position = 0  # how much of `sent` the current attempt has reached
         self._marks: list[tuple[int, int]] = []  # (event number, position after it)
         self._reasoning_sent = False
@@ -28,6 +30,7 @@ class ReplayDedup:
         """Another attempt takes over; it repeats what came after event `discard_after`."""
         self._marks = [mark for mark in self._marks if mark[0] <= event.discard_after]
         self._position = self._marks[-1][1] if self._marks else 0
+        self._refusal_position = 0
         self._restarted = True
         if self._tool_calls_sent:
             raise ReplayMismatch
@@ -37,6 +40,15 @@ class ReplayDedup:
         new = self._advance(event.text)
         self._marks.append((seq, self._position))
         return new
+
+    def refusal(self, event: MessageDelta) -> str:
+        """Return the part of a refusal that wasn't sent yet; a later attempt repeats all of it. Raises ReplayMismatch."""
+        repeated = self.refused[self._refusal_position : self._refusal_position + len(event.refusal)]
+        if not event.refusal.startswith(repeated):
+            raise ReplayMismatch
+        self._refusal_position += len(event.refusal)
+        self.refused += event.refusal[len(repeated) :]
+        return event.refusal[len(repeated) :]
 
     def tool_calls(self, event: MessageDelta) -> list[dict[str, Any]]:
         """Return the parts of tool calls to send."""

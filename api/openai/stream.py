@@ -8,7 +8,7 @@ import asyncio
 from collections.abc import AsyncGenerator
 
 from api.http.errors import JobEnded, status_for_code
-from api.http.openai_chunks import DONE, Chunks, error_chunk
+from api.http.openai_chunks import DONE, Chunks, error_chunk, returned_extra
 from api.http.openai_errors import error_out
 from api.openai.replay_dedup import ReplayDedup, ReplayMismatch
 from schema.events import (
@@ -122,8 +122,12 @@ class ChunkStream:
 
     def _delta(self, seq: int, event: MessageDelta) -> bytes:
         output = b""
-        if event.text and (unsent := self._dedup.text(seq, event)):
-            output = self._chunks.text(unsent)
+        if event.text or (event.logprobs and not event.refusal):  # half a character is a token, and no text yet
+            unsent = self._dedup.text(seq, event)
+            logprobs = event.logprobs if unsent == event.text else None
+            output = self._chunks.text(unsent, logprobs) if unsent or logprobs else b""
+        if event.refusal and (unsent := self._dedup.refusal(event)):
+            output += self._chunks.refusal(unsent, event.logprobs if unsent == event.refusal else None)
         if event.tool_calls:
             output += self._chunks.tool_calls(self._dedup.tool_calls(event))
         return output
@@ -132,6 +136,9 @@ class ChunkStream:
         self.ended = True
         remaining_text = self._dedup.remaining_text(self._message)
         output = self._chunks.text(remaining_text) if remaining_text else b""
+        self._chunks.answered(self._message, self._usage)
+        if extra := returned_extra(self._message):
+            output += self._chunks.vendor_fields(extra)
         output += self._chunks.finish(self._message.finish_reason, self._message.notice)
         if self._include_usage:
             output += self._chunks.usage(self._usage)

@@ -25,14 +25,21 @@ class Emitter:
         self._emit(event)
         self.trail.append([event.type, msgspec.to_builtins(event)])
 
-    def emit_text(self, text: str) -> None:
+    def emit_text(self, text: str, logprobs: list[dict[str, Any]] | None = None) -> None:
         """Emit more of the answer, separated from what earlier nodes wrote. In the trail, adjacent text is one event."""
         text, self._separator = self._separator + text, ""
+        if logprobs is not None:
+            self.emit(MessageDelta(text=text, logprobs=logprobs))
+            return
         self._emit(MessageDelta(text=text))
-        if self.trail and self.trail[-1][0] == MessageDelta.type:
+        if self.trail and self.trail[-1][0] == MessageDelta.type and self.trail[-1][1].keys() == {"text"}:
             self.trail[-1][1]["text"] += text
         else:
             self.trail.append([MessageDelta.type, {"text": text}])
+
+    def emit_refusal(self, text: str, logprobs: list[dict[str, Any]] | None = None) -> None:
+        """Emit more of the words with which the model refuses."""
+        self.emit(MessageDelta(refusal=text, logprobs=logprobs))
 
 
 def replay_trail(trail: Sequence[Any], emit: Callable[[Event], None]) -> None:

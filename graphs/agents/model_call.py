@@ -10,17 +10,20 @@ import msgspec
 from graphs.agents.contract import AgentRun, AgentSpec
 from graphs.agents.emitter import Emitter
 from graphs.providers.contract import (
+    ExtraDelta,
     Finished,
     Message,
     Part,
     Progress,
     ReasoningDelta,
+    RefusalDelta,
     TextDelta,
     TextPart,
     ToolCallDelta,
     ToolCallPart,
     Usage,
 )
+from graphs.providers.extras import merge_extra
 from graphs.providers.fallback import ChainModel, stream_with_fallback
 from graphs.tool_calls import ToolCalls
 from schema import events
@@ -29,7 +32,7 @@ from schema import events
 @dataclass
 class Reply:
     """A model's reply. `calls` are tool calls as {id, name, arguments}, with the model's own ids, and perhaps the vendor's
-    extra."""
+    extra; `extra` is that of the whole reply. `model` is the one that was asked, `resolved_model` what its vendor calls it."""
 
     text: str = ""
     calls: list[dict[str, Any]] = field(default_factory=list)
@@ -39,10 +42,25 @@ class Reply:
     output_tokens: int = 0
     estimated: bool = False
     own_key: bool = False
+    cached_tokens: int = 0
+    cache_write_tokens: int = 0
+    reasoning_tokens: int = 0
+    refusal: str = ""
+    extra: dict[str, Any] = field(default_factory=dict)
+    resolved_model: str = ""
+    system_fingerprint: str = ""
+
+    def end(self, finished: Finished, candidates: Sequence[ChainModel]) -> None:
+        """Take what the last delta says."""
+        self.finish = finished.reason
+        self.resolved_model, self.system_fingerprint = finished.model, finished.system_fingerprint
+        self.count(finished.usage, candidates)
 
     def count(self, usage: Usage, candidates: Sequence[ChainModel]) -> None:
         """Take the usage of the call; whose key it was made with is known by the model that answered."""
         self.estimated, self.input_tokens, self.output_tokens = usage.estimated, usage.input_tokens, usage.output_tokens
+        self.cached_tokens, self.cache_write_tokens = usage.cached_tokens, usage.cache_write_tokens
+        self.reasoning_tokens = usage.reasoning_tokens
         self.own_key = any(one.own_key for one in candidates if one.full_name == self.model)
 
     @property
@@ -50,22 +68,44 @@ class Reply:
         """The usage as fields of a graph's state: tokens by the tenant's own key are counted once more, apart, and all by the
         model that was called."""
         own = [self.input_tokens, self.output_tokens] if self.own_key else [0, 0]
+        parts = [self.cached_tokens, self.cache_write_tokens, self.reasoning_tokens]
         return {
             "input_tokens": self.input_tokens,
             "output_tokens": self.output_tokens,
             "own_key_input_tokens": self.input_tokens if self.own_key else 0,
             "own_key_output_tokens": self.output_tokens if self.own_key else 0,
+            "cached_tokens": self.cached_tokens,
+            "cache_write_tokens": self.cache_write_tokens,
+            "reasoning_tokens": self.reasoning_tokens,
             "estimated": self.estimated,
-            "used": {self.model: [self.input_tokens, self.output_tokens, *own]},
+            "used": {self.model: [self.input_tokens, self.output_tokens, *own, *parts]},
+        }
+
+    @property
+    def vendor(self) -> str:
+        """The vendor that answered, to which extras go back."""
+        return self.model.partition("/")[0]
+
+    @property
+    def answer(self) -> dict[str, Any]:
+        """What the reply has besides text and calls, as fields of a graph's state if it is the run's answer."""
+        has_extra = bool(self.extra) or any("extra" in call for call in self.calls)
+        return {
+            "refusal": self.refusal,
+            "extra": self.extra,
+            "vendor": self.vendor if has_extra else "",
+            "resolved_model": self.resolved_model,
+            "system_fingerprint": self.system_fingerprint,
         }
 
     def message(self, ids: list[str]) -> Message:
         """Return the reply as a message of the conversation, with our ids for its calls."""
-        parts: list[Part] = [TextPart(self.text)] if self.text else []
+        said = self.text or self.refusal
+        parts: list[Part] = [TextPart(said)] if said else []
         parts += [
             ToolCallPart(i, c["name"], c["arguments"], c.get("extra", {})) for i, c in zip(ids, self.calls, strict=True)
         ]
-        return Message("assistant", tuple(parts), vendor=self.model.partition("/")[0])
+        return Message("assistant", tuple(parts), self.extra, vendor=self.vendor)
 
 
 async def call_model(
@@ -100,18 +140,23 @@ async def call_model(
     async with aclosing(stream_with_fallback(choices, request, run.breakers, on_switch)) as deltas:
         async for delta in deltas:
             match delta:
-                case TextDelta(text):
+                case TextDelta(text, logprobs):
                     reply.text += text
                     if stream_text:
-                        emitter.emit_text(text)
+                        emitter.emit_text(text, logprobs)
+                case RefusalDelta(text, logprobs):
+                    reply.refusal += text
+                    if stream_text:
+                        emitter.emit_refusal(text, logprobs)
+                case ExtraDelta(more):
+                    reply.extra = merge_extra(reply.extra, more)
                 case ReasoningDelta(text):
                     run.emit(events.ReasoningDelta(text=text))
                 case ToolCallDelta():
                     calls.add(delta)
                 case Progress(text, done, total):
                     run.emit(events.JobProgress(text=text, done=done or None, total=total or None))
-                case Finished(reason, usage):
-                    reply.finish = reason
-                    reply.count(usage, choices)
+                case Finished():
+                    reply.end(delta, choices)
     reply.calls = calls.in_order
     return reply

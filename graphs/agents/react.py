@@ -68,7 +68,8 @@ def _record_calls(
     client_calls = [
         {**c, "id": c["id"] or i} for c, i in zip(reply.calls, ids, strict=True) if c["name"] in client_tools
     ]
-    return update | {"client_calls": client_calls, "finish": "tool_calls" if client_calls else "stop"}
+    finish = "tool_calls" if client_calls else "stop"
+    return cast(AgentState, {**update, **reply.answer, "client_calls": client_calls, "finish": finish})
 
 
 async def use_tools(state: AgentState, runtime: Runtime[AgentRun]) -> AgentState:
@@ -94,7 +95,9 @@ async def finish(
 ) -> AgentState:
     """Take the reply as the agent's answer. With an output format it is checked, corrected at most once, and emitted then."""
     update, data, text = add_usage(state, reply), None, reply.text
-    if agent.output_format is not None:
+    if agent.output_format is not None and reply.refusal:
+        emitter.emit_refusal(reply.refusal)
+    elif agent.output_format is not None:
         data, problem = parse_output(agent.output_format, agent.output_schema, text)
         if problem:
             # The problem may repeat a part of the answer, which may repeat text from outside.
@@ -103,15 +106,16 @@ async def finish(
             corrected = await call_model(run, agent, emitter, [*messages, reply.message([]), again], stream_text=False)
             update = add_usage({**state, **update}, corrected)
             data, still_a_problem = parse_output(agent.output_format, agent.output_schema, corrected.text)
-            text = text if still_a_problem else corrected.text
+            reply, text = (reply, text) if still_a_problem else (corrected, corrected.text)
         emitter.emit_text(text)
-    return update | {
+    ended = {
         "said": join_texts(state.get("said", ""), text),
         "data": data,
         "calls": [],
         "finish": reply.finish,
         "trail": emitter.trail,
     }
+    return cast(AgentState, {**update, **reply.answer, **ended})
 
 
 def join_texts(before: str, text: str) -> str:

@@ -2,6 +2,7 @@
 
 import operator
 from collections.abc import Mapping
+from itertools import zip_longest
 from typing import Annotated, Any, TypedDict
 
 import msgspec
@@ -20,7 +21,8 @@ class AgentState(TypedDict, total=False):
     `graph`. `routed` is the router's reason. `messages` is what the model sees, `calls` are pending tool calls, `step` counts
     the model's turns, `rounds` the plans. `said` is the answer so far. `sources` are the numbered passages that tools found.
     `trail` has the events so far ([type, fields]), which a resumed run replays. `used` has the tokens of each model: in, out,
-    and those with the tenant's own key. `mark` is the code of the run's data marks: a resumed run keeps it, since its messages
+    those with the tenant's own key, cached, put into the cache, and of reasoning. `refusal`, `extra` and what follows are of
+    the last reply (`Reply.answer`). `mark` is the code of the run's data marks: a resumed run keeps it, since its messages
     contain it. `untrusted`: text from outside was read.
     `acted`: a tool may have changed something. `asked_tools`: a tool was called.
     """
@@ -47,7 +49,15 @@ class AgentState(TypedDict, total=False):
     output_tokens: int
     own_key_input_tokens: int
     own_key_output_tokens: int
+    cached_tokens: int
+    cache_write_tokens: int
+    reasoning_tokens: int
     used: dict[str, list[int]]
+    refusal: str
+    extra: dict[str, Any]
+    vendor: str
+    resolved_model: str
+    system_fingerprint: str
     estimated: bool
     untrusted: bool
     acted: bool
@@ -57,10 +67,9 @@ class AgentState(TypedDict, total=False):
 
 
 def merge_used(one: Mapping[str, list[int]], other: Mapping[str, list[int]]) -> dict[str, list[int]]:
-    """Return the tokens of both, by model."""
-    none = [0, 0, 0, 0]
+    """Return the tokens of both, by model. What an older worker stored has fewer counts."""
     return {
-        model: [a + b for a, b in zip(one.get(model, none), other.get(model, none), strict=True)]
+        model: [a + b for a, b in zip_longest(one.get(model, ()), other.get(model, ()), fillvalue=0)]
         for model in {**one, **other}
     }
 

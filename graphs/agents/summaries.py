@@ -40,9 +40,8 @@ async def summarise(
             match delta:
                 case TextDelta(text):
                     reply.text += text
-                case Finished(reason, usage):
-                    reply.finish = reason
-                    reply.count(usage, candidates)
+                case Finished():
+                    reply.end(delta, candidates)
     reply.text = reply.text.strip()[:MAX_CHARS]
     if not reply.text:
         raise ProviderError("The model gave no summary.")

@@ -15,7 +15,17 @@ from langgraph.runtime import Runtime
 
 from graphs.chat.context import Question
 from graphs.chat.state import ChatState
-from graphs.providers.contract import Finished, Progress, ReasoningDelta, TextDelta, ToolCallDelta, Usage
+from graphs.providers.contract import (
+    ExtraDelta,
+    Finished,
+    Progress,
+    ReasoningDelta,
+    RefusalDelta,
+    TextDelta,
+    ToolCallDelta,
+    Usage,
+)
+from graphs.providers.extras import merge_extra
 from graphs.tool_calls import ToolCalls
 from schema import events
 
@@ -34,24 +44,39 @@ async def answer(state: ChatState, runtime: Runtime[Question]) -> ChatState:
     question = runtime.context
     emit = question.emit
     texts: list[str] = []
+    refusals: list[str] = []
+    extra: dict[str, Any] = {}
     calls = ToolCalls()
     request = msgspec.structs.replace(question.request, messages=tuple(question.messages))
     async with aclosing(question.provider.stream(request)) as deltas:
         async for delta in deltas:
             match delta:
-                case TextDelta(text):
+                case TextDelta(text, logprobs):
                     texts.append(text)
-                    emit(events.MessageDelta(text=text))
+                    emit(events.MessageDelta(text=text, logprobs=logprobs))
+                case RefusalDelta(text, logprobs):
+                    refusals.append(text)
+                    emit(events.MessageDelta(refusal=text, logprobs=logprobs))
+                case ExtraDelta(more):
+                    extra = merge_extra(extra, more)
                 case ReasoningDelta(text):
                     emit(events.ReasoningDelta(text=text))
                 case ToolCallDelta():
                     emit(events.MessageDelta(tool_calls=[calls.add(delta)]))
                 case Progress(text, done, total):
                     emit(events.JobProgress(text=text, done=done or None, total=total or None))
-                case Finished(reason, usage):
+                case Finished(reason, usage, model, fingerprint):
+                    has_extra = bool(extra or calls.have_extra)
                     emit(
                         events.MessageCompleted(
-                            text="".join(texts), finish_reason=reason, tool_calls=calls.all_as_openai()
+                            text="".join(texts),
+                            finish_reason=reason,
+                            tool_calls=calls.all_as_openai(),
+                            refusal="".join(refusals) or None,
+                            extra=extra or None,
+                            vendor=question.model.partition("/")[0] if has_extra else None,
+                            resolved_model=model or None,
+                            system_fingerprint=fingerprint or None,
                         )
                     )
                     emit(_usage(question.model, usage))
@@ -60,5 +85,11 @@ async def answer(state: ChatState, runtime: Runtime[Question]) -> ChatState:
 
 def _usage(model: str, usage: Usage) -> events.UsageRecorded:
     return events.UsageRecorded(
-        model=model, input_tokens=usage.input_tokens, output_tokens=usage.output_tokens, estimated=usage.estimated
+        model=model,
+        input_tokens=usage.input_tokens,
+        output_tokens=usage.output_tokens,
+        estimated=usage.estimated,
+        cached_tokens=usage.cached_tokens,
+        cache_write_tokens=usage.cache_write_tokens,
+        reasoning_tokens=usage.reasoning_tokens,
     )

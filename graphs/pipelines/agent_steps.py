@@ -86,7 +86,9 @@ def _step_emitter(run: AgentRun, task: AgentTask, emitter: Emitter) -> Callable[
     def emit(event: Event) -> None:
         match event:
             case MessageDelta():
-                if task.is_answer:
+                if task.is_answer and event.refusal:
+                    emitter.emit_refusal(event.refusal)
+                elif task.is_answer:
                     emitter.emit_text(event.text)
             case ToolStarted() | ToolFinished():
                 emitter.emit(msgspec.structs.replace(event, call_id=_step_call_id(task.step, event.call_id)))

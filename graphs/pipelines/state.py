@@ -16,7 +16,10 @@ State = dict[str, Any]
 `mark` is the code of the run's data marks."""
 
 
-TOKENS = ("input_tokens", "output_tokens", "own_key_input_tokens", "own_key_output_tokens")
+TOKENS = (
+    *("input_tokens", "output_tokens", "own_key_input_tokens", "own_key_output_tokens"),
+    *("cached_tokens", "cache_write_tokens", "reasoning_tokens"),
+)
 
 
 def output_key(step: str) -> str:

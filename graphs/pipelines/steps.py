@@ -138,8 +138,9 @@ async def _prompt(ctx: StepContext, step: PromptStep) -> State:
     system = Message.of("system", "\n\n".join(part for part in (run.persona, safety) if part))
     agent = AgentSpec(name=ctx.name, models=(step.model,) if step.model else ())
     reply = await call_model(run, agent, ctx.emitter, [system, prompt], stream_text=ctx.is_last)
-    data, wrong = parse_output("structured_json", None, reply.text)
-    update = _output(ctx, reply.text, data=None if wrong else data, untrusted=values.untrusted, streamed=True)
+    said = reply.text or reply.refusal
+    data, wrong = parse_output("structured_json", None, said)
+    update = _output(ctx, said, data=None if wrong else data, untrusted=values.untrusted, streamed=True)
     return update | _usage(reply) | ({"finish": reply.finish} if ctx.is_last else {})
 
 

@@ -106,17 +106,34 @@ class ModelRequest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
 
 
 class Usage(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Tokens of one call. `estimated`: counted by `tokens.py`, because the vendor didn't."""
+    """Tokens of one call. `estimated`: counted by `tokens.py`, because the vendor didn't.
+
+    Of the input, `cached_tokens` came from the vendor's cache and `cache_write_tokens` went into it; of the output,
+    `reasoning_tokens` were thought. They are parts of the two counts, as OpenAI counts: a vendor that reports them besides
+    (Anthropic) has them added. Make it with `reported.py`, which checks what vendors say.
+    """
 
     input_tokens: int
     output_tokens: int
     estimated: bool = False
+    cached_tokens: int = 0
+    cache_write_tokens: int = 0
+    reasoning_tokens: int = 0
 
 
 class TextDelta(msgspec.Struct, frozen=True, tag=True, gc=False):
-    """More of the answer. Several tokens that arrived together are one delta."""
+    """More of the answer. Several tokens that arrived together are one delta. `logprobs` are those of its tokens, in OpenAI's
+    shape ({token, logprob, bytes, top_logprobs}), where they were asked for."""
 
     text: str
+    logprobs: list[dict[str, Any]] | None = None
+
+
+class RefusalDelta(msgspec.Struct, frozen=True, tag=True, gc=False):
+    """The model refuses, in its words; they are not part of the answer. `logprobs` as those of text."""
+
+    text: str
+    logprobs: list[dict[str, Any]] | None = None
 
 
 class ReasoningDelta(msgspec.Struct, frozen=True, tag=True, gc=False):
@@ -135,6 +152,14 @@ class ToolCallDelta(msgspec.Struct, frozen=True, tag=True, gc=False):
     extra: dict[str, Any] = {}
 
 
+class ExtraDelta(msgspec.Struct, frozen=True, tag=True):
+    """Fields of the answer's message as a whole that only the vendor understands, and that must go back to it as they came, as
+    signed thoughts must. They are those of the vendor's own dialect of OpenAI's messages, if it has one. Several are merged
+    (`extras.merge_extra`), and end in `Message.extra`, with `Message.vendor`."""
+
+    extra: dict[str, Any]
+
+
 class Progress(msgspec.Struct, frozen=True, tag=True, gc=False):
     """Progress before the answer begins, such as a model being pulled: `done` of `total` bytes, both 0 if unknown."""
 
@@ -144,13 +169,16 @@ class Progress(msgspec.Struct, frozen=True, tag=True, gc=False):
 
 
 class Finished(msgspec.Struct, frozen=True, tag=True):
-    """The last delta of every successful stream: why it ended, and its usage."""
+    """The last delta of every successful stream: why it ended, and its usage. `model` is the model that answered, in the
+    vendor's words, `system_fingerprint` its version of the server; both are empty if it doesn't say."""
 
     reason: FinishReason
     usage: Usage
+    model: str = ""
+    system_fingerprint: str = ""
 
 
-Delta = TextDelta | ReasoningDelta | ToolCallDelta | Progress | Finished
+Delta = TextDelta | ReasoningDelta | RefusalDelta | ToolCallDelta | ExtraDelta | Progress | Finished
 
 
 class ModelInfo(msgspec.Struct, frozen=True, omit_defaults=True):

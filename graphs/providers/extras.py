@@ -5,7 +5,7 @@ told so.
 """
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, cast
 
 OLLAMA_OPTIONS = frozenset(
     {
@@ -30,6 +30,44 @@ OLLAMA_FIELDS = frozenset({"keep_alive", "think"})
 
 OPTIONS = "options"
 """An extra with Ollama's options under their own names."""
+
+
+NAMES = frozenset({"type", "format", "id", "index"})
+"""Members of a piece of an extra that say what it is; all others are continued by the next piece."""
+
+
+def merge_extra(one: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
+    """Return an answer's extra with more of it: texts are joined, and lists too, of which pieces with the same `index` and
+    `type` are one (OpenRouter streams `reasoning_details` so). Of other values the last counts."""
+    return {**one, **{name: _joined(one[name], value) if name in one else value for name, value in other.items()}}
+
+
+def _joined(one: Any, other: Any) -> Any:
+    match one, other:
+        case str(), str():
+            return one + other
+        case list(), list():
+            return _joined_lists(cast(list[Any], one), cast(list[Any], other))
+        case dict(), dict():
+            return merge_extra(cast(dict[str, Any], one), cast(dict[str, Any], other))
+        case _:
+            return one if other is None else other
+
+
+def _joined_lists(one: list[Any], other: list[Any]) -> list[Any]:
+    joined = list(one)
+    for piece in other:
+        last = joined[-1] if joined else None
+        if isinstance(last, dict) and isinstance(piece, dict) and _is_continued(last, piece):
+            fixed = {name: piece[name] for name in NAMES & piece.keys() if piece[name] is not None}
+            joined[-1] = merge_extra(last, {name: piece[name] for name in piece if name not in NAMES}) | fixed
+        else:
+            joined.append(piece)
+    return joined
+
+
+def _is_continued(last: Mapping[str, Any], piece: Mapping[str, Any]) -> bool:
+    return type(last.get("index")) is int and all(last.get(name) == piece.get(name) for name in ("index", "type"))
 
 
 def ignored_extras(provider: str, names: Iterable[str]) -> list[str]:

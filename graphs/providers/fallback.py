@@ -17,9 +17,11 @@ import structlog
 from graphs.providers.breakers import Breakers
 from graphs.providers.contract import (
     Delta,
+    ExtraDelta,
     ModelRequest,
     Provider,
     ReasoningDelta,
+    RefusalDelta,
     TextDelta,
     ToolCallDelta,
 )
@@ -48,7 +50,7 @@ _WORTH_ANOTHER_MODEL = (
     ProviderUnknown,
     ToolsUnsupported,
 )
-_TOKEN_DELTAS = (TextDelta, ReasoningDelta, ToolCallDelta)
+_TOKEN_DELTAS = (TextDelta, ReasoningDelta, RefusalDelta, ToolCallDelta, ExtraDelta)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,16 @@ from typing import Any
 
 import msgspec
 
-from graphs.providers.contract import Delta, Message, ReasoningDelta, TextDelta, ToolCallDelta, Usage
+from graphs.providers.contract import (
+    Delta,
+    ExtraDelta,
+    Message,
+    ReasoningDelta,
+    RefusalDelta,
+    TextDelta,
+    ToolCallDelta,
+    Usage,
+)
 from graphs.providers.tokens import estimate_input, estimate_tokens
 from schema import storable as cleaning
 
@@ -16,28 +25,63 @@ MAX_TOKENS = 10**9
 """Far more than any model reads or writes in one call; sums of it fit into what Postgres and Lua count exactly."""
 
 
-def usage_from(read: Any, written: Any, *, messages: Sequence[Message], chars: int) -> Usage:
+MAX_NAME = 200
+"""Characters of a model's name, and of a server's version."""
+
+
+def usage_from(
+    read: Any,
+    written: Any,
+    *,
+    messages: Sequence[Message],
+    chars: int,
+    cached: Any = None,
+    cache_write: Any = None,
+    reasoning: Any = None,
+) -> Usage:
     """Return the usage of a call. A count that is missing, or is no whole number from 0 to MAX_TOKENS, is estimated from the
-    prompt's `messages`, or from the `chars` of the answer."""
-    input_tokens, output_tokens = _count(read), _count(written)
+    prompt's `messages`, or from the `chars` of the answer. `cached`, `cache_write` and `reasoning` are parts of the two; one
+    that is no such number counts as 0, and none is more than its whole."""
+    input_tokens, output_tokens = reported_count(read), reported_count(written)
+    estimated = input_tokens is None or output_tokens is None
+    input_tokens = estimate_input(messages) if input_tokens is None else input_tokens
+    output_tokens = estimate_tokens(chars) if output_tokens is None else output_tokens
     return Usage(
-        estimate_input(messages) if input_tokens is None else input_tokens,
-        estimate_tokens(chars) if output_tokens is None else output_tokens,
-        estimated=input_tokens is None or output_tokens is None,
+        input_tokens,
+        output_tokens,
+        estimated,
+        cached_tokens=min(reported_count(cached) or 0, input_tokens),
+        cache_write_tokens=min(reported_count(cache_write) or 0, input_tokens),
+        reasoning_tokens=min(reported_count(reasoning) or 0, output_tokens),
     )
 
 
-def _count(value: Any) -> int | None:
+def reported_count(value: Any) -> int | None:
+    """Return a count of tokens, or None for what is none."""
     return value if type(value) is int and 0 <= value <= MAX_TOKENS else None  # a bool is an int, too
+
+
+def reported_name(value: Any) -> str:
+    """Return what a vendor calls its model or its server's version; empty for what is no such name."""
+    return cleaning.storable_text(value) if isinstance(value, str) and len(value) <= MAX_NAME else ""
+
+
+def reported_logprobs(value: Any) -> list[dict[str, Any]] | None:
+    """Return the logprobs of some tokens in OpenAI's shape, or None if there are none."""
+    if not isinstance(value, list):
+        return None
+    return [cleaning.storable(token) for token in value if isinstance(token, dict)] or None
 
 
 def storable(delta: Delta) -> Delta:
     """Return the delta without U+0000, which Postgres stores in neither text nor JSON."""
     match delta:
-        case TextDelta(text) | ReasoningDelta(text) if "\0" in text:
+        case TextDelta(text) | ReasoningDelta(text) | RefusalDelta(text) if "\0" in text:
             return msgspec.structs.replace(delta, text=text.replace("\0", ""))
         case ToolCallDelta(_, id, name, arguments) if "\0" in id or "\0" in name or "\0" in arguments or delta.extra:
             cleaned = (text.replace("\0", "") for text in (id, name, arguments))
             return ToolCallDelta(delta.index, *cleaned, extra=cleaning.storable(delta.extra))
+        case ExtraDelta(extra):
+            return ExtraDelta(cleaning.storable(extra))
         case _:
             return delta

@@ -22,7 +22,8 @@ from graphs.agents.state import AgentState
 from graphs.embeddings.texts import clean
 from graphs.providers.contract import TextPart
 from schema.errors import HeadraceError
-from schema.events import AgentRouted, CitationAdded, MessageCompleted, MessageDelta, Notice, ToolFinished
+from schema.event_base import Notice
+from schema.events import AgentRouted, CitationAdded, MessageCompleted, MessageDelta, ToolFinished
 from schema.notices import notice_for_model
 from schema.postgres.connections import tenant_tx
 from schema.queries.agents import cached_answers
@@ -143,7 +144,7 @@ def _is_standalone(job: ClaimedJob, run: AgentRun) -> bool:
 
 def _is_cacheable(ended: AgentState, completed: MessageCompleted) -> bool:
     """Whether a run ended with a complete answer, without side effects and without failed tools."""
-    if completed.finish_reason != "stop" or completed.tool_calls or not completed.text.strip():
+    if completed.finish_reason != "stop" or completed.tool_calls or completed.refusal or not completed.text.strip():
         return False
     failed = any(name == ToolFinished.type and not told.get("ok") for name, told in ended.get("trail") or ())
     return bool(ended.get("intents")) and not ended.get("acted") and not failed

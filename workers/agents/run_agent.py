@@ -248,23 +248,31 @@ def _completed(run: AgentRun, state: AgentState) -> MessageCompleted:
         data=None if several else state.get("data"),
         renderer=agent.renderer if agent is not None and not several else None,
         citations=msgspec.to_builtins(find_citations(state.get("said", ""), state.get("sources") or ())) or None,
+        refusal=state.get("refusal") or None,
+        extra=state.get("extra") or None,
+        vendor=state.get("vendor") or None,
+        resolved_model=state.get("resolved_model") or None,
+        system_fingerprint=state.get("system_fingerprint") or None,
     )
 
 
-def _model_usage(model: str, read: int, written: int, own_read: int, own_written: int) -> ModelUsage:
-    own = {"own_key_input_tokens": own_read, "own_key_output_tokens": own_written}
-    return ModelUsage(model=model, input_tokens=read, output_tokens=written, **own)
+COUNTS = (
+    *("input_tokens", "output_tokens", "own_key_input_tokens", "own_key_output_tokens"),
+    *("cached_tokens", "cache_write_tokens", "reasoning_tokens"),
+)
+"""The counts of a model in a state's `used`, in their order."""
+
+
+def _model_usage(model: str, counts: Sequence[int]) -> ModelUsage:
+    return ModelUsage(model=model, **dict(zip(COUNTS, counts, strict=False)))  # older workers stored fewer
 
 
 def usage_from_state(job: ClaimedJob, state: Mapping[str, Any]) -> UsageRecorded:
     """Return the usage of a run, from its last state."""
     used = state.get("used") or {}
     return UsageRecorded(
-        models=[_model_usage(model, *counts) for model, counts in used.items()] if len(used) > 1 else None,
+        models=[_model_usage(model, counts) for model, counts in used.items()] if len(used) > 1 else None,
         model=state.get("model") or job.model,
-        input_tokens=state.get("input_tokens", 0),
-        output_tokens=state.get("output_tokens", 0),
         estimated=state.get("estimated", False),
-        own_key_input_tokens=state.get("own_key_input_tokens", 0),
-        own_key_output_tokens=state.get("own_key_output_tokens", 0),
+        **{name: state.get(name, 0) for name in COUNTS},
     )

@@ -27,7 +27,15 @@ from workers.limits.reservation import settle_reservation
 from workers.queue.context import QueueContext
 from workers.queue.errors import is_retryable, public_reason, retry_delay_s, spends_no_try
 from workers.queue.finish_retry import finish_with_retries
-from workers.queue.results import answer_parts, job_result, message_detail, text_parts, usage_by_model, usage_fields
+from workers.queue.results import (
+    answer_parts,
+    job_result,
+    message_detail,
+    text_parts,
+    usage_by_model,
+    usage_fields,
+    vendor_extra,
+)
 from workers.stream.relay import JobStream
 
 FLUSH_S = 5.0
@@ -60,6 +68,7 @@ class AttemptFinisher:
             completed,
             text=storable_text(completed.text),
             data=storable(completed.data),
+            refusal=storable_text(completed.refusal) if completed.refusal else None,
             message_id=str(message_id) if message_id else None,
             notice=completed.notice or notice_for_model(usage.model if usage else job.model),
         )
@@ -73,7 +82,7 @@ class AttemptFinisher:
             usage=usage_fields(usage),
             used=usage_by_model(usage),
             agent=completed.agent,
-            detail=message_detail(completed) or None,
+            detail={**message_detail(completed), **vendor_extra(completed)} or None,
         )
 
     async def cancelled(self, text: str, usage: UsageRecorded | None, *, mode: CancelMode) -> None:

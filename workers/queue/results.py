@@ -10,6 +10,9 @@ from schema.events import MessageCompleted, UsageRecorded
 MAX_COUNT = 2**53
 """The largest integer that Redis' Lua counts exactly."""
 
+PARTS = ("cached_tokens", "cache_write_tokens", "reasoning_tokens")
+"""Counts that are parts of the tokens that were sent, or came back."""
+
 
 def text_parts(text: str) -> list[dict[str, Any]]:
     """Return text as the parts of a stored message."""
@@ -17,9 +20,15 @@ def text_parts(text: str) -> list[dict[str, Any]]:
 
 
 def answer_parts(completed: MessageCompleted) -> list[dict[str, Any]]:
-    """Return an answer as the parts of a stored message: its text, and its calls of the client's tools."""
-    calls = [{"type": "tool_call", "id": call["id"], **call["function"]} for call in completed.tool_calls or ()]
-    return [*(text_parts(completed.text) if completed.text or not calls else ()), *calls]
+    """Return an answer as the parts of a stored message: its text or refusal, and its calls of the client's tools."""
+    said, calls = completed.text or completed.refusal or "", [_call_part(call) for call in completed.tool_calls or ()]
+    return [*(text_parts(said) if said or not calls else ()), *calls]
+
+
+def _call_part(call: dict[str, Any]) -> dict[str, Any]:
+    extra = {name: value for name, value in call.items() if name not in ("id", "type", "function")}
+    part = {"type": "tool_call", "id": call["id"], **call["function"]}
+    return {**part, "extra": extra} if extra else part
 
 
 def usage_fields(usage: UsageRecorded | None) -> dict[str, Any] | None:
@@ -27,7 +36,13 @@ def usage_fields(usage: UsageRecorded | None) -> dict[str, Any] | None:
     if usage is None:
         return None
     read, written = _count(usage.input_tokens), _count(usage.output_tokens)
-    return {"input_tokens": read, "output_tokens": written, "estimated": usage.estimated}
+    parts = {name: _count(getattr(usage, name)) for name in PARTS}
+    return {
+        "input_tokens": read,
+        "output_tokens": written,
+        "estimated": usage.estimated,
+        **{name: count for name, count in parts.items() if count},
+    }
 
 
 def _count(tokens: int) -> int:
@@ -45,6 +60,7 @@ def usage_by_model(usage: UsageRecorded | None) -> tuple[ModelUsage, ...]:
         output_tokens=usage.output_tokens,
         own_key_input_tokens=usage.own_key_input_tokens,
         own_key_output_tokens=usage.own_key_output_tokens,
+        **{name: getattr(usage, name) for name in PARTS},
     )
     models = sorted(usage.models or [whole], key=lambda used: used.model != usage.model)
     return tuple(
@@ -54,6 +70,7 @@ def usage_by_model(usage: UsageRecorded | None) -> tuple[ModelUsage, ...]:
             output_tokens=_count(used.output_tokens),
             own_key_input_tokens=_count(used.own_key_input_tokens),
             own_key_output_tokens=_count(used.own_key_output_tokens),
+            **{name: _count(getattr(used, name)) for name in PARTS},
         )
         for used in models
     )
@@ -68,8 +85,15 @@ def message_detail(completed: MessageCompleted) -> dict[str, Any]:
         "cached": completed.cached or None,
         "citations": completed.citations,
         "notice": msgspec.to_builtins(completed.notice),
+        "refusal": completed.refusal,
     }
     return {name: value for name, value in found.items() if value is not None}
+
+
+def vendor_extra(completed: MessageCompleted) -> dict[str, Any]:
+    """Return what goes back to the answer's vendor with its message, as a part of the stored message's detail."""
+    found = {"extra": completed.extra, "vendor": completed.vendor}
+    return {name: value for name, value in found.items() if value}
 
 
 def job_result(completed: MessageCompleted, usage: UsageRecorded | None, model: str) -> dict[str, Any]:
@@ -78,9 +102,10 @@ def job_result(completed: MessageCompleted, usage: UsageRecorded | None, model: 
         "text": completed.text,
         "finish_reason": completed.finish_reason,
         "model": usage.model if usage else model,
+        "resolved_model": completed.resolved_model,
         "usage": usage_fields(usage),
         "tool_calls": completed.tool_calls or None,
         "message_id": completed.message_id,
     }
-    absent = {name for name in ("tool_calls", "message_id") if result[name] is None}
+    absent = {name for name in ("tool_calls", "message_id", "resolved_model") if result[name] is None}
     return {name: value for name, value in result.items() if name not in absent} | message_detail(completed)

@@ -9,6 +9,7 @@ import msgspec
 
 from graphs.providers.contract import (
     Delta,
+    ExtraDelta,
     Finished,
     FinishReason,
     ImagePart,
@@ -16,6 +17,7 @@ from graphs.providers.contract import (
     ModelRequest,
     Part,
     ReasoningDelta,
+    RefusalDelta,
     TextDelta,
     TextPart,
     ToolCallDelta,
@@ -27,7 +29,7 @@ from graphs.providers.errors import ProviderStreamCut
 from graphs.providers.http.statuses import error_in_stream
 from graphs.providers.http.vendor_client import decode_response
 from graphs.providers.openai.vendors import Vendor
-from graphs.providers.reported import storable, usage_from
+from graphs.providers.reported import reported_logprobs, reported_name, storable, usage_from
 from schema.errors import ProviderError
 
 _REASONS: dict[str, FinishReason] = {
@@ -57,14 +59,19 @@ class _Delta(msgspec.Struct):
     reasoning: str | None = None  # OpenRouter, Groq
     refusal: str | None = None
     tool_calls: list[_ToolCall] | None = None
+    reasoning_details: Any = None  # OpenRouter's: signed or encrypted thoughts, which go back as they came
+    annotations: Any = None  # sources of OpenAI's and OpenRouter's web search
 
 
 class _Choice(msgspec.Struct):
     delta: _Delta | None = None
     finish_reason: str | None = None
+    logprobs: Any = None
 
 
 class _Chunk(msgspec.Struct):
+    model: Any = None
+    system_fingerprint: Any = None
     choices: list[_Choice] | None = None
     usage: Any = None  # {"prompt_tokens", "completion_tokens"}; what isn't must not cost the answer
     error: Any = None
@@ -82,6 +89,7 @@ class ChunkReader:
         self._key = key
         self._reason: str | None = None
         self._usage: Any = None
+        self._model = self._fingerprint = ""
         self._chars = 0
         self._calls = -1
         self._ended = False
@@ -121,16 +129,22 @@ class ChunkReader:
     def _take(self, chunk: _Chunk, text: list[str], deltas: list[Delta]) -> None:
         if chunk.usage is not None:
             self._usage = chunk.usage
+        if chunk.model is not None:
+            self._model = reported_name(chunk.model) or self._model
+        if chunk.system_fingerprint is not None:
+            self._fingerprint = reported_name(chunk.system_fingerprint) or self._fingerprint
         if chunk.choices:
             choice = chunk.choices[0]
             if choice.finish_reason:
                 self._reason = choice.finish_reason
-            if (delta := choice.delta) is not None:
-                if words := delta.content or delta.refusal:
-                    text.append(words)
-                if delta.tool_calls or delta.reasoning_content or delta.reasoning:
-                    self._flush(text, deltas)
-                    self._take_reasoning_and_calls(delta, deltas)
+            if choice.logprobs is not None or (choice.delta is not None and choice.delta.refusal):
+                self._flush(text, deltas)
+                self._take_said(choice, deltas)
+            elif choice.delta is not None and choice.delta.content:
+                text.append(choice.delta.content)
+            if choice.delta is not None and _has_more(choice.delta):
+                self._flush(text, deltas)
+                self._take_reasoning_and_calls(choice.delta, deltas)
         if chunk.error is not None:
             raise error_in_stream(self._provider, chunk.error, key=self._key)
 
@@ -142,7 +156,7 @@ class ChunkReader:
         reason = _REASONS.get(self._reason or "stop", "stop")
         if reason == "stop" and self._calls >= 0:
             reason = "tool_calls"  # a forced tool_choice ends with "stop" at OpenAI, and always at some servers
-        return Finished(reason, self._count())
+        return Finished(reason, self._count(), self._model, self._fingerprint)
 
     def _flush(self, text: list[str], deltas: list[Delta]) -> None:
         if text:
@@ -151,10 +165,25 @@ class ChunkReader:
             deltas.append(TextDelta(joined))
             text.clear()
 
+    def _take_said(self, choice: _Choice, deltas: list[Delta]) -> None:
+        """Take text and refusal with the logprobs of their tokens; tokens without text have some, too."""
+        told = choice.logprobs if isinstance(choice.logprobs, dict) else {}
+        delta = choice.delta or _Delta()
+        for kind, said, logprobs in (
+            (TextDelta, delta.content or "", reported_logprobs(told.get("content"))),
+            (RefusalDelta, delta.refusal or "", reported_logprobs(told.get("refusal"))),
+        ):
+            if said or logprobs:
+                self._chars += len(said)
+                deltas.append(kind(said, logprobs))
+
     def _take_reasoning_and_calls(self, delta: _Delta, deltas: list[Delta]) -> None:
         if reasoning := delta.reasoning_content or delta.reasoning:
             self._chars += len(reasoning)
             deltas.append(ReasoningDelta(reasoning))
+        opaque = {"reasoning_details": delta.reasoning_details, "annotations": delta.annotations}
+        if extra := {name: value for name, value in opaque.items() if value}:
+            deltas.append(ExtraDelta(extra))
         for call in delta.tool_calls or ():
             function = call.function or _Function()
             if call.index is not None:
@@ -170,7 +199,27 @@ class ChunkReader:
     def _count(self) -> Usage:
         usage = self._usage if isinstance(self._usage, dict) else {}
         read, written = usage.get("prompt_tokens"), usage.get("completion_tokens")
-        return usage_from(read, written, messages=self._request.messages, chars=self._chars)
+        read_details, written_details = _details(usage, "prompt"), _details(usage, "completion")
+        return usage_from(
+            read,
+            written,
+            messages=self._request.messages,
+            chars=self._chars,
+            cached=read_details.get("cached_tokens", usage.get("prompt_cache_hit_tokens")),  # DeepSeek's name for it
+            cache_write=read_details.get("cache_write_tokens"),
+            reasoning=written_details.get("reasoning_tokens"),
+        )
+
+
+def _has_more(delta: _Delta) -> bool:
+    return bool(
+        delta.tool_calls or delta.reasoning_content or delta.reasoning or delta.reasoning_details or delta.annotations
+    )
+
+
+def _details(usage: dict[str, Any], of: str) -> dict[str, Any]:
+    details = usage.get(f"{of}_tokens_details")
+    return details if isinstance(details, dict) else {}
 
 
 def request_body(request: ModelRequest, vendor: Vendor) -> bytes:

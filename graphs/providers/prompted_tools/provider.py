@@ -115,9 +115,9 @@ def _read_delta(delta: Delta, reader: PromptedToolsReader | None) -> list[Delta]
     match delta:
         case TextDelta(text) if reader is not None:
             return reader.feed(text)
-        case Finished(_, usage) if reader is not None:
+        case Finished() if reader is not None:
             remaining = reader.finish()
-            return [*remaining, Finished("tool_calls", usage) if reader.calls else delta]
+            return [*remaining, msgspec.structs.replace(delta, reason="tool_calls") if reader.calls else delta]
         case ToolCallDelta() if reader is not None and reader.calls:
             return []  # a model that does both: its first calls, in text, count
         case _:

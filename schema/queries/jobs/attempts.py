@@ -33,7 +33,7 @@ from schema.tenancy import TenantSnapshot, read_tenant_snapshot
 CLAIM = read_sql("claim_job")
 
 HISTORY = """
-SELECT turn, role, parts FROM messages
+SELECT turn, role, parts, detail -> 'extra' AS extra, detail ->> 'vendor' AS vendor FROM messages
 WHERE tenant_id = %(tenant_id)s
   AND session_id = (SELECT session_id FROM jobs WHERE tenant_id = %(tenant_id)s AND id = %(id)s)
   AND turn <= (SELECT turn FROM jobs WHERE tenant_id = %(tenant_id)s AND id = %(id)s)

@@ -27,11 +27,13 @@ COLUMNS = ", ".join(Session.__struct_fields__)
 
 
 class StoredMessage(msgspec.Struct, frozen=True):
-    """A message as a model is told of it."""
+    """A message as a model is told of it. `extra` is what only `vendor` understands, and is given back."""
 
     turn: int
     role: MessageRole
     parts: list[dict[str, Any]]
+    extra: dict[str, Any] | None = None
+    vendor: str | None = None
 
 
 class SessionMessage(StoredMessage, frozen=True, kw_only=True):

@@ -326,4 +326,4 @@ async def test_reasoning_and_tool_calls_arrive_over_the_wire():
 
     assert isinstance(thought[0], ReasoningDelta)
     assert "".join(d.arguments for d in called if isinstance(d, ToolCallDelta)) == '{"city": "Hà Nội"}'
-    assert Finished("tool_calls", Usage(5, 3)) == called[-1]
+    assert Finished("tool_calls", Usage(5, 3), "tool-call") == called[-1]

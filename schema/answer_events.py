@@ -1,0 +1,91 @@
+"""The events that an answer is made of: its pieces, the whole, and what it used."""
+
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import Meta
+
+from schema.event_base import (
+    CachedTokens,
+    CacheWriteTokens,
+    Event,
+    ModelUsage,
+    Notice,
+    OwnKeyTokens,
+    ReasoningTokens,
+)
+
+
+class MessageDelta(Event, frozen=True):
+    """More of the answer: text, a refusal, or pieces of tool calls that the caller's own tools must answer (OpenAI's shape)."""
+
+    type = "message.delta"
+    text: Annotated[str, Meta(description="Append this to the answer so far.")] = ""
+    tool_calls: Annotated[
+        list[dict[str, Any]] | None, Meta(description="Pieces of calls of the caller's own tools, in OpenAI's shape.")
+    ] = None
+    refusal: Annotated[str, Meta(description="Append this to the words with which the model refuses to answer.")] = ""
+    logprobs: Annotated[
+        list[dict[str, Any]] | None,
+        Meta(description="Log probabilities of the tokens of `text` or `refusal`, in OpenAI's shape, if asked for."),
+    ] = None
+
+
+class MessageCompleted(Event, frozen=True):
+    """The complete answer. `message_id` is the stored message, if the job belongs to a session. `agent` is the agent that
+    answered; `data` is the answer as an object, if the agent's output format has one, and `renderer` a hint how to show it.
+    `cached`: an earlier answer was reused. `citations` are the passages that the answer is based on, as in
+    `citation.added`. `notice` is set if no language model is connected: `code` is `no_language_model`, `message` says how to
+    connect one."""
+
+    type = "message.completed"
+    text: Annotated[str, Meta(description="The complete answer.")]
+    finish_reason: Annotated[
+        str, Meta(description="Why the answer ended: `stop`, `length`, `tool_calls` and so on.")
+    ] = "stop"
+    message_id: Annotated[str | None, Meta(description="The stored message, where the job belongs to a session.")] = (
+        None
+    )
+    tool_calls: Annotated[
+        list[dict[str, Any]] | None, Meta(description="Calls of the caller's own tools, in OpenAI's shape.")
+    ] = None
+    agent: Annotated[str | None, Meta(description="The agent that answered; null for the model alone.")] = None
+    data: Annotated[Any, Meta(description="The answer as an object, where the agent's output format has one.")] = None
+    renderer: Annotated[dict[str, Any] | None, Meta(description="A hint how to show `data`.")] = None
+    cached: Annotated[bool, Meta(description="Whether an earlier answer was reused.")] = False
+    citations: Annotated[
+        list[dict[str, Any]] | None,
+        Meta(description="The passages that the answer is based on, as in `citation.added`."),
+    ] = None
+    notice: Annotated[Notice | None, Meta(description="Set if no language model is connected: how to connect one.")] = (
+        None
+    )
+    refusal: Annotated[str | None, Meta(description="The words with which the model refused, if it did.")] = None
+    extra: Annotated[
+        dict[str, Any] | None,
+        Meta(description="Fields of the answer that only its provider understands. They must go back to it unchanged."),
+    ] = None
+    vendor: Annotated[str | None, Meta(description="The provider that `extra` is from, and goes back to.")] = None
+    resolved_model: Annotated[str | None, Meta(description="The model that answered, in its provider's words.")] = None
+    system_fingerprint: Annotated[str | None, Meta(description="The provider's version of its server.")] = None
+
+
+class UsageRecorded(Event, frozen=True):
+    """Tokens that the job used; `estimated` if the provider did not count them."""
+
+    type = "usage.recorded"
+    model: Annotated[str, Meta(description="The model that answered, as `provider/name`.")]
+    input_tokens: Annotated[int, Meta(description="Tokens that were sent.")]
+    output_tokens: Annotated[int, Meta(description="Tokens that came back.")]
+    estimated: Annotated[bool, Meta(description="Whether the counts are estimates: the provider sent none.")] = False
+    own_key_input_tokens: OwnKeyTokens = 0
+    own_key_output_tokens: OwnKeyTokens = 0
+    cached_tokens: CachedTokens = 0
+    cache_write_tokens: CacheWriteTokens = 0
+    reasoning_tokens: ReasoningTokens = 0
+    models: Annotated[list[ModelUsage] | None, Meta(description="The tokens by model, if several were called.")] = None
+
+    def with_own_key(self) -> "UsageRecorded":
+        """Return the usage as all of the tenant's own provider key."""
+        own = {"own_key_input_tokens": self.input_tokens, "own_key_output_tokens": self.output_tokens}
+        return msgspec.structs.replace(self, **own)
