@@ -6,6 +6,7 @@
     │   ├── ProviderTimeout          provider_timeout          connected, but no first token in time
     │   ├── ProviderStalled          provider_stalled          silent between two tokens
     │   ├── ProviderStreamCut        provider_cut              the stream ended without its end mark
+    │   ├── ProviderSaidNothing      provider_said_nothing     the answer ended without words and calls
     │   ├── ProviderInvalidResponse  provider_garbage          bytes that are not the protocol
     │   ├── ProviderRateLimited      provider_rate_limited     429; `retry_after_s` if the vendor named it
     │   ├── ProviderOverloaded       provider_overloaded       5xx, or an error in the middle of a stream
@@ -59,9 +60,16 @@ class ProviderStalled(ProviderError):
 
 
 class ProviderStreamCut(ProviderError):
-    """The stream ended without its end mark: what came so far is not an answer."""
+    """The stream ended without its end mark, or with a word that is no end: what came so far is not an answer."""
 
     code: ClassVar[str] = "provider_cut"
+    retryable = True
+
+
+class ProviderSaidNothing(ProviderError):
+    """The answer ended as a good one does, but with neither words nor calls."""
+
+    code: ClassVar[str] = "provider_said_nothing"
     retryable = True
 
 

@@ -74,13 +74,14 @@ def reported_logprobs(value: Any) -> list[dict[str, Any]] | None:
 
 
 def storable(delta: Delta) -> Delta:
-    """Return the delta without U+0000, which Postgres stores in neither text nor JSON."""
+    """Return the delta without what Postgres stores in neither text nor JSON: U+0000, halves of surrogate pairs."""
     match delta:
-        case TextDelta(text) | ReasoningDelta(text) | RefusalDelta(text) if "\0" in text:
-            return msgspec.structs.replace(delta, text=text.replace("\0", ""))
-        case ToolCallDelta(_, id, name, arguments) if "\0" in id or "\0" in name or "\0" in arguments or delta.extra:
-            cleaned = (text.replace("\0", "") for text in (id, name, arguments))
-            return ToolCallDelta(delta.index, *cleaned, extra=cleaning.storable(delta.extra))
+        case TextDelta(text) | ReasoningDelta(text) | RefusalDelta(text):
+            clean = cleaning.storable_text(text)
+            return delta if clean == text else msgspec.structs.replace(delta, text=clean)
+        case ToolCallDelta(index, id, name, arguments, extra):
+            texts = (cleaning.storable_text(text) for text in (id, name, arguments))
+            return ToolCallDelta(index, *texts, extra=cleaning.storable(extra))
         case ExtraDelta(extra):
             return ExtraDelta(cleaning.storable(extra))
         case _:

@@ -140,7 +140,7 @@ async def test_the_text_arrives_byte_for_byte(remote_case: ProviderCase):
     deltas = await collect(remote_case.provider, ask("text-1000"))
 
     assert text(1000) == text_of(deltas)
-    assert Finished("stop", Usage(5, 1000)) == deltas[-1]
+    assert Finished("stop", Usage(5, 1000), model="text-1000") == deltas[-1]
 
 
 @pytest.mark.parametrize(

@@ -1,12 +1,11 @@
 """Translates a vendor's HTTP status, headers and error body into one of our errors."""
 
 import math
+import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
-
-import msgspec
 
 from graphs.providers.errors import (
     ContextTooLong,
@@ -22,6 +21,7 @@ from graphs.providers.errors import (
     ToolsUnsupported,
     safe_excerpt,
 )
+from graphs.providers.http.error_bodies import message_and_code, parse_error_body
 from schema.errors import ProviderError
 
 MAX_RETRY_AFTER_S = 3600.0
@@ -32,6 +32,9 @@ NO_TOOLS_PHRASES = (
     "endpoints found that support tool use",  # OpenRouter, 404
     "requires --enable-auto-tool-choice",  # vLLM, 400
     "tools param requires --jinja",  # llama.cpp, 500
+    "failed to parse grammar",  # llama.cpp, LM Studio, 400: a tool's schema is more than its grammars can say
+    "Failed to initialize samplers",  # llama.cpp, the same
+    "Unable to generate parser for this template",  # llama.cpp: a chat template that knows no calls
 )
 TOO_LONG_CODES = frozenset({"context_length_exceeded", "exceed_context_size_error"})
 TOO_LONG_PHRASES = (
@@ -42,9 +45,23 @@ TOO_LONG_PHRASES = (
     "too many tokens",  # Cohere, 400
     "exceeds the model's maximum",  # Groq, Together
     "maximum model length",  # vLLM, 400
+    "longer than the context length",  # Ollama with `shift: false`, 400
+    "exceeds the context length",  # Ollama with `truncate: false`, 400
+    "exceeds the context window",  # LM Studio
+    "greater than the context length",  # LM Studio: "the number of tokens to keep … is greater than the context length"
+    "context size has been exceeded",  # llama.cpp in mid-answer, 500
+    "context_length_exceeded",  # proxies that put the vendor's code into their sentence
+    "longer than the model's context length",  # SGLang
+    "larger than the maximum context size",  # KoboldCpp and others
+    "input is too long",  # Bedrock
 )
 """What vendors say when a conversation is too long for a model."""
 
+BAD_KEY_CODES = frozenset({"invalid_api_key", "authentication_error", "permission_error", "unauthorized"})
+REFUSING_CODES = ("invalid", "content_", "badrequest", "bad_request", "unprocessable", "not_found", "notfound")
+"""How the codes begin of errors that the same request would meet again."""
+
+CODE_WORD = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{2,63}|\d{1,6}")
 BAD_KEY_REASON = "API_KEY_INVALID"  # Google's reason; the status is 400
 
 
@@ -54,18 +71,21 @@ def error_for_status(  # noqa: PLR0911 -- one return per kind of answer reads be
     """Return the error for a response that is not 200. `key` is masked in what is quoted from the body."""
     message, code = parse_error_body(body)
     excerpt = safe_excerpt(message, key)
+    said, named = _said(excerpt), _named(status, safe_excerpt(code, key))
     retry_after_s = parse_retry_after(headers)
     if status in (401, 403) or (status == 400 and BAD_KEY_REASON in body):
         # A vendor may echo the key here in a form that the mask misses, so nothing is quoted.
         return ProviderRejectedKey(f"{provider} rejected the key ({status}). Check the key and its permissions.")
     if status == 429 and code not in QUOTA_CODES:
-        return ProviderRateLimited(f"{provider} is rate-limiting our requests (429).", retry_after_s)
+        return ProviderRateLimited(f"{provider} is rate-limiting our requests ({named}){said}", retry_after_s)
     if any(words in message for words in NO_TOOLS_PHRASES):
-        return ToolsUnsupported(f"{model or 'The model'} of {provider} can't call tools natively.")
+        return ToolsUnsupported(f"{model or 'The model'} of {provider} can't call tools natively{said}")
     if status == 408:
-        return ProviderTimeout(f"{provider} timed out (408).")
+        return ProviderTimeout(f"{provider} timed out ({named}){said}")
+    if status >= 500 and is_too_long(message, code):  # some proxies and servers have no better status for it
+        return ContextTooLong(f"{provider} refused the request ({named}){said}")
     if status == 409 or status >= 500:
-        return ProviderOverloaded(f"{provider} failed with a server error ({status}).", retry_after_s)
+        return ProviderOverloaded(f"{provider} failed with a server error ({named}){said}", retry_after_s)
     if model and (code in MODEL_NOT_FOUND_CODES or (status == 404 and "model" in message.lower())):
         return ModelUnknown(f"{provider} has no model {model!r}: {excerpt}")
     if status < 400:
@@ -79,24 +99,32 @@ def error_for_status(  # noqa: PLR0911 -- one return per kind of answer reads be
         if status in (404, 405, 410)
         else ProviderRefused
     )
-    return error_class(f"{provider} refused the request ({status}): {excerpt or 'it gave no reason'}")
+    return error_class(f"{provider} refused the request ({named}): {excerpt or 'it gave no reason'}")
 
 
-def error_in_stream(provider: str, error: Any, *, key: str = "") -> ProviderError:
-    """Return the error for an error object in the middle of a 200 response."""
-    message, code = _message_and_code(error)
+def error_in_stream(provider: str, error: Any, *, key: str = "", model: str = "") -> ProviderError:  # noqa: PLR0911
+    """Return the error for an error object in a 200 response: its whole body, or in the middle of an answer."""
+    message, code = message_and_code(error)
     status = int(code) if code.isdecimal() and len(code) == 3 else 0
-    if status == 429 or "rate_limit" in code:
-        return ProviderRateLimited(f"{provider} is rate-limiting our requests: {safe_excerpt(message, key)}")
-    if status in (401, 403):
-        return ProviderRejectedKey(f"{provider} rejected the key ({status}). Check the key and its permissions.")
+    excerpt = safe_excerpt(message, key)
+    shown = _named(0, safe_excerpt(code, key))
+    said = f"{f' ({shown})' if shown else ''}{_said(excerpt)}"
+    refused = f"{provider} refused the request{said}"
+    if status in (401, 403) or code in BAD_KEY_CODES:
+        return ProviderRejectedKey(f"{provider} rejected the key ({shown}). Check the key and its permissions.")
     if code in QUOTA_CODES or status == 402:
-        return ProviderQuotaExhausted(f"{provider} refused the request: {safe_excerpt(message, key)}")
+        return ProviderQuotaExhausted(refused)
+    if status == 429 or "rate_limit" in code:
+        return ProviderRateLimited(f"{provider} is rate-limiting our requests{said}")
+    if any(words in message for words in NO_TOOLS_PHRASES):
+        return ToolsUnsupported(f"{model or 'The model'} of {provider} can't call tools natively{_said(excerpt)}")
     if is_too_long(message, code):
-        return ContextTooLong(f"{provider} refused the request: {safe_excerpt(message, key)}")
-    if 400 <= status < 500 or code.startswith(("invalid", "content_")):
-        return ProviderRefused(f"{provider} refused the request: {safe_excerpt(message, key)}")
-    return ProviderOverloaded(f"{provider} failed in mid-answer: {safe_excerpt(message, key)}")
+        return ContextTooLong(refused)
+    if model and code in MODEL_NOT_FOUND_CODES:
+        return ModelUnknown(f"{provider} has no model {model!r}: {excerpt}")
+    if (400 <= status < 500 and status not in (408, 409)) or code.lower().startswith(REFUSING_CODES):
+        return ProviderRefused(refused)
+    return ProviderOverloaded(f"{provider} failed in mid-answer{said}")
 
 
 def is_too_long(message: str, code: str) -> bool:
@@ -105,17 +133,14 @@ def is_too_long(message: str, code: str) -> bool:
     return code in TOO_LONG_CODES or any(phrase in said for phrase in TOO_LONG_PHRASES)
 
 
-def parse_error_body(text: str) -> tuple[str, str]:
-    """Return (message, code) of an error body in OpenAI's, Ollama's or FastAPI's format or plain text; HTML gives nothing."""
-    try:
-        text = msgspec.json.decode(text)
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        return ("", "") if text.lstrip().startswith("<") else (text, "")
-    if isinstance(text, list) and len(text) == 1:  # Google's, for OpenAI's clients
-        text = text[0]
-    if not isinstance(text, dict):
-        return str(text), ""
-    return _message_and_code(text.get("error") or text.get("detail") or text)
+def _named(status: int, code: str) -> str:
+    """Return the status and the vendor's code, where that is a word and no text."""
+    shown = code if CODE_WORD.fullmatch(code) and code != str(status) else ""
+    return ", ".join(part for part in (str(status) if status else "", shown) if part)
+
+
+def _said(excerpt: str) -> str:
+    return f": {excerpt}" if excerpt else "."
 
 
 def parse_retry_after(headers: Mapping[str, str]) -> float | None:
@@ -136,11 +161,3 @@ def parse_retry_after(headers: Mapping[str, str]) -> float | None:
     if math.isnan(wait_s):
         return None
     return min(max(wait_s, 0.0), MAX_RETRY_AFTER_S)
-
-
-def _message_and_code(error: Any) -> tuple[str, str]:
-    if not isinstance(error, dict):
-        return (error if isinstance(error, str) else msgspec.json.encode(error).decode()), ""
-    message = error.get("message")
-    code = error.get("code") or error.get("type") or error.get("status") or ""
-    return (message if isinstance(message, str) else msgspec.json.encode(error).decode()), str(code)

@@ -162,7 +162,7 @@ class VendorClient:
         return b"".join(pieces)
 
     async def _open_response(self, path: str, body: bytes, model: str, first_s: float) -> aiohttp.ClientResponse:
-        """Return the response if its status is 200; otherwise release the connection and raise."""
+        """Return the response if its status is 2xx; otherwise release the connection and raise."""
         response: aiohttp.ClientResponse | None = None
         try:
             async with asyncio.timeout(first_s):
@@ -205,7 +205,7 @@ class VendorClient:
         raise AssertionError("unreachable: the second try returns or raises")
 
     async def _check_status(self, response: aiohttp.ClientResponse, model: str) -> None:
-        if response.status == 200:
+        if 200 <= response.status < 300:  # some servers answer 201
             return
         try:
             error_body = (await self._read_all(response, MAX_ERROR_BODY)).decode("utf-8", "replace")
@@ -218,7 +218,7 @@ def decode_response(provider: str, decode: Callable[[bytes], T], data: bytes) ->
     """Return `decode(data)`. Raises ProviderInvalidResponse if it can't be decoded."""
     try:
         return decode(data)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as exc:
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as exc:
         raise ProviderInvalidResponse(f"{provider} sent something that is not its protocol.") from exc
 
 

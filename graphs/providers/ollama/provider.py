@@ -22,7 +22,7 @@ from graphs.providers.errors import (
     ProviderStreamCut,
     safe_excerpt,
 )
-from graphs.providers.http.sse import LineSplitter
+from graphs.providers.http.sse import JsonSplitter, LineSplitter
 from graphs.providers.http.vendor_client import VendorClient, decode_response
 from graphs.providers.ollama.show import parse_show
 from graphs.providers.ollama.wire_format import LineReader, request_body
@@ -67,6 +67,7 @@ class Ollama:
         self, session: aiohttp.ClientSession, host: str = "", *, key: str = "", timeouts: ProviderTimeouts | None = None
     ) -> None:
         self._timeouts = timeouts or ProviderTimeouts()
+        self._key = key
         self._http = VendorClient(
             session,
             provider=NAME,
@@ -131,11 +132,11 @@ class Ollama:
         return found
 
     async def _chat(self, request: ModelRequest, body: bytes) -> AsyncGenerator[Delta, None]:
-        lines, reader = LineSplitter(NAME), LineReader(NAME, request)
+        lines, reader = JsonSplitter(NAME), LineReader(NAME, request, self._key)
         async with self._http.open("api/chat", body, model=request.model) as response:
             while not reader.ended:
                 piece = await response.read()
-                deltas = reader.feed(lines.feed(piece) if piece else [lines.flush()])
+                deltas = reader.feed(lines.feed(piece) if piece else lines.flush())
                 for delta in deltas:
                     yield delta
                 reader.check()
@@ -143,7 +144,8 @@ class Ollama:
                     response.note_activity()
                 if not piece:
                     break
-            yield reader.finish()
+            for delta in reader.finish(lines.foreign):
+                yield delta
             await response.drain()
 
     async def _pull(self, model: str) -> AsyncGenerator[Progress, None]:

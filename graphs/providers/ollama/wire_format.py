@@ -9,25 +9,22 @@ from typing import Any
 
 import msgspec
 
-from graphs.providers.call_ids import make_call_id
+from graphs.providers.answers.answer import Answer
+from graphs.providers.answers.call_pieces import CallPiece
+from graphs.providers.answers.json_payloads import TolerantDecoder, read_json
 from graphs.providers.contract import (
     Delta,
-    Finished,
     ImagePart,
     Message,
     ModelRequest,
-    ReasoningDelta,
-    TextDelta,
-    ToolCallDelta,
     ToolCallPart,
     ToolResultPart,
-    Usage,
 )
-from graphs.providers.errors import ProviderRefused, ProviderStreamCut
+from graphs.providers.errors import ProviderRefused
 from graphs.providers.extras import ollama_fields, ollama_options
+from graphs.providers.http.error_bodies import find_error
 from graphs.providers.http.statuses import error_in_stream
-from graphs.providers.http.vendor_client import decode_response
-from graphs.providers.reported import storable, usage_from
+from graphs.providers.reported import reported_name
 from schema.errors import ProviderError
 
 
@@ -48,26 +45,27 @@ class _Message(msgspec.Struct):
 
 
 class _Line(msgspec.Struct):
+    model: Any = None
     message: _Message | None = None
+    response: str | None = None  # of servers that answer as /api/generate does
     done: bool = False
     done_reason: str | None = None
     prompt_eval_count: Any = None  # older versions don't count a prompt that is in their cache
     eval_count: Any = None
-    error: str | None = None
+    error: Any = None
 
 
-_decode = msgspec.json.Decoder(_Line).decode
+_lines = TolerantDecoder(_Line)
 
 
 class LineReader:
     """The state of one chat stream: lines in, deltas out, and at the end `finish`."""
 
-    def __init__(self, provider: str, request: ModelRequest) -> None:
-        self._provider = provider
-        self._request = request
-        self._last: _Line | None = None
-        self._chars = 0
+    def __init__(self, provider: str, request: ModelRequest, key: str = "") -> None:
+        self._provider, self._request, self._key = provider, request, key
+        self._answer = Answer(provider, request, key)
         self._calls = 0
+        self._last: _Line | None = None
         self._failure: ProviderError | None = None
 
     @property
@@ -77,66 +75,49 @@ class LineReader:
 
     def feed(self, lines: list[bytes]) -> list[Delta]:
         """Return the deltas of these lines, with adjacent text joined. An error among them is left for `check`."""
-        text: list[str] = []
-        deltas: list[Delta] = []
         try:
             for line in lines:
-                if line and line != b"\r":
-                    self._take(decode_response(self._provider, _decode, line), text, deltas)
+                if self._last is None:
+                    self._take(_lines.decode(self._provider, line), line)
         except ProviderError as exc:
             self._failure = exc
-        self._flush(text, deltas)
-        return [storable(delta) for delta in deltas]
+        return self._answer.take()
 
     def check(self) -> None:
         """Raise the error of the last `feed`, if any: ProviderInvalidResponse, or Ollama's own."""
         if self._failure is not None:
             raise self._failure
 
-    def finish(self) -> Finished:
-        """Return the last delta. Raises ProviderStreamCut if `"done": true` never came."""
-        if self._last is None:
-            raise ProviderStreamCut(f"{self._provider} ended its answer without an end mark.")
-        reason = "tool_calls" if self._calls else "length" if self._last.done_reason == "length" else "stop"
-        return Finished(reason, self._count(self._last))
+    def finish(self, foreign: str = "") -> list[Delta]:
+        """Return the last deltas; `foreign` is what came besides and was no line of Ollama's.
 
-    def _take(self, line: _Line, text: list[str], deltas: list[Delta]) -> None:
-        if line.error is not None:
-            raise error_in_stream(self._provider, line.error)
+        Raises ProviderStreamCut if `"done": true` never came, or with a reason that is no end, and what `Answer.finish` raises.
+        """
+        last = self._last or _Line()
+        return self._answer.finish(last.prompt_eval_count, last.eval_count, foreign=foreign)
+
+    def _take(self, line: _Line, raw: bytes) -> None:
+        self._answer.model = reported_name(line.model) or self._answer.model
         if (message := line.message) is not None:
-            if message.thinking:
-                self._flush(text, deltas)
-                self._chars += len(message.thinking)
-                deltas.append(ReasoningDelta(message.thinking))
-            if message.content:
-                text.append(message.content)
-            if message.tool_calls:
-                self._flush(text, deltas)
-                deltas.extend(self._call(call) for call in message.tool_calls)
-        if line.done:
+            self._answer.add_thought(message.thinking or "")
+            self._answer.add_text(message.content or "")
+            for call in message.tool_calls or ():
+                self._add_call(call)
+        elif line.response:
+            self._answer.add_text(line.response)
+        is_empty = message is None and line.response is None and not line.done
+        if (line.error or is_empty) and (error := find_error(read_json(self._provider, raw))):
+            raise error_in_stream(self._provider, error, key=self._key, model=self._request.model)
+        if line.done or line.done_reason:
+            self._answer.end(line.done_reason or "stop")  # versions before 0.1.35 give no reason
             self._last = line
 
-    def _flush(self, text: list[str], deltas: list[Delta]) -> None:
-        if text:
-            joined = text[0] if len(text) == 1 else "".join(text)
-            self._chars += len(joined)
-            deltas.append(TextDelta(joined))
-            text.clear()
-
-    def _call(self, call: _ToolCall) -> ToolCallDelta:
+    def _add_call(self, call: _ToolCall) -> None:
         # Ollama sends a call in one piece and, before 0.12, without an id.
-        index = self._calls
-        self._calls += 1
         raw = call.function.arguments
         arguments = raw if isinstance(raw, str) else msgspec.json.encode(raw or {}).decode()
-        self._chars += len(arguments)
-        return ToolCallDelta(
-            index, call.id or make_call_id(self._request.messages, index), call.function.name, arguments
-        )
-
-    def _count(self, last: _Line) -> Usage:
-        read, written = last.prompt_eval_count, last.eval_count
-        return usage_from(read, written, messages=self._request.messages, chars=self._chars)
+        self._calls += 1
+        self._answer.add_call(CallPiece(None if call.id else self._calls, call.id, call.function.name, arguments))
 
 
 def request_body(request: ModelRequest) -> bytes:

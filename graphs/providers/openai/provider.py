@@ -67,7 +67,8 @@ class OpenAICompatible:
                     response.note_activity(self._timeouts.end_mark_s if chunks.has_finish_reason else None)
                 if not piece:
                     break
-            yield chunks.finish()
+            for delta in chunks.finish(events.foreign):
+                yield delta
             await response.drain()
 
     def _open(self, session: aiohttp.ClientSession, headers: dict[str, str]) -> VendorClient:

@@ -7,43 +7,29 @@ from typing import Any
 
 import msgspec
 
+from graphs.providers.answers.answer import Answer
+from graphs.providers.answers.call_pieces import CallPiece
+from graphs.providers.answers.json_payloads import TolerantDecoder, read_json
 from graphs.providers.contract import (
     Delta,
-    ExtraDelta,
-    Finished,
-    FinishReason,
     ImagePart,
     Message,
     ModelRequest,
     Part,
-    ReasoningDelta,
-    RefusalDelta,
-    TextDelta,
     TextPart,
-    ToolCallDelta,
     ToolCallPart,
     ToolResultPart,
-    Usage,
 )
-from graphs.providers.errors import ProviderStreamCut
+from graphs.providers.http.error_bodies import find_error
 from graphs.providers.http.statuses import error_in_stream
-from graphs.providers.http.vendor_client import decode_response
 from graphs.providers.openai.vendors import Vendor
-from graphs.providers.reported import reported_logprobs, reported_name, storable, usage_from
+from graphs.providers.reported import reported_logprobs, reported_name
 from schema.errors import ProviderError
-
-_REASONS: dict[str, FinishReason] = {
-    "length": "length",
-    "max_tokens": "length",
-    "tool_calls": "tool_calls",
-    "function_call": "tool_calls",
-    "content_filter": "content_filter",
-}
 
 
 class _Function(msgspec.Struct):
     name: str | None = None
-    arguments: str | None = None
+    arguments: str | dict[str, Any] | None = None
 
 
 class _ToolCall(msgspec.Struct):
@@ -54,22 +40,27 @@ class _ToolCall(msgspec.Struct):
 
 
 class _Delta(msgspec.Struct):
-    content: str | None = None
+    content: str | list[Any] | dict[str, Any] | None = None
     reasoning_content: str | None = None  # DeepSeek, vLLM, llama.cpp
     reasoning: str | None = None  # OpenRouter, Groq
     refusal: str | None = None
     tool_calls: list[_ToolCall] | None = None
+    function_call: _Function | None = None  # OpenAI's before there were tools; some servers still
     reasoning_details: Any = None  # OpenRouter's: signed or encrypted thoughts, which go back as they came
     annotations: Any = None  # sources of OpenAI's and OpenRouter's web search
 
 
 class _Choice(msgspec.Struct):
     delta: _Delta | None = None
+    message: _Delta | None = None  # in an answer that is not streamed, or from servers that mix both up
+    text: str | None = None  # of servers that mix it up with `/completions`
     finish_reason: str | None = None
     logprobs: Any = None
+    error: Any = None  # OpenRouter
 
 
 class _Chunk(msgspec.Struct):
+    object: str | None = None
     model: Any = None
     system_fingerprint: Any = None
     choices: list[_Choice] | None = None
@@ -77,7 +68,9 @@ class _Chunk(msgspec.Struct):
     error: Any = None
 
 
-_decode = msgspec.json.Decoder(_Chunk).decode
+_chunks = TolerantDecoder(_Chunk)
+_THOUGHTS = ("thinking", "reasoning", "thought")
+"""Types of parts of a content, and the fields in which they have their text (Mistral)."""
 
 
 class ChunkReader:
@@ -87,11 +80,8 @@ class ChunkReader:
         self._provider = provider
         self._request = request
         self._key = key
-        self._reason: str | None = None
+        self._answer = Answer(provider, request, key)
         self._usage: Any = None
-        self._model = self._fingerprint = ""
-        self._chars = 0
-        self._calls = -1
         self._ended = False
         self._failure: ProviderError | None = None
 
@@ -103,118 +93,140 @@ class ChunkReader:
     @property
     def has_finish_reason(self) -> bool:
         """Whether the finish reason has arrived: the answer is complete; only usage and `[DONE]` may follow."""
-        return self._reason is not None
+        return self._answer.has_reason
 
     def feed(self, payloads: list[bytes]) -> list[Delta]:
         """Return the deltas of these payloads, with adjacent text joined. An error among them is left for `check`, so that
-        the tokens before it are not lost."""
-        text: list[str] = []
-        deltas: list[Delta] = []
-        try:
-            for payload in payloads:
-                if payload == b"[DONE]":
-                    self._ended = True
+        the tokens before it are not lost; one after the finish reason can't take the answer away any more."""
+        for payload in payloads:
+            if payload.strip() == b"[DONE]":
+                self._ended = True
+                break
+            try:
+                self._take(self._decode(payload), payload)
+            except ProviderError as exc:
+                if not self._answer.is_complete:
+                    self._failure = exc
                     break
-                self._take(decode_response(self._provider, _decode, payload), text, deltas)
-        except ProviderError as exc:
-            self._failure = exc
-        self._flush(text, deltas)
-        return [storable(delta) for delta in deltas]
+        return self._answer.take()
 
     def check(self) -> None:
         """Raise the error of the last `feed`, if any: ProviderInvalidResponse, or the vendor's own."""
         if self._failure is not None:
             raise self._failure
 
-    def _take(self, chunk: _Chunk, text: list[str], deltas: list[Delta]) -> None:
-        if chunk.usage is not None:
-            self._usage = chunk.usage
-        if chunk.model is not None:
-            self._model = reported_name(chunk.model) or self._model
-        if chunk.system_fingerprint is not None:
-            self._fingerprint = reported_name(chunk.system_fingerprint) or self._fingerprint
-        if chunk.choices:
-            choice = chunk.choices[0]
-            if choice.finish_reason:
-                self._reason = choice.finish_reason
-            if choice.logprobs is not None or (choice.delta is not None and choice.delta.refusal):
-                self._flush(text, deltas)
-                self._take_said(choice, deltas)
-            elif choice.delta is not None and choice.delta.content:
-                text.append(choice.delta.content)
-            if choice.delta is not None and _has_more(choice.delta):
-                self._flush(text, deltas)
-                self._take_reasoning_and_calls(choice.delta, deltas)
-        if chunk.error is not None:
-            raise error_in_stream(self._provider, chunk.error, key=self._key)
+    def finish(self, foreign: str = "") -> list[Delta]:
+        """Return the last deltas; `foreign` is what came besides and was no chunk.
 
-    def finish(self) -> Finished:
-        """Return the last delta. Raises ProviderStreamCut if there was no finish reason, unless `[DONE]` followed output."""
-        has_output = self._chars > 0 or self._calls >= 0
-        if self._reason is None and not (self._ended and has_output):
-            raise ProviderStreamCut(f"{self._provider} ended its answer without an end mark.")
-        reason = _REASONS.get(self._reason or "stop", "stop")
-        if reason == "stop" and self._calls >= 0:
-            reason = "tool_calls"  # a forced tool_choice ends with "stop" at OpenAI, and always at some servers
-        return Finished(reason, self._count(), self._model, self._fingerprint)
-
-    def _flush(self, text: list[str], deltas: list[Delta]) -> None:
-        if text:
-            joined = text[0] if len(text) == 1 else "".join(text)
-            self._chars += len(joined)
-            deltas.append(TextDelta(joined))
-            text.clear()
-
-    def _take_said(self, choice: _Choice, deltas: list[Delta]) -> None:
-        """Take text and refusal with the logprobs of their tokens; tokens without text have some, too."""
-        told = choice.logprobs if isinstance(choice.logprobs, dict) else {}
-        delta = choice.delta or _Delta()
-        for kind, said, logprobs in (
-            (TextDelta, delta.content or "", reported_logprobs(told.get("content"))),
-            (RefusalDelta, delta.refusal or "", reported_logprobs(told.get("refusal"))),
-        ):
-            if said or logprobs:
-                self._chars += len(said)
-                deltas.append(kind(said, logprobs))
-
-    def _take_reasoning_and_calls(self, delta: _Delta, deltas: list[Delta]) -> None:
-        if reasoning := delta.reasoning_content or delta.reasoning:
-            self._chars += len(reasoning)
-            deltas.append(ReasoningDelta(reasoning))
-        opaque = {"reasoning_details": delta.reasoning_details, "annotations": delta.annotations}
-        if extra := {name: value for name, value in opaque.items() if value}:
-            deltas.append(ExtraDelta(extra))
-        for call in delta.tool_calls or ():
-            function = call.function or _Function()
-            if call.index is not None:
-                self._calls = call.index
-            elif call.id or self._calls < 0:
-                self._calls += 1  # a vendor that doesn't number its calls starts each one with an id
-            self._chars += len(function.arguments or "")
-            extra = {} if call.extra_content is None else {"extra_content": call.extra_content}
-            deltas.append(
-                ToolCallDelta(self._calls, call.id or "", function.name or "", function.arguments or "", extra)
-            )
-
-    def _count(self) -> Usage:
+        Raises ProviderStreamCut if there was no finish reason, unless `[DONE]` followed output, or one that is no end, and what
+        `Answer.finish` raises.
+        """
         usage = self._usage if isinstance(self._usage, dict) else {}
-        read, written = usage.get("prompt_tokens"), usage.get("completion_tokens")
         read_details, written_details = _details(usage, "prompt"), _details(usage, "completion")
-        return usage_from(
-            read,
-            written,
-            messages=self._request.messages,
-            chars=self._chars,
+        return self._answer.finish(
+            usage.get("prompt_tokens"),
+            usage.get("completion_tokens"),
+            is_marked=self._ended,
+            foreign=foreign,
             cached=read_details.get("cached_tokens", usage.get("prompt_cache_hit_tokens")),  # DeepSeek's name for it
             cache_write=read_details.get("cache_write_tokens"),
             reasoning=written_details.get("reasoning_tokens"),
         )
 
+    def _decode(self, payload: bytes) -> _Chunk:
+        try:
+            return _chunks.decode(self._provider, payload)
+        except ProviderError:
+            if not payload.lstrip().startswith(b"["):
+                raise
+        self._raise_error(find_error(read_json(self._provider, payload)))
+        return _Chunk()
+
+    def _take(self, chunk: _Chunk, payload: bytes) -> None:
+        if chunk.usage is not None:
+            self._usage = chunk.usage
+        if chunk.model is not None:
+            self._answer.model = reported_name(chunk.model) or self._answer.model
+        if chunk.system_fingerprint is not None:
+            self._answer.fingerprint = reported_name(chunk.system_fingerprint) or self._answer.fingerprint
+        if not chunk.choices:
+            if chunk.usage is None or chunk.error is not None:
+                self._raise_error(find_error(read_json(self._provider, payload)))
+            return
+        choice = chunk.choices[0]
+        self._take_said(choice)
+        if chunk.error or choice.error:
+            self._raise_error(choice.error if not chunk.error else find_error(read_json(self._provider, payload)))
+        if choice.finish_reason:
+            self._answer.end(choice.finish_reason)
+        if chunk.object == "chat.completion":
+            self._ended = True  # `stream` was ignored: this is all, whether it says how it ended or not
+
+    def _raise_error(self, error: Any) -> None:
+        if error:
+            raise error_in_stream(self._provider, error, key=self._key, model=self._request.model)
+
+    def _take_said(self, choice: _Choice) -> None:
+        delta = choice.delta
+        if delta is None or (delta == _NOTHING and choice.message is not None and not self._answer.has_output):
+            delta = choice.message or (_Delta(choice.text) if choice.text else _NOTHING)
+        told = choice.logprobs if isinstance(choice.logprobs, dict) else {}
+        if (content := delta.content) or told:
+            said, thought = (content, "") if isinstance(content, str) else _read_parts(content)
+            self._answer.add_thought(thought)
+            self._answer.add_text(said, reported_logprobs(told.get("content")))
+        if delta.refusal or told:
+            self._take_refusal(delta, reported_logprobs(told.get("refusal")))
+        if _has_more(delta):
+            self._take_reasoning_and_calls(delta)
+
+    def _take_refusal(self, delta: _Delta, logprobs: list[dict[str, Any]] | None) -> None:
+        if delta.refusal or logprobs:
+            self._answer.add_refusal(delta.refusal or "", logprobs)
+
+    def _take_reasoning_and_calls(self, delta: _Delta) -> None:
+        self._answer.add_thought(delta.reasoning_content or delta.reasoning or "")
+        opaque = {"reasoning_details": delta.reasoning_details, "annotations": delta.annotations}
+        if extra := {name: value for name, value in opaque.items() if value}:
+            self._answer.add_extra(extra)
+        for call in delta.tool_calls or ():
+            extra = {} if call.extra_content is None else {"extra_content": call.extra_content}
+            self._add_call(call.function or _Function(), call.index, call.id or "", extra)
+        if delta.function_call is not None:
+            self._add_call(delta.function_call, 0, "", {})
+
+    def _add_call(self, function: _Function, index: int | None, call_id: str, extra: dict[str, Any]) -> None:
+        arguments = function.arguments or ""
+        text = arguments if isinstance(arguments, str) else msgspec.json.encode(arguments).decode()
+        self._answer.add_call(CallPiece(index, call_id, function.name or "", text, extra))
+
+
+_NOTHING = _Delta()
+
 
 def _has_more(delta: _Delta) -> bool:
     return bool(
-        delta.tool_calls or delta.reasoning_content or delta.reasoning or delta.reasoning_details or delta.annotations
+        delta.tool_calls
+        or delta.reasoning_content
+        or delta.reasoning
+        or delta.reasoning_details
+        or delta.annotations
+        or delta.function_call
     )
+
+
+def _read_parts(content: Any) -> tuple[str, str]:
+    """Return text and thoughts of a content that is a list of parts, or one part."""
+    said, thought = "", ""
+    for part in content if isinstance(content, list) else [content]:
+        if isinstance(part, str):
+            said += part
+        elif isinstance(part, dict):
+            name = next((name for name in _THOUGHTS if part.get("type") == name), "")
+            inner = part.get(name, part.get("text")) if name else part.get("text")
+            text = inner if isinstance(inner, str) else _read_parts(inner)[0] if isinstance(inner, list) else ""
+            said, thought = (said, thought + text) if name else (said + text, thought)
+    return said, thought
 
 
 def _details(usage: dict[str, Any], of: str) -> dict[str, Any]:

@@ -106,8 +106,9 @@ def test_a_cached_prompt_is_estimated_and_marked():
     reader = LineReader("ollama", ask("m"))
     reader.feed([b'{"message":{"content":"hi"},"done":true,"done_reason":"stop","eval_count":1}'])
 
-    assert reader.finish().usage.estimated
-    assert reader.finish().usage.output_tokens == 1
+    usage = reader.finish()[-1].usage
+    assert usage.estimated
+    assert usage.output_tokens == 1
 
 
 async def test_a_missing_model_is_pulled_with_progress_and_then_answers():
@@ -156,7 +157,7 @@ async def test_thinking_and_tool_calls_arrive_over_the_wire():
     assert ReasoningDelta(text(5)) == thought[0]
     assert [
         ToolCallDelta(0, make_call_id(ask("tool-call").messages, 0), "get_weather", '{"city":"Hà Nội"}'),
-        Finished("tool_calls", Usage(5, 3)),
+        Finished("tool_calls", Usage(5, 3), model="tool-call"),
     ] == called
 
 

@@ -22,7 +22,7 @@ def by_openai(read: Any, written: Any, text: str = "word") -> list[Delta]:
     usage = {"choices": [], "usage": {"prompt_tokens": read, "completion_tokens": written}}
     deltas = reader.feed([json.dumps(chunk).encode(), json.dumps(usage).encode(), b"[DONE]"])
     reader.check()
-    return [*deltas, reader.finish()]
+    return [*deltas, *reader.finish()]
 
 
 def by_ollama(read: Any, written: Any, text: str = "word") -> list[Delta]:
@@ -30,7 +30,7 @@ def by_ollama(read: Any, written: Any, text: str = "word") -> list[Delta]:
     line = {"message": {"content": text}, "done": True, "prompt_eval_count": read, "eval_count": written}
     deltas = reader.feed([json.dumps(line).encode()])
     reader.check()
-    return [*deltas, reader.finish()]
+    return [*deltas, *reader.finish()]
 
 
 @pytest.mark.parametrize("read_by", [by_openai, by_ollama])
@@ -52,7 +52,7 @@ def test_usage_that_is_no_object_is_estimated(usage: Any) -> None:
     chunk = {"choices": [{"delta": {"content": "word"}, "finish_reason": "stop"}], "usage": usage}
     assert [TextDelta("word")] == reader.feed([json.dumps(chunk).encode()])
     reader.check()
-    assert Finished("stop", ESTIMATED) == reader.finish()
+    assert [Finished("stop", ESTIMATED)] == reader.finish()
 
 
 @pytest.mark.parametrize("read_by", [by_openai, by_ollama])
