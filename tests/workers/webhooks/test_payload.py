@@ -31,7 +31,7 @@ async def test_a_thin_message_has_no_word_of_what_was_said(
 ) -> None:
     async with WebhookReceiver() as receiver, deliverer(database_url, redis_url):
         await have_endpoint(core, tenant, receiver.url())
-        job_id = await answer_one(core, tenant, database_url, redis_url, "canary-text")
+        job_id = await answer_one(core, tenant, database_url, redis_url, "canary-text", metadata={"ticket": "T-7"})
         (message,) = await receiver.until(1)
     said = message.json
     data = said["data"]
@@ -39,6 +39,7 @@ async def test_a_thin_message_has_no_word_of_what_was_said(
     assert len(message.body) < 20_000
     assert ("job.succeeded", "succeeded", job_id) == (said["type"], data["state"], data["job_id"])
     assert {"input_tokens": 1, "output_tokens": 1, "estimated": False} == data["usage"]
+    assert {"ticket": "T-7"} == data["metadata"]
     assert said["timestamp"] == data["finished_at"]
     assert data["created_at"] <= data["started_at"] <= data["finished_at"]
     assert isinstance(data["sequence"], int)
