@@ -10,7 +10,8 @@ from langgraph.runtime import Runtime
 from graphs.chat.context import Question
 from graphs.chat.graph import answer
 from graphs.chat.history import trim
-from graphs.messages import read_message, stored_message, with_answered_calls
+from graphs.data_marks import DataMark
+from graphs.messages import read_message, stored_message, with_answered_calls, with_file_texts
 from graphs.providers.contract import Message, ModelRequest, Provider
 from graphs.providers.tokens import estimate_input
 from schema.errors import InputError
@@ -82,5 +83,7 @@ async def run_chat(provider: Provider, run: ChatRun, emit: Callable[[Event], Non
     half a millisecond less than a run of the graph. Raises ProviderError. Cancelling the task closes the provider's connection.
     """
     request = read_options(run.model.partition("/")[2], run.options)
-    question = Question(run.shown(run.messages), provider, request, run.model, emit)
+    mark = DataMark.new()
+    shown = [with_file_texts(message, mark) for message in run.shown(run.messages)]
+    question = Question(shown, provider, request, run.model, emit)
     await answer({}, Runtime(context=question))

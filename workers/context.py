@@ -26,6 +26,7 @@ from schema.queries.tenants.egress_grants import read_egress_hosts
 from tools.documents.reader_pool import ReaderPool
 from tools.egress import TenantEgress
 from tools.registry import builtin_tools
+from workers.agents.attachments import AttachedFiles
 from workers.agents.configuration import Configurations
 from workers.agents.context import AgentContext, ModelContext, ToolResources
 from workers.agents.routing_readiness import RoutedTenants, routing_ready
@@ -186,6 +187,7 @@ async def _open_agents(
         routed=RoutedTenants(redis),
         embedder=embedding.embedder,
         searcher=embedding.searcher,
+        attachments=await stack.enter_async_context(AttachedFiles(pool, settings.storage)),
         tools=ToolResources(
             builtin_tools(), settings.tools, egress, settings.vault, JobTokens(SigningKeys(pool, settings.vault))
         ),

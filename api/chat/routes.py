@@ -7,6 +7,7 @@ from litestar import Response, Router, post
 from litestar.params import JSONBody, PathParameter
 
 from api.auth.principals import MayChat, Principal
+from api.chat.attachments import read_attachments
 from api.chat.model_options import check_response_format, check_tools, in_order
 from api.chat.response_modes import (
     ACCEPTED_RESPONSE,
@@ -153,7 +154,10 @@ async def _said(data: ChatIn, principal: Principal, resources: Resources) -> lis
     if data.message is not None and results:
         raise InputError("Send a message or tool_results, not both.", field="message")
     if data.message is not None:
-        return _message_parts(data.message)
+        attached = await read_attachments(resources, principal, data.attachments or [])
+        return [*_message_parts(data.message), *attached]
+    if data.attachments:
+        raise InputError("attachments belong to a message. Send a message with them.", field="attachments")
     if not results:
         raise InputError("message is required.", field="message")
     if data.session_id is None:

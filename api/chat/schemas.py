@@ -7,6 +7,7 @@ from uuid import UUID
 import msgspec
 from msgspec import Meta
 
+from api.chat.attachments import MAX_ATTACHMENTS, AttachmentIn
 from api.chat.model_options import MAX_TOOLS, OfferedTools, ResponseFormat, Temperature, ToolChoice
 from api.chat.response_modes import ON_BUSY, PRIORITY, RUN_AT
 from api.grants.output_schemas import OutputFormat
@@ -103,6 +104,12 @@ class ChatIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
         ]
         | None
     ) = None
+    attachments: Annotated[
+        Annotated[list[AttachmentIn], Meta(max_length=MAX_ATTACHMENTS)] | None,
+        Meta(
+            description="Files that the message is about. They stay in the session; the next messages can ask about them too."
+        ),
+    ] = None
     system: (
         Annotated[
             str,

@@ -28,7 +28,13 @@ class MessageOut(msgspec.Struct, frozen=True, kw_only=True):
     id: Annotated[UUID, Meta(description="Id of the message.")]
     job_id: Annotated[UUID | None, Meta(description="The job that the message belongs to; null for none.")]
     role: Annotated[str, Meta(description="`user`, `assistant`, `system` or `tool`.")]
-    parts: Annotated[list[dict[str, Any]], Meta(description="The content: parts of type `text` or `image_url`.")]
+    parts: Annotated[
+        list[dict[str, Any]],
+        Meta(
+            description="The content: parts of type `text`, `image_url`, `file` (without its bytes), `tool_call` or "
+            "`tool_result`."
+        ),
+    ]
     status: Annotated[str, Meta(description="`completed`, or why the message is incomplete.")]
     model: Annotated[str | None, Meta(description="The model that answered, as `provider/name`; null otherwise.")]
     agent: Annotated[str | None, Meta(description="The agent that answered; null otherwise.")]
@@ -73,5 +79,7 @@ def _part_as_markdown(part: dict[str, Any]) -> str:
         case "image_url":
             url = part["image_url"]["url"]
             return "*(an image)*" if url.startswith("data:") else f"![an image]({url})"
+        case "file":
+            return f"*(the file {part['name']})*"
         case _:
             return f"```json\n{msgspec.json.encode(part).decode()}\n```"

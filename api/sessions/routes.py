@@ -294,7 +294,11 @@ def _session_out(session: sessions.Session) -> SessionOut:
 
 
 def _message_out(message: sessions.SessionMessage) -> MessageOut:
-    return from_row(MessageOut, message, notice=msgspec.convert(message.notice, Notice | None))
+    parts = [
+        part if part.get("type") != "file" else {name: value for name, value in part.items() if name != "data"}
+        for part in message.parts
+    ]
+    return from_row(MessageOut, message, parts=parts, notice=msgspec.convert(message.notice, Notice | None))
 
 
 routes = Router(

@@ -11,7 +11,8 @@ import msgspec
 from graphs.agents.contract import AgentRun, AgentSpec
 from graphs.agents.output_formats import format_instructions
 from graphs.data_marks import DataMark
-from graphs.providers.contract import Message, ToolResultPart
+from graphs.messages import with_file_texts
+from graphs.providers.contract import FilePart, Message, TextPart, ToolResultPart
 from schema.errors import InputError
 from tools.builtin.search_documents import NOTHING_FOUND_BEFORE, format_passages
 
@@ -85,7 +86,8 @@ def _has_text_from_outside(run: AgentRun, agent: AgentSpec) -> bool:
     the conversation behind it can be cached."""
     may_call_tools = bool(run.offered_tools(agent) or run.client_tools)
     results = any(message.role == "tool" for message in (*run.history, *run.continued))
-    return may_call_tools or results or bool(run.memories or run.summary or run.sources)
+    files = any(isinstance(part, FilePart) for message in (run.question, *run.history) for part in message.parts)
+    return may_call_tools or results or files or bool(run.memories or run.summary or run.sources)
 
 
 def _fill(template: str, values: dict[str, str]) -> str:
@@ -99,11 +101,19 @@ def opening_messages(
     run: AgentRun, agent: AgentSpec, mark: DataMark, text: str | None = None, *, untrusted: bool = False
 ) -> list[Message]:
     """Return what an agent's model sees first: instructions, conversation, and the question or its part `text`."""
-    conversation = [_with_marked_results(message, mark) for message in run.history]
+    conversation = [with_file_texts(_with_marked_results(message, mark), mark) for message in run.history]
     continued = [_with_marked_results(message, mark) for message in run.continued]
-    question = run.question if text is None or text == run.question.text else Message.of("user", text)
+    question = with_file_texts(_asked(run.question, text), mark)
     first = system_prompt(run, agent, mark, untrusted=untrusted)
     return [first, *conversation, *_source_messages(run, mark), question, *continued]
+
+
+def _asked(question: Message, text: str | None) -> Message:
+    """Return the question, or a part of it with all that is attached to it."""
+    if text is None or text == question.text:
+        return question
+    attached = (part for part in question.parts if not isinstance(part, TextPart))
+    return msgspec.structs.replace(question, parts=(TextPart(text), *attached))
 
 
 def _with_marked_results(message: Message, mark: DataMark) -> Message:

@@ -32,6 +32,16 @@ class ImagePart(msgspec.Struct, frozen=True, tag_field="type", tag="image", omit
     extra: dict[str, Any] = {}
 
 
+class FilePart(msgspec.Struct, frozen=True, tag_field="type", tag="file", omit_defaults=True):
+    """A file that a message is about: its bytes in base64, or a document. No provider takes it: what was read of it, `text`, is
+    put into the prompt (`graphs/messages.py`)."""
+
+    name: str
+    data: str = ""
+    document_id: str = ""
+    text: str = ""
+
+
 class ToolCallPart(msgspec.Struct, frozen=True, tag_field="type", tag="tool_call", omit_defaults=True):
     """The model wants a tool run; `arguments` is the JSON text as the model wrote it."""
 
@@ -49,7 +59,7 @@ class ToolResultPart(msgspec.Struct, frozen=True, tag_field="type", tag="tool_re
     name: str = ""
 
 
-Part = TextPart | ImagePart | ToolCallPart | ToolResultPart
+Part = TextPart | ImagePart | FilePart | ToolCallPart | ToolResultPart
 
 
 class Message(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -76,7 +86,9 @@ class Message(msgspec.Struct, frozen=True, omit_defaults=True):
 
     def without_extras(self) -> "Message":
         """Return the message as other vendors than its own may see it."""
-        parts = (p if isinstance(p, ToolResultPart) else msgspec.structs.replace(p, extra={}) for p in self.parts)
+        parts = (
+            p if isinstance(p, (ToolResultPart, FilePart)) else msgspec.structs.replace(p, extra={}) for p in self.parts
+        )
         return Message(self.role, tuple(parts))
 
 

@@ -18,7 +18,7 @@ async def answer_chat(
     if job.agent is not None or job.payload.get("collections") or job.payload.get("output_format"):
         await run_agent(context, job, messages, emit)
         return
-    run = read_chat(job.model, job.payload, messages)
+    run = await context.attachments.read(job, read_chat(job.model, job.payload, messages))
 
     def emit_counted(event: Event) -> None:
         emit(event.with_own_key() if isinstance(event, UsageRecorded) and job.credential else event)

@@ -17,6 +17,7 @@ from schema.queries.jobs.attempts import ClaimedJob
 from schema.vault import Sealed, Vault
 from tools.contract import Tool
 from tools.egress import TenantEgress
+from workers.agents.attachments import AttachedFiles
 from workers.agents.configuration import Configurations
 from workers.agents.routing_readiness import RoutedTenants
 from workers.job_tokens import JobTokens
@@ -69,4 +70,5 @@ class AgentContext:
     routed: RoutedTenants
     embedder: OpenEmbedder
     searcher: Searcher
+    attachments: AttachedFiles
     tools: ToolResources

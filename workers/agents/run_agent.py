@@ -54,7 +54,7 @@ async def run_agent(context: AgentContext, job: ClaimedJob, messages: Sequence[S
         )
     )
     configuration = await context.configurations.get(job.tenant_id, inputs.version)
-    asked = read_chat(job.model, job.payload, messages)
+    asked = await context.attachments.read(job, read_chat(job.model, job.payload, messages))
     run, summary = await prepare_run(context, job, inputs, configuration, asked, emit)
     cached = await answer_cache.find_answer(context, job, configuration, inputs, run)
     if cached is not None:
